@@ -1,0 +1,102 @@
+//! The one error type: sorted by what the reader can do about it, each with a hint.
+//!
+//! Rooms below `ops` have errors of their own where a caller must tell cases apart; at the edge they become this.
+
+use serde::Serialize;
+
+/// What kind of trouble it is, from the reader's point of view. The kind decides the exit code (DESIGN section 5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// What was asked for ended otherwise: a task failed, was cancelled, a call was refused.
+    Failed,
+    /// The call itself is wrong: a flag, a value, a name.
+    Usage,
+    /// No such task, agent or role.
+    NotFound,
+    /// The supervisor, Redis or tmux is not running or can't be reached.
+    NotRunning,
+    /// sessions.toml, a folder, or a program on this machine is not as it must be.
+    Configuration,
+    /// A time limit of the caller's own has passed.
+    TimedOut,
+    /// Something else has the name or the place already.
+    Conflict,
+    /// Our own bug.
+    Internal,
+}
+
+impl Kind {
+    /// The process exit code (DESIGN section 5).
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Kind::Failed => 1,
+            Kind::Usage | Kind::NotFound => 2,
+            Kind::NotRunning => 3,
+            Kind::Configuration => 4,
+            Kind::TimedOut => 5,
+            Kind::Conflict => 6,
+            Kind::Internal => 70,
+        }
+    }
+}
+
+/// An error a person reads: what happened, to which thing, and what to do next.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Error {
+    /// Sorted by what the reader can do.
+    pub kind: Kind,
+    /// One sentence that names the thing and the place.
+    pub message: String,
+    /// What to do about it: a command to type, a line to change.
+    pub hint: Option<String>,
+}
+
+/// The result type of everything above the lowest rooms.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// A new error of `kind` without a hint.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Error { kind, message: message.into(), hint: None }
+    }
+    /// The same error with what to do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+    /// The call itself is wrong.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Error::new(Kind::Usage, message)
+    }
+    /// No such thing.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Error::new(Kind::NotFound, message)
+    }
+    /// Not running or unreachable.
+    pub fn not_running(message: impl Into<String>) -> Self {
+        Error::new(Kind::NotRunning, message)
+    }
+    /// Configuration or environment.
+    pub fn config(message: impl Into<String>) -> Self {
+        Error::new(Kind::Configuration, message)
+    }
+    /// Ended otherwise than asked, or refused.
+    pub fn failed(message: impl Into<String>) -> Self {
+        Error::new(Kind::Failed, message)
+    }
+    /// A name or place is taken.
+    pub fn conflict(message: impl Into<String>) -> Self {
+        Error::new(Kind::Conflict, message)
+    }
+    /// The caller's time limit has passed.
+    pub fn timed_out(message: impl Into<String>) -> Self {
+        Error::new(Kind::TimedOut, message)
+    }
+    /// Our own bug.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Error::new(Kind::Internal, message)
+    }
+}
