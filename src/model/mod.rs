@@ -1,3 +1,51 @@
 //! PURE. The words of the product as types, and the tables of transitions. No input, no output, no clock.
+//!
+//! Every state has its table here ([`task::TRANSITIONS`], [`agent::TRANSITIONS`]); the Lua transitions of `store` are
+//! given the same tables, so that there is one place to read and one to change.
+
+pub mod agent;
+pub mod cause;
 pub mod duration;
+pub mod event;
+pub mod id;
+pub mod name;
 pub mod retry;
+pub mod task;
+pub mod text;
+pub mod time;
+
+/// Defines an enum of words: its `as_str`, `Display`, `FromStr`, `ALL` and serde form are one list.
+macro_rules! words {
+    ($(#[$meta:meta])* $name:ident: $what:literal { $($(#[$vmeta:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $name { $($(#[$vmeta])* $variant),+ }
+        impl $name {
+            /// Every one, in the order of the design.
+            pub const ALL: &'static [$name] = &[$($name::$variant),+];
+            /// The word as it is stored and shown.
+            pub fn as_str(self) -> &'static str { match self { $($name::$variant => $word),+ } }
+        }
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.pad(self.as_str()) }
+        }
+        impl std::str::FromStr for $name {
+            type Err = String;
+            fn from_str(text: &str) -> Result<Self, String> {
+                match text {
+                    $($word => Ok($name::$variant),)+
+                    _ => Err(format!("'{text}' is not a {}: one of {}", $what, [$($word),+].join(", "))),
+                }
+            }
+        }
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> { s.serialize_str(self.as_str()) }
+        }
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+                <std::borrow::Cow<'de, str>>::deserialize(d)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+pub(crate) use words;

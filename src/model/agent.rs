@@ -1,0 +1,119 @@
+//! An agent: one running instance of a role. Its states, their one table, and its record.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    id::{Process, TaskId},
+    time::Timestamp,
+    words,
+};
+
+words! {
+    /// Where an agent stands (DESIGN section 3).
+    AgentState: "agent state" {
+        /// Its session is being opened; its runner has not reported yet.
+        Starting = "starting",
+        /// Waits for a task.
+        Idle = "idle",
+        /// Has a task.
+        Busy = "busy",
+        /// Was told to end.
+        Stopping = "stopping",
+        /// Ended in order.
+        Stopped = "stopped",
+        /// Ended otherwise; the reason says how.
+        Failed = "failed",
+    }
+}
+
+/// The one table of an agent's transitions: from, to.
+pub const TRANSITIONS: &[(AgentState, AgentState)] = {
+    use AgentState::*;
+    &[
+        (Starting, Idle),
+        (Starting, Stopping),
+        (Starting, Failed),
+        (Idle, Busy),
+        (Idle, Stopping),
+        (Idle, Failed),
+        (Busy, Idle),
+        (Busy, Stopping),
+        (Busy, Failed),
+        (Stopping, Stopped),
+        (Stopping, Failed),
+    ]
+};
+
+impl AgentState {
+    /// Whether its runner may still act.
+    pub fn is_live(self) -> bool {
+        !matches!(self, AgentState::Stopped | AgentState::Failed)
+    }
+    /// Whether the table knows this step.
+    pub fn may_become(self, to: AgentState) -> bool {
+        TRANSITIONS.contains(&(self, to))
+    }
+}
+
+words! {
+    /// What a busy agent's program asks its user for.
+    Needs: "need" {
+        /// May it do this?
+        Permission = "permission",
+        /// What should it do?
+        Input = "input",
+        /// Who are you?
+        Login = "login",
+    }
+}
+
+/// An agent, as recorded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Agent {
+    /// Its id, which is also its session's name for all but the master.
+    pub id: String,
+    /// Its role.
+    pub role: String,
+    /// Where it stands.
+    pub state: AgentState,
+    /// Its tmux session.
+    pub session: String,
+    /// Which run of this id it is.
+    #[serde(skip)]
+    pub incarnation: String,
+    /// Its runner's process; pid 0 until the runner has reported.
+    #[serde(skip)]
+    pub process: Process,
+    /// Its runner's pid, once known.
+    pub pid: Option<u32>,
+    /// The task it has.
+    pub task: Option<TaskId>,
+    /// The attempt's number.
+    pub attempt: Option<u32>,
+    /// The attempt's fence.
+    #[serde(skip)]
+    pub fence: u64,
+    /// Whether its task waits for subtasks of its own.
+    pub waiting: bool,
+    /// How long ago it last reported.
+    pub heartbeat_age_ms: Option<u64>,
+    /// When it last reported.
+    #[serde(skip)]
+    pub heartbeat_at: Option<Timestamp>,
+    /// When its session was opened.
+    pub started_at: Timestamp,
+    /// When it entered its state.
+    pub since: Timestamp,
+    /// Tasks it has ended.
+    pub tasks_done: u64,
+    /// How many agents of this id were restarted before it.
+    pub restarts: u32,
+    /// What its program asks its user for.
+    pub needs: Option<Needs>,
+    /// Memory of its process tree, as last reported.
+    pub rss_bytes: Option<u64>,
+    /// Why it is in its state.
+    pub reason: Option<String>,
+    /// Whether it is the master.
+    pub master: bool,
+}

@@ -1,0 +1,160 @@
+//! Ids: of tasks, of agents, of one incarnation of an agent.
+
+use serde::{Deserialize, Serialize};
+
+/// A task's id: `t-` and ten characters, random, easy to read aloud (no i, l, o, u).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TaskId(String);
+
+/// Crockford's base 32 in lower case: nothing in it is mistaken for something else.
+const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+const RANDOM_CHARS: usize = 10;
+
+impl TaskId {
+    /// A new id: 50 random bits. The delegate transition refuses one that exists, and the caller takes another.
+    pub fn random() -> Self {
+        TaskId(format!("t-{}", random_chars(RANDOM_CHARS)))
+    }
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// `n` random characters of the id alphabet (at most 25).
+fn random_chars(n: usize) -> String {
+    let mut bits = uuid::Uuid::new_v4().as_u128();
+    // The version and variant bits of a v4 uuid are fixed; fold them away.
+    bits ^= bits >> 67;
+    (0..n.min(25))
+        .map(|_| {
+            let c = ALPHABET[(bits & 31) as usize] as char;
+            bits >>= 5;
+            c
+        })
+        .collect()
+}
+
+impl std::fmt::Display for TaskId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl std::str::FromStr for TaskId {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let ok = text.strip_prefix("t-").is_some_and(|rest| {
+            rest.len() == RANDOM_CHARS && rest.bytes().all(|b| ALPHABET.contains(&b))
+        });
+        if ok {
+            Ok(TaskId(text.to_owned()))
+        } else {
+            Err(format!(
+                "'{text}' is not a task id: it looks like t-7k2m9qx4hz"
+            ))
+        }
+    }
+}
+
+/// Which run of an agent this is: fresh at each start, never used again. Leases and liveness go by it, not by the
+/// agent's id, which a successor may bear.
+pub fn new_incarnation() -> String {
+    random_chars(20)
+}
+
+/// An agent process's place in the world, so that a reused pid or a reboot is never mistaken for the agent.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Process {
+    /// The machine's name.
+    pub host: String,
+    /// The kernel's boot id.
+    pub boot_id: String,
+    /// Process id.
+    pub pid: u32,
+    /// Start time in clock ticks since boot.
+    pub start_time: u64,
+}
+
+/// What an agent's program carries to prove which attempt it belongs to (`ORCH_CAPABILITY`):
+/// `task.attempt.fence.incarnation`. It opens nothing but that attempt's own doors, and nothing once that has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Capability {
+    /// The task of the attempt.
+    pub task: TaskId,
+    /// The attempt's number.
+    pub attempt: u32,
+    /// The attempt's fence.
+    pub fence: u64,
+    /// The holder's incarnation.
+    pub incarnation: String,
+}
+
+impl std::fmt::Display for Capability {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{}.{}.{}.{}",
+            self.task, self.attempt, self.fence, self.incarnation
+        )
+    }
+}
+
+impl std::str::FromStr for Capability {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bad = || "ORCH_CAPABILITY is damaged".to_owned();
+        let mut parts = text.split('.');
+        let mut next = || parts.next().ok_or_else(bad);
+        let capability = Capability {
+            task: next()?.parse().map_err(|_| bad())?,
+            attempt: next()?.parse().map_err(|_| bad())?,
+            fence: next()?.parse().map_err(|_| bad())?,
+            incarnation: next()?.to_owned(),
+        };
+        if parts.next().is_some() {
+            Err(bad())
+        } else {
+            Ok(capability)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_read_back_and_differ() {
+        let ids: std::collections::HashSet<_> = (0..10_000).map(|_| TaskId::random()).collect();
+        assert_eq!(ids.len(), 10_000);
+        assert!(
+            ids.iter()
+                .all(|id| id.as_str().parse::<TaskId>().as_ref() == Ok(id))
+        );
+        for bad in [
+            "",
+            "t-",
+            "7k2m9qx4hz",
+            "t-7k2m9qx4h",
+            "t-7k2m9qx4hzz",
+            "t-7k2m9qx4hi",
+            "t-7k2m9qx4h\n",
+        ] {
+            assert!(bad.parse::<TaskId>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_capability_reads_back() {
+        let c = Capability {
+            task: TaskId::random(),
+            attempt: 2,
+            fence: 17,
+            incarnation: new_incarnation(),
+        };
+        assert_eq!(c.to_string().parse(), Ok(c.clone()));
+        assert!(format!("{c}.x").parse::<Capability>().is_err());
+    }
+}

@@ -1,0 +1,236 @@
+//! A task: its states and their one table, its attempts, its result. The types serialize to DESIGN section 6.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{cause::Cause, id::TaskId, time::Timestamp, words};
+
+words! {
+    /// Where a task stands (DESIGN section 3).
+    TaskState: "task state" {
+        /// A dependency is open.
+        Blocked = "blocked",
+        /// Waits for an agent.
+        Ready = "ready",
+        /// Will be tried again at a known time.
+        Delayed = "delayed",
+        /// Waits for a person.
+        Held = "held",
+        /// An agent holds its lease.
+        Running = "running",
+        /// Done.
+        Succeeded = "succeeded",
+        /// A dead letter.
+        Failed = "failed",
+        /// Given up by a person, or with its parent or its dependency.
+        Cancelled = "cancelled",
+    }
+}
+
+/// The one table of a task's transitions: from, to. The Lua transitions refuse whatever is not in it.
+pub const TRANSITIONS: &[(TaskState, TaskState)] = {
+    use TaskState::*;
+    &[
+        (Blocked, Ready),
+        (Blocked, Cancelled),
+        (Ready, Running),
+        (Ready, Cancelled),
+        (Delayed, Ready),
+        (Delayed, Cancelled),
+        (Held, Ready),
+        (Held, Cancelled),
+        (Running, Succeeded),
+        (Running, Delayed),
+        (Running, Held),
+        (Running, Failed),
+        (Running, Cancelled),
+        (Failed, Ready),
+        (Failed, Blocked),
+        (Cancelled, Ready),
+        (Cancelled, Blocked),
+    ]
+};
+
+impl TaskState {
+    /// Ended: nothing more happens to it by itself.
+    pub fn is_terminal(self) -> bool {
+        matches!(
+            self,
+            TaskState::Succeeded | TaskState::Failed | TaskState::Cancelled
+        )
+    }
+    /// Whether the table knows this step.
+    pub fn may_become(self, to: TaskState) -> bool {
+        TRANSITIONS.contains(&(self, to))
+    }
+}
+
+words! {
+    /// Which ready task goes first. Within one priority the older one does.
+    Priority: "priority" {
+        /// After everything else.
+        Low = "low",
+        /// The default.
+        Normal = "normal",
+        /// Before everything else.
+        High = "high",
+    }
+}
+
+/// Tokens and money, as far as the program reported them.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Usage {
+    /// Tokens read by the model.
+    pub input_tokens: u64,
+    /// Tokens written by the model.
+    pub output_tokens: u64,
+    /// Price in US dollars.
+    pub cost_usd: f64,
+}
+
+/// What an attempt's program answered.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TaskResult {
+    /// The answer; at most its last 64 KiB.
+    pub text: String,
+    /// The program's exit code; `null` when a signal ended it.
+    pub exit_code: Option<i32>,
+    /// Structured data that the program left in its result file.
+    pub data: Option<Value>,
+    /// Tokens and money.
+    pub usage: Option<Usage>,
+    /// From the program's start to its end.
+    pub duration_ms: u64,
+    /// Whether `text` is only the end of a longer output.
+    pub truncated: bool,
+    /// The folder of this attempt: prompt, context, whole output, result.
+    pub path: String,
+}
+
+/// One try at a task by one agent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// From 1.
+    pub number: u32,
+    /// Who tried.
+    pub agent: String,
+    /// The fence of its lease.
+    pub fence: u64,
+    /// When it was claimed.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// Why it ended; `null` while it runs.
+    pub cause: Option<Cause>,
+    /// The same in words.
+    pub reason: Option<String>,
+    /// The program's exit code.
+    pub exit_code: Option<i32>,
+    /// When the next try is due, if there is one.
+    pub next_retry_at: Option<Timestamp>,
+}
+
+/// One unit of delegated work, as recorded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Task {
+    /// Its id.
+    pub id: TaskId,
+    /// Which kind of agent does it.
+    pub role: String,
+    /// Where it stands.
+    pub state: TaskState,
+    /// Running, and waiting for its own subtasks: it takes no place of its role meanwhile.
+    pub waiting: bool,
+    /// What is to be done: the text that was delegated.
+    pub description: String,
+    /// Which goes first.
+    pub priority: Priority,
+    /// The task from within which it was delegated.
+    pub parent: Option<TaskId>,
+    /// Its subtasks.
+    pub children: Vec<TaskId>,
+    /// The tasks that must have succeeded before it starts.
+    pub after: Vec<TaskId>,
+    /// Structured data for the agent.
+    pub context: Option<Value>,
+    /// For people and filters.
+    pub labels: BTreeMap<String, String>,
+    /// Paths that the task is about.
+    pub artifacts: Vec<String>,
+    /// 0 for a person's own task, one more than its parent's otherwise.
+    pub depth: u32,
+    /// The folder it runs in, if not its role's.
+    pub cwd: Option<String>,
+    /// Idempotency key.
+    pub key: Option<String>,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+    /// When it last became ready.
+    pub ready_at: Option<Timestamp>,
+    /// When it will be tried again (`delayed`).
+    pub due_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// How long one attempt may take.
+    pub timeout_ms: u64,
+    /// How many failures of its own it is forgiven.
+    pub retries: u32,
+    /// How many of its attempts failed by themselves.
+    pub failures: u32,
+    /// How many of its attempts were lost.
+    pub lost: u32,
+    /// How many lost attempts it is forgiven.
+    pub lost_max: u32,
+    /// The agent that has it now.
+    pub agent: Option<String>,
+    /// Whether a person asked to cancel it and its agent has not stopped yet.
+    pub cancelling: bool,
+    /// Why it is in its state, as the last attempt's cause.
+    pub cause: Option<Cause>,
+    /// The same in words.
+    pub reason: Option<String>,
+}
+
+/// A task with everything recorded about it (`orch show`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskDetail {
+    /// The task.
+    #[serde(flatten)]
+    pub task: Task,
+    /// Every attempt, the oldest first.
+    pub attempts: Vec<Attempt>,
+    /// The answer, once there is one. A failed task shows its last output.
+    pub result: Option<TaskResult>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_person_leaves_an_end_state_and_success_is_final() {
+        for (from, to) in TRANSITIONS {
+            assert_ne!(*from, TaskState::Succeeded);
+            if from.is_terminal() {
+                assert!(matches!(to, TaskState::Ready | TaskState::Blocked));
+            }
+        }
+    }
+
+    #[test]
+    fn every_state_can_be_reached_and_every_open_one_left() {
+        for state in TaskState::ALL {
+            let reached = TRANSITIONS.iter().any(|(_, to)| to == state);
+            let left = TRANSITIONS.iter().any(|(from, _)| from == state);
+            assert!(reached, "{state} is never reached");
+            assert!(
+                left || *state == TaskState::Succeeded,
+                "{state} is never left"
+            );
+        }
+    }
+}

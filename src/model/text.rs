@@ -1,0 +1,56 @@
+//! Text from others made safe for a person's terminal.
+
+/// Without escape sequences (colours, OSC, DCS, APC, queries) and without other control characters than line breaks
+/// and tabs. What an agent prints is hostile until it has been here; only its own pane shows it as it came.
+pub fn plain(bytes: &[u8]) -> String {
+    let stripped = strip_ansi_escapes::strip(bytes);
+    let text = String::from_utf8_lossy(&stripped);
+    text.chars()
+        .filter(|c| !c.is_control() || matches!(c, '\n' | '\t'))
+        .collect()
+}
+
+/// The first line, cut to `columns` terminal columns with an ellipsis.
+pub fn one_line(text: &str, columns: usize) -> String {
+    use unicode_width::UnicodeWidthChar;
+    let plain = plain(text.trim().as_bytes());
+    let mut lines = plain.lines();
+    let line = lines.next().unwrap_or("").trim_end();
+    let more = lines.next().is_some();
+    let width = unicode_width::UnicodeWidthStr::width(line);
+    if width <= columns && !more {
+        return line.to_owned();
+    }
+    let mut out = String::new();
+    let mut used = 0;
+    for c in line.chars() {
+        let w = c.width().unwrap_or(0);
+        if used + w + 1 > columns {
+            break;
+        }
+        used += w;
+        out.push(c);
+    }
+    out.push('…');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escapes_do_not_reach_the_terminal() {
+        assert_eq!(
+            plain(b"\x1b[31mred\x1b[0m \x1b]0;title\x07ok\x9b\r\n\ttab\x08"),
+            "red ok\u{fffd}\n\ttab"
+        );
+    }
+
+    #[test]
+    fn one_line_is_cut_by_columns_not_bytes() {
+        assert_eq!(one_line("  héllo\nworld", 20), "héllo…");
+        assert_eq!(one_line("日本語です", 5), "日本…");
+        assert_eq!(one_line("fits", 4), "fits");
+    }
+}

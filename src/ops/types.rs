@@ -1,0 +1,237 @@
+//! What verbs are asked and what they answer. Responses serialize to DESIGN section 6.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::model::{
+    agent::Agent,
+    id::{Capability, TaskId},
+    task::{Priority, TaskDetail, TaskState},
+    time::Timestamp,
+};
+
+/// Who asks: a person, or the program of an agent's attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Caller {
+    /// Somebody at a terminal, or a script of theirs.
+    Person,
+    /// A program within an agent (`ORCH_AGENT`), and within an attempt of it if there is a capability. The master's
+    /// program is within an agent, and within no attempt.
+    Agent {
+        /// The agent's id.
+        agent: String,
+        /// Its role, if the environment says it (`ORCH_ROLE`).
+        role: Option<String>,
+        /// Which attempt.
+        attempt: Option<Capability>,
+    },
+}
+
+/// `orch delegate`.
+#[derive(Debug, Clone, Default)]
+pub struct Delegate {
+    /// What is to be done.
+    pub text: String,
+    /// Which role; absent: the master's default role.
+    pub role: Option<String>,
+    /// Which goes first.
+    pub priority: Option<Priority>,
+    /// One attempt's time; absent: the role's.
+    pub timeout: Option<Duration>,
+    /// Failures forgiven; absent: the role's.
+    pub retries: Option<u32>,
+    /// What must have succeeded before.
+    pub after: Vec<TaskId>,
+    /// Structured data for the agent.
+    pub context: Option<Value>,
+    /// Paths it is about.
+    pub artifacts: Vec<String>,
+    /// Idempotency key.
+    pub key: Option<String>,
+    /// For people and filters.
+    pub labels: BTreeMap<String, String>,
+    /// Its working folder, made absolute by the surface.
+    pub cwd: Option<PathBuf>,
+}
+
+/// `orch wait`.
+#[derive(Debug, Clone, Default)]
+pub struct Wait {
+    /// Which tasks.
+    pub ids: Vec<TaskId>,
+    /// Until one of them has ended, not all.
+    pub any: bool,
+    /// For how long at most.
+    pub timeout: Option<Duration>,
+}
+
+/// `orch tasks`.
+#[derive(Debug, Clone, Default)]
+pub struct TaskFilter {
+    /// In this state.
+    pub state: Option<TaskState>,
+    /// Of this role.
+    pub role: Option<String>,
+    /// Delegated from within this task.
+    pub parent: Option<TaskId>,
+    /// The newest so many; absent: all.
+    pub limit: Option<usize>,
+}
+
+/// What `show` and `why` are asked about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// `t-...`
+    Task(TaskId),
+    /// `sonnet-1`, `opus-master`
+    Agent(String),
+}
+
+/// What `orch show` answers.
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+pub enum Shown {
+    /// A task with its attempts and its result.
+    Task(Box<TaskDetail>),
+    /// An agent.
+    Agent(Box<Agent>),
+}
+
+/// What `orch why` answers: sentences, each drawn from recorded facts.
+#[derive(Debug, Clone, Serialize)]
+pub struct Why {
+    /// What was asked about.
+    pub id: String,
+    /// Its state.
+    pub state: String,
+    /// The explanation, the most important sentence first.
+    pub sentences: Vec<String>,
+    /// The next useful commands.
+    pub hints: Vec<String>,
+    /// The facts behind the sentences: events about it, the oldest first.
+    pub events: Vec<crate::model::event::Event>,
+}
+
+/// One task's answer to `cancel` or `retry`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Changed {
+    /// The task.
+    pub id: TaskId,
+    /// Its state before the call.
+    pub from: TaskState,
+    /// Its state now. Still `running` after a `cancel`: its agent was told to stop.
+    pub state: TaskState,
+    /// Whether the call did anything.
+    pub changed: bool,
+}
+
+/// `orch status --json` (DESIGN section 6).
+#[derive(Debug, Clone, Serialize)]
+pub struct Status {
+    /// The namespace.
+    pub namespace: String,
+    /// The supervisor.
+    pub supervisor: SupervisorStatus,
+    /// The Redis.
+    pub redis: RedisStatus,
+    /// The living agents, the master first.
+    pub agents: Vec<Agent>,
+    /// How many tasks are in each state.
+    pub tasks: BTreeMap<&'static str, u64>,
+    /// What needs a person.
+    pub attention: Vec<Attention>,
+}
+
+/// Of `status`: the supervisor.
+#[derive(Debug, Clone, Serialize)]
+pub struct SupervisorStatus {
+    /// `running` or `stopped`.
+    pub state: &'static str,
+    /// Its process.
+    pub pid: Option<u32>,
+    /// For how long it has been running.
+    pub uptime_ms: Option<u64>,
+    /// Whether `delegate` is accepted (not draining).
+    pub accepting: bool,
+    /// Whether everything is paused.
+    pub paused: bool,
+    /// Roles that are paused.
+    pub paused_roles: Vec<String>,
+}
+
+/// Of `status`: the Redis.
+#[derive(Debug, Clone, Serialize)]
+pub struct RedisStatus {
+    /// `ok` or `unreachable`.
+    pub state: &'static str,
+    /// `managed` (our own private server) or `external`.
+    pub mode: &'static str,
+    /// Its version, if it answers.
+    pub version: Option<String>,
+}
+
+/// Of `status`: something that needs a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Attention {
+    /// What is the matter, in a sentence.
+    pub what: String,
+    /// What to type.
+    #[serde(rename = "do")]
+    pub do_: String,
+}
+
+/// `orch logs`.
+#[derive(Debug, Clone, Default)]
+pub struct LogQuery {
+    /// Of this agent (its newest attempts).
+    pub agent: Option<String>,
+    /// Of this task (all its attempts).
+    pub task: Option<TaskId>,
+    /// The last so many lines.
+    pub last: usize,
+    /// Only lines that match.
+    pub grep: Option<String>,
+}
+
+/// One line of `orch logs --json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LogLine {
+    /// When it was printed.
+    pub at: Timestamp,
+    /// By whose program.
+    pub agent: String,
+    /// For which task.
+    pub task: TaskId,
+    /// In which attempt.
+    pub attempt: u32,
+    /// `stdout` or `stderr`.
+    pub stream: &'static str,
+    /// The line, made safe for a terminal.
+    pub text: String,
+}
+
+/// What `orch start` answers.
+#[derive(Debug, Clone, Serialize)]
+pub struct Started {
+    /// Whether it was running already.
+    pub already: bool,
+    /// What runs.
+    pub status: Status,
+    /// The master's tmux session.
+    pub session: String,
+}
+
+/// One line of `orch doctor`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Check {
+    /// What was looked at.
+    pub name: String,
+    /// `ok`, `warning` or `error`.
+    pub state: &'static str,
+    /// What was found.
+    pub found: String,
+    /// How to mend it.
+    pub mend: Option<String>,
+}

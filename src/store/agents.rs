@@ -1,0 +1,291 @@
+//! The typed calls about agents.
+
+use std::{collections::HashMap, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Result, Store,
+    decode::{self, Fields},
+    script,
+    tasks::{ms, parse},
+};
+use crate::model::{
+    agent::{Agent, AgentState, Needs},
+    cause::Cause,
+    id::{Process, TaskId},
+    task::TaskState,
+    time::Timestamp,
+};
+
+/// An agent's record with what only the supervisor wants to know.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// The agent.
+    pub agent: Agent,
+    /// When its program last showed a sign of progress.
+    pub progress_at: Option<Timestamp>,
+    /// The task it had when it ended.
+    pub last_task: Option<TaskId>,
+}
+
+/// Where to look for what may be left of an agent that has ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remains {
+    /// The agent's id.
+    pub agent: String,
+    /// Its tmux session.
+    pub session: String,
+    /// Its runner's process, which was the leader of the pane's terminal session.
+    pub process: Process,
+}
+
+/// What a heartbeat is answered with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Directive {
+    /// All is well.
+    Go,
+    /// Leave; why.
+    Stop(String),
+    /// End the attempt; why.
+    Cancel(String),
+}
+
+/// What a runner says of itself with each heartbeat.
+#[derive(Debug, Clone, Default)]
+pub struct Pulse {
+    /// The task it has and the fence of its lease.
+    pub lease: Option<(TaskId, u64)>,
+    /// Memory of its process tree.
+    pub rss_bytes: Option<u64>,
+    /// How long ago its program last showed a sign of progress.
+    pub progress_age: Option<Duration>,
+    /// What its program asks its user for.
+    pub needs: Option<Needs>,
+}
+
+/// How an agent's end is recorded.
+#[derive(Debug, Clone)]
+pub struct Ending<'a> {
+    /// `Stopped` or `Failed`.
+    pub to: AgentState,
+    /// Why the agent ended.
+    pub reason: &'a str,
+    /// Why its attempt ended, if it had one.
+    pub cause: Cause,
+    /// The same in words.
+    pub attempt_reason: &'a str,
+    /// If the task is tried again: after how long.
+    pub delay: Duration,
+    /// What may be left of it.
+    pub remains: Option<&'a Remains>,
+}
+
+impl Store {
+    /// Records an agent that is about to be started (`lua/spawn.lua`). `wish` is the field of `intent` it fulfils.
+    ///
+    /// # Errors
+    /// `taken` where an agent of this id lives.
+    pub async fn spawn_agent(
+        &self,
+        id: &str,
+        role: &str,
+        session: &str,
+        incarnation: &str,
+        master: bool,
+        reason: &str,
+        wish: Option<&str>,
+    ) -> Result<()> {
+        let master = if master { "1" } else { "0" };
+        self.call(
+            &script::SPAWN,
+            [
+                id,
+                role,
+                session,
+                incarnation,
+                master,
+                reason,
+                wish.unwrap_or(""),
+            ],
+        )
+        .await
+        .map(drop)
+    }
+
+    /// Notes the process of an agent's pane (`lua/place.lua`).
+    ///
+    /// # Errors
+    /// `stale`.
+    pub async fn place_agent(&self, id: &str, incarnation: &str, process: &Process) -> Result<()> {
+        let (pid, start) = (process.pid.to_string(), process.start_time.to_string());
+        self.call(
+            &script::PLACE,
+            [
+                id,
+                incarnation,
+                &process.host,
+                &process.boot_id,
+                &pid,
+                &start,
+            ],
+        )
+        .await
+        .map(drop)
+    }
+
+    /// A runner reports for duty (`lua/hello.lua`).
+    ///
+    /// # Errors
+    /// `stale` where the agent was given up meanwhile: the runner must leave.
+    pub async fn hello(
+        &self,
+        id: &str,
+        incarnation: &str,
+        process: &Process,
+    ) -> Result<AgentState> {
+        let (pid, start) = (process.pid.to_string(), process.start_time.to_string());
+        let args = [
+            id,
+            incarnation,
+            &process.host,
+            &process.boot_id,
+            &pid,
+            &start,
+        ];
+        let state: String = self.read(self.call(&script::HELLO, args).await?)?;
+        parse(&state, "state")
+    }
+
+    /// An agent says that it lives; its lease is renewed (`lua/heartbeat.lua`).
+    ///
+    /// # Errors
+    /// `stale` where the agent or its lease was given up.
+    pub async fn heartbeat(
+        &self,
+        id: &str,
+        incarnation: &str,
+        lease: Duration,
+        pulse: &Pulse,
+    ) -> Result<Directive> {
+        let (task, fence) = pulse
+            .lease
+            .as_ref()
+            .map(|(t, f)| (t.to_string(), f.to_string()))
+            .unwrap_or_default();
+        let rss = pulse.rss_bytes.map(|b| b.to_string()).unwrap_or_default();
+        let progress = pulse.progress_age.map(ms).unwrap_or_default();
+        let needs = pulse.needs.map_or("", Needs::as_str);
+        let args = [
+            id,
+            incarnation,
+            &ms(lease),
+            &task,
+            &fence,
+            &rss,
+            &progress,
+            needs,
+        ];
+        let answer: String = self.read(self.call(&script::HEARTBEAT, args).await?)?;
+        Ok(match answer.split_once(' ') {
+            Some(("cancel", reason)) => Directive::Cancel(reason.to_owned()),
+            Some(("stop", reason)) => Directive::Stop(reason.to_owned()),
+            _ => Directive::Go,
+        })
+    }
+
+    /// Tells an agent to leave; with `only_idle`, only if it has nothing to do at this moment (`lua/stop_agent.lua`).
+    ///
+    /// # Errors
+    /// `stale`.
+    pub async fn stop_agent(
+        &self,
+        id: &str,
+        incarnation: &str,
+        only_idle: bool,
+        reason: &str,
+    ) -> Result<AgentState> {
+        let which = if only_idle { "idle" } else { "any" };
+        let state: String = self.read(
+            self.call(&script::STOP_AGENT, [id, incarnation, which, reason])
+                .await?,
+        )?;
+        parse(&state, "state")
+    }
+
+    /// Records an agent's end, and with it that of its attempt; the task it had and that task's state now
+    /// (`lua/end_agent.lua`).
+    ///
+    /// # Errors
+    /// `stale`.
+    pub async fn end_agent(
+        &self,
+        id: &str,
+        incarnation: &str,
+        e: &Ending<'_>,
+    ) -> Result<Option<(TaskId, TaskState)>> {
+        let remains = e
+            .remains
+            .map(|r| serde_json::to_string(r).unwrap_or_default())
+            .unwrap_or_default();
+        let delay = ms(e.delay);
+        let args = [
+            id,
+            incarnation,
+            e.to.as_str(),
+            e.reason,
+            e.cause.as_str(),
+            e.attempt_reason,
+            &delay,
+            &remains,
+        ];
+        let (_, task, state): (String, String, String) =
+            self.read(self.call(&script::END_AGENT, args).await?)?;
+        if task.is_empty() {
+            Ok(None)
+        } else {
+            Ok(Some((parse(&task, "id")?, parse(&state, "state")?)))
+        }
+    }
+
+    /// Somebody has looked: nothing is left of that incarnation.
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn forget_remains(&self, incarnation: &str) -> Result<()> {
+        self.query(
+            redis::cmd("HDEL")
+                .arg(self.keys.plain("remains"))
+                .arg(incarnation),
+        )
+        .await
+    }
+
+    /// An agent's record, also after its end (for a week).
+    ///
+    /// # Errors
+    /// An unreachable Redis, or a damaged record.
+    pub async fn agent(&self, id: &str) -> Result<Option<Record>> {
+        let mut pipe = redis::pipe();
+        pipe.cmd("TIME");
+        pipe.cmd("HGETALL").arg(self.keys.of("agent", id));
+        let mut values = self.pipeline(&pipe).await?.into_iter();
+        let now = self.time(values.next())?;
+        let fields: HashMap<String, String> =
+            self.read(values.next().unwrap_or(redis::Value::Nil))?;
+        let fields = Fields::new(self.keys.of("agent", id), fields);
+        if fields.is_empty() {
+            Ok(None)
+        } else {
+            decode::agent(id, &fields, now).map(Some)
+        }
+    }
+
+    /// Passes a wake-up on that reached a busy agent (`lua/pass_on.lua`).
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn pass_on(&self, role: &str) -> Result<()> {
+        self.call(&script::PASS_ON, [role]).await.map(drop)
+    }
+}

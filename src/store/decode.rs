@@ -1,0 +1,223 @@
+//! Stored records → the types of `model`. What does not read is reported as damaged, by its key; it never panics.
+
+use std::{collections::HashMap, str::FromStr};
+
+use serde::Deserialize;
+
+use super::{Result, StoreError};
+use crate::model::{
+    agent::Agent,
+    cause::Cause,
+    event::Event,
+    id::{Process, TaskId},
+    task::{Attempt, Task, TaskResult},
+    time::Timestamp,
+};
+
+/// A record's fields, with its key for complaints.
+pub(super) struct Fields {
+    key: String,
+    fields: HashMap<String, String>,
+}
+
+impl Fields {
+    pub fn new(key: impl Into<String>, fields: HashMap<String, String>) -> Self {
+        Fields {
+            key: key.into(),
+            fields,
+        }
+    }
+    pub fn is_empty(&self) -> bool {
+        self.fields.is_empty()
+    }
+    fn damaged(&self, why: impl std::fmt::Display) -> StoreError {
+        StoreError::Damaged {
+            key: self.key.clone(),
+            why: why.to_string(),
+        }
+    }
+    pub fn text(&self, name: &str) -> Option<String> {
+        self.fields.get(name).filter(|v| !v.is_empty()).cloned()
+    }
+    fn need(&self, name: &str) -> Result<&str> {
+        self.fields
+            .get(name)
+            .map(String::as_str)
+            .ok_or_else(|| self.damaged(format!("it has no {name}")))
+    }
+    pub fn parse<T: FromStr>(&self, name: &str) -> Result<T> {
+        let text = self.need(name)?;
+        text.parse().map_err(|_| {
+            self.damaged(format!(
+                "its {name} is '{}'",
+                crate::model::text::one_line(text, 60)
+            ))
+        })
+    }
+    pub fn parse_opt<T: FromStr>(&self, name: &str) -> Result<Option<T>> {
+        if self.text(name).is_none() {
+            Ok(None)
+        } else {
+            self.parse(name).map(Some)
+        }
+    }
+    pub fn parse_or<T: FromStr>(&self, name: &str, default: T) -> Result<T> {
+        Ok(self.parse_opt(name)?.unwrap_or(default))
+    }
+    fn time(&self, name: &str) -> Result<Option<Timestamp>> {
+        // Lua's numbers are floating point; a whole number of milliseconds reads back either way.
+        Ok(self.parse_opt::<f64>(name)?.map(|ms| Timestamp(ms as u64)))
+    }
+    fn json<T: for<'de> Deserialize<'de>>(&self, name: &str) -> Result<Option<T>> {
+        match self.text(name) {
+            None => Ok(None),
+            Some(text) => serde_json::from_str(&text)
+                .map(Some)
+                .map_err(|e| self.damaged(format!("its {name}: {e}"))),
+        }
+    }
+}
+
+/// `task:<id>` and `children:<id>` → the task. `now` is Redis's clock.
+pub(super) fn task(id: &TaskId, f: &Fields, children: Vec<String>, now: Timestamp) -> Result<Task> {
+    Ok(Task {
+        id: id.clone(),
+        role: f.parse("role")?,
+        state: f.parse("state")?,
+        waiting: f.time("waiting_until")?.is_some_and(|until| until > now),
+        description: f.need("text")?.to_owned(),
+        priority: f.parse("priority")?,
+        parent: f.parse_opt("parent")?,
+        children: ids(f, children)?,
+        after: ids(f, f.json::<Vec<String>>("after")?.unwrap_or_default())?,
+        context: f.json("context")?,
+        labels: f.json("labels")?.unwrap_or_default(),
+        artifacts: f.json("artifacts")?.unwrap_or_default(),
+        depth: f.parse("depth")?,
+        cwd: f.text("cwd"),
+        key: f.text("key").filter(|k| !k.starts_with("auto:")),
+        created_at: f
+            .time("created_at")?
+            .ok_or_else(|| f.damaged("it has no created_at"))?,
+        ready_at: f.time("ready_at")?,
+        due_at: f.time("due_at")?,
+        ended_at: f.time("ended_at")?,
+        timeout_ms: f.parse("timeout_ms")?,
+        retries: f.parse("retries")?,
+        failures: f.parse_or("failures", 0)?,
+        lost: f.parse_or("lost", 0)?,
+        lost_max: f.parse_or("lost_max", 0)?,
+        agent: f.text("agent"),
+        cancelling: f.text("cancelling").is_some(),
+        cause: f.parse_opt("cause")?,
+        reason: f.text("reason"),
+    })
+}
+
+fn ids(f: &Fields, list: Vec<String>) -> Result<Vec<TaskId>> {
+    list.iter()
+        .map(|text| text.parse().map_err(|e| f.damaged(e)))
+        .collect()
+}
+
+/// The stored result of a task.
+pub(super) fn result(f: &Fields) -> Result<Option<TaskResult>> {
+    f.json("result")
+}
+
+/// An element of `attempts:<id>`. Times are milliseconds there.
+#[derive(Deserialize)]
+struct StoredAttempt {
+    number: u32,
+    agent: String,
+    fence: u64,
+    started_at: f64,
+    ended_at: Option<f64>,
+    cause: Option<Cause>,
+    reason: Option<String>,
+    exit_code: Option<i32>,
+    next_retry_at: Option<f64>,
+}
+
+pub(super) fn attempt(key: &str, text: &str) -> Result<Attempt> {
+    let a: StoredAttempt = serde_json::from_str(text).map_err(|e| StoreError::Damaged {
+        key: key.to_owned(),
+        why: e.to_string(),
+    })?;
+    let time = |ms: f64| Timestamp(ms as u64);
+    Ok(Attempt {
+        number: a.number,
+        agent: a.agent,
+        fence: a.fence,
+        started_at: time(a.started_at),
+        ended_at: a.ended_at.map(time),
+        cause: a.cause,
+        reason: a.reason,
+        exit_code: a.exit_code,
+        next_retry_at: a.next_retry_at.map(time),
+    })
+}
+
+/// `agent:<id>` → the agent, with what the supervisor alone wants to know.
+pub(super) fn agent(id: &str, f: &Fields, now: Timestamp) -> Result<super::agents::Record> {
+    let heartbeat_at = f.time("heartbeat_at")?;
+    let pid: u32 = f.parse_or("pid", 0)?;
+    let agent = Agent {
+        id: id.to_owned(),
+        role: f.parse("role")?,
+        state: f.parse("state")?,
+        session: f.parse("session")?,
+        incarnation: f.parse("incarnation")?,
+        process: Process {
+            host: f.text("host").unwrap_or_default(),
+            boot_id: f.text("boot_id").unwrap_or_default(),
+            pid,
+            start_time: f.parse_or("start_time", 0)?,
+        },
+        pid: (pid != 0).then_some(pid),
+        task: f.parse_opt("task")?,
+        attempt: f.parse_opt("attempt")?,
+        fence: f.parse_or("fence", 0)?,
+        waiting: false,
+        heartbeat_age_ms: heartbeat_at.map(|at| now.since(at).as_millis() as u64),
+        heartbeat_at,
+        started_at: f
+            .time("started_at")?
+            .ok_or_else(|| f.damaged("it has no started_at"))?,
+        since: f
+            .time("since")?
+            .ok_or_else(|| f.damaged("it has no since"))?,
+        tasks_done: f.parse_or("tasks_done", 0)?,
+        restarts: f.parse_or("restarts", 0)?,
+        needs: f.parse_opt("needs")?,
+        rss_bytes: f.parse_opt("rss_bytes")?,
+        reason: f.text("reason"),
+        master: f.text("master").as_deref() == Some("1"),
+    };
+    Ok(super::agents::Record {
+        agent,
+        progress_at: f.time("progress_at")?,
+        last_task: f.parse_opt("last_task")?,
+    })
+}
+
+/// An entry of the event stream.
+pub(super) fn event(id: &str, fields: HashMap<String, String>) -> Event {
+    let f = Fields::new("events", fields);
+    let ms = id
+        .split('-')
+        .next()
+        .and_then(|ms| ms.parse().ok())
+        .unwrap_or(0);
+    Event {
+        id: id.to_owned(),
+        at: Timestamp(ms),
+        kind: f.text("kind").unwrap_or_default(),
+        task: f.text("task"),
+        agent: f.text("agent"),
+        from: f.text("from"),
+        to: f.text("to"),
+        reason: f.text("reason").unwrap_or_default(),
+        data: f.text("data").and_then(|d| serde_json::from_str(&d).ok()),
+    }
+}

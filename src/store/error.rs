@@ -1,0 +1,141 @@
+//! What can go wrong between us and Redis, by what the caller can do about it.
+
+use crate::error::Error;
+
+/// An error of the store.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// A transition was refused: the state is not what the caller believed.
+    #[error("refused: {code} {detail}")]
+    Refused {
+        /// The code that the script's header names.
+        code: String,
+        /// The thing it is about.
+        detail: String,
+    },
+    /// Nobody answers: not running, restarting, loading, or the connection broke.
+    #[error("Redis is not reachable at {address}: {why}")]
+    Unreachable {
+        /// Where it was looked for, without a password.
+        address: String,
+        /// What the system says.
+        why: String,
+    },
+    /// Redis wants a user or a password, or refuses the ones it got.
+    #[error("Redis at {address} refuses us: {why}")]
+    Denied {
+        /// Where.
+        address: String,
+        /// Its own words.
+        why: String,
+    },
+    /// Redis answers, and cannot write: memory or disk is full, or it is a replica.
+    #[error("Redis cannot write: {0}")]
+    CannotWrite(String),
+    /// A record is not as we wrote it.
+    #[error("the record {key} is damaged: {why}")]
+    Damaged {
+        /// Which one.
+        key: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Anything else that Redis says: our own bug.
+    #[error("Redis: {0}")]
+    Other(String),
+}
+
+impl StoreError {
+    /// Whether the connection is to blame, so that asking again may help.
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, StoreError::Unreachable { .. })
+    }
+    /// The code of a refusal.
+    pub fn refusal(&self) -> Option<&str> {
+        match self {
+            StoreError::Refused { code, .. } => Some(code),
+            _ => None,
+        }
+    }
+
+    pub(super) fn from_redis(error: &redis::RedisError, address: &str) -> Self {
+        use redis::{ErrorKind, ServerErrorKind};
+        let address = address.to_owned();
+        let detail = error.detail().unwrap_or_default().to_owned();
+        if error.code() == Some("REFUSED") {
+            let (code, rest) = detail.split_once(' ').unwrap_or((&detail, ""));
+            // Redis 7 adds where in the script it happened.
+            let rest = rest.split(" script: ").next().unwrap_or(rest).trim();
+            return StoreError::Refused {
+                code: code.to_owned(),
+                detail: rest.to_owned(),
+            };
+        }
+        if matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM"))
+            || error.kind() == ErrorKind::AuthenticationFailed
+        {
+            return StoreError::Denied {
+                address,
+                why: error.to_string(),
+            };
+        }
+        if matches!(error.code(), Some("OOM" | "MISCONF" | "READONLY"))
+            || error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly)
+        {
+            return StoreError::CannotWrite(error.to_string());
+        }
+        let loading = error.kind() == ErrorKind::Server(ServerErrorKind::BusyLoading);
+        if error.is_io_error()
+            || error.is_timeout()
+            || error.is_connection_dropped()
+            || loading
+            || error.is_unrecoverable_error()
+        {
+            return StoreError::Unreachable {
+                address,
+                why: error.to_string(),
+            };
+        }
+        StoreError::Other(error.to_string())
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(e: StoreError) -> Error {
+        let message = e.to_string();
+        match e {
+            StoreError::Refused { code, detail } => refusal(&code, &detail),
+            StoreError::Unreachable { .. } => Error::not_running(message).hint("start it with: orch start   (orch doctor looks closer)"),
+            StoreError::Denied { .. } => Error::config(message)
+                .hint("give user and password in sessions.toml: [redis] url = \"redis://user:password@host:port\""),
+            StoreError::CannotWrite(_) => Error::config(message)
+                .hint("free disk space or memory; nothing that was acknowledged is lost. orch doctor looks closer"),
+            StoreError::Damaged { .. } => Error::internal(message).hint("the record is kept as it is; please report this"),
+            StoreError::Other(_) => Error::internal(message),
+        }
+    }
+}
+
+/// What the scripts refuse, in words for a person.
+fn refusal(code: &str, detail: &str) -> Error {
+    match code {
+        "draining" => Error::failed("orch is draining: it accepts nothing new").hint("accept again with: orch resume"),
+        "unknown_dependency" => Error::not_found(format!("there is no task {detail} to wait for")).hint("list them with: orch tasks"),
+        "dependency_ended" => {
+            let (id, state) = detail.split_once(' ').unwrap_or((detail, "ended"));
+            Error::failed(format!("it would wait for {id}, which has {} ", if state == "failed" { "failed" } else { "been cancelled" }).trim().to_owned())
+                .hint(format!("retry that first: orch retry {id}"))
+        }
+        "stale" => Error::failed(format!("this attempt is over: {detail} was taken from this agent, cancelled, or has ended"))
+            .hint("its result and its calls are not accepted any more; end this program"),
+        "too_deep" => Error::failed(format!("tasks are nested too deeply: at most {detail} levels below a person's own task"))
+            .hint("do the work here, or raise max_depth under [supervisor] in sessions.toml"),
+        "too_many_children" => Error::failed(format!("this task has too many open subtasks: at most {detail}"))
+            .hint("wait for some with: orch wait, or raise max_children under [supervisor] in sessions.toml"),
+        "ancestor" => Error::failed(format!("{detail} is this task itself or one above it: waiting for it would never end"))
+            .hint("wait for subtasks only"),
+        "unknown" => Error::not_found(format!("there is no task {detail}")).hint("list them with: orch tasks"),
+        "taken" => Error::conflict(format!("an agent {detail} lives already")),
+        _ => Error::internal(format!("refused: {code} {detail}")),
+    }
+}

@@ -1,0 +1,192 @@
+//! Wishes (what people asked for and the supervisor makes so), the facts it records, and the event stream.
+
+use std::{collections::HashMap, time::Duration};
+
+use redis::Value;
+
+use super::{
+    Result, Store, decode, script,
+    tasks::{ms, parse},
+};
+use crate::model::event::Event;
+
+/// A wish that stands until it is taken back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wish {
+    /// End everything; with `drain`, let running tasks finish first.
+    Stop {
+        /// Let running tasks finish first.
+        drain: bool,
+    },
+    /// Start nothing new: of this role, or of any.
+    Pause(Option<String>),
+    /// Accept nothing new.
+    Drain,
+    /// This many agents of a role, neither more nor fewer.
+    Scale(String, u32),
+}
+
+impl Wish {
+    fn field(&self) -> String {
+        match self {
+            Wish::Stop { .. } => "stop".into(),
+            Wish::Pause(None) => "pause".into(),
+            Wish::Pause(Some(role)) => format!("pause:{role}"),
+            Wish::Drain => "drain".into(),
+            Wish::Scale(role, _) => format!("scale:{role}"),
+        }
+    }
+    fn value(&self) -> String {
+        match self {
+            Wish::Stop { drain } => if *drain { "drain" } else { "now" }.into(),
+            Wish::Scale(_, n) => n.to_string(),
+            Wish::Pause(_) | Wish::Drain => "1".into(),
+        }
+    }
+}
+
+impl Store {
+    /// Writes a wish (`lua/intend.lua`). Whether that changed anything.
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn wish(&self, wish: &Wish, kind: &str, reason: &str) -> Result<bool> {
+        let args = [kind, reason, &wish.value() as &str, &wish.field()];
+        let changed: u64 = self.read(self.call(&script::INTEND, args).await?)?;
+        Ok(changed > 0)
+    }
+
+    /// Takes wishes back, whatever their values are (`lua/intend.lua`). Whether that changed anything.
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn unwish(&self, wishes: &[Wish], kind: &str, reason: &str) -> Result<bool> {
+        let mut args = vec![kind.to_owned(), reason.to_owned(), String::new()];
+        args.extend(wishes.iter().map(Wish::field));
+        let changed: u64 = self.read(self.call(&script::INTEND, args).await?)?;
+        Ok(changed > 0)
+    }
+
+    /// Asks for one more agent of a role; the same token is the same wish (`lua/wish_spawn.lua`).
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn wish_spawn(&self, role: &str, token: &str, reason: &str) -> Result<()> {
+        self.call(&script::WISH_SPAWN, [role, token, reason])
+            .await
+            .map(drop)
+    }
+
+    /// All wishes as they stand.
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn wishes(&self) -> Result<super::observe::Intents> {
+        let fields: HashMap<String, String> = self
+            .query(redis::cmd("HGETALL").arg(self.keys.plain("intent")))
+            .await?;
+        Ok(super::observe::Intents::from_fields(fields))
+    }
+
+    /// Notes that agents of a role die at once, or (with no failures) that all is well (`lua/breaker.lua`).
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn set_breaker(
+        &self,
+        role: &str,
+        failures: u32,
+        for_: Duration,
+        reason: &str,
+    ) -> Result<()> {
+        self.call(
+            &script::BREAKER,
+            [role, &failures.to_string(), &ms(for_), reason],
+        )
+        .await
+        .map(drop)
+    }
+
+    /// Records a fact (`lua/note.lua`).
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn note(&self, kind: &str, reason: &str) -> Result<()> {
+        self.call(&script::NOTE, [kind, reason, ""]).await.map(drop)
+    }
+
+    /// How many agents of each role may run at once, for `claim`.
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn set_limits(&self, limits: &[(String, u32)]) -> Result<()> {
+        let mut cmd = redis::cmd("HSET");
+        cmd.arg(self.keys.plain("limits"));
+        for (role, max) in limits {
+            cmd.arg(format!("max:{role}")).arg(max);
+        }
+        if limits.is_empty() {
+            Ok(())
+        } else {
+            self.query(&cmd).await
+        }
+    }
+
+    /// Events after `after` (an id, or `-` for all), the oldest first.
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn events_after(&self, after: &str, at_most: usize) -> Result<Vec<Event>> {
+        let start = if after == "-" {
+            "-".to_owned()
+        } else {
+            format!("({after}")
+        };
+        let value = self
+            .query(
+                redis::cmd("XRANGE")
+                    .arg(self.keys.plain("events"))
+                    .arg(start)
+                    .arg("+")
+                    .arg("COUNT")
+                    .arg(at_most),
+            )
+            .await?;
+        self.read_events(value)
+    }
+
+    /// The newest events, the oldest of them first.
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn events_last(&self, n: usize) -> Result<Vec<Event>> {
+        let cmd = &mut redis::cmd("XREVRANGE");
+        cmd.arg(self.keys.plain("events"))
+            .arg("+")
+            .arg("-")
+            .arg("COUNT")
+            .arg(n);
+        let mut events = self.read_events(self.query(cmd).await?)?;
+        events.reverse();
+        Ok(events)
+    }
+
+    pub(super) fn read_events(&self, value: Value) -> Result<Vec<Event>> {
+        let rows: Vec<(String, HashMap<String, String>)> = self.read(value)?;
+        Ok(rows
+            .into_iter()
+            .map(|(id, fields)| decode::event(&id, fields))
+            .collect())
+    }
+
+    /// A new fence counter must not stand below one that was given: raises it to at least `at_least`.
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn fence(&self) -> Result<u64> {
+        let value: Option<String> = self
+            .query(redis::cmd("GET").arg(self.keys.plain("fence")))
+            .await?;
+        value.map_or(Ok(0), |v| parse(&v, "fence"))
+    }
+}

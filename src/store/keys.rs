@@ -1,0 +1,55 @@
+//! The shape of what is stored. Every key begins with the namespace's prefix `orch:{ns}:`, whose braces keep them in
+//! one cluster slot. The Lua transitions build the same names from the same prefix; nobody else knows any.
+//!
+//! | key | type | what |
+//! |---|---|---|
+//! | `task:<id>` | hash | the record; the fields are those of [`super::decode::task`] |
+//! | `attempts:<id>` | list | one JSON object an attempt, the oldest first |
+//! | `children:<id>` | list | its subtasks' ids |
+//! | `deps:<id>`, `dependents:<id>` | set | open dependencies; who waits for it |
+//! | `tasks` | zset | every id, by the time it was accepted |
+//! | `state:<state>` | zset | the ids in that state, by the time they entered it; `delayed`: by due time; `running`: by the lease's end |
+//! | `ready:<role>` | zset | by priority, then by order of acceptance |
+//! | `running:<role>` | set | running tasks |
+//! | `waiting:<role>` | zset | running tasks that wait for their subtasks, by the time until which the mark holds |
+//! | `agents` | set | ids of the living agents |
+//! | `agent:<id>` | hash | the record; kept a week after the agent has ended |
+//! | `idle:<role>` | set | agents without a task |
+//! | `remains` | hash | incarnation → what may be left of an ended agent's processes, until somebody has looked |
+//! | `breaker:<role>` | hash | agents of this role die at once: how often, and until when none is started |
+//! | `intent` | hash | wishes: `stop` (`now`, `drain`), `pause`, `pause:<role>`, `drain`, `scale:<role>`, `spawn:<role>:<token>` |
+//! | `limits` | hash | `max:<role>`, as the supervisor read it from sessions.toml |
+//! | `supervisor` | hash | who supervises: pid, start time, boot id, version, since |
+//! | `key:<key>` | string | idempotency key → task |
+//! | `calls:<task>:<fence>` | hash | how often this attempt delegated a given content (a day) |
+//! | `fence`, `seq` | counter | leases given; tasks accepted |
+//! | `events` | stream | capped |
+//! | `wake:supervisor`, `wake:role:<role>`, `wake:agent:<id>` | list | markers for blocking pops |
+//! | `ended:<id>` | channel | published when a task has ended |
+
+/// Names keys of one namespace.
+#[derive(Debug, Clone)]
+pub struct Keys {
+    prefix: String,
+}
+
+impl Keys {
+    /// The keys of a namespace.
+    pub fn new(namespace: &str) -> Self {
+        Keys {
+            prefix: format!("orch:{{{namespace}}}:"),
+        }
+    }
+    /// What every key begins with.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+    /// A key without a parameter.
+    pub fn plain(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+    /// A key with one parameter.
+    pub fn of(&self, kind: &str, what: &str) -> String {
+        format!("{}{kind}:{what}", self.prefix)
+    }
+}

@@ -1,0 +1,56 @@
+-- An idle agent takes the first ready task of its role. Sent again, it answers with the task that the agent has.
+-- KEYS: 1 prefix
+-- ARGV: 1 agent, 2 incarnation, 3 lease (ms)
+-- Returns: {} where there is nothing to take, else {id, attempt number, fence, field, value, ...}
+-- Refuses: stale
+local agent, incarnation = ARGV[1], ARGV[2]
+local a = redis.call('HMGET', P .. 'agent:' .. agent, 'state', 'incarnation', 'role', 'task')
+if a[2] ~= incarnation or a[1] == 'failed' or a[1] == 'stopped' then return refuse('stale', agent) end
+
+local function answer(id)
+  local f = get(id, 'number', 'fence')
+  local reply = {id, f[1], f[2]}
+  for _, v in ipairs(redis.call('HGETALL', P .. 'task:' .. id)) do reply[#reply + 1] = v end
+  return reply
+end
+
+if a[1] == 'busy' and a[4] then return answer(a[4]) end
+if a[1] ~= 'idle' then return {} end
+local role = a[3]
+local intent = redis.call('HMGET', P .. 'intent', 'stop', 'pause', 'pause:' .. role)
+if intent[1] == 'now' or intent[2] or intent[3] then return {} end
+
+-- Tasks that wait for their own subtasks take no place, or a hierarchy would lock itself out.
+local max = tonumber(redis.call('HGET', P .. 'limits', 'max:' .. role) or '0')
+if max > 0 then
+  local taken = redis.call('SCARD', P .. 'running:' .. role) - redis.call('ZCOUNT', P .. 'waiting:' .. role, now, '+inf')
+  if taken >= max then return {} end
+end
+
+local id
+if intent[1] then
+  -- A stop that drains: only what running tasks still wait for.
+  for _, candidate in ipairs(redis.call('ZRANGE', P .. 'ready:' .. role, 0, 199)) do
+    if tonumber(get(candidate, 'depth')[1] or '0') > 0 then
+      id = candidate
+      break
+    end
+  end
+else
+  id = redis.call('ZRANGE', P .. 'ready:' .. role, 0, 0)[1]
+end
+if not id then
+  redis.call('DEL', P .. 'wake:role:' .. role)
+  return {}
+end
+
+local fence = redis.call('INCR', P .. 'fence')
+local number = redis.call('HINCRBY', P .. 'task:' .. id, 'number', 1)
+redis.call('HSET', P .. 'task:' .. id, 'agent', agent, 'incarnation', incarnation, 'fence', fence)
+redis.call('RPUSH', P .. 'attempts:' .. id,
+  cjson.encode({number = number, agent = agent, fence = fence, started_at = now}))
+move(id, 'ready', 'running', role, now + ARGV[3], agent, 'attempt ' .. number .. ' claimed by ' .. agent)
+redis.call('HSET', P .. 'agent:' .. agent, 'task', id, 'attempt', number, 'fence', fence, 'heartbeat_at', now,
+  'progress_at', now)
+move_agent(agent, 'idle', 'busy', role, id, 'claimed ' .. id)
+return answer(id)

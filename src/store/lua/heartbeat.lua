@@ -1,0 +1,31 @@
+-- An agent says that it lives; with a task, its lease is renewed.
+-- KEYS: 1 prefix
+-- ARGV: 1 agent, 2 incarnation, 3 lease (ms), 4 task or '', 5 fence or '', 6 memory (bytes) or '',
+--       7 age of the last progress (ms) or '', 8 needs or ''
+-- Returns: 'go', 'stop <reason>' (leave), or 'cancel <reason>' (end the attempt)
+-- Refuses: stale (the agent or its lease is no longer what it believes)
+local agent, task = ARGV[1], ARGV[4]
+local a = redis.call('HMGET', P .. 'agent:' .. agent, 'state', 'incarnation', 'needs', 'reason')
+if a[2] ~= ARGV[2] or a[1] == 'failed' or a[1] == 'stopped' then return refuse('stale', agent) end
+local cancelling
+if task ~= '' then
+  local f = get(task, 'state', 'agent', 'incarnation', 'fence', 'cancelling')
+  if f[1] ~= 'running' or f[2] ~= agent or f[3] ~= ARGV[2] or f[4] ~= ARGV[5] then return refuse('stale', task) end
+  cancelling = f[5]
+  redis.call('ZADD', P .. 'state:running', 'XX', now + ARGV[3], task)
+end
+local record = P .. 'agent:' .. agent
+redis.call('HSET', record, 'heartbeat_at', now)
+if ARGV[6] ~= '' then redis.call('HSET', record, 'rss_bytes', ARGV[6]) end
+if ARGV[7] ~= '' then redis.call('HSET', record, 'progress_at', now - ARGV[7]) end
+if (a[3] or '') ~= ARGV[8] then
+  if ARGV[8] == '' then
+    redis.call('HDEL', record, 'needs')
+  else
+    redis.call('HSET', record, 'needs', ARGV[8])
+    event('agent.needs', task, agent, nil, nil, 'its program asks for ' .. ARGV[8])
+  end
+end
+if a[1] == 'stopping' then return 'stop ' .. (a[4] or '') end
+if cancelling then return 'cancel ' .. cancelling end
+return 'go'

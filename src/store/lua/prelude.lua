@@ -1,0 +1,182 @@
+-- What every transition begins with: the namespace's prefix, Redis's clock, and the few moves that all of them are
+-- made of. TASK and AGENT, the tables of allowed transitions, stand above this text: they are written from
+-- src/model, so that there is one table each.
+--
+-- A script reads and checks everything before its first write, because Lua does not roll back.
+-- Every key it touches begins with KEYS[1], which carries the hash tag, so one script stays in one cluster slot.
+
+local P = KEYS[1]
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+
+-- About two weeks of busy work. What `orch why` needs stands in the records themselves, not here.
+local EVENTS_KEPT = 100000
+local RANK = {high = 0, normal = 1, low = 2}
+local OPEN = {blocked = true, ready = true, delayed = true, held = true, running = true}
+
+local function refuse(code, detail)
+  return redis.error_reply('REFUSED ' .. code .. ' ' .. (detail or ''))
+end
+
+local function event(kind, task, agent, from, to, reason, data)
+  redis.call('XADD', P .. 'events', 'MAXLEN', '~', EVENTS_KEPT, '*', 'kind', kind, 'task', task or '',
+    'agent', agent or '', 'from', from or '', 'to', to or '', 'reason', reason, 'data', data or '')
+end
+
+-- A wake-up only says "look again", so one marker is enough for a single reader.
+local function wake(name)
+  local list = P .. 'wake:' .. name
+  if redis.call('LLEN', list) == 0 then redis.call('RPUSH', list, '1') end
+end
+
+-- One marker per ready task: each wakes one idle agent, not the whole herd.
+local function wake_role(role)
+  local list = P .. 'wake:role:' .. role
+  local ready = redis.call('ZCARD', P .. 'ready:' .. role)
+  if redis.call('LLEN', list) < ready then redis.call('RPUSH', list, '1') end
+  if ready > redis.call('SCARD', P .. 'idle:' .. role) then wake('supervisor') end
+end
+
+local function get(id, ...)
+  return redis.call('HMGET', P .. 'task:' .. id, ...)
+end
+
+local cancel, settle
+
+-- The one place where a task changes its state: the record, the structure that matches it, the event.
+-- `score` is the due time of a delayed task and the lease's end of a running one.
+local function move(id, from, to, role, score, agent, reason, data)
+  if not (TASK[from] and TASK[from][to]) then error('task ' .. id .. ' may not go from ' .. from .. ' to ' .. to) end
+  local record = P .. 'task:' .. id
+  redis.call('ZREM', P .. 'state:' .. from, id)
+  redis.call('ZADD', P .. 'state:' .. to, score or now, id)
+  redis.call('HSET', record, 'state', to, 'since', now)
+  if from == 'ready' then
+    redis.call('ZREM', P .. 'ready:' .. role, id)
+  elseif from == 'running' then
+    redis.call('SREM', P .. 'running:' .. role, id)
+    redis.call('ZREM', P .. 'waiting:' .. role, id)
+    redis.call('HDEL', record, 'agent', 'incarnation', 'cancelling', 'waiting_until')
+  elseif from == 'delayed' then
+    redis.call('HDEL', record, 'due_at')
+  elseif not OPEN[from] then
+    redis.call('HDEL', record, 'ended_at')
+  end
+  event('task.' .. to, id, agent, from, to, reason, data)
+  if to == 'ready' then
+    local f = get(id, 'priority', 'seq')
+    redis.call('HSET', record, 'ready_at', now)
+    redis.call('ZADD', P .. 'ready:' .. role, RANK[f[1]] * 1e13 + f[2], id)
+    wake_role(role)
+  elseif to == 'running' then
+    redis.call('SADD', P .. 'running:' .. role, id)
+  elseif to == 'delayed' then
+    redis.call('HSET', record, 'due_at', score)
+    wake('supervisor')
+  elseif not OPEN[to] then
+    redis.call('HSET', record, 'ended_at', now)
+    settle(id, to)
+  end
+end
+
+-- The one place where an agent changes its state.
+local function move_agent(id, from, to, role, task, reason)
+  if not (AGENT[from] and AGENT[from][to]) then error('agent ' .. id .. ' may not go from ' .. from .. ' to ' .. to) end
+  local record = P .. 'agent:' .. id
+  redis.call('HSET', record, 'state', to, 'since', now, 'reason', reason)
+  if to == 'idle' then redis.call('SADD', P .. 'idle:' .. role, id) end
+  if from == 'idle' then redis.call('SREM', P .. 'idle:' .. role, id) end
+  if to == 'failed' or to == 'stopped' then
+    redis.call('SREM', P .. 'agents', id)
+    redis.call('DEL', P .. 'wake:agent:' .. id)
+    -- Kept a week for `orch why`; a successor of the same id writes over it.
+    redis.call('PEXPIRE', record, 7 * 86400000)
+  end
+  event('agent.' .. to, task, id, from, to, reason)
+end
+
+-- A task has ended: tell who waits, release or give up what depends on it, and its own subtasks with it.
+settle = function(id, to)
+  redis.call('PUBLISH', P .. 'ended:' .. id, to)
+  local parent = get(id, 'parent')[1]
+  if parent and parent ~= '' then redis.call('HINCRBY', P .. 'task:' .. parent, 'open_children', -1) end
+  for _, dependent in ipairs(redis.call('SMEMBERS', P .. 'dependents:' .. id)) do
+    local f = get(dependent, 'state', 'role')
+    if f[1] == 'blocked' then
+      if to ~= 'succeeded' then
+        cancel(dependent, 'it waited for ' .. id .. ', which ended as ' .. to)
+      else
+        redis.call('SREM', P .. 'deps:' .. dependent, id)
+        if redis.call('SCARD', P .. 'deps:' .. dependent) == 0 then
+          move(dependent, 'blocked', 'ready', f[2], nil, nil, 'the last task it waited for, ' .. id .. ', has succeeded')
+        end
+      end
+    end
+  end
+  if to ~= 'succeeded' then
+    for _, child in ipairs(redis.call('LRANGE', P .. 'children:' .. id, 0, -1)) do
+      cancel(child, 'its parent ' .. id .. ' ended as ' .. to)
+    end
+  end
+end
+
+-- Cancels an open task: at once, or, where an agent has it, by telling the agent to stop.
+-- Returns its state afterwards; an ended task stays as it is.
+cancel = function(id, reason)
+  local f = get(id, 'state', 'role', 'agent', 'cancelling')
+  local state = f[1]
+  if not state or not OPEN[state] then return state end
+  if state == 'running' then
+    if not f[4] then
+      redis.call('HSET', P .. 'task:' .. id, 'cancelling', reason)
+      event('task.cancelling', id, f[3], state, state, reason)
+      if f[3] then wake('agent:' .. f[3]) end
+    end
+    return state
+  end
+  redis.call('HSET', P .. 'task:' .. id, 'cause', 'cancelled', 'reason', reason)
+  move(id, state, 'cancelled', f[2], nil, nil, reason)
+  return 'cancelled'
+end
+
+-- Ends the running attempt of a task and decides what comes next: the table of model/cause.rs.
+-- `delay` (ms) is used where the task is tried again; `counted` is '0' where the end counts against no bound; `told`
+-- says that the holder itself reported, so that the same report sent again gets the same answer.
+local function end_attempt(id, cause, reason, exit_code, result, delay, counted, told)
+  local record = P .. 'task:' .. id
+  local f = get(id, 'role', 'agent', 'failures', 'retries', 'lost', 'lost_max', 'cancelling')
+  if f[7] and cause ~= 'success' then
+    cause, reason = 'cancelled', f[7]
+  end
+  local failures, lost = tonumber(f[3]), tonumber(f[5])
+  if cause == 'transient' or cause == 'timeout' or cause == 'permanent' then failures = failures + 1 end
+  if cause == 'lost' and counted ~= '0' then lost = lost + 1 end
+  local to, why = 'delayed', reason
+  if cause == 'success' then
+    to = 'succeeded'
+  elseif cause == 'permanent' then
+    to = 'failed'
+  elseif cause == 'needs_person' then
+    to = 'held'
+  elseif cause == 'cancelled' then
+    to = 'cancelled'
+  elseif (cause == 'transient' or cause == 'timeout') and failures > tonumber(f[4]) then
+    to = 'failed'
+    if failures > 1 then why = reason .. '; failed ' .. failures .. ' times' end
+  elseif cause == 'lost' and lost > tonumber(f[6]) then
+    to = 'failed'
+    why = reason .. '; lost ' .. lost .. ' times'
+  end
+  local due = nil
+  if to == 'delayed' then due = now + math.max(0, math.floor(tonumber(delay) or 0)) end
+
+  local attempt = cjson.decode(redis.call('LINDEX', P .. 'attempts:' .. id, -1))
+  attempt.ended_at, attempt.cause, attempt.reason, attempt.next = now, cause, reason, to
+  if exit_code and exit_code ~= '' then attempt.exit_code = tonumber(exit_code) end
+  attempt.next_retry_at, attempt.told = due, told
+  redis.call('LSET', P .. 'attempts:' .. id, -1, cjson.encode(attempt))
+  redis.call('HSET', record, 'failures', failures, 'lost', lost, 'cause', cause, 'reason', why)
+  if result and result ~= '' then redis.call('HSET', record, 'result', result) end
+  move(id, 'running', to, f[1], due, f[2], why, cjson.encode({cause = cause, attempt = attempt.number}))
+  return to
+end

@@ -1,0 +1,31 @@
+-- A person starts a dead letter, a cancelled or a held task anew, with its counts at zero.
+-- KEYS: 1 prefix
+-- ARGV: 1 id, 2 reason
+-- Returns: {state before, state afterwards}; the same twice where there was nothing to do
+-- Refuses: unknown, dependency_ended (what it waits for has failed or was cancelled: retry that first)
+local id = ARGV[1]
+local f = get(id, 'state', 'role', 'after', 'parent')
+local from = f[1]
+if not from then return refuse('unknown', id) end
+if from == 'delayed' then
+  move(id, from, 'ready', f[2], nil, nil, ARGV[2])
+  return {from, 'ready'}
+end
+if from ~= 'failed' and from ~= 'cancelled' and from ~= 'held' then return {from, from} end
+
+local open = {}
+for _, dependency in ipairs(f[3] and cjson.decode(f[3]) or {}) do
+  local state = get(dependency, 'state')[1]
+  if state == 'failed' or state == 'cancelled' then return refuse('dependency_ended', dependency .. ' ' .. state) end
+  if state and state ~= 'succeeded' then open[#open + 1] = dependency end
+end
+local to = #open > 0 and 'blocked' or 'ready'
+for _, dependency in ipairs(open) do
+  redis.call('SADD', P .. 'deps:' .. id, dependency)
+  redis.call('SADD', P .. 'dependents:' .. dependency, id)
+end
+redis.call('HSET', P .. 'task:' .. id, 'failures', 0, 'lost', 0)
+redis.call('HDEL', P .. 'task:' .. id, 'cause', 'reason', 'result')
+if from ~= 'held' and f[4] then redis.call('HINCRBY', P .. 'task:' .. f[4], 'open_children', 1) end
+move(id, from, to, f[2], nil, nil, ARGV[2])
+return {from, to}

@@ -1,0 +1,32 @@
+-- A program waits for tasks from within its own attempt: until the given time its task takes no place of its role.
+-- Renewed while it waits, so that a waiter that dies does not leave the mark behind.
+-- KEYS: 1 prefix
+-- ARGV: 1 task, 2 fence, 3 incarnation, 4 for how long (ms; 0 ends it), 5... what it waits for
+-- Returns: 'ok'
+-- Refuses: stale; ancestor (it would wait for itself)
+local id = ARGV[1]
+local f = get(id, 'state', 'fence', 'incarnation', 'role', 'waiting_until', 'agent')
+if f[1] ~= 'running' or f[2] ~= ARGV[2] or f[3] ~= ARGV[3] then return refuse('stale', id) end
+local ancestors, ancestor = {}, id
+while ancestor and ancestor ~= '' do
+  ancestors[ancestor] = true
+  ancestor = get(ancestor, 'parent')[1]
+end
+for i = 5, #ARGV do
+  if ancestors[ARGV[i]] then return refuse('ancestor', ARGV[i]) end
+end
+local for_ms, was = tonumber(ARGV[4]), tonumber(f[5] or '0') > now
+if for_ms > 0 then
+  redis.call('ZADD', P .. 'waiting:' .. f[4], now + for_ms, id)
+  redis.call('HSET', P .. 'task:' .. id, 'waiting_until', now + for_ms)
+  if not was then
+    event('task.waiting', id, f[6], 'running', 'running', 'waits for ' .. (#ARGV - 4) .. ' of its subtasks')
+    if redis.call('ZCARD', P .. 'ready:' .. f[4]) > 0 then wake_role(f[4]) end
+    wake('supervisor')
+  end
+else
+  redis.call('ZREM', P .. 'waiting:' .. f[4], id)
+  redis.call('HDEL', P .. 'task:' .. id, 'waiting_until')
+  if was then event('task.resumed', id, f[6], 'running', 'running', 'what it waited for has ended') end
+end
+return 'ok'

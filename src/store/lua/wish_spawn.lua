@@ -1,0 +1,9 @@
+-- Asks for one more agent of a role, and releases the role's breaker.
+-- KEYS: 1 prefix
+-- ARGV: 1 role, 2 token (the same wish sent again is one wish), 3 reason
+-- Returns: 'ok'
+redis.call('HSET', P .. 'intent', 'spawn:' .. ARGV[1] .. ':' .. ARGV[2], '1')
+redis.call('DEL', P .. 'breaker:' .. ARGV[1])
+event('role.spawn', nil, nil, nil, nil, ARGV[3])
+wake('supervisor')
+return 'ok'

@@ -1,0 +1,326 @@
+//! One look at everything that the supervisor decides by, in two round trips.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
+
+use redis::Value;
+
+use super::{
+    Result, Store, StoreError,
+    agents::{Record, Remains},
+    decode::{self, Fields},
+    tasks::parse,
+};
+use crate::model::{
+    id::TaskId,
+    task::{Task, TaskState},
+    time::Timestamp,
+};
+
+/// What people asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Intents {
+    /// `Some(true)`: end everything once running tasks have finished; `Some(false)`: now.
+    pub stop: Option<bool>,
+    /// Start nothing new.
+    pub pause: bool,
+    /// Start nothing new of these roles.
+    pub paused_roles: Vec<String>,
+    /// Accept nothing new.
+    pub drain: bool,
+    /// Wished numbers of agents.
+    pub scale: BTreeMap<String, u32>,
+    /// Wishes for one more agent: role, and the field that is removed when it is fulfilled.
+    pub spawn: Vec<(String, String)>,
+}
+
+impl Intents {
+    pub(super) fn from_fields(fields: HashMap<String, String>) -> Self {
+        let mut intents = Intents::default();
+        for (field, value) in fields {
+            match field.split_once(':') {
+                None if field == "stop" => intents.stop = Some(value == "drain"),
+                None if field == "pause" => intents.pause = true,
+                None if field == "drain" => intents.drain = true,
+                Some(("pause", role)) => intents.paused_roles.push(role.to_owned()),
+                Some(("scale", role)) => {
+                    if let Ok(n) = value.parse() {
+                        intents.scale.insert(role.to_owned(), n);
+                    }
+                }
+                Some(("spawn", rest)) => {
+                    let role = rest.split(':').next().unwrap_or(rest);
+                    intents.spawn.push((role.to_owned(), field.clone()));
+                }
+                _ => {}
+            }
+        }
+        intents.paused_roles.sort();
+        intents.spawn.sort();
+        intents
+    }
+    /// Whether tasks of this role may start.
+    pub fn may_start(&self, role: &str) -> bool {
+        !self.pause && !self.paused_roles.iter().any(|r| r == role)
+    }
+}
+
+/// Agents of a role die at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Breaker {
+    /// How often in a row.
+    pub failures: u32,
+    /// Until when none is started.
+    pub until: Timestamp,
+    /// In words.
+    pub reason: String,
+}
+
+/// The load of one role.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Tasks that wait for an agent.
+    pub ready: u64,
+    /// Of them, those delegated by a task.
+    pub running: u64,
+    /// Running tasks that wait for their own subtasks.
+    pub waiting: u64,
+}
+
+/// A running task whose lease has ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Overdue {
+    /// The task.
+    pub task: TaskId,
+    /// The fence of that lease.
+    pub fence: u64,
+    /// Whose it was.
+    pub agent: String,
+    /// How many of its attempts were lost before.
+    pub lost: u32,
+}
+
+/// What is stored, at one moment of Redis's clock.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// Redis's clock.
+    pub now: Timestamp,
+    /// The living agents.
+    pub agents: Vec<Record>,
+    /// The load of each role that was asked for.
+    pub load: BTreeMap<String, Load>,
+    /// Tasks of all roles that run.
+    pub running: u64,
+    /// When the next delayed task is due.
+    pub next_due: Option<Duration>,
+    /// Running tasks whose lease has ended.
+    pub overdue: Vec<Overdue>,
+    /// What people asked for.
+    pub intents: Intents,
+    /// Roles whose agents die at once.
+    pub breakers: BTreeMap<String, Breaker>,
+    /// What may be left of ended agents, by incarnation.
+    pub remains: BTreeMap<String, Remains>,
+    /// Records that do not read, with why.
+    pub damaged: Vec<String>,
+}
+
+impl Store {
+    /// One look at everything the supervisor decides by.
+    ///
+    /// # Errors
+    /// An unreachable Redis. A damaged record is reported in the snapshot and left out.
+    pub async fn observe(&self, roles: &[String]) -> Result<Snapshot> {
+        let k = &self.keys;
+        let mut pipe = redis::pipe();
+        pipe.cmd("TIME");
+        pipe.cmd("SMEMBERS").arg(k.plain("agents"));
+        pipe.cmd("HGETALL").arg(k.plain("intent"));
+        pipe.cmd("HGETALL").arg(k.plain("remains"));
+        pipe.cmd("ZCARD").arg(k.of("state", "running"));
+        pipe.cmd("ZRANGE")
+            .arg(k.of("state", "delayed"))
+            .arg(0)
+            .arg(0)
+            .arg("WITHSCORES");
+        pipe.cmd("ZRANGE")
+            .arg(k.of("state", "running"))
+            .arg(0)
+            .arg(199)
+            .arg("WITHSCORES");
+        for role in roles {
+            pipe.cmd("ZCARD").arg(k.of("ready", role));
+            pipe.cmd("SCARD").arg(k.of("running", role));
+            pipe.cmd("ZRANGE")
+                .arg(k.of("waiting", role))
+                .arg(0)
+                .arg(-1)
+                .arg("WITHSCORES");
+            pipe.cmd("HGETALL").arg(k.of("breaker", role));
+        }
+        let mut values = self.pipeline(&pipe).await?.into_iter();
+        let mut next = || values.next().unwrap_or(Value::Nil);
+        let now = self.time(Some(next()))?;
+        let ids: Vec<String> = self.read(next())?;
+        let mut snapshot = Snapshot {
+            now,
+            intents: Intents::from_fields(self.read(next())?),
+            remains: self.read_remains(next())?,
+            running: self.read(next())?,
+            ..Snapshot::default()
+        };
+        let due: Vec<(String, f64)> = self.read(next())?;
+        snapshot.next_due = due.first().map(|(_, at)| Timestamp(*at as u64).since(now));
+        let leases: Vec<(String, f64)> = self.read(next())?;
+        let mut waiting_tasks = Vec::new();
+        for role in roles {
+            let (ready, running) = (self.read(next())?, self.read(next())?);
+            let marks: Vec<(String, f64)> = self.read(next())?;
+            let live: Vec<String> = marks
+                .into_iter()
+                .filter(|(_, until)| *until > now.0 as f64)
+                .map(|(t, _)| t)
+                .collect();
+            snapshot.load.insert(
+                role.clone(),
+                Load {
+                    ready,
+                    running,
+                    waiting: live.len() as u64,
+                },
+            );
+            waiting_tasks.extend(live);
+            let breaker: HashMap<String, String> = self.read(next())?;
+            let breaker = Fields::new(k.of("breaker", role), breaker);
+            if let (Some(reason), Ok(failures), Ok(until)) = (
+                breaker.text("reason"),
+                breaker.parse("failures"),
+                breaker.parse::<f64>("until"),
+            ) {
+                let breaker = Breaker {
+                    failures,
+                    until: Timestamp(until as u64),
+                    reason,
+                };
+                snapshot.breakers.insert(role.clone(), breaker);
+            }
+        }
+        self.read_agents(&ids, &waiting_tasks, &mut snapshot)
+            .await?;
+        let overdue: Vec<String> = leases
+            .into_iter()
+            .filter(|(_, end)| *end <= now.0 as f64)
+            .map(|(id, _)| id)
+            .collect();
+        self.read_overdue(&overdue, &mut snapshot).await?;
+        Ok(snapshot)
+    }
+
+    /// The living agents, as `orch status` shows them.
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn agents(&self) -> Result<Vec<Record>> {
+        Ok(self.observe(&[]).await?.agents)
+    }
+
+    async fn read_agents(
+        &self,
+        ids: &[String],
+        waiting: &[String],
+        snapshot: &mut Snapshot,
+    ) -> Result<()> {
+        let mut pipe = redis::pipe();
+        for id in ids {
+            pipe.cmd("HGETALL").arg(self.keys.of("agent", id));
+        }
+        for (id, value) in ids.iter().zip(self.pipeline(&pipe).await?) {
+            let fields = Fields::new(self.keys.of("agent", id), self.read(value)?);
+            match decode::agent(id, &fields, snapshot.now) {
+                Ok(mut record) => {
+                    record.agent.waiting = record
+                        .agent
+                        .task
+                        .as_ref()
+                        .is_some_and(|t| waiting.iter().any(|w| w == t.as_str()));
+                    snapshot.agents.push(record);
+                }
+                Err(e) => snapshot.damaged.push(e.to_string()),
+            }
+        }
+        snapshot
+            .agents
+            .sort_by(|a, b| natural(&a.agent.id).cmp(&natural(&b.agent.id)));
+        Ok(())
+    }
+
+    async fn read_overdue(&self, ids: &[String], snapshot: &mut Snapshot) -> Result<()> {
+        let mut pipe = redis::pipe();
+        for id in ids {
+            pipe.cmd("HMGET")
+                .arg(self.keys.of("task", id))
+                .arg("fence")
+                .arg("agent")
+                .arg("lost");
+        }
+        for (id, value) in ids.iter().zip(self.pipeline(&pipe).await?) {
+            let row: (Option<String>, Option<String>, Option<String>) = self.read(value)?;
+            let lost = row.2.and_then(|l| l.parse().ok()).unwrap_or(0);
+            match (id.parse(), row.0.and_then(|f| f.parse().ok())) {
+                (Ok(task), Some(fence)) => {
+                    snapshot.overdue.push(Overdue {
+                        task,
+                        fence,
+                        agent: row.1.unwrap_or_default(),
+                        lost,
+                    });
+                }
+                _ => snapshot.damaged.push(format!(
+                    "the record {} has no fence",
+                    self.keys.of("task", id)
+                )),
+            }
+        }
+        Ok(())
+    }
+
+    fn read_remains(&self, value: Value) -> Result<BTreeMap<String, Remains>> {
+        let fields: HashMap<String, String> = self.read(value)?;
+        fields
+            .into_iter()
+            .map(|(incarnation, text)| {
+                let remains = serde_json::from_str(&text).map_err(|e| StoreError::Damaged {
+                    key: self.keys.plain("remains"),
+                    why: e.to_string(),
+                })?;
+                Ok((incarnation, remains))
+            })
+            .collect()
+    }
+
+    /// The tasks in a state, at most `n`, those first that entered it first.
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn first_tasks(&self, state: TaskState, n: usize) -> Result<Vec<Task>> {
+        let key = self.keys.of("state", state.as_str());
+        let ids: Vec<String> = self
+            .query(redis::cmd("ZRANGE").arg(key).arg(0).arg(n as i64 - 1))
+            .await?;
+        let ids: Vec<TaskId> = ids
+            .iter()
+            .map(|id| parse(id, "id"))
+            .collect::<Result<_>>()?;
+        self.tasks(&ids).await
+    }
+}
+
+/// `sonnet-2` before `sonnet-10`.
+fn natural(id: &str) -> (String, u64) {
+    match id.rsplit_once('-').map(|(stem, n)| (stem, n.parse())) {
+        Some((stem, Ok(n))) => (stem.to_owned(), n),
+        _ => (id.to_owned(), 0),
+    }
+}

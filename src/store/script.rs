@@ -1,0 +1,152 @@
+//! The Lua transitions: one file each under `lua/`, with the prelude and the tables of `model` before it.
+
+use std::sync::LazyLock;
+
+use crate::model::{agent, task};
+
+/// A transition, ready to be called by its SHA1.
+pub(super) struct Script {
+    pub name: &'static str,
+    inner: LazyLock<(String, redis::Script)>,
+}
+
+impl Script {
+    /// The SHA1 by which Redis knows it.
+    pub fn hash(&self) -> &str {
+        self.inner.1.get_hash()
+    }
+    /// The command that makes Redis know it.
+    pub fn load_cmd(&self) -> redis::Cmd {
+        let mut cmd = redis::cmd("SCRIPT");
+        cmd.arg("LOAD").arg(&self.inner.0);
+        cmd
+    }
+}
+
+macro_rules! scripts {
+    ($($upper:ident = $file:literal),+ $(,)?) => {
+        $(pub(super) static $upper: Script = Script {
+            name: $file,
+            inner: LazyLock::new(|| {
+                let text = whole(include_str!(concat!("lua/", $file, ".lua")));
+                let script = redis::Script::new(&text);
+                (text, script)
+            }),
+        };)+
+        /// Every transition with its text, for the test that holds the headers true.
+        #[cfg(test)]
+        pub(super) const SOURCES: &[(&str, &str)] = &[$(($file, include_str!(concat!("lua/", $file, ".lua")))),+];
+        #[cfg(test)]
+        pub(super) fn all() -> Vec<&'static Script> { vec![$(&$upper),+] }
+    };
+}
+
+scripts! {
+    BREAKER = "breaker", CANCEL = "cancel", CLAIM = "claim", DELEGATE = "delegate", DUE = "due",
+    END_AGENT = "end_agent", EXPIRE = "expire", FINISH = "finish", HEARTBEAT = "heartbeat", HELLO = "hello",
+    INTEND = "intend", NOTE = "note", PASS_ON = "pass_on", PLACE = "place", PRUNE = "prune", RETRY = "retry",
+    SPAWN = "spawn", STOP_AGENT = "stop_agent", WAITING = "waiting", WISH_SPAWN = "wish_spawn",
+}
+
+fn whole(body: &str) -> String {
+    format!("{}{}\n{body}", *TABLES, include_str!("lua/prelude.lua"))
+}
+
+/// The transition tables of `model` as Lua.
+static TABLES: LazyLock<String> = LazyLock::new(|| {
+    let tasks: Vec<_> = task::TRANSITIONS
+        .iter()
+        .map(|(f, t)| (f.as_str(), t.as_str()))
+        .collect();
+    let agents: Vec<_> = agent::TRANSITIONS
+        .iter()
+        .map(|(f, t)| (f.as_str(), t.as_str()))
+        .collect();
+    format!(
+        "local TASK = {}\nlocal AGENT = {}\n",
+        lua_table(&tasks),
+        lua_table(&agents)
+    )
+});
+
+fn lua_table(pairs: &[(&str, &str)]) -> String {
+    let mut out = String::from("{");
+    let mut froms: Vec<&str> = pairs.iter().map(|(f, _)| *f).collect();
+    froms.dedup();
+    for from in froms {
+        let tos: Vec<String> = pairs
+            .iter()
+            .filter(|(f, _)| *f == from)
+            .map(|(_, to)| format!("{to} = true"))
+            .collect();
+        out.push_str(&format!("{from} = {{{}}}, ", tos.join(", ")));
+    }
+    out.push('}');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The highest `ARGV[n]` and the numbered arguments of the header agree, and nothing but the prefix is a key.
+    #[test]
+    fn headers_tell_the_truth() {
+        for (name, text) in SOURCES {
+            let header: String = text
+                .lines()
+                .take_while(|l| l.starts_with("--"))
+                .collect::<Vec<_>>()
+                .join(" ");
+            for part in ["KEYS: 1 prefix", "ARGV:", "Returns:"] {
+                assert!(header.contains(part), "{name}: its header lacks '{part}'");
+            }
+            let argv = header
+                .split("ARGV:")
+                .nth(1)
+                .unwrap()
+                .split("Returns:")
+                .next()
+                .unwrap();
+            let code: String = text
+                .lines()
+                .filter(|l| !l.starts_with("--"))
+                .collect::<Vec<_>>()
+                .join("\n");
+            let used = (1..20)
+                .filter(|n| code.contains(&format!("ARGV[{n}]")))
+                .max()
+                .unwrap_or(0);
+            let told = (1..20)
+                .filter(|n| argv.contains(&format!(" {n} ")) || argv.contains(&format!(" {n}...")))
+                .max()
+                .unwrap_or(0);
+            let variadic = argv.contains("...");
+            assert!(
+                used == told || variadic && used <= told,
+                "{name}: uses ARGV[{used}], its header ends at {told}"
+            );
+            assert!(!code.contains("KEYS["), "{name}: takes only the prefix");
+            let refuses = code.contains("refuse(");
+            assert_eq!(
+                refuses,
+                header.contains("Refuses:"),
+                "{name}: what it refuses is in its header"
+            );
+            for refusal in code.split("refuse('").skip(1) {
+                let code = refusal.split('\'').next().unwrap();
+                assert!(
+                    header.contains(code),
+                    "{name}: refuses '{code}', which its header does not name"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn every_script_has_a_hash_of_its_own() {
+        let hashes: std::collections::HashSet<_> =
+            all().iter().map(|s| s.hash().to_owned()).collect();
+        assert_eq!(hashes.len(), SOURCES.len());
+    }
+}

@@ -1,0 +1,120 @@
+//! Sleeping until there may be something to do: blocking pops and subscriptions, each on a connection of its own.
+//!
+//! A wake-up only says "look again". A lost one costs the caller's own time-out, a doubled one a look.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use redis::aio::{ConnectionLike, MultiplexedConnection};
+
+use super::{Result, Store, StoreError};
+use crate::model::{event::Event, id::TaskId};
+
+/// Waits for markers on some lists.
+pub struct Waker<'a> {
+    store: &'a Store,
+    lists: Vec<String>,
+    connection: Option<MultiplexedConnection>,
+}
+
+impl Store {
+    /// Wakes the supervisor.
+    pub fn supervisor_waker(&self) -> Waker<'_> {
+        Waker {
+            store: self,
+            lists: vec![self.keys.of("wake", "supervisor")],
+            connection: None,
+        }
+    }
+    /// Wakes one agent: it is told to stop, or to end its attempt.
+    pub fn agent_waker(&self, agent: &str) -> Waker<'_> {
+        Waker {
+            store: self,
+            lists: vec![self.keys.of("wake:agent", agent)],
+            connection: None,
+        }
+    }
+    /// Wakes one idle agent of a role: a task is ready.
+    pub fn role_waker(&self, role: &str) -> Waker<'_> {
+        Waker {
+            store: self,
+            lists: vec![self.keys.of("wake:role", role)],
+            connection: None,
+        }
+    }
+
+    /// Hears of the ends of these tasks from now on. Look at their states after this call: what ended before it is
+    /// not told.
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn watch_ends(&self, ids: &[TaskId]) -> Result<Ends> {
+        let fail = |e: redis::RedisError| StoreError::from_redis(&e, &self.address);
+        let mut pubsub = self.client.get_async_pubsub().await.map_err(fail)?;
+        for id in ids {
+            pubsub
+                .subscribe(self.keys.of("ended", id.as_str()))
+                .await
+                .map_err(fail)?;
+        }
+        Ok(Ends {
+            stream: Box::pin(pubsub.into_on_message().map(drop)),
+        })
+    }
+
+    /// The first events after `after`, waiting for at most `timeout` for one to come.
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn next_events(&self, after: &str, timeout: Duration) -> Result<Vec<Event>> {
+        let fail = |e: redis::RedisError| StoreError::from_redis(&e, &self.address);
+        let mut connection = self.connect(None).await?;
+        let mut cmd = redis::cmd("XREAD");
+        cmd.arg("COUNT")
+            .arg(500)
+            .arg("BLOCK")
+            .arg(timeout.as_millis() as u64);
+        cmd.arg("STREAMS").arg(self.keys.plain("events")).arg(after);
+        let value = connection.req_packed_command(&cmd).await.map_err(fail)?;
+        let streams: Option<Vec<(String, redis::Value)>> = self.read(value)?;
+        match streams.into_iter().flatten().next() {
+            Some((_, rows)) => self.read_events(rows),
+            None => Ok(Vec::new()),
+        }
+    }
+}
+
+/// Messages that a task has ended.
+pub struct Ends {
+    stream: std::pin::Pin<Box<dyn futures_util::Stream<Item = ()> + Send>>,
+}
+
+impl Ends {
+    /// The next one; `false` when the connection broke.
+    pub async fn next(&mut self) -> bool {
+        self.stream.next().await.is_some()
+    }
+}
+
+impl Waker<'_> {
+    /// Waits for a marker, for at most `timeout`. Whether one came.
+    ///
+    /// # Errors
+    /// An unreachable Redis; the next call connects anew.
+    pub async fn wait(&mut self, timeout: Duration) -> Result<bool> {
+        let mut connection = match self.connection.take() {
+            Some(c) => c,
+            None => self.store.connect(None).await?,
+        };
+        let mut cmd = redis::cmd("BLPOP");
+        for list in &self.lists {
+            cmd.arg(list);
+        }
+        // Redis reads seconds; 0 would mean for ever, and a connection that died unseen would sleep with it.
+        cmd.arg(format!("{:.3}", timeout.as_secs_f64().max(0.001)));
+        let answer = connection.req_packed_command(&cmd).await;
+        let value = answer.map_err(|e| StoreError::from_redis(&e, &self.store.address))?;
+        self.connection = Some(connection);
+        Ok(value != redis::Value::Nil)
+    }
+}
