@@ -4,6 +4,7 @@ pub mod config;
 pub mod console;
 pub mod drivers;
 pub mod error;
+pub mod home;
 pub mod model;
 pub mod mux;
 pub mod ops;

@@ -1,0 +1,152 @@
+//! What lies in ORCH_HOME: the names of its files and folders, the outputs of attempts, and the reports that Redis has
+//! not heard yet. Everything in it is this user's own (0700, 0600).
+
+pub mod output;
+pub mod reports;
+
+use std::{
+    fs,
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    error::{Error, Result},
+    model::id::TaskId,
+};
+
+/// The state folder of one namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Home {
+    path: PathBuf,
+}
+
+impl Home {
+    /// The folder as configured; it need not exist.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Home { path: path.into() }
+    }
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+    /// Makes the folder and those below it, where they are missing.
+    ///
+    /// # Errors
+    /// A configuration error that names the folder: read-only, full, not ours.
+    pub fn create(&self) -> Result<()> {
+        for dir in [
+            self.path.clone(),
+            self.runs(),
+            self.reports(),
+            self.launches(),
+            self.agent_logs(),
+        ] {
+            create_dir(&dir).map_err(|e| unusable(&dir, &e))?;
+        }
+        Ok(())
+    }
+    /// The private Redis.
+    pub fn redis(&self) -> PathBuf {
+        self.path.join("redis")
+    }
+    /// The supervisor's log.
+    pub fn supervisor_log(&self) -> PathBuf {
+        self.path.join("supervisor.log")
+    }
+    /// Held by the supervisor as long as it lives; its pid stands in it.
+    pub fn supervisor_lock(&self) -> PathBuf {
+        self.path.join("supervisor.lock")
+    }
+    /// Held by `orch start` and `orch stop`, so that ten at the same moment do it once.
+    pub fn start_lock(&self) -> PathBuf {
+        self.path.join("start.lock")
+    }
+    /// The console's history.
+    pub fn console_history(&self) -> PathBuf {
+        self.path.join("console.history")
+    }
+    /// Where all attempts lie.
+    pub fn runs(&self) -> PathBuf {
+        self.path.join("runs")
+    }
+    /// The attempts of one task.
+    pub fn task_runs(&self, task: &TaskId) -> PathBuf {
+        self.runs().join(task.as_str())
+    }
+    /// One attempt: `prompt`, `context.json`, `output`, `output.index`, `result.json`.
+    pub fn run(&self, task: &TaskId, attempt: u32) -> PathBuf {
+        self.task_runs(task).join(attempt.to_string())
+    }
+    /// Ends of attempts that Redis has not heard yet.
+    pub fn reports(&self) -> PathBuf {
+        self.path.join("reports")
+    }
+    /// How an agent is to be started; read and removed by its runner.
+    pub fn launches(&self) -> PathBuf {
+        self.path.join("launch")
+    }
+    /// One agent's launch.
+    pub fn launch(&self, incarnation: &str) -> PathBuf {
+        self.launches().join(format!("{incarnation}.json"))
+    }
+    /// The runners' own logs.
+    pub fn agent_logs(&self) -> PathBuf {
+        self.path.join("agents")
+    }
+    /// One runner's own log (not what its program prints).
+    pub fn agent_log(&self, agent: &str) -> PathBuf {
+        self.agent_logs().join(format!("{agent}.log"))
+    }
+}
+
+/// Makes a folder (0700), its parents too.
+///
+/// # Errors
+/// What the system says.
+pub fn create_dir(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+}
+
+/// Writes a file (0600) so that it is there whole or not at all: a temporary name, then a rename.
+///
+/// # Errors
+/// What the system says.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let temporary = path.with_extension("tmp");
+    write_new(&temporary, bytes)?;
+    fs::rename(&temporary, path)
+}
+
+/// Writes a file (0600), over an old one.
+///
+/// # Errors
+/// What the system says.
+pub fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(bytes)
+}
+
+/// A folder that cannot be used, in words.
+pub fn unusable(path: &Path, e: &io::Error) -> Error {
+    let hint = match e.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "free space on that disk, then try again"
+        }
+        _ => "make it writable, or set ORCH_HOME to a folder of yours",
+    };
+    Error::config(format!(
+        "the state folder cannot be used: {}: {e}",
+        path.display()
+    ))
+    .hint(hint)
+}

@@ -1,0 +1,276 @@
+//! What an attempt's program printed. `output` holds the bytes as they came, standard output and error in one, for
+//! `less` and friends; `output.index` says of each piece when it came and on which stream.
+//!
+//! Both are made with the first byte: most no-op tasks print nothing.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, BufRead, BufReader, Read, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use crate::model::{text, time::Timestamp};
+
+/// Which of the program's streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output.
+    Out,
+    /// Standard error.
+    Err,
+}
+
+impl Stream {
+    /// As `orch logs --json` shows it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Stream::Out => "stdout",
+            Stream::Err => "stderr",
+        }
+    }
+}
+
+/// A line longer than this is cut in two when it is read back: 100 MB without a newline must not fill the memory.
+const LINE_LIMIT: usize = 64 * 1024;
+
+/// Writes one attempt's output. A write that fails (disk full) is reported once and ends the log, not the attempt.
+#[derive(Debug)]
+pub struct OutputLog {
+    dir: PathBuf,
+    files: Option<(File, File)>,
+    failed: bool,
+}
+
+impl OutputLog {
+    /// A log in an attempt's folder; nothing is written yet.
+    pub fn new(dir: &Path) -> Self {
+        OutputLog {
+            dir: dir.to_owned(),
+            files: None,
+            failed: false,
+        }
+    }
+
+    /// Appends a piece.
+    ///
+    /// # Errors
+    /// The first failure; after it the log stays as it is and every further call succeeds silently.
+    pub fn append(&mut self, at: Timestamp, stream: Stream, piece: &[u8]) -> io::Result<()> {
+        if self.failed || piece.is_empty() {
+            return Ok(());
+        }
+        self.try_append(at, stream, piece)
+            .inspect_err(|_| self.failed = true)
+    }
+
+    fn try_append(&mut self, at: Timestamp, stream: Stream, piece: &[u8]) -> io::Result<()> {
+        if self.files.is_none() {
+            self.files = Some((
+                open_append(&self.dir.join("output"))?,
+                open_append(&self.dir.join("output.index"))?,
+            ));
+        }
+        let Some((output, index)) = self.files.as_mut() else {
+            return Ok(());
+        };
+        output.write_all(piece)?;
+        let letter = if stream == Stream::Out { 'o' } else { 'e' };
+        index.write_all(format!("{} {letter} {}\n", at.0, piece.len()).as_bytes())
+    }
+}
+
+fn open_append(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(path)
+}
+
+/// A line of output with when and where it was printed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// When its first byte came.
+    pub at: Timestamp,
+    /// On which stream.
+    pub stream: Stream,
+    /// Made safe for a terminal.
+    pub text: String,
+}
+
+/// Reads an attempt's output from where it stopped last; made for following it while it grows.
+#[derive(Debug, Default)]
+pub struct Reader {
+    dir: PathBuf,
+    index_at: u64,
+    output_at: u64,
+    out: Partial,
+    err: Partial,
+}
+
+#[derive(Debug, Default)]
+struct Partial {
+    at: Timestamp,
+    bytes: Vec<u8>,
+}
+
+impl Reader {
+    /// A reader at the beginning of an attempt's output.
+    pub fn new(dir: &Path) -> Self {
+        Reader {
+            dir: dir.to_owned(),
+            ..Reader::default()
+        }
+    }
+
+    /// Calls `each` for every whole line that has come since the last call; with `to_end`, also for what is left
+    /// without a line's end.
+    ///
+    /// # Errors
+    /// What the system says; an output that is not there (yet) is empty.
+    pub fn read(&mut self, to_end: bool, mut each: impl FnMut(Line)) -> io::Result<()> {
+        let (Some(mut index), Some(mut output)) = (
+            open_at(&self.dir.join("output.index"), self.index_at)?,
+            open_at(&self.dir.join("output"), self.output_at)?,
+        ) else {
+            return Ok(());
+        };
+        let mut entry = String::new();
+        while index.read_line(&mut entry)? > 0 && entry.ends_with('\n') {
+            let mut words = entry.split_whitespace();
+            let at = Timestamp(words.next().and_then(|w| w.parse().ok()).unwrap_or(0));
+            let stream = if words.next() == Some("e") {
+                Stream::Err
+            } else {
+                Stream::Out
+            };
+            let len: u64 = words.next().and_then(|w| w.parse().ok()).unwrap_or(0);
+            let mut piece = (&mut output).take(len);
+            let mut chunk = Vec::new();
+            loop {
+                chunk.clear();
+                if (&mut piece)
+                    .take(LINE_LIMIT as u64)
+                    .read_to_end(&mut chunk)?
+                    == 0
+                {
+                    break;
+                }
+                self.partial(stream).feed(at, stream, &chunk, &mut each);
+            }
+            self.index_at += entry.len() as u64;
+            self.output_at += len;
+            entry.clear();
+        }
+        if to_end {
+            for stream in [Stream::Out, Stream::Err] {
+                self.partial(stream).flush(stream, &mut each);
+            }
+        }
+        Ok(())
+    }
+
+    fn partial(&mut self, stream: Stream) -> &mut Partial {
+        match stream {
+            Stream::Out => &mut self.out,
+            Stream::Err => &mut self.err,
+        }
+    }
+}
+
+impl Partial {
+    fn feed(&mut self, at: Timestamp, stream: Stream, chunk: &[u8], each: &mut impl FnMut(Line)) {
+        for part in chunk.split_inclusive(|b| *b == b'\n') {
+            if self.bytes.is_empty() {
+                self.at = at;
+            }
+            self.bytes.extend_from_slice(part);
+            if part.ends_with(b"\n") || self.bytes.len() >= LINE_LIMIT {
+                self.flush(stream, each);
+            }
+        }
+    }
+    fn flush(&mut self, stream: Stream, each: &mut impl FnMut(Line)) {
+        if !self.bytes.is_empty() {
+            let text = text::plain(self.bytes.strip_suffix(b"\n").unwrap_or(&self.bytes));
+            each(Line {
+                at: self.at,
+                stream,
+                text,
+            });
+            self.bytes.clear();
+        }
+    }
+}
+
+fn open_at(path: &Path, offset: u64) -> io::Result<Option<BufReader<File>>> {
+    use std::io::{Seek, SeekFrom};
+    match File::open(path) {
+        Ok(mut file) => {
+            file.seek(SeekFrom::Start(offset))?;
+            Ok(Some(BufReader::new(file)))
+        }
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// The attempts of a task that have a folder: number and path, the oldest first.
+pub fn attempts(task_dir: &Path) -> Vec<(u32, PathBuf)> {
+    let mut found: Vec<(u32, PathBuf)> = fs::read_dir(task_dir)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|e| Some((e.file_name().to_str()?.parse().ok()?, e.path())))
+        .collect();
+    found.sort();
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_come_back_with_their_stream_also_while_they_grow() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = OutputLog::new(dir.path());
+        let mut reader = Reader::new(dir.path());
+        let mut seen = Vec::new();
+        reader.read(false, |l| seen.push(l)).unwrap();
+        log.append(Timestamp(1), Stream::Out, b"one\ntw").unwrap();
+        log.append(Timestamp(2), Stream::Err, b"\x1b[31moops\x1b[0m\n")
+            .unwrap();
+        reader.read(false, |l| seen.push(l)).unwrap();
+        log.append(Timestamp(3), Stream::Out, b"o\nthree").unwrap();
+        reader.read(true, |l| seen.push(l)).unwrap();
+        let line = |at, stream, text: &str| Line {
+            at: Timestamp(at),
+            stream,
+            text: text.into(),
+        };
+        assert_eq!(
+            seen,
+            [
+                line(1, Stream::Out, "one"),
+                line(2, Stream::Err, "oops"),
+                line(1, Stream::Out, "two"),
+                line(3, Stream::Out, "three"),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_line_without_end_is_read_in_pieces() {
+        let dir = tempfile::tempdir().unwrap();
+        OutputLog::new(dir.path())
+            .append(Timestamp(1), Stream::Out, &vec![b'x'; 3 * LINE_LIMIT])
+            .unwrap();
+        let mut lengths = Vec::new();
+        Reader::new(dir.path())
+            .read(true, |l| lengths.push(l.text.len()))
+            .unwrap();
+        assert_eq!(lengths, [LINE_LIMIT; 3]);
+    }
+}

@@ -1,0 +1,97 @@
+//! Ends of attempts that Redis has not heard yet. A result, once the program has given it, is never lost: it is
+//! written here before Redis is told, and moved to the attempt's folder when Redis has heard it. A supervisor that
+//! starts tells what a dead runner could not.
+
+use std::{fs, io, path::PathBuf};
+
+use super::Home;
+use crate::{model::id::TaskId, store::tasks::Report};
+
+impl Home {
+    fn report(&self, task: &TaskId, attempt: u32) -> PathBuf {
+        self.reports().join(format!("{task}.{attempt}.json"))
+    }
+
+    /// Writes a report, whole or not at all.
+    ///
+    /// # Errors
+    /// What the system says (a full or read-only disk).
+    pub fn write_report(&self, report: &Report) -> io::Result<()> {
+        let bytes = serde_json::to_vec(report)?;
+        super::write_atomically(&self.report(&report.task, report.attempt), &bytes)
+    }
+
+    /// Forces a report to the disk itself: for when Redis does not hear it at once.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn sync_report(&self, report: &Report) -> io::Result<()> {
+        fs::File::open(self.report(&report.task, report.attempt))?.sync_all()?;
+        fs::File::open(self.reports())?.sync_all()
+    }
+
+    /// Redis has heard it, or refused it for good: the report becomes the attempt's `result.json`.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn file_report(&self, task: &TaskId, attempt: u32) -> io::Result<()> {
+        let from = self.report(task, attempt);
+        match fs::rename(&from, self.run(task, attempt).join("result.json")) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => match fs::remove_file(&from) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+                _ => Ok(()),
+            },
+            other => other,
+        }
+    }
+
+    /// The report of one attempt, if it lies here.
+    pub fn read_report(&self, task: &TaskId, attempt: u32) -> Option<Report> {
+        let bytes = fs::read(self.report(task, attempt)).ok()?;
+        serde_json::from_slice(&bytes).ok()
+    }
+
+    /// Every report that lies here. One that does not read is skipped: its attempt ends by its lease.
+    pub fn unheard_reports(&self) -> Vec<Report> {
+        fs::read_dir(self.reports())
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter(|e| e.path().extension().is_some_and(|x| x == "json"))
+            .filter_map(|e| serde_json::from_slice(&fs::read(e.path()).ok()?).ok())
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::cause::Cause;
+
+    #[test]
+    fn a_report_lies_there_until_it_is_filed() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::new(dir.path().join("h"));
+        home.create().unwrap();
+        let report = Report {
+            task: TaskId::random(),
+            attempt: 2,
+            agent: "a-1".into(),
+            incarnation: "x".into(),
+            fence: 7,
+            cause: Cause::Success,
+            reason: "done".into(),
+            exit_code: Some(0),
+            result: None,
+            delay_ms: 0,
+        };
+        super::super::create_dir(&home.run(&report.task, 2)).unwrap();
+        home.write_report(&report).unwrap();
+        home.sync_report(&report).unwrap();
+        assert_eq!(home.unheard_reports(), [report.clone()]);
+        home.file_report(&report.task, 2).unwrap();
+        assert_eq!(home.unheard_reports(), []);
+        assert!(home.run(&report.task, 2).join("result.json").exists());
+        home.file_report(&report.task, 2).unwrap();
+    }
+}
