@@ -1,1 +1,171 @@
+<<<<<<< HEAD
 //! (written in its own change)
+=======
+//! Names that people write and orch puts into tmux targets, Redis keys and paths: which are good, and which was meant.
+//!
+//! A name that has passed [`check`] needs no quoting anywhere: it can't end a tmux command, match as a prefix pattern,
+//! or leave its folder.
+
+/// The longest name of an agent or a session.
+pub const MAX: usize = 48;
+/// The longest name of a role: an agent's name (`sonnet-1`) and the master's session (`opus-master`) are the role's
+/// name and a little more, and still have to fit [`MAX`].
+pub const MAX_ROLE: usize = 40;
+/// The longest namespace.
+pub const MAX_NAMESPACE: usize = 64;
+
+/// Whether `text` can name an agent or a session: `^[a-z][a-z0-9-]{0,47}$`.
+///
+/// # Errors
+/// A sentence that says what a name looks like.
+pub fn check(text: &str) -> Result<(), String> {
+    check_up_to(text, MAX)
+}
+
+/// Whether `text` can name a role: as [`check`], but at most [`MAX_ROLE`] characters.
+///
+/// # Errors
+/// A sentence that says what a name looks like.
+pub fn check_role(text: &str) -> Result<(), String> {
+    check_up_to(text, MAX_ROLE)
+}
+
+fn check_up_to(text: &str, max: usize) -> Result<(), String> {
+    let good = text.len() <= max
+        && text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if good {
+        return Ok(());
+    }
+    Err(format!(
+        "'{}' is not a name: a small letter, then small letters, digits and '-', at most {max} in all",
+        printable(text)
+    ))
+}
+
+/// Whether `text` can be a namespace: `^[a-z0-9][a-z0-9._-]{0,63}$`. Braces are out because a namespace is the hash
+/// tag of its Redis keys, slashes because it names a folder.
+///
+/// # Errors
+/// A sentence that says what a namespace looks like, and the nearest one that is good.
+pub fn check_namespace(text: &str) -> Result<(), String> {
+    let good = text.len() <= MAX_NAMESPACE
+        && text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b));
+    if good {
+        return Ok(());
+    }
+    let mut sentence = format!(
+        "'{}' is not a namespace: small letters, digits, '.', '_' and '-', \
+         the first a letter or digit, at most {MAX_NAMESPACE} in all",
+        printable(text)
+    );
+    let slug = slug(text, MAX_NAMESPACE);
+    if !slug.is_empty() {
+        sentence += &format!("; did you mean '{slug}'?");
+    }
+    Err(sentence)
+}
+
+/// The nearest good namespace to any text, at most `max` bytes: `My Shop!` becomes `my-shop`. Empty where nothing of
+/// the text can stay.
+pub fn slug(text: &str, max: usize) -> String {
+    let mut slug = String::new();
+    for c in text.chars() {
+        match c.to_ascii_lowercase() {
+            c @ ('a'..='z' | '0'..='9') => slug.push(c),
+            c @ ('.' | '_' | '-') if !slug.is_empty() => slug.push(c),
+            _ if !slug.is_empty() && !slug.ends_with('-') => slug.push('-'),
+            _ => {}
+        }
+        if slug.len() >= max {
+            break;
+        }
+    }
+    slug.truncate(slug.trim_end_matches(['.', '_', '-']).len());
+    slug
+}
+
+/// The one of `candidates` that `word` was most likely meant to be, if any is near: at most a third of its letters
+/// may be wrong, missing or swapped.
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // A longer word is no slip of the finger, and comparing costs its length times the candidate's.
+    if word.len() > MAX_NAMESPACE {
+        return None;
+    }
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
+        .filter(|(distance, candidate)| distance * 3 <= candidate.len().max(word.len()))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// `text` as it may stand in a message: short, and without characters that move a terminal's cursor.
+pub fn printable(text: &str) -> String {
+    const SHOWN: usize = 60;
+    let mut shown: String = text.chars().take(SHOWN).flat_map(char::escape_debug).collect();
+    if text.chars().nth(SHOWN).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn names_are_short_small_and_plain() {
+        for good in ["a", "opus-master", "sonnet-1", &"a".repeat(48)] {
+            assert_eq!(check(good), Ok(()), "{good}");
+        }
+        for bad in ["", "1a", "-a", "Opus", "a_b", "a b", "é", "a;", "a\n", &"a".repeat(49)] {
+            assert!(check(bad).is_err(), "{bad}");
+        }
+        assert!(check_role(&"a".repeat(40)).is_ok() && check_role(&"a".repeat(41)).is_err());
+    }
+
+    #[test]
+    fn a_role_leaves_room_for_its_agents_and_its_master_session() {
+        let role = "r".repeat(MAX_ROLE);
+        assert_eq!(check(&format!("{role}-master")), Ok(()));
+        assert_eq!(check(&format!("{role}-9999999")), Ok(()));
+    }
+
+    #[test]
+    fn a_wrong_namespace_comes_with_a_good_one() {
+        assert_eq!(check_namespace("shop.v2_x-1"), Ok(()));
+        assert!(check_namespace("My Shop!").unwrap_err().ends_with("did you mean 'my-shop'?"));
+        for bad in ["", "..", "a/b", "{a}", ".hidden", &"a".repeat(65)] {
+            assert!(check_namespace(bad).is_err(), "{bad}");
+        }
+        assert!(!check_namespace("!").unwrap_err().contains("did you mean"));
+    }
+
+    #[test]
+    fn nearest_needs_to_be_near() {
+        let keys = ["idle_timeout", "task_timeout", "min", "max"];
+        assert_eq!(nearest("idle_timout", keys), Some("idle_timeout"));
+        assert_eq!(nearest("mni", keys), Some("min"));
+        assert_eq!(nearest("colour", keys), None);
+        assert_eq!(nearest(&"x".repeat(1 << 20), keys), None);
+    }
+
+    #[test]
+    fn messages_stay_on_their_line() {
+        assert_eq!(printable("a\x1b[2J\nb"), "a\\u{1b}[2J\\nb");
+        assert_eq!(printable(&"x".repeat(61)).chars().count(), 61);
+    }
+
+    proptest! {
+        #[test]
+        fn a_slug_is_empty_or_a_namespace(text in any::<String>(), max in 1usize..=MAX_NAMESPACE) {
+            let slug = slug(&text, max);
+            prop_assert!(slug.is_empty() || check_namespace(&slug).is_ok(), "{slug}");
+            prop_assert!(slug.len() <= max);
+        }
+    }
+}
+>>>>>>> config

@@ -1,0 +1,70 @@
+//! Who may delegate to whom: every name is a role's, and no declared way leads back to where it began. Roles that
+//! declare nothing may delegate to all, and are bounded by `max_depth`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    Role,
+    complaint::{Complaints, dotted},
+    resolve::no_role,
+    written::WrittenRole,
+};
+
+/// More circles than this are variations of the same ones; in the worst case there are as many as declared steps.
+const CIRCLES: usize = 10;
+
+/// Complains about `delegates_to` of every role.
+pub(super) fn check(written: &BTreeMap<String, WrittenRole>, roles: &BTreeMap<String, Role>, out: &mut Complaints) {
+    let names: Vec<&str> = roles.keys().map(String::as_str).collect();
+    for (name, role) in written {
+        for to in role.delegates_to.iter().flat_map(|at| &at.value) {
+            if !roles.contains_key(&to.value) {
+                let key = dotted(&dotted("roles", name), "delegates_to");
+                out.add(to.line, key, no_role(&to.value, &names));
+            }
+        }
+    }
+    for circle in circles(written) {
+        let steps: Vec<String> = circle.iter().map(|(role, line)| format!("{role} (line {line})")).collect();
+        let Some((first, line)) = circle.first() else { continue };
+        let key = dotted(&dotted("roles", first), "delegates_to");
+        out.add(*line, key, format!("leads in a circle: {} -> {first}", steps.join(" -> ")));
+    }
+}
+
+/// A depth-first walk over what is declared. Each step back to a role on the way closes a circle, given as its roles
+/// with the lines of the steps. With a stack of its own: a file can hold more roles than a thread's stack has frames.
+fn circles(written: &BTreeMap<String, WrittenRole>) -> Vec<Vec<(&str, usize)>> {
+    let mut circles = Vec::new();
+    let mut seen = BTreeSet::new();
+    for start in written.keys() {
+        // The way so far: each role, how many of its steps were taken, and the line of the step at hand.
+        let mut way: Vec<(&str, usize, usize)> = Vec::new();
+        let mut on_way = BTreeSet::new();
+        if seen.insert(start.as_str()) {
+            way.push((start, 0, 0));
+            on_way.insert(start.as_str());
+        }
+        while let Some((role, taken, line)) = way.last_mut() {
+            let steps = written.get(*role).and_then(|role| role.delegates_to.as_ref());
+            let Some(step) = steps.and_then(|at| at.value.get(*taken)) else {
+                on_way.remove(*role);
+                way.pop();
+                continue;
+            };
+            (*taken, *line) = (*taken + 1, step.line);
+            let to = step.value.as_str();
+            if on_way.contains(to) {
+                let circle = way.iter().skip_while(|(role, ..)| *role != to);
+                circles.push(circle.map(|(role, _, line)| (*role, *line)).collect());
+                if circles.len() == CIRCLES {
+                    return circles;
+                }
+            } else if seen.insert(to) {
+                on_way.insert(to);
+                way.push((to, 0, 0));
+            }
+        }
+    }
+    circles
+}

@@ -1,0 +1,185 @@
+//! Which project this is: its sessions.toml, its folder, its namespace, and where its state is kept.
+
+use std::{
+    env,
+    ffi::OsString,
+    fs::{self, File},
+    io::{ErrorKind, Read},
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
+
+use nix::unistd::{User, getuid};
+use uuid::Uuid;
+
+use super::complaint::Complaints;
+use crate::{
+    error::{Error, Result},
+    model::name::{self, MAX_NAMESPACE},
+};
+
+const FILE: &str = "sessions.toml";
+/// No file of ours is near this long; a log or a device given by mistake is.
+const LIMIT: u64 = 1 << 20;
+
+/// All that configuration takes from the process it runs in.
+#[derive(Debug, Clone, Default)]
+pub struct Env {
+    /// The current folder, absolute.
+    pub cwd: PathBuf,
+    /// `ORCH_CONFIG`: a sessions.toml, or the folder of a project.
+    pub config: Option<PathBuf>,
+    /// `ORCH_HOME`: the state folder.
+    pub orch_home: Option<PathBuf>,
+    /// `XDG_STATE_HOME`.
+    pub state_home: Option<PathBuf>,
+    /// The user's home: `HOME`, else that of the user database.
+    pub home: Option<PathBuf>,
+}
+
+impl Env {
+    /// Of this process. Variables that are set but empty count as not set.
+    ///
+    /// # Errors
+    /// The current folder is gone.
+    pub fn of_process() -> Result<Env> {
+        let cwd = env::current_dir().map_err(|why| {
+            Error::config(format!("the current folder can't be read: {why}")).hint("cd to a folder that exists")
+        })?;
+        let var = |name| env::var_os(name).filter(|value: &OsString| !value.is_empty()).map(PathBuf::from);
+        let home = var("HOME").or_else(|| User::from_uid(getuid()).ok().flatten().map(|user| user.dir));
+        Ok(Env {
+            cwd,
+            config: var("ORCH_CONFIG"),
+            orch_home: var("ORCH_HOME"),
+            state_home: var("XDG_STATE_HOME"),
+            home,
+        })
+    }
+}
+
+/// A project that was found, its file read but not yet understood.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub file: Option<PathBuf>,
+    pub root: PathBuf,
+    pub content: Option<String>,
+}
+
+impl Found {
+    /// An empty list of complaints about this file.
+    pub fn complaints(&self, env: &Env) -> Complaints {
+        let shown = self.file.as_deref().map_or(FILE.to_owned(), |file| shown(file, env));
+        Complaints::new(shown, self.content.as_deref().unwrap_or_default())
+    }
+}
+
+/// Finds the project as [`super::Config::load`] says, and reads its file, once.
+pub(super) fn project(env: &Env, explicit: Option<&Path>) -> Result<Found> {
+    let named = match (explicit, &env.config) {
+        (Some(path), _) => Some((path, "--config")),
+        (None, Some(path)) => Some((path.as_path(), "ORCH_CONFIG")),
+        (None, None) => None,
+    };
+    if let Some((path, by)) = named {
+        let path = env.cwd.join(path);
+        // A folder stands for its file, and for the defaults where it has none: see `Config::location`.
+        let file = if path.is_dir() { Some(path.join(FILE)).filter(|file| file.exists()) } else { Some(path.clone()) };
+        return match file {
+            Some(file) => read_project(file, env, Some(by)),
+            None => Ok(Found { file: None, root: canonical(&path)?, content: None }),
+        };
+    }
+    for folder in env.cwd.ancestors() {
+        let file = folder.join(FILE);
+        match fs::metadata(&file) {
+            Ok(meta) if meta.is_file() => return read_project(file, env, None),
+            Ok(_) => {}
+            Err(why) if matches!(why.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
+            // It may be there: to go on with another one would start another project.
+            Err(why) => return Err(unreadable(&shown(&file, env), &format!("can't be read: {why}"), None)),
+        }
+    }
+    Ok(Found { file: None, root: canonical(&env.cwd)?, content: None })
+}
+
+/// `by` is what named the file, where it was not found by looking.
+fn read_project(file: PathBuf, env: &Env, by: Option<&str>) -> Result<Found> {
+    let content = read(&file).map_err(|why| unreadable(&shown(&file, env), &why, by))?;
+    let content = String::from_utf8(content).map_err(|why| {
+        let valid = &why.as_bytes()[..why.utf8_error().valid_up_to()];
+        let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
+        Error::config(format!("{}:{line}: not UTF-8 text", shown(&file, env)))
+            .hint("save the file as UTF-8 (in vim: :set fileencoding=utf-8)")
+    })?;
+    // The folder's real path, by whatever links it was reached; the file's own name as it was given.
+    let root = canonical(file.parent().unwrap_or(&env.cwd))?;
+    let file = root.join(file.file_name().unwrap_or(FILE.as_ref()));
+    Ok(Found { file: Some(file), root, content: Some(content) })
+}
+
+fn unreadable(file: &str, why: &str, by: Option<&str>) -> Error {
+    Error::config(format!("{file} {why}")).hint(match by {
+        Some(by) => format!("{by} names it: correct that, or leave it out to use {FILE} of this folder or one above"),
+        None => format!("make {file} a readable file, or move it away to use the defaults"),
+    })
+}
+
+/// A whole file, or how to go on after its name: "does not exist".
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let refused = |why: std::io::Error| match why.kind() {
+        ErrorKind::NotFound => "does not exist".to_owned(),
+        _ => format!("can't be read: {why}"),
+    };
+    // Before it is opened: opening a pipe would wait for its other end.
+    if !fs::metadata(path).map_err(refused)?.is_file() {
+        return Err("is not a regular file".to_owned());
+    }
+    let mut content = Vec::new();
+    File::open(path).and_then(|file| file.take(LIMIT + 1).read_to_end(&mut content)).map_err(refused)?;
+    if content.len() as u64 > LIMIT {
+        return Err("is larger than 1 MiB".to_owned());
+    }
+    Ok(content)
+}
+
+fn canonical(folder: &Path) -> Result<PathBuf> {
+    folder.canonicalize().map_err(|why| {
+        Error::config(format!("the folder {} can't be read: {why}", folder.display()))
+            .hint("orch needs to read its project's folder and to pass through all above it")
+    })
+}
+
+/// A file as a person in the current folder would name it.
+fn shown(file: &Path, env: &Env) -> String {
+    let short = file.strip_prefix(&env.cwd).ok().or_else(|| file.strip_prefix(env.cwd.canonicalize().ok()?).ok());
+    short.unwrap_or(file).display().to_string()
+}
+
+/// The namespace of a project that gives itself none: its folder's name to recognise it by, and a hash of its whole
+/// path, since many folders are called `app`. The same path gives the same namespace for ever.
+pub(super) fn default_namespace(root: &Path) -> String {
+    const HASH: usize = 6;
+    let folder = root.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    let slug = match name::slug(&folder, MAX_NAMESPACE - HASH - 1) {
+        slug if slug.is_empty() => "root".to_owned(),
+        slug => slug,
+    };
+    let hash = Uuid::new_v5(&Uuid::NAMESPACE_URL, &[b"file://", root.as_os_str().as_bytes()].concat());
+    format!("{slug}-{}", &hash.simple().to_string()[..HASH])
+}
+
+/// The state folder of `namespace`.
+pub(super) fn state_folder(env: &Env, namespace: &str) -> Result<PathBuf> {
+    if let Some(home) = &env.orch_home {
+        return Ok(env.cwd.join(home));
+    }
+    // The XDG base directory specification: a relative path is invalid, and counts as not set.
+    let state = env.state_home.clone().filter(|path| path.is_absolute());
+    let state = state.or_else(|| Some(env.cwd.join(env.home.as_ref()?).join(".local/state")));
+    match state {
+        Some(state) => Ok(state.join("orch").join(namespace)),
+        None => Err(Error::config("there is no place for orch's state: HOME is not set, and this user has no home")
+            .hint("set ORCH_HOME to a folder that only you can read: export ORCH_HOME=/var/lib/orch")),
+    }
+}

@@ -1,0 +1,293 @@
+//! As written → as meant: defaults, paths, files, and everything that depends on more than one key.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    Config, MasterConfig, RedisConfig, Role, SupervisorConfig, TmuxConfig,
+    complaint::{At, Complaints, dotted},
+    delegation,
+    find::{self, Env, Found},
+    role::{BUILTIN, DriverKind},
+    written::{Written, WrittenMaster, WrittenRetry, WrittenRole, WrittenSupervisor},
+};
+use crate::{
+    error::Result,
+    model::{
+        duration::human,
+        name::{nearest, printable},
+        retry::RetryPolicy,
+    },
+};
+
+/// The whole configuration, or all complaints about it.
+pub(super) fn resolve(written: &Written, complaints: Complaints, env: &Env, found: Found) -> Result<Config> {
+    let mut resolver = Resolver { complaints, env, root: &found.root, texts: BTreeMap::new() };
+    let supervisor = resolver.supervisor(&written.supervisor);
+    let retry = resolver.retry("retry", &written.retry, &RetryPolicy::default());
+    let master = resolver.master(&written.master, &written.roles);
+    let roles = resolver.roles(written, &retry, &master);
+    resolver.fits(written, &supervisor, &roles);
+    delegation::check(&written.roles, &roles, &mut resolver.complaints);
+    resolver.complaints.into_result()?;
+
+    let namespace = written.name.as_ref().map_or_else(|| find::default_namespace(&found.root), |at| at.value.clone());
+    Ok(Config {
+        home: find::state_folder(env, &namespace)?,
+        namespace,
+        file: found.file,
+        root: found.root,
+        redis: RedisConfig { url: value(&written.redis_url) },
+        tmux: TmuxConfig { socket: value(&written.tmux_socket) },
+        supervisor,
+        retry,
+        master,
+        roles,
+    })
+}
+
+struct Resolver<'a> {
+    complaints: Complaints,
+    env: &'a Env,
+    root: &'a Path,
+    /// Files of instructions that were read already, for roles that share one.
+    texts: BTreeMap<PathBuf, Result<String, String>>,
+}
+
+impl Resolver<'_> {
+    fn supervisor(&mut self, written: &WrittenSupervisor) -> SupervisorConfig {
+        let default = SupervisorConfig::default();
+        let meant = SupervisorConfig {
+            heartbeat: pick(&written.heartbeat, default.heartbeat),
+            lease: pick(&written.lease, default.lease),
+            max_agents: pick(&written.max_agents, default.max_agents),
+            max_depth: pick(&written.max_depth, default.max_depth),
+            max_children: pick(&written.max_children, default.max_children),
+            kill_grace: pick(&written.kill_grace, default.kill_grace),
+            keep: pick(&written.keep, default.keep),
+        };
+        let (heartbeat, lease) = ("supervisor.heartbeat", "supervisor.lease");
+        if meant.lease < meant.heartbeat * 2 && !self.complaints.about(heartbeat) && !self.complaints.about(lease) {
+            // One heartbeat may be late without its agent being taken for dead.
+            let (key, line) = match (&written.lease, &written.heartbeat) {
+                (Some(at), _) => (lease, at.line),
+                (None, at) => (heartbeat, line(at)),
+            };
+            let (beat, span) = (human(meant.heartbeat), human(meant.lease));
+            self.complaints.add(
+                line,
+                key,
+                format!("does not fit: the lease ({span}) must be at least two heartbeats (of {beat})"),
+            );
+        }
+        meant
+    }
+
+    fn retry(&mut self, table: &str, written: &WrittenRetry, default: &RetryPolicy) -> RetryPolicy {
+        let meant = RetryPolicy {
+            retries: pick(&written.retries, default.retries),
+            lost: pick(&written.lost, default.lost),
+            base: pick(&written.base, default.base),
+            factor: pick(&written.factor, default.factor),
+            cap: pick(&written.cap, default.cap),
+        };
+        let (base, cap) = (dotted(table, "base"), dotted(table, "cap"));
+        let told = [&base, &cap, "retry.base", "retry.cap"].iter().any(|key| self.complaints.about(key));
+        // Where neither is written here, they are complained about where they are.
+        let written_here = written.base.is_some() || written.cap.is_some();
+        if written_here && !told && meant.base > meant.cap {
+            let (key, line) = match (&written.base, &written.cap) {
+                (Some(at), _) => (base, at.line),
+                (None, at) => (cap, line(at)),
+            };
+            let what = format!("does not fit: base ({}) is more than cap ({})", human(meant.base), human(meant.cap));
+            self.complaints.add(line, key, what);
+        }
+        meant
+    }
+
+    fn master(&mut self, written: &WrittenMaster, roles: &BTreeMap<String, WrittenRole>) -> MasterConfig {
+        let default = MasterConfig::default();
+        let role = pick(&written.role, default.role);
+        let meant = MasterConfig {
+            session: value(&written.session).unwrap_or_else(|| format!("{role}-master")),
+            default_role: pick(&written.default_role, default.default_role),
+            role,
+        };
+        let exists = |name: &str| roles.contains_key(name) || BUILTIN.iter().any(|role| role.name == name);
+        for (key, at) in [("role", &written.role), ("default_role", &written.default_role)] {
+            if let Some(at) = at.as_ref().filter(|at| !exists(&at.value)) {
+                let names: Vec<&str> = names(roles).collect();
+                self.complaints.add(at.line, dotted("master", key), no_role(&at.value, &names));
+            }
+        }
+        if let Some(at) = &written.session
+            && let Some((role, number)) = at.value.rsplit_once('-')
+            && exists(role)
+            && !number.is_empty()
+            && number.bytes().all(|b| b.is_ascii_digit())
+        {
+            let what = format!("is taken: '{}' is the name of an agent of role {role}", at.value);
+            self.complaints.add(at.line, "master.session", what);
+        }
+        meant
+    }
+
+    fn roles(&mut self, written: &Written, retry: &RetryPolicy, master: &MasterConfig) -> BTreeMap<String, Role> {
+        let mut roles = BTreeMap::new();
+        for name in names(&written.roles) {
+            let nothing = WrittenRole::default();
+            let role = self.role(name, written.roles.get(name).unwrap_or(&nothing), retry, master);
+            roles.insert(name.to_owned(), role);
+        }
+        roles
+    }
+
+    fn role(&mut self, name: &str, written: &WrittenRole, retry: &RetryPolicy, master: &MasterConfig) -> Role {
+        let table = dotted("roles", name);
+        let key = |key: &str| dotted(&table, key);
+        // A new role's driver, where it is not written: what its other keys can only mean.
+        let driver = match () {
+            () if written.command.is_some() => DriverKind::Command,
+            () if name == master.role => DriverKind::Auto,
+            () => DriverKind::Claude,
+        };
+        let mut role = Role::unwritten(name, driver, self.root.to_owned(), retry.clone());
+        role.driver = pick(&written.driver, role.driver);
+        role.command = pick(&written.command, role.command);
+        role.model = value(&written.model).or(role.model);
+        role.min = pick(&written.min, role.min);
+        role.max = pick(&written.max, role.max);
+        role.idle_timeout = pick(&written.idle_timeout, role.idle_timeout);
+        role.task_timeout = pick(&written.task_timeout, role.task_timeout);
+        role.stall_timeout = pick(&written.stall_timeout, role.stall_timeout);
+        role.tasks_per_agent = pick(&written.tasks_per_agent, role.tasks_per_agent);
+        role.env = written.env.clone().unwrap_or(role.env);
+        role.env_from = written.env_from.clone().unwrap_or(role.env_from);
+        role.retry = self.retry(&key("retry"), &written.retry, retry);
+        role.instructions = self.instructions(&table, written);
+        role.delegates_to =
+            written.delegates_to.as_ref().map(|at| at.value.iter().map(|role| role.value.clone()).collect());
+        if let Some(at) = &written.cwd {
+            role.cwd = self.absolute(&at.value);
+        }
+        self.check_command(&table, written, &role);
+
+        if role.max < role.min && !self.complaints.about(&key("min")) && !self.complaints.about(&key("max")) {
+            let (named, line) = match (&written.max, &written.min) {
+                (Some(at), _) => (key("max"), at.line),
+                (None, at) => (key("min"), line(at)),
+            };
+            let what = format!("does not fit: max ({}) is less than min ({})", role.max, role.min);
+            self.complaints.add(line, named, what);
+        }
+        role
+    }
+
+    fn check_command(&mut self, table: &str, written: &WrittenRole, role: &Role) {
+        let key = dotted(table, "command");
+        // A wrong driver or command has been told; its stand-in says nothing.
+        if self.complaints.about(&key) || self.complaints.about(&dotted(table, "driver")) {
+            return;
+        }
+        let program = role.command.first().is_some_and(|word| !word.is_empty());
+        match (role.driver, &written.command) {
+            (DriverKind::Command, None) => {
+                let line = written.driver.as_ref().map_or(written.line, |at| at.line);
+                let what = "is missing: driver \"command\" needs one, such as command = [\"./agent.py\", \"--fast\"]";
+                self.complaints.add(line, key, what);
+            }
+            (DriverKind::Command, Some(at)) if !program => {
+                self.complaints.add(at.line, key, "names no program: its first word is what is run");
+            }
+            (DriverKind::Command, Some(_)) | (_, None) => {}
+            (driver, Some(at)) => {
+                let what = format!("goes with driver = \"command\" only, and this role's driver is \"{driver}\"");
+                self.complaints.add(at.line, key, what);
+            }
+        }
+    }
+
+    fn instructions(&mut self, table: &str, written: &WrittenRole) -> Option<String> {
+        let Some(at) = &written.instructions_file else {
+            return value(&written.instructions);
+        };
+        if written.instructions.is_some() {
+            let what = "is given beside instructions; one of them has to go";
+            self.complaints.add(at.line, dotted(table, "instructions_file"), what);
+            return None;
+        }
+        let path = self.absolute(&at.value);
+        let read = |path: &PathBuf| {
+            let text = String::from_utf8(find::read(path)?);
+            text.map_err(|_| "is not UTF-8 text".to_owned())
+        };
+        match self.texts.entry(path).or_insert_with_key(read) {
+            Ok(text) => Some(text.clone()),
+            Err(why) => {
+                let what = format!("is wrong: {} {why}", at.value.display());
+                self.complaints.add(at.line, dotted(table, "instructions_file"), what);
+                None
+            }
+        }
+    }
+
+    /// A path as meant: `~/` is the user's home, anything relative is relative to the project. Not canonical, for it
+    /// need not exist yet.
+    fn absolute(&self, path: &Path) -> PathBuf {
+        match (path.strip_prefix("~"), &self.env.home) {
+            (Ok(rest), Some(home)) => self.env.cwd.join(home).join(rest),
+            // Components, so that "." and "./a" leave no trace.
+            _ => self.root.join(path).components().collect(),
+        }
+    }
+
+    /// Whether the agents that are to be kept ready may all be there at once.
+    fn fits(&mut self, written: &Written, supervisor: &SupervisorConfig, roles: &BTreeMap<String, Role>) {
+        let kept: u64 = roles.values().map(|role| u64::from(role.min)).sum();
+        if kept <= u64::from(supervisor.max_agents) || self.complaints.about("supervisor.max_agents") {
+            return;
+        }
+        let largest = written.roles.values().filter_map(|role| role.min.as_ref()).max_by_key(|min| min.value);
+        let line = written.supervisor.max_agents.as_ref().map(|at| at.line).or(largest.map(|min| min.line));
+        let what = format!(
+            "does not fit: the roles keep {kept} agents ready (the sum of their min), of {} at most",
+            supervisor.max_agents
+        );
+        self.complaints.add(line.unwrap_or(1), "supervisor.max_agents", what);
+    }
+}
+
+/// The names of all roles, written or built in, in order.
+fn names(written: &BTreeMap<String, WrittenRole>) -> impl Iterator<Item = &str> {
+    let mut names: Vec<&str> = written.keys().map(String::as_str).chain(BUILTIN.map(|role| role.name)).collect();
+    names.sort_unstable();
+    names.dedup();
+    names.into_iter()
+}
+
+/// A longer list of roles would hide the rest of a complaint.
+const LISTED: usize = 20;
+
+/// How a complaint goes on about a name that is no role's.
+pub(super) fn no_role(name: &str, names: &[&str]) -> String {
+    let meant = nearest(name, names.iter().copied()).map_or(String::new(), |near| format!("; did you mean '{near}'?"));
+    let more = if names.len() > LISTED { ", ..." } else { "" };
+    let listed = names[..names.len().min(LISTED)].join(", ");
+    format!("names no role: there is no '{}', but {listed}{more}{meant}", printable(name))
+}
+
+fn pick<T: Clone>(written: &Option<At<T>>, default: T) -> T {
+    value(written).unwrap_or(default)
+}
+
+fn value<T: Clone>(written: &Option<At<T>>) -> Option<T> {
+    written.as_ref().map(|at| at.value.clone())
+}
+
+/// Where it is written; the first line for what can only be wrong if something is.
+fn line<T>(written: &Option<At<T>>) -> usize {
+    written.as_ref().map_or(1, |at| at.line)
+}

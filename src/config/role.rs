@@ -1,0 +1,155 @@
+//! What a role is once everything is known about it, and the roles that are there without being written down.
+
+use std::{collections::BTreeMap, fmt, path::PathBuf, str::FromStr, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{
+    name::{nearest, printable},
+    retry::RetryPolicy,
+};
+
+/// How an agent program is started, fed, read and stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DriverKind {
+    /// [`DriverKind::Claude`] if it is installed, else [`DriverKind::Console`].
+    Auto,
+    /// The built-in prompt, for a person.
+    Console,
+    /// The task's text is a shell script.
+    Shell,
+    /// Any program that reads its prompt and prints its answer.
+    Command,
+    /// Claude Code.
+    Claude,
+}
+
+impl DriverKind {
+    /// All of them, in the order in which messages list them.
+    pub const ALL: [DriverKind; 5] =
+        [DriverKind::Auto, DriverKind::Console, DriverKind::Shell, DriverKind::Command, DriverKind::Claude];
+
+    /// As written in sessions.toml.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DriverKind::Auto => "auto",
+            DriverKind::Console => "console",
+            DriverKind::Shell => "shell",
+            DriverKind::Command => "command",
+            DriverKind::Claude => "claude",
+        }
+    }
+}
+
+impl fmt::Display for DriverKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for DriverKind {
+    type Err = String;
+
+    /// # Errors
+    /// A sentence that lists the drivers there are.
+    fn from_str(text: &str) -> Result<Self, String> {
+        DriverKind::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| {
+            let names = DriverKind::ALL.map(DriverKind::as_str);
+            let meant = nearest(text, names).map_or(String::new(), |name| format!("; did you mean '{name}'?"));
+            format!("'{}' is no driver; there are {}{meant}", printable(text), names.join(", "))
+        })
+    }
+}
+
+/// A kind of agent: how it is started, how many there are, what it may do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Role {
+    /// Its key under `[roles]`; an agent's name is this, a dash and a number.
+    pub name: String,
+    /// Which agent program it is.
+    pub driver: DriverKind,
+    /// The program and its arguments; empty unless the driver is [`DriverKind::Command`].
+    pub command: Vec<String>,
+    /// The model, as the agent program calls it; `None`: the program's own default.
+    pub model: Option<String>,
+    /// What every agent of this role is told beside its task.
+    pub instructions: Option<String>,
+    /// Agents kept ready while there is nothing to do.
+    pub min: u32,
+    /// Agents at once, at most; at least 1 and at least `min`.
+    pub max: u32,
+    /// An idle agent above `min` is stopped after this.
+    pub idle_timeout: Duration,
+    /// One attempt at a task may take this long.
+    pub task_timeout: Duration,
+    /// An agent without a sign of progress for this long is hung.
+    pub stall_timeout: Duration,
+    /// An agent is replaced after this many tasks; 0: never.
+    pub tasks_per_agent: u32,
+    /// Environment variables that every agent gets.
+    pub env: BTreeMap<String, String>,
+    /// Names of variables that are passed on from the caller's environment. Never in argv, Redis or a log.
+    pub env_from: Vec<String>,
+    /// Absolute path of the folder in which agents work.
+    pub cwd: PathBuf,
+    /// How its tasks are tried again.
+    pub retry: RetryPolicy,
+    /// Roles to which agents of this role may delegate; `None`: every role.
+    pub delegates_to: Option<Vec<String>>,
+}
+
+impl Role {
+    /// A role of which nothing but the name is written: a built-in one, or a new one with `driver`.
+    pub(super) fn unwritten(name: &str, driver: DriverKind, cwd: PathBuf, retry: RetryPolicy) -> Self {
+        let builtin = BUILTIN.iter().find(|builtin| builtin.name == name);
+        Role {
+            name: name.to_owned(),
+            driver: builtin.map_or(driver, |builtin| builtin.driver),
+            command: Vec::new(),
+            model: builtin.and_then(|builtin| builtin.model).map(str::to_owned),
+            instructions: None,
+            min: 0,
+            max: builtin.map_or(5, |builtin| builtin.max),
+            idle_timeout: Duration::from_secs(5 * 60),
+            task_timeout: Duration::from_secs(30 * 60),
+            stall_timeout: Duration::from_secs(10 * 60),
+            tasks_per_agent: 0,
+            env: BTreeMap::new(),
+            env_from: Vec::new(),
+            cwd,
+            retry,
+            delegates_to: None,
+        }
+    }
+}
+
+/// Where a built-in role differs from a new one.
+pub(super) struct Builtin {
+    pub name: &'static str,
+    driver: DriverKind,
+    model: Option<&'static str>,
+    max: u32,
+}
+
+/// The roles that are always there, so that `orch start` and `orch delegate --role shell` work in an empty folder.
+/// A file adds to them and overrides them key by key.
+pub(super) const BUILTIN: [Builtin; 4] = [
+    Builtin { name: "opus", driver: DriverKind::Auto, model: None, max: 5 },
+    Builtin { name: "sonnet", driver: DriverKind::Claude, model: Some("sonnet"), max: 5 },
+    Builtin { name: "subagent", driver: DriverKind::Claude, model: Some("haiku"), max: 5 },
+    Builtin { name: "shell", driver: DriverKind::Shell, model: None, max: 4 },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_driver_reads_as_it_prints() {
+        for kind in DriverKind::ALL {
+            assert_eq!(kind.to_string().parse(), Ok(kind));
+            assert_eq!(serde_json::to_string(&kind).unwrap(), format!("\"{kind}\""));
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! Reads one table of sessions.toml, key by key, and complains about what it does not understand.
+//!
+//! A key is known because something asked for it: there is no second list of keys that could fall behind.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use toml::de::{DeTable, DeValue};
+
+use super::complaint::{At, Complaints, dotted};
+use crate::model::{
+    duration,
+    name::{nearest, printable},
+};
+
+/// What reading a whole file gathers.
+pub(super) struct Reader {
+    pub complaints: Complaints,
+    /// The keys that each kind of table knows.
+    known: BTreeMap<&'static str, Vec<&'static str>>,
+    unknown: Vec<Unknown>,
+}
+
+struct Unknown {
+    line: usize,
+    table: String,
+    kind: &'static str,
+    key: String,
+}
+
+impl Reader {
+    pub fn new(complaints: Complaints) -> Self {
+        Reader { complaints, known: BTreeMap::new(), unknown: Vec::new() }
+    }
+
+    /// The file's top level.
+    pub fn root<'r, 'a>(&'r mut self, table: &'a DeTable<'a>) -> Section<'r, 'a> {
+        Section { reader: self, path: String::new(), kind: "", table: Some(table), asked: Vec::new() }
+    }
+
+    /// Tells which keys nothing asked for. Only now: where else a key would have been known takes the whole file.
+    pub fn finish(mut self) -> Complaints {
+        for Unknown { line, table, kind, key } in std::mem::take(&mut self.unknown) {
+            let known = self.known.get(kind).map(Vec::as_slice).unwrap_or_default();
+            // A table below the one at hand is likelier meant than one elsewhere.
+            let elsewhere = |kinds: &str| {
+                let mut homes = self
+                    .known
+                    .iter()
+                    .filter(|(home, keys)| !home.is_empty() && home.starts_with(kinds) && keys.contains(&key.as_str()));
+                homes.next().map(|(home, _)| *home)
+            };
+            let what = if let Some(home) = elsewhere(kind).or_else(|| elsewhere("")) {
+                format!("is not a known key here; it belongs in [{home}]")
+            } else if let Some(near) = nearest(&key, known.iter().copied()) {
+                format!("is not a known key; did you mean {near}?")
+            } else {
+                format!("is not a known key; the keys here are {}", known.join(", "))
+            };
+            self.complaints.add(line, dotted(&table, &key), what);
+        }
+        self.complaints
+    }
+}
+
+/// One table while it is read; absent ones read as empty.
+pub(super) struct Section<'r, 'a> {
+    reader: &'r mut Reader,
+    path: String,
+    kind: &'static str,
+    table: Option<&'a DeTable<'a>>,
+    asked: Vec<&'static str>,
+}
+
+impl<'a> Section<'_, 'a> {
+    /// The table `key` below this one. `kind` is its name in messages about every table of its sort.
+    pub fn section(&mut self, key: &'static str, kind: &'static str) -> Section<'_, 'a> {
+        let found = self.get(key);
+        let table = found.and_then(|at| self.as_table(key, at));
+        Section { path: self.key(key), reader: self.reader, kind, table, asked: Vec::new() }
+    }
+
+    /// Reads every table below this one, whatever its key, with `read`, which gets the key and its line.
+    pub fn each<T>(self, kind: &'static str, mut read: impl FnMut(At<&str>, &mut Section<'_, 'a>) -> T) -> Vec<T> {
+        let mut all = Vec::new();
+        for (key, value) in self.table.into_iter().flatten() {
+            let line = self.reader.complaints.line_of(key.span().start);
+            let (key, path) = (key.get_ref().as_ref(), dotted(&self.path, key.get_ref()));
+            let Some(table) = value.get_ref().as_table() else {
+                self.reader.complaints.add(line, path, must_be("a table", value.get_ref()));
+                continue;
+            };
+            let mut section = Section { reader: self.reader, path, kind, table: Some(table), asked: Vec::new() };
+            all.push(read(At { line, value: key }, &mut section));
+            section.finish();
+        }
+        all
+    }
+
+    /// Every key has been asked for: what is left is unknown.
+    pub fn finish(self) {
+        for (key, _) in self.table.into_iter().flatten() {
+            if !self.asked.contains(&key.get_ref().as_ref()) {
+                self.reader.unknown.push(Unknown {
+                    line: self.reader.complaints.line_of(key.span().start),
+                    table: self.path.clone(),
+                    kind: self.kind,
+                    key: key.get_ref().to_string(),
+                });
+            }
+        }
+        self.reader.known.insert(self.kind, self.asked);
+    }
+
+    /// The whole name of `key`, as in messages.
+    pub fn key(&self, key: &str) -> String {
+        dotted(&self.path, key)
+    }
+
+    pub fn complain(&mut self, line: usize, key: &str, what: impl std::fmt::Display) {
+        let key = self.key(key);
+        self.reader.complaints.add(line, key, what);
+    }
+
+    /// As [`Section::complain`], about the table itself.
+    pub fn complain_whole(&mut self, line: usize, what: impl std::fmt::Display) {
+        self.reader.complaints.add(line, self.path.clone(), what);
+    }
+
+    fn get(&mut self, key: &'static str) -> Option<At<&'a DeValue<'a>>> {
+        self.asked.push(key);
+        let (key, value) = self.table?.get_key_value(key)?;
+        Some(At { line: self.reader.complaints.line_of(key.span().start), value: value.get_ref() })
+    }
+
+    fn as_table(&mut self, key: &str, at: At<&'a DeValue<'a>>) -> Option<&'a DeTable<'a>> {
+        let table = at.value.as_table();
+        if table.is_none() {
+            self.complain(at.line, key, must_be("a table", at.value));
+        }
+        table
+    }
+
+    /// A string.
+    pub fn text(&mut self, key: &'static str) -> Option<At<String>> {
+        self.checked(key, |text| Ok(text.to_owned()))
+    }
+
+    /// A string of which `read` makes what it stands for, or says why not.
+    pub fn checked<T>(&mut self, key: &'static str, read: impl Fn(&str) -> Result<T, String>) -> Option<At<T>> {
+        let At { line, value } = self.get(key)?;
+        let Some(text) = value.as_str() else {
+            self.complain(line, key, must_be("a string", value));
+            return None;
+        };
+        match read(text) {
+            Ok(value) => Some(At { line, value }),
+            Err(why) => {
+                self.complain(line, key, format!("is wrong: {why}"));
+                None
+            }
+        }
+    }
+
+    /// A duration with its unit, at least `least`.
+    pub fn duration(&mut self, key: &'static str, least: Duration) -> Option<At<Duration>> {
+        let At { line, value } = self.get(key)?;
+        let what = match value {
+            // Parsed as it would be shown: the sentence about a wrong one quotes it, and a right one shows as it is.
+            DeValue::String(text) => match duration::parse(&printable(text)) {
+                Ok(value) if value >= least => return Some(At { line, value }),
+                Ok(_) => format!("must be at least {}, not {}", duration::human(least), printable(text)),
+                Err(why) => format!("is wrong: {why}"),
+            },
+            DeValue::Integer(_) | DeValue::Float(_) => {
+                format!("has no unit: write \"{value}s\" for seconds or \"{value}m\" for minutes", value = bare(value))
+            }
+            _ => must_be("a duration with its unit, such as \"90s\", \"5m\" or \"2h\"", value),
+        };
+        self.complain(line, key, what);
+        None
+    }
+
+    /// A whole number, at least `least`.
+    pub fn count(&mut self, key: &'static str, least: u32) -> Option<At<u32>> {
+        let At { line, value } = self.get(key)?;
+        let what = match value.as_integer() {
+            Some(number) => match u32::from_str_radix(number.as_str(), number.radix()) {
+                Ok(value) if value >= least => return Some(At { line, value }),
+                _ => format!("must be a whole number from {least} to {}, not {}", u32::MAX, bare(value)),
+            },
+            None => must_be("a whole number", value),
+        };
+        self.complain(line, key, what);
+        None
+    }
+
+    /// A number, whole or not, at least `least`.
+    pub fn number(&mut self, key: &'static str, least: f64) -> Option<At<f64>> {
+        let At { line, value } = self.get(key)?;
+        let what = match value {
+            DeValue::Float(_) | DeValue::Integer(_) => match bare(value).parse::<f64>() {
+                Ok(value) if value.is_finite() && value >= least => return Some(At { line, value }),
+                _ => format!("must be a number of at least {least}, not {}", bare(value)),
+            },
+            _ => must_be("a number", value),
+        };
+        self.complain(line, key, what);
+        None
+    }
+
+    /// A list of strings that all pass `check`, each with its own line.
+    pub fn list(
+        &mut self,
+        key: &'static str,
+        check: impl Fn(&str) -> Result<(), String>,
+    ) -> Option<At<Vec<At<String>>>> {
+        let At { line, value } = self.get(key)?;
+        let Some(array) = value.as_array() else {
+            self.complain(line, key, must_be("a list of strings, such as [\"a\", \"b\"]", value));
+            return None;
+        };
+        let mut list = Vec::with_capacity(array.len());
+        for item in array.iter() {
+            let line = self.reader.complaints.line_of(item.span().start);
+            match item.get_ref().as_str().map(|text| (text, check(text))) {
+                Some((text, Ok(()))) => list.push(At { line, value: text.to_owned() }),
+                Some((_, Err(why))) => self.complain(line, key, format!("is wrong: {why}")),
+                None => self.complain(line, key, must_be("a list of strings only", item.get_ref())),
+            }
+        }
+        Some(At { line, value: list })
+    }
+
+    /// A table of strings whose keys and values pass `check`.
+    pub fn map(
+        &mut self,
+        key: &'static str,
+        check: impl Fn(&str, &str) -> Result<(), String>,
+    ) -> Option<BTreeMap<String, String>> {
+        let at = self.get(key)?;
+        let table = self.as_table(key, at)?;
+        let mut map = BTreeMap::new();
+        for (name, value) in table {
+            let line = self.reader.complaints.line_of(name.span().start);
+            let path = dotted(&self.key(key), name.get_ref());
+            let what = match value.get_ref().as_str() {
+                Some(text) => match check(name.get_ref(), text) {
+                    Ok(()) => {
+                        map.insert(name.get_ref().to_string(), text.to_owned());
+                        continue;
+                    }
+                    Err(why) => format!("is wrong: {why}"),
+                },
+                None => must_be("a string", value.get_ref()) + "; put it in quotes",
+            };
+            self.reader.complaints.add(line, path, what);
+        }
+        Some(map)
+    }
+}
+
+fn must_be(wanted: &str, found: &DeValue<'_>) -> String {
+    let article = if found.is_integer() || found.is_array() { "an" } else { "a" };
+    format!("must be {wanted}, not {article} {}", found.type_str())
+}
+
+/// A number as it was written, without quotes.
+fn bare(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::Integer(number) => printable(&number.to_string()),
+        DeValue::Float(number) => printable(&number.to_string()),
+        other => other.type_str().to_owned(),
+    }
+}

@@ -1,0 +1,89 @@
+//! The tables of sessions.toml that are not roles, as meant, with their defaults.
+
+use std::{fmt, time::Duration};
+
+/// `[redis]`
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct RedisConfig {
+    /// The server's address; `None`: orch runs a private one.
+    pub url: Option<String>,
+}
+
+/// An address may hold a password, and what is printed for debugging ends in logs.
+impl fmt::Debug for RedisConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = self.url.as_deref().map(|url| match url.rsplit_once('@') {
+            Some((_, place)) => format!("...@{place}"),
+            None => url.to_owned(),
+        });
+        f.debug_struct("RedisConfig").field("url", &shown).finish()
+    }
+}
+
+/// `[tmux]`
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TmuxConfig {
+    /// A name (`tmux -L`) or an absolute path (`tmux -S`); `None`: the user's own server.
+    pub socket: Option<String>,
+}
+
+/// `[supervisor]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SupervisorConfig {
+    /// How often an agent renews its lease.
+    pub heartbeat: Duration,
+    /// A lease not renewed for this long is lost; at least two heartbeats.
+    pub lease: Duration,
+    /// Agents at once, over all roles; at least 1.
+    pub max_agents: u32,
+    /// How deep tasks may be delegated; 0: agents delegate nothing.
+    pub max_depth: u32,
+    /// Open subtasks that one task may have.
+    pub max_children: u32,
+    /// Time between SIGTERM and SIGKILL.
+    pub kill_grace: Duration,
+    /// Ended tasks and their run folders are kept this long.
+    pub keep: Duration,
+}
+
+impl Default for SupervisorConfig {
+    fn default() -> Self {
+        SupervisorConfig {
+            heartbeat: Duration::from_secs(5),
+            lease: Duration::from_secs(30),
+            max_agents: 50,
+            max_depth: 3,
+            max_children: 50,
+            kill_grace: Duration::from_secs(3),
+            keep: Duration::from_secs(14 * 24 * 3600),
+        }
+    }
+}
+
+/// `[master]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MasterConfig {
+    /// The role of the agent that `orch start` starts.
+    pub role: String,
+    /// Its tmux session.
+    pub session: String,
+    /// Where a task goes that names no role.
+    pub default_role: String,
+}
+
+impl Default for MasterConfig {
+    fn default() -> Self {
+        MasterConfig { role: "opus".into(), session: "opus-master".into(), default_role: "sonnet".into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_not_printed() {
+        let redis = RedisConfig { url: Some("redis://me:p@ss@host:6379/1".into()) };
+        assert_eq!(format!("{redis:?}"), "RedisConfig { url: Some(\"...@host:6379/1\") }");
+    }
+}

@@ -1,0 +1,54 @@
+//! The first sessions.toml of a project, for `orch init`: short, and fit for the agent programs of this machine.
+
+use super::DriverKind;
+
+/// The text of a sessions.toml that uses the agent programs in `found`. Whatever is found, it is a valid file.
+pub fn starter(found: &[DriverKind]) -> String {
+    let roles = if found.contains(&DriverKind::Claude) { WITH_CLAUDE } else { WITHOUT_CLAUDE };
+    format!("{HEAD}{roles}{TAIL}")
+}
+
+const HEAD: &str = r#"# What orch runs in this project. Every key may be left out, and then has its default.
+# Durations carry their unit: 90s, 5m, 2h.
+
+# name = "shop"           # the project's namespace; default: this folder's name and a hash of its path
+
+"#;
+
+const WITH_CLAUDE: &str = r#"[master]
+role = "opus"             # the agent that `orch start` starts: Claude Code, in the session opus-master
+default_role = "sonnet"   # who gets a task that names no role
+
+[roles.sonnet]
+driver = "claude"
+model  = "sonnet"
+max    = 5                # agents at once
+# instructions = "Run the tests before you say that you are done."
+
+[roles.subagent]
+driver = "claude"
+model  = "haiku"          # for small tasks
+max    = 5                # agents at once
+
+"#;
+
+const WITHOUT_CLAUDE: &str = r#"# Claude Code was not found on this machine; once it is, driver = "claude" makes a role use it.
+
+[master]
+role = "opus"             # what `orch start` starts: orch's own prompt, in the session opus-master
+default_role = "shell"    # who gets a task that names no role
+
+[roles.opus]
+driver = "console"
+
+"#;
+
+const TAIL: &str = r#"[roles.shell]
+driver = "shell"          # the task's text is a shell script
+max    = 4                # agents at once
+
+# Any program can be an agent: it gets its prompt on standard input.
+# [roles.tool]
+# driver  = "command"
+# command = ["./agent.py", "--fast"]
+"#;

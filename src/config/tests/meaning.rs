@@ -1,0 +1,130 @@
+//! What a right file means: defaults, overriding, paths; the reference and the starters.
+
+use std::{path::Path, time::Duration};
+
+use super::{Project, meant};
+use crate::{
+    config::{DriverKind, REFERENCE, starter},
+    error::Kind,
+};
+
+#[test]
+fn the_reference_says_the_same_as_no_file() {
+    let project = Project::empty();
+    let mut defaults = project.load().unwrap();
+    project.write("sessions.toml", REFERENCE);
+    let reference = project.load().unwrap_or_else(|error| panic!("{error}"));
+    defaults.file = Some(project.root.join("sessions.toml"));
+    assert_eq!(reference, defaults);
+}
+
+#[test]
+fn the_reference_shows_every_key() {
+    // An unknown key makes each kind of table tell the keys it knows.
+    let wrong = "zzzzzzzz=1\n[redis]\nzzzzzzzz=1\n[tmux]\nzzzzzzzz=1\n[supervisor]\nzzzzzzzz=1\n[retry]\nzzzzzzzz=1\n\
+                 [master]\nzzzzzzzz=1\n[roles.a]\nzzzzzzzz=1\n[roles.a.retry]\nzzzzzzzz=1";
+    let message = super::error(wrong).message;
+    let keys: Vec<&str> =
+        message.lines().flat_map(|line| line.split_once("the keys here are ").unwrap().1.split(", ")).collect();
+    assert!(keys.len() > 35, "{message}");
+    for key in keys {
+        let shown = REFERENCE.lines().any(|line| {
+            let line = line.trim_start_matches("# ");
+            line.starts_with(&format!("[{key}"))
+                || line.split([' ', '=']).next() == Some(key)
+                || line.starts_with('[') && line.ends_with(&format!(".{key}]"))
+        });
+        assert!(shown, "{key}");
+    }
+}
+
+#[test]
+fn what_the_reference_comments_out_is_valid_too() {
+    let is_key = |line: &str| {
+        line.starts_with('[')
+            || line
+                .split_once(" = ")
+                .is_some_and(|(key, _)| key.trim().bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
+    };
+    let all: String = REFERENCE
+        .lines()
+        .map(|line| line.strip_prefix("# ").filter(|rest| is_key(rest)).unwrap_or(line))
+        .filter(|line| !line.starts_with("instructions_file"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let config = meant(&all);
+    assert_eq!(config.namespace, "shop");
+    assert_eq!(config.tmux.socket.as_deref(), Some("orch"));
+    assert_eq!(config.roles["sonnet"].retry.retries, 1);
+    assert_eq!(config.roles["tool"].command, ["./agent.py", "--fast"]);
+    assert!(config.redis.url.is_some() && config.roles["sonnet"].delegates_to.is_some());
+}
+
+#[test]
+fn a_starter_fits_what_was_found() {
+    for found in [&[][..], &DriverKind::ALL, &[DriverKind::Shell, DriverKind::Console]] {
+        let config = meant(&starter(found));
+        let default = config.role(&config.master.default_role).unwrap();
+        let wanted = if found.contains(&DriverKind::Claude) { DriverKind::Claude } else { DriverKind::Shell };
+        assert_eq!(default.driver, wanted);
+    }
+}
+
+#[test]
+fn builtin_roles_stay_and_are_overridden_key_by_key() {
+    let config = meant("[roles.sonnet]\nmax = 9\n[roles.backend]\nmodel = \"opus\"");
+    assert_eq!(config.roles.keys().collect::<Vec<_>>(), ["backend", "opus", "shell", "sonnet", "subagent"]);
+    let (sonnet, backend) = (&config.roles["sonnet"], &config.roles["backend"]);
+    assert_eq!((sonnet.max, sonnet.model.as_deref(), sonnet.driver), (9, Some("sonnet"), DriverKind::Claude));
+    assert_eq!((backend.max, backend.driver), (5, DriverKind::Claude));
+    assert_eq!(config.roles["shell"].max, 4);
+}
+
+#[test]
+fn a_driver_that_is_not_written_follows_from_the_rest() {
+    let config = meant("[master]\nrole = \"boss\"\n[roles.boss]\n[roles.tool]\ncommand = [\"./agent\"]");
+    assert_eq!(config.roles["boss"].driver, DriverKind::Auto);
+    assert_eq!(config.roles["tool"].driver, DriverKind::Command);
+    assert_eq!(config.master.session, "boss-master");
+}
+
+#[test]
+fn a_roles_retry_wins_key_by_key() {
+    let config = meant("[retry]\nretries = 7\nbase = \"2s\"\n[roles.shell.retry]\nretries = 0\nfactor = 3");
+    let retry = &config.roles["shell"].retry;
+    assert_eq!((retry.retries, retry.base, retry.factor), (0, Duration::from_secs(2), 3.0));
+    assert_eq!((config.roles["sonnet"].retry.retries, config.retry.retries), (7, 7));
+}
+
+#[test]
+fn paths_start_at_the_projects_folder() {
+    let project = Project::with(
+        "[roles.a]\ncwd = \".\"\n[roles.b]\ncwd = \"./web\"\n[roles.c]\ncwd = \"~/c\"\n[roles.d]\ncwd = \"/d\"\n\
+         [roles.e]\ninstructions_file = \"docs/e.md\"",
+    );
+    project.write("docs/e.md", "Be brief.");
+    project.write("deep/er/x", "");
+    let mut env = project.env.clone();
+    env.cwd = project.root.join("deep/er");
+    let config = super::Config::load_with(&env, None).unwrap();
+    let cwd = |role: &str| config.roles[role].cwd.clone();
+    assert_eq!((cwd("a"), cwd("b")), (project.root.clone(), project.root.join("web")));
+    assert_eq!((cwd("c"), cwd("d")), (project.root.join("home/c"), Path::new("/d").to_owned()));
+    assert_eq!(config.roles["e"].instructions.as_deref(), Some("Be brief."));
+}
+
+#[test]
+fn toml_may_be_written_in_any_of_its_ways() {
+    let config = meant(
+        "\u{feff}roles.sonnet.max = 0x1_0\r\nretry = { factor = 1, cap = '1h30m' }\r\n[roles.\"shell\"]\r\nmax = 1",
+    );
+    assert_eq!((config.roles["sonnet"].max, config.roles["shell"].max), (16, 1));
+    assert_eq!(config.retry.cap, Duration::from_secs(5400));
+}
+
+#[test]
+fn a_role_that_is_not_there_comes_with_those_that_are() {
+    let error = meant("").role("sonet").unwrap_err();
+    assert_eq!((error.kind, error.message.as_str()), (Kind::NotFound, "there is no role 'sonet'"));
+    assert_eq!(error.hint.as_deref(), Some("did you mean 'sonnet'? the roles are opus, shell, sonnet, subagent"));
+}

@@ -1,0 +1,247 @@
+//! sessions.toml as written: every key optional, every value with its line. What is wrong with one key by itself is
+//! found here; what depends on another key, on a default or on a file is found in `resolve`.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use toml::de::DeTable;
+
+use super::{
+    complaint::{At, Complaints},
+    role::DriverKind,
+    section::{Reader, Section},
+};
+use crate::model::name;
+
+/// A shorter heartbeat only costs: the supervisor looks at leases in steps of this order.
+const LEAST_HEARTBEAT: Duration = Duration::from_millis(50);
+/// Whoever waits for a task must still be able to read its result.
+const LEAST_KEEP: Duration = Duration::from_secs(60);
+/// Zero would end every task before it began.
+const LEAST_TIMEOUT: Duration = Duration::from_millis(1);
+/// The longest path of a Unix socket (`sun_path` of unix(7), less its terminating NUL).
+const SOCKET_PATH: usize = 107;
+
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    pub name: Option<At<String>>,
+    pub redis_url: Option<At<String>>,
+    pub tmux_socket: Option<At<String>>,
+    pub supervisor: WrittenSupervisor,
+    pub retry: WrittenRetry,
+    pub master: WrittenMaster,
+    pub roles: BTreeMap<String, WrittenRole>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct WrittenSupervisor {
+    pub heartbeat: Option<At<Duration>>,
+    pub lease: Option<At<Duration>>,
+    pub max_agents: Option<At<u32>>,
+    pub max_depth: Option<At<u32>>,
+    pub max_children: Option<At<u32>>,
+    pub kill_grace: Option<At<Duration>>,
+    pub keep: Option<At<Duration>>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct WrittenRetry {
+    pub retries: Option<At<u32>>,
+    pub lost: Option<At<u32>>,
+    pub base: Option<At<Duration>>,
+    pub factor: Option<At<f64>>,
+    pub cap: Option<At<Duration>>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct WrittenMaster {
+    pub role: Option<At<String>>,
+    pub session: Option<At<String>>,
+    pub default_role: Option<At<String>>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct WrittenRole {
+    /// Of its first mention.
+    pub line: usize,
+    pub driver: Option<At<DriverKind>>,
+    pub command: Option<At<Vec<String>>>,
+    pub model: Option<At<String>>,
+    pub instructions: Option<At<String>>,
+    pub instructions_file: Option<At<PathBuf>>,
+    pub min: Option<At<u32>>,
+    pub max: Option<At<u32>>,
+    pub idle_timeout: Option<At<Duration>>,
+    pub task_timeout: Option<At<Duration>>,
+    pub stall_timeout: Option<At<Duration>>,
+    pub tasks_per_agent: Option<At<u32>>,
+    pub env: Option<BTreeMap<String, String>>,
+    pub env_from: Option<Vec<String>>,
+    pub cwd: Option<At<PathBuf>>,
+    pub retry: WrittenRetry,
+    pub delegates_to: Option<At<Vec<At<String>>>>,
+}
+
+/// Reads `text`. What could be understood is in the answer even where there are complaints, so that the rest of the
+/// file is checked too.
+pub(super) fn parse(text: &str, mut complaints: Complaints) -> (Written, Complaints) {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        // What the parser recovered is a guess; a complaint about it could be about something nobody wrote.
+        for error in errors {
+            let offset = error.span().map_or(text.len(), |span| span.start);
+            complaints.syntax(text, offset, format!("not valid TOML: {}", error.message()));
+        }
+        return (Written::default(), complaints);
+    }
+    let mut reader = Reader::new(complaints);
+    let written = file(reader.root(table.get_ref()));
+    (written, reader.finish())
+}
+
+fn file(mut top: Section<'_, '_>) -> Written {
+    let name = top.checked("name", |text| name::check_namespace(text).map(|()| text.to_owned()));
+
+    let mut redis = top.section("redis", "redis");
+    let redis_url = redis.checked("url", redis_address);
+    redis.finish();
+
+    let mut tmux = top.section("tmux", "tmux");
+    let tmux_socket = tmux.checked("socket", socket);
+    tmux.finish();
+
+    let supervisor = supervisor(top.section("supervisor", "supervisor"));
+    let retry = retry(top.section("retry", "retry"));
+    let master = master(top.section("master", "master"));
+    let roles = top.section("roles", "roles").each("roles.NAME", role).into_iter().collect();
+    top.finish();
+    Written { name, redis_url, tmux_socket, supervisor, retry, master, roles }
+}
+
+fn supervisor(mut table: Section<'_, '_>) -> WrittenSupervisor {
+    let written = WrittenSupervisor {
+        heartbeat: table.duration("heartbeat", LEAST_HEARTBEAT),
+        lease: table.duration("lease", LEAST_HEARTBEAT * 2),
+        max_agents: table.count("max_agents", 1),
+        max_depth: table.count("max_depth", 0),
+        max_children: table.count("max_children", 0),
+        kill_grace: table.duration("kill_grace", Duration::ZERO),
+        keep: table.duration("keep", LEAST_KEEP),
+    };
+    table.finish();
+    written
+}
+
+fn retry(mut table: Section<'_, '_>) -> WrittenRetry {
+    let written = WrittenRetry {
+        retries: table.count("retries", 0),
+        lost: table.count("lost", 0),
+        base: table.duration("base", Duration::ZERO),
+        factor: table.number("factor", 1.0),
+        cap: table.duration("cap", Duration::ZERO),
+    };
+    table.finish();
+    written
+}
+
+fn master(mut table: Section<'_, '_>) -> WrittenMaster {
+    let written = WrittenMaster {
+        role: table.text("role"),
+        session: table.checked("session", |text| name::check(text).map(|()| text.to_owned())),
+        default_role: table.text("default_role"),
+    };
+    table.finish();
+    written
+}
+
+fn role(name: At<&str>, table: &mut Section<'_, '_>) -> (String, WrittenRole) {
+    if let Err(why) = name::check_role(name.value) {
+        table.complain_whole(name.line, format!("is wrong: {why}"));
+    }
+    let written = WrittenRole {
+        line: name.line,
+        driver: table.checked("driver", str::parse),
+        command: table
+            .list("command", command_word)
+            .map(|at| At { line: at.line, value: at.value.into_iter().map(|word| word.value).collect() }),
+        model: table.checked("model", |text| filled(text).map(str::to_owned)),
+        instructions: table.text("instructions"),
+        instructions_file: table.checked("instructions_file", path),
+        min: table.count("min", 0),
+        max: table.count("max", 1),
+        idle_timeout: table.duration("idle_timeout", Duration::ZERO),
+        task_timeout: table.duration("task_timeout", LEAST_TIMEOUT),
+        stall_timeout: table.duration("stall_timeout", LEAST_TIMEOUT),
+        tasks_per_agent: table.count("tasks_per_agent", 0),
+        env: table.map("env", variable),
+        env_from: table
+            .list("env_from", |name| variable(name, ""))
+            .map(|at| at.value.into_iter().map(|name| name.value).collect()),
+        cwd: table.checked("cwd", path),
+        retry: retry(table.section("retry", "roles.NAME.retry")),
+        delegates_to: table.list("delegates_to", |_| Ok(())),
+    };
+    (name.value.to_owned(), written)
+}
+
+/// The schemes the store speaks. The address itself stays out of the message: it may hold a password.
+fn redis_address(text: &str) -> Result<String, String> {
+    let known = ["redis://", "rediss://", "unix://", "redis+unix://"];
+    if !known.iter().any(|scheme| text.starts_with(scheme)) {
+        return Err(format!("an address of Redis begins with one of {}", known.join(", ")));
+    }
+    if let Some((_, path)) = text.split_once("unix://")
+        && !path.starts_with('/')
+    {
+        return Err("after unix:// comes the absolute path of a socket: unix:///run/redis.sock".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// What `tmux -L` (a name) or `tmux -S` (a path) takes.
+fn socket(text: &str) -> Result<String, String> {
+    let shown = name::printable(text);
+    if text.is_empty() || text == "." || text == ".." || text.chars().any(char::is_control) {
+        return Err(format!("'{shown}' is neither a socket's name nor its absolute path"));
+    }
+    if text.contains('/') && !Path::new(text).is_absolute() {
+        return Err(format!("'{shown}' is neither a name (without '/') nor an absolute path"));
+    }
+    if text.len() > SOCKET_PATH {
+        return Err(format!("'{shown}' is longer than the {SOCKET_PATH} bytes that a socket's path can have"));
+    }
+    Ok(text.to_owned())
+}
+
+fn path(text: &str) -> Result<PathBuf, String> {
+    filled(text).map(PathBuf::from)
+}
+
+fn filled(text: &str) -> Result<&str, String> {
+    match text {
+        "" => Err("it is empty; leave the key out for its default".to_owned()),
+        text if text.contains('\0') => Err("it contains a NUL".to_owned()),
+        text => Ok(text),
+    }
+}
+
+fn command_word(text: &str) -> Result<(), String> {
+    if text.contains('\0') { Err("a word contains a NUL".to_owned()) } else { Ok(()) }
+}
+
+/// What environ(7) can hold. `ORCH_` is how orch tells an agent who it is: no role may say otherwise.
+fn variable(name: &str, value: &str) -> Result<(), String> {
+    if name.is_empty() || name.contains(['=', '\0']) {
+        return Err(format!("'{}' can't name an environment variable", name::printable(name)));
+    }
+    if value.contains('\0') {
+        return Err("its value contains a NUL".to_owned());
+    }
+    if name.starts_with("ORCH_") {
+        return Err(format!("orch sets the variables ORCH_... itself; rename '{}'", name::printable(name)));
+    }
+    Ok(())
+}
