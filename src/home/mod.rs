@@ -36,13 +36,7 @@ impl Home {
     /// # Errors
     /// A configuration error that names the folder: read-only, full, not ours.
     pub fn create(&self) -> Result<()> {
-        for dir in [
-            self.path.clone(),
-            self.runs(),
-            self.reports(),
-            self.launches(),
-            self.agent_logs(),
-        ] {
+        for dir in [self.path.clone(), self.runs(), self.reports(), self.launches(), self.agent_logs()] {
             create_dir(&dir).map_err(|e| unusable(&dir, &e))?;
         }
         Ok(())
@@ -106,10 +100,7 @@ impl Home {
 /// # Errors
 /// What the system says.
 pub fn create_dir(path: &Path) -> io::Result<()> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// Writes a file (0600) so that it is there whole or not at all: a temporary name, then a rename.
@@ -127,26 +118,15 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// # Errors
 /// What the system says.
 pub fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)?;
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     file.write_all(bytes)
 }
 
 /// A folder that cannot be used, in words.
 pub fn unusable(path: &Path, e: &io::Error) -> Error {
     let hint = match e.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "free space on that disk, then try again"
-        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free space on that disk, then try again",
         _ => "make it writable, or set ORCH_HOME to a folder of yours",
     };
-    Error::config(format!(
-        "the state folder cannot be used: {}: {e}",
-        path.display()
-    ))
-    .hint(hint)
+    Error::config(format!("the state folder cannot be used: {}: {e}", path.display())).hint(hint)
 }

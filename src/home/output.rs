@@ -45,11 +45,7 @@ pub struct OutputLog {
 impl OutputLog {
     /// A log in an attempt's folder; nothing is written yet.
     pub fn new(dir: &Path) -> Self {
-        OutputLog {
-            dir: dir.to_owned(),
-            files: None,
-            failed: false,
-        }
+        OutputLog { dir: dir.to_owned(), files: None, failed: false }
     }
 
     /// Appends a piece.
@@ -60,16 +56,12 @@ impl OutputLog {
         if self.failed || piece.is_empty() {
             return Ok(());
         }
-        self.try_append(at, stream, piece)
-            .inspect_err(|_| self.failed = true)
+        self.try_append(at, stream, piece).inspect_err(|_| self.failed = true)
     }
 
     fn try_append(&mut self, at: Timestamp, stream: Stream, piece: &[u8]) -> io::Result<()> {
         if self.files.is_none() {
-            self.files = Some((
-                open_append(&self.dir.join("output"))?,
-                open_append(&self.dir.join("output.index"))?,
-            ));
+            self.files = Some((open_append(&self.dir.join("output"))?, open_append(&self.dir.join("output.index"))?));
         }
         let Some((output, index)) = self.files.as_mut() else {
             return Ok(());
@@ -81,11 +73,7 @@ impl OutputLog {
 }
 
 fn open_append(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .create(true)
-        .append(true)
-        .mode(0o600)
-        .open(path)
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path)
 }
 
 /// A line of output with when and where it was printed.
@@ -118,10 +106,7 @@ struct Partial {
 impl Reader {
     /// A reader at the beginning of an attempt's output.
     pub fn new(dir: &Path) -> Self {
-        Reader {
-            dir: dir.to_owned(),
-            ..Reader::default()
-        }
+        Reader { dir: dir.to_owned(), ..Reader::default() }
     }
 
     /// Calls `each` for every whole line that has come since the last call; with `to_end`, also for what is left
@@ -140,21 +125,13 @@ impl Reader {
         while index.read_line(&mut entry)? > 0 && entry.ends_with('\n') {
             let mut words = entry.split_whitespace();
             let at = Timestamp(words.next().and_then(|w| w.parse().ok()).unwrap_or(0));
-            let stream = if words.next() == Some("e") {
-                Stream::Err
-            } else {
-                Stream::Out
-            };
+            let stream = if words.next() == Some("e") { Stream::Err } else { Stream::Out };
             let len: u64 = words.next().and_then(|w| w.parse().ok()).unwrap_or(0);
             let mut piece = (&mut output).take(len);
             let mut chunk = Vec::new();
             loop {
                 chunk.clear();
-                if (&mut piece)
-                    .take(LINE_LIMIT as u64)
-                    .read_to_end(&mut chunk)?
-                    == 0
-                {
+                if (&mut piece).take(LINE_LIMIT as u64).read_to_end(&mut chunk)? == 0 {
                     break;
                 }
                 self.partial(stream).feed(at, stream, &chunk, &mut each);
@@ -194,11 +171,7 @@ impl Partial {
     fn flush(&mut self, stream: Stream, each: &mut impl FnMut(Line)) {
         if !self.bytes.is_empty() {
             let text = text::plain(self.bytes.strip_suffix(b"\n").unwrap_or(&self.bytes));
-            each(Line {
-                at: self.at,
-                stream,
-                text,
-            });
+            each(Line { at: self.at, stream, text });
             self.bytes.clear();
         }
     }
@@ -240,16 +213,11 @@ mod tests {
         let mut seen = Vec::new();
         reader.read(false, |l| seen.push(l)).unwrap();
         log.append(Timestamp(1), Stream::Out, b"one\ntw").unwrap();
-        log.append(Timestamp(2), Stream::Err, b"\x1b[31moops\x1b[0m\n")
-            .unwrap();
+        log.append(Timestamp(2), Stream::Err, b"\x1b[31moops\x1b[0m\n").unwrap();
         reader.read(false, |l| seen.push(l)).unwrap();
         log.append(Timestamp(3), Stream::Out, b"o\nthree").unwrap();
         reader.read(true, |l| seen.push(l)).unwrap();
-        let line = |at, stream, text: &str| Line {
-            at: Timestamp(at),
-            stream,
-            text: text.into(),
-        };
+        let line = |at, stream, text: &str| Line { at: Timestamp(at), stream, text: text.into() };
         assert_eq!(
             seen,
             [
@@ -264,13 +232,9 @@ mod tests {
     #[test]
     fn a_line_without_end_is_read_in_pieces() {
         let dir = tempfile::tempdir().unwrap();
-        OutputLog::new(dir.path())
-            .append(Timestamp(1), Stream::Out, &vec![b'x'; 3 * LINE_LIMIT])
-            .unwrap();
+        OutputLog::new(dir.path()).append(Timestamp(1), Stream::Out, &vec![b'x'; 3 * LINE_LIMIT]).unwrap();
         let mut lengths = Vec::new();
-        Reader::new(dir.path())
-            .read(true, |l| lengths.push(l.text.len()))
-            .unwrap();
+        Reader::new(dir.path()).read(true, |l| lengths.push(l.text.len())).unwrap();
         assert_eq!(lengths, [LINE_LIMIT; 3]);
     }
 }

@@ -43,9 +43,7 @@ impl Cause {
             Cause::Success => TaskState::Succeeded,
             Cause::Transient | Cause::Timeout if failures > retries => TaskState::Failed,
             Cause::Lost if lost > lost_max => TaskState::Failed,
-            Cause::Transient | Cause::Timeout | Cause::Lost | Cause::RateLimited => {
-                TaskState::Delayed
-            }
+            Cause::Transient | Cause::Timeout | Cause::Lost | Cause::RateLimited => TaskState::Delayed,
             Cause::Permanent => TaskState::Failed,
             Cause::NeedsPerson => TaskState::Held,
             Cause::Cancelled => TaskState::Cancelled,
@@ -64,15 +62,11 @@ mod tests {
         let spent = |c: Cause| c.next(4, 3, 4, 3);
         assert_eq!(
             Cause::ALL.iter().map(|c| first(*c)).collect::<Vec<_>>(),
-            [
-                Succeeded, Delayed, Delayed, Delayed, Failed, Held, Delayed, Cancelled
-            ]
+            [Succeeded, Delayed, Delayed, Delayed, Failed, Held, Delayed, Cancelled]
         );
         assert_eq!(
             Cause::ALL.iter().map(|c| spent(*c)).collect::<Vec<_>>(),
-            [
-                Succeeded, Failed, Failed, Delayed, Failed, Held, Failed, Cancelled
-            ]
+            [Succeeded, Failed, Failed, Delayed, Failed, Held, Failed, Cancelled]
         );
     }
 }

@@ -7,25 +7,17 @@ use std::time::Duration;
 /// # Errors
 /// A sentence that shows how it is written.
 pub fn parse(text: &str) -> Result<Duration, String> {
-    let bad = || {
-        format!(
-            "'{text}' is not a duration: write a number with its unit, such as 500ms, 90s, 5m, 2h or 7d"
-        )
-    };
+    let bad = || format!("'{text}' is not a duration: write a number with its unit, such as 500ms, 90s, 5m, 2h or 7d");
     let mut rest = text.trim();
     if rest.is_empty() {
         return Err(bad());
     }
     let mut total_ms = 0f64;
     while !rest.is_empty() {
-        let digits = rest
-            .find(|c: char| !c.is_ascii_digit() && c != '.')
-            .ok_or_else(bad)?;
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(bad)?;
         let number: f64 = rest[..digits].parse().map_err(|_| bad())?;
         rest = &rest[digits..];
-        let unit_len = rest
-            .find(|c: char| !c.is_ascii_alphabetic())
-            .unwrap_or(rest.len());
+        let unit_len = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
         let factor = match &rest[..unit_len] {
             "ms" => 1.0,
             "s" => 1_000.0,
@@ -75,9 +67,6 @@ mod tests {
     #[test]
     fn human_form_is_short() {
         let h = |ms| human(Duration::from_millis(ms));
-        assert_eq!(
-            (h(850), h(4_200), h(200_000)),
-            ("850ms".into(), "4.2s".into(), "3m20s".into())
-        );
+        assert_eq!((h(850), h(4_200), h(200_000)), ("850ms".into(), "4.2s".into(), "3m20s".into()));
     }
 }

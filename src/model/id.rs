@@ -45,15 +45,13 @@ impl std::fmt::Display for TaskId {
 impl std::str::FromStr for TaskId {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let ok = text.strip_prefix("t-").is_some_and(|rest| {
-            rest.len() == RANDOM_CHARS && rest.bytes().all(|b| ALPHABET.contains(&b))
-        });
+        let ok = text
+            .strip_prefix("t-")
+            .is_some_and(|rest| rest.len() == RANDOM_CHARS && rest.bytes().all(|b| ALPHABET.contains(&b)));
         if ok {
             Ok(TaskId(text.to_owned()))
         } else {
-            Err(format!(
-                "'{text}' is not a task id: it looks like t-7k2m9qx4hz"
-            ))
+            Err(format!("'{text}' is not a task id: it looks like t-7k2m9qx4hz"))
         }
     }
 }
@@ -93,11 +91,7 @@ pub struct Capability {
 
 impl std::fmt::Display for Capability {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "{}.{}.{}.{}",
-            self.task, self.attempt, self.fence, self.incarnation
-        )
+        write!(f, "{}.{}.{}.{}", self.task, self.attempt, self.fence, self.incarnation)
     }
 }
 
@@ -113,11 +107,7 @@ impl std::str::FromStr for Capability {
             fence: next()?.parse().map_err(|_| bad())?,
             incarnation: next()?.to_owned(),
         };
-        if parts.next().is_some() {
-            Err(bad())
-        } else {
-            Ok(capability)
-        }
+        if parts.next().is_some() { Err(bad()) } else { Ok(capability) }
     }
 }
 
@@ -129,31 +119,15 @@ mod tests {
     fn ids_read_back_and_differ() {
         let ids: std::collections::HashSet<_> = (0..10_000).map(|_| TaskId::random()).collect();
         assert_eq!(ids.len(), 10_000);
-        assert!(
-            ids.iter()
-                .all(|id| id.as_str().parse::<TaskId>().as_ref() == Ok(id))
-        );
-        for bad in [
-            "",
-            "t-",
-            "7k2m9qx4hz",
-            "t-7k2m9qx4h",
-            "t-7k2m9qx4hzz",
-            "t-7k2m9qx4hi",
-            "t-7k2m9qx4h\n",
-        ] {
+        assert!(ids.iter().all(|id| id.as_str().parse::<TaskId>().as_ref() == Ok(id)));
+        for bad in ["", "t-", "7k2m9qx4hz", "t-7k2m9qx4h", "t-7k2m9qx4hzz", "t-7k2m9qx4hi", "t-7k2m9qx4h\n"] {
             assert!(bad.parse::<TaskId>().is_err(), "{bad:?}");
         }
     }
 
     #[test]
     fn a_capability_reads_back() {
-        let c = Capability {
-            task: TaskId::random(),
-            attempt: 2,
-            fence: 17,
-            incarnation: new_incarnation(),
-        };
+        let c = Capability { task: TaskId::random(), attempt: 2, fence: 17, incarnation: new_incarnation() };
         assert_eq!(c.to_string().parse(), Ok(c.clone()));
         assert!(format!("{c}.x").parse::<Capability>().is_err());
     }

@@ -6,11 +6,8 @@
 pub mod agent;
 pub mod cause;
 pub mod duration;
-<<<<<<< HEAD
 pub mod event;
 pub mod id;
-=======
->>>>>>> config
 pub mod name;
 pub mod retry;
 pub mod task;

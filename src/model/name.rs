@@ -1,6 +1,3 @@
-<<<<<<< HEAD
-//! (written in its own change)
-=======
 //! Names that people write and orch puts into tmux targets, Redis keys and paths: which are good, and which was meant.
 //!
 //! A name that has passed [`check`] needs no quoting anywhere: it can't end a tmux command, match as a prefix pattern,
@@ -168,4 +165,3 @@ mod tests {
         }
     }
 }
->>>>>>> config

@@ -25,13 +25,7 @@ pub struct RetryPolicy {
 
 impl Default for RetryPolicy {
     fn default() -> Self {
-        RetryPolicy {
-            retries: 3,
-            lost: 3,
-            base: Duration::from_secs(1),
-            factor: 2.0,
-            cap: Duration::from_secs(300),
-        }
+        RetryPolicy { retries: 3, lost: 3, base: Duration::from_secs(1), factor: 2.0, cap: Duration::from_secs(300) }
     }
 }
 

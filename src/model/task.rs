@@ -56,10 +56,7 @@ pub const TRANSITIONS: &[(TaskState, TaskState)] = {
 impl TaskState {
     /// Ended: nothing more happens to it by itself.
     pub fn is_terminal(self) -> bool {
-        matches!(
-            self,
-            TaskState::Succeeded | TaskState::Failed | TaskState::Cancelled
-        )
+        matches!(self, TaskState::Succeeded | TaskState::Failed | TaskState::Cancelled)
     }
     /// Whether the table knows this step.
     pub fn may_become(self, to: TaskState) -> bool {
@@ -227,10 +224,7 @@ mod tests {
             let reached = TRANSITIONS.iter().any(|(_, to)| to == state);
             let left = TRANSITIONS.iter().any(|(from, _)| from == state);
             assert!(reached, "{state} is never reached");
-            assert!(
-                left || *state == TaskState::Succeeded,
-                "{state} is never left"
-            );
+            assert!(left || *state == TaskState::Succeeded, "{state} is never left");
         }
     }
 }

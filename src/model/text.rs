@@ -5,9 +5,7 @@
 pub fn plain(bytes: &[u8]) -> String {
     let stripped = strip_ansi_escapes::strip(bytes);
     let text = String::from_utf8_lossy(&stripped);
-    text.chars()
-        .filter(|c| !c.is_control() || matches!(c, '\n' | '\t'))
-        .collect()
+    text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
 }
 
 /// The first line, cut to `columns` terminal columns with an ellipsis.
@@ -41,10 +39,7 @@ mod tests {
 
     #[test]
     fn escapes_do_not_reach_the_terminal() {
-        assert_eq!(
-            plain(b"\x1b[31mred\x1b[0m \x1b]0;title\x07ok\x9b\r\n\ttab\x08"),
-            "red ok\u{fffd}\n\ttab"
-        );
+        assert_eq!(plain(b"\x1b[31mred\x1b[0m \x1b]0;title\x07ok\x9b\r\n\ttab\x08"), "red ok\u{fffd}\n\ttab");
     }
 
     #[test]

@@ -9,9 +9,7 @@ pub struct Timestamp(pub u64);
 impl Timestamp {
     /// This machine's clock, for what only people read.
     pub fn now() -> Self {
-        let since = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap_or_default();
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         Timestamp(since.as_millis() as u64)
     }
     /// How long after `earlier` this is; zero if it is not after.
@@ -55,10 +53,7 @@ mod tests {
     fn rfc3339_with_milliseconds() {
         let t = Timestamp(1_732_088_544_120);
         assert_eq!(t.to_string(), "2024-11-20T07:42:24.120Z");
-        assert_eq!(
-            serde_json::from_str::<Timestamp>("\"2024-11-20T07:42:24.120Z\"").unwrap(),
-            t
-        );
+        assert_eq!(serde_json::from_str::<Timestamp>("\"2024-11-20T07:42:24.120Z\"").unwrap(), t);
         assert_eq!(t.clock(), "07:42:24");
     }
 }

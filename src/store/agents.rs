@@ -97,20 +97,7 @@ impl Store {
         wish: Option<&str>,
     ) -> Result<()> {
         let master = if master { "1" } else { "0" };
-        self.call(
-            &script::SPAWN,
-            [
-                id,
-                role,
-                session,
-                incarnation,
-                master,
-                reason,
-                wish.unwrap_or(""),
-            ],
-        )
-        .await
-        .map(drop)
+        self.call(&script::SPAWN, [id, role, session, incarnation, master, reason, wish.unwrap_or("")]).await.map(drop)
     }
 
     /// Notes the process of an agent's pane (`lua/place.lua`).
@@ -119,40 +106,16 @@ impl Store {
     /// `stale`.
     pub async fn place_agent(&self, id: &str, incarnation: &str, process: &Process) -> Result<()> {
         let (pid, start) = (process.pid.to_string(), process.start_time.to_string());
-        self.call(
-            &script::PLACE,
-            [
-                id,
-                incarnation,
-                &process.host,
-                &process.boot_id,
-                &pid,
-                &start,
-            ],
-        )
-        .await
-        .map(drop)
+        self.call(&script::PLACE, [id, incarnation, &process.host, &process.boot_id, &pid, &start]).await.map(drop)
     }
 
     /// A runner reports for duty (`lua/hello.lua`).
     ///
     /// # Errors
     /// `stale` where the agent was given up meanwhile: the runner must leave.
-    pub async fn hello(
-        &self,
-        id: &str,
-        incarnation: &str,
-        process: &Process,
-    ) -> Result<AgentState> {
+    pub async fn hello(&self, id: &str, incarnation: &str, process: &Process) -> Result<AgentState> {
         let (pid, start) = (process.pid.to_string(), process.start_time.to_string());
-        let args = [
-            id,
-            incarnation,
-            &process.host,
-            &process.boot_id,
-            &pid,
-            &start,
-        ];
+        let args = [id, incarnation, &process.host, &process.boot_id, &pid, &start];
         let state: String = self.read(self.call(&script::HELLO, args).await?)?;
         parse(&state, "state")
     }
@@ -161,31 +124,12 @@ impl Store {
     ///
     /// # Errors
     /// `stale` where the agent or its lease was given up.
-    pub async fn heartbeat(
-        &self,
-        id: &str,
-        incarnation: &str,
-        lease: Duration,
-        pulse: &Pulse,
-    ) -> Result<Directive> {
-        let (task, fence) = pulse
-            .lease
-            .as_ref()
-            .map(|(t, f)| (t.to_string(), f.to_string()))
-            .unwrap_or_default();
+    pub async fn heartbeat(&self, id: &str, incarnation: &str, lease: Duration, pulse: &Pulse) -> Result<Directive> {
+        let (task, fence) = pulse.lease.as_ref().map(|(t, f)| (t.to_string(), f.to_string())).unwrap_or_default();
         let rss = pulse.rss_bytes.map(|b| b.to_string()).unwrap_or_default();
         let progress = pulse.progress_age.map(ms).unwrap_or_default();
         let needs = pulse.needs.map_or("", Needs::as_str);
-        let args = [
-            id,
-            incarnation,
-            &ms(lease),
-            &task,
-            &fence,
-            &rss,
-            &progress,
-            needs,
-        ];
+        let args = [id, incarnation, &ms(lease), &task, &fence, &rss, &progress, needs];
         let answer: String = self.read(self.call(&script::HEARTBEAT, args).await?)?;
         Ok(match answer.split_once(' ') {
             Some(("cancel", reason)) => Directive::Cancel(reason.to_owned()),
@@ -198,18 +142,9 @@ impl Store {
     ///
     /// # Errors
     /// `stale`.
-    pub async fn stop_agent(
-        &self,
-        id: &str,
-        incarnation: &str,
-        only_idle: bool,
-        reason: &str,
-    ) -> Result<AgentState> {
+    pub async fn stop_agent(&self, id: &str, incarnation: &str, only_idle: bool, reason: &str) -> Result<AgentState> {
         let which = if only_idle { "idle" } else { "any" };
-        let state: String = self.read(
-            self.call(&script::STOP_AGENT, [id, incarnation, which, reason])
-                .await?,
-        )?;
+        let state: String = self.read(self.call(&script::STOP_AGENT, [id, incarnation, which, reason]).await?)?;
         parse(&state, "state")
     }
 
@@ -218,34 +153,12 @@ impl Store {
     ///
     /// # Errors
     /// `stale`.
-    pub async fn end_agent(
-        &self,
-        id: &str,
-        incarnation: &str,
-        e: &Ending<'_>,
-    ) -> Result<Option<(TaskId, TaskState)>> {
-        let remains = e
-            .remains
-            .map(|r| serde_json::to_string(r).unwrap_or_default())
-            .unwrap_or_default();
+    pub async fn end_agent(&self, id: &str, incarnation: &str, e: &Ending<'_>) -> Result<Option<(TaskId, TaskState)>> {
+        let remains = e.remains.map(|r| serde_json::to_string(r).unwrap_or_default()).unwrap_or_default();
         let delay = ms(e.delay);
-        let args = [
-            id,
-            incarnation,
-            e.to.as_str(),
-            e.reason,
-            e.cause.as_str(),
-            e.attempt_reason,
-            &delay,
-            &remains,
-        ];
-        let (_, task, state): (String, String, String) =
-            self.read(self.call(&script::END_AGENT, args).await?)?;
-        if task.is_empty() {
-            Ok(None)
-        } else {
-            Ok(Some((parse(&task, "id")?, parse(&state, "state")?)))
-        }
+        let args = [id, incarnation, e.to.as_str(), e.reason, e.cause.as_str(), e.attempt_reason, &delay, &remains];
+        let (_, task, state): (String, String, String) = self.read(self.call(&script::END_AGENT, args).await?)?;
+        if task.is_empty() { Ok(None) } else { Ok(Some((parse(&task, "id")?, parse(&state, "state")?))) }
     }
 
     /// Somebody has looked: nothing is left of that incarnation.
@@ -253,12 +166,7 @@ impl Store {
     /// # Errors
     /// An unreachable Redis.
     pub async fn forget_remains(&self, incarnation: &str) -> Result<()> {
-        self.query(
-            redis::cmd("HDEL")
-                .arg(self.keys.plain("remains"))
-                .arg(incarnation),
-        )
-        .await
+        self.query(redis::cmd("HDEL").arg(self.keys.plain("remains")).arg(incarnation)).await
     }
 
     /// An agent's record, also after its end (for a week).
@@ -271,14 +179,9 @@ impl Store {
         pipe.cmd("HGETALL").arg(self.keys.of("agent", id));
         let mut values = self.pipeline(&pipe).await?.into_iter();
         let now = self.time(values.next())?;
-        let fields: HashMap<String, String> =
-            self.read(values.next().unwrap_or(redis::Value::Nil))?;
+        let fields: HashMap<String, String> = self.read(values.next().unwrap_or(redis::Value::Nil))?;
         let fields = Fields::new(self.keys.of("agent", id), fields);
-        if fields.is_empty() {
-            Ok(None)
-        } else {
-            decode::agent(id, &fields, now).map(Some)
-        }
+        if fields.is_empty() { Ok(None) } else { decode::agent(id, &fields, now).map(Some) }
     }
 
     /// Passes a wake-up on that reached a busy agent (`lua/pass_on.lua`).

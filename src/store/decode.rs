@@ -22,44 +22,26 @@ pub(super) struct Fields {
 
 impl Fields {
     pub fn new(key: impl Into<String>, fields: HashMap<String, String>) -> Self {
-        Fields {
-            key: key.into(),
-            fields,
-        }
+        Fields { key: key.into(), fields }
     }
     pub fn is_empty(&self) -> bool {
         self.fields.is_empty()
     }
     fn damaged(&self, why: impl std::fmt::Display) -> StoreError {
-        StoreError::Damaged {
-            key: self.key.clone(),
-            why: why.to_string(),
-        }
+        StoreError::Damaged { key: self.key.clone(), why: why.to_string() }
     }
     pub fn text(&self, name: &str) -> Option<String> {
         self.fields.get(name).filter(|v| !v.is_empty()).cloned()
     }
     fn need(&self, name: &str) -> Result<&str> {
-        self.fields
-            .get(name)
-            .map(String::as_str)
-            .ok_or_else(|| self.damaged(format!("it has no {name}")))
+        self.fields.get(name).map(String::as_str).ok_or_else(|| self.damaged(format!("it has no {name}")))
     }
     pub fn parse<T: FromStr>(&self, name: &str) -> Result<T> {
         let text = self.need(name)?;
-        text.parse().map_err(|_| {
-            self.damaged(format!(
-                "its {name} is '{}'",
-                crate::model::text::one_line(text, 60)
-            ))
-        })
+        text.parse().map_err(|_| self.damaged(format!("its {name} is '{}'", crate::model::text::one_line(text, 60))))
     }
     pub fn parse_opt<T: FromStr>(&self, name: &str) -> Result<Option<T>> {
-        if self.text(name).is_none() {
-            Ok(None)
-        } else {
-            self.parse(name).map(Some)
-        }
+        if self.text(name).is_none() { Ok(None) } else { self.parse(name).map(Some) }
     }
     pub fn parse_or<T: FromStr>(&self, name: &str, default: T) -> Result<T> {
         Ok(self.parse_opt(name)?.unwrap_or(default))
@@ -71,9 +53,7 @@ impl Fields {
     fn json<T: for<'de> Deserialize<'de>>(&self, name: &str) -> Result<Option<T>> {
         match self.text(name) {
             None => Ok(None),
-            Some(text) => serde_json::from_str(&text)
-                .map(Some)
-                .map_err(|e| self.damaged(format!("its {name}: {e}"))),
+            Some(text) => serde_json::from_str(&text).map(Some).map_err(|e| self.damaged(format!("its {name}: {e}"))),
         }
     }
 }
@@ -96,9 +76,7 @@ pub(super) fn task(id: &TaskId, f: &Fields, children: Vec<String>, now: Timestam
         depth: f.parse("depth")?,
         cwd: f.text("cwd"),
         key: f.text("key").filter(|k| !k.starts_with("auto:")),
-        created_at: f
-            .time("created_at")?
-            .ok_or_else(|| f.damaged("it has no created_at"))?,
+        created_at: f.time("created_at")?.ok_or_else(|| f.damaged("it has no created_at"))?,
         ready_at: f.time("ready_at")?,
         due_at: f.time("due_at")?,
         ended_at: f.time("ended_at")?,
@@ -115,9 +93,7 @@ pub(super) fn task(id: &TaskId, f: &Fields, children: Vec<String>, now: Timestam
 }
 
 fn ids(f: &Fields, list: Vec<String>) -> Result<Vec<TaskId>> {
-    list.iter()
-        .map(|text| text.parse().map_err(|e| f.damaged(e)))
-        .collect()
+    list.iter().map(|text| text.parse().map_err(|e| f.damaged(e))).collect()
 }
 
 /// The stored result of a task.
@@ -140,10 +116,8 @@ struct StoredAttempt {
 }
 
 pub(super) fn attempt(key: &str, text: &str) -> Result<Attempt> {
-    let a: StoredAttempt = serde_json::from_str(text).map_err(|e| StoreError::Damaged {
-        key: key.to_owned(),
-        why: e.to_string(),
-    })?;
+    let a: StoredAttempt =
+        serde_json::from_str(text).map_err(|e| StoreError::Damaged { key: key.to_owned(), why: e.to_string() })?;
     let time = |ms: f64| Timestamp(ms as u64);
     Ok(Attempt {
         number: a.number,
@@ -181,12 +155,8 @@ pub(super) fn agent(id: &str, f: &Fields, now: Timestamp) -> Result<super::agent
         waiting: false,
         heartbeat_age_ms: heartbeat_at.map(|at| now.since(at).as_millis() as u64),
         heartbeat_at,
-        started_at: f
-            .time("started_at")?
-            .ok_or_else(|| f.damaged("it has no started_at"))?,
-        since: f
-            .time("since")?
-            .ok_or_else(|| f.damaged("it has no since"))?,
+        started_at: f.time("started_at")?.ok_or_else(|| f.damaged("it has no started_at"))?,
+        since: f.time("since")?.ok_or_else(|| f.damaged("it has no since"))?,
         tasks_done: f.parse_or("tasks_done", 0)?,
         restarts: f.parse_or("restarts", 0)?,
         needs: f.parse_opt("needs")?,
@@ -194,21 +164,13 @@ pub(super) fn agent(id: &str, f: &Fields, now: Timestamp) -> Result<super::agent
         reason: f.text("reason"),
         master: f.text("master").as_deref() == Some("1"),
     };
-    Ok(super::agents::Record {
-        agent,
-        progress_at: f.time("progress_at")?,
-        last_task: f.parse_opt("last_task")?,
-    })
+    Ok(super::agents::Record { agent, progress_at: f.time("progress_at")?, last_task: f.parse_opt("last_task")? })
 }
 
 /// An entry of the event stream.
 pub(super) fn event(id: &str, fields: HashMap<String, String>) -> Event {
     let f = Fields::new("events", fields);
-    let ms = id
-        .split('-')
-        .next()
-        .and_then(|ms| ms.parse().ok())
-        .unwrap_or(0);
+    let ms = id.split('-').next().and_then(|ms| ms.parse().ok()).unwrap_or(0);
     Event {
         id: id.to_owned(),
         at: Timestamp(ms),

@@ -66,18 +66,12 @@ impl StoreError {
             let (code, rest) = detail.split_once(' ').unwrap_or((&detail, ""));
             // Redis 7 adds where in the script it happened.
             let rest = rest.split(" script: ").next().unwrap_or(rest).trim();
-            return StoreError::Refused {
-                code: code.to_owned(),
-                detail: rest.to_owned(),
-            };
+            return StoreError::Refused { code: code.to_owned(), detail: rest.to_owned() };
         }
         if matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM"))
             || error.kind() == ErrorKind::AuthenticationFailed
         {
-            return StoreError::Denied {
-                address,
-                why: error.to_string(),
-            };
+            return StoreError::Denied { address, why: error.to_string() };
         }
         if matches!(error.code(), Some("OOM" | "MISCONF" | "READONLY"))
             || error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly)
@@ -91,10 +85,7 @@ impl StoreError {
             || loading
             || error.is_unrecoverable_error()
         {
-            return StoreError::Unreachable {
-                address,
-                why: error.to_string(),
-            };
+            return StoreError::Unreachable { address, why: error.to_string() };
         }
         StoreError::Other(error.to_string())
     }
@@ -105,12 +96,16 @@ impl From<StoreError> for Error {
         let message = e.to_string();
         match e {
             StoreError::Refused { code, detail } => refusal(&code, &detail),
-            StoreError::Unreachable { .. } => Error::not_running(message).hint("start it with: orch start   (orch doctor looks closer)"),
+            StoreError::Unreachable { .. } => {
+                Error::not_running(message).hint("start it with: orch start   (orch doctor looks closer)")
+            }
             StoreError::Denied { .. } => Error::config(message)
                 .hint("give user and password in sessions.toml: [redis] url = \"redis://user:password@host:port\""),
             StoreError::CannotWrite(_) => Error::config(message)
                 .hint("free disk space or memory; nothing that was acknowledged is lost. orch doctor looks closer"),
-            StoreError::Damaged { .. } => Error::internal(message).hint("the record is kept as it is; please report this"),
+            StoreError::Damaged { .. } => {
+                Error::internal(message).hint("the record is kept as it is; please report this")
+            }
             StoreError::Other(_) => Error::internal(message),
         }
     }
@@ -120,20 +115,35 @@ impl From<StoreError> for Error {
 fn refusal(code: &str, detail: &str) -> Error {
     match code {
         "draining" => Error::failed("orch is draining: it accepts nothing new").hint("accept again with: orch resume"),
-        "unknown_dependency" => Error::not_found(format!("there is no task {detail} to wait for")).hint("list them with: orch tasks"),
+        "unknown_dependency" => {
+            Error::not_found(format!("there is no task {detail} to wait for")).hint("list them with: orch tasks")
+        }
         "dependency_ended" => {
             let (id, state) = detail.split_once(' ').unwrap_or((detail, "ended"));
-            Error::failed(format!("it would wait for {id}, which has {} ", if state == "failed" { "failed" } else { "been cancelled" }).trim().to_owned())
-                .hint(format!("retry that first: orch retry {id}"))
+            Error::failed(
+                format!(
+                    "it would wait for {id}, which has {} ",
+                    if state == "failed" { "failed" } else { "been cancelled" }
+                )
+                .trim()
+                .to_owned(),
+            )
+            .hint(format!("retry that first: orch retry {id}"))
         }
-        "stale" => Error::failed(format!("this attempt is over: {detail} was taken from this agent, cancelled, or has ended"))
-            .hint("its result and its calls are not accepted any more; end this program"),
-        "too_deep" => Error::failed(format!("tasks are nested too deeply: at most {detail} levels below a person's own task"))
-            .hint("do the work here, or raise max_depth under [supervisor] in sessions.toml"),
+        "stale" => {
+            Error::failed(format!("this attempt is over: {detail} was taken from this agent, cancelled, or has ended"))
+                .hint("its result and its calls are not accepted any more; end this program")
+        }
+        "too_deep" => {
+            Error::failed(format!("tasks are nested too deeply: at most {detail} levels below a person's own task"))
+                .hint("do the work here, or raise max_depth under [supervisor] in sessions.toml")
+        }
         "too_many_children" => Error::failed(format!("this task has too many open subtasks: at most {detail}"))
             .hint("wait for some with: orch wait, or raise max_children under [supervisor] in sessions.toml"),
-        "ancestor" => Error::failed(format!("{detail} is this task itself or one above it: waiting for it would never end"))
-            .hint("wait for subtasks only"),
+        "ancestor" => {
+            Error::failed(format!("{detail} is this task itself or one above it: waiting for it would never end"))
+                .hint("wait for subtasks only")
+        }
         "unknown" => Error::not_found(format!("there is no task {detail}")).hint("list them with: orch tasks"),
         "taken" => Error::conflict(format!("an agent {detail} lives already")),
         _ => Error::internal(format!("refused: {code} {detail}")),

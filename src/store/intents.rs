@@ -72,9 +72,7 @@ impl Store {
     /// # Errors
     /// An unreachable Redis.
     pub async fn wish_spawn(&self, role: &str, token: &str, reason: &str) -> Result<()> {
-        self.call(&script::WISH_SPAWN, [role, token, reason])
-            .await
-            .map(drop)
+        self.call(&script::WISH_SPAWN, [role, token, reason]).await.map(drop)
     }
 
     /// All wishes as they stand.
@@ -82,9 +80,7 @@ impl Store {
     /// # Errors
     /// An unreachable Redis.
     pub async fn wishes(&self) -> Result<super::observe::Intents> {
-        let fields: HashMap<String, String> = self
-            .query(redis::cmd("HGETALL").arg(self.keys.plain("intent")))
-            .await?;
+        let fields: HashMap<String, String> = self.query(redis::cmd("HGETALL").arg(self.keys.plain("intent"))).await?;
         Ok(super::observe::Intents::from_fields(fields))
     }
 
@@ -92,19 +88,8 @@ impl Store {
     ///
     /// # Errors
     /// An unreachable Redis.
-    pub async fn set_breaker(
-        &self,
-        role: &str,
-        failures: u32,
-        for_: Duration,
-        reason: &str,
-    ) -> Result<()> {
-        self.call(
-            &script::BREAKER,
-            [role, &failures.to_string(), &ms(for_), reason],
-        )
-        .await
-        .map(drop)
+    pub async fn set_breaker(&self, role: &str, failures: u32, for_: Duration, reason: &str) -> Result<()> {
+        self.call(&script::BREAKER, [role, &failures.to_string(), &ms(for_), reason]).await.map(drop)
     }
 
     /// Records a fact (`lua/note.lua`).
@@ -125,11 +110,7 @@ impl Store {
         for (role, max) in limits {
             cmd.arg(format!("max:{role}")).arg(max);
         }
-        if limits.is_empty() {
-            Ok(())
-        } else {
-            self.query(&cmd).await
-        }
+        if limits.is_empty() { Ok(()) } else { self.query(&cmd).await }
     }
 
     /// Events after `after` (an id, or `-` for all), the oldest first.
@@ -137,20 +118,9 @@ impl Store {
     /// # Errors
     /// An unreachable Redis.
     pub async fn events_after(&self, after: &str, at_most: usize) -> Result<Vec<Event>> {
-        let start = if after == "-" {
-            "-".to_owned()
-        } else {
-            format!("({after}")
-        };
+        let start = if after == "-" { "-".to_owned() } else { format!("({after}") };
         let value = self
-            .query(
-                redis::cmd("XRANGE")
-                    .arg(self.keys.plain("events"))
-                    .arg(start)
-                    .arg("+")
-                    .arg("COUNT")
-                    .arg(at_most),
-            )
+            .query(redis::cmd("XRANGE").arg(self.keys.plain("events")).arg(start).arg("+").arg("COUNT").arg(at_most))
             .await?;
         self.read_events(value)
     }
@@ -161,11 +131,7 @@ impl Store {
     /// An unreachable Redis.
     pub async fn events_last(&self, n: usize) -> Result<Vec<Event>> {
         let cmd = &mut redis::cmd("XREVRANGE");
-        cmd.arg(self.keys.plain("events"))
-            .arg("+")
-            .arg("-")
-            .arg("COUNT")
-            .arg(n);
+        cmd.arg(self.keys.plain("events")).arg("+").arg("-").arg("COUNT").arg(n);
         let mut events = self.read_events(self.query(cmd).await?)?;
         events.reverse();
         Ok(events)
@@ -173,10 +139,7 @@ impl Store {
 
     pub(super) fn read_events(&self, value: Value) -> Result<Vec<Event>> {
         let rows: Vec<(String, HashMap<String, String>)> = self.read(value)?;
-        Ok(rows
-            .into_iter()
-            .map(|(id, fields)| decode::event(&id, fields))
-            .collect())
+        Ok(rows.into_iter().map(|(id, fields)| decode::event(&id, fields)).collect())
     }
 
     /// A new fence counter must not stand below one that was given: raises it to at least `at_least`.
@@ -184,9 +147,7 @@ impl Store {
     /// # Errors
     /// An unreachable Redis.
     pub async fn fence(&self) -> Result<u64> {
-        let value: Option<String> = self
-            .query(redis::cmd("GET").arg(self.keys.plain("fence")))
-            .await?;
+        let value: Option<String> = self.query(redis::cmd("GET").arg(self.keys.plain("fence"))).await?;
         value.map_or(Ok(0), |v| parse(&v, "fence"))
     }
 }

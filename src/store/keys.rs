@@ -36,9 +36,7 @@ pub struct Keys {
 impl Keys {
     /// The keys of a namespace.
     pub fn new(namespace: &str) -> Self {
-        Keys {
-            prefix: format!("orch:{{{namespace}}}:"),
-        }
+        Keys { prefix: format!("orch:{{{namespace}}}:") }
     }
     /// What every key begins with.
     pub fn prefix(&self) -> &str {

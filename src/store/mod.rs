@@ -56,13 +56,9 @@ impl Store {
     /// # Errors
     /// When the URL is not one.
     pub fn at_url(url: &str, namespace: &str, patience: Duration) -> Result<Self> {
-        let url = url
-            .strip_prefix("unix://")
-            .map_or_else(|| url.to_owned(), |rest| format!("redis+unix://{rest}"));
-        let client = Client::open(url.as_str()).map_err(|e| StoreError::Unreachable {
-            address: without_password(&url),
-            why: e.to_string(),
-        })?;
+        let url = url.strip_prefix("unix://").map_or_else(|| url.to_owned(), |rest| format!("redis+unix://{rest}"));
+        let client = Client::open(url.as_str())
+            .map_err(|e| StoreError::Unreachable { address: without_password(&url), why: e.to_string() })?;
         Ok(Store {
             keys: Keys::new(namespace),
             client,
@@ -81,17 +77,8 @@ impl Store {
         let info = redis::ConnectionAddr::Unix(socket.to_owned());
         let client = redis::IntoConnectionInfo::into_connection_info(info)
             .and_then(Client::open)
-            .map_err(|e| StoreError::Unreachable {
-                address: address.clone(),
-                why: e.to_string(),
-            })?;
-        Ok(Store {
-            keys: Keys::new(namespace),
-            client,
-            address,
-            patience,
-            connection: Mutex::new(None),
-        })
+            .map_err(|e| StoreError::Unreachable { address: address.clone(), why: e.to_string() })?;
+        Ok(Store { keys: Keys::new(namespace), client, address, patience, connection: Mutex::new(None) })
     }
 
     /// The names of this namespace's keys.
@@ -166,17 +153,10 @@ impl Store {
                 let (a, b) = (&cmds[0], &cmds[1]);
                 let (mut one, mut two) = (connection.clone(), connection);
                 async move {
-                    let (x, y) = futures_util::future::join(
-                        evalsha(&mut one, first.0, a),
-                        evalsha(&mut two, second.0, b),
-                    )
-                    .await;
+                    let (x, y) =
+                        futures_util::future::join(evalsha(&mut one, first.0, a), evalsha(&mut two, second.0, b)).await;
                     match (x, y) {
-                        (Err(e), _) | (_, Err(e))
-                            if e.is_io_error() || e.is_connection_dropped() =>
-                        {
-                            Err(e)
-                        }
+                        (Err(e), _) | (_, Err(e)) if e.is_io_error() || e.is_connection_dropped() => Err(e),
                         (x, y) => Ok(vec![result_value(x), result_value(y)]),
                     }
                 }
@@ -187,19 +167,13 @@ impl Store {
             v => Ok(v),
         });
         let missing = || Err(StoreError::Other("an answer is missing".into()));
-        Ok((
-            values.next().unwrap_or_else(missing),
-            values.next().unwrap_or_else(missing),
-        ))
+        Ok((values.next().unwrap_or_else(missing), values.next().unwrap_or_else(missing)))
     }
 
     /// One plain command, read into what the caller expects.
     async fn query<T: redis::FromRedisValue>(&self, cmd: &redis::Cmd) -> Result<T> {
-        let values = self
-            .patiently(|mut connection| async move {
-                Ok(vec![connection.req_packed_command(cmd).await?])
-            })
-            .await?;
+        let values =
+            self.patiently(|mut connection| async move { Ok(vec![connection.req_packed_command(cmd).await?]) }).await?;
         self.read(values.into_iter().next().unwrap_or(Value::Nil))
     }
 
@@ -209,10 +183,7 @@ impl Store {
             return Ok(Vec::new());
         }
         let count = pipe.len();
-        self.patiently(|mut connection| async move {
-            connection.req_packed_commands(pipe, 0, count).await
-        })
-        .await
+        self.patiently(|mut connection| async move { connection.req_packed_commands(pipe, 0, count).await }).await
     }
 
     fn read<T: redis::FromRedisValue>(&self, value: Value) -> Result<T> {
@@ -288,10 +259,7 @@ async fn evalsha(
 fn result_value(answer: redis::RedisResult<Value>) -> Value {
     match answer {
         Ok(value) => value,
-        Err(e) => match e
-            .into_server_errors()
-            .and_then(|errors| errors.first().cloned())
-        {
+        Err(e) => match e.into_server_errors().and_then(|errors| errors.first().cloned()) {
             Some((_, error)) => Value::ServerError(error),
             None => Value::Nil,
         },

@@ -140,24 +140,12 @@ impl Store {
         pipe.cmd("HGETALL").arg(k.plain("intent"));
         pipe.cmd("HGETALL").arg(k.plain("remains"));
         pipe.cmd("ZCARD").arg(k.of("state", "running"));
-        pipe.cmd("ZRANGE")
-            .arg(k.of("state", "delayed"))
-            .arg(0)
-            .arg(0)
-            .arg("WITHSCORES");
-        pipe.cmd("ZRANGE")
-            .arg(k.of("state", "running"))
-            .arg(0)
-            .arg(199)
-            .arg("WITHSCORES");
+        pipe.cmd("ZRANGE").arg(k.of("state", "delayed")).arg(0).arg(0).arg("WITHSCORES");
+        pipe.cmd("ZRANGE").arg(k.of("state", "running")).arg(0).arg(199).arg("WITHSCORES");
         for role in roles {
             pipe.cmd("ZCARD").arg(k.of("ready", role));
             pipe.cmd("SCARD").arg(k.of("running", role));
-            pipe.cmd("ZRANGE")
-                .arg(k.of("waiting", role))
-                .arg(0)
-                .arg(-1)
-                .arg("WITHSCORES");
+            pipe.cmd("ZRANGE").arg(k.of("waiting", role)).arg(0).arg(-1).arg("WITHSCORES");
             pipe.cmd("HGETALL").arg(k.of("breaker", role));
         }
         let mut values = self.pipeline(&pipe).await?.into_iter();
@@ -178,42 +166,22 @@ impl Store {
         for role in roles {
             let (ready, running) = (self.read(next())?, self.read(next())?);
             let marks: Vec<(String, f64)> = self.read(next())?;
-            let live: Vec<String> = marks
-                .into_iter()
-                .filter(|(_, until)| *until > now.0 as f64)
-                .map(|(t, _)| t)
-                .collect();
-            snapshot.load.insert(
-                role.clone(),
-                Load {
-                    ready,
-                    running,
-                    waiting: live.len() as u64,
-                },
-            );
+            let live: Vec<String> =
+                marks.into_iter().filter(|(_, until)| *until > now.0 as f64).map(|(t, _)| t).collect();
+            snapshot.load.insert(role.clone(), Load { ready, running, waiting: live.len() as u64 });
             waiting_tasks.extend(live);
             let breaker: HashMap<String, String> = self.read(next())?;
             let breaker = Fields::new(k.of("breaker", role), breaker);
-            if let (Some(reason), Ok(failures), Ok(until)) = (
-                breaker.text("reason"),
-                breaker.parse("failures"),
-                breaker.parse::<f64>("until"),
-            ) {
-                let breaker = Breaker {
-                    failures,
-                    until: Timestamp(until as u64),
-                    reason,
-                };
+            if let (Some(reason), Ok(failures), Ok(until)) =
+                (breaker.text("reason"), breaker.parse("failures"), breaker.parse::<f64>("until"))
+            {
+                let breaker = Breaker { failures, until: Timestamp(until as u64), reason };
                 snapshot.breakers.insert(role.clone(), breaker);
             }
         }
-        self.read_agents(&ids, &waiting_tasks, &mut snapshot)
-            .await?;
-        let overdue: Vec<String> = leases
-            .into_iter()
-            .filter(|(_, end)| *end <= now.0 as f64)
-            .map(|(id, _)| id)
-            .collect();
+        self.read_agents(&ids, &waiting_tasks, &mut snapshot).await?;
+        let overdue: Vec<String> =
+            leases.into_iter().filter(|(_, end)| *end <= now.0 as f64).map(|(id, _)| id).collect();
         self.read_overdue(&overdue, &mut snapshot).await?;
         Ok(snapshot)
     }
@@ -226,12 +194,7 @@ impl Store {
         Ok(self.observe(&[]).await?.agents)
     }
 
-    async fn read_agents(
-        &self,
-        ids: &[String],
-        waiting: &[String],
-        snapshot: &mut Snapshot,
-    ) -> Result<()> {
+    async fn read_agents(&self, ids: &[String], waiting: &[String], snapshot: &mut Snapshot) -> Result<()> {
         let mut pipe = redis::pipe();
         for id in ids {
             pipe.cmd("HGETALL").arg(self.keys.of("agent", id));
@@ -240,47 +203,30 @@ impl Store {
             let fields = Fields::new(self.keys.of("agent", id), self.read(value)?);
             match decode::agent(id, &fields, snapshot.now) {
                 Ok(mut record) => {
-                    record.agent.waiting = record
-                        .agent
-                        .task
-                        .as_ref()
-                        .is_some_and(|t| waiting.iter().any(|w| w == t.as_str()));
+                    record.agent.waiting =
+                        record.agent.task.as_ref().is_some_and(|t| waiting.iter().any(|w| w == t.as_str()));
                     snapshot.agents.push(record);
                 }
                 Err(e) => snapshot.damaged.push(e.to_string()),
             }
         }
-        snapshot
-            .agents
-            .sort_by(|a, b| natural(&a.agent.id).cmp(&natural(&b.agent.id)));
+        snapshot.agents.sort_by(|a, b| natural(&a.agent.id).cmp(&natural(&b.agent.id)));
         Ok(())
     }
 
     async fn read_overdue(&self, ids: &[String], snapshot: &mut Snapshot) -> Result<()> {
         let mut pipe = redis::pipe();
         for id in ids {
-            pipe.cmd("HMGET")
-                .arg(self.keys.of("task", id))
-                .arg("fence")
-                .arg("agent")
-                .arg("lost");
+            pipe.cmd("HMGET").arg(self.keys.of("task", id)).arg("fence").arg("agent").arg("lost");
         }
         for (id, value) in ids.iter().zip(self.pipeline(&pipe).await?) {
             let row: (Option<String>, Option<String>, Option<String>) = self.read(value)?;
             let lost = row.2.and_then(|l| l.parse().ok()).unwrap_or(0);
             match (id.parse(), row.0.and_then(|f| f.parse().ok())) {
                 (Ok(task), Some(fence)) => {
-                    snapshot.overdue.push(Overdue {
-                        task,
-                        fence,
-                        agent: row.1.unwrap_or_default(),
-                        lost,
-                    });
+                    snapshot.overdue.push(Overdue { task, fence, agent: row.1.unwrap_or_default(), lost });
                 }
-                _ => snapshot.damaged.push(format!(
-                    "the record {} has no fence",
-                    self.keys.of("task", id)
-                )),
+                _ => snapshot.damaged.push(format!("the record {} has no fence", self.keys.of("task", id))),
             }
         }
         Ok(())
@@ -291,10 +237,8 @@ impl Store {
         fields
             .into_iter()
             .map(|(incarnation, text)| {
-                let remains = serde_json::from_str(&text).map_err(|e| StoreError::Damaged {
-                    key: self.keys.plain("remains"),
-                    why: e.to_string(),
-                })?;
+                let remains = serde_json::from_str(&text)
+                    .map_err(|e| StoreError::Damaged { key: self.keys.plain("remains"), why: e.to_string() })?;
                 Ok((incarnation, remains))
             })
             .collect()
@@ -306,13 +250,8 @@ impl Store {
     /// An unreachable Redis.
     pub async fn first_tasks(&self, state: TaskState, n: usize) -> Result<Vec<Task>> {
         let key = self.keys.of("state", state.as_str());
-        let ids: Vec<String> = self
-            .query(redis::cmd("ZRANGE").arg(key).arg(0).arg(n as i64 - 1))
-            .await?;
-        let ids: Vec<TaskId> = ids
-            .iter()
-            .map(|id| parse(id, "id"))
-            .collect::<Result<_>>()?;
+        let ids: Vec<String> = self.query(redis::cmd("ZRANGE").arg(key).arg(0).arg(n as i64 - 1)).await?;
+        let ids: Vec<TaskId> = ids.iter().map(|id| parse(id, "id")).collect::<Result<_>>()?;
         self.tasks(&ids).await
     }
 }

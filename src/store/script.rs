@@ -54,19 +54,9 @@ fn whole(body: &str) -> String {
 
 /// The transition tables of `model` as Lua.
 static TABLES: LazyLock<String> = LazyLock::new(|| {
-    let tasks: Vec<_> = task::TRANSITIONS
-        .iter()
-        .map(|(f, t)| (f.as_str(), t.as_str()))
-        .collect();
-    let agents: Vec<_> = agent::TRANSITIONS
-        .iter()
-        .map(|(f, t)| (f.as_str(), t.as_str()))
-        .collect();
-    format!(
-        "local TASK = {}\nlocal AGENT = {}\n",
-        lua_table(&tasks),
-        lua_table(&agents)
-    )
+    let tasks: Vec<_> = task::TRANSITIONS.iter().map(|(f, t)| (f.as_str(), t.as_str())).collect();
+    let agents: Vec<_> = agent::TRANSITIONS.iter().map(|(f, t)| (f.as_str(), t.as_str())).collect();
+    format!("local TASK = {}\nlocal AGENT = {}\n", lua_table(&tasks), lua_table(&agents))
 });
 
 fn lua_table(pairs: &[(&str, &str)]) -> String {
@@ -74,11 +64,7 @@ fn lua_table(pairs: &[(&str, &str)]) -> String {
     let mut froms: Vec<&str> = pairs.iter().map(|(f, _)| *f).collect();
     froms.dedup();
     for from in froms {
-        let tos: Vec<String> = pairs
-            .iter()
-            .filter(|(f, _)| *f == from)
-            .map(|(_, to)| format!("{to} = true"))
-            .collect();
+        let tos: Vec<String> = pairs.iter().filter(|(f, _)| *f == from).map(|(_, to)| format!("{to} = true")).collect();
         out.push_str(&format!("{from} = {{{}}}, ", tos.join(", ")));
     }
     out.push('}');
@@ -93,60 +79,32 @@ mod tests {
     #[test]
     fn headers_tell_the_truth() {
         for (name, text) in SOURCES {
-            let header: String = text
-                .lines()
-                .take_while(|l| l.starts_with("--"))
-                .collect::<Vec<_>>()
-                .join(" ");
+            let header: String = text.lines().take_while(|l| l.starts_with("--")).collect::<Vec<_>>().join(" ");
             for part in ["KEYS: 1 prefix", "ARGV:", "Returns:"] {
                 assert!(header.contains(part), "{name}: its header lacks '{part}'");
             }
-            let argv = header
-                .split("ARGV:")
-                .nth(1)
-                .unwrap()
-                .split("Returns:")
-                .next()
-                .unwrap();
-            let code: String = text
-                .lines()
-                .filter(|l| !l.starts_with("--"))
-                .collect::<Vec<_>>()
-                .join("\n");
-            let used = (1..20)
-                .filter(|n| code.contains(&format!("ARGV[{n}]")))
-                .max()
-                .unwrap_or(0);
+            let argv = header.split("ARGV:").nth(1).unwrap().split("Returns:").next().unwrap();
+            let code: String = text.lines().filter(|l| !l.starts_with("--")).collect::<Vec<_>>().join("\n");
+            let used = (1..20).filter(|n| code.contains(&format!("ARGV[{n}]"))).max().unwrap_or(0);
             let told = (1..20)
                 .filter(|n| argv.contains(&format!(" {n} ")) || argv.contains(&format!(" {n}...")))
                 .max()
                 .unwrap_or(0);
             let variadic = argv.contains("...");
-            assert!(
-                used == told || variadic && used <= told,
-                "{name}: uses ARGV[{used}], its header ends at {told}"
-            );
+            assert!(used == told || variadic && used <= told, "{name}: uses ARGV[{used}], its header ends at {told}");
             assert!(!code.contains("KEYS["), "{name}: takes only the prefix");
             let refuses = code.contains("refuse(");
-            assert_eq!(
-                refuses,
-                header.contains("Refuses:"),
-                "{name}: what it refuses is in its header"
-            );
+            assert_eq!(refuses, header.contains("Refuses:"), "{name}: what it refuses is in its header");
             for refusal in code.split("refuse('").skip(1) {
                 let code = refusal.split('\'').next().unwrap();
-                assert!(
-                    header.contains(code),
-                    "{name}: refuses '{code}', which its header does not name"
-                );
+                assert!(header.contains(code), "{name}: refuses '{code}', which its header does not name");
             }
         }
     }
 
     #[test]
     fn every_script_has_a_hash_of_its_own() {
-        let hashes: std::collections::HashSet<_> =
-            all().iter().map(|s| s.hash().to_owned()).collect();
+        let hashes: std::collections::HashSet<_> = all().iter().map(|s| s.hash().to_owned()).collect();
         assert_eq!(hashes.len(), SOURCES.len());
     }
 }

@@ -158,37 +158,19 @@ impl Store {
             max_children: new.max_children,
         };
         let spec = to_json(&spec)?;
-        let context = new
-            .context
-            .as_ref()
-            .map(to_json)
-            .transpose()?
-            .unwrap_or_default();
+        let context = new.context.as_ref().map(to_json).transpose()?.unwrap_or_default();
         let args = [new.id.as_str(), &spec, &new.text, &context, &new.who];
-        let (id, state, created): (String, String, String) =
-            self.read(self.call(&script::DELEGATE, args).await?)?;
-        Ok(Delegated {
-            id: parse(&id, "id")?,
-            state: parse(&state, "state")?,
-            created: created == "1",
-        })
+        let (id, state, created): (String, String, String) = self.read(self.call(&script::DELEGATE, args).await?)?;
+        Ok(Delegated { id: parse(&id, "id")?, state: parse(&state, "state")?, created: created == "1" })
     }
 
     /// The first ready task of an idle agent's role (`lua/claim.lua`).
     ///
     /// # Errors
     /// `stale` where the agent was given up.
-    pub async fn claim(
-        &self,
-        agent: &str,
-        incarnation: &str,
-        lease: Duration,
-    ) -> Result<Option<Claimed>> {
+    pub async fn claim(&self, agent: &str, incarnation: &str, lease: Duration) -> Result<Option<Claimed>> {
         let lease = ms(lease);
-        self.claimed(
-            self.call(&script::CLAIM, [agent, incarnation, &lease])
-                .await?,
-        )
+        self.claimed(self.call(&script::CLAIM, [agent, incarnation, &lease]).await?)
     }
 
     /// Reports the end of an attempt (`lua/finish.lua`).
@@ -209,16 +191,8 @@ impl Store {
         lease: Duration,
     ) -> Result<(Result<TaskState>, Result<Option<Claimed>>)> {
         let claim = vec![report.agent.clone(), report.incarnation.clone(), ms(lease)];
-        let (finish, claim) = self
-            .call_two(
-                (&script::FINISH, finish_args(report)?),
-                (&script::CLAIM, claim),
-            )
-            .await?;
-        Ok((
-            finish.and_then(|v| self.finished(v)),
-            claim.and_then(|v| self.claimed(v)),
-        ))
+        let (finish, claim) = self.call_two((&script::FINISH, finish_args(report)?), (&script::CLAIM, claim)).await?;
+        Ok((finish.and_then(|v| self.finished(v)), claim.and_then(|v| self.claimed(v))))
     }
 
     fn finished(&self, value: Value) -> Result<TaskState> {
@@ -246,13 +220,7 @@ impl Store {
     ///
     /// # Errors
     /// An unreachable Redis.
-    pub async fn expire(
-        &self,
-        task: &TaskId,
-        fence: u64,
-        reason: &str,
-        delay: Duration,
-    ) -> Result<()> {
+    pub async fn expire(&self, task: &TaskId, fence: u64, reason: &str, delay: Duration) -> Result<()> {
         let args = [task.as_str(), &fence.to_string(), reason, &ms(delay)];
         self.call(&script::EXPIRE, args).await.map(drop)
     }
@@ -263,12 +231,7 @@ impl Store {
     /// An unreachable Redis.
     pub async fn release_due(&self) -> Result<(u64, Option<Duration>)> {
         let (count, next): (u64, String) = self.read(self.call(&script::DUE, ["1000"]).await?)?;
-        Ok((
-            count,
-            next.parse::<f64>()
-                .ok()
-                .map(|ms| Duration::from_millis(ms as u64)),
-        ))
+        Ok((count, next.parse::<f64>().ok().map(|ms| Duration::from_millis(ms as u64))))
     }
 
     /// Cancels tasks and their subtasks; each one's state afterwards, `None` for an unknown one (`lua/cancel.lua`).
@@ -276,9 +239,7 @@ impl Store {
     /// # Errors
     /// An unreachable Redis.
     pub async fn cancel(&self, ids: &[TaskId], reason: &str) -> Result<Vec<Option<TaskState>>> {
-        let args: Vec<String> = std::iter::once(reason.to_owned())
-            .chain(ids.iter().map(TaskId::to_string))
-            .collect();
+        let args: Vec<String> = std::iter::once(reason.to_owned()).chain(ids.iter().map(TaskId::to_string)).collect();
         let states: Vec<String> = self.read(self.call(&script::CANCEL, args).await?)?;
         Ok(states.iter().map(|s| s.parse().ok()).collect())
     }
@@ -288,8 +249,7 @@ impl Store {
     /// # Errors
     /// `unknown`, `dependency_ended`.
     pub async fn retry(&self, id: &TaskId, reason: &str) -> Result<(TaskState, TaskState)> {
-        let (from, to): (String, String) =
-            self.read(self.call(&script::RETRY, [id.as_str(), reason]).await?)?;
+        let (from, to): (String, String) = self.read(self.call(&script::RETRY, [id.as_str(), reason]).await?)?;
         Ok((parse(&from, "state")?, parse(&to, "state")?))
     }
 
@@ -297,18 +257,8 @@ impl Store {
     ///
     /// # Errors
     /// `stale`, `ancestor`.
-    pub async fn mark_waiting(
-        &self,
-        who: &Capability,
-        what: &[TaskId],
-        for_: Duration,
-    ) -> Result<()> {
-        let mut args = vec![
-            who.task.to_string(),
-            who.fence.to_string(),
-            who.incarnation.clone(),
-            ms(for_),
-        ];
+    pub async fn mark_waiting(&self, who: &Capability, what: &[TaskId], for_: Duration) -> Result<()> {
+        let mut args = vec![who.task.to_string(), who.fence.to_string(), who.incarnation.clone(), ms(for_)];
         args.extend(what.iter().map(TaskId::to_string));
         self.call(&script::WAITING, args).await.map(drop)
     }
@@ -318,10 +268,8 @@ impl Store {
     /// # Errors
     /// An unreachable Redis.
     pub async fn prune(&self, keep: Duration, at_most: u32) -> Result<Vec<TaskId>> {
-        let ids: Vec<String> = self.read(
-            self.call(&script::PRUNE, [&ms(keep) as &str, &at_most.to_string()])
-                .await?,
-        )?;
+        let ids: Vec<String> =
+            self.read(self.call(&script::PRUNE, [&ms(keep) as &str, &at_most.to_string()]).await?)?;
         ids.iter().map(|id| parse(id, "id")).collect()
     }
 
@@ -330,13 +278,8 @@ impl Store {
     /// # Errors
     /// An unreachable Redis.
     pub async fn task_ids(&self, state: Option<TaskState>) -> Result<Vec<TaskId>> {
-        let key = state.map_or_else(
-            || self.keys.plain("tasks"),
-            |s| self.keys.of("state", s.as_str()),
-        );
-        let ids: Vec<String> = self
-            .query(redis::cmd("ZREVRANGE").arg(key).arg(0).arg(-1))
-            .await?;
+        let key = state.map_or_else(|| self.keys.plain("tasks"), |s| self.keys.of("state", s.as_str()));
+        let ids: Vec<String> = self.query(redis::cmd("ZREVRANGE").arg(key).arg(0).arg(-1)).await?;
         ids.iter().map(|id| parse(id, "id")).collect()
     }
 
@@ -350,11 +293,7 @@ impl Store {
             pipe.cmd("ZCARD").arg(self.keys.of("state", state.as_str()));
         }
         let counts = self.pipeline(&pipe).await?;
-        TaskState::ALL
-            .iter()
-            .zip(counts)
-            .map(|(s, v)| Ok((*s, self.read(v)?)))
-            .collect()
+        TaskState::ALL.iter().zip(counts).map(|(s, v)| Ok((*s, self.read(v)?))).collect()
     }
 
     /// These tasks, in this order; unknown ones are left out.
@@ -368,16 +307,12 @@ impl Store {
             pipe.cmd("TIME");
             for id in batch {
                 pipe.cmd("HGETALL").arg(self.keys.of("task", id.as_str()));
-                pipe.cmd("LRANGE")
-                    .arg(self.keys.of("children", id.as_str()))
-                    .arg(0)
-                    .arg(-1);
+                pipe.cmd("LRANGE").arg(self.keys.of("children", id.as_str())).arg(0).arg(-1);
             }
             let mut values = self.pipeline(&pipe).await?.into_iter();
             let now = self.time(values.next())?;
             for id in batch {
-                let fields: HashMap<String, String> =
-                    self.read(values.next().unwrap_or(Value::Nil))?;
+                let fields: HashMap<String, String> = self.read(values.next().unwrap_or(Value::Nil))?;
                 let children: Vec<String> = self.read(values.next().unwrap_or(Value::Nil))?;
                 let fields = Fields::new(self.keys.of("task", id.as_str()), fields);
                 if !fields.is_empty() {
@@ -396,14 +331,8 @@ impl Store {
         let mut pipe = redis::pipe();
         pipe.cmd("TIME");
         pipe.cmd("HGETALL").arg(self.keys.of("task", id.as_str()));
-        pipe.cmd("LRANGE")
-            .arg(self.keys.of("children", id.as_str()))
-            .arg(0)
-            .arg(-1);
-        pipe.cmd("LRANGE")
-            .arg(self.keys.of("attempts", id.as_str()))
-            .arg(0)
-            .arg(-1);
+        pipe.cmd("LRANGE").arg(self.keys.of("children", id.as_str())).arg(0).arg(-1);
+        pipe.cmd("LRANGE").arg(self.keys.of("attempts", id.as_str())).arg(0).arg(-1);
         let mut values = self.pipeline(&pipe).await?.into_iter();
         let now = self.time(values.next())?;
         let mut next = || values.next().unwrap_or(Value::Nil);
@@ -417,10 +346,7 @@ impl Store {
         let key = self.keys.of("attempts", id.as_str());
         Ok(Some(TaskDetail {
             task: decode::task(id, &fields, children, now)?,
-            attempts: attempts
-                .iter()
-                .map(|a| decode::attempt(&key, a))
-                .collect::<Result<_>>()?,
+            attempts: attempts.iter().map(|a| decode::attempt(&key, a)).collect::<Result<_>>()?,
             result: decode::result(&fields)?,
         }))
     }
@@ -440,11 +366,7 @@ fn finish_args(r: &Report) -> Result<Vec<String>> {
         r.cause.to_string(),
         r.reason.clone(),
         r.exit_code.map(|c| c.to_string()).unwrap_or_default(),
-        r.result
-            .as_ref()
-            .map(to_json)
-            .transpose()?
-            .unwrap_or_default(),
+        r.result.as_ref().map(to_json).transpose()?.unwrap_or_default(),
         r.delay_ms.to_string(),
     ])
 }
@@ -458,6 +380,5 @@ fn to_json<T: Serialize>(value: &T) -> Result<String> {
 }
 
 pub(super) fn parse<T: std::str::FromStr>(text: &str, what: &str) -> Result<T> {
-    text.parse()
-        .map_err(|_| StoreError::Other(format!("'{text}' is not a {what}")))
+    text.parse().map_err(|_| StoreError::Other(format!("'{text}' is not a {what}")))
 }

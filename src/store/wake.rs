@@ -20,27 +20,15 @@ pub struct Waker<'a> {
 impl Store {
     /// Wakes the supervisor.
     pub fn supervisor_waker(&self) -> Waker<'_> {
-        Waker {
-            store: self,
-            lists: vec![self.keys.of("wake", "supervisor")],
-            connection: None,
-        }
+        Waker { store: self, lists: vec![self.keys.of("wake", "supervisor")], connection: None }
     }
     /// Wakes one agent: it is told to stop, or to end its attempt.
     pub fn agent_waker(&self, agent: &str) -> Waker<'_> {
-        Waker {
-            store: self,
-            lists: vec![self.keys.of("wake:agent", agent)],
-            connection: None,
-        }
+        Waker { store: self, lists: vec![self.keys.of("wake:agent", agent)], connection: None }
     }
     /// Wakes one idle agent of a role: a task is ready.
     pub fn role_waker(&self, role: &str) -> Waker<'_> {
-        Waker {
-            store: self,
-            lists: vec![self.keys.of("wake:role", role)],
-            connection: None,
-        }
+        Waker { store: self, lists: vec![self.keys.of("wake:role", role)], connection: None }
     }
 
     /// Hears of the ends of these tasks from now on. Look at their states after this call: what ended before it is
@@ -52,14 +40,9 @@ impl Store {
         let fail = |e: redis::RedisError| StoreError::from_redis(&e, &self.address);
         let mut pubsub = self.client.get_async_pubsub().await.map_err(fail)?;
         for id in ids {
-            pubsub
-                .subscribe(self.keys.of("ended", id.as_str()))
-                .await
-                .map_err(fail)?;
+            pubsub.subscribe(self.keys.of("ended", id.as_str())).await.map_err(fail)?;
         }
-        Ok(Ends {
-            stream: Box::pin(pubsub.into_on_message().map(drop)),
-        })
+        Ok(Ends { stream: Box::pin(pubsub.into_on_message().map(drop)) })
     }
 
     /// The first events after `after`, waiting for at most `timeout` for one to come.
@@ -70,10 +53,7 @@ impl Store {
         let fail = |e: redis::RedisError| StoreError::from_redis(&e, &self.address);
         let mut connection = self.connect(None).await?;
         let mut cmd = redis::cmd("XREAD");
-        cmd.arg("COUNT")
-            .arg(500)
-            .arg("BLOCK")
-            .arg(timeout.as_millis() as u64);
+        cmd.arg("COUNT").arg(500).arg("BLOCK").arg(timeout.as_millis() as u64);
         cmd.arg("STREAMS").arg(self.keys.plain("events")).arg(after);
         let value = connection.req_packed_command(&cmd).await.map_err(fail)?;
         let streams: Option<Vec<(String, redis::Value)>> = self.read(value)?;
