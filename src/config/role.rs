@@ -63,7 +63,7 @@ impl FromStr for DriverKind {
 }
 
 /// A kind of agent: how it is started, how many there are, what it may do.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Role {
     /// Its key under `[roles]`; an agent's name is this, a dash and a number.
     pub name: String,

@@ -1,0 +1,12 @@
+//! `shell`: the task's text is a shell script.
+
+use super::{Driver, Job, Refusal, Start};
+
+/// Runs the text with `/bin/sh`, from its file: an argument could hold 128 KiB at most, a text has up to 1 MiB.
+pub(super) struct Shell;
+
+impl Driver for Shell {
+    fn start(&self, job: &Job) -> Result<Start, Refusal> {
+        Ok(Start { program: "/bin/sh".into(), args: vec![job.prompt_file.into()], prompt_on_stdin: false })
+    }
+}

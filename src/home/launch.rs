@@ -1,0 +1,83 @@
+//! How an agent is to be started: written by the supervisor, read and removed by the agent's runner.
+//!
+//! It holds the environment, secrets included, which must be in no argument, no Redis key and no tmux environment. So
+//! it is a file of this user's own (0600) that lies there for the few milliseconds between the two.
+
+use std::{collections::BTreeMap, fs, path::PathBuf, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    config::{DriverKind, Role},
+    error::{Error, Result},
+};
+
+/// Where the Redis is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RedisAt {
+    /// Our own private server.
+    Socket(PathBuf),
+    /// The user's.
+    Url(String),
+}
+
+/// Everything a runner needs to know.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Launch {
+    /// The agent's id.
+    pub agent: String,
+    /// Which run of it.
+    pub incarnation: String,
+    /// Its tmux session.
+    pub session: String,
+    /// Whether it is the master: its program talks to a person and takes no tasks.
+    pub master: bool,
+    /// The namespace.
+    pub namespace: String,
+    /// ORCH_HOME.
+    pub home: PathBuf,
+    /// The Redis.
+    pub redis: RedisAt,
+    /// The tmux server, if not the user's own.
+    pub tmux_socket: Option<String>,
+    /// What agents are told as ORCH_CONFIG.
+    pub config: PathBuf,
+    /// The role.
+    pub role: Role,
+    /// What the role's driver stands for on this machine.
+    pub driver: DriverKind,
+    /// How often it reports.
+    pub heartbeat: Duration,
+    /// How long it is believed without a report.
+    pub lease: Duration,
+    /// Between the polite and the final signal.
+    pub kill_grace: Duration,
+    /// The program's environment.
+    pub env: BTreeMap<String, String>,
+    /// Which of its variables are secrets: their values are kept out of logs and results.
+    pub secrets: Vec<String>,
+}
+
+impl Launch {
+    /// Writes it where the runner will look.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn write(&self) -> Result<PathBuf> {
+        let path = super::Home::new(&self.home).launch(&self.incarnation);
+        let bytes = serde_json::to_vec(self).map_err(|e| Error::internal(e.to_string()))?;
+        super::write_new(&path, &bytes).map_err(|e| super::unusable(&path, &e))?;
+        Ok(path)
+    }
+
+    /// Reads and removes it.
+    ///
+    /// # Errors
+    /// When it is not there (any more) or does not read.
+    pub fn take(path: &std::path::Path) -> Result<Launch> {
+        let bytes = fs::read(path).map_err(|e| super::unusable(path, &e))?;
+        fs::remove_file(path).map_err(|e| super::unusable(path, &e))?;
+        serde_json::from_slice(&bytes).map_err(|e| Error::internal(format!("{}: {e}", path.display())))
+    }
+}
