@@ -1,1 +1,2 @@
 //! (room: store)
+pub mod server;
