@@ -108,7 +108,12 @@ impl Server {
                 return Ok((server, Origin::Adopted));
             }
             if patience.is_over() {
-                return Err(silent(spec, lock.holder(), limit));
+                let holder = lock.holder().filter(|pid| ProcessId::of(*pid).is_some());
+                return Err(if holder.is_some() {
+                    silent(spec, holder, limit)
+                } else {
+                    lock.held_without_server(limit)
+                });
             }
             patience.pause().await;
         }

@@ -53,7 +53,10 @@ pub(super) async fn launch(spec: &ServerSpec, lock: FolderLock, limit: Duration)
 
     let log = Log::open(&spec.dir)?;
     let command = command(spec, &program, &log)?;
-    let mut child = lock.spawn(command).map_err(|e| cannot("run", &program.path, &e))?;
+    let mut child = lock.spawn(command).map_err(|e| match e.kind() {
+        io::ErrorKind::StorageFull => full_disk(&spec.dir),
+        _ => Error::config(format!("cannot run {}: {e}", program.path.display())).hint("orch doctor"),
+    })?;
     let served = wait_until_it_serves(spec, &program, &mut child, &log, Patience::new(limit)).await;
     if served.is_err() {
         // Ours, not yet waited for: its pid can't be another's.

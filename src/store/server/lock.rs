@@ -12,7 +12,8 @@ use std::{
         fd::AsRawFd,
         unix::fs::{FileExt, OpenOptionsExt},
     },
-    path::Path,
+    path::{Path, PathBuf},
+    time::Duration,
 };
 
 use nix::{
@@ -22,8 +23,8 @@ use nix::{
 };
 use tokio::process::{Child, Command};
 
-use super::places::cannot;
-use crate::error::Result;
+use super::places::{cannot, quoted};
+use crate::error::{Error, Result};
 
 /// The lock file's name, in the server's folder. It is never removed: a removed lock file is two lock files.
 const FILE: &str = "server.lock";
@@ -36,6 +37,7 @@ const WIDTH: usize = 16;
 /// Closing it releases the lock, unless a server has inherited it: flock belongs to the open file, not to a process.
 #[derive(Debug)]
 pub(super) struct FolderLock {
+    path: PathBuf,
     file: File,
 }
 
@@ -54,7 +56,7 @@ impl FolderLock {
             .custom_flags(libc::O_NOFOLLOW)
             .open(&path)
             .map_err(|e| cannot("open", &path, &e))?;
-        Ok(FolderLock { file })
+        Ok(FolderLock { path, file })
     }
 
     /// Takes the lock if nobody has it, and says whether it did. Does not wait.
@@ -67,7 +69,7 @@ impl FolderLock {
         let error = io::Error::last_os_error();
         match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(false),
-            _ => Err(cannot("lock", Path::new(FILE), &error)),
+            _ => Err(cannot("lock", &self.path, &error)),
         }
     }
 
@@ -76,6 +78,12 @@ impl FolderLock {
         let mut content = [0; WIDTH];
         let read = self.file.read_at(&mut content, 0).ok()?;
         std::str::from_utf8(&content[..read]).ok()?.trim().parse().ok()
+    }
+
+    /// The error for a lock that is held while its last server is gone, and no other one shows up.
+    pub(super) fn held_without_server(&self, waited: Duration) -> Error {
+        Error::not_running(format!("{} is locked, but no server answered for {waited:?}", self.path.display()))
+            .hint(format!("see which process holds it: fuser -v {}", quoted(&self.path)))
     }
 
     /// Starts `command` as a process that holds this lock, in a session of its own, with a umask that keeps its files

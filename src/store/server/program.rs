@@ -2,17 +2,20 @@
 
 use std::{
     env,
-    io::Read,
+    io::{self, Read},
     os::{
         fd::AsFd,
         unix::{fs::PermissionsExt, process::CommandExt},
     },
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{ChildStdout, Command, Stdio},
     time::{Duration, Instant},
 };
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
 
 use crate::error::{Error, Result};
 
@@ -105,7 +108,7 @@ fn ask_version(path: &Path, argv0: &str) -> Result<String, String> {
     }
 }
 
-fn version_line(path: &Path, argv0: &str) -> std::io::Result<String> {
+fn version_line(path: &Path, argv0: &str) -> io::Result<String> {
     let mut child = Command::new(path)
         .arg0(argv0)
         .arg("--version")
@@ -113,27 +116,35 @@ fn version_line(path: &Path, argv0: &str) -> std::io::Result<String> {
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()?;
-    let mut answer = Vec::new();
-    if let Some(mut output) = child.stdout.take() {
-        let deadline = Instant::now() + VERSION_LIMIT;
-        let mut chunk = [0; 512];
-        // One line is enough; what writes more, or nothing, is not what we look for.
-        while answer.len() < 4096 && !answer.contains(&b'\n') {
-            let left = deadline.saturating_duration_since(Instant::now()).as_millis();
-            let mut readable = [PollFd::new(output.as_fd(), PollFlags::POLLIN)];
-            if poll(&mut readable, PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO))? == 0 {
-                break;
-            }
-            match output.read(&mut chunk)? {
-                0 => break,
-                n => answer.extend_from_slice(&chunk[..n]),
-            }
-        }
-    }
+    let answer = match child.stdout.take() {
+        Some(output) => first_line(output, Instant::now() + VERSION_LIMIT),
+        None => Ok(Vec::new()),
+    };
     // It has answered, or it never will.
     let _ = child.kill();
     child.wait()?;
-    Ok(String::from_utf8_lossy(&answer).into_owned())
+    Ok(String::from_utf8_lossy(&answer?).into_owned())
+}
+
+/// What comes out until a line ends, the output ends, or time is up.
+fn first_line(mut output: ChildStdout, deadline: Instant) -> io::Result<Vec<u8>> {
+    let (mut answer, mut chunk) = (Vec::new(), [0; 512]);
+    // What writes more than this without a line's end is not what we look for.
+    while answer.len() < 4096 && !answer.contains(&b'\n') {
+        let left = deadline.saturating_duration_since(Instant::now()).as_millis();
+        let mut readable = [PollFd::new(output.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut readable, PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO)) {
+            Ok(0) => break,
+            Ok(_) => match output.read(&mut chunk)? {
+                0 => break,
+                n => answer.extend_from_slice(&chunk[..n]),
+            },
+            // A signal, such as SIGCHLD for another child of ours.
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(answer)
 }
 
 /// The server's version from the answer to INFO, if it will do.
@@ -167,6 +178,8 @@ fn parse_version(text: &str) -> Option<(u32, u32)> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
 
     /// A folder with a program `name` that is the shell script `body`.
@@ -206,6 +219,29 @@ mod tests {
         let error = find_in(&[&toy]).unwrap_err();
         assert!(error.message.contains("not a Redis server"), "{}", error.message);
         assert!(started.elapsed() < VERSION_LIMIT * 5);
+    }
+
+    #[tokio::test]
+    async fn a_signal_meanwhile_does_no_harm() {
+        // A supervisor gets SIGCHLD at any time, and has a handler for it: then poll ends early, with EINTR.
+        let _handler = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::user_defined1()).unwrap();
+        let slow = folder_with("redis-server", "sleep 0.3; echo 'Redis server v=7.0.15 sha=0:0'");
+        // SAFETY: a call without arguments that can't fail.
+        let this_thread = unsafe { libc::pthread_self() };
+        let done = AtomicBool::new(false);
+        let found = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    // SAFETY: the thread waits for this one to end, so it exists.
+                    unsafe { libc::pthread_kill(this_thread, libc::SIGUSR1) };
+                    std::thread::yield_now();
+                }
+            });
+            let found = find_in(&[&slow]);
+            done.store(true, Ordering::Relaxed);
+            found
+        });
+        assert_eq!(found.unwrap().version, "7.0.15");
     }
 
     #[test]

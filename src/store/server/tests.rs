@@ -240,6 +240,16 @@ async fn a_strangers_server_on_our_socket_is_not_adopted() {
 }
 
 #[tokio::test]
+async fn a_lock_without_a_server_is_named() {
+    let home = Home::new();
+    places::prepare_dir(&home.spec.dir).unwrap();
+    let _held = home.take_lock().await;
+    let error = home.start_error().await;
+    assert_eq!(error.kind, Kind::NotRunning);
+    assert!(error.message.contains("server.lock is locked"), "{}", error.message);
+}
+
+#[tokio::test]
 async fn a_stopped_server_is_named_and_shutdown_ends_it() {
     let home = Home::new();
     let (server, _) = home.start().await;
