@@ -1,0 +1,132 @@
+//! Asks who listens on a socket, before anything is entrusted to it.
+//!
+//! Not the client library: who answers is taken from the kernel (the socket's peer), also when nothing is answered at
+//! all, and a server that is still loading or was stopped is a result here, not an error.
+
+use std::{io, path::Path, time::Duration};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::UnixStream,
+    time::timeout,
+};
+
+use super::program::field;
+
+/// How long one answer may take. A server on this machine takes 0.1 ms; one whose disk is slow may take its time.
+pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(1);
+
+/// More than INFO ever is: beyond it, this is no Redis.
+const LONGEST_ANSWER: usize = 1 << 20;
+
+/// What whoever listens had to say.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// It serves. With its INFO.
+    Ready(String),
+    /// It reads its append-only file; so many bytes so far.
+    Loading { loaded: u64, total: u64 },
+    /// It refuses, or is no Redis: what it said.
+    Refused(String),
+    /// Nothing, within the limit or before it hung up: stopped, hung, ending.
+    Nothing,
+}
+
+/// A connection to whoever listens on the socket.
+pub(super) struct Peer {
+    /// The process that listens, says the kernel.
+    pub(super) pid: u32,
+    stream: UnixStream,
+}
+
+impl Peer {
+    /// Connects; `None` if nobody listens there.
+    pub(super) async fn connect(socket: &Path) -> Option<Peer> {
+        let stream = UnixStream::connect(socket).await.ok()?;
+        let pid = stream.peer_cred().ok()?.pid()?;
+        Some(Peer { pid: u32::try_from(pid).ok()?, stream })
+    }
+
+    /// Asks for INFO, which a server also answers while it loads.
+    pub(super) async fn ask(&mut self) -> Answer {
+        match timeout(ANSWER_LIMIT, self.info()).await {
+            Ok(Ok(text)) => understand(text),
+            Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => Answer::Refused(error.to_string()),
+            _ => Answer::Nothing,
+        }
+    }
+
+    /// Asks it to end. It answers by ending; why it did not, the caller sees by its being there still.
+    pub(super) async fn shut_down(&mut self) {
+        // NOSAVE is about snapshots, which we don't make; the append-only file is synced in any case.
+        let _ = timeout(ANSWER_LIMIT, self.stream.write_all(b"SHUTDOWN NOSAVE\r\n")).await;
+    }
+
+    /// One bulk string (`$LENGTH CRLF TEXT CRLF`), or an error (`-TEXT CRLF`).
+    async fn info(&mut self) -> io::Result<String> {
+        self.stream.write_all(b"INFO\r\n").await?;
+        let mut answer = Vec::with_capacity(8192);
+        loop {
+            if let Some(text) = whole(&answer)? {
+                return Ok(text);
+            }
+            if self.stream.read_buf(&mut answer).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+}
+
+/// The text of a whole answer; `None` while more is to come.
+fn whole(answer: &[u8]) -> io::Result<Option<String>> {
+    let Some(end) = answer.windows(2).position(|pair| pair == b"\r\n") else {
+        return if answer.len() < LONGEST_ANSWER { Ok(None) } else { Err(io::ErrorKind::InvalidData.into()) };
+    };
+    let head = String::from_utf8_lossy(&answer[..end]);
+    let refused = || io::Error::new(io::ErrorKind::InvalidData, head.chars().take(200).collect::<String>());
+    let length: usize = head.strip_prefix('$').and_then(|n| n.parse().ok()).ok_or_else(refused)?;
+    if length > LONGEST_ANSWER {
+        return Err(refused());
+    }
+    let text = answer.get(end + 2..end + 2 + length);
+    Ok(text.map(|text| String::from_utf8_lossy(text).into_owned()))
+}
+
+fn understand(info: String) -> Answer {
+    let number = |name| field(&info, name).and_then(|n| n.parse().ok()).unwrap_or(0);
+    if number("loading") == 0 {
+        return Answer::Ready(info);
+    }
+    Answer::Loading { loaded: number("loading_loaded_bytes"), total: number("loading_total_bytes") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_read_whole_or_not_yet() {
+        let answer = b"$4\r\na:1\n\r\n";
+        for cut in 0..8 {
+            assert_eq!(whole(&answer[..cut]).unwrap(), None, "{cut}");
+        }
+        assert_eq!(whole(answer).unwrap().as_deref(), Some("a:1\n"));
+    }
+
+    #[test]
+    fn what_is_no_info_is_refused_with_its_words() {
+        assert_eq!(
+            whole(b"-NOAUTH Authentication required.\r\n").unwrap_err().to_string(),
+            "-NOAUTH Authentication required."
+        );
+        assert!(whole(b"$99999999999\r\n").is_err() && whole(b"$-1\r\n").is_err());
+        assert!(whole(&vec![b'x'; LONGEST_ANSWER]).is_err());
+    }
+
+    #[test]
+    fn loading_is_told_with_its_progress() {
+        let info = "loading:1\r\nloading_total_bytes:100\r\nloading_loaded_bytes:40\r\n".to_owned();
+        assert!(matches!(understand(info), Answer::Loading { loaded: 40, total: 100 }));
+        assert!(matches!(understand("loading:0\r\n".into()), Answer::Ready(_)));
+    }
+}
