@@ -12,10 +12,22 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     error::{Error, Result},
     model::id::TaskId,
 };
+
+/// The one line that a supervisor in the background says to whoever started it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Said {
+    /// The master stands; or all has ended, where that was wished.
+    Ready,
+    /// It does not, and this is why.
+    Failed(Error),
+}
 
 /// The state folder of one namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,10 +12,10 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use super::{Caller, Ops, Started};
 use crate::{
     error::{Error, Result},
+    home::Said,
     model::agent::AgentState,
     os::{self, ExitWatch, FileLock, ProcessId},
     store::intents::Wish,
-    supervisor::announce::Said,
 };
 
 /// How long a start may take: a large Redis file is loaded before anything else happens.
@@ -84,7 +84,7 @@ impl Ops {
 
     async fn wish_stop(&self, drain: bool) -> Result<()> {
         let reason = if drain { "orch stop --drain" } else { "orch stop" };
-        self.ask(|store| store.wish(&Wish::Stop { drain }, "supervisor.stopping", reason)).await.map(drop)
+        self.ask(async |store| store.wish(&Wish::Stop { drain }, "supervisor.stopping", reason).await).await.map(drop)
     }
 
     fn refuse_within_attempt(&self, verb: &str) -> Result<()> {
@@ -116,10 +116,11 @@ impl Ops {
     /// A supervisor that was just started by somebody else, or was about to stop, is given its time.
     async fn await_master(&self) -> Result<()> {
         let wish = Wish::Stop { drain: false };
-        self.ask(|store| store.unwish(std::slice::from_ref(&wish), "supervisor.resumed", "orch start")).await?;
+        self.ask(async |store| store.unwish(std::slice::from_ref(&wish), "supervisor.resumed", "orch start").await)
+            .await?;
         let began = Instant::now();
         while began.elapsed() < Duration::from_secs(10) {
-            let agents = self.ask(|store| store.agents()).await?;
+            let agents = self.ask(async |store| store.agents().await).await?;
             if agents.iter().any(|r| r.agent.master && matches!(r.agent.state, AgentState::Idle | AgentState::Busy)) {
                 break;
             }
@@ -137,7 +138,8 @@ impl Ops {
         let log = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
         let log = log.map_err(|e| crate::home::unusable(&path, &e))?;
         let log_began = log.metadata().map_or(0, |m| m.len());
-        let own = std::env::current_exe().map_err(|e| Error::internal(format!("our own program is not to be found: {e}")))?;
+        let own =
+            std::env::current_exe().map_err(|e| Error::internal(format!("our own program is not to be found: {e}")))?;
         let mut command = Command::new(own);
         command.arg("--config").arg(self.config.location()).args(["supervise", "--daemon"]);
         if to_stop {
@@ -153,19 +155,18 @@ impl Ops {
             .map_err(|e| Error::internal(format!("the supervisor could not be started: {e}")))?;
         let stdout = child.stdout.take().ok_or_else(|| Error::internal("the supervisor has no standard output"))?;
         let mut line = String::new();
-        let read = BufReader::new(stdout).read_line(&mut line);
-        match tokio::time::timeout(START, read).await {
+        let mut stdout = BufReader::new(stdout);
+        match tokio::time::timeout(START, stdout.read_line(&mut line)).await {
             Err(_) => Err(Error::timed_out(format!("orch is not up after {}", crate::model::duration::human(START)))
                 .hint(format!("it goes on; look at {}", path.display()))),
             Ok(Ok(n)) if n > 0 => match serde_json::from_str::<Said>(&line) {
-                Ok(said) => {
-                    said.into_result()?;
-                    if to_stop {
-                        // Its last breath comes after the line.
-                        let _ = tokio::time::timeout(Duration::from_secs(10), child.wait()).await;
-                    }
+                Ok(Said::Failed(error)) => Err(error),
+                Ok(Said::Ready) if to_stop => {
+                    // Its last breath comes after the line.
+                    let _ = tokio::time::timeout(Duration::from_secs(10), child.wait()).await;
                     Ok(())
                 }
+                Ok(Said::Ready) => Ok(()),
                 Err(_) => Err(Error::internal(format!("the supervisor said '{}'", line.trim()))),
             },
             Ok(_) => {

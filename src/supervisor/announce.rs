@@ -2,19 +2,7 @@
 
 use std::io::Write;
 
-use serde::{Deserialize, Serialize};
-
-use crate::{error::Error, store::observe::Snapshot};
-
-/// What the line says.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Said {
-    /// The master stands; or all has ended, where that was wished.
-    Ready,
-    /// It does not, and this is why.
-    Failed(Error),
-}
+use crate::{error::Error, home::Said, store::observe::Snapshot};
 
 /// Says it once.
 #[derive(Debug, Default)]

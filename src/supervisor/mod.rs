@@ -6,7 +6,7 @@
 //! supervisor is not a special case: it is the first pass.
 
 mod act;
-pub mod announce;
+mod announce;
 mod decide;
 mod environment;
 mod housekeeping;
