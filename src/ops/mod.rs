@@ -2,6 +2,134 @@
 //! and render its answers; none does anything else.
 //!
 //! A verb writes an intention to Redis and returns; the supervisor and the runners make it so. Two exceptions, both in
-//! [`lifecycle`]: `start` starts the supervisor, and `stop` starts one where none lives, to do the stopping.
+//! `lifecycle`: `start` starts the supervisor, and `stop` starts one where none lives, to do the stopping.
+//!
+//! One verb, one file, each with an `impl Ops` of its own. What is here is what all of them stand on: the project, the
+//! caller, and [`Ops::ask`], through which every verb reaches Redis.
 
+mod agents;
+mod attach;
+mod attention;
+mod caller;
+mod change;
+mod delegate;
+mod doctor;
+mod events;
+mod init;
+mod intents;
+mod logs;
+mod status;
+mod tasks;
+#[cfg(test)]
+mod tests;
 pub mod types;
+mod wait;
+mod why;
+
+use std::time::{Duration, Instant};
+
+use crate::{
+    config::Config,
+    error::{Error, Result},
+    home::Home,
+    mux::{TmuxMux, TmuxOptions},
+    os::{ProcessId, read_lock_holder},
+    store::{self, Store, server::socket_path},
+};
+pub use types::*;
+
+/// For how long a Redis that does not answer is waited for while a supervisor lives, which is bringing it back.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// For how long `spawn` and `kill` watch for what they asked for.
+const WATCHED: Duration = Duration::from_secs(5);
+
+/// Every verb, on one project and for one caller.
+#[derive(Debug)]
+pub struct Ops {
+    config: Config,
+    caller: Caller,
+    home: Home,
+    store: Store,
+}
+
+impl Ops {
+    /// The verbs on a project. Nothing is connected or checked yet.
+    ///
+    /// # Errors
+    /// `redis.url` is no address; or the place of the private server's socket is not safe.
+    pub fn new(config: Config, caller: Caller) -> Result<Ops> {
+        // No patience of the store's own: `ask` knows whether waiting has a point.
+        let store = match &config.redis.url {
+            Some(url) => Store::at_url(url, &config.namespace, Duration::ZERO)
+                .map_err(|e| Error::config(e.to_string()).hint("correct url under [redis] in sessions.toml"))?,
+            None => Store::at_socket(&socket_path(&config.home)?, &config.namespace, Duration::ZERO)?,
+        };
+        let home = Home::new(&config.home);
+        Ok(Ops { config, caller, home, store })
+    }
+
+    /// The project as configured.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Its state folder.
+    pub fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// Its store, without patience.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The living supervisor's process.
+    fn supervisor(&self) -> Option<ProcessId> {
+        read_lock_holder(&self.home.supervisor_lock())
+    }
+
+    /// tmux as this project uses it. A command that asks once needs no keeper.
+    fn mux(&self) -> TmuxMux {
+        TmuxMux::new(TmuxOptions { socket: self.config.tmux.socket.clone(), ..TmuxOptions::default() })
+    }
+
+    /// The names of all roles.
+    fn roles(&self) -> Vec<String> {
+        self.config.roles.keys().cloned().collect()
+    }
+
+    /// Calls the store; again while nobody answers and a supervisor lives, for [`PATIENCE`]. Who supervises is looked at
+    /// only when a call has failed: the ordinary call costs nothing more. Sending again is safe for every transition.
+    async fn ask<T>(&self, call: impl AsyncFn(&Store) -> store::Result<T>) -> Result<T> {
+        let began = Instant::now();
+        let mut pause = Duration::from_millis(5);
+        loop {
+            let error = match call(&self.store).await {
+                Err(e) if e.is_unreachable() => e,
+                answer => return Ok(answer?),
+            };
+            let Some(supervisor) = self.supervisor() else { return Err(self.unreachable(&error)) };
+            if began.elapsed() + pause > PATIENCE {
+                let hint = format!(
+                    "the supervisor (pid {}) runs and is bringing it back: try again, or see orch doctor",
+                    supervisor.pid
+                );
+                return Err(Error::not_running(error.to_string()).hint(hint));
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(200));
+        }
+    }
+
+    /// Nobody answers, and nobody is there to mend it.
+    fn unreachable(&self, error: &store::StoreError) -> Error {
+        if self.config.redis.url.is_some() {
+            return Error::not_running(error.to_string())
+                .hint("start that server, or correct url under [redis] in sessions.toml; then: orch start");
+        }
+        let home = self.home.path().display();
+        Error::not_running(format!("orch is not running for '{}' (its state is in {home})", self.config.namespace))
+            .hint("start it with: orch start")
+    }
+}

@@ -1,0 +1,104 @@
+//! `orch agents`, `orch spawn`, `orch kill`.
+
+use super::{Ops, WATCHED};
+use crate::{
+    error::{Error, Result},
+    model::{
+        agent::{Agent, AgentState},
+        id::new_incarnation,
+        text::one_line,
+    },
+    store::observe::Snapshot,
+};
+
+impl Ops {
+    /// The living agents, the master first.
+    ///
+    /// # Errors
+    /// NotRunning: there is no Redis.
+    pub async fn agents(&self) -> Result<Vec<Agent>> {
+        let roles = self.roles();
+        Ok(in_order(self.ask(async |s| s.observe(&roles).await).await?))
+    }
+
+    /// Asks for one more agent of a role, and returns it once the supervisor has begun to start it; `None`: the wish
+    /// stands, and nobody has followed it yet.
+    ///
+    /// # Errors
+    /// NotFound: no such role. Usage: its driver is the console. Failed: an agent at work asks. NotRunning: there is no
+    /// Redis.
+    pub async fn spawn(&self, role: &str) -> Result<Option<Agent>> {
+        self.caller.must_not_be_in_an_attempt("spawn")?;
+        let role = self.config.role(role)?;
+        super::delegate::takes_tasks(role)?;
+        let before = self.last_event().await?;
+        let token = new_incarnation();
+        let reason = format!("one more agent of role {} was asked for by {}", role.name, self.caller.in_words());
+        self.ask(async |s| s.wish_spawn(&role.name, &token, &reason).await).await?;
+        if self.supervisor().is_none() {
+            return Ok(None);
+        }
+        let stem = format!("{}-", role.name);
+        // `sonnet-1` is of role `sonnet`; `sonnet-fast-1` is not.
+        let of_role = |agent: &str| agent.strip_prefix(&stem).is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()));
+        let started = self
+            .event_within(before, WATCHED, |event| {
+                event.kind == "agent.starting" && event.agent.as_deref().is_some_and(of_role)
+            })
+            .await?;
+        match started.and_then(|event| event.agent) {
+            Some(id) => Ok(self.ask(async |s| s.agent(&id).await).await?.map(|record| record.agent)),
+            None => Ok(None),
+        }
+    }
+
+    /// Ends a living agent, the master too (which the supervisor then starts anew). Its task is tried again by another.
+    /// Returns its record as it ended, or as it stands when it has not ended within seconds.
+    ///
+    /// # Errors
+    /// NotFound: no such agent. Conflict: it has ended already. Failed: an agent at work asks. NotRunning: there is no
+    /// Redis.
+    pub async fn kill(&self, agent: &str) -> Result<Agent> {
+        self.caller.must_not_be_in_an_attempt("kill")?;
+        let mut agent = self.record(agent).await?.agent;
+        if !agent.state.is_live() {
+            return Err(already(&agent));
+        }
+        let before = self.last_event().await?;
+        let reason = format!("killed by {}: orch kill", self.caller.in_words());
+        let (id, incarnation) = (agent.id.clone(), agent.incarnation.clone());
+        let told = self.store_answer(&id, &incarnation, &reason).await?;
+        let ends = ["agent.stopped", "agent.failed"];
+        let ended = self
+            .event_within(before, WATCHED, |event| {
+                event.agent.as_deref() == Some(&id) && ends.contains(&event.kind.as_str())
+            })
+            .await?;
+        // From the event and not from the record: a successor may bear the id by now.
+        agent.state = told;
+        agent.reason = Some(reason);
+        if let Some(event) = ended {
+            agent.state = event.to.and_then(|to| to.parse().ok()).unwrap_or(AgentState::Stopped);
+            agent.reason = Some(event.reason);
+            (agent.task, agent.attempt, agent.needs) = (None, None, None);
+        }
+        Ok(agent)
+    }
+
+    async fn store_answer(&self, id: &str, incarnation: &str, reason: &str) -> Result<AgentState> {
+        self.ask(async |s| s.stop_agent(id, incarnation, false, reason).await).await
+    }
+}
+
+/// The living agents as they are listed: the master first.
+pub(super) fn in_order(snapshot: Snapshot) -> Vec<Agent> {
+    let mut agents: Vec<Agent> = snapshot.agents.into_iter().map(|record| record.agent).collect();
+    agents.sort_by_key(|agent| !agent.master);
+    agents
+}
+
+fn already(agent: &Agent) -> Error {
+    let why = agent.reason.as_ref().map(|r| format!(": {}", one_line(r, 200))).unwrap_or_default();
+    Error::conflict(format!("agent {} has {} already{why}", agent.id, agent.state))
+        .hint(format!("see why: orch why {}", agent.id))
+}

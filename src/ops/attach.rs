@@ -1,0 +1,50 @@
+//! `orch attach`: the command that brings a terminal to an agent's session.
+//!
+//! It asks tmux alone, where the sessions say whose they are: so one can look at an agent while Redis is down.
+
+use std::process::Command;
+
+use super::Ops;
+use crate::{
+    error::{Error, Result},
+    mux::{Mux, SessionInfo},
+};
+
+impl Ops {
+    /// The command that shows an agent's session, the master's by default. Inside tmux it switches the client.
+    ///
+    /// # Errors
+    /// NotFound: no session of that agent. NotRunning: neither session nor supervisor. Configuration: no tmux.
+    pub async fn attach_command(&self, agent: Option<&str>) -> Result<Command> {
+        let mux = self.mux();
+        let mut ours = mux.sessions().await?;
+        ours.retain(|s| s.tags.as_ref().is_some_and(|tags| tags.namespace == self.config.namespace));
+        let wanted = agent.unwrap_or(&self.config.master.session);
+        match ours.iter().find(|s| is_meant(s, wanted)) {
+            Some(session) => Ok(mux.attach_command(&session.name, std::env::var_os("TMUX").as_deref())),
+            None => Err(self.no_session(agent, &ours)),
+        }
+    }
+
+    fn no_session(&self, agent: Option<&str>, ours: &[SessionInfo]) -> Error {
+        if self.supervisor().is_none() && ours.is_empty() {
+            return Error::not_running(format!(
+                "orch is not running for '{}': it has no sessions",
+                self.config.namespace
+            ))
+            .hint("start it with: orch start --attach");
+        }
+        match agent {
+            Some(agent) => {
+                super::tasks::no_agent(agent, ours.iter().filter_map(|s| Some(s.tags.as_ref()?.agent.as_str())))
+            }
+            None => Error::not_found(format!("the master's session {} is not there", self.config.master.session))
+                .hint("the supervisor starts it anew within seconds; orch status shows more"),
+        }
+    }
+}
+
+/// By the agent's id, or by the session's own name.
+fn is_meant(session: &SessionInfo, wanted: &str) -> bool {
+    session.name == wanted || session.tags.as_ref().is_some_and(|tags| tags.agent == wanted)
+}

@@ -1,0 +1,162 @@
+//! What needs a person: one sentence and one command each, the worst first. Pure.
+
+use std::collections::BTreeMap;
+
+use super::Attention;
+use crate::{
+    config::Config,
+    error::Error,
+    model::{
+        agent::Agent,
+        duration::human,
+        task::{Task, TaskState},
+        text::one_line,
+    },
+    store::observe::Snapshot,
+};
+
+/// What `status` has seen of the store.
+#[derive(Debug, Default)]
+pub(super) struct Look {
+    pub snapshot: Snapshot,
+    pub counts: BTreeMap<TaskState, u64>,
+    /// Ready tasks whose role is not in sessions.toml.
+    pub ready_of_unknown: Vec<Task>,
+    /// The first held tasks, each with the agent of its last attempt.
+    pub held: Vec<(Task, Option<String>)>,
+    /// The newest dead letters.
+    pub failed: Vec<Task>,
+}
+
+impl Look {
+    fn count(&self, state: TaskState) -> u64 {
+        self.counts.get(&state).copied().unwrap_or(0)
+    }
+    fn agent(&self, id: &str) -> Option<&Agent> {
+        self.snapshot.agents.iter().map(|record| &record.agent).find(|agent| agent.id == id)
+    }
+}
+
+/// An error as something to attend to.
+pub(super) fn of_error(error: Error) -> Attention {
+    Attention { what: error.message, do_: error.hint.unwrap_or_else(|| "orch doctor".into()) }
+}
+
+/// Everything that needs a person.
+pub(super) fn of(config: &Config, supervised: bool, look: &Look) -> Vec<Attention> {
+    let mut out = Vec::new();
+    let mut add = |what: String, do_: String| out.push(Attention { what, do_ });
+    let open: u64 = look.counts.iter().filter(|(state, _)| !state.is_terminal()).map(|(_, n)| n).sum();
+    if !supervised && open > 0 {
+        add(format!("the supervisor is not running, and {} not ended", tasks_have(open)), "orch start".into());
+    }
+    asking(look, &mut add);
+    held(look, &mut add);
+    stuck_roles(config, look, &mut add);
+    dead_letters(look, &mut add);
+    wishes(look, &mut add);
+    for damaged in &look.snapshot.damaged {
+        add(format!("{damaged}: it is left alone"), "orch doctor".into());
+    }
+    out
+}
+
+fn asking(look: &Look, add: &mut impl FnMut(String, String)) {
+    for agent in look.snapshot.agents.iter().map(|record| &record.agent) {
+        if let Some(needs) = agent.needs {
+            let task = agent.task.as_ref().map(|t| format!(" for {t}")).unwrap_or_default();
+            add(
+                format!("agent {} waits{task}: its program asks for {needs}", agent.id),
+                format!("orch attach {}", agent.id),
+            );
+        }
+    }
+}
+
+fn held(look: &Look, add: &mut impl FnMut(String, String)) {
+    for (task, agent) in &look.held {
+        // Where its agent still lives, its session is where the question can be answered.
+        let do_ = match agent.as_deref().and_then(|id| look.agent(id)) {
+            Some(agent) => format!("orch attach {}, then: orch retry {}", agent.id, task.id),
+            None => format!("orch show {}, then: orch retry {}", task.id, task.id),
+        };
+        add(format!("task {} is held: {}", task.id, reason(task, "it waits for a person")), do_);
+    }
+    rest(look, TaskState::Held, look.held.len(), "held", add);
+}
+
+fn dead_letters(look: &Look, add: &mut impl FnMut(String, String)) {
+    let all = look.count(TaskState::Failed);
+    if all > look.failed.len() as u64 {
+        let newest = look.failed.first().map(|t| format!("; the newest is {}", t.id)).unwrap_or_default();
+        return add(format!("{all} tasks have failed{newest}"), "orch tasks --state failed".into());
+    }
+    for task in &look.failed {
+        let what = format!("task {} has failed: {}", task.id, reason(task, "no reason was recorded"));
+        add(what, format!("orch why {0}, then: orch retry {0}", task.id));
+    }
+}
+
+fn rest(look: &Look, state: TaskState, named: usize, word: &str, add: &mut impl FnMut(String, String)) {
+    let more = look.count(state).saturating_sub(named as u64);
+    if more > 0 {
+        add(format!("{more} more tasks are {word}"), format!("orch tasks --state {state}"));
+    }
+}
+
+/// Roles whose ready tasks no agent will take.
+fn stuck_roles(config: &Config, look: &Look, add: &mut impl FnMut(String, String)) {
+    for (role, breaker) in &look.snapshot.breakers {
+        if breaker.until > look.snapshot.now {
+            let rest = human(breaker.until.since(look.snapshot.now));
+            let why = one_line(&breaker.reason, 200);
+            add(
+                format!("agents of role {role} end at once ({why}); the next try is in {rest}"),
+                format!("orch spawn {role}"),
+            );
+        }
+    }
+    for (role, load) in &look.snapshot.load {
+        if load.ready > 0 && look.snapshot.intents.scale.get(role) == Some(&0) {
+            let n = tasks_wait(load.ready);
+            add(format!("role {role} was scaled to 0, and {n} for it"), format!("orch scale {role} 1"));
+        }
+    }
+    let mut unknown: BTreeMap<&str, u64> = BTreeMap::new();
+    for task in &look.ready_of_unknown {
+        *unknown.entry(&task.role).or_default() += 1;
+    }
+    for (role, n) in unknown {
+        let file = config.file.as_deref().map_or("sessions.toml".into(), |file| file.display().to_string());
+        let n = tasks_wait(n);
+        add(
+            format!("there is no role {role} any more, and {n} for it"),
+            format!("write [roles.{role}] into {file} and restart (orch stop; orch start), or: orch cancel TASK"),
+        );
+    }
+}
+
+fn wishes(look: &Look, add: &mut impl FnMut(String, String)) {
+    let intents = &look.snapshot.intents;
+    if intents.pause {
+        add("everything is paused: nothing new is started".into(), "orch resume".into());
+    }
+    for role in &intents.paused_roles {
+        add(format!("role {role} is paused: none of its tasks is started"), format!("orch resume {role}"));
+    }
+    if intents.drain {
+        add("orch is draining: nothing new is accepted".into(), "orch resume".into());
+    }
+}
+
+fn reason(task: &Task, otherwise: &str) -> String {
+    task.reason.as_ref().map_or_else(|| otherwise.to_owned(), |reason| one_line(reason, 200))
+}
+
+fn tasks_have(n: u64) -> String {
+    if n == 1 { "1 task has".into() } else { format!("{n} tasks have") }
+}
+
+fn tasks_wait(n: u64) -> String {
+    if n == 1 { "1 ready task waits".into() } else { format!("{n} ready tasks wait") }
+}

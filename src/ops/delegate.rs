@@ -1,0 +1,267 @@
+//! `orch delegate`: accepts a task.
+//!
+//! The hot path of everything: one round trip, and no look at anything that the one script does not look at itself.
+
+use std::{path::Path, time::Duration};
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{Caller, Delegate, Ops};
+use crate::{
+    config::{DriverKind, Role},
+    drivers,
+    error::{Error, Result},
+    model::{id::TaskId, task::Priority, text::one_line},
+    store::tasks::{Delegated, NewTask},
+};
+
+/// The longest text, and the longest context. What is larger belongs in a file that the text names: it would be carried
+/// through Redis, its append-only file and every listing.
+const TEXT_LIMIT: usize = 1 << 20;
+/// How many artifacts, labels or dependencies one task may have.
+const COUNT_LIMIT: usize = 1_000;
+/// The longest path, label or key.
+const WORD_LIMIT: usize = 4_096;
+
+impl Ops {
+    /// Accepts a task, and returns when it is on the disk. Within an attempt it becomes a subtask of that attempt's
+    /// task, and the same call of a later attempt of the same task finds it again.
+    ///
+    /// # Errors
+    /// Usage: what is wrong with the request. NotFound: no such role, no such dependency. Failed: orch is draining; the
+    /// caller's role may not delegate to this one; the caller's attempt is over; too deep, too many subtasks; a
+    /// dependency has failed. NotRunning: there is no Redis.
+    pub async fn delegate(&self, asked: Delegate) -> Result<Delegated> {
+        let role = self.config.role(asked.role.as_deref().unwrap_or(&self.config.master.default_role))?;
+        takes_tasks(role)?;
+        check(&asked)?;
+        self.may_delegate_to(role).await?;
+        let parent = self.caller.attempt().cloned();
+        let limits = &self.config.supervisor;
+        let new = NewTask {
+            id: TaskId::random(),
+            role: role.name.clone(),
+            fingerprint: parent.is_some().then(|| fingerprint(&role.name, &asked)),
+            text: asked.text,
+            context: asked.context,
+            priority: asked.priority.unwrap_or(Priority::Normal),
+            after: asked.after,
+            labels: asked.labels,
+            artifacts: asked.artifacts,
+            cwd: asked.cwd.as_deref().map(folder).transpose()?,
+            timeout: asked.timeout.unwrap_or(role.task_timeout),
+            retries: asked.retries.unwrap_or(role.retry.retries),
+            lost_max: role.retry.lost,
+            key: asked.key,
+            parent,
+            max_depth: limits.max_depth,
+            max_children: limits.max_children,
+            who: self.caller.in_words(),
+        };
+        self.ask(async |s| s.delegate(&new).await).await
+    }
+
+    /// `delegates_to` of the caller's own role, whether it is at work or the master.
+    async fn may_delegate_to(&self, to: &Role) -> Result<()> {
+        let Caller::Agent { agent, role, .. } = &self.caller else { return Ok(()) };
+        let name = match role {
+            Some(name) => name.clone(),
+            // Only an environment that was tampered with lacks it.
+            None => match self.ask(async |s| s.agent(agent).await).await? {
+                Some(record) => record.agent.role,
+                None => return Ok(()),
+            },
+        };
+        let allowed = self.config.roles.get(&name).and_then(|role| role.delegates_to.as_ref());
+        match allowed {
+            Some(allowed) if !allowed.contains(&to.name) => {
+                let list = if allowed.is_empty() { "nobody".to_owned() } else { allowed.join(", ") };
+                Err(Error::failed(format!(
+                    "{agent} may not delegate to {}: its role {name} delegates to {list}",
+                    to.name
+                ))
+                .hint(format!("name one of these, or change delegates_to under [roles.{name}] in sessions.toml")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A role whose driver is the console has a person for its agent program.
+pub(super) fn takes_tasks(role: &Role) -> Result<()> {
+    let path = std::env::var_os("PATH");
+    if drivers::settle(role.driver, path.as_deref()) != DriverKind::Console {
+        return Ok(());
+    }
+    let why = match role.driver {
+        DriverKind::Auto => " (its driver is auto, and no agent program was found on PATH)",
+        _ => "",
+    };
+    Err(Error::usage(format!("role {} is a prompt for a person, and takes no tasks{why}", role.name))
+        .hint("delegate to another role (orch delegate --role ROLE), or give it another driver in sessions.toml"))
+}
+
+/// All that can be known about a request without asking anybody.
+fn check(asked: &Delegate) -> Result<()> {
+    if asked.text.trim().is_empty() {
+        return Err(Error::usage("the task has no text").hint("say what is to be done: orch delegate 'run the tests'"));
+    }
+    fits("the task's text", &asked.text, TEXT_LIMIT)?;
+    if let Some(context) = &asked.context {
+        fits("the context", &context.to_string(), TEXT_LIMIT)?;
+        // JSON can carry a NUL as an escape, and programs would read it as the end of what they were told.
+        if has_nul(context) {
+            return Err(
+                Error::usage("the context holds a NUL character").hint("leave it out: no program could read it")
+            );
+        }
+    }
+    for (what, count) in
+        [("artifacts", asked.artifacts.len()), ("labels", asked.labels.len()), ("dependencies", asked.after.len())]
+    {
+        if count > COUNT_LIMIT {
+            return Err(Error::usage(format!("the task has {count} {what}: at most {COUNT_LIMIT}"))
+                .hint("list them in a file, and name that in the text"));
+        }
+    }
+    for path in &asked.artifacts {
+        word("an artifact's path", path)?;
+    }
+    for (name, value) in &asked.labels {
+        word("a label's name", name)?;
+        fits(&format!("the label {}", one_line(name, 40)), value, WORD_LIMIT)?;
+    }
+    if let Some(key) = &asked.key {
+        word("the idempotency key", key)?;
+        if key.starts_with("auto:") {
+            return Err(Error::usage("an idempotency key can't begin with 'auto:': orch's own do").hint("take another"));
+        }
+    }
+    if asked.timeout == Some(Duration::ZERO) {
+        return Err(Error::usage("a time limit of 0 leaves no time to do anything")
+            .hint("leave it out for the role's own limit, or write one such as --timeout 10m"));
+    }
+    Ok(())
+}
+
+fn word(what: &str, text: &str) -> Result<()> {
+    if text.is_empty() {
+        return Err(Error::usage(format!("{what} is empty")).hint("leave it out, or give it a value"));
+    }
+    fits(what, text, WORD_LIMIT)
+}
+
+/// At most so many bytes, and no NUL: it ends texts early in argv, environment and C.
+fn fits(what: &str, text: &str, limit: usize) -> Result<()> {
+    if text.len() > limit {
+        return Err(Error::usage(format!("{what} is {} bytes long: at most {limit}", text.len()))
+            .hint("put it into a file, and name that in the text or with --artifact"));
+    }
+    match text.bytes().position(|b| b == 0) {
+        Some(at) => Err(Error::usage(format!("{what} holds a NUL character, at byte {at}"))
+            .hint("leave it out: no program could read what comes after it")),
+        None => Ok(()),
+    }
+}
+
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(has_nul),
+        Value::Object(fields) => fields.iter().any(|(name, value)| name.contains('\0') || has_nul(value)),
+        _ => false,
+    }
+}
+
+/// A working folder: absolute, there, and writable as text.
+fn folder(path: &Path) -> Result<String> {
+    let refused = |why: &str| {
+        Error::usage(format!("the working folder {} {why}", path.display()))
+            .hint("name a folder that exists: orch delegate --cwd DIR")
+    };
+    if !path.is_absolute() {
+        return Err(refused("is not an absolute path"));
+    }
+    match path.metadata() {
+        Err(e) => return Err(refused(&format!("can't be used: {e}"))),
+        Ok(found) if !found.is_dir() => return Err(refused("is not a folder")),
+        Ok(_) => {}
+    }
+    path.to_str().map(str::to_owned).ok_or_else(|| refused("has a name that is not UTF-8"))
+}
+
+/// A hash of what makes two calls the same work. Each part is preceded by its length, so that no two lists of parts run
+/// together into one.
+fn fingerprint(role: &str, asked: &Delegate) -> String {
+    let context = asked.context.as_ref().map(Value::to_string).unwrap_or_default();
+    let cwd = asked.cwd.as_deref().map(Path::to_string_lossy).unwrap_or_default();
+    let after: Vec<&str> = asked.after.iter().map(TaskId::as_str).collect();
+    let mut bytes = Vec::new();
+    for part in [role, &asked.text, &context, &cwd, &after.join(" ")] {
+        bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        bytes.extend_from_slice(part.as_bytes());
+    }
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, &bytes).simple().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::error::Kind;
+
+    fn asked(text: &str) -> Delegate {
+        Delegate { text: text.into(), ..Delegate::default() }
+    }
+
+    #[test]
+    fn a_request_is_refused_with_what_is_wrong() {
+        assert!(check(&asked("do it")).is_ok());
+        assert!(check(&asked(&"x".repeat(TEXT_LIMIT))).is_ok());
+        let with = |change: fn(&mut Delegate)| {
+            let mut asked = asked("do it");
+            change(&mut asked);
+            asked
+        };
+        for (bad, said) in [
+            (asked(" \n"), "no text"),
+            (asked(&"x".repeat(TEXT_LIMIT + 1)), "1048577 bytes"),
+            (asked("ab\0c"), "NUL character, at byte 2"),
+            (with(|a| a.context = Some(json!({"a": ["b\0"]}))), "context holds a NUL"),
+            (with(|a| a.artifacts = vec!["x".into(); 1_001]), "1001 artifacts"),
+            (with(|a| a.artifacts = vec![String::new()]), "path is empty"),
+            (with(|a| drop(a.labels.insert("k".into(), "x".repeat(5_000)))), "label k is 5000"),
+            (with(|a| a.key = Some("auto:x".into())), "auto:"),
+            (with(|a| a.timeout = Some(Duration::ZERO)), "limit of 0"),
+        ] {
+            let error = check(&bad).unwrap_err();
+            assert_eq!(error.kind, Kind::Usage);
+            assert!(error.message.contains(said) && error.hint.is_some(), "{error}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_working_folder_is_absolute_and_there() {
+        assert_eq!(folder(Path::new("/")), Ok("/".into()));
+        for (path, said) in [("x", "absolute"), ("/nonexistent/x", "No such file"), ("/dev/null", "not a folder")] {
+            assert!(folder(Path::new(path)).unwrap_err().message.contains(said), "{path}");
+        }
+    }
+
+    #[test]
+    fn the_same_content_is_the_same_work_and_nothing_else_is() {
+        let one = fingerprint("a", &asked("bc"));
+        assert_eq!(one, fingerprint("a", &Delegate { priority: Some(Priority::High), ..asked("bc") }));
+        for other in [
+            fingerprint("ab", &asked("c")),
+            fingerprint("a", &asked("bd")),
+            fingerprint("a", &Delegate { context: Some(json!(1)), ..asked("bc") }),
+            fingerprint("a", &Delegate { cwd: Some("/".into()), ..asked("bc") }),
+            fingerprint("a", &Delegate { after: vec![TaskId::random()], ..asked("bc") }),
+        ] {
+            assert_ne!(one, other);
+        }
+    }
+}

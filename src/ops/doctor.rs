@@ -1,0 +1,265 @@
+//! `orch doctor`: whether this machine has what orch needs, and how to mend what it has not.
+//!
+//! It looks and changes nothing. Each check stands alone, so that one that fails hides no other.
+
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+};
+
+use nix::{
+    sys::{
+        resource::{Resource, getrlimit},
+        statvfs::statvfs,
+    },
+    unistd::{AccessFlags, access},
+};
+
+use super::{Check, Ops};
+use crate::{
+    config::{DriverKind, Role},
+    drivers,
+    error::Error,
+    mux::Mux,
+    store::server::{check_version, find_program, socket_path},
+};
+
+/// Agent programs that people have, whether orch has a driver of its own for them or they are a `command`.
+const AGENT_PROGRAMS: [&str; 9] =
+    ["claude", "codex", "gemini", "opencode", "aider", "goose", "amp", "cursor-agent", "copilot"];
+/// Less room than this is soon full of logs.
+const ROOM_WANTED: u64 = 1 << 30;
+/// A supervisor holds a few descriptors for each of its agents, and tmux does.
+const FILES_PER_AGENT: u64 = 16;
+const FILES_BESIDES: u64 = 256;
+
+impl Ops {
+    /// Everything that was looked at, whether it is well or not.
+    pub async fn doctor(&self) -> Vec<Check> {
+        let path = std::env::var_os("PATH");
+        let mut checks = vec![self.tmux().await, self.redis_program().await];
+        checks.extend([self.folder(), self.room(), self.socket(), self.configuration()]);
+        checks.extend(self.config.roles.values().map(|role| check_role(role, path.as_deref())));
+        checks.push(agent_programs(path.as_deref()));
+        checks.push(self.open_files());
+        checks.push(self.supervision().await);
+        checks.push(self.leftovers().await);
+        checks
+    }
+
+    async fn tmux(&self) -> Check {
+        match self.mux().version().await {
+            Ok(version) => ok("tmux", format!("version {}", version.text)),
+            Err(e) => error("tmux", e.into()),
+        }
+    }
+
+    async fn redis_program(&self) -> Check {
+        if self.config.redis.url.is_some() {
+            return match self.store().info().await.map_err(Error::from).and_then(|info| check_version(&info)) {
+                Ok(version) => ok("redis", format!("version {version} at {}", self.store().address())),
+                Err(e) => error("redis", e),
+            };
+        }
+        match find_program() {
+            Ok(program) => ok("redis", format!("{} {} for a private server", program.path.display(), program.version)),
+            Err(e) => error("redis", e),
+        }
+    }
+
+    fn folder(&self) -> Check {
+        let home = self.home.path();
+        // Before the first start it is not there: then its parent must let us make it.
+        let existing = existing(home);
+        match access(&existing, AccessFlags::W_OK | AccessFlags::X_OK) {
+            Ok(()) if existing == home => ok("state folder", home.display().to_string()),
+            Ok(()) => ok("state folder", format!("{}, made by the first start", home.display())),
+            Err(why) => Check {
+                name: "state folder".into(),
+                state: "error",
+                found: format!("{} can't be written to: {}", existing.display(), why.desc()),
+                mend: Some("make it writable, or set ORCH_HOME to a folder of yours".into()),
+            },
+        }
+    }
+
+    fn room(&self) -> Check {
+        let at = existing(self.home.path());
+        let Ok(disk) = statvfs(&at) else { return ok("disk", "it does not tell how full it is".into()) };
+        let free = disk.blocks_available() * disk.fragment_size();
+        let found = format!("{} free at {}", bytes(free), at.display());
+        match free {
+            0 => warn_or_error("disk", "error", found, "make room: nothing can be accepted".into()),
+            _ if free < ROOM_WANTED => {
+                warn_or_error("disk", "warning", found, "make room: outputs of agents are kept there".into())
+            }
+            _ => ok("disk", found),
+        }
+    }
+
+    fn socket(&self) -> Check {
+        if self.config.redis.url.is_some() {
+            return ok("socket", "none of our own: redis.url is set".into());
+        }
+        match socket_path(&self.config.home) {
+            Ok(path) => ok("socket", format!("{} ({} bytes)", path.display(), path.as_os_str().len())),
+            Err(e) => error("socket", e),
+        }
+    }
+
+    fn configuration(&self) -> Check {
+        let name = &self.config.namespace;
+        match &self.config.file {
+            Some(file) => ok("configuration", format!("{} is valid; namespace {name}", file.display())),
+            None => ok("configuration", format!("no sessions.toml: defaults (orch init writes one); namespace {name}")),
+        }
+    }
+
+    fn open_files(&self) -> Check {
+        let wanted = u64::from(self.config.supervisor.max_agents) * FILES_PER_AGENT + FILES_BESIDES;
+        match getrlimit(Resource::RLIMIT_NOFILE) {
+            Ok((_, hard)) if hard < wanted => warn_or_error(
+                "open files",
+                "warning",
+                format!("at most {hard}; {} agents may need {wanted}", self.config.supervisor.max_agents),
+                "raise the hard limit (ulimit -Hn, /etc/security/limits.conf), or lower max_agents in sessions.toml"
+                    .into(),
+            ),
+            Ok((_, hard)) => ok("open files", format!("at most {hard}")),
+            Err(why) => {
+                warn_or_error("open files", "warning", format!("no answer: {}", why.desc()), "see ulimit -n".into())
+            }
+        }
+    }
+
+    async fn supervision(&self) -> Check {
+        let redis = self.store().info().await;
+        match (self.supervisor(), redis) {
+            (Some(supervisor), Ok(_)) => ok("supervisor", format!("running, pid {}; Redis answers", supervisor.pid)),
+            (Some(supervisor), Err(e)) => warn_or_error(
+                "supervisor",
+                "error",
+                format!("running, pid {}, but {e}", supervisor.pid),
+                format!("see {}; if it stays so: orch stop, then orch start", self.home.supervisor_log().display()),
+            ),
+            (None, Ok(_)) => warn_or_error(
+                "supervisor",
+                "warning",
+                "not running, while Redis is".into(),
+                "orch start takes over what there is".into(),
+            ),
+            (None, Err(_)) => ok("supervisor", "not running (orch start)".into()),
+        }
+    }
+
+    /// What ended agents may have left, and what was not told yet.
+    async fn leftovers(&self) -> Check {
+        let mut found = Vec::new();
+        let reports = self.home.unheard_reports().len();
+        if reports > 0 {
+            found.push(format!("{reports} results that Redis has not heard of"));
+        }
+        if let Ok(snapshot) = self.store().observe(&[]).await {
+            if !snapshot.remains.is_empty() {
+                found.push(format!("{} ended agents whose processes may still be there", snapshot.remains.len()));
+            }
+            found.extend(snapshot.damaged);
+        }
+        if self.supervisor().is_none() {
+            let sessions = self.mux().sessions().await.unwrap_or_default();
+            let ours = |tags: &crate::mux::Tags| tags.namespace == self.config.namespace;
+            let ours = sessions.iter().filter(|s| s.tags.as_ref().is_some_and(ours)).count();
+            if ours > 0 {
+                found.push(format!("{ours} tmux sessions without a supervisor"));
+            }
+        }
+        if found.is_empty() {
+            return ok("leftovers", "none".into());
+        }
+        let mend = match self.supervisor() {
+            Some(_) => "the supervisor clears them within seconds; if not, see its log",
+            None => "orch start adopts or clears them; orch stop clears them",
+        };
+        warn_or_error("leftovers", "warning", found.join("; "), mend.into())
+    }
+}
+
+/// Whether an agent of this role could be started.
+fn check_role(role: &Role, path: Option<&OsStr>) -> Check {
+    let name = format!("role {}", role.name);
+    let at = format!("under [roles.{}] in sessions.toml", role.name);
+    if !role.cwd.is_dir() {
+        let found = format!("its folder {} is not there", role.cwd.display());
+        return warn_or_error(&name, "error", found, format!("make the folder, or correct cwd {at}"));
+    }
+    let unset: Vec<&str> = role.env_from.iter().filter(|v| std::env::var_os(v).is_none()).map(String::as_str).collect();
+    let program = match drivers::settle(role.driver, path) {
+        DriverKind::Console => return ok(&name, "the built-in prompt".into()),
+        DriverKind::Auto => return ok(&name, "settled when it starts".into()),
+        DriverKind::Shell => "/bin/sh".to_owned(),
+        DriverKind::Claude => "claude".to_owned(),
+        DriverKind::Command => role.command.first().cloned().unwrap_or_default(),
+    };
+    let found = match program.contains('/') {
+        true => Some(role.cwd.join(&program)).filter(|file| access(file, AccessFlags::X_OK).is_ok()),
+        false => drivers::find(&program, path),
+    };
+    match found {
+        None if role.driver == DriverKind::Command => warn_or_error(
+            &name,
+            "error",
+            format!("its program {program} is not on PATH, or can't be run"),
+            format!("install it, or correct command {at}"),
+        ),
+        None => warn_or_error(
+            &name,
+            "warning",
+            format!("its program {program} is not on PATH: its tasks will fail"),
+            format!("install it, or set another driver {at}"),
+        ),
+        Some(_) if !unset.is_empty() => warn_or_error(
+            &name,
+            "warning",
+            format!("env_from names what is not set here: {}", unset.join(", ")),
+            format!("export it before orch start, or correct env_from {at}"),
+        ),
+        Some(file) => ok(&name, format!("{} with {}", role.driver, file.display())),
+    }
+}
+
+fn agent_programs(path: Option<&OsStr>) -> Check {
+    let found: Vec<String> = AGENT_PROGRAMS
+        .iter()
+        .filter_map(|program| Some(format!("{program} ({})", drivers::find(program, path)?.display())))
+        .collect();
+    if found.is_empty() {
+        let mend = "install one (claude, codex, gemini...), or use the shell and command drivers";
+        return warn_or_error("agent programs", "warning", "none of those known to orch".into(), mend.into());
+    }
+    ok("agent programs", found.join(", "))
+}
+
+/// The path, or the nearest folder above it that is there.
+fn existing(path: &Path) -> PathBuf {
+    path.ancestors().find(|p| p.exists()).unwrap_or(Path::new("/")).to_owned()
+}
+
+fn bytes(n: u64) -> String {
+    match n {
+        _ if n >= 10 << 30 => format!("{} GiB", n >> 30),
+        _ if n >= 1 << 30 => format!("{:.1} GiB", n as f64 / (1u64 << 30) as f64),
+        _ => format!("{} MiB", n >> 20),
+    }
+}
+
+fn ok(name: &str, found: String) -> Check {
+    Check { name: name.to_owned(), state: "ok", found, mend: None }
+}
+
+fn error(name: &str, e: Error) -> Check {
+    Check { name: name.to_owned(), state: "error", found: e.message, mend: e.hint }
+}
+
+fn warn_or_error(name: &str, state: &'static str, found: String, mend: String) -> Check {
+    Check { name: name.to_owned(), state, found, mend: Some(mend) }
+}

@@ -1,0 +1,89 @@
+//! `orch pause`, `orch drain`, `orch resume`, `orch scale`: wishes that stand until they are taken back.
+
+use super::Ops;
+use crate::{
+    error::{Error, Result},
+    store::intents::Wish,
+};
+
+impl Ops {
+    /// Starts nothing new, of one role or of all. Whether that changed anything.
+    ///
+    /// # Errors
+    /// NotFound: no such role. Failed: an agent at work asks. NotRunning: there is no Redis.
+    pub async fn pause(&self, role: Option<&str>) -> Result<bool> {
+        self.caller.must_not_be_in_an_attempt("pause")?;
+        let what = match role {
+            Some(role) => format!("role {}", self.config.role(role)?.name),
+            None => "everything".to_owned(),
+        };
+        let reason = format!("{what} was paused by {}", self.caller.in_words());
+        let wish = Wish::Pause(role.map(str::to_owned));
+        self.ask(async |s| s.wish(&wish, "intent.pause", &reason).await).await
+    }
+
+    /// Accepts nothing new, subtasks of running tasks excepted. Whether that changed anything.
+    ///
+    /// # Errors
+    /// Failed: an agent at work asks. NotRunning: there is no Redis.
+    pub async fn drain(&self) -> Result<bool> {
+        self.caller.must_not_be_in_an_attempt("drain")?;
+        let reason = format!("draining was asked for by {}", self.caller.in_words());
+        self.ask(async |s| s.wish(&Wish::Drain, "intent.drain", &reason).await).await
+    }
+
+    /// Takes back `pause` and `drain`; with a role, the pause of that role alone. Whether that changed anything.
+    ///
+    /// # Errors
+    /// NotFound: no such role, and none of that name is paused. Failed: an agent at work asks. NotRunning: there is no
+    /// Redis.
+    pub async fn resume(&self, role: Option<&str>) -> Result<bool> {
+        self.caller.must_not_be_in_an_attempt("resume")?;
+        let standing = self.ask(async |s| s.wishes().await).await?;
+        let (what, wishes) = match role {
+            Some(role) => {
+                // A role may have left sessions.toml since it was paused.
+                if !standing.paused_roles.iter().any(|paused| paused == role) {
+                    self.config.role(role)?;
+                }
+                (format!("role {role}"), vec![Wish::Pause(Some(role.to_owned()))])
+            }
+            None => {
+                let roles = standing.paused_roles.into_iter().map(|role| Wish::Pause(Some(role)));
+                ("everything".to_owned(), [Wish::Pause(None), Wish::Drain].into_iter().chain(roles).collect())
+            }
+        };
+        let reason = format!("{what} was resumed by {}", self.caller.in_words());
+        self.ask(async |s| s.unwish(&wishes, "intent.resume", &reason).await).await
+    }
+
+    /// Wishes for this many agents of a role, neither more nor fewer; `None`: as sessions.toml says again. Whether that
+    /// changed anything.
+    ///
+    /// # Errors
+    /// NotFound: no such role. Usage: more than sessions.toml allows, or a role that takes no tasks. Failed: an agent at
+    /// work asks. NotRunning: there is no Redis.
+    pub async fn scale(&self, role: &str, n: Option<u32>) -> Result<bool> {
+        self.caller.must_not_be_in_an_attempt("scale")?;
+        let role = self.config.role(role)?;
+        let who = self.caller.in_words();
+        let Some(n) = n else {
+            let wishes = [Wish::Scale(role.name.clone(), 0)];
+            let reason = format!("role {} was given back its size of sessions.toml by {who}", role.name);
+            return self.ask(async |s| s.unwish(&wishes, "intent.scale", &reason).await).await;
+        };
+        super::delegate::takes_tasks(role)?;
+        let all = self.config.supervisor.max_agents;
+        if n > role.max {
+            return Err(Error::usage(format!("role {} has at most {} agents, not {n}", role.name, role.max))
+                .hint(format!("raise max under [roles.{}] in sessions.toml, then: orch stop; orch start", role.name)));
+        }
+        if n > all {
+            return Err(Error::usage(format!("there are at most {all} agents over all roles, not {n}"))
+                .hint("raise max_agents under [supervisor] in sessions.toml, then: orch stop; orch start"));
+        }
+        let wish = Wish::Scale(role.name.clone(), n);
+        let reason = format!("role {} was scaled to {n} by {who}", role.name);
+        self.ask(async |s| s.wish(&wish, "intent.scale", &reason).await).await
+    }
+}

@@ -1,0 +1,303 @@
+//! `orch logs`: what agents' programs printed, from the files of their attempts.
+//!
+//! Redis says which attempts there are; what was printed never goes through it. So the log of a task can be read while
+//! Redis is down, and after the task was forgotten, as long as its folder is kept.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    path::PathBuf,
+    time::Duration,
+};
+
+use futures_util::future::select_all;
+use regex::Regex;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::{LogLine, LogQuery, Ops};
+use crate::{
+    error::{Error, Kind, Result},
+    home::output::{Reader, attempts},
+    model::{event::Event, id::TaskId, task::Attempt, time::Timestamp},
+    os::{FileChange, FileWatch},
+};
+
+/// How many events are searched for the newest attempts of an agent.
+const EVENTS: usize = 5_000;
+/// How many of its newest attempts are shown.
+const ATTEMPTS: usize = 10;
+/// How often to look for new attempts, and for ends.
+const LOOK: Duration = Duration::from_secs(2);
+/// A program that prints without pause is read this often.
+const BREATH: Duration = Duration::from_millis(20);
+
+impl Ops {
+    /// The last lines that were printed, in the order in which they were.
+    ///
+    /// # Errors
+    /// Usage: the pattern is no regular expression. NotFound: no such task or agent. NotRunning: there is no Redis to
+    /// say which attempts an agent had.
+    pub async fn logs(&self, query: &LogQuery) -> Result<Vec<LogLine>> {
+        let grep = pattern(query)?;
+        let mut follow = Follow::new(self, query);
+        follow.look().await?;
+        // What is printed now belongs to the answer, too: a line that is not whole yet is shown as far as it goes.
+        Ok(follow.last_lines(&grep, true))
+    }
+
+    /// Calls `each` for those lines, and then for each new one as it is printed, until it says `false`. For a task it
+    /// ends when the task has, and everything was read.
+    ///
+    /// # Errors
+    /// As [`Ops::logs`]; NotRunning also when Redis is gone for good.
+    pub async fn follow_logs(&self, query: &LogQuery, each: &mut dyn FnMut(LogLine) -> bool) -> Result<()> {
+        let grep = pattern(query)?;
+        let mut follow = Follow::new(self, query);
+        follow.look().await?;
+        let mut lines = follow.last_lines(&grep, false);
+        let mut looked = Instant::now();
+        loop {
+            if !lines.into_iter().all(&mut *each) || follow.is_over {
+                return Ok(());
+            }
+            follow.watch();
+            // Between the watch and the sleep, so that nothing printed in between is slept over.
+            lines = follow.new_lines(&grep);
+            if !lines.is_empty() {
+                continue;
+            }
+            if follow.changed_before(looked + LOOK).await {
+                sleep(BREATH).await;
+            } else {
+                follow.look().await?;
+                looked = Instant::now();
+            }
+            lines = follow.new_lines(&grep);
+        }
+    }
+}
+
+/// The attempts that a query is about, as they come and go.
+struct Follow<'a> {
+    ops: &'a Ops,
+    query: &'a LogQuery,
+    tails: Vec<Tail>,
+    /// Tasks with an attempt that goes on; the one that was asked for until it has ended.
+    open: BTreeSet<TaskId>,
+    /// The newest event that was seen.
+    seen: Option<String>,
+    /// The task that was asked for has ended.
+    is_over: bool,
+}
+
+/// One attempt's output, read up to some place.
+struct Tail {
+    task: TaskId,
+    attempt: u32,
+    agent: String,
+    started: Timestamp,
+    dir: PathBuf,
+    reader: Reader,
+    ended: bool,
+    /// Ended, and all read.
+    done: bool,
+    watch: Option<FileWatch>,
+}
+
+impl<'a> Follow<'a> {
+    fn new(ops: &'a Ops, query: &'a LogQuery) -> Self {
+        let open = query.task.iter().cloned().collect();
+        Follow { ops, query, tails: Vec::new(), open, seen: None, is_over: false }
+    }
+
+    /// Looks for new attempts, and for those that have ended.
+    async fn look(&mut self) -> Result<()> {
+        if self.query.task.is_none() {
+            self.look_for_tasks().await?;
+        }
+        for task in self.open.clone() {
+            self.look_at(&task).await?;
+        }
+        if self.tails.len() > ATTEMPTS && self.query.task.is_none() {
+            // The oldest go; whatever is not over stays.
+            self.tails.sort_by_key(|tail| tail.started);
+            let spare = self.tails.len() - ATTEMPTS;
+            let mut index = 0;
+            self.tails.retain(|tail| {
+                index += 1;
+                index > spare || !tail.ended
+            });
+        }
+        Ok(())
+    }
+
+    /// Which tasks agents have claimed: at first from the newest events, then from those that came since.
+    async fn look_for_tasks(&mut self) -> Result<()> {
+        let agent = self.query.agent.as_deref();
+        let events = match &self.seen {
+            Some(seen) => self.ops.ask(async |s| s.events_after(seen, EVENTS).await).await?,
+            None => {
+                let events = self.ops.events(EVENTS).await?;
+                if let Some(agent) = agent {
+                    self.look_at_record(agent, &events).await?;
+                }
+                events
+            }
+        };
+        self.seen = Some(events.last().map(|e| e.id.clone()).or(self.seen.take()).unwrap_or_else(|| "0-0".into()));
+        let claimed = |event: &&Event| {
+            event.kind == "task.running" && agent.is_none_or(|agent| event.agent.as_deref() == Some(agent))
+        };
+        let newest = events.iter().rev().filter(claimed).filter_map(|event| event.task.as_ref()?.parse().ok());
+        self.open.extend(newest.take(ATTEMPTS));
+        Ok(())
+    }
+
+    /// The tasks of an agent whose claims have left the event stream; and whether there is such an agent at all.
+    async fn look_at_record(&mut self, agent: &str, events: &[Event]) -> Result<()> {
+        match self.ops.record(agent).await {
+            Ok(record) => self.open.extend(record.agent.task.into_iter().chain(record.last_task)),
+            Err(e) if e.kind == Kind::NotFound && events.iter().any(|e| e.agent.as_deref() == Some(agent)) => {}
+            Err(e) => return Err(e),
+        }
+        Ok(())
+    }
+
+    /// The attempts of one task: who had them, and whether they have ended.
+    async fn look_at(&mut self, task: &TaskId) -> Result<()> {
+        let asked_for = self.query.task.is_some();
+        let found = attempts(&self.ops.home.task_runs(task));
+        let detail = match self.ops.ask(async |s| s.task(task).await).await {
+            // What was printed can be read without Redis; that there will be more can't be known.
+            Err(e) if e.kind == Kind::NotRunning && !found.is_empty() && asked_for => None,
+            detail => detail?,
+        };
+        if detail.is_none() && found.is_empty() && asked_for {
+            return Err(super::tasks::no_task(task));
+        }
+        let over = detail.as_ref().is_none_or(|d| d.task.state.is_terminal());
+        let known = detail.map(|d| d.attempts).unwrap_or_default();
+        for (number, dir) in found {
+            let attempt = known.iter().find(|a| a.number == number);
+            if let Some(agent) = &self.query.agent
+                && attempt.is_none_or(|a| a.agent != *agent)
+            {
+                continue;
+            }
+            self.note(task, number, dir, attempt, over);
+        }
+        if asked_for {
+            self.is_over = over;
+        } else if over || known.iter().all(|a| a.ended_at.is_some()) {
+            // Another attempt of it is claimed before it prints, and a claim is an event.
+            self.open.remove(task);
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, task: &TaskId, number: u32, dir: PathBuf, attempt: Option<&Attempt>, over: bool) {
+        let ended = over || attempt.is_none_or(|a| a.ended_at.is_some());
+        if let Some(tail) = self.tails.iter_mut().find(|t| t.task == *task && t.attempt == number) {
+            tail.ended = ended;
+            return;
+        }
+        let agent = attempt.map_or_else(|| "unknown".to_owned(), |a| a.agent.clone());
+        let reader = Reader::new(&dir);
+        let (task, started) = (task.clone(), attempt.map(|a| a.started_at).unwrap_or_default());
+        self.tails.push(Tail { task, attempt: number, agent, started, dir, reader, ended, done: false, watch: None });
+    }
+
+    /// Everything printed so far, of which the last lines that match.
+    fn last_lines(&mut self, grep: &Option<Regex>, to_end: bool) -> Vec<LogLine> {
+        let last = self.query.last;
+        let mut lines = Vec::new();
+        for tail in &mut self.tails {
+            let mut kept = VecDeque::new();
+            tail.read(to_end, grep, |line| {
+                if kept.len() == last {
+                    kept.pop_front();
+                }
+                if last > 0 {
+                    kept.push_back(line);
+                }
+            });
+            lines.extend(kept);
+        }
+        lines.sort_by_key(|line| line.at);
+        lines.split_off(lines.len().saturating_sub(last))
+    }
+
+    /// What has been printed since.
+    fn new_lines(&mut self, grep: &Option<Regex>) -> Vec<LogLine> {
+        let mut lines = Vec::new();
+        for tail in self.tails.iter_mut().filter(|tail| !tail.done) {
+            tail.read(false, grep, |line| lines.push(line));
+        }
+        lines.sort_by_key(|line| line.at);
+        lines
+    }
+
+    /// Watches whatever may still grow.
+    fn watch(&mut self) {
+        for tail in self.tails.iter_mut().filter(|tail| !tail.done && tail.watch.is_none()) {
+            // Without a watch (no folder yet, the user's limit of them is used up) the regular look must do.
+            tail.watch = FileWatch::new(&tail.dir).ok();
+        }
+    }
+
+    /// Sleeps until something was printed, or until then; whether something was.
+    async fn changed_before(&mut self, then: Instant) -> bool {
+        let watches = self.tails.iter_mut().filter(|tail| !tail.done).filter_map(|tail| tail.watch.as_mut());
+        let changes: Vec<_> = watches.map(|watch| Box::pin(watch.changed())).collect();
+        if changes.is_empty() {
+            tokio::time::sleep_until(then).await;
+            return false;
+        }
+        let Ok((change, at, rest)) = timeout_at(then, select_all(changes)).await else { return false };
+        drop(rest);
+        if !matches!(change, Ok(FileChange::Modified)) {
+            // `at` counts those that were waited for; the next look makes new watches for all of them.
+            tracing::debug!(at, "a followed folder went away");
+            self.tails.iter_mut().for_each(|tail| tail.watch = None);
+            sleep(BREATH).await;
+        }
+        true
+    }
+}
+
+impl Tail {
+    /// Reads on, to the very end if the attempt has ended. A file that can't be read is an attempt without output.
+    fn read(&mut self, to_end: bool, grep: &Option<Regex>, mut each: impl FnMut(LogLine)) {
+        let read = self.reader.read(to_end || self.ended, |line| {
+            if grep.as_ref().is_none_or(|grep| grep.is_match(&line.text)) {
+                each(LogLine {
+                    at: line.at,
+                    agent: self.agent.clone(),
+                    task: self.task.clone(),
+                    attempt: self.attempt,
+                    stream: line.stream.as_str(),
+                    text: line.text,
+                });
+            }
+        });
+        if let Err(e) = read {
+            tracing::warn!(dir = %self.dir.display(), "an attempt's output can't be read: {e}");
+        }
+        if self.ended {
+            self.done = true;
+            self.watch = None;
+        }
+    }
+}
+
+fn pattern(query: &LogQuery) -> Result<Option<Regex>> {
+    let compile = |text: &String| {
+        Regex::new(text).map_err(|e| {
+            // The crate's message shows the place over several lines; its last one says what is wrong there.
+            let why =
+                e.to_string().lines().last().unwrap_or("it does not read").trim_start_matches("error: ").to_owned();
+            Error::usage(format!("'{}' is not a regular expression: {why}", crate::model::text::one_line(text, 60)))
+                .hint(r"to look for it literally, write a backslash before each of \ . + * ? ( ) | [ ] { } ^ $")
+        })
+    };
+    query.grep.as_ref().map(compile).transpose()
+}

@@ -1,0 +1,108 @@
+//! `orch status`: what runs, what there is to do, and what needs a person.
+//!
+//! It is what people type when something is wrong. So it never fails because the supervisor or Redis is down, and waits
+//! for neither: it says so.
+
+use std::{collections::BTreeMap, time::UNIX_EPOCH};
+
+use super::{
+    Attention, Ops, RedisStatus, Status, SupervisorStatus,
+    agents::in_order,
+    attention::{self, Look},
+};
+use crate::{
+    error::{Error, Result},
+    model::{
+        task::{Task, TaskState},
+        time::Timestamp,
+    },
+    store::{self, Store, server::check_version},
+};
+
+/// How many held tasks and dead letters are named one by one.
+const NAMED: usize = 3;
+
+impl Ops {
+    /// How things stand.
+    ///
+    /// # Errors
+    /// None that comes from a supervisor or a Redis that is down or refuses us.
+    pub async fn status(&self) -> Result<Status> {
+        let supervisor = self.supervisor();
+        let mode = if self.config.redis.url.is_some() { "external" } else { "managed" };
+        let (look, version, trouble) = match self.look().await {
+            Ok((look, info)) => match check_version(&info) {
+                Ok(version) => (look, Some(version), None),
+                Err(e) => (look, version_of(&info), Some(e)),
+            },
+            Err(e) if e.is_unreachable() && supervisor.is_none() => (Look::default(), None, Some(self.unreachable(&e))),
+            Err(e) => (Look::default(), None, Some(Error::from(e))),
+        };
+        let state = if version.is_some() { "ok" } else { "unreachable" };
+        let mut needs: Vec<Attention> = trouble.into_iter().map(attention::of_error).collect();
+        if state == "ok" {
+            needs.extend(attention::of(&self.config, supervisor.is_some(), &look));
+        }
+        let intents = &look.snapshot.intents;
+        Ok(Status {
+            namespace: self.config.namespace.clone(),
+            supervisor: SupervisorStatus {
+                state: if supervisor.is_some() { "running" } else { "stopped" },
+                pid: supervisor.map(|s| s.pid),
+                uptime_ms: supervisor.and_then(|_| self.supervised_for()),
+                accepting: state == "ok" && !intents.drain && intents.stop.is_none(),
+                paused: intents.pause,
+                paused_roles: intents.paused_roles.clone(),
+            },
+            redis: RedisStatus { state, mode, version },
+            tasks: look.counts.iter().map(|(state, n)| (state.as_str(), *n)).collect(),
+            agents: in_order(look.snapshot),
+            attention: needs,
+        })
+    }
+
+    /// The store, seen once, without patience.
+    async fn look(&self) -> store::Result<(Look, String)> {
+        let store = self.store();
+        let info = store.info().await?;
+        let snapshot = store.observe(&self.roles()).await?;
+        let mut counts: BTreeMap<TaskState, u64> = TaskState::ALL.iter().map(|state| (*state, 0)).collect();
+        counts.extend(store.task_counts().await?);
+        let ready_of_known: u64 = snapshot.load.values().map(|load| load.ready).sum();
+        let ready = counts.get(&TaskState::Ready).copied().unwrap_or(0);
+        // Tasks of roles that are in sessions.toml no more are few, and looked for only if there are any.
+        let ready_of_unknown = match ready > ready_of_known {
+            true => {
+                let mut tasks = store.first_tasks(TaskState::Ready, 1_000).await?;
+                tasks.retain(|task| !self.config.roles.contains_key(&task.role));
+                tasks
+            }
+            false => Vec::new(),
+        };
+        let mut held = Vec::new();
+        for task in store.first_tasks(TaskState::Held, NAMED).await? {
+            let attempts = store.task(&task.id).await?.map(|detail| detail.attempts).unwrap_or_default();
+            held.push((task, attempts.into_iter().last().map(|attempt| attempt.agent)));
+        }
+        let failed = newest(store, TaskState::Failed, NAMED).await?;
+        Ok((Look { snapshot, counts, ready_of_unknown, held, failed }, info))
+    }
+
+    /// For how long the supervisor has held its lock: it writes itself into it when it takes it, and never again.
+    fn supervised_for(&self) -> Option<u64> {
+        let since = self.home.supervisor_lock().metadata().ok()?.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
+        Some(Timestamp::now().0.saturating_sub(since.as_millis() as u64))
+    }
+}
+
+async fn newest(store: &Store, state: TaskState, n: usize) -> store::Result<Vec<Task>> {
+    let mut ids = store.task_ids(Some(state)).await?;
+    ids.truncate(n);
+    store.tasks(&ids).await
+}
+
+/// The version of a server that will not do.
+fn version_of(info: &str) -> Option<String> {
+    let value = info.lines().find_map(|line| line.strip_prefix("redis_version:"))?;
+    Some(value.trim().to_owned())
+}

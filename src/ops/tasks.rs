@@ -1,0 +1,175 @@
+//! `orch tasks`, `orch show`, `orch result`: what is recorded.
+
+use super::{Ops, Shown, Target, TaskFilter};
+use crate::{
+    error::{Error, Result},
+    model::{
+        id::TaskId,
+        name,
+        task::{Task, TaskDetail, TaskState},
+        text::one_line,
+    },
+    store::agents::Record,
+};
+
+/// How many records are read before a look at whether they are enough.
+const PAGE: usize = 200;
+
+impl Ops {
+    /// The tasks that the filter lets through, the newest first.
+    ///
+    /// # Errors
+    /// NotFound: no such role, no such parent. NotRunning: there is no Redis.
+    pub async fn tasks(&self, filter: TaskFilter) -> Result<Vec<Task>> {
+        let ids = match &filter.parent {
+            Some(parent) => {
+                let mut children = self.detail(parent).await?.task.children;
+                children.reverse();
+                children
+            }
+            None => self.ask(async |s| s.task_ids(filter.state).await).await?,
+        };
+        let limit = filter.limit.unwrap_or(usize::MAX);
+        let mut found = Vec::new();
+        for page in ids.chunks(PAGE) {
+            let tasks = self.ask(async |s| s.tasks(page).await).await?;
+            // The state again: it may have changed since the ids were read.
+            found.extend(tasks.into_iter().filter(|task| {
+                filter.state.is_none_or(|state| task.state == state)
+                    && filter.role.as_ref().is_none_or(|role| task.role == *role)
+            }));
+            if found.len() >= limit {
+                break;
+            }
+        }
+        // A role that has left sessions.toml may still have tasks; one that has none is more likely misspelt.
+        if let (true, Some(role)) = (found.is_empty(), &filter.role) {
+            self.config.role(role)?;
+        }
+        found.sort_by_key(|task| std::cmp::Reverse(task.created_at));
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    /// What a word on the command line stands for: `t-7k2m9qx4hz` is a task, `sonnet-1` an agent.
+    ///
+    /// # Errors
+    /// Usage: it can be neither.
+    pub fn target(text: &str) -> Result<Target> {
+        if let Ok(task) = text.parse() {
+            return Ok(Target::Task(task));
+        }
+        // An agent of a role named `t` is called t-1.
+        let meant_as_task = text.strip_prefix("t-").is_some_and(|rest| !rest.bytes().all(|b| b.is_ascii_digit()));
+        if !meant_as_task && name::check(text).is_ok() {
+            return Ok(Target::Agent(text.to_owned()));
+        }
+        Err(Error::usage(format!("'{}' names neither a task nor an agent", one_line(text, 60)))
+            .hint("a task looks like t-7k2m9qx4hz (orch tasks), an agent like sonnet-1 (orch agents)"))
+    }
+
+    /// Everything recorded about a task or an agent.
+    ///
+    /// # Errors
+    /// NotFound: there is none. NotRunning: there is no Redis.
+    pub async fn show(&self, target: &Target) -> Result<Shown> {
+        match target {
+            Target::Task(id) => Ok(Shown::Task(Box::new(self.detail(id).await?))),
+            Target::Agent(id) => {
+                let mut agent = self.record(id).await?.agent;
+                if let Some(task) = &agent.task {
+                    agent.waiting = self.existing(std::slice::from_ref(task)).await?.iter().any(|t| t.waiting);
+                }
+                Ok(Shown::Agent(Box::new(agent)))
+            }
+        }
+    }
+
+    /// A task that has ended and left an answer. A failed one's answer is its last output.
+    ///
+    /// # Errors
+    /// Failed: it has not ended yet, or has left nothing. NotFound: there is no such task.
+    pub async fn result(&self, id: &TaskId) -> Result<TaskDetail> {
+        let detail = self.detail(id).await?;
+        let state = detail.task.state;
+        if !state.is_terminal() {
+            let error = Error::failed(format!("{id} is {state}: it has no result yet"));
+            return Err(match state {
+                TaskState::Held => error.hint(format!("it waits for a person: orch why {id}")),
+                _ => error.hint(format!("wait for it with: orch wait {id}")),
+            });
+        }
+        if detail.result.is_some() {
+            return Ok(detail);
+        }
+        let why = detail.task.reason.as_ref().map(|r| format!(": {}", one_line(r, 200))).unwrap_or_default();
+        Err(Error::failed(format!("{id} has {}, and left no result{why}", ended_as(state)))
+            .hint(format!("see what happened: orch why {id}")))
+    }
+
+    /// Everything recorded about a task.
+    pub(super) async fn detail(&self, id: &TaskId) -> Result<TaskDetail> {
+        self.ask(async |s| s.task(id).await).await?.ok_or_else(|| no_task(id))
+    }
+
+    /// An agent's record, by its id, or by its session's name as long as it lives.
+    pub(super) async fn record(&self, id: &str) -> Result<Record> {
+        if let Some(record) = self.ask(async |s| s.agent(id).await).await? {
+            return Ok(record);
+        }
+        let mut living = self.ask(async |s| s.agents().await).await?;
+        match living.iter().position(|r| r.agent.session == id) {
+            Some(at) => Ok(living.swap_remove(at)),
+            None => Err(no_agent(id, living.iter().map(|r| r.agent.id.as_str()))),
+        }
+    }
+}
+
+/// There is no such task.
+pub(super) fn no_task(id: &TaskId) -> Error {
+    Error::not_found(format!("there is no task {id}")).hint("list them with: orch tasks")
+}
+
+/// There is no such agent.
+pub(super) fn no_agent<'a>(id: &str, living: impl Iterator<Item = &'a str> + Clone) -> Error {
+    let error = Error::not_found(format!("there is no agent {}", name::printable(id)));
+    match (name::nearest(id, living.clone()), living.clone().next()) {
+        (Some(near), _) => error.hint(format!("did you mean {near}? list them with: orch agents")),
+        (None, Some(_)) => error.hint(format!("these live: {}", living.collect::<Vec<_>>().join(", "))),
+        (None, None) => error.hint("none lives: orch status says whether orch runs, orch spawn ROLE asks for one"),
+    }
+}
+
+/// `has ...`
+pub(super) fn ended_as(state: TaskState) -> &'static str {
+    match state {
+        TaskState::Succeeded => "succeeded",
+        TaskState::Cancelled => "been cancelled",
+        _ => "failed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_names_a_task_or_an_agent() {
+        let id = TaskId::random();
+        assert_eq!(Ops::target(id.as_str()), Ok(Target::Task(id)));
+        for agent in ["sonnet-1", "opus-master", "t-12", "t"] {
+            assert_eq!(Ops::target(agent), Ok(Target::Agent(agent.into())));
+        }
+        for bad in ["", "t-7k2m", "t-7k2m9qx4hl", "Sonnet-1", "a b", "-x"] {
+            assert!(Ops::target(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_agent_is_answered_with_those_there_are() {
+        let hint = |id: &str, living: &[&str]| no_agent(id, living.iter().copied()).hint.unwrap_or_default();
+        assert!(hint("sonet-1", &["opus-1", "sonnet-1"]).contains("did you mean sonnet-1"));
+        assert!(hint("x", &["opus-1", "sonnet-1"]).contains("opus-1, sonnet-1"));
+        assert!(hint("x", &[]).contains("none lives"));
+    }
+}

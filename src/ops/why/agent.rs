@@ -1,0 +1,105 @@
+//! Why an agent is in its state.
+
+use super::{AgentFacts, Around, Explanation, at_work, reason, since, standing};
+use crate::model::{agent::AgentState, duration::human};
+
+/// The explanation of an agent's state.
+pub(super) fn explain(around: &Around, facts: &AgentFacts) -> Explanation {
+    let mut out = Explanation::default();
+    let agent = &facts.record.agent;
+    let (for_, why) = (since(around, agent.since), reason(agent.reason.as_ref()));
+    match agent.state {
+        AgentState::Starting => {
+            out.say(format!("It was begun {for_} ago ({why}), and its runner has not reported yet."));
+            unsupervised(around, "nobody gives it up if it never reports", &mut out);
+            out.hint(format!("orch attach {}", agent.id));
+        }
+        AgentState::Idle => idle(around, facts, &for_, &mut out),
+        AgentState::Busy => busy(around, facts, &for_, &mut out),
+        AgentState::Stopping => {
+            out.say(format!("It was told to end {for_} ago: {why}."));
+            unsupervised(around, "it ends by itself, but nobody sees to it", &mut out);
+        }
+        AgentState::Stopped => out.say(format!("It ended in order {for_} ago: {why}.")),
+        AgentState::Failed => out.say(format!("It failed {for_} ago: {why}.")),
+    }
+    if !agent.state.is_live() {
+        ended(around, facts, &mut out);
+    }
+    if agent.tasks_done > 0 || agent.restarts > 0 {
+        out.say(format!("Tasks done: {}; restarts before it: {}.", agent.tasks_done, agent.restarts));
+    }
+    if let (Some(pid), true) = (agent.pid, agent.state.is_live()) {
+        let memory = agent.rss_bytes.map(|b| format!(", {} MiB of memory", b >> 20)).unwrap_or_default();
+        out.say(format!("Its runner is process {pid}, in the tmux session {}{memory}.", agent.session));
+    }
+    out
+}
+
+fn idle(around: &Around, facts: &AgentFacts, for_: &str, out: &mut Explanation) {
+    let agent = &facts.record.agent;
+    let seen = &around.snapshot;
+    if agent.master {
+        out.say("It is the master: it takes no tasks, it gives them.");
+    } else {
+        out.say(format!("It has waited for a task of role {} for {for_}.", agent.role));
+    }
+    if !seen.intents.may_start(&agent.role) {
+        out.say(format!(
+            "Nothing is started meanwhile: {} is paused.",
+            if seen.intents.pause { "everything" } else { "its role" }
+        ));
+        out.hint("orch resume");
+    }
+    let ready = seen.load.get(&agent.role).map_or(0, |load| load.ready);
+    if ready > 0 && !agent.master {
+        out.say(format!("Ready tasks of its role: {ready}."));
+        out.hint(format!("orch tasks --state ready --role {}", agent.role));
+    }
+    if let Some(role) = around.config.roles.get(&agent.role).filter(|_| !agent.master) {
+        out.say(format!(
+            "Beyond {} of its role, an idle agent is stopped after {}.",
+            role.min,
+            human(role.idle_timeout)
+        ));
+    }
+}
+
+fn busy(around: &Around, facts: &AgentFacts, for_: &str, out: &mut Explanation) {
+    let agent = &facts.record.agent;
+    let attempt = agent.attempt.map(|n| format!(" (attempt {n})")).unwrap_or_default();
+    match &agent.task {
+        Some(task) => {
+            out.say(format!("It has been at {task}{attempt} for {for_}."));
+            if facts.task.as_ref().is_some_and(|t| t.waiting) {
+                out.say("That task waits for subtasks of its own.");
+            }
+            at_work(around, &facts.record, out);
+            out.hint(format!("orch why {task}"));
+        }
+        None => out.say(format!("It has been busy for {for_}: {}.", reason(agent.reason.as_ref()))),
+    }
+    out.hint(format!("orch logs {} -f", agent.id));
+    out.hint(format!("orch attach {}", agent.id));
+}
+
+fn ended(around: &Around, facts: &AgentFacts, out: &mut Explanation) {
+    let agent = &facts.record.agent;
+    if let Some(task) = &facts.task {
+        out.say(format!("The last task it had: {}.", standing(around, task)));
+        out.hint(format!("orch why {}", task.id));
+    }
+    if let Some(breaker) = around.snapshot.breakers.get(&agent.role).filter(|b| b.until > around.snapshot.now) {
+        let rest = human(breaker.until.since(around.snapshot.now));
+        out.say(format!("Agents of role {} end at once; the next is started in {rest}.", agent.role));
+        out.hint(format!("orch spawn {}", agent.role));
+    }
+    out.hint(format!("orch logs {}", agent.id));
+}
+
+fn unsupervised(around: &Around, then: &str, out: &mut Explanation) {
+    if !around.supervised {
+        out.say(format!("The supervisor is not running: {then}."));
+        out.hint("orch start");
+    }
+}

@@ -1,0 +1,251 @@
+//! `orch why`: why a task or an agent is in its state. Sentences from recorded facts alone, with the facts beside them.
+//!
+//! Here the facts are gathered; [`task`] and [`agent`] make sentences of them and are pure. What is not recorded is not
+//! said.
+
+mod agent;
+mod task;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+use super::{Ops, Target, Why};
+use crate::{
+    config::Config,
+    error::Result,
+    model::{
+        duration::human,
+        event::Event,
+        id::TaskId,
+        task::{Attempt, Task, TaskDetail, TaskState},
+        text::one_line,
+        time::Timestamp,
+    },
+    store::{agents::Record, observe::Snapshot},
+};
+
+/// How many events are searched for those about one thing, and how many of these are shown.
+const SEARCHED: usize = 5_000;
+const SHOWN: usize = 50;
+/// How many tasks a chain of dependencies is followed over.
+const CHAIN: usize = 50;
+
+/// What is known around a task or an agent, at one moment of Redis's clock.
+#[derive(Debug)]
+struct Around<'a> {
+    config: &'a Config,
+    supervised: bool,
+    snapshot: Snapshot,
+    /// Events about it, the oldest first.
+    events: Vec<Event>,
+}
+
+/// What is known about a task.
+#[derive(Debug)]
+struct TaskFacts {
+    detail: TaskDetail,
+    parent: Option<Task>,
+    /// What it comes after, and, where that is blocked, what that comes after, and so on.
+    before: Vec<Task>,
+    children: Vec<Task>,
+    /// Ready tasks of its role that go first.
+    ahead: u64,
+    /// Running tasks of its role.
+    rivals: Vec<Task>,
+    /// Where its last attempt lies, if it does.
+    run: Option<PathBuf>,
+}
+
+/// What is known about an agent.
+#[derive(Debug)]
+struct AgentFacts {
+    record: Record,
+    /// The task it has, or had last.
+    task: Option<Task>,
+}
+
+/// Sentences, the most important first, and what to type next.
+#[derive(Debug, Default)]
+struct Explanation {
+    sentences: Vec<String>,
+    hints: Vec<String>,
+}
+
+impl Explanation {
+    fn say(&mut self, sentence: impl Into<String>) {
+        self.sentences.push(sentence.into());
+    }
+    fn hint(&mut self, hint: impl Into<String>) {
+        let hint = hint.into();
+        if !self.hints.contains(&hint) {
+            self.hints.push(hint);
+        }
+    }
+}
+
+impl Ops {
+    /// Why a task or an agent is in its state.
+    ///
+    /// # Errors
+    /// NotFound: there is none. NotRunning: there is no Redis.
+    pub async fn why(&self, target: &Target) -> Result<Why> {
+        match target {
+            Target::Task(id) => {
+                let facts = self.task_facts(id).await?;
+                let around = self.around(id.as_str()).await?;
+                let said = task::explain(&around, &facts);
+                Ok(answer(id.to_string(), facts.detail.task.state.as_str(), said, around.events))
+            }
+            Target::Agent(id) => {
+                let record = self.record(id).await?;
+                let id = record.agent.id.clone();
+                let task = record.agent.task.clone().or_else(|| record.last_task.clone());
+                let task = match task {
+                    Some(task) => self.some_tasks(&[task]).await?.pop(),
+                    None => None,
+                };
+                let around = self.around(&id).await?;
+                let facts = AgentFacts { record, task };
+                let said = agent::explain(&around, &facts);
+                Ok(answer(id, facts.record.agent.state.as_str(), said, around.events))
+            }
+        }
+    }
+
+    async fn around(&self, id: &str) -> Result<Around<'_>> {
+        let roles = self.roles();
+        let snapshot = self.ask(async |s| s.observe(&roles).await).await?;
+        let mut events = self.events(SEARCHED).await?;
+        events.retain(|e| e.task.as_deref() == Some(id) || e.agent.as_deref() == Some(id));
+        let events = events.split_off(events.len().saturating_sub(SHOWN));
+        Ok(Around { config: &self.config, supervised: self.supervisor().is_some(), snapshot, events })
+    }
+
+    async fn task_facts(&self, id: &TaskId) -> Result<TaskFacts> {
+        let detail = self.detail(id).await?;
+        let task = &detail.task;
+        let parent = self.some_tasks(task.parent.as_slice()).await?.pop();
+        let children = self.some_tasks(&task.children).await?;
+        let mut before = self.some_tasks(&task.after).await?;
+        if task.state == TaskState::Blocked {
+            self.follow_chain(&mut before).await?;
+        }
+        let (mut ahead, mut rivals) = (0, Vec::new());
+        if task.state == TaskState::Ready {
+            ahead = self.ask(async |s| s.ready_before(&task.role, id).await).await?.unwrap_or(0);
+            let running = self.ask(async |s| s.task_ids(Some(TaskState::Running)).await).await?;
+            rivals = self.some_tasks(&running).await?;
+            rivals.retain(|t| t.state == TaskState::Running && t.role == task.role);
+        }
+        let last = detail.attempts.last().map(|a| self.home.run(id, a.number));
+        let run = last.filter(|dir| dir.is_dir());
+        Ok(TaskFacts { detail, parent, before, children, ahead, rivals, run })
+    }
+
+    /// Appends what blocked tasks wait for themselves, as far as a person would read.
+    async fn follow_chain(&self, chain: &mut Vec<Task>) -> Result<()> {
+        let mut at = 0;
+        while at < chain.len() && chain.len() < CHAIN {
+            if chain[at].state == TaskState::Blocked {
+                let mut next = chain[at].after.clone();
+                next.retain(|id| !chain.iter().any(|t| t.id == *id));
+                chain.extend(self.some_tasks(&next).await?);
+            }
+            at += 1;
+        }
+        Ok(())
+    }
+
+    /// Those of these tasks that there are.
+    async fn some_tasks(&self, ids: &[TaskId]) -> Result<Vec<Task>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.ask(async |s| s.tasks(ids).await).await
+    }
+}
+
+fn answer(id: String, state: &str, said: Explanation, events: Vec<Event>) -> Why {
+    Why { id, state: state.to_owned(), sentences: said.sentences, hints: said.hints, events }
+}
+
+/// How long ago, or for how long by now.
+fn since(around: &Around, at: Timestamp) -> String {
+    human(around.snapshot.now.since(at))
+}
+
+/// A reason as recorded, fit to end a sentence of ours.
+fn reason(text: Option<&String>) -> String {
+    text.map_or_else(|| "no reason was recorded".to_owned(), |text| one_line(text.trim_end_matches('.'), 300))
+}
+
+/// A task as another one's sentence names it.
+fn standing(around: &Around, task: &Task) -> String {
+    let id = &task.id;
+    match (task.state, &task.agent) {
+        (TaskState::Running, Some(agent)) if task.waiting => format!("{id} (running, {agent}; waits for subtasks)"),
+        (TaskState::Running, Some(agent)) => format!("{id} (running, {agent})"),
+        (TaskState::Held, _) => format!("{id} (held: {})", reason(task.reason.as_ref())),
+        (TaskState::Delayed, _) => match task.due_at.filter(|due| *due > around.snapshot.now) {
+            Some(due) => format!("{id} (delayed, due in {})", human(due.since(around.snapshot.now))),
+            None => format!("{id} (delayed)"),
+        },
+        (state, _) => format!("{id} ({state})"),
+    }
+}
+
+/// At most a few of them, and how many more there are.
+fn list(items: impl ExactSizeIterator<Item = String>) -> String {
+    const NAMED: usize = 5;
+    let more = items.len().saturating_sub(NAMED);
+    let mut named: Vec<String> = items.take(NAMED).collect();
+    if more > 0 {
+        named.push(format!("{more} more"));
+    }
+    match named.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, first)) => format!("{} and {last}", first.join(", ")),
+        None => "nothing".to_owned(),
+    }
+}
+
+/// An attempt as it ended.
+fn attempt_in_words(attempt: &Attempt) -> String {
+    let took = attempt.ended_at.map(|end| format!(", {}", human(end.since(attempt.started_at)))).unwrap_or_default();
+    let cause = attempt.cause.map_or_else(|| "goes on".to_owned(), |cause| cause.to_string());
+    let why = attempt.reason.as_ref().map(|r| format!(": {}", reason(Some(r)))).unwrap_or_default();
+    format!("Attempt {} ({}{took}) ended as {cause}{why}.", attempt.number, attempt.agent)
+}
+
+/// The sentences about an agent at work that both its own and its task's explanation need.
+fn at_work(around: &Around, record: &Record, out: &mut Explanation) {
+    let agent = &record.agent;
+    let lease = around.config.supervisor.lease;
+    if let Some(needs) = agent.needs {
+        out.say(format!("Its program asks for {needs}, and waits for an answer."));
+        out.hint(format!("orch attach {}", agent.id));
+    }
+    match agent.heartbeat_at.map(|at| around.snapshot.now.since(at)) {
+        Some(age) if age > lease => {
+            let then = match around.supervised {
+                true => "the supervisor takes the task from it",
+                false => "nobody takes the task from it while the supervisor is not running",
+            };
+            let (age, lease) = (human(age), human(lease));
+            out.say(format!("{} last reported {age} ago, longer than its lease of {lease}: {then}.", agent.id));
+        }
+        Some(age) => out.say(format!("{} last reported {} ago.", agent.id, human(age))),
+        None => {}
+    }
+    let stall = around.config.roles.get(&agent.role).map(|role| role.stall_timeout);
+    if let (Some(at), Some(stall)) = (record.progress_at, stall) {
+        let age = around.snapshot.now.since(at);
+        // A pause of a few seconds says nothing.
+        if age * 4 > stall && !agent.waiting {
+            let (age, stall) = (human(age), human(stall));
+            out.say(format!("Its program has shown no sign of progress for {age}; after {stall} it counts as hung."));
+            out.hint(format!("orch logs {} -f", agent.id));
+        }
+    }
+}

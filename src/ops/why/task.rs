@@ -1,0 +1,297 @@
+//! Why a task is in its state.
+
+use super::{Around, Explanation, TaskFacts, at_work, attempt_in_words, list, reason, since, standing};
+use crate::model::{
+    agent::AgentState,
+    cause::Cause,
+    duration::human,
+    task::{Attempt, Task, TaskState},
+};
+
+/// How many attempts are told one by one.
+const ATTEMPTS: usize = 10;
+
+/// The explanation of a task's state.
+pub(super) fn explain(around: &Around, facts: &TaskFacts) -> Explanation {
+    let mut out = Explanation::default();
+    match facts.detail.task.state {
+        TaskState::Ready => ready(around, facts, &mut out),
+        TaskState::Blocked => blocked(around, facts, &mut out),
+        TaskState::Delayed => delayed(around, facts, &mut out),
+        TaskState::Running => running(around, facts, &mut out),
+        TaskState::Held => held(around, facts, &mut out),
+        TaskState::Failed => failed(around, facts, &mut out),
+        TaskState::Cancelled => cancelled(around, facts, &mut out),
+        TaskState::Succeeded => succeeded(around, facts, &mut out),
+    }
+    if let Some(parent) = &facts.parent {
+        out.say(format!("It is a subtask of {}.", standing(around, parent)));
+    }
+    out
+}
+
+fn ready(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
+    let task = &facts.detail.task;
+    obstacles(around, facts, out);
+    let for_ = task.ready_at.map(|at| format!(" for {}", since(around, at))).unwrap_or_default();
+    out.say(format!("It has been ready{for_}, and goes to the next free agent of role {}.", task.role));
+    earlier(facts, out);
+}
+
+/// What keeps a ready task from an agent, the decisive first.
+fn obstacles(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
+    let (task, seen) = (&facts.detail.task, &around.snapshot);
+    let role = task.role.as_str();
+    if seen.intents.stop.is_some() {
+        out.say("orch is being stopped: nothing new is started.");
+        out.hint("orch start");
+    } else if !around.supervised {
+        out.say("The supervisor is not running: no agent is started.");
+        out.hint("orch start");
+    }
+    if seen.intents.pause {
+        out.say("Everything is paused: nothing new is started.");
+        out.hint("orch resume");
+    } else if !seen.intents.may_start(role) {
+        out.say(format!("Role {role} is paused: none of its tasks is started."));
+        out.hint(format!("orch resume {role}"));
+    }
+    let Some(configured) = around.config.roles.get(role) else {
+        out.say(format!("There is no role {role} any more: sessions.toml does not name it."));
+        out.hint(format!("write [roles.{role}] into sessions.toml, then: orch stop; orch start"));
+        return out.hint(format!("orch cancel {}", task.id));
+    };
+    if let Some(breaker) = seen.breakers.get(role).filter(|b| b.until > seen.now) {
+        let rest = human(breaker.until.since(seen.now));
+        let (n, why) = (breaker.failures, reason(Some(&breaker.reason)));
+        out.say(format!("Agents of role {role} end at once ({n} in a row: {why}); the next is started in {rest}."));
+        out.hint(format!("orch spawn {role}"));
+    }
+    if seen.intents.scale.get(role) == Some(&0) {
+        out.say(format!("Role {role} was scaled to 0 agents."));
+        out.hint(format!("orch scale {role} 1"));
+    }
+    places(around, facts, configured.max, out);
+    if facts.ahead > 0 {
+        out.say(match facts.ahead {
+            1 => "1 ready task of its role goes first.".to_owned(),
+            n => format!("{n} ready tasks of its role go first."),
+        });
+    }
+    if out.sentences.is_empty() {
+        coming(around, role, out);
+    }
+}
+
+/// Whether all places of the role, or of all roles together, are taken.
+fn places(around: &Around, facts: &TaskFacts, max: u32, out: &mut Explanation) {
+    let (seen, role) = (&around.snapshot, facts.detail.task.role.as_str());
+    let taking: Vec<&Task> = facts.rivals.iter().filter(|t| !t.waiting).collect();
+    let places = seen.intents.scale.get(role).map_or(max, |n| max.min(*n));
+    if places > 0 && taking.len() as u64 >= u64::from(places) {
+        let by = list(taking.iter().map(|t| standing(around, t)));
+        let all = if places == 1 { "The one place".to_owned() } else { format!("All {places} places") };
+        let are = if places == 1 { "is" } else { "are" };
+        out.say(format!("{all} of role {role} {are} taken, by {by}."));
+        return out.hint(format!("orch tasks --state running --role {role}"));
+    }
+    let (live, most) = (seen.agents.len() as u64, u64::from(around.config.supervisor.max_agents));
+    let idle = seen.agents.iter().any(|r| r.agent.role == role && r.agent.state == AgentState::Idle);
+    if live >= most && !idle {
+        out.say(format!("{live} agents live, and max_agents under [supervisor] allows {most} over all roles."));
+        out.hint("orch agents");
+    }
+}
+
+/// Nothing is in the way.
+fn coming(around: &Around, role: &str, out: &mut Explanation) {
+    let of_role = |state| {
+        around.snapshot.agents.iter().map(|r| &r.agent).find(|a| a.role == role && a.state == state && !a.master)
+    };
+    out.say(match (of_role(AgentState::Idle), of_role(AgentState::Starting)) {
+        (Some(idle), _) => format!("{} is idle, and takes it at any moment.", idle.id),
+        (None, Some(starting)) => format!("{} is starting, and takes a task when it is ready.", starting.id),
+        (None, None) => format!("No agent of role {role} is free; the supervisor starts one."),
+    });
+}
+
+fn blocked(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
+    let task = &facts.detail.task;
+    let open = |ids: &[_]| -> Vec<&Task> {
+        facts.before.iter().filter(|t| ids.contains(&t.id) && t.state != TaskState::Succeeded).collect()
+    };
+    let waits_for = open(&task.after);
+    let by = list(waits_for.iter().map(|t| standing(around, t)));
+    out.say(match (waits_for.len(), task.after.len()) {
+        (1, 1) => format!("It comes after {by}, which has not succeeded yet."),
+        (n, all) => format!("{n} of the {all} tasks it comes after have not succeeded yet: {by}."),
+    });
+    for link in facts.before.iter().filter(|t| t.state == TaskState::Blocked) {
+        let by = list(open(&link.after).into_iter().map(|t| standing(around, t)));
+        out.say(format!("{} in turn waits for {by}.", link.id));
+    }
+    if let Some(parent) = facts.before.iter().find(|t| Some(&t.id) == task.parent.as_ref()) {
+        out.say(format!("{} is also its parent: if that waits for it, neither goes on.", parent.id));
+        out.hint(format!("orch cancel {}", task.id));
+    }
+    // Where the chain begins is where something can be done.
+    for root in facts.before.iter().filter(|t| !matches!(t.state, TaskState::Blocked | TaskState::Succeeded)).take(3) {
+        out.hint(format!("orch why {}", root.id));
+    }
+}
+
+fn delayed(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
+    let (task, now) = (&facts.detail.task, around.snapshot.now);
+    let next = facts.detail.attempts.last().map_or(1, |a| a.number + 1);
+    match task.due_at {
+        Some(due) if due > now => {
+            out.say(format!("Attempt {next} may start in {}, at {}.", human(due.since(now)), due));
+        }
+        _ => out.say(format!("Its delay is over: attempt {next} may start.")),
+    }
+    if !around.supervised {
+        out.say("The supervisor, which makes it ready then, is not running.");
+        out.hint("orch start");
+    }
+    if let Some(last) = facts.detail.attempts.last() {
+        out.say(attempt_in_words(last));
+    }
+    used(task, out);
+    if task.cause == Some(Cause::RateLimited) {
+        out.say("A rate limit counts against neither bound.");
+    }
+    out.hint(format!("orch retry {} (starts it now)", task.id));
+    out.hint(format!("orch logs --task {}", task.id));
+}
+
+/// How much of each bound is used.
+fn used(task: &Task, out: &mut Explanation) {
+    if task.failures > 0 {
+        out.say(format!("{} of {} retries used.", task.failures.min(task.retries), task.retries));
+    }
+    if task.lost > 0 {
+        out.say(format!("{} of {} lost attempts forgiven.", task.lost.min(task.lost_max), task.lost_max));
+    }
+}
+
+fn running(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
+    let task = &facts.detail.task;
+    let agent = task.agent.as_deref().unwrap_or("an agent");
+    if task.cancelling {
+        let why = around.events.iter().rev().find(|e| e.kind == "task.cancelling").map(|e| reason(Some(&e.reason)));
+        let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
+        out.say(format!("It is being cancelled{why}: {agent} was told to end it."));
+    }
+    if task.waiting {
+        let open = facts.children.iter().filter(|t| !t.state.is_terminal());
+        let by = list(open.map(|t| standing(around, t)).collect::<Vec<_>>().into_iter());
+        out.say(format!("It waits for tasks, and takes no place of its role meanwhile; its open subtasks: {by}."));
+    }
+    if let Some(attempt) = facts.detail.attempts.last() {
+        let for_ = since(around, attempt.started_at);
+        out.say(format!("{agent} has been at it for {for_} (attempt {}).", attempt.number));
+        let limit = std::time::Duration::from_millis(task.timeout_ms);
+        let used = around.snapshot.now.since(attempt.started_at);
+        match limit.checked_sub(used) {
+            Some(rest) => out.say(format!("Its time limit of {} ends in {}.", human(limit), human(rest))),
+            None => out.say(format!("Its time limit of {} is over: {agent} has to end it.", human(limit))),
+        }
+    }
+    match around.snapshot.agents.iter().find(|r| Some(&r.agent.id) == task.agent.as_ref()) {
+        Some(record) => at_work(around, record, out),
+        None => {
+            let then = if around.supervised {
+                "the supervisor gives the task to another"
+            } else {
+                "the supervisor is not running"
+            };
+            out.say(format!("{agent} does not live any more: {then}."));
+        }
+    }
+    earlier(facts, out);
+    out.hint(format!("orch logs --task {} -f", task.id));
+    if let Some(agent) = &task.agent {
+        out.hint(format!("orch attach {agent}"));
+    }
+}
+
+fn held(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
+    let task = &facts.detail.task;
+    out.say(format!("It waits for a person: {}.", reason(task.reason.as_ref())));
+    if let Some(last) = facts.detail.attempts.last() {
+        out.say(attempt_in_words(last));
+        if around.snapshot.agents.iter().any(|r| r.agent.id == last.agent) {
+            out.hint(format!("orch attach {}", last.agent));
+        }
+    }
+    out.say("Once that is settled, it has to be started anew.");
+    out.hint(format!("orch retry {}", task.id));
+    out.hint(format!("orch cancel {}", task.id));
+}
+
+fn failed(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
+    let task = &facts.detail.task;
+    let last = facts.detail.attempts.last();
+    out.say(format!("It failed{}: {}.", ended(around, task), reason(task.reason.as_ref())));
+    match task.cause {
+        Some(Cause::Permanent) => out.say("That cause is permanent, and is not tried again."),
+        Some(Cause::Lost) => out.say(format!(
+            "It was lost {} times, and {} are forgiven: it may be what ends its agents.",
+            task.lost, task.lost_max
+        )),
+        _ => out.say(match task.retries {
+            0 => "No retry was allowed.".to_owned(),
+            n => format!("All {n} retries are used."),
+        }),
+    }
+    tell_attempts(&facts.detail.attempts, out);
+    if let (Some(run), Some(_)) = (&facts.run, last) {
+        out.say(format!("Prompt, output and result of the last attempt lie in {}.", run.display()));
+    }
+    out.hint(format!("orch logs --task {}", task.id));
+    out.hint(format!("orch retry {}", task.id));
+}
+
+fn cancelled(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
+    let task = &facts.detail.task;
+    out.say(format!("It was cancelled{}: {}.", ended(around, task), reason(task.reason.as_ref())));
+    tell_attempts(&facts.detail.attempts, out);
+    for culprit in facts.before.iter().filter(|t| matches!(t.state, TaskState::Failed | TaskState::Cancelled)) {
+        out.hint(format!("orch why {}", culprit.id));
+    }
+    out.hint(format!("orch retry {}", task.id));
+}
+
+fn succeeded(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
+    let task = &facts.detail.task;
+    match facts.detail.attempts.last() {
+        Some(last) => {
+            let took =
+                last.ended_at.map(|end| format!(" in {}", human(end.since(last.started_at)))).unwrap_or_default();
+            out.say(format!("{} did it{took}, in attempt {}{}.", last.agent, last.number, ended(around, task)));
+        }
+        None => out.say(format!("It succeeded{}.", ended(around, task))),
+    }
+    earlier(facts, out);
+    out.hint(format!("orch result {}", task.id));
+}
+
+/// ` 3m20s ago`
+fn ended(around: &Around, task: &Task) -> String {
+    task.ended_at.map(|at| format!(" {} ago", since(around, at))).unwrap_or_default()
+}
+
+/// The attempts before the one that runs or has succeeded.
+fn earlier(facts: &TaskFacts, out: &mut Explanation) {
+    let attempts: Vec<Attempt> =
+        facts.detail.attempts.iter().filter(|a| a.cause.is_some_and(|c| c != Cause::Success)).cloned().collect();
+    tell_attempts(&attempts, out);
+}
+
+fn tell_attempts(attempts: &[Attempt], out: &mut Explanation) {
+    let first = attempts.len().saturating_sub(ATTEMPTS);
+    if first > 0 {
+        out.say(format!("{first} older attempts are not told here."));
+    }
+    attempts[first..].iter().for_each(|attempt| out.say(attempt_in_words(attempt)));
+}
