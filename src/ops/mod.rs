@@ -101,11 +101,14 @@ impl Ops {
 
     /// Calls the store; again while nobody answers and a supervisor lives, for [`PATIENCE`]. Who supervises is looked at
     /// only when a call has failed: the ordinary call costs nothing more. Sending again is safe for every transition.
-    async fn ask<T>(&self, call: impl AsyncFn(&Store) -> store::Result<T>) -> Result<T> {
+    async fn ask<T, F>(&self, call: impl Fn() -> F) -> Result<T>
+    where
+        F: Future<Output = store::Result<T>>,
+    {
         let began = Instant::now();
         let mut pause = Duration::from_millis(5);
         loop {
-            let error = match call(&self.store).await {
+            let error = match call().await {
                 Err(e) if e.is_unreachable() => e,
                 answer => return Ok(answer?),
             };
