@@ -2,10 +2,10 @@
 //!
 //! Rooms below `ops` have errors of their own where a caller must tell cases apart; at the edge they become this.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What kind of trouble it is, from the reader's point of view. The kind decides the exit code (DESIGN section 5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// What was asked for ended otherwise: a task failed, was cancelled, a call was refused.
@@ -42,7 +42,7 @@ impl Kind {
 }
 
 /// An error a person reads: what happened, to which thing, and what to do next.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
 pub struct Error {
     /// Sorted by what the reader can do.

@@ -78,6 +78,12 @@ impl Launch {
     pub fn take(path: &std::path::Path) -> Result<Launch> {
         let bytes = fs::read(path).map_err(|e| super::unusable(path, &e))?;
         fs::remove_file(path).map_err(|e| super::unusable(path, &e))?;
-        serde_json::from_slice(&bytes).map_err(|e| Error::internal(format!("{}: {e}", path.display())))
+        let mut launch: Launch =
+            serde_json::from_slice(&bytes).map_err(|e| Error::internal(format!("{}: {e}", path.display())))?;
+        // What the pane's terminal understands only tmux knows.
+        if let Ok(term) = std::env::var("TERM") {
+            launch.env.insert("TERM".into(), term);
+        }
+        Ok(launch)
     }
 }

@@ -12,10 +12,22 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     error::{Error, Result},
     model::id::TaskId,
 };
+
+/// The one line that a supervisor in the background says to whoever started it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Said {
+    /// The master stands; or all has ended, where that was wished.
+    Ready,
+    /// It does not, and this is why.
+    Failed(Error),
+}
 
 /// The state folder of one namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +49,15 @@ impl Home {
     /// # Errors
     /// A configuration error that names the folder: read-only, full, not ours.
     pub fn create(&self) -> Result<()> {
-        for dir in [self.path.clone(), self.runs(), self.reports(), self.launches(), self.agent_logs()] {
+        for dir in [
+            self.path.clone(),
+            self.runs(),
+            self.reports(),
+            self.launches(),
+            self.agent_logs(),
+            self.bin(),
+            self.agent_tmux(),
+        ] {
             create_dir(&dir).map_err(|e| unusable(&dir, &e))?;
         }
         Ok(())
@@ -53,6 +73,10 @@ impl Home {
     /// Held by the supervisor as long as it lives; its pid stands in it.
     pub fn supervisor_lock(&self) -> PathBuf {
         self.path.join("supervisor.lock")
+    }
+    /// There from a supervisor's start until everything has ended in order: what a crash leaves behind.
+    pub fn running(&self) -> PathBuf {
+        self.path.join("running")
     }
     /// Held by `orch start` and `orch stop`, so that ten at the same moment do it once.
     pub fn start_lock(&self) -> PathBuf {
@@ -85,6 +109,14 @@ impl Home {
     /// One agent's launch.
     pub fn launch(&self, incarnation: &str) -> PathBuf {
         self.launches().join(format!("{incarnation}.json"))
+    }
+    /// On every agent's PATH: `orch` itself.
+    pub fn bin(&self) -> PathBuf {
+        self.path.join("bin")
+    }
+    /// Where a bare `tmux` of an agent looks for its server.
+    pub fn agent_tmux(&self) -> PathBuf {
+        self.path.join("tmux")
     }
     /// The runners' own logs.
     pub fn agent_logs(&self) -> PathBuf {

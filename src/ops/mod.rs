@@ -17,6 +17,7 @@ mod doctor;
 mod events;
 mod init;
 mod intents;
+mod lifecycle;
 mod logs;
 mod status;
 mod tasks;

@@ -1,1 +1,263 @@
-//! (room: supervisor)
+//! wake → observe → decide → act.
+//!
+//! The loop is level-triggered: a wake-up only says "look again". Each pass observes (Redis, tmux, processes), decides
+//! ([`decide`], a pure function) and acts: record first, by compare-and-set, then the effect. Whatever crashes between
+//! the two is found by the next pass, of this supervisor or of the next one. So adopting a fleet after `kill -9` of a
+//! supervisor is not a special case: it is the first pass.
+
+mod act;
+mod announce;
+mod decide;
+mod environment;
+mod housekeeping;
+mod observe;
+mod redis;
+mod spawn;
+mod watches;
+mod world;
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{Notify, Semaphore},
+};
+
+use self::{announce::Announcement, decide::Action, observe::Observer, redis::Redis, watches::Watches};
+use crate::{
+    config::Config,
+    error::{Error, Result},
+    home::Home,
+    mux::{Mux, TmuxMux, TmuxOptions},
+    os,
+    store::{Store, StoreError, intents::Wish},
+};
+
+/// Without any wake-up, look again after this long.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// A pass rests for so many times of what it took, so that a storm of wake-ups takes at most a quarter of a core.
+const REST: u32 = 3;
+/// Trees that are ended at the same time: each is some scans of all processes.
+const ENDING_AT_ONCE: usize = 4;
+
+/// How a supervisor is started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Mode {
+    /// In the background: one line on standard output says whether all is up, then it is closed.
+    pub daemon: bool,
+    /// Started only to end everything in order (`orch stop` where no supervisor lives).
+    pub to_stop: bool,
+}
+
+/// One supervisor.
+struct Supervisor {
+    config: Arc<Config>,
+    home: Home,
+    store: Arc<Store>,
+    mux: Arc<dyn Mux>,
+    redis: Redis,
+    observer: Observer,
+    watches: Watches,
+    /// Incarnations whose remains are being ended.
+    ending: Arc<Mutex<BTreeSet<String>>>,
+    ending_slots: Arc<Semaphore>,
+    wake: Arc<Notify>,
+    announcement: Announcement,
+    limits_told: Vec<(String, u32)>,
+    housekeeping: housekeeping::Schedule,
+}
+
+/// Supervises until a person stops everything.
+///
+/// # Errors
+/// `Conflict` where another supervisor has this namespace; what keeps Redis or the master from starting.
+pub async fn run(config: Config, mode: Mode) -> Result<()> {
+    let mut announcement = Announcement::new(mode.daemon);
+    let result = supervise(config, mode, &mut announcement).await;
+    if let Err(e) = &result {
+        tracing::error!("{e}");
+        announcement.failed(e);
+    }
+    result
+}
+
+async fn supervise(config: Config, mode: Mode, announcement: &mut Announcement) -> Result<()> {
+    let home = Home::new(&config.home);
+    home.create()?;
+    start_log(mode.daemon);
+    let Some(_lock) = os::lock_file(&home.supervisor_lock())? else {
+        let pid =
+            os::read_lock_holder(&home.supervisor_lock()).map_or_else(String::new, |p| format!(", pid {}", p.pid));
+        return Err(Error::conflict(format!("namespace {} has a supervisor already{pid}", config.namespace))
+            .hint("look at it with: orch status"));
+    };
+    let _ = os::raise_nofile_limit();
+    spawn::put_on_path(&home)?;
+    crate::home::write_new(&home.running(), b"").map_err(|e| crate::home::unusable(&home.running(), &e))?;
+    let redis = Redis::start(&config).await?;
+    let store = Arc::new(redis.open(&config, Duration::from_millis(500))?);
+    let mux: Arc<dyn Mux> = Arc::new(TmuxMux::new(TmuxOptions {
+        socket: config.tmux.socket.clone(),
+        keeper: Some(config.namespace.clone()),
+        ..TmuxOptions::default()
+    }));
+    mux.version().await?;
+    if !mode.to_stop {
+        store.unwish(&[Wish::Stop { drain: false }], "supervisor.resumed", "orch start").await?;
+    }
+    let pid = std::process::id();
+    store.note("supervisor.started", &format!("supervisor {pid}, version {}", env!("CARGO_PKG_VERSION"))).await?;
+    if mode.to_stop {
+        store.wish(&Wish::Stop { drain: false }, "supervisor.stopping", "orch stop").await?;
+    }
+    tracing::info!(pid, namespace = %config.namespace, "supervising");
+
+    let wake = Arc::new(Notify::new());
+    let config = Arc::new(config);
+    let supervisor = Supervisor {
+        observer: Observer::new(&config),
+        watches: Watches::new(wake.clone()),
+        ending: Arc::default(),
+        ending_slots: Arc::new(Semaphore::new(ENDING_AT_ONCE)),
+        announcement: std::mem::take(announcement),
+        limits_told: Vec::new(),
+        housekeeping: housekeeping::Schedule::default(),
+        config,
+        home,
+        store,
+        mux,
+        redis,
+        wake,
+    };
+    supervisor.serve().await
+}
+
+fn start_log(daemon: bool) {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("ORCH_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(!daemon)
+        .with_target(false)
+        .try_init();
+}
+
+impl Supervisor {
+    async fn serve(mut self) -> Result<()> {
+        let listen = |kind| signal(kind).map_err(|e| Error::internal(format!("signals: {e}")));
+        let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+        let mut hangup = listen(SignalKind::hangup())?;
+        self.wait_for_wakeups();
+        let mut changes = self.mux.changes();
+        let mut leaving = false;
+        loop {
+            let began = Instant::now();
+            let wait = match self.pass().await {
+                Ok(Pass::Look(after)) => after,
+                Ok(Pass::ShutDown) => return self.shut_down().await,
+                Err(e) => {
+                    tracing::warn!("a pass ended early: {e}");
+                    self.observer.disturbed();
+                    self.redis.mend(&self.config).await?;
+                    Duration::from_millis(100)
+                }
+            };
+            let rest = (began.elapsed() * REST).min(Duration::from_millis(200));
+            let deadline = tokio::time::Instant::now() + wait;
+            tokio::select! {
+                () = tokio::time::sleep_until(deadline) => {}
+                () = self.wake.notified() => tokio::time::sleep(rest).await,
+                Ok(()) = changes.changed() => {
+                    self.observer.look_at_tmux();
+                    tokio::time::sleep(rest).await;
+                }
+                () = self.redis.died() => self.redis.mend(&self.config).await?,
+                _ = hangup.recv() => {}
+                _ = terminate.recv() => leaving = self.asked_to_leave(leaving).await?,
+                _ = interrupt.recv() => leaving = self.asked_to_leave(leaving).await?,
+            }
+        }
+    }
+
+    /// SIGTERM and Ctrl-C mean `orch stop`. The second one means now: the agents go on, and the next supervisor adopts
+    /// them.
+    async fn asked_to_leave(&mut self, again: bool) -> Result<bool> {
+        if again {
+            return Err(
+                Error::failed("ended by a second signal; agents and Redis go on").hint("adopt them: orch start")
+            );
+        }
+        self.store
+            .wish(&Wish::Stop { drain: false }, "supervisor.stopping", "the supervisor was sent a signal")
+            .await?;
+        Ok(true)
+    }
+
+    /// One look, one decision, its actions.
+    async fn pass(&mut self) -> Result<Pass, StoreError> {
+        let observed = self.observer.observe(&self.store, &*self.mux).await?;
+        for damaged in &observed.snapshot.damaged {
+            tracing::error!("{damaged}");
+        }
+        self.tell_limits(&observed.snapshot).await?;
+        self.watches.keep(&observed.snapshot.agents);
+        let ending = self.ending.lock().unwrap_or_else(|e| e.into_inner()).clone();
+        let actions = decide::decide(&observed.world(&self.config, &ending));
+        let mut worked = false;
+        for action in actions {
+            if action == Action::ShutDown {
+                return Ok(Pass::ShutDown);
+            }
+            tracing::debug!(?action);
+            worked = true;
+            self.act(action, &observed).await?;
+        }
+        self.announcement.master(&observed.snapshot, &self.config.master.session);
+        self.housekeeping.run(&self.store, &self.home, &self.config, &observed.snapshot).await?;
+        let next = observed.next_look().min(LOOK_AGAIN);
+        // Actions change what is to be decided next; a change of ours is worth a second look, soon but not at once.
+        Ok(Pass::Look(if worked { next.min(Duration::from_millis(50)) } else { next }))
+    }
+
+    fn wait_for_wakeups(&self) {
+        let (store, wake) = (self.store.clone(), self.wake.clone());
+        tokio::spawn(async move {
+            let mut waker = store.supervisor_waker();
+            loop {
+                match waker.wait(Duration::from_secs(30)).await {
+                    Ok(true) => wake.notify_one(),
+                    Ok(false) => {}
+                    Err(_) => {
+                        wake.notify_one();
+                        tokio::time::sleep(Duration::from_millis(250)).await;
+                    }
+                }
+            }
+        });
+    }
+
+    /// Nothing is left but Redis, the keeper, and us.
+    async fn shut_down(mut self) -> Result<()> {
+        self.store.note("supervisor.stopped", "everything has ended in order").await?;
+        self.store.unwish(&[Wish::Stop { drain: false }], "supervisor.stopped", "done").await?;
+        self.mux.shutdown().await;
+        self.redis.shut_down().await?;
+        let _ = std::fs::remove_file(self.home.running());
+        self.announcement.ready();
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+/// What a pass came to.
+enum Pass {
+    /// Look again after this long, or when woken.
+    Look(Duration),
+    /// All has ended.
+    ShutDown,
+}

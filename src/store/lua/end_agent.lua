@@ -10,13 +10,11 @@ local a = redis.call('HMGET', P .. 'agent:' .. agent, 'state', 'incarnation', 'r
 if a[2] ~= ARGV[2] then return refuse('stale', agent) end
 if a[1] == 'failed' or a[1] == 'stopped' then return {'0', '', ''} end
 local task, state = '', ''
--- What ends because a person stops everything is no mishap, and must not make a task poison.
-local counted = redis.call('HEXISTS', P .. 'intent', 'stop') == 1 and '0' or '1'
 if a[4] then
   local f = get(a[4], 'state', 'agent', 'fence')
   if f[1] == 'running' and f[2] == agent and f[3] == a[5] then
     task = a[4]
-    state = end_attempt(task, ARGV[5], ARGV[6], '', '', ARGV[7], counted)
+    state = end_attempt(task, ARGV[5], ARGV[6], '', '', ARGV[7])
   end
   redis.call('HDEL', P .. 'agent:' .. agent, 'task', 'attempt', 'fence', 'needs')
   redis.call('HSET', P .. 'agent:' .. agent, 'last_task', a[4])

@@ -1,0 +1,196 @@
+//! `start` and `stop`: the only verbs that start a process.
+
+use std::{
+    fs::OpenOptions,
+    os::unix::fs::OpenOptionsExt,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+use super::{Caller, Ops, Started};
+use crate::{
+    error::{Error, Result},
+    home::Said,
+    model::agent::AgentState,
+    os::{self, ExitWatch, FileLock, ProcessId},
+    store::intents::Wish,
+};
+
+/// How long a start may take: a large Redis file is loaded before anything else happens.
+const START: Duration = Duration::from_secs(120);
+/// How long another `orch start` or `orch stop` is waited for.
+const TURN: Duration = Duration::from_secs(180);
+/// How long a stop may take without `--timeout`: two graces of some seconds, and what a loaded machine needs.
+const STOP: Duration = Duration::from_secs(90);
+/// A log larger than this is put aside when a supervisor starts.
+const LOG_LIMIT: u64 = 8 * 1024 * 1024;
+
+impl Ops {
+    /// Starts the supervisor, and with it Redis and the master; returns when the master stands. Where it is running
+    /// already, that is said, and nothing is started twice.
+    ///
+    /// # Errors
+    /// What keeps any of the three from starting.
+    pub async fn start(&self) -> Result<Started> {
+        self.refuse_within_attempt("start")?;
+        self.home.create()?;
+        let _turn = self.turn().await?;
+        let already = self.supervisor().is_some();
+        if already {
+            self.await_master().await?;
+        } else {
+            self.launch_supervisor(false).await?;
+        }
+        Ok(Started { already, status: self.status().await?, session: self.config.master.session.clone() })
+    }
+
+    /// Ends everything: agents, master, Redis, supervisor. `false` where nothing was running.
+    ///
+    /// With `drain`, running tasks finish first; `timeout` then bounds that, and what is left is stopped. Without it,
+    /// `timeout` bounds the wait.
+    ///
+    /// # Errors
+    /// `TimedOut` where it takes longer; it goes on by itself.
+    pub async fn stop(&self, drain: bool, timeout: Option<Duration>) -> Result<bool> {
+        self.refuse_within_attempt("stop")?;
+        if !self.home.path().is_dir() {
+            return Ok(false);
+        }
+        let _turn = self.turn().await?;
+        let Some(supervisor) = self.supervisor() else {
+            // Nobody lives to do it. Where the last supervisor ended in order, there is nothing to do.
+            if !self.home.running().exists() {
+                return Ok(false);
+            }
+            self.launch_supervisor(true).await?;
+            return Ok(true);
+        };
+        self.wish_stop(drain).await?;
+        let first = if drain { timeout } else { Some(timeout.unwrap_or(STOP)) };
+        if ended(&supervisor, first).await? {
+            return Ok(true);
+        }
+        if drain {
+            self.wish_stop(false).await?;
+            if ended(&supervisor, Some(STOP)).await? {
+                return Ok(true);
+            }
+        }
+        Err(Error::timed_out(format!("not all has ended yet; the supervisor (pid {}) goes on with it", supervisor.pid))
+            .hint("see what is left with: orch status"))
+    }
+
+    async fn wish_stop(&self, drain: bool) -> Result<()> {
+        let reason = if drain { "orch stop --drain" } else { "orch stop" };
+        self.ask(async |store| store.wish(&Wish::Stop { drain }, "supervisor.stopping", reason).await).await.map(drop)
+    }
+
+    fn refuse_within_attempt(&self, verb: &str) -> Result<()> {
+        match &self.caller {
+            Caller::Agent { attempt: Some(attempt), .. } => {
+                Err(Error::failed(format!("orch {verb} is not for the program of an attempt (task {})", attempt.task))
+                    .hint("ask the person, or the master"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// One start or stop at a time; the others wait for it and then find its result.
+    async fn turn(&self) -> Result<FileLock> {
+        let (path, began) = (self.home.start_lock(), Instant::now());
+        loop {
+            if let Some(lock) = os::lock_file(&path)? {
+                return Ok(lock);
+            }
+            if began.elapsed() > TURN {
+                let holder = os::read_lock_holder(&path).map_or_else(String::new, |p| format!(" (pid {})", p.pid));
+                return Err(Error::timed_out(format!("another orch start or orch stop{holder} takes very long"))
+                    .hint(format!("look at {}", self.home.supervisor_log().display())));
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// A supervisor that was just started by somebody else, or was about to stop, is given its time.
+    async fn await_master(&self) -> Result<()> {
+        let wish = Wish::Stop { drain: false };
+        self.ask(async |store| store.unwish(std::slice::from_ref(&wish), "supervisor.resumed", "orch start").await)
+            .await?;
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(10) {
+            let agents = self.ask(async |store| store.agents().await).await?;
+            if agents.iter().any(|r| r.agent.master && matches!(r.agent.state, AgentState::Idle | AgentState::Busy)) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+
+    /// Starts a supervisor in the background and waits for its one line.
+    async fn launch_supervisor(&self, to_stop: bool) -> Result<()> {
+        let path = self.home.supervisor_log();
+        if path.metadata().is_ok_and(|m| m.len() > LOG_LIMIT) {
+            let _ = std::fs::rename(&path, path.with_extension("log.old"));
+        }
+        let log = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
+        let log = log.map_err(|e| crate::home::unusable(&path, &e))?;
+        let log_began = log.metadata().map_or(0, |m| m.len());
+        let own =
+            std::env::current_exe().map_err(|e| Error::internal(format!("our own program is not to be found: {e}")))?;
+        let mut command = Command::new(own);
+        command.arg("--config").arg(self.config.location()).args(["supervise", "--daemon"]);
+        if to_stop {
+            command.arg("--to-stop");
+        }
+        for name in ["ORCH_AGENT", "ORCH_ROLE", "ORCH_TASK", "ORCH_ATTEMPT", "ORCH_CAPABILITY", "ORCH_INCARNATION"] {
+            command.env_remove(name);
+        }
+        command.env("ORCH_HOME", &self.config.home).current_dir("/").stdout(Stdio::piped()).stderr(log);
+        os::detach(&mut command);
+        let mut child = tokio::process::Command::from(command)
+            .spawn()
+            .map_err(|e| Error::internal(format!("the supervisor could not be started: {e}")))?;
+        let stdout = child.stdout.take().ok_or_else(|| Error::internal("the supervisor has no standard output"))?;
+        let mut line = String::new();
+        let mut stdout = BufReader::new(stdout);
+        match tokio::time::timeout(START, stdout.read_line(&mut line)).await {
+            Err(_) => Err(Error::timed_out(format!("orch is not up after {}", crate::model::duration::human(START)))
+                .hint(format!("it goes on; look at {}", path.display()))),
+            Ok(Ok(n)) if n > 0 => match serde_json::from_str::<Said>(&line) {
+                Ok(Said::Failed(error)) => Err(error),
+                Ok(Said::Ready) if to_stop => {
+                    // Its last breath comes after the line.
+                    let _ = tokio::time::timeout(Duration::from_secs(10), child.wait()).await;
+                    Ok(())
+                }
+                Ok(Said::Ready) => Ok(()),
+                Err(_) => Err(Error::internal(format!("the supervisor said '{}'", line.trim()))),
+            },
+            Ok(_) => {
+                let _ = tokio::time::timeout(Duration::from_secs(1), child.wait()).await;
+                let said = std::fs::read(&path).unwrap_or_default();
+                let said = crate::model::text::plain(said.get(log_began as usize..).unwrap_or_default());
+                let last = said.lines().rev().find(|l| !l.trim().is_empty()).unwrap_or("it said nothing").to_owned();
+                Err(Error::internal(format!("the supervisor ended at once: {last}"))
+                    .hint(format!("look at {}", path.display())))
+            }
+        }
+    }
+}
+
+/// Whether a process ends within a time; without one, however long it takes.
+async fn ended(process: &ProcessId, within: Option<Duration>) -> Result<bool> {
+    let watch = ExitWatch::new(process)
+        .map_err(|e| Error::internal(format!("the supervisor (pid {}) can't be watched: {e}", process.pid)))?;
+    let Some(mut watch) = watch else { return Ok(true) };
+    match within {
+        Some(limit) => Ok(tokio::time::timeout(limit, watch.exited()).await.is_ok()),
+        None => {
+            watch.exited().await;
+            Ok(true)
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! One attempt: start the program, pump what it prints, watch the clock and what we are told, end its whole tree, and
+//! say what its end means.
+
+use std::{
+    io,
+    process::{ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::signal::{Signal as Sig, killpg},
+    unistd::Pid,
+};
+use tokio::process::{Child, Command};
+
+use super::{
+    Agent, Leave,
+    beats::{Beat, Beats},
+    output::Output,
+    redact::Redactor,
+    signals::{Signal, Signals},
+    workspace::Workspace,
+};
+use crate::{
+    drivers::{Driver, End, Job, Start, Verdict},
+    model::{cause::Cause, id::Capability, task::TaskResult, text::one_line},
+    os,
+    store::{
+        agents::Directive,
+        tasks::{Claimed, Report},
+    },
+};
+
+/// What the program has left behind when it ended gets this long to end in order.
+const STRAGGLERS_GRACE: Duration = Duration::from_millis(200);
+/// Beyond it whatever is left cannot be ended by us (stuck in the kernel); the supervisor looks after it.
+const STRAGGLERS_LIMIT: Duration = Duration::from_secs(5);
+/// A rate limit whose end nobody named.
+const RATE_LIMIT_DEFAULT: Duration = Duration::from_secs(60);
+
+/// How an attempt came out.
+pub(super) struct Ended {
+    /// What is to be told; `None` when the lease is not ours any more.
+    pub report: Option<Report>,
+    /// Whether the runner is to leave after it.
+    pub leave: Option<Leave>,
+}
+
+/// Why we end a program that has not ended by itself.
+#[derive(Debug)]
+enum Stop {
+    Timeout,
+    Cancelled(String),
+    Interrupted,
+    Leave(Leave),
+    LeaseLost,
+}
+
+/// Runs an attempt to its end.
+pub(super) async fn run(
+    agent: &Agent,
+    driver: &dyn Driver,
+    claimed: &Claimed,
+    beats: &mut Beats,
+    signals: &mut Signals,
+) -> Ended {
+    beats.hold(Some((claimed.task.id.clone(), claimed.fence)));
+    let task = &claimed.task;
+    agent.pane.say(&format!("── {} attempt {}: {}", task.id, claimed.attempt, one_line(&task.description, 100)));
+    let began = Instant::now();
+    let running = match begin(agent, driver, claimed) {
+        Ok(running) => running,
+        Err(verdict) => {
+            return Ended { report: Some(report(agent, claimed, verdict, None, None, began)), leave: None };
+        }
+    };
+    running.to_its_end(driver, claimed, beats, signals, began).await
+}
+
+struct Running<'a> {
+    agent: &'a Agent,
+    workspace: Workspace,
+    child: Child,
+    output: Output,
+}
+
+/// Makes the folder and starts the program.
+fn begin<'a>(agent: &'a Agent, driver: &dyn Driver, claimed: &Claimed) -> Result<Running<'a>, Verdict> {
+    let role = &agent.launch.role;
+    let workspace = Workspace::create(&agent.home, claimed)
+        .map_err(|e| verdict(Cause::Lost, format!("the attempt's folder could not be written: {e}")))?;
+    let cwd = claimed.task.cwd.as_ref().map_or(role.cwd.clone(), Into::into);
+    if !cwd.is_dir() {
+        return Err(verdict(Cause::Permanent, format!("its working folder {} is not there", cwd.display())));
+    }
+    let job = Job { role, prompt: &claimed.task.description, prompt_file: &workspace.prompt };
+    let start = driver.start(&job).map_err(|refusal| verdict(Cause::Permanent, refusal.0))?;
+    let mut child = spawn(agent, &start, &cwd, claimed, &workspace)
+        .map_err(|e| could_not_start(&e, &start, agent.launch.env.get("PATH").map(String::as_str)))?;
+    let secrets = agent.launch.secrets.iter().filter_map(|name| agent.launch.env.get(name)).map(String::as_str);
+    let output = Output::new(&mut child, &workspace.dir, agent.pane.clone(), Redactor::new(secrets));
+    Ok(Running { agent, workspace, child, output })
+}
+
+fn spawn(agent: &Agent, start: &Start, cwd: &std::path::Path, claimed: &Claimed, w: &Workspace) -> io::Result<Child> {
+    let launch = &agent.launch;
+    let capability = Capability {
+        task: claimed.task.id.clone(),
+        attempt: claimed.attempt,
+        fence: claimed.fence,
+        incarnation: launch.incarnation.clone(),
+    };
+    let stdin = if start.prompt_on_stdin { Stdio::from(std::fs::File::open(&w.prompt)?) } else { Stdio::null() };
+    // In a process group of its own: Ctrl-C in the pane reaches the runner, which ends the program and says why. No
+    // `pre_exec`: without it the standard library uses vfork, which is what makes a no-op task cheap.
+    Command::new(&start.program)
+        .args(&start.args)
+        .current_dir(cwd)
+        .env_clear()
+        .envs(&launch.env)
+        .env("ORCH_TASK", claimed.task.id.as_str())
+        .env("ORCH_ATTEMPT", claimed.attempt.to_string())
+        .env("ORCH_CAPABILITY", capability.to_string())
+        .env("ORCH_CONTEXT", &w.context)
+        .env("ORCH_RESULT", &w.result)
+        .stdin(stdin)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
+}
+
+impl Running<'_> {
+    async fn to_its_end(
+        mut self,
+        driver: &dyn Driver,
+        claimed: &Claimed,
+        beats: &mut Beats,
+        signals: &mut Signals,
+        began: Instant,
+    ) -> Ended {
+        let (status, stop) = self.watch(claimed, beats, signals).await;
+        self.end_stragglers().await;
+        self.output.drain().await;
+        let verdict = match (&stop, &status) {
+            // Whatever we were about to stop it for: it was done before.
+            (Some(Stop::Timeout | Stop::Interrupted), Ok(status)) if status.success() => self.read(driver, status),
+            (Some(stop), _) => stopped(stop, claimed, &self.agent.launch.agent),
+            (None, Ok(status)) => self.read(driver, status),
+            (None, Err(e)) => verdict(Cause::Lost, format!("nobody knows how its program ended: {e}")),
+        };
+        if let Some(Stop::LeaseLost) = stop {
+            self.agent.pane.say(&format!("── {} was given to another agent: nothing is reported", claimed.task.id));
+            return Ended { report: None, leave: Some(Leave::GivenUp) };
+        }
+        let exit_code = status.ok().and_then(|s| s.code());
+        let report = report(self.agent, claimed, verdict, exit_code, Some(&self.output), began);
+        let leave = match stop {
+            Some(Stop::Leave(leave)) => Some(leave),
+            _ => None,
+        };
+        Ended { report: Some(report), leave }
+    }
+
+    /// Until the program has ended, by itself or by us.
+    async fn watch(
+        &mut self,
+        claimed: &Claimed,
+        beats: &mut Beats,
+        signals: &mut Signals,
+    ) -> (io::Result<ExitStatus>, Option<Stop>) {
+        let progress = beats.progress();
+        let timeout = tokio::time::sleep(Duration::from_millis(claimed.task.timeout_ms));
+        tokio::pin!(timeout);
+        let kill = tokio::time::sleep(Duration::MAX);
+        tokio::pin!(kill);
+        let mut stop: Option<Stop> = None;
+        loop {
+            let wish = tokio::select! {
+                status = self.child.wait() => return (status, stop),
+                () = self.output.pump() => {
+                    progress.touch();
+                    continue;
+                }
+                () = &mut kill, if stop.is_some() => {
+                    self.signal(Sig::SIGKILL);
+                    kill.as_mut().reset(tokio::time::Instant::now() + Duration::from_secs(1));
+                    continue;
+                }
+                () = &mut timeout, if stop.is_none() => Stop::Timeout,
+                beat = beats.next() => match beat {
+                    Beat::Directive(_, Directive::Cancel(reason)) => Stop::Cancelled(reason),
+                    Beat::Directive(_, Directive::Stop(reason)) => Stop::Leave(Leave::Told(reason)),
+                    Beat::Directive(_, Directive::Go) => continue,
+                    Beat::LeaseLost(_) | Beat::Gone => Stop::LeaseLost,
+                },
+                signal = signals.next() => match signal {
+                    Signal::Interrupt => Stop::Interrupted,
+                    Signal::Hangup => Stop::Leave(Leave::SessionClosed),
+                    Signal::Terminate => Stop::Leave(Leave::Terminated),
+                },
+            };
+            // A lost lease means that somebody else may be at it already: no grace.
+            let grace = match wish {
+                Stop::LeaseLost => Duration::ZERO,
+                _ => self.agent.launch.kill_grace,
+            };
+            if stop.is_none() {
+                self.signal(if matches!(wish, Stop::Interrupted) { Sig::SIGINT } else { Sig::SIGTERM });
+                // A stopped process (Ctrl-Z, SIGSTOP) hears only this.
+                self.signal(Sig::SIGCONT);
+                kill.as_mut().reset(tokio::time::Instant::now() + grace);
+                stop = Some(wish);
+            } else if matches!(wish, Stop::LeaseLost | Stop::Leave(_)) {
+                // A stronger reason while the program is ending already; a second Ctrl-C or TERM hastens nothing.
+                stop = Some(wish);
+            }
+        }
+    }
+
+    /// To the program's process group.
+    fn signal(&self, signal: Sig) {
+        if let Some(pid) = self.child.id() {
+            let _ = killpg(Pid::from_raw(pid as i32), signal);
+        }
+    }
+
+    /// Whatever the program has started and left behind ends with it. Nothing is the usual case, and costs one call.
+    async fn end_stragglers(&self) {
+        if !os::has_children() {
+            return;
+        }
+        let ended = tokio::task::spawn_blocking(|| os::end_children(&[], STRAGGLERS_GRACE, STRAGGLERS_LIMIT)).await;
+        match ended {
+            Ok(Ok(report)) => tracing::info!(ended = report.ended, survivors = ?report.survivors, "stragglers"),
+            Ok(Err(e)) => tracing::error!("stragglers: {e}"),
+            Err(e) => tracing::error!("stragglers: {e}"),
+        }
+    }
+
+    fn read(&self, driver: &dyn Driver, status: &ExitStatus) -> Verdict {
+        use std::os::unix::process::ExitStatusExt;
+        let (file, complaint) = match self.workspace.read_result() {
+            Ok(file) => (file, None),
+            Err(why) => (None, Some(why)),
+        };
+        let (stdout, last_error) = (self.output.text(), self.output.last_error());
+        let end = End {
+            exit_code: status.code(),
+            signal: status.signal(),
+            stdout: &stdout,
+            last_error: last_error.as_deref(),
+            file,
+        };
+        let mut verdict = driver.read(end);
+        if let Some(why) = complaint {
+            verdict.reason = format!("{}; {why}", verdict.reason);
+        }
+        verdict
+    }
+}
+
+fn stopped(stop: &Stop, claimed: &Claimed, agent: &str) -> Verdict {
+    match stop {
+        Stop::Timeout => {
+            let limit = crate::model::duration::human(Duration::from_millis(claimed.task.timeout_ms));
+            verdict(Cause::Timeout, format!("it took longer than its time limit of {limit}"))
+        }
+        Stop::Cancelled(reason) => verdict(Cause::Cancelled, reason.clone()),
+        Stop::Interrupted => verdict(Cause::Cancelled, format!("interrupted with Ctrl-C in the pane of {agent}")),
+        Stop::Leave(leave) => verdict(Cause::Lost, format!("agent {agent} ended: {}", leave.in_words())),
+        Stop::LeaseLost => verdict(Cause::Lost, "its lease was lost".to_owned()),
+    }
+}
+
+fn verdict(cause: Cause, reason: String) -> Verdict {
+    Verdict { cause, reason, text: None, data: None, usage: None, retry_after: None }
+}
+
+/// What is not there now will not be there in a second either; a machine that is short of something may recover.
+fn could_not_start(e: &io::Error, start: &Start, path: Option<&str>) -> Verdict {
+    let program = start.program.to_string_lossy();
+    match e.kind() {
+        io::ErrorKind::NotFound if !program.contains('/') => verdict(
+            Cause::Permanent,
+            format!("the program {program} is not on PATH ({})", path.unwrap_or("which is empty")),
+        ),
+        io::ErrorKind::NotFound => {
+            verdict(Cause::Permanent, format!("the program {program} is not there, or its interpreter is not"))
+        }
+        io::ErrorKind::PermissionDenied => {
+            verdict(Cause::Permanent, format!("the program {program} may not be executed"))
+        }
+        io::ErrorKind::ArgumentListTooLong => {
+            verdict(Cause::Permanent, format!("the arguments of {program} are too long"))
+        }
+        io::ErrorKind::OutOfMemory | io::ErrorKind::WouldBlock | io::ErrorKind::StorageFull => {
+            verdict(Cause::Lost, format!("{program} could not be started: {e}"))
+        }
+        _ if e.raw_os_error() == Some(libc::EMFILE) => {
+            verdict(Cause::Lost, format!("{program} could not be started: {e}"))
+        }
+        _ => verdict(Cause::Permanent, format!("{program} could not be started: {e}")),
+    }
+}
+
+fn report(
+    agent: &Agent,
+    claimed: &Claimed,
+    verdict: Verdict,
+    exit_code: Option<i32>,
+    output: Option<&Output>,
+    began: Instant,
+) -> Report {
+    let (task, policy) = (&claimed.task, &agent.launch.role.retry);
+    let delay = match verdict.cause {
+        Cause::Transient | Cause::Timeout => verdict.retry_after.unwrap_or_else(|| policy.delay(task.failures + 1)),
+        Cause::RateLimited => verdict.retry_after.unwrap_or(RATE_LIMIT_DEFAULT),
+        Cause::Lost => policy.lost_delay(task.lost + 1),
+        _ => Duration::ZERO,
+    };
+    let result = output.map(|output| TaskResult {
+        text: output.redacted(verdict.text.unwrap_or_else(|| output.text())),
+        exit_code,
+        data: verdict.data,
+        usage: verdict.usage,
+        duration_ms: began.elapsed().as_millis() as u64,
+        truncated: output.is_cut(),
+        path: agent.home.run(&task.id, claimed.attempt).display().to_string(),
+    });
+    Report {
+        task: task.id.clone(),
+        attempt: claimed.attempt,
+        agent: agent.launch.agent.clone(),
+        incarnation: agent.launch.incarnation.clone(),
+        fence: claimed.fence,
+        cause: verdict.cause,
+        reason: match output {
+            Some(output) => output.redacted(verdict.reason),
+            None => verdict.reason,
+        },
+        exit_code,
+        result,
+        delay_ms: delay.as_millis() as u64,
+    }
+}

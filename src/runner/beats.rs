@@ -1,0 +1,163 @@
+//! The heartbeat: renews the lease, says how the program is doing, and brings back what we are told.
+//!
+//! It runs beside the attempt, so that neither a slow Redis nor a flood of output holds the other up.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::sync::{Notify, mpsc, watch};
+
+use crate::{
+    home::launch::Launch,
+    model::id::TaskId,
+    os,
+    store::{
+        Store,
+        agents::{Directive, Pulse},
+    },
+};
+
+/// A lease: the task and its fence.
+pub(super) type Lease = (TaskId, u64);
+
+/// What a heartbeat was answered with.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Beat {
+    /// Something is to be done; said while this lease was held.
+    Directive(Option<Lease>, Directive),
+    /// This lease is not ours any more.
+    LeaseLost(Lease),
+    /// The agent was given up.
+    Gone,
+}
+
+/// The heart of one agent.
+pub(super) struct Beats {
+    lease: watch::Sender<Option<Lease>>,
+    progress: Arc<Progress>,
+    answers: mpsc::Receiver<Beat>,
+}
+
+/// When the program last showed a sign of life.
+pub(super) struct Progress {
+    began: Instant,
+    last_ms: AtomicU64,
+}
+
+impl Progress {
+    /// It did just now.
+    pub fn touch(&self) {
+        self.last_ms.store(self.began.elapsed().as_millis() as u64, Ordering::Relaxed);
+    }
+    fn age(&self) -> Duration {
+        self.began.elapsed().saturating_sub(Duration::from_millis(self.last_ms.load(Ordering::Relaxed)))
+    }
+}
+
+impl Beats {
+    pub fn start(store: Arc<Store>, launch: Arc<Launch>) -> Self {
+        let lease = watch::Sender::new(None);
+        let progress = Arc::new(Progress { began: Instant::now(), last_ms: AtomicU64::new(0) });
+        let now = Arc::new(Notify::new());
+        tokio::spawn(super::wakeups::wait_for_inbox(store.clone(), launch.agent.clone(), now.clone()));
+        let (sender, answers) = mpsc::channel(8);
+        let heart = Heart { store, launch, lease: lease.subscribe(), progress: progress.clone(), cpu: Duration::ZERO };
+        tokio::spawn(heart.beat(now, sender));
+        Beats { lease, progress, answers }
+    }
+
+    /// From now on this lease is renewed, or none.
+    pub fn hold(&self, lease: Option<Lease>) {
+        self.progress.touch();
+        self.lease.send_replace(lease);
+    }
+    /// Where the attempt notes signs of life.
+    pub fn progress(&self) -> Arc<Progress> {
+        self.progress.clone()
+    }
+    /// The next answer that asks for something. One about a lease that is not held any more is old news.
+    pub async fn next(&mut self) -> Beat {
+        loop {
+            match self.answers.recv().await {
+                Some(Beat::LeaseLost(lease)) if self.lease.borrow().as_ref() != Some(&lease) => {}
+                Some(Beat::Directive(lease, Directive::Cancel(_))) if *self.lease.borrow() != lease => {}
+                Some(beat) => return beat,
+                // The heart stops only with the process; nothing more will be said.
+                None => std::future::pending().await,
+            }
+        }
+    }
+}
+
+struct Heart {
+    store: Arc<Store>,
+    launch: Arc<Launch>,
+    lease: watch::Receiver<Option<Lease>>,
+    progress: Arc<Progress>,
+    cpu: Duration,
+}
+
+impl Heart {
+    async fn beat(mut self, now: Arc<Notify>, answers: mpsc::Sender<Beat>) {
+        let mut tick = tokio::time::interval(self.launch.heartbeat);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        // The first tick is at once; `hello` or `claim` has just said as much.
+        tick.tick().await;
+        loop {
+            tokio::select! {
+                _ = tick.tick() => {}
+                () = now.notified() => {}
+            }
+            let pulse = self.pulse();
+            let lease = pulse.lease.clone();
+            let answer =
+                self.store.heartbeat(&self.launch.agent, &self.launch.incarnation, self.launch.lease, &pulse).await;
+            let beat = match answer {
+                Ok(Directive::Go) if lease.is_some() => continue,
+                Ok(directive) => Beat::Directive(lease, directive),
+                Err(e) if e.refusal() == Some("stale") => match lease {
+                    Some(lease) if stale_task(&e, &lease) => Beat::LeaseLost(lease),
+                    _ => Beat::Gone,
+                },
+                Err(e) => {
+                    tracing::warn!("heartbeat: {e}");
+                    continue;
+                }
+            };
+            if answers.send(beat).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn pulse(&mut self) -> Pulse {
+        let lease = self.lease.borrow_and_update().clone();
+        if lease.is_none() {
+            let rss_bytes = os::memory(std::process::id()).map(|m| m.rss_bytes);
+            return Pulse { rss_bytes, ..Pulse::default() };
+        }
+        // A program that computes without a word makes progress too: its tree's processor time says so.
+        let own = os::ProcessId::current();
+        let tree = os::Tree { roots: vec![own], ..os::Tree::default() };
+        let mut rss_bytes = None;
+        if let Ok(processes) = os::Processes::scan() {
+            rss_bytes = Some(processes.rss(&tree));
+            let members = processes.members(&tree, &[own.pid]);
+            let cpu: Duration = members.iter().filter_map(|p| os::cpu_time(p.pid)).sum();
+            if cpu > self.cpu {
+                self.progress.touch();
+            }
+            self.cpu = cpu;
+        }
+        Pulse { lease, rss_bytes, progress_age: Some(self.progress.age()), needs: None }
+    }
+}
+
+fn stale_task(error: &crate::store::StoreError, lease: &Lease) -> bool {
+    matches!(error, crate::store::StoreError::Refused { detail, .. } if detail.starts_with(lease.0.as_str()))
+}

@@ -1,0 +1,88 @@
+//! Keeps the values of secrets out of what is shown, logged and reported.
+
+/// Shorter ones would black out half of an ordinary text.
+const SHORTEST: usize = 6;
+const MASK: &[u8] = b"[redacted]";
+
+/// Replaces secrets in a stream of pieces, also where one is cut in two by the pieces' edge.
+#[derive(Debug, Default)]
+pub(super) struct Redactor {
+    secrets: Vec<Vec<u8>>,
+    held: Vec<u8>,
+}
+
+impl Redactor {
+    pub fn new<'a>(values: impl Iterator<Item = &'a str>) -> Self {
+        let mut secrets: Vec<Vec<u8>> = values.filter(|v| v.len() >= SHORTEST).map(|v| v.as_bytes().to_vec()).collect();
+        // A secret that holds another one must be looked for first.
+        secrets.sort_by_key(|s| std::cmp::Reverse(s.len()));
+        Redactor { secrets, held: Vec::new() }
+    }
+
+    /// What can be shown now. What may be the beginning of a secret is held back until the next piece.
+    pub fn feed(&mut self, piece: &[u8]) -> Vec<u8> {
+        if self.secrets.is_empty() {
+            return piece.to_vec();
+        }
+        self.held.extend_from_slice(piece);
+        let mut out = Vec::with_capacity(self.held.len());
+        let mut at = 0;
+        while at < self.held.len() {
+            let rest = &self.held[at..];
+            if let Some(secret) = self.secrets.iter().find(|s| rest.starts_with(s)) {
+                out.extend_from_slice(MASK);
+                at += secret.len();
+            } else if self.secrets.iter().any(|s| s.starts_with(rest)) {
+                break;
+            } else {
+                out.push(rest[0]);
+                at += 1;
+            }
+        }
+        self.held.drain(..at);
+        out
+    }
+
+    /// What was held back at the stream's end.
+    pub fn finish(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.held)
+    }
+
+    /// A fresh one for another stream.
+    pub fn again(&self) -> Self {
+        Redactor { secrets: self.secrets.clone(), held: Vec::new() }
+    }
+
+    /// A whole text.
+    pub fn text(&self, text: String) -> String {
+        if self.secrets.is_empty() {
+            return text;
+        }
+        let mut whole = self.again();
+        let mut out = whole.feed(text.as_bytes());
+        out.extend(whole.finish());
+        String::from_utf8_lossy(&out).into_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_found_across_pieces() {
+        let mut r = Redactor::new(["hunter2hunter2", "hunter2", "abc"].into_iter());
+        let mut out = r.feed(b"x hunt");
+        out.extend(r.feed(b"er2hun"));
+        out.extend(r.feed(b"ter2 hunter2! abc hunt"));
+        out.extend(r.finish());
+        assert_eq!(String::from_utf8(out).unwrap(), "x [redacted] [redacted]! abc hunt");
+    }
+
+    #[test]
+    fn without_secrets_everything_passes() {
+        let mut r = Redactor::new(std::iter::empty());
+        assert_eq!(r.feed(b"abc"), b"abc");
+        assert_eq!(r.text("abc".into()), "abc");
+    }
+}

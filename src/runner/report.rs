@@ -1,0 +1,76 @@
+//! Telling Redis how an attempt ended: on disk first, then until it has been heard.
+
+use std::time::Duration;
+
+use super::{
+    Agent,
+    beats::{Beat, Beats},
+};
+use crate::store::{
+    StoreError,
+    tasks::{Claimed, Report},
+};
+
+/// Between two tries while Redis is away.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// Tells, and claims the next task in the same round trip if wished.
+///
+/// `Err` when the agent was given up meanwhile: the attempt is another's, and the report was refused for good.
+pub(super) async fn tell(
+    agent: &Agent,
+    report: Option<Report>,
+    claim_next: bool,
+    beats: &mut Beats,
+) -> Result<Option<Claimed>, ()> {
+    let Some(report) = report else { return Err(()) };
+    let mut safe = match agent.home.write_report(&report) {
+        Ok(()) => false,
+        Err(e) => {
+            // A full disk must not keep a result back: Redis may still hear it.
+            tracing::error!("the report of {} could not be written: {e}", report.task);
+            true
+        }
+    };
+    loop {
+        let (told, claimed) = if claim_next {
+            match agent.store.finish_and_claim(&report, agent.launch.lease).await {
+                Ok((told, claimed)) => (told, claimed),
+                Err(e) => (Err(e), Ok(None)),
+            }
+        } else {
+            (agent.store.finish(&report).await, Ok(None))
+        };
+        match told {
+            Ok(state) => {
+                agent.pane.say(&format!("── {} {state}: {}", report.task, report.reason));
+                file(agent, &report);
+                return claimed.or_else(|e| if gone(&e) { Err(()) } else { Ok(None) });
+            }
+            Err(e) if e.refusal().is_some() => {
+                tracing::warn!("the report of {} was refused: {e}", report.task);
+                file(agent, &report);
+                return claimed.or_else(|e| if gone(&e) { Err(()) } else { Ok(None) });
+            }
+            Err(e) => tracing::warn!("the report of {} was not heard: {e}", report.task),
+        }
+        if !safe {
+            safe = agent.home.sync_report(&report).inspect_err(|e| tracing::error!("sync: {e}")).is_ok();
+        }
+        tokio::select! {
+            () = tokio::time::sleep(AGAIN) => {}
+            beat = beats.next() => if beat == Beat::Gone { return Err(()) },
+        }
+    }
+}
+
+fn gone(e: &StoreError) -> bool {
+    e.refusal() == Some("stale")
+}
+
+fn file(agent: &Agent, report: &Report) {
+    if let Err(e) = agent.home.file_report(&report.task, report.attempt) {
+        // It stays where it is; telling it again later gives the same answer and does no harm.
+        tracing::warn!("the report of {} could not be moved: {e}", report.task);
+    }
+}

@@ -1,0 +1,43 @@
+//! The signals that reach a runner.
+
+use tokio::signal::unix::{self, SignalKind};
+
+use crate::error::{Error, Result};
+
+/// A signal, by what it means in a pane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Signal {
+    /// Ctrl-C was typed in the pane: the program of this attempt is to stop, not the runner.
+    Interrupt,
+    /// The pane's terminal is gone: its session was closed, or the tmux server has died.
+    Hangup,
+    /// Somebody wants us to end.
+    Terminate,
+}
+
+/// Listens from its creation on.
+pub(super) struct Signals {
+    interrupt: unix::Signal,
+    hangup: unix::Signal,
+    terminate: unix::Signal,
+}
+
+impl Signals {
+    pub fn new() -> Result<Self> {
+        let listen = |kind| unix::signal(kind).map_err(|e| Error::internal(format!("signals: {e}")));
+        Ok(Signals {
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
+    }
+
+    /// The next one.
+    pub async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.interrupt.recv() => Signal::Interrupt,
+            _ = self.hangup.recv() => Signal::Hangup,
+            _ = self.terminate.recv() => Signal::Terminate,
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! The two waiters for wake-ups: "a task of your role is ready", and "you are told something". Each waits on a
+//! connection of its own, beside everything else.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::{Notify, watch};
+
+use crate::{
+    home::launch::Launch,
+    store::{Store, wake::Waker},
+};
+
+/// How long one blocking pop lasts: a connection that died unseen is found out by then.
+const POP: Duration = Duration::from_secs(30);
+
+/// Hears of ready tasks while the agent is idle.
+pub(super) struct Wakeups {
+    idle: watch::Sender<bool>,
+    role: Arc<Notify>,
+}
+
+impl Wakeups {
+    pub fn start(store: Arc<Store>, launch: &Launch) -> Self {
+        let idle = watch::Sender::new(false);
+        let role = Arc::new(Notify::new());
+        tokio::spawn(wait_for_role(store, launch.role.name.clone(), idle.subscribe(), role.clone()));
+        Wakeups { idle, role }
+    }
+
+    /// Says whether a task could be taken now.
+    pub fn set_idle(&self, idle: bool) {
+        self.idle.send_if_modified(|now| std::mem::replace(now, idle) != idle);
+    }
+    /// A task of the role may be ready.
+    pub async fn role(&self) {
+        self.role.notified().await;
+    }
+}
+
+async fn wait_for_role(store: Arc<Store>, role: String, mut idle: watch::Receiver<bool>, notify: Arc<Notify>) {
+    let mut waker = store.role_waker(&role);
+    while idle.wait_for(|idle| *idle).await.is_ok() {
+        if !wait(&mut waker).await {
+            continue;
+        }
+        if *idle.borrow() {
+            notify.notify_one();
+        } else if let Err(e) = store.pass_on(&role).await {
+            // The pop was under way when we became busy: this marker belongs to an idle agent. If it is lost, that one
+            // looks again with its next heartbeat.
+            tracing::warn!("a wake-up could not be passed on: {e}");
+        }
+    }
+}
+
+/// Notifies whenever we are told something: the answer to the next heartbeat says what.
+pub(super) async fn wait_for_inbox(store: Arc<Store>, agent: String, notify: Arc<Notify>) {
+    let mut waker = store.agent_waker(&agent);
+    loop {
+        if wait(&mut waker).await {
+            notify.notify_one();
+        }
+    }
+}
+
+async fn wait(waker: &mut Waker<'_>) -> bool {
+    match waker.wait(POP).await {
+        Ok(came) => came,
+        Err(_) => {
+            // Redis is away; the heartbeat says so in the log. Markers that were written meanwhile are still there.
+            tokio::time::sleep(Duration::from_millis(250)).await;
+            false
+        }
+    }
+}

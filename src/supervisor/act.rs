@@ -1,0 +1,199 @@
+//! Acts: record first, then the effect.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use super::{Supervisor, decide::Action, observe::Observed, spawn::MARKER};
+use crate::{
+    model::{agent::AgentState, cause::Cause, id::Process},
+    mux::{Mux, Tags},
+    os,
+    store::{
+        StoreError,
+        agents::{Ending, Record, Remains},
+        observe::Intents,
+    },
+};
+
+/// An ended agent's processes get this long to end in order; the agent itself had its own grace.
+const GRACE: Duration = Duration::from_millis(100);
+/// Beyond it they are looked for again later.
+const LIMIT: Duration = Duration::from_secs(5);
+/// When something could not be ended, or Redis could not be told.
+const AGAIN: Duration = Duration::from_secs(1);
+
+impl Supervisor {
+    /// Carries out one action. What is stale by now is refused by the store, and does no harm.
+    pub(super) async fn act(&mut self, action: Action, observed: &Observed) -> Result<(), StoreError> {
+        let done = match action {
+            Action::ReleaseDue => self.store.release_due().await.map(drop),
+            Action::Reap { agent, incarnation, to, reason } => {
+                let record = observed.snapshot.agents.iter().find(|r| r.agent.incarnation == incarnation);
+                match record {
+                    Some(record) => self.reap(record, to, &reason).await,
+                    None => self.give_up(&agent, &incarnation, to, &reason, None).await,
+                }
+            }
+            Action::Expire { task, fence, lost, reason } => {
+                self.store.expire(&task, fence, &reason, self.config.retry.lost_delay(lost + 1)).await
+            }
+            Action::EndRemains { incarnation, remains } => {
+                self.end_remains(incarnation, remains);
+                Ok(())
+            }
+            Action::CloseSession { session, agent, incarnation, pid } => {
+                tracing::warn!(session, agent, "a session of ours without an agent");
+                let process = pid.and_then(os::ProcessId::of).map_or_else(Process::default, |p| self.here(p));
+                self.end_remains(incarnation, Remains { agent, session, process });
+                Ok(())
+            }
+            Action::Stop { agent, incarnation, only_idle, reason } => {
+                self.store.stop_agent(&agent, &incarnation, only_idle, &reason).await.map(drop)
+            }
+            Action::Spawn { agent, role, master, wish, reason } => {
+                self.spawn(&agent, &role, master, wish.as_deref(), &reason, &observed.snapshot).await
+            }
+            Action::DropWish { field, role, reason } => self.store.drop_wish(&field, &role, &reason).await,
+            Action::Breaker { role, failures, pause, reason } => {
+                self.store.set_breaker(&role, failures, pause, &reason).await
+            }
+            Action::ShutDown => Ok(()),
+        };
+        match done {
+            Err(StoreError::Refused { code, detail }) => {
+                tracing::info!(code, detail, "refused: somebody was quicker");
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    /// Tells the agent's last report, if it left one; records its end; ends what is left of it.
+    async fn reap(&mut self, record: &Record, to: AgentState, reason: &str) -> Result<(), StoreError> {
+        let agent = &record.agent;
+        tracing::warn!(agent = agent.id, %to, "{reason}");
+        if let (Some(task), Some(attempt)) = (&agent.task, agent.attempt)
+            && let Some(report) = self.home.read_report(task, attempt)
+            && report.fence == agent.fence
+        {
+            super::housekeeping::tell(&self.store, &self.home, &report).await?;
+        }
+        let lost = match &agent.task {
+            Some(task) => self.store.tasks(std::slice::from_ref(task)).await?.first().map_or(0, |t| t.lost),
+            None => 0,
+        };
+        let retry = self.config.roles.get(&agent.role).map_or(&self.config.retry, |r| &r.retry);
+        let delay = retry.lost_delay(lost + 1);
+        self.give_up(
+            &agent.id,
+            &agent.incarnation,
+            to,
+            reason,
+            Some((delay, agent.session.clone(), agent.process.clone())),
+        )
+        .await
+    }
+
+    async fn give_up(
+        &mut self,
+        agent: &str,
+        incarnation: &str,
+        to: AgentState,
+        reason: &str,
+        known: Option<(Duration, String, Process)>,
+    ) -> Result<(), StoreError> {
+        let (delay, session, process) = known.unwrap_or_else(|| (Duration::ZERO, agent.to_owned(), Process::default()));
+        let remains = Remains { agent: agent.to_owned(), session, process };
+        let attempt_reason = format!("agent {agent} {reason}");
+        let ending =
+            Ending { to, reason, cause: Cause::Lost, attempt_reason: &attempt_reason, delay, remains: Some(&remains) };
+        self.store.end_agent(agent, incarnation, &ending).await?;
+        self.end_remains(incarnation.to_owned(), remains);
+        Ok(())
+    }
+
+    /// Ends an ended agent's processes and its session, beside the loop; forgets them once nothing is left.
+    fn end_remains(&self, incarnation: String, remains: Remains) {
+        let ending: Arc<_> = self.ending.clone();
+        if !ending.lock().unwrap_or_else(|e| e.into_inner()).insert(incarnation.clone()) {
+            return;
+        }
+        let (store, mux, wake, slots) =
+            (self.store.clone(), self.mux.clone(), self.wake.clone(), self.ending_slots.clone());
+        let tags = self.tags(&remains.agent, &incarnation);
+        let here = self.here(os::ProcessId { pid: 0, start_time: 0 });
+        tokio::spawn(async move {
+            let _slot = slots.acquire().await;
+            let clean =
+                end_processes(&incarnation, &remains, &here).await && close(&*mux, &remains.session, &tags).await;
+            let told = clean && store.forget_remains(&incarnation).await.is_ok();
+            if !told {
+                tokio::time::sleep(AGAIN).await;
+            }
+            ending.lock().unwrap_or_else(|e| e.into_inner()).remove(&incarnation);
+            wake.notify_one();
+        });
+    }
+
+    /// A process of this machine and this boot.
+    fn here(&self, p: os::ProcessId) -> Process {
+        Process { host: os::hostname(), boot_id: os::boot_id(), pid: p.pid, start_time: p.start_time }
+    }
+
+    /// Tells the store how many agents of each role may run at once, when that has changed.
+    pub(super) async fn tell_limits(&mut self, snapshot: &crate::store::observe::Snapshot) -> Result<(), StoreError> {
+        let limits = limits(&self.config.roles, &snapshot.intents);
+        if limits != self.limits_told {
+            self.store.set_limits(&limits).await?;
+            self.limits_told = limits;
+        }
+        Ok(())
+    }
+}
+
+fn limits(roles: &std::collections::BTreeMap<String, crate::config::Role>, intents: &Intents) -> Vec<(String, u32)> {
+    roles.values().map(|r| (r.name.clone(), intents.scale.get(&r.name).copied().unwrap_or(r.max))).collect()
+}
+
+/// Whether nothing is left of an incarnation's processes on this machine.
+async fn end_processes(incarnation: &str, remains: &Remains, here: &Process) -> bool {
+    let known = &remains.process;
+    if !known.host.is_empty() && known.host != here.host {
+        // Another machine's supervisor looks after its own.
+        return true;
+    }
+    let mut tree = os::Tree { marker: Some(format!("{MARKER}={incarnation}")), ..os::Tree::default() };
+    if known.pid != 0 && known.boot_id == here.boot_id {
+        let runner = os::ProcessId { pid: known.pid, start_time: known.start_time };
+        tree.roots.push(runner);
+        tree.sessions.push(runner);
+    }
+    match tokio::task::spawn_blocking(move || os::end_tree(&tree, &[], GRACE, LIMIT)).await {
+        Ok(Ok(report)) if report.survivors.is_empty() => {
+            tracing::info!(agent = remains.agent, ended = report.ended, took = ?report.took, "nothing is left");
+            true
+        }
+        Ok(Ok(report)) => {
+            let survivors: BTreeSet<String> = report.survivors.iter().map(ToString::to_string).collect();
+            tracing::error!(agent = remains.agent, ?survivors, "could not be ended; looked for again");
+            false
+        }
+        Ok(Err(e)) => {
+            tracing::error!(agent = remains.agent, "its processes could not be looked for: {e}");
+            false
+        }
+        Err(e) => {
+            tracing::error!(agent = remains.agent, "its processes could not be looked for: {e}");
+            false
+        }
+    }
+}
+
+async fn close(mux: &dyn Mux, session: &str, tags: &Tags) -> bool {
+    match mux.close(session, tags).await {
+        Ok(_) => true,
+        Err(e) => {
+            tracing::warn!(session, "not closed: {e}");
+            false
+        }
+    }
+}

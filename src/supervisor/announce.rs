@@ -1,0 +1,45 @@
+//! The one line on standard output by which `orch start` learns that all is up, or why not.
+
+use std::io::Write;
+
+use crate::{error::Error, home::Said, store::observe::Snapshot};
+
+/// Says it once.
+#[derive(Debug, Default)]
+pub(super) struct Announcement {
+    due: bool,
+}
+
+impl Announcement {
+    pub fn new(daemon: bool) -> Self {
+        Announcement { due: daemon }
+    }
+    /// The master has reported.
+    pub fn master(&mut self, snapshot: &Snapshot, session: &str) {
+        use crate::model::agent::AgentState::{Busy, Idle};
+        if self.due && snapshot.agents.iter().any(|r| r.agent.id == session && matches!(r.agent.state, Idle | Busy)) {
+            self.ready();
+        }
+    }
+    /// All is as it was asked for.
+    pub fn ready(&mut self) {
+        self.say(&Said::Ready);
+    }
+    /// It is not.
+    pub fn failed(&mut self, e: &Error) {
+        self.say(&Said::Failed(e.clone()));
+    }
+    fn say(&mut self, said: &Said) {
+        if !std::mem::take(&mut self.due) {
+            return;
+        }
+        let mut out = std::io::stdout();
+        let line = serde_json::to_string(said).unwrap_or_default();
+        // Whoever asked may have gone: that changes nothing.
+        let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+        // The pipe is its reader's; a later write of ours must never meet a closed one.
+        if let Ok(null) = std::fs::OpenOptions::new().write(true).open("/dev/null") {
+            let _ = nix::unistd::dup2_stdout(&null);
+        }
+    }
+}

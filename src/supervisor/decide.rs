@@ -1,0 +1,129 @@
+//! Decides, and does nothing: a pure function of what was observed. Each action says why.
+//!
+//! In the order of the table below: whoever is dead or hung is given up first, so that its place and its task are free
+//! for what follows.
+
+mod health;
+mod remains;
+mod scale;
+mod stop;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use super::world::World;
+use crate::{
+    model::{agent::AgentState, id::TaskId},
+    store::agents::Remains,
+};
+
+/// Something to do, and why.
+#[must_use]
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Action {
+    /// Make delayed tasks ready whose time has come.
+    ReleaseDue,
+    /// Record that an agent has ended, and with it its attempt; then end what is left of it.
+    Reap {
+        /// The agent's id.
+        agent: String,
+        /// Which run of it.
+        incarnation: String,
+        /// `Failed`, or `Stopped` where it was told to stop.
+        to: AgentState,
+        /// Why, in words, for the agent and for its attempt.
+        reason: String,
+    },
+    /// End the attempt of an agent that is not there any more.
+    Expire {
+        /// The task.
+        task: TaskId,
+        /// The fence of its lease.
+        fence: u64,
+        /// How many of its attempts were lost before.
+        lost: u32,
+        /// Why.
+        reason: String,
+    },
+    /// End what is left of an ended agent: its processes, its session.
+    EndRemains {
+        /// Which run of it.
+        incarnation: String,
+        /// Where to look.
+        remains: Remains,
+    },
+    /// Close a session of ours that belongs to no living agent.
+    CloseSession {
+        /// Its name.
+        session: String,
+        /// The agent it was made for.
+        agent: String,
+        /// Which run of it.
+        incarnation: String,
+        /// The pane's process, if there is one.
+        pid: Option<u32>,
+    },
+    /// Tell an agent to leave.
+    Stop {
+        /// The agent's id.
+        agent: String,
+        /// Which run of it.
+        incarnation: String,
+        /// Only if it has nothing to do at that moment.
+        only_idle: bool,
+        /// Why.
+        reason: String,
+    },
+    /// Start an agent.
+    Spawn {
+        /// Its id.
+        agent: String,
+        /// Its role.
+        role: String,
+        /// Whether it is the master.
+        master: bool,
+        /// The wish that this fulfils.
+        wish: Option<String>,
+        /// Why.
+        reason: String,
+    },
+    /// Take back a wish that cannot be fulfilled.
+    DropWish {
+        /// The field of `intent`.
+        field: String,
+        /// Its role.
+        role: String,
+        /// Why.
+        reason: String,
+    },
+    /// Agents of a role die at once: start none for a while. With no failures: all is well again.
+    Breaker {
+        /// The role.
+        role: String,
+        /// How often in a row.
+        failures: u32,
+        /// For how long.
+        pause: Duration,
+        /// Why.
+        reason: String,
+    },
+    /// Everything has ended as a person wished: end Redis and the supervisor.
+    ShutDown,
+}
+
+/// What is to be done now.
+pub(super) fn decide(world: &World) -> Vec<Action> {
+    let mut actions = Vec::new();
+    if world.store.next_due == Some(Duration::ZERO) {
+        actions.push(Action::ReleaseDue);
+    }
+    let given_up = health::check(world, &mut actions);
+    health::expire(world, &given_up, &mut actions);
+    remains::clean_up(world, &given_up, &mut actions);
+    if stop::proceed(world, &given_up, &mut actions) {
+        return actions;
+    }
+    scale::fit(world, &given_up, &mut actions);
+    actions
+}

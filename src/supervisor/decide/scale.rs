@@ -1,0 +1,131 @@
+//! As many agents of each role as its tasks need, within its bounds.
+
+use std::collections::BTreeSet;
+
+use super::Action;
+use crate::{
+    config::Role,
+    model::{
+        agent::{Agent, AgentState},
+        duration::human,
+    },
+    supervisor::world::World,
+};
+
+/// Sessions that are opened at once; the next ones follow as these report. More would only make all of them slower.
+const OPENING: usize = 32;
+
+/// Starts and stops agents.
+pub(super) fn fit(world: &World, given_up: &BTreeSet<String>, actions: &mut Vec<Action>) {
+    let live: Vec<&Agent> = world.agents().filter(|a| !given_up.contains(&a.incarnation)).collect();
+    master(world, &live, actions);
+    let mut taken = taken_ids(world, &live);
+    // What waits for its own subtasks takes no place, or a hierarchy would lock itself out.
+    let mut total = live.iter().filter(|a| !a.master && !a.waiting).count() as u32;
+    let opening = live.iter().filter(|a| a.state == AgentState::Starting).count();
+    let mut may_open = OPENING.saturating_sub(opening);
+    for role in world.roles.values() {
+        let agents: Vec<&Agent> = live.iter().copied().filter(|a| a.role == role.name && !a.master).collect();
+        shrink(world, role, &agents, actions);
+        for (wish, reason) in wanted(world, role, &agents, actions) {
+            if may_open == 0 || total >= world.limits.max_agents {
+                break;
+            }
+            let agent = free_id(&role.name, &mut taken);
+            actions.push(Action::Spawn { agent, role: role.name.clone(), master: false, wish, reason });
+            may_open -= 1;
+            total += 1;
+        }
+    }
+}
+
+fn master(world: &World, live: &[&Agent], actions: &mut Vec<Action>) {
+    let held_back =
+        world.store.breakers.get(&world.master.session).is_some_and(|breaker| breaker.until > world.store.now);
+    let being_ended = world.store.remains.values().any(|r| r.session == world.master.session);
+    if !live.iter().any(|a| a.master) && !held_back && !being_ended && world.roles.contains_key(&world.master.role) {
+        actions.push(Action::Spawn {
+            agent: world.master.session.clone(),
+            role: world.master.role.clone(),
+            master: true,
+            wish: None,
+            reason: "there is no master".into(),
+        });
+    }
+}
+
+/// The agents to start for a role: the wish each fulfils, and why.
+fn wanted(world: &World, role: &Role, agents: &[&Agent], actions: &mut Vec<Action>) -> Vec<(Option<String>, String)> {
+    let store = world.store;
+    let (min, max) = world.bounds(role);
+    let here = agents.iter().filter(|a| !a.waiting && a.state != AgentState::Stopping).count() as u32;
+    let places = max.saturating_sub(here);
+    let mut wanted: Vec<(Option<String>, String)> = Vec::new();
+    for (_, field) in store.intents.spawn.iter().filter(|(r, _)| *r == role.name) {
+        if (wanted.len() as u32) < places {
+            wanted.push((Some(field.clone()), "wished by a person: orch spawn".into()));
+        } else {
+            let reason = format!("there are {here} agents of role {} already, {max} at most", role.name);
+            actions.push(Action::DropWish { field: field.clone(), role: role.name.clone(), reason });
+        }
+    }
+    let held_back = store.breakers.get(&role.name).is_some_and(|breaker| breaker.until > store.now);
+    if held_back || !store.intents.may_start(&role.name) {
+        return wanted;
+    }
+    let load = store.load.get(&role.name).copied().unwrap_or_default();
+    let free = agents.iter().filter(|a| matches!(a.state, AgentState::Starting | AgentState::Idle)).count() as u64;
+    let needed = load.ready.saturating_sub(free + wanted.len() as u64);
+    for _ in 0..needed.min(u64::from(places)) {
+        wanted.push((None, format!("{} tasks of role {} are ready", load.ready, role.name)));
+    }
+    while here + (wanted.len() as u32) < min {
+        wanted.push((None, format!("role {} keeps {min} agents", role.name)));
+    }
+    wanted.truncate(places as usize);
+    wanted
+}
+
+/// Tells agents to leave that are too many, or have been idle for too long.
+fn shrink(world: &World, role: &Role, agents: &[&Agent], actions: &mut Vec<Action>) {
+    let (min, max) = world.bounds(role);
+    let mut here = agents.iter().filter(|a| !a.waiting && a.state != AgentState::Stopping).count() as u32;
+    // The highest number first: people remember the low ones.
+    for agent in agents.iter().rev().filter(|a| a.state == AgentState::Idle) {
+        let idle = world.store.now.since(agent.since);
+        let reason = if here > max {
+            format!("role {} has {here} agents, {max} at most", role.name)
+        } else if here > min && idle > role.idle_timeout {
+            format!("idle for {} (idle_timeout)", human(idle))
+        } else {
+            continue;
+        };
+        here -= 1;
+        actions.push(Action::Stop {
+            agent: agent.id.clone(),
+            incarnation: agent.incarnation.clone(),
+            only_idle: true,
+            reason,
+        });
+    }
+}
+
+/// Names that cannot be given now: of living agents, of those being ended, and of any session, ours or not.
+fn taken_ids(world: &World, live: &[&Agent]) -> BTreeSet<String> {
+    let mut taken: BTreeSet<String> = live.iter().map(|a| a.id.clone()).collect();
+    taken.extend(world.agents().map(|a| a.id.clone()));
+    taken.extend(world.store.remains.values().map(|r| r.session.clone()));
+    taken.extend(world.sessions.unwrap_or_default().iter().map(|s| s.name.clone()));
+    taken
+}
+
+fn free_id(role: &str, taken: &mut BTreeSet<String>) -> String {
+    let mut number = 1u32;
+    loop {
+        let id = format!("{role}-{number}");
+        if taken.insert(id.clone()) {
+            return id;
+        }
+        number += 1;
+    }
+}

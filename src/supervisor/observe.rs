@@ -1,0 +1,135 @@
+//! Observes: the store, the runners' processes, tmux, and whether any of them was away.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use super::world::{Life, Limits, World};
+use crate::{
+    config::Config,
+    model::{agent::Agent, time::Timestamp},
+    mux::{Mux, SessionInfo},
+    os,
+    store::{Result, Store, observe::Snapshot},
+};
+
+/// tmux tells of changes; this is for those it did not tell.
+const LOOK_AT_TMUX: Duration = Duration::from_secs(15);
+/// When Redis's clock and ours part by more than this, the machine slept, or a clock was set.
+const JUMP: Duration = Duration::from_secs(2);
+
+/// Looks, and remembers what it needs to judge the next look.
+pub(super) struct Observer {
+    roles: Vec<String>,
+    host: String,
+    boot_id: String,
+    /// Since when all has been there without a break.
+    since: Instant,
+    last: Option<(Instant, Timestamp)>,
+    sessions: Option<Vec<SessionInfo>>,
+    sessions_at: Option<Instant>,
+}
+
+/// One look.
+pub(super) struct Observed {
+    pub snapshot: Snapshot,
+    lives: BTreeMap<String, Life>,
+    sessions: Option<Vec<SessionInfo>>,
+    undisturbed: Duration,
+}
+
+impl Observer {
+    pub fn new(config: &Config) -> Self {
+        let mut roles: Vec<String> = config.roles.keys().cloned().collect();
+        // The master's breaker goes by its session.
+        roles.push(config.master.session.clone());
+        Observer {
+            roles,
+            host: os::hostname(),
+            boot_id: os::boot_id(),
+            since: Instant::now(),
+            last: None,
+            sessions: None,
+            sessions_at: None,
+        }
+    }
+
+    /// Something was away: whoever could not report meanwhile gets a whole lease to do so.
+    pub fn disturbed(&mut self) {
+        self.since = Instant::now();
+    }
+    /// The sessions may have changed.
+    pub fn look_at_tmux(&mut self) {
+        self.sessions_at = None;
+    }
+
+    pub async fn observe(&mut self, store: &Store, mux: &dyn Mux) -> Result<Observed> {
+        let snapshot = store.observe(&self.roles).await?;
+        let now = Instant::now();
+        if let Some((then, redis_then)) = self.last.replace((now, snapshot.now)) {
+            let (ours, theirs) = (now - then, snapshot.now.since(redis_then));
+            if theirs.abs_diff(ours) > JUMP || snapshot.now < redis_then {
+                tracing::warn!(?ours, ?theirs, "the clocks parted: the machine slept, or a clock was set");
+                self.disturbed();
+            }
+        }
+        if self.sessions_at.is_none_or(|at| at.elapsed() > LOOK_AT_TMUX) {
+            self.sessions = match mux.sessions().await {
+                Ok(sessions) => Some(sessions),
+                Err(e) => {
+                    tracing::warn!("tmux: {e}");
+                    None
+                }
+            };
+            self.sessions_at = Some(now);
+        }
+        let lives = snapshot.agents.iter().map(|r| (r.agent.incarnation.clone(), self.life(&r.agent))).collect();
+        Ok(Observed { snapshot, lives, sessions: self.sessions.clone(), undisturbed: self.since.elapsed() })
+    }
+
+    fn life(&self, agent: &Agent) -> Life {
+        let p = &agent.process;
+        if p.pid == 0 {
+            return Life::Unknown;
+        }
+        if p.host != self.host {
+            return Life::Elsewhere;
+        }
+        if p.boot_id != self.boot_id {
+            return Life::Dead("the machine was started anew".into());
+        }
+        let id = os::ProcessId { pid: p.pid, start_time: p.start_time };
+        match id.state() {
+            Some(state) if id.is_alive() => Life::Alive(state),
+            _ => Life::Dead(format!("its runner (pid {}) is gone", p.pid)),
+        }
+    }
+}
+
+impl Observed {
+    pub fn world<'a>(&'a self, config: &'a Config, ending: &'a BTreeSet<String>) -> World<'a> {
+        World {
+            store: &self.snapshot,
+            lives: self.lives.clone(),
+            sessions: self.sessions.as_deref(),
+            undisturbed: self.undisturbed,
+            ending,
+            namespace: &config.namespace,
+            roles: &config.roles,
+            master: &config.master,
+            limits: Limits {
+                lease: config.supervisor.lease,
+                max_agents: config.supervisor.max_agents,
+                kill_grace: config.supervisor.kill_grace,
+            },
+        }
+    }
+
+    /// When something is due by the clock alone.
+    pub fn next_look(&self) -> Duration {
+        let breakers = self.snapshot.breakers.values().map(|b| b.until.since(self.snapshot.now));
+        let due = self.snapshot.next_due.into_iter().chain(breakers.filter(|d| !d.is_zero()));
+        due.min().unwrap_or(Duration::MAX)
+    }
+}

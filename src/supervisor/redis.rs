@@ -1,0 +1,131 @@
+//! The Redis under the supervisor's care: our own private server is started, watched and started again; a user's own is
+//! only asked.
+
+use std::time::{Duration, Instant};
+
+use crate::{
+    config::Config,
+    error::{Error, Result},
+    home::{Home, launch::RedisAt},
+    os,
+    store::{
+        Store,
+        server::{Origin, Server, ServerSpec, check_version},
+    },
+};
+
+/// A server that does not stay up is not started more often than this.
+const PAUSE_CAP: Duration = Duration::from_secs(10);
+/// One that has stayed up this long was well.
+const WELL: Duration = Duration::from_secs(30);
+
+/// Where the state is, and who keeps it there.
+pub(super) enum Redis {
+    /// Our own.
+    Managed(Box<Managed>),
+    /// The user's.
+    External(String),
+}
+
+pub(super) struct Managed {
+    spec: ServerSpec,
+    server: Option<Server>,
+    watch: Option<os::ExitWatch>,
+    started: Instant,
+    pause: Duration,
+}
+
+impl Redis {
+    /// Starts or adopts our own server; or asks the user's for its version.
+    ///
+    /// # Errors
+    /// What keeps it from starting; an unreachable or too old server of the user's.
+    pub async fn start(config: &Config) -> Result<Self> {
+        if let Some(url) = &config.redis.url {
+            let store = Store::at_url(url, &config.namespace, Duration::from_secs(2))?;
+            check_version(&store.info().await?)?;
+            return Ok(Redis::External(url.clone()));
+        }
+        let spec = ServerSpec::of_home(Home::new(&config.home).path())?;
+        let mut managed = Managed { spec, server: None, watch: None, started: Instant::now(), pause: Duration::ZERO };
+        managed.start().await?;
+        Ok(Redis::Managed(Box::new(managed)))
+    }
+
+    /// A store on it.
+    pub fn open(&self, config: &Config, patience: Duration) -> Result<Store> {
+        Ok(match self.at() {
+            RedisAt::Socket(path) => Store::at_socket(&path, &config.namespace, patience)?,
+            RedisAt::Url(url) => Store::at_url(&url, &config.namespace, patience)?,
+        })
+    }
+
+    /// Where runners find it.
+    pub fn at(&self) -> RedisAt {
+        match self {
+            Redis::Managed(m) => RedisAt::Socket(m.spec.socket.clone()),
+            Redis::External(url) => RedisAt::Url(url.clone()),
+        }
+    }
+
+    /// When our own server has died.
+    pub async fn died(&mut self) {
+        match self {
+            Redis::Managed(m) => match &mut m.watch {
+                Some(watch) => watch.exited().await,
+                None => std::future::pending().await,
+            },
+            Redis::External(_) => std::future::pending().await,
+        }
+    }
+
+    /// Starts our own server again if it is gone.
+    ///
+    /// # Errors
+    /// None yet that would be worth giving up for: what fails is tried again.
+    pub async fn mend(&mut self, _config: &Config) -> Result<()> {
+        let Redis::Managed(m) = self else { return Ok(()) };
+        if m.server.as_ref().is_some_and(Server::is_alive) {
+            return Ok(());
+        }
+        m.pause = if m.started.elapsed() > WELL {
+            Duration::ZERO
+        } else {
+            (m.pause * 2).clamp(Duration::from_millis(20), PAUSE_CAP)
+        };
+        tokio::time::sleep(m.pause).await;
+        tracing::warn!("redis-server is gone; starting it again");
+        if let Err(e) = m.start().await {
+            tracing::error!("redis-server: {e} ({})", e.hint.as_deref().unwrap_or("orch doctor looks closer"));
+        }
+        Ok(())
+    }
+
+    /// Ends our own server.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub async fn shut_down(&mut self) -> Result<()> {
+        match self {
+            Redis::Managed(m) => match m.server.take() {
+                Some(server) => server.shutdown().await,
+                None => Ok(()),
+            },
+            Redis::External(_) => Ok(()),
+        }
+    }
+}
+
+impl Managed {
+    async fn start(&mut self) -> Result<()> {
+        let (server, origin) = Server::start_or_adopt(&self.spec).await?;
+        tracing::info!(pid = server.pid, version = %server.version, adopted = origin == Origin::Adopted, "redis-server");
+        self.started = Instant::now();
+        self.watch = match os::ProcessId::of(server.pid) {
+            Some(process) => os::ExitWatch::new(&process).map_err(|e| Error::internal(format!("redis-server: {e}")))?,
+            None => None,
+        };
+        self.server = Some(server);
+        Ok(())
+    }
+}

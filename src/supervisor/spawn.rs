@@ -1,0 +1,145 @@
+//! Starts an agent: its record, its launch, its session.
+
+use std::time::Duration;
+
+use super::Supervisor;
+use crate::{
+    config::Role,
+    drivers,
+    error::{Error, Result},
+    home::{Home, launch::Launch},
+    model::{
+        agent::AgentState,
+        cause::Cause,
+        id::{Process, new_incarnation},
+    },
+    mux::{SessionSpec, Tags},
+    os,
+    store::{StoreError, agents::Ending, observe::Snapshot},
+};
+
+/// Columns and rows until somebody attaches.
+const SIZE: (u16, u16) = (160, 48);
+const BREAKER_BASE: Duration = Duration::from_secs(1);
+const BREAKER_CAP: Duration = Duration::from_secs(60);
+
+/// The environment variable by which an agent's processes are found wherever they went. It is no secret.
+pub(super) const MARKER: &str = "ORCH_INCARNATION";
+
+impl Supervisor {
+    /// Starts an agent. What keeps it from starting is recorded with it and holds its role back for a while.
+    pub(super) async fn spawn(
+        &mut self,
+        agent: &str,
+        role: &str,
+        master: bool,
+        wish: Option<&str>,
+        reason: &str,
+        snapshot: &Snapshot,
+    ) -> Result<(), StoreError> {
+        let incarnation = new_incarnation();
+        match self.store.spawn_agent(agent, role, agent, &incarnation, master, reason, wish).await {
+            Err(e) if e.refusal() == Some("taken") => return Ok(()),
+            other => other?,
+        }
+        self.observer.look_at_tmux();
+        let Err(problem) = self.open(agent, role, master, &incarnation).await else { return Ok(()) };
+        tracing::error!(agent, "not started: {problem}");
+        let reason = format!("its session could not be opened: {problem}");
+        let ending = Ending {
+            to: AgentState::Failed,
+            reason: &reason,
+            cause: Cause::Lost,
+            attempt_reason: &reason,
+            delay: Duration::ZERO,
+            remains: None,
+        };
+        self.store.end_agent(agent, &incarnation, &ending).await?;
+        if master {
+            self.announcement.failed(&problem);
+        }
+        let key = if master { agent } else { role };
+        let failures = 1 + snapshot.breakers.get(key).map_or(0, |b| b.failures);
+        let pause = BREAKER_BASE.saturating_mul(1 << (failures - 1).min(10)).min(BREAKER_CAP);
+        self.store.set_breaker(key, failures, pause, &format!("{agent}: {reason}")).await
+    }
+
+    async fn open(&mut self, agent: &str, role: &str, master: bool, incarnation: &str) -> Result<()> {
+        let role = self.config.role(role)?.clone();
+        let launch = self.launch(agent, &role, master, incarnation);
+        let path = launch.write()?;
+        let program = own_program()?;
+        // Where the folder is missing, the attempt says so; the agent itself can start anywhere.
+        let cwd = if role.cwd.is_dir() { role.cwd } else { self.home.path().to_owned() };
+        let spec = SessionSpec {
+            name: agent.to_owned(),
+            cwd,
+            argv: vec![program.into(), "run-agent".into(), path.clone().into()],
+            size: SIZE,
+            env: vec![(MARKER.to_owned(), incarnation.to_owned())],
+            tags: self.tags(agent, incarnation),
+        };
+        let opened = match self.mux.open(&spec).await {
+            Ok(opened) => opened,
+            Err(e) => {
+                let _ = std::fs::remove_file(path);
+                return Err(e.into());
+            }
+        };
+        // A runner that has ended already is found by the next pass, as one that did not report.
+        if let Some(process) = os::ProcessId::of(opened.pane_pid) {
+            let (host, boot_id) = (os::hostname(), os::boot_id());
+            let place = Process { host, boot_id, pid: process.pid, start_time: process.start_time };
+            self.store.place_agent(agent, incarnation, &place).await?;
+            self.watches.watch(incarnation.to_owned(), process);
+        }
+        Ok(())
+    }
+
+    fn launch(&self, agent: &str, role: &Role, master: bool, incarnation: &str) -> Launch {
+        let path = std::env::var_os("PATH");
+        let driver = drivers::settle(role.driver, path.as_deref());
+        let own = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
+        let (env, secrets) = super::environment::of_agent(&self.config, &self.home, role, driver, agent, own);
+        Launch {
+            agent: agent.to_owned(),
+            incarnation: incarnation.to_owned(),
+            session: agent.to_owned(),
+            master,
+            namespace: self.config.namespace.clone(),
+            home: self.config.home.clone(),
+            redis: self.redis.at(),
+            tmux_socket: self.config.tmux.socket.clone(),
+            config: self.config.location().to_owned(),
+            role: role.clone(),
+            driver,
+            heartbeat: self.config.supervisor.heartbeat,
+            lease: self.config.supervisor.lease,
+            kill_grace: self.config.supervisor.kill_grace,
+            env,
+            secrets,
+        }
+    }
+
+    pub(super) fn tags(&self, agent: &str, incarnation: &str) -> Tags {
+        Tags { namespace: self.config.namespace.clone(), agent: agent.to_owned(), incarnation: incarnation.to_owned() }
+    }
+}
+
+/// Our own program, also after an upgrade has replaced its file.
+fn own_program() -> Result<std::path::PathBuf> {
+    let path =
+        std::env::current_exe().map_err(|e| Error::internal(format!("our own program is not to be found: {e}")))?;
+    let text = path.to_string_lossy();
+    Ok(text.strip_suffix(" (deleted)").map_or(path.clone(), Into::into))
+}
+
+/// Agents find `orch` on their PATH, and it is this one.
+pub(super) fn put_on_path(home: &Home) -> Result<()> {
+    let (program, link) = (own_program()?, home.bin().join("orch"));
+    if std::fs::read_link(&link).is_ok_and(|there| there == program) {
+        return Ok(());
+    }
+    let _ = std::fs::remove_file(&link);
+    std::os::unix::fs::symlink(program, &link).map_err(|e| crate::home::unusable(&link, &e))
+}
