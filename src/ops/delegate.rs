@@ -59,7 +59,7 @@ impl Ops {
             max_children: limits.max_children,
             who: self.caller.in_words(),
         };
-        self.ask(|| self.store.delegate(&new)).await
+        self.ask(|s| s.delegate(&new)).await
     }
 
     /// `delegates_to` of the caller's own role, whether it is at work or the master.
@@ -68,7 +68,7 @@ impl Ops {
         let name = match role {
             Some(name) => name.clone(),
             // Only an environment that was tampered with lacks it.
-            None => match self.ask(|| self.store.agent(agent)).await? {
+            None => match self.ask(|s| s.agent(agent)).await? {
                 Some(record) => record.agent.role,
                 None => return Ok(()),
             },

@@ -102,14 +102,14 @@ impl Ops {
 
     /// Calls the store; again while nobody answers and a supervisor lives, for [`PATIENCE`]. Who supervises is looked at
     /// only when a call has failed: the ordinary call costs nothing more. Sending again is safe for every transition.
-    async fn ask<T, F>(&self, call: impl Fn() -> F) -> Result<T>
+    async fn ask<'a, T, F>(&'a self, call: impl Fn(&'a Store) -> F) -> Result<T>
     where
         F: Future<Output = store::Result<T>>,
     {
         let began = Instant::now();
         let mut pause = Duration::from_millis(5);
         loop {
-            let error = match call().await {
+            let error = match call(&self.store).await {
                 Err(e) if e.is_unreachable() => e,
                 answer => return Ok(answer?),
             };
