@@ -31,6 +31,7 @@ use out::Out;
 use render::View;
 
 use crate::{
+    supervisor::Mode,
     config::Config,
     error::{Error, Result},
     ops::{Ops, types::Caller},
@@ -103,7 +104,7 @@ async fn dispatch(verb: Verb, session: &mut Session) -> Result<u8, End> {
         Verb::Doctor => setup::doctor(session).await,
         Verb::Completions(args) => setup::completions(&args, session),
         Verb::Supervise(args) => {
-            crate::supervisor::run(session.load_config()?, args.daemon).await?;
+            crate::supervisor::run(session.load_config()?, Mode { daemon: args.daemon, to_stop: args.to_stop }).await?;
             Ok(0)
         }
         Verb::RunAgent(args) => {

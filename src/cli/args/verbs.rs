@@ -269,6 +269,9 @@ pub struct Supervise {
     /// As `orch start` starts it: no terminal, everything to supervisor.log
     #[arg(long)]
     pub daemon: bool,
+    /// Only end what a crash has left; `orch stop` does this by itself
+    #[arg(long)]
+    pub to_stop: bool,
 }
 
 /// `orch run-agent`
