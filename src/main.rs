@@ -1,2 +1,9 @@
-//! x
-fn main() {}
+//! The `orch` program: the words of the command line in, an exit code out. What it is and how it works: `lib.rs`.
+
+use std::{ffi::OsString, process::ExitCode};
+
+fn main() -> ExitCode {
+    orch::cli::exit::report_panics();
+    let words: Vec<OsString> = std::env::args_os().collect();
+    ExitCode::from(orch::cli::run(&words))
+}

@@ -15,11 +15,9 @@ impl Script {
     pub fn hash(&self) -> &str {
         self.inner.1.get_hash()
     }
-    /// The command that makes Redis know it.
-    pub fn load_cmd(&self) -> redis::Cmd {
-        let mut cmd = redis::cmd("SCRIPT");
-        cmd.arg("LOAD").arg(&self.inner.0);
-        cmd
+    /// Its whole text, tables and prelude included.
+    pub fn text(&self) -> &str {
+        &self.inner.0
     }
 }
 
@@ -44,7 +42,7 @@ macro_rules! scripts {
 scripts! {
     BREAKER = "breaker", CANCEL = "cancel", CLAIM = "claim", DELEGATE = "delegate", DUE = "due",
     END_AGENT = "end_agent", EXPIRE = "expire", FINISH = "finish", HEARTBEAT = "heartbeat", HELLO = "hello",
-    INTEND = "intend", NOTE = "note", PASS_ON = "pass_on", PLACE = "place", PRUNE = "prune", RETRY = "retry",
+    INTEND = "intend", LIMITS = "limits", NOTE = "note", PASS_ON = "pass_on", PLACE = "place", PRUNE = "prune", RETRY = "retry",
     SPAWN = "spawn", STOP_AGENT = "stop_agent", WAITING = "waiting", WISH_SPAWN = "wish_spawn",
 }
 

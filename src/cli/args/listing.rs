@@ -1,0 +1,51 @@
+//! The verbs in groups, for `orch --help`: clap itself lists them in one heap.
+
+use clap::{Command, builder::StyledStr};
+
+use crate::cli::render::text::{hanging, pad};
+
+/// Each visible verb once, in the order in which a newcomer meets them; a test holds this complete.
+pub(super) const GROUPS: &[(&str, &[&str])] = &[
+    ("Begin and end", &["init", "start", "stop", "status", "attach", "doctor"]),
+    ("Tasks", &["delegate", "wait", "result", "tasks", "show", "why", "cancel", "retry"]),
+    ("Watch", &["logs", "events"]),
+    ("Agents", &["agents", "spawn", "kill", "scale"]),
+    ("Flow", &["pause", "drain", "resume"]),
+    ("Shell", &["completions"]),
+];
+
+const EXAMPLES: &str = "  orch start
+  orch delegate --role shell 'echo hello'
+  orch delegate --wait 'Explain the build of this project'
+  orch status --watch
+  orch why t-7k2m9qx4hz";
+
+const NAME_COLUMNS: usize = 12;
+
+/// The command with its own help page.
+pub(super) fn add(command: Command, width: usize) -> Command {
+    let mut list = String::new();
+    for (title, verbs) in GROUPS {
+        list.push_str(&heading(title));
+        for verb in *verbs {
+            let about = command.find_subcommand(verb).and_then(Command::get_about).map(StyledStr::to_string);
+            let name = format!("  {} ", pad(verb, NAME_COLUMNS));
+            list.push_str(&hanging(&name, &about.unwrap_or_default(), Some(width)));
+        }
+        list.push('\n');
+    }
+    let examples = format!("{}{EXAMPLES}\n\n'orch VERB --help' says more about a verb.", heading("Examples"));
+    command
+        .help_template(format!(
+            "{{about}}\n\n{{usage-heading}} {{usage}}\n\n{{before-help}}{}{{options}}{{after-help}}",
+            heading("Options")
+        ))
+        .override_usage("orch [OPTIONS] VERB ...")
+        .before_help(StyledStr::from(list.trim_end().to_owned()))
+        .after_help(StyledStr::from(examples))
+}
+
+fn heading(title: &str) -> String {
+    // Clap's own style of a heading; clap removes it where nobody would see it.
+    format!("\x1b[1;4m{title}:\x1b[0m\n")
+}

@@ -1,0 +1,107 @@
+//! The command line as typed: every verb and flag, and what the help says about them.
+//!
+//! Not here: what a verb does (each has a file beside this folder), nor any check that needs more than the words
+//! themselves.
+
+mod listing;
+#[cfg(test)]
+mod tests;
+mod values;
+mod verbs;
+
+use std::path::PathBuf;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+pub use verbs::*;
+
+/// A supervisor for coding agents: tasks through Redis, agents in tmux, nothing lost, nothing left behind.
+#[derive(Debug, Parser)]
+#[command(name = "orch", version, arg_required_else_help = true, max_term_width = 100)]
+pub struct Cli {
+    /// The project's sessions.toml [default: $ORCH_CONFIG, else the one in this folder or above it]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print JSON, for programs
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// Every verb of the command line.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Write a sessions.toml for the agent programs found here
+    Init(Init),
+    /// Start Redis, the supervisor and the master
+    Start(Start),
+    /// Stop everything; nothing is left behind
+    Stop(Stop),
+    /// What runs, how much there is to do, what needs you
+    Status(Status),
+    /// Show an agent's terminal; the master's if none is named
+    Attach(Attach),
+    /// Submit a task and print its id
+    Delegate(Box<Delegate>),
+    /// Block until tasks have ended
+    Wait(Wait),
+    /// Print what an agent answered, and nothing else
+    Result(OneTask),
+    /// List tasks, the newest last
+    Tasks(Tasks),
+    /// Everything recorded about a task or an agent
+    Show(OneTarget),
+    /// Why a task or an agent is in its state
+    Why(OneTarget),
+    /// Give up tasks and their subtasks
+    Cancel(SomeTasks),
+    /// Try failed, cancelled or held tasks again
+    Retry(SomeTasks),
+    /// What agents have printed
+    Logs(Logs),
+    /// What has happened, each with its reason
+    Events(Events),
+    /// List the agents
+    Agents,
+    /// Start one more agent of a role
+    Spawn(Spawn),
+    /// End an agent; its task goes to another one
+    Kill(Kill),
+    /// Keep a role at so many agents
+    Scale(Scale),
+    /// Start nothing new; tasks are still accepted
+    Pause(OneRole),
+    /// Accept nothing new, finish what there is
+    Drain,
+    /// Undo pause and drain
+    Resume(OneRole),
+    /// Check tmux, Redis, agent programs, folders and limits, and say how to mend each
+    Doctor,
+    /// Print a shell's completion script
+    Completions(Completions),
+    /// The supervisor in the foreground, for systemd
+    #[command(hide = true)]
+    Supervise(Supervise),
+    /// What runs in a pane
+    #[command(hide = true)]
+    RunAgent(RunAgent),
+    /// The built-in master's prompt
+    #[command(hide = true)]
+    Console,
+}
+
+/// The whole command line, with verbs listed in groups for a terminal of that width.
+pub fn command(width: usize) -> clap::Command {
+    listing::add(Cli::command(), width)
+}
+
+/// Reads the words of a command line.
+///
+/// # Errors
+/// Clap's own, which are also how help and version are asked for.
+pub fn parse(words: &[std::ffi::OsString], width: usize) -> Result<Cli, clap::Error> {
+    let matches = command(width).try_get_matches_from(words)?;
+    Cli::from_arg_matches(&matches)
+}

@@ -1,0 +1,41 @@
+//! Values that clap cannot read by itself.
+
+use std::time::Duration;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
+use crate::model::{
+    duration,
+    task::{Priority, TaskState},
+};
+
+/// `90s`, `5m`, `2h`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    duration::parse(text)
+}
+
+/// `K=V`.
+pub(super) fn label(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(format!("'{text}' is not a label: write KEY=VALUE")),
+    }
+}
+
+/// A number, or `auto` for what sessions.toml says.
+pub(super) fn scale(text: &str) -> Result<Option<u32>, String> {
+    match text {
+        "auto" => Ok(None),
+        number => number.parse().map(Some).map_err(|_| format!("'{text}' is neither a number of agents nor 'auto'")),
+    }
+}
+
+/// A task's state, listed in the help and in completions.
+pub(super) fn task_state() -> impl TypedValueParser<Value = TaskState> {
+    PossibleValuesParser::new(TaskState::ALL.iter().map(|s| s.as_str())).try_map(|word| word.parse())
+}
+
+/// A priority, likewise.
+pub(super) fn priority() -> impl TypedValueParser<Value = Priority> {
+    PossibleValuesParser::new(Priority::ALL.iter().map(|p| p.as_str())).try_map(|word| word.parse())
+}

@@ -1,0 +1,283 @@
+//! What each verb takes.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::Args;
+
+use super::values;
+use crate::model::{
+    id::TaskId,
+    task::{Priority, TaskState},
+};
+
+/// `orch init`
+#[derive(Debug, Args)]
+pub struct Init {
+    /// Replace the sessions.toml that is here
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `orch start`
+#[derive(Debug, Args)]
+#[command(after_help = "What runs already is left as it is: starting twice does no harm.")]
+pub struct Start {
+    /// Then show the master's terminal
+    #[arg(long)]
+    pub attach: bool,
+}
+
+/// `orch stop`
+#[derive(Debug, Args)]
+#[command(after_help = "Tasks are kept: what was running is taken up again by the next 'orch start'.
+
+Examples:
+  orch stop
+  orch stop --drain --timeout 10m")]
+pub struct Stop {
+    /// Let running tasks finish first; accept nothing new meanwhile
+    #[arg(long)]
+    pub drain: bool,
+    /// Wait so long at most (90s, 5m, 2h)
+    #[arg(long, value_name = "T", value_parser = values::duration)]
+    pub timeout: Option<Duration>,
+}
+
+/// `orch status`
+#[derive(Debug, Args)]
+#[command(after_help = "Exit code 3 says that the supervisor is stopped.")]
+pub struct Status {
+    /// Keep it on the screen, up to date; q leaves
+    #[arg(long)]
+    pub watch: bool,
+}
+
+/// `orch attach`
+#[derive(Debug, Args)]
+#[command(after_help = "Leave it with Ctrl-b d: the agent goes on.")]
+pub struct Attach {
+    /// Whose terminal [default: the master's]
+    #[arg(value_name = "AGENT")]
+    pub agent: Option<String>,
+}
+
+/// `orch delegate`
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "orch delegate [OPTIONS] TEXT",
+    after_help = "Within an agent's task it makes a subtask of that task.
+
+Examples:
+  orch delegate 'Write tests for src/parse.rs'
+  orch delegate --role shell --timeout 2m 'cargo build'
+  orch delegate --after t-7k2m9qx4hz --priority high 'Review what came of it'
+  git diff | orch delegate --wait - > review.txt"
+)]
+pub struct Delegate {
+    /// What is to be done, in one argument; '-' reads it from standard input
+    #[arg(value_name = "TEXT", required = true)]
+    pub text: Vec<String>,
+    /// Which kind of agent does it [default: the default role of sessions.toml]
+    #[arg(long, value_name = "ROLE")]
+    pub role: Option<String>,
+    /// Which ready task goes first
+    #[arg(long, value_name = "P", value_parser = values::priority())]
+    pub priority: Option<Priority>,
+    /// How long one attempt may take (90s, 5m, 2h)
+    #[arg(long, value_name = "T", value_parser = values::duration)]
+    pub timeout: Option<Duration>,
+    /// How many failures are forgiven
+    #[arg(long, value_name = "N")]
+    pub retries: Option<u32>,
+    /// Not before this task has succeeded (repeatable)
+    #[arg(long, value_name = "TASK")]
+    pub after: Vec<TaskId>,
+    /// Data for the agent: JSON, or @FILE that holds it
+    #[arg(long, value_name = "JSON|@FILE")]
+    pub context: Option<String>,
+    /// A path that the task is about (repeatable)
+    #[arg(long, value_name = "PATH")]
+    pub artifact: Vec<String>,
+    /// The same key gives the same task: safe to send again
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
+    /// For people and filters (repeatable)
+    #[arg(long, value_name = "K=V", value_parser = values::label)]
+    pub label: Vec<(String, String)>,
+    /// The folder to work in [default: the role's]
+    #[arg(long, value_name = "DIR")]
+    pub cwd: Option<PathBuf>,
+    /// Wait for the end and print the result instead of the id
+    #[arg(long)]
+    pub wait: bool,
+}
+
+/// `orch wait`
+#[derive(Debug, Args)]
+#[command(after_help = "Exit code 1: one has failed or was cancelled. 5: the time is over.
+
+Examples:
+  orch wait t-7k2m9qx4hz --timeout 10m
+  orch wait --any t-7k2m9qx4hz t-3v8n1c5ydw")]
+pub struct Wait {
+    /// Which tasks
+    #[arg(value_name = "TASK", required = true)]
+    pub tasks: Vec<TaskId>,
+    /// Until one of them has ended, not all
+    #[arg(long)]
+    pub any: bool,
+    /// For how long at most (90s, 5m, 2h)
+    #[arg(long, value_name = "T", value_parser = values::duration)]
+    pub timeout: Option<Duration>,
+}
+
+/// A verb about one task.
+#[derive(Debug, Args)]
+pub struct OneTask {
+    /// Which task
+    #[arg(value_name = "TASK")]
+    pub task: TaskId,
+}
+
+/// A verb about several tasks.
+#[derive(Debug, Args)]
+pub struct SomeTasks {
+    /// Which tasks
+    #[arg(value_name = "TASK", required = true)]
+    pub tasks: Vec<TaskId>,
+}
+
+/// A verb about a task or an agent.
+#[derive(Debug, Args)]
+pub struct OneTarget {
+    /// A task (t-7k2m9qx4hz) or an agent (sonnet-1)
+    #[arg(value_name = "TASK|AGENT")]
+    pub target: String,
+}
+
+/// `orch tasks`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  orch tasks --state failed
+  orch tasks --parent t-7k2m9qx4hz --tree")]
+pub struct Tasks {
+    /// In this state
+    #[arg(long, value_name = "S", value_parser = values::task_state())]
+    pub state: Option<TaskState>,
+    /// Of this role
+    #[arg(long, value_name = "ROLE")]
+    pub role: Option<String>,
+    /// Delegated from within this task
+    #[arg(long, value_name = "TASK")]
+    pub parent: Option<TaskId>,
+    /// Subtasks under their parents
+    #[arg(long)]
+    pub tree: bool,
+}
+
+/// `orch logs`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  orch logs sonnet-1 -f
+  orch logs --task t-7k2m9qx4hz -n 200 --grep 'error|warning'")]
+pub struct Logs {
+    /// Of this agent [default: of all]
+    #[arg(value_name = "AGENT")]
+    pub agent: Option<String>,
+    /// Of this task
+    #[arg(long, value_name = "TASK")]
+    pub task: Option<TaskId>,
+    /// The last so many lines
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 50)]
+    pub lines: usize,
+    /// Print further lines as they come
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Only lines that match this regular expression
+    #[arg(long, value_name = "RE")]
+    pub grep: Option<String>,
+}
+
+/// `orch events`
+#[derive(Debug, Args)]
+pub struct Events {
+    /// The last so many
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
+    pub lines: usize,
+    /// Print further ones as they come
+    #[arg(short, long)]
+    pub follow: bool,
+}
+
+/// `orch spawn`
+#[derive(Debug, Args)]
+pub struct Spawn {
+    /// Of which role
+    #[arg(value_name = "ROLE")]
+    pub role: String,
+}
+
+/// `orch kill`
+#[derive(Debug, Args)]
+pub struct Kill {
+    /// Which agent
+    #[arg(value_name = "AGENT")]
+    pub agent: String,
+}
+
+/// `orch scale`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  orch scale sonnet 3
+  orch scale sonnet auto")]
+pub struct Scale {
+    /// Which role
+    #[arg(value_name = "ROLE")]
+    pub role: String,
+    /// How many agents; 'auto' goes back to what sessions.toml says
+    #[arg(value_name = "N|auto", value_parser = values::scale)]
+    pub n: Scaled,
+}
+
+/// How many agents; `None` for what sessions.toml says. (A name of its own: clap reads a bare `Option` as "may be
+/// left out".)
+pub type Scaled = std::option::Option<u32>;
+
+/// A verb about one role, or everything.
+#[derive(Debug, Args)]
+pub struct OneRole {
+    /// Only this role [default: everything]
+    #[arg(value_name = "ROLE")]
+    pub role: Option<String>,
+}
+
+/// `orch completions`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  orch completions bash > ~/.local/share/bash-completion/completions/orch
+  orch completions fish > ~/.config/fish/completions/orch.fish
+  orch completions zsh > \"${fpath[1]}/_orch\"")]
+pub struct Completions {
+    /// Which shell
+    #[arg(value_name = "SHELL", value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// `orch supervise`
+#[derive(Debug, Args)]
+pub struct Supervise {
+    /// As `orch start` starts it: no terminal, everything to supervisor.log
+    #[arg(long)]
+    pub daemon: bool,
+    /// Only end what a crash has left; `orch stop` does this by itself
+    #[arg(long)]
+    pub to_stop: bool,
+}
+
+/// `orch run-agent`
+#[derive(Debug, Args)]
+pub struct RunAgent {
+    /// How the agent is to be started, as the supervisor wrote it
+    #[arg(value_name = "LAUNCH_FILE")]
+    pub launch: PathBuf,
+}

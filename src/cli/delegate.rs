@@ -1,0 +1,151 @@
+//! `orch delegate`.
+
+use std::{
+    io::{self, IsTerminal, Read, Write},
+    path::Path,
+};
+
+use serde_json::Value;
+
+use super::{Session, args, exit::End, inspect};
+use crate::{
+    error::{Error, Kind, Result},
+    model::{id::TaskId, task::TaskState},
+    ops::{
+        Ops,
+        types::{Delegate, Wait},
+    },
+};
+
+/// A text is a prompt, not a file: what is larger belongs into one.
+const TEXT_LIMIT: u64 = 1024 * 1024;
+
+pub(super) async fn run(args: args::Delegate, session: &mut Session) -> Result<u8, End> {
+    let wait = args.wait;
+    let request = request(args)?;
+    let ops = session.ops()?;
+    let delegated = ops.delegate(request).await?;
+    if wait {
+        return wait_for(&ops, &delegated.id, session).await;
+    }
+    session.answer(&delegated, |d, _| format!("{}\n", d.id))?;
+    Ok(0)
+}
+
+/// The words as meant: everything that is read, or depends on the caller's folder, is read here.
+fn request(args: args::Delegate) -> Result<Delegate> {
+    Ok(Delegate {
+        text: text(&args.text, &mut io::stdin().lock())?,
+        role: args.role,
+        priority: args.priority,
+        timeout: args.timeout,
+        retries: args.retries,
+        after: args.after,
+        context: args.context.as_deref().map(context).transpose()?,
+        artifacts: args.artifact,
+        key: args.key,
+        labels: args.label.into_iter().collect(),
+        cwd: args.cwd.map(|dir| absolute(&dir)).transpose()?,
+    })
+}
+
+fn text(words: &[String], stdin: &mut dyn Read) -> Result<String> {
+    match words {
+        [dash] if dash == "-" => read_text(stdin),
+        [text] => Ok(text.clone()),
+        [first, ..] => Err(Error::usage(format!("delegate takes one text, and got {} words", words.len()))
+            .hint(format!("put quotes around all of it: orch delegate '{first} ...'"))),
+        [] => Err(Error::usage("delegate takes a text")),
+    }
+}
+
+fn read_text(stdin: &mut dyn Read) -> Result<String> {
+    let mut bytes = Vec::new();
+    stdin
+        .take(TEXT_LIMIT + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|e| Error::failed(format!("standard input cannot be read: {e}")))?;
+    if bytes.len() as u64 > TEXT_LIMIT {
+        return Err(Error::usage("the text on standard input is larger than 1 MiB")
+            .hint("write it to a file, and name that with --artifact"));
+    }
+    String::from_utf8(bytes).map_err(|e| {
+        let at = e.utf8_error().valid_up_to();
+        Error::usage(format!("the text on standard input is not UTF-8 (byte {at})"))
+            .hint("name a binary file with --artifact instead")
+    })
+}
+
+fn context(text: &str) -> Result<Value> {
+    let (json, what) = match text.strip_prefix('@') {
+        None => (text.to_owned(), "--context".to_owned()),
+        Some(file) => {
+            let what = format!("--context @{file}");
+            (std::fs::read_to_string(file).map_err(|e| Error::usage(format!("{what}: {e}")))?, what)
+        }
+    };
+    serde_json::from_str(&json).map_err(|e| {
+        Error::usage(format!("{what} is not JSON: {e}")).hint("write it like --context '{\"file\": \"a.rs\"}'")
+    })
+}
+
+fn absolute(dir: &Path) -> Result<std::path::PathBuf> {
+    std::path::absolute(dir).map_err(|e| Error::usage(format!("--cwd {}: {e}", dir.display())))
+}
+
+async fn wait_for(ops: &Ops, id: &TaskId, session: &mut Session) -> Result<u8, End> {
+    let mut stderr = io::stderr();
+    if stderr.is_terminal() {
+        // For a person who changes their mind: the id is what they need then. Nothing depends on it.
+        let _ = writeln!(stderr, "{id} is on its way; Ctrl-C stops the waiting, not the task");
+    }
+    let wait = Wait { ids: vec![id.clone()], any: false, timeout: None };
+    let ended = ops.wait(wait).await?;
+    let Some(detail) = ended.first() else {
+        return Err(Error::internal(format!("no answer about {id}")).into());
+    };
+    if session.json {
+        session.out.json(detail, session.view.colour)?;
+        return Ok(if detail.task.state == TaskState::Succeeded { 0 } else { Kind::Failed.exit_code() });
+    }
+    inspect::print_result(detail, session)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(words: &[&str]) -> Vec<String> {
+        words.iter().map(|w| (*w).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_text_is_one_argument_or_standard_input() {
+        let read = |w: &[&str], mut stdin: &[u8]| text(&words(w), &mut stdin);
+        assert_eq!(read(&["echo hello"], b"no"), Ok("echo hello".into()));
+        assert_eq!(read(&["-"], "grüße\n".as_bytes()), Ok("grüße\n".into()));
+        let several = read(&["fix", "the", "tests"], b"").unwrap_err();
+        assert_eq!(several.kind, Kind::Usage);
+        assert!(several.hint.unwrap().contains("quotes"));
+        assert_eq!(read(&["-"], b"caf\xe9").unwrap_err().message, "the text on standard input is not UTF-8 (byte 3)");
+    }
+
+    #[test]
+    fn standard_input_ends_at_a_mebibyte() {
+        let most = vec![b'x'; TEXT_LIMIT as usize];
+        assert_eq!(read_text(&mut most.as_slice()).map(|t| t.len()), Ok(most.len()));
+        let more = vec![b'x'; TEXT_LIMIT as usize + 1];
+        assert_eq!(read_text(&mut more.as_slice()).unwrap_err().kind, Kind::Usage);
+    }
+
+    #[test]
+    fn context_is_json_or_a_file_of_it() {
+        assert_eq!(context("[1]"), Ok(serde_json::json!([1])));
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("c.json");
+        std::fs::write(&file, "{\"a\": 2}").unwrap();
+        assert_eq!(context(&format!("@{}", file.display())), Ok(serde_json::json!({"a": 2})));
+        assert_eq!(context("{a}").unwrap_err().kind, Kind::Usage);
+        assert!(context("@/nowhere.json").unwrap_err().message.contains("/nowhere.json"));
+    }
+}

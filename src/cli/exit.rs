@@ -1,0 +1,156 @@
+//! How a command ends: which code, and what is said on the way out.
+
+use std::{
+    ffi::OsString,
+    io::{self, IsTerminal, Write},
+};
+
+use clap::error::ErrorKind;
+use serde::Serialize;
+
+use super::{
+    out::Out,
+    render::style::{self, Style},
+};
+use crate::{
+    error::{Error, Kind},
+    model::text,
+};
+
+/// `orch`, and nothing else.
+pub(super) const NOTHING_TYPED: ErrorKind = ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+
+/// Why a command ended before it was done.
+#[derive(Debug)]
+pub(super) enum End {
+    /// Something is wrong, and is said.
+    Error(Error),
+    /// Nobody reads our standard output any more (`orch logs | head`): nothing is left to be done, nor to be said.
+    Unread,
+}
+
+impl From<Error> for End {
+    fn from(e: Error) -> Self {
+        End::Error(e)
+    }
+}
+
+impl From<io::Error> for End {
+    fn from(e: io::Error) -> Self {
+        match e.kind() {
+            io::ErrorKind::BrokenPipe => End::Unread,
+            _ => End::Error(Error::failed(format!("standard output cannot be written: {e}"))),
+        }
+    }
+}
+
+/// Says why it ended, and returns the exit code.
+pub(super) fn report(end: End, out: &mut Out, json: bool) -> u8 {
+    let End::Error(error) = end else { return 0 };
+    // What was answered before the error comes before it.
+    let flushed = out.flush();
+    if json && flushed.is_ok() {
+        // Nothing can be said if even this cannot be written; the code still says it.
+        let _ = out.json(&Said::from(&error), false).and_then(|()| out.flush());
+    } else {
+        say(&error);
+    }
+    error.kind.exit_code()
+}
+
+/// An error as programs read it (DESIGN section 6).
+#[derive(Serialize)]
+struct Said<'a> {
+    error: SaidError<'a>,
+}
+
+#[derive(Serialize)]
+struct SaidError<'a> {
+    kind: Kind,
+    message: &'a str,
+    hint: Option<&'a str>,
+}
+
+impl<'a> From<&'a Error> for Said<'a> {
+    fn from(e: &'a Error) -> Self {
+        Said { error: SaidError { kind: e.kind, message: &e.message, hint: e.hint.as_deref() } }
+    }
+}
+
+fn say(error: &Error) {
+    let stderr = io::stderr();
+    let colour = stderr.is_terminal() && style::wanted();
+    let mut said = format!("{} {}\n", style::paint("orch:", Style::Red, colour), indented(&error.message));
+    if let Some(hint) = &error.hint {
+        said.push_str(&format!("  {} {}\n", style::paint("hint:", Style::Bold, colour), indented(hint)));
+    }
+    // Standard error may be closed; then the exit code has to do.
+    let _ = stderr.lock().write_all(said.as_bytes());
+}
+
+/// Shows a page of help to somebody who did not ask for it.
+pub(super) fn help(page: &str) -> u8 {
+    let _ = io::stderr().lock().write_all(page.as_bytes());
+    Kind::Usage.exit_code()
+}
+
+/// Further lines stand under the first.
+fn indented(message: &str) -> String {
+    text::plain(message.as_bytes()).trim_end().replace('\n', "\n    ")
+}
+
+/// Whether the words ask for JSON; also for words that do not parse.
+pub(super) fn wants_json(words: &[OsString]) -> bool {
+    words.iter().take_while(|w| *w != "--").any(|w| w == "--json")
+}
+
+/// Clap's complaint as an error of ours: its first paragraph is the message; the hint is what was probably meant, else
+/// how it is written.
+pub(super) fn usage(complaint: &clap::Error) -> Error {
+    if complaint.kind() == NOTHING_TYPED {
+        return Error::usage("no verb was given").hint("orch --help lists them");
+    }
+    let rendered = complaint.render().to_string();
+    let mut paragraphs = rendered.split("\n\n");
+    let first: Vec<&str> = paragraphs.next().unwrap_or_default().lines().map(str::trim).collect();
+    let message = first.join(" ");
+    let error = Error::usage(message.strip_prefix("error: ").unwrap_or(&message).trim());
+    if let Some(meant) = probably_meant(complaint) {
+        return error.hint(format!("did you mean '{meant}'?"));
+    }
+    let lines: Vec<&str> = paragraphs.flat_map(str::lines).map(str::trim).collect();
+    let tip = lines.iter().find_map(|line| line.strip_prefix("tip: "));
+    let usage = lines.iter().find(|line| line.starts_with("Usage: ")).copied();
+    error.hint(tip.or(usage).unwrap_or("--help after the verb says what it takes"))
+}
+
+/// The likeliest of clap's suggestions, which it lists last.
+fn probably_meant(complaint: &clap::Error) -> Option<String> {
+    use clap::error::{ContextKind, ContextValue};
+    let kinds = [ContextKind::SuggestedSubcommand, ContextKind::SuggestedArg, ContextKind::SuggestedValue];
+    kinds.into_iter().find_map(|kind| match complaint.get(kind)? {
+        ContextValue::String(one) => Some(one.clone()),
+        ContextValue::Strings(several) => several.last().cloned(),
+        _ => None,
+    })
+}
+
+/// From here on a panic, anywhere, ends the process with a sentence and exit code 70, instead of half-living on.
+pub fn report_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(|l| format!(" at {}:{}", l.file(), l.line())).unwrap_or_default();
+        let what = panic
+            .payload()
+            .downcast_ref::<&str>()
+            .map(|s| (*s).to_owned())
+            .or_else(|| panic.payload().downcast_ref::<String>().cloned())
+            .unwrap_or_default();
+        let version = env!("CARGO_PKG_VERSION");
+        let said = format!(
+            "orch: this is a bug in orch {version}{place}: {what}\n  \
+             hint: tasks are safe: nothing that was accepted is lost. Please report it with the lines above\n"
+        );
+        let _ = io::stderr().lock().write_all(said.as_bytes());
+        std::process::exit(i32::from(Kind::Internal.exit_code()));
+    }));
+}

@@ -1,0 +1,74 @@
+//! Agents: in a table, and one by itself.
+
+use super::{
+    Style, View, millis,
+    table::{Cell, Column, Table},
+    task::Fields,
+    text::bytes,
+};
+use crate::model::agent::Agent;
+
+/// The agents, one a line.
+pub fn agents(agents: &[Agent], view: &View) -> String {
+    let mut table = Table::new([
+        Column::new("AGENT").at_least(12),
+        Column::new("ROLE").expendable(3).at_least(8),
+        Column::new("STATE"),
+        Column::new("TASK"),
+        Column::new("FOR").right().expendable(1),
+        Column::new("HEARTBEAT").right().expendable(2),
+        Column::new("DONE").right().expendable(4),
+        Column::new("MEMORY").right().expendable(5),
+    ]);
+    for a in agents {
+        let style = if a.needs.is_some() { Style::Yellow } else { Style::of_agent(a.state) };
+        table.row([
+            Cell::new(&a.id, if a.master { Style::Bold } else { Style::Plain }),
+            Cell::from(&a.role),
+            Cell::new(state(a), style),
+            Cell::from(a.task.as_ref().map(|t| t.as_str()).unwrap_or_default()),
+            Cell::from(view.age(a.since)),
+            Cell::from(a.heartbeat_age_ms.map(millis).unwrap_or_default()),
+            Cell::from(a.tasks_done.to_string()),
+            Cell::from(a.rss_bytes.map(bytes).unwrap_or_default()),
+        ]);
+    }
+    table.render(view)
+}
+
+/// Its state, or what is more to the point.
+fn state(a: &Agent) -> String {
+    match a.needs {
+        Some(needs) => format!("needs {needs}"),
+        None if a.waiting => "waiting".to_owned(),
+        None => a.state.to_string(),
+    }
+}
+
+/// Everything recorded about one.
+pub fn agent(a: &Agent, view: &View) -> String {
+    let mut fields = Fields::new(view);
+    let heading = if a.master { format!("{} (the master)", a.id) } else { a.id.clone() };
+    fields.heading(&heading, a.state.as_str(), Style::of_agent(a.state));
+    fields.add("role", &a.role);
+    fields.add("session", &a.session);
+    fields.option("pid", a.pid);
+    fields.add("since", &format!("{} ({} ago)", a.since, view.age(a.since)));
+    fields.option("reason", a.reason.as_ref());
+    fields.option("needs", a.needs);
+    fields.option("task", a.task.as_ref().map(|t| attempt_of(t.as_str(), a.attempt)));
+    fields.option("waiting", a.waiting.then_some("for subtasks of its task"));
+    fields.option("heartbeat", a.heartbeat_age_ms.map(|ms| format!("{} ago", millis(ms))));
+    fields.option("memory", a.rss_bytes.map(bytes));
+    fields.add("started", &format!("{} ({} ago)", a.started_at, view.age(a.started_at)));
+    fields.add("tasks done", &a.tasks_done.to_string());
+    fields.option("restarts", (a.restarts > 0).then_some(a.restarts));
+    fields.finish()
+}
+
+fn attempt_of(task: &str, attempt: Option<u32>) -> String {
+    match attempt {
+        Some(n) => format!("{task} (attempt {n})"),
+        None => task.to_owned(),
+    }
+}

@@ -1,0 +1,83 @@
+//! `orch status`.
+
+use super::{Style, View, agent, millis, text};
+use crate::{
+    model::task::TaskState,
+    ops::types::{Attention, RedisStatus, Status, SupervisorStatus},
+};
+
+/// The whole page. `attach` is what shows the master's terminal.
+pub fn status(status: &Status, attach: &str, view: &View) -> String {
+    let mut header = supervisor(&status.supervisor);
+    header.push(redis(&status.redis));
+    let mut out = text::flow(&status.namespace, &header, view.width, view.colour);
+    out.push_str(&text::flow("tasks", &counts(status), view.width, view.colour));
+    if !status.agents.is_empty() {
+        out.push('\n');
+        out.push_str(&agent::agents(&status.agents, view));
+    }
+    if !status.attention.is_empty() {
+        out.push('\n');
+        out.push_str(&needs_you(&status.attention, view));
+    }
+    let told = status.attention.iter().any(|a| a.do_.contains("orch start"));
+    if status.supervisor.state != "running" {
+        if told {
+            return out;
+        }
+        out.push('\n');
+        out.push_str(&view.commands("next:", &[("orch start".into(), "start what is stopped")]));
+    } else if status.tasks.values().all(|n| *n == 0) {
+        out.push('\n');
+        out.push_str(&first_steps(attach, view));
+    }
+    out
+}
+
+/// What to type when everything runs and nothing has been asked for yet.
+pub fn first_steps(attach: &str, view: &View) -> String {
+    let steps =
+        [("orch delegate --role shell 'echo hello'".into(), "submit a task"), (attach.to_owned(), "see the master")];
+    view.commands("next:", &steps)
+}
+
+fn supervisor(s: &SupervisorStatus) -> Vec<(String, Style)> {
+    let mut pieces =
+        vec![(format!("supervisor {}", s.state), if s.state == "running" { Style::Green } else { Style::Red })];
+    pieces.extend(s.pid.map(|pid| (format!("pid {pid}"), Style::Plain)));
+    pieces.extend(s.uptime_ms.map(|ms| (format!("up {}", millis(ms)), Style::Plain)));
+    if s.paused {
+        pieces.push(("paused: starts nothing new".into(), Style::Yellow));
+    } else if !s.paused_roles.is_empty() {
+        pieces.push((format!("paused roles: {}", s.paused_roles.join(", ")), Style::Yellow));
+    }
+    if !s.accepting && s.state == "running" {
+        pieces.push(("draining: accepts nothing new".into(), Style::Yellow));
+    }
+    pieces
+}
+
+fn redis(r: &RedisStatus) -> (String, Style) {
+    let version = r.version.as_deref().map(|v| format!(" {v}")).unwrap_or_default();
+    (format!("redis {} ({}{version})", r.state, r.mode), if r.state == "ok" { Style::Green } else { Style::Red })
+}
+
+/// Ready and running always, the others where there are any.
+fn counts(status: &Status) -> Vec<(String, Style)> {
+    let count = |state: &TaskState| {
+        let n = status.tasks.get(state.as_str()).copied().unwrap_or(0);
+        let always = matches!(state, TaskState::Ready | TaskState::Running);
+        let style = if n == 0 { Style::Dim } else { Style::of_task(*state) };
+        (n > 0 || always).then(|| (format!("{n} {state}"), style))
+    };
+    TaskState::ALL.iter().filter_map(count).collect()
+}
+
+fn needs_you(attention: &[Attention], view: &View) -> String {
+    let mut out = format!("{}\n", view.paint("needs you:", Style::Yellow));
+    for a in attention {
+        out.push_str(&view.hanging("  ", &a.what));
+        out.push_str(&view.hanging("    ", &a.do_));
+    }
+    out
+}

@@ -1,0 +1,135 @@
+//! Tables that fit: rows never wrap. Where the terminal is narrow, the least important columns go first, then long
+//! texts are cut.
+
+use super::{
+    View,
+    style::{Style, paint},
+    text::{pad, width},
+};
+use crate::model::text::one_line;
+
+const GAP: usize = 2;
+
+/// One column.
+#[derive(Debug, Clone, Copy)]
+pub struct Column {
+    title: &'static str,
+    /// 0 stays; of the others the highest goes first.
+    expendable: u8,
+    right: bool,
+    /// May be cut down to so many columns.
+    at_least: Option<usize>,
+}
+
+impl Column {
+    /// A column that stays as it is.
+    pub const fn new(title: &'static str) -> Self {
+        Column { title, expendable: 0, right: false, at_least: None }
+    }
+    /// The same, dropped where there is no room; the highest number goes first.
+    pub const fn expendable(self, rank: u8) -> Self {
+        Column { expendable: rank, ..self }
+    }
+    /// The same, for numbers.
+    pub const fn right(self) -> Self {
+        Column { right: true, ..self }
+    }
+    /// The same, cut down to that width where there is no room.
+    pub const fn at_least(self, columns: usize) -> Self {
+        Column { at_least: Some(columns), ..self }
+    }
+}
+
+/// One cell.
+#[derive(Debug, Clone, Default)]
+pub struct Cell {
+    text: String,
+    style: Style,
+}
+
+impl Cell {
+    /// The first line of a text, made safe; it may come from anybody.
+    pub fn new(text: impl AsRef<str>, style: Style) -> Self {
+        Cell { text: one_line(text.as_ref(), usize::MAX).replace('\t', " "), style }
+    }
+}
+
+impl<T: AsRef<str>> From<T> for Cell {
+    fn from(text: T) -> Self {
+        Cell::new(text, Style::Plain)
+    }
+}
+
+/// Columns and rows. A column that is empty in every row is not shown.
+#[derive(Debug)]
+pub struct Table<const N: usize> {
+    columns: [Column; N],
+    rows: Vec<[Cell; N]>,
+}
+
+impl<const N: usize> Table<N> {
+    /// A table without rows.
+    pub fn new(columns: [Column; N]) -> Self {
+        Table { columns, rows: Vec::new() }
+    }
+
+    /// Adds a row.
+    pub fn row(&mut self, cells: [Cell; N]) {
+        self.rows.push(cells);
+    }
+
+    /// The table with a line of titles, each line with its newline; nothing without rows.
+    pub fn render(&self, view: &View) -> String {
+        if self.rows.is_empty() {
+            return String::new();
+        }
+        let widths = self.fit(view.width);
+        let titles = self.columns.map(|c| Cell { text: c.title.to_owned(), style: Style::Dim });
+        let mut out = String::new();
+        for row in std::iter::once(&titles).chain(&self.rows) {
+            let mut line = String::new();
+            for (cell, (column, shown)) in row.iter().zip(self.columns.iter().zip(&widths)) {
+                let Some(columns) = *shown else { continue };
+                let text = one_line(&cell.text, columns);
+                let rest = columns.saturating_sub(width(&text));
+                let (before, after) = if column.right { (rest, 0) } else { (0, rest) };
+                line.push_str(&pad("", before));
+                line.push_str(&paint(&text, cell.style, view.colour));
+                line.push_str(&pad("", after + GAP));
+            }
+            out.push_str(line.trim_end());
+            out.push('\n');
+        }
+        out
+    }
+
+    /// How wide each column is shown; `None`: not at all.
+    fn fit(&self, limit: Option<usize>) -> [Option<usize>; N] {
+        let natural: [usize; N] =
+            std::array::from_fn(|i| self.rows.iter().map(|r| width(&r[i].text)).max().unwrap_or(0));
+        let mut widths: [Option<usize>; N] =
+            std::array::from_fn(|i| (natural[i] > 0).then(|| natural[i].max(width(self.columns[i].title))));
+        let Some(limit) = limit else { return widths };
+        let least = |i: usize, w: usize| self.columns[i].at_least.map_or(w, |least| w.min(least));
+        let total = |widths: &[Option<usize>; N], of: &dyn Fn(usize, usize) -> usize| {
+            let shown = widths.iter().enumerate().filter_map(|(i, w)| w.map(|w| of(i, w)));
+            shown.fold(0, |sum, w| sum + w + GAP).saturating_sub(GAP)
+        };
+        while total(&widths, &least) > limit {
+            let expendable = |i: &usize| widths[*i].is_some() && self.columns[*i].expendable > 0;
+            match (0..N).filter(expendable).max_by_key(|i| self.columns[*i].expendable) {
+                Some(i) => widths[i] = None,
+                None => break,
+            }
+        }
+        let mut excess = total(&widths, &|_, w| w).saturating_sub(limit);
+        for i in (0..N).rev() {
+            if let Some(w) = widths[i].as_mut() {
+                let cut = excess.min(*w - least(i, *w));
+                *w -= cut;
+                excess -= cut;
+            }
+        }
+        widths
+    }
+}

@@ -1,0 +1,33 @@
+//! Before the first start: `orch init`, `orch doctor`, `orch completions`.
+
+use serde_json::json;
+
+use super::{Session, args, exit::End, render};
+use crate::{
+    error::{Error, Kind},
+    ops::Ops,
+};
+
+pub(super) fn init(args: &args::Init, session: &mut Session) -> Result<u8, End> {
+    let here = std::env::current_dir()
+        .map_err(|e| Error::config(format!("this folder cannot be found: {e}")).hint("cd to one that exists"))?;
+    let written = Ops::init(&here, args.force)?;
+    session.answer(&json!({"path": written}), |_, _| {
+        format!("wrote {}\nnext: look at it, then type orch start\n", written.display())
+    })?;
+    Ok(0)
+}
+
+pub(super) async fn doctor(session: &mut Session) -> Result<u8, End> {
+    let checks = session.ops()?.doctor().await;
+    session.answer(&checks, |checks, view| render::answer::checks(checks, view))?;
+    Ok(if checks.iter().any(|c| c.state == "error") { Kind::Configuration.exit_code() } else { 0 })
+}
+
+pub(super) fn completions(args: &args::Completions, session: &mut Session) -> Result<u8, End> {
+    let mut script = Vec::new();
+    // Into memory first: clap's generator panics where it cannot write.
+    clap_complete::generate(args.shell, &mut args::command(session.view.page()), "orch", &mut script);
+    session.out.text(&String::from_utf8_lossy(&script))?;
+    Ok(0)
+}
