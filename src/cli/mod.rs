@@ -34,6 +34,7 @@ use crate::{
     config::Config,
     error::{Error, Result},
     ops::{Ops, types::Caller},
+    supervisor::Mode,
 };
 
 /// Runs a whole command line and says with which code to exit (DESIGN section 5).
@@ -103,7 +104,8 @@ async fn dispatch(verb: Verb, session: &mut Session) -> Result<u8, End> {
         Verb::Doctor => setup::doctor(session).await,
         Verb::Completions(args) => setup::completions(&args, session),
         Verb::Supervise(args) => {
-            crate::supervisor::run(session.load_config()?, args.daemon).await?;
+            let mode = Mode { daemon: args.daemon, to_stop: args.to_stop };
+            crate::supervisor::run(session.load_config()?, mode).await?;
             Ok(0)
         }
         Verb::RunAgent(args) => {

@@ -269,6 +269,9 @@ pub struct Supervise {
     /// As `orch start` starts it: no terminal, everything to supervisor.log
     #[arg(long)]
     pub daemon: bool,
+    /// End everything in order, and nothing else: for `orch stop` where no supervisor lives
+    #[arg(long)]
+    pub to_stop: bool,
 }
 
 /// `orch run-agent`
