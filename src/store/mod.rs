@@ -7,6 +7,7 @@
 //! again, for as long as the store's patience lasts.
 
 pub mod agents;
+mod call;
 pub mod decode;
 pub mod error;
 pub mod intents;
@@ -22,14 +23,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use redis::{
-    AsyncConnectionConfig, Client, Value,
-    aio::{ConnectionLike, MultiplexedConnection},
-};
+use redis::{AsyncConnectionConfig, Client, Value, aio::MultiplexedConnection};
 use tokio::sync::Mutex;
 
 pub use self::error::StoreError;
-use self::{keys::Keys, script::Script};
+use self::{
+    call::{Args, Call},
+    keys::Keys,
+    script::Script,
+};
 
 /// The store's own result.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
@@ -127,14 +129,12 @@ impl Store {
 
     /// Calls a transition; again on a fresh connection while nobody answers and patience lasts.
     async fn call<A: Args>(&self, script: &'static Script, args: A) -> Result<Value> {
-        let mut cmd = redis::cmd("EVALSHA");
-        cmd.arg(script.hash()).arg(1).arg(self.keys.prefix());
-        args.add_to(&mut cmd);
-        let answers = self.patiently(|mut connection| {
-            let cmd = &cmd;
-            async move { Ok(vec![evalsha(&mut connection, script, cmd).await?]) }
-        });
-        answers.await.map(|mut values| values.remove(0))
+        let call = Call::new(script, self.keys.prefix(), &args);
+        self.patiently(|mut connection| {
+            let call = &call;
+            async move { call.send(&mut connection).await.map_err(|e| self.error(&e)) }
+        })
+        .await
     }
 
     /// Calls two transitions in one round trip: Redis runs the second right after the first.
@@ -143,38 +143,29 @@ impl Store {
         first: (&'static Script, A),
         second: (&'static Script, B),
     ) -> Result<(Result<Value>, Result<Value>)> {
-        let mut cmds = [redis::cmd("EVALSHA"), redis::cmd("EVALSHA")];
-        cmds[0].arg(first.0.hash()).arg(1).arg(self.keys.prefix());
-        first.1.add_to(&mut cmds[0]);
-        cmds[1].arg(second.0.hash()).arg(1).arg(self.keys.prefix());
-        second.1.add_to(&mut cmds[1]);
-        let values = self
-            .patiently(|connection| {
-                let (a, b) = (&cmds[0], &cmds[1]);
-                let (mut one, mut two) = (connection.clone(), connection);
-                async move {
-                    let (x, y) =
-                        futures_util::future::join(evalsha(&mut one, first.0, a), evalsha(&mut two, second.0, b)).await;
-                    match (x, y) {
-                        (Err(e), _) | (_, Err(e)) if e.is_io_error() || e.is_connection_dropped() => Err(e),
-                        (x, y) => Ok(vec![result_value(x), result_value(y)]),
-                    }
+        let first = Call::new(first.0, self.keys.prefix(), &first.1);
+        let second = Call::new(second.0, self.keys.prefix(), &second.1);
+        self.patiently(|connection| {
+            let (first, second) = (&first, &second);
+            async move {
+                let (x, y) = call::send_two(&connection, first, second).await;
+                match (x.map_err(|e| self.error(&e)), y.map_err(|e| self.error(&e))) {
+                    (Err(e), _) | (_, Err(e)) if e.is_unreachable() => Err(e),
+                    answers => Ok(answers),
                 }
-            })
-            .await?;
-        let mut values = values.into_iter().map(|v| match v {
-            Value::ServerError(e) => Err(StoreError::from_redis(&e.into(), &self.address)),
-            v => Ok(v),
-        });
-        let missing = || Err(StoreError::Other("an answer is missing".into()));
-        Ok((values.next().unwrap_or_else(missing), values.next().unwrap_or_else(missing)))
+            }
+        })
+        .await
     }
 
     /// One plain command, read into what the caller expects.
     async fn query<T: redis::FromRedisValue>(&self, cmd: &redis::Cmd) -> Result<T> {
-        let values =
-            self.patiently(|mut connection| async move { Ok(vec![connection.req_packed_command(cmd).await?]) }).await?;
-        self.read(values.into_iter().next().unwrap_or(Value::Nil))
+        let value = self
+            .patiently(
+                |mut connection| async move { call::send(&mut connection, cmd).await.map_err(|e| self.error(&e)) },
+            )
+            .await?;
+        self.read(value)
     }
 
     /// Several plain reads in one round trip.
@@ -182,32 +173,36 @@ impl Store {
         if pipe.is_empty() {
             return Ok(Vec::new());
         }
-        let count = pipe.len();
-        self.patiently(|mut connection| async move { connection.req_packed_commands(pipe, 0, count).await }).await
+        self.patiently(|mut connection| async move {
+            call::send_all(&mut connection, pipe).await.map_err(|e| self.error(&e))
+        })
+        .await
     }
 
     fn read<T: redis::FromRedisValue>(&self, value: Value) -> Result<T> {
         redis::from_redis_value(value).map_err(|e| StoreError::Other(e.to_string()))
     }
 
-    async fn patiently<F, Fut>(&self, mut attempt: F) -> Result<Vec<Value>>
+    fn error(&self, e: &redis::RedisError) -> StoreError {
+        StoreError::from_redis(e, &self.address)
+    }
+
+    async fn patiently<T, F, Fut>(&self, mut attempt: F) -> Result<T>
     where
         F: FnMut(MultiplexedConnection) -> Fut,
-        Fut: Future<Output = redis::RedisResult<Vec<Value>>>,
+        Fut: Future<Output = Result<T>>,
     {
         let began = Instant::now();
         let mut pause = Duration::from_millis(5);
         loop {
-            let error = match self.connection().await {
-                Err(e) => e,
-                Ok(connection) => match attempt(connection).await {
-                    Ok(values) => return Ok(values),
-                    Err(e) => StoreError::from_redis(&e, &self.address),
-                },
+            let answer = match self.connection().await {
+                Ok(connection) => attempt(connection).await,
+                Err(e) => Err(e),
             };
-            if !error.is_unreachable() {
-                return Err(error);
-            }
+            let error = match answer {
+                Err(e) if e.is_unreachable() => e,
+                answer => return answer,
+            };
             self.forget_connection().await;
             if began.elapsed() + pause > self.patience {
                 return Err(error);
@@ -215,54 +210,6 @@ impl Store {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_millis(200));
         }
-    }
-}
-
-/// Arguments of a transition.
-trait Args {
-    fn add_to(&self, cmd: &mut redis::Cmd);
-}
-
-impl<const N: usize> Args for [&str; N] {
-    fn add_to(&self, cmd: &mut redis::Cmd) {
-        self.iter().for_each(|a| {
-            cmd.arg(*a);
-        });
-    }
-}
-
-impl Args for Vec<String> {
-    fn add_to(&self, cmd: &mut redis::Cmd) {
-        self.iter().for_each(|a| {
-            cmd.arg(a);
-        });
-    }
-}
-
-/// Runs a script by its hash; a server that does not know it (new, or after SCRIPT FLUSH) is told its text first.
-async fn evalsha(
-    connection: &mut MultiplexedConnection,
-    script: &'static Script,
-    cmd: &redis::Cmd,
-) -> redis::RedisResult<Value> {
-    match connection.req_packed_command(cmd).await {
-        Err(e) if e.kind() == redis::ErrorKind::Server(redis::ServerErrorKind::NoScript) => {
-            tracing::debug!(script = script.name, "loading");
-            connection.req_packed_command(&script.load_cmd()).await?;
-            connection.req_packed_command(cmd).await
-        }
-        answer => answer,
-    }
-}
-
-/// An error that the server itself gave is an answer, and must not hide the other answer of the pair.
-fn result_value(answer: redis::RedisResult<Value>) -> Value {
-    match answer {
-        Ok(value) => value,
-        Err(e) => match e.into_server_errors().and_then(|errors| errors.first().cloned()) {
-            Some((_, error)) => Value::ServerError(error),
-            None => Value::Nil,
-        },
     }
 }
 

@@ -15,11 +15,9 @@ impl Script {
     pub fn hash(&self) -> &str {
         self.inner.1.get_hash()
     }
-    /// The command that makes Redis know it.
-    pub fn load_cmd(&self) -> redis::Cmd {
-        let mut cmd = redis::cmd("SCRIPT");
-        cmd.arg("LOAD").arg(&self.inner.0);
-        cmd
+    /// Its whole text, tables and prelude included.
+    pub fn text(&self) -> &str {
+        &self.inner.0
     }
 }
 

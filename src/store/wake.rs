@@ -5,9 +5,9 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::aio::MultiplexedConnection;
 
-use super::{Result, Store, StoreError};
+use super::{Result, Store, call::send};
 use crate::model::{event::Event, id::TaskId};
 
 /// Waits for markers on some lists.
@@ -37,7 +37,7 @@ impl Store {
     /// # Errors
     /// An unreachable Redis.
     pub async fn watch_ends(&self, ids: &[TaskId]) -> Result<Ends> {
-        let fail = |e: redis::RedisError| StoreError::from_redis(&e, &self.address);
+        let fail = |e: redis::RedisError| self.error(&e);
         let mut pubsub = self.client.get_async_pubsub().await.map_err(fail)?;
         for id in ids {
             pubsub.subscribe(self.keys.of("ended", id.as_str())).await.map_err(fail)?;
@@ -50,12 +50,12 @@ impl Store {
     /// # Errors
     /// An unreachable Redis.
     pub async fn next_events(&self, after: &str, timeout: Duration) -> Result<Vec<Event>> {
-        let fail = |e: redis::RedisError| StoreError::from_redis(&e, &self.address);
+        let fail = |e: redis::RedisError| self.error(&e);
         let mut connection = self.connect(None).await?;
         let mut cmd = redis::cmd("XREAD");
         cmd.arg("COUNT").arg(500).arg("BLOCK").arg(timeout.as_millis() as u64);
         cmd.arg("STREAMS").arg(self.keys.plain("events")).arg(after);
-        let value = connection.req_packed_command(&cmd).await.map_err(fail)?;
+        let value = send(&mut connection, &cmd).await.map_err(fail)?;
         let streams: Option<Vec<(String, redis::Value)>> = self.read(value)?;
         match streams.into_iter().flatten().next() {
             Some((_, rows)) => self.read_events(rows),
@@ -92,8 +92,7 @@ impl Waker<'_> {
         }
         // Redis reads seconds; 0 would mean for ever, and a connection that died unseen would sleep with it.
         cmd.arg(format!("{:.3}", timeout.as_secs_f64().max(0.001)));
-        let answer = connection.req_packed_command(&cmd).await;
-        let value = answer.map_err(|e| StoreError::from_redis(&e, &self.store.address))?;
+        let value = send(&mut connection, &cmd).await.map_err(|e| self.store.error(&e))?;
         self.connection = Some(connection);
         Ok(value != redis::Value::Nil)
     }

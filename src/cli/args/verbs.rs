@@ -269,7 +269,7 @@ pub struct Supervise {
     /// As `orch start` starts it: no terminal, everything to supervisor.log
     #[arg(long)]
     pub daemon: bool,
-    /// End everything in order, and nothing else: for `orch stop` where no supervisor lives
+    /// Only end what a crash has left; `orch stop` does this by itself
     #[arg(long)]
     pub to_stop: bool,
 }

@@ -1,0 +1,204 @@
+//! To end processes so that none is left, whatever they do about it.
+//!
+//! First they are asked (TERM, and CONT, for a stopped process acts on TERM only when it goes on). Then they are made
+//! to: stop all, look again, stop the newcomers, until there are none; only then kill. To kill without stopping is a
+//! race that a program which forks faster than we look wins. A stopped one can't fork, and the kernel ends no fork
+//! over which a signal has come. It is over when two looks in a row find nobody.
+
+use std::{
+    collections::BTreeSet,
+    io, process, thread,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    errno::Errno,
+    sys::{
+        signal::Signal,
+        wait::{Id, WaitPidFlag, waitid, waitpid},
+    },
+    unistd::Pid,
+};
+
+use super::scan::Processes;
+use crate::os::{EndReport, ProcessId, Tree};
+
+/// So many looks in a row must find nobody: one may miss a process whose parent ended while we looked.
+const EMPTY_LOOKS: u32 = 2;
+
+/// How often at most we look for newcomers before those who are stopped are killed: a program that forks without end
+/// on many processors must lose members too, not only gain stopped ones.
+const STOP_LOOKS: u32 = 20;
+
+/// How long those who were killed are waited for before we look for others: one that is stuck in the kernel must not
+/// give the rest time to spread.
+const ROUND: Duration = Duration::from_millis(100);
+
+/// Makes this process the parent of every descendant whose own parent has ended, so that none can hide from
+/// [`end_children`] by a double fork. Lasts until the process ends; children don't inherit it.
+///
+/// # Errors
+/// The kernel refuses (never seen; older than 3.4).
+pub fn become_subreaper() -> io::Result<()> {
+    Ok(nix::sys::prctl::set_child_subreaper(true)?)
+}
+
+/// Whether this process has any child, living or a zombie. One system call, and it reaps nothing. To a subreaper,
+/// `false` means: no descendant is left.
+pub fn has_children() -> bool {
+    let look_only = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    !matches!(waitid(Id::All, look_only), Err(Errno::ECHILD))
+}
+
+/// Ends all members of `tree`: TERM, up to `grace` for them to end by it, then KILL until none is left; no grace, no
+/// TERM. Returns after `limit` at the latest, plus one last look; one round of KILL happens in any case.
+///
+/// Spares the first process, ourselves, those above us, and `except` with what they have started (see
+/// [`Processes::members`]). Who was a member once is followed wherever it goes. Blocks: call it where that is allowed.
+///
+/// # Errors
+/// `/proc` can't be read, so that nobody can say what is left.
+pub fn end_tree(tree: &Tree, except: &[u32], grace: Duration, limit: Duration) -> io::Result<EndReport> {
+    Ending::new(tree.clone(), except, Zombies::AreTheirParents).run(grace, limit)
+}
+
+/// Ends all descendants of this process but `keep` and what those have started, and reaps who has become our child.
+/// For a subreaper: without [`become_subreaper`] daemons escape it. Times as in [`end_tree`].
+///
+/// A child whose exit status somebody here still waits for (tokio's, say) belongs into `keep`, or the status is lost.
+///
+/// # Errors
+/// `/proc` can't be read, so that nobody can say what is left.
+pub fn end_children(keep: &[u32], grace: Duration, limit: Duration) -> io::Result<EndReport> {
+    if !has_children() {
+        return Ok(EndReport::default());
+    }
+    let own = Tree { roots: vec![ProcessId::current()], ..Tree::default() };
+    Ending::new(own, keep, Zombies::AreOurs).run(grace, limit)
+}
+
+/// Who is to reap those who have ended.
+#[derive(PartialEq)]
+enum Zombies {
+    AreOurs,
+    AreTheirParents,
+}
+
+struct Ending<'a> {
+    /// Grows: who was found once is a root of every later look, for its parent's end must not hide it.
+    tree: Tree,
+    except: &'a [u32],
+    zombies: Zombies,
+    found: BTreeSet<ProcessId>,
+    empty_looks: u32,
+    started: Instant,
+}
+
+impl<'a> Ending<'a> {
+    fn new(tree: Tree, except: &'a [u32], zombies: Zombies) -> Self {
+        Ending { tree, except, zombies, found: BTreeSet::new(), empty_looks: 0, started: Instant::now() }
+    }
+
+    fn run(mut self, grace: Duration, limit: Duration) -> io::Result<EndReport> {
+        if !grace.is_zero() {
+            self.ask(self.started + grace.min(limit))?;
+        }
+        if let Err(error) = self.force(self.started + limit) {
+            // We may have stopped them; whoever asks next should not find them so, for good.
+            self.found.iter().for_each(|process| drop(process.signal(Signal::SIGKILL)));
+            return Err(error);
+        }
+        let survivors: Vec<ProcessId> = self.found.iter().filter(|process| process.is_alive()).copied().collect();
+        let ended = self.found.len() - survivors.len();
+        Ok(EndReport { ended, survivors, took: self.started.elapsed() })
+    }
+
+    /// TERM to each, once, until none is left or the time is over.
+    fn ask(&mut self, until: Instant) -> io::Result<()> {
+        let mut asked = BTreeSet::new();
+        loop {
+            let members = self.look()?;
+            if members.is_empty() {
+                return Ok(());
+            }
+            for process in members.iter().filter(|process| asked.insert(**process)) {
+                // Who is gone or refuses is seen by the next look.
+                process.signal(Signal::SIGTERM).ok();
+                process.signal(Signal::SIGCONT).ok();
+            }
+            if !wait_until_gone(&members, until) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Rounds of STOP and KILL until none is left, the time is over, or nobody who is left may be signalled by us.
+    fn force(&mut self, until: Instant) -> io::Result<()> {
+        while !self.is_over() {
+            let doomed = self.stop_all()?;
+            let may_kill = |process: &&ProcessId| process.signal(Signal::SIGKILL).is_ok();
+            let killed = doomed.iter().filter(may_kill).count();
+            wait_until_gone(&doomed, until.min(Instant::now() + ROUND));
+            let all_refused = killed == 0 && !doomed.is_empty();
+            if all_refused || Instant::now() >= until {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops members until a look finds no new one; returns them all.
+    fn stop_all(&mut self) -> io::Result<BTreeSet<ProcessId>> {
+        let mut stopped = BTreeSet::new();
+        for _ in 0..STOP_LOOKS {
+            let members = self.look()?;
+            let new: Vec<ProcessId> = members.into_iter().filter(|process| stopped.insert(*process)).collect();
+            if new.is_empty() {
+                break;
+            }
+            for process in new {
+                process.signal(Signal::SIGSTOP).ok();
+            }
+        }
+        Ok(stopped)
+    }
+
+    /// One look at all processes: who is there of the tree.
+    fn look(&mut self) -> io::Result<Vec<ProcessId>> {
+        let processes = Processes::scan()?;
+        let members = processes.members(&self.tree, self.except);
+        let mut reaped = 0;
+        if self.zombies == Zombies::AreOurs {
+            let zombies = processes.zombies_of(process::id()).filter(|pid| !self.except.contains(pid));
+            // Each by its own pid: waiting for any child would take the exit status of others' children.
+            reaped =
+                zombies.filter(|pid| waitpid(Pid::from_raw(*pid as i32), Some(WaitPidFlag::WNOHANG)).is_ok()).count();
+        }
+        self.empty_looks = if members.is_empty() && reaped == 0 { self.empty_looks + 1 } else { 0 };
+        let new = members.iter().filter(|process| self.found.insert(**process));
+        self.tree.roots.extend(new);
+        Ok(members)
+    }
+
+    fn is_over(&self) -> bool {
+        let nobody_at_all = || self.zombies == Zombies::AreOurs && !has_children();
+        self.empty_looks >= EMPTY_LOOKS || nobody_at_all()
+    }
+}
+
+/// Whether all have ended before the time was over.
+fn wait_until_gone<'a>(processes: impl IntoIterator<Item = &'a ProcessId>, until: Instant) -> bool {
+    // Most end within a millisecond of KILL; who takes its time to end after TERM is not asked a thousand times.
+    let mut pause = Duration::from_micros(200);
+    for process in processes {
+        while process.is_alive() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            thread::sleep(pause.min(left));
+            pause = (pause * 2).min(Duration::from_millis(20));
+        }
+    }
+    true
+}

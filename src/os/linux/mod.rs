@@ -1,0 +1,22 @@
+//! Linux: `/proc` says who is there, pidfds say when someone ends and make signals safe, prctl makes a subreaper.
+//!
+//! `stat` reads one line of `/proc`; `process` and `scan` are built on it, for one process and for all; `end` ends
+//! what `scan` finds. Oldest kernel: 4.18 in spirit (everything newer has a fallback), 5.4 in practice (pidfds).
+
+mod daemon;
+mod end;
+mod exit_watch;
+mod file_watch;
+mod host;
+mod pidfd;
+mod process;
+mod scan;
+mod stat;
+
+pub use daemon::{detach, inheritable_fds};
+pub use end::{become_subreaper, end_children, end_tree, has_children};
+pub use exit_watch::ExitWatch;
+pub use file_watch::FileWatch;
+pub use host::{boot_id, hostname, raise_nofile_limit};
+pub use process::{cpu_time, memory};
+pub use scan::{Processes, members, tree_rss};

@@ -1,0 +1,124 @@
+//! One process: is it there, in what state, signal it, what does it use.
+
+use std::{fs, io, os::fd::AsFd, time::Duration};
+
+use nix::{
+    sys::signal::{self, Signal},
+    unistd::{Pid, SysconfVar, sysconf},
+};
+
+use super::{
+    pidfd,
+    stat::{Stat, is_gone},
+};
+use crate::os::{Memory, ProcessId};
+
+impl ProcessId {
+    /// The process that has `pid` now, a zombie too; `None` when there is none.
+    pub fn of(pid: u32) -> Option<Self> {
+        Stat::read(pid).ok().flatten().map(|stat| stat.id)
+    }
+
+    /// This process.
+    pub fn current() -> Self {
+        let pid = std::process::id();
+        // Only without /proc is there nothing to read, and without it there are no other processes to compare with.
+        Self::of(pid).unwrap_or(ProcessId { pid, start_time: 0 })
+    }
+
+    /// Whether this very process still runs: the same start time, and not a zombie.
+    ///
+    /// When `/proc` can't be read, whoever has the pid gets the benefit of the doubt: to take the living for dead costs
+    /// more than to ask again.
+    pub fn is_alive(&self) -> bool {
+        match self.stat() {
+            Ok(stat) => stat.is_some_and(|stat| !stat.is_ended()),
+            Err(_) => !matches!(signal::kill(Pid::from_raw(self.pid as i32), None), Err(nix::errno::Errno::ESRCH)),
+        }
+    }
+
+    /// Its state letter (`R`, `S`, `D`, `T`, `Z`...); `None` when it is gone.
+    pub fn state(&self) -> Option<char> {
+        self.stat().ok().flatten().map(|stat| stat.state)
+    }
+
+    /// Sends `signal` to this very process, never to another that has its pid by now. `false`: it has already ended.
+    ///
+    /// # Errors
+    /// The process is another user's (`EPERM`), or no descriptor is left to hold it by.
+    pub fn signal(&self, signal: Signal) -> io::Result<bool> {
+        let pidfd = match pidfd::open(self.pid) {
+            Ok(pidfd) => Some(pidfd),
+            Err(error) if pidfd::is_unsupported(&error) => None,
+            Err(error) if is_gone(&error) || error.kind() == io::ErrorKind::InvalidInput => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        // The comparison comes after the opening: from here on the descriptor can't mean anybody else.
+        if self.stat()?.is_none_or(|stat| stat.is_ended()) {
+            return Ok(false);
+        }
+        let sent = match &pidfd {
+            Some(pidfd) => pidfd::send_signal(pidfd.as_fd(), signal),
+            // Without pidfds a gap of microseconds remains between the comparison and this.
+            None => signal::kill(Pid::from_raw(self.pid as i32), signal).map_err(io::Error::from),
+        };
+        match sent {
+            Ok(()) => Ok(true),
+            Err(error) if is_gone(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Its line of `/proc`, unless the pid is somebody else's by now.
+    fn stat(&self) -> io::Result<Option<Stat>> {
+        Ok(Stat::read(self.pid)?.filter(|stat| stat.id == *self))
+    }
+}
+
+/// Processor time used so far by all threads of `pid`, user and system, without its children; resolution 10 ms.
+/// `None` when it is gone.
+pub fn cpu_time(pid: u32) -> Option<Duration> {
+    let ticks = Stat::read(pid).ok()??.cpu_ticks;
+    let per_second = sysconf(SysconfVar::CLK_TCK).ok()?? as u64;
+    Some(Duration::from_millis(ticks * 1_000 / per_second))
+}
+
+/// The memory of `pid`; `None` when it is gone. The private part makes the kernel walk the page tables: microseconds
+/// for a shell, milliseconds for gigabytes.
+pub fn memory(pid: u32) -> Option<Memory> {
+    let rss_bytes = rss_bytes(pid)?;
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok();
+    Some(Memory { rss_bytes, private_bytes: rollup.as_deref().and_then(private_bytes) })
+}
+
+/// The sum of the `Private_...` lines of smaps_rollup, which are in kB.
+fn private_bytes(rollup: &str) -> Option<u64> {
+    let mut sum = None;
+    for line in rollup.lines().filter_map(|line| line.strip_prefix("Private_")) {
+        let kib: u64 = line.split_ascii_whitespace().nth(1)?.parse().ok()?;
+        sum = Some(sum.unwrap_or(0) + kib * 1024);
+    }
+    sum
+}
+
+/// Resident memory. Not from `stat`, where newer kernels leave out what each processor has not added up yet: many
+/// megabytes on a machine with many.
+pub(super) fn rss_bytes(pid: u32) -> Option<u64> {
+    let statm = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    let pages: u64 = statm.split_ascii_whitespace().nth(1)?.parse().ok()?;
+    let page_size = sysconf(SysconfVar::PAGE_SIZE).ok()??;
+    Some(pages * page_size as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn private_memory_is_the_sum_of_its_lines() {
+        let rollup = "5581-7ffc ---p 00000000 00:00 0 [rollup]\nRss:  900 kB\nShared_Clean: 500 kB\n\
+                      Private_Clean:  100 kB\nPrivate_Dirty:  200 kB\nPrivate_Hugetlb:  0 kB\n";
+        assert_eq!(private_bytes(rollup), Some(300 * 1024));
+        assert_eq!(private_bytes(""), None);
+    }
+}

@@ -1,0 +1,138 @@
+//! Ending what belongs together, and nothing else.
+
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use super::{PATIENCE, Script, eventually};
+use crate::os::{ProcessId, Processes, Tree, end_tree, members, tree_rss};
+
+const GRACE: Duration = Duration::from_millis(200);
+
+/// Ends `tree` and expects that it takes, and leaves nobody.
+fn end(tree: &Tree, grace: Duration) -> usize {
+    let report = end_tree(tree, &[], grace, PATIENCE).expect("/proc");
+    assert_eq!(report.survivors, []);
+    assert_eq!(members(tree, &[]).expect("/proc"), []);
+    assert!(report.took < PATIENCE);
+    report.ended
+}
+
+#[test]
+fn descendants_that_left_the_session_and_ignore_term_are_ended() {
+    let script = Script::start(
+        "setsid sh -c 'trap \"\" TERM HUP; sleep 1000 & echo ready; wait' & nohup sleep 1001 >/dev/null & wait",
+    );
+    eventually("shell, setsid'ed shell, its sleep, nohup's sleep", || {
+        members(&script.by_descent(), &[]).expect("/proc").len() == 4
+    });
+    assert!(end(&script.by_descent(), GRACE) >= 4);
+}
+
+#[test]
+fn members_of_a_session_are_found_after_its_leader_is_gone() {
+    let mut script = Script::start("sleep 1000 >/dev/null & echo ready");
+    script.wait();
+    assert_eq!(members(&script.by_descent(), &[]).expect("/proc"), [], "its parent is gone");
+    assert_eq!(members(&script.by_session(), &[]).expect("/proc").len(), 1);
+    let later = ProcessId { start_time: u64::MAX, ..script.id };
+    let of_later = Tree { sessions: vec![later], ..Tree::default() };
+    assert_eq!(members(&of_later, &[]).expect("/proc"), [], "a later session of the same number has other members");
+    assert_eq!(end(&script.by_session(), Duration::ZERO), 1);
+}
+
+#[test]
+fn a_marker_finds_a_daemon_that_forked_twice() {
+    let mut script = Script::start("setsid sh -c '(exec sleep 1000 >/dev/null) & echo ready'");
+    script.wait();
+    for lost in [script.by_descent(), script.by_session()] {
+        assert_eq!(members(&lost, &[]).expect("/proc"), []);
+    }
+    let almost = Tree { marker: Some(script.marker[..script.marker.len() - 1].to_owned()), ..Tree::default() };
+    assert_eq!(members(&almost, &[]).expect("/proc"), [], "a marker is a whole entry");
+    assert_eq!(end(&script.by_marker(), GRACE), 1);
+}
+
+#[test]
+fn who_does_not_belong_is_untouched() {
+    let stranger = Script::start("echo ready; exec sleep 1000");
+    let script = Script::start("sleep 1000 & echo ready; wait");
+    let all = Tree { roots: vec![script.id], sessions: vec![script.id], marker: Some(script.marker.clone()) };
+    assert!(!members(&all, &[]).expect("/proc").contains(&stranger.id));
+    end(&all, Duration::ZERO);
+    assert!(!script.id.is_alive());
+    assert!(matches!(stranger.id.state(), Some('S' | 'R')), "neither stopped nor ended");
+}
+
+#[test]
+fn a_stopped_tree_is_ended_by_being_asked() {
+    let script = Script::start("sleep 1000 & echo ready; wait");
+    let before = members(&script.by_descent(), &[]).expect("/proc");
+    for process in &before {
+        process.signal(Signal::SIGSTOP).expect("ours");
+    }
+    eventually("all stopped", || before.iter().all(|process| process.state() == Some('T')));
+    let report = end_tree(&script.by_descent(), &[], PATIENCE, PATIENCE).expect("/proc");
+    assert_eq!((report.ended, report.survivors), (before.len(), vec![]));
+    assert!(report.took < PATIENCE / 2, "TERM was enough, the grace was not used up: {:?}", report.took);
+}
+
+#[test]
+fn a_program_that_forks_faster_than_we_look_is_ended() {
+    // Each link of the chain starts the next and ends, in a session of its own, deaf to TERM. Bounded, so that a
+    // failure here ends by itself.
+    let link =
+        "trap \"\" TERM; [ $1 -gt 0 ] || exit; setsid sh -c \"$2\" sh $(($1-1)) \"$2\" & [ $1 != 4990 ] || echo ready";
+    let script = Script::start(&format!("link='{link}'; sh -c \"$link\" sh 5000 \"$link\"; sleep 1000"));
+    let t = std::time::Instant::now();
+    let n = end(&script.by_marker(), Duration::ZERO);
+    println!("markerchain {n} {:?}", t.elapsed());
+}
+
+#[test]
+fn what_is_spared_lives_on_with_what_it_started() {
+    let script = Script::start("sh -c 'sleep 1000 & echo ready; wait' & wait");
+    let all = members(&script.by_descent(), &[]).expect("/proc");
+    let [root, shell, sleep] = all[..] else { panic!("{all:?}") };
+    assert_eq!(root, script.id);
+    assert_eq!(members(&script.by_descent(), &[shell.pid]).expect("/proc"), [root]);
+    assert_eq!(
+        members(&script.by_descent(), &[root.pid]).expect("/proc"),
+        [shell, sleep],
+        "a root's own are not spared"
+    );
+    let report = end_tree(&script.by_descent(), &[shell.pid], GRACE, PATIENCE).expect("/proc");
+    assert_eq!((report.ended, report.survivors), (1, vec![]));
+    assert!(shell.is_alive() && sleep.is_alive());
+}
+
+#[test]
+fn ourselves_and_those_above_us_are_never_members() {
+    let parent = ProcessId::of(nix::unistd::getppid().as_raw() as u32).expect("cargo, or a shell");
+    let first = ProcessId::of(1).expect("the first process");
+    let roots = vec![parent, ProcessId::current(), first];
+    let found = Processes::scan().expect("/proc").members(&Tree { roots, ..Tree::default() }, &[]);
+    assert!(!found.contains(&ProcessId::current()) && !found.contains(&parent) && !found.contains(&first));
+    let of_first = Tree { roots: vec![first], ..Tree::default() };
+    assert_eq!(members(&of_first, &[]).expect("/proc"), [], "not everybody belongs to the first process");
+}
+
+#[test]
+fn a_tree_that_is_gone_costs_no_grace() {
+    let script = Script::start("echo ready; exec sleep 1000");
+    let reused = ProcessId { start_time: script.id.start_time - 1, ..script.id };
+    let tree = Tree { roots: vec![reused], sessions: vec![reused], marker: Some("ORCH_OS_TEST=nobody".to_owned()) };
+    let report = end_tree(&tree, &[], PATIENCE, PATIENCE).expect("/proc");
+    assert_eq!((report.ended, report.survivors), (0, vec![]));
+    assert!(report.took < PATIENCE && script.id.is_alive());
+}
+
+#[test]
+fn the_memory_of_a_tree_is_that_of_all_its_members() {
+    let script = Script::start("sleep 1000 & echo ready; wait");
+    let root = crate::os::memory(script.id.pid).expect("it runs").rss_bytes;
+    assert!(root > 0);
+    eventually("the memory of both, once sleep has been exec'ed", || {
+        tree_rss(&script.by_descent()).expect("/proc") > root
+    });
+}
