@@ -61,6 +61,15 @@ needs you:
 }
 
 #[test]
+fn what_needs_a_person_is_above_many_agents_on_a_page_that_is_cut() {
+    let mut status = busy_status();
+    status.agents = (1..200).map(|n| an_agent(&format!("shell-{n}"), "shell", AgentState::Idle)).collect();
+    let page = status::watched(&status, ATTACH, &view(Some(80)));
+    assert!(page.lines().take(8).any(|l| l.contains("orch attach sonnet-2")), "{page}");
+    assert_eq!(page.lines().count(), status::status(&status, ATTACH, &view(Some(80))).lines().count());
+}
+
+#[test]
 fn a_stopped_supervisor_says_how_to_start_it() {
     let page = status::status(&stopped_status(), ATTACH, &view(Some(80)));
     same(
@@ -239,7 +248,7 @@ fn an_explanation_is_broken_between_words() {
     same(
         &page,
         "
-t-0000000001 is held
+t-0000000001  held
   It waits for a person: claude asks to
   log in.
   Attempt 1 ended 3m ago.
