@@ -18,7 +18,7 @@ impl Ops {
     /// NotRunning: there is no Redis.
     pub async fn agents(&self) -> Result<Vec<Agent>> {
         let roles = self.roles();
-        Ok(in_order(self.ask(async |s| s.observe(&roles).await).await?))
+        Ok(in_order(self.ask(|s| s.observe(&roles)).await?))
     }
 
     /// Asks for one more agent of a role, and returns it once the supervisor has begun to start it; `None`: the wish
@@ -34,7 +34,7 @@ impl Ops {
         let before = self.last_event().await?;
         let token = new_incarnation();
         let reason = format!("one more agent of role {} was asked for by {}", role.name, self.caller.in_words());
-        self.ask(async |s| s.wish_spawn(&role.name, &token, &reason).await).await?;
+        self.ask(|s| s.wish_spawn(&role.name, &token, &reason)).await?;
         if self.supervisor().is_none() {
             return Ok(None);
         }
@@ -47,7 +47,7 @@ impl Ops {
             })
             .await?;
         match started.and_then(|event| event.agent) {
-            Some(id) => Ok(self.ask(async |s| s.agent(&id).await).await?.map(|record| record.agent)),
+            Some(id) => Ok(self.ask(|s| s.agent(&id)).await?.map(|record| record.agent)),
             None => Ok(None),
         }
     }
@@ -86,7 +86,7 @@ impl Ops {
     }
 
     async fn store_answer(&self, id: &str, incarnation: &str, reason: &str) -> Result<AgentState> {
-        self.ask(async |s| s.stop_agent(id, incarnation, false, reason).await).await
+        self.ask(|s| s.stop_agent(id, incarnation, false, reason)).await
     }
 }
 

@@ -29,7 +29,8 @@ pub(super) struct Look {
 }
 
 impl Look {
-    fn count(&self, state: TaskState) -> u64 {
+    /// How many tasks are in that state.
+    pub fn count(&self, state: TaskState) -> u64 {
         self.counts.get(&state).copied().unwrap_or(0)
     }
     fn agent(&self, id: &str) -> Option<&Agent> {

@@ -84,7 +84,7 @@ impl Ops {
     async fn is_below(&self, id: &TaskId, top: &TaskId) -> Result<bool> {
         let mut at = id.clone();
         loop {
-            let found = self.ask(async |s| s.tasks(std::slice::from_ref(&at)).await).await?;
+            let found = self.ask(|s| s.tasks(std::slice::from_ref(&at))).await?;
             match found.into_iter().next().and_then(|task| task.parent) {
                 Some(parent) if parent == *top => return Ok(true),
                 Some(parent) => at = parent,

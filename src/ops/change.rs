@@ -18,7 +18,7 @@ impl Ops {
     pub async fn cancel(&self, ids: &[TaskId]) -> Result<Vec<Changed>> {
         let before = self.before("cancel", ids).await?;
         let reason = format!("asked for by {}", self.caller.in_words());
-        let states = self.ask(async |s| s.cancel(ids, &reason).await).await?;
+        let states = self.ask(|s| s.cancel(ids, &reason)).await?;
         Ok(before
             .iter()
             .zip(states)
@@ -40,7 +40,7 @@ impl Ops {
         let reason = format!("started anew by {}", self.caller.in_words());
         let mut changed = Vec::with_capacity(ids.len());
         for id in ids {
-            let (from, state) = self.ask(async |s| s.retry(id, &reason).await).await?;
+            let (from, state) = self.ask(|s| s.retry(id, &reason)).await?;
             changed.push(Changed { id: id.clone(), from, state, changed: from != state });
         }
         Ok(changed)

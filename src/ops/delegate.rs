@@ -59,7 +59,7 @@ impl Ops {
             max_children: limits.max_children,
             who: self.caller.in_words(),
         };
-        self.ask(async |s| s.delegate(&new).await).await
+        self.ask(|s| s.delegate(&new)).await
     }
 
     /// `delegates_to` of the caller's own role, whether it is at work or the master.
@@ -68,7 +68,7 @@ impl Ops {
         let name = match role {
             Some(name) => name.clone(),
             // Only an environment that was tampered with lacks it.
-            None => match self.ask(async |s| s.agent(agent).await).await? {
+            None => match self.ask(|s| s.agent(agent)).await? {
                 Some(record) => record.agent.role,
                 None => return Ok(()),
             },

@@ -22,7 +22,7 @@ impl Ops {
         if n == 0 {
             return Ok(Vec::new());
         }
-        self.ask(async |s| s.events_last(n).await).await
+        self.ask(|s| s.events_last(n)).await
     }
 
     /// Calls `each` for every event after the one with the id `after`, until it says `false`: those there are, then each
@@ -41,7 +41,7 @@ impl Ops {
             }
         };
         loop {
-            for event in self.ask(async |s| s.next_events(&after, SLEEP).await).await? {
+            for event in self.ask(|s| s.next_events(&after, SLEEP)).await? {
                 after.clone_from(&event.id);
                 if !each(event) {
                     return Ok(());
@@ -70,7 +70,7 @@ impl Ops {
             if rest < Duration::from_millis(1) {
                 return Ok(None);
             }
-            for event in self.ask(async |s| s.next_events(&after, rest).await).await? {
+            for event in self.ask(|s| s.next_events(&after, rest)).await? {
                 if is_meant(&event) {
                     return Ok(Some(event));
                 }

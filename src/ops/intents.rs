@@ -19,7 +19,7 @@ impl Ops {
         };
         let reason = format!("{what} was paused by {}", self.caller.in_words());
         let wish = Wish::Pause(role.map(str::to_owned));
-        self.ask(async |s| s.wish(&wish, "intent.pause", &reason).await).await
+        self.ask(|s| s.wish(&wish, "intent.pause", &reason)).await
     }
 
     /// Accepts nothing new, subtasks of running tasks excepted. Whether that changed anything.
@@ -29,7 +29,7 @@ impl Ops {
     pub async fn drain(&self) -> Result<bool> {
         self.caller.must_not_be_in_an_attempt("drain")?;
         let reason = format!("draining was asked for by {}", self.caller.in_words());
-        self.ask(async |s| s.wish(&Wish::Drain, "intent.drain", &reason).await).await
+        self.ask(|s| s.wish(&Wish::Drain, "intent.drain", &reason)).await
     }
 
     /// Takes back `pause` and `drain`; with a role, the pause of that role alone. Whether that changed anything.
@@ -39,7 +39,7 @@ impl Ops {
     /// Redis.
     pub async fn resume(&self, role: Option<&str>) -> Result<bool> {
         self.caller.must_not_be_in_an_attempt("resume")?;
-        let standing = self.ask(async |s| s.wishes().await).await?;
+        let standing = self.ask(|s| s.wishes()).await?;
         let (what, wishes) = match role {
             Some(role) => {
                 // A role may have left sessions.toml since it was paused.
@@ -54,7 +54,7 @@ impl Ops {
             }
         };
         let reason = format!("{what} was resumed by {}", self.caller.in_words());
-        self.ask(async |s| s.unwish(&wishes, "intent.resume", &reason).await).await
+        self.ask(|s| s.unwish(&wishes, "intent.resume", &reason)).await
     }
 
     /// Wishes for this many agents of a role, neither more nor fewer; `None`: as sessions.toml says again. Whether that
@@ -70,7 +70,7 @@ impl Ops {
         let Some(n) = n else {
             let wishes = [Wish::Scale(role.name.clone(), 0)];
             let reason = format!("role {} was given back its size of sessions.toml by {who}", role.name);
-            return self.ask(async |s| s.unwish(&wishes, "intent.scale", &reason).await).await;
+            return self.ask(|s| s.unwish(&wishes, "intent.scale", &reason)).await;
         };
         super::delegate::takes_tasks(role)?;
         let all = self.config.supervisor.max_agents;
@@ -84,6 +84,6 @@ impl Ops {
         }
         let wish = Wish::Scale(role.name.clone(), n);
         let reason = format!("role {} was scaled to {n} by {who}", role.name);
-        self.ask(async |s| s.wish(&wish, "intent.scale", &reason).await).await
+        self.ask(|s| s.wish(&wish, "intent.scale", &reason)).await
     }
 }

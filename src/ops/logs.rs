@@ -134,7 +134,7 @@ impl<'a> Follow<'a> {
     async fn look_for_tasks(&mut self) -> Result<()> {
         let agent = self.query.agent.as_deref();
         let events = match &self.seen {
-            Some(seen) => self.ops.ask(async |s| s.events_after(seen, EVENTS).await).await?,
+            Some(seen) => self.ops.ask(|s| s.events_after(seen, EVENTS)).await?,
             None => {
                 let events = self.ops.events(EVENTS).await?;
                 if let Some(agent) = agent {
@@ -166,7 +166,7 @@ impl<'a> Follow<'a> {
     async fn look_at(&mut self, task: &TaskId) -> Result<()> {
         let asked_for = self.query.task.is_some();
         let found = attempts(&self.ops.home.task_runs(task));
-        let detail = match self.ops.ask(async |s| s.task(task).await).await {
+        let detail = match self.ops.ask(|s| s.task(task)).await {
             // What was printed can be read without Redis; that there will be more can't be known.
             Err(e) if e.kind == Kind::NotRunning && !found.is_empty() && asked_for => None,
             detail => detail?,

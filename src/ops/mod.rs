@@ -102,7 +102,10 @@ impl Ops {
 
     /// Calls the store; again while nobody answers and a supervisor lives, for [`PATIENCE`]. Who supervises is looked at
     /// only when a call has failed: the ordinary call costs nothing more. Sending again is safe for every transition.
-    async fn ask<T>(&self, call: impl AsyncFn(&Store) -> store::Result<T>) -> Result<T> {
+    async fn ask<'a, T, F>(&'a self, call: impl Fn(&'a Store) -> F) -> Result<T>
+    where
+        F: Future<Output = store::Result<T>>,
+    {
         let began = Instant::now();
         let mut pause = Duration::from_millis(5);
         loop {

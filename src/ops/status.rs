@@ -55,7 +55,7 @@ impl Ops {
                 paused_roles: intents.paused_roles.clone(),
             },
             redis: RedisStatus { state, mode, version },
-            tasks: look.counts.iter().map(|(state, n)| (state.as_str(), *n)).collect(),
+            tasks: TaskState::ALL.iter().map(|state| (state.as_str(), look.count(*state))).collect(),
             agents: in_order(look.snapshot),
             attention: needs,
         })
@@ -66,8 +66,7 @@ impl Ops {
         let store = self.store();
         let info = store.info().await?;
         let snapshot = store.observe(&self.roles()).await?;
-        let mut counts: BTreeMap<TaskState, u64> = TaskState::ALL.iter().map(|state| (*state, 0)).collect();
-        counts.extend(store.task_counts().await?);
+        let counts: BTreeMap<TaskState, u64> = store.task_counts().await?.into_iter().collect();
         let ready_of_known: u64 = snapshot.load.values().map(|load| load.ready).sum();
         let ready = counts.get(&TaskState::Ready).copied().unwrap_or(0);
         // Tasks of roles that are in sessions.toml no more are few, and looked for only if there are any.

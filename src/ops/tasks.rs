@@ -27,12 +27,12 @@ impl Ops {
                 children.reverse();
                 children
             }
-            None => self.ask(async |s| s.task_ids(filter.state).await).await?,
+            None => self.ask(|s| s.task_ids(filter.state)).await?,
         };
         let limit = filter.limit.unwrap_or(usize::MAX);
         let mut found = Vec::new();
         for page in ids.chunks(PAGE) {
-            let tasks = self.ask(async |s| s.tasks(page).await).await?;
+            let tasks = self.ask(|s| s.tasks(page)).await?;
             // The state again: it may have changed since the ids were read.
             found.extend(tasks.into_iter().filter(|task| {
                 filter.state.is_none_or(|state| task.state == state)
@@ -109,15 +109,15 @@ impl Ops {
 
     /// Everything recorded about a task.
     pub(super) async fn detail(&self, id: &TaskId) -> Result<TaskDetail> {
-        self.ask(async |s| s.task(id).await).await?.ok_or_else(|| no_task(id))
+        self.ask(|s| s.task(id)).await?.ok_or_else(|| no_task(id))
     }
 
     /// An agent's record, by its id, or by its session's name as long as it lives.
     pub(super) async fn record(&self, id: &str) -> Result<Record> {
-        if let Some(record) = self.ask(async |s| s.agent(id).await).await? {
+        if let Some(record) = self.ask(|s| s.agent(id)).await? {
             return Ok(record);
         }
-        let mut living = self.ask(async |s| s.agents().await).await?;
+        let mut living = self.ask(|s| s.agents()).await?;
         match living.iter().position(|r| r.agent.session == id) {
             Some(at) => Ok(living.swap_remove(at)),
             None => Err(no_agent(id, living.iter().map(|r| r.agent.id.as_str()))),

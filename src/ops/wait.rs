@@ -59,7 +59,7 @@ impl Ops {
         loop {
             // Before the look: what ends in between is told.
             if ends.is_none() {
-                ends = Some(self.ask(async |s| s.watch_ends(ids).await).await?);
+                ends = Some(self.ask(|s| s.watch_ends(ids)).await?);
             }
             let tasks = self.existing(ids).await?;
             let open: Vec<&Task> = tasks.iter().filter(|t| !t.state.is_terminal()).collect();
@@ -77,7 +77,7 @@ impl Ops {
             }
             if let Some(attempt) = self.caller.attempt() {
                 let open: Vec<TaskId> = open.iter().map(|t| t.id.clone()).collect();
-                self.ask(async |s| s.mark_waiting(attempt, &open, MARK).await).await?;
+                self.ask(|s| s.mark_waiting(attempt, &open, MARK)).await?;
                 *marked = true;
             }
             let until = deadline.map_or(now + LOOK, |deadline| deadline.min(now + LOOK));
@@ -94,7 +94,7 @@ impl Ops {
     /// # Errors
     /// NotFound: there is no such task.
     pub(super) async fn existing(&self, ids: &[TaskId]) -> Result<Vec<Task>> {
-        let tasks = self.ask(async |s| s.tasks(ids).await).await?;
+        let tasks = self.ask(|s| s.tasks(ids)).await?;
         match ids.iter().find(|id| !tasks.iter().any(|t| t.id == **id)) {
             Some(unknown) => Err(super::tasks::no_task(unknown)),
             None => Ok(tasks),
@@ -105,7 +105,7 @@ impl Ops {
     async fn ended(&self, ids: &[TaskId]) -> Result<Vec<TaskDetail>> {
         let mut ended = Vec::with_capacity(ids.len());
         for id in ids {
-            let detail = self.ask(async |s| s.task(id).await).await?;
+            let detail = self.ask(|s| s.task(id)).await?;
             ended.extend(detail.filter(|d| d.task.state.is_terminal()));
         }
         Ok(ended)

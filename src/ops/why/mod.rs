@@ -115,7 +115,7 @@ impl Ops {
 
     async fn around(&self, id: &str) -> Result<Around<'_>> {
         let roles = self.roles();
-        let snapshot = self.ask(async |s| s.observe(&roles).await).await?;
+        let snapshot = self.ask(|s| s.observe(&roles)).await?;
         let mut events = self.events(SEARCHED).await?;
         events.retain(|e| e.task.as_deref() == Some(id) || e.agent.as_deref() == Some(id));
         let events = events.split_off(events.len().saturating_sub(SHOWN));
@@ -133,8 +133,8 @@ impl Ops {
         }
         let (mut ahead, mut rivals) = (0, Vec::new());
         if task.state == TaskState::Ready {
-            ahead = self.ask(async |s| s.ready_before(&task.role, id).await).await?.unwrap_or(0);
-            let running = self.ask(async |s| s.task_ids(Some(TaskState::Running)).await).await?;
+            ahead = self.ask(|s| s.ready_before(&task.role, id)).await?.unwrap_or(0);
+            let running = self.ask(|s| s.task_ids(Some(TaskState::Running))).await?;
             rivals = self.some_tasks(&running).await?;
             rivals.retain(|t| t.state == TaskState::Running && t.role == task.role);
         }
@@ -162,7 +162,7 @@ impl Ops {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        self.ask(async |s| s.tasks(ids).await).await
+        self.ask(|s| s.tasks(ids)).await
     }
 }
 

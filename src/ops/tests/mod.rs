@@ -1,0 +1,167 @@
+//! The verbs against a real private Redis, with agents that are played by the test: they claim and report as a runner
+//! does. Each test has a project, a server and a state folder of its own.
+
+mod delegation;
+mod output;
+mod people;
+
+use std::time::Duration;
+
+use super::*;
+use crate::{
+    config::Env,
+    model::{
+        cause::Cause,
+        id::{Capability, Process, TaskId, new_incarnation},
+        task::{TaskResult, TaskState},
+    },
+    os::{FileLock, ProcessId, lock_file},
+    store::{
+        server::{Server, ServerSpec},
+        tasks::{Claimed, Report},
+    },
+};
+
+const LEASE: Duration = Duration::from_secs(60);
+
+/// A project with `sessions.toml`, and its Redis.
+struct World {
+    folder: tempfile::TempDir,
+    server: Option<ProcessId>,
+}
+
+impl World {
+    /// The project alone: no Redis, no supervisor.
+    fn asleep() -> World {
+        let folder = tempfile::tempdir().unwrap();
+        let file = "name = 'test'\n[roles.shell]\nmax = 1\n[roles.lead]\ndriver = 'shell'\ndelegates_to = ['shell']\n\
+                    [roles.desk]\ndriver = 'console'\n";
+        std::fs::write(folder.path().join("sessions.toml"), file).unwrap();
+        let world = World { folder, server: None };
+        world.ops().home().create().unwrap();
+        world
+    }
+
+    async fn awake() -> World {
+        let mut world = World::asleep();
+        world.start_redis().await;
+        world
+    }
+
+    async fn start_redis(&mut self) {
+        let spec = ServerSpec::of_home(self.ops().home().path()).unwrap();
+        let (server, _) = Server::start_or_adopt(&spec).await.unwrap();
+        self.server = ProcessId::of(server.pid);
+    }
+
+    fn kill_redis(&mut self) {
+        if let Some(server) = self.server.take() {
+            server.signal(nix::sys::signal::Signal::SIGKILL).unwrap();
+            while server.is_alive() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
+
+    /// The verbs, asked for by a person.
+    fn ops(&self) -> Ops {
+        self.ops_of(Caller::Person)
+    }
+
+    fn ops_of(&self, caller: Caller) -> Ops {
+        let env =
+            Env { cwd: self.folder.path().into(), orch_home: Some(self.folder.path().join("home")), ..Env::default() };
+        Ops::new(Config::load_with(&env, None).unwrap(), caller).unwrap()
+    }
+
+    /// The verbs, asked for by an agent's program.
+    fn ops_within(&self, agent: &Agent, claimed: &Claimed) -> Ops {
+        let attempt = Capability {
+            task: claimed.task.id.clone(),
+            attempt: claimed.attempt,
+            fence: claimed.fence,
+            incarnation: agent.incarnation.clone(),
+        };
+        let (id, role) = (agent.id.clone(), Some(agent.role.clone()));
+        self.ops_of(Caller::Agent { agent: id, role, attempt: Some(attempt) })
+    }
+
+    /// What a supervisor holds while it lives.
+    fn supervise(&self) -> FileLock {
+        lock_file(&self.ops().home().supervisor_lock()).unwrap().unwrap()
+    }
+
+    /// An idle agent.
+    async fn agent(&self, id: &str, role: &str) -> Agent {
+        let (ops, incarnation) = (self.ops(), new_incarnation());
+        ops.store().spawn_agent(id, role, id, &incarnation, false, "a test", None).await.unwrap();
+        let process = Process { pid: std::process::id(), ..Process::default() };
+        ops.store().hello(id, &incarnation, &process).await.unwrap();
+        Agent { id: id.into(), role: role.into(), incarnation }
+    }
+
+    async fn state(&self, id: &TaskId) -> TaskState {
+        self.ops().detail(id).await.unwrap().task.state
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.kill_redis();
+    }
+}
+
+/// An agent as the test plays it.
+struct Agent {
+    id: String,
+    role: String,
+    incarnation: String,
+}
+
+impl Agent {
+    async fn claim(&self, ops: &Ops) -> Claimed {
+        ops.store().claim(&self.id, &self.incarnation, LEASE).await.unwrap().expect("a ready task")
+    }
+
+    async fn finish(&self, ops: &Ops, claimed: &Claimed, cause: Cause, said: &str) -> TaskState {
+        let report = Report {
+            task: claimed.task.id.clone(),
+            attempt: claimed.attempt,
+            agent: self.id.clone(),
+            incarnation: self.incarnation.clone(),
+            fence: claimed.fence,
+            cause,
+            reason: said.into(),
+            exit_code: Some(0),
+            result: Some(TaskResult { text: said.into(), ..TaskResult::default() }),
+            delay_ms: 0,
+        };
+        ops.store().finish(&report).await.unwrap()
+    }
+}
+
+fn task(text: &str, role: &str) -> Delegate {
+    Delegate { text: text.into(), role: Some(role.into()), ..Delegate::default() }
+}
+
+/// Tries until it holds.
+async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let limit = std::time::Instant::now() + Duration::from_secs(20);
+    while !holds().await {
+        assert!(std::time::Instant::now() < limit, "{what}: still not so");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Surfaces that serve several callers run the verbs on other threads.
+#[test]
+fn verbs_can_be_sent_to_another_thread() {
+    fn sendable<T: Send>(_: T) {}
+    let world = World::asleep();
+    let ops = world.ops();
+    sendable(ops.delegate(Delegate::default()));
+    sendable(ops.wait(Wait::default()));
+    sendable(ops.status());
+    sendable(ops.logs(&LogQuery::default()));
+    sendable(ops.why(&Target::Agent(String::new())));
+}
