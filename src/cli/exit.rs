@@ -6,7 +6,6 @@ use std::{
 };
 
 use clap::error::ErrorKind;
-use serde::Serialize;
 
 use super::{
     out::Out,
@@ -51,30 +50,11 @@ pub(super) fn report(end: End, out: &mut Out, json: bool) -> u8 {
     let flushed = out.flush();
     if json && flushed.is_ok() {
         // Nothing can be said if even this cannot be written; the code still says it.
-        let _ = out.json(&Said::from(&error), false).and_then(|()| out.flush());
+        let _ = out.json(&serde_json::json!({"error": error}), false).and_then(|()| out.flush());
     } else {
         say(&error);
     }
     error.kind.exit_code()
-}
-
-/// An error as programs read it (DESIGN section 6).
-#[derive(Serialize)]
-struct Said<'a> {
-    error: SaidError<'a>,
-}
-
-#[derive(Serialize)]
-struct SaidError<'a> {
-    kind: Kind,
-    message: &'a str,
-    hint: Option<&'a str>,
-}
-
-impl<'a> From<&'a Error> for Said<'a> {
-    fn from(e: &'a Error) -> Self {
-        Said { error: SaidError { kind: e.kind, message: &e.message, hint: e.hint.as_deref() } }
-    }
 }
 
 fn say(error: &Error) {

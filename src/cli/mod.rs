@@ -104,7 +104,8 @@ async fn dispatch(verb: Verb, session: &mut Session) -> Result<u8, End> {
         Verb::Doctor => setup::doctor(session).await,
         Verb::Completions(args) => setup::completions(&args, session),
         Verb::Supervise(args) => {
-            crate::supervisor::run(session.load_config()?, Mode { daemon: args.daemon, to_stop: args.to_stop }).await?;
+            let mode = Mode { daemon: args.daemon, to_stop: args.to_stop };
+            crate::supervisor::run(session.load_config()?, mode).await?;
             Ok(0)
         }
         Verb::RunAgent(args) => {

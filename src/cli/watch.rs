@@ -28,6 +28,7 @@ async fn on_screen(ops: &Ops, session: &mut Session) -> Result<u8, End> {
     let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
     let mut screen = Screen::open()?;
+    let attach = status::attach_hint(ops.config());
     let mut tick = ticks();
     loop {
         tokio::select! {
@@ -40,12 +41,13 @@ async fn on_screen(ops: &Ops, session: &mut Session) -> Result<u8, End> {
         }
         session.view = terminal::view();
         let status = ops.status().await?;
-        screen.draw(&page(&status, ops, session), terminal::size())?;
+        screen.draw(&render::status::watched(&status, &attach, &session.view), terminal::size())?;
     }
 }
 
 /// Into a pipe or a file: a page, or a line of JSON, whenever it is another one.
 async fn as_lines(ops: &Ops, session: &mut Session) -> Result<u8, End> {
+    let attach = status::attach_hint(ops.config());
     let mut tick = ticks();
     let mut last = None;
     let unread = out::unread();
@@ -65,8 +67,8 @@ async fn as_lines(ops: &Ops, session: &mut Session) -> Result<u8, End> {
         if session.json {
             session.out.json(&status, false)?;
         } else {
-            let page = page(&status, ops, session);
-            session.out.text(&format!("{page}\n"))?;
+            session.out.text(&render::status::status(&status, &attach, &session.view))?;
+            session.out.text("\n")?;
         }
         session.out.flush()?;
     }
@@ -81,10 +83,6 @@ fn facts(status: &Status) -> String {
         agent.rss_bytes = None;
     }
     format!("{status:?}")
-}
-
-fn page(status: &Status, ops: &Ops, session: &Session) -> String {
-    render::status::status(status, &status::attach_hint(ops.config()), &session.view)
 }
 
 fn ticks() -> tokio::time::Interval {

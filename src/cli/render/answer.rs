@@ -8,7 +8,7 @@ use crate::{
 
 /// `orch why`: the sentences, then what to type.
 pub fn why(why: &Why, view: &View) -> String {
-    let mut out = format!("{} is {}\n", view.paint(&safe(&why.id), Style::Bold), view.paint(&why.state, Style::Bold));
+    let mut out = format!("{}  {}\n", view.paint(&safe(&why.id), Style::Bold), state(&why.state, view));
     for sentence in &why.sentences {
         out.push_str(&view.hanging("  ", sentence));
     }
@@ -17,6 +17,13 @@ pub fn why(why: &Why, view: &View) -> String {
         out.push_str(&view.commands("next:", &hints));
     }
     out
+}
+
+/// A task's or an agent's; their words overlap only where they look alike.
+fn state(word: &str, view: &View) -> String {
+    let task = word.parse().map(Style::of_task);
+    let style = task.or_else(|_| word.parse().map(Style::of_agent)).unwrap_or_default();
+    view.paint(&safe(word), style)
 }
 
 /// One task of `orch cancel`.

@@ -6,32 +6,44 @@ use crate::{
     ops::types::{Attention, RedisStatus, Status, SupervisorStatus},
 };
 
-/// The whole page. `attach` is what shows the master's terminal.
+/// The whole page; what needs a person comes last, where the eye is. `attach` is what shows the master's terminal.
 pub fn status(status: &Status, attach: &str, view: &View) -> String {
-    let mut header = supervisor(&status.supervisor);
-    header.push(redis(&status.redis));
-    let mut out = text::flow(&status.namespace, &header, view.width, view.colour);
-    out.push_str(&text::flow("tasks", &counts(status), view.width, view.colour));
-    if !status.agents.is_empty() {
-        out.push('\n');
-        out.push_str(&agent::agents(&status.agents, view));
+    let parts =
+        [header(status, view), agents(status, view), needs_you(&status.attention, view), next(status, attach, view)];
+    joined(&parts)
+}
+
+/// The same for a page that is cut at its end: what needs a person comes before the agents, of which there may be many.
+pub fn watched(status: &Status, attach: &str, view: &View) -> String {
+    let parts =
+        [header(status, view), needs_you(&status.attention, view), next(status, attach, view), agents(status, view)];
+    joined(&parts)
+}
+
+fn joined(parts: &[String]) -> String {
+    parts.iter().filter(|p| !p.is_empty()).map(String::as_str).collect::<Vec<_>>().join("\n")
+}
+
+fn header(status: &Status, view: &View) -> String {
+    let mut pieces = supervisor(&status.supervisor);
+    pieces.push(redis(&status.redis));
+    let first = text::flow(&super::safe(&status.namespace), &pieces, view.width, view.colour);
+    first + &text::flow("tasks", &counts(status), view.width, view.colour)
+}
+
+fn agents(status: &Status, view: &View) -> String {
+    agent::agents(&status.agents, view)
+}
+
+/// What to type where nothing runs, or nothing has been asked for yet.
+fn next(status: &Status, attach: &str, view: &View) -> String {
+    let told = || status.attention.iter().any(|a| a.do_.contains("orch start"));
+    match status.supervisor.state {
+        "running" if status.tasks.values().all(|n| *n == 0) => first_steps(attach, view),
+        "running" => String::new(),
+        _ if told() => String::new(),
+        _ => view.commands("next:", &[("orch start".into(), "start what is stopped")]),
     }
-    if !status.attention.is_empty() {
-        out.push('\n');
-        out.push_str(&needs_you(&status.attention, view));
-    }
-    let told = status.attention.iter().any(|a| a.do_.contains("orch start"));
-    if status.supervisor.state != "running" {
-        if told {
-            return out;
-        }
-        out.push('\n');
-        out.push_str(&view.commands("next:", &[("orch start".into(), "start what is stopped")]));
-    } else if status.tasks.values().all(|n| *n == 0) {
-        out.push('\n');
-        out.push_str(&first_steps(attach, view));
-    }
-    out
 }
 
 /// What to type when everything runs and nothing has been asked for yet.
@@ -74,6 +86,9 @@ fn counts(status: &Status) -> Vec<(String, Style)> {
 }
 
 fn needs_you(attention: &[Attention], view: &View) -> String {
+    if attention.is_empty() {
+        return String::new();
+    }
     let mut out = format!("{}\n", view.paint("needs you:", Style::Yellow));
     for a in attention {
         out.push_str(&view.hanging("  ", &a.what));

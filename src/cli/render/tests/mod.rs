@@ -1,0 +1,159 @@
+//! Answers as they look at 80 and at 40 columns, and where nobody looks. Time stands still in all of them.
+
+use std::collections::BTreeMap;
+
+mod pages;
+mod streams;
+mod tables;
+
+use super::*;
+use crate::{
+    model::{
+        agent::{Agent, AgentState, Needs},
+        id::{Process, TaskId},
+        task::{Priority, Task, TaskState},
+    },
+    ops::types::{Attention, RedisStatus, Status, SupervisorStatus},
+};
+
+const NOW: Timestamp = Timestamp(1_732_088_544_120);
+
+fn view(width: Option<usize>) -> View {
+    View { width, colour: false, terminal: width.is_some(), now: NOW }
+}
+
+fn ago(seconds: u64) -> Timestamp {
+    Timestamp(NOW.0 - seconds * 1000)
+}
+
+fn id(n: u64) -> TaskId {
+    format!("t-{n:0>10}").parse().unwrap()
+}
+
+fn a_task(n: u64, state: TaskState, text: &str) -> Task {
+    Task {
+        id: id(n),
+        role: "sonnet".into(),
+        state,
+        waiting: false,
+        description: text.into(),
+        priority: Priority::Normal,
+        parent: None,
+        children: Vec::new(),
+        after: Vec::new(),
+        context: None,
+        labels: BTreeMap::new(),
+        artifacts: Vec::new(),
+        depth: 0,
+        cwd: None,
+        key: None,
+        created_at: ago(1000 - n),
+        ready_at: None,
+        due_at: None,
+        ended_at: None,
+        timeout_ms: 1_800_000,
+        retries: 3,
+        failures: 0,
+        lost: 0,
+        lost_max: 3,
+        agent: None,
+        cancelling: false,
+        cause: None,
+        reason: None,
+    }
+}
+
+fn an_agent(id: &str, role: &str, state: AgentState) -> Agent {
+    Agent {
+        id: id.into(),
+        role: role.into(),
+        state,
+        session: id.into(),
+        incarnation: "x".into(),
+        process: Process::default(),
+        pid: Some(4711),
+        task: None,
+        attempt: None,
+        fence: 0,
+        waiting: false,
+        heartbeat_age_ms: Some(1_200),
+        heartbeat_at: None,
+        started_at: ago(3_600),
+        since: ago(200),
+        tasks_done: 4,
+        restarts: 0,
+        needs: None,
+        rss_bytes: Some(210 << 20),
+        reason: None,
+        master: false,
+    }
+}
+
+fn busy_status() -> Status {
+    let mut tasks: BTreeMap<&'static str, u64> = TaskState::ALL.iter().map(|s| (s.as_str(), 0)).collect();
+    tasks.extend([("running", 2), ("held", 1), ("succeeded", 12)]);
+    let busy = Agent { task: Some(id(1)), attempt: Some(1), ..an_agent("sonnet-1", "sonnet", AgentState::Busy) };
+    let asking =
+        Agent { needs: Some(Needs::Login), task: Some(id(2)), ..an_agent("sonnet-2", "sonnet", AgentState::Busy) };
+    let waiting = Agent {
+        waiting: true,
+        task: Some(id(3)),
+        ..an_agent("backend-reviewer-1", "backend-reviewer", AgentState::Busy)
+    };
+    Status {
+        namespace: "shop-1a2b3c4d".into(),
+        supervisor: SupervisorStatus {
+            state: "running",
+            pid: Some(4242),
+            uptime_ms: Some(7_500_000),
+            accepting: true,
+            paused: false,
+            paused_roles: Vec::new(),
+        },
+        redis: RedisStatus { state: "ok", mode: "managed", version: Some("7.0.15".into()) },
+        agents: vec![
+            Agent { master: true, rss_bytes: None, ..an_agent("opus-master", "opus", AgentState::Idle) },
+            busy,
+            asking,
+            waiting,
+        ],
+        tasks,
+        attention: vec![Attention {
+            what: format!("task {} is held: claude asks to log in", id(2)),
+            do_: "orch attach sonnet-2".into(),
+        }],
+    }
+}
+
+fn stopped_status() -> Status {
+    Status {
+        supervisor: SupervisorStatus {
+            state: "stopped",
+            pid: None,
+            uptime_ms: None,
+            accepting: false,
+            paused: false,
+            paused_roles: Vec::new(),
+        },
+        redis: RedisStatus { state: "unreachable", mode: "managed", version: None },
+        agents: Vec::new(),
+        tasks: BTreeMap::new(),
+        attention: Vec::new(),
+        ..busy_status()
+    }
+}
+
+const ATTACH: &str = "tmux attach -t opus-master";
+
+/// A page against what it should be, from its second line on: so that both begin at the margin.
+fn same(page: &str, expected: &str) {
+    assert_eq!(page, expected.strip_prefix('\n').unwrap(), "\n{page}");
+}
+
+/// Every line within the width, and none with spaces at its end.
+fn fits(page: &str, width: usize) {
+    for line in page.lines() {
+        assert!(text::width(line) <= width, "{} columns: {line:?} in\n{page}", text::width(line));
+        assert_eq!(line, line.trim_end());
+    }
+}

@@ -1,0 +1,80 @@
+//! What comes line by line.
+
+use super::*;
+use crate::{
+    model::{
+        event::Event,
+        task::{TaskDetail, TaskResult},
+    },
+    ops::types::{Changed, LogLine},
+};
+
+#[test]
+fn a_log_line_names_its_agent_and_marks_standard_error() {
+    let line = |stream, text: &str| LogLine {
+        at: ago(3),
+        agent: "sonnet-1".into(),
+        task: id(1),
+        attempt: 1,
+        stream,
+        text: text.into(),
+    };
+    let shown = |stream, text| stream::log_line(&line(stream, text), &view(Some(40)));
+    assert_eq!(shown("stdout", "building"), "07:42:21 sonnet-1| building\n");
+    assert_eq!(shown("stderr", "oh \x1b[31mno"), "07:42:21 sonnet-1! oh no\n");
+    let long = "x".repeat(200);
+    assert!(shown("stdout", &long).contains(&long), "a log is not cut");
+}
+
+#[test]
+fn an_event_is_one_line() {
+    let event = Event {
+        id: "1-0".into(),
+        at: ago(5),
+        kind: "task.failed".into(),
+        task: Some(id(1).to_string()),
+        agent: Some("sonnet-1".into()),
+        from: Some("running".into()),
+        to: Some("failed".into()),
+        reason: "exit code 1, for the fourth\ntime".into(),
+        data: None,
+    };
+    let shown = |width| stream::event(&event, &view(width));
+    assert_eq!(shown(Some(80)), "07:42:19 task.failed      t-0000000001 sonnet-1  exit code 1, for the fourth…\n");
+    assert_eq!(shown(Some(40)), "07:42:19 task.failed t-0000000001 exit …\n");
+    let drained = Event {
+        kind: "supervisor.draining".into(),
+        task: None,
+        agent: None,
+        reason: "a person".into(),
+        ..event.clone()
+    };
+    assert_eq!(stream::event(&drained, &view(None)), "07:42:19 supervisor.draining                a person\n");
+    fits(&shown(Some(40)), 40);
+}
+
+#[test]
+fn an_end_says_how_and_what() {
+    let mut task = a_task(1, TaskState::Succeeded, "text");
+    task.ended_at = Some(Timestamp(task.created_at.0 + 3_200));
+    let result = TaskResult { text: "the answer\nin two lines".into(), ..TaskResult::default() };
+    let mut detail = TaskDetail { task, attempts: Vec::new(), result: Some(result) };
+    assert_eq!(stream::end(&detail, &view(Some(80))), "t-0000000001 succeeded in 3.2s: the answer…\n");
+    detail.task.state = TaskState::Failed;
+    detail.task.reason = Some("exit code 65".into());
+    assert_eq!(stream::end(&detail, &view(Some(80))), "t-0000000001 failed in 3.2s: exit code 65\n");
+    assert_eq!(stream::end(&detail, &view(Some(30))), "t-0000000001 failed in 3.2s\n");
+}
+
+#[test]
+fn changes_say_what_was_done() {
+    let change = |from, state, changed| Changed { id: id(1), from, state, changed };
+    let cancelled = |from, state, changed| answer::cancelled(&change(from, state, changed), &view(None));
+    use TaskState::*;
+    assert_eq!(cancelled(Ready, Cancelled, true), "t-0000000001: cancelled (was ready)\n");
+    assert_eq!(cancelled(Running, Running, true), "t-0000000001: its agent was told to stop it\n");
+    assert_eq!(cancelled(Running, Running, false), "t-0000000001: is being cancelled already\n");
+    assert_eq!(cancelled(Succeeded, Succeeded, false), "t-0000000001: succeeded already, nothing to do\n");
+    let retried = answer::retried(&change(Failed, Ready, true), &view(None));
+    assert_eq!(retried, "t-0000000001: ready again (was failed)\n");
+}

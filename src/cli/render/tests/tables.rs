@@ -1,0 +1,95 @@
+//! Tables: what goes first where there is no room.
+
+use super::*;
+
+fn tasks() -> Vec<Task> {
+    let mut delayed = a_task(3, TaskState::Delayed, "third\nof two lines");
+    delayed.due_at = Some(Timestamp(NOW.0 + 4_000));
+    let mut running = a_task(1, TaskState::Running, "Write the tests of the parser, all of them, and some more");
+    running.agent = Some("sonnet-1".into());
+    let failed = Task { parent: Some(id(1)), ..a_task(2, TaskState::Failed, "a child") };
+    let wide = Task { parent: Some(id(1)), ..a_task(4, TaskState::Succeeded, &"日本語".repeat(9)) };
+    let below = Task { parent: Some(id(2)), ..a_task(5, TaskState::Ready, "hostile \x1b[2J\ttext") };
+    vec![delayed, running, failed, wide, below]
+}
+
+#[test]
+fn tasks_at_80_columns_the_newest_last() {
+    let page = task::tasks(&tasks(), false, &view(Some(80)));
+    fits(&page, 80);
+    same(
+        &page,
+        "
+TASK          STATE            AGE  ROLE    AGENT     TEXT
+t-0000000001  running       16m39s  sonnet  sonnet-1  Write the tests of the pa…
+t-0000000002  failed        16m38s  sonnet            a child
+t-0000000003  delayed 4.0s  16m37s  sonnet            third…
+t-0000000004  succeeded     16m36s  sonnet            日本語日本語日本語日本語…
+t-0000000005  ready         16m35s  sonnet            hostile text
+",
+    );
+}
+
+#[test]
+fn tasks_at_40_columns() {
+    let page = task::tasks(&tasks(), false, &view(Some(40)));
+    fits(&page, 40);
+    same(
+        &page,
+        "
+TASK          STATE      TEXT
+t-0000000001  running    Write the test…
+t-0000000002  failed     a child
+t-0000000003  delayed …  third…
+t-0000000004  succeeded  日本語日本語日…
+t-0000000005  ready      hostile text
+",
+    );
+}
+
+#[test]
+fn in_a_pipe_nothing_is_cut() {
+    let page = task::tasks(&tasks(), false, &view(None));
+    assert!(page.contains("all of them, and some more\n"), "{page}");
+    assert!(page.contains(&"日本語".repeat(9)), "{page}");
+    assert_eq!(page.lines().count(), 6);
+}
+
+#[test]
+fn a_tree_has_children_under_their_parents() {
+    let page = task::tasks(&tasks(), true, &view(Some(80)));
+    fits(&page, 80);
+    same(
+        &page,
+        "
+TASK                STATE            AGE  ROLE    AGENT     TEXT
+t-0000000001        running       16m39s  sonnet  sonnet-1  Write the tests of …
+├─ t-0000000002     failed        16m38s  sonnet            a child
+│  └─ t-0000000005  ready         16m35s  sonnet            hostile text
+└─ t-0000000004     succeeded     16m36s  sonnet            日本語日本語日本語…
+t-0000000003        delayed 4.0s  16m37s  sonnet            third…
+",
+    );
+    fits(&task::tasks(&tasks(), true, &view(Some(40))), 40);
+}
+
+#[test]
+fn a_task_whose_parent_is_not_listed_is_a_root() {
+    let page = task::tasks(&tasks()[3..4], true, &view(None));
+    assert!(page.lines().nth(1).unwrap().starts_with("t-0000000004"), "{page}");
+}
+
+#[test]
+fn agents_keep_what_they_do_longest() {
+    let agents = busy_status().agents;
+    for width in 40..120 {
+        let page = agent::agents(&agents, &view(Some(width)));
+        fits(&page, width);
+        assert!(page.contains("needs login  t-0000000002"), "{page}");
+    }
+}
+
+#[test]
+fn nothing_to_list_is_said() {
+    assert_eq!(task::tasks(&[], false, &view(Some(80))), "no such tasks\n");
+}
