@@ -1,4 +1,93 @@
-//! orch: a supervisor for coding agents.
+//! orch supervises coding agents: tasks go through Redis, agents live in tmux, nothing is lost, nothing is left behind.
+//!
+//! # Theory of operation
+//!
+//! Read this first. It is the whole machine in a few pages; every module opens with its own part of it.
+//!
+//! ## Who there is
+//!
+//! ```text
+//!   a person, or an agent's program
+//!        │  orch delegate, wait, status ...          (cli, console: surfaces)
+//!        ▼
+//!       ops ── writes an intention, reads records ─────────┐
+//!                                                          ▼
+//!   supervisor ── observe, decide, act ──────────────▶  Redis  ◀── claim, renew, report ── runner (one an agent)
+//!        │                                                                                   │
+//!        └── opens and closes sessions ──▶ tmux ── the pane's own command is the runner ─────┘
+//!                                                                                            │
+//!                                                                       the agent's program, and all it starts
+//! ```
+//!
+//! *Redis* holds everything that must survive: tasks, agents, leases, wishes, events. It is a private server that the
+//! supervisor starts and watches ([`store::server`]), or the user's own.
+//!
+//! A *runner* ([`runner`]) is one agent. It claims a task of its role, runs the program of its driver ([`drivers`]) in a
+//! folder of the attempt's own, renews the lease by heartbeat, and reports how it ended. It needs no supervisor for
+//! that: with the supervisor dead, running agents go on and take further tasks.
+//!
+//! The *supervisor* ([`supervisor`]) starts and stops agents so that their number fits the work, gives up those who are
+//! dead or hung, and makes delayed tasks ready. It keeps no state that is not in Redis, in tmux or in the kernel; so a
+//! new one after `kill -9` just looks and goes on. That is all that adopting a fleet means.
+//!
+//! *Surfaces* ([`cli`], [`console`]) translate to [`ops`] and render its answers.
+//!
+//! ## The life of a task
+//!
+//! `orch delegate` calls one Lua script, `delegate`, which stores the record, puts it among the ready tasks of its role,
+//! appends the event and leaves a wake-up marker, all or nothing. An idle runner of that role sits in a blocking pop on
+//! that marker; it calls `claim`, which hands it the first ready task with a *fence*, a number that grows with every
+//! lease ever given. If nobody is idle, the script wakes the supervisor, which starts an agent.
+//!
+//! When the program has ended, the runner writes a report to disk, calls `finish` with its fence, and moves the report
+//! to the attempt's folder once Redis has heard it. `finish` decides by the cause what comes next ([`model::cause`]),
+//! tells whoever waits, releases or gives up what depends on it. The same round trip claims the next task.
+//!
+//! Wherever this is cut, somebody finds it: a report that nobody heard is told by the supervisor; a lease that is not
+//! renewed ends, and the attempt is `lost`; a holder that wakes up late is refused by its fence.
+//!
+//! ## The rules that everything keeps to
+//!
+//! 1. **One table a state.** [`model::task::TRANSITIONS`] and [`model::agent::TRANSITIONS`] are written into the Lua
+//!    scripts when they are loaded; `move` and `move_agent` in `store/lua/prelude.lua` are the only writers of a state,
+//!    and append the event in the same step.
+//! 2. **One Lua file a transition**, which reads and checks everything before its first write, uses Redis's own clock,
+//!    and can be sent again: whoever lost an answer asks again and gets the same.
+//! 3. **A wake-up only says "look again".** Lost or doubled ones do no harm: everybody looks by himself now and then.
+//! 4. **Deciding is pure.** `supervisor::decide` is a function of what was observed; drivers are functions of what a
+//!    program printed. Clocks and processes are passed in.
+//! 5. **Record first, then the effect.** A crash between the two leaves a record that the next pass acts on.
+//! 6. **A process is never named by its pid alone**, nor found by its name. It is a pid with a start time, a terminal
+//!    session, or the marker `ORCH_INCARNATION` in its environment ([`os`]).
+//! 7. **A session that does not carry our tags is never touched** ([`mux`]).
+//! 8. **No secret leaves the environment**: not in an argument, a Redis key, a tmux option or a log. Runners get their
+//!    environment by a file that exists for some milliseconds ([`home::launch`]).
+//!
+//! ## How agents end
+//!
+//! A runner is a subreaper: what its program leaves behind becomes its child, and is ended when the attempt ends. A
+//! runner that is told to leave ends its program (TERM, a grace, KILL) and says goodbye. One that dies is noticed by a
+//! pidfd; the supervisor records its end, which frees the task, and then ends what is left of it: descendants, members
+//! of the pane's session, carriers of the marker, until two looks find nobody. What may be left of an ended agent stands
+//! in the record `remains` until somebody has looked, so that a crash in between leaves nothing behind either.
+//!
+//! Silence counts from the moment at which everything was there: after a break of Redis, of the machine or of the
+//! supervisor itself, everybody gets a whole lease to report ([`supervisor`], `undisturbed`).
+//!
+//! ## The rooms
+//!
+//! Imports go downward only, and `tests/layers.rs` holds it:
+//! surfaces ([`cli`], [`console`]) → [`ops`] → [`store`], [`mux`], [`home`], [`config`], [`model`], [`os`];
+//! [`supervisor`] and [`runner`] → the same and [`drivers`], but neither a surface nor each other.
+//! Only [`store`] knows a key's name. Only [`mux`] knows that there is a tmux. Only [`os`] knows Linux.
+//!
+//! ## Where to change what
+//!
+//! - *A driver*: one file in `drivers`, one word in `config::DriverKind`, one line in [`drivers::of`].
+//! - *A verb*: one file in `ops` with its request and answer in `ops::types`, one file in `cli`.
+//! - *A transition*: its line in the table of `model`, one Lua file with its header, one typed call in `store`.
+//! - *A rule of supervision*: `supervisor::decide`, with a case in its tests.
+
 pub mod cli;
 pub mod config;
 pub mod console;

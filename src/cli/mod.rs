@@ -31,10 +31,10 @@ use out::Out;
 use render::View;
 
 use crate::{
-    supervisor::Mode,
     config::Config,
     error::{Error, Result},
     ops::{Ops, types::Caller},
+    supervisor::Mode,
 };
 
 /// Runs a whole command line and says with which code to exit (DESIGN section 5).

@@ -8,6 +8,7 @@ pub mod cause;
 pub mod duration;
 pub mod event;
 pub mod id;
+pub mod json;
 pub mod name;
 pub mod retry;
 pub mod task;

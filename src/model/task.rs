@@ -96,7 +96,8 @@ pub struct TaskResult {
     pub text: String,
     /// The program's exit code; `null` when a signal ended it.
     pub exit_code: Option<i32>,
-    /// Structured data that the program left in its result file.
+    /// Structured data that the program left in its result file; as text where it is nested too deeply to be read.
+    #[serde(serialize_with = "super::json::shallow")]
     pub data: Option<Value>,
     /// Tokens and money.
     pub usage: Option<Usage>,

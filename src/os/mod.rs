@@ -68,7 +68,8 @@ pub struct Tree {
     /// Leaders of sessions, dead or alive: the members of their sessions belong. The start time keeps out a later
     /// session that got the same number.
     pub sessions: Vec<ProcessId>,
-    /// An exact `NAME=value` entry of the environment that a process was started with.
+    /// An exact `NAME=value` entry of the environment that a process was started with. Nobody carries it who is older
+    /// than all roots and leaders named here: it is taken to have been made for them.
     pub marker: Option<String>,
 }
 
@@ -79,6 +80,8 @@ pub struct EndReport {
     pub ended: usize,
     /// Who is still there: stuck in the kernel (state `D`), or another user's, whom we may not signal.
     pub survivors: Vec<ProcessId>,
+    /// Whether it is certain that nobody is left. Without it and without survivors the limit came first: call again.
+    pub complete: bool,
     /// From the call to the return.
     pub took: Duration,
 }

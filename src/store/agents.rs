@@ -86,6 +86,7 @@ impl Store {
     ///
     /// # Errors
     /// `taken` where an agent of this id lives.
+    #[expect(clippy::too_many_arguments, reason = "each is one fact of the record")]
     pub async fn spawn_agent(
         &self,
         id: &str,

@@ -78,7 +78,9 @@ impl StoreError {
         {
             return StoreError::CannotWrite(error.to_string());
         }
-        let loading = error.kind() == ErrorKind::Server(ServerErrorKind::BusyLoading);
+        let loading = error.kind() == ErrorKind::Server(ServerErrorKind::BusyLoading)
+            // Another client's script runs long, or a failover is under way: no answer, but there will be one.
+            || matches!(error.code(), Some("BUSY" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN"));
         if error.is_io_error()
             || error.is_timeout()
             || error.is_connection_dropped()

@@ -109,17 +109,15 @@ impl Store {
         self.call(&script::NOTE, [kind, reason, ""]).await.map(drop)
     }
 
-    /// How many agents of each role may run at once, for `claim`.
+    /// How many agents of each role may have a task at once, for `claim` (`lua/limits.lua`).
     ///
     /// # Errors
     /// An unreachable Redis.
     pub async fn set_limits(&self, limits: &[(String, u32)]) -> Result<()> {
-        let mut cmd = redis::cmd("HSET");
-        cmd.arg(self.keys.plain("limits"));
         for (role, max) in limits {
-            cmd.arg(format!("max:{role}")).arg(max);
+            self.call(&script::LIMITS, [role.as_str(), &max.to_string()]).await?;
         }
-        if limits.is_empty() { Ok(()) } else { self.query(&cmd).await }
+        Ok(())
     }
 
     /// Events after `after` (an id, or `-` for all), the oldest first.
@@ -151,7 +149,7 @@ impl Store {
         Ok(rows.into_iter().map(|(id, fields)| decode::event(&id, fields)).collect())
     }
 
-    /// A new fence counter must not stand below one that was given: raises it to at least `at_least`.
+    /// The last fence that was given, 0 before the first.
     ///
     /// # Errors
     /// An unreachable Redis.

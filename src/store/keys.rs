@@ -6,8 +6,9 @@
 //! | `task:<id>` | hash | the record; the fields are those of [`super::decode::task`] |
 //! | `attempts:<id>` | list | one JSON object an attempt, the oldest first |
 //! | `children:<id>` | list | its subtasks' ids |
-//! | `deps:<id>`, `dependents:<id>` | set | open dependencies; who waits for it |
-//! | `tasks` | zset | every id, by the time it was accepted |
+//! | `deps:<id>` | set | while it is blocked: its open dependencies |
+//! | `dependents:<id>` | set | who was delegated to start after it |
+//! | `tasks` | zset | every id, by order of acceptance |
 //! | `state:<state>` | zset | the ids in that state, by the time they entered it; `delayed`: by due time; `running`: by the lease's end |
 //! | `ready:<role>` | zset | by priority, then by order of acceptance |
 //! | `running:<role>` | set | running tasks |
@@ -21,7 +22,8 @@
 //! | `limits` | hash | `max:<role>`, as the supervisor read it from sessions.toml |
 //! | `supervisor` | hash | who supervises: pid, start time, boot id, version, since |
 //! | `key:<key>` | string | idempotency key → task |
-//! | `calls:<task>:<fence>` | hash | how often this attempt delegated a given content (a day) |
+//! | `calls:<task>:<fence>` | hash | how often this attempt delegated a given content, and what it found again (a day) |
+//! | `wished:<token>` | string | this wish to spawn was heard (an hour) |
 //! | `fence`, `seq` | counter | leases given; tasks accepted |
 //! | `events` | stream | capped |
 //! | `wake:supervisor`, `wake:role:<role>`, `wake:agent:<id>` | list | markers for blocking pops |

@@ -83,7 +83,7 @@ pub struct Breaker {
 pub struct Load {
     /// Tasks that wait for an agent.
     pub ready: u64,
-    /// Of them, those delegated by a task.
+    /// Tasks that agents have, the waiting ones among them.
     pub running: u64,
     /// Running tasks that wait for their own subtasks.
     pub waiting: u64,
@@ -152,13 +152,10 @@ impl Store {
         let mut next = || values.next().unwrap_or(Value::Nil);
         let now = self.time(Some(next()))?;
         let ids: Vec<String> = self.read(next())?;
-        let mut snapshot = Snapshot {
-            now,
-            intents: Intents::from_fields(self.read(next())?),
-            remains: self.read_remains(next())?,
-            running: self.read(next())?,
-            ..Snapshot::default()
-        };
+        let intents = Intents::from_fields(self.read(next())?);
+        let remains: HashMap<String, String> = self.read(next())?;
+        let mut snapshot = Snapshot { now, intents, running: self.read(next())?, ..Snapshot::default() };
+        self.read_remains(remains, &mut snapshot);
         let due: Vec<(String, f64)> = self.read(next())?;
         snapshot.next_due = due.first().map(|(_, at)| Timestamp(*at as u64).since(now));
         let leases: Vec<(String, f64)> = self.read(next())?;
@@ -210,7 +207,7 @@ impl Store {
                 Err(e) => snapshot.damaged.push(e.to_string()),
             }
         }
-        snapshot.agents.sort_by(|a, b| natural(&a.agent.id).cmp(&natural(&b.agent.id)));
+        snapshot.agents.sort_by_key(|a| natural(&a.agent.id));
         Ok(())
     }
 
@@ -232,16 +229,16 @@ impl Store {
         Ok(())
     }
 
-    fn read_remains(&self, value: Value) -> Result<BTreeMap<String, Remains>> {
-        let fields: HashMap<String, String> = self.read(value)?;
-        fields
-            .into_iter()
-            .map(|(incarnation, text)| {
-                let remains = serde_json::from_str(&text)
-                    .map_err(|e| StoreError::Damaged { key: self.keys.plain("remains"), why: e.to_string() })?;
-                Ok((incarnation, remains))
-            })
-            .collect()
+    fn read_remains(&self, fields: HashMap<String, String>, snapshot: &mut Snapshot) {
+        for (incarnation, text) in fields {
+            match serde_json::from_str(&text) {
+                Ok(remains) => drop(snapshot.remains.insert(incarnation, remains)),
+                Err(e) => {
+                    let key = format!("{} {incarnation}", self.keys.plain("remains"));
+                    snapshot.damaged.push(StoreError::Damaged { key, why: e.to_string() }.to_string());
+                }
+            }
+        }
     }
 
     /// The tasks in a state, at most `n`, those first that entered it first.

@@ -13,6 +13,7 @@ use super::{
 use crate::model::{
     cause::Cause,
     id::{Capability, TaskId},
+    json,
     task::{Priority, Task, TaskDetail, TaskState},
     time::Timestamp,
 };
@@ -114,6 +115,13 @@ impl Store {
     /// # Errors
     /// A refusal that the script's header names, or an unreachable Redis.
     pub async fn delegate(&self, new: &NewTask) -> Result<Delegated> {
+        match self.delegate_as(&new.id, new).await {
+            Err(e) if e.refusal() == Some("id_taken") => self.delegate_as(&TaskId::random(), new).await,
+            answer => answer,
+        }
+    }
+
+    async fn delegate_as(&self, id: &TaskId, new: &NewTask) -> Result<Delegated> {
         #[derive(Serialize)]
         struct Spec<'a> {
             role: &'a str,
@@ -123,7 +131,8 @@ impl Store {
             artifacts: &'a [String],
             #[serde(skip_serializing_if = "Option::is_none")]
             cwd: Option<&'a str>,
-            timeout_ms: u64,
+            // As text: Lua's numbers are floating point.
+            timeout_ms: String,
             retries: u32,
             lost_max: u32,
             #[serde(skip_serializing_if = "Option::is_none")]
@@ -146,7 +155,7 @@ impl Store {
             labels: &new.labels,
             artifacts: &new.artifacts,
             cwd: new.cwd.as_deref(),
-            timeout_ms: new.timeout.as_millis() as u64,
+            timeout_ms: u64::try_from(new.timeout.as_millis()).unwrap_or(u64::MAX).to_string(),
             retries: new.retries,
             lost_max: new.lost_max,
             key: new.key.as_deref(),
@@ -158,8 +167,8 @@ impl Store {
             max_children: new.max_children,
         };
         let spec = to_json(&spec)?;
-        let context = new.context.as_ref().map(to_json).transpose()?.unwrap_or_default();
-        let args = [new.id.as_str(), &spec, &new.text, &context, &new.who];
+        let context = new.context.as_ref().map(|c| to_json(&json::Shallow(c))).transpose()?.unwrap_or_default();
+        let args = [id.as_str(), &spec, &new.text, &context, &new.who];
         let (id, state, created): (String, String, String) = self.read(self.call(&script::DELEGATE, args).await?)?;
         Ok(Delegated { id: parse(&id, "id")?, state: parse(&state, "state")?, created: created == "1" })
     }

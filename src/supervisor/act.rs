@@ -168,7 +168,7 @@ async fn end_processes(incarnation: &str, remains: &Remains, here: &Process) -> 
         tree.sessions.push(runner);
     }
     match tokio::task::spawn_blocking(move || os::end_tree(&tree, &[], GRACE, LIMIT)).await {
-        Ok(Ok(report)) if report.survivors.is_empty() => {
+        Ok(Ok(report)) if report.complete && report.survivors.is_empty() => {
             tracing::info!(agent = remains.agent, ended = report.ended, took = ?report.took, "nothing is left");
             true
         }

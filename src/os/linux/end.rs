@@ -1,9 +1,12 @@
 //! To end processes so that none is left, whatever they do about it.
 //!
-//! First they are asked (TERM, and CONT, for a stopped process acts on TERM only when it goes on). Then they are made
-//! to: stop all, look again, stop the newcomers, until there are none; only then kill. To kill without stopping is a
-//! race that a program which forks faster than we look wins. A stopped one can't fork, and the kernel ends no fork
-//! over which a signal has come. It is over when two looks in a row find nobody.
+//! First they are asked: TERM, and CONT, for a stopped process acts on TERM only when it goes on. Then they are made
+//! to: each is stopped as soon as it is seen, newcomers too, until there are none; only then all are killed. To kill
+//! without stopping is a race that a program which forks faster than we look wins; a stopped one can't fork, and the
+//! kernel lets no fork succeed over which a signal has come. It is over when two looks in a row find nobody.
+//!
+//! tmux sends CONT to a pane's own process when it sees it stopped: that is why KILL follows at once, and why all of it
+//! is repeated.
 
 use std::{
     collections::BTreeSet,
@@ -23,12 +26,12 @@ use nix::{
 use super::scan::Processes;
 use crate::os::{EndReport, ProcessId, Tree};
 
-/// So many looks in a row must find nobody: one may miss a process whose parent ended while we looked.
+/// So many looks in a row must find nobody.
 const EMPTY_LOOKS: u32 = 2;
 
-/// How often at most we look for newcomers before those who are stopped are killed: a program that forks without end
-/// on many processors must lose members too, not only gain stopped ones.
-const STOP_LOOKS: u32 = 20;
+/// How often at most one look catches up with newcomers: a program that forks without end on many processors must lose
+/// members too, not only gain stopped ones.
+const CATCH_UPS: u32 = 200;
 
 /// How long those who were killed are waited for before we look for others: one that is stuck in the kernel must not
 /// give the rest time to spread.
@@ -51,7 +54,7 @@ pub fn has_children() -> bool {
 }
 
 /// Ends all members of `tree`: TERM, up to `grace` for them to end by it, then KILL until none is left; no grace, no
-/// TERM. Returns after `limit` at the latest, plus one last look; one round of KILL happens in any case.
+/// TERM. Returns when `limit` is over, or a tenth of a second later; one round of KILL happens in any case.
 ///
 /// Spares the first process, ourselves, those above us, and `except` with what they have started (see
 /// [`Processes::members`]). Who was a member once is followed wherever it goes. Blocks: call it where that is allowed.
@@ -59,7 +62,7 @@ pub fn has_children() -> bool {
 /// # Errors
 /// `/proc` can't be read, so that nobody can say what is left.
 pub fn end_tree(tree: &Tree, except: &[u32], grace: Duration, limit: Duration) -> io::Result<EndReport> {
-    Ending::new(tree.clone(), except, Zombies::AreTheirParents).run(grace, limit)
+    Ending::new(tree, except, Zombies::AreTheirParents).run(grace, limit)
 }
 
 /// Ends all descendants of this process but `keep` and what those have started, and reaps who has become our child.
@@ -71,10 +74,10 @@ pub fn end_tree(tree: &Tree, except: &[u32], grace: Duration, limit: Duration) -
 /// `/proc` can't be read, so that nobody can say what is left.
 pub fn end_children(keep: &[u32], grace: Duration, limit: Duration) -> io::Result<EndReport> {
     if !has_children() {
-        return Ok(EndReport::default());
+        return Ok(EndReport { complete: true, ..EndReport::default() });
     }
     let own = Tree { roots: vec![ProcessId::current()], ..Tree::default() };
-    Ending::new(own, keep, Zombies::AreOurs).run(grace, limit)
+    Ending::new(&own, keep, Zombies::AreOurs).run(grace, limit)
 }
 
 /// Who is to reap those who have ended.
@@ -85,17 +88,17 @@ enum Zombies {
 }
 
 struct Ending<'a> {
-    /// Grows: who was found once is a root of every later look, for its parent's end must not hide it.
-    tree: Tree,
+    tree: &'a Tree,
     except: &'a [u32],
     zombies: Zombies,
+    /// Who was found once stays a member in every later look: its parent's end must not hide it.
     found: BTreeSet<ProcessId>,
     empty_looks: u32,
     started: Instant,
 }
 
 impl<'a> Ending<'a> {
-    fn new(tree: Tree, except: &'a [u32], zombies: Zombies) -> Self {
+    fn new(tree: &'a Tree, except: &'a [u32], zombies: Zombies) -> Self {
         Ending { tree, except, zombies, found: BTreeSet::new(), empty_looks: 0, started: Instant::now() }
     }
 
@@ -110,14 +113,14 @@ impl<'a> Ending<'a> {
         }
         let survivors: Vec<ProcessId> = self.found.iter().filter(|process| process.is_alive()).copied().collect();
         let ended = self.found.len() - survivors.len();
-        Ok(EndReport { ended, survivors, took: self.started.elapsed() })
+        Ok(EndReport { ended, survivors, complete: self.is_over(), took: self.started.elapsed() })
     }
 
     /// TERM to each, once, until none is left or the time is over.
     fn ask(&mut self, until: Instant) -> io::Result<()> {
         let mut asked = BTreeSet::new();
         loop {
-            let members = self.look()?;
+            let members = self.look(|_| {})?;
             if members.is_empty() {
                 return Ok(());
             }
@@ -126,7 +129,7 @@ impl<'a> Ending<'a> {
                 process.signal(Signal::SIGTERM).ok();
                 process.signal(Signal::SIGCONT).ok();
             }
-            if !wait_until_gone(&members, until) {
+            if !wait_until_gone(&members, until) || Instant::now() >= until {
                 return Ok(());
             }
         }
@@ -135,7 +138,7 @@ impl<'a> Ending<'a> {
     /// Rounds of STOP and KILL until none is left, the time is over, or nobody who is left may be signalled by us.
     fn force(&mut self, until: Instant) -> io::Result<()> {
         while !self.is_over() {
-            let doomed = self.stop_all()?;
+            let doomed = self.look(|process| drop(process.signal(Signal::SIGSTOP)))?;
             let may_kill = |process: &&ProcessId| process.signal(Signal::SIGKILL).is_ok();
             let killed = doomed.iter().filter(may_kill).count();
             wait_until_gone(&doomed, until.min(Instant::now() + ROUND));
@@ -147,37 +150,41 @@ impl<'a> Ending<'a> {
         Ok(())
     }
 
-    /// Stops members until a look finds no new one; returns them all.
-    fn stop_all(&mut self) -> io::Result<BTreeSet<ProcessId>> {
-        let mut stopped = BTreeSet::new();
-        for _ in 0..STOP_LOOKS {
-            let members = self.look()?;
-            let new: Vec<ProcessId> = members.into_iter().filter(|process| stopped.insert(*process)).collect();
-            if new.is_empty() {
+    /// Who is there of the tree. Each one is shown to `meet` as soon as it is seen, and the list is caught up with
+    /// until it has nobody new: a chain of processes, of which each starts the next and ends, is always one ahead of
+    /// whom a single list shows.
+    fn look(&mut self, meet: impl Fn(&ProcessId)) -> io::Result<BTreeSet<ProcessId>> {
+        let mut processes = Processes::scan()?;
+        let mut members = BTreeSet::new();
+        let mut is_sure = false;
+        for _ in 0..CATCH_UPS {
+            let before = members.len();
+            for process in processes.members_and(&self.found, self.tree, self.except) {
+                if members.insert(process) {
+                    meet(&process);
+                    self.found.insert(process);
+                }
+            }
+            is_sure = members.len() == before && !processes.has_slipped();
+            if is_sure {
                 break;
             }
-            for process in new {
-                process.signal(Signal::SIGSTOP).ok();
-            }
+            processes.add_newcomers()?;
         }
-        Ok(stopped)
+        let reaped = self.reap(&processes);
+        self.empty_looks = if is_sure && members.is_empty() && reaped == 0 { self.empty_looks + 1 } else { 0 };
+        Ok(members)
     }
 
-    /// One look at all processes: who is there of the tree.
-    fn look(&mut self) -> io::Result<Vec<ProcessId>> {
-        let processes = Processes::scan()?;
-        let members = processes.members(&self.tree, self.except);
-        let mut reaped = 0;
-        if self.zombies == Zombies::AreOurs {
-            let zombies = processes.zombies_of(process::id()).filter(|pid| !self.except.contains(pid));
-            // Each by its own pid: waiting for any child would take the exit status of others' children.
-            reaped =
-                zombies.filter(|pid| waitpid(Pid::from_raw(*pid as i32), Some(WaitPidFlag::WNOHANG)).is_ok()).count();
+    /// Reaps those who are ours, and says how many: their own children may be ours since then.
+    fn reap(&self, processes: &Processes) -> usize {
+        if self.zombies == Zombies::AreTheirParents {
+            return 0;
         }
-        self.empty_looks = if members.is_empty() && reaped == 0 { self.empty_looks + 1 } else { 0 };
-        let new = members.iter().filter(|process| self.found.insert(**process));
-        self.tree.roots.extend(new);
-        Ok(members)
+        let zombies = processes.zombies_of(process::id()).filter(|pid| !self.except.contains(pid));
+        // Each by its own pid: to wait for any child would take the exit status of others' children.
+        let reap = |pid: &u32| waitpid(Pid::from_raw(*pid as i32), Some(WaitPidFlag::WNOHANG)).is_ok();
+        zombies.filter(reap).count()
     }
 
     fn is_over(&self) -> bool {

@@ -1,7 +1,8 @@
 //! Linux: `/proc` says who is there, pidfds say when someone ends and make signals safe, prctl makes a subreaper.
 //!
 //! `stat` reads one line of `/proc`; `process` and `scan` are built on it, for one process and for all; `end` ends
-//! what `scan` finds. Oldest kernel: 4.18 in spirit (everything newer has a fallback), 5.4 in practice (pidfds).
+//! what `scan` finds. Where pidfds are missing (kernels before 5.3, some containers) there is a fallback: a watch looks
+//! every 200 ms, and a signal is sent microseconds after the comparison instead of safely.
 
 mod daemon;
 mod end;

@@ -1,16 +1,23 @@
 //! All processes of the machine at one glance, and which of them belong together.
 //!
-//! One glance serves any number of questions: a supervisor with fifty agents looks once per pass. A look costs some
-//! 5 µs per process for the `stat` lines; an environment costs as much again, and is read only where a marker is asked
-//! for, and only of processes that the other two nets have not caught.
+//! One glance serves any number of questions: a supervisor with fifty agents looks once per pass. A glance costs some
+//! 10 µs per process for the `stat` lines, nearly all of it the kernel's; an environment costs as much again, and is
+//! read only where a marker is asked for, of processes that the other two nets have not caught and that are young
+//! enough.
 
 use std::{
-    cell::OnceCell,
+    cell::{Cell, OnceCell},
     collections::{BTreeMap, BTreeSet},
-    fs, io,
+    fs::{self, File},
+    io::{self, Read},
 };
 
-use super::{process::rss_bytes, stat::Stat};
+use nix::errno::Errno;
+
+use super::{
+    process::rss_bytes,
+    stat::{Stat, is_gone},
+};
 use crate::os::{ProcessId, Tree};
 
 /// All processes, as they were when [`Processes::scan`] looked.
@@ -20,6 +27,9 @@ pub struct Processes {
     children: BTreeMap<u32, Vec<u32>>,
     /// This process and those above it, up to the first.
     own_line: BTreeSet<u32>,
+    /// Somebody was listed, but had ended before we could see what he was: he may have left a child behind that the
+    /// list does not have.
+    slipped: Cell<bool>,
 }
 
 #[derive(Debug)]
@@ -35,28 +45,53 @@ impl Processes {
     /// # Errors
     /// `/proc` can't be read: who is there is unknown then.
     pub fn scan() -> io::Result<Self> {
-        let mut entries = BTreeMap::new();
-        let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        let mut processes = Processes {
+            entries: BTreeMap::new(),
+            children: BTreeMap::new(),
+            own_line: BTreeSet::new(),
+            slipped: Cell::new(false),
+        };
+        processes.add_newcomers()?;
+        let mut pid = std::process::id();
+        while processes.own_line.insert(pid)
+            && let Some(entry) = processes.entries.get(&pid)
+        {
+            pid = entry.stat.parent;
+        }
+        Ok(processes)
+    }
+
+    /// Lists again and adds who was not there before; the others stay as they were. Far quicker than a new scan, and
+    /// so the way to catch up with a program that forks while we look.
+    pub(super) fn add_newcomers(&mut self) -> io::Result<()> {
+        self.slipped.set(false);
         for entry in fs::read_dir("/proc")? {
             let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+            if self.entries.contains_key(&pid) {
+                continue;
+            }
             let stat = match Stat::read(pid) {
                 Ok(Some(stat)) => stat,
-                Ok(None) => continue,
+                Ok(None) => {
+                    self.slipped.set(true);
+                    continue;
+                }
                 // /proc is mounted so that it hides other users' processes: they are none of ours.
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => continue,
                 Err(error) => return Err(error),
             };
-            children.entry(stat.parent).or_default().push(pid);
-            entries.insert(pid, Entry { stat, environ: OnceCell::new() });
+            if stat.is_ended() {
+                self.slipped.set(true);
+            }
+            self.children.entry(stat.parent).or_default().push(pid);
+            self.entries.insert(pid, Entry { stat, environ: OnceCell::new() });
         }
-        let mut own_line = BTreeSet::new();
-        let mut pid = std::process::id();
-        while own_line.insert(pid)
-            && let Some(entry) = entries.get(&pid)
-        {
-            pid = entry.stat.parent;
-        }
-        Ok(Processes { entries, children, own_line })
+        Ok(())
+    }
+
+    /// Whether the last list, or the last question about it, may have overlooked somebody. Then list again.
+    pub(super) fn has_slipped(&self) -> bool {
+        self.slipped.get()
     }
 
     /// The living members of `tree` that may be ended: never the first process, never ourselves nor those above us,
@@ -65,8 +100,15 @@ impl Processes {
     /// Nobody is a member for descending from a process that is spared so, unless that process is one of the tree's
     /// roots: what a spared process has started is spared with it.
     pub fn members(&self, tree: &Tree, except: &[u32]) -> Vec<ProcessId> {
+        self.members_and(&BTreeSet::new(), tree, except)
+    }
+
+    /// The same, with what `known` processes and their descendants add: those who were members when last looked at.
+    pub(super) fn members_and(&self, known: &BTreeSet<ProcessId>, tree: &Tree, except: &[u32]) -> Vec<ProcessId> {
         let is_spared = |pid: u32| pid <= 1 || self.own_line.contains(&pid) || except.contains(&pid);
-        let belonging = self.belonging(tree, is_spared);
+        let mut belonging = self.belonging(tree, is_spared);
+        let there = known.iter().filter(|process| self.is_there(process)).map(|process| process.pid);
+        self.spread(there, &mut belonging, &is_spared);
         let living = belonging.into_iter().filter(|pid| !is_spared(*pid)).filter_map(|pid| self.entries.get(&pid));
         living.filter(|entry| !entry.stat.is_ended()).map(|entry| entry.stat.id).collect()
     }
@@ -97,8 +139,13 @@ impl Processes {
             self.spread(found.filter(|pid| !is_cut(*pid)), &mut belonging, &is_cut);
         }
         if let Some(marker) = &tree.marker {
-            let others = self.entries.iter().filter(|(pid, _)| !belonging.contains(pid) && !is_cut(**pid));
-            let found: Vec<u32> = others.filter(|(_, entry)| entry.carries(marker)).map(|(pid, _)| *pid).collect();
+            let oldest = tree.roots.iter().chain(&tree.sessions).map(|process| process.start_time).min().unwrap_or(0);
+            let may_carry = |pid: u32, entry: &Entry| {
+                entry.stat.id.start_time >= oldest && !belonging.contains(&pid) && !is_cut(pid)
+            };
+            let others = self.entries.iter().filter(|(pid, entry)| may_carry(**pid, entry));
+            let found: Vec<u32> =
+                others.filter(|(_, entry)| self.carries(entry, marker)).map(|(pid, _)| *pid).collect();
             self.spread(found.into_iter(), &mut belonging, &is_cut);
         }
         belonging
@@ -133,26 +180,54 @@ impl Processes {
         let is_number_ours = self.entries.get(&leader.pid).is_none_or(|entry| entry.stat.id == *leader);
         stat.session == leader.pid && stat.id.start_time >= leader.start_time && is_number_ours
     }
-}
 
-impl Entry {
-    fn carries(&self, marker: &str) -> bool {
-        let environ = self.environ.get_or_init(|| self.read_environ());
+    fn carries(&self, entry: &Entry, marker: &str) -> bool {
+        if entry.environ.get().is_none() {
+            let environ = match read_environ(&entry.stat) {
+                Ok(environ) => environ,
+                // Another user's environment is closed to us, and none of ours.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Vec::new(),
+                Err(error) if is_gone(&error) => {
+                    self.slipped.set(true);
+                    Vec::new()
+                }
+                // No descriptors left, say: try again when asked again.
+                Err(_) => {
+                    self.slipped.set(true);
+                    return false;
+                }
+            };
+            entry.environ.set(environ).ok();
+        }
+        let environ = entry.environ.get().map(Vec::as_slice).unwrap_or_default();
         environ.split(|byte| *byte == 0).any(|entry| entry == marker.as_bytes())
     }
+}
 
-    fn read_environ(&self) -> Vec<u8> {
-        let pid = self.stat.id.pid;
-        if self.stat.kernel_thread || self.stat.is_ended() {
-            return Vec::new();
-        }
-        // To read the memory of a process that is stuck in the kernel (a dead network disk) may get us stuck too. Most
-        // are on their way out of it: look again before giving up.
-        if self.stat.state == 'D' && Stat::read(pid).is_ok_and(|now| now.is_some_and(|now| now.state == 'D')) {
-            return Vec::new();
-        }
-        fs::read(format!("/proc/{pid}/environ")).unwrap_or_default()
+/// The environment that a process was started with.
+///
+/// # Errors
+/// `ESRCH` when it has ended since it was listed.
+fn read_environ(stat: &Stat) -> io::Result<Vec<u8>> {
+    if stat.kernel_thread || stat.is_ended() {
+        return Ok(Vec::new());
     }
+    let pid = stat.id.pid;
+    let is_now = |what: fn(&Stat) -> bool| Ok::<bool, io::Error>(Stat::read(pid)?.is_none_or(|now| what(&now)));
+    // To read the memory of a process that is stuck in the kernel (a dead network disk) may get us stuck too. Most
+    // are on their way out of it: look again before giving up.
+    if stat.state == 'D' && is_now(|now| now.state == 'D')? {
+        return Ok(Vec::new());
+    }
+    // Room for nearly all at once: each further read makes the kernel find the process's memory again.
+    let mut environ = Vec::with_capacity(16 * 1024);
+    File::open(format!("/proc/{pid}/environ"))?.read_to_end(&mut environ)?;
+    environ.shrink_to_fit();
+    // `env -i` leaves nothing, and so does the end.
+    if environ.is_empty() && is_now(Stat::is_ended)? {
+        return Err(Errno::ESRCH.into());
+    }
+    Ok(environ)
 }
 
 /// The living members of `tree` that may be ended; see [`Processes::members`]. One scan.

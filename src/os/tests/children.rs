@@ -94,17 +94,19 @@ fn who_is_kept_is_neither_ended_nor_reaped() {
 fn a_chain_of_forks_without_a_marker_is_ended() {
     alone("a_chain_of_forks_without_a_marker_is_ended", || {
         let folder = tempfile::tempdir().expect("a folder");
-        let far = folder.path().join("far");
+        let (far, last) = (folder.path().join("far"), folder.path().join("last"));
         // dash forks a link without exec: some thousands a second. Bounded, so that a failure ends by itself.
-        let far_path = far.display();
         start(&format!(
-            "trap '' TERM; link() {{ [ $1 -gt 0 ] || exit; (link $(($1-1))) & [ $1 != 29900 ] || : > {far_path}; }}; link 30000"
+            "trap '' TERM; link() {{ [ $1 -gt 0 ] || {{ : > {}; exit; }}; (link $(($1-1))) & \
+             [ $1 != 29900 ] || : > {}; }}; link 30000",
+            last.display(),
+            far.display()
         ));
         eventually("the hundredth link", || far.exists());
-        let report = end_children(&[], Duration::ZERO, PATIENCE).expect("/proc");
-        println!("chain: {report:?}");
-        assert_eq!(report.survivors, []);
+        let report = end_children(&[], Duration::from_millis(50), PATIENCE).expect("/proc");
+        assert!(report.complete && report.survivors.is_empty(), "{report:?}");
         assert!(!has_children());
+        assert!(!last.exists(), "it ended by itself");
     });
 }
 

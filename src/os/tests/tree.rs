@@ -12,7 +12,7 @@ const GRACE: Duration = Duration::from_millis(200);
 /// Ends `tree` and expects that it takes, and leaves nobody.
 fn end(tree: &Tree, grace: Duration) -> usize {
     let report = end_tree(tree, &[], grace, PATIENCE).expect("/proc");
-    assert_eq!(report.survivors, []);
+    assert_eq!((&report.survivors, report.complete), (&vec![], true));
     assert_eq!(members(tree, &[]).expect("/proc"), []);
     assert!(report.took < PATIENCE);
     report.ended
@@ -50,6 +50,11 @@ fn a_marker_finds_a_daemon_that_forked_twice() {
     }
     let almost = Tree { marker: Some(script.marker[..script.marker.len() - 1].to_owned()), ..Tree::default() };
     assert_eq!(members(&almost, &[]).expect("/proc"), [], "a marker is a whole entry");
+    let later = ProcessId { start_time: u64::MAX, ..script.id };
+    let of_later = Tree { roots: vec![later], ..script.by_marker() };
+    assert_eq!(members(&of_later, &[]).expect("/proc"), [], "it is older than all that the marker was made for");
+    let with_root = Tree { roots: vec![script.id], ..script.by_marker() };
+    assert_eq!(members(&with_root, &[]).expect("/proc").len(), 1);
     assert_eq!(end(&script.by_marker(), GRACE), 1);
 }
 
@@ -80,13 +85,29 @@ fn a_stopped_tree_is_ended_by_being_asked() {
 #[test]
 fn a_program_that_forks_faster_than_we_look_is_ended() {
     // Each link of the chain starts the next and ends, in a session of its own, deaf to TERM. Bounded, so that a
-    // failure here ends by itself.
-    let link =
-        "trap \"\" TERM; [ $1 -gt 0 ] || exit; setsid sh -c \"$2\" sh $(($1-1)) \"$2\" & [ $1 != 4990 ] || echo ready";
-    let script = Script::start(&format!("link='{link}'; sh -c \"$link\" sh 5000 \"$link\"; sleep 1000"));
-    let t = std::time::Instant::now();
-    let n = end(&script.by_marker(), Duration::ZERO);
-    println!("markerchain {n} {:?}", t.elapsed());
+    // failure here ends by itself; the last link says that we were too slow.
+    let folder = tempfile::tempdir().expect("a folder");
+    let last = folder.path().join("last");
+    let link = format!(
+        "trap '' TERM; [ $1 -gt 0 ] || {{ : > {}; exit; }}; setsid sh -c \"$2\" sh $(($1-1)) \"$2\" & \
+         [ $1 != 4990 ] || echo ready",
+        last.display()
+    );
+    let script =
+        Script::start(&format!("link=$(cat <<'END'\n{link}\nEND\n); sh -c \"$link\" sh 5000 \"$link\"; sleep 1000"));
+    end(&script.by_marker(), Duration::ZERO);
+    assert!(!last.exists(), "it ended by itself");
+}
+
+#[test]
+fn a_limit_is_kept_and_told_and_one_round_of_kill_comes_before_it() {
+    let script = Script::start("trap '' TERM; echo ready; exec sleep 1000");
+    let report = end_tree(&script.by_descent(), &[], PATIENCE, Duration::ZERO).expect("/proc");
+    assert!(report.took < PATIENCE / 2, "{report:?}");
+    assert!(report.ended + report.survivors.len() == 1 && !report.complete, "{report:?}");
+    eventually("the end by KILL", || !script.id.is_alive());
+    let again = end_tree(&script.by_descent(), &[], PATIENCE, PATIENCE).expect("/proc");
+    assert!(again.complete);
 }
 
 #[test]

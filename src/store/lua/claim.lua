@@ -15,8 +15,12 @@ local function answer(id)
 end
 
 if a[1] == 'busy' and a[4] then return answer(a[4]) end
-if a[1] ~= 'idle' then return {} end
 local role = a[3]
+if a[1] ~= 'idle' then
+  -- It may have taken a marker before it was told to leave.
+  offer(role)
+  return {}
+end
 local intent = redis.call('HMGET', P .. 'intent', 'stop', 'pause', 'pause:' .. role)
 if intent[1] == 'now' or intent[2] or intent[3] then return {} end
 
@@ -30,12 +34,17 @@ end
 local id
 if intent[1] then
   -- A stop that drains: only what running tasks still wait for.
-  for _, candidate in ipairs(redis.call('ZRANGE', P .. 'ready:' .. role, 0, 199)) do
-    if tonumber(get(candidate, 'depth')[1] or '0') > 0 then
-      id = candidate
-      break
+  local from = 0
+  repeat
+    local batch = redis.call('ZRANGE', P .. 'ready:' .. role, from, from + 199)
+    for _, candidate in ipairs(batch) do
+      if tonumber(get(candidate, 'depth')[1] or '0') > 0 then
+        id = candidate
+        break
+      end
     end
-  end
+    from = from + 200
+  until id or #batch == 0
 else
   id = redis.call('ZRANGE', P .. 'ready:' .. role, 0, 0)[1]
 end

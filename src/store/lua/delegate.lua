@@ -3,44 +3,59 @@
 -- ARGV: 1 id, 2 spec (JSON: role, priority, after, labels, artifacts, cwd, timeout_ms, retries, lost_max, key, parent,
 --       attempt_fence, incarnation, fingerprint, max_depth, max_children), 3 text, 4 context (JSON or ''), 5 who asks
 -- Returns: {id, state, '1' if it was created by this call or an earlier sending of it}
--- Refuses: draining, unknown_dependency, stale, too_deep, too_many_children, dependency_ended
+-- Refuses: id_taken (by another task: take another), draining, unknown_dependency, stale, too_deep, too_many_children,
+--          dependency_ended
 local id, spec = ARGV[1], cjson.decode(ARGV[2])
 
-local known = get(id, 'state')[1]
-if known then return {id, known, '1'} end
+local known = get(id, 'state', 'role', 'text')
+if known[1] then
+  if known[2] ~= spec.role or known[3] ~= ARGV[3] then return refuse('id_taken', id) end
+  return {id, known[1], '1'}
+end
 
-local intent = redis.call('HMGET', P .. 'intent', 'drain', 'stop')
-local depth, parent = 0, spec.parent
+local parent, p = spec.parent, nil
 if parent then
-  local p = get(parent, 'state', 'fence', 'incarnation', 'depth', 'open_children', 'cancelling')
+  p = get(parent, 'state', 'fence', 'incarnation', 'depth', 'open_children', 'cancelling')
   if p[1] ~= 'running' or p[2] ~= spec.attempt_fence or p[3] ~= spec.incarnation or p[6] then
     return refuse('stale', parent)
   end
-  depth = tonumber(p[4]) + 1
-  if depth > spec.max_depth then return refuse('too_deep', tostring(spec.max_depth)) end
-  if tonumber(p[5] or '0') >= spec.max_children then return refuse('too_many_children', tostring(spec.max_children)) end
-elseif intent[1] then
-  return refuse('draining', intent[1])
 end
 
 -- The same call of an earlier attempt of the parent (its k-th with this very content) finds the subtask that it made
 -- then: a retried parent does not have its work done twice. Failed and cancelled ones are made anew.
-local key, count = spec.key, nil
+-- What is known is answered before any bound is looked at: it adds nothing.
+local key, calls = spec.key, nil
 if not key and parent and spec.fingerprint then
-  count = P .. 'calls:' .. parent .. ':' .. spec.attempt_fence
-  key = 'auto:' .. parent .. ':' .. spec.fingerprint .. ':' .. (tonumber(redis.call('HGET', count, spec.fingerprint) or '0') + 1)
+  calls = P .. 'calls:' .. parent .. ':' .. spec.attempt_fence
+  local sent_before = redis.call('HGET', calls, 'found:' .. id)
+  if sent_before then return {sent_before, get(sent_before, 'state')[1] or 'succeeded', '0'} end
+  local k = tonumber(redis.call('HGET', calls, 'count:' .. spec.fingerprint) or '0') + 1
+  key = 'auto:' .. parent .. ':' .. spec.fingerprint .. ':' .. k
+end
+local function count_call()
+  redis.call('HINCRBY', calls, 'count:' .. spec.fingerprint, 1)
+  redis.call('PEXPIRE', calls, 86400000)
 end
 local existing = key and redis.call('GET', P .. 'key:' .. key)
 if existing then
   local state = get(existing, 'state')[1]
-  local usable = state and (spec.key or (state ~= 'failed' and state ~= 'cancelled'))
-  if usable then
-    if count then
-      redis.call('HINCRBY', count, spec.fingerprint, 1)
-      redis.call('PEXPIRE', count, 86400000)
+  if state and (spec.key or (state ~= 'failed' and state ~= 'cancelled')) then
+    if calls then
+      redis.call('HSET', calls, 'found:' .. id, existing)
+      count_call()
     end
     return {existing, state, '0'}
   end
+end
+
+local depth = 0
+if parent then
+  depth = tonumber(p[4]) + 1
+  if depth > spec.max_depth then return refuse('too_deep', tostring(spec.max_depth)) end
+  if tonumber(p[5] or '0') >= spec.max_children then return refuse('too_many_children', tostring(spec.max_children)) end
+else
+  local drain = redis.call('HGET', P .. 'intent', 'drain')
+  if drain then return refuse('draining', drain) end
 end
 
 local open = {}
@@ -48,7 +63,10 @@ for _, dependency in ipairs(spec.after) do
   local state = get(dependency, 'state')[1]
   if not state then return refuse('unknown_dependency', dependency) end
   if state == 'failed' or state == 'cancelled' then return refuse('dependency_ended', dependency .. ' ' .. state) end
-  if state ~= 'succeeded' then open[#open + 1] = dependency end
+  if state ~= 'succeeded' and not open[dependency] then
+    open[dependency] = true
+    open[#open + 1] = dependency
+  end
 end
 
 local state = #open > 0 and 'blocked' or 'ready'
@@ -71,23 +89,20 @@ if #spec.after > 0 then also('after', cjson.encode(spec.after)) end
 if next(spec.labels) then also('labels', cjson.encode(spec.labels)) end
 if #spec.artifacts > 0 then also('artifacts', cjson.encode(spec.artifacts)) end
 redis.call('HSET', P .. 'task:' .. id, unpack(fields))
-redis.call('ZADD', P .. 'tasks', now, id)
+redis.call('ZADD', P .. 'tasks', seq, id)
 redis.call('ZADD', P .. 'state:' .. state, now, id)
 if key then redis.call('SET', P .. 'key:' .. key, id) end
-if count then
-  redis.call('HINCRBY', count, spec.fingerprint, 1)
-  redis.call('PEXPIRE', count, 86400000)
-end
+if calls then count_call() end
 if parent then
   redis.call('RPUSH', P .. 'children:' .. parent, id)
-  redis.call('HINCRBY', P .. 'task:' .. parent, 'open_children', 1)
+  count_child(parent, 1)
 end
-for _, dependency in ipairs(open) do
-  redis.call('SADD', P .. 'deps:' .. id, dependency)
-  redis.call('SADD', P .. 'dependents:' .. dependency, id)
-end
+for _, dependency in ipairs(spec.after) do redis.call('SADD', P .. 'dependents:' .. dependency, id) end
+for _, dependency in ipairs(open) do redis.call('SADD', P .. 'deps:' .. id, dependency) end
 if state == 'blocked' then
-  event('task.blocked', id, nil, nil, state, 'delegated by ' .. ARGV[5] .. '; waits for ' .. table.concat(open, ', '))
+  local for_what = table.concat(open, ', ', 1, math.min(#open, 5))
+  if #open > 5 then for_what = for_what .. ' and ' .. (#open - 5) .. ' more' end
+  event('task.blocked', id, nil, nil, state, 'delegated by ' .. ARGV[5] .. '; waits for ' .. for_what)
 else
   redis.call('HSET', P .. 'task:' .. id, 'ready_at', now)
   redis.call('ZADD', P .. 'ready:' .. spec.role, RANK[spec.priority] * 1e13 + seq, id)

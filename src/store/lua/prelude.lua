@@ -37,11 +37,23 @@ local function wake_role(role)
   if ready > redis.call('SCARD', P .. 'idle:' .. role) then wake('supervisor') end
 end
 
+-- A place of the role has become free, or somebody who took a marker will not act on it: wakes an idle agent if there
+-- is a task for it.
+local function offer(role)
+  if redis.call('ZCARD', P .. 'ready:' .. role) > 0 and redis.call('SCARD', P .. 'idle:' .. role) > 0 then
+    wake_role(role)
+  end
+end
+
 local function get(id, ...)
   return redis.call('HMGET', P .. 'task:' .. id, ...)
 end
 
 local cancel, settle
+
+-- Ends that are told one after another and not from within each other: a chain of dependents may be longer than
+-- Lua's stack is deep, and what is written when that overflows stays written.
+local ended = {}
 
 -- The one place where a task changes its state: the record, the structure that matches it, the event.
 -- `score` is the due time of a delayed task and the lease's end of a running one.
@@ -57,6 +69,9 @@ local function move(id, from, to, role, score, agent, reason, data)
     redis.call('SREM', P .. 'running:' .. role, id)
     redis.call('ZREM', P .. 'waiting:' .. role, id)
     redis.call('HDEL', record, 'agent', 'incarnation', 'cancelling', 'waiting_until')
+    offer(role)
+  elseif from == 'blocked' then
+    redis.call('DEL', P .. 'deps:' .. id)
   elseif from == 'delayed' then
     redis.call('HDEL', record, 'due_at')
   elseif not OPEN[from] then
@@ -75,7 +90,15 @@ local function move(id, from, to, role, score, agent, reason, data)
     wake('supervisor')
   elseif not OPEN[to] then
     redis.call('HSET', record, 'ended_at', now)
-    settle(id, to)
+    ended[#ended + 1] = {id, to}
+    if #ended == 1 then
+      local next_one = 1
+      while ended[next_one] do
+        settle(unpack(ended[next_one]))
+        next_one = next_one + 1
+      end
+      ended = {}
+    end
   end
 end
 
@@ -95,11 +118,16 @@ local function move_agent(id, from, to, role, task, reason)
   event('agent.' .. to, task, id, from, to, reason)
 end
 
+-- A dead letter may outlive its parent's record: counting there would leave half a record.
+local function count_child(parent, by)
+  if get(parent, 'state')[1] then redis.call('HINCRBY', P .. 'task:' .. parent, 'open_children', by) end
+end
+
 -- A task has ended: tell who waits, release or give up what depends on it, and its own subtasks with it.
 settle = function(id, to)
   redis.call('PUBLISH', P .. 'ended:' .. id, to)
   local parent = get(id, 'parent')[1]
-  if parent and parent ~= '' then redis.call('HINCRBY', P .. 'task:' .. parent, 'open_children', -1) end
+  if parent then count_child(parent, -1) end
   for _, dependent in ipairs(redis.call('SMEMBERS', P .. 'dependents:' .. id)) do
     local f = get(dependent, 'state', 'role')
     if f[1] == 'blocked' then
@@ -150,8 +178,8 @@ local function end_attempt(id, cause, reason, exit_code, result, delay, told)
   end
   local failures, lost = tonumber(f[3]), tonumber(f[5])
   if cause == 'transient' or cause == 'timeout' or cause == 'permanent' then failures = failures + 1 end
-  -- What ends because a person stops everything is no mishap, and must not make a task poison.
-  if cause == 'lost' and redis.call('HEXISTS', P .. 'intent', 'stop') == 0 then lost = lost + 1 end
+  -- What ends because a person stops everything at once is no mishap, and must not make a task poison.
+  if cause == 'lost' and redis.call('HGET', P .. 'intent', 'stop') ~= 'now' then lost = lost + 1 end
   local to, why = 'delayed', reason
   if cause == 'success' then
     to = 'succeeded'
@@ -177,7 +205,12 @@ local function end_attempt(id, cause, reason, exit_code, result, delay, told)
   attempt.next_retry_at, attempt.told = due, told
   redis.call('LSET', P .. 'attempts:' .. id, -1, cjson.encode(attempt))
   redis.call('HSET', record, 'failures', failures, 'lost', lost, 'cause', cause, 'reason', why)
-  if result and result ~= '' then redis.call('HSET', record, 'result', result) end
+  if result and result ~= '' then
+    redis.call('HSET', record, 'result', result)
+  elseif cause == 'success' then
+    -- What an earlier attempt said is not its answer.
+    redis.call('HDEL', record, 'result')
+  end
   move(id, 'running', to, f[1], due, f[2], why, cjson.encode({cause = cause, attempt = attempt.number}))
   return to
 end

@@ -3,19 +3,43 @@
 -- KEYS: 1 prefix
 -- ARGV: 1 older than (ms), 2 how many at most
 -- Returns: the ids that were forgotten
-local gone = {}
-for _, state in ipairs({'succeeded', 'cancelled'}) do
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'state:' .. state, '-inf', now - ARGV[1], 'LIMIT', 0, ARGV[2])) do
-    local f = get(id, 'key', 'parent', 'open_children')
-    local parent = f[2] and get(f[2], 'state')[1]
-    if tonumber(f[3] or '0') <= 0 and not (parent and OPEN[parent]) then
-      redis.call('DEL', P .. 'task:' .. id, P .. 'attempts:' .. id, P .. 'children:' .. id, P .. 'deps:' .. id,
-        P .. 'dependents:' .. id)
-      redis.call('ZREM', P .. 'state:' .. state, id)
-      redis.call('ZREM', P .. 'tasks', id)
-      if f[1] and redis.call('GET', P .. 'key:' .. f[1]) == id then redis.call('DEL', P .. 'key:' .. f[1]) end
-      gone[#gone + 1] = id
-    end
+local gone, at_most = {}, tonumber(ARGV[2])
+-- So many are passed over in one call, lest those that must stay cost everybody's time.
+local PASSED_OVER = 10000
+
+local function is_open(id)
+  return OPEN[get(id, 'state')[1]]
+end
+
+local function is_needed(id, parent, open_children)
+  if tonumber(open_children or '0') > 0 or (parent and is_open(parent)) then return true end
+  for _, dependent in ipairs(redis.call('SMEMBERS', P .. 'dependents:' .. id)) do
+    if is_open(dependent) then return true end
   end
+  return false
+end
+
+for _, state in ipairs({'succeeded', 'cancelled'}) do
+  local kept, ids = 0, nil
+  repeat
+    ids = redis.call('ZRANGEBYSCORE', P .. 'state:' .. state, '-inf', now - ARGV[1], 'LIMIT', kept, at_most - #gone)
+    for _, id in ipairs(ids) do
+      local f = get(id, 'key', 'parent', 'open_children', 'after')
+      if is_needed(id, f[2], f[3]) then
+        kept = kept + 1
+      else
+        redis.call('DEL', P .. 'task:' .. id, P .. 'attempts:' .. id, P .. 'children:' .. id, P .. 'deps:' .. id,
+          P .. 'dependents:' .. id)
+        redis.call('ZREM', P .. 'state:' .. state, id)
+        redis.call('ZREM', P .. 'tasks', id)
+        if f[1] and redis.call('GET', P .. 'key:' .. f[1]) == id then redis.call('DEL', P .. 'key:' .. f[1]) end
+        if f[2] then redis.call('LREM', P .. 'children:' .. f[2], 1, id) end
+        for _, dependency in ipairs(f[4] and cjson.decode(f[4]) or {}) do
+          redis.call('SREM', P .. 'dependents:' .. dependency, id)
+        end
+        gone[#gone + 1] = id
+      end
+    end
+  until #ids == 0 or #gone >= at_most or kept >= PASSED_OVER
 end
 return gone

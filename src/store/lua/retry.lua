@@ -20,12 +20,9 @@ for _, dependency in ipairs(f[3] and cjson.decode(f[3]) or {}) do
   if state and state ~= 'succeeded' then open[#open + 1] = dependency end
 end
 local to = #open > 0 and 'blocked' or 'ready'
-for _, dependency in ipairs(open) do
-  redis.call('SADD', P .. 'deps:' .. id, dependency)
-  redis.call('SADD', P .. 'dependents:' .. dependency, id)
-end
+for _, dependency in ipairs(open) do redis.call('SADD', P .. 'deps:' .. id, dependency) end
 redis.call('HSET', P .. 'task:' .. id, 'failures', 0, 'lost', 0)
 redis.call('HDEL', P .. 'task:' .. id, 'cause', 'reason', 'result')
-if from ~= 'held' and f[4] then redis.call('HINCRBY', P .. 'task:' .. f[4], 'open_children', 1) end
+if from ~= 'held' and f[4] then count_child(f[4], 1) end
 move(id, from, to, f[2], nil, nil, ARGV[2])
 return {from, to}

@@ -3,7 +3,7 @@
 -- KEYS: 1 prefix
 -- ARGV: 1 task, 2 fence, 3 incarnation, 4 for how long (ms; 0 ends it), 5... what it waits for
 -- Returns: 'ok'
--- Refuses: stale; ancestor (it would wait for itself)
+-- Refuses: stale; ancestor (it would wait for itself, or for what waits for it)
 local id = ARGV[1]
 local f = get(id, 'state', 'fence', 'incarnation', 'role', 'waiting_until', 'agent')
 if f[1] ~= 'running' or f[2] ~= ARGV[2] or f[3] ~= ARGV[3] then return refuse('stale', id) end
@@ -12,8 +12,17 @@ while ancestor and ancestor ~= '' do
   ancestors[ancestor] = true
   ancestor = get(ancestor, 'parent')[1]
 end
-for i = 5, #ARGV do
-  if ancestors[ARGV[i]] then return refuse('ancestor', ARGV[i]) end
+local asked, seen = {}, {}
+for i = 5, #ARGV do asked[#asked + 1] = ARGV[i] end
+local next_one = 1
+while asked[next_one] do
+  local what = asked[next_one]
+  if ancestors[what] then return refuse('ancestor', what) end
+  if not seen[what] then
+    seen[what] = true
+    for _, dependency in ipairs(redis.call('SMEMBERS', P .. 'deps:' .. what)) do asked[#asked + 1] = dependency end
+  end
+  next_one = next_one + 1
 end
 local for_ms, was = tonumber(ARGV[4]), tonumber(f[5] or '0') > now
 if for_ms > 0 then

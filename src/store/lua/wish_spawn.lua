@@ -2,6 +2,8 @@
 -- KEYS: 1 prefix
 -- ARGV: 1 role, 2 token (the same wish sent again is one wish), 3 reason
 -- Returns: 'ok'
+-- Remembered for longer than anyone sends a call again: the wish may be fulfilled by then.
+if not redis.call('SET', P .. 'wished:' .. ARGV[2], '1', 'NX', 'PX', 3600000) then return 'ok' end
 redis.call('HSET', P .. 'intent', 'spawn:' .. ARGV[1] .. ':' .. ARGV[2], '1')
 redis.call('DEL', P .. 'breaker:' .. ARGV[1])
 event('role.spawn', nil, nil, nil, nil, ARGV[3])

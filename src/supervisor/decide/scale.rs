@@ -19,6 +19,7 @@ const OPENING: usize = 32;
 pub(super) fn fit(world: &World, given_up: &BTreeSet<String>, actions: &mut Vec<Action>) {
     let live: Vec<&Agent> = world.agents().filter(|a| !given_up.contains(&a.incarnation)).collect();
     master(world, &live, actions);
+    homeless(world, &live, actions);
     let mut taken = taken_ids(world, &live);
     // What waits for its own subtasks takes no place, or a hierarchy would lock itself out.
     let mut total = live.iter().filter(|a| !a.master && !a.waiting).count() as u32;
@@ -51,6 +52,20 @@ fn master(world: &World, live: &[&Agent], actions: &mut Vec<Action>) {
             wish: None,
             reason: "there is no master".into(),
         });
+    }
+}
+
+/// Agents of a role that is not in sessions.toml any more leave when they have nothing to do.
+fn homeless(world: &World, live: &[&Agent], actions: &mut Vec<Action>) {
+    for agent in live.iter().filter(|a| !a.master && a.state == AgentState::Idle) {
+        if !world.roles.contains_key(&agent.role) {
+            actions.push(Action::Stop {
+                agent: agent.id.clone(),
+                incarnation: agent.incarnation.clone(),
+                only_idle: true,
+                reason: format!("there is no role {} in sessions.toml any more", agent.role),
+            });
+        }
     }
 }
 

@@ -1,1 +1,376 @@
+//! The decision as a table of cases, and what must hold for any world.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    config::{Config, Env},
+    model::{
+        agent::Agent,
+        id::{Process, TaskId},
+        time::Timestamp,
+    },
+    mux::{SessionInfo, Tags},
+    store::{
+        agents::Record,
+        observe::{Breaker, Load, Overdue, Snapshot},
+    },
+    supervisor::world::{Life, Limits},
+};
+
+const NOW: u64 = 1_000_000_000;
+
+/// A world to which each test adds what it is about.
+struct Case {
+    config: Config,
+    store: Snapshot,
+    lives: BTreeMap<String, Life>,
+    sessions: Vec<SessionInfo>,
+    undisturbed: Duration,
+    ending: BTreeSet<String>,
+    max_agents: u32,
+}
+
+fn case() -> Case {
+    let env = Env { cwd: "/tmp".into(), state_home: Some("/tmp".into()), ..Env::default() };
+    let config = Config::load_with(&env, None).unwrap();
+    let mut case = Case {
+        config,
+        store: Snapshot { now: Timestamp(NOW), ..Snapshot::default() },
+        lives: BTreeMap::new(),
+        sessions: Vec::new(),
+        undisturbed: Duration::from_secs(3600),
+        ending: BTreeSet::new(),
+        max_agents: 50,
+    };
+    case.agent("opus-master", "opus", AgentState::Idle).master = true;
+    case
+}
+
+impl Case {
+    /// A healthy agent, an hour old.
+    fn agent(&mut self, id: &str, role: &str, state: AgentState) -> &mut Agent {
+        let incarnation = format!("{id}#");
+        self.lives.insert(incarnation.clone(), Life::Alive('S'));
+        let agent = Agent {
+            id: id.into(),
+            role: role.into(),
+            state,
+            session: id.into(),
+            incarnation,
+            process: Process { host: "h".into(), boot_id: "b".into(), pid: 7, start_time: 7 },
+            pid: Some(7),
+            task: None,
+            attempt: None,
+            fence: 0,
+            waiting: false,
+            heartbeat_age_ms: Some(0),
+            heartbeat_at: Some(Timestamp(NOW)),
+            started_at: Timestamp(NOW - 3_600_000),
+            since: Timestamp(NOW - 1_000),
+            tasks_done: 1,
+            restarts: 0,
+            needs: None,
+            rss_bytes: None,
+            reason: None,
+            master: false,
+        };
+        self.store.agents.push(Record { agent, progress_at: Some(Timestamp(NOW)), last_task: None });
+        &mut self.store.agents.last_mut().unwrap().agent
+    }
+    fn life(&mut self, id: &str, life: Life) {
+        self.lives.insert(format!("{id}#"), life);
+    }
+    fn ready(&mut self, role: &str, ready: u64) {
+        self.store.load.insert(role.into(), Load { ready, ..Load::default() });
+    }
+    fn decide(&self) -> Vec<Action> {
+        decide(&World {
+            store: &self.store,
+            lives: self.lives.clone(),
+            sessions: Some(&self.sessions),
+            undisturbed: self.undisturbed,
+            ending: &self.ending,
+            namespace: "ns",
+            roles: &self.config.roles,
+            master: &self.config.master,
+            limits: Limits {
+                lease: Duration::from_secs(30),
+                max_agents: self.max_agents,
+                kill_grace: Duration::from_secs(3),
+            },
+        })
+    }
+    /// Actions in short: `spawn shell-1`, `reap a failed: why`...
+    fn short(&self) -> Vec<String> {
+        self.decide().iter().map(short).collect()
+    }
+}
+
+fn short(action: &Action) -> String {
+    match action {
+        Action::ReleaseDue => "release".into(),
+        Action::Reap { agent, to, reason, .. } => format!("reap {agent} {to}: {reason}"),
+        Action::Expire { task, fence, .. } => format!("expire {task} {fence}"),
+        Action::EndRemains { remains, .. } => format!("end {}", remains.agent),
+        Action::CloseSession { session, .. } => format!("close {session}"),
+        Action::Stop { agent, reason, .. } => format!("stop {agent}: {reason}"),
+        Action::Spawn { agent, .. } => format!("spawn {agent}"),
+        Action::DropWish { role, .. } => format!("drop wish {role}"),
+        Action::Breaker { role, failures, .. } => format!("breaker {role} {failures}"),
+        Action::ShutDown => "shut down".into(),
+    }
+}
+
+#[test]
+fn a_quiet_world_needs_nothing() {
+    assert_eq!(case().short(), [] as [&str; 0]);
+}
+
+#[test]
+fn ready_tasks_get_agents_up_to_the_roles_and_the_namespaces_bounds() {
+    let mut c = case();
+    c.ready("shell", 9);
+    assert_eq!(c.short(), ["spawn shell-1", "spawn shell-2", "spawn shell-3", "spawn shell-4"]);
+    c.max_agents = 2;
+    assert_eq!(c.short(), ["spawn shell-1", "spawn shell-2"]);
+    c.agent("shell-1", "shell", AgentState::Starting);
+    assert_eq!(c.short(), ["spawn shell-2"]);
+}
+
+#[test]
+fn an_idle_agent_takes_the_task_and_no_other_is_started() {
+    let mut c = case();
+    c.agent("shell-2", "shell", AgentState::Idle);
+    c.ready("shell", 1);
+    assert_eq!(c.short(), [] as [&str; 0]);
+    c.ready("shell", 2);
+    assert_eq!(c.short(), ["spawn shell-1"]);
+}
+
+#[test]
+fn who_waits_for_its_subtasks_takes_no_place() {
+    let mut c = case();
+    c.config.roles.get_mut("shell").unwrap().max = 1;
+    c.agent("shell-1", "shell", AgentState::Busy).waiting = true;
+    c.max_agents = 1;
+    c.ready("shell", 1);
+    assert_eq!(c.short(), ["spawn shell-2"]);
+}
+
+#[test]
+fn a_name_that_a_strangers_session_has_is_left_out() {
+    let mut c = case();
+    c.sessions.push(session("shell-1", None));
+    c.ready("shell", 1);
+    assert_eq!(c.short(), ["spawn shell-2"]);
+}
+
+#[test]
+fn pause_stop_and_breaker_hold_back() {
+    let mut c = case();
+    c.ready("shell", 3);
+    c.store.intents.pause = true;
+    assert_eq!(c.short(), [] as [&str; 0]);
+    c.store.intents.pause = false;
+    c.store.intents.paused_roles = vec!["shell".into()];
+    assert_eq!(c.short(), [] as [&str; 0]);
+    c.store.intents.paused_roles.clear();
+    let breaker = |until| Breaker { failures: 3, until: Timestamp(until), reason: "x".into() };
+    c.store.breakers.insert("shell".into(), breaker(NOW + 1));
+    assert_eq!(c.short(), [] as [&str; 0]);
+    c.store.breakers.insert("shell".into(), breaker(NOW));
+    assert_eq!(c.short().len(), 3);
+}
+
+#[test]
+fn a_persons_wish_passes_the_breaker_but_not_the_bound() {
+    let mut c = case();
+    c.config.roles.get_mut("shell").unwrap().max = 1;
+    c.store.breakers.insert("shell".into(), Breaker { failures: 9, until: Timestamp(NOW + 1), reason: "x".into() });
+    c.store.intents.spawn = vec![("shell".into(), "spawn:shell:a".into()), ("shell".into(), "spawn:shell:b".into())];
+    assert_eq!(c.short(), ["drop wish shell", "spawn shell-1"]);
+}
+
+#[test]
+fn scale_is_a_number_neither_more_nor_fewer() {
+    let mut c = case();
+    c.store.intents.scale.insert("shell".into(), 2);
+    assert_eq!(c.short(), ["spawn shell-1", "spawn shell-2"]);
+    for n in 1..=3 {
+        c.agent(&format!("shell-{n}"), "shell", AgentState::Idle);
+    }
+    assert_eq!(c.short(), ["stop shell-3: role shell has 3 agents, 2 at most"]);
+}
+
+#[test]
+fn an_idle_agent_above_the_minimum_leaves_after_its_time() {
+    let mut c = case();
+    c.config.roles.get_mut("shell").unwrap().min = 1;
+    c.agent("shell-1", "shell", AgentState::Idle).since = Timestamp(NOW - 400_000);
+    c.agent("shell-2", "shell", AgentState::Idle).since = Timestamp(NOW - 400_000);
+    assert_eq!(c.short(), ["stop shell-2: idle for 6m40s (idle_timeout)"]);
+}
+
+#[test]
+fn a_dead_runner_is_reaped_and_one_that_was_told_to_stop_has_stopped() {
+    let mut c = case();
+    c.agent("shell-1", "shell", AgentState::Busy);
+    c.life("shell-1", Life::Dead("its runner (pid 7) is gone".into()));
+    assert_eq!(c.short(), ["reap shell-1 failed: crashed: its runner (pid 7) is gone"]);
+    c.store.agents[1].agent.state = AgentState::Stopping;
+    c.store.agents[1].agent.reason = Some("orch stop".into());
+    assert_eq!(c.short(), ["reap shell-1 stopped: orch stop"]);
+}
+
+#[test]
+fn silence_longer_than_the_lease_is_a_hang_unless_all_was_away() {
+    let mut c = case();
+    c.agent("shell-1", "shell", AgentState::Busy).heartbeat_at = Some(Timestamp(NOW - 31_000));
+    c.life("shell-1", Life::Alive('T'));
+    assert_eq!(c.short(), ["reap shell-1 failed: hung: no heartbeat for 31s; its runner is stopped (SIGSTOP)"]);
+    c.undisturbed = Duration::from_secs(29);
+    assert_eq!(c.short(), [] as [&str; 0]);
+}
+
+#[test]
+fn no_progress_is_a_hang_but_not_of_who_waits_or_asks() {
+    let mut c = case();
+    c.agent("shell-1", "shell", AgentState::Busy);
+    c.store.agents[1].progress_at = Some(Timestamp(NOW - 601_000));
+    assert_eq!(c.short(), ["reap shell-1 failed: hung: no sign of progress for 10m01s (stall_timeout)"]);
+    c.store.agents[1].agent.waiting = true;
+    assert_eq!(c.short(), [] as [&str; 0]);
+    c.store.agents[1].agent.waiting = false;
+    c.store.agents[1].agent.needs = Some(crate::model::agent::Needs::Permission);
+    assert_eq!(c.short(), [] as [&str; 0]);
+}
+
+#[test]
+fn deaths_at_once_open_the_breaker_wider_each_time_and_a_proven_agent_closes_it() {
+    let mut c = case();
+    let agent = c.agent("shell-1", "shell", AgentState::Idle);
+    (agent.tasks_done, agent.started_at) = (0, Timestamp(NOW - 100));
+    c.life("shell-1", Life::Dead("gone".into()));
+    c.store.breakers.insert("shell".into(), Breaker { failures: 2, until: Timestamp(NOW), reason: "x".into() });
+    let actions = c.decide();
+    let pause = actions.iter().find_map(|a| match a {
+        Action::Breaker { failures: 3, pause, .. } => Some(*pause),
+        _ => None,
+    });
+    assert_eq!(pause, Some(Duration::from_secs(2)));
+    c.life("shell-1", Life::Alive('S'));
+    c.store.agents[1].agent.tasks_done = 1;
+    assert_eq!(c.short(), ["breaker shell 0"]);
+}
+
+#[test]
+fn an_attempt_without_its_agent_ends_with_its_lease() {
+    let mut c = case();
+    let task = TaskId::random();
+    c.store.overdue.push(Overdue { task: task.clone(), fence: 5, agent: "shell-9".into(), lost: 0 });
+    assert_eq!(c.short(), [format!("expire {task} 5")]);
+    c.agent("shell-9", "shell", AgentState::Busy).task = Some(task);
+    assert_eq!(c.short(), [] as [&str; 0], "its agent lives: its heartbeat decides");
+}
+
+#[test]
+fn a_session_of_ours_without_an_agent_is_closed_and_no_other() {
+    let mut c = case();
+    let tags = |ns: &str, incarnation: &str| {
+        Some(Tags { namespace: ns.into(), agent: "x".into(), incarnation: incarnation.into() })
+    };
+    c.sessions.push(session("mine", None));
+    c.sessions.push(session("others", tags("other", "y")));
+    c.sessions.push(session("opus-master", tags("ns", "opus-master#")));
+    c.sessions.push(session("left-over", tags("ns", "z")));
+    assert_eq!(c.short(), ["close left-over"]);
+}
+
+#[test]
+fn a_stop_ends_agents_then_the_master_then_all() {
+    let mut c = case();
+    c.store.intents.stop = Some(false);
+    c.agent("shell-1", "shell", AgentState::Busy);
+    assert_eq!(c.short(), ["stop shell-1: orch stop"]);
+    c.store.agents.pop();
+    assert_eq!(c.short(), ["stop opus-master: orch stop"]);
+    c.store.agents.clear();
+    c.ending.insert("x".into());
+    assert_eq!(c.short(), [] as [&str; 0], "something is still being ended");
+    c.ending.clear();
+    assert_eq!(c.short(), ["shut down"]);
+}
+
+#[test]
+fn a_draining_stop_lets_running_tasks_have_the_agents_they_wait_for() {
+    let mut c = case();
+    c.store.intents.stop = Some(true);
+    c.store.running = 1;
+    c.ready("shell", 1);
+    assert_eq!(c.short(), ["spawn shell-1"]);
+    c.store.running = 0;
+    assert_eq!(c.short(), ["stop opus-master: orch stop"]);
+}
+
+fn session(name: &str, tags: Option<Tags>) -> SessionInfo {
+    SessionInfo { name: name.into(), created: 0, attached: 0, pane_id: "%1".into(), pane_pid: Some(1), tags }
+}
+
+proptest! {
+    /// Whatever the world looks like: names are given once, bounds hold, nobody is both ended and used, and each
+    /// action has a reason.
+    #[test]
+    fn any_decision_keeps_the_bounds(
+        agents in proptest::collection::vec((0usize..6, any::<bool>(), 0u64..60_000, any::<bool>()), 0..12),
+        ready in 0u64..40,
+        max_agents in 0u32..12,
+        scale in proptest::option::of(0u32..8),
+        foreign in proptest::collection::btree_set(1u32..6, 0..4),
+    ) {
+        let mut c = case();
+        for (n, (state, waiting, age, alive)) in agents.iter().enumerate() {
+            let id = format!("shell-{}", n + 1);
+            let agent = c.agent(&id, "shell", AgentState::ALL[*state % 4]);
+            agent.waiting = *waiting && agent.state == AgentState::Busy;
+            agent.heartbeat_at = Some(Timestamp(NOW - age));
+            if !alive {
+                c.life(&id, Life::Dead("gone".into()));
+            }
+        }
+        c.sessions.extend(foreign.iter().map(|n| session(&format!("shell-{n}"), None)));
+        c.ready("shell", ready);
+        c.max_agents = max_agents;
+        c.store.intents.scale.extend(scale.map(|n| ("shell".to_owned(), n)));
+        let max = scale.unwrap_or(4);
+
+        let (mut spawned, mut ended) = (Vec::new(), BTreeSet::new());
+        for action in c.decide() {
+            match action {
+                Action::Spawn { agent, reason, .. } => {
+                    prop_assert!(!reason.is_empty());
+                    spawned.push(agent);
+                }
+                Action::Reap { agent, reason, .. } | Action::Stop { agent, reason, .. } => {
+                    prop_assert!(!reason.is_empty());
+                    prop_assert!(ended.insert(agent), "ended twice");
+                }
+                _ => {}
+            }
+        }
+        let names: BTreeSet<_> = spawned.iter().cloned().collect();
+        prop_assert_eq!(names.len(), spawned.len());
+        for name in &spawned {
+            prop_assert!(!c.store.agents.iter().any(|r| r.agent.id == *name), "{} lives", name);
+            prop_assert!(!c.sessions.iter().any(|s| s.name == *name), "{} is a stranger's", name);
+        }
+        let places = |r: &&Record| !r.agent.master && !r.agent.waiting && !ended.contains(&r.agent.id);
+        let kept = c.store.agents.iter().filter(places).filter(|r| r.agent.state != AgentState::Stopping).count();
+        if !spawned.is_empty() {
+            prop_assert!(kept + spawned.len() <= max as usize);
+            prop_assert!(kept + spawned.len() <= max_agents as usize);
+        }
+    }
+}

@@ -1,0 +1,10 @@
+-- Notes how many agents of a role may have a task at once.
+-- KEYS: 1 prefix
+-- ARGV: 1 role, 2 how many (0: as many as there are)
+-- Returns: 'ok'
+local field = 'max:' .. ARGV[1]
+if redis.call('HGET', P .. 'limits', field) ~= ARGV[2] then
+  redis.call('HSET', P .. 'limits', field, ARGV[2])
+  offer(ARGV[1])
+end
+return 'ok'

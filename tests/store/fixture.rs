@@ -1,0 +1,275 @@
+//! A private server per test, and the few moves that tests are made of.
+
+use std::{
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use orch::{
+    model::{
+        agent::AgentState,
+        cause::Cause,
+        id::{Capability, Process, TaskId, new_incarnation},
+        task::{Priority, TaskState},
+    },
+    store::{
+        Store,
+        agents::{Ending, Pulse},
+        server::find_program,
+        tasks::{Claimed, NewTask, Report},
+    },
+};
+
+/// Longer than any test takes.
+pub const LONG: Duration = Duration::from_secs(3600);
+pub const LEASE: Duration = Duration::from_secs(30);
+pub const ROLE: &str = "shell";
+
+/// A redis-server of this test's own: a unix socket in a temporary folder, no port.
+pub struct Server {
+    dir: tempfile::TempDir,
+    child: Child,
+}
+
+impl Server {
+    pub fn start() -> Server {
+        let dir = tempfile::tempdir().unwrap();
+        let child = launch(dir.path());
+        let server = Server { dir, child };
+        server.raw();
+        server
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.dir.path().join("s")
+    }
+
+    /// A namespace on it, with a patience that outlasts a restart.
+    pub fn world(&self, namespace: &str) -> World {
+        World {
+            store: Store::at_socket(&self.socket(), namespace, Duration::from_secs(20)).unwrap(),
+            socket: self.socket(),
+        }
+    }
+
+    /// A connection past the store, once the server answers.
+    pub fn raw(&self) -> redis::Connection {
+        raw(&self.socket())
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it again on what it has on disk; answers before it serves.
+    pub fn start_again(&mut self) {
+        self.child = launch(self.dir.path());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn launch(dir: &Path) -> Child {
+    let program = find_program().unwrap();
+    Command::new(&program.path)
+        .arg0(program.argv0)
+        .args(["--port", "0", "--unixsocket"])
+        .arg(dir.join("s"))
+        .args(["--appendonly", "yes", "--appendfsync", "always"])
+        .args(["--save", "", "--dir"])
+        .arg(dir)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .unwrap()
+}
+
+fn raw(socket: &Path) -> redis::Connection {
+    let client = redis::Client::open(format!("redis+unix://{}", socket.display())).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let answer = client.get_connection().and_then(|mut c| {
+            redis::cmd("PING").query::<String>(&mut c)?;
+            Ok(c)
+        });
+        match answer {
+            Ok(connection) => return connection,
+            Err(e) if Instant::now() > deadline => panic!("the server does not answer: {e}"),
+            Err(_) => std::thread::sleep(Duration::from_millis(2)),
+        }
+    }
+}
+
+/// An agent as its runner knows it.
+#[derive(Debug, Clone)]
+pub struct Agent {
+    pub id: String,
+    pub incarnation: String,
+}
+
+/// One namespace.
+pub struct World {
+    pub store: Store,
+    socket: PathBuf,
+}
+
+/// A plain task of [`ROLE`].
+pub fn task(text: &str) -> NewTask {
+    NewTask {
+        id: TaskId::random(),
+        role: ROLE.into(),
+        text: text.into(),
+        context: None,
+        priority: Priority::Normal,
+        after: vec![],
+        labels: Default::default(),
+        artifacts: vec![],
+        cwd: None,
+        timeout: Duration::from_secs(60),
+        retries: 3,
+        lost_max: 3,
+        key: None,
+        parent: None,
+        fingerprint: None,
+        max_depth: 3,
+        max_children: 50,
+        who: "a test".into(),
+    }
+}
+
+/// A plain task that waits for others.
+pub fn task_after(text: &str, after: &[&TaskId]) -> NewTask {
+    NewTask { after: after.iter().map(|id| (*id).clone()).collect(), ..task(text) }
+}
+
+/// A subtask as `orch delegate` makes it within an attempt.
+pub fn subtask(text: &str, agent: &Agent, claimed: &Claimed) -> NewTask {
+    NewTask { parent: Some(capability(agent, claimed)), fingerprint: Some(format!("of {text}")), ..task(text) }
+}
+
+pub fn capability(agent: &Agent, claimed: &Claimed) -> Capability {
+    Capability {
+        task: claimed.task.id.clone(),
+        attempt: claimed.attempt,
+        fence: claimed.fence,
+        incarnation: agent.incarnation.clone(),
+    }
+}
+
+pub fn process(pid: u32) -> Process {
+    Process { host: "here".into(), boot_id: "b".into(), pid, start_time: 7 }
+}
+
+/// What `agent` reports of its attempt; tried again after an hour, if at all.
+pub fn report(agent: &Agent, claimed: &Claimed, cause: Cause) -> Report {
+    Report {
+        task: claimed.task.id.clone(),
+        attempt: claimed.attempt,
+        agent: agent.id.clone(),
+        incarnation: agent.incarnation.clone(),
+        fence: claimed.fence,
+        cause,
+        reason: format!("a test said {cause}"),
+        exit_code: Some(1),
+        result: None,
+        delay_ms: LONG.as_millis() as u64,
+    }
+}
+
+/// An agent's end by crash.
+pub fn crash() -> Ending<'static> {
+    Ending {
+        to: AgentState::Failed,
+        reason: "crashed",
+        cause: Cause::Lost,
+        attempt_reason: "its agent crashed",
+        delay: Duration::ZERO,
+        remains: None,
+    }
+}
+
+/// A pulse of an agent that holds a lease.
+pub fn pulse(claimed: &Claimed) -> Pulse {
+    Pulse { lease: Some((claimed.task.id.clone(), claimed.fence)), ..Pulse::default() }
+}
+
+impl World {
+    pub fn raw(&self) -> redis::Connection {
+        raw(&self.socket)
+    }
+
+    pub async fn delegate(&self, new: &NewTask) -> TaskId {
+        self.store.delegate(new).await.unwrap().id
+    }
+
+    /// An agent of `role` that has just been recorded.
+    pub async fn spawn(&self, id: &str, role: &str) -> Agent {
+        let incarnation = new_incarnation();
+        self.store.spawn_agent(id, role, id, &incarnation, false, "a test", None).await.unwrap();
+        Agent { id: id.into(), incarnation }
+    }
+
+    /// An idle agent of [`ROLE`].
+    pub async fn agent(&self, id: &str) -> Agent {
+        self.agent_of(id, ROLE).await
+    }
+
+    pub async fn agent_of(&self, id: &str, role: &str) -> Agent {
+        let agent = self.spawn(id, role).await;
+        let state = self.store.hello(id, &agent.incarnation, &process(1)).await.unwrap();
+        assert_eq!(state, AgentState::Idle);
+        agent
+    }
+
+    pub async fn try_claim(&self, agent: &Agent) -> Option<Claimed> {
+        self.store.claim(&agent.id, &agent.incarnation, LEASE).await.unwrap()
+    }
+
+    pub async fn claim(&self, agent: &Agent) -> Claimed {
+        self.try_claim(agent).await.expect("a task to claim")
+    }
+
+    pub async fn finish(&self, agent: &Agent, claimed: &Claimed, cause: Cause) -> TaskState {
+        self.store.finish(&report(agent, claimed, cause)).await.unwrap()
+    }
+
+    pub async fn cancel(&self, id: &TaskId) -> Option<TaskState> {
+        let ids = std::slice::from_ref(id);
+        self.store.cancel(ids, "a test").await.unwrap()[0]
+    }
+
+    pub async fn state(&self, id: &TaskId) -> TaskState {
+        self.detail(id).await.task.state
+    }
+
+    pub async fn detail(&self, id: &TaskId) -> orch::model::task::TaskDetail {
+        self.store.task(id).await.unwrap().expect("a known task")
+    }
+
+    pub async fn agent_state(&self, agent: &Agent) -> AgentState {
+        let record = self.store.agent(&agent.id).await.unwrap().unwrap();
+        record.agent.state
+    }
+
+    /// How many events there are: what changes nothing adds none.
+    pub async fn events(&self) -> Vec<orch::model::event::Event> {
+        self.store.events_after("-", 1_000_000).await.unwrap()
+    }
+}
+
+/// The code of a refusal.
+pub fn refusal<T: std::fmt::Debug>(answer: Result<T, orch::store::StoreError>) -> String {
+    let error = answer.unwrap_err();
+    error.refusal().unwrap_or_else(|| panic!("{error}")).to_owned()
+}

@@ -1,0 +1,106 @@
+//! What ended long ago is forgotten, whole, and nothing else is.
+
+use std::time::Duration;
+
+use orch::{
+    model::{
+        cause::Cause,
+        id::TaskId,
+        task::TaskState::{self, *},
+    },
+    store::tasks::NewTask,
+};
+
+use super::{check, fixture::*};
+
+async fn ended(world: &World, new: &NewTask, cause: Cause) -> TaskId {
+    let agent = world.agent(&format!("shell-{}", orch::model::id::new_incarnation())).await;
+    let id = world.delegate(new).await;
+    let claimed = world.claim(&agent).await;
+    assert_eq!(claimed.task.id, id);
+    world.finish(&agent, &claimed, cause).await;
+    id
+}
+
+async fn prune(world: &World, at_most: u32) -> Vec<TaskId> {
+    world.store.prune(Duration::ZERO, at_most).await.unwrap()
+}
+
+#[tokio::test]
+async fn succeeded_and_cancelled_tasks_are_forgotten_and_dead_letters_stay() {
+    let server = Server::start();
+    let world = server.world("n");
+    let keyed = NewTask { key: Some("k".into()), ..task("x") };
+    let done = ended(&world, &keyed, Cause::Success).await;
+    let cancelled = ended(&world, &task("x"), Cause::Cancelled).await;
+    let failed = ended(&world, &task("x"), Cause::Permanent).await;
+    let ready = world.delegate(&task("x")).await;
+    assert_eq!(world.store.prune(LONG, 100).await.unwrap(), [], "not old enough");
+    let mut gone = prune(&world, 100).await;
+    gone.sort();
+    let mut expected = [done, cancelled];
+    expected.sort();
+    assert_eq!(gone, expected);
+    let mut left = world.store.task_ids(None).await.unwrap();
+    left.sort();
+    let mut expected = [failed, ready];
+    expected.sort();
+    assert_eq!(left, expected);
+    let anew = world.store.delegate(&NewTask { key: Some("k".into()), ..task("x") }).await.unwrap();
+    assert!(anew.created, "its key was forgotten with it");
+    check::structures(&world);
+}
+
+#[tokio::test]
+async fn what_an_open_task_refers_to_stays() {
+    let server = Server::start();
+    let world = server.world("n");
+    let lead = world.agent_of("lead-1", "lead").await;
+    let parent = world.delegate(&NewTask { role: "lead".into(), ..task("parent") }).await;
+    let of_lead = world.claim(&lead).await;
+    ended(&world, &subtask("child", &lead, &of_lead), Cause::Success).await;
+    let done = ended(&world, &task("before"), Cause::Success).await;
+    let blocked = world.delegate(&task_after("x", &[&done, &parent])).await;
+    assert_eq!(world.state(&blocked).await, Blocked);
+    assert_eq!(prune(&world, 100).await, []);
+    check::structures(&world);
+    world.finish(&lead, &of_lead, Cause::Success).await;
+    world.cancel(&blocked).await;
+    assert_eq!(prune(&world, 100).await.len(), 4);
+    assert_eq!(world.store.task_ids(None).await.unwrap(), []);
+    check::structures(&world);
+}
+
+/// Those that may not be forgotten yet must not stand before those that may.
+#[tokio::test]
+async fn what_must_stay_does_not_keep_the_rest() {
+    let server = Server::start();
+    let world = server.world("n");
+    let lead = world.agent_of("lead-1", "lead").await;
+    world.delegate(&NewTask { role: "lead".into(), ..task("parent") }).await;
+    let of_lead = world.claim(&lead).await;
+    for text in ["a", "b", "c"] {
+        ended(&world, &subtask(text, &lead, &of_lead), Cause::Success).await;
+    }
+    let other = ended(&world, &task("x"), Cause::Success).await;
+    assert_eq!(prune(&world, 2).await, [other]);
+    check::structures(&world);
+}
+
+/// A dead letter outlives its parent's record; what happens to it must not leave half a record there.
+#[tokio::test]
+async fn a_retried_subtask_of_a_forgotten_parent() {
+    let server = Server::start();
+    let world = server.world("n");
+    let lead = world.agent_of("lead-1", "lead").await;
+    let parent = world.delegate(&NewTask { role: "lead".into(), ..task("parent") }).await;
+    let of_lead = world.claim(&lead).await;
+    let child = ended(&world, &subtask("child", &lead, &of_lead), Cause::Permanent).await;
+    world.finish(&lead, &of_lead, Cause::Success).await;
+    assert_eq!(prune(&world, 100).await, [parent]);
+    check::structures(&world);
+    assert_eq!(world.store.retry(&child, "a person").await.unwrap().1, TaskState::Ready);
+    check::structures(&world);
+    world.cancel(&child).await;
+    check::structures(&world);
+}

@@ -1,0 +1,23 @@
+//! The store against a real server: every transition from every state, what is safe to send again, who is refused,
+//! who is woken, and a model that random steps are compared with.
+//!
+//! After whatever a test does, `check::structures` reads all that is stored and holds it together.
+
+#![allow(clippy::unwrap_used)]
+
+mod again;
+mod agent_transitions;
+mod broken_connection;
+mod causes;
+mod check;
+mod dependencies;
+mod fences;
+mod figures;
+mod fixture;
+mod forgetting;
+mod model;
+mod subtasks;
+mod task_transitions;
+mod texts;
+mod wakeups;
+mod wishes;

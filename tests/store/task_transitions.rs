@@ -1,0 +1,353 @@
+//! Each transition of a task, called in each of its eight states.
+
+use std::time::Duration;
+
+use orch::{
+    model::{
+        agent::AgentState,
+        cause::Cause,
+        id::TaskId,
+        task::TaskState::{self, *},
+    },
+    store::tasks::Claimed,
+};
+
+use super::{check, fixture::*};
+
+/// A task in a given state, and the last attempt that somebody had at it.
+struct Case {
+    world: World,
+    id: TaskId,
+    /// Who has, or had, the attempt; an agent without one where there never was any.
+    agent: Agent,
+    claimed: Claimed,
+}
+
+async fn bring(server: &Server, name: &str, state: TaskState) -> Case {
+    let world = server.world(name);
+    let agent = world.agent("shell-1").await;
+    let (id, claimed) = if state == Blocked {
+        let dependency = TaskId::random();
+        let elsewhere = orch::store::tasks::NewTask { id: dependency.clone(), role: "nobody".into(), ..task("before") };
+        world.delegate(&elsewhere).await;
+        let id = world.delegate(&task_after("x", &[&dependency])).await;
+        (id, None)
+    } else {
+        let id = world.delegate(&task("x")).await;
+        if state == Ready {
+            (id, None)
+        } else {
+            let claimed = world.claim(&agent).await;
+            let cause = match state {
+                Delayed => Some(Cause::Transient),
+                Held => Some(Cause::NeedsPerson),
+                Succeeded => Some(Cause::Success),
+                Failed => Some(Cause::Permanent),
+                Cancelled => Some(Cause::Cancelled),
+                _ => None,
+            };
+            if let Some(cause) = cause {
+                world.finish(&agent, &claimed, cause).await;
+            }
+            (id, Some(claimed))
+        }
+    };
+    let detail = world.detail(&id).await;
+    assert_eq!(detail.task.state, state);
+    let claimed = claimed.unwrap_or(Claimed { task: detail.task, attempt: 1, fence: 1 });
+    Case { world, id, agent, claimed }
+}
+
+/// Brings a task into each state, calls, and compares with `expected`: the answer, and the state afterwards.
+async fn in_each_state<F>(call: F, expected: [(&str, TaskState); 8])
+where
+    F: AsyncFn(&Case) -> String,
+{
+    let server = Server::start();
+    for (state, (answer, after)) in TaskState::ALL.iter().zip(expected) {
+        let case = bring(&server, state.as_str(), *state).await;
+        assert_eq!(call(&case).await, answer, "the answer while {state}");
+        let is = case.world.state(&case.id).await;
+        assert_eq!(is, after, "the state after {state}");
+        assert!(*state == is || state.may_become(is) || (*state == Running), "{state} to {is} is not in the table");
+        check::structures(&case.world);
+    }
+}
+
+fn told<T: std::fmt::Debug>(answer: Result<T, orch::store::StoreError>) -> String {
+    match answer {
+        Ok(value) => format!("{value:?}"),
+        Err(e) => e.refusal().unwrap_or_else(|| panic!("{e}")).to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn delegate_sent_again() {
+    let again = async |case: &Case| {
+        let mut same = task("x");
+        same.id = case.id.clone();
+        let answer = case.world.store.delegate(&same).await.unwrap();
+        assert_eq!((&answer.id, answer.created), (&case.id, true));
+        answer.state.to_string()
+    };
+    in_each_state(again, TaskState::ALL.iter().map(|s| (s.as_str(), *s)).collect::<Vec<_>>().try_into().unwrap()).await;
+}
+
+#[tokio::test]
+async fn claim_takes_what_is_ready_and_nothing_else() {
+    let claim = async |case: &Case| {
+        let other = case.world.agent("shell-2").await;
+        let claimed = case.world.try_claim(&other).await;
+        assert!(claimed.iter().all(|c| c.task.id == case.id && c.task.state == Running));
+        claimed.map_or("nothing".into(), |c| format!("attempt {}", c.attempt))
+    };
+    let nothing = |state| ("nothing", state);
+    in_each_state(
+        claim,
+        [
+            nothing(Blocked),
+            ("attempt 1", Running),
+            nothing(Delayed),
+            nothing(Held),
+            nothing(Running),
+            nothing(Succeeded),
+            nothing(Failed),
+            nothing(Cancelled),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn heartbeat_renews_a_lease_that_is_held() {
+    let beat = async |case: &Case| {
+        let Agent { id, incarnation } = &case.agent;
+        let pulse = pulse(&case.claimed);
+        told(case.world.store.heartbeat(id, incarnation, LONG, &pulse).await)
+    };
+    let stale = |state| ("stale", state);
+    in_each_state(
+        beat,
+        [
+            stale(Blocked),
+            stale(Ready),
+            stale(Delayed),
+            stale(Held),
+            ("Go", Running),
+            stale(Succeeded),
+            stale(Failed),
+            stale(Cancelled),
+        ],
+    )
+    .await;
+}
+
+/// The holder's report: the first time it decides, again it is answered the same, from anywhere else it is stale.
+#[tokio::test]
+async fn finish_with_each_cause() {
+    let next = |cause| match cause {
+        Cause::Success => Succeeded,
+        Cause::Transient | Cause::Timeout | Cause::RateLimited | Cause::Lost => Delayed,
+        Cause::Permanent => Failed,
+        Cause::NeedsPerson => Held,
+        Cause::Cancelled => Cancelled,
+    };
+    for cause in Cause::ALL {
+        let finish = async |case: &Case| {
+            let report = report(&case.agent, &case.claimed, *cause);
+            let answer = case.world.store.finish(&report).await;
+            let agent = case.world.agent_state(&case.agent).await;
+            assert_eq!(agent, AgentState::Idle);
+            told(answer)
+        };
+        let to = next(*cause);
+        let name = format!("{to:?}");
+        in_each_state(
+            finish,
+            [
+                ("stale", Blocked),
+                ("stale", Ready),
+                ("Delayed", Delayed),
+                ("Held", Held),
+                (&name, to),
+                ("Succeeded", Succeeded),
+                ("Failed", Failed),
+                ("Cancelled", Cancelled),
+            ],
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn cancel_ends_what_is_open_and_tells_the_agent_of_what_runs() {
+    let cancel = async |case: &Case| {
+        let answer = case.world.cancel(&case.id).await.unwrap();
+        let task = case.world.detail(&case.id).await.task;
+        assert_eq!(task.cancelling, task.state == Running);
+        if answer == Cancelled && case.claimed.task.state != Running {
+            assert_eq!(task.cause, Some(Cause::Cancelled));
+            assert_eq!(task.reason.as_deref(), Some("a test"));
+        }
+        answer.to_string()
+    };
+    in_each_state(
+        cancel,
+        [
+            ("cancelled", Cancelled),
+            ("cancelled", Cancelled),
+            ("cancelled", Cancelled),
+            ("cancelled", Cancelled),
+            ("running", Running),
+            ("succeeded", Succeeded),
+            ("failed", Failed),
+            ("cancelled", Cancelled),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn retry_starts_anew_what_a_person_may() {
+    let retry = async |case: &Case| {
+        let answer = case.world.store.retry(&case.id, "a test").await.unwrap();
+        let task = case.world.detail(&case.id).await.task;
+        if task.state == Ready && answer.0 != Delayed {
+            assert_eq!((task.failures, task.lost, task.cause), (0, 0, None));
+        }
+        format!("{} {}", answer.0, answer.1)
+    };
+    in_each_state(
+        retry,
+        [
+            ("blocked blocked", Blocked),
+            ("ready ready", Ready),
+            ("delayed ready", Ready),
+            ("held ready", Ready),
+            ("running running", Running),
+            ("succeeded succeeded", Succeeded),
+            ("failed ready", Ready),
+            ("cancelled ready", Ready),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn expire_leaves_everything_to_an_agent_that_lives() {
+    let expire = async |case: &Case| {
+        let (id, fence) = (&case.id, case.claimed.fence);
+        told(case.world.store.expire(id, fence, "gone", Duration::ZERO).await)
+    };
+    let unchanged: Vec<_> = TaskState::ALL.iter().map(|s| ("()", *s)).collect();
+    in_each_state(expire, unchanged.try_into().unwrap()).await;
+}
+
+#[tokio::test]
+async fn expire_ends_the_attempt_of_an_agent_that_is_forgotten() {
+    let expire = async |case: &Case| {
+        let key = case.world.store.keys().of("agent", &case.agent.id);
+        let mut raw = case.world.raw();
+        let () = redis::cmd("DEL").arg(key).query(&mut raw).unwrap();
+        for list in ["agents", "idle:shell"] {
+            let key = case.world.store.keys().plain(list);
+            let () = redis::cmd("SREM").arg(key).arg(&case.agent.id).query(&mut raw).unwrap();
+        }
+        for fence in [case.claimed.fence + 1, case.claimed.fence, case.claimed.fence] {
+            let expired = case.world.store.expire(&case.id, fence, "gone", LONG).await;
+            expired.unwrap();
+        }
+        let detail = case.world.detail(&case.id).await;
+        format!("lost {}", detail.task.lost)
+    };
+    let expected: Vec<_> =
+        TaskState::ALL.iter().map(|s| if *s == Running { ("lost 1", Delayed) } else { ("lost 0", *s) }).collect();
+    in_each_state(expire, expected.try_into().unwrap()).await;
+}
+
+#[tokio::test]
+async fn the_end_of_the_agent_ends_its_attempt_and_no_other() {
+    let end = async |case: &Case| {
+        let Agent { id, incarnation } = &case.agent;
+        let answer = case.world.store.end_agent(id, incarnation, &crash()).await;
+        let task = case.world.detail(&case.id).await.task;
+        told(answer.map(|a| a.map(|(id, state)| (id == case.id, state, task.lost))))
+    };
+    let expected: Vec<_> = TaskState::ALL
+        .iter()
+        .map(|s| if *s == Running { ("Some((true, Delayed, 1))", Delayed) } else { ("None", *s) })
+        .collect();
+    in_each_state(end, expected.try_into().unwrap()).await;
+}
+
+#[tokio::test]
+async fn due_releases_only_what_is_delayed_and_due() {
+    let due = async |case: &Case| {
+        let (count, next) = case.world.store.release_due().await.unwrap();
+        assert_eq!(count, 0, "an hour is not over");
+        let Some(next) = next else {
+            return "none".into();
+        };
+        assert!(next <= LONG && next > LONG / 2, "{next:?}");
+        "in an hour".into()
+    };
+    let expected: Vec<_> =
+        TaskState::ALL.iter().map(|s| if *s == Delayed { ("in an hour", *s) } else { ("none", *s) }).collect();
+    in_each_state(due, expected.try_into().unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_delay_that_is_over_ends_in_ready() {
+    let server = Server::start();
+    let world = server.world("n");
+    let agent = world.agent("shell-1").await;
+    let id = world.delegate(&task("x")).await;
+    let claimed = world.claim(&agent).await;
+    let mut report = report(&agent, &claimed, Cause::RateLimited);
+    report.delay_ms = 0;
+    assert_eq!(world.store.finish(&report).await.unwrap(), Delayed);
+    assert_eq!(world.store.release_due().await.unwrap(), (1, None));
+    assert_eq!(world.state(&id).await, Ready);
+    let task = world.detail(&id).await.task;
+    assert_eq!((task.failures, task.lost), (0, 0), "a rate limit counts nothing");
+    check::structures(&world);
+}
+
+#[tokio::test]
+async fn waiting_is_for_the_holder() {
+    let wait = async |case: &Case| {
+        let me = capability(&case.agent, &case.claimed);
+        let answer = case.world.store.mark_waiting(&me, &[], LONG).await;
+        let waiting = case.world.detail(&case.id).await.task.waiting;
+        assert_eq!(waiting, answer.is_ok());
+        check::structures(&case.world);
+        if waiting {
+            case.world.store.mark_waiting(&me, &[], Duration::ZERO).await.unwrap();
+            assert!(!case.world.detail(&case.id).await.task.waiting);
+        }
+        told(answer)
+    };
+    let expected: Vec<_> =
+        TaskState::ALL.iter().map(|s| if *s == Running { ("()", *s) } else { ("stale", *s) }).collect();
+    in_each_state(wait, expected.try_into().unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_running_task_that_is_being_cancelled() {
+    let server = Server::start();
+    // Whatever its agent says afterwards is its end as cancelled, but success: what is done is done.
+    for cause in Cause::ALL {
+        let case = bring(&server, cause.as_str(), Running).await;
+        case.world.cancel(&case.id).await;
+        let Agent { id, incarnation } = &case.agent;
+        let pulse = pulse(&case.claimed);
+        let beat = case.world.store.heartbeat(id, incarnation, LEASE, &pulse).await;
+        assert_eq!(told(beat), r#"Cancel("a test")"#);
+        let sub = case.world.store.delegate(&subtask("s", &case.agent, &case.claimed)).await;
+        assert_eq!(refusal(sub), "stale");
+        let to = case.world.finish(&case.agent, &case.claimed, *cause).await;
+        let expected = if *cause == Cause::Success { Succeeded } else { Cancelled };
+        assert_eq!(to, expected, "{cause}");
+        check::structures(&case.world);
+    }
+}
