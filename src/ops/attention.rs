@@ -50,6 +50,8 @@ pub(super) fn of(config: &Config, supervised: bool, look: &Look) -> Vec<Attentio
     let open: u64 = look.counts.iter().filter(|(state, _)| !state.is_terminal()).map(|(_, n)| n).sum();
     if !supervised && open > 0 {
         add(format!("the supervisor is not running, and {} not ended", tasks_have(open)), "orch start".into());
+    } else if !supervised && !look.snapshot.agents.is_empty() {
+        add("the supervisor is not running, and agents live".into(), "orch start".into());
     }
     asking(look, &mut add);
     held(look, &mut add);

@@ -1,6 +1,7 @@
 //! The verbs against a real private Redis, with agents that are played by the test: they claim and report as a runner
 //! does. Each test has a project, a server and a state folder of its own.
 
+mod attach;
 mod delegation;
 mod output;
 mod people;
@@ -37,7 +38,10 @@ impl World {
     /// The project alone: no Redis, no supervisor.
     fn asleep() -> World {
         let folder = tempfile::tempdir().unwrap();
-        let file = "name = 'test'\n[roles.shell]\nmax = 1\n[roles.lead]\ndriver = 'shell'\ndelegates_to = ['shell']\n\
+        // A tmux server of its own, which runs only if a test opens a session in it.
+        let tmux = folder.path().join("tmux");
+        let file = format!("name = 'test'\n[tmux]\nsocket = '{}'\n", tmux.display())
+            + "[roles.shell]\nmax = 1\n[roles.lead]\ndriver = 'shell'\ndelegates_to = ['shell']\n\
                     [roles.desk]\ndriver = 'console'\n";
         std::fs::write(folder.path().join("sessions.toml"), file).unwrap();
         let world = World { folder, server: None };
