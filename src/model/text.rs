@@ -3,8 +3,10 @@
 /// Without escape sequences (colours, OSC, DCS, APC, queries) and without other control characters than line breaks
 /// and tabs. What an agent prints is hostile until it has been here; only its own pane shows it as it came.
 pub fn plain(bytes: &[u8]) -> String {
-    let stripped = strip_ansi_escapes::strip(bytes);
-    let text = String::from_utf8_lossy(&stripped);
+    // The stripper drops tabs with the other control characters; a noncharacter, which no text has, goes through.
+    const TAB: &str = "\u{fdd0}";
+    let text = String::from_utf8_lossy(bytes).replace('\t', TAB);
+    let text = String::from_utf8_lossy(&strip_ansi_escapes::strip(text)).replace(TAB, "\t");
     text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
 }
 

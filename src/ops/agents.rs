@@ -67,7 +67,14 @@ impl Ops {
         let before = self.last_event().await?;
         let reason = format!("killed by {}: orch kill", self.caller.in_words());
         let (id, incarnation) = (agent.id.clone(), agent.incarnation.clone());
-        let told = self.store_answer(&id, &incarnation, &reason).await?;
+        let told = self
+            .ask(async |s| match s.stop_agent(&id, &incarnation, false, &reason).await {
+                // It ended between the two calls, and a successor may bear its id.
+                Err(e) if e.refusal() == Some("stale") => Ok(None),
+                answer => answer.map(Some),
+            })
+            .await?;
+        let Some(told) = told else { return Err(already(&agent)) };
         let ends = ["agent.stopped", "agent.failed"];
         let ended = self
             .event_within(before, WATCHED, |event| {
@@ -84,10 +91,6 @@ impl Ops {
         }
         Ok(agent)
     }
-
-    async fn store_answer(&self, id: &str, incarnation: &str, reason: &str) -> Result<AgentState> {
-        self.ask(|s| s.stop_agent(id, incarnation, false, reason)).await
-    }
 }
 
 /// The living agents as they are listed: the master first.
@@ -98,7 +101,8 @@ pub(super) fn in_order(snapshot: Snapshot) -> Vec<Agent> {
 }
 
 fn already(agent: &Agent) -> Error {
+    let state = if agent.state.is_live() { "ended" } else { agent.state.as_str() };
     let why = agent.reason.as_ref().map(|r| format!(": {}", one_line(r, 200))).unwrap_or_default();
-    Error::conflict(format!("agent {} has {} already{why}", agent.id, agent.state))
+    Error::conflict(format!("agent {} has {state} already{why}", agent.id))
         .hint(format!("see why: orch why {}", agent.id))
 }

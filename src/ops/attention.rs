@@ -50,6 +50,8 @@ pub(super) fn of(config: &Config, supervised: bool, look: &Look) -> Vec<Attentio
     let open: u64 = look.counts.iter().filter(|(state, _)| !state.is_terminal()).map(|(_, n)| n).sum();
     if !supervised && open > 0 {
         add(format!("the supervisor is not running, and {} not ended", tasks_have(open)), "orch start".into());
+    } else if !supervised && !look.snapshot.agents.is_empty() {
+        add("the supervisor is not running, and agents live".into(), "orch start".into());
     }
     asking(look, &mut add);
     held(look, &mut add);
@@ -160,4 +162,88 @@ fn tasks_have(n: u64) -> String {
 
 fn tasks_wait(n: u64) -> String {
     if n == 1 { "1 ready task waits".into() } else { format!("{n} ready tasks wait") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::tests::{configured, recorded, recorded_agent},
+        *,
+    };
+    use crate::{
+        model::{
+            agent::{AgentState, Needs},
+            time::Timestamp,
+        },
+        store::observe::{Breaker, Load},
+    };
+
+    fn said(supervised: bool, look: &Look) -> Vec<(String, String)> {
+        of(&configured(), supervised, look).into_iter().map(|a| (a.what, a.do_)).collect()
+    }
+
+    #[test]
+    fn all_is_well_where_there_is_nothing() {
+        assert_eq!(said(false, &Look::default()), []);
+        let done = Look { counts: [(TaskState::Succeeded, 3)].into(), ..Look::default() };
+        assert_eq!(said(false, &done), [], "ended tasks need no supervisor");
+    }
+
+    #[test]
+    fn each_trouble_is_one_sentence_with_one_command() {
+        let mut look = Look { counts: [(TaskState::Ready, 2), (TaskState::Running, 1)].into(), ..Look::default() };
+        let mut agent = recorded_agent("shell-1", AgentState::Busy);
+        agent.agent.needs = Some(Needs::Login);
+        look.snapshot.agents = vec![agent];
+        look.snapshot.now = Timestamp(1_000);
+        let breaker = |until| Breaker { failures: 3, until: Timestamp(until), reason: "exit code 127".into() };
+        look.snapshot.breakers = [("shell".into(), breaker(9_000)), ("lead".into(), breaker(1_000))].into();
+        look.snapshot.load = [("shell".into(), Load { ready: 1, ..Load::default() })].into();
+        look.snapshot.intents.scale = [("shell".into(), 0)].into();
+        look.snapshot.intents.drain = true;
+        look.ready_of_unknown = vec![Task { role: "gone".into(), ..recorded(TaskState::Ready) }];
+        let said = said(false, &look);
+        let expected = [
+            ("the supervisor is not running, and 3 tasks have not ended", "orch start"),
+            ("agent shell-1 waits: its program asks for login", "orch attach shell-1"),
+            ("agents of role shell end at once (exit code 127); the next try is in 8.0s", "orch spawn shell"),
+            ("role shell was scaled to 0, and 1 ready task waits for it", "orch scale shell 1"),
+            ("there is no role gone any more, and 1 ready task waits for it", "write [roles.gone] into"),
+            ("orch is draining: nothing new is accepted", "orch resume"),
+        ];
+        assert_eq!(said.len(), expected.len(), "{said:?}");
+        for ((what, do_), (expected_what, expected_do)) in said.iter().zip(expected) {
+            assert_eq!(what, expected_what);
+            assert!(do_.starts_with(expected_do), "{do_}");
+        }
+    }
+
+    #[test]
+    fn few_dead_letters_are_named_and_many_are_counted() {
+        let failed: Vec<Task> = (0..3).map(|_| recorded(TaskState::Failed)).collect();
+        let look = |all| Look { counts: [(TaskState::Failed, all)].into(), failed: failed.clone(), ..Look::default() };
+        assert_eq!(said(true, &look(3)).len(), 3);
+        let many = said(true, &look(40));
+        assert_eq!(many.len(), 1);
+        assert!(many[0].0.starts_with("40 tasks have failed") && many[0].1 == "orch tasks --state failed", "{many:?}");
+    }
+
+    #[test]
+    fn a_held_task_is_answered_where_its_agent_lives() {
+        let task = Task { reason: Some("log in".into()), ..recorded(TaskState::Held) };
+        let id = task.id.clone();
+        let mut look = Look {
+            counts: [(TaskState::Held, 5)].into(),
+            held: vec![(task, Some("shell-1".into()))],
+            ..Look::default()
+        };
+        assert_eq!(said(true, &look)[0].1, format!("orch show {id}, then: orch retry {id}"));
+        look.snapshot.agents = vec![recorded_agent("shell-1", AgentState::Idle)];
+        let said = said(true, &look);
+        assert_eq!(
+            said[0],
+            (format!("task {id} is held: log in"), format!("orch attach shell-1, then: orch retry {id}"))
+        );
+        assert_eq!(said[1], ("4 more tasks are held".into(), "orch tasks --state held".into()));
+    }
 }

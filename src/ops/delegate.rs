@@ -2,7 +2,7 @@
 //!
 //! The hot path of everything: one round trip, and no look at anything that the one script does not look at itself.
 
-use std::{path::Path, time::Duration};
+use std::{collections::HashSet, path::Path, time::Duration};
 
 use serde_json::Value;
 use uuid::Uuid;
@@ -32,11 +32,13 @@ impl Ops {
     /// Usage: what is wrong with the request. NotFound: no such role, no such dependency. Failed: orch is draining; the
     /// caller's role may not delegate to this one; the caller's attempt is over; too deep, too many subtasks; a
     /// dependency has failed. NotRunning: there is no Redis.
-    pub async fn delegate(&self, asked: Delegate) -> Result<Delegated> {
+    pub async fn delegate(&self, mut asked: Delegate) -> Result<Delegated> {
         let role = self.config.role(asked.role.as_deref().unwrap_or(&self.config.master.default_role))?;
         takes_tasks(role)?;
         check(&asked)?;
         self.may_delegate_to(role).await?;
+        let mut named = HashSet::new();
+        asked.after.retain(|id| named.insert(id.clone()));
         let parent = self.caller.attempt().cloned();
         let limits = &self.config.supervisor;
         let new = NewTask {

@@ -1,12 +1,12 @@
 //! Wishes (what people asked for and the supervisor makes so), the facts it records, and the event stream.
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
 
 use redis::Value;
 
 use super::{
     Result, Store, decode, script,
-    tasks::{ms, parse},
+    tasks::parse,
 };
 use crate::model::event::Event;
 
@@ -93,12 +93,12 @@ impl Store {
         Ok(super::observe::Intents::from_fields(fields))
     }
 
-    /// Notes that agents of a role die at once, or (with no failures) that all is well (`lua/breaker.lua`).
+    /// Closes a role's breaker: an agent of it has proven well (`lua/recovered.lua`).
     ///
     /// # Errors
     /// An unreachable Redis.
-    pub async fn set_breaker(&self, role: &str, failures: u32, for_: Duration, reason: &str) -> Result<()> {
-        self.call(&script::BREAKER, [role, &failures.to_string(), &ms(for_), reason]).await.map(drop)
+    pub async fn recovered(&self, role: &str, reason: &str) -> Result<()> {
+        self.call(&script::RECOVERED, [role, reason]).await.map(drop)
     }
 
     /// Records a fact (`lua/note.lua`).

@@ -40,9 +40,9 @@ macro_rules! scripts {
 }
 
 scripts! {
-    BREAKER = "breaker", CANCEL = "cancel", CLAIM = "claim", DELEGATE = "delegate", DUE = "due",
+    CANCEL = "cancel", CLAIM = "claim", DELEGATE = "delegate", DUE = "due",
     END_AGENT = "end_agent", EXPIRE = "expire", FINISH = "finish", HEARTBEAT = "heartbeat", HELLO = "hello",
-    INTEND = "intend", LIMITS = "limits", NOTE = "note", PASS_ON = "pass_on", PLACE = "place", PRUNE = "prune", RETRY = "retry",
+    INTEND = "intend", LIMITS = "limits", NOTE = "note", PASS_ON = "pass_on", PLACE = "place", PRUNE = "prune", RECOVERED = "recovered", RETRY = "retry",
     SPAWN = "spawn", STOP_AGENT = "stop_agent", WAITING = "waiting", WISH_SPAWN = "wish_spawn",
 }
 

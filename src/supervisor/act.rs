@@ -50,12 +50,10 @@ impl Supervisor {
                 self.store.stop_agent(&agent, &incarnation, only_idle, &reason).await.map(drop)
             }
             Action::Spawn { agent, role, master, wish, reason } => {
-                self.spawn(&agent, &role, master, wish.as_deref(), &reason, &observed.snapshot).await
+                self.spawn(&agent, &role, master, wish.as_deref(), &reason).await
             }
             Action::DropWish { field, role, reason } => self.store.drop_wish(&field, &role, &reason).await,
-            Action::Breaker { role, failures, pause, reason } => {
-                self.store.set_breaker(&role, failures, pause, &reason).await
-            }
+            Action::Recovered { role, reason } => self.store.recovered(&role, &reason).await,
             Action::ShutDown => Ok(()),
         };
         match done {

@@ -19,6 +19,9 @@ impl Announcement {
         use crate::model::agent::AgentState::{Busy, Idle};
         if self.due && snapshot.agents.iter().any(|r| r.agent.id == session && matches!(r.agent.state, Idle | Busy)) {
             self.ready();
+        } else if let Some(breaker) = snapshot.breakers.get(session) {
+            let hint = "look at its log in the agents folder of the state folder; orch doctor looks closer";
+            self.failed(&Error::config(format!("the master does not stay up: {}", breaker.reason)).hint(hint));
         }
     }
     /// All is as it was asked for.

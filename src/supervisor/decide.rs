@@ -97,14 +97,10 @@ pub(super) enum Action {
         /// Why.
         reason: String,
     },
-    /// Agents of a role die at once: start none for a while. With no failures: all is well again.
-    Breaker {
-        /// The role.
+    /// An agent of a role has proven well: close the role's breaker.
+    Recovered {
+        /// The role; the master's session for the master.
         role: String,
-        /// How often in a row.
-        failures: u32,
-        /// For how long.
-        pause: Duration,
         /// Why.
         reason: String,
     },

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Supervisor;
 use crate::{
-    config::Role,
+    config::{DriverKind, Role},
     drivers,
     error::{Error, Result},
     home::{Home, launch::Launch},
@@ -15,13 +15,11 @@ use crate::{
     },
     mux::{SessionSpec, Tags},
     os,
-    store::{StoreError, agents::Ending, observe::Snapshot},
+    store::{StoreError, agents::Ending},
 };
 
 /// Columns and rows until somebody attaches.
 const SIZE: (u16, u16) = (160, 48);
-const BREAKER_BASE: Duration = Duration::from_secs(1);
-const BREAKER_CAP: Duration = Duration::from_secs(60);
 
 /// The environment variable by which an agent's processes are found wherever they went. It is no secret.
 pub(super) const MARKER: &str = "ORCH_INCARNATION";
@@ -35,7 +33,6 @@ impl Supervisor {
         master: bool,
         wish: Option<&str>,
         reason: &str,
-        snapshot: &Snapshot,
     ) -> Result<(), StoreError> {
         let incarnation = new_incarnation();
         match self.store.spawn_agent(agent, role, agent, &incarnation, master, reason, wish).await {
@@ -54,14 +51,12 @@ impl Supervisor {
             delay: Duration::ZERO,
             remains: None,
         };
+        // Young and failed: that holds the role back for a while.
         self.store.end_agent(agent, &incarnation, &ending).await?;
         if master {
             self.announcement.failed(&problem);
         }
-        let key = if master { agent } else { role };
-        let failures = 1 + snapshot.breakers.get(key).map_or(0, |b| b.failures);
-        let pause = BREAKER_BASE.saturating_mul(1 << (failures - 1).min(10)).min(BREAKER_CAP);
-        self.store.set_breaker(key, failures, pause, &format!("{agent}: {reason}")).await
+        Ok(())
     }
 
     async fn open(&mut self, agent: &str, role: &str, master: bool, incarnation: &str) -> Result<()> {
@@ -98,7 +93,11 @@ impl Supervisor {
 
     fn launch(&self, agent: &str, role: &Role, master: bool, incarnation: &str) -> Launch {
         let path = std::env::var_os("PATH");
-        let driver = drivers::settle(role.driver, path.as_deref());
+        let driver = match drivers::settle(role.driver, path.as_deref()) {
+            // A role whose program has no prompt for a person is led from the console.
+            kind if master && drivers::of(kind).is_none_or(|d| d.interactive(role).is_none()) => DriverKind::Console,
+            kind => kind,
+        };
         let own = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
         let (env, secrets) = super::environment::of_agent(&self.config, &self.home, role, driver, agent, own);
         Launch {

@@ -16,6 +16,7 @@ mod figures;
 mod fixture;
 mod forgetting;
 mod model;
+mod reference;
 mod subtasks;
 mod task_transitions;
 mod texts;

@@ -1,1 +1,408 @@
-//! x
+//! Random steps, each compared with [`super::reference`]: the answer, every task, every agent, and that all that is
+//! stored agrees. `ORCH_TEST_CASES` and `ORCH_TEST_STEPS` ask for more of it.
+
+use std::time::Duration;
+
+use orch::{
+    model::{
+        agent::AgentState,
+        cause::Cause,
+        id::{Capability, TaskId, new_incarnation},
+        task::{Priority, TaskState},
+    },
+    store::{
+        StoreError,
+        agents::{Directive, Ending},
+        intents::Wish,
+        tasks::{Claimed, NewTask, Report},
+    },
+};
+use proptest::{prelude::*, test_runner::TestRunner};
+
+use super::{
+    check,
+    fixture::*,
+    reference::{MAX_CHILDREN, MAX_DEPTH, Reference, Request},
+};
+
+const ROLES: [&str; 2] = ["a", "b"];
+/// Agents' ids: two of each role.
+const SLOTS: usize = 4;
+
+/// Numbers choose among what there is, modulo how much there is.
+#[derive(Debug, Clone)]
+enum Step {
+    Delegate {
+        role: usize,
+        priority: Priority,
+        after: Vec<usize>,
+        parent: Option<usize>,
+        content: u8,
+        key: Option<u8>,
+        bounds: (u32, u32),
+    },
+    DelegateAgain,
+    Spawn(usize),
+    Claim(usize),
+    Heartbeat(usize),
+    Finish {
+        lease: usize,
+        cause: Cause,
+        due: bool,
+        twice: bool,
+    },
+    FinishAndClaim {
+        lease: usize,
+        cause: Cause,
+    },
+    Cancel(usize),
+    Retry(usize),
+    StopAgent {
+        slot: usize,
+        only_idle: bool,
+    },
+    EndAgent {
+        slot: usize,
+        failed: bool,
+        due: bool,
+    },
+    Expire(usize),
+    Due,
+    Wait {
+        lease: usize,
+        on: bool,
+    },
+    Pause {
+        role: Option<usize>,
+        on: bool,
+    },
+    Drain(bool),
+    Stop(Option<bool>),
+    Limit {
+        role: usize,
+        most: usize,
+    },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let n = || 0..100usize;
+    let cause = || prop::sample::select(Cause::ALL);
+    let role = || 0..ROLES.len();
+    let priority = prop::sample::select(Priority::ALL);
+    let after = prop_oneof![3 => Just(vec![]), 2 => prop::collection::vec(n(), 1..3)];
+    let parent = prop::option::of(n());
+    let key = prop_oneof![4 => Just(None), 1 => (0..3u8).prop_map(Some)];
+    let delegate = (role(), priority, after, parent, 0..3u8, key, (0..3u32, 0..3u32));
+    prop_oneof![
+        10 => delegate.prop_map(|(role, priority, after, parent, content, key, bounds)| {
+            Step::Delegate { role, priority, after, parent, content, key, bounds }
+        }),
+        1 => Just(Step::DelegateAgain),
+        4 => n().prop_map(Step::Spawn),
+        10 => n().prop_map(Step::Claim),
+        2 => n().prop_map(Step::Heartbeat),
+        7 => (n(), cause(), any::<bool>(), any::<bool>())
+            .prop_map(|(lease, cause, due, twice)| Step::Finish { lease, cause, due, twice }),
+        3 => (n(), cause()).prop_map(|(lease, cause)| Step::FinishAndClaim { lease, cause }),
+        2 => n().prop_map(Step::Cancel),
+        4 => n().prop_map(Step::Retry),
+        1 => (n(), any::<bool>()).prop_map(|(slot, only_idle)| Step::StopAgent { slot, only_idle }),
+        2 => (n(), any::<bool>(), any::<bool>()).prop_map(|(slot, failed, due)| Step::EndAgent { slot, failed, due }),
+        1 => n().prop_map(Step::Expire),
+        4 => Just(Step::Due),
+        2 => (n(), any::<bool>()).prop_map(|(lease, on)| Step::Wait { lease, on }),
+        1 => (prop::option::of(role()), prop::bool::weighted(0.3)).prop_map(|(role, on)| Step::Pause { role, on }),
+        1 => prop::bool::weighted(0.3).prop_map(Step::Drain),
+        1 => prop_oneof![3 => Just(None), 1 => any::<bool>().prop_map(Some)].prop_map(Step::Stop),
+        1 => (role(), 0..3usize).prop_map(|(role, most)| Step::Limit { role, most }),
+    ]
+}
+
+/// The store and its reference, side by side.
+struct Pair {
+    world: World,
+    reference: Reference,
+    ids: Vec<TaskId>,
+    runs: Vec<super::fixture::Agent>,
+    claims: Vec<Claimed>,
+    /// The last request that was accepted, and its answer.
+    last: Option<(NewTask, usize, bool)>,
+}
+
+impl Pair {
+    /// The newest run in a slot.
+    fn run(&self, slot: usize) -> Option<usize> {
+        (0..self.runs.len()).rfind(|r| self.reference.runs[*r].slot == slot % SLOTS)
+    }
+
+    /// One of the last few leases: the older ones are stale in ever the same way.
+    fn lease(&self, n: usize) -> Option<usize> {
+        let len = self.claims.len();
+        (len > 0).then(|| len - 1 - n % len.min(5))
+    }
+
+    fn task(&self, n: usize) -> Option<usize> {
+        (!self.ids.is_empty()).then(|| n % self.ids.len())
+    }
+
+    fn holder(&self, lease: usize) -> &super::fixture::Agent {
+        &self.runs[self.reference.leases[lease].run]
+    }
+
+    fn capability(&self, lease: usize) -> Capability {
+        capability(self.holder(lease), &self.claims[lease])
+    }
+
+    fn report(&self, lease: usize, cause: Cause, due: bool) -> Report {
+        let mut report = report(self.holder(lease), &self.claims[lease], cause);
+        report.delay_ms = if due { 0 } else { report.delay_ms };
+        report
+    }
+
+    async fn take(&mut self, step: &Step) {
+        match step.clone() {
+            Step::Delegate { role, priority, after, parent, content, key, bounds } => {
+                let after = after.iter().filter_map(|n| self.task(*n)).collect();
+                let parent = parent.and_then(|n| self.lease(n));
+                let (retries, lost_max) = bounds;
+                let r = Request { role, priority, after, parent, content, key, retries, lost_max };
+                self.delegate(&r).await;
+            }
+            Step::DelegateAgain => self.delegate_again().await,
+            Step::Spawn(slot) => self.spawn(slot % SLOTS).await,
+            Step::Claim(slot) => {
+                let Some(run) = self.run(slot) else { return };
+                let agent = &self.runs[run];
+                let answer = self.world.store.claim(&agent.id, &agent.incarnation, LEASE).await;
+                self.claimed(run, answer);
+            }
+            Step::Heartbeat(n) => {
+                let Some(lease) = self.lease(n) else { return };
+                let (agent, pulse) = (self.holder(lease), pulse(&self.claims[lease]));
+                let answer = self.world.store.heartbeat(&agent.id, &agent.incarnation, LEASE, &pulse).await;
+                let word = answer.map(|directive| match directive {
+                    Directive::Go => "go",
+                    Directive::Stop(_) => "stop",
+                    Directive::Cancel(_) => "cancel",
+                });
+                same(word, self.reference.heartbeat(lease));
+            }
+            Step::Finish { lease, cause, due, twice } => {
+                let Some(lease) = self.lease(lease) else { return };
+                for _ in 0..if twice { 2 } else { 1 } {
+                    let answer = self.world.store.finish(&self.report(lease, cause, due)).await;
+                    same(answer, self.reference.finish(lease, cause, due));
+                }
+            }
+            Step::FinishAndClaim { lease, cause } => {
+                let Some(lease) = self.lease(lease) else { return };
+                let report = self.report(lease, cause, true);
+                let (finished, claimed) = self.world.store.finish_and_claim(&report, LEASE).await.unwrap();
+                same(finished, self.reference.finish(lease, cause, true));
+                self.claimed(self.reference.leases[lease].run, claimed);
+            }
+            Step::Cancel(n) => {
+                let Some(task) = self.task(n) else { return };
+                let expected = self.reference.cancel(task);
+                assert_eq!(self.world.cancel(&self.ids[task]).await, Some(expected));
+            }
+            Step::Retry(n) => {
+                let Some(task) = self.task(n) else { return };
+                let answer = self.world.store.retry(&self.ids[task], "a test").await;
+                same(answer, self.reference.retry(task));
+            }
+            Step::StopAgent { slot, only_idle } => {
+                let Some(run) = self.run(slot) else { return };
+                let agent = &self.runs[run];
+                let answer = self.world.store.stop_agent(&agent.id, &agent.incarnation, only_idle, "a test").await;
+                same(answer, Ok(self.reference.stop_agent(run, only_idle)));
+            }
+            Step::EndAgent { slot, failed, due } => {
+                let Some(run) = self.run(slot) else { return };
+                let to = if failed { AgentState::Failed } else { AgentState::Stopped };
+                let ending = Ending { to, delay: if due { Duration::ZERO } else { LONG }, ..crash() };
+                let expected = self.reference.end_agent(run, to, Cause::Lost, due);
+                let expected = expected.map(|(task, state)| (self.ids[task].clone(), state));
+                let agent = &self.runs[run];
+                for _ in 0..2 {
+                    let answer = self.world.store.end_agent(&agent.id, &agent.incarnation, &ending).await;
+                    assert_eq!(answer.unwrap(), expected);
+                }
+            }
+            Step::Expire(n) => {
+                // Every holder here has a record; `expire` leaves them to `end_agent`.
+                let Some(lease) = self.lease(n) else { return };
+                let Claimed { task, fence, .. } = &self.claims[lease];
+                self.world.store.expire(&task.id, *fence, "a test", LONG).await.unwrap();
+            }
+            Step::Due => assert_eq!(self.world.store.release_due().await.unwrap().0, self.reference.due()),
+            Step::Wait { lease, on } => {
+                let Some(lease) = self.lease(lease) else { return };
+                let for_ = if on { LONG } else { Duration::ZERO };
+                let answer = self.world.store.mark_waiting(&self.capability(lease), &[], for_).await;
+                same(answer, self.reference.wait(lease, on));
+            }
+            Step::Pause { role, on } => {
+                match role {
+                    Some(role) => self.reference.paused[role] = on,
+                    None => self.reference.pause = on,
+                }
+                self.wish(Wish::Pause(role.map(|r| ROLES[r].to_owned())), on).await;
+            }
+            Step::Drain(on) => {
+                self.reference.drain = on;
+                self.wish(Wish::Drain, on).await;
+            }
+            Step::Stop(how) => {
+                self.reference.stop = how;
+                self.wish(Wish::Stop { drain: how == Some(true) }, how.is_some()).await;
+            }
+            Step::Limit { role, most } => {
+                self.reference.limits[role] = most;
+                self.world.store.set_limits(&[(ROLES[role].into(), most as u32)]).await.unwrap();
+            }
+        }
+    }
+
+    async fn wish(&self, wish: Wish, on: bool) {
+        let store = &self.world.store;
+        let done = if on { store.wish(&wish, "k", "r").await } else { store.unwish(&[wish], "k", "r").await };
+        done.unwrap();
+    }
+
+    async fn delegate(&mut self, r: &Request) {
+        let new = NewTask {
+            role: ROLES[r.role].into(),
+            priority: r.priority,
+            after: r.after.iter().map(|t| self.ids[*t].clone()).collect(),
+            parent: r.parent.map(|lease| self.capability(lease)),
+            fingerprint: Some(r.content.to_string()),
+            key: r.key.map(|k| format!("key {k}")),
+            retries: r.retries,
+            lost_max: r.lost_max,
+            max_depth: MAX_DEPTH,
+            max_children: MAX_CHILDREN as u32,
+            ..task("x")
+        };
+        let answer = self.world.store.delegate(&new).await;
+        let expected = self.reference.delegate(r);
+        if let Ok((task, created)) = expected {
+            if created {
+                self.ids.push(new.id.clone());
+            }
+            self.last = Some((new, task, created));
+        }
+        same(
+            answer.map(|d| (d.id, d.state, d.created)),
+            expected.map(|(task, created)| (self.ids[task].clone(), self.reference.tasks[task].state, created)),
+        );
+    }
+
+    async fn delegate_again(&self) {
+        let Some((new, task, created)) = &self.last else { return };
+        let answer = self.world.store.delegate(new).await;
+        // What was found and not made is answered as long as its caller may ask.
+        if !created && answer.as_ref().is_err_and(|e| e.refusal() == Some("stale")) {
+            return;
+        }
+        let answer = answer.unwrap();
+        assert_eq!((&answer.id, answer.created), (&self.ids[*task], *created));
+        assert_eq!(answer.state, self.reference.tasks[*task].state);
+    }
+
+    async fn spawn(&mut self, slot: usize) {
+        let role = slot % ROLES.len();
+        let (id, incarnation) = (format!("{}-{slot}", ROLES[role]), new_incarnation());
+        let taken = self.run(slot).is_some_and(|r| self.reference.runs[r].state.is_live());
+        let spawned = self.world.store.spawn_agent(&id, ROLES[role], &id, &incarnation, false, "a test", None).await;
+        same(spawned, if taken { Err("taken") } else { Ok(()) });
+        if !taken {
+            self.world.store.hello(&id, &incarnation, &process(1)).await.unwrap();
+            let state = AgentState::Idle;
+            self.runs.push(super::fixture::Agent { id, incarnation });
+            self.reference.runs.push(super::reference::Agent { slot, role, state, lease: None, last: None });
+        }
+    }
+
+    fn claimed(&mut self, run: usize, answer: Result<Option<Claimed>, StoreError>) {
+        let expected = self.reference.claim(run);
+        if let (Ok(Some(claimed)), Ok(Some(lease))) = (&answer, expected) {
+            if lease == self.claims.len() {
+                let last = self.claims.last().map_or(0, |c| c.fence);
+                assert!(claimed.fence > last, "fences grow");
+                self.claims.push(claimed.clone());
+            }
+            assert_eq!(claimed.fence, self.claims[lease].fence);
+        }
+        let id = |lease: usize| {
+            let task = self.reference.leases[lease].task;
+            (self.ids[task].clone(), self.reference.tasks[task].attempts)
+        };
+        same(answer.map(|c| c.map(|c| (c.task.id, c.attempt))), expected.map(|lease| lease.map(id)));
+    }
+
+    async fn compare(&self) {
+        let stored = self.world.store.tasks(&self.ids).await.unwrap();
+        assert_eq!(stored.len(), self.reference.tasks.len());
+        for (is, expected) in stored.iter().zip(&self.reference.tasks) {
+            let holder = expected.lease.map(|l| self.holder(l).id.clone());
+            assert_eq!(
+                (is.state, is.failures, is.lost, is.depth, &is.agent, is.cancelling, is.waiting),
+                (
+                    expected.state,
+                    expected.failures,
+                    expected.lost,
+                    expected.depth,
+                    &holder,
+                    expected.cancelling,
+                    expected.waiting
+                ),
+                "{}",
+                is.id
+            );
+        }
+        let count = |s: TaskState| self.reference.tasks.iter().filter(|t| t.state == s).count() as u64;
+        let expected: Vec<_> = TaskState::ALL.iter().map(|s| (*s, count(*s))).collect();
+        assert_eq!(self.world.store.task_counts().await.unwrap(), expected);
+        for run in (0..SLOTS).filter_map(|slot| self.run(slot)) {
+            let is = self.world.store.agent(&self.runs[run].id).await.unwrap().unwrap().agent;
+            let expected = &self.reference.runs[run];
+            let task = expected.lease.map(|l| self.ids[self.reference.leases[l].task].clone());
+            assert_eq!((is.state, is.task), (expected.state, task), "{}", is.id);
+        }
+        check::structures(&self.world);
+    }
+}
+
+fn same<T: PartialEq + std::fmt::Debug>(answer: Result<T, StoreError>, expected: Result<T, &'static str>) {
+    let answer = answer.map_err(|e| e.refusal().unwrap_or_else(|| panic!("{e}")).to_owned());
+    assert_eq!(answer, expected.map_err(str::to_owned));
+}
+
+fn from_environment(name: &str, otherwise: usize) -> usize {
+    std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(otherwise)
+}
+
+#[test]
+fn random_steps_do_what_the_reference_does() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let server = Server::start();
+    let cases = from_environment("ORCH_TEST_CASES", 60) as u32;
+    let steps = from_environment("ORCH_TEST_STEPS", 40);
+    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
+    TestRunner::new(config)
+        .run(&prop::collection::vec(step(), steps / 2..=steps + steps / 2), |steps| {
+            let () = redis::cmd("FLUSHALL").query(&mut server.raw()).unwrap();
+            runtime.block_on(async {
+                let (ids, runs, claims) = (vec![], vec![], vec![]);
+                let world = server.world("n");
+                let mut pair = Pair { world, reference: Reference::default(), ids, runs, claims, last: None };
+                for step in &steps {
+                    pair.take(step).await;
+                    pair.compare().await;
+                }
+            });
+            Ok(())
+        })
+        .unwrap();
+}

@@ -124,17 +124,39 @@ async fn remains_and_breakers_are_seen_until_they_are_taken_back() {
     let remains = Remains { agent: "shell-1".into(), session: "s".into(), process: process(5) };
     let ending = Ending { remains: Some(&remains), ..crash() };
     world.store.end_agent(&agent.id, &agent.incarnation, &ending).await.unwrap();
-    world.store.set_breaker(ROLE, 3, LONG, "they die").await.unwrap();
     let seen = world.store.observe(&[ROLE.into()]).await.unwrap();
     assert_eq!(seen.agents, []);
     assert_eq!(seen.remains[&agent.incarnation], remains);
     let breaker = &seen.breakers[ROLE];
-    assert_eq!((breaker.failures, breaker.reason.as_str()), (3, "they die"));
-    assert!(breaker.until.since(seen.now) > LONG / 2);
+    assert_eq!(breaker.failures, 1);
+    assert!(breaker.reason.starts_with("shell-1 died at once, 1 in a row"), "{}", breaker.reason);
+    assert!(breaker.until > seen.now);
     world.store.forget_remains(&agent.incarnation).await.unwrap();
-    world.store.set_breaker(ROLE, 0, Duration::ZERO, "all is well").await.unwrap();
+    world.store.recovered(ROLE, "all is well").await.unwrap();
     let seen = world.store.observe(&[ROLE.into()]).await.unwrap();
     assert!(seen.remains.is_empty() && seen.breakers.is_empty());
+}
+
+/// A fleet that dies at one blow is one failure; the next young death after the pause is the second.
+#[tokio::test]
+async fn deaths_within_a_pause_count_once_and_those_of_proven_agents_not_at_all() {
+    let server = Server::start();
+    let world = server.world("n");
+    let proven = world.agent("shell-9").await;
+    world.delegate("x").await;
+    let claimed = world.claim(&proven).await;
+    world.finish(&proven, &claimed, Cause::Success).await;
+    for id in ["shell-1", "shell-2", "shell-3"] {
+        let agent = world.agent(id).await;
+        world.store.end_agent(&agent.id, &agent.incarnation, &crash()).await.unwrap();
+    }
+    world.store.end_agent(&proven.id, &proven.incarnation, &crash()).await.unwrap();
+    let failures = || async { world.store.observe(&[ROLE.into()]).await.unwrap().breakers[ROLE].failures };
+    assert_eq!(failures().await, 1);
+    let _: () = world.raw().hset(world.store.keys().of("breaker", ROLE), "until", 0).unwrap();
+    let agent = world.agent("shell-1").await;
+    world.store.end_agent(&agent.id, &agent.incarnation, &crash()).await.unwrap();
+    assert_eq!(failures().await, 2);
 }
 
 /// One record that does not read must not blind the supervisor to all others.

@@ -1,22 +1,26 @@
 //! The verbs against a real private Redis, with agents that are played by the test: they claim and report as a runner
 //! does. Each test has a project, a server and a state folder of its own.
 
+mod attach;
 mod delegation;
 mod output;
 mod people;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::*;
 use crate::{
     config::Env,
     model::{
+        agent::AgentState,
         cause::Cause,
         id::{Capability, Process, TaskId, new_incarnation},
-        task::{TaskResult, TaskState},
+        task::{Priority, Task, TaskResult, TaskState},
+        time::Timestamp,
     },
     os::{FileLock, ProcessId, lock_file},
     store::{
+        agents::Record,
         server::{Server, ServerSpec},
         tasks::{Claimed, Report},
     },
@@ -34,7 +38,10 @@ impl World {
     /// The project alone: no Redis, no supervisor.
     fn asleep() -> World {
         let folder = tempfile::tempdir().unwrap();
-        let file = "name = 'test'\n[roles.shell]\nmax = 1\n[roles.lead]\ndriver = 'shell'\ndelegates_to = ['shell']\n\
+        // A tmux server of its own, which runs only if a test opens a session in it.
+        let tmux = folder.path().join("tmux");
+        let file = format!("name = 'test'\n[tmux]\nsocket = '{}'\n", tmux.display())
+            + "[roles.shell]\nmax = 1\n[roles.lead]\ndriver = 'shell'\ndelegates_to = ['shell']\n\
                     [roles.desk]\ndriver = 'console'\n";
         std::fs::write(folder.path().join("sessions.toml"), file).unwrap();
         let world = World { folder, server: None };
@@ -138,6 +145,73 @@ impl Agent {
         };
         ops.store().finish(&report).await.unwrap()
     }
+}
+
+/// A task as recorded, for what is pure: of role `shell`, accepted at 1 s and ready since.
+pub(in crate::ops) fn recorded(state: TaskState) -> Task {
+    Task {
+        id: TaskId::random(),
+        role: "shell".into(),
+        state,
+        waiting: false,
+        description: "x".into(),
+        priority: Priority::Normal,
+        parent: None,
+        children: Vec::new(),
+        after: Vec::new(),
+        context: None,
+        labels: BTreeMap::new(),
+        artifacts: Vec::new(),
+        depth: 0,
+        cwd: None,
+        key: None,
+        created_at: Timestamp(1_000),
+        ready_at: Some(Timestamp(1_000)),
+        due_at: None,
+        ended_at: None,
+        timeout_ms: 60_000,
+        retries: 3,
+        failures: 0,
+        lost: 0,
+        lost_max: 3,
+        agent: None,
+        cancelling: false,
+        cause: None,
+        reason: None,
+    }
+}
+
+/// A busy agent as recorded, since 1 s.
+pub(in crate::ops) fn recorded_agent(id: &str, state: AgentState) -> Record {
+    let agent = crate::model::agent::Agent {
+        id: id.into(),
+        role: id.rsplit_once('-').map_or(id, |(role, _)| role).into(),
+        state,
+        session: id.into(),
+        incarnation: "x".into(),
+        process: Process::default(),
+        pid: Some(7),
+        task: None,
+        attempt: None,
+        fence: 0,
+        waiting: false,
+        heartbeat_age_ms: Some(1_000),
+        heartbeat_at: Some(Timestamp(99_000)),
+        started_at: Timestamp(1_000),
+        since: Timestamp(1_000),
+        tasks_done: 0,
+        restarts: 0,
+        needs: None,
+        rss_bytes: None,
+        reason: None,
+        master: false,
+    };
+    Record { agent, progress_at: None, last_task: None }
+}
+
+/// The configuration of [`World`], for what is pure.
+pub(in crate::ops) fn configured() -> Config {
+    World::asleep().ops().config
 }
 
 fn task(text: &str, role: &str) -> Delegate {

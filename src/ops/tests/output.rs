@@ -7,7 +7,6 @@ use crate::{
         create_dir,
         output::{OutputLog, Stream},
     },
-    model::time::Timestamp,
 };
 
 /// An attempt's log as its runner writes it.

@@ -157,12 +157,9 @@ async fn kill_returns_the_record_of_the_end_and_not_of_a_successor() {
     let agent = world.agent("shell-1", "shell").await;
     let runner = async {
         let process = || ops.store().agent("shell-1");
-        eventually("the order", async || {
-            process().await.unwrap().unwrap().agent.state == crate::model::agent::AgentState::Stopping
-        })
-        .await;
+        eventually("the order", async || process().await.unwrap().unwrap().agent.state == AgentState::Stopping).await;
         let ending = crate::store::agents::Ending {
-            to: crate::model::agent::AgentState::Stopped,
+            to: AgentState::Stopped,
             reason: "it was told to",
             cause: Cause::Lost,
             attempt_reason: "",
@@ -174,12 +171,9 @@ async fn kill_returns_the_record_of_the_end_and_not_of_a_successor() {
     };
     let (killed, ()) = tokio::join!(ops.kill("shell-1"), runner);
     let killed = killed.unwrap();
-    assert_eq!(
-        (killed.state, killed.reason.as_deref()),
-        (crate::model::agent::AgentState::Stopped, Some("it was told to"))
-    );
+    assert_eq!((killed.state, killed.reason.as_deref()), (AgentState::Stopped, Some("it was told to")));
     assert_eq!(killed.incarnation, agent.incarnation);
-    assert_eq!(ops.agents().await.unwrap()[0].state, crate::model::agent::AgentState::Idle);
+    assert_eq!(ops.agents().await.unwrap()[0].state, AgentState::Idle);
     assert_eq!(ops.kill("shell-7").await.unwrap_err().kind, Kind::NotFound);
 }
 
@@ -194,7 +188,10 @@ async fn tasks_are_filtered_and_events_followed() {
         ops.tasks(filter).await.unwrap().into_iter().map(|t| t.id).collect()
     };
     assert_eq!(ids(TaskFilter::default()).await.len(), 2);
-    assert_eq!(ids(TaskFilter { role: Some("shell".into()), ..TaskFilter::default() }).await, [one.clone()]);
+    assert_eq!(
+        ids(TaskFilter { role: Some("shell".into()), ..TaskFilter::default() }).await,
+        std::slice::from_ref(&one)
+    );
     assert_eq!(ids(TaskFilter { state: Some(TaskState::Cancelled), ..TaskFilter::default() }).await, [two]);
     assert_eq!(ids(TaskFilter { limit: Some(1), ..TaskFilter::default() }).await.len(), 1);
     assert_eq!(ids(TaskFilter { parent: Some(one.clone()), ..TaskFilter::default() }).await, []);

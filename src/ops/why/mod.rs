@@ -212,10 +212,10 @@ fn list(items: impl ExactSizeIterator<Item = String>) -> String {
 
 /// An attempt as it ended.
 fn attempt_in_words(attempt: &Attempt) -> String {
+    let (number, agent) = (attempt.number, &attempt.agent);
+    let Some(cause) = attempt.cause else { return format!("Attempt {number} ({agent}) goes on.") };
     let took = attempt.ended_at.map(|end| format!(", {}", human(end.since(attempt.started_at)))).unwrap_or_default();
-    let cause = attempt.cause.map_or_else(|| "goes on".to_owned(), |cause| cause.to_string());
-    let why = attempt.reason.as_ref().map(|r| format!(": {}", reason(Some(r)))).unwrap_or_default();
-    format!("Attempt {} ({}{took}) ended as {cause}{why}.", attempt.number, attempt.agent)
+    format!("Attempt {number} ({agent}{took}) ended as {cause}: {}.", reason(attempt.reason.as_ref()))
 }
 
 /// The sentences about an agent at work that both its own and its task's explanation need.

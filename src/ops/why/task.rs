@@ -268,7 +268,7 @@ fn succeeded(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
         Some(last) => {
             let took =
                 last.ended_at.map(|end| format!(" in {}", human(end.since(last.started_at)))).unwrap_or_default();
-            out.say(format!("{} did it{took}, in attempt {}{}.", last.agent, last.number, ended(around, task)));
+            out.say(format!("{} did it{took}, in attempt {},{}.", last.agent, last.number, ended(around, task)));
         }
         None => out.say(format!("It succeeded{}.", ended(around, task))),
     }

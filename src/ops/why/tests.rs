@@ -1,1 +1,233 @@
+//! Sentences from constructed facts. The clock stands at 100 s.
 
+use super::{
+    super::tests::{configured, recorded, recorded_agent},
+    *,
+};
+use crate::{
+    model::{
+        agent::{AgentState, Needs},
+        cause::Cause,
+    },
+    store::observe::Breaker,
+};
+
+const NOW: Timestamp = Timestamp(100_000);
+
+fn around(config: &Config) -> Around<'_> {
+    let snapshot = Snapshot { now: NOW, ..Snapshot::default() };
+    Around { config, supervised: true, snapshot, events: Vec::new() }
+}
+
+fn about(task: Task) -> TaskFacts {
+    let detail = TaskDetail { task, attempts: Vec::new(), result: None };
+    TaskFacts {
+        detail,
+        parent: None,
+        before: Vec::new(),
+        children: Vec::new(),
+        ahead: 0,
+        rivals: Vec::new(),
+        run: None,
+    }
+}
+
+fn tried(number: u32, cause: Option<Cause>, reason: &str) -> Attempt {
+    Attempt {
+        number,
+        agent: "shell-1".into(),
+        fence: number.into(),
+        started_at: Timestamp(40_000),
+        ended_at: cause.map(|_| Timestamp(52_000)),
+        cause,
+        reason: cause.map(|_| reason.to_owned()),
+        exit_code: None,
+        next_retry_at: None,
+    }
+}
+
+#[test]
+fn a_ready_task_tells_each_obstacle_with_its_remedy() {
+    let config = configured();
+    let facts = about(recorded(TaskState::Ready));
+    let said = |change: &dyn Fn(&mut Around)| {
+        let mut around = around(&config);
+        change(&mut around);
+        let out = task::explain(&around, &facts);
+        (out.sentences[0].clone(), out.hints.first().cloned().unwrap_or_default())
+    };
+    let breaker = Breaker { failures: 3, until: Timestamp(120_000), reason: "exit code 127".into() };
+    type Case<'a> = (&'a dyn Fn(&mut Around), &'a str, &'a str);
+    let cases: [Case; 8] = [
+        (&|_| {}, "No agent of role shell is free; the supervisor starts one.", ""),
+        (&|a| a.supervised = false, "The supervisor is not running", "orch start"),
+        (&|a| a.snapshot.intents.stop = Some(true), "orch is being stopped", "orch start"),
+        (&|a| a.snapshot.intents.pause = true, "Everything is paused", "orch resume"),
+        (&|a| a.snapshot.intents.paused_roles = vec!["shell".into()], "Role shell is paused", "orch resume shell"),
+        (&|a| a.snapshot.intents.scale = [("shell".into(), 0)].into(), "scaled to 0", "orch scale shell 1"),
+        (
+            &|a| drop(a.snapshot.breakers.insert("shell".into(), breaker.clone())),
+            "end at once (3 in a row: exit code 127); the next is started in 20s",
+            "orch spawn shell",
+        ),
+        (&|a| a.snapshot.agents = vec![recorded_agent("shell-1", AgentState::Idle)], "shell-1 is idle", ""),
+    ];
+    for (change, sentence, hint) in cases {
+        let (first, hinted) = said(change);
+        assert!(first.contains(sentence), "{first}");
+        assert_eq!(hinted, hint, "{first}");
+    }
+    let waited = task::explain(&around(&config), &facts).sentences.pop();
+    assert_eq!(waited.as_deref(), Some("It has been ready for 1m39s, and goes to the next free agent of role shell."));
+}
+
+#[test]
+fn a_role_that_is_gone_is_named() {
+    let config = configured();
+    let facts = about(Task { role: "gone".into(), ..recorded(TaskState::Ready) });
+    let out = task::explain(&around(&config), &facts);
+    assert!(out.sentences[0].contains("no role gone any more"), "{out:?}");
+    assert!(out.hints.iter().any(|h| h.contains("[roles.gone]")), "{out:?}");
+}
+
+#[test]
+fn a_waiting_task_does_not_take_a_place() {
+    let config = configured();
+    let running = |waiting| Task { agent: Some("shell-1".into()), waiting, ..recorded(TaskState::Running) };
+    let said = |waiting| {
+        let facts = TaskFacts { rivals: vec![running(waiting)], ..about(recorded(TaskState::Ready)) };
+        task::explain(&around(&config), &facts).sentences.join("\n")
+    };
+    assert!(said(false).contains("The one place of role shell is taken"), "{}", said(false));
+    assert!(!said(true).contains("place"), "{}", said(true));
+}
+
+#[test]
+fn a_blocked_task_is_followed_to_where_its_chain_begins() {
+    let config = configured();
+    let root = Task { reason: Some("log in.".into()), ..recorded(TaskState::Held) };
+    let link = Task { after: vec![root.id.clone()], ..recorded(TaskState::Blocked) };
+    let done = recorded(TaskState::Succeeded);
+    let task = Task { after: vec![link.id.clone(), done.id.clone()], ..recorded(TaskState::Blocked) };
+    let facts = TaskFacts { before: vec![link.clone(), done, root.clone()], ..about(task) };
+    let out = task::explain(&around(&config), &facts);
+    assert_eq!(
+        out.sentences,
+        [
+            format!("1 of the 2 tasks it comes after have not succeeded yet: {} (blocked).", link.id),
+            format!("{} in turn waits for {} (held: log in).", link.id, root.id),
+        ]
+    );
+    assert_eq!(out.hints, [format!("orch why {}", root.id)]);
+}
+
+#[test]
+fn a_delayed_task_tells_when_and_what_is_used() {
+    let config = configured();
+    let task = Task {
+        due_at: Some(Timestamp(112_000)),
+        failures: 2,
+        lost: 1,
+        cause: Some(Cause::Transient),
+        ..recorded(TaskState::Delayed)
+    };
+    let mut facts = about(task);
+    facts.detail.attempts = vec![tried(2, Some(Cause::Transient), "exit code 1")];
+    let out = task::explain(&around(&config), &facts);
+    assert_eq!(
+        out.sentences,
+        [
+            "Attempt 3 may start in 12s, at 1970-01-01T00:01:52.000Z.",
+            "Attempt 2 (shell-1, 12s) ended as transient: exit code 1.",
+            "2 of 3 retries used.",
+            "1 of 3 lost attempts forgiven.",
+        ]
+    );
+}
+
+#[test]
+fn a_running_task_tells_who_since_when_and_what_is_wrong() {
+    let config = configured();
+    let task = Task { agent: Some("shell-1".into()), cancelling: true, ..recorded(TaskState::Running) };
+    let mut facts = about(task);
+    facts.detail.attempts = vec![tried(1, None, "")];
+    let mut around = around(&config);
+    let mut record = recorded_agent("shell-1", AgentState::Busy);
+    record.agent.needs = Some(Needs::Permission);
+    record.agent.heartbeat_at = Some(Timestamp(60_000));
+    around.snapshot.agents = vec![record];
+    let out = task::explain(&around, &facts);
+    assert_eq!(
+        out.sentences,
+        [
+            "It is being cancelled: shell-1 was told to end it.",
+            "shell-1 has been at it for 1m00s (attempt 1).",
+            "Its time limit of 1m00s ends in 0ms.",
+            "Its program asks for permission, and waits for an answer.",
+            "shell-1 last reported 40s ago, longer than its lease of 30s: the supervisor takes the task from it.",
+        ]
+    );
+    assert!(out.hints.contains(&"orch attach shell-1".to_owned()));
+    around.snapshot.agents.clear();
+    assert!(task::explain(&around, &facts).sentences[3].contains("does not live any more"));
+}
+
+#[test]
+fn an_end_is_told_with_its_cause_and_every_attempt() {
+    let config = configured();
+    let ended = |state, cause: Cause| {
+        let task = Task {
+            ended_at: Some(Timestamp(52_000)),
+            cause: Some(cause),
+            reason: Some("it ended".into()),
+            lost: 4,
+            failures: 4,
+            ..recorded(state)
+        };
+        let mut facts = about(task);
+        facts.detail.attempts =
+            vec![tried(1, Some(Cause::Lost), "agent shell-1 died"), tried(2, Some(cause), "it ended")];
+        task::explain(&around(&config), &facts)
+    };
+    let first = "Attempt 1 (shell-1, 12s) ended as lost: agent shell-1 died.";
+    for (state, cause, said) in [
+        (TaskState::Failed, Cause::Transient, ["It failed 48s ago: it ended.", "All 3 retries are used.", first]),
+        (
+            TaskState::Failed,
+            Cause::Lost,
+            [
+                "It failed 48s ago: it ended.",
+                "It was lost 4 times, and 3 are forgiven: it may be what ends its agents.",
+                first,
+            ],
+        ),
+        (
+            TaskState::Failed,
+            Cause::Permanent,
+            ["It failed 48s ago: it ended.", "That cause is permanent, and is not tried again.", first],
+        ),
+        (
+            TaskState::Cancelled,
+            Cause::Cancelled,
+            ["It was cancelled 48s ago: it ended.", first, "Attempt 2 (shell-1, 12s) ended as cancelled: it ended."],
+        ),
+    ] {
+        assert_eq!(ended(state, cause).sentences[..3], said);
+    }
+    let out = ended(TaskState::Succeeded, Cause::Success);
+    assert_eq!(out.sentences, ["shell-1 did it in 12s, in attempt 2, 48s ago.", first]);
+}
+
+#[test]
+fn every_state_of_an_agent_is_explained() {
+    let config = configured();
+    for state in AgentState::ALL {
+        let mut record = recorded_agent("shell-1", *state);
+        record.agent.reason = Some("the reason".into());
+        record.agent.task = (*state == AgentState::Busy).then(TaskId::random);
+        let out = agent::explain(&around(&config), &AgentFacts { record, task: None });
+        assert!(out.sentences[0].contains("1m39s"), "{out:?}");
+        let tells_why = matches!(state, AgentState::Idle | AgentState::Busy) || out.sentences[0].contains("the reason");
+        assert!(tells_why, "{out:?}");
+    }
+}

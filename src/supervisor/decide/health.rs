@@ -19,10 +19,8 @@ const TO_OPEN: Duration = Duration::from_secs(5);
 const TO_REPORT: Duration = Duration::from_secs(20);
 /// Beyond its grace, a runner that was told to leave gets this long to record its end.
 const TO_LEAVE: Duration = Duration::from_secs(5);
-/// An agent that dies younger than this, without having done anything, died at once.
-const AT_ONCE: Duration = Duration::from_secs(10);
-const BREAKER_BASE: Duration = Duration::from_millis(500);
-const BREAKER_CAP: Duration = Duration::from_secs(60);
+/// An agent that has lived this long, or has done a task, is well (`end_agent.lua` counts the others).
+const PROVEN: Duration = Duration::from_secs(10);
 
 /// Reaps whom there is reason to; the incarnations.
 pub(super) fn check(world: &World, actions: &mut Vec<Action>) -> BTreeSet<String> {
@@ -33,13 +31,7 @@ pub(super) fn check(world: &World, actions: &mut Vec<Action>) -> BTreeSet<String
             all_is_well(world, agent, actions);
             continue;
         };
-        let reaped = Action::Reap { agent: agent.id.clone(), incarnation: agent.incarnation.clone(), to, reason };
-        if let Action::Reap { reason, .. } = &reaped
-            && to == AgentState::Failed
-        {
-            died_at_once(world, agent, reason, actions);
-        }
-        actions.push(reaped);
+        actions.push(Action::Reap { agent: agent.id.clone(), incarnation: agent.incarnation.clone(), to, reason });
         given_up.insert(agent.incarnation.clone());
     }
     given_up
@@ -90,34 +82,13 @@ fn verdict(world: &World, record: &Record) -> Option<(AgentState, String)> {
     None
 }
 
-/// Restart backoff: each death at once doubles the pause before the next start.
-fn died_at_once(world: &World, agent: &Agent, reason: &str, actions: &mut Vec<Action>) {
-    if agent.tasks_done > 0 || world.store.now.since(agent.started_at) > AT_ONCE {
-        return;
-    }
-    let role = breaker_of(agent);
-    let failures = 1 + world.store.breakers.get(role).map_or(0, |b| b.failures);
-    let pause = BREAKER_BASE.saturating_mul(1 << (failures - 1).min(10)).min(BREAKER_CAP);
-    // Two that die in one pass are one failure: the pause is for the role.
-    let told = actions.iter().any(|a| matches!(a, Action::Breaker { role: r, .. } if r == role));
-    if !told {
-        let reason = format!("{} died at once, {failures} in a row; the last one {reason}", agent.id);
-        actions.push(Action::Breaker { role: role.to_owned(), failures, pause, reason });
-    }
-}
-
 fn all_is_well(world: &World, agent: &Agent, actions: &mut Vec<Action>) {
     let role = breaker_of(agent);
-    let proven = agent.tasks_done > 0 || world.store.now.since(agent.started_at) > AT_ONCE;
+    let proven = agent.tasks_done > 0 || world.store.now.since(agent.started_at) > PROVEN;
     if proven && agent.state != AgentState::Starting && world.store.breakers.contains_key(role) {
-        let action = Action::Breaker {
-            role: role.to_owned(),
-            failures: 0,
-            pause: Duration::ZERO,
-            reason: format!("{} is well", agent.id),
-        };
-        if !actions.contains(&action) {
-            actions.push(action);
+        let known = actions.iter().any(|a| matches!(a, Action::Recovered { role: r, .. } if r == role));
+        if !known {
+            actions.push(Action::Recovered { role: role.to_owned(), reason: format!("{} is well", agent.id) });
         }
     }
 }

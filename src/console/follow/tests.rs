@@ -1,0 +1,203 @@
+//! The lives of tasks, told.
+
+use super::*;
+use crate::model::{
+    task::{Priority, TaskResult},
+    time::Timestamp,
+};
+
+const ID: &str = "t-7k2m9qx4hz";
+const CHILD: &str = "t-8k2m9qx4hz";
+const PAGE: Page = Page { columns: 80, colour: false };
+
+fn id(text: &str) -> TaskId {
+    text.parse().unwrap()
+}
+
+fn task(id_: &str, parent: Option<&str>, state: TaskState) -> TaskDetail {
+    let task = Task {
+        id: id(id_),
+        role: "sonnet".into(),
+        state,
+        waiting: false,
+        description: "fix the tests".into(),
+        priority: Priority::Normal,
+        parent: parent.map(id),
+        children: Vec::new(),
+        after: Vec::new(),
+        context: None,
+        labels: Default::default(),
+        artifacts: Vec::new(),
+        depth: 0,
+        cwd: None,
+        key: None,
+        created_at: Timestamp(0),
+        ready_at: None,
+        due_at: None,
+        ended_at: None,
+        timeout_ms: 0,
+        retries: 3,
+        failures: 0,
+        lost: 0,
+        lost_max: 3,
+        agent: None,
+        cancelling: false,
+        cause: None,
+        reason: None,
+    };
+    TaskDetail { task, attempts: Vec::new(), result: None }
+}
+
+/// An attempt that began; with `end`, one that ended for this reason and is tried again after so many ms.
+fn attempt(detail: &mut TaskDetail, end: Option<(&str, Option<u64>)>) {
+    detail.attempts.push(Attempt {
+        number: detail.attempts.len() as u32 + 1,
+        agent: "sonnet-1".into(),
+        fence: 1,
+        started_at: Timestamp(1_000),
+        ended_at: end.map(|_| Timestamp(2_000)),
+        cause: None,
+        reason: end.map(|(reason, _)| reason.to_owned()),
+        exit_code: None,
+        next_retry_at: end.and_then(|(_, after)| after).map(|ms| Timestamp(2_000 + ms)),
+    });
+}
+
+fn event(kind: &str, task: &str, from: Option<&str>) -> Event {
+    let to = kind.split_once('.').map(|(_, to)| to.to_owned());
+    let (task, from) = (Some(task.to_owned()), from.map(str::to_owned));
+    let (agent, reason) = (Some("sonnet-1".to_owned()), "its program asks for permission".to_owned());
+    Event { id: "1-0".into(), at: Timestamp(0), kind: kind.into(), task, agent, from, to, reason, data: None }
+}
+
+fn following() -> Followed {
+    let mut followed = Followed::default();
+    assert!(followed.begin(&id(ID), 0));
+    followed
+}
+
+#[test]
+fn a_life_is_told_once_and_ends_with_the_answer() {
+    let mut followed = following();
+    assert_eq!(accepted(&id(ID), "sonnet", TaskState::Ready), "t-7k2m9qx4hz accepted for sonnet");
+    let mut detail = task(ID, None, TaskState::Ready);
+    assert_eq!(followed.tell(&detail, &PAGE), None);
+    detail.task.state = TaskState::Running;
+    attempt(&mut detail, None);
+    assert_eq!(followed.tell(&detail, &PAGE).unwrap(), "t-7k2m9qx4hz running on sonnet-1");
+    assert_eq!(followed.tell(&detail, &PAGE), None);
+    detail.attempts.clear();
+    attempt(&mut detail, Some(("exit code 1", Some(2_000))));
+    detail.task.state = TaskState::Delayed;
+    assert_eq!(followed.tell(&detail, &PAGE).unwrap(), "t-7k2m9qx4hz delayed 2.0s: exit code 1");
+    detail.task.state = TaskState::Succeeded;
+    attempt(&mut detail, Some(("done", None)));
+    let text = "\x1b[2Jall green\n".to_owned();
+    detail.result = Some(TaskResult { text, duration_ms: 4_200, ..TaskResult::default() });
+    assert_eq!(
+        followed.tell(&detail, &PAGE).unwrap(),
+        "t-7k2m9qx4hz running on sonnet-1 (attempt 2)\nt-7k2m9qx4hz succeeded in 4.2s\n  all green"
+    );
+    assert!(followed.is_empty());
+    assert_eq!(followed.tell(&detail, &PAGE), None);
+}
+
+#[test]
+fn what_happened_in_one_burst_is_told_whole() {
+    let mut followed = following();
+    let mut detail = task(ID, None, TaskState::Failed);
+    attempt(&mut detail, Some(("exit code 1", Some(1_000))));
+    attempt(&mut detail, Some(("exit code 1", None)));
+    detail.task.reason = Some("exit code 1; failed 2 times".into());
+    assert_eq!(
+        followed.tell(&detail, &PAGE).unwrap().lines().map(|l| l.replace(ID, "T")).collect::<Vec<_>>(),
+        [
+            "T running on sonnet-1",
+            "T delayed 1.0s: exit code 1",
+            "T running on sonnet-1 (attempt 2)",
+            "T failed: exit code 1; failed 2 times",
+            "  orch why T"
+        ]
+    );
+}
+
+#[test]
+fn a_held_task_says_what_to_do_and_says_it_once() {
+    let mut followed = following();
+    let mut detail = task(ID, None, TaskState::Held);
+    attempt(&mut detail, Some(("claude asks to log in", None)));
+    detail.task.reason = Some("claude asks to log in".into());
+    let text = followed.tell(&detail, &PAGE).unwrap();
+    assert!(text.contains("held: claude asks to log in\n"), "{text}");
+    assert!(text.contains("\n  orch attach sonnet-1\n  /retry t-7k2m9qx4hz\n"), "{text}");
+    assert_eq!(followed.tell(&detail, &PAGE), None);
+    attempt(&mut detail, Some(("claude asks to log in", None)));
+    assert!(followed.tell(&detail, &PAGE).unwrap().contains("held"));
+    detail.task.state = TaskState::Cancelled;
+    (detail.task.cause, detail.task.reason) = (Some(Cause::Cancelled), Some("a person cancelled it".into()));
+    assert_eq!(followed.tell(&detail, &PAGE).unwrap(), "t-7k2m9qx4hz cancelled: a person cancelled it");
+}
+
+#[test]
+fn subtasks_are_indented_and_short() {
+    let mut followed = following();
+    let mut child = task(CHILD, Some(ID), TaskState::Running);
+    attempt(&mut child, None);
+    assert_eq!(
+        followed.tell(&child, &PAGE).unwrap(),
+        "  ↳ t-8k2m9qx4hz accepted for sonnet  fix the tests\n  ↳ t-8k2m9qx4hz running on sonnet-1"
+    );
+    child.task.state = TaskState::Succeeded;
+    child.result = Some(TaskResult { text: "long".into(), duration_ms: 10, ..TaskResult::default() });
+    assert_eq!(followed.tell(&child, &PAGE).unwrap(), "  ↳ t-8k2m9qx4hz succeeded in 10ms");
+    assert_eq!(followed.ids(), [id(ID)]);
+    assert_eq!(followed.tell(&task(CHILD, Some("t-9k2m9qx4hz"), TaskState::Ready), &PAGE), None, "not ours");
+}
+
+#[test]
+fn only_events_about_what_is_followed_ask_for_a_look() {
+    let followed = following();
+    assert_eq!(followed.hear(&event("task.running", ID, Some("ready")), &PAGE), Look::At(id(ID)));
+    assert_eq!(followed.hear(&event("task.running", CHILD, Some("ready")), &PAGE), Look::No);
+    assert_eq!(followed.hear(&event("task.ready", CHILD, None), &PAGE), Look::At(id(CHILD)), "may be a subtask");
+    assert_eq!(Followed::default().hear(&event("task.ready", CHILD, None), &PAGE), Look::No);
+    assert_eq!(followed.hear(&event("agent.busy", ID, Some("idle")), &PAGE), Look::No);
+    let Look::Say(text) = followed.hear(&event("agent.needs", CHILD, None), &PAGE) else { panic!("not said") };
+    assert_eq!(text, "sonnet-1: its program asks for permission\n  orch attach sonnet-1");
+}
+
+#[test]
+fn an_open_task_from_before_is_taken_up_where_it_stands() {
+    let mut followed = Followed::default();
+    let mut detail = task(ID, None, TaskState::Running);
+    attempt(&mut detail, Some(("exit code 1", Some(1_000))));
+    attempt(&mut detail, None);
+    detail.task.agent = Some("sonnet-1".into());
+    assert_eq!(followed.adopt(&detail, &PAGE).unwrap(), "t-7k2m9qx4hz running on sonnet-1  fix the tests");
+    assert_eq!(followed.adopt(&detail, &PAGE), None);
+    assert_eq!(followed.tell(&detail, &PAGE), None);
+    assert_eq!(followed.adopt(&task(CHILD, Some("t-9k2m9qx4hz"), TaskState::Ready), &PAGE), None);
+    assert!(followed.adopt(&task(CHILD, Some(ID), TaskState::Ready), &PAGE).unwrap().starts_with("  ↳ "));
+    detail.task.state = TaskState::Succeeded;
+    assert!(followed.tell(&detail, &PAGE).unwrap().contains("succeeded"));
+}
+
+#[test]
+fn a_long_answer_is_cut_and_says_where_the_rest_is() {
+    let mut followed = following();
+    let mut detail = task(ID, None, TaskState::Succeeded);
+    let text = "line\n".repeat(1_000);
+    detail.result = Some(TaskResult { text, ..TaskResult::default() });
+    let told = followed.tell(&detail, &PAGE).unwrap();
+    assert_eq!(told.lines().count(), 1 + RESULT_LINES + 1);
+    assert!(told.ends_with("… orch result t-7k2m9qx4hz shows all"), "{told}");
+}
+
+#[test]
+fn what_is_followed_is_bounded() {
+    let mut followed = Followed::default();
+    while followed.begin(&TaskId::random(), 0) {
+        assert!(followed.tasks.len() <= MAX_FOLLOWED);
+    }
+    assert_eq!(followed.tasks.len(), MAX_FOLLOWED);
+}

@@ -1,0 +1,244 @@
+//! What a typed line means. Pure: text in, meaning out.
+
+use crate::model::{id::TaskId, name};
+
+/// Every command: its word, what stands behind it, and what it does. `/help`, completion and "did you mean" read it.
+pub(super) const COMMANDS: &[(&str, &str, &str)] = &[
+    ("status", "", "supervisor, agents, task counts, what needs you"),
+    ("tasks", "", "open tasks, and the last that ended"),
+    ("agents", "", "living agents"),
+    ("show", "ID", "a task or an agent, as recorded"),
+    ("why", "ID", "why a task or an agent is in its state"),
+    ("logs", "ID", "what a task or an agent printed last"),
+    ("result", "TASK", "the whole answer of a task"),
+    ("cancel", "TASK...", "give tasks up"),
+    ("retry", "TASK...", "start failed, cancelled or held tasks anew"),
+    ("clear", "", "clear the screen"),
+    ("help", "", "this list"),
+    ("quit", "", "leave; nothing stops"),
+];
+
+/// A command of the console.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Command {
+    Status,
+    Tasks,
+    Agents,
+    Show(String),
+    Why(String),
+    Logs(String),
+    Result(TaskId),
+    Cancel(Vec<TaskId>),
+    Retry(Vec<TaskId>),
+    Clear,
+    Help,
+}
+
+/// What a line asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Input {
+    /// A blank line.
+    Nothing,
+    /// Work for a role; `None`: the default role.
+    Delegate { role: Option<String>, text: String },
+    /// A command.
+    Command(Command),
+    /// Leave the console.
+    Quit,
+    /// It means nothing; what to type instead, in words.
+    Mistake(String),
+}
+
+/// The roles that a line may name.
+#[derive(Debug, Clone)]
+pub(super) struct Roles {
+    /// All of them.
+    pub names: Vec<String>,
+    /// Where a bare line goes.
+    pub default: String,
+}
+
+/// Reads a whole line (or a pasted text of many). Only `/word` and `@word` at its very beginning are ours: a path such
+/// as `/etc/hosts` is plain text, and the text behind a role is passed on as it stands.
+pub(super) fn parse(line: &str, roles: &Roles) -> Input {
+    let text = line.trim();
+    if text.is_empty() {
+        return Input::Nothing;
+    }
+    let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+    if let Some(role) = word.strip_prefix('@').filter(|r| r.starts_with(char::is_alphanumeric)) {
+        return to_role(role, rest.trim(), roles);
+    }
+    match word.strip_prefix('/') {
+        Some(command) if !command.is_empty() && command.bytes().all(|b| b.is_ascii_alphabetic()) => {
+            to_command(command, rest, roles)
+        }
+        Some("") if rest.is_empty() => Input::Command(Command::Help),
+        _ => Input::Delegate { role: None, text: text.to_owned() },
+    }
+}
+
+fn to_role(role: &str, text: &str, roles: &Roles) -> Input {
+    if !roles.names.iter().any(|r| r == role) {
+        let names = || roles.names.iter().map(String::as_str);
+        let near = name::nearest(role, names()).map(|n| format!("did you mean @{n}? ")).unwrap_or_default();
+        let list = names().map(|n| format!("@{n}")).collect::<Vec<_>>().join(" ");
+        return Input::Mistake(format!("there is no role '{}': {near}the roles are {list}", name::printable(role)));
+    }
+    if text.is_empty() {
+        return Input::Mistake(format!("write the task behind the role: @{role} what is to be done"));
+    }
+    Input::Delegate { role: Some(role.to_owned()), text: text.to_owned() }
+}
+
+fn to_command(word: &str, rest: &str, roles: &Roles) -> Input {
+    let words: Vec<&str> = rest.split_whitespace().collect();
+    let lower = word.to_ascii_lowercase();
+    let Some((command, argument, _)) = COMMANDS.iter().find(|(known, ..)| *known == lower) else {
+        let near = name::nearest(&lower, COMMANDS.iter().map(|(known, ..)| *known));
+        let near = near.map(|n| format!("did you mean /{n}? ")).unwrap_or_default();
+        let default = &roles.default;
+        return Input::Mistake(format!(
+            "there is no command '/{}': {near}/help lists them; to delegate this text as it is: @{default} /{} ...",
+            name::printable(word),
+            name::printable(word)
+        ));
+    };
+    let fits = match *argument {
+        "" => words.is_empty(),
+        "TASK..." => !words.is_empty(),
+        _ => words.len() == 1,
+    };
+    if !fits {
+        return Input::Mistake(match *argument {
+            "" => {
+                format!("/{command} takes nothing behind it; to delegate this text: @{} /{command} ...", roles.default)
+            }
+            _ => format!("write it as /{command} {argument}; /tasks and /agents list the ids, Tab completes them"),
+        });
+    }
+    let task = || words[0].parse::<TaskId>();
+    let tasks = || words.iter().map(|w| w.parse()).collect::<Result<Vec<TaskId>, _>>();
+    let command = match *command {
+        "status" => Ok(Command::Status),
+        "tasks" => Ok(Command::Tasks),
+        "agents" => Ok(Command::Agents),
+        "show" => Ok(Command::Show(words[0].to_owned())),
+        "why" => Ok(Command::Why(words[0].to_owned())),
+        "logs" => Ok(Command::Logs(words[0].to_owned())),
+        "result" => task().map(Command::Result),
+        "cancel" => tasks().map(Command::Cancel),
+        "retry" => tasks().map(Command::Retry),
+        "clear" => Ok(Command::Clear),
+        "quit" => return Input::Quit,
+        _ => Ok(Command::Help),
+    };
+    command.map_or_else(Input::Mistake, Input::Command)
+}
+
+/// Puts lines together that end in `\`, as a shell does. Only the end of what was submitted counts: a pasted script
+/// keeps its own continuations.
+#[derive(Debug, Default)]
+pub(super) struct Joiner {
+    begun: String,
+}
+
+impl Joiner {
+    /// The whole text, or `None` while it goes on.
+    pub fn push(&mut self, line: &str) -> Option<String> {
+        let backslashes = line.len() - line.trim_end_matches('\\').len();
+        if backslashes % 2 == 1 {
+            self.begun.push_str(&line[..line.len() - 1]);
+            return None;
+        }
+        let mut whole = std::mem::take(&mut self.begun);
+        whole.push_str(line);
+        Some(whole)
+    }
+    /// Whether a text has begun and goes on.
+    pub fn is_open(&self) -> bool {
+        !self.begun.is_empty()
+    }
+    /// What has begun and was never finished.
+    pub fn take(&mut self) -> String {
+        std::mem::take(&mut self.begun)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Input {
+        let names = ["opus", "shell", "sonnet"].map(str::to_owned).to_vec();
+        parse(line, &Roles { names, default: "sonnet".into() })
+    }
+    fn delegate(role: Option<&str>, text: &str) -> Input {
+        Input::Delegate { role: role.map(str::to_owned), text: text.into() }
+    }
+    fn mistake(line: &str) -> String {
+        match read(line) {
+            Input::Mistake(text) => text,
+            other => panic!("{line:?} was read as {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_bare_line_is_for_the_default_role() {
+        assert_eq!(read("  fix the tests "), delegate(None, "fix the tests"));
+        assert_eq!(read(" \t"), Input::Nothing);
+        for text in ["/etc/hosts is wrong", "// a comment\nfn main() {}", "@ home", "a /status @shell"] {
+            assert_eq!(read(text), delegate(None, text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_role_gets_its_text_as_it_stands() {
+        assert_eq!(read("@shell ls -la"), delegate(Some("shell"), "ls -la"));
+        assert_eq!(read("@shell\nfor i in 1 2; do\n  echo $i\ndone"), {
+            delegate(Some("shell"), "for i in 1 2; do\n  echo $i\ndone")
+        });
+        assert_eq!(read("@sonnet /status @shell"), delegate(Some("sonnet"), "/status @shell"));
+    }
+
+    #[test]
+    fn an_unknown_role_is_answered_with_the_nearest_and_all() {
+        let text = mistake("@shel ls");
+        assert!(text.contains("did you mean @shell?") && text.contains("@opus @shell @sonnet"), "{text}");
+        assert!(!mistake("@zzzzzzzz ls").contains("did you mean"));
+        assert!(mistake("@shell").contains("@shell what is to be done"));
+    }
+
+    #[test]
+    fn every_command_in_the_list_is_understood() {
+        let id = "t-7k2m9qx4hz";
+        for (word, argument, _) in COMMANDS {
+            let line = if argument.is_empty() { format!("/{word}") } else { format!("/{word} {id}") };
+            let read = read(&line);
+            assert!(matches!(read, Input::Command(_) | Input::Quit), "{line}: {read:?}");
+            assert_eq!(read == Input::Command(Command::Help), *word == "help", "{line}");
+        }
+        let two = vec![id.parse().unwrap(), "t-0000000000".parse().unwrap()];
+        assert_eq!(read(&format!("/Cancel {id}  t-0000000000")), Input::Command(Command::Cancel(two)));
+    }
+
+    #[test]
+    fn a_command_that_is_wrong_says_what_to_type() {
+        assert!(mistake("/statsu").contains("did you mean /status?"));
+        assert!(mistake("/tmp is full").contains("@sonnet /tmp"));
+        assert!(mistake("/show").contains("/show ID"));
+        assert!(mistake("/cancel sonnet-1").contains("not a task id"));
+        assert!(mistake("/status of the build").contains("@sonnet /status"));
+    }
+
+    #[test]
+    fn a_backslash_at_the_end_goes_on_and_one_inside_stays() {
+        let mut joiner = Joiner::default();
+        assert_eq!(joiner.push("@shell ls \\"), None);
+        assert!(joiner.is_open());
+        assert_eq!(joiner.push("-la"), Some("@shell ls -la".into()));
+        assert!(!joiner.is_open());
+        assert_eq!(joiner.push("echo a \\\n  b"), Some("echo a \\\n  b".into()));
+        assert_eq!(joiner.push("C:\\\\"), Some("C:\\\\".into()));
+    }
+}

@@ -1,0 +1,16 @@
+//! A whole orch of its own for each test: the real binary, a real private Redis, a real tmux server on a socket of its
+//! own. Everything lies in one temporary folder, and by that folder's name everything is found again: nothing here ever
+//! ends a process by the name of its program.
+
+// Each test file is a program of its own and uses its part of this.
+#![allow(dead_code, unused_imports)]
+
+mod processes;
+mod run;
+mod shell;
+mod world;
+
+pub use processes::{Process, Signal, kill9, signal};
+pub use run::{Output, Running};
+pub use shell::{append, forever, gate};
+pub use world::{Builder, World};

@@ -1,0 +1,115 @@
+//! Runs a program with a hard limit, and keeps what it said.
+
+use std::{
+    io::Read,
+    process::{Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+/// No command may take longer, on however slow a machine.
+const LIMIT: Duration = Duration::from_secs(90);
+
+/// What a program said, and how it ended.
+#[derive(Debug)]
+pub struct Output {
+    pub words: String,
+    /// The exit code; -1 where a signal ended it.
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Output {
+    /// It ended with this exit code.
+    #[track_caller]
+    pub fn ended(self, code: i32) -> Output {
+        assert_eq!(self.code, code, "{self:#?}");
+        self
+    }
+    /// It did what was asked; what it printed.
+    #[track_caller]
+    pub fn ok(self) -> String {
+        self.ended(0).stdout
+    }
+    /// What it printed, as JSON.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("{e}: {self:#?}"))
+    }
+}
+
+/// A program that was started and has not been waited for.
+pub struct Running {
+    words: String,
+    child: std::process::Child,
+    stdout: mpsc::Receiver<String>,
+    stderr: mpsc::Receiver<String>,
+}
+
+pub fn start(mut command: Command) -> Running {
+    let words = format!("{command:?}");
+    // The environment is the world's and the same for all.
+    let words = words.rsplit_once("/orch\" ").map_or(words.clone(), |(_, words)| format!("orch {words}"));
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|e| panic!("{words}: {e}"));
+    let stdout = read(child.stdout.take().expect("piped"));
+    let stderr = read(child.stderr.take().expect("piped"));
+    Running { words, child, stdout, stderr }
+}
+
+impl Running {
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it has ended by now.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("wait").is_some()
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub fn end(mut self) -> Output {
+        let began = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("wait") {
+                break status;
+            }
+            if began.elapsed() > LIMIT {
+                let _ = self.child.kill();
+                let _ = self.child.wait();
+                panic!("{} did not end within {LIMIT:?}: {:?}", self.words, self.stderr.try_recv());
+            }
+            thread::sleep(Duration::from_millis(3));
+        };
+        // A daemon that it left behind must not hold its pipes open: whoever reads them would wait for ever.
+        let text = |from: mpsc::Receiver<String>| {
+            from.recv_timeout(Duration::from_secs(10))
+                .unwrap_or_else(|_| panic!("{}: its output is still open", self.words))
+        };
+        Output {
+            code: status.code().unwrap_or(-1),
+            stdout: text(self.stdout),
+            stderr: text(self.stderr),
+            words: self.words,
+        }
+    }
+}
+
+fn read(mut pipe: impl Read + Send + 'static) -> mpsc::Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = pipe.read_to_end(&mut bytes);
+        let _ = sender.send(String::from_utf8_lossy(&bytes).into_owned());
+    });
+    receiver
+}

@@ -1,0 +1,315 @@
+//! One world: its folder, its orch, its tmux server.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use super::{
+    processes::{self, Process},
+    run::{self, Output, Running},
+};
+
+/// How long a condition may take to come true, on a machine that builds three other things meanwhile.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a world's sessions.toml says.
+pub struct Builder {
+    name: String,
+    socket: Option<PathBuf>,
+    supervisor: Vec<(&'static str, String)>,
+    tables: String,
+}
+
+impl Builder {
+    /// The namespace; `w` unless said.
+    pub fn name(mut self, name: &str) -> Self {
+        self.name = name.to_owned();
+        self
+    }
+    /// Another world's tmux server.
+    pub fn socket(mut self, socket: &Path) -> Self {
+        self.socket = Some(socket.to_owned());
+        self
+    }
+    /// A key of `[supervisor]`; its value as TOML writes it.
+    pub fn supervisor(mut self, key: &'static str, value: &str) -> Self {
+        self.supervisor.retain(|(k, _)| *k != key);
+        self.supervisor.push((key, value.to_owned()));
+        self
+    }
+    /// Further tables, such as `[roles.shell]`.
+    pub fn tables(mut self, text: &str) -> Self {
+        self.tables = text.to_owned();
+        self
+    }
+
+    pub fn build(self) -> World {
+        // Not in $TMPDIR, which may be too long for the sockets.
+        let dir = tempfile::Builder::new().prefix("orch-e2e-").tempdir_in("/tmp").expect("a folder");
+        let path = dir.path().to_owned();
+        let (project, home) = (path.join("project"), path.join("home"));
+        fs::create_dir(&project).expect("project");
+        let socket = self.socket.unwrap_or_else(|| path.join("tmux.sock"));
+        let supervisor: String = self.supervisor.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
+        let config = format!(
+            "name = \"{}\"\n[tmux]\nsocket = \"{}\"\n[supervisor]\n{supervisor}\n\
+             [retry]\nbase = \"50ms\"\ncap = \"200ms\"\n[master]\ndefault_role = \"shell\"\n\
+             [roles.opus]\ndriver = \"console\"\n{}\n",
+            self.name,
+            socket.display(),
+            self.tables
+        );
+        fs::write(project.join("sessions.toml"), config).expect("sessions.toml");
+        World { path, project, home, socket, _dir: dir }
+    }
+}
+
+/// One world. Dropped, it ends all its processes, also when the test has failed.
+pub struct World {
+    /// Everything lies in here; a test may put its own files here as well.
+    pub path: PathBuf,
+    /// Where `orch` is called.
+    pub project: PathBuf,
+    /// ORCH_HOME.
+    pub home: PathBuf,
+    /// The socket of the tmux server.
+    pub socket: PathBuf,
+    _dir: tempfile::TempDir,
+}
+
+impl World {
+    /// Heartbeats are short, and leases long enough for a machine that is busy with other things: a test of a lease's
+    /// end makes it shorter.
+    pub fn builder() -> Builder {
+        let supervisor = [("heartbeat", "\"200ms\""), ("lease", "\"10s\""), ("kill_grace", "\"500ms\"")];
+        Builder {
+            name: "w".to_owned(),
+            socket: None,
+            supervisor: supervisor.map(|(key, value)| (key, value.to_owned())).into(),
+            tables: String::new(),
+        }
+    }
+    pub fn new() -> World {
+        World::builder().build()
+    }
+    /// With these tables, and started.
+    pub fn started(tables: &str) -> World {
+        let world = World::builder().tables(tables).build();
+        world.start();
+        world
+    }
+
+    /// A file of the test's own.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+    /// Its lines so far.
+    pub fn lines(&self, name: &str) -> Vec<String> {
+        fs::read_to_string(self.file(name)).unwrap_or_default().lines().map(str::to_owned).collect()
+    }
+    /// Makes an empty file.
+    pub fn touch(&self, name: &str) {
+        fs::write(self.file(name), "").expect("touch");
+    }
+
+    /// Any program in this world's environment and no other.
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.env_clear().current_dir(&self.project).env("HOME", &self.path).env("ORCH_HOME", &self.home);
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("TERM", "xterm-256color").env("SHELL", "/bin/sh").env("LANG", "C.UTF-8");
+        command
+    }
+    /// `orch` that is not waited for.
+    pub fn orch_started(&self, args: &[&str]) -> Running {
+        let mut command = self.command(env!("CARGO_BIN_EXE_orch"));
+        command.args(args);
+        run::start(command)
+    }
+    #[track_caller]
+    pub fn orch(&self, args: &[&str]) -> Output {
+        self.orch_started(args).end()
+    }
+    /// The JSON of a call that did what was asked.
+    #[track_caller]
+    pub fn orch_json(&self, args: &[&str]) -> Value {
+        self.orch(&[args, &["--json"]].concat()).ended(0).json()
+    }
+    #[track_caller]
+    pub fn tmux(&self, args: &[&str]) -> Output {
+        let mut command = self.command("tmux");
+        command.arg("-S").arg(&self.socket).args(args);
+        run::start(command).end()
+    }
+
+    #[track_caller]
+    pub fn start(&self) {
+        self.orch(&["start"]).ok();
+    }
+    /// `orch status --json`, whatever it says.
+    pub fn status(&self) -> Value {
+        self.orch(&["status", "--json"]).json()
+    }
+    /// Delegates a task; its id.
+    #[track_caller]
+    pub fn delegate(&self, role: &str, text: &str) -> String {
+        let answer = self.orch_json(&["delegate", "--role", role, text]);
+        answer["id"].as_str().expect("id").to_owned()
+    }
+    /// `orch show ID --json`.
+    #[track_caller]
+    pub fn show(&self, id: &str) -> Value {
+        self.orch_json(&["show", id])
+    }
+    /// An agent as `status` shows it; `Null` where there is none.
+    pub fn agent(&self, id: &str) -> Value {
+        let status = self.status();
+        let agents = status["agents"].as_array().cloned().unwrap_or_default();
+        agents.into_iter().find(|agent| agent["id"] == id).unwrap_or_default()
+    }
+    /// The living agents of a role.
+    pub fn agents(&self, role: &str) -> Vec<Value> {
+        let status = self.status();
+        let agents = status["agents"].as_array().cloned().unwrap_or_default();
+        agents.into_iter().filter(|agent| agent["role"] == role).collect()
+    }
+    /// The last events, the oldest first.
+    pub fn events(&self) -> Vec<Value> {
+        let out = self.orch(&["events", "-n", "1000", "--json"]);
+        out.stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+    /// Its events of one kind.
+    pub fn events_of(&self, kind: &str) -> Vec<Value> {
+        self.events().into_iter().filter(|event| event["kind"] == kind).collect()
+    }
+    /// What an agent's pane shows.
+    pub fn pane(&self, session: &str) -> String {
+        self.tmux(&["capture-pane", "-p", "-S", "-", "-t", &format!("={session}:")]).stdout
+    }
+    /// The names of all sessions, keepers included.
+    pub fn sessions(&self) -> Vec<String> {
+        self.tmux(&["list-sessions", "-F", "#{session_name}"]).stdout.lines().map(str::to_owned).collect()
+    }
+
+    #[track_caller]
+    pub fn supervisor_pid(&self) -> u32 {
+        self.status()["supervisor"]["pid"].as_u64().unwrap_or_else(|| self.fail("there is no supervisor")) as u32
+    }
+    #[track_caller]
+    pub fn redis_pid(&self) -> u32 {
+        let lock = fs::read_to_string(self.home.join("redis/server.lock")).unwrap_or_default();
+        let pid = lock.trim().parse().unwrap_or_else(|_| self.fail("there is no Redis"));
+        Process::of(pid).unwrap_or_else(|| self.fail("Redis is dead")).pid
+    }
+    #[track_caller]
+    pub fn tmux_server_pid(&self) -> u32 {
+        self.tmux(&["display-message", "-p", "#{pid}"]).ok().trim().parse().expect("a pid")
+    }
+    /// The pid of an agent's runner.
+    #[track_caller]
+    pub fn runner_pid(&self, agent: &str) -> u32 {
+        let pid = self.agent(agent)["pid"].as_u64();
+        pid.unwrap_or_else(|| self.fail(&format!("agent {agent} has no process"))) as u32
+    }
+    pub fn processes(&self) -> Vec<Process> {
+        processes::of_world(&self.path)
+    }
+
+    /// Waits until a condition holds.
+    #[track_caller]
+    pub fn wait_until(&self, what: &str, condition: impl FnMut() -> bool) {
+        self.wait_until_within(PATIENCE, what, condition);
+    }
+    #[track_caller]
+    pub fn wait_until_within(&self, limit: Duration, what: &str, mut condition: impl FnMut() -> bool) {
+        let began = Instant::now();
+        while !condition() {
+            if began.elapsed() > limit {
+                self.fail(&format!("not within {limit:?}: {what}"));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+    /// Waits until a task is in this state, and shows it.
+    #[track_caller]
+    pub fn wait_for(&self, task: &str, state: &str) -> Value {
+        let mut shown = Value::Null;
+        self.wait_until(&format!("task {task} is {state}"), || {
+            shown = self.show(task);
+            shown["state"] == state
+        });
+        shown
+    }
+    /// Waits until an agent is in this state, and shows it.
+    #[track_caller]
+    pub fn wait_for_agent(&self, agent: &str, state: &str) -> Value {
+        let mut shown = Value::Null;
+        self.wait_until(&format!("agent {agent} is {state}"), || {
+            shown = self.agent(agent);
+            shown["state"] == state
+        });
+        shown
+    }
+    /// Fails with all that may tell why.
+    #[track_caller]
+    pub fn fail(&self, what: &str) -> ! {
+        let events: Vec<String> = self.events().iter().map(Value::to_string).collect();
+        let log = fs::read_to_string(self.home.join("supervisor.log")).unwrap_or_default();
+        let log: Vec<&str> = log.lines().collect();
+        panic!(
+            "{what}\n── status\n{:#}\n── events\n{}\n── supervisor.log\n{}\n── processes\n{:#?}",
+            self.orch(&["status", "--json"]).stdout,
+            events[events.len().saturating_sub(60)..].join("\n"),
+            log[log.len().saturating_sub(60)..].join("\n"),
+            self.processes(),
+        );
+    }
+
+    /// `orch stop`, and then nothing is left of it.
+    #[track_caller]
+    pub fn stop_and_check_nothing_left(&self) {
+        self.orch(&["stop"]).ok();
+        self.check_nothing_left(&[]);
+    }
+
+    /// Nothing of ours is left: no process but those of the test's own tmux sessions, no socket, no lock.
+    #[track_caller]
+    pub fn check_nothing_left(&self, own_sessions: &[&str]) {
+        // The tmux server ends by itself some moments after its last session.
+        self.wait_until("all processes are gone", || self.strangers(own_sessions).is_empty());
+        assert_eq!(self.sessions(), own_sessions, "sessions");
+        assert!(!self.home.join("redis/redis.sock").exists(), "Redis's socket is left");
+        for lock in ["supervisor.lock", "start.lock", "redis/server.lock"] {
+            let path = self.home.join(lock);
+            let Ok(file) = fs::OpenOptions::new().write(true).open(&path) else { continue };
+            let free = nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock);
+            assert!(free.is_ok(), "{lock} is held");
+        }
+        assert!(!self.home.join("running").exists(), "a supervisor that ends in order says so");
+        assert_eq!(self.status()["supervisor"]["state"], "stopped");
+    }
+
+    /// Processes that belong neither to the tmux server nor to the panes of the named sessions.
+    fn strangers(&self, own_sessions: &[&str]) -> Vec<Process> {
+        let (mut server, mut panes) = (None, Vec::new());
+        if !own_sessions.is_empty() {
+            let all = self.tmux(&["list-panes", "-a", "-F", "#{session_name} #{pane_pid}"]).stdout;
+            let all = all.lines().filter_map(|line| line.split_once(' '));
+            panes = all.filter(|(s, _)| own_sessions.contains(s)).filter_map(|(_, pid)| pid.parse().ok()).collect();
+            server = Some(self.tmux_server_pid());
+        }
+        let is_own = |p: &Process| server == Some(p.pid) || panes.contains(&p.pid) || panes.contains(&p.parent);
+        self.processes().into_iter().filter(|p| !is_own(p)).collect()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        processes::end_world(&self.path);
+    }
+}

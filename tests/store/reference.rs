@@ -1,0 +1,333 @@
+//! The store as plain data in memory: what each call must answer, and what must be true after it. Written from the
+//! design, as simply as can be: it looks at everything and remembers nothing twice.
+
+use std::collections::HashMap;
+
+use orch::model::{
+    agent::AgentState,
+    cause::Cause,
+    task::{Priority, TaskState},
+};
+
+/// Bounds that random steps reach.
+pub const MAX_DEPTH: u32 = 2;
+pub const MAX_CHILDREN: usize = 3;
+
+#[derive(Debug, Clone)]
+pub struct Task {
+    pub role: usize,
+    pub state: TaskState,
+    pub priority: Priority,
+    pub after: Vec<usize>,
+    pub parent: Option<usize>,
+    pub depth: u32,
+    pub retries: u32,
+    pub lost_max: u32,
+    pub failures: u32,
+    pub lost: u32,
+    pub attempts: u32,
+    /// The lease that holds it.
+    pub lease: Option<usize>,
+    pub cancelling: bool,
+    pub waiting: bool,
+    pub due_now: bool,
+}
+
+#[derive(Debug, Clone)]
+pub struct Agent {
+    pub slot: usize,
+    pub role: usize,
+    pub state: AgentState,
+    pub lease: Option<usize>,
+    /// What ended with it.
+    pub last: Option<(usize, TaskState)>,
+}
+
+/// One lease that was given.
+#[derive(Debug, Clone)]
+pub struct Lease {
+    pub task: usize,
+    /// The run of an agent that had it.
+    pub run: usize,
+    /// What its holder's report was answered with.
+    pub answer: Option<TaskState>,
+    /// How often this attempt delegated each content.
+    calls: HashMap<u8, u32>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Request {
+    pub role: usize,
+    pub priority: Priority,
+    pub after: Vec<usize>,
+    pub parent: Option<usize>,
+    pub content: u8,
+    pub key: Option<u8>,
+    pub retries: u32,
+    pub lost_max: u32,
+}
+
+#[derive(Debug, Default)]
+pub struct Reference {
+    /// By order of acceptance.
+    pub tasks: Vec<Task>,
+    /// Every run of every agent.
+    pub runs: Vec<Agent>,
+    pub leases: Vec<Lease>,
+    keys: HashMap<u8, usize>,
+    /// Parent, content, which call of it.
+    calls: HashMap<(usize, u8, u32), usize>,
+    pub pause: bool,
+    pub paused: [bool; 2],
+    pub drain: bool,
+    /// A stop that drains, or one at once.
+    pub stop: Option<bool>,
+    pub limits: [usize; 2],
+}
+
+pub type Answer<T> = Result<T, &'static str>;
+
+impl Reference {
+    fn holds(&self, lease: usize) -> bool {
+        self.tasks[self.leases[lease].task].lease == Some(lease)
+    }
+
+    fn children(&self, parent: usize) -> Vec<usize> {
+        (0..self.tasks.len()).filter(|t| self.tasks[*t].parent == Some(parent)).collect()
+    }
+
+    /// The task, and whether it is new.
+    pub fn delegate(&mut self, r: &Request) -> Answer<(usize, bool)> {
+        let parent = match r.parent {
+            Some(lease) if !self.holds(lease) || self.tasks[self.leases[lease].task].cancelling => return Err("stale"),
+            lease => lease.map(|l| self.leases[l].task),
+        };
+        let mut call = None;
+        if let Some(key) = r.key {
+            if let Some(known) = self.keys.get(&key) {
+                return Ok((*known, false));
+            }
+        } else if let (Some(lease), Some(parent)) = (r.parent, parent) {
+            let k = self.leases[lease].calls.get(&r.content).copied().unwrap_or(0) + 1;
+            call = Some((lease, (parent, r.content, k)));
+            let known = self.calls.get(&(parent, r.content, k)).copied();
+            let usable = |t: &usize| !matches!(self.tasks[*t].state, TaskState::Failed | TaskState::Cancelled);
+            if let Some(known) = known.filter(usable) {
+                self.leases[lease].calls.insert(r.content, k);
+                return Ok((known, false));
+            }
+        }
+        let depth = parent.map_or(0, |p| self.tasks[p].depth + 1);
+        match parent {
+            Some(_) if depth > MAX_DEPTH => return Err("too_deep"),
+            Some(p)
+                if self.children(p).iter().filter(|c| !self.tasks[**c].state.is_terminal()).count() >= MAX_CHILDREN =>
+            {
+                return Err("too_many_children");
+            }
+            None if self.drain => return Err("draining"),
+            _ => {}
+        }
+        if r.after.iter().any(|d| self.has_failed(*d)) {
+            return Err("dependency_ended");
+        }
+        let id = self.tasks.len();
+        self.tasks.push(Task {
+            role: r.role,
+            state: TaskState::Ready,
+            priority: r.priority,
+            after: r.after.clone(),
+            parent,
+            depth,
+            retries: r.retries,
+            lost_max: r.lost_max,
+            failures: 0,
+            lost: 0,
+            attempts: 0,
+            lease: None,
+            cancelling: false,
+            waiting: false,
+            due_now: false,
+        });
+        self.tasks[id].state = self.ready_or_blocked(id);
+        if let Some(key) = r.key {
+            self.keys.insert(key, id);
+        }
+        if let Some((lease, call)) = call {
+            self.leases[lease].calls.insert(call.1, call.2);
+            self.calls.insert(call, id);
+        }
+        Ok((id, true))
+    }
+
+    fn has_failed(&self, id: usize) -> bool {
+        matches!(self.tasks[id].state, TaskState::Failed | TaskState::Cancelled)
+    }
+
+    fn ready_or_blocked(&self, id: usize) -> TaskState {
+        let done = |d: &usize| self.tasks[*d].state == TaskState::Succeeded;
+        if self.tasks[id].after.iter().all(done) { TaskState::Ready } else { TaskState::Blocked }
+    }
+
+    /// The lease that is given, or that the agent has.
+    pub fn claim(&mut self, run: usize) -> Answer<Option<usize>> {
+        let Agent { state, role, lease, .. } = self.runs[run];
+        if !state.is_live() {
+            return Err("stale");
+        }
+        if state == AgentState::Busy {
+            return Ok(lease);
+        }
+        if state != AgentState::Idle || self.pause || self.paused[role] || self.stop == Some(false) {
+            return Ok(None);
+        }
+        let places = self.tasks.iter().filter(|t| t.role == role && t.state == TaskState::Running && !t.waiting);
+        if self.limits[role] > 0 && places.count() >= self.limits[role] {
+            return Ok(None);
+        }
+        let may = |t: &usize| {
+            let task = &self.tasks[*t];
+            task.role == role && task.state == TaskState::Ready && (self.stop.is_none() || task.depth > 0)
+        };
+        let first = (0..self.tasks.len()).filter(may).min_by_key(|t| (std::cmp::Reverse(self.tasks[*t].priority), *t));
+        let Some(id) = first else { return Ok(None) };
+        let lease = self.leases.len();
+        self.leases.push(Lease { task: id, run, answer: None, calls: HashMap::new() });
+        let task = &mut self.tasks[id];
+        task.state = TaskState::Running;
+        task.attempts += 1;
+        task.lease = Some(lease);
+        self.runs[run].state = AgentState::Busy;
+        self.runs[run].lease = Some(lease);
+        Ok(Some(lease))
+    }
+
+    pub fn finish(&mut self, lease: usize, cause: Cause, due_now: bool) -> Answer<TaskState> {
+        if !self.holds(lease) {
+            return self.leases[lease].answer.ok_or("stale");
+        }
+        let state = self.end_attempt(self.leases[lease].task, cause, due_now);
+        self.leases[lease].answer = Some(state);
+        let agent = &mut self.runs[self.leases[lease].run];
+        agent.lease = None;
+        if agent.state == AgentState::Busy {
+            agent.state = AgentState::Idle;
+        }
+        Ok(state)
+    }
+
+    fn end_attempt(&mut self, id: usize, cause: Cause, due_now: bool) -> TaskState {
+        let at_once = self.stop == Some(false);
+        let task = &mut self.tasks[id];
+        let cause = if task.cancelling && cause != Cause::Success { Cause::Cancelled } else { cause };
+        match cause {
+            Cause::Transient | Cause::Timeout | Cause::Permanent => task.failures += 1,
+            Cause::Lost if !at_once => task.lost += 1,
+            _ => {}
+        }
+        task.state = cause.next(task.failures, task.retries, task.lost, task.lost_max);
+        task.due_now = due_now;
+        (task.lease, task.cancelling, task.waiting) = (None, false, false);
+        let state = task.state;
+        self.settle(id);
+        state
+    }
+
+    fn settle(&mut self, id: usize) {
+        if !self.tasks[id].state.is_terminal() {
+            return;
+        }
+        for t in 0..self.tasks.len() {
+            if self.tasks[t].state == TaskState::Blocked && self.tasks[t].after.contains(&id) {
+                if self.has_failed(id) {
+                    self.cancel(t);
+                } else {
+                    self.tasks[t].state = self.ready_or_blocked(t);
+                }
+            }
+        }
+        if self.has_failed(id) {
+            for child in self.children(id) {
+                self.cancel(child);
+            }
+        }
+    }
+
+    pub fn cancel(&mut self, id: usize) -> TaskState {
+        let task = &mut self.tasks[id];
+        match task.state {
+            TaskState::Running => task.cancelling = true,
+            state if state.is_terminal() => {}
+            _ => {
+                task.state = TaskState::Cancelled;
+                self.settle(id);
+            }
+        }
+        self.tasks[id].state
+    }
+
+    pub fn retry(&mut self, id: usize) -> Answer<(TaskState, TaskState)> {
+        let from = self.tasks[id].state;
+        match from {
+            TaskState::Delayed => self.tasks[id].state = TaskState::Ready,
+            TaskState::Failed | TaskState::Cancelled | TaskState::Held => {
+                if self.tasks[id].after.iter().any(|d| self.has_failed(*d)) {
+                    return Err("dependency_ended");
+                }
+                self.tasks[id].state = self.ready_or_blocked(id);
+                (self.tasks[id].failures, self.tasks[id].lost) = (0, 0);
+            }
+            _ => {}
+        }
+        Ok((from, self.tasks[id].state))
+    }
+
+    pub fn end_agent(&mut self, run: usize, to: AgentState, cause: Cause, due_now: bool) -> Option<(usize, TaskState)> {
+        if self.runs[run].state.is_live() {
+            let lease = self.runs[run].lease.take();
+            self.runs[run].last = lease.map(|l| {
+                let task = self.leases[l].task;
+                (task, self.end_attempt(task, cause, due_now))
+            });
+            self.runs[run].state = to;
+        }
+        self.runs[run].last
+    }
+
+    pub fn stop_agent(&mut self, run: usize, only_idle: bool) -> AgentState {
+        let state = &mut self.runs[run].state;
+        if state.may_become(AgentState::Stopping) && !(only_idle && *state == AgentState::Busy) {
+            *state = AgentState::Stopping;
+        }
+        *state
+    }
+
+    pub fn due(&mut self) -> u64 {
+        let due = |t: &&mut Task| t.state == TaskState::Delayed && t.due_now;
+        self.tasks.iter_mut().filter(due).map(|t| t.state = TaskState::Ready).count() as u64
+    }
+
+    pub fn wait(&mut self, lease: usize, on: bool) -> Answer<()> {
+        if !self.holds(lease) {
+            return Err("stale");
+        }
+        self.tasks[self.leases[lease].task].waiting = on;
+        Ok(())
+    }
+
+    /// What a heartbeat with this lease is answered: leave, end the attempt, or neither.
+    pub fn heartbeat(&self, lease: usize) -> Answer<&'static str> {
+        let Lease { task, run, .. } = self.leases[lease];
+        if !self.runs[run].state.is_live() || !self.holds(lease) {
+            return Err("stale");
+        }
+        let stopping = self.runs[run].state == AgentState::Stopping;
+        Ok(if stopping {
+            "stop"
+        } else if self.tasks[task].cancelling {
+            "cancel"
+        } else {
+            "go"
+        })
+    }
+}
