@@ -1,1 +1,93 @@
-//! (room: mux)
+//! The only room that speaks tmux: opens, lists and closes the sessions that agents live in.
+//!
+//! What it is not for: it knows no task and no Redis, decides nothing, and types nothing into a pane.
+//!
+//! # How it works
+//!
+//! [`Mux`] is the door. [`TmuxMux`] is the real one, [`RecordingMux`] the supervisor's double for tests; both are held as
+//! `Arc<dyn Mux>`.
+//!
+//! Every session of ours carries [`Tags`] as user options of the session, set in the same pass of tmux's own loop that
+//! makes the session, so that no crash leaves one untagged. Ownership is decided by the tags alone, never by the name:
+//! [`Mux::close`] compares and kills in one tmux command, and a session with other tags is never touched.
+//!
+//! A supervisor asks for a *keeper*: a hidden session of ours, on which one control-mode client stays attached. Over it
+//! a query costs a tenth of a process, and tmux tells us when a window closes ([`Mux::changes`]). The keeper ends with
+//! the process that wanted it, even if that is killed. Without a keeper, or while it is gone, each call is one short tmux
+//! process; a lost connection is made again by a later call.
+//!
+//! "Alive, gone, unreachable" are three things. No server is an empty list; a server that doesn't answer is
+//! [`MuxError::Unreachable`], and says nothing about the agents.
+//!
+//! # What tmux must not be trusted with
+//!
+//! - A bare target matches by prefix (`agent-1` hits `agent-10`): ours are exact (`=name:`).
+//! - A word that ends in `;` starts a second command; `-c` runs `#(…)` as shell code; a lone command word goes to a
+//!   shell. `quote` and `commands` take care of all three, and tests hold them to it.
+//! - A start directory that can't be entered is silently replaced by the home directory: [`Mux::open`] looks first.
+//! - The first command starts the server, which keeps that process's environment for good: tmux is run with a short list
+//!   of harmless variables, so that no secret of ours gets into the user's server (and `TMUX` never).
+
+mod commands;
+mod control;
+mod error;
+mod process;
+mod protocol;
+mod quote;
+mod recording;
+mod tmux;
+mod types;
+
+#[cfg(test)]
+mod tests;
+
+use std::{ffi::OsStr, process::Command};
+
+use futures_util::future::BoxFuture;
+use tokio::sync::watch;
+
+pub use error::MuxError;
+pub use recording::{Call, RecordingMux};
+pub use tmux::{TmuxMux, TmuxOptions};
+pub use types::{Opened, SessionInfo, SessionSpec, Tags, Version};
+
+/// The result type of this room.
+pub type Result<T> = std::result::Result<T, MuxError>;
+
+/// The multiplexer that holds the agents' sessions.
+///
+/// Held as `Arc<dyn Mux>`: a call costs a round trip to tmux, next to which a boxed future is nothing, and the supervisor
+/// stays free of a type parameter.
+pub trait Mux: Send + Sync {
+    /// The version of the program, checked to be new enough.
+    fn version(&self) -> BoxFuture<'_, Result<Version>>;
+
+    /// Opens a detached session whose one pane runs `spec.argv`, exec'ed word by word. Starts the server where there is
+    /// none. [`MuxError::NameTaken`] if any session, ours or not, has the name.
+    fn open<'a>(&'a self, spec: &'a SessionSpec) -> BoxFuture<'a, Result<Opened>>;
+
+    /// Every session of the server, foreign ones included, in the order of their names; without keepers. Empty where no
+    /// server runs.
+    fn sessions(&self) -> BoxFuture<'_, Result<Vec<SessionInfo>>>;
+
+    /// Kills the session `name` if its tags are exactly `tags`; otherwise touches nothing. Whether it was killed.
+    fn close<'a>(&'a self, name: &'a str, tags: &'a Tags) -> BoxFuture<'a, Result<bool>>;
+
+    /// The last `lines` lines that the session's active pane shows or remembers, as plain text, without trailing blank
+    /// lines. It is what an agent printed: hostile until cleaned.
+    fn capture<'a>(&'a self, name: &'a str, lines: usize) -> BoxFuture<'a, Result<String>>;
+
+    /// Detaches every client of the session `name` if its tags are exactly `tags`. Whether the session was there.
+    fn detach_clients<'a>(&'a self, name: &'a str, tags: &'a Tags) -> BoxFuture<'a, Result<bool>>;
+
+    /// The command that brings a person's terminal to the session `name`. `tmux_env` is the caller's `TMUX` variable:
+    /// inside a client of this very server the client is switched, anywhere else the terminal attaches.
+    fn attach_command(&self, name: &str, tmux_env: Option<&OsStr>) -> Command;
+
+    /// A counter that grows when sessions may have changed: look again then. Lost or doubled changes do no harm, and
+    /// without a keeper it never grows.
+    fn changes(&self) -> watch::Receiver<u64>;
+
+    /// Ends what this mux itself holds open: the keeper and its connection. The agents' sessions stay.
+    fn shutdown(&self) -> BoxFuture<'_, ()>;
+}

@@ -4,10 +4,7 @@ use std::collections::HashMap;
 
 use redis::Value;
 
-use super::{
-    Result, Store, decode, script,
-    tasks::parse,
-};
+use super::{Result, Store, decode, script, tasks::parse};
 use crate::model::event::Event;
 
 /// A wish that stands until it is taken back.

@@ -143,7 +143,7 @@ async fn deaths_within_a_pause_count_once_and_those_of_proven_agents_not_at_all(
     let server = Server::start();
     let world = server.world("n");
     let proven = world.agent("shell-9").await;
-    world.delegate("x").await;
+    world.delegate(&task("x")).await;
     let claimed = world.claim(&proven).await;
     world.finish(&proven, &claimed, Cause::Success).await;
     for id in ["shell-1", "shell-2", "shell-3"] {
@@ -153,7 +153,8 @@ async fn deaths_within_a_pause_count_once_and_those_of_proven_agents_not_at_all(
     world.store.end_agent(&proven.id, &proven.incarnation, &crash()).await.unwrap();
     let failures = || async { world.store.observe(&[ROLE.into()]).await.unwrap().breakers[ROLE].failures };
     assert_eq!(failures().await, 1);
-    let _: () = world.raw().hset(world.store.keys().of("breaker", ROLE), "until", 0).unwrap();
+    let breaker = world.store.keys().of("breaker", ROLE);
+    redis::cmd("HSET").arg(breaker).arg("until").arg(0).exec(&mut world.raw()).unwrap();
     let agent = world.agent("shell-1").await;
     world.store.end_agent(&agent.id, &agent.incarnation, &crash()).await.unwrap();
     assert_eq!(failures().await, 2);

@@ -1,0 +1,135 @@
+//! What can go wrong with tmux, sorted by what the caller does about it.
+
+use crate::error::{Error, Kind};
+
+/// Why tmux didn't do it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MuxError {
+    /// There is no such program.
+    #[error("tmux can't be run: there is no program '{program}'")]
+    Missing {
+        /// The name or path that was tried.
+        program: String,
+    },
+    /// The program lacks what we need.
+    #[error("tmux {found} is too old: orch needs {needed} or newer")]
+    TooOld {
+        /// As it calls itself.
+        found: String,
+        /// The oldest that will do.
+        needed: String,
+    },
+    /// A session of that name exists, ours or not.
+    #[error("a tmux session named '{0}' exists already")]
+    NameTaken(String),
+    /// No session has that name.
+    #[error("there is no tmux session named '{0}'")]
+    NoSession(String),
+    /// No server runs: there are no sessions.
+    #[error("no tmux server is running")]
+    Gone,
+    /// A server may be running, but doesn't answer: nothing is known about the sessions.
+    #[error("tmux can't be reached: {0}")]
+    Unreachable(String),
+    /// What was asked for can't be asked of tmux; nothing was done.
+    #[error("{0}")]
+    Invalid(String),
+    /// tmux said no.
+    #[error("tmux refused: {0}")]
+    Refused(String),
+}
+
+impl MuxError {
+    /// What a tmux command wrote to standard error (or a control-mode `%error` block), as an error of ours. tmux never
+    /// translates its messages.
+    pub(super) fn from_tmux(text: &str) -> Self {
+        let text = text.trim();
+        let after = |prefix: &str| text.strip_prefix(prefix).map(|name| name.trim_matches(['=', ':']).to_owned());
+        if let Some(name) = after("duplicate session: ") {
+            return MuxError::NameTaken(name);
+        }
+        if let Some(name) = after("can't find session: ").or_else(|| after("can't find pane: ")) {
+            return MuxError::NoSession(name);
+        }
+        let refused = text.contains("No such file") || text.contains("Connection refused");
+        if text.starts_with("no server running")
+            || text.starts_with("lost server")
+            || text.starts_with("server exited")
+            || (text.starts_with("error connecting to") && refused)
+        {
+            return MuxError::Gone;
+        }
+        if text.starts_with("error connecting to") || text.starts_with("couldn't create directory") {
+            return MuxError::Unreachable(text.to_owned());
+        }
+        MuxError::Refused(if text.is_empty() { "it gave no reason".to_owned() } else { text.to_owned() })
+    }
+}
+
+impl From<MuxError> for Error {
+    fn from(error: MuxError) -> Self {
+        let message = error.to_string();
+        match error {
+            MuxError::Missing { .. } => Error::config(message)
+                .hint("install it (apt install tmux, dnf install tmux, brew install tmux), then run orch doctor"),
+            MuxError::TooOld { .. } => {
+                Error::config(message).hint("install a newer tmux and make sure that it comes first on PATH")
+            }
+            MuxError::NameTaken(name) => Error::conflict(message).hint(format!(
+                "end it (tmux kill-session -t ={name}), or give orch a tmux server of its own: \
+                 [tmux] socket = \"orch\" in sessions.toml"
+            )),
+            MuxError::NoSession(_) => Error::not_found(message).hint("orch status lists the agents and their sessions"),
+            MuxError::Gone => Error::not_running(message).hint("orch start starts it"),
+            MuxError::Unreachable(_) => Error::not_running(message).hint(
+                "try tmux ls; if that hangs too, give orch a tmux server of its own: \
+                 [tmux] socket = \"orch\" in sessions.toml",
+            ),
+            MuxError::Invalid(_) => Error::usage(message),
+            MuxError::Refused(_) => Error::new(Kind::Failed, message).hint("orch doctor checks tmux"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gone_unreachable_and_refused_are_told_apart() {
+        use MuxError::*;
+        for (text, error) in [
+            ("no server running on /tmp/tmux-0/default\n", Gone),
+            ("error connecting to /x/s (No such file or directory)", Gone),
+            ("error connecting to /x/s (Connection refused)", Gone),
+            ("server exited unexpectedly", Gone),
+            (
+                "error connecting to /x/s (Permission denied)",
+                Unreachable("error connecting to /x/s (Permission denied)".into()),
+            ),
+            ("duplicate session: sonnet-1", NameTaken("sonnet-1".into())),
+            ("can't find session: sonnet-1", NoSession("sonnet-1".into())),
+            ("can't find pane: =sonnet-1:", NoSession("sonnet-1".into())),
+            ("unknown option: x", Refused("unknown option: x".into())),
+        ] {
+            assert_eq!(MuxError::from_tmux(text), error, "{text}");
+        }
+    }
+
+    #[test]
+    fn every_error_that_a_person_can_mend_says_how() {
+        for (error, kind) in [
+            (MuxError::Missing { program: "tmux".into() }, Kind::Configuration),
+            (MuxError::TooOld { found: "3.1".into(), needed: "3.2".into() }, Kind::Configuration),
+            (MuxError::NameTaken("a".into()), Kind::Conflict),
+            (MuxError::NoSession("a".into()), Kind::NotFound),
+            (MuxError::Gone, Kind::NotRunning),
+            (MuxError::Unreachable("timed out".into()), Kind::NotRunning),
+            (MuxError::Refused("no".into()), Kind::Failed),
+        ] {
+            let error = Error::from(error);
+            assert_eq!(error.kind, kind, "{error}");
+            assert!(error.hint.is_some(), "{error}");
+        }
+    }
+}

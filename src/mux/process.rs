@@ -1,0 +1,124 @@
+//! One tmux process for each call: what starts a cold server, and what is left when the control connection is not there.
+
+use std::{
+    ffi::{OsStr, OsString},
+    io::ErrorKind,
+    path::PathBuf,
+    process::Stdio,
+    time::Duration,
+};
+
+use tokio::process::Command;
+
+use super::{MuxError, Result, commands::Batch};
+
+/// The variables that tmux gets from us. The first tmux command starts the server, and every pane inherits the server's
+/// environment: whatever else is in ours is none of the panes' business.
+const PASSED_ON: &[&str] = &[
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "TERM",
+    "COLORTERM",
+    "LANG",
+    "LANGUAGE",
+    "TZ",
+    "TMPDIR",
+    "TMUX_TMPDIR",
+    "XDG_CONFIG_HOME",
+    "XDG_RUNTIME_DIR",
+    "EDITOR",
+    "VISUAL",
+    "DISPLAY",
+    "WAYLAND_DISPLAY",
+    "XAUTHORITY",
+    "SSH_AUTH_SOCK",
+    "DBUS_SESSION_BUS_ADDRESS",
+    "LD_LIBRARY_PATH",
+];
+
+/// How one tmux process is started.
+#[derive(Debug, Clone)]
+pub(super) struct Program {
+    /// A name on PATH, or a path.
+    pub program: PathBuf,
+    /// `-L name` or `-S path`, `-f file`.
+    pub server: Vec<OsString>,
+    /// How long a call may take.
+    pub limit: Duration,
+}
+
+/// What a batch came to.
+#[derive(Debug, Default)]
+pub(super) struct Answer {
+    /// What the commands printed before one of them failed, if one did.
+    pub text: String,
+    /// Why the rest was dropped.
+    pub error: Option<MuxError>,
+}
+
+impl Answer {
+    /// The text, if all went well.
+    pub(super) fn text(self) -> Result<String> {
+        self.error.map_or(Ok(self.text), Err)
+    }
+}
+
+impl Program {
+    /// A tmux process of ours: the right server, UTF-8 whatever the locale, no input, no way to outlive its caller, and
+    /// out of reach of the terminal's Ctrl-C.
+    pub(super) fn command<I: AsRef<OsStr>>(&self, before: &[&str], arguments: impl IntoIterator<Item = I>) -> Command {
+        let mut command = Command::new(&self.program);
+        let passed_on =
+            |key: &OsStr| key.to_str().is_some_and(|key| PASSED_ON.contains(&key) || key.starts_with("LC_"));
+        command
+            .env_clear()
+            .envs(std::env::vars_os().filter(|(key, _)| passed_on(key)))
+            .arg("-u")
+            .args(before)
+            .args(&self.server)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true);
+        command
+    }
+
+    /// Runs the commands in one process. An `Err` leaves open whether they were run.
+    pub(super) async fn run(&self, batch: &Batch) -> Result<Answer> {
+        self.output(self.command(&[], batch.arguments())).await
+    }
+
+    /// What `tmux -V` prints.
+    pub(super) async fn version(&self) -> Result<String> {
+        self.output(self.command(&["-V"], std::iter::empty::<&str>())).await?.text()
+    }
+
+    async fn output(&self, mut command: Command) -> Result<Answer> {
+        let output = command.spawn().map_err(|error| self.not_started(&error))?.wait_with_output();
+        let output = tokio::time::timeout(self.limit, output)
+            .await
+            .map_err(|_| self.silent())?
+            .map_err(|error| MuxError::Unreachable(format!("reading from {}: {error}", self.program.display())))?;
+        let error = (!output.status.success()).then(|| MuxError::from_tmux(&String::from_utf8_lossy(&output.stderr)));
+        Ok(Answer { text: String::from_utf8_lossy(&output.stdout).into_owned(), error })
+    }
+
+    /// Why a process did not come to be.
+    pub(super) fn not_started(&self, error: &std::io::Error) -> MuxError {
+        let program = self.program.display().to_string();
+        match error.kind() {
+            ErrorKind::NotFound => MuxError::Missing { program },
+            _ => MuxError::Unreachable(format!("starting {program}: {error}")),
+        }
+    }
+
+    /// The server may be stopped, or busy for too long.
+    pub(super) fn silent(&self) -> MuxError {
+        MuxError::Unreachable(format!("its server did not answer within {} ms", self.limit.as_millis()))
+    }
+}

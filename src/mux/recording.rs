@@ -1,0 +1,278 @@
+//! A double for tests of what stands above this room: keeps sessions in memory, and remembers what it was asked.
+//!
+//! It is compiled always, so that the tests under `tests/` have it too; the product itself never makes one.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsStr,
+    process::Command,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use futures_util::future::{BoxFuture, FutureExt, ready};
+use tokio::sync::watch;
+
+use super::{Mux, MuxError, Opened, Result, SessionInfo, SessionSpec, Tags, Version, types};
+
+/// The pid of the double's first pane: beyond the kernel's largest, so that no test can signal a real process.
+const FIRST_PID: u32 = 1 << 24;
+
+/// What the double was asked to do. Listings are not recorded: how often one looks is nobody's contract.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Call {
+    /// A session was asked for, whether or not it was opened.
+    Open(SessionSpec),
+    /// This session was to be closed.
+    Close(String, Tags),
+    /// Its clients were to be detached.
+    DetachClients(String, Tags),
+    /// The end.
+    Shutdown,
+}
+
+/// tmux without tmux. Opens at once, lists what it opened, closes by the same rules as the real one.
+#[derive(Debug, Default)]
+pub struct RecordingMux {
+    state: Mutex<State>,
+    changes: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    sessions: BTreeMap<String, SessionInfo>,
+    screens: BTreeMap<String, String>,
+    calls: Vec<Call>,
+    panes: u32,
+    next_open: Option<MuxError>,
+    outage: Option<MuxError>,
+}
+
+impl RecordingMux {
+    /// No session, all well.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What it was asked so far, in order.
+    pub fn calls(&self) -> Vec<Call> {
+        self.state().calls.clone()
+    }
+
+    /// The next `open` opens nothing, and fails with this.
+    pub fn fail_next_open(&self, error: MuxError) {
+        self.state().next_open = Some(error);
+    }
+
+    /// Until `None` is given, every call fails with this and does nothing: an unreachable server.
+    pub fn fail_all(&self, error: Option<MuxError>) {
+        self.state().outage = error;
+    }
+
+    /// A session that orch did not make.
+    pub fn add_foreign(&self, name: &str) {
+        self.state().add(name, None);
+        self.changed();
+    }
+
+    /// The pane's process ends, and the session with it.
+    pub fn end(&self, name: &str) {
+        self.state().sessions.remove(name);
+        self.changed();
+    }
+
+    /// The server is killed, and everything with it.
+    pub fn end_all(&self) {
+        self.state().sessions.clear();
+        self.changed();
+    }
+
+    /// How many clients are attached to the session from now on.
+    pub fn attach(&self, name: &str, clients: u32) {
+        if let Some(session) = self.state().sessions.get_mut(name) {
+            session.attached = clients;
+        }
+    }
+
+    /// What `capture` shows of the session from now on.
+    pub fn show(&self, name: &str, text: &str) {
+        self.state().screens.insert(name.to_owned(), text.to_owned());
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn changed(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+}
+
+impl State {
+    fn up(&self) -> Result<()> {
+        self.outage.clone().map_or(Ok(()), Err)
+    }
+
+    fn add(&mut self, name: &str, tags: Option<Tags>) -> Opened {
+        self.panes += 1;
+        let opened = Opened { pane_pid: FIRST_PID + self.panes, pane_id: format!("%{}", self.panes) };
+        let session = SessionInfo {
+            name: name.to_owned(),
+            created: self.panes.into(),
+            attached: 0,
+            pane_id: opened.pane_id.clone(),
+            pane_pid: Some(opened.pane_pid),
+            tags,
+        };
+        self.sessions.insert(name.to_owned(), session);
+        opened
+    }
+
+    fn open(&mut self, spec: &SessionSpec) -> Result<Opened> {
+        self.calls.push(Call::Open(spec.clone()));
+        self.up()?;
+        types::check_name(&spec.name)?;
+        spec.tags.check()?;
+        if let Some(error) = self.next_open.take() {
+            return Err(error);
+        }
+        if self.sessions.contains_key(&spec.name) {
+            return Err(MuxError::NameTaken(spec.name.clone()));
+        }
+        Ok(self.add(&spec.name, Some(spec.tags.clone())))
+    }
+
+    fn is_ours(&self, name: &str, tags: &Tags) -> bool {
+        self.sessions.get(name).is_some_and(|session| session.tags.as_ref() == Some(tags))
+    }
+
+    fn close(&mut self, name: &str, tags: &Tags) -> Result<bool> {
+        self.calls.push(Call::Close(name.to_owned(), tags.clone()));
+        self.up()?;
+        let ours = self.is_ours(name, tags);
+        if ours {
+            self.sessions.remove(name);
+        }
+        Ok(ours)
+    }
+
+    fn detach_clients(&mut self, name: &str, tags: &Tags) -> Result<bool> {
+        self.calls.push(Call::DetachClients(name.to_owned(), tags.clone()));
+        self.up()?;
+        let ours = self.is_ours(name, tags);
+        if let Some(session) = self.sessions.get_mut(name).filter(|_| ours) {
+            session.attached = 0;
+        }
+        Ok(ours)
+    }
+
+    fn capture(&self, name: &str, lines: usize) -> Result<String> {
+        self.up()?;
+        if !self.sessions.contains_key(name) {
+            return Err(MuxError::NoSession(name.to_owned()));
+        }
+        let screen: Vec<&str> = self.screens.get(name).map_or("", String::as_str).trim_end().lines().collect();
+        Ok(screen[screen.len().saturating_sub(lines)..].join("\n"))
+    }
+}
+
+impl Mux for RecordingMux {
+    fn version(&self) -> BoxFuture<'_, Result<Version>> {
+        let version = self.state().up().map(|()| Version::parse("tmux 3.3a"));
+        ready(version).boxed()
+    }
+
+    fn open<'a>(&'a self, spec: &'a SessionSpec) -> BoxFuture<'a, Result<Opened>> {
+        async move {
+            let opened = self.state().open(spec)?;
+            self.changed();
+            Ok(opened)
+        }
+        .boxed()
+    }
+
+    fn sessions(&self) -> BoxFuture<'_, Result<Vec<SessionInfo>>> {
+        async move {
+            let state = self.state();
+            state.up().map(|()| state.sessions.values().cloned().collect())
+        }
+        .boxed()
+    }
+
+    fn close<'a>(&'a self, name: &'a str, tags: &'a Tags) -> BoxFuture<'a, Result<bool>> {
+        async move {
+            let closed = self.state().close(name, tags)?;
+            self.changed();
+            Ok(closed)
+        }
+        .boxed()
+    }
+
+    fn capture<'a>(&'a self, name: &'a str, lines: usize) -> BoxFuture<'a, Result<String>> {
+        async move { self.state().capture(name, lines) }.boxed()
+    }
+
+    fn detach_clients<'a>(&'a self, name: &'a str, tags: &'a Tags) -> BoxFuture<'a, Result<bool>> {
+        async move { self.state().detach_clients(name, tags) }.boxed()
+    }
+
+    fn attach_command(&self, name: &str, _tmux_env: Option<&OsStr>) -> Command {
+        let mut command = Command::new("true");
+        command.arg(name);
+        command
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    fn shutdown(&self) -> BoxFuture<'_, ()> {
+        async move { self.state().calls.push(Call::Shutdown) }.boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(name: &str) -> SessionSpec {
+        SessionSpec {
+            name: name.into(),
+            cwd: "/".into(),
+            argv: vec!["true".into()],
+            size: (80, 24),
+            env: vec![],
+            tags: Tags { namespace: "n".into(), agent: name.into(), incarnation: "1".into() },
+        }
+    }
+
+    #[tokio::test]
+    async fn the_double_keeps_to_the_rules_of_the_real_one() {
+        let mux = RecordingMux::new();
+        let (first, mut changes) = (spec("a-1"), mux.changes());
+        mux.fail_next_open(MuxError::Gone);
+        assert_eq!(mux.open(&first).await, Err(MuxError::Gone));
+        mux.open(&first).await.unwrap();
+        assert!(changes.has_changed().unwrap());
+        changes.mark_unchanged();
+        assert_eq!(mux.open(&first).await, Err(MuxError::NameTaken("a-1".into())));
+
+        mux.add_foreign("a-2");
+        let stranger = Tags { incarnation: "2".into(), ..first.tags.clone() };
+        for (name, tags, closed) in [
+            ("a-2", &first.tags, false),
+            ("a-1", &stranger, false),
+            ("a-1", &first.tags, true),
+            ("a-1", &first.tags, false),
+        ] {
+            assert_eq!(mux.close(name, tags).await, Ok(closed), "{name}");
+        }
+        assert_eq!(mux.sessions().await.unwrap().len(), 1);
+        assert_eq!(mux.calls().len(), 7);
+
+        mux.fail_all(Some(MuxError::Unreachable("no answer".into())));
+        assert!(mux.sessions().await.is_err() && mux.version().await.is_err());
+        mux.fail_all(None);
+        mux.show("a-2", "one\ntwo\nthree\n\n");
+        assert_eq!(mux.capture("a-2", 2).await.unwrap(), "two\nthree");
+    }
+}
