@@ -6,7 +6,6 @@ use super::{
     style::{Style, paint},
     text::{pad, width},
 };
-use crate::model::text::one_line;
 
 const GAP: usize = 2;
 
@@ -50,7 +49,7 @@ pub struct Cell {
 impl Cell {
     /// The first line of a text, made safe; it may come from anybody.
     pub fn new(text: impl AsRef<str>, style: Style) -> Self {
-        Cell { text: one_line(text.as_ref(), usize::MAX).replace('\t', " "), style }
+        Cell { text: super::line(text.as_ref(), usize::MAX), style }
     }
 }
 
@@ -90,7 +89,7 @@ impl<const N: usize> Table<N> {
             let mut line = String::new();
             for (cell, (column, shown)) in row.iter().zip(self.columns.iter().zip(&widths)) {
                 let Some(columns) = *shown else { continue };
-                let text = one_line(&cell.text, columns);
+                let text = super::line(&cell.text, columns);
                 let rest = columns.saturating_sub(width(&text));
                 let (before, after) = if column.right { (rest, 0) } else { (0, rest) };
                 line.push_str(&pad("", before));
