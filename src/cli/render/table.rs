@@ -51,6 +51,11 @@ impl Cell {
     pub fn new(text: impl AsRef<str>, style: Style) -> Self {
         Cell { text: super::line(text.as_ref(), usize::MAX), style }
     }
+    /// The same behind a branch of a tree, whose spaces count.
+    pub fn behind(branch: &str, text: impl AsRef<str>) -> Self {
+        let cell = Cell::from(text);
+        Cell { text: format!("{branch}{}", cell.text), ..cell }
+    }
 }
 
 impl<T: AsRef<str>> From<T> for Cell {
@@ -89,7 +94,7 @@ impl<const N: usize> Table<N> {
             let mut line = String::new();
             for (cell, (column, shown)) in row.iter().zip(self.columns.iter().zip(&widths)) {
                 let Some(columns) = *shown else { continue };
-                let text = super::line(&cell.text, columns);
+                let text = cut(&cell.text, columns);
                 let rest = columns.saturating_sub(width(&text));
                 let (before, after) = if column.right { (rest, 0) } else { (0, rest) };
                 line.push_str(&pad("", before));
