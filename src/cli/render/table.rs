@@ -39,6 +39,12 @@ impl Column {
     }
 }
 
+/// Cut to so many columns. The text is safe already, and its leading spaces may be a tree's.
+fn cut(text: &str, columns: usize) -> String {
+    let indent = text.len() - text.trim_start().len();
+    format!("{}{}", &text[..indent], super::line(text, columns.saturating_sub(indent)))
+}
+
 /// One cell.
 #[derive(Debug, Clone, Default)]
 pub struct Cell {
