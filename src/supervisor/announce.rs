@@ -8,11 +8,16 @@ use crate::{error::Error, home::Said, store::observe::Snapshot};
 #[derive(Debug, Default)]
 pub(super) struct Announcement {
     due: bool,
+    problem: Option<Error>,
 }
 
 impl Announcement {
     pub fn new(daemon: bool) -> Self {
-        Announcement { due: daemon }
+        Announcement { due: daemon, problem: None }
+    }
+    /// Whether somebody still waits for the line.
+    pub fn is_due(&self) -> bool {
+        self.due
     }
     /// The master has reported.
     pub fn master(&mut self, snapshot: &Snapshot, session: &str) {
@@ -21,9 +26,14 @@ impl Announcement {
             self.ready();
         }
     }
-    /// All is as it was asked for.
+    /// It will not stand; that is said when everything that was started for it has ended.
+    pub fn fail_at_end(&mut self, e: Error) {
+        self.problem = Some(e);
+    }
+    /// All is as it was asked for; or all has ended because it could not be.
     pub fn ready(&mut self) {
-        self.say(&Said::Ready);
+        let said = self.problem.take().map_or(Said::Ready, Said::Failed);
+        self.say(&said);
     }
     /// It is not.
     pub fn failed(&mut self, e: &Error) {
