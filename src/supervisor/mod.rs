@@ -108,6 +108,7 @@ async fn supervise(config: Config, mode: Mode, announcement: &mut Announcement) 
     mux.version().await?;
     if !mode.to_stop {
         store.unwish(&[Wish::Stop { drain: false }], "supervisor.resumed", "orch start").await?;
+        store.recovered(&config.master.session, "orch start").await?;
     }
     let pid = std::process::id();
     store.note("supervisor.started", &format!("supervisor {pid}, version {}", env!("CARGO_PKG_VERSION"))).await?;
