@@ -75,6 +75,15 @@ impl Store {
         self.call(&script::WISH_SPAWN, [role, token, reason]).await.map(drop)
     }
 
+    /// Takes back a wish for one more agent that cannot be fulfilled; why is recorded.
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn drop_wish(&self, field: &str, role: &str, reason: &str) -> Result<()> {
+        let reason = format!("no further agent of role {role}: {reason}");
+        self.call(&script::INTEND, ["role.spawn", &reason as &str, "", field]).await.map(drop)
+    }
+
     /// All wishes as they stand.
     ///
     /// # Errors

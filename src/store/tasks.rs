@@ -305,6 +305,14 @@ impl Store {
         TaskState::ALL.iter().zip(counts).map(|(s, v)| Ok((*s, self.read(v)?))).collect()
     }
 
+    /// How many ready tasks of the role go before this one; `None` where it is not ready.
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn ready_before(&self, role: &str, id: &TaskId) -> Result<Option<u64>> {
+        self.query(redis::cmd("ZRANK").arg(self.keys.of("ready", role)).arg(id.as_str())).await
+    }
+
     /// These tasks, in this order; unknown ones are left out.
     ///
     /// # Errors

@@ -13,13 +13,11 @@ local a = redis.call('HMGET', record, 'state', 'incarnation', 'role', 'task', 'f
 if a[2] ~= ARGV[2] then return refuse('stale', agent) end
 if a[1] == 'failed' or a[1] == 'stopped' then return {'0', a[7] and a[6] or '', a[7] or ''} end
 local task, state = '', ''
--- What ends because a person stops everything at once is no mishap, and must not make a task poison.
-local counted = redis.call('HGET', P .. 'intent', 'stop') == 'now' and '0' or '1'
 if a[4] then
   local f = get(a[4], 'state', 'agent', 'fence')
   if f[1] == 'running' and f[2] == agent and f[3] == a[5] then
     task = a[4]
-    state = end_attempt(task, ARGV[5], ARGV[6], '', '', ARGV[7], counted)
+    state = end_attempt(task, ARGV[5], ARGV[6], '', '', ARGV[7])
     redis.call('HSET', record, 'last_state', state)
   end
   redis.call('HDEL', record, 'task', 'attempt', 'fence', 'needs')

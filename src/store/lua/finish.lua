@@ -15,11 +15,11 @@ if f[1] ~= 'running' or f[2] ~= agent or f[3] ~= ARGV[3] or f[4] ~= fence then
   return refuse('stale', id)
 end
 
-local state = end_attempt(id, ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9], '1', true)
+local state = end_attempt(id, ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9], true)
 local a = redis.call('HMGET', P .. 'agent:' .. agent, 'state', 'incarnation')
 if a[2] == ARGV[3] then
   redis.call('HDEL', P .. 'agent:' .. agent, 'task', 'attempt', 'fence', 'needs')
-  redis.call('HINCRBY', P .. 'agent:' .. agent, 'tasks_done', 1)
+  if ARGV[5] ~= 'lost' then redis.call('HINCRBY', P .. 'agent:' .. agent, 'tasks_done', 1) end
   if a[1] == 'busy' then move_agent(agent, 'busy', 'idle', f[5], id, id .. ' ended as ' .. state) end
 end
 return {state, '1'}

@@ -168,9 +168,9 @@ cancel = function(id, reason)
 end
 
 -- Ends the running attempt of a task and decides what comes next: the table of model/cause.rs.
--- `delay` (ms) is used where the task is tried again; `counted` is '0' where the end counts against no bound; `told`
--- says that the holder itself reported, so that the same report sent again gets the same answer.
-local function end_attempt(id, cause, reason, exit_code, result, delay, counted, told)
+-- `delay` (ms) is used where the task is tried again; `told` says that the holder itself reported, so that the same
+-- report sent again gets the same answer.
+local function end_attempt(id, cause, reason, exit_code, result, delay, told)
   local record = P .. 'task:' .. id
   local f = get(id, 'role', 'agent', 'failures', 'retries', 'lost', 'lost_max', 'cancelling')
   if f[7] and cause ~= 'success' then
@@ -178,7 +178,8 @@ local function end_attempt(id, cause, reason, exit_code, result, delay, counted,
   end
   local failures, lost = tonumber(f[3]), tonumber(f[5])
   if cause == 'transient' or cause == 'timeout' or cause == 'permanent' then failures = failures + 1 end
-  if cause == 'lost' and counted ~= '0' then lost = lost + 1 end
+  -- What ends because a person stops everything at once is no mishap, and must not make a task poison.
+  if cause == 'lost' and redis.call('HGET', P .. 'intent', 'stop') ~= 'now' then lost = lost + 1 end
   local to, why = 'delayed', reason
   if cause == 'success' then
     to = 'succeeded'
