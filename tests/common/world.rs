@@ -193,7 +193,7 @@ impl World {
     pub fn pane(&self, session: &str) -> String {
         self.tmux(&["capture-pane", "-p", "-S", "-", "-t", &format!("={session}:")]).stdout
     }
-    /// The names of all sessions, keepers included.
+    /// The names of all sessions.
     pub fn sessions(&self) -> Vec<String> {
         self.tmux(&["list-sessions", "-F", "#{session_name}"]).stdout.lines().map(str::to_owned).collect()
     }
