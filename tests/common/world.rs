@@ -129,9 +129,13 @@ impl World {
     }
     /// `orch` that is not waited for.
     pub fn orch_started(&self, args: &[&str]) -> Running {
+        run::start(self.orch_command(args))
+    }
+    /// `orch` with these words, for a caller who changes its surroundings first.
+    pub fn orch_command(&self, args: &[&str]) -> Command {
         let mut command = self.command(env!("CARGO_BIN_EXE_orch"));
         command.args(args);
-        run::start(command)
+        command
     }
     #[track_caller]
     pub fn orch(&self, args: &[&str]) -> Output {

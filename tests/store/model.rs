@@ -51,7 +51,7 @@ impl Pair {
     fn lease(&self, n: usize) -> Option<usize> {
         let len = self.claims.len();
         let held: Vec<usize> = (0..len).filter(|l| self.reference.holds(*l)).collect();
-        if n % 4 > 0 && !held.is_empty() {
+        if !n.is_multiple_of(4) && !held.is_empty() {
             return Some(held[n / 4 % held.len()]);
         }
         (len > 0).then(|| len - 1 - n / 4 % len.min(5))
