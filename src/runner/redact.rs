@@ -31,11 +31,13 @@ impl Redactor {
         let mut at = 0;
         while at < self.held.len() {
             let rest = &self.held[at..];
+            if self.secrets.iter().any(|s| s.len() > rest.len() && s.starts_with(rest)) {
+                // The next piece says whether it is one, or a longer one.
+                break;
+            }
             if let Some(secret) = self.secrets.iter().find(|s| rest.starts_with(s)) {
                 out.extend_from_slice(MASK);
                 at += secret.len();
-            } else if self.secrets.iter().any(|s| s.starts_with(rest)) {
-                break;
             } else {
                 out.push(rest[0]);
                 at += 1;
@@ -45,9 +47,15 @@ impl Redactor {
         out
     }
 
-    /// What was held back at the stream's end.
+    /// What was held back at the stream's end: perhaps a shorter secret, never the whole of a longer one.
     pub fn finish(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.held)
+        let mut rest = std::mem::take(&mut self.held);
+        for secret in &self.secrets {
+            while let Some(at) = rest.windows(secret.len()).position(|w| w == secret) {
+                rest.splice(at..at + secret.len(), MASK.iter().copied());
+            }
+        }
+        rest
     }
 
     /// A fresh one for another stream.
@@ -85,12 +93,14 @@ mod tests {
 
     #[test]
     fn a_secret_is_found_across_pieces() {
-        let mut r = Redactor::new(["hunter2hunter2", "hunter2", "abc"].into_iter());
-        let mut out = r.feed(b"x hunt");
-        out.extend(r.feed(b"er2hun"));
-        out.extend(r.feed(b"ter2 hunter2! abc hunt"));
-        out.extend(r.finish());
-        assert_eq!(String::from_utf8(out).unwrap(), "x [redacted] [redacted]! abc hunt");
+        let show = |pieces: &[&[u8]]| {
+            let mut r = Redactor::new(["hunter2hunter2", "hunter2", "abc"].into_iter());
+            let mut out: Vec<u8> = pieces.iter().flat_map(|p| r.feed(p)).collect();
+            out.extend(r.finish());
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(show(&[b"x hunt", b"er2hun", b"ter2 hunter2! abc hunt"]), "x [redacted] [redacted]! abc hunt");
+        assert_eq!(show(&[b"hunter2", b" and hunter2hunt"]), "[redacted] and [redacted]hunt");
     }
 
     #[test]

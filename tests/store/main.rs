@@ -17,6 +17,7 @@ mod fixture;
 mod forgetting;
 mod model;
 mod reference;
+mod steps;
 mod subtasks;
 mod task_transitions;
 mod texts;

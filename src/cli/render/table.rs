@@ -6,7 +6,6 @@ use super::{
     style::{Style, paint},
     text::{pad, width},
 };
-use crate::model::text::one_line;
 
 const GAP: usize = 2;
 
@@ -40,6 +39,12 @@ impl Column {
     }
 }
 
+/// Cut to so many columns. The text is safe already, and its leading spaces may be a tree's.
+fn cut(text: &str, columns: usize) -> String {
+    let indent = text.len() - text.trim_start().len();
+    format!("{}{}", &text[..indent], super::line(text, columns.saturating_sub(indent)))
+}
+
 /// One cell.
 #[derive(Debug, Clone, Default)]
 pub struct Cell {
@@ -52,6 +57,14 @@ pub struct Cell {
 impl Cell {
     /// The first line of a text, made safe; it may come from anybody.
     pub fn new(text: impl AsRef<str>, style: Style) -> Self {
+<<<<<<< HEAD
+        Cell { text: super::line(text.as_ref(), usize::MAX), style }
+    }
+    /// The same behind a branch of a tree, whose spaces count.
+    pub fn behind(branch: &str, text: impl AsRef<str>) -> Self {
+        let cell = Cell::from(text);
+        Cell { text: format!("{branch}{}", cell.text), ..cell }
+=======
         Cell { lead: String::new(), text: one_line(text.as_ref(), usize::MAX).replace('\t', " "), style }
     }
     /// The same after this.
@@ -63,6 +76,7 @@ impl Cell {
     }
     fn cut_to(&self, columns: usize) -> String {
         format!("{}{}", self.lead, one_line(&self.text, columns.saturating_sub(width(&self.lead))))
+>>>>>>> e2etasks
     }
 }
 
@@ -102,7 +116,11 @@ impl<const N: usize> Table<N> {
             let mut line = String::new();
             for (cell, (column, shown)) in row.iter().zip(self.columns.iter().zip(&widths)) {
                 let Some(columns) = *shown else { continue };
+<<<<<<< HEAD
+                let text = cut(&cell.text, columns);
+=======
                 let text = cell.cut_to(columns);
+>>>>>>> e2etasks
                 let rest = columns.saturating_sub(width(&text));
                 let (before, after) = if column.right { (rest, 0) } else { (0, rest) };
                 line.push_str(&pad("", before));

@@ -9,7 +9,7 @@ fn tasks() -> Vec<Task> {
     running.agent = Some("sonnet-1".into());
     let failed = Task { parent: Some(id(1)), ..a_task(2, TaskState::Failed, "a child") };
     let wide = Task { parent: Some(id(1)), ..a_task(4, TaskState::Succeeded, &"日本語".repeat(9)) };
-    let below = Task { parent: Some(id(2)), ..a_task(5, TaskState::Ready, "hostile \x1b[2J\ttext") };
+    let below = Task { parent: Some(id(2)), ..a_task(5, TaskState::Ready, "hostile\x1b[2J\ttext") };
     vec![delayed, running, failed, wide, below]
 }
 
