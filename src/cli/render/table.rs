@@ -39,12 +39,6 @@ impl Column {
     }
 }
 
-/// Cut to so many columns. The text is safe already, and its leading spaces may be a tree's.
-fn cut(text: &str, columns: usize) -> String {
-    let indent = text.len() - text.trim_start().len();
-    format!("{}{}", &text[..indent], super::line(text, columns.saturating_sub(indent)))
-}
-
 /// One cell.
 #[derive(Debug, Clone, Default)]
 pub struct Cell {
@@ -57,15 +51,7 @@ pub struct Cell {
 impl Cell {
     /// The first line of a text, made safe; it may come from anybody.
     pub fn new(text: impl AsRef<str>, style: Style) -> Self {
-<<<<<<< HEAD
-        Cell { text: super::line(text.as_ref(), usize::MAX), style }
-    }
-    /// The same behind a branch of a tree, whose spaces count.
-    pub fn behind(branch: &str, text: impl AsRef<str>) -> Self {
-        let cell = Cell::from(text);
-        Cell { text: format!("{branch}{}", cell.text), ..cell }
-=======
-        Cell { lead: String::new(), text: one_line(text.as_ref(), usize::MAX).replace('\t', " "), style }
+        Cell { lead: String::new(), text: super::line(text.as_ref(), usize::MAX), style }
     }
     /// The same after this.
     pub fn led_by(self, lead: String) -> Self {
@@ -75,8 +61,7 @@ impl Cell {
         width(&self.lead) + width(&self.text)
     }
     fn cut_to(&self, columns: usize) -> String {
-        format!("{}{}", self.lead, one_line(&self.text, columns.saturating_sub(width(&self.lead))))
->>>>>>> e2etasks
+        format!("{}{}", self.lead, super::line(&self.text, columns.saturating_sub(width(&self.lead))))
     }
 }
 
@@ -116,11 +101,7 @@ impl<const N: usize> Table<N> {
             let mut line = String::new();
             for (cell, (column, shown)) in row.iter().zip(self.columns.iter().zip(&widths)) {
                 let Some(columns) = *shown else { continue };
-<<<<<<< HEAD
-                let text = cut(&cell.text, columns);
-=======
                 let text = cell.cut_to(columns);
->>>>>>> e2etasks
                 let rest = columns.saturating_sub(width(&text));
                 let (before, after) = if column.right { (rest, 0) } else { (0, rest) };
                 line.push_str(&pad("", before));
