@@ -14,8 +14,9 @@ use crate::{
     error::{Error, Result},
     home::Said,
     model::agent::AgentState,
+    mux::{Mux, MuxError, SessionInfo},
     os::{self, ExitWatch, FileLock, ProcessId},
-    store::intents::Wish,
+    store::{intents::Wish, server::check_version},
 };
 
 /// How long a start may take: a large Redis file is loaded before anything else happens.
@@ -44,9 +45,25 @@ impl Ops {
             None => false,
         };
         if !already {
+            self.may_start().await?;
             self.launch_supervisor(false).await?;
         }
         Ok(Started { already, status: self.status().await?, session: self.config.master.session.clone() })
+    }
+
+    /// What a person has to mend first is said before anything is started.
+    async fn may_start(&self) -> Result<()> {
+        let mux = self.mux();
+        mux.version().await?;
+        let master = &self.config.master.session;
+        let ours = |s: &SessionInfo| s.tags.as_ref().is_some_and(|tags| tags.namespace == self.config.namespace);
+        if mux.sessions().await?.iter().any(|s| s.name == *master && !ours(s)) {
+            return Err(MuxError::NameTaken(master.clone()).into());
+        }
+        if self.config.redis.url.is_some() {
+            check_version(&self.ask(|s| s.info()).await?)?;
+        }
+        Ok(())
     }
 
     /// Ends everything: agents, master, Redis, supervisor. `false` where nothing was running.

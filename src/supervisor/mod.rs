@@ -97,12 +97,18 @@ async fn supervise(config: Config, mode: Mode, announcement: &mut Announcement) 
     };
     let _ = os::raise_nofile_limit();
     spawn::put_on_path(&home)?;
-    crate::home::write_new(&home.running(), b"").map_err(|e| crate::home::unusable(&home.running(), &e))?;
-    let redis = Redis::start(&config).await?;
-    let store = Arc::new(redis.open(&config, Duration::from_millis(500))?);
     let mux: Arc<dyn Mux> =
         Arc::new(TmuxMux::new(TmuxOptions { socket: config.tmux.socket.clone(), ..TmuxOptions::default() }));
+    // Before Redis: with a tmux that won't do, nothing is started.
     mux.version().await?;
+    let in_order = !home.running().exists();
+    crate::home::write_new(&home.running(), b"").map_err(|e| crate::home::unusable(&home.running(), &e))?;
+    let redis = Redis::start(&config).await.inspect_err(|_| {
+        if in_order {
+            let _ = std::fs::remove_file(home.running());
+        }
+    })?;
+    let store = Arc::new(redis.open(&config, Duration::from_millis(500))?);
     if !mode.to_stop {
         store.unwish(&[Wish::Stop { drain: false }], "supervisor.resumed", "orch start").await?;
         store.recovered(&config.master.session, "orch start").await?;

@@ -116,7 +116,7 @@ fn old_server() -> u16 {
 /// Reads commands (`*N`, then N times `$LENGTH` and the word) and answers each; `None` at the end.
 fn answer(stream: &TcpStream) -> Option<()> {
     let mut reader = BufReader::new(stream);
-    let mut number = |reader: &mut BufReader<&TcpStream>| {
+    let number = |reader: &mut BufReader<&TcpStream>| {
         let mut line = String::new();
         reader.read_line(&mut line).ok()?;
         line.trim_end().get(1..)?.parse::<usize>().ok()
