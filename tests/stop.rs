@@ -197,6 +197,7 @@ fn a_start_while_all_is_stopping_is_a_start() {
     world.wait_until("it is up", ready);
     for _ in 0..3 {
         signal(world.supervisor_pid(), Signal::SIGTERM);
+        world.wait_until("it is stopping", || world.status()["supervisor"]["accepting"] == false);
         world.start();
         world.wait_for_agent("opus-master", "idle");
         world.wait_until("it is up", ready);

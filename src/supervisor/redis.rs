@@ -35,8 +35,8 @@ pub(super) struct Managed {
     watch: Option<os::ExitWatch>,
     started: Instant,
     pause: Duration,
-    /// Since when it has been there without a word.
-    silent: Option<Instant>,
+    /// When it was last heard.
+    answered: Instant,
 }
 
 impl Redis {
@@ -51,8 +51,14 @@ impl Redis {
             return Ok(Redis::External(url.clone()));
         }
         let spec = ServerSpec::of_home(Home::new(&config.home).path())?;
-        let mut managed =
-            Managed { spec, server: None, watch: None, started: Instant::now(), pause: Duration::ZERO, silent: None };
+        let mut managed = Managed {
+            spec,
+            server: None,
+            watch: None,
+            started: Instant::now(),
+            pause: Duration::ZERO,
+            answered: Instant::now(),
+        };
         managed.start().await?;
         Ok(Redis::Managed(Box::new(managed)))
     }
@@ -87,7 +93,7 @@ impl Redis {
     /// It has just answered.
     pub fn has_answered(&mut self) {
         if let Redis::Managed(m) = self {
-            m.silent = None;
+            m.answered = Instant::now();
         }
     }
 
@@ -133,14 +139,13 @@ impl Managed {
     async fn is_well(&mut self) -> bool {
         let Some(server) = self.server.as_ref().filter(|s| s.is_alive()) else { return false };
         let Err(e) = server.ping().await else {
-            self.silent = None;
+            self.answered = Instant::now();
             return true;
         };
-        if self.silent.get_or_insert_with(Instant::now).elapsed() < HUNG {
+        if self.answered.elapsed() < HUNG {
             return true;
         }
         tracing::error!("{e}: it is ended");
-        self.silent = None;
         if let Some(server) = self.server.take()
             && let Err(e) = server.shutdown().await
         {
@@ -153,6 +158,7 @@ impl Managed {
         let (server, origin) = Server::start_or_adopt(&self.spec).await?;
         tracing::info!(pid = server.pid, version = %server.version, adopted = origin == Origin::Adopted, "redis-server");
         self.started = Instant::now();
+        self.answered = self.started;
         self.watch = match os::ProcessId::of(server.pid) {
             Some(process) => os::ExitWatch::new(&process).map_err(|e| Error::internal(format!("redis-server: {e}")))?,
             None => None,
