@@ -161,9 +161,13 @@ impl World {
     }
     /// `orch` that is not waited for.
     pub fn orch_started(&self, args: &[&str]) -> Running {
+        run::start(self.orch_command(args))
+    }
+    /// `orch` with these words, for a caller who changes its surroundings first.
+    pub fn orch_command(&self, args: &[&str]) -> Command {
         let mut command = self.command(env!("CARGO_BIN_EXE_orch"));
         command.args(args);
-        run::start(command)
+        command
     }
     #[track_caller]
     pub fn orch(&self, args: &[&str]) -> Output {
@@ -225,7 +229,7 @@ impl World {
     pub fn pane(&self, session: &str) -> String {
         self.tmux(&["capture-pane", "-p", "-S", "-", "-t", &format!("={session}:")]).stdout
     }
-    /// The names of all sessions, keepers included.
+    /// The names of all sessions.
     pub fn sessions(&self) -> Vec<String> {
         self.tmux(&["list-sessions", "-F", "#{session_name}"]).stdout.lines().map(str::to_owned).collect()
     }
