@@ -4,7 +4,10 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use orch::{model::id::TaskId, ops::types::Delegate};
+use orch::{
+    model::{event::Event, id::TaskId},
+    ops::types::Delegate,
+};
 
 use crate::{
     Result, clock, percentile, processes,
@@ -20,10 +23,12 @@ pub fn measure() -> Result<Vec<Row>> {
     world.run(&["start"])?;
     let (mut runners, mut programs) = (Vec::new(), Vec::new());
     for _ in 0..RUNS {
-        let (.., program) = at_work(&world)?;
-        programs.push(until_recorded(&world, program, "task.failed")?);
+        let (task, _, program) = at_work(&world)?;
+        let its_end = |e: &Event| e.task.as_deref() == Some(task.as_str()) && e.from.as_deref() == Some("running");
+        programs.push(until_recorded(&world, program, its_end)?);
+        world.wait(world.ops.cancel(&[task]))?;
         let (task, runner, _) = at_work(&world)?;
-        runners.push(until_recorded(&world, runner, "agent.failed")?);
+        runners.push(until_recorded(&world, runner, |e| e.kind == "agent.failed")?);
         world.wait(world.ops.cancel(&[task]))?;
     }
     let rows = |what: &str, taken: &[f64]| {
@@ -38,7 +43,7 @@ pub fn measure() -> Result<Vec<Row>> {
 /// A task, with the processes of the runner and of the program that are at it. The agent has done another one before: the
 /// role of an agent that dies without is held back for a while, and so it should be.
 fn at_work(world: &World) -> Result<(TaskId, u32, u32)> {
-    let task = |text: &str| Delegate { role: Some(ROLE.into()), text: text.into(), retries: Some(0), ..Delegate::default() };
+    let task = |text: &str| Delegate { role: Some(ROLE.into()), text: text.into(), ..Delegate::default() };
     let last = world.last_event()?;
     let first = world.ask(task("0"))?;
     world.event_after(&last, |e| e.kind == "task.succeeded" && e.task.as_deref() == Some(first.as_str()))?;
@@ -54,10 +59,10 @@ fn at_work(world: &World) -> Result<(TaskId, u32, u32)> {
 }
 
 /// In ms; Redis says when, to the millisecond.
-fn until_recorded(world: &World, pid: u32, kind: &str) -> Result<f64> {
+fn until_recorded(world: &World, pid: u32, is_it: impl Fn(&Event) -> bool) -> Result<f64> {
     let last = world.last_event()?;
     let killed = clock::time_of_day_ms();
     kill(Pid::from_raw(pid as i32), Signal::SIGKILL)?;
-    let event = world.event_after(&last, |e| e.kind == kind)?;
+    let event = world.event_after(&last, is_it)?;
     Ok(event.at.0 as f64 - killed)
 }

@@ -29,13 +29,8 @@ pub fn measure() -> Result<Vec<Row>> {
     let began = Instant::now();
     world.run(&["start"])?;
     world.until("all agents are idle", || Ok(idle(&world)?.len() == AGENTS))?;
-    let mut rows = vec![Row::new(
-        format!("{AGENTS} agents started"),
-        Unit::Ms,
-        Goal::None,
-        clock::in_ms(began.elapsed()),
-        1,
-    )];
+    let mut rows =
+        vec![Row::new(format!("{AGENTS} agents started"), Unit::Ms, Goal::None, clock::in_ms(began.elapsed()), 1)];
     // What starting them has stirred up settles.
     std::thread::sleep(Duration::from_secs(3));
     rows.extend(memory(&world)?);
