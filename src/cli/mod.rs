@@ -33,6 +33,7 @@ use render::View;
 use crate::{
     config::Config,
     error::{Error, Result},
+    model::time::Timestamp,
     ops::{Ops, types::Caller},
     supervisor::Mode,
 };
@@ -138,7 +139,12 @@ impl Session {
 
     /// Prints an answer: as JSON if that was asked for, else as `human` renders it.
     fn answer<T: serde::Serialize>(&mut self, value: &T, human: impl FnOnce(&T, &View) -> String) -> Result<(), End> {
-        if self.json { self.out.json(value, self.view.colour) } else { self.out.text(&human(value, &self.view)) }
+        if self.json {
+            return self.out.json(value, self.view.colour);
+        }
+        // Ages are counted to the answer, which may have been long in coming.
+        self.view.now = Timestamp::now();
+        self.out.text(&human(value, &self.view))
     }
 }
 

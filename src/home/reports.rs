@@ -88,7 +88,7 @@ mod tests {
         super::super::create_dir(&home.run(&report.task, 2)).unwrap();
         home.write_report(&report).unwrap();
         home.sync_report(&report).unwrap();
-        assert_eq!(home.unheard_reports(), [report.clone()]);
+        assert_eq!(home.unheard_reports(), std::slice::from_ref(&report));
         home.file_report(&report.task, 2).unwrap();
         assert_eq!(home.unheard_reports(), []);
         assert!(home.run(&report.task, 2).join("result.json").exists());

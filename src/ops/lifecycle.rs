@@ -20,6 +20,8 @@ use crate::{
 
 /// How long a start may take: a large Redis file is loaded before anything else happens.
 const START: Duration = Duration::from_secs(120);
+/// How long the master of a supervisor that runs already is waited for.
+const MASTER: Duration = Duration::from_secs(15);
 /// How long another `orch start` or `orch stop` is waited for.
 const TURN: Duration = Duration::from_secs(180);
 /// How long a stop may take without `--timeout`: two graces of some seconds, and what a loaded machine needs.
@@ -37,10 +39,11 @@ impl Ops {
         self.refuse_within_attempt("start")?;
         self.home.create()?;
         let _turn = self.turn().await?;
-        let already = self.supervisor().is_some();
-        if already {
-            self.await_master().await?;
-        } else {
+        let already = match self.supervisor() {
+            Some(supervisor) => self.await_master(&supervisor).await?,
+            None => false,
+        };
+        if !already {
             self.launch_supervisor(false).await?;
         }
         Ok(Started { already, status: self.status().await?, session: self.config.master.session.clone() })
@@ -113,20 +116,41 @@ impl Ops {
         }
     }
 
-    /// A supervisor that was just started by somebody else, or was about to stop, is given its time.
-    async fn await_master(&self) -> Result<()> {
-        let wish = Wish::Stop { drain: false };
-        self.ask(async |store| store.unwish(std::slice::from_ref(&wish), "supervisor.resumed", "orch start").await)
-            .await?;
+    /// Waits until the master of a running supervisor stands. `false` where that supervisor has ended meanwhile: it was
+    /// about to stop.
+    async fn await_master(&self, supervisor: &ProcessId) -> Result<bool> {
+        let stop = Wish::Stop { drain: false };
         let began = Instant::now();
-        while began.elapsed() < Duration::from_secs(10) {
-            let agents = self.ask(async |store| store.agents().await).await?;
-            if agents.iter().any(|r| r.agent.master && matches!(r.agent.state, AgentState::Idle | AgentState::Busy)) {
-                break;
+        let mut unwished = false;
+        while supervisor.is_alive() {
+            let agents = self.ask(async |store| {
+                if !unwished {
+                    store.unwish(std::slice::from_ref(&stop), "supervisor.resumed", "orch start").await?;
+                }
+                store.agents().await
+            });
+            match agents.await {
+                Ok(agents) => {
+                    unwished = true;
+                    let stands = |state| matches!(state, AgentState::Idle | AgentState::Busy);
+                    if agents.iter().any(|r| r.agent.master && stands(r.agent.state)) {
+                        return Ok(true);
+                    }
+                }
+                // Its Redis ends before it does.
+                Err(e) if supervisor.is_alive() && began.elapsed() > MASTER => return Err(e),
+                Err(_) => {}
+            }
+            if began.elapsed() > MASTER {
+                return Err(Error::timed_out(format!(
+                    "the supervisor (pid {}) runs, but its master {} does not come up",
+                    supervisor.pid, self.config.master.session
+                ))
+                .hint(format!("orch why {}", self.config.master.session)));
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Starts a supervisor in the background and waits for its one line.

@@ -71,10 +71,10 @@ pub(super) async fn run(
     let running = match begin(agent, driver, claimed) {
         Ok(running) => running,
         Err(verdict) => {
-            return Ended { report: Some(report(agent, claimed, verdict, None, None, began)), leave: None };
+            return Ended { report: Some(report(agent, claimed, *verdict, None, None, began)), leave: None };
         }
     };
-    running.to_its_end(driver, claimed, beats, signals, began).await
+    running.finish(driver, claimed, beats, signals, began).await
 }
 
 struct Running<'a> {
@@ -85,18 +85,20 @@ struct Running<'a> {
 }
 
 /// Makes the folder and starts the program.
-fn begin<'a>(agent: &'a Agent, driver: &dyn Driver, claimed: &Claimed) -> Result<Running<'a>, Verdict> {
+fn begin<'a>(agent: &'a Agent, driver: &dyn Driver, claimed: &Claimed) -> Result<Running<'a>, Box<Verdict>> {
     let role = &agent.launch.role;
     let workspace = Workspace::create(&agent.home, claimed)
-        .map_err(|e| verdict(Cause::Lost, format!("the attempt's folder could not be written: {e}")))?;
+        .map_err(|e| verdict(Cause::Lost, format!("the attempt's folder could not be written: {e}")))
+        .map_err(Box::new)?;
     let cwd = claimed.task.cwd.as_ref().map_or(role.cwd.clone(), Into::into);
     if !cwd.is_dir() {
-        return Err(verdict(Cause::Permanent, format!("its working folder {} is not there", cwd.display())));
+        return Err(Box::new(verdict(Cause::Permanent, format!("its working folder {} is not there", cwd.display()))));
     }
     let job = Job { role, prompt: &claimed.task.description, prompt_file: &workspace.prompt };
-    let start = driver.start(&job).map_err(|refusal| verdict(Cause::Permanent, refusal.0))?;
+    let start = driver.start(&job).map_err(|refusal| Box::new(verdict(Cause::Permanent, refusal.0)))?;
     let mut child = spawn(agent, &start, &cwd, claimed, &workspace)
-        .map_err(|e| could_not_start(&e, &start, agent.launch.env.get("PATH").map(String::as_str)))?;
+        .map_err(|e| could_not_start(&e, &start, agent.launch.env.get("PATH").map(String::as_str)))
+        .map_err(Box::new)?;
     let secrets = agent.launch.secrets.iter().filter_map(|name| agent.launch.env.get(name)).map(String::as_str);
     let output = Output::new(&mut child, &workspace.dir, agent.pane.clone(), Redactor::new(secrets));
     Ok(Running { agent, workspace, child, output })
@@ -131,7 +133,7 @@ fn spawn(agent: &Agent, start: &Start, cwd: &std::path::Path, claimed: &Claimed,
 }
 
 impl Running<'_> {
-    async fn to_its_end(
+    async fn finish(
         mut self,
         driver: &dyn Driver,
         claimed: &Claimed,
@@ -322,7 +324,7 @@ fn report(
     let result = output.map(|output| TaskResult {
         text: output.redacted(verdict.text.unwrap_or_else(|| output.text())),
         exit_code,
-        data: verdict.data,
+        data: verdict.data.map(|data| output.redacted_data(data)),
         usage: verdict.usage,
         duration_ms: began.elapsed().as_millis() as u64,
         truncated: output.is_cut(),

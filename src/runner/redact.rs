@@ -1,5 +1,7 @@
 //! Keeps the values of secrets out of what is shown, logged and reported.
 
+use serde_json::Value;
+
 /// Shorter ones would black out half of an ordinary text.
 const SHORTEST: usize = 6;
 const MASK: &[u8] = b"[redacted]";
@@ -29,11 +31,13 @@ impl Redactor {
         let mut at = 0;
         while at < self.held.len() {
             let rest = &self.held[at..];
+            if self.secrets.iter().any(|s| s.len() > rest.len() && s.starts_with(rest)) {
+                // The next piece says whether it is one, or a longer one.
+                break;
+            }
             if let Some(secret) = self.secrets.iter().find(|s| rest.starts_with(s)) {
                 out.extend_from_slice(MASK);
                 at += secret.len();
-            } else if self.secrets.iter().any(|s| s.starts_with(rest)) {
-                break;
             } else {
                 out.push(rest[0]);
                 at += 1;
@@ -43,9 +47,15 @@ impl Redactor {
         out
     }
 
-    /// What was held back at the stream's end.
+    /// What was held back at the stream's end: perhaps a shorter secret, never the whole of a longer one.
     pub fn finish(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.held)
+        let mut rest = std::mem::take(&mut self.held);
+        for secret in &self.secrets {
+            while let Some(at) = rest.windows(secret.len()).position(|w| w == secret) {
+                rest.splice(at..at + secret.len(), MASK.iter().copied());
+            }
+        }
+        rest
     }
 
     /// A fresh one for another stream.
@@ -63,6 +73,18 @@ impl Redactor {
         out.extend(whole.finish());
         String::from_utf8_lossy(&out).into_owned()
     }
+
+    /// Every text in a piece of data, the names of its fields included.
+    pub fn data(&self, data: Value) -> Value {
+        match data {
+            Value::String(text) => Value::String(self.text(text)),
+            Value::Array(items) => items.into_iter().map(|item| self.data(item)).collect(),
+            Value::Object(fields) => {
+                fields.into_iter().map(|(name, value)| (self.text(name), self.data(value))).collect()
+            }
+            plain => plain,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -71,12 +93,21 @@ mod tests {
 
     #[test]
     fn a_secret_is_found_across_pieces() {
-        let mut r = Redactor::new(["hunter2hunter2", "hunter2", "abc"].into_iter());
-        let mut out = r.feed(b"x hunt");
-        out.extend(r.feed(b"er2hun"));
-        out.extend(r.feed(b"ter2 hunter2! abc hunt"));
-        out.extend(r.finish());
-        assert_eq!(String::from_utf8(out).unwrap(), "x [redacted] [redacted]! abc hunt");
+        let show = |pieces: &[&[u8]]| {
+            let mut r = Redactor::new(["hunter2hunter2", "hunter2", "abc"].into_iter());
+            let mut out: Vec<u8> = pieces.iter().flat_map(|p| r.feed(p)).collect();
+            out.extend(r.finish());
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(show(&[b"x hunt", b"er2hun", b"ter2 hunter2! abc hunt"]), "x [redacted] [redacted]! abc hunt");
+        assert_eq!(show(&[b"hunter2", b" and hunter2hunt"]), "[redacted] and [redacted]hunt");
+    }
+
+    #[test]
+    fn a_secret_is_found_in_data() {
+        let r = Redactor::new(["hunter2"].into_iter());
+        let data = serde_json::json!({"a hunter2": [1, null, ["x hunter2"]], "b": true});
+        assert_eq!(r.data(data), serde_json::json!({"a [redacted]": [1, null, ["x [redacted]"]], "b": true}));
     }
 
     #[test]

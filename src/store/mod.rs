@@ -59,15 +59,7 @@ impl Store {
     /// When the URL is not one.
     pub fn at_url(url: &str, namespace: &str, patience: Duration) -> Result<Self> {
         let url = url.strip_prefix("unix://").map_or_else(|| url.to_owned(), |rest| format!("redis+unix://{rest}"));
-        let client = Client::open(url.as_str())
-            .map_err(|e| StoreError::Unreachable { address: without_password(&url), why: e.to_string() })?;
-        Ok(Store {
-            keys: Keys::new(namespace),
-            client,
-            address: without_password(&url),
-            patience,
-            connection: Mutex::new(None),
-        })
+        Store::at(url.as_str(), without_password(&url), namespace, patience)
     }
 
     /// A store at a private server's unix socket.
@@ -75,11 +67,18 @@ impl Store {
     /// # Errors
     /// When the path cannot be one.
     pub fn at_socket(socket: &Path, namespace: &str, patience: Duration) -> Result<Self> {
-        let address = socket.display().to_string();
-        let info = redis::ConnectionAddr::Unix(socket.to_owned());
-        let client = redis::IntoConnectionInfo::into_connection_info(info)
-            .and_then(Client::open)
-            .map_err(|e| StoreError::Unreachable { address: address.clone(), why: e.to_string() })?;
+        let address = redis::ConnectionAddr::Unix(socket.to_owned());
+        Store::at(address, socket.display().to_string(), namespace, patience)
+    }
+
+    fn at(place: impl redis::IntoConnectionInfo, address: String, namespace: &str, patience: Duration) -> Result<Self> {
+        let open = || {
+            let info = place.into_connection_info()?;
+            // CLIENT SETINFO would be one more round trip of every `orch delegate`.
+            let settings = info.redis_settings().clone().set_skip_set_lib_name();
+            Client::open(info.set_redis_settings(settings))
+        };
+        let client = open().map_err(|e| StoreError::Unreachable { address: address.clone(), why: e.to_string() })?;
         Ok(Store { keys: Keys::new(namespace), client, address, patience, connection: Mutex::new(None) })
     }
 

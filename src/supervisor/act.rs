@@ -50,7 +50,7 @@ impl Supervisor {
                 self.store.stop_agent(&agent, &incarnation, only_idle, &reason).await.map(drop)
             }
             Action::Spawn { agent, role, master, wish, reason } => {
-                self.spawn(&agent, &role, master, wish.as_deref(), &reason).await
+                self.spawn(&agent, &role, master, wish.as_deref(), &reason, &observed.snapshot).await
             }
             Action::DropWish { field, role, reason } => self.store.drop_wish(&field, &role, &reason).await,
             Action::Recovered { role, reason } => self.store.recovered(&role, &reason).await,

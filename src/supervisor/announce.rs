@@ -8,25 +8,35 @@ use crate::{error::Error, home::Said, store::observe::Snapshot};
 #[derive(Debug, Default)]
 pub(super) struct Announcement {
     due: bool,
+    problem: Option<Error>,
 }
 
 impl Announcement {
     pub fn new(daemon: bool) -> Self {
-        Announcement { due: daemon }
+        Announcement { due: daemon, problem: None }
+    }
+    /// Whether somebody still waits for the line.
+    pub fn is_due(&self) -> bool {
+        self.due
     }
     /// The master has reported.
     pub fn master(&mut self, snapshot: &Snapshot, session: &str) {
         use crate::model::agent::AgentState::{Busy, Idle};
         if self.due && snapshot.agents.iter().any(|r| r.agent.id == session && matches!(r.agent.state, Idle | Busy)) {
             self.ready();
-        } else if let Some(breaker) = snapshot.breakers.get(session) {
+        } else if let (Some(breaker), None) = (snapshot.breakers.get(session), &self.problem) {
             let hint = "look at its log in the agents folder of the state folder; orch doctor looks closer";
             self.failed(&Error::config(format!("the master does not stay up: {}", breaker.reason)).hint(hint));
         }
     }
-    /// All is as it was asked for.
+    /// It will not stand; that is said when everything that was started for it has ended.
+    pub fn fail_at_end(&mut self, e: Error) {
+        self.problem = Some(e);
+    }
+    /// All is as it was asked for; or all has ended because it could not be.
     pub fn ready(&mut self) {
-        self.say(&Said::Ready);
+        let said = self.problem.take().map_or(Said::Ready, Said::Failed);
+        self.say(&said);
     }
     /// It is not.
     pub fn failed(&mut self, e: &Error) {

@@ -100,14 +100,12 @@ async fn supervise(config: Config, mode: Mode, announcement: &mut Announcement) 
     crate::home::write_new(&home.running(), b"").map_err(|e| crate::home::unusable(&home.running(), &e))?;
     let redis = Redis::start(&config).await?;
     let store = Arc::new(redis.open(&config, Duration::from_millis(500))?);
-    let mux: Arc<dyn Mux> = Arc::new(TmuxMux::new(TmuxOptions {
-        socket: config.tmux.socket.clone(),
-        keeper: Some(config.namespace.clone()),
-        ..TmuxOptions::default()
-    }));
+    let mux: Arc<dyn Mux> =
+        Arc::new(TmuxMux::new(TmuxOptions { socket: config.tmux.socket.clone(), ..TmuxOptions::default() }));
     mux.version().await?;
     if !mode.to_stop {
         store.unwish(&[Wish::Stop { drain: false }], "supervisor.resumed", "orch start").await?;
+        store.recovered(&config.master.session, "orch start").await?;
     }
     let pid = std::process::id();
     store.note("supervisor.started", &format!("supervisor {pid}, version {}", env!("CARGO_PKG_VERSION"))).await?;
@@ -241,11 +239,10 @@ impl Supervisor {
         });
     }
 
-    /// Nothing is left but Redis, the keeper, and us.
+    /// Nothing is left but Redis and us.
     async fn shut_down(mut self) -> Result<()> {
         self.store.note("supervisor.stopped", "everything has ended in order").await?;
         self.store.unwish(&[Wish::Stop { drain: false }], "supervisor.stopped", "done").await?;
-        self.mux.shutdown().await;
         self.redis.shut_down().await?;
         let _ = std::fs::remove_file(self.home.running());
         self.announcement.ready();

@@ -15,7 +15,7 @@ use crate::{
     },
     mux::{SessionSpec, Tags},
     os,
-    store::{StoreError, agents::Ending},
+    store::{StoreError, agents::Ending, intents::Wish, observe::Snapshot},
 };
 
 /// Columns and rows until somebody attaches.
@@ -33,6 +33,7 @@ impl Supervisor {
         master: bool,
         wish: Option<&str>,
         reason: &str,
+        snapshot: &Snapshot,
     ) -> Result<(), StoreError> {
         let incarnation = new_incarnation();
         match self.store.spawn_agent(agent, role, agent, &incarnation, master, reason, wish).await {
@@ -54,9 +55,24 @@ impl Supervisor {
         // Young and failed: that holds the role back for a while.
         self.store.end_agent(agent, &incarnation, &ending).await?;
         if master {
-            self.announcement.failed(&problem);
+            self.start_has_failed(problem, snapshot).await?;
         }
         Ok(())
+    }
+
+    /// `orch start` that cannot start a master leaves nothing behind. But where agents have outlived a supervisor, they
+    /// are looked after all the same, and the master is tried again.
+    async fn start_has_failed(&mut self, problem: Error, snapshot: &Snapshot) -> Result<(), StoreError> {
+        if !self.announcement.is_due() {
+            return Ok(());
+        }
+        if !snapshot.agents.is_empty() {
+            self.announcement.failed(&problem);
+            return Ok(());
+        }
+        let reason = format!("the start has failed: {problem}");
+        self.announcement.fail_at_end(problem);
+        self.store.wish(&Wish::Stop { drain: false }, "supervisor.stopping", &reason).await.map(drop)
     }
 
     async fn open(&mut self, agent: &str, role: &str, master: bool, incarnation: &str) -> Result<()> {
@@ -99,7 +115,9 @@ impl Supervisor {
             kind => kind,
         };
         let own = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
-        let (env, secrets) = super::environment::of_agent(&self.config, &self.home, role, driver, agent, own);
+        let (mut env, secrets) = super::environment::of_agent(&self.config, &self.home, role, driver, agent, own);
+        // The program's processes must be found, too, when the runner that looks after them was killed.
+        env.insert(MARKER.to_owned(), incarnation.to_owned());
         Launch {
             agent: agent.to_owned(),
             incarnation: incarnation.to_owned(),

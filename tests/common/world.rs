@@ -122,14 +122,20 @@ impl World {
         let mut command = Command::new(program);
         command.env_clear().current_dir(&self.project).env("HOME", &self.path).env("ORCH_HOME", &self.home);
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        // Where a test, or a bug, means the user's own tmux server, it means this world's.
+        command.env("TMUX_TMPDIR", &self.path);
         command.env("TERM", "xterm-256color").env("SHELL", "/bin/sh").env("LANG", "C.UTF-8");
         command
     }
     /// `orch` that is not waited for.
     pub fn orch_started(&self, args: &[&str]) -> Running {
+        run::start(self.orch_command(args))
+    }
+    /// `orch` with these words, for a caller who changes its surroundings first.
+    pub fn orch_command(&self, args: &[&str]) -> Command {
         let mut command = self.command(env!("CARGO_BIN_EXE_orch"));
         command.args(args);
-        run::start(command)
+        command
     }
     #[track_caller]
     pub fn orch(&self, args: &[&str]) -> Output {
@@ -191,7 +197,7 @@ impl World {
     pub fn pane(&self, session: &str) -> String {
         self.tmux(&["capture-pane", "-p", "-S", "-", "-t", &format!("={session}:")]).stdout
     }
-    /// The names of all sessions, keepers included.
+    /// The names of all sessions.
     pub fn sessions(&self) -> Vec<String> {
         self.tmux(&["list-sessions", "-F", "#{session_name}"]).stdout.lines().map(str::to_owned).collect()
     }

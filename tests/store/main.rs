@@ -3,8 +3,6 @@
 //!
 //! After whatever a test does, `check::structures` reads all that is stored and holds it together.
 
-#![allow(clippy::unwrap_used)]
-
 mod again;
 mod agent_transitions;
 mod broken_connection;
@@ -17,6 +15,7 @@ mod fixture;
 mod forgetting;
 mod model;
 mod reference;
+mod steps;
 mod subtasks;
 mod task_transitions;
 mod texts;

@@ -8,7 +8,7 @@ use orch::{
         agent::AgentState,
         cause::Cause,
         id::{Capability, TaskId, new_incarnation},
-        task::{Priority, TaskState},
+        task::TaskState,
     },
     store::{
         StoreError,
@@ -23,100 +23,12 @@ use super::{
     check,
     fixture::*,
     reference::{MAX_CHILDREN, MAX_DEPTH, Reference, Request},
+    steps::{Step, step},
 };
 
 const ROLES: [&str; 2] = ["a", "b"];
 /// Agents' ids: two of each role.
 const SLOTS: usize = 4;
-
-/// Numbers choose among what there is, modulo how much there is.
-#[derive(Debug, Clone)]
-enum Step {
-    Delegate {
-        role: usize,
-        priority: Priority,
-        after: Vec<usize>,
-        parent: Option<usize>,
-        content: u8,
-        key: Option<u8>,
-        bounds: (u32, u32),
-    },
-    DelegateAgain,
-    Spawn(usize),
-    Claim(usize),
-    Heartbeat(usize),
-    Finish {
-        lease: usize,
-        cause: Cause,
-        due: bool,
-        twice: bool,
-    },
-    FinishAndClaim {
-        lease: usize,
-        cause: Cause,
-    },
-    Cancel(usize),
-    Retry(usize),
-    StopAgent {
-        slot: usize,
-        only_idle: bool,
-    },
-    EndAgent {
-        slot: usize,
-        failed: bool,
-        due: bool,
-    },
-    Expire(usize),
-    Due,
-    Wait {
-        lease: usize,
-        on: bool,
-    },
-    Pause {
-        role: Option<usize>,
-        on: bool,
-    },
-    Drain(bool),
-    Stop(Option<bool>),
-    Limit {
-        role: usize,
-        most: usize,
-    },
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let n = || 0..100usize;
-    let cause = || prop::sample::select(Cause::ALL);
-    let role = || 0..ROLES.len();
-    let priority = prop::sample::select(Priority::ALL);
-    let after = prop_oneof![3 => Just(vec![]), 2 => prop::collection::vec(n(), 1..3)];
-    let parent = prop::option::of(n());
-    let key = prop_oneof![4 => Just(None), 1 => (0..3u8).prop_map(Some)];
-    let delegate = (role(), priority, after, parent, 0..3u8, key, (0..3u32, 0..3u32));
-    prop_oneof![
-        10 => delegate.prop_map(|(role, priority, after, parent, content, key, bounds)| {
-            Step::Delegate { role, priority, after, parent, content, key, bounds }
-        }),
-        1 => Just(Step::DelegateAgain),
-        4 => n().prop_map(Step::Spawn),
-        10 => n().prop_map(Step::Claim),
-        2 => n().prop_map(Step::Heartbeat),
-        7 => (n(), cause(), any::<bool>(), any::<bool>())
-            .prop_map(|(lease, cause, due, twice)| Step::Finish { lease, cause, due, twice }),
-        3 => (n(), cause()).prop_map(|(lease, cause)| Step::FinishAndClaim { lease, cause }),
-        2 => n().prop_map(Step::Cancel),
-        4 => n().prop_map(Step::Retry),
-        1 => (n(), any::<bool>()).prop_map(|(slot, only_idle)| Step::StopAgent { slot, only_idle }),
-        2 => (n(), any::<bool>(), any::<bool>()).prop_map(|(slot, failed, due)| Step::EndAgent { slot, failed, due }),
-        1 => n().prop_map(Step::Expire),
-        4 => Just(Step::Due),
-        2 => (n(), any::<bool>()).prop_map(|(lease, on)| Step::Wait { lease, on }),
-        1 => (prop::option::of(role()), prop::bool::weighted(0.3)).prop_map(|(role, on)| Step::Pause { role, on }),
-        1 => prop::bool::weighted(0.3).prop_map(Step::Drain),
-        1 => prop_oneof![3 => Just(None), 1 => any::<bool>().prop_map(Some)].prop_map(Step::Stop),
-        1 => (role(), 0..3usize).prop_map(|(role, most)| Step::Limit { role, most }),
-    ]
-}
 
 /// The store and its reference, side by side.
 struct Pair {
@@ -135,10 +47,14 @@ impl Pair {
         (0..self.runs.len()).rfind(|r| self.reference.runs[*r].slot == slot % SLOTS)
     }
 
-    /// One of the last few leases: the older ones are stale in ever the same way.
+    /// Mostly a lease that is held; else one of the last few, for older ones are stale in ever the same way.
     fn lease(&self, n: usize) -> Option<usize> {
         let len = self.claims.len();
-        (len > 0).then(|| len - 1 - n % len.min(5))
+        let held: Vec<usize> = (0..len).filter(|l| self.reference.holds(*l)).collect();
+        if !n.is_multiple_of(4) && !held.is_empty() {
+            return Some(held[n / 4 % held.len()]);
+        }
+        (len > 0).then(|| len - 1 - n / 4 % len.min(5))
     }
 
     fn task(&self, n: usize) -> Option<usize> {
@@ -161,14 +77,28 @@ impl Pair {
 
     async fn take(&mut self, step: &Step) {
         match step.clone() {
-            Step::Delegate { role, priority, after, parent, content, key, bounds } => {
+            Step::Delegate { role, priority, after, parent, content, key, bounds, times, twice } => {
                 let after = after.iter().filter_map(|n| self.task(*n)).collect();
                 let parent = parent.and_then(|n| self.lease(n));
                 let (retries, lost_max) = bounds;
                 let r = Request { role, priority, after, parent, content, key, retries, lost_max };
-                self.delegate(&r).await;
+                for _ in 0..times {
+                    self.delegate(&r).await;
+                    if twice {
+                        self.delegate_again().await;
+                    }
+                }
             }
             Step::DelegateAgain => self.delegate_again().await,
+            Step::TryAgain(n) => {
+                let Some(lease) = self.lease(n) else { return };
+                let finished = self.world.store.finish(&self.report(lease, Cause::RateLimited, true)).await;
+                same(finished, self.reference.finish(lease, Cause::RateLimited, true));
+                assert_eq!(self.world.store.release_due().await.unwrap().0, self.reference.due());
+                let agent = self.holder(lease);
+                let answer = self.world.store.claim(&agent.id, &agent.incarnation, LEASE).await;
+                self.claimed(self.reference.leases[lease].run, answer);
+            }
             Step::Spawn(slot) => self.spawn(slot % SLOTS).await,
             Step::Claim(slot) => {
                 let Some(run) = self.run(slot) else { return };
@@ -397,6 +327,9 @@ fn random_steps_do_what_the_reference_does() {
                 let (ids, runs, claims) = (vec![], vec![], vec![]);
                 let world = server.world("n");
                 let mut pair = Pair { world, reference: Reference::default(), ids, runs, claims, last: None };
+                for slot in 0..SLOTS {
+                    pair.spawn(slot).await;
+                }
                 for step in &steps {
                     pair.take(step).await;
                     pair.compare().await;

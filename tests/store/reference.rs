@@ -11,7 +11,7 @@ use orch::model::{
 
 /// Bounds that random steps reach.
 pub const MAX_DEPTH: u32 = 2;
-pub const MAX_CHILDREN: usize = 3;
+pub const MAX_CHILDREN: usize = 2;
 
 #[derive(Debug, Clone)]
 pub struct Task {
@@ -88,7 +88,7 @@ pub struct Reference {
 pub type Answer<T> = Result<T, &'static str>;
 
 impl Reference {
-    fn holds(&self, lease: usize) -> bool {
+    pub fn holds(&self, lease: usize) -> bool {
         self.tasks[self.leases[lease].task].lease == Some(lease)
     }
 

@@ -79,6 +79,11 @@ pub fn millis(ms: u64) -> String {
     duration::human(Duration::from_millis(ms))
 }
 
+/// The first line of a text of others, cut to so many columns. A tab is as wide as it likes: a space is one column.
+fn line(text: &str, columns: usize) -> String {
+    crate::model::text::one_line(&text.trim().replace('\t', " "), columns)
+}
+
 /// A text of others without what a terminal would obey.
 fn safe(text: &str) -> String {
     crate::model::text::plain(text.as_bytes())

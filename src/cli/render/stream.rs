@@ -9,7 +9,6 @@ use crate::{
     model::{
         event::Event,
         task::{TaskDetail, TaskState},
-        text::one_line,
     },
     ops::types::LogLine,
 };
@@ -36,7 +35,7 @@ pub fn event(event: &Event, view: &View) -> String {
         false => (pad(&event.kind, KIND), pad(&about.join(" "), ABOUT), "  "),
     };
     let line = format!("{} {kind}{gap}{about}{gap}{}", event.at.clock(), event.reason);
-    let line = one_line(&line, view.width.unwrap_or(usize::MAX));
+    let line = super::line(&line, view.width.unwrap_or(usize::MAX));
     format!("{}\n", paint(line.trim_end(), style(event), view.colour))
 }
 
@@ -59,7 +58,7 @@ pub fn end(detail: &TaskDetail, view: &View) -> String {
     };
     let lead = format!("{} {}{}", task.id, task.state, took.unwrap_or_default());
     let room = view.width.map_or(usize::MAX, |w| w.saturating_sub(width(&lead) + 2));
-    let said = said.map(|s| one_line(s, room)).filter(|s| !s.is_empty() && room > 8);
+    let said = said.map(|s| super::line(s, room)).filter(|s| !s.is_empty() && room > 8);
     let said = said.map(|s| format!(": {s}")).unwrap_or_default();
     format!("{}{said}\n", view.paint(&lead, Style::of_task(task.state)))
 }

@@ -9,7 +9,7 @@ fn tasks() -> Vec<Task> {
     running.agent = Some("sonnet-1".into());
     let failed = Task { parent: Some(id(1)), ..a_task(2, TaskState::Failed, "a child") };
     let wide = Task { parent: Some(id(1)), ..a_task(4, TaskState::Succeeded, &"日本語".repeat(9)) };
-    let below = Task { parent: Some(id(2)), ..a_task(5, TaskState::Ready, "hostile \x1b[2J\ttext") };
+    let below = Task { parent: Some(id(2)), ..a_task(5, TaskState::Ready, "hostile\x1b[2J\ttext") };
     vec![delayed, running, failed, wide, below]
 }
 
@@ -71,6 +71,15 @@ t-0000000003        delayed 4.0s  16m37s  sonnet            third…
 ",
     );
     fits(&task::tasks(&tasks(), true, &view(Some(40))), 40);
+}
+
+#[test]
+fn a_tree_shows_each_level_below_a_last_child() {
+    let child_of = |parent, n| Task { parent: Some(id(parent)), ..a_task(n, TaskState::Ready, "x") };
+    let chain = [a_task(1, TaskState::Ready, "x"), child_of(1, 2), child_of(2, 3)];
+    let page = task::tasks(&chain, true, &view(None));
+    let branches: Vec<&str> = page.lines().skip(1).filter_map(|line| line.split("t-").next()).collect();
+    assert_eq!(branches, ["", "└─ ", "   └─ "]);
 }
 
 #[test]
