@@ -3,7 +3,6 @@
 mod common;
 
 use common::{World, append, feed, forever, gate, start};
-use serde_json::Value;
 
 const MASTER: &str = "opus-master";
 
@@ -51,7 +50,7 @@ fn texts(world: &World) -> Vec<String> {
 
 #[track_caller]
 fn ends(world: &World, n: u64) {
-    world.wait_until(&format!("{n} tasks have succeeded"), || world.status()["tasks"]["succeeded"] == Value::from(n));
+    world.wait_until(&format!("{n} tasks have succeeded"), || world.status()["tasks"]["succeeded"] == n);
 }
 
 #[test]
@@ -180,7 +179,7 @@ fn what_is_being_typed_stays_whole_while_answers_arrive() {
     prompt(&world);
     for n in 1..=3 {
         line(&world, &format!("{}; echo answer {n}", gate(&world.file(&format!("go{n}")))));
-        world.wait_until("it runs", || world.status()["tasks"]["running"] == Value::from(n));
+        world.wait_until("it runs", || world.status()["tasks"]["running"] == n);
     }
     prompt(&world);
     typed(&world, "echo half a ");

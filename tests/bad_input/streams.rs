@@ -47,13 +47,21 @@ fn forty_columns_are_enough() {
     let world = World::started("");
     let id = world.delegate("shell", "echo a long line of output that is longer than forty columns by far; exit 65");
     world.wait_for(&id, "failed");
-    for words in
-        [&["status"][..], &["tasks"], &["agents"], &["events"], &["show", &id], &["why", &id], &["logs"], &["doctor"]]
-    {
-        let mut command = world.orch_command(words);
-        command.env("COLUMNS", "40");
-        let ended = start(command).end();
-        assert!(matches!(ended.code, 0 | 4) && !ended.stdout.is_empty(), "{ended:#?}");
+    for words in ["status", "tasks --tree", "agents", "events", "doctor", "--help", &format!("why {id}")] {
+        let done = world.file("done");
+        let script = format!("clear; '{}' {words}; touch '{}'; exec cat", env!("CARGO_BIN_EXE_orch"), done.display());
+        let home = format!("ORCH_HOME={}", world.home.display());
+        world.tmux(&["new-session", "-d", "-s", "narrow", "-x", "40", "-y", "200", "-e", &home, &script]).ok();
+        world.wait_until("it has ended", || done.exists());
+        // Joined, a line that the terminal had to break is longer than it is wide.
+        let page = world.tmux(&["capture-pane", "-p", "-J", "-t", "=narrow:"]).ok();
+        assert!(page.trim().lines().count() > 1, "{words}: {page}");
+        // A path is one word: it can be copied whole. (`show` gives all texts whole, and leaves them to the terminal.)
+        for line in page.lines().filter(|line| !line.contains(" /")) {
+            assert!(line.trim_end().chars().count() <= 40, "{words}: {line:?} in\n{page}");
+        }
+        world.tmux(&["kill-session", "-t", "=narrow"]).ok();
+        fs::remove_file(done).unwrap();
     }
 }
 
