@@ -51,7 +51,7 @@ impl Pair {
     fn lease(&self, n: usize) -> Option<usize> {
         let len = self.claims.len();
         let held: Vec<usize> = (0..len).filter(|l| self.reference.holds(*l)).collect();
-        if n % 4 > 0 && !held.is_empty() {
+        if !n.is_multiple_of(4) && !held.is_empty() {
             return Some(held[n / 4 % held.len()]);
         }
         (len > 0).then(|| len - 1 - n / 4 % len.min(5))
@@ -316,7 +316,7 @@ fn from_environment(name: &str, otherwise: usize) -> usize {
 #[test]
 fn random_steps_do_what_the_reference_does() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let server = Server::start();
+    let server = Server::start_hasty();
     let cases = from_environment("ORCH_TEST_CASES", 60) as u32;
     let steps = from_environment("ORCH_TEST_STEPS", 40);
     let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
