@@ -88,6 +88,9 @@
 //! - *A transition*: its line in the table of `model`, one Lua file with its header, one typed call in `store`.
 //! - *A rule of supervision*: `supervisor::decide`, with a case in its tests.
 
+// Tests may unwrap: a test that cannot go on has failed.
+#![warn(clippy::unwrap_used)]
+
 pub mod cli;
 pub mod config;
 pub mod console;

@@ -1,7 +1,5 @@
 //! The program as typed, where nothing is running: help, usage errors, exit codes, streams that are closed.
 
-#![allow(clippy::unwrap_used)] // helpers of tests: a panic is the finding
-
 use std::{
     io::Write,
     path::Path,

@@ -1,7 +1,5 @@
 //! `orch status --watch` on a real terminal (a pty) and in a pipe.
 
-#![allow(clippy::unwrap_used)] // helpers of tests: a panic is the finding
-
 use std::{
     fs::File,
     io::{BufRead, BufReader, Read, Write},

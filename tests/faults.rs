@@ -1,6 +1,5 @@
 //! What goes wrong with one agent: its runner, its program or its session dies or hangs. The task runs again, exactly
 //! one attempt counts, and nothing of the dead one is left.
-#![allow(clippy::unwrap_used)] // a test that can't go on has failed
 
 mod common;
 

@@ -1,5 +1,4 @@
 //! The walls of the house: imports go downward only (src/lib.rs, "The rooms").
-#![allow(clippy::unwrap_used)] // a test that can't go on has failed
 
 use std::{
     collections::{BTreeMap, BTreeSet},

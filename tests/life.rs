@@ -38,10 +38,9 @@ fn ten_starts_at_the_same_moment_are_one() {
 
 #[test]
 fn it_starts_in_an_empty_folder() {
-    let mut world = World::new();
+    let world = World::builder().users_own_server().build();
     fs::remove_file(world.project.join("sessions.toml")).unwrap();
-    // Without a setting it is the user's own tmux server; the agent CLIs of this machine are kept out.
-    world.socket = world.path.join(format!("tmux-{}/default", nix::unistd::getuid()));
+    // The agent CLIs of this machine are kept out.
     let bin = world.file("bin");
     fs::create_dir(&bin).unwrap();
     let path = std::env::var_os("PATH").unwrap();
@@ -159,5 +158,29 @@ fn ctrl_c_in_the_pane_ends_the_attempt_and_not_the_agent() {
     let next = world.delegate("shell", "echo next");
     world.wait_for(&next, "succeeded");
     assert_eq!(world.runner_pid("shell-1"), runner);
+    world.stop_and_check_nothing_left();
+}
+
+#[test]
+fn the_master_comes_back_whoever_ends_it() {
+    let world = World::started("");
+    let runner = world.runner_pid("opus-master");
+    let console = || world.processes().into_iter().find(|p| p.parent == runner && p.command.contains(" console "));
+    world.wait_until("the console is there", || console().is_some());
+    let before = console();
+    world.tmux(&["send-keys", "-t", "=opus-master:", "C-d"]).ok();
+    world.wait_until("who leaves the console finds it again", || console().is_some_and(|now| Some(now) != before));
+    assert_eq!(world.runner_pid("opus-master"), runner);
+    world.tmux(&["kill-session", "-t", "=opus-master"]).ok();
+    let stands = || world.agent("opus-master");
+    world.wait_until("a closed session is opened again", || stands()["state"] == "idle" && stands()["pid"] != runner);
+    world.stop_and_check_nothing_left();
+}
+
+#[test]
+fn a_second_supervisor_is_a_conflict() {
+    let world = World::started("");
+    let refused = world.orch(&["supervise"]).ended(6);
+    assert!(refused.stderr.contains(&world.supervisor_pid().to_string()), "{refused:?}");
     world.stop_and_check_nothing_left();
 }

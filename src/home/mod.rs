@@ -19,6 +19,10 @@ use crate::{
     model::id::TaskId,
 };
 
+/// The variable by which an agent's environment says what TMUX_TMPDIR was outside; empty where it was not set. An agent
+/// has one of its own, so that a bare `tmux kill-server` does not end its own server.
+pub const OUTER_TMUX_TMPDIR: &str = "ORCH_OUTER_TMUX_TMPDIR";
+
 /// The one line that a supervisor in the background says to whoever started it.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -1,13 +1,9 @@
 //! The few commands we speak, and the one listing we read.
 
-use std::{
-    ffi::{OsStr, OsString},
-    path::Path,
-};
+use std::ffi::{OsStr, OsString};
 
 use tmux_interface::{
-    CapturePane, ClientFlags, DetachClient, DisplayMessage, IfShell, KillSession, ListPanes, NewSession, SetOption,
-    TmuxCommand,
+    CapturePane, DetachClient, DisplayMessage, IfShell, KillSession, ListPanes, NewSession, SetOption, TmuxCommand,
 };
 
 use super::{MuxError, Opened, Result, SessionInfo, SessionSpec, Tags, quote};
@@ -17,50 +13,19 @@ const NAMESPACE: &str = "@orch-namespace";
 const AGENT: &str = "@orch-agent";
 const INCARNATION: &str = "@orch-incarnation";
 const PANE: &str = "@orch-pane";
-const ROLE: &str = "@orch-role";
-const KEEPER: &str = "keeper";
 
 /// What a guarded command prints where the session isn't ours.
-pub(super) const OTHER: &str = "other";
+const OTHER: &str = "orch:other";
 
 /// Commands that tmux runs in one go, nothing of anybody's in between; the first that fails drops the rest.
 #[derive(Debug, Clone)]
-pub(super) struct Batch {
-    commands: Vec<Vec<OsString>>,
-    replies: usize,
-}
+pub(super) struct Batch(Vec<Vec<OsString>>);
 
 impl Batch {
-    fn new(commands: Vec<Vec<OsString>>) -> Self {
-        let replies = commands.len();
-        Batch { commands, replies }
-    }
-
-    /// How many replies control mode gives to it where all goes well; where not, the error is the last one.
-    pub(super) fn replies(&self) -> usize {
-        self.replies
-    }
-
-    /// As a line of control mode, or `None` if a word of it can't be written there.
-    pub(super) fn line(&self) -> Option<Vec<u8>> {
-        let mut line = Vec::new();
-        for command in &self.commands {
-            if !line.is_empty() {
-                line.extend_from_slice(b"; ");
-            }
-            for word in command {
-                line.extend(quote::control_word(word)?);
-                line.push(b' ');
-            }
-        }
-        line.push(b'\n');
-        Some(line)
-    }
-
     /// As arguments of a tmux process.
     pub(super) fn arguments(&self) -> Vec<OsString> {
         let commands: Vec<Vec<OsString>> =
-            self.commands.iter().map(|words| words.iter().map(|word| quote::process_word(word)).collect()).collect();
+            self.0.iter().map(|words| words.iter().map(|word| quote::process_word(word)).collect()).collect();
         commands.join(&OsString::from(";"))
     }
 }
@@ -70,7 +35,7 @@ fn words(command: TmuxCommand<'_>) -> Vec<OsString> {
 }
 
 /// The exact session of that name, as a target of whatever kind a command takes.
-pub(super) fn target(name: &str) -> String {
+fn target(name: &str) -> String {
     format!("={name}:")
 }
 
@@ -92,10 +57,6 @@ fn command_words(argv: &[OsString]) -> Vec<OsString> {
     words
 }
 
-fn start_directory(cwd: &Path) -> [OsString; 2] {
-    ["-c".into(), quote::format_literal(cwd.as_os_str())]
-}
-
 /// Makes the session and tags it. The options of the user's that would keep or end the session by other rules than
 /// ours are set for this session alone.
 pub(super) fn open(spec: &SessionSpec) -> Batch {
@@ -110,13 +71,13 @@ pub(super) fn open(spec: &SessionSpec) -> Batch {
             .height(spec.size.1.into())
             .build(),
     );
-    new.extend(start_directory(&spec.cwd));
+    new.extend(["-c".into(), quote::format_literal(spec.cwd.as_os_str())]);
     for (key, value) in &spec.env {
         new.extend(["-e".into(), OsString::from(format!("{key}={value}"))]);
     }
     new.extend(command_words(&spec.argv));
     let own_pane = SetOption::new().format().target_pane(target(name)).option(PANE).value("#{pane_id}");
-    Batch::new(vec![
+    Batch(vec![
         new,
         set(name, NAMESPACE, &spec.tags.namespace),
         set(name, AGENT, &spec.tags.agent),
@@ -127,19 +88,16 @@ pub(super) fn open(spec: &SessionSpec) -> Batch {
     ])
 }
 
-/// The first line that [`open`] prints: tmux's id of the session (`$3`), and what the caller gets.
+/// What [`open`] prints: tmux's id of the session (`$3`), and what the caller gets. A person's hooks may print too.
 pub(super) fn opened(text: &str) -> Option<(String, Opened)> {
-    let mut fields = text.lines().next()?.split(' ');
+    let mut fields = text.lines().find(|line| line.starts_with('$'))?.split(' ');
     let (session, pane, pid) = (fields.next()?, fields.next()?, fields.next()?);
-    if !session.starts_with('$') || !pane.starts_with('%') {
-        return None;
-    }
     Some((session.to_owned(), Opened { pane_pid: pid.parse().ok()?, pane_id: pane.to_owned() }))
 }
 
 /// Kills a session by tmux's own id, which is never used twice.
 pub(super) fn kill(session_id: &str) -> Batch {
-    Batch::new(vec![words(KillSession::new().target_session(session_id).build())])
+    Batch(vec![words(KillSession::new().target_session(session_id).build())])
 }
 
 /// Runs `command` if the session's tags are exactly these, else prints [`OTHER`]; check and act are one step of tmux's.
@@ -160,8 +118,12 @@ fn guarded(name: &str, tags: &Tags, command: TmuxCommand<'_>) -> Batch {
             .build(),
     );
     guard.push(words(DisplayMessage::new().print().message(OTHER).build()).join(OsStr::new(" ")));
-    // The guard answers, and then what it ran.
-    Batch { commands: vec![guard], replies: 2 }
+    Batch(vec![guard])
+}
+
+/// Whether a guarded command found the session to be ours.
+pub(super) fn was_ours(text: &str) -> bool {
+    !text.lines().any(|line| line == OTHER)
 }
 
 pub(super) fn close(name: &str, tags: &Tags) -> Batch {
@@ -174,37 +136,7 @@ pub(super) fn detach_clients(name: &str, tags: &Tags) -> Batch {
 
 pub(super) fn capture(name: &str, lines: usize) -> Batch {
     let capture = CapturePane::new().stdout().target_pane(target(name)).start_line(format!("-{lines}"));
-    Batch::new(vec![words(capture.build())])
-}
-
-/// Attaches a control client to the hidden session that keeps it, made where it isn't there. Its command reads from
-/// `lifeline` until that ends, and the session with it.
-///
-/// `destroy-unattached` would do the same in fewer words, but a control client that dies while its session is destroyed
-/// that way takes the whole server with it (seen on 3.3a: segmentation fault).
-pub(super) fn keeper(name: &str, namespace: &str, lifeline: &str) -> Batch {
-    let flags = ClientFlags { ignore_size: Some(true), no_output: Some(true), ..ClientFlags::default() };
-    let mut new = words(NewSession::new().attach().flags(flags).session_name(name).build());
-    new.extend(start_directory(Path::new("/")));
-    new.extend(command_words(&["cat".into(), lifeline.into()]));
-    Batch::new(vec![
-        new,
-        set(name, "destroy-unattached", "off"),
-        set(name, "detach-on-destroy", "on"),
-        set_window(name, "remain-on-exit", "off"),
-        set(name, ROLE, KEEPER),
-        set(name, NAMESPACE, namespace),
-    ])
-}
-
-/// Ends our own keeper. Its name holds a nonce of this process.
-pub(super) fn close_keeper(name: &str) -> Batch {
-    Batch::new(vec![words(KillSession::new().target_session(format!("={name}")).build())])
-}
-
-/// Asks nothing, to hear that somebody answers.
-pub(super) fn ping() -> Batch {
-    Batch::new(vec![words(DisplayMessage::new().print().message("ready").build())])
+    Batch(vec![words(capture.build())])
 }
 
 /// Every pane of the server. The separators are printable, because some versions mask control characters: `:` is in no
@@ -212,20 +144,18 @@ pub(super) fn ping() -> Batch {
 pub(super) fn list() -> Batch {
     let format = format!(
         "#{{session_id}}:#{{session_created}}:#{{session_attached}}:#{{pane_id}}:#{{pane_pid}}:#{{pane_dead}}:\
-         #{{session_name}}:#{{{NAMESPACE}}} #{{{AGENT}}} #{{{INCARNATION}}} #{{{PANE}}} #{{{ROLE}}}"
+         #{{session_name}}:#{{{NAMESPACE}}} #{{{AGENT}}} #{{{INCARNATION}}} #{{{PANE}}}"
     );
-    Batch::new(vec![words(ListPanes::new().all().format(format).build())])
+    Batch(vec![words(ListPanes::new().all().format(format).build())])
 }
 
-/// Reads what [`list`] prints: one session for each id, with its own pane where it is still there.
+/// Reads what [`list`] prints: one session for each id, with its own pane where it is still there. Lines that don't
+/// begin with an id are a person's hooks'.
 pub(super) fn listed(text: &str) -> Result<Vec<SessionInfo>> {
     let mut sessions: Vec<(&str, SessionInfo)> = Vec::new();
-    for line in text.lines() {
+    for line in text.lines().filter(|line| line.starts_with('$')) {
         let row = Row::parse(line)
             .ok_or_else(|| MuxError::Refused(format!("its list of panes has a line that can't be read: {line:?}")))?;
-        if row.role == KEEPER {
-            continue;
-        }
         let known = sessions.last().is_some_and(|(id, _)| *id == row.session_id);
         if !known {
             sessions.push((row.session_id, row.session()));
@@ -248,7 +178,6 @@ struct Row<'a> {
     agent: &'a str,
     incarnation: &'a str,
     own_pane: &'a str,
-    role: &'a str,
 }
 
 impl<'a> Row<'a> {
@@ -270,7 +199,6 @@ impl<'a> Row<'a> {
             agent: tag(),
             incarnation: tag(),
             own_pane: tag(),
-            role: tag(),
         })
     }
 
@@ -308,13 +236,12 @@ mod tests {
 
     #[test]
     fn a_list_of_panes_becomes_sessions() {
-        let text = "$1:17:0:%3:30:0:sonnet-1:shop sonnet-1 i-1 %3 \n\
-                    $1:17:0:%9:90:0:sonnet-1:shop sonnet-1 i-1 %3 \n\
-                    $2:18:2:%4:40:0:split first:shop sonnet-2 i-2 %5 \n\
-                    $2:18:2:%5:50:0:split first:shop sonnet-2 i-2 %5 \n\
-                    $3:19:0:%6:60:0:own pane gone:shop sonnet-3 i-3 %2 \n\
-                    $4:20:0:%7:70:1:foreign | dead:    \n\
-                    $5:21:1:%8:80:0:orch-keeper-1:shop    keeper\n";
+        let text = "$1:17:0:%3:30:0:sonnet-1:shop sonnet-1 i-1 %3\n\
+                    $1:17:0:%9:90:0:sonnet-1:shop sonnet-1 i-1 %3\n\
+                    $2:18:2:%4:40:0:split first:shop sonnet-2 i-2 %5\n\
+                    $2:18:2:%5:50:0:split first:shop sonnet-2 i-2 %5\n\
+                    $3:19:0:%6:60:0:own pane gone:shop sonnet-3 i-3 %2\n\
+                    $4:20:0:%7:70:1:foreign | dead:   \nhooked\n";
         let sessions = listed(text).unwrap();
         let brief: Vec<_> = sessions
             .iter()
@@ -334,10 +261,8 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_is_one_line_or_one_argument_list() {
-        let batch = Batch::new(vec![vec!["a".into(), "b;".into()], vec!["c".into()]]);
-        assert_eq!(batch.line().unwrap(), b"'a' 'b;' ; 'c' \n");
+    fn a_batch_is_one_argument_list() {
+        let batch = Batch(vec![vec!["a".into(), "b;".into()], vec!["c".into()]]);
         assert_eq!(batch.arguments(), ["a", r"b\;", ";", "c"]);
-        assert_eq!(Batch::new(vec![vec!["a\nb".into()]]).line(), None);
     }
 }

@@ -25,7 +25,7 @@ pub enum MuxError {
     /// No session has that name.
     #[error("there is no tmux session named '{0}'")]
     NoSession(String),
-    /// No server runs: there are no sessions.
+    /// No server runs, or it has no session (it is about to end, or was told to stay with `exit-empty off`).
     #[error("no tmux server is running")]
     Gone,
     /// A server may be running, but doesn't answer: nothing is known about the sessions.
@@ -40,8 +40,7 @@ pub enum MuxError {
 }
 
 impl MuxError {
-    /// What a tmux command wrote to standard error (or a control-mode `%error` block), as an error of ours. tmux never
-    /// translates its messages.
+    /// What a tmux command wrote to standard error, as an error of ours. tmux never translates its messages.
     pub(super) fn from_tmux(text: &str) -> Self {
         let text = text.trim();
         let after = |prefix: &str| text.strip_prefix(prefix).map(|name| name.trim_matches(['=', ':']).to_owned());
@@ -55,6 +54,7 @@ impl MuxError {
         if text.starts_with("no server running")
             || text.starts_with("lost server")
             || text.starts_with("server exited")
+            || text.starts_with("no current target")
             || (text.starts_with("error connecting to") && refused)
         {
             return MuxError::Gone;
@@ -103,6 +103,7 @@ mod tests {
             ("error connecting to /x/s (No such file or directory)", Gone),
             ("error connecting to /x/s (Connection refused)", Gone),
             ("server exited unexpectedly", Gone),
+            ("no current target", Gone),
             (
                 "error connecting to /x/s (Permission denied)",
                 Unreachable("error connecting to /x/s (Permission denied)".into()),

@@ -11,10 +11,8 @@
 //! makes the session, so that no crash leaves one untagged. Ownership is decided by the tags alone, never by the name:
 //! [`Mux::close`] compares and kills in one tmux command, and a session with other tags is never touched.
 //!
-//! A supervisor asks for a *keeper*: a hidden session of ours, on which one control-mode client stays attached. Over it
-//! a query costs a tenth of a process, and tmux tells us when a window closes ([`Mux::changes`]). The keeper ends with
-//! the process that wanted it, even if that is killed. Without a keeper, or while it is gone, each call is one short tmux
-//! process; a lost connection is made again by a later call.
+//! Each call is one short tmux process. That an agent's pane has ended is told by the kernel ([`Mux::changes`]): a
+//! control-mode client would be faster and can kill the whole server (see `pane_watch`).
 //!
 //! "Alive, gone, unreachable" are three things. No server is an empty list; a server that doesn't answer is
 //! [`MuxError::Unreachable`], and says nothing about the agents.
@@ -29,10 +27,9 @@
 //!   of harmless variables, so that no secret of ours gets into the user's server (and `TMUX` never).
 
 mod commands;
-mod control;
 mod error;
+mod pane_watch;
 mod process;
-mod protocol;
 mod quote;
 mod recording;
 mod tmux;
@@ -66,8 +63,7 @@ pub trait Mux: Send + Sync {
     /// none. [`MuxError::NameTaken`] if any session, ours or not, has the name.
     fn open<'a>(&'a self, spec: &'a SessionSpec) -> BoxFuture<'a, Result<Opened>>;
 
-    /// Every session of the server, foreign ones included, in the order of their names; without keepers. Empty where no
-    /// server runs.
+    /// Every session of the server, foreign ones included, in the order of their names. Empty where no server runs.
     fn sessions(&self) -> BoxFuture<'_, Result<Vec<SessionInfo>>>;
 
     /// Kills the session `name` if its tags are exactly `tags`; otherwise touches nothing. Whether it was killed.
@@ -84,10 +80,7 @@ pub trait Mux: Send + Sync {
     /// inside a client of this very server the client is switched, anywhere else the terminal attaches.
     fn attach_command(&self, name: &str, tmux_env: Option<&OsStr>) -> Command;
 
-    /// A counter that grows when sessions may have changed: look again then. Lost or doubled changes do no harm, and
-    /// without a keeper it never grows.
+    /// A counter that grows when the process of an agent's pane has ended: look again then. It covers the sessions that
+    /// were opened or listed since the first call of this; doubled changes do no harm.
     fn changes(&self) -> watch::Receiver<u64>;
-
-    /// Ends what this mux itself holds open: the keeper and its connection. The agents' sessions stay.
-    fn shutdown(&self) -> BoxFuture<'_, ()>;
 }

@@ -1,4 +1,4 @@
-//! One tmux process for each call: what starts a cold server, and what is left when the control connection is not there.
+//! One tmux process for each call: two to five milliseconds, and nothing that could be lost in between.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -39,6 +39,11 @@ const PASSED_ON: &[&str] = &[
     "LD_LIBRARY_PATH",
 ];
 
+/// Whether tmux, and with it every pane of a server that we start, gets this variable of ours.
+pub(super) fn is_passed_on(key: &OsStr) -> bool {
+    key.to_str().is_some_and(|key| PASSED_ON.contains(&key) || key.starts_with("LC_"))
+}
+
 /// How one tmux process is started.
 #[derive(Debug, Clone)]
 pub(super) struct Program {
@@ -69,13 +74,11 @@ impl Answer {
 impl Program {
     /// A tmux process of ours: the right server, UTF-8 whatever the locale, no input, no way to outlive its caller, and
     /// out of reach of the terminal's Ctrl-C.
-    pub(super) fn command<I: AsRef<OsStr>>(&self, before: &[&str], arguments: impl IntoIterator<Item = I>) -> Command {
+    fn command(&self, before: &[&str], arguments: &[OsString]) -> Command {
         let mut command = Command::new(&self.program);
-        let passed_on =
-            |key: &OsStr| key.to_str().is_some_and(|key| PASSED_ON.contains(&key) || key.starts_with("LC_"));
         command
             .env_clear()
-            .envs(std::env::vars_os().filter(|(key, _)| passed_on(key)))
+            .envs(std::env::vars_os().filter(|(key, _)| is_passed_on(key)))
             .arg("-u")
             .args(before)
             .args(&self.server)
@@ -90,12 +93,12 @@ impl Program {
 
     /// Runs the commands in one process. An `Err` leaves open whether they were run.
     pub(super) async fn run(&self, batch: &Batch) -> Result<Answer> {
-        self.output(self.command(&[], batch.arguments())).await
+        self.output(self.command(&[], &batch.arguments())).await
     }
 
     /// What `tmux -V` prints.
     pub(super) async fn version(&self) -> Result<String> {
-        self.output(self.command(&["-V"], std::iter::empty::<&str>())).await?.text()
+        self.output(self.command(&["-V"], &[])).await?.text()
     }
 
     async fn output(&self, mut command: Command) -> Result<Answer> {
@@ -109,7 +112,7 @@ impl Program {
     }
 
     /// Why a process did not come to be.
-    pub(super) fn not_started(&self, error: &std::io::Error) -> MuxError {
+    fn not_started(&self, error: &std::io::Error) -> MuxError {
         let program = self.program.display().to_string();
         match error.kind() {
             ErrorKind::NotFound => MuxError::Missing { program },
@@ -118,7 +121,7 @@ impl Program {
     }
 
     /// The server may be stopped, or busy for too long.
-    pub(super) fn silent(&self) -> MuxError {
+    fn silent(&self) -> MuxError {
         MuxError::Unreachable(format!("its server did not answer within {} ms", self.limit.as_millis()))
     }
 }

@@ -26,8 +26,6 @@ pub enum Call {
     Close(String, Tags),
     /// Its clients were to be detached.
     DetachClients(String, Tags),
-    /// The end.
-    Shutdown,
 }
 
 /// tmux without tmux. Opens at once, lists what it opened, closes by the same rules as the real one.
@@ -223,10 +221,6 @@ impl Mux for RecordingMux {
 
     fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
-    }
-
-    fn shutdown(&self) -> BoxFuture<'_, ()> {
-        async move { self.state().calls.push(Call::Shutdown) }.boxed()
     }
 }
 

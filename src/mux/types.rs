@@ -108,7 +108,8 @@ pub struct SessionInfo {
     pub attached: u32,
     /// The pane that [`Opened`] named, also when a person has split the window; a foreign session's first pane.
     pub pane_id: String,
-    /// Its process; `None` once the pane is dead or gone, because its number may then be anybody's.
+    /// Its process; `None` once that has ended, because its number may then be anybody's. tmux may list the pane a
+    /// little longer.
     pub pane_pid: Option<u32>,
     /// `None`: not a session of orch.
     pub tags: Option<Tags>,

@@ -12,7 +12,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use super::{Caller, Ops, Started};
 use crate::{
     error::{Error, Result},
-    home::Said,
+    home::{self, Said},
     model::agent::AgentState,
     os::{self, ExitWatch, FileLock, ProcessId},
     store::intents::Wish,
@@ -62,27 +62,30 @@ impl Ops {
             return Ok(false);
         }
         let _turn = self.turn().await?;
-        let Some(supervisor) = self.supervisor() else {
-            // Nobody lives to do it. Where the last supervisor ended in order, there is nothing to do.
-            if !self.home.running().exists() {
-                return Ok(false);
-            }
-            self.launch_supervisor(true).await?;
-            return Ok(true);
-        };
+        let Some(supervisor) = self.supervisor() else { return self.stop_what_is_left().await };
         self.wish_stop(drain).await?;
         let first = if drain { timeout } else { Some(timeout.unwrap_or(STOP)) };
-        if ended(&supervisor, first).await? {
-            return Ok(true);
-        }
-        if drain {
+        let mut has_ended = ended(&supervisor, first).await?;
+        if drain && !has_ended {
             self.wish_stop(false).await?;
-            if ended(&supervisor, Some(STOP)).await? {
-                return Ok(true);
-            }
+            has_ended = ended(&supervisor, Some(STOP)).await?;
+        }
+        if has_ended {
+            // It may have been killed before it had done everything.
+            self.stop_what_is_left().await?;
+            return Ok(true);
         }
         Err(Error::timed_out(format!("not all has ended yet; the supervisor (pid {}) goes on with it", supervisor.pid))
             .hint("see what is left with: orch status"))
+    }
+
+    /// No supervisor lives to do it: one is started for it. Where the last one ended in order, there is nothing to do.
+    async fn stop_what_is_left(&self) -> Result<bool> {
+        if !self.home.running().exists() {
+            return Ok(false);
+        }
+        self.launch_supervisor(true).await?;
+        Ok(true)
     }
 
     async fn wish_stop(&self, drain: bool) -> Result<()> {
@@ -172,6 +175,13 @@ impl Ops {
         for name in ["ORCH_AGENT", "ORCH_ROLE", "ORCH_TASK", "ORCH_ATTEMPT", "ORCH_CAPABILITY", "ORCH_INCARNATION"] {
             command.env_remove(name);
         }
+        // Within an agent TMUX_TMPDIR is the agent's own; the sessions are where it pointed outside.
+        match std::env::var_os(home::OUTER_TMUX_TMPDIR) {
+            Some(outer) if outer.is_empty() => drop(command.env_remove("TMUX_TMPDIR")),
+            Some(outer) => drop(command.env("TMUX_TMPDIR", outer)),
+            None => {}
+        }
+        command.env_remove(home::OUTER_TMUX_TMPDIR);
         command.env("ORCH_HOME", &self.config.home).current_dir("/").stdout(Stdio::piped()).stderr(log);
         os::detach(&mut command);
         let mut child = tokio::process::Command::from(command)

@@ -90,7 +90,7 @@ impl Ops {
         read_lock_holder(&self.home.supervisor_lock())
     }
 
-    /// tmux as this project uses it. A command that asks once needs no keeper.
+    /// tmux as this project uses it.
     fn mux(&self) -> TmuxMux {
         TmuxMux::new(TmuxOptions { socket: self.config.tmux.socket.clone(), ..TmuxOptions::default() })
     }

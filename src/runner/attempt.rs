@@ -324,7 +324,7 @@ fn report(
     let result = output.map(|output| TaskResult {
         text: output.redacted(verdict.text.unwrap_or_else(|| output.text())),
         exit_code,
-        data: verdict.data,
+        data: verdict.data.map(|data| output.redacted_data(data)),
         usage: verdict.usage,
         duration_ms: began.elapsed().as_millis() as u64,
         truncated: output.is_cut(),

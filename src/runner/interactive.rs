@@ -112,8 +112,10 @@ async fn end(agent: &Agent, child: &mut Child) {
         }
     }
     if os::has_children() {
-        let ended =
-            tokio::task::spawn_blocking(|| os::end_children(&[], Duration::from_millis(200), Duration::from_secs(5)));
+        // `orch start` may have been typed here: the supervisor is our descendant then, and not the program's own.
+        let keep: Vec<u32> = os::read_lock_holder(&agent.home.supervisor_lock()).map(|p| p.pid).into_iter().collect();
+        let (grace, limit) = (Duration::from_millis(200), Duration::from_secs(5));
+        let ended = tokio::task::spawn_blocking(move || os::end_children(&keep, grace, limit));
         if let Ok(Err(e)) = ended.await {
             tracing::error!("what the master's program left behind: {e}");
         }

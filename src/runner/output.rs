@@ -2,6 +2,7 @@
 
 use std::{io, path::Path, time::Duration};
 
+use serde_json::Value;
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     process::Child,
@@ -107,6 +108,10 @@ impl Output {
     /// A text that did not come through the pipes.
     pub fn redacted(&self, text: String) -> String {
         self.redactor.text(text)
+    }
+    /// Data that did not come through the pipes.
+    pub fn redacted_data(&self, data: Value) -> Value {
+        self.redactor.data(data)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Keeps the values of secrets out of what is shown, logged and reported.
 
+use serde_json::Value;
+
 /// Shorter ones would black out half of an ordinary text.
 const SHORTEST: usize = 6;
 const MASK: &[u8] = b"[redacted]";
@@ -71,6 +73,18 @@ impl Redactor {
         out.extend(whole.finish());
         String::from_utf8_lossy(&out).into_owned()
     }
+
+    /// Every text in a piece of data, the names of its fields included.
+    pub fn data(&self, data: Value) -> Value {
+        match data {
+            Value::String(text) => Value::String(self.text(text)),
+            Value::Array(items) => items.into_iter().map(|item| self.data(item)).collect(),
+            Value::Object(fields) => {
+                fields.into_iter().map(|(name, value)| (self.text(name), self.data(value))).collect()
+            }
+            plain => plain,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -87,6 +101,13 @@ mod tests {
         };
         assert_eq!(show(&[b"x hunt", b"er2hun", b"ter2 hunter2! abc hunt"]), "x [redacted] [redacted]! abc hunt");
         assert_eq!(show(&[b"hunter2", b" and hunter2hunt"]), "[redacted] and [redacted]hunt");
+    }
+
+    #[test]
+    fn a_secret_is_found_in_data() {
+        let r = Redactor::new(["hunter2"].into_iter());
+        let data = serde_json::json!({"a hunter2": [1, null, ["x hunter2"]], "b": true});
+        assert_eq!(r.data(data), serde_json::json!({"a [redacted]": [1, null, ["x [redacted]"]], "b": true}));
     }
 
     #[test]

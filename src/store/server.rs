@@ -207,11 +207,15 @@ impl Server {
     }
 
     async fn shutdown_within(self, limit: Duration) -> Result<()> {
-        if let Some(mut peer) = Peer::connect(&self.spec.socket).await.filter(|peer| peer.pid == self.pid) {
-            peer.shut_down().await;
-        } else {
-            // Its socket was removed, or leads elsewhere: it can't be asked.
-            self.process.kill();
+        let mut peer = Peer::connect(&self.spec.socket).await.filter(|peer| peer.pid == self.pid);
+        let answer = match &mut peer {
+            Some(peer) => peer.ask().await,
+            None => Answer::Nothing,
+        };
+        match (peer, answer) {
+            // It hangs, or its socket was removed or leads elsewhere: it can't be asked.
+            (None, _) | (_, Answer::Nothing) => self.process.kill(),
+            (Some(mut peer), _) => peer.shut_down().await,
         }
         if !becomes_true(limit, || !self.is_alive()).await {
             tracing::warn!(pid = self.pid, "redis-server did not end when asked: killing it");

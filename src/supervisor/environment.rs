@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::{
     config::{Config, DriverKind, Role},
     drivers,
-    home::Home,
+    home::{Home, OUTER_TMUX_TMPDIR},
 };
 
 /// Words in a variable's name that say it holds a secret.
@@ -23,14 +23,17 @@ pub(super) fn of_agent(
 ) -> (BTreeMap<String, String>, Vec<String>) {
     let login = drivers::of(driver).map_or(&[] as &[&str], |d| d.secrets());
     let granted = |name: &str| role.env_from.iter().any(|n| n == name) || login.contains(&name);
+    let own: BTreeMap<String, String> = own.collect();
+    let tmux_tmpdir = own.get("TMUX_TMPDIR").cloned().unwrap_or_default();
     let mut env: BTreeMap<String, String> =
-        own.filter(|(name, _)| granted(name) || !(is_ours(name) || looks_secret(name))).collect();
+        own.into_iter().filter(|(name, _)| granted(name) || !(is_ours(name) || looks_secret(name))).collect();
     let secrets = env.keys().filter(|name| granted(name)).cloned().collect();
     env.extend(role.env.clone());
     let path = env.get("PATH").cloned().unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
     env.insert("PATH".into(), format!("{}:{path}", home.bin().display()));
     // A bare `tmux kill-server` typed by an agent must not hit the server that everybody lives on.
     env.insert("TMUX_TMPDIR".into(), home.agent_tmux().display().to_string());
+    env.insert(OUTER_TMUX_TMPDIR.into(), tmux_tmpdir);
     for (name, value) in [
         ("ORCH_AGENT", agent.to_owned()),
         ("ORCH_ROLE", role.name.clone()),
@@ -79,7 +82,17 @@ mod tests {
         let names: Vec<&str> = env.keys().map(String::as_str).collect();
         assert_eq!(
             names,
-            ["GITHUB_TOKEN", "LANG", "ORCH_AGENT", "ORCH_CONFIG", "ORCH_HOME", "ORCH_ROLE", "PATH", "TMUX_TMPDIR"]
+            [
+                "GITHUB_TOKEN",
+                "LANG",
+                "ORCH_AGENT",
+                "ORCH_CONFIG",
+                "ORCH_HOME",
+                "ORCH_OUTER_TMUX_TMPDIR",
+                "ORCH_ROLE",
+                "PATH",
+                "TMUX_TMPDIR"
+            ]
         );
         assert_eq!(secrets, ["GITHUB_TOKEN"]);
         assert_eq!(env["PATH"], "/h/bin:/p");

@@ -41,6 +41,8 @@ use crate::{
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// A pass rests for so many times of what it took, so that a storm of wake-ups takes at most a quarter of a core.
 const REST: u32 = 3;
+/// How long a lock is waited for that nobody's name is in: its holder is ending.
+const LETS_GO: Duration = Duration::from_secs(5);
 /// Trees that are ended at the same time: each is some scans of all processes.
 const ENDING_AT_ONCE: usize = 4;
 
@@ -67,6 +69,7 @@ struct Supervisor {
     ending_slots: Arc<Semaphore>,
     wake: Arc<Notify>,
     announcement: Announcement,
+    leaving: Leaving,
     limits_told: Vec<(String, u32)>,
     housekeeping: housekeeping::Schedule,
 }
@@ -89,22 +92,14 @@ async fn supervise(config: Config, mode: Mode, announcement: &mut Announcement) 
     let home = Home::new(&config.home);
     home.create()?;
     start_log(mode.daemon);
-    let Some(_lock) = os::lock_file(&home.supervisor_lock())? else {
-        let pid =
-            os::read_lock_holder(&home.supervisor_lock()).map_or_else(String::new, |p| format!(", pid {}", p.pid));
-        return Err(Error::conflict(format!("namespace {} has a supervisor already{pid}", config.namespace))
-            .hint("look at it with: orch status"));
-    };
+    let _lock = lock(&home, &config.namespace).await?;
     let _ = os::raise_nofile_limit();
     spawn::put_on_path(&home)?;
     crate::home::write_new(&home.running(), b"").map_err(|e| crate::home::unusable(&home.running(), &e))?;
     let redis = Redis::start(&config).await?;
     let store = Arc::new(redis.open(&config, Duration::from_millis(500))?);
-    let mux: Arc<dyn Mux> = Arc::new(TmuxMux::new(TmuxOptions {
-        socket: config.tmux.socket.clone(),
-        keeper: Some(config.namespace.clone()),
-        ..TmuxOptions::default()
-    }));
+    let mux: Arc<dyn Mux> =
+        Arc::new(TmuxMux::new(TmuxOptions { socket: config.tmux.socket.clone(), ..TmuxOptions::default() }));
     mux.version().await?;
     if !mode.to_stop {
         store.unwish(&[Wish::Stop { drain: false }], "supervisor.resumed", "orch start").await?;
@@ -125,6 +120,7 @@ async fn supervise(config: Config, mode: Mode, announcement: &mut Announcement) 
         ending: Arc::default(),
         ending_slots: Arc::new(Semaphore::new(ENDING_AT_ONCE)),
         announcement: std::mem::take(announcement),
+        leaving: Leaving::No,
         limits_told: Vec::new(),
         housekeeping: housekeeping::Schedule::default(),
         config,
@@ -135,6 +131,24 @@ async fn supervise(config: Config, mode: Mode, announcement: &mut Announcement) 
         wake,
     };
     supervisor.serve().await
+}
+
+/// One supervisor for each namespace.
+async fn lock(home: &Home, namespace: &str) -> Result<os::FileLock> {
+    let (path, began) = (home.supervisor_lock(), Instant::now());
+    loop {
+        if let Some(lock) = os::lock_file(&path)? {
+            return Ok(lock);
+        }
+        let holder = os::read_lock_holder(&path);
+        // One that has taken its name out, or has died, lets go in a moment.
+        if holder.is_some() || began.elapsed() > LETS_GO {
+            let pid = holder.map_or_else(String::new, |p| format!(", pid {}", p.pid));
+            return Err(Error::conflict(format!("namespace {namespace} has a supervisor already{pid}"))
+                .hint("look at it with: orch status"));
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 fn start_log(daemon: bool) {
@@ -155,11 +169,13 @@ impl Supervisor {
         let mut hangup = listen(SignalKind::hangup())?;
         self.wait_for_wakeups();
         let mut changes = self.mux.changes();
-        let mut leaving = false;
         loop {
             let began = Instant::now();
             let wait = match self.pass().await {
-                Ok(Pass::Look(after)) => after,
+                Ok(Pass::Look(after)) => {
+                    self.redis.has_answered();
+                    after
+                }
                 Ok(Pass::ShutDown) => return self.shut_down().await,
                 Err(e) => {
                     tracing::warn!("a pass ended early: {e}");
@@ -179,29 +195,42 @@ impl Supervisor {
                 }
                 () = self.redis.died() => self.redis.mend(&self.config).await?,
                 _ = hangup.recv() => {}
-                _ = terminate.recv() => leaving = self.asked_to_leave(leaving).await?,
-                _ = interrupt.recv() => leaving = self.asked_to_leave(leaving).await?,
+                _ = terminate.recv() => self.asked_to_leave()?,
+                _ = interrupt.recv() => self.asked_to_leave()?,
             }
         }
     }
 
     /// SIGTERM and Ctrl-C mean `orch stop`. The second one means now: the agents go on, and the next supervisor adopts
     /// them.
-    async fn asked_to_leave(&mut self, again: bool) -> Result<bool> {
-        if again {
+    fn asked_to_leave(&mut self) -> Result<()> {
+        if self.leaving != Leaving::No {
             return Err(
                 Error::failed("ended by a second signal; agents and Redis go on").hint("adopt them: orch start")
             );
         }
-        self.store
-            .wish(&Wish::Stop { drain: false }, "supervisor.stopping", "the supervisor was sent a signal")
-            .await?;
-        Ok(true)
+        self.leaving = Leaving::Asked;
+        Ok(())
+    }
+
+    /// What a signal asked for is a wish like a person's: `orch start` takes it back. Redis may be away at that moment
+    /// (a service manager signals everybody); then the next pass writes it.
+    async fn wish_to_leave(&mut self) -> Result<(), StoreError> {
+        if self.leaving == Leaving::Asked {
+            let reason = "the supervisor was sent a signal";
+            self.store.wish(&Wish::Stop { drain: false }, "supervisor.stopping", reason).await?;
+            self.leaving = Leaving::Wished;
+        }
+        Ok(())
     }
 
     /// One look, one decision, its actions.
     async fn pass(&mut self) -> Result<Pass, StoreError> {
+        self.wish_to_leave().await?;
         let observed = self.observer.observe(&self.store, &*self.mux).await?;
+        if observed.snapshot.intents.stop.is_none() {
+            self.leaving = Leaving::No;
+        }
         for damaged in &observed.snapshot.damaged {
             tracing::error!("{damaged}");
         }
@@ -242,17 +271,27 @@ impl Supervisor {
         });
     }
 
-    /// Nothing is left but Redis, the keeper, and us.
+    /// Nothing is left but Redis and us.
     async fn shut_down(mut self) -> Result<()> {
         self.store.note("supervisor.stopped", "everything has ended in order").await?;
         self.store.unwish(&[Wish::Stop { drain: false }], "supervisor.stopped", "done").await?;
-        self.mux.shutdown().await;
         self.redis.shut_down().await?;
         let _ = std::fs::remove_file(self.home.running());
         self.announcement.ready();
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+/// Whether a signal has asked us to end everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Leaving {
+    /// None has.
+    No,
+    /// One has, and Redis has not heard it yet.
+    Asked,
+    /// It is a wish by now.
+    Wished,
 }
 
 /// What a pass came to.

@@ -16,6 +16,8 @@ use crate::{
 
 /// A server that does not stay up is not started more often than this.
 const PAUSE_CAP: Duration = Duration::from_secs(10);
+/// One that does not answer for this long is ended and started again: it loses nothing by it.
+const HUNG: Duration = Duration::from_secs(10);
 /// One that has stayed up this long was well.
 const WELL: Duration = Duration::from_secs(30);
 
@@ -33,6 +35,8 @@ pub(super) struct Managed {
     watch: Option<os::ExitWatch>,
     started: Instant,
     pause: Duration,
+    /// When it was last heard.
+    answered: Instant,
 }
 
 impl Redis {
@@ -47,7 +51,14 @@ impl Redis {
             return Ok(Redis::External(url.clone()));
         }
         let spec = ServerSpec::of_home(Home::new(&config.home).path())?;
-        let mut managed = Managed { spec, server: None, watch: None, started: Instant::now(), pause: Duration::ZERO };
+        let mut managed = Managed {
+            spec,
+            server: None,
+            watch: None,
+            started: Instant::now(),
+            pause: Duration::ZERO,
+            answered: Instant::now(),
+        };
         managed.start().await?;
         Ok(Redis::Managed(Box::new(managed)))
     }
@@ -79,13 +90,20 @@ impl Redis {
         }
     }
 
-    /// Starts our own server again if it is gone.
+    /// It has just answered.
+    pub fn has_answered(&mut self) {
+        if let Redis::Managed(m) = self {
+            m.answered = Instant::now();
+        }
+    }
+
+    /// Starts our own server again if it is gone, or hung for too long.
     ///
     /// # Errors
     /// None yet that would be worth giving up for: what fails is tried again.
     pub async fn mend(&mut self, _config: &Config) -> Result<()> {
         let Redis::Managed(m) = self else { return Ok(()) };
-        if m.server.as_ref().is_some_and(Server::is_alive) {
+        if m.is_well().await {
             return Ok(());
         }
         m.pause = if m.started.elapsed() > WELL {
@@ -117,10 +135,30 @@ impl Redis {
 }
 
 impl Managed {
+    /// Whether it is there and answers, or may still be given time to.
+    async fn is_well(&mut self) -> bool {
+        let Some(server) = self.server.as_ref().filter(|s| s.is_alive()) else { return false };
+        let Err(e) = server.ping().await else {
+            self.answered = Instant::now();
+            return true;
+        };
+        if self.answered.elapsed() < HUNG {
+            return true;
+        }
+        tracing::error!("{e}: it is ended");
+        if let Some(server) = self.server.take()
+            && let Err(e) = server.shutdown().await
+        {
+            tracing::error!("redis-server: {e}");
+        }
+        false
+    }
+
     async fn start(&mut self) -> Result<()> {
         let (server, origin) = Server::start_or_adopt(&self.spec).await?;
         tracing::info!(pid = server.pid, version = %server.version, adopted = origin == Origin::Adopted, "redis-server");
         self.started = Instant::now();
+        self.answered = self.started;
         self.watch = match os::ProcessId::of(server.pid) {
             Some(process) => os::ExitWatch::new(&process).map_err(|e| Error::internal(format!("redis-server: {e}")))?,
             None => None,

@@ -11,6 +11,6 @@ mod shell;
 mod world;
 
 pub use processes::{Process, Signal, kill9, signal};
-pub use run::{Output, Running};
+pub use run::{Output, Running, feed, start};
 pub use shell::{append, forever, gate};
 pub use world::{Builder, World};

@@ -1,7 +1,7 @@
 //! Runs a program with a hard limit, and keeps what it said.
 
 use std::{
-    io::Read,
+    io::{Read, Write},
     process::{Command, Stdio},
     sync::mpsc,
     thread,
@@ -50,12 +50,29 @@ pub struct Running {
     stderr: mpsc::Receiver<String>,
 }
 
-pub fn start(mut command: Command) -> Running {
+/// Starts a program that reads nothing.
+pub fn start(command: Command) -> Running {
+    start_with(command, Stdio::null())
+}
+
+/// Runs a program that is given this on standard input.
+#[track_caller]
+pub fn feed(command: Command, input: &[u8]) -> Output {
+    let mut running = start_with(command, Stdio::piped());
+    let (mut pipe, input) = (running.child.stdin.take().expect("piped"), input.to_vec());
+    // Beside it, as a program may answer while it reads; one that stops reading breaks the pipe.
+    let writer = thread::spawn(move || drop(pipe.write_all(&input)));
+    let output = running.end();
+    writer.join().expect("the writer");
+    output
+}
+
+fn start_with(mut command: Command, stdin: Stdio) -> Running {
     let words = format!("{command:?}");
     // The environment is the world's and the same for all.
     let words = words.rsplit_once("/orch\" ").map_or(words.clone(), |(_, words)| format!("orch {words}"));
     let mut child = command
-        .stdin(Stdio::null())
+        .stdin(stdin)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

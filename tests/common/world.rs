@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
@@ -21,6 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Builder {
     name: String,
     socket: Option<PathBuf>,
+    users_own_server: bool,
+    master_driver: &'static str,
     supervisor: Vec<(&'static str, String)>,
     tables: String,
 }
@@ -34,6 +37,16 @@ impl Builder {
     /// Another world's tmux server.
     pub fn socket(mut self, socket: &Path) -> Self {
         self.socket = Some(socket.to_owned());
+        self
+    }
+    /// No `[tmux] socket`: what would be the user's own tmux server is this world's.
+    pub fn users_own_server(mut self) -> Self {
+        self.users_own_server = true;
+        self
+    }
+    /// The driver of the master's role; `console` unless said.
+    pub fn master_driver(mut self, driver: &'static str) -> Self {
+        self.master_driver = driver;
         self
     }
     /// A key of `[supervisor]`; its value as TOML writes it.
@@ -54,15 +67,21 @@ impl Builder {
         let path = dir.path().to_owned();
         let (project, home) = (path.join("project"), path.join("home"));
         fs::create_dir(&project).expect("project");
-        let socket = self.socket.unwrap_or_else(|| path.join("tmux.sock"));
+        let socket = match self.socket {
+            Some(socket) => socket,
+            None if self.users_own_server => path.join(format!("tmux-{}/default", nix::unistd::getuid())),
+            None => path.join("tmux.sock"),
+        };
+        let tmux = match self.users_own_server {
+            true => String::new(),
+            false => format!("[tmux]\nsocket = \"{}\"\n", socket.display()),
+        };
         let supervisor: String = self.supervisor.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
         let config = format!(
-            "name = \"{}\"\n[tmux]\nsocket = \"{}\"\n[supervisor]\n{supervisor}\n\
+            "name = \"{}\"\n{tmux}[supervisor]\n{supervisor}\n\
              [retry]\nbase = \"50ms\"\ncap = \"200ms\"\n[master]\ndefault_role = \"shell\"\n\
-             [roles.opus]\ndriver = \"console\"\n{}\n",
-            self.name,
-            socket.display(),
-            self.tables
+             [roles.opus]\ndriver = \"{}\"\n{}\n",
+            self.name, self.master_driver, self.tables
         );
         fs::write(project.join("sessions.toml"), config).expect("sessions.toml");
         World { path, project, home, socket, _dir: dir }
@@ -90,6 +109,8 @@ impl World {
         Builder {
             name: "w".to_owned(),
             socket: None,
+            users_own_server: false,
+            master_driver: "console",
             supervisor: supervisor.map(|(key, value)| (key, value.to_owned())).into(),
             tables: String::new(),
         }
@@ -117,11 +138,22 @@ impl World {
         fs::write(self.file(name), "").expect("touch");
     }
 
+    /// Puts a shell script on the PATH.
+    pub fn program(&self, name: &str, script: &str) {
+        let (bin, mode) = (self.file("bin"), fs::Permissions::from_mode(0o755));
+        fs::create_dir_all(&bin).expect("bin");
+        fs::write(bin.join(name), format!("#!/bin/sh\n{script}\n")).expect("program");
+        fs::set_permissions(bin.join(name), mode).expect("executable");
+    }
+
     /// Any program in this world's environment and no other.
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.env_clear().current_dir(&self.project).env("HOME", &self.path).env("ORCH_HOME", &self.home);
-        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        // A test may put programs of its own into `bin`.
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::iter::once(self.file("bin")).chain(std::env::split_paths(&path));
+        command.env("PATH", std::env::join_paths(path).expect("PATH"));
         // Where a test, or a bug, means the user's own tmux server, it means this world's.
         command.env("TMUX_TMPDIR", &self.path);
         command.env("TERM", "xterm-256color").env("SHELL", "/bin/sh").env("LANG", "C.UTF-8");
@@ -129,9 +161,13 @@ impl World {
     }
     /// `orch` that is not waited for.
     pub fn orch_started(&self, args: &[&str]) -> Running {
+        run::start(self.orch_command(args))
+    }
+    /// `orch` with these words, for a caller who changes its surroundings first.
+    pub fn orch_command(&self, args: &[&str]) -> Command {
         let mut command = self.command(env!("CARGO_BIN_EXE_orch"));
         command.args(args);
-        run::start(command)
+        command
     }
     #[track_caller]
     pub fn orch(&self, args: &[&str]) -> Output {
@@ -193,7 +229,7 @@ impl World {
     pub fn pane(&self, session: &str) -> String {
         self.tmux(&["capture-pane", "-p", "-S", "-", "-t", &format!("={session}:")]).stdout
     }
-    /// The names of all sessions, keepers included.
+    /// The names of all sessions.
     pub fn sessions(&self) -> Vec<String> {
         self.tmux(&["list-sessions", "-F", "#{session_name}"]).stdout.lines().map(str::to_owned).collect()
     }
@@ -204,9 +240,12 @@ impl World {
     }
     #[track_caller]
     pub fn redis_pid(&self) -> u32 {
-        let lock = fs::read_to_string(self.home.join("redis/server.lock")).unwrap_or_default();
-        let pid = lock.trim().parse().unwrap_or_else(|_| self.fail("there is no Redis"));
-        Process::of(pid).unwrap_or_else(|| self.fail("Redis is dead")).pid
+        self.redis_pid_if_any().unwrap_or_else(|| self.fail("there is no Redis"))
+    }
+    /// The same where there may be none.
+    pub fn redis_pid_if_any(&self) -> Option<u32> {
+        let lock = fs::read_to_string(self.home.join("redis/server.lock")).ok()?;
+        Some(Process::of(lock.trim().parse().ok()?)?.pid)
     }
     #[track_caller]
     pub fn tmux_server_pid(&self) -> u32 {

@@ -3,8 +3,6 @@
 //!
 //! After whatever a test does, `check::structures` reads all that is stored and holds it together.
 
-#![allow(clippy::unwrap_used)]
-
 mod again;
 mod agent_transitions;
 mod broken_connection;

@@ -39,15 +39,11 @@ impl Column {
     }
 }
 
-/// Cut to so many columns. The text is safe already, and its leading spaces may be a tree's.
-fn cut(text: &str, columns: usize) -> String {
-    let indent = text.len() - text.trim_start().len();
-    format!("{}{}", &text[..indent], super::line(text, columns.saturating_sub(indent)))
-}
-
 /// One cell.
 #[derive(Debug, Clone, Default)]
 pub struct Cell {
+    /// Of our own making, and kept as it is: the branches of a tree begin with blanks.
+    lead: String,
     text: String,
     style: Style,
 }
@@ -55,12 +51,17 @@ pub struct Cell {
 impl Cell {
     /// The first line of a text, made safe; it may come from anybody.
     pub fn new(text: impl AsRef<str>, style: Style) -> Self {
-        Cell { text: super::line(text.as_ref(), usize::MAX), style }
+        Cell { lead: String::new(), text: super::line(text.as_ref(), usize::MAX), style }
     }
-    /// The same behind a branch of a tree, whose spaces count.
-    pub fn behind(branch: &str, text: impl AsRef<str>) -> Self {
-        let cell = Cell::from(text);
-        Cell { text: format!("{branch}{}", cell.text), ..cell }
+    /// The same after this.
+    pub fn led_by(self, lead: String) -> Self {
+        Cell { lead, ..self }
+    }
+    fn width(&self) -> usize {
+        width(&self.lead) + width(&self.text)
+    }
+    fn cut_to(&self, columns: usize) -> String {
+        format!("{}{}", self.lead, super::line(&self.text, columns.saturating_sub(width(&self.lead))))
     }
 }
 
@@ -94,13 +95,13 @@ impl<const N: usize> Table<N> {
             return String::new();
         }
         let widths = self.fit(view.width);
-        let titles = self.columns.map(|c| Cell { text: c.title.to_owned(), style: Style::Dim });
+        let titles = self.columns.map(|c| Cell::new(c.title, Style::Dim));
         let mut out = String::new();
         for row in std::iter::once(&titles).chain(&self.rows) {
             let mut line = String::new();
             for (cell, (column, shown)) in row.iter().zip(self.columns.iter().zip(&widths)) {
                 let Some(columns) = *shown else { continue };
-                let text = cut(&cell.text, columns);
+                let text = cell.cut_to(columns);
                 let rest = columns.saturating_sub(width(&text));
                 let (before, after) = if column.right { (rest, 0) } else { (0, rest) };
                 line.push_str(&pad("", before));
@@ -115,8 +116,7 @@ impl<const N: usize> Table<N> {
 
     /// How wide each column is shown; `None`: not at all.
     fn fit(&self, limit: Option<usize>) -> [Option<usize>; N] {
-        let natural: [usize; N] =
-            std::array::from_fn(|i| self.rows.iter().map(|r| width(&r[i].text)).max().unwrap_or(0));
+        let natural: [usize; N] = std::array::from_fn(|i| self.rows.iter().map(|r| r[i].width()).max().unwrap_or(0));
         let mut widths: [Option<usize>; N] =
             std::array::from_fn(|i| (natural[i] > 0).then(|| natural[i].max(width(self.columns[i].title))));
         let Some(limit) = limit else { return widths };

@@ -30,7 +30,7 @@ pub fn tasks(tasks: &[Task], tree: bool, view: &View) -> String {
     ]);
     for (branch, task) in if tree { forest(tasks) } else { by_age(tasks) } {
         table.row([
-            Cell::behind(&branch, task.id.as_str()),
+            Cell::from(task.id.as_str()).led_by(branch),
             Cell::new(state(task, view), Style::of_task(task.state)),
             Cell::from(view.age(task.created_at)),
             Cell::from(&task.role),

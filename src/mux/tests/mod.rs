@@ -37,14 +37,8 @@ impl Server {
         }
     }
 
-    /// One process for each call.
-    fn plain(&self) -> TmuxMux {
+    fn mux(&self) -> TmuxMux {
         TmuxMux::new(self.options())
-    }
-
-    /// With a keeper and its control connection.
-    fn kept(&self) -> TmuxMux {
-        TmuxMux::new(TmuxOptions { keeper: Some("shop".into()), ..self.options() })
     }
 
     /// What a person does at a shell.
@@ -77,12 +71,6 @@ impl Server {
         std::fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
         path
-    }
-
-    fn keepers(&self) -> Vec<String> {
-        let output = self.tmux(&["list-sessions", "-F", "#{session_name}"]);
-        let names = String::from_utf8(output.stdout).unwrap();
-        names.lines().filter(|name| name.starts_with("orch-keeper-")).map(str::to_owned).collect()
     }
 }
 

@@ -234,7 +234,8 @@ mod tests {
                 while !done.load(Ordering::Relaxed) {
                     // SAFETY: the thread waits for this one to end, so it exists.
                     unsafe { libc::pthread_kill(this_thread, libc::SIGUSR1) };
-                    std::thread::yield_now();
+                    // Often enough to hit each poll, and not so often that the other thread gets nowhere.
+                    std::thread::park_timeout(std::time::Duration::from_millis(1));
                 }
             });
             let found = find_in(&[&slow]);

@@ -74,6 +74,15 @@ t-0000000003        delayed 4.0s  16m37s  sonnet            third…
 }
 
 #[test]
+fn a_tree_shows_each_level_below_a_last_child() {
+    let child_of = |parent, n| Task { parent: Some(id(parent)), ..a_task(n, TaskState::Ready, "x") };
+    let chain = [a_task(1, TaskState::Ready, "x"), child_of(1, 2), child_of(2, 3)];
+    let page = task::tasks(&chain, true, &view(None));
+    let branches: Vec<&str> = page.lines().skip(1).filter_map(|line| line.split("t-").next()).collect();
+    assert_eq!(branches, ["", "└─ ", "   └─ "]);
+}
+
+#[test]
 fn a_task_whose_parent_is_not_listed_is_a_root() {
     let page = task::tasks(&tasks()[3..4], true, &view(None));
     assert!(page.lines().nth(1).unwrap().starts_with("t-0000000004"), "{page}");

@@ -1,0 +1,38 @@
+//! The command line of `scripts/bench`.
+
+use std::process::ExitCode;
+
+use crate::groups::{GROUPS, Group};
+
+/// What was asked for.
+pub struct Arguments {
+    /// JSON instead of a table.
+    pub json: bool,
+    /// Which groups, in their own order.
+    pub groups: Vec<&'static Group>,
+}
+
+/// Reads the words; `Err` is how to end at once.
+pub fn parse(words: &[String]) -> Result<Arguments, ExitCode> {
+    let (mut json, mut names) = (false, Vec::new());
+    for word in words {
+        match word.as_str() {
+            "--json" => json = true,
+            // Cargo's own way to say that this is no test run.
+            "--bench" => {}
+            "--help" | "-h" => {
+                println!("scripts/bench [--json] [NAME...]\n\nMeasures what orch promises. NAME is any of:");
+                GROUPS.iter().for_each(|group| println!("  {:<11} {}", group.name, group.about));
+                return Err(ExitCode::SUCCESS);
+            }
+            name if GROUPS.iter().any(|group| group.name == name) => names.push(name),
+            other => {
+                let known: Vec<&str> = GROUPS.iter().map(|group| group.name).collect();
+                eprintln!("bench: there is no figure '{other}'; there are {}", known.join(", "));
+                return Err(ExitCode::from(2));
+            }
+        }
+    }
+    let groups = GROUPS.iter().filter(|group| names.is_empty() || names.contains(&group.name)).collect();
+    Ok(Arguments { json, groups })
+}

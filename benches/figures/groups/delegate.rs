@@ -1,0 +1,121 @@
+//! `orch delegate`, the whole command, from just before it is started to the first instruction of the agent's program.
+
+use std::{
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use orch::model::{agent::AgentState, task::TaskState};
+
+use crate::{
+    Result,
+    clock::{self, Stamps},
+    median, percentile,
+    table::{Goal, Row, Unit},
+    world::World,
+};
+
+const WARM_UP: usize = 20;
+const TO_IDLE: usize = 200;
+const TO_LAUNCHED: usize = 40;
+const REFERENCE: &str = "the program alone, started by us";
+
+/// An agent is there and idle.
+pub fn to_idle() -> Result<Vec<Row>> {
+    let world = World::new(&role("max = 1\nmin = 1"))?;
+    let mut stamps = Stamps::new(&world.dir)?;
+    world.run(&["start"])?;
+    let (mut taken, mut returned, mut bare) = (Vec::new(), Vec::new(), Vec::new());
+    for run in 0..WARM_UP + TO_IDLE {
+        world.until("the agent is idle", || {
+            Ok(world.count(TaskState::Running)? == 0 && world.agents()?.iter().any(|a| a.state == AgentState::Idle))
+        })?;
+        // For the runner to fall asleep again after its last look for a task.
+        std::thread::sleep(Duration::from_millis(15));
+        let (started, back) = delegate(&world, &mut stamps)?;
+        if run >= WARM_UP {
+            taken.push(started);
+            returned.push(back);
+            bare.push(alone(&mut stamps)?);
+        }
+    }
+    let row = |name, goal, p| {
+        Row::new(name, Unit::Ms, goal, percentile(&taken, p), TO_IDLE).beside(percentile(&bare, p), REFERENCE)
+    };
+    Ok(vec![
+        row("delegate to an idle agent, p50", Goal::AtMost(5.0), 50.0),
+        row("delegate to an idle agent, p99", Goal::AtMost(20.0), 99.0),
+        Row::new("orch delegate, the command itself, p50", Unit::Ms, Goal::None, median(&returned), TO_IDLE)
+            .beside(median(&bare), REFERENCE),
+    ])
+}
+
+/// No agent is there: its session is opened for this task, and it leaves after it.
+pub fn to_launched() -> Result<Vec<Row>> {
+    let world = World::new(&role("max = 5\ntasks_per_agent = 1"))?;
+    let mut stamps = Stamps::new(&world.dir)?;
+    world.run(&["start"])?;
+    let (mut taken, mut bare) = (Vec::new(), Vec::new());
+    for run in 0..WARM_UP / 4 + TO_LAUNCHED {
+        world.until("the last agent and what it left are gone", || {
+            Ok(world.agents()?.is_empty() && world.wait(world.store.observe(&[]))?.remains.is_empty())
+        })?;
+        std::thread::sleep(Duration::from_millis(100));
+        let (started, _) = delegate(&world, &mut stamps)?;
+        if run >= WARM_UP / 4 {
+            taken.push(started);
+            bare.push(in_a_session(&world, &mut stamps)?);
+        }
+    }
+    let what = "the program in a new tmux session, by tmux alone";
+    Ok(vec![
+        Row::new("delegate, agent launched for it, p50", Unit::Ms, Goal::AtMost(25.0), median(&taken), TO_LAUNCHED)
+            .beside(median(&bare), what),
+        Row::new("delegate, agent launched for it, p99", Unit::Ms, Goal::None, percentile(&taken, 99.0), TO_LAUNCHED)
+            .beside(percentile(&bare, 99.0), what),
+    ])
+}
+
+fn own_program() -> Result<String> {
+    Ok(std::env::current_exe()?.display().to_string())
+}
+
+fn role(more: &str) -> String {
+    let program = own_program().unwrap_or_default();
+    format!("[roles.stamp]\ncommand = [{program:?}, {:?}, \"{{prompt}}\"]\n{more}\n", clock::STAMP)
+}
+
+/// How long after we started `orch delegate` the agent's program started, and `orch delegate` itself was done; in ms.
+fn delegate(world: &World, stamps: &mut Stamps) -> Result<(f64, f64)> {
+    let pipe = stamps.path.display().to_string();
+    let mut command = world.orch(&["delegate", "--role", "stamp", &pipe]);
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    let began = clock::now();
+    let mut child = command.spawn()?;
+    let status = child.wait()?;
+    let back = clock::now();
+    if !status.success() {
+        return Err(format!("orch delegate: {status}").into());
+    }
+    Ok((clock::ms(stamps.next()? - began), clock::ms(back - began)))
+}
+
+fn alone(stamps: &mut Stamps) -> Result<f64> {
+    let mut command = Command::new(own_program()?);
+    command.arg(clock::STAMP).arg(&stamps.path).stdin(Stdio::null());
+    let began = clock::now();
+    let mut child = command.spawn()?;
+    let started = stamps.next()?;
+    child.wait()?;
+    Ok(clock::ms(started - began))
+}
+
+fn in_a_session(world: &World, stamps: &mut Stamps) -> Result<f64> {
+    let (program, pipe) = (own_program()?, stamps.path.display().to_string());
+    let began = clock::now();
+    let opened = world.tmux(&["new-session", "-d", "-s", "bare", &program, clock::STAMP, &pipe]).status()?;
+    if !opened.success() {
+        return Err("tmux does not open a session".into());
+    }
+    Ok(clock::ms(stamps.next()? - began))
+}

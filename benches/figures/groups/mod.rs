@@ -1,0 +1,39 @@
+//! The groups of figures. Each makes its world, measures, and ends it.
+
+mod deaths;
+mod delegate;
+mod fleet;
+mod many;
+mod start;
+mod throughput;
+
+use std::time::Duration;
+
+use crate::{Result, table::Row};
+
+/// Figures that are measured in one world.
+pub struct Group {
+    /// The word for the command line.
+    pub name: &'static str,
+    /// In a line.
+    pub about: &'static str,
+    /// Beyond it the group is given up.
+    pub limit: Duration,
+    /// Measures.
+    pub run: fn() -> Result<Vec<Row>>,
+}
+
+const fn group(name: &'static str, about: &'static str, seconds: u64, run: fn() -> Result<Vec<Row>>) -> Group {
+    Group { name, about, limit: Duration::from_secs(seconds), run }
+}
+
+/// All of them, in the order in which they are measured.
+pub static GROUPS: [Group; 7] = [
+    group("start", "a cold orch start, until the master's prompt stands", 120, start::measure),
+    group("delegate", "orch delegate until the program has started, an idle agent there", 120, delegate::to_idle),
+    group("launch", "the same where the agent has to be launched first", 180, delegate::to_launched),
+    group("throughput", "no-op tasks a second, through 4 agents and through 20", 400, throughput::measure),
+    group("deaths", "kill -9 of a runner and of a program, until it is recorded", 180, deaths::measure),
+    group("fleet", "100 agents: adopting them, their memory, their rest", 240, fleet::measure),
+    group("many", "300 agents at once: start, work, stop, what is left", 300, many::measure),
+];
