@@ -56,14 +56,29 @@ impl Ops {
         let mux = self.mux();
         mux.version().await?;
         let master = &self.config.master.session;
-        let ours = |s: &SessionInfo| s.tags.as_ref().is_some_and(|tags| tags.namespace == self.config.namespace);
-        if mux.sessions().await?.iter().any(|s| s.name == *master && !ours(s)) {
-            return Err(MuxError::NameTaken(master.clone()).into());
+        if let Some(session) = mux.sessions().await?.into_iter().find(|s| s.name == *master) {
+            self.must_be_ours(session)?;
         }
         if self.config.redis.url.is_some() {
             check_version(&self.ask(|s| s.info()).await?)?;
         }
         Ok(())
+    }
+
+    /// The session in the master's place: one of an earlier supervisor of ours is adopted, any other is in the way.
+    fn must_be_ours(&self, session: SessionInfo) -> Result<()> {
+        match session.tags {
+            Some(tags) if tags.namespace == self.config.namespace => Ok(()),
+            Some(tags) => Err(Error::conflict(format!(
+                "the tmux session {} is the master of another project, {}",
+                session.name, tags.namespace
+            ))
+            .hint(format!(
+                "name this project's own in sessions.toml: [master] session = \"{}-master\"",
+                self.config.namespace
+            ))),
+            None => Err(MuxError::NameTaken(session.name).into()),
+        }
     }
 
     /// Ends everything: agents, master, Redis, supervisor. `false` where nothing was running.

@@ -22,6 +22,7 @@ use crate::{
 
 /// A program that ends sooner than this was not left by a person.
 const AT_ONCE: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_secs(1);
 /// So many times in a row, and the agent is broken.
 const TRIES: u32 = 3;
 
@@ -53,6 +54,10 @@ pub(super) async fn serve(agent: &Agent, mut signals: Signals) -> Leave {
             return Leave::Broken(format!("{} ends at once, {TRIES} times in a row", start.program.to_string_lossy()));
         }
         let_out(agent).await;
+        if began.elapsed() < AT_ONCE {
+            // Perhaps its terminal gives it nothing but an end: not faster than this, then.
+            tokio::time::sleep(PAUSE).await;
+        }
     }
 }
 
