@@ -28,6 +28,10 @@ use crate::{Result, processes};
 /// The folders of the worlds that stand: what has to be ended when a group does not come to its own end.
 static STANDING: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
+/// Where worlds are made if TMPDIR does not say otherwise. `/tmp` is memory on some systems, where a synced write costs
+/// nothing; and where it is not, it is the folder in which most files of a machine come and go, which some file systems
+/// make new ones pay for.
+const ON_DISK: &str = "/var/tmp";
 /// Names another build of orch than the one that was made with this program: to compare the two.
 const PROGRAM: &str = "ORCH_BENCH_PROGRAM";
 /// What every world's master is: orch's own prompt, whatever is installed here.
@@ -45,7 +49,8 @@ pub struct World {
 impl World {
     /// A world with these sections in its sessions.toml; nothing runs in it yet.
     pub fn new(sections: &str) -> Result<World> {
-        let dir = tempfile::Builder::new().prefix("orch-bench-").tempdir()?.keep();
+        let place = std::env::var_os("TMPDIR").map_or_else(|| ON_DISK.into(), PathBuf::from);
+        let dir = tempfile::Builder::new().prefix("orch-bench-").tempdir_in(place)?.keep();
         STANDING.lock().unwrap_or_else(PoisonError::into_inner).push(dir.clone());
         let toml = format!("name = \"bench\"\n[tmux]\nsocket = {:?}\n{MASTER}{sections}", dir.join("tmux"));
         fs::write(dir.join("sessions.toml"), toml)?;
