@@ -39,7 +39,8 @@ use crate::{
 
 /// Without any wake-up, look again after this long.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
-/// A pass rests for so many times of what it took, so that a storm of wake-ups takes at most a quarter of a core.
+/// After a pass, the next one waits for so many times of what it took, so that a storm of wake-ups takes at most a
+/// quarter of a core. A wake-up out of silence is answered at once.
 const REST: u32 = 3;
 /// How long a lock is waited for that nobody's name is in: its holder is ending.
 const LETS_GO: Duration = Duration::from_secs(5);
@@ -190,14 +191,14 @@ impl Supervisor {
                     Duration::from_millis(100)
                 }
             };
-            let rest = (began.elapsed() * REST).min(Duration::from_millis(200));
-            let deadline = tokio::time::Instant::now() + wait;
+            let ended = tokio::time::Instant::now();
+            let rested = ended + (began.elapsed() * REST).min(Duration::from_millis(200));
             tokio::select! {
-                () = tokio::time::sleep_until(deadline) => {}
-                () = self.wake.notified() => tokio::time::sleep(rest).await,
+                () = tokio::time::sleep_until(ended + wait) => {}
+                () = self.wake.notified() => tokio::time::sleep_until(rested).await,
                 Ok(()) = changes.changed() => {
                     self.observer.look_at_tmux();
-                    tokio::time::sleep(rest).await;
+                    tokio::time::sleep_until(rested).await;
                 }
                 () = self.redis.died() => self.redis.mend(&self.config).await?,
                 _ = hangup.recv() => {}
