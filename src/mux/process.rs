@@ -76,9 +76,12 @@ impl Program {
     /// out of reach of the terminal's Ctrl-C.
     fn command(&self, before: &[&str], arguments: &[OsString]) -> Command {
         let mut command = Command::new(&self.program);
+        // Taken out one by one. After `env_clear`, or with a PATH of its own, the standard library would copy the whole of
+        // this process for each call (fork), where it otherwise lends it (vfork).
+        for (key, _) in std::env::vars_os().filter(|(key, _)| !is_passed_on(key)) {
+            command.env_remove(key);
+        }
         command
-            .env_clear()
-            .envs(std::env::vars_os().filter(|(key, _)| is_passed_on(key)))
             .arg("-u")
             .args(before)
             .args(&self.server)
