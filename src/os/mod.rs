@@ -34,8 +34,8 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(target_os = "linux")]
 pub use linux::{
-    ExitWatch, FileWatch, Processes, become_subreaper, boot_id, cpu_time, detach, end_children, end_tree, has_children,
-    hostname, inheritable_fds, members, memory, raise_nofile_limit, tree_rss,
+    ExitWatch, FileWatch, Processes, become_subreaper, boot_id, cpu_time, descendants, detach, end_children, end_tree,
+    has_children, hostname, inheritable_fds, members, memory, raise_nofile_limit, rss_bytes, tree_rss,
 };
 pub use lock::{FileLock, lock_file, read_lock_holder};
 

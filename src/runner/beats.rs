@@ -138,17 +138,15 @@ impl Heart {
     fn pulse(&mut self) -> Pulse {
         let lease = self.lease.borrow_and_update().clone();
         if lease.is_none() {
-            let rss_bytes = os::memory(std::process::id()).map(|m| m.rss_bytes);
+            let rss_bytes = os::rss_bytes(std::process::id());
             return Pulse { rss_bytes, ..Pulse::default() };
         }
         // A program that computes without a word makes progress too: its tree's processor time says so.
         let own = os::ProcessId::current();
-        let tree = os::Tree { roots: vec![own], ..os::Tree::default() };
         let mut rss_bytes = None;
-        if let Ok(processes) = os::Processes::scan() {
-            rss_bytes = Some(processes.rss(&tree));
-            let members = processes.members(&tree, &[own.pid]);
-            let cpu: Duration = members.iter().filter_map(|p| os::cpu_time(p.pid)).sum();
+        if let Ok(below) = os::descendants(&own) {
+            rss_bytes = Some(below.iter().chain([&own.pid]).filter_map(|pid| os::rss_bytes(*pid)).sum());
+            let cpu: Duration = below.iter().filter_map(|pid| os::cpu_time(*pid)).sum();
             if cpu > self.cpu {
                 self.progress.touch();
             }

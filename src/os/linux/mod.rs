@@ -5,6 +5,7 @@
 //! every 200 ms, and a signal is sent microseconds after the comparison instead of safely.
 
 mod daemon;
+mod descendants;
 mod end;
 mod exit_watch;
 mod file_watch;
@@ -15,9 +16,11 @@ mod scan;
 mod stat;
 
 pub use daemon::{detach, inheritable_fds};
+pub use descendants::descendants;
 pub use end::{become_subreaper, end_children, end_tree, has_children};
 pub use exit_watch::ExitWatch;
 pub use file_watch::FileWatch;
 pub use host::{boot_id, hostname, raise_nofile_limit};
-pub use process::{cpu_time, memory};
+pub use process::{cpu_time, memory, rss_bytes};
+
 pub use scan::{Processes, members, tree_rss};

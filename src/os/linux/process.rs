@@ -101,9 +101,9 @@ fn private_bytes(rollup: &str) -> Option<u64> {
     sum
 }
 
-/// Resident memory. Not from `stat`, where newer kernels leave out what each processor has not added up yet: many
-/// megabytes on a machine with many.
-pub(super) fn rss_bytes(pid: u32) -> Option<u64> {
+/// Resident memory of `pid` in bytes, pages shared with others included; `None` when it is gone. Not from `stat`, where
+/// newer kernels leave out what each processor has not added up yet: many megabytes on a machine with many.
+pub fn rss_bytes(pid: u32) -> Option<u64> {
     let statm = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
     let pages: u64 = statm.split_ascii_whitespace().nth(1)?.parse().ok()?;
     let page_size = sysconf(SysconfVar::PAGE_SIZE).ok()??;

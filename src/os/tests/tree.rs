@@ -5,7 +5,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use super::{PATIENCE, Script, eventually};
-use crate::os::{ProcessId, Processes, Tree, end_tree, members, tree_rss};
+use crate::os::{ProcessId, Processes, Tree, descendants, end_tree, members, tree_rss};
 
 const GRACE: Duration = Duration::from_millis(200);
 
@@ -27,6 +27,20 @@ fn descendants_that_left_the_session_and_ignore_term_are_ended() {
         members(&script.by_descent(), &[]).expect("/proc").len() == 4
     });
     assert!(end(&script.by_descent(), GRACE) >= 4);
+}
+
+#[test]
+fn descendants_are_found_without_a_look_at_all_processes() {
+    let script = Script::start("setsid sh -c 'sleep 1000 & echo ready; wait' & sleep 1001 >/dev/null & wait");
+    let found = || {
+        let mut pids = descendants(&script.id).expect("/proc");
+        pids.sort_unstable();
+        pids
+    };
+    eventually("setsid'ed shell, its sleep, our sleep", || found().len() == 3);
+    let by_scan = members(&script.by_descent(), &[script.id.pid]).expect("/proc");
+    assert_eq!(found(), by_scan.iter().map(|process| process.pid).collect::<Vec<_>>());
+    end(&script.by_descent(), GRACE);
 }
 
 #[test]
