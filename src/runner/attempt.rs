@@ -2,7 +2,9 @@
 //! say what its end means.
 
 use std::{
+    ffi::OsStr,
     io,
+    path::Path,
     process::{ExitStatus, Stdio},
     time::{Duration, Instant},
 };
@@ -22,7 +24,7 @@ use super::{
     workspace::Workspace,
 };
 use crate::{
-    drivers::{Driver, End, Job, Start, Verdict},
+    drivers::{self, Driver, End, Job, Start, Verdict},
     model::{cause::Cause, id::Capability, task::TaskResult, text::one_line},
     os,
     store::{
@@ -104,7 +106,7 @@ fn begin<'a>(agent: &'a Agent, driver: &dyn Driver, claimed: &Claimed) -> Result
     Ok(Running { agent, workspace, child, output })
 }
 
-fn spawn(agent: &Agent, start: &Start, cwd: &std::path::Path, claimed: &Claimed, w: &Workspace) -> io::Result<Child> {
+fn spawn(agent: &Agent, start: &Start, cwd: &Path, claimed: &Claimed, w: &Workspace) -> io::Result<Child> {
     let launch = &agent.launch;
     let capability = Capability {
         task: claimed.task.id.clone(),
@@ -113,9 +115,13 @@ fn spawn(agent: &Agent, start: &Start, cwd: &std::path::Path, claimed: &Claimed,
         incarnation: launch.incarnation.clone(),
     };
     let stdin = if start.prompt_on_stdin { Stdio::from(std::fs::File::open(&w.prompt)?) } else { Stdio::null() };
-    // In a process group of its own: Ctrl-C in the pane reaches the runner, which ends the program and says why. No
-    // `pre_exec`: without it the standard library uses vfork, which is what makes a no-op task cheap.
-    Command::new(&start.program)
+    // A vfork is what makes a no-op task cheap. The standard library uses one where there is no `pre_exec`, and where it
+    // need not look for the program on the PATH of an environment that is not ours: so we look.
+    let name = start.program.to_str().filter(|name| !name.contains('/'));
+    let found = name.and_then(|name| drivers::find(name, launch.env.get("PATH").map(OsStr::new)));
+    // In a process group of its own: Ctrl-C in the pane reaches the runner, which ends the program and says why.
+    Command::new(found.as_deref().map_or(&*start.program, Path::as_os_str))
+        .arg0(&start.program)
         .args(&start.args)
         .current_dir(cwd)
         .env_clear()
