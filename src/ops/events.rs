@@ -12,6 +12,9 @@ use crate::{
 
 /// For how long one blocking read sleeps. A connection that died unseen is noticed after it.
 const SLEEP: Duration = Duration::from_secs(5);
+/// After news, further ones gather for this long: who follows reads with eyes, and a busy fleet makes thousands of events
+/// a second.
+const GATHER: Duration = Duration::from_millis(20);
 
 impl Ops {
     /// The newest `n` events, the oldest of them first.
@@ -49,6 +52,7 @@ impl Ops {
                     return Ok(());
                 }
             }
+            tokio::time::sleep(GATHER).await;
         }
     }
 

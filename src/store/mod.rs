@@ -48,6 +48,8 @@ pub struct Store {
     address: String,
     patience: Duration,
     connection: Mutex<Option<MultiplexedConnection>>,
+    /// What waits for events keeps its connection here between two waits.
+    listening: Mutex<Option<MultiplexedConnection>>,
 }
 
 impl Store {
@@ -79,7 +81,14 @@ impl Store {
             Client::open(info.set_redis_settings(settings))
         };
         let client = open().map_err(|e| StoreError::Unreachable { address: address.clone(), why: e.to_string() })?;
-        Ok(Store { keys: Keys::new(namespace), client, address, patience, connection: Mutex::new(None) })
+        Ok(Store {
+            keys: Keys::new(namespace),
+            client,
+            address,
+            patience,
+            connection: Mutex::new(None),
+            listening: Mutex::new(None),
+        })
     }
 
     /// The names of this namespace's keys.

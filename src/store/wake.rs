@@ -50,17 +50,33 @@ impl Store {
     /// # Errors
     /// An unreachable Redis.
     pub async fn next_events(&self, after: &str, timeout: Duration) -> Result<Vec<Event>> {
-        let fail = |e: redis::RedisError| self.error(&e);
-        let mut connection = self.connect(None).await?;
         let mut cmd = redis::cmd("XREAD");
         cmd.arg("COUNT").arg(500).arg("BLOCK").arg(timeout.as_millis() as u64);
         cmd.arg("STREAMS").arg(self.keys.plain("events")).arg(after);
-        let value = send(&mut connection, &cmd).await.map_err(fail)?;
+        // A connection for each event of a busy fleet would cost Redis more than the events do. The kept one is in nobody's
+        // way: who waits at the same time finds none, and makes one.
+        let kept = self.listening.lock().await.take();
+        let answer = match kept {
+            Some(connection) => self.listen(connection, &cmd).await.ok(),
+            None => None,
+        };
+        let value = match answer {
+            Some(value) => value,
+            // There was none, or it has died since.
+            None => self.listen(self.connect(None).await?, &cmd).await?,
+        };
         let streams: Option<Vec<(String, redis::Value)>> = self.read(value)?;
         match streams.into_iter().flatten().next() {
             Some((_, rows)) => self.read_events(rows),
             None => Ok(Vec::new()),
         }
+    }
+
+    /// Sends what blocks, and keeps the connection for the next time.
+    async fn listen(&self, mut connection: MultiplexedConnection, cmd: &redis::Cmd) -> Result<redis::Value> {
+        let value = send(&mut connection, cmd).await.map_err(|e| self.error(&e))?;
+        *self.listening.lock().await = Some(connection);
+        Ok(value)
     }
 }
 
