@@ -102,6 +102,11 @@ pub fn command(width: usize) -> clap::Command {
 /// # Errors
 /// Clap's own, which are also how help and version are asked for.
 pub fn parse(words: &[std::ffi::OsString], width: usize) -> Result<Cli, clap::Error> {
-    let matches = command(width).try_get_matches_from(words)?;
+    // The grouped list is for those who get to see a help page or a complaint, and takes longer to make than the words of
+    // a right command line to read.
+    let matches = match Cli::command().try_get_matches_from(words) {
+        Ok(matches) => matches,
+        Err(_) => command(width).try_get_matches_from(words)?,
+    };
     Cli::from_arg_matches(&matches)
 }
