@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Signal, World, append, gate, kill9, signal};
+use common::{Process, Signal, World, append, gate, kill9, signal};
 use serde_json::Value;
 
 /// Delegates `n` tasks that run until the gate opens.
@@ -216,5 +216,36 @@ fn a_start_from_within_the_masters_session_is_like_any_other() {
     type_line("exit");
     world.wait_until("there is another shell", || shell().is_some_and(|now| Some(now) != before));
     assert_eq!((world.supervisor_pid(), world.redis_pid()), (supervisor, redis));
+    world.stop_and_check_nothing_left();
+}
+
+#[test]
+fn faults_one_after_the_other_lose_nothing() {
+    let world = World::started("[roles.shell]\nmax = 4\nretry = { lost = 50 }");
+    let tasks: Vec<String> = (0..40).map(|_| world.delegate("shell", "sleep 0.2; echo done")).collect();
+    let done = || world.status()["tasks"]["succeeded"].as_u64().unwrap_or(0);
+    for round in 0..12 {
+        let before = done();
+        match round % 4 {
+            0 => kill9(world.supervisor_pid()),
+            1 => kill9(world.redis_pid()),
+            2 => drop(world.tmux(&["kill-server"])),
+            _ => {
+                // Whoever is there; the one that was seen may have gone.
+                let agents = world.agents("shell");
+                let pid = agents.first().and_then(|a| a["pid"].as_u64());
+                pid.and_then(|pid| Process::of(pid as u32)).iter().for_each(|p| kill9(p.pid));
+            }
+        }
+        world.start();
+        world.wait_until("it goes on", || done() > before || done() == 40);
+    }
+    for task in &tasks {
+        let shown = world.wait_for(task, "succeeded");
+        let causes: Vec<&Value> = shown["attempts"].as_array().expect("attempts").iter().map(|a| &a["cause"]).collect();
+        let (last, others) = causes.split_last().expect("an attempt");
+        assert!(*last == "success" && others.iter().all(|c| *c == "lost"), "{shown:#}");
+    }
+    assert_eq!(world.events_of("task.succeeded").len(), 40);
     world.stop_and_check_nothing_left();
 }

@@ -23,6 +23,7 @@ pub fn parse(words: &[String]) -> Result<Arguments, ExitCode> {
             "--help" | "-h" => {
                 println!("scripts/bench [--json] [NAME...]\n\nMeasures what orch promises. NAME is any of:");
                 GROUPS.iter().for_each(|group| println!("  {:<11} {}", group.name, group.about));
+                println!("\nORCH_BENCH_PROGRAM=PATH measures another build of orch than the one of these sources.");
                 return Err(ExitCode::SUCCESS);
             }
             name if GROUPS.iter().any(|group| group.name == name) => names.push(name),

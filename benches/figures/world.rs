@@ -28,6 +28,8 @@ use crate::{Result, processes};
 /// The folders of the worlds that stand: what has to be ended when a group does not come to its own end.
 static STANDING: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
+/// Names another build of orch than the one that was made with this program: to compare the two.
+const PROGRAM: &str = "ORCH_BENCH_PROGRAM";
 /// What every world's master is: orch's own prompt, whatever is installed here.
 const MASTER: &str = "[roles.opus]\ndriver = \"console\"\n";
 /// What is waited for here takes a fraction of this, also on a loaded machine.
@@ -190,7 +192,8 @@ fn ended_within(child: &mut std::process::Child, limit: Duration) -> Option<Exit
 }
 
 fn orch(dir: &Path, words: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_orch"));
+    let program = std::env::var_os(PROGRAM).unwrap_or_else(|| env!("CARGO_BIN_EXE_orch").into());
+    let mut command = Command::new(program);
     command.args(words).current_dir(dir).env("ORCH_HOME", dir.join("home")).env("ORCH_CONFIG", dir);
     // Whoever measures may be an agent at work.
     for name in ["ORCH_AGENT", "ORCH_ROLE", "ORCH_TASK", "ORCH_ATTEMPT", "ORCH_CAPABILITY", "ORCH_LOG", "TMUX"] {

@@ -81,7 +81,11 @@ fn context(text: &str) -> Result<Value> {
         None => (text.to_owned(), "--context".to_owned()),
         Some(file) => {
             let what = format!("--context @{file}");
-            (std::fs::read_to_string(file).map_err(|e| Error::usage(format!("{what}: {e}")))?, what)
+            let unreadable = |e| {
+                Error::usage(format!("{what} can't be read: {e}"))
+                    .hint("name a file that holds JSON, or write the JSON itself")
+            };
+            (std::fs::read_to_string(file).map_err(unreadable)?, what)
         }
     };
     serde_json::from_str(&json).map_err(|e| {

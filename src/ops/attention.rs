@@ -113,10 +113,13 @@ fn stuck_roles(config: &Config, look: &Look, add: &mut impl FnMut(String, String
         if breaker.until > look.snapshot.now {
             let rest = human(breaker.until.since(look.snapshot.now));
             let why = one_line(&breaker.reason, 200);
-            add(
-                format!("agents of role {role} end at once ({why}); the next try is in {rest}"),
-                format!("orch spawn {role}"),
-            );
+            if *role == config.master.session {
+                let what = format!("the master does not stay up ({why}); the next try is in {rest}");
+                add(what, "orch doctor".into());
+            } else {
+                let what = format!("agents of role {role} end at once ({why}); the next try is in {rest}");
+                add(what, format!("orch spawn {role}"));
+            }
         }
     }
     for (role, load) in &look.snapshot.load {
@@ -197,7 +200,9 @@ mod tests {
         look.snapshot.agents = vec![agent];
         look.snapshot.now = Timestamp(1_000);
         let breaker = |until| Breaker { failures: 3, until: Timestamp(until), reason: "exit code 127".into() };
-        look.snapshot.breakers = [("shell".into(), breaker(9_000)), ("lead".into(), breaker(1_000))].into();
+        look.snapshot.breakers =
+            [("shell".into(), breaker(9_000)), ("lead".into(), breaker(1_000)), ("opus-master".into(), breaker(9_000))]
+                .into();
         look.snapshot.load = [("shell".into(), Load { ready: 1, ..Load::default() })].into();
         look.snapshot.intents.scale = [("shell".into(), 0)].into();
         look.snapshot.intents.drain = true;
@@ -206,6 +211,7 @@ mod tests {
         let expected = [
             ("the supervisor is not running, and 3 tasks have not ended", "orch start"),
             ("agent shell-1 waits: its program asks for login", "orch attach shell-1"),
+            ("the master does not stay up (exit code 127); the next try is in 8.0s", "orch doctor"),
             ("agents of role shell end at once (exit code 127); the next try is in 8.0s", "orch spawn shell"),
             ("role shell was scaled to 0, and 1 ready task waits for it", "orch scale shell 1"),
             ("there is no role gone any more, and 1 ready task waits for it", "write [roles.gone] into"),

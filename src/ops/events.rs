@@ -22,6 +22,8 @@ impl Ops {
         if n == 0 {
             return Ok(Vec::new());
         }
+        // Redis counts with signed numbers.
+        let n = n.min(i64::MAX as usize);
         self.ask(|s| s.events_last(n)).await
     }
 

@@ -14,8 +14,9 @@ use crate::{
     error::{Error, Result},
     home::{self, Said},
     model::agent::AgentState,
+    mux::{Mux, MuxError, SessionInfo},
     os::{self, ExitWatch, FileLock, ProcessId},
-    store::intents::Wish,
+    store::{intents::Wish, server::check_version},
 };
 
 /// How long a start may take: a large Redis file is loaded before anything else happens.
@@ -44,9 +45,40 @@ impl Ops {
             None => false,
         };
         if !already {
+            self.may_start().await?;
             self.launch_supervisor(false).await?;
         }
         Ok(Started { already, status: self.status().await?, session: self.config.master.session.clone() })
+    }
+
+    /// What a person has to mend first is said before anything is started.
+    async fn may_start(&self) -> Result<()> {
+        let mux = self.mux();
+        mux.version().await?;
+        let master = &self.config.master.session;
+        if let Some(session) = mux.sessions().await?.into_iter().find(|s| s.name == *master) {
+            self.must_be_ours(session)?;
+        }
+        if self.config.redis.url.is_some() {
+            check_version(&self.ask(|s| s.info()).await?)?;
+        }
+        Ok(())
+    }
+
+    /// The session in the master's place: one of an earlier supervisor of ours is adopted, any other is in the way.
+    fn must_be_ours(&self, session: SessionInfo) -> Result<()> {
+        match session.tags {
+            Some(tags) if tags.namespace == self.config.namespace => Ok(()),
+            Some(tags) => Err(Error::conflict(format!(
+                "the tmux session {} is the master of another project, {}",
+                session.name, tags.namespace
+            ))
+            .hint(format!(
+                "name this project's own in sessions.toml: [master] session = \"{}-master\"",
+                self.config.namespace
+            ))),
+            None => Err(MuxError::NameTaken(session.name).into()),
+        }
     }
 
     /// Ends everything: agents, master, Redis, supervisor. `false` where nothing was running.

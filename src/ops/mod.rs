@@ -35,7 +35,10 @@ use crate::{
     home::Home,
     mux::{TmuxMux, TmuxOptions},
     os::{ProcessId, read_lock_holder},
-    store::{self, Store, server::socket_path},
+    store::{
+        self, Store, StoreError,
+        server::{check_version, socket_path},
+    },
 };
 pub use types::*;
 
@@ -111,6 +114,7 @@ impl Ops {
         loop {
             let error = match call(&self.store).await {
                 Err(e) if e.is_unreachable() => e,
+                Err(e @ StoreError::Other(_)) => return Err(self.odd(e).await),
                 answer => return Ok(answer?),
             };
             let Some(supervisor) = self.supervisor() else { return Err(self.unreachable(&error)) };
@@ -123,6 +127,14 @@ impl Ops {
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_millis(200));
+        }
+    }
+
+    /// A server of the user's that is too old says all kinds of things; that it is too old says more.
+    async fn odd(&self, error: StoreError) -> Error {
+        match self.store.info().await.map(|info| check_version(&info)) {
+            Ok(Err(too_old)) => too_old,
+            _ => error.into(),
         }
     }
 

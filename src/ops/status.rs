@@ -65,7 +65,10 @@ impl Ops {
     async fn look(&self) -> store::Result<(Look, String)> {
         let store = self.store();
         let info = store.info().await?;
-        let snapshot = store.observe(&self.roles()).await?;
+        // The master's breaker goes by its session.
+        let mut roles = self.roles();
+        roles.push(self.config.master.session.clone());
+        let snapshot = store.observe(&roles).await?;
         let counts: BTreeMap<TaskState, u64> = store.task_counts().await?.into_iter().collect();
         let ready_of_known: u64 = snapshot.load.values().map(|load| load.ready).sum();
         let ready = counts.get(&TaskState::Ready).copied().unwrap_or(0);

@@ -60,5 +60,7 @@ fn read(path: &Path) -> Result<Option<ResultFile>, String> {
     if bytes.is_empty() {
         return Ok(None);
     }
-    serde_json::from_slice(&bytes).map(Some).map_err(|e| e.to_string())
+    // An object, and not a list of a struct's fields in their order, which would read as well.
+    let fields: serde_json::Map<_, _> = serde_json::from_slice(&bytes).map_err(|e| e.to_string())?;
+    serde_json::from_value(fields.into()).map(Some).map_err(|e| e.to_string())
 }

@@ -131,8 +131,7 @@ impl Store {
             artifacts: &'a [String],
             #[serde(skip_serializing_if = "Option::is_none")]
             cwd: Option<&'a str>,
-            // As text: Lua's numbers are floating point.
-            timeout_ms: String,
+            timeout_ms: String, // Lua's numbers are floating point
             retries: u32,
             lost_max: u32,
             #[serde(skip_serializing_if = "Option::is_none")]

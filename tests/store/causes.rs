@@ -63,7 +63,7 @@ async fn ends(world: &World, how: &How, bounds: (u32, u32), before: &[Cause], ca
 }
 
 async fn every_cause_with_every_count(how: How) {
-    let server = Server::start();
+    let server = Server::start_hasty();
     let world = server.world("n");
     for bounds in [(0, 0), (1, 1), (2, 0), (0, 2)] {
         for cause in Cause::ALL {

@@ -101,7 +101,7 @@ async fn a_dependency_that_nobody_knows_is_refused() {
 /// Lua's stack holds some thousands of calls, and what has been written by then is not rolled back.
 #[tokio::test]
 async fn the_end_of_a_long_chain_of_dependents_reaches_its_last() {
-    let server = Server::start();
+    let server = Server::start_hasty();
     let world = server.world("n");
     let agent = world.agent("shell-1").await;
     let first = world.delegate(&task("first")).await;
@@ -118,7 +118,7 @@ async fn the_end_of_a_long_chain_of_dependents_reaches_its_last() {
 
 #[tokio::test]
 async fn very_many_dependencies() {
-    let server = Server::start();
+    let server = Server::start_hasty();
     let world = server.world("n");
     let agent = world.agent("shell-1").await;
     let mut before = Vec::new();

@@ -42,6 +42,13 @@ impl Server {
         server
     }
 
+    /// For tests of thousands of calls that do not kill it: it leaves to the system when to write to the disk.
+    pub fn start_hasty() -> Server {
+        let server = Server::start();
+        let () = redis::cmd("CONFIG").arg(&["SET", "appendfsync", "no"]).query(&mut server.raw()).unwrap();
+        server
+    }
+
     pub fn socket(&self) -> PathBuf {
         self.dir.path().join("s")
     }
@@ -80,7 +87,8 @@ impl Drop for Server {
 
 fn launch(dir: &Path) -> Child {
     let program = find_program().unwrap();
-    Command::new(&program.path)
+    let mut command = Command::new(&program.path);
+    command
         .arg0(program.argv0)
         .args(["--port", "0", "--unixsocket"])
         .arg(dir.join("s"))
@@ -90,9 +98,12 @@ fn launch(dir: &Path) -> Child {
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        .process_group(0)
-        .spawn()
-        .unwrap()
+        .process_group(0);
+    // A test that aborts drops nothing: the server ends with the thread that started it, which is the test's own.
+    let die_with_us = || nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).map_err(Into::into);
+    // SAFETY: between fork and exec there is one system call, and no memory is allocated.
+    unsafe { command.pre_exec(die_with_us) };
+    command.spawn().unwrap()
 }
 
 fn raw(socket: &Path) -> redis::Connection {

@@ -316,7 +316,7 @@ fn from_environment(name: &str, otherwise: usize) -> usize {
 #[test]
 fn random_steps_do_what_the_reference_does() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let server = Server::start();
+    let server = Server::start_hasty();
     let cases = from_environment("ORCH_TEST_CASES", 60) as u32;
     let steps = from_environment("ORCH_TEST_STEPS", 40);
     let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };

@@ -90,7 +90,7 @@ async fn texts_come_back_byte_for_byte() {
 #[test]
 fn any_text_comes_back() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let server = Server::start();
+    let server = Server::start_hasty();
     let world = server.world("n");
     let agent = runtime.block_on(world.agent("shell-1"));
     let config = ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() };

@@ -70,7 +70,7 @@ async fn a_drain_accepts_only_subtasks_of_what_runs() {
 /// However many tasks stand before them, what running tasks wait for is started, or the stop never ends.
 #[tokio::test]
 async fn a_stop_that_drains_starts_only_subtasks_and_finds_them_behind_all_others() {
-    let server = Server::start();
+    let server = Server::start_hasty();
     let world = server.world("n");
     let (agent, idle) = (world.agent("shell-1").await, world.agent("shell-2").await);
     world.delegate(&task("parent")).await;

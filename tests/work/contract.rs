@@ -160,3 +160,38 @@ fn an_attempts_folder_holds_prompt_context_and_output() {
     assert_eq!(fs::metadata(&world.home).unwrap().mode() & 0o777, 0o700);
     assert_eq!(fs::metadata(dir.join("output")).unwrap().mode() & 0o777, 0o600);
 }
+
+#[test]
+fn a_result_file_that_is_not_one_is_said_and_the_exit_code_stands() {
+    let world = World::started("");
+    for (left, said) in [
+        ("mkdir \"$ORCH_RESULT\"", "not a file"),
+        ("mkfifo \"$ORCH_RESULT\"", "not a file"),
+        ("ln -s /dev/zero \"$ORCH_RESULT\"", "not a file"),
+        ("head -c 5000000 /dev/zero > \"$ORCH_RESULT\"", "4 at most"),
+        ("printf '\\377' > \"$ORCH_RESULT\"", "does not read"),
+        ("echo '{\"cause\": \"bored\"}' > \"$ORCH_RESULT\"", "bored"),
+        ("echo '[]' > \"$ORCH_RESULT\"", "does not read"),
+    ] {
+        let task = done(&world, &[&format!("{left}; echo printed")]);
+        assert_eq!((&task["state"], &task["result"]["text"]), (&json!("succeeded"), &json!("printed\n")), "{left}");
+        let reason = task["attempts"][0]["reason"].as_str().unwrap();
+        assert!(reason.contains(said), "{left}: {reason}");
+    }
+    let empty = done(&world, &["> \"$ORCH_RESULT\"; echo printed"]);
+    assert_eq!(empty["attempts"][0]["reason"], "the program ended with exit code 0", "an empty one is none");
+}
+
+#[test]
+fn no_terminal_obeys_what_stands_in_a_result() {
+    let world = World::started("");
+    let script =
+        r#"printf '{"text": "\\u001b]0;title\\u0007plain \\u001b[31mred", "data": "\\u001b[2J"}' > "$ORCH_RESULT""#;
+    let task = done(&world, &[script]);
+    let id = task["id"].as_str().unwrap();
+    for words in [&["show", id][..], &["wait", id], &["why", id], &["tasks"]] {
+        let shown = world.orch(words).ok();
+        assert!(!shown.contains('\x1b') && !shown.contains('\x07'), "{words:?}: {shown:?}");
+    }
+    assert!(world.orch(&["show", id]).ok().contains("plain red"));
+}

@@ -177,3 +177,21 @@ fn a_parent_that_ends_without_waiting_leaves_its_subtasks_to_themselves() {
     world.touch("go");
     assert_eq!(world.wait_for(&child, "succeeded")["result"]["text"], "late\n");
 }
+
+#[test]
+fn a_lost_parents_next_attempt_takes_up_the_subtask_that_goes_on() {
+    let world = World::started(ONE_EACH);
+    let ran = world.file("ran");
+    let below = format!("{}; {}; echo once", append(&ran, "ran"), gate(&world.file("go")));
+    let top = delegated(&world, &["--role", "sonnet", &asks("subagent", &below)]);
+    world.wait_until("the subtask runs", || world.lines("ran") == ["ran"]);
+    world.orch(&["kill", "sonnet-1"]).ok();
+    world.wait_until("the second attempt waits for it", || {
+        let task = world.show(&top);
+        task["attempts"].as_array().unwrap().len() == 2 && task["waiting"] == true
+    });
+    world.touch("go");
+    let task = world.wait_for(&top, "succeeded");
+    assert_eq!((&task["result"]["text"], &task["lost"]), (&json!("<once>"), &json!(1)));
+    assert_eq!((world.lines("ran").len(), task["children"].as_array().unwrap().len()), (1, 1));
+}

@@ -10,6 +10,7 @@ mod fleet;
 mod hierarchy;
 mod order;
 mod output;
+mod projects;
 mod retries;
 mod secrets;
 mod shapes;

@@ -128,3 +128,31 @@ fn events_tell_a_life_in_order() {
     let seen = lines(&followed.end().ok());
     assert_eq!(each(&json!(seen), "kind"), ["task.succeeded"]);
 }
+
+#[test]
+fn whatever_a_program_prints_is_taken() {
+    let world = World::started("");
+    // Bytes that are no text, a line without end, and far more than anybody keeps in memory.
+    for (script, size) in [
+        ("head -c 100000 /dev/urandom", 100_000),
+        ("head -c 3000000 /dev/zero | tr '\\0' x", 3_000_000),
+        ("yes 0123456789 | head -c 20000000", 20_000_000),
+    ] {
+        let task = done(&world, &[script]);
+        assert_eq!((&task["state"], &task["result"]["truncated"]), (&json!("succeeded"), &json!(true)), "{script}");
+        let output = Path::new(task["result"]["path"].as_str().unwrap()).join("output");
+        assert_eq!(fs::metadata(output).unwrap().len(), size, "{script}");
+        let last = world.orch(&["logs", "--task", task["id"].as_str().unwrap(), "-n", "1", "--json"]).ok();
+        assert_eq!(lines(&last).len(), 1, "{script}");
+    }
+}
+
+#[test]
+fn numbers_of_lines_have_no_end() {
+    let world = World::started("");
+    done(&world, &["echo x"]);
+    let most = u64::MAX.to_string();
+    assert_eq!(lines(&world.orch(&["logs", "-n", &most, "--json"]).ok()).len(), 1);
+    assert!(lines(&world.orch(&["events", "-n", &most, "--json"]).ok()).len() > 3);
+    assert_eq!(world.orch(&["events", "-n", "0"]).ok(), "");
+}

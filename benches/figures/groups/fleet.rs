@@ -1,4 +1,5 @@
-//! A hundred idle agents: what they need, what they do while nothing happens, and how fast a new supervisor has them.
+//! A hundred agents: what they need, what they do while nothing happens, without a task and with one that sleeps, and
+//! how fast a new supervisor has them.
 
 use std::{
     process::Stdio,
@@ -6,10 +7,16 @@ use std::{
 };
 
 use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
+    sys::{
+        signal::{Signal, kill},
+        stat::Mode,
+    },
+    unistd::{Pid, mkfifo},
 };
-use orch::model::agent::{Agent, AgentState};
+use orch::model::{
+    agent::{Agent, AgentState},
+    task::TaskState,
+};
 
 use crate::{
     Result, clock, median,
@@ -24,7 +31,7 @@ const ADOPTIONS: usize = 5;
 
 pub fn measure() -> Result<Vec<Row>> {
     let world = World::new(&format!(
-        "[supervisor]\nmax_agents = {AGENTS}\n[roles.idler]\ncommand = [\"true\"]\nmin = {AGENTS}\nmax = {AGENTS}\n"
+        "[supervisor]\nmax_agents = {AGENTS}\n[roles.idler]\ncommand = [\"cat\", \"{{prompt}}\"]\nmin = {AGENTS}\nmax = {AGENTS}\n"
     ))?;
     let began = Instant::now();
     world.run(&["start"])?;
@@ -34,8 +41,10 @@ pub fn measure() -> Result<Vec<Row>> {
     // What starting them has stirred up settles.
     std::thread::sleep(Duration::from_secs(3));
     rows.extend(memory(&world)?);
-    rows.extend(rest(&world)?);
+    rows.extend(rest(&world, "at rest", Goal::AtMost(2.0))?);
     rows.push(adoption(&world)?);
+    all_at_work(&world)?;
+    rows.extend(rest(&world, "at work that sleeps", Goal::None)?);
     Ok(rows)
 }
 
@@ -71,8 +80,20 @@ fn memory(world: &World) -> Result<Vec<Row>> {
     ])
 }
 
+/// Gives each agent a task that waits for a pipe which nobody opens, and lets that settle.
+fn all_at_work(world: &World) -> Result<()> {
+    let gate = world.dir.join("gate");
+    mkfifo(&gate, Mode::S_IRUSR | Mode::S_IWUSR)?;
+    for _ in 0..AGENTS {
+        world.delegate("idler", &gate.display().to_string())?;
+    }
+    world.until("all agents are at work", || Ok(world.count(TaskState::Running)? == AGENTS as u64))?;
+    std::thread::sleep(Duration::from_secs(3));
+    Ok(())
+}
+
 /// Processor time while nothing happens.
-fn rest(world: &World) -> Result<Vec<Row>> {
+fn rest(world: &World, when: &str, goal: Goal) -> Result<Vec<Row>> {
     let output = world.tmux(&["display-message", "-p", "#{pid}"]).output()?;
     let tmux: u32 = String::from_utf8_lossy(&output.stdout).trim().parse()?;
     let pids = processes::of_folder(&world.dir);
@@ -93,9 +114,9 @@ fn rest(world: &World) -> Result<Vec<Row>> {
             of_supervisor = used;
         }
     }
-    let row = |name: &str, goal, n| Row::new(format!("at rest, {AGENTS} agents: {name}"), Unit::Percent, goal, n, 1);
+    let row = |name: &str, goal, n| Row::new(format!("{AGENTS} agents {when}: {name}"), Unit::Percent, goal, n, 1);
     Ok(vec![
-        row("all of orch and Redis", Goal::AtMost(2.0), all),
+        row("all of orch and Redis", goal, all),
         row("of it the supervisor", Goal::None, of_supervisor),
         row("the tmux server", Goal::None, of_tmux),
     ])

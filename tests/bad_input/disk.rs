@@ -1,0 +1,66 @@
+//! A full disk: nothing that was accepted is lost, and what can't be accepted is refused.
+
+use std::{fs, io::Write, path::Path, process::Command};
+
+use serde_json::json;
+
+use crate::common::World;
+
+/// A small disk of its own, taken away at the end.
+struct Disk<'a>(&'a Path);
+
+impl<'a> Disk<'a> {
+    fn new(at: &'a Path) -> Option<Self> {
+        fs::create_dir_all(at).ok()?;
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=8m,mode=0700", "tmpfs"]).arg(at).output();
+        mounted.is_ok_and(|out| out.status.success()).then_some(Disk(at))
+    }
+
+    fn fill(&self) {
+        let mut file = fs::File::create(self.0.join("ballast")).unwrap();
+        for size in [1 << 16, 1 << 10, 1] {
+            while file.write_all(&vec![b'x'; size]).is_ok() {}
+        }
+    }
+
+    fn free(&self) {
+        fs::remove_file(self.0.join("ballast")).unwrap();
+    }
+}
+
+impl Drop for Disk<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0).output();
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_and_loses_nothing() {
+    let world = World::new();
+    let home = world.home.clone();
+    let Some(disk) = Disk::new(&home) else {
+        eprintln!("skipped: no small disk can be mounted here (it takes root)");
+        return;
+    };
+    world.start();
+    world.orch(&["pause"]).ok();
+    let accepted: Vec<String> = (0..3).map(|i| world.delegate("shell", &format!("echo {i}"))).collect();
+    disk.fill();
+    // Redis writes before it answers: what it can't write is not accepted.
+    let refused = world.orch(&["delegate", &"x".repeat(8_000)]);
+    assert_ne!(refused.code, 0, "{refused:#?}");
+    assert!(refused.stderr.starts_with("orch: ") && refused.stderr.contains("hint:"), "{refused:#?}");
+    let status = world.orch(&["status"]);
+    assert!(matches!(status.code, 0 | 3) && !status.stderr.contains("bug"), "{status:#?}");
+    let doctor = world.orch(&["doctor"]).ended(4);
+    assert!(doctor.stdout.contains("make room"), "{doctor:#?}");
+
+    disk.free();
+    world.wait_until("Redis is back", || world.orch(&["resume"]).code == 0);
+    for (i, id) in accepted.iter().enumerate() {
+        assert_eq!(world.wait_for(id, "succeeded")["result"]["text"], format!("{i}\n"));
+    }
+    let tasks = world.orch_json(&["tasks"]);
+    assert!(tasks.as_array().unwrap().iter().filter(|t| t["state"] == json!("succeeded")).count() == 3, "{tasks:#}");
+    world.stop_and_check_nothing_left();
+}

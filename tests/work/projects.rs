@@ -1,0 +1,74 @@
+//! Where a project begins and ends: its folder, its names, its tmux server.
+
+use std::fs;
+
+use crate::common::{World, start};
+
+#[test]
+fn an_empty_folder_is_enough() {
+    let world = World::new();
+    let folder = world.file("Fresh Start");
+    fs::create_dir(&folder).unwrap();
+    let orch = |words: &[&str]| {
+        let mut command = world.orch_command(words);
+        command.current_dir(&folder).env_remove("ORCH_HOME");
+        // The user's own tmux server and state folder, of this test's user.
+        command.env("TMUX_TMPDIR", &world.path).env("XDG_STATE_HOME", world.file("state"));
+        // No agent CLI, whatever is installed here.
+        command.env("PATH", "/usr/local/bin:/usr/bin:/bin");
+        start(command).end()
+    };
+    orch(&["start"]).ok();
+    assert_eq!(orch(&["delegate", "--role", "shell", "--wait", "pwd"]).ok(), format!("{}\n", folder.display()));
+    let status = orch(&["status", "--json"]).ended(0).json();
+    let namespace = status["namespace"].as_str().unwrap();
+    assert!(namespace.starts_with("fresh-start-"), "{namespace}");
+    assert!(world.file("state").join("orch").join(namespace).is_dir());
+    let mut tmux = world.command("tmux");
+    tmux.env("TMUX_TMPDIR", &world.path).args(["list-sessions", "-F", "#{session_name}"]);
+    let sessions = start(tmux).end().ok();
+    assert!(sessions.lines().any(|name| name == "opus-master"), "tmux attach -t opus-master works: {sessions}");
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 0, "nothing is left in the folder");
+    orch(&["stop"]).ok();
+    world.wait_until("nothing is left", || world.processes().is_empty());
+}
+
+#[test]
+fn a_project_is_found_from_the_folders_below() {
+    let world = World::started("");
+    let below = world.project.join("a/b");
+    fs::create_dir_all(&below).unwrap();
+    let mut command = world.orch_command(&["delegate", "--wait", "pwd"]);
+    command.current_dir(&below);
+    assert_eq!(start(command).end().ok(), format!("{}\n", world.project.display()), "the role's folder");
+    for named in [world.project.clone(), world.project.join("sessions.toml")] {
+        let mut command = world.orch_command(&["status", "--config", named.to_str().unwrap()]);
+        command.current_dir("/");
+        start(command).end().ok();
+    }
+}
+
+#[test]
+fn two_projects_share_a_tmux_server_and_leave_each_other_alone() {
+    let one = World::builder().name("one").build();
+    one.start();
+    let two = World::builder().name("two").socket(&one.socket).build();
+    let refused = two.orch(&["start"]).ended(6);
+    assert!(refused.stderr.contains("the master of another project, one"), "{refused:#?}");
+    assert!(refused.stderr.contains("[master] session = \"two-master\""), "{refused:#?}");
+    assert!(two.processes().is_empty());
+
+    let file = two.project.join("sessions.toml");
+    let config = fs::read_to_string(&file).unwrap();
+    fs::write(&file, config.replace("[master]", "[master]\nsession = \"two-master\"")).unwrap();
+    two.start();
+    for (world, agent) in [(&one, "shell-1"), (&two, "shell-2")] {
+        let id = world.delegate("shell", "echo $ORCH_AGENT");
+        assert_eq!(world.wait_for(&id, "succeeded")["result"]["text"], format!("{agent}\n"), "a free name");
+        assert_eq!(world.orch_json(&["tasks"]).as_array().unwrap().len(), 1);
+    }
+    two.orch(&["stop"]).ok();
+    assert_eq!(one.agent("shell-1")["state"], "idle");
+    assert!(!one.sessions().iter().any(|name| name == "two-master" || name == "shell-2"), "{:?}", one.sessions());
+    one.stop_and_check_nothing_left();
+}
