@@ -93,8 +93,9 @@ impl Ops {
         if !self.home.path().is_dir() {
             return Ok(false);
         }
+        let hastened = !drain && self.hasten_drain().await;
         let _turn = self.turn().await?;
-        let Some(supervisor) = self.supervisor() else { return self.stop_what_is_left().await };
+        let Some(supervisor) = self.supervisor() else { return Ok(self.stop_what_is_left().await? || hastened) };
         self.wish_stop(drain).await?;
         let first = if drain { timeout } else { Some(timeout.unwrap_or(STOP)) };
         let mut has_ended = ended(&supervisor, first).await?;
@@ -109,6 +110,13 @@ impl Ops {
         }
         Err(Error::timed_out(format!("not all has ended yet; the supervisor (pid {}) goes on with it", supervisor.pid))
             .hint("see what is left with: orch status"))
+    }
+
+    /// A `stop --drain` under way keeps its turn for as long as tasks run. Whoever says `stop` meanwhile has waited long
+    /// enough: what drains ends now. Whether there was one.
+    async fn hasten_drain(&self) -> bool {
+        let drains = || async { self.store.wishes().await.is_ok_and(|wishes| wishes.stop == Some(true)) };
+        self.supervisor().is_some() && drains().await && self.wish_stop(false).await.is_ok()
     }
 
     /// No supervisor lives to do it: one is started for it. Where the last one ended in order, there is nothing to do.
