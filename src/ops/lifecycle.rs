@@ -9,7 +9,7 @@ use std::{
 
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-use super::{Caller, Ops, Started};
+use super::{Caller, Ops, Started, Stopped};
 use crate::{
     error::{Error, Result},
     home::{self, Said},
@@ -81,31 +81,35 @@ impl Ops {
         }
     }
 
-    /// Ends everything: agents, master, Redis, supervisor. `false` where nothing was running.
+    /// Ends everything: agents, master, Redis, supervisor.
     ///
     /// With `drain`, running tasks finish first; `timeout` then bounds that, and what is left is stopped. Without it,
     /// `timeout` bounds the wait.
     ///
     /// # Errors
     /// `TimedOut` where it takes longer; it goes on by itself.
-    pub async fn stop(&self, drain: bool, timeout: Option<Duration>) -> Result<bool> {
+    pub async fn stop(&self, drain: bool, timeout: Option<Duration>) -> Result<Stopped> {
         self.refuse_within_attempt("stop")?;
         if !self.home.path().is_dir() {
-            return Ok(false);
+            return Ok(Stopped { stopped: false, open_tasks: None });
         }
         let _turn = self.turn().await?;
-        let Some(supervisor) = self.supervisor() else { return self.stop_what_is_left().await };
+        let Some(supervisor) = self.supervisor() else {
+            return Ok(Stopped { stopped: self.stop_what_is_left().await?, open_tasks: None });
+        };
+        let mut open_tasks = if drain { None } else { self.open_tasks().await };
         self.wish_stop(drain).await?;
         let first = if drain { timeout } else { Some(timeout.unwrap_or(STOP)) };
         let mut has_ended = ended(&supervisor, first).await?;
         if drain && !has_ended {
+            open_tasks = self.open_tasks().await;
             self.wish_stop(false).await?;
             has_ended = ended(&supervisor, Some(STOP)).await?;
         }
         if has_ended {
             // It may have been killed before it had done everything.
             self.stop_what_is_left().await?;
-            return Ok(true);
+            return Ok(Stopped { stopped: true, open_tasks });
         }
         Err(Error::timed_out(format!("not all has ended yet; the supervisor (pid {}) goes on with it", supervisor.pid))
             .hint("see what is left with: orch status"))
@@ -118,6 +122,12 @@ impl Ops {
         }
         self.launch_supervisor(true).await?;
         Ok(true)
+    }
+
+    /// How many tasks have not ended. A stop does not wait for a Redis that does not answer.
+    async fn open_tasks(&self) -> Option<u64> {
+        let counts = self.store().task_counts().await.ok()?;
+        Some(counts.into_iter().filter(|(state, _)| !state.is_terminal()).map(|(_, n)| n).sum())
     }
 
     async fn wish_stop(&self, drain: bool) -> Result<()> {
