@@ -74,8 +74,8 @@ impl Ops {
                 session.name, tags.namespace
             ))
             .hint(format!(
-                "name this project's own in sessions.toml: [master] session = \"{}-master\"",
-                self.config.namespace
+                "name this project's own in sessions.toml: [master] session = \"{}\"",
+                masters_name(&self.config.namespace)
             ))),
             None => Err(MuxError::NameTaken(session.name).into()),
         }
@@ -257,6 +257,16 @@ impl Ops {
     }
 }
 
+/// A session's name for the master of a namespace, whose own name may hold more than a session's may.
+fn masters_name(namespace: &str) -> String {
+    const ROOM: usize = 40;
+    let plain: String = namespace.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(ROOM).collect();
+    match plain.trim_matches('-') {
+        name if name.starts_with(|c: char| c.is_ascii_lowercase()) => format!("{name}-master"),
+        name => format!("p{name}-master"),
+    }
+}
+
 /// Whether a process ends within a time; without one, however long it takes.
 async fn ended(process: &ProcessId, within: Option<Duration>) -> Result<bool> {
     let watch = ExitWatch::new(process)
@@ -267,6 +277,21 @@ async fn ended(process: &ProcessId, within: Option<Duration>) -> Result<bool> {
         None => {
             watch.exited().await;
             Ok(true)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::masters_name;
+    use crate::model::name;
+
+    #[test]
+    fn every_namespace_has_a_name_for_its_master() {
+        assert_eq!(masters_name("shop-1a2b3c"), "shop-1a2b3c-master");
+        assert_eq!(masters_name("my_app.v2-78f675"), "my-app-v2-78f675-master");
+        for namespace in ["7up", "a.", "_x", "a", &"n".repeat(64), &format!("{}_-x", "n".repeat(38))] {
+            assert!(name::check(&masters_name(namespace)).is_ok(), "{}", masters_name(namespace));
         }
     }
 }
