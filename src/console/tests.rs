@@ -297,7 +297,7 @@ async fn commands_answer_and_a_cancelled_task_is_tried_again() {
             (format!("/why {id}"), format!("{id} is cancelled")),
             (format!("/logs {id}"), "nothing was printed yet".to_owned()),
             (format!("/retry {id}"), format!("{id} ready (was cancelled)")),
-            ("/tasks".to_owned(), format!("{id} ready shell  work")),
+            ("/tasks".to_owned(), format!("{id} ready     shell  work")),
             ("/status".to_owned(), "tasks 1 ready".to_owned()),
             ("/agents".to_owned(), "no agent lives".to_owned()),
             ("/show t-0000000000".to_owned(), "t-0000000000".to_owned()),

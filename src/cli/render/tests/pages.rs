@@ -76,7 +76,6 @@ fn a_stopped_supervisor_says_how_to_start_it() {
         &page,
         "
 shop-1a2b3c4d  supervisor stopped · redis unreachable (managed)
-tasks  0 ready · 0 running
 
 next:
   orch start   start what is stopped
@@ -85,6 +84,16 @@ next:
     let mut told = stopped_status();
     told.attention.push(Attention { what: "nothing runs".into(), do_: "orch start".into() });
     assert_eq!(status::status(&told, ATTACH, &view(None)).matches("orch start").count(), 1);
+}
+
+#[test]
+fn nothing_is_said_of_what_could_not_be_read() {
+    let mut status = busy_status();
+    status.redis = RedisStatus { state: "unreachable", mode: "managed", version: None };
+    status.supervisor.accepting = false;
+    status.tasks.values_mut().for_each(|n| *n = 0);
+    let page = status::status(&status, ATTACH, &view(None));
+    assert!(!page.contains("tasks") && !page.contains("draining") && !page.contains("orch delegate"), "{page}");
 }
 
 #[test]
@@ -213,6 +222,21 @@ usage       1200 tokens in, 340 out, 0.12 USD
 files       /state/shop/runs/t-0000000001/2
 ",
     );
+}
+
+#[test]
+fn a_task_that_runs_again_does_not_show_the_end_of_the_attempt_before() {
+    let mut detail = detail();
+    detail.task.state = TaskState::Running;
+    detail.task.cause = Some(Cause::Lost);
+    detail.task.reason = Some("its agent died".into());
+    let page = task::task(&detail, &view(Some(80)));
+    assert!(!page.contains("its agent died") && !page.contains("result:"), "{page}");
+    assert!(page.contains("signal 9"), "the table of attempts tells it: {page}");
+    detail.task.state = TaskState::Delayed;
+    detail.result = Some(TaskResult::default());
+    let page = task::task(&detail, &view(Some(80)));
+    assert!(page.contains("its agent died") && page.contains("result: none\n"), "{page}");
 }
 
 #[test]
