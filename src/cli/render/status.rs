@@ -3,7 +3,7 @@
 use super::{Style, View, agent, millis, text};
 use crate::{
     model::task::TaskState,
-    ops::types::{Attention, RedisStatus, Status, SupervisorStatus},
+    ops::types::{Attention, RedisStatus, Status},
 };
 
 /// The whole page; what needs a person comes last, where the eye is. `attach` is what shows the master's terminal.
@@ -25,7 +25,7 @@ fn joined(parts: &[String]) -> String {
 }
 
 fn header(status: &Status, view: &View) -> String {
-    let mut pieces = supervisor(&status.supervisor);
+    let mut pieces = supervisor(status);
     pieces.push(redis(&status.redis));
     let first = text::flow(&super::safe(&status.namespace), &pieces, view.width, view.colour);
     first + &text::flow("tasks", &counts(status), view.width, view.colour)
@@ -39,7 +39,7 @@ fn agents(status: &Status, view: &View) -> String {
 fn next(status: &Status, attach: &str, view: &View) -> String {
     let told = || status.attention.iter().any(|a| a.do_.contains("orch start"));
     match status.supervisor.state {
-        "running" if status.tasks.values().all(|n| *n == 0) => first_steps(attach, view),
+        "running" if status.redis.state == "ok" && status.tasks.values().all(|n| *n == 0) => first_steps(attach, view),
         "running" => String::new(),
         _ if told() => String::new(),
         _ => view.commands("next:", &[("orch start".into(), "start what is stopped")]),
@@ -53,7 +53,8 @@ pub fn first_steps(attach: &str, view: &View) -> String {
     view.commands("next:", &steps)
 }
 
-fn supervisor(s: &SupervisorStatus) -> Vec<(String, Style)> {
+fn supervisor(status: &Status) -> Vec<(String, Style)> {
+    let s = &status.supervisor;
     let mut pieces =
         vec![(format!("supervisor {}", s.state), if s.state == "running" { Style::Green } else { Style::Red })];
     pieces.extend(s.pid.map(|pid| (format!("pid {pid}"), Style::Plain)));
@@ -63,7 +64,8 @@ fn supervisor(s: &SupervisorStatus) -> Vec<(String, Style)> {
     } else if !s.paused_roles.is_empty() {
         pieces.push((format!("paused roles: {}", s.paused_roles.join(", ")), Style::Yellow));
     }
-    if !s.accepting && s.state == "running" {
+    // Without Redis nobody can say what was wished.
+    if !s.accepting && s.state == "running" && status.redis.state == "ok" {
         pieces.push(("draining: accepts nothing new".into(), Style::Yellow));
     }
     pieces
