@@ -71,7 +71,8 @@ pub(super) fn status(status: &Status, page: &Page) -> String {
     if !s.paused_roles.is_empty() {
         supervisor += &format!(", paused: {}", s.paused_roles.join(", "));
     }
-    if !s.accepting {
+    // Without Redis nobody can say what was wished.
+    if !s.accepting && status.redis.state == "ok" {
         supervisor += ", accepts nothing new";
     }
     let version = status.redis.version.as_deref().map(|v| format!(" {v}")).unwrap_or_default();

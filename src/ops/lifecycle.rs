@@ -1,8 +1,6 @@
 //! `start` and `stop`: the only verbs that start a process.
 
 use std::{
-    fs::OpenOptions,
-    os::unix::fs::OpenOptionsExt,
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -27,8 +25,6 @@ const MASTER: Duration = Duration::from_secs(15);
 const TURN: Duration = Duration::from_secs(180);
 /// How long a stop may take without `--timeout`: two graces of some seconds, and what a loaded machine needs.
 const STOP: Duration = Duration::from_secs(90);
-/// A log larger than this is put aside when a supervisor starts.
-const LOG_LIMIT: u64 = 8 * 1024 * 1024;
 
 impl Ops {
     /// Starts the supervisor, and with it Redis and the master; returns when the master stands. Where it is running
@@ -209,11 +205,7 @@ impl Ops {
     /// Starts a supervisor in the background and waits for its one line.
     async fn launch_supervisor(&self, to_stop: bool) -> Result<()> {
         let path = self.home.supervisor_log();
-        if path.metadata().is_ok_and(|m| m.len() > LOG_LIMIT) {
-            let _ = std::fs::rename(&path, path.with_extension("log.old"));
-        }
-        let log = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
-        let log = log.map_err(|e| crate::home::unusable(&path, &e))?;
+        let log = home::open_log(&path).map_err(|e| home::unusable(&path, &e))?;
         let log_began = log.metadata().map_or(0, |m| m.len());
         let own =
             std::env::current_exe().map_err(|e| Error::internal(format!("our own program is not to be found: {e}")))?;

@@ -310,7 +310,11 @@ fn could_not_start(e: &io::Error, start: &Start, agent: &Agent) -> Box<NotBegun>
     match e.kind() {
         _ if is_short_of_something => NotBegun::machine(agent, format!("{program} could not be started: {e}")),
         NotFound if !program.contains('/') => {
-            NotBegun::permanent(format!("the program {program} is not on PATH ({path})"))
+            // The whole PATH would fill every list that shows the reason.
+            tracing::warn!(path, "{program} is not there");
+            NotBegun::permanent(format!(
+                "the program {program} is not on PATH: install it, or change the role's driver or command"
+            ))
         }
         NotFound => NotBegun::permanent(format!("the program {program} is not there, or its interpreter is not")),
         PermissionDenied => NotBegun::permanent(format!("the program {program} may not be executed")),

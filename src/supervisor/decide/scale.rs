@@ -114,7 +114,7 @@ fn wanted(world: &World, role: &Role, agents: &[&Agent], actions: &mut Vec<Actio
         if (wanted.len() as u32) < places {
             wanted.push((Some(field.clone()), "wished by a person: orch spawn".into()));
         } else {
-            let reason = format!("there are {here} agents of role {} already, {max} at most", role.name);
+            let reason = format!("role {} has {here} already, {max} at most", role.name);
             actions.push(Action::DropWish { field: field.clone(), role: role.name.clone(), reason });
         }
     }
@@ -133,7 +133,7 @@ fn wanted(world: &World, role: &Role, agents: &[&Agent], actions: &mut Vec<Actio
     let free = agents.iter().filter(|a| matches!(a.state, AgentState::Starting | AgentState::Idle)).count() as u64;
     let needed = ready.saturating_sub(free + wanted.len() as u64);
     for _ in 0..needed.min(u64::from(places)) {
-        wanted.push((None, format!("{} tasks of role {} are ready", load.ready, role.name)));
+        wanted.push((None, format!("ready tasks of role {}: {}", role.name, load.ready)));
     }
     while here + (wanted.len() as u32) < min {
         wanted.push((None, format!("role {} keeps {min} agents", role.name)));

@@ -107,6 +107,15 @@ fn what_is_paused_or_draining_stands_in_the_first_line() {
 }
 
 #[test]
+fn without_redis_nothing_is_said_of_what_only_it_knows() {
+    let mut status = busy_status();
+    (status.redis.state, status.supervisor.accepting) = ("unreachable", false);
+    status.tasks.values_mut().for_each(|n| *n = 0);
+    let page = status::status(&status, ATTACH, &view(None));
+    assert!(!page.contains("draining") && !page.contains("orch delegate"), "{page}");
+}
+
+#[test]
 fn an_empty_project_says_what_to_type() {
     let mut status = busy_status();
     status.tasks.values_mut().for_each(|n| *n = 0);
