@@ -105,6 +105,7 @@ async fn supervise(config: Config, mode: Mode, announcement: &mut Announcement) 
         // Before anything is started that would be left behind. Processes can be ended without tmux, too.
         mux.version().await?;
     }
+    let crashed = home.running().exists();
     let redis = start_redis(&config, &home).await?;
     let store = Arc::new(redis.open(&config, Duration::from_millis(500))?);
     if !mode.to_stop {
@@ -112,7 +113,9 @@ async fn supervise(config: Config, mode: Mode, announcement: &mut Announcement) 
         store.recovered(&config.master.session, "orch start").await?;
     }
     let pid = std::process::id();
-    store.note("supervisor.started", &format!("supervisor {pid}, version {}", env!("CARGO_PKG_VERSION"))).await?;
+    let after = if crashed { "; the one before it did not end in order" } else { "" };
+    let started = format!("supervisor {pid}, version {}{after}", env!("CARGO_PKG_VERSION"));
+    store.note("supervisor.started", &started).await?;
     if mode.to_stop {
         store.wish(&Wish::Stop { drain: false }, "supervisor.stopping", "orch stop").await?;
     }
@@ -226,7 +229,10 @@ impl Supervisor {
 
     /// Nobody could report while Redis was away, however long it took to bring it back.
     async fn mend_redis(&mut self) {
-        self.redis.mend().await;
+        if self.redis.mend().await {
+            // For `orch events`; if it can't be written, the log has it.
+            let _ = self.store.note("redis.restarted", "our redis-server had gone, and was started again").await;
+        }
         self.observer.disturbed();
     }
 

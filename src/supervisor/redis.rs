@@ -99,17 +99,21 @@ impl Redis {
     }
 
     /// Starts our own server again if it is gone, or hung for too long. What fails is tried again by the next call,
-    /// after a longer pause.
-    pub async fn mend(&mut self) {
-        let Redis::Managed(m) = self else { return };
+    /// after a longer pause. Whether it was started again.
+    pub async fn mend(&mut self) -> bool {
+        let Redis::Managed(m) = self else { return false };
         if m.is_well().await {
-            return;
+            return false;
         }
         m.pause = next_pause(m.pause, m.up_since.take().map(|since| since.elapsed()));
         tokio::time::sleep(m.pause).await;
         tracing::warn!("redis-server is gone; starting it again");
-        if let Err(e) = m.start().await {
-            tracing::error!("redis-server: {e} ({})", e.hint.as_deref().unwrap_or("orch doctor looks closer"));
+        match m.start().await {
+            Ok(()) => true,
+            Err(e) => {
+                tracing::error!("redis-server: {e} ({})", e.hint.as_deref().unwrap_or("orch doctor looks closer"));
+                false
+            }
         }
     }
 
