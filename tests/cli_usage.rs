@@ -80,7 +80,10 @@ fn nothing_typed_is_answered_with_help_and_an_error() {
 fn an_unknown_verb_suggests_the_nearest() {
     let wrong = run(&["stauts"]);
     assert_eq!((code(&wrong), text(&wrong.stdout)), (2, ""));
-    assert_eq!(text(&wrong.stderr), "orch: unrecognized subcommand 'stauts'\n  hint: did you mean 'status'?\n");
+    assert_eq!(
+        text(&wrong.stderr),
+        "orch: there is no verb 'stauts'\n  hint: did you mean 'status'? orch --help lists the verbs\n"
+    );
 }
 
 #[test]
@@ -191,6 +194,10 @@ fn every_shell_has_its_completions() {
         }
     }
     assert_eq!(code(&run(&["completions", "dosh"])), 2);
+    let script = run(&["completions", "bash"]);
+    for hidden in ["run-agent", "supervise", "console"] {
+        assert!(!text(&script.stdout).contains(hidden), "{hidden}");
+    }
 }
 
 #[test]
@@ -202,4 +209,6 @@ fn init_writes_a_file_that_reads_and_only_once() {
     assert_eq!(code(&orch(dir.path(), &["status"]).output().unwrap()), 3, "it reads");
     assert_eq!(code(&orch(dir.path(), &["init"]).output().unwrap()), 6);
     assert_eq!(code(&orch(dir.path(), &["init", "--force"]).output().unwrap()), 0);
+    assert_eq!(code(&orch(dir.path(), &["--config", "other.toml", "init"]).output().unwrap()), 0);
+    assert!(dir.path().join("other.toml").is_file(), "--config says where");
 }

@@ -83,7 +83,7 @@ fn a_line_is_a_task_and_its_life_is_told() {
     for (command, answer) in [
         ("/status", "tasks 2 succeeded, 1 failed"),
         ("/tasks", "echo to the default role"),
-        ("/agents", "sonnet-1 idle"),
+        ("/agents", "sonnet-1     idle"),
         ("/help", "Tab completes"),
     ] {
         line(&world, command);

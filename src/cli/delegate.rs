@@ -7,7 +7,11 @@ use std::{
 
 use serde_json::Value;
 
-use super::{Session, args, exit::End, inspect};
+use super::{
+    Session, args,
+    exit::{self, End},
+    inspect, wait,
+};
 use crate::{
     error::{Error, Kind, Result},
     model::{id::TaskId, task::TaskState},
@@ -21,10 +25,13 @@ use crate::{
 const TEXT_LIMIT: u64 = 1024 * 1024;
 
 pub(super) async fn run(args: args::Delegate, session: &mut Session) -> Result<u8, End> {
-    let wait = args.wait;
+    let (wait, keyed) = (args.wait, args.key.is_some());
     let request = request(args)?;
     let ops = session.ops()?;
     let delegated = ops.delegate(request).await?;
+    if keyed && !delegated.created && !session.json {
+        exit::note(&format!("{} was delegated before with this key, and is {}", delegated.id, delegated.state));
+    }
     if wait {
         return wait_for(&ops, &delegated.id, session).await;
     }
@@ -104,7 +111,7 @@ async fn wait_for(ops: &Ops, id: &TaskId, session: &mut Session) -> Result<u8, E
         let _ = writeln!(stderr, "{id} is on its way; Ctrl-C stops the waiting, not the task");
     }
     let wait = Wait { ids: vec![id.clone()], any: false, timeout: None };
-    let ended = ops.wait(wait).await?;
+    let ended = ops.wait_telling(wait, &mut wait::tell_held).await?;
     let Some(detail) = ended.first() else {
         return Err(Error::internal(format!("no answer about {id}")).into());
     };

@@ -60,12 +60,31 @@ pub(super) fn report(end: End, out: &mut Out, json: bool) -> u8 {
 fn say(error: &Error) {
     let stderr = io::stderr();
     let colour = stderr.is_terminal() && style::wanted();
+    let within_attempt = std::env::var_os("ORCH_TASK").is_some_and(|task| !task.is_empty());
+    let said = if within_attempt { on_one_line(error) } else { on_lines(error, colour) };
+    // Standard error may be closed; then the exit code has to do.
+    let _ = stderr.lock().write_all(said.as_bytes());
+}
+
+fn on_lines(error: &Error, colour: bool) -> String {
     let mut said = format!("{} {}\n", style::paint("orch:", Style::Red, colour), indented(&error.message));
     if let Some(hint) = &error.hint {
         said.push_str(&format!("  {} {}\n", style::paint("hint:", Style::Bold, colour), indented(hint)));
     }
-    // Standard error may be closed; then the exit code has to do.
-    let _ = stderr.lock().write_all(said.as_bytes());
+    said
+}
+
+/// The last line that an agent's program writes to standard error becomes the reason why its attempt failed. A hint on a
+/// line of its own would be that reason, and what happened would be lost.
+fn on_one_line(error: &Error) -> String {
+    let hint = error.hint.as_deref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+    let said = text::plain(format!("orch: {}{hint}", error.message).as_bytes());
+    said.split_whitespace().collect::<Vec<_>>().join(" ") + "\n"
+}
+
+/// Says something beside the answer, on standard error: for a person, never for a program.
+pub(super) fn note(said: &str) {
+    let _ = io::stderr().lock().write_all(format!("orch: {}\n", indented(said)).as_bytes());
 }
 
 /// Shows a page of help to somebody who did not ask for it.
@@ -94,9 +113,16 @@ pub(super) fn usage(complaint: &clap::Error) -> Error {
     let mut paragraphs = rendered.split("\n\n");
     let first: Vec<&str> = paragraphs.next().unwrap_or_default().lines().map(str::trim).collect();
     let message = first.join(" ");
-    let error = Error::usage(message.strip_prefix("error: ").unwrap_or(&message).trim());
+    let unknown_verb = complaint.kind() == ErrorKind::InvalidSubcommand;
+    // What clap calls a subcommand is a verb everywhere else.
+    let message = message.strip_prefix("error: ").unwrap_or(&message).trim();
+    let error = Error::usage(message.replacen("unrecognized subcommand", "there is no verb", 1));
     if let Some(meant) = probably_meant(complaint) {
-        return error.hint(format!("did you mean '{meant}'?"));
+        let all = if unknown_verb { " orch --help lists the verbs" } else { "" };
+        return error.hint(format!("did you mean '{meant}'?{all}"));
+    }
+    if unknown_verb {
+        return error.hint("orch --help lists the verbs");
     }
     let lines: Vec<&str> = paragraphs.flat_map(str::lines).map(str::trim).collect();
     let tip = lines.iter().find_map(|line| line.strip_prefix("tip: "));
@@ -133,4 +159,16 @@ pub fn report_panics() {
         let _ = io::stderr().lock().write_all(said.as_bytes());
         std::process::exit(i32::from(Kind::Internal.exit_code()));
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn within_an_attempt_what_happened_is_on_the_last_line() {
+        let error = Error::failed("task t-1 has failed:\n  exit code 1").hint("orch why t-1 explains it");
+        assert_eq!(on_one_line(&error), "orch: task t-1 has failed: exit code 1 (orch why t-1 explains it)\n");
+        assert_eq!(on_lines(&error, false).lines().count(), 3);
+    }
 }

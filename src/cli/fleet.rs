@@ -18,7 +18,7 @@ pub(super) async fn spawn(args: &args::Spawn, session: &mut Session) -> Result<u
     let agent = session.ops()?.spawn(&args.role).await?;
     session.answer(&agent, |agent, _| match agent {
         Some(a) => format!("{} is {} (orch attach {})\n", a.id, a.state, a.id),
-        None => format!("one more {} is wished for; orch status shows when it starts\n", args.role),
+        None => format!("one more {} was asked for, and has not started yet; orch status says more\n", args.role),
     })?;
     Ok(0)
 }
@@ -27,6 +27,7 @@ pub(super) async fn kill(args: &args::Kill, session: &mut Session) -> Result<u8,
     let agent = session.ops()?.kill(&args.agent).await?;
     session.answer(&agent, |a, _| match a.state {
         AgentState::Stopping => format!("{} was told to stop; orch why {} shows how far it is\n", a.id, a.id),
+        state if a.master => format!("{} is {state}; the supervisor starts it anew\n", a.id),
         state => format!("{} is {state}\n", a.id),
     })?;
     Ok(0)

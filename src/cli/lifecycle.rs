@@ -2,8 +2,6 @@
 
 use std::os::unix::process::CommandExt;
 
-use serde_json::json;
-
 use super::{Session, args, exit::End, render, status};
 use crate::{error::Error, ops::Ops};
 
@@ -20,9 +18,7 @@ pub(super) async fn start(args: &args::Start, session: &mut Session) -> Result<u
 
 pub(super) async fn stop(args: &args::Stop, session: &mut Session) -> Result<u8, End> {
     let stopped = session.ops()?.stop(args.drain, args.timeout).await?;
-    session.answer(&json!({"stopped": stopped}), |_, _| {
-        if stopped { "stopped; nothing is left running\n" } else { "nothing was running\n" }.to_owned()
-    })?;
+    session.answer(&stopped, |stopped, _| render::answer::stopped(stopped))?;
     Ok(0)
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     Session, args,
-    exit::End,
+    exit::{self, End},
     out::{self, Out},
     render::{View, stream},
 };
@@ -13,8 +13,12 @@ pub(super) async fn run(args: args::Logs, session: &mut Session) -> Result<u8, E
     let query = LogQuery { agent: args.agent, task: args.task, last: args.lines, grep: args.grep };
     let Session { out, view, json, .. } = session;
     if !args.follow {
-        for line in ops.logs(&query).await? {
-            print(&line, out, view, *json)?;
+        let lines = ops.logs(&query).await?;
+        for line in &lines {
+            print(line, out, view, *json)?;
+        }
+        if lines.is_empty() && query.last > 0 && !*json {
+            exit::note(&nothing(&query));
         }
         return Ok(0);
     }
@@ -33,4 +37,14 @@ pub(super) async fn run(args: args::Logs, session: &mut Session) -> Result<u8, E
 
 fn print(line: &LogLine, out: &mut Out, view: &View, json: bool) -> Result<(), End> {
     if json { out.json(line, false) } else { out.text(&stream::log_line(line, view)) }
+}
+
+/// An empty page says nothing, not even that the question was understood.
+fn nothing(query: &LogQuery) -> String {
+    match (&query.grep, &query.task, &query.agent) {
+        (Some(_), ..) => "no line matches".to_owned(),
+        (None, Some(task), _) => format!("{task} has printed nothing"),
+        (None, None, Some(agent)) => format!("{agent} has printed nothing"),
+        (None, None, None) => "no agent has printed anything yet".to_owned(),
+    }
 }

@@ -1,5 +1,7 @@
 //! Before the first start: `orch init`, `orch doctor`, `orch completions`.
 
+use std::path::Path;
+
 use serde_json::json;
 
 use super::{Session, args, exit::End, render};
@@ -11,9 +13,10 @@ use crate::{
 pub(super) fn init(args: &args::Init, session: &mut Session) -> Result<u8, End> {
     let here = std::env::current_dir()
         .map_err(|e| Error::config(format!("this folder cannot be found: {e}")).hint("cd to one that exists"))?;
-    let written = Ops::init(&here, args.force)?;
-    session.answer(&json!({"path": written}), |_, _| {
-        format!("wrote {}\nnext: look at it, then type orch start\n", written.display())
+    let file = here.join(session.config.as_deref().unwrap_or(Path::new("sessions.toml")));
+    Ops::init(&file, args.force)?;
+    session.answer(&json!({"path": file}), |_, _| {
+        format!("wrote {}\nnext: look at it, then type orch start\n", file.display())
     })?;
     Ok(0)
 }
@@ -27,7 +30,7 @@ pub(super) async fn doctor(session: &mut Session) -> Result<u8, End> {
 pub(super) fn completions(args: &args::Completions, session: &mut Session) -> Result<u8, End> {
     let mut script = Vec::new();
     // Into memory first: clap's generator panics where it cannot write.
-    clap_complete::generate(args.shell, &mut args::command(session.view.page()), "orch", &mut script);
+    clap_complete::generate(args.shell, &mut args::everyday(), "orch", &mut script);
     session.out.text(&String::from_utf8_lossy(&script))?;
     Ok(0)
 }

@@ -4,8 +4,12 @@ use super::{Session, args, exit::End, render};
 use crate::ops::types::TaskFilter;
 
 pub(super) async fn run(args: args::Tasks, session: &mut Session) -> Result<u8, End> {
-    let filter = TaskFilter { state: args.state, role: args.role, parent: args.parent, limit: None };
+    let all = args.state.is_none() && args.role.is_none() && args.parent.is_none();
+    let filter = TaskFilter { state: args.state, role: args.role, parent: args.parent, below: args.tree, limit: None };
     let tasks = session.ops()?.tasks(filter).await?;
-    session.answer(&tasks, |tasks, view| render::task::tasks(tasks, args.tree, view))?;
+    session.answer(&tasks, |tasks, view| match tasks.is_empty() && all {
+        true => "no tasks yet; orch delegate --role shell 'echo hello' submits one\n".to_owned(),
+        false => render::task::tasks(tasks, args.tree, view),
+    })?;
     Ok(0)
 }

@@ -21,6 +21,9 @@ use crate::{
 const SHOWN_LINES: usize = 20;
 const SHOWN_BYTES: usize = 4 * 1024;
 
+/// From here on there is room to align what stands under each other.
+const WIDE: usize = 60;
+
 /// What stands above the first prompt.
 pub(super) fn greeting(namespace: &str, default_role: &str, page: &Page) -> String {
     format!(
@@ -41,7 +44,7 @@ pub(super) fn help(default_role: &str, page: &Page) -> String {
         page.item("@role text", "a task for that role"),
     ];
     for (command, argument, what) in COMMANDS {
-        lines.push(page.item(&format!("{:<16}", format!("/{command} {argument}")), what));
+        lines.push(page.fold(&format!("{:<16}  {what}", format!("/{command} {argument}"))));
     }
     lines.push(page.fold("A \\ at the end of a line continues it; a pasted text is one task."));
     lines.push(page.fold("Tab completes, Ctrl-C clears the line, Ctrl-D leaves; nothing stops."));
@@ -68,7 +71,8 @@ pub(super) fn status(status: &Status, page: &Page) -> String {
     if !s.paused_roles.is_empty() {
         supervisor += &format!(", paused: {}", s.paused_roles.join(", "));
     }
-    if !s.accepting {
+    // Without Redis nobody can say what was wished.
+    if !s.accepting && status.redis.state == "ok" {
         supervisor += ", accepts nothing new";
     }
     let version = status.redis.version.as_deref().map(|v| format!(" {v}")).unwrap_or_default();
@@ -81,7 +85,7 @@ pub(super) fn status(status: &Status, page: &Page) -> String {
         format!("namespace {}", status.namespace),
         supervisor,
         format!("redis {} ({}{version})", status.redis.state, status.redis.mode),
-        format!("tasks {}", if counts.is_empty() { "none".to_owned() } else { counts.join(", ") }),
+        page.fold(&format!("tasks {}", if counts.is_empty() { "none".to_owned() } else { counts.join(", ") })),
     ];
     lines.extend(status.agents.iter().map(|a| agent(a, page)));
     for attention in &status.attention {
@@ -96,14 +100,17 @@ pub(super) fn task(task: &Task, page: &Page) -> String {
     let state = page.paint(tone(task.state), task.state.as_str());
     let who = one_line(task.agent.as_deref().unwrap_or(&task.role), 48);
     // The tail's room is computed from what is seen, so the colour is put in afterwards.
-    let line = page.item(&format!("{} {} {who}", task.id, task.state), &task.description);
+    let state_columns = if page.columns < WIDE { 0 } else { 9 };
+    let head = format!("{} {:<state_columns$} {who}", task.id, task.state.as_str());
+    let line = page.item(&head, &task.description);
     line.replacen(task.state.as_str(), &state, 1)
 }
 
 /// `/agents`: one of its lines.
 pub(super) fn agent(agent: &Agent, page: &Page) -> String {
     let task = agent.task.as_ref().map(|t| format!(" {t}")).unwrap_or_default();
-    let head = format!("{} {}{task}", one_line(&agent.id, 48), agent.state);
+    let id_columns = if page.columns < WIDE { 0 } else { 12 };
+    let head = format!("{:<id_columns$} {}{task}", one_line(&agent.id, 48), agent.state);
     match agent.needs {
         Some(needs) => format!("{head} {}", page.paint(Tone::Wants, &format!("asks for {needs}"))),
         None if agent.state == AgentState::Failed => page.item(&head, agent.reason.as_deref().unwrap_or_default()),
@@ -202,6 +209,7 @@ mod tests {
             let line = help.lines().find(|l| l.starts_with(&format!("/{command} "))).unwrap();
             assert!(line.width() <= 40, "{line}");
         }
+        assert!(help.lines().all(|l| l.width() <= 40) && !help.contains('…'), "{help}");
     }
 
     #[test]

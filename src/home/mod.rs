@@ -159,6 +159,20 @@ pub fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)
 }
 
+/// A log larger than this is put aside when it is opened.
+const LOG_LIMIT: u64 = 8 * 1024 * 1024;
+
+/// Opens one of our own logs (0600) to append to it; a long one is put aside as `.log.old` first.
+///
+/// # Errors
+/// What the system says.
+pub fn open_log(path: &Path) -> io::Result<fs::File> {
+    if path.metadata().is_ok_and(|m| m.len() > LOG_LIMIT) {
+        let _ = fs::rename(path, path.with_extension("log.old"));
+    }
+    fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path)
+}
+
 /// A folder that cannot be used, in words.
 pub fn unusable(path: &Path, e: &io::Error) -> Error {
     let hint = match e.kind() {
@@ -166,4 +180,20 @@ pub fn unusable(path: &Path, e: &io::Error) -> Error {
         _ => "make it writable, or set ORCH_HOME to a folder of yours",
     };
     Error::config(format!("the state folder cannot be used: {}: {e}", path.display())).hint(hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_log_is_put_aside() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("shell-1.log");
+        open_log(&path).unwrap().set_len(LOG_LIMIT + 1).unwrap();
+        assert_eq!(open_log(&path).unwrap().metadata().unwrap().len(), 0);
+        assert_eq!(dir.path().join("shell-1.log.old").metadata().unwrap().len(), LOG_LIMIT + 1);
+        open_log(&path).unwrap().write_all(b"x").unwrap();
+        assert_eq!(open_log(&path).unwrap().metadata().unwrap().len(), 1, "a short one is appended to");
+    }
 }

@@ -45,12 +45,6 @@ impl Home {
         }
     }
 
-    /// The report of one attempt, if it lies here.
-    pub fn read_report(&self, task: &TaskId, attempt: u32) -> Option<Report> {
-        let bytes = fs::read(self.report(task, attempt)).ok()?;
-        serde_json::from_slice(&bytes).ok()
-    }
-
     /// Every report that lies here. One that does not read is skipped: its attempt ends by its lease.
     pub fn unheard_reports(&self) -> Vec<Report> {
         fs::read_dir(self.reports())

@@ -67,12 +67,35 @@ pub fn new_incarnation() -> String {
 pub struct Process {
     /// The machine's name.
     pub host: String,
-    /// The kernel's boot id.
+    /// Which boot of it, and which of its pid namespaces.
     pub boot_id: String,
     /// Process id.
     pub pid: u32,
     /// Start time in clock ticks since boot.
     pub start_time: u64,
+}
+
+/// Where a process is, as seen from another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// On this machine, since its last start: its pid means something.
+    ThisBoot,
+    /// On this machine before it was started anew: it is gone.
+    EarlierBoot,
+    /// On another machine, or in another container.
+    Elsewhere,
+}
+
+impl Process {
+    /// Where it is, seen from a process on this `host` and `boot_id`. A boot id is the stronger evidence: a laptop
+    /// may get another name with another network.
+    pub fn place(&self, host: &str, boot_id: &str) -> Place {
+        match (self.boot_id == boot_id, self.host == host) {
+            (true, _) => Place::ThisBoot,
+            (false, true) => Place::EarlierBoot,
+            (false, false) => Place::Elsewhere,
+        }
+    }
 }
 
 /// What an agent's program carries to prove which attempt it belongs to (`ORCH_CAPABILITY`):
@@ -123,6 +146,17 @@ mod tests {
         for bad in ["", "t-", "7k2m9qx4hz", "t-7k2m9qx4h", "t-7k2m9qx4hzz", "t-7k2m9qx4hi", "t-7k2m9qx4h\n"] {
             assert!(bad.parse::<TaskId>().is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_process_is_placed_by_its_boot_first_and_then_by_its_host() {
+        let place = |host: &str, boot: &str| {
+            Process { host: host.into(), boot_id: boot.into(), ..Process::default() }.place("h", "b")
+        };
+        assert_eq!(place("h", "b"), Place::ThisBoot);
+        assert_eq!(place("renamed", "b"), Place::ThisBoot);
+        assert_eq!(place("h", "a"), Place::EarlierBoot);
+        assert_eq!(place("other", "a"), Place::Elsewhere);
     }
 
     #[test]

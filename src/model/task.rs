@@ -92,7 +92,7 @@ pub struct Usage {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TaskResult {
-    /// The answer; at most its last 64 KiB.
+    /// The answer: the result file's text, else the last 64 KiB of what was printed.
     pub text: String,
     /// The program's exit code; `null` when a signal ended it.
     pub exit_code: Option<i32>,

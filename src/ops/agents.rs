@@ -25,8 +25,8 @@ impl Ops {
     /// stands, and nobody has followed it yet.
     ///
     /// # Errors
-    /// NotFound: no such role. Usage: its driver is the console. Failed: an agent at work asks. NotRunning: there is no
-    /// Redis.
+    /// NotFound: no such role. Usage: its driver is the console. Failed: an agent at work asks, or there are as many
+    /// agents as there may be. NotRunning: there is no Redis.
     pub async fn spawn(&self, role: &str) -> Result<Option<Agent>> {
         self.caller.must_not_be_in_an_attempt("spawn")?;
         let role = self.config.role(role)?;
@@ -41,13 +41,24 @@ impl Ops {
         let stem = format!("{}-", role.name);
         // `sonnet-1` is of role `sonnet`; `sonnet-fast-1` is not.
         let of_role = |agent: &str| agent.strip_prefix(&stem).is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()));
-        let started = self
-            .event_within(before, WATCHED, |event| {
-                event.kind == "agent.starting" && event.agent.as_deref().is_some_and(of_role)
+        let refusal = format!("no further agent of role {}: ", role.name);
+        let answer = self
+            .event_within(before, WATCHED, |event| match event.kind.as_str() {
+                "agent.starting" => event.agent.as_deref().is_some_and(of_role),
+                "role.spawn" => event.reason.starts_with(&refusal),
+                _ => false,
             })
             .await?;
-        match started.and_then(|event| event.agent) {
-            Some(id) => Ok(self.ask(|s| s.agent(&id)).await?.map(|record| record.agent)),
+        match answer {
+            Some(event) if event.kind == "role.spawn" => Err(Error::failed(event.reason).hint(format!(
+                "orch agents lists them; orch scale {0} auto takes a scale back, max under [roles.{0}] in sessions.toml \
+                 allows more",
+                role.name
+            ))),
+            Some(event) => match event.agent {
+                Some(id) => Ok(self.ask(|s| s.agent(&id)).await?.map(|record| record.agent)),
+                None => Ok(None),
+            },
             None => Ok(None),
         }
     }

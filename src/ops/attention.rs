@@ -81,7 +81,7 @@ fn held(look: &Look, add: &mut impl FnMut(String, String)) {
         // Where its agent still lives, its session is where the question can be answered.
         let do_ = match agent.as_deref().and_then(|id| look.agent(id)) {
             Some(agent) => format!("orch attach {}, then: orch retry {}", agent.id, task.id),
-            None => format!("orch show {}, then: orch retry {}", task.id, task.id),
+            None => format!("orch why {0}, then: orch retry {0}", task.id),
         };
         add(format!("task {} is held: {}", task.id, reason(task, "it waits for a person")), do_);
     }
@@ -243,7 +243,7 @@ mod tests {
             held: vec![(task, Some("shell-1".into()))],
             ..Look::default()
         };
-        assert_eq!(said(true, &look)[0].1, format!("orch show {id}, then: orch retry {id}"));
+        assert_eq!(said(true, &look)[0].1, format!("orch why {id}, then: orch retry {id}"));
         look.snapshot.agents = vec![recorded_agent("shell-1", AgentState::Idle)];
         let said = said(true, &look);
         assert_eq!(

@@ -2,7 +2,7 @@
 
 use std::{
     io::{ErrorKind, Write},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use super::Ops;
@@ -13,23 +13,21 @@ use crate::{
 };
 
 impl Ops {
-    /// Writes a sessions.toml into `dir` for the agent programs of this machine, and returns its path. `force` writes
-    /// over one that is there.
+    /// Writes a sessions.toml for the agent programs of this machine. `force` writes over one that is there.
     ///
     /// # Errors
     /// Conflict: there is one. Configuration: it can't be written.
-    pub fn init(dir: &Path, force: bool) -> Result<PathBuf> {
-        let file = dir.join("sessions.toml");
+    pub fn init(file: &Path, force: bool) -> Result<()> {
         let path = std::env::var_os("PATH");
         let found: Vec<DriverKind> =
             DriverKind::ALL.into_iter().filter(|kind| program_of(*kind, path.as_deref())).collect();
         let write = || {
             let mut options = std::fs::OpenOptions::new();
             options.write(true).create(true).truncate(force).create_new(!force);
-            options.open(&file)?.write_all(starter(&found).as_bytes())
+            options.open(file)?.write_all(starter(&found).as_bytes())
         };
         match write() {
-            Ok(()) => Ok(file),
+            Ok(()) => Ok(()),
             Err(e) if e.kind() == ErrorKind::AlreadyExists => {
                 Err(Error::conflict(format!("{} exists already", file.display()))
                     .hint("edit it, or write over it with: orch init --force"))
@@ -59,21 +57,22 @@ mod tests {
     #[test]
     fn a_new_file_is_valid_and_an_old_one_is_kept() {
         let dir = tempfile::tempdir().unwrap();
-        let file = Ops::init(dir.path(), false).unwrap();
+        let file = dir.path().join("sessions.toml");
+        Ops::init(&file, false).unwrap();
         let env = Env { cwd: dir.path().into(), home: Some(dir.path().into()), ..Env::default() };
         let config = Config::load_with(&env, None).unwrap();
         assert_eq!(config.file.as_deref().and_then(Path::file_name), file.file_name());
 
         std::fs::write(&file, "# mine, and longer than what orch would write ".repeat(100)).unwrap();
-        assert_eq!(Ops::init(dir.path(), false).unwrap_err().kind, Kind::Conflict);
+        assert_eq!(Ops::init(&file, false).unwrap_err().kind, Kind::Conflict);
         assert!(std::fs::read_to_string(&file).unwrap().starts_with("# mine"));
-        Ops::init(dir.path(), true).unwrap();
+        Ops::init(&file, true).unwrap();
         assert!(!std::fs::read_to_string(&file).unwrap().contains("# mine"));
     }
 
     #[test]
     fn a_folder_that_is_not_there_is_named() {
-        let error = Ops::init(Path::new("/nonexistent/project"), false).unwrap_err();
+        let error = Ops::init(Path::new("/nonexistent/project/sessions.toml"), false).unwrap_err();
         assert_eq!(error.kind, Kind::Configuration);
         assert!(error.message.contains("/nonexistent/project"), "{error}");
     }

@@ -1,15 +1,13 @@
 //! `start` and `stop`: the only verbs that start a process.
 
 use std::{
-    fs::OpenOptions,
-    os::unix::fs::OpenOptionsExt,
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-use super::{Caller, Ops, Started};
+use super::{Caller, Ops, Started, Stopped};
 use crate::{
     error::{Error, Result},
     home::{self, Said},
@@ -27,8 +25,6 @@ const MASTER: Duration = Duration::from_secs(15);
 const TURN: Duration = Duration::from_secs(180);
 /// How long a stop may take without `--timeout`: two graces of some seconds, and what a loaded machine needs.
 const STOP: Duration = Duration::from_secs(90);
-/// A log larger than this is put aside when a supervisor starts.
-const LOG_LIMIT: u64 = 8 * 1024 * 1024;
 
 impl Ops {
     /// Starts the supervisor, and with it Redis and the master; returns when the master stands. Where it is running
@@ -74,41 +70,53 @@ impl Ops {
                 session.name, tags.namespace
             ))
             .hint(format!(
-                "name this project's own in sessions.toml: [master] session = \"{}-master\"",
-                self.config.namespace
+                "name this project's own in sessions.toml: [master] session = \"{}\"",
+                masters_name(&self.config.namespace)
             ))),
             None => Err(MuxError::NameTaken(session.name).into()),
         }
     }
 
-    /// Ends everything: agents, master, Redis, supervisor. `false` where nothing was running.
+    /// Ends everything: agents, master, Redis, supervisor.
     ///
     /// With `drain`, running tasks finish first; `timeout` then bounds that, and what is left is stopped. Without it,
     /// `timeout` bounds the wait.
     ///
     /// # Errors
     /// `TimedOut` where it takes longer; it goes on by itself.
-    pub async fn stop(&self, drain: bool, timeout: Option<Duration>) -> Result<bool> {
+    pub async fn stop(&self, drain: bool, timeout: Option<Duration>) -> Result<Stopped> {
         self.refuse_within_attempt("stop")?;
         if !self.home.path().is_dir() {
-            return Ok(false);
+            return Ok(Stopped { stopped: false, open_tasks: None });
         }
+        let hastened = !drain && self.hasten_drain().await;
         let _turn = self.turn().await?;
-        let Some(supervisor) = self.supervisor() else { return self.stop_what_is_left().await };
+        let Some(supervisor) = self.supervisor() else {
+            return Ok(Stopped { stopped: self.stop_what_is_left().await? || hastened, open_tasks: None });
+        };
+        let mut open_tasks = if drain { None } else { self.open_tasks().await };
         self.wish_stop(drain).await?;
         let first = if drain { timeout } else { Some(timeout.unwrap_or(STOP)) };
         let mut has_ended = ended(&supervisor, first).await?;
         if drain && !has_ended {
+            open_tasks = self.open_tasks().await;
             self.wish_stop(false).await?;
             has_ended = ended(&supervisor, Some(STOP)).await?;
         }
         if has_ended {
             // It may have been killed before it had done everything.
             self.stop_what_is_left().await?;
-            return Ok(true);
+            return Ok(Stopped { stopped: true, open_tasks });
         }
         Err(Error::timed_out(format!("not all has ended yet; the supervisor (pid {}) goes on with it", supervisor.pid))
             .hint("see what is left with: orch status"))
+    }
+
+    /// A `stop --drain` under way keeps its turn for as long as tasks run. Whoever says `stop` meanwhile has waited long
+    /// enough: what drains ends now. Whether there was one.
+    async fn hasten_drain(&self) -> bool {
+        let drains = || async { self.store.wishes().await.is_ok_and(|wishes| wishes.stop == Some(true)) };
+        self.supervisor().is_some() && drains().await && self.wish_stop(false).await.is_ok()
     }
 
     /// No supervisor lives to do it: one is started for it. Where the last one ended in order, there is nothing to do.
@@ -118,6 +126,12 @@ impl Ops {
         }
         self.launch_supervisor(true).await?;
         Ok(true)
+    }
+
+    /// How many tasks have not ended. A stop does not wait for a Redis that does not answer.
+    async fn open_tasks(&self) -> Option<u64> {
+        let counts = self.store().task_counts().await.ok()?;
+        Some(counts.into_iter().filter(|(state, _)| !state.is_terminal()).map(|(_, n)| n).sum())
     }
 
     async fn wish_stop(&self, drain: bool) -> Result<()> {
@@ -191,11 +205,7 @@ impl Ops {
     /// Starts a supervisor in the background and waits for its one line.
     async fn launch_supervisor(&self, to_stop: bool) -> Result<()> {
         let path = self.home.supervisor_log();
-        if path.metadata().is_ok_and(|m| m.len() > LOG_LIMIT) {
-            let _ = std::fs::rename(&path, path.with_extension("log.old"));
-        }
-        let log = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
-        let log = log.map_err(|e| crate::home::unusable(&path, &e))?;
+        let log = home::open_log(&path).map_err(|e| home::unusable(&path, &e))?;
         let log_began = log.metadata().map_or(0, |m| m.len());
         let own =
             std::env::current_exe().map_err(|e| Error::internal(format!("our own program is not to be found: {e}")))?;
@@ -247,6 +257,16 @@ impl Ops {
     }
 }
 
+/// A session's name for the master of a namespace, whose own name may hold more than a session's may.
+fn masters_name(namespace: &str) -> String {
+    const ROOM: usize = 40;
+    let plain: String = namespace.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(ROOM).collect();
+    match plain.trim_matches('-') {
+        name if name.starts_with(|c: char| c.is_ascii_lowercase()) => format!("{name}-master"),
+        name => format!("p{name}-master"),
+    }
+}
+
 /// Whether a process ends within a time; without one, however long it takes.
 async fn ended(process: &ProcessId, within: Option<Duration>) -> Result<bool> {
     let watch = ExitWatch::new(process)
@@ -257,6 +277,21 @@ async fn ended(process: &ProcessId, within: Option<Duration>) -> Result<bool> {
         None => {
             watch.exited().await;
             Ok(true)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::masters_name;
+    use crate::model::name;
+
+    #[test]
+    fn every_namespace_has_a_name_for_its_master() {
+        assert_eq!(masters_name("shop-1a2b3c"), "shop-1a2b3c-master");
+        assert_eq!(masters_name("my_app.v2-78f675"), "my-app-v2-78f675-master");
+        for namespace in ["7up", "a.", "_x", "a", &"n".repeat(64), &format!("{}_-x", "n".repeat(38))] {
+            assert!(name::check(&masters_name(namespace)).is_ok(), "{}", masters_name(namespace));
         }
     }
 }

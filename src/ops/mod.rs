@@ -119,15 +119,21 @@ impl Ops {
             };
             let Some(supervisor) = self.supervisor() else { return Err(self.unreachable(&error)) };
             if began.elapsed() + pause > PATIENCE {
-                let hint = format!(
-                    "the supervisor (pid {}) runs and is bringing it back: try again, or see orch doctor",
-                    supervisor.pid
-                );
-                return Err(Error::not_running(error.to_string()).hint(hint));
+                return Err(self.away(&error, &supervisor));
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_millis(200));
         }
+    }
+
+    /// Nobody answers, and somebody looks after it.
+    fn away(&self, error: &StoreError, supervisor: &ProcessId) -> Error {
+        let pid = supervisor.pid;
+        let hint = match self.config.redis.url {
+            Some(_) => format!("start that server; the supervisor (pid {pid}) waits for it"),
+            None => format!("the supervisor (pid {pid}) runs and is bringing it back: try again, or see orch doctor"),
+        };
+        Error::not_running(error.to_string()).hint(hint)
     }
 
     /// A server of the user's that is too old says all kinds of things; that it is too old says more.

@@ -35,7 +35,10 @@ impl Ops {
                 Ok(version) => (look, Some(version), None),
                 Err(e) => (look, version_of(&info), Some(e)),
             },
-            Err(e) if e.is_unreachable() && supervisor.is_none() => (Look::default(), None, Some(self.unreachable(&e))),
+            Err(e) if e.is_unreachable() => {
+                let trouble = supervisor.as_ref().map_or_else(|| self.unreachable(&e), |s| self.away(&e, s));
+                (Look::default(), None, Some(trouble))
+            }
             Err(e) => (Look::default(), None, Some(Error::from(e))),
         };
         let state = if version.is_some() { "ok" } else { "unreachable" };

@@ -22,11 +22,7 @@ impl Ops {
     /// NotFound: no such role, no such parent. NotRunning: there is no Redis.
     pub async fn tasks(&self, filter: TaskFilter) -> Result<Vec<Task>> {
         let ids = match &filter.parent {
-            Some(parent) => {
-                let mut children = self.detail(parent).await?.task.children;
-                children.reverse();
-                children
-            }
+            Some(parent) => self.subtasks(parent, filter.below).await?,
             None => self.ask(|s| s.task_ids(filter.state)).await?,
         };
         let limit = filter.limit.unwrap_or(usize::MAX);
@@ -49,6 +45,23 @@ impl Ops {
         found.sort_by_key(|task| std::cmp::Reverse(task.created_at));
         found.truncate(limit);
         Ok(found)
+    }
+
+    /// The subtasks of a task, with `below` those of any depth.
+    async fn subtasks(&self, parent: &TaskId, below: bool) -> Result<Vec<TaskId>> {
+        let mut ids = self.detail(parent).await?.task.children;
+        let mut level = ids.clone();
+        // As many turns as there are levels of delegation, which max_depth bounds.
+        while below && !level.is_empty() {
+            let mut next = Vec::new();
+            for page in level.chunks(PAGE) {
+                next.extend(self.ask(|s| s.tasks(page)).await?.into_iter().flat_map(|task| task.children));
+            }
+            ids.extend_from_slice(&next);
+            level = next;
+        }
+        ids.reverse();
+        Ok(ids)
     }
 
     /// What a word on the command line stands for: `t-7k2m9qx4hz` is a task, `sonnet-1` an agent.

@@ -76,6 +76,8 @@ pub struct TaskFilter {
     pub role: Option<String>,
     /// Delegated from within this task.
     pub parent: Option<TaskId>,
+    /// With `parent`: also what was delegated within those, and so on.
+    pub below: bool,
     /// The newest so many; absent: all.
     pub limit: Option<usize>,
 }
@@ -221,6 +223,15 @@ pub struct Started {
     pub status: Status,
     /// The master's tmux session.
     pub session: String,
+}
+
+/// What `orch stop` answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Stopped {
+    /// Whether anything was running.
+    pub stopped: bool,
+    /// How many tasks had not ended when it was told to stop at once; they are kept. `None`: nobody could say.
+    pub open_tasks: Option<u64>,
 }
 
 /// One line of `orch doctor`.

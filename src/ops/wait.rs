@@ -3,7 +3,7 @@
 //! It sleeps on a subscription, and looks at the states themselves after every message and every few seconds. So a lost
 //! message or a restarted Redis costs a moment, and waiting costs next to nothing.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use futures_util::FutureExt;
 use tokio::time::{Instant, timeout_at};
@@ -14,7 +14,7 @@ use crate::{
     model::{
         duration,
         id::TaskId,
-        task::{Task, TaskDetail},
+        task::{Task, TaskDetail, TaskState},
     },
     store::wake::Ends,
 };
@@ -32,15 +32,23 @@ impl Ops {
     /// TimedOut, with the states of those that have not ended. NotFound: no such task. Failed: the caller's own attempt
     /// is over, or it would wait for itself. NotRunning: there is no Redis, and nobody who brings it back.
     pub async fn wait(&self, wait: Wait) -> Result<Vec<TaskDetail>> {
+        self.wait_telling(wait, &mut |_| {}).await
+    }
+
+    /// The same; `held` is called with each of them that comes to wait for a person, within seconds.
+    ///
+    /// # Errors
+    /// As [`Ops::wait`].
+    pub async fn wait_telling(&self, wait: Wait, held: &mut (dyn FnMut(&Task) + Send)) -> Result<Vec<TaskDetail>> {
         let mut ids = wait.ids.clone();
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         ids.retain(|id| seen.insert(id.clone()));
         if ids.is_empty() {
             return Err(Error::usage("there is nothing to wait for").hint("name tasks: orch wait t-..."));
         }
         let deadline = wait.timeout.and_then(|limit| Instant::now().checked_add(limit));
         let mut marked = false;
-        let ended = self.until_ended(&ids, &wait, deadline, &mut marked).await;
+        let ended = self.until_ended(&ids, &wait, deadline, &mut marked, held).await;
         if marked && let Some(attempt) = self.caller.attempt() {
             // Best effort: the mark ends by itself, and what we have to say is the answer.
             let _ = self.store().mark_waiting(attempt, &ids, Duration::ZERO).await;
@@ -54,8 +62,10 @@ impl Ops {
         wait: &Wait,
         deadline: Option<Instant>,
         marked: &mut bool,
+        held: &mut (dyn FnMut(&Task) + Send),
     ) -> Result<Vec<TaskDetail>> {
         let mut ends: Option<Ends> = None;
+        let mut told_held: HashSet<TaskId> = HashSet::new();
         loop {
             // Before the look: what ends in between is told.
             if ends.is_none() {
@@ -70,6 +80,13 @@ impl Ops {
                 }
                 // Somebody has just started one of them anew.
                 continue;
+            }
+            for task in &open {
+                match task.state {
+                    TaskState::Held if told_held.insert(task.id.clone()) => held(task),
+                    TaskState::Held => {}
+                    _ => drop(told_held.remove(&task.id)),
+                }
             }
             let now = Instant::now();
             if deadline.is_some_and(|deadline| deadline <= now) {

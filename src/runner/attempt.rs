@@ -72,8 +72,9 @@ pub(super) async fn run(
     let began = Instant::now();
     let running = match begin(agent, driver, claimed) {
         Ok(running) => running,
-        Err(verdict) => {
-            return Ended { report: Some(report(agent, claimed, *verdict, None, None, began)), leave: None };
+        Err(not_begun) => {
+            let NotBegun { verdict, leave } = *not_begun;
+            return Ended { report: Some(report(agent, claimed, verdict, None, None, began)), leave };
         }
     };
     running.finish(driver, claimed, beats, signals, began).await
@@ -86,21 +87,39 @@ struct Running<'a> {
     output: Output,
 }
 
+/// Why an attempt ended before its program ran.
+struct NotBegun {
+    verdict: Verdict,
+    leave: Option<Leave>,
+}
+
+impl NotBegun {
+    /// The task is to blame.
+    fn permanent(reason: String) -> Box<Self> {
+        Box::new(NotBegun { verdict: verdict(Cause::Permanent, reason), leave: None })
+    }
+
+    /// This machine is: it is short of something. The task waits for as long as its role's tasks ever do, and the agent
+    /// leaves as broken, which holds its role back. Were it to go on, it would lose one task after another.
+    fn machine(agent: &Agent, reason: String) -> Box<Self> {
+        let retry_after = Some(agent.launch.role.retry.cap);
+        let leave = Some(Leave::Broken(reason.clone()));
+        Box::new(NotBegun { verdict: Verdict { retry_after, ..verdict(Cause::Lost, reason) }, leave })
+    }
+}
+
 /// Makes the folder and starts the program.
-fn begin<'a>(agent: &'a Agent, driver: &dyn Driver, claimed: &Claimed) -> Result<Running<'a>, Box<Verdict>> {
+fn begin<'a>(agent: &'a Agent, driver: &dyn Driver, claimed: &Claimed) -> Result<Running<'a>, Box<NotBegun>> {
     let role = &agent.launch.role;
     let workspace = Workspace::create(&agent.home, claimed)
-        .map_err(|e| verdict(Cause::Lost, format!("the attempt's folder could not be written: {e}")))
-        .map_err(Box::new)?;
+        .map_err(|e| NotBegun::machine(agent, format!("the attempt's folder could not be written: {e}")))?;
     let cwd = claimed.task.cwd.as_ref().map_or(role.cwd.clone(), Into::into);
     if !cwd.is_dir() {
-        return Err(Box::new(verdict(Cause::Permanent, format!("its working folder {} is not there", cwd.display()))));
+        return Err(NotBegun::permanent(format!("its working folder {} is not there", cwd.display())));
     }
     let job = Job { role, prompt: &claimed.task.description, prompt_file: &workspace.prompt };
-    let start = driver.start(&job).map_err(|refusal| Box::new(verdict(Cause::Permanent, refusal.0)))?;
-    let mut child = spawn(agent, &start, &cwd, claimed, &workspace)
-        .map_err(|e| could_not_start(&e, &start, agent.launch.env.get("PATH").map(String::as_str)))
-        .map_err(Box::new)?;
+    let start = driver.start(&job).map_err(|refusal| NotBegun::permanent(refusal.0))?;
+    let mut child = spawn(agent, &start, &cwd, claimed, &workspace).map_err(|e| could_not_start(&e, &start, agent))?;
     let secrets = agent.launch.secrets.iter().filter_map(|name| agent.launch.env.get(name)).map(String::as_str);
     let output = Output::new(&mut child, &workspace.dir, agent.pane.clone(), Redactor::new(secrets));
     Ok(Running { agent, workspace, child, output })
@@ -185,11 +204,9 @@ impl Running<'_> {
         let mut stop: Option<Stop> = None;
         loop {
             let wish = tokio::select! {
+                // In this order: who has ended was not stopped, and a flood of output holds up nothing.
+                biased;
                 status = self.child.wait() => return (status, stop),
-                () = self.output.pump() => {
-                    progress.touch();
-                    continue;
-                }
                 () = &mut kill, if stop.is_some() => {
                     self.signal(Sig::SIGKILL);
                     kill.as_mut().reset(tokio::time::Instant::now() + Duration::from_secs(1));
@@ -207,6 +224,10 @@ impl Running<'_> {
                     Signal::Hangup => Stop::Leave(Leave::SessionClosed),
                     Signal::Terminate => Stop::Leave(Leave::Terminated),
                 },
+                () = self.output.pump() => {
+                    progress.touch();
+                    continue;
+                }
             };
             // A lost lease means that somebody else may be at it already: no grace.
             let grace = match wish {
@@ -286,29 +307,25 @@ fn verdict(cause: Cause, reason: String) -> Verdict {
 }
 
 /// What is not there now will not be there in a second either; a machine that is short of something may recover.
-fn could_not_start(e: &io::Error, start: &Start, path: Option<&str>) -> Verdict {
+fn could_not_start(e: &io::Error, start: &Start, agent: &Agent) -> Box<NotBegun> {
+    use io::ErrorKind::{ArgumentListTooLong, NotFound, OutOfMemory, PermissionDenied, StorageFull, WouldBlock};
     let program = start.program.to_string_lossy();
+    let path = agent.launch.env.get("PATH").map_or("which is empty", String::as_str);
+    let is_short_of_something = matches!(e.kind(), OutOfMemory | WouldBlock | StorageFull)
+        || matches!(e.raw_os_error(), Some(libc::EMFILE | libc::ENFILE));
     match e.kind() {
-        io::ErrorKind::NotFound if !program.contains('/') => verdict(
-            Cause::Permanent,
-            format!("the program {program} is not on PATH ({})", path.unwrap_or("which is empty")),
-        ),
-        io::ErrorKind::NotFound => {
-            verdict(Cause::Permanent, format!("the program {program} is not there, or its interpreter is not"))
+        _ if is_short_of_something => NotBegun::machine(agent, format!("{program} could not be started: {e}")),
+        NotFound if !program.contains('/') => {
+            // The whole PATH would fill every list that shows the reason.
+            tracing::warn!(path, "{program} is not there");
+            NotBegun::permanent(format!(
+                "the program {program} is not on PATH: install it, or change the role's driver or command"
+            ))
         }
-        io::ErrorKind::PermissionDenied => {
-            verdict(Cause::Permanent, format!("the program {program} may not be executed"))
-        }
-        io::ErrorKind::ArgumentListTooLong => {
-            verdict(Cause::Permanent, format!("the arguments of {program} are too long"))
-        }
-        io::ErrorKind::OutOfMemory | io::ErrorKind::WouldBlock | io::ErrorKind::StorageFull => {
-            verdict(Cause::Lost, format!("{program} could not be started: {e}"))
-        }
-        _ if e.raw_os_error() == Some(libc::EMFILE) => {
-            verdict(Cause::Lost, format!("{program} could not be started: {e}"))
-        }
-        _ => verdict(Cause::Permanent, format!("{program} could not be started: {e}")),
+        NotFound => NotBegun::permanent(format!("the program {program} is not there, or its interpreter is not")),
+        PermissionDenied => NotBegun::permanent(format!("the program {program} may not be executed")),
+        ArgumentListTooLong => NotBegun::permanent(format!("the arguments of {program} are too long")),
+        _ => NotBegun::permanent(format!("{program} could not be started: {e}")),
     }
 }
 
@@ -324,16 +341,17 @@ fn report(
     let delay = match verdict.cause {
         Cause::Transient | Cause::Timeout => verdict.retry_after.unwrap_or_else(|| policy.delay(task.failures + 1)),
         Cause::RateLimited => verdict.retry_after.unwrap_or(RATE_LIMIT_DEFAULT),
-        Cause::Lost => policy.lost_delay(task.lost + 1),
+        Cause::Lost => verdict.retry_after.unwrap_or_else(|| policy.lost_delay(task.lost + 1)),
         _ => Duration::ZERO,
     };
+    let printed = verdict.text.is_none();
     let result = output.map(|output| TaskResult {
         text: output.redacted(verdict.text.unwrap_or_else(|| output.text())),
         exit_code,
         data: verdict.data.map(|data| output.redacted_data(data)),
         usage: verdict.usage,
         duration_ms: began.elapsed().as_millis() as u64,
-        truncated: output.is_cut(),
+        truncated: printed && output.is_cut(),
         path: agent.home.run(&task.id, claimed.attempt).display().to_string(),
     });
     Report {

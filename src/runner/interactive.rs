@@ -22,9 +22,12 @@ use crate::{
 
 /// A program that ends sooner than this was not left by a person.
 const AT_ONCE: Duration = Duration::from_secs(2);
-const PAUSE: Duration = Duration::from_secs(1);
 /// So many times in a row, and the agent is broken.
 const TRIES: u32 = 3;
+
+/// A program that ends at once all the same, and says that all is well, is started again after a pause: the first one,
+/// each further one twice as long, up to the last.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
 
 /// Keeps the master's program running until told to leave. A person who leaves it is let out of the session, and finds
 /// it again at the next attach: leaving stops nothing.
@@ -34,14 +37,14 @@ pub(super) async fn serve(agent: &Agent, mut signals: Signals) -> Leave {
         Err(why) => return Leave::Broken(why),
     };
     let mut beats = Beats::start(agent.store.clone(), agent.launch.clone());
-    let mut failed = 0;
+    let (mut failed, mut pause) = (0, Duration::ZERO);
     loop {
         let began = Instant::now();
         let mut child = match spawn(agent, &start) {
             Ok(child) => child,
             Err(e) => return Leave::Broken(format!("{} could not be started: {e}", start.program.to_string_lossy())),
         };
-        let status = match watch(agent, &mut child, &mut beats, &mut signals).await {
+        let status = match watch(child.wait(), &mut beats, &mut signals).await {
             Ok(status) => status,
             Err(leave) => {
                 end(agent, &mut child).await;
@@ -49,14 +52,15 @@ pub(super) async fn serve(agent: &Agent, mut signals: Signals) -> Leave {
             }
         };
         end(agent, &mut child).await;
-        failed = if began.elapsed() < AT_ONCE && !status.is_ok_and(|s| s.success()) { failed + 1 } else { 0 };
+        let at_once = began.elapsed() < AT_ONCE;
+        failed = if at_once && !status.is_ok_and(|s| s.success()) { failed + 1 } else { 0 };
         if failed >= TRIES {
             return Leave::Broken(format!("{} ends at once, {TRIES} times in a row", start.program.to_string_lossy()));
         }
         let_out(agent).await;
-        if began.elapsed() < AT_ONCE {
-            // Perhaps its terminal gives it nothing but an end: not faster than this, then.
-            tokio::time::sleep(PAUSE).await;
+        pause = if at_once { (pause * 2).clamp(PAUSES.0, PAUSES.1) } else { Duration::ZERO };
+        if let Err(leave) = watch(tokio::time::sleep(pause), &mut beats, &mut signals).await {
+            return leave;
         }
     }
 }
@@ -83,15 +87,12 @@ fn spawn(agent: &Agent, start: &Start) -> std::io::Result<Child> {
         .spawn()
 }
 
-async fn watch(
-    agent: &Agent,
-    child: &mut Child,
-    beats: &mut Beats,
-    signals: &mut Signals,
-) -> Result<std::io::Result<std::process::ExitStatus>, Leave> {
+/// Waits for something, or for a reason to leave.
+async fn watch<T>(what: impl Future<Output = T>, beats: &mut Beats, signals: &mut Signals) -> Result<T, Leave> {
+    tokio::pin!(what);
     loop {
         tokio::select! {
-            status = child.wait() => return Ok(status),
+            done = &mut what => return Ok(done),
             beat = beats.next() => match beat {
                 Beat::Directive(_, Directive::Stop(reason)) => return Err(Leave::Told(reason)),
                 Beat::Gone => return Err(Leave::GivenUp),
@@ -104,7 +105,6 @@ async fn watch(
                 Signal::Terminate => return Err(Leave::Terminated),
             },
         }
-        tracing::debug!(agent = %agent.launch.agent, "the master goes on");
     }
 }
 

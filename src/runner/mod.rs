@@ -120,8 +120,7 @@ fn open_store(launch: &Launch) -> Result<Store> {
 }
 
 fn start_log(home: &Home, agent: &str) {
-    let path = home.agent_log(agent);
-    let Ok(file) = std::fs::OpenOptions::new().create(true).append(true).open(path) else { return };
+    let Ok(file) = crate::home::open_log(&home.agent_log(agent)) else { return };
     // A second subscriber in one process (tests) is no reason to fail.
     let _ = tracing_subscriber::fmt()
         .with_writer(file)

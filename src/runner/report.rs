@@ -24,14 +24,9 @@ pub(super) async fn tell(
     beats: &mut Beats,
 ) -> Result<Option<Claimed>, ()> {
     let Some(report) = report else { return Err(()) };
-    let mut safe = match agent.home.write_report(&report) {
-        Ok(()) => false,
-        Err(e) => {
-            // A full disk must not keep a result back: Redis may still hear it.
-            tracing::error!("the report of {} could not be written: {e}", report.task);
-            true
-        }
-    };
+    // A full disk must not keep a result back: Redis may still hear it.
+    let mut disk = OnDisk::Nothing;
+    disk.write(agent, &report);
     loop {
         let (told, claimed) = if claim_next {
             match agent.store.finish_and_claim(&report, agent.launch.lease).await {
@@ -54,12 +49,40 @@ pub(super) async fn tell(
             }
             Err(e) => tracing::warn!("the report of {} was not heard: {e}", report.task),
         }
-        if !safe {
-            safe = agent.home.sync_report(&report).inspect_err(|e| tracing::error!("sync: {e}")).is_ok();
-        }
+        disk.make_safe(agent, &report);
         tokio::select! {
             () = tokio::time::sleep(AGAIN) => {}
             beat = beats.next() => if beat == Beat::Gone { return Err(()) },
+        }
+    }
+}
+
+/// What of a report has reached the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OnDisk {
+    Nothing,
+    Written,
+    Synced,
+}
+
+impl OnDisk {
+    fn write(&mut self, agent: &Agent, report: &Report) {
+        match agent.home.write_report(report) {
+            Ok(()) => *self = OnDisk::Written,
+            Err(e) => tracing::error!("the report of {} could not be written: {e}", report.task),
+        }
+    }
+
+    /// One step further, if there is one: the disk may have room again.
+    fn make_safe(&mut self, agent: &Agent, report: &Report) {
+        if *self == OnDisk::Nothing {
+            self.write(agent, report);
+        }
+        if *self == OnDisk::Written {
+            match agent.home.sync_report(report) {
+                Ok(()) => *self = OnDisk::Synced,
+                Err(e) => tracing::error!("the report of {} could not be forced to the disk: {e}", report.task),
+            }
         }
     }
 }

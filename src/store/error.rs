@@ -50,6 +50,10 @@ impl StoreError {
     pub fn is_unreachable(&self) -> bool {
         matches!(self, StoreError::Unreachable { .. })
     }
+    /// Whether one record or one call is to blame, so that others may go on.
+    pub fn concerns_one_record(&self) -> bool {
+        matches!(self, StoreError::Damaged { .. } | StoreError::Other(_))
+    }
     /// The code of a refusal.
     pub fn refusal(&self) -> Option<&str> {
         match self {

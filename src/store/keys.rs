@@ -20,7 +20,6 @@
 //! | `breaker:<role>` | hash | agents of this role die at once: how often, and until when none is started |
 //! | `intent` | hash | wishes: `stop` (`now`, `drain`), `pause`, `pause:<role>`, `drain`, `scale:<role>`, `spawn:<role>:<token>` |
 //! | `limits` | hash | `max:<role>`, as the supervisor read it from sessions.toml |
-//! | `supervisor` | hash | who supervises: pid, start time, boot id, version, since |
 //! | `key:<key>` | string | idempotency key → task |
 //! | `calls:<task>:<fence>` | hash | how often this attempt delegated a given content, and what it found again (a day) |
 //! | `wished:<token>` | string | this wish to spawn was heard (an hour) |

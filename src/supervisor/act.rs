@@ -4,8 +4,12 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::{Supervisor, decide::Action, observe::Observed, spawn::MARKER};
 use crate::{
-    model::{agent::AgentState, cause::Cause, id::Process},
-    mux::{Mux, Tags},
+    model::{
+        agent::AgentState,
+        cause::Cause,
+        id::{Place, Process},
+    },
+    mux::{Mux, MuxError, Tags},
     os,
     store::{
         StoreError,
@@ -26,11 +30,10 @@ impl Supervisor {
     pub(super) async fn act(&mut self, action: Action, observed: &Observed) -> Result<(), StoreError> {
         let done = match action {
             Action::ReleaseDue => self.store.release_due().await.map(drop),
-            Action::Reap { agent, incarnation, to, reason } => {
-                let record = observed.snapshot.agents.iter().find(|r| r.agent.incarnation == incarnation);
-                match record {
+            Action::Reap { incarnation, to, reason, .. } => {
+                match observed.snapshot.agents.iter().find(|r| r.agent.incarnation == incarnation) {
                     Some(record) => self.reap(record, to, &reason).await,
-                    None => self.give_up(&agent, &incarnation, to, &reason, None).await,
+                    None => Ok(()),
                 }
             }
             Action::Expire { task, fence, lost, reason } => {
@@ -42,7 +45,7 @@ impl Supervisor {
             }
             Action::CloseSession { session, agent, incarnation, pid } => {
                 tracing::warn!(session, agent, "a session of ours without an agent");
-                let process = pid.and_then(os::ProcessId::of).map_or_else(Process::default, |p| self.here(p));
+                let process = pid.and_then(os::ProcessId::of).map_or_else(Process::default, here);
                 self.end_remains(incarnation, Remains { agent, session, process });
                 Ok(())
             }
@@ -65,47 +68,34 @@ impl Supervisor {
         }
     }
 
-    /// Tells the agent's last report, if it left one; records its end; ends what is left of it.
+    /// Tells what the agent could not tell, records its end, and ends what is left of it.
     async fn reap(&mut self, record: &Record, to: AgentState, reason: &str) -> Result<(), StoreError> {
         let agent = &record.agent;
         tracing::warn!(agent = agent.id, %to, "{reason}");
-        if let (Some(task), Some(attempt)) = (&agent.task, agent.attempt)
-            && let Some(report) = self.home.read_report(task, attempt)
-            && report.fence == agent.fence
-        {
-            super::housekeeping::tell(&self.store, &self.home, &report).await?;
+        // By its reports and not by its record: it may have claimed a task, and ended it, since that was read.
+        for report in self.home.unheard_reports().iter().filter(|r| r.incarnation == agent.incarnation) {
+            super::housekeeping::tell(&self.store, &self.home, report).await?;
         }
         let lost = match &agent.task {
-            Some(task) => self.store.tasks(std::slice::from_ref(task)).await?.first().map_or(0, |t| t.lost),
+            Some(task) => match self.store.tasks(std::slice::from_ref(task)).await {
+                Err(e) if !e.concerns_one_record() => return Err(e),
+                tasks => tasks.ok().and_then(|tasks| Some(tasks.first()?.lost)).unwrap_or(0),
+            },
             None => 0,
         };
         let retry = self.config.roles.get(&agent.role).map_or(&self.config.retry, |r| &r.retry);
-        let delay = retry.lost_delay(lost + 1);
-        self.give_up(
-            &agent.id,
-            &agent.incarnation,
+        let remains =
+            Remains { agent: agent.id.clone(), session: agent.session.clone(), process: agent.process.clone() };
+        let ending = Ending {
             to,
             reason,
-            Some((delay, agent.session.clone(), agent.process.clone())),
-        )
-        .await
-    }
-
-    async fn give_up(
-        &mut self,
-        agent: &str,
-        incarnation: &str,
-        to: AgentState,
-        reason: &str,
-        known: Option<(Duration, String, Process)>,
-    ) -> Result<(), StoreError> {
-        let (delay, session, process) = known.unwrap_or_else(|| (Duration::ZERO, agent.to_owned(), Process::default()));
-        let remains = Remains { agent: agent.to_owned(), session, process };
-        let attempt_reason = format!("agent {agent} {reason}");
-        let ending =
-            Ending { to, reason, cause: Cause::Lost, attempt_reason: &attempt_reason, delay, remains: Some(&remains) };
-        self.store.end_agent(agent, incarnation, &ending).await?;
-        self.end_remains(incarnation.to_owned(), remains);
+            cause: Cause::Lost,
+            attempt_reason: &format!("agent {} {reason}", agent.id),
+            delay: retry.lost_delay(lost + 1),
+            remains: Some(&remains),
+        };
+        self.store.end_agent(&agent.id, &agent.incarnation, &ending).await?;
+        self.end_remains(agent.incarnation.clone(), remains);
         Ok(())
     }
 
@@ -118,23 +108,19 @@ impl Supervisor {
         let (store, mux, wake, slots) =
             (self.store.clone(), self.mux.clone(), self.wake.clone(), self.ending_slots.clone());
         let tags = self.tags(&remains.agent, &incarnation);
-        let here = self.here(os::ProcessId { pid: 0, start_time: 0 });
+        // Its runner may have died before it took it, and there are secrets in it.
+        let _ = std::fs::remove_file(self.home.launch(&incarnation));
         tokio::spawn(async move {
-            let _slot = slots.acquire().await;
-            let clean =
-                end_processes(&incarnation, &remains, &here).await && close(&*mux, &remains.session, &tags).await;
-            let told = clean && store.forget_remains(&incarnation).await.is_ok();
-            if !told {
+            let slot = slots.acquire().await;
+            let clean = end_processes(&incarnation, &remains).await && close(&*mux, &remains.session, &tags).await;
+            drop(slot);
+            let forgotten = clean && store.forget_remains(&incarnation).await.is_ok();
+            if !forgotten {
                 tokio::time::sleep(AGAIN).await;
             }
             ending.lock().unwrap_or_else(|e| e.into_inner()).remove(&incarnation);
             wake.notify_one();
         });
-    }
-
-    /// A process of this machine and this boot.
-    fn here(&self, p: os::ProcessId) -> Process {
-        Process { host: os::hostname(), boot_id: os::boot_id(), pid: p.pid, start_time: p.start_time }
     }
 
     /// Tells the store how many agents of each role may run at once, when that has changed.
@@ -152,15 +138,21 @@ fn limits(roles: &std::collections::BTreeMap<String, crate::config::Role>, inten
     roles.values().map(|r| (r.name.clone(), intents.scale.get(&r.name).copied().unwrap_or(r.max))).collect()
 }
 
+/// A process of this machine and this boot.
+pub(super) fn here(p: os::ProcessId) -> Process {
+    Process { host: os::hostname(), boot_id: os::boot_id(), pid: p.pid, start_time: p.start_time }
+}
+
 /// Whether nothing is left of an incarnation's processes on this machine.
-async fn end_processes(incarnation: &str, remains: &Remains, here: &Process) -> bool {
+async fn end_processes(incarnation: &str, remains: &Remains) -> bool {
     let known = &remains.process;
-    if !known.host.is_empty() && known.host != here.host {
+    let place = known.place(&os::hostname(), &os::boot_id());
+    if known.pid != 0 && place == Place::Elsewhere {
         // Another machine's supervisor looks after its own.
         return true;
     }
     let mut tree = os::Tree { marker: Some(format!("{MARKER}={incarnation}")), ..os::Tree::default() };
-    if known.pid != 0 && known.boot_id == here.boot_id {
+    if known.pid != 0 && place == Place::ThisBoot {
         let runner = os::ProcessId { pid: known.pid, start_time: known.start_time };
         tree.roots.push(runner);
         tree.sessions.push(runner);
@@ -189,9 +181,30 @@ async fn end_processes(incarnation: &str, remains: &Remains, here: &Process) -> 
 async fn close(mux: &dyn Mux, session: &str, tags: &Tags) -> bool {
     match mux.close(session, tags).await {
         Ok(_) => true,
+        // Its processes have ended, so tmux has closed it by itself.
+        Err(e @ MuxError::Missing { .. }) => {
+            tracing::warn!(session, "not looked for: {e}");
+            true
+        }
         Err(e) => {
             tracing::warn!(session, "not closed: {e}");
             false
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A laptop gets another name with another network; its processes are still its own.
+    #[tokio::test]
+    async fn what_is_left_is_ended_also_after_the_machine_was_renamed() {
+        let mut child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+        let process = Process { host: "an-older-name".into(), ..here(os::ProcessId::of(child.id()).unwrap()) };
+        let remains = Remains { agent: "shell-1".into(), session: "shell-1".into(), process };
+        let reaper = std::thread::spawn(move || child.wait());
+        assert!(end_processes("nobody-carries-this", &remains).await);
+        assert!(!reaper.join().unwrap().unwrap().success());
     }
 }

@@ -34,8 +34,14 @@ impl Schedule {
         if is_due(&mut self.reports, REPORTS_EVERY) {
             for report in home.unheard_reports() {
                 // A living runner tells its own.
-                if !snapshot.agents.iter().any(|r| r.agent.incarnation == report.incarnation) {
-                    tell(store, home, &report).await?;
+                if snapshot.agents.iter().any(|r| r.agent.incarnation == report.incarnation) {
+                    continue;
+                }
+                match tell(store, home, &report).await {
+                    Err(e) if e.concerns_one_record() => {
+                        tracing::error!(task = %report.task, "its report could not be told: {e}");
+                    }
+                    told => told?,
                 }
             }
         }

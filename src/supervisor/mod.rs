@@ -39,6 +39,8 @@ use crate::{
 
 /// Without any wake-up, look again after this long.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// Who comes back from a rest by so much later than meant was stopped meanwhile, perhaps with all the others.
+const STOOD_STILL: Duration = Duration::from_secs(2);
 /// After a pass, the next one waits for so many times of what it took, so that a storm of wake-ups takes at most a
 /// quarter of a core. A wake-up out of silence is answered at once.
 const REST: u32 = 3;
@@ -72,6 +74,8 @@ struct Supervisor {
     announcement: Announcement,
     leaving: Leaving,
     limits_told: Vec<(String, u32)>,
+    /// What has been said in the log and need not be said again.
+    complaints: BTreeSet<String>,
     housekeeping: housekeeping::Schedule,
 }
 
@@ -98,22 +102,21 @@ async fn supervise(config: Config, mode: Mode, announcement: &mut Announcement) 
     spawn::put_on_path(&home)?;
     let mux: Arc<dyn Mux> =
         Arc::new(TmuxMux::new(TmuxOptions { socket: config.tmux.socket.clone(), ..TmuxOptions::default() }));
-    // Before Redis: with a tmux that won't do, nothing is started.
-    mux.version().await?;
-    let in_order = !home.running().exists();
-    crate::home::write_new(&home.running(), b"").map_err(|e| crate::home::unusable(&home.running(), &e))?;
-    let redis = Redis::start(&config).await.inspect_err(|_| {
-        if in_order {
-            let _ = std::fs::remove_file(home.running());
-        }
-    })?;
+    if !mode.to_stop {
+        // Before anything is started that would be left behind. Processes can be ended without tmux, too.
+        mux.version().await?;
+    }
+    let crashed = home.running().exists();
+    let redis = start_redis(&config, &home).await?;
     let store = Arc::new(redis.open(&config, Duration::from_millis(500))?);
     if !mode.to_stop {
         store.unwish(&[Wish::Stop { drain: false }], "supervisor.resumed", "orch start").await?;
         store.recovered(&config.master.session, "orch start").await?;
     }
     let pid = std::process::id();
-    store.note("supervisor.started", &format!("supervisor {pid}, version {}", env!("CARGO_PKG_VERSION"))).await?;
+    let after = if crashed { "; the one before it did not end in order" } else { "" };
+    let started = format!("supervisor {pid}, version {}{after}", env!("CARGO_PKG_VERSION"));
+    store.note("supervisor.started", &started).await?;
     if mode.to_stop {
         store.wish(&Wish::Stop { drain: false }, "supervisor.stopping", "orch stop").await?;
     }
@@ -129,6 +132,7 @@ async fn supervise(config: Config, mode: Mode, announcement: &mut Announcement) 
         announcement: std::mem::take(announcement),
         leaving: Leaving::No,
         limits_told: Vec::new(),
+        complaints: BTreeSet::new(),
         housekeeping: housekeeping::Schedule::default(),
         config,
         home,
@@ -138,6 +142,18 @@ async fn supervise(config: Config, mode: Mode, announcement: &mut Announcement) 
         wake,
     };
     supervisor.serve().await
+}
+
+/// From here on there is something to be ended in order; unless there was nothing before, and Redis does not start.
+async fn start_redis(config: &Config, home: &Home) -> Result<Redis> {
+    let running = home.running();
+    let something_ran = running.exists();
+    crate::home::write_new(&running, b"").map_err(|e| crate::home::unusable(&running, &e))?;
+    Redis::start(config).await.inspect_err(|_| {
+        if !something_ran {
+            let _ = std::fs::remove_file(&running);
+        }
+    })
 }
 
 /// One supervisor for each namespace.
@@ -186,26 +202,38 @@ impl Supervisor {
                 Ok(Pass::ShutDown) => return self.shut_down().await,
                 Err(e) => {
                     tracing::warn!("a pass ended early: {e}");
-                    self.observer.disturbed();
-                    self.redis.mend(&self.config).await?;
+                    self.mend_redis().await;
                     Duration::from_millis(100)
                 }
             };
             let ended = tokio::time::Instant::now();
-            let rested = ended + (began.elapsed() * REST).min(Duration::from_millis(200));
+            let rest = (began.elapsed() * REST).min(Duration::from_millis(200));
             tokio::select! {
                 () = tokio::time::sleep_until(ended + wait) => {}
-                () = self.wake.notified() => tokio::time::sleep_until(rested).await,
+                () = self.wake.notified() => tokio::time::sleep_until(ended + rest).await,
                 Ok(()) = changes.changed() => {
                     self.observer.look_at_tmux();
-                    tokio::time::sleep_until(rested).await;
+                    tokio::time::sleep_until(ended + rest).await;
                 }
-                () = self.redis.died() => self.redis.mend(&self.config).await?,
+                () = self.redis.died() => self.mend_redis().await,
                 _ = hangup.recv() => {}
                 _ = terminate.recv() => self.asked_to_leave()?,
                 _ = interrupt.recv() => self.asked_to_leave()?,
             }
+            if ended.elapsed() > wait.max(rest) + STOOD_STILL {
+                tracing::warn!("this supervisor stood still for {:?}", ended.elapsed());
+                self.observer.disturbed();
+            }
         }
+    }
+
+    /// Nobody could report while Redis was away, however long it took to bring it back.
+    async fn mend_redis(&mut self) {
+        if self.redis.mend().await {
+            // For `orch events`; if it can't be written, the log has it.
+            let _ = self.store.note("redis.restarted", "our redis-server had gone, and was started again").await;
+        }
+        self.observer.disturbed();
     }
 
     /// SIGTERM and Ctrl-C mean `orch stop`. The second one means now: the agents go on, and the next supervisor adopts
@@ -239,10 +267,10 @@ impl Supervisor {
             self.leaving = Leaving::No;
         }
         for damaged in &observed.snapshot.damaged {
-            tracing::error!("{damaged}");
+            self.complain(damaged.clone());
         }
         self.tell_limits(&observed.snapshot).await?;
-        self.watches.keep(&observed.snapshot.agents);
+        self.watches.keep(observed.runners());
         let ending = self.ending.lock().unwrap_or_else(|e| e.into_inner()).clone();
         let actions = decide::decide(&observed.world(&self.config, &ending));
         let mut worked = false;
@@ -251,14 +279,30 @@ impl Supervisor {
                 return Ok(Pass::ShutDown);
             }
             tracing::debug!(?action);
-            worked = true;
-            self.act(action, &observed).await?;
+            let what = format!("{action:?}");
+            match self.act(action, &observed).await {
+                Ok(()) => worked = true,
+                // What is wrong with one thing must not hold up everything else.
+                Err(e) if e.concerns_one_record() => self.complain(format!("{what}: {e}")),
+                Err(e) => return Err(e),
+            }
         }
         self.announcement.master(&observed.snapshot, &self.config.master.session);
         self.housekeeping.run(&self.store, &self.home, &self.config, &observed.snapshot).await?;
         let next = observed.next_look().min(LOOK_AGAIN);
         // Actions change what is to be decided next; a change of ours is worth a second look, soon but not at once.
         Ok(Pass::Look(if worked { next.min(Duration::from_millis(50)) } else { next }))
+    }
+
+    /// Says once what every pass finds again.
+    fn complain(&mut self, what: String) {
+        if self.complaints.len() > 1000 {
+            self.complaints.clear();
+        }
+        if !self.complaints.contains(&what) {
+            tracing::error!("{what}");
+            self.complaints.insert(what);
+        }
     }
 
     fn wait_for_wakeups(&self) {
@@ -280,8 +324,13 @@ impl Supervisor {
 
     /// Nothing is left but Redis and us.
     async fn shut_down(mut self) -> Result<()> {
-        self.store.note("supervisor.stopped", "everything has ended in order").await?;
-        self.store.unwish(&[Wish::Stop { drain: false }], "supervisor.stopped", "done").await?;
+        // The next start takes the wish back as well, and the event is news at best: neither may keep us from ending.
+        if let Err(e) = self.store.note("supervisor.stopped", "everything has ended in order").await {
+            tracing::warn!("the end was not recorded: {e}");
+        }
+        if let Err(e) = self.store.unwish(&[Wish::Stop { drain: false }], "supervisor.stopped", "done").await {
+            tracing::warn!("the wish to stop stays: {e}");
+        }
         self.redis.shut_down().await?;
         let _ = std::fs::remove_file(self.home.running());
         self.announcement.ready();

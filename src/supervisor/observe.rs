@@ -8,10 +8,10 @@ use std::{
 use super::world::{Life, Limits, World};
 use crate::{
     config::Config,
-    model::{agent::Agent, time::Timestamp},
+    model::{agent::Agent, id::Place, time::Timestamp},
     mux::{Mux, SessionInfo},
     os,
-    store::{Result, Store, observe::Snapshot},
+    store::{Result, Store, agents::Record, observe::Snapshot},
 };
 
 /// tmux tells of changes; this is for those it did not tell.
@@ -74,6 +74,8 @@ impl Observer {
                 self.disturbed();
             }
         }
+        // As of the snapshot: tmux may take its time, in which heartbeats come that the snapshot does not have.
+        let undisturbed = now.saturating_duration_since(self.since);
         if self.sessions_at.is_none_or(|at| at.elapsed() > LOOK_AT_TMUX) {
             self.sessions = match mux.sessions().await {
                 Ok(sessions) => Some(sessions),
@@ -85,7 +87,7 @@ impl Observer {
             self.sessions_at = Some(now);
         }
         let lives = snapshot.agents.iter().map(|r| (r.agent.incarnation.clone(), self.life(&r.agent))).collect();
-        Ok(Observed { snapshot, lives, sessions: self.sessions.clone(), undisturbed: self.since.elapsed() })
+        Ok(Observed { snapshot, lives, sessions: self.sessions.clone(), undisturbed })
     }
 
     fn life(&self, agent: &Agent) -> Life {
@@ -93,11 +95,10 @@ impl Observer {
         if p.pid == 0 {
             return Life::Unknown;
         }
-        if p.host != self.host {
-            return Life::Elsewhere;
-        }
-        if p.boot_id != self.boot_id {
-            return Life::Dead("the machine was started anew".into());
+        match p.place(&self.host, &self.boot_id) {
+            Place::ThisBoot => {}
+            Place::EarlierBoot => return Life::Dead("the machine was started anew".into()),
+            Place::Elsewhere => return Life::Elsewhere,
         }
         let id = os::ProcessId { pid: p.pid, start_time: p.start_time };
         match id.state() {
@@ -108,6 +109,15 @@ impl Observer {
 }
 
 impl Observed {
+    /// The runners that live on this machine, by incarnation.
+    pub fn runners(&self) -> impl Iterator<Item = (&str, os::ProcessId)> {
+        let alive = |r: &&Record| matches!(self.lives.get(&r.agent.incarnation), Some(Life::Alive(_)));
+        self.snapshot.agents.iter().filter(alive).map(|r| {
+            let p = &r.agent.process;
+            (r.agent.incarnation.as_str(), os::ProcessId { pid: p.pid, start_time: p.start_time })
+        })
+    }
+
     pub fn world<'a>(&'a self, config: &'a Config, ending: &'a BTreeSet<String>) -> World<'a> {
         World {
             store: &self.snapshot,

@@ -33,7 +33,8 @@ pub(super) struct Managed {
     spec: ServerSpec,
     server: Option<Server>,
     watch: Option<os::ExitWatch>,
-    started: Instant,
+    /// Since when it serves; `None` where the last start has failed.
+    up_since: Option<Instant>,
     pause: Duration,
     /// When it was last heard.
     answered: Instant,
@@ -55,7 +56,7 @@ impl Redis {
             spec,
             server: None,
             watch: None,
-            started: Instant::now(),
+            up_since: None,
             pause: Duration::ZERO,
             answered: Instant::now(),
         };
@@ -97,26 +98,23 @@ impl Redis {
         }
     }
 
-    /// Starts our own server again if it is gone, or hung for too long.
-    ///
-    /// # Errors
-    /// None yet that would be worth giving up for: what fails is tried again.
-    pub async fn mend(&mut self, _config: &Config) -> Result<()> {
-        let Redis::Managed(m) = self else { return Ok(()) };
+    /// Starts our own server again if it is gone, or hung for too long. What fails is tried again by the next call,
+    /// after a longer pause. Whether it was started again.
+    pub async fn mend(&mut self) -> bool {
+        let Redis::Managed(m) = self else { return false };
         if m.is_well().await {
-            return Ok(());
+            return false;
         }
-        m.pause = if m.started.elapsed() > WELL {
-            Duration::ZERO
-        } else {
-            (m.pause * 2).clamp(Duration::from_millis(20), PAUSE_CAP)
-        };
+        m.pause = next_pause(m.pause, m.up_since.take().map(|since| since.elapsed()));
         tokio::time::sleep(m.pause).await;
         tracing::warn!("redis-server is gone; starting it again");
-        if let Err(e) = m.start().await {
-            tracing::error!("redis-server: {e} ({})", e.hint.as_deref().unwrap_or("orch doctor looks closer"));
+        match m.start().await {
+            Ok(()) => true,
+            Err(e) => {
+                tracing::error!("redis-server: {e} ({})", e.hint.as_deref().unwrap_or("orch doctor looks closer"));
+                false
+            }
         }
-        Ok(())
     }
 
     /// Ends our own server.
@@ -157,13 +155,38 @@ impl Managed {
     async fn start(&mut self) -> Result<()> {
         let (server, origin) = Server::start_or_adopt(&self.spec).await?;
         tracing::info!(pid = server.pid, version = %server.version, adopted = origin == Origin::Adopted, "redis-server");
-        self.started = Instant::now();
-        self.answered = self.started;
+        self.answered = Instant::now();
+        self.up_since = Some(self.answered);
         self.watch = match os::ProcessId::of(server.pid) {
             Some(process) => os::ExitWatch::new(&process).map_err(|e| Error::internal(format!("redis-server: {e}")))?,
             None => None,
         };
         self.server = Some(server);
         Ok(())
+    }
+}
+
+/// The pause before a start: none for a server that was well, and twice as long each time for one that was not, or did
+/// not come up at all (`lived` is `None`).
+fn next_pause(last: Duration, lived: Option<Duration>) -> Duration {
+    if lived.is_some_and(|lived| lived > WELL) {
+        return Duration::ZERO;
+    }
+    (last * 2).clamp(Duration::from_millis(20), PAUSE_CAP)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_does_not_come_up_is_tried_ever_more_rarely() {
+        let mut pause = next_pause(Duration::ZERO, Some(WELL * 2));
+        assert_eq!(pause, Duration::ZERO, "it was well");
+        for _ in 0..20 {
+            pause = next_pause(pause, None);
+        }
+        assert_eq!(pause, PAUSE_CAP);
+        assert_eq!(next_pause(pause, Some(Duration::from_secs(1))), PAUSE_CAP, "up for a moment is not well");
     }
 }

@@ -2,18 +2,14 @@
 
 use std::time::Duration;
 
-use super::Supervisor;
+use super::{Supervisor, act::here};
 use crate::{
     config::{DriverKind, Role},
     drivers,
     error::{Error, Result},
     home::{Home, launch::Launch},
-    model::{
-        agent::AgentState,
-        cause::Cause,
-        id::{Process, new_incarnation},
-    },
-    mux::{SessionSpec, Tags},
+    model::{agent::AgentState, cause::Cause, id::new_incarnation},
+    mux::{Opened, SessionSpec, Tags},
     os,
     store::{StoreError, agents::Ending, intents::Wish, observe::Snapshot},
 };
@@ -41,8 +37,13 @@ impl Supervisor {
             other => other?,
         }
         self.observer.look_at_tmux();
-        let Err(problem) = self.open(agent, role, master, &incarnation).await else { return Ok(()) };
+        let problem = match self.open(agent, role, master, &incarnation).await {
+            Ok(opened) => return self.place(agent, incarnation, opened.pane_pid).await,
+            Err(problem) => problem,
+        };
         tracing::error!(agent, "not started: {problem}");
+        // Nobody will take it, and there are secrets in it.
+        let _ = std::fs::remove_file(self.home.launch(&incarnation));
         let reason = format!("its session could not be opened: {problem}");
         let ending = Ending {
             to: AgentState::Failed,
@@ -75,7 +76,7 @@ impl Supervisor {
         self.store.wish(&Wish::Stop { drain: false }, "supervisor.stopping", &reason).await.map(drop)
     }
 
-    async fn open(&mut self, agent: &str, role: &str, master: bool, incarnation: &str) -> Result<()> {
+    async fn open(&mut self, agent: &str, role: &str, master: bool, incarnation: &str) -> Result<Opened> {
         let role = self.config.role(role)?.clone();
         let launch = self.launch(agent, &role, master, incarnation);
         let path = launch.write()?;
@@ -85,24 +86,20 @@ impl Supervisor {
         let spec = SessionSpec {
             name: agent.to_owned(),
             cwd,
-            argv: vec![program.into(), "run-agent".into(), path.clone().into()],
+            argv: vec![program.into(), "run-agent".into(), path.into()],
             size: SIZE,
             env: vec![(MARKER.to_owned(), incarnation.to_owned())],
             tags: self.tags(agent, incarnation),
         };
-        let opened = match self.mux.open(&spec).await {
-            Ok(opened) => opened,
-            Err(e) => {
-                let _ = std::fs::remove_file(path);
-                return Err(e.into());
-            }
-        };
-        // A runner that has ended already is found by the next pass, as one that did not report.
-        if let Some(process) = os::ProcessId::of(opened.pane_pid) {
-            let (host, boot_id) = (os::hostname(), os::boot_id());
-            let place = Process { host, boot_id, pid: process.pid, start_time: process.start_time };
-            self.store.place_agent(agent, incarnation, &place).await?;
-            self.watches.watch(incarnation.to_owned(), process);
+        Ok(self.mux.open(&spec).await?)
+    }
+
+    /// Notes the process of a session that was just opened. Where that fails its runner reports it, and one that has
+    /// ended already is found by the next pass as one that did not report.
+    async fn place(&mut self, agent: &str, incarnation: String, pane_pid: u32) -> Result<(), StoreError> {
+        if let Some(process) = os::ProcessId::of(pane_pid) {
+            self.store.place_agent(agent, &incarnation, &here(process)).await?;
+            self.watches.watch(incarnation, process);
         }
         Ok(())
     }

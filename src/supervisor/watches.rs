@@ -4,9 +4,9 @@ use std::{collections::HashMap, sync::Arc};
 
 use tokio::{sync::Notify, task::AbortHandle};
 
-use crate::{os, store::agents::Record};
+use crate::os;
 
-/// One watch a living agent.
+/// One watch a living runner.
 pub(super) struct Watches {
     wake: Arc<Notify>,
     by_incarnation: HashMap<String, AbortHandle>,
@@ -17,19 +17,19 @@ impl Watches {
         Watches { wake, by_incarnation: HashMap::new() }
     }
 
-    /// Watches exactly these agents' runners.
-    pub fn keep(&mut self, agents: &[Record]) {
+    /// Watches exactly these runners.
+    pub fn keep<'a>(&mut self, runners: impl Iterator<Item = (&'a str, os::ProcessId)>) {
+        let runners: HashMap<&str, os::ProcessId> = runners.collect();
         self.by_incarnation.retain(|incarnation, watch| {
-            let living = agents.iter().any(|r| r.agent.incarnation == *incarnation);
-            if !living {
+            let stays = runners.contains_key(incarnation.as_str());
+            if !stays {
                 watch.abort();
             }
-            living
+            stays
         });
-        for agent in agents.iter().map(|r| &r.agent) {
-            if agent.process.pid != 0 && !self.by_incarnation.contains_key(&agent.incarnation) {
-                let process = os::ProcessId { pid: agent.process.pid, start_time: agent.process.start_time };
-                self.watch(agent.incarnation.clone(), process);
+        for (incarnation, process) in runners {
+            if !self.by_incarnation.contains_key(incarnation) {
+                self.watch(incarnation.to_owned(), process);
             }
         }
     }
@@ -45,7 +45,7 @@ impl Watches {
                 });
                 self.by_incarnation.insert(incarnation, task.abort_handle());
             }
-            // Gone already, or on another machine: the look at processes and heartbeats says so.
+            // Gone already: the next look at processes says so.
             Ok(None) => self.wake.notify_one(),
             Err(e) => tracing::warn!(%process, "not watched: {e}"),
         }

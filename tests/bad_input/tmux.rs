@@ -60,27 +60,3 @@ fn a_tmux_that_is_too_old_is_said() {
     assert_eq!((&doctor[0]["name"], &doctor[0]["state"]), (&"tmux".into(), &"error".into()));
     world.wait_until("nothing is left", || world.processes().is_empty());
 }
-
-#[test]
-fn a_session_of_the_users_own_in_the_masters_place_is_left_alone() {
-    let world = World::new();
-    world.tmux(&["new-session", "-d", "-s", "opus-master", "exec cat"]).ok();
-    let taken = refused(world.orch(&["start"]), 6, &["opus-master", "exists already", "kill-session"]);
-    assert!(taken.stderr.contains("[tmux] socket"), "{taken:#?}");
-    world.check_nothing_left(&["opus-master"]);
-    world.tmux(&["kill-session", "-t", "=opus-master"]).ok();
-    world.start();
-    world.stop_and_check_nothing_left();
-}
-
-#[test]
-fn a_session_of_the_users_own_in_an_agents_place_is_passed_by() {
-    let world = World::new();
-    world.tmux(&["new-session", "-d", "-s", "shell-1", "exec cat"]).ok();
-    world.start();
-    let id = world.delegate("shell", "echo $ORCH_AGENT");
-    assert_eq!(world.wait_for(&id, "succeeded")["result"]["text"], "shell-2\n");
-    assert_eq!(world.pane("shell-1").trim(), "", "nothing was typed into it");
-    world.orch(&["stop"]).ok();
-    world.check_nothing_left(&["shell-1"]);
-}

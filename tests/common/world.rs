@@ -146,6 +146,12 @@ impl World {
         fs::set_permissions(bin.join(name), mode).expect("executable");
     }
 
+    /// A connection to its Redis, past all of orch.
+    pub fn redis(&self) -> redis::Connection {
+        let url = format!("redis+unix://{}", self.home.join("redis/redis.sock").display());
+        redis::Client::open(url).and_then(|client| client.get_connection()).unwrap_or_else(|e| panic!("Redis: {e}"))
+    }
+
     /// Any program in this world's environment and no other.
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);

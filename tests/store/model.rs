@@ -188,7 +188,7 @@ impl Pair {
                 self.wish(Wish::Stop { drain: how == Some(true) }, how.is_some()).await;
             }
             Step::Limit { role, most } => {
-                self.reference.limits[role] = most;
+                self.reference.limits[role] = Some(most);
                 self.world.store.set_limits(&[(ROLES[role].into(), most as u32)]).await.unwrap();
             }
         }

@@ -82,7 +82,7 @@ pub struct Reference {
     pub drain: bool,
     /// A stop that drains, or one at once.
     pub stop: Option<bool>,
-    pub limits: [usize; 2],
+    pub limits: [Option<usize>; 2],
 }
 
 pub type Answer<T> = Result<T, &'static str>;
@@ -182,7 +182,7 @@ impl Reference {
             return Ok(None);
         }
         let places = self.tasks.iter().filter(|t| t.role == role && t.state == TaskState::Running && !t.waiting);
-        if self.limits[role] > 0 && places.count() >= self.limits[role] {
+        if self.limits[role].is_some_and(|most| places.count() >= most) {
             return Ok(None);
         }
         let may = |t: &usize| {

@@ -281,6 +281,22 @@ async fn a_marker_taken_by_an_agent_that_leaves_is_passed_on() {
     }
 }
 
+/// What `orch scale ROLE 0` means: who is at work finishes, and takes nothing more.
+#[tokio::test]
+async fn a_role_without_a_place_takes_nothing_more() {
+    let server = Server::start();
+    let world = server.world("n");
+    let agent = world.agent("shell-1").await;
+    world.delegate(&task("x")).await;
+    let claimed = world.claim(&agent).await;
+    world.delegate(&task("y")).await;
+    world.store.set_limits(&[(ROLE.into(), 0)]).await.unwrap();
+    world.finish(&agent, &claimed, Cause::Success).await;
+    assert!(world.try_claim(&agent).await.is_none());
+    world.store.set_limits(&[(ROLE.into(), 1)]).await.unwrap();
+    world.claim(&agent).await;
+}
+
 #[tokio::test]
 async fn a_raised_limit_wakes_the_idle() {
     let server = Server::start();

@@ -15,15 +15,18 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use verbs::*;
 
+/// Where the options that every verb has stand in its help: below its own.
+const AFTER_ITS_OWN: usize = 900;
+
 /// A supervisor for coding agents: tasks through Redis, agents in tmux, nothing lost, nothing left behind.
 #[derive(Debug, Parser)]
 #[command(name = "orch", version, arg_required_else_help = true, max_term_width = 100)]
 pub struct Cli {
     /// The project's sessions.toml [default: $ORCH_CONFIG, else the one in this folder or above it]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", display_order = AFTER_ITS_OWN)]
     pub config: Option<PathBuf>,
     /// Print JSON, for programs
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = AFTER_ITS_OWN)]
     pub json: bool,
     /// What to do.
     #[command(subcommand)]
@@ -95,6 +98,13 @@ pub enum Verb {
 /// The whole command line, with verbs listed in groups for a terminal of that width.
 pub fn command(width: usize) -> clap::Command {
     listing::add(Cli::command(), width)
+}
+
+/// The command line without what people do not type: for completions, which show hidden verbs too.
+pub fn everyday() -> clap::Command {
+    let all = Cli::command();
+    let verbs: Vec<clap::Command> = all.get_subcommands().filter(|verb| !verb.is_hide_set()).cloned().collect();
+    clap::Command::new("orch").version(env!("CARGO_PKG_VERSION")).args(all.get_arguments().cloned()).subcommands(verbs)
 }
 
 /// Reads the words of a command line.

@@ -110,7 +110,7 @@ fn every_verb_of_the_design_parses() {
 #[test]
 fn what_is_wrong_is_said_with_a_hint() {
     for (line, message, hint) in [
-        ("stauts", "unrecognized subcommand 'stauts'", "did you mean 'status'?"),
+        ("stauts", "there is no verb 'stauts'", "did you mean 'status'?"),
         ("status --josn", "unexpected argument '--josn' found", "did you mean '--json'?"),
         ("tasks --state runing", "invalid value 'runing' for '--state <S>'", "did you mean 'running'?"),
         ("result", "were not provided: <TASK>", "Usage: orch result <TASK>"),

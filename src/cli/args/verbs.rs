@@ -170,14 +170,16 @@ pub struct Tasks {
     /// Delegated from within this task
     #[arg(long, value_name = "TASK")]
     pub parent: Option<TaskId>,
-    /// Subtasks under their parents
+    /// Subtasks under their parents; with --parent, those of any depth
     #[arg(long)]
     pub tree: bool,
 }
 
 /// `orch logs`
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
+#[command(after_help = "After an agent's name | stands before standard output, and ! before standard error.
+
+Examples:
   orch logs sonnet-1 -f
   orch logs --task t-7k2m9qx4hz -n 200 --grep 'error|warning'")]
 pub struct Logs {

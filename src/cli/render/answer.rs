@@ -3,7 +3,7 @@
 use super::{Style, View, safe, status, text::pad};
 use crate::{
     model::task::TaskState,
-    ops::types::{Changed, Check, Started, Why},
+    ops::types::{Changed, Check, Started, Stopped, Why},
 };
 
 /// `orch why`: the sentences, then what to type.
@@ -78,4 +78,17 @@ pub fn started(started: &Started, attach: &str, view: &View) -> String {
         out.push_str(&status::first_steps(attach, view));
     }
     out
+}
+
+/// `orch stop`.
+pub fn stopped(stopped: &Stopped) -> String {
+    let kept = match stopped.open_tasks.unwrap_or(0) {
+        0 => String::new(),
+        1 => "1 task has not ended; it is kept for the next orch start\n".to_owned(),
+        n => format!("{n} tasks have not ended; they are kept for the next orch start\n"),
+    };
+    match stopped.stopped {
+        true => format!("stopped; nothing is left running\n{kept}"),
+        false => "nothing was running\n".to_owned(),
+    }
 }

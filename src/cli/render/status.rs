@@ -25,10 +25,18 @@ fn joined(parts: &[String]) -> String {
 }
 
 fn header(status: &Status, view: &View) -> String {
-    let mut pieces = supervisor(&status.supervisor);
+    let mut pieces = supervisor(&status.supervisor, known(status));
     pieces.push(redis(&status.redis));
     let first = text::flow(&super::safe(&status.namespace), &pieces, view.width, view.colour);
-    first + &text::flow("tasks", &counts(status), view.width, view.colour)
+    match known(status) {
+        true => first + &text::flow("tasks", &counts(status), view.width, view.colour),
+        false => first,
+    }
+}
+
+/// Whether the tasks and the wishes could be read: nothing is said of what could not.
+fn known(status: &Status) -> bool {
+    status.redis.state == "ok"
 }
 
 fn agents(status: &Status, view: &View) -> String {
@@ -39,7 +47,7 @@ fn agents(status: &Status, view: &View) -> String {
 fn next(status: &Status, attach: &str, view: &View) -> String {
     let told = || status.attention.iter().any(|a| a.do_.contains("orch start"));
     match status.supervisor.state {
-        "running" if status.tasks.values().all(|n| *n == 0) => first_steps(attach, view),
+        "running" if known(status) && status.tasks.values().all(|n| *n == 0) => first_steps(attach, view),
         "running" => String::new(),
         _ if told() => String::new(),
         _ => view.commands("next:", &[("orch start".into(), "start what is stopped")]),
@@ -53,7 +61,7 @@ pub fn first_steps(attach: &str, view: &View) -> String {
     view.commands("next:", &steps)
 }
 
-fn supervisor(s: &SupervisorStatus) -> Vec<(String, Style)> {
+fn supervisor(s: &SupervisorStatus, known: bool) -> Vec<(String, Style)> {
     let mut pieces =
         vec![(format!("supervisor {}", s.state), if s.state == "running" { Style::Green } else { Style::Red })];
     pieces.extend(s.pid.map(|pid| (format!("pid {pid}"), Style::Plain)));
@@ -63,7 +71,7 @@ fn supervisor(s: &SupervisorStatus) -> Vec<(String, Style)> {
     } else if !s.paused_roles.is_empty() {
         pieces.push((format!("paused roles: {}", s.paused_roles.join(", ")), Style::Yellow));
     }
-    if !s.accepting && s.state == "running" {
+    if !s.accepting && known && s.state == "running" {
         pieces.push(("draining: accepts nothing new".into(), Style::Yellow));
     }
     pieces

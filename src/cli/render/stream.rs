@@ -27,16 +27,27 @@ const ABOUT: usize = 12;
 /// Below this the words stand as close as they can.
 const NARROW: usize = 60;
 
-/// `21:04:07 task.ready       t-7k2m9qx4hz  reason`, cut to one line on a terminal.
+/// `21:04:07 task.running     t-7k2m9qx4hz  attempt 1 claimed by sonnet-1`. What it is about is the task or the agent
+/// that the kind names; the other one follows the reason, unless that speaks of it. A long reason goes on below itself.
 pub fn event(event: &Event, view: &View) -> String {
-    let about: Vec<&str> = [&event.task, &event.agent].into_iter().flatten().map(String::as_str).collect();
-    let (kind, about, gap) = match view.width.is_some_and(|w| w < NARROW) {
-        true => (event.kind.clone(), about.first().map(|s| (*s).to_owned()).unwrap_or_default(), " "),
-        false => (pad(&event.kind, KIND), pad(&about.join(" "), ABOUT), "  "),
+    let (about, other) = match event.kind.starts_with("agent.") {
+        true => (&event.agent, &event.task),
+        false if event.task.is_some() => (&event.task, &event.agent),
+        false => (&event.agent, &None),
     };
-    let line = format!("{} {kind}{gap}{about}{gap}{}", event.at.clock(), event.reason);
-    let line = super::line(&line, view.width.unwrap_or(usize::MAX));
-    format!("{}\n", paint(line.trim_end(), style(event), view.colour))
+    let about = about.as_deref().unwrap_or_default();
+    let other = other.as_deref().filter(|other| !event.reason.contains(other));
+    let reason = format!("{}{}", event.reason, other.map(|other| format!(" ({other})")).unwrap_or_default());
+    let narrow = view.width.is_some_and(|w| w < NARROW);
+    // A long kind takes from the room of what it is about, which it often lacks.
+    let head = match (narrow, about) {
+        (true, "") => event.kind.clone(),
+        (true, _) => format!("{} {about}", event.kind),
+        (false, _) => pad(&format!("{} {about}", pad(&event.kind, KIND)), KIND + 1 + ABOUT),
+    };
+    let gap = if narrow { " " } else { "  " };
+    let lines = view.hanging(&format!("{} {head}{gap}", event.at.clock()), &reason);
+    lines.lines().map(|line| format!("{}\n", paint(line, style(event), view.colour))).collect()
 }
 
 /// What went wrong stands out; all else is plain.

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::model::{
     id::TaskId,
-    task::{Attempt, Task, TaskDetail, TaskResult},
+    task::{Attempt, Task, TaskDetail, TaskResult, TaskState},
 };
 
 /// How many lines of a result `orch show` prints.
@@ -93,8 +93,10 @@ pub fn task(detail: &TaskDetail, view: &View) -> String {
     let list = |ids: &[TaskId]| ids.iter().map(TaskId::as_str).collect::<Vec<_>>().join(" ");
     fields.heading(task.id.as_str(), &state(task, view), Style::of_task(task.state));
     fields.add("text", &task.description);
-    fields.option("reason", task.reason.as_ref());
-    fields.option("cause", task.cause);
+    // Of a running task they are those of the attempt before, which stands in the table.
+    let past = task.state != TaskState::Running;
+    fields.option("reason", task.reason.as_ref().filter(|_| past));
+    fields.option("cause", task.cause.filter(|_| past));
     fields.add("role", &task.role);
     fields.option("agent", task.agent.as_ref());
     fields.add("priority", task.priority.as_str());
@@ -116,7 +118,7 @@ pub fn task(detail: &TaskDetail, view: &View) -> String {
         out.push('\n');
         out.push_str(&attempts(&detail.attempts, view));
     }
-    if let Some(result) = &detail.result {
+    if let Some(result) = detail.result.as_ref().filter(|_| past) {
         out.push('\n');
         out.push_str(&result_excerpt(task, result, view));
     }
@@ -160,8 +162,10 @@ fn attempts(attempts: &[Attempt], view: &View) -> String {
 }
 
 fn result_excerpt(task: &Task, result: &TaskResult, view: &View) -> String {
-    let mut out = format!("{}\n", view.paint("result:", Style::Bold));
     let text = super::safe(&result.text);
+    // A program that was held or failed has often answered nothing.
+    let title = if text.trim().is_empty() { "result: none" } else { "result:" };
+    let mut out = format!("{}\n", view.paint(title, Style::Bold));
     let lines: Vec<&str> = text.trim_end().lines().collect();
     for line in lines.iter().take(RESULT_LINES) {
         out.push_str(format!("  {line}").trim_end());

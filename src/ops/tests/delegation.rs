@@ -46,6 +46,40 @@ async fn waiting_has_an_end_and_any_is_enough() {
 }
 
 #[tokio::test]
+async fn whoever_waits_for_a_held_task_is_told_once() {
+    let world = World::awake().await;
+    let ops = world.ops();
+    let id = ops.delegate(task("log in", "shell")).await.unwrap().id;
+    let agent = world.agent("shell-1", "shell").await;
+    let claimed = agent.claim(&ops).await;
+    assert_eq!(agent.finish(&ops, &claimed, Cause::NeedsPerson, "log in first").await, TaskState::Held);
+    let mut told = Vec::new();
+    let mut held = |task: &Task| told.push(task.reason.clone().unwrap_or_default());
+    let limited = Wait { timeout: Some(Duration::from_millis(30)), ..wait_for(&[&id]) };
+    assert_eq!(ops.wait_telling(limited, &mut held).await.unwrap_err().kind, Kind::TimedOut);
+    assert_eq!(told, ["log in first"]);
+}
+
+#[tokio::test]
+async fn subtasks_of_any_depth_are_listed_below_a_task() {
+    let world = World::awake().await;
+    let ops = world.ops();
+    let top = ops.delegate(task("top", "lead")).await.unwrap().id;
+    let lead = world.agent("lead-1", "lead").await;
+    let claimed = lead.claim(&ops).await;
+    let middle = world.ops_within(&lead, &claimed).delegate(task("middle", "shell")).await.unwrap().id;
+    let shell = world.agent("shell-1", "shell").await;
+    let claimed = shell.claim(&ops).await;
+    let bottom = world.ops_within(&shell, &claimed).delegate(task("bottom", "shell")).await.unwrap().id;
+    let listed = async |below| -> Vec<TaskId> {
+        let filter = TaskFilter { parent: Some(top.clone()), below, ..TaskFilter::default() };
+        ops.tasks(filter).await.unwrap().into_iter().map(|t| t.id).collect()
+    };
+    assert_eq!(listed(false).await, std::slice::from_ref(&middle));
+    assert_eq!(listed(true).await, [bottom, middle]);
+}
+
+#[tokio::test]
 async fn what_cannot_be_delegated_is_refused() {
     let world = World::awake().await;
     let ops = world.ops();

@@ -148,6 +148,18 @@ async fn spawn_returns_the_agent_that_the_supervisor_makes() {
     };
     let (spawned, ()) = tokio::join!(ops.spawn("shell"), supervisor);
     assert_eq!(spawned.unwrap().unwrap().id, "shell-1");
+
+    let wishes = async || ops.store().wishes().await.unwrap().spawn;
+    let standing = wishes().await;
+    let refusing = async {
+        eventually("another wish", async || wishes().await.len() > standing.len()).await;
+        let (role, field) = wishes().await.into_iter().find(|wish| !standing.contains(wish)).unwrap();
+        ops.store().drop_wish(&field, &role, "1 agent is all there may be").await.unwrap();
+    };
+    let (refused, ()) = tokio::join!(ops.spawn("shell"), refusing);
+    let refused = refused.unwrap_err();
+    assert_eq!(refused.kind, Kind::Failed);
+    assert_eq!(refused.message, "no further agent of role shell: 1 agent is all there may be");
 }
 
 #[tokio::test]

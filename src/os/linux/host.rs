@@ -7,13 +7,24 @@ use nix::sys::{
     utsname::uname,
 };
 
-/// Names this boot of this machine: a pid or start time of another boot means nothing. `unknown` where the kernel
-/// hides it (some sandboxes); start times still tell most processes apart there.
+/// The pid namespace that is there from the boot on (PROC_PID_INIT_INO in the kernel's proc_ns.h).
+const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";
+
+/// Names this boot of this machine: a pid or start time of another boot means nothing. In a container, which shares
+/// the boot with its host but not the pids, it names the container too. Where the kernel hides it (some sandboxes)
+/// it names the host alone; start times still tell most processes apart there.
 pub fn boot_id() -> String {
     static BOOT_ID: OnceLock<String> = OnceLock::new();
-    let read = || match fs::read_to_string("/proc/sys/kernel/random/boot_id") {
-        Ok(id) => id.trim().to_owned(),
-        Err(_) => "unknown".to_owned(),
+    let read = || {
+        let Ok(id) = fs::read_to_string("/proc/sys/kernel/random/boot_id") else {
+            return format!("unknown-boot-of-{}", hostname());
+        };
+        match fs::read_link("/proc/self/ns/pid") {
+            Ok(namespace) if namespace.as_os_str() != FIRST_PID_NAMESPACE => {
+                format!("{}/{}", id.trim(), namespace.display())
+            }
+            _ => id.trim().to_owned(),
+        }
     };
     BOOT_ID.get_or_init(read).clone()
 }

@@ -25,10 +25,10 @@ local intent = redis.call('HMGET', P .. 'intent', 'stop', 'pause', 'pause:' .. r
 if intent[1] == 'now' or intent[2] or intent[3] then return {} end
 
 -- Tasks that wait for their own subtasks take no place, or a hierarchy would lock itself out.
-local max = tonumber(redis.call('HGET', P .. 'limits', 'max:' .. role) or '0')
-if max > 0 then
+local max = redis.call('HGET', P .. 'limits', 'max:' .. role)
+if max then
   local taken = redis.call('SCARD', P .. 'running:' .. role) - redis.call('ZCOUNT', P .. 'waiting:' .. role, now, '+inf')
-  if taken >= max then return {} end
+  if taken >= tonumber(max) then return {} end
 end
 
 local id

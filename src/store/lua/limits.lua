@@ -1,6 +1,6 @@
 -- Notes how many agents of a role may have a task at once.
 -- KEYS: 1 prefix
--- ARGV: 1 role, 2 how many (0: as many as there are)
+-- ARGV: 1 role, 2 how many
 -- Returns: 'ok'
 local field = 'max:' .. ARGV[1]
 if redis.call('HGET', P .. 'limits', field) ~= ARGV[2] then

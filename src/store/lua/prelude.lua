@@ -194,7 +194,7 @@ local function end_attempt(id, cause, reason, exit_code, result, delay, told)
     if failures > 1 then why = reason .. '; failed ' .. failures .. ' times' end
   elseif cause == 'lost' and lost > tonumber(f[6]) then
     to = 'failed'
-    why = reason .. '; lost ' .. lost .. ' times'
+    if lost > 1 then why = reason .. '; lost ' .. lost .. ' times' end
   end
   local due = nil
   if to == 'delayed' then due = now + math.max(0, math.floor(tonumber(delay) or 0)) end
@@ -204,7 +204,13 @@ local function end_attempt(id, cause, reason, exit_code, result, delay, told)
   if exit_code and exit_code ~= '' then attempt.exit_code = tonumber(exit_code) end
   attempt.next_retry_at, attempt.told = due, told
   redis.call('LSET', P .. 'attempts:' .. id, -1, cjson.encode(attempt))
-  redis.call('HSET', record, 'failures', failures, 'lost', lost, 'cause', cause, 'reason', why)
+  redis.call('HSET', record, 'failures', failures, 'lost', lost)
+  -- A success needs no explanation; its attempts have theirs.
+  if to == 'succeeded' then
+    redis.call('HDEL', record, 'cause', 'reason')
+  else
+    redis.call('HSET', record, 'cause', cause, 'reason', why)
+  end
   if result and result ~= '' then
     redis.call('HSET', record, 'result', result)
   elseif cause == 'success' then

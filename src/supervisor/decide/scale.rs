@@ -25,17 +25,51 @@ pub(super) fn fit(world: &World, given_up: &BTreeSet<String>, actions: &mut Vec<
     let mut total = live.iter().filter(|a| !a.master && !a.waiting).count() as u32;
     let opening = live.iter().filter(|a| a.state == AgentState::Starting).count();
     let mut may_open = OPENING.saturating_sub(opening);
+    let mut without_place = 0;
     for role in world.roles.values() {
         let agents: Vec<&Agent> = live.iter().copied().filter(|a| a.role == role.name && !a.master).collect();
         shrink(world, role, &agents, actions);
         for (wish, reason) in wanted(world, role, &agents, actions) {
-            if may_open == 0 || total >= world.limits.max_agents {
+            if total >= world.limits.max_agents {
+                without_place += 1;
+                continue;
+            }
+            if may_open == 0 {
                 break;
             }
             let agent = free_id(&role.name, &mut taken);
             actions.push(Action::Spawn { agent, role: role.name.clone(), master: false, wish, reason });
             may_open -= 1;
             total += 1;
+        }
+    }
+    make_room(world, &live, without_place, actions);
+}
+
+/// Where all places of the namespace are taken and a role needs one, agents leave that have nothing to do.
+fn make_room(world: &World, live: &[&Agent], without_place: usize, actions: &mut Vec<Action>) {
+    let leaves = |agent: &Agent, actions: &[Action]| {
+        agent.state == AgentState::Stopping
+            || actions
+                .iter()
+                .any(|a| matches!(a, Action::Stop { incarnation, .. } if *incarnation == agent.incarnation))
+    };
+    let mut missing = without_place.saturating_sub(live.iter().filter(|a| leaves(a, actions)).count());
+    for role in world.roles.values() {
+        let stays = |a: &&&Agent| a.role == role.name && !a.master && !a.waiting && !leaves(a, actions);
+        let here: Vec<&Agent> = live.iter().filter(stays).copied().collect();
+        let load = world.store.load.get(&role.name).copied().unwrap_or_default();
+        let spare = here.len().saturating_sub(world.bounds(role).0 as usize).min(missing);
+        let idle = here.iter().rev().filter(|a| a.state == AgentState::Idle);
+        // One for each ready task is not spare: it has only not heard of it yet.
+        for agent in idle.skip(load.ready as usize).take(spare) {
+            actions.push(Action::Stop {
+                agent: agent.id.clone(),
+                incarnation: agent.incarnation.clone(),
+                only_idle: true,
+                reason: format!("another role needs its place: there are {} (max_agents)", world.limits.max_agents),
+            });
+            missing -= 1;
         }
     }
 }
@@ -80,7 +114,7 @@ fn wanted(world: &World, role: &Role, agents: &[&Agent], actions: &mut Vec<Actio
         if (wanted.len() as u32) < places {
             wanted.push((Some(field.clone()), "wished by a person: orch spawn".into()));
         } else {
-            let reason = format!("there are {here} agents of role {} already, {max} at most", role.name);
+            let reason = format!("role {} has {here} already, {max} at most", role.name);
             actions.push(Action::DropWish { field: field.clone(), role: role.name.clone(), reason });
         }
     }
@@ -89,10 +123,17 @@ fn wanted(world: &World, role: &Role, agents: &[&Agent], actions: &mut Vec<Actio
         return wanted;
     }
     let load = store.load.get(&role.name).copied().unwrap_or_default();
+    let (ready, min) = if store.intents.stop.is_some() {
+        // Only what a running task waits for may still be claimed, and nobody is kept ready any more.
+        let waiting = store.load.values().map(|load| load.waiting).sum();
+        (load.ready.min(waiting), 0)
+    } else {
+        (load.ready, min)
+    };
     let free = agents.iter().filter(|a| matches!(a.state, AgentState::Starting | AgentState::Idle)).count() as u64;
-    let needed = load.ready.saturating_sub(free + wanted.len() as u64);
+    let needed = ready.saturating_sub(free + wanted.len() as u64);
     for _ in 0..needed.min(u64::from(places)) {
-        wanted.push((None, format!("{} tasks of role {} are ready", load.ready, role.name)));
+        wanted.push((None, format!("ready tasks of role {}: {}", role.name, load.ready)));
     }
     while here + (wanted.len() as u32) < min {
         wanted.push((None, format!("role {} keeps {min} agents", role.name)));

@@ -186,6 +186,26 @@ fn pause_stop_and_breaker_hold_back() {
 }
 
 #[test]
+fn an_idle_agent_leaves_its_place_to_a_role_that_needs_one() {
+    let mut c = case();
+    c.max_agents = 3;
+    c.config.roles.get_mut("shell").unwrap().min = 1;
+    for n in 1..=3 {
+        c.agent(&format!("shell-{n}"), "shell", AgentState::Idle);
+    }
+    c.ready("sonnet", 1);
+    assert_eq!(c.short(), ["stop shell-3: another role needs its place: there are 3 (max_agents)"]);
+    c.ready("sonnet", 9);
+    assert_eq!(c.short().len(), 2, "its minimum stays");
+    c.store.agents[3].agent.state = AgentState::Stopping;
+    c.ready("sonnet", 1);
+    assert_eq!(c.short(), [] as [&str; 0], "one is leaving already");
+    c.store.agents[3].agent.state = AgentState::Idle;
+    c.ready("shell", 3);
+    assert_eq!(c.short(), [] as [&str; 0], "they have only not heard of their tasks yet");
+}
+
+#[test]
 fn a_persons_wish_passes_the_breaker_but_not_the_bound() {
     let mut c = case();
     c.config.roles.get_mut("shell").unwrap().max = 1;
@@ -302,7 +322,10 @@ fn a_draining_stop_lets_running_tasks_have_the_agents_they_wait_for() {
     let mut c = case();
     c.store.intents.stop = Some(true);
     c.store.running = 1;
-    c.ready("shell", 1);
+    c.ready("shell", 3);
+    c.config.roles.get_mut("shell").unwrap().min = 2;
+    assert_eq!(c.short(), [] as [&str; 0], "nobody waits for any of them");
+    c.store.load.insert("opus".into(), Load { running: 1, waiting: 1, ready: 0 });
     assert_eq!(c.short(), ["spawn shell-1"]);
     c.store.running = 0;
     assert_eq!(c.short(), ["stop opus-master: orch stop"]);

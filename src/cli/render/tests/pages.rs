@@ -76,7 +76,6 @@ fn a_stopped_supervisor_says_how_to_start_it() {
         &page,
         "
 shop-1a2b3c4d  supervisor stopped · redis unreachable (managed)
-tasks  0 ready · 0 running
 
 next:
   orch start   start what is stopped
@@ -88,6 +87,16 @@ next:
 }
 
 #[test]
+fn nothing_is_said_of_what_could_not_be_read() {
+    let mut status = busy_status();
+    status.redis = RedisStatus { state: "unreachable", mode: "managed", version: None };
+    status.supervisor.accepting = false;
+    status.tasks.values_mut().for_each(|n| *n = 0);
+    let page = status::status(&status, ATTACH, &view(None));
+    assert!(!page.contains("tasks") && !page.contains("draining") && !page.contains("orch delegate"), "{page}");
+}
+
+#[test]
 fn what_is_paused_or_draining_stands_in_the_first_line() {
     let mut status = busy_status();
     status.supervisor.paused_roles = vec!["shell".into()];
@@ -95,6 +104,15 @@ fn what_is_paused_or_draining_stands_in_the_first_line() {
     let page = status::status(&status, ATTACH, &view(None));
     let first = page.lines().next().unwrap();
     assert!(first.contains("paused roles: shell") && first.contains("draining: accepts nothing new"), "{first}");
+}
+
+#[test]
+fn without_redis_nothing_is_said_of_what_only_it_knows() {
+    let mut status = busy_status();
+    (status.redis.state, status.supervisor.accepting) = ("unreachable", false);
+    status.tasks.values_mut().for_each(|n| *n = 0);
+    let page = status::status(&status, ATTACH, &view(None));
+    assert!(!page.contains("draining") && !page.contains("orch delegate"), "{page}");
 }
 
 #[test]
@@ -213,6 +231,21 @@ usage       1200 tokens in, 340 out, 0.12 USD
 files       /state/shop/runs/t-0000000001/2
 ",
     );
+}
+
+#[test]
+fn a_task_that_runs_again_does_not_show_the_end_of_the_attempt_before() {
+    let mut detail = detail();
+    detail.task.state = TaskState::Running;
+    detail.task.cause = Some(Cause::Lost);
+    detail.task.reason = Some("its agent died".into());
+    let page = task::task(&detail, &view(Some(80)));
+    assert!(!page.contains("its agent died") && !page.contains("result:"), "{page}");
+    assert!(page.contains("signal 9"), "the table of attempts tells it: {page}");
+    detail.task.state = TaskState::Delayed;
+    detail.result = Some(TaskResult::default());
+    let page = task::task(&detail, &view(Some(80)));
+    assert!(page.contains("its agent died") && page.contains("result: none\n"), "{page}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::{
         event::Event,
         task::{TaskDetail, TaskResult},
     },
-    ops::types::{Changed, LogLine},
+    ops::types::{Changed, LogLine, Stopped},
 };
 
 #[test]
@@ -27,7 +27,7 @@ fn a_log_line_names_its_agent_and_marks_standard_error() {
 }
 
 #[test]
-fn an_event_is_one_line() {
+fn events_stand_under_each_other_and_keep_their_reasons() {
     let event = Event {
         id: "1-0".into(),
         at: ago(5),
@@ -36,12 +36,10 @@ fn an_event_is_one_line() {
         agent: Some("sonnet-1".into()),
         from: Some("running".into()),
         to: Some("failed".into()),
-        reason: "exit code 1, for the fourth\ntime".into(),
+        reason: "exit code 1: no network; failed\n4 times".into(),
         data: None,
     };
-    let shown = |width| stream::event(&event, &view(width));
-    assert_eq!(shown(Some(80)), "07:42:19 task.failed      t-0000000001 sonnet-1  exit code 1, for the fourth…\n");
-    assert_eq!(shown(Some(40)), "07:42:19 task.failed t-0000000001 exit …\n");
+    let idle = Event { kind: "agent.idle".into(), reason: "t-0000000001 ended as failed".into(), ..event.clone() };
     let drained = Event {
         kind: "supervisor.draining".into(),
         task: None,
@@ -49,8 +47,28 @@ fn an_event_is_one_line() {
         reason: "a person".into(),
         ..event.clone()
     };
-    assert_eq!(stream::event(&drained, &view(None)), "07:42:19 supervisor.draining                a person\n");
-    fits(&shown(Some(40)), 40);
+    let shown = |width| [&event, &idle, &drained].map(|e| stream::event(e, &view(width))).concat();
+    same(
+        &shown(Some(80)),
+        "
+07:42:19 task.failed     t-0000000001  exit code 1: no network; failed 4 times
+                                       (sonnet-1)
+07:42:19 agent.idle      sonnet-1      t-0000000001 ended as failed
+07:42:19 supervisor.draining           a person
+",
+    );
+    same(
+        &shown(Some(40)),
+        "
+07:42:19 task.failed t-0000000001 exit
+    code 1: no network; failed 4 times
+    (sonnet-1)
+07:42:19 agent.idle sonnet-1
+    t-0000000001 ended as failed
+07:42:19 supervisor.draining a person
+",
+    );
+    assert_eq!(shown(None).lines().count(), 3, "one line each where nobody looks");
 }
 
 #[test]
@@ -77,4 +95,13 @@ fn changes_say_what_was_done() {
     assert_eq!(cancelled(Succeeded, Succeeded, false), "t-0000000001: succeeded already, nothing to do\n");
     let retried = answer::retried(&change(Failed, Ready, true), &view(None));
     assert_eq!(retried, "t-0000000001: ready again (was failed)\n");
+}
+
+#[test]
+fn a_stop_says_what_is_kept() {
+    let said = |open_tasks| answer::stopped(&Stopped { stopped: true, open_tasks });
+    assert_eq!(said(None), "stopped; nothing is left running\n");
+    assert_eq!(said(Some(0)), "stopped; nothing is left running\n");
+    assert!(said(Some(1)).ends_with("\n1 task has not ended; it is kept for the next orch start\n"));
+    assert!(said(Some(7)).contains("7 tasks"));
 }
