@@ -4,7 +4,7 @@
 //!
 //! # How it works
 //!
-//! [`Mux`] is the door. [`TmuxMux`] is the real one, [`RecordingMux`] the supervisor's double for tests; both are held as
+//! [`Mux`] is the door. [`TmuxMux`] is the real one, `RecordingMux` the supervisor's double for tests; both are held as
 //! `Arc<dyn Mux>`.
 //!
 //! Every session of ours carries [`Tags`] as user options of the session, set in the same pass of tmux's own loop that
@@ -31,6 +31,7 @@ mod error;
 mod pane_watch;
 mod process;
 mod quote;
+#[cfg(test)]
 mod recording;
 mod tmux;
 mod types;
@@ -44,7 +45,8 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
 pub use error::MuxError;
-pub use recording::{Call, RecordingMux};
+#[cfg(test)]
+pub(crate) use recording::{Call, RecordingMux};
 pub use tmux::{TmuxMux, TmuxOptions};
 pub use types::{Opened, SessionInfo, SessionSpec, Tags, Version};
 

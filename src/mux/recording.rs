@@ -1,6 +1,4 @@
 //! A double for tests of what stands above this room: keeps sessions in memory, and remembers what it was asked.
-//!
-//! It is compiled always, so that the tests under `tests/` have it too; the product itself never makes one.
 
 use std::{
     collections::BTreeMap,
@@ -12,25 +10,23 @@ use std::{
 use futures_util::future::{BoxFuture, FutureExt, ready};
 use tokio::sync::watch;
 
-use super::{Mux, MuxError, Opened, Result, SessionInfo, SessionSpec, Tags, Version, types};
+use super::{Mux, MuxError, Opened, Result, SessionInfo, SessionSpec, Tags, Version};
 
 /// The pid of the double's first pane: beyond the kernel's largest, so that no test can signal a real process.
 const FIRST_PID: u32 = 1 << 24;
 
-/// What the double was asked to do. Listings are not recorded: how often one looks is nobody's contract.
+/// What the double was asked to change. Looking is not recorded: how often one looks is nobody's contract.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Call {
+pub(crate) enum Call {
     /// A session was asked for, whether or not it was opened.
     Open(SessionSpec),
     /// This session was to be closed.
     Close(String, Tags),
-    /// Its clients were to be detached.
-    DetachClients(String, Tags),
 }
 
 /// tmux without tmux. Opens at once, lists what it opened, closes by the same rules as the real one.
 #[derive(Debug, Default)]
-pub struct RecordingMux {
+pub(crate) struct RecordingMux {
     state: Mutex<State>,
     changes: watch::Sender<u64>,
 }
@@ -38,7 +34,6 @@ pub struct RecordingMux {
 #[derive(Debug, Default)]
 struct State {
     sessions: BTreeMap<String, SessionInfo>,
-    screens: BTreeMap<String, String>,
     calls: Vec<Call>,
     panes: u32,
     next_open: Option<MuxError>,
@@ -69,39 +64,10 @@ impl RecordingMux {
     /// A session that orch did not make.
     pub fn add_foreign(&self, name: &str) {
         self.state().add(name, None);
-        self.changed();
-    }
-
-    /// The pane's process ends, and the session with it.
-    pub fn end(&self, name: &str) {
-        self.state().sessions.remove(name);
-        self.changed();
-    }
-
-    /// The server is killed, and everything with it.
-    pub fn end_all(&self) {
-        self.state().sessions.clear();
-        self.changed();
-    }
-
-    /// How many clients are attached to the session from now on.
-    pub fn attach(&self, name: &str, clients: u32) {
-        if let Some(session) = self.state().sessions.get_mut(name) {
-            session.attached = clients;
-        }
-    }
-
-    /// What `capture` shows of the session from now on.
-    pub fn show(&self, name: &str, text: &str) {
-        self.state().screens.insert(name.to_owned(), text.to_owned());
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn changed(&self) {
-        self.changes.send_modify(|count| *count += 1);
     }
 }
 
@@ -128,8 +94,7 @@ impl State {
     fn open(&mut self, spec: &SessionSpec) -> Result<Opened> {
         self.calls.push(Call::Open(spec.clone()));
         self.up()?;
-        types::check_name(&spec.name)?;
-        spec.tags.check()?;
+        spec.check()?;
         if let Some(error) = self.next_open.take() {
             return Err(error);
         }
@@ -152,25 +117,6 @@ impl State {
         }
         Ok(ours)
     }
-
-    fn detach_clients(&mut self, name: &str, tags: &Tags) -> Result<bool> {
-        self.calls.push(Call::DetachClients(name.to_owned(), tags.clone()));
-        self.up()?;
-        let ours = self.is_ours(name, tags);
-        if let Some(session) = self.sessions.get_mut(name).filter(|_| ours) {
-            session.attached = 0;
-        }
-        Ok(ours)
-    }
-
-    fn capture(&self, name: &str, lines: usize) -> Result<String> {
-        self.up()?;
-        if !self.sessions.contains_key(name) {
-            return Err(MuxError::NoSession(name.to_owned()));
-        }
-        let screen: Vec<&str> = self.screens.get(name).map_or("", String::as_str).trim_end().lines().collect();
-        Ok(screen[screen.len().saturating_sub(lines)..].join("\n"))
-    }
 }
 
 impl Mux for RecordingMux {
@@ -180,12 +126,7 @@ impl Mux for RecordingMux {
     }
 
     fn open<'a>(&'a self, spec: &'a SessionSpec) -> BoxFuture<'a, Result<Opened>> {
-        async move {
-            let opened = self.state().open(spec)?;
-            self.changed();
-            Ok(opened)
-        }
-        .boxed()
+        async move { self.state().open(spec) }.boxed()
     }
 
     fn sessions(&self) -> BoxFuture<'_, Result<Vec<SessionInfo>>> {
@@ -199,18 +140,33 @@ impl Mux for RecordingMux {
     fn close<'a>(&'a self, name: &'a str, tags: &'a Tags) -> BoxFuture<'a, Result<bool>> {
         async move {
             let closed = self.state().close(name, tags)?;
-            self.changed();
+            if closed {
+                // With the session its process ends, and that is what is told.
+                self.changes.send_modify(|count| *count += 1);
+            }
             Ok(closed)
         }
         .boxed()
     }
 
-    fn capture<'a>(&'a self, name: &'a str, lines: usize) -> BoxFuture<'a, Result<String>> {
-        async move { self.state().capture(name, lines) }.boxed()
+    /// Every screen is empty.
+    fn capture<'a>(&'a self, name: &'a str, _lines: usize) -> BoxFuture<'a, Result<String>> {
+        async move {
+            let state = self.state();
+            state.up()?;
+            let there = state.sessions.contains_key(name);
+            if there { Ok(String::new()) } else { Err(MuxError::NoSession(name.to_owned())) }
+        }
+        .boxed()
     }
 
+    /// No client is ever attached.
     fn detach_clients<'a>(&'a self, name: &'a str, tags: &'a Tags) -> BoxFuture<'a, Result<bool>> {
-        async move { self.state().detach_clients(name, tags) }.boxed()
+        async move {
+            let state = self.state();
+            state.up().map(|()| state.is_ours(name, tags))
+        }
+        .boxed()
     }
 
     fn attach_command(&self, name: &str, _tmux_env: Option<&OsStr>) -> Command {
@@ -242,15 +198,14 @@ mod tests {
     #[tokio::test]
     async fn the_double_keeps_to_the_rules_of_the_real_one() {
         let mux = RecordingMux::new();
-        let (first, mut changes) = (spec("a-1"), mux.changes());
+        let (first, changes) = (spec("a-1"), mux.changes());
         mux.fail_next_open(MuxError::Gone);
         assert_eq!(mux.open(&first).await, Err(MuxError::Gone));
         mux.open(&first).await.unwrap();
-        assert!(changes.has_changed().unwrap());
-        changes.mark_unchanged();
         assert_eq!(mux.open(&first).await, Err(MuxError::NameTaken("a-1".into())));
 
         mux.add_foreign("a-2");
+        assert!(!changes.has_changed().unwrap());
         let stranger = Tags { incarnation: "2".into(), ..first.tags.clone() };
         for (name, tags, closed) in [
             ("a-2", &first.tags, false),
@@ -260,13 +215,13 @@ mod tests {
         ] {
             assert_eq!(mux.close(name, tags).await, Ok(closed), "{name}");
         }
+        assert!(changes.has_changed().unwrap(), "a process of ours has ended");
         assert_eq!(mux.sessions().await.unwrap().len(), 1);
         assert_eq!(mux.calls().len(), 7);
 
         mux.fail_all(Some(MuxError::Unreachable("no answer".into())));
         assert!(mux.sessions().await.is_err() && mux.version().await.is_err());
         mux.fail_all(None);
-        mux.show("a-2", "one\ntwo\nthree\n\n");
-        assert_eq!(mux.capture("a-2", 2).await.unwrap(), "two\nthree");
+        assert_eq!(mux.sessions().await.unwrap().len(), 1, "nobody ends because the server is away");
     }
 }

@@ -118,7 +118,7 @@ impl Heart {
             let answer =
                 self.store.heartbeat(&self.launch.agent, &self.launch.incarnation, self.launch.lease, &pulse).await;
             let beat = match answer {
-                Ok(Directive::Go) if lease.is_some() => continue,
+                Ok(Directive::Go) => continue,
                 Ok(directive) => Beat::Directive(lease, directive),
                 Err(e) if e.refusal() == Some("stale") => match lease {
                     Some(lease) if stale_task(&e, &lease) => Beat::LeaseLost(lease),

@@ -165,8 +165,8 @@ impl Agent {
 
     /// Waits until there is a task, or a reason to leave.
     async fn idle(&self, beats: &mut Beats, wakeups: &Wakeups, signals: &mut Signals) -> Result<Claimed, Leave> {
-        // Look once before sleeping: what came meanwhile has perhaps no wake-up left.
         loop {
+            // Look once before sleeping: what came meanwhile has perhaps no wake-up left.
             match self.store.claim(&self.launch.agent, &self.launch.incarnation, self.launch.lease).await {
                 Ok(Some(claimed)) => {
                     wakeups.set_idle(false);
@@ -177,8 +177,15 @@ impl Agent {
                 Err(e) => tracing::warn!("claim: {e}"),
             }
             wakeups.set_idle(true);
+            self.sleep(beats, wakeups, signals).await?;
+        }
+    }
+
+    /// Until a task may be ready, or there is a reason to leave.
+    async fn sleep(&self, beats: &mut Beats, wakeups: &Wakeups, signals: &mut Signals) -> Result<(), Leave> {
+        loop {
             tokio::select! {
-                () = wakeups.role() => {}
+                () = wakeups.role() => return Ok(()),
                 beat = beats.next() => match beat {
                     Beat::Directive(_, Directive::Stop(reason)) => return Err(Leave::Told(reason)),
                     Beat::Gone => return Err(Leave::GivenUp),

@@ -10,8 +10,8 @@ use crate::{
     store::{Store, wake::Waker},
 };
 
-/// How long one blocking pop lasts: a connection that died unseen is found out by then.
-const POP: Duration = Duration::from_secs(30);
+/// How long one blocking pop lasts: a connection that died unseen is found out by then, and a wake-up that was lost.
+const POP: Duration = Duration::from_secs(15);
 
 /// Hears of ready tasks while the agent is idle.
 pub(super) struct Wakeups {
@@ -40,14 +40,13 @@ impl Wakeups {
 async fn wait_for_role(store: Arc<Store>, role: String, mut idle: watch::Receiver<bool>, notify: Arc<Notify>) {
     let mut waker = store.role_waker(&role);
     while idle.wait_for(|idle| *idle).await.is_ok() {
-        if !wait(&mut waker).await {
-            continue;
-        }
+        // Whether a marker came, none did for a long time, or the answer was lost on its way: an idle agent looks.
+        let came = wait(&mut waker).await;
         if *idle.borrow() {
             notify.notify_one();
-        } else if let Err(e) = store.pass_on(&role).await {
+        } else if came && let Err(e) = store.pass_on(&role).await {
             // The pop was under way when we became busy: this marker belongs to an idle agent. If it is lost, that one
-            // looks again with its next heartbeat.
+            // looks again by itself.
             tracing::warn!("a wake-up could not be passed on: {e}");
         }
     }

@@ -108,7 +108,7 @@ impl Server {
                 return Ok((server, Origin::Adopted));
             }
             if patience.is_over() {
-                let holder = lock.holder().filter(|pid| ProcessId::of(*pid).is_some());
+                let holder = lock.holder().filter(|pid| process::living(*pid).is_some());
                 return Err(if holder.is_some() {
                     silent(spec, holder, limit)
                 } else {
@@ -129,7 +129,7 @@ impl Server {
         let Some(mut peer) = peer else {
             return Ok(None);
         };
-        let Some(process) = ProcessId::of(peer.pid) else {
+        let Some(process) = process::living(peer.pid) else {
             return Ok(None);
         };
         match peer.ask().await {
@@ -214,12 +214,12 @@ impl Server {
         };
         match (peer, answer) {
             // It hangs, or its socket was removed or leads elsewhere: it can't be asked.
-            (None, _) | (_, Answer::Nothing) => self.process.kill(),
+            (None, _) | (_, Answer::Nothing) => process::kill(&self.process),
             (Some(mut peer), _) => peer.shut_down().await,
         }
         if !becomes_true(limit, || !self.is_alive()).await {
             tracing::warn!(pid = self.pid, "redis-server did not end when asked: killing it");
-            self.process.kill();
+            process::kill(&self.process);
             if !becomes_true(limit, || !self.is_alive()).await {
                 return Err(Error::failed(format!(
                     "redis-server (pid {}) does not end, not even by SIGKILL",
@@ -257,11 +257,11 @@ async fn becomes_true(limit: Duration, condition: impl Fn() -> bool) -> bool {
 /// The error for a server that should answer and does not.
 fn silent(spec: &ServerSpec, pid: Option<u32>, waited: Duration) -> Error {
     let dir = spec.dir.display();
-    let Some(process) = pid.and_then(ProcessId::of) else {
+    let Some(process) = pid.and_then(process::living) else {
         return Error::not_running(format!("redis-server in {dir} is not running")).hint("orch start");
     };
     let pid = process.pid;
-    if process.is_stopped() {
+    if process::is_stopped(&process) {
         return Error::not_running(format!("redis-server (pid {pid}) in {dir} was stopped, and does not answer"))
             .hint(format!("kill -CONT {pid}"));
     }

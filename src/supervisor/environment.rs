@@ -12,6 +12,11 @@ use crate::{
 /// Words in a variable's name that say it holds a secret.
 const SECRET_WORDS: [&str; 7] = ["TOKEN", "SECRET", "PASSWORD", "PASSWD", "API_KEY", "CREDENTIAL", "PRIVATE_KEY"];
 
+/// This process's environment, without what is no text.
+pub(super) fn of_process() -> BTreeMap<String, String> {
+    std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect()
+}
+
 /// The environment of an agent's program, and which of its variables are secrets.
 pub(super) fn of_agent(
     config: &Config,
@@ -19,11 +24,10 @@ pub(super) fn of_agent(
     role: &Role,
     driver: DriverKind,
     agent: &str,
-    own: impl Iterator<Item = (String, String)>,
+    own: BTreeMap<String, String>,
 ) -> (BTreeMap<String, String>, Vec<String>) {
     let login = drivers::of(driver).map_or(&[] as &[&str], |d| d.secrets());
     let granted = |name: &str| role.env_from.iter().any(|n| n == name) || login.contains(&name);
-    let own: BTreeMap<String, String> = own.collect();
     let tmux_tmpdir = own.get("TMUX_TMPDIR").cloned().unwrap_or_default();
     let mut env: BTreeMap<String, String> =
         own.into_iter().filter(|(name, _)| granted(name) || !(is_ours(name) || looks_secret(name))).collect();
@@ -77,7 +81,7 @@ mod tests {
             ("TMUX", "t"),
             ("ORCH_TASK", "x"),
         ];
-        let own = own.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        let own = own.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let (env, secrets) = of_agent(&config, &Home::new("/h"), &role, DriverKind::Shell, "shell-1", own);
         let names: Vec<&str> = env.keys().map(String::as_str).collect();
         assert_eq!(

@@ -13,11 +13,14 @@ mod housekeeping;
 mod observe;
 mod redis;
 mod spawn;
+mod startup;
+#[cfg(test)]
+mod tests;
 mod watches;
 mod world;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -32,8 +35,7 @@ use crate::{
     config::Config,
     error::{Error, Result},
     home::Home,
-    mux::{Mux, TmuxMux, TmuxOptions},
-    os,
+    mux::Mux,
     store::{Store, StoreError, intents::Wish},
 };
 
@@ -44,8 +46,6 @@ const STOOD_STILL: Duration = Duration::from_secs(2);
 /// After a pass, the next one waits for so many times of what it took, so that a storm of wake-ups takes at most a
 /// quarter of a core. A wake-up out of silence is answered at once.
 const REST: u32 = 3;
-/// How long a lock is waited for that nobody's name is in: its holder is ending.
-const LETS_GO: Duration = Duration::from_secs(5);
 /// Trees that are ended at the same time: each is some scans of all processes.
 const ENDING_AT_ONCE: usize = 4;
 
@@ -67,6 +67,8 @@ struct Supervisor {
     redis: Redis,
     observer: Observer,
     watches: Watches,
+    /// That of `orch start`: what agents may inherit of it, `environment` decides.
+    environment: BTreeMap<String, String>,
     /// Incarnations whose remains are being ended.
     ending: Arc<Mutex<BTreeSet<String>>>,
     ending_slots: Arc<Semaphore>,
@@ -85,7 +87,7 @@ struct Supervisor {
 /// `Conflict` where another supervisor has this namespace; what keeps Redis or the master from starting.
 pub async fn run(config: Config, mode: Mode) -> Result<()> {
     let mut announcement = Announcement::new(mode.daemon);
-    let result = supervise(config, mode, &mut announcement).await;
+    let result = startup::supervise(config, mode, &mut announcement).await;
     if let Err(e) = &result {
         tracing::error!("{e}");
         announcement.failed(e);
@@ -93,99 +95,37 @@ pub async fn run(config: Config, mode: Mode) -> Result<()> {
     result
 }
 
-async fn supervise(config: Config, mode: Mode, announcement: &mut Announcement) -> Result<()> {
-    let home = Home::new(&config.home);
-    home.create()?;
-    start_log(mode.daemon);
-    let _lock = lock(&home, &config.namespace).await?;
-    let _ = os::raise_nofile_limit();
-    spawn::put_on_path(&home)?;
-    let mux: Arc<dyn Mux> =
-        Arc::new(TmuxMux::new(TmuxOptions { socket: config.tmux.socket.clone(), ..TmuxOptions::default() }));
-    if !mode.to_stop {
-        // Before anything is started that would be left behind. Processes can be ended without tmux, too.
-        mux.version().await?;
-    }
-    let crashed = home.running().exists();
-    let redis = start_redis(&config, &home).await?;
-    let store = Arc::new(redis.open(&config, Duration::from_millis(500))?);
-    if !mode.to_stop {
-        store.unwish(&[Wish::Stop { drain: false }], "supervisor.resumed", "orch start").await?;
-        store.recovered(&config.master.session, "orch start").await?;
-    }
-    let pid = std::process::id();
-    let after = if crashed { "; the one before it did not end in order" } else { "" };
-    let started = format!("supervisor {pid}, version {}{after}", env!("CARGO_PKG_VERSION"));
-    store.note("supervisor.started", &started).await?;
-    if mode.to_stop {
-        store.wish(&Wish::Stop { drain: false }, "supervisor.stopping", "orch stop").await?;
-    }
-    tracing::info!(pid, namespace = %config.namespace, "supervising");
-
-    let wake = Arc::new(Notify::new());
-    let config = Arc::new(config);
-    let supervisor = Supervisor {
-        observer: Observer::new(&config),
-        watches: Watches::new(wake.clone()),
-        ending: Arc::default(),
-        ending_slots: Arc::new(Semaphore::new(ENDING_AT_ONCE)),
-        announcement: std::mem::take(announcement),
-        leaving: Leaving::No,
-        limits_told: Vec::new(),
-        complaints: BTreeSet::new(),
-        housekeeping: housekeeping::Schedule::default(),
-        config,
-        home,
-        store,
-        mux,
-        redis,
-        wake,
-    };
-    supervisor.serve().await
-}
-
-/// From here on there is something to be ended in order; unless there was nothing before, and Redis does not start.
-async fn start_redis(config: &Config, home: &Home) -> Result<Redis> {
-    let running = home.running();
-    let something_ran = running.exists();
-    crate::home::write_new(&running, b"").map_err(|e| crate::home::unusable(&running, &e))?;
-    Redis::start(config).await.inspect_err(|_| {
-        if !something_ran {
-            let _ = std::fs::remove_file(&running);
-        }
-    })
-}
-
-/// One supervisor for each namespace.
-async fn lock(home: &Home, namespace: &str) -> Result<os::FileLock> {
-    let (path, began) = (home.supervisor_lock(), Instant::now());
-    loop {
-        if let Some(lock) = os::lock_file(&path)? {
-            return Ok(lock);
-        }
-        let holder = os::read_lock_holder(&path);
-        // One that has taken its name out, or has died, lets go in a moment.
-        if holder.is_some() || began.elapsed() > LETS_GO {
-            let pid = holder.map_or_else(String::new, |p| format!(", pid {}", p.pid));
-            return Err(Error::conflict(format!("namespace {namespace} has a supervisor already{pid}"))
-                .hint("look at it with: orch status"));
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
-fn start_log(daemon: bool) {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("ORCH_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(!daemon)
-        .with_target(false)
-        .try_init();
-}
-
 impl Supervisor {
+    /// One that has not looked at anything yet.
+    fn assemble(
+        config: Config,
+        home: Home,
+        store: Arc<Store>,
+        mux: Arc<dyn Mux>,
+        redis: Redis,
+        announcement: Announcement,
+    ) -> Self {
+        let wake = Arc::new(Notify::new());
+        Supervisor {
+            observer: Observer::new(&config),
+            watches: Watches::new(wake.clone()),
+            environment: environment::of_process(),
+            ending: Arc::default(),
+            ending_slots: Arc::new(Semaphore::new(ENDING_AT_ONCE)),
+            leaving: Leaving::No,
+            limits_told: Vec::new(),
+            complaints: BTreeSet::new(),
+            housekeeping: housekeeping::Schedule::default(),
+            config: Arc::new(config),
+            home,
+            store,
+            mux,
+            redis,
+            wake,
+            announcement,
+        }
+    }
+
     async fn serve(mut self) -> Result<()> {
         let listen = |kind| signal(kind).map_err(|e| Error::internal(format!("signals: {e}")));
         let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
@@ -351,6 +291,7 @@ enum Leaving {
 }
 
 /// What a pass came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Pass {
     /// Look again after this long, or when woken.
     Look(Duration),

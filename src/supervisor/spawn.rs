@@ -1,6 +1,6 @@
 //! Starts an agent: its record, its launch, its session.
 
-use std::time::Duration;
+use std::{ffi::OsStr, time::Duration};
 
 use super::{Supervisor, act::here};
 use crate::{
@@ -105,13 +105,13 @@ impl Supervisor {
     }
 
     fn launch(&self, agent: &str, role: &Role, master: bool, incarnation: &str) -> Launch {
-        let path = std::env::var_os("PATH");
-        let driver = match drivers::settle(role.driver, path.as_deref()) {
+        let path = self.environment.get("PATH").map(OsStr::new);
+        let driver = match drivers::settle(role.driver, path) {
             // A role whose program has no prompt for a person is led from the console.
             kind if master && drivers::of(kind).is_none_or(|d| d.interactive(role).is_none()) => DriverKind::Console,
             kind => kind,
         };
-        let own = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
+        let own = self.environment.clone();
         let (mut env, secrets) = super::environment::of_agent(&self.config, &self.home, role, driver, agent, own);
         // The program's processes must be found, too, when the runner that looks after them was killed.
         env.insert(MARKER.to_owned(), incarnation.to_owned());

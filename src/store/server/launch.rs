@@ -19,7 +19,7 @@ use super::{
     patience::Patience,
     places::{cannot, disk_is_full, full_disk, prepare_socket_folder, quoted, remove_socket},
     probe::{Answer, Peer},
-    process::ProcessId,
+    process::{self, ProcessId},
     program::{Program, check_version, find_program},
 };
 use crate::error::{Error, Result};
@@ -132,7 +132,7 @@ async fn wait_until_it_serves(
                 Answer::Ready(info) => {
                     let version = check_version(&info)?;
                     // Gone in this very moment: the next turn says why.
-                    if let Some(process) = ProcessId::of(pid) {
+                    if let Some(process) = process::living(pid) {
                         return Ok((process, version));
                     }
                 }

@@ -64,16 +64,16 @@ impl Drop for Home {
         };
         // Held: the pid in it is the server's. (A stopped one ends by SIGKILL, too.)
         if !lock.try_lock().unwrap_or(true)
-            && let Some(server) = lock.holder().and_then(ProcessId::of)
+            && let Some(server) = lock.holder().and_then(process::living)
         {
-            server.kill();
+            process::kill(&server);
         }
         let _ = places::remove_socket(&self.spec.dir, &self.spec.socket);
     }
 }
 
 async fn kill_9(server: &Server) {
-    server.process.kill();
+    process::kill(&server.process);
     assert!(becomes_true(Duration::from_secs(10), || !server.is_alive()).await);
 }
 
@@ -254,7 +254,7 @@ async fn a_stopped_server_is_named_and_shutdown_ends_it() {
     let home = Home::new();
     let (server, _) = home.start().await;
     kill(Pid::from_raw(server.pid as i32), Signal::SIGSTOP).unwrap();
-    assert!(becomes_true(Duration::from_secs(10), || server.process.is_stopped()).await);
+    assert!(becomes_true(Duration::from_secs(10), || process::is_stopped(&server.process)).await);
     let error = home.start_error().await;
     assert_eq!(error.kind, Kind::NotRunning);
     assert_eq!(error.hint.unwrap(), format!("kill -CONT {}", server.pid));

@@ -1,0 +1,183 @@
+//! What a test of whole passes stands on.
+
+use std::{
+    collections::BTreeMap,
+    process::{Child, Command},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::super::{Pass, Supervisor, act, announce::Announcement, redis::Redis};
+use crate::{
+    config::{Config, Env},
+    home::{Home, launch::Launch},
+    model::{
+        agent::Agent,
+        cause::Cause,
+        id::TaskId,
+        task::{Priority, TaskState},
+    },
+    mux::{Call, Mux, RecordingMux, SessionSpec, Tags},
+    os::ProcessId,
+    store::{
+        server::{Server, ServerSpec},
+        tasks::NewTask,
+    },
+};
+
+const PROJECT: &str = "name = 'test'\n[roles.opus]\ndriver = 'console'\n[roles.shell]\nenv_from = ['GIVEN_TOKEN']\n";
+pub const MASTER: &str = "opus-master";
+pub const SECRET: &str = "told-to-nobody";
+
+/// A supervisor, and all it stands on.
+pub(super) struct World {
+    pub supervisor: Supervisor,
+    pub mux: Arc<RecordingMux>,
+    changes: tokio::sync::watch::Receiver<u64>,
+    runners: BTreeMap<String, Runner>,
+    _redis: PrivateRedis,
+    _folder: tempfile::TempDir,
+}
+
+/// Ended with the test, however that ends.
+struct PrivateRedis(ProcessId);
+
+impl Drop for PrivateRedis {
+    fn drop(&mut self) {
+        let _ = self.0.signal(nix::sys::signal::Signal::SIGKILL);
+        while self.0.is_alive() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+/// A process in the place of a runner.
+struct Runner(Child);
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl World {
+    /// Before the first pass.
+    pub async fn new() -> World {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("sessions.toml"), PROJECT).unwrap();
+        let env = Env { cwd: folder.path().into(), orch_home: Some(folder.path().join("home")), ..Env::default() };
+        let config = Config::load_with(&env, None).unwrap();
+        let home = Home::new(&config.home);
+        home.create().unwrap();
+        // Started here, so that its process is known, and adopted by the supervisor.
+        let (server, _) = Server::start_or_adopt(&ServerSpec::of_home(home.path()).unwrap()).await.unwrap();
+        let guard = PrivateRedis(ProcessId::of(server.pid).unwrap());
+        let redis = Redis::start(&config).await.unwrap();
+        let store = Arc::new(redis.open(&config, Duration::from_millis(500)).unwrap());
+        let mux = Arc::new(RecordingMux::new());
+        let mut supervisor = Supervisor::assemble(config, home, store, mux.clone(), redis, Announcement::default());
+        supervisor.environment = BTreeMap::from([("GIVEN_TOKEN".into(), SECRET.into())]);
+        let changes = mux.changes();
+        World { supervisor, mux, changes, runners: BTreeMap::new(), _redis: guard, _folder: folder }
+    }
+
+    /// With a master that has reported.
+    pub async fn with_master() -> World {
+        let mut world = World::new().await;
+        world.pass().await;
+        world.report(MASTER).await;
+        world
+    }
+
+    /// With a master and an idle shell-1, beside a task that is ready.
+    pub async fn with_shell() -> (World, TaskId) {
+        let mut world = World::with_master().await;
+        let task = world.delegate().await;
+        world.pass().await;
+        world.report("shell-1").await;
+        (world, task)
+    }
+
+    /// A pass, after what the loop does when a pane's process has ended.
+    pub async fn pass(&mut self) -> Pass {
+        if self.changes.has_changed().unwrap() {
+            self.changes.mark_unchanged();
+            self.supervisor.observer.look_at_tmux();
+        }
+        self.supervisor.pass().await.unwrap()
+    }
+
+    /// Passes until it holds; none of them may be the last.
+    pub async fn pass_until(&mut self, what: &str, holds: impl AsyncFn(&World) -> bool) {
+        let began = Instant::now();
+        while !holds(self).await {
+            assert!(began.elapsed() < Duration::from_secs(20), "{what}: still not so");
+            assert_ne!(self.pass().await, Pass::ShutDown, "{what}: not yet");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    pub async fn delegate(&self) -> TaskId {
+        let new = NewTask {
+            id: TaskId::random(),
+            role: "shell".into(),
+            text: "true".into(),
+            context: None,
+            priority: Priority::Normal,
+            after: Vec::new(),
+            labels: BTreeMap::new(),
+            artifacts: Vec::new(),
+            cwd: None,
+            timeout: Duration::from_secs(60),
+            retries: 3,
+            lost_max: 3,
+            key: None,
+            parent: None,
+            fingerprint: None,
+            max_depth: 4,
+            max_children: 10,
+            who: "a test".into(),
+        };
+        self.supervisor.store.delegate(&new).await.unwrap().id
+    }
+
+    /// The runner of an agent takes its launch and reports.
+    pub async fn report(&mut self, id: &str) -> Launch {
+        let incarnation = self.agent(id).await.incarnation;
+        let launch = Launch::take(&self.supervisor.home.launch(&incarnation)).unwrap();
+        let runner = Runner(Command::new("sleep").arg("600").spawn().unwrap());
+        let process = act::here(ProcessId::of(runner.0.id()).unwrap());
+        self.runners.insert(id.into(), runner);
+        self.supervisor.store.hello(id, &incarnation, &process).await.unwrap();
+        launch
+    }
+
+    /// The runner of an agent dies without a word.
+    pub fn kill_runner(&mut self, id: &str) {
+        drop(self.runners.remove(id).unwrap());
+    }
+
+    pub async fn agent(&self, id: &str) -> Agent {
+        self.supervisor.store.agent(id).await.unwrap().expect(id).agent
+    }
+
+    pub async fn task(&self, id: &TaskId) -> (TaskState, Option<Cause>) {
+        let task = self.supervisor.store.task(id).await.unwrap().unwrap().task;
+        (task.state, task.cause)
+    }
+
+    /// What was asked of tmux for agents other than the master.
+    pub fn asked_for(&self) -> Vec<SessionSpec> {
+        let open = |call| if let Call::Open(spec) = call { Some(spec) } else { None };
+        self.mux.calls().into_iter().filter_map(open).filter(|spec| spec.name != MASTER).collect()
+    }
+
+    pub async fn sessions(&self) -> Vec<String> {
+        self.mux.sessions().await.unwrap().into_iter().map(|s| s.name).collect()
+    }
+
+    pub fn tags(&self, agent: &str, incarnation: &str) -> Tags {
+        Tags { namespace: "test".into(), agent: agent.into(), incarnation: incarnation.into() }
+    }
+}
