@@ -19,6 +19,7 @@ use std::{process::ExitCode, time::Duration};
 
 use groups::Group;
 use table::Row;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// What goes wrong here is told to a person who reads it where it happened.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -61,7 +62,7 @@ async fn measure(groups: &[&'static Group]) -> (Vec<Row>, bool) {
         let outcome = tokio::select! {
             outcome = work => outcome.unwrap_or_else(|panic| Err(panic.to_string().into())),
             () = tokio::time::sleep(group.limit) => Err(format!("not done after {:?}", group.limit).into()),
-            _ = tokio::signal::ctrl_c() => {
+            () = told_to_end() => {
                 world::end_all();
                 eprintln!("bench: interrupted");
                 return (rows, false);
@@ -79,6 +80,15 @@ async fn measure(groups: &[&'static Group]) -> (Vec<Row>, bool) {
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
     (rows, whole)
+}
+
+/// Waits for Ctrl-C, or for whoever ends a job that takes too long.
+async fn told_to_end() {
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
 }
 
 /// Median of what was measured; zero if nothing was.
