@@ -15,7 +15,7 @@
 //! | `waiting:<role>` | zset | running tasks that wait for their subtasks, by the time until which the mark holds |
 //! | `agents` | set | ids of the living agents |
 //! | `agent:<id>` | hash | the record; kept a week after the agent has ended |
-//! | `idle:<role>` | set | agents without a task |
+//! | `idle:<role>` | set | agents without a task, the master excepted |
 //! | `remains` | hash | incarnation → what may be left of an ended agent's processes, until somebody has looked |
 //! | `breaker:<role>` | hash | agents of this role die at once: how often, and until when none is started |
 //! | `intent` | hash | wishes: `stop` (`now`, `drain`), `pause`, `pause:<role>`, `drain`, `scale:<role>`, `spawn:<role>:<token>` |

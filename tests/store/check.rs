@@ -204,6 +204,8 @@ fn agents_agree(keys: &Keys, c: &mut Connection, tasks: &BTreeMap<String, Stored
         assert!(!["failed", "stopped"].contains(&state), "{id} is {state}");
         idle.entry(record["role"].clone()).or_default();
         match state {
+            // The master takes no tasks.
+            "idle" if record["master"] == "1" => {}
             "idle" => {
                 idle.get_mut(&record["role"]).unwrap().insert(id.clone());
                 assert!(!record.contains_key("task"), "{id} is idle with a task");

@@ -47,6 +47,20 @@ async fn claim_or_wait(world: World, agent: Agent) -> orch::store::tasks::Claime
     }
 }
 
+/// The master is idle for ever and takes no task: it must not stand for an agent of its role that could.
+#[tokio::test]
+async fn an_idle_master_is_no_idle_agent_of_its_role() {
+    let server = Server::start();
+    let world = server.world("n");
+    let incarnation = orch::model::id::new_incarnation();
+    world.store.spawn_agent("opus-master", ROLE, "opus-master", &incarnation, true, "a test", None).await.unwrap();
+    world.store.hello("opus-master", &incarnation, &process(5)).await.unwrap();
+    drain_markers(&world.store).await;
+    world.delegate(&task("x")).await;
+    assert!(marker(&mut world.store.supervisor_waker()).await, "nobody is there to take it");
+    check::structures(&world);
+}
+
 #[tokio::test]
 async fn n_tasks_wake_n_idle_agents() {
     const N: usize = 8;

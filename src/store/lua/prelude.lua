@@ -107,7 +107,8 @@ local function move_agent(id, from, to, role, task, reason)
   if not (AGENT[from] and AGENT[from][to]) then error('agent ' .. id .. ' may not go from ' .. from .. ' to ' .. to) end
   local record = P .. 'agent:' .. id
   redis.call('HSET', record, 'state', to, 'since', now, 'reason', reason)
-  if to == 'idle' then redis.call('SADD', P .. 'idle:' .. role, id) end
+  -- The master takes no tasks: it must not pass for somebody who could.
+  if to == 'idle' and redis.call('HGET', record, 'master') ~= '1' then redis.call('SADD', P .. 'idle:' .. role, id) end
   if from == 'idle' then redis.call('SREM', P .. 'idle:' .. role, id) end
   if to == 'failed' or to == 'stopped' then
     redis.call('SREM', P .. 'agents', id)
