@@ -1,8 +1,8 @@
 //! The figures that orch promises, measured on the real program: `scripts/bench`.
 //!
 //! Each group of figures gets a [`world::World`] of its own: a temporary ORCH_HOME with its private Redis, a private tmux
-//! socket, a sessions.toml at its defaults but for the agents that the figure is about. Everything in it is ended and
-//! removed when the group is done, also after Ctrl-C or when its time is up.
+//! socket, a sessions.toml at its defaults but for the agents that the figure is about. Everything in it is ended when
+//! the group is done, also after Ctrl-C or when its time is up, and its folder removed at the end.
 //!
 //! Machines differ, and this one is perhaps at work on something else meanwhile. So most figures come with a reference:
 //! what the bare system needs for the same work, measured in the same run. Judge by the ratio of the two, and look at the
@@ -43,6 +43,7 @@ fn main() -> ExitCode {
         }
     };
     let (rows, whole) = runtime.block_on(measure(&arguments.groups));
+    world::remove_all();
     // A group that was given up may still wait for something that will not come.
     runtime.shutdown_background();
     if arguments.json {
@@ -63,7 +64,6 @@ async fn measure(groups: &[&'static Group]) -> (Vec<Row>, bool) {
             outcome = work => outcome.unwrap_or_else(|panic| Err(panic.to_string().into())),
             () = tokio::time::sleep(group.limit) => Err(format!("not done after {:?}", group.limit).into()),
             () = told_to_end() => {
-                world::end_all();
                 eprintln!("bench: interrupted");
                 return (rows, false);
             }
