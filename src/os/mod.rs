@@ -35,7 +35,7 @@ use serde::{Deserialize, Serialize};
 #[cfg(target_os = "linux")]
 pub use linux::{
     ExitWatch, FileWatch, Processes, become_subreaper, boot_id, cpu_time, descendants, detach, end_children, end_tree,
-    has_children, hostname, inheritable_fds, members, memory, raise_nofile_limit, rss_bytes, tree_rss,
+    has_children, hostname, inheritable_fds, members, memory, raise_nofile_limit, rss_bytes,
 };
 pub use lock::{FileLock, lock_file, read_lock_holder};
 

@@ -23,4 +23,4 @@ pub use file_watch::FileWatch;
 pub use host::{boot_id, hostname, raise_nofile_limit};
 pub use process::{cpu_time, memory, rss_bytes};
 
-pub use scan::{Processes, members, tree_rss};
+pub use scan::{Processes, members};

@@ -14,10 +14,7 @@ use std::{
 
 use nix::errno::Errno;
 
-use super::{
-    process::rss_bytes,
-    stat::{Stat, is_gone},
-};
+use super::stat::{Stat, is_gone};
 use crate::os::{ProcessId, Tree};
 
 /// All processes, as they were when [`Processes::scan`] looked.
@@ -111,12 +108,6 @@ impl Processes {
         self.spread(there, &mut belonging, &is_spared);
         let living = belonging.into_iter().filter(|pid| !is_spared(*pid)).filter_map(|pid| self.entries.get(&pid));
         living.filter(|entry| !entry.stat.is_ended()).map(|entry| entry.stat.id).collect()
-    }
-
-    /// The resident memory of all members of `tree` as it is now, in bytes, whoever they are. Pages that they share
-    /// count for each of them.
-    pub fn rss(&self, tree: &Tree) -> u64 {
-        self.belonging(tree, |_| false).into_iter().filter_map(rss_bytes).sum()
     }
 
     /// Children of `parent` that have ended and wait to be reaped.
@@ -236,12 +227,4 @@ fn read_environ(stat: &Stat) -> io::Result<Vec<u8>> {
 /// `/proc` can't be read.
 pub fn members(tree: &Tree, except: &[u32]) -> io::Result<Vec<ProcessId>> {
     Ok(Processes::scan()?.members(tree, except))
-}
-
-/// The resident memory of all members of `tree`, in bytes; see [`Processes::rss`]. One scan.
-///
-/// # Errors
-/// `/proc` can't be read.
-pub fn tree_rss(tree: &Tree) -> io::Result<u64> {
-    Ok(Processes::scan()?.rss(tree))
 }

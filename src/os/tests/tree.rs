@@ -5,7 +5,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use super::{PATIENCE, Script, eventually};
-use crate::os::{ProcessId, Processes, Tree, descendants, end_tree, members, tree_rss};
+use crate::os::{ProcessId, Processes, Tree, descendants, end_tree, members, rss_bytes};
 
 const GRACE: Duration = Duration::from_millis(200);
 
@@ -163,11 +163,11 @@ fn a_tree_that_is_gone_costs_no_grace() {
 }
 
 #[test]
-fn the_memory_of_a_tree_is_that_of_all_its_members() {
+fn every_member_of_a_tree_has_memory_of_its_own() {
     let script = Script::start("sleep 1000 & echo ready; wait");
-    let root = crate::os::memory(script.id.pid).expect("it runs").rss_bytes;
-    assert!(root > 0);
-    eventually("the memory of both, once sleep has been exec'ed", || {
-        tree_rss(&script.by_descent()).expect("/proc") > root
+    assert!(rss_bytes(script.id.pid).expect("it runs") > 0);
+    eventually("sleep has been exec'ed", || {
+        let below = descendants(&script.id).expect("/proc");
+        below.len() == 1 && below.iter().all(|pid| rss_bytes(*pid).is_some_and(|bytes| bytes > 0))
     });
 }
