@@ -155,20 +155,27 @@ impl Store {
         Ok(self.epoch())
     }
 
-    /// Remembers, outside of Redis, what it has come to.
+    /// Remembers, outside of Redis, what it has come to. Where somebody raises the epoch at this moment, the next call
+    /// does.
     ///
     /// # Errors
     /// What the system says.
     pub fn remember(&self, seen: &super::observe::Snapshot) -> io::Result<()> {
         let Some(witness) = &self.witness else { return Ok(()) };
-        let memory = witness.recall().unwrap_or_default();
-        let grown = Memory {
+        let grown = |memory: Memory| Memory {
             reserved: memory.reserved.max(seen.epoch.number),
             epoch: memory.epoch.max(seen.epoch.number),
             fence: memory.fence.max(seen.fence),
             accepted: memory.accepted.max(seen.accepted),
         };
-        if grown == memory { Ok(()) } else { witness.note(&grown, false) }
+        let memory = witness.recall().unwrap_or_default();
+        if grown(memory) == memory {
+            return Ok(());
+        }
+        match witness.try_lock() {
+            Some(_lock) => witness.note(&grown(witness.recall().unwrap_or_default()), false),
+            None => Ok(()),
+        }
     }
 
     /// Makes sure, on a connection that was just made, that the epoch is that of this server (`lua/epoch.lua`).

@@ -55,9 +55,9 @@ impl Witness {
         None
     }
 
-    /// Remembers. `durable` forces it to the disk before it returns.
+    /// Remembers, under the lock. `durable` forces it to the disk before it returns.
     pub(super) fn note(&self, memory: &Memory, durable: bool) -> io::Result<()> {
-        let temporary = self.path.with_extension(format!("{}.tmp", std::process::id()));
+        let temporary = self.path.with_extension("tmp");
         fs::write(&temporary, serde_json::to_vec(memory)?)?;
         if durable {
             fs::File::open(&temporary)?.sync_all()?;
@@ -79,18 +79,22 @@ impl Witness {
         number
     }
 
+    /// Held by whoever changes it, for some milliseconds.
     pub(super) async fn lock(&self) -> Option<os::FileLock> {
-        let (path, began) = (self.path.with_extension("lock"), Instant::now());
-        while began.elapsed() < LOCK_LIMIT {
-            match os::lock_file(&path) {
-                Ok(Some(lock)) => return Some(lock),
-                Ok(None) => tokio::time::sleep(Duration::from_millis(3)).await,
-                Err(e) => {
-                    tracing::error!("{e}");
-                    return None;
-                }
+        let began = Instant::now();
+        loop {
+            let lock = self.try_lock();
+            if lock.is_some() || began.elapsed() > LOCK_LIMIT {
+                return lock;
             }
+            tokio::time::sleep(Duration::from_millis(3)).await;
         }
-        None
+    }
+
+    pub(super) fn try_lock(&self) -> Option<os::FileLock> {
+        os::lock_file(&self.path.with_extension("lock")).unwrap_or_else(|e| {
+            tracing::error!("{e}");
+            None
+        })
     }
 }
