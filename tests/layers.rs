@@ -19,8 +19,9 @@ const MAY: &[(&str, &[&str])] = &[
     ("runner", &["model", "os", "config", "mux", "store", "home", "drivers"]),
     ("supervisor", &["model", "os", "config", "mux", "store", "home", "drivers"]),
     ("console", &["model", "os", "config", "home", "ops"]),
-    // The command line also dispatches to the three programs that are not verbs.
-    ("cli", &["model", "os", "config", "home", "ops", "supervisor", "runner", "console"]),
+    ("mcp", &["model", "os", "config", "home", "ops"]),
+    // The command line also dispatches to the four programs that are not verbs.
+    ("cli", &["model", "os", "config", "home", "ops", "supervisor", "runner", "console", "mcp"]),
 ];
 
 fn files(dir: &Path, into: &mut Vec<PathBuf>) {

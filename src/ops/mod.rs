@@ -19,6 +19,7 @@ mod init;
 mod intents;
 mod lifecycle;
 mod logs;
+mod progress;
 mod status;
 mod tasks;
 #[cfg(test)]
@@ -76,6 +77,11 @@ impl Ops {
     /// The project as configured.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Who asks.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
     }
 
     /// Its state folder.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::model::{
     agent::Agent,
     id::{Capability, TaskId},
-    task::{Priority, TaskDetail, TaskState},
+    task::{Priority, Task, TaskDetail, TaskState},
     time::Timestamp,
 };
 
@@ -65,6 +65,17 @@ pub struct Wait {
     pub any: bool,
     /// For how long at most.
     pub timeout: Option<Duration>,
+}
+
+/// What came of a wait.
+#[derive(Debug, Clone)]
+pub struct Waited {
+    /// Those of the tasks that have ended, in the order asked for.
+    pub ended: Vec<TaskDetail>,
+    /// Those that have not.
+    pub open: Vec<Task>,
+    /// The time was over first.
+    pub timed_out: bool,
 }
 
 /// `orch tasks`.

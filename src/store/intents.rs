@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use redis::Value;
 
 use super::{Result, Store, decode, script};
-use crate::model::event::Event;
+use crate::model::{event::Event, id::Capability};
 
 /// A wish that stands until it is taken back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,6 +104,15 @@ impl Store {
     /// An unreachable Redis.
     pub async fn note(&self, kind: &str, reason: &str) -> Result<()> {
         self.call(&script::NOTE, [kind, reason, ""]).await.map(drop)
+    }
+
+    /// Records what an attempt's program says of its progress (`lua/progress.lua`).
+    ///
+    /// # Errors
+    /// `stale`.
+    pub async fn progress(&self, who: &Capability, said: &str) -> Result<()> {
+        let args = [who.task.as_str(), &who.fence.to_string(), &who.incarnation, said];
+        self.call(&script::PROGRESS, args).await.map(drop)
     }
 
     /// How many agents of each role may have a task at once, for `claim` (`lua/limits.lua`).
