@@ -23,7 +23,7 @@ mod terminal;
 mod wait;
 mod watch;
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, io::IsTerminal, path::PathBuf};
 
 use args::Verb;
 use exit::End;
@@ -168,6 +168,7 @@ fn log_to_stderr(unless_said: Option<&str>) {
     if let Some(filter) = said.as_deref().or(unless_said) {
         let subscriber = tracing_subscriber::fmt()
             .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
+            .with_ansi(std::io::stderr().is_terminal())
             .with_writer(std::io::stderr);
         // Somebody who set one before us keeps it.
         let _ = subscriber.try_init();

@@ -59,6 +59,9 @@ pub(super) fn plain(schema: &mut Schema) {
         for key in ["default", "format", "minimum"] {
             property.remove(key);
         }
+        if let Some(Value::String(description)) = property.get_mut("description") {
+            *description = on_one_line(description);
+        }
         if let Some(Value::Array(types)) = property.get_mut("type") {
             types.retain(|t| t != "null");
             if let [one] = types.as_mut_slice() {
@@ -66,5 +69,18 @@ pub(super) fn plain(schema: &mut Schema) {
                 property.insert("type".to_owned(), one);
             }
         }
+        if let Some(Value::Array(choices)) = property.get_mut("anyOf") {
+            choices.retain(|choice| choice["type"] != "null");
+            if let [Value::Object(one)] = choices.as_mut_slice() {
+                let mut one = std::mem::take(one);
+                property.remove("anyOf");
+                property.append(&mut one);
+            }
+        }
     }
+}
+
+/// A doc comment without the line breaks of our source.
+pub(super) fn on_one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -57,7 +57,7 @@ impl From<&Task> for Row {
 }
 
 impl Row {
-    /// `t-7k2m9qx4hz is running (shell-1)`.
+    /// `t-7k2m9qx4hz running (shell-1)`.
     pub fn in_words(&self) -> String {
         let agent = self.agent.as_ref().map(|agent| format!(" ({agent})")).unwrap_or_default();
         let why = match (self.state, &self.reason) {
@@ -65,7 +65,7 @@ impl Row {
             _ => String::new(),
         };
         let person = if self.state == TaskState::Held.as_str() { " (waits for a person: tell the user)" } else { "" };
-        format!("{} is {}{agent}{person}{why}", self.id, self.state)
+        format!("{} {}{agent}{person}{why}", self.id, self.state)
     }
 }
 

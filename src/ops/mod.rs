@@ -28,7 +28,10 @@ pub mod types;
 mod wait;
 mod why;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::AtomicUsize,
+    time::{Duration, Instant},
+};
 
 use crate::{
     config::Config,
@@ -56,6 +59,8 @@ pub struct Ops {
     caller: Caller,
     home: Home,
     store: Store,
+    /// How many waits under way here have marked the caller's task as waiting.
+    marks: AtomicUsize,
 }
 
 impl Ops {
@@ -71,7 +76,7 @@ impl Ops {
             None => Store::at_socket(&socket_path(&config.home)?, &config.namespace, Duration::ZERO)?,
         };
         let home = Home::new(&config.home);
-        Ok(Ops { config, caller, home, store })
+        Ok(Ops { config, caller, home, store, marks: AtomicUsize::new(0) })
     }
 
     /// The project as configured.

@@ -3,7 +3,7 @@
 //! It sleeps on a subscription, and looks at the states themselves after every message and every few seconds. So a lost
 //! message or a restarted Redis costs a moment, and waiting costs next to nothing.
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, sync::atomic::Ordering, time::Duration};
 
 use futures_util::FutureExt;
 use tokio::time::{Instant, timeout_at};
@@ -81,7 +81,11 @@ impl Ops {
             waited = self.until_ended(&ids, wait.any, deadline, &mut marked, seen) => waited,
             () = given_up => Err(Error::failed("the wait was given up; the tasks go on").hint("wait again at any time")),
         };
-        if marked && let Some(attempt) = self.caller.attempt() {
+        // Of several at once the last one takes the mark away.
+        if marked
+            && self.marks.fetch_sub(1, Ordering::Relaxed) == 1
+            && let Some(attempt) = self.caller.attempt()
+        {
             // Best effort: the mark ends by itself, and what we have to say is the answer.
             let _ = self.store().mark_waiting(attempt, &ids, Duration::ZERO).await;
         }
@@ -120,7 +124,9 @@ impl Ops {
             }
             if let Some(attempt) = self.caller.attempt() {
                 // First, as a call that is given up halfway may have been heard.
-                *marked = true;
+                if !std::mem::replace(marked, true) {
+                    self.marks.fetch_add(1, Ordering::Relaxed);
+                }
                 self.ask(|s| s.mark_waiting(attempt, &open, MARK)).await?;
             }
             let until = deadline.map_or(now + LOOK, |deadline| deadline.min(now + LOOK));

@@ -24,7 +24,6 @@ use crate::{
 /// So many parts one thing may have. A longer list is more likely a mistake than a plan.
 const PARTS: usize = 200;
 
-/// What a task and a group of tasks have in common.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(transform = plain)]
@@ -184,7 +183,7 @@ impl SpawnWorkers {
 }
 
 fn priority(text: Option<&str>) -> Result<Option<Priority>> {
-    text.map(|text| args::word(text, "low, normal or high")).transpose()
+    text.map(|text| args::word(text, "leave it out for normal")).transpose()
 }
 
 /// What was accepted before stays accepted, and has to be told.

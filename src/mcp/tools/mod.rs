@@ -12,16 +12,20 @@ mod wait;
 
 use rmcp::handler::server::router::tool::ToolRouter;
 
-use super::Server;
+use super::{Server, args::on_one_line};
 
 impl Server {
     /// All of them.
     pub(super) fn all_tools() -> ToolRouter<Server> {
-        Server::delegate_tools()
+        let mut all = Server::delegate_tools()
             + Server::wait_tools()
             + Server::look_tools()
             + Server::change_tools()
             + Server::progress_tools()
-            + Server::fleet_tools()
+            + Server::fleet_tools();
+        for description in all.map.values_mut().filter_map(|route| route.attr.description.as_mut()) {
+            *description = on_one_line(description).into();
+        }
+        all
     }
 }

@@ -128,12 +128,13 @@ async fn report(
     }
 }
 
-/// `1 of 3 ended; t-7k2m9qx4hz is running (shell-1)`.
+/// `1 of 3 ended; t-7k2m9qx4hz running (shell-1), t-3v8n1c5ydw ready`.
 fn standing(tasks: &[Task]) -> String {
     let open: Vec<&Task> = tasks.iter().filter(|task| !task.state.is_terminal()).collect();
     let mut named: Vec<String> = open.iter().take(NAMED).map(|task| Row::from(*task).in_words()).collect();
     if open.len() > NAMED {
         named.push(format!("{} more", open.len() - NAMED));
     }
-    format!("{} of {} ended; {}", tasks.len() - open.len(), tasks.len(), named.join(", "))
+    let ended = format!("{} of {} ended", tasks.len() - open.len(), tasks.len());
+    if named.is_empty() { ended } else { format!("{ended}; {}", named.join(", ")) }
 }
