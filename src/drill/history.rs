@@ -161,8 +161,12 @@ pub const INVARIANTS: &[Invariant] = &[
         .unless_data_is_lost(),
     Invariant::new("one key, one task", "the same idempotency key gives the same task", accepted::keys_of_several)
         .unless_data_is_lost(),
-    Invariant::new("every task comes to rest", "in the end every task has ended, or is held", accepted::restless)
-        .at_rest(),
+    Invariant::new(
+        "every task comes to rest",
+        "in the end every task has ended, or waits for a person",
+        accepted::restless,
+    )
+    .at_rest(),
     Invariant::new(
         "an end explains itself",
         "what failed, was cancelled or is held has a cause that leads there, and a reason",

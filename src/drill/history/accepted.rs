@@ -35,13 +35,13 @@ pub(super) fn keys_of_several(facts: &Facts<'_>) -> Vec<Finding> {
         .collect()
 }
 
-/// Tasks that are still open although everything has come to rest.
+/// Tasks that are still open although everything has come to rest. A blocked one may wait for one that is held; whether
+/// it waits for anything is asked elsewhere.
 pub(super) fn restless(facts: &Facts<'_>) -> Vec<Finding> {
-    let open = |t: &&TaskDetail| !t.task.state.is_terminal() && t.task.state != TaskState::Held;
-    let tasks = facts.history.tasks.iter().filter(open);
-    tasks
-        .map(|t| (t.task.id.to_string(), format!("it is {} although everything has come to rest", t.task.state)))
-        .collect()
+    use TaskState::*;
+    let moving = |t: &&TaskDetail| matches!(t.task.state, Ready | Delayed | Running);
+    let says = |t: &TaskDetail| format!("it is {} although everything has come to rest", t.task.state);
+    facts.history.tasks.iter().filter(moving).map(|t| (t.task.id.to_string(), says(t))).collect()
 }
 
 /// Tasks that failed, were cancelled or are held, and do not say why, or say what does not lead there.

@@ -39,7 +39,7 @@ pub(super) fn several_successes(facts: &Facts<'_>) -> Vec<Finding> {
 /// Fences that did not grow from one lease to the next, whoever got them.
 pub(super) fn shrinking_fences(facts: &Facts<'_>) -> Vec<Finding> {
     let mut given: Vec<(usize, &TaskDetail, &Attempt)> = Vec::new();
-    for t in &facts.history.tasks {
+    for t in facts.tasks.values().copied() {
         given.extend(facts.claims(t).into_iter().filter_map(|(step, attempt)| Some((step.place, t, attempt?))));
     }
     given.sort_by_key(|(place, ..)| *place);
