@@ -160,11 +160,14 @@ fn has_its_attempts(image: &Image, id: &str, task: Record<'_>, state: TaskState,
         if attempt["number"].as_f64() != Some((i + 1) as f64) {
             say(format!("attempt {} has the number {}", i + 1, attempt["number"]));
         }
-        let its = attempt["fence"].as_f64().unwrap_or(0.0);
-        if its <= fence {
-            say(format!("attempt {} has fence {its}, after {fence}", i + 1));
+        // An attempt that Redis has lost has no agent, and no fence.
+        if attempt["agent"] != "" {
+            let its = attempt["fence"].as_f64().unwrap_or(0.0);
+            if its <= fence {
+                say(format!("attempt {} has fence {its}, after {fence}", i + 1));
+            }
+            fence = its;
         }
-        fence = its;
         let runs = i + 1 == attempts.len() && state == TaskState::Running;
         if attempt["cause"].is_null() != runs {
             say(format!("it is {state}, and attempt {} has the cause {}", i + 1, attempt["cause"]));
