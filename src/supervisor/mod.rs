@@ -271,6 +271,7 @@ impl Supervisor {
         if let Err(e) = self.store.unwish(&[Wish::Stop { drain: false }], "supervisor.stopped", "done").await {
             tracing::warn!("the wish to stop stays: {e}");
         }
+        housekeeping::end_enclosures(&self.home).await;
         self.redis.shut_down().await?;
         let _ = std::fs::remove_file(self.home.running());
         self.announcement.ready();
