@@ -18,6 +18,7 @@ mod stat;
 
 pub use daemon::{detach, inheritable_fds};
 pub use descendants::descendants;
+pub use enclosure::expect_entry;
 pub use end::{become_subreaper, end_children, end_tree, has_children};
 pub use exit_watch::ExitWatch;
 pub use file_watch::FileWatch;
