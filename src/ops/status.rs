@@ -16,6 +16,7 @@ use crate::{
         task::{Task, TaskState},
         time::Timestamp,
     },
+    os,
     store::{self, Store, server::check_version},
 };
 
@@ -90,7 +91,8 @@ impl Ops {
             held.push((task, attempts.into_iter().last().map(|attempt| attempt.agent)));
         }
         let failed = newest(store, TaskState::Failed, NAMED).await?;
-        Ok((Look { snapshot, counts, ready_of_unknown, held, failed }, info))
+        let free_memory = os::available_memory();
+        Ok((Look { snapshot, counts, ready_of_unknown, held, failed, free_memory }, info))
     }
 
     /// For how long the supervisor has held its lock: it writes itself into it when it takes it, and never again.

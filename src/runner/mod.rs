@@ -9,7 +9,9 @@
 
 mod attempt;
 mod beats;
+mod enclosed;
 mod interactive;
+mod limits;
 mod output;
 mod pane;
 mod redact;
@@ -24,6 +26,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use self::{
     beats::{Beat, Beats},
+    enclosed::Enclosed,
     pane::Pane,
     signals::{Signal, Signals},
     standing::Standing,
@@ -58,6 +61,8 @@ struct Agent {
     process: Process,
     standing: Arc<Standing>,
     pane: Pane,
+    /// `None` where none can be made.
+    enclosed: Option<Enclosed>,
 }
 
 /// Why the runner leaves.
@@ -97,6 +102,7 @@ pub async fn run(launch: &Path) -> Result<()> {
     let launch = Arc::new(Launch::take(launch)?);
     let home = Home::new(&launch.home);
     start_log(&home, &launch.agent);
+    let enclosed = enclosed::enter(&home, &launch);
     os::become_subreaper().map_err(|e| Error::internal(format!("cannot become a subreaper: {e}")))?;
     let signals = Signals::new()?;
     let store = Arc::new(open_store(&launch)?);
@@ -109,7 +115,9 @@ pub async fn run(launch: &Path) -> Result<()> {
     }
     tracing::info!(agent = %launch.agent, pid = own.pid, "on duty");
     let standing = Arc::new(Standing::new(store.clone(), launch.clone(), home.clone(), process.clone()));
-    let agent = Agent { launch, home, store, process, standing, pane: Pane::start() };
+    // Before anything is started.
+    let enclosed = enclosed.await.ok().flatten();
+    let agent = Agent { launch, home, store, process, standing, pane: Pane::start(), enclosed };
     let leave =
         if agent.launch.master { interactive::serve(&agent, signals).await } else { agent.serve(signals).await };
     tracing::info!(?leave, "leaving");

@@ -125,9 +125,12 @@ impl Supervisor {
         let tags = self.tags(&remains.agent, &incarnation);
         // Its runner may have died before it took it, and there are secrets in it.
         let _ = std::fs::remove_file(self.home.launch(&incarnation));
+        let home = self.home.clone();
         tokio::spawn(async move {
             let slot = slots.acquire().await;
-            let clean = end_processes(&incarnation, &remains).await && close(&*mux, &remains.session, &tags).await;
+            let enclosures = home.enclosures_of(&incarnation);
+            let clean =
+                end_processes(&incarnation, &remains, enclosures).await && close(&*mux, &remains.session, &tags).await;
             drop(slot);
             let forgotten = clean && store.forget_remains(&incarnation).await.is_ok();
             if !forgotten {
@@ -159,14 +162,15 @@ pub(super) fn here(p: os::ProcessId) -> Process {
 }
 
 /// Whether nothing is left of an incarnation's processes on this machine.
-async fn end_processes(incarnation: &str, remains: &Remains) -> bool {
+async fn end_processes(incarnation: &str, remains: &Remains, enclosures: Vec<os::Enclosure>) -> bool {
     let known = &remains.process;
     let place = known.place(&os::hostname(), &os::boot_id());
     if known.pid != 0 && place == Place::Elsewhere {
         // Another machine's supervisor looks after its own.
         return true;
     }
-    let mut tree = os::Tree { marker: Some(format!("{MARKER}={incarnation}")), ..os::Tree::default() };
+    let marker = Some(format!("{MARKER}={incarnation}"));
+    let mut tree = os::Tree { marker, enclosures: enclosures.clone(), ..os::Tree::default() };
     if known.pid != 0 && place == Place::ThisBoot {
         let runner = os::ProcessId { pid: known.pid, start_time: known.start_time };
         tree.roots.push(runner);
@@ -175,6 +179,7 @@ async fn end_processes(incarnation: &str, remains: &Remains) -> bool {
     match tokio::task::spawn_blocking(move || os::end_tree(&tree, &[], GRACE, LIMIT)).await {
         Ok(Ok(report)) if report.complete && report.survivors.is_empty() => {
             tracing::info!(agent = remains.agent, ended = report.ended, took = ?report.took, "nothing is left");
+            enclosures.iter().for_each(remove);
             true
         }
         Ok(Ok(report)) => {
@@ -190,6 +195,14 @@ async fn end_processes(incarnation: &str, remains: &Remains) -> bool {
             tracing::error!(agent = remains.agent, "its processes could not be looked for: {e}");
             false
         }
+    }
+}
+
+/// Removes an enclosure in which nobody is left.
+pub(super) fn remove(enclosure: &os::Enclosure) {
+    if let Err(e) = enclosure.remove() {
+        // The next start or the stop removes it.
+        tracing::warn!("{} could not be removed: {e}", enclosure.path().display());
     }
 }
 
@@ -219,7 +232,7 @@ mod tests {
         let process = Process { host: "an-older-name".into(), ..here(os::ProcessId::of(child.id()).unwrap()) };
         let remains = Remains { agent: "shell-1".into(), session: "shell-1".into(), process };
         let reaper = std::thread::spawn(move || child.wait());
-        assert!(end_processes("nobody-carries-this", &remains).await);
+        assert!(end_processes("nobody-carries-this", &remains, Vec::new()).await);
         assert!(!reaper.join().unwrap().unwrap().success());
     }
 }

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::salvage;
+use super::{act::remove, salvage};
 use crate::{
     config::Config,
     home::Home,
+    os,
     store::{Result, Store, observe::Snapshot, tasks::Report},
 };
 
@@ -15,6 +16,9 @@ const REPORTS_EVERY: Duration = Duration::from_secs(10);
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 /// Records forgotten in one call: a longer one would hold up everybody else.
 const PRUNE_AT_ONCE: u32 = 500;
+
+/// Beyond it whoever is still enclosed can't be ended by us.
+const LIMIT: Duration = Duration::from_secs(5);
 
 /// When each was done last; never, at the start.
 #[derive(Debug, Default)]
@@ -66,6 +70,38 @@ impl Schedule {
             }
         }
         Ok(())
+    }
+}
+
+/// At the start: we leave the enclosure of an agent that has started us, and what is left of ended agents' goes.
+pub(super) fn tidy_enclosures(home: &Home) {
+    for group in home.enclosure_groups() {
+        if let Err(e) = group.leave() {
+            tracing::warn!("still within {}: {e}", group.path().display());
+        }
+        for enclosure in group.children() {
+            // Somebody is inside most: living agents, or what is left of one and will be ended.
+            let _ = enclosure.remove();
+        }
+    }
+}
+
+/// At the end, when no agent lives any more: whoever is still enclosed belongs to none, and ends with all of it.
+pub(super) async fn end_enclosures(home: &Home) {
+    let groups = home.enclosure_groups();
+    let is_empty = |group: &os::Enclosure| group.members().is_ok_and(|members| members.is_empty());
+    if !groups.iter().all(is_empty) {
+        let tree = os::Tree { enclosures: groups.clone(), ..os::Tree::default() };
+        let ended = tokio::task::spawn_blocking(move || os::end_tree(&tree, &[], Duration::ZERO, LIMIT)).await;
+        match ended {
+            Ok(Ok(report)) => tracing::warn!(?report, "somebody was still enclosed"),
+            Ok(Err(e)) => tracing::error!("who is enclosed could not be looked for: {e}"),
+            Err(e) => tracing::error!("who is enclosed could not be looked for: {e}"),
+        }
+    }
+    groups.iter().for_each(remove);
+    if !groups.iter().any(os::Enclosure::exists) {
+        home.forget_enclosures();
     }
 }
 

@@ -233,7 +233,10 @@ impl Supervisor {
                 Err(e) => return Err(e),
             }
         }
-        self.announcement.master(&observed.snapshot, &self.config.master.session);
+        // Where everything is to end, nobody waits for a master.
+        if observed.snapshot.intents.stop.is_none() {
+            self.announcement.master(&observed.snapshot, &self.config.master.session);
+        }
         self.housekeeping.run(&self.store, &self.home, &self.config, &observed.snapshot).await?;
         let next = observed.next_look().min(LOOK_AGAIN);
         // Actions change what is to be decided next; a change of ours is worth a second look, soon but not at once.
@@ -282,6 +285,7 @@ impl Supervisor {
         if let Err(e) = self.store.unwish(&[Wish::Stop { drain: false }], "supervisor.stopped", "done").await {
             tracing::warn!("the wish to stop stays: {e}");
         }
+        housekeeping::end_enclosures(&self.home).await;
         self.redis.shut_down().await?;
         let _ = std::fs::remove_file(self.home.running());
         self.announcement.ready();

@@ -38,6 +38,8 @@ pub(super) struct Observed {
     lives: BTreeMap<String, Life>,
     sessions: Option<Vec<SessionInfo>>,
     undisturbed: Duration,
+    /// Memory available on this machine, in bytes.
+    free_memory: Option<u64>,
 }
 
 impl Observer {
@@ -93,7 +95,8 @@ impl Observer {
             self.sessions_at = Some(now);
         }
         let lives = snapshot.agents.iter().map(|r| (r.agent.incarnation.clone(), self.life(&r.agent))).collect();
-        Ok(Observed { snapshot, lives, sessions: self.sessions.clone(), undisturbed })
+        let free_memory = os::available_memory();
+        Ok(Observed { snapshot, lives, sessions: self.sessions.clone(), undisturbed, free_memory })
     }
 
     fn life(&self, agent: &Agent) -> Life {
@@ -134,6 +137,7 @@ impl Observed {
             namespace: &config.namespace,
             roles: &config.roles,
             master: &config.master,
+            short_of_memory: config.supervisor.short_of_memory(self.free_memory).is_some(),
             limits: Limits {
                 lease: config.supervisor.lease,
                 max_agents: config.supervisor.max_agents,

@@ -37,6 +37,8 @@ impl Supervisor {
             other => other?,
         }
         self.observer.look_at_tmux();
+        // Until its session stands and its runner is there, half of this has passed.
+        tokio::task::spawn_blocking(os::expect_entry);
         let problem = match self.open(agent, role, master, &incarnation).await {
             Ok(opened) => return self.place(agent, incarnation, opened.pane_pid).await,
             Err(problem) => problem,

@@ -25,6 +25,8 @@ pub(super) async fn supervise(config: Config, mode: Mode, announcement: &mut Ann
     start_log(mode.daemon);
     let _lock = lock(&home, &config.namespace).await?;
     let _ = os::raise_nofile_limit();
+    // Before anything is started, which would be inside too.
+    super::housekeeping::tidy_enclosures(&home);
     spawn::put_on_path(&home)?;
     let mux: Arc<dyn Mux> =
         Arc::new(TmuxMux::new(TmuxOptions { socket: config.tmux.socket.clone(), ..TmuxOptions::default() }));

@@ -22,6 +22,8 @@ use crate::{
     supervisor::world::{Life, Limits},
 };
 
+mod memory;
+
 const NOW: u64 = 1_000_000_000;
 
 /// A world to which each test adds what it is about.
@@ -33,6 +35,7 @@ struct Case {
     undisturbed: Duration,
     ending: BTreeSet<String>,
     max_agents: u32,
+    short_of_memory: bool,
 }
 
 fn case() -> Case {
@@ -46,6 +49,7 @@ fn case() -> Case {
         undisturbed: Duration::from_secs(3600),
         ending: BTreeSet::new(),
         max_agents: 50,
+        short_of_memory: false,
     };
     case.agent("opus-master", "opus", AgentState::Idle).master = true;
     case
@@ -98,6 +102,7 @@ impl Case {
             namespace: "ns",
             roles: &self.config.roles,
             master: &self.config.master,
+            short_of_memory: self.short_of_memory,
             limits: Limits {
                 lease: Duration::from_secs(30),
                 max_agents: self.max_agents,
