@@ -13,7 +13,7 @@ use crate::{
     home::{self, Said},
     model::agent::AgentState,
     mux::{Mux, MuxError, SessionInfo},
-    os::{self, ExitWatch, FileLock, ProcessId},
+    os::{self, ExitWatch, FileLock, ProcessId, failpoint},
     store::{intents::Wish, server::check_version},
 };
 
@@ -36,6 +36,7 @@ impl Ops {
         self.refuse_within_attempt("start")?;
         self.home.create()?;
         let _turn = self.turn().await?;
+        failpoint!("start.turn_taken");
         let already = match self.supervisor() {
             Some(supervisor) => self.await_master(&supervisor).await?,
             None => false,
@@ -96,6 +97,7 @@ impl Ops {
         };
         let mut open_tasks = if drain { None } else { self.open_tasks().await };
         self.wish_stop(drain).await?;
+        failpoint!("stop.wished");
         let first = if drain { timeout } else { Some(timeout.unwrap_or(STOP)) };
         let mut has_ended = ended(&supervisor, first).await?;
         if drain && !has_ended {
@@ -229,6 +231,7 @@ impl Ops {
         let mut child = tokio::process::Command::from(command)
             .spawn()
             .map_err(|e| Error::internal(format!("the supervisor could not be started: {e}")))?;
+        failpoint!("start.launched");
         let stdout = child.stdout.take().ok_or_else(|| Error::internal("the supervisor has no standard output"))?;
         let mut line = String::new();
         let mut stdout = BufReader::new(stdout);

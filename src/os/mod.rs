@@ -17,6 +17,7 @@
 //! [`end_tree`] and [`end_children`], which take their time limits as arguments, and the two watches, which are async
 //! and need a tokio runtime.
 
+pub mod failpoint;
 mod lock;
 #[cfg(test)]
 mod tests;
@@ -37,6 +38,7 @@ pub use linux::{
     ExitWatch, FileWatch, Processes, become_subreaper, boot_id, cpu_time, descendants, detach, end_children, end_tree,
     has_children, hostname, inheritable_fds, members, memory, raise_nofile_limit, rss_bytes,
 };
+pub(crate) use failpoint::failpoint;
 pub use lock::{FileLock, lock_file, read_lock_holder};
 
 /// One process, for good: within one boot the pair is never used again (a pid alone is).

@@ -35,7 +35,7 @@ use crate::{
         launch::{Launch, RedisAt},
     },
     model::{agent::AgentState, cause::Cause, id::Process},
-    os,
+    os::{self, failpoint},
     store::{
         Store, StoreError,
         agents::{Directive, Ending, Remains},
@@ -93,6 +93,7 @@ pub async fn run(launch: &Path) -> Result<()> {
     let launch = Arc::new(Launch::take(launch)?);
     let home = Home::new(&launch.home);
     start_log(&home, &launch.agent);
+    failpoint!("hello.launch_taken");
     os::become_subreaper().map_err(|e| Error::internal(format!("cannot become a subreaper: {e}")))?;
     let signals = Signals::new()?;
     let store = Arc::new(open_store(&launch)?);
@@ -103,6 +104,7 @@ pub async fn run(launch: &Path) -> Result<()> {
         Err(e) if e.refusal() == Some("stale") => return Ok(()),
         Err(e) => return Err(e.into()),
     }
+    failpoint!("hello.said");
     tracing::info!(agent = %launch.agent, pid = own.pid, "on duty");
     let agent = Agent { launch, home, store, process, pane: Pane::start() };
     let leave =
@@ -169,6 +171,7 @@ impl Agent {
             // Look once before sleeping: what came meanwhile has perhaps no wake-up left.
             match self.store.claim(&self.launch.agent, &self.launch.incarnation, self.launch.lease).await {
                 Ok(Some(claimed)) => {
+                    failpoint!("claim.answered");
                     wakeups.set_idle(false);
                     return Ok(claimed);
                 }
@@ -222,11 +225,13 @@ impl Agent {
             delay: self.launch.role.retry.lost_delay(1),
             remains: Some(&remains),
         };
+        failpoint!("leave.decided");
         match self.store.end_agent(&self.launch.agent, &self.launch.incarnation, &ending).await {
             Ok(_) => {}
             Err(StoreError::Refused { .. }) => {}
             Err(e) => tracing::error!("could not say goodbye: {e}"),
         }
+        failpoint!("leave.said");
     }
 }
 

@@ -6,9 +6,12 @@ use super::{
     Agent,
     beats::{Beat, Beats},
 };
-use crate::store::{
-    StoreError,
-    tasks::{Claimed, Report},
+use crate::{
+    os::failpoint,
+    store::{
+        StoreError,
+        tasks::{Claimed, Report},
+    },
 };
 
 /// Between two tries while Redis is away.
@@ -27,6 +30,7 @@ pub(super) async fn tell(
     // A full disk must not keep a result back: Redis may still hear it.
     let mut disk = OnDisk::Nothing;
     disk.write(agent, &report);
+    failpoint!("finish.written");
     loop {
         let (told, claimed) = if claim_next {
             match agent.store.finish_and_claim(&report, agent.launch.lease).await {
@@ -38,8 +42,10 @@ pub(super) async fn tell(
         };
         match told {
             Ok(state) => {
+                failpoint!("finish.told");
                 agent.pane.say(&format!("── {} {state}: {}", report.task, report.reason));
                 file(agent, &report);
+                failpoint!("finish.filed");
                 return claimed.or_else(|e| if gone(&e) { Err(()) } else { Ok(None) });
             }
             Err(e) if e.refusal().is_some() => {

@@ -36,6 +36,7 @@ use crate::{
     error::{Error, Result},
     home::Home,
     mux::Mux,
+    os::failpoint,
     store::{Store, StoreError, intents::Wish},
 };
 
@@ -264,6 +265,7 @@ impl Supervisor {
 
     /// Nothing is left but Redis and us.
     async fn shut_down(mut self) -> Result<()> {
+        failpoint!("stop.all_ended");
         // The next start takes the wish back as well, and the event is news at best: neither may keep us from ending.
         if let Err(e) = self.store.note("supervisor.stopped", "everything has ended in order").await {
             tracing::warn!("the end was not recorded: {e}");
@@ -271,8 +273,11 @@ impl Supervisor {
         if let Err(e) = self.store.unwish(&[Wish::Stop { drain: false }], "supervisor.stopped", "done").await {
             tracing::warn!("the wish to stop stays: {e}");
         }
+        failpoint!("stop.unwished");
         self.redis.shut_down().await?;
+        failpoint!("stop.redis_ended");
         let _ = std::fs::remove_file(self.home.running());
+        failpoint!("stop.unmarked");
         self.announcement.ready();
         tracing::info!("stopped");
         Ok(())

@@ -11,7 +11,7 @@ use crate::{
     error::{Error, Result},
     home::Home,
     mux::{Mux, TmuxMux, TmuxOptions},
-    os,
+    os::{self, failpoint},
     store::intents::Wish,
 };
 
@@ -24,6 +24,7 @@ pub(super) async fn supervise(config: Config, mode: Mode, announcement: &mut Ann
     home.create()?;
     start_log(mode.daemon);
     let _lock = lock(&home, &config.namespace).await?;
+    failpoint!("start.locked");
     let _ = os::raise_nofile_limit();
     spawn::put_on_path(&home)?;
     let mux: Arc<dyn Mux> =
@@ -34,6 +35,7 @@ pub(super) async fn supervise(config: Config, mode: Mode, announcement: &mut Ann
     }
     let crashed = home.running().exists();
     let redis = start_redis(&config, &home).await?;
+    failpoint!("start.redis_up");
     let store = Arc::new(redis.open(&config, Duration::from_millis(500))?);
     if !mode.to_stop {
         store.unwish(&[Wish::Stop { drain: false }], "supervisor.resumed", "orch start").await?;
@@ -45,7 +47,9 @@ pub(super) async fn supervise(config: Config, mode: Mode, announcement: &mut Ann
     store.note("supervisor.started", &started).await?;
     if mode.to_stop {
         store.wish(&Wish::Stop { drain: false }, "supervisor.stopping", "orch stop").await?;
+        failpoint!("start.stop_wished");
     }
+    failpoint!("start.recorded");
     tracing::info!(pid, namespace = %config.namespace, "supervising");
 
     let announcement = std::mem::take(announcement);
@@ -57,6 +61,7 @@ async fn start_redis(config: &Config, home: &Home) -> Result<Redis> {
     let running = home.running();
     let something_ran = running.exists();
     crate::home::write_new(&running, b"").map_err(|e| crate::home::unusable(&running, &e))?;
+    failpoint!("start.marked");
     Redis::start(config).await.inspect_err(|_| {
         if !something_ran {
             let _ = std::fs::remove_file(&running);
