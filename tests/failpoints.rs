@@ -7,7 +7,7 @@ mod common;
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use common::{World, append, gate, kill9};
+use common::{Work, World, gate, kill9};
 use orch::os::failpoint::POINTS;
 use serde_json::Value;
 
@@ -64,7 +64,7 @@ fn every_point_is_in_the_code_once_and_in_a_group() {
 /// A world whose processes die where a test wants it, and what was accepted in it.
 struct Drill {
     world: World,
-    tasks: Vec<String>,
+    work: Work,
 }
 
 impl Drill {
@@ -73,7 +73,7 @@ impl Drill {
         let folder = world.file("points");
         fs::create_dir(&folder).unwrap();
         world.env.insert("ORCH_FAILPOINTS", folder.display().to_string());
-        Drill { world, tasks: Vec::new() }
+        Drill { world, work: Work::default() }
     }
 
     fn started(tables: &str) -> Drill {
@@ -94,10 +94,7 @@ impl Drill {
 
     /// A task that writes down that it runs, and then does this.
     fn delegate(&mut self, then: &str) -> String {
-        let ran = append(&self.world.file("ran"), "$ORCH_TASK $ORCH_ATTEMPT");
-        let task = self.world.delegate("shell", &format!("{ran}; {then}; echo done"));
-        self.tasks.push(task.clone());
-        task
+        self.work.delegate(&self.world, then)
     }
 
     /// An agent that has done a task: its death holds its role back no longer.
@@ -116,10 +113,6 @@ impl Drill {
         self.world.wait_until("it has left", || self.world.agents("shell").is_empty());
     }
 
-    fn runs_of(&self, task: &str) -> usize {
-        self.world.lines("ran").iter().filter(|line| line.starts_with(task)).count()
-    }
-
     /// Brings the supervisor back if it died, as a person would, until all has ended.
     fn recovers(&self) {
         self.world.wait_until("all that was accepted has succeeded", || {
@@ -127,37 +120,12 @@ impl Drill {
                 self.world.orch(&["start"]);
             }
             let counts = self.world.status()["tasks"].clone();
-            counts["succeeded"].as_u64() == Some(self.tasks.len() as u64)
+            counts["succeeded"].as_u64() == Some(self.work.tasks.len() as u64)
         });
     }
 
-    /// Each task has one attempt that counts; no attempt ran twice; what was lost was lost by a death.
-    fn ended_once(&self) {
-        let ran = self.world.lines("ran");
-        assert_eq!(BTreeSet::from_iter(&ran).len(), ran.len(), "an attempt ran twice: {ran:#?}");
-        let succeeded = self.world.events_of("task.succeeded");
-        for task in &self.tasks {
-            let shown = self.world.show(task);
-            let attempts = shown["attempts"].as_array().unwrap();
-            let (last, others) = attempts.split_last().expect("an attempt");
-            let lost = others.iter().all(|a| a["cause"] == "lost");
-            assert!(last["cause"] == "success" && lost, "{shown:#}");
-            assert_eq!(shown["result"]["text"], "done\n");
-            assert!((1..=attempts.len()).contains(&self.runs_of(task)), "{shown:#}");
-            assert_eq!(succeeded.iter().filter(|e| e["task"] == task.as_str()).count(), 1, "{task}");
-        }
-        let unheard: Vec<_> = fs::read_dir(self.world.home.join("reports")).unwrap().flatten().collect();
-        assert!(unheard.is_empty(), "{unheard:?}");
-        let launches: Vec<_> = fs::read_dir(self.world.home.join("launch")).unwrap().flatten().collect();
-        assert!(launches.is_empty(), "there are secrets in them: {launches:?}");
-    }
-
-    fn attempts(&self, task: &str) -> usize {
-        self.world.show(task)["attempts"].as_array().map_or(0, Vec::len)
-    }
-
     fn end(self) {
-        self.ended_once();
+        self.work.ended_once(&self.world);
         self.world.stop_and_check_nothing_left();
         let left: Vec<_> = fs::read_dir(self.world.file("points")).unwrap().flatten().collect();
         assert!(left.is_empty(), "never reached: {left:?}");
@@ -167,7 +135,7 @@ impl Drill {
 #[test]
 fn a_delegate_that_dies_is_sent_again_and_is_one_task() {
     let mut drill = Drill::started("[roles.shell]\nmax = 2");
-    let script = format!("{}; echo done", append(&drill.world.file("ran"), "$ORCH_TASK $ORCH_ATTEMPT"));
+    let script = Work::script(&drill.world, ":");
     for point in DELEGATE {
         drill.arm(point);
         let words = ["delegate", "--role", "shell", "--key", point, script.as_str()];
@@ -176,7 +144,7 @@ fn a_delegate_that_dies_is_sent_again_and_is_one_task() {
         let again = drill.world.orch_json(&words);
         assert_eq!(again["created"], *point == "delegate.checked", "{point}");
         assert_eq!(drill.world.orch_json(&words)["id"], again["id"], "{point}");
-        drill.tasks.push(again["id"].as_str().unwrap().to_owned());
+        drill.work.tasks.push(again["id"].as_str().unwrap().to_owned());
     }
     drill.recovers();
     drill.end();
@@ -228,7 +196,7 @@ fn a_runner_that_dies_loses_its_attempt_until_the_result_is_on_disk() {
         drill.delegate(":");
         drill.reached(point);
         drill.recovers();
-        assert_eq!(drill.attempts(&task), 2, "{point}");
+        assert_eq!(Work::attempts(&drill.world, &task), 2, "{point}");
     }
     for point in FINISH {
         drill.warm();
@@ -238,7 +206,7 @@ fn a_runner_that_dies_loses_its_attempt_until_the_result_is_on_disk() {
         drill.world.touch(point);
         drill.reached(point);
         drill.recovers();
-        assert_eq!((drill.attempts(&task), drill.runs_of(&task)), (1, 1), "{point}");
+        assert_eq!((Work::attempts(&drill.world, &task), Work::runs_of(&drill.world, &task)), (1, 1), "{point}");
     }
     drill.end();
 }
@@ -250,7 +218,7 @@ fn a_supervisor_that_dies_while_it_looks_after_the_dead_is_followed_by_another()
         drill.warm();
         let task = drill.delegate(&gate(&drill.world.file(point)));
         drill.delegate(":");
-        drill.world.wait_until("it runs", || drill.runs_of(&task) == 1);
+        Work::wait_until_it_runs(&drill.world, &task);
         let runner = drill.agent()["pid"].as_u64().unwrap() as u32;
         drill.arm(point);
         if *point == "reap.told" {
@@ -264,18 +232,18 @@ fn a_supervisor_that_dies_while_it_looks_after_the_dead_is_followed_by_another()
         drill.world.touch(point);
         drill.recovers();
         let told = *point == "reap.told";
-        assert_eq!(drill.attempts(&task), if told { 1 } else { 2 }, "{point}");
+        assert_eq!(Work::attempts(&drill.world, &task), if told { 1 } else { 2 }, "{point}");
     }
     for point in MEND {
         let task = drill.delegate(&gate(&drill.world.file(point)));
-        drill.world.wait_until("it runs", || drill.runs_of(&task) == 1);
+        Work::wait_until_it_runs(&drill.world, &task);
         drill.arm(point);
         kill9(drill.world.redis_pid());
         drill.reached(point);
         drill.world.touch(point);
         drill.world.start();
         drill.recovers();
-        assert_eq!(drill.attempts(&task), 1, "{point}");
+        assert_eq!(Work::attempts(&drill.world, &task), 1, "{point}");
     }
     drill.end();
 }
@@ -311,7 +279,7 @@ fn a_stop_that_dies_is_said_again_and_is_one_stop() {
     }
     drill.world.touch("go");
     drill.recovers();
-    let lost = drill.world.show(&drill.tasks[0])["lost"].clone();
+    let lost = drill.world.show(&drill.work.tasks[0])["lost"].clone();
     assert_eq!(lost, Value::from(0), "a stop counts against nobody");
     drill.end();
 }

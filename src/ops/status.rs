@@ -16,7 +16,10 @@ use crate::{
         task::{Task, TaskState},
         time::Timestamp,
     },
-    store::{self, Store, server::check_version},
+    store::{
+        self, Store,
+        server::{check_version, write_trouble},
+    },
 };
 
 /// How many held tasks and dead letters are named one by one.
@@ -30,11 +33,15 @@ impl Ops {
     pub async fn status(&self) -> Result<Status> {
         let supervisor = self.supervisor();
         let mode = if self.config.redis.url.is_some() { "external" } else { "managed" };
+        let mut writes = None;
         let (look, version, trouble) = match self.look().await {
-            Ok((look, info)) => match check_version(&info) {
-                Ok(version) => (look, Some(version), None),
-                Err(e) => (look, version_of(&info), Some(e)),
-            },
+            Ok((look, info)) => {
+                writes = write_trouble(&info);
+                match check_version(&info) {
+                    Ok(version) => (look, Some(version), None),
+                    Err(e) => (look, version_of(&info), Some(e)),
+                }
+            }
             Err(e) if e.is_unreachable() => {
                 let trouble = supervisor.as_ref().map_or_else(|| self.unreachable(&e), |s| self.away(&e, s));
                 (Look::default(), None, Some(trouble))
@@ -43,6 +50,7 @@ impl Ops {
         };
         let state = if version.is_some() { "ok" } else { "unreachable" };
         let mut needs: Vec<Attention> = trouble.into_iter().map(attention::of_error).collect();
+        needs.extend(writes.map(|(what, do_)| Attention { what, do_ }));
         if state == "ok" {
             needs.extend(attention::of(&self.config, supervisor.is_some(), &look));
         }

@@ -33,12 +33,12 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use failpoint::failpoint;
 #[cfg(target_os = "linux")]
 pub use linux::{
     ExitWatch, FileWatch, Processes, become_subreaper, boot_id, cpu_time, descendants, detach, end_children, end_tree,
     has_children, hostname, inheritable_fds, members, memory, raise_nofile_limit, rss_bytes,
 };
-pub(crate) use failpoint::failpoint;
 pub use lock::{FileLock, lock_file, read_lock_holder};
 
 /// One process, for good: within one boot the pair is never used again (a pid alone is).

@@ -25,6 +25,7 @@
 //! | `wished:<token>` | string | this wish to spawn was heard (an hour) |
 //! | `fence`, `seq` | counter | leases given; tasks accepted |
 //! | `events` | stream | capped |
+//! | `probe` | string | written to see whether Redis writes (a minute) |
 //! | `wake:supervisor`, `wake:role:<role>`, `wake:agent:<id>` | list | markers for blocking pops |
 //! | `ended:<id>` | channel | published when a task has ended |
 

@@ -79,6 +79,8 @@ struct Supervisor {
     limits_told: Vec<(String, u32)>,
     /// What has been said in the log and need not be said again.
     complaints: BTreeSet<String>,
+    /// Why the last pass ended early; many in a row say the same.
+    ended_early: String,
     housekeeping: housekeeping::Schedule,
 }
 
@@ -116,6 +118,7 @@ impl Supervisor {
             leaving: Leaving::No,
             limits_told: Vec::new(),
             complaints: BTreeSet::new(),
+            ended_early: String::new(),
             housekeeping: housekeeping::Schedule::default(),
             config: Arc::new(config),
             home,
@@ -137,12 +140,17 @@ impl Supervisor {
             let began = Instant::now();
             let wait = match self.pass().await {
                 Ok(Pass::Look(after)) => {
+                    self.ended_early.clear();
                     self.redis.has_answered();
                     after
                 }
                 Ok(Pass::ShutDown) => return self.shut_down().await,
                 Err(e) => {
-                    tracing::warn!("a pass ended early: {e}");
+                    let why = e.to_string();
+                    if why != self.ended_early {
+                        tracing::warn!("a pass ended early: {why}");
+                        self.ended_early = why;
+                    }
                     self.mend_redis().await;
                     Duration::from_millis(100)
                 }
@@ -206,6 +214,10 @@ impl Supervisor {
         let observed = self.observer.observe(&self.store, &*self.mux).await?;
         if observed.snapshot.intents.stop.is_none() {
             self.leaving = Leaving::No;
+        }
+        // While Redis answers and does not write nobody can report, and a supervisor that only reads would not notice.
+        if observed.is_anyone_silent(self.config.supervisor.lease / 2) {
+            self.store.can_write().await?;
         }
         for damaged in &observed.snapshot.damaged {
             self.complain(damaged.clone());

@@ -118,6 +118,12 @@ impl Observed {
         })
     }
 
+    /// Whether an agent has not reported for longer than this, for whatever reason.
+    pub fn is_anyone_silent(&self, limit: Duration) -> bool {
+        let last = |r: &Record| r.agent.heartbeat_at.map(|at| self.snapshot.now.since(at));
+        self.snapshot.agents.iter().filter_map(last).any(|silence| silence > limit)
+    }
+
     pub fn world<'a>(&'a self, config: &'a Config, ending: &'a BTreeSet<String>) -> World<'a> {
         World {
             store: &self.snapshot,
