@@ -23,6 +23,7 @@
 //! | `key:<key>` | string | idempotency key → task |
 //! | `calls:<task>:<fence>` | hash | how often this attempt delegated a given content, and what it found again (a day) |
 //! | `wished:<token>` | string | this wish to spawn was heard (an hour) |
+//! | `jumped:<token>` | string | this jump of the clock was followed (an hour) |
 //! | `fence`, `seq` | counter | leases given; tasks accepted |
 //! | `events` | stream | capped |
 //! | `probe` | string | written to see whether Redis writes (a minute) |

@@ -8,10 +8,14 @@ use std::{
 use super::world::{Life, Limits, World};
 use crate::{
     config::Config,
-    model::{agent::Agent, id::Place, time::Timestamp},
+    model::{
+        agent::Agent,
+        id::{Place, new_incarnation},
+        time::Timestamp,
+    },
     mux::{Mux, SessionInfo},
     os,
-    store::{Result, Store, agents::Record, observe::Snapshot},
+    store::{Result, Store, agents::Record, intents::ClockBack, observe::Snapshot},
 };
 
 /// tmux tells of changes; this is for those it did not tell.
@@ -26,7 +30,10 @@ pub(super) struct Observer {
     boot_id: String,
     /// Since when all has been there without a break.
     since: Instant,
+    /// The last look: our clock when it was answered, and Redis's.
     last: Option<(Instant, Timestamp)>,
+    /// Jumps of Redis's clock that Redis has not followed yet.
+    jumps: Vec<ClockBack>,
     sessions: Option<Vec<SessionInfo>>,
     sessions_at: Option<Instant>,
 }
@@ -50,6 +57,7 @@ impl Observer {
             boot_id: os::boot_id(),
             since: Instant::now(),
             last: None,
+            jumps: Vec::new(),
             sessions: None,
             sessions_at: None,
         }
@@ -65,14 +73,17 @@ impl Observer {
     }
 
     pub async fn observe(&mut self, store: &Store, mux: &dyn Mux) -> Result<Observed> {
-        let snapshot = store.observe(&self.roles).await?;
-        let now = Instant::now();
-        if let Some((then, redis_then)) = self.last.replace((now, snapshot.now)) {
-            let (ours, theirs) = (now - then, snapshot.now.since(redis_then));
-            if theirs.abs_diff(ours) > JUMP || snapshot.now < redis_then {
-                tracing::warn!(?ours, ?theirs, "the clocks parted: the machine slept, or a clock was set");
-                self.disturbed();
+        let asked = Instant::now();
+        let mut snapshot = store.observe(&self.roles).await?;
+        let mut now = Instant::now();
+        self.compare_clocks(asked, now, snapshot.now);
+        if !self.jumps.is_empty() {
+            for jump in &self.jumps {
+                store.follow_clock_back(jump, &self.roles).await?;
             }
+            self.jumps.clear();
+            snapshot = store.observe(&self.roles).await?;
+            now = Instant::now();
         }
         // As of the snapshot: tmux may take its time, in which heartbeats come that the snapshot does not have.
         let undisturbed = now.saturating_duration_since(self.since);
@@ -88,6 +99,21 @@ impl Observer {
         }
         let lives = snapshot.agents.iter().map(|r| (r.agent.incarnation.clone(), self.life(&r.agent))).collect();
         Ok(Observed { snapshot, lives, sessions: self.sessions.clone(), undisturbed })
+    }
+
+    /// Redis read its clock at some moment between the two of ours.
+    fn compare_clocks(&mut self, asked: Instant, answered: Instant, redis: Timestamp) {
+        let Some((then, redis_then)) = self.last.replace((answered, redis)) else { return };
+        let (ours, theirs) = (answered - then, redis.since(redis_then));
+        if theirs.abs_diff(ours) > JUMP || redis < redis_then {
+            tracing::warn!(?ours, ?theirs, "the clocks parted: the machine slept, or a clock was set");
+            self.disturbed();
+        }
+        // A slow answer looks like a clock that was set back: only what has certainly passed counts.
+        let by = (asked.saturating_duration_since(then) + redis_then.since(redis)).saturating_sub(theirs);
+        if by > JUMP {
+            self.jumps.push(ClockBack { by, seen: redis_then, token: new_incarnation() });
+        }
     }
 
     fn life(&self, agent: &Agent) -> Life {

@@ -267,6 +267,10 @@ impl World {
         let pid = self.agent(agent)["pid"].as_u64();
         pid.unwrap_or_else(|| self.fail(&format!("agent {agent} has no process"))) as u32
     }
+    /// The machine loses its power: everything ends at the same moment, and nobody says a word.
+    pub fn lose_power(&self) {
+        processes::end_world(&self.path);
+    }
     pub fn processes(&self) -> Vec<Process> {
         processes::of_world(&self.path)
     }
