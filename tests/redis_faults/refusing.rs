@@ -107,6 +107,9 @@ fn nobody_is_given_up_who_could_not_report_because_redis_did_not_write() {
 #[test]
 fn scripts_that_are_forgotten_and_connections_that_are_cut_cost_nothing() {
     let world = World::started("[roles.shell]\nmax = 4");
+    let awaited = world.delegate("shell", &gate(&world.file("go")));
+    let mut waiting = world.orch_started(&["wait", &awaited]);
+    let mut following = world.orch_started(&["logs", "-f", "--task", &awaited]);
     let work = under_load(&world, 30, |world| {
         for i in 0..40 {
             match i % 2 {
@@ -117,6 +120,10 @@ fn scripts_that_are_forgotten_and_connections_that_are_cut_cost_nothing() {
         }
         tell(world, &["CLIENT", "KILL", "TYPE", "pubsub"]);
     });
+    assert!(!waiting.has_ended() && !following.has_ended());
+    world.touch("go");
+    waiting.end().ok();
+    following.end().ok();
     work.all_succeed_at_once(&world);
     world.stop_and_check_nothing_left();
 }

@@ -16,16 +16,20 @@ use std::{
 
 use orch::store::server::find_program;
 
-use crate::common::{Work, World};
+use crate::common::{Work, World, gate};
 
 /// A redis-server of the user's own.
 struct Own(Child);
 
 impl Own {
+    /// With an append-only file, so that it can come back.
     fn start(world: &World, socket: &Path) -> Own {
         let program = find_program().unwrap();
         let mut command = Command::new(&program.path);
-        command.arg0(program.argv0).args(["--port", "0", "--save", "", "--unixsocket"]).arg(socket);
+        command
+            .arg0(program.argv0)
+            .args(["--port", "0", "--save", "", "--appendonly", "yes", "--appendfsync", "always", "--unixsocket"])
+            .arg(socket);
         command.arg("--dir").arg(&world.path).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let own = Own(command.spawn().unwrap());
         world.wait_until("the user's own Redis listens", || UnixStream::connect(socket).is_ok());
@@ -181,15 +185,46 @@ fn read_value(from: &mut impl BufRead, raw: &mut Vec<u8>, words: &mut Vec<Vec<u8
     Ok(())
 }
 
+/// Says in sessions.toml where it is.
+fn uses(world: &World, socket: &Path) {
+    let config = world.project.join("sessions.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, format!("{text}[redis]\nurl = \"unix://{}\"\n", socket.display())).unwrap();
+}
+
+#[test]
+fn the_users_own_redis_that_dies_is_waited_for() {
+    let world = World::builder().tables("[roles.shell]\nmax = 2").build();
+    let socket = world.file("own.sock");
+    let own = Own::start(&world, &socket);
+    uses(&world, &socket);
+    world.start();
+    let mut work = Work::default();
+    let task = work.delegate(&world, &gate(&world.file("go")));
+    work.delegate(&world, ":");
+    Work::wait_until_it_runs(&world, &task);
+    drop(own);
+    let away = world.orch(&["status", "--json"]).json();
+    assert_eq!((&away["redis"]["state"], &away["supervisor"]["state"]), (&"unreachable".into(), &"running".into()));
+    let refused = world.orch(&["delegate", "x"]).ended(3);
+    assert!(refused.stderr.contains("own.sock") && refused.stderr.contains("hint: "), "{refused:#?}");
+    world.touch("go");
+    let report = world.home.join(format!("reports/{task}.1.json"));
+    world.wait_until("its report lies on disk", || report.exists());
+    let _own = Own::start(&world, &socket);
+    world.wait_for(&task, "succeeded");
+    work.delegate(&world, ":");
+    work.all_succeed_at_once(&world);
+    world.orch(&["stop"]).ok();
+}
+
 #[test]
 fn a_reply_that_is_lost_loses_and_doubles_nothing() {
     let world = World::builder().tables("[roles.shell]\nmax = 2").build();
     let (server, socket) = (world.file("server.sock"), world.file("proxy.sock"));
     let _own = Own::start(&world, &server);
     let proxy = Proxy::start(&socket, server);
-    let config = world.project.join("sessions.toml");
-    let text = fs::read_to_string(&config).unwrap();
-    fs::write(&config, format!("{text}[redis]\nurl = \"unix://{}\"\n", socket.display())).unwrap();
+    uses(&world, &socket);
     world.start();
     let mut work = Work::default();
     for (script, _) in SCRIPTS {

@@ -33,7 +33,7 @@ async fn what_was_due_by_the_old_clock_is_due_as_soon_by_the_new_one() {
     let server = Server::start();
     let world = server.world("n");
     set_clock(&world, 4 * HOUR);
-    let [a, b, c] = [world.agent("shell-1").await, world.agent("shell-2").await, world.agent("shell-3").await];
+    let [a, b] = [world.agent("shell-1").await, world.agent("shell-2").await];
     let delay = async |agent: &Agent| {
         let task = world.delegate(&task("delayed")).await;
         let claimed = world.claim(agent).await;
@@ -49,6 +49,7 @@ async fn what_was_due_by_the_old_clock_is_due_as_soon_by_the_new_one() {
     let claimed = world.claim(&b).await;
     let who = capability(&b, &claimed);
     world.store.mark_waiting(&who, &[before.clone()], HOUR / 2).await.unwrap();
+    let c = world.agent("shell-3").await;
     world.store.end_agent(&c.id, &c.incarnation, &crash()).await.unwrap();
     let seen = now(&world).await;
     set_clock(&world, 2 * HOUR + HOUR / 2);

@@ -12,6 +12,7 @@ local function move_scores(zset, field)
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', zset, now + by, '+inf')) do
     local score = redis.call('ZINCRBY', zset, -by, id)
     if field then redis.call('HSET', P .. 'task:' .. id, field, score) end
+    if tonumber(get(id, 'since')[1]) > now then redis.call('HSET', P .. 'task:' .. id, 'since', now) end
   end
 end
 
