@@ -264,6 +264,18 @@ fn silence_longer_than_the_lease_is_a_hang_unless_all_was_away() {
 }
 
 #[test]
+fn a_clock_that_was_set_ahead_makes_nobody_old() {
+    let mut c = case();
+    for (id, state) in [("shell-1", AgentState::Starting), ("shell-2", AgentState::Stopping)] {
+        c.agent(id, "shell", state).since = Timestamp(NOW - 3_600_000);
+    }
+    c.undisturbed = Duration::from_secs(1);
+    assert_eq!(c.short(), [] as [&str; 0]);
+    c.undisturbed = Duration::from_secs(60);
+    assert_eq!(c.short().len(), 2);
+}
+
+#[test]
 fn no_progress_is_a_hang_but_not_of_who_waits_or_asks() {
     let mut c = case();
     c.agent("shell-1", "shell", AgentState::Busy);
