@@ -189,6 +189,45 @@ fn open_at(path: &Path, offset: u64) -> io::Result<Option<BufReader<File>>> {
     }
 }
 
+/// How much of an output's end is read for its last lines.
+const LAST_READ: u64 = 4096;
+
+/// The last line or two that an attempt's program printed, each cut to 160 columns and safe for a terminal, and when the
+/// last piece came. `None` where it has printed nothing (but spaces).
+///
+/// # Errors
+/// What the system says; an output that is not there is empty.
+pub fn last_lines(dir: &Path) -> io::Result<Option<(Timestamp, String)>> {
+    const LINES: usize = 2;
+    const COLUMNS: usize = 160;
+    let end = end_of(&dir.join("output"), LAST_READ)?;
+    let text = text::plain(&end);
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    if lines.is_empty() {
+        return Ok(None);
+    }
+    let last = lines[lines.len().saturating_sub(LINES)..].iter().map(|line| text::one_line(line, COLUMNS));
+    let index = end_of(&dir.join("output.index"), 128)?;
+    let index = String::from_utf8_lossy(&index);
+    let at = index.lines().next_back().and_then(|entry| entry.split(' ').next()?.parse().ok()).unwrap_or(0);
+    Ok(Some((Timestamp(at), last.collect::<Vec<_>>().join("\n"))))
+}
+
+/// The last bytes of a file, `most` at most.
+fn end_of(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    use std::io::{Seek, SeekFrom};
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(e),
+    };
+    let length = file.seek(SeekFrom::End(0))?;
+    file.seek(SeekFrom::Start(length.saturating_sub(most)))?;
+    let mut end = Vec::new();
+    file.take(most).read_to_end(&mut end)?;
+    Ok(end)
+}
+
 /// The attempts of a task that have a folder: number and path, the oldest first.
 pub fn attempts(task_dir: &Path) -> Vec<(u32, PathBuf)> {
     let mut found: Vec<(u32, PathBuf)> = fs::read_dir(task_dir)

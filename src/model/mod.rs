@@ -7,6 +7,7 @@ pub mod agent;
 pub mod cause;
 pub mod duration;
 pub mod event;
+pub mod evidence;
 pub mod id;
 pub mod json;
 pub mod name;

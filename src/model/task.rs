@@ -130,6 +130,8 @@ pub struct Attempt {
     pub exit_code: Option<i32>,
     /// When the next try is due, if there is one.
     pub next_retry_at: Option<Timestamp>,
+    /// Where its agent ended with it: what was known then.
+    pub evidence: Option<Box<super::evidence::Evidence>>,
 }
 
 /// One unit of delegated work, as recorded.

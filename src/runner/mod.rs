@@ -34,7 +34,13 @@ use crate::{
         Home,
         launch::{Launch, RedisAt},
     },
-    model::{agent::AgentState, cause::Cause, id::Process},
+    model::{
+        agent::AgentState,
+        cause::Cause,
+        evidence::{Evidence, ProcessSeen, ProcessState, Rule, Witness},
+        id::Process,
+        time::Timestamp,
+    },
     os,
     store::{
         Store, StoreError,
@@ -203,12 +209,21 @@ impl Agent {
     /// Records the end. What may be left of us is looked at by the supervisor, not believed.
     async fn leave(&self, leave: Leave) {
         use AgentState::{Failed, Stopped};
-        let to = match leave {
+        let (to, rule) = match leave {
             Leave::GivenUp => return,
-            Leave::Told(_) | Leave::Done(_) | Leave::Terminated => Stopped,
-            Leave::SessionClosed | Leave::Broken(_) => Failed,
+            Leave::Told(_) => (Stopped, Rule::Told),
+            Leave::Done(_) => (Stopped, Rule::TasksPerAgent),
+            Leave::Terminated => (Stopped, Rule::Terminated),
+            Leave::SessionClosed => (Failed, Rule::SessionClosed),
+            Leave::Broken(_) => (Failed, Rule::Broken),
         };
         let reason = leave.in_words();
+        let evidence = Evidence {
+            process: Some(own_process(self.process.pid)),
+            at: Some(Timestamp::now()),
+            said: Some(reason.clone()),
+            ..Evidence::of(rule, Witness::Runner, &self.launch.agent)
+        };
         let remains = Remains {
             agent: self.launch.agent.clone(),
             session: self.launch.session.clone(),
@@ -221,6 +236,7 @@ impl Agent {
             attempt_reason: &reason,
             delay: self.launch.role.retry.lost_delay(1),
             remains: Some(&remains),
+            evidence: Some(&evidence),
         };
         match self.store.end_agent(&self.launch.agent, &self.launch.incarnation, &ending).await {
             Ok(_) => {}
@@ -228,6 +244,10 @@ impl Agent {
             Err(e) => tracing::error!("could not say goodbye: {e}"),
         }
     }
+}
+
+fn own_process(pid: u32) -> ProcessSeen {
+    ProcessSeen { pid: Some(pid), state: ProcessState::Alive, letter: None, known_by: "itself".to_owned() }
 }
 
 fn no_driver(launch: &Launch) -> String {

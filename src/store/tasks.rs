@@ -304,6 +304,20 @@ impl Store {
         TaskState::ALL.iter().zip(counts).map(|(s, v)| Ok((*s, self.read(v)?))).collect()
     }
 
+    /// When the lease of a running attempt ends; `None` where it is another's by now.
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn lease_end(&self, id: &TaskId, fence: u64) -> Result<Option<Timestamp>> {
+        let mut pipe = redis::pipe();
+        pipe.cmd("HGET").arg(self.keys.of("task", id.as_str())).arg("fence");
+        pipe.cmd("ZSCORE").arg(self.keys.of("state", TaskState::Running.as_str())).arg(id.as_str());
+        let mut values = self.pipeline(&pipe).await?.into_iter();
+        let mut next = || values.next().unwrap_or(Value::Nil);
+        let (holder, end): (Option<String>, Option<f64>) = (self.read(next())?, self.read(next())?);
+        Ok(end.filter(|_| holder == Some(fence.to_string())).map(|ms| Timestamp(ms as u64)))
+    }
+
     /// How many ready tasks of the role go before this one; `None` where it is not ready.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::world::{Life, Limits, World};
+use super::world::{Death, Life, Limits, World};
 use crate::{
     config::Config,
     model::{agent::Agent, id::Place, time::Timestamp},
@@ -36,6 +36,7 @@ pub(super) struct Observed {
     pub snapshot: Snapshot,
     lives: BTreeMap<String, Life>,
     sessions: Option<Vec<SessionInfo>>,
+    sessions_age: Duration,
     undisturbed: Duration,
 }
 
@@ -87,7 +88,8 @@ impl Observer {
             self.sessions_at = Some(now);
         }
         let lives = snapshot.agents.iter().map(|r| (r.agent.incarnation.clone(), self.life(&r.agent))).collect();
-        Ok(Observed { snapshot, lives, sessions: self.sessions.clone(), undisturbed })
+        let sessions_age = self.sessions_at.map_or(Duration::ZERO, |at| at.elapsed());
+        Ok(Observed { snapshot, lives, sessions: self.sessions.clone(), sessions_age, undisturbed })
     }
 
     fn life(&self, agent: &Agent) -> Life {
@@ -97,13 +99,14 @@ impl Observer {
         }
         match p.place(&self.host, &self.boot_id) {
             Place::ThisBoot => {}
-            Place::EarlierBoot => return Life::Dead("the machine was started anew".into()),
+            Place::EarlierBoot => return Life::Dead(Death::EarlierBoot),
             Place::Elsewhere => return Life::Elsewhere,
         }
         let id = os::ProcessId { pid: p.pid, start_time: p.start_time };
         match id.state() {
             Some(state) if id.is_alive() => Life::Alive(state),
-            _ => Life::Dead(format!("its runner (pid {}) is gone", p.pid)),
+            Some('Z' | 'X') => Life::Dead(Death::Zombie),
+            _ => Life::Dead(Death::Gone),
         }
     }
 }
@@ -123,6 +126,7 @@ impl Observed {
             store: &self.snapshot,
             lives: self.lives.clone(),
             sessions: self.sessions.as_deref(),
+            sessions_age: self.sessions_age,
             undisturbed: self.undisturbed,
             ending,
             namespace: &config.namespace,

@@ -207,6 +207,7 @@ pub fn crash() -> Ending<'static> {
         attempt_reason: "its agent crashed",
         delay: Duration::ZERO,
         remains: None,
+        evidence: None,
     }
 }
 

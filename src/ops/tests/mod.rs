@@ -205,6 +205,7 @@ pub(in crate::ops) fn recorded_agent(id: &str, state: AgentState) -> Record {
         rss_bytes: None,
         reason: None,
         master: false,
+        evidence: None,
     };
     Record { agent, progress_at: None, last_task: None }
 }

@@ -177,6 +177,7 @@ async fn kill_returns_the_record_of_the_end_and_not_of_a_successor() {
             attempt_reason: "",
             delay: Duration::ZERO,
             remains: None,
+            evidence: None,
         };
         ops.store().end_agent(&agent.id, &agent.incarnation, &ending).await.unwrap();
         world.agent("shell-1", "shell").await;

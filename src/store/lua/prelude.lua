@@ -103,7 +103,7 @@ local function move(id, from, to, role, score, agent, reason, data)
 end
 
 -- The one place where an agent changes its state.
-local function move_agent(id, from, to, role, task, reason)
+local function move_agent(id, from, to, role, task, reason, data)
   if not (AGENT[from] and AGENT[from][to]) then error('agent ' .. id .. ' may not go from ' .. from .. ' to ' .. to) end
   local record = P .. 'agent:' .. id
   redis.call('HSET', record, 'state', to, 'since', now, 'reason', reason)
@@ -116,7 +116,7 @@ local function move_agent(id, from, to, role, task, reason)
     -- Kept a week for `orch why`; a successor of the same id writes over it.
     redis.call('PEXPIRE', record, 7 * 86400000)
   end
-  event('agent.' .. to, task, id, from, to, reason)
+  event('agent.' .. to, task, id, from, to, reason, data)
 end
 
 -- A dead letter may outlive its parent's record: counting there would leave half a record.
@@ -170,8 +170,8 @@ end
 
 -- Ends the running attempt of a task and decides what comes next: the table of model/cause.rs.
 -- `delay` (ms) is used where the task is tried again; `told` says that the holder itself reported, so that the same
--- report sent again gets the same answer.
-local function end_attempt(id, cause, reason, exit_code, result, delay, told)
+-- report sent again gets the same answer. `evidence` (JSON) is what was known when its agent ended with it.
+local function end_attempt(id, cause, reason, exit_code, result, delay, told, evidence)
   local record = P .. 'task:' .. id
   local f = get(id, 'role', 'agent', 'failures', 'retries', 'lost', 'lost_max', 'cancelling')
   if f[7] and cause ~= 'success' then
@@ -204,6 +204,7 @@ local function end_attempt(id, cause, reason, exit_code, result, delay, told)
   attempt.ended_at, attempt.cause, attempt.reason, attempt.next = now, cause, reason, to
   if exit_code and exit_code ~= '' then attempt.exit_code = tonumber(exit_code) end
   attempt.next_retry_at, attempt.told = due, told
+  if evidence and evidence ~= '' then attempt.evidence = evidence end
   redis.call('LSET', P .. 'attempts:' .. id, -1, cjson.encode(attempt))
   redis.call('HSET', record, 'failures', failures, 'lost', lost)
   -- A success needs no explanation; its attempts have theirs.

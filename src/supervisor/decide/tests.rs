@@ -9,6 +9,7 @@ use crate::{
     config::{Config, Env},
     model::{
         agent::Agent,
+        evidence::{ProcessState, Rule, SessionState},
         id::{Process, TaskId},
         time::Timestamp,
     },
@@ -17,7 +18,7 @@ use crate::{
         agents::Record,
         observe::{Breaker, Load, Overdue, Snapshot},
     },
-    supervisor::world::{Life, Limits},
+    supervisor::world::{Death, Life, Limits},
 };
 
 const NOW: u64 = 1_000_000_000;
@@ -28,6 +29,7 @@ struct Case {
     store: Snapshot,
     lives: BTreeMap<String, Life>,
     sessions: Vec<SessionInfo>,
+    tmux_answers: bool,
     undisturbed: Duration,
     ending: BTreeSet<String>,
     max_agents: u32,
@@ -41,6 +43,7 @@ fn case() -> Case {
         store: Snapshot { now: Timestamp(NOW), ..Snapshot::default() },
         lives: BTreeMap::new(),
         sessions: Vec::new(),
+        tmux_answers: true,
         undisturbed: Duration::from_secs(3600),
         ending: BTreeSet::new(),
         max_agents: 50,
@@ -76,6 +79,7 @@ impl Case {
             rss_bytes: None,
             reason: None,
             master: false,
+            evidence: None,
         };
         self.store.agents.push(Record { agent, progress_at: Some(Timestamp(NOW)), last_task: None });
         &mut self.store.agents.last_mut().unwrap().agent
@@ -90,7 +94,8 @@ impl Case {
         decide(&World {
             store: &self.store,
             lives: self.lives.clone(),
-            sessions: Some(&self.sessions),
+            sessions: self.tmux_answers.then_some(self.sessions.as_slice()),
+            sessions_age: Duration::from_secs(3),
             undisturbed: self.undisturbed,
             ending: &self.ending,
             namespace: "ns",
@@ -238,7 +243,7 @@ fn an_idle_agent_above_the_minimum_leaves_after_its_time() {
 fn a_dead_runner_is_reaped_and_one_that_was_told_to_stop_has_stopped() {
     let mut c = case();
     c.agent("shell-1", "shell", AgentState::Busy);
-    c.life("shell-1", Life::Dead("its runner (pid 7) is gone".into()));
+    c.life("shell-1", Life::Dead(Death::Gone));
     assert_eq!(c.short(), ["reap shell-1 failed: crashed: its runner (pid 7) is gone"]);
     c.store.agents[1].agent.state = AgentState::Stopping;
     c.store.agents[1].agent.reason = Some("orch stop".into());
@@ -353,7 +358,7 @@ proptest! {
             agent.waiting = *waiting && agent.state == AgentState::Busy;
             agent.heartbeat_at = Some(Timestamp(NOW - age));
             if !alive {
-                c.life(&id, Life::Dead("gone".into()));
+                c.life(&id, Life::Dead(Death::Gone));
             }
         }
         c.sessions.extend(foreign.iter().map(|n| session(&format!("shell-{n}"), None)));
@@ -389,4 +394,81 @@ proptest! {
             prop_assert!(kept + spawned.len() <= max_agents as usize);
         }
     }
+}
+
+/// The evidence of the one agent that is reaped.
+fn evidence(c: &Case) -> Evidence {
+    let reaped = c.decide().into_iter().find_map(|action| match action {
+        Action::Reap { evidence, .. } => Some(*evidence),
+        _ => None,
+    });
+    reaped.expect("somebody is reaped")
+}
+
+#[test]
+fn each_end_names_the_rule_its_bound_and_what_exceeded_it() {
+    let rule = |change: &dyn Fn(&mut Case)| {
+        let mut c = case();
+        let agent = c.agent("shell-1", "shell", AgentState::Busy);
+        agent.heartbeat_at = Some(Timestamp(NOW - 1_000));
+        change(&mut c);
+        let e = evidence(&c);
+        (e.rule, e.bound_ms, e.measured_ms)
+    };
+    fn shell(c: &mut Case) -> &mut Agent {
+        &mut c.store.agents[1].agent
+    }
+    let starting = |c: &mut Case, since| {
+        (shell(c).state, shell(c).since) = (AgentState::Starting, Timestamp(since));
+    };
+    assert_eq!(rule(&|c| c.life("shell-1", Life::Dead(Death::Gone))), (Rule::ProcessGone, None, None));
+    assert_eq!(rule(&|c| c.life("shell-1", Life::Dead(Death::EarlierBoot))), (Rule::Boot, None, None));
+    assert_eq!(
+        rule(&|c| shell(c).heartbeat_at = Some(Timestamp(NOW - 31_000))),
+        (Rule::Lease, Some(30_000), Some(31_000))
+    );
+    let stall = case().config.roles["shell"].stall_timeout.as_millis() as u64;
+    assert_eq!(
+        rule(&|c| c.store.agents[1].progress_at = Some(Timestamp(NOW - stall - 1))),
+        (Rule::StallTimeout, Some(stall), Some(stall + 1))
+    );
+    assert_eq!(rule(&|c| starting(c, NOW - 21_000)), (Rule::Start, Some(20_000), Some(21_000)));
+    let unplaced = |c: &mut Case| {
+        starting(c, NOW - 6_000);
+        c.life("shell-1", Life::Unknown);
+    };
+    assert_eq!(rule(&unplaced), (Rule::Open, Some(5_000), Some(6_000)));
+    let leaving = |c: &mut Case| {
+        (shell(c).state, shell(c).since) = (AgentState::Stopping, Timestamp(NOW - 9_000));
+    };
+    assert_eq!(rule(&leaving), (Rule::Leave, Some(8_000), Some(9_000)));
+}
+
+#[test]
+fn the_evidence_holds_what_was_seen_beside_the_rule() {
+    let mut c = case();
+    let agent = c.agent("shell-1", "shell", AgentState::Busy);
+    (agent.heartbeat_at, agent.task) = (Some(Timestamp(NOW - 90_000)), Some(TaskId::random()));
+    c.store.agents[1].progress_at = Some(Timestamp(NOW - 95_000));
+    c.undisturbed = Duration::from_secs(40);
+    c.life("shell-1", Life::Alive('T'));
+    let tags = |incarnation: &str| Tags { namespace: "ns".into(), agent: "x".into(), incarnation: incarnation.into() };
+    c.sessions.push(session("shell-1", Some(tags("shell-1#"))));
+    let seen = evidence(&c);
+    assert_eq!(
+        (seen.heartbeat_age_ms, seen.silence_ms, seen.progress_age_ms),
+        (Some(90_000), Some(40_000), Some(95_000))
+    );
+    let process = seen.process.unwrap();
+    assert_eq!((process.pid, process.state, process.letter), (Some(7), ProcessState::Stopped, Some('T')));
+    assert_eq!(process.known_by, "/proc/7/stat");
+    assert_eq!((seen.session, seen.session_age_ms), (Some(SessionState::There), Some(3_000)));
+    assert_eq!((seen.state, seen.at), (Some(AgentState::Busy), Some(Timestamp(NOW))));
+    c.sessions.clear();
+    assert_eq!(evidence(&c).session, Some(SessionState::Gone));
+    c.tmux_answers = false;
+    assert_eq!(evidence(&c).session, Some(SessionState::Unknown), "silence of tmux says nothing about its sessions");
+    c.life("shell-1", Life::Dead(Death::Zombie));
+    let process = evidence(&c).process.unwrap();
+    assert_eq!((process.state, process.letter), (ProcessState::Zombie, Some('Z')));
 }

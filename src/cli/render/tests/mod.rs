@@ -86,6 +86,7 @@ fn an_agent(id: &str, role: &str, state: AgentState) -> Agent {
         rss_bytes: Some(210 << 20),
         reason: None,
         master: false,
+        evidence: None,
     }
 }
 
