@@ -60,7 +60,7 @@ fn a_stopped_runner_is_explained_by_its_lease() {
     }
     let agent = world.orch_json(&["show", "shell-1"]);
     assert_eq!((&agent["state"], &agent["evidence"]), (&"failed".into(), &evidence));
-    assert!(world.orch(&["why", "shell-1"]).ok().contains("evidence of the end of shell-1:"));
+    assert!(world.orch(&["why", "shell-1"]).ok().contains("evidence of the end (shell-1):"));
     world.stop_and_check_nothing_left();
 }
 
@@ -98,6 +98,32 @@ fn a_program_that_stalls_is_explained_by_its_progress() {
 }
 
 #[test]
+fn a_closed_session_and_a_killed_program_are_told_by_the_runner() {
+    let world = World::started("[roles.shell]\nmax = 1");
+    let script = format!("echo here; {}; {}", append(&world.file("ran"), "$$"), forever());
+    let task = world.delegate("shell", &script);
+    let attempt = |n: usize| {
+        world.wait_until("its loss is recorded", || world.show(&task)["lost"] == n);
+        world.show(&task)["attempts"][n - 1]["evidence"].clone()
+    };
+    world.wait_until("it runs", || world.lines("ran").len() == 1);
+    kill9(world.lines("ran")[0].parse().unwrap());
+    let killed = attempt(1);
+    assert_eq!((&killed["rule"], &killed["by"]), (&"program_killed".into(), &"runner".into()));
+    assert!(killed["said"].as_str().unwrap().contains("signal 9"), "{killed:#}");
+    assert_eq!(killed["last_output"]["text"], "here");
+
+    world.wait_until("it runs again", || world.lines("ran").len() == 2);
+    world.tmux(&["kill-session", "-t", "=shell-1"]).ok();
+    let closed = attempt(2);
+    assert_eq!(closed["rule"], "session_closed", "{closed:#}");
+    let why = world.orch(&["why", &task]).ok();
+    assert!(why.contains("session_closed: its tmux session was closed under it"), "{why}");
+    world.orch(&["cancel", &task]).ok();
+    world.stop_and_check_nothing_left();
+}
+
+#[test]
 fn a_runner_that_ends_in_order_says_why_itself() {
     let world = World::started("[roles.shell]\nmax = 1");
     let task = world.delegate("shell", "true");
@@ -108,9 +134,9 @@ fn a_runner_that_ends_in_order_says_why_itself() {
     assert!(evidence["said"].as_str().unwrap().contains("orch kill"), "{evidence:#}");
 
     let task = world.delegate("shell", "true");
-    world.wait_for(&task, "succeeded");
-    signal(world.runner_pid("shell-1"), Signal::SIGTERM);
-    world.wait_until("it has left", || world.orch_json(&["show", "shell-1"])["evidence"]["rule"] == "terminated");
+    let agent = world.wait_for(&task, "succeeded")["attempts"][0]["agent"].as_str().unwrap().to_owned();
+    signal(world.runner_pid(&agent), Signal::SIGTERM);
+    world.wait_until("it has left", || world.orch_json(&["show", &agent])["evidence"]["rule"] == "terminated");
     world.stop_and_check_nothing_left();
 }
 

@@ -78,6 +78,7 @@ mod tests {
             exit_code: Some(0),
             result: None,
             delay_ms: 0,
+            evidence: None,
         };
         super::super::create_dir(&home.run(&report.task, 2)).unwrap();
         home.write_report(&report).unwrap();

@@ -48,6 +48,8 @@ pub const TRANSITIONS: &[(TaskState, TaskState)] = {
         (Running, Cancelled),
         (Failed, Ready),
         (Failed, Blocked),
+        // A person removes a dead letter.
+        (Failed, Cancelled),
         (Cancelled, Ready),
         (Cancelled, Blocked),
     ]

@@ -9,6 +9,7 @@
 
 mod attempt;
 mod beats;
+mod evidence;
 mod interactive;
 mod output;
 mod pane;
@@ -34,13 +35,7 @@ use crate::{
         Home,
         launch::{Launch, RedisAt},
     },
-    model::{
-        agent::AgentState,
-        cause::Cause,
-        evidence::{Evidence, ProcessSeen, ProcessState, Rule, Witness},
-        id::Process,
-        time::Timestamp,
-    },
+    model::{agent::AgentState, cause::Cause, id::Process},
     os,
     store::{
         Store, StoreError,
@@ -209,21 +204,13 @@ impl Agent {
     /// Records the end. What may be left of us is looked at by the supervisor, not believed.
     async fn leave(&self, leave: Leave) {
         use AgentState::{Failed, Stopped};
-        let (to, rule) = match leave {
+        let to = match leave {
             Leave::GivenUp => return,
-            Leave::Told(_) => (Stopped, Rule::Told),
-            Leave::Done(_) => (Stopped, Rule::TasksPerAgent),
-            Leave::Terminated => (Stopped, Rule::Terminated),
-            Leave::SessionClosed => (Failed, Rule::SessionClosed),
-            Leave::Broken(_) => (Failed, Rule::Broken),
+            Leave::Told(_) | Leave::Done(_) | Leave::Terminated => Stopped,
+            Leave::SessionClosed | Leave::Broken(_) => Failed,
         };
         let reason = leave.in_words();
-        let evidence = Evidence {
-            process: Some(own_process(self.process.pid)),
-            at: Some(Timestamp::now()),
-            said: Some(reason.clone()),
-            ..Evidence::of(rule, Witness::Runner, &self.launch.agent)
-        };
+        let evidence = self.evidence(leave.rule(), &reason, None);
         let remains = Remains {
             agent: self.launch.agent.clone(),
             session: self.launch.session.clone(),
@@ -244,10 +231,6 @@ impl Agent {
             Err(e) => tracing::error!("could not say goodbye: {e}"),
         }
     }
-}
-
-fn own_process(pid: u32) -> ProcessSeen {
-    ProcessSeen { pid: Some(pid), state: ProcessState::Alive, letter: None, known_by: "itself".to_owned() }
 }
 
 fn no_driver(launch: &Launch) -> String {

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::model::{
     cause::Cause,
+    evidence::Evidence,
     id::{Capability, TaskId},
     json,
     task::{Priority, Task, TaskDetail, TaskState},
@@ -104,6 +105,9 @@ pub struct Report {
     pub result: Option<crate::model::task::TaskResult>,
     /// If it is tried again: after how long.
     pub delay_ms: u64,
+    /// Of a lost attempt: what its holder knows of the end.
+    #[serde(default)]
+    pub evidence: Option<Box<Evidence>>,
 }
 
 /// How many records are read in one round trip: a 1 MiB text in each must not stall the others for long.
@@ -398,6 +402,7 @@ fn finish_args(r: &Report) -> Result<Vec<String>> {
         r.exit_code.map(|c| c.to_string()).unwrap_or_default(),
         r.result.as_ref().map(to_json).transpose()?.unwrap_or_default(),
         r.delay_ms.to_string(),
+        r.evidence.as_ref().map(to_json).transpose()?.unwrap_or_default(),
     ])
 }
 

@@ -23,7 +23,7 @@ pub fn why(why: &Why, view: &View) -> String {
         out.push_str(&line.replacen(link.state.as_str(), &state, 1));
     }
     if let Some(evidence) = &why.evidence {
-        let heading = format!("evidence of the end of {}:", safe(&evidence.agent));
+        let heading = format!("evidence of the end ({}):", safe(&evidence.agent));
         out.push_str(&format!("{}\n", view.paint(&heading, Style::Bold)));
         out.push_str(&facts(evidence, view));
     }

@@ -1,7 +1,7 @@
 -- The holder of a lease ends its attempt. Sent again with the same fence, it gives the same answer.
 -- KEYS: 1 prefix
 -- ARGV: 1 task, 2 agent, 3 incarnation, 4 fence, 5 cause, 6 reason, 7 exit code or '', 8 result (JSON or ''),
---       9 delay until the next try (ms)
+--       9 delay until the next try (ms), 10 evidence (JSON or '')
 -- Returns: {state of the task, '1' the first time, '0' again}
 -- Refuses: stale (another lease was given meanwhile, or the attempt was ended by the supervisor)
 local id, agent, fence = ARGV[1], ARGV[2], ARGV[4]
@@ -15,7 +15,7 @@ if f[1] ~= 'running' or f[2] ~= agent or f[3] ~= ARGV[3] or f[4] ~= fence then
   return refuse('stale', id)
 end
 
-local state = end_attempt(id, ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9], true)
+local state = end_attempt(id, ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9], true, ARGV[10])
 local a = redis.call('HMGET', P .. 'agent:' .. agent, 'state', 'incarnation')
 if a[2] == ARGV[3] then
   redis.call('HDEL', P .. 'agent:' .. agent, 'task', 'attempt', 'fence', 'needs')

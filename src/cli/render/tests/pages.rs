@@ -323,7 +323,7 @@ t-0000000001  blocked
 waits for:
   t-0000000002  blocked: comes after another one
     t-0000000003  blocked: told above
-evidence of the end of sonnet-1:
+evidence of the end (sonnet-1):
   rule     process_gone: its runner's process was
            gone
   seen by  the supervisor, when it was busy
