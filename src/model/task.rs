@@ -217,7 +217,8 @@ mod tests {
     fn only_a_person_leaves_an_end_state_and_success_is_final() {
         for (from, to) in TRANSITIONS {
             assert_ne!(*from, TaskState::Succeeded);
-            if from.is_terminal() {
+            let removes = (*from, *to) == (TaskState::Failed, TaskState::Cancelled);
+            if from.is_terminal() && !removes {
                 assert!(matches!(to, TaskState::Ready | TaskState::Blocked));
             }
         }

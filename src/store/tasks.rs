@@ -246,7 +246,8 @@ impl Store {
         Ok((count, next.parse::<f64>().ok().map(|ms| Duration::from_millis(ms as u64))))
     }
 
-    /// Cancels tasks and their subtasks; each one's state afterwards, `None` for an unknown one (`lua/cancel.lua`).
+    /// Cancels tasks and their subtasks, and removes dead letters; each one's state afterwards, `None` for an unknown one
+    /// (`lua/cancel.lua`).
     ///
     /// # Errors
     /// An unreachable Redis.

@@ -245,6 +245,7 @@ fn failed(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
     }
     out.hint(format!("orch logs --task {}", task.id));
     out.hint(format!("orch retry {}", task.id));
+    out.hint(format!("orch cancel {} (removes it)", task.id));
 }
 
 fn cancelled(around: &Around, facts: &TaskFacts, out: &mut Explanation) {

@@ -90,8 +90,9 @@ local function move(id, from, to, role, score, agent, reason, data)
     wake('supervisor')
   elseif not OPEN[to] then
     redis.call('HSET', record, 'ended_at', now)
-    ended[#ended + 1] = {id, to}
-    if #ended == 1 then
+    -- A dead letter that is removed ended before: whoever waited, depended or counted was told then.
+    if OPEN[from] then ended[#ended + 1] = {id, to} end
+    if OPEN[from] and #ended == 1 then
       local next_one = 1
       while ended[next_one] do
         settle(unpack(ended[next_one]))
