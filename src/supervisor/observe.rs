@@ -9,7 +9,7 @@ use super::world::{Death, Life, Limits, World};
 use crate::{
     config::Config,
     model::{agent::Agent, id::Place, time::Timestamp},
-    mux::{Mux, SessionInfo},
+    mux::{Mux, SessionInfo, Tags},
     os,
     store::{Result, Store, agents::Record, observe::Snapshot},
 };
@@ -21,6 +21,8 @@ const JUMP: Duration = Duration::from_secs(2);
 
 /// Looks, and remembers what it needs to judge the next look.
 pub(super) struct Observer {
+    /// Whose sessions are ours.
+    world: String,
     roles: Vec<String>,
     host: String,
     boot_id: String,
@@ -34,6 +36,7 @@ pub(super) struct Observer {
 /// One look.
 pub(super) struct Observed {
     pub snapshot: Snapshot,
+    world: String,
     lives: BTreeMap<String, Life>,
     sessions: Option<Vec<SessionInfo>>,
     sessions_age: Duration,
@@ -46,6 +49,7 @@ impl Observer {
         // The master's breaker goes by its session.
         roles.push(config.master.session.clone());
         Observer {
+            world: Tags::world(&config.namespace, &config.home),
             roles,
             host: os::hostname(),
             boot_id: os::boot_id(),
@@ -89,7 +93,8 @@ impl Observer {
         }
         let lives = snapshot.agents.iter().map(|r| (r.agent.incarnation.clone(), self.life(&r.agent))).collect();
         let sessions_age = self.sessions_at.map_or(Duration::ZERO, |at| at.elapsed());
-        Ok(Observed { snapshot, lives, sessions: self.sessions.clone(), sessions_age, undisturbed })
+        let world = self.world.clone();
+        Ok(Observed { snapshot, world, lives, sessions: self.sessions.clone(), sessions_age, undisturbed })
     }
 
     fn life(&self, agent: &Agent) -> Life {
@@ -129,7 +134,7 @@ impl Observed {
             sessions_age: self.sessions_age,
             undisturbed: self.undisturbed,
             ending,
-            namespace: &config.namespace,
+            namespace: &self.world,
             roles: &config.roles,
             master: &config.master,
             limits: Limits {

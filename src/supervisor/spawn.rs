@@ -143,7 +143,8 @@ impl Supervisor {
     }
 
     pub(super) fn tags(&self, agent: &str, incarnation: &str) -> Tags {
-        Tags { namespace: self.config.namespace.clone(), agent: agent.to_owned(), incarnation: incarnation.to_owned() }
+        let namespace = Tags::world(&self.config.namespace, &self.config.home);
+        Tags { namespace, agent: agent.to_owned(), incarnation: incarnation.to_owned() }
     }
 }
 

@@ -51,7 +51,7 @@ pub(super) struct World<'a> {
     pub undisturbed: Duration,
     /// Incarnations whose remains are being ended at this moment.
     pub ending: &'a BTreeSet<String>,
-    /// The namespace.
+    /// The namespace, as sessions of ours carry it.
     pub namespace: &'a str,
     /// The roles.
     pub roles: &'a BTreeMap<String, Role>,
