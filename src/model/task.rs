@@ -32,14 +32,19 @@ words! {
 /// The one table of a task's transitions: from, to. The Lua transitions refuse whatever is not in it.
 pub const TRANSITIONS: &[(TaskState, TaskState)] = {
     use TaskState::*;
+    // From blocked, ready, delayed and held to failed only where a record does not read, and is set aside.
     &[
         (Blocked, Ready),
+        (Blocked, Failed),
         (Blocked, Cancelled),
         (Ready, Running),
+        (Ready, Failed),
         (Ready, Cancelled),
         (Delayed, Ready),
+        (Delayed, Failed),
         (Delayed, Cancelled),
         (Held, Ready),
+        (Held, Failed),
         (Held, Cancelled),
         (Running, Succeeded),
         (Running, Delayed),

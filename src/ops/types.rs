@@ -9,7 +9,7 @@ use crate::model::{
     agent::Agent,
     evidence::Evidence,
     id::{Capability, TaskId},
-    task::{Priority, TaskDetail, TaskState},
+    task::{Priority, Task, TaskDetail, TaskState},
     time::Timestamp,
 };
 
@@ -81,6 +81,15 @@ pub struct TaskFilter {
     pub below: bool,
     /// The newest so many; absent: all.
     pub limit: Option<usize>,
+}
+
+/// What `orch tasks` answers.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    /// The tasks, the newest first.
+    pub tasks: Vec<Task>,
+    /// What is wrong with the records that do not read, one sentence each.
+    pub damaged: Vec<String>,
 }
 
 /// What `show` and `why` are asked about.

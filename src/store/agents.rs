@@ -183,10 +183,11 @@ impl Store {
         let mut pipe = redis::pipe();
         pipe.cmd("TIME");
         pipe.cmd("HGETALL").arg(self.keys.of("agent", id));
-        let mut values = self.pipeline(&pipe).await?.into_iter();
-        let now = self.time(values.next())?;
-        let fields: HashMap<String, String> = self.read(values.next().unwrap_or(redis::Value::Nil))?;
-        let fields = Fields::new(self.keys.of("agent", id), fields);
+        let mut values = self.pipeline_each(&pipe).await?.into_iter();
+        let now = self.time(values.next().transpose()?)?;
+        let key = self.keys.of("agent", id);
+        let fields: HashMap<String, String> = self.read_record(values.next(), &key)?;
+        let fields = Fields::new(key, fields);
         if fields.is_empty() { Ok(None) } else { decode::agent(id, &fields, now).map(Some) }
     }
 

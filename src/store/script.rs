@@ -43,7 +43,7 @@ scripts! {
     CANCEL = "cancel", CLAIM = "claim", DELEGATE = "delegate", DUE = "due",
     END_AGENT = "end_agent", EXPIRE = "expire", FINISH = "finish", HEARTBEAT = "heartbeat", HELLO = "hello",
     INTEND = "intend", LIMITS = "limits", NOTE = "note", PASS_ON = "pass_on", PLACE = "place", PRUNE = "prune", RECOVERED = "recovered", RETRY = "retry",
-    SPAWN = "spawn", STOP_AGENT = "stop_agent", WAITING = "waiting", WISH_SPAWN = "wish_spawn",
+    SET_ASIDE = "set_aside", SPAWN = "spawn", STOP_AGENT = "stop_agent", WAITING = "waiting", WISH_SPAWN = "wish_spawn",
 }
 
 fn whole(body: &str) -> String {

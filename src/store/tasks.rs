@@ -16,6 +16,7 @@ use crate::model::{
     id::{Capability, TaskId},
     json,
     task::{Priority, Task, TaskDetail, TaskState},
+    text::one_line,
     time::Timestamp,
 };
 
@@ -112,6 +113,20 @@ pub struct Report {
 
 /// How many records are read in one round trip: a 1 MiB text in each must not stall the others for long.
 const BATCH: usize = 200;
+/// How many damaged tasks one call to claim sets aside before it gives up for this time.
+const SET_ASIDE_AT_ONCE: usize = 100;
+
+/// What `claim` gave.
+enum Taken {
+    Nothing,
+    Task(Box<Claimed>),
+    /// It can't be worked with.
+    Damaged {
+        id: String,
+        role: String,
+        why: String,
+    },
+}
 
 impl Store {
     /// Accepts a task (`lua/delegate.lua`).
@@ -181,8 +196,14 @@ impl Store {
     /// # Errors
     /// `stale` where the agent was given up.
     pub async fn claim(&self, agent: &str, incarnation: &str, lease: Duration) -> Result<Option<Claimed>> {
-        let lease = ms(lease);
-        self.claimed(self.call(&script::CLAIM, [agent, incarnation, &lease]).await?)
+        let args = [agent, incarnation, &ms(lease)];
+        for _ in 0..SET_ASIDE_AT_ONCE {
+            let taken = self.taken(self.call(&script::CLAIM, args).await)?;
+            if let Some(claimed) = self.claimed(taken).await? {
+                return Ok(claimed);
+            }
+        }
+        Ok(None)
     }
 
     /// Reports the end of an attempt (`lua/finish.lua`).
@@ -202,9 +223,19 @@ impl Store {
         report: &Report,
         lease: Duration,
     ) -> Result<(Result<TaskState>, Result<Option<Claimed>>)> {
-        let claim = vec![report.agent.clone(), report.incarnation.clone(), ms(lease)];
+        let (agent, incarnation) = (&report.agent, &report.incarnation);
+        let claim = vec![agent.clone(), incarnation.clone(), ms(lease)];
         let (finish, claim) = self.call_two((&script::FINISH, finish_args(report)?), (&script::CLAIM, claim)).await?;
-        Ok((finish.and_then(|v| self.finished(v)), claim.and_then(|v| self.claimed(v))))
+        let claimed = match self.taken(claim) {
+            Ok(taken) => match self.claimed(taken).await {
+                Ok(Some(claimed)) => Ok(claimed),
+                // One was set aside: there may be another behind it.
+                Ok(None) => self.claim(agent, incarnation, lease).await,
+                Err(e) => Err(e),
+            },
+            Err(e) => Err(e),
+        };
+        Ok((finish.and_then(|v| self.finished(v)), claimed))
     }
 
     fn finished(&self, value: Value) -> Result<TaskState> {
@@ -212,20 +243,74 @@ impl Store {
         parse(&state, "state")
     }
 
-    fn claimed(&self, value: Value) -> Result<Option<Claimed>> {
-        let flat: Vec<String> = self.read(value)?;
-        let [id, number, fence, fields @ ..] = flat.as_slice() else {
-            return Ok(None);
+    /// What `claim` gave.
+    fn taken(&self, answer: Result<Value>) -> Result<Taken> {
+        let value = match answer {
+            Err(StoreError::Refused { code, detail }) if code == "damaged" => {
+                let (id, role) = detail.rsplit_once(' ').unwrap_or((&detail, ""));
+                let why = "the first ready task of its role is none that can be started".to_owned();
+                return Ok(Taken::Damaged { id: id.to_owned(), role: role.to_owned(), why });
+            }
+            answer => answer?,
         };
-        let id: TaskId = parse(id, "id")?;
-        let (pairs, _) = fields.as_chunks::<2>();
-        let fields = pairs.iter().map(|[k, v]| (k.clone(), v.clone())).collect();
-        let fields = Fields::new(self.keys.of("task", id.as_str()), fields);
-        Ok(Some(Claimed {
-            task: decode::task(&id, &fields, Vec::new(), Timestamp::default())?,
-            attempt: parse(number, "attempt")?,
-            fence: parse(fence, "fence")?,
-        }))
+        let flat: Vec<Value> = self.read(value)?;
+        let [id, number, fence, fields @ ..] = flat.as_slice() else { return Ok(Taken::Nothing) };
+        let text = |value: &Value| self.read::<String>(value.clone());
+        let (id, number, fence) = (text(id)?, text(number)?, text(fence)?);
+        let decoded = || {
+            let task: TaskId = parse(&id, "id")?;
+            let fields: HashMap<String, String> = self.read(Value::Array(fields.to_vec()))?;
+            let fields = Fields::new(self.keys.of("task", &id), fields);
+            let task = decode::task(&task, &fields, Vec::new(), Timestamp::default())?;
+            Ok(Claimed { task, attempt: parse(&number, "attempt")?, fence: parse(&fence, "fence")? })
+        };
+        Ok(match decoded() {
+            Ok(claimed) => Taken::Task(Box::new(claimed)),
+            Err(e) => Taken::Damaged { id: id.clone(), role: String::new(), why: StoreError::to_string(&e) },
+        })
+    }
+
+    /// The claimed task, or that there is none; `None` where one was set aside, and it is worth asking again.
+    async fn claimed(&self, taken: Taken) -> Result<Option<Option<Claimed>>> {
+        match taken {
+            Taken::Nothing => Ok(Some(None)),
+            Taken::Task(claimed) => Ok(Some(Some(*claimed))),
+            Taken::Damaged { id, role, why } => {
+                self.set_aside(&id, &role, &why).await?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Sets a task aside whose record does not read: what of it does becomes a dead letter (`lua/set_aside.lua`). `role`
+    /// is that of the queue it was found in, if it was in one.
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn set_aside(&self, id: &str, role: &str, why: &str) -> Result<()> {
+        let raw = self.query(redis::cmd("HGETALL").arg(self.keys.of("task", id))).await;
+        let raw: HashMap<Vec<u8>, Vec<u8>> = match raw {
+            Err(e) if !e.concerns_one_record() => return Err(e),
+            raw => raw.unwrap_or_default(),
+        };
+        let mut args = vec![id.to_owned(), one_line(why, 300), role.to_owned()];
+        if let Ok(id) = id.parse::<TaskId>() {
+            let salvaged = decode::salvage(&id, &raw, role);
+            args.extend(salvaged.into_iter().flat_map(|(name, value)| [name.to_owned(), value]));
+        }
+        self.call(&script::SET_ASIDE, args).await.map(drop)
+    }
+
+    /// Sets those of these tasks aside whose records do not read; how many.
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn set_damaged_aside(&self, ids: &[TaskId]) -> Result<usize> {
+        let (_, damaged) = self.tasks_and_damaged(ids).await?;
+        for (id, why) in &damaged {
+            self.set_aside(id.as_str(), "", &why.to_string()).await?;
+        }
+        Ok(damaged.len())
     }
 
     /// Ends the attempt of an agent that is not there any more (`lua/expire.lua`).
@@ -242,7 +327,11 @@ impl Store {
     /// # Errors
     /// An unreachable Redis.
     pub async fn release_due(&self) -> Result<(u64, Option<Duration>)> {
-        let (count, next): (u64, String) = self.read(self.call(&script::DUE, ["1000"]).await?)?;
+        let answer = self.call(&script::DUE, ["1000"]).await?;
+        let (count, next, damaged): (u64, String, Vec<String>) = self.read(answer)?;
+        for id in damaged {
+            self.set_aside(&id, "", "it can't be made ready").await?;
+        }
         Ok((count, next.parse::<f64>().ok().map(|ms| Duration::from_millis(ms as u64))))
     }
 
@@ -293,7 +382,8 @@ impl Store {
     pub async fn task_ids(&self, state: Option<TaskState>) -> Result<Vec<TaskId>> {
         let key = state.map_or_else(|| self.keys.plain("tasks"), |s| self.keys.of("state", s.as_str()));
         let ids: Vec<String> = self.query(redis::cmd("ZREVRANGE").arg(key).arg(0).arg(-1)).await?;
-        ids.iter().map(|id| parse(id, "id")).collect()
+        // What is no id names no task.
+        Ok(ids.iter().filter_map(|id| id.parse().ok()).collect())
     }
 
     /// How many tasks are in each state.
@@ -331,12 +421,20 @@ impl Store {
         self.query(redis::cmd("ZRANK").arg(self.keys.of("ready", role)).arg(id.as_str())).await
     }
 
-    /// These tasks, in this order; unknown ones are left out.
+    /// These tasks, in this order; unknown ones are left out, and so are those whose records are damaged.
     ///
     /// # Errors
-    /// An unreachable Redis, or a damaged record.
+    /// An unreachable Redis.
     pub async fn tasks(&self, ids: &[TaskId]) -> Result<Vec<Task>> {
-        let mut tasks = Vec::with_capacity(ids.len());
+        Ok(self.tasks_and_damaged(ids).await?.0)
+    }
+
+    /// The same, with those that are damaged: the task, and what is wrong with its record.
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn tasks_and_damaged(&self, ids: &[TaskId]) -> Result<(Vec<Task>, Vec<(TaskId, StoreError)>)> {
+        let (mut tasks, mut damaged) = (Vec::with_capacity(ids.len()), Vec::new());
         for batch in ids.chunks(BATCH) {
             let mut pipe = redis::pipe();
             pipe.cmd("TIME");
@@ -344,18 +442,35 @@ impl Store {
                 pipe.cmd("HGETALL").arg(self.keys.of("task", id.as_str()));
                 pipe.cmd("LRANGE").arg(self.keys.of("children", id.as_str())).arg(0).arg(-1);
             }
-            let mut values = self.pipeline(&pipe).await?.into_iter();
-            let now = self.time(values.next())?;
+            let mut values = self.pipeline_each(&pipe).await?.into_iter();
+            let now = self.time(values.next().transpose()?)?;
             for id in batch {
-                let fields: HashMap<String, String> = self.read(values.next().unwrap_or(Value::Nil))?;
-                let children: Vec<String> = self.read(values.next().unwrap_or(Value::Nil))?;
-                let fields = Fields::new(self.keys.of("task", id.as_str()), fields);
-                if !fields.is_empty() {
-                    tasks.push(decode::task(id, &fields, children, now)?);
+                let (record, children) = (values.next(), values.next());
+                match self.task_of(id, record, children, now) {
+                    Ok(task) => tasks.extend(task.map(|(task, _)| task)),
+                    Err(e) => damaged.push((id.clone(), e)),
                 }
             }
         }
-        Ok(tasks)
+        Ok((tasks, damaged))
+    }
+
+    /// A task, with its record's fields, from the answers about it; `None` where there is no record.
+    fn task_of(
+        &self,
+        id: &TaskId,
+        record: Option<Result<Value>>,
+        children: Option<Result<Value>>,
+        now: Timestamp,
+    ) -> Result<Option<(Task, Fields)>> {
+        let key = self.keys.of("task", id.as_str());
+        let fields: HashMap<String, String> = self.read_record(record, &key)?;
+        let children: Vec<String> = self.read_record(children, &self.keys.of("children", id.as_str()))?;
+        let fields = Fields::new(key, fields);
+        if fields.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some((decode::task(id, &fields, children, now)?, fields)))
     }
 
     /// Everything recorded about a task.
@@ -368,19 +483,14 @@ impl Store {
         pipe.cmd("HGETALL").arg(self.keys.of("task", id.as_str()));
         pipe.cmd("LRANGE").arg(self.keys.of("children", id.as_str())).arg(0).arg(-1);
         pipe.cmd("LRANGE").arg(self.keys.of("attempts", id.as_str())).arg(0).arg(-1);
-        let mut values = self.pipeline(&pipe).await?.into_iter();
-        let now = self.time(values.next())?;
-        let mut next = || values.next().unwrap_or(Value::Nil);
-        let fields: HashMap<String, String> = self.read(next())?;
-        let children: Vec<String> = self.read(next())?;
-        let attempts: Vec<String> = self.read(next())?;
-        let fields = Fields::new(self.keys.of("task", id.as_str()), fields);
-        if fields.is_empty() {
-            return Ok(None);
-        }
+        let mut values = self.pipeline_each(&pipe).await?.into_iter();
+        let now = self.time(values.next().transpose()?)?;
+        let (record, children) = (values.next(), values.next());
+        let Some((task, fields)) = self.task_of(id, record, children, now)? else { return Ok(None) };
         let key = self.keys.of("attempts", id.as_str());
+        let attempts: Vec<String> = self.read_record(values.next(), &key)?;
         Ok(Some(TaskDetail {
-            task: decode::task(id, &fields, children, now)?,
+            task,
             attempts: attempts.iter().map(|a| decode::attempt(&key, a)).collect::<Result<_>>()?,
             result: decode::result(&fields)?,
         }))

@@ -8,6 +8,7 @@ mod agent_transitions;
 mod broken_connection;
 mod causes;
 mod check;
+mod damaged;
 mod dependencies;
 mod fences;
 mod figures;

@@ -198,7 +198,7 @@ async fn tasks_are_filtered_and_events_followed() {
     let two = ops.delegate(task("2", "lead")).await.unwrap().id;
     ops.cancel(std::slice::from_ref(&two)).await.unwrap();
     let ids = async |filter: TaskFilter| -> Vec<TaskId> {
-        ops.tasks(filter).await.unwrap().into_iter().map(|t| t.id).collect()
+        ops.tasks(filter).await.unwrap().tasks.into_iter().map(|t| t.id).collect()
     };
     assert_eq!(ids(TaskFilter::default()).await.len(), 2);
     assert_eq!(
