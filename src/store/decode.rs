@@ -11,7 +11,7 @@ use crate::model::{
     event::Event,
     evidence::Evidence,
     id::{Process, TaskId},
-    task::{Attempt, Priority, Task, TaskResult},
+    task::{Attempt, Task, TaskResult},
     time::Timestamp,
 };
 
@@ -95,35 +95,6 @@ pub(super) fn task(id: &TaskId, f: &Fields, children: Vec<String>, now: Timestam
 
 fn ids(f: &Fields, list: Vec<String>) -> Result<Vec<TaskId>> {
     list.iter().map(|text| text.parse().map_err(|e| f.damaged(e))).collect()
-}
-
-/// What can be read of a damaged record, as the fields of one that reads: the text as far as it is text, each number as
-/// far as it is one. Data, labels, dependencies and results are left out; the damaged record itself is kept beside it.
-pub(super) fn salvage(id: &TaskId, raw: &HashMap<Vec<u8>, Vec<u8>>, queue: &str) -> Vec<(&'static str, String)> {
-    let text = |name: &str| {
-        let value = raw.get(name.as_bytes()).map(|value| String::from_utf8_lossy(value).into_owned());
-        value.filter(|value| !value.is_empty())
-    };
-    let number = |name: &str| text(name).and_then(|text| text.parse::<u32>().ok()).unwrap_or(0).to_string();
-    // Whole milliseconds; what is larger is no time, and no count either that Lua could keep exactly.
-    let large = |name: &str| text(name).and_then(|text| text.parse::<u64>().ok()).filter(|n| *n < 1 << 53);
-    let role = text("role").or_else(|| Some(queue.to_owned()).filter(|queue| !queue.is_empty()));
-    let priority: Option<Priority> = text("priority").and_then(|text| text.parse().ok());
-    let mut fields = vec![
-        ("role", role.unwrap_or_else(|| "unknown".to_owned())),
-        ("text", text("text").unwrap_or_default()),
-        ("priority", priority.unwrap_or(Priority::Normal).to_string()),
-        ("seq", large("seq").unwrap_or(0).to_string()),
-        ("created_at", large("created_at").unwrap_or(0).to_string()),
-        ("timeout_ms", large("timeout_ms").unwrap_or(0).to_string()),
-    ];
-    fields.extend(["depth", "retries", "failures", "lost", "lost_max"].map(|name| (name, number(name))));
-    let parent = text("parent").and_then(|text| text.parse::<TaskId>().ok()).filter(|parent| parent != id);
-    fields.extend(parent.map(|parent| ("parent", parent.to_string())));
-    fields.extend(text("key").map(|key| ("key", key)));
-    fields.extend(text("cwd").map(|cwd| ("cwd", cwd)));
-    fields.extend(large("open_children").map(|n| ("open_children", n.to_string())));
-    fields
 }
 
 /// The stored result of a task.

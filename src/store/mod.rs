@@ -7,7 +7,9 @@
 //! again, for as long as the store's patience lasts.
 
 pub mod agents;
+pub mod attempts;
 mod call;
+mod damaged;
 pub mod decode;
 pub mod error;
 pub mod intents;
