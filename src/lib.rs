@@ -96,6 +96,8 @@ pub mod config;
 pub mod console;
 pub mod drivers;
 pub mod error;
+#[cfg(test)]
+mod fuzz;
 pub mod home;
 pub mod model;
 pub mod mux;

@@ -121,9 +121,11 @@ impl Reader {
         ) else {
             return Ok(());
         };
-        let mut entry = String::new();
-        while index.read_line(&mut entry)? > 0 && entry.ends_with('\n') {
-            let mut words = entry.split_whitespace();
+        let mut entry = Vec::new();
+        // As bytes: what is no text in it is no number either, and hides nothing of what follows.
+        while index.read_until(b'\n', &mut entry)? > 0 && entry.ends_with(b"\n") {
+            let text = String::from_utf8_lossy(&entry).into_owned();
+            let mut words = text.split_whitespace();
             let at = Timestamp(words.next().and_then(|w| w.parse().ok()).unwrap_or(0));
             let stream = if words.next() == Some("e") { Stream::Err } else { Stream::Out };
             let len: u64 = words.next().and_then(|w| w.parse().ok()).unwrap_or(0);
@@ -134,10 +136,11 @@ impl Reader {
                 if (&mut piece).take(LINE_LIMIT as u64).read_to_end(&mut chunk)? == 0 {
                     break;
                 }
+                // What was read, and not what the index says: no file is as long as it may say.
+                self.output_at += chunk.len() as u64;
                 self.partial(stream).feed(at, stream, &chunk, &mut each);
             }
             self.index_at += entry.len() as u64;
-            self.output_at += len;
             entry.clear();
         }
         if to_end {

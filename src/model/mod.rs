@@ -8,6 +8,8 @@ pub mod cause;
 pub mod duration;
 pub mod event;
 pub mod evidence;
+#[cfg(test)]
+mod fuzz;
 pub mod id;
 pub mod json;
 pub mod name;

@@ -40,7 +40,7 @@ impl Store {
 
 /// What can be read of a damaged record, as the fields of one that reads: the text as far as it is text, each number as
 /// far as it is one. Data, labels, dependencies and results are left out; the damaged record itself is kept beside it.
-fn salvage(id: &TaskId, raw: &HashMap<Vec<u8>, Vec<u8>>, queue: &str) -> Vec<(&'static str, String)> {
+pub(super) fn salvage(id: &TaskId, raw: &HashMap<Vec<u8>, Vec<u8>>, queue: &str) -> Vec<(&'static str, String)> {
     let text = |name: &str| {
         let value = raw.get(name.as_bytes()).map(|value| String::from_utf8_lossy(value).into_owned());
         value.filter(|value| !value.is_empty())

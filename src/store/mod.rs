@@ -12,6 +12,8 @@ mod call;
 mod damaged;
 pub mod decode;
 pub mod error;
+#[cfg(test)]
+mod fuzz;
 pub mod intents;
 pub mod keys;
 pub mod observe;

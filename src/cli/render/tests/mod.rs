@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+mod fuzz;
 mod pages;
 mod streams;
 mod tables;
