@@ -2,6 +2,8 @@
 //! not heard yet. Everything in it is this user's own (0700, 0600).
 
 mod enclosures;
+#[cfg(test)]
+mod fuzz;
 pub mod launch;
 pub mod output;
 pub mod reports;

@@ -33,7 +33,7 @@ use crate::{
     config::Config,
     error::{Error, Result},
     home::Home,
-    mux::{TmuxMux, TmuxOptions},
+    mux::{SessionInfo, Tags, TmuxMux, TmuxOptions},
     os::{ProcessId, read_lock_holder},
     store::{
         self, Store, StoreError,
@@ -96,6 +96,12 @@ impl Ops {
     /// tmux as this project uses it.
     fn mux(&self) -> TmuxMux {
         TmuxMux::new(TmuxOptions { socket: self.config.tmux.socket.clone(), ..TmuxOptions::default() })
+    }
+
+    /// Whether a session carries our tags.
+    fn is_ours(&self, session: &SessionInfo) -> bool {
+        let world = || Tags::world(&self.config.namespace, &self.config.home);
+        session.tags.as_ref().is_some_and(|tags| tags.namespace == world())
     }
 
     /// The names of all roles.

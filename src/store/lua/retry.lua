@@ -2,11 +2,12 @@
 -- KEYS: 1 prefix
 -- ARGV: 1 id, 2 reason
 -- Returns: {state before, state afterwards}; the same twice where there was nothing to do
--- Refuses: unknown, dependency_ended (what it waits for has failed or was cancelled: retry that first)
+-- Refuses: unknown, damaged (its record does not read), dependency_ended (what it waits for has failed or was cancelled: retry that first)
 local id = ARGV[1]
 local f = get(id, 'state', 'role', 'after', 'parent')
 local from = f[1]
 if not from then return refuse('unknown', id) end
+if not is_sound(id) then return refuse('damaged', id) end
 if from == 'delayed' then
   move(id, from, 'ready', f[2], nil, nil, ARGV[2])
   return {from, 'ready'}
