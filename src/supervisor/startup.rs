@@ -34,7 +34,7 @@ pub(super) async fn supervise(config: Config, mode: Mode, announcement: &mut Ann
     }
     let crashed = home.running().exists();
     let redis = start_redis(&config, &home).await?;
-    let store = Arc::new(redis.open(&config, Duration::from_millis(500))?);
+    let store = Arc::new(redis.open(&config, redis.patience())?);
     if !mode.to_stop {
         store.unwish(&[Wish::Stop { drain: false }], "supervisor.resumed", "orch start").await?;
         store.recovered(&config.master.session, "orch start").await?;
