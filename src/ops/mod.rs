@@ -128,7 +128,8 @@ impl Ops {
                 return Err(self.away(&error, &supervisor));
             }
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_millis(200));
+            // Nobody else is waited for than a person, or a program that does nothing meanwhile.
+            pause = (pause * 2).min(Duration::from_millis(40));
         }
     }
 

@@ -35,7 +35,7 @@ for _, state in ipairs({'succeeded', 'cancelled'}) do
         if f[1] and redis.call('GET', P .. 'key:' .. f[1]) == id then redis.call('DEL', P .. 'key:' .. f[1]) end
         if f[2] then redis.call('LREM', P .. 'children:' .. f[2], 1, id) end
         local reads, after = pcall(cjson.decode, f[4] or '[]')
-        for _, dependency in ipairs(reads and after or {}) do
+        for _, dependency in ipairs(reads and type(after) == 'table' and after or {}) do
           redis.call('SREM', P .. 'dependents:' .. dependency, id)
         end
         gone[#gone + 1] = id

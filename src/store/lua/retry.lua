@@ -14,8 +14,14 @@ if from == 'delayed' then
 end
 if from ~= 'failed' and from ~= 'cancelled' and from ~= 'held' then return {from, from} end
 
+local reads, after = pcall(cjson.decode, f[3] and f[3] ~= '' and f[3] or '[]')
+if not reads or type(after) ~= 'table' then return refuse('damaged', id) end
+for _, dependency in ipairs(after) do
+  if type(dependency) ~= 'string' then return refuse('damaged', id) end
+end
+
 local open = {}
-for _, dependency in ipairs(f[3] and cjson.decode(f[3]) or {}) do
+for _, dependency in ipairs(after) do
   local state = get(dependency, 'state')[1]
   if state == 'failed' or state == 'cancelled' then return refuse('dependency_ended', dependency .. ' ' .. state) end
   if state and state ~= 'succeeded' then open[#open + 1] = dependency end
