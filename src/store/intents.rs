@@ -4,10 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use redis::Value;
 
-use super::{
-    Result, Store, decode, script,
-    tasks::{ms, parse},
-};
+use super::{Result, Store, decode, script, tasks::ms};
 use crate::model::{duration::human, event::Event, time::Timestamp};
 
 /// A wish that stands until it is taken back.
@@ -170,14 +167,5 @@ impl Store {
     pub(super) fn read_events(&self, value: Value) -> Result<Vec<Event>> {
         let rows: Vec<(String, HashMap<String, String>)> = self.read(value)?;
         Ok(rows.into_iter().map(|(id, fields)| decode::event(&id, fields)).collect())
-    }
-
-    /// The last fence that was given, 0 before the first.
-    ///
-    /// # Errors
-    /// An unreachable Redis.
-    pub async fn fence(&self) -> Result<u64> {
-        let value: Option<String> = self.query(redis::cmd("GET").arg(self.keys.plain("fence"))).await?;
-        value.map_or(Ok(0), |v| parse(&v, "fence"))
     }
 }

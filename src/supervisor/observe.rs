@@ -34,6 +34,7 @@ pub(super) struct Observer {
     last: Option<(Instant, Timestamp)>,
     /// Jumps of Redis's clock that Redis has not followed yet.
     jumps: Vec<ClockBack>,
+    epoch: u64,
     sessions: Option<Vec<SessionInfo>>,
     sessions_at: Option<Instant>,
 }
@@ -58,6 +59,7 @@ impl Observer {
             since: Instant::now(),
             last: None,
             jumps: Vec::new(),
+            epoch: 0,
             sessions: None,
             sessions_at: None,
         }
@@ -76,6 +78,10 @@ impl Observer {
         let asked = Instant::now();
         let mut snapshot = store.observe(&self.roles).await?;
         let mut now = Instant::now();
+        if std::mem::replace(&mut self.epoch, snapshot.epoch.number) != snapshot.epoch.number {
+            // Who lives, and is not in these records?
+            self.look_at_tmux();
+        }
         self.compare_clocks(asked, now, snapshot.now);
         if !self.jumps.is_empty() {
             for jump in &self.jumps {
