@@ -13,8 +13,11 @@ use crate::{
     supervisor::world::{Life, World},
 };
 
-/// A session that was recorded and not opened within this time was interrupted by a crash of the supervisor.
+/// An agent that was recorded, and whose session was not opened within this time, was interrupted by a crash of the
+/// supervisor.
 const TO_OPEN: Duration = Duration::from_secs(5);
+/// The same where tmux says that there is no such session: recording and opening follow each other at once.
+const TO_BE_THERE: Duration = Duration::from_secs(1);
 /// A runner reports some milliseconds after its session was opened; a loaded machine may take a thousand times as long.
 const TO_REPORT: Duration = Duration::from_secs(20);
 /// Beyond its grace, a runner that was told to leave gets this long to record its end.
@@ -52,8 +55,9 @@ fn verdict(world: &World, record: &Record) -> Option<(AgentState, String)> {
         });
     }
     if agent.state == AgentState::Starting {
-        if *life == Life::Unknown && age > TO_OPEN {
-            return failed(format!("lost: its session was not opened within {}", human(TO_OPEN)));
+        let to_open = if world.has_no_session(agent) { TO_BE_THERE } else { TO_OPEN };
+        if *life == Life::Unknown && age > to_open {
+            return failed(format!("lost: its session was not opened within {}", human(to_open)));
         }
         if age > TO_REPORT {
             return failed(format!("hung: its runner did not report within {}", human(TO_REPORT)));
