@@ -10,6 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::open_plain;
 use crate::model::{text, time::Timestamp};
 
 /// Which of the program's streams.
@@ -77,16 +78,6 @@ impl OutputLog {
 
 fn open_append(path: &Path) -> io::Result<File> {
     open_plain(path, OpenOptions::new().create(true).append(true).mode(0o600))
-}
-
-/// The folder is the program's as well. A pipe in a file's place would be waited for, a device would never end, and a
-/// link would lead anywhere.
-fn open_plain(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
-    let file = options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
-    match file.metadata()?.is_file() {
-        true => Ok(file),
-        false => Err(io::Error::other(format!("{} is not a file", path.display()))),
-    }
 }
 
 /// A line of output with when and where it was printed.

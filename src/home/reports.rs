@@ -49,8 +49,8 @@ impl Home {
 
     /// How an attempt ended, as its runner reported it, whether Redis has heard it or not.
     pub fn known_end(&self, task: &TaskId, attempt: u32) -> Option<Report> {
-        let read = |path| serde_json::from_slice(&fs::read(path).ok()?).ok();
-        read(self.report(task, attempt)).or_else(|| read(self.run(task, attempt).join("result.json")))
+        let filed = || super::read_json(&self.run(task, attempt).join("result.json"));
+        super::read_json(&self.report(task, attempt)).or_else(filed)
     }
 
     /// Every report that lies here. One that does not read is skipped: its attempt ends by its lease.

@@ -80,6 +80,12 @@ impl World<'_> {
         self.store.agents.iter().map(|r| &r.agent)
     }
 
+    /// Whether tmux says that this agent has no session.
+    pub fn has_no_session(&self, agent: &Agent) -> bool {
+        let is_its = |s: &SessionInfo| s.tags.as_ref().is_some_and(|t| t.incarnation == agent.incarnation);
+        self.sessions.is_some_and(|sessions| !sessions.iter().any(is_its))
+    }
+
     /// How many agents of a role are wished at least and at most: sessions.toml, or what `orch scale` said.
     pub fn bounds(&self, role: &Role) -> (u32, u32) {
         match self.store.intents.scale.get(&role.name) {

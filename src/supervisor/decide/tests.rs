@@ -269,6 +269,20 @@ fn silence_longer_than_the_lease_is_a_hang_unless_all_was_away() {
 }
 
 #[test]
+fn an_agent_whose_session_was_never_opened_is_given_up_soon() {
+    let mut c = case();
+    c.agent("shell-1", "shell", AgentState::Starting).since = Timestamp(NOW - 1_500);
+    c.life("shell-1", Life::Unknown);
+    assert_eq!(c.short(), ["reap shell-1 failed: lost: its session was not opened within 1.0s"]);
+    // It is there: its runner is about to report.
+    let tags = Tags { namespace: "ns".into(), agent: "shell-1".into(), incarnation: "shell-1#".into() };
+    c.sessions = vec![session("shell-1", Some(tags))];
+    assert_eq!(c.short(), [] as [&str; 0]);
+    c.store.agents.last_mut().unwrap().agent.since = Timestamp(NOW - 5_500);
+    assert_eq!(c.short(), ["reap shell-1 failed: lost: its session was not opened within 5.0s"]);
+}
+
+#[test]
 fn a_clock_that_was_set_ahead_makes_nobody_old() {
     let mut c = case();
     for (id, state) in [("shell-1", AgentState::Starting), ("shell-2", AgentState::Stopping)] {
