@@ -57,6 +57,7 @@ scripts! {
     NOTE = "note",
     PASS_ON = "pass_on",
     PLACE = "place",
+    PROGRESS = "progress",
     PRUNE = "prune",
     RECOVERED = "recovered",
     REINSTATE = "reinstate",
