@@ -34,8 +34,9 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(target_os = "linux")]
 pub use linux::{
-    ExitWatch, FileWatch, Processes, become_subreaper, boot_id, cpu_time, descendants, detach, end_children, end_tree,
-    has_children, hostname, inheritable_fds, members, memory, raise_nofile_limit, rss_bytes,
+    ExitWatch, FileWatch, Processes, become_subreaper, boot_id, children_of, command_line, cpu_time, descendants,
+    detach, end_children, end_tree, has_children, hostname, inheritable_fds, members, memory, of_folder, open_fds,
+    parent_of, raise_nofile_limit, rss_bytes,
 };
 pub use lock::{FileLock, lock_file, read_lock_holder};
 

@@ -9,6 +9,7 @@
 pub mod agents;
 mod call;
 pub mod decode;
+pub mod disturb;
 pub mod error;
 pub mod intents;
 pub mod keys;

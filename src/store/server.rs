@@ -60,6 +60,14 @@ impl ServerSpec {
     }
 }
 
+/// The process of the private server of `home` (ORCH_HOME), serving or not; `None` where none lives.
+pub fn running(home: &Path) -> Option<crate::os::ProcessId> {
+    let dir = places::server_dir(home);
+    // Only looked at: to make the folder's lock is for whoever starts a server.
+    let holder = dir.join("server.lock").is_file().then(|| FolderLock::open(&dir).ok()?.holder())?;
+    process::living(holder?)
+}
+
 /// How we came to a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {

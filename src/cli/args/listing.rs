@@ -11,6 +11,7 @@ pub(super) const GROUPS: &[(&str, &[&str])] = &[
     ("Watch", &["logs", "events"]),
     ("Agents", &["agents", "spawn", "kill", "scale"]),
     ("Flow", &["pause", "drain", "resume"]),
+    ("Proof", &["drill"]),
     ("Shell", &["completions"]),
 ];
 

@@ -9,6 +9,7 @@ mod descendants;
 mod end;
 mod exit_watch;
 mod file_watch;
+mod folder;
 mod host;
 mod pidfd;
 mod process;
@@ -20,6 +21,7 @@ pub use descendants::descendants;
 pub use end::{become_subreaper, end_children, end_tree, has_children};
 pub use exit_watch::ExitWatch;
 pub use file_watch::FileWatch;
+pub use folder::{children_of, command_line, of_folder, open_fds, parent_of};
 pub use host::{boot_id, hostname, raise_nofile_limit};
 pub use process::{cpu_time, memory, rss_bytes};
 
