@@ -334,6 +334,7 @@ fn random_steps_do_what_the_reference_does() {
                     pair.take(step).await;
                     pair.compare().await;
                 }
+                check::history(&pair.world).await;
             });
             Ok(())
         })
