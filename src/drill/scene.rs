@@ -80,12 +80,11 @@ impl Scene {
         #[derive(serde::Deserialize)]
         struct Answer {
             id: TaskId,
-            created: bool,
         }
         let output = self.world.orch(words).await;
         let answer = serde_json::from_str::<Answer>(&output.stdout).ok().filter(|_| output.code == 0);
-        if let Some(Answer { id, created }) = answer {
-            let ack = Ack { at: Timestamp::now(), id: id.clone(), key: key.map(str::to_owned), created };
+        if let Some(Answer { id }) = answer {
+            let ack = Ack { at: Timestamp::now(), id: id.clone(), key: key.map(str::to_owned) };
             self.acks.borrow_mut().push(ack);
             return Some(id);
         }

@@ -13,16 +13,16 @@ now() { date +%s%3N; }
 note() { printf '%s\n' "$*" >>"$DRILL/executions"; }
 run="$$-$(now)"
 note "begin $run $ORCH_AGENT $ORCH_CAPABILITY"
-ends() { note "end $run $(now) $1"; exit "$1"; }
+ends() { note "end $run $(now) $1 $2"; exit "$1"; }
 
-plain() { echo "ran $run"; ends 0; }
+plain() { echo "ran $run"; ends 0 "ran $run"; }
 slow() { sleep "$1"; plain; }
 # Leaves processes behind that do not want to end.
 litter() { (trap '' TERM HUP; sleep 600; sleep 600) & setsid sleep 600 & (setsid nohup sleep 600 &) >/dev/null 2>&1; plain; }
-much() { head -c 150000 /dev/zero | tr '\0' x; echo; echo "so much" >&2; plain; }
+much() { head -c 150000 /dev/zero | tr '\0' x; echo; echo "so much" >&2; ends 0; }
 # Fails so many times, then works.
 fails() { [ "$ORCH_ATTEMPT" -gt "$1" ] || ends "$2"; plain; }
-always() { ends "$1"; }
+always() { echo "no" >&2; ends "$1"; }
 
 subtask() {
     child=$(orch delegate --json --role "$1" "$2") || ends 75
@@ -131,7 +131,7 @@ pub(super) fn even(n: usize, duration: Duration) -> Vec<Job> {
     let job = |i: usize| Job {
         at: duration.mul_f64(i as f64 / n as f64),
         role: "worker",
-        part: if i % 10 == 0 { "slow 0.5".to_owned() } else { "plain".to_owned() },
+        part: if i.is_multiple_of(10) { "slow 0.5".to_owned() } else { "plain".to_owned() },
         priority: "normal",
         retries: None,
         key: None,

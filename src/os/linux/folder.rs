@@ -76,9 +76,18 @@ mod tests {
         };
         let mut strangers = [start(&|_| {})];
         let mut ours = [
-            start(&|c| drop(c.current_dir(&path))),
-            start(&|c| drop(c.env("WORLD", path.join("x")))),
-            Command::new("sh").args(["-c", "sleep 1000; true"]).arg(&path).spawn().expect("sh"),
+            start(&|c| {
+                c.current_dir(&path);
+            }),
+            start(&|c| {
+                c.env("WORLD", path.join("x"));
+            }),
+            Command::new("sh")
+                .args(["-c", "sleep 1000; true"])
+                .arg(&path)
+                .stderr(std::process::Stdio::null())
+                .spawn()
+                .expect("sh"),
         ];
         let found: Vec<u32> = of_folder(&path).expect("scan").iter().map(|p| p.pid).collect();
         assert!(ours.iter().all(|child| found.contains(&child.id())), "{found:?}");
