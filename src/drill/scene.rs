@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{
     history::{Ack, Life, Violation},
-    world::World,
+    world::{Output, World},
 };
 use crate::{
     model::{id::TaskId, task::TaskState, time::Timestamp},
@@ -20,6 +20,9 @@ use crate::{
 
 /// How long a person who sees that nothing supervises needs to type `orch start`, at most.
 const NOTICED_WITHIN_MS: (u64, u64) = (0, 400);
+/// The exit codes of a command that finds nothing running, and of one that has found a bug in orch.
+const NOBODY_ANSWERS: i32 = 3;
+const BUG: i32 = 70;
 /// How often somebody looks who holds the supervisor's lock.
 const GLANCE: Duration = Duration::from_millis(20);
 
@@ -88,10 +91,12 @@ impl Scene {
             self.acks.borrow_mut().push(ack);
             return Some(id);
         }
-        self.unanswered.set(self.unanswered.get() + 1);
         match after {
             Some(task) if output.code == 1 && self.has_ended_badly(task).await => self.note(output.complaint()),
-            _ => self.refused("orch delegate", &output),
+            _ => {
+                self.unanswered.set(self.unanswered.get() + 1);
+                self.refused("orch delegate", &output);
+            }
         }
         None
     }
@@ -102,10 +107,15 @@ impl Scene {
     }
 
     /// A command that did not do what was asked: while things are broken it may say that nobody answers, and nothing else.
-    pub fn refused(&self, what: &str, output: &super::world::Output) {
+    pub fn refused(&self, what: &str, output: &Output) {
+        self.refused_but_for(&[], what, output);
+    }
+
+    /// The same of one that may refuse for reasons of its own, with these exit codes.
+    pub fn refused_but_for(&self, codes: &[i32], what: &str, output: &Output) {
         let said = output.complaint();
         self.note(format!("{what}: {said}"));
-        if !(self.troubled && output.code == 3) {
+        if !(codes.contains(&output.code) || self.troubled && output.code == NOBODY_ANSWERS) {
             self.violated("a command does what it is asked, or says that nobody answers", what, said);
         }
     }
@@ -150,7 +160,7 @@ impl Scene {
             if output.code != 0 {
                 // Whatever broke under it may break it; that it comes up in the end is what the drill waits for.
                 self.note(format!("orch start: {}", output.complaint()));
-                if output.code == 70 {
+                if output.code == BUG {
                     self.violated("orch has no bugs that it knows of", "orch start", output.complaint());
                 }
             }

@@ -9,7 +9,8 @@ use super::rng::Rng;
 
 /// What every task begins with; it lies in the world's folder as `task`.
 pub(super) const SCRIPT: &str = r#"# What a task of a drill is made of: it notes that it has begun, does its part, and notes how it is about to end.
-now() { date +%s%3N; }
+# Again where the drill has just killed `date`.
+now() { date +%s%3N || now; }
 note() { printf '%s\n' "$*" >>"$DRILL/executions"; }
 run="$$-$(now)"
 note "begin $run $ORCH_AGENT $ORCH_CAPABILITY"
