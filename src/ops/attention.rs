@@ -1,6 +1,6 @@
 //! What needs a person: one sentence and one command each, the worst first. Pure.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::Attention;
 use crate::{
@@ -53,6 +53,7 @@ pub(super) fn of(config: &Config, supervised: bool, look: &Look) -> Vec<Attentio
     } else if !supervised && !look.snapshot.agents.is_empty() {
         add("the supervisor is not running, and agents live".into(), "orch start".into());
     }
+    lost_data(look, &mut add);
     asking(look, &mut add);
     held(look, &mut add);
     stuck_roles(config, look, &mut add);
@@ -62,6 +63,18 @@ pub(super) fn of(config: &Config, supervised: bool, look: &Look) -> Vec<Attentio
         add(format!("{damaged}: it is left alone"), "orch doctor".into());
     }
     out
+}
+
+/// For so long it is said that data was lost.
+const LOSS_IS_NEWS: Duration = Duration::from_secs(24 * 3600);
+
+fn lost_data(look: &Look, add: &mut impl FnMut(String, String)) {
+    let epoch = &look.snapshot.epoch;
+    let (Some(at), Some(loss)) = (epoch.lost_at, &epoch.loss) else { return };
+    let age = look.snapshot.now.since(at);
+    if age < LOSS_IS_NEWS {
+        add(format!("{loss} ({} ago); what is missing has to be delegated again", human(age)), "orch tasks".into());
+    }
 }
 
 fn asking(look: &Look, add: &mut impl FnMut(String, String)) {

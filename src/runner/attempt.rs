@@ -6,6 +6,7 @@ use std::{
     io,
     path::Path,
     process::{ExitStatus, Stdio},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -62,11 +63,14 @@ enum Stop {
 pub(super) async fn run(
     agent: &Agent,
     driver: &dyn Driver,
-    claimed: &Claimed,
+    claimed: &Arc<Claimed>,
     beats: &mut Beats,
     signals: &mut Signals,
 ) -> Ended {
-    beats.hold(Some((claimed.task.id.clone(), claimed.fence)));
+    if let Some(report) = known_end(agent, claimed) {
+        return Ended { report: Some(report), leave: None };
+    }
+    beats.hold(Some(claimed.clone()));
     let task = &claimed.task;
     agent.pane.say(&format!("── {} attempt {}: {}", task.id, claimed.attempt, one_line(&task.description, 100)));
     let began = Instant::now();
@@ -78,6 +82,18 @@ pub(super) async fn run(
         }
     };
     running.finish(driver, claimed, beats, signals, began).await
+}
+
+/// Redis may have lost that this very attempt was made: what came of it lies on the disk, and nothing is done twice.
+fn known_end(agent: &Agent, claimed: &Claimed) -> Option<Report> {
+    let known = agent.home.known_end(&claimed.task.id, claimed.attempt)?;
+    if matches!(known.cause, Cause::Lost | Cause::Cancelled) {
+        return None;
+    }
+    let (task, launch) = (&claimed.task.id, &agent.launch);
+    agent.pane.say(&format!("── {task} attempt {}: its end is known from before Redis lost data", claimed.attempt));
+    let (agent, incarnation) = (launch.agent.clone(), launch.incarnation.clone());
+    Some(Report { agent, incarnation, fence: claimed.fence, ..known })
 }
 
 struct Running<'a> {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use super::{Supervisor, decide::Action, observe::Observed, spawn::MARKER};
+use super::{Supervisor, decide::Action, observe::Observed, salvage, spawn::MARKER};
 use crate::{
     model::{
         agent::AgentState,
@@ -56,6 +56,7 @@ impl Supervisor {
                 self.spawn(&agent, &role, master, wish.as_deref(), &reason, &observed.snapshot).await
             }
             Action::DropWish { field, role, reason } => self.store.drop_wish(&field, &role, &reason).await,
+            Action::Settle { reason } => self.settle(&reason).await,
             Action::Recovered { role, reason } => self.store.recovered(&role, &reason).await,
             Action::ShutDown => Ok(()),
         };
@@ -73,7 +74,11 @@ impl Supervisor {
         let agent = &record.agent;
         tracing::warn!(agent = agent.id, %to, "{reason}");
         // By its reports and not by its record: it may have claimed a task, and ended it, since that was read.
-        for report in self.home.unheard_reports().iter().filter(|r| r.incarnation == agent.incarnation) {
+        let mut reports = self.home.unheard_reports();
+        // Redis may have heard of its end, and lost that again.
+        let last = agent.task.as_ref().zip(agent.attempt);
+        reports.extend(last.and_then(|(task, attempt)| self.home.known_end(task, attempt)));
+        for report in reports.iter().filter(|r| r.incarnation == agent.incarnation) {
             super::housekeeping::tell(&self.store, &self.home, report).await?;
         }
         let lost = match &agent.task {
@@ -97,6 +102,16 @@ impl Supervisor {
         self.store.end_agent(&agent.id, &agent.incarnation, &ending).await?;
         self.end_remains(agent.incarnation.clone(), remains);
         Ok(())
+    }
+
+    /// After a loss, once all who live are known again: what the disk knows better is told, and work goes on.
+    async fn settle(&self, reason: &str) -> Result<(), StoreError> {
+        for report in self.home.unheard_reports() {
+            super::housekeeping::tell(&self.store, &self.home, &report).await?;
+        }
+        let found = salvage::tasks(&self.store, &self.home).await?;
+        let more = if found > 0 { format!("; {found} tasks were found again on the disk") } else { String::new() };
+        self.store.settled(&format!("{reason}{more}")).await
     }
 
     /// Ends an ended agent's processes and its session, beside the loop; forgets them once nothing is left.

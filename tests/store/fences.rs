@@ -30,7 +30,7 @@ async fn fences_grow_over_tasks_agents_attempts_and_restarts() {
             server.start_again();
         }
     }
-    assert_eq!(world.store.fence().await.unwrap(), last);
+    assert_eq!(world.store.observe(&[]).await.unwrap().fence, last);
     check::structures(&world);
 }
 

@@ -9,6 +9,7 @@ mod broken_connection;
 mod causes;
 mod check;
 mod dependencies;
+mod epoch;
 mod fences;
 mod figures;
 mod fixture;
