@@ -206,7 +206,8 @@ pub const INVARIANTS: &[Invariant] = &[
         "dependencies come first",
         "no task starts before everything has succeeded that it waits for",
         order::too_early,
-    ),
+    )
+    .unless_data_is_lost(),
     Invariant::new(
         "nothing stays blocked",
         "a blocked task waits for an open one; it is cancelled with what it waits for",

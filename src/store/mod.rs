@@ -7,6 +7,7 @@
 //! again, for as long as the store's patience lasts.
 
 pub mod agents;
+pub mod audit;
 mod call;
 pub mod decode;
 pub mod disturb;

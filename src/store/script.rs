@@ -42,7 +42,7 @@ macro_rules! scripts {
 scripts! {
     CANCEL = "cancel", CLAIM = "claim", DELEGATE = "delegate", DUE = "due",
     END_AGENT = "end_agent", EPOCH = "epoch", EXPIRE = "expire", FINISH = "finish", HEARTBEAT = "heartbeat", HELLO = "hello",
-    INTEND = "intend", LIMITS = "limits", NOTE = "note", PASS_ON = "pass_on", PLACE = "place", PRUNE = "prune", RECOVERED = "recovered", REINSTATE = "reinstate", RETRY = "retry",
+    INTEND = "intend", LIMITS = "limits", LOOK = "look", NOTE = "note", PASS_ON = "pass_on", PLACE = "place", PRUNE = "prune", RECOVERED = "recovered", REINSTATE = "reinstate", RETRY = "retry",
     SETTLED = "settled", SPAWN = "spawn", STOP_AGENT = "stop_agent", WAITING = "waiting", WISH_SPAWN = "wish_spawn",
 }
 

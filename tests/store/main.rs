@@ -5,6 +5,7 @@
 
 mod again;
 mod agent_transitions;
+mod audit;
 mod broken_connection;
 mod causes;
 mod check;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Finding,
-    facts::{Facts, the_event},
+    facts::{Facts, kept, the_event},
 };
 use crate::model::{
     cause::Cause,
@@ -43,10 +43,15 @@ pub(super) fn shrinking_fences(facts: &Facts<'_>) -> Vec<Finding> {
         given.extend(facts.claims(t).into_iter().filter_map(|(step, attempt)| Some((step.place, t, attempt?))));
     }
     given.sort_by_key(|(place, ..)| *place);
+    // After a loss of data the living take up their leases again, each in its own time.
+    if facts.data_lost {
+        given.sort_by_key(|(_, t, _)| &t.task.id);
+    }
     let mut found = Vec::new();
     for pair in given.windows(2) {
         let ((_, before, earlier), (_, t, attempt)) = (pair[0], pair[1]);
-        if attempt.fence <= earlier.fence {
+        let compared = !facts.data_lost || before.task.id == t.task.id;
+        if compared && attempt.fence <= earlier.fence {
             found.push((
                 t.task.id.to_string(),
                 format!(
@@ -56,11 +61,12 @@ pub(super) fn shrinking_fences(facts: &Facts<'_>) -> Vec<Finding> {
             ));
         }
     }
-    // What was given before a loss of data stands in no record any more; the programs have noted it.
+    // What was given before a loss of data may stand in no record any more; the programs have noted it.
+    let recorded = given.iter().map(|(_, t, a)| (a.fence, (t.task.id.as_str(), a.number)));
+    let noted = facts.history.executions.iter().filter_map(|e| Some((e.fence?, (e.task.as_str(), e.attempt))));
     let mut holders: BTreeMap<u64, BTreeSet<(&str, u32)>> = BTreeMap::new();
-    let executions = facts.history.executions.iter();
-    for (fence, e) in executions.filter_map(|e| Some((e.fence?, e))) {
-        holders.entry(fence).or_default().insert((e.task.as_str(), e.attempt));
+    for (fence, holder) in recorded.chain(noted) {
+        holders.entry(fence).or_default().insert(holder);
     }
     for (fence, holders) in holders.into_iter().filter(|(_, h)| h.len() > 1) {
         let names: Vec<_> = holders.iter().map(|(task, attempt)| format!("attempt {attempt} of {task}")).collect();
@@ -75,9 +81,9 @@ pub(super) fn disagreeing(facts: &Facts<'_>) -> Vec<Finding> {
     for t in &facts.history.tasks {
         let id = t.task.id.to_string();
         let claims = facts.claims(t);
-        let too_many = claims.len() > t.attempts.len();
-        if too_many || (claims.len() < t.attempts.len() && !facts.history.trimmed) {
-            found.push((id, format!("{} claims are told, and {} attempts recorded", claims.len(), t.attempts.len())));
+        let recorded = kept(t).count();
+        if claims.len() > recorded || (claims.len() < recorded && !facts.history.trimmed) {
+            found.push((id, format!("{} claims are told, and {recorded} attempts recorded", claims.len())));
             continue;
         }
         for (step, attempt) in claims {
@@ -146,9 +152,11 @@ pub(super) fn unbounded(facts: &Facts<'_>) -> Vec<Finding> {
             let failed = step.to == TaskState::Failed;
             // What was lost while a person stopped everything is not counted; so there may be more of these.
             let too_early = (own && failures <= task.retries) || (end.cause == Cause::Lost && lost <= task.lost_max);
+            // What was counted before a loss of data is known again, and its events are not.
+            let counted = !facts.history.trimmed && !facts.data_lost;
             let wrong = match (own && failures > task.retries, failed) {
                 (true, false) => "it was not given up",
-                (false, true) if too_early && !facts.history.trimmed => "it was given up too early",
+                (false, true) if too_early && counted => "it was given up too early",
                 _ => continue,
             };
             let times =

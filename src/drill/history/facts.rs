@@ -75,14 +75,19 @@ impl<'a> Facts<'a> {
     }
 
     /// The steps by which a task was claimed, each with the attempt that it began. The last event belongs to the last
-    /// attempt, so it fits, too, where the oldest events were dropped.
+    /// attempt, so it fits, too, where the oldest events were dropped. Attempts that Redis lost have no event.
     pub fn claims(&self, task: &'a TaskDetail) -> Vec<(&Step<'a, TaskState>, Option<&'a Attempt>)> {
         let steps = self.steps(task.task.id.as_str()).iter();
         let claims: Vec<_> = steps.filter(|s| s.to == TaskState::Running).collect();
-        let attempts = &task.attempts;
-        let attempt = |i: usize| (i + attempts.len()).checked_sub(claims.len()).and_then(|n| attempts.get(n));
+        let attempts: Vec<&Attempt> = kept(task).collect();
+        let attempt = |i: usize| (i + attempts.len()).checked_sub(claims.len()).and_then(|n| attempts.get(n).copied());
         claims.iter().enumerate().map(|(i, s)| (*s, attempt(i))).collect()
     }
+}
+
+/// The attempts of which more is known than that they were lost with the data of a Redis.
+pub(super) fn kept(task: &TaskDetail) -> impl Iterator<Item = &Attempt> {
+    task.attempts.iter().filter(|a| a.fence > 0)
 }
 
 /// `agent.idle` with the state `idle` is a step; `task.cancelling`, which stays `running`, is none.

@@ -1,4 +1,4 @@
-//! Each invariant is broken by hand, in every way it knows, and is then the only one that says so.
+//! How the good history is broken: by one hand move, after which exactly one invariant says so.
 
 use super::{Story, check, good, id};
 
