@@ -75,6 +75,9 @@ async fn drill(options: &Options) -> Result<Report> {
             History::default()
         }
     };
+    for contradiction in scene.world.store.audit().await.unwrap_or_default() {
+        scene.violated("what is stored agrees", "Redis", contradiction);
+    }
     after::stop_and_look(&scene, bystanders.spared()).await;
     bystanders.check(&scene).await;
     for violation in history::check(&history) {

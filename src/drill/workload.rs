@@ -9,12 +9,13 @@ use super::rng::Rng;
 
 /// What every task begins with; it lies in the world's folder as `task`.
 pub(super) const SCRIPT: &str = r#"# What a task of a drill is made of: it notes that it has begun, does its part, and notes how it is about to end.
-# Again where the drill has just killed `date`.
-now() { date +%s%3N || now; }
+# Until there is one: the drill may have killed it.
+now() { at=; until [ -n "$at" ]; do at=$(date +%s%3N); done; }
 note() { printf '%s\n' "$*" >>"$DRILL/executions"; }
-run="$$-$(now)"
+now
+run="$$-$at"
 note "begin $run $ORCH_AGENT $ORCH_CAPABILITY"
-ends() { note "end $run $(now) $1 $2"; exit "$1"; }
+ends() { now; note "end $run $at $1 $2"; exit "$1"; }
 
 plain() { echo "ran $run"; ends 0 "ran $run"; }
 slow() { sleep "$1"; plain; }
@@ -27,7 +28,8 @@ always() { echo "no" >&2; ends "$1"; }
 
 subtask() {
     child=$(orch delegate --json --role "$1" "$2") || ends 75
-    note "ack $(now) $child"
+    now
+    note "ack $at $child"
     child=${child#*\"id\":\"} child=${child%%\"*}
 }
 # Two subtasks at once: one that is waited for by itself, one within its delegate.

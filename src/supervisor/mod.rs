@@ -282,6 +282,8 @@ impl Supervisor {
         if let Err(e) = self.store.unwish(&[Wish::Stop { drain: false }], "supervisor.stopped", "done").await {
             tracing::warn!("the wish to stop stays: {e}");
         }
+        // No runner is left that could be writing one.
+        self.home.remove_unfinished_reports(Duration::ZERO);
         self.redis.shut_down().await?;
         let _ = std::fs::remove_file(self.home.running());
         self.announcement.ready();
