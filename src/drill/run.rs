@@ -21,7 +21,7 @@ use super::{
     scene::Scene,
     steady::Samples,
     workload::{self, Job},
-    world::World,
+    world::{TIMELINE, World},
 };
 use crate::{
     error::{Error, Result},
@@ -80,6 +80,7 @@ async fn drill(options: &Options) -> Result<Report> {
     }
     after::stop_and_look(&scene, bystanders.spared()).await;
     bystanders.check(&scene).await;
+    scene.check_too_late(&history.tasks);
     for violation in history::check(&history) {
         scene.violated(violation.invariant, violation.subject, violation.facts);
     }
@@ -120,7 +121,7 @@ fn finish(mut scene: Scene, mut report: Report, options: &Options, history: &His
         return Ok(report);
     }
     let root = scene.world.root.clone();
-    let timeline = root.join("timeline");
+    let timeline = root.join(TIMELINE);
     scene.world.keep = true;
     report::write_timeline(&timeline, &scene.notes.borrow(), &history.events)
         .map_err(|e| Error::config(format!("{}: {e}", timeline.display())))?;

@@ -13,7 +13,11 @@ use super::{
     world::{Output, World},
 };
 use crate::{
-    model::{id::TaskId, task::TaskState, time::Timestamp},
+    model::{
+        id::TaskId,
+        task::{TaskDetail, TaskState},
+        time::Timestamp,
+    },
     os::ProcessId,
     store::agents::Record,
 };
@@ -23,6 +27,7 @@ const NOTICED_WITHIN_MS: (u64, u64) = (0, 400);
 /// The exit codes of a command that finds nothing running, and of one that has found a bug in orch.
 const NOBODY_ANSWERS: i32 = 3;
 const BUG: i32 = 70;
+const DOES_AS_ASKED: &str = "a command does what it is asked, or says that nobody answers";
 /// How often somebody looks who holds the supervisor's lock.
 const GLANCE: Duration = Duration::from_millis(20);
 
@@ -39,7 +44,9 @@ pub(super) struct Scene {
     pub notes: RefCell<Vec<Note>>,
     /// Every delegate that was answered.
     pub acks: RefCell<Vec<Ack>>,
-    /// Delegates that were not, and how often.
+    /// Delegates that were refused because of the task that they come after, and with which words.
+    pub too_late: RefCell<Vec<(TaskId, String)>>,
+    /// How many delegates were not answered.
     pub unanswered: Cell<usize>,
     pub violations: RefCell<Vec<Violation>>,
     /// Who was seen with the supervisor's lock.
@@ -59,6 +66,7 @@ impl Scene {
             troubled,
             notes: RefCell::default(),
             acks: RefCell::default(),
+            too_late: RefCell::default(),
             unanswered: Cell::new(0),
             violations: RefCell::default(),
             lives: RefCell::default(),
@@ -92,7 +100,10 @@ impl Scene {
             return Some(id);
         }
         match after {
-            Some(task) if output.code == 1 && self.has_ended_badly(task).await => self.note(output.complaint()),
+            Some(task) if output.code == 1 => {
+                self.note(format!("orch delegate: {}", output.complaint()));
+                self.too_late.borrow_mut().push((task.clone(), output.complaint()));
+            }
             _ => {
                 self.unanswered.set(self.unanswered.get() + 1);
                 self.refused("orch delegate", &output);
@@ -101,9 +112,15 @@ impl Scene {
         None
     }
 
-    async fn has_ended_badly(&self, task: &TaskId) -> bool {
-        let tasks = self.world.store.tasks(std::slice::from_ref(task)).await.unwrap_or_default();
-        tasks.iter().any(|t| matches!(t.state, TaskState::Failed | TaskState::Cancelled))
+    /// Whether what delegates were refused for was so: that what they come after had ended otherwise than well. It stays
+    /// so: nobody retries in a drill what is not held.
+    pub fn check_too_late(&self, tasks: &[TaskDetail]) {
+        for (after, said) in self.too_late.take() {
+            let state = tasks.iter().find(|t| t.task.id == after).map(|t| t.task.state);
+            if !matches!(state, Some(TaskState::Failed | TaskState::Cancelled)) {
+                self.violated(DOES_AS_ASKED, "orch delegate", said);
+            }
+        }
     }
 
     /// A command that did not do what was asked: while things are broken it may say that nobody answers, and nothing else.
@@ -116,7 +133,7 @@ impl Scene {
         let said = output.complaint();
         self.note(format!("{what}: {said}"));
         if !(codes.contains(&output.code) || self.troubled && output.code == NOBODY_ANSWERS) {
-            self.violated("a command does what it is asked, or says that nobody answers", what, said);
+            self.violated(DOES_AS_ASKED, what, said);
         }
     }
 

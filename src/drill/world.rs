@@ -5,6 +5,7 @@
 use std::{
     ffi::OsString,
     fs,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::Stdio,
     time::{Duration, Instant},
@@ -26,6 +27,11 @@ use crate::{
 const PREFIX: &str = "orch-drill-";
 /// The longest folder in which all sockets still have paths that are short enough (107 bytes).
 const LONGEST_ROOT: usize = 60;
+/// In a world's folder: held by its drill; what is told where something went wrong.
+const LOCK: &str = "lock";
+pub(super) const TIMELINE: &str = "timeline";
+/// A world whose lock was made so long ago has its lock held, or nobody's hand on it any more.
+const SETTLED: Duration = Duration::from_secs(60);
 /// No command may take longer: `orch start` itself gives up after two minutes.
 const LIMIT: Duration = Duration::from_secs(150);
 /// How long a call of the drill's own tries when Redis does not answer.
@@ -48,6 +54,8 @@ pub(super) struct World {
     /// Whether the folder stays.
     pub keep: bool,
     env: Vec<(OsString, OsString)>,
+    /// Held as long as we live: by it others see that this world is somebody's.
+    _lock: Option<os::FileLock>,
 }
 
 /// How a command came out.
@@ -76,6 +84,7 @@ impl World {
     /// Configuration: there is no place for a short folder of ours.
     pub fn create(agents: u32, keep_tasks: &str) -> Result<World> {
         let root = make_root()?;
+        root.parent().into_iter().for_each(sweep);
         let world = World::within(root.clone(), agents, keep_tasks);
         world.inspect_err(|_| drop(fs::remove_dir_all(&root)))
     }
@@ -101,6 +110,7 @@ impl World {
             mux: tmux_at(&socket),
             env: environment(&path, home.path()),
             keep: false,
+            _lock: os::lock_file(&root.join(LOCK))?,
             home,
             path,
             root,
@@ -146,18 +156,7 @@ impl World {
     /// Ends every process of the world and of what stands beside it: stopped first, so that none starts another while we
     /// look. Blocks for some milliseconds; ten seconds at most.
     pub fn end(&self) {
-        let (began, mut empty) = (Instant::now(), 0);
-        while empty < 2 && began.elapsed() < Duration::from_secs(10) {
-            let left = os::of_folder(&self.root).unwrap_or_default();
-            for order in [Signal::SIGSTOP, Signal::SIGKILL] {
-                for process in &left {
-                    // Gone by now is what was wanted.
-                    let _ = process.signal(order);
-                }
-            }
-            empty = if left.is_empty() { empty + 1 } else { 0 };
-            std::thread::sleep(Duration::from_millis(3));
-        }
+        end(&self.root);
     }
 }
 
@@ -166,6 +165,45 @@ impl Drop for World {
         self.end();
         if !self.keep {
             let _ = fs::remove_dir_all(&self.root);
+        }
+    }
+}
+
+fn end(root: &Path) {
+    let (began, mut empty) = (Instant::now(), 0);
+    while empty < 2 && began.elapsed() < Duration::from_secs(10) {
+        let left = os::of_folder(root).unwrap_or_default();
+        for order in [Signal::SIGSTOP, Signal::SIGKILL] {
+            for process in &left {
+                // Gone by now is what was wanted.
+                let _ = process.signal(order);
+            }
+        }
+        empty = if left.is_empty() { empty + 1 } else { 0 };
+        std::thread::sleep(Duration::from_millis(3));
+    }
+}
+
+/// Ends the worlds whose drill was killed before it could. Kept ones have a timeline, and stay.
+fn sweep(place: &Path) {
+    for entry in fs::read_dir(place).into_iter().flatten().flatten() {
+        let (root, name) = (entry.path(), entry.file_name());
+        let is_ours = || entry.metadata().is_ok_and(|m| m.is_dir() && m.uid() == nix::unistd::geteuid().as_raw());
+        // A younger one may be about to take its lock.
+        let is_old = || {
+            fs::metadata(root.join(LOCK))
+                .and_then(|m| m.modified())
+                .is_ok_and(|at| at.elapsed().is_ok_and(|a| a > SETTLED))
+        };
+        let is_kept = || root.join(TIMELINE).exists();
+        if name.to_string_lossy().starts_with(PREFIX)
+            && is_ours()
+            && is_old()
+            && !is_kept()
+            && let Ok(Some(_lock)) = os::lock_file(&root.join(LOCK))
+        {
+            end(&root);
+            let _ = fs::remove_dir_all(&root);
         }
     }
 }
@@ -271,5 +309,29 @@ mod tests {
         assert_eq!((of("ORCH_HOME"), of("TMUX_TMPDIR")), (vec!["/tmp/d/w/home".into()], vec!["/tmp/d/w".into()]));
         let others = env.iter().filter(|(n, _)| n.to_string_lossy().starts_with("ORCH_")).count();
         assert!(others == 1 && of("TMUX").is_empty() && of("PATH")[0].to_string_lossy().starts_with("/tmp/d/w/bin:"));
+    }
+
+    #[test]
+    fn worlds_that_nobody_looks_after_any_more_are_swept_away() {
+        let place = tempfile::tempdir().unwrap();
+        let world = |name: &str, age: Duration| {
+            let root = place.path().join(format!("{PREFIX}{name}"));
+            fs::create_dir(&root).unwrap();
+            let lock = fs::File::create(root.join(LOCK)).unwrap();
+            lock.set_modified(std::time::SystemTime::now() - age).unwrap();
+            root
+        };
+        let (old, young) = (world("old", SETTLED * 2), world("young", Duration::ZERO));
+        let (kept, held) = (world("kept", SETTLED * 2), world("held", SETTLED * 2));
+        fs::write(kept.join(TIMELINE), "").unwrap();
+        let mut left = std::process::Command::new("sleep").arg("1000").current_dir(&old).spawn().unwrap();
+        let lock = os::lock_file(&held.join(LOCK)).unwrap();
+        let long_ago = std::time::SystemTime::now() - SETTLED * 2;
+        fs::File::options().write(true).open(held.join(LOCK)).unwrap().set_modified(long_ago).unwrap();
+
+        sweep(place.path());
+        assert!(!old.exists() && young.exists() && kept.exists() && held.exists());
+        assert!(!left.wait().unwrap().success(), "its process is ended");
+        drop(lock);
     }
 }
