@@ -1,6 +1,9 @@
 //! What everybody wrote down, collected: the store, the event stream, and what the tasks' programs noted themselves.
 
-use std::{collections::BTreeMap, fs};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+};
 
 use super::{
     history::{Ack, Execution, History, LivingAgent},
@@ -53,6 +56,16 @@ pub(super) async fn history(scene: &Scene) -> Result<History> {
         supervisors: scene.lives.borrow().clone(),
         ..History::default()
     })
+}
+
+/// Takes out what is told of tasks that were forgotten meanwhile, because they ended so long ago (`keep`).
+pub(super) fn forget_forgotten(history: &mut History) {
+    let known: BTreeSet<&TaskId> = history.tasks.iter().map(|t| &t.task.id).collect();
+    history.acknowledged.retain(|ack| known.contains(&ack.id));
+    history.executions.retain(|execution| known.contains(&execution.task));
+    let known: BTreeSet<&str> = known.into_iter().map(TaskId::as_str).collect();
+    let is_known = |e: &Event| !e.kind.starts_with("task.") || e.task.as_deref().is_some_and(|t| known.contains(t));
+    history.events.retain(is_known);
 }
 
 /// Both as of one moment: idle agents come and go also at rest. Where they never stand still, nothing is said of agents.

@@ -21,7 +21,7 @@ use super::{
     scene::Scene,
     steady::Samples,
     workload::{self, Job},
-    world::{TIMELINE, World},
+    world::{Fleet, TIMELINE, World},
 };
 use crate::{
     error::{Error, Result},
@@ -56,8 +56,8 @@ fn interrupted() -> Error {
 
 async fn drill(options: &Options) -> Result<Report> {
     let began = Instant::now();
-    let keep_tasks = if options.rate.is_some() { "1m" } else { "14d" };
-    let world = World::create(options.agents, keep_tasks)?;
+    let fleet = if options.rate.is_some() { Fleet::Steady } else { Fleet::Changing };
+    let world = World::create(fleet, options.agents)?;
     world.mux.version().await?;
     let started = world.orch(&["start", "--json"]).await;
     if started.code != 0 {
@@ -68,13 +68,16 @@ async fn drill(options: &Options) -> Result<Report> {
     let mut bystanders = Bystanders::bring(&scene.world, !tmux_ends).await?;
 
     let (injected, missed, samples) = beside(trouble(&scene, options), keeping(&scene, options)).await;
-    let history = match gather::history(&scene).await {
+    let mut history = match gather::history(&scene).await {
         Ok(history) => history,
         Err(e) => {
             scene.violated("everything comes back", "Redis", e.message);
             History::default()
         }
     };
+    if options.rate.is_some() {
+        gather::forget_forgotten(&mut history);
+    }
     for contradiction in scene.world.store.audit().await.unwrap_or_default() {
         scene.violated("what is stored agrees", "Redis", contradiction);
     }

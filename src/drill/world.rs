@@ -40,6 +40,15 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// The rhythms of a world: short, so that a drill need not wait long for a lease to end.
 pub(super) const LEASE: Duration = Duration::from_secs(2);
 
+/// How its agents come and go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fleet {
+    /// As there is work, of two roles, and nothing is forgotten.
+    Changing,
+    /// All stay, and what has ended is forgotten after a minute: so nothing has a reason to grow.
+    Steady,
+}
+
 /// One world. Dropped, it ends all its processes and removes its folder.
 pub(super) struct World {
     /// Holds the world, and beside it what belongs to the drill but not to the world.
@@ -82,21 +91,21 @@ impl World {
     ///
     /// # Errors
     /// Configuration: there is no place for a short folder of ours.
-    pub fn create(agents: u32, keep_tasks: &str) -> Result<World> {
+    pub fn create(fleet: Fleet, agents: u32) -> Result<World> {
         let root = make_root()?;
         root.parent().into_iter().for_each(sweep);
-        let world = World::within(root.clone(), agents, keep_tasks);
+        let world = World::within(root.clone(), fleet, agents);
         world.inspect_err(|_| drop(fs::remove_dir_all(&root)))
     }
 
-    fn within(root: PathBuf, agents: u32, keep_tasks: &str) -> Result<World> {
+    fn within(root: PathBuf, fleet: Fleet, agents: u32) -> Result<World> {
         let path = root.join("w");
         let cannot = |e: std::io::Error| Error::config(format!("the drill's folder {}: {e}", root.display()));
         for folder in ["project", "bin", "tmp", "config"] {
             create_dir(&path.join(folder)).map_err(cannot)?;
         }
         create_dir(&root.join("a")).map_err(cannot)?;
-        fs::write(path.join("project/sessions.toml"), sessions_toml(&path, agents, keep_tasks)).map_err(cannot)?;
+        fs::write(path.join("project/sessions.toml"), sessions_toml(&path, fleet, agents)).map_err(cannot)?;
         fs::write(path.join("task"), SCRIPT).map_err(cannot)?;
         fs::write(path.join("executions"), "").map_err(cannot)?;
         let program = std::env::current_exe().map_err(cannot)?;
@@ -266,19 +275,24 @@ fn environment(path: &Path, home: &Path) -> Vec<(OsString, OsString)> {
 }
 
 /// A lost attempt is forgiven more often than any drill loses one: that a task may be poison is not what is proven here.
-fn sessions_toml(path: &Path, agents: u32, keep_tasks: &str) -> String {
-    let leads = (agents / 3).max(1);
-    let workers = agents.saturating_sub(leads).max(1);
+fn sessions_toml(path: &Path, fleet: Fleet, agents: u32) -> String {
+    let (leads, workers, keep, rest) = match fleet {
+        Fleet::Changing => {
+            let leads = (agents / 3).max(1);
+            (leads, agents.saturating_sub(leads).max(1), "14d", "idle_timeout = \"2s\"".to_owned())
+        }
+        Fleet::Steady => (1, agents, "1m", format!("min = {agents}")),
+    };
     // Parents that wait take no place, but they are agents.
     let most = agents * 4 + 4;
     let env = format!("env = {{ DRILL = {:?} }}", path.display().to_string());
     format!(
         "name = \"drill\"\n\
-         [supervisor]\nheartbeat = \"300ms\"\nlease = \"{}ms\"\nkill_grace = \"300ms\"\nmax_agents = {most}\nkeep = \"{keep_tasks}\"\n\
+         [supervisor]\nheartbeat = \"300ms\"\nlease = \"{}ms\"\nkill_grace = \"300ms\"\nmax_agents = {most}\nkeep = \"{keep}\"\n\
          [retry]\nretries = 3\nlost = 1000\nbase = \"50ms\"\ncap = \"400ms\"\n\
          [master]\nrole = \"opus\"\ndefault_role = \"worker\"\n\
          [roles.opus]\ndriver = \"console\"\n\
-         [roles.worker]\ndriver = \"shell\"\nmax = {workers}\nidle_timeout = \"2s\"\ntask_timeout = \"30s\"\n{env}\n\
+         [roles.worker]\ndriver = \"shell\"\nmax = {workers}\n{rest}\ntask_timeout = \"30s\"\n{env}\n\
          [roles.lead]\ndriver = \"shell\"\nmax = {leads}\nidle_timeout = \"2s\"\ntask_timeout = \"60s\"\n{env}\n",
         LEASE.as_millis()
     )
@@ -293,12 +307,17 @@ mod tests {
     fn its_sessions_toml_reads_well_for_any_number_of_agents() {
         let folder = tempfile::tempdir().unwrap();
         for agents in [1, 2, 6, 20, 100] {
-            fs::write(folder.path().join("sessions.toml"), sessions_toml(Path::new("/tmp/x"), agents, "14d")).unwrap();
+            let toml = sessions_toml(Path::new("/tmp/x"), Fleet::Changing, agents);
+            fs::write(folder.path().join("sessions.toml"), toml).unwrap();
             let env = Env { cwd: folder.path().into(), state_home: Some("/tmp".into()), ..Env::default() };
             let config = Config::load_with(&env, None).unwrap();
             assert_eq!(config.supervisor.lease, LEASE);
             let places = |role: &str| config.roles[role].max;
             assert_eq!(places("worker") + places("lead"), agents.max(2));
+
+            let toml = sessions_toml(Path::new("/tmp/x"), Fleet::Steady, agents);
+            fs::write(folder.path().join("sessions.toml"), toml).unwrap();
+            assert_eq!(Config::load_with(&env, None).unwrap().roles["worker"].min, agents);
         }
     }
 

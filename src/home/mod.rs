@@ -1,6 +1,7 @@
 //! What lies in ORCH_HOME: the names of its files and folders, the outputs of attempts, and the reports that Redis has
 //! not heard yet. Everything in it is this user's own (0700, 0600).
 
+mod enclosures;
 pub mod launch;
 pub mod output;
 pub mod reports;
@@ -78,7 +79,8 @@ impl Home {
     pub fn supervisor_lock(&self) -> PathBuf {
         self.path.join("supervisor.lock")
     }
-    /// There from a supervisor's start until everything has ended in order: what a crash leaves behind.
+    /// There from a supervisor's start until everything has ended in order: what a crash leaves behind. It holds that
+    /// supervisor's version.
     pub fn running(&self) -> PathBuf {
         self.path.join("running")
     }

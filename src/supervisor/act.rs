@@ -10,7 +10,7 @@ use crate::{
         id::{Place, Process},
     },
     mux::{Mux, MuxError, Tags},
-    os,
+    os::{self, failpoint},
     store::{
         StoreError,
         agents::{Ending, Record, Remains},
@@ -50,7 +50,9 @@ impl Supervisor {
                 Ok(())
             }
             Action::Stop { agent, incarnation, only_idle, reason } => {
-                self.store.stop_agent(&agent, &incarnation, only_idle, &reason).await.map(drop)
+                let told = self.store.stop_agent(&agent, &incarnation, only_idle, &reason).await.map(drop);
+                failpoint!("stop.agent_told");
+                told
             }
             Action::Spawn { agent, role, master, wish, reason } => {
                 self.spawn(&agent, &role, master, wish.as_deref(), &reason, &observed.snapshot).await
@@ -100,6 +102,7 @@ impl Supervisor {
             remains: Some(&remains),
         };
         self.store.end_agent(&agent.id, &agent.incarnation, &ending).await?;
+        failpoint!("reap.recorded");
         self.end_remains(agent.incarnation.clone(), remains);
         Ok(())
     }
@@ -125,11 +128,17 @@ impl Supervisor {
         let tags = self.tags(&remains.agent, &incarnation);
         // Its runner may have died before it took it, and there are secrets in it.
         let _ = std::fs::remove_file(self.home.launch(&incarnation));
+        let home = self.home.clone();
         tokio::spawn(async move {
             let slot = slots.acquire().await;
-            let clean = end_processes(&incarnation, &remains).await && close(&*mux, &remains.session, &tags).await;
+            let enclosures = home.enclosures_of(&incarnation);
+            let ended = end_processes(&incarnation, &remains, enclosures).await;
+            failpoint!("reap.ended");
+            let clean = ended && close(&*mux, &remains.session, &tags).await;
+            failpoint!("reap.closed");
             drop(slot);
             let forgotten = clean && store.forget_remains(&incarnation).await.is_ok();
+            failpoint!("reap.forgotten");
             if !forgotten {
                 tokio::time::sleep(AGAIN).await;
             }
@@ -159,14 +168,15 @@ pub(super) fn here(p: os::ProcessId) -> Process {
 }
 
 /// Whether nothing is left of an incarnation's processes on this machine.
-async fn end_processes(incarnation: &str, remains: &Remains) -> bool {
+async fn end_processes(incarnation: &str, remains: &Remains, enclosures: Vec<os::Enclosure>) -> bool {
     let known = &remains.process;
     let place = known.place(&os::hostname(), &os::boot_id());
     if known.pid != 0 && place == Place::Elsewhere {
         // Another machine's supervisor looks after its own.
         return true;
     }
-    let mut tree = os::Tree { marker: Some(format!("{MARKER}={incarnation}")), ..os::Tree::default() };
+    let marker = Some(format!("{MARKER}={incarnation}"));
+    let mut tree = os::Tree { marker, enclosures: enclosures.clone(), ..os::Tree::default() };
     if known.pid != 0 && place == Place::ThisBoot {
         let runner = os::ProcessId { pid: known.pid, start_time: known.start_time };
         tree.roots.push(runner);
@@ -175,6 +185,7 @@ async fn end_processes(incarnation: &str, remains: &Remains) -> bool {
     match tokio::task::spawn_blocking(move || os::end_tree(&tree, &[], GRACE, LIMIT)).await {
         Ok(Ok(report)) if report.complete && report.survivors.is_empty() => {
             tracing::info!(agent = remains.agent, ended = report.ended, took = ?report.took, "nothing is left");
+            enclosures.iter().for_each(remove);
             true
         }
         Ok(Ok(report)) => {
@@ -190,6 +201,14 @@ async fn end_processes(incarnation: &str, remains: &Remains) -> bool {
             tracing::error!(agent = remains.agent, "its processes could not be looked for: {e}");
             false
         }
+    }
+}
+
+/// Removes an enclosure in which nobody is left.
+pub(super) fn remove(enclosure: &os::Enclosure) {
+    if let Err(e) = enclosure.remove() {
+        // The next start or the stop removes it.
+        tracing::warn!("{} could not be removed: {e}", enclosure.path().display());
     }
 }
 
@@ -219,7 +238,7 @@ mod tests {
         let process = Process { host: "an-older-name".into(), ..here(os::ProcessId::of(child.id()).unwrap()) };
         let remains = Remains { agent: "shell-1".into(), session: "shell-1".into(), process };
         let reaper = std::thread::spawn(move || child.wait());
-        assert!(end_processes("nobody-carries-this", &remains).await);
+        assert!(end_processes("nobody-carries-this", &remains, Vec::new()).await);
         assert!(!reaper.join().unwrap().unwrap().success());
     }
 }

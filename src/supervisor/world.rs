@@ -44,6 +44,8 @@ pub(super) struct World<'a> {
     pub roles: &'a BTreeMap<String, Role>,
     /// The master.
     pub master: &'a MasterConfig,
+    /// Whether the machine has no memory for further agents (`min_free_memory`).
+    pub short_of_memory: bool,
     /// Bounds and times.
     pub limits: Limits,
 }

@@ -10,6 +10,9 @@ use crate::{
     model::duration::human,
 };
 
+/// So many violations; what is wrong once is often wrong a thousand times.
+const SHOWN: usize = 20;
+
 /// `orch drill --list`.
 pub fn list(view: &View) -> String {
     let mut table = Table::new([
@@ -99,8 +102,11 @@ fn violations(report: &Report, view: &View) -> String {
         0 => format!("{}\n", view.paint("violations none", Style::Green)),
         n => format!("{}\n", view.paint(&format!("violations {n}"), Style::Red)),
     };
-    for violation in &report.violations {
+    for violation in report.violations.iter().take(SHOWN) {
         out.push_str(&view.hanging("  ✗ ", &violation.to_string()));
+    }
+    if report.violations.len() > SHOWN {
+        out.push_str(&format!("  and {} more, in the timeline\n", report.violations.len() - SHOWN));
     }
     for (what, path) in kept {
         out.push_str(&format!("{what}: {path}\n"));

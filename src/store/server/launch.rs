@@ -5,7 +5,7 @@ use std::{
     ffi::OsString,
     fs::{self, File, OpenOptions},
     io::{self, Read, Seek, SeekFrom},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::{fs::OpenOptionsExt, process::ExitStatusExt},
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     time::Duration,
@@ -22,7 +22,10 @@ use super::{
     process::{self, ProcessId},
     program::{Program, check_version, find_program},
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    os::failpoint,
+};
 
 const LOG_FILE: &str = "redis.log";
 
@@ -57,6 +60,7 @@ pub(super) async fn launch(spec: &ServerSpec, lock: FolderLock, limit: Duration)
         io::ErrorKind::StorageFull => full_disk(&spec.dir),
         _ => Error::config(format!("cannot run {}: {e}", program.path.display())).hint("orch doctor"),
     })?;
+    failpoint!("redis.spawned");
     let served = wait_until_it_serves(spec, &program, &mut child, &log, Patience::new(limit)).await;
     if served.is_err() {
         // Ours, not yet waited for: its pid can't be another's.
@@ -167,6 +171,15 @@ fn explain_end(spec: &ServerSpec, program: &Program, status: ExitStatus, said: &
         ));
     }
     let log = dir.join(LOG_FILE);
+    if status.signal() == Some(libc::SIGKILL) {
+        // By a person, or by the kernel where memory was short: it may go better next time.
+        return Error::not_running(format!(
+            "{} was killed while it started in {}",
+            program.path.display(),
+            dir.display()
+        ))
+        .hint("start it again; if that does not help, see whether memory is short: free -m");
+    }
     Error::config(format!("{} ended while it started in {} ({status}):\n{said}", program.path.display(), dir.display()))
         .hint(format!("its whole log: {}", log.display()))
 }

@@ -22,6 +22,8 @@ use crate::{
     supervisor::world::{Life, Limits},
 };
 
+mod memory;
+
 const NOW: u64 = 1_000_000_000;
 
 /// A world to which each test adds what it is about.
@@ -33,6 +35,7 @@ struct Case {
     undisturbed: Duration,
     ending: BTreeSet<String>,
     max_agents: u32,
+    short_of_memory: bool,
 }
 
 fn case() -> Case {
@@ -46,6 +49,7 @@ fn case() -> Case {
         undisturbed: Duration::from_secs(3600),
         ending: BTreeSet::new(),
         max_agents: 50,
+        short_of_memory: false,
     };
     case.agent("opus-master", "opus", AgentState::Idle).master = true;
     case
@@ -98,6 +102,7 @@ impl Case {
             namespace: "ns",
             roles: &self.config.roles,
             master: &self.config.master,
+            short_of_memory: self.short_of_memory,
             limits: Limits {
                 lease: Duration::from_secs(30),
                 max_agents: self.max_agents,
@@ -256,6 +261,18 @@ fn silence_longer_than_the_lease_is_a_hang_unless_all_was_away() {
     assert_eq!(c.short(), ["reap shell-1 failed: hung: no heartbeat for 31s; its runner is stopped (SIGSTOP)"]);
     c.undisturbed = Duration::from_secs(29);
     assert_eq!(c.short(), [] as [&str; 0]);
+}
+
+#[test]
+fn a_clock_that_was_set_ahead_makes_nobody_old() {
+    let mut c = case();
+    for (id, state) in [("shell-1", AgentState::Starting), ("shell-2", AgentState::Stopping)] {
+        c.agent(id, "shell", state).since = Timestamp(NOW - 3_600_000);
+    }
+    c.undisturbed = Duration::from_secs(1);
+    assert_eq!(c.short(), [] as [&str; 0]);
+    c.undisturbed = Duration::from_secs(60);
+    assert_eq!(c.short().len(), 2);
 }
 
 #[test]
