@@ -6,6 +6,7 @@
 pub mod args;
 mod cancel;
 mod delegate;
+mod drill;
 mod events;
 pub mod exit;
 mod fleet;
@@ -112,6 +113,7 @@ async fn dispatch(verb: Verb, session: &mut Session) -> Result<u8, End> {
         Verb::Drain => flow::drain(session).await,
         Verb::Resume(args) => flow::resume(&args, session).await,
         Verb::Doctor => setup::doctor(session).await,
+        Verb::Drill(args) => drill::run(&args, session).await,
         Verb::Completions(args) => setup::completions(&args, session),
         Verb::Supervise(args) => {
             let mode = Mode { daemon: args.daemon, to_stop: args.to_stop };

@@ -12,6 +12,7 @@ pub mod audit;
 mod call;
 mod damaged;
 pub mod decode;
+pub mod disturb;
 pub mod epoch;
 pub mod error;
 #[cfg(test)]

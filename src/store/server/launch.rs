@@ -5,7 +5,7 @@ use std::{
     ffi::OsString,
     fs::{self, File, OpenOptions},
     io::{self, Read, Seek, SeekFrom},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::{fs::OpenOptionsExt, process::ExitStatusExt},
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     time::Duration,
@@ -171,6 +171,15 @@ fn explain_end(spec: &ServerSpec, program: &Program, status: ExitStatus, said: &
         ));
     }
     let log = dir.join(LOG_FILE);
+    if status.signal() == Some(libc::SIGKILL) {
+        // By a person, or by the kernel where memory was short: it may go better next time.
+        return Error::not_running(format!(
+            "{} was killed while it started in {}",
+            program.path.display(),
+            dir.display()
+        ))
+        .hint("start it again; if that does not help, see whether memory is short: free -m");
+    }
     Error::config(format!("{} ended while it started in {} ({status}):\n{said}", program.path.display(), dir.display()))
         .hint(format!("its whole log: {}", log.display()))
 }
