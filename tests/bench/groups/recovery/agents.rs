@@ -26,8 +26,8 @@ pub fn measure() -> Result<Vec<Row>> {
     ))?;
     world.run(&["start"])?;
     let mut rows = Vec::new();
-    let kinds: [(&str, fn(&World, &Agent) -> Result<()>); 3] =
-        [("a runner", end_runner), ("a program", end_program), ("a session", end_session)];
+    type Kill = fn(&World, &Agent) -> Result<()>;
+    let kinds: [(&str, Kill); 3] = [("a runner", end_runner), ("a program", end_program), ("a session", end_session)];
     for (what, end) in kinds {
         let taken = (0..RUNS).map(|_| ready_again(&world, end)).collect::<Result<Vec<f64>>>()?;
         let row = |p: u8, goal| {
