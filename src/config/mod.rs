@@ -25,7 +25,7 @@ use std::{
 };
 
 pub use find::Env;
-pub use role::{DriverKind, Role};
+pub use role::{DriverKind, Limits, Role};
 pub use settings::{MasterConfig, RedisConfig, SupervisorConfig, TmuxConfig};
 pub use starter::starter;
 

@@ -10,6 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::open_plain;
 use crate::model::{text, time::Timestamp};
 
 /// Which of the program's streams.
@@ -33,6 +34,9 @@ impl Stream {
 
 /// A line longer than this is cut in two when it is read back: 100 MB without a newline must not fill the memory.
 const LINE_LIMIT: usize = 64 * 1024;
+
+/// A line of the index is never longer than this: three words, two of them numbers.
+const INDEX_LIMIT: u64 = 64;
 
 /// Writes one attempt's output. A write that fails (disk full) is reported once and ends the log, not the attempt.
 #[derive(Debug)]
@@ -73,7 +77,7 @@ impl OutputLog {
 }
 
 fn open_append(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).mode(0o600).open(path)
+    open_plain(path, OpenOptions::new().create(true).append(true).mode(0o600))
 }
 
 /// A line of output with when and where it was printed.
@@ -123,7 +127,7 @@ impl Reader {
         };
         let mut entry = Vec::new();
         // As bytes: what is no text in it is no number either, and hides nothing of what follows.
-        while index.read_until(b'\n', &mut entry)? > 0 && entry.ends_with(b"\n") {
+        while (&mut index).take(INDEX_LIMIT).read_until(b'\n', &mut entry)? > 0 && entry.ends_with(b"\n") {
             let text = String::from_utf8_lossy(&entry).into_owned();
             let mut words = text.split_whitespace();
             let at = Timestamp(words.next().and_then(|w| w.parse().ok()).unwrap_or(0));
@@ -182,7 +186,7 @@ impl Partial {
 
 fn open_at(path: &Path, offset: u64) -> io::Result<Option<BufReader<File>>> {
     use std::io::{Seek, SeekFrom};
-    match File::open(path) {
+    match open_plain(path, OpenOptions::new().read(true)) {
         Ok(mut file) => {
             file.seek(SeekFrom::Start(offset))?;
             Ok(Some(BufReader::new(file)))

@@ -39,13 +39,18 @@ impl Home {
     /// What the system says.
     pub fn file_report(&self, task: &TaskId, attempt: u32) -> io::Result<()> {
         let from = self.report(task, attempt);
-        match fs::rename(&from, self.run(task, attempt).join("result.json")) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => match fs::remove_file(&from) {
-                Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-                _ => Ok(()),
-            },
-            other => other,
-        }
+        let filed = fs::rename(&from, self.run(task, attempt).join("result.json"));
+        // The attempt's folder is its program's as well, which may have removed or spoiled it: Redis has the result.
+        filed.or_else(|_| match fs::remove_file(&from) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+            _ => Ok(()),
+        })
+    }
+
+    /// How an attempt ended, as its runner reported it, whether Redis has heard it or not.
+    pub fn known_end(&self, task: &TaskId, attempt: u32) -> Option<Report> {
+        let filed = || super::read_json(&self.run(task, attempt).join("result.json"));
+        super::read_json(&self.report(task, attempt)).or_else(filed)
     }
 
     /// Every report that lies here. One that does not read is skipped: its attempt ends by its lease.
@@ -92,6 +97,7 @@ mod tests {
         home.file_report(&report.task, 2).unwrap();
         assert_eq!(home.unheard_reports(), []);
         assert!(home.run(&report.task, 2).join("result.json").exists());
+        assert_eq!((home.known_end(&report.task, 2), home.known_end(&report.task, 1)), (Some(report.clone()), None));
         home.file_report(&report.task, 2).unwrap();
     }
 }

@@ -14,6 +14,7 @@ pub mod id;
 pub mod json;
 pub mod name;
 pub mod retry;
+pub mod size;
 pub mod task;
 pub mod text;
 pub mod time;

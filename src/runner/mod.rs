@@ -9,13 +9,16 @@
 
 mod attempt;
 mod beats;
+mod enclosed;
 mod evidence;
 mod interactive;
+mod limits;
 mod output;
 mod pane;
 mod redact;
 mod report;
 mod signals;
+mod standing;
 mod tail;
 mod wakeups;
 mod workspace;
@@ -24,8 +27,10 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use self::{
     beats::{Beat, Beats},
+    enclosed::Enclosed,
     pane::Pane,
     signals::{Signal, Signals},
+    standing::Standing,
     wakeups::Wakeups,
 };
 use crate::{
@@ -36,11 +41,12 @@ use crate::{
         launch::{Launch, RedisAt},
     },
     model::{agent::AgentState, cause::Cause, id::Process},
-    os,
+    os::{self, failpoint},
     store::{
         Store, StoreError,
         agents::{Directive, Ending, Remains},
         tasks::Claimed,
+        witness::Witness,
     },
 };
 
@@ -54,7 +60,10 @@ struct Agent {
     home: Home,
     store: Arc<Store>,
     process: Process,
+    standing: Arc<Standing>,
     pane: Pane,
+    /// `None` where none can be made.
+    enclosed: Option<Enclosed>,
 }
 
 /// Why the runner leaves.
@@ -94,6 +103,8 @@ pub async fn run(launch: &Path) -> Result<()> {
     let launch = Arc::new(Launch::take(launch)?);
     let home = Home::new(&launch.home);
     start_log(&home, &launch.agent);
+    let enclosed = enclosed::enter(&home, &launch);
+    failpoint!("hello.launch_taken");
     os::become_subreaper().map_err(|e| Error::internal(format!("cannot become a subreaper: {e}")))?;
     let signals = Signals::new()?;
     let store = Arc::new(open_store(&launch)?);
@@ -104,8 +115,12 @@ pub async fn run(launch: &Path) -> Result<()> {
         Err(e) if e.refusal() == Some("stale") => return Ok(()),
         Err(e) => return Err(e.into()),
     }
+    failpoint!("hello.said");
     tracing::info!(agent = %launch.agent, pid = own.pid, "on duty");
-    let agent = Agent { launch, home, store, process, pane: Pane::start() };
+    let standing = Arc::new(Standing::new(store.clone(), launch.clone(), home.clone(), process.clone()));
+    // Before anything is started.
+    let enclosed = enclosed.await.ok().flatten();
+    let agent = Agent { launch, home, store, process, standing, pane: Pane::start(), enclosed };
     let leave =
         if agent.launch.master { interactive::serve(&agent, signals).await } else { agent.serve(signals).await };
     tracing::info!(?leave, "leaving");
@@ -114,10 +129,11 @@ pub async fn run(launch: &Path) -> Result<()> {
 }
 
 fn open_store(launch: &Launch) -> Result<Store> {
-    Ok(match &launch.redis {
+    let store = match &launch.redis {
         RedisAt::Socket(path) => Store::at_socket(path, &launch.namespace, PATIENCE)?,
         RedisAt::Url(url) => Store::at_url(url, &launch.namespace, PATIENCE)?,
-    })
+    };
+    Ok(store.with_witness(Witness::new(Home::new(&launch.home).epoch(), launch.lease)))
 }
 
 fn start_log(home: &Home, agent: &str) {
@@ -137,7 +153,7 @@ impl Agent {
         let Some(driver) = crate::drivers::of(self.launch.driver) else {
             return Leave::Broken(no_driver(&self.launch));
         };
-        let mut beats = Beats::start(self.store.clone(), self.launch.clone());
+        let mut beats = Beats::start(self);
         let wakeups = Wakeups::start(self.store.clone(), &self.launch);
         self.pane.say(&format!("orch: {} is ready for tasks of role {}", self.launch.agent, self.launch.role.name));
         let mut done = 0;
@@ -147,13 +163,15 @@ impl Agent {
                 Err(leave) => return leave,
             };
             while let Some(claimed) = next.take() {
+                let claimed = Arc::new(claimed);
                 let ended = attempt::run(self, driver, &claimed, &mut beats, &mut signals).await;
                 beats.hold(None);
                 done += 1;
+                self.standing.has_done_one();
                 let enough = self.launch.role.tasks_per_agent > 0 && done >= self.launch.role.tasks_per_agent;
                 let leave = ended.leave.or(enough.then_some(Leave::Done(done)));
                 let claim_next = leave.is_none();
-                match report::tell(self, ended.report, claim_next, &mut beats).await {
+                match report::tell(self, &claimed, ended.report, claim_next, &mut beats).await {
                     Ok(claimed) => next = claimed,
                     Err(()) => return Leave::GivenUp,
                 }
@@ -168,13 +186,20 @@ impl Agent {
     async fn idle(&self, beats: &mut Beats, wakeups: &Wakeups, signals: &mut Signals) -> Result<Claimed, Leave> {
         loop {
             // Look once before sleeping: what came meanwhile has perhaps no wake-up left.
+            let epoch = self.standing.epoch();
             match self.store.claim(&self.launch.agent, &self.launch.incarnation, self.launch.lease).await {
                 Ok(Some(claimed)) => {
+                    self.standing.was_known(epoch);
+                    failpoint!("claim.answered");
                     wakeups.set_idle(false);
                     return Ok(claimed);
                 }
-                Ok(None) => {}
-                Err(e) if e.refusal() == Some("stale") => return Err(Leave::GivenUp),
+                Ok(None) => self.standing.was_known(epoch),
+                Err(e) if e.refusal() == Some("stale") => match self.standing.reinstate(None).await {
+                    Ok(true) => continue,
+                    Ok(false) => return Err(Leave::GivenUp),
+                    Err(e) => tracing::warn!("claim: {e}"),
+                },
                 Err(e) => tracing::warn!("claim: {e}"),
             }
             wakeups.set_idle(true);
@@ -225,11 +250,13 @@ impl Agent {
             remains: Some(&remains),
             evidence: Some(&evidence),
         };
+        failpoint!("leave.decided");
         match self.store.end_agent(&self.launch.agent, &self.launch.incarnation, &ending).await {
             Ok(_) => {}
             Err(StoreError::Refused { .. }) => {}
             Err(e) => tracing::error!("could not say goodbye: {e}"),
         }
+        failpoint!("leave.said");
     }
 }
 

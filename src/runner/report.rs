@@ -6,9 +6,12 @@ use super::{
     Agent,
     beats::{Beat, Beats},
 };
-use crate::store::{
-    StoreError,
-    tasks::{Claimed, Report},
+use crate::{
+    os::failpoint,
+    store::{
+        StoreError,
+        tasks::{Claimed, Report},
+    },
 };
 
 /// Between two tries while Redis is away.
@@ -19,6 +22,7 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// `Err` when the agent was given up meanwhile: the attempt is another's, and the report was refused for good.
 pub(super) async fn tell(
     agent: &Agent,
+    claimed: &Claimed,
     report: Option<Report>,
     claim_next: bool,
     beats: &mut Beats,
@@ -27,10 +31,11 @@ pub(super) async fn tell(
     // A full disk must not keep a result back: Redis may still hear it.
     let mut disk = OnDisk::Nothing;
     disk.write(agent, &report);
+    failpoint!("finish.written");
     loop {
-        let (told, claimed) = if claim_next {
+        let (told, next) = if claim_next {
             match agent.store.finish_and_claim(&report, agent.launch.lease).await {
-                Ok((told, claimed)) => (told, claimed),
+                Ok((told, next)) => (told, next),
                 Err(e) => (Err(e), Ok(None)),
             }
         } else {
@@ -38,14 +43,20 @@ pub(super) async fn tell(
         };
         match told {
             Ok(state) => {
+                failpoint!("finish.told");
                 agent.pane.say(&format!("── {} {state}: {}", report.task, report.reason));
                 file(agent, &report);
-                return claimed.or_else(|e| if gone(&e) { Err(()) } else { Ok(None) });
+                failpoint!("finish.filed");
+                return next.or_else(|e| if gone(&e) { Err(()) } else { Ok(None) });
+            }
+            Err(e) if e.refusal() == Some("stale") && may_be_known_again(agent, claimed).await => {
+                tracing::warn!("the report of {} was refused by a Redis that has lost data: {e}", report.task);
+                continue;
             }
             Err(e) if e.refusal().is_some() => {
                 tracing::warn!("the report of {} was refused: {e}", report.task);
                 file(agent, &report);
-                return claimed.or_else(|e| if gone(&e) { Err(()) } else { Ok(None) });
+                return next.or_else(|e| if gone(&e) { Err(()) } else { Ok(None) });
             }
             Err(e) => tracing::warn!("the report of {} was not heard: {e}", report.task),
         }
@@ -53,6 +64,18 @@ pub(super) async fn tell(
         tokio::select! {
             () = tokio::time::sleep(AGAIN) => {}
             beat = beats.next() => if beat == Beat::Gone { return Err(()) },
+        }
+    }
+}
+
+/// Whether Redis had only forgotten us. Where it goes away again meanwhile, the next try finds out.
+async fn may_be_known_again(agent: &Agent, claimed: &Claimed) -> bool {
+    match agent.standing.reinstate(Some(claimed)).await {
+        Ok(known) => known,
+        Err(e) => {
+            tracing::warn!("the report of {}: {e}", claimed.task.id);
+            tokio::time::sleep(AGAIN).await;
+            true
         }
     }
 }

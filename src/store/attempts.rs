@@ -20,7 +20,7 @@ use crate::model::{
 };
 
 /// A task that an agent has claimed.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Claimed {
     /// The task as recorded.
     pub task: Task,

@@ -8,9 +8,11 @@
 
 pub mod agents;
 pub mod attempts;
+pub mod audit;
 mod call;
 mod damaged;
 pub mod decode;
+pub mod epoch;
 pub mod error;
 #[cfg(test)]
 mod fuzz;
@@ -21,9 +23,11 @@ mod script;
 pub mod server;
 pub mod tasks;
 pub mod wake;
+pub mod witness;
 
 use std::{
     path::Path,
+    sync::atomic::AtomicU64,
     time::{Duration, Instant},
 };
 
@@ -54,6 +58,10 @@ pub struct Store {
     connection: Mutex<Option<MultiplexedConnection>>,
     /// What waits for events keeps its connection here between two waits.
     listening: Mutex<Option<MultiplexedConnection>>,
+    /// Of those who give or hold leases.
+    witness: Option<witness::Witness>,
+    /// The epoch of `connection`, where there is a witness.
+    epoch: AtomicU64,
 }
 
 impl Store {
@@ -92,6 +100,8 @@ impl Store {
             patience,
             connection: Mutex::new(None),
             listening: Mutex::new(None),
+            witness: None,
+            epoch: AtomicU64::new(0),
         })
     }
 
@@ -105,12 +115,20 @@ impl Store {
         &self.address
     }
 
-    /// Whether Redis answers, and the `INFO server` section it answers with.
+    /// Whether Redis answers, and the `INFO` it answers with.
     ///
     /// # Errors
     /// When nobody answers, or we are not let in.
     pub async fn info(&self) -> Result<String> {
-        self.query(redis::cmd("INFO").arg("server")).await
+        self.query(&redis::cmd("INFO")).await
+    }
+
+    /// Whether Redis writes. One that is short of memory, or has become a replica, still answers every question.
+    ///
+    /// # Errors
+    /// `CannotWrite`, or an unreachable Redis.
+    pub async fn can_write(&self) -> Result<()> {
+        self.query(redis::cmd("SET").arg(self.keys.plain("probe")).arg("").arg("PX").arg(60_000)).await
     }
 
     /// A connection for one command after another; each caller gets a handle on the same one.
@@ -119,7 +137,8 @@ impl Store {
         if let Some(connection) = slot.as_ref() {
             return Ok(connection.clone());
         }
-        let fresh = self.connect(Some(RESPONSE_TIMEOUT)).await?;
+        let mut fresh = self.connect(Some(RESPONSE_TIMEOUT)).await?;
+        self.confirm_epoch(&mut fresh).await?;
         *slot = Some(fresh.clone());
         Ok(fresh)
     }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
-use super::{Supervisor, decide::Action, observe::Observed, spawn::MARKER};
+use super::{Supervisor, decide::Action, observe::Observed, salvage, spawn::MARKER};
 use crate::{
     home::output,
     model::{
@@ -12,7 +12,7 @@ use crate::{
         id::{Place, Process},
     },
     mux::{Mux, MuxError, Tags},
-    os,
+    os::{self, failpoint},
     store::{
         StoreError,
         agents::{Ending, Record, Remains},
@@ -52,12 +52,15 @@ impl Supervisor {
                 Ok(())
             }
             Action::Stop { agent, incarnation, only_idle, reason } => {
-                self.store.stop_agent(&agent, &incarnation, only_idle, &reason).await.map(drop)
+                let told = self.store.stop_agent(&agent, &incarnation, only_idle, &reason).await.map(drop);
+                failpoint!("stop.agent_told");
+                told
             }
             Action::Spawn { agent, role, master, wish, reason } => {
                 self.spawn(&agent, &role, master, wish.as_deref(), &reason, &observed.snapshot).await
             }
             Action::DropWish { field, role, reason } => self.store.drop_wish(&field, &role, &reason).await,
+            Action::Settle { reason } => self.settle(&reason).await,
             Action::Recovered { role, reason } => self.store.recovered(&role, &reason).await,
             Action::ShutDown => Ok(()),
         };
@@ -82,6 +85,9 @@ impl Supervisor {
         tracing::warn!(agent = agent.id, %to, "{reason}");
         // By its reports and not by its record: it may have claimed a task, and ended it, since that was read.
         let mut reports = self.home.unheard_reports();
+        // Redis may have heard of its end, and lost that again.
+        let last = agent.task.as_ref().zip(agent.attempt);
+        reports.extend(last.and_then(|(task, attempt)| self.home.known_end(task, attempt)));
         reports.retain(|r| r.incarnation == agent.incarnation);
         evidence.report_on_disk = Some(!reports.is_empty());
         for report in &reports {
@@ -114,8 +120,19 @@ impl Supervisor {
             evidence: Some(&evidence),
         };
         self.store.end_agent(&agent.id, &agent.incarnation, &ending).await?;
+        failpoint!("reap.recorded");
         self.end_remains(agent.incarnation.clone(), remains);
         Ok(())
+    }
+
+    /// After a loss, once all who live are known again: what the disk knows better is told, and work goes on.
+    async fn settle(&self, reason: &str) -> Result<(), StoreError> {
+        for report in self.home.unheard_reports() {
+            super::housekeeping::tell(&self.store, &self.home, &report).await?;
+        }
+        let found = salvage::tasks(&self.store, &self.home).await?;
+        let more = if found > 0 { format!("; {found} tasks were found again on the disk") } else { String::new() };
+        self.store.settled(&format!("{reason}{more}")).await
     }
 
     /// Ends an ended agent's processes and its session, beside the loop; forgets them once nothing is left.
@@ -129,11 +146,17 @@ impl Supervisor {
         let tags = self.tags(&remains.agent, &incarnation);
         // Its runner may have died before it took it, and there are secrets in it.
         let _ = std::fs::remove_file(self.home.launch(&incarnation));
+        let home = self.home.clone();
         tokio::spawn(async move {
             let slot = slots.acquire().await;
-            let clean = end_processes(&incarnation, &remains).await && close(&*mux, &remains.session, &tags).await;
+            let enclosures = home.enclosures_of(&incarnation);
+            let ended = end_processes(&incarnation, &remains, enclosures).await;
+            failpoint!("reap.ended");
+            let clean = ended && close(&*mux, &remains.session, &tags).await;
+            failpoint!("reap.closed");
             drop(slot);
             let forgotten = clean && store.forget_remains(&incarnation).await.is_ok();
+            failpoint!("reap.forgotten");
             if !forgotten {
                 tokio::time::sleep(AGAIN).await;
             }
@@ -169,14 +192,15 @@ pub(super) fn here(p: os::ProcessId) -> Process {
 }
 
 /// Whether nothing is left of an incarnation's processes on this machine.
-async fn end_processes(incarnation: &str, remains: &Remains) -> bool {
+async fn end_processes(incarnation: &str, remains: &Remains, enclosures: Vec<os::Enclosure>) -> bool {
     let known = &remains.process;
     let place = known.place(&os::hostname(), &os::boot_id());
     if known.pid != 0 && place == Place::Elsewhere {
         // Another machine's supervisor looks after its own.
         return true;
     }
-    let mut tree = os::Tree { marker: Some(format!("{MARKER}={incarnation}")), ..os::Tree::default() };
+    let marker = Some(format!("{MARKER}={incarnation}"));
+    let mut tree = os::Tree { marker, enclosures: enclosures.clone(), ..os::Tree::default() };
     if known.pid != 0 && place == Place::ThisBoot {
         let runner = os::ProcessId { pid: known.pid, start_time: known.start_time };
         tree.roots.push(runner);
@@ -185,6 +209,7 @@ async fn end_processes(incarnation: &str, remains: &Remains) -> bool {
     match tokio::task::spawn_blocking(move || os::end_tree(&tree, &[], GRACE, LIMIT)).await {
         Ok(Ok(report)) if report.complete && report.survivors.is_empty() => {
             tracing::info!(agent = remains.agent, ended = report.ended, took = ?report.took, "nothing is left");
+            enclosures.iter().for_each(remove);
             true
         }
         Ok(Ok(report)) => {
@@ -200,6 +225,14 @@ async fn end_processes(incarnation: &str, remains: &Remains) -> bool {
             tracing::error!(agent = remains.agent, "its processes could not be looked for: {e}");
             false
         }
+    }
+}
+
+/// Removes an enclosure in which nobody is left.
+pub(super) fn remove(enclosure: &os::Enclosure) {
+    if let Err(e) = enclosure.remove() {
+        // The next start or the stop removes it.
+        tracing::warn!("{} could not be removed: {e}", enclosure.path().display());
     }
 }
 
@@ -229,7 +262,7 @@ mod tests {
         let process = Process { host: "an-older-name".into(), ..here(os::ProcessId::of(child.id()).unwrap()) };
         let remains = Remains { agent: "shell-1".into(), session: "shell-1".into(), process };
         let reaper = std::thread::spawn(move || child.wait());
-        assert!(end_processes("nobody-carries-this", &remains).await);
+        assert!(end_processes("nobody-carries-this", &remains, Vec::new()).await);
         assert!(!reaper.join().unwrap().unwrap().success());
     }
 }

@@ -7,10 +7,11 @@ use crate::{
     config::Config,
     error::{Error, Result},
     home::{Home, launch::RedisAt},
-    os,
+    os::{self, failpoint},
     store::{
         Store,
         server::{Origin, Server, ServerSpec, check_version},
+        witness::Witness,
     },
 };
 
@@ -66,10 +67,11 @@ impl Redis {
 
     /// A store on it.
     pub fn open(&self, config: &Config, patience: Duration) -> Result<Store> {
-        Ok(match self.at() {
+        let store = match self.at() {
             RedisAt::Socket(path) => Store::at_socket(&path, &config.namespace, patience)?,
             RedisAt::Url(url) => Store::at_url(&url, &config.namespace, patience)?,
-        })
+        };
+        Ok(store.with_witness(Witness::new(Home::new(&config.home).epoch(), config.supervisor.lease)))
     }
 
     /// How long the supervisor waits for an answer within a pass. Our own server is brought back by nobody but the
@@ -118,7 +120,10 @@ impl Redis {
         tokio::time::sleep(m.pause).await;
         tracing::warn!("redis-server is gone; starting it again");
         match m.start().await {
-            Ok(()) => true,
+            Ok(()) => {
+                failpoint!("mend.redis_up");
+                true
+            }
             Err(e) => {
                 tracing::error!("redis-server: {e} ({})", e.hint.as_deref().unwrap_or("orch doctor looks closer"));
                 false

@@ -57,6 +57,8 @@ pub(super) struct World<'a> {
     pub roles: &'a BTreeMap<String, Role>,
     /// The master.
     pub master: &'a MasterConfig,
+    /// Whether the machine has no memory for further agents (`min_free_memory`).
+    pub short_of_memory: bool,
     /// Bounds and times.
     pub limits: Limits,
 }
@@ -76,6 +78,12 @@ impl World<'_> {
     /// The living agents.
     pub fn agents(&self) -> impl Iterator<Item = &Agent> {
         self.store.agents.iter().map(|r| &r.agent)
+    }
+
+    /// Whether tmux says that this agent has no session.
+    pub fn has_no_session(&self, agent: &Agent) -> bool {
+        let is_its = |s: &SessionInfo| s.tags.as_ref().is_some_and(|t| t.incarnation == agent.incarnation);
+        self.sessions.is_some_and(|sessions| !sessions.iter().any(is_its))
     }
 
     /// How many agents of a role are wished at least and at most: sessions.toml, or what `orch scale` said.

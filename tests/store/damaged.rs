@@ -77,7 +77,7 @@ async fn is_a_dead_letter(world: &World, id: &TaskId, how: &str) {
     assert!(task.reason.as_ref().unwrap().starts_with("its record is damaged: "), "{how}: {:?}", task.reason);
     assert!(events_of(world, id).await.contains(&"task.damaged".to_owned()), "{how}");
     assert_eq!(kept(world, id), how != "no record", "{how}: what was stored is kept");
-    check::structures(world);
+    check::structures(world).await;
 }
 
 #[tokio::test]
@@ -129,7 +129,7 @@ async fn what_is_no_id_in_a_queue_is_thrown_out() {
     let good = world.delegate(&task("good")).await;
     assert_eq!(world.store.task_ids(None).await.unwrap(), std::slice::from_ref(&good));
     assert_eq!(world.claim(&agent).await.task.id, good);
-    check::structures(&world);
+    check::structures(&world).await;
 }
 
 #[tokio::test]
@@ -155,7 +155,7 @@ async fn a_damaged_delayed_task_does_not_hold_up_those_behind_it() {
         }
         let state = world.detail(&ids[0]).await.task.state;
         assert!(matches!(state, Failed | Ready), "{how}: {state}");
-        check::structures(&world);
+        check::structures(&world).await;
     }
 }
 
@@ -243,7 +243,7 @@ async fn who_waits_for_a_damaged_task_is_told() {
     world.finish(&lead, &of_lead, Cause::Success).await;
     assert_eq!(world.store.prune(Duration::ZERO, 100).await.unwrap().len(), 3);
     assert!(!kept(&world, &child));
-    check::structures(&world);
+    check::structures(&world).await;
 }
 
 #[tokio::test]

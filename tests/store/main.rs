@@ -5,11 +5,14 @@
 
 mod again;
 mod agent_transitions;
+mod audit;
 mod broken_connection;
 mod causes;
 mod check;
+mod clock;
 mod damaged;
 mod dependencies;
+mod epoch;
 mod fences;
 mod figures;
 mod fixture;

@@ -24,6 +24,7 @@ use crate::{
         text::one_line,
         time::Timestamp,
     },
+    os,
     store::{agents::Record, observe::Snapshot},
 };
 
@@ -36,6 +37,8 @@ struct Around<'a> {
     config: &'a Config,
     supervised: bool,
     snapshot: Snapshot,
+    /// Memory available on this machine, in bytes.
+    free_memory: Option<u64>,
     /// Events about it, the oldest first.
     events: Vec<Event>,
 }
@@ -122,7 +125,8 @@ impl Ops {
         let mut events = self.events(SEARCHED).await?;
         events.retain(|e| e.task.as_deref() == Some(id) || e.agent.as_deref() == Some(id));
         let events = events.split_off(events.len().saturating_sub(SHOWN));
-        Ok(Around { config: &self.config, supervised: self.supervisor().is_some(), snapshot, events })
+        let (supervised, free_memory) = (self.supervisor().is_some(), os::available_memory());
+        Ok(Around { config: &self.config, supervised, snapshot, free_memory, events })
     }
 
     async fn task_facts(&self, id: &TaskId) -> Result<TaskFacts> {

@@ -1,6 +1,9 @@
 //! Why a task is in its state.
 
-use super::{Around, Explanation, TaskFacts, at_work, attempt_in_words, chain, list, reason, since, standing};
+use super::{
+    super::attention::FREE_MEMORY, Around, Explanation, TaskFacts, at_work, attempt_in_words, chain, list, reason,
+    since, standing,
+};
 use crate::model::{
     agent::AgentState,
     cause::Cause,
@@ -74,6 +77,7 @@ pub(super) fn obstacles(around: &Around, facts: &TaskFacts, task: &Task, out: &m
         out.hint(format!("orch scale {role} 1"));
     }
     places(around, facts, task, configured.max, out);
+    memory(around, role, out);
     match facts.ahead.get(&task.id) {
         None | Some(0) => {}
         Some(1) => out.say("1 ready task of its role goes first."),
@@ -97,11 +101,23 @@ fn places(around: &Around, facts: &TaskFacts, task: &Task, max: u32, out: &mut E
         return out.hint(format!("orch tasks --state running --role {role}"));
     }
     let (live, most) = (seen.agents.len() as u64, u64::from(around.config.supervisor.max_agents));
-    let idle = seen.agents.iter().any(|r| r.agent.role == role && r.agent.state == AgentState::Idle);
-    if live >= most && !idle {
+    if live >= most && !has_idle(around, role) {
         out.say(format!("{live} agents live, and max_agents under [supervisor] allows {most} over all roles."));
         out.hint("orch agents");
     }
+}
+
+/// Whether the machine has no memory for the agent that would take it.
+fn memory(around: &Around, role: &str, out: &mut Explanation) {
+    let short = around.config.supervisor.short_of_memory(around.free_memory);
+    if let Some(short) = short.filter(|_| around.supervised && !has_idle(around, role)) {
+        out.say(format!("No new agent is started: {short}."));
+        out.hint(FREE_MEMORY);
+    }
+}
+
+fn has_idle(around: &Around, role: &str) -> bool {
+    around.snapshot.agents.iter().any(|r| r.agent.role == role && r.agent.state == AgentState::Idle)
 }
 
 /// Nothing is in the way.

@@ -1,7 +1,10 @@
 //! Sentences from constructed facts. The clock stands at 100 s.
 
 use super::{
-    super::tests::{configured, recorded, recorded_agent},
+    super::{
+        attention::FREE_MEMORY,
+        tests::{configured, recorded, recorded_agent},
+    },
     *,
 };
 use crate::{
@@ -16,7 +19,7 @@ const NOW: Timestamp = Timestamp(100_000);
 
 fn around(config: &Config) -> Around<'_> {
     let snapshot = Snapshot { now: NOW, ..Snapshot::default() };
-    Around { config, supervised: true, snapshot, events: Vec::new() }
+    Around { config, supervised: true, snapshot, free_memory: None, events: Vec::new() }
 }
 
 fn about(task: Task) -> TaskFacts {
@@ -60,7 +63,7 @@ fn a_ready_task_tells_each_obstacle_with_its_remedy() {
     };
     let breaker = Breaker { failures: 3, until: Timestamp(120_000), reason: "exit code 127".into() };
     type Case<'a> = (&'a dyn Fn(&mut Around), &'a str, &'a str);
-    let cases: [Case; 8] = [
+    let cases: [Case; 9] = [
         (&|_| {}, "No agent of role shell is free; the supervisor starts one.", ""),
         (&|a| a.supervised = false, "The supervisor is not running", "orch start"),
         (&|a| a.snapshot.intents.stop = Some(true), "orch is being stopped", "orch start"),
@@ -72,6 +75,7 @@ fn a_ready_task_tells_each_obstacle_with_its_remedy() {
             "end at once (3 in a row: exit code 127); the next is started in 20s",
             "orch spawn shell",
         ),
+        (&|a| a.free_memory = Some(5), "No new agent is started: 5 bytes of memory are free", FREE_MEMORY),
         (&|a| a.snapshot.agents = vec![recorded_agent("shell-1", AgentState::Idle)], "shell-1 is idle", ""),
     ];
     for (change, sentence, hint) in cases {

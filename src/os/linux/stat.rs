@@ -23,6 +23,8 @@ pub(super) struct Stat {
     pub kernel_thread: bool,
     /// User and system time together.
     pub cpu_ticks: u64,
+    /// That of children that have ended and were waited for, with what theirs had handed on to them.
+    pub children_ticks: u64,
     threads: u64,
 }
 
@@ -62,6 +64,7 @@ impl Stat {
             session: number(6)? as u32,
             kernel_thread: number(9)? & PF_KTHREAD != 0,
             cpu_ticks: number(14)?.saturating_add(number(15)?),
+            children_ticks: number(16)?.saturating_add(number(17)?),
             threads: number(20)?,
         })
     }
@@ -124,7 +127,7 @@ mod tests {
             let stat = Stat::parse(42, &format!("42 ({name}) {TAIL}\n")).expect(name);
             assert_eq!(stat.id, ProcessId { pid: 42, start_time: 12345 }, "{name}");
             assert_eq!((stat.state, stat.parent, stat.session), ('S', 7, 9), "{name}");
-            assert_eq!((stat.cpu_ticks, stat.kernel_thread), (75, false), "{name}");
+            assert_eq!((stat.cpu_ticks, stat.children_ticks, stat.kernel_thread), (75, 13, false), "{name}");
         }
     }
 

@@ -14,8 +14,11 @@ use crate::{
     supervisor::world::{Death, Life, World},
 };
 
-/// A session that was recorded and not opened within this time was interrupted by a crash of the supervisor.
+/// An agent that was recorded, and whose session was not opened within this time, was interrupted by a crash of the
+/// supervisor.
 const TO_OPEN: Duration = Duration::from_secs(5);
+/// The same where tmux says that there is no such session: recording and opening follow each other at once.
+const TO_BE_THERE: Duration = Duration::from_secs(1);
 /// A runner reports some milliseconds after its session was opened; a loaded machine may take a thousand times as long.
 const TO_REPORT: Duration = Duration::from_secs(20);
 /// Beyond its grace, a runner that was told to leave gets this long to record its end.
@@ -50,7 +53,8 @@ struct Verdict {
 fn verdict(world: &World, record: &Record) -> Option<Verdict> {
     let agent = &record.agent;
     let (now, limits) = (world.store.now, world.limits);
-    let age = now.since(agent.since);
+    // Its time in this state; a clock that was set ahead must not make it old.
+    let age = now.since(agent.since).min(world.undisturbed);
     let life = world.lives.get(&agent.incarnation).unwrap_or(&Life::Unknown);
     let seen = |rule| evidence::seen(world, record, life, rule);
     let failed = |reason: String, evidence: Evidence| Some(Verdict { to: AgentState::Failed, reason, evidence });
@@ -64,9 +68,10 @@ fn verdict(world: &World, record: &Record) -> Option<Verdict> {
         });
     }
     if agent.state == AgentState::Starting {
-        if *life == Life::Unknown && age > TO_OPEN {
-            let reason = format!("lost: its session was not opened within {}", human(TO_OPEN));
-            return failed(reason, seen(Rule::Open).beyond(TO_OPEN, age));
+        let to_open = if world.has_no_session(agent) { TO_BE_THERE } else { TO_OPEN };
+        if *life == Life::Unknown && age > to_open {
+            let reason = format!("lost: its session was not opened within {}", human(to_open));
+            return failed(reason, seen(Rule::Open).beyond(to_open, age));
         }
         if age > TO_REPORT {
             let reason = format!("hung: its runner did not report within {}", human(TO_REPORT));

@@ -1,6 +1,7 @@
 //! The decision as a table of cases, and what must hold for any world.
 
 mod evidence;
+mod settle;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,6 +23,8 @@ use crate::{
     supervisor::world::{Death, Life, Limits},
 };
 
+mod memory;
+
 const NOW: u64 = 1_000_000_000;
 
 /// A world to which each test adds what it is about.
@@ -34,6 +37,7 @@ struct Case {
     undisturbed: Duration,
     ending: BTreeSet<String>,
     max_agents: u32,
+    short_of_memory: bool,
 }
 
 fn case() -> Case {
@@ -48,6 +52,7 @@ fn case() -> Case {
         undisturbed: Duration::from_secs(3600),
         ending: BTreeSet::new(),
         max_agents: 50,
+        short_of_memory: false,
     };
     case.agent("opus-master", "opus", AgentState::Idle).master = true;
     case
@@ -102,6 +107,7 @@ impl Case {
             namespace: "ns",
             roles: &self.config.roles,
             master: &self.config.master,
+            short_of_memory: self.short_of_memory,
             limits: Limits {
                 lease: Duration::from_secs(30),
                 max_agents: self.max_agents,
@@ -126,6 +132,7 @@ fn short(action: &Action) -> String {
         Action::Spawn { agent, .. } => format!("spawn {agent}"),
         Action::DropWish { role, .. } => format!("drop wish {role}"),
         Action::Recovered { role, .. } => format!("recovered {role}"),
+        Action::Settle { reason } => format!("settle: {reason}"),
         Action::ShutDown => "shut down".into(),
     }
 }
@@ -259,6 +266,32 @@ fn silence_longer_than_the_lease_is_a_hang_unless_all_was_away() {
     assert_eq!(c.short(), ["reap shell-1 failed: hung: no heartbeat for 31s; its runner is stopped (SIGSTOP)"]);
     c.undisturbed = Duration::from_secs(29);
     assert_eq!(c.short(), [] as [&str; 0]);
+}
+
+#[test]
+fn an_agent_whose_session_was_never_opened_is_given_up_soon() {
+    let mut c = case();
+    c.agent("shell-1", "shell", AgentState::Starting).since = Timestamp(NOW - 1_500);
+    c.life("shell-1", Life::Unknown);
+    assert_eq!(c.short(), ["reap shell-1 failed: lost: its session was not opened within 1.0s"]);
+    // It is there: its runner is about to report.
+    let tags = Tags { namespace: "ns".into(), agent: "shell-1".into(), incarnation: "shell-1#".into() };
+    c.sessions = vec![session("shell-1", Some(tags))];
+    assert_eq!(c.short(), [] as [&str; 0]);
+    c.store.agents.last_mut().unwrap().agent.since = Timestamp(NOW - 5_500);
+    assert_eq!(c.short(), ["reap shell-1 failed: lost: its session was not opened within 5.0s"]);
+}
+
+#[test]
+fn a_clock_that_was_set_ahead_makes_nobody_old() {
+    let mut c = case();
+    for (id, state) in [("shell-1", AgentState::Starting), ("shell-2", AgentState::Stopping)] {
+        c.agent(id, "shell", state).since = Timestamp(NOW - 3_600_000);
+    }
+    c.undisturbed = Duration::from_secs(1);
+    assert_eq!(c.short(), [] as [&str; 0]);
+    c.undisturbed = Duration::from_secs(60);
+    assert_eq!(c.short().len(), 2);
 }
 
 #[test]
