@@ -65,7 +65,8 @@ pub async fn run(load: impl Fn() -> Result<Ops> + Send + Sync + 'static) -> Resu
     let service = tokio::select! {
         service = Server::new(load).serve((input, output)) => match service {
             Ok(service) => service,
-            Err(ServerInitializeError::ConnectionClosed(_)) => return Ok(()),
+            // The client has gone before it had said anything, or before it could be answered.
+            Err(ServerInitializeError::ConnectionClosed(_) | ServerInitializeError::TransportError { .. }) => return Ok(()),
             Err(e) => return Err(Error::usage(format!("the client does not begin as MCP says: {e}"))
                 .hint("orch mcp is for agent programs: name it in their configuration as a server on standard input and output")),
         },
