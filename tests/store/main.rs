@@ -11,6 +11,7 @@ mod causes;
 mod check;
 mod dependencies;
 mod epoch;
+mod exhaustive;
 mod fences;
 mod figures;
 mod fixture;
