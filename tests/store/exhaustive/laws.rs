@@ -14,25 +14,34 @@ use super::{
     steps::{Kind, Step},
 };
 
-/// What a step has broken.
-pub fn broken(scenario: &Scenario, step: &Step, before: &Image, outcome: &Outcome) -> Vec<String> {
-    let after = outcome.image.as_ref().unwrap_or(before);
+/// What a step has broken that ended with the given answer and events; `after` is `None` where it changed nothing.
+pub fn broken(
+    scenario: &Scenario,
+    step: &Step,
+    before: &Image,
+    after: Option<&Image>,
+    outcome: &Outcome,
+) -> Vec<String> {
     let mut found = Vec::new();
     if let Err(words) = outcome.answer.as_ref()
         && !words.starts_with("REFUSED")
     {
         found.push(format!("it broke: {words}"));
     }
-    if outcome.image.is_some() {
+    if let Some(after) = after {
         found.extend(audit::judge(after));
+        found.extend(bounds(scenario, after));
+        if step.kind == Kind::Late && without_markers(after) != without_markers(before) {
+            found.push("somebody who is late has changed something".to_owned());
+        }
     }
+    if step.answer.is_some() && step.answer.as_ref() != outcome.answer.as_ref().ok() {
+        found.push(format!("it was answered with {:?}", outcome.answer));
+    }
+    let after = after.unwrap_or(before);
     found.extend(untold(before, after, outcome));
     found.extend(fences(before, after, outcome));
-    found.extend(bounds(scenario, after));
     found.extend(ends(step, before, after, outcome));
-    if step.kind == Kind::Late && without_markers(after) != without_markers(before) {
-        found.push("somebody who is late has changed something".to_owned());
-    }
     found
 }
 

@@ -9,7 +9,8 @@ use orch::store::{
 };
 use redis::{ConnectionLike, Pipeline, Value};
 
-use super::{super::fixture::Server, steps::Step};
+use super::{Scenario, steps::Step};
+use crate::fixture::{ROLE, Server};
 
 const RESTORE: &str = include_str!("restore.lua");
 const LOOK: &str = include_str!("look.lua");
@@ -23,8 +24,8 @@ pub struct Outcome {
     pub answer: Result<Vec<String>, String>,
     /// The events that it added, as fields.
     pub events: Vec<BTreeMap<String, String>>,
-    /// All that is stored; `None` where nothing was touched.
-    pub image: Option<Image>,
+    /// What stands under the keys that it changed; `None` where nothing is left.
+    pub changed: Vec<(String, Option<Content>)>,
     /// Under which name the server keeps it.
     pub kept_as: String,
 }
@@ -38,8 +39,22 @@ pub struct Machine {
     _server: Server,
 }
 
+impl Outcome {
+    /// What is stored after it.
+    pub fn image(&mut self, before: &Image) -> Image {
+        let mut image = before.clone();
+        for (key, content) in std::mem::take(&mut self.changed) {
+            match content {
+                Some(content) => drop(image.keys.insert(key, content)),
+                None => drop(image.keys.remove(&key)),
+            }
+        }
+        image
+    }
+}
+
 impl Machine {
-    pub fn new(mistake: Option<Mistake>) -> Machine {
+    pub fn new(scenario: &Scenario, mistake: Option<Mistake>) -> Machine {
         let server = Server::start();
         let mut connection = server.raw();
         // Nothing of this is needed after a crash.
@@ -59,13 +74,16 @@ impl Machine {
         let (restore, look) = (load(RESTORE), load(LOOK));
         assert_eq!(mistaken > 0, mistake.is_some(), "the text that {mistake:?} changes is there");
         let mut machine = Machine { keys: Keys::new("n"), connection, scripts, restore, look, _server: server };
-        machine.begin();
+        machine.begin(scenario.places);
         machine
     }
 
     /// The empty namespace is node 0.
-    fn begin(&mut self) {
+    fn begin(&mut self, places: Option<u32>) {
         let mut pipe = redis::pipe();
+        if let Some(places) = places {
+            pipe.cmd("HSET").arg(self.keys.plain("limits")).arg(format!("max:{ROLE}")).arg(places);
+        }
         pipe.cmd("EVALSHA").arg(&self.look).arg(1).arg(self.keys.prefix()).arg("none").arg("0");
         let () = pipe.ignore().query(&mut self.connection).unwrap();
     }
@@ -120,7 +138,7 @@ fn outcome(answer: Value, seen: Value, kept_as: String) -> Outcome {
     let entries = seen.split_off(1);
     let events: Vec<Vec<String>> = redis::from_redis_value(seen.remove(0)).unwrap();
     let events = events.into_iter().map(|e| pairs(&e).collect()).collect();
-    Outcome { answer, events, image: (!entries.is_empty()).then(|| image(entries)), kept_as }
+    Outcome { answer, events, changed: entries.into_iter().map(changed).collect(), kept_as }
 }
 
 fn word(value: Value) -> String {
@@ -131,19 +149,16 @@ fn pairs(words: &[String]) -> impl Iterator<Item = (String, String)> {
     words.as_chunks::<2>().0.iter().map(|[k, v]| (k.clone(), v.clone()))
 }
 
-fn image(entries: Vec<Value>) -> Image {
-    let mut image = Image::default();
-    for entry in entries {
-        let words: Vec<String> = redis::from_redis_value(entry).unwrap();
-        let [key, kind, rest @ ..] = words.as_slice() else { continue };
-        let content = match kind.as_str() {
-            "hash" => Content::Fields(pairs(rest).collect()),
-            "list" => Content::List(rest.to_vec()),
-            "set" => Content::Set(rest.iter().cloned().collect()),
-            "zset" => Content::Scores(pairs(rest).map(|(m, score)| (m, score.parse().unwrap())).collect()),
-            _ => Content::Text(rest.concat()),
-        };
-        image.keys.insert(key.clone(), content);
-    }
-    image
+fn changed(entry: Value) -> (String, Option<Content>) {
+    let words: Vec<String> = redis::from_redis_value(entry).unwrap();
+    let [key, kind, rest @ ..] = words.as_slice() else { panic!("a key and its type: {words:?}") };
+    let content = match kind.as_str() {
+        "gone" => None,
+        "hash" => Some(Content::Fields(pairs(rest).collect())),
+        "list" => Some(Content::List(rest.to_vec())),
+        "set" => Some(Content::Set(rest.iter().cloned().collect())),
+        "zset" => Some(Content::Scores(pairs(rest).map(|(m, score)| (m, score.parse().unwrap())).collect())),
+        _ => Some(Content::Text(rest.concat())),
+    };
+    (key.clone(), content)
 }

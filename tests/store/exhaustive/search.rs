@@ -30,7 +30,7 @@ pub struct Searched {
 
 /// Searches everything that a scenario allows; the first thing that is broken, and the steps that lead to it.
 pub fn search(scenario: &Scenario, mistake: Option<Mistake>) -> Result<Searched, String> {
-    let mut machine = Machine::new(mistake);
+    let mut machine = Machine::new(scenario, mistake);
     let (memory, image) = (Memory::default(), Image::default());
     let state = State::of(&image, &memory, scenario.markers);
     let mut known = HashMap::from([(state.clone(), 0)]);
@@ -42,21 +42,33 @@ pub fn search(scenario: &Scenario, mistake: Option<Mistake>) -> Result<Searched,
         let steps = steps(scenario, &node.image, &node.memory, &node.state);
         searched.steps += steps.len();
         let outcomes = machine.take(&at.to_string(), &steps);
-        for (step, outcome) in steps.into_iter().zip(outcomes) {
+        for (step, mut outcome) in steps.into_iter().zip(outcomes) {
             let node = &nodes[at];
-            let broken = laws::broken(scenario, &step, &node.image, &outcome);
+            let after = (!outcome.changed.is_empty()).then(|| outcome.image(&node.image));
+            let broken = laws::broken(scenario, &step, &node.image, after.as_ref(), &outcome);
             if !broken.is_empty() {
                 return Err(format!("{}\n  {}: {}", path(&nodes, at), step.name, broken.join("\n    ")));
             }
-            let Some(image) = outcome.image else { continue };
-            let mut memory = node.memory.after(&node.image, &image);
-            if let Some((agent, woken)) = step.woken {
-                memory.woken[agent] = woken && scenario.markers;
+            let mut memory = node.memory.after(&node.image, after.as_ref().unwrap_or(&node.image));
+            if let Some((agent, woken)) = step.woken.filter(|_| scenario.markers) {
+                memory.woken[agent] = woken;
             }
+            if after.is_none() && memory.woken == node.memory.woken {
+                continue;
+            }
+            let kept_as = if after.is_some() { outcome.kept_as } else { at.to_string() };
+            let image = after.unwrap_or_else(|| node.image.clone());
             let state = State::of(&image, &memory, scenario.markers);
+            if scenario.markers && state.sleeps_over_work() {
+                return Err(format!(
+                    "{}\n  {}: a task is ready, and nobody wakes the idle",
+                    path(&nodes, at),
+                    step.name
+                ));
+            }
             let to = *known.entry(state.clone()).or_insert_with(|| {
                 let to = nodes.len();
-                machine.keep(&outcome.kept_as, &to.to_string());
+                machine.keep(&kept_as, &to.to_string());
                 nodes.push(Node { state, memory, image, reached: Some((at, step.name.clone())), by_work: Vec::new() });
                 open.push_back(to);
                 to

@@ -18,7 +18,7 @@ pub struct State {
     pub agents: [AgentView; 2],
     /// The wishes that stand.
     pub wishes: Vec<(String, String)>,
-    /// Markers that wake an agent of the role, and who has taken one and not yet looked: only where these are searched.
+    /// Markers that wake an agent of the role: only where they are searched.
     pub markers: usize,
 }
 
@@ -43,7 +43,7 @@ pub enum AgentView {
     Gone,
     Living {
         state: AgentState,
-        /// It has taken a marker, and has not looked yet.
+        /// It will look for a task by itself: only where markers are searched.
         woken: bool,
     },
 }
@@ -82,7 +82,7 @@ pub struct Memory {
 }
 
 /// How many ended leases somebody still acts on.
-const LATE: usize = 3;
+const LATE: usize = 2;
 
 /// A field of a record; '' where there is none.
 pub fn field<'a>(image: &'a Image, key: &str, name: &str) -> &'a str {
@@ -175,6 +175,16 @@ impl State {
             }
         }
         mirrored
+    }
+
+    /// A task is ready, an agent is idle, and nobody will ever look: only where markers are searched.
+    pub fn sleeps_over_work(&self) -> bool {
+        let may_start = !self.wishes.iter().any(|(field, _)| field == "stop" || field == "pause");
+        let idle = AgentView::Living { state: AgentState::Idle, woken: false };
+        // A woken one that leaves or dies instead of looking passes it on.
+        let will_look = |a: &AgentView| matches!(a, AgentView::Living { woken: true, .. });
+        let ready = self.tasks.iter().any(|t| t.state() == Some(TaskState::Ready));
+        may_start && ready && self.markers == 0 && self.agents.contains(&idle) && !self.agents.iter().any(will_look)
     }
 
     /// Nothing more happens by itself.

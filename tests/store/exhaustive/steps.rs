@@ -30,7 +30,9 @@ pub struct Step {
     pub edits: Vec<Vec<String>>,
     /// The attempt that it ends, if it is heard.
     pub ends: Option<(usize, Cause)>,
-    /// The agent that takes a marker by it, or looks after it has taken one.
+    /// What it must be answered with.
+    pub answer: Option<Vec<String>>,
+    /// The agent that will look for a task after it, or has looked.
     pub woken: Option<(usize, bool)>,
 }
 
@@ -42,7 +44,7 @@ struct Steps(Vec<Step>);
 impl Steps {
     fn add(&mut self, kind: Kind, name: String, script: &'static str, args: &[&str]) -> &mut Step {
         let args = args.iter().map(|a| (*a).to_owned()).collect();
-        self.0.push(Step { name, kind, script, args, edits: Vec::new(), ends: None, woken: None });
+        self.0.push(Step { name, kind, script, args, edits: Vec::new(), ends: None, answer: None, woken: None });
         self.0.last_mut().unwrap()
     }
 }
@@ -54,8 +56,13 @@ pub fn steps(scenario: &Scenario, image: &Image, memory: &Memory, state: &State)
     for t in 0..2 {
         of_a_task(&mut s, image, t);
     }
+    // What one of two equal agents does leads to the mirror image of what the other does.
+    let equal = state.agents[0] == state.agents[1] && (0..2).all(|t| lease(image, t).is_none());
     for a in 0..2 {
-        of_an_agent(&mut s, scenario, image, memory, a);
+        let mut its = Steps(Vec::new());
+        of_an_agent(&mut its, scenario, image, memory, a);
+        its.0.retain(|step| step.kind == Kind::Late || a == 0 || !equal);
+        s.0.append(&mut its.0);
         of_an_earlier_run(&mut s, memory, a);
     }
     for l in &memory.past {
@@ -64,8 +71,13 @@ pub fn steps(scenario: &Scenario, image: &Image, memory: &Memory, state: &State)
     s.add(Kind::Person, "prune".into(), "prune", &["0", "10"]);
     for (field, value) in scenario.wishes {
         let stands = state.wishes.iter().any(|(f, v)| f == field && v == value);
-        let value = if stands { "" } else { value };
-        s.add(Kind::Person, format!("wish {field}='{value}'"), "intend", &["test.wish", "a test", value, field]);
+        // Nobody counts on it that a wish stands for ever.
+        let (kind, value) = if stands { (Kind::Work, "") } else { (Kind::Person, *value) };
+        s.add(kind, format!("wish {field}='{value}'"), "intend", &["test.wish", "a test", value, field]);
+    }
+    if scenario.markers {
+        // Who is late wakes nobody; it is searched without markers.
+        s.0.retain(|step| step.kind != Kind::Late);
     }
     s.0
 }
@@ -91,13 +103,16 @@ fn delegate(s: &mut Steps, scenario: &Scenario, image: &Image, memory: &Memory) 
             (1, Shape::Subtask, None) => continue,
             _ => {}
         }
-        let known = !task_field(image, t, "state").is_empty();
-        let kind = if known { Kind::Late } else { Kind::Person };
-        let spec = spec.to_string();
-        s.add(kind, format!("delegate {t}"), "delegate", &[id, &spec, "x", "", "a test"]);
-        if known {
+        let may_not_ask = spec.get("parent").is_some() && !task_field(image, 0, "cancelling").is_empty();
+        let (state, spec) = (task_field(image, t, "state"), spec.to_string());
+        let kind = if state.is_empty() { Kind::Person } else { Kind::Late };
+        let again = |made: &str| Some([id, state, made].map(str::to_owned).to_vec()).filter(|_| kind == Kind::Late);
+        s.add(kind, format!("delegate {t}"), "delegate", &[id, &spec, "x", "", "a test"]).answer = again("1");
+        if kind == Kind::Late {
             let name = format!("delegate {t} by its key");
-            s.add(Kind::Late, name, "delegate", &["t-000000000k", &spec, "x", "", "a test"]);
+            let step = s.add(kind, name, "delegate", &["t-000000000k", &spec, "x", "", "a test"]);
+            // An attempt that is to end may not ask any more.
+            step.answer = again("0").filter(|_| !may_not_ask);
         }
     }
 }
@@ -117,7 +132,10 @@ fn of_a_task(s: &mut Steps, image: &Image, t: usize) {
     }
     let Some(l) = lease(image, t) else { return };
     for cause in Cause::ALL {
-        finish(s, Kind::Work, &l, *cause).ends = Some((t, *cause));
+        let step = finish(s, Kind::Work, &l, *cause);
+        step.ends = Some((t, *cause));
+        // Who has ended an attempt looks for the next task by himself, and so does who has just come.
+        step.woken = Some((l.agent, true));
     }
     // The supervisor gives up only whose agent is gone, and here it never is.
     s.add(Kind::Late, format!("expire {t}"), "expire", &[id, &l.fence.to_string(), "a test", DELAY_MS]);
@@ -174,8 +192,8 @@ fn of_an_agent(s: &mut Steps, scenario: &Scenario, image: &Image, memory: &Memor
         }
     }
     if scenario.markers && state == "idle" && !memory.woken[a] {
-        // A blocking pop takes the marker; what it means is looked for afterwards.
-        let step = s.add(Kind::Work, format!("{a} is woken"), "limits", &["other", "1"]);
+        // A blocking pop takes the marker; the script beside it finds nothing to do.
+        let step = s.add(Kind::Work, format!("{a} is woken"), "recovered", &["nobody", "a test"]);
         step.edits = vec![vec!["LPOP".into(), "wake:role:shell".into()]];
         step.woken = Some((a, true));
     }
@@ -184,7 +202,7 @@ fn of_an_agent(s: &mut Steps, scenario: &Scenario, image: &Image, memory: &Memor
 /// What a run of an agent does, and what is done to it.
 fn by_a_run(s: &mut Steps, kind: Kind, a: usize, i: &str) {
     let id = AGENTS[a];
-    s.add(kind, format!("hello of {a}"), "hello", &[id, i, "h", "b", "1", "1"]);
+    s.add(kind, format!("hello of {a}"), "hello", &[id, i, "h", "b", "1", "1"]).woken = Some((a, true));
     s.add(kind, format!("claim by {a}"), "claim", &[id, i, LEASE_MS]).woken = Some((a, false));
     s.add(kind, format!("{a} is told to stop if idle"), "stop_agent", &[id, i, "idle", "a test"]);
     s.add(kind, format!("{a} is told to stop"), "stop_agent", &[id, i, "any", "a test"]);
