@@ -13,6 +13,7 @@ use crate::{
     drivers,
     error::{Error, Result},
     model::{id::TaskId, task::Priority, text::one_line},
+    os::failpoint,
     store::tasks::{Delegated, NewTask},
 };
 
@@ -61,7 +62,21 @@ impl Ops {
             max_children: limits.max_children,
             who: self.caller.in_words(),
         };
-        self.ask(|s| s.delegate(&new)).await
+        failpoint!("delegate.checked");
+        let answer = self.ask(|s| s.delegate(&new)).await;
+        failpoint!("delegate.answered");
+        answer
+    }
+
+    /// The roles that take tasks and to which the caller may delegate.
+    pub fn delegable_roles(&self) -> impl Iterator<Item = &Role> {
+        let own = match &self.caller {
+            Caller::Agent { role: Some(role), .. } => self.config.roles.get(role),
+            _ => None,
+        };
+        let allowed = own.and_then(|role| role.delegates_to.as_ref());
+        let may = move |role: &&Role| allowed.is_none_or(|allowed| allowed.contains(&role.name));
+        self.config.roles.values().filter(may).filter(|role| takes_tasks(role).is_ok())
     }
 
     /// `delegates_to` of the caller's own role, whether it is at work or the master.

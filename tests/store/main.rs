@@ -9,6 +9,8 @@ mod audit;
 mod broken_connection;
 mod causes;
 mod check;
+mod clock;
+mod damaged;
 mod dependencies;
 mod epoch;
 mod exhaustive;

@@ -11,7 +11,7 @@ pub(super) const GROUPS: &[(&str, &[&str])] = &[
     ("Watch", &["logs", "events"]),
     ("Agents", &["agents", "spawn", "kill", "scale"]),
     ("Flow", &["pause", "drain", "resume"]),
-    ("Shell", &["completions"]),
+    ("Shell and programs", &["completions", "mcp"]),
 ];
 
 const EXAMPLES: &str = "  orch start
