@@ -268,6 +268,12 @@ impl Store {
     }
 }
 
+/// Every transition by its name, with the text that Redis is sent: for those who put the transitions themselves to the
+/// test.
+pub fn transitions() -> impl Iterator<Item = (&'static str, &'static str)> {
+    script::ALL.iter().map(|script| (script.name, script.text()))
+}
+
 fn without_password(url: &str) -> String {
     match (url.find("://"), url.rfind('@')) {
         (Some(scheme), Some(at)) if at > scheme => {
