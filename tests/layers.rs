@@ -20,8 +20,9 @@ const MAY: &[(&str, &[&str])] = &[
     ("supervisor", &["model", "os", "config", "mux", "store", "home", "drivers"]),
     ("drill", &["model", "os", "config", "mux", "store", "home"]),
     ("console", &["model", "os", "config", "home", "ops"]),
-    // The command line also dispatches to the three programs that are not verbs.
-    ("cli", &["model", "os", "config", "home", "ops", "supervisor", "runner", "console", "drill"]),
+    ("mcp", &["model", "os", "config", "home", "ops"]),
+    // The command line also dispatches to the programs that are not verbs.
+    ("cli", &["model", "os", "config", "home", "ops", "supervisor", "runner", "console", "mcp", "drill"]),
 ];
 
 fn files(dir: &Path, into: &mut Vec<PathBuf>) {

@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     drivers::{self, Driver, End, Job, Start, Verdict},
-    model::{cause::Cause, id::Capability, task::TaskResult, text::one_line},
+    model::{cause::Cause, evidence::Rule, id::Capability, task::TaskResult, text::one_line},
     os::{self, failpoint},
     store::{
         agents::Directive,
@@ -81,7 +81,9 @@ pub(super) async fn run(
         Ok(running) => running,
         Err(not_begun) => {
             let NotBegun { verdict, leave } = *not_begun;
-            return Ended { report: Some(report(agent, claimed, verdict, None, None, began)), leave };
+            let mut report = report(agent, claimed, verdict, None, None, began);
+            report.evidence = leave.as_ref().map(|leave| agent.evidence(leave.rule(), &report.reason, None));
+            return Ended { report: Some(report), leave };
         }
     };
     running.finish(driver, claimed, beats, signals, began).await
@@ -210,11 +212,15 @@ impl Running<'_> {
             return Ended { report: None, leave: Some(Leave::GivenUp) };
         }
         let exit_code = status.ok().and_then(|s| s.code());
-        let report = report(self.agent, claimed, verdict, exit_code, Some(&self.output), began);
+        let mut report = report(self.agent, claimed, verdict, exit_code, Some(&self.output), began);
         let leave = match stop {
             Some(Stop::Leave(leave)) => Some(leave),
             _ => None,
         };
+        if report.cause == Cause::Lost {
+            let rule = leave.as_ref().map_or(Rule::ProgramKilled, Leave::rule);
+            report.evidence = Some(self.agent.evidence(rule, &report.reason, Some(claimed)));
+        }
         Ended { report: Some(report), leave }
     }
 
@@ -404,5 +410,6 @@ fn report(
         exit_code,
         result,
         delay_ms: delay.as_millis() as u64,
+        evidence: None,
     }
 }

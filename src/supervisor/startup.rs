@@ -51,7 +51,7 @@ pub(super) async fn supervise(mut config: Config, mode: Mode, announcement: &mut
     let crashed = home.running().exists();
     let mut redis = start_redis(&config, &home).await?;
     failpoint!("start.redis_up");
-    let store = Arc::new(redis.open(&config, Duration::from_millis(500))?);
+    let store = Arc::new(redis.open(&config, redis.patience())?);
     let began = Instant::now();
     while let Err(e) = say_hello(&store, &config, mode, crashed).await {
         // It may die in its first moments as in any other.

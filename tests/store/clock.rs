@@ -48,7 +48,7 @@ async fn what_was_due_by_the_old_clock_is_due_as_soon_by_the_new_one() {
     let waits = world.delegate(&task("waits")).await;
     let claimed = world.claim(&b).await;
     let who = capability(&b, &claimed);
-    world.store.mark_waiting(&who, &[before.clone()], HOUR / 2).await.unwrap();
+    world.store.mark_waiting(&who, std::slice::from_ref(&before), HOUR / 2).await.unwrap();
     let c = world.agent("shell-3").await;
     world.store.end_agent(&c.id, &c.incarnation, &crash()).await.unwrap();
     let seen = now(&world).await;

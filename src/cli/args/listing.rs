@@ -11,8 +11,8 @@ pub(super) const GROUPS: &[(&str, &[&str])] = &[
     ("Watch", &["logs", "events"]),
     ("Agents", &["agents", "spawn", "kill", "scale"]),
     ("Flow", &["pause", "drain", "resume"]),
+    ("Shell and programs", &["completions", "mcp"]),
     ("Proof", &["drill"]),
-    ("Shell", &["completions"]),
 ];
 
 const EXAMPLES: &str = "  orch start
