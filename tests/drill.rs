@@ -174,7 +174,9 @@ fn all_faults_are_listed_with_what_they_do() {
     assert!(json.as_array().is_some_and(|all| all.len() >= 19));
     let mut narrow = place.drill(&["--list"]);
     narrow.env("COLUMNS", "40");
-    assert!(start(narrow).end().ok().lines().all(|line| line.chars().count() <= 40));
+    let narrow = start(narrow).end().ok();
+    assert!(narrow.lines().all(|line| line.chars().count() <= 40), "{narrow}");
+    assert!(narrow.contains("session") && !narrow.contains('…'), "nothing is cut off:\n{narrow}");
 }
 
 #[test]

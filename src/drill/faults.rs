@@ -67,7 +67,7 @@ pub const FAULTS: &[Fault] = &[
     fault("kill-grandchild", &["kill"], "kill -9 of what such a program has started", Deed::Kill(Target::Grandchild)),
     fault("kill-redis", &["kill", "redis"], "kill -9 of Redis", Deed::Kill(Target::Redis)),
     fault("kill-tmux", &["kill", "tmux"], "kill -9 of the tmux server", Deed::Kill(Target::Tmux)),
-    fault("kill-all", &["kill"], "kill -9 of supervisor, Redis, tmux and all runners at once", Deed::KillAll),
+    fault("kill-all", &["kill"], "kill -9 of supervisor, Redis, tmux and runners at once", Deed::KillAll),
     fault(
         "stop-supervisor",
         &["stop"],
@@ -92,12 +92,7 @@ pub const FAULTS: &[Fault] = &[
     fault("redis-client-kill", &["redis"], "Redis ends all connections", Deed::Redis(Disturbance::EndConnections)),
     fault("redis-pause", &["redis"], "Redis answers nobody for 2 seconds", Deed::Redis(Disturbance::Pause(2_000))),
     fault("close-session", &["tmux", "people"], "somebody closes an agent's tmux session", Deed::CloseSession),
-    fault(
-        "second-supervisor",
-        &["people"],
-        "somebody starts a second supervisor; it must refuse",
-        Deed::SecondSupervisor,
-    ),
+    fault("second-supervisor", &["people"], "a second supervisor is started; it must refuse", Deed::SecondSupervisor),
     fault("cancel-some", &["people"], "somebody cancels some tasks", Deed::Cancel),
     fault("kill-agent", &["people"], "somebody ends an agent with orch kill", Deed::KillAgent),
 ];
