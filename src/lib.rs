@@ -86,6 +86,7 @@
 //! Imports go downward only, and `tests/layers.rs` holds it:
 //! surfaces ([`cli`], [`console`], [`mcp`]) → [`ops`] → [`store`], [`mux`], [`home`], [`config`], [`model`], [`os`];
 //! [`supervisor`] and [`runner`] → the same and [`drivers`], but neither a surface nor each other.
+//! [`drill`] → the same as [`ops`] but without it, and [`cli`] calls it.
 //! Only [`store`] knows a key's name. Only [`mux`] knows that there is a tmux. Only [`os`] knows Linux.
 //!
 //! ## Where to change what
@@ -102,8 +103,11 @@
 pub mod cli;
 pub mod config;
 pub mod console;
+pub mod drill;
 pub mod drivers;
 pub mod error;
+#[cfg(test)]
+mod fuzz;
 pub mod home;
 pub mod mcp;
 pub mod model;

@@ -6,6 +6,7 @@
 pub mod args;
 mod cancel;
 mod delegate;
+mod drill;
 mod events;
 pub mod exit;
 mod fleet;
@@ -88,7 +89,7 @@ fn parse_and_run(words: &[OsString], session: &mut Session) -> Result<u8, End> {
 
 async fn dispatch(verb: Verb, session: &mut Session) -> Result<u8, End> {
     match verb {
-        Verb::Init(args) => setup::init(&args, session),
+        Verb::Init(args) => setup::init(&args, session).await,
         Verb::Start(args) => lifecycle::start(&args, session).await,
         Verb::Stop(args) => lifecycle::stop(&args, session).await,
         Verb::Status(args) if args.watch => watch::run(session).await,
@@ -112,6 +113,7 @@ async fn dispatch(verb: Verb, session: &mut Session) -> Result<u8, End> {
         Verb::Drain => flow::drain(session).await,
         Verb::Resume(args) => flow::resume(&args, session).await,
         Verb::Doctor => setup::doctor(session).await,
+        Verb::Drill(args) => drill::run(&args, session).await,
         Verb::Completions(args) => setup::completions(&args, session),
         Verb::Supervise(args) => {
             let mode = Mode { daemon: args.daemon, to_stop: args.to_stop };

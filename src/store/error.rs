@@ -50,6 +50,13 @@ impl StoreError {
     pub fn is_unreachable(&self) -> bool {
         matches!(self, StoreError::Unreachable { .. })
     }
+    /// A value that redis gave in the place of one record, as damage of that record.
+    pub(super) fn of_record(self, key: &str) -> Self {
+        match self {
+            StoreError::Other(why) => StoreError::Damaged { key: key.to_owned(), why },
+            other => other,
+        }
+    }
     /// Whether one record or one call is to blame, so that others may go on.
     pub fn concerns_one_record(&self) -> bool {
         matches!(self, StoreError::Damaged { .. } | StoreError::Other(_))
@@ -84,6 +91,8 @@ impl StoreError {
         }
         let loading = error.kind() == ErrorKind::Server(ServerErrorKind::BusyLoading)
             // Another client's script runs long, or a failover is under way: no answer, but there will be one.
+            // As many connections as it takes: somebody's will end.
+            || error.to_string().contains("max number of clients")
             || matches!(error.code(), Some("BUSY" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN"));
         if error.is_io_error()
             || error.is_timeout()
@@ -150,6 +159,8 @@ fn refusal(code: &str, detail: &str) -> Error {
             Error::failed(format!("{detail} is this task itself or one above it: waiting for it would never end"))
                 .hint("wait for subtasks only")
         }
+        "damaged" => Error::failed(format!("the record of {detail} is damaged, and cannot be worked with"))
+            .hint(format!("orch show {detail} says what is wrong with it")),
         "unknown" => Error::not_found(format!("there is no task {detail}")).hint("list them with: orch tasks"),
         "taken" => Error::conflict(format!("an agent {detail} lives already")),
         _ => Error::internal(format!("refused: {code} {detail}")),

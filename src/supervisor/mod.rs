@@ -37,6 +37,7 @@ use crate::{
     error::{Error, Result},
     home::Home,
     mux::Mux,
+    os::failpoint,
     store::{Store, StoreError, intents::Wish},
 };
 
@@ -79,6 +80,8 @@ struct Supervisor {
     limits_told: Vec<(String, u32)>,
     /// What has been said in the log and need not be said again.
     complaints: BTreeSet<String>,
+    /// Why the last pass ended early; many in a row say the same.
+    ended_early: String,
     housekeeping: housekeeping::Schedule,
 }
 
@@ -116,6 +119,7 @@ impl Supervisor {
             leaving: Leaving::No,
             limits_told: Vec::new(),
             complaints: BTreeSet::new(),
+            ended_early: String::new(),
             housekeeping: housekeeping::Schedule::default(),
             config: Arc::new(config),
             home,
@@ -137,12 +141,17 @@ impl Supervisor {
             let began = Instant::now();
             let wait = match self.pass().await {
                 Ok(Pass::Look(after)) => {
+                    self.ended_early.clear();
                     self.redis.has_answered();
                     after
                 }
                 Ok(Pass::ShutDown) => return self.shut_down().await,
                 Err(e) => {
-                    tracing::warn!("a pass ended early: {e}");
+                    let why = e.to_string();
+                    if why != self.ended_early {
+                        tracing::warn!("a pass ended early: {why}");
+                        self.ended_early = why;
+                    }
                     self.mend_redis().await;
                     Duration::from_millis(100)
                 }
@@ -212,8 +221,15 @@ impl Supervisor {
         if observed.snapshot.intents.stop.is_none() {
             self.leaving = Leaving::No;
         }
+        // While Redis answers and does not write nobody can report, and a supervisor that only reads would not notice.
+        if observed.is_anyone_silent(self.config.supervisor.lease / 2) {
+            self.store.can_write().await?;
+        }
         for damaged in &observed.snapshot.damaged {
             self.complain(damaged.clone());
+        }
+        for id in &observed.snapshot.broken {
+            self.store.set_aside(id, "", "it ran, and does not say by whom").await?;
         }
         self.tell_limits(&observed.snapshot).await?;
         self.watches.keep(observed.runners());
@@ -233,7 +249,10 @@ impl Supervisor {
                 Err(e) => return Err(e),
             }
         }
-        self.announcement.master(&observed.snapshot, &self.config.master.session);
+        // Where everything is to end, nobody waits for a master.
+        if observed.snapshot.intents.stop.is_none() {
+            self.announcement.master(&observed.snapshot, &self.config.master.session);
+        }
         self.housekeeping.run(&self.store, &self.home, &self.config, &observed.snapshot).await?;
         let next = observed.next_look().min(LOOK_AGAIN);
         // Actions change what is to be decided next; a change of ours is worth a second look, soon but not at once.
@@ -270,6 +289,7 @@ impl Supervisor {
 
     /// Nothing is left but Redis and us.
     async fn shut_down(mut self) -> Result<()> {
+        failpoint!("stop.all_ended");
         if let Ok(seen) = self.store.observe(&[]).await
             && let Err(e) = self.store.remember(&seen)
         {
@@ -282,8 +302,14 @@ impl Supervisor {
         if let Err(e) = self.store.unwish(&[Wish::Stop { drain: false }], "supervisor.stopped", "done").await {
             tracing::warn!("the wish to stop stays: {e}");
         }
+        // No runner is left that could be writing one.
+        self.home.remove_unfinished_reports(Duration::ZERO);
+        housekeeping::end_enclosures(&self.home).await;
+        failpoint!("stop.unwished");
         self.redis.shut_down().await?;
+        failpoint!("stop.redis_ended");
         let _ = std::fs::remove_file(self.home.running());
+        failpoint!("stop.unmarked");
         self.announcement.ready();
         tracing::info!("stopped");
         Ok(())

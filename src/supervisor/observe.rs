@@ -5,13 +5,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::world::{Life, Limits, World};
+use super::world::{Death, Life, Limits, World};
 use crate::{
     config::Config,
-    model::{agent::Agent, id::Place, time::Timestamp},
-    mux::{Mux, SessionInfo},
+    model::{
+        agent::Agent,
+        id::{Place, new_incarnation},
+        time::Timestamp,
+    },
+    mux::{Mux, SessionInfo, Tags},
     os,
-    store::{Result, Store, agents::Record, observe::Snapshot},
+    store::{Result, Store, agents::Record, intents::ClockBack, observe::Snapshot},
 };
 
 /// tmux tells of changes; this is for those it did not tell.
@@ -21,13 +25,18 @@ const JUMP: Duration = Duration::from_secs(2);
 
 /// Looks, and remembers what it needs to judge the next look.
 pub(super) struct Observer {
+    /// Whose sessions are ours.
+    world: String,
     roles: Vec<String>,
     host: String,
     boot_id: String,
     /// Since when all has been there without a break.
     since: Instant,
+    /// The last look: our clock when it was answered, and Redis's.
     last: Option<(Instant, Timestamp)>,
     epoch: u64,
+    /// Jumps of Redis's clock that Redis has not followed yet.
+    jumps: Vec<ClockBack>,
     sessions: Option<Vec<SessionInfo>>,
     sessions_at: Option<Instant>,
 }
@@ -35,9 +44,13 @@ pub(super) struct Observer {
 /// One look.
 pub(super) struct Observed {
     pub snapshot: Snapshot,
+    world: String,
     lives: BTreeMap<String, Life>,
     sessions: Option<Vec<SessionInfo>>,
+    sessions_age: Duration,
     undisturbed: Duration,
+    /// Memory available on this machine, in bytes.
+    free_memory: Option<u64>,
 }
 
 impl Observer {
@@ -46,12 +59,14 @@ impl Observer {
         // The master's breaker goes by its session.
         roles.push(config.master.session.clone());
         Observer {
+            world: Tags::world(&config.namespace, &config.home),
             roles,
             host: os::hostname(),
             boot_id: os::boot_id(),
             since: Instant::now(),
             last: None,
             epoch: 0,
+            jumps: Vec::new(),
             sessions: None,
             sessions_at: None,
         }
@@ -67,18 +82,21 @@ impl Observer {
     }
 
     pub async fn observe(&mut self, store: &Store, mux: &dyn Mux) -> Result<Observed> {
-        let snapshot = store.observe(&self.roles).await?;
-        let now = Instant::now();
+        let asked = Instant::now();
+        let mut snapshot = store.observe(&self.roles).await?;
+        let mut now = Instant::now();
+        self.compare_clocks(asked, now, snapshot.now);
+        if !self.jumps.is_empty() {
+            for jump in &self.jumps {
+                store.follow_clock_back(jump, &self.roles).await?;
+            }
+            self.jumps.clear();
+            snapshot = store.observe(&self.roles).await?;
+            now = Instant::now();
+        }
         if std::mem::replace(&mut self.epoch, snapshot.epoch.number) != snapshot.epoch.number {
             // Who lives, and is not in these records?
             self.look_at_tmux();
-        }
-        if let Some((then, redis_then)) = self.last.replace((now, snapshot.now)) {
-            let (ours, theirs) = (now - then, snapshot.now.since(redis_then));
-            if theirs.abs_diff(ours) > JUMP || snapshot.now < redis_then {
-                tracing::warn!(?ours, ?theirs, "the clocks parted: the machine slept, or a clock was set");
-                self.disturbed();
-            }
         }
         // As of the snapshot: tmux may take its time, in which heartbeats come that the snapshot does not have.
         let undisturbed = now.saturating_duration_since(self.since);
@@ -93,7 +111,25 @@ impl Observer {
             self.sessions_at = Some(now);
         }
         let lives = snapshot.agents.iter().map(|r| (r.agent.incarnation.clone(), self.life(&r.agent))).collect();
-        Ok(Observed { snapshot, lives, sessions: self.sessions.clone(), undisturbed })
+        let free_memory = os::available_memory();
+        let sessions_age = self.sessions_at.map_or(Duration::ZERO, |at| at.elapsed());
+        let (world, sessions) = (self.world.clone(), self.sessions.clone());
+        Ok(Observed { snapshot, world, lives, sessions, sessions_age, undisturbed, free_memory })
+    }
+
+    /// Redis read its clock at some moment between the two of ours.
+    fn compare_clocks(&mut self, asked: Instant, answered: Instant, redis: Timestamp) {
+        let Some((then, redis_then)) = self.last.replace((answered, redis)) else { return };
+        let (ours, theirs) = (answered - then, redis.since(redis_then));
+        if theirs.abs_diff(ours) > JUMP || redis < redis_then {
+            tracing::warn!(?ours, ?theirs, "the clocks parted: the machine slept, or a clock was set");
+            self.disturbed();
+        }
+        // A slow answer looks like a clock that was set back: only what has certainly passed counts.
+        let by = (asked.saturating_duration_since(then) + redis_then.since(redis)).saturating_sub(theirs);
+        if by > JUMP {
+            self.jumps.push(ClockBack { by, seen: redis_then, token: new_incarnation() });
+        }
     }
 
     fn life(&self, agent: &Agent) -> Life {
@@ -103,13 +139,14 @@ impl Observer {
         }
         match p.place(&self.host, &self.boot_id) {
             Place::ThisBoot => {}
-            Place::EarlierBoot => return Life::Dead("the machine was started anew".into()),
+            Place::EarlierBoot => return Life::Dead(Death::EarlierBoot),
             Place::Elsewhere => return Life::Elsewhere,
         }
         let id = os::ProcessId { pid: p.pid, start_time: p.start_time };
         match id.state() {
             Some(state) if id.is_alive() => Life::Alive(state),
-            _ => Life::Dead(format!("its runner (pid {}) is gone", p.pid)),
+            Some('Z' | 'X') => Life::Dead(Death::Zombie),
+            _ => Life::Dead(Death::Gone),
         }
     }
 }
@@ -124,16 +161,24 @@ impl Observed {
         })
     }
 
+    /// Whether an agent has not reported for longer than this, for whatever reason.
+    pub fn is_anyone_silent(&self, limit: Duration) -> bool {
+        let last = |r: &Record| r.agent.heartbeat_at.map(|at| self.snapshot.now.since(at));
+        self.snapshot.agents.iter().filter_map(last).any(|silence| silence > limit)
+    }
+
     pub fn world<'a>(&'a self, config: &'a Config, ending: &'a BTreeSet<String>) -> World<'a> {
         World {
             store: &self.snapshot,
             lives: self.lives.clone(),
             sessions: self.sessions.as_deref(),
+            sessions_age: self.sessions_age,
             undisturbed: self.undisturbed,
             ending,
-            namespace: &config.namespace,
+            namespace: &self.world,
             roles: &config.roles,
             master: &config.master,
+            short_of_memory: config.supervisor.short_of_memory(self.free_memory).is_some(),
             limits: Limits {
                 lease: config.supervisor.lease,
                 max_agents: config.supervisor.max_agents,

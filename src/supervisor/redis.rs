@@ -7,7 +7,7 @@ use crate::{
     config::Config,
     error::{Error, Result},
     home::{Home, launch::RedisAt},
-    os,
+    os::{self, failpoint},
     store::{
         Store,
         server::{Origin, Server, ServerSpec, check_version},
@@ -74,6 +74,15 @@ impl Redis {
         Ok(store.with_witness(Witness::new(Home::new(&config.home).epoch(), config.supervisor.lease)))
     }
 
+    /// How long the supervisor waits for an answer within a pass. Our own server is brought back by nobody but the
+    /// supervisor: waiting for it would be waiting for oneself.
+    pub fn patience(&self) -> Duration {
+        match self {
+            Redis::Managed(_) => Duration::from_millis(30),
+            Redis::External(_) => Duration::from_millis(500),
+        }
+    }
+
     /// Where runners find it.
     pub fn at(&self) -> RedisAt {
         match self {
@@ -111,7 +120,10 @@ impl Redis {
         tokio::time::sleep(m.pause).await;
         tracing::warn!("redis-server is gone; starting it again");
         match m.start().await {
-            Ok(()) => true,
+            Ok(()) => {
+                failpoint!("mend.redis_up");
+                true
+            }
             Err(e) => {
                 tracing::error!("redis-server: {e} ({})", e.hint.as_deref().unwrap_or("orch doctor looks closer"));
                 false

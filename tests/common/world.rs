@@ -1,6 +1,7 @@
 //! One world: its folder, its orch, its tmux server.
 
 use std::{
+    collections::BTreeMap,
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -84,7 +85,7 @@ impl Builder {
             self.name, self.master_driver, self.tables
         );
         fs::write(project.join("sessions.toml"), config).expect("sessions.toml");
-        World { path, project, home, socket, _dir: dir }
+        World { path, project, home, socket, env: BTreeMap::new(), _dir: dir }
     }
 }
 
@@ -98,6 +99,8 @@ pub struct World {
     pub home: PathBuf,
     /// The socket of the tmux server.
     pub socket: PathBuf,
+    /// More of the environment of every program that a test starts here.
+    pub env: BTreeMap<&'static str, String>,
     _dir: tempfile::TempDir,
 }
 
@@ -162,6 +165,7 @@ impl World {
         command.env("PATH", std::env::join_paths(path).expect("PATH"));
         // Where a test, or a bug, means the user's own tmux server, it means this world's.
         command.env("TMUX_TMPDIR", &self.path);
+        command.envs(&self.env);
         command.env("TERM", "xterm-256color").env("SHELL", "/bin/sh").env("LANG", "C.UTF-8");
         command
     }
@@ -263,8 +267,17 @@ impl World {
         let pid = self.agent(agent)["pid"].as_u64();
         pid.unwrap_or_else(|| self.fail(&format!("agent {agent} has no process"))) as u32
     }
+    /// The machine loses its power: everything ends at the same moment, and nobody says a word.
+    pub fn lose_power(&self) {
+        processes::end_world(&self.path);
+    }
     pub fn processes(&self) -> Vec<Process> {
         processes::of_world(&self.path)
+    }
+
+    /// The control groups in which its agents are enclosed; none where that can't be done here.
+    pub fn enclosure_groups(&self) -> Vec<PathBuf> {
+        fs::read_to_string(self.home.join("enclosures")).unwrap_or_default().lines().map(PathBuf::from).collect()
     }
 
     /// Waits until a condition holds.
@@ -338,6 +351,7 @@ impl World {
             assert!(free.is_ok(), "{lock} is held");
         }
         assert!(!self.home.join("running").exists(), "a supervisor that ends in order says so");
+        assert_eq!(self.enclosure_groups(), [] as [PathBuf; 0], "enclosures are left");
         assert_eq!(self.status()["supervisor"]["state"], "stopped");
     }
 
@@ -357,6 +371,9 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
+        let groups = self.enclosure_groups();
         processes::end_world(&self.path);
+        // Where the test has failed, somebody may be left whom only this finds.
+        groups.iter().for_each(|group| processes::end_group(group));
     }
 }

@@ -108,7 +108,8 @@ async fn fences_go_on_above_all_others_whenever_a_server_comes_up() {
     assert_eq!((second.fence, world.store.epoch()), (FENCES_PER_EPOCH + 1, 1));
     // Nothing was lost, so nobody is waited for.
     assert_eq!(world.store.observe(&[]).await.unwrap().epoch.loss, None);
-    check::structures(&world);
+    check::structures(&world).await;
+    check::history(&world).await;
 }
 
 #[tokio::test]
@@ -134,7 +135,8 @@ async fn fences_grow_and_the_loss_is_told_when_redis_comes_back_empty() {
     assert!(seen.epoch.loss.unwrap().contains("3 tasks had been accepted, and the newest it knows is number 0"));
     let kinds: Vec<String> = world.events().await.into_iter().map(|e| e.kind).collect();
     assert!(kinds.contains(&"redis.lost_data".to_owned()) && kinds.contains(&"redis.settled".to_owned()), "{kinds:?}");
-    check::structures(&world);
+    check::structures(&world).await;
+    check::history(&world).await;
 }
 
 #[tokio::test]
@@ -183,7 +185,8 @@ async fn a_living_agent_and_its_attempt_are_known_again_and_end_as_if_nothing_ha
     for (who, held) in [(&other, &childs), (&agent, &claimed)] {
         for _ in 0..2 {
             assert_eq!(reinstate(&world.store, who, 0, Some(held)).await, Ok(Reinstated::Done));
-            check::structures(&world);
+            check::structures(&world).await;
+            check::history(&world).await;
         }
     }
     settle(&world).await;
@@ -192,7 +195,8 @@ async fn a_living_agent_and_its_attempt_are_known_again_and_end_as_if_nothing_ha
     assert_eq!((shown.attempts.len(), shown.attempts[0].fence), (1, claimed.fence));
     for (who, held) in [(&other, &childs), (&agent, &claimed)] {
         assert_eq!(world.finish(who, held, Cause::Success).await, TaskState::Succeeded);
-        check::structures(&world);
+        check::structures(&world).await;
+        check::history(&world).await;
     }
     let agent = world.store.agent("a-1").await.unwrap().unwrap().agent;
     assert_eq!((agent.tasks_done, agent.process), (4, process(1)));
@@ -216,7 +220,8 @@ async fn a_claim_that_was_lost_is_taken_over_and_the_task_goes_to_nobody_else() 
     settle(&world).await;
     assert_eq!(world.try_claim(&other).await, None);
     assert_eq!(world.finish(&agent, &claimed, Cause::Success).await, TaskState::Succeeded);
-    check::structures(&world);
+    check::structures(&world).await;
+    check::history(&world).await;
 }
 
 #[tokio::test]
@@ -238,7 +243,8 @@ async fn an_end_that_was_lost_has_to_be_told_first() {
     assert_eq!(world.finish(&agent, &before, Cause::Success).await, TaskState::Succeeded);
     assert_eq!(reinstate(&world.store, &agent, 0, Some(&now)).await, Ok(Reinstated::Done));
     assert_eq!((world.state(&first).await, world.state(&second).await), (TaskState::Succeeded, TaskState::Running));
-    check::structures(&world);
+    check::structures(&world).await;
+    check::history(&world).await;
 }
 
 #[tokio::test]
@@ -268,7 +274,8 @@ async fn what_redis_knows_better_wins() {
     world.finish(&other, &again, Cause::Success).await;
     assert_eq!(refusal(reinstate(&world.store, &as_new, 0, Some(&again)).await), "stale", "it has ended");
     assert_eq!(world.state(&again.task.id).await, TaskState::Succeeded);
-    check::structures(&world);
+    check::structures(&world).await;
+    check::history(&world).await;
 }
 
 #[tokio::test]
@@ -299,7 +306,8 @@ async fn a_task_of_which_only_a_file_is_left_is_ready_again() {
     assert_eq!((again.id, again.created), (id.clone(), false), "the same key is the same task");
     let agent = world.agent("a-2").await;
     assert_eq!(world.claim(&agent).await.attempt, 2);
-    check::structures(&world);
+    check::structures(&world).await;
+    check::history(&world).await;
 }
 
 #[tokio::test]
@@ -323,5 +331,6 @@ async fn a_report_of_one_who_has_died_is_told_after_a_loss() {
     let told = world.store.finish(&report(&agent, &claimed, Cause::Success)).await.unwrap();
     assert_eq!((told, world.state(&id).await), (TaskState::Succeeded, TaskState::Succeeded));
     assert!(world.store.task(&later).await.unwrap().is_none(), "it is lost, and nobody pretends otherwise");
-    check::structures(&world);
+    check::structures(&world).await;
+    check::history(&world).await;
 }

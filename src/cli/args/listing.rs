@@ -12,6 +12,7 @@ pub(super) const GROUPS: &[(&str, &[&str])] = &[
     ("Agents", &["agents", "spawn", "kill", "scale"]),
     ("Flow", &["pause", "drain", "resume"]),
     ("Shell and programs", &["completions", "mcp"]),
+    ("Proof", &["drill"]),
 ];
 
 const EXAMPLES: &str = "  orch start

@@ -65,7 +65,7 @@ pub enum Verb {
     Show(OneTarget),
     /// Why a task or an agent is in its state
     Why(OneTarget),
-    /// Give up tasks and their subtasks
+    /// Give up tasks and their subtasks; remove failed ones
     Cancel(SomeTasks),
     /// Try failed, cancelled or held tasks again
     Retry(SomeTasks),
@@ -89,6 +89,8 @@ pub enum Verb {
     Resume(OneRole),
     /// Check tmux, Redis, agent programs, folders and limits, and say how to mend each
     Doctor,
+    /// Break things in a world of its own, and hold what happens against what is promised
+    Drill(Drill),
     /// Print a shell's completion script
     Completions(Completions),
     /// The supervisor in the foreground, for systemd

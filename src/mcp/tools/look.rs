@@ -187,8 +187,8 @@ impl Server {
             asked.state.as_deref().map(|state| args::word(state, "leave it out for all")).transpose()?;
         let parent = asked.parent.as_deref().map(args::id).transpose()?;
         let filter = TaskFilter { state, role: asked.role, parent, below: false, limit: Some(limit + 1) };
-        let tasks = self.ops()?.tasks(filter).await?;
-        let listed = Listed { tasks: tasks.iter().take(limit).map(Row::from).collect(), more: tasks.len() > limit };
+        let found = self.ops()?.tasks(filter).await?.tasks;
+        let listed = Listed { tasks: found.iter().take(limit).map(Row::from).collect(), more: found.len() > limit };
         let lines = listed.tasks.iter().map(|row| format!("{}: {}", row.in_words(), row.text));
         let more = listed.more.then(|| "... and more".to_owned());
         let lines: Vec<String> = lines.chain(more).collect();

@@ -177,6 +177,7 @@ async fn kill_returns_the_record_of_the_end_and_not_of_a_successor() {
             attempt_reason: "",
             delay: Duration::ZERO,
             remains: None,
+            evidence: None,
         };
         ops.store().end_agent(&agent.id, &agent.incarnation, &ending).await.unwrap();
         world.agent("shell-1", "shell").await;
@@ -197,7 +198,7 @@ async fn tasks_are_filtered_and_events_followed() {
     let two = ops.delegate(task("2", "lead")).await.unwrap().id;
     ops.cancel(std::slice::from_ref(&two)).await.unwrap();
     let ids = async |filter: TaskFilter| -> Vec<TaskId> {
-        ops.tasks(filter).await.unwrap().into_iter().map(|t| t.id).collect()
+        ops.tasks(filter).await.unwrap().tasks.into_iter().map(|t| t.id).collect()
     };
     assert_eq!(ids(TaskFilter::default()).await.len(), 2);
     assert_eq!(
@@ -231,4 +232,23 @@ async fn doctor_looks_at_everything_while_nothing_runs() {
         assert_eq!(state(name), Some("ok"), "{checks:?}");
     }
     assert!(checks.iter().all(|c| (c.state == "ok") == c.mend.is_none()), "{checks:?}");
+}
+
+#[tokio::test]
+async fn doctor_looks_at_what_is_stored() {
+    let world = World::awake().await;
+    let ops = world.ops();
+    let records = async || ops.doctor().await.into_iter().find(|c| c.name == "records").unwrap();
+    assert_eq!((records().await.state, records().await.mend), ("ok", None));
+    for n in 1..=5 {
+        world.agent(&format!("shell-{n}"), "shell").await;
+    }
+    let socket = crate::store::server::socket_path(ops.home().path()).unwrap();
+    let client = redis::Client::open(format!("redis+unix://{}", socket.display())).unwrap();
+    let living = ops.store().keys().plain("agents");
+    let () = redis::cmd("DEL").arg(living).query(&mut client.get_connection().unwrap()).unwrap();
+    let records = records().await;
+    assert_eq!(records.state, "error");
+    assert!(records.found.starts_with("agent shell-1: it is idle, and not among the living; "), "{}", records.found);
+    assert!(records.found.ends_with("; and 2 more"), "{}", records.found);
 }

@@ -16,6 +16,11 @@ const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";
 pub fn boot_id() -> String {
     static BOOT_ID: OnceLock<String> = OnceLock::new();
     let read = || {
+        // A test has the machine started anew by it.
+        #[cfg(debug_assertions)]
+        if let Ok(id) = std::env::var("ORCH_TEST_BOOT_ID") {
+            return id;
+        }
         let Ok(id) = fs::read_to_string("/proc/sys/kernel/random/boot_id") else {
             return format!("unknown-boot-of-{}", hostname());
         };
@@ -27,6 +32,14 @@ pub fn boot_id() -> String {
         }
     };
     BOOT_ID.get_or_init(read).clone()
+}
+
+/// How much memory could be used without pushing others' out, in bytes; `None` where nobody knows (kernels before 3.14).
+pub fn available_memory() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kib: u64 = line.split_ascii_whitespace().next()?.parse().ok()?;
+    Some(kib * 1024)
 }
 
 /// The machine's name, as `uname -n` prints it.
