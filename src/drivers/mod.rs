@@ -3,12 +3,22 @@
 //! A driver is pure: it turns a [`Job`] into a [`Start`], and an [`End`] into a [`Verdict`]. The runner does the rest,
 //! the same way for every driver: folders, pipes, time limits, the end of the process tree.
 //!
-//! To add a driver: a file here with a unit struct that implements [`Driver`], a word in `config::DriverKind`, and one
-//! line in [`of`].
+//! A program that prints a stream of JSON while it works has a [`Transcript`], which turns its lines into [`Event`]s. Their
+//! sum, a [`Conversation`], says what its end means, by the same rules for all of them; what is shown of them is the
+//! runner's. A program without one is read by its exit code and by what it printed.
+//!
+//! To add a driver: a file here with a unit struct that implements [`Driver`], a word in `config::DriverKind` with the
+//! keys it knows, and one line in [`of`].
 
 mod claude;
+mod codex;
 mod command;
+mod conversation;
+mod event;
+mod mcp;
 mod shell;
+mod stream_json;
+mod words;
 
 use std::{
     ffi::OsString,
@@ -19,9 +29,14 @@ use std::{
 use serde::Deserialize;
 use serde_json::Value;
 
+pub use self::{
+    conversation::Conversation,
+    event::{Ending, Event, Failure, Transcript, When},
+    mcp::Mcp,
+};
 use crate::{
     config::{DriverKind, Role},
-    model::{cause::Cause, task::Usage},
+    model::{cause::Cause, task::Usage, time::Timestamp},
 };
 
 /// One attempt, as a driver sees it.
@@ -29,14 +44,33 @@ use crate::{
 pub struct Job<'a> {
     /// The role as configured.
     pub role: &'a Role,
-    /// The task's text.
+    /// The task's text; where a conversation goes on, what to say in it.
     pub prompt: &'a str,
     /// The same as a file.
     pub prompt_file: &'a Path,
+    /// The attempt's own folder.
+    pub dir: &'a Path,
+    /// The verbs as tools.
+    pub mcp: &'a Mcp<'a>,
+    /// A session id (UUID) that nobody has used, for a new conversation.
+    pub new_session: &'a str,
+    /// The session of an earlier attempt, which is to go on.
+    pub resume: Option<&'a str>,
+}
+
+/// Where a person meets the program.
+#[derive(Debug)]
+pub struct Seat<'a> {
+    /// The role as configured.
+    pub role: &'a Role,
+    /// A folder for its files.
+    pub dir: &'a Path,
+    /// The verbs as tools.
+    pub mcp: &'a Mcp<'a>,
 }
 
 /// How the program is to be started.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Start {
     /// A name on PATH, or a path.
     pub program: OsString,
@@ -44,6 +78,10 @@ pub struct Start {
     pub args: Vec<OsString>,
     /// Whether the prompt is its standard input; nothing is, otherwise.
     pub prompt_on_stdin: bool,
+    /// Variables beside those of its role.
+    pub env: Vec<(&'static str, OsString)>,
+    /// Files to be written (0600) before it starts.
+    pub files: Vec<(PathBuf, Vec<u8>)>,
 }
 
 /// How the program ended.
@@ -59,6 +97,12 @@ pub struct End<'a> {
     pub last_error: Option<&'a str>,
     /// What it left in its result file.
     pub file: Option<ResultFile>,
+    /// What it told, where its driver has a [`Transcript`].
+    pub conversation: Option<&'a Conversation>,
+    /// Whether a task of which something was not allowed waits for a person, although the program says it is done.
+    pub hold_denied: bool,
+    /// The time, to which a limit's end is held.
+    pub now: Timestamp,
 }
 
 /// What a program may leave at `ORCH_RESULT` (DESIGN section 11).
@@ -92,6 +136,8 @@ pub struct Verdict {
     pub usage: Option<Usage>,
     /// Try again after this long.
     pub retry_after: Option<Duration>,
+    /// The conversation that was to go on is not there: to be started anew, at once, as the same attempt.
+    pub start_anew: bool,
 }
 
 /// Why a program cannot be started, in words; the attempt ends as permanent.
@@ -112,7 +158,17 @@ pub trait Driver: Sync {
     }
 
     /// How to start it on a terminal, for a person (the master). `None`: it is not made for that.
-    fn interactive(&self, _role: &Role) -> Option<Start> {
+    fn interactive(&self, _seat: &Seat) -> Option<Start> {
+        None
+    }
+
+    /// Whether it has such a prompt.
+    fn is_interactive(&self) -> bool {
+        false
+    }
+
+    /// Reads what it prints. `None`: it is shown and kept as it comes.
+    fn transcript(&self) -> Option<Box<dyn Transcript>> {
         None
     }
 
@@ -128,16 +184,42 @@ pub fn of(kind: DriverKind) -> Option<&'static dyn Driver> {
         DriverKind::Shell => Some(&shell::Shell),
         DriverKind::Command => Some(&command::Command),
         DriverKind::Claude => Some(&claude::Claude),
-        DriverKind::Auto | DriverKind::Console => None,
+        DriverKind::Codex => Some(&codex::Codex),
+        _ => None,
     }
 }
 
-/// What `auto` stands for on this machine: the first agent program that is installed, else the built-in console.
-pub fn settle(kind: DriverKind, path: Option<&std::ffi::OsStr>) -> DriverKind {
-    match kind {
-        DriverKind::Auto if find("claude", path).is_some() => DriverKind::Claude,
-        DriverKind::Auto => DriverKind::Console,
-        settled => settled,
+/// What `auto` stands for on this machine: the first agent program in `order` that is installed, else the built-in
+/// console.
+pub fn settle(kind: DriverKind, order: &[DriverKind], path: Option<&std::ffi::OsStr>) -> DriverKind {
+    if kind != DriverKind::Auto {
+        return kind;
+    }
+    let is_installed = |kind: &&DriverKind| kind.program().is_some_and(|program| find(program, path).is_some());
+    order.iter().find(is_installed).copied().unwrap_or(DriverKind::Console)
+}
+
+/// Refuses a task whose role says what this program can't hold to. sessions.toml is complained about before, except
+/// where `auto` came to stand for this program.
+fn holds_to(role: &Role, kind: DriverKind) -> Result<(), Refusal> {
+    match role.agent.written_keys().find(|key| !kind.knows(key)) {
+        Some(key) => Err(Refusal(format!(
+            "role {} sets {key}, which {kind} has no way to keep to: name another driver, or take it out",
+            role.name
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// A prompt with the role's instructions before it, for a program that has no other place for them. A conversation that
+/// goes on has heard them.
+fn instructed(job: &Job) -> Vec<(PathBuf, Vec<u8>)> {
+    match (&job.role.instructions, job.resume) {
+        (Some(instructions), None) => {
+            let text = format!("{}\n\n{}", instructions.trim_end(), job.prompt);
+            vec![(job.prompt_file.to_owned(), text.into_bytes())]
+        }
+        _ => Vec::new(),
     }
 }
 
@@ -180,6 +262,7 @@ fn by_contract(end: End) -> Verdict {
         data: file.data,
         usage: file.usage,
         retry_after: file.retry_after_ms.map(Duration::from_millis),
+        start_anew: false,
     }
 }
 
@@ -201,7 +284,16 @@ mod tests {
 
     fn end(code: Option<i32>, signal: Option<i32>, file: Option<&str>) -> Verdict {
         let file = file.map(|text| serde_json::from_str(text).unwrap());
-        by_contract(End { exit_code: code, signal, stdout: "a\n\n", last_error: None, file })
+        by_contract(End {
+            exit_code: code,
+            signal,
+            stdout: "a\n\n",
+            last_error: None,
+            file,
+            conversation: None,
+            hold_denied: true,
+            now: Timestamp(0),
+        })
     }
 
     #[test]

@@ -41,7 +41,9 @@ impl Ops {
         let path = std::env::var_os("PATH");
         let mut checks = vec![self.tmux().await, self.redis_program().await];
         checks.extend([self.folder(), self.room(), self.socket(), self.configuration()]);
-        checks.extend(self.config.roles.values().map(|role| check_role(role, path.as_deref())));
+        checks.extend(
+            self.config.roles.values().map(|role| check_role(&self.config.agents.order, role, path.as_deref())),
+        );
         checks.push(agent_programs(path.as_deref()));
         checks.push(self.open_files());
         checks.push(self.supervision().await);
@@ -206,7 +208,7 @@ impl Ops {
 }
 
 /// Whether an agent of this role could be started.
-fn check_role(role: &Role, path: Option<&OsStr>) -> Check {
+fn check_role(order: &[DriverKind], role: &Role, path: Option<&OsStr>) -> Check {
     let name = format!("role {}", role.name);
     let at = format!("under [roles.{}] in sessions.toml", role.name);
     if !role.cwd.is_dir() {
@@ -214,12 +216,12 @@ fn check_role(role: &Role, path: Option<&OsStr>) -> Check {
         return warn_or_error(&name, "error", found, format!("make the folder, or correct cwd {at}"));
     }
     let unset: Vec<&str> = role.env_from.iter().filter(|v| std::env::var_os(v).is_none()).map(String::as_str).collect();
-    let program = match drivers::settle(role.driver, path) {
+    let program = match drivers::settle(role.driver, order, path) {
         DriverKind::Console => return ok(&name, "the built-in prompt".into()),
         DriverKind::Auto => return ok(&name, "settled when it starts".into()),
         DriverKind::Shell => "/bin/sh".to_owned(),
-        DriverKind::Claude => "claude".to_owned(),
         DriverKind::Command => role.command.first().cloned().unwrap_or_default(),
+        agent => agent.as_str().to_owned(),
     };
     let found = match program.contains('/') {
         true => Some(role.cwd.join(&program)).filter(|file| access(file, AccessFlags::X_OK).is_ok()),

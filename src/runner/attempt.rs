@@ -2,7 +2,7 @@
 //! say what its end means.
 
 use std::{
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     io,
     path::Path,
     process::{ExitStatus, Stdio},
@@ -22,12 +22,15 @@ use super::{
     limits::Meter,
     output::Output,
     redact::Redactor,
+    session::{self, Earlier},
     signals::{Signal, Signals},
+    transcript::Reading,
     workspace::Workspace,
 };
 use crate::{
-    drivers::{self, Driver, End, Job, Start, Verdict},
-    model::{cause::Cause, evidence::Rule, id::Capability, task::TaskResult, text::one_line},
+    drivers::{self, Driver, End, Job, Refusal, Start, Verdict},
+    home,
+    model::{cause::Cause, evidence::Rule, id::Capability, task::TaskResult, text::one_line, time::Timestamp},
     os::{self, failpoint},
     store::{
         agents::Directive,
@@ -39,6 +42,8 @@ use crate::{
 const STRAGGLERS_GRACE: Duration = Duration::from_millis(200);
 /// Beyond it whatever is left cannot be ended by us (stuck in the kernel); the supervisor looks after it.
 const STRAGGLERS_LIMIT: Duration = Duration::from_secs(5);
+/// The variable by which an attempt's processes are told from those of all others.
+const CAPABILITY: &str = "ORCH_CAPABILITY";
 /// A rate limit whose end nobody named.
 const RATE_LIMIT_DEFAULT: Duration = Duration::from_secs(60);
 
@@ -77,16 +82,25 @@ pub(super) async fn run(
     let task = &claimed.task;
     agent.pane.say(&format!("── {} attempt {}: {}", task.id, claimed.attempt, one_line(&task.description, 100)));
     let began = Instant::now();
-    let running = match begin(agent, driver, claimed) {
-        Ok(running) => running,
-        Err(not_begun) => {
-            let NotBegun { verdict, leave } = *not_begun;
-            let mut report = report(agent, claimed, verdict, None, None, began);
-            report.evidence = leave.as_ref().map(|leave| agent.evidence(leave.rule(), &report.reason, None));
-            return Ended { report: Some(report), leave };
+    // A program that does not tell its conversation has none to go on with, and nobody looks for it.
+    let may_resume = driver.transcript().is_some() && agent.launch.role.agent.resume;
+    let mut earlier = may_resume.then(|| session::earlier(&agent.home, claimed, agent.launch.driver)).flatten();
+    loop {
+        let running = match begin(agent, driver, claimed, earlier.as_ref()) {
+            Ok(running) => running,
+            Err(not_begun) => {
+                let NotBegun { verdict, leave } = *not_begun;
+                let mut report = report(agent, claimed, verdict, None, None, began);
+                report.evidence = leave.as_ref().map(|leave| agent.evidence(leave.rule(), &report.reason, None));
+                return Ended { report: Some(report), leave };
+            }
+        };
+        if let Some(ended) = running.finish(driver, claimed, beats, signals, began).await {
+            return ended;
         }
-    };
-    running.finish(driver, claimed, beats, signals, began).await
+        agent.pane.say("orch: that conversation is not there any more; a new one begins");
+        earlier = None;
+    }
 }
 
 /// Redis may have lost that this very attempt was made: what came of it lies on the disk, and nothing is done twice.
@@ -106,6 +120,12 @@ struct Running<'a> {
     workspace: Workspace,
     child: Child,
     output: Output,
+    /// Whether a conversation goes on.
+    resumed: bool,
+    /// Whether the conversation has been written down.
+    session_known: bool,
+    /// What only this attempt's processes carry.
+    capability: Capability,
 }
 
 /// Why an attempt ended before its program ran.
@@ -130,33 +150,81 @@ impl NotBegun {
 }
 
 /// Makes the folder and starts the program.
-fn begin<'a>(agent: &'a Agent, driver: &dyn Driver, claimed: &Claimed) -> Result<Running<'a>, Box<NotBegun>> {
-    let role = &agent.launch.role;
-    let workspace = Workspace::create(&agent.home, claimed)
+fn begin<'a>(
+    agent: &'a Agent,
+    driver: &dyn Driver,
+    claimed: &Claimed,
+    earlier: Option<&Earlier>,
+) -> Result<Running<'a>, Box<NotBegun>> {
+    let (role, launch) = (&agent.launch.role, &agent.launch);
+    let prompt = earlier.map_or(&claimed.task.description, |earlier| &earlier.prompt);
+    let workspace = Workspace::create(&agent.home, claimed, prompt)
         .map_err(|e| NotBegun::machine(agent, format!("the attempt's folder could not be written: {e}")))?;
     failpoint!("claim.folder_made");
     let cwd = claimed.task.cwd.as_ref().map_or(role.cwd.clone(), Into::into);
     if !cwd.is_dir() {
         return Err(NotBegun::permanent(format!("its working folder {} is not there", cwd.display())));
     }
-    let job = Job { role, prompt: &claimed.task.description, prompt_file: &workspace.prompt };
-    let start = driver.start(&job).map_err(|refusal| NotBegun::permanent(refusal.0))?;
-    let mut child = spawn(agent, &start, &cwd, claimed, &workspace).map_err(|e| could_not_start(&e, &start, agent))?;
-    failpoint!("claim.started");
-    let secrets = agent.launch.secrets.iter().filter_map(|name| agent.launch.env.get(name)).map(String::as_str);
-    let pane = agent.pane.clone();
-    let output = Output::new(&mut child, &workspace.dir, pane, Redactor::new(secrets), role.limits.output);
-    Ok(Running { agent, workspace, child, output })
-}
-
-fn spawn(agent: &Agent, start: &Start, cwd: &Path, claimed: &Claimed, w: &Workspace) -> io::Result<Child> {
-    let launch = &agent.launch;
     let capability = Capability {
         task: claimed.task.id.clone(),
         attempt: claimed.attempt,
         fence: claimed.fence,
         incarnation: launch.incarnation.clone(),
     };
+    let own = own_variables(claimed, &workspace, &capability);
+    let resume = earlier.map(|earlier| earlier.session.as_str());
+    let start = start(agent, driver, &workspace, prompt, resume, &own);
+    let start = start.map_err(|refusal| NotBegun::permanent(refusal.0))?;
+    let mut child = spawn(agent, &start, &cwd, &workspace, &own).map_err(|e| could_not_start(&e, &start, agent))?;
+    failpoint!("claim.started");
+    let reading = driver.transcript().map(|transcript| Reading::new(transcript, &workspace.dir));
+    let secrets = agent.launch.secrets.iter().filter_map(|name| agent.launch.env.get(name)).map(String::as_str);
+    let pane = agent.pane.clone();
+    let output = Output::new(&mut child, &workspace.dir, pane, Redactor::new(secrets), reading, role.limits.output);
+    let resumed = earlier.is_some();
+    Ok(Running { agent, workspace, child, output, resumed, session_known: false, capability })
+}
+
+/// What an attempt's program is told about itself.
+fn own_variables(claimed: &Claimed, w: &Workspace, capability: &Capability) -> [(&'static str, OsString); 5] {
+    [
+        ("ORCH_TASK", claimed.task.id.as_str().into()),
+        ("ORCH_ATTEMPT", claimed.attempt.to_string().into()),
+        (CAPABILITY, capability.to_string().into()),
+        ("ORCH_CONTEXT", w.context.clone().into()),
+        ("ORCH_RESULT", w.result.clone().into()),
+    ]
+}
+
+/// How the driver wants its program to be started.
+fn start(
+    agent: &Agent,
+    driver: &dyn Driver,
+    workspace: &Workspace,
+    prompt: &str,
+    resume: Option<&str>,
+    own: &[(&'static str, OsString)],
+) -> Result<Start, Refusal> {
+    let orch = agent.home.bin().join("orch");
+    let mut mcp = super::interactive::tools(&orch, &agent.launch);
+    mcp.env.extend(own.iter().map(|(name, value)| (*name, value.to_string_lossy().into_owned())));
+    let new_session = uuid::Uuid::new_v4().to_string();
+    driver.start(&Job {
+        role: &agent.launch.role,
+        prompt,
+        prompt_file: &workspace.prompt,
+        dir: &workspace.dir,
+        mcp: &mcp,
+        new_session: &new_session,
+        resume,
+    })
+}
+
+fn spawn(agent: &Agent, start: &Start, cwd: &Path, w: &Workspace, own: &[(&str, OsString)]) -> io::Result<Child> {
+    let launch = &agent.launch;
+    for (path, bytes) in &start.files {
+        home::write_new(path, bytes)?;
+    }
     let stdin = if start.prompt_on_stdin { Stdio::from(std::fs::File::open(&w.prompt)?) } else { Stdio::null() };
     // A vfork is what makes a no-op task cheap. The standard library uses one where there is no `pre_exec`, and where it
     // need not look for the program on the PATH of an environment that is not ours: so we look.
@@ -169,11 +237,8 @@ fn spawn(agent: &Agent, start: &Start, cwd: &Path, claimed: &Claimed, w: &Worksp
         .current_dir(cwd)
         .env_clear()
         .envs(&launch.env)
-        .env("ORCH_TASK", claimed.task.id.as_str())
-        .env("ORCH_ATTEMPT", claimed.attempt.to_string())
-        .env("ORCH_CAPABILITY", capability.to_string())
-        .env("ORCH_CONTEXT", &w.context)
-        .env("ORCH_RESULT", &w.result)
+        .envs(start.env.iter().map(|(name, value)| (name, value)))
+        .envs(own.iter().map(|(name, value)| (name, value)))
         .stdin(stdin)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -182,6 +247,7 @@ fn spawn(agent: &Agent, start: &Start, cwd: &Path, claimed: &Claimed, w: &Worksp
 }
 
 impl Running<'_> {
+    /// `None`: the conversation that was to go on is not there, and nothing was done.
     async fn finish(
         mut self,
         driver: &dyn Driver,
@@ -189,7 +255,7 @@ impl Running<'_> {
         beats: &mut Beats,
         signals: &mut Signals,
         began: Instant,
-    ) -> Ended {
+    ) -> Option<Ended> {
         let agent = self.agent;
         let mut meter = Meter::start(&agent.launch.role.limits, agent.enclosed.as_ref());
         let (status, mut stop) = self.watch(claimed, beats, signals, &mut meter).await;
@@ -199,17 +265,25 @@ impl Running<'_> {
         let grace = if matches!(stop, Some(Stop::Over(_))) { Duration::ZERO } else { STRAGGLERS_GRACE };
         self.end_stragglers(grace).await;
         self.output.drain().await;
+        self.note_session();
         failpoint!("finish.ended");
         let verdict = match (&stop, &status) {
             // Whatever we were about to stop it for: it was done before.
-            (Some(Stop::Timeout | Stop::Interrupted), Ok(status)) if status.success() => self.read(driver, status),
+            (Some(Stop::Timeout | Stop::Interrupted | Stop::Leave(_)), Ok(status))
+                if self.is_done(stop.as_ref(), status) =>
+            {
+                self.read(driver, status)
+            }
             (Some(stop), _) => stopped(stop, claimed, &self.agent.launch.agent),
             (None, Ok(status)) => self.read(driver, status),
             (None, Err(e)) => verdict(Cause::Lost, format!("nobody knows how its program ended: {e}")),
         };
         if let Some(Stop::LeaseLost) = stop {
             self.agent.pane.say(&format!("── {} was given to another agent: nothing is reported", claimed.task.id));
-            return Ended { report: None, leave: Some(Leave::GivenUp) };
+            return Some(Ended { report: None, leave: Some(Leave::GivenUp) });
+        }
+        if verdict.start_anew && self.resumed {
+            return None;
         }
         let exit_code = status.ok().and_then(|s| s.code());
         let mut report = report(self.agent, claimed, verdict, exit_code, Some(&self.output), began);
@@ -221,7 +295,25 @@ impl Running<'_> {
             let rule = leave.as_ref().map_or(Rule::ProgramKilled, Leave::rule);
             report.evidence = Some(self.agent.evidence(rule, &report.reason, Some(claimed)));
         }
-        Ended { report: Some(report), leave }
+        Some(Ended { report: Some(report), leave })
+    }
+
+    /// Whether the program had done its task when it was stopped. One that tells has said so; of another the exit code
+    /// says it, except to who leaves: some end with 0 whenever they are told to.
+    fn is_done(&self, stop: Option<&Stop>, status: &ExitStatus) -> bool {
+        match self.output.told() {
+            Some(told) => told.is_done(),
+            None => status.success() && !matches!(stop, Some(Stop::Leave(_))),
+        }
+    }
+
+    /// Writes the conversation down, once its name is known.
+    fn note_session(&mut self) {
+        let Some(session) = self.output.told().and_then(|told| told.session.as_deref()) else { return };
+        if !std::mem::replace(&mut self.session_known, true) {
+            let marker = format!("{CAPABILITY}={}", self.capability);
+            session::write(&self.workspace.dir, self.agent.launch.driver, session, marker);
+        }
     }
 
     /// Until the program has ended, by itself or by us.
@@ -263,6 +355,7 @@ impl Running<'_> {
                 excess = meter.exceeded(), if stop.is_none() => Stop::Over(excess),
                 () = self.output.pump() => {
                     progress.touch();
+                    self.note_session();
                     match self.output.excess().filter(|_| stop.is_none()) {
                         Some(excess) => Stop::Over(excess),
                         None => continue,
@@ -321,6 +414,9 @@ impl Running<'_> {
             stdout: &stdout,
             last_error: last_error.as_deref(),
             file,
+            conversation: self.output.told(),
+            hold_denied: self.agent.launch.role.agent.hold_denied,
+            now: Timestamp::now(),
         };
         let mut verdict = driver.read(end);
         if let Some(why) = complaint {
@@ -345,7 +441,7 @@ fn stopped(stop: &Stop, claimed: &Claimed, agent: &str) -> Verdict {
 }
 
 fn verdict(cause: Cause, reason: String) -> Verdict {
-    Verdict { cause, reason, text: None, data: None, usage: None, retry_after: None }
+    Verdict { cause, reason, text: None, data: None, usage: None, retry_after: None, start_anew: false }
 }
 
 /// What is not there now will not be there in a second either; a machine that is short of something may recover.

@@ -17,9 +17,11 @@ mod output;
 mod pane;
 mod redact;
 mod report;
+mod session;
 mod signals;
 mod standing;
 mod tail;
+mod transcript;
 mod wakeups;
 mod workspace;
 
