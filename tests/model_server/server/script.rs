@@ -110,11 +110,21 @@ impl Answer {
 
     /// A limit, until so many seconds from now.
     pub fn rate_limited(retry_after_s: u64) -> Answer {
-        let mut answer = Answer::error(429, "rate_limit_error", "This request would exceed your account's rate limit.");
-        if let Answer::Error { headers, .. } = &mut answer {
-            headers.push(("retry-after".to_owned(), retry_after_s.to_string()));
+        Answer::error(429, "rate_limit_error", "This request would exceed your account's rate limit.")
+            .with("retry-after", &retry_after_s.to_string())
+    }
+
+    /// The same error with the word that to ask again at once is of no use.
+    pub fn no_retry(self) -> Answer {
+        self.with("x-should-retry", "false")
+    }
+
+    /// The same error with a header.
+    pub fn with(mut self, name: &str, value: &str) -> Answer {
+        if let Answer::Error { headers, .. } = &mut self {
+            headers.push((name.to_owned(), value.to_owned()));
         }
-        answer
+        self
     }
 
     pub fn error(status: u16, kind: &'static str, message: &str) -> Answer {
