@@ -50,7 +50,11 @@ impl Conversation {
             Event::ToolCall { .. } => self.answer.clear(),
             Event::Usage(usage) => self.usage = Some(usage.clone()),
             Event::Needs { what: Needs::Login, of } => self.login = Some(of.clone()),
-            Event::Needs { of, .. } if !self.denied.contains(of) => self.denied.push(of.clone()),
+            Event::Needs { of, .. } if !self.denied.contains(of) => {
+                // First the tool is named, and later what for.
+                self.denied.retain(|tool| of.strip_prefix(tool.as_str()).is_none_or(|rest| !rest.starts_with('(')));
+                self.denied.push(of.clone());
+            }
             Event::RateLimited { until } => self.limited = Some(*until),
             Event::Result { text, ending } => self.result = Some((text.clone(), ending.clone())),
             Event::Unknown { .. } => self.unknown += 1,

@@ -10,14 +10,22 @@
 //! To add a driver: a file here with a unit struct that implements [`Driver`], a word in `config::DriverKind` with the
 //! keys it knows, and one line in [`of`].
 
+mod aider;
 mod claude;
 mod codex;
 mod command;
+mod contract;
 mod conversation;
+mod copilot;
 mod event;
+mod gemini;
 mod mcp;
+mod opencode;
+mod qwen;
 mod shell;
 mod stream_json;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use std::{
@@ -29,6 +37,7 @@ use std::{
 use serde::Deserialize;
 use serde_json::Value;
 
+use self::contract::by_contract;
 pub use self::{
     conversation::Conversation,
     event::{Ending, Event, Failure, Transcript, When},
@@ -185,7 +194,12 @@ pub fn of(kind: DriverKind) -> Option<&'static dyn Driver> {
         DriverKind::Command => Some(&command::Command),
         DriverKind::Claude => Some(&claude::Claude),
         DriverKind::Codex => Some(&codex::Codex),
-        _ => None,
+        DriverKind::Gemini => Some(&gemini::Gemini),
+        DriverKind::Opencode => Some(&opencode::Opencode),
+        DriverKind::Qwen => Some(&qwen::Qwen),
+        DriverKind::Aider => Some(&aider::Aider),
+        DriverKind::Copilot => Some(&copilot::Copilot),
+        DriverKind::Auto | DriverKind::Console => None,
     }
 }
 
@@ -230,113 +244,4 @@ pub fn find(program: &str, path: Option<&std::ffi::OsStr>) -> Option<PathBuf> {
         .filter(|dir| dir.is_absolute())
         .map(|dir| dir.join(program))
         .find(|candidate| candidate.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0))
-}
-
-/// The contract that every program keeps to unless its driver knows better.
-fn by_contract(end: End) -> Verdict {
-    let file = end.file.unwrap_or_default();
-    let (mut cause, mut reason) = match (end.exit_code, end.signal) {
-        (Some(0), _) => (Cause::Success, "the program ended with exit code 0".to_owned()),
-        (Some(code), _) => (Cause::of_exit_code(code), format!("exit code {code}{}", meaning(code))),
-        (None, Some(signal)) => {
-            let name = nix::sys::signal::Signal::try_from(signal).map_or("", |s| s.as_str());
-            (Cause::Lost, format!("the program was killed by signal {signal} {name}").trim_end().to_owned())
-        }
-        (None, None) => (Cause::Lost, "the program ended, and nobody knows how".to_owned()),
-    };
-    if let (Some(said), true) = (file.cause, end.exit_code.is_some()) {
-        if said != cause {
-            reason = format!("the program says {said} in its result file ({reason})");
-        }
-        cause = said;
-    }
-    if cause != Cause::Success
-        && let Some(line) = end.last_error.or_else(|| end.stdout.lines().rev().find(|l| !l.trim().is_empty()))
-    {
-        reason = format!("{reason}: {}", crate::model::text::one_line(line, 200));
-    }
-    Verdict {
-        cause,
-        reason,
-        text: file.text,
-        data: file.data,
-        usage: file.usage,
-        retry_after: file.retry_after_ms.map(Duration::from_millis),
-        start_anew: false,
-    }
-}
-
-/// What a shell or sysexits.h means by a code, where a person may not know it.
-fn meaning(code: i32) -> &'static str {
-    match code {
-        65 => " (permanent)",
-        75 => " (transient)",
-        77 => " (a person is needed)",
-        126 => " (not executable)",
-        127 => " (command not found)",
-        _ => "",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn end(code: Option<i32>, signal: Option<i32>, file: Option<&str>) -> Verdict {
-        let file = file.map(|text| serde_json::from_str(text).unwrap());
-        by_contract(End {
-            exit_code: code,
-            signal,
-            stdout: "a\n\n",
-            last_error: None,
-            file,
-            conversation: None,
-            hold_denied: true,
-            now: Timestamp(0),
-        })
-    }
-
-    #[test]
-    fn exit_codes_mean_what_the_contract_says() {
-        let cause = |code| end(Some(code), None, None).cause;
-        assert_eq!(
-            [0, 1, 65, 75, 77, 127].map(cause),
-            [
-                Cause::Success,
-                Cause::Transient,
-                Cause::Permanent,
-                Cause::Transient,
-                Cause::NeedsPerson,
-                Cause::Transient
-            ]
-        );
-        for code in 0..=255 {
-            let expected = match code {
-                0 => Cause::Success,
-                65 => Cause::Permanent,
-                77 => Cause::NeedsPerson,
-                _ => Cause::Transient,
-            };
-            let verdict = end(Some(code), None, None);
-            assert!(verdict.cause == expected && verdict.reason.contains(&format!("exit code {code}")), "{code}");
-        }
-        // The last ones have no name.
-        for signal in 1..=64 {
-            let verdict = end(None, Some(signal), None);
-            assert!(verdict.cause == Cause::Lost && verdict.reason.contains(&format!("signal {signal}")), "{signal}");
-        }
-        let killed = end(None, Some(9), None);
-        assert_eq!(
-            (killed.cause, killed.reason.as_str()),
-            (Cause::Lost, "the program was killed by signal 9 SIGKILL: a")
-        );
-    }
-
-    #[test]
-    fn the_result_file_says_more_than_the_exit_code_but_not_of_a_killed_program() {
-        let said = end(Some(1), None, Some(r#"{"cause": "rate_limited", "retry_after_ms": 5000, "text": "later"}"#));
-        assert_eq!((said.cause, said.retry_after), (Cause::RateLimited, Some(Duration::from_secs(5))));
-        assert_eq!(said.text.as_deref(), Some("later"));
-        assert_eq!(end(None, Some(9), Some(r#"{"cause": "success"}"#)).cause, Cause::Lost);
-    }
 }

@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use super::{Project, meant};
 use crate::{
-    config::{DriverKind, Limits, REFERENCE, SupervisorConfig, starter},
+    config::{AgentOptions, DriverKind, Limits, REFERENCE, SupervisorConfig, starter},
     error::Kind,
 };
 
@@ -22,7 +22,7 @@ fn the_reference_says_the_same_as_no_file() {
 fn the_reference_shows_every_key() {
     // An unknown key makes each kind of table tell the keys it knows.
     let wrong = "zzzzzzzz=1\n[redis]\nzzzzzzzz=1\n[tmux]\nzzzzzzzz=1\n[supervisor]\nzzzzzzzz=1\n[retry]\nzzzzzzzz=1\n\
-                 [master]\nzzzzzzzz=1\n[roles.a]\nzzzzzzzz=1\n[roles.a.retry]\nzzzzzzzz=1";
+                 [agents]\nzzzzzzzz=1\n[master]\nzzzzzzzz=1\n[roles.a]\nzzzzzzzz=1\n[roles.a.retry]\nzzzzzzzz=1";
     let message = super::error(wrong).message;
     let keys: Vec<&str> =
         message.lines().flat_map(|line| line.split_once("the keys here are ").unwrap().1.split(", ")).collect();
@@ -131,6 +131,28 @@ fn a_role_that_is_not_there_comes_with_those_that_are() {
     let error = meant("").role("sonet").unwrap_err();
     assert_eq!((error.kind, error.message.as_str()), (Kind::NotFound, "there is no role 'sonet'"));
     assert_eq!(error.hint.as_deref(), Some("did you mean 'sonnet'? the roles are opus, shell, sonnet, subagent"));
+}
+
+#[test]
+fn how_an_agent_program_is_run_is_there_where_it_is_written() {
+    let config = meant(
+        "[agents]\norder = [\"codex\", \"claude\"]\n[roles.tool]\nargs = [\"-x\"]\nallowed_tools = [\"Edit\"]\n\
+         permission_mode = \"plan\"\nmax_turns = 3\nmax_cost_usd = 0.5\nresume = false\non_denial = \"accept\"\n\
+         mode = \"headless\"",
+    );
+    let agent = AgentOptions {
+        args: vec!["-x".into()],
+        allowed_tools: vec!["Edit".into()],
+        permission_mode: Some("plan".into()),
+        max_turns: Some(3),
+        max_cost_usd: Some(0.5),
+        resume: false,
+        hold_denied: false,
+    };
+    assert_eq!(agent.written_keys().count(), 4);
+    assert_eq!(config.roles["tool"].agent, agent);
+    assert_eq!(config.roles["shell"].agent, AgentOptions::default());
+    assert_eq!(config.agents.order, [DriverKind::Codex, DriverKind::Claude]);
 }
 
 #[test]
