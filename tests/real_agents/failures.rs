@@ -69,7 +69,9 @@ fn a_usage_limit_delays_the_task_and_costs_it_no_retry() {
 #[test]
 fn a_key_that_is_refused_waits_for_a_person() {
     let refused = Answer::error(401, "authentication_error", "invalid x-api-key");
-    let Some(fleet) = Fleet::started(&["claude"], SONNET, vec![when("").answer(refused)]) else { return };
+    // By itself it would ask ten times, over some minutes.
+    let soon = format!("{SONNET}\nenv = {{ CLAUDE_CODE_MAX_RETRIES = \"1\" }}");
+    let Some(fleet) = Fleet::started(&["claude"], &soon, vec![when("").answer(refused)]) else { return };
     let task = fleet.world.delegate("sonnet", "say hello");
     let held = fleet.wait_for(&task, "held");
     assert_eq!(held["attempts"][0]["cause"], "needs_person", "{held:#}");
