@@ -43,8 +43,7 @@ fn claude_writes_a_file_where_its_role_lets_it() {
 }
 
 #[test]
-fn what_claude_may_not_do_waits_for_a_person_who_allows_it() {
-    let path = |fleet: &Fleet| fleet.world.project.join("made.txt");
+fn what_claude_may_not_do_waits_for_a_person() {
     let rules = vec![
         when("").step(0).answer(tool("Write", json!({"file_path": "made.txt", "content": "x"}))),
         when("").step(1).answer(Answer::text("I could not write it")),
@@ -53,7 +52,7 @@ fn what_claude_may_not_do_waits_for_a_person_who_allows_it() {
     let task = fleet.world.delegate("sonnet", "write the file");
     let held = fleet.wait_for(&task, "held");
     assert_eq!(held["attempts"][0]["cause"], "needs_person", "{held:#}");
-    assert!(!path(&fleet).exists());
+    assert!(!fleet.world.project.join("made.txt").exists());
     let why = fleet.world.orch(&["why", &task]).ok();
     assert!(why.contains("Write") && why.contains("allow"), "it says what was not allowed, and what to do: {why}");
     let attention = fleet.world.status()["attention"].to_string();

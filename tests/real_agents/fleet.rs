@@ -18,8 +18,9 @@ use crate::{
 const PROGRAMS: &str = "ORCH_TEST_AGENTS";
 /// A program of 200 MB that starts on a machine that does three other things may take this long to be done.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-/// Tests that have not begun by then do not begin: the whole run is to be bounded, and nothing left half done.
-const TIME_FOR_ALL: Duration = Duration::from_secs(240);
+/// Names how many seconds all tests together may take. What has not begun by then does not begin: so the run is bounded,
+/// and nothing is killed in the middle.
+const TIME_FOR_ALL: &str = "ORCH_AGENTS_SECONDS";
 
 /// Keys that are none. Only their form is right.
 const CLAUDE_KEY: &str = "sk-ant-none-0000000000000000000000000000";
@@ -59,6 +60,11 @@ impl Fleet {
         world.env.insert("OPENAI_API_KEY", CODEX_KEY.to_owned());
         // claude refuses some of its modes to root where nobody says that this is a sandbox.
         world.env.insert("IS_SANDBOX", "1".to_owned());
+        // Sockets and scratch files of theirs, which otherwise stay in /tmp.
+        let temporary = world.file("tmp");
+        fs::create_dir(&temporary).expect("tmp");
+        world.env.insert("TMPDIR", temporary.to_str().expect("a path").to_owned());
+        world.env.insert("CLAUDE_CODE_TMPDIR", temporary.to_str().expect("a path").to_owned());
         world.env.insert("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1".to_owned());
         let fleet = Fleet { world, model };
         fleet.settle_claude();
@@ -162,6 +168,8 @@ fn installed(programs: &[&str]) -> Option<Vec<PathBuf>> {
 #[track_caller]
 fn within_the_time() {
     static BEGAN: OnceLock<Instant> = OnceLock::new();
+    let Ok(limit) = std::env::var(TIME_FOR_ALL) else { return };
+    let limit = Duration::from_secs(limit.parse().unwrap_or_else(|_| panic!("{TIME_FOR_ALL}={limit} is no number")));
     let began = BEGAN.get_or_init(Instant::now);
-    assert!(began.elapsed() < TIME_FOR_ALL, "not begun: the tests before it took more than {TIME_FOR_ALL:?}");
+    assert!(began.elapsed() < limit, "not begun: the tests before it took more than {limit:?} ({TIME_FOR_ALL})");
 }
