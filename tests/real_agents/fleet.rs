@@ -69,6 +69,7 @@ impl Fleet {
         let fleet = Fleet { world, model };
         fleet.settle_claude();
         fleet.settle_codex();
+        fleet.settle_opencode();
         fleet.world.start();
         Some(fleet)
     }
@@ -96,6 +97,19 @@ impl Fleet {
             self.world.project
         );
         fs::write(dir.join("config.toml"), config).expect("config.toml");
+    }
+
+    /// The same for opencode, as a provider of its own.
+    fn settle_opencode(&self) {
+        let dir = self.world.path.join(".config/opencode");
+        fs::create_dir_all(&dir).expect(".config/opencode");
+        let provider = serde_json::json!({
+            "npm": "@ai-sdk/openai-compatible",
+            "options": {"baseURL": format!("{}/v1", self.model.url()), "apiKey": CODEX_KEY},
+            "models": {"model-1": {"name": "model-1", "tool_call": true}},
+        });
+        let config = serde_json::json!({"autoupdate": false, "share": "disabled", "provider": {"scripted": provider}});
+        fs::write(dir.join("opencode.json"), config.to_string()).expect("opencode.json");
     }
 
     /// Waits until a task is in this state, and shows it.

@@ -15,4 +15,5 @@ mod failures;
 mod fleet;
 mod hierarchy;
 mod idle;
+mod opencode;
 mod share;
