@@ -20,6 +20,7 @@ mod report;
 mod session;
 mod signals;
 mod standing;
+mod start;
 mod tail;
 mod transcript;
 mod wakeups;
