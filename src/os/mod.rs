@@ -35,8 +35,8 @@ use serde::{Deserialize, Serialize};
 #[cfg(target_os = "linux")]
 pub use linux::{
     ExitWatch, FileWatch, Processes, available_memory, become_subreaper, boot_id, cpu_time, descendants, detach,
-    end_children, end_tree, expect_entry, has_children, hostname, inheritable_fds, members, memory, raise_nofile_limit,
-    rss_bytes, shared_memory, tree_cpu_time,
+    end_children, end_tree, expect_entry, has_children, hostname, inheritable_fds, members, memory, pss_bytes,
+    raise_nofile_limit, rss_bytes, tree_cpu_time,
 };
 pub use lock::{FileLock, lock_file, read_lock_holder};
 

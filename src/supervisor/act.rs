@@ -71,6 +71,7 @@ impl Supervisor {
     /// Tells what the agent could not tell, records its end, and ends what is left of it.
     async fn reap(&mut self, record: &Record, to: AgentState, reason: &str) -> Result<(), StoreError> {
         let agent = &record.agent;
+        let reason = self.killed_for_memory(record).unwrap_or(reason);
         tracing::warn!(agent = agent.id, %to, "{reason}");
         // By its reports and not by its record: it may have claimed a task, and ended it, since that was read.
         for report in self.home.unheard_reports().iter().filter(|r| r.incarnation == agent.incarnation) {
@@ -90,13 +91,25 @@ impl Supervisor {
             to,
             reason,
             cause: Cause::Lost,
-            attempt_reason: &format!("agent {} {reason}", agent.id),
+            attempt_reason: &if reason.starts_with("over-") {
+                reason.to_owned()
+            } else {
+                format!("agent {} {reason}", agent.id)
+            },
             delay: retry.lost_delay(lost + 1),
             remains: Some(&remains),
         };
         self.store.end_agent(&agent.id, &agent.incarnation, &ending).await?;
         self.end_remains(agent.incarnation.clone(), remains);
         Ok(())
+    }
+
+    /// Where the kernel holds the memory of an agent, the smallest in its enclosure, its runner, may be what it kills.
+    fn killed_for_memory(&self, record: &Record) -> Option<&'static str> {
+        let enclosures = self.home.enclosures_of(&record.agent.incarnation);
+        let is_alive = |p: &Process| os::ProcessId { pid: p.pid, start_time: p.start_time }.is_alive();
+        let killed = enclosures.iter().any(|e| e.refused().memory > 0) && !is_alive(&record.agent.process);
+        killed.then_some("over-memory: the kernel killed its runner and others in its enclosure (memory_max)")
     }
 
     /// Ends an ended agent's processes and its session, beside the loop; forgets them once nothing is left.
