@@ -85,11 +85,19 @@
 //! Silence counts from the moment at which everything was there: after a break of Redis, of the machine or of the
 //! supervisor itself, everybody gets a whole lease to report ([`supervisor`], `undisturbed`).
 //!
+//! ## A Redis that lost something
+//!
+//! Each time a Redis server comes up, the *epoch* is raised and fences go on above all that can have been given; the
+//! number is also on the disk. Where Redis knows of less than was remembered there, that is an event, `orch status`
+//! says so, and nothing is claimed, started or closed until the living have said what they are doing
+//! ([`store::epoch`]). Ends of attempts and tasks that were begun are found again in `runs/`.
+//!
 //! ## The rooms
 //!
 //! Imports go downward only, and `tests/layers.rs` holds it:
 //! surfaces ([`cli`], [`console`]) → [`ops`] → [`store`], [`mux`], [`home`], [`config`], [`model`], [`os`];
 //! [`supervisor`] and [`runner`] → the same and [`drivers`], but neither a surface nor each other.
+//! [`drill`] → the same as [`ops`] but without it, and [`cli`] calls it.
 //! Only [`store`] knows a key's name. Only [`mux`] knows that there is a tmux. Only [`os`] knows Linux.
 //!
 //! ## Where to change what
@@ -105,6 +113,7 @@
 pub mod cli;
 pub mod config;
 pub mod console;
+pub mod drill;
 pub mod drivers;
 pub mod error;
 pub mod home;

@@ -18,9 +18,10 @@ const MAY: &[(&str, &[&str])] = &[
     ("ops", &["model", "os", "config", "mux", "store", "home", "drivers"]),
     ("runner", &["model", "os", "config", "mux", "store", "home", "drivers"]),
     ("supervisor", &["model", "os", "config", "mux", "store", "home", "drivers"]),
+    ("drill", &["model", "os", "config", "mux", "store", "home"]),
     ("console", &["model", "os", "config", "home", "ops"]),
     // The command line also dispatches to the three programs that are not verbs.
-    ("cli", &["model", "os", "config", "home", "ops", "supervisor", "runner", "console"]),
+    ("cli", &["model", "os", "config", "home", "ops", "supervisor", "runner", "console", "drill"]),
 ];
 
 fn files(dir: &Path, into: &mut Vec<PathBuf>) {

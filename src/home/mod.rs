@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{Error, Result},
-    model::id::TaskId,
+    model::{id::TaskId, task::Task},
 };
 
 /// The variable by which an agent's environment says what TMUX_TMPDIR was outside; empty where it was not set. An agent
@@ -83,6 +83,10 @@ impl Home {
     pub fn running(&self) -> PathBuf {
         self.path.join("running")
     }
+    /// What is remembered of Redis outside of it ([`crate::store::witness`]).
+    pub fn epoch(&self) -> PathBuf {
+        self.path.join("epoch.json")
+    }
     /// Held by `orch start` and `orch stop`, so that ten at the same moment do it once.
     pub fn start_lock(&self) -> PathBuf {
         self.path.join("start.lock")
@@ -102,6 +106,18 @@ impl Home {
     /// One attempt: `prompt`, `context.json`, `output`, `output.index`, `result.json`.
     pub fn run(&self, task: &TaskId, attempt: u32) -> PathBuf {
         self.task_runs(task).join(attempt.to_string())
+    }
+    /// Every task that has a folder.
+    pub fn tasks_with_runs(&self) -> Vec<TaskId> {
+        names(&self.runs()).filter_map(|name| name.parse().ok()).collect()
+    }
+    /// The number of a task's last attempt that has a folder.
+    pub fn last_attempt(&self, task: &TaskId) -> Option<u32> {
+        names(&self.task_runs(task)).filter_map(|name| name.parse().ok()).max()
+    }
+    /// The task as it was given to an attempt's program.
+    pub fn context(&self, task: &TaskId, attempt: u32) -> Option<Task> {
+        serde_json::from_slice(&fs::read(self.run(task, attempt).join("context.json")).ok()?).ok()
     }
     /// Ends of attempts that Redis has not heard yet.
     pub fn reports(&self) -> PathBuf {
@@ -131,6 +147,10 @@ impl Home {
     pub fn agent_log(&self, agent: &str) -> PathBuf {
         self.agent_logs().join(format!("{agent}.log"))
     }
+}
+
+fn names(folder: &Path) -> impl Iterator<Item = String> {
+    fs::read_dir(folder).into_iter().flatten().flatten().filter_map(|entry| entry.file_name().into_string().ok())
 }
 
 /// Makes a folder (0700), its parents too.

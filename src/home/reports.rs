@@ -45,6 +45,12 @@ impl Home {
         }
     }
 
+    /// How an attempt ended, as its runner reported it, whether Redis has heard it or not.
+    pub fn known_end(&self, task: &TaskId, attempt: u32) -> Option<Report> {
+        let read = |path| serde_json::from_slice(&fs::read(path).ok()?).ok();
+        read(self.report(task, attempt)).or_else(|| read(self.run(task, attempt).join("result.json")))
+    }
+
     /// Every report that lies here. One that does not read is skipped: its attempt ends by its lease.
     pub fn unheard_reports(&self) -> Vec<Report> {
         fs::read_dir(self.reports())
@@ -86,6 +92,7 @@ mod tests {
         home.file_report(&report.task, 2).unwrap();
         assert_eq!(home.unheard_reports(), []);
         assert!(home.run(&report.task, 2).join("result.json").exists());
+        assert_eq!((home.known_end(&report.task, 2), home.known_end(&report.task, 1)), (Some(report.clone()), None));
         home.file_report(&report.task, 2).unwrap();
     }
 }

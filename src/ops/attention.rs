@@ -1,6 +1,6 @@
 //! What needs a person: one sentence and one command each, the worst first. Pure.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::Attention;
 use crate::{
@@ -58,6 +58,7 @@ pub(super) fn of(config: &Config, supervised: bool, look: &Look) -> Vec<Attentio
     } else if !supervised && !look.snapshot.agents.is_empty() {
         add("the supervisor is not running, and agents live".into(), "orch start".into());
     }
+    lost_data(look, &mut add);
     if let Some(short) = config.supervisor.short_of_memory(look.free_memory).filter(|_| supervised) {
         add(format!("no new agent is started: {short}"), FREE_MEMORY.into());
     }
@@ -70,6 +71,18 @@ pub(super) fn of(config: &Config, supervised: bool, look: &Look) -> Vec<Attentio
         add(format!("{damaged}: it is left alone"), "orch doctor".into());
     }
     out
+}
+
+/// For so long it is said that data was lost.
+const LOSS_IS_NEWS: Duration = Duration::from_secs(24 * 3600);
+
+fn lost_data(look: &Look, add: &mut impl FnMut(String, String)) {
+    let epoch = &look.snapshot.epoch;
+    let (Some(at), Some(loss)) = (epoch.lost_at, &epoch.loss) else { return };
+    let age = look.snapshot.now.since(at);
+    if age < LOSS_IS_NEWS {
+        add(format!("{loss} ({} ago); what is missing has to be delegated again", human(age)), "orch tasks".into());
+    }
 }
 
 fn asking(look: &Look, add: &mut impl FnMut(String, String)) {

@@ -34,6 +34,8 @@ const ROOM_WANTED: u64 = 1 << 30;
 /// A supervisor holds a few descriptors for each of its agents, and tmux does.
 const FILES_PER_AGENT: u64 = 16;
 const FILES_BESIDES: u64 = 256;
+/// Where one record is wrong, many others are for the same reason.
+const DISAGREEMENTS_SHOWN: usize = 3;
 
 impl Ops {
     /// Everything that was looked at, whether it is well or not.
@@ -46,6 +48,7 @@ impl Ops {
         checks.extend([self.open_files(), enclosures()]);
         checks.push(self.supervision().await);
         checks.push(self.leftovers().await);
+        checks.extend(self.records().await);
         checks
     }
 
@@ -152,6 +155,25 @@ impl Ops {
             ),
             (None, Err(_)) => ok("supervisor", "not running (orch start)".into()),
         }
+    }
+
+    /// Whether all that is stored agrees. While Redis is away there is nothing to be said of it.
+    async fn records(&self) -> Option<Check> {
+        let found = match self.store().audit().await {
+            Ok(found) => found,
+            Err(e) if e.is_unreachable() => return None,
+            Err(e) => return Some(error("records", e.into())),
+        };
+        let more = found.len().saturating_sub(DISAGREEMENTS_SHOWN);
+        let mut shown: Vec<String> = found.into_iter().take(DISAGREEMENTS_SHOWN).collect();
+        if shown.is_empty() {
+            return Some(ok("records", "the stored structures agree".into()));
+        }
+        if more > 0 {
+            shown.push(format!("and {more} more"));
+        }
+        let mend = "this is a bug: please report it, with the output of orch events and orch show";
+        Some(warn_or_error("records", "error", shown.join("; "), mend.into()))
     }
 
     /// What ended agents may have left, and what was not told yet.

@@ -2,10 +2,9 @@
 //! say what its end means.
 
 use std::{
-    ffi::OsStr,
     io,
-    path::Path,
-    process::{ExitStatus, Stdio},
+    process::ExitStatus,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -13,20 +12,21 @@ use nix::{
     sys::signal::{Signal as Sig, killpg},
     unistd::Pid,
 };
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
 use super::{
     Agent, Leave,
     beats::{Beat, Beats},
     limits::Meter,
     output::Output,
+    program::spawn,
     redact::Redactor,
     signals::{Signal, Signals},
     workspace::Workspace,
 };
 use crate::{
-    drivers::{self, Driver, End, Job, Start, Verdict},
-    model::{cause::Cause, id::Capability, task::TaskResult, text::one_line},
+    drivers::{Driver, End, Job, Start, Verdict},
+    model::{cause::Cause, task::TaskResult, text::one_line},
     os,
     store::{
         agents::Directive,
@@ -65,11 +65,14 @@ enum Stop {
 pub(super) async fn run(
     agent: &Agent,
     driver: &dyn Driver,
-    claimed: &Claimed,
+    claimed: &Arc<Claimed>,
     beats: &mut Beats,
     signals: &mut Signals,
 ) -> Ended {
-    beats.hold(Some((claimed.task.id.clone(), claimed.fence)));
+    if let Some(report) = known_end(agent, claimed) {
+        return Ended { report: Some(report), leave: None };
+    }
+    beats.hold(Some(claimed.clone()));
     let task = &claimed.task;
     agent.pane.say(&format!("── {} attempt {}: {}", task.id, claimed.attempt, one_line(&task.description, 100)));
     let began = Instant::now();
@@ -81,6 +84,18 @@ pub(super) async fn run(
         }
     };
     running.finish(driver, claimed, beats, signals, began).await
+}
+
+/// Redis may have lost that this very attempt was made: what came of it lies on the disk, and nothing is done twice.
+fn known_end(agent: &Agent, claimed: &Claimed) -> Option<Report> {
+    let known = agent.home.known_end(&claimed.task.id, claimed.attempt)?;
+    if matches!(known.cause, Cause::Lost | Cause::Cancelled) {
+        return None;
+    }
+    let (task, launch) = (&claimed.task.id, &agent.launch);
+    agent.pane.say(&format!("── {task} attempt {}: its end is known from before Redis lost data", claimed.attempt));
+    let (agent, incarnation) = (launch.agent.clone(), launch.incarnation.clone());
+    Some(Report { agent, incarnation, fence: claimed.fence, ..known })
 }
 
 struct Running<'a> {
@@ -127,38 +142,6 @@ fn begin<'a>(agent: &'a Agent, driver: &dyn Driver, claimed: &Claimed) -> Result
     let pane = agent.pane.clone();
     let output = Output::new(&mut child, &workspace.dir, pane, Redactor::new(secrets), role.limits.output);
     Ok(Running { agent, workspace, child, output })
-}
-
-fn spawn(agent: &Agent, start: &Start, cwd: &Path, claimed: &Claimed, w: &Workspace) -> io::Result<Child> {
-    let launch = &agent.launch;
-    let capability = Capability {
-        task: claimed.task.id.clone(),
-        attempt: claimed.attempt,
-        fence: claimed.fence,
-        incarnation: launch.incarnation.clone(),
-    };
-    let stdin = if start.prompt_on_stdin { Stdio::from(std::fs::File::open(&w.prompt)?) } else { Stdio::null() };
-    // A vfork is what makes a no-op task cheap. The standard library uses one where there is no `pre_exec`, and where it
-    // need not look for the program on the PATH of an environment that is not ours: so we look.
-    let name = start.program.to_str().filter(|name| !name.contains('/'));
-    let found = name.and_then(|name| drivers::find(name, launch.env.get("PATH").map(OsStr::new)));
-    // In a process group of its own: Ctrl-C in the pane reaches the runner, which ends the program and says why.
-    Command::new(found.as_deref().map_or(&*start.program, Path::as_os_str))
-        .arg0(&start.program)
-        .args(&start.args)
-        .current_dir(cwd)
-        .env_clear()
-        .envs(&launch.env)
-        .env("ORCH_TASK", claimed.task.id.as_str())
-        .env("ORCH_ATTEMPT", claimed.attempt.to_string())
-        .env("ORCH_CAPABILITY", capability.to_string())
-        .env("ORCH_CONTEXT", &w.context)
-        .env("ORCH_RESULT", &w.result)
-        .stdin(stdin)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .spawn()
 }
 
 impl Running<'_> {

@@ -12,21 +12,22 @@ use std::{
 
 use tokio::sync::{Notify, mpsc, watch};
 
+use super::{Agent, standing::Standing};
 use crate::{
     home::launch::Launch,
-    model::id::TaskId,
     os,
     store::{
         Store,
         agents::{Directive, Pulse},
+        tasks::Claimed,
     },
 };
 
-/// A lease: the task and its fence.
-pub(super) type Lease = (TaskId, u64);
+/// What is held: an attempt and its fence.
+pub(super) type Lease = Arc<Claimed>;
 
 /// What a heartbeat was answered with.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub(super) enum Beat {
     /// Something is to be done; said while this lease was held.
     Directive(Option<Lease>, Directive),
@@ -60,13 +61,21 @@ impl Progress {
 }
 
 impl Beats {
-    pub fn start(store: Arc<Store>, launch: Arc<Launch>) -> Self {
+    pub fn start(agent: &Agent) -> Self {
+        let (store, launch) = (agent.store.clone(), agent.launch.clone());
         let lease = watch::Sender::new(None);
         let progress = Arc::new(Progress { began: Instant::now(), last_ms: AtomicU64::new(0) });
         let now = Arc::new(Notify::new());
         tokio::spawn(super::wakeups::wait_for_inbox(store.clone(), launch.agent.clone(), now.clone()));
         let (sender, answers) = mpsc::channel(8);
-        let heart = Heart { store, launch, lease: lease.subscribe(), progress: progress.clone(), cpu: Duration::ZERO };
+        let heart = Heart {
+            store,
+            launch,
+            standing: agent.standing.clone(),
+            lease: lease.subscribe(),
+            progress: progress.clone(),
+            cpu: Duration::ZERO,
+        };
         tokio::spawn(heart.beat(now, sender));
         Beats { lease, progress, answers }
     }
@@ -97,6 +106,7 @@ impl Beats {
 struct Heart {
     store: Arc<Store>,
     launch: Arc<Launch>,
+    standing: Arc<Standing>,
     lease: watch::Receiver<Option<Lease>>,
     progress: Arc<Progress>,
     cpu: Duration,
@@ -113,16 +123,28 @@ impl Heart {
                 _ = tick.tick() => {}
                 () = now.notified() => {}
             }
-            let pulse = self.pulse();
-            let lease = pulse.lease.clone();
+            let (lease, epoch) = (self.lease.borrow_and_update().clone(), self.standing.epoch());
+            let pulse = self.pulse(lease.as_deref());
             let answer =
                 self.store.heartbeat(&self.launch.agent, &self.launch.incarnation, self.launch.lease, &pulse).await;
             let beat = match answer {
-                Ok(Directive::Go) => continue,
-                Ok(directive) => Beat::Directive(lease, directive),
-                Err(e) if e.refusal() == Some("stale") => match lease {
-                    Some(lease) if stale_task(&e, &lease) => Beat::LeaseLost(lease),
-                    _ => Beat::Gone,
+                Ok(directive) => {
+                    self.standing.was_known(epoch);
+                    match directive {
+                        Directive::Go => continue,
+                        directive => Beat::Directive(lease, directive),
+                    }
+                }
+                Err(e) if e.refusal() == Some("stale") => match self.standing.reinstate(lease.as_deref()).await {
+                    Ok(true) => continue,
+                    Ok(false) => match lease {
+                        Some(lease) if stale_task(&e, &lease) => Beat::LeaseLost(lease),
+                        _ => Beat::Gone,
+                    },
+                    Err(e) => {
+                        tracing::warn!("heartbeat: {e}");
+                        continue;
+                    }
                 },
                 Err(e) => {
                     tracing::warn!("heartbeat: {e}");
@@ -135,12 +157,11 @@ impl Heart {
         }
     }
 
-    fn pulse(&mut self) -> Pulse {
-        let lease = self.lease.borrow_and_update().clone();
-        if lease.is_none() {
+    fn pulse(&mut self, lease: Option<&Claimed>) -> Pulse {
+        let Some(lease) = lease else {
             let rss_bytes = os::rss_bytes(std::process::id());
             return Pulse { rss_bytes, ..Pulse::default() };
-        }
+        };
         // A program that computes without a word makes progress too: its tree's processor time says so.
         let own = os::ProcessId::current();
         let mut rss_bytes = None;
@@ -152,10 +173,11 @@ impl Heart {
             }
             self.cpu = cpu;
         }
+        let lease = Some((lease.task.id.clone(), lease.fence));
         Pulse { lease, rss_bytes, progress_age: Some(self.progress.age()), needs: None }
     }
 }
 
 fn stale_task(error: &crate::store::StoreError, lease: &Lease) -> bool {
-    matches!(error, crate::store::StoreError::Refused { detail, .. } if detail.starts_with(lease.0.as_str()))
+    matches!(error, crate::store::StoreError::Refused { detail, .. } if detail.starts_with(lease.task.id.as_str()))
 }

@@ -36,7 +36,7 @@ pub(super) async fn serve(agent: &Agent, mut signals: Signals) -> Leave {
         Ok(start) => start,
         Err(why) => return Leave::Broken(why),
     };
-    let mut beats = Beats::start(agent.store.clone(), agent.launch.clone());
+    let mut beats = Beats::start(agent);
     let (mut failed, mut pause) = (0, Duration::ZERO);
     loop {
         let began = Instant::now();

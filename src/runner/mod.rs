@@ -14,9 +14,11 @@ mod interactive;
 mod limits;
 mod output;
 mod pane;
+mod program;
 mod redact;
 mod report;
 mod signals;
+mod standing;
 mod tail;
 mod wakeups;
 mod workspace;
@@ -28,6 +30,7 @@ use self::{
     enclosed::Enclosed,
     pane::Pane,
     signals::{Signal, Signals},
+    standing::Standing,
     wakeups::Wakeups,
 };
 use crate::{
@@ -43,6 +46,7 @@ use crate::{
         Store, StoreError,
         agents::{Directive, Ending, Remains},
         tasks::Claimed,
+        witness::Witness,
     },
 };
 
@@ -56,6 +60,7 @@ struct Agent {
     home: Home,
     store: Arc<Store>,
     process: Process,
+    standing: Arc<Standing>,
     pane: Pane,
     /// `None` where none can be made.
     enclosed: Option<Enclosed>,
@@ -110,9 +115,10 @@ pub async fn run(launch: &Path) -> Result<()> {
         Err(e) => return Err(e.into()),
     }
     tracing::info!(agent = %launch.agent, pid = own.pid, "on duty");
+    let standing = Arc::new(Standing::new(store.clone(), launch.clone(), home.clone(), process.clone()));
     // Before anything is started.
     let enclosed = enclosed.await.ok().flatten();
-    let agent = Agent { launch, home, store, process, pane: Pane::start(), enclosed };
+    let agent = Agent { launch, home, store, process, standing, pane: Pane::start(), enclosed };
     let leave =
         if agent.launch.master { interactive::serve(&agent, signals).await } else { agent.serve(signals).await };
     tracing::info!(?leave, "leaving");
@@ -121,10 +127,11 @@ pub async fn run(launch: &Path) -> Result<()> {
 }
 
 fn open_store(launch: &Launch) -> Result<Store> {
-    Ok(match &launch.redis {
+    let store = match &launch.redis {
         RedisAt::Socket(path) => Store::at_socket(path, &launch.namespace, PATIENCE)?,
         RedisAt::Url(url) => Store::at_url(url, &launch.namespace, PATIENCE)?,
-    })
+    };
+    Ok(store.with_witness(Witness::new(Home::new(&launch.home).epoch(), launch.lease)))
 }
 
 fn start_log(home: &Home, agent: &str) {
@@ -144,7 +151,7 @@ impl Agent {
         let Some(driver) = crate::drivers::of(self.launch.driver) else {
             return Leave::Broken(no_driver(&self.launch));
         };
-        let mut beats = Beats::start(self.store.clone(), self.launch.clone());
+        let mut beats = Beats::start(self);
         let wakeups = Wakeups::start(self.store.clone(), &self.launch);
         self.pane.say(&format!("orch: {} is ready for tasks of role {}", self.launch.agent, self.launch.role.name));
         let mut done = 0;
@@ -154,13 +161,15 @@ impl Agent {
                 Err(leave) => return leave,
             };
             while let Some(claimed) = next.take() {
+                let claimed = Arc::new(claimed);
                 let ended = attempt::run(self, driver, &claimed, &mut beats, &mut signals).await;
                 beats.hold(None);
                 done += 1;
+                self.standing.has_done_one();
                 let enough = self.launch.role.tasks_per_agent > 0 && done >= self.launch.role.tasks_per_agent;
                 let leave = ended.leave.or(enough.then_some(Leave::Done(done)));
                 let claim_next = leave.is_none();
-                match report::tell(self, ended.report, claim_next, &mut beats).await {
+                match report::tell(self, &claimed, ended.report, claim_next, &mut beats).await {
                     Ok(claimed) => next = claimed,
                     Err(()) => return Leave::GivenUp,
                 }
@@ -175,13 +184,19 @@ impl Agent {
     async fn idle(&self, beats: &mut Beats, wakeups: &Wakeups, signals: &mut Signals) -> Result<Claimed, Leave> {
         loop {
             // Look once before sleeping: what came meanwhile has perhaps no wake-up left.
+            let epoch = self.standing.epoch();
             match self.store.claim(&self.launch.agent, &self.launch.incarnation, self.launch.lease).await {
                 Ok(Some(claimed)) => {
+                    self.standing.was_known(epoch);
                     wakeups.set_idle(false);
                     return Ok(claimed);
                 }
-                Ok(None) => {}
-                Err(e) if e.refusal() == Some("stale") => return Err(Leave::GivenUp),
+                Ok(None) => self.standing.was_known(epoch),
+                Err(e) if e.refusal() == Some("stale") => match self.standing.reinstate(None).await {
+                    Ok(true) => continue,
+                    Ok(false) => return Err(Leave::GivenUp),
+                    Err(e) => tracing::warn!("claim: {e}"),
+                },
                 Err(e) => tracing::warn!("claim: {e}"),
             }
             wakeups.set_idle(true);

@@ -19,6 +19,7 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// `Err` when the agent was given up meanwhile: the attempt is another's, and the report was refused for good.
 pub(super) async fn tell(
     agent: &Agent,
+    claimed: &Claimed,
     report: Option<Report>,
     claim_next: bool,
     beats: &mut Beats,
@@ -28,9 +29,9 @@ pub(super) async fn tell(
     let mut disk = OnDisk::Nothing;
     disk.write(agent, &report);
     loop {
-        let (told, claimed) = if claim_next {
+        let (told, next) = if claim_next {
             match agent.store.finish_and_claim(&report, agent.launch.lease).await {
-                Ok((told, claimed)) => (told, claimed),
+                Ok((told, next)) => (told, next),
                 Err(e) => (Err(e), Ok(None)),
             }
         } else {
@@ -40,12 +41,16 @@ pub(super) async fn tell(
             Ok(state) => {
                 agent.pane.say(&format!("── {} {state}: {}", report.task, report.reason));
                 file(agent, &report);
-                return claimed.or_else(|e| if gone(&e) { Err(()) } else { Ok(None) });
+                return next.or_else(|e| if gone(&e) { Err(()) } else { Ok(None) });
+            }
+            Err(e) if e.refusal() == Some("stale") && may_be_known_again(agent, claimed).await => {
+                tracing::warn!("the report of {} was refused by a Redis that has lost data: {e}", report.task);
+                continue;
             }
             Err(e) if e.refusal().is_some() => {
                 tracing::warn!("the report of {} was refused: {e}", report.task);
                 file(agent, &report);
-                return claimed.or_else(|e| if gone(&e) { Err(()) } else { Ok(None) });
+                return next.or_else(|e| if gone(&e) { Err(()) } else { Ok(None) });
             }
             Err(e) => tracing::warn!("the report of {} was not heard: {e}", report.task),
         }
@@ -53,6 +58,18 @@ pub(super) async fn tell(
         tokio::select! {
             () = tokio::time::sleep(AGAIN) => {}
             beat = beats.next() => if beat == Beat::Gone { return Err(()) },
+        }
+    }
+}
+
+/// Whether Redis had only forgotten us. Where it goes away again meanwhile, the next try finds out.
+async fn may_be_known_again(agent: &Agent, claimed: &Claimed) -> bool {
+    match agent.standing.reinstate(Some(claimed)).await {
+        Ok(known) => known,
+        Err(e) => {
+            tracing::warn!("the report of {}: {e}", claimed.task.id);
+            tokio::time::sleep(AGAIN).await;
+            true
         }
     }
 }

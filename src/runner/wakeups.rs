@@ -44,7 +44,9 @@ async fn wait_for_role(store: Arc<Store>, role: String, mut idle: watch::Receive
         let came = wait(&mut waker).await;
         if *idle.borrow() {
             notify.notify_one();
-        } else if came && let Err(e) = store.pass_on(&role).await {
+        } else if came == Came::Marker
+            && let Err(e) = store.pass_on(&role).await
+        {
             // The pop was under way when we became busy: this marker belongs to an idle agent. If it is lost, that one
             // looks again by itself.
             tracing::warn!("a wake-up could not be passed on: {e}");
@@ -56,19 +58,33 @@ async fn wait_for_role(store: Arc<Store>, role: String, mut idle: watch::Receive
 pub(super) async fn wait_for_inbox(store: Arc<Store>, agent: String, notify: Arc<Notify>) {
     let mut waker = store.agent_waker(&agent);
     loop {
-        if wait(&mut waker).await {
+        // Also when the connection broke: a Redis that comes back hears of us at once, and need not wait for the next
+        // heartbeat to learn who lives.
+        if wait(&mut waker).await != Came::Nothing {
             notify.notify_one();
         }
     }
 }
 
-async fn wait(waker: &mut Waker<'_>) -> bool {
+/// What a wait came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Came {
+    /// A marker.
+    Marker,
+    /// None for a long time.
+    Nothing,
+    /// The connection broke.
+    Break,
+}
+
+async fn wait(waker: &mut Waker<'_>) -> Came {
     match waker.wait(POP).await {
-        Ok(came) => came,
+        Ok(true) => Came::Marker,
+        Ok(false) => Came::Nothing,
         Err(_) => {
             // Redis is away; the heartbeat says so in the log. Markers that were written meanwhile are still there.
             tokio::time::sleep(Duration::from_millis(250)).await;
-            false
+            Came::Break
         }
     }
 }

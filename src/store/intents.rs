@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use redis::Value;
 
-use super::{Result, Store, decode, script, tasks::parse};
+use super::{Result, Store, decode, script};
 use crate::model::event::Event;
 
 /// A wish that stands until it is taken back.
@@ -144,14 +144,5 @@ impl Store {
     pub(super) fn read_events(&self, value: Value) -> Result<Vec<Event>> {
         let rows: Vec<(String, HashMap<String, String>)> = self.read(value)?;
         Ok(rows.into_iter().map(|(id, fields)| decode::event(&id, fields)).collect())
-    }
-
-    /// The last fence that was given, 0 before the first.
-    ///
-    /// # Errors
-    /// An unreachable Redis.
-    pub async fn fence(&self) -> Result<u64> {
-        let value: Option<String> = self.query(redis::cmd("GET").arg(self.keys.plain("fence"))).await?;
-        value.map_or(Ok(0), |v| parse(&v, "fence"))
     }
 }

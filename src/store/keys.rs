@@ -23,6 +23,7 @@
 //! | `key:<key>` | string | idempotency key → task |
 //! | `calls:<task>:<fence>` | hash | how often this attempt delegated a given content, and what it found again (a day) |
 //! | `wished:<token>` | string | this wish to spawn was heard (an hour) |
+//! | `epoch` | hash | which Redis server these records were last used with, and what was lost before it ([`super::epoch`]) |
 //! | `fence`, `seq` | counter | leases given; tasks accepted |
 //! | `events` | stream | capped |
 //! | `wake:supervisor`, `wake:role:<role>`, `wake:agent:<id>` | list | markers for blocking pops |

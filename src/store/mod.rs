@@ -7,8 +7,10 @@
 //! again, for as long as the store's patience lasts.
 
 pub mod agents;
+pub mod audit;
 mod call;
 pub mod decode;
+pub mod epoch;
 pub mod error;
 pub mod intents;
 pub mod keys;
@@ -17,9 +19,11 @@ mod script;
 pub mod server;
 pub mod tasks;
 pub mod wake;
+pub mod witness;
 
 use std::{
     path::Path,
+    sync::atomic::AtomicU64,
     time::{Duration, Instant},
 };
 
@@ -50,6 +54,10 @@ pub struct Store {
     connection: Mutex<Option<MultiplexedConnection>>,
     /// What waits for events keeps its connection here between two waits.
     listening: Mutex<Option<MultiplexedConnection>>,
+    /// Of those who give or hold leases.
+    witness: Option<witness::Witness>,
+    /// The epoch of `connection`, where there is a witness.
+    epoch: AtomicU64,
 }
 
 impl Store {
@@ -88,6 +96,8 @@ impl Store {
             patience,
             connection: Mutex::new(None),
             listening: Mutex::new(None),
+            witness: None,
+            epoch: AtomicU64::new(0),
         })
     }
 
@@ -115,7 +125,8 @@ impl Store {
         if let Some(connection) = slot.as_ref() {
             return Ok(connection.clone());
         }
-        let fresh = self.connect(Some(RESPONSE_TIMEOUT)).await?;
+        let mut fresh = self.connect(Some(RESPONSE_TIMEOUT)).await?;
+        self.confirm_epoch(&mut fresh).await?;
         *slot = Some(fresh.clone());
         Ok(fresh)
     }

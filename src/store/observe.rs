@@ -11,6 +11,7 @@ use super::{
     Result, Store, StoreError,
     agents::{Record, Remains},
     decode::{self, Fields},
+    epoch::Epoch,
     tasks::parse,
 };
 use crate::model::{
@@ -123,6 +124,12 @@ pub struct Snapshot {
     pub breakers: BTreeMap<String, Breaker>,
     /// What may be left of ended agents, by incarnation.
     pub remains: BTreeMap<String, Remains>,
+    /// Which server these records are used with, and what was lost before it.
+    pub epoch: Epoch,
+    /// The last fence that was given.
+    pub fence: u64,
+    /// How many tasks were accepted so far.
+    pub accepted: u64,
     /// Records that do not read, with why.
     pub damaged: Vec<String>,
 }
@@ -139,6 +146,8 @@ impl Store {
         pipe.cmd("SMEMBERS").arg(k.plain("agents"));
         pipe.cmd("HGETALL").arg(k.plain("intent"));
         pipe.cmd("HGETALL").arg(k.plain("remains"));
+        pipe.cmd("HGETALL").arg(k.plain("epoch"));
+        pipe.cmd("MGET").arg(k.plain("fence")).arg(k.plain("seq"));
         pipe.cmd("ZCARD").arg(k.of("state", "running"));
         pipe.cmd("ZRANGE").arg(k.of("state", "delayed")).arg(0).arg(0).arg("WITHSCORES");
         pipe.cmd("ZRANGE").arg(k.of("state", "running")).arg(0).arg(199).arg("WITHSCORES");
@@ -154,7 +163,11 @@ impl Store {
         let ids: Vec<String> = self.read(next())?;
         let intents = Intents::from_fields(self.read(next())?);
         let remains: HashMap<String, String> = self.read(next())?;
-        let mut snapshot = Snapshot { now, intents, running: self.read(next())?, ..Snapshot::default() };
+        let epoch = Epoch::from_fields(&Fields::new(k.plain("epoch"), self.read(next())?));
+        let (fence, accepted): (Option<u64>, Option<u64>) = self.read(next())?;
+        let (fence, accepted) = (fence.unwrap_or(0), accepted.unwrap_or(0));
+        let running = self.read(next())?;
+        let mut snapshot = Snapshot { now, intents, epoch, fence, accepted, running, ..Snapshot::default() };
         self.read_remains(remains, &mut snapshot);
         let due: Vec<(String, f64)> = self.read(next())?;
         snapshot.next_due = due.first().map(|(_, at)| Timestamp(*at as u64).since(now));

@@ -41,9 +41,9 @@ macro_rules! scripts {
 
 scripts! {
     CANCEL = "cancel", CLAIM = "claim", DELEGATE = "delegate", DUE = "due",
-    END_AGENT = "end_agent", EXPIRE = "expire", FINISH = "finish", HEARTBEAT = "heartbeat", HELLO = "hello",
-    INTEND = "intend", LIMITS = "limits", NOTE = "note", PASS_ON = "pass_on", PLACE = "place", PRUNE = "prune", RECOVERED = "recovered", RETRY = "retry",
-    SPAWN = "spawn", STOP_AGENT = "stop_agent", WAITING = "waiting", WISH_SPAWN = "wish_spawn",
+    END_AGENT = "end_agent", EPOCH = "epoch", EXPIRE = "expire", FINISH = "finish", HEARTBEAT = "heartbeat", HELLO = "hello",
+    INTEND = "intend", LIMITS = "limits", LOOK = "look", NOTE = "note", PASS_ON = "pass_on", PLACE = "place", PRUNE = "prune", RECOVERED = "recovered", REINSTATE = "reinstate", RETRY = "retry",
+    SETTLED = "settled", SPAWN = "spawn", STOP_AGENT = "stop_agent", WAITING = "waiting", WISH_SPAWN = "wish_spawn",
 }
 
 fn whole(body: &str) -> String {
@@ -54,7 +54,12 @@ fn whole(body: &str) -> String {
 static TABLES: LazyLock<String> = LazyLock::new(|| {
     let tasks: Vec<_> = task::TRANSITIONS.iter().map(|(f, t)| (f.as_str(), t.as_str())).collect();
     let agents: Vec<_> = agent::TRANSITIONS.iter().map(|(f, t)| (f.as_str(), t.as_str())).collect();
-    format!("local TASK = {}\nlocal AGENT = {}\n", lua_table(&tasks), lua_table(&agents))
+    let fences = super::epoch::FENCES_PER_EPOCH;
+    format!(
+        "local TASK = {}\nlocal AGENT = {}\nlocal FENCES_PER_EPOCH = {fences}\n",
+        lua_table(&tasks),
+        lua_table(&agents)
+    )
 });
 
 fn lua_table(pairs: &[(&str, &str)]) -> String {

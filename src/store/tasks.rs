@@ -71,7 +71,7 @@ pub struct Delegated {
 }
 
 /// A task that an agent has claimed.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Claimed {
     /// The task as recorded.
     pub task: Task,
@@ -391,7 +391,7 @@ pub(super) fn ms(d: Duration) -> String {
     d.as_millis().to_string()
 }
 
-fn to_json<T: Serialize>(value: &T) -> Result<String> {
+pub(super) fn to_json<T: Serialize>(value: &T) -> Result<String> {
     serde_json::to_string(value).map_err(|e| StoreError::Other(e.to_string()))
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use super::{Supervisor, decide::Action, observe::Observed, spawn::MARKER};
+use super::{Supervisor, decide::Action, observe::Observed, salvage, spawn::MARKER};
 use crate::{
     model::{
         agent::AgentState,
@@ -56,6 +56,7 @@ impl Supervisor {
                 self.spawn(&agent, &role, master, wish.as_deref(), &reason, &observed.snapshot).await
             }
             Action::DropWish { field, role, reason } => self.store.drop_wish(&field, &role, &reason).await,
+            Action::Settle { reason } => self.settle(&reason).await,
             Action::Recovered { role, reason } => self.store.recovered(&role, &reason).await,
             Action::ShutDown => Ok(()),
         };
@@ -71,10 +72,16 @@ impl Supervisor {
     /// Tells what the agent could not tell, records its end, and ends what is left of it.
     async fn reap(&mut self, record: &Record, to: AgentState, reason: &str) -> Result<(), StoreError> {
         let agent = &record.agent;
-        let reason = self.killed_for_memory(record).unwrap_or(reason);
+        let over_memory = self.killed_for_memory(record, reason);
+        let attempt_reason = over_memory.clone().unwrap_or_else(|| format!("agent {} {reason}", agent.id));
+        let reason = over_memory.as_deref().unwrap_or(reason);
         tracing::warn!(agent = agent.id, %to, "{reason}");
         // By its reports and not by its record: it may have claimed a task, and ended it, since that was read.
-        for report in self.home.unheard_reports().iter().filter(|r| r.incarnation == agent.incarnation) {
+        let mut reports = self.home.unheard_reports();
+        // Redis may have heard of its end, and lost that again.
+        let last = agent.task.as_ref().zip(agent.attempt);
+        reports.extend(last.and_then(|(task, attempt)| self.home.known_end(task, attempt)));
+        for report in reports.iter().filter(|r| r.incarnation == agent.incarnation) {
             super::housekeeping::tell(&self.store, &self.home, report).await?;
         }
         let lost = match &agent.task {
@@ -91,11 +98,7 @@ impl Supervisor {
             to,
             reason,
             cause: Cause::Lost,
-            attempt_reason: &if reason.starts_with("over-") {
-                reason.to_owned()
-            } else {
-                format!("agent {} {reason}", agent.id)
-            },
+            attempt_reason: &attempt_reason,
             delay: retry.lost_delay(lost + 1),
             remains: Some(&remains),
         };
@@ -104,12 +107,23 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Where the kernel holds the memory of an agent, the smallest in its enclosure, its runner, may be what it kills.
-    fn killed_for_memory(&self, record: &Record) -> Option<&'static str> {
+    /// Where the kernel holds the memory of an agent, its runner may be what it kills, though it is the smallest of all.
+    fn killed_for_memory(&self, record: &Record, reason: &str) -> Option<String> {
         let enclosures = self.home.enclosures_of(&record.agent.incarnation);
-        let is_alive = |p: &Process| os::ProcessId { pid: p.pid, start_time: p.start_time }.is_alive();
-        let killed = enclosures.iter().any(|e| e.refused().memory > 0) && !is_alive(&record.agent.process);
-        killed.then_some("over-memory: the kernel killed its runner and others in its enclosure (memory_max)")
+        let killed: u64 = enclosures.iter().map(|enclosure| enclosure.refused().memory).sum();
+        let is_likely = killed > 0 && reason.starts_with("crashed: ");
+        is_likely
+            .then(|| format!("over-memory: the kernel killed {killed} of its processes (memory_max), and it {reason}"))
+    }
+
+    /// After a loss, once all who live are known again: what the disk knows better is told, and work goes on.
+    async fn settle(&self, reason: &str) -> Result<(), StoreError> {
+        for report in self.home.unheard_reports() {
+            super::housekeeping::tell(&self.store, &self.home, &report).await?;
+        }
+        let found = salvage::tasks(&self.store, &self.home).await?;
+        let more = if found > 0 { format!("; {found} tasks were found again on the disk") } else { String::new() };
+        self.store.settled(&format!("{reason}{more}")).await
     }
 
     /// Ends an ended agent's processes and its session, beside the loop; forgets them once nothing is left.

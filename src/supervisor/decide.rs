@@ -1,11 +1,12 @@
 //! Decides, and does nothing: a pure function of what was observed. Each action says why.
 //!
 //! In the order of the table below: whoever is dead or hung is given up first, so that its place and its task are free
-//! for what follows.
+//! for what follows. While agents that Redis has forgotten may still report, nothing else is done.
 
 mod health;
 mod remains;
 mod scale;
+mod settle;
 mod stop;
 #[cfg(test)]
 mod tests;
@@ -97,6 +98,11 @@ pub(super) enum Action {
         /// Why.
         reason: String,
     },
+    /// After a loss of data: nobody is waited for any more.
+    Settle {
+        /// Why.
+        reason: String,
+    },
     /// An agent of a role has proven well: close the role's breaker.
     Recovered {
         /// The role; the master's session for the master.
@@ -116,6 +122,9 @@ pub(super) fn decide(world: &World) -> Vec<Action> {
     }
     let given_up = health::check(world, &mut actions);
     health::expire(world, &given_up, &mut actions);
+    if settle::wait(world, &mut actions) {
+        return actions;
+    }
     remains::clean_up(world, &given_up, &mut actions);
     if stop::proceed(world, &given_up, &mut actions) {
         return actions;

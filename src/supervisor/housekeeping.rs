@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::act::remove;
+use super::{act::remove, salvage};
 use crate::{
     config::Config,
     home::Home,
@@ -10,6 +10,8 @@ use crate::{
     store::{Result, Store, observe::Snapshot, tasks::Report},
 };
 
+/// What changed since would not be missed, were Redis to lose it.
+const MEMORY_EVERY: Duration = Duration::from_secs(1);
 const REPORTS_EVERY: Duration = Duration::from_secs(10);
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 /// Records forgotten in one call: a longer one would hold up everybody else.
@@ -21,6 +23,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// When each was done last; never, at the start.
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
+    memory: Option<Instant>,
     reports: Option<Instant>,
     prune: Option<Instant>,
 }
@@ -36,6 +39,11 @@ fn is_due(last: &mut Option<Instant>, every: Duration) -> bool {
 impl Schedule {
     /// Does what is due.
     pub async fn run(&mut self, store: &Store, home: &Home, config: &Config, snapshot: &Snapshot) -> Result<()> {
+        if is_due(&mut self.memory, MEMORY_EVERY)
+            && let Err(e) = store.remember(snapshot)
+        {
+            tracing::warn!("what Redis has come to could not be remembered: {e}");
+        }
         if is_due(&mut self.reports, REPORTS_EVERY) {
             for report in home.unheard_reports() {
                 // A living runner tells its own.
@@ -99,7 +107,11 @@ pub(super) async fn end_enclosures(home: &Home) {
 
 /// Tells Redis a report in the place of its runner. Refused means that the attempt was ended otherwise meanwhile.
 pub(super) async fn tell(store: &Store, home: &Home, report: &Report) -> Result<()> {
-    match store.finish(report).await {
+    let mut told = store.finish(report).await;
+    if told.as_ref().is_err_and(|e| e.refusal() == Some("stale")) && salvage::reinstate(store, home, report).await? {
+        told = store.finish(report).await;
+    }
+    match told {
         Ok(state) => tracing::info!(task = %report.task, %state, "told in the place of {}", report.agent),
         Err(e) if e.refusal().is_some() => tracing::info!(task = %report.task, "a late report was refused: {e}"),
         Err(e) => return Err(e),

@@ -12,6 +12,7 @@ mod environment;
 mod housekeeping;
 mod observe;
 mod redis;
+mod salvage;
 mod spawn;
 mod startup;
 #[cfg(test)]
@@ -203,6 +204,11 @@ impl Supervisor {
     async fn pass(&mut self) -> Result<Pass, StoreError> {
         self.wish_to_leave().await?;
         let observed = self.observer.observe(&self.store, &*self.mux).await?;
+        if observed.snapshot.epoch.number < self.store.epoch() {
+            // Redis was emptied while it served.
+            self.store.look_at_epoch().await?;
+            return Ok(Pass::Look(Duration::ZERO));
+        }
         if observed.snapshot.intents.stop.is_none() {
             self.leaving = Leaving::No;
         }
@@ -267,6 +273,11 @@ impl Supervisor {
 
     /// Nothing is left but Redis and us.
     async fn shut_down(mut self) -> Result<()> {
+        if let Ok(seen) = self.store.observe(&[]).await
+            && let Err(e) = self.store.remember(&seen)
+        {
+            tracing::warn!("what Redis has come to could not be remembered: {e}");
+        }
         // The next start takes the wish back as well, and the event is news at best: neither may keep us from ending.
         if let Err(e) = self.store.note("supervisor.stopped", "everything has ended in order").await {
             tracing::warn!("the end was not recorded: {e}");

@@ -27,6 +27,7 @@ pub(super) struct Observer {
     /// Since when all has been there without a break.
     since: Instant,
     last: Option<(Instant, Timestamp)>,
+    epoch: u64,
     sessions: Option<Vec<SessionInfo>>,
     sessions_at: Option<Instant>,
 }
@@ -52,6 +53,7 @@ impl Observer {
             boot_id: os::boot_id(),
             since: Instant::now(),
             last: None,
+            epoch: 0,
             sessions: None,
             sessions_at: None,
         }
@@ -69,6 +71,10 @@ impl Observer {
     pub async fn observe(&mut self, store: &Store, mux: &dyn Mux) -> Result<Observed> {
         let snapshot = store.observe(&self.roles).await?;
         let now = Instant::now();
+        if std::mem::replace(&mut self.epoch, snapshot.epoch.number) != snapshot.epoch.number {
+            // Who lives, and is not in these records?
+            self.look_at_tmux();
+        }
         if let Some((then, redis_then)) = self.last.replace((now, snapshot.now)) {
             let (ours, theirs) = (now - then, snapshot.now.since(redis_then));
             if theirs.abs_diff(ours) > JUMP || snapshot.now < redis_then {

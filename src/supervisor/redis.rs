@@ -11,6 +11,7 @@ use crate::{
     store::{
         Store,
         server::{Origin, Server, ServerSpec, check_version},
+        witness::Witness,
     },
 };
 
@@ -66,10 +67,11 @@ impl Redis {
 
     /// A store on it.
     pub fn open(&self, config: &Config, patience: Duration) -> Result<Store> {
-        Ok(match self.at() {
+        let store = match self.at() {
             RedisAt::Socket(path) => Store::at_socket(&path, &config.namespace, patience)?,
             RedisAt::Url(url) => Store::at_url(&url, &config.namespace, patience)?,
-        })
+        };
+        Ok(store.with_witness(Witness::new(Home::new(&config.home).epoch(), config.supervisor.lease)))
     }
 
     /// Where runners find it.

@@ -28,7 +28,7 @@ async fn delegate_with_the_same_key_is_the_same_task() {
     let after_its_end = world.store.delegate(&keyed()).await.unwrap();
     assert_eq!(after_its_end, Delegated { state: TaskState::Failed, created: false, ..first });
     assert_eq!(world.store.task_ids(None).await.unwrap().len(), 1);
-    check::structures(&world);
+    check::structures(&world).await;
 }
 
 #[tokio::test]
@@ -54,7 +54,7 @@ async fn an_id_that_another_task_has_is_given_up_for_a_new_one() {
     assert_ne!(second.id, first);
     assert_eq!(world.detail(&second.id).await.task.description, "two");
     assert_eq!(world.detail(&first).await.task.description, "one");
-    check::structures(&world);
+    check::structures(&world).await;
 }
 
 /// A call whose answer was lost on the way is sent again, and must not be taken for the parent's next call.
@@ -79,7 +79,7 @@ async fn a_subtask_found_again_is_the_same_when_the_call_is_sent_again() {
     assert_eq!(world.store.delegate(&call).await.unwrap(), found);
     let next = world.store.delegate(&subtask("sub", &agent, &claimed)).await.unwrap();
     assert!(next.created, "the second call of this content in this attempt");
-    check::structures(&world);
+    check::structures(&world).await;
 }
 
 #[tokio::test]
@@ -105,7 +105,7 @@ async fn finish_is_answered_the_same_for_ever() {
     let record = world.store.agent(&agent.id).await.unwrap().unwrap().agent;
     assert_eq!((record.tasks_done, record.state), (3, AgentState::Idle));
     assert_eq!(world.state(&id).await, TaskState::Succeeded);
-    check::structures(&world);
+    check::structures(&world).await;
 }
 
 #[tokio::test]
@@ -126,7 +126,7 @@ async fn finish_and_claim_sent_again_is_the_same_claim() {
         fences.push(next.fence);
     }
     assert_eq!(fences[0], fences[1]);
-    check::structures(&world);
+    check::structures(&world).await;
 }
 
 #[tokio::test]
@@ -144,7 +144,7 @@ async fn end_agent_twice_gives_one_answer() {
         assert_eq!(end().await, expected, "again");
         assert_eq!(check::dump(&world), before);
     }
-    check::structures(&world);
+    check::structures(&world).await;
 }
 
 /// The answer is about the attempt that ended with the agent, not about one that it had finished before.
@@ -193,7 +193,7 @@ async fn cancel_wishes_and_marks_twice_are_once() {
         }
     }
     assert_eq!(world.cancel(&TaskId::random()).await, None, "nobody knows it");
-    check::structures(&world);
+    check::structures(&world).await;
 }
 
 /// A wish that was fulfilled before its call was sent again stays fulfilled.
@@ -229,5 +229,5 @@ async fn waiting_is_one_event_however_often_it_is_renewed() {
     for kind in ["task.waiting", "task.resumed"] {
         assert_eq!(kinds.iter().filter(|k| *k == kind).count(), 1, "{kind}");
     }
-    check::structures(&world);
+    check::structures(&world).await;
 }

@@ -67,7 +67,7 @@ where
         assert_eq!(answered, answer, "the answer while {state}");
         let is = case.world.agent_state(&case.agent).await;
         assert_eq!(is, after, "the state after {state}");
-        check::structures(&case.world);
+        check::structures(&case.world).await;
     }
 }
 
@@ -275,7 +275,7 @@ async fn an_end_that_is_none_is_refused_whole() {
     let answer = case.world.store.end_agent(id, incarnation, &ending).await;
     assert!(answer.is_err());
     assert_eq!(case.world.agent_state(&case.agent).await, Busy);
-    check::structures(&case.world);
+    check::structures(&case.world).await;
 }
 
 #[tokio::test]
@@ -290,5 +290,5 @@ async fn an_agent_told_to_stop_while_busy_ends_its_task_first() {
     assert!(next.unwrap().is_none(), "it takes nothing more");
     let record = world.store.agent(&agent.id).await.unwrap().unwrap().agent;
     assert_eq!((record.state, record.task, record.tasks_done), (Stopping, None, 1));
-    check::structures(world);
+    check::structures(world).await;
 }

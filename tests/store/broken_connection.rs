@@ -71,7 +71,7 @@ async fn calls_outlive_a_server_that_is_killed_and_nothing_acknowledged_is_lost(
             assert_eq!(world.state(&id.parse().unwrap()).await, TaskState::Succeeded);
         }
     }
-    check::structures(&world);
+    check::structures(&world).await;
 }
 
 #[tokio::test]
@@ -86,7 +86,7 @@ async fn calls_outlive_a_server_that_forgets_its_scripts() {
     }
     stop.store(true, Ordering::Relaxed);
     worker.await.unwrap();
-    check::structures(&server.world("n"));
+    check::structures(&server.world("n")).await;
 }
 
 /// A new server that knows `claim` (another agent has called it) and not `finish`: the claim must not run before the

@@ -79,7 +79,7 @@ async fn every_cause_with_every_count(how: How) {
             }
         }
     }
-    check::structures(&world);
+    check::structures(&world).await;
 }
 
 #[tokio::test]
@@ -119,5 +119,5 @@ async fn a_crash_while_draining_counts() {
     world.store.wish(&stop, "supervisor.stop", "a test").await.unwrap();
     let ended = world.store.end_agent(&agent.id, &agent.incarnation, &crash()).await;
     assert_eq!(ended.unwrap(), Some((id, TaskState::Failed)));
-    check::structures(&world);
+    check::structures(&world).await;
 }

@@ -26,10 +26,10 @@ async fn a_task_is_blocked_until_the_last_of_its_dependencies_has_succeeded() {
     assert_eq!(world.state(&id).await, Blocked);
     assert_eq!(end_next(&world, &agent, Cause::Success).await, a);
     assert_eq!(world.state(&id).await, Blocked);
-    check::structures(&world);
+    check::structures(&world).await;
     assert_eq!(end_next(&world, &agent, Cause::Success).await, b);
     assert_eq!(world.state(&id).await, Ready);
-    check::structures(&world);
+    check::structures(&world).await;
     let of_the_past = world.delegate(&task_after("y", &[&done])).await;
     assert_eq!(world.state(&of_the_past).await, Ready);
 }
@@ -50,18 +50,18 @@ async fn what_depends_on_a_failed_task_is_cancelled_by_its_name_and_can_be_start
             let reason = task.reason.unwrap();
             assert!(reason.contains(before.as_str()), "{reason}");
         }
-        check::structures(&world);
+        check::structures(&world).await;
         let late = world.store.delegate(&task_after("late", &[&a])).await;
         assert_eq!(refusal(late), "dependency_ended");
         assert_eq!(refusal(world.store.retry(&b, "too early").await), "dependency_ended");
         assert_eq!(world.store.retry(&a, "x").await.unwrap().1, Ready);
         assert_eq!(world.store.retry(&b, "x").await.unwrap().1, Blocked);
         assert_eq!(world.store.retry(&c, "x").await.unwrap().1, Blocked);
-        check::structures(&world);
+        check::structures(&world).await;
         for id in [&a, &b, &c] {
             assert_eq!(end_next(&world, &agent, Cause::Success).await, *id);
         }
-        check::structures(&world);
+        check::structures(&world).await;
     }
 }
 
@@ -78,10 +78,10 @@ async fn a_retried_task_does_not_wait_for_what_succeeded_while_it_was_cancelled(
     assert_eq!(end_next(&world, &agent, Cause::Success).await, b);
     world.store.retry(&a, "x").await.unwrap();
     assert_eq!(world.store.retry(&id, "x").await.unwrap().1, Blocked);
-    check::structures(&world);
+    check::structures(&world).await;
     assert_eq!(end_next(&world, &agent, Cause::Success).await, a);
     assert_eq!(world.state(&id).await, Ready, "nothing holds it any more");
-    check::structures(&world);
+    check::structures(&world).await;
 }
 
 #[tokio::test]
@@ -95,7 +95,7 @@ async fn a_dependency_that_nobody_knows_is_refused() {
     let own = NewTask { after: vec![own.id.clone()], ..own };
     assert_eq!(refusal(world.store.delegate(&own).await), "unknown_dependency");
     assert_eq!(world.store.task_ids(None).await.unwrap(), []);
-    check::structures(&world);
+    check::structures(&world).await;
 }
 
 /// Lua's stack holds some thousands of calls, and what has been written by then is not rolled back.
@@ -113,7 +113,7 @@ async fn the_end_of_a_long_chain_of_dependents_reaches_its_last() {
     assert_eq!(world.finish(&agent, &claimed, Cause::Permanent).await, Failed);
     assert_eq!(world.state(&last).await, Cancelled);
     assert!(world.try_claim(&agent).await.is_none());
-    check::structures(&world);
+    check::structures(&world).await;
 }
 
 #[tokio::test]
@@ -135,5 +135,5 @@ async fn very_many_dependencies() {
         end_next(&world, &agent, Cause::Success).await;
     }
     assert_eq!(world.state(&id).await, Ready);
-    check::structures(&world);
+    check::structures(&world).await;
 }

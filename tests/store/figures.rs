@@ -39,6 +39,9 @@ async fn finish_and_claim_pairs_per_second() {
         futures_util::future::join_all(work.collect::<Vec<_>>()).await;
         let rate = TASKS as f64 / began.elapsed().as_secs_f64();
         println!("{rate:.0} pairs of finish and claim/s, {connections} connections");
+        let began = Instant::now();
+        assert_eq!(world.store.audit().await.unwrap(), Vec::<String>::new());
+        println!("{:.0} tasks audited/s", TASKS as f64 / began.elapsed().as_secs_f64());
         let stats: String = redis::cmd("INFO").arg("commandstats").query(&mut server.raw()).unwrap();
         let scripts = stats.lines().find(|l| l.starts_with("cmdstat_evalsha:"));
         println!("{}", scripts.unwrap());

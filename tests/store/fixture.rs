@@ -132,7 +132,7 @@ pub struct Agent {
 /// One namespace.
 pub struct World {
     pub store: Store,
-    socket: PathBuf,
+    pub socket: PathBuf,
 }
 
 /// A plain task of [`ROLE`].

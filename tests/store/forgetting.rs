@@ -48,7 +48,7 @@ async fn succeeded_and_cancelled_tasks_are_forgotten_and_dead_letters_stay() {
     assert_eq!(left, expected);
     let anew = world.store.delegate(&NewTask { key: Some("k".into()), ..task("x") }).await.unwrap();
     assert!(anew.created, "its key was forgotten with it");
-    check::structures(&world);
+    check::structures(&world).await;
 }
 
 #[tokio::test]
@@ -63,12 +63,12 @@ async fn what_an_open_task_refers_to_stays() {
     let blocked = world.delegate(&task_after("x", &[&done, &parent])).await;
     assert_eq!(world.state(&blocked).await, Blocked);
     assert_eq!(prune(&world, 100).await, []);
-    check::structures(&world);
+    check::structures(&world).await;
     world.finish(&lead, &of_lead, Cause::Success).await;
     world.cancel(&blocked).await;
     assert_eq!(prune(&world, 100).await.len(), 4);
     assert_eq!(world.store.task_ids(None).await.unwrap(), []);
-    check::structures(&world);
+    check::structures(&world).await;
 }
 
 /// Those that may not be forgotten yet must not stand before those that may.
@@ -84,7 +84,7 @@ async fn what_must_stay_does_not_keep_the_rest() {
     }
     let other = ended(&world, &task("x"), Cause::Success).await;
     assert_eq!(prune(&world, 2).await, [other]);
-    check::structures(&world);
+    check::structures(&world).await;
 }
 
 /// A dead letter outlives its parent's record; what happens to it must not leave half a record there.
@@ -98,9 +98,9 @@ async fn a_retried_subtask_of_a_forgotten_parent() {
     let child = ended(&world, &subtask("child", &lead, &of_lead), Cause::Permanent).await;
     world.finish(&lead, &of_lead, Cause::Success).await;
     assert_eq!(prune(&world, 100).await, [parent]);
-    check::structures(&world);
+    check::structures(&world).await;
     assert_eq!(world.store.retry(&child, "a person").await.unwrap().1, TaskState::Ready);
-    check::structures(&world);
+    check::structures(&world).await;
     world.cancel(&child).await;
-    check::structures(&world);
+    check::structures(&world).await;
 }

@@ -5,10 +5,12 @@
 
 mod again;
 mod agent_transitions;
+mod audit;
 mod broken_connection;
 mod causes;
 mod check;
 mod dependencies;
+mod epoch;
 mod fences;
 mod figures;
 mod fixture;

@@ -300,7 +300,7 @@ impl Pair {
             let task = expected.lease.map(|l| self.ids[self.reference.leases[l].task].clone());
             assert_eq!((is.state, is.task), (expected.state, task), "{}", is.id);
         }
-        check::structures(&self.world);
+        check::structures(&self.world).await;
     }
 }
 
@@ -334,6 +334,7 @@ fn random_steps_do_what_the_reference_does() {
                     pair.take(step).await;
                     pair.compare().await;
                 }
+                check::history(&pair.world).await;
             });
             Ok(())
         })

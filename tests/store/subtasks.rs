@@ -50,7 +50,7 @@ async fn a_retried_parent_finds_its_subtasks_again() {
     }
     let third = world.store.delegate(&subtask("a", &agent, &claimed)).await.unwrap();
     assert!(third.created, "a third one was never made");
-    check::structures(&world);
+    check::structures(&world).await;
 }
 
 #[tokio::test]
@@ -76,7 +76,7 @@ async fn failed_and_cancelled_subtasks_are_made_anew() {
     }
     assert_eq!(made[..2], made[2..], "the new ones are found from then on");
     assert!(!made.contains(&failed) && !made.contains(&cancelled));
-    check::structures(&world);
+    check::structures(&world).await;
 }
 
 /// A parent that has as many open subtasks as it may, and is retried, must find them, or it can never go on.
@@ -96,7 +96,7 @@ async fn a_retried_parent_at_its_bound_finds_its_subtasks() {
     assert_eq!(refusal(world.store.delegate(&bounded("c", &claimed)).await), "too_many_children");
     world.cancel(&made[0]).await;
     assert!(world.store.delegate(&bounded("c", &claimed)).await.unwrap().created, "a place is free");
-    check::structures(&world);
+    check::structures(&world).await;
 }
 
 #[tokio::test]
@@ -115,7 +115,7 @@ async fn depth_is_bounded_and_counted() {
             assert!(sub.unwrap().created);
         }
     }
-    check::structures(&world);
+    check::structures(&world).await;
 }
 
 /// parent ── open children in every state, one of them running with a child of its own.
@@ -157,7 +157,7 @@ async fn a_parent_that_fails_or_is_cancelled_takes_its_open_subtasks_with_it() {
         assert_eq!(states_of(&world, &children).await, told, "one agent has to stop first");
         let running = world.detail(&children[3]).await.task;
         assert!(running.cancelling);
-        check::structures(&world);
+        check::structures(&world).await;
 
         // It stops, and what it had delegated goes with it.
         let worker = world.store.agent("shell-running").await.unwrap().unwrap().agent;
@@ -169,15 +169,15 @@ async fn a_parent_that_fails_or_is_cancelled_takes_its_open_subtasks_with_it() {
         assert!(reason.contains(id.as_str()), "{reason}");
         let reason = world.detail(&children[6]).await.task.reason.unwrap();
         assert!(reason.contains(children[3].as_str()), "{reason}");
-        check::structures(&world);
+        check::structures(&world).await;
 
         // Each can be started anew by itself; the parent counts it again.
         for child in &children[..2] {
             assert_eq!(world.store.retry(child, "a person").await.unwrap(), (Cancelled, Ready));
         }
-        check::structures(&world);
+        check::structures(&world).await;
         assert_eq!(world.store.retry(&id, "a person").await.unwrap().1, Ready);
-        check::structures(&world);
+        check::structures(&world).await;
     }
 }
 
@@ -190,7 +190,7 @@ async fn a_parent_that_succeeds_or_is_tried_again_leaves_its_subtasks_alone() {
         let before = states_of(&world, &children).await;
         world.finish(&agent, &claimed, cause).await;
         assert_eq!(states_of(&world, &children).await, before);
-        check::structures(&world);
+        check::structures(&world).await;
     }
 }
 
@@ -202,7 +202,7 @@ async fn a_parent_cancelled_while_it_waits_to_be_tried_again_takes_its_subtasks_
     world.finish(&agent, &claimed, Cause::Transient).await;
     assert_eq!(world.cancel(&id).await, Some(Cancelled));
     assert_eq!(states_of(&world, &children).await[0], Cancelled);
-    check::structures(&world);
+    check::structures(&world).await;
 }
 
 #[tokio::test]
@@ -220,7 +220,7 @@ async fn waiting_for_oneself_or_an_ancestor_is_refused() {
     }
     let lead = capability(&agent, &claimed);
     world.store.mark_waiting(&lead, &[child], LONG).await.unwrap();
-    check::structures(&world);
+    check::structures(&world).await;
 }
 
 /// What starts only after the waiter has ended is never there while it waits.

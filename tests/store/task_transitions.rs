@@ -70,7 +70,7 @@ where
         let is = case.world.state(&case.id).await;
         assert_eq!(is, after, "the state after {state}");
         assert!(*state == is || state.may_become(is) || (*state == Running), "{state} to {is} is not in the table");
-        check::structures(&case.world);
+        check::structures(&case.world).await;
     }
 }
 
@@ -310,7 +310,7 @@ async fn a_delay_that_is_over_ends_in_ready() {
     assert_eq!(world.state(&id).await, Ready);
     let task = world.detail(&id).await.task;
     assert_eq!((task.failures, task.lost), (0, 0), "a rate limit counts nothing");
-    check::structures(&world);
+    check::structures(&world).await;
 }
 
 #[tokio::test]
@@ -320,7 +320,7 @@ async fn waiting_is_for_the_holder() {
         let answer = case.world.store.mark_waiting(&me, &[], LONG).await;
         let waiting = case.world.detail(&case.id).await.task.waiting;
         assert_eq!(waiting, answer.is_ok());
-        check::structures(&case.world);
+        check::structures(&case.world).await;
         if waiting {
             case.world.store.mark_waiting(&me, &[], Duration::ZERO).await.unwrap();
             assert!(!case.world.detail(&case.id).await.task.waiting);
@@ -348,6 +348,6 @@ async fn a_running_task_that_is_being_cancelled() {
         let to = case.world.finish(&case.agent, &case.claimed, *cause).await;
         let expected = if *cause == Cause::Success { Succeeded } else { Cancelled };
         assert_eq!(to, expected, "{cause}");
-        check::structures(&case.world);
+        check::structures(&case.world).await;
     }
 }

@@ -84,7 +84,7 @@ async fn texts_come_back_byte_for_byte() {
         comes_back(&world, &agent, text).await;
     }
     comes_back(&world, &agent, &"1 MiB of ünïcödé\n".repeat(60_000)).await;
-    check::structures(&world);
+    check::structures(&world).await;
 }
 
 #[test]
@@ -133,7 +133,7 @@ async fn data_that_is_nested_too_deeply_does_not_break_its_task() {
             assert!(depth > 100 || value == deep, "{depth} is not deep");
         }
     }
-    check::structures(&world);
+    check::structures(&world).await;
 }
 
 #[tokio::test]

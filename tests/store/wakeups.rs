@@ -58,7 +58,7 @@ async fn an_idle_master_is_no_idle_agent_of_its_role() {
     drain_markers(&world.store).await;
     world.delegate(&task("x")).await;
     assert!(marker(&mut world.store.supervisor_waker()).await, "nobody is there to take it");
-    check::structures(&world);
+    check::structures(&world).await;
 }
 
 #[tokio::test]
@@ -80,7 +80,7 @@ async fn n_tasks_wake_n_idle_agents() {
         agent.await.unwrap();
     }
     assert_eq!(world.store.observe(&[ROLE.into()]).await.unwrap().load[ROLE].running, N as u64);
-    check::structures(&world);
+    check::structures(&world).await;
 }
 
 async fn until_blocked_async(server: &Server, n: usize) {
@@ -203,7 +203,7 @@ async fn the_end_of_a_pause_wakes_the_idle_again() {
             world.claim(agent).await;
         }
         assert!(marker(&mut world.store.supervisor_waker()).await);
-        check::structures(&world);
+        check::structures(&world).await;
     }
 }
 
@@ -237,7 +237,7 @@ async fn a_waiting_task_frees_its_place() {
     world.finish(&idle, &of_child, Cause::Success).await;
     world.store.mark_waiting(&me, &[], Duration::ZERO).await.unwrap();
     assert!(world.try_claim(&third).await.is_none(), "the parent has its place again");
-    check::structures(&world);
+    check::structures(&world).await;
 }
 
 /// An agent that was woken and found no place is woken when there is one, however the place came free.

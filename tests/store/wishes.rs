@@ -49,7 +49,7 @@ async fn a_pause_starts_nothing_and_accepts_all() {
         world.delegate(&NewTask { role: "o".into(), ..task("x") }).await;
         assert!(world.try_claim(&agent).await.is_none());
         assert_eq!(world.try_claim(&other).await.is_some(), other_role);
-        check::structures(&world);
+        check::structures(&world).await;
     }
 }
 
@@ -86,7 +86,7 @@ async fn a_stop_that_drains_starts_only_subtasks_and_finds_them_behind_all_other
     assert!(world.try_claim(&third).await.is_none());
     world.store.wish(&Wish::Stop { drain: false }, "k", "r").await.unwrap();
     assert!(world.try_claim(&third).await.is_none());
-    check::structures(&world);
+    check::structures(&world).await;
 }
 
 #[tokio::test]
@@ -113,7 +113,7 @@ async fn order_is_by_priority_then_acceptance_and_a_retry_keeps_its_place() {
         order.push(claimed.task.description);
     }
     assert_eq!(order, ["2", "1", "1", "3", "0"]);
-    check::structures(&world);
+    check::structures(&world).await;
 }
 
 #[tokio::test]

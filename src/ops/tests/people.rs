@@ -232,3 +232,22 @@ async fn doctor_looks_at_everything_while_nothing_runs() {
     }
     assert!(checks.iter().all(|c| (c.state == "ok") == c.mend.is_none()), "{checks:?}");
 }
+
+#[tokio::test]
+async fn doctor_looks_at_what_is_stored() {
+    let world = World::awake().await;
+    let ops = world.ops();
+    let records = async || ops.doctor().await.into_iter().find(|c| c.name == "records").unwrap();
+    assert_eq!((records().await.state, records().await.mend), ("ok", None));
+    for n in 1..=5 {
+        world.agent(&format!("shell-{n}"), "shell").await;
+    }
+    let socket = crate::store::server::socket_path(ops.home().path()).unwrap();
+    let client = redis::Client::open(format!("redis+unix://{}", socket.display())).unwrap();
+    let living = ops.store().keys().plain("agents");
+    let () = redis::cmd("DEL").arg(living).query(&mut client.get_connection().unwrap()).unwrap();
+    let records = records().await;
+    assert_eq!(records.state, "error");
+    assert!(records.found.starts_with("agent shell-1: it is idle, and not among the living; "), "{}", records.found);
+    assert!(records.found.ends_with("; and 2 more"), "{}", records.found);
+}

@@ -23,6 +23,8 @@ if a[1] ~= 'idle' then
 end
 local intent = redis.call('HMGET', P .. 'intent', 'stop', 'pause', 'pause:' .. role)
 if intent[1] == 'now' or intent[2] or intent[3] then return {} end
+-- After a loss, those who live say first what they have.
+if tonumber(redis.call('HGET', P .. 'epoch', 'settling_until') or '0') > now then return {} end
 
 -- Tasks that wait for their own subtasks take no place, or a hierarchy would lock itself out.
 local max = redis.call('HGET', P .. 'limits', 'max:' .. role)

@@ -69,44 +69,12 @@ for _, dependency in ipairs(spec.after) do
   end
 end
 
-local state = #open > 0 and 'blocked' or 'ready'
-local seq = redis.call('INCR', P .. 'seq')
-local fields = {
-  'role', spec.role, 'state', state, 'since', now, 'text', ARGV[3], 'priority', spec.priority, 'seq', seq,
-  'depth', depth, 'created_at', now, 'timeout_ms', spec.timeout_ms, 'retries', spec.retries,
-  'lost_max', spec.lost_max, 'number', 0, 'failures', 0, 'lost', 0}
-local function also(name, value)
-  if value and value ~= '' then
-    fields[#fields + 1] = name
-    fields[#fields + 1] = value
-  end
+local why = 'delegated by ' .. ARGV[5]
+if #open > 0 then
+  why = why .. '; waits for ' .. table.concat(open, ', ', 1, math.min(#open, 5))
+  if #open > 5 then why = why .. ' and ' .. (#open - 5) .. ' more' end
 end
-also('parent', parent)
-also('key', key)
-also('cwd', spec.cwd)
-also('context', ARGV[4])
-if #spec.after > 0 then also('after', cjson.encode(spec.after)) end
-if next(spec.labels) then also('labels', cjson.encode(spec.labels)) end
-if #spec.artifacts > 0 then also('artifacts', cjson.encode(spec.artifacts)) end
-redis.call('HSET', P .. 'task:' .. id, unpack(fields))
-redis.call('ZADD', P .. 'tasks', seq, id)
-redis.call('ZADD', P .. 'state:' .. state, now, id)
-if key then redis.call('SET', P .. 'key:' .. key, id) end
+spec.depth = depth
+local state = accept(id, spec, key, ARGV[3], ARGV[4], open, why)
 if calls then count_call() end
-if parent then
-  redis.call('RPUSH', P .. 'children:' .. parent, id)
-  count_child(parent, 1)
-end
-for _, dependency in ipairs(spec.after) do redis.call('SADD', P .. 'dependents:' .. dependency, id) end
-for _, dependency in ipairs(open) do redis.call('SADD', P .. 'deps:' .. id, dependency) end
-if state == 'blocked' then
-  local for_what = table.concat(open, ', ', 1, math.min(#open, 5))
-  if #open > 5 then for_what = for_what .. ' and ' .. (#open - 5) .. ' more' end
-  event('task.blocked', id, nil, nil, state, 'delegated by ' .. ARGV[5] .. '; waits for ' .. for_what)
-else
-  redis.call('HSET', P .. 'task:' .. id, 'ready_at', now)
-  redis.call('ZADD', P .. 'ready:' .. spec.role, RANK[spec.priority] * 1e13 + seq, id)
-  event('task.ready', id, nil, nil, state, 'delegated by ' .. ARGV[5])
-  wake_role(spec.role)
-end
 return {id, state, '1'}

@@ -124,6 +124,47 @@ local function count_child(parent, by)
   if get(parent, 'state')[1] then redis.call('HINCRBY', P .. 'task:' .. parent, 'open_children', by) end
 end
 
+-- The record of a new task and the structures that match it: blocked while what is in `open` is, else ready.
+-- `spec` is that of delegate.lua, with the task's depth.
+local function accept(id, spec, key, text, context, open, why)
+  local state = #open > 0 and 'blocked' or 'ready'
+  local seq = redis.call('INCR', P .. 'seq')
+  local fields = {
+    'role', spec.role, 'state', state, 'since', now, 'text', text, 'priority', spec.priority, 'seq', seq,
+    'depth', spec.depth, 'created_at', spec.created_at or now, 'timeout_ms', spec.timeout_ms, 'retries', spec.retries,
+    'lost_max', spec.lost_max, 'number', 0, 'failures', 0, 'lost', 0}
+  local function also(name, value)
+    if value and value ~= '' then
+      fields[#fields + 1] = name
+      fields[#fields + 1] = value
+    end
+  end
+  also('parent', spec.parent)
+  also('key', key)
+  also('cwd', spec.cwd)
+  also('context', context)
+  if #spec.after > 0 then also('after', cjson.encode(spec.after)) end
+  if next(spec.labels) then also('labels', cjson.encode(spec.labels)) end
+  if #spec.artifacts > 0 then also('artifacts', cjson.encode(spec.artifacts)) end
+  redis.call('HSET', P .. 'task:' .. id, unpack(fields))
+  redis.call('ZADD', P .. 'tasks', seq, id)
+  redis.call('ZADD', P .. 'state:' .. state, now, id)
+  if key then redis.call('SET', P .. 'key:' .. key, id) end
+  if spec.parent and get(spec.parent, 'state')[1] then
+    redis.call('RPUSH', P .. 'children:' .. spec.parent, id)
+    count_child(spec.parent, 1)
+  end
+  for _, dependency in ipairs(spec.after) do redis.call('SADD', P .. 'dependents:' .. dependency, id) end
+  for _, dependency in ipairs(open) do redis.call('SADD', P .. 'deps:' .. id, dependency) end
+  event('task.' .. state, id, nil, nil, state, why)
+  if state == 'ready' then
+    redis.call('HSET', P .. 'task:' .. id, 'ready_at', now)
+    redis.call('ZADD', P .. 'ready:' .. spec.role, RANK[spec.priority] * 1e13 + seq, id)
+    wake_role(spec.role)
+  end
+  return state
+end
+
 -- A task has ended: tell who waits, release or give up what depends on it, and its own subtasks with it.
 settle = function(id, to)
   redis.call('PUBLISH', P .. 'ended:' .. id, to)

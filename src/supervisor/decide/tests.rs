@@ -1,5 +1,7 @@
 //! The decision as a table of cases, and what must hold for any world.
 
+mod settle;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
@@ -125,6 +127,7 @@ fn short(action: &Action) -> String {
         Action::Spawn { agent, .. } => format!("spawn {agent}"),
         Action::DropWish { role, .. } => format!("drop wish {role}"),
         Action::Recovered { role, .. } => format!("recovered {role}"),
+        Action::Settle { reason } => format!("settle: {reason}"),
         Action::ShutDown => "shut down".into(),
     }
 }

@@ -1,0 +1,80 @@
+//! What comes after what: dependencies and subtasks.
+
+use super::{
+    Finding,
+    facts::{Facts, the_event},
+};
+use crate::model::task::{TaskDetail, TaskState};
+
+/// Attempts that began before what the task waits for had succeeded.
+pub(super) fn too_early(facts: &Facts<'_>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for t in &facts.history.tasks {
+        for dependency in t.task.after.iter().filter_map(|d| facts.tasks.get(d.as_str())) {
+            let id = dependency.task.id.as_str();
+            let succeeded = facts.steps(id).iter().find(|s| s.to == TaskState::Succeeded).map(|s| s.place);
+            let told_before = facts.history.trimmed && dependency.task.state == TaskState::Succeeded;
+            let claims = facts.steps(t.task.id.as_str()).iter().filter(|s| s.to == TaskState::Running);
+            for claim in claims {
+                let early = succeeded.map_or(!told_before, |place| claim.place < place);
+                if early {
+                    let facts = format!("it was claimed by {} before {id} had succeeded", the_event(claim.event));
+                    found.push((t.task.id.to_string(), facts));
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Tasks that stay blocked although nothing holds them any more, or although what they wait for has been given up.
+pub(super) fn stuck(facts: &Facts<'_>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for TaskDetail { task, .. } in &facts.history.tasks {
+        let id = task.id.as_str();
+        let dependencies = || task.after.iter().filter_map(|d| facts.tasks.get(d.as_str())).map(|d| &d.task);
+        let not_cancelled = dependencies().find_map(|d| {
+            let mut ends = facts.steps(d.id.as_str()).iter().filter(|s| gives_up(s.to));
+            ends.find(|end| {
+                let next = facts.next_step(id, end.place).map(|s| s.to);
+                facts.state_before(id, end.place) == Some(TaskState::Blocked) && next != Some(TaskState::Cancelled)
+            })
+        });
+        if let Some(end) = not_cancelled {
+            found.push((id.to_owned(), format!("{} left it blocked, and did not cancel it", the_event(end.event))));
+        } else if task.state == TaskState::Blocked && !dependencies().any(|d| !d.state.is_terminal()) {
+            found.push((id.to_owned(), "it is blocked, and nothing that it waits for is open".to_owned()));
+        }
+    }
+    found
+}
+
+/// Subtasks that went on after their parent was given up.
+pub(super) fn outliving(facts: &Facts<'_>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for TaskDetail { task, .. } in &facts.history.tasks {
+        let Some(parent) = &task.parent else { continue };
+        for end in facts.steps(parent.as_str()).iter().filter(|s| gives_up(s.to)) {
+            let next = facts.next_step(task.id.as_str(), end.place).map(|s| s.to);
+            let went_on = match facts.state_before(task.id.as_str(), end.place) {
+                None => false,
+                Some(state) if state.is_terminal() => false,
+                // Its agent is told to stop, and may have finished before it hears.
+                Some(TaskState::Running) => {
+                    next.is_some_and(|to| !matches!(to, TaskState::Cancelled | TaskState::Succeeded))
+                }
+                Some(_) => next != Some(TaskState::Cancelled),
+            };
+            if went_on {
+                let next = next.map_or("nothing", TaskState::as_str);
+                let facts = format!("{} gave up its parent {parent}, and it became {next}", the_event(end.event));
+                found.push((task.id.to_string(), facts));
+            }
+        }
+    }
+    found
+}
+
+fn gives_up(state: TaskState) -> bool {
+    matches!(state, TaskState::Failed | TaskState::Cancelled)
+}

@@ -1,0 +1,58 @@
+//! One supervisor acts, and one that has ended in order leaves nothing behind. As far as anybody tells: one that was
+//! killed has told nothing.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Finding,
+    facts::{Facts, the_event},
+};
+use crate::model::agent::AgentState;
+
+/// Supervisors that were seen at the same time.
+pub(super) fn two_at_once(facts: &Facts<'_>) -> Vec<Finding> {
+    let mut lives: Vec<_> = facts.history.supervisors.iter().collect();
+    lives.sort_by_key(|l| (l.from, l.until));
+    let mut found = Vec::new();
+    for pair in lives.windows(2) {
+        if pair[0].pid != pair[1].pid && pair[1].from < pair[0].until {
+            let facts =
+                format!("it was there at {}, when {} was, too, until {}", pair[1].from, pair[0].pid, pair[0].until);
+            found.push((format!("supervisor {}", pair[1].pid), facts));
+        }
+    }
+    found
+}
+
+/// Agents that lived on after everything had ended in order, or that did something before the next supervisor's start.
+pub(super) fn after_the_end(facts: &Facts<'_>) -> Vec<Finding> {
+    let mut living: BTreeMap<&str, AgentState> = BTreeMap::new();
+    let mut stopped_by = None;
+    let mut found = Vec::new();
+    for event in &facts.history.events {
+        match (event.kind.as_str(), event.agent.as_deref()) {
+            ("supervisor.started", _) => stopped_by = None,
+            ("supervisor.stopped", _) => {
+                stopped_by = Some(event);
+                let left = std::mem::take(&mut living).into_iter();
+                found
+                    .extend(left.map(|(id, state)| (id.to_owned(), format!("it was {state} at {}", the_event(event)))));
+            }
+            (kind, Some(agent)) => {
+                let Some(state) = kind.strip_prefix("agent.").and_then(|s| s.parse::<AgentState>().ok()) else {
+                    continue;
+                };
+                if state.is_live() {
+                    living.insert(agent, state)
+                } else {
+                    living.remove(agent)
+                };
+                if let Some(stopped) = stopped_by {
+                    found.push((agent.to_owned(), format!("{} came after {}", the_event(event), the_event(stopped))));
+                }
+            }
+            _ => {}
+        }
+    }
+    found
+}

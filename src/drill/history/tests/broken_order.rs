@@ -1,0 +1,207 @@
+//! What comes after what, broken by hand.
+
+use super::{
+    broken::{Way, breaks, place},
+    story::{Story, id},
+};
+use crate::{
+    drill::history::LivingAgent,
+    model::{agent::AgentState, cause::Cause, task::TaskState, time::Timestamp},
+};
+
+#[test]
+fn dependencies_come_first() {
+    let early: Way = (
+        |s| {
+            // All of `b` is told before the success of `a`.
+            let success = place(s, 'a', "task.succeeded", 0);
+            let event = s.history.events.remove(success);
+            s.history.events.push(event);
+        },
+        "t-000000000b: it was claimed by event",
+    );
+    breaks("dependencies come first", &[early]);
+}
+
+#[test]
+fn nothing_stays_blocked() {
+    breaks(
+        "nothing stays blocked",
+        &[
+            (
+                |s| {
+                    // Nobody cancels `j` with the `k` that it waits for.
+                    s.delegate('k', &[], None);
+                    s.delegate('j', &['k'], None);
+                    s.cancel('k');
+                    s.make_ready('j', "a mistake");
+                    s.cancel('j');
+                },
+                "left it blocked, and did not cancel it",
+            ),
+            (
+                // What it waits for had ended when it was delegated, and will not end again.
+                |s| s.delegate('j', &['a'], None),
+                "it is blocked, and nothing that it waits for is open",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn subtasks_end_with_their_parent() {
+    // A parent that is at work, and its subtask.
+    fn family(s: &mut Story) {
+        s.supervisor(12, 50);
+        s.spawn("shell-1");
+        s.spawn("shell-2");
+        s.delegate('j', &[], None);
+        s.claim('j', "shell-1");
+        s.delegate('k', &[], Some('j'));
+    }
+    let ready: Way = (
+        |s| {
+            family(s);
+            s.finish('j', Cause::Permanent);
+            s.claim('k', "shell-2");
+            s.finish('k', Cause::Success);
+        },
+        "gave up its parent t-000000000j, and it became running",
+    );
+    let running: Way = (
+        |s| {
+            family(s);
+            s.claim('k', "shell-2");
+            s.finish('j', Cause::Permanent);
+            s.finish('k', Cause::NeedsPerson);
+        },
+        "gave up its parent t-000000000j, and it became held",
+    );
+    breaks("subtasks end with their parent", &[ready, running]);
+}
+
+#[test]
+fn tasks_keep_to_the_table() {
+    breaks(
+        "tasks keep to the table",
+        &[
+            (
+                |s| {
+                    let place = place(s, 'a', "task.ready", 1);
+                    s.history.events.remove(place);
+                },
+                "goes from ready to running, after delayed",
+            ),
+            (
+                |s| {
+                    let first = place(s, 'h', "task.ready", 0);
+                    s.history.events[first].from = Some("succeeded".into());
+                },
+                "goes from succeeded to ready, after nothing",
+            ),
+            (
+                |s| {
+                    let first = place(s, 'h', "task.ready", 0);
+                    s.history.events.remove(first);
+                },
+                "goes from ready to running, after nothing",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn agents_keep_to_the_table() {
+    breaks(
+        "agents keep to the table",
+        &[
+            (
+                |s| {
+                    let second = s.history.events.iter().rposition(|e| e.kind == "agent.starting").unwrap();
+                    s.history.events.remove(second);
+                },
+                "goes from starting to idle, after nothing",
+            ),
+            (
+                |s| {
+                    // It is started anew while it lives.
+                    let end = s.history.events.iter().position(|e| e.kind == "agent.failed").unwrap();
+                    s.history.events.remove(end);
+                },
+                "goes from failed to starting, after busy",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn the_last_event_tells_the_state() {
+    breaks(
+        "the last event tells the state",
+        &[
+            (
+                |s| {
+                    let task = &mut s.task('f').task;
+                    (task.state, task.cause) = (TaskState::Failed, Some(Cause::Permanent));
+                },
+                "its last event says cancelled, its record failed",
+            ),
+            (
+                |s| {
+                    // Nobody heard that it was accepted.
+                    s.history.acknowledged.retain(|a| a.id != id('f'));
+                    s.history.tasks.retain(|t| t.task.id != id('f'));
+                },
+                "its last event says cancelled, its record nothing",
+            ),
+            (
+                |s| {
+                    let agents = s.history.agents.get_or_insert_default();
+                    let (id, state) = ("shell-1".to_owned(), AgentState::Idle);
+                    agents.push(LivingAgent { id, state });
+                },
+                "shell-1: its last event says nothing, its record idle",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn every_event_says_why() {
+    let silent: Way = (|s| s.history.events[3].reason = " ".into(), "it has no reason");
+    breaks("every event says why", &[silent]);
+}
+
+#[test]
+fn one_supervisor() {
+    let two: Way = (
+        |s| s.history.supervisors[0].until = Timestamp(s.history.supervisors[1].from.0 + 1),
+        "supervisor 11: it was there at",
+    );
+    breaks("one supervisor", &[two]);
+}
+
+#[test]
+fn an_orderly_end_is_one() {
+    breaks(
+        "an orderly end is one",
+        &[
+            (
+                |s| {
+                    s.history.events.retain(|e| e.agent.as_deref() != Some("shell-2") || e.kind != "agent.stopped");
+                    let state = AgentState::Stopping;
+                    let id = "shell-2".to_owned();
+                    s.history.agents = Some(vec![LivingAgent { id, state }]);
+                },
+                "shell-2: it was stopping at event",
+            ),
+            (
+                |s| {
+                    s.spawn("shell-1");
+                    s.move_agent("shell-1", Some(AgentState::Idle), AgentState::Failed);
+                },
+                "(agent.starting) came after event",
+            ),
+        ],
+    );
+}

@@ -1,0 +1,213 @@
+//! Histories that went well, told in a few moves: each move writes what the store would have written.
+
+use serde_json::json;
+
+use crate::{
+    drill::history::{Ack, Execution, History, Life, LivingAgent},
+    model::{
+        agent::AgentState,
+        cause::Cause,
+        event::Event,
+        id::TaskId,
+        task::{Attempt, Priority, Task, TaskDetail, TaskResult, TaskState},
+        time::Timestamp,
+    },
+};
+
+/// Tells a history, one move after another; a clock ticks with each event.
+#[derive(Default)]
+pub struct Story {
+    pub history: History,
+    fence: u64,
+    clock: u64,
+}
+
+/// `t-000000000a` and so on: which task it is can be read in a violation.
+pub fn id(letter: char) -> TaskId {
+    format!("t-000000000{letter}").parse().unwrap()
+}
+
+impl Story {
+    fn now(&self) -> Timestamp {
+        Timestamp(1_000 + self.clock)
+    }
+
+    pub fn event(&mut self, kind: &str, task: Option<char>, agent: Option<&str>, reason: &str) -> &mut Event {
+        self.clock += 1;
+        self.history.events.push(Event {
+            id: format!("{}-0", self.clock),
+            at: self.now(),
+            kind: kind.to_owned(),
+            task: task.map(|t| id(t).to_string()),
+            agent: agent.map(str::to_owned),
+            from: None,
+            to: None,
+            reason: reason.to_owned(),
+            data: None,
+        });
+        self.history.events.last_mut().unwrap()
+    }
+
+    pub fn task(&mut self, letter: char) -> &mut TaskDetail {
+        self.history.tasks.iter_mut().find(|t| t.task.id == id(letter)).unwrap()
+    }
+
+    fn move_task(&mut self, letter: char, to: TaskState, agent: Option<&str>, reason: &str) -> &mut Event {
+        let task = &mut self.task(letter).task;
+        let from = std::mem::replace(&mut task.state, to);
+        let event = self.event(&format!("task.{to}"), Some(letter), agent, reason);
+        (event.from, event.to) = (Some(from.to_string()), Some(to.to_string()));
+        event
+    }
+
+    pub fn move_agent(&mut self, agent: &str, from: Option<AgentState>, to: AgentState) {
+        let event = self.event(&format!("agent.{to}"), None, Some(agent), "a test");
+        (event.from, event.to) = (from.map(|f| f.to_string()), Some(to.to_string()));
+        let agents = self.history.agents.get_or_insert_default();
+        agents.retain(|a| a.id != agent);
+        if to.is_live() {
+            agents.push(LivingAgent { id: agent.to_owned(), state: to });
+        }
+    }
+
+    /// A supervisor's whole life is one move: it is seen from here for `ticks` events.
+    pub fn supervisor(&mut self, pid: u32, ticks: u64) {
+        self.event("supervisor.started", None, None, &format!("supervisor {pid}"));
+        let from = self.now();
+        self.history.supervisors.push(Life { pid, from, until: Timestamp(from.0 + ticks) });
+    }
+
+    pub fn delegate(&mut self, letter: char, after: &[char], parent: Option<char>) {
+        let state = if after.is_empty() { TaskState::Ready } else { TaskState::Blocked };
+        let event = self.event(&format!("task.{state}"), Some(letter), None, "delegated by a test");
+        event.to = Some(state.to_string());
+        let at = self.now();
+        self.history.acknowledged.push(Ack { at, id: id(letter), key: Some(format!("key of {letter}")) });
+        self.history.tasks.push(TaskDetail {
+            task: Task {
+                id: id(letter),
+                role: "shell".into(),
+                state,
+                waiting: false,
+                description: format!("do {letter}"),
+                priority: Priority::Normal,
+                parent: parent.map(id),
+                children: vec![],
+                after: after.iter().map(|a| id(*a)).collect(),
+                context: None,
+                labels: Default::default(),
+                artifacts: vec![],
+                depth: 0,
+                cwd: None,
+                key: Some(format!("key of {letter}")),
+                created_at: at,
+                ready_at: None,
+                due_at: None,
+                ended_at: None,
+                timeout_ms: 1,
+                retries: 1,
+                failures: 0,
+                lost: 0,
+                lost_max: 1,
+                agent: None,
+                cancelling: false,
+                cause: None,
+                reason: None,
+            },
+            attempts: vec![],
+            result: None,
+        });
+    }
+
+    pub fn spawn(&mut self, agent: &str) {
+        let last = self.history.events.iter().rfind(|e| e.agent.as_deref() == Some(agent));
+        let from = last.and_then(|e| e.to.as_deref()?.parse().ok());
+        self.move_agent(agent, from, AgentState::Starting);
+        self.move_agent(agent, Some(AgentState::Starting), AgentState::Idle);
+    }
+
+    /// The agent takes the task, and its program begins.
+    pub fn claim(&mut self, letter: char, agent: &str) {
+        self.fence += 1;
+        let (fence, number) = (self.fence, self.task(letter).attempts.len() as u32 + 1);
+        self.move_task(letter, TaskState::Running, Some(agent), &format!("attempt {number} claimed by {agent}"));
+        self.move_agent(agent, Some(AgentState::Idle), AgentState::Busy);
+        let started_at = self.now();
+        self.task(letter).attempts.push(Attempt {
+            number,
+            agent: agent.to_owned(),
+            fence,
+            started_at,
+            ended_at: None,
+            cause: None,
+            reason: None,
+            exit_code: None,
+            next_retry_at: None,
+        });
+        self.history.executions.push(Execution {
+            task: id(letter),
+            attempt: number,
+            agent: agent.to_owned(),
+            fence: Some(fence),
+            started_at,
+            ended_at: None,
+            exit_code: None,
+            text: None,
+        });
+    }
+
+    /// The task's program ends, and its attempt with it.
+    pub fn finish(&mut self, letter: char, cause: Cause) {
+        let now = self.now();
+        let execution = self.history.executions.iter_mut().rfind(|e| e.task == id(letter)).unwrap();
+        execution.ended_at = Some(now);
+        execution.exit_code = Some(if cause == Cause::Success { 0 } else { 1 });
+        execution.text = Some(format!("answer {letter}\n"));
+        let agent = execution.agent.clone();
+        self.end(letter, cause, &agent);
+        self.task(letter).attempts.last_mut().unwrap().exit_code = Some(i32::from(cause != Cause::Success));
+        self.move_agent(&agent, Some(AgentState::Busy), AgentState::Idle);
+        let result = TaskResult { text: format!("answer {letter}"), ..TaskResult::default() };
+        self.task(letter).result = Some(result);
+    }
+
+    /// The agent dies with its program, and the task is lost with it.
+    pub fn crash(&mut self, letter: char, agent: &str) {
+        self.end(letter, Cause::Lost, agent);
+        self.move_agent(agent, Some(AgentState::Busy), AgentState::Failed);
+    }
+
+    fn end(&mut self, letter: char, cause: Cause, agent: &str) {
+        let now = self.now();
+        let TaskDetail { task, attempts, .. } = self.task(letter);
+        task.failures += u32::from(matches!(cause, Cause::Transient | Cause::Timeout | Cause::Permanent));
+        task.lost += u32::from(cause == Cause::Lost);
+        let to = cause.next(task.failures, task.retries, task.lost, task.lost_max);
+        if to != TaskState::Succeeded {
+            (task.cause, task.reason) = (Some(cause), Some("a test".to_owned()));
+        }
+        let attempt = attempts.last_mut().unwrap();
+        (attempt.ended_at, attempt.cause) = (Some(now), Some(cause));
+        let number = attempt.number;
+        self.move_task(letter, to, Some(agent), "a test").data = Some(json!({"cause": cause, "attempt": number}));
+        if cause.next(1, 0, 1, 0) == TaskState::Failed && to == TaskState::Failed {
+            self.history.outputs.get_or_insert_default().push((id(letter), number));
+        }
+    }
+
+    pub fn make_ready(&mut self, letter: char, reason: &str) {
+        self.move_task(letter, TaskState::Ready, None, reason);
+    }
+
+    pub fn retry(&mut self, letter: char) {
+        self.make_ready(letter, "retried by a test");
+        let task = &mut self.task(letter).task;
+        (task.failures, task.lost, task.cause, task.reason) = (0, 0, None, None);
+    }
+
+    pub fn cancel(&mut self, letter: char) {
+        self.move_task(letter, TaskState::Cancelled, None, "cancelled by a test");
+        let task = &mut self.task(letter).task;
+        (task.cause, task.reason) = (Some(Cause::Cancelled), Some("a test".to_owned()));
+    }
+}

@@ -1,0 +1,3 @@
+//! Proving on a running system that what is promised holds, whatever is broken meanwhile.
+
+pub mod history;

@@ -1,0 +1,154 @@
+//! Whether all that is stored agrees: each fact stands in several structures, which the transitions write together.
+//!
+//! Everything that can be said of a task or an agent can be said by looking at it and at its neighbours. So the audit
+//! first gathers who there is, at leisure, from every structure that names one; then it looks at some at a time, each
+//! time at one moment (`lua/look.lua`), and judges these. A system that is at work moves between two looks and never
+//! within one: what an audit finds was so. Whoever comes after the gathering is not looked at.
+//!
+//! The events are read along: after each look up to the last one that it saw, so that they tell of the same moment.
+
+mod agent;
+mod image;
+mod task;
+mod told;
+
+use std::collections::BTreeSet;
+
+use redis::Value;
+
+pub use self::image::{Content, Image};
+use self::told::Told;
+use super::{Result, Store, script};
+
+/// How many are looked at in one call: Redis serves nobody else meanwhile.
+const AT_ONCE: usize = 50;
+
+/// Who there is.
+#[derive(Debug, Default)]
+struct Who {
+    tasks: BTreeSet<String>,
+    agents: BTreeSet<String>,
+    roles: BTreeSet<String>,
+}
+
+/// A structure that names several.
+#[derive(Debug, Clone, Copy)]
+enum Shared {
+    Set,
+    Scores,
+}
+
+fn shares(key: &str) -> Option<Shared> {
+    match key.split_once(':').map_or(key, |(kind, _)| kind) {
+        "agents" | "running" | "idle" => Some(Shared::Set),
+        "tasks" | "state" | "ready" | "waiting" => Some(Shared::Scores),
+        _ => None,
+    }
+}
+
+impl Who {
+    /// Whom a key's own name names.
+    fn named_by(&mut self, key: &str) {
+        match key.split_once(':') {
+            Some(("task" | "attempts" | "children" | "deps" | "dependents", id)) => {
+                self.tasks.insert(id.to_owned());
+            }
+            Some(("agent", id)) => drop(self.agents.insert(id.to_owned())),
+            Some(("ready" | "running" | "waiting" | "idle", role)) => drop(self.roles.insert(role.to_owned())),
+            _ => {}
+        }
+    }
+
+    /// Whom the members of what stands under a key name.
+    fn members(&mut self, key: &str, members: impl IntoIterator<Item = String>) {
+        match key.split_once(':').map_or(key, |(kind, _)| kind) {
+            "agents" | "idle" => self.agents.extend(members),
+            _ if shares(key).is_some() => self.tasks.extend(members),
+            _ => {}
+        }
+    }
+}
+
+impl Store {
+    /// What does not agree, one sentence each; empty where all is well.
+    ///
+    /// It reads everything but the texts, and goes through all keys of the server once, without holding anyone up for
+    /// long; a shared server of many millions of keys takes seconds.
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn audit(&self) -> Result<Vec<String>> {
+        let who = self.who().await?;
+        let mut told = Told::default();
+        let mut found = Vec::new();
+        let (tasks, agents): (Vec<_>, Vec<_>) = (who.tasks.iter().collect(), who.agents.iter().collect());
+        for some in tasks.chunks(AT_ONCE) {
+            let (last_event, image) = self.look(some, &[], &who.roles).await?;
+            told.read(self, &last_event, &mut found).await?;
+            for id in some {
+                task::judge(&image, id, &mut found);
+                told.judge(&image, id, &mut found);
+            }
+        }
+        for some in agents.chunks(AT_ONCE) {
+            let (_, image) = self.look(&[], some, &who.roles).await?;
+            some.iter().for_each(|id| agent::judge(&image, id, &mut found));
+        }
+        Ok(found)
+    }
+
+    async fn look(&self, tasks: &[&String], agents: &[&String], roles: &BTreeSet<String>) -> Result<(String, Image)> {
+        let which = serde_json::json!({"tasks": tasks, "agents": agents, "roles": roles}).to_string();
+        let mut seen: Vec<Value> = self.read(self.call(&script::LOOK, [which.as_str()]).await?)?;
+        let entries = seen.split_off(seen.len().min(1));
+        let last_event = self.read(seen.pop().unwrap_or(Value::Nil))?;
+        let entries: Vec<Vec<String>> = entries.into_iter().map(|e| self.read(e)).collect::<Result<_>>()?;
+        Ok((last_event, Image::from_look(entries)))
+    }
+
+    /// Everybody whom any structure names.
+    async fn who(&self) -> Result<Who> {
+        let mut who = Who::default();
+        let keys = self.all_keys().await?;
+        let mut pipe = redis::pipe();
+        let mut shared = Vec::new();
+        for key in &keys {
+            who.named_by(key);
+            match shares(key) {
+                Some(Shared::Set) => pipe.cmd("SMEMBERS").arg(self.keys.plain(key)),
+                Some(Shared::Scores) => pipe.cmd("ZRANGE").arg(self.keys.plain(key)).arg(0).arg(-1),
+                None => continue,
+            };
+            shared.push(key);
+        }
+        for (key, members) in shared.into_iter().zip(self.pipeline(&pipe).await?) {
+            who.members(key, self.read::<Vec<String>>(members)?);
+        }
+        Ok(who)
+    }
+
+    /// The namespace's keys, without its prefix.
+    async fn all_keys(&self) -> Result<BTreeSet<String>> {
+        let (mut keys, mut cursor) = (BTreeSet::new(), "0".to_owned());
+        loop {
+            let mut scan = redis::cmd("SCAN");
+            scan.arg(&cursor).arg("MATCH").arg(self.keys.plain("*")).arg("COUNT").arg(1000);
+            let (next, some): (String, Vec<String>) = self.query(&scan).await?;
+            let short = some.iter().filter_map(|key| key.strip_prefix(self.keys.prefix()));
+            keys.extend(short.map(str::to_owned));
+            if next == "0" {
+                return Ok(keys);
+            }
+            cursor = next;
+        }
+    }
+}
+
+/// The same of a whole namespace that was read at one moment, but for the events.
+pub fn judge(image: &Image) -> Vec<String> {
+    let mut found = Vec::new();
+    let who = image.who();
+    who.tasks.iter().for_each(|id| task::judge(image, id, &mut found));
+    who.agents.iter().for_each(|id| agent::judge(image, id, &mut found));
+    found
+}

@@ -1,0 +1,192 @@
+//! One task: its record, and every structure that names it.
+
+use std::collections::BTreeSet;
+
+use super::image::{Image, Record};
+use crate::model::task::TaskState;
+
+/// What does not agree about a task.
+pub(super) fn judge(image: &Image, id: &str, found: &mut Vec<String>) {
+    let mut say = |what: String| found.push(format!("task {id}: {what}"));
+    let Some(task) = image.record("task", id) else {
+        let lists = ["attempts", "children", "deps", "dependents"].map(|kind| format!("{kind}:{id}"));
+        let left = lists.into_iter().filter(|key| image.keys.contains_key(key));
+        let mut left: Vec<String> =
+            left.chain(image.sets_with(&["state", "ready", "running", "waiting"], id)).collect();
+        left.extend(image.has("tasks", id).then(|| "tasks".to_owned()));
+        if !left.is_empty() {
+            say(format!("it has no record, and is left in {}", left.join(", ")));
+        }
+        return;
+    };
+    let Ok(state) = task.text("state").parse::<TaskState>() else {
+        return say(format!("its state is '{}'", task.text("state")));
+    };
+    in_its_sets(image, id, task, state, &mut say);
+    has_its_fields(task, state, &mut say);
+    waits_for_what_is_open(image, id, task, state, &mut say);
+    has_its_family(image, id, task, &mut say);
+    has_its_attempts(image, id, task, state, &mut say);
+    if state == TaskState::Running {
+        has_its_holder(image, id, task, &mut say);
+    }
+}
+
+fn in_its_sets(image: &Image, id: &str, task: Record<'_>, state: TaskState, say: &mut impl FnMut(String)) {
+    let role = task.text("role");
+    let mut expected = BTreeSet::from([format!("state:{state}")]);
+    match state {
+        TaskState::Ready => drop(expected.insert(format!("ready:{role}"))),
+        TaskState::Running => {
+            expected.insert(format!("running:{role}"));
+            expected.extend(task.has("waiting_until").then(|| format!("waiting:{role}")));
+        }
+        _ => {}
+    }
+    let is = image.sets_with(&["state", "ready", "running", "waiting"], id);
+    if is != expected {
+        let list = |set: &BTreeSet<String>| set.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        say(format!("it is {state}, and stands in {} instead of {}", list(&is), list(&expected)));
+    }
+    let since = task.number("since");
+    let in_state = image.score(&format!("state:{state}"), id);
+    let scored = match (state, in_state) {
+        (_, None) => true,
+        (TaskState::Running, Some(lease_end)) => since.is_some_and(|since| lease_end > since),
+        (TaskState::Delayed, Some(due)) => task.number("due_at") == Some(due),
+        (_, Some(entered)) => since == Some(entered),
+    };
+    if !scored {
+        say(format!("the time in state:{state} is not that of its record"));
+    }
+    if image.score("tasks", id) != task.number("seq") {
+        say("its place in the order of acceptance is not that of its record".to_owned());
+    }
+    let ready = image.score(&format!("ready:{role}"), id);
+    // As `prelude.lua` counts: priority first, then the order of acceptance.
+    let rank = ["high", "normal", "low"].iter().position(|p| *p == task.text("priority"));
+    let place = rank.zip(task.number("seq")).map(|(rank, seq)| rank as f64 * 1e13 + seq);
+    if ready.is_some() && ready != place {
+        say(format!("its place in ready:{role} is not by its priority and order"));
+    }
+}
+
+fn has_its_fields(task: Record<'_>, state: TaskState, say: &mut impl FnMut(String)) {
+    use TaskState::{Delayed, Running};
+    let running = state == Running;
+    let must_be =
+        [("ended_at", state.is_terminal()), ("due_at", state == Delayed), ("agent", running), ("incarnation", running)];
+    for (field, there) in must_be {
+        if task.has(field) != there {
+            say(format!("it is {state}, and has {} {field}", if there { "no" } else { "a" }));
+        }
+    }
+    for field in ["cancelling", "waiting_until"] {
+        if task.has(field) && !running {
+            say(format!("it is {state}, and has a {field}"));
+        }
+    }
+}
+
+fn waits_for_what_is_open(image: &Image, id: &str, task: Record<'_>, state: TaskState, say: &mut impl FnMut(String)) {
+    let after: Vec<String> = match task.text("after") {
+        "" => Vec::new(),
+        text => serde_json::from_str(text).unwrap_or_default(),
+    };
+    let mut open = BTreeSet::new();
+    // A dependency that is not known any more had succeeded.
+    for (name, dependency) in after.iter().filter_map(|d| Some((d, image.record("task", d)?))) {
+        if !image.has(&format!("dependents:{name}"), id) {
+            say(format!("it is to start after {name}, which does not know of it"));
+        }
+        let its_state = dependency.text("state");
+        if its_state != TaskState::Succeeded.as_str() {
+            open.insert(name);
+        }
+        if state == TaskState::Blocked && matches!(its_state, "failed" | "cancelled") {
+            say(format!("it is blocked, and waits for {name}, which is {its_state}"));
+        }
+    }
+    for dependent in image.set("dependents", id).filter(|d| image.record("task", d).is_none()) {
+        say(format!("it remembers {dependent}, which is not known"));
+    }
+    let deps: BTreeSet<&String> = image.set("deps", id).collect();
+    if state == TaskState::Blocked {
+        if open.is_empty() {
+            say("it is blocked, and nothing holds it".to_owned());
+        }
+        if deps != open {
+            say(format!("it waits for {deps:?}; open are {open:?}"));
+        }
+    } else if !deps.is_empty() {
+        say(format!("it is {state}, and waits for {deps:?}"));
+    } else if !state.is_terminal() && !open.is_empty() {
+        say(format!("it is {state} before {open:?} have succeeded"));
+    }
+}
+
+fn has_its_family(image: &Image, id: &str, task: Record<'_>, say: &mut impl FnMut(String)) {
+    let mut open = 0;
+    for name in image.list("children", id) {
+        let Some(child) = image.record("task", name) else {
+            say(format!("its subtask {name} is not known"));
+            continue;
+        };
+        if child.text("parent") != id || child.number("depth") != task.number("depth").map(|d| d + 1.0) {
+            say(format!("its subtask {name} has another parent or depth"));
+        }
+        open += u32::from(child.text("state").parse().is_ok_and(|s: TaskState| !s.is_terminal()));
+    }
+    if task.number("open_children") != Some(f64::from(open)) {
+        say(format!("it has {open} open subtasks, and counts {}", task.text("open_children")));
+    }
+    let parent = task.text("parent");
+    if image.record("task", parent).is_some() {
+        let times = image.list("children", parent).iter().filter(|c| *c == id).count();
+        if times != 1 {
+            say(format!("it is {times} times among the subtasks of {parent}"));
+        }
+    }
+}
+
+fn has_its_attempts(image: &Image, id: &str, task: Record<'_>, state: TaskState, say: &mut impl FnMut(String)) {
+    let attempts: Vec<serde_json::Value> =
+        image.list("attempts", id).iter().map(|a| serde_json::from_str(a).unwrap_or_default()).collect();
+    if task.number("number") != Some(attempts.len() as f64) {
+        say(format!("it has {} attempts, and counts {}", attempts.len(), task.text("number")));
+    }
+    let mut fence = 0.0;
+    for (i, attempt) in attempts.iter().enumerate() {
+        if attempt["number"].as_f64() != Some((i + 1) as f64) {
+            say(format!("attempt {} has the number {}", i + 1, attempt["number"]));
+        }
+        // An attempt that Redis has lost has no agent, and no fence.
+        if attempt["agent"] != "" {
+            let its = attempt["fence"].as_f64().unwrap_or(0.0);
+            if its <= fence {
+                say(format!("attempt {} has fence {its}, after {fence}", i + 1));
+            }
+            fence = its;
+        }
+        let runs = i + 1 == attempts.len() && state == TaskState::Running;
+        if attempt["cause"].is_null() != runs {
+            say(format!("it is {state}, and attempt {} has the cause {}", i + 1, attempt["cause"]));
+        }
+    }
+    if task.number("fence") != Some(fence) {
+        say(format!("its fence is {}, that of its last attempt {fence}", task.text("fence")));
+    }
+}
+
+fn has_its_holder(image: &Image, id: &str, task: Record<'_>, say: &mut impl FnMut(String)) {
+    let name = task.text("agent");
+    let Some(agent) = image.record("agent", name) else {
+        return say(format!("it is running, and its agent {name} is not known"));
+    };
+    let holds = agent.text("task") == id
+        && agent.text("incarnation") == task.text("incarnation")
+        && agent.text("fence") == task.text("fence");
+    if !holds {
+        say(format!("it is running, and its agent {name} does not hold it with fence {}", task.text("fence")));
+    }
+}

@@ -1,0 +1,88 @@
+-- Everything that is stored about some tasks and agents, and about their neighbours as far as it concerns them, at one
+-- moment. It reads and writes nothing. Texts, contexts and results are left out: they may be large.
+-- KEYS: 1 prefix
+-- ARGV: 1 which (JSON: tasks, agents, roles, each a list)
+-- Returns: {id of the last event or '', {key without prefix, 'fields' 'list' 'set' or 'scores', content...}...}; of what
+--          is shared (sets, lists of neighbours) only the members that were asked for
+local which = cjson.decode(ARGV[1])
+local STATES = {'blocked', 'ready', 'delayed', 'held', 'running', 'succeeded', 'failed', 'cancelled'}
+local TASK_FIELDS = {'role', 'state', 'since', 'priority', 'seq', 'depth', 'created_at', 'number', 'agent', 'incarnation',
+  'fence', 'cancelling', 'waiting_until', 'due_at', 'ended_at', 'parent', 'open_children', 'after'}
+local AGENT_FIELDS = {'role', 'state', 'incarnation', 'master', 'task', 'fence'}
+
+local last_event = redis.call('XREVRANGE', P .. 'events', '+', '-', 'COUNT', 1)[1]
+local seen = {last_event and last_event[1] or ''}
+
+local function told(key, kind, content)
+  if #content == 0 then return end
+  local entry = {key, kind}
+  for _, v in ipairs(content) do entry[#entry + 1] = v end
+  seen[#seen + 1] = entry
+end
+
+local function fields(key, names)
+  local values, content = redis.call('HMGET', P .. key, unpack(names)), {}
+  for i, name in ipairs(names) do
+    if values[i] then
+      content[#content + 1] = name
+      content[#content + 1] = values[i]
+    end
+  end
+  told(key, 'fields', content)
+end
+
+local function score(key, member)
+  local value = redis.call('ZSCORE', P .. key, member)
+  if value then told(key, 'scores', {member, value}) end
+end
+
+local function member(key, id)
+  if redis.call('SISMEMBER', P .. key, id) == 1 then told(key, 'set', {id}) end
+end
+
+local is_subject = {}
+for _, id in ipairs(which.tasks) do is_subject[id] = true end
+
+local function neighbour(id)
+  if not is_subject[id] then fields('task:' .. id, TASK_FIELDS) end
+end
+
+for _, id in ipairs(which.tasks) do
+  fields('task:' .. id, TASK_FIELDS)
+  score('tasks', id)
+  for _, state in ipairs(STATES) do score('state:' .. state, id) end
+  for _, role in ipairs(which.roles) do
+    score('ready:' .. role, id)
+    member('running:' .. role, id)
+    score('waiting:' .. role, id)
+  end
+  told('attempts:' .. id, 'list', redis.call('LRANGE', P .. 'attempts:' .. id, 0, -1))
+  told('deps:' .. id, 'set', redis.call('SMEMBERS', P .. 'deps:' .. id))
+  local children = redis.call('LRANGE', P .. 'children:' .. id, 0, -1)
+  local dependents = redis.call('SMEMBERS', P .. 'dependents:' .. id)
+  told('children:' .. id, 'list', children)
+  told('dependents:' .. id, 'set', dependents)
+  for _, child in ipairs(children) do neighbour(child) end
+  for _, dependent in ipairs(dependents) do neighbour(dependent) end
+  local f = get(id, 'parent', 'after', 'agent')
+  if f[1] and not is_subject[f[1]] then
+    neighbour(f[1])
+    for _ = 1, #redis.call('LPOS', P .. 'children:' .. f[1], id, 'COUNT', 0) do
+      told('children:' .. f[1], 'list', {id})
+    end
+  end
+  for _, dependency in ipairs(f[2] and cjson.decode(f[2]) or {}) do
+    neighbour(dependency)
+    if not is_subject[dependency] then member('dependents:' .. dependency, id) end
+  end
+  if f[3] then fields('agent:' .. f[3], AGENT_FIELDS) end
+end
+
+for _, id in ipairs(which.agents) do
+  fields('agent:' .. id, AGENT_FIELDS)
+  member('agents', id)
+  for _, role in ipairs(which.roles) do member('idle:' .. role, id) end
+  local task = redis.call('HGET', P .. 'agent:' .. id, 'task')
+  if task then neighbour(task) end
+end
+return seen

@@ -1,0 +1,45 @@
+//! After Redis has lost data: those who live say first what they know.
+
+use std::collections::BTreeSet;
+
+use super::Action;
+use crate::supervisor::world::World;
+
+/// Whether strangers may still turn out to be ours, so that nothing is closed and nobody is started.
+pub(super) fn wait(world: &World, actions: &mut Vec<Action>) -> bool {
+    let epoch = &world.store.epoch;
+    if epoch.settling_until.is_none() {
+        return false;
+    }
+    let reason = if world.store.intents.stop == Some(false) {
+        "everything is being stopped"
+    } else if everybody_is_known(world) {
+        "every agent that lives is known again"
+    } else if !epoch.is_settling(world.store.now) {
+        "whoever lives has had the time of a lease to report"
+    } else {
+        return true;
+    };
+    actions.push(Action::Settle { reason: reason.to_owned() });
+    true
+}
+
+/// Whoever has a session is recorded, and whoever is recorded has reported since. (The dead are reaped by now.)
+fn everybody_is_known(world: &World) -> bool {
+    let lost_at = world.store.epoch.lost_at;
+    if !world.agents().all(|agent| agent.heartbeat_at >= lost_at) {
+        return false;
+    }
+    let known: BTreeSet<&str> = world
+        .agents()
+        .map(|agent| &agent.incarnation)
+        .chain(world.store.remains.keys())
+        .chain(world.ending)
+        .map(String::as_str)
+        .collect();
+    let ours = |sessions: &[crate::mux::SessionInfo]| {
+        let tags = sessions.iter().filter_map(|s| s.tags.as_ref()).filter(|t| t.namespace == world.namespace);
+        tags.map(|t| t.incarnation.clone()).collect::<Vec<_>>()
+    };
+    world.sessions.is_some_and(|sessions| ours(sessions).iter().all(|i| known.contains(i.as_str())))
+}
