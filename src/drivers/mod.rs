@@ -218,6 +218,21 @@ mod tests {
                 Cause::Transient
             ]
         );
+        for code in 0..=255 {
+            let expected = match code {
+                0 => Cause::Success,
+                65 => Cause::Permanent,
+                77 => Cause::NeedsPerson,
+                _ => Cause::Transient,
+            };
+            let verdict = end(Some(code), None, None);
+            assert!(verdict.cause == expected && verdict.reason.contains(&format!("exit code {code}")), "{code}");
+        }
+        // The last ones have no name.
+        for signal in 1..=64 {
+            let verdict = end(None, Some(signal), None);
+            assert!(verdict.cause == Cause::Lost && verdict.reason.contains(&format!("signal {signal}")), "{signal}");
+        }
         let killed = end(None, Some(9), None);
         assert_eq!(
             (killed.cause, killed.reason.as_str()),

@@ -79,7 +79,8 @@ impl Home {
     pub fn supervisor_lock(&self) -> PathBuf {
         self.path.join("supervisor.lock")
     }
-    /// There from a supervisor's start until everything has ended in order: what a crash leaves behind.
+    /// There from a supervisor's start until everything has ended in order: what a crash leaves behind. It holds that
+    /// supervisor's version.
     pub fn running(&self) -> PathBuf {
         self.path.join("running")
     }

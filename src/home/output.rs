@@ -34,6 +34,9 @@ impl Stream {
 /// A line longer than this is cut in two when it is read back: 100 MB without a newline must not fill the memory.
 const LINE_LIMIT: usize = 64 * 1024;
 
+/// A line of the index is never longer than this: three words, two of them numbers.
+const INDEX_LIMIT: u64 = 64;
+
 /// Writes one attempt's output. A write that fails (disk full) is reported once and ends the log, not the attempt.
 #[derive(Debug)]
 pub struct OutputLog {
@@ -73,7 +76,17 @@ impl OutputLog {
 }
 
 fn open_append(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).mode(0o600).open(path)
+    open_plain(path, OpenOptions::new().create(true).append(true).mode(0o600))
+}
+
+/// The folder is the program's as well. A pipe in a file's place would be waited for, a device would never end, and a
+/// link would lead anywhere.
+fn open_plain(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    let file = options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::other(format!("{} is not a file", path.display()))),
+    }
 }
 
 /// A line of output with when and where it was printed.
@@ -122,7 +135,7 @@ impl Reader {
             return Ok(());
         };
         let mut entry = String::new();
-        while index.read_line(&mut entry)? > 0 && entry.ends_with('\n') {
+        while (&mut index).take(INDEX_LIMIT).read_line(&mut entry)? > 0 && entry.ends_with('\n') {
             let mut words = entry.split_whitespace();
             let at = Timestamp(words.next().and_then(|w| w.parse().ok()).unwrap_or(0));
             let stream = if words.next() == Some("e") { Stream::Err } else { Stream::Out };
@@ -137,7 +150,7 @@ impl Reader {
                 self.partial(stream).feed(at, stream, &chunk, &mut each);
             }
             self.index_at += entry.len() as u64;
-            self.output_at += len;
+            self.output_at = self.output_at.saturating_add(len);
             entry.clear();
         }
         if to_end {
@@ -179,7 +192,7 @@ impl Partial {
 
 fn open_at(path: &Path, offset: u64) -> io::Result<Option<BufReader<File>>> {
     use std::io::{Seek, SeekFrom};
-    match File::open(path) {
+    match open_plain(path, OpenOptions::new().read(true)) {
         Ok(mut file) => {
             file.seek(SeekFrom::Start(offset))?;
             Ok(Some(BufReader::new(file)))

@@ -36,13 +36,12 @@ impl Home {
     /// What the system says.
     pub fn file_report(&self, task: &TaskId, attempt: u32) -> io::Result<()> {
         let from = self.report(task, attempt);
-        match fs::rename(&from, self.run(task, attempt).join("result.json")) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => match fs::remove_file(&from) {
-                Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-                _ => Ok(()),
-            },
-            other => other,
-        }
+        let filed = fs::rename(&from, self.run(task, attempt).join("result.json"));
+        // The attempt's folder is its program's as well, which may have removed or spoiled it: Redis has the result.
+        filed.or_else(|_| match fs::remove_file(&from) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+            _ => Ok(()),
+        })
     }
 
     /// How an attempt ended, as its runner reported it, whether Redis has heard it or not.

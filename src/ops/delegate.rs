@@ -13,6 +13,7 @@ use crate::{
     drivers,
     error::{Error, Result},
     model::{id::TaskId, task::Priority, text::one_line},
+    os::failpoint,
     store::tasks::{Delegated, NewTask},
 };
 
@@ -61,7 +62,10 @@ impl Ops {
             max_children: limits.max_children,
             who: self.caller.in_words(),
         };
-        self.ask(|s| s.delegate(&new)).await
+        failpoint!("delegate.checked");
+        let answer = self.ask(|s| s.delegate(&new)).await;
+        failpoint!("delegate.answered");
+        answer
     }
 
     /// `delegates_to` of the caller's own role, whether it is at work or the master.

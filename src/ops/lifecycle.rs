@@ -9,11 +9,11 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 
 use super::{Caller, Ops, Started, Stopped};
 use crate::{
-    error::{Error, Result},
+    error::{Error, Kind, Result},
     home::{self, Said},
     model::agent::AgentState,
     mux::{Mux, MuxError, SessionInfo},
-    os::{self, ExitWatch, FileLock, ProcessId},
+    os::{self, ExitWatch, FileLock, ProcessId, failpoint},
     store::{intents::Wish, server::check_version},
 };
 
@@ -36,14 +36,18 @@ impl Ops {
         self.refuse_within_attempt("start")?;
         self.home.create()?;
         let _turn = self.turn().await?;
-        let already = match self.supervisor() {
-            Some(supervisor) => self.await_master(&supervisor).await?,
-            None => false,
-        };
-        if !already {
+        failpoint!("start.turn_taken");
+        let already = loop {
+            if let Some(supervisor) = self.supervisor()
+                && self.await_master(&supervisor).await?
+            {
+                break true;
+            }
             self.may_start().await?;
-            self.launch_supervisor(false).await?;
-        }
+            if self.launch_supervisor(false).await?.is_none() {
+                break false;
+            }
+        };
         Ok(Started { already, status: self.status().await?, session: self.config.master.session.clone() })
     }
 
@@ -96,6 +100,7 @@ impl Ops {
         };
         let mut open_tasks = if drain { None } else { self.open_tasks().await };
         self.wish_stop(drain).await?;
+        failpoint!("stop.wished");
         let first = if drain { timeout } else { Some(timeout.unwrap_or(STOP)) };
         let mut has_ended = ended(&supervisor, first).await?;
         if drain && !has_ended {
@@ -124,7 +129,10 @@ impl Ops {
         if !self.home.running().exists() {
             return Ok(false);
         }
-        self.launch_supervisor(true).await?;
+        if let Some(quicker) = self.launch_supervisor(true).await? {
+            self.wish_stop(false).await?;
+            ended(&quicker, Some(STOP)).await?;
+        }
         Ok(true)
     }
 
@@ -202,8 +210,9 @@ impl Ops {
         Ok(false)
     }
 
-    /// Starts a supervisor in the background and waits for its one line.
-    async fn launch_supervisor(&self, to_stop: bool) -> Result<()> {
+    /// Starts a supervisor in the background and waits for its one line. Some other one where that was quicker to take
+    /// the lock: a start that was killed may have left one behind that is only coming up.
+    async fn launch_supervisor(&self, to_stop: bool) -> Result<Option<ProcessId>> {
         let path = self.home.supervisor_log();
         let log = home::open_log(&path).map_err(|e| home::unusable(&path, &e))?;
         let log_began = log.metadata().map_or(0, |m| m.len());
@@ -229,6 +238,7 @@ impl Ops {
         let mut child = tokio::process::Command::from(command)
             .spawn()
             .map_err(|e| Error::internal(format!("the supervisor could not be started: {e}")))?;
+        failpoint!("start.launched");
         let stdout = child.stdout.take().ok_or_else(|| Error::internal("the supervisor has no standard output"))?;
         let mut line = String::new();
         let mut stdout = BufReader::new(stdout);
@@ -236,13 +246,16 @@ impl Ops {
             Err(_) => Err(Error::timed_out(format!("orch is not up after {}", crate::model::duration::human(START)))
                 .hint(format!("it goes on; look at {}", path.display()))),
             Ok(Ok(n)) if n > 0 => match serde_json::from_str::<Said>(&line) {
-                Ok(Said::Failed(error)) => Err(error),
+                Ok(Said::Failed(error)) => match self.supervisor().filter(|s| Some(s.pid) != child.id()) {
+                    Some(quicker) if error.kind == Kind::Conflict => Ok(Some(quicker)),
+                    _ => Err(error),
+                },
                 Ok(Said::Ready) if to_stop => {
                     // Its last breath comes after the line.
                     let _ = tokio::time::timeout(Duration::from_secs(10), child.wait()).await;
-                    Ok(())
+                    Ok(None)
                 }
-                Ok(Said::Ready) => Ok(()),
+                Ok(Said::Ready) => Ok(None),
                 Err(_) => Err(Error::internal(format!("the supervisor said '{}'", line.trim()))),
             },
             Ok(_) => {

@@ -16,8 +16,11 @@ use crate::{
         task::{Task, TaskState},
         time::Timestamp,
     },
-    os,
-    store::{self, Store, server::check_version},
+    os::{self, ProcessId},
+    store::{
+        self, Store,
+        server::{check_version, write_trouble},
+    },
 };
 
 /// How many held tasks and dead letters are named one by one.
@@ -31,11 +34,15 @@ impl Ops {
     pub async fn status(&self) -> Result<Status> {
         let supervisor = self.supervisor();
         let mode = if self.config.redis.url.is_some() { "external" } else { "managed" };
+        let mut writes = None;
         let (look, version, trouble) = match self.look().await {
-            Ok((look, info)) => match check_version(&info) {
-                Ok(version) => (look, Some(version), None),
-                Err(e) => (look, version_of(&info), Some(e)),
-            },
+            Ok((look, info)) => {
+                writes = write_trouble(&info);
+                match check_version(&info) {
+                    Ok(version) => (look, Some(version), None),
+                    Err(e) => (look, version_of(&info), Some(e)),
+                }
+            }
             Err(e) if e.is_unreachable() => {
                 let trouble = supervisor.as_ref().map_or_else(|| self.unreachable(&e), |s| self.away(&e, s));
                 (Look::default(), None, Some(trouble))
@@ -44,6 +51,8 @@ impl Ops {
         };
         let state = if version.is_some() { "ok" } else { "unreachable" };
         let mut needs: Vec<Attention> = trouble.into_iter().map(attention::of_error).collect();
+        needs.extend(writes.map(|(what, do_)| Attention { what, do_ }));
+        needs.extend(supervisor.and_then(|s| self.another_program(&s)));
         if state == "ok" {
             needs.extend(attention::of(&self.config, supervisor.is_some(), &look));
         }
@@ -63,6 +72,23 @@ impl Ops {
             agents: in_order(look.snapshot),
             attention: needs,
         })
+    }
+
+    /// Whether the supervisor is not of this program: an upgrade has replaced it.
+    fn another_program(&self, supervisor: &ProcessId) -> Option<Attention> {
+        let ours = env!("CARGO_PKG_VERSION");
+        let theirs = std::fs::read_to_string(self.home.running()).unwrap_or_default();
+        let what = match theirs.trim() {
+            // One that says nothing there is older, or has just begun.
+            theirs if theirs.is_empty() || theirs == ours => {
+                if supervisor.runs_our_program()? {
+                    return None;
+                }
+                "the supervisor runs another program than this one: orch was replaced since it started".to_owned()
+            }
+            theirs => format!("supervisor {theirs} runs, this is orch {ours}"),
+        };
+        Some(Attention { what, do_: "orch stop, then: orch start".into() })
     }
 
     /// The store, seen once, without patience.

@@ -68,12 +68,18 @@ fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Who wrote itself into the lock at `path`, if it still runs: for messages. The lock alone decides.
+/// Who holds the lock at `path`. It looks for no longer than an instant, in which whoever would take the lock finds it
+/// held by nobody's name.
 pub fn read_lock_holder(path: &Path) -> Option<ProcessId> {
     let text = fs::read_to_string(path).ok()?;
     let (pid, start_time) = text.trim().split_once(' ')?;
     let holder = ProcessId { pid: pid.parse().ok()?, start_time: start_time.parse().ok()? };
-    holder.is_alive().then_some(holder)
+    (holder.is_alive() && is_held(path)).then_some(holder)
+}
+
+/// After a reboot, what is written there may be the name of somebody else.
+fn is_held(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| Flock::lock(file, FlockArg::LockSharedNonblock).is_err())
 }
 
 #[cfg(test)]
@@ -107,6 +113,15 @@ mod tests {
         fs::write(&path, format!("{} {}\n", me.pid, me.start_time + 1)).expect("write");
         assert_eq!(read_lock_holder(&path), None);
         assert!(lock_file(&path).expect("lock").is_some(), "what is written in it does not make it held");
+    }
+
+    #[test]
+    fn whoever_has_the_pid_of_a_holder_of_an_earlier_boot_is_not_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("lock");
+        let me = ProcessId::current();
+        fs::write(&path, format!("{} {}\n", me.pid, me.start_time)).expect("write");
+        assert_eq!(read_lock_holder(&path), None);
     }
 
     #[test]

@@ -17,6 +17,7 @@
 //! [`end_tree`] and [`end_children`], which take their time limits as arguments, and the two watches, which are async
 //! and need a tokio runtime.
 
+pub mod failpoint;
 mod lock;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ use std::{fmt, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use failpoint::failpoint;
 #[cfg(target_os = "linux")]
 pub use linux::{
     ExitWatch, FileWatch, Processes, available_memory, become_subreaper, boot_id, cpu_time, descendants, detach,

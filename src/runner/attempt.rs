@@ -27,7 +27,7 @@ use super::{
 use crate::{
     drivers::{Driver, End, Job, Start, Verdict},
     model::{cause::Cause, task::TaskResult, text::one_line},
-    os,
+    os::{self, failpoint},
     store::{
         agents::Directive,
         tasks::{Claimed, Report},
@@ -131,6 +131,7 @@ fn begin<'a>(agent: &'a Agent, driver: &dyn Driver, claimed: &Claimed) -> Result
     let role = &agent.launch.role;
     let workspace = Workspace::create(&agent.home, claimed)
         .map_err(|e| NotBegun::machine(agent, format!("the attempt's folder could not be written: {e}")))?;
+    failpoint!("claim.folder_made");
     let cwd = claimed.task.cwd.as_ref().map_or(role.cwd.clone(), Into::into);
     if !cwd.is_dir() {
         return Err(NotBegun::permanent(format!("its working folder {} is not there", cwd.display())));
@@ -138,6 +139,7 @@ fn begin<'a>(agent: &'a Agent, driver: &dyn Driver, claimed: &Claimed) -> Result
     let job = Job { role, prompt: &claimed.task.description, prompt_file: &workspace.prompt };
     let start = driver.start(&job).map_err(|refusal| NotBegun::permanent(refusal.0))?;
     let mut child = spawn(agent, &start, &cwd, claimed, &workspace).map_err(|e| could_not_start(&e, &start, agent))?;
+    failpoint!("claim.started");
     let secrets = agent.launch.secrets.iter().filter_map(|name| agent.launch.env.get(name)).map(String::as_str);
     let pane = agent.pane.clone();
     let output = Output::new(&mut child, &workspace.dir, pane, Redactor::new(secrets), role.limits.output);
@@ -162,6 +164,7 @@ impl Running<'_> {
         let grace = if matches!(stop, Some(Stop::Over(_))) { Duration::ZERO } else { STRAGGLERS_GRACE };
         self.end_stragglers(grace).await;
         self.output.drain().await;
+        failpoint!("finish.ended");
         let verdict = match (&stop, &status) {
             // Whatever we were about to stop it for: it was done before.
             (Some(Stop::Timeout | Stop::Interrupted), Ok(status)) if status.success() => self.read(driver, status),

@@ -41,7 +41,7 @@ use crate::{
         launch::{Launch, RedisAt},
     },
     model::{agent::AgentState, cause::Cause, id::Process},
-    os,
+    os::{self, failpoint},
     store::{
         Store, StoreError,
         agents::{Directive, Ending, Remains},
@@ -104,6 +104,7 @@ pub async fn run(launch: &Path) -> Result<()> {
     let home = Home::new(&launch.home);
     start_log(&home, &launch.agent);
     let enclosed = enclosed::enter(&home, &launch);
+    failpoint!("hello.launch_taken");
     os::become_subreaper().map_err(|e| Error::internal(format!("cannot become a subreaper: {e}")))?;
     let signals = Signals::new()?;
     let store = Arc::new(open_store(&launch)?);
@@ -114,6 +115,7 @@ pub async fn run(launch: &Path) -> Result<()> {
         Err(e) if e.refusal() == Some("stale") => return Ok(()),
         Err(e) => return Err(e.into()),
     }
+    failpoint!("hello.said");
     tracing::info!(agent = %launch.agent, pid = own.pid, "on duty");
     let standing = Arc::new(Standing::new(store.clone(), launch.clone(), home.clone(), process.clone()));
     // Before anything is started.
@@ -188,6 +190,7 @@ impl Agent {
             match self.store.claim(&self.launch.agent, &self.launch.incarnation, self.launch.lease).await {
                 Ok(Some(claimed)) => {
                     self.standing.was_known(epoch);
+                    failpoint!("claim.answered");
                     wakeups.set_idle(false);
                     return Ok(claimed);
                 }
@@ -245,11 +248,13 @@ impl Agent {
             delay: self.launch.role.retry.lost_delay(1),
             remains: Some(&remains),
         };
+        failpoint!("leave.decided");
         match self.store.end_agent(&self.launch.agent, &self.launch.incarnation, &ending).await {
             Ok(_) => {}
             Err(StoreError::Refused { .. }) => {}
             Err(e) => tracing::error!("could not say goodbye: {e}"),
         }
+        failpoint!("leave.said");
     }
 }
 

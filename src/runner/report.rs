@@ -6,9 +6,12 @@ use super::{
     Agent,
     beats::{Beat, Beats},
 };
-use crate::store::{
-    StoreError,
-    tasks::{Claimed, Report},
+use crate::{
+    os::failpoint,
+    store::{
+        StoreError,
+        tasks::{Claimed, Report},
+    },
 };
 
 /// Between two tries while Redis is away.
@@ -28,6 +31,7 @@ pub(super) async fn tell(
     // A full disk must not keep a result back: Redis may still hear it.
     let mut disk = OnDisk::Nothing;
     disk.write(agent, &report);
+    failpoint!("finish.written");
     loop {
         let (told, next) = if claim_next {
             match agent.store.finish_and_claim(&report, agent.launch.lease).await {
@@ -39,8 +43,10 @@ pub(super) async fn tell(
         };
         match told {
             Ok(state) => {
+                failpoint!("finish.told");
                 agent.pane.say(&format!("── {} {state}: {}", report.task, report.reason));
                 file(agent, &report);
+                failpoint!("finish.filed");
                 return next.or_else(|e| if gone(&e) { Err(()) } else { Ok(None) });
             }
             Err(e) if e.refusal() == Some("stale") && may_be_known_again(agent, claimed).await => {

@@ -176,7 +176,7 @@ impl Store {
     /// An unreachable Redis, or a damaged record.
     pub async fn agent(&self, id: &str) -> Result<Option<Record>> {
         let mut pipe = redis::pipe();
-        pipe.cmd("TIME");
+        pipe.add_command(self.clock());
         pipe.cmd("HGETALL").arg(self.keys.of("agent", id));
         let mut values = self.pipeline(&pipe).await?.into_iter();
         let now = self.time(values.next())?;

@@ -84,6 +84,8 @@ impl StoreError {
         }
         let loading = error.kind() == ErrorKind::Server(ServerErrorKind::BusyLoading)
             // Another client's script runs long, or a failover is under way: no answer, but there will be one.
+            // As many connections as it takes: somebody's will end.
+            || error.to_string().contains("max number of clients")
             || matches!(error.code(), Some("BUSY" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN"));
         if error.is_io_error()
             || error.is_timeout()

@@ -1,11 +1,11 @@
 //! Wishes (what people asked for and the supervisor makes so), the facts it records, and the event stream.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use redis::Value;
 
-use super::{Result, Store, decode, script};
-use crate::model::event::Event;
+use super::{Result, Store, decode, script, tasks::ms};
+use crate::model::{duration::human, event::Event, time::Timestamp};
 
 /// A wish that stands until it is taken back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,17 @@ pub enum Wish {
     Drain,
     /// This many agents of a role, neither more nor fewer.
     Scale(String, u32),
+}
+
+/// Redis's clock was set back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClockBack {
+    /// By how much.
+    pub by: Duration,
+    /// When it was last seen before, by itself.
+    pub seen: Timestamp,
+    /// One for each jump.
+    pub token: String,
 }
 
 impl Wish {
@@ -104,6 +115,18 @@ impl Store {
     /// An unreachable Redis.
     pub async fn note(&self, kind: &str, reason: &str) -> Result<()> {
         self.call(&script::NOTE, [kind, reason, ""]).await.map(drop)
+    }
+
+    /// Redis's clock was set back: due times and the like follow it; the same jump is followed once
+    /// (`lua/clock_back.lua`).
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn follow_clock_back(&self, jump: &ClockBack, roles: &[String]) -> Result<()> {
+        let reason = format!("Redis's clock was set back by {}: due times follow it", human(jump.by));
+        let mut args = vec![ms(jump.by), jump.seen.0.to_string(), jump.token.clone(), reason];
+        args.extend_from_slice(roles);
+        self.call(&script::CLOCK_BACK, args).await.map(drop)
     }
 
     /// How many agents of each role may have a task at once, for `claim` (`lua/limits.lua`).

@@ -24,8 +24,10 @@
 //! | `calls:<task>:<fence>` | hash | how often this attempt delegated a given content, and what it found again (a day) |
 //! | `wished:<token>` | string | this wish to spawn was heard (an hour) |
 //! | `epoch` | hash | which Redis server these records were last used with, and what was lost before it ([`super::epoch`]) |
+//! | `jumped:<token>` | string | this jump of the clock was followed (an hour) |
 //! | `fence`, `seq` | counter | leases given; tasks accepted |
 //! | `events` | stream | capped |
+//! | `probe` | string | written to see whether Redis writes (a minute) |
 //! | `wake:supervisor`, `wake:role:<role>`, `wake:agent:<id>` | list | markers for blocking pops |
 //! | `ended:<id>` | channel | published when a task has ended |
 

@@ -111,12 +111,20 @@ impl Store {
         &self.address
     }
 
-    /// Whether Redis answers, and the `INFO server` section it answers with.
+    /// Whether Redis answers, and the `INFO` it answers with.
     ///
     /// # Errors
     /// When nobody answers, or we are not let in.
     pub async fn info(&self) -> Result<String> {
-        self.query(redis::cmd("INFO").arg("server")).await
+        self.query(&redis::cmd("INFO")).await
+    }
+
+    /// Whether Redis writes. One that is short of memory, or has become a replica, still answers every question.
+    ///
+    /// # Errors
+    /// `CannotWrite`, or an unreachable Redis.
+    pub async fn can_write(&self) -> Result<()> {
+        self.query(redis::cmd("SET").arg(self.keys.plain("probe")).arg("").arg("PX").arg(60_000)).await
     }
 
     /// A connection for one command after another; each caller gets a handle on the same one.

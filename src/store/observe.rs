@@ -142,7 +142,7 @@ impl Store {
     pub async fn observe(&self, roles: &[String]) -> Result<Snapshot> {
         let k = &self.keys;
         let mut pipe = redis::pipe();
-        pipe.cmd("TIME");
+        pipe.add_command(self.clock());
         pipe.cmd("SMEMBERS").arg(k.plain("agents"));
         pipe.cmd("HGETALL").arg(k.plain("intent"));
         pipe.cmd("HGETALL").arg(k.plain("remains"));

@@ -40,15 +40,43 @@ macro_rules! scripts {
 }
 
 scripts! {
-    CANCEL = "cancel", CLAIM = "claim", DELEGATE = "delegate", DUE = "due",
-    END_AGENT = "end_agent", EPOCH = "epoch", EXPIRE = "expire", FINISH = "finish", HEARTBEAT = "heartbeat", HELLO = "hello",
-    INTEND = "intend", LIMITS = "limits", LOOK = "look", NOTE = "note", PASS_ON = "pass_on", PLACE = "place", PRUNE = "prune", RECOVERED = "recovered", REINSTATE = "reinstate", RETRY = "retry",
-    SETTLED = "settled", SPAWN = "spawn", STOP_AGENT = "stop_agent", WAITING = "waiting", WISH_SPAWN = "wish_spawn",
+    CANCEL = "cancel",
+    CLAIM = "claim",
+    CLOCK_BACK = "clock_back",
+    DELEGATE = "delegate",
+    DUE = "due",
+    END_AGENT = "end_agent",
+    EPOCH = "epoch",
+    EXPIRE = "expire",
+    FINISH = "finish",
+    HEARTBEAT = "heartbeat",
+    HELLO = "hello",
+    INTEND = "intend",
+    LIMITS = "limits",
+    LOOK = "look",
+    NOTE = "note",
+    PASS_ON = "pass_on",
+    PLACE = "place",
+    PRUNE = "prune",
+    RECOVERED = "recovered",
+    REINSTATE = "reinstate",
+    RETRY = "retry",
+    SETTLED = "settled",
+    SPAWN = "spawn",
+    STOP_AGENT = "stop_agent",
+    WAITING = "waiting",
+    WISH_SPAWN = "wish_spawn",
 }
 
 fn whole(body: &str) -> String {
-    format!("{}{}\n{body}", *TABLES, include_str!("lua/prelude.lua"))
+    format!("{}{}{SET_CLOCK}\n{body}", *TABLES, include_str!("lua/prelude.lua"))
 }
+
+/// A test sets Redis's clock by a key, in ms; in debug builds alone. [`super::Store::clock`] reads it as well.
+#[cfg(debug_assertions)]
+const SET_CLOCK: &str = "now = now + (redis.call('GET', P .. 'clock_offset') or 0)";
+#[cfg(not(debug_assertions))]
+const SET_CLOCK: &str = "";
 
 /// The transition tables of `model` as Lua.
 static TABLES: LazyLock<String> = LazyLock::new(|| {

@@ -33,7 +33,7 @@ use self::{
 };
 pub use self::{
     places::socket_path,
-    program::{Program, check_version, find_program},
+    program::{Program, check_version, find_program, write_trouble},
 };
 use crate::error::{Error, Result};
 

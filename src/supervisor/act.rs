@@ -10,7 +10,7 @@ use crate::{
         id::{Place, Process},
     },
     mux::{Mux, MuxError, Tags},
-    os,
+    os::{self, failpoint},
     store::{
         StoreError,
         agents::{Ending, Record, Remains},
@@ -50,7 +50,9 @@ impl Supervisor {
                 Ok(())
             }
             Action::Stop { agent, incarnation, only_idle, reason } => {
-                self.store.stop_agent(&agent, &incarnation, only_idle, &reason).await.map(drop)
+                let told = self.store.stop_agent(&agent, &incarnation, only_idle, &reason).await.map(drop);
+                failpoint!("stop.agent_told");
+                told
             }
             Action::Spawn { agent, role, master, wish, reason } => {
                 self.spawn(&agent, &role, master, wish.as_deref(), &reason, &observed.snapshot).await
@@ -103,6 +105,7 @@ impl Supervisor {
             remains: Some(&remains),
         };
         self.store.end_agent(&agent.id, &agent.incarnation, &ending).await?;
+        failpoint!("reap.recorded");
         self.end_remains(agent.incarnation.clone(), remains);
         Ok(())
     }
@@ -141,10 +144,13 @@ impl Supervisor {
         tokio::spawn(async move {
             let slot = slots.acquire().await;
             let enclosures = home.enclosures_of(&incarnation);
-            let clean =
-                end_processes(&incarnation, &remains, enclosures).await && close(&*mux, &remains.session, &tags).await;
+            let ended = end_processes(&incarnation, &remains, enclosures).await;
+            failpoint!("reap.ended");
+            let clean = ended && close(&*mux, &remains.session, &tags).await;
+            failpoint!("reap.closed");
             drop(slot);
             let forgotten = clean && store.forget_remains(&incarnation).await.is_ok();
+            failpoint!("reap.forgotten");
             if !forgotten {
                 tokio::time::sleep(AGAIN).await;
             }

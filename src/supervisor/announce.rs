@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use crate::{error::Error, home::Said, store::observe::Snapshot};
+use crate::{error::Error, home::Said, os::failpoint, store::observe::Snapshot};
 
 /// Says it once.
 #[derive(Debug, Default)]
@@ -46,6 +46,7 @@ impl Announcement {
         if !std::mem::take(&mut self.due) {
             return;
         }
+        failpoint!("start.standing");
         let mut out = std::io::stdout();
         let line = serde_json::to_string(said).unwrap_or_default();
         // Whoever asked may have gone: that changes nothing.

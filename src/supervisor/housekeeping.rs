@@ -6,7 +6,7 @@ use super::{act::remove, salvage};
 use crate::{
     config::Config,
     home::Home,
-    os,
+    os::{self, failpoint},
     store::{Result, Store, observe::Snapshot, tasks::Report},
 };
 
@@ -116,6 +116,7 @@ pub(super) async fn tell(store: &Store, home: &Home, report: &Report) -> Result<
         Err(e) if e.refusal().is_some() => tracing::info!(task = %report.task, "a late report was refused: {e}"),
         Err(e) => return Err(e),
     }
+    failpoint!("reap.told");
     if let Err(e) = home.file_report(&report.task, report.attempt) {
         tracing::warn!(task = %report.task, "its report could not be moved: {e}");
     }

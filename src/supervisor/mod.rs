@@ -37,6 +37,7 @@ use crate::{
     error::{Error, Result},
     home::Home,
     mux::Mux,
+    os::failpoint,
     store::{Store, StoreError, intents::Wish},
 };
 
@@ -79,6 +80,8 @@ struct Supervisor {
     limits_told: Vec<(String, u32)>,
     /// What has been said in the log and need not be said again.
     complaints: BTreeSet<String>,
+    /// Why the last pass ended early; many in a row say the same.
+    ended_early: String,
     housekeeping: housekeeping::Schedule,
 }
 
@@ -116,6 +119,7 @@ impl Supervisor {
             leaving: Leaving::No,
             limits_told: Vec::new(),
             complaints: BTreeSet::new(),
+            ended_early: String::new(),
             housekeeping: housekeeping::Schedule::default(),
             config: Arc::new(config),
             home,
@@ -137,12 +141,17 @@ impl Supervisor {
             let began = Instant::now();
             let wait = match self.pass().await {
                 Ok(Pass::Look(after)) => {
+                    self.ended_early.clear();
                     self.redis.has_answered();
                     after
                 }
                 Ok(Pass::ShutDown) => return self.shut_down().await,
                 Err(e) => {
-                    tracing::warn!("a pass ended early: {e}");
+                    let why = e.to_string();
+                    if why != self.ended_early {
+                        tracing::warn!("a pass ended early: {why}");
+                        self.ended_early = why;
+                    }
                     self.mend_redis().await;
                     Duration::from_millis(100)
                 }
@@ -212,6 +221,10 @@ impl Supervisor {
         if observed.snapshot.intents.stop.is_none() {
             self.leaving = Leaving::No;
         }
+        // While Redis answers and does not write nobody can report, and a supervisor that only reads would not notice.
+        if observed.is_anyone_silent(self.config.supervisor.lease / 2) {
+            self.store.can_write().await?;
+        }
         for damaged in &observed.snapshot.damaged {
             self.complain(damaged.clone());
         }
@@ -273,6 +286,7 @@ impl Supervisor {
 
     /// Nothing is left but Redis and us.
     async fn shut_down(mut self) -> Result<()> {
+        failpoint!("stop.all_ended");
         if let Ok(seen) = self.store.observe(&[]).await
             && let Err(e) = self.store.remember(&seen)
         {
@@ -286,8 +300,11 @@ impl Supervisor {
             tracing::warn!("the wish to stop stays: {e}");
         }
         housekeeping::end_enclosures(&self.home).await;
+        failpoint!("stop.unwished");
         self.redis.shut_down().await?;
+        failpoint!("stop.redis_ended");
         let _ = std::fs::remove_file(self.home.running());
+        failpoint!("stop.unmarked");
         self.announcement.ready();
         tracing::info!("stopped");
         Ok(())

@@ -8,10 +8,14 @@ use std::{
 use super::world::{Life, Limits, World};
 use crate::{
     config::Config,
-    model::{agent::Agent, id::Place, time::Timestamp},
+    model::{
+        agent::Agent,
+        id::{Place, new_incarnation},
+        time::Timestamp,
+    },
     mux::{Mux, SessionInfo},
     os,
-    store::{Result, Store, agents::Record, observe::Snapshot},
+    store::{Result, Store, agents::Record, intents::ClockBack, observe::Snapshot},
 };
 
 /// tmux tells of changes; this is for those it did not tell.
@@ -26,8 +30,11 @@ pub(super) struct Observer {
     boot_id: String,
     /// Since when all has been there without a break.
     since: Instant,
+    /// The last look: our clock when it was answered, and Redis's.
     last: Option<(Instant, Timestamp)>,
     epoch: u64,
+    /// Jumps of Redis's clock that Redis has not followed yet.
+    jumps: Vec<ClockBack>,
     sessions: Option<Vec<SessionInfo>>,
     sessions_at: Option<Instant>,
 }
@@ -54,6 +61,7 @@ impl Observer {
             since: Instant::now(),
             last: None,
             epoch: 0,
+            jumps: Vec::new(),
             sessions: None,
             sessions_at: None,
         }
@@ -69,18 +77,21 @@ impl Observer {
     }
 
     pub async fn observe(&mut self, store: &Store, mux: &dyn Mux) -> Result<Observed> {
-        let snapshot = store.observe(&self.roles).await?;
-        let now = Instant::now();
+        let asked = Instant::now();
+        let mut snapshot = store.observe(&self.roles).await?;
+        let mut now = Instant::now();
+        self.compare_clocks(asked, now, snapshot.now);
+        if !self.jumps.is_empty() {
+            for jump in &self.jumps {
+                store.follow_clock_back(jump, &self.roles).await?;
+            }
+            self.jumps.clear();
+            snapshot = store.observe(&self.roles).await?;
+            now = Instant::now();
+        }
         if std::mem::replace(&mut self.epoch, snapshot.epoch.number) != snapshot.epoch.number {
             // Who lives, and is not in these records?
             self.look_at_tmux();
-        }
-        if let Some((then, redis_then)) = self.last.replace((now, snapshot.now)) {
-            let (ours, theirs) = (now - then, snapshot.now.since(redis_then));
-            if theirs.abs_diff(ours) > JUMP || snapshot.now < redis_then {
-                tracing::warn!(?ours, ?theirs, "the clocks parted: the machine slept, or a clock was set");
-                self.disturbed();
-            }
         }
         // As of the snapshot: tmux may take its time, in which heartbeats come that the snapshot does not have.
         let undisturbed = now.saturating_duration_since(self.since);
@@ -97,6 +108,21 @@ impl Observer {
         let lives = snapshot.agents.iter().map(|r| (r.agent.incarnation.clone(), self.life(&r.agent))).collect();
         let free_memory = os::available_memory();
         Ok(Observed { snapshot, lives, sessions: self.sessions.clone(), undisturbed, free_memory })
+    }
+
+    /// Redis read its clock at some moment between the two of ours.
+    fn compare_clocks(&mut self, asked: Instant, answered: Instant, redis: Timestamp) {
+        let Some((then, redis_then)) = self.last.replace((answered, redis)) else { return };
+        let (ours, theirs) = (answered - then, redis.since(redis_then));
+        if theirs.abs_diff(ours) > JUMP || redis < redis_then {
+            tracing::warn!(?ours, ?theirs, "the clocks parted: the machine slept, or a clock was set");
+            self.disturbed();
+        }
+        // A slow answer looks like a clock that was set back: only what has certainly passed counts.
+        let by = (asked.saturating_duration_since(then) + redis_then.since(redis)).saturating_sub(theirs);
+        if by > JUMP {
+            self.jumps.push(ClockBack { by, seen: redis_then, token: new_incarnation() });
+        }
     }
 
     fn life(&self, agent: &Agent) -> Life {
@@ -125,6 +151,12 @@ impl Observed {
             let p = &r.agent.process;
             (r.agent.incarnation.as_str(), os::ProcessId { pid: p.pid, start_time: p.start_time })
         })
+    }
+
+    /// Whether an agent has not reported for longer than this, for whatever reason.
+    pub fn is_anyone_silent(&self, limit: Duration) -> bool {
+        let last = |r: &Record| r.agent.heartbeat_at.map(|at| self.snapshot.now.since(at));
+        self.snapshot.agents.iter().filter_map(last).any(|silence| silence > limit)
     }
 
     pub fn world<'a>(&'a self, config: &'a Config, ending: &'a BTreeSet<String>) -> World<'a> {

@@ -7,7 +7,7 @@ use crate::{
     config::Config,
     error::{Error, Result},
     home::{Home, launch::RedisAt},
-    os,
+    os::{self, failpoint},
     store::{
         Store,
         server::{Origin, Server, ServerSpec, check_version},
@@ -111,7 +111,10 @@ impl Redis {
         tokio::time::sleep(m.pause).await;
         tracing::warn!("redis-server is gone; starting it again");
         match m.start().await {
-            Ok(()) => true,
+            Ok(()) => {
+                failpoint!("mend.redis_up");
+                true
+            }
             Err(e) => {
                 tracing::error!("redis-server: {e} ({})", e.hint.as_deref().unwrap_or("orch doctor looks closer"));
                 false

@@ -10,7 +10,7 @@ use crate::{
     home::{Home, launch::Launch},
     model::{agent::AgentState, cause::Cause, id::new_incarnation},
     mux::{Opened, SessionSpec, Tags},
-    os,
+    os::{self, failpoint},
     store::{StoreError, agents::Ending, intents::Wish, observe::Snapshot},
 };
 
@@ -36,6 +36,7 @@ impl Supervisor {
             Err(e) if e.refusal() == Some("taken") => return Ok(()),
             other => other?,
         }
+        failpoint!("spawn.recorded");
         self.observer.look_at_tmux();
         // Until its session stands and its runner is there, half of this has passed.
         tokio::task::spawn_blocking(os::expect_entry);
@@ -82,18 +83,23 @@ impl Supervisor {
         let role = self.config.role(role)?.clone();
         let launch = self.launch(agent, &role, master, incarnation);
         let path = launch.write()?;
+        failpoint!("spawn.launch_written");
         let program = own_program()?;
         // Where the folder is missing, the attempt says so; the agent itself can start anywhere.
+        let mut env = os::failpoint::inherited();
+        env.push((MARKER.to_owned(), incarnation.to_owned()));
         let cwd = if role.cwd.is_dir() { role.cwd } else { self.home.path().to_owned() };
         let spec = SessionSpec {
             name: agent.to_owned(),
             cwd,
             argv: vec![program.into(), "run-agent".into(), path.into()],
             size: SIZE,
-            env: vec![(MARKER.to_owned(), incarnation.to_owned())],
+            env,
             tags: self.tags(agent, incarnation),
         };
-        Ok(self.mux.open(&spec).await?)
+        let opened = self.mux.open(&spec).await?;
+        failpoint!("spawn.opened");
+        Ok(opened)
     }
 
     /// Notes the process of a session that was just opened. Where that fails its runner reports it, and one that has
@@ -101,6 +107,7 @@ impl Supervisor {
     async fn place(&mut self, agent: &str, incarnation: String, pane_pid: u32) -> Result<(), StoreError> {
         if let Some(process) = os::ProcessId::of(pane_pid) {
             self.store.place_agent(agent, &incarnation, &here(process)).await?;
+            failpoint!("spawn.placed");
             self.watches.watch(incarnation, process);
         }
         Ok(())

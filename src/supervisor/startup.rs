@@ -11,22 +11,34 @@ use crate::{
     error::{Error, Result},
     home::Home,
     mux::{Mux, TmuxMux, TmuxOptions},
-    os,
+    os::{self, failpoint},
     store::intents::Wish,
 };
+
+/// Of the files that may be open, our Redis keeps 32 for itself; as many are for the supervisor, the master and the calls
+/// of people.
+const FILES_BESIDES: u64 = 64;
+/// A runner has three connections, and what its program calls has one more.
+const FILES_PER_AGENT: u64 = 4;
+/// With room for fewer than these, nothing is started.
+const FEWEST_AGENTS: u64 = 4;
 
 /// How long a lock is waited for that nobody's name is in: its holder is ending.
 const LETS_GO: Duration = Duration::from_secs(5);
 
 /// From the lock to the loop.
-pub(super) async fn supervise(config: Config, mode: Mode, announcement: &mut Announcement) -> Result<()> {
+pub(super) async fn supervise(mut config: Config, mode: Mode, announcement: &mut Announcement) -> Result<()> {
     let home = Home::new(&config.home);
     home.create()?;
     start_log(mode.daemon);
     let _lock = lock(&home, &config.namespace).await?;
-    let _ = os::raise_nofile_limit();
     // Before anything is started, which would be inside too.
     super::housekeeping::tidy_enclosures(&home);
+    failpoint!("start.locked");
+    let files = os::raise_nofile_limit().unwrap_or(u64::MAX);
+    if !mode.to_stop {
+        config.supervisor.max_agents = agents_for(files, config.supervisor.max_agents)?;
+    }
     spawn::put_on_path(&home)?;
     let mux: Arc<dyn Mux> =
         Arc::new(TmuxMux::new(TmuxOptions { socket: config.tmux.socket.clone(), ..TmuxOptions::default() }));
@@ -36,6 +48,7 @@ pub(super) async fn supervise(config: Config, mode: Mode, announcement: &mut Ann
     }
     let crashed = home.running().exists();
     let redis = start_redis(&config, &home).await?;
+    failpoint!("start.redis_up");
     let store = Arc::new(redis.open(&config, Duration::from_millis(500))?);
     if !mode.to_stop {
         store.unwish(&[Wish::Stop { drain: false }], "supervisor.resumed", "orch start").await?;
@@ -47,18 +60,38 @@ pub(super) async fn supervise(config: Config, mode: Mode, announcement: &mut Ann
     store.note("supervisor.started", &started).await?;
     if mode.to_stop {
         store.wish(&Wish::Stop { drain: false }, "supervisor.stopping", "orch stop").await?;
+        failpoint!("start.stop_wished");
     }
+    failpoint!("start.recorded");
     tracing::info!(pid, namespace = %config.namespace, "supervising");
 
     let announcement = std::mem::take(announcement);
     Supervisor::assemble(config, home, store, mux, redis, announcement).serve().await
 }
 
+/// How many agents may run at once where so many files may be open. Whoever finds no connection to Redis left can't even
+/// say `orch stop`.
+fn agents_for(files: u64, wished: u32) -> Result<u32> {
+    let room = files.saturating_sub(FILES_BESIDES) / FILES_PER_AGENT;
+    if room < FEWEST_AGENTS {
+        let needed = FILES_BESIDES + FEWEST_AGENTS * FILES_PER_AGENT;
+        return Err(Error::config(format!("at most {files} files may be open at once, and orch needs {needed}"))
+            .hint("raise the hard limit (ulimit -Hn, /etc/security/limits.conf), then: orch start"));
+    }
+    let agents = wished.min(u32::try_from(room).unwrap_or(u32::MAX));
+    if agents < wished {
+        tracing::warn!("at most {files} files may be open at once: {agents} agents instead of {wished} (max_agents)");
+    }
+    Ok(agents)
+}
+
 /// From here on there is something to be ended in order; unless there was nothing before, and Redis does not start.
 async fn start_redis(config: &Config, home: &Home) -> Result<Redis> {
     let running = home.running();
     let something_ran = running.exists();
-    crate::home::write_new(&running, b"").map_err(|e| crate::home::unusable(&running, &e))?;
+    crate::home::write_new(&running, env!("CARGO_PKG_VERSION").as_bytes())
+        .map_err(|e| crate::home::unusable(&running, &e))?;
+    failpoint!("start.marked");
     Redis::start(config).await.inspect_err(|_| {
         if !something_ran {
             let _ = std::fs::remove_file(&running);

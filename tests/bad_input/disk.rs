@@ -1,47 +1,14 @@
 //! A full disk: nothing that was accepted is lost, and what can't be accepted is refused.
 
-use std::{fs, io::Write, path::Path, process::Command};
-
 use serde_json::json;
 
-use crate::common::World;
-
-/// A small disk of its own, taken away at the end.
-struct Disk<'a>(&'a Path);
-
-impl<'a> Disk<'a> {
-    fn new(at: &'a Path) -> Option<Self> {
-        fs::create_dir_all(at).ok()?;
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=8m,mode=0700", "tmpfs"]).arg(at).output();
-        mounted.is_ok_and(|out| out.status.success()).then_some(Disk(at))
-    }
-
-    fn fill(&self) {
-        let mut file = fs::File::create(self.0.join("ballast")).unwrap();
-        for size in [1 << 16, 1 << 10, 1] {
-            while file.write_all(&vec![b'x'; size]).is_ok() {}
-        }
-    }
-
-    fn free(&self) {
-        fs::remove_file(self.0.join("ballast")).unwrap();
-    }
-}
-
-impl Drop for Disk<'_> {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.0).output();
-    }
-}
+use crate::common::{Disk, World};
 
 #[test]
 fn a_full_disk_refuses_and_loses_nothing() {
     let world = World::new();
     let home = world.home.clone();
-    let Some(disk) = Disk::new(&home) else {
-        eprintln!("skipped: no small disk can be mounted here (it takes root)");
-        return;
-    };
+    let Some(disk) = Disk::new(&home) else { return };
     world.start();
     world.orch(&["pause"]).ok();
     let accepted: Vec<String> = (0..3).map(|i| world.delegate("shell", &format!("echo {i}"))).collect();

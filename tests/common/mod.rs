@@ -5,12 +5,16 @@
 // Each test file is a program of its own and uses its part of this.
 #![allow(dead_code, unused_imports)]
 
+mod disk;
 mod processes;
 mod run;
 mod shell;
+mod work;
 mod world;
 
+pub use disk::Disk;
 pub use processes::{Process, Signal, kill9, signal};
 pub use run::{Output, Running, feed, start};
 pub use shell::{append, forever, gate};
+pub use work::Work;
 pub use world::{Builder, World};

@@ -1,6 +1,7 @@
 //! One world: its folder, its orch, its tmux server.
 
 use std::{
+    collections::BTreeMap,
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -84,7 +85,7 @@ impl Builder {
             self.name, self.master_driver, self.tables
         );
         fs::write(project.join("sessions.toml"), config).expect("sessions.toml");
-        World { path, project, home, socket, _dir: dir }
+        World { path, project, home, socket, env: BTreeMap::new(), _dir: dir }
     }
 }
 
@@ -98,6 +99,8 @@ pub struct World {
     pub home: PathBuf,
     /// The socket of the tmux server.
     pub socket: PathBuf,
+    /// More of the environment of every program that a test starts here.
+    pub env: BTreeMap<&'static str, String>,
     _dir: tempfile::TempDir,
 }
 
@@ -162,6 +165,7 @@ impl World {
         command.env("PATH", std::env::join_paths(path).expect("PATH"));
         // Where a test, or a bug, means the user's own tmux server, it means this world's.
         command.env("TMUX_TMPDIR", &self.path);
+        command.envs(&self.env);
         command.env("TERM", "xterm-256color").env("SHELL", "/bin/sh").env("LANG", "C.UTF-8");
         command
     }
@@ -262,6 +266,10 @@ impl World {
     pub fn runner_pid(&self, agent: &str) -> u32 {
         let pid = self.agent(agent)["pid"].as_u64();
         pid.unwrap_or_else(|| self.fail(&format!("agent {agent} has no process"))) as u32
+    }
+    /// The machine loses its power: everything ends at the same moment, and nobody says a word.
+    pub fn lose_power(&self) {
+        processes::end_world(&self.path);
     }
     pub fn processes(&self) -> Vec<Process> {
         processes::of_world(&self.path)

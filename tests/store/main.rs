@@ -9,6 +9,7 @@ mod audit;
 mod broken_connection;
 mod causes;
 mod check;
+mod clock;
 mod dependencies;
 mod epoch;
 mod fences;

@@ -1,6 +1,10 @@
 //! One process: is it there, in what state, signal it, what does it use.
 
-use std::{fs, io, os::fd::AsFd, time::Duration};
+use std::{
+    fs, io,
+    os::{fd::AsFd, unix::fs::MetadataExt},
+    time::Duration,
+};
 
 use nix::{
     sys::signal::{self, Signal},
@@ -40,6 +44,14 @@ impl ProcessId {
     /// Its state letter (`R`, `S`, `D`, `T`, `Z`...); `None` when it is gone.
     pub fn state(&self) -> Option<char> {
         self.stat().ok().flatten().map(|stat| stat.state)
+    }
+
+    /// Whether it runs the same program file as we do: not where that was replaced after it had started. `None` where
+    /// that can't be seen.
+    pub fn runs_our_program(&self) -> Option<bool> {
+        let file = |pid: &str| fs::metadata(format!("/proc/{pid}/exe")).map(|m| (m.dev(), m.ino())).ok();
+        let (theirs, ours) = (file(&self.pid.to_string())?, file("self")?);
+        self.is_alive().then_some(theirs == ours)
     }
 
     /// Sends `signal` to this very process, never to another that has its pid by now. `false`: it has already ended.

@@ -22,7 +22,10 @@ use super::{
     process::{self, ProcessId},
     program::{Program, check_version, find_program},
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    os::failpoint,
+};
 
 const LOG_FILE: &str = "redis.log";
 
@@ -57,6 +60,7 @@ pub(super) async fn launch(spec: &ServerSpec, lock: FolderLock, limit: Duration)
         io::ErrorKind::StorageFull => full_disk(&spec.dir),
         _ => Error::config(format!("cannot run {}: {e}", program.path.display())).hint("orch doctor"),
     })?;
+    failpoint!("redis.spawned");
     let served = wait_until_it_serves(spec, &program, &mut child, &log, Patience::new(limit)).await;
     if served.is_err() {
         // Ours, not yet waited for: its pid can't be another's.

@@ -166,6 +166,37 @@ pub fn check_version(info: &str) -> Result<String> {
     }
 }
 
+/// Why a server that answers does not write, or may drop what it has, by its answer to INFO: what, and what to do.
+pub fn write_trouble(info: &str) -> Option<(String, String)> {
+    let number = |name| field(info, name).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
+    let is = |name, value| field(info, name) == Some(value);
+    if is("role", "slave") && is("slave_read_only", "1") {
+        let of = field(info, "master_host").unwrap_or("another one");
+        return Some((
+            format!("Redis cannot write: it is a replica of {of}"),
+            "use the other one, or make this one a primary: REPLICAOF NO ONE".into(),
+        ));
+    }
+    if is("aof_enabled", "1") && is("aof_last_write_status", "err") {
+        let what = "Redis cannot write: its append-only file can't be written to";
+        return Some((what.into(), "free disk space; nothing that was acknowledged is lost".into()));
+    }
+    let policy = field(info, "maxmemory_policy").unwrap_or_default();
+    let (used, most) = (number("used_memory"), number("maxmemory"));
+    if policy == "noeviction" && most > 0 && used > most {
+        return Some((
+            format!("Redis cannot write: its memory is full ({} of {} MiB)", used >> 20, most >> 20),
+            "raise its maxmemory; nothing that was acknowledged is lost".into(),
+        ));
+    }
+    policy.starts_with("allkeys").then(|| {
+        (
+            format!("Redis may drop tasks when its memory is full: its maxmemory-policy is {policy}"),
+            "CONFIG SET maxmemory-policy noeviction".into(),
+        )
+    })
+}
+
 /// The value of `name` in an answer to INFO.
 pub(super) fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
     info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
@@ -181,6 +212,21 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
+
+    #[test]
+    fn what_keeps_a_server_from_writing_is_said() {
+        let said = |info: &str| write_trouble(info).map(|(what, _)| what).unwrap_or_default();
+        let well = "role:master\r\naof_enabled:1\r\naof_last_write_status:ok\r\nused_memory:9000000\r\nmaxmemory:0\r\n\
+                    maxmemory_policy:noeviction\r\n";
+        assert_eq!(said(well), "");
+        assert_eq!(said("role:slave\r\nslave_read_only:0"), "", "one that may be written to");
+        let replica = "role:slave\r\nmaster_host:db.example\r\nslave_read_only:1\r\n";
+        assert!(said(replica).contains("replica of db.example"));
+        assert!(said(&well.replace("status:ok", "status:err")).contains("append-only file"));
+        assert!(said(&well.replace("maxmemory:0", "maxmemory:8388608")).contains("full (8 of 8 MiB)"));
+        assert!(said(&well.replace("noeviction", "allkeys-lru")).contains("may drop tasks"));
+        assert_eq!(said(""), "", "an answer that tells nothing");
+    }
 
     /// A folder with a program `name` that is the shell script `body`.
     fn folder_with(name: &str, body: &str) -> tempfile::TempDir {

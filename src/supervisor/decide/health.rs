@@ -41,7 +41,8 @@ pub(super) fn check(world: &World, actions: &mut Vec<Action>) -> BTreeSet<String
 fn verdict(world: &World, record: &Record) -> Option<(AgentState, String)> {
     let agent = &record.agent;
     let (now, limits) = (world.store.now, world.limits);
-    let age = now.since(agent.since);
+    // Its time in this state; a clock that was set ahead must not make it old.
+    let age = now.since(agent.since).min(world.undisturbed);
     let life = world.lives.get(&agent.incarnation).unwrap_or(&Life::Unknown);
     let failed = |reason: String| Some((AgentState::Failed, reason));
     if let Life::Dead(how) = life {

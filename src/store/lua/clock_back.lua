@@ -1,0 +1,45 @@
+-- Redis's clock was set back: what is due by it, and what was seen by it, moves back as well. Otherwise a delayed task
+-- would wait, and an agent that hangs be believed, for so much longer.
+-- KEYS: 1 prefix
+-- ARGV: 1 by how much (ms), 2 when the old clock was last seen (ms, by the old clock), 3 token (the same jump sent
+--       again is one jump), 4 reason, 5... roles
+-- Returns: how many delayed tasks were moved
+if not redis.call('SET', P .. 'jumped:' .. ARGV[3], '1', 'NX', 'PX', 3600000) then return 0 end
+local by = tonumber(ARGV[1])
+
+-- A score that lies so far ahead is of the old clock; if it should be of the new one, it still lies ahead afterwards.
+local function move_scores(zset, field)
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', zset, now + by, '+inf')) do
+    local score = redis.call('ZINCRBY', zset, -by, id)
+    if field then redis.call('HSET', P .. 'task:' .. id, field, score) end
+    if tonumber(get(id, 'since')[1]) > now then redis.call('HSET', P .. 'task:' .. id, 'since', now) end
+  end
+end
+
+-- What was delayed since the jump has its due time by the new clock already.
+local moved, seen = 0, ARGV[2] - by
+for _, id in ipairs(redis.call('ZRANGE', P .. 'state:delayed', 0, -1)) do
+  local since = tonumber(get(id, 'since')[1])
+  if since < seen or since > now then
+    local due = redis.call('ZINCRBY', P .. 'state:delayed', -by, id)
+    redis.call('HSET', P .. 'task:' .. id, 'due_at', due, 'since', math.min(since, now))
+    moved = moved + 1
+  end
+end
+move_scores(P .. 'state:running')
+for i = 5, #ARGV do
+  move_scores(P .. 'waiting:' .. ARGV[i], 'waiting_until')
+  local breaker = P .. 'breaker:' .. ARGV[i]
+  local till = tonumber(redis.call('HGET', breaker, 'until') or '0')
+  if till > now + by then redis.call('HSET', breaker, 'until', till - by) end
+end
+-- Nobody was seen later than now: whoever does not report from now on is silent from now on.
+for _, agent in ipairs(redis.call('SMEMBERS', P .. 'agents')) do
+  local record = P .. 'agent:' .. agent
+  for _, field in ipairs({'started_at', 'since', 'heartbeat_at', 'progress_at'}) do
+    if tonumber(redis.call('HGET', record, field) or '0') > now then redis.call('HSET', record, field, now) end
+  end
+end
+event('clock.back', nil, nil, nil, nil, ARGV[4])
+wake('supervisor')
+return moved

@@ -1,0 +1,96 @@
+//! Tasks that write down whenever they run, so that what is lost or done twice is found out.
+
+use std::{collections::BTreeSet, fs};
+
+use serde_json::Value;
+
+use super::{World, append};
+
+/// What was accepted in a world.
+#[derive(Default)]
+pub struct Work {
+    pub tasks: Vec<String>,
+}
+
+impl Work {
+    /// A task's script: writes down the attempt, and then does this.
+    pub fn script(world: &World, then: &str) -> String {
+        format!("{}; {then}; echo done", append(&world.file("ran"), "$ORCH_TASK $ORCH_ATTEMPT"))
+    }
+
+    /// A task of role shell.
+    #[track_caller]
+    pub fn delegate(&mut self, world: &World, then: &str) -> String {
+        let task = world.delegate("shell", &Work::script(world, then));
+        self.tasks.push(task.clone());
+        task
+    }
+
+    /// A task that is asked for, with the same key, until it is accepted.
+    #[track_caller]
+    pub fn delegate_until_accepted(&mut self, world: &World, key: &str, then: &str) -> String {
+        let script = Work::script(world, then);
+        let mut accepted = Value::Null;
+        world.wait_until("it is accepted", || {
+            let answer = world.orch(&["delegate", "--role", "shell", "--key", key, "--json", &script]);
+            if answer.code == 0 {
+                accepted = answer.json()["id"].clone();
+            }
+            answer.code == 0
+        });
+        let task = accepted.as_str().expect("id").to_owned();
+        self.tasks.push(task.clone());
+        task
+    }
+
+    /// How often a task ran.
+    pub fn runs_of(world: &World, task: &str) -> usize {
+        world.lines("ran").iter().filter(|line| line.starts_with(task)).count()
+    }
+
+    /// Waits until it runs.
+    #[track_caller]
+    pub fn wait_until_it_runs(world: &World, task: &str) {
+        world.wait_until("it runs", || Work::runs_of(world, task) > 0);
+    }
+
+    /// Waits until all have succeeded, and sees that each did so at its first attempt.
+    #[track_caller]
+    pub fn all_succeed_at_once(&self, world: &World) {
+        for task in &self.tasks {
+            world.wait_for(task, "succeeded");
+        }
+        self.ended_once(world);
+        for task in &self.tasks {
+            assert_eq!(Work::attempts(world, task), 1, "{:#}", world.show(task));
+        }
+        assert_eq!(world.events_of("agent.failed"), [] as [Value; 0]);
+    }
+
+    /// Each task has one attempt that counts; none ran twice; what was lost was lost by a death; nothing is left lying.
+    #[track_caller]
+    pub fn ended_once(&self, world: &World) {
+        let ran = world.lines("ran");
+        assert_eq!(BTreeSet::from_iter(&ran).len(), ran.len(), "an attempt ran twice: {ran:#?}");
+        let succeeded = world.events_of("task.succeeded");
+        for task in &self.tasks {
+            let shown = world.show(task);
+            let attempts = shown["attempts"].as_array().expect("attempts");
+            let (last, others) = attempts.split_last().expect("an attempt");
+            let lost = others.iter().all(|a| a["cause"] == "lost");
+            assert!(last["cause"] == "success" && lost, "{shown:#}");
+            assert_eq!(shown["result"]["text"], "done\n");
+            assert!((1..=attempts.len()).contains(&Work::runs_of(world, task)), "{shown:#}");
+            assert_eq!(succeeded.iter().filter(|e| e["task"] == task.as_str()).count(), 1, "{task}");
+        }
+        for folder in ["reports", "launch"] {
+            let left: Vec<_> = fs::read_dir(world.home.join(folder)).expect(folder).flatten().collect();
+            assert!(left.is_empty(), "in {folder}: {left:?}");
+        }
+    }
+
+    /// How many attempts a task has.
+    pub fn attempts(world: &World, task: &str) -> usize {
+        world.show(task)["attempts"].as_array().map_or(0, Vec::len)
+    }
+}

@@ -1,0 +1,143 @@
+//! A Redis that lives, and does not do what it is asked.
+
+use std::{thread, time::Duration};
+
+use crate::common::{Output, Work, World, gate};
+
+/// Sends a command past all of orch.
+fn tell(world: &World, words: &[&str]) {
+    let mut command = redis::cmd(words[0]);
+    for word in &words[1..] {
+        command.arg(*word);
+    }
+    command.exec(&mut world.redis()).unwrap_or_else(|e| panic!("{words:?}: {e}"));
+}
+
+/// Asks for `n` tasks, one after the other and each until it is accepted, while `faults` happen.
+fn under_load(world: &World, n: usize, faults: impl FnOnce(&World)) -> Work {
+    let mut work = Work::default();
+    thread::scope(|scope| {
+        let delegating = scope.spawn(|| {
+            let mut work = Work::default();
+            for i in 0..n {
+                work.delegate_until_accepted(world, &format!("load-{i}"), ":");
+            }
+            work
+        });
+        faults(world);
+        work = delegating.join().expect("the load");
+    });
+    work
+}
+
+/// It said that Redis does not write, and what to do.
+#[track_caller]
+fn says_that_it_cannot_write(refused: Output) {
+    let refused = refused.ended(4);
+    assert!(refused.stderr.contains("Redis cannot write") && refused.stderr.contains("hint: "), "{refused:#?}");
+}
+
+/// While Redis refuses to write, a delegate is refused and an agent keeps what it has to tell; then all goes on.
+fn refuses_and_goes_on(refuse: &[&str], serve: &[&str]) {
+    let world = World::started("[roles.shell]\nmax = 2");
+    let mut work = Work::default();
+    let running = work.delegate(&world, &gate(&world.file("go")));
+    let lasting = work.delegate(&world, &gate(&world.file("later")));
+    let ready = work.delegate(&world, ":");
+    for task in [&running, &lasting] {
+        Work::wait_until_it_runs(&world, task);
+    }
+    tell(&world, refuse);
+    says_that_it_cannot_write(world.orch(&["delegate", "--key", "k", "echo refused"]));
+    says_that_it_cannot_write(world.orch(&["cancel", &ready]));
+    let attention = world.status()["attention"].to_string();
+    assert!(attention.contains("Redis cannot write"), "{attention}");
+    world.touch("go");
+    let report = world.home.join(format!("reports/{running}.1.json"));
+    world.wait_until("its report lies on disk", || report.exists());
+    assert_eq!(world.show(&running)["state"], "running", "reading works");
+    tell(&world, serve);
+    world.wait_for(&running, "succeeded");
+    assert!(!world.status()["attention"].to_string().contains("cannot write"));
+    work.delegate_until_accepted(&world, "k", ":");
+    world.touch("later");
+    work.all_succeed_at_once(&world);
+    world.stop_and_check_nothing_left();
+}
+
+#[test]
+fn a_full_memory_refuses_and_loses_nothing() {
+    refuses_and_goes_on(&["CONFIG", "SET", "maxmemory", "1"], &["CONFIG", "SET", "maxmemory", "0"]);
+}
+
+#[test]
+fn a_redis_that_became_a_replica_refuses_and_loses_nothing() {
+    // Nobody listens on port 1.
+    refuses_and_goes_on(&["REPLICAOF", "127.0.0.1", "1"], &["REPLICAOF", "NO", "ONE"]);
+}
+
+/// Heartbeats are refused for almost a lease, and the next one comes after its end: the agents did nothing wrong.
+#[test]
+fn nobody_is_given_up_who_could_not_report_because_redis_did_not_write() {
+    let world = World::builder()
+        .supervisor("heartbeat", "\"3s\"")
+        .supervisor("lease", "\"7s\"")
+        .tables("[roles.shell]\nmax = 1")
+        .build();
+    world.start();
+    let mut work = Work::default();
+    let task = work.delegate(&world, &gate(&world.file("go")));
+    Work::wait_until_it_runs(&world, &task);
+    let age = || world.agent("shell-1")["heartbeat_age_ms"].as_u64().unwrap();
+    world.wait_until("it has just reported", || age() < 500);
+    tell(&world, &["CONFIG", "SET", "maxmemory", "1"]);
+    world.wait_until("it has been silent for almost a lease", || age() > 6_300);
+    tell(&world, &["CONFIG", "SET", "maxmemory", "0"]);
+    world.wait_until("it has reported again", || {
+        // Each wish makes the supervisor look.
+        world.orch(&["pause", "opus"]).ok();
+        world.orch(&["resume", "opus"]).ok();
+        age() < 3_000
+    });
+    world.touch("go");
+    work.all_succeed_at_once(&world);
+    world.stop_and_check_nothing_left();
+}
+
+#[test]
+fn scripts_that_are_forgotten_and_connections_that_are_cut_cost_nothing() {
+    let world = World::started("[roles.shell]\nmax = 4");
+    let awaited = world.delegate("shell", &gate(&world.file("go")));
+    let mut waiting = world.orch_started(&["wait", &awaited]);
+    let mut following = world.orch_started(&["logs", "-f", "--task", &awaited]);
+    let work = under_load(&world, 30, |world| {
+        for i in 0..40 {
+            match i % 2 {
+                0 => tell(world, &["SCRIPT", "FLUSH"]),
+                _ => tell(world, &["CLIENT", "KILL", "TYPE", "normal"]),
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        tell(world, &["CLIENT", "KILL", "TYPE", "pubsub"]);
+    });
+    assert!(!waiting.has_ended() && !following.has_ended());
+    world.touch("go");
+    waiting.end().ok();
+    following.end().ok();
+    work.all_succeed_at_once(&world);
+    world.stop_and_check_nothing_left();
+}
+
+#[test]
+fn a_redis_that_pauses_is_waited_for() {
+    let world = World::started("[roles.shell]\nmax = 4");
+    let work = under_load(&world, 20, |world| {
+        for all in ["ALL", "WRITE"] {
+            tell(world, &["CLIENT", "PAUSE", "2000", all]);
+            thread::sleep(Duration::from_millis(100));
+            assert_eq!(world.status()["redis"]["state"], "ok");
+        }
+    });
+    work.all_succeed_at_once(&world);
+    world.stop_and_check_nothing_left();
+}
