@@ -116,6 +116,8 @@ pub mod console;
 pub mod drill;
 pub mod drivers;
 pub mod error;
+#[cfg(test)]
+mod fuzz;
 pub mod home;
 pub mod model;
 pub mod mux;

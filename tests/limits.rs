@@ -80,6 +80,7 @@ fn a_program_over_its_memory_is_ended_and_counts_as_lost() {
     assert_eq!(world.agent("shell-1")["pid"], runner, "the same agent goes on");
     let told = world.orch(&["why", &task]).ok();
     assert!(told.contains("over-memory"), "{told}");
+    assert_eq!(world.show(&task)["attempts"][0]["evidence"]["rule"], "over_limit");
     stop_and_check_nothing_left(&world);
 }
 

@@ -79,7 +79,7 @@ fn parse_and_run(words: &[OsString], session: &mut Session) -> Result<u8, End> {
 
 async fn dispatch(verb: Verb, session: &mut Session) -> Result<u8, End> {
     match verb {
-        Verb::Init(args) => setup::init(&args, session),
+        Verb::Init(args) => setup::init(&args, session).await,
         Verb::Start(args) => lifecycle::start(&args, session).await,
         Verb::Stop(args) => lifecycle::stop(&args, session).await,
         Verb::Status(args) if args.watch => watch::run(session).await,

@@ -85,6 +85,16 @@ impl Config {
         resolve::resolve(&written, complaints, env, found)
     }
 
+    /// The defaults of the project in the current folder, whether or not a file is there.
+    ///
+    /// # Errors
+    /// The folder can't be read, or there is no place for its state.
+    pub fn without_file(env: &Env) -> Result<Config> {
+        let found = find::folder(env)?;
+        let (written, complaints) = written::parse("", found.complaints(env));
+        resolve::resolve(&written, complaints, env, found)
+    }
+
     /// What `ORCH_CONFIG` has to be for another process to find the same project, wherever it runs: the file, else
     /// the folder.
     pub fn location(&self) -> &Path {

@@ -2,13 +2,15 @@
 //! not heard yet. Everything in it is this user's own (0700, 0600).
 
 mod enclosures;
+#[cfg(test)]
+mod fuzz;
 pub mod launch;
 pub mod output;
 pub mod reports;
 
 use std::{
     fs,
-    io::{self, Write},
+    io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
@@ -118,7 +120,7 @@ impl Home {
     }
     /// The task as it was given to an attempt's program.
     pub fn context(&self, task: &TaskId, attempt: u32) -> Option<Task> {
-        serde_json::from_slice(&fs::read(self.run(task, attempt).join("context.json")).ok()?).ok()
+        read_json(&self.run(task, attempt).join("context.json"))
     }
     /// Ends of attempts that Redis has not heard yet.
     pub fn reports(&self) -> PathBuf {
@@ -181,6 +183,27 @@ pub fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)
 }
 
+/// Opens a file in an attempt's folder, which is its program's as well. A pipe in a file's place would be waited for, a
+/// device would never end, and a link would lead anywhere: all of them are errors.
+fn open_plain(path: &Path, options: &mut fs::OpenOptions) -> io::Result<fs::File> {
+    let file = options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::other(format!("{} is not a file", path.display()))),
+    }
+}
+
+/// What we have written into an attempt's folder, if it is still as we wrote it.
+fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Option<T> {
+    let mut bytes = Vec::new();
+    let file = open_plain(path, fs::OpenOptions::new().read(true)).ok()?;
+    file.take(LARGEST_JSON).read_to_end(&mut bytes).ok()?;
+    serde_json::from_slice(&bytes).ok()
+}
+
+/// A task with the longest text and context, or a report with the largest result, is some MiB.
+const LARGEST_JSON: u64 = 64 * 1024 * 1024;
+
 /// A log larger than this is put aside when it is opened.
 const LOG_LIMIT: u64 = 8 * 1024 * 1024;
 
@@ -207,6 +230,23 @@ pub fn unusable(path: &Path, e: &io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_program_put_in_a_files_place_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let (home, task) = (Home::new(dir.path()), TaskId::random());
+        let run = home.run(&task, 1);
+        create_dir(&run).unwrap();
+        for spoil in [
+            "mkfifo context.json result.json",
+            "rm *; ln -s /dev/zero context.json; ln -s /dev/zero result.json",
+            "rm *; mkdir context.json result.json",
+        ] {
+            let done = std::process::Command::new("sh").args(["-c", spoil]).current_dir(&run).status();
+            assert!(done.unwrap().success(), "{spoil}");
+            assert_eq!((home.context(&task, 1), home.known_end(&task, 1)), (None, None), "{spoil}");
+        }
+    }
 
     #[test]
     fn a_long_log_is_put_aside() {

@@ -7,6 +7,9 @@ use std::{fs, io, path::PathBuf};
 use super::Home;
 use crate::{model::id::TaskId, store::tasks::Report};
 
+/// No report of ours comes near: its text is bounded.
+const LARGEST: u64 = 64 << 20;
+
 impl Home {
     fn report(&self, task: &TaskId, attempt: u32) -> PathBuf {
         self.reports().join(format!("{task}.{attempt}.json"))
@@ -46,8 +49,8 @@ impl Home {
 
     /// How an attempt ended, as its runner reported it, whether Redis has heard it or not.
     pub fn known_end(&self, task: &TaskId, attempt: u32) -> Option<Report> {
-        let read = |path| serde_json::from_slice(&fs::read(path).ok()?).ok();
-        read(self.report(task, attempt)).or_else(|| read(self.run(task, attempt).join("result.json")))
+        let filed = || super::read_json(&self.run(task, attempt).join("result.json"));
+        super::read_json(&self.report(task, attempt)).or_else(filed)
     }
 
     /// Every report that lies here. One that does not read is skipped: its attempt ends by its lease.
@@ -57,6 +60,8 @@ impl Home {
             .flatten()
             .flatten()
             .filter(|e| e.path().extension().is_some_and(|x| x == "json"))
+            // Opening a pipe would wait for its other end; reading a device would not end.
+            .filter(|e| e.metadata().is_ok_and(|m| m.is_file() && m.len() <= LARGEST))
             .filter_map(|e| serde_json::from_slice(&fs::read(e.path()).ok()?).ok())
             .collect()
     }
@@ -83,6 +88,7 @@ mod tests {
             exit_code: Some(0),
             result: None,
             delay_ms: 0,
+            evidence: None,
         };
         super::super::create_dir(&home.run(&report.task, 2)).unwrap();
         home.write_report(&report).unwrap();

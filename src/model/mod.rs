@@ -7,6 +7,9 @@ pub mod agent;
 pub mod cause;
 pub mod duration;
 pub mod event;
+pub mod evidence;
+#[cfg(test)]
+mod fuzz;
 pub mod id;
 pub mod json;
 pub mod name;

@@ -67,11 +67,19 @@ impl Ops {
 
     /// The session in the master's place: one of an earlier supervisor of ours is adopted, any other is in the way.
     fn must_be_ours(&self, session: SessionInfo) -> Result<()> {
+        if self.is_ours(&session) {
+            return Ok(());
+        }
+        let elsewhere = |name: &str| match name == self.config.namespace {
+            true => " with another state folder (ORCH_HOME)",
+            false => "",
+        };
         match session.tags {
-            Some(tags) if tags.namespace == self.config.namespace => Ok(()),
             Some(tags) => Err(Error::conflict(format!(
-                "the tmux session {} is the master of another project, {}",
-                session.name, tags.namespace
+                "the tmux session {} is the master of another project, {}{}",
+                session.name,
+                tags.name_of_world(),
+                elsewhere(tags.name_of_world())
             ))
             .hint(format!(
                 "name this project's own in sessions.toml: [master] session = \"{}\"",
@@ -271,7 +279,7 @@ impl Ops {
 }
 
 /// A session's name for the master of a namespace, whose own name may hold more than a session's may.
-fn masters_name(namespace: &str) -> String {
+pub(super) fn masters_name(namespace: &str) -> String {
     const ROOM: usize = 40;
     let plain: String = namespace.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(ROOM).collect();
     match plain.trim_matches('-') {

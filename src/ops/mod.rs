@@ -33,7 +33,7 @@ use crate::{
     config::Config,
     error::{Error, Result},
     home::Home,
-    mux::{TmuxMux, TmuxOptions},
+    mux::{SessionInfo, Tags, TmuxMux, TmuxOptions},
     os::{ProcessId, read_lock_holder},
     store::{
         self, Store, StoreError,
@@ -98,6 +98,12 @@ impl Ops {
         TmuxMux::new(TmuxOptions { socket: self.config.tmux.socket.clone(), ..TmuxOptions::default() })
     }
 
+    /// Whether a session carries our tags.
+    fn is_ours(&self, session: &SessionInfo) -> bool {
+        let world = || Tags::world(&self.config.namespace, &self.config.home);
+        session.tags.as_ref().is_some_and(|tags| tags.namespace == world())
+    }
+
     /// The names of all roles.
     fn roles(&self) -> Vec<String> {
         self.config.roles.keys().cloned().collect()
@@ -122,7 +128,8 @@ impl Ops {
                 return Err(self.away(&error, &supervisor));
             }
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_millis(200));
+            // Nobody else is waited for than a person, or a program that does nothing meanwhile.
+            pause = (pause * 2).min(Duration::from_millis(40));
         }
     }
 

@@ -113,7 +113,10 @@ impl Ops {
         };
         let mut held = Vec::new();
         for task in store.first_tasks(TaskState::Held, NAMED).await? {
-            let attempts = store.task(&task.id).await?.map(|detail| detail.attempts).unwrap_or_default();
+            let attempts = match store.task(&task.id).await {
+                Err(e) if !e.concerns_one_record() => return Err(e),
+                detail => detail.ok().flatten().map(|detail| detail.attempts).unwrap_or_default(),
+            };
             held.push((task, attempts.into_iter().last().map(|attempt| attempt.agent)));
         }
         let failed = newest(store, TaskState::Failed, NAMED).await?;

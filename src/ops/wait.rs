@@ -109,9 +109,12 @@ impl Ops {
     /// All of these tasks.
     ///
     /// # Errors
-    /// NotFound: there is no such task.
+    /// NotFound: there is no such task. Internal: the record of one is damaged.
     pub(super) async fn existing(&self, ids: &[TaskId]) -> Result<Vec<Task>> {
-        let tasks = self.ask(|s| s.tasks(ids)).await?;
+        let (tasks, damaged) = self.ask(|s| s.tasks_and_damaged(ids)).await?;
+        if let Some((_, e)) = damaged.into_iter().next() {
+            return Err(e.into());
+        }
         match ids.iter().find(|id| !tasks.iter().any(|t| t.id == **id)) {
             Some(unknown) => Err(super::tasks::no_task(unknown)),
             None => Ok(tasks),

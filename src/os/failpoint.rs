@@ -65,6 +65,9 @@ pub const POINTS: &[&str] = &[
     "reap.closed",
     "reap.forgotten",
     "mend.redis_up",
+    // Whoever meets a Redis that came up anew first.
+    "epoch.reserved",
+    "epoch.raised",
     // `orch stop`, then the supervisor.
     "stop.wished",
     "stop.agent_told",

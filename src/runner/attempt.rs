@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     drivers::{Driver, End, Job, Start, Verdict},
-    model::{cause::Cause, task::TaskResult, text::one_line},
+    model::{cause::Cause, evidence::Rule, task::TaskResult, text::one_line},
     os::{self, failpoint},
     store::{
         agents::Directive,
@@ -80,7 +80,9 @@ pub(super) async fn run(
         Ok(running) => running,
         Err(not_begun) => {
             let NotBegun { verdict, leave } = *not_begun;
-            return Ended { report: Some(report(agent, claimed, verdict, None, None, began)), leave };
+            let mut report = report(agent, claimed, verdict, None, None, began);
+            report.evidence = leave.as_ref().map(|leave| agent.evidence(leave.rule(), &report.reason, None));
+            return Ended { report: Some(report), leave };
         }
     };
     running.finish(driver, claimed, beats, signals, began).await
@@ -161,7 +163,8 @@ impl Running<'_> {
         if stop.is_none() && !status.as_ref().is_ok_and(ExitStatus::success) {
             stop = meter.refused().map(Stop::Over);
         }
-        let grace = if matches!(stop, Some(Stop::Over(_))) { Duration::ZERO } else { STRAGGLERS_GRACE };
+        let is_over = matches!(stop, Some(Stop::Over(_)));
+        let grace = if is_over { Duration::ZERO } else { STRAGGLERS_GRACE };
         self.end_stragglers(grace).await;
         self.output.drain().await;
         failpoint!("finish.ended");
@@ -177,11 +180,16 @@ impl Running<'_> {
             return Ended { report: None, leave: Some(Leave::GivenUp) };
         }
         let exit_code = status.ok().and_then(|s| s.code());
-        let report = report(self.agent, claimed, verdict, exit_code, Some(&self.output), began);
+        let mut report = report(self.agent, claimed, verdict, exit_code, Some(&self.output), began);
         let leave = match stop {
             Some(Stop::Leave(leave)) => Some(leave),
             _ => None,
         };
+        if report.cause == Cause::Lost {
+            let of_program = if is_over { Rule::OverLimit } else { Rule::ProgramKilled };
+            let rule = leave.as_ref().map_or(of_program, Leave::rule);
+            report.evidence = Some(self.agent.evidence(rule, &report.reason, Some(claimed)));
+        }
         Ended { report: Some(report), leave }
     }
 
@@ -371,5 +379,6 @@ fn report(
         exit_code,
         result,
         delay_ms: delay.as_millis() as u64,
+        evidence: None,
     }
 }

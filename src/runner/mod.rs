@@ -10,6 +10,7 @@
 mod attempt;
 mod beats;
 mod enclosed;
+mod evidence;
 mod interactive;
 mod limits;
 mod output;
@@ -235,6 +236,7 @@ impl Agent {
             Leave::SessionClosed | Leave::Broken(_) => Failed,
         };
         let reason = leave.in_words();
+        let evidence = self.evidence(leave.rule(), &reason, None);
         let remains = Remains {
             agent: self.launch.agent.clone(),
             session: self.launch.session.clone(),
@@ -247,6 +249,7 @@ impl Agent {
             attempt_reason: &reason,
             delay: self.launch.role.retry.lost_delay(1),
             remains: Some(&remains),
+            evidence: Some(&evidence),
         };
         failpoint!("leave.decided");
         match self.store.end_agent(&self.launch.agent, &self.launch.incarnation, &ending).await {

@@ -29,11 +29,14 @@ use super::{
     tasks::{ms, to_json},
     witness::{Memory, Witness},
 };
-use crate::model::{
-    id::{Process, TaskId},
-    json,
-    task::{Priority, Task},
-    time::Timestamp,
+use crate::{
+    model::{
+        id::{Process, TaskId},
+        json,
+        task::{Priority, Task},
+        time::Timestamp,
+    },
+    os::failpoint,
 };
 
 /// So many fences has an epoch; a fence says by its size in which one it was given. Lua prints whole numbers of 14
@@ -212,6 +215,7 @@ impl Store {
             return Ok(epoch);
         }
         let lowest = witness.reserve(memory);
+        failpoint!("epoch.reserved");
         let last = memory.unwrap_or_default();
         let args = [
             run_id,
@@ -224,6 +228,7 @@ impl Store {
         let call = Call::new(&script::EPOCH, self.keys.prefix(), &args);
         let answer: String = self.read(call.send(c).await.map_err(|e| self.error(&e))?)?;
         let epoch = answer.parse().map_err(|_| StoreError::Other(format!("the epoch is '{answer}'")))?;
+        failpoint!("epoch.raised");
         let memory = Memory { reserved: last.reserved.max(lowest).max(epoch), epoch, ..last };
         if let Err(e) = witness.note(&memory, false) {
             tracing::error!("{} can't be written: {e}", witness.path.display());

@@ -5,6 +5,7 @@
 //! |---|---|---|
 //! | `task:<id>` | hash | the record; the fields are those of [`super::decode::task`] |
 //! | `attempts:<id>` | list | one JSON object an attempt, the oldest first |
+//! | `damaged:<id>` | any | what was stored as the record of a task that did not read, and was set aside |
 //! | `children:<id>` | list | its subtasks' ids |
 //! | `deps:<id>` | set | while it is blocked: its open dependencies |
 //! | `dependents:<id>` | set | who was delegated to start after it |

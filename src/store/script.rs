@@ -62,6 +62,7 @@ scripts! {
     REINSTATE = "reinstate",
     RETRY = "retry",
     SETTLED = "settled",
+    SET_ASIDE = "set_aside",
     SPAWN = "spawn",
     STOP_AGENT = "stop_agent",
     WAITING = "waiting",

@@ -1,12 +1,14 @@
 //! Acts: record first, then the effect.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
 use super::{Supervisor, decide::Action, observe::Observed, salvage, spawn::MARKER};
 use crate::{
+    home::output,
     model::{
         agent::AgentState,
         cause::Cause,
+        evidence::{Evidence, LastOutput},
         id::{Place, Process},
     },
     mux::{Mux, MuxError, Tags},
@@ -30,9 +32,9 @@ impl Supervisor {
     pub(super) async fn act(&mut self, action: Action, observed: &Observed) -> Result<(), StoreError> {
         let done = match action {
             Action::ReleaseDue => self.store.release_due().await.map(drop),
-            Action::Reap { incarnation, to, reason, .. } => {
+            Action::Reap { incarnation, to, reason, evidence, .. } => {
                 match observed.snapshot.agents.iter().find(|r| r.agent.incarnation == incarnation) {
-                    Some(record) => self.reap(record, to, &reason).await,
+                    Some(record) => self.reap(record, to, &reason, *evidence).await,
                     None => Ok(()),
                 }
             }
@@ -72,7 +74,13 @@ impl Supervisor {
     }
 
     /// Tells what the agent could not tell, records its end, and ends what is left of it.
-    async fn reap(&mut self, record: &Record, to: AgentState, reason: &str) -> Result<(), StoreError> {
+    async fn reap(
+        &mut self,
+        record: &Record,
+        to: AgentState,
+        reason: &str,
+        mut evidence: Evidence,
+    ) -> Result<(), StoreError> {
         let agent = &record.agent;
         let over_memory = self.killed_for_memory(record, reason);
         let attempt_reason = over_memory.clone().unwrap_or_else(|| format!("agent {} {reason}", agent.id));
@@ -83,7 +91,9 @@ impl Supervisor {
         // Redis may have heard of its end, and lost that again.
         let last = agent.task.as_ref().zip(agent.attempt);
         reports.extend(last.and_then(|(task, attempt)| self.home.known_end(task, attempt)));
-        for report in reports.iter().filter(|r| r.incarnation == agent.incarnation) {
+        reports.retain(|r| r.incarnation == agent.incarnation);
+        evidence.report_on_disk = Some(!reports.is_empty());
+        for report in &reports {
             super::housekeeping::tell(&self.store, &self.home, report).await?;
         }
         let lost = match &agent.task {
@@ -93,6 +103,13 @@ impl Supervisor {
             },
             None => 0,
         };
+        if let Some((task, attempt)) = agent.task.as_ref().zip(agent.attempt) {
+            evidence.lease_ends_at = match self.store.lease_end(task, agent.fence).await {
+                Err(e) if !e.concerns_one_record() => return Err(e),
+                end => end.ok().flatten(),
+            };
+            evidence.last_output = last_output(&self.home.run(task, attempt));
+        }
         let retry = self.config.roles.get(&agent.role).map_or(&self.config.retry, |r| &r.retry);
         let remains =
             Remains { agent: agent.id.clone(), session: agent.session.clone(), process: agent.process.clone() };
@@ -103,6 +120,7 @@ impl Supervisor {
             attempt_reason: &attempt_reason,
             delay: retry.lost_delay(lost + 1),
             remains: Some(&remains),
+            evidence: Some(&evidence),
         };
         self.store.end_agent(&agent.id, &agent.incarnation, &ending).await?;
         failpoint!("reap.recorded");
@@ -168,6 +186,12 @@ impl Supervisor {
         }
         Ok(())
     }
+}
+
+/// The last that the program of an attempt printed, as far as it reads.
+fn last_output(run: &Path) -> Option<LastOutput> {
+    let (at, text) = output::last_lines(run).ok()??;
+    Some(LastOutput { at, text })
 }
 
 fn limits(roles: &std::collections::BTreeMap<String, crate::config::Role>, intents: &Intents) -> Vec<(String, u32)> {

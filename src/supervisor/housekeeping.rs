@@ -6,6 +6,7 @@ use super::{act::remove, salvage};
 use crate::{
     config::Config,
     home::Home,
+    model::task::TaskState,
     os::{self, failpoint},
     store::{Result, Store, observe::Snapshot, tasks::Report},
 };
@@ -14,6 +15,9 @@ use crate::{
 const MEMORY_EVERY: Duration = Duration::from_secs(1);
 const REPORTS_EVERY: Duration = Duration::from_secs(10);
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
+/// Ready and delayed tasks are looked at when their turn comes; those that wait for something else, so often.
+const DAMAGED_EVERY: Duration = Duration::from_secs(600);
+const DAMAGED_AT_ONCE: usize = 1000;
 /// Records forgotten in one call: a longer one would hold up everybody else.
 const PRUNE_AT_ONCE: u32 = 500;
 
@@ -26,6 +30,7 @@ pub(super) struct Schedule {
     memory: Option<Instant>,
     reports: Option<Instant>,
     prune: Option<Instant>,
+    damaged: Option<Instant>,
 }
 
 fn is_due(last: &mut Option<Instant>, every: Duration) -> bool {
@@ -55,6 +60,14 @@ impl Schedule {
                         tracing::error!(task = %report.task, "its report could not be told: {e}");
                     }
                     told => told?,
+                }
+            }
+        }
+        if is_due(&mut self.damaged, DAMAGED_EVERY) {
+            for state in [TaskState::Blocked, TaskState::Held] {
+                let ids = store.first_ids(state, DAMAGED_AT_ONCE).await?;
+                if store.set_damaged_aside(&ids).await? > 0 {
+                    tracing::error!("{state} tasks whose records are damaged were set aside: orch status names them");
                 }
             }
         }

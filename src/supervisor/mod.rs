@@ -228,6 +228,9 @@ impl Supervisor {
         for damaged in &observed.snapshot.damaged {
             self.complain(damaged.clone());
         }
+        for id in &observed.snapshot.broken {
+            self.store.set_aside(id, "", "it ran, and does not say by whom").await?;
+        }
         self.tell_limits(&observed.snapshot).await?;
         self.watches.keep(observed.runners());
         let ending = self.ending.lock().unwrap_or_else(|e| e.into_inner()).clone();

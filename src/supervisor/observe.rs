@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::world::{Life, Limits, World};
+use super::world::{Death, Life, Limits, World};
 use crate::{
     config::Config,
     model::{
@@ -13,7 +13,7 @@ use crate::{
         id::{Place, new_incarnation},
         time::Timestamp,
     },
-    mux::{Mux, SessionInfo},
+    mux::{Mux, SessionInfo, Tags},
     os,
     store::{Result, Store, agents::Record, intents::ClockBack, observe::Snapshot},
 };
@@ -25,6 +25,8 @@ const JUMP: Duration = Duration::from_secs(2);
 
 /// Looks, and remembers what it needs to judge the next look.
 pub(super) struct Observer {
+    /// Whose sessions are ours.
+    world: String,
     roles: Vec<String>,
     host: String,
     boot_id: String,
@@ -42,8 +44,10 @@ pub(super) struct Observer {
 /// One look.
 pub(super) struct Observed {
     pub snapshot: Snapshot,
+    world: String,
     lives: BTreeMap<String, Life>,
     sessions: Option<Vec<SessionInfo>>,
+    sessions_age: Duration,
     undisturbed: Duration,
     /// Memory available on this machine, in bytes.
     free_memory: Option<u64>,
@@ -55,6 +59,7 @@ impl Observer {
         // The master's breaker goes by its session.
         roles.push(config.master.session.clone());
         Observer {
+            world: Tags::world(&config.namespace, &config.home),
             roles,
             host: os::hostname(),
             boot_id: os::boot_id(),
@@ -107,7 +112,9 @@ impl Observer {
         }
         let lives = snapshot.agents.iter().map(|r| (r.agent.incarnation.clone(), self.life(&r.agent))).collect();
         let free_memory = os::available_memory();
-        Ok(Observed { snapshot, lives, sessions: self.sessions.clone(), undisturbed, free_memory })
+        let sessions_age = self.sessions_at.map_or(Duration::ZERO, |at| at.elapsed());
+        let (world, sessions) = (self.world.clone(), self.sessions.clone());
+        Ok(Observed { snapshot, world, lives, sessions, sessions_age, undisturbed, free_memory })
     }
 
     /// Redis read its clock at some moment between the two of ours.
@@ -132,13 +139,14 @@ impl Observer {
         }
         match p.place(&self.host, &self.boot_id) {
             Place::ThisBoot => {}
-            Place::EarlierBoot => return Life::Dead("the machine was started anew".into()),
+            Place::EarlierBoot => return Life::Dead(Death::EarlierBoot),
             Place::Elsewhere => return Life::Elsewhere,
         }
         let id = os::ProcessId { pid: p.pid, start_time: p.start_time };
         match id.state() {
             Some(state) if id.is_alive() => Life::Alive(state),
-            _ => Life::Dead(format!("its runner (pid {}) is gone", p.pid)),
+            Some('Z' | 'X') => Life::Dead(Death::Zombie),
+            _ => Life::Dead(Death::Gone),
         }
     }
 }
@@ -164,9 +172,10 @@ impl Observed {
             store: &self.snapshot,
             lives: self.lives.clone(),
             sessions: self.sessions.as_deref(),
+            sessions_age: self.sessions_age,
             undisturbed: self.undisturbed,
             ending,
-            namespace: &config.namespace,
+            namespace: &self.world,
             roles: &config.roles,
             master: &config.master,
             short_of_memory: config.supervisor.short_of_memory(self.free_memory).is_some(),

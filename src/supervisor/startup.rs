@@ -49,7 +49,7 @@ pub(super) async fn supervise(mut config: Config, mode: Mode, announcement: &mut
     let crashed = home.running().exists();
     let redis = start_redis(&config, &home).await?;
     failpoint!("start.redis_up");
-    let store = Arc::new(redis.open(&config, Duration::from_millis(500))?);
+    let store = Arc::new(redis.open(&config, redis.patience())?);
     if !mode.to_stop {
         store.unwish(&[Wish::Stop { drain: false }], "supervisor.resumed", "orch start").await?;
         store.recovered(&config.master.session, "orch start").await?;

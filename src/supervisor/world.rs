@@ -19,10 +19,21 @@ pub(super) enum Life {
     Unknown,
     /// It runs; its state as `ps` shows it.
     Alive(char),
-    /// It does not; in words, how one knows.
-    Dead(String),
+    /// It does not.
+    Dead(Death),
     /// It is on another machine: only its heartbeat tells.
     Elsewhere,
+}
+
+/// How one knows that a runner is dead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Death {
+    /// There is no such process any more.
+    Gone,
+    /// It has ended, and its parent has not taken note.
+    Zombie,
+    /// It ran before the machine was started anew.
+    EarlierBoot,
 }
 
 /// Everything that [`super::decide`] decides by.
@@ -33,12 +44,14 @@ pub(super) struct World<'a> {
     pub lives: BTreeMap<String, Life>,
     /// The tmux sessions; `None` where tmux did not answer, which says nothing about the agents.
     pub sessions: Option<&'a [SessionInfo]>,
+    /// How old that look at tmux is.
+    pub sessions_age: Duration,
     /// For how long Redis and this machine have been there without a break. Whoever could not report during a break is
     /// given a whole lease to do so after it.
     pub undisturbed: Duration,
     /// Incarnations whose remains are being ended at this moment.
     pub ending: &'a BTreeSet<String>,
-    /// The namespace.
+    /// The namespace, as sessions of ours carry it.
     pub namespace: &'a str,
     /// The roles.
     pub roles: &'a BTreeMap<String, Role>,
@@ -65,6 +78,12 @@ impl World<'_> {
     /// The living agents.
     pub fn agents(&self) -> impl Iterator<Item = &Agent> {
         self.store.agents.iter().map(|r| &r.agent)
+    }
+
+    /// Whether tmux says that this agent has no session.
+    pub fn has_no_session(&self, agent: &Agent) -> bool {
+        let is_its = |s: &SessionInfo| s.tags.as_ref().is_some_and(|t| t.incarnation == agent.incarnation);
+        self.sessions.is_some_and(|sessions| !sessions.iter().any(is_its))
     }
 
     /// How many agents of a role are wished at least and at most: sessions.toml, or what `orch scale` said.

@@ -10,6 +10,7 @@ mod broken_connection;
 mod causes;
 mod check;
 mod clock;
+mod damaged;
 mod dependencies;
 mod epoch;
 mod fences;

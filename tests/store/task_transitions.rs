@@ -200,7 +200,7 @@ async fn cancel_ends_what_is_open_and_tells_the_agent_of_what_runs() {
             ("cancelled", Cancelled),
             ("running", Running),
             ("succeeded", Succeeded),
-            ("failed", Failed),
+            ("cancelled", Cancelled),
             ("cancelled", Cancelled),
         ],
     )

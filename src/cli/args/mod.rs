@@ -58,7 +58,7 @@ pub enum Verb {
     Show(OneTarget),
     /// Why a task or an agent is in its state
     Why(OneTarget),
-    /// Give up tasks and their subtasks
+    /// Give up tasks and their subtasks; remove failed ones
     Cancel(SomeTasks),
     /// Try failed, cancelled or held tasks again
     Retry(SomeTasks),

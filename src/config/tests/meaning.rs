@@ -63,7 +63,11 @@ fn what_the_reference_comments_out_is_valid_too() {
 #[test]
 fn a_starter_fits_what_was_found() {
     for found in [&[][..], &DriverKind::ALL, &[DriverKind::Shell, DriverKind::Console]] {
-        let config = meant(&starter(found));
+        let config = meant(&starter(found, None));
+        assert_eq!(config.master.session, "opus-master");
+        let apart = starter(found, Some("shop-1a2b3c-master"));
+        assert_eq!(meant(&apart).master.session, "shop-1a2b3c-master");
+        assert_eq!(apart.matches("opus-master").count(), 1, "it is told why, and meant nowhere else: {apart}");
         let default = config.role(&config.master.default_role).unwrap();
         let wanted = if found.contains(&DriverKind::Claude) { DriverKind::Claude } else { DriverKind::Shell };
         assert_eq!(default.driver, wanted);

@@ -128,7 +128,7 @@ fn private_bytes(rollup: &str) -> Option<u64> {
     let mut sum = None;
     for line in rollup.lines().filter_map(|line| line.strip_prefix("Private_")) {
         let kib: u64 = line.split_ascii_whitespace().nth(1)?.parse().ok()?;
-        sum = Some(sum.unwrap_or(0) + kib * 1024);
+        sum = Some(kib.saturating_mul(1024).saturating_add(sum.unwrap_or(0)));
     }
     sum
 }

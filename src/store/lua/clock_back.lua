@@ -27,11 +27,14 @@ for _, id in ipairs(redis.call('ZRANGE', P .. 'state:delayed', 0, -1)) do
   end
 end
 move_scores(P .. 'state:running')
+local function move_field(key, field)
+  local till = tonumber(redis.call('HGET', key, field) or '0')
+  if till > now + by then redis.call('HSET', key, field, till - by) end
+end
+move_field(P .. 'epoch', 'settling_until')
 for i = 5, #ARGV do
+  move_field(P .. 'breaker:' .. ARGV[i], 'until')
   move_scores(P .. 'waiting:' .. ARGV[i], 'waiting_until')
-  local breaker = P .. 'breaker:' .. ARGV[i]
-  local till = tonumber(redis.call('HGET', breaker, 'until') or '0')
-  if till > now + by then redis.call('HSET', breaker, 'until', till - by) end
 end
 -- Nobody was seen later than now: whoever does not report from now on is silent from now on.
 for _, agent in ipairs(redis.call('SMEMBERS', P .. 'agents')) do

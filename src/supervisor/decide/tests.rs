@@ -1,5 +1,8 @@
 //! The decision as a table of cases; in `any`, what must hold for any world.
 
+mod any;
+mod evidence;
+mod memory;
 mod settle;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,11 +22,8 @@ use crate::{
         agents::Record,
         observe::{Breaker, Load, Overdue, Snapshot},
     },
-    supervisor::world::{Life, Limits},
+    supervisor::world::{Death, Life, Limits},
 };
-
-mod any;
-mod memory;
 
 const NOW: u64 = 1_000_000_000;
 
@@ -33,6 +33,7 @@ struct Case {
     store: Snapshot,
     lives: BTreeMap<String, Life>,
     sessions: Vec<SessionInfo>,
+    tmux_answers: bool,
     undisturbed: Duration,
     ending: BTreeSet<String>,
     max_agents: u32,
@@ -47,6 +48,7 @@ fn case() -> Case {
         store: Snapshot { now: Timestamp(NOW), ..Snapshot::default() },
         lives: BTreeMap::new(),
         sessions: Vec::new(),
+        tmux_answers: true,
         undisturbed: Duration::from_secs(3600),
         ending: BTreeSet::new(),
         max_agents: 50,
@@ -83,6 +85,7 @@ impl Case {
             rss_bytes: None,
             reason: None,
             master: false,
+            evidence: None,
         };
         self.store.agents.push(Record { agent, progress_at: Some(Timestamp(NOW)), last_task: None });
         &mut self.store.agents.last_mut().unwrap().agent
@@ -97,7 +100,8 @@ impl Case {
         decide(&World {
             store: &self.store,
             lives: self.lives.clone(),
-            sessions: Some(&self.sessions),
+            sessions: self.tmux_answers.then_some(self.sessions.as_slice()),
+            sessions_age: Duration::from_secs(3),
             undisturbed: self.undisturbed,
             ending: &self.ending,
             namespace: "ns",
@@ -247,7 +251,7 @@ fn an_idle_agent_above_the_minimum_leaves_after_its_time() {
 fn a_dead_runner_is_reaped_and_one_that_was_told_to_stop_has_stopped() {
     let mut c = case();
     c.agent("shell-1", "shell", AgentState::Busy);
-    c.life("shell-1", Life::Dead("its runner (pid 7) is gone".into()));
+    c.life("shell-1", Life::Dead(Death::Gone));
     assert_eq!(c.short(), ["reap shell-1 failed: crashed: its runner (pid 7) is gone"]);
     c.store.agents[1].agent.state = AgentState::Stopping;
     c.store.agents[1].agent.reason = Some("orch stop".into());
@@ -262,6 +266,20 @@ fn silence_longer_than_the_lease_is_a_hang_unless_all_was_away() {
     assert_eq!(c.short(), ["reap shell-1 failed: hung: no heartbeat for 31s; its runner is stopped (SIGSTOP)"]);
     c.undisturbed = Duration::from_secs(29);
     assert_eq!(c.short(), [] as [&str; 0]);
+}
+
+#[test]
+fn an_agent_whose_session_was_never_opened_is_given_up_soon() {
+    let mut c = case();
+    c.agent("shell-1", "shell", AgentState::Starting).since = Timestamp(NOW - 1_500);
+    c.life("shell-1", Life::Unknown);
+    assert_eq!(c.short(), ["reap shell-1 failed: lost: its session was not opened within 1.0s"]);
+    // It is there: its runner is about to report.
+    let tags = Tags { namespace: "ns".into(), agent: "shell-1".into(), incarnation: "shell-1#".into() };
+    c.sessions = vec![session("shell-1", Some(tags))];
+    assert_eq!(c.short(), [] as [&str; 0]);
+    c.store.agents.last_mut().unwrap().agent.since = Timestamp(NOW - 5_500);
+    assert_eq!(c.short(), ["reap shell-1 failed: lost: its session was not opened within 5.0s"]);
 }
 
 #[test]

@@ -20,7 +20,7 @@ proptest! {
             agent.waiting = *waiting && agent.state == AgentState::Busy;
             agent.heartbeat_at = Some(Timestamp(NOW - age));
             if !alive {
-                c.life(&id, Life::Dead("gone".into()));
+                c.life(&id, Life::Dead(Death::Gone));
             }
         }
         c.sessions.extend(foreign.iter().map(|n| session(&format!("shell-{n}"), None)));
