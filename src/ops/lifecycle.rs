@@ -1,6 +1,7 @@
 //! `start` and `stop`: the only verbs that start a process.
 
 use std::{
+    os::unix::process::ExitStatusExt,
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -267,7 +268,12 @@ impl Ops {
                 Err(_) => Err(Error::internal(format!("the supervisor said '{}'", line.trim()))),
             },
             Ok(_) => {
-                let _ = tokio::time::timeout(Duration::from_secs(1), child.wait()).await;
+                let ended = tokio::time::timeout(Duration::from_secs(1), child.wait()).await;
+                if let Ok(Ok(status)) = ended
+                    && let Some(signal) = status.signal()
+                {
+                    return Err(killed(signal));
+                }
                 let said = std::fs::read(&path).unwrap_or_default();
                 let said = crate::model::text::plain(said.get(log_began as usize..).unwrap_or_default());
                 let last = said.lines().rev().find(|l| !l.trim().is_empty()).unwrap_or("it said nothing").to_owned();
@@ -276,6 +282,13 @@ impl Ops {
             }
         }
     }
+}
+
+/// Somebody has ended the supervisor while it started: a person, or the kernel where memory was short.
+fn killed(signal: i32) -> Error {
+    let name = nix::sys::signal::Signal::try_from(signal).map_or("", |s| s.as_str());
+    Error::not_running(format!("the supervisor was ended by signal {signal} {name} before it was up"))
+        .hint("what runs already is kept: orch start")
 }
 
 /// A session's name for the master of a namespace, whose own name may hold more than a session's may.

@@ -19,6 +19,7 @@ mod init;
 mod intents;
 mod lifecycle;
 mod logs;
+mod progress;
 mod status;
 mod tasks;
 #[cfg(test)]
@@ -27,7 +28,10 @@ pub mod types;
 mod wait;
 mod why;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::AtomicUsize,
+    time::{Duration, Instant},
+};
 
 use crate::{
     config::Config,
@@ -55,6 +59,8 @@ pub struct Ops {
     caller: Caller,
     home: Home,
     store: Store,
+    /// How many waits under way here have marked the caller's task as waiting.
+    marks: AtomicUsize,
 }
 
 impl Ops {
@@ -70,12 +76,17 @@ impl Ops {
             None => Store::at_socket(&socket_path(&config.home)?, &config.namespace, Duration::ZERO)?,
         };
         let home = Home::new(&config.home);
-        Ok(Ops { config, caller, home, store })
+        Ok(Ops { config, caller, home, store, marks: AtomicUsize::new(0) })
     }
 
     /// The project as configured.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Who asks.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
     }
 
     /// Its state folder.

@@ -68,6 +68,17 @@ pub struct Wait {
     pub timeout: Option<Duration>,
 }
 
+/// What came of a wait.
+#[derive(Debug, Clone)]
+pub struct Waited {
+    /// Those of the tasks that have ended, in the order asked for.
+    pub ended: Vec<TaskDetail>,
+    /// Those that have not.
+    pub open: Vec<Task>,
+    /// The time was over first.
+    pub timed_out: bool,
+}
+
 /// `orch tasks`.
 #[derive(Debug, Clone, Default)]
 pub struct TaskFilter {

@@ -14,6 +14,9 @@ use crate::{
 /// What changed since would not be missed, were Redis to lose it.
 const MEMORY_EVERY: Duration = Duration::from_secs(1);
 const REPORTS_EVERY: Duration = Duration::from_secs(10);
+/// A report that has been half-written for so long has no writer any more.
+const UNFINISHED: Duration = Duration::from_secs(60);
+/// Or ten times in the time for which tasks are kept, where that is short.
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 /// Ready and delayed tasks are looked at when their turn comes; those that wait for something else, so often.
 const DAMAGED_EVERY: Duration = Duration::from_secs(600);
@@ -50,6 +53,7 @@ impl Schedule {
             tracing::warn!("what Redis has come to could not be remembered: {e}");
         }
         if is_due(&mut self.reports, REPORTS_EVERY) {
+            home.remove_unfinished_reports(UNFINISHED);
             for report in home.unheard_reports() {
                 // A living runner tells its own.
                 if snapshot.agents.iter().any(|r| r.agent.incarnation == report.incarnation) {
@@ -71,7 +75,8 @@ impl Schedule {
                 }
             }
         }
-        if is_due(&mut self.prune, PRUNE_EVERY) {
+        let prune_every = PRUNE_EVERY.min(config.supervisor.keep / 10);
+        if is_due(&mut self.prune, prune_every) {
             loop {
                 let gone = store.prune(config.supervisor.keep, PRUNE_AT_ONCE).await?;
                 for task in &gone {

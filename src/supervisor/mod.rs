@@ -302,6 +302,8 @@ impl Supervisor {
         if let Err(e) = self.store.unwish(&[Wish::Stop { drain: false }], "supervisor.stopped", "done").await {
             tracing::warn!("the wish to stop stays: {e}");
         }
+        // No runner is left that could be writing one.
+        self.home.remove_unfinished_reports(Duration::ZERO);
         housekeeping::end_enclosures(&self.home).await;
         failpoint!("stop.unwished");
         self.redis.shut_down().await?;

@@ -10,6 +10,7 @@ mod enclosure;
 mod end;
 mod exit_watch;
 mod file_watch;
+mod folder;
 mod host;
 mod pidfd;
 mod process;
@@ -22,6 +23,7 @@ pub use enclosure::expect_entry;
 pub use end::{become_subreaper, end_children, end_tree, has_children};
 pub use exit_watch::ExitWatch;
 pub use file_watch::FileWatch;
+pub use folder::{children_of, command_line, of_folder, open_fds, parent_of};
 pub use host::{available_memory, boot_id, hostname, raise_nofile_limit};
 pub use process::{cpu_time, memory, pss_bytes, rss_bytes, tree_cpu_time};
 
