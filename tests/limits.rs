@@ -80,6 +80,7 @@ fn a_program_over_its_memory_is_ended_and_counts_as_lost() {
     assert_eq!(world.agent("shell-1")["pid"], runner, "the same agent goes on");
     let told = world.orch(&["why", &task]).ok();
     assert!(told.contains("over-memory"), "{told}");
+    assert_eq!(world.show(&task)["attempts"][0]["evidence"]["rule"], "over_limit");
     stop_and_check_nothing_left(&world);
 }
 
@@ -117,13 +118,13 @@ fn too_many_processes_end_the_attempt() {
 
 #[test]
 fn too_much_of_the_processors_ends_the_attempt() {
-    let world = World::started("[roles.shell]\nmax = 2\ncpu_max = 0.2");
+    let world = World::started("[roles.shell]\nmax = 2\ncpu_max = 0.03");
     // Also where the work is done by many that live for a moment.
     let steady = world.delegate("shell", &only_once("while :; do :; done"));
     let many = world.delegate("shell", &only_once("while :; do /bin/true; done"));
     for task in [steady, many] {
         let reason = lost_once(&world, &task);
-        assert!(reason.starts_with("over-cpu: ") && reason.ends_with("cpu_max is 0.2"), "{reason}");
+        assert!(reason.starts_with("over-cpu: ") && reason.ends_with("cpu_max is 0.03"), "{reason}");
     }
     stop_and_check_nothing_left(&world);
 }
