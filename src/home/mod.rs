@@ -2,6 +2,7 @@
 //! not heard yet. Everything in it is this user's own (0700, 0600).
 
 pub mod launch;
+mod leftovers;
 pub mod output;
 pub mod reports;
 

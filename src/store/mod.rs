@@ -9,6 +9,7 @@
 pub mod agents;
 pub mod audit;
 mod call;
+mod clock;
 pub mod decode;
 pub mod epoch;
 pub mod error;

@@ -42,6 +42,7 @@ impl Schedule {
             tracing::warn!("what Redis has come to could not be remembered: {e}");
         }
         if is_due(&mut self.reports, REPORTS_EVERY) {
+            home.remove_leftovers(|incarnation| snapshot.agents.iter().any(|r| r.agent.incarnation == incarnation));
             for report in home.unheard_reports() {
                 // A living runner tells its own.
                 if snapshot.agents.iter().any(|r| r.agent.incarnation == report.incarnation) {
