@@ -8,7 +8,7 @@
 //!
 //! ```text
 //!   a person, or an agent's program
-//!        │  orch delegate, wait, status ...          (cli, console: surfaces)
+//!        │  orch delegate, wait, status ...          (cli, console, mcp: surfaces)
 //!        ▼
 //!       ops ── writes an intention, reads records ─────────┐
 //!                                                          ▼
@@ -30,7 +30,7 @@
 //! dead or hung, and makes delayed tasks ready. It keeps no state that is not in Redis, in tmux or in the kernel; so a
 //! new one after `kill -9` just looks and goes on. That is all that adopting a fleet means.
 //!
-//! *Surfaces* ([`cli`], [`console`]) translate to [`ops`] and render its answers.
+//! *Surfaces* ([`cli`], [`console`], [`mcp`]) translate to [`ops`] and render its answers.
 //!
 //! ## The life of a task
 //!
@@ -84,7 +84,7 @@
 //! ## The rooms
 //!
 //! Imports go downward only, and `tests/layers.rs` holds it:
-//! surfaces ([`cli`], [`console`]) → [`ops`] → [`store`], [`mux`], [`home`], [`config`], [`model`], [`os`];
+//! surfaces ([`cli`], [`console`], [`mcp`]) → [`ops`] → [`store`], [`mux`], [`home`], [`config`], [`model`], [`os`];
 //! [`supervisor`] and [`runner`] → the same and [`drivers`], but neither a surface nor each other.
 //! [`drill`] → the same as [`ops`] but without it, and [`cli`] calls it.
 //! Only [`store`] knows a key's name. Only [`mux`] knows that there is a tmux. Only [`os`] knows Linux.
@@ -93,6 +93,7 @@
 //!
 //! - *A driver*: one file in `drivers`, one word in `config::DriverKind`, one line in [`drivers::of`].
 //! - *A verb*: one file in `ops` with its request and answer in `ops::types`, one file in `cli`.
+//! - *A tool*: one file in `mcp::tools`, or a function in one.
 //! - *A transition*: its line in the table of `model`, one Lua file with its header, one typed call in `store`.
 //! - *A rule of supervision*: `supervisor::decide`, with a case in its tests.
 //! - *A step between two others that must not be torn apart by a death*: a point in the table of [`os::failpoint`], and
@@ -107,7 +108,10 @@ pub mod console;
 pub mod drill;
 pub mod drivers;
 pub mod error;
+#[cfg(test)]
+mod fuzz;
 pub mod home;
+pub mod mcp;
 pub mod model;
 pub mod mux;
 pub mod ops;

@@ -6,6 +6,7 @@
 pub mod args;
 mod cancel;
 mod delegate;
+mod drill;
 mod events;
 pub mod exit;
 mod fleet;
@@ -23,7 +24,7 @@ mod terminal;
 mod wait;
 mod watch;
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, io::IsTerminal, path::PathBuf};
 
 use args::Verb;
 use exit::End;
@@ -66,20 +67,29 @@ fn parse_and_run(words: &[OsString], session: &mut Session) -> Result<u8, End> {
     };
     session.json = cli.json;
     session.config = cli.config;
-    if !matches!(cli.verb, Verb::Supervise(_) | Verb::RunAgent(_)) {
-        log_to_stderr();
+    match cli.verb {
+        Verb::Supervise(_) | Verb::RunAgent(_) => {}
+        // It runs for hours, and nobody sees it.
+        Verb::Mcp => log_to_stderr(Some("warn")),
+        _ => log_to_stderr(None),
     }
     // One thread: a surface waits for answers and does nothing else, and starts in no time.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|e| Error::internal(format!("no event loop on this machine: {e}")))?;
-    runtime.block_on(dispatch(cli.verb, session))
+    let reads_on = matches!(cli.verb, Verb::Mcp);
+    let ended = runtime.block_on(dispatch(cli.verb, session));
+    if reads_on {
+        // A read of standard input can't be given up, and is not to keep us from ending.
+        runtime.shutdown_background();
+    }
+    ended
 }
 
 async fn dispatch(verb: Verb, session: &mut Session) -> Result<u8, End> {
     match verb {
-        Verb::Init(args) => setup::init(&args, session),
+        Verb::Init(args) => setup::init(&args, session).await,
         Verb::Start(args) => lifecycle::start(&args, session).await,
         Verb::Stop(args) => lifecycle::stop(&args, session).await,
         Verb::Status(args) if args.watch => watch::run(session).await,
@@ -103,6 +113,7 @@ async fn dispatch(verb: Verb, session: &mut Session) -> Result<u8, End> {
         Verb::Drain => flow::drain(session).await,
         Verb::Resume(args) => flow::resume(&args, session).await,
         Verb::Doctor => setup::doctor(session).await,
+        Verb::Drill(args) => drill::run(&args, session).await,
         Verb::Completions(args) => setup::completions(&args, session),
         Verb::Supervise(args) => {
             let mode = Mode { daemon: args.daemon, to_stop: args.to_stop };
@@ -115,6 +126,11 @@ async fn dispatch(verb: Verb, session: &mut Session) -> Result<u8, End> {
         }
         Verb::Console => {
             crate::console::run(session.ops()?).await?;
+            Ok(0)
+        }
+        Verb::Mcp => {
+            let config = session.config.take();
+            crate::mcp::run(move || Ops::new(Config::load(config.as_deref())?, Caller::from_env()?)).await?;
             Ok(0)
         }
     }
@@ -149,10 +165,12 @@ impl Session {
 }
 
 /// A log of what we do ourselves, for whoever looks for a fault in orch: `ORCH_LOG=debug orch status`.
-fn log_to_stderr() {
-    if let Ok(filter) = std::env::var("ORCH_LOG") {
+fn log_to_stderr(unless_said: Option<&str>) {
+    let said = std::env::var("ORCH_LOG").ok();
+    if let Some(filter) = said.as_deref().or(unless_said) {
         let subscriber = tracing_subscriber::fmt()
             .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
+            .with_ansi(std::io::stderr().is_terminal())
             .with_writer(std::io::stderr);
         // Somebody who set one before us keeps it.
         let _ = subscriber.try_init();

@@ -5,16 +5,12 @@ use std::path::Path;
 use serde_json::json;
 
 use super::{Session, args, exit::End, render};
-use crate::{
-    error::{Error, Kind},
-    ops::Ops,
-};
+use crate::{config::Env, error::Kind, ops::Ops};
 
-pub(super) fn init(args: &args::Init, session: &mut Session) -> Result<u8, End> {
-    let here = std::env::current_dir()
-        .map_err(|e| Error::config(format!("this folder cannot be found: {e}")).hint("cd to one that exists"))?;
-    let file = here.join(session.config.as_deref().unwrap_or(Path::new("sessions.toml")));
-    Ops::init(&file, args.force)?;
+pub(super) async fn init(args: &args::Init, session: &mut Session) -> Result<u8, End> {
+    let env = Env::of_process()?;
+    let file = env.cwd.join(session.config.as_deref().unwrap_or(Path::new("sessions.toml")));
+    Ops::init(&env, &file, args.force).await?;
     session.answer(&json!({"path": file}), |_, _| {
         format!("wrote {}\nnext: look at it, then type orch start\n", file.display())
     })?;

@@ -100,6 +100,11 @@ pub(super) fn project(env: &Env, explicit: Option<&Path>) -> Result<Found> {
             Err(why) => return Err(unreadable(&shown(&file, env), &format!("can't be read: {why}"), None)),
         }
     }
+    folder(env)
+}
+
+/// The current folder as a project without a file.
+pub(super) fn folder(env: &Env) -> Result<Found> {
     Ok(Found { file: None, root: canonical(&env.cwd)?, content: None })
 }
 

@@ -25,7 +25,7 @@ use std::{
 };
 
 pub use find::Env;
-pub use role::{DriverKind, Role};
+pub use role::{DriverKind, Limits, Role};
 pub use settings::{MasterConfig, RedisConfig, SupervisorConfig, TmuxConfig};
 pub use starter::starter;
 
@@ -82,6 +82,16 @@ impl Config {
     pub fn load_with(env: &Env, explicit: Option<&Path>) -> Result<Config> {
         let found = find::project(env, explicit)?;
         let (written, complaints) = written::parse(found.content.as_deref().unwrap_or_default(), found.complaints(env));
+        resolve::resolve(&written, complaints, env, found)
+    }
+
+    /// The defaults of the project in the current folder, whether or not a file is there.
+    ///
+    /// # Errors
+    /// The folder can't be read, or there is no place for its state.
+    pub fn without_file(env: &Env) -> Result<Config> {
+        let found = find::folder(env)?;
+        let (written, complaints) = written::parse("", found.complaints(env));
         resolve::resolve(&written, complaints, env, found)
     }
 

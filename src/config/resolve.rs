@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Config, MasterConfig, RedisConfig, Role, SupervisorConfig, TmuxConfig,
+    Config, Limits, MasterConfig, RedisConfig, Role, SupervisorConfig, TmuxConfig,
     complaint::{At, Complaints, dotted},
     delegation,
     find::{self, Env, Found},
@@ -67,6 +67,7 @@ impl Resolver<'_> {
             max_children: pick(&written.max_children, default.max_children),
             kill_grace: pick(&written.kill_grace, default.kill_grace),
             keep: pick(&written.keep, default.keep),
+            min_free_memory: pick(&written.min_free_memory, default.min_free_memory),
         };
         let (heartbeat, lease) = ("supervisor.heartbeat", "supervisor.lease");
         if meant.lease < meant.heartbeat * 2 && !self.complaints.about(heartbeat) && !self.complaints.about(lease) {
@@ -170,6 +171,12 @@ impl Resolver<'_> {
         role.instructions = self.instructions(&table, written);
         role.delegates_to =
             written.delegates_to.as_ref().map(|at| at.value.iter().map(|role| role.value.clone()).collect());
+        role.limits = Limits {
+            memory: value(&written.memory_max),
+            cpu: value(&written.cpu_max),
+            processes: value(&written.max_processes),
+            output: pick(&written.max_output, role.limits.output),
+        };
         if let Some(at) = &written.cwd {
             role.cwd = self.absolute(&at.value);
         }

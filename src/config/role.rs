@@ -97,6 +97,29 @@ pub struct Role {
     pub retry: RetryPolicy,
     /// Roles to which agents of this role may delegate; `None`: every role.
     pub delegates_to: Option<Vec<String>>,
+    /// What the program of one attempt may use.
+    pub limits: Limits,
+}
+
+/// What the program of one attempt may use, all that it starts included. Beyond it the attempt is ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Memory in bytes (`memory_max`); `None`: any.
+    pub memory: Option<u64>,
+    /// Processor cores (`cpu_max`); `None`: any.
+    pub cpu: Option<f64>,
+    /// Processes at once (`max_processes`); `None`: any.
+    pub processes: Option<u32>,
+    /// What it prints, in bytes (`max_output`).
+    pub output: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        // Nobody reads so much; but a program that prints without end would fill the disk, and a full disk ends Redis
+        // and with it the work of everybody.
+        Limits { memory: None, cpu: None, processes: None, output: 1 << 30 }
+    }
 }
 
 impl Role {
@@ -120,6 +143,7 @@ impl Role {
             cwd,
             retry,
             delegates_to: None,
+            limits: Limits::default(),
         }
     }
 }

@@ -10,6 +10,7 @@ use super::complaint::{At, Complaints, dotted};
 use crate::model::{
     duration,
     name::{nearest, printable},
+    size,
 };
 
 /// What reading a whole file gathers.
@@ -175,6 +176,24 @@ impl<'a> Section<'_, 'a> {
                 format!("has no unit: write \"{value}s\" for seconds or \"{value}m\" for minutes", value = bare(value))
             }
             _ => must_be("a duration with its unit, such as \"90s\", \"5m\" or \"2h\"", value),
+        };
+        self.complain(line, key, what);
+        None
+    }
+
+    /// An amount of memory or output with its unit, in bytes, at least `least`.
+    pub fn size(&mut self, key: &'static str, least: u64) -> Option<At<u64>> {
+        let At { line, value } = self.get(key)?;
+        let what = match value {
+            DeValue::String(text) => match size::parse(&printable(text)) {
+                Ok(value) if value >= least => return Some(At { line, value }),
+                Ok(_) => format!("must be at least {}, not {}", size::human(least), printable(text)),
+                Err(why) => format!("is wrong: {why}"),
+            },
+            DeValue::Integer(_) | DeValue::Float(_) => {
+                format!("has no unit: write \"{value}M\" for MiB or \"{value}G\" for GiB", value = bare(value))
+            }
+            _ => must_be("a size with its unit, such as \"512K\", \"100M\" or \"4G\"", value),
         };
         self.complain(line, key, what);
         None

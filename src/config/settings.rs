@@ -2,6 +2,8 @@
 
 use std::{fmt, time::Duration};
 
+use crate::model::size::human;
+
 /// `[redis]`
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct RedisConfig {
@@ -44,6 +46,18 @@ pub struct SupervisorConfig {
     pub kill_grace: Duration,
     /// Ended tasks and their run folders are kept this long.
     pub keep: Duration,
+    /// While less memory than this is available on the machine, no new agent is started, in bytes; 0: however little.
+    pub min_free_memory: u64,
+}
+
+impl SupervisorConfig {
+    /// Why no new agent is started on a machine with `free` bytes available, in words; `None` where enough is, or nobody
+    /// knows.
+    pub fn short_of_memory(&self, free: Option<u64>) -> Option<String> {
+        let free = free.filter(|free| *free < self.min_free_memory)?;
+        let least = human(self.min_free_memory);
+        Some(format!("{} of memory are free, min_free_memory is {least}", human(free)))
+    }
 }
 
 impl Default for SupervisorConfig {
@@ -56,6 +70,9 @@ impl Default for SupervisorConfig {
             max_children: 50,
             kill_grace: Duration::from_secs(3),
             keep: Duration::from_secs(14 * 24 * 3600),
+            // Less than any agent program needs, so that a small machine is not held back; a machine that has no more
+            // than this left is about to stand still.
+            min_free_memory: 128 << 20,
         }
     }
 }

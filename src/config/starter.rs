@@ -1,11 +1,16 @@
 //! The first sessions.toml of a project, for `orch init`: short, and fit for the agent programs of this machine.
 
-use super::DriverKind;
+use super::{DriverKind, MasterConfig};
 
-/// The text of a sessions.toml that uses the agent programs in `found`. Whatever is found, it is a valid file.
-pub fn starter(found: &[DriverKind]) -> String {
+/// The text of a sessions.toml that uses the agent programs in `found`, with a `session` of its own for the master where
+/// the usual one is taken. Whatever is found, it is a valid file.
+pub fn starter(found: &[DriverKind], session: Option<&str>) -> String {
     let roles = if found.contains(&DriverKind::Claude) { WITH_CLAUDE } else { WITHOUT_CLAUDE };
-    format!("{HEAD}{roles}{TAIL}")
+    let text = format!("{HEAD}{roles}{TAIL}");
+    let Some(session) = session else { return text };
+    let usual = MasterConfig::default().session;
+    let line = format!("[master]\nsession = \"{session}\"   # {usual} is another project's\n");
+    text.replace(&usual, session).replacen("[master]\n", &line, 1)
 }
 
 const HEAD: &str = r#"# What orch runs in this project. Every key may be left out, and then has its default.

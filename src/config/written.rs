@@ -22,6 +22,10 @@ const LEAST_HEARTBEAT: Duration = Duration::from_millis(50);
 const LEAST_KEEP: Duration = Duration::from_secs(60);
 /// Zero would end every task before it began.
 const LEAST_TIMEOUT: Duration = Duration::from_millis(1);
+/// With less than this no program of any use starts, and its runner is counted where the kernel holds the bound.
+const LEAST_MEMORY: u64 = 16 << 20;
+/// A hundredth of a processor core.
+const LEAST_CPU: f64 = 0.01;
 /// The longest path of a Unix socket (`sun_path` of unix(7), less its terminating NUL).
 const SOCKET_PATH: usize = 107;
 
@@ -45,6 +49,7 @@ pub(super) struct WrittenSupervisor {
     pub max_children: Option<At<u32>>,
     pub kill_grace: Option<At<Duration>>,
     pub keep: Option<At<Duration>>,
+    pub min_free_memory: Option<At<u64>>,
 }
 
 #[derive(Debug, Default)]
@@ -83,6 +88,10 @@ pub(super) struct WrittenRole {
     pub cwd: Option<At<PathBuf>>,
     pub retry: WrittenRetry,
     pub delegates_to: Option<At<Vec<At<String>>>>,
+    pub memory_max: Option<At<u64>>,
+    pub cpu_max: Option<At<f64>>,
+    pub max_processes: Option<At<u32>>,
+    pub max_output: Option<At<u64>>,
 }
 
 /// Reads `text`. What could be understood is in the answer even where there are complaints, so that the rest of the
@@ -130,6 +139,7 @@ fn supervisor(mut table: Section<'_, '_>) -> WrittenSupervisor {
         max_children: table.count("max_children", 0),
         kill_grace: table.duration("kill_grace", Duration::ZERO),
         keep: table.duration("keep", LEAST_KEEP),
+        min_free_memory: table.size("min_free_memory", 0),
     };
     table.finish();
     written
@@ -183,6 +193,10 @@ fn role(name: At<&str>, table: &mut Section<'_, '_>) -> (String, WrittenRole) {
         cwd: table.checked("cwd", path),
         retry: retry(table.section("retry", "roles.NAME.retry")),
         delegates_to: table.list("delegates_to", |_| Ok(())),
+        memory_max: table.size("memory_max", LEAST_MEMORY),
+        cpu_max: table.number("cpu_max", LEAST_CPU),
+        max_processes: table.count("max_processes", 1),
+        max_output: table.size("max_output", 1),
     };
     (name.value.to_owned(), written)
 }

@@ -77,7 +77,7 @@ impl Conversation<'_> {
         let page = self.screen.page();
         let newest = self.ops.tasks(TaskFilter { limit: Some(RECENT), ..TaskFilter::default() }).await?;
         let mut tasks = self.open_tasks().await?;
-        tasks.extend(newest.into_iter().filter(|t| t.state.is_terminal()));
+        tasks.extend(newest.tasks.into_iter().filter(|t| t.state.is_terminal()));
         tasks.sort_by_key(|t| (!t.state.is_terminal(), t.created_at));
         self.with_known(|k| tasks.iter().for_each(|t| k.task(t.id.as_str())));
         Ok(lines(tasks.iter().map(|t| render::task(t, &page)), "no task was delegated yet"))
@@ -88,7 +88,7 @@ impl Conversation<'_> {
         let mut tasks = Vec::new();
         for state in OPEN {
             let filter = TaskFilter { state: Some(state), limit: Some(MANY), ..TaskFilter::default() };
-            tasks.extend(self.ops.tasks(filter).await?);
+            tasks.extend(self.ops.tasks(filter).await?.tasks);
         }
         Ok(tasks)
     }

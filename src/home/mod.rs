@@ -1,8 +1,10 @@
 //! What lies in ORCH_HOME: the names of its files and folders, the outputs of attempts, and the reports that Redis has
 //! not heard yet. Everything in it is this user's own (0700, 0600).
 
+mod enclosures;
+#[cfg(test)]
+mod fuzz;
 pub mod launch;
-mod leftovers;
 pub mod output;
 pub mod reports;
 

@@ -125,9 +125,11 @@ impl Reader {
         ) else {
             return Ok(());
         };
-        let mut entry = String::new();
-        while (&mut index).take(INDEX_LIMIT).read_line(&mut entry)? > 0 && entry.ends_with('\n') {
-            let mut words = entry.split_whitespace();
+        let mut entry = Vec::new();
+        // As bytes: what is no text in it is no number either, and hides nothing of what follows.
+        while (&mut index).take(INDEX_LIMIT).read_until(b'\n', &mut entry)? > 0 && entry.ends_with(b"\n") {
+            let text = String::from_utf8_lossy(&entry).into_owned();
+            let mut words = text.split_whitespace();
             let at = Timestamp(words.next().and_then(|w| w.parse().ok()).unwrap_or(0));
             let stream = if words.next() == Some("e") { Stream::Err } else { Stream::Out };
             let len: u64 = words.next().and_then(|w| w.parse().ok()).unwrap_or(0);
@@ -138,10 +140,11 @@ impl Reader {
                 if (&mut piece).take(LINE_LIMIT as u64).read_to_end(&mut chunk)? == 0 {
                     break;
                 }
+                // What was read, and not what the index says: no file is as long as it may say.
+                self.output_at += chunk.len() as u64;
                 self.partial(stream).feed(at, stream, &chunk, &mut each);
             }
             self.index_at += entry.len() as u64;
-            self.output_at = self.output_at.saturating_add(len);
             entry.clear();
         }
         if to_end {
@@ -191,6 +194,45 @@ fn open_at(path: &Path, offset: u64) -> io::Result<Option<BufReader<File>>> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e),
     }
+}
+
+/// How much of an output's end is read for its last lines.
+const LAST_READ: u64 = 4096;
+
+/// The last line or two that an attempt's program printed, each cut to 160 columns and safe for a terminal, and when the
+/// last piece came. `None` where it has printed nothing (but spaces).
+///
+/// # Errors
+/// What the system says; an output that is not there is empty.
+pub fn last_lines(dir: &Path) -> io::Result<Option<(Timestamp, String)>> {
+    const LINES: usize = 2;
+    const COLUMNS: usize = 160;
+    let end = end_of(&dir.join("output"), LAST_READ)?;
+    let text = text::plain(&end);
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    if lines.is_empty() {
+        return Ok(None);
+    }
+    let last = lines[lines.len().saturating_sub(LINES)..].iter().map(|line| text::one_line(line, COLUMNS));
+    let index = end_of(&dir.join("output.index"), 128)?;
+    let index = String::from_utf8_lossy(&index);
+    let at = index.lines().next_back().and_then(|entry| entry.split(' ').next()?.parse().ok()).unwrap_or(0);
+    Ok(Some((Timestamp(at), last.collect::<Vec<_>>().join("\n"))))
+}
+
+/// The last bytes of a file, `most` at most.
+fn end_of(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    use std::io::{Seek, SeekFrom};
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(e),
+    };
+    let length = file.seek(SeekFrom::End(0))?;
+    file.seek(SeekFrom::Start(length.saturating_sub(most)))?;
+    let mut end = Vec::new();
+    file.take(most).read_to_end(&mut end)?;
+    Ok(end)
 }
 
 /// The attempts of a task that have a folder: number and path, the oldest first.

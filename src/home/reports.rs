@@ -2,10 +2,13 @@
 //! written here before Redis is told, and moved to the attempt's folder when Redis has heard it. A supervisor that
 //! starts tells what a dead runner could not.
 
-use std::{fs, io, path::PathBuf};
+use std::{fs, io, path::PathBuf, time::Duration};
 
 use super::Home;
 use crate::{model::id::TaskId, store::tasks::Report};
+
+/// No report of ours comes near: its text is bounded.
+const LARGEST: u64 = 64 << 20;
 
 impl Home {
     fn report(&self, task: &TaskId, attempt: u32) -> PathBuf {
@@ -50,6 +53,16 @@ impl Home {
         super::read_json(&self.report(task, attempt)).or_else(filed)
     }
 
+    /// Removes what writers that were killed have left half-written; one that still writes takes milliseconds.
+    pub fn remove_unfinished_reports(&self, older_than: Duration) {
+        for entry in fs::read_dir(self.reports()).into_iter().flatten().flatten() {
+            let age = || entry.metadata().ok()?.modified().ok()?.elapsed().ok();
+            if entry.path().extension().is_some_and(|x| x == "tmp") && age().is_some_and(|age| age >= older_than) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+
     /// Every report that lies here. One that does not read is skipped: its attempt ends by its lease.
     pub fn unheard_reports(&self) -> Vec<Report> {
         fs::read_dir(self.reports())
@@ -57,6 +70,8 @@ impl Home {
             .flatten()
             .flatten()
             .filter(|e| e.path().extension().is_some_and(|x| x == "json"))
+            // Opening a pipe would wait for its other end; reading a device would not end.
+            .filter(|e| e.metadata().is_ok_and(|m| m.is_file() && m.len() <= LARGEST))
             .filter_map(|e| serde_json::from_slice(&fs::read(e.path()).ok()?).ok())
             .collect()
     }
@@ -83,6 +98,7 @@ mod tests {
             exit_code: Some(0),
             result: None,
             delay_ms: 0,
+            evidence: None,
         };
         super::super::create_dir(&home.run(&report.task, 2)).unwrap();
         home.write_report(&report).unwrap();
@@ -93,5 +109,19 @@ mod tests {
         assert!(home.run(&report.task, 2).join("result.json").exists());
         assert_eq!((home.known_end(&report.task, 2), home.known_end(&report.task, 1)), (Some(report.clone()), None));
         home.file_report(&report.task, 2).unwrap();
+    }
+
+    #[test]
+    fn what_was_never_finished_is_removed_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::new(dir.path().join("h"));
+        home.create().unwrap();
+        let (unfinished, whole) = (home.reports().join("t-1.1.tmp"), home.reports().join("t-1.1.json"));
+        fs::write(&unfinished, "{").unwrap();
+        fs::write(&whole, "{").unwrap();
+        home.remove_unfinished_reports(Duration::from_secs(60));
+        assert!(unfinished.exists(), "its writer may be at it");
+        home.remove_unfinished_reports(Duration::ZERO);
+        assert!(!unfinished.exists() && whole.exists());
     }
 }

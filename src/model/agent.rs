@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
+    evidence::Evidence,
     id::{Process, TaskId},
     time::Timestamp,
     words,
@@ -116,4 +117,6 @@ pub struct Agent {
     pub reason: Option<String>,
     /// Whether it is the master.
     pub master: bool,
+    /// What was known when it ended; `null` while it lives.
+    pub evidence: Option<Box<Evidence>>,
 }

@@ -7,10 +7,14 @@ pub mod agent;
 pub mod cause;
 pub mod duration;
 pub mod event;
+pub mod evidence;
+#[cfg(test)]
+mod fuzz;
 pub mod id;
 pub mod json;
 pub mod name;
 pub mod retry;
+pub mod size;
 pub mod task;
 pub mod text;
 pub mod time;

@@ -32,14 +32,19 @@ words! {
 /// The one table of a task's transitions: from, to. The Lua transitions refuse whatever is not in it.
 pub const TRANSITIONS: &[(TaskState, TaskState)] = {
     use TaskState::*;
+    // From blocked, ready, delayed and held to failed only where a record does not read, and is set aside.
     &[
         (Blocked, Ready),
+        (Blocked, Failed),
         (Blocked, Cancelled),
         (Ready, Running),
+        (Ready, Failed),
         (Ready, Cancelled),
         (Delayed, Ready),
+        (Delayed, Failed),
         (Delayed, Cancelled),
         (Held, Ready),
+        (Held, Failed),
         (Held, Cancelled),
         (Running, Succeeded),
         (Running, Delayed),
@@ -48,6 +53,8 @@ pub const TRANSITIONS: &[(TaskState, TaskState)] = {
         (Running, Cancelled),
         (Failed, Ready),
         (Failed, Blocked),
+        // A person removes a dead letter.
+        (Failed, Cancelled),
         (Cancelled, Ready),
         (Cancelled, Blocked),
     ]
@@ -130,6 +137,8 @@ pub struct Attempt {
     pub exit_code: Option<i32>,
     /// When the next try is due, if there is one.
     pub next_retry_at: Option<Timestamp>,
+    /// Where its agent ended with it: what was known then.
+    pub evidence: Option<Box<super::evidence::Evidence>>,
 }
 
 /// One unit of delegated work, as recorded.
@@ -213,7 +222,8 @@ mod tests {
     fn only_a_person_leaves_an_end_state_and_success_is_final() {
         for (from, to) in TRANSITIONS {
             assert_ne!(*from, TaskState::Succeeded);
-            if from.is_terminal() {
+            let removes = (*from, *to) == (TaskState::Failed, TaskState::Cancelled);
+            if from.is_terminal() && !removes {
                 assert!(matches!(to, TaskState::Ready | TaskState::Blocked));
             }
         }

@@ -10,12 +10,13 @@ pub fn plain(bytes: &[u8]) -> String {
     text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
 }
 
-/// The first line, cut to `columns` terminal columns with an ellipsis.
+/// The first line, cut to `columns` terminal columns with an ellipsis. A tab, which is as wide as it likes, is a space.
 pub fn one_line(text: &str, columns: usize) -> String {
     use unicode_width::UnicodeWidthChar;
     let plain = plain(text.trim().as_bytes());
     let mut lines = plain.lines();
-    let line = lines.next().unwrap_or("").trim_end();
+    let line = lines.next().unwrap_or("").trim_end().replace('\t', " ");
+    let line = line.as_str();
     let more = lines.next().is_some();
     let width = unicode_width::UnicodeWidthStr::width(line);
     if width <= columns && !more {
@@ -49,5 +50,6 @@ mod tests {
         assert_eq!(one_line("  héllo\nworld", 20), "héllo…");
         assert_eq!(one_line("日本語です", 5), "日本…");
         assert_eq!(one_line("fits", 4), "fits");
+        assert_eq!(one_line("a\t\tb and more", 6), "a  b …");
     }
 }

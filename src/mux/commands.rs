@@ -88,6 +88,13 @@ pub(super) fn open(spec: &SessionSpec) -> Batch {
     ])
 }
 
+/// A session as a person makes it: without our tags.
+pub(super) fn open_untagged(name: &str, argv: &[OsString]) -> Batch {
+    let mut new = words(NewSession::new().detached().session_name(name).build());
+    new.extend(command_words(argv));
+    Batch(vec![new])
+}
+
 /// What [`open`] prints: tmux's id of the session (`$3`), and what the caller gets. A person's hooks may print too.
 pub(super) fn opened(text: &str) -> Option<(String, Opened)> {
     let mut fields = text.lines().find(|line| line.starts_with('$'))?.split(' ');

@@ -28,6 +28,8 @@
 
 mod commands;
 mod error;
+#[cfg(test)]
+mod fuzz;
 mod pane_watch;
 mod process;
 mod quote;

@@ -73,6 +73,15 @@ impl TmuxMux {
         self.program.run(batch).await?.text()
     }
 
+    /// Opens a session as a person does, without our tags: for drills, which hold that nobody touches it.
+    ///
+    /// # Errors
+    /// What tmux says.
+    pub async fn open_untagged(&self, name: &str, argv: &[OsString]) -> Result<()> {
+        types::check_name(name)?;
+        self.run(&commands::open_untagged(name, argv)).await.map(drop)
+    }
+
     async fn list(&self) -> Result<Vec<SessionInfo>> {
         let mut sessions = match self.run(&commands::list()).await {
             Ok(text) => commands::listed(&text)?,

@@ -1,6 +1,12 @@
 //! What goes in and out of the room: sessions as asked for, as opened, as listed.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{
+    ffi::OsString,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
+
+use uuid::Uuid;
 
 use super::{MuxError, Result};
 
@@ -11,7 +17,7 @@ const OLDEST: (u32, u32) = (3, 2);
 /// `A-Z a-z 0-9 . _ / @ + = -`, so that no part means anything to tmux's formats.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Tags {
-    /// The project's world.
+    /// The project's world, as [`Tags::world`] names it.
     pub namespace: String,
     /// The agent's id.
     pub agent: String,
@@ -20,6 +26,20 @@ pub struct Tags {
 }
 
 impl Tags {
+    /// What sessions of a namespace carry: its name, and a hash of its state folder, because two projects of one name may
+    /// share a tmux server. A folder that is there goes by its real path, by whatever links it is reached.
+    pub fn world(namespace: &str, home: &Path) -> String {
+        const HASH: usize = 8;
+        let home = home.canonicalize().unwrap_or_else(|_| home.to_owned());
+        let hash = Uuid::new_v5(&Uuid::NAMESPACE_URL, &[b"file://", home.as_os_str().as_bytes()].concat());
+        format!("{namespace}@{}", &hash.simple().to_string()[..HASH])
+    }
+
+    /// The namespace's name alone.
+    pub fn name_of_world(&self) -> &str {
+        self.namespace.rsplit_once('@').map_or(&self.namespace, |(name, _)| name)
+    }
+
     pub(super) fn check(&self) -> Result<()> {
         for (what, value) in
             [("namespace", &self.namespace), ("agent", &self.agent), ("incarnation", &self.incarnation)]
@@ -169,6 +189,22 @@ mod tests {
         for old in ["tmux 3.1c", "tmux 2.9a", "tmux 1.8"] {
             assert!(matches!(Version::parse(old).check(), Err(MuxError::TooOld { .. })), "{old}");
         }
+    }
+
+    #[test]
+    fn a_world_is_its_name_and_its_real_state_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let (one, link) = (dir.path().join("one"), dir.path().join("link"));
+        std::fs::create_dir(&one).unwrap();
+        std::os::unix::fs::symlink(&one, &link).unwrap();
+        let world = |home: &Path| Tags::world(&"n".repeat(64), home);
+        assert_eq!(world(&one), world(&link));
+        assert_ne!(world(&one), world(dir.path()));
+        let tags = Tags { namespace: world(&one), agent: "a-1".into(), incarnation: "x".into() };
+        assert!(tags.check().is_ok(), "{tags:?}");
+        assert_eq!(tags.name_of_world(), "n".repeat(64));
+        let plain = Tags { namespace: "n".into(), ..tags };
+        assert_eq!(plain.name_of_world(), "n");
     }
 
     #[test]

@@ -18,7 +18,7 @@ impl Ops {
     pub async fn attach_command(&self, agent: Option<&str>) -> Result<Command> {
         let mux = self.mux();
         let mut ours = mux.sessions().await?;
-        ours.retain(|s| s.tags.as_ref().is_some_and(|tags| tags.namespace == self.config.namespace));
+        ours.retain(|s| self.is_ours(s));
         let wanted = agent.unwrap_or(&self.config.master.session);
         match ours.iter().find(|s| is_meant(s, wanted)) {
             Some(session) => Ok(mux.attach_command(&session.name, std::env::var_os("TMUX").as_deref())),

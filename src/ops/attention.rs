@@ -15,6 +15,9 @@ use crate::{
     store::observe::Snapshot,
 };
 
+/// What to do where no agent is started for want of memory.
+pub(super) const FREE_MEMORY: &str = "end what uses it, or set min_free_memory under [supervisor] lower";
+
 /// What `status` has seen of the store.
 #[derive(Debug, Default)]
 pub(super) struct Look {
@@ -26,6 +29,8 @@ pub(super) struct Look {
     pub held: Vec<(Task, Option<String>)>,
     /// The newest dead letters.
     pub failed: Vec<Task>,
+    /// Memory available on this machine, in bytes.
+    pub free_memory: Option<u64>,
 }
 
 impl Look {
@@ -54,6 +59,9 @@ pub(super) fn of(config: &Config, supervised: bool, look: &Look) -> Vec<Attentio
         add("the supervisor is not running, and agents live".into(), "orch start".into());
     }
     lost_data(look, &mut add);
+    if let Some(short) = config.supervisor.short_of_memory(look.free_memory).filter(|_| supervised) {
+        add(format!("no new agent is started: {short}"), FREE_MEMORY.into());
+    }
     asking(look, &mut add);
     held(look, &mut add);
     stuck_roles(config, look, &mut add);
@@ -203,6 +211,14 @@ mod tests {
         assert_eq!(said(false, &Look::default()), []);
         let done = Look { counts: [(TaskState::Succeeded, 3)].into(), ..Look::default() };
         assert_eq!(said(false, &done), [], "ended tasks need no supervisor");
+    }
+
+    #[test]
+    fn a_machine_without_memory_starts_nobody_and_says_so() {
+        let look = Look { free_memory: Some(1 << 20), ..Look::default() };
+        assert_eq!(said(false, &look), [], "without a supervisor nobody is started anyway");
+        let what = "no new agent is started: 1 MiB of memory are free, min_free_memory is 128 MiB";
+        assert_eq!(said(true, &look), [(what.to_owned(), FREE_MEMORY.to_owned())]);
     }
 
     #[test]

@@ -10,8 +10,8 @@ use crate::{
 };
 
 impl Ops {
-    /// Cancels tasks, and with each its open subtasks. One that has ended stays as it is; of a running one the agent is
-    /// told to stop.
+    /// Cancels tasks, and with each its open subtasks. Of a running one the agent is told to stop. A dead letter becomes
+    /// cancelled, and is forgotten in time; any other that has ended stays as it is.
     ///
     /// # Errors
     /// NotFound: there is no such task; then none was cancelled. Failed: an agent asks, and it is not a subtask.

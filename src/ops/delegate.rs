@@ -68,6 +68,17 @@ impl Ops {
         answer
     }
 
+    /// The roles that take tasks and to which the caller may delegate.
+    pub fn delegable_roles(&self) -> impl Iterator<Item = &Role> {
+        let own = match &self.caller {
+            Caller::Agent { role: Some(role), .. } => self.config.roles.get(role),
+            _ => None,
+        };
+        let allowed = own.and_then(|role| role.delegates_to.as_ref());
+        let may = move |role: &&Role| allowed.is_none_or(|allowed| allowed.contains(&role.name));
+        self.config.roles.values().filter(may).filter(|role| takes_tasks(role).is_ok())
+    }
+
     /// `delegates_to` of the caller's own role, whether it is at work or the master.
     async fn may_delegate_to(&self, to: &Role) -> Result<()> {
         let Caller::Agent { agent, role, .. } = &self.caller else { return Ok(()) };

@@ -189,8 +189,7 @@ impl Ops {
         }
         if self.supervisor().is_none() {
             let sessions = self.mux().sessions().await.unwrap_or_default();
-            let ours = |tags: &crate::mux::Tags| tags.namespace == self.config.namespace;
-            let ours = sessions.iter().filter(|s| s.tags.as_ref().is_some_and(ours)).count();
+            let ours = sessions.iter().filter(|s| self.is_ours(s)).count();
             if ours > 0 {
                 found.push(format!("{ours} tmux sessions without a supervisor"));
             }

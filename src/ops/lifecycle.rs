@@ -1,6 +1,7 @@
 //! `start` and `stop`: the only verbs that start a process.
 
 use std::{
+    os::unix::process::ExitStatusExt,
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -67,11 +68,19 @@ impl Ops {
 
     /// The session in the master's place: one of an earlier supervisor of ours is adopted, any other is in the way.
     fn must_be_ours(&self, session: SessionInfo) -> Result<()> {
+        if self.is_ours(&session) {
+            return Ok(());
+        }
+        let elsewhere = |name: &str| match name == self.config.namespace {
+            true => " with another state folder (ORCH_HOME)",
+            false => "",
+        };
         match session.tags {
-            Some(tags) if tags.namespace == self.config.namespace => Ok(()),
             Some(tags) => Err(Error::conflict(format!(
-                "the tmux session {} is the master of another project, {}",
-                session.name, tags.namespace
+                "the tmux session {} is the master of another project, {}{}",
+                session.name,
+                tags.name_of_world(),
+                elsewhere(tags.name_of_world())
             ))
             .hint(format!(
                 "name this project's own in sessions.toml: [master] session = \"{}\"",
@@ -259,7 +268,12 @@ impl Ops {
                 Err(_) => Err(Error::internal(format!("the supervisor said '{}'", line.trim()))),
             },
             Ok(_) => {
-                let _ = tokio::time::timeout(Duration::from_secs(1), child.wait()).await;
+                let ended = tokio::time::timeout(Duration::from_secs(1), child.wait()).await;
+                if let Ok(Ok(status)) = ended
+                    && let Some(signal) = status.signal()
+                {
+                    return Err(killed(signal));
+                }
                 let said = std::fs::read(&path).unwrap_or_default();
                 let said = crate::model::text::plain(said.get(log_began as usize..).unwrap_or_default());
                 let last = said.lines().rev().find(|l| !l.trim().is_empty()).unwrap_or("it said nothing").to_owned();
@@ -270,8 +284,15 @@ impl Ops {
     }
 }
 
+/// Somebody has ended the supervisor while it started: a person, or the kernel where memory was short.
+fn killed(signal: i32) -> Error {
+    let name = nix::sys::signal::Signal::try_from(signal).map_or("", |s| s.as_str());
+    Error::not_running(format!("the supervisor was ended by signal {signal} {name} before it was up"))
+        .hint("what runs already is kept: orch start")
+}
+
 /// A session's name for the master of a namespace, whose own name may hold more than a session's may.
-fn masters_name(namespace: &str) -> String {
+pub(super) fn masters_name(namespace: &str) -> String {
     const ROOM: usize = 40;
     let plain: String = namespace.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(ROOM).collect();
     match plain.trim_matches('-') {

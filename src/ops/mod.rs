@@ -19,6 +19,7 @@ mod init;
 mod intents;
 mod lifecycle;
 mod logs;
+mod progress;
 mod status;
 mod tasks;
 #[cfg(test)]
@@ -27,13 +28,16 @@ pub mod types;
 mod wait;
 mod why;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::AtomicUsize,
+    time::{Duration, Instant},
+};
 
 use crate::{
     config::Config,
     error::{Error, Result},
     home::Home,
-    mux::{TmuxMux, TmuxOptions},
+    mux::{SessionInfo, Tags, TmuxMux, TmuxOptions},
     os::{ProcessId, read_lock_holder},
     store::{
         self, Store, StoreError,
@@ -55,6 +59,8 @@ pub struct Ops {
     caller: Caller,
     home: Home,
     store: Store,
+    /// How many waits under way here have marked the caller's task as waiting.
+    marks: AtomicUsize,
 }
 
 impl Ops {
@@ -70,12 +76,17 @@ impl Ops {
             None => Store::at_socket(&socket_path(&config.home)?, &config.namespace, Duration::ZERO)?,
         };
         let home = Home::new(&config.home);
-        Ok(Ops { config, caller, home, store })
+        Ok(Ops { config, caller, home, store, marks: AtomicUsize::new(0) })
     }
 
     /// The project as configured.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Who asks.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
     }
 
     /// Its state folder.
@@ -96,6 +107,12 @@ impl Ops {
     /// tmux as this project uses it.
     fn mux(&self) -> TmuxMux {
         TmuxMux::new(TmuxOptions { socket: self.config.tmux.socket.clone(), ..TmuxOptions::default() })
+    }
+
+    /// Whether a session carries our tags.
+    fn is_ours(&self, session: &SessionInfo) -> bool {
+        let world = || Tags::world(&self.config.namespace, &self.config.home);
+        session.tags.as_ref().is_some_and(|tags| tags.namespace == world())
     }
 
     /// The names of all roles.
@@ -122,7 +139,8 @@ impl Ops {
                 return Err(self.away(&error, &supervisor));
             }
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_millis(200));
+            // Nobody else is waited for than a person, or a program that does nothing meanwhile.
+            pause = (pause * 2).min(Duration::from_millis(40));
         }
     }
 

@@ -16,7 +16,7 @@ use crate::{
         task::{Task, TaskState},
         time::Timestamp,
     },
-    os::ProcessId,
+    os::{self, ProcessId},
     store::{
         self, Store,
         server::{check_version, write_trouble},
@@ -113,11 +113,15 @@ impl Ops {
         };
         let mut held = Vec::new();
         for task in store.first_tasks(TaskState::Held, NAMED).await? {
-            let attempts = store.task(&task.id).await?.map(|detail| detail.attempts).unwrap_or_default();
+            let attempts = match store.task(&task.id).await {
+                Err(e) if !e.concerns_one_record() => return Err(e),
+                detail => detail.ok().flatten().map(|detail| detail.attempts).unwrap_or_default(),
+            };
             held.push((task, attempts.into_iter().last().map(|attempt| attempt.agent)));
         }
         let failed = newest(store, TaskState::Failed, NAMED).await?;
-        Ok((Look { snapshot, counts, ready_of_unknown, held, failed }, info))
+        let free_memory = os::available_memory();
+        Ok((Look { snapshot, counts, ready_of_unknown, held, failed, free_memory }, info))
     }
 
     /// For how long the supervisor has held its lock: it writes itself into it when it takes it, and never again.

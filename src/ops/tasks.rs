@@ -1,12 +1,12 @@
 //! `orch tasks`, `orch show`, `orch result`: what is recorded.
 
-use super::{Ops, Shown, Target, TaskFilter};
+use super::{Listed, Ops, Shown, Target, TaskFilter};
 use crate::{
     error::{Error, Result},
     model::{
         id::TaskId,
         name,
-        task::{Task, TaskDetail, TaskState},
+        task::{TaskDetail, TaskState},
         text::one_line,
     },
     store::agents::Record,
@@ -16,19 +16,20 @@ use crate::{
 const PAGE: usize = 200;
 
 impl Ops {
-    /// The tasks that the filter lets through, the newest first.
+    /// The tasks that the filter lets through, the newest first, and those of which nobody can tell.
     ///
     /// # Errors
     /// NotFound: no such role, no such parent. NotRunning: there is no Redis.
-    pub async fn tasks(&self, filter: TaskFilter) -> Result<Vec<Task>> {
+    pub async fn tasks(&self, filter: TaskFilter) -> Result<Listed> {
         let ids = match &filter.parent {
             Some(parent) => self.subtasks(parent, filter.below).await?,
             None => self.ask(|s| s.task_ids(filter.state)).await?,
         };
         let limit = filter.limit.unwrap_or(usize::MAX);
-        let mut found = Vec::new();
+        let (mut found, mut damaged) = (Vec::new(), Vec::new());
         for page in ids.chunks(PAGE) {
-            let tasks = self.ask(|s| s.tasks(page)).await?;
+            let (tasks, broken) = self.ask(|s| s.tasks_and_damaged(page)).await?;
+            damaged.extend(broken.into_iter().map(|(_, e)| e.to_string()));
             // The state again: it may have changed since the ids were read.
             found.extend(tasks.into_iter().filter(|task| {
                 filter.state.is_none_or(|state| task.state == state)
@@ -39,12 +40,12 @@ impl Ops {
             }
         }
         // A role that has left sessions.toml may still have tasks; one that has none is more likely misspelt.
-        if let (true, Some(role)) = (found.is_empty(), &filter.role) {
+        if let (true, Some(role)) = (found.is_empty() && damaged.is_empty(), &filter.role) {
             self.config.role(role)?;
         }
         found.sort_by_key(|task| std::cmp::Reverse(task.created_at));
         found.truncate(limit);
-        Ok(found)
+        Ok(Listed { tasks: found, damaged })
     }
 
     /// The subtasks of a task, with `below` those of any depth.

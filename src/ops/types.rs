@@ -7,8 +7,9 @@ use serde_json::Value;
 
 use crate::model::{
     agent::Agent,
+    evidence::Evidence,
     id::{Capability, TaskId},
-    task::{Priority, TaskDetail, TaskState},
+    task::{Priority, Task, TaskDetail, TaskState},
     time::Timestamp,
 };
 
@@ -67,6 +68,17 @@ pub struct Wait {
     pub timeout: Option<Duration>,
 }
 
+/// What came of a wait.
+#[derive(Debug, Clone)]
+pub struct Waited {
+    /// Those of the tasks that have ended, in the order asked for.
+    pub ended: Vec<TaskDetail>,
+    /// Those that have not.
+    pub open: Vec<Task>,
+    /// The time was over first.
+    pub timed_out: bool,
+}
+
 /// `orch tasks`.
 #[derive(Debug, Clone, Default)]
 pub struct TaskFilter {
@@ -80,6 +92,15 @@ pub struct TaskFilter {
     pub below: bool,
     /// The newest so many; absent: all.
     pub limit: Option<usize>,
+}
+
+/// What `orch tasks` answers.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    /// The tasks, the newest first.
+    pub tasks: Vec<Task>,
+    /// What is wrong with the records that do not read, one sentence each.
+    pub damaged: Vec<String>,
 }
 
 /// What `show` and `why` are asked about.
@@ -112,8 +133,25 @@ pub struct Why {
     pub sentences: Vec<String>,
     /// The next useful commands.
     pub hints: Vec<String>,
+    /// What it waits for, and what that waits for in turn.
+    pub chain: Vec<Link>,
+    /// Where an agent has ended: what was known then, and the rule that decided.
+    pub evidence: Option<Box<Evidence>>,
     /// The facts behind the sentences: events about it, the oldest first.
     pub events: Vec<crate::model::event::Event>,
+}
+
+/// Of `why`: a task that is waited for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Link {
+    /// 1 for what the asked-for task waits for, 2 for what that waits for...
+    pub depth: usize,
+    /// The task.
+    pub id: TaskId,
+    /// Its state.
+    pub state: TaskState,
+    /// Why it has not ended yet.
+    pub why: String,
 }
 
 /// One task's answer to `cancel` or `retry`.

@@ -3,12 +3,12 @@
 //! It sleeps on a subscription, and looks at the states themselves after every message and every few seconds. So a lost
 //! message or a restarted Redis costs a moment, and waiting costs next to nothing.
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, sync::atomic::Ordering, time::Duration};
 
 use futures_util::FutureExt;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Ops, Wait};
+use super::{Ops, Wait, Waited};
 use crate::{
     error::{Error, Result},
     model::{
@@ -40,62 +40,94 @@ impl Ops {
     /// # Errors
     /// As [`Ops::wait`].
     pub async fn wait_telling(&self, wait: Wait, held: &mut (dyn FnMut(&Task) + Send)) -> Result<Vec<TaskDetail>> {
+        let mut told: HashSet<TaskId> = HashSet::new();
+        let mut look = |tasks: &[Task]| {
+            for task in tasks {
+                match task.state {
+                    TaskState::Held if told.insert(task.id.clone()) => held(task),
+                    TaskState::Held => {}
+                    _ => drop(told.remove(&task.id)),
+                }
+            }
+        };
+        let waited = self.wait_watching(&wait, std::future::pending(), &mut look).await?;
+        match waited.timed_out {
+            true => Err(over(&waited.open, wait.timeout.unwrap_or_default())),
+            false => Ok(waited.ended),
+        }
+    }
+
+    /// The same for a surface that can show how it stands: `seen` is called with all of these tasks after each look, that
+    /// is after each end and every few seconds. When the time is over, that is no error; whoever stops listening before
+    /// ends the wait by `given_up`.
+    ///
+    /// # Errors
+    /// As [`Ops::wait`], but for TimedOut; Failed: it was given up.
+    pub async fn wait_watching(
+        &self,
+        wait: &Wait,
+        given_up: impl Future<Output = ()>,
+        seen: &mut (dyn FnMut(&[Task]) + Send),
+    ) -> Result<Waited> {
         let mut ids = wait.ids.clone();
-        let mut seen = HashSet::new();
-        ids.retain(|id| seen.insert(id.clone()));
+        let mut named = HashSet::new();
+        ids.retain(|id| named.insert(id.clone()));
         if ids.is_empty() {
             return Err(Error::usage("there is nothing to wait for").hint("name tasks: orch wait t-..."));
         }
         let deadline = wait.timeout.and_then(|limit| Instant::now().checked_add(limit));
         let mut marked = false;
-        let ended = self.until_ended(&ids, &wait, deadline, &mut marked, held).await;
-        if marked && let Some(attempt) = self.caller.attempt() {
+        let waited = tokio::select! {
+            waited = self.until_ended(&ids, wait.any, deadline, &mut marked, seen) => waited,
+            () = given_up => Err(Error::failed("the wait was given up; the tasks go on").hint("wait again at any time")),
+        };
+        // Of several at once the last one takes the mark away.
+        if marked
+            && self.marks.fetch_sub(1, Ordering::Relaxed) == 1
+            && let Some(attempt) = self.caller.attempt()
+        {
             // Best effort: the mark ends by itself, and what we have to say is the answer.
             let _ = self.store().mark_waiting(attempt, &ids, Duration::ZERO).await;
         }
-        ended
+        waited
     }
 
     async fn until_ended(
         &self,
         ids: &[TaskId],
-        wait: &Wait,
+        any: bool,
         deadline: Option<Instant>,
         marked: &mut bool,
-        held: &mut (dyn FnMut(&Task) + Send),
-    ) -> Result<Vec<TaskDetail>> {
+        seen: &mut (dyn FnMut(&[Task]) + Send),
+    ) -> Result<Waited> {
         let mut ends: Option<Ends> = None;
-        let mut told_held: HashSet<TaskId> = HashSet::new();
         loop {
             // Before the look: what ends in between is told.
             if ends.is_none() {
                 ends = Some(self.ask(|s| s.watch_ends(ids)).await?);
             }
             let tasks = self.existing(ids).await?;
-            let open: Vec<&Task> = tasks.iter().filter(|t| !t.state.is_terminal()).collect();
-            if open.is_empty() || wait.any && open.len() < tasks.len() {
+            seen(&tasks);
+            let now = Instant::now();
+            let over = deadline.is_some_and(|deadline| deadline <= now);
+            let open: Vec<TaskId> = tasks.iter().filter(|t| !t.state.is_terminal()).map(|t| t.id.clone()).collect();
+            if open.is_empty() || over || any && open.len() < tasks.len() {
                 let ended = self.ended(ids).await?;
-                if wait.any && !ended.is_empty() || ended.len() == ids.len() {
-                    return Ok(ended);
+                let enough = any && !ended.is_empty() || ended.len() == ids.len();
+                if enough || over {
+                    let mut open = tasks;
+                    open.retain(|task| !ended.iter().any(|end| end.task.id == task.id));
+                    return Ok(Waited { ended, open, timed_out: !enough });
                 }
                 // Somebody has just started one of them anew.
                 continue;
             }
-            for task in &open {
-                match task.state {
-                    TaskState::Held if told_held.insert(task.id.clone()) => held(task),
-                    TaskState::Held => {}
-                    _ => drop(told_held.remove(&task.id)),
-                }
-            }
-            let now = Instant::now();
-            if deadline.is_some_and(|deadline| deadline <= now) {
-                return Err(over(&open, wait.timeout.unwrap_or_default()));
-            }
             if let Some(attempt) = self.caller.attempt() {
-                let open: Vec<TaskId> = open.iter().map(|t| t.id.clone()).collect();
+                // First, as a call that is given up halfway may have been heard.
+                if !std::mem::replace(marked, true) {
+                    self.marks.fetch_add(1, Ordering::Relaxed);
+                }
                 self.ask(|s| s.mark_waiting(attempt, &open, MARK)).await?;
-                *marked = true;
             }
             let until = deadline.map_or(now + LOOK, |deadline| deadline.min(now + LOOK));
             if let Some(subscription) = &mut ends
@@ -109,9 +141,12 @@ impl Ops {
     /// All of these tasks.
     ///
     /// # Errors
-    /// NotFound: there is no such task.
+    /// NotFound: there is no such task. Internal: the record of one is damaged.
     pub(super) async fn existing(&self, ids: &[TaskId]) -> Result<Vec<Task>> {
-        let tasks = self.ask(|s| s.tasks(ids)).await?;
+        let (tasks, damaged) = self.ask(|s| s.tasks_and_damaged(ids)).await?;
+        if let Some((_, e)) = damaged.into_iter().next() {
+            return Err(e.into());
+        }
         match ids.iter().find(|id| !tasks.iter().any(|t| t.id == **id)) {
             Some(unknown) => Err(super::tasks::no_task(unknown)),
             None => Ok(tasks),
@@ -137,7 +172,7 @@ async fn told(ends: &mut Ends) -> bool {
 }
 
 /// The caller's time is over.
-fn over(open: &[&Task], limit: Duration) -> Error {
+fn over(open: &[Task], limit: Duration) -> Error {
     const NAMED: usize = 5;
     let mut named: Vec<String> = open.iter().take(NAMED).map(|t| format!("{} ({})", t.id, t.state)).collect();
     if open.len() > NAMED {

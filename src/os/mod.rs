@@ -29,15 +29,16 @@ compile_error!(
     "orch runs on Linux only so far: another platform needs a folder beside src/os/linux with the same items"
 );
 
-use std::{fmt, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
 pub(crate) use failpoint::failpoint;
 #[cfg(target_os = "linux")]
 pub use linux::{
-    ExitWatch, FileWatch, Processes, become_subreaper, boot_id, cpu_time, descendants, detach, end_children, end_tree,
-    has_children, hostname, inheritable_fds, members, memory, raise_nofile_limit, rss_bytes,
+    ExitWatch, FileWatch, Processes, available_memory, become_subreaper, boot_id, children_of, command_line, cpu_time,
+    descendants, detach, end_children, end_tree, expect_entry, has_children, hostname, inheritable_fds, members,
+    memory, of_folder, open_fds, parent_of, raise_nofile_limit, rss_bytes, shared_memory, tree_cpu_time,
 };
 pub use lock::{FileLock, lock_file, read_lock_holder};
 
@@ -58,11 +59,11 @@ impl fmt::Display for ProcessId {
     }
 }
 
-/// Which processes belong together: the roots with all their descendants, the members of some sessions, and the
-/// carriers of a marker, each again with all their descendants.
+/// Which processes belong together: the roots with all their descendants, the members of some sessions, the carriers of
+/// a marker, and who is inside some enclosures, each again with all their descendants.
 ///
-/// Three nets because each has a hole: descent is lost when a parent dies, a session is left by `setsid`, a marker by
-/// `env -i`. To slip through, a process has to do all of it.
+/// Four nets because each has a hole: descent is lost when a parent dies, a session is left by `setsid`, a marker by
+/// `env -i`; and an enclosure can't be made everywhere. Where there is one, only root can get out of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tree {
     /// Belong themselves, as do their descendants. One that is gone by now counts no more.
@@ -73,6 +74,37 @@ pub struct Tree {
     /// An exact `NAME=value` entry of the environment that a process was started with. Nobody carries it who is older
     /// than all roots and leaders named here: it is taken to have been made for them.
     pub marker: Option<String>,
+    /// Who is inside belongs.
+    pub enclosures: Vec<Enclosure>,
+}
+
+/// A group of processes that the kernel keeps: who is inside stays inside with all that it starts, whatever it does
+/// about its parents, its session and its environment. Linux: a control group.
+///
+/// Where none can be made (no permission, a container, an old kernel), everything works without.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Enclosure {
+    path: PathBuf,
+}
+
+/// What all processes of an enclosure may use together.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Bounds {
+    /// Memory in bytes; `None`: any.
+    pub memory: Option<u64>,
+    /// Processes at once; `None`: any.
+    pub processes: Option<u32>,
+    /// Processor cores; `None`: any.
+    pub cpu: Option<f64>,
+}
+
+/// How often the kernel held a bound of an enclosure.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Refused {
+    /// Processes that it killed for their memory.
+    pub memory: u64,
+    /// Processes and threads that it did not start.
+    pub forks: u64,
 }
 
 /// What [`end_tree`] or [`end_children`] came to.

@@ -19,6 +19,7 @@ use tokio::process::{Child, Command};
 use super::{
     Agent, Leave,
     beats::{Beat, Beats},
+    limits::Meter,
     output::Output,
     redact::Redactor,
     signals::{Signal, Signals},
@@ -26,7 +27,7 @@ use super::{
 };
 use crate::{
     drivers::{self, Driver, End, Job, Start, Verdict},
-    model::{cause::Cause, id::Capability, task::TaskResult, text::one_line},
+    model::{cause::Cause, evidence::Rule, id::Capability, task::TaskResult, text::one_line},
     os::{self, failpoint},
     store::{
         agents::Directive,
@@ -57,6 +58,8 @@ enum Stop {
     Interrupted,
     Leave(Leave),
     LeaseLost,
+    /// It uses more than its role may; what, how much, and the limit.
+    Over(String),
 }
 
 /// Runs an attempt to its end.
@@ -78,7 +81,9 @@ pub(super) async fn run(
         Ok(running) => running,
         Err(not_begun) => {
             let NotBegun { verdict, leave } = *not_begun;
-            return Ended { report: Some(report(agent, claimed, verdict, None, None, began)), leave };
+            let mut report = report(agent, claimed, verdict, None, None, began);
+            report.evidence = leave.as_ref().map(|leave| agent.evidence(leave.rule(), &report.reason, None));
+            return Ended { report: Some(report), leave };
         }
     };
     running.finish(driver, claimed, beats, signals, began).await
@@ -139,7 +144,8 @@ fn begin<'a>(agent: &'a Agent, driver: &dyn Driver, claimed: &Claimed) -> Result
     let mut child = spawn(agent, &start, &cwd, claimed, &workspace).map_err(|e| could_not_start(&e, &start, agent))?;
     failpoint!("claim.started");
     let secrets = agent.launch.secrets.iter().filter_map(|name| agent.launch.env.get(name)).map(String::as_str);
-    let output = Output::new(&mut child, &workspace.dir, agent.pane.clone(), Redactor::new(secrets));
+    let pane = agent.pane.clone();
+    let output = Output::new(&mut child, &workspace.dir, pane, Redactor::new(secrets), role.limits.output);
     Ok(Running { agent, workspace, child, output })
 }
 
@@ -184,8 +190,14 @@ impl Running<'_> {
         signals: &mut Signals,
         began: Instant,
     ) -> Ended {
-        let (status, stop) = self.watch(claimed, beats, signals).await;
-        self.end_stragglers().await;
+        let agent = self.agent;
+        let mut meter = Meter::start(&agent.launch.role.limits, agent.enclosed.as_ref());
+        let (status, mut stop) = self.watch(claimed, beats, signals, &mut meter).await;
+        if stop.is_none() && !status.as_ref().is_ok_and(ExitStatus::success) {
+            stop = meter.refused().map(Stop::Over);
+        }
+        let grace = if matches!(stop, Some(Stop::Over(_))) { Duration::ZERO } else { STRAGGLERS_GRACE };
+        self.end_stragglers(grace).await;
         self.output.drain().await;
         failpoint!("finish.ended");
         let verdict = match (&stop, &status) {
@@ -200,11 +212,15 @@ impl Running<'_> {
             return Ended { report: None, leave: Some(Leave::GivenUp) };
         }
         let exit_code = status.ok().and_then(|s| s.code());
-        let report = report(self.agent, claimed, verdict, exit_code, Some(&self.output), began);
+        let mut report = report(self.agent, claimed, verdict, exit_code, Some(&self.output), began);
         let leave = match stop {
             Some(Stop::Leave(leave)) => Some(leave),
             _ => None,
         };
+        if report.cause == Cause::Lost {
+            let rule = leave.as_ref().map_or(Rule::ProgramKilled, Leave::rule);
+            report.evidence = Some(self.agent.evidence(rule, &report.reason, Some(claimed)));
+        }
         Ended { report: Some(report), leave }
     }
 
@@ -214,6 +230,7 @@ impl Running<'_> {
         claimed: &Claimed,
         beats: &mut Beats,
         signals: &mut Signals,
+        meter: &mut Meter<'_>,
     ) -> (io::Result<ExitStatus>, Option<Stop>) {
         let progress = beats.progress();
         let timeout = tokio::time::sleep(Duration::from_millis(claimed.task.timeout_ms));
@@ -243,14 +260,19 @@ impl Running<'_> {
                     Signal::Hangup => Stop::Leave(Leave::SessionClosed),
                     Signal::Terminate => Stop::Leave(Leave::Terminated),
                 },
+                excess = meter.exceeded(), if stop.is_none() => Stop::Over(excess),
                 () = self.output.pump() => {
                     progress.touch();
-                    continue;
+                    match self.output.excess().filter(|_| stop.is_none()) {
+                        Some(excess) => Stop::Over(excess),
+                        None => continue,
+                    }
                 }
             };
-            // A lost lease means that somebody else may be at it already: no grace.
+            // A lost lease means that somebody else may be at it already, and what is over a limit is in everybody's
+            // way: no grace.
             let grace = match wish {
-                Stop::LeaseLost => Duration::ZERO,
+                Stop::LeaseLost | Stop::Over(_) => Duration::ZERO,
                 _ => self.agent.launch.kill_grace,
             };
             if stop.is_none() {
@@ -274,11 +296,11 @@ impl Running<'_> {
     }
 
     /// Whatever the program has started and left behind ends with it. Nothing is the usual case, and costs one call.
-    async fn end_stragglers(&self) {
+    async fn end_stragglers(&self, grace: Duration) {
         if !os::has_children() {
             return;
         }
-        let ended = tokio::task::spawn_blocking(|| os::end_children(&[], STRAGGLERS_GRACE, STRAGGLERS_LIMIT)).await;
+        let ended = tokio::task::spawn_blocking(move || os::end_children(&[], grace, STRAGGLERS_LIMIT)).await;
         match ended {
             Ok(Ok(report)) => tracing::info!(ended = report.ended, survivors = ?report.survivors, "stragglers"),
             Ok(Err(e)) => tracing::error!("stragglers: {e}"),
@@ -318,6 +340,7 @@ fn stopped(stop: &Stop, claimed: &Claimed, agent: &str) -> Verdict {
         Stop::Interrupted => verdict(Cause::Cancelled, format!("interrupted with Ctrl-C in the pane of {agent}")),
         Stop::Leave(leave) => verdict(Cause::Lost, format!("agent {agent} ended: {}", leave.in_words())),
         Stop::LeaseLost => verdict(Cause::Lost, "its lease was lost".to_owned()),
+        Stop::Over(excess) => verdict(Cause::Lost, excess.clone()),
     }
 }
 
@@ -387,5 +410,6 @@ fn report(
         exit_code,
         result,
         delay_ms: delay.as_millis() as u64,
+        evidence: None,
     }
 }

@@ -131,7 +131,7 @@ async fn end(agent: &Agent, child: &mut Child) {
 async fn let_out(agent: &Agent) {
     let mux = TmuxMux::new(TmuxOptions { socket: agent.launch.tmux_socket.clone(), ..TmuxOptions::default() });
     let tags = Tags {
-        namespace: agent.launch.namespace.clone(),
+        namespace: Tags::world(&agent.launch.namespace, &agent.launch.home),
         agent: agent.launch.agent.clone(),
         incarnation: agent.launch.incarnation.clone(),
     };

@@ -9,7 +9,10 @@
 
 mod attempt;
 mod beats;
+mod enclosed;
+mod evidence;
 mod interactive;
+mod limits;
 mod output;
 mod pane;
 mod redact;
@@ -24,6 +27,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use self::{
     beats::{Beat, Beats},
+    enclosed::Enclosed,
     pane::Pane,
     signals::{Signal, Signals},
     standing::Standing,
@@ -58,6 +62,8 @@ struct Agent {
     process: Process,
     standing: Arc<Standing>,
     pane: Pane,
+    /// `None` where none can be made.
+    enclosed: Option<Enclosed>,
 }
 
 /// Why the runner leaves.
@@ -97,6 +103,7 @@ pub async fn run(launch: &Path) -> Result<()> {
     let launch = Arc::new(Launch::take(launch)?);
     let home = Home::new(&launch.home);
     start_log(&home, &launch.agent);
+    let enclosed = enclosed::enter(&home, &launch);
     failpoint!("hello.launch_taken");
     os::become_subreaper().map_err(|e| Error::internal(format!("cannot become a subreaper: {e}")))?;
     let signals = Signals::new()?;
@@ -111,7 +118,9 @@ pub async fn run(launch: &Path) -> Result<()> {
     failpoint!("hello.said");
     tracing::info!(agent = %launch.agent, pid = own.pid, "on duty");
     let standing = Arc::new(Standing::new(store.clone(), launch.clone(), home.clone(), process.clone()));
-    let agent = Agent { launch, home, store, process, standing, pane: Pane::start() };
+    // Before anything is started.
+    let enclosed = enclosed.await.ok().flatten();
+    let agent = Agent { launch, home, store, process, standing, pane: Pane::start(), enclosed };
     let leave =
         if agent.launch.master { interactive::serve(&agent, signals).await } else { agent.serve(signals).await };
     tracing::info!(?leave, "leaving");
@@ -180,8 +189,8 @@ impl Agent {
             let epoch = self.standing.epoch();
             match self.store.claim(&self.launch.agent, &self.launch.incarnation, self.launch.lease).await {
                 Ok(Some(claimed)) => {
-                    failpoint!("claim.answered");
                     self.standing.was_known(epoch);
+                    failpoint!("claim.answered");
                     wakeups.set_idle(false);
                     return Ok(claimed);
                 }
@@ -226,6 +235,7 @@ impl Agent {
             Leave::SessionClosed | Leave::Broken(_) => Failed,
         };
         let reason = leave.in_words();
+        let evidence = self.evidence(leave.rule(), &reason, None);
         let remains = Remains {
             agent: self.launch.agent.clone(),
             session: self.launch.session.clone(),
@@ -238,6 +248,7 @@ impl Agent {
             attempt_reason: &reason,
             delay: self.launch.role.retry.lost_delay(1),
             remains: Some(&remains),
+            evidence: Some(&evidence),
         };
         failpoint!("leave.decided");
         match self.store.end_agent(&self.launch.agent, &self.launch.incarnation, &ending).await {

@@ -11,7 +11,7 @@ use tokio::{
 use super::{pane::Pane, redact::Redactor, tail::Tail};
 use crate::{
     home::output::{OutputLog, Stream},
-    model::time::Timestamp,
+    model::{size, time::Timestamp},
 };
 
 /// The size of a piece: that of a pipe's default buffer would be 64 KiB, and a quarter is enough per wake-up.
@@ -26,6 +26,9 @@ pub(super) struct Output {
     log: OutputLog,
     pane: Pane,
     redactor: Redactor,
+    /// How much may come (`max_output`), and how much has.
+    limit: u64,
+    total: u64,
 }
 
 struct Source {
@@ -37,7 +40,7 @@ struct Source {
 }
 
 impl Output {
-    pub fn new(child: &mut Child, dir: &Path, pane: Pane, redactor: Redactor) -> Self {
+    pub fn new(child: &mut Child, dir: &Path, pane: Pane, redactor: Redactor, limit: u64) -> Self {
         let out = child.stdout.take().map(|p| Box::new(p) as Box<dyn AsyncRead + Unpin + Send>);
         let err = child.stderr.take().map(|p| Box::new(p) as Box<dyn AsyncRead + Unpin + Send>);
         let source = |pipe, stream| Source {
@@ -53,6 +56,8 @@ impl Output {
             log: OutputLog::new(dir),
             pane,
             redactor: redactor.again(),
+            limit,
+            total: 0,
         }
     }
 
@@ -62,22 +67,47 @@ impl Output {
             piece = self.out.read() => (&mut self.out, piece),
             piece = self.err.read() => (&mut self.err, piece),
         };
-        let shown = match piece {
+        let mut shown = match piece {
             Ok(0) | Err(_) => {
                 source.pipe = None;
                 source.redactor.finish()
             }
             Ok(n) => source.redactor.feed(&source.buffer[..n]),
         };
-        if shown.is_empty() {
+        let room = self.limit.saturating_sub(self.total);
+        let ends_here = self.total <= self.limit && shown.len() as u64 > room;
+        self.total += shown.len() as u64;
+        if shown.len() as u64 > room {
+            shown.truncate(room as usize);
+        }
+        if ends_here && !shown.is_empty() {
+            shown.push(b'\n');
+        }
+        let stream = source.stream;
+        source.tail.push(&shown);
+        self.pass_on(stream, shown);
+        if ends_here {
+            let note = format!("orch: the output ends here; max_output is {}\n", size::human(self.limit));
+            self.pass_on(Stream::Err, note.into_bytes());
+        }
+    }
+
+    /// To the log and to the pane.
+    fn pass_on(&mut self, stream: Stream, piece: Vec<u8>) {
+        if piece.is_empty() {
             return;
         }
-        source.tail.push(&shown);
-        if let Err(e) = self.log.append(Timestamp::now(), source.stream, &shown) {
+        if let Err(e) = self.log.append(Timestamp::now(), stream, &piece) {
             tracing::error!("the output log ends here: {e}");
             self.pane.say(&format!("orch: the output can't be logged any more: {e}"));
         }
-        self.pane.show(shown);
+        self.pane.show(piece);
+    }
+
+    /// Whether more came than may, in words.
+    pub fn excess(&self) -> Option<String> {
+        let (total, limit) = (self.total, size::human(self.limit));
+        (total > self.limit).then(|| format!("over-output: it printed {total} bytes and more, max_output is {limit}"))
     }
 
     /// Reads what is left after the program and all it had started have ended.

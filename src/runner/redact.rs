@@ -2,6 +2,9 @@
 
 use serde_json::Value;
 
+#[cfg(test)]
+mod fuzz;
+
 /// Shorter ones would black out half of an ordinary text.
 const SHORTEST: usize = 6;
 const MASK: &[u8] = b"[redacted]";
@@ -35,13 +38,7 @@ impl Redactor {
                 // The next piece says whether it is one, or a longer one.
                 break;
             }
-            if let Some(secret) = self.secrets.iter().find(|s| rest.starts_with(s)) {
-                out.extend_from_slice(MASK);
-                at += secret.len();
-            } else {
-                out.push(rest[0]);
-                at += 1;
-            }
+            at += self.pass(&self.held[at..], &mut out);
         }
         self.held.drain(..at);
         out
@@ -49,13 +46,27 @@ impl Redactor {
 
     /// What was held back at the stream's end: perhaps a shorter secret, never the whole of a longer one.
     pub fn finish(&mut self) -> Vec<u8> {
-        let mut rest = std::mem::take(&mut self.held);
-        for secret in &self.secrets {
-            while let Some(at) = rest.windows(secret.len()).position(|w| w == secret) {
-                rest.splice(at..at + secret.len(), MASK.iter().copied());
+        let rest = std::mem::take(&mut self.held);
+        let mut out = Vec::with_capacity(rest.len());
+        let mut at = 0;
+        while at < rest.len() {
+            at += self.pass(&rest[at..], &mut out);
+        }
+        out
+    }
+
+    /// Shows what stands at the beginning of `rest`: a mask for a secret, else one byte. How much of it that was.
+    fn pass(&self, rest: &[u8], out: &mut Vec<u8>) -> usize {
+        match self.secrets.iter().find(|secret| rest.starts_with(secret)) {
+            Some(secret) => {
+                out.extend_from_slice(MASK);
+                secret.len()
+            }
+            None => {
+                out.push(rest[0]);
+                1
             }
         }
-        rest
     }
 
     /// A fresh one for another stream.

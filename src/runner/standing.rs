@@ -114,6 +114,7 @@ impl Standing {
                 exit_code: None,
                 result: None,
                 delay_ms: 0,
+                evidence: None,
             },
         };
         match self.store.finish(&report).await {

@@ -37,6 +37,33 @@ impl Tail {
 }
 
 #[cfg(test)]
+mod fuzz {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(crate::fuzz::cases(48))]
+
+        #[test]
+        fn the_end_of_any_stream_is_its_end(
+            pieces in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..40), 0usize..4_000), 0..12)
+        ) {
+            let pieces: Vec<Vec<u8>> = pieces.into_iter().map(|(bytes, times)| bytes.repeat(times)).collect();
+            let mut tail = Tail::default();
+            pieces.iter().for_each(|piece| tail.push(piece));
+            let whole = pieces.concat();
+            prop_assert_eq!(tail.is_cut(), whole.len() > KEPT);
+            let text = tail.text();
+            prop_assert!(!text.chars().any(|c| c.is_control() && c != '\n' && c != '\t'));
+            if !tail.is_cut() {
+                prop_assert_eq!(text, crate::model::text::plain(&whole));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

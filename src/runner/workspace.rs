@@ -11,6 +11,9 @@ use crate::{
     store::tasks::Claimed,
 };
 
+#[cfg(test)]
+mod fuzz;
+
 /// A result file larger than this is not read: its text could not be stored whole anyway.
 const LARGEST_RESULT: u64 = 4 * 1024 * 1024;
 

@@ -13,6 +13,7 @@ use super::{
 use crate::model::{
     agent::{Agent, AgentState, Needs},
     cause::Cause,
+    evidence::Evidence,
     id::{Process, TaskId},
     task::TaskState,
     time::Timestamp,
@@ -79,6 +80,8 @@ pub struct Ending<'a> {
     pub delay: Duration,
     /// What may be left of it.
     pub remains: Option<&'a Remains>,
+    /// What was known, and the rule that decided.
+    pub evidence: Option<&'a Evidence>,
 }
 
 impl Store {
@@ -157,7 +160,9 @@ impl Store {
     pub async fn end_agent(&self, id: &str, incarnation: &str, e: &Ending<'_>) -> Result<Option<(TaskId, TaskState)>> {
         let remains = e.remains.map(|r| serde_json::to_string(r).unwrap_or_default()).unwrap_or_default();
         let delay = ms(e.delay);
-        let args = [id, incarnation, e.to.as_str(), e.reason, e.cause.as_str(), e.attempt_reason, &delay, &remains];
+        let evidence = e.evidence.map(|e| serde_json::to_string(e).unwrap_or_default()).unwrap_or_default();
+        let (to, cause) = (e.to.as_str(), e.cause.as_str());
+        let args = [id, incarnation, to, e.reason, cause, e.attempt_reason, &delay, &remains, &evidence];
         let (_, task, state): (String, String, String) = self.read(self.call(&script::END_AGENT, args).await?)?;
         if task.is_empty() { Ok(None) } else { Ok(Some((parse(&task, "id")?, parse(&state, "state")?))) }
     }
@@ -178,10 +183,11 @@ impl Store {
         let mut pipe = redis::pipe();
         pipe.add_command(self.clock());
         pipe.cmd("HGETALL").arg(self.keys.of("agent", id));
-        let mut values = self.pipeline(&pipe).await?.into_iter();
-        let now = self.time(values.next())?;
-        let fields: HashMap<String, String> = self.read(values.next().unwrap_or(redis::Value::Nil))?;
-        let fields = Fields::new(self.keys.of("agent", id), fields);
+        let mut values = self.pipeline_each(&pipe).await?.into_iter();
+        let now = self.time(values.next().transpose()?)?;
+        let key = self.keys.of("agent", id);
+        let fields: HashMap<String, String> = self.read_record(values.next(), &key)?;
+        let fields = Fields::new(key, fields);
         if fields.is_empty() { Ok(None) } else { decode::agent(id, &fields, now).map(Some) }
     }
 

@@ -93,6 +93,15 @@ pub(super) async fn send_all(connection: &mut MultiplexedConnection, pipe: &Pipe
     values.into_iter().map(Value::extract_error).collect()
 }
 
+/// The same, with an answer for each: one value of the wrong type is no reason not to read the others.
+pub(super) async fn send_each(
+    connection: &mut MultiplexedConnection,
+    pipe: &Pipeline,
+) -> RedisResult<Vec<RedisResult<Value>>> {
+    let values = connection.req_packed_commands(pipe, 0, pipe.len()).await?;
+    Ok(values.into_iter().map(Value::extract_error).collect())
+}
+
 fn is_unknown(answer: &RedisResult<Value>) -> bool {
     matches!(answer, Err(e) if e.kind() == ErrorKind::Server(ServerErrorKind::NoScript))
 }

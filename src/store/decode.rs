@@ -9,6 +9,7 @@ use crate::model::{
     agent::Agent,
     cause::Cause,
     event::Event,
+    evidence::Evidence,
     id::{Process, TaskId},
     task::{Attempt, Task, TaskResult},
     time::Timestamp,
@@ -113,6 +114,13 @@ struct StoredAttempt {
     reason: Option<String>,
     exit_code: Option<i32>,
     next_retry_at: Option<f64>,
+    /// JSON within a text: Lua would give back an empty list as an object.
+    evidence: Option<String>,
+}
+
+/// What explains an end is not worth losing its record for: what does not read is left out.
+fn evidence(text: &str) -> Option<Box<Evidence>> {
+    serde_json::from_str(text).ok()
 }
 
 pub(super) fn attempt(key: &str, text: &str) -> Result<Attempt> {
@@ -129,6 +137,7 @@ pub(super) fn attempt(key: &str, text: &str) -> Result<Attempt> {
         reason: a.reason,
         exit_code: a.exit_code,
         next_retry_at: a.next_retry_at.map(time),
+        evidence: a.evidence.and_then(|text| evidence(&text)),
     })
 }
 
@@ -163,6 +172,7 @@ pub(super) fn agent(id: &str, f: &Fields, now: Timestamp) -> Result<super::agent
         rss_bytes: f.parse_opt("rss_bytes")?,
         reason: f.text("reason"),
         master: f.text("master").as_deref() == Some("1"),
+        evidence: f.text("evidence").and_then(|text| evidence(&text)),
     };
     Ok(super::agents::Record { agent, progress_at: f.time("progress_at")?, last_task: f.parse_opt("last_task")? })
 }

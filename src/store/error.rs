@@ -50,6 +50,13 @@ impl StoreError {
     pub fn is_unreachable(&self) -> bool {
         matches!(self, StoreError::Unreachable { .. })
     }
+    /// A value that redis gave in the place of one record, as damage of that record.
+    pub(super) fn of_record(self, key: &str) -> Self {
+        match self {
+            StoreError::Other(why) => StoreError::Damaged { key: key.to_owned(), why },
+            other => other,
+        }
+    }
     /// Whether one record or one call is to blame, so that others may go on.
     pub fn concerns_one_record(&self) -> bool {
         matches!(self, StoreError::Damaged { .. } | StoreError::Other(_))
@@ -152,6 +159,8 @@ fn refusal(code: &str, detail: &str) -> Error {
             Error::failed(format!("{detail} is this task itself or one above it: waiting for it would never end"))
                 .hint("wait for subtasks only")
         }
+        "damaged" => Error::failed(format!("the record of {detail} is damaged, and cannot be worked with"))
+            .hint(format!("orch show {detail} says what is wrong with it")),
         "unknown" => Error::not_found(format!("there is no task {detail}")).hint("list them with: orch tasks"),
         "taken" => Error::conflict(format!("an agent {detail} lives already")),
         _ => Error::internal(format!("refused: {code} {detail}")),

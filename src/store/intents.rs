@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use redis::Value;
 
 use super::{Result, Store, decode, script, tasks::ms};
-use crate::model::{duration::human, event::Event, time::Timestamp};
+use crate::model::{duration::human, event::Event, id::Capability, time::Timestamp};
 
 /// A wish that stands until it is taken back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,6 +127,15 @@ impl Store {
         let mut args = vec![ms(jump.by), jump.seen.0.to_string(), jump.token.clone(), reason];
         args.extend_from_slice(roles);
         self.call(&script::CLOCK_BACK, args).await.map(drop)
+    }
+
+    /// Records what an attempt's program says of its progress (`lua/progress.lua`).
+    ///
+    /// # Errors
+    /// `stale`.
+    pub async fn progress(&self, who: &Capability, said: &str) -> Result<()> {
+        let args = [who.task.as_str(), &who.fence.to_string(), &who.incarnation, said];
+        self.call(&script::PROGRESS, args).await.map(drop)
     }
 
     /// How many agents of each role may have a task at once, for `claim` (`lua/limits.lua`).

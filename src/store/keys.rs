@@ -5,6 +5,7 @@
 //! |---|---|---|
 //! | `task:<id>` | hash | the record; the fields are those of [`super::decode::task`] |
 //! | `attempts:<id>` | list | one JSON object an attempt, the oldest first |
+//! | `damaged:<id>` | any | what was stored as the record of a task that did not read, and was set aside |
 //! | `children:<id>` | list | its subtasks' ids |
 //! | `deps:<id>` | set | while it is blocked: its open dependencies |
 //! | `dependents:<id>` | set | who was delegated to start after it |
@@ -23,8 +24,8 @@
 //! | `key:<key>` | string | idempotency key → task |
 //! | `calls:<task>:<fence>` | hash | how often this attempt delegated a given content, and what it found again (a day) |
 //! | `wished:<token>` | string | this wish to spawn was heard (an hour) |
-//! | `jumped:<token>` | string | this jump of the clock was followed (an hour) |
 //! | `epoch` | hash | which Redis server these records were last used with, and what was lost before it ([`super::epoch`]) |
+//! | `jumped:<token>` | string | this jump of the clock was followed (an hour) |
 //! | `fence`, `seq` | counter | leases given; tasks accepted |
 //! | `events` | stream | capped |
 //! | `probe` | string | written to see whether Redis writes (a minute) |

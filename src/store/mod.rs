@@ -7,12 +7,17 @@
 //! again, for as long as the store's patience lasts.
 
 pub mod agents;
+pub mod attempts;
 pub mod audit;
 mod call;
 mod clock;
+mod damaged;
 pub mod decode;
+pub mod disturb;
 pub mod epoch;
 pub mod error;
+#[cfg(test)]
+mod fuzz;
 pub mod intents;
 pub mod keys;
 pub mod observe;
@@ -207,6 +212,29 @@ impl Store {
         .await
     }
 
+    /// The same, with an answer for each read: a record that is damaged does not hide the others.
+    async fn pipeline_each(&self, pipe: &redis::Pipeline) -> Result<Vec<Result<Value>>> {
+        if pipe.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.patiently(|mut connection| async move {
+            let answers = call::send_each(&mut connection, pipe).await.map_err(|e| self.error(&e))?;
+            let answers: Vec<_> = answers.into_iter().map(|a| a.map_err(|e| self.error(&e))).collect();
+            // The first that is no matter of one record stands for all.
+            match answers.iter().find_map(|a| a.as_ref().err().filter(|e| !e.concerns_one_record())) {
+                Some(e) => Err(e.clone()),
+                None => Ok(answers),
+            }
+        })
+        .await
+    }
+
+    /// One answer of [`Store::pipeline_each`], which is a record's or part of one.
+    fn read_record<T: redis::FromRedisValue>(&self, answer: Option<Result<Value>>, key: &str) -> Result<T> {
+        let value = answer.unwrap_or(Ok(Value::Nil)).map_err(|e| e.of_record(key))?;
+        self.read(value).map_err(|e| e.of_record(key))
+    }
+
     fn read<T: redis::FromRedisValue>(&self, value: Value) -> Result<T> {
         redis::from_redis_value(value).map_err(|e| StoreError::Other(e.to_string()))
     }
@@ -239,6 +267,12 @@ impl Store {
             pause = (pause * 2).min(Duration::from_millis(200));
         }
     }
+}
+
+/// Every transition by its name, with the text that Redis is sent: for those who put the transitions themselves to the
+/// test.
+pub fn transitions() -> impl Iterator<Item = (&'static str, &'static str)> {
+    script::ALL.iter().map(|script| (script.name, script.text()))
 }
 
 fn without_password(url: &str) -> String {

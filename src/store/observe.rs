@@ -12,7 +12,6 @@ use super::{
     agents::{Record, Remains},
     decode::{self, Fields},
     epoch::Epoch,
-    tasks::parse,
 };
 use crate::model::{
     id::TaskId,
@@ -132,6 +131,8 @@ pub struct Snapshot {
     pub accepted: u64,
     /// Records that do not read, with why.
     pub damaged: Vec<String>,
+    /// Running tasks whose lease has ended, and whose records do not say whose it was: to be set aside.
+    pub broken: Vec<String>,
 }
 
 impl Store {
@@ -209,9 +210,10 @@ impl Store {
         for id in ids {
             pipe.cmd("HGETALL").arg(self.keys.of("agent", id));
         }
-        for (id, value) in ids.iter().zip(self.pipeline(&pipe).await?) {
-            let fields = Fields::new(self.keys.of("agent", id), self.read(value)?);
-            match decode::agent(id, &fields, snapshot.now) {
+        for (id, answer) in ids.iter().zip(self.pipeline_each(&pipe).await?) {
+            let key = self.keys.of("agent", id);
+            let fields = self.read_record(Some(answer), &key).map(|fields| Fields::new(key, fields));
+            match fields.and_then(|fields| decode::agent(id, &fields, snapshot.now)) {
                 Ok(mut record) => {
                     record.agent.waiting =
                         record.agent.task.as_ref().is_some_and(|t| waiting.iter().any(|w| w == t.as_str()));
@@ -229,14 +231,18 @@ impl Store {
         for id in ids {
             pipe.cmd("HMGET").arg(self.keys.of("task", id)).arg("fence").arg("agent").arg("lost");
         }
-        for (id, value) in ids.iter().zip(self.pipeline(&pipe).await?) {
-            let row: (Option<String>, Option<String>, Option<String>) = self.read(value)?;
+        for (id, answer) in ids.iter().zip(self.pipeline_each(&pipe).await?) {
+            let row = self.read_record(Some(answer), &self.keys.of("task", id)).unwrap_or_default();
+            let row: (Option<String>, Option<String>, Option<String>) = row;
             let lost = row.2.and_then(|l| l.parse().ok()).unwrap_or(0);
             match (id.parse(), row.0.and_then(|f| f.parse().ok())) {
                 (Ok(task), Some(fence)) => {
                     snapshot.overdue.push(Overdue { task, fence, agent: row.1.unwrap_or_default(), lost });
                 }
-                _ => snapshot.damaged.push(format!("the record {} has no fence", self.keys.of("task", id))),
+                _ => {
+                    snapshot.damaged.push(format!("the record {} has no fence", self.keys.of("task", id)));
+                    snapshot.broken.push(id.clone());
+                }
             }
         }
         Ok(())
@@ -259,10 +265,17 @@ impl Store {
     /// # Errors
     /// An unreachable Redis.
     pub async fn first_tasks(&self, state: TaskState, n: usize) -> Result<Vec<Task>> {
+        self.tasks(&self.first_ids(state, n).await?).await
+    }
+
+    /// The ids of these.
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn first_ids(&self, state: TaskState, n: usize) -> Result<Vec<TaskId>> {
         let key = self.keys.of("state", state.as_str());
         let ids: Vec<String> = self.query(redis::cmd("ZRANGE").arg(key).arg(0).arg(n as i64 - 1)).await?;
-        let ids: Vec<TaskId> = ids.iter().map(|id| parse(id, "id")).collect::<Result<_>>()?;
-        self.tasks(&ids).await
+        Ok(ids.iter().filter_map(|id| id.parse().ok()).collect())
     }
 }
 

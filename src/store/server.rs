@@ -35,7 +35,7 @@ pub use self::{
     places::socket_path,
     program::{Program, check_version, find_program, write_trouble},
 };
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 
 /// How long a server may take to end when asked. It syncs its file, which a slow disk may draw out; after that it is
 /// killed, and has still lost nothing that it acknowledged.
@@ -58,6 +58,14 @@ impl ServerSpec {
     pub fn of_home(home: &Path) -> Result<ServerSpec> {
         Ok(ServerSpec { dir: places::server_dir(home), socket: socket_path(home)? })
     }
+}
+
+/// The process of the private server of `home` (ORCH_HOME), serving or not; `None` where none lives.
+pub fn running(home: &Path) -> Option<crate::os::ProcessId> {
+    let dir = places::server_dir(home);
+    // Only looked at: to make the folder's lock is for whoever starts a server.
+    let holder = dir.join("server.lock").is_file().then(|| FolderLock::open(&dir).ok()?.holder())?;
+    process::living(holder?)
 }
 
 /// How we came to a server.
@@ -100,8 +108,16 @@ impl Server {
         loop {
             let lock = FolderLock::open(&spec.dir)?;
             if lock.try_lock()? {
-                let (process, version) = launch::launch(spec, lock, limit).await?;
-                return Ok((Server::new(process, version, spec), Origin::Started));
+                match launch::launch(spec, lock, limit).await {
+                    Ok((process, version)) => return Ok((Server::new(process, version, spec), Origin::Started)),
+                    // Killed in its first moments.
+                    Err(e) if e.kind == Kind::NotRunning && !patience.is_over() => {
+                        tracing::warn!("{e}");
+                        patience.pause().await;
+                        continue;
+                    }
+                    Err(e) => return Err(e),
+                }
             }
             let peer = Peer::connect(&spec.socket).await;
             if let Some(server) = Server::adopt(spec, &lock, peer, &mut patience).await? {

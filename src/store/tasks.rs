@@ -11,12 +11,13 @@ use super::{
     script,
 };
 use crate::model::{
-    cause::Cause,
     id::{Capability, TaskId},
     json,
     task::{Priority, Task, TaskDetail, TaskState},
     time::Timestamp,
 };
+
+pub use super::attempts::{Claimed, Report};
 
 /// What is to be accepted as a task.
 #[derive(Debug, Clone)]
@@ -70,45 +71,8 @@ pub struct Delegated {
     pub created: bool,
 }
 
-/// A task that an agent has claimed.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Claimed {
-    /// The task as recorded.
-    pub task: Task,
-    /// Which attempt this is.
-    pub attempt: u32,
-    /// The fence of its lease.
-    pub fence: u64,
-}
-
-/// The end of an attempt, as its holder reports it. It is also what lies on disk until Redis has heard it.
-#[derive(Debug, Clone, PartialEq, Serialize, serde::Deserialize)]
-pub struct Report {
-    /// The task.
-    pub task: TaskId,
-    /// The attempt's number.
-    pub attempt: u32,
-    /// Who reports.
-    pub agent: String,
-    /// Which run of that agent.
-    pub incarnation: String,
-    /// The fence of its lease.
-    pub fence: u64,
-    /// Why it ended.
-    pub cause: Cause,
-    /// The same in words.
-    pub reason: String,
-    /// The program's exit code.
-    pub exit_code: Option<i32>,
-    /// What it answered.
-    pub result: Option<crate::model::task::TaskResult>,
-    /// If it is tried again: after how long.
-    pub delay_ms: u64,
-}
-
 /// How many records are read in one round trip: a 1 MiB text in each must not stall the others for long.
 const BATCH: usize = 200;
-
 impl Store {
     /// Accepts a task (`lua/delegate.lua`).
     ///
@@ -172,77 +136,21 @@ impl Store {
         Ok(Delegated { id: parse(&id, "id")?, state: parse(&state, "state")?, created: created == "1" })
     }
 
-    /// The first ready task of an idle agent's role (`lua/claim.lua`).
-    ///
-    /// # Errors
-    /// `stale` where the agent was given up.
-    pub async fn claim(&self, agent: &str, incarnation: &str, lease: Duration) -> Result<Option<Claimed>> {
-        let lease = ms(lease);
-        self.claimed(self.call(&script::CLAIM, [agent, incarnation, &lease]).await?)
-    }
-
-    /// Reports the end of an attempt (`lua/finish.lua`).
-    ///
-    /// # Errors
-    /// `stale` where the lease was given to another, or the supervisor ended the attempt.
-    pub async fn finish(&self, report: &Report) -> Result<TaskState> {
-        self.finished(self.call(&script::FINISH, finish_args(report)?).await?)
-    }
-
-    /// Reports the end of an attempt and claims the next task, in one round trip.
-    ///
-    /// # Errors
-    /// Each of the two has its own; the outer one is an unreachable Redis.
-    pub async fn finish_and_claim(
-        &self,
-        report: &Report,
-        lease: Duration,
-    ) -> Result<(Result<TaskState>, Result<Option<Claimed>>)> {
-        let claim = vec![report.agent.clone(), report.incarnation.clone(), ms(lease)];
-        let (finish, claim) = self.call_two((&script::FINISH, finish_args(report)?), (&script::CLAIM, claim)).await?;
-        Ok((finish.and_then(|v| self.finished(v)), claim.and_then(|v| self.claimed(v))))
-    }
-
-    fn finished(&self, value: Value) -> Result<TaskState> {
-        let (state, _first): (String, String) = self.read(value)?;
-        parse(&state, "state")
-    }
-
-    fn claimed(&self, value: Value) -> Result<Option<Claimed>> {
-        let flat: Vec<String> = self.read(value)?;
-        let [id, number, fence, fields @ ..] = flat.as_slice() else {
-            return Ok(None);
-        };
-        let id: TaskId = parse(id, "id")?;
-        let (pairs, _) = fields.as_chunks::<2>();
-        let fields = pairs.iter().map(|[k, v]| (k.clone(), v.clone())).collect();
-        let fields = Fields::new(self.keys.of("task", id.as_str()), fields);
-        Ok(Some(Claimed {
-            task: decode::task(&id, &fields, Vec::new(), Timestamp::default())?,
-            attempt: parse(number, "attempt")?,
-            fence: parse(fence, "fence")?,
-        }))
-    }
-
-    /// Ends the attempt of an agent that is not there any more (`lua/expire.lua`).
-    ///
-    /// # Errors
-    /// An unreachable Redis.
-    pub async fn expire(&self, task: &TaskId, fence: u64, reason: &str, delay: Duration) -> Result<()> {
-        let args = [task.as_str(), &fence.to_string(), reason, &ms(delay)];
-        self.call(&script::EXPIRE, args).await.map(drop)
-    }
-
     /// Makes delayed tasks ready whose time has come; how many, and when the next one is due (`lua/due.lua`).
     ///
     /// # Errors
     /// An unreachable Redis.
     pub async fn release_due(&self) -> Result<(u64, Option<Duration>)> {
-        let (count, next): (u64, String) = self.read(self.call(&script::DUE, ["1000"]).await?)?;
+        let answer = self.call(&script::DUE, ["1000"]).await?;
+        let (count, next, damaged): (u64, String, Vec<String>) = self.read(answer)?;
+        for id in damaged {
+            self.set_aside(&id, "", "it can't be made ready").await?;
+        }
         Ok((count, next.parse::<f64>().ok().map(|ms| Duration::from_millis(ms as u64))))
     }
 
-    /// Cancels tasks and their subtasks; each one's state afterwards, `None` for an unknown one (`lua/cancel.lua`).
+    /// Cancels tasks and their subtasks, and removes dead letters; each one's state afterwards, `None` for an unknown one
+    /// (`lua/cancel.lua`).
     ///
     /// # Errors
     /// An unreachable Redis.
@@ -288,7 +196,8 @@ impl Store {
     pub async fn task_ids(&self, state: Option<TaskState>) -> Result<Vec<TaskId>> {
         let key = state.map_or_else(|| self.keys.plain("tasks"), |s| self.keys.of("state", s.as_str()));
         let ids: Vec<String> = self.query(redis::cmd("ZREVRANGE").arg(key).arg(0).arg(-1)).await?;
-        ids.iter().map(|id| parse(id, "id")).collect()
+        // What is no id names no task.
+        Ok(ids.iter().filter_map(|id| id.parse().ok()).collect())
     }
 
     /// How many tasks are in each state.
@@ -312,12 +221,20 @@ impl Store {
         self.query(redis::cmd("ZRANK").arg(self.keys.of("ready", role)).arg(id.as_str())).await
     }
 
-    /// These tasks, in this order; unknown ones are left out.
+    /// These tasks, in this order; unknown ones are left out, and so are those whose records are damaged.
     ///
     /// # Errors
-    /// An unreachable Redis, or a damaged record.
+    /// An unreachable Redis.
     pub async fn tasks(&self, ids: &[TaskId]) -> Result<Vec<Task>> {
-        let mut tasks = Vec::with_capacity(ids.len());
+        Ok(self.tasks_and_damaged(ids).await?.0)
+    }
+
+    /// The same, with those that are damaged: the task, and what is wrong with its record.
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn tasks_and_damaged(&self, ids: &[TaskId]) -> Result<(Vec<Task>, Vec<(TaskId, StoreError)>)> {
+        let (mut tasks, mut damaged) = (Vec::with_capacity(ids.len()), Vec::new());
         for batch in ids.chunks(BATCH) {
             let mut pipe = redis::pipe();
             pipe.add_command(self.clock());
@@ -325,18 +242,35 @@ impl Store {
                 pipe.cmd("HGETALL").arg(self.keys.of("task", id.as_str()));
                 pipe.cmd("LRANGE").arg(self.keys.of("children", id.as_str())).arg(0).arg(-1);
             }
-            let mut values = self.pipeline(&pipe).await?.into_iter();
-            let now = self.time(values.next())?;
+            let mut values = self.pipeline_each(&pipe).await?.into_iter();
+            let now = self.time(values.next().transpose()?)?;
             for id in batch {
-                let fields: HashMap<String, String> = self.read(values.next().unwrap_or(Value::Nil))?;
-                let children: Vec<String> = self.read(values.next().unwrap_or(Value::Nil))?;
-                let fields = Fields::new(self.keys.of("task", id.as_str()), fields);
-                if !fields.is_empty() {
-                    tasks.push(decode::task(id, &fields, children, now)?);
+                let (record, children) = (values.next(), values.next());
+                match self.task_of(id, record, children, now) {
+                    Ok(task) => tasks.extend(task.map(|(task, _)| task)),
+                    Err(e) => damaged.push((id.clone(), e)),
                 }
             }
         }
-        Ok(tasks)
+        Ok((tasks, damaged))
+    }
+
+    /// A task, with its record's fields, from the answers about it; `None` where there is no record.
+    fn task_of(
+        &self,
+        id: &TaskId,
+        record: Option<Result<Value>>,
+        children: Option<Result<Value>>,
+        now: Timestamp,
+    ) -> Result<Option<(Task, Fields)>> {
+        let key = self.keys.of("task", id.as_str());
+        let fields: HashMap<String, String> = self.read_record(record, &key)?;
+        let children: Vec<String> = self.read_record(children, &self.keys.of("children", id.as_str()))?;
+        let fields = Fields::new(key, fields);
+        if fields.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some((decode::task(id, &fields, children, now)?, fields)))
     }
 
     /// Everything recorded about a task.
@@ -349,37 +283,18 @@ impl Store {
         pipe.cmd("HGETALL").arg(self.keys.of("task", id.as_str()));
         pipe.cmd("LRANGE").arg(self.keys.of("children", id.as_str())).arg(0).arg(-1);
         pipe.cmd("LRANGE").arg(self.keys.of("attempts", id.as_str())).arg(0).arg(-1);
-        let mut values = self.pipeline(&pipe).await?.into_iter();
-        let now = self.time(values.next())?;
-        let mut next = || values.next().unwrap_or(Value::Nil);
-        let fields: HashMap<String, String> = self.read(next())?;
-        let children: Vec<String> = self.read(next())?;
-        let attempts: Vec<String> = self.read(next())?;
-        let fields = Fields::new(self.keys.of("task", id.as_str()), fields);
-        if fields.is_empty() {
-            return Ok(None);
-        }
+        let mut values = self.pipeline_each(&pipe).await?.into_iter();
+        let now = self.time(values.next().transpose()?)?;
+        let (record, children) = (values.next(), values.next());
+        let Some((task, fields)) = self.task_of(id, record, children, now)? else { return Ok(None) };
         let key = self.keys.of("attempts", id.as_str());
+        let attempts: Vec<String> = self.read_record(values.next(), &key)?;
         Ok(Some(TaskDetail {
-            task: decode::task(id, &fields, children, now)?,
+            task,
             attempts: attempts.iter().map(|a| decode::attempt(&key, a)).collect::<Result<_>>()?,
             result: decode::result(&fields)?,
         }))
     }
-}
-
-fn finish_args(r: &Report) -> Result<Vec<String>> {
-    Ok(vec![
-        r.task.to_string(),
-        r.agent.clone(),
-        r.incarnation.clone(),
-        r.fence.to_string(),
-        r.cause.to_string(),
-        r.reason.clone(),
-        r.exit_code.map(|c| c.to_string()).unwrap_or_default(),
-        r.result.as_ref().map(to_json).transpose()?.unwrap_or_default(),
-        r.delay_ms.to_string(),
-    ])
 }
 
 pub(super) fn ms(d: Duration) -> String {

@@ -1,12 +1,14 @@
 //! Acts: record first, then the effect.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
 use super::{Supervisor, decide::Action, observe::Observed, salvage, spawn::MARKER};
 use crate::{
+    home::output,
     model::{
         agent::AgentState,
         cause::Cause,
+        evidence::{Evidence, LastOutput},
         id::{Place, Process},
     },
     mux::{Mux, MuxError, Tags},
@@ -30,9 +32,9 @@ impl Supervisor {
     pub(super) async fn act(&mut self, action: Action, observed: &Observed) -> Result<(), StoreError> {
         let done = match action {
             Action::ReleaseDue => self.store.release_due().await.map(drop),
-            Action::Reap { incarnation, to, reason, .. } => {
+            Action::Reap { incarnation, to, reason, evidence, .. } => {
                 match observed.snapshot.agents.iter().find(|r| r.agent.incarnation == incarnation) {
-                    Some(record) => self.reap(record, to, &reason).await,
+                    Some(record) => self.reap(record, to, &reason, *evidence).await,
                     None => Ok(()),
                 }
             }
@@ -72,7 +74,13 @@ impl Supervisor {
     }
 
     /// Tells what the agent could not tell, records its end, and ends what is left of it.
-    async fn reap(&mut self, record: &Record, to: AgentState, reason: &str) -> Result<(), StoreError> {
+    async fn reap(
+        &mut self,
+        record: &Record,
+        to: AgentState,
+        reason: &str,
+        mut evidence: Evidence,
+    ) -> Result<(), StoreError> {
         let agent = &record.agent;
         tracing::warn!(agent = agent.id, %to, "{reason}");
         // By its reports and not by its record: it may have claimed a task, and ended it, since that was read.
@@ -80,7 +88,9 @@ impl Supervisor {
         // Redis may have heard of its end, and lost that again.
         let last = agent.task.as_ref().zip(agent.attempt);
         reports.extend(last.and_then(|(task, attempt)| self.home.known_end(task, attempt)));
-        for report in reports.iter().filter(|r| r.incarnation == agent.incarnation) {
+        reports.retain(|r| r.incarnation == agent.incarnation);
+        evidence.report_on_disk = Some(!reports.is_empty());
+        for report in &reports {
             super::housekeeping::tell(&self.store, &self.home, report).await?;
         }
         let lost = match &agent.task {
@@ -90,6 +100,13 @@ impl Supervisor {
             },
             None => 0,
         };
+        if let Some((task, attempt)) = agent.task.as_ref().zip(agent.attempt) {
+            evidence.lease_ends_at = match self.store.lease_end(task, agent.fence).await {
+                Err(e) if !e.concerns_one_record() => return Err(e),
+                end => end.ok().flatten(),
+            };
+            evidence.last_output = last_output(&self.home.run(task, attempt));
+        }
         let retry = self.config.roles.get(&agent.role).map_or(&self.config.retry, |r| &r.retry);
         let remains =
             Remains { agent: agent.id.clone(), session: agent.session.clone(), process: agent.process.clone() };
@@ -100,6 +117,7 @@ impl Supervisor {
             attempt_reason: &format!("agent {} {reason}", agent.id),
             delay: retry.lost_delay(lost + 1),
             remains: Some(&remains),
+            evidence: Some(&evidence),
         };
         self.store.end_agent(&agent.id, &agent.incarnation, &ending).await?;
         failpoint!("reap.recorded");
@@ -128,9 +146,11 @@ impl Supervisor {
         let tags = self.tags(&remains.agent, &incarnation);
         // Its runner may have died before it took it, and there are secrets in it.
         let _ = std::fs::remove_file(self.home.launch(&incarnation));
+        let home = self.home.clone();
         tokio::spawn(async move {
             let slot = slots.acquire().await;
-            let ended = end_processes(&incarnation, &remains).await;
+            let enclosures = home.enclosures_of(&incarnation);
+            let ended = end_processes(&incarnation, &remains, enclosures).await;
             failpoint!("reap.ended");
             let clean = ended && close(&*mux, &remains.session, &tags).await;
             failpoint!("reap.closed");
@@ -156,6 +176,12 @@ impl Supervisor {
     }
 }
 
+/// The last that the program of an attempt printed, as far as it reads.
+fn last_output(run: &Path) -> Option<LastOutput> {
+    let (at, text) = output::last_lines(run).ok()??;
+    Some(LastOutput { at, text })
+}
+
 fn limits(roles: &std::collections::BTreeMap<String, crate::config::Role>, intents: &Intents) -> Vec<(String, u32)> {
     roles.values().map(|r| (r.name.clone(), intents.scale.get(&r.name).copied().unwrap_or(r.max))).collect()
 }
@@ -166,14 +192,15 @@ pub(super) fn here(p: os::ProcessId) -> Process {
 }
 
 /// Whether nothing is left of an incarnation's processes on this machine.
-async fn end_processes(incarnation: &str, remains: &Remains) -> bool {
+async fn end_processes(incarnation: &str, remains: &Remains, enclosures: Vec<os::Enclosure>) -> bool {
     let known = &remains.process;
     let place = known.place(&os::hostname(), &os::boot_id());
     if known.pid != 0 && place == Place::Elsewhere {
         // Another machine's supervisor looks after its own.
         return true;
     }
-    let mut tree = os::Tree { marker: Some(format!("{MARKER}={incarnation}")), ..os::Tree::default() };
+    let marker = Some(format!("{MARKER}={incarnation}"));
+    let mut tree = os::Tree { marker, enclosures: enclosures.clone(), ..os::Tree::default() };
     if known.pid != 0 && place == Place::ThisBoot {
         let runner = os::ProcessId { pid: known.pid, start_time: known.start_time };
         tree.roots.push(runner);
@@ -182,6 +209,7 @@ async fn end_processes(incarnation: &str, remains: &Remains) -> bool {
     match tokio::task::spawn_blocking(move || os::end_tree(&tree, &[], GRACE, LIMIT)).await {
         Ok(Ok(report)) if report.complete && report.survivors.is_empty() => {
             tracing::info!(agent = remains.agent, ended = report.ended, took = ?report.took, "nothing is left");
+            enclosures.iter().for_each(remove);
             true
         }
         Ok(Ok(report)) => {
@@ -197,6 +225,14 @@ async fn end_processes(incarnation: &str, remains: &Remains) -> bool {
             tracing::error!(agent = remains.agent, "its processes could not be looked for: {e}");
             false
         }
+    }
+}
+
+/// Removes an enclosure in which nobody is left.
+pub(super) fn remove(enclosure: &os::Enclosure) {
+    if let Err(e) = enclosure.remove() {
+        // The next start or the stop removes it.
+        tracing::warn!("{} could not be removed: {e}", enclosure.path().display());
     }
 }
 
@@ -226,7 +262,7 @@ mod tests {
         let process = Process { host: "an-older-name".into(), ..here(os::ProcessId::of(child.id()).unwrap()) };
         let remains = Remains { agent: "shell-1".into(), session: "shell-1".into(), process };
         let reaper = std::thread::spawn(move || child.wait());
-        assert!(end_processes("nobody-carries-this", &remains).await);
+        assert!(end_processes("nobody-carries-this", &remains, Vec::new()).await);
         assert!(!reaper.join().unwrap().unwrap().success());
     }
 }

@@ -3,6 +3,7 @@
 //! In the order of the table below: whoever is dead or hung is given up first, so that its place and its task are free
 //! for what follows. While agents that Redis has forgotten may still report, nothing else is done.
 
+mod evidence;
 mod health;
 mod remains;
 mod scale;
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 use super::world::World;
 use crate::{
-    model::{agent::AgentState, id::TaskId},
+    model::{agent::AgentState, evidence::Evidence, id::TaskId},
     store::agents::Remains,
 };
 
@@ -35,6 +36,8 @@ pub(super) enum Action {
         to: AgentState,
         /// Why, in words, for the agent and for its attempt.
         reason: String,
+        /// The rule that decided, and what was seen.
+        evidence: Box<Evidence>,
     },
     /// End the attempt of an agent that is not there any more.
     Expire {

@@ -228,6 +228,9 @@ impl Supervisor {
         for damaged in &observed.snapshot.damaged {
             self.complain(damaged.clone());
         }
+        for id in &observed.snapshot.broken {
+            self.store.set_aside(id, "", "it ran, and does not say by whom").await?;
+        }
         self.tell_limits(&observed.snapshot).await?;
         self.watches.keep(observed.runners());
         let ending = self.ending.lock().unwrap_or_else(|e| e.into_inner()).clone();
@@ -246,7 +249,10 @@ impl Supervisor {
                 Err(e) => return Err(e),
             }
         }
-        self.announcement.master(&observed.snapshot, &self.config.master.session);
+        // Where everything is to end, nobody waits for a master.
+        if observed.snapshot.intents.stop.is_none() {
+            self.announcement.master(&observed.snapshot, &self.config.master.session);
+        }
         self.housekeeping.run(&self.store, &self.home, &self.config, &observed.snapshot).await?;
         let next = observed.next_look().min(LOOK_AGAIN);
         // Actions change what is to be decided next; a change of ours is worth a second look, soon but not at once.
@@ -296,6 +302,9 @@ impl Supervisor {
         if let Err(e) = self.store.unwish(&[Wish::Stop { drain: false }], "supervisor.stopped", "done").await {
             tracing::warn!("the wish to stop stays: {e}");
         }
+        // No runner is left that could be writing one.
+        self.home.remove_unfinished_reports(Duration::ZERO);
+        housekeeping::end_enclosures(&self.home).await;
         failpoint!("stop.unwished");
         self.redis.shut_down().await?;
         failpoint!("stop.redis_ended");

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::world::{Life, Limits, World};
+use super::world::{Death, Life, Limits, World};
 use crate::{
     config::Config,
     model::{
@@ -13,7 +13,7 @@ use crate::{
         id::{Place, new_incarnation},
         time::Timestamp,
     },
-    mux::{Mux, SessionInfo},
+    mux::{Mux, SessionInfo, Tags},
     os,
     store::{Result, Store, agents::Record, intents::ClockBack, observe::Snapshot},
 };
@@ -25,6 +25,8 @@ const JUMP: Duration = Duration::from_secs(2);
 
 /// Looks, and remembers what it needs to judge the next look.
 pub(super) struct Observer {
+    /// Whose sessions are ours.
+    world: String,
     roles: Vec<String>,
     host: String,
     boot_id: String,
@@ -32,9 +34,9 @@ pub(super) struct Observer {
     since: Instant,
     /// The last look: our clock when it was answered, and Redis's.
     last: Option<(Instant, Timestamp)>,
+    epoch: u64,
     /// Jumps of Redis's clock that Redis has not followed yet.
     jumps: Vec<ClockBack>,
-    epoch: u64,
     sessions: Option<Vec<SessionInfo>>,
     sessions_at: Option<Instant>,
 }
@@ -42,9 +44,13 @@ pub(super) struct Observer {
 /// One look.
 pub(super) struct Observed {
     pub snapshot: Snapshot,
+    world: String,
     lives: BTreeMap<String, Life>,
     sessions: Option<Vec<SessionInfo>>,
+    sessions_age: Duration,
     undisturbed: Duration,
+    /// Memory available on this machine, in bytes.
+    free_memory: Option<u64>,
 }
 
 impl Observer {
@@ -53,13 +59,14 @@ impl Observer {
         // The master's breaker goes by its session.
         roles.push(config.master.session.clone());
         Observer {
+            world: Tags::world(&config.namespace, &config.home),
             roles,
             host: os::hostname(),
             boot_id: os::boot_id(),
             since: Instant::now(),
             last: None,
-            jumps: Vec::new(),
             epoch: 0,
+            jumps: Vec::new(),
             sessions: None,
             sessions_at: None,
         }
@@ -78,10 +85,6 @@ impl Observer {
         let asked = Instant::now();
         let mut snapshot = store.observe(&self.roles).await?;
         let mut now = Instant::now();
-        if std::mem::replace(&mut self.epoch, snapshot.epoch.number) != snapshot.epoch.number {
-            // Who lives, and is not in these records?
-            self.look_at_tmux();
-        }
         self.compare_clocks(asked, now, snapshot.now);
         if !self.jumps.is_empty() {
             for jump in &self.jumps {
@@ -90,6 +93,10 @@ impl Observer {
             self.jumps.clear();
             snapshot = store.observe(&self.roles).await?;
             now = Instant::now();
+        }
+        if std::mem::replace(&mut self.epoch, snapshot.epoch.number) != snapshot.epoch.number {
+            // Who lives, and is not in these records?
+            self.look_at_tmux();
         }
         // As of the snapshot: tmux may take its time, in which heartbeats come that the snapshot does not have.
         let undisturbed = now.saturating_duration_since(self.since);
@@ -104,7 +111,10 @@ impl Observer {
             self.sessions_at = Some(now);
         }
         let lives = snapshot.agents.iter().map(|r| (r.agent.incarnation.clone(), self.life(&r.agent))).collect();
-        Ok(Observed { snapshot, lives, sessions: self.sessions.clone(), undisturbed })
+        let free_memory = os::available_memory();
+        let sessions_age = self.sessions_at.map_or(Duration::ZERO, |at| at.elapsed());
+        let (world, sessions) = (self.world.clone(), self.sessions.clone());
+        Ok(Observed { snapshot, world, lives, sessions, sessions_age, undisturbed, free_memory })
     }
 
     /// Redis read its clock at some moment between the two of ours.
@@ -129,13 +139,14 @@ impl Observer {
         }
         match p.place(&self.host, &self.boot_id) {
             Place::ThisBoot => {}
-            Place::EarlierBoot => return Life::Dead("the machine was started anew".into()),
+            Place::EarlierBoot => return Life::Dead(Death::EarlierBoot),
             Place::Elsewhere => return Life::Elsewhere,
         }
         let id = os::ProcessId { pid: p.pid, start_time: p.start_time };
         match id.state() {
             Some(state) if id.is_alive() => Life::Alive(state),
-            _ => Life::Dead(format!("its runner (pid {}) is gone", p.pid)),
+            Some('Z' | 'X') => Life::Dead(Death::Zombie),
+            _ => Life::Dead(Death::Gone),
         }
     }
 }
@@ -161,11 +172,13 @@ impl Observed {
             store: &self.snapshot,
             lives: self.lives.clone(),
             sessions: self.sessions.as_deref(),
+            sessions_age: self.sessions_age,
             undisturbed: self.undisturbed,
             ending,
-            namespace: &config.namespace,
+            namespace: &self.world,
             roles: &config.roles,
             master: &config.master,
+            short_of_memory: config.supervisor.short_of_memory(self.free_memory).is_some(),
             limits: Limits {
                 lease: config.supervisor.lease,
                 max_agents: config.supervisor.max_agents,

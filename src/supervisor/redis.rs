@@ -74,6 +74,15 @@ impl Redis {
         Ok(store.with_witness(Witness::new(Home::new(&config.home).epoch(), config.supervisor.lease)))
     }
 
+    /// How long the supervisor waits for an answer within a pass. Our own server is brought back by nobody but the
+    /// supervisor: waiting for it would be waiting for oneself.
+    pub fn patience(&self) -> Duration {
+        match self {
+            Redis::Managed(_) => Duration::from_millis(30),
+            Redis::External(_) => Duration::from_millis(500),
+        }
+    }
+
     /// Where runners find it.
     pub fn at(&self) -> RedisAt {
         match self {

@@ -8,7 +8,12 @@ use crate::{
     drivers,
     error::{Error, Result},
     home::{Home, launch::Launch},
-    model::{agent::AgentState, cause::Cause, id::new_incarnation},
+    model::{
+        agent::AgentState,
+        cause::Cause,
+        evidence::{Evidence, Rule, Witness},
+        id::new_incarnation,
+    },
     mux::{Opened, SessionSpec, Tags},
     os::{self, failpoint},
     store::{StoreError, agents::Ending, intents::Wish, observe::Snapshot},
@@ -38,6 +43,8 @@ impl Supervisor {
         }
         failpoint!("spawn.recorded");
         self.observer.look_at_tmux();
+        // Until its session stands and its runner is there, half of this has passed.
+        tokio::task::spawn_blocking(os::expect_entry);
         let problem = match self.open(agent, role, master, &incarnation).await {
             Ok(opened) => return self.place(agent, incarnation, opened.pane_pid).await,
             Err(problem) => problem,
@@ -46,6 +53,7 @@ impl Supervisor {
         // Nobody will take it, and there are secrets in it.
         let _ = std::fs::remove_file(self.home.launch(&incarnation));
         let reason = format!("its session could not be opened: {problem}");
+        let evidence = Evidence::of(Rule::NotOpened, Witness::Supervisor, agent);
         let ending = Ending {
             to: AgentState::Failed,
             reason: &reason,
@@ -53,6 +61,7 @@ impl Supervisor {
             attempt_reason: &reason,
             delay: Duration::ZERO,
             remains: None,
+            evidence: Some(&evidence),
         };
         // Young and failed: that holds the role back for a while.
         self.store.end_agent(agent, &incarnation, &ending).await?;
@@ -143,7 +152,8 @@ impl Supervisor {
     }
 
     pub(super) fn tags(&self, agent: &str, incarnation: &str) -> Tags {
-        Tags { namespace: self.config.namespace.clone(), agent: agent.to_owned(), incarnation: incarnation.to_owned() }
+        let namespace = Tags::world(&self.config.namespace, &self.config.home);
+        Tags { namespace, agent: agent.to_owned(), incarnation: incarnation.to_owned() }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
     home::Home,
     mux::{Mux, TmuxMux, TmuxOptions},
     os::{self, failpoint},
-    store::intents::Wish,
+    store::{Store, StoreError, intents::Wish},
 };
 
 /// Of the files that may be open, our Redis keeps 32 for itself; as many are for the supervisor, the master and the calls
@@ -25,6 +25,8 @@ const FEWEST_AGENTS: u64 = 4;
 
 /// How long a lock is waited for that nobody's name is in: its holder is ending.
 const LETS_GO: Duration = Duration::from_secs(5);
+/// How long a Redis of our own that has gone away during the start is brought back.
+const COMES_BACK: Duration = Duration::from_secs(30);
 
 /// From the lock to the loop.
 pub(super) async fn supervise(mut config: Config, mode: Mode, announcement: &mut Announcement) -> Result<()> {
@@ -32,6 +34,8 @@ pub(super) async fn supervise(mut config: Config, mode: Mode, announcement: &mut
     home.create()?;
     start_log(mode.daemon);
     let _lock = lock(&home, &config.namespace).await?;
+    // Before anything is started, which would be inside too.
+    super::housekeeping::tidy_enclosures(&home);
     failpoint!("start.locked");
     let files = os::raise_nofile_limit().unwrap_or(u64::MAX);
     if !mode.to_stop {
@@ -45,26 +49,39 @@ pub(super) async fn supervise(mut config: Config, mode: Mode, announcement: &mut
         mux.version().await?;
     }
     let crashed = home.running().exists();
-    let redis = start_redis(&config, &home).await?;
+    let mut redis = start_redis(&config, &home).await?;
     failpoint!("start.redis_up");
-    let store = Arc::new(redis.open(&config, Duration::from_millis(500))?);
+    let store = Arc::new(redis.open(&config, redis.patience())?);
+    let began = Instant::now();
+    while let Err(e) = say_hello(&store, &config, mode, crashed).await {
+        // It may die in its first moments as in any other.
+        if !e.is_unreachable() || began.elapsed() > COMES_BACK || matches!(redis, Redis::External(_)) {
+            return Err(e.into());
+        }
+        tracing::warn!("{e}");
+        redis.mend().await;
+    }
+    failpoint!("start.recorded");
+    tracing::info!(pid = std::process::id(), namespace = %config.namespace, "supervising");
+
+    let announcement = std::mem::take(announcement);
+    Supervisor::assemble(config, home, store, mux, redis, announcement).serve().await
+}
+
+/// The wishes that a start takes back, and the event that tells of it. Safe to be said again.
+async fn say_hello(store: &Store, config: &Config, mode: Mode, crashed: bool) -> Result<(), StoreError> {
     if !mode.to_stop {
         store.unwish(&[Wish::Stop { drain: false }], "supervisor.resumed", "orch start").await?;
         store.recovered(&config.master.session, "orch start").await?;
     }
-    let pid = std::process::id();
     let after = if crashed { "; the one before it did not end in order" } else { "" };
-    let started = format!("supervisor {pid}, version {}{after}", env!("CARGO_PKG_VERSION"));
+    let started = format!("supervisor {}, version {}{after}", std::process::id(), env!("CARGO_PKG_VERSION"));
     store.note("supervisor.started", &started).await?;
     if mode.to_stop {
         store.wish(&Wish::Stop { drain: false }, "supervisor.stopping", "orch stop").await?;
         failpoint!("start.stop_wished");
     }
-    failpoint!("start.recorded");
-    tracing::info!(pid, namespace = %config.namespace, "supervising");
-
-    let announcement = std::mem::take(announcement);
-    Supervisor::assemble(config, home, store, mux, redis, announcement).serve().await
+    Ok(())
 }
 
 /// How many agents may run at once where so many files may be open. Whoever finds no connection to Redis left can't even

@@ -19,10 +19,21 @@ pub(super) enum Life {
     Unknown,
     /// It runs; its state as `ps` shows it.
     Alive(char),
-    /// It does not; in words, how one knows.
-    Dead(String),
+    /// It does not.
+    Dead(Death),
     /// It is on another machine: only its heartbeat tells.
     Elsewhere,
+}
+
+/// How one knows that a runner is dead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Death {
+    /// There is no such process any more.
+    Gone,
+    /// It has ended, and its parent has not taken note.
+    Zombie,
+    /// It ran before the machine was started anew.
+    EarlierBoot,
 }
 
 /// Everything that [`super::decide`] decides by.
@@ -33,17 +44,21 @@ pub(super) struct World<'a> {
     pub lives: BTreeMap<String, Life>,
     /// The tmux sessions; `None` where tmux did not answer, which says nothing about the agents.
     pub sessions: Option<&'a [SessionInfo]>,
+    /// How old that look at tmux is.
+    pub sessions_age: Duration,
     /// For how long Redis and this machine have been there without a break. Whoever could not report during a break is
     /// given a whole lease to do so after it.
     pub undisturbed: Duration,
     /// Incarnations whose remains are being ended at this moment.
     pub ending: &'a BTreeSet<String>,
-    /// The namespace.
+    /// The namespace, as sessions of ours carry it.
     pub namespace: &'a str,
     /// The roles.
     pub roles: &'a BTreeMap<String, Role>,
     /// The master.
     pub master: &'a MasterConfig,
+    /// Whether the machine has no memory for further agents (`min_free_memory`).
+    pub short_of_memory: bool,
     /// Bounds and times.
     pub limits: Limits,
 }

@@ -68,6 +68,18 @@ pub fn of_world(folder: &Path) -> Vec<Process> {
         .collect()
 }
 
+/// Ends all that are in a control group, and removes it.
+pub fn end_group(group: &Path) {
+    let _ = fs::write(group.join("cgroup.kill"), "1");
+    let inner = || fs::read_dir(group).into_iter().flatten().flatten().filter(|e| e.path().is_dir());
+    let began = Instant::now();
+    while group.exists() && began.elapsed() < Duration::from_secs(10) {
+        inner().for_each(|entry| drop(fs::remove_dir(entry.path())));
+        let _ = fs::remove_dir(group);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// Ends all of them: stopped first, so that none of them starts another one while we look.
 pub fn end_world(folder: &Path) {
     let began = Instant::now();

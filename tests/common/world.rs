@@ -284,6 +284,11 @@ impl World {
         processes::of_world(&self.path)
     }
 
+    /// The control groups in which its agents are enclosed; none where that can't be done here.
+    pub fn enclosure_groups(&self) -> Vec<PathBuf> {
+        fs::read_to_string(self.home.join("enclosures")).unwrap_or_default().lines().map(PathBuf::from).collect()
+    }
+
     /// Waits until a condition holds.
     #[track_caller]
     pub fn wait_until(&self, what: &str, condition: impl FnMut() -> bool) {
@@ -355,6 +360,7 @@ impl World {
             assert!(free.is_ok(), "{lock} is held");
         }
         assert!(!self.home.join("running").exists(), "a supervisor that ends in order says so");
+        assert_eq!(self.enclosure_groups(), [] as [PathBuf; 0], "enclosures are left");
         assert_eq!(self.status()["supervisor"]["state"], "stopped");
     }
 
@@ -374,6 +380,9 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
+        let groups = self.enclosure_groups();
         processes::end_world(&self.path);
+        // Where the test has failed, somebody may be left whom only this finds.
+        groups.iter().for_each(|group| processes::end_group(group));
     }
 }

@@ -195,6 +195,7 @@ pub fn report(agent: &Agent, claimed: &Claimed, cause: Cause) -> Report {
         exit_code: Some(1),
         result: None,
         delay_ms: LONG.as_millis() as u64,
+        evidence: None,
     }
 }
 
@@ -207,6 +208,7 @@ pub fn crash() -> Ending<'static> {
         attempt_reason: "its agent crashed",
         delay: Duration::ZERO,
         remains: None,
+        evidence: None,
     }
 }
 

@@ -51,6 +51,46 @@ async fn succeeded_and_cancelled_tasks_are_forgotten_and_dead_letters_stay() {
     check::structures(&world).await;
 }
 
+/// Its end was told when it failed: a second time would count its parent's subtasks wrongly, and end what a person has
+/// started anew since.
+#[tokio::test]
+async fn a_removed_dead_letter_ends_nothing_a_second_time_and_is_forgotten() {
+    let server = Server::start();
+    let world = server.world("n");
+    let lead = world.agent_of("lead-1", "lead").await;
+    let parent = world.delegate(&NewTask { role: "lead".into(), ..task("parent") }).await;
+    let of_lead = world.claim(&lead).await;
+    let failed = ended(&world, &subtask("child", &lead, &of_lead), Cause::Permanent).await;
+    let sibling = world.delegate(&subtask("sibling", &lead, &of_lead)).await;
+    assert_eq!(world.cancel(&failed).await, Some(Cancelled));
+    check::structures(&world).await;
+    let removed = world.detail(&failed).await.task;
+    assert_eq!(removed.reason.as_deref(), Some("a test; it had failed: a test said permanent"));
+    assert_eq!((world.state(&parent).await, world.state(&sibling).await), (Running, Ready));
+    assert_eq!(world.cancel(&failed).await, Some(Cancelled), "twice is as good as once");
+    check::structures(&world).await;
+
+    // Its own subtasks ended with it; one that a person has started anew goes on.
+    world.finish(&lead, &of_lead, Cause::Permanent).await;
+    assert_eq!((world.state(&parent).await, world.state(&sibling).await), (Failed, Cancelled));
+    world.store.retry(&sibling, "a test").await.unwrap();
+    assert_eq!(world.cancel(&parent).await, Some(Cancelled));
+    assert_eq!(world.state(&sibling).await, Ready);
+    check::structures(&world).await;
+
+    // It can be retried like any other that was cancelled.
+    assert_eq!(world.store.retry(&failed, "a test").await.unwrap(), (Cancelled, Ready));
+    check::structures(&world).await;
+    world.cancel(&failed).await;
+    world.cancel(&sibling).await;
+    let mut gone = prune(&world, 100).await;
+    gone.sort();
+    let mut expected = [failed, sibling, parent];
+    expected.sort();
+    assert_eq!(gone, expected);
+    check::structures(&world).await;
+}
+
 #[tokio::test]
 async fn what_an_open_task_refers_to_stays() {
     let server = Server::start();

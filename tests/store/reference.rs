@@ -240,7 +240,7 @@ impl Reference {
         for t in 0..self.tasks.len() {
             if self.tasks[t].state == TaskState::Blocked && self.tasks[t].after.contains(&id) {
                 if self.has_failed(id) {
-                    self.cancel(t);
+                    self.give_up(t);
                 } else {
                     self.tasks[t].state = self.ready_or_blocked(t);
                 }
@@ -248,12 +248,20 @@ impl Reference {
         }
         if self.has_failed(id) {
             for child in self.children(id) {
-                self.cancel(child);
+                self.give_up(child);
             }
         }
     }
 
+    /// A person's word. A dead letter is removed, and nothing follows from it.
     pub fn cancel(&mut self, id: usize) -> TaskState {
+        if self.tasks[id].state == TaskState::Failed {
+            self.tasks[id].state = TaskState::Cancelled;
+        }
+        self.give_up(id)
+    }
+
+    fn give_up(&mut self, id: usize) -> TaskState {
         let task = &mut self.tasks[id];
         match task.state {
             TaskState::Running => task.cancelling = true,

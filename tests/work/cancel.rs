@@ -70,15 +70,29 @@ fn a_running_program_is_told_to_end_and_then_made_to() {
 fn what_has_ended_stays_as_it_is() {
     let world = World::started("");
     let well = done(&world, &["true"]);
-    let ill = done(&world, &["exit 65"]);
-    for (task, state) in [(&well, "succeeded"), (&ill, "failed")] {
-        let id = task["id"].as_str().unwrap();
-        let answer = world.orch(&["cancel", id, "--json"]).ended(1);
-        assert_eq!(one(&answer.json()), (state, state, false));
-        assert_eq!(world.show(id), *task);
-    }
+    let id = well["id"].as_str().unwrap();
+    let answer = world.orch(&["cancel", id, "--json"]).ended(1);
+    assert_eq!(one(&answer.json()), ("succeeded", "succeeded", false));
+    assert_eq!(world.show(id), well);
     let unknown = world.orch(&["cancel", "t-7k2m9qx4hz"]).ended(2);
     assert!(unknown.stderr.contains("there is no task t-7k2m9qx4hz"), "{unknown:#?}");
+}
+
+#[test]
+fn a_dead_letter_is_removed() {
+    let world = World::started("");
+    let task = done(&world, &["echo no way >&2; exit 65"]);
+    let id = task["id"].as_str().unwrap();
+    let attention = |world: &World| world.status()["attention"].as_array().unwrap().len();
+    assert_eq!((task["state"].as_str(), attention(&world)), (Some("failed"), 1));
+    assert!(world.orch(&["why", id]).ok().contains(&format!("orch cancel {id} (removes it)")));
+    assert_eq!(world.orch(&["cancel", id]).ok(), format!("{id}: cancelled (was failed)\n"));
+    let removed = world.show(id);
+    assert_eq!((&removed["state"], &removed["cause"]), (&json!("cancelled"), &json!("cancelled")));
+    assert!(removed["reason"].as_str().unwrap().contains("it had failed: "), "{removed:#}");
+    assert_eq!((&removed["attempts"], &removed["result"]), (&task["attempts"], &task["result"]));
+    assert_eq!(attention(&world), 0);
+    assert_eq!(one(&world.orch_json(&["cancel", id])), ("cancelled", "cancelled", false));
 }
 
 #[test]

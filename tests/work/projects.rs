@@ -34,6 +34,59 @@ fn an_empty_folder_is_enough() {
 }
 
 #[test]
+fn a_second_project_gets_a_masters_session_of_its_own_by_init() {
+    let one = World::builder().users_own_server().build();
+    one.start();
+    let folder = one.file("second");
+    fs::create_dir(&folder).unwrap();
+    let orch = |words: &[&str]| {
+        let mut command = one.orch_command(words);
+        command.current_dir(&folder).env("ORCH_HOME", one.file("second-home"));
+        // No agent CLI, whatever is installed here.
+        command.env("PATH", "/usr/local/bin:/usr/bin:/bin");
+        start(command).end()
+    };
+    orch(&["init"]).ok();
+    let written = fs::read_to_string(folder.join("sessions.toml")).unwrap();
+    assert!(written.contains("session = \"second-"), "{written}");
+    orch(&["start"]).ok();
+    assert_eq!(one.sessions().len(), 2, "{:?}", one.sessions());
+    // Now the usual name is free again for one's own, and the second project keeps what it wrote.
+    orch(&["stop"]).ok();
+    one.stop_and_check_nothing_left();
+    fs::remove_file(folder.join("sessions.toml")).unwrap();
+    orch(&["init"]).ok();
+    assert!(!fs::read_to_string(folder.join("sessions.toml")).unwrap().contains("session = "), "nobody has the name");
+}
+
+#[test]
+fn two_projects_of_one_name_leave_each_others_sessions_alone() {
+    let one = World::new();
+    one.start();
+    let two = World::builder().socket(&one.socket).build();
+    let refused = two.orch(&["start"]).ended(6);
+    assert!(refused.stderr.contains("another project, w with another state folder (ORCH_HOME)"), "{refused:#?}");
+    let file = two.project.join("sessions.toml");
+    let config = fs::read_to_string(&file).unwrap();
+    fs::write(&file, config.replace("[master]", "[master]\nsession = \"second-master\"")).unwrap();
+    two.start();
+    for (world, agent) in [(&one, "shell-1"), (&two, "shell-2")] {
+        let id = world.delegate("shell", "echo $ORCH_AGENT");
+        assert_eq!(world.wait_for(&id, "succeeded")["result"]["text"], format!("{agent}\n"), "a free name");
+    }
+    // Each supervisor looks at all sessions again and again, and at the end one more time.
+    assert!(one.orch(&["attach", "shell-2"]).ended(2).stderr.contains("there is no agent shell-2"));
+    two.orch(&["stop"]).ok();
+    let left = ["opus-master", "shell-1"];
+    assert_eq!(one.sessions(), left, "the other's sessions are not its own to close");
+    assert_eq!(one.agent("shell-1")["state"], "idle");
+    two.start();
+    one.orch(&["stop"]).ok();
+    assert_eq!(two.sessions(), ["second-master"]);
+    two.stop_and_check_nothing_left();
+}
+
+#[test]
 fn a_project_is_found_from_the_folders_below() {
     let world = World::started("");
     let below = world.project.join("a/b");

@@ -11,7 +11,8 @@ pub(super) const GROUPS: &[(&str, &[&str])] = &[
     ("Watch", &["logs", "events"]),
     ("Agents", &["agents", "spawn", "kill", "scale"]),
     ("Flow", &["pause", "drain", "resume"]),
-    ("Shell", &["completions"]),
+    ("Shell and programs", &["completions", "mcp"]),
+    ("Proof", &["drill"]),
 ];
 
 const EXAMPLES: &str = "  orch start

@@ -18,6 +18,13 @@ pub use verbs::*;
 /// Where the options that every verb has stand in its help: below its own.
 const AFTER_ITS_OWN: usize = 900;
 
+const MCP: &str = "\
+Name it in an agent program's configuration as a server on standard input and output, with the command 'orch mcp'.
+Its environment says who calls, as for every verb.
+
+Example:
+  claude mcp add orch -- orch mcp";
+
 /// A supervisor for coding agents: tasks through Redis, agents in tmux, nothing lost, nothing left behind.
 #[derive(Debug, Parser)]
 #[command(name = "orch", version, arg_required_else_help = true, max_term_width = 100)]
@@ -58,7 +65,7 @@ pub enum Verb {
     Show(OneTarget),
     /// Why a task or an agent is in its state
     Why(OneTarget),
-    /// Give up tasks and their subtasks
+    /// Give up tasks and their subtasks; remove failed ones
     Cancel(SomeTasks),
     /// Try failed, cancelled or held tasks again
     Retry(SomeTasks),
@@ -82,6 +89,8 @@ pub enum Verb {
     Resume(OneRole),
     /// Check tmux, Redis, agent programs, folders and limits, and say how to mend each
     Doctor,
+    /// Break things in a world of its own, and hold what happens against what is promised
+    Drill(Drill),
     /// Print a shell's completion script
     Completions(Completions),
     /// The supervisor in the foreground, for systemd
@@ -93,6 +102,9 @@ pub enum Verb {
     /// The built-in master's prompt
     #[command(hide = true)]
     Console,
+    /// The tools for agent programs, over MCP on standard input and output
+    #[command(after_help = MCP)]
+    Mcp,
 }
 
 /// The whole command line, with verbs listed in groups for a terminal of that width.

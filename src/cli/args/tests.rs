@@ -100,6 +100,7 @@ fn every_verb_of_the_design_parses() {
         "supervise --daemon",
         "run-agent /a/launch.json",
         "console",
+        "mcp",
         "agents --json --config /a/sessions.toml",
         "--json --config /a/sessions.toml agents",
     ] {

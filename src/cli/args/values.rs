@@ -30,6 +30,14 @@ pub(super) fn scale(text: &str) -> Result<Option<u32>, String> {
     }
 }
 
+/// A number within bounds that the message names.
+pub(super) fn within(from: u64, to: u64) -> impl Fn(&str) -> Result<u64, String> + Clone {
+    move |text| match text.parse() {
+        Ok(n) if (from..=to).contains(&n) => Ok(n),
+        _ => Err(format!("'{text}' is not a number from {from} to {to}")),
+    }
+}
+
 /// A task's state, listed in the help and in completions.
 pub(super) fn task_state() -> impl TypedValueParser<Value = TaskState> {
     PossibleValuesParser::new(TaskState::ALL.iter().map(|s| s.as_str())).try_map(|word| word.parse())

@@ -253,6 +253,44 @@ pub struct OneRole {
     pub role: Option<String>,
 }
 
+/// `orch drill`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "It runs beside your own work and never touches it: its Redis, its tmux server and its state lie in
+a temporary folder. The same seed gives the same tasks and faults. Exit code 1: a promise was broken.
+
+Examples:
+  orch drill
+  orch drill --faults kill,redis --duration 60s --tasks 200
+  orch drill --seed 8371 --keep"
+)]
+pub struct Drill {
+    /// Where all chance comes from [default: another one each time]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// What may be broken: names and groups, with commas; see --list
+    #[arg(long, value_name = "F,...", value_delimiter = ',', default_value = "all")]
+    pub faults: Vec<String>,
+    /// How many tasks are delegated
+    #[arg(long, value_name = "N", default_value_t = 40, value_parser = values::within(1, 100_000))]
+    pub tasks: u64,
+    /// How many agents may work at once
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = values::within(1, 200))]
+    pub agents: u64,
+    /// For how long tasks and faults come (3s, 20s, 5m)
+    #[arg(long, value_name = "T", default_value = "20s", value_parser = values::duration)]
+    pub duration: Duration,
+    /// List the faults, and do nothing
+    #[arg(long)]
+    pub list: bool,
+    /// Keep the world's folder in any case
+    #[arg(long)]
+    pub keep: bool,
+    /// So many tasks a second at an even pace, in place of --tasks, and watch what grows
+    #[arg(long, value_name = "N", hide = true, conflicts_with = "tasks")]
+    pub rate: Option<f64>,
+}
+
 /// `orch completions`
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:

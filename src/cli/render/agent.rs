@@ -1,7 +1,9 @@
 //! Agents: in a table, and one by itself.
 
 use super::{
-    Style, View, millis,
+    Style, View,
+    answer::facts,
+    millis,
     table::{Cell, Column, Table},
     task::Fields,
     text::bytes,
@@ -63,7 +65,11 @@ pub fn agent(a: &Agent, view: &View) -> String {
     fields.add("started", &format!("{} ({} ago)", a.started_at, view.age(a.started_at)));
     fields.add("tasks done", &a.tasks_done.to_string());
     fields.option("restarts", (a.restarts > 0).then_some(a.restarts));
-    fields.finish()
+    let mut page = fields.finish();
+    if let Some(evidence) = &a.evidence {
+        page.push_str(&format!("{}\n{}", view.paint("evidence:", Style::Bold), facts(evidence, view)));
+    }
+    page
 }
 
 fn attempt_of(task: &str, attempt: Option<u32>) -> String {

@@ -2,7 +2,7 @@
 
 use super::{Style, View, safe, status, text::pad};
 use crate::{
-    model::task::TaskState,
+    model::{evidence::Evidence, task::TaskState},
     ops::types::{Changed, Check, Started, Stopped, Why},
 };
 
@@ -12,11 +12,33 @@ pub fn why(why: &Why, view: &View) -> String {
     for sentence in &why.sentences {
         out.push_str(&view.hanging("  ", sentence));
     }
+    if !why.chain.is_empty() {
+        out.push_str(&format!("{}\n", view.paint("waits for:", Style::Bold)));
+    }
+    for link in &why.chain {
+        let state = view.paint(link.state.as_str(), Style::of_task(link.state));
+        let lead = format!("{}{}  {}: ", "  ".repeat(link.depth), link.id, link.state);
+        let line = view.hanging(&lead, &link.why);
+        // The state is coloured after the line was measured.
+        out.push_str(&line.replacen(link.state.as_str(), &state, 1));
+    }
+    if let Some(evidence) = &why.evidence {
+        let heading = format!("evidence of the end ({}):", safe(&evidence.agent));
+        out.push_str(&format!("{}\n", view.paint(&heading, Style::Bold)));
+        out.push_str(&facts(evidence, view));
+    }
     if !why.hints.is_empty() {
         let hints: Vec<_> = why.hints.iter().map(|h| (safe(h), "")).collect();
         out.push_str(&view.commands("next:", &hints));
     }
     out
+}
+
+/// One fact a line, aligned.
+pub(super) fn facts(evidence: &Evidence, view: &View) -> String {
+    let facts = evidence.facts();
+    let column = facts.iter().map(|(name, _)| super::text::width(name)).max().unwrap_or(0);
+    facts.iter().map(|(name, fact)| view.hanging(&format!("  {}  ", pad(name, column)), fact)).collect()
 }
 
 /// A task's or an agent's; their words overlap only where they look alike.

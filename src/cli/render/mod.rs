@@ -4,6 +4,7 @@
 
 pub mod agent;
 pub mod answer;
+pub mod drill;
 pub mod status;
 pub mod stream;
 pub mod style;

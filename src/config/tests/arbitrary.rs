@@ -36,6 +36,8 @@ fn check(text: &str) -> Result<(), TestCaseError> {
 }
 
 proptest! {
+    #![proptest_config(crate::fuzz::cases(256))]
+
     #[test]
     fn any_text(text in any::<String>()) {
         check(&text)?;

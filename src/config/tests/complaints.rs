@@ -102,6 +102,38 @@ fn durations_have_a_unit_and_a_sense() {
 }
 
 #[test]
+fn sizes_have_a_unit_and_a_sense() {
+    all(&[
+        (
+            "[roles.sonnet]\nmemory_max = 4",
+            "sessions.toml:2: roles.sonnet.memory_max has no unit: write \"4M\" for MiB or \"4G\" for GiB",
+        ),
+        (
+            "[roles.sonnet]\nmax_output = \"100MB\"",
+            "sessions.toml:2: roles.sonnet.max_output is wrong: '100MB' is not a size: \
+             write a number with its unit, such as 512K, 100M or 4G",
+        ),
+        (
+            "[supervisor]\nmin_free_memory = true",
+            "sessions.toml:2: supervisor.min_free_memory must be a size with its unit, \
+             such as \"512K\", \"100M\" or \"4G\", not a boolean",
+        ),
+        (
+            "[roles.sonnet]\nmemory_max = \"1M\"",
+            "sessions.toml:2: roles.sonnet.memory_max must be at least 16 MiB, not 1M",
+        ),
+        (
+            "[roles.sonnet]\ncpu_max = 0",
+            "sessions.toml:2: roles.sonnet.cpu_max must be a number of at least 0.01, not 0",
+        ),
+        (
+            "[roles.sonnet]\nmax_processes = 0",
+            "sessions.toml:2: roles.sonnet.max_processes must be a whole number from 1 to 4294967295, not 0",
+        ),
+    ]);
+}
+
+#[test]
 fn keys_fit_each_other() {
     let lease = "the lease (30s) must be at least two heartbeats (of 20s)";
     all(&[

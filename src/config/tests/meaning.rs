@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use super::{Project, meant};
 use crate::{
-    config::{DriverKind, REFERENCE, starter},
+    config::{DriverKind, Limits, REFERENCE, SupervisorConfig, starter},
     error::Kind,
 };
 
@@ -63,7 +63,11 @@ fn what_the_reference_comments_out_is_valid_too() {
 #[test]
 fn a_starter_fits_what_was_found() {
     for found in [&[][..], &DriverKind::ALL, &[DriverKind::Shell, DriverKind::Console]] {
-        let config = meant(&starter(found));
+        let config = meant(&starter(found, None));
+        assert_eq!(config.master.session, "opus-master");
+        let apart = starter(found, Some("shop-1a2b3c-master"));
+        assert_eq!(meant(&apart).master.session, "shop-1a2b3c-master");
+        assert_eq!(apart.matches("opus-master").count(), 1, "it is told why, and meant nowhere else: {apart}");
         let default = config.role(&config.master.default_role).unwrap();
         let wanted = if found.contains(&DriverKind::Claude) { DriverKind::Claude } else { DriverKind::Shell };
         assert_eq!(default.driver, wanted);
@@ -127,4 +131,20 @@ fn a_role_that_is_not_there_comes_with_those_that_are() {
     let error = meant("").role("sonet").unwrap_err();
     assert_eq!((error.kind, error.message.as_str()), (Kind::NotFound, "there is no role 'sonet'"));
     assert_eq!(error.hint.as_deref(), Some("did you mean 'sonnet'? the roles are opus, shell, sonnet, subagent"));
+}
+
+#[test]
+fn limits_are_there_where_they_are_written() {
+    let config = meant(
+        "[supervisor]\nmin_free_memory = \"0\"\n\
+         [roles.tool]\nmemory_max = \"4G\"\ncpu_max = 1.5\nmax_processes = 7\nmax_output = \"512K\"",
+    );
+    let limits = Limits { memory: Some(4 << 30), cpu: Some(1.5), processes: Some(7), output: 512 << 10 };
+    assert_eq!(config.roles["tool"].limits, limits);
+    assert_eq!(config.roles["shell"].limits, Limits::default());
+    assert_eq!(config.supervisor.short_of_memory(Some(0)), None);
+    let short = SupervisorConfig { min_free_memory: 256 << 20, ..config.supervisor };
+    assert_eq!((short.short_of_memory(None), short.short_of_memory(Some(256 << 20))), (None, None));
+    let told = "120 MiB of memory are free, min_free_memory is 256 MiB";
+    assert_eq!(short.short_of_memory(Some(120 << 20)).as_deref(), Some(told));
 }

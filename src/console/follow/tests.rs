@@ -60,6 +60,7 @@ fn attempt(detail: &mut TaskDetail, end: Option<(&str, Option<u64>)>) {
         reason: end.map(|(reason, _)| reason.to_owned()),
         exit_code: None,
         next_retry_at: end.and_then(|(_, after)| after).map(|ms| Timestamp(2_000 + ms)),
+        evidence: None,
     });
 }
 

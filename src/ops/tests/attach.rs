@@ -13,7 +13,8 @@ struct Sessions<'a>(&'a World);
 
 impl Sessions<'_> {
     async fn open(&self, name: &str, namespace: &str, agent: &str) {
-        let tags = Tags { namespace: namespace.into(), agent: agent.into(), incarnation: "x".into() };
+        let namespace = Tags::world(namespace, self.0.ops().home().path());
+        let tags = Tags { namespace, agent: agent.into(), incarnation: "x".into() };
         let argv = ["sleep", "1000"].map(OsString::from).to_vec();
         let cwd = self.0.folder.path().into();
         let spec = SessionSpec { name: name.into(), cwd, argv, size: (80, 24), env: Vec::new(), tags };

@@ -73,7 +73,7 @@ async fn subtasks_of_any_depth_are_listed_below_a_task() {
     let bottom = world.ops_within(&shell, &claimed).delegate(task("bottom", "shell")).await.unwrap().id;
     let listed = async |below| -> Vec<TaskId> {
         let filter = TaskFilter { parent: Some(top.clone()), below, ..TaskFilter::default() };
-        ops.tasks(filter).await.unwrap().into_iter().map(|t| t.id).collect()
+        ops.tasks(filter).await.unwrap().tasks.into_iter().map(|t| t.id).collect()
     };
     assert_eq!(listed(false).await, std::slice::from_ref(&middle));
     assert_eq!(listed(true).await, [bottom, middle]);

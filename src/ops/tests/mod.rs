@@ -142,6 +142,7 @@ impl Agent {
             exit_code: Some(0),
             result: Some(TaskResult { text: said.into(), ..TaskResult::default() }),
             delay_ms: 0,
+            evidence: None,
         };
         ops.store().finish(&report).await.unwrap()
     }
@@ -205,6 +206,7 @@ pub(in crate::ops) fn recorded_agent(id: &str, state: AgentState) -> Record {
         rss_bytes: None,
         reason: None,
         master: false,
+        evidence: None,
     };
     Record { agent, progress_at: None, last_task: None }
 }

@@ -177,6 +177,7 @@ async fn kill_returns_the_record_of_the_end_and_not_of_a_successor() {
             attempt_reason: "",
             delay: Duration::ZERO,
             remains: None,
+            evidence: None,
         };
         ops.store().end_agent(&agent.id, &agent.incarnation, &ending).await.unwrap();
         world.agent("shell-1", "shell").await;
@@ -197,7 +198,7 @@ async fn tasks_are_filtered_and_events_followed() {
     let two = ops.delegate(task("2", "lead")).await.unwrap().id;
     ops.cancel(std::slice::from_ref(&two)).await.unwrap();
     let ids = async |filter: TaskFilter| -> Vec<TaskId> {
-        ops.tasks(filter).await.unwrap().into_iter().map(|t| t.id).collect()
+        ops.tasks(filter).await.unwrap().tasks.into_iter().map(|t| t.id).collect()
     };
     assert_eq!(ids(TaskFilter::default()).await.len(), 2);
     assert_eq!(

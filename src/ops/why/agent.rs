@@ -25,6 +25,7 @@ pub(super) fn explain(around: &Around, facts: &AgentFacts) -> Explanation {
     }
     if !agent.state.is_live() {
         ended(around, facts, &mut out);
+        out.evidence.clone_from(&agent.evidence);
     }
     if agent.tasks_done > 0 || agent.restarts > 0 {
         out.say(format!("Tasks done: {}; restarts before it: {}.", agent.tasks_done, agent.restarts));

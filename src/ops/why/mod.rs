@@ -4,39 +4,41 @@
 //! said.
 
 mod agent;
+mod chain;
 mod task;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
-use super::{Ops, Target, Why};
+use super::{Link, Ops, Target, Why};
 use crate::{
     config::Config,
     error::Result,
     model::{
         duration::human,
         event::Event,
+        evidence::Evidence,
         id::TaskId,
         task::{Attempt, Task, TaskDetail, TaskState},
         text::one_line,
         time::Timestamp,
     },
+    os,
     store::{agents::Record, observe::Snapshot},
 };
 
 /// How many events are searched for those about one thing, and how many of these are shown.
 const SEARCHED: usize = 5_000;
 const SHOWN: usize = 50;
-/// How many tasks a chain of dependencies is followed over.
-const CHAIN: usize = 50;
-
 /// What is known around a task or an agent, at one moment of Redis's clock.
 #[derive(Debug)]
 struct Around<'a> {
     config: &'a Config,
     supervised: bool,
     snapshot: Snapshot,
+    /// Memory available on this machine, in bytes.
+    free_memory: Option<u64>,
     /// Events about it, the oldest first.
     events: Vec<Event>,
 }
@@ -46,12 +48,14 @@ struct Around<'a> {
 struct TaskFacts {
     detail: TaskDetail,
     parent: Option<Task>,
-    /// What it comes after, and, where that is blocked, what that comes after, and so on.
+    /// What it comes after.
     before: Vec<Task>,
     children: Vec<Task>,
-    /// Ready tasks of its role that go first.
-    ahead: u64,
-    /// Running tasks of its role.
+    /// What it waits for, what that waits for, and so on.
+    links: Vec<Task>,
+    /// Of it and of these, those that are ready: how many ready tasks of their role go first.
+    ahead: BTreeMap<TaskId, u64>,
+    /// Running tasks, where there is a ready one that they may keep from an agent.
     rivals: Vec<Task>,
     /// Where its last attempt lies, if it does.
     run: Option<PathBuf>,
@@ -70,6 +74,8 @@ struct AgentFacts {
 struct Explanation {
     sentences: Vec<String>,
     hints: Vec<String>,
+    chain: Vec<Link>,
+    evidence: Option<Box<Evidence>>,
 }
 
 impl Explanation {
@@ -119,7 +125,8 @@ impl Ops {
         let mut events = self.events(SEARCHED).await?;
         events.retain(|e| e.task.as_deref() == Some(id) || e.agent.as_deref() == Some(id));
         let events = events.split_off(events.len().saturating_sub(SHOWN));
-        Ok(Around { config: &self.config, supervised: self.supervisor().is_some(), snapshot, events })
+        let (supervised, free_memory) = (self.supervisor().is_some(), os::available_memory());
+        Ok(Around { config: &self.config, supervised, snapshot, free_memory, events })
     }
 
     async fn task_facts(&self, id: &TaskId) -> Result<TaskFacts> {
@@ -127,34 +134,45 @@ impl Ops {
         let task = &detail.task;
         let parent = self.some_tasks(task.parent.as_slice()).await?.pop();
         let children = self.some_tasks(&task.children).await?;
-        let mut before = self.some_tasks(&task.after).await?;
-        if task.state == TaskState::Blocked {
-            self.follow_chain(&mut before).await?;
-        }
-        let (mut ahead, mut rivals) = (0, Vec::new());
-        if task.state == TaskState::Ready {
-            ahead = self.ask(|s| s.ready_before(&task.role, id)).await?.unwrap_or(0);
-            let running = self.ask(|s| s.task_ids(Some(TaskState::Running))).await?;
-            rivals = self.some_tasks(&running).await?;
-            rivals.retain(|t| t.state == TaskState::Running && t.role == task.role);
-        }
+        let before = self.some_tasks(&task.after).await?;
+        let links = self.links(task).await?;
+        let (ahead, rivals) = self.queue(std::iter::once(task).chain(&links)).await?;
         let last = detail.attempts.last().map(|a| self.home.run(id, a.number));
         let run = last.filter(|dir| dir.is_dir());
-        Ok(TaskFacts { detail, parent, before, children, ahead, rivals, run })
+        Ok(TaskFacts { detail, parent, before, children, links, ahead, rivals, run })
     }
 
-    /// Appends what blocked tasks wait for themselves, as far as a person would read.
-    async fn follow_chain(&self, chain: &mut Vec<Task>) -> Result<()> {
-        let mut at = 0;
-        while at < chain.len() && chain.len() < CHAIN {
-            if chain[at].state == TaskState::Blocked {
-                let mut next = chain[at].after.clone();
-                next.retain(|id| !chain.iter().any(|t| t.id == *id));
-                chain.extend(self.some_tasks(&next).await?);
+    /// What a task waits for, what that waits for, and so on, as far as a person would read; one level a round trip.
+    async fn links(&self, task: &Task) -> Result<Vec<Task>> {
+        let mut links: Vec<Task> = Vec::new();
+        let mut level = chain::waits_for(task);
+        for _ in 0..chain::DEPTH {
+            level.retain(|id| *id != task.id && !links.iter().any(|t| t.id == *id));
+            level.truncate(chain::LINKS - links.len());
+            if level.is_empty() {
+                break;
             }
-            at += 1;
+            let tasks = self.some_tasks(&level).await?;
+            level = tasks.iter().flat_map(chain::waits_for).collect();
+            links.extend(tasks);
         }
-        Ok(())
+        Ok(links)
+    }
+
+    /// Who goes before the ready ones of these tasks, and who is at work meanwhile.
+    async fn queue(&self, tasks: impl Iterator<Item = &Task>) -> Result<(BTreeMap<TaskId, u64>, Vec<Task>)> {
+        let mut ahead = BTreeMap::new();
+        for task in tasks.filter(|t| t.state == TaskState::Ready) {
+            let n = self.ask(|s| s.ready_before(&task.role, &task.id)).await?.unwrap_or(0);
+            ahead.insert(task.id.clone(), n);
+        }
+        if ahead.is_empty() {
+            return Ok((ahead, Vec::new()));
+        }
+        let running = self.ask(|s| s.task_ids(Some(TaskState::Running))).await?;
+        let mut rivals = self.some_tasks(&running).await?;
+        rivals.retain(|t| t.state == TaskState::Running);
+        Ok((ahead, rivals))
     }
 
     /// Those of these tasks that there are.
@@ -167,7 +185,8 @@ impl Ops {
 }
 
 fn answer(id: String, state: &str, said: Explanation, events: Vec<Event>) -> Why {
-    Why { id, state: state.to_owned(), sentences: said.sentences, hints: said.hints, events }
+    let Explanation { sentences, hints, chain, evidence } = said;
+    Why { id, state: state.to_owned(), sentences, hints, chain, evidence, events }
 }
 
 /// How long ago, or for how long by now.

@@ -1,6 +1,9 @@
 //! Why a task is in its state.
 
-use super::{Around, Explanation, TaskFacts, at_work, attempt_in_words, list, reason, since, standing};
+use super::{
+    super::attention::FREE_MEMORY, Around, Explanation, TaskFacts, at_work, attempt_in_words, chain, list, reason,
+    since, standing,
+};
 use crate::model::{
     agent::AgentState,
     cause::Cause,
@@ -24,6 +27,8 @@ pub(super) fn explain(around: &Around, facts: &TaskFacts) -> Explanation {
         TaskState::Cancelled => cancelled(around, facts, &mut out),
         TaskState::Succeeded => succeeded(around, facts, &mut out),
     }
+    out.chain = chain::links(around, facts);
+    out.evidence = facts.detail.attempts.iter().rev().find_map(|attempt| attempt.evidence.clone());
     if let Some(parent) = &facts.parent {
         out.say(format!("It is a subtask of {}.", standing(around, parent)));
     }
@@ -32,15 +37,15 @@ pub(super) fn explain(around: &Around, facts: &TaskFacts) -> Explanation {
 
 fn ready(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
     let task = &facts.detail.task;
-    obstacles(around, facts, out);
+    obstacles(around, facts, task, out);
     let for_ = task.ready_at.map(|at| format!(" for {}", since(around, at))).unwrap_or_default();
     out.say(format!("It has been ready{for_}, and goes to the next free agent of role {}.", task.role));
     earlier(facts, out);
 }
 
 /// What keeps a ready task from an agent, the decisive first.
-fn obstacles(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
-    let (task, seen) = (&facts.detail.task, &around.snapshot);
+pub(super) fn obstacles(around: &Around, facts: &TaskFacts, task: &Task, out: &mut Explanation) {
+    let seen = &around.snapshot;
     let role = task.role.as_str();
     if seen.intents.stop.is_some() {
         out.say("orch is being stopped: nothing new is started.");
@@ -71,12 +76,12 @@ fn obstacles(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
         out.say(format!("Role {role} was scaled to 0 agents."));
         out.hint(format!("orch scale {role} 1"));
     }
-    places(around, facts, configured.max, out);
-    if facts.ahead > 0 {
-        out.say(match facts.ahead {
-            1 => "1 ready task of its role goes first.".to_owned(),
-            n => format!("{n} ready tasks of its role go first."),
-        });
+    places(around, facts, task, configured.max, out);
+    memory(around, role, out);
+    match facts.ahead.get(&task.id) {
+        None | Some(0) => {}
+        Some(1) => out.say("1 ready task of its role goes first."),
+        Some(n) => out.say(format!("{n} ready tasks of its role go first.")),
     }
     if out.sentences.is_empty() {
         coming(around, role, out);
@@ -84,9 +89,9 @@ fn obstacles(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
 }
 
 /// Whether all places of the role, or of all roles together, are taken.
-fn places(around: &Around, facts: &TaskFacts, max: u32, out: &mut Explanation) {
-    let (seen, role) = (&around.snapshot, facts.detail.task.role.as_str());
-    let taking: Vec<&Task> = facts.rivals.iter().filter(|t| !t.waiting).collect();
+fn places(around: &Around, facts: &TaskFacts, task: &Task, max: u32, out: &mut Explanation) {
+    let (seen, role) = (&around.snapshot, task.role.as_str());
+    let taking: Vec<&Task> = facts.rivals.iter().filter(|t| t.role == role && !t.waiting).collect();
     let places = seen.intents.scale.get(role).map_or(max, |n| max.min(*n));
     if places > 0 && taking.len() as u64 >= u64::from(places) {
         let by = list(taking.iter().map(|t| standing(around, t)));
@@ -96,11 +101,23 @@ fn places(around: &Around, facts: &TaskFacts, max: u32, out: &mut Explanation) {
         return out.hint(format!("orch tasks --state running --role {role}"));
     }
     let (live, most) = (seen.agents.len() as u64, u64::from(around.config.supervisor.max_agents));
-    let idle = seen.agents.iter().any(|r| r.agent.role == role && r.agent.state == AgentState::Idle);
-    if live >= most && !idle {
+    if live >= most && !has_idle(around, role) {
         out.say(format!("{live} agents live, and max_agents under [supervisor] allows {most} over all roles."));
         out.hint("orch agents");
     }
+}
+
+/// Whether the machine has no memory for the agent that would take it.
+fn memory(around: &Around, role: &str, out: &mut Explanation) {
+    let short = around.config.supervisor.short_of_memory(around.free_memory);
+    if let Some(short) = short.filter(|_| around.supervised && !has_idle(around, role)) {
+        out.say(format!("No new agent is started: {short}."));
+        out.hint(FREE_MEMORY);
+    }
+}
+
+fn has_idle(around: &Around, role: &str) -> bool {
+    around.snapshot.agents.iter().any(|r| r.agent.role == role && r.agent.state == AgentState::Idle)
 }
 
 /// Nothing is in the way.
@@ -117,25 +134,19 @@ fn coming(around: &Around, role: &str, out: &mut Explanation) {
 
 fn blocked(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
     let task = &facts.detail.task;
-    let open = |ids: &[_]| -> Vec<&Task> {
-        facts.before.iter().filter(|t| ids.contains(&t.id) && t.state != TaskState::Succeeded).collect()
-    };
-    let waits_for = open(&task.after);
+    let waits_for: Vec<&Task> = facts.before.iter().filter(|t| t.state != TaskState::Succeeded).collect();
     let by = list(waits_for.iter().map(|t| standing(around, t)));
     out.say(match (waits_for.len(), task.after.len()) {
         (1, 1) => format!("It comes after {by}, which has not succeeded yet."),
         (n, all) => format!("{n} of the {all} tasks it comes after have not succeeded yet: {by}."),
     });
-    for link in facts.before.iter().filter(|t| t.state == TaskState::Blocked) {
-        let by = list(open(&link.after).into_iter().map(|t| standing(around, t)));
-        out.say(format!("{} in turn waits for {by}.", link.id));
-    }
-    if let Some(parent) = facts.before.iter().find(|t| Some(&t.id) == task.parent.as_ref()) {
+    if let Some(parent) = facts.links.iter().find(|t| Some(&t.id) == task.parent.as_ref()) {
         out.say(format!("{} is also its parent: if that waits for it, neither goes on.", parent.id));
         out.hint(format!("orch cancel {}", task.id));
     }
     // Where the chain begins is where something can be done.
-    for root in facts.before.iter().filter(|t| !matches!(t.state, TaskState::Blocked | TaskState::Succeeded)).take(3) {
+    for root in facts.links.iter().filter(|t| t.state != TaskState::Succeeded && chain::waits_for(t).is_empty()).take(3)
+    {
         out.hint(format!("orch why {}", root.id));
     }
 }
@@ -250,6 +261,7 @@ fn failed(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
     }
     out.hint(format!("orch logs --task {}", task.id));
     out.hint(format!("orch retry {}", task.id));
+    out.hint(format!("orch cancel {} (removes it)", task.id));
 }
 
 fn cancelled(around: &Around, facts: &TaskFacts, out: &mut Explanation) {

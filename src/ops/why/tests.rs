@@ -1,7 +1,10 @@
 //! Sentences from constructed facts. The clock stands at 100 s.
 
 use super::{
-    super::tests::{configured, recorded, recorded_agent},
+    super::{
+        attention::FREE_MEMORY,
+        tests::{configured, recorded, recorded_agent},
+    },
     *,
 };
 use crate::{
@@ -16,7 +19,7 @@ const NOW: Timestamp = Timestamp(100_000);
 
 fn around(config: &Config) -> Around<'_> {
     let snapshot = Snapshot { now: NOW, ..Snapshot::default() };
-    Around { config, supervised: true, snapshot, events: Vec::new() }
+    Around { config, supervised: true, snapshot, free_memory: None, events: Vec::new() }
 }
 
 fn about(task: Task) -> TaskFacts {
@@ -26,7 +29,8 @@ fn about(task: Task) -> TaskFacts {
         parent: None,
         before: Vec::new(),
         children: Vec::new(),
-        ahead: 0,
+        links: Vec::new(),
+        ahead: BTreeMap::new(),
         rivals: Vec::new(),
         run: None,
     }
@@ -43,6 +47,7 @@ fn tried(number: u32, cause: Option<Cause>, reason: &str) -> Attempt {
         reason: cause.map(|_| reason.to_owned()),
         exit_code: None,
         next_retry_at: None,
+        evidence: None,
     }
 }
 
@@ -58,7 +63,7 @@ fn a_ready_task_tells_each_obstacle_with_its_remedy() {
     };
     let breaker = Breaker { failures: 3, until: Timestamp(120_000), reason: "exit code 127".into() };
     type Case<'a> = (&'a dyn Fn(&mut Around), &'a str, &'a str);
-    let cases: [Case; 8] = [
+    let cases: [Case; 9] = [
         (&|_| {}, "No agent of role shell is free; the supervisor starts one.", ""),
         (&|a| a.supervised = false, "The supervisor is not running", "orch start"),
         (&|a| a.snapshot.intents.stop = Some(true), "orch is being stopped", "orch start"),
@@ -70,6 +75,7 @@ fn a_ready_task_tells_each_obstacle_with_its_remedy() {
             "end at once (3 in a row: exit code 127); the next is started in 20s",
             "orch spawn shell",
         ),
+        (&|a| a.free_memory = Some(5), "No new agent is started: 5 bytes of memory are free", FREE_MEMORY),
         (&|a| a.snapshot.agents = vec![recorded_agent("shell-1", AgentState::Idle)], "shell-1 is idle", ""),
     ];
     for (change, sentence, hint) in cases {
@@ -109,16 +115,110 @@ fn a_blocked_task_is_followed_to_where_its_chain_begins() {
     let link = Task { after: vec![root.id.clone()], ..recorded(TaskState::Blocked) };
     let done = recorded(TaskState::Succeeded);
     let task = Task { after: vec![link.id.clone(), done.id.clone()], ..recorded(TaskState::Blocked) };
-    let facts = TaskFacts { before: vec![link.clone(), done, root.clone()], ..about(task) };
+    let before = vec![link.clone(), done.clone()];
+    let facts = TaskFacts { before, links: vec![link.clone(), done, root.clone()], ..about(task) };
     let out = task::explain(&around(&config), &facts);
     assert_eq!(
         out.sentences,
+        [format!("1 of the 2 tasks it comes after have not succeeded yet: {} (blocked).", link.id),]
+    );
+    assert_eq!(
+        chained(&out),
         [
-            format!("1 of the 2 tasks it comes after have not succeeded yet: {} (blocked).", link.id),
-            format!("{} in turn waits for {} (held: log in).", link.id, root.id),
+            format!("1 {} blocked: comes after {}", link.id, root.id),
+            format!("2 {} held: waits for a person: log in", root.id),
         ]
     );
     assert_eq!(out.hints, [format!("orch why {}", root.id)]);
+}
+
+/// The chain in short: depth, task, state, why.
+fn chained(out: &Explanation) -> Vec<String> {
+    out.chain.iter().map(|l| format!("{} {} {}: {}", l.depth, l.id, l.state, l.why)).collect()
+}
+
+#[test]
+fn a_chain_tells_of_each_link_what_it_waits_for() {
+    let config = configured();
+    let delayed =
+        Task { due_at: Some(Timestamp(160_000)), reason: Some("exit code 1".into()), ..recorded(TaskState::Delayed) };
+    let ready = recorded(TaskState::Ready);
+    let at_work = Task { agent: Some("shell-1".into()), ..recorded(TaskState::Running) };
+    let gone = Task { agent: Some("shell-9".into()), ..recorded(TaskState::Running) };
+    let ended = recorded(TaskState::Failed);
+    let waiting = Task {
+        agent: Some("lead-1".into()),
+        waiting: true,
+        children: [&at_work, &gone, &ended].map(|t| t.id.clone()).into(),
+        ..recorded(TaskState::Running)
+    };
+    let after = [&delayed, &ready, &waiting].map(|t| t.id.clone());
+    let task = Task { after: after.into(), ..recorded(TaskState::Blocked) };
+    let links = [&delayed, &ready, &waiting, &at_work, &gone, &ended].map(Task::clone);
+    let ahead = [(ready.id.clone(), 2)].into();
+    let facts = TaskFacts { links: links.into(), ahead, ..about(task) };
+    let mut around = around(&config);
+    around.snapshot.intents.paused_roles = vec!["shell".into()];
+    around.snapshot.agents = vec![recorded_agent("shell-1", AgentState::Busy)];
+    let out = task::explain(&around, &facts);
+    assert_eq!(
+        chained(&out),
+        [
+            format!(
+                "1 {} delayed: due in 1m00s, at 1970-01-01T00:02:40.000Z; its last attempt: exit code 1",
+                delayed.id
+            ),
+            format!(
+                "1 {} ready: Role shell is paused: none of its tasks is started. 2 ready tasks of its role go first.",
+                ready.id
+            ),
+            format!("1 {} running: lead-1 is at it, and waits for its subtasks", waiting.id),
+            format!("2 {} running: shell-1 has been at it for 1m39s; last heard 1.0s ago", at_work.id),
+            format!("2 {} running: shell-9 had it, and does not live any more", gone.id),
+        ]
+    );
+    let leaves: Vec<String> = [&delayed, &ready, &at_work].iter().map(|t| format!("orch why {}", t.id)).collect();
+    assert_eq!(out.hints, leaves);
+}
+
+#[test]
+fn a_circle_and_an_endless_chain_are_told_once_and_not_for_ever() {
+    let config = configured();
+    let (mut one, mut two) = (recorded(TaskState::Blocked), recorded(TaskState::Blocked));
+    let task = Task { after: vec![one.id.clone(), two.id.clone()], ..recorded(TaskState::Blocked) };
+    (one.after, two.after) = (vec![two.id.clone(), task.id.clone()], vec![one.id.clone()]);
+    let facts = TaskFacts { links: vec![one, two], ..about(task.clone()) };
+    let out = task::explain(&around(&config), &facts);
+    let told: Vec<_> = out.chain.iter().map(|l| (l.depth, l.why == "told above")).collect();
+    assert_eq!(told, [(1, false), (2, false), (3, true), (1, true)]);
+
+    let mut links = vec![recorded(TaskState::Held)];
+    for n in 0..30 {
+        links.push(Task { after: vec![links[n].id.clone()], ..recorded(TaskState::Blocked) });
+    }
+    let task = Task { after: vec![links[30].id.clone()], ..task };
+    let facts = TaskFacts { links, ..about(task) };
+    assert_eq!(task::explain(&around(&config), &facts).chain.len(), chain::DEPTH);
+}
+
+#[test]
+fn the_evidence_of_the_last_attempt_that_was_lost_is_shown() {
+    use crate::model::evidence::{Rule, Witness};
+    let config = configured();
+    let lost = |rule| Some(Box::new(Evidence::of(rule, Witness::Supervisor, "shell-1")));
+    let mut facts = about(Task { agent: Some("shell-2".into()), ..recorded(TaskState::Running) });
+    facts.detail.attempts = vec![
+        Attempt { evidence: lost(Rule::Lease), ..tried(1, Some(Cause::Lost), "x") },
+        Attempt { evidence: lost(Rule::ProcessGone), ..tried(2, Some(Cause::Lost), "x") },
+        tried(3, None, ""),
+    ];
+    let out = task::explain(&around(&config), &facts);
+    assert_eq!(out.evidence, lost(Rule::ProcessGone));
+
+    let mut record = recorded_agent("shell-1", AgentState::Failed);
+    record.agent.evidence = lost(Rule::StallTimeout);
+    let out = agent::explain(&around(&config), &AgentFacts { record, task: None });
+    assert_eq!(out.evidence, lost(Rule::StallTimeout));
 }
 
 #[test]

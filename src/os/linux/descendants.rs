@@ -35,7 +35,7 @@ pub fn descendants(process: &ProcessId) -> io::Result<Vec<u32>> {
 }
 
 /// The children of all threads of a process: each is listed with the thread that started it.
-fn children(pid: u32) -> io::Result<Vec<u32>> {
+pub(super) fn children(pid: u32) -> io::Result<Vec<u32>> {
     let mut children = Vec::new();
     for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
         let list = fs::read_to_string(thread?.path().join("children")).unwrap_or_default();

@@ -23,7 +23,7 @@ use nix::{
     unistd::Pid,
 };
 
-use super::scan::Processes;
+use super::scan::{Processes, own_line};
 use crate::os::{EndReport, ProcessId, Tree};
 
 /// So many looks in a row must find nobody.
@@ -139,6 +139,7 @@ impl<'a> Ending<'a> {
     fn force(&mut self, until: Instant) -> io::Result<()> {
         while !self.is_over() {
             let doomed = self.look(|process| drop(process.signal(Signal::SIGSTOP)))?;
+            self.strike();
             let may_kill = |process: &&ProcessId| process.signal(Signal::SIGKILL).is_ok();
             let killed = doomed.iter().filter(may_kill).count();
             wait_until_gone(&doomed, until.min(Instant::now() + ROUND));
@@ -148,6 +149,19 @@ impl<'a> Ending<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Kills all that are inside the tree's enclosures at once: whoever is forked while we look at the others is inside
+    /// too. Left to the slower way where somebody is inside who is to be spared.
+    fn strike(&self) {
+        for enclosure in &self.tree.enclosures {
+            let (Ok(inside), Ok(own_line)) = (enclosure.members(), own_line()) else { continue };
+            let is_spared = |pid: &u32| own_line.contains(pid) || self.except.contains(pid);
+            if !inside.is_empty() && !inside.iter().any(is_spared) {
+                // Where the kernel can't, each is killed by itself in a moment.
+                enclosure.kill().ok();
+            }
+        }
     }
 
     /// Who is there of the tree. Each one is shown to `meet` as soon as it is seen, and the list is caught up with

@@ -34,6 +34,14 @@ pub fn boot_id() -> String {
     BOOT_ID.get_or_init(read).clone()
 }
 
+/// How much memory could be used without pushing others' out, in bytes; `None` where nobody knows (kernels before 3.14).
+pub fn available_memory() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kib: u64 = line.split_ascii_whitespace().next()?.parse().ok()?;
+    Some(kib * 1024)
+}
+
 /// The machine's name, as `uname -n` prints it.
 pub fn hostname() -> String {
     uname().map_or_else(|_| "unknown".to_owned(), |uname| uname.nodename().to_string_lossy().into_owned())

@@ -6,9 +6,11 @@
 
 mod daemon;
 mod descendants;
+mod enclosure;
 mod end;
 mod exit_watch;
 mod file_watch;
+mod folder;
 mod host;
 mod pidfd;
 mod process;
@@ -17,10 +19,12 @@ mod stat;
 
 pub use daemon::{detach, inheritable_fds};
 pub use descendants::descendants;
+pub use enclosure::expect_entry;
 pub use end::{become_subreaper, end_children, end_tree, has_children};
 pub use exit_watch::ExitWatch;
 pub use file_watch::FileWatch;
-pub use host::{boot_id, hostname, raise_nofile_limit};
-pub use process::{cpu_time, memory, rss_bytes};
+pub use folder::{children_of, command_line, of_folder, open_fds, parent_of};
+pub use host::{available_memory, boot_id, hostname, raise_nofile_limit};
+pub use process::{cpu_time, memory, rss_bytes, shared_memory, tree_cpu_time};
 
 pub use scan::{Processes, members};

@@ -95,6 +95,26 @@ pub fn cpu_time(pid: u32) -> Option<Duration> {
     Some(Duration::from_millis(ticks * 1_000 / per_second))
 }
 
+/// Processor time used so far by this process's children, of which `living` are all that live and descend from it: with
+/// those that have ended. Only sensible in a process that waits for its children.
+pub fn tree_cpu_time(living: &[u32]) -> Duration {
+    let per_second = sysconf(SysconfVar::CLK_TCK).ok().flatten().map_or(100, |ticks| ticks as u64);
+    let stat = |pid: u32| Stat::read(pid).ok().flatten();
+    // Each hands on what it used, and what was handed to it, to the one that waits for its end.
+    let handed_on = stat(std::process::id()).map_or(0, |own| own.children_ticks);
+    let in_use: u64 = living.iter().filter_map(|pid| stat(*pid)).map(|stat| stat.cpu_ticks + stat.children_ticks).sum();
+    Duration::from_millis((handed_on + in_use) * 1_000 / per_second)
+}
+
+/// The memory of `pid` in bytes, where a page that several processes have in use counts to each in equal parts (PSS);
+/// all of what is resident where we may not look. `None` when it is gone. Costs as [`memory`] does.
+pub fn shared_memory(pid: u32) -> Option<u64> {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok();
+    let line = |text: &str| text.lines().find_map(|line| line.strip_prefix("Pss:").map(str::to_owned));
+    let kib = rollup.as_deref().and_then(line).and_then(|l| l.split_ascii_whitespace().next()?.parse::<u64>().ok());
+    kib.map(|kib| kib * 1024).or_else(|| rss_bytes(pid))
+}
+
 /// The memory of `pid`; `None` when it is gone. The private part makes the kernel walk the page tables: microseconds
 /// for a shell, milliseconds for gigabytes.
 pub fn memory(pid: u32) -> Option<Memory> {
@@ -108,7 +128,7 @@ fn private_bytes(rollup: &str) -> Option<u64> {
     let mut sum = None;
     for line in rollup.lines().filter_map(|line| line.strip_prefix("Private_")) {
         let kib: u64 = line.split_ascii_whitespace().nth(1)?.parse().ok()?;
-        sum = Some(sum.unwrap_or(0) + kib * 1024);
+        sum = Some(kib.saturating_mul(1024).saturating_add(sum.unwrap_or(0)));
     }
     sum
 }

@@ -129,6 +129,17 @@ impl Processes {
             let found = self.entries.values().filter(of_session).map(|entry| entry.stat.id.pid);
             self.spread(found.filter(|pid| !is_cut(*pid)), &mut belonging, &is_cut);
         }
+        for enclosure in &tree.enclosures {
+            let inside = enclosure.members().unwrap_or_else(|_| {
+                self.slipped.set(true);
+                Vec::new()
+            });
+            // Somebody newer than our list: list again.
+            if inside.iter().any(|pid| !self.entries.contains_key(pid)) {
+                self.slipped.set(true);
+            }
+            self.spread(inside.into_iter().filter(|pid| !is_cut(*pid)), &mut belonging, &is_cut);
+        }
         if let Some(marker) = &tree.marker {
             let oldest = tree.roots.iter().chain(&tree.sessions).map(|process| process.start_time).min().unwrap_or(0);
             let may_carry = |pid: u32, entry: &Entry| {
@@ -193,6 +204,21 @@ impl Processes {
         let environ = entry.environ.get().map(Vec::as_slice).unwrap_or_default();
         environ.split(|byte| *byte == 0).any(|entry| entry == marker.as_bytes())
     }
+}
+
+/// This process and those above it.
+///
+/// # Errors
+/// `/proc` can't be read.
+pub(super) fn own_line() -> io::Result<BTreeSet<u32>> {
+    let mut line = BTreeSet::new();
+    let mut pid = std::process::id();
+    while line.insert(pid)
+        && let Some(stat) = Stat::read(pid)?
+    {
+        pid = stat.parent;
+    }
+    Ok(line)
 }
 
 /// The environment that a process was started with.

@@ -23,6 +23,8 @@ pub(super) struct Stat {
     pub kernel_thread: bool,
     /// User and system time together.
     pub cpu_ticks: u64,
+    /// That of children that have ended and were waited for, with what theirs had handed on to them.
+    pub children_ticks: u64,
     threads: u64,
 }
 
@@ -61,7 +63,8 @@ impl Stat {
             parent: number(4)? as u32,
             session: number(6)? as u32,
             kernel_thread: number(9)? & PF_KTHREAD != 0,
-            cpu_ticks: number(14)? + number(15)?,
+            cpu_ticks: number(14)?.saturating_add(number(15)?),
+            children_ticks: number(16)?.saturating_add(number(17)?),
             threads: number(20)?,
         })
     }
@@ -86,6 +89,33 @@ pub(super) fn is_gone(error: &io::Error) -> bool {
 }
 
 #[cfg(test)]
+mod fuzz {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(crate::fuzz::cases(256))]
+
+        #[test]
+        fn any_line_is_read_or_refused(line in any::<String>(), numbers in prop::collection::vec(any::<u64>(), 0..50)) {
+            let _ = (Stat::parse(1, &line), is_being_removed(&line));
+            let numbers: Vec<String> = numbers.iter().map(u64::to_string).collect();
+            let _ = Stat::parse(1, &format!("1 ({line}) S {}", numbers.join(" ")));
+        }
+
+        /// A program may call itself anything of up to 15 bytes.
+        #[test]
+        fn no_name_shifts_the_fields(name in "[ ()SRZ0-9a-z\\n\\PC-]{0,15}", state in "[RSDTtZXI]", ppid in any::<u32>()) {
+            let line = format!("7 ({name}) {state} {ppid} 8 9 0 -1 0 1 2 3 4 50 25 6 7 20 0 1 0 12345 4096");
+            let stat = Stat::parse(7, &line).expect(&line);
+            prop_assert_eq!((stat.state.to_string(), stat.parent, stat.session), (state, ppid, 9));
+            prop_assert_eq!((stat.id.start_time, stat.cpu_ticks), (12345, 75));
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -97,7 +127,7 @@ mod tests {
             let stat = Stat::parse(42, &format!("42 ({name}) {TAIL}\n")).expect(name);
             assert_eq!(stat.id, ProcessId { pid: 42, start_time: 12345 }, "{name}");
             assert_eq!((stat.state, stat.parent, stat.session), ('S', 7, 9), "{name}");
-            assert_eq!((stat.cpu_ticks, stat.kernel_thread), (75, false), "{name}");
+            assert_eq!((stat.cpu_ticks, stat.children_ticks, stat.kernel_thread), (75, 13, false), "{name}");
         }
     }
 

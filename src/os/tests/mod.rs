@@ -1,6 +1,7 @@
 //! What every platform has to do, proved on real processes.
 
 mod children;
+mod enclosure;
 mod process;
 mod tree;
 mod watch;
@@ -65,7 +66,12 @@ impl Script {
 
 impl Drop for Script {
     fn drop(&mut self) {
-        let all = Tree { roots: vec![self.id], sessions: vec![self.id], marker: Some(self.marker.clone()) };
+        let all = Tree {
+            roots: vec![self.id],
+            sessions: vec![self.id],
+            marker: Some(self.marker.clone()),
+            ..Tree::default()
+        };
         let report = end_tree(&all, &[], Duration::ZERO, PATIENCE);
         // To fail while failing would hide the first reason.
         if !thread::panicking() {

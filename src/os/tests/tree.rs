@@ -76,7 +76,12 @@ fn a_marker_finds_a_daemon_that_forked_twice() {
 fn who_does_not_belong_is_untouched() {
     let stranger = Script::start("echo ready; exec sleep 1000");
     let script = Script::start("sleep 1000 & echo ready; wait");
-    let all = Tree { roots: vec![script.id], sessions: vec![script.id], marker: Some(script.marker.clone()) };
+    let all = Tree {
+        roots: vec![script.id],
+        sessions: vec![script.id],
+        marker: Some(script.marker.clone()),
+        ..Tree::default()
+    };
     assert!(!members(&all, &[]).expect("/proc").contains(&stranger.id));
     end(&all, Duration::ZERO);
     assert!(!script.id.is_alive());
@@ -156,7 +161,12 @@ fn ourselves_and_those_above_us_are_never_members() {
 fn a_tree_that_is_gone_costs_no_grace() {
     let script = Script::start("echo ready; exec sleep 1000");
     let reused = ProcessId { start_time: script.id.start_time - 1, ..script.id };
-    let tree = Tree { roots: vec![reused], sessions: vec![reused], marker: Some("ORCH_OS_TEST=nobody".to_owned()) };
+    let tree = Tree {
+        roots: vec![reused],
+        sessions: vec![reused],
+        marker: Some("ORCH_OS_TEST=nobody".to_owned()),
+        ..Tree::default()
+    };
     let report = end_tree(&tree, &[], PATIENCE, PATIENCE).expect("/proc");
     assert_eq!((report.ended, report.survivors), (0, vec![]));
     assert!(report.took < PATIENCE && script.id.is_alive());

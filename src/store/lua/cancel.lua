@@ -1,7 +1,20 @@
--- Cancels tasks, and with each its open subtasks.
+-- Cancels tasks, and with each its open subtasks. A dead letter is removed: it becomes cancelled, and is forgotten in
+-- time like any other; what ended with it, and what a person started anew since, stays as it is.
 -- KEYS: 1 prefix
 -- ARGV: 1 reason, 2... ids
 -- Returns: for each id its state afterwards; 'running' means that its agent was told to stop, '' that there is none
+local function remove(id, reason)
+  local f = get(id, 'role', 'reason')
+  if f[2] then reason = reason .. '; it had failed: ' .. f[2] end
+  redis.call('HSET', P .. 'task:' .. id, 'cause', 'cancelled', 'reason', reason)
+  move(id, 'failed', 'cancelled', f[1], nil, nil, reason)
+  return 'cancelled'
+end
+
 local states = {}
-for i = 2, #ARGV do states[#states + 1] = cancel(ARGV[i], ARGV[1]) or '' end
+for i = 2, #ARGV do
+  local id = ARGV[i]
+  local is_dead_letter = get(id, 'state')[1] == 'failed'
+  states[#states + 1] = (is_dead_letter and remove or cancel)(id, ARGV[1]) or ''
+end
 return states

@@ -2,7 +2,7 @@
 -- KEYS: 1 prefix
 -- ARGV: 1 agent, 2 incarnation, 3 lease (ms)
 -- Returns: {} where there is nothing to take, else {id, attempt number, fence, field, value, ...}
--- Refuses: stale
+-- Refuses: stale; damaged (the first ready task does not read: set it aside, and claim again)
 local agent, incarnation = ARGV[1], ARGV[2]
 local a = redis.call('HMGET', P .. 'agent:' .. agent, 'state', 'incarnation', 'role', 'task')
 if a[2] ~= incarnation or a[1] == 'failed' or a[1] == 'stopped' then return refuse('stale', agent) end
@@ -40,7 +40,7 @@ if intent[1] then
   repeat
     local batch = redis.call('ZRANGE', P .. 'ready:' .. role, from, from + 199)
     for _, candidate in ipairs(batch) do
-      if tonumber(get(candidate, 'depth')[1] or '0') > 0 then
+      if number(get(candidate, 'depth')[1]) > 0 then
         id = candidate
         break
       end
@@ -54,6 +54,9 @@ if not id then
   redis.call('DEL', P .. 'wake:role:' .. role)
   return {}
 end
+
+local is = get(id, 'state', 'role')
+if not is_sound(id) or is[1] ~= 'ready' or is[2] ~= role then return refuse('damaged', id .. ' ' .. role) end
 
 local fence = redis.call('INCR', P .. 'fence')
 local number = redis.call('HINCRBY', P .. 'task:' .. id, 'number', 1)

@@ -50,9 +50,9 @@ end
 
 local depth = 0
 if parent then
-  depth = tonumber(p[4]) + 1
+  depth = number(p[4]) + 1
   if depth > spec.max_depth then return refuse('too_deep', tostring(spec.max_depth)) end
-  if tonumber(p[5] or '0') >= spec.max_children then return refuse('too_many_children', tostring(spec.max_children)) end
+  if number(p[5]) >= spec.max_children then return refuse('too_many_children', tostring(spec.max_children)) end
 else
   local drain = redis.call('HGET', P .. 'intent', 'drain')
   if drain then return refuse('draining', drain) end

@@ -1,12 +1,17 @@
 -- Makes delayed tasks ready whose time has come.
 -- KEYS: 1 prefix
 -- ARGV: 1 how many at most
--- Returns: {how many, ms until the next one is due or ''}
+-- Returns: {how many, ms until the next one is due or '', those that do not read: set them aside}
 local ids = redis.call('ZRANGEBYSCORE', P .. 'state:delayed', '-inf', now, 'LIMIT', 0, ARGV[1])
+local damaged = {}
 for _, id in ipairs(ids) do
-  local f = get(id, 'role', 'number')
-  move(id, 'delayed', 'ready', f[1], nil, nil, 'its delay is over: attempt ' .. (f[2] + 1) .. ' may start')
+  local f = get(id, 'role', 'number', 'state')
+  if is_sound(id) and f[3] == 'delayed' then
+    move(id, 'delayed', 'ready', f[1], nil, nil, 'its delay is over: attempt ' .. (f[2] + 1) .. ' may start')
+  else
+    damaged[#damaged + 1] = id
+  end
 end
 local next_one = redis.call('ZRANGE', P .. 'state:delayed', 0, 0, 'WITHSCORES')
-if next_one[2] then return {#ids, tostring(math.max(0, next_one[2] - now))} end
-return {#ids, ''}
+local wait = next_one[2] and tostring(math.max(0, next_one[2] - now)) or ''
+return {#ids - #damaged, wait, damaged}

@@ -1,25 +1,27 @@
 -- The holder of a lease ends its attempt. Sent again with the same fence, it gives the same answer.
 -- KEYS: 1 prefix
 -- ARGV: 1 task, 2 agent, 3 incarnation, 4 fence, 5 cause, 6 reason, 7 exit code or '', 8 result (JSON or ''),
---       9 delay until the next try (ms)
+--       9 delay until the next try (ms), 10 evidence (JSON or '')
 -- Returns: {state of the task, '1' the first time, '0' again}
 -- Refuses: stale (another lease was given meanwhile, or the attempt was ended by the supervisor)
 local id, agent, fence = ARGV[1], ARGV[2], ARGV[4]
-local f = get(id, 'state', 'agent', 'incarnation', 'fence', 'role')
+local f = get(id, 'state', 'agent', 'incarnation', 'fence')
 if f[1] ~= 'running' or f[2] ~= agent or f[3] ~= ARGV[3] or f[4] ~= fence then
-  for _, text in ipairs(redis.call('LRANGE', P .. 'attempts:' .. id, 0, -1)) do
-    local attempt = cjson.decode(text)
-    if tostring(attempt.fence) == fence and attempt.agent == agent and attempt.told then return {attempt.next, '0'} end
+  for _, text in ipairs(redis.pcall('LRANGE', P .. 'attempts:' .. id, 0, -1)) do
+    local reads, attempt = pcall(cjson.decode, text)
+    if reads and tostring(attempt.fence) == fence and attempt.agent == agent and attempt.told then
+      return {attempt.next, '0'}
+    end
   end
   event('task.stale', id, agent, nil, nil, 'a late ' .. ARGV[5] .. ' with fence ' .. fence .. ' was refused')
   return refuse('stale', id)
 end
 
-local state = end_attempt(id, ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9], true)
-local a = redis.call('HMGET', P .. 'agent:' .. agent, 'state', 'incarnation')
+local state = end_attempt(id, ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9], true, ARGV[10])
+local a = redis.call('HMGET', P .. 'agent:' .. agent, 'state', 'incarnation', 'role')
 if a[2] == ARGV[3] then
   redis.call('HDEL', P .. 'agent:' .. agent, 'task', 'attempt', 'fence', 'needs')
   if ARGV[5] ~= 'lost' then redis.call('HINCRBY', P .. 'agent:' .. agent, 'tasks_done', 1) end
-  if a[1] == 'busy' then move_agent(agent, 'busy', 'idle', f[5], id, id .. ' ended as ' .. state) end
+  if a[1] == 'busy' then move_agent(agent, 'busy', 'idle', a[3], id, id .. ' ended as ' .. state) end
 end
 return {state, '1'}

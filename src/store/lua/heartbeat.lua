@@ -5,7 +5,7 @@
 -- Returns: 'go', 'stop <reason>' (leave), or 'cancel <reason>' (end the attempt)
 -- Refuses: stale (the agent or its lease is no longer what it believes)
 local agent, task = ARGV[1], ARGV[4]
-local a = redis.call('HMGET', P .. 'agent:' .. agent, 'state', 'incarnation', 'needs', 'reason')
+local a = redis.call('HMGET', P .. 'agent:' .. agent, 'state', 'incarnation', 'needs', 'reason', 'progress_at')
 if a[2] ~= ARGV[2] or a[1] == 'failed' or a[1] == 'stopped' then return refuse('stale', agent) end
 local cancelling
 if task ~= '' then
@@ -17,7 +17,11 @@ end
 local record = P .. 'agent:' .. agent
 redis.call('HSET', record, 'heartbeat_at', now)
 if ARGV[6] ~= '' then redis.call('HSET', record, 'rss_bytes', ARGV[6]) end
-if ARGV[7] ~= '' then redis.call('HSET', record, 'progress_at', now - ARGV[7]) end
+-- What its program has reported itself may be later than what its runner has seen of it.
+if ARGV[7] ~= '' then
+  local seen, told = now - ARGV[7], tonumber(a[5] or 0) or 0
+  if seen > told or told > now then redis.call('HSET', record, 'progress_at', seen) end
+end
 if (a[3] or '') ~= ARGV[8] then
   if ARGV[8] == '' then
     redis.call('HDEL', record, 'needs')

@@ -45,8 +45,29 @@ local function offer(role)
   end
 end
 
+-- Fields of a task; none of a record that is damaged so much that it is no hash.
 local function get(id, ...)
-  return redis.call('HMGET', P .. 'task:' .. id, ...)
+  return redis.pcall('HMGET', P .. 'task:' .. id, ...)
+end
+
+local function number(text)
+  return tonumber(text or '0') or 0
+end
+
+-- Whether a record holds what moving it needs. Scripts trust what they wrote; what was damaged since must not stop one
+-- in the middle of its writes, nor hold up what is behind it: it is set aside (set_aside.lua).
+local function is_sound(id)
+  local f = get(id, 'role', 'priority', 'seq', 'number', 'text')
+  local attempts = redis.call('TYPE', P .. 'attempts:' .. id).ok
+  return f[1] and RANK[f[2] or ''] and tonumber(f[3]) and f[5] and (f[4] or ''):match('^%d+$') and #f[4] < 10
+    and (attempts == 'list' or attempts == 'none')
+end
+
+-- The last attempt of a task, or an empty one where that does not read.
+local function last_attempt(id)
+  local text = redis.pcall('LINDEX', P .. 'attempts:' .. id, -1)
+  local reads, attempt = pcall(cjson.decode, text)
+  return reads and type(attempt) == 'table' and attempt or {}
 end
 
 local cancel, settle
@@ -81,7 +102,7 @@ local function move(id, from, to, role, score, agent, reason, data)
   if to == 'ready' then
     local f = get(id, 'priority', 'seq')
     redis.call('HSET', record, 'ready_at', now)
-    redis.call('ZADD', P .. 'ready:' .. role, RANK[f[1]] * 1e13 + f[2], id)
+    redis.call('ZADD', P .. 'ready:' .. role, (RANK[f[1]] or RANK.normal) * 1e13 + number(f[2]), id)
     wake_role(role)
   elseif to == 'running' then
     redis.call('SADD', P .. 'running:' .. role, id)
@@ -90,8 +111,9 @@ local function move(id, from, to, role, score, agent, reason, data)
     wake('supervisor')
   elseif not OPEN[to] then
     redis.call('HSET', record, 'ended_at', now)
-    ended[#ended + 1] = {id, to}
-    if #ended == 1 then
+    -- A dead letter that is removed ended before: whoever waited, depended or counted was told then.
+    if OPEN[from] then ended[#ended + 1] = {id, to} end
+    if OPEN[from] and #ended == 1 then
       local next_one = 1
       while ended[next_one] do
         settle(unpack(ended[next_one]))
@@ -103,7 +125,7 @@ local function move(id, from, to, role, score, agent, reason, data)
 end
 
 -- The one place where an agent changes its state.
-local function move_agent(id, from, to, role, task, reason)
+local function move_agent(id, from, to, role, task, reason, data)
   if not (AGENT[from] and AGENT[from][to]) then error('agent ' .. id .. ' may not go from ' .. from .. ' to ' .. to) end
   local record = P .. 'agent:' .. id
   redis.call('HSET', record, 'state', to, 'since', now, 'reason', reason)
@@ -116,12 +138,12 @@ local function move_agent(id, from, to, role, task, reason)
     -- Kept a week for `orch why`; a successor of the same id writes over it.
     redis.call('PEXPIRE', record, 7 * 86400000)
   end
-  event('agent.' .. to, task, id, from, to, reason)
+  event('agent.' .. to, task, id, from, to, reason, data)
 end
 
 -- A dead letter may outlive its parent's record: counting there would leave half a record.
 local function count_child(parent, by)
-  if get(parent, 'state')[1] then redis.call('HINCRBY', P .. 'task:' .. parent, 'open_children', by) end
+  if get(parent, 'state')[1] then redis.pcall('HINCRBY', P .. 'task:' .. parent, 'open_children', by) end
 end
 
 -- The record of a new task and the structures that match it: blocked while what is in `open` is, else ready.
@@ -170,9 +192,9 @@ settle = function(id, to)
   redis.call('PUBLISH', P .. 'ended:' .. id, to)
   local parent = get(id, 'parent')[1]
   if parent then count_child(parent, -1) end
-  for _, dependent in ipairs(redis.call('SMEMBERS', P .. 'dependents:' .. id)) do
+  for _, dependent in ipairs(redis.pcall('SMEMBERS', P .. 'dependents:' .. id)) do
     local f = get(dependent, 'state', 'role')
-    if f[1] == 'blocked' then
+    if f[1] == 'blocked' and is_sound(dependent) then
       if to ~= 'succeeded' then
         cancel(dependent, 'it waited for ' .. id .. ', which ended as ' .. to)
       else
@@ -184,7 +206,7 @@ settle = function(id, to)
     end
   end
   if to ~= 'succeeded' then
-    for _, child in ipairs(redis.call('LRANGE', P .. 'children:' .. id, 0, -1)) do
+    for _, child in ipairs(redis.pcall('LRANGE', P .. 'children:' .. id, 0, -1)) do
       cancel(child, 'its parent ' .. id .. ' ended as ' .. to)
     end
   end
@@ -195,7 +217,7 @@ end
 cancel = function(id, reason)
   local f = get(id, 'state', 'role', 'agent', 'cancelling')
   local state = f[1]
-  if not state or not OPEN[state] then return state end
+  if not state or not OPEN[state] or not f[2] then return state end
   if state == 'running' then
     if not f[4] then
       redis.call('HSET', P .. 'task:' .. id, 'cancelling', reason)
@@ -211,14 +233,17 @@ end
 
 -- Ends the running attempt of a task and decides what comes next: the table of model/cause.rs.
 -- `delay` (ms) is used where the task is tried again; `told` says that the holder itself reported, so that the same
--- report sent again gets the same answer.
-local function end_attempt(id, cause, reason, exit_code, result, delay, told)
+-- report sent again gets the same answer. `evidence` (JSON) is what was known when its agent ended with it.
+local function end_attempt(id, cause, reason, exit_code, result, delay, told, evidence)
   local record = P .. 'task:' .. id
   local f = get(id, 'role', 'agent', 'failures', 'retries', 'lost', 'lost_max', 'cancelling')
   if f[7] and cause ~= 'success' then
     cause, reason = 'cancelled', f[7]
   end
-  local failures, lost = tonumber(f[3]), tonumber(f[5])
+  -- A record that was damaged while it ran must not keep its end from being told.
+  local of_agent = f[2] and redis.pcall('HGET', P .. 'agent:' .. f[2], 'role')
+  local role = type(of_agent) == 'string' and of_agent or f[1] or ''
+  local failures, lost = number(f[3]), number(f[5])
   if cause == 'transient' or cause == 'timeout' or cause == 'permanent' then failures = failures + 1 end
   -- What ends because a person stops everything at once is no mishap, and must not make a task poison.
   if cause == 'lost' and redis.call('HGET', P .. 'intent', 'stop') ~= 'now' then lost = lost + 1 end
@@ -231,21 +256,22 @@ local function end_attempt(id, cause, reason, exit_code, result, delay, told)
     to = 'held'
   elseif cause == 'cancelled' then
     to = 'cancelled'
-  elseif (cause == 'transient' or cause == 'timeout') and failures > tonumber(f[4]) then
+  elseif (cause == 'transient' or cause == 'timeout') and failures > number(f[4]) then
     to = 'failed'
     if failures > 1 then why = reason .. '; failed ' .. failures .. ' times' end
-  elseif cause == 'lost' and lost > tonumber(f[6]) then
+  elseif cause == 'lost' and lost > number(f[6]) then
     to = 'failed'
     if lost > 1 then why = reason .. '; lost ' .. lost .. ' times' end
   end
   local due = nil
   if to == 'delayed' then due = now + math.max(0, math.floor(tonumber(delay) or 0)) end
 
-  local attempt = cjson.decode(redis.call('LINDEX', P .. 'attempts:' .. id, -1))
+  local attempt = last_attempt(id)
   attempt.ended_at, attempt.cause, attempt.reason, attempt.next = now, cause, reason, to
   if exit_code and exit_code ~= '' then attempt.exit_code = tonumber(exit_code) end
   attempt.next_retry_at, attempt.told = due, told
-  redis.call('LSET', P .. 'attempts:' .. id, -1, cjson.encode(attempt))
+  if evidence and evidence ~= '' then attempt.evidence = evidence end
+  if attempt.number then redis.call('LSET', P .. 'attempts:' .. id, -1, cjson.encode(attempt)) end
   redis.call('HSET', record, 'failures', failures, 'lost', lost)
   -- A success needs no explanation; its attempts have theirs.
   if to == 'succeeded' then
@@ -259,6 +285,6 @@ local function end_attempt(id, cause, reason, exit_code, result, delay, told)
     -- What an earlier attempt said is not its answer.
     redis.call('HDEL', record, 'result')
   end
-  move(id, 'running', to, f[1], due, f[2], why, cjson.encode({cause = cause, attempt = attempt.number}))
+  move(id, 'running', to, role, due, f[2], why, cjson.encode({cause = cause, attempt = attempt.number}))
   return to
 end

@@ -12,8 +12,8 @@ local function is_open(id)
 end
 
 local function is_needed(id, parent, open_children)
-  if tonumber(open_children or '0') > 0 or (parent and is_open(parent)) then return true end
-  for _, dependent in ipairs(redis.call('SMEMBERS', P .. 'dependents:' .. id)) do
+  if number(open_children) > 0 or (parent and is_open(parent)) then return true end
+  for _, dependent in ipairs(redis.pcall('SMEMBERS', P .. 'dependents:' .. id)) do
     if is_open(dependent) then return true end
   end
   return false
@@ -29,12 +29,13 @@ for _, state in ipairs({'succeeded', 'cancelled'}) do
         kept = kept + 1
       else
         redis.call('DEL', P .. 'task:' .. id, P .. 'attempts:' .. id, P .. 'children:' .. id, P .. 'deps:' .. id,
-          P .. 'dependents:' .. id)
+          P .. 'dependents:' .. id, P .. 'damaged:' .. id)
         redis.call('ZREM', P .. 'state:' .. state, id)
         redis.call('ZREM', P .. 'tasks', id)
         if f[1] and redis.call('GET', P .. 'key:' .. f[1]) == id then redis.call('DEL', P .. 'key:' .. f[1]) end
         if f[2] then redis.call('LREM', P .. 'children:' .. f[2], 1, id) end
-        for _, dependency in ipairs(f[4] and cjson.decode(f[4]) or {}) do
+        local reads, after = pcall(cjson.decode, f[4] or '[]')
+        for _, dependency in ipairs(reads and type(after) == 'table' and after or {}) do
           redis.call('SREM', P .. 'dependents:' .. dependency, id)
         end
         gone[#gone + 1] = id

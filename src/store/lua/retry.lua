@@ -2,19 +2,26 @@
 -- KEYS: 1 prefix
 -- ARGV: 1 id, 2 reason
 -- Returns: {state before, state afterwards}; the same twice where there was nothing to do
--- Refuses: unknown, dependency_ended (what it waits for has failed or was cancelled: retry that first)
+-- Refuses: unknown, damaged (its record does not read), dependency_ended (what it waits for has failed or was cancelled: retry that first)
 local id = ARGV[1]
 local f = get(id, 'state', 'role', 'after', 'parent')
 local from = f[1]
 if not from then return refuse('unknown', id) end
+if not is_sound(id) then return refuse('damaged', id) end
 if from == 'delayed' then
   move(id, from, 'ready', f[2], nil, nil, ARGV[2])
   return {from, 'ready'}
 end
 if from ~= 'failed' and from ~= 'cancelled' and from ~= 'held' then return {from, from} end
 
+local reads, after = pcall(cjson.decode, f[3] and f[3] ~= '' and f[3] or '[]')
+if not reads or type(after) ~= 'table' then return refuse('damaged', id) end
+for _, dependency in ipairs(after) do
+  if type(dependency) ~= 'string' then return refuse('damaged', id) end
+end
+
 local open = {}
-for _, dependency in ipairs(f[3] and cjson.decode(f[3]) or {}) do
+for _, dependency in ipairs(after) do
   local state = get(dependency, 'state')[1]
   if state == 'failed' or state == 'cancelled' then return refuse('dependency_ended', dependency .. ' ' .. state) end
   if state and state ~= 'succeeded' then open[#open + 1] = dependency end

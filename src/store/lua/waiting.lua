@@ -6,7 +6,7 @@
 -- Refuses: stale; ancestor (it would wait for itself, or for what waits for it)
 local id = ARGV[1]
 local f = get(id, 'state', 'fence', 'incarnation', 'role', 'waiting_until', 'agent')
-if f[1] ~= 'running' or f[2] ~= ARGV[2] or f[3] ~= ARGV[3] then return refuse('stale', id) end
+if f[1] ~= 'running' or f[2] ~= ARGV[2] or f[3] ~= ARGV[3] or not f[4] then return refuse('stale', id) end
 local ancestors, ancestor = {}, id
 while ancestor and ancestor ~= '' do
   ancestors[ancestor] = true
@@ -24,7 +24,7 @@ while asked[next_one] do
   end
   next_one = next_one + 1
 end
-local for_ms, was = tonumber(ARGV[4]), tonumber(f[5] or '0') > now
+local for_ms, was = tonumber(ARGV[4]), number(f[5]) > now
 if for_ms > 0 then
   redis.call('ZADD', P .. 'waiting:' .. f[4], now + for_ms, id)
   redis.call('HSET', P .. 'task:' .. id, 'waiting_until', now + for_ms)

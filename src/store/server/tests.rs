@@ -13,7 +13,6 @@ use nix::{
 };
 
 use super::*;
-use crate::error::Kind;
 
 /// An ORCH_HOME that ends its server when the test ends, however it ends.
 struct Home {
@@ -199,6 +198,30 @@ async fn what_was_acknowledged_survives_kill_9_and_the_stale_socket_is_replaced(
     assert_eq!(origin, Origin::Started);
     assert_eq!(home.run(&["GET", "task"]).await, "kept");
     again.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn one_that_is_killed_while_it_starts_is_started_again() {
+    let home = Home::new();
+    places::prepare_dir(&home.spec.dir).unwrap();
+    let lock = FolderLock::open(&home.spec.dir).unwrap();
+    let killer = std::thread::spawn(move || {
+        let began = std::time::Instant::now();
+        while began.elapsed() < Duration::from_secs(20) {
+            if let Some(first) = lock.holder().and_then(process::living) {
+                return process::kill(&first);
+            }
+        }
+        panic!("no server has started");
+    });
+    let (server, _) = home.start().await;
+    killer.join().unwrap();
+    let mut server = server;
+    if !server.is_alive() {
+        // The killer was late, and hit it when it served.
+        server = home.start().await.0;
+    }
+    server.shutdown().await.unwrap();
 }
 
 #[tokio::test]

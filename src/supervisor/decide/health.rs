@@ -2,15 +2,16 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::Action;
+use super::{Action, evidence};
 use crate::{
     model::{
         agent::{Agent, AgentState},
         duration::human,
+        evidence::{Evidence, Rule},
         time::Timestamp,
     },
     store::agents::Record,
-    supervisor::world::{Life, World},
+    supervisor::world::{Death, Life, World},
 };
 
 /// An agent that was recorded, and whose session was not opened within this time, was interrupted by a crash of the
@@ -30,61 +31,91 @@ pub(super) fn check(world: &World, actions: &mut Vec<Action>) -> BTreeSet<String
     let mut given_up = BTreeSet::new();
     for record in &world.store.agents {
         let agent = &record.agent;
-        let Some((to, reason)) = verdict(world, record) else {
+        let Some(Verdict { to, reason, evidence }) = verdict(world, record) else {
             all_is_well(world, agent, actions);
             continue;
         };
-        actions.push(Action::Reap { agent: agent.id.clone(), incarnation: agent.incarnation.clone(), to, reason });
+        let (id, incarnation) = (agent.id.clone(), agent.incarnation.clone());
+        actions.push(Action::Reap { agent: id, incarnation, to, reason, evidence: Box::new(evidence) });
         given_up.insert(agent.incarnation.clone());
     }
     given_up
 }
 
+/// That an agent has ended or must be given up, and why.
+struct Verdict {
+    to: AgentState,
+    reason: String,
+    evidence: Evidence,
+}
+
 /// Whether an agent has ended or must be given up, and why. The rules in their order.
-fn verdict(world: &World, record: &Record) -> Option<(AgentState, String)> {
+fn verdict(world: &World, record: &Record) -> Option<Verdict> {
     let agent = &record.agent;
     let (now, limits) = (world.store.now, world.limits);
     // Its time in this state; a clock that was set ahead must not make it old.
     let age = now.since(agent.since).min(world.undisturbed);
     let life = world.lives.get(&agent.incarnation).unwrap_or(&Life::Unknown);
-    let failed = |reason: String| Some((AgentState::Failed, reason));
+    let seen = |rule| evidence::seen(world, record, life, rule);
+    let failed = |reason: String, evidence: Evidence| Some(Verdict { to: AgentState::Failed, reason, evidence });
     if let Life::Dead(how) = life {
+        let (rule, how) = (if *how == Death::EarlierBoot { Rule::Boot } else { Rule::ProcessGone }, dead(*how, agent));
         return Some(match agent.state {
-            AgentState::Stopping => (AgentState::Stopped, agent.reason.clone().unwrap_or_else(|| how.clone())),
-            _ => (AgentState::Failed, format!("crashed: {how}")),
+            AgentState::Stopping => {
+                Verdict { to: AgentState::Stopped, reason: agent.reason.clone().unwrap_or(how), evidence: seen(rule) }
+            }
+            _ => Verdict { to: AgentState::Failed, reason: format!("crashed: {how}"), evidence: seen(rule) },
         });
     }
     if agent.state == AgentState::Starting {
         let to_open = if world.has_no_session(agent) { TO_BE_THERE } else { TO_OPEN };
         if *life == Life::Unknown && age > to_open {
-            return failed(format!("lost: its session was not opened within {}", human(to_open)));
+            let reason = format!("lost: its session was not opened within {}", human(to_open));
+            return failed(reason, seen(Rule::Open).beyond(to_open, age));
         }
         if age > TO_REPORT {
-            return failed(format!("hung: its runner did not report within {}", human(TO_REPORT)));
+            let reason = format!("hung: its runner did not report within {}", human(TO_REPORT));
+            return failed(reason, seen(Rule::Start).beyond(TO_REPORT, age));
         }
         return None;
     }
-    if agent.state == AgentState::Stopping && age > limits.kill_grace + TO_LEAVE {
+    let to_leave = limits.kill_grace + TO_LEAVE;
+    if agent.state == AgentState::Stopping && age > to_leave {
         let reason = agent.reason.clone().unwrap_or_default();
-        return Some((AgentState::Stopped, format!("{reason}; it did not leave within {}", human(age))));
+        let reason = format!("{reason}; it did not leave within {}", human(age));
+        return Some(Verdict { to: AgentState::Stopped, reason, evidence: seen(Rule::Leave).beyond(to_leave, age) });
     }
-    // What happened before a break of Redis or of this machine is no one's fault.
-    let silent = |since: Option<Timestamp>| since.map_or(Duration::ZERO, |t| now.since(t)).min(world.undisturbed);
-    let silence = silent(agent.heartbeat_at);
+    let silence = silent(world, agent.heartbeat_at).unwrap_or_default();
     if silence > limits.lease {
         let state = match life {
             Life::Alive('T' | 't') => "; its runner is stopped (SIGSTOP)",
             Life::Alive(_) => "; its runner is there and does not answer",
             _ => "",
         };
-        return failed(format!("hung: no heartbeat for {}{state}", human(silence)));
+        let reason = format!("hung: no heartbeat for {}{state}", human(silence));
+        return failed(reason, seen(Rule::Lease).beyond(limits.lease, silence));
     }
-    let role = world.roles.get(&agent.role)?;
-    let quiet = silent(record.progress_at);
-    if agent.state == AgentState::Busy && !agent.waiting && agent.needs.is_none() && quiet > role.stall_timeout {
-        return failed(format!("hung: no sign of progress for {} (stall_timeout)", human(quiet)));
+    let stall = world.roles.get(&agent.role)?.stall_timeout;
+    let quiet = silent(world, record.progress_at).unwrap_or_default();
+    if agent.state == AgentState::Busy && !agent.waiting && agent.needs.is_none() && quiet > stall {
+        let reason = format!("hung: no sign of progress for {} (stall_timeout)", human(quiet));
+        return failed(reason, seen(Rule::StallTimeout).beyond(stall, quiet));
     }
     None
+}
+
+/// For how long nothing was heard since then. What happened before a break of Redis or of this machine is no one's
+/// fault, and does not count.
+pub(super) fn silent(world: &World, since: Option<Timestamp>) -> Option<Duration> {
+    since.map(|at| world.store.now.since(at).min(world.undisturbed))
+}
+
+fn dead(how: Death, agent: &Agent) -> String {
+    match how {
+        Death::Gone => format!("its runner (pid {}) is gone", agent.process.pid),
+        Death::Zombie => format!("its runner (pid {}) is gone; its parent has not taken note", agent.process.pid),
+        Death::EarlierBoot => "the machine was started anew".to_owned(),
+    }
 }
 
 fn all_is_well(world: &World, agent: &Agent, actions: &mut Vec<Action>) {

@@ -20,6 +20,14 @@ pub(super) fn fit(world: &World, given_up: &BTreeSet<String>, actions: &mut Vec<
     let live: Vec<&Agent> = world.agents().filter(|a| !given_up.contains(&a.incarnation)).collect();
     master(world, &live, actions);
     homeless(world, &live, actions);
+    if world.short_of_memory {
+        // Nobody is started, whoever wishes it: a machine that stands still ends the agents that are there. Those who
+        // have nothing to do leave as always.
+        for role in world.roles.values() {
+            shrink(world, role, &of_role(&live, role), actions);
+        }
+        return;
+    }
     let mut taken = taken_ids(world, &live);
     // What waits for its own subtasks takes no place, or a hierarchy would lock itself out.
     let mut total = live.iter().filter(|a| !a.master && !a.waiting).count() as u32;
@@ -27,7 +35,7 @@ pub(super) fn fit(world: &World, given_up: &BTreeSet<String>, actions: &mut Vec<
     let mut may_open = OPENING.saturating_sub(opening);
     let mut without_place = 0;
     for role in world.roles.values() {
-        let agents: Vec<&Agent> = live.iter().copied().filter(|a| a.role == role.name && !a.master).collect();
+        let agents = of_role(&live, role);
         shrink(world, role, &agents, actions);
         for (wish, reason) in wanted(world, role, &agents, actions) {
             if total >= world.limits.max_agents {
@@ -44,6 +52,11 @@ pub(super) fn fit(world: &World, given_up: &BTreeSet<String>, actions: &mut Vec<
         }
     }
     make_room(world, &live, without_place, actions);
+}
+
+/// The agents of a role, the master excepted.
+fn of_role<'a>(live: &[&'a Agent], role: &Role) -> Vec<&'a Agent> {
+    live.iter().copied().filter(|a| a.role == role.name && !a.master).collect()
 }
 
 /// Where all places of the namespace are taken and a role needs one, agents leave that have nothing to do.

@@ -1,5 +1,6 @@
 //! The decision as a table of cases, and what must hold for any world.
 
+mod evidence;
 mod settle;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,8 +20,10 @@ use crate::{
         agents::Record,
         observe::{Breaker, Load, Overdue, Snapshot},
     },
-    supervisor::world::{Life, Limits},
+    supervisor::world::{Death, Life, Limits},
 };
+
+mod memory;
 
 const NOW: u64 = 1_000_000_000;
 
@@ -30,9 +33,11 @@ struct Case {
     store: Snapshot,
     lives: BTreeMap<String, Life>,
     sessions: Vec<SessionInfo>,
+    tmux_answers: bool,
     undisturbed: Duration,
     ending: BTreeSet<String>,
     max_agents: u32,
+    short_of_memory: bool,
 }
 
 fn case() -> Case {
@@ -43,9 +48,11 @@ fn case() -> Case {
         store: Snapshot { now: Timestamp(NOW), ..Snapshot::default() },
         lives: BTreeMap::new(),
         sessions: Vec::new(),
+        tmux_answers: true,
         undisturbed: Duration::from_secs(3600),
         ending: BTreeSet::new(),
         max_agents: 50,
+        short_of_memory: false,
     };
     case.agent("opus-master", "opus", AgentState::Idle).master = true;
     case
@@ -78,6 +85,7 @@ impl Case {
             rss_bytes: None,
             reason: None,
             master: false,
+            evidence: None,
         };
         self.store.agents.push(Record { agent, progress_at: Some(Timestamp(NOW)), last_task: None });
         &mut self.store.agents.last_mut().unwrap().agent
@@ -92,12 +100,14 @@ impl Case {
         decide(&World {
             store: &self.store,
             lives: self.lives.clone(),
-            sessions: Some(&self.sessions),
+            sessions: self.tmux_answers.then_some(self.sessions.as_slice()),
+            sessions_age: Duration::from_secs(3),
             undisturbed: self.undisturbed,
             ending: &self.ending,
             namespace: "ns",
             roles: &self.config.roles,
             master: &self.config.master,
+            short_of_memory: self.short_of_memory,
             limits: Limits {
                 lease: Duration::from_secs(30),
                 max_agents: self.max_agents,
@@ -241,7 +251,7 @@ fn an_idle_agent_above_the_minimum_leaves_after_its_time() {
 fn a_dead_runner_is_reaped_and_one_that_was_told_to_stop_has_stopped() {
     let mut c = case();
     c.agent("shell-1", "shell", AgentState::Busy);
-    c.life("shell-1", Life::Dead("its runner (pid 7) is gone".into()));
+    c.life("shell-1", Life::Dead(Death::Gone));
     assert_eq!(c.short(), ["reap shell-1 failed: crashed: its runner (pid 7) is gone"]);
     c.store.agents[1].agent.state = AgentState::Stopping;
     c.store.agents[1].agent.reason = Some("orch stop".into());
@@ -382,7 +392,7 @@ proptest! {
             agent.waiting = *waiting && agent.state == AgentState::Busy;
             agent.heartbeat_at = Some(Timestamp(NOW - age));
             if !alive {
-                c.life(&id, Life::Dead("gone".into()));
+                c.life(&id, Life::Dead(Death::Gone));
             }
         }
         c.sessions.extend(foreign.iter().map(|n| session(&format!("shell-{n}"), None)));

@@ -178,6 +178,7 @@ impl World {
     }
 
     pub fn tags(&self, agent: &str, incarnation: &str) -> Tags {
-        Tags { namespace: "test".into(), agent: agent.into(), incarnation: incarnation.into() }
+        let namespace = Tags::world("test", self.supervisor.home.path());
+        Tags { namespace, agent: agent.into(), incarnation: incarnation.into() }
     }
 }

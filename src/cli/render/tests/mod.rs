@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+mod fuzz;
 mod pages;
 mod streams;
 mod tables;
@@ -86,6 +87,7 @@ fn an_agent(id: &str, role: &str, state: AgentState) -> Agent {
         rss_bytes: Some(210 << 20),
         reason: None,
         master: false,
+        evidence: None,
     }
 }
 

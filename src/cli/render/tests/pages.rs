@@ -4,9 +4,10 @@ use super::*;
 use crate::{
     model::{
         cause::Cause,
+        evidence::{Evidence, Rule, Witness},
         task::{Attempt, TaskDetail, TaskResult, Usage},
     },
-    ops::types::{Check, Started, Why},
+    ops::types::{Check, Link, Started, Why},
 };
 
 #[test]
@@ -165,6 +166,7 @@ fn detail() -> TaskDetail {
         reason: Some("agent sonnet-1 died: signal 9".into()),
         exit_code: None,
         next_retry_at: None,
+        evidence: None,
     };
     let last = Attempt {
         number: 2,
@@ -274,6 +276,8 @@ fn an_explanation_is_broken_between_words() {
         state: "held".into(),
         sentences: vec!["It waits for a person: claude asks to log in.".into(), "Attempt 1 ended 3m ago.".into()],
         hints: vec!["orch attach sonnet-1".into(), format!("orch retry {}", id(1))],
+        chain: Vec::new(),
+        evidence: None,
         events: Vec::new(),
     };
     let page = answer::why(&why, &view(Some(40)));
@@ -288,6 +292,42 @@ t-0000000001  held
 next:
   orch attach sonnet-1
   orch retry t-0000000001
+",
+    );
+}
+
+#[test]
+fn a_chain_and_evidence_are_aligned() {
+    let evidence = Evidence {
+        state: Some(AgentState::Busy),
+        report_on_disk: Some(false),
+        ..Evidence::of(Rule::ProcessGone, Witness::Supervisor, "sonnet-1")
+    };
+    let link = |depth, n, why: &str| Link { depth, id: id(n), state: TaskState::Blocked, why: why.into() };
+    let why = Why {
+        id: id(1).to_string(),
+        state: "blocked".into(),
+        sentences: vec!["It comes after two.".into()],
+        hints: Vec::new(),
+        chain: vec![link(1, 2, "comes after another one"), link(2, 3, "told above")],
+        evidence: Some(Box::new(evidence)),
+        events: Vec::new(),
+    };
+    let page = answer::why(&why, &view(Some(50)));
+    fits(&page, 50);
+    same(
+        &page,
+        "
+t-0000000001  blocked
+  It comes after two.
+waits for:
+  t-0000000002  blocked: comes after another one
+    t-0000000003  blocked: told above
+evidence of the end (sonnet-1):
+  rule     process_gone: its runner's process was
+           gone
+  seen by  the supervisor, when it was busy
+  report   none of its runner lay on disk
 ",
     );
 }

@@ -143,6 +143,7 @@ impl Story {
             reason: None,
             exit_code: None,
             next_retry_at: None,
+            evidence: None,
         });
         self.history.executions.push(Execution {
             task: id(letter),

@@ -46,8 +46,8 @@ fn it_is_over_once_everybody_has_reported_since() {
 fn who_is_dead_is_not_waited_for() {
     let mut c = after_a_loss();
     c.agent("shell-1", "shell", AgentState::Busy).heartbeat_at = Some(Timestamp(NOW - 2_000));
-    c.life("shell-1", Life::Dead("gone".into()));
-    assert_eq!(c.short(), ["reap shell-1 failed: crashed: gone"]);
+    c.life("shell-1", Life::Dead(Death::Gone));
+    assert_eq!(c.short(), ["reap shell-1 failed: crashed: its runner (pid 7) is gone"]);
 }
 
 #[test]

@@ -1,0 +1,162 @@
+//! What can be broken: one row of one table each.
+
+use crate::{
+    error::{Error, Result},
+    model::name::nearest,
+    store::disturb::Disturbance,
+};
+
+/// A kind of fault.
+#[derive(Debug)]
+pub struct Fault {
+    /// As it is asked for and shown.
+    pub name: &'static str,
+    /// What selects it together with others.
+    pub groups: &'static [&'static str],
+    /// What it does, in one line.
+    pub what: &'static str,
+    /// How it is done.
+    pub(super) deed: Deed,
+}
+
+/// How a fault is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Deed {
+    /// SIGKILL.
+    Kill(Target),
+    /// SIGKILL to supervisor, Redis, tmux server and all runners, each stopped before the first one dies.
+    KillAll,
+    /// SIGSTOP for longer than a lease, then SIGCONT.
+    Stop(Target),
+    /// What Redis itself can be asked for.
+    Redis(Disturbance),
+    /// `tmux kill-session`.
+    CloseSession,
+    /// `orch supervise` beside the one that runs.
+    SecondSupervisor,
+    /// `orch cancel` of some tasks.
+    Cancel,
+    /// `orch kill` of an agent.
+    KillAgent,
+}
+
+/// Whom a signal is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Target {
+    Supervisor,
+    Redis,
+    Tmux,
+    /// An agent's own process.
+    Runner,
+    /// What a runner has started for a task.
+    Program,
+    /// What such a program has started.
+    Grandchild,
+}
+
+/// Every fault, in the order in which they are listed.
+pub const FAULTS: &[Fault] = &[
+    fault(
+        "kill-supervisor",
+        &["kill"],
+        "kill -9 of the supervisor; it is started again",
+        Deed::Kill(Target::Supervisor),
+    ),
+    fault("kill-runner", &["kill"], "kill -9 of an agent's runner", Deed::Kill(Target::Runner)),
+    fault("kill-program", &["kill"], "kill -9 of the program that works on a task", Deed::Kill(Target::Program)),
+    fault("kill-grandchild", &["kill"], "kill -9 of what such a program has started", Deed::Kill(Target::Grandchild)),
+    fault("kill-redis", &["kill", "redis"], "kill -9 of Redis", Deed::Kill(Target::Redis)),
+    fault("kill-tmux", &["kill", "tmux"], "kill -9 of the tmux server", Deed::Kill(Target::Tmux)),
+    fault("kill-all", &["kill"], "kill -9 of supervisor, Redis, tmux and runners at once", Deed::KillAll),
+    fault(
+        "stop-supervisor",
+        &["stop"],
+        "the supervisor stands still for longer than a lease",
+        Deed::Stop(Target::Supervisor),
+    ),
+    fault("stop-runner", &["stop"], "a runner stands still for longer than its lease", Deed::Stop(Target::Runner)),
+    fault(
+        "stop-program",
+        &["stop"],
+        "a task's program stands still for longer than a lease",
+        Deed::Stop(Target::Program),
+    ),
+    fault("stop-redis", &["stop", "redis"], "Redis stands still for longer than a lease", Deed::Stop(Target::Redis)),
+    fault(
+        "stop-tmux",
+        &["stop", "tmux"],
+        "the tmux server stands still for longer than a lease",
+        Deed::Stop(Target::Tmux),
+    ),
+    fault("redis-script-flush", &["redis"], "Redis forgets all scripts", Deed::Redis(Disturbance::ForgetScripts)),
+    fault("redis-client-kill", &["redis"], "Redis ends all connections", Deed::Redis(Disturbance::EndConnections)),
+    fault("redis-pause", &["redis"], "Redis answers nobody for 2 seconds", Deed::Redis(Disturbance::Pause(2_000))),
+    fault("close-session", &["tmux", "people"], "somebody closes an agent's tmux session", Deed::CloseSession),
+    fault("second-supervisor", &["people"], "a second supervisor is started; it must refuse", Deed::SecondSupervisor),
+    fault("cancel-some", &["people"], "somebody cancels some tasks", Deed::Cancel),
+    fault("kill-agent", &["people"], "somebody ends an agent with orch kill", Deed::KillAgent),
+];
+
+const fn fault(name: &'static str, groups: &'static [&'static str], what: &'static str, deed: Deed) -> Fault {
+    Fault { name, groups, what, deed }
+}
+
+impl Fault {
+    /// Whether the tmux server ends by it, and with it the sessions of others.
+    pub(super) fn ends_tmux(&self) -> bool {
+        matches!(self.deed, Deed::KillAll | Deed::Kill(Target::Tmux))
+    }
+}
+
+/// The faults that some words select: names, groups, `all`, `none`. Each once, in the order of the table.
+///
+/// # Errors
+/// Usage: a word that is none of these.
+pub fn select(words: &[String]) -> Result<Vec<&'static Fault>> {
+    let known = |word: &str| FAULTS.iter().any(|f| f.name == word || f.groups.contains(&word));
+    if let Some(word) = words.iter().find(|word| !known(word) && *word != "all" && *word != "none") {
+        let groups = ["kill", "stop", "redis", "tmux", "people", "all", "none"];
+        let names = FAULTS.iter().map(|f| f.name).chain(groups);
+        let meant = nearest(word, names).map_or(String::new(), |near| format!("did you mean '{near}'? "));
+        return Err(Error::usage(format!("there is no fault '{}'", crate::model::name::printable(word)))
+            .hint(format!("{meant}orch drill --list shows all")));
+    }
+    let named = |f: &&Fault| words.iter().any(|w| w == "all" || w == f.name || f.groups.contains(&w.as_str()));
+    Ok(FAULTS.iter().filter(named).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(words: &[&str]) -> Vec<&'static str> {
+        let words: Vec<String> = words.iter().map(|w| (*w).to_owned()).collect();
+        select(&words).unwrap().iter().map(|f| f.name).collect()
+    }
+
+    #[test]
+    fn a_group_selects_all_of_it_and_nothing_twice() {
+        assert_eq!(names(&["tmux", "kill-tmux"]), ["kill-tmux", "stop-tmux", "close-session"]);
+        assert_eq!(names(&["all"]).len(), FAULTS.len());
+        assert_eq!(names(&["none"]), [""; 0]);
+        for group in FAULTS.iter().flat_map(|f| f.groups) {
+            assert!(names(&[group]).len() > 1, "{group}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_word_is_told_with_what_was_probably_meant() {
+        let error = select(&["kill-supervisr".to_owned()]).unwrap_err();
+        assert_eq!(error.kind, crate::error::Kind::Usage);
+        assert!(error.message.contains("kill-supervisr") && error.hint.unwrap().contains("'kill-supervisor'"));
+    }
+
+    #[test]
+    fn every_fault_says_what_it_does_in_a_line() {
+        let mut seen = std::collections::BTreeSet::new();
+        for fault in FAULTS {
+            assert!(seen.insert(fault.name) && !fault.groups.is_empty(), "{}", fault.name);
+            assert!((10..=60).contains(&fault.what.len()), "{}: {}", fault.name, fault.what.len());
+        }
+    }
+}

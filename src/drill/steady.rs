@@ -1,0 +1,128 @@
+//! What grows under an even load: memory, descriptors, keys, sessions, sampled over the whole time.
+//!
+//! The first fifth is warm-up. What is compared are the medians of the first and of the last quarter of the rest.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::scene::Scene;
+use crate::{mux::Mux, os, store::server};
+
+/// More than this is a leak.
+const BOUND_PERCENT: f64 = 5.0;
+const WARM_UP: f64 = 0.2;
+/// So many samples in all.
+const SAMPLES: u32 = 120;
+
+/// How one thing has grown.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Growth {
+    /// Of what.
+    pub what: &'static str,
+    /// `bytes` or `count`.
+    pub unit: &'static str,
+    /// After the warm-up.
+    pub first: f64,
+    /// At the end.
+    pub last: f64,
+    /// From the one to the other.
+    pub percent: f64,
+    /// Whether that is within what is promised.
+    pub within: bool,
+}
+
+/// What is sampled: name, unit, and a difference that is no growth, whatever percentage it is.
+const SERIES: [(&str, &str, f64); 8] = [
+    ("supervisor memory", "bytes", 512.0 * 1024.0),
+    ("runners memory", "bytes", 1024.0 * 1024.0),
+    ("redis memory", "bytes", 512.0 * 1024.0),
+    ("supervisor descriptors", "count", 3.0),
+    ("runners descriptors", "count", 10.0),
+    ("redis keys", "count", 100.0),
+    ("tmux sessions", "count", 2.0),
+    ("processes", "count", 8.0),
+];
+
+/// Samples, each with a value for each of the series.
+#[derive(Debug, Default)]
+pub(super) struct Samples(Vec<[f64; SERIES.len()]>);
+
+impl Samples {
+    /// Samples until `duration` is over.
+    pub async fn take(scene: &Scene, duration: Duration) -> Samples {
+        let mut samples = Samples::default();
+        for _ in 0..SAMPLES {
+            tokio::time::sleep(duration / SAMPLES).await;
+            samples.0.extend(sample(scene).await);
+        }
+        samples
+    }
+
+    /// What has grown; nothing where there are too few to tell.
+    pub fn growth(&self) -> Vec<Growth> {
+        let rest = &self.0[(self.0.len() as f64 * WARM_UP) as usize..];
+        let quarter = rest.len() / 4;
+        if quarter == 0 {
+            return Vec::new();
+        }
+        let (first, last) = (&rest[..quarter], &rest[rest.len() - quarter..]);
+        let growth = |(i, (what, unit, noise)): (usize, &(&'static str, &'static str, f64))| {
+            let (first, last) = (median(first, i), median(last, i));
+            let percent = if first > 0.0 { (last - first) / first * 100.0 } else { 0.0 };
+            Growth { what, unit, first, last, percent, within: percent <= BOUND_PERCENT || last - first <= *noise }
+        };
+        SERIES.iter().enumerate().map(growth).collect()
+    }
+}
+
+fn median(of: &[[f64; SERIES.len()]], i: usize) -> f64 {
+    let mut values: Vec<f64> = of.iter().map(|sample| sample[i]).collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+async fn sample(scene: &Scene) -> Option<[f64; SERIES.len()]> {
+    let world = &scene.world;
+    let supervisor = world.supervisor()?.pid;
+    let runners: Vec<u32> = world.store.agents().await.ok()?.iter().filter_map(|r| r.agent.pid).collect();
+    let memory = |pid: u32| os::memory(pid).and_then(|m| m.private_bytes).unwrap_or(0) as f64;
+    let fds = |pid: u32| os::open_fds(pid).unwrap_or(0) as f64;
+    // By agent: how many there are differs from moment to moment.
+    let per_runner =
+        |of: &dyn Fn(u32) -> f64| runners.iter().map(|pid| of(*pid)).sum::<f64>() / runners.len().max(1) as f64;
+    let sizes = world.store.sizes().await.ok()?;
+    server::running(world.home.path())?;
+    Some([
+        memory(supervisor),
+        per_runner(&memory),
+        // The event stream grows up to its bound, by design.
+        sizes.used_bytes.saturating_sub(sizes.events_bytes) as f64,
+        fds(supervisor),
+        per_runner(&fds),
+        sizes.keys as f64,
+        world.mux.sessions().await.ok()?.len() as f64,
+        os::of_folder(&world.path).ok()?.len() as f64,
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(values: impl Fn(usize) -> f64) -> Vec<Growth> {
+        Samples((0..100).map(|i| [values(i); SERIES.len()]).collect()).growth()
+    }
+
+    #[test]
+    fn a_leak_is_seen_and_warm_up_and_spikes_are_not_taken_for_one() {
+        let mb = 1024.0 * 1024.0;
+        let leak = of(|i| (20.0 + i as f64) * mb);
+        assert!(leak.iter().filter(|g| g.unit == "bytes").all(|g| !g.within && g.percent > 100.0), "{leak:?}");
+        let warm = of(|i| if i < 20 { i as f64 * mb } else { 20.0 * mb });
+        assert!(warm.iter().all(|g| g.within && g.percent == 0.0), "{warm:?}");
+        let spike = of(|i| if i == 95 { 900.0 * mb } else { 20.0 * mb });
+        assert!(spike.iter().all(|g| g.within));
+        assert!(Samples(Vec::new()).growth().is_empty());
+    }
+}

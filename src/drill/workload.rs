@@ -1,0 +1,172 @@
+//! What the agents have to do meanwhile: a mixture of small tasks, drawn from the seed, fed by the real command line.
+//!
+//! The tasks' programs are shell scripts that note in one file, each line one append, that they have begun and how they
+//! are about to end: whatever orch believes, this is what ran.
+
+use std::time::Duration;
+
+use super::rng::Rng;
+
+/// What every task begins with; it lies in the world's folder as `task`.
+pub(super) const SCRIPT: &str = r#"# What a task of a drill is made of: it notes that it has begun, does its part, and notes how it is about to end.
+# Until there is one: the drill may have killed it.
+now() { at=; until [ -n "$at" ]; do at=$(date +%s%3N); done; }
+note() { printf '%s\n' "$*" >>"$DRILL/executions"; }
+now
+run="$$-$at"
+note "begin $run $ORCH_AGENT $ORCH_CAPABILITY"
+ends() { now; note "end $run $at $1 $2"; exit "$1"; }
+
+plain() { echo "ran $run"; ends 0 "ran $run"; }
+slow() { sleep "$1"; plain; }
+# Leaves processes behind that do not want to end.
+litter() { (trap '' TERM HUP; sleep 600; sleep 600) & setsid sleep 600 & (setsid nohup sleep 600 &) >/dev/null 2>&1; plain; }
+much() { head -c 150000 /dev/zero | tr '\0' x; echo; echo "so much" >&2; ends 0; }
+# Fails so many times, then works.
+fails() { [ "$ORCH_ATTEMPT" -gt "$1" ] || ends "$2"; plain; }
+always() { echo "no" >&2; ends "$1"; }
+
+subtask() {
+    child=$(orch delegate --json --role "$1" "$2") || ends 75
+    now
+    note "ack $at $child"
+    child=${child#*\"id\":\"} child=${child%%\"*}
+}
+# Two subtasks at once: one that is waited for by itself, one within its delegate.
+parent() {
+    subtask worker '. "$DRILL/task"; slow 0.1'
+    orch delegate --role worker --wait '. "$DRILL/task"; plain' >/dev/null || ends 75
+    orch wait "$child" >/dev/null || ends 75
+    plain
+}
+deep() {
+    subtask lead '. "$DRILL/task"; parent'
+    orch wait "$child" >/dev/null || ends 75
+    plain
+}
+"#;
+
+/// One task to come.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Job {
+    /// After the beginning.
+    pub at: Duration,
+    pub role: &'static str,
+    /// What its program does, in the words of [`SCRIPT`].
+    pub part: String,
+    pub priority: &'static str,
+    pub retries: Option<u32>,
+    /// Delegated twice at the same time with this key, by two who do not know of each other.
+    pub key: Option<String>,
+    /// Not before this earlier job.
+    pub after: Option<usize>,
+}
+
+impl Job {
+    /// The text that is delegated.
+    pub fn text(&self) -> String {
+        text(&self.part)
+    }
+
+    /// The words of `orch delegate`; `after` is the task that the earlier job has become.
+    pub fn words(&self, after: Option<&str>) -> Vec<String> {
+        let mut words = delegate(self.role, self.priority);
+        words.extend(self.retries.iter().flat_map(|n| ["--retries".to_owned(), n.to_string()]));
+        words.extend(self.key.iter().flat_map(|key| ["--key".to_owned(), key.clone()]));
+        words.extend(after.iter().flat_map(|task| ["--after".to_owned(), (*task).to_owned()]));
+        words.push(self.text());
+        words
+    }
+}
+
+/// A task whose program does this.
+pub(super) fn text(part: &str) -> String {
+    format!(". \"$DRILL/task\"; {part}")
+}
+
+/// The words of an `orch delegate`, its text excepted.
+pub(super) fn delegate(role: &str, priority: &str) -> Vec<String> {
+    ["delegate", "--json", "--role", role, "--priority", priority].map(str::to_owned).into()
+}
+
+/// A drill's tasks, in the order in which they are delegated: some at the very beginning, the others over its time.
+pub(super) fn jobs(seed: u64, n: usize, duration: Duration) -> Vec<Job> {
+    let mut rng = Rng::new(seed, 2);
+    let mut times: Vec<Duration> = (0..n)
+        .map(|i| if i < n / 4 { Duration::ZERO } else { rng.ms(0, duration.as_millis() as u64 * 9 / 10) })
+        .collect();
+    times.sort();
+    times.into_iter().enumerate().map(|(i, at)| job(&mut rng, i, at)).collect()
+}
+
+fn job(rng: &mut Rng, i: usize, at: Duration) -> Job {
+    let (role, part) = match rng.below(100) {
+        0..34 => ("worker", "plain".to_owned()),
+        34..54 => ("worker", format!("slow 0.{}", 1 + rng.below(8))),
+        54..62 => ("worker", "litter".to_owned()),
+        62..66 => ("worker", "much".to_owned()),
+        66..78 => ("worker", format!("fails {} {}", 1 + rng.below(2), [1, 75][rng.below(2)])),
+        78..82 => ("worker", "always 65".to_owned()),
+        82..85 => ("worker", "always 75".to_owned()),
+        85..88 => ("worker", "fails 1 77".to_owned()),
+        88..96 => ("lead", "parent".to_owned()),
+        _ => ("lead", "deep".to_owned()),
+    };
+    let retries = match part.as_str() {
+        "always 75" => Some(1),
+        // What it calls may find Redis away.
+        "parent" | "deep" => Some(8),
+        _ => None,
+    };
+    Job {
+        at,
+        role,
+        part,
+        priority: ["normal", "normal", "high", "low"][rng.below(4)],
+        retries,
+        key: rng.chance(12).then(|| format!("key-{i}")),
+        after: (i > 0 && rng.chance(15)).then(|| i - 1 - rng.below(i.min(4))),
+    }
+}
+
+/// Tasks at an even pace, for [`steady`](super::steady).
+pub(super) fn even(n: usize, duration: Duration) -> Vec<Job> {
+    let job = |i: usize| Job {
+        at: duration.mul_f64(i as f64 / n as f64),
+        role: "worker",
+        part: if i.is_multiple_of(10) { "slow 0.5".to_owned() } else { "plain".to_owned() },
+        priority: "normal",
+        retries: None,
+        key: None,
+        after: None,
+    };
+    (0..n).map(job).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_is_one_workload_of_every_kind() {
+        let one = jobs(3, 400, Duration::from_secs(20));
+        assert_eq!(one, jobs(3, 400, Duration::from_secs(20)));
+        for part in
+            ["plain", "slow", "litter", "much", "fails", "always 65", "always 75", "fails 1 77", "parent", "deep"]
+        {
+            assert!(one.iter().any(|job| job.part.starts_with(part)), "{part}");
+        }
+        assert!(one.iter().any(|j| j.key.is_some()) && one.iter().any(|j| j.after.is_some()));
+        assert!(one.iter().enumerate().all(|(i, j)| j.after.is_none_or(|earlier| earlier < i)), "no circles");
+        assert!(one.windows(2).all(|w| w[0].at <= w[1].at) && one[399].at < Duration::from_secs(20));
+    }
+
+    #[test]
+    fn its_words_are_those_of_the_command_line() {
+        let job = Job { after: Some(0), key: Some("k".into()), ..jobs(1, 2, Duration::from_secs(1))[1].clone() };
+        let mut words: Vec<std::ffi::OsString> = vec!["orch".into()];
+        words.extend(job.words(Some("t-7k2m9qx4hz")).into_iter().map(Into::into));
+        assert!(words.contains(&"--after".into()) && words.contains(&"--key".into()));
+        assert!(words.last().unwrap().to_string_lossy().contains("$DRILL/task"));
+    }
+}

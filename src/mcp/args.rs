@@ -1,0 +1,86 @@
+//! What arguments have in common: how they are read, and how their schemas look.
+
+use std::{str::FromStr, sync::Arc, time::Duration};
+
+use rmcp::{
+    handler::server::tool::schema_for_output,
+    model::JsonObject,
+    schemars::{JsonSchema, Schema},
+};
+use serde_json::Value;
+
+use crate::{
+    error::{Error, Result},
+    model::{duration, id::TaskId},
+};
+
+/// Ids of tasks.
+///
+/// # Errors
+/// Usage: one is none.
+pub(super) fn ids(texts: &[String]) -> Result<Vec<TaskId>> {
+    texts.iter().map(|text| id(text)).collect()
+}
+
+/// The id of a task.
+///
+/// # Errors
+/// Usage: it is none.
+pub(super) fn id(text: &str) -> Result<TaskId> {
+    word(text, "delegate_task returns a task's id, list_tasks lists them")
+}
+
+/// One of the words of a state, a priority, an id.
+///
+/// # Errors
+/// Usage, with this hint.
+pub(super) fn word<T: FromStr<Err = String>>(text: &str, hint: &str) -> Result<T> {
+    text.parse().map_err(|e: String| Error::usage(e).hint(hint))
+}
+
+/// `90s`, `10m`.
+///
+/// # Errors
+/// Usage: it is no duration.
+pub(super) fn time(text: Option<&str>) -> Result<Option<Duration>> {
+    text.map(|text| duration::parse(text).map_err(Error::usage)).transpose()
+}
+
+/// The schema of what a tool returns.
+pub(super) fn output<T: JsonSchema + 'static>() -> Arc<JsonObject> {
+    schema_for_output::<T>()
+}
+
+/// A schema without what says nothing: what may be left out may be null for us, and has our default. Programs differ in
+/// what they make of `null` types and formats; all understand the plain form.
+pub(super) fn plain(schema: &mut Schema) {
+    let Some(Value::Object(properties)) = schema.get_mut("properties") else { return };
+    for property in properties.values_mut().filter_map(Value::as_object_mut) {
+        for key in ["default", "format", "minimum"] {
+            property.remove(key);
+        }
+        if let Some(Value::String(description)) = property.get_mut("description") {
+            *description = on_one_line(description);
+        }
+        if let Some(Value::Array(types)) = property.get_mut("type") {
+            types.retain(|t| t != "null");
+            if let [one] = types.as_mut_slice() {
+                let one = one.take();
+                property.insert("type".to_owned(), one);
+            }
+        }
+        if let Some(Value::Array(choices)) = property.get_mut("anyOf") {
+            choices.retain(|choice| choice["type"] != "null");
+            if let [Value::Object(one)] = choices.as_mut_slice() {
+                let mut one = std::mem::take(one);
+                property.remove("anyOf");
+                property.append(&mut one);
+            }
+        }
+    }
+}
+
+/// A doc comment without the line breaks of our source.
+pub(super) fn on_one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}

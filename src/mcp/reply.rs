@@ -1,0 +1,57 @@
+//! What a tool answers: a text that a model can go by alone, and the same as JSON.
+
+use rmcp::{
+    ErrorData,
+    handler::server::tool::IntoCallToolResult,
+    model::{CallToolResponse, CallToolResult, ContentBlock},
+};
+use serde::Serialize;
+
+use crate::error::Error;
+
+/// The result type of every tool.
+pub(super) type Answer<T> = Result<Reply<T>, Failure>;
+
+/// Done.
+pub(super) struct Reply<T> {
+    text: String,
+    value: T,
+}
+
+/// Not done, and why. The text alone: clients may check structured content against the schema of a success.
+pub(super) struct Failure(Error);
+
+/// A tool's answer.
+pub(super) fn reply<T>(text: impl Into<String>, value: T) -> Answer<T> {
+    Ok(Reply { text: text.into(), value })
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure(error)
+    }
+}
+
+/// An error as a sentence and what to do about it.
+pub(super) fn in_words(error: &Error) -> String {
+    match &error.hint {
+        Some(hint) => format!("{}\nhint: {hint}", error.message),
+        None => error.message.clone(),
+    }
+}
+
+impl<T: Serialize> IntoCallToolResult for Reply<T> {
+    fn into_call_tool_result(self) -> Result<CallToolResponse, ErrorData> {
+        let value = serde_json::to_value(self.value)
+            .map_err(|e| ErrorData::internal_error(format!("the answer can't be written as JSON: {e}"), None))?;
+        let mut result = CallToolResult::success(vec![ContentBlock::text(self.text)]);
+        result.structured_content = Some(value);
+        Ok(result.into())
+    }
+}
+
+impl IntoCallToolResult for Failure {
+    fn into_call_tool_result(self) -> Result<CallToolResponse, ErrorData> {
+        Ok(CallToolResult::error(vec![ContentBlock::text(in_words(&self.0))]).into())
+    }
+}

@@ -1,0 +1,87 @@
+//! `scale_workers`, `drain`, `kill_all`: for persons and the master.
+
+use std::time::Duration;
+
+use rmcp::{
+    handler::server::wrapper::Parameters,
+    schemars::{self, JsonSchema},
+    tool, tool_router,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::mcp::{
+    Server, args,
+    args::plain,
+    reply::{Answer, reply},
+};
+
+/// A stop goes on by itself; so long its end is waited for.
+const STOP: Duration = Duration::from_secs(40);
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(transform = plain)]
+pub(in crate::mcp) struct ScaleWorkers {
+    /// Which role.
+    role: String,
+    /// How many agents, neither more nor fewer. Leave it out to go back to what the project's configuration says.
+    n: Option<u32>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::mcp) struct Wished {
+    /// Whether that was not wished for already.
+    changed: bool,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(transform = plain)]
+pub(in crate::mcp) struct Stopped {
+    /// Whether anything was running.
+    stopped: bool,
+    /// How many tasks had not ended. They are kept for the next start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    open_tasks: Option<u64>,
+}
+
+#[tool_router(router = fleet_tools, vis = "pub(super)")]
+impl Server {
+    /// Keeps a role at so many agents. Not needed to get work done: agents start and stop by need. Not for an agent at
+    /// work on a task.
+    #[tool(
+        output_schema = args::output::<Wished>(),
+        annotations(title = "Scale a role", read_only_hint = false, destructive_hint = false, idempotent_hint = true, open_world_hint = false)
+    )]
+    async fn scale_workers(&self, Parameters(asked): Parameters<ScaleWorkers>) -> Answer<Wished> {
+        let changed = self.ops()?.scale(&asked.role, asked.n).await?;
+        let size = asked.n.map_or_else(|| "the size that is configured".to_owned(), |n| format!("{n} agents"));
+        reply(format!("role {} is to have {size}", asked.role), Wished { changed })
+    }
+
+    /// Accepts no new tasks, subtasks of running ones excepted; what there is goes on to its end. A person undoes it with
+    /// 'orch resume'. Not for an agent at work on a task.
+    #[tool(
+        output_schema = args::output::<Wished>(),
+        annotations(title = "Drain", read_only_hint = false, destructive_hint = false, idempotent_hint = true, open_world_hint = false)
+    )]
+    async fn drain(&self) -> Answer<Wished> {
+        let changed = self.ops()?.drain().await?;
+        reply("nothing new is accepted; what there is goes on", Wished { changed })
+    }
+
+    /// Stops everything at once: all agents, you too if you are one, and the supervisor. Tasks are kept for the next
+    /// start. Only when the user asks for exactly that. Not for an agent at work on a task.
+    #[tool(
+        output_schema = args::output::<Stopped>(),
+        annotations(title = "Stop everything", read_only_hint = false, destructive_hint = true, idempotent_hint = true, open_world_hint = false)
+    )]
+    async fn kill_all(&self) -> Answer<Stopped> {
+        let stopped = self.ops()?.stop(false, Some(STOP)).await?;
+        let said = match (stopped.stopped, stopped.open_tasks) {
+            (false, _) => "nothing was running".to_owned(),
+            (true, Some(n)) if n > 0 => format!("stopped; {n} open tasks are kept for the next start"),
+            (true, _) => "stopped".to_owned(),
+        };
+        reply(said, Stopped { stopped: stopped.stopped, open_tasks: stopped.open_tasks })
+    }
+}

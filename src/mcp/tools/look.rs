@@ -1,0 +1,265 @@
+//! `get_status`, `get_task`, `list_tasks`.
+
+use std::collections::BTreeMap;
+
+use rmcp::{
+    handler::server::wrapper::Parameters,
+    schemars::{self, JsonSchema},
+    tool, tool_router,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    mcp::{
+        Server, args,
+        args::plain,
+        reply::{Answer, reply},
+        view::{Outcome, Row},
+    },
+    model::{agent::Agent, task::TaskState, text::one_line},
+    ops::types::{Caller, Shown, Status, Target, TaskFilter},
+};
+
+/// So many tasks unless more are asked for, and so many at most.
+const LISTED: usize = 20;
+const LISTED_AT_MOST: usize = 200;
+/// What is shown of the text of one task.
+const TEXT: usize = 64 * 1024;
+const DESCRIPTION: usize = 4_000;
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(transform = plain)]
+pub(in crate::mcp) struct Standing {
+    /// The project.
+    namespace: String,
+    /// Who you are, if you are an agent: with your own task, if you work on one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    you: Option<You>,
+    /// running or stopped.
+    supervisor: &'static str,
+    /// Whether new tasks are accepted.
+    accepting: bool,
+    /// Whether nothing new is started.
+    paused: bool,
+    /// Roles to which you may delegate.
+    roles: Vec<RoleRow>,
+    /// Living agents.
+    agents: Vec<AgentRow>,
+    /// How many tasks are in each state.
+    tasks: BTreeMap<&'static str, u64>,
+    /// What needs a person.
+    attention: Vec<String>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(transform = plain)]
+struct You {
+    agent: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task: Option<String>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(transform = plain)]
+struct RoleRow {
+    name: String,
+    /// The kind of agent program; 'shell' takes shell scripts.
+    driver: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<String>,
+    /// How many work at once at most.
+    max: u32,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(transform = plain)]
+struct AgentRow {
+    id: String,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task: Option<String>,
+    /// What it asks a person for: permission, input or login.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    needs: Option<&'static str>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::mcp) struct GetTask {
+    /// The task's id.
+    id: String,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(transform = plain)]
+pub(in crate::mcp) struct Seen {
+    #[serde(flatten)]
+    task: Row,
+    /// Its text, or the beginning of it.
+    description: String,
+    /// Its subtasks.
+    subtasks: Vec<String>,
+    /// What must have succeeded before.
+    after: Vec<String>,
+    /// Every try at it, in words.
+    attempts: Vec<String>,
+    /// How it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<Outcome>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(transform = plain)]
+pub(in crate::mcp) struct ListTasks {
+    /// Only those in this state.
+    #[schemars(extend("enum" = ["blocked", "ready", "delayed", "held", "running", "succeeded", "failed", "cancelled"]))]
+    state: Option<String>,
+    /// Only those of this role.
+    role: Option<String>,
+    /// Only subtasks of this task. Your own task's id is in get_status.
+    parent: Option<String>,
+    /// The newest so many. Default 20, at most 200.
+    limit: Option<usize>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::mcp) struct Listed {
+    /// The newest first.
+    tasks: Vec<Row>,
+    /// There are more than the limit.
+    more: bool,
+}
+
+#[tool_router(router = look_tools, vis = "pub(super)")]
+impl Server {
+    /// How things stand: who you are, the roles you can delegate to, the agents, how many tasks are in each state, what
+    /// needs a person.
+    #[tool(
+        output_schema = args::output::<Standing>(),
+        annotations(title = "Status", read_only_hint = true, open_world_hint = false)
+    )]
+    async fn get_status(&self) -> Answer<Standing> {
+        let ops = self.ops()?;
+        let standing = Standing {
+            you: you(ops.caller()),
+            roles: ops.delegable_roles().map(RoleRow::from).collect(),
+            ..Standing::from(ops.status().await?)
+        };
+        reply(standing.in_words(), standing)
+    }
+
+    /// Everything about one task: its state and why, its attempts, its result. To wait for a task, use wait_tasks.
+    #[tool(
+        output_schema = args::output::<Seen>(),
+        annotations(title = "Show a task", read_only_hint = true, open_world_hint = false)
+    )]
+    async fn get_task(&self, Parameters(asked): Parameters<GetTask>) -> Answer<Seen> {
+        let shown = self.ops()?.show(&Target::Task(args::id(&asked.id)?)).await?;
+        let Shown::Task(detail) = shown else {
+            return Err(crate::error::Error::internal(format!("{} is no task", asked.id)).into());
+        };
+        let task = &detail.task;
+        let attempts = detail.attempts.iter().map(|attempt| {
+            let how = attempt.reason.as_deref().map_or_else(|| "goes on".to_owned(), |why| one_line(why, 300));
+            format!("{} by {}: {how}", attempt.number, attempt.agent)
+        });
+        let seen = Seen {
+            task: Row::from(task),
+            description: beginning(&task.description),
+            subtasks: task.children.iter().map(ToString::to_string).collect(),
+            after: task.after.iter().map(ToString::to_string).collect(),
+            attempts: attempts.collect(),
+            outcome: task.state.is_terminal().then(|| Outcome::new(&detail, TEXT)),
+        };
+        let said = seen.outcome.as_ref().map_or_else(|| seen.task.in_words(), Outcome::in_words);
+        reply(said, seen)
+    }
+
+    /// Lists tasks, the newest first. To wait for tasks, use wait_tasks.
+    #[tool(
+        output_schema = args::output::<Listed>(),
+        annotations(title = "List tasks", read_only_hint = true, open_world_hint = false)
+    )]
+    async fn list_tasks(&self, Parameters(asked): Parameters<ListTasks>) -> Answer<Listed> {
+        let limit = asked.limit.unwrap_or(LISTED).clamp(1, LISTED_AT_MOST);
+        let state: Option<TaskState> =
+            asked.state.as_deref().map(|state| args::word(state, "leave it out for all")).transpose()?;
+        let parent = asked.parent.as_deref().map(args::id).transpose()?;
+        let filter = TaskFilter { state, role: asked.role, parent, below: false, limit: Some(limit + 1) };
+        let found = self.ops()?.tasks(filter).await?.tasks;
+        let listed = Listed { tasks: found.iter().take(limit).map(Row::from).collect(), more: found.len() > limit };
+        let lines = listed.tasks.iter().map(|row| format!("{}: {}", row.in_words(), row.text));
+        let more = listed.more.then(|| "... and more".to_owned());
+        let lines: Vec<String> = lines.chain(more).collect();
+        reply(if lines.is_empty() { "no tasks".to_owned() } else { lines.join("\n") }, listed)
+    }
+}
+
+fn you(caller: &Caller) -> Option<You> {
+    match caller {
+        Caller::Person => None,
+        Caller::Agent { agent, attempt, .. } => {
+            Some(You { agent: agent.clone(), task: attempt.as_ref().map(|attempt| attempt.task.to_string()) })
+        }
+    }
+}
+
+fn beginning(text: &str) -> String {
+    match text.char_indices().nth(DESCRIPTION) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+impl From<&crate::config::Role> for RoleRow {
+    fn from(role: &crate::config::Role) -> Self {
+        RoleRow { name: role.name.clone(), driver: role.driver.as_str(), model: role.model.clone(), max: role.max }
+    }
+}
+
+impl From<&Agent> for AgentRow {
+    fn from(agent: &Agent) -> Self {
+        AgentRow {
+            id: agent.id.clone(),
+            state: agent.state.as_str(),
+            task: agent.task.as_ref().map(ToString::to_string),
+            needs: agent.needs.map(|needs| needs.as_str()),
+        }
+    }
+}
+
+impl From<Status> for Standing {
+    fn from(status: Status) -> Self {
+        Standing {
+            namespace: status.namespace,
+            you: None,
+            supervisor: status.supervisor.state,
+            accepting: status.supervisor.accepting,
+            paused: status.supervisor.paused,
+            roles: Vec::new(),
+            agents: status.agents.iter().map(AgentRow::from).collect(),
+            tasks: status.tasks,
+            attention: status.attention.into_iter().map(|a| format!("{} (do: {})", a.what, a.do_)).collect(),
+        }
+    }
+}
+
+impl Standing {
+    fn in_words(&self) -> String {
+        let counts = self.tasks.iter().filter(|(_, n)| **n > 0).map(|(state, n)| format!("{n} {state}"));
+        let counts: Vec<String> = counts.collect();
+        let names: Vec<&str> = self.roles.iter().map(|role| role.name.as_str()).collect();
+        let mut lines = vec![
+            format!("{}: supervisor {}, {} agents", self.namespace, self.supervisor, self.agents.len()),
+            format!("tasks: {}", if counts.is_empty() { "none".to_owned() } else { counts.join(", ") }),
+            format!("roles to delegate to: {}", names.join(", ")),
+        ];
+        if let Some(you) = &self.you {
+            let task = you.task.as_ref().map(|task| format!(", at work on {task}")).unwrap_or_default();
+            lines.push(format!("you are {}{task}", you.agent));
+        }
+        lines.extend(self.attention.iter().map(|what| format!("needs a person: {what}")));
+        lines.join("\n")
+    }
+}

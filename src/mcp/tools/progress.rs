@@ -1,0 +1,40 @@
+//! `report_progress`.
+
+use rmcp::{
+    handler::server::wrapper::Parameters,
+    schemars::{self, JsonSchema},
+    tool, tool_router,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::mcp::{
+    Server, args,
+    reply::{Answer, reply},
+};
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::mcp) struct ReportProgress {
+    /// What was done, or what comes next, in a line.
+    text: String,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::mcp) struct Reported {
+    /// It stands among the events of your task.
+    recorded: bool,
+}
+
+#[tool_router(router = progress_tools, vis = "pub(super)")]
+impl Server {
+    /// Says in a line how your own task goes on, for the people who watch. Worth it at each step of long work, and before
+    /// a step that takes minutes without output.
+    #[tool(
+        output_schema = args::output::<Reported>(),
+        annotations(title = "Report progress", read_only_hint = false, destructive_hint = false, open_world_hint = false)
+    )]
+    async fn report_progress(&self, Parameters(asked): Parameters<ReportProgress>) -> Answer<Reported> {
+        self.ops()?.report_progress(&asked.text).await?;
+        reply("recorded", Reported { recorded: true })
+    }
+}

@@ -1,0 +1,107 @@
+//! Who has to do with a folder: the widest net there is, for worlds that lie in a temporary folder of their own.
+
+use std::{fs, io, os::unix::ffi::OsStrExt, path::Path};
+
+use super::{descendants::children, stat::Stat};
+use crate::os::ProcessId;
+
+/// Every living process whose environment, arguments or working folder names `folder`, except ourselves. It has to be a
+/// folder that nobody else has any business with.
+///
+/// # Errors
+/// `/proc` can't be read: who is there is unknown then.
+pub fn of_folder(folder: &Path) -> io::Result<Vec<ProcessId>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        if pid != std::process::id() && names(pid, folder) {
+            found.extend(ProcessId::of(pid).filter(ProcessId::is_alive));
+        }
+    }
+    Ok(found)
+}
+
+fn names(pid: u32, folder: &Path) -> bool {
+    let needle = folder.as_os_str().as_bytes();
+    // One that has ended meanwhile, or is another user's, has nothing to read.
+    let holds = |file: &str| {
+        let bytes = fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        bytes.windows(needle.len()).any(|window| window == needle)
+    };
+    fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd.starts_with(folder))
+        || holds("environ")
+        || holds("cmdline")
+}
+
+/// The words that a process was started with, for messages; `None` when it is gone.
+pub fn command_line(pid: u32) -> Option<String> {
+    let bytes = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    Some(String::from_utf8_lossy(&bytes).trim_end_matches('\0').replace('\0', " "))
+}
+
+/// The processes that `process` itself has started, or adopted, zombies included; empty where it is gone.
+pub fn children_of(process: &ProcessId) -> Vec<ProcessId> {
+    if !process.is_alive() {
+        return Vec::new();
+    }
+    children(process.pid).unwrap_or_default().into_iter().filter_map(ProcessId::of).collect()
+}
+
+/// Who started `process`, or took it over; `None` where either is gone.
+pub fn parent_of(process: &ProcessId) -> Option<ProcessId> {
+    let stat = Stat::read(process.pid).ok()??;
+    if stat.id != *process { None } else { ProcessId::of(stat.parent) }
+}
+
+/// How many descriptors a process has open; `None` when it is gone, or another user's.
+pub fn open_fds(pid: u32) -> Option<usize> {
+    Some(fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn who_names_a_folder_is_found_by_each_of_the_three() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().canonicalize().expect("its path");
+        let start = |change: &dyn Fn(&mut Command)| {
+            let mut command = Command::new("sleep");
+            command.arg("1000");
+            change(&mut command);
+            command.spawn().expect("sleep")
+        };
+        let mut strangers = [start(&|_| {})];
+        let mut ours = [
+            start(&|c| {
+                c.current_dir(&path);
+            }),
+            start(&|c| {
+                c.env("WORLD", path.join("x"));
+            }),
+            Command::new("sh")
+                .args(["-c", "sleep 1000; true"])
+                .arg(&path)
+                .stderr(std::process::Stdio::null())
+                .spawn()
+                .expect("sh"),
+        ];
+        let found: Vec<u32> = of_folder(&path).expect("scan").iter().map(|p| p.pid).collect();
+        assert!(ours.iter().all(|child| found.contains(&child.id())), "{found:?}");
+        assert!(!found.contains(&strangers[0].id()) && !found.contains(&std::process::id()));
+
+        let shell = ProcessId::of(ours[2].id()).expect("the shell");
+        for child in children_of(&shell) {
+            let _ = child.signal(nix::sys::signal::Signal::SIGKILL);
+        }
+        for child in ours.iter_mut().chain(&mut strangers) {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        assert!(children_of(&shell).is_empty());
+        assert_eq!(of_folder(&path).expect("scan"), Vec::new());
+    }
+}

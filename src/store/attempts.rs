@@ -1,0 +1,205 @@
+//! The typed calls about attempts: who claims, how it ends.
+
+use std::{collections::HashMap, time::Duration};
+
+use redis::Value;
+use serde::Serialize;
+
+use super::{
+    Result, Store, StoreError,
+    decode::{self, Fields},
+    script,
+    tasks::{ms, parse, to_json},
+};
+use crate::model::{
+    cause::Cause,
+    evidence::Evidence,
+    id::TaskId,
+    task::{Task, TaskState},
+    time::Timestamp,
+};
+
+/// A task that an agent has claimed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Claimed {
+    /// The task as recorded.
+    pub task: Task,
+    /// Which attempt this is.
+    pub attempt: u32,
+    /// The fence of its lease.
+    pub fence: u64,
+}
+
+/// The end of an attempt, as its holder reports it. It is also what lies on disk until Redis has heard it.
+#[derive(Debug, Clone, PartialEq, Serialize, serde::Deserialize)]
+pub struct Report {
+    /// The task.
+    pub task: TaskId,
+    /// The attempt's number.
+    pub attempt: u32,
+    /// Who reports.
+    pub agent: String,
+    /// Which run of that agent.
+    pub incarnation: String,
+    /// The fence of its lease.
+    pub fence: u64,
+    /// Why it ended.
+    pub cause: Cause,
+    /// The same in words.
+    pub reason: String,
+    /// The program's exit code.
+    pub exit_code: Option<i32>,
+    /// What it answered.
+    pub result: Option<crate::model::task::TaskResult>,
+    /// If it is tried again: after how long.
+    pub delay_ms: u64,
+    /// Of a lost attempt: what its holder knows of the end.
+    #[serde(default)]
+    pub evidence: Option<Box<Evidence>>,
+}
+
+/// How many damaged tasks one call to claim sets aside before it gives up for this time.
+const SET_ASIDE_AT_ONCE: usize = 100;
+
+/// What `claim` gave.
+enum Taken {
+    Nothing,
+    Task(Box<Claimed>),
+    /// It can't be worked with.
+    Damaged {
+        id: String,
+        role: String,
+        why: String,
+    },
+}
+
+impl Store {
+    /// The first ready task of an idle agent's role (`lua/claim.lua`).
+    ///
+    /// # Errors
+    /// `stale` where the agent was given up.
+    pub async fn claim(&self, agent: &str, incarnation: &str, lease: Duration) -> Result<Option<Claimed>> {
+        let args = [agent, incarnation, &ms(lease)];
+        for _ in 0..SET_ASIDE_AT_ONCE {
+            let taken = self.taken(self.call(&script::CLAIM, args).await)?;
+            if let Some(claimed) = self.claimed(taken).await? {
+                return Ok(claimed);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reports the end of an attempt (`lua/finish.lua`).
+    ///
+    /// # Errors
+    /// `stale` where the lease was given to another, or the supervisor ended the attempt.
+    pub async fn finish(&self, report: &Report) -> Result<TaskState> {
+        self.finished(self.call(&script::FINISH, finish_args(report)?).await?)
+    }
+
+    /// Reports the end of an attempt and claims the next task, in one round trip.
+    ///
+    /// # Errors
+    /// Each of the two has its own; the outer one is an unreachable Redis.
+    pub async fn finish_and_claim(
+        &self,
+        report: &Report,
+        lease: Duration,
+    ) -> Result<(Result<TaskState>, Result<Option<Claimed>>)> {
+        let (agent, incarnation) = (&report.agent, &report.incarnation);
+        let claim = vec![agent.clone(), incarnation.clone(), ms(lease)];
+        let (finish, claim) = self.call_two((&script::FINISH, finish_args(report)?), (&script::CLAIM, claim)).await?;
+        let claimed = match self.taken(claim) {
+            Ok(taken) => match self.claimed(taken).await {
+                Ok(Some(claimed)) => Ok(claimed),
+                // One was set aside: there may be another behind it.
+                Ok(None) => self.claim(agent, incarnation, lease).await,
+                Err(e) => Err(e),
+            },
+            Err(e) => Err(e),
+        };
+        Ok((finish.and_then(|v| self.finished(v)), claimed))
+    }
+
+    fn finished(&self, value: Value) -> Result<TaskState> {
+        let (state, _first): (String, String) = self.read(value)?;
+        parse(&state, "state")
+    }
+
+    /// What `claim` gave.
+    fn taken(&self, answer: Result<Value>) -> Result<Taken> {
+        let value = match answer {
+            Err(StoreError::Refused { code, detail }) if code == "damaged" => {
+                let (id, role) = detail.rsplit_once(' ').unwrap_or((&detail, ""));
+                let why = "the first ready task of its role is none that can be started".to_owned();
+                return Ok(Taken::Damaged { id: id.to_owned(), role: role.to_owned(), why });
+            }
+            answer => answer?,
+        };
+        let flat: Vec<Value> = self.read(value)?;
+        let [id, number, fence, fields @ ..] = flat.as_slice() else { return Ok(Taken::Nothing) };
+        let text = |value: &Value| self.read::<String>(value.clone());
+        let (id, number, fence) = (text(id)?, text(number)?, text(fence)?);
+        let decoded = || {
+            let task: TaskId = parse(&id, "id")?;
+            let fields: HashMap<String, String> = self.read(Value::Array(fields.to_vec()))?;
+            let fields = Fields::new(self.keys.of("task", &id), fields);
+            let task = decode::task(&task, &fields, Vec::new(), Timestamp::default())?;
+            Ok(Claimed { task, attempt: parse(&number, "attempt")?, fence: parse(&fence, "fence")? })
+        };
+        Ok(match decoded() {
+            Ok(claimed) => Taken::Task(Box::new(claimed)),
+            Err(e) => Taken::Damaged { id: id.clone(), role: String::new(), why: StoreError::to_string(&e) },
+        })
+    }
+
+    /// The claimed task, or that there is none; `None` where one was set aside, and it is worth asking again.
+    async fn claimed(&self, taken: Taken) -> Result<Option<Option<Claimed>>> {
+        match taken {
+            Taken::Nothing => Ok(Some(None)),
+            Taken::Task(claimed) => Ok(Some(Some(*claimed))),
+            Taken::Damaged { id, role, why } => {
+                self.set_aside(&id, &role, &why).await?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Ends the attempt of an agent that is not there any more (`lua/expire.lua`).
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn expire(&self, task: &TaskId, fence: u64, reason: &str, delay: Duration) -> Result<()> {
+        let args = [task.as_str(), &fence.to_string(), reason, &ms(delay)];
+        self.call(&script::EXPIRE, args).await.map(drop)
+    }
+
+    /// When the lease of a running attempt ends; `None` where it is another's by now.
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn lease_end(&self, id: &TaskId, fence: u64) -> Result<Option<Timestamp>> {
+        let mut pipe = redis::pipe();
+        pipe.cmd("HGET").arg(self.keys.of("task", id.as_str())).arg("fence");
+        pipe.cmd("ZSCORE").arg(self.keys.of("state", TaskState::Running.as_str())).arg(id.as_str());
+        let mut values = self.pipeline(&pipe).await?.into_iter();
+        let mut next = || values.next().unwrap_or(Value::Nil);
+        let (holder, end): (Option<String>, Option<f64>) = (self.read(next())?, self.read(next())?);
+        Ok(end.filter(|_| holder == Some(fence.to_string())).map(|ms| Timestamp(ms as u64)))
+    }
+}
+
+fn finish_args(r: &Report) -> Result<Vec<String>> {
+    Ok(vec![
+        r.task.to_string(),
+        r.agent.clone(),
+        r.incarnation.clone(),
+        r.fence.to_string(),
+        r.cause.to_string(),
+        r.reason.clone(),
+        r.exit_code.map(|c| c.to_string()).unwrap_or_default(),
+        r.result.as_ref().map(to_json).transpose()?.unwrap_or_default(),
+        r.delay_ms.to_string(),
+        r.evidence.as_ref().map(to_json).transpose()?.unwrap_or_default(),
+    ])
+}

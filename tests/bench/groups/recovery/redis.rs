@@ -1,0 +1,123 @@
+//! kill -9 of the redis-server with many tasks stored, until a task is accepted again; beside the same server on the same
+//! files by hand, until it answers.
+
+use std::{
+    fs,
+    os::unix::process::CommandExt,
+    path::Path,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use futures_util::future::try_join_all;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use orch::{
+    model::{id::TaskId, task::Priority},
+    store::{Store, server::find_program, tasks::NewTask},
+};
+
+use crate::{
+    Result, clock,
+    table::{Goal, Row, Unit},
+    world::World,
+};
+
+const ROLE: &str = "idler";
+/// As many calls are under way at once; Redis syncs them together.
+const AT_ONCE: usize = 500;
+
+pub fn measure() -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for (tasks, goal) in [(10_000, 1000.0), (100_000, 3000.0)] {
+        rows.extend(accepted_again(tasks, goal)?);
+    }
+    Ok(rows)
+}
+
+fn accepted_again(tasks: usize, goal: f64) -> Result<[Row; 2]> {
+    let world = World::new(&format!("[roles.{ROLE}]\ncommand = [\"cat\", \"{{prompt}}\"]\n"))?;
+    world.run(&["start"])?;
+    world.run(&["pause"])?;
+    let began = Instant::now();
+    for n in 0..tasks / AT_ONCE {
+        let batch: Vec<NewTask> = (0..AT_ONCE).map(|m| task(n * AT_ONCE + m)).collect();
+        world.wait(try_join_all(batch.iter().map(|task| world.store.delegate(task))))?;
+    }
+    let filled = began.elapsed();
+    let server = world.dir.join("home/redis");
+    let copy = world.dir.join("copy");
+    let pid: i32 = fs::read_to_string(server.join("server.lock"))?.trim().parse()?;
+    let killed = Instant::now();
+    kill(Pid::from_raw(pid), Signal::SIGKILL)?;
+    // Whoever is told after some seconds to try again does so.
+    world.until_by("a task is accepted again", Duration::from_millis(1), || {
+        Ok(world.delegate(ROLE, "the first one after it").is_ok())
+    })?;
+    let took = clock::in_ms(killed.elapsed());
+    world.run(&["stop"])?;
+    copy_all(&server.join("appendonlydir"), &copy.join("appendonlydir"))?;
+    let bare = by_hand(&world, &copy)?;
+    let name = format!("Redis killed with {tasks} tasks: a task is accepted again");
+    Ok([
+        Row::new(name, Unit::Ms, Goal::AtMost(goal), took, 1).beside(bare, "redis-server on these files, by hand"),
+        Row::new(format!("{tasks} tasks delegated"), Unit::Ms, Goal::None, clock::in_ms(filled), 1),
+    ])
+}
+
+fn task(n: usize) -> NewTask {
+    NewTask {
+        id: TaskId::random(),
+        role: ROLE.into(),
+        text: format!("task {n}: look at the module, find what is wrong with it, and write down what you have found"),
+        context: None,
+        priority: Priority::Normal,
+        after: Vec::new(),
+        labels: Default::default(),
+        artifacts: Vec::new(),
+        cwd: None,
+        timeout: Duration::from_secs(60),
+        retries: 3,
+        lost_max: 3,
+        key: None,
+        parent: None,
+        fingerprint: None,
+        max_depth: 3,
+        max_children: 50,
+        who: "a person".into(),
+    }
+}
+
+fn copy_all(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        fs::copy(entry.path(), to.join(entry.file_name()))?;
+    }
+    Ok(())
+}
+
+/// Until the server has loaded its file and answers, in ms.
+fn by_hand(world: &World, dir: &Path) -> Result<f64> {
+    let (program, socket) = (find_program()?, dir.join("s"));
+    let began = Instant::now();
+    let mut redis = Command::new(&program.path)
+        .arg0(program.argv0)
+        .args(["--port", "0", "--appendonly", "yes", "--appendfsync", "always", "--save", "", "--unixsocket"])
+        .arg(&socket)
+        .current_dir(dir)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()?;
+    let store = Store::at_socket(&socket, "bench", Duration::ZERO)?;
+    let answered = world.until_by("redis-server has loaded its file", Duration::from_millis(1), || {
+        Ok(world.wait(store.task_counts()).is_ok())
+    });
+    let took = clock::in_ms(began.elapsed());
+    redis.kill()?;
+    redis.wait()?;
+    answered?;
+    Ok(took)
+}
