@@ -53,6 +53,9 @@ impl Schedule {
             tracing::warn!("what Redis has come to could not be remembered: {e}");
         }
         if is_due(&mut self.reports, REPORTS_EVERY) {
+            home.remove_forgotten_launches(UNFINISHED, |incarnation| {
+                snapshot.agents.iter().any(|r| r.agent.incarnation == incarnation)
+            });
             home.remove_unfinished_reports(UNFINISHED);
             for report in home.unheard_reports() {
                 // A living runner tells its own.
