@@ -265,8 +265,19 @@ fn an_enclosure_goes_with_its_agent_and_empty_ones_with_the_next_start() {
     kill9(world.supervisor_pid());
     let left_over = world.enclosure_groups()[0].join("left-over");
     fs::create_dir(&left_over).unwrap();
+    // And that of a home which is gone, by its age.
+    let place = world.enclosure_groups()[0].parent().unwrap().to_owned();
+    let name = |end: &str| place.join(format!("orch-{:0>11x}{end}", std::process::id()));
+    let (old, young) = (name("1"), name("2"));
+    for group in [&old, &young] {
+        fs::create_dir_all(group.join("agent")).unwrap();
+    }
+    let two_hours_ago = std::time::SystemTime::now() - Duration::from_secs(7200);
+    fs::File::open(&old).unwrap().set_modified(two_hours_ago).unwrap();
     world.start();
     assert!(!left_over.exists());
+    assert!(!old.exists() && young.exists());
+    fs::remove_dir(young.join("agent")).and_then(|()| fs::remove_dir(&young)).unwrap();
     assert_eq!(enclosures(&world).len(), 2, "those of the living stay");
     stop_and_check_nothing_left(&world);
 }

@@ -105,6 +105,8 @@ pub(super) fn tidy_enclosures(home: &Home) {
             let _ = enclosure.remove();
         }
     }
+    // A folder that was removed takes with it what is written there about its groups.
+    Home::abandoned_enclosures().iter().for_each(remove);
 }
 
 /// At the end, when no agent lives any more: whoever is still enclosed belongs to none, and ends with all of it.
