@@ -8,14 +8,20 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nix::{
+    sys::signal::{Signal as Sig, killpg},
+    unistd::Pid,
+};
+
 use super::{
     Agent, Leave,
     beats::{Beat, Beats},
     limits::Meter,
     output::Output,
+    program::CAPABILITY,
     session,
     signals::{Signal, Signals},
-    start::{CAPABILITY, NotBegun, Running, begin},
+    start::{NotBegun, Running, begin},
 };
 use crate::{
     drivers::{Driver, End, Verdict},
@@ -25,10 +31,6 @@ use crate::{
         agents::Directive,
         tasks::{Claimed, Report},
     },
-};
-use nix::{
-    sys::signal::{Signal as Sig, killpg},
-    unistd::Pid,
 };
 
 /// What the program has left behind when it ended gets this long to end in order.
@@ -122,7 +124,8 @@ impl Running<'_> {
         if stop.is_none() && !status.as_ref().is_ok_and(ExitStatus::success) {
             stop = meter.refused().map(Stop::Over);
         }
-        let grace = if matches!(stop, Some(Stop::Over(_))) { Duration::ZERO } else { STRAGGLERS_GRACE };
+        let is_over = matches!(stop, Some(Stop::Over(_)));
+        let grace = if is_over { Duration::ZERO } else { STRAGGLERS_GRACE };
         self.end_stragglers(grace).await;
         self.output.drain().await;
         self.note_session();
@@ -152,7 +155,8 @@ impl Running<'_> {
             _ => None,
         };
         if report.cause == Cause::Lost {
-            let rule = leave.as_ref().map_or(Rule::ProgramKilled, Leave::rule);
+            let of_program = if is_over { Rule::OverLimit } else { Rule::ProgramKilled };
+            let rule = leave.as_ref().map_or(of_program, Leave::rule);
             report.evidence = Some(self.agent.evidence(rule, &report.reason, Some(claimed)));
         }
         Some(Ended { report: Some(report), leave })

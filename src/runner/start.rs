@@ -1,27 +1,24 @@
-//! The beginning of an attempt: its folder, what its program is told, and the program itself.
+//! The beginning of an attempt: its folder, how its driver wants the program to be started, and why that may not be.
 
-use std::{
-    ffi::{OsStr, OsString},
-    io,
-    path::Path,
-    process::Stdio,
-};
+use std::{ffi::OsString, io};
 
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
 use super::{
-    Agent, Leave, output::Output, redact::Redactor, session::Earlier, transcript::Reading, workspace::Workspace,
+    Agent, Leave,
+    output::Output,
+    program::{own_variables, spawn},
+    redact::Redactor,
+    session::Earlier,
+    transcript::Reading,
+    workspace::Workspace,
 };
 use crate::{
-    drivers::{self, Driver, Job, Refusal, Start, Verdict},
-    home,
+    drivers::{Driver, Job, Refusal, Start, Verdict},
     model::{cause::Cause, id::Capability},
     os::failpoint,
     store::tasks::Claimed,
 };
-
-/// The variable by which an attempt's processes are told from those of all others.
-pub(super) const CAPABILITY: &str = "ORCH_CAPABILITY";
 
 /// An attempt whose program runs.
 pub(super) struct Running<'a> {
@@ -94,17 +91,6 @@ pub(super) fn begin<'a>(
     Ok(Running { agent, workspace, child, output, resumed, session_known: false, capability })
 }
 
-/// What an attempt's program is told about itself.
-fn own_variables(claimed: &Claimed, w: &Workspace, capability: &Capability) -> [(&'static str, OsString); 5] {
-    [
-        ("ORCH_TASK", claimed.task.id.as_str().into()),
-        ("ORCH_ATTEMPT", claimed.attempt.to_string().into()),
-        (CAPABILITY, capability.to_string().into()),
-        ("ORCH_CONTEXT", w.context.clone().into()),
-        ("ORCH_RESULT", w.result.clone().into()),
-    ]
-}
-
 /// How the driver wants its program to be started.
 fn start(
     agent: &Agent,
@@ -127,32 +113,6 @@ fn start(
         new_session: &new_session,
         resume,
     })
-}
-
-fn spawn(agent: &Agent, start: &Start, cwd: &Path, w: &Workspace, own: &[(&str, OsString)]) -> io::Result<Child> {
-    let launch = &agent.launch;
-    for (path, bytes) in &start.files {
-        home::write_new(path, bytes)?;
-    }
-    let stdin = if start.prompt_on_stdin { Stdio::from(std::fs::File::open(&w.prompt)?) } else { Stdio::null() };
-    // A vfork is what makes a no-op task cheap. The standard library uses one where there is no `pre_exec`, and where it
-    // need not look for the program on the PATH of an environment that is not ours: so we look.
-    let name = start.program.to_str().filter(|name| !name.contains('/'));
-    let found = name.and_then(|name| drivers::find(name, launch.env.get("PATH").map(OsStr::new)));
-    // In a process group of its own: Ctrl-C in the pane reaches the runner, which ends the program and says why.
-    Command::new(found.as_deref().map_or(&*start.program, Path::as_os_str))
-        .arg0(&start.program)
-        .args(&start.args)
-        .current_dir(cwd)
-        .env_clear()
-        .envs(&launch.env)
-        .envs(start.env.iter().map(|(name, value)| (name, value)))
-        .envs(own.iter().map(|(name, value)| (name, value)))
-        .stdin(stdin)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .spawn()
 }
 
 /// What is not there now will not be there in a second either; a machine that is short of something may recover.
