@@ -29,13 +29,11 @@ pub(super) fn by_contract(end: End) -> Verdict {
         reason = format!("{reason}: {}", crate::model::text::one_line(line, 200));
     }
     Verdict {
-        cause,
-        reason,
         text: file.text,
         data: file.data,
         usage: file.usage,
         retry_after: file.retry_after_ms.map(Duration::from_millis),
-        start_anew: false,
+        ..Verdict::of(cause, reason)
     }
 }
 

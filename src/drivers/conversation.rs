@@ -15,6 +15,8 @@ use crate::model::{
 /// Longer answers are cut, at their end: nobody reads more, and Redis holds it. The raw lines have all of it.
 const LONGEST_ANSWER: usize = 1 << 20;
 
+const CUT: &str = "\n[cut here by orch at 1 MiB; all of it is in the attempt's raw.jsonl]";
+
 /// The sum of what was told.
 #[derive(Debug, Default)]
 pub struct Conversation {
@@ -92,7 +94,10 @@ impl Conversation {
             verdict.retry_after = said.until.map(|until| until.from_now(now)).or(verdict.retry_after);
         }
         verdict.start_anew = said.start_anew;
-        verdict.text = verdict.text.or_else(|| self.text());
+        if verdict.text.is_none() {
+            verdict.text = self.text();
+            verdict.truncated = verdict.text.as_deref().is_some_and(|text| text.ends_with(CUT));
+        }
         verdict.usage = verdict.usage.or_else(|| self.usage.clone());
         verdict
     }
@@ -105,8 +110,9 @@ impl Conversation {
         };
         let mut text = plain(text.as_bytes());
         if text.len() > LONGEST_ANSWER {
-            text.truncate(text.floor_char_boundary(LONGEST_ANSWER));
-            text.push_str("\n[cut here by orch at 1 MiB; all of it is in the attempt's raw.jsonl]");
+            let whole = (0..=LONGEST_ANSWER).rev().find(|at| text.is_char_boundary(*at));
+            text.truncate(whole.unwrap_or(0));
+            text.push_str(CUT);
         }
         Some(text)
     }

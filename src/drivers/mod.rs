@@ -139,6 +139,8 @@ pub struct Verdict {
     pub reason: String,
     /// The answer, if not what was printed.
     pub text: Option<String>,
+    /// Whether it is not the whole of it.
+    pub truncated: bool,
     /// Structured data.
     pub data: Option<Value>,
     /// Tokens and money.
@@ -147,6 +149,22 @@ pub struct Verdict {
     pub retry_after: Option<Duration>,
     /// The conversation that was to go on is not there: to be started anew, at once, as the same attempt.
     pub start_anew: bool,
+}
+
+impl Verdict {
+    /// Nothing but a cause and a reason.
+    pub fn of(cause: Cause, reason: String) -> Self {
+        Verdict {
+            cause,
+            reason,
+            text: None,
+            truncated: false,
+            data: None,
+            usage: None,
+            retry_after: None,
+            start_anew: false,
+        }
+    }
 }
 
 /// Why a program cannot be started, in words; the attempt ends as permanent.

@@ -62,15 +62,21 @@ fn what_the_reference_comments_out_is_valid_too() {
 
 #[test]
 fn a_starter_fits_what_was_found() {
-    for found in [&[][..], &DriverKind::ALL, &[DriverKind::Shell, DriverKind::Console]] {
+    let others = [DriverKind::Shell, DriverKind::Gemini, DriverKind::Codex];
+    for found in [&[][..], &DriverKind::ALL, &[DriverKind::Shell, DriverKind::Console], &others] {
         let config = meant(&starter(found, None));
         assert_eq!(config.master.session, "opus-master");
         let apart = starter(found, Some("shop-1a2b3c-master"));
         assert_eq!(meant(&apart).master.session, "shop-1a2b3c-master");
         assert_eq!(apart.matches("opus-master").count(), 1, "it is told why, and meant nowhere else: {apart}");
         let default = config.role(&config.master.default_role).unwrap();
-        let wanted = if found.contains(&DriverKind::Claude) { DriverKind::Claude } else { DriverKind::Shell };
+        let wanted = DriverKind::AGENTS.into_iter().find(|kind| found.contains(kind)).unwrap_or(DriverKind::Shell);
         assert_eq!(default.driver, wanted);
+        for kind in DriverKind::AGENTS {
+            // The built-in roles are claude's whatever is found.
+            let has_role = config.roles.values().any(|role| role.driver == kind);
+            assert_eq!(has_role, kind == DriverKind::Claude || found.contains(&kind), "{kind}");
+        }
     }
 }
 

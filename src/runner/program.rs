@@ -1,0 +1,72 @@
+//! Starts an attempt's program: its command line, its environment, its pipes.
+
+use std::{
+    ffi::{OsStr, OsString},
+    io,
+    path::Path,
+    process::Stdio,
+};
+
+use tokio::process::{Child, Command};
+
+use super::{Agent, workspace::Workspace};
+use crate::{
+    drivers::{self, Start},
+    home,
+    model::id::Capability,
+    store::tasks::Claimed,
+};
+
+/// The variable by which an attempt's processes are told from those of all others.
+pub(super) const CAPABILITY: &str = "ORCH_CAPABILITY";
+
+/// What an attempt's program is told about itself.
+pub(super) fn own_variables(
+    claimed: &Claimed,
+    w: &Workspace,
+    capability: &Capability,
+) -> [(&'static str, OsString); 5] {
+    [
+        ("ORCH_TASK", claimed.task.id.as_str().into()),
+        ("ORCH_ATTEMPT", claimed.attempt.to_string().into()),
+        (CAPABILITY, capability.to_string().into()),
+        ("ORCH_CONTEXT", w.context.clone().into()),
+        ("ORCH_RESULT", w.result.clone().into()),
+    ]
+}
+
+/// Writes its files and starts it.
+///
+/// # Errors
+/// What the system says.
+pub(super) fn spawn(
+    agent: &Agent,
+    start: &Start,
+    cwd: &Path,
+    w: &Workspace,
+    own: &[(&str, OsString)],
+) -> io::Result<Child> {
+    let launch = &agent.launch;
+    for (path, bytes) in &start.files {
+        home::write_new(path, bytes)?;
+    }
+    let stdin = if start.prompt_on_stdin { Stdio::from(std::fs::File::open(&w.prompt)?) } else { Stdio::null() };
+    // A vfork is what makes a no-op task cheap. The standard library uses one where there is no `pre_exec`, and where it
+    // need not look for the program on the PATH of an environment that is not ours: so we look.
+    let name = start.program.to_str().filter(|name| !name.contains('/'));
+    let found = name.and_then(|name| drivers::find(name, launch.env.get("PATH").map(OsStr::new)));
+    // In a process group of its own: Ctrl-C in the pane reaches the runner, which ends the program and says why.
+    Command::new(found.as_deref().map_or(&*start.program, Path::as_os_str))
+        .arg0(&start.program)
+        .args(&start.args)
+        .current_dir(cwd)
+        .env_clear()
+        .envs(&launch.env)
+        .envs(start.env.iter().map(|(name, value)| (name, value)))
+        .envs(own.iter().map(|(name, value)| (name, value)))
+        .stdin(stdin)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
+}
