@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use serde::Serialize;
+use tokio::time::Instant;
 
 use super::scene::Scene;
 use crate::{mux::Mux, os, store::server};
@@ -52,9 +53,13 @@ impl Samples {
     /// Samples until `duration` is over.
     pub async fn take(scene: &Scene, duration: Duration) -> Samples {
         let mut samples = Samples::default();
-        for _ in 0..SAMPLES {
-            tokio::time::sleep(duration / SAMPLES).await;
-            samples.0.extend(sample(scene).await);
+        let began = Instant::now();
+        // A sample takes its time on a busy machine; none is taken when the load has ended.
+        for n in 1..SAMPLES {
+            tokio::time::sleep_until(began + duration * n / SAMPLES).await;
+            if began.elapsed() < duration {
+                samples.0.extend(sample(scene).await);
+            }
         }
         samples
     }
