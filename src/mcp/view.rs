@@ -28,7 +28,6 @@ pub(super) struct Row {
     /// The beginning of its text.
     pub text: String,
     /// It waits for subtasks of its own.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub waiting: bool,
     /// The agent that has it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -86,7 +85,6 @@ pub(super) struct Outcome {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<Value>,
     /// Text or data are not whole here: read them in the folder `path`.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub cut: bool,
     /// The folder of the last attempt, with its whole output.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -10,6 +10,7 @@ pub mod agents;
 pub mod attempts;
 pub mod audit;
 mod call;
+mod clock;
 mod damaged;
 pub mod decode;
 pub mod disturb;
@@ -266,6 +267,12 @@ impl Store {
             pause = (pause * 2).min(Duration::from_millis(200));
         }
     }
+}
+
+/// Every transition by its name, with the text that Redis is sent: for those who put the transitions themselves to the
+/// test.
+pub fn transitions() -> impl Iterator<Item = (&'static str, &'static str)> {
+    script::ALL.iter().map(|script| (script.name, script.text()))
 }
 
 fn without_password(url: &str) -> String {

@@ -34,8 +34,7 @@ macro_rules! scripts {
         /// Every transition with its text, for the test that holds the headers true.
         #[cfg(test)]
         pub(super) const SOURCES: &[(&str, &str)] = &[$(($file, include_str!(concat!("lua/", $file, ".lua")))),+];
-        #[cfg(test)]
-        pub(super) fn all() -> Vec<&'static Script> { vec![$(&$upper),+] }
+        pub(super) const ALL: &[&Script] = &[$(&$upper),+];
     };
 }
 
@@ -71,14 +70,8 @@ scripts! {
 }
 
 fn whole(body: &str) -> String {
-    format!("{}{}{SET_CLOCK}\n{body}", *TABLES, include_str!("lua/prelude.lua"))
+    format!("{}{}{}\n{body}", *TABLES, include_str!("lua/prelude.lua"), super::clock::ADDED)
 }
-
-/// A test sets Redis's clock by a key, in ms; in debug builds alone. [`super::Store::clock`] reads it as well.
-#[cfg(debug_assertions)]
-const SET_CLOCK: &str = "now = now + (redis.call('GET', P .. 'clock_offset') or 0)";
-#[cfg(not(debug_assertions))]
-const SET_CLOCK: &str = "";
 
 /// The transition tables of `model` as Lua.
 static TABLES: LazyLock<String> = LazyLock::new(|| {
@@ -137,7 +130,7 @@ mod tests {
 
     #[test]
     fn every_script_has_a_hash_of_its_own() {
-        let hashes: std::collections::HashSet<_> = all().iter().map(|s| s.hash().to_owned()).collect();
+        let hashes: std::collections::HashSet<_> = ALL.iter().map(|s| s.hash().to_owned()).collect();
         assert_eq!(hashes.len(), SOURCES.len());
     }
 }

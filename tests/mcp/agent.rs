@@ -15,7 +15,8 @@ const ROLES: &str = "
 max = 1
 [roles.worker]
 driver = \"shell\"
-max = 2";
+max = 2
+delegates_to = [\"shell\"]";
 
 /// An attempt at work, its environment, and a client that has it.
 fn at_work(world: &World, name: &str) -> (String, Client) {
@@ -36,6 +37,9 @@ fn what_it_delegates_is_a_subtask_and_while_it_waits_it_takes_no_place() {
     let (task, mut client) = at_work(&world, "go");
     let status = client.ok("get_status", json!({}));
     assert_eq!(status["you"], json!({"agent": "worker-1", "task": task}));
+    let roles: Vec<_> = status["roles"].as_array().unwrap().iter().map(|role| &role["name"]).collect();
+    assert_eq!(roles, ["shell"], "those to which it may delegate");
+    assert!(client.refused("delegate_task", json!({"text": "x", "role": "worker"})).contains("may not delegate"));
     let child = client.delegate(&gate(&world.file("child")));
     assert_eq!(world.show(&child)["parent"], task.as_str());
     let listed = client.ok("list_tasks", json!({"parent": task}));
@@ -98,22 +102,29 @@ fn tasks_of_others_are_not_its_own_to_change() {
 }
 
 #[test]
-fn its_word_on_its_progress_is_an_event_of_its_task_and_a_sign_of_life() {
-    // Without a word it would be taken for hung: its program prints nothing.
-    let world = World::started("[roles.worker]\ndriver = \"shell\"\nstall_timeout = \"2s\"");
+fn the_master_may_stop_everything() {
+    let world = World::started(ROLES);
+    let vars = [("ORCH_AGENT", "opus-master"), ("ORCH_ROLE", "opus")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+    let mut client = Client::with(&world, &vars);
+    assert_eq!(client.ok("get_status", json!({}))["you"], json!({"agent": "opus-master"}));
+    assert_eq!(client.ok("kill_all", json!({}))["stopped"], true);
+    client.leave();
+    world.check_nothing_left(&[]);
+}
+
+#[test]
+fn its_word_on_its_progress_is_an_event_of_its_task() {
+    let world = World::started(ROLES);
     let (task, mut client) = at_work(&world, "go");
-    for n in 1..=8 {
-        client.ok("report_progress", json!({"text": format!("step {n} of 8")}));
-        std::thread::sleep(std::time::Duration::from_millis(500));
-    }
+    client.ok("report_progress", json!({"text": " step 1 of 2\n"}));
     let events = world.events_of("task.progress");
-    assert_eq!(events.len(), 8);
+    assert_eq!(events.len(), 1);
     assert_eq!((&events[0]["task"], &events[0]["agent"]), (&json!(task), &json!("worker-1")));
-    assert_eq!(events[0]["reason"], "step 1 of 8");
-    let shown = world.show(&task);
-    assert_eq!((&shown["state"], &shown["attempts"].as_array().map(Vec::len)), (&json!("running"), &Some(1)));
-    // And without one it is.
-    world.wait_until("it is given up", || world.show(&task)["attempts"][0]["reason"].to_string().contains("hung"));
+    assert_eq!(events[0]["reason"], "step 1 of 2");
+    assert!(world.orch(&["events"]).ok().contains("step 1 of 2"));
+    assert!(client.refused("report_progress", json!({"text": "x".repeat(5_000)})).contains("at most 4096"));
+    let person = Client::of(&world).refused("report_progress", json!({"text": "x"}));
+    assert!(person.contains("only an agent at work"), "{person}");
 }
 
 #[test]

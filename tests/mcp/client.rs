@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::common::World;
+use crate::{common::World, schema};
 
 /// No answer may take longer, on however slow a machine.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -159,10 +159,17 @@ impl Client {
         answer["result"].take()
     }
 
-    /// Calls a tool that does what is asked; its structured answer.
+    /// Calls a tool that does what is asked; its structured answer, which is as the tool's schema says: there are clients
+    /// that refuse any other.
     #[track_caller]
     pub fn ok(&mut self, tool: &str, arguments: Value) -> Value {
-        succeeded(self.call(tool, arguments))
+        let answer = succeeded(self.call(tool, arguments));
+        let listed = self.request("tools/list", json!({}))["result"]["tools"].take();
+        let it = listed.as_array().and_then(|all| all.iter().find(|one| one["name"] == tool)).expect("the tool");
+        if let Err(wrong) = schema::check(&it["outputSchema"], &answer) {
+            panic!("{tool}: {wrong}: {answer:#}");
+        }
+        answer
     }
 
     /// Calls a tool that refuses; what it says.

@@ -1,12 +1,12 @@
 //! The client goes away: the server ends at once, leaves nothing, and undoes nothing.
 
-use std::{process::Stdio, time::Duration};
+use std::{io::Write, process::Stdio, time::Duration};
 
 use serde_json::json;
 
 use crate::{
     client::Client,
-    common::{Process, Signal, World, feed, gate, signal},
+    common::{Process, Signal, World, feed, gate, kill9, signal},
 };
 
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -27,20 +27,48 @@ fn in_the_middle_of_a_wait() {
 }
 
 #[test]
+fn also_while_redis_does_not_answer() {
+    let world = World::started("");
+    let mut client = Client::of(&world);
+    let id = client.delegate(&gate(&world.file("go")));
+    let wait = client.send_call("wait_tasks", json!({"ids": [id]}));
+    client.progress(wait);
+    let redis = world.redis_pid();
+    signal(redis, Signal::SIGSTOP);
+    client.send_call("get_task", json!({"id": id}));
+    client.close();
+    assert_eq!(client.end_within(AT_ONCE).code(), Some(0));
+    signal(redis, Signal::SIGCONT);
+    world.touch("go");
+    world.wait_for(&id, "succeeded");
+}
+
+#[test]
+fn with_nobody_who_reads_its_answers() {
+    let world = World::new();
+    let hello = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "sh", "version": "1"}}});
+    let mut command = world.orch_command(&["mcp"]);
+    let mut server = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    drop(server.stdout.take());
+    let mut stdin = server.stdin.take().unwrap();
+    writeln!(stdin, "{hello}").unwrap();
+    world.wait_until_within(AT_ONCE, "the server has ended", || server.try_wait().unwrap().is_some());
+    assert_eq!(server.wait().unwrap().code(), Some(0));
+}
+
+#[test]
 fn with_a_killed_client_nothing_is_left() {
     let world = World::started("");
-    // The server's pipes end with this shell, in no order.
-    let script = format!("cat /dev/zero | '{}' mcp | cat > /dev/null", env!("CARGO_BIN_EXE_orch"));
+    let script = format!("tail -f /dev/null | '{}' mcp | cat > /dev/null", env!("CARGO_BIN_EXE_orch"));
     let mut command = world.command("sh");
-    let mut shell = command.args(["-c", &script]).stdin(Stdio::null()).spawn().unwrap();
+    let mut shell = command.args(["-c", &script]).stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let mut server: Option<Process> = None;
     world.wait_until("the server runs", || {
         server = world.processes().into_iter().find(|p| p.command.trim_end().ends_with("orch mcp"));
         server.is_some()
     });
-    for process in world.processes().into_iter().filter(|p| p.command.starts_with("cat ")) {
-        signal(process.pid, Signal::SIGKILL);
-    }
+    let client = world.processes().into_iter().find(|p| p.command.starts_with("tail ")).unwrap();
+    kill9(client.pid);
     world.wait_until_within(AT_ONCE, "the server has ended", || !server.as_ref().unwrap().is_alive());
     shell.wait().unwrap();
 }

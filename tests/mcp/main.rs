@@ -8,4 +8,5 @@ mod client;
 mod ends;
 mod person;
 mod protocol;
+mod schema;
 mod waits;

@@ -101,6 +101,15 @@ fn a_failure_comes_with_its_reason_and_last_output() {
 }
 
 #[test]
+fn structured_data_comes_along() {
+    let world = World::started("");
+    let mut client = Client::of(&world);
+    let id = client.delegate(r#"echo '{"text": "ok", "data": {"n": [1, {"m": null}]}}' > "$ORCH_RESULT""#);
+    let done = client.ok("wait_tasks", json!({"ids": [id]}))["done"][0].take();
+    assert_eq!((&done["text"], &done["data"]), (&json!("ok"), &json!({"n": [1, {"m": null}]})));
+}
+
+#[test]
 fn results_are_cut_so_that_no_answer_is_too_long() {
     let world = World::started("");
     let mut client = Client::of(&world);

@@ -65,6 +65,7 @@ async fn a_stale_holder_changes_nothing_but_an_event() {
         assert_eq!(refusal(beat), "stale");
         let me = capability(agent, claimed);
         assert_eq!(refusal(world.store.mark_waiting(&me, &[], LONG).await), "stale");
+        assert_eq!(refusal(world.store.progress(&me, "late").await), "stale");
         let sub = subtask("late", agent, claimed);
         assert_eq!(refusal(world.store.delegate(&sub).await), "stale");
         assert_eq!(check::dump(&world), before);

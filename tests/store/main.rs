@@ -1,7 +1,7 @@
 //! The store against a real server: every transition from every state, what is safe to send again, who is refused,
-//! who is woken, and a model that random steps are compared with.
+//! who is woken, a model that random steps are compared with, and a search of every state that two tasks can come to.
 //!
-//! After whatever a test does, `check::structures` reads all that is stored and holds it together.
+//! After whatever a test does, the store's own audit reads all that is stored and holds it together.
 
 mod again;
 mod agent_transitions;
@@ -13,6 +13,7 @@ mod clock;
 mod damaged;
 mod dependencies;
 mod epoch;
+mod exhaustive;
 mod fences;
 mod figures;
 mod fixture;

@@ -9,7 +9,7 @@ use orch::{
         id::TaskId,
         task::TaskState::{self, *},
     },
-    store::tasks::Claimed,
+    store::{agents::Pulse, tasks::Claimed},
 };
 
 use super::{check, fixture::*};
@@ -140,6 +140,34 @@ async fn heartbeat_renews_a_lease_that_is_held() {
         ],
     )
     .await;
+}
+
+/// A program's own word counts as a sign of progress, and its runner, who has seen none, does not take it back.
+#[tokio::test]
+async fn a_programs_word_on_its_progress_stands_until_there_is_a_later_sign() {
+    let server = Server::start();
+    let world = server.world("n");
+    let id = world.delegate(&task("x")).await;
+    let agent = world.agent("shell-1").await;
+    let claimed = world.claim(&agent).await;
+    let beat = async |age| {
+        let pulse = Pulse { progress_age: Some(age), ..pulse(&claimed) };
+        world.store.heartbeat(&agent.id, &agent.incarnation, LONG, &pulse).await.unwrap();
+        world.store.agent(&agent.id).await.unwrap().unwrap().progress_at
+    };
+    let claimed_at = world.store.agent(&agent.id).await.unwrap().unwrap().progress_at;
+    let () =
+        redis::cmd("HSET").arg(&["orch:{n}:agent:shell-1", "progress_at", "1000"]).query(&mut world.raw()).unwrap();
+    world.store.progress(&capability(&agent, &claimed), "half of it").await.unwrap();
+    let told = beat(LONG).await;
+    assert!(told >= claimed_at, "{told:?} {claimed_at:?}");
+    assert!(beat(Duration::ZERO).await >= told);
+    let said = world.events().await.pop().unwrap();
+    assert_eq!(
+        (said.kind.as_str(), said.task, said.agent),
+        ("task.progress", Some(id.to_string()), Some("shell-1".to_owned()))
+    );
+    assert_eq!(said.reason, "half of it");
 }
 
 /// The holder's report: the first time it decides, again it is answered the same, from anywhere else it is stale.

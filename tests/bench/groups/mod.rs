@@ -4,6 +4,7 @@ mod deaths;
 mod delegate;
 mod fleet;
 mod many;
+mod mcp;
 mod recovery;
 mod start;
 mod throughput;
@@ -30,10 +31,11 @@ const fn group(name: &'static str, about: &'static str, seconds: u64, run: fn() 
 }
 
 /// All of them, in the order in which they are measured.
-pub static GROUPS: [Group; 9] = [
+pub static GROUPS: [Group; 10] = [
     group("start", "a cold orch start, until the master's prompt stands", 120, start::measure),
     group("delegate", "orch delegate until the program has started, an idle agent there", 120, delegate::to_idle),
     group("launch", "the same where the agent has to be launched first", 180, delegate::to_launched),
+    group("mcp", "orch mcp: its handshake, a call, how soon a wait hears of an end", 180, mcp::measure),
     group("throughput", "no-op tasks a second, through 4 agents and through 20", 400, throughput::measure),
     group("deaths", "kill -9 of a runner and of a program, until it is recorded", 180, deaths::measure),
     group("tree", "a tree of 300 processes that ignore everything, until it is gone", 180, tree::measure),

@@ -1,4 +1,4 @@
-//! How the good history is broken: by one hand move, after which exactly one invariant says so.
+//! How a good history is broken by hand, so that exactly one invariant says so.
 
 use super::{Story, check, good, id};
 

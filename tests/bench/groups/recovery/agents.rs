@@ -19,6 +19,9 @@ use crate::{
 const RUNS: usize = 50;
 const ROLE: &str = "sleeper";
 
+/// Ends something of an agent's.
+type End = fn(&World, &Agent) -> Result<()>;
+
 pub fn measure() -> Result<Vec<Row>> {
     // The delay is not what is measured: a short one, lest the measuring takes long.
     let world = World::new(&format!(
@@ -26,8 +29,7 @@ pub fn measure() -> Result<Vec<Row>> {
     ))?;
     world.run(&["start"])?;
     let mut rows = Vec::new();
-    let kinds: [(&str, fn(&World, &Agent) -> Result<()>); 3] =
-        [("a runner", end_runner), ("a program", end_program), ("a session", end_session)];
+    let kinds: [(&str, End); 3] = [("a runner", end_runner), ("a program", end_program), ("a session", end_session)];
     for (what, end) in kinds {
         let taken = (0..RUNS).map(|_| ready_again(&world, end)).collect::<Result<Vec<f64>>>()?;
         let row = |p: u8, goal| {
@@ -40,7 +42,7 @@ pub fn measure() -> Result<Vec<Row>> {
 }
 
 /// In ms; Redis says when, to the millisecond.
-fn ready_again(world: &World, end: fn(&World, &Agent) -> Result<()>) -> Result<f64> {
+fn ready_again(world: &World, end: End) -> Result<f64> {
     let (task, agent) = at_work(world)?;
     let last = world.last_event()?;
     let ended = clock::time_of_day_ms();

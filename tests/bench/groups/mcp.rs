@@ -1,0 +1,140 @@
+//! `orch mcp`: its start, a call, and how soon a waiting call hears of an end.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    process::{Child, ChildStdin, ChildStdout, Stdio},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+
+use crate::{
+    Result, clock, percentile,
+    table::{Goal, Row, Unit},
+    world::World,
+};
+
+const WARM_UP: usize = 5;
+const STARTS: usize = 50;
+const CALLS: usize = 100;
+const WAITS: usize = 50;
+
+pub fn measure() -> Result<Vec<Row>> {
+    let world = World::new("[roles.shell]\nmax = 1\nmin = 1\n")?;
+    world.run(&["start"])?;
+    let mut starts = Vec::new();
+    for _ in 0..WARM_UP + STARTS {
+        let began = clock::now();
+        let client = Client::start(&world)?;
+        starts.push(clock::ms(clock::now() - began));
+        client.leave()?;
+    }
+    let mut client = Client::start(&world)?;
+    let mut waits = Vec::new();
+    for run in 0..WARM_UP + WAITS {
+        waits.push(wait_for_an_end(&world, &mut client, run)?);
+    }
+    // The only agent is busy with the first of them: the call alone is measured.
+    let mut calls = Vec::new();
+    let mut ids = vec![client.delegate("sleep 600")?];
+    for _ in 0..WARM_UP + CALLS {
+        let began = clock::now();
+        ids.push(client.delegate("true")?);
+        calls.push(clock::ms(clock::now() - began));
+    }
+    client.call("cancel_task", json!({"ids": ids}))?;
+    client.leave()?;
+    let row = |name, goal, values: &[f64], p| {
+        Row::new(name, Unit::Ms, goal, percentile(&values[WARM_UP..], p), values.len() - WARM_UP)
+    };
+    Ok(vec![
+        row("orch mcp, started until its handshake is answered, p50", Goal::AtMost(20.0), &starts, 50.0),
+        row("delegate_task, the call, p50", Goal::AtMost(10.0), &calls, 50.0),
+        row("delegate_task, the call, p99", Goal::None, &calls, 99.0),
+        row("a task's program ended → its wait_tasks returned, p50", Goal::AtMost(20.0), &waits, 50.0),
+        row("a task's program ended → its wait_tasks returned, p99", Goal::None, &waits, 99.0),
+    ])
+}
+
+/// From the last thing that a task's program does, which is to write down the time, to the answer.
+fn wait_for_an_end(world: &World, client: &mut Client, run: usize) -> Result<f64> {
+    let (gate, ended) = (world.dir.join(format!("gate{run}")), world.dir.join(format!("ended{run}")));
+    let made = std::process::Command::new("mkfifo").arg(&gate).status()?;
+    if !made.success() {
+        return Err(format!("mkfifo: {made}").into());
+    }
+    let script = format!("read line < '{}'; date +%s%N > '{}'", gate.display(), ended.display());
+    let id = client.delegate(&script)?;
+    let wait = client.send("tools/call", json!({"name": "wait_tasks", "arguments": {"ids": [id]}}))?;
+    // Opened once the program reads it. Then everybody is to be asleep.
+    let mut open = fs::OpenOptions::new().write(true).open(&gate)?;
+    std::thread::sleep(Duration::from_millis(20));
+    writeln!(open, "go")?;
+    client.answer(wait)?;
+    let returned = clock::time_of_day_ms();
+    let ended: f64 = fs::read_to_string(&ended)?.trim().parse()?;
+    Ok(returned - ended / 1e6)
+}
+
+/// One `orch mcp` and what is said to it.
+struct Client {
+    child: Child,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+    last_id: u64,
+}
+
+impl Client {
+    /// Started, and its handshake answered.
+    fn start(world: &World) -> Result<Client> {
+        let mut child = world.orch(&["mcp"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let (stdin, stdout) = (child.stdin.take().ok_or("no pipe")?, child.stdout.take().ok_or("no pipe")?);
+        let mut client = Client { child, stdin, stdout: BufReader::new(stdout), last_id: 0 };
+        let hello = json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "bench", "version": "1"}});
+        let id = client.send("initialize", hello)?;
+        client.answer(id)?;
+        writeln!(client.stdin, "{}", json!({"jsonrpc": "2.0", "method": "notifications/initialized"}))?;
+        Ok(client)
+    }
+
+    fn send(&mut self, method: &str, params: Value) -> Result<u64> {
+        self.last_id += 1;
+        let line = json!({"jsonrpc": "2.0", "id": self.last_id, "method": method, "params": params});
+        self.stdin.write_all(format!("{line}\n").as_bytes())?;
+        Ok(self.last_id)
+    }
+
+    fn answer(&mut self, id: u64) -> Result<Value> {
+        loop {
+            let mut line = String::new();
+            if self.stdout.read_line(&mut line)? == 0 {
+                return Err("orch mcp has ended".into());
+            }
+            let mut answer: Value = serde_json::from_str(&line)?;
+            if answer["id"] == id {
+                return Ok(answer["result"].take());
+            }
+        }
+    }
+
+    fn call(&mut self, tool: &str, arguments: Value) -> Result<Value> {
+        let id = self.send("tools/call", json!({"name": tool, "arguments": arguments}))?;
+        let mut result = self.answer(id)?;
+        match result["isError"] == false {
+            true => Ok(result["structuredContent"].take()),
+            false => Err(format!("{tool}: {result}").into()),
+        }
+    }
+
+    fn delegate(&mut self, script: &str) -> Result<String> {
+        let task = self.call("delegate_task", json!({"text": script, "role": "shell"}))?;
+        Ok(task["id"].as_str().ok_or("no id")?.to_owned())
+    }
+
+    fn leave(mut self) -> Result<()> {
+        drop(self.stdin);
+        self.child.wait()?;
+        Ok(())
+    }
+}

@@ -1,0 +1,119 @@
+//! Every state that two tasks and two agents can come to, and every step that anybody can take there: tried on the real
+//! transitions, on a real server.
+//!
+//! A search goes breadth first over what decides about the future ([`state::State`]); at each node it takes every step
+//! ([`steps`]), those of the late and the mistaken included, and looks at all that is stored before and after
+//! ([`laws`]). Nothing is drawn at random and nothing is left out, within the bounds of a [`Scenario`]: the number of
+//! retries, and which wishes there are. Ended attempts and fences are not bounded: they do not decide about the future.
+//! Time does not pass by itself: that a delay is over is a step, and so is the end of a lease (its agent is given up).
+//! Who is late acts on the leases and incarnations of the way on which a state was first reached.
+//!
+//! From every state work alone must lead to an end, or to where a person is needed. And the search must be able to
+//! fail: it finds each of a list of mistakes that somebody might make in a transition.
+//!
+//! What a Redis does that lost data is not searched.
+
+mod laws;
+mod machine;
+mod search;
+mod state;
+mod steps;
+
+use self::{machine::Mistake, search::search};
+
+/// What is searched.
+#[derive(Debug, Clone, Copy)]
+pub struct Scenario {
+    shape: Shape,
+    retries: u32,
+    lost: u32,
+    /// Field and value, each of which may stand or not.
+    wishes: &'static [(&'static str, &'static str)],
+    /// How many tasks may run at once, if that is bounded.
+    places: Option<u32>,
+    /// Whether running tasks wait for others, which frees their places.
+    waits: bool,
+    /// Whether markers are taken, and who has taken one, is part of the state.
+    markers: bool,
+}
+
+/// What the second task is to the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// It waits for it.
+    Dependency,
+    /// It is delegated from within it.
+    Subtask,
+}
+
+/// Two tasks, nothing is forgiven, and nobody wishes anything.
+const PLAIN: Scenario =
+    Scenario { shape: Shape::Dependency, retries: 0, lost: 0, wishes: &[], places: None, waits: false, markers: false };
+const STOP: (&str, &str) = ("stop", "now");
+
+/// Searches, and says how much.
+fn nothing_breaks(name: &str, scenario: &Scenario) {
+    let began = std::time::Instant::now();
+    let searched = search(scenario, None).unwrap_or_else(|broken| panic!("{name}:\n  {broken}"));
+    println!("{name}: {} states, {} steps in {:?}", searched.states, searched.steps, began.elapsed());
+}
+
+#[test]
+fn a_dependency_with_retries() {
+    nothing_breaks("a dependency with retries", &Scenario { retries: 1, lost: 1, ..PLAIN });
+}
+
+#[test]
+fn a_dependency_while_everything_is_stopped() {
+    nothing_breaks("a dependency while everything is stopped", &Scenario { wishes: &[STOP], ..PLAIN });
+}
+
+#[test]
+fn a_subtask() {
+    nothing_breaks("a subtask", &Scenario { shape: Shape::Subtask, ..PLAIN });
+}
+
+#[test]
+fn nobody_sleeps_over_a_ready_task() {
+    nothing_breaks("markers", &Scenario { markers: true, ..PLAIN });
+}
+
+/// Wider bounds, for minutes: `ORCH_TEST_DEEP=1 cargo test --release --test store exhaustive -- --nocapture`.
+#[test]
+fn deep() {
+    if std::env::var_os("ORCH_TEST_DEEP").is_none() {
+        return;
+    }
+    let wishes = &[STOP, ("stop", "drain"), ("drain", "1"), ("pause", "1")];
+    nothing_breaks("wishes", &Scenario { retries: 1, lost: 1, wishes, ..PLAIN });
+    nothing_breaks("markers", &Scenario { retries: 1, wishes: &[STOP], markers: true, ..PLAIN });
+    let family = Scenario { shape: Shape::Subtask, retries: 1, lost: 1, ..PLAIN };
+    nothing_breaks("a subtask with retries", &family);
+    nothing_breaks("one place", &Scenario { places: Some(1), waits: true, ..family });
+    nothing_breaks("markers of a subtask", &Scenario { lost: 0, markers: true, ..family });
+}
+
+/// Mistakes that somebody might make in a transition, and by what the search finds each.
+const MISTAKES: &[(Mistake, &str)] = &[
+    (("redis.call('SREM', P .. 'running:' .. role, id)", ""), "and stands in running:shell"),
+    (("if from == 'idle' then redis.call('SREM'", "if false then redis.call('SREM'"), "stands in {\"idle:shell\"}"),
+    (("or f[4] ~= fence then", "then"), "somebody who is late has changed something"),
+    (("if known[1] then", "if false then"), "it was answered with"),
+    (("('INCR', P .. 'fence')", "('INCRBY', P .. 'fence', 0)"), "1 leases were given"),
+    (("if f[1] == 'blocked' and is_sound(dependent) then", "if false then"), "it is blocked, and"),
+    (("lost > number(f[6])", "lost > number(f[6]) + 1"), "ended as lost: it is delayed instead of failed"),
+    (("if f[7] and cause ~= 'success' then", "if false then"), "instead of cancelled"),
+    (("id, agent, from, to, reason, data)", "id, agent, to, to, reason, data)"), "goes from cancelled to cancelled"),
+    (("state = end_attempt(task, ARGV[5]", "state = tostring(task, ARGV[5]"), "it is running, and its agent"),
+    (("'-inf', now, 'LIMIT', 0", "'-inf', 0, 'LIMIT', 0"), "no work leads to an end from here"),
+    (("    wake_role(role)\n  elseif", "  elseif"), "a task is ready, and nobody wakes the idle"),
+];
+
+#[test]
+fn a_mistake_is_found() {
+    for (mistake, says) in MISTAKES {
+        let scenario = Scenario { markers: says.contains("wakes"), ..PLAIN };
+        let found = search(&scenario, Some(*mistake)).expect_err(&format!("{mistake:?} breaks nothing"));
+        assert!(found.contains(says), "{mistake:?}\nexpected: {says}\nfound: {found}");
+    }
+}
