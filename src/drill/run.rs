@@ -89,7 +89,7 @@ async fn drill(options: &Options) -> Result<Report> {
     for violation in history::check(&history) {
         scene.violated(violation.invariant, violation.subject, violation.facts);
     }
-    let growth = samples.growth();
+    let growth = samples.growth(options.duration);
     for grown in growth.iter().filter(|g| !g.within) {
         let facts = format!("from {:.0} to {:.0} {} ({:+.1} %)", grown.first, grown.last, grown.unit, grown.percent);
         scene.violated("nothing grows under an even load", grown.what, facts);
