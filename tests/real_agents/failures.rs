@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::{
-    common::kill9,
+    common::{Process, kill9},
     fleet::{Fleet, SONNET},
     model_server::{Answer, tool, when},
 };
@@ -78,37 +78,56 @@ fn a_key_that_is_refused_waits_for_a_person() {
     fleet.stop();
 }
 
-/// A Bash command of claude's is in a session of its own, and outlives a claude that is killed.
-#[test]
-fn a_killed_claude_leaves_no_command_behind_and_the_next_attempt_goes_on_with_its_conversation() {
-    let sleep = "echo begun > begun; sleep 2718";
+/// A command that claude runs in a session of its own, so that it outlives a claude that is killed; where the world sees it.
+const COMMAND: &str = "sleep 2718";
+
+/// A claude in the middle of its task: its command runs.
+fn at_work() -> Option<(Fleet, String)> {
+    let command = json!({"command": format!("echo begun > begun; {COMMAND}"), "timeout": 600_000});
     let rules = vec![
-        when("This is attempt 2").answer(Answer::text("done in the second attempt")),
-        when("do the work").step(0).answer(tool("Bash", json!({"command": sleep, "timeout": 600_000}))),
+        when("do the work").step(0).times(1).answer(tool("Bash", command)),
+        when("do the work").answer(Answer::text("done in the second attempt")),
     ];
     let may_run = format!("{SONNET}\nallowed_tools = [\"Bash\"]");
-    let Some(fleet) = Fleet::started(&["claude"], &may_run, rules) else { return };
+    let fleet = Fleet::started(&["claude"], &may_run, rules)?;
     let task = fleet.world.delegate("sonnet", "do the work");
-    fleet.wait_until("its command runs", || fleet.world.project.join("begun").exists());
-    let commands =
-        || -> Vec<_> { fleet.world.processes().into_iter().filter(|p| p.command.contains("sleep 2718")).collect() };
-    fleet.wait_until("it can be seen", || !commands().is_empty());
+    fleet.wait_until("its command runs", || fleet.world.project.join("begun").exists() && !commands(&fleet).is_empty());
+    Some((fleet, task))
+}
+
+fn commands(fleet: &Fleet) -> Vec<Process> {
+    fleet.world.processes().into_iter().filter(|p| p.command.contains(COMMAND)).collect()
+}
+
+#[test]
+fn a_killed_claude_leaves_no_command_behind_and_the_next_attempt_goes_on_with_its_conversation() {
+    let Some((fleet, task)) = at_work() else { return };
     let [claude] = &fleet.processes_of("claude")[..] else { panic!("{:#?}", fleet.world.processes()) };
     kill9(claude.pid);
-
     let done = fleet.wait_for(&task, "succeeded");
     let attempts = done["attempts"].as_array().unwrap();
     assert_eq!((attempts.len(), attempts[0]["cause"].as_str()), (2, Some("lost")), "{done:#}");
     assert_eq!(done["lost"], 1);
-    assert_eq!(commands(), [], "the killed program's command");
+    assert_eq!(commands(&fleet), [], "the killed program's command");
     let session = |attempt: u32| {
         let path = fleet.world.home.join(format!("runs/{task}/{attempt}/session.json"));
         let written: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         written["session"].as_str().unwrap().to_owned()
     };
     assert_eq!(session(1), session(2));
-    let asked = fleet.model.asked();
-    let texts = &asked.last().unwrap().texts;
-    assert!(texts.iter().any(|text| text.trim() == "do the work"), "it has the first attempt before it: {texts:#?}");
+    let texts = fleet.model.asked().pop().unwrap().texts;
+    assert!(texts.iter().any(|text| text.trim() == "do the work"), "the first attempt is before it: {texts:#?}");
+    assert!(texts.last().unwrap().contains("This is attempt 2"), "{texts:#?}");
+    fleet.stop();
+}
+
+#[test]
+fn a_killed_runner_leaves_neither_claude_nor_its_command_and_its_task_is_done() {
+    let Some((fleet, task)) = at_work() else { return };
+    let before = [fleet.processes_of("claude"), commands(&fleet)].concat();
+    kill9(fleet.world.runner_pid("sonnet-1"));
+    let done = fleet.wait_for(&task, "succeeded");
+    assert_eq!((&done["lost"], done["attempts"].as_array().map(Vec::len)), (&json!(1), Some(2)), "{done:#}");
+    fleet.wait_until("what the dead one ran has ended", || !before.iter().any(Process::is_alive));
     fleet.stop();
 }
