@@ -33,7 +33,7 @@ pub(super) fn failure(status: Option<u64>, text: &str) -> Failure {
     Failure::Transient
 }
 
-const LOGIN: [&str; 11] = [
+const LOGIN: [&str; 12] = [
     "invalid api key",
     "incorrect api key",
     "api key not valid",
@@ -45,6 +45,7 @@ const LOGIN: [&str; 11] = [
     "401 unauthorized",
     "oauth token has expired",
     "please set an auth method",
+    "invalid auth method selected",
 ];
 const LIMIT: [&str; 9] = [
     "rate limit",
@@ -159,6 +160,7 @@ mod tests {
             (None, "fetch failed", Failure::Transient),
             (Some(401), "no", Failure::Login),
             (None, "Invalid API key · Please run /login", Failure::Login),
+            (None, "Invalid auth method selected.", Failure::Login),
             (Some(429), "You exceeded your current quota: insufficient_quota", Failure::Login),
             (None, "Your credit balance is too low", Failure::Login),
             (Some(429), "slow down", Failure::RateLimited(None)),

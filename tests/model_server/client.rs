@@ -96,7 +96,7 @@ pub fn events(response: &Response) -> Vec<(String, Value)> {
     events.map(|event| (field(event, "event:").unwrap_or_default(), data(event))).collect()
 }
 
-/// The answer in a response of any of the three APIs.
+/// The answer in a response of any of the APIs.
 pub fn answered(response: &Response, stream: bool) -> Answered {
     let mut answered = Answered::default();
     let arguments = |text: &Value| serde_json::from_str(text.as_str().unwrap()).unwrap();
@@ -114,6 +114,7 @@ pub fn answered(response: &Response, stream: bool) -> Answered {
         json["content"].as_array().into_iter().flatten().for_each(&mut item);
         json["output"].as_array().into_iter().flatten().for_each(&mut item);
         chat(&json["choices"][0]["message"], &mut answered);
+        generate(&json, &mut answered);
         return answered;
     }
     let (mut block, mut pieces) = (Value::Null, String::new());
@@ -134,7 +135,10 @@ pub fn answered(response: &Response, stream: bool) -> Answered {
                 let call = &data["item"];
                 answered.calls.push((call["name"].as_str().unwrap().to_owned(), arguments(&call["arguments"])));
             }
-            "" => chat(&data["choices"][0]["delta"], &mut answered),
+            "" => {
+                chat(&data["choices"][0]["delta"], &mut answered);
+                generate(&data, &mut answered);
+            }
             _ => {}
         }
     }
@@ -147,5 +151,14 @@ fn chat(message: &Value, answered: &mut Answered) {
         let function = &call["function"];
         let input = serde_json::from_str(function["arguments"].as_str().unwrap()).unwrap();
         answered.calls.push((function["name"].as_str().unwrap().to_owned(), input));
+    }
+}
+
+fn generate(response: &Value, answered: &mut Answered) {
+    for part in response["candidates"][0]["content"]["parts"].as_array().into_iter().flatten() {
+        answered.text.push_str(part["text"].as_str().unwrap_or_default());
+        if let Some(name) = part["functionCall"]["name"].as_str() {
+            answered.calls.push((name.to_owned(), part["functionCall"]["args"].clone()));
+        }
     }
 }

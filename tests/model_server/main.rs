@@ -10,12 +10,16 @@ use serde_json::{Value, json};
 use server::{Answer, Api, Server, tool, when};
 
 /// A request of each API that says this, and streams or not.
-fn asks(text: &str, stream: bool) -> [(&'static str, Value); 3] {
+fn asks(text: &str, stream: bool) -> [(&'static str, Value); 4] {
     let message = json!([{"role": "user", "content": text}]);
     [
         ("/v1/messages?beta=true", json!({"model": "m", "stream": stream, "messages": message})),
         ("/v1/responses", json!({"model": "m", "stream": stream, "input": message})),
         ("/v1/chat/completions", json!({"model": "m", "stream": stream, "messages": message})),
+        (
+            if stream { "/v1beta/models/m:streamGenerateContent?alt=sse" } else { "/v1beta/models/m:generateContent" },
+            json!({"contents": [{"role": "user", "parts": [{"text": text}]}]}),
+        ),
     ]
 }
 
@@ -30,9 +34,10 @@ fn a_text_comes_whole_or_in_pieces_by_each_api() {
         }
     }
     let asked = server.asked();
-    assert_eq!(asked.len(), 6);
+    assert_eq!(asked.len(), 8);
     assert!(asked.iter().all(|asked| asked.text == "hi there" && asked.step == 0 && asked.model == "m"));
-    assert_eq!(asked.iter().map(|a| a.api).collect::<Vec<_>>()[..3], [Api::Messages, Api::Responses, Api::Chat]);
+    let apis: Vec<_> = asked.iter().map(|asked| asked.api).collect();
+    assert_eq!(apis[..4], [Api::Messages, Api::Responses, Api::Chat, Api::Generate]);
 }
 
 #[test]
@@ -54,13 +59,16 @@ fn a_tool_is_called_and_its_result_leads_to_the_next_step() {
                     {"type": "function_call_output", "call_id": "c", "output": "42"}]),
                 "/v1/chat/completions" => json!([
                     {"role": "assistant", "content": null, "tool_calls": []}, {"role": "tool", "content": "42"}]),
+                path if path.contains("enerateContent") => json!([
+                    {"role": "model", "parts": [{"functionCall": {"name": "Read", "args": {}}}]},
+                    {"role": "user", "parts": [{"functionResponse": {"name": "Read", "response": {"output": "42"}}}]}]),
                 _ => json!([
                     {"role": "assistant", "content": [{"type": "tool_use", "id": "c", "name": "Read", "input": {}}]},
                     {"role": "user", "content": [
                         {"type": "tool_result", "tool_use_id": "c", "content": [{"type": "text", "text": "42"}]},
                         {"type": "text", "text": "<system-reminder>be brief</system-reminder>"}]}]),
             };
-            let list = if path == "/v1/responses" { "input" } else { "messages" };
+            let list = ["input", "messages", "contents"].into_iter().find(|list| body[*list].is_array()).unwrap();
             body[list].as_array_mut().unwrap().extend(more.as_array().unwrap().iter().cloned());
             assert_eq!(answered(&ask(&server.url(), path, &body), stream).text, "it says 42", "{path} {stream}");
         }

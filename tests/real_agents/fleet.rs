@@ -58,6 +58,10 @@ impl Fleet {
         world.env.insert("ANTHROPIC_BASE_URL", model.url());
         world.env.insert("ANTHROPIC_API_KEY", CLAUDE_KEY.to_owned());
         world.env.insert("OPENAI_API_KEY", CODEX_KEY.to_owned());
+        world.env.insert("GEMINI_API_KEY", "none-0000000000000000000000000000000000".to_owned());
+        world.env.insert("GOOGLE_GEMINI_BASE_URL", model.url());
+        // What it may do in a folder that nobody has said to trust is little.
+        world.env.insert("GEMINI_CLI_TRUST_WORKSPACE", "true".to_owned());
         // claude refuses some of its modes to root where nobody says that this is a sandbox.
         world.env.insert("IS_SANDBOX", "1".to_owned());
         // Sockets and scratch files of theirs, which otherwise stay in /tmp.
@@ -70,6 +74,7 @@ impl Fleet {
         fleet.settle_claude();
         fleet.settle_codex();
         fleet.settle_opencode();
+        fleet.settle_gemini();
         fleet.world.start();
         Some(fleet)
     }
@@ -110,6 +115,14 @@ impl Fleet {
         });
         let config = serde_json::json!({"autoupdate": false, "share": "disabled", "provider": {"scripted": provider}});
         fs::write(dir.join("opencode.json"), config.to_string()).expect("opencode.json");
+    }
+
+    /// And for gemini: with a service of another address it does not take its key unless it is told to.
+    fn settle_gemini(&self) {
+        let dir = self.world.path.join(".gemini");
+        fs::create_dir(&dir).expect(".gemini");
+        let settings = serde_json::json!({"security": {"auth": {"selectedType": "gemini-api-key"}}});
+        fs::write(dir.join("settings.json"), settings.to_string()).expect("settings.json");
     }
 
     /// Waits until a task is in this state, and shows it.

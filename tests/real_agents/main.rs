@@ -13,6 +13,7 @@ mod claude;
 mod codex;
 mod failures;
 mod fleet;
+mod gemini;
 mod hierarchy;
 mod idle;
 mod opencode;

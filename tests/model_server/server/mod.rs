@@ -1,6 +1,7 @@
 //! A model service for tests: on loopback, at a port of the system's choosing, answering by a script.
 //!
-//! It speaks what agent programs ask with: the Messages API, the Responses API and Chat Completions, streamed or whole.
+//! It speaks what agent programs ask with: the Messages API, the Responses API, Chat Completions and `generateContent`, streamed
+//! or whole.
 //! What it answers is a list of [`Rule`]s. It keeps everything that it was asked, so that a test can count.
 //!
 //! One thread a connection, no runtime: a test is about the programs that ask, and this must not be what breaks.
@@ -9,6 +10,7 @@
 #![allow(dead_code, unused_imports)]
 
 mod chat;
+mod generate;
 mod http;
 mod messages;
 mod responses;
@@ -36,6 +38,8 @@ pub enum Api {
     Responses,
     /// `/v1/chat/completions`
     Chat,
+    /// `/v1beta/models/MODEL:generateContent` and `:streamGenerateContent`
+    Generate,
 }
 
 /// Something that it was asked.
@@ -149,9 +153,11 @@ fn answer(stream: &mut TcpStream, request: http::Read, shared: &Shared) -> std::
         ("POST", "/v1/messages") => Some(Api::Messages),
         ("POST", "/v1/responses") => Some(Api::Responses),
         ("POST", "/v1/chat/completions") => Some(Api::Chat),
+        ("POST", path) if path.ends_with("enerateContent") => Some(Api::Generate),
         _ => None,
     };
-    let asked = api.map(|api| Asked::of(api, &request.body));
+    let asked = api.map(|api| Asked::of(api, &path, &request.body));
+    let streams = request.body["stream"] == true || path.ends_with(":streamGenerateContent");
     lock(&shared.requests).push(Request {
         at: Instant::now(),
         method: request.method.clone(),
@@ -176,8 +182,9 @@ fn answer(stream: &mut TcpStream, request: http::Read, shared: &Shared) -> std::
                 Api::Messages => (messages::events(&asked, &answer), messages::whole(&asked, &answer)),
                 Api::Responses => (responses::events(&asked, &answer), responses::whole(&asked, &answer)),
                 Api::Chat => (chat::events(&asked, &answer), chat::whole(&asked, &answer)),
+                Api::Generate => (generate::events(&asked, &answer), generate::whole(&asked, &answer)),
             };
-            if request.body["stream"] == true {
+            if streams {
                 http::write_stream(stream, &events, matches!(answer, Answer::Cut(_)))
             } else if matches!(answer, Answer::Cut(_)) {
                 Ok(http::After::End)

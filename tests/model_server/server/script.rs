@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Api, chat, messages, responses};
+use super::{Api, chat, generate, messages, responses};
 
 /// What a model is asked.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,11 +33,12 @@ pub enum Said {
 }
 
 impl Asked {
-    pub fn of(api: Api, body: &Value) -> Asked {
+    pub fn of(api: Api, path: &str, body: &Value) -> Asked {
         let said = match api {
             Api::Messages => messages::said(body),
             Api::Responses => responses::said(body),
             Api::Chat => chat::said(body),
+            Api::Generate => generate::said(body),
         };
         let is_person = |said: &Said| matches!(said, Said::Person(_));
         let texts = said.iter().filter_map(|one| if let Said::Person(text) = one { Some(text.clone()) } else { None });
@@ -45,17 +46,20 @@ impl Asked {
         let since = said.iter().rposition(is_person).map_or(0, |at| at + 1);
         let rounds: Vec<&[Said]> = said[since..].split(|one| *one == Said::Model).filter(|r| !r.is_empty()).collect();
         let result = |one: &Said| if let Said::Tool(result) = one { Some(result.clone()) } else { None };
-        let tools = body["tools"].as_array().into_iter().flatten();
+        let (model, tools) = match api {
+            Api::Generate => (generate::model(path), generate::tools(&body["tools"])),
+            _ => (body["model"].as_str().unwrap_or_default(), body["tools"].as_array().into_iter().flatten().collect()),
+        };
         let name =
             |tool: &Value| tool["name"].as_str().or_else(|| tool["function"]["name"].as_str()).map(str::to_owned);
         Asked {
             api,
-            model: body["model"].as_str().unwrap_or_default().to_owned(),
+            model: model.to_owned(),
             text: texts.last().cloned().unwrap_or_default(),
             texts,
             step: rounds.len(),
             results: rounds.last().into_iter().copied().flatten().filter_map(result).collect(),
-            tools: tools.filter_map(name).collect(),
+            tools: tools.into_iter().filter_map(name).collect(),
         }
     }
 
