@@ -268,6 +268,26 @@ fn an_answer_of_ten_megabytes_is_kept_and_cut() {
 }
 
 #[test]
+fn a_secret_is_kept_out_of_what_the_program_tells_however_it_is_written() {
+    let mut world =
+        World::builder().tables(&format!("{ROLES}[roles.s]\ndriver = \"claude\"\nenv_from = [\"MY_TOKEN\"]")).build();
+    world.env.insert("MY_TOKEN", r#"hunter"2\hunter"#.to_owned());
+    let text = |kind: &str| format!(r#"{{"type":"text","text":"{kind} hunter\"2\\hunter"}}"#);
+    let said = format!(r#"{{"type":"assistant","message":{{"content":[{}]}}}}"#, text("said"));
+    // Written in yet another way: only what it stands for is the secret.
+    let other = said.replace("said", "other").replace("hunter\\", "\\u0068unter\\");
+    let done = DONE.replace("The answer.", r#"answer hunter\"2\\hunter"#);
+    world.program("claude", &format!("cat > /dev/null\n{}", [INIT, &said, &other, &done].map(say).concat()));
+    world.start();
+    let task = world.delegate("s", "tell me");
+    let shown = world.wait_for(&task, "succeeded");
+    assert_eq!(shown["result"]["text"], "answer [redacted]");
+    let output = kept(&world, &task, 1, "output");
+    assert!(output.contains("said [redacted]") && output.contains("other [redacted]"), "{output}");
+    assert!(!output.contains("hunter") && !kept(&world, &task, 1, "raw.jsonl").contains("said hunter"), "{output}");
+}
+
+#[test]
 fn a_result_that_came_before_the_time_limit_counts() {
     let stubborn = format!("{}trap '{}exit 143' TERM; sleep 1000 & wait", say(INIT), say(DONE).replace('\'', "'\\''"));
     let world = world_with_claude(&stubborn);

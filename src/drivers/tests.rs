@@ -122,6 +122,7 @@ fn words_on_standard_error_are_read_where_nothing_else_was_said() {
         ("No conversation found with session ID: x", Cause::Transient, true),
         ("Invalid API key · Please run /login", Cause::NeedsPerson, false),
         ("Error: Session ID x is already in use.", Cause::Transient, false),
+        ("error: unknown option '--strict-mcp-config'", Cause::Permanent, false),
     ] {
         let said = verdict(DriverKind::Claude, "silent", Some(1), Some(line));
         assert_eq!((said.cause, said.start_anew), (cause, anew), "{said:?}");

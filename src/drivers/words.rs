@@ -58,8 +58,18 @@ const LIMIT: [&str; 9] = [
     "quota exceeded",
     "resource_exhausted",
 ];
-const REFUSED: [&str; 5] =
-    ["prompt is too long", "context_length_exceeded", "model_not_found", "model not found", "invalid_request_error"];
+/// The service refuses the request; or the program its command line, which is another version's.
+const REFUSED: [&str; 9] = [
+    "prompt is too long",
+    "context_length_exceeded",
+    "model_not_found",
+    "model not found",
+    "invalid_request_error",
+    "unknown option",
+    "unknown argument",
+    "unexpected argument",
+    "invalid value",
+];
 
 /// When a limit ends, where the words say so: `...|1799999999` (seconds since 1970), `try again in 1h 5m`.
 pub(super) fn limit_end(text: &str) -> Option<When> {

@@ -101,6 +101,8 @@ impl Output {
             if at_end {
                 shown.extend(reading.finish());
             }
+            // What stood there in JSON's way of writing it is a secret only now.
+            shown = self.redactor.whole(shown);
         }
         source.tail.push(&shown);
         self.pass_on(stream, shown);
@@ -154,9 +156,14 @@ impl Output {
     pub fn is_cut(&self) -> bool {
         self.out.tail.is_cut()
     }
-    /// The last line of standard error that says something.
+    /// The last line of standard error that says something. Where that only leads to the help, the error before it.
     pub fn last_error(&self) -> Option<String> {
-        self.err.tail.text().lines().rev().find(|l| !l.trim().is_empty()).map(str::to_owned)
+        let text = self.err.tail.text();
+        let mut lines = text.lines().rev().filter(|l| !l.trim().is_empty());
+        let last = lines.next()?;
+        let is_error = |line: &&str| line.trim_start().to_ascii_lowercase().starts_with("error");
+        let error = if last.contains("--help") { lines.find(is_error) } else { None };
+        Some(error.unwrap_or(last).to_owned())
     }
     /// A text that did not come through the pipes.
     pub fn redacted(&self, text: String) -> String {

@@ -18,9 +18,13 @@ pub(super) struct Redactor {
 
 impl Redactor {
     pub fn new<'a>(values: impl Iterator<Item = &'a str>) -> Self {
-        let mut secrets: Vec<Vec<u8>> = values.filter(|v| v.len() >= SHORTEST).map(|v| v.as_bytes().to_vec()).collect();
+        let values = values.filter(|v| v.len() >= SHORTEST);
+        // As it is, and as JSON writes it: programs print JSON, and so do their tools.
+        let mut secrets: Vec<Vec<u8>> =
+            values.flat_map(|v| [v.to_owned(), in_json(v)]).map(String::into_bytes).collect();
         // A secret that holds another one must be looked for first.
-        secrets.sort_by_key(|s| std::cmp::Reverse(s.len()));
+        secrets.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+        secrets.dedup();
         Redactor { secrets, held: Vec::new() }
     }
 
@@ -74,15 +78,23 @@ impl Redactor {
         Redactor { secrets: self.secrets.clone(), held: Vec::new() }
     }
 
+    /// A piece that nothing comes before or after.
+    pub fn whole(&self, piece: Vec<u8>) -> Vec<u8> {
+        if self.secrets.is_empty() {
+            return piece;
+        }
+        let mut whole = self.again();
+        let mut out = whole.feed(&piece);
+        out.extend(whole.finish());
+        out
+    }
+
     /// A whole text.
     pub fn text(&self, text: String) -> String {
         if self.secrets.is_empty() {
             return text;
         }
-        let mut whole = self.again();
-        let mut out = whole.feed(text.as_bytes());
-        out.extend(whole.finish());
-        String::from_utf8_lossy(&out).into_owned()
+        String::from_utf8_lossy(&self.whole(text.into_bytes())).into_owned()
     }
 
     /// Every text in a piece of data, the names of its fields included.
@@ -96,6 +108,12 @@ impl Redactor {
             plain => plain,
         }
     }
+}
+
+/// A text within the quotes of a JSON string.
+fn in_json(text: &str) -> String {
+    let quoted = Value::from(text).to_string();
+    quoted[1..quoted.len() - 1].to_owned()
 }
 
 #[cfg(test)]
@@ -119,6 +137,12 @@ mod tests {
         let r = Redactor::new(["hunter2"].into_iter());
         let data = serde_json::json!({"a hunter2": [1, null, ["x hunter2"]], "b": true});
         assert_eq!(r.data(data), serde_json::json!({"a [redacted]": [1, null, ["x [redacted]"]], "b": true}));
+    }
+
+    #[test]
+    fn a_secret_is_found_as_json_writes_it() {
+        let r = Redactor::new(["hunter\"2\\x"].into_iter());
+        assert_eq!(r.text(r#"hunter"2\x {"a":"hunter\"2\\x"}"#.into()), r#"[redacted] {"a":"[redacted]"}"#);
     }
 
     #[test]

@@ -152,3 +152,57 @@ fn spent(usage: &Usage) -> String {
     let money = if usage.cost_usd > 0.0 { format!(" · ${:.4}", usage.cost_usd) } else { String::new() };
     format!(" · {} tokens in, {} out{money}", usage.input_tokens, usage.output_tokens)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{config::DriverKind, drivers};
+
+    const STREAM: &str = concat!(
+        r#"{"type":"system","subtype":"init","session_id":"s1","model":"m"}"#,
+        "\n\r\n",
+        r#"{"type":"assistant","message":{"content":[{"type":"text","text":"héllo\u001b[31m\nworld"}]}}"#,
+        "\nno JSON \u{1b}]0;x\u{7}at all\n",
+        r#"{"type":"system","subtype":"api_retry","attempt":2,"max_retries":10,"retry_delay_ms":5000,"error":"overloaded"}"#,
+        "\n",
+        r#"{"type":"result","subtype":"success","is_error":false,"result":"bye","usage":{"input_tokens":1,"output_tokens":2}}"#,
+    );
+    const SHOWN: &str = "── conversation s1 · m\nhéllo\nworld\nno JSON at all\n\
+                         ── tries again in 5.0s (2 of 10): overloaded\nbye\n── done · 1 tokens in, 2 out\n";
+
+    fn reading(dir: &Path) -> Reading {
+        Reading::new(drivers::of(DriverKind::Claude).unwrap().transcript().unwrap(), dir)
+    }
+
+    #[test]
+    fn wherever_the_stream_is_cut_the_same_lines_are_shown_and_it_is_kept() {
+        for size in [1, 2, 3, 7, 64, 100_000] {
+            let dir = tempfile::tempdir().unwrap();
+            let mut reading = reading(dir.path());
+            let mut shown: Vec<u8> = STREAM.as_bytes().chunks(size).flat_map(|piece| reading.feed(piece)).collect();
+            shown.extend(reading.finish());
+            assert_eq!(String::from_utf8(shown).unwrap(), SHOWN, "in pieces of {size}");
+            assert!(reading.told().is_done());
+            assert_eq!(std::fs::read_to_string(dir.path().join("raw.jsonl")).unwrap(), STREAM);
+        }
+    }
+
+    #[test]
+    fn a_line_without_end_is_left_out_and_the_next_one_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut reading = reading(dir.path());
+        let piece = vec![b'x'; 1 << 20];
+        for _ in 0..40 {
+            assert!(reading.feed(&piece).is_empty());
+        }
+        assert!(reading.line.len() <= LONGEST_LINE);
+        let shown = String::from_utf8(reading.feed(format!("x\n{STREAM}\n").as_bytes())).unwrap();
+        assert_eq!(shown, format!("orch: a line of more than 32 MiB is left out; it is in raw.jsonl\n{SHOWN}"));
+    }
+
+    #[test]
+    fn a_folder_that_is_gone_ends_nothing() {
+        let mut reading = reading(Path::new("/nonexistent"));
+        assert!(!reading.feed(format!("{STREAM}\n").as_bytes()).is_empty());
+    }
+}
