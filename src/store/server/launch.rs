@@ -163,6 +163,16 @@ fn explain_end(spec: &ServerSpec, program: &Program, status: ExitStatus, said: &
     if said.contains("No space left on device") || disk_is_full(dir) {
         return full_disk(dir);
     }
+    if status.signal() == Some(libc::SIGKILL) {
+        // By a person, or by the kernel where memory was short: it may go better next time. Before anything is read
+        // out of its log, in which an ordinary start speaks of its append-only file as well.
+        return Error::not_running(format!(
+            "{} was killed while it started in {}",
+            program.path.display(),
+            dir.display()
+        ))
+        .hint("start it again; if that does not help, see whether memory is short: free -m");
+    }
     let aof = append_only_file(dir);
     if ["redis-check-aof", "valkey-check-aof", "AOF file", "append only file"].iter().any(|words| said.contains(words))
     {
@@ -174,15 +184,6 @@ fn explain_end(spec: &ServerSpec, program: &Program, status: ExitStatus, said: &
         ));
     }
     let log = dir.join(LOG_FILE);
-    if status.signal() == Some(libc::SIGKILL) {
-        // By a person, or by the kernel where memory was short: it may go better next time.
-        return Error::not_running(format!(
-            "{} was killed while it started in {}",
-            program.path.display(),
-            dir.display()
-        ))
-        .hint("start it again; if that does not help, see whether memory is short: free -m");
-    }
     Error::config(format!("{} ended while it started in {} ({status}):\n{said}", program.path.display(), dir.display()))
         .hint(format!("its whole log: {}", log.display()))
 }
@@ -235,5 +236,26 @@ impl Log {
         let mut bytes = Vec::new();
         file.take(MOST).read_to_end(&mut bytes)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+
+    /// An ordinary start speaks of its append-only file too: who was killed then is started again.
+    #[test]
+    fn a_server_that_was_killed_while_it_loaded_has_no_damaged_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let spec = ServerSpec { dir: folder.path().into(), socket: folder.path().join("s") };
+        let loaded =
+            "1:M * DB loaded from append only file: 0.007 seconds\n1:M * Opening AOF incr file on server start";
+        let end = |signal: i32, said: &str| {
+            explain_end(&spec, &find_program().unwrap(), ExitStatus::from_raw(signal), said).kind
+        };
+        assert_eq!(end(libc::SIGKILL, loaded), Kind::NotRunning);
+        let damaged = "1:M # Bad file format reading the append only file: make a backup, then use redis-check-aof";
+        assert_eq!(end(1 << 8, damaged), Kind::Configuration);
     }
 }
