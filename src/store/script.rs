@@ -70,14 +70,8 @@ scripts! {
 }
 
 fn whole(body: &str) -> String {
-    format!("{}{}{SET_CLOCK}\n{body}", *TABLES, include_str!("lua/prelude.lua"))
+    format!("{}{}{}\n{body}", *TABLES, include_str!("lua/prelude.lua"), super::clock::ADDED)
 }
-
-/// A test sets Redis's clock by a key, in ms; in debug builds alone. [`super::Store::clock`] reads it as well.
-#[cfg(debug_assertions)]
-const SET_CLOCK: &str = "now = now + (redis.call('GET', P .. 'clock_offset') or 0)";
-#[cfg(not(debug_assertions))]
-const SET_CLOCK: &str = "";
 
 /// The transition tables of `model` as Lua.
 static TABLES: LazyLock<String> = LazyLock::new(|| {
