@@ -25,8 +25,8 @@ use std::{
 };
 
 pub use find::Env;
-pub use role::{DriverKind, Limits, Role};
-pub use settings::{MasterConfig, RedisConfig, SupervisorConfig, TmuxConfig};
+pub use role::{AgentOptions, DriverKind, Limits, Role};
+pub use settings::{AgentsConfig, MasterConfig, RedisConfig, SupervisorConfig, TmuxConfig};
 pub use starter::starter;
 
 use crate::{
@@ -59,6 +59,8 @@ pub struct Config {
     pub supervisor: SupervisorConfig,
     /// How tasks are tried again where their role says nothing else.
     pub retry: RetryPolicy,
+    /// Which agent programs are preferred.
+    pub agents: AgentsConfig,
     /// The agent that `orch start` starts.
     pub master: MasterConfig,
     /// Every role by its name, the built-in ones included.

@@ -2,6 +2,7 @@
 
 use std::{fmt, time::Duration};
 
+use super::role::DriverKind;
 use crate::model::size::human;
 
 /// `[redis]`
@@ -74,6 +75,19 @@ impl Default for SupervisorConfig {
             // than this left is about to stand still.
             min_free_memory: 128 << 20,
         }
+    }
+}
+
+/// `[agents]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentsConfig {
+    /// In which order `auto` looks for agent programs.
+    pub order: Vec<DriverKind>,
+}
+
+impl Default for AgentsConfig {
+    fn default() -> Self {
+        AgentsConfig { order: DriverKind::AGENTS.to_vec() }
     }
 }
 

@@ -27,7 +27,7 @@ pub(super) struct Workspace {
 
 impl Workspace {
     /// Makes the folder with the prompt and the task as JSON.
-    pub fn create(home: &Home, claimed: &Claimed) -> io::Result<Self> {
+    pub fn create(home: &Home, claimed: &Claimed, prompt: &str) -> io::Result<Self> {
         let dir = home.run(&claimed.task.id, claimed.attempt);
         home::create_dir(&dir)?;
         let workspace = Workspace {
@@ -36,7 +36,7 @@ impl Workspace {
             result: dir.join("answer.json"),
             dir,
         };
-        home::write_new(&workspace.prompt, claimed.task.description.as_bytes())?;
+        home::write_new(&workspace.prompt, prompt.as_bytes())?;
         home::write_new(&workspace.context, &serde_json::to_vec(&claimed.task)?)?;
         Ok(workspace)
     }
