@@ -67,6 +67,21 @@ fn a_usage_limit_delays_the_task_and_costs_it_no_retry() {
 }
 
 #[test]
+fn a_model_that_never_answers_does_not_hold_up_its_task() {
+    let rules = vec![
+        when("say hello").times(1).answer(Answer::Hang),
+        when("say hello").answer(Answer::text("hello from the next attempt")),
+    ];
+    let soon = format!("{SONNET}\nstall_timeout = \"8s\"");
+    let Some(fleet) = Fleet::started(&["claude"], &soon, rules) else { return };
+    let task = fleet.done("sonnet", "say hello");
+    let attempts = task["attempts"].as_array().unwrap();
+    assert_eq!((attempts.len(), attempts[0]["cause"].as_str()), (2, Some("lost")), "{task:#}");
+    assert!(attempts[0]["reason"].as_str().unwrap().contains("hung"), "{task:#}");
+    fleet.stop();
+}
+
+#[test]
 fn a_key_that_is_refused_waits_for_a_person() {
     let refused = Answer::error(401, "authentication_error", "invalid x-api-key");
     // By itself it would ask ten times, over some minutes.
