@@ -271,12 +271,12 @@ impl Running<'_> {
             Ok(file) => (file, None),
             Err(why) => (None, Some(why)),
         };
-        let (stdout, last_error) = (self.output.text(), self.output.last_error());
+        let (stdout, stderr) = (self.output.text(), self.output.errors());
         let end = End {
             exit_code: status.code(),
             signal: status.signal(),
             stdout: &stdout,
-            last_error: last_error.as_deref(),
+            stderr: &stderr,
             file,
             conversation: self.output.told(),
             hold_denied: self.agent.launch.role.agent.hold_denied,
