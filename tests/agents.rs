@@ -298,6 +298,20 @@ fn a_result_that_came_before_the_time_limit_counts() {
 }
 
 #[test]
+fn a_program_that_stays_after_its_result_is_ended_and_the_result_counts() {
+    let world =
+        World::builder().tables(&format!("{ROLES}[roles.s]\ndriver = \"claude\"\nstall_timeout = \"2s\"")).build();
+    world.program(
+        "claude",
+        &format!("cat > /dev/null\n{}trap '' TERM; while :; do sleep 1; done", [INIT, DONE].map(say).concat()),
+    );
+    world.start();
+    let shown = world.wait_for(&world.delegate("s", "work"), "succeeded");
+    assert_eq!((&shown["result"]["text"], &shown["lost"]), (&json!("The answer."), &json!(0)));
+    world.stop_and_check_nothing_left();
+}
+
+#[test]
 fn codex_goes_on_with_its_thread() {
     let begun = r#"{"type":"thread.started","thread_id":"thread-1"}"#;
     let failed = r#"{"type":"turn.failed","error":{"message":"stream disconnected before completion"}}"#;

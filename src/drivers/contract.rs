@@ -24,7 +24,7 @@ pub(super) fn by_contract(end: End) -> Verdict {
         cause = said;
     }
     if cause != Cause::Success
-        && let Some(line) = end.last_error.or_else(|| end.stdout.lines().rev().find(|l| !l.trim().is_empty()))
+        && let Some(line) = last_line(end.stderr).or_else(|| last_line(end.stdout))
     {
         reason = format!("{reason}: {}", crate::model::text::one_line(line, 200));
     }
@@ -35,6 +35,11 @@ pub(super) fn by_contract(end: End) -> Verdict {
         retry_after: file.retry_after_ms.map(Duration::from_millis),
         ..Verdict::of(cause, reason)
     }
+}
+
+/// The last line that says something.
+fn last_line(text: &str) -> Option<&str> {
+    text.lines().rev().find(|line| !line.trim().is_empty())
 }
 
 /// What a shell or sysexits.h means by a code, where a person may not know it.
@@ -60,7 +65,7 @@ mod tests {
             exit_code: code,
             signal,
             stdout: "a\n\n",
-            last_error: None,
+            stderr: "",
             file,
             conversation: None,
             hold_denied: true,

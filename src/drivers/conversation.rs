@@ -15,6 +15,8 @@ use crate::model::{
 /// Longer answers are cut, at their end: nobody reads more, and Redis holds it. The raw lines have all of it.
 const LONGEST_ANSWER: usize = 1 << 20;
 
+/// So many lines at the end of standard error may say why a program has ended without a result.
+const LAST_WORDS: usize = 8;
 const CUT: &str = "\n[cut here by orch at 1 MiB; all of it is in the attempt's raw.jsonl]";
 
 /// The sum of what was told.
@@ -132,10 +134,12 @@ impl Conversation {
         if let Some(until) = self.limited {
             return Said { until, ..Said::of(Cause::RateLimited, format!("{program}: a limit is reached")) };
         }
-        if let (Some(code), Some(line)) = (end.exit_code, end.last_error) {
-            let failure = words::failure(None, line);
-            if code != 0 && failure != Failure::Transient {
-                return Said::failed(failure, format!("{program}: {line}"), None);
+        if end.exit_code.is_some_and(|code| code != 0) {
+            // The last line often only says where to read on.
+            let lines = end.stderr.lines().rev().filter(|line| !line.trim().is_empty()).take(LAST_WORDS);
+            let mut told = lines.map(|line| (words::failure(None, line), line));
+            if let Some((failure, line)) = told.find(|(failure, _)| *failure != Failure::Transient) {
+                return Said::failed(failure, format!("{program}: {}", line.trim()), None);
             }
         }
         if end.exit_code != Some(0) {

@@ -18,7 +18,8 @@ use crate::{config::DriverKind, model::task::Usage};
 pub(super) struct Gemini;
 
 const NAME: &str = "gemini";
-/// Settings of the least weight: a person's own and a project's are put over them.
+/// Settings of the least weight: a person's own and a project's are put over them. Left out, with a warning, where others may
+/// write into a folder above the file: the state folder is not such a place.
 const DEFAULTS: &str = "GEMINI_CLI_SYSTEM_DEFAULTS_PATH";
 const SETTINGS_FILE: &str = "settings.json";
 

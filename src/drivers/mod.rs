@@ -102,8 +102,8 @@ pub struct End<'a> {
     pub signal: Option<i32>,
     /// The end of its standard output.
     pub stdout: &'a str,
-    /// The last line of its standard error that says something.
-    pub last_error: Option<&'a str>,
+    /// The end of its standard error.
+    pub stderr: &'a str,
     /// What it left in its result file.
     pub file: Option<ResultFile>,
     /// What it told, where its driver has a [`Transcript`].

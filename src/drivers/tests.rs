@@ -22,12 +22,12 @@ fn told(kind: DriverKind, text: &str) -> (Vec<Event>, Option<Conversation>) {
     (events, Some(told))
 }
 
-fn verdict(kind: DriverKind, case: &str, exit_code: Option<i32>, last_error: Option<&str>) -> Verdict {
+fn verdict(kind: DriverKind, case: &str, exit_code: Option<i32>, stderr: &str) -> Verdict {
     let text = fixture(kind, case);
     let (_, told) = told(kind, &text);
     let signal = exit_code.is_none().then_some(9);
     let (conversation, hold_denied) = (told.as_ref(), true);
-    let end = End { exit_code, signal, stdout: &text, last_error, file: None, conversation, hold_denied, now: NOW };
+    let end = End { exit_code, signal, stdout: &text, stderr, file: None, conversation, hold_denied, now: NOW };
     of(kind).unwrap().read(end)
 }
 
@@ -74,7 +74,7 @@ fn ends_mean_what_comes_next() {
         (Aider, "login", ok, NeedsPerson, "AuthenticationError"),
         (Aider, "rate_limit", ok, RateLimited, "Rate limit reached"),
     ] {
-        let said = verdict(kind, case, exit, None);
+        let said = verdict(kind, case, exit, "");
         assert!(said.cause == cause && said.reason.contains(words), "{kind}/{case} {exit:?}: {said:?}");
         assert_eq!(said.start_anew, case == "no_session", "{kind}/{case}");
     }
@@ -91,11 +91,11 @@ fn answers_and_what_they_cost() {
         (Qwen, "ok", "There is one file.", 7, 8, 0.0),
         (Opencode, "ok", "There is one file.", 115, 30, 0.5),
     ] {
-        let said = verdict(kind, case, Some(0), None);
+        let said = verdict(kind, case, Some(0), "");
         assert_eq!(said.text.as_deref(), Some(text), "{kind}/{case}");
         assert_eq!(said.usage, Some(Usage { input_tokens, output_tokens, cost_usd }), "{kind}/{case}");
     }
-    assert_eq!(verdict(Claude, "other_program", Some(0), None).text, None, "what was printed is shown then");
+    assert_eq!(verdict(Claude, "other_program", Some(0), "").text, None, "what was printed is shown then");
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn limits_end_when_they_say() {
         (Aider, "rate_limit", 21),
     ] {
         assert_eq!(
-            verdict(kind, case, Some(1 - i32::from(kind == Aider)), None).retry_after,
+            verdict(kind, case, Some(1 - i32::from(kind == Aider)), "").retry_after,
             Some(Duration::from_secs(seconds)),
             "{kind}/{case}"
         );
@@ -118,15 +118,29 @@ fn limits_end_when_they_say() {
 
 #[test]
 fn words_on_standard_error_are_read_where_nothing_else_was_said() {
-    for (line, cause, anew) in [
-        ("No conversation found with session ID: x", Cause::Transient, true),
-        ("Invalid API key · Please run /login", Cause::NeedsPerson, false),
-        ("Error: Session ID x is already in use.", Cause::Transient, false),
-        ("error: unknown option '--strict-mcp-config'", Cause::Permanent, false),
+    for (lines, cause, anew, words) in [
+        ("No conversation found with session ID: x", Cause::Transient, true, "No conversation"),
+        (
+            "Error resuming session: Invalid session identifier \"x\".\n  Searched in y.\n  Use --list-sessions.\n",
+            Cause::Transient,
+            true,
+            "Invalid session",
+        ),
+        ("No saved session found with ID x. Run qwen --resume", Cause::Transient, true, "No saved session"),
+        ("Invalid API key · Please run /login", Cause::NeedsPerson, false, "/login"),
+        ("a warning\nInvalid auth method selected.", Cause::NeedsPerson, false, "auth method"),
+        ("Error: Session ID x is already in use.", Cause::Transient, false, "already in use"),
+        ("error: unknown option '--strict-mcp-config'", Cause::Permanent, false, "unknown option"),
+        (
+            "error: unexpected argument '--x' found\n\nUsage: codex exec\n\nFor more information, try '--help'.",
+            Cause::Permanent,
+            false,
+            "unexpected argument '--x'",
+        ),
     ] {
-        let said = verdict(DriverKind::Claude, "silent", Some(1), Some(line));
+        let said = verdict(DriverKind::Claude, "silent", Some(1), lines);
         assert_eq!((said.cause, said.start_anew), (cause, anew), "{said:?}");
-        assert!(said.reason.contains(&line[..20]), "{said:?}");
+        assert!(said.reason.contains(words), "{said:?}");
     }
 }
 
@@ -138,7 +152,7 @@ fn a_denial_can_be_accepted_and_a_result_file_wins() {
         exit_code: Some(0),
         signal: None,
         stdout: &text,
-        last_error: None,
+        stderr: "",
         file: file.map(|f| serde_json::from_str(f).unwrap()),
         conversation: told.as_ref(),
         hold_denied,

@@ -14,7 +14,7 @@ const COLUMNS: usize = 100;
 pub(super) fn failure(status: Option<u64>, text: &str) -> Failure {
     let text = text.to_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
-    if says(&["no conversation found", "no rollout found", "session not found", "invalid session identifier"]) {
+    if says(&NO_SESSION) {
         return Failure::NoSuchSession;
     }
     // Before 429: who has to pay is told so with the same status.
@@ -33,7 +33,16 @@ pub(super) fn failure(status: Option<u64>, text: &str) -> Failure {
     Failure::Transient
 }
 
+const NO_SESSION: [&str; 6] = [
+    "no conversation found",
+    "no rollout found",
+    "session not found",
+    "invalid session identifier",
+    "no previous sessions found",
+    "no saved session found",
+];
 const LOGIN: [&str; 12] = [
+    "invalid auth method",
     "invalid api key",
     "incorrect api key",
     "api key not valid",
@@ -45,7 +54,6 @@ const LOGIN: [&str; 12] = [
     "401 unauthorized",
     "oauth token has expired",
     "please set an auth method",
-    "invalid auth method selected",
 ];
 const LIMIT: [&str; 9] = [
     "rate limit",

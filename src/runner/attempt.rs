@@ -24,7 +24,7 @@ use super::{
     start::{NotBegun, Running, begin},
 };
 use crate::{
-    drivers::{Driver, End, Verdict},
+    drivers::{Conversation, Driver, End, Verdict},
     model::{cause::Cause, evidence::Rule, task::TaskResult, text::one_line, time::Timestamp},
     os::{self, failpoint},
     store::{
@@ -37,6 +37,9 @@ use crate::{
 const STRAGGLERS_GRACE: Duration = Duration::from_millis(200);
 /// Beyond it whatever is left cannot be ended by us (stuck in the kernel); the supervisor looks after it.
 const STRAGGLERS_LIMIT: Duration = Duration::from_secs(5);
+/// A program that has given its result and stays, and says nothing more for so long, is ended; sooner where its role would
+/// take it for hung, and its result with it.
+const LINGER: Duration = Duration::from_secs(60);
 /// A rate limit whose end nobody named.
 const RATE_LIMIT_DEFAULT: Duration = Duration::from_secs(60);
 
@@ -52,6 +55,8 @@ pub(super) struct Ended {
 #[derive(Debug)]
 enum Stop {
     Timeout,
+    /// It has given its result, and does not end.
+    Lingers,
     Cancelled(String),
     Interrupted,
     Leave(Leave),
@@ -132,7 +137,7 @@ impl Running<'_> {
         failpoint!("finish.ended");
         let verdict = match (&stop, &status) {
             // Whatever we were about to stop it for: it was done before.
-            (Some(Stop::Timeout | Stop::Interrupted | Stop::Leave(_)), Ok(status))
+            (Some(Stop::Timeout | Stop::Lingers | Stop::Interrupted | Stop::Leave(_)), Ok(status))
                 if self.is_done(stop.as_ref(), status) =>
             {
                 self.read(driver, status)
@@ -193,6 +198,9 @@ impl Running<'_> {
         tokio::pin!(timeout);
         let kill = tokio::time::sleep(Duration::MAX);
         tokio::pin!(kill);
+        let linger = tokio::time::sleep(Duration::MAX);
+        tokio::pin!(linger);
+        let patience = LINGER.min(self.agent.launch.role.stall_timeout / 2);
         let mut stop: Option<Stop> = None;
         loop {
             let wish = tokio::select! {
@@ -205,6 +213,7 @@ impl Running<'_> {
                     continue;
                 }
                 () = &mut timeout, if stop.is_none() => Stop::Timeout,
+                () = &mut linger, if stop.is_none() => Stop::Lingers,
                 beat = beats.next() => match beat {
                     Beat::Directive(_, Directive::Cancel(reason)) => Stop::Cancelled(reason),
                     Beat::Directive(_, Directive::Stop(reason)) => Stop::Leave(Leave::Told(reason)),
@@ -220,6 +229,9 @@ impl Running<'_> {
                 () = self.output.pump() => {
                     progress.touch();
                     self.note_session();
+                    if self.output.told().is_some_and(Conversation::is_done) {
+                        linger.as_mut().reset(tokio::time::Instant::now() + patience);
+                    }
                     match self.output.excess().filter(|_| stop.is_none()) {
                         Some(excess) => Stop::Over(excess),
                         None => continue,
@@ -271,12 +283,12 @@ impl Running<'_> {
             Ok(file) => (file, None),
             Err(why) => (None, Some(why)),
         };
-        let (stdout, last_error) = (self.output.text(), self.output.last_error());
+        let (stdout, stderr) = (self.output.text(), self.output.errors());
         let end = End {
             exit_code: status.code(),
             signal: status.signal(),
             stdout: &stdout,
-            last_error: last_error.as_deref(),
+            stderr: &stderr,
             file,
             conversation: self.output.told(),
             hold_denied: self.agent.launch.role.agent.hold_denied,
@@ -296,6 +308,7 @@ fn stopped(stop: &Stop, claimed: &Claimed, agent: &str) -> Verdict {
             let limit = crate::model::duration::human(Duration::from_millis(claimed.task.timeout_ms));
             Verdict::of(Cause::Timeout, format!("it took longer than its time limit of {limit}"))
         }
+        Stop::Lingers => Verdict::of(Cause::Lost, "its program gave a result, did not end, and was ended".to_owned()),
         Stop::Cancelled(reason) => Verdict::of(Cause::Cancelled, reason.clone()),
         Stop::Interrupted => Verdict::of(Cause::Cancelled, format!("interrupted with Ctrl-C in the pane of {agent}")),
         Stop::Leave(leave) => Verdict::of(Cause::Lost, format!("agent {agent} ended: {}", leave.in_words())),

@@ -156,14 +156,9 @@ impl Output {
     pub fn is_cut(&self) -> bool {
         self.out.tail.is_cut()
     }
-    /// The last line of standard error that says something. Where that only leads to the help, the error before it.
-    pub fn last_error(&self) -> Option<String> {
-        let text = self.err.tail.text();
-        let mut lines = text.lines().rev().filter(|l| !l.trim().is_empty());
-        let last = lines.next()?;
-        let is_error = |line: &&str| line.trim_start().to_ascii_lowercase().starts_with("error");
-        let error = if last.contains("--help") { lines.find(is_error) } else { None };
-        Some(error.unwrap_or(last).to_owned())
+    /// The end of standard error.
+    pub fn errors(&self) -> String {
+        self.err.tail.text()
     }
     /// A text that did not come through the pipes.
     pub fn redacted(&self, text: String) -> String {
