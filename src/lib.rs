@@ -49,7 +49,7 @@
 //! ## The rules that everything keeps to
 //!
 //! 1. **One table a state.** [`model::task::TRANSITIONS`] and [`model::agent::TRANSITIONS`] are written into the Lua
-//!    scripts when they are loaded; `move` and `move_agent` in `store/lua/prelude.lua` are the only writers of a state,
+//!    scripts when they are loaded; `move` and `move_agent` in `store/lua/prelude_moves.lua` are the only writers of a state,
 //!    and append the event in the same step.
 //! 2. **One Lua file a transition**, which reads and checks everything before its first write, uses Redis's own clock,
 //!    and can be sent again: whoever lost an answer asks again and gets the same.

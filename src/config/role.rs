@@ -99,6 +99,19 @@ pub struct Role {
     pub delegates_to: Option<Vec<String>>,
     /// What the program of one attempt may use.
     pub limits: Limits,
+    /// What one of its tasks may use, all attempts together (`max_cost_usd`, `max_tokens`).
+    pub task_budget: Budget,
+    /// What it may use a day (`max_cost_usd_per_day`, `max_tokens_per_day`).
+    pub day_budget: Budget,
+}
+
+/// Money and tokens that may be used; `None`: any.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Budget {
+    /// US dollars.
+    pub cost_usd: Option<f64>,
+    /// Tokens, read and written.
+    pub tokens: Option<u64>,
 }
 
 /// What the program of one attempt may use, all that it starts included. Beyond it the attempt is ended.
@@ -123,6 +136,16 @@ impl Default for Limits {
 }
 
 impl Role {
+    /// Whose rate limits it shares: all roles of one agent program have one account. Of a program that orch does not know
+    /// nothing can be said, so each such role has its own.
+    pub fn account(&self) -> String {
+        match self.driver {
+            DriverKind::Shell | DriverKind::Command | DriverKind::Console => format!("role {}", self.name),
+            DriverKind::Auto => DriverKind::Claude.to_string(),
+            driver => driver.to_string(),
+        }
+    }
+
     /// A role of which nothing but the name is written: a built-in one, or a new one with `driver`.
     pub(super) fn unwritten(name: &str, driver: DriverKind, cwd: PathBuf, retry: RetryPolicy) -> Self {
         let builtin = BUILTIN.iter().find(|builtin| builtin.name == name);
@@ -144,6 +167,8 @@ impl Role {
             retry,
             delegates_to: None,
             limits: Limits::default(),
+            task_budget: Budget::default(),
+            day_budget: Budget::default(),
         }
     }
 }

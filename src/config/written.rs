@@ -26,6 +26,8 @@ const LEAST_TIMEOUT: Duration = Duration::from_millis(1);
 const LEAST_MEMORY: u64 = 16 << 20;
 /// A hundredth of a processor core.
 const LEAST_CPU: f64 = 0.01;
+/// A cent. What may cost less could not be started at all.
+const LEAST_COST: f64 = 0.01;
 /// The longest path of a Unix socket (`sun_path` of unix(7), less its terminating NUL).
 const SOCKET_PATH: usize = 107;
 
@@ -34,6 +36,7 @@ pub(super) struct Written {
     pub name: Option<At<String>>,
     pub redis_url: Option<At<String>>,
     pub tmux_socket: Option<At<String>>,
+    pub day: WrittenDay,
     pub supervisor: WrittenSupervisor,
     pub retry: WrittenRetry,
     pub master: WrittenMaster,
@@ -50,6 +53,7 @@ pub(super) struct WrittenSupervisor {
     pub kill_grace: Option<At<Duration>>,
     pub keep: Option<At<Duration>>,
     pub min_free_memory: Option<At<u64>>,
+    pub notify_command: Option<At<Vec<String>>>,
 }
 
 #[derive(Debug, Default)]
@@ -92,6 +96,16 @@ pub(super) struct WrittenRole {
     pub cpu_max: Option<At<f64>>,
     pub max_processes: Option<At<u32>>,
     pub max_output: Option<At<u64>>,
+    pub max_cost_usd: Option<At<f64>>,
+    pub max_tokens: Option<At<u32>>,
+    pub day: WrittenDay,
+}
+
+/// What may be used a day.
+#[derive(Debug, Default)]
+pub(super) struct WrittenDay {
+    pub max_cost_usd: Option<At<f64>>,
+    pub max_tokens: Option<At<u32>>,
 }
 
 /// Reads `text`. What could be understood is in the answer even where there are complaints, so that the rest of the
@@ -122,12 +136,16 @@ fn file(mut top: Section<'_, '_>) -> Written {
     let tmux_socket = tmux.checked("socket", socket);
     tmux.finish();
 
+    let mut limits = top.section("limits", "limits");
+    let day = day(&mut limits);
+    limits.finish();
+
     let supervisor = supervisor(top.section("supervisor", "supervisor"));
     let retry = retry(top.section("retry", "retry"));
     let master = master(top.section("master", "master"));
     let roles = top.section("roles", "roles").each("roles.NAME", role).into_iter().collect();
     top.finish();
-    Written { name, redis_url, tmux_socket, supervisor, retry, master, roles }
+    Written { name, redis_url, tmux_socket, day, supervisor, retry, master, roles }
 }
 
 fn supervisor(mut table: Section<'_, '_>) -> WrittenSupervisor {
@@ -140,9 +158,23 @@ fn supervisor(mut table: Section<'_, '_>) -> WrittenSupervisor {
         kill_grace: table.duration("kill_grace", Duration::ZERO),
         keep: table.duration("keep", LEAST_KEEP),
         min_free_memory: table.size("min_free_memory", 0),
+        notify_command: words(&mut table, "notify_command"),
     };
     table.finish();
     written
+}
+
+/// A program and its arguments.
+fn words(table: &mut Section<'_, '_>, key: &'static str) -> Option<At<Vec<String>>> {
+    let at = table.list(key, command_word)?;
+    Some(At { line: at.line, value: at.value.into_iter().map(|word| word.value).collect() })
+}
+
+fn day(table: &mut Section<'_, '_>) -> WrittenDay {
+    WrittenDay {
+        max_cost_usd: table.number("max_cost_usd_per_day", LEAST_COST),
+        max_tokens: table.count("max_tokens_per_day", 1),
+    }
 }
 
 fn retry(mut table: Section<'_, '_>) -> WrittenRetry {
@@ -174,9 +206,7 @@ fn role(name: At<&str>, table: &mut Section<'_, '_>) -> (String, WrittenRole) {
     let written = WrittenRole {
         line: name.line,
         driver: table.checked("driver", str::parse),
-        command: table
-            .list("command", command_word)
-            .map(|at| At { line: at.line, value: at.value.into_iter().map(|word| word.value).collect() }),
+        command: words(table, "command"),
         model: table.checked("model", |text| filled(text).map(str::to_owned)),
         instructions: table.text("instructions"),
         instructions_file: table.checked("instructions_file", path),
@@ -197,6 +227,9 @@ fn role(name: At<&str>, table: &mut Section<'_, '_>) -> (String, WrittenRole) {
         cpu_max: table.number("cpu_max", LEAST_CPU),
         max_processes: table.count("max_processes", 1),
         max_output: table.size("max_output", 1),
+        max_cost_usd: table.number("max_cost_usd", LEAST_COST),
+        max_tokens: table.count("max_tokens", 1),
+        day: day(table),
     };
     (name.value.to_owned(), written)
 }

@@ -114,6 +114,7 @@ impl Standing {
                 exit_code: None,
                 result: None,
                 delay_ms: 0,
+                account: None,
                 evidence: None,
             },
         };
