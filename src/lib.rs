@@ -68,8 +68,19 @@
 //! A runner is a subreaper: what its program leaves behind becomes its child, and is ended when the attempt ends. A
 //! runner that is told to leave ends its program (TERM, a grace, KILL) and says goodbye. One that dies is noticed by a
 //! pidfd; the supervisor records its end, which frees the task, and then ends what is left of it: descendants, members
-//! of the pane's session, carriers of the marker, until two looks find nobody. What may be left of an ended agent stands
-//! in the record `remains` until somebody has looked, so that a crash in between leaves nothing behind either.
+//! of the pane's session, carriers of the marker, and who is in its enclosure, until two looks find nobody. What may be
+//! left of an ended agent stands in the record `remains` until somebody has looked, so that a crash in between leaves
+//! nothing behind either.
+//!
+//! An *enclosure* is a control group of the kernel's ([`os::Enclosure`]). A runner enters one of its own before it starts
+//! anything, so everything that it starts is inside, also what left its environment, its session and its parents. Its
+//! place is derived from the incarnation and from a list of places in the state folder, so that every later supervisor
+//! finds it. Supervisor, Redis and tmux are never inside: a supervisor that an agent has started leaves first. Where no
+//! enclosure can be made, everything works without.
+//!
+//! A program that uses more than its role may ([`config::Limits`]) is ended by its runner without grace, and the attempt
+//! is `lost`; the agent goes on. Where the kernel hands on its controllers it holds the bounds in the enclosure, else the
+//! runner looks once a second. While the machine is short of memory (`min_free_memory`) nobody is started but the master.
 //!
 //! Silence counts from the moment at which everything was there: after a break of Redis, of the machine or of the
 //! supervisor itself, everybody gets a whole lease to report ([`supervisor`], `undisturbed`).
@@ -96,6 +107,8 @@
 //! - *A tool*: one file in `mcp::tools`, or a function in one.
 //! - *A transition*: its line in the table of `model`, one Lua file with its header, one typed call in `store`.
 //! - *A rule of supervision*: `supervisor::decide`, with a case in its tests.
+//! - *A step between two others that must not be torn apart by a death*: a point in the table of [`os::failpoint`], and
+//!   `tests/failpoints.rs` lets a process die there.
 
 // Tests may unwrap: a test that cannot go on has failed.
 #![warn(clippy::unwrap_used)]

@@ -80,6 +80,7 @@ fn a_program_over_its_memory_is_ended_and_counts_as_lost() {
     assert_eq!(world.agent("shell-1")["pid"], runner, "the same agent goes on");
     let told = world.orch(&["why", &task]).ok();
     assert!(told.contains("over-memory"), "{told}");
+    assert_eq!(world.show(&task)["attempts"][0]["evidence"]["rule"], "over_limit");
     stop_and_check_nothing_left(&world);
 }
 
@@ -117,13 +118,13 @@ fn too_many_processes_end_the_attempt() {
 
 #[test]
 fn too_much_of_the_processors_ends_the_attempt() {
-    let world = World::started("[roles.shell]\nmax = 2\ncpu_max = 0.2");
+    let world = World::started("[roles.shell]\nmax = 2\ncpu_max = 0.03");
     // Also where the work is done by many that live for a moment.
     let steady = world.delegate("shell", &only_once("while :; do :; done"));
     let many = world.delegate("shell", &only_once("while :; do /bin/true; done"));
     for task in [steady, many] {
         let reason = lost_once(&world, &task);
-        assert!(reason.starts_with("over-cpu: ") && reason.ends_with("cpu_max is 0.2"), "{reason}");
+        assert!(reason.starts_with("over-cpu: ") && reason.ends_with("cpu_max is 0.03"), "{reason}");
     }
     stop_and_check_nothing_left(&world);
 }
@@ -264,8 +265,19 @@ fn an_enclosure_goes_with_its_agent_and_empty_ones_with_the_next_start() {
     kill9(world.supervisor_pid());
     let left_over = world.enclosure_groups()[0].join("left-over");
     fs::create_dir(&left_over).unwrap();
+    // And that of a home which is gone, by its age.
+    let place = world.enclosure_groups()[0].parent().unwrap().to_owned();
+    let name = |end: &str| place.join(format!("orch-{:0>11x}{end}", std::process::id()));
+    let (old, young) = (name("1"), name("2"));
+    for group in [&old, &young] {
+        fs::create_dir_all(group.join("agent")).unwrap();
+    }
+    let two_hours_ago = std::time::SystemTime::now() - Duration::from_secs(7200);
+    fs::File::open(&old).unwrap().set_modified(two_hours_ago).unwrap();
     world.start();
     assert!(!left_over.exists());
+    assert!(!old.exists() && young.exists());
+    fs::remove_dir(young.join("agent")).and_then(|()| fs::remove_dir(&young)).unwrap();
     assert_eq!(enclosures(&world).len(), 2, "those of the living stay");
     stop_and_check_nothing_left(&world);
 }

@@ -70,6 +70,8 @@ fn after_a_reboot_the_fleet_comes_back_and_strangers_with_its_pids_live() {
     world.lose_power();
     fs::write(world.home.join("supervisor.lock"), format!("{pid} {start}\n")).unwrap();
     fs::write(world.home.join("start.lock"), format!("{pid} {start}\n")).unwrap();
+    let launch = fs::File::create(world.home.join("launch/of-the-first-boot.json")).unwrap();
+    launch.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(600)).unwrap();
 
     world.env.insert("ORCH_TEST_BOOT_ID", "the-second-boot".into());
     world.start();

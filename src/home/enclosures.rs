@@ -9,12 +9,19 @@ use std::{
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
     path::PathBuf,
+    time::Duration,
 };
 
 use uuid::Uuid;
 
 use super::Home;
 use crate::os::Enclosure;
+
+/// How the name of every group begins, and how many digits follow.
+const PREFIX: &str = "orch-";
+const HASH: usize = 12;
+/// A group in which nobody is and nothing has changed for this long has no living supervisor: its master would be inside.
+const ABANDONED: Duration = Duration::from_secs(3600);
 
 impl Home {
     /// A runner's enclosure, below the group in which this process is, and written down; it need not exist yet. `None`
@@ -25,7 +32,7 @@ impl Home {
     pub fn enclosure(&self, incarnation: &str) -> io::Result<Option<Enclosure>> {
         // The folder's path and not the namespace: two homes may have the same.
         let hash = Uuid::new_v5(&Uuid::NAMESPACE_URL, self.path().as_os_str().as_encoded_bytes());
-        let Some(group) = Enclosure::below_own(&format!("orch-{}", &hash.simple().to_string()[..12])) else {
+        let Some(group) = Enclosure::below_own(&format!("{PREFIX}{}", &hash.simple().to_string()[..HASH])) else {
             return Ok(None);
         };
         if !self.enclosure_groups().contains(&group) {
@@ -51,6 +58,24 @@ impl Home {
     /// Nothing is enclosed any more.
     pub fn forget_enclosures(&self) {
         let _ = fs::remove_file(self.enclosures_file());
+    }
+
+    /// Groups of homes that are not there any more, in the place where this process is: nobody has been inside for long.
+    pub fn abandoned_enclosures() -> Vec<Enclosure> {
+        let own = Enclosure::below_own(PREFIX);
+        let Some(place) = own.as_ref().and_then(|group| group.path().parent()) else { return Vec::new() };
+        let is_group = |enclosure: &Enclosure| {
+            let name = enclosure.path().file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let is_hash = |hash: &str| hash.len() == HASH && hash.bytes().all(|b| b.is_ascii_hexdigit());
+            name.strip_prefix(PREFIX).is_some_and(is_hash)
+        };
+        let is_old = |enclosure: &Enclosure| {
+            let changed = fs::metadata(enclosure.path()).and_then(|meta| meta.modified());
+            changed.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > ABANDONED))
+        };
+        let is_empty = |enclosure: &Enclosure| enclosure.members().is_ok_and(|members| members.is_empty());
+        let all = Enclosure::at(place).children().into_iter();
+        all.filter(|enclosure| is_group(enclosure) && is_old(enclosure) && is_empty(enclosure)).collect()
     }
 
     fn enclosures_file(&self) -> PathBuf {

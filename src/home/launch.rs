@@ -87,3 +87,39 @@ impl Launch {
         Ok(launch)
     }
 }
+
+impl super::Home {
+    /// Removes launches that no living agent will take: there are secrets in them. The agent's record, by which each is
+    /// removed with its agent, may have been lost.
+    pub fn remove_forgotten_launches(&self, older_than: Duration, lives: impl Fn(&str) -> bool) {
+        for entry in fs::read_dir(self.launches()).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let age = entry.metadata().ok().and_then(|m| m.modified().ok()?.elapsed().ok());
+            let agents = path.file_stem().is_some_and(|incarnation| lives(&incarnation.to_string_lossy()));
+            if !agents && age.is_some_and(|age| age >= older_than) {
+                tracing::warn!("nobody takes {}: it is removed", path.display());
+                let _ = fs::remove_file(&path);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_launch_that_nobody_will_take_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = super::super::Home::new(dir.path());
+        home.create().unwrap();
+        let [dead, living] = ["dead", "living"].map(|incarnation| home.launch(incarnation));
+        for launch in [&dead, &living] {
+            fs::write(launch, "{}").unwrap();
+        }
+        home.remove_forgotten_launches(Duration::from_secs(60), |incarnation| incarnation == "living");
+        assert!(dead.exists(), "it was just written");
+        home.remove_forgotten_launches(Duration::ZERO, |incarnation| incarnation == "living");
+        assert!(!dead.exists() && living.exists());
+    }
+}

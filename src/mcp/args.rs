@@ -55,10 +55,11 @@ pub(super) fn output<T: JsonSchema + 'static>() -> Arc<JsonObject> {
 /// what they make of `null` types and formats; all understand the plain form.
 pub(super) fn plain(schema: &mut Schema) {
     let Some(Value::Object(properties)) = schema.get_mut("properties") else { return };
-    for property in properties.values_mut().filter_map(Value::as_object_mut) {
-        for key in ["default", "format", "minimum"] {
-            property.remove(key);
-        }
+    for property in properties.values_mut() {
+        without_formats(property);
+        let Some(property) = property.as_object_mut() else { continue };
+        property.remove("default");
+        property.remove("minimum");
         if let Some(Value::String(description)) = property.get_mut("description") {
             *description = on_one_line(description);
         }
@@ -77,6 +78,18 @@ pub(super) fn plain(schema: &mut Schema) {
                 property.append(&mut one);
             }
         }
+    }
+}
+
+/// `uint64` is a format of ours: clients warn of what they do not know.
+fn without_formats(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            fields.retain(|name, value| name != "format" || !value.is_string());
+            fields.values_mut().for_each(without_formats);
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_formats),
+        _ => {}
     }
 }
 

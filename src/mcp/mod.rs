@@ -20,7 +20,10 @@ mod stdio;
 mod tools;
 mod view;
 
-use std::{sync::OnceLock, time::Duration};
+use std::{
+    sync::{LazyLock, OnceLock},
+    time::Duration,
+};
 
 use rmcp::{
     ErrorData, RoleServer, ServerHandler, ServiceExt,
@@ -99,12 +102,13 @@ fn told_to_end() -> Result<impl Future<Output = ()>> {
 struct Server {
     load: Box<dyn Fn() -> Result<Ops> + Send + Sync>,
     ops: OnceLock<Ops>,
-    tools: ToolRouter<Self>,
+    /// Made when it is first asked for: the handshake does without.
+    tools: LazyLock<ToolRouter<Self>>,
 }
 
 impl Server {
     fn new(load: impl Fn() -> Result<Ops> + Send + Sync + 'static) -> Self {
-        Server { load: Box::new(load), ops: OnceLock::new(), tools: Server::all_tools() }
+        Server { load: Box::new(load), ops: OnceLock::new(), tools: LazyLock::new(Server::all_tools) }
     }
 
     /// The verbs.

@@ -37,6 +37,8 @@ words! {
         Broken = "broken",
         /// The attempt's program was ended by a signal, or nobody knows how; the agent goes on.
         ProgramKilled = "program_killed",
+        /// The attempt's program used more than its role may; the agent goes on.
+        OverLimit = "over_limit",
     }
 }
 
@@ -214,6 +216,7 @@ impl Evidence {
             Rule::Terminated => "its runner was sent SIGTERM".to_owned(),
             Rule::TasksPerAgent => "it had done as many tasks as its role wants of one agent".to_owned(),
             Rule::Broken => "its program can't run".to_owned(),
+            Rule::OverLimit => "its program used more than its role may, and was ended; the agent goes on".to_owned(),
             Rule::ProgramKilled => "its program was ended, and not by itself; the agent goes on".to_owned(),
         };
         let measured = self.measured_ms.map(|m| format!("; it was {}", words_of(m))).unwrap_or_default();

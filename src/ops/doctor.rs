@@ -20,7 +20,9 @@ use crate::{
     config::{DriverKind, Role},
     drivers,
     error::Error,
+    model::size::human,
     mux::Mux,
+    os::Enclosure,
     store::server::{check_version, find_program, socket_path},
 };
 
@@ -43,7 +45,7 @@ impl Ops {
         checks.extend([self.folder(), self.room(), self.socket(), self.configuration()]);
         checks.extend(self.config.roles.values().map(|role| check_role(role, path.as_deref())));
         checks.push(agent_programs(path.as_deref()));
-        checks.push(self.open_files());
+        checks.extend([self.open_files(), enclosures()]);
         checks.push(self.supervision().await);
         checks.push(self.leftovers().await);
         checks.extend(self.records().await);
@@ -90,7 +92,7 @@ impl Ops {
         let at = existing(self.home.path());
         let Ok(disk) = statvfs(&at) else { return ok("disk", "it does not tell how full it is".into()) };
         let free = disk.blocks_available() * disk.fragment_size();
-        let found = format!("{} free at {}", bytes(free), at.display());
+        let found = format!("{} free at {}", human(free), at.display());
         match free {
             0 => warn_or_error("disk", "error", found, "make room: nothing can be accepted".into()),
             _ if free < ROOM_WANTED => {
@@ -260,17 +262,19 @@ fn agent_programs(path: Option<&OsStr>) -> Check {
     ok("agent programs", found.join(", "))
 }
 
+/// Where agents would be enclosed that are started from here.
+fn enclosures() -> Check {
+    let found = match Enclosure::below_own("orch").as_ref().and_then(|group| group.path().parent()) {
+        Some(place) => format!("in control groups below {}", place.display()),
+        // Everything works without, and what would be needed is not worth a person's time.
+        None => "none: no control groups may be made here; limits are watched by looking once a second".into(),
+    };
+    ok("enclosures", found)
+}
+
 /// The path, or the nearest folder above it that is there.
 fn existing(path: &Path) -> PathBuf {
     path.ancestors().find(|p| p.exists()).unwrap_or(Path::new("/")).to_owned()
-}
-
-fn bytes(n: u64) -> String {
-    match n {
-        _ if n >= 10 << 30 => format!("{} GiB", n >> 30),
-        _ if n >= 1 << 30 => format!("{:.1} GiB", n as f64 / (1u64 << 30) as f64),
-        _ => format!("{} MiB", n >> 20),
-    }
 }
 
 fn ok(name: &str, found: String) -> Check {

@@ -38,7 +38,7 @@ pub(crate) use failpoint::failpoint;
 pub use linux::{
     ExitWatch, FileWatch, Processes, available_memory, become_subreaper, boot_id, children_of, command_line, cpu_time,
     descendants, detach, end_children, end_tree, expect_entry, has_children, hostname, inheritable_fds, members,
-    memory, of_folder, open_fds, parent_of, raise_nofile_limit, rss_bytes, shared_memory, tree_cpu_time,
+    memory, of_folder, open_fds, parent_of, pss_bytes, raise_nofile_limit, rss_bytes, tree_cpu_time,
 };
 pub use lock::{FileLock, lock_file, read_lock_holder};
 

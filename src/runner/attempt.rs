@@ -2,10 +2,8 @@
 //! say what its end means.
 
 use std::{
-    ffi::OsStr,
     io,
-    path::Path,
-    process::{ExitStatus, Stdio},
+    process::ExitStatus,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -14,20 +12,21 @@ use nix::{
     sys::signal::{Signal as Sig, killpg},
     unistd::Pid,
 };
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
 use super::{
     Agent, Leave,
     beats::{Beat, Beats},
     limits::Meter,
     output::Output,
+    program::spawn,
     redact::Redactor,
     signals::{Signal, Signals},
     workspace::Workspace,
 };
 use crate::{
-    drivers::{self, Driver, End, Job, Start, Verdict},
-    model::{cause::Cause, evidence::Rule, id::Capability, task::TaskResult, text::one_line},
+    drivers::{Driver, End, Job, Start, Verdict},
+    model::{cause::Cause, evidence::Rule, task::TaskResult, text::one_line},
     os::{self, failpoint},
     store::{
         agents::Directive,
@@ -149,38 +148,6 @@ fn begin<'a>(agent: &'a Agent, driver: &dyn Driver, claimed: &Claimed) -> Result
     Ok(Running { agent, workspace, child, output })
 }
 
-fn spawn(agent: &Agent, start: &Start, cwd: &Path, claimed: &Claimed, w: &Workspace) -> io::Result<Child> {
-    let launch = &agent.launch;
-    let capability = Capability {
-        task: claimed.task.id.clone(),
-        attempt: claimed.attempt,
-        fence: claimed.fence,
-        incarnation: launch.incarnation.clone(),
-    };
-    let stdin = if start.prompt_on_stdin { Stdio::from(std::fs::File::open(&w.prompt)?) } else { Stdio::null() };
-    // A vfork is what makes a no-op task cheap. The standard library uses one where there is no `pre_exec`, and where it
-    // need not look for the program on the PATH of an environment that is not ours: so we look.
-    let name = start.program.to_str().filter(|name| !name.contains('/'));
-    let found = name.and_then(|name| drivers::find(name, launch.env.get("PATH").map(OsStr::new)));
-    // In a process group of its own: Ctrl-C in the pane reaches the runner, which ends the program and says why.
-    Command::new(found.as_deref().map_or(&*start.program, Path::as_os_str))
-        .arg0(&start.program)
-        .args(&start.args)
-        .current_dir(cwd)
-        .env_clear()
-        .envs(&launch.env)
-        .env("ORCH_TASK", claimed.task.id.as_str())
-        .env("ORCH_ATTEMPT", claimed.attempt.to_string())
-        .env("ORCH_CAPABILITY", capability.to_string())
-        .env("ORCH_CONTEXT", &w.context)
-        .env("ORCH_RESULT", &w.result)
-        .stdin(stdin)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .spawn()
-}
-
 impl Running<'_> {
     async fn finish(
         mut self,
@@ -196,7 +163,8 @@ impl Running<'_> {
         if stop.is_none() && !status.as_ref().is_ok_and(ExitStatus::success) {
             stop = meter.refused().map(Stop::Over);
         }
-        let grace = if matches!(stop, Some(Stop::Over(_))) { Duration::ZERO } else { STRAGGLERS_GRACE };
+        let is_over = matches!(stop, Some(Stop::Over(_)));
+        let grace = if is_over { Duration::ZERO } else { STRAGGLERS_GRACE };
         self.end_stragglers(grace).await;
         self.output.drain().await;
         failpoint!("finish.ended");
@@ -218,7 +186,8 @@ impl Running<'_> {
             _ => None,
         };
         if report.cause == Cause::Lost {
-            let rule = leave.as_ref().map_or(Rule::ProgramKilled, Leave::rule);
+            let of_program = if is_over { Rule::OverLimit } else { Rule::ProgramKilled };
+            let rule = leave.as_ref().map_or(of_program, Leave::rule);
             report.evidence = Some(self.agent.evidence(rule, &report.reason, Some(claimed)));
         }
         Ended { report: Some(report), leave }

@@ -20,7 +20,9 @@ pub(super) struct Enclosed {
 /// Enters one, on a thread of its own: the kernel may take 15 ms for it, in which the runner says hello.
 pub(super) fn enter(home: &Home, launch: &Launch) -> oneshot::Receiver<Option<Enclosed>> {
     let (told, answer) = oneshot::channel();
-    let (home, incarnation, limits) = (home.clone(), launch.incarnation.clone(), launch.role.limits.clone());
+    // A person's own program is not ended for what it uses.
+    let limits = if launch.master { Limits::default() } else { launch.role.limits.clone() };
+    let (home, incarnation) = (home.clone(), launch.incarnation.clone());
     // Without the thread nobody answers, and that means none as well.
     let _ = std::thread::Builder::new().name("enclosure".into()).spawn(move || {
         let enclosed = try_enter(&home, &incarnation, &limits);

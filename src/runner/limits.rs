@@ -109,7 +109,7 @@ impl<'a> Meter<'a> {
 /// the kernel walk all their pages, so it is asked for only where the plain sum is too much.
 fn memory_over(limit: u64, pids: &[u32]) -> Option<u64> {
     let sum = |of: fn(u32) -> Option<u64>| pids.iter().filter_map(|pid| of(*pid)).sum::<u64>();
-    (sum(os::rss_bytes) > limit).then(|| sum(os::shared_memory)).filter(|used| *used > limit)
+    (sum(os::rss_bytes) > limit).then(|| sum(os::pss_bytes)).filter(|used| *used > limit)
 }
 
 /// Cores used over the last window, once it is full; drops what is older.

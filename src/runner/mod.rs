@@ -15,6 +15,7 @@ mod interactive;
 mod limits;
 mod output;
 mod pane;
+mod program;
 mod redact;
 mod report;
 mod signals;

@@ -10,6 +10,7 @@ pub mod agents;
 pub mod attempts;
 pub mod audit;
 mod call;
+mod clock;
 mod damaged;
 pub mod decode;
 pub mod disturb;

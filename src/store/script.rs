@@ -84,14 +84,8 @@ fn whole(body: &str) -> String {
         include_str!("lua/prelude_spend.lua"),
         include_str!("lua/prelude_moves.lua"),
     ];
-    format!("{}{}{SET_CLOCK}\n{body}", *TABLES, preludes.join("\n"))
+    format!("{}{}{}\n{body}", *TABLES, preludes.join("\n"), super::clock::ADDED)
 }
-
-/// A test sets Redis's clock by a key, in ms; in debug builds alone. [`super::Store::clock`] reads it as well.
-#[cfg(debug_assertions)]
-const SET_CLOCK: &str = "now = now + (redis.call('GET', P .. 'clock_offset') or 0)";
-#[cfg(not(debug_assertions))]
-const SET_CLOCK: &str = "";
 
 /// The transition tables of `model` as Lua.
 static TABLES: LazyLock<String> = LazyLock::new(|| {

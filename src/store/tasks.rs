@@ -311,27 +311,6 @@ impl Store {
             tree_usage: decode::usage(&fields, "tree"),
         }))
     }
-
-    /// Asks for Redis's clock.
-    #[cfg(not(debug_assertions))]
-    pub(super) fn clock(&self) -> redis::Cmd {
-        redis::cmd("TIME")
-    }
-
-    /// Asks for Redis's clock as the transitions see it: a test may have set it.
-    #[cfg(debug_assertions)]
-    pub(super) fn clock(&self) -> redis::Cmd {
-        let set = "local t = redis.call('TIME') \
-                   return {t[1] + math.floor((redis.call('GET', KEYS[1]) or 0) / 1000), t[2]}";
-        let mut cmd = redis::cmd("EVAL");
-        cmd.arg(set).arg(1).arg(self.keys.plain("clock_offset"));
-        cmd
-    }
-
-    pub(super) fn time(&self, value: Option<Value>) -> Result<Timestamp> {
-        let (s, us): (u64, u64) = self.read(value.unwrap_or(Value::Nil))?;
-        Ok(Timestamp(s * 1000 + us / 1000))
-    }
 }
 
 pub(super) fn ms(d: Duration) -> String {

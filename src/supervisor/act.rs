@@ -84,6 +84,9 @@ impl Supervisor {
         mut evidence: Evidence,
     ) -> Result<(), StoreError> {
         let agent = &record.agent;
+        let over_memory = self.killed_for_memory(record, reason);
+        let attempt_reason = over_memory.clone().unwrap_or_else(|| format!("agent {} {reason}", agent.id));
+        let reason = over_memory.as_deref().unwrap_or(reason);
         tracing::warn!(agent = agent.id, %to, "{reason}");
         // By its reports and not by its record: it may have claimed a task, and ended it, since that was read.
         let mut reports = self.home.unheard_reports();
@@ -116,7 +119,7 @@ impl Supervisor {
             to,
             reason,
             cause: Cause::Lost,
-            attempt_reason: &format!("agent {} {reason}", agent.id),
+            attempt_reason: &attempt_reason,
             delay: retry.lost_delay(lost + 1),
             remains: Some(&remains),
             evidence: Some(&evidence),
@@ -125,6 +128,15 @@ impl Supervisor {
         failpoint!("reap.recorded");
         self.end_remains(agent.incarnation.clone(), remains);
         Ok(())
+    }
+
+    /// Where the kernel holds the memory of an agent, its runner may be what it kills, though it is the smallest of all.
+    fn killed_for_memory(&self, record: &Record, reason: &str) -> Option<String> {
+        let enclosures = self.home.enclosures_of(&record.agent.incarnation);
+        let killed: u64 = enclosures.iter().map(|enclosure| enclosure.refused().memory).sum();
+        let is_likely = killed > 0 && reason.starts_with("crashed: ");
+        is_likely
+            .then(|| format!("over-memory: the kernel killed {killed} of its processes (memory_max), and it {reason}"))
     }
 
     /// After a loss, once all who live are known again: what the disk knows better is told, and work goes on.

@@ -53,6 +53,9 @@ impl Schedule {
             tracing::warn!("what Redis has come to could not be remembered: {e}");
         }
         if is_due(&mut self.reports, REPORTS_EVERY) {
+            home.remove_forgotten_launches(UNFINISHED, |incarnation| {
+                snapshot.agents.iter().any(|r| r.agent.incarnation == incarnation)
+            });
             home.remove_unfinished_reports(UNFINISHED);
             for report in home.unheard_reports() {
                 // A living runner tells its own.
@@ -102,6 +105,8 @@ pub(super) fn tidy_enclosures(home: &Home) {
             let _ = enclosure.remove();
         }
     }
+    // A folder that was removed takes with it what is written there about its groups.
+    Home::abandoned_enclosures().iter().for_each(remove);
 }
 
 /// At the end, when no agent lives any more: whoever is still enclosed belongs to none, and ends with all of it.

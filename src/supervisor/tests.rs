@@ -130,6 +130,26 @@ async fn an_agent_whose_process_is_gone_is_reaped_with_all_it_had() {
 }
 
 #[tokio::test]
+async fn a_runner_that_the_kernel_killed_for_memory_was_over_memory() {
+    let (mut world, task) = World::with_shell().await;
+    let agent = world.agent("shell-1").await;
+    world.supervisor.store.claim("shell-1", &agent.incarnation, Duration::from_secs(60)).await.unwrap();
+    // A folder in the place of the control group.
+    let home = world.supervisor.home.path().to_owned();
+    let enclosure = home.join("group").join(&agent.incarnation);
+    std::fs::create_dir_all(&enclosure).unwrap();
+    std::fs::write(enclosure.join("memory.events"), "oom_kill 1\n").unwrap();
+    std::fs::write(home.join("enclosures"), format!("{}\n", home.join("group").display())).unwrap();
+    world.kill_runner("shell-1");
+    world.pass().await;
+
+    let reason = world.agent("shell-1").await.reason.unwrap();
+    assert!(reason.starts_with("over-memory: "), "{reason}");
+    let attempt = world.supervisor.store.task(&task).await.unwrap().unwrap().attempts.remove(0);
+    assert_eq!((attempt.cause, attempt.reason), (Some(Cause::Lost), Some(reason)));
+}
+
+#[tokio::test]
 async fn a_stop_ends_the_agents_then_the_master_then_redis() {
     let (mut world, _) = World::with_shell().await;
     world.supervisor.store.wish(&Wish::Stop { drain: false }, "supervisor.stopping", "a test").await.unwrap();

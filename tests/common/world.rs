@@ -269,6 +269,15 @@ impl World {
     }
     /// The machine loses its power: everything ends at the same moment, and nobody says a word.
     pub fn lose_power(&self) {
+        // tmux goes first to sleep, as it lets its stopped children continue, and dies last, as they would hear of it.
+        let tmux = self.tmux_server_pid();
+        processes::signal(tmux, processes::Signal::SIGSTOP);
+        let others: Vec<Process> = self.processes().into_iter().filter(|p| p.pid != tmux).collect();
+        for order in [processes::Signal::SIGSTOP, processes::Signal::SIGKILL] {
+            for process in others.iter().filter(|p| p.is_alive()) {
+                let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(process.pid as i32), order);
+            }
+        }
         processes::end_world(&self.path);
     }
     pub fn processes(&self) -> Vec<Process> {

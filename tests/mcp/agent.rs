@@ -15,7 +15,8 @@ const ROLES: &str = "
 max = 1
 [roles.worker]
 driver = \"shell\"
-max = 2";
+max = 2
+delegates_to = [\"shell\"]";
 
 /// An attempt at work, its environment, and a client that has it.
 fn at_work(world: &World, name: &str) -> (String, Client) {
@@ -36,6 +37,9 @@ fn what_it_delegates_is_a_subtask_and_while_it_waits_it_takes_no_place() {
     let (task, mut client) = at_work(&world, "go");
     let status = client.ok("get_status", json!({}));
     assert_eq!(status["you"], json!({"agent": "worker-1", "task": task}));
+    let roles: Vec<_> = status["roles"].as_array().unwrap().iter().map(|role| &role["name"]).collect();
+    assert_eq!(roles, ["shell"], "those to which it may delegate");
+    assert!(client.refused("delegate_task", json!({"text": "x", "role": "worker"})).contains("may not delegate"));
     let child = client.delegate(&gate(&world.file("child")));
     assert_eq!(world.show(&child)["parent"], task.as_str());
     let listed = client.ok("list_tasks", json!({"parent": task}));
@@ -95,6 +99,17 @@ fn tasks_of_others_are_not_its_own_to_change() {
         assert!(said.contains("not for"), "{tool}: {said}");
     }
     assert_eq!(world.status()["supervisor"]["accepting"], true);
+}
+
+#[test]
+fn the_master_may_stop_everything() {
+    let world = World::started(ROLES);
+    let vars = [("ORCH_AGENT", "opus-master"), ("ORCH_ROLE", "opus")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+    let mut client = Client::with(&world, &vars);
+    assert_eq!(client.ok("get_status", json!({}))["you"], json!({"agent": "opus-master"}));
+    assert_eq!(client.ok("kill_all", json!({}))["stopped"], true);
+    client.leave();
+    world.check_nothing_left(&[]);
 }
 
 #[test]

@@ -27,6 +27,23 @@ fn in_the_middle_of_a_wait() {
 }
 
 #[test]
+fn also_while_redis_does_not_answer() {
+    let world = World::started("");
+    let mut client = Client::of(&world);
+    let id = client.delegate(&gate(&world.file("go")));
+    let wait = client.send_call("wait_tasks", json!({"ids": [id]}));
+    client.progress(wait);
+    let redis = world.redis_pid();
+    signal(redis, Signal::SIGSTOP);
+    client.send_call("get_task", json!({"id": id}));
+    client.close();
+    assert_eq!(client.end_within(AT_ONCE).code(), Some(0));
+    signal(redis, Signal::SIGCONT);
+    world.touch("go");
+    world.wait_for(&id, "succeeded");
+}
+
+#[test]
 fn with_nobody_who_reads_its_answers() {
     let world = World::new();
     let hello = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "sh", "version": "1"}}});

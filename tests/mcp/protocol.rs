@@ -43,6 +43,7 @@ fn it_says_who_it_is_and_what_it_can() {
         assert!(description.len() > 20 && !description.contains('\n'), "{tool:#}");
         for schema in ["inputSchema", "outputSchema"] {
             assert_eq!(tool[schema]["type"], "object", "{tool:#}");
+            assert!(!tool[schema].to_string().contains("\"format\""), "{tool:#}");
         }
         for (name, property) in tool["inputSchema"]["properties"].as_object().unwrap() {
             assert!(property["type"].is_string(), "{}: {name} has no plain type: {property}", tool["name"]);

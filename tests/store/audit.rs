@@ -72,6 +72,10 @@ const DAMAGES: &[(&str, &str)] = &[
     ("HDEL agent:shell-1 task", "agent shell-1: it is busy without a task"),
     ("HSET agent:shell-2 task {ready}", "agent shell-2: it is idle with a task"),
     ("HSET agent:shell-2 task {ready}", "agent shell-2: it holds {ready} with fence , which is not its own"),
+    ("SET task:{held} x", "task {held}: its record is no hash"),
+    ("SET attempts:{failed} x", "it has 0 attempts, and counts 1"),
+    ("HSET task:{ready} after x", "what it is to start after does not read: x"),
+    ("SET agent:shell-2 x", "agent shell-2: its record is no hash"),
     ("DEL events", "task {parent}: no event tells of it"),
     ("XADD events * kind task.held task {ready} from ready to held reason x", "and its last event says held"),
     (

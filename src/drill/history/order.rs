@@ -2,7 +2,7 @@
 
 use super::{
     Finding,
-    facts::{Facts, the_event},
+    facts::{Facts, Step, the_event},
 };
 use crate::model::task::{TaskDetail, TaskState};
 
@@ -34,7 +34,7 @@ pub(super) fn stuck(facts: &Facts<'_>) -> Vec<Finding> {
         let id = task.id.as_str();
         let dependencies = || task.after.iter().filter_map(|d| facts.tasks.get(d.as_str())).map(|d| &d.task);
         let not_cancelled = dependencies().find_map(|d| {
-            let mut ends = facts.steps(d.id.as_str()).iter().filter(|s| gives_up(s.to));
+            let mut ends = facts.steps(d.id.as_str()).iter().filter(|s| gives_up(s));
             ends.find(|end| {
                 let next = facts.next_step(id, end.place).map(|s| s.to);
                 facts.state_before(id, end.place) == Some(TaskState::Blocked) && next != Some(TaskState::Cancelled)
@@ -54,7 +54,7 @@ pub(super) fn outliving(facts: &Facts<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     for TaskDetail { task, .. } in &facts.history.tasks {
         let Some(parent) = &task.parent else { continue };
-        for end in facts.steps(parent.as_str()).iter().filter(|s| gives_up(s.to)) {
+        for end in facts.steps(parent.as_str()).iter().filter(|s| gives_up(s)) {
             let next = facts.next_step(task.id.as_str(), end.place).map(|s| s.to);
             let went_on = match facts.state_before(task.id.as_str(), end.place) {
                 None => false,
@@ -75,6 +75,7 @@ pub(super) fn outliving(facts: &Facts<'_>) -> Vec<Finding> {
     found
 }
 
-fn gives_up(state: TaskState) -> bool {
-    matches!(state, TaskState::Failed | TaskState::Cancelled)
+/// Not where a dead letter is removed: what hung on it ended when it failed.
+fn gives_up(step: &Step<'_, TaskState>) -> bool {
+    matches!(step.to, TaskState::Failed | TaskState::Cancelled) && !step.from.is_some_and(TaskState::is_terminal)
 }

@@ -25,6 +25,6 @@ pub use exit_watch::ExitWatch;
 pub use file_watch::FileWatch;
 pub use folder::{children_of, command_line, of_folder, open_fds, parent_of};
 pub use host::{available_memory, boot_id, hostname, raise_nofile_limit};
-pub use process::{cpu_time, memory, rss_bytes, shared_memory, tree_cpu_time};
+pub use process::{cpu_time, memory, pss_bytes, rss_bytes, tree_cpu_time};
 
 pub use scan::{Processes, members};

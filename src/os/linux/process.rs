@@ -108,7 +108,7 @@ pub fn tree_cpu_time(living: &[u32]) -> Duration {
 
 /// The memory of `pid` in bytes, where a page that several processes have in use counts to each in equal parts (PSS);
 /// all of what is resident where we may not look. `None` when it is gone. Costs as [`memory`] does.
-pub fn shared_memory(pid: u32) -> Option<u64> {
+pub fn pss_bytes(pid: u32) -> Option<u64> {
     let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok();
     let line = |text: &str| text.lines().find_map(|line| line.strip_prefix("Pss:").map(str::to_owned));
     let kib = rollup.as_deref().and_then(line).and_then(|l| l.split_ascii_whitespace().next()?.parse::<u64>().ok());

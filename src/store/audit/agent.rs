@@ -10,6 +10,9 @@ pub(super) fn judge(image: &Image, id: &str, found: &mut Vec<String>) {
     let mut say = |what: String| found.push(format!("agent {id}: {what}"));
     let idle_of = image.sets_with(&["idle"], id);
     let Some(agent) = image.record("agent", id) else {
+        if image.keys.contains_key(&format!("agent:{id}")) {
+            say("its record is no hash".to_owned());
+        }
         if image.has("agents", id) || !idle_of.is_empty() {
             say("it has no record, and is named as living".to_owned());
         }

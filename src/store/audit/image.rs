@@ -47,10 +47,11 @@ impl Image {
                     let Content::Set(set) = slot.or_insert(Content::Set(BTreeSet::new())) else { continue };
                     set.extend(content.iter().cloned());
                 }
-                _ => {
+                "scores" => {
                     let Content::Scores(scores) = slot.or_insert(Content::Scores(BTreeMap::new())) else { continue };
                     scores.extend(pairs.iter().filter_map(|[m, score]| Some((m.clone(), score.parse().ok()?))));
                 }
+                _ => drop(slot.or_insert_with(|| Content::Text(content.concat()))),
             }
         }
         image

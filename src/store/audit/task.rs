@@ -9,6 +9,9 @@ use crate::model::task::TaskState;
 pub(super) fn judge(image: &Image, id: &str, found: &mut Vec<String>) {
     let mut say = |what: String| found.push(format!("task {id}: {what}"));
     let Some(task) = image.record("task", id) else {
+        if image.keys.contains_key(&format!("task:{id}")) {
+            say("its record is no hash".to_owned());
+        }
         let lists =
             ["attempts", "children", "deps", "dependents", "questions", "marks"].map(|kind| format!("{kind}:{id}"));
         let left = lists.into_iter().filter(|key| image.keys.contains_key(key));
@@ -93,7 +96,10 @@ fn has_its_fields(task: Record<'_>, state: TaskState, say: &mut impl FnMut(Strin
 fn waits_for_what_is_open(image: &Image, id: &str, task: Record<'_>, state: TaskState, say: &mut impl FnMut(String)) {
     let after: Vec<String> = match task.text("after") {
         "" => Vec::new(),
-        text => serde_json::from_str(text).unwrap_or_default(),
+        text => serde_json::from_str(text).unwrap_or_else(|_| {
+            say(format!("what it is to start after does not read: {text}"));
+            Vec::new()
+        }),
     };
     let mut open = BTreeSet::new();
     // A dependency that is not known any more had succeeded.

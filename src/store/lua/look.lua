@@ -2,7 +2,7 @@
 -- moment. It reads and writes nothing. Texts, contexts and results are left out: they may be large.
 -- KEYS: 1 prefix
 -- ARGV: 1 which (JSON: tasks, agents, roles, each a list)
--- Returns: {id of the last event or '', {key without prefix, 'fields' 'list' 'set' or 'scores', content...}...}; of what
+-- Returns: {id of the last event or '', {key without prefix, 'fields' 'list' 'set' 'scores' or 'text', content...}...}; of what
 --          is shared (sets, lists of neighbours) only the members that were asked for
 local which = cjson.decode(ARGV[1])
 local STATES = {'blocked', 'ready', 'delayed', 'held', 'running', 'succeeded', 'failed', 'cancelled'}
@@ -14,6 +14,8 @@ local last_event = redis.call('XREVRANGE', P .. 'events', '+', '-', 'COUNT', 1)[
 local seen = {last_event and last_event[1] or ''}
 
 local function told(key, kind, content)
+  -- Somebody has put something else there: that is told, too.
+  if content.err then kind, content = 'text', {content.err} end
   if #content == 0 then return end
   local entry = {key, kind}
   for _, v in ipairs(content) do entry[#entry + 1] = v end
@@ -21,7 +23,8 @@ local function told(key, kind, content)
 end
 
 local function fields(key, names)
-  local values, content = redis.call('HMGET', P .. key, unpack(names)), {}
+  local values, content = redis.pcall('HMGET', P .. key, unpack(names)), {}
+  content.err = values.err
   for i, name in ipairs(names) do
     if values[i] then
       content[#content + 1] = name
@@ -32,12 +35,12 @@ local function fields(key, names)
 end
 
 local function score(key, member)
-  local value = redis.call('ZSCORE', P .. key, member)
-  if value then told(key, 'scores', {member, value}) end
+  local value = redis.pcall('ZSCORE', P .. key, member)
+  if type(value) == 'string' then told(key, 'scores', {member, value}) end
 end
 
 local function member(key, id)
-  if redis.call('SISMEMBER', P .. key, id) == 1 then told(key, 'set', {id}) end
+  if redis.pcall('SISMEMBER', P .. key, id) == 1 then told(key, 'set', {id}) end
 end
 
 local is_subject = {}
@@ -57,12 +60,12 @@ for _, id in ipairs(which.tasks) do
     member('running:' .. role, id)
     score('waiting:' .. role, id)
   end
-  told('attempts:' .. id, 'list', redis.call('LRANGE', P .. 'attempts:' .. id, 0, -1))
-  told('questions:' .. id, 'list', redis.call('LRANGE', P .. 'questions:' .. id, 0, -1))
+  told('attempts:' .. id, 'list', redis.pcall('LRANGE', P .. 'attempts:' .. id, 0, -1))
+  told('questions:' .. id, 'list', redis.pcall('LRANGE', P .. 'questions:' .. id, 0, -1))
   fields('marks:' .. id, {'count', 'read:task'})
-  told('deps:' .. id, 'set', redis.call('SMEMBERS', P .. 'deps:' .. id))
-  local children = redis.call('LRANGE', P .. 'children:' .. id, 0, -1)
-  local dependents = redis.call('SMEMBERS', P .. 'dependents:' .. id)
+  told('deps:' .. id, 'set', redis.pcall('SMEMBERS', P .. 'deps:' .. id))
+  local children = redis.pcall('LRANGE', P .. 'children:' .. id, 0, -1)
+  local dependents = redis.pcall('SMEMBERS', P .. 'dependents:' .. id)
   told('children:' .. id, 'list', children)
   told('dependents:' .. id, 'set', dependents)
   for _, child in ipairs(children) do neighbour(child) end
@@ -70,13 +73,16 @@ for _, id in ipairs(which.tasks) do
   local f = get(id, 'parent', 'after', 'agent')
   if f[1] and not is_subject[f[1]] then
     neighbour(f[1])
-    for _ = 1, #redis.call('LPOS', P .. 'children:' .. f[1], id, 'COUNT', 0) do
+    for _ = 1, #redis.pcall('LPOS', P .. 'children:' .. f[1], id, 'COUNT', 0) do
       told('children:' .. f[1], 'list', {id})
     end
   end
-  for _, dependency in ipairs(f[2] and cjson.decode(f[2]) or {}) do
-    neighbour(dependency)
-    if not is_subject[dependency] then member('dependents:' .. dependency, id) end
+  local reads, after = pcall(cjson.decode, f[2] or '[]')
+  for _, dependency in ipairs(reads and type(after) == 'table' and after or {}) do
+    if type(dependency) == 'string' then
+      neighbour(dependency)
+      if not is_subject[dependency] then member('dependents:' .. dependency, id) end
+    end
   end
   if f[3] then fields('agent:' .. f[3], AGENT_FIELDS) end
 end
@@ -85,7 +91,7 @@ for _, id in ipairs(which.agents) do
   fields('agent:' .. id, AGENT_FIELDS)
   member('agents', id)
   for _, role in ipairs(which.roles) do member('idle:' .. role, id) end
-  local task = redis.call('HGET', P .. 'agent:' .. id, 'task')
-  if task then neighbour(task) end
+  local task = redis.pcall('HGET', P .. 'agent:' .. id, 'task')
+  if type(task) == 'string' then neighbour(task) end
 end
 return seen

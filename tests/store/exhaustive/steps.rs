@@ -168,7 +168,7 @@ fn finish<'a>(s: &'a mut Steps, kind: Kind, l: &Lease, cause: Cause) -> &'a mut 
     let name = format!("finish {} as {cause} by {} with {}", l.task, l.agent, l.fence);
     let (fence, result) = (l.fence.to_string(), if cause == Cause::Success { "{\"text\":\"done\"}" } else { "" });
     let args =
-        [TASKS[l.task], AGENTS[l.agent], &l.incarnation, &fence, cause.as_str(), "a test", "1", result, DELAY_MS];
+        [TASKS[l.task], AGENTS[l.agent], &l.incarnation, &fence, cause.as_str(), "a test", "1", result, DELAY_MS, ""];
     s.add(kind, name, "finish", &args)
 }
 
@@ -226,7 +226,7 @@ fn by_a_run(s: &mut Steps, kind: Kind, a: usize, i: &str) {
     s.add(kind, format!("{a} is told to stop if idle"), "stop_agent", &[id, i, "idle", "a test"]);
     s.add(kind, format!("{a} is told to stop"), "stop_agent", &[id, i, "any", "a test"]);
     for to in ["failed", "stopped"] {
-        let args = [id, i, to, "a test", "lost", "a test", DELAY_MS, ""];
+        let args = [id, i, to, "a test", "lost", "a test", DELAY_MS, "", ""];
         s.add(kind, format!("{a} ends as {to}"), "end_agent", &args).woken = Some((a, false));
     }
 }

@@ -14,7 +14,7 @@ use crate::model::{agent::AgentState, cause::Cause};
 /// - `c` is lost too often, and is a dead letter; `d`, which waits for it, is cancelled with it. A person starts both
 ///   anew; `c` succeeds, and `d` is held.
 /// - `e` fails for good, and with it its subtasks `f`, which was ready, and `g`, which was running.
-/// - `h` fails twice, and is a dead letter.
+/// - `h` fails twice, and is a dead letter. `f` is started anew and held, and the dead letter `e` removed.
 fn good() -> Story {
     let mut s = Story::default();
     s.supervisor(10, 12);
@@ -71,6 +71,10 @@ fn good() -> Story {
     s.make_ready('h', "its delay is over");
     s.claim('h', "shell-2");
     s.finish('h', Cause::Timeout);
+    s.retry('f');
+    s.claim('f', "shell-1");
+    s.finish('f', Cause::NeedsPerson);
+    s.cancel('e');
     for agent in ["shell-1", "shell-2"] {
         s.move_agent(agent, Some(AgentState::Idle), AgentState::Stopping);
         s.move_agent(agent, Some(AgentState::Stopping), AgentState::Stopped);

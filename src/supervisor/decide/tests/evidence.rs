@@ -44,7 +44,12 @@ fn each_end_names_the_rule_its_bound_and_what_exceeded_it() {
         starting(c, NOW - 6_000);
         c.life("shell-1", Life::Unknown);
     };
-    assert_eq!(rule(&unplaced), (Rule::Open, Some(5_000), Some(6_000)));
+    assert_eq!(rule(&unplaced), (Rule::Open, Some(1_000), Some(6_000)), "tmux has no such session");
+    let unknown = |c: &mut Case| {
+        unplaced(c);
+        c.tmux_answers = false;
+    };
+    assert_eq!(rule(&unknown), (Rule::Open, Some(5_000), Some(6_000)), "tmux does not answer");
     let leaving = |c: &mut Case| {
         (shell(c).state, shell(c).since) = (AgentState::Stopping, Timestamp(NOW - 9_000));
     };
