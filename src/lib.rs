@@ -92,6 +92,17 @@
 //! says so, and nothing is claimed, started or closed until the living have said what they are doing
 //! ([`store::epoch`]). Ends of attempts and tasks that were begun are found again in `runs/`.
 //!
+//! ## What waits for a person, and what waits for money
+//!
+//! A question ([`model::question`]) belongs to its task, not to the attempt that asked it. Whoever waits for its answer
+//! renews a mark, which keeps his agent from passing for hung; whoever ends instead is held, and the answer makes the task
+//! ready. A message ([`model::message`]) belongs to a task as well; each reader has a mark up to which it has read.
+//!
+//! What an attempt has used is added in the step that ends it: to its task, to all above that, to its role and agent of
+//! the day. `claim` gives nothing of a role that has used what it may a day, or whose account is rate limited
+//! (`held_back` in `store/lua/prelude_spend.lua`); both end by themselves, and the supervisor wakes those that were sent
+//! away.
+//!
 //! ## The rooms
 //!
 //! Imports go downward only, and `tests/layers.rs` holds it:

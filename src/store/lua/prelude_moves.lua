@@ -182,8 +182,9 @@ local function end_attempt(id, cause, reason, exit_code, result, delay, told, ev
     cause, reason = 'cancelled', f[7]
   end
   -- Whoever ends while a person has yet to answer waits for that answer, and nothing is counted.
-  local asks = not f[7] and open_question(id)
-  if asks and cause ~= 'lost' and cause ~= 'permanent' and cause ~= 'rate_limited' then
+  local AWAITS = {success = true, transient = true, timeout = true, needs_person = true}
+  local asks = not f[7] and AWAITS[cause] and open_question(id)
+  if asks then
     cause, reason = 'needs_person', 'it asks: ' .. asks
   end
   -- A record that was damaged while it ran must not keep its end from being told.

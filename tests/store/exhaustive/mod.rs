@@ -98,7 +98,7 @@ fn a_role_that_is_held_back_is_released() {
 
 #[test]
 fn a_question_is_answered_or_closed() {
-    nothing_breaks("questions", &Scenario { asks: true, wishes: &[STOP], ..PLAIN });
+    nothing_breaks("questions", &Scenario { asks: true, ..PLAIN });
 }
 
 /// Wider bounds, for minutes: `ORCH_TEST_DEEP=1 cargo test --release --test store exhaustive -- --nocapture`.

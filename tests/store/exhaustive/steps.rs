@@ -145,6 +145,7 @@ fn of_a_task(s: &mut Steps, scenario: &Scenario, image: &Image, t: usize) {
     }
     if scenario.limited {
         let step = finish(s, Kind::Work, &l, Cause::RateLimited);
+        step.args.truncate(9);
         step.args.extend(["", "", "role shell"].map(str::to_owned));
         step.name.push_str(" of its account");
         step.ends = Some((t, Cause::RateLimited));
