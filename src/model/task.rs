@@ -215,12 +215,16 @@ pub struct TaskDetail {
     /// The answer, once there is one. A failed task shows its last output.
     pub result: Option<TaskResult>,
     /// What its programs have asked persons, the oldest first.
+    #[serde(default)]
     pub questions: Vec<super::question::Question>,
     /// The messages it was sent, the oldest first.
+    #[serde(default)]
     pub messages: Vec<super::message::Message>,
     /// What its attempts have used so far, as far as they reported it.
+    #[serde(default)]
     pub usage: Usage,
     /// The same, with everything below it.
+    #[serde(default)]
     pub tree_usage: Usage,
 }
 

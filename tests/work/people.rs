@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::{
     common::{World, append, gate},
-    delegated, each, text,
+    delegated, each, ms, text,
 };
 
 /// What `orch status` says that a person should do about something.
@@ -29,7 +29,10 @@ fn a_program_asks_waits_and_goes_on_with_the_answer() {
     let said = wait_for_question(&world, "Which one? (red, blue)");
     assert_eq!(said, format!("orch answer {id} TEXT"));
     world.wait_until("its agent needs somebody", || world.agent("shell-1")["needs"] == "input");
-    std::thread::sleep(std::time::Duration::from_millis(2500));
+    let asked_at = ms(&world.show(&id)["questions"][0]["asked_at"]);
+    world.wait_until("it has waited for twice its stall_timeout", || {
+        orch::model::time::Timestamp::now().0 as i64 - asked_at > 2_000
+    });
     assert_eq!(world.show(&id)["state"], "running");
     let why = world.orch(&["why", &id]).ok();
     assert!(why.contains("It asks a person: Which one?") && why.contains("orch answer"), "{why}");
@@ -51,7 +54,7 @@ fn a_question_survives_the_end_of_everything_and_its_answer_starts_a_held_task()
     let id = delegated(&world, &["--retries", "0", script]);
     world.wait_for(&id, "held");
     for pid in [world.supervisor_pid(), world.redis_pid()] {
-        crate::common::processes::kill9(pid);
+        crate::common::kill9(pid);
     }
     world.start();
     assert_eq!(wait_for_question(&world, &format!("task {id} asks: Why?")), format!("orch answer {id} TEXT"));
