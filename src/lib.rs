@@ -43,6 +43,10 @@
 //! to the attempt's folder once Redis has heard it. `finish` decides by the cause what comes next ([`model::cause`]),
 //! tells whoever waits, releases or gives up what depends on it. The same round trip claims the next task.
 //!
+//! A program that prints what it does as a stream of JSON is read while it works ([`drivers::Transcript`]): the runner
+//! shows and logs it as lines that a person reads, keeps the raw lines, and writes the conversation's name down, by which
+//! the task's next attempt goes on. What the stream said, and not the exit code alone, says how it ended.
+//!
 //! Wherever this is cut, somebody finds it: a report that nobody heard is told by the supervisor; a lease that is not
 //! renewed ends, and the attempt is `lost`; a holder that wakes up late is refused by its fence.
 //!
@@ -113,7 +117,8 @@
 //!
 //! ## Where to change what
 //!
-//! - *A driver*: one file in `drivers`, one word in `config::DriverKind`, one line in [`drivers::of`].
+//! - *A driver*: one file in `drivers`, one word in `config::DriverKind` with the keys it knows, one line in
+//!   [`drivers::of`] (README, "Adding a driver").
 //! - *A verb*: one file in `ops` with its request and answer in `ops::types`, one file in `cli`.
 //! - *A tool*: one file in `mcp::tools`, or a function in one.
 //! - *A transition*: its line in the table of `model`, one Lua file with its header, one typed call in `store`.

@@ -152,6 +152,17 @@ fn a_supervisor_that_ends_without_the_drills_doing_is_seen() {
 }
 
 #[test]
+fn a_process_that_is_left_is_seen_and_ended() {
+    let place = Place::new();
+    let mut drill = start(place.drill(&small(&["--seed", "19", "--faults", "none"])));
+    let world = place.world_at_work(&mut drill);
+    let mut left = Command::new("sleep").arg("601").current_dir(&world).spawn().expect("sleep");
+    let said = drill.end().ended(1).stdout;
+    assert!(said.contains(&format!("orch stop leaves nothing behind: process {}: sleep 601", left.id())), "{said}");
+    assert!(!left.wait().expect("its end").success());
+}
+
+#[test]
 fn whoever_interrupts_it_finds_nothing_left() {
     let place = Place::new();
     let mut drill = start(place.drill(&["--seed", "18"]));

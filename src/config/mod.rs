@@ -25,8 +25,8 @@ use std::{
 };
 
 pub use find::Env;
-pub use role::{Budget, DriverKind, Limits, Role};
-pub use settings::{MasterConfig, RedisConfig, SupervisorConfig, TmuxConfig};
+pub use role::{AgentOptions, Budget, DriverKind, Limits, Role};
+pub use settings::{AgentsConfig, MasterConfig, RedisConfig, SupervisorConfig, TmuxConfig};
 pub use starter::starter;
 
 use crate::{
@@ -61,6 +61,8 @@ pub struct Config {
     pub day_budget: Budget,
     /// How tasks are tried again where their role says nothing else.
     pub retry: RetryPolicy,
+    /// Which agent programs are preferred.
+    pub agents: AgentsConfig,
     /// The agent that `orch start` starts.
     pub master: MasterConfig,
     /// Every role by its name, the built-in ones included.

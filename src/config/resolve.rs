@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Budget, Config, Limits, MasterConfig, RedisConfig, Role, SupervisorConfig, TmuxConfig,
+    AgentOptions, AgentsConfig, Budget, Config, Limits, MasterConfig, RedisConfig, Role, SupervisorConfig, TmuxConfig,
     complaint::{At, Complaints, dotted},
     delegation,
     find::{self, Env, Found},
@@ -27,6 +27,7 @@ pub(super) fn resolve(written: &Written, complaints: Complaints, env: &Env, foun
     let mut resolver = Resolver { complaints, env, root: &found.root, texts: BTreeMap::new() };
     let supervisor = resolver.supervisor(&written.supervisor);
     let retry = resolver.retry("retry", &written.retry, &RetryPolicy::default());
+    let agents = resolver.agents(written);
     let master = resolver.master(&written.master, &written.roles);
     let roles = resolver.roles(written, &retry, &master);
     resolver.fits(written, &supervisor, &roles);
@@ -44,6 +45,7 @@ pub(super) fn resolve(written: &Written, complaints: Complaints, env: &Env, foun
         day_budget: day(&written.day),
         supervisor,
         retry,
+        agents,
         master,
         roles,
     })
@@ -115,6 +117,18 @@ impl Resolver<'_> {
         meant
     }
 
+    fn agents(&mut self, written: &Written) -> AgentsConfig {
+        let Some(at) = &written.agents_order else { return AgentsConfig::default() };
+        let mut order: Vec<DriverKind> = Vec::with_capacity(at.value.len());
+        for program in &at.value {
+            if order.contains(&program.value) {
+                self.complaints.add(program.line, "agents.order", format!("names {} twice", program.value));
+            }
+            order.push(program.value);
+        }
+        AgentsConfig { order }
+    }
+
     fn master(&mut self, written: &WrittenMaster, roles: &BTreeMap<String, WrittenRole>) -> MasterConfig {
         let default = MasterConfig::default();
         let role = pick(&written.role, default.role);
@@ -183,13 +197,17 @@ impl Resolver<'_> {
             processes: value(&written.max_processes),
             output: pick(&written.max_output, role.limits.output),
         };
-        role.task_budget =
-            Budget { cost_usd: value(&written.max_cost_usd), tokens: value(&written.max_tokens).map(u64::from) };
+        role.task_budget = Budget {
+            cost_usd: value(&written.max_task_cost_usd),
+            tokens: value(&written.max_task_tokens).map(u64::from),
+        };
         role.day_budget = day(&written.day);
         if let Some(at) = &written.cwd {
             role.cwd = self.absolute(&at.value);
         }
+        role.agent = agent_options(written);
         self.check_command(&table, written, &role);
+        self.check_agent(&table, written, &role);
 
         if role.max < role.min && !self.complaints.about(&key("min")) && !self.complaints.about(&key("max")) {
             let (named, line) = match (&written.max, &written.min) {
@@ -223,6 +241,34 @@ impl Resolver<'_> {
                 let what = format!("goes with driver = \"command\" only, and this role's driver is \"{driver}\"");
                 self.complaints.add(at.line, key, what);
             }
+        }
+    }
+
+    /// Whether the role's agent program keeps to what is written for it.
+    fn check_agent(&mut self, table: &str, written: &WrittenRole, role: &Role) {
+        if self.complaints.about(&dotted(table, "driver")) {
+            return;
+        }
+        let keys = [
+            ("args", written.args.as_ref().map(|at| at.line)),
+            ("allowed_tools", written.allowed_tools.as_ref().map(|at| at.line)),
+            ("permission_mode", written.permission_mode.as_ref().map(|at| at.line)),
+            ("max_turns", written.max_turns.as_ref().map(|at| at.line)),
+            ("max_cost_usd", written.max_cost_usd.as_ref().map(|at| at.line)),
+            ("resume", written.resume.as_ref().map(|at| at.line)),
+            ("on_denial", written.on_denial.as_ref().map(|at| at.line)),
+        ];
+        for (name, line) in keys {
+            let Some(line) = line.filter(|_| !role.driver.knows(name)) else { continue };
+            let drivers: Vec<&str> =
+                DriverKind::AGENTS.into_iter().filter(|kind| kind.knows(name)).map(DriverKind::as_str).collect();
+            let what = format!(
+                "means nothing to this role's driver, which is \"{}\"; {} {} it",
+                role.driver,
+                drivers.join(", "),
+                if drivers.len() == 1 { "knows" } else { "know" }
+            );
+            self.complaints.add(line, dotted(table, name), what);
         }
     }
 
@@ -273,6 +319,19 @@ impl Resolver<'_> {
             supervisor.max_agents
         );
         self.complaints.add(line.unwrap_or(1), "supervisor.max_agents", what);
+    }
+}
+
+fn agent_options(written: &WrittenRole) -> AgentOptions {
+    let default = AgentOptions::default();
+    AgentOptions {
+        args: pick(&written.args, default.args),
+        allowed_tools: pick(&written.allowed_tools, default.allowed_tools),
+        permission_mode: value(&written.permission_mode),
+        max_turns: value(&written.max_turns),
+        max_cost_usd: value(&written.max_cost_usd),
+        resume: pick(&written.resume, default.resume),
+        hold_denied: pick(&written.on_denial, default.hold_denied),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::model::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DriverKind {
-    /// [`DriverKind::Claude`] if it is installed, else [`DriverKind::Console`].
+    /// The first agent program of `[agents] order` that is installed, else [`DriverKind::Console`].
     Auto,
     /// The built-in prompt, for a person.
     Console,
@@ -23,12 +23,52 @@ pub enum DriverKind {
     Command,
     /// Claude Code.
     Claude,
+    /// OpenAI's Codex.
+    Codex,
+    /// Google's Gemini CLI.
+    Gemini,
+    /// opencode.
+    Opencode,
+    /// Qwen Code.
+    Qwen,
+    /// aider.
+    Aider,
+    /// GitHub's Copilot CLI.
+    Copilot,
 }
 
 impl DriverKind {
     /// All of them, in the order in which messages list them.
-    pub const ALL: [DriverKind; 5] =
-        [DriverKind::Auto, DriverKind::Console, DriverKind::Shell, DriverKind::Command, DriverKind::Claude];
+    pub const ALL: [DriverKind; 11] = {
+        use DriverKind::*;
+        [Auto, Console, Shell, Command, Claude, Codex, Gemini, Opencode, Qwen, Aider, Copilot]
+    };
+
+    /// Those that are an agent program of a known name, in the order in which `auto` looks for them.
+    pub const AGENTS: [DriverKind; 7] = {
+        use DriverKind::*;
+        [Claude, Codex, Gemini, Opencode, Qwen, Aider, Copilot]
+    };
+
+    /// The agent program, as it is called on PATH; `None` for what is no agent program of a known name.
+    pub fn program(self) -> Option<&'static str> {
+        DriverKind::AGENTS.contains(&self).then_some(self.as_str())
+    }
+
+    /// Whether a key of [`AgentOptions`] means something to it: nobody is to believe in a bound that is not held.
+    pub fn knows(self, key: &str) -> bool {
+        use DriverKind::*;
+        match key {
+            "args" => self.program().is_some(),
+            "resume" => matches!(self, Auto | Claude | Codex | Gemini | Opencode | Qwen),
+            "allowed_tools" => matches!(self, Auto | Claude | Gemini | Qwen | Copilot),
+            "permission_mode" => matches!(self, Auto | Claude | Codex | Gemini | Qwen | Copilot),
+            "on_denial" => matches!(self, Auto | Claude | Qwen),
+            "max_turns" => matches!(self, Auto | Claude | Qwen),
+            "max_cost_usd" => matches!(self, Auto | Claude),
+            _ => false,
+        }
+    }
 
     /// As written in sessions.toml.
     pub fn as_str(self) -> &'static str {
@@ -38,6 +78,12 @@ impl DriverKind {
             DriverKind::Shell => "shell",
             DriverKind::Command => "command",
             DriverKind::Claude => "claude",
+            DriverKind::Codex => "codex",
+            DriverKind::Gemini => "gemini",
+            DriverKind::Opencode => "opencode",
+            DriverKind::Qwen => "qwen",
+            DriverKind::Aider => "aider",
+            DriverKind::Copilot => "copilot",
         }
     }
 }
@@ -99,10 +145,59 @@ pub struct Role {
     pub delegates_to: Option<Vec<String>>,
     /// What the program of one attempt may use.
     pub limits: Limits,
-    /// What one of its tasks may use, all attempts together (`max_cost_usd`, `max_tokens`).
+    /// What one of its tasks may use, all attempts together (`max_task_cost_usd`, `max_task_tokens`).
     pub task_budget: Budget,
     /// What it may use a day (`max_cost_usd_per_day`, `max_tokens_per_day`).
     pub day_budget: Budget,
+    /// How its agent program is run.
+    pub agent: AgentOptions,
+}
+
+/// How an agent program is run. Not every one knows every key ([`DriverKind::knows`]).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AgentOptions {
+    /// Further arguments, as they are.
+    pub args: Vec<String>,
+    /// Tools that it may use without asking, as it calls them.
+    pub allowed_tools: Vec<String>,
+    /// What it may do without asking, in its own words.
+    pub permission_mode: Option<String>,
+    /// Turns of the model in one attempt.
+    pub max_turns: Option<u32>,
+    /// What one attempt may cost, in US dollars.
+    pub max_cost_usd: Option<f64>,
+    /// Whether a task that is tried again goes on with the conversation of its attempt before.
+    pub resume: bool,
+    /// Whether a task of which something was not allowed is held for a person, although the program says it is done.
+    pub hold_denied: bool,
+}
+
+impl Default for AgentOptions {
+    fn default() -> Self {
+        AgentOptions {
+            args: Vec::new(),
+            allowed_tools: Vec::new(),
+            permission_mode: None,
+            max_turns: None,
+            max_cost_usd: None,
+            resume: true,
+            hold_denied: true,
+        }
+    }
+}
+
+impl AgentOptions {
+    /// The keys that bound or permit something, where they are set. The others are harmless where they mean nothing.
+    pub fn written_keys(&self) -> impl Iterator<Item = &'static str> {
+        [
+            ("allowed_tools", !self.allowed_tools.is_empty()),
+            ("permission_mode", self.permission_mode.is_some()),
+            ("max_turns", self.max_turns.is_some()),
+            ("max_cost_usd", self.max_cost_usd.is_some()),
+        ]
+        .into_iter()
+        .filter_map(|(key, is_set)| is_set.then_some(key))
+    }
 }
 
 /// Money and tokens that may be used; `None`: any.
@@ -136,13 +231,12 @@ impl Default for Limits {
 }
 
 impl Role {
-    /// Whose rate limits it shares: all roles of one agent program have one account. Of a program that orch does not know
-    /// nothing can be said, so each such role has its own.
-    pub fn account(&self) -> String {
-        match self.driver {
-            DriverKind::Shell | DriverKind::Command | DriverKind::Console => format!("role {}", self.name),
-            DriverKind::Auto => DriverKind::Claude.to_string(),
-            driver => driver.to_string(),
+    /// Whose rate limits it shares, run by `program`, which is its driver once `auto` is settled: all roles of one agent
+    /// program have one account. Of a program that orch does not know nothing can be said, so each such role has its own.
+    pub fn account(&self, program: DriverKind) -> String {
+        match program.program() {
+            Some(program) => program.to_owned(),
+            None => format!("role {}", self.name),
         }
     }
 
@@ -169,6 +263,7 @@ impl Role {
             limits: Limits::default(),
             task_budget: Budget::default(),
             day_budget: Budget::default(),
+            agent: AgentOptions::default(),
         }
     }
 }

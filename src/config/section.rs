@@ -227,12 +227,31 @@ impl<'a> Section<'_, 'a> {
         None
     }
 
+    /// Yes or no.
+    pub fn flag(&mut self, key: &'static str) -> Option<At<bool>> {
+        let At { line, value } = self.get(key)?;
+        let flag = value.as_bool();
+        if flag.is_none() {
+            self.complain(line, key, must_be("true or false", value));
+        }
+        flag.map(|value| At { line, value })
+    }
+
     /// A list of strings that all pass `check`, each with its own line.
     pub fn list(
         &mut self,
         key: &'static str,
         check: impl Fn(&str) -> Result<(), String>,
     ) -> Option<At<Vec<At<String>>>> {
+        self.list_of(key, |text| check(text).map(|()| text.to_owned()))
+    }
+
+    /// A list of strings of each of which `read` makes what it stands for, or says why not; each with its own line.
+    pub fn list_of<T>(
+        &mut self,
+        key: &'static str,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<At<Vec<At<T>>>> {
         let At { line, value } = self.get(key)?;
         let Some(array) = value.as_array() else {
             self.complain(line, key, must_be("a list of strings, such as [\"a\", \"b\"]", value));
@@ -241,9 +260,9 @@ impl<'a> Section<'_, 'a> {
         let mut list = Vec::with_capacity(array.len());
         for item in array.iter() {
             let line = self.reader.complaints.line_of(item.span().start);
-            match item.get_ref().as_str().map(|text| (text, check(text))) {
-                Some((text, Ok(()))) => list.push(At { line, value: text.to_owned() }),
-                Some((_, Err(why))) => self.complain(line, key, format!("is wrong: {why}")),
+            match item.get_ref().as_str().map(&read) {
+                Some(Ok(value)) => list.push(At { line, value }),
+                Some(Err(why)) => self.complain(line, key, format!("is wrong: {why}")),
                 None => self.complain(line, key, must_be("a list of strings only", item.get_ref())),
             }
         }

@@ -2,6 +2,7 @@
 
 use std::{fmt, time::Duration};
 
+use super::role::DriverKind;
 use crate::model::size::human;
 
 /// `[redis]`
@@ -77,6 +78,19 @@ impl Default for SupervisorConfig {
             min_free_memory: 128 << 20,
             notify_command: Vec::new(),
         }
+    }
+}
+
+/// `[agents]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentsConfig {
+    /// In which order `auto` looks for agent programs.
+    pub order: Vec<DriverKind>,
+}
+
+impl Default for AgentsConfig {
+    fn default() -> Self {
+        AgentsConfig { order: DriverKind::AGENTS.to_vec() }
     }
 }
 

@@ -5,7 +5,15 @@ use super::{DriverKind, MasterConfig};
 /// The text of a sessions.toml that uses the agent programs in `found`, with a `session` of its own for the master where
 /// the usual one is taken. Whatever is found, it is a valid file.
 pub fn starter(found: &[DriverKind], session: Option<&str>) -> String {
-    let roles = if found.contains(&DriverKind::Claude) { WITH_CLAUDE } else { WITHOUT_CLAUDE };
+    let agents: Vec<DriverKind> = DriverKind::AGENTS.into_iter().filter(|kind| found.contains(kind)).collect();
+    let mut roles = match agents.first() {
+        None => WITHOUT_AGENTS.to_owned(),
+        Some(DriverKind::Claude) => WITH_CLAUDE.to_owned(),
+        Some(first) => WITH_ANOTHER.replace("{first}", first.as_str()),
+    };
+    for kind in agents.iter().filter(|kind| **kind != DriverKind::Claude) {
+        roles.push_str(&format!("[roles.{kind}]\ndriver = \"{kind}\"\n\n"));
+    }
     let text = format!("{HEAD}{roles}{TAIL}");
     let Some(session) = session else { return text };
     let usual = MasterConfig::default().session;
@@ -28,6 +36,8 @@ default_role = "sonnet"   # who gets a task that names no role
 driver = "claude"
 model  = "sonnet"
 max    = 5                # agents at once
+# permission_mode = "acceptEdits"          # what it may do without asking: a task that would have to ask is held
+# allowed_tools   = ["Bash(npm test:*)"]
 # instructions = "Run the tests before you say that you are done."
 
 [roles.subagent]
@@ -37,7 +47,13 @@ max    = 5                # agents at once
 
 "#;
 
-const WITHOUT_CLAUDE: &str = r#"# Claude Code was not found on this machine; once it is, driver = "claude" makes a role use it.
+const WITH_ANOTHER: &str = r#"[master]
+role = "opus"             # the agent that `orch start` starts: {first}, in the session opus-master
+default_role = "{first}"  # who gets a task that names no role
+
+"#;
+
+const WITHOUT_AGENTS: &str = r#"# No agent program was found on this machine; once one is, driver = "claude" (or codex, gemini...) makes a role use it.
 
 [master]
 role = "opus"             # what `orch start` starts: orch's own prompt, in the session opus-master

@@ -26,8 +26,8 @@ const LEAST_TIMEOUT: Duration = Duration::from_millis(1);
 const LEAST_MEMORY: u64 = 16 << 20;
 /// A hundredth of a processor core.
 const LEAST_CPU: f64 = 0.01;
-/// A cent. What may cost less could not be started at all.
-const LEAST_COST: f64 = 0.01;
+/// A tenth of a cent: zero would end every attempt before it began.
+const LEAST_COST: f64 = 0.001;
 /// The longest path of a Unix socket (`sun_path` of unix(7), less its terminating NUL).
 const SOCKET_PATH: usize = 107;
 
@@ -39,6 +39,7 @@ pub(super) struct Written {
     pub day: WrittenDay,
     pub supervisor: WrittenSupervisor,
     pub retry: WrittenRetry,
+    pub agents_order: Option<At<Vec<At<DriverKind>>>>,
     pub master: WrittenMaster,
     pub roles: BTreeMap<String, WrittenRole>,
 }
@@ -96,9 +97,16 @@ pub(super) struct WrittenRole {
     pub cpu_max: Option<At<f64>>,
     pub max_processes: Option<At<u32>>,
     pub max_output: Option<At<u64>>,
-    pub max_cost_usd: Option<At<f64>>,
-    pub max_tokens: Option<At<u32>>,
+    pub max_task_cost_usd: Option<At<f64>>,
+    pub max_task_tokens: Option<At<u32>>,
     pub day: WrittenDay,
+    pub args: Option<At<Vec<String>>>,
+    pub allowed_tools: Option<At<Vec<String>>>,
+    pub permission_mode: Option<At<String>>,
+    pub max_turns: Option<At<u32>>,
+    pub max_cost_usd: Option<At<f64>>,
+    pub resume: Option<At<bool>>,
+    pub on_denial: Option<At<bool>>,
 }
 
 /// What may be used a day.
@@ -142,10 +150,13 @@ fn file(mut top: Section<'_, '_>) -> Written {
 
     let supervisor = supervisor(top.section("supervisor", "supervisor"));
     let retry = retry(top.section("retry", "retry"));
+    let mut agents = top.section("agents", "agents");
+    let agents_order = agents.list_of("order", agent_program);
+    agents.finish();
     let master = master(top.section("master", "master"));
     let roles = top.section("roles", "roles").each("roles.NAME", role).into_iter().collect();
     top.finish();
-    Written { name, redis_url, tmux_socket, day, supervisor, retry, master, roles }
+    Written { name, redis_url, tmux_socket, day, supervisor, retry, agents_order, master, roles }
 }
 
 fn supervisor(mut table: Section<'_, '_>) -> WrittenSupervisor {
@@ -158,16 +169,10 @@ fn supervisor(mut table: Section<'_, '_>) -> WrittenSupervisor {
         kill_grace: table.duration("kill_grace", Duration::ZERO),
         keep: table.duration("keep", LEAST_KEEP),
         min_free_memory: table.size("min_free_memory", 0),
-        notify_command: words(&mut table, "notify_command"),
+        notify_command: words(table.list("notify_command", command_word)),
     };
     table.finish();
     written
-}
-
-/// A program and its arguments.
-fn words(table: &mut Section<'_, '_>, key: &'static str) -> Option<At<Vec<String>>> {
-    let at = table.list(key, command_word)?;
-    Some(At { line: at.line, value: at.value.into_iter().map(|word| word.value).collect() })
 }
 
 fn day(table: &mut Section<'_, '_>) -> WrittenDay {
@@ -206,7 +211,7 @@ fn role(name: At<&str>, table: &mut Section<'_, '_>) -> (String, WrittenRole) {
     let written = WrittenRole {
         line: name.line,
         driver: table.checked("driver", str::parse),
-        command: words(table, "command"),
+        command: words(table.list("command", command_word)),
         model: table.checked("model", |text| filled(text).map(str::to_owned)),
         instructions: table.text("instructions"),
         instructions_file: table.checked("instructions_file", path),
@@ -227,11 +232,67 @@ fn role(name: At<&str>, table: &mut Section<'_, '_>) -> (String, WrittenRole) {
         cpu_max: table.number("cpu_max", LEAST_CPU),
         max_processes: table.count("max_processes", 1),
         max_output: table.size("max_output", 1),
-        max_cost_usd: table.number("max_cost_usd", LEAST_COST),
-        max_tokens: table.count("max_tokens", 1),
+        max_task_cost_usd: table.number("max_task_cost_usd", LEAST_COST),
+        max_task_tokens: table.count("max_task_tokens", 1),
         day: day(table),
+        args: words(table.list("args", command_word)),
+        allowed_tools: words(table.list("allowed_tools", |tool| word(tool).map(drop))),
+        permission_mode: table.checked("permission_mode", |mode| word(mode).map(str::to_owned)),
+        max_turns: table.count("max_turns", 1),
+        max_cost_usd: table.number("max_cost_usd", LEAST_COST),
+        resume: table.flag("resume"),
+        on_denial: table.checked("on_denial", on_denial),
     };
+    table.checked("mode", mode);
     (name.value.to_owned(), written)
+}
+
+fn words(list: Option<At<Vec<At<String>>>>) -> Option<At<Vec<String>>> {
+    list.map(|at| At { line: at.line, value: at.value.into_iter().map(|word| word.value).collect() })
+}
+
+/// A word for an agent program, which must not take it for an option.
+fn word(text: &str) -> Result<&str, String> {
+    match filled(text)? {
+        text if text.starts_with('-') => {
+            Err(format!("'{}' looks like an option; options go into args", name::printable(text)))
+        }
+        text => Ok(text),
+    }
+}
+
+fn agent_program(text: &str) -> Result<DriverKind, String> {
+    DriverKind::AGENTS.into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| {
+        let names = DriverKind::AGENTS.map(DriverKind::as_str);
+        let meant = name::nearest(text, names).map_or(String::new(), |name| format!("; did you mean '{name}'?"));
+        format!(
+            "'{}' is no agent program that orch knows; there are {}{meant}",
+            name::printable(text),
+            names.join(", ")
+        )
+    })
+}
+
+/// Whether such a task is held.
+fn on_denial(text: &str) -> Result<bool, String> {
+    match text {
+        "hold" => Ok(true),
+        "accept" => Ok(false),
+        _ => Err(format!("'{}' is neither \"hold\" nor \"accept\"", name::printable(text))),
+    }
+}
+
+/// Tasks are run without a screen. The key is there so that who asks for the other way is told.
+fn mode(text: &str) -> Result<(), String> {
+    match text {
+        "headless" => Ok(()),
+        "interactive" => {
+            Err("tasks are run without a screen of the program's own only (\"headless\"), which the pane \
+                              shows as readable lines; interactive is the master's way"
+                .to_owned())
+        }
+        _ => Err(format!("'{}' is not \"headless\"", name::printable(text))),
+    }
 }
 
 /// The schemes the store speaks. The address itself stays out of the message: it may hold a password.

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::scene::Scene;
+use super::{scene::Scene, workload::LITTER};
 use crate::{
     mux::Mux,
     os::{self, ProcessId},
@@ -15,6 +15,27 @@ use crate::{
 /// The tmux server ends by itself some moments after its last session.
 const GONE_WITHIN: Duration = Duration::from_secs(10);
 const INVARIANT: &str = "orch stop leaves nothing behind";
+
+/// At rest, nothing is left of the tasks' programs: all attempts have ended, and the agents are idle.
+pub(super) async fn look_for_programs(scene: &Scene) {
+    let is_left = |process: &ProcessId| os::command_line(process.pid).is_some_and(|words| words == LITTER);
+    let began = Instant::now();
+    loop {
+        let all = os::of_folder(&scene.world.path).unwrap_or_default();
+        let left: Vec<ProcessId> = all.into_iter().filter(is_left).collect();
+        if left.is_empty() {
+            return;
+        }
+        if began.elapsed() > GONE_WITHIN {
+            for process in left {
+                let facts = format!("'{LITTER}' of a task is there {GONE_WITHIN:?} after everything has come to rest");
+                scene.violated("no process outlives its attempt", format!("process {}", process.pid), facts);
+            }
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
 
 /// Stops the world, and looks for what is left of it. `spared` is the process of a bystander's session.
 pub(super) async fn stop_and_look(scene: &Scene, spared: Option<u32>) {

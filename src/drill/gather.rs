@@ -58,6 +58,12 @@ pub(super) async fn history(scene: &Scene) -> Result<History> {
     })
 }
 
+/// How many tasks were accepted: those that are known, and those that were acknowledged and are forgotten by now.
+pub(super) fn accepted(history: &History) -> usize {
+    let known = history.tasks.iter().map(|t| &t.task.id);
+    known.chain(history.acknowledged.iter().map(|ack| &ack.id)).collect::<BTreeSet<_>>().len()
+}
+
 /// Takes out what is told of tasks that were forgotten meanwhile, because they ended so long ago (`keep`).
 pub(super) fn forget_forgotten(history: &mut History) {
     let known: BTreeSet<&TaskId> = history.tasks.iter().map(|t| &t.task.id).collect();

@@ -68,6 +68,7 @@ async fn drill(options: &Options) -> Result<Report> {
     let mut bystanders = Bystanders::bring(&scene.world, !tmux_ends).await?;
 
     let (injected, missed, samples) = beside(trouble(&scene, options), keeping(&scene, options)).await;
+    after::look_for_programs(&scene).await;
     let mut history = match gather::history(&scene).await {
         Ok(history) => history,
         Err(e) => {
@@ -75,6 +76,7 @@ async fn drill(options: &Options) -> Result<Report> {
             History::default()
         }
     };
+    let (accepted, executions) = (gather::accepted(&history), history.executions.len());
     if options.rate.is_some() {
         gather::forget_forgotten(&mut history);
     }
@@ -87,7 +89,7 @@ async fn drill(options: &Options) -> Result<Report> {
     for violation in history::check(&history) {
         scene.violated(violation.invariant, violation.subject, violation.facts);
     }
-    let growth = samples.growth();
+    let growth = samples.growth(options.duration);
     for grown in growth.iter().filter(|g| !g.within) {
         let facts = format!("from {:.0} to {:.0} {} ({:+.1} %)", grown.first, grown.last, grown.unit, grown.percent);
         scene.violated("nothing grows under an even load", grown.what, facts);
@@ -101,9 +103,9 @@ async fn drill(options: &Options) -> Result<Report> {
             replay: options.replay.clone(),
             took_ms: began.elapsed().as_millis() as u64,
             faults,
-            accepted: history.tasks.len(),
+            accepted,
             unanswered: 0,
-            executions: history.executions.len(),
+            executions,
             attempts_lost: report::lost(&history),
             tasks: report::states(&history),
             growth,

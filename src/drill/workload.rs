@@ -18,9 +18,14 @@ note "begin $run $ORCH_AGENT $ORCH_CAPABILITY"
 ends() { now; note "end $run $at $1 $2"; exit "$1"; }
 
 plain() { echo "ran $run"; ends 0 "ran $run"; }
-slow() { sleep "$1"; plain; }
+# What it has started in a session of its own would outlive it for long.
+slow() { setsid sleep 600 & sleep "$1"; plain; }
 # Leaves processes behind that do not want to end.
-litter() { (trap '' TERM HUP; sleep 600; sleep 600) & setsid sleep 600 & (setsid nohup sleep 600 &) >/dev/null 2>&1; plain; }
+litter() {
+    (trap '' TERM HUP; sleep 600; sleep 600) & (setsid nohup sleep 600 &) >/dev/null 2>&1
+    sleep 0.3
+    plain
+}
 much() { head -c 150000 /dev/zero | tr '\0' x; echo; echo "so much" >&2; ends 0; }
 # Fails so many times, then works.
 fails() { [ "$ORCH_ATTEMPT" -gt "$1" ] || ends "$2"; plain; }
@@ -45,6 +50,9 @@ deep() {
     plain
 }
 "#;
+
+/// What [`SCRIPT`] leaves behind wherever it can.
+pub(super) const LITTER: &str = "sleep 600";
 
 /// One task to come.
 #[derive(Debug, Clone, PartialEq)]
@@ -159,6 +167,11 @@ mod tests {
         assert!(one.iter().any(|j| j.key.is_some()) && one.iter().any(|j| j.after.is_some()));
         assert!(one.iter().enumerate().all(|(i, j)| j.after.is_none_or(|earlier| earlier < i)), "no circles");
         assert!(one.windows(2).all(|w| w[0].at <= w[1].at) && one[399].at < Duration::from_secs(20));
+    }
+
+    #[test]
+    fn it_leaves_behind_what_is_looked_for() {
+        assert!(SCRIPT.matches(LITTER).count() >= 3);
     }
 
     #[test]

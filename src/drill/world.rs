@@ -45,7 +45,7 @@ pub(super) const LEASE: Duration = Duration::from_secs(2);
 pub(super) enum Fleet {
     /// As there is work, of two roles, and nothing is forgotten.
     Changing,
-    /// All stay, and what has ended is forgotten after a minute: so nothing has a reason to grow.
+    /// All stay, and what has ended is forgotten as soon as may be: so nothing has a reason to grow.
     Steady,
 }
 
@@ -279,9 +279,9 @@ fn sessions_toml(path: &Path, fleet: Fleet, agents: u32) -> String {
     let (leads, workers, keep, rest) = match fleet {
         Fleet::Changing => {
             let leads = (agents / 3).max(1);
-            (leads, agents.saturating_sub(leads).max(1), "14d", "idle_timeout = \"2s\"".to_owned())
+            (leads, agents.saturating_sub(leads).max(1), "14d".to_owned(), "idle_timeout = \"2s\"".to_owned())
         }
-        Fleet::Steady => (1, agents, "1m", format!("min = {agents}")),
+        Fleet::Steady => (1, agents, "1m".to_owned(), format!("min = {agents}")),
     };
     // Parents that wait take no place, but they are agents.
     let most = agents * 4 + 4;

@@ -1,28 +1,83 @@
 //! `claude`: Claude Code, in print mode for tasks and on its own terminal as the master.
+//!
+//! Measured with 2.1.328. It retries an API error ten times by itself, and then says "success" with `is_error`. A tool that
+//! was denied leaves it at success too. A session is found by its id and its folder.
 
-use super::{Driver, Job, Refusal, Start};
-use crate::config::Role;
+use std::ffi::OsString;
+
+use super::{
+    Driver, End, Job, Refusal, Seat, Start, Transcript, Verdict, by_contract, holds_to, mcp, stream_json::StreamJson,
+};
+use crate::config::{DriverKind, Role};
 
 /// Runs `claude`.
 pub(super) struct Claude;
 
+const NAME: &str = "claude";
+const MCP_FILE: &str = "mcp.json";
+
 impl Driver for Claude {
     fn start(&self, job: &Job) -> Result<Start, Refusal> {
-        let mut args = vec!["-p".into()];
+        holds_to(job.role, DriverKind::Claude)?;
+        let agent = &job.role.agent;
+        let mut args: Vec<OsString> =
+            ["-p", "--output-format", "stream-json", "--verbose"].map(OsString::from).to_vec();
+        let (flag, session) = job.resume.map_or(("--session-id", job.new_session), |session| ("--resume", session));
+        args.extend([flag.into(), session.into()]);
+        let (file, argument) = mcp::file(job.dir, MCP_FILE);
+        args.extend(["--mcp-config".into(), argument, "--strict-mcp-config".into()]);
         args.extend(options(job.role));
-        Ok(Start { program: "claude".into(), args, prompt_on_stdin: true })
+        if let Some(mode) = &agent.permission_mode {
+            args.extend(["--permission-mode".into(), mode.into()]);
+        }
+        if let Some(turns) = agent.max_turns {
+            args.extend(["--max-turns".into(), turns.to_string().into()]);
+        }
+        if let Some(cost) = agent.max_cost_usd {
+            args.extend(["--max-budget-usd".into(), cost.to_string().into()]);
+        }
+        args.extend(agent.args.iter().map(OsString::from));
+        // Last, because it takes all that follows. Orch's own tools ask nobody.
+        args.extend(["--allowedTools".into(), format!("mcp__{}", mcp::NAME).into()]);
+        args.extend(agent.allowed_tools.iter().map(OsString::from));
+        let files = vec![(file, job.mcp.servers(serde_json::json!({ "type": "stdio" })))];
+        Ok(Start { program: NAME.into(), args, prompt_on_stdin: true, files, ..Start::default() })
     }
 
-    fn interactive(&self, role: &Role) -> Option<Start> {
-        Some(Start { program: "claude".into(), args: options(role), prompt_on_stdin: false })
+    fn read(&self, end: End) -> Verdict {
+        match end.conversation {
+            Some(told) => told.verdict(NAME, true, end),
+            None => by_contract(end),
+        }
+    }
+
+    fn transcript(&self) -> Option<Box<dyn Transcript>> {
+        Some(Box::new(StreamJson::default()))
+    }
+
+    fn interactive(&self, seat: &Seat) -> Option<Start> {
+        let (file, argument) = mcp::file(seat.dir, MCP_FILE);
+        // Not strict: a person has servers of his own.
+        let mut args = vec!["--mcp-config".into(), argument];
+        args.extend(options(seat.role));
+        if let Some(mode) = &seat.role.agent.permission_mode {
+            args.extend(["--permission-mode".into(), mode.into()]);
+        }
+        args.extend(seat.role.agent.args.iter().map(OsString::from));
+        let files = vec![(file, seat.mcp.servers(serde_json::json!({ "type": "stdio" })))];
+        Some(Start { program: NAME.into(), args, files, ..Start::default() })
+    }
+
+    fn is_interactive(&self) -> bool {
+        true
     }
 
     fn secrets(&self) -> &'static [&'static str] {
-        &["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"]
+        &["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN", "AWS_BEARER_TOKEN_BEDROCK"]
     }
 }
 
-fn options(role: &Role) -> Vec<std::ffi::OsString> {
+fn options(role: &Role) -> Vec<OsString> {
     let mut args = Vec::new();
     if let Some(model) = &role.model {
         args.extend(["--model".into(), model.into()]);

@@ -6,7 +6,7 @@ use std::{ffi::OsString, os::unix::ffi::OsStrExt};
 use super::{Driver, Job, Refusal, Start};
 
 /// Linux refuses a longer argument (MAX_ARG_STRLEN, 32 pages), with its terminating NUL.
-const LONGEST_ARGUMENT: usize = 128 * 1024 - 1;
+pub(super) const LONGEST_ARGUMENT: usize = 128 * 1024 - 1;
 
 /// Runs the role's own command.
 pub(super) struct Command;
@@ -29,7 +29,7 @@ impl Driver for Command {
             prompt_on_stdin &= !used;
             args.push(arg);
         }
-        Ok(Start { program: relative_to(&job.role.cwd, program), args, prompt_on_stdin })
+        Ok(Start { program: relative_to(&job.role.cwd, program), args, prompt_on_stdin, ..Start::default() })
     }
 }
 
@@ -62,14 +62,19 @@ fn fill(word: &str, job: &Job) -> (OsString, bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, Env};
+    use crate::{
+        config::{Config, Env},
+        drivers::Mcp,
+    };
 
     fn start(command: &[&str], prompt: &str) -> Result<Start, Refusal> {
         let env = Env { cwd: "/tmp".into(), state_home: Some("/tmp".into()), ..Env::default() };
         let mut role = Config::load_with(&env, None).unwrap().roles.remove("shell").unwrap();
         role.command = command.iter().map(|w| (*w).to_owned()).collect();
         role.cwd = "/w".into();
-        Command.start(&Job { role: &role, prompt, prompt_file: std::path::Path::new("/r/prompt") })
+        let (dir, mcp) = (std::path::Path::new("/r"), Mcp { program: "/bin/orch".as_ref(), env: Vec::new() });
+        let prompt_file = &dir.join("prompt");
+        Command.start(&Job { role: &role, prompt, prompt_file, dir, mcp: &mcp, new_session: "", resume: None })
     }
 
     #[test]

@@ -3,12 +3,30 @@
 //! A driver is pure: it turns a [`Job`] into a [`Start`], and an [`End`] into a [`Verdict`]. The runner does the rest,
 //! the same way for every driver: folders, pipes, time limits, the end of the process tree.
 //!
-//! To add a driver: a file here with a unit struct that implements [`Driver`], a word in `config::DriverKind`, and one
-//! line in [`of`].
+//! A program that prints a stream of JSON while it works has a [`Transcript`], which turns its lines into [`Event`]s. Their
+//! sum, a [`Conversation`], says what its end means, by the same rules for all of them; what is shown of them is the
+//! runner's. A program without one is read by its exit code and by what it printed.
+//!
+//! To add a driver: a file here with a unit struct that implements [`Driver`], a word in `config::DriverKind` with the
+//! keys it knows, and one line in [`of`].
 
+mod aider;
 mod claude;
+mod codex;
 mod command;
+mod contract;
+mod conversation;
+mod copilot;
+mod event;
+mod gemini;
+mod mcp;
+mod opencode;
+mod qwen;
 mod shell;
+mod stream_json;
+#[cfg(test)]
+mod tests;
+mod words;
 
 use std::{
     ffi::OsString,
@@ -19,9 +37,15 @@ use std::{
 use serde::Deserialize;
 use serde_json::Value;
 
+use self::contract::by_contract;
+pub use self::{
+    conversation::Conversation,
+    event::{Ending, Event, Failure, Transcript, When},
+    mcp::Mcp,
+};
 use crate::{
     config::{DriverKind, Role},
-    model::{cause::Cause, task::Usage},
+    model::{cause::Cause, task::Usage, time::Timestamp},
 };
 
 /// One attempt, as a driver sees it.
@@ -29,14 +53,33 @@ use crate::{
 pub struct Job<'a> {
     /// The role as configured.
     pub role: &'a Role,
-    /// The task's text.
+    /// The task's text; where a conversation goes on, what to say in it.
     pub prompt: &'a str,
     /// The same as a file.
     pub prompt_file: &'a Path,
+    /// The attempt's own folder.
+    pub dir: &'a Path,
+    /// The verbs as tools.
+    pub mcp: &'a Mcp<'a>,
+    /// A session id (UUID) that nobody has used, for a new conversation.
+    pub new_session: &'a str,
+    /// The session of an earlier attempt, which is to go on.
+    pub resume: Option<&'a str>,
+}
+
+/// Where a person meets the program.
+#[derive(Debug)]
+pub struct Seat<'a> {
+    /// The role as configured.
+    pub role: &'a Role,
+    /// A folder for its files.
+    pub dir: &'a Path,
+    /// The verbs as tools.
+    pub mcp: &'a Mcp<'a>,
 }
 
 /// How the program is to be started.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Start {
     /// A name on PATH, or a path.
     pub program: OsString,
@@ -44,6 +87,10 @@ pub struct Start {
     pub args: Vec<OsString>,
     /// Whether the prompt is its standard input; nothing is, otherwise.
     pub prompt_on_stdin: bool,
+    /// Variables beside those of its role.
+    pub env: Vec<(&'static str, OsString)>,
+    /// Files to be written (0600) before it starts.
+    pub files: Vec<(PathBuf, Vec<u8>)>,
 }
 
 /// How the program ended.
@@ -59,6 +106,12 @@ pub struct End<'a> {
     pub last_error: Option<&'a str>,
     /// What it left in its result file.
     pub file: Option<ResultFile>,
+    /// What it told, where its driver has a [`Transcript`].
+    pub conversation: Option<&'a Conversation>,
+    /// Whether a task of which something was not allowed waits for a person, although the program says it is done.
+    pub hold_denied: bool,
+    /// The time, to which a limit's end is held.
+    pub now: Timestamp,
 }
 
 /// What a program may leave at `ORCH_RESULT` (DESIGN section 11).
@@ -86,12 +139,32 @@ pub struct Verdict {
     pub reason: String,
     /// The answer, if not what was printed.
     pub text: Option<String>,
+    /// Whether it is not the whole of it.
+    pub truncated: bool,
     /// Structured data.
     pub data: Option<Value>,
     /// Tokens and money.
     pub usage: Option<Usage>,
     /// Try again after this long.
     pub retry_after: Option<Duration>,
+    /// The conversation that was to go on is not there: to be started anew, at once, as the same attempt.
+    pub start_anew: bool,
+}
+
+impl Verdict {
+    /// Nothing but a cause and a reason.
+    pub fn of(cause: Cause, reason: String) -> Self {
+        Verdict {
+            cause,
+            reason,
+            text: None,
+            truncated: false,
+            data: None,
+            usage: None,
+            retry_after: None,
+            start_anew: false,
+        }
+    }
 }
 
 /// Why a program cannot be started, in words; the attempt ends as permanent.
@@ -112,7 +185,17 @@ pub trait Driver: Sync {
     }
 
     /// How to start it on a terminal, for a person (the master). `None`: it is not made for that.
-    fn interactive(&self, _role: &Role) -> Option<Start> {
+    fn interactive(&self, _seat: &Seat) -> Option<Start> {
+        None
+    }
+
+    /// Whether it has such a prompt.
+    fn is_interactive(&self) -> bool {
+        false
+    }
+
+    /// Reads what it prints. `None`: it is shown and kept as it comes.
+    fn transcript(&self) -> Option<Box<dyn Transcript>> {
         None
     }
 
@@ -128,16 +211,47 @@ pub fn of(kind: DriverKind) -> Option<&'static dyn Driver> {
         DriverKind::Shell => Some(&shell::Shell),
         DriverKind::Command => Some(&command::Command),
         DriverKind::Claude => Some(&claude::Claude),
+        DriverKind::Codex => Some(&codex::Codex),
+        DriverKind::Gemini => Some(&gemini::Gemini),
+        DriverKind::Opencode => Some(&opencode::Opencode),
+        DriverKind::Qwen => Some(&qwen::Qwen),
+        DriverKind::Aider => Some(&aider::Aider),
+        DriverKind::Copilot => Some(&copilot::Copilot),
         DriverKind::Auto | DriverKind::Console => None,
     }
 }
 
-/// What `auto` stands for on this machine: the first agent program that is installed, else the built-in console.
-pub fn settle(kind: DriverKind, path: Option<&std::ffi::OsStr>) -> DriverKind {
-    match kind {
-        DriverKind::Auto if find("claude", path).is_some() => DriverKind::Claude,
-        DriverKind::Auto => DriverKind::Console,
-        settled => settled,
+/// What `auto` stands for on this machine: the first agent program in `order` that is installed, else the built-in
+/// console.
+pub fn settle(kind: DriverKind, order: &[DriverKind], path: Option<&std::ffi::OsStr>) -> DriverKind {
+    if kind != DriverKind::Auto {
+        return kind;
+    }
+    let is_installed = |kind: &&DriverKind| kind.program().is_some_and(|program| find(program, path).is_some());
+    order.iter().find(is_installed).copied().unwrap_or(DriverKind::Console)
+}
+
+/// Refuses a task whose role says what this program can't hold to. sessions.toml is complained about before, except
+/// where `auto` came to stand for this program.
+fn holds_to(role: &Role, kind: DriverKind) -> Result<(), Refusal> {
+    match role.agent.written_keys().find(|key| !kind.knows(key)) {
+        Some(key) => Err(Refusal(format!(
+            "role {} sets {key}, which {kind} has no way to keep to: name another driver, or take it out",
+            role.name
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// A prompt with the role's instructions before it, for a program that has no other place for them. A conversation that
+/// goes on has heard them.
+fn instructed(job: &Job) -> Vec<(PathBuf, Vec<u8>)> {
+    match (&job.role.instructions, job.resume) {
+        (Some(instructions), None) => {
+            let text = format!("{}\n\n{}", instructions.trim_end(), job.prompt);
+            vec![(job.prompt_file.to_owned(), text.into_bytes())]
+        }
+        _ => Vec::new(),
     }
 }
 
@@ -148,103 +262,4 @@ pub fn find(program: &str, path: Option<&std::ffi::OsStr>) -> Option<PathBuf> {
         .filter(|dir| dir.is_absolute())
         .map(|dir| dir.join(program))
         .find(|candidate| candidate.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0))
-}
-
-/// The contract that every program keeps to unless its driver knows better.
-fn by_contract(end: End) -> Verdict {
-    let file = end.file.unwrap_or_default();
-    let (mut cause, mut reason) = match (end.exit_code, end.signal) {
-        (Some(0), _) => (Cause::Success, "the program ended with exit code 0".to_owned()),
-        (Some(code), _) => (Cause::of_exit_code(code), format!("exit code {code}{}", meaning(code))),
-        (None, Some(signal)) => {
-            let name = nix::sys::signal::Signal::try_from(signal).map_or("", |s| s.as_str());
-            (Cause::Lost, format!("the program was killed by signal {signal} {name}").trim_end().to_owned())
-        }
-        (None, None) => (Cause::Lost, "the program ended, and nobody knows how".to_owned()),
-    };
-    if let (Some(said), true) = (file.cause, end.exit_code.is_some()) {
-        if said != cause {
-            reason = format!("the program says {said} in its result file ({reason})");
-        }
-        cause = said;
-    }
-    if cause != Cause::Success
-        && let Some(line) = end.last_error.or_else(|| end.stdout.lines().rev().find(|l| !l.trim().is_empty()))
-    {
-        reason = format!("{reason}: {}", crate::model::text::one_line(line, 200));
-    }
-    Verdict {
-        cause,
-        reason,
-        text: file.text,
-        data: file.data,
-        usage: file.usage,
-        retry_after: file.retry_after_ms.map(Duration::from_millis),
-    }
-}
-
-/// What a shell or sysexits.h means by a code, where a person may not know it.
-fn meaning(code: i32) -> &'static str {
-    match code {
-        65 => " (permanent)",
-        75 => " (transient)",
-        77 => " (a person is needed)",
-        126 => " (not executable)",
-        127 => " (command not found)",
-        _ => "",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn end(code: Option<i32>, signal: Option<i32>, file: Option<&str>) -> Verdict {
-        let file = file.map(|text| serde_json::from_str(text).unwrap());
-        by_contract(End { exit_code: code, signal, stdout: "a\n\n", last_error: None, file })
-    }
-
-    #[test]
-    fn exit_codes_mean_what_the_contract_says() {
-        let cause = |code| end(Some(code), None, None).cause;
-        assert_eq!(
-            [0, 1, 65, 75, 77, 127].map(cause),
-            [
-                Cause::Success,
-                Cause::Transient,
-                Cause::Permanent,
-                Cause::Transient,
-                Cause::NeedsPerson,
-                Cause::Transient
-            ]
-        );
-        for code in 0..=255 {
-            let expected = match code {
-                0 => Cause::Success,
-                65 => Cause::Permanent,
-                77 => Cause::NeedsPerson,
-                _ => Cause::Transient,
-            };
-            let verdict = end(Some(code), None, None);
-            assert!(verdict.cause == expected && verdict.reason.contains(&format!("exit code {code}")), "{code}");
-        }
-        // The last ones have no name.
-        for signal in 1..=64 {
-            let verdict = end(None, Some(signal), None);
-            assert!(verdict.cause == Cause::Lost && verdict.reason.contains(&format!("signal {signal}")), "{signal}");
-        }
-        let killed = end(None, Some(9), None);
-        assert_eq!(
-            (killed.cause, killed.reason.as_str()),
-            (Cause::Lost, "the program was killed by signal 9 SIGKILL: a")
-        );
-    }
-
-    #[test]
-    fn the_result_file_says_more_than_the_exit_code_but_not_of_a_killed_program() {
-        let said = end(Some(1), None, Some(r#"{"cause": "rate_limited", "retry_after_ms": 5000, "text": "later"}"#));
-        assert_eq!((said.cause, said.retry_after), (Cause::RateLimited, Some(Duration::from_secs(5))));
-        assert_eq!(said.text.as_deref(), Some("later"));
-        assert_eq!(end(None, Some(9), Some(r#"{"cause": "success"}"#)).cause, Cause::Lost);
-    }
 }

@@ -7,6 +7,6 @@ pub(super) struct Shell;
 
 impl Driver for Shell {
     fn start(&self, job: &Job) -> Result<Start, Refusal> {
-        Ok(Start { program: "/bin/sh".into(), args: vec![job.prompt_file.into()], prompt_on_stdin: false })
+        Ok(Start { program: "/bin/sh".into(), args: vec![job.prompt_file.into()], ..Start::default() })
     }
 }

@@ -106,7 +106,8 @@ impl Home {
     pub fn task_runs(&self, task: &TaskId) -> PathBuf {
         self.runs().join(task.as_str())
     }
-    /// One attempt: `prompt`, `context.json`, `output`, `output.index`, `result.json`.
+    /// One attempt: `prompt`, `context.json`, `output`, `output.index`, `result.json`; of an agent program that tells what
+    /// it does also `raw.jsonl` and `session.json`.
     pub fn run(&self, task: &TaskId, attempt: u32) -> PathBuf {
         self.task_runs(task).join(attempt.to_string())
     }
@@ -145,6 +146,10 @@ impl Home {
     /// The runners' own logs.
     pub fn agent_logs(&self) -> PathBuf {
         self.path.join("agents")
+    }
+    /// Where a master's program finds what it was given.
+    pub fn agent_files(&self, agent: &str) -> PathBuf {
+        self.agent_logs().join(agent)
     }
     /// One runner's own log (not what its program prints).
     pub fn agent_log(&self, agent: &str) -> PathBuf {
@@ -194,7 +199,7 @@ fn open_plain(path: &Path, options: &mut fs::OpenOptions) -> io::Result<fs::File
 }
 
 /// What we have written into an attempt's folder, if it is still as we wrote it.
-fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Option<T> {
+pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Option<T> {
     let mut bytes = Vec::new();
     let file = open_plain(path, fs::OpenOptions::new().read(true)).ok()?;
     file.take(LARGEST_JSON).read_to_end(&mut bytes).ok()?;

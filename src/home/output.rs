@@ -76,6 +76,14 @@ impl OutputLog {
     }
 }
 
+/// The stream of a program that prints JSON, as it came; `output` has what it says. To append to it.
+///
+/// # Errors
+/// What the system says.
+pub fn open_raw(dir: &Path) -> io::Result<File> {
+    open_append(&dir.join("raw.jsonl"))
+}
+
 fn open_append(path: &Path) -> io::Result<File> {
     open_plain(path, OpenOptions::new().create(true).append(true).mode(0o600))
 }

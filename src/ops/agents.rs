@@ -30,7 +30,7 @@ impl Ops {
     pub async fn spawn(&self, role: &str) -> Result<Option<Agent>> {
         self.caller.must_not_be_in_an_attempt("spawn")?;
         let role = self.config.role(role)?;
-        super::delegate::takes_tasks(role)?;
+        super::delegate::takes_tasks(&self.config, role)?;
         let before = self.last_event().await?;
         let token = new_incarnation();
         let reason = format!("one more agent of role {} was asked for by {}", role.name, self.caller.in_words());

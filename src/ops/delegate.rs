@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{Caller, Delegate, Ops};
 use crate::{
-    config::{DriverKind, Role},
+    config::{Config, DriverKind, Role},
     drivers,
     error::{Error, Result},
     model::{id::TaskId, task::Priority, text::one_line},
@@ -35,7 +35,7 @@ impl Ops {
     /// dependency has failed. NotRunning: there is no Redis.
     pub async fn delegate(&self, mut asked: Delegate) -> Result<Delegated> {
         let role = self.config.role(asked.role.as_deref().unwrap_or(&self.config.master.default_role))?;
-        takes_tasks(role)?;
+        takes_tasks(&self.config, role)?;
         check(&asked)?;
         self.may_delegate_to(role).await?;
         let mut named = HashSet::new();
@@ -79,7 +79,7 @@ impl Ops {
         };
         let allowed = own.and_then(|role| role.delegates_to.as_ref());
         let may = move |role: &&Role| allowed.is_none_or(|allowed| allowed.contains(&role.name));
-        self.config.roles.values().filter(may).filter(|role| takes_tasks(role).is_ok())
+        self.config.roles.values().filter(may).filter(|role| takes_tasks(&self.config, role).is_ok())
     }
 
     /// `delegates_to` of the caller's own role, whether it is at work or the master.
@@ -109,9 +109,9 @@ impl Ops {
 }
 
 /// A role whose driver is the console has a person for its agent program.
-pub(super) fn takes_tasks(role: &Role) -> Result<()> {
+pub(super) fn takes_tasks(config: &Config, role: &Role) -> Result<()> {
     let path = std::env::var_os("PATH");
-    if drivers::settle(role.driver, path.as_deref()) != DriverKind::Console {
+    if drivers::settle(role.driver, &config.agents.order, path.as_deref()) != DriverKind::Console {
         return Ok(());
     }
     let why = match role.driver {

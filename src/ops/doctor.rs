@@ -5,6 +5,7 @@
 use std::{
     ffi::OsStr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use nix::{
@@ -20,15 +21,16 @@ use crate::{
     config::{DriverKind, Role},
     drivers,
     error::Error,
-    model::size::human,
+    model::{size::human, text::one_line},
     mux::Mux,
     os::Enclosure,
     store::server::{check_version, find_program, socket_path},
 };
 
-/// Agent programs that people have, whether orch has a driver of its own for them or they are a `command`.
-const AGENT_PROGRAMS: [&str; 9] =
-    ["claude", "codex", "gemini", "opencode", "aider", "goose", "amp", "cursor-agent", "copilot"];
+/// Agent programs that people have and orch has no driver of its own for: they can be a `command`.
+const OTHER_PROGRAMS: [&str; 6] = ["goose", "amp", "cursor-agent", "kimi", "vibe", "cline"];
+/// Saying its version takes an agent program up to 2 s, on a machine that has nothing else to do.
+const VERSION_PATIENCE: Duration = Duration::from_secs(15);
 /// Less room than this is soon full of logs.
 const ROOM_WANTED: u64 = 1 << 30;
 /// A supervisor holds a few descriptors for each of its agents, and tmux does.
@@ -43,8 +45,10 @@ impl Ops {
         let path = std::env::var_os("PATH");
         let mut checks = vec![self.tmux().await, self.redis_program().await];
         checks.extend([self.folder(), self.room(), self.socket(), self.configuration()]);
-        checks.extend(self.config.roles.values().map(|role| check_role(role, path.as_deref())));
-        checks.push(agent_programs(path.as_deref()));
+        checks.extend(
+            self.config.roles.values().map(|role| check_role(&self.config.agents.order, role, path.as_deref())),
+        );
+        checks.extend(agent_programs(&self.config.agents.order, path.as_deref()).await);
         checks.extend([self.open_files(), enclosures()]);
         checks.push(self.supervision().await);
         checks.push(self.leftovers().await);
@@ -208,7 +212,7 @@ impl Ops {
 }
 
 /// Whether an agent of this role could be started.
-fn check_role(role: &Role, path: Option<&OsStr>) -> Check {
+fn check_role(order: &[DriverKind], role: &Role, path: Option<&OsStr>) -> Check {
     let name = format!("role {}", role.name);
     let at = format!("under [roles.{}] in sessions.toml", role.name);
     if !role.cwd.is_dir() {
@@ -216,12 +220,12 @@ fn check_role(role: &Role, path: Option<&OsStr>) -> Check {
         return warn_or_error(&name, "error", found, format!("make the folder, or correct cwd {at}"));
     }
     let unset: Vec<&str> = role.env_from.iter().filter(|v| std::env::var_os(v).is_none()).map(String::as_str).collect();
-    let program = match drivers::settle(role.driver, path) {
+    let program = match drivers::settle(role.driver, order, path) {
         DriverKind::Console => return ok(&name, "the built-in prompt".into()),
         DriverKind::Auto => return ok(&name, "settled when it starts".into()),
         DriverKind::Shell => "/bin/sh".to_owned(),
-        DriverKind::Claude => "claude".to_owned(),
         DriverKind::Command => role.command.first().cloned().unwrap_or_default(),
+        agent => agent.as_str().to_owned(),
     };
     let found = match program.contains('/') {
         true => Some(role.cwd.join(&program)).filter(|file| access(file, AccessFlags::X_OK).is_ok()),
@@ -250,16 +254,45 @@ fn check_role(role: &Role, path: Option<&OsStr>) -> Check {
     }
 }
 
-fn agent_programs(path: Option<&OsStr>) -> Check {
-    let found: Vec<String> = AGENT_PROGRAMS
-        .iter()
-        .filter_map(|program| Some(format!("{program} ({})", drivers::find(program, path)?.display())))
-        .collect();
-    if found.is_empty() {
-        let mend = "install one (claude, codex, gemini...), or use the shell and command drivers";
-        return warn_or_error("agent programs", "warning", "none of those known to orch".into(), mend.into());
+/// One line for each agent program that is installed, the preferred ones first; one in all if there is none.
+async fn agent_programs(order: &[DriverKind], path: Option<&OsStr>) -> Vec<Check> {
+    let rest = DriverKind::AGENTS.into_iter().filter(|kind| !order.contains(kind));
+    let known = order.iter().copied().chain(rest).filter_map(|kind| {
+        let program = kind.program()?;
+        Some((program, drivers::find(program, path)?))
+    });
+    let mut checks = futures_util::future::join_all(known.map(|(program, file)| agent_program(program, file))).await;
+    let others: Vec<&str> =
+        OTHER_PROGRAMS.into_iter().filter(|program| drivers::find(program, path).is_some()).collect();
+    if !others.is_empty() {
+        checks.push(ok("other programs", format!("{}: driver = \"command\" runs them", others.join(", "))));
     }
-    ok("agent programs", found.join(", "))
+    if checks.is_empty() {
+        let mend = "install one (claude, codex, gemini...), or use the shell and command drivers";
+        checks.push(warn_or_error("agent programs", "warning", "none of those known to orch".into(), mend.into()));
+    }
+    checks
+}
+
+async fn agent_program(program: &str, file: PathBuf) -> Check {
+    let name = format!("agent {program}");
+    let asked = tokio::process::Command::new(&file)
+        .arg("--version")
+        .stdin(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let why = match tokio::time::timeout(VERSION_PATIENCE, asked).await {
+        Ok(Ok(said)) if said.status.success() => {
+            let version = one_line(&String::from_utf8_lossy(&said.stdout), 60);
+            return ok(&name, format!("{version} at {}", file.display()));
+        }
+        Ok(Ok(said)) => format!("{}: {}", said.status, one_line(&String::from_utf8_lossy(&said.stderr), 120)),
+        Ok(Err(e)) => e.to_string(),
+        Err(_) => format!("no answer within {} s", VERSION_PATIENCE.as_secs()),
+    };
+    let found = format!("{} does not say its version: {why}", file.display());
+    let mend = format!("run {program} --version by hand; install it anew, or take it off PATH");
+    warn_or_error(&name, "warning", found, mend)
 }
 
 /// Where agents would be enclosed that are started from here.

@@ -55,10 +55,7 @@ fn own_session(env: &Env, file: &Path, sessions: &[SessionInfo]) -> Option<Strin
 
 /// Whether the agent program of a driver is installed. Those that need none count as found.
 fn program_of(kind: DriverKind, path: Option<&std::ffi::OsStr>) -> bool {
-    match kind {
-        DriverKind::Claude => drivers::find("claude", path).is_some(),
-        DriverKind::Auto | DriverKind::Console | DriverKind::Shell | DriverKind::Command => true,
-    }
+    kind.program().is_none_or(|program| drivers::find(program, path).is_some())
 }
 
 #[cfg(test)]

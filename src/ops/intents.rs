@@ -72,7 +72,7 @@ impl Ops {
             let reason = format!("role {} was given back its size of sessions.toml by {who}", role.name);
             return self.ask(|s| s.unwish(&wishes, "intent.scale", &reason)).await;
         };
-        super::delegate::takes_tasks(role)?;
+        super::delegate::takes_tasks(&self.config, role)?;
         let all = self.config.supervisor.max_agents;
         if n > role.max {
             return Err(Error::usage(format!("role {} has at most {} agents, not {n}", role.name, role.max))

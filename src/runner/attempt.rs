@@ -12,21 +12,20 @@ use nix::{
     sys::signal::{Signal as Sig, killpg},
     unistd::Pid,
 };
-use tokio::process::Child;
 
 use super::{
     Agent, Leave,
     beats::{Beat, Beats},
     limits::Meter,
     output::Output,
-    program::spawn,
-    redact::Redactor,
+    program::CAPABILITY,
+    session,
     signals::{Signal, Signals},
-    workspace::Workspace,
+    start::{NotBegun, Running, begin},
 };
 use crate::{
-    drivers::{Driver, End, Job, Start, Verdict},
-    model::{cause::Cause, evidence::Rule, task::TaskResult, text::one_line},
+    drivers::{Driver, End, Verdict},
+    model::{cause::Cause, evidence::Rule, task::TaskResult, text::one_line, time::Timestamp},
     os::{self, failpoint},
     store::{
         agents::Directive,
@@ -76,16 +75,25 @@ pub(super) async fn run(
     let task = &claimed.task;
     agent.pane.say(&format!("── {} attempt {}: {}", task.id, claimed.attempt, one_line(&task.description, 100)));
     let began = Instant::now();
-    let running = match begin(agent, driver, claimed) {
-        Ok(running) => running,
-        Err(not_begun) => {
-            let NotBegun { verdict, leave } = *not_begun;
-            let mut report = report(agent, claimed, verdict, None, None, began);
-            report.evidence = leave.as_ref().map(|leave| agent.evidence(leave.rule(), &report.reason, None));
-            return Ended { report: Some(report), leave };
+    // A program that does not tell its conversation has none to go on with, and nobody looks for it.
+    let may_resume = driver.transcript().is_some() && agent.launch.role.agent.resume;
+    let mut earlier = may_resume.then(|| session::earlier(&agent.home, claimed, agent.launch.driver)).flatten();
+    loop {
+        let running = match begin(agent, driver, claimed, earlier.as_ref()) {
+            Ok(running) => running,
+            Err(not_begun) => {
+                let NotBegun { verdict, leave } = *not_begun;
+                let mut report = report(agent, claimed, verdict, None, None, began);
+                report.evidence = leave.as_ref().map(|leave| agent.evidence(leave.rule(), &report.reason, None));
+                return Ended { report: Some(report), leave };
+            }
+        };
+        if let Some(ended) = running.finish(driver, claimed, beats, signals, began).await {
+            return ended;
         }
-    };
-    running.finish(driver, claimed, beats, signals, began).await
+        agent.pane.say("orch: that conversation is not there any more; a new one begins");
+        earlier = None;
+    }
 }
 
 /// Redis may have lost that this very attempt was made: what came of it lies on the disk, and nothing is done twice.
@@ -100,55 +108,8 @@ fn known_end(agent: &Agent, claimed: &Claimed) -> Option<Report> {
     Some(Report { agent, incarnation, fence: claimed.fence, ..known })
 }
 
-struct Running<'a> {
-    agent: &'a Agent,
-    workspace: Workspace,
-    child: Child,
-    output: Output,
-}
-
-/// Why an attempt ended before its program ran.
-struct NotBegun {
-    verdict: Verdict,
-    leave: Option<Leave>,
-}
-
-impl NotBegun {
-    /// The task is to blame.
-    fn permanent(reason: String) -> Box<Self> {
-        Box::new(NotBegun { verdict: verdict(Cause::Permanent, reason), leave: None })
-    }
-
-    /// This machine is: it is short of something. The task waits for as long as its role's tasks ever do, and the agent
-    /// leaves as broken, which holds its role back. Were it to go on, it would lose one task after another.
-    fn machine(agent: &Agent, reason: String) -> Box<Self> {
-        let retry_after = Some(agent.launch.role.retry.cap);
-        let leave = Some(Leave::Broken(reason.clone()));
-        Box::new(NotBegun { verdict: Verdict { retry_after, ..verdict(Cause::Lost, reason) }, leave })
-    }
-}
-
-/// Makes the folder and starts the program.
-fn begin<'a>(agent: &'a Agent, driver: &dyn Driver, claimed: &Claimed) -> Result<Running<'a>, Box<NotBegun>> {
-    let role = &agent.launch.role;
-    let workspace = Workspace::create(&agent.home, claimed)
-        .map_err(|e| NotBegun::machine(agent, format!("the attempt's folder could not be written: {e}")))?;
-    failpoint!("claim.folder_made");
-    let cwd = claimed.task.cwd.as_ref().map_or(role.cwd.clone(), Into::into);
-    if !cwd.is_dir() {
-        return Err(NotBegun::permanent(format!("its working folder {} is not there", cwd.display())));
-    }
-    let job = Job { role, prompt: &claimed.task.description, prompt_file: &workspace.prompt };
-    let start = driver.start(&job).map_err(|refusal| NotBegun::permanent(refusal.0))?;
-    let mut child = spawn(agent, &start, &cwd, claimed, &workspace).map_err(|e| could_not_start(&e, &start, agent))?;
-    failpoint!("claim.started");
-    let secrets = agent.launch.secrets.iter().filter_map(|name| agent.launch.env.get(name)).map(String::as_str);
-    let pane = agent.pane.clone();
-    let output = Output::new(&mut child, &workspace.dir, pane, Redactor::new(secrets), role.limits.output);
-    Ok(Running { agent, workspace, child, output })
-}
-
 impl Running<'_> {
+    /// `None`: the conversation that was to go on is not there, and nothing was done.
     async fn finish(
         mut self,
         driver: &dyn Driver,
@@ -156,7 +117,7 @@ impl Running<'_> {
         beats: &mut Beats,
         signals: &mut Signals,
         began: Instant,
-    ) -> Ended {
+    ) -> Option<Ended> {
         let agent = self.agent;
         let mut meter = Meter::start(&agent.launch.role.limits, agent.enclosed.as_ref());
         let (status, mut stop) = self.watch(claimed, beats, signals, &mut meter).await;
@@ -167,17 +128,25 @@ impl Running<'_> {
         let grace = if is_over { Duration::ZERO } else { STRAGGLERS_GRACE };
         self.end_stragglers(grace).await;
         self.output.drain().await;
+        self.note_session();
         failpoint!("finish.ended");
         let verdict = match (&stop, &status) {
             // Whatever we were about to stop it for: it was done before.
-            (Some(Stop::Timeout | Stop::Interrupted), Ok(status)) if status.success() => self.read(driver, status),
+            (Some(Stop::Timeout | Stop::Interrupted | Stop::Leave(_)), Ok(status))
+                if self.is_done(stop.as_ref(), status) =>
+            {
+                self.read(driver, status)
+            }
             (Some(stop), _) => stopped(stop, claimed, &self.agent.launch.agent),
             (None, Ok(status)) => self.read(driver, status),
-            (None, Err(e)) => verdict(Cause::Lost, format!("nobody knows how its program ended: {e}")),
+            (None, Err(e)) => Verdict::of(Cause::Lost, format!("nobody knows how its program ended: {e}")),
         };
         if let Some(Stop::LeaseLost) = stop {
             self.agent.pane.say(&format!("── {} was given to another agent: nothing is reported", claimed.task.id));
-            return Ended { report: None, leave: Some(Leave::GivenUp) };
+            return Some(Ended { report: None, leave: Some(Leave::GivenUp) });
+        }
+        if verdict.start_anew && self.resumed {
+            return None;
         }
         let exit_code = status.ok().and_then(|s| s.code());
         let mut report = report(self.agent, claimed, verdict, exit_code, Some(&self.output), began);
@@ -190,7 +159,25 @@ impl Running<'_> {
             let rule = leave.as_ref().map_or(of_program, Leave::rule);
             report.evidence = Some(self.agent.evidence(rule, &report.reason, Some(claimed)));
         }
-        Ended { report: Some(report), leave }
+        Some(Ended { report: Some(report), leave })
+    }
+
+    /// Whether the program had done its task when it was stopped. One that tells has said so; of another the exit code
+    /// says it, except to who leaves: some end with 0 whenever they are told to.
+    fn is_done(&self, stop: Option<&Stop>, status: &ExitStatus) -> bool {
+        match self.output.told() {
+            Some(told) => told.is_done(),
+            None => status.success() && !matches!(stop, Some(Stop::Leave(_))),
+        }
+    }
+
+    /// Writes the conversation down, once its name is known.
+    fn note_session(&mut self) {
+        let Some(session) = self.output.told().and_then(|told| told.session.as_deref()) else { return };
+        if !std::mem::replace(&mut self.session_known, true) {
+            let marker = format!("{CAPABILITY}={}", self.capability);
+            session::write(&self.workspace.dir, self.agent.launch.driver, session, marker);
+        }
     }
 
     /// Until the program has ended, by itself or by us.
@@ -232,6 +219,7 @@ impl Running<'_> {
                 excess = meter.exceeded(), if stop.is_none() => Stop::Over(excess),
                 () = self.output.pump() => {
                     progress.touch();
+                    self.note_session();
                     match self.output.excess().filter(|_| stop.is_none()) {
                         Some(excess) => Stop::Over(excess),
                         None => continue,
@@ -290,6 +278,9 @@ impl Running<'_> {
             stdout: &stdout,
             last_error: last_error.as_deref(),
             file,
+            conversation: self.output.told(),
+            hold_denied: self.agent.launch.role.agent.hold_denied,
+            now: Timestamp::now(),
         };
         let mut verdict = driver.read(end);
         if let Some(why) = complaint {
@@ -303,40 +294,13 @@ fn stopped(stop: &Stop, claimed: &Claimed, agent: &str) -> Verdict {
     match stop {
         Stop::Timeout => {
             let limit = crate::model::duration::human(Duration::from_millis(claimed.task.timeout_ms));
-            verdict(Cause::Timeout, format!("it took longer than its time limit of {limit}"))
+            Verdict::of(Cause::Timeout, format!("it took longer than its time limit of {limit}"))
         }
-        Stop::Cancelled(reason) => verdict(Cause::Cancelled, reason.clone()),
-        Stop::Interrupted => verdict(Cause::Cancelled, format!("interrupted with Ctrl-C in the pane of {agent}")),
-        Stop::Leave(leave) => verdict(Cause::Lost, format!("agent {agent} ended: {}", leave.in_words())),
-        Stop::LeaseLost => verdict(Cause::Lost, "its lease was lost".to_owned()),
-        Stop::Over(excess) => verdict(Cause::Lost, excess.clone()),
-    }
-}
-
-fn verdict(cause: Cause, reason: String) -> Verdict {
-    Verdict { cause, reason, text: None, data: None, usage: None, retry_after: None }
-}
-
-/// What is not there now will not be there in a second either; a machine that is short of something may recover.
-fn could_not_start(e: &io::Error, start: &Start, agent: &Agent) -> Box<NotBegun> {
-    use io::ErrorKind::{ArgumentListTooLong, NotFound, OutOfMemory, PermissionDenied, StorageFull, WouldBlock};
-    let program = start.program.to_string_lossy();
-    let path = agent.launch.env.get("PATH").map_or("which is empty", String::as_str);
-    let is_short_of_something = matches!(e.kind(), OutOfMemory | WouldBlock | StorageFull)
-        || matches!(e.raw_os_error(), Some(libc::EMFILE | libc::ENFILE));
-    match e.kind() {
-        _ if is_short_of_something => NotBegun::machine(agent, format!("{program} could not be started: {e}")),
-        NotFound if !program.contains('/') => {
-            // The whole PATH would fill every list that shows the reason.
-            tracing::warn!(path, "{program} is not there");
-            NotBegun::permanent(format!(
-                "the program {program} is not on PATH: install it, or change the role's driver or command"
-            ))
-        }
-        NotFound => NotBegun::permanent(format!("the program {program} is not there, or its interpreter is not")),
-        PermissionDenied => NotBegun::permanent(format!("the program {program} may not be executed")),
-        ArgumentListTooLong => NotBegun::permanent(format!("the arguments of {program} are too long")),
-        _ => NotBegun::permanent(format!("{program} could not be started: {e}")),
+        Stop::Cancelled(reason) => Verdict::of(Cause::Cancelled, reason.clone()),
+        Stop::Interrupted => Verdict::of(Cause::Cancelled, format!("interrupted with Ctrl-C in the pane of {agent}")),
+        Stop::Leave(leave) => Verdict::of(Cause::Lost, format!("agent {agent} ended: {}", leave.in_words())),
+        Stop::LeaseLost => Verdict::of(Cause::Lost, "its lease was lost".to_owned()),
+        Stop::Over(excess) => Verdict::of(Cause::Lost, excess.clone()),
     }
 }
 
@@ -362,7 +326,7 @@ fn report(
         data: verdict.data.map(|data| output.redacted_data(data)),
         usage: verdict.usage,
         duration_ms: began.elapsed().as_millis() as u64,
-        truncated: printed && output.is_cut(),
+        truncated: verdict.truncated || printed && output.is_cut(),
         path: agent.home.run(&task.id, claimed.attempt).display().to_string(),
     });
     Report {
@@ -379,7 +343,7 @@ fn report(
         exit_code,
         result,
         delay_ms: delay.as_millis() as u64,
-        account: (verdict.cause == Cause::RateLimited).then(|| agent.launch.role.account()),
+        account: (verdict.cause == Cause::RateLimited).then(|| agent.launch.role.account(agent.launch.driver)),
         evidence: None,
     }
 }

@@ -1,6 +1,7 @@
 //! The master: its program has the pane's terminal for itself and talks to a person. It takes no tasks.
 
 use std::{
+    path::Path,
     process::Stdio,
     time::{Duration, Instant},
 };
@@ -14,7 +15,8 @@ use super::{
 };
 use crate::{
     config::DriverKind,
-    drivers::{self, Start},
+    drivers::{self, Mcp, Seat, Start},
+    home::{self, launch::Launch},
     mux::{Mux, Tags, TmuxMux, TmuxOptions},
     os,
     store::agents::Directive,
@@ -68,11 +70,25 @@ pub(super) async fn serve(agent: &Agent, mut signals: Signals) -> Leave {
 fn program(agent: &Agent) -> Result<Start, String> {
     if agent.launch.driver == DriverKind::Console {
         let own = std::env::current_exe().map_err(|e| format!("our own program is not to be found: {e}"))?;
-        return Ok(Start { program: own.into(), args: vec!["console".into()], prompt_on_stdin: false });
+        return Ok(Start { program: own.into(), args: vec!["console".into()], ..Start::default() });
     }
-    drivers::of(agent.launch.driver)
-        .and_then(|driver| driver.interactive(&agent.launch.role))
-        .ok_or_else(|| format!("driver {} has no prompt for a person: it cannot be the master's", agent.launch.driver))
+    let (dir, orch) = (agent.home.agent_files(&agent.launch.agent), agent.home.bin().join("orch"));
+    let seat = Seat { role: &agent.launch.role, dir: &dir, mcp: &tools(&orch, &agent.launch) };
+    let start = drivers::of(agent.launch.driver).and_then(|driver| driver.interactive(&seat)).ok_or_else(|| {
+        format!("driver {} has no prompt for a person: it cannot be the master's", agent.launch.driver)
+    })?;
+    let write = || {
+        home::create_dir(&dir)?;
+        start.files.iter().try_for_each(|(path, bytes)| home::write_new(path, bytes))
+    };
+    write().map_err(|e| format!("its files could not be written to {}: {e}", dir.display()))?;
+    Ok(start)
+}
+
+/// The verbs as tools, for who has this launch.
+pub(super) fn tools<'a>(orch: &'a Path, launch: &'a Launch) -> Mcp<'a> {
+    let ours = launch.env.iter().filter(|(name, _)| name.starts_with("ORCH_"));
+    Mcp { program: orch, env: ours.map(|(name, value)| (name.as_str(), value.clone())).collect() }
 }
 
 fn spawn(agent: &Agent, start: &Start) -> std::io::Result<Child> {
@@ -81,6 +97,7 @@ fn spawn(agent: &Agent, start: &Start) -> std::io::Result<Child> {
         .current_dir(&agent.launch.role.cwd)
         .env_clear()
         .envs(&agent.launch.env)
+        .envs(start.env.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::inherit())
         .stdout(Stdio::inherit())
         .stderr(Stdio::inherit())

@@ -18,9 +18,12 @@ mod pane;
 mod program;
 mod redact;
 mod report;
+mod session;
 mod signals;
 mod standing;
+mod start;
 mod tail;
+mod transcript;
 mod wakeups;
 mod workspace;
 

@@ -8,8 +8,9 @@ use tokio::{
     process::Child,
 };
 
-use super::{pane::Pane, redact::Redactor, tail::Tail};
+use super::{pane::Pane, redact::Redactor, tail::Tail, transcript::Reading};
 use crate::{
+    drivers::Conversation,
     home::output::{OutputLog, Stream},
     model::{size, time::Timestamp},
 };
@@ -26,6 +27,8 @@ pub(super) struct Output {
     log: OutputLog,
     pane: Pane,
     redactor: Redactor,
+    /// Of a program that tells what it does: its standard output is read, and what it says is shown.
+    reading: Option<Reading>,
     /// How much may come (`max_output`), and how much has.
     limit: u64,
     total: u64,
@@ -40,7 +43,14 @@ struct Source {
 }
 
 impl Output {
-    pub fn new(child: &mut Child, dir: &Path, pane: Pane, redactor: Redactor, limit: u64) -> Self {
+    pub fn new(
+        child: &mut Child,
+        dir: &Path,
+        pane: Pane,
+        redactor: Redactor,
+        reading: Option<Reading>,
+        limit: u64,
+    ) -> Self {
         let out = child.stdout.take().map(|p| Box::new(p) as Box<dyn AsyncRead + Unpin + Send>);
         let err = child.stderr.take().map(|p| Box::new(p) as Box<dyn AsyncRead + Unpin + Send>);
         let source = |pipe, stream| Source {
@@ -56,6 +66,7 @@ impl Output {
             log: OutputLog::new(dir),
             pane,
             redactor: redactor.again(),
+            reading,
             limit,
             total: 0,
         }
@@ -84,6 +95,13 @@ impl Output {
             shown.push(b'\n');
         }
         let stream = source.stream;
+        if let Some(reading) = self.reading.as_mut().filter(|_| stream == Stream::Out) {
+            let at_end = source.pipe.is_none();
+            shown = reading.feed(&shown);
+            if at_end {
+                shown.extend(reading.finish());
+            }
+        }
         source.tail.push(&shown);
         self.pass_on(stream, shown);
         if ends_here {
@@ -123,7 +141,12 @@ impl Output {
         }
     }
 
-    /// The end of standard output.
+    /// What the program has told, if it is one that does.
+    pub fn told(&self) -> Option<&Conversation> {
+        self.reading.as_ref().map(Reading::told)
+    }
+
+    /// The end of standard output, as it was shown.
     pub fn text(&self) -> String {
         self.out.tail.text()
     }

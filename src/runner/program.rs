@@ -1,28 +1,55 @@
 //! Starts an attempt's program: its command line, its environment, its pipes.
 
-use std::{ffi::OsStr, io, path::Path, process::Stdio};
+use std::{
+    ffi::{OsStr, OsString},
+    io,
+    path::Path,
+    process::Stdio,
+};
 
 use tokio::process::{Child, Command};
 
 use super::{Agent, workspace::Workspace};
 use crate::{
     drivers::{self, Start},
+    home,
     model::id::Capability,
     store::tasks::Claimed,
 };
 
-/// Starts it.
+/// The variable by which an attempt's processes are told from those of all others.
+pub(super) const CAPABILITY: &str = "ORCH_CAPABILITY";
+
+/// What an attempt's program is told about itself.
+pub(super) fn own_variables(
+    claimed: &Claimed,
+    w: &Workspace,
+    capability: &Capability,
+) -> [(&'static str, OsString); 5] {
+    [
+        ("ORCH_TASK", claimed.task.id.as_str().into()),
+        ("ORCH_ATTEMPT", claimed.attempt.to_string().into()),
+        (CAPABILITY, capability.to_string().into()),
+        ("ORCH_CONTEXT", w.context.clone().into()),
+        ("ORCH_RESULT", w.result.clone().into()),
+    ]
+}
+
+/// Writes its files and starts it.
 ///
 /// # Errors
 /// What the system says.
-pub(super) fn spawn(agent: &Agent, start: &Start, cwd: &Path, claimed: &Claimed, w: &Workspace) -> io::Result<Child> {
+pub(super) fn spawn(
+    agent: &Agent,
+    start: &Start,
+    cwd: &Path,
+    w: &Workspace,
+    own: &[(&str, OsString)],
+) -> io::Result<Child> {
     let launch = &agent.launch;
-    let capability = Capability {
-        task: claimed.task.id.clone(),
-        attempt: claimed.attempt,
-        fence: claimed.fence,
-        incarnation: launch.incarnation.clone(),
-    };
+    for (path, bytes) in &start.files {
+        home::write_new(path, bytes)?;
+    }
     let stdin = if start.prompt_on_stdin { Stdio::from(std::fs::File::open(&w.prompt)?) } else { Stdio::null() };
     // A vfork is what makes a no-op task cheap. The standard library uses one where there is no `pre_exec`, and where it
     // need not look for the program on the PATH of an environment that is not ours: so we look.
@@ -35,11 +62,8 @@ pub(super) fn spawn(agent: &Agent, start: &Start, cwd: &Path, claimed: &Claimed,
         .current_dir(cwd)
         .env_clear()
         .envs(&launch.env)
-        .env("ORCH_TASK", claimed.task.id.as_str())
-        .env("ORCH_ATTEMPT", claimed.attempt.to_string())
-        .env("ORCH_CAPABILITY", capability.to_string())
-        .env("ORCH_CONTEXT", &w.context)
-        .env("ORCH_RESULT", &w.result)
+        .envs(start.env.iter().map(|(name, value)| (name, value)))
+        .envs(own.iter().map(|(name, value)| (name, value)))
         .stdin(stdin)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

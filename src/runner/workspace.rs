@@ -39,7 +39,7 @@ pub(super) struct Workspace {
 
 impl Workspace {
     /// Makes the folder with the prompt and the task as JSON.
-    pub fn create(home: &Home, claimed: &Claimed) -> io::Result<Self> {
+    pub fn create(home: &Home, claimed: &Claimed, prompt: &str) -> io::Result<Self> {
         let dir = home.run(&claimed.task.id, claimed.attempt);
         home::create_dir(&dir)?;
         let workspace = Workspace {
@@ -48,7 +48,7 @@ impl Workspace {
             result: dir.join("answer.json"),
             dir,
         };
-        home::write_new(&workspace.prompt, claimed.task.description.as_bytes())?;
+        home::write_new(&workspace.prompt, prompt.as_bytes())?;
         let answers = claimed.questions.iter().filter(|question| question.answer.is_some()).collect();
         let context = Context { task: &claimed.task, answers };
         home::write_new(&workspace.context, &serde_json::to_vec(&context)?)?;

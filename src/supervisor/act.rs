@@ -4,6 +4,8 @@ use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
 use super::{Supervisor, decide::Action, observe::Observed, salvage, spawn::MARKER};
 use crate::{
+    config::DriverKind,
+    drivers,
     home::output,
     model::{
         agent::AgentState,
@@ -186,7 +188,8 @@ impl Supervisor {
             self.store.set_limits(&limits).await?;
             self.limits_told = limits;
         }
-        let budgets = budgets(&self.config);
+        let path = self.environment.get("PATH").map(std::ffi::OsStr::new);
+        let budgets = budgets(&self.config, |kind| drivers::settle(kind, &self.config.agents.order, path));
         if budgets != self.budgets_told {
             for budget in &budgets {
                 self.store.set_budget(budget).await?;
@@ -211,14 +214,14 @@ impl Supervisor {
 }
 
 /// What each role may use, and what all together (the empty name).
-fn budgets(config: &crate::config::Config) -> Vec<Budget> {
+fn budgets(config: &crate::config::Config, settle: impl Fn(DriverKind) -> DriverKind) -> Vec<Budget> {
     let allowance = |budget: &crate::config::Budget| Allowance {
         micro_usd: budget.cost_usd.map(|usd| Usage { cost_usd: usd, ..Usage::default() }.micro_usd()),
         tokens: budget.tokens,
     };
     let of_role = |role: &crate::config::Role| Budget {
         role: role.name.clone(),
-        account: role.account(),
+        account: role.account(settle(role.driver)),
         day: allowance(&role.day_budget),
         task: allowance(&role.task_budget),
     };

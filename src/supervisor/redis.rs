@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::{
     config::Config,
-    error::{Error, Result},
+    error::{Error, Kind, Result},
     home::{Home, launch::RedisAt},
     os::{self, failpoint},
     store::{
@@ -15,6 +15,8 @@ use crate::{
     },
 };
 
+/// A server that is killed while the supervisor starts is started again for so long.
+const KILLED_AT_START: Duration = Duration::from_secs(2);
 /// A server that does not stay up is not started more often than this.
 const PAUSE_CAP: Duration = Duration::from_secs(10);
 /// One that does not answer for this long is ended and started again: it loses nothing by it.
@@ -61,7 +63,15 @@ impl Redis {
             pause: Duration::ZERO,
             answered: Instant::now(),
         };
-        managed.start().await?;
+        let began = Instant::now();
+        while let Err(e) = managed.start().await {
+            // It may be killed in its first moments as in any other; what else keeps it from starting stays so.
+            if e.kind != Kind::NotRunning || began.elapsed() > KILLED_AT_START {
+                return Err(e);
+            }
+            tracing::warn!("redis-server: {e}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         Ok(Redis::Managed(Box::new(managed)))
     }
 

@@ -122,9 +122,9 @@ impl Supervisor {
 
     fn launch(&self, agent: &str, role: &Role, master: bool, incarnation: &str) -> Launch {
         let path = self.environment.get("PATH").map(OsStr::new);
-        let driver = match drivers::settle(role.driver, path) {
+        let driver = match drivers::settle(role.driver, &self.config.agents.order, path) {
             // A role whose program has no prompt for a person is led from the console.
-            kind if master && drivers::of(kind).is_none_or(|d| d.interactive(role).is_none()) => DriverKind::Console,
+            kind if master && !drivers::of(kind).is_some_and(|d| d.is_interactive()) => DriverKind::Console,
             kind => kind,
         };
         let own = self.environment.clone();

@@ -42,7 +42,7 @@ fn a_role_beyond_its_day_leaves_its_tasks_ready_and_says_until_when() {
 
 #[test]
 fn a_task_beyond_its_limit_is_held_and_a_person_lets_it_go_on() {
-    let world = World::started("[roles.shell]\nmax_cost_usd = 0.5\n[roles.shell.retry]\nbase = \"10ms\"");
+    let world = World::started("[roles.shell]\nmax_task_cost_usd = 0.5\n[roles.shell.retry]\nbase = \"10ms\"");
     let id = delegated(&world, &[&uses("0.5", "[ $ORCH_ATTEMPT = 2 ]")]);
     let held = world.wait_for(&id, "held");
     assert!(text(&held["reason"]).contains("0.50 USD of 0.50"), "{held:#}");

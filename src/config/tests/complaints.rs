@@ -226,7 +226,8 @@ fn drivers_are_known_and_have_their_command() {
         (
             "[roles.tool]\ndriver = \"cluade\"",
             "sessions.toml:2: roles.tool.driver is wrong: 'cluade' is no driver; \
-             there are auto, console, shell, command, claude; did you mean 'claude'?",
+             there are auto, console, shell, command, claude, codex, gemini, opencode, qwen, aider, copilot; \
+             did you mean 'claude'?",
         ),
         (
             "[roles.tool]\nmax = 1\ndriver = \"command\"",
@@ -246,6 +247,49 @@ fn drivers_are_known_and_have_their_command() {
             "[roles.tool]\ncommand = [\"a\\u0000\"]",
             "sessions.toml:2: roles.tool.command is wrong: a word contains a NUL",
         ),
+    ]);
+}
+
+#[test]
+fn an_agent_program_keeps_to_what_is_written_for_it() {
+    all(&[
+        (
+            "[roles.shell]\nmax_turns = 5",
+            "sessions.toml:2: roles.shell.max_turns means nothing to this role's driver, which is \"shell\"; \
+             claude, qwen know it",
+        ),
+        (
+            "[roles.a]\ndriver = \"codex\"\nmax_cost_usd = 5",
+            "sessions.toml:3: roles.a.max_cost_usd means nothing to this role's driver, which is \"codex\"; \
+             claude knows it",
+        ),
+        (
+            "[roles.sonnet]\nmax_cost_usd = 0",
+            "sessions.toml:2: roles.sonnet.max_cost_usd must be a number of at least 0.001, not 0",
+        ),
+        (
+            "[roles.sonnet]\nallowed_tools = [\"Edit\",\n\"--x\"]",
+            "sessions.toml:3: roles.sonnet.allowed_tools is wrong: '--x' looks like an option; options go into args",
+        ),
+        (
+            "[roles.sonnet]\nresume = \"yes\"",
+            "sessions.toml:2: roles.sonnet.resume must be true or false, not a string",
+        ),
+        (
+            "[roles.sonnet]\non_denial = \"ask\"",
+            "sessions.toml:2: roles.sonnet.on_denial is wrong: 'ask' is neither \"hold\" nor \"accept\"",
+        ),
+        (
+            "[roles.sonnet]\nmode = \"interactive\"",
+            "sessions.toml:2: roles.sonnet.mode is wrong: tasks are run without a screen of the program's own only \
+             (\"headless\"), which the pane shows as readable lines; interactive is the master's way",
+        ),
+        (
+            "[agents]\norder = [\"shell\"]",
+            "sessions.toml:2: agents.order is wrong: 'shell' is no agent program that orch knows; \
+             there are claude, codex, gemini, opencode, qwen, aider, copilot",
+        ),
+        ("[agents]\norder = [\"codex\",\n\"codex\"]", "sessions.toml:3: agents.order names codex twice"),
     ]);
 }
 
@@ -368,11 +412,11 @@ fn what_may_be_used_is_an_amount_and_who_is_told_a_program() {
     all(&[
         (
             "[limits]\nmax_cost_usd_per_day = 0",
-            "sessions.toml:2: limits.max_cost_usd_per_day must be a number of at least 0.01, not 0",
+            "sessions.toml:2: limits.max_cost_usd_per_day must be a number of at least 0.001, not 0",
         ),
         (
-            "[roles.shell]\nmax_tokens = 0",
-            "sessions.toml:2: roles.shell.max_tokens must be a whole number from 1 to 4294967295, not 0",
+            "[roles.shell]\nmax_task_tokens = 0",
+            "sessions.toml:2: roles.shell.max_task_tokens must be a whole number from 1 to 4294967295, not 0",
         ),
         (
             "[supervisor]\nnotify_command = []",

@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use super::{Project, meant};
 use crate::{
-    config::{DriverKind, Limits, REFERENCE, SupervisorConfig, starter},
+    config::{AgentOptions, DriverKind, Limits, REFERENCE, SupervisorConfig, starter},
     error::Kind,
 };
 
@@ -22,7 +22,7 @@ fn the_reference_says_the_same_as_no_file() {
 fn the_reference_shows_every_key() {
     // An unknown key makes each kind of table tell the keys it knows.
     let wrong = "zzzzzzzz=1\n[redis]\nzzzzzzzz=1\n[tmux]\nzzzzzzzz=1\n[supervisor]\nzzzzzzzz=1\n[retry]\nzzzzzzzz=1\n\
-                 [master]\nzzzzzzzz=1\n[roles.a]\nzzzzzzzz=1\n[roles.a.retry]\nzzzzzzzz=1";
+                 [agents]\nzzzzzzzz=1\n[master]\nzzzzzzzz=1\n[roles.a]\nzzzzzzzz=1\n[roles.a.retry]\nzzzzzzzz=1";
     let message = super::error(wrong).message;
     let keys: Vec<&str> =
         message.lines().flat_map(|line| line.split_once("the keys here are ").unwrap().1.split(", ")).collect();
@@ -62,15 +62,21 @@ fn what_the_reference_comments_out_is_valid_too() {
 
 #[test]
 fn a_starter_fits_what_was_found() {
-    for found in [&[][..], &DriverKind::ALL, &[DriverKind::Shell, DriverKind::Console]] {
+    let others = [DriverKind::Shell, DriverKind::Gemini, DriverKind::Codex];
+    for found in [&[][..], &DriverKind::ALL, &[DriverKind::Shell, DriverKind::Console], &others] {
         let config = meant(&starter(found, None));
         assert_eq!(config.master.session, "opus-master");
         let apart = starter(found, Some("shop-1a2b3c-master"));
         assert_eq!(meant(&apart).master.session, "shop-1a2b3c-master");
         assert_eq!(apart.matches("opus-master").count(), 1, "it is told why, and meant nowhere else: {apart}");
         let default = config.role(&config.master.default_role).unwrap();
-        let wanted = if found.contains(&DriverKind::Claude) { DriverKind::Claude } else { DriverKind::Shell };
+        let wanted = DriverKind::AGENTS.into_iter().find(|kind| found.contains(kind)).unwrap_or(DriverKind::Shell);
         assert_eq!(default.driver, wanted);
+        for kind in DriverKind::AGENTS {
+            // The built-in roles are claude's whatever is found.
+            let has_role = config.roles.values().any(|role| role.driver == kind);
+            assert_eq!(has_role, kind == DriverKind::Claude || found.contains(&kind), "{kind}");
+        }
     }
 }
 
@@ -134,6 +140,28 @@ fn a_role_that_is_not_there_comes_with_those_that_are() {
 }
 
 #[test]
+fn how_an_agent_program_is_run_is_there_where_it_is_written() {
+    let config = meant(
+        "[agents]\norder = [\"codex\", \"claude\"]\n[roles.tool]\nargs = [\"-x\"]\nallowed_tools = [\"Edit\"]\n\
+         permission_mode = \"plan\"\nmax_turns = 3\nmax_cost_usd = 0.5\nresume = false\non_denial = \"accept\"\n\
+         mode = \"headless\"",
+    );
+    let agent = AgentOptions {
+        args: vec!["-x".into()],
+        allowed_tools: vec!["Edit".into()],
+        permission_mode: Some("plan".into()),
+        max_turns: Some(3),
+        max_cost_usd: Some(0.5),
+        resume: false,
+        hold_denied: false,
+    };
+    assert_eq!(agent.written_keys().count(), 4);
+    assert_eq!(config.roles["tool"].agent, agent);
+    assert_eq!(config.roles["shell"].agent, AgentOptions::default());
+    assert_eq!(config.agents.order, [DriverKind::Codex, DriverKind::Claude]);
+}
+
+#[test]
 fn limits_are_there_where_they_are_written() {
     let config = meant(
         "[supervisor]\nmin_free_memory = \"0\"\n\
@@ -153,12 +181,13 @@ fn limits_are_there_where_they_are_written() {
 fn what_may_be_used_is_there_where_it_is_written() {
     let config = meant(
         "[limits]\nmax_tokens_per_day = 7\n[supervisor]\nnotify_command = [\"tell\", \"me\"]\n\
-         [roles.tool]\ncommand = [\"x\"]\nmax_cost_usd = 2\nmax_tokens = 9\nmax_cost_usd_per_day = 10.5",
+         [roles.tool]\ncommand = [\"x\"]\nmax_task_cost_usd = 2\nmax_task_tokens = 9\nmax_cost_usd_per_day = 10.5",
     );
     let budget = |cost_usd, tokens| super::super::Budget { cost_usd, tokens };
     let tool = &config.roles["tool"];
     assert_eq!((tool.task_budget, tool.day_budget), (budget(Some(2.0), Some(9)), budget(Some(10.5), None)));
     assert_eq!((config.day_budget, config.roles["shell"].task_budget), (budget(None, Some(7)), budget(None, None)));
     assert_eq!(config.supervisor.notify_command, ["tell", "me"]);
-    assert_eq!((tool.account().as_str(), config.roles["sonnet"].account().as_str()), ("role tool", "claude"));
+    let account = |role: &super::super::Role| role.account(role.driver);
+    assert_eq!((account(tool), account(&config.roles["sonnet"])), ("role tool".into(), "claude".into()));
 }

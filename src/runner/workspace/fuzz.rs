@@ -5,7 +5,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     config::DriverKind,
-    drivers::{self, End},
+    drivers::{self, Conversation, End},
+    model::time::Timestamp,
 };
 
 fn read_back(bytes: &[u8]) -> Result<Option<ResultFile>, String> {
@@ -17,7 +18,7 @@ fn read_back(bytes: &[u8]) -> Result<Option<ResultFile>, String> {
 
 /// What does not read is a sentence; what does is understood by every driver.
 fn check(bytes: &[u8], exit_code: Option<i32>, signal: Option<i32>) -> Result<(), TestCaseError> {
-    for kind in [DriverKind::Shell, DriverKind::Command, DriverKind::Claude] {
+    for kind in DriverKind::ALL.into_iter().filter(|kind| drivers::of(*kind).is_some()) {
         let file = match read_back(bytes) {
             Ok(file) => file,
             Err(why) => {
@@ -26,7 +27,14 @@ fn check(bytes: &[u8], exit_code: Option<i32>, signal: Option<i32>) -> Result<()
             }
         };
         let stdout = String::from_utf8_lossy(bytes);
-        let end = End { exit_code, signal, stdout: &stdout, last_error: None, file };
+        let mut told = Conversation::default();
+        let mut transcript = drivers::of(kind).unwrap().transcript();
+        let events = stdout.lines().flat_map(|line| transcript.as_mut().map(|t| t.line(line)).unwrap_or_default());
+        events.for_each(|event| told.take(&event));
+        let conversation = transcript.is_some().then_some(&told);
+        let now = Timestamp(0);
+        let end =
+            End { exit_code, signal, stdout: &stdout, last_error: None, file, conversation, hold_denied: true, now };
         let verdict = drivers::of(kind).unwrap().read(end);
         prop_assert!(!verdict.reason.chars().any(|c| c.is_control()), "{:?}", verdict.reason);
     }

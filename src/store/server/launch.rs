@@ -163,6 +163,16 @@ fn explain_end(spec: &ServerSpec, program: &Program, status: ExitStatus, said: &
     if said.contains("No space left on device") || disk_is_full(dir) {
         return full_disk(dir);
     }
+    if status.signal() == Some(libc::SIGKILL) {
+        // By a person, or by the kernel where memory was short: it may go better next time. What it had said until then
+        // of its append-only file says nothing of damage.
+        return Error::not_running(format!(
+            "{} was killed while it started in {}",
+            program.path.display(),
+            dir.display()
+        ))
+        .hint("start it again; if that does not help, see whether memory is short: free -m");
+    }
     let aof = append_only_file(dir);
     if ["redis-check-aof", "valkey-check-aof", "AOF file", "append only file"].iter().any(|words| said.contains(words))
     {
@@ -174,15 +184,6 @@ fn explain_end(spec: &ServerSpec, program: &Program, status: ExitStatus, said: &
         ));
     }
     let log = dir.join(LOG_FILE);
-    if status.signal() == Some(libc::SIGKILL) {
-        // By a person, or by the kernel where memory was short: it may go better next time.
-        return Error::not_running(format!(
-            "{} was killed while it started in {}",
-            program.path.display(),
-            dir.display()
-        ))
-        .hint("start it again; if that does not help, see whether memory is short: free -m");
-    }
     Error::config(format!("{} ended while it started in {} ({status}):\n{said}", program.path.display(), dir.display()))
         .hint(format!("its whole log: {}", log.display()))
 }
@@ -235,5 +236,23 @@ impl Log {
         let mut bytes = Vec::new();
         file.take(MOST).read_to_end(&mut bytes)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+
+    #[test]
+    fn one_that_was_killed_while_it_loaded_is_not_taken_for_damaged() {
+        let home = tempfile::tempdir().unwrap();
+        let spec = ServerSpec::of_home(home.path()).unwrap();
+        let program = Program { path: "/usr/bin/redis-server".into(), argv0: "redis-server", version: "7.0.15".into() };
+        let said = "DB loaded from base file\nReading the remaining AOF file";
+        let why = |status| explain_end(&spec, &program, ExitStatus::from_raw(status), said);
+        assert_eq!(why(libc::SIGKILL).kind, Kind::NotRunning, "{}", why(libc::SIGKILL).message);
+        // Exit code 1, as wait(2) gives it.
+        assert!(why(1 << 8).message.contains("damaged"));
     }
 }

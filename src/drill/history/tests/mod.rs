@@ -14,7 +14,8 @@ use crate::model::{agent::AgentState, cause::Cause};
 /// - `c` is lost too often, and is a dead letter; `d`, which waits for it, is cancelled with it. A person starts both
 ///   anew; `c` succeeds, and `d` is held.
 /// - `e` fails for good, and with it its subtasks `f`, which was ready, and `g`, which was running.
-/// - `h` fails twice, and is a dead letter. `f` is started anew and held, and the dead letter `e` removed.
+/// - `h` fails twice, and is a dead letter.
+/// - `m` fails with its subtask `n`; a person starts `n` anew, which is held, and removes the dead letter `m`.
 fn good() -> Story {
     let mut s = Story::default();
     s.supervisor(10, 12);
@@ -71,10 +72,16 @@ fn good() -> Story {
     s.make_ready('h', "its delay is over");
     s.claim('h', "shell-2");
     s.finish('h', Cause::Timeout);
-    s.retry('f');
-    s.claim('f', "shell-1");
-    s.finish('f', Cause::NeedsPerson);
-    s.cancel('e');
+
+    s.delegate('m', &[], None);
+    s.claim('m', "shell-1");
+    s.delegate('n', &[], Some('m'));
+    s.finish('m', Cause::Permanent);
+    s.cancel('n');
+    s.retry('n');
+    s.claim('n', "shell-1");
+    s.finish('n', Cause::NeedsPerson);
+    s.cancel('m');
     for agent in ["shell-1", "shell-2"] {
         s.move_agent(agent, Some(AgentState::Idle), AgentState::Stopping);
         s.move_agent(agent, Some(AgentState::Stopping), AgentState::Stopped);

@@ -1,0 +1,184 @@
+//! `codex`: `codex exec --json` for tasks, its own terminal as the master.
+//!
+//! Measured with 0.169.0. One JSON object a line: `thread.started`, `turn.started`, `item.started` and `item.completed`
+//! with an item of some type, `turn.completed` with the usage (of the whole thread, also over a resume), or `turn.failed`.
+
+use std::ffi::OsString;
+
+use serde_json::{Value, json};
+
+use super::{
+    Driver, End, Job, Refusal, Seat, Start, Verdict, by_contract,
+    event::{Ending, Event, Transcript},
+    holds_to, instructed,
+    mcp::{self, Mcp},
+    words,
+};
+use crate::{
+    config::{DriverKind, Role},
+    model::task::Usage,
+};
+
+/// Runs `codex`.
+pub(super) struct Codex;
+
+const NAME: &str = "codex";
+
+impl Driver for Codex {
+    fn start(&self, job: &Job) -> Result<Start, Refusal> {
+        holds_to(job.role, DriverKind::Codex)?;
+        let mut args: Vec<OsString> = ["exec", "--json", "--skip-git-repo-check"].map(OsString::from).to_vec();
+        args.extend(options(job.role, job.mcp));
+        // A call of a tool in `exec` is refused where it would have to ask; orch's own tools ask nobody.
+        args.extend(setting("default_tools_approval_mode", &json!("approve")));
+        args.extend(job.role.agent.args.iter().map(OsString::from));
+        if let Some(session) = job.resume {
+            args.extend(["resume".into(), session.into()]);
+        }
+        // The prompt is standard input.
+        args.push("-".into());
+        Ok(Start { program: NAME.into(), args, prompt_on_stdin: true, files: instructed(job), ..Start::default() })
+    }
+
+    fn read(&self, end: End) -> Verdict {
+        match end.conversation {
+            Some(told) => told.verdict(NAME, true, end),
+            None => by_contract(end),
+        }
+    }
+
+    fn transcript(&self) -> Option<Box<dyn Transcript>> {
+        Some(Box::new(Thread::default()))
+    }
+
+    fn interactive(&self, seat: &Seat) -> Option<Start> {
+        // Its daemon would outlive the pane, and serves other terminals of this user too.
+        let mut args = vec!["--no-daemon".into()];
+        args.extend(options(seat.role, seat.mcp));
+        args.extend(seat.role.agent.args.iter().map(OsString::from));
+        Some(Start { program: NAME.into(), args, ..Start::default() })
+    }
+
+    fn is_interactive(&self) -> bool {
+        true
+    }
+
+    fn secrets(&self) -> &'static [&'static str] {
+        &["OPENAI_API_KEY", "CODEX_API_KEY"]
+    }
+}
+
+/// A key of our server, as `-c` takes it. A JSON string or list of such is TOML too.
+fn setting(key: &str, value: &Value) -> [OsString; 2] {
+    ["-c".into(), format!("mcp_servers.{}.{key}={value}", mcp::NAME).into()]
+}
+
+fn options(role: &Role, mcp: &Mcp) -> Vec<OsString> {
+    let mut args = Vec::new();
+    // By name: codex hands on what is named from its own environment, and the values stay out of the arguments.
+    let names: Vec<&str> = mcp.env.iter().map(|(name, _)| *name).collect();
+    for (key, value) in [("command", json!(mcp.command())), ("args", json!(["mcp"])), ("env_vars", json!(names))] {
+        args.extend(setting(key, &value));
+    }
+    if let Some(model) = &role.model {
+        args.extend(["--model".into(), model.into()]);
+    }
+    match role.agent.permission_mode.as_deref() {
+        Some("bypass") => args.push("--dangerously-bypass-approvals-and-sandbox".into()),
+        Some(sandbox) => args.extend(["--sandbox".into(), sandbox.into()]),
+        None => {}
+    }
+    args
+}
+
+/// Reads a thread.
+#[derive(Debug, Default)]
+struct Thread {
+    answer: Option<String>,
+}
+
+impl Transcript for Thread {
+    fn line(&mut self, line: &str) -> Vec<Event> {
+        let Ok(said) = serde_json::from_str::<Value>(line) else {
+            return vec![Event::Unknown { shown: Some(line.to_owned()) }];
+        };
+        match said["type"].as_str() {
+            Some("thread.started") => {
+                vec![Event::Started { session: said["thread_id"].as_str().map(str::to_owned), model: None }]
+            }
+            Some("turn.started" | "item.updated") => Vec::new(),
+            // The others are told of when they are done.
+            Some("item.started") => match said["item"]["type"].as_str() {
+                Some("command_execution" | "mcp_tool_call") => call(&said["item"]).into_iter().collect(),
+                _ => Vec::new(),
+            },
+            Some("item.completed") => self.completed(&said["item"]),
+            Some("turn.completed") => {
+                let mut events: Vec<Event> = usage(&said["usage"]).into_iter().collect();
+                events.push(Event::Result { text: self.answer.take(), ending: Ending::Done });
+                events
+            }
+            Some("turn.failed") => {
+                let reason = error(&said["error"]);
+                vec![Event::Result { text: None, ending: Ending::Failed(words::failure(None, &reason), reason) }]
+            }
+            // It tries again by itself, and says what comes of it.
+            Some("error") => vec![Event::ToolResult { ok: false, summary: error(&said) }],
+            _ => vec![Event::Unknown { shown: None }],
+        }
+    }
+}
+
+impl Thread {
+    fn completed(&mut self, item: &Value) -> Vec<Event> {
+        let ok = item["status"] != "failed";
+        let result = |summary: String| vec![Event::ToolResult { ok, summary }];
+        match item["type"].as_str() {
+            Some("agent_message") => {
+                let text = item["text"].as_str().unwrap_or_default().to_owned();
+                self.answer = Some(text.clone());
+                vec![Event::Text(text)]
+            }
+            Some("command_execution") => result(item["aggregated_output"].as_str().unwrap_or_default().to_owned()),
+            Some("mcp_tool_call") if item["error"].is_object() => result(error(&item["error"])),
+            Some("mcp_tool_call") => result(words::content(&item["result"]["content"])),
+            Some("file_change" | "web_search") => call(item).into_iter().chain(result(String::new())).collect(),
+            Some("error") => vec![Event::ToolResult { ok: false, summary: error(item) }],
+            Some("reasoning" | "todo_list") => Vec::new(),
+            _ => vec![Event::Unknown { shown: None }],
+        }
+    }
+}
+
+fn call(item: &Value) -> Option<Event> {
+    let (name, summary) = match item["type"].as_str()? {
+        "command_execution" => ("shell".to_owned(), words::said(&item["command"])),
+        "mcp_tool_call" => {
+            let name = format!("{}.{}", item["server"].as_str().unwrap_or("?"), item["tool"].as_str().unwrap_or("?"));
+            (name, words::arguments(&item["arguments"]))
+        }
+        "file_change" => {
+            let changes = item["changes"].as_array()?;
+            let paths: Vec<&str> = changes.iter().filter_map(|change| change["path"].as_str()).collect();
+            ("edit".to_owned(), paths.join(", "))
+        }
+        "web_search" => ("web_search".to_owned(), words::said(&item["query"])),
+        _ => return None,
+    };
+    Some(Event::ToolCall { name, summary })
+}
+
+fn usage(said: &Value) -> Option<Event> {
+    let tokens = |name: &str| said[name].as_u64().unwrap_or(0);
+    said.is_object().then(|| {
+        Event::Usage(Usage {
+            input_tokens: tokens("input_tokens"),
+            output_tokens: tokens("output_tokens"),
+            cost_usd: 0.0,
+        })
+    })
+}
+
+fn error(said: &Value) -> String {
+    said["message"].as_str().map_or_else(|| words::said(said), str::to_owned)
+}

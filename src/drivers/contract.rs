@@ -1,0 +1,114 @@
+//! The contract of a program that has no driver of its own (DESIGN section 11): exit codes, and a result file.
+
+use std::time::Duration;
+
+use super::{End, Verdict};
+use crate::model::cause::Cause;
+
+/// The contract that every program keeps to unless its driver knows better.
+pub(super) fn by_contract(end: End) -> Verdict {
+    let file = end.file.unwrap_or_default();
+    let (mut cause, mut reason) = match (end.exit_code, end.signal) {
+        (Some(0), _) => (Cause::Success, "the program ended with exit code 0".to_owned()),
+        (Some(code), _) => (Cause::of_exit_code(code), format!("exit code {code}{}", meaning(code))),
+        (None, Some(signal)) => {
+            let name = nix::sys::signal::Signal::try_from(signal).map_or("", |s| s.as_str());
+            (Cause::Lost, format!("the program was killed by signal {signal} {name}").trim_end().to_owned())
+        }
+        (None, None) => (Cause::Lost, "the program ended, and nobody knows how".to_owned()),
+    };
+    if let (Some(said), true) = (file.cause, end.exit_code.is_some()) {
+        if said != cause {
+            reason = format!("the program says {said} in its result file ({reason})");
+        }
+        cause = said;
+    }
+    if cause != Cause::Success
+        && let Some(line) = end.last_error.or_else(|| end.stdout.lines().rev().find(|l| !l.trim().is_empty()))
+    {
+        reason = format!("{reason}: {}", crate::model::text::one_line(line, 200));
+    }
+    Verdict {
+        text: file.text,
+        data: file.data,
+        usage: file.usage,
+        retry_after: file.retry_after_ms.map(Duration::from_millis),
+        ..Verdict::of(cause, reason)
+    }
+}
+
+/// What a shell or sysexits.h means by a code, where a person may not know it.
+fn meaning(code: i32) -> &'static str {
+    match code {
+        65 => " (permanent)",
+        75 => " (transient)",
+        77 => " (a person is needed)",
+        126 => " (not executable)",
+        127 => " (command not found)",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::time::Timestamp;
+
+    fn end(code: Option<i32>, signal: Option<i32>, file: Option<&str>) -> Verdict {
+        let file = file.map(|text| serde_json::from_str(text).unwrap());
+        by_contract(End {
+            exit_code: code,
+            signal,
+            stdout: "a\n\n",
+            last_error: None,
+            file,
+            conversation: None,
+            hold_denied: true,
+            now: Timestamp(0),
+        })
+    }
+
+    #[test]
+    fn exit_codes_mean_what_the_contract_says() {
+        let cause = |code| end(Some(code), None, None).cause;
+        assert_eq!(
+            [0, 1, 65, 75, 77, 127].map(cause),
+            [
+                Cause::Success,
+                Cause::Transient,
+                Cause::Permanent,
+                Cause::Transient,
+                Cause::NeedsPerson,
+                Cause::Transient
+            ]
+        );
+        for code in 0..=255 {
+            let expected = match code {
+                0 => Cause::Success,
+                65 => Cause::Permanent,
+                77 => Cause::NeedsPerson,
+                _ => Cause::Transient,
+            };
+            let verdict = end(Some(code), None, None);
+            assert!(verdict.cause == expected && verdict.reason.contains(&format!("exit code {code}")), "{code}");
+        }
+        // The last ones have no name.
+        for signal in 1..=64 {
+            let verdict = end(None, Some(signal), None);
+            assert!(verdict.cause == Cause::Lost && verdict.reason.contains(&format!("signal {signal}")), "{signal}");
+        }
+        let killed = end(None, Some(9), None);
+        assert_eq!(
+            (killed.cause, killed.reason.as_str()),
+            (Cause::Lost, "the program was killed by signal 9 SIGKILL: a")
+        );
+    }
+
+    #[test]
+    fn the_result_file_says_more_than_the_exit_code_but_not_of_a_killed_program() {
+        let said = end(Some(1), None, Some(r#"{"cause": "rate_limited", "retry_after_ms": 5000, "text": "later"}"#));
+        assert_eq!((said.cause, said.retry_after), (Cause::RateLimited, Some(Duration::from_secs(5))));
+        assert_eq!(said.text.as_deref(), Some("later"));
+        assert_eq!(end(None, Some(9), Some(r#"{"cause": "success"}"#)).cause, Cause::Lost);
+    }
+}

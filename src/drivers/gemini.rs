@@ -1,0 +1,172 @@
+//! `gemini`: Gemini CLI, with `-o stream-json` for tasks.
+//!
+//! Measured with 0.61.0. Its launcher may leave an inner process behind, which ends with the attempt's process tree. Text
+//! comes in pieces (`delta`), which are put together here.
+
+use std::ffi::OsString;
+
+use serde_json::{Value, json};
+
+use super::{
+    Driver, End, Job, Refusal, Seat, Start, Verdict, by_contract,
+    event::{Ending, Event, Transcript},
+    holds_to, instructed, mcp, words,
+};
+use crate::{config::DriverKind, model::task::Usage};
+
+/// Runs `gemini`.
+pub(super) struct Gemini;
+
+const NAME: &str = "gemini";
+/// Settings of the least weight: a person's own and a project's are put over them.
+const DEFAULTS: &str = "GEMINI_CLI_SYSTEM_DEFAULTS_PATH";
+const SETTINGS_FILE: &str = "settings.json";
+
+impl Driver for Gemini {
+    fn start(&self, job: &Job) -> Result<Start, Refusal> {
+        holds_to(job.role, DriverKind::Gemini)?;
+        let agent = &job.role.agent;
+        let mut args: Vec<OsString> = ["-o", "stream-json"].map(OsString::from).to_vec();
+        if let Some(model) = &job.role.model {
+            args.extend(["-m".into(), model.into()]);
+        }
+        if let Some(mode) = &agent.permission_mode {
+            args.extend(["--approval-mode".into(), mode.into()]);
+        }
+        if !agent.allowed_tools.is_empty() {
+            args.extend(["--allowed-tools".into(), agent.allowed_tools.join(",").into()]);
+        }
+        if let Some(session) = job.resume {
+            args.extend(["--resume".into(), session.into()]);
+        }
+        args.extend(agent.args.iter().map(OsString::from));
+        let (file, path) = mcp::file(job.dir, SETTINGS_FILE);
+        let mut files = instructed(job);
+        files.push((file, job.mcp.servers(json!({ "trust": true }))));
+        Ok(Start { program: NAME.into(), args, prompt_on_stdin: true, env: vec![(DEFAULTS, path)], files })
+    }
+
+    fn read(&self, end: End) -> Verdict {
+        match end.conversation {
+            Some(told) => told.verdict(NAME, true, end),
+            None => by_contract(end),
+        }
+    }
+
+    fn transcript(&self) -> Option<Box<dyn Transcript>> {
+        Some(Box::new(Stream::default()))
+    }
+
+    fn interactive(&self, seat: &Seat) -> Option<Start> {
+        let mut args: Vec<OsString> = Vec::new();
+        if let Some(model) = &seat.role.model {
+            args.extend(["-m".into(), model.into()]);
+        }
+        args.extend(seat.role.agent.args.iter().map(OsString::from));
+        let (file, path) = mcp::file(seat.dir, SETTINGS_FILE);
+        let files = vec![(file, seat.mcp.servers(json!({})))];
+        Some(Start { program: NAME.into(), args, env: vec![(DEFAULTS, path)], files, ..Start::default() })
+    }
+
+    fn is_interactive(&self) -> bool {
+        true
+    }
+
+    fn secrets(&self) -> &'static [&'static str] {
+        &["GEMINI_API_KEY", "GOOGLE_API_KEY"]
+    }
+}
+
+/// Reads its stream.
+#[derive(Debug, Default)]
+struct Stream {
+    /// What is being said, in pieces so far.
+    saying: String,
+    answer: Option<String>,
+}
+
+impl Transcript for Stream {
+    fn line(&mut self, line: &str) -> Vec<Event> {
+        let Ok(said) = serde_json::from_str::<Value>(line) else {
+            return vec![Event::Unknown { shown: Some(line.to_owned()) }];
+        };
+        let kind = said["type"].as_str();
+        if kind == Some("message") {
+            return self.message(&said);
+        }
+        let mut events = self.said();
+        match kind {
+            Some("init") => events.push(Event::Started {
+                session: said["session_id"].as_str().map(str::to_owned),
+                model: said["model"].as_str().map(str::to_owned),
+            }),
+            Some("tool_use") => events.push(Event::ToolCall {
+                name: said["tool_name"].as_str().unwrap_or("?").to_owned(),
+                summary: words::arguments(&said["parameters"]),
+            }),
+            Some("tool_result") => events.push(Event::ToolResult {
+                ok: said["status"] != "error",
+                summary: match said["error"]["message"].as_str() {
+                    Some(error) => error.to_owned(),
+                    None => said["output"].as_str().unwrap_or_default().to_owned(),
+                },
+            }),
+            Some("error") => events.push(Event::ToolResult { ok: false, summary: words::said(&said["message"]) }),
+            Some("result") => {
+                events.extend(usage(&said["stats"]));
+                events.push(self.result(&said));
+            }
+            _ => events.push(Event::Unknown { shown: None }),
+        }
+        events
+    }
+}
+
+impl Stream {
+    fn message(&mut self, said: &Value) -> Vec<Event> {
+        let text = said["content"].as_str().unwrap_or_default();
+        match said["role"].as_str() {
+            Some("assistant") if said["delta"] == true => {
+                self.saying.push_str(text);
+                Vec::new()
+            }
+            Some("assistant") => {
+                let mut events = self.said();
+                self.saying.push_str(text);
+                events.extend(self.said());
+                events
+            }
+            // The prompt, as it was given.
+            _ => Vec::new(),
+        }
+    }
+
+    /// What was being said is said.
+    fn said(&mut self) -> Vec<Event> {
+        let text = std::mem::take(&mut self.saying);
+        if text.is_empty() {
+            return Vec::new();
+        }
+        self.answer = Some(text.clone());
+        vec![Event::Text(text)]
+    }
+
+    fn result(&mut self, said: &Value) -> Event {
+        if said["status"] == "success" {
+            return Event::Result { text: self.answer.take(), ending: Ending::Done };
+        }
+        let reason = said["error"]["message"].as_str().unwrap_or("it ended with an error").to_owned();
+        Event::Result { text: None, ending: Ending::Failed(words::failure(None, &reason), reason) }
+    }
+}
+
+fn usage(stats: &Value) -> Option<Event> {
+    let tokens = |name: &str| stats[name].as_u64().unwrap_or(0);
+    stats.is_object().then(|| {
+        Event::Usage(Usage {
+            input_tokens: tokens("input_tokens"),
+            output_tokens: tokens("output_tokens"),
+            cost_usd: 0.0,
+        })
+    })
+}

@@ -1,0 +1,158 @@
+//! `opencode`: `opencode run --format json` for tasks.
+//!
+//! Measured with 1.18.33. It tells of steps, texts and tools, and has no final result: its exit code says that it is done.
+
+use std::ffi::OsString;
+
+use serde_json::{Value, json};
+
+use super::{
+    Driver, End, Job, Mcp, Refusal, Seat, Start, Verdict, by_contract,
+    event::{Ending, Event, Transcript},
+    holds_to, instructed, mcp, words,
+};
+use crate::{
+    config::{DriverKind, Role},
+    model::task::Usage,
+};
+
+/// Runs `opencode`.
+pub(super) struct Opencode;
+
+const NAME: &str = "opencode";
+/// One configuration more, put over the global one and under the project's.
+const CONFIG: &str = "OPENCODE_CONFIG";
+const CONFIG_FILE: &str = "opencode.json";
+
+impl Driver for Opencode {
+    fn start(&self, job: &Job) -> Result<Start, Refusal> {
+        holds_to(job.role, DriverKind::Opencode)?;
+        let mut args: Vec<OsString> = ["run", "--format", "json"].map(OsString::from).to_vec();
+        args.extend(model(job.role));
+        if let Some(session) = job.resume {
+            args.extend(["--session".into(), session.into()]);
+        }
+        args.extend(job.role.agent.args.iter().map(OsString::from));
+        let (file, path) = mcp::file(job.dir, CONFIG_FILE);
+        let mut files = instructed(job);
+        files.push((file, config(job.mcp)));
+        Ok(Start { program: NAME.into(), args, prompt_on_stdin: true, env: vec![(CONFIG, path)], files })
+    }
+
+    fn read(&self, end: End) -> Verdict {
+        match end.conversation {
+            Some(told) => told.verdict(NAME, false, end),
+            None => by_contract(end),
+        }
+    }
+
+    fn transcript(&self) -> Option<Box<dyn Transcript>> {
+        Some(Box::new(Steps::default()))
+    }
+
+    fn interactive(&self, seat: &Seat) -> Option<Start> {
+        let mut args = model(seat.role);
+        args.extend(seat.role.agent.args.iter().map(OsString::from));
+        let (file, path) = mcp::file(seat.dir, CONFIG_FILE);
+        let files = vec![(file, config(seat.mcp))];
+        Some(Start { program: NAME.into(), args, env: vec![(CONFIG, path)], files, ..Start::default() })
+    }
+
+    fn is_interactive(&self) -> bool {
+        true
+    }
+
+    fn secrets(&self) -> &'static [&'static str] {
+        &["OPENCODE_API_KEY", "ANTHROPIC_API_KEY", "OPENAI_API_KEY"]
+    }
+}
+
+fn model(role: &Role) -> Vec<OsString> {
+    role.model.iter().flat_map(|model| ["--model".into(), model.into()]).collect()
+}
+
+fn config(mcp: &Mcp) -> Vec<u8> {
+    let server = json!({
+        "type": "local",
+        "command": [mcp.command(), "mcp"],
+        "environment": mcp.variables(),
+        "enabled": true,
+    });
+    json!({ "mcp": { mcp::NAME: server } }).to_string().into_bytes()
+}
+
+/// Reads its steps.
+#[derive(Debug, Default)]
+struct Steps {
+    session: Option<String>,
+    /// The sum of all steps.
+    usage: Usage,
+}
+
+impl Transcript for Steps {
+    fn line(&mut self, line: &str) -> Vec<Event> {
+        let Ok(said) = serde_json::from_str::<Value>(line) else {
+            return vec![Event::Unknown { shown: Some(line.to_owned()) }];
+        };
+        let mut events: Vec<Event> = self.started(&said).into_iter().collect();
+        let part = &said["part"];
+        match said["type"].as_str() {
+            Some("step_start" | "reasoning") => {}
+            Some("text") => events.push(Event::Text(part["text"].as_str().unwrap_or_default().to_owned())),
+            Some("tool_use") => events.extend(tool(part)),
+            Some("step_finish") => events.push(self.step(part)),
+            Some("error") => {
+                let error = &said["error"];
+                let reason = error["data"]["message"].as_str().or(error["message"].as_str()).or(error["name"].as_str());
+                let reason = reason.unwrap_or("it ended with an error").to_owned();
+                let status = error["data"]["statusCode"].as_u64();
+                events.push(Event::Result {
+                    text: None,
+                    ending: Ending::Failed(words::failure(status, &reason), reason),
+                });
+            }
+            _ => events.push(Event::Unknown { shown: None }),
+        }
+        events
+    }
+}
+
+impl Steps {
+    /// Every line names the session.
+    fn started(&mut self, said: &Value) -> Option<Event> {
+        let session = said["sessionID"].as_str()?.to_owned();
+        if self.session.as_ref() == Some(&session) {
+            return None;
+        }
+        self.session = Some(session.clone());
+        Some(Event::Started { session: Some(session), model: None })
+    }
+
+    fn step(&mut self, part: &Value) -> Event {
+        let tokens = &part["tokens"];
+        let count = |value: &Value| value.as_u64().unwrap_or(0);
+        self.usage.input_tokens = self
+            .usage
+            .input_tokens
+            .saturating_add(count(&tokens["input"]))
+            .saturating_add(count(&tokens["cache"]["read"]))
+            .saturating_add(count(&tokens["cache"]["write"]));
+        self.usage.output_tokens = self.usage.output_tokens.saturating_add(count(&tokens["output"]));
+        self.usage.cost_usd += part["cost"].as_f64().unwrap_or(0.0);
+        Event::Usage(self.usage.clone())
+    }
+}
+
+/// A tool is told of once, when it is done.
+fn tool(part: &Value) -> [Event; 2] {
+    let state = &part["state"];
+    let ok = state["status"] != "error";
+    let said = if ok { &state["output"] } else { &state["error"] };
+    [
+        Event::ToolCall {
+            name: part["tool"].as_str().unwrap_or("?").to_owned(),
+            summary: words::arguments(&state["input"]),
+        },
+        Event::ToolResult { ok, summary: said.as_str().unwrap_or_default().to_owned() },
+    ]
+}

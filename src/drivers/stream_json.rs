@@ -1,0 +1,154 @@
+//! The stream of `--output-format stream-json` (claude; qwen prints the same shape): one JSON object a line.
+//!
+//! ```text
+//! {"type":"system","subtype":"init","session_id":S,"model":M}      first, and again at each turn
+//! {"type":"assistant","message":{"content":[{"type":"text"|"thinking"|"tool_use",...}],"usage":{...}}}
+//! {"type":"user","message":{"content":[{"type":"tool_result","is_error":B,"content":...}]}}
+//! {"type":"system","subtype":"api_retry",...}  {"type":"system","subtype":"permission_denied",...}
+//! {"type":"result","subtype":...,"is_error":B,"result":TEXT,"usage":{...},"total_cost_usd":N,"permission_denials":[...]}
+//! ```
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{
+    event::{Ending, Event, Failure, Transcript, When},
+    words,
+};
+use crate::model::{agent::Needs, task::Usage, time::Timestamp};
+
+/// Reads it.
+#[derive(Debug, Default)]
+pub(super) struct StreamJson {
+    /// The last session that was told of: `init` comes again at each turn.
+    session: Option<String>,
+}
+
+impl Transcript for StreamJson {
+    fn line(&mut self, line: &str) -> Vec<Event> {
+        let Ok(said) = serde_json::from_str::<Value>(line) else {
+            return vec![Event::Unknown { shown: Some(line.to_owned()) }];
+        };
+        match (said["type"].as_str(), said["subtype"].as_str()) {
+            (Some("system"), Some("init" | "session_start")) => self.started(&said),
+            (Some("system"), Some("api_retry")) => vec![retrying(&said)],
+            (Some("system"), Some("permission_denied")) => vec![denied(&said)],
+            // Hooks, compaction, status: of interest to nobody here.
+            (Some("system" | "stream_event"), _) => Vec::new(),
+            (Some("assistant"), _) => assistant(&said),
+            (Some("user"), _) => user(&said),
+            (Some("rate_limit_event"), _) => limit(&said),
+            (Some("result"), _) => result(&said),
+            _ => vec![Event::Unknown { shown: None }],
+        }
+    }
+}
+
+impl StreamJson {
+    fn started(&mut self, said: &Value) -> Vec<Event> {
+        let session = said["session_id"].as_str().map(str::to_owned);
+        if session.is_some() && session == self.session {
+            return Vec::new();
+        }
+        self.session.clone_from(&session);
+        vec![Event::Started { session, model: said["model"].as_str().map(str::to_owned) }]
+    }
+}
+
+fn retrying(said: &Value) -> Event {
+    let why = match (words::said(&said["error"]), said["error_status"].as_u64()) {
+        (text, Some(status)) => format!("{text} ({status})"),
+        (text, None) => text,
+    };
+    Event::Retrying {
+        attempt: said["attempt"].as_u64().unwrap_or(1),
+        of: said["max_retries"].as_u64(),
+        after: Duration::from_millis(said["retry_delay_ms"].as_f64().map_or(0, |ms| ms as u64)),
+        why,
+    }
+}
+
+fn denied(said: &Value) -> Event {
+    let tool = said["tool_name"].as_str().unwrap_or("a tool");
+    Event::Needs { what: Needs::Permission, of: tool.to_owned() }
+}
+
+fn assistant(said: &Value) -> Vec<Event> {
+    let blocks = said["message"]["content"].as_array().map(Vec::as_slice).unwrap_or_default();
+    blocks
+        .iter()
+        .filter_map(|block| match block["type"].as_str()? {
+            "text" => Some(Event::Text(block["text"].as_str()?.to_owned())),
+            "tool_use" | "server_tool_use" => Some(Event::ToolCall {
+                name: block["name"].as_str().unwrap_or("?").to_owned(),
+                summary: words::arguments(&block["input"]),
+            }),
+            _ => None,
+        })
+        .collect()
+}
+
+fn user(said: &Value) -> Vec<Event> {
+    let blocks = said["message"]["content"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let results = blocks.iter().filter(|block| block["type"] == "tool_result");
+    results
+        .map(|block| Event::ToolResult { ok: block["is_error"] != true, summary: words::content(&block["content"]) })
+        .collect()
+}
+
+/// `{"rate_limit_info":{"status":"rejected","resetsAt":SECONDS}}`; warnings are no limit yet.
+fn limit(said: &Value) -> Vec<Event> {
+    let info = &said["rate_limit_info"];
+    if info["status"] != "rejected" {
+        return Vec::new();
+    }
+    let until = info["resetsAt"].as_u64().map(|seconds| When::At(Timestamp(seconds.saturating_mul(1000))));
+    vec![Event::RateLimited { until }]
+}
+
+fn result(said: &Value) -> Vec<Event> {
+    let mut events = Vec::new();
+    for denial in said["permission_denials"].as_array().into_iter().flatten() {
+        let (tool, what) = (denial["tool_name"].as_str().unwrap_or("a tool"), words::arguments(&denial["tool_input"]));
+        let of = if what.is_empty() { tool.to_owned() } else { format!("{tool}({what})") };
+        events.push(Event::Needs { what: Needs::Permission, of });
+    }
+    if let Some(usage) = said["usage"].as_object() {
+        let tokens = |name: &str| usage.get(name).and_then(Value::as_u64).unwrap_or(0);
+        events.push(Event::Usage(Usage {
+            // What came from the provider's cache was read by the model as well.
+            input_tokens: tokens("input_tokens")
+                .saturating_add(tokens("cache_creation_input_tokens"))
+                .saturating_add(tokens("cache_read_input_tokens")),
+            output_tokens: tokens("output_tokens"),
+            cost_usd: said["total_cost_usd"].as_f64().unwrap_or(0.0),
+        }));
+    }
+    let text = said["result"].as_str().map(str::to_owned);
+    let ending = ending(said, text.as_deref());
+    // What is told with an error is the error, and no answer.
+    let text = text.filter(|_| ending == Ending::Done);
+    events.push(Event::Result { text, ending });
+    events
+}
+
+fn ending(said: &Value, text: Option<&str>) -> Ending {
+    let subtype = said["subtype"].as_str().unwrap_or_default();
+    if said["is_error"] != true && subtype == "success" {
+        return Ending::Done;
+    }
+    let mut errors: Vec<String> = said["errors"].as_array().into_iter().flatten().map(words::said).collect();
+    errors.extend(text.map(str::to_owned));
+    errors.extend(said["error"]["message"].as_str().map(str::to_owned));
+    let reason = if errors.is_empty() { format!("it ended with {subtype}") } else { errors.join("; ") };
+    match subtype {
+        "error_max_turns" => {
+            Ending::Failed(Failure::Bound, format!("its bound of turns is reached (max_turns): {reason}"))
+        }
+        "error_max_budget_usd" => {
+            Ending::Failed(Failure::Bound, format!("its bound of costs is reached (max_cost_usd): {reason}"))
+        }
+        _ => Ending::Failed(words::failure(said["api_error_status"].as_u64(), &reason), reason),
+    }
+}

@@ -1,0 +1,317 @@
+//! What each program prints, case by case (tests/fixtures), what is made of it, and how each is started.
+
+use std::{fs, path::Path};
+
+use super::*;
+use crate::config::{AgentOptions, Config, Env};
+
+/// The time of all cases: 2023-11-14T22:13:20Z.
+const NOW: Timestamp = Timestamp(1_700_000_000_000);
+
+fn fixture(kind: DriverKind, case: &str) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(kind.as_str());
+    let found = ["jsonl", "txt"].map(|ext| folder.join(format!("{case}.{ext}")));
+    found.iter().find_map(|path| fs::read_to_string(path).ok()).unwrap_or_else(|| panic!("{kind}/{case}"))
+}
+
+fn told(kind: DriverKind, text: &str) -> (Vec<Event>, Option<Conversation>) {
+    let Some(mut transcript) = of(kind).unwrap().transcript() else { return (Vec::new(), None) };
+    let events: Vec<Event> = text.lines().flat_map(|line| transcript.line(line)).collect();
+    let mut told = Conversation::default();
+    events.iter().for_each(|event| told.take(event));
+    (events, Some(told))
+}
+
+fn verdict(kind: DriverKind, case: &str, exit_code: Option<i32>, last_error: Option<&str>) -> Verdict {
+    let text = fixture(kind, case);
+    let (_, told) = told(kind, &text);
+    let signal = exit_code.is_none().then_some(9);
+    let (conversation, hold_denied) = (told.as_ref(), true);
+    let end = End { exit_code, signal, stdout: &text, last_error, file: None, conversation, hold_denied, now: NOW };
+    of(kind).unwrap().read(end)
+}
+
+#[test]
+fn ends_mean_what_comes_next() {
+    use Cause::*;
+    use DriverKind::*;
+    let ok = Some(0);
+    // Driver, case, exit code; cause, and words of its reason.
+    for (kind, case, exit, cause, words) in [
+        (Claude, "ok", ok, Success, "claude has done it"),
+        (Claude, "ok", Some(143), Success, "had done it when it was ended"),
+        (Claude, "api_error", Some(1), Transient, "529 Overloaded"),
+        (Claude, "login", Some(1), NeedsPerson, "/login"),
+        (Claude, "rate_limit", Some(1), RateLimited, "limit"),
+        (Claude, "usage_limit", Some(1), RateLimited, "usage limit reached"),
+        (Claude, "denied", ok, NeedsPerson, "not allowed to use Bash(npm test): allow it"),
+        (Claude, "max_turns", Some(1), Permanent, "max_turns"),
+        (Claude, "max_cost", Some(1), Permanent, "max_cost_usd"),
+        (Claude, "no_session", Some(1), Transient, "No conversation found"),
+        (Claude, "too_long", Some(1), Permanent, "Prompt is too long"),
+        (Claude, "interrupted", ok, Transient, "before it had given a result"),
+        (Claude, "interrupted", Some(1), Transient, "exit code 1"),
+        (Claude, "interrupted", None, Lost, "signal 9"),
+        (Claude, "silent", ok, Transient, "printed nothing"),
+        (Claude, "silent", Some(77), NeedsPerson, "exit code 77"),
+        (Claude, "changed", ok, Permanent, "not its stream of JSON (2 lines, none understood)"),
+        (Claude, "other_program", ok, Permanent, "not its stream of JSON"),
+        (Codex, "ok", ok, Success, "codex has done it"),
+        (Codex, "tool_failed", ok, Success, "codex has done it"),
+        (Codex, "failed", Some(1), Transient, "500 Internal Server Error"),
+        (Codex, "usage_limit", Some(1), RateLimited, "usage limit"),
+        (Codex, "login", Some(1), NeedsPerson, "401"),
+        (Codex, "interrupted", Some(1), Transient, "exit code 1"),
+        (Gemini, "ok", ok, Success, "gemini has done it"),
+        (Gemini, "tool_failed", ok, Success, "gemini has done it"),
+        (Gemini, "quota", Some(1), RateLimited, "Quota exceeded"),
+        (Qwen, "ok", ok, Success, "qwen has done it"),
+        (Qwen, "failed", Some(1), Transient, "fetch failed"),
+        (Opencode, "ok", ok, Success, "opencode has done it"),
+        (Opencode, "ok", Some(1), Transient, "exit code 1"),
+        (Opencode, "failed", ok, NeedsPerson, "Unauthorized"),
+        (Aider, "ok", ok, Success, "exit code 0"),
+        (Aider, "login", ok, NeedsPerson, "AuthenticationError"),
+        (Aider, "rate_limit", ok, RateLimited, "Rate limit reached"),
+    ] {
+        let said = verdict(kind, case, exit, None);
+        assert!(said.cause == cause && said.reason.contains(words), "{kind}/{case} {exit:?}: {said:?}");
+        assert_eq!(said.start_anew, case == "no_session", "{kind}/{case}");
+    }
+}
+
+#[test]
+fn answers_and_what_they_cost() {
+    use DriverKind::*;
+    for (kind, case, text, input_tokens, output_tokens, cost_usd) in [
+        (Claude, "ok", "The folder is empty.", 123, 45, 0.0123),
+        (Claude, "max_turns", "Half of it is done.", 1, 2, 0.01),
+        (Codex, "ok", "There is one file.", 200, 30, 0.0),
+        (Gemini, "ok", "There is one file.", 100, 30, 0.0),
+        (Qwen, "ok", "There is one file.", 7, 8, 0.0),
+        (Opencode, "ok", "There is one file.", 115, 30, 0.5),
+    ] {
+        let said = verdict(kind, case, Some(0), None);
+        assert_eq!(said.text.as_deref(), Some(text), "{kind}/{case}");
+        assert_eq!(said.usage, Some(Usage { input_tokens, output_tokens, cost_usd }), "{kind}/{case}");
+    }
+    assert_eq!(verdict(Claude, "other_program", Some(0), None).text, None, "what was printed is shown then");
+}
+
+#[test]
+fn limits_end_when_they_say() {
+    use DriverKind::*;
+    for (kind, case, seconds) in [
+        (Claude, "rate_limit", 3_601),
+        (Claude, "usage_limit", 3_601),
+        (Codex, "usage_limit", 5_401),
+        (Gemini, "quota", 31),
+        (Aider, "rate_limit", 21),
+    ] {
+        assert_eq!(
+            verdict(kind, case, Some(1 - i32::from(kind == Aider)), None).retry_after,
+            Some(Duration::from_secs(seconds)),
+            "{kind}/{case}"
+        );
+    }
+}
+
+#[test]
+fn words_on_standard_error_are_read_where_nothing_else_was_said() {
+    for (line, cause, anew) in [
+        ("No conversation found with session ID: x", Cause::Transient, true),
+        ("Invalid API key · Please run /login", Cause::NeedsPerson, false),
+        ("Error: Session ID x is already in use.", Cause::Transient, false),
+    ] {
+        let said = verdict(DriverKind::Claude, "silent", Some(1), Some(line));
+        assert_eq!((said.cause, said.start_anew), (cause, anew), "{said:?}");
+        assert!(said.reason.contains(&line[..20]), "{said:?}");
+    }
+}
+
+#[test]
+fn a_denial_can_be_accepted_and_a_result_file_wins() {
+    let text = fixture(DriverKind::Claude, "denied");
+    let (_, told) = told(DriverKind::Claude, &text);
+    let end = |hold_denied, file: Option<&str>| End {
+        exit_code: Some(0),
+        signal: None,
+        stdout: &text,
+        last_error: None,
+        file: file.map(|f| serde_json::from_str(f).unwrap()),
+        conversation: told.as_ref(),
+        hold_denied,
+        now: NOW,
+    };
+    let accepted = claude::Claude.read(end(false, None));
+    assert_eq!((accepted.cause, accepted.text.as_deref()), (Cause::Success, Some("I could not run the tests.")));
+    let filed = claude::Claude.read(end(true, Some(r#"{"cause": "permanent", "text": "no", "data": 1}"#)));
+    assert_eq!((filed.cause, filed.text.as_deref(), filed.data), (Cause::Permanent, Some("no"), Some(1.into())));
+    assert!(filed.usage.is_some());
+}
+
+#[test]
+fn what_is_done_is_told_in_order() {
+    let call = |name: &str, summary: &str| Event::ToolCall { name: name.into(), summary: summary.into() };
+    let came = |ok, summary: &str| Event::ToolResult { ok, summary: summary.into() };
+    let (events, _) = told(DriverKind::Claude, &fixture(DriverKind::Claude, "ok"));
+    let session = Some("11111111-2222-4333-8444-555555555555".to_owned());
+    assert_eq!(
+        events[..7],
+        [
+            Event::Started { session, model: Some("claude-x".into()) },
+            Event::Text("I look first.".into()),
+            call("Bash", "ls -la"),
+            came(true, "total 0\n"),
+            call("mcp__orch__get_status", ""),
+            came(false, "orch is not running"),
+            Event::Text("The folder is empty.".into()),
+        ]
+    );
+    let (events, _) = told(DriverKind::Codex, &fixture(DriverKind::Codex, "ok"));
+    assert_eq!(
+        events[1..7],
+        [
+            call("shell", "bash -lc ls"),
+            came(true, "a.txt\n"),
+            call("orch.get_status", ""),
+            came(true, "running"),
+            call("edit", "a.txt"),
+            came(true, ""),
+        ]
+    );
+    let (events, _) = told(DriverKind::Gemini, &fixture(DriverKind::Gemini, "ok"));
+    assert_eq!(events[1..3], [Event::Text("I look first.".into()), call("run_shell_command", "ls")]);
+}
+
+#[test]
+fn no_line_is_fatal() {
+    let lines = [
+        "",
+        "{",
+        "[]",
+        "null",
+        "1",
+        "\"x\"",
+        "{\"type\":1}",
+        "{\"type\":\"result\"}",
+        "{\"type\":\"assistant\"}",
+        "{\"type\":\"item.completed\"}",
+        "{\"type\":\"tool_use\"}",
+        "{\"type\":\"system\",\"subtype\":\"init\"}",
+        "{\"type\":\"error\"}",
+        "{\"type\":\"turn.failed\"}",
+        "{\"type\":\"user\",\"message\":{\"content\":[1,null]}}",
+    ];
+    for kind in DriverKind::AGENTS {
+        let (_, told) = told(kind, &lines.join("\n"));
+        assert_eq!(told.is_none(), matches!(kind, DriverKind::Aider | DriverKind::Copilot), "{kind}");
+    }
+}
+
+fn role(kind: DriverKind, agent: AgentOptions) -> Role {
+    let env = Env { cwd: "/tmp".into(), state_home: Some("/tmp".into()), ..Env::default() };
+    let role = Config::load_with(&env, None).unwrap().roles.remove("sonnet").unwrap();
+    Role { driver: kind, model: Some("m1".into()), instructions: Some("Be brief.".into()), agent, ..role }
+}
+
+fn start(role: &Role, resume: Option<&str>) -> Result<(String, Start), Refusal> {
+    let mcp = Mcp { program: Path::new("/h/bin/orch"), env: vec![("ORCH_TASK", "t-1".into())] };
+    let (dir, prompt_file) = (Path::new("/r"), Path::new("/r/prompt"));
+    let job = Job { role, prompt: "do it", prompt_file, dir, mcp: &mcp, new_session: "new-id", resume };
+    let start = of(role.driver).unwrap().start(&job)?;
+    let words: Vec<&str> = start.args.iter().map(|word| word.to_str().unwrap()).collect();
+    Ok((words.join(" "), start))
+}
+
+#[test]
+fn each_is_started_without_a_screen() {
+    use DriverKind::*;
+    let codex = "exec --json --skip-git-repo-check -c mcp_servers.orch.command=\"/h/bin/orch\" \
+                 -c mcp_servers.orch.args=[\"mcp\"] -c mcp_servers.orch.env_vars=[\"ORCH_TASK\"] --model m1 \
+                 -c mcp_servers.orch.default_tools_approval_mode=\"approve\"";
+    let claude = "--mcp-config /r/mcp.json --strict-mcp-config --model m1 --append-system-prompt Be brief. \
+                  --allowedTools mcp__orch";
+    let flags = "-p --output-format stream-json --verbose";
+    for (kind, resume, words, on_stdin, file) in [
+        (Claude, None, format!("{flags} --session-id new-id {claude}"), true, Some("mcp.json")),
+        (Claude, Some("old"), format!("{flags} --resume old {claude}"), true, Some("mcp.json")),
+        (Codex, None, format!("{codex} -"), true, None),
+        (Codex, Some("old"), format!("{codex} resume old -"), true, None),
+        (Gemini, Some("old"), "-o stream-json -m m1 --resume old".into(), true, Some("settings.json")),
+        (Qwen, None, "-o stream-json -m m1".into(), true, Some("settings.json")),
+        (Opencode, Some("old"), "run --format json --model m1 --session old".into(), true, Some("opencode.json")),
+        (
+            Aider,
+            None,
+            "--yes-always --no-pretty --no-check-update --no-fancy-input --model m1 --message-file /r/prompt".into(),
+            false,
+            None,
+        ),
+        (
+            Copilot,
+            None,
+            "--additional-mcp-config @/r/mcp.json --model m1 -s --no-ask-user --allow-tool=orch \
+             --prompt=Be brief.\n\ndo it"
+                .into(),
+            false,
+            Some("mcp.json"),
+        ),
+    ] {
+        let (said, start) = start(&role(kind, AgentOptions::default()), resume).unwrap();
+        assert_eq!((said, start.prompt_on_stdin), (words, on_stdin), "{kind}");
+        assert_eq!(start.program, kind.program().unwrap());
+        let config = start.files.iter().find(|(path, _)| path.extension().is_some_and(|e| e == "json"));
+        assert_eq!(config.map(|(path, _)| path.clone()), file.map(|name| Path::new("/r").join(name)), "{kind}");
+        if let Some((_, bytes)) = config {
+            let value: Value = serde_json::from_slice(bytes).unwrap();
+            let shown = value.to_string();
+            assert!(shown.contains("/h/bin/orch") && shown.contains("\"ORCH_TASK\":\"t-1\""), "{shown}");
+        }
+        // A program without a place for instructions hears them with its first prompt, and only then.
+        let prompt = start.files.iter().find(|(path, _)| path.ends_with("prompt"));
+        let instructed = resume.is_none() && matches!(kind, Codex | Qwen | Aider);
+        assert_eq!(prompt.map(|(_, text)| text.as_slice()), instructed.then_some(&b"Be brief.\n\ndo it"[..]), "{kind}");
+    }
+}
+
+#[test]
+fn what_a_role_says_of_its_program_is_kept_to_or_refused() {
+    let bounds = AgentOptions { max_turns: Some(7), max_cost_usd: Some(1.5), ..AgentOptions::default() };
+    let (words, _) = start(&role(DriverKind::Claude, bounds.clone()), None).unwrap();
+    assert!(words.contains("--max-turns 7 --max-budget-usd 1.5"), "{words}");
+    for kind in [DriverKind::Codex, DriverKind::Aider, DriverKind::Copilot] {
+        let refused = start(&role(kind, bounds.clone()), None).unwrap_err();
+        assert!(refused.0.contains("max_turns") && refused.0.contains(kind.as_str()), "{refused:?}");
+    }
+    let tools = AgentOptions {
+        allowed_tools: vec!["Edit".into(), "Bash(npm test:*)".into()],
+        permission_mode: Some("acceptEdits".into()),
+        args: vec!["--add-dir".into(), "x".into()],
+        ..AgentOptions::default()
+    };
+    let (words, _) = start(&role(DriverKind::Claude, tools), None).unwrap();
+    let expected = "--permission-mode acceptEdits --add-dir x --allowedTools mcp__orch Edit Bash(npm test:*)";
+    assert!(words.ends_with(expected), "{words}");
+    let mode = |mode: &str| AgentOptions { permission_mode: Some(mode.into()), ..AgentOptions::default() };
+    let (words, _) = start(&role(DriverKind::Codex, mode("bypass")), None).unwrap();
+    assert!(words.contains("--dangerously-bypass-approvals-and-sandbox"), "{words}");
+    let (words, _) = start(&role(DriverKind::Codex, mode("workspace-write")), None).unwrap();
+    assert!(words.contains("--sandbox workspace-write"), "{words}");
+}
+
+#[test]
+fn auto_is_the_first_that_is_installed() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let path = Some(dir.path().as_os_str());
+    assert_eq!(settle(DriverKind::Auto, &DriverKind::AGENTS, path), DriverKind::Console);
+    for program in ["codex", "gemini"] {
+        let file = dir.path().join(program);
+        fs::write(&file, "").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    assert_eq!(settle(DriverKind::Auto, &DriverKind::AGENTS, path), DriverKind::Codex);
+    assert_eq!(settle(DriverKind::Auto, &[DriverKind::Gemini, DriverKind::Codex], path), DriverKind::Gemini);
+    assert_eq!(settle(DriverKind::Claude, &DriverKind::AGENTS, path), DriverKind::Claude);
+}

@@ -1,0 +1,151 @@
+//! The beginning of an attempt: its folder, how its driver wants the program to be started, and why that may not be.
+
+use std::{ffi::OsString, io};
+
+use tokio::process::Child;
+
+use super::{
+    Agent, Leave,
+    output::Output,
+    program::{own_variables, spawn},
+    redact::Redactor,
+    session::Earlier,
+    transcript::Reading,
+    workspace::Workspace,
+};
+use crate::{
+    drivers::{Driver, Job, Refusal, Start, Verdict},
+    model::{cause::Cause, id::Capability, question::Question},
+    os::failpoint,
+    store::tasks::Claimed,
+};
+
+/// An attempt whose program runs.
+pub(super) struct Running<'a> {
+    pub agent: &'a Agent,
+    pub workspace: Workspace,
+    pub child: Child,
+    pub output: Output,
+    /// Whether a conversation goes on.
+    pub resumed: bool,
+    /// Whether the conversation has been written down.
+    pub session_known: bool,
+    /// What only this attempt's processes carry.
+    pub capability: Capability,
+}
+
+/// Why an attempt ended before its program ran.
+pub(super) struct NotBegun {
+    pub verdict: Verdict,
+    pub leave: Option<Leave>,
+}
+
+impl NotBegun {
+    /// The task is to blame.
+    fn permanent(reason: String) -> Box<Self> {
+        Box::new(NotBegun { verdict: Verdict::of(Cause::Permanent, reason), leave: None })
+    }
+
+    /// This machine is: it is short of something. The task waits for as long as its role's tasks ever do, and the agent
+    /// leaves as broken, which holds its role back. Were it to go on, it would lose one task after another.
+    fn machine(agent: &Agent, reason: String) -> Box<Self> {
+        let retry_after = Some(agent.launch.role.retry.cap);
+        let leave = Some(Leave::Broken(reason.clone()));
+        Box::new(NotBegun { verdict: Verdict { retry_after, ..Verdict::of(Cause::Lost, reason) }, leave })
+    }
+}
+
+/// Makes the folder and starts the program.
+pub(super) fn begin<'a>(
+    agent: &'a Agent,
+    driver: &dyn Driver,
+    claimed: &Claimed,
+    earlier: Option<&Earlier>,
+) -> Result<Running<'a>, Box<NotBegun>> {
+    let (role, launch) = (&agent.launch.role, &agent.launch);
+    let mut prompt = earlier.map_or(&claimed.task.description, |earlier| &earlier.prompt).clone();
+    // A shell script is no place for it, and a program of the user's own reads ORCH_CONTEXT.
+    if launch.driver.program().is_some() {
+        prompt.push_str(&answers(&claimed.questions));
+    }
+    let prompt = prompt.as_str();
+    let workspace = Workspace::create(&agent.home, claimed, prompt)
+        .map_err(|e| NotBegun::machine(agent, format!("the attempt's folder could not be written: {e}")))?;
+    failpoint!("claim.folder_made");
+    let cwd = claimed.task.cwd.as_ref().map_or(role.cwd.clone(), Into::into);
+    if !cwd.is_dir() {
+        return Err(NotBegun::permanent(format!("its working folder {} is not there", cwd.display())));
+    }
+    let capability = Capability {
+        task: claimed.task.id.clone(),
+        attempt: claimed.attempt,
+        fence: claimed.fence,
+        incarnation: launch.incarnation.clone(),
+    };
+    let own = own_variables(claimed, &workspace, &capability);
+    let resume = earlier.map(|earlier| earlier.session.as_str());
+    let start = start(agent, driver, &workspace, prompt, resume, &own);
+    let start = start.map_err(|refusal| NotBegun::permanent(refusal.0))?;
+    let mut child = spawn(agent, &start, &cwd, &workspace, &own).map_err(|e| could_not_start(&e, &start, agent))?;
+    failpoint!("claim.started");
+    let reading = driver.transcript().map(|transcript| Reading::new(transcript, &workspace.dir));
+    let secrets = agent.launch.secrets.iter().filter_map(|name| agent.launch.env.get(name)).map(String::as_str);
+    let pane = agent.pane.clone();
+    let output = Output::new(&mut child, &workspace.dir, pane, Redactor::new(secrets), reading, role.limits.output);
+    let resumed = earlier.is_some();
+    Ok(Running { agent, workspace, child, output, resumed, session_known: false, capability })
+}
+
+/// What persons have said to the questions of earlier attempts.
+fn answers(questions: &[Question]) -> String {
+    let answered = questions.iter().filter_map(|q| Some((&q.question, q.answer.as_ref()?)));
+    let told: String = answered.map(|(question, answer)| format!("\n- {question}\n  The answer: {answer}")).collect();
+    if told.is_empty() { told } else { format!("\n\nYou have asked a person, and were answered:{told}\n") }
+}
+
+/// How the driver wants its program to be started.
+fn start(
+    agent: &Agent,
+    driver: &dyn Driver,
+    workspace: &Workspace,
+    prompt: &str,
+    resume: Option<&str>,
+    own: &[(&'static str, OsString)],
+) -> Result<Start, Refusal> {
+    let orch = agent.home.bin().join("orch");
+    let mut mcp = super::interactive::tools(&orch, &agent.launch);
+    mcp.env.extend(own.iter().map(|(name, value)| (*name, value.to_string_lossy().into_owned())));
+    let new_session = uuid::Uuid::new_v4().to_string();
+    driver.start(&Job {
+        role: &agent.launch.role,
+        prompt,
+        prompt_file: &workspace.prompt,
+        dir: &workspace.dir,
+        mcp: &mcp,
+        new_session: &new_session,
+        resume,
+    })
+}
+
+/// What is not there now will not be there in a second either; a machine that is short of something may recover.
+fn could_not_start(e: &io::Error, start: &Start, agent: &Agent) -> Box<NotBegun> {
+    use io::ErrorKind::{ArgumentListTooLong, NotFound, OutOfMemory, PermissionDenied, StorageFull, WouldBlock};
+    let program = start.program.to_string_lossy();
+    let path = agent.launch.env.get("PATH").map_or("which is empty", String::as_str);
+    let is_short_of_something = matches!(e.kind(), OutOfMemory | WouldBlock | StorageFull)
+        || matches!(e.raw_os_error(), Some(libc::EMFILE | libc::ENFILE));
+    match e.kind() {
+        _ if is_short_of_something => NotBegun::machine(agent, format!("{program} could not be started: {e}")),
+        NotFound if !program.contains('/') => {
+            // The whole PATH would fill every list that shows the reason.
+            tracing::warn!(path, "{program} is not there");
+            NotBegun::permanent(format!(
+                "the program {program} is not on PATH: install it, or change the role's driver or command"
+            ))
+        }
+        NotFound => NotBegun::permanent(format!("the program {program} is not there, or its interpreter is not")),
+        PermissionDenied => NotBegun::permanent(format!("the program {program} may not be executed")),
+        ArgumentListTooLong => NotBegun::permanent(format!("the arguments of {program} are too long")),
+        _ => NotBegun::permanent(format!("{program} could not be started: {e}")),
+    }
+}

@@ -1,0 +1,154 @@
+//! What a program that prints a stream of JSON says, as a person reads it: the one renderer of all drivers' events. The
+//! lines it makes go to the pane and to the attempt's log; the stream itself lies beside it, as it came.
+
+use std::{fs::File, io::Write, path::Path};
+
+use crate::{
+    drivers::{Conversation, Ending, Event, Transcript, When},
+    home::output,
+    model::{
+        duration::human,
+        task::Usage,
+        text::{one_line, plain},
+        time::Timestamp,
+    },
+};
+
+/// A longer line is left to the raw file: an answer of so many MiB is nobody's to read, and a line is held in memory.
+const LONGEST_LINE: usize = 32 << 20;
+/// What a tool answered is shown up to here.
+const COLUMNS: usize = 160;
+
+/// Reads one program's stream.
+pub(super) struct Reading {
+    transcript: Box<dyn Transcript>,
+    told: Conversation,
+    /// The beginning of a line.
+    line: Vec<u8>,
+    /// Whether the line at hand is too long, and its rest is left out.
+    skipping: bool,
+    raw: Option<File>,
+    last_text: String,
+}
+
+impl Reading {
+    /// Of a program whose attempt has this folder.
+    pub fn new(transcript: Box<dyn Transcript>, dir: &Path) -> Self {
+        let raw = output::open_raw(dir).inspect_err(|e| tracing::error!("the raw lines are not kept: {e}")).ok();
+        let told = Conversation::default();
+        Reading { transcript, told, line: Vec::new(), skipping: false, raw, last_text: String::new() }
+    }
+
+    /// A piece of the stream; what is to be shown of it.
+    pub fn feed(&mut self, piece: &[u8]) -> Vec<u8> {
+        if let Some(Err(e)) = self.raw.as_mut().map(|raw| raw.write_all(piece)) {
+            // Once, and then no more: the disk is full, and the attempt goes on.
+            tracing::error!("the raw lines end here: {e}");
+            self.raw = None;
+        }
+        let mut shown = String::new();
+        for part in piece.split_inclusive(|b| *b == b'\n') {
+            let room = LONGEST_LINE.saturating_sub(self.line.len());
+            self.skipping |= part.len() > room;
+            if !self.skipping {
+                self.line.extend_from_slice(part);
+            }
+            if part.ends_with(b"\n") {
+                self.end_line(&mut shown);
+            }
+        }
+        shown.into_bytes()
+    }
+
+    /// The stream has ended: what is left has no line's end.
+    pub fn finish(&mut self) -> Vec<u8> {
+        let mut shown = String::new();
+        self.end_line(&mut shown);
+        shown.into_bytes()
+    }
+
+    /// What was told so far.
+    pub fn told(&self) -> &Conversation {
+        &self.told
+    }
+
+    fn end_line(&mut self, shown: &mut String) {
+        let line = std::mem::take(&mut self.line);
+        if std::mem::take(&mut self.skipping) {
+            self.told.take(&Event::Unknown { shown: None });
+            shown.push_str(&format!(
+                "orch: a line of more than {} MiB is left out; it is in raw.jsonl\n",
+                LONGEST_LINE >> 20
+            ));
+            return;
+        }
+        let line = String::from_utf8_lossy(&line);
+        let line = line.trim();
+        if line.is_empty() {
+            return;
+        }
+        for event in self.transcript.line(line) {
+            self.told.take(&event);
+            self.show(&event, shown);
+        }
+    }
+
+    fn show(&mut self, event: &Event, shown: &mut String) {
+        let line = match event {
+            Event::Started { session, model } => {
+                let session = session.as_deref().unwrap_or("without a name");
+                let model = model.as_ref().map(|model| format!(" · {model}")).unwrap_or_default();
+                format!("── conversation {session}{model}")
+            }
+            Event::Text(text) => {
+                self.last_text.clone_from(text);
+                text.trim_end().to_owned()
+            }
+            Event::ToolCall { name, summary } => format!("⏺ {name}({summary})"),
+            Event::ToolResult { ok, summary } => {
+                let summary = one_line(summary, COLUMNS);
+                match (ok, summary.as_str()) {
+                    (true, "") => return,
+                    (true, summary) => format!("  ⎿ {summary}"),
+                    (false, summary) => format!("  ⎿ failed: {summary}"),
+                }
+            }
+            Event::Usage(_) => return,
+            Event::Needs { what, of } => format!("── needs {what}: {of}"),
+            Event::RateLimited { until } => match until {
+                Some(until) => format!("── a limit is reached, for {}", human(left(*until))),
+                None => "── a limit is reached".to_owned(),
+            },
+            Event::Retrying { attempt, of, after, why } => {
+                let of = of.map(|of| format!(" of {of}")).unwrap_or_default();
+                format!("── tries again in {} ({attempt}{of}): {why}", human(*after))
+            }
+            Event::Result { text, ending } => self.end(text.as_deref(), ending),
+            Event::Unknown { shown: Some(line) } => one_line(line, 10 * COLUMNS),
+            Event::Unknown { shown: None } => return,
+        };
+        shown.push_str(&plain(line.as_bytes()));
+        shown.push('\n');
+    }
+
+    fn end(&self, text: Option<&str>, ending: &Ending) -> String {
+        let mut lines = Vec::new();
+        // The answer is what was said last, in most programs.
+        lines.extend(text.filter(|text| text.trim() != self.last_text.trim()).map(|text| text.trim_end().to_owned()));
+        let spent = self.told.usage.as_ref().map(spent).unwrap_or_default();
+        lines.push(match ending {
+            Ending::Done => format!("── done{spent}"),
+            Ending::Failed(_, reason) => format!("── ended: {}{spent}", one_line(reason, 2 * COLUMNS)),
+        });
+        lines.join("\n")
+    }
+}
+
+fn left(until: When) -> std::time::Duration {
+    until.from_now(Timestamp::now())
+}
+
+fn spent(usage: &Usage) -> String {
+    let money = if usage.cost_usd > 0.0 { format!(" · ${:.4}", usage.cost_usd) } else { String::new() };
+    format!(" · {} tokens in, {} out{money}", usage.input_tokens, usage.output_tokens)
+}

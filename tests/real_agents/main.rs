@@ -1,0 +1,19 @@
+//! The real agent programs, in a whole orch, asking a scripted model service on loopback.
+//!
+//! They run only where `ORCH_TEST_AGENTS` names a folder that holds them (`scripts/test-agents` installs them there and
+//! sets it); elsewhere each test says so and has nothing to say. Every program has the test's own temporary folder as its
+//! home, a key that is none, and an environment that was made for it: nobody's own configuration plays a part.
+
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../model_server/server/mod.rs"]
+mod model_server;
+
+mod claude;
+mod codex;
+mod failures;
+mod fleet;
+mod hierarchy;
+mod idle;
+mod opencode;
+mod share;
