@@ -79,6 +79,7 @@ pub(in crate::mcp) struct ReadInbox {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(transform = plain)]
 pub(in crate::mcp) struct Messages {
     /// The oldest first. Each is shown once.
     messages: Vec<Received>,
