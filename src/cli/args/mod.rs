@@ -4,6 +4,7 @@
 //! themselves.
 
 mod listing;
+mod people;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+pub use people::*;
 pub use verbs::*;
 
 /// Where the options that every verb has stand in its help: below its own.

@@ -406,21 +406,3 @@ fn very_many_complaints_are_counted() {
     assert_eq!(message.lines().count(), 51);
     assert!(message.ends_with("\nand 30 more"), "{message}");
 }
-
-#[test]
-fn what_may_be_used_is_an_amount_and_who_is_told_a_program() {
-    all(&[
-        (
-            "[limits]\nmax_cost_usd_per_day = 0",
-            "sessions.toml:2: limits.max_cost_usd_per_day must be a number of at least 0.001, not 0",
-        ),
-        (
-            "[roles.shell]\nmax_task_tokens = 0",
-            "sessions.toml:2: roles.shell.max_task_tokens must be a whole number from 1 to 4294967295, not 0",
-        ),
-        (
-            "[supervisor]\nnotify_command = []",
-            "sessions.toml:2: supervisor.notify_command names no program: its first word is what is run; leave the key out for none",
-        ),
-    ]);
-}

@@ -176,18 +176,3 @@ fn limits_are_there_where_they_are_written() {
     let told = "120 MiB of memory are free, min_free_memory is 256 MiB";
     assert_eq!(short.short_of_memory(Some(120 << 20)).as_deref(), Some(told));
 }
-
-#[test]
-fn what_may_be_used_is_there_where_it_is_written() {
-    let config = meant(
-        "[limits]\nmax_tokens_per_day = 7\n[supervisor]\nnotify_command = [\"tell\", \"me\"]\n\
-         [roles.tool]\ncommand = [\"x\"]\nmax_task_cost_usd = 2\nmax_task_tokens = 9\nmax_cost_usd_per_day = 10.5",
-    );
-    let budget = |cost_usd, tokens| super::super::Budget { cost_usd, tokens };
-    let tool = &config.roles["tool"];
-    assert_eq!((tool.task_budget, tool.day_budget), (budget(Some(2.0), Some(9)), budget(Some(10.5), None)));
-    assert_eq!((config.day_budget, config.roles["shell"].task_budget), (budget(None, Some(7)), budget(None, None)));
-    assert_eq!(config.supervisor.notify_command, ["tell", "me"]);
-    let account = |role: &super::super::Role| role.account(role.driver);
-    assert_eq!((account(tool), account(&config.roles["sonnet"])), ("role tool".into(), "claude".into()));
-}
