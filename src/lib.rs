@@ -53,7 +53,7 @@
 //! ## The rules that everything keeps to
 //!
 //! 1. **One table a state.** [`model::task::TRANSITIONS`] and [`model::agent::TRANSITIONS`] are written into the Lua
-//!    scripts when they are loaded; `move` and `move_agent` in `store/lua/prelude.lua` are the only writers of a state,
+//!    scripts when they are loaded; `move` and `move_agent` in `store/lua/prelude_moves.lua` are the only writers of a state,
 //!    and append the event in the same step.
 //! 2. **One Lua file a transition**, which reads and checks everything before its first write, uses Redis's own clock,
 //!    and can be sent again: whoever lost an answer asks again and gets the same.
@@ -95,6 +95,17 @@
 //! number is also on the disk. Where Redis knows of less than was remembered there, that is an event, `orch status`
 //! says so, and nothing is claimed, started or closed until the living have said what they are doing
 //! ([`store::epoch`]). Ends of attempts and tasks that were begun are found again in `runs/`.
+//!
+//! ## What waits for a person, and what waits for money
+//!
+//! A question ([`model::question`]) belongs to its task, not to the attempt that asked it. Whoever waits for its answer
+//! renews a mark, which keeps his agent from passing for hung; whoever ends instead is held, and the answer makes the task
+//! ready. A message ([`model::message`]) belongs to a task as well; each reader has a mark up to which it has read.
+//!
+//! What an attempt has used is added in the step that ends it: to its task, to all above that, to its role and agent of
+//! the day. `claim` gives nothing of a role that has used what it may a day, or whose account is rate limited
+//! (`held_back` in `store/lua/prelude_spend.lua`); both end by themselves, and the supervisor wakes those that were sent
+//! away.
 //!
 //! ## The rooms
 //!

@@ -5,6 +5,7 @@
 
 pub mod args;
 mod cancel;
+mod costs;
 mod delegate;
 mod drill;
 mod events;
@@ -15,6 +16,7 @@ mod inspect;
 mod lifecycle;
 mod logs;
 mod out;
+mod people;
 pub mod render;
 mod screen;
 mod setup;
@@ -35,7 +37,10 @@ use crate::{
     config::Config,
     error::{Error, Result},
     model::time::Timestamp,
-    ops::{Ops, types::Caller},
+    ops::{
+        Ops,
+        types::{Answer, Caller},
+    },
     supervisor::Mode,
 };
 
@@ -103,7 +108,14 @@ async fn dispatch(verb: Verb, session: &mut Session) -> Result<u8, End> {
         Verb::Why(args) => inspect::why(&args, session).await,
         Verb::Cancel(args) => cancel::cancel(&args, session).await,
         Verb::Retry(args) => cancel::retry(&args, session).await,
+        Verb::Ask(args) => people::ask(args, session).await,
+        Verb::Answer(args) => people::answer(&args.task, Answer::Text(args.text), session).await,
+        Verb::Approve(args) => people::answer(&args.task, Answer::Approve(args.text), session).await,
+        Verb::Deny(args) => people::answer(&args.task, Answer::Deny(args.text), session).await,
+        Verb::Send(args) => people::send(&args, session).await,
+        Verb::Inbox(args) => people::inbox(&args, session).await,
         Verb::Logs(args) => logs::run(args, session).await,
+        Verb::Costs(args) => costs::run(&args, session).await,
         Verb::Events(args) => events::run(&args, session).await,
         Verb::Agents => fleet::agents(session).await,
         Verb::Spawn(args) => fleet::spawn(&args, session).await,

@@ -25,7 +25,7 @@ use std::{
 };
 
 pub use find::Env;
-pub use role::{AgentOptions, DriverKind, Limits, Role};
+pub use role::{AgentOptions, Budget, DriverKind, Limits, Role};
 pub use settings::{AgentsConfig, MasterConfig, RedisConfig, SupervisorConfig, TmuxConfig};
 pub use starter::starter;
 
@@ -57,6 +57,8 @@ pub struct Config {
     pub tmux: TmuxConfig,
     /// Limits and rhythms.
     pub supervisor: SupervisorConfig,
+    /// What all roles together may use a day.
+    pub day_budget: Budget,
     /// How tasks are tried again where their role says nothing else.
     pub retry: RetryPolicy,
     /// Which agent programs are preferred.

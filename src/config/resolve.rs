@@ -6,12 +6,12 @@ use std::{
 };
 
 use super::{
-    AgentOptions, AgentsConfig, Config, Limits, MasterConfig, RedisConfig, Role, SupervisorConfig, TmuxConfig,
+    AgentOptions, AgentsConfig, Budget, Config, Limits, MasterConfig, RedisConfig, Role, SupervisorConfig, TmuxConfig,
     complaint::{At, Complaints, dotted},
     delegation,
     find::{self, Env, Found},
     role::{BUILTIN, DriverKind},
-    written::{Written, WrittenMaster, WrittenRetry, WrittenRole, WrittenSupervisor},
+    written::{Written, WrittenDay, WrittenMaster, WrittenRetry, WrittenRole, WrittenSupervisor},
 };
 use crate::{
     error::Result,
@@ -42,6 +42,7 @@ pub(super) fn resolve(written: &Written, complaints: Complaints, env: &Env, foun
         root: found.root,
         redis: RedisConfig { url: value(&written.redis_url) },
         tmux: TmuxConfig { socket: value(&written.tmux_socket) },
+        day_budget: day(&written.day),
         supervisor,
         retry,
         agents,
@@ -70,7 +71,12 @@ impl Resolver<'_> {
             kill_grace: pick(&written.kill_grace, default.kill_grace),
             keep: pick(&written.keep, default.keep),
             min_free_memory: pick(&written.min_free_memory, default.min_free_memory),
+            notify_command: pick(&written.notify_command, default.notify_command),
         };
+        if let Some(at) = written.notify_command.as_ref().filter(|at| at.value.first().is_none_or(String::is_empty)) {
+            let what = "names no program: its first word is what is run; leave the key out for none";
+            self.complaints.add(at.line, "supervisor.notify_command", what);
+        }
         let (heartbeat, lease) = ("supervisor.heartbeat", "supervisor.lease");
         if meant.lease < meant.heartbeat * 2 && !self.complaints.about(heartbeat) && !self.complaints.about(lease) {
             // One heartbeat may be late without its agent being taken for dead.
@@ -191,6 +197,11 @@ impl Resolver<'_> {
             processes: value(&written.max_processes),
             output: pick(&written.max_output, role.limits.output),
         };
+        role.task_budget = Budget {
+            cost_usd: value(&written.max_task_cost_usd),
+            tokens: value(&written.max_task_tokens).map(u64::from),
+        };
+        role.day_budget = day(&written.day);
         if let Some(at) = &written.cwd {
             role.cwd = self.absolute(&at.value);
         }
@@ -341,6 +352,10 @@ pub(super) fn no_role(name: &str, names: &[&str]) -> String {
     let more = if names.len() > LISTED { ", ..." } else { "" };
     let listed = names[..names.len().min(LISTED)].join(", ");
     format!("names no role: there is no '{}', but {listed}{more}{meant}", printable(name))
+}
+
+fn day(written: &WrittenDay) -> Budget {
+    Budget { cost_usd: value(&written.max_cost_usd), tokens: value(&written.max_tokens).map(u64::from) }
 }
 
 fn pick<T: Clone>(written: &Option<At<T>>, default: T) -> T {

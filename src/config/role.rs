@@ -145,6 +145,10 @@ pub struct Role {
     pub delegates_to: Option<Vec<String>>,
     /// What the program of one attempt may use.
     pub limits: Limits,
+    /// What one of its tasks may use, all attempts together (`max_task_cost_usd`, `max_task_tokens`).
+    pub task_budget: Budget,
+    /// What it may use a day (`max_cost_usd_per_day`, `max_tokens_per_day`).
+    pub day_budget: Budget,
     /// How its agent program is run.
     pub agent: AgentOptions,
 }
@@ -196,6 +200,15 @@ impl AgentOptions {
     }
 }
 
+/// Money and tokens that may be used; `None`: any.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Budget {
+    /// US dollars.
+    pub cost_usd: Option<f64>,
+    /// Tokens, read and written.
+    pub tokens: Option<u64>,
+}
+
 /// What the program of one attempt may use, all that it starts included. Beyond it the attempt is ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Limits {
@@ -218,6 +231,15 @@ impl Default for Limits {
 }
 
 impl Role {
+    /// Whose rate limits it shares, run by `program`, which is its driver once `auto` is settled: all roles of one agent
+    /// program have one account. Of a program that orch does not know nothing can be said, so each such role has its own.
+    pub fn account(&self, program: DriverKind) -> String {
+        match program.program() {
+            Some(program) => program.to_owned(),
+            None => format!("role {}", self.name),
+        }
+    }
+
     /// A role of which nothing but the name is written: a built-in one, or a new one with `driver`.
     pub(super) fn unwritten(name: &str, driver: DriverKind, cwd: PathBuf, retry: RetryPolicy) -> Self {
         let builtin = BUILTIN.iter().find(|builtin| builtin.name == name);
@@ -239,6 +261,8 @@ impl Role {
             retry,
             delegates_to: None,
             limits: Limits::default(),
+            task_budget: Budget::default(),
+            day_budget: Budget::default(),
             agent: AgentOptions::default(),
         }
     }

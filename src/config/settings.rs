@@ -49,6 +49,8 @@ pub struct SupervisorConfig {
     pub keep: Duration,
     /// While less memory than this is available on the machine, no new agent is started, in bytes; 0: however little.
     pub min_free_memory: u64,
+    /// What is run when something newly needs a person, with the facts as JSON on standard input; empty: nothing.
+    pub notify_command: Vec<String>,
 }
 
 impl SupervisorConfig {
@@ -74,6 +76,7 @@ impl Default for SupervisorConfig {
             // Less than any agent program needs, so that a small machine is not held back; a machine that has no more
             // than this left is about to stand still.
             min_free_memory: 128 << 20,
+            notify_command: Vec::new(),
         }
     }
 }

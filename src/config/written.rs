@@ -36,6 +36,7 @@ pub(super) struct Written {
     pub name: Option<At<String>>,
     pub redis_url: Option<At<String>>,
     pub tmux_socket: Option<At<String>>,
+    pub day: WrittenDay,
     pub supervisor: WrittenSupervisor,
     pub retry: WrittenRetry,
     pub agents_order: Option<At<Vec<At<DriverKind>>>>,
@@ -53,6 +54,7 @@ pub(super) struct WrittenSupervisor {
     pub kill_grace: Option<At<Duration>>,
     pub keep: Option<At<Duration>>,
     pub min_free_memory: Option<At<u64>>,
+    pub notify_command: Option<At<Vec<String>>>,
 }
 
 #[derive(Debug, Default)]
@@ -95,6 +97,9 @@ pub(super) struct WrittenRole {
     pub cpu_max: Option<At<f64>>,
     pub max_processes: Option<At<u32>>,
     pub max_output: Option<At<u64>>,
+    pub max_task_cost_usd: Option<At<f64>>,
+    pub max_task_tokens: Option<At<u32>>,
+    pub day: WrittenDay,
     pub args: Option<At<Vec<String>>>,
     pub allowed_tools: Option<At<Vec<String>>>,
     pub permission_mode: Option<At<String>>,
@@ -102,6 +107,13 @@ pub(super) struct WrittenRole {
     pub max_cost_usd: Option<At<f64>>,
     pub resume: Option<At<bool>>,
     pub on_denial: Option<At<bool>>,
+}
+
+/// What may be used a day.
+#[derive(Debug, Default)]
+pub(super) struct WrittenDay {
+    pub max_cost_usd: Option<At<f64>>,
+    pub max_tokens: Option<At<u32>>,
 }
 
 /// Reads `text`. What could be understood is in the answer even where there are complaints, so that the rest of the
@@ -132,6 +144,10 @@ fn file(mut top: Section<'_, '_>) -> Written {
     let tmux_socket = tmux.checked("socket", socket);
     tmux.finish();
 
+    let mut limits = top.section("limits", "limits");
+    let day = day(&mut limits);
+    limits.finish();
+
     let supervisor = supervisor(top.section("supervisor", "supervisor"));
     let retry = retry(top.section("retry", "retry"));
     let mut agents = top.section("agents", "agents");
@@ -140,7 +156,7 @@ fn file(mut top: Section<'_, '_>) -> Written {
     let master = master(top.section("master", "master"));
     let roles = top.section("roles", "roles").each("roles.NAME", role).into_iter().collect();
     top.finish();
-    Written { name, redis_url, tmux_socket, supervisor, retry, agents_order, master, roles }
+    Written { name, redis_url, tmux_socket, day, supervisor, retry, agents_order, master, roles }
 }
 
 fn supervisor(mut table: Section<'_, '_>) -> WrittenSupervisor {
@@ -153,9 +169,17 @@ fn supervisor(mut table: Section<'_, '_>) -> WrittenSupervisor {
         kill_grace: table.duration("kill_grace", Duration::ZERO),
         keep: table.duration("keep", LEAST_KEEP),
         min_free_memory: table.size("min_free_memory", 0),
+        notify_command: words(table.list("notify_command", command_word)),
     };
     table.finish();
     written
+}
+
+fn day(table: &mut Section<'_, '_>) -> WrittenDay {
+    WrittenDay {
+        max_cost_usd: table.number("max_cost_usd_per_day", LEAST_COST),
+        max_tokens: table.count("max_tokens_per_day", 1),
+    }
 }
 
 fn retry(mut table: Section<'_, '_>) -> WrittenRetry {
@@ -208,6 +232,9 @@ fn role(name: At<&str>, table: &mut Section<'_, '_>) -> (String, WrittenRole) {
         cpu_max: table.number("cpu_max", LEAST_CPU),
         max_processes: table.count("max_processes", 1),
         max_output: table.size("max_output", 1),
+        max_task_cost_usd: table.number("max_task_cost_usd", LEAST_COST),
+        max_task_tokens: table.count("max_task_tokens", 1),
+        day: day(table),
         args: words(table.list("args", command_word)),
         allowed_tools: words(table.list("allowed_tools", |tool| word(tool).map(drop))),
         permission_mode: table.checked("permission_mode", |mode| word(mode).map(str::to_owned)),

@@ -153,6 +153,7 @@ impl<'a> Agent<'a> {
             exit_code: None,
             result: (cause == Cause::Success).then_some(result),
             delay_ms: 10,
+            account: None,
             evidence: None,
         };
         self.store.finish(&report).await.unwrap();

@@ -31,6 +31,7 @@ fn report() -> Report {
         exit_code: Some(0),
         result: None,
         delay_ms: 0,
+        account: None,
         evidence: None,
     }
 }

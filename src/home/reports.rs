@@ -98,6 +98,7 @@ mod tests {
             exit_code: Some(0),
             result: None,
             delay_ms: 0,
+            account: None,
             evidence: None,
         };
         super::super::create_dir(&home.run(&report.task, 2)).unwrap();

@@ -53,6 +53,7 @@ it, so write down all it has to know. get_status lists the roles.\n\
 Then wait with wait_tasks, which sleeps until tasks have ended and returns their results; when it returns with tasks \
 still open, call it again with their ids. Never poll get_task or list_tasks in a loop.\n\
 Tasks survive crashes and are tried again by themselves. A task that is 'held' waits for a person: tell the user.\n\
+For what only a person can decide use ask_human; send_message and read_inbox are for other agents and the master.\n\
 What you delegate while you work on a task is a subtask of it; you can wait for, cancel and retry your own subtasks. \
 Hints in error messages name commands of the orch program, which the tools here stand for.";
 

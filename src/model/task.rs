@@ -137,6 +137,8 @@ pub struct Attempt {
     pub exit_code: Option<i32>,
     /// When the next try is due, if there is one.
     pub next_retry_at: Option<Timestamp>,
+    /// What it used, as far as its program reported it.
+    pub usage: Option<Usage>,
     /// Where its agent ended with it: what was known then.
     pub evidence: Option<Box<super::evidence::Evidence>>,
 }
@@ -212,6 +214,48 @@ pub struct TaskDetail {
     pub attempts: Vec<Attempt>,
     /// The answer, once there is one. A failed task shows its last output.
     pub result: Option<TaskResult>,
+    /// What its programs have asked persons, the oldest first.
+    #[serde(default)]
+    pub questions: Vec<super::question::Question>,
+    /// The messages it was sent, the oldest first.
+    #[serde(default)]
+    pub messages: Vec<super::message::Message>,
+    /// What its attempts have used so far, as far as they reported it.
+    #[serde(default)]
+    pub usage: Usage,
+    /// The same, with everything below it.
+    #[serde(default)]
+    pub tree_usage: Usage,
+}
+
+impl Usage {
+    /// The price in millionths of a dollar, as it is summed; what is no price is none.
+    pub fn micro_usd(&self) -> u64 {
+        (self.cost_usd.clamp(0.0, 1e6) * 1e6).round() as u64
+    }
+    /// All tokens.
+    pub fn tokens(&self) -> u64 {
+        self.input_tokens.saturating_add(self.output_tokens)
+    }
+    /// Whether nothing was used.
+    pub fn is_nothing(&self) -> bool {
+        self.tokens() == 0 && self.cost_usd <= 0.0
+    }
+}
+
+impl TaskDetail {
+    /// A task of which nothing else is recorded.
+    pub fn of(task: Task) -> Self {
+        TaskDetail {
+            task,
+            attempts: Vec::new(),
+            result: None,
+            questions: Vec::new(),
+            messages: Vec::new(),
+            usage: Usage::default(),
+            tree_usage: Usage::default(),
+        }
+    }
 }
 
 #[cfg(test)]

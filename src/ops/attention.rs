@@ -7,9 +7,11 @@ use crate::{
     config::Config,
     error::Error,
     model::{
-        agent::Agent,
+        agent::{Agent, Needs},
         duration::human,
-        task::{Task, TaskState},
+        id::TaskId,
+        question::Question,
+        task::{Task, TaskState, Usage},
         text::one_line,
     },
     store::observe::Snapshot,
@@ -27,6 +29,12 @@ pub(super) struct Look {
     pub ready_of_unknown: Vec<Task>,
     /// The first held tasks, each with the agent of its last attempt.
     pub held: Vec<(Task, Option<String>)>,
+    /// The first tasks with open questions, and those.
+    pub asking: Vec<(TaskId, Vec<Question>)>,
+    /// How many have any.
+    pub all_asking: u64,
+    /// What was used today.
+    pub usage_today: Usage,
     /// The newest dead letters.
     pub failed: Vec<Task>,
     /// Memory available on this machine, in bytes.
@@ -62,6 +70,7 @@ pub(super) fn of(config: &Config, supervised: bool, look: &Look) -> Vec<Attentio
     if let Some(short) = config.supervisor.short_of_memory(look.free_memory).filter(|_| supervised) {
         add(format!("no new agent is started: {short}"), FREE_MEMORY.into());
     }
+    questions(look, &mut add);
     asking(look, &mut add);
     held(look, &mut add);
     stuck_roles(config, look, &mut add);
@@ -85,9 +94,33 @@ fn lost_data(look: &Look, add: &mut impl FnMut(String, String)) {
     }
 }
 
+fn questions(look: &Look, add: &mut impl FnMut(String, String)) {
+    for (task, questions) in &look.asking {
+        for question in questions {
+            let options = match question.options.is_empty() {
+                true => String::new(),
+                false => format!(" ({})", question.options.join(", ")),
+            };
+            let what = format!("task {task} asks: {}{options}", one_line(&question.question, 200));
+            add(what, format!("orch answer {task} TEXT"));
+        }
+    }
+    let more = look.all_asking.saturating_sub(look.asking.len() as u64);
+    if more > 0 {
+        add(format!("{more} more tasks ask something"), "orch tasks --state running; orch tasks --state held".into());
+    }
+}
+
+/// Whether a question of this task is shown by itself.
+fn asks(look: &Look, task: Option<&TaskId>) -> bool {
+    task.is_some_and(|task| look.asking.iter().any(|(id, open)| id == task && !open.is_empty()))
+}
+
 fn asking(look: &Look, add: &mut impl FnMut(String, String)) {
     for agent in look.snapshot.agents.iter().map(|record| &record.agent) {
-        if let Some(needs) = agent.needs {
+        if let Some(needs) = agent.needs
+            && !(needs == Needs::Input && asks(look, agent.task.as_ref()))
+        {
             let task = agent.task.as_ref().map(|t| format!(" for {t}")).unwrap_or_default();
             add(
                 format!("agent {} waits{task}: its program asks for {needs}", agent.id),
@@ -98,7 +131,7 @@ fn asking(look: &Look, add: &mut impl FnMut(String, String)) {
 }
 
 fn held(look: &Look, add: &mut impl FnMut(String, String)) {
-    for (task, agent) in &look.held {
+    for (task, agent) in look.held.iter().filter(|(task, _)| !asks(look, Some(&task.id))) {
         // Where its agent still lives, its session is where the question can be answered.
         let do_ = match agent.as_deref().and_then(|id| look.agent(id)) {
             Some(agent) => format!("orch attach {}, then: orch retry {}", agent.id, task.id),
@@ -142,6 +175,12 @@ fn stuck_roles(config: &Config, look: &Look, add: &mut impl FnMut(String, String
                 add(what, format!("orch spawn {role}"));
             }
         }
+    }
+    for (role, held) in &look.snapshot.held_back {
+        let rest = human(held.until.since(look.snapshot.now));
+        let why = one_line(&held.reason, 200);
+        let what = format!("role {role} starts nothing for {rest}, until {}: {why}", held.until);
+        add(what, "wait: it ends by itself; orch costs --by role".into());
     }
     for (role, load) in &look.snapshot.load {
         if load.ready > 0 && look.snapshot.intents.scale.get(role) == Some(&0) {

@@ -8,10 +8,12 @@
 //! caller, and [`Ops::ask`], through which every verb reaches Redis.
 
 mod agents;
+mod ask;
 mod attach;
 mod attention;
 mod caller;
 mod change;
+mod costs;
 mod delegate;
 mod doctor;
 mod events;
@@ -19,6 +21,7 @@ mod init;
 mod intents;
 mod lifecycle;
 mod logs;
+mod messages;
 mod progress;
 mod status;
 mod tasks;

@@ -69,6 +69,7 @@ impl Ops {
             },
             redis: RedisStatus { state, mode, version },
             tasks: TaskState::ALL.iter().map(|state| (state.as_str(), look.count(*state))).collect(),
+            usage_today: look.usage_today,
             agents: in_order(look.snapshot),
             attention: needs,
         })
@@ -119,9 +120,14 @@ impl Ops {
             };
             held.push((task, attempts.into_iter().last().map(|attempt| attempt.agent)));
         }
+        let (asking, all_asking) = store.asking(NAMED).await?;
+        let usage_today = self.used_today().await?;
         let failed = newest(store, TaskState::Failed, NAMED).await?;
         let free_memory = os::available_memory();
-        Ok((Look { snapshot, counts, ready_of_unknown, held, failed, free_memory }, info))
+        Ok((
+            Look { snapshot, counts, ready_of_unknown, held, asking, all_asking, usage_today, failed, free_memory },
+            info,
+        ))
     }
 
     /// For how long the supervisor has held its lock: it writes itself into it when it takes it, and never again.

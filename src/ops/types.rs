@@ -9,7 +9,9 @@ use crate::model::{
     agent::Agent,
     evidence::Evidence,
     id::{Capability, TaskId},
-    task::{Priority, Task, TaskDetail, TaskState},
+    message::{Delivery, Message},
+    question::Approval,
+    task::{Priority, Task, TaskDetail, TaskState, Usage},
     time::Timestamp,
 };
 
@@ -55,6 +57,112 @@ pub struct Delegate {
     pub labels: BTreeMap<String, String>,
     /// Its working folder, made absolute by the surface.
     pub cwd: Option<PathBuf>,
+}
+
+/// `orch ask`.
+#[derive(Debug, Clone, Default)]
+pub struct Ask {
+    /// What a person is asked.
+    pub text: String,
+    /// The answers to choose from; empty: any.
+    pub options: Vec<String>,
+    /// Whether to wait for the answer.
+    pub wait: bool,
+    /// For how long at most.
+    pub timeout: Option<Duration>,
+}
+
+/// Where a question stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AskState {
+    /// Nobody has answered yet.
+    Open,
+    /// A person has.
+    Answered,
+}
+
+/// What `orch ask` answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Asked {
+    /// The caller's own task.
+    pub task: TaskId,
+    /// The question's number within it.
+    pub question: u32,
+    /// Whether a person has answered.
+    pub state: AskState,
+    /// What they said.
+    pub answer: Option<String>,
+    /// Where they approved or denied.
+    pub approval: Option<Approval>,
+}
+
+/// What a person says to a question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// In their own words, or one of the options.
+    Text(String),
+    /// Yes, and perhaps more.
+    Approve(Option<String>),
+    /// No, and perhaps why.
+    Deny(Option<String>),
+}
+
+/// What `orch send` answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Sent {
+    /// The message's id.
+    pub id: String,
+    /// The task it went to, or the master.
+    pub to: String,
+    /// What became of it so far.
+    pub state: Delivery,
+}
+
+/// What `orch inbox` answers.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Inbox {
+    /// The oldest first.
+    pub messages: Vec<Message>,
+    /// How many more there are.
+    pub left: u64,
+}
+
+/// How `orch costs` sums.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CostsBy {
+    /// By role.
+    Role,
+    /// By agent.
+    Agent,
+    /// By day, UTC.
+    Day,
+    /// By task, without what is below it.
+    Task,
+}
+
+/// One line of `orch costs`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CostRow {
+    /// The role, agent, day or task.
+    pub name: String,
+    /// What it used.
+    #[serde(flatten)]
+    pub usage: Usage,
+}
+
+/// What `orch costs` answers.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Costs {
+    /// What each row is about.
+    pub by: CostsBy,
+    /// Over how many days, today among them.
+    pub days: u64,
+    /// The most first; days in their order.
+    pub rows: Vec<CostRow>,
+    /// All together.
+    pub total: Usage,
 }
 
 /// `orch wait`.
@@ -180,6 +288,8 @@ pub struct Status {
     pub agents: Vec<Agent>,
     /// How many tasks are in each state.
     pub tasks: BTreeMap<&'static str, u64>,
+    /// What was used today (UTC), as far as it was reported.
+    pub usage_today: Usage,
     /// What needs a person.
     pub attention: Vec<Attention>,
 }

@@ -16,7 +16,7 @@ use crate::{
         id::TaskId,
         task::{Task, TaskDetail, TaskState},
     },
-    store::wake::Ends,
+    store::wake::News,
 };
 
 /// How often to look without having been told.
@@ -100,7 +100,7 @@ impl Ops {
         marked: &mut bool,
         seen: &mut (dyn FnMut(&[Task]) + Send),
     ) -> Result<Waited> {
-        let mut ends: Option<Ends> = None;
+        let mut ends: Option<News> = None;
         loop {
             // Before the look: what ends in between is told.
             if ends.is_none() {
@@ -165,7 +165,7 @@ impl Ops {
 }
 
 /// Sleeps until something has ended; `false` when the connection broke. Many ends at once are worth one look.
-async fn told(ends: &mut Ends) -> bool {
+pub(super) async fn told(ends: &mut News) -> bool {
     let alive = ends.next().await;
     while ends.next().now_or_never() == Some(true) {}
     alive

@@ -356,6 +356,7 @@ fn report(
         exit_code,
         result,
         delay_ms: delay.as_millis() as u64,
+        account: (verdict.cause == Cause::RateLimited).then(|| agent.launch.role.account(agent.launch.driver)),
         evidence: None,
     }
 }

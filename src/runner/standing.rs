@@ -129,6 +129,7 @@ impl Standing {
                 exit_code: None,
                 result: None,
                 delay_ms: 0,
+                account: None,
                 evidence: None,
             },
         };
@@ -172,6 +173,7 @@ mod tests {
             timeout: LEASE,
             retries: 3,
             lost_max: 3,
+            notify: None,
             key: None,
             parent: None,
             fingerprint: None,
@@ -249,6 +251,7 @@ mod tests {
             exit_code: Some(0),
             result: None,
             delay_ms: 0,
+            account: None,
             evidence: None,
         };
         let (told, next) = store.finish_and_claim(&report, LEASE).await.unwrap();

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     drivers::{Driver, Job, Refusal, Start, Verdict},
-    model::{cause::Cause, id::Capability},
+    model::{cause::Cause, id::Capability, question::Question},
     os::failpoint,
     store::tasks::Claimed,
 };
@@ -63,7 +63,12 @@ pub(super) fn begin<'a>(
     earlier: Option<&Earlier>,
 ) -> Result<Running<'a>, Box<NotBegun>> {
     let (role, launch) = (&agent.launch.role, &agent.launch);
-    let prompt = earlier.map_or(&claimed.task.description, |earlier| &earlier.prompt);
+    let mut prompt = earlier.map_or(&claimed.task.description, |earlier| &earlier.prompt).clone();
+    // A shell script is no place for it, and a program of the user's own reads ORCH_CONTEXT.
+    if launch.driver.program().is_some() {
+        prompt.push_str(&answers(&claimed.questions));
+    }
+    let prompt = prompt.as_str();
     let workspace = Workspace::create(&agent.home, claimed, prompt)
         .map_err(|e| NotBegun::machine(agent, format!("the attempt's folder could not be written: {e}")))?;
     failpoint!("claim.folder_made");
@@ -89,6 +94,13 @@ pub(super) fn begin<'a>(
     let output = Output::new(&mut child, &workspace.dir, pane, Redactor::new(secrets), reading, role.limits.output);
     let resumed = earlier.is_some();
     Ok(Running { agent, workspace, child, output, resumed, session_known: false, capability })
+}
+
+/// What persons have said to the questions of earlier attempts.
+fn answers(questions: &[Question]) -> String {
+    let answered = questions.iter().filter_map(|q| Some((&q.question, q.answer.as_ref()?)));
+    let told: String = answered.map(|(question, answer)| format!("\n- {question}\n  The answer: {answer}")).collect();
+    if told.is_empty() { told } else { format!("\n\nYou have asked a person, and were answered:{told}\n") }
 }
 
 /// How the driver wants its program to be started.

@@ -5,9 +5,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde::Serialize;
+
 use crate::{
     drivers::ResultFile,
     home::{self, Home},
+    model::{question::Question, task::Task},
     store::tasks::Claimed,
 };
 
@@ -16,6 +19,15 @@ mod fuzz;
 
 /// A result file larger than this is not read: its text could not be stored whole anyway.
 const LARGEST_RESULT: u64 = 4 * 1024 * 1024;
+
+/// What a program finds at `ORCH_CONTEXT`.
+#[derive(Serialize)]
+struct Context<'a> {
+    #[serde(flatten)]
+    task: &'a Task,
+    /// What persons have answered to earlier attempts.
+    answers: Vec<&'a Question>,
+}
 
 /// One attempt's folder.
 pub(super) struct Workspace {
@@ -37,7 +49,9 @@ impl Workspace {
             dir,
         };
         home::write_new(&workspace.prompt, prompt.as_bytes())?;
-        home::write_new(&workspace.context, &serde_json::to_vec(&claimed.task)?)?;
+        let answers = claimed.questions.iter().filter(|question| question.answer.is_some()).collect();
+        let context = Context { task: &claimed.task, answers };
+        home::write_new(&workspace.context, &serde_json::to_vec(&context)?)?;
         Ok(workspace)
     }
 

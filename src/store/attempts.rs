@@ -8,13 +8,14 @@ use serde::Serialize;
 use super::{
     Result, Store, StoreError,
     decode::{self, Fields},
-    script,
+    people, script,
     tasks::{ms, parse, to_json},
 };
 use crate::model::{
     cause::Cause,
     evidence::Evidence,
     id::TaskId,
+    question::Question,
     task::{Task, TaskState},
     time::Timestamp,
 };
@@ -28,6 +29,8 @@ pub struct Claimed {
     pub attempt: u32,
     /// The fence of its lease.
     pub fence: u64,
+    /// What its programs have asked persons so far.
+    pub questions: Vec<Question>,
 }
 
 /// The end of an attempt, as its holder reports it. It is also what lies on disk until Redis has heard it.
@@ -53,6 +56,9 @@ pub struct Report {
     pub result: Option<crate::model::task::TaskResult>,
     /// If it is tried again: after how long.
     pub delay_ms: u64,
+    /// Of a rate-limited end: whose account it was. Nothing of that account is started until the delay is over.
+    #[serde(default)]
+    pub account: Option<String>,
     /// Of a lost attempt: what its holder knows of the end.
     #[serde(default)]
     pub evidence: Option<Box<Evidence>>,
@@ -145,7 +151,8 @@ impl Store {
             let fields: HashMap<String, String> = self.read(Value::Array(fields.to_vec()))?;
             let fields = Fields::new(self.keys.of("task", &id), fields);
             let task = decode::task(&task, &fields, Vec::new(), Timestamp::default())?;
-            Ok(Claimed { task, attempt: parse(&number, "attempt")?, fence: parse(&fence, "fence")? })
+            let questions = people::questions_of(&fields);
+            Ok(Claimed { task, attempt: parse(&number, "attempt")?, fence: parse(&fence, "fence")?, questions })
         };
         Ok(match decoded() {
             Ok(claimed) => Taken::Task(Box::new(claimed)),
@@ -201,5 +208,7 @@ fn finish_args(r: &Report) -> Result<Vec<String>> {
         r.result.as_ref().map(to_json).transpose()?.unwrap_or_default(),
         r.delay_ms.to_string(),
         r.evidence.as_ref().map(to_json).transpose()?.unwrap_or_default(),
+        r.result.as_ref().and_then(|result| result.usage.as_ref()).map(super::spend::usage_to_json).unwrap_or_default(),
+        r.account.clone().unwrap_or_default(),
     ])
 }

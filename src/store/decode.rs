@@ -11,7 +11,7 @@ use crate::model::{
     event::Event,
     evidence::Evidence,
     id::{Process, TaskId},
-    task::{Attempt, Task, TaskResult},
+    task::{Attempt, Task, TaskResult, Usage},
     time::Timestamp,
 };
 
@@ -102,6 +102,16 @@ pub(super) fn result(f: &Fields) -> Result<Option<TaskResult>> {
     f.json("result")
 }
 
+/// What a task has used: `used` by itself, `tree` with everything below it.
+pub(super) fn usage(f: &Fields, what: &str) -> Usage {
+    let number = |name: &str| f.parse_or::<u64>(&format!("{what}_{name}"), 0).unwrap_or(0);
+    Usage {
+        input_tokens: number("input_tokens"),
+        output_tokens: number("output_tokens"),
+        cost_usd: number("micro_usd") as f64 / 1e6,
+    }
+}
+
 /// An element of `attempts:<id>`. Times are milliseconds there.
 #[derive(Deserialize)]
 struct StoredAttempt {
@@ -114,6 +124,8 @@ struct StoredAttempt {
     reason: Option<String>,
     exit_code: Option<i32>,
     next_retry_at: Option<f64>,
+    /// JSON within a text.
+    usage: Option<String>,
     /// JSON within a text: Lua would give back an empty list as an object.
     evidence: Option<String>,
 }
@@ -137,6 +149,7 @@ pub(super) fn attempt(key: &str, text: &str) -> Result<Attempt> {
         reason: a.reason,
         exit_code: a.exit_code,
         next_retry_at: a.next_retry_at.map(time),
+        usage: a.usage.and_then(|text| super::spend::read_usage(&text)),
         evidence: a.evidence.and_then(|text| evidence(&text)),
     })
 }

@@ -162,6 +162,23 @@ fn refusal(code: &str, detail: &str) -> Error {
         "damaged" => Error::failed(format!("the record of {detail} is damaged, and cannot be worked with"))
             .hint(format!("orch show {detail} says what is wrong with it")),
         "unknown" => Error::not_found(format!("there is no task {detail}")).hint("list them with: orch tasks"),
+        "too_many" => {
+            Error::failed(format!("{detail} has asked too many questions: 20 may be open at once, and 500 in all"))
+                .hint("wait for answers before asking more")
+        }
+        "nothing_asked" => Error::failed(format!("{detail} has no open question"))
+            .hint(format!("see orch show {detail}; a held task goes on with: orch retry {detail}")),
+        "not_an_option" => {
+            let options: Vec<String> = serde_json::from_str(detail).unwrap_or_default();
+            Error::usage(format!("the question has these answers to choose from: {}", options.join(", ")))
+                .hint("give one of them, or say more with orch approve or orch deny")
+        }
+        "ended" => Error::failed(format!("{detail} has ended: it reads no messages any more"))
+            .hint("delegate a new task with: orch delegate"),
+        "idle" => Error::failed(format!("agent {detail} has no task at this moment, and so nobody who would read it"))
+            .hint("delegate the work to its role with: orch delegate --role"),
+        "full" => Error::failed(format!("500 messages to {detail} are unread"))
+            .hint("its program has to read them with: orch inbox"),
         "taken" => Error::conflict(format!("an agent {detail} lives already")),
         _ => Error::internal(format!("refused: {code} {detail}")),
     }

@@ -7,6 +7,12 @@
 //! | `attempts:<id>` | list | one JSON object an attempt, the oldest first |
 //! | `damaged:<id>` | any | what was stored as the record of a task that did not read, and was set aside |
 //! | `children:<id>` | list | its subtasks' ids |
+//! | `questions:<id>` | list | what its programs have asked persons, one JSON object each ([`super::people`]) |
+//! | `asking` | zset | tasks with open questions, by the time of the first |
+//! | `messages:<box>` | list | messages to a task or to the master (by its session), the last 500, one JSON object each |
+//! | `marks:<box>` | hash | `count` of messages so far; `read:<reader>`: up to which that reader has read; `token:`, `before:` of its last reading |
+//! | `sent:<id>` | string | the box that this message went to (an hour) |
+//! | `notices` | list | what newly needs a person, until the supervisor has told it (`notify_command`) |
 //! | `deps:<id>` | set | while it is blocked: its open dependencies |
 //! | `dependents:<id>` | set | who was delegated to start after it |
 //! | `tasks` | zset | every id, by order of acceptance |
@@ -21,6 +27,9 @@
 //! | `breaker:<role>` | hash | agents of this role die at once: how often, and until when none is started |
 //! | `intent` | hash | wishes: `stop` (`now`, `drain`), `pause`, `pause:<role>`, `drain`, `scale:<role>`, `spawn:<role>:<token>` |
 //! | `limits` | hash | `max:<role>`, as the supervisor read it from sessions.toml |
+//! | `budgets` | hash | `account:<role>`, `day_usd:<role>`, `day_tokens:<role>`, `task_usd:<role>`, `task_tokens:<role>` (no role: all together), as the supervisor read them; money in millionths of a dollar |
+//! | `usage:<day>` | hash | what was used on that day (days since 1970, UTC): `all:`, `role:<role>:`, `agent:<id>:` and `input_tokens`, `output_tokens`, `micro_usd` (90 days) |
+//! | `rate:<account>` | hash | that account is rate limited: `until` when, and the `reason` (2 days) |
 //! | `key:<key>` | string | idempotency key → task |
 //! | `calls:<task>:<fence>` | hash | how often this attempt delegated a given content, and what it found again (a day) |
 //! | `wished:<token>` | string | this wish to spawn was heard (an hour) |
@@ -31,6 +40,7 @@
 //! | `probe` | string | written to see whether Redis writes (a minute) |
 //! | `wake:supervisor`, `wake:role:<role>`, `wake:agent:<id>` | list | markers for blocking pops |
 //! | `ended:<id>` | channel | published when a task has ended |
+//! | `news:<box>` | channel | published when a message has come or a question was answered or closed |
 
 /// Names keys of one namespace.
 #[derive(Debug, Clone)]

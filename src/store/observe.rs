@@ -12,6 +12,7 @@ use super::{
     agents::{Record, Remains},
     decode::{self, Fields},
     epoch::Epoch,
+    spend::HeldBack,
 };
 use crate::model::{
     id::TaskId,
@@ -119,6 +120,10 @@ pub struct Snapshot {
     pub overdue: Vec<Overdue>,
     /// What people asked for.
     pub intents: Intents,
+    /// Roles of which nothing is started until some time: rate limited, or beyond what they may use a day.
+    pub held_back: BTreeMap<String, HeldBack>,
+    /// How many notices wait to be told.
+    pub notices: u64,
     /// Roles whose agents die at once.
     pub breakers: BTreeMap<String, Breaker>,
     /// What may be left of ended agents, by incarnation.
@@ -194,6 +199,9 @@ impl Store {
         let overdue: Vec<String> =
             leases.into_iter().filter(|(_, end)| *end <= now.0 as f64).map(|(id, _)| id).collect();
         self.read_overdue(&overdue, &mut snapshot).await?;
+        if !roles.is_empty() {
+            (snapshot.held_back, snapshot.notices) = self.held_back(roles).await?;
+        }
         Ok(snapshot)
     }
 

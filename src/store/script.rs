@@ -39,6 +39,9 @@ macro_rules! scripts {
 }
 
 scripts! {
+    ANSWER = "answer",
+    ASK = "ask",
+    BUDGETS = "budgets",
     CANCEL = "cancel",
     CLAIM = "claim",
     CLOCK_BACK = "clock_back",
@@ -49,18 +52,23 @@ scripts! {
     EXPIRE = "expire",
     FINISH = "finish",
     HEARTBEAT = "heartbeat",
+    HELD_BACK = "held_back",
     HELLO = "hello",
+    INBOX = "inbox",
     INTEND = "intend",
     LIMITS = "limits",
     LOOK = "look",
     NOTE = "note",
+    NOTICES = "notices",
     PASS_ON = "pass_on",
     PLACE = "place",
     PROGRESS = "progress",
     PRUNE = "prune",
     RECOVERED = "recovered",
     REINSTATE = "reinstate",
+    RELEASED = "released",
     RETRY = "retry",
+    SEND = "send",
     SETTLED = "settled",
     SET_ASIDE = "set_aside",
     SPAWN = "spawn",
@@ -70,7 +78,13 @@ scripts! {
 }
 
 fn whole(body: &str) -> String {
-    format!("{}{}{}\n{body}", *TABLES, include_str!("lua/prelude.lua"), super::clock::ADDED)
+    let preludes = [
+        include_str!("lua/prelude.lua"),
+        include_str!("lua/prelude_people.lua"),
+        include_str!("lua/prelude_spend.lua"),
+        include_str!("lua/prelude_moves.lua"),
+    ];
+    format!("{}{}{}\n{body}", *TABLES, preludes.join("\n"), super::clock::ADDED)
 }
 
 /// The transition tables of `model` as Lua.

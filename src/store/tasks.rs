@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{
     Result, Store, StoreError,
     decode::{self, Fields},
-    script,
+    people, script,
 };
 use crate::model::{
     id::{Capability, TaskId},
@@ -46,6 +46,8 @@ pub struct NewTask {
     pub retries: u32,
     /// How many lost attempts it is forgiven.
     pub lost_max: u32,
+    /// The master's agent, where it is to read how this ended.
+    pub notify: Option<String>,
     /// The caller's idempotency key.
     pub key: Option<String>,
     /// The attempt from within which it is delegated.
@@ -101,6 +103,8 @@ impl Store {
             #[serde(skip_serializing_if = "Option::is_none")]
             key: Option<&'a str>,
             #[serde(skip_serializing_if = "Option::is_none")]
+            notify: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
             parent: Option<&'a TaskId>,
             #[serde(skip_serializing_if = "Option::is_none")]
             attempt_fence: Option<String>,
@@ -122,6 +126,7 @@ impl Store {
             retries: new.retries,
             lost_max: new.lost_max,
             key: new.key.as_deref(),
+            notify: new.notify.as_deref(),
             parent: new.parent.as_ref().map(|p| &p.task),
             attempt_fence: new.parent.as_ref().map(|p| p.fence.to_string()),
             incarnation: new.parent.as_ref().map(|p| p.incarnation.as_str()),
@@ -282,17 +287,28 @@ impl Store {
         pipe.add_command(self.clock());
         pipe.cmd("HGETALL").arg(self.keys.of("task", id.as_str()));
         pipe.cmd("LRANGE").arg(self.keys.of("children", id.as_str())).arg(0).arg(-1);
-        pipe.cmd("LRANGE").arg(self.keys.of("attempts", id.as_str())).arg(0).arg(-1);
+        for list in ["attempts", "questions", "messages"] {
+            pipe.cmd("LRANGE").arg(self.keys.of(list, id.as_str())).arg(0).arg(-1);
+        }
+        pipe.cmd("HGET").arg(self.keys.of("marks", id.as_str())).arg("read:task");
         let mut values = self.pipeline_each(&pipe).await?.into_iter();
         let now = self.time(values.next().transpose()?)?;
         let (record, children) = (values.next(), values.next());
         let Some((task, fields)) = self.task_of(id, record, children, now)? else { return Ok(None) };
         let key = self.keys.of("attempts", id.as_str());
         let attempts: Vec<String> = self.read_record(values.next(), &key)?;
+        // What was said is not worth losing the record for.
+        let mut list = |what| self.read_record::<Vec<String>>(values.next(), what).unwrap_or_default();
+        let (questions, messages) = (list("questions"), list("messages"));
+        let read: Option<u64> = self.read_record(values.next(), "marks").unwrap_or_default();
         Ok(Some(TaskDetail {
             task,
             attempts: attempts.iter().map(|a| decode::attempt(&key, a)).collect::<Result<_>>()?,
             result: decode::result(&fields)?,
+            questions: people::questions(&questions),
+            messages: people::messages(&messages, read.unwrap_or(0)),
+            usage: decode::usage(&fields, "used"),
+            tree_usage: decode::usage(&fields, "tree"),
         }))
     }
 }

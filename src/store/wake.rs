@@ -36,13 +36,18 @@ impl Store {
     ///
     /// # Errors
     /// An unreachable Redis.
-    pub async fn watch_ends(&self, ids: &[TaskId]) -> Result<Ends> {
+    pub async fn watch_ends(&self, ids: &[TaskId]) -> Result<News> {
+        let channels: Vec<String> = ids.iter().map(|id| self.keys.of("ended", id.as_str())).collect();
+        self.subscribe(&channels).await
+    }
+
+    pub(super) async fn subscribe(&self, channels: &[String]) -> Result<News> {
         let fail = |e: redis::RedisError| self.error(&e);
         let mut pubsub = self.client.get_async_pubsub().await.map_err(fail)?;
-        for id in ids {
-            pubsub.subscribe(self.keys.of("ended", id.as_str())).await.map_err(fail)?;
+        for channel in channels {
+            pubsub.subscribe(channel).await.map_err(fail)?;
         }
-        Ok(Ends { stream: Box::pin(pubsub.into_on_message().map(drop)) })
+        Ok(News { stream: Box::pin(pubsub.into_on_message().map(drop)) })
     }
 
     /// The first events after `after`, waiting for at most `timeout` for one to come.
@@ -80,12 +85,12 @@ impl Store {
     }
 }
 
-/// Messages that a task has ended.
-pub struct Ends {
+/// A subscription: that a task has ended, that there is something to read. Each says only "look again".
+pub struct News {
     stream: std::pin::Pin<Box<dyn futures_util::Stream<Item = ()> + Send>>,
 }
 
-impl Ends {
+impl News {
     /// The next one; `false` when the connection broke.
     pub async fn next(&mut self) -> bool {
         self.stream.next().await.is_some()

@@ -4,12 +4,15 @@ use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
 use super::{Supervisor, decide::Action, observe::Observed, salvage, spawn::MARKER};
 use crate::{
+    config::DriverKind,
+    drivers,
     home::output,
     model::{
         agent::AgentState,
         cause::Cause,
         evidence::{Evidence, LastOutput},
         id::{Place, Process},
+        task::Usage,
     },
     mux::{Mux, MuxError, Tags},
     os::{self, failpoint},
@@ -17,6 +20,7 @@ use crate::{
         StoreError,
         agents::{Ending, Record, Remains},
         observe::Intents,
+        spend::{Allowance, Budget},
     },
 };
 
@@ -184,8 +188,45 @@ impl Supervisor {
             self.store.set_limits(&limits).await?;
             self.limits_told = limits;
         }
+        let path = self.environment.get("PATH").map(std::ffi::OsStr::new);
+        let budgets = budgets(&self.config, |kind| drivers::settle(kind, &self.config.agents.order, path));
+        if budgets != self.budgets_told {
+            for budget in &budgets {
+                self.store.set_budget(budget).await?;
+            }
+            self.budgets_told = budgets;
+        }
         Ok(())
     }
+
+    /// Wakes the agents of roles that are held back no more. A supervisor that was not there when that began has nobody to
+    /// wake: idle agents look by themselves now and then.
+    pub(super) async fn release(&mut self, snapshot: &crate::store::observe::Snapshot) -> Result<(), StoreError> {
+        let released: Vec<String> =
+            self.held_back.iter().filter(|role| !snapshot.held_back.contains_key(*role)).cloned().collect();
+        for role in released {
+            self.store.released(&role).await?;
+            self.held_back.remove(&role);
+        }
+        self.held_back.extend(snapshot.held_back.keys().cloned());
+        Ok(())
+    }
+}
+
+/// What each role may use, and what all together (the empty name).
+fn budgets(config: &crate::config::Config, settle: impl Fn(DriverKind) -> DriverKind) -> Vec<Budget> {
+    let allowance = |budget: &crate::config::Budget| Allowance {
+        micro_usd: budget.cost_usd.map(|usd| Usage { cost_usd: usd, ..Usage::default() }.micro_usd()),
+        tokens: budget.tokens,
+    };
+    let of_role = |role: &crate::config::Role| Budget {
+        role: role.name.clone(),
+        account: role.account(settle(role.driver)),
+        day: allowance(&role.day_budget),
+        task: allowance(&role.task_budget),
+    };
+    let all = Budget { day: allowance(&config.day_budget), ..Budget::default() };
+    std::iter::once(all).chain(config.roles.values().map(of_role)).collect()
 }
 
 /// The last that the program of an attempt printed, as far as it reads.

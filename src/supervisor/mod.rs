@@ -10,6 +10,7 @@ mod announce;
 mod decide;
 mod environment;
 mod housekeeping;
+mod notify;
 mod observe;
 mod redis;
 mod salvage;
@@ -31,14 +32,16 @@ use tokio::{
     sync::{Notify, Semaphore},
 };
 
-use self::{announce::Announcement, decide::Action, observe::Observer, redis::Redis, watches::Watches};
+use self::{
+    announce::Announcement, decide::Action, notify::Notifier, observe::Observer, redis::Redis, watches::Watches,
+};
 use crate::{
     config::Config,
     error::{Error, Result},
     home::Home,
     mux::Mux,
     os::failpoint,
-    store::{Store, StoreError, intents::Wish},
+    store::{Store, StoreError, intents::Wish, spend::Budget},
 };
 
 /// Without any wake-up, look again after this long.
@@ -78,6 +81,10 @@ struct Supervisor {
     announcement: Announcement,
     leaving: Leaving,
     limits_told: Vec<(String, u32)>,
+    budgets_told: Vec<Budget>,
+    /// Roles that the last pass has seen held back.
+    held_back: BTreeSet<String>,
+    notifier: Notifier,
     /// What has been said in the log and need not be said again.
     complaints: BTreeSet<String>,
     /// Why the last pass ended early; many in a row say the same.
@@ -118,6 +125,9 @@ impl Supervisor {
             ending_slots: Arc::new(Semaphore::new(ENDING_AT_ONCE)),
             leaving: Leaving::No,
             limits_told: Vec::new(),
+            budgets_told: Vec::new(),
+            held_back: BTreeSet::new(),
+            notifier: Notifier::default(),
             complaints: BTreeSet::new(),
             ended_early: String::new(),
             housekeeping: housekeeping::Schedule::default(),
@@ -232,6 +242,10 @@ impl Supervisor {
             self.store.set_aside(id, "", "it ran, and does not say by whom").await?;
         }
         self.tell_limits(&observed.snapshot).await?;
+        self.release(&observed.snapshot).await?;
+        if observed.snapshot.notices > 0 {
+            self.notifier.tell(&self.store, &self.config).await?;
+        }
         self.watches.keep(observed.runners());
         let ending = self.ending.lock().unwrap_or_else(|e| e.into_inner()).clone();
         let actions = decide::decide(&observed.world(&self.config, &ending));

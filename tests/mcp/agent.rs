@@ -157,3 +157,23 @@ fn an_agents_program_speaks_to_it_by_itself() {
     let child = world.show(&task)["children"][0].as_str().expect("a subtask").to_owned();
     assert_eq!(world.show(&child)["depth"], 1);
 }
+
+#[test]
+fn it_asks_a_person_and_writes_to_others() {
+    let world = World::started(ROLES);
+    let (task, mut client) = at_work(&world, "go");
+    let asked = json!({"question": "Which one?", "timeout": "200ms"});
+    let open = client.ok("ask_human", asked.clone());
+    assert_eq!(open, json!({"answered": false, "answer": null, "approval": null}));
+    world.orch(&["answer", &task, "the red one"]).ok();
+    assert_eq!(client.ok("ask_human", asked)["answer"], "the red one", "asked again it is the same question");
+    assert_eq!(world.events_of("task.asks").len(), 1);
+
+    world.orch(&["send", &task, "be quick"]).ok();
+    let read = client.ok("read_inbox", json!({"wait": true}));
+    assert_eq!((&read["messages"][0]["text"], &read["left"]), (&json!("be quick"), &json!(0)));
+    assert_eq!(client.ok("send_message", json!({"to": "master", "text": "I am"}))["state"], "unconfirmed");
+    assert_eq!(world.orch_json(&["inbox"])["messages"][0]["text"], "I am");
+    world.touch("go");
+    world.wait_for(&task, "succeeded");
+}

@@ -9,7 +9,8 @@ use crate::{
     common::World,
 };
 
-const TOOLS: [&str; 12] = [
+const TOOLS: [&str; 15] = [
+    "ask_human",
     "cancel_task",
     "delegate_task",
     "drain",
@@ -17,9 +18,11 @@ const TOOLS: [&str; 12] = [
     "get_task",
     "kill_all",
     "list_tasks",
+    "read_inbox",
     "report_progress",
     "retry_task",
     "scale_workers",
+    "send_message",
     "spawn_workers",
     "wait_tasks",
 ];

@@ -150,6 +150,7 @@ pub fn task(text: &str) -> NewTask {
         timeout: Duration::from_secs(60),
         retries: 3,
         lost_max: 3,
+        notify: None,
         key: None,
         parent: None,
         fingerprint: None,
@@ -195,6 +196,7 @@ pub fn report(agent: &Agent, claimed: &Claimed, cause: Cause) -> Report {
         exit_code: Some(1),
         result: None,
         delay_ms: LONG.as_millis() as u64,
+        account: None,
         evidence: None,
     }
 }

@@ -207,6 +207,7 @@ impl Pair {
             after: r.after.iter().map(|t| self.ids[*t].clone()).collect(),
             parent: r.parent.map(|lease| self.capability(lease)),
             fingerprint: Some(r.content.to_string()),
+            notify: None,
             key: r.key.map(|k| format!("key {k}")),
             retries: r.retries,
             lost_max: r.lost_max,

@@ -54,7 +54,7 @@ async fn bring(server: &Server, name: &str, state: TaskState) -> Case {
     };
     let detail = world.detail(&id).await;
     assert_eq!(detail.task.state, state);
-    let claimed = claimed.unwrap_or(Claimed { task: detail.task, attempt: 1, fence: 1 });
+    let claimed = claimed.unwrap_or(Claimed { task: detail.task, attempt: 1, fence: 1, questions: vec![] });
     Case { world, id, agent, claimed }
 }
 

@@ -10,10 +10,12 @@ mod fleet;
 mod hierarchy;
 mod order;
 mod output;
+mod people;
 mod projects;
 mod retries;
 mod secrets;
 mod shapes;
+mod spend;
 mod texts;
 mod waits;
 

@@ -8,7 +8,8 @@ use crate::cli::render::text::{hanging, pad};
 pub(super) const GROUPS: &[(&str, &[&str])] = &[
     ("Begin and end", &["init", "start", "stop", "status", "attach", "doctor"]),
     ("Tasks", &["delegate", "wait", "result", "tasks", "show", "why", "cancel", "retry"]),
-    ("Watch", &["logs", "events"]),
+    ("Questions and messages", &["ask", "answer", "approve", "deny", "send", "inbox"]),
+    ("Watch", &["logs", "events", "costs"]),
     ("Agents", &["agents", "spawn", "kill", "scale"]),
     ("Flow", &["pause", "drain", "resume"]),
     ("Shell and programs", &["completions", "mcp"]),

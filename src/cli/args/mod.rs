@@ -4,6 +4,7 @@
 //! themselves.
 
 mod listing;
+mod people;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+pub use people::*;
 pub use verbs::*;
 
 /// Where the options that every verb has stand in its help: below its own.
@@ -69,8 +71,22 @@ pub enum Verb {
     Cancel(SomeTasks),
     /// Try failed, cancelled or held tasks again
     Retry(SomeTasks),
+    /// Ask a person about your own task, and wait for the answer (from within an agent)
+    Ask(Ask),
+    /// Answer what a task asks
+    Answer(Answer),
+    /// Answer a task's question with yes
+    Approve(Approve),
+    /// Answer a task's question with no
+    Deny(Approve),
+    /// Send a message to a task, an agent or the master
+    Send(Send),
+    /// Read the messages to you
+    Inbox(Inbox),
     /// What agents have printed
     Logs(Logs),
+    /// What was used: tokens and money, as far as it was reported
+    Costs(Costs),
     /// What has happened, each with its reason
     Events(Events),
     /// List the agents

@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
-use crate::model::{
-    duration,
-    task::{Priority, TaskState},
+use crate::{
+    model::{
+        duration,
+        task::{Priority, TaskState},
+    },
+    ops::types::CostsBy,
 };
 
 /// `90s`, `5m`, `2h`.
@@ -41,6 +44,16 @@ pub(super) fn within(from: u64, to: u64) -> impl Fn(&str) -> Result<u64, String>
 /// A task's state, listed in the help and in completions.
 pub(super) fn task_state() -> impl TypedValueParser<Value = TaskState> {
     PossibleValuesParser::new(TaskState::ALL.iter().map(|s| s.as_str())).try_map(|word| word.parse())
+}
+
+/// What `orch costs` sums by.
+pub(super) fn costs_by() -> impl TypedValueParser<Value = CostsBy> {
+    PossibleValuesParser::new(["role", "agent", "day", "task"]).map(|word| match word.as_str() {
+        "agent" => CostsBy::Agent,
+        "day" => CostsBy::Day,
+        "task" => CostsBy::Task,
+        _ => CostsBy::Role,
+    })
 }
 
 /// A priority, likewise.

@@ -5,9 +5,12 @@ use std::{path::PathBuf, time::Duration};
 use clap::Args;
 
 use super::values;
-use crate::model::{
-    id::TaskId,
-    task::{Priority, TaskState},
+use crate::{
+    model::{
+        id::TaskId,
+        task::{Priority, TaskState},
+    },
+    ops::types::CostsBy,
 };
 
 /// `orch init`
@@ -198,6 +201,22 @@ pub struct Logs {
     /// Only lines that match this regular expression
     #[arg(long, value_name = "RE")]
     pub grep: Option<String>,
+}
+
+/// `orch costs`
+#[derive(Debug, Args)]
+#[command(after_help = "Days begin at midnight UTC; sums are kept 90 days, those of tasks as long as the tasks.
+
+Examples:
+  orch costs
+  orch costs --by day --since 30d")]
+pub struct Costs {
+    /// What each line is about
+    #[arg(long, value_name = "role|agent|day|task", value_parser = values::costs_by(), default_value = "role")]
+    pub by: CostsBy,
+    /// How far back (12h, 7d) [default: 7d]
+    #[arg(long, value_name = "T", value_parser = values::duration)]
+    pub since: Option<Duration>,
 }
 
 /// `orch events`

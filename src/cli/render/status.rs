@@ -29,7 +29,18 @@ fn header(status: &Status, view: &View) -> String {
     pieces.push(redis(&status.redis));
     let first = text::flow(&super::safe(&status.namespace), &pieces, view.width, view.colour);
     match known(status) {
-        true => first + &text::flow("tasks", &counts(status), view.width, view.colour),
+        true => {
+            let today = match status.usage_today.is_nothing() {
+                true => String::new(),
+                false => text::flow(
+                    "today",
+                    &[(super::task::used(&status.usage_today), Style::Plain)],
+                    view.width,
+                    view.colour,
+                ),
+            };
+            first + &text::flow("tasks", &counts(status), view.width, view.colour) + &today
+        }
         false => first,
     }
 }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::model::{
     id::TaskId,
-    task::{Attempt, Task, TaskDetail, TaskResult, TaskState},
+    task::{Attempt, Task, TaskDetail, TaskResult, TaskState, Usage},
 };
 
 /// How many lines of a result `orch show` prints.
@@ -113,16 +113,47 @@ pub fn task(detail: &TaskDetail, view: &View) -> String {
     fields.option("due", task.due_at);
     fields.option("ended", task.ended_at);
     fields.add("limits", &limits(task));
+    if !detail.usage.is_nothing() {
+        fields.add("used", &used(&detail.usage));
+    }
+    if detail.tree_usage != detail.usage {
+        fields.add("with below", &used(&detail.tree_usage));
+    }
     let mut out = fields.finish();
     if !detail.attempts.is_empty() {
         out.push('\n');
         out.push_str(&attempts(&detail.attempts, view));
     }
+    out.push_str(&said(detail, view));
     if let Some(result) = detail.result.as_ref().filter(|_| past) {
         out.push('\n');
         out.push_str(&result_excerpt(task, result, view));
     }
     out
+}
+
+/// `1200 tokens in, 340 out, 0.12 USD`
+pub(super) fn used(u: &Usage) -> String {
+    format!("{} tokens in, {} out, {:.2} USD", u.input_tokens, u.output_tokens, u.cost_usd)
+}
+
+/// What it has asked, and what it was told.
+fn said(detail: &TaskDetail, view: &View) -> String {
+    let mut out = String::new();
+    for question in &detail.questions {
+        let answer = match (&question.answer, &question.closed) {
+            (Some(answer), _) => format!("{answer} ({})", question.answered_by.as_deref().unwrap_or("a person")),
+            (None, Some(why)) => format!("not answered: {why}"),
+            (None, None) => format!("not answered yet: orch answer {} TEXT", detail.task.id),
+        };
+        out.push_str(&view.hanging(&format!("question {}  ", question.number), &question.question));
+        out.push_str(&view.hanging("    → ", &answer));
+    }
+    for message in &detail.messages {
+        let lead = format!("message from {} ({})  ", super::safe(&message.from), message.state);
+        out.push_str(&view.hanging(&lead, &message.text));
+    }
+    if out.is_empty() { out } else { format!("\n{out}") }
 }
 
 fn limits(task: &Task) -> String {
@@ -179,8 +210,7 @@ fn result_excerpt(task: &Task, result: &TaskResult, view: &View) -> String {
     fields.add("took", &millis(result.duration_ms));
     fields.option("exit code", result.exit_code);
     if let Some(u) = &result.usage {
-        let tokens = format!("{} tokens in, {} out, {:.2} USD", u.input_tokens, u.output_tokens, u.cost_usd);
-        fields.add("usage", &tokens);
+        fields.add("usage", &used(u));
     }
     fields.add("files", &result.path);
     out.push_str(&fields.finish());

@@ -45,7 +45,7 @@ fn task(id_: &str, parent: Option<&str>, state: TaskState) -> TaskDetail {
         cause: None,
         reason: None,
     };
-    TaskDetail { task, attempts: Vec::new(), result: None }
+    TaskDetail::of(task)
 }
 
 /// An attempt that began; with `end`, one that ended for this reason and is tried again after so many ms.
@@ -60,6 +60,7 @@ fn attempt(detail: &mut TaskDetail, end: Option<(&str, Option<u64>)>) {
         reason: end.map(|(reason, _)| reason.to_owned()),
         exit_code: None,
         next_retry_at: end.and_then(|(_, after)| after).map(|ms| Timestamp(2_000 + ms)),
+        usage: None,
         evidence: None,
     });
 }

@@ -7,6 +7,7 @@ mod change;
 mod delegate;
 mod fleet;
 mod look;
+mod people;
 mod progress;
 mod wait;
 
@@ -22,6 +23,7 @@ impl Server {
             + Server::look_tools()
             + Server::change_tools()
             + Server::progress_tools()
+            + Server::people_tools()
             + Server::fleet_tools();
         for description in all.map.values_mut().filter_map(|route| route.attr.description.as_mut()) {
             *description = on_one_line(description).into();

@@ -142,6 +142,7 @@ impl Agent {
             exit_code: Some(0),
             result: Some(TaskResult { text: said.into(), ..TaskResult::default() }),
             delay_ms: 0,
+            account: None,
             evidence: None,
         };
         ops.store().finish(&report).await.unwrap()

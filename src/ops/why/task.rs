@@ -8,6 +8,7 @@ use crate::model::{
     agent::AgentState,
     cause::Cause,
     duration::human,
+    question::Question,
     task::{Attempt, Task, TaskState},
 };
 
@@ -71,6 +72,11 @@ pub(super) fn obstacles(around: &Around, facts: &TaskFacts, task: &Task, out: &m
         let (n, why) = (breaker.failures, reason(Some(&breaker.reason)));
         out.say(format!("Agents of role {role} end at once ({n} in a row: {why}); the next is started in {rest}."));
         out.hint(format!("orch spawn {role}"));
+    }
+    if let Some(held) = seen.held_back.get(role) {
+        let (rest, why) = (human(held.until.since(seen.now)), reason(Some(&held.reason)));
+        out.say(format!("Nothing of role {role} is started for {rest}, until {}: {why}.", held.until));
+        out.hint("orch costs --by role");
     }
     if seen.intents.scale.get(role) == Some(&0) {
         out.say(format!("Role {role} was scaled to 0 agents."));
@@ -198,6 +204,7 @@ fn running(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
         let by = list(open.map(|t| standing(around, t)).collect::<Vec<_>>().into_iter());
         out.say(format!("It waits for tasks, and takes no place of its role meanwhile; its open subtasks: {by}."));
     }
+    questions(facts, out);
     if let Some(attempt) = facts.detail.attempts.last() {
         let for_ = since(around, attempt.started_at);
         out.say(format!("{agent} has been at it for {for_} (attempt {}).", attempt.number));
@@ -235,7 +242,12 @@ fn held(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
             out.hint(format!("orch attach {}", last.agent));
         }
     }
-    out.say("Once that is settled, it has to be started anew.");
+    if facts.detail.questions.iter().any(Question::is_open) {
+        questions(facts, out);
+        out.say("The answer starts it again.");
+    } else {
+        out.say("Once that is settled, it has to be started anew.");
+    }
     out.hint(format!("orch retry {}", task.id));
     out.hint(format!("orch cancel {}", task.id));
 }
@@ -286,6 +298,17 @@ fn succeeded(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
     }
     earlier(facts, out);
     out.hint(format!("orch result {}", task.id));
+}
+
+/// What it asks a person.
+fn questions(facts: &TaskFacts, out: &mut Explanation) {
+    for question in facts.detail.questions.iter().filter(|question| question.is_open()) {
+        out.say(format!("It asks a person: {}", question.question));
+        if !question.options.is_empty() {
+            out.say(format!("The answers to choose from: {}.", question.options.join(", ")));
+        }
+        out.hint(format!("orch answer {} TEXT", facts.detail.task.id));
+    }
 }
 
 /// ` 3m20s ago`

@@ -23,7 +23,7 @@ fn around(config: &Config) -> Around<'_> {
 }
 
 fn about(task: Task) -> TaskFacts {
-    let detail = TaskDetail { task, attempts: Vec::new(), result: None };
+    let detail = TaskDetail::of(task);
     TaskFacts {
         detail,
         parent: None,
@@ -47,6 +47,7 @@ fn tried(number: u32, cause: Option<Cause>, reason: &str) -> Attempt {
         reason: cause.map(|_| reason.to_owned()),
         exit_code: None,
         next_retry_at: None,
+        usage: None,
         evidence: None,
     }
 }

@@ -12,11 +12,12 @@ pub(super) fn judge(image: &Image, id: &str, found: &mut Vec<String>) {
         if image.keys.contains_key(&format!("task:{id}")) {
             say("its record is no hash".to_owned());
         }
-        let lists = ["attempts", "children", "deps", "dependents"].map(|kind| format!("{kind}:{id}"));
+        let lists =
+            ["attempts", "children", "deps", "dependents", "questions", "marks"].map(|kind| format!("{kind}:{id}"));
         let left = lists.into_iter().filter(|key| image.keys.contains_key(key));
         let mut left: Vec<String> =
             left.chain(image.sets_with(&["state", "ready", "running", "waiting"], id)).collect();
-        left.extend(image.has("tasks", id).then(|| "tasks".to_owned()));
+        left.extend(["tasks", "asking"].iter().filter(|set| image.has(set, id)).map(|set| (*set).to_owned()));
         if !left.is_empty() {
             say(format!("it has no record, and is left in {}", left.join(", ")));
         }
@@ -30,6 +31,7 @@ pub(super) fn judge(image: &Image, id: &str, found: &mut Vec<String>) {
     waits_for_what_is_open(image, id, task, state, &mut say);
     has_its_family(image, id, task, &mut say);
     has_its_attempts(image, id, task, state, &mut say);
+    has_its_questions(image, id, task, state, &mut say);
     if state == TaskState::Running {
         has_its_holder(image, id, task, &mut say);
     }
@@ -84,7 +86,7 @@ fn has_its_fields(task: Record<'_>, state: TaskState, say: &mut impl FnMut(Strin
             say(format!("it is {state}, and has {} {field}", if there { "no" } else { "a" }));
         }
     }
-    for field in ["cancelling", "waiting_until"] {
+    for field in ["cancelling", "waiting_until", "asking_until"] {
         if task.has(field) && !running {
             say(format!("it is {state}, and has a {field}"));
         }
@@ -181,6 +183,21 @@ fn has_its_attempts(image: &Image, id: &str, task: Record<'_>, state: TaskState,
     }
     if task.number("fence") != Some(fence) {
         say(format!("its fence is {}, that of its last attempt {fence}", task.text("fence")));
+    }
+}
+
+fn has_its_questions(image: &Image, id: &str, task: Record<'_>, state: TaskState, say: &mut impl FnMut(String)) {
+    let questions = image.list("questions", id).iter().map(|q| serde_json::from_str(q).unwrap_or_default());
+    let open = questions.filter(|q: &serde_json::Value| q["answer"].is_null() && q["closed"].is_null()).count();
+    if task.number("asks") != Some(open as f64) || image.has("asking", id) != (open > 0) {
+        say(format!("it has {open} open questions, and counts {}", task.text("asks")));
+    }
+    if open > 0 && state.is_terminal() {
+        say(format!("it is {state}, and has open questions"));
+    }
+    let mark = |name| image.record("marks", id).and_then(|marks| marks.number(name));
+    if mark("read:task") > mark("count") || (state.is_terminal() && mark("read:task") < mark("count")) {
+        say(format!("it is {state}, and its read messages are not those it got"));
     }
 }
 

@@ -1,7 +1,7 @@
 -- An idle agent takes the first ready task of its role. Sent again, it answers with the task that the agent has.
 -- KEYS: 1 prefix
 -- ARGV: 1 agent, 2 incarnation, 3 lease (ms)
--- Returns: {} where there is nothing to take, else {id, attempt number, fence, field, value, ...}
+-- Returns: {} where there is nothing to take, else {id, attempt number, fence, field, value, ...}; 'questions' (JSON) where it has asked any
 -- Refuses: stale; damaged (the first ready task does not read: set it aside, and claim again)
 local agent, incarnation = ARGV[1], ARGV[2]
 local a = redis.call('HMGET', P .. 'agent:' .. agent, 'state', 'incarnation', 'role', 'task')
@@ -11,6 +11,11 @@ local function answer(id)
   local f = get(id, 'number', 'fence')
   local reply = {id, f[1], f[2]}
   for _, v in ipairs(redis.call('HGETALL', P .. 'task:' .. id)) do reply[#reply + 1] = v end
+  local questions = redis.pcall('LRANGE', P .. 'questions:' .. id, 0, -1)
+  if #questions > 0 then
+    reply[#reply + 1] = 'questions'
+    reply[#reply + 1] = '[' .. table.concat(questions, ',') .. ']'
+  end
   return reply
 end
 
@@ -23,6 +28,7 @@ if a[1] ~= 'idle' then
 end
 local intent = redis.call('HMGET', P .. 'intent', 'stop', 'pause', 'pause:' .. role)
 if intent[1] == 'now' or intent[2] or intent[3] then return {} end
+if held_back(role) then return {} end
 -- After a loss, those who live say first what they have.
 if tonumber(redis.call('HGET', P .. 'epoch', 'settling_until') or '0') > now then return {} end
 

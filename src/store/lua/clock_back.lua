@@ -32,7 +32,11 @@ local function move_field(key, field)
   if till > now + by then redis.call('HSET', key, field, till - by) end
 end
 move_field(P .. 'epoch', 'settling_until')
+local moved_accounts = {}
 for i = 5, #ARGV do
+  local account = redis.call('HGET', P .. 'budgets', 'account:' .. ARGV[i]) or 'role ' .. ARGV[i]
+  if not moved_accounts[account] then move_field(P .. 'rate:' .. account, 'until') end
+  moved_accounts[account] = true
   move_field(P .. 'breaker:' .. ARGV[i], 'until')
   move_scores(P .. 'waiting:' .. ARGV[i], 'waiting_until')
 end

@@ -1,6 +1,6 @@
 -- Accepts a task: blocked while a dependency is open, else ready.
 -- KEYS: 1 prefix
--- ARGV: 1 id, 2 spec (JSON: role, priority, after, labels, artifacts, cwd, timeout_ms, retries, lost_max, key, parent,
+-- ARGV: 1 id, 2 spec (JSON: role, priority, after, labels, artifacts, cwd, timeout_ms, retries, lost_max, key, notify, parent,
 --       attempt_fence, incarnation, fingerprint, max_depth, max_children), 3 text, 4 context (JSON or ''), 5 who asks
 -- Returns: {id, state, '1' if it was created by this call or an earlier sending of it}
 -- Refuses: id_taken (by another task: take another), draining, unknown_dependency, stale, too_deep, too_many_children,

@@ -1,23 +1,30 @@
 -- The holder of a lease ends its attempt. Sent again with the same fence, it gives the same answer.
 -- KEYS: 1 prefix
 -- ARGV: 1 task, 2 agent, 3 incarnation, 4 fence, 5 cause, 6 reason, 7 exit code or '', 8 result (JSON or ''),
---       9 delay until the next try (ms), 10 evidence (JSON or '')
+--       9 delay until the next try (ms), 10 evidence (JSON or ''), 11 usage (JSON or ''),
+--       12 whose account was rate limited, or ''
 -- Returns: {state of the task, '1' the first time, '0' again}
 -- Refuses: stale (another lease was given meanwhile, or the attempt was ended by the supervisor)
 local id, agent, fence = ARGV[1], ARGV[2], ARGV[4]
 local f = get(id, 'state', 'agent', 'incarnation', 'fence')
 if f[1] ~= 'running' or f[2] ~= agent or f[3] ~= ARGV[3] or f[4] ~= fence then
-  for _, text in ipairs(redis.pcall('LRANGE', P .. 'attempts:' .. id, 0, -1)) do
-    local reads, attempt = pcall(cjson.decode, text)
-    if reads and tostring(attempt.fence) == fence and attempt.agent == agent and attempt.told then
-      return {attempt.next, '0'}
+  for i, text in ipairs(redis.pcall('LRANGE', P .. 'attempts:' .. id, 0, -1)) do
+    local attempt = decoded(text)
+    if tostring(attempt.fence) == fence and attempt.agent == agent then
+      if attempt.told then return {attempt.next, '0'} end
+      -- Given up meanwhile; what it has used was used all the same.
+      if (ARGV[11] or '') ~= '' and attempt.ended_at and not attempt.usage then
+        attempt.usage = ARGV[11]
+        redis.call('LSET', P .. 'attempts:' .. id, i - 1, cjson.encode(attempt))
+        spend(id, get(id, 'role')[1] or '', agent, decoded(ARGV[11]))
+      end
     end
   end
   event('task.stale', id, agent, nil, nil, 'a late ' .. ARGV[5] .. ' with fence ' .. fence .. ' was refused')
   return refuse('stale', id)
 end
 
-local state = end_attempt(id, ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9], true, ARGV[10])
+local state = end_attempt(id, ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9], true, ARGV[10], ARGV[11], ARGV[12])
 local a = redis.call('HMGET', P .. 'agent:' .. agent, 'state', 'incarnation', 'role')
 if a[2] == ARGV[3] then
   redis.call('HDEL', P .. 'agent:' .. agent, 'task', 'attempt', 'fence', 'needs')

@@ -7,11 +7,12 @@
 local agent, task = ARGV[1], ARGV[4]
 local a = redis.call('HMGET', P .. 'agent:' .. agent, 'state', 'incarnation', 'needs', 'reason', 'progress_at')
 if a[2] ~= ARGV[2] or a[1] == 'failed' or a[1] == 'stopped' then return refuse('stale', agent) end
-local cancelling
+local cancelling, needs = nil, ARGV[8]
 if task ~= '' then
-  local f = get(task, 'state', 'agent', 'incarnation', 'fence', 'cancelling')
+  local f = get(task, 'state', 'agent', 'incarnation', 'fence', 'cancelling', 'asking_until')
   if f[1] ~= 'running' or f[2] ~= agent or f[3] ~= ARGV[2] or f[4] ~= ARGV[5] then return refuse('stale', task) end
   cancelling = f[5]
+  if needs == '' and number(f[6]) > now then needs = 'input' end
   redis.call('ZADD', P .. 'state:running', 'XX', now + ARGV[3], task)
 end
 local record = P .. 'agent:' .. agent
@@ -22,12 +23,12 @@ if ARGV[7] ~= '' then
   local seen, told = now - ARGV[7], tonumber(a[5] or 0) or 0
   if seen > told or told > now then redis.call('HSET', record, 'progress_at', seen) end
 end
-if (a[3] or '') ~= ARGV[8] then
-  if ARGV[8] == '' then
+if (a[3] or '') ~= needs then
+  if needs == '' then
     redis.call('HDEL', record, 'needs')
   else
-    redis.call('HSET', record, 'needs', ARGV[8])
-    event('agent.needs', task, agent, nil, nil, 'its program asks for ' .. ARGV[8])
+    redis.call('HSET', record, 'needs', needs)
+    event('agent.needs', task, agent, nil, nil, 'its program asks for ' .. needs)
   end
 end
 if a[1] == 'stopping' then return 'stop ' .. (a[4] or '') end

@@ -7,7 +7,7 @@
 local which = cjson.decode(ARGV[1])
 local STATES = {'blocked', 'ready', 'delayed', 'held', 'running', 'succeeded', 'failed', 'cancelled'}
 local TASK_FIELDS = {'role', 'state', 'since', 'priority', 'seq', 'depth', 'created_at', 'number', 'agent', 'incarnation',
-  'fence', 'cancelling', 'waiting_until', 'due_at', 'ended_at', 'parent', 'open_children', 'after'}
+  'fence', 'cancelling', 'waiting_until', 'due_at', 'ended_at', 'parent', 'open_children', 'after', 'asks'}
 local AGENT_FIELDS = {'role', 'state', 'incarnation', 'master', 'task', 'fence'}
 
 local last_event = redis.call('XREVRANGE', P .. 'events', '+', '-', 'COUNT', 1)[1]
@@ -53,6 +53,7 @@ end
 for _, id in ipairs(which.tasks) do
   fields('task:' .. id, TASK_FIELDS)
   score('tasks', id)
+  score('asking', id)
   for _, state in ipairs(STATES) do score('state:' .. state, id) end
   for _, role in ipairs(which.roles) do
     score('ready:' .. role, id)
@@ -60,6 +61,8 @@ for _, id in ipairs(which.tasks) do
     score('waiting:' .. role, id)
   end
   told('attempts:' .. id, 'list', redis.pcall('LRANGE', P .. 'attempts:' .. id, 0, -1))
+  told('questions:' .. id, 'list', redis.pcall('LRANGE', P .. 'questions:' .. id, 0, -1))
+  fields('marks:' .. id, {'count', 'read:task'})
   told('deps:' .. id, 'set', redis.pcall('SMEMBERS', P .. 'deps:' .. id))
   local children = redis.pcall('LRANGE', P .. 'children:' .. id, 0, -1)
   local dependents = redis.pcall('SMEMBERS', P .. 'dependents:' .. id)

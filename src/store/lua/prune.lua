@@ -29,7 +29,8 @@ for _, state in ipairs({'succeeded', 'cancelled'}) do
         kept = kept + 1
       else
         redis.call('DEL', P .. 'task:' .. id, P .. 'attempts:' .. id, P .. 'children:' .. id, P .. 'deps:' .. id,
-          P .. 'dependents:' .. id, P .. 'damaged:' .. id)
+          P .. 'dependents:' .. id, P .. 'damaged:' .. id, P .. 'questions:' .. id, P .. 'messages:' .. id,
+          P .. 'marks:' .. id)
         redis.call('ZREM', P .. 'state:' .. state, id)
         redis.call('ZREM', P .. 'tasks', id)
         if f[1] and redis.call('GET', P .. 'key:' .. f[1]) == id then redis.call('DEL', P .. 'key:' .. f[1]) end

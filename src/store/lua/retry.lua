@@ -29,6 +29,12 @@ end
 local to = #open > 0 and 'blocked' or 'ready'
 for _, dependency in ipairs(open) do redis.call('SADD', P .. 'deps:' .. id, dependency) end
 redis.call('HSET', P .. 'task:' .. id, 'failures', 0, 'lost', 0)
+-- Whoever starts it anew allows it as much again.
+local used = get(id, 'used_micro_usd', 'used_input_tokens', 'used_output_tokens')
+if used[1] or used[2] or used[3] then
+  redis.call('HSET', P .. 'task:' .. id, 'allowed_usd', number(used[1]), 'allowed_tokens',
+    string.format('%.0f', number(used[2]) + number(used[3])))
+end
 redis.call('HDEL', P .. 'task:' .. id, 'cause', 'reason', 'result')
 if from ~= 'held' and f[4] then count_child(f[4], 1) end
 move(id, from, to, f[2], nil, nil, ARGV[2])

@@ -20,6 +20,7 @@ event('task.damaged', id, nil, nil, nil, reason)
 if redis.call('EXISTS', record) == 1 then redis.call('RENAME', record, kept) end
 if #ARGV < 5 or not from then
   redis.call('ZREM', P .. 'tasks', id)
+  redis.call('ZREM', P .. 'asking', id)
   if from then redis.call('ZREM', P .. 'state:' .. from, id) end
   return ''
 end
@@ -28,6 +29,7 @@ for _, list in ipairs({P .. 'attempts:' .. id, P .. 'children:' .. id}) do
   if redis.call('TYPE', list).ok ~= 'list' then redis.call('DEL', list) end
 end
 redis.call('HSET', record, unpack(ARGV, 4))
+close_questions(id, reason)
 redis.call('HSET', record, 'state', from, 'since', now, 'number', redis.call('LLEN', P .. 'attempts:' .. id))
 local fence = last_attempt(id).fence
 if fence then redis.call('HSET', record, 'fence', fence) end

@@ -132,7 +132,7 @@ fn wanted(world: &World, role: &Role, agents: &[&Agent], actions: &mut Vec<Actio
         }
     }
     let held_back = store.breakers.get(&role.name).is_some_and(|breaker| breaker.until > store.now);
-    if held_back || !store.intents.may_start(&role.name) {
+    if held_back || store.held_back.contains_key(&role.name) || !store.intents.may_start(&role.name) {
         return wanted;
     }
     let load = store.load.get(&role.name).copied().unwrap_or_default();

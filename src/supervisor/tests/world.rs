@@ -132,6 +132,7 @@ impl World {
             timeout: Duration::from_secs(60),
             retries: 3,
             lost_max: 3,
+            notify: None,
             key: None,
             parent: None,
             fingerprint: None,

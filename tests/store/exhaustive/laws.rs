@@ -125,6 +125,11 @@ fn ends(step: &Step, before: &Image, after: &Image, outcome: &Outcome) -> Vec<St
     let stopping = super::state::field(before, "intent", "stop") == "now";
     let failures = count("failures") + u32::from(own);
     let lost = count("lost") + u32::from(cause == Cause::Lost && !stopping);
+    let cancelling = !task_field(before, t, "cancelling").is_empty();
+    let asks = !task_field(before, t, "asks").is_empty() && !cancelling;
+    let waits = asks && matches!(cause, Cause::Success | Cause::Transient | Cause::Timeout);
+    let cause = if waits { Cause::NeedsPerson } else { cause };
+    let failures = if waits { count("failures") } else { failures };
     let next = cause.next(failures, count("retries"), lost, count("lost_max"));
     let is = task_field(after, t, "state");
     if is != next.as_str() {

@@ -33,6 +33,10 @@ pub struct Scenario {
     places: Option<u32>,
     /// Whether running tasks wait for others, which frees their places.
     waits: bool,
+    /// Whether attempts end at the rate limit of their account, which holds the role back.
+    limited: bool,
+    /// Whether programs ask persons, who answer.
+    asks: bool,
     /// Whether markers are taken, and who has taken one, is part of the state.
     markers: bool,
 }
@@ -47,8 +51,17 @@ pub enum Shape {
 }
 
 /// Two tasks, nothing is forgiven, and nobody wishes anything.
-const PLAIN: Scenario =
-    Scenario { shape: Shape::Dependency, retries: 0, lost: 0, wishes: &[], places: None, waits: false, markers: false };
+const PLAIN: Scenario = Scenario {
+    shape: Shape::Dependency,
+    retries: 0,
+    lost: 0,
+    wishes: &[],
+    places: None,
+    waits: false,
+    limited: false,
+    asks: false,
+    markers: false,
+};
 const STOP: (&str, &str) = ("stop", "now");
 
 /// Searches, and says how much.
@@ -76,6 +89,16 @@ fn a_subtask() {
 #[test]
 fn nobody_sleeps_over_a_ready_task() {
     nothing_breaks("markers", &Scenario { markers: true, ..PLAIN });
+}
+
+#[test]
+fn a_role_that_is_held_back_is_released() {
+    nothing_breaks("a rate limit", &Scenario { limited: true, markers: true, ..PLAIN });
+}
+
+#[test]
+fn a_question_is_answered_or_closed() {
+    nothing_breaks("questions", &Scenario { asks: true, ..PLAIN });
 }
 
 /// Wider bounds, for minutes: `ORCH_TEST_DEEP=1 cargo test --release --test store exhaustive -- --nocapture`.
@@ -106,13 +129,21 @@ const MISTAKES: &[(Mistake, &str)] = &[
     (("id, agent, from, to, reason, data)", "id, agent, to, to, reason, data)"), "goes from cancelled to cancelled"),
     (("state = end_attempt(task, ARGV[5]", "state = tostring(task, ARGV[5]"), "it is running, and its agent"),
     (("'-inf', now, 'LIMIT', 0", "'-inf', 0, 'LIMIT', 0"), "no work leads to an end from here"),
+    (("    close_questions(id, 'the task has", "    tostring(id, 'the task has"), "open questions"),
+    (("redis.call('ZREM', P .. 'asking', id)\nend", "end"), "open questions, and counts"),
+    (("offer(ARGV[1]) end", "tostring(ARGV[1]) end"), "a task is ready, and nobody wakes the idle"),
     (("    wake_role(role)\n  elseif", "  elseif"), "a task is ready, and nobody wakes the idle"),
 ];
 
 #[test]
 fn a_mistake_is_found() {
     for (mistake, says) in MISTAKES {
-        let scenario = Scenario { markers: says.contains("wakes"), ..PLAIN };
+        let scenario = Scenario {
+            markers: says.contains("wakes"),
+            limited: says.contains("wakes"),
+            asks: says.contains("open questions"),
+            ..PLAIN
+        };
         let found = search(&scenario, Some(*mistake)).expect_err(&format!("{mistake:?} breaks nothing"));
         assert!(found.contains(says), "{mistake:?}\nexpected: {says}\nfound: {found}");
     }

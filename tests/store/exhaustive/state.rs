@@ -18,6 +18,8 @@ pub struct State {
     pub agents: [AgentView; 2],
     /// The wishes that stand.
     pub wishes: Vec<(String, String)>,
+    /// The role is held back by a rate limit.
+    pub held_back: bool,
     /// Markers that wake an agent of the role: only where they are searched.
     pub markers: usize,
 }
@@ -32,6 +34,8 @@ pub enum TaskView {
         failures: (u32, u32),
         cancelling: bool,
         waiting: bool,
+        /// It has an open question.
+        asks: bool,
         /// Which agent has it.
         holder: Option<usize>,
     },
@@ -161,7 +165,8 @@ impl State {
             Some(Content::List(list)) if with_markers => list.len(),
             _ => 0,
         };
-        let state = State { tasks, agents, wishes, markers };
+        let held_back = image.keys.contains_key("rate:role shell");
+        let state = State { tasks, agents, wishes, held_back, markers };
         let mirrored = state.mirrored();
         state.min(mirrored)
     }
@@ -184,7 +189,12 @@ impl State {
         // A woken one that leaves or dies instead of looking passes it on.
         let will_look = |a: &AgentView| matches!(a, AgentView::Living { woken: true, .. });
         let ready = self.tasks.iter().any(|t| t.state() == Some(TaskState::Ready));
-        may_start && ready && self.markers == 0 && self.agents.contains(&idle) && !self.agents.iter().any(will_look)
+        may_start
+            && !self.held_back
+            && ready
+            && self.markers == 0
+            && self.agents.contains(&idle)
+            && !self.agents.iter().any(will_look)
     }
 
     /// Nothing more happens by itself.
@@ -207,6 +217,7 @@ fn task_view(image: &Image, memory: &Memory, t: usize) -> TaskView {
         failures: if counted { (counts("failures"), counts("lost")) } else { (0, 0) },
         cancelling: !task_field(image, t, "cancelling").is_empty(),
         waiting: !task_field(image, t, "waiting_until").is_empty(),
+        asks: !task_field(image, t, "asks").is_empty(),
         holder: lease(image, t).map(|l| l.agent),
     }
 }

@@ -54,7 +54,11 @@ pub fn steps(scenario: &Scenario, image: &Image, memory: &Memory, state: &State)
     let mut s = Steps(Vec::new());
     delegate(&mut s, scenario, image, memory);
     for t in 0..2 {
-        of_a_task(&mut s, image, t);
+        of_a_task(&mut s, scenario, image, t);
+    }
+    if state.held_back {
+        let over = s.add(Kind::Work, "the rate limit is over".to_owned(), "released", &[ROLE, "a test"]);
+        over.edits = vec![vec!["DEL".into(), "rate:role shell".into()]];
     }
     // What one of two equal agents does leads to the mirror image of what the other does.
     let equal = state.agents[0] == state.agents[1] && (0..2).all(|t| lease(image, t).is_none());
@@ -117,7 +121,7 @@ fn delegate(s: &mut Steps, scenario: &Scenario, image: &Image, memory: &Memory) 
     }
 }
 
-fn of_a_task(s: &mut Steps, image: &Image, t: usize) {
+fn of_a_task(s: &mut Steps, scenario: &Scenario, image: &Image, t: usize) {
     let (id, state) = (TASKS[t], task_field(image, t, "state"));
     if state.is_empty() {
         return;
@@ -130,7 +134,23 @@ fn of_a_task(s: &mut Steps, image: &Image, t: usize) {
         due.edits =
             vec![words(&["ZADD", "state:delayed", "1", id]), words(&["HSET", &format!("task:{id}"), "due_at", "1"])];
     }
+    let asks = !task_field(image, t, "asks").is_empty();
+    if asks {
+        s.add(Kind::Person, format!("answer {t}"), "answer", &[id, "an answer", "yes", "", "a test"]);
+    }
     let Some(l) = lease(image, t) else { return };
+    if scenario.asks && !asks {
+        let args = [id, &l.fence.to_string(), &l.incarnation, "a token", "May I?", "", LEASE_MS];
+        s.add(Kind::Work, format!("{t} asks"), "ask", &args);
+    }
+    if scenario.limited {
+        let step = finish(s, Kind::Work, &l, Cause::RateLimited);
+        step.args.truncate(9);
+        step.args.extend(["", "", "role shell"].map(str::to_owned));
+        step.name.push_str(" of its account");
+        step.ends = Some((t, Cause::RateLimited));
+        step.woken = Some((l.agent, true));
+    }
     for cause in Cause::ALL {
         let step = finish(s, Kind::Work, &l, *cause);
         step.ends = Some((t, *cause));

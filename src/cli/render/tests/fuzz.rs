@@ -42,7 +42,7 @@ proptest! {
             ..an_agent(&text, &text, AgentState::Busy)
         };
         let view = view(width);
-        let detail = TaskDetail { task: task.clone(), attempts: Vec::new(), result: None };
+        let detail = TaskDetail::of(task.clone());
         let tasks = [task];
         let pages = [
             task::tasks(&tasks, false, &view),

@@ -120,6 +120,7 @@ fn busy_status() -> Status {
             waiting,
         ],
         tasks,
+        usage_today: Default::default(),
         attention: vec![Attention {
             what: format!("task {} is held: claude asks to log in", id(2)),
             do_: "orch attach sonnet-2".into(),
@@ -140,6 +141,7 @@ fn stopped_status() -> Status {
         redis: RedisStatus { state: "unreachable", mode: "managed", version: None },
         agents: Vec::new(),
         tasks: BTreeMap::new(),
+        usage_today: Default::default(),
         attention: Vec::new(),
         ..busy_status()
     }

@@ -166,6 +166,7 @@ fn detail() -> TaskDetail {
         reason: Some("agent sonnet-1 died: signal 9".into()),
         exit_code: None,
         next_retry_at: None,
+        usage: None,
         evidence: None,
     };
     let last = Attempt {
@@ -189,7 +190,7 @@ fn detail() -> TaskDetail {
         path: "/state/shop/runs/t-0000000001/2".into(),
         ..TaskResult::default()
     };
-    TaskDetail { task, attempts: vec![lost, last], result: Some(result) }
+    TaskDetail { attempts: vec![lost, last], result: Some(result), ..TaskDetail::of(task) }
 }
 
 #[test]

@@ -76,7 +76,7 @@ fn an_end_says_how_and_what() {
     let mut task = a_task(1, TaskState::Succeeded, "text");
     task.ended_at = Some(Timestamp(task.created_at.0 + 3_200));
     let result = TaskResult { text: "the answer\nin two lines".into(), ..TaskResult::default() };
-    let mut detail = TaskDetail { task, attempts: Vec::new(), result: Some(result) };
+    let mut detail = TaskDetail { result: Some(result), ..TaskDetail::of(task) };
     assert_eq!(stream::end(&detail, &view(Some(80))), "t-0000000001 succeeded in 3.2s: the answer…\n");
     detail.task.state = TaskState::Failed;
     detail.task.reason = Some("exit code 65".into());

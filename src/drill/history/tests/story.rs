@@ -83,40 +83,36 @@ impl Story {
         event.to = Some(state.to_string());
         let at = self.now();
         self.history.acknowledged.push(Ack { at, id: id(letter), key: Some(format!("key of {letter}")) });
-        self.history.tasks.push(TaskDetail {
-            task: Task {
-                id: id(letter),
-                role: "shell".into(),
-                state,
-                waiting: false,
-                description: format!("do {letter}"),
-                priority: Priority::Normal,
-                parent: parent.map(id),
-                children: vec![],
-                after: after.iter().map(|a| id(*a)).collect(),
-                context: None,
-                labels: Default::default(),
-                artifacts: vec![],
-                depth: 0,
-                cwd: None,
-                key: Some(format!("key of {letter}")),
-                created_at: at,
-                ready_at: None,
-                due_at: None,
-                ended_at: None,
-                timeout_ms: 1,
-                retries: 1,
-                failures: 0,
-                lost: 0,
-                lost_max: 1,
-                agent: None,
-                cancelling: false,
-                cause: None,
-                reason: None,
-            },
-            attempts: vec![],
-            result: None,
-        });
+        self.history.tasks.push(TaskDetail::of(Task {
+            id: id(letter),
+            role: "shell".into(),
+            state,
+            waiting: false,
+            description: format!("do {letter}"),
+            priority: Priority::Normal,
+            parent: parent.map(id),
+            children: vec![],
+            after: after.iter().map(|a| id(*a)).collect(),
+            context: None,
+            labels: Default::default(),
+            artifacts: vec![],
+            depth: 0,
+            cwd: None,
+            key: Some(format!("key of {letter}")),
+            created_at: at,
+            ready_at: None,
+            due_at: None,
+            ended_at: None,
+            timeout_ms: 1,
+            retries: 1,
+            failures: 0,
+            lost: 0,
+            lost_max: 1,
+            agent: None,
+            cancelling: false,
+            cause: None,
+            reason: None,
+        }));
     }
 
     pub fn spawn(&mut self, agent: &str) {
@@ -143,6 +139,7 @@ impl Story {
             reason: None,
             exit_code: None,
             next_retry_at: None,
+            usage: None,
             evidence: None,
         });
         self.history.executions.push(Execution {

@@ -81,6 +81,7 @@ fn task(n: usize) -> NewTask {
         timeout: Duration::from_secs(60),
         retries: 3,
         lost_max: 3,
+        notify: None,
         key: None,
         parent: None,
         fingerprint: None,

@@ -1,0 +1,161 @@
+//! `ask_human`, `send_message` and `read_inbox`.
+
+use std::time::Duration;
+
+use rmcp::{
+    RoleServer,
+    handler::server::wrapper::Parameters,
+    schemars::{self, JsonSchema},
+    service::RequestContext,
+    tool, tool_router,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::Kind,
+    mcp::{
+        Server, args,
+        args::plain,
+        reply::{Answer, reply},
+    },
+    ops::types::Ask,
+};
+
+/// As long as every client waits for a tool.
+const DEFAULT: Duration = Duration::from_secs(50);
+const MOST: Duration = Duration::from_secs(24 * 3600);
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(transform = plain)]
+pub(in crate::mcp) struct AskHuman {
+    /// The question, with all that a person has to know to answer it.
+    question: String,
+    /// The answers to choose from. Left out: any.
+    #[serde(default)]
+    options: Vec<String>,
+    /// Return after this in any case: such as 30s. Default 50s, which every client allows; at most 24h.
+    timeout: Option<String>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::mcp) struct HumanSaid {
+    /// Whether a person has answered. If not, ask the same question again to go on waiting.
+    answered: bool,
+    /// What they said.
+    answer: Option<String>,
+    /// 'approved' or 'denied', where they said that.
+    approval: Option<&'static str>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::mcp) struct SendMessage {
+    /// A task's id, the name of an agent at work, or 'master'.
+    to: String,
+    /// What it has to know.
+    text: String,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::mcp) struct MessageSent {
+    /// Its id.
+    id: String,
+    /// The task it went to, or the master.
+    to: String,
+    /// 'unconfirmed' until it is read.
+    state: &'static str,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(transform = plain)]
+pub(in crate::mcp) struct ReadInbox {
+    /// Wait until there is a message.
+    #[serde(default)]
+    wait: bool,
+    /// With 'wait': return after this in any case. Default 50s; at most 24h.
+    timeout: Option<String>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(transform = plain)]
+pub(in crate::mcp) struct Messages {
+    /// The oldest first. Each is shown once.
+    messages: Vec<Received>,
+    /// How many more there are: call it again.
+    left: u64,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct Received {
+    id: String,
+    from: String,
+    /// The task from within which it was written, or that it is about.
+    task: Option<String>,
+    text: String,
+    at: String,
+}
+
+#[tool_router(router = people_tools, vis = "pub(super)")]
+impl Server {
+    /// Asks a person about your own task and waits for the answer. When nobody has answered within 'timeout', call it
+    /// again with the very same question to go on waiting; it is asked once. Only for what you can't decide or find out.
+    #[tool(
+        output_schema = args::output::<HumanSaid>(),
+        annotations(title = "Ask a person", read_only_hint = false, destructive_hint = false, open_world_hint = false)
+    )]
+    async fn ask_human(
+        &self,
+        Parameters(asked): Parameters<AskHuman>,
+        context: RequestContext<RoleServer>,
+    ) -> Answer<HumanSaid> {
+        let timeout = Some(args::time(asked.timeout.as_deref())?.unwrap_or(DEFAULT).min(MOST));
+        let ask = Ask { text: asked.question, options: asked.options, wait: true, timeout };
+        let said = match self.ops()?.ask_person_until(&ask, context.ct.cancelled()).await {
+            Ok(asked) => HumanSaid {
+                answered: asked.answer.is_some(),
+                answer: asked.answer,
+                approval: asked.approval.map(|approval| approval.as_str()),
+            },
+            Err(e) if e.kind == Kind::TimedOut => HumanSaid { answered: false, answer: None, approval: None },
+            Err(e) => return Err(e.into()),
+        };
+        let words =
+            said.answer.clone().unwrap_or_else(|| "nobody has answered yet; ask the same again to wait on".into());
+        reply(words, said)
+    }
+
+    /// Sends a message to another task at work, an agent, or the master. It is read when they look, and belongs to the task
+    /// whichever agent does it.
+    #[tool(
+        output_schema = args::output::<MessageSent>(),
+        annotations(title = "Send a message", read_only_hint = false, destructive_hint = false, open_world_hint = false)
+    )]
+    async fn send_message(&self, Parameters(asked): Parameters<SendMessage>) -> Answer<MessageSent> {
+        let sent = self.ops()?.send(&asked.to, &asked.text).await?;
+        let words = format!("sent to {}; not read yet", sent.to);
+        reply(words, MessageSent { id: sent.id, to: sent.to, state: sent.state.as_str() })
+    }
+
+    /// Reads the messages to you: those of your own task, or the master's, which also tell how the tasks ended that the
+    /// master has delegated.
+    #[tool(
+        output_schema = args::output::<Messages>(),
+        annotations(title = "Read messages", read_only_hint = false, destructive_hint = false, open_world_hint = false)
+    )]
+    async fn read_inbox(&self, Parameters(asked): Parameters<ReadInbox>) -> Answer<Messages> {
+        let timeout = Some(args::time(asked.timeout.as_deref())?.unwrap_or(DEFAULT).min(MOST));
+        let inbox = self.ops()?.inbox(asked.wait, timeout).await?;
+        let lines: Vec<String> = inbox.messages.iter().map(|m| format!("{}: {}", m.from, m.text)).collect();
+        let messages = inbox.messages.into_iter().map(|m| Received {
+            id: m.id,
+            from: m.from,
+            task: m.task.map(|id| id.to_string()),
+            text: m.text,
+            at: m.at.to_string(),
+        });
+        let words = if lines.is_empty() { "no new messages".to_owned() } else { lines.join("\n") };
+        reply(words, Messages { messages: messages.collect(), left: inbox.left })
+    }
+}

@@ -1,0 +1,183 @@
+//! `orch ask`: an attempt's program asks a person. `orch answer`, `orch approve`, `orch deny`: a person answers.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+use uuid::Uuid;
+
+use super::{Answer, Ask, AskState, Asked, Ops, wait::told};
+use crate::{
+    error::{Error, Result},
+    model::{
+        duration,
+        id::{Capability, TaskId},
+        question::Approval,
+    },
+    store::people::{self, Answered},
+};
+
+/// The longest question; what is larger belongs in a file that the question names.
+const QUESTION_LIMIT: usize = 16 * 1024;
+/// The longest answer.
+const ANSWER_LIMIT: usize = 64 * 1024;
+/// How many options, and how long each.
+const OPTIONS: usize = 20;
+const OPTION_LIMIT: usize = 200;
+/// How often to look without having been told.
+const LOOK: Duration = Duration::from_secs(5);
+/// For how long the mark of a waiting program holds. One that is killed leaves it behind for this long at most.
+const MARK: Duration = Duration::from_secs(15);
+
+impl Ops {
+    /// Asks a person about the caller's own task, and with `wait` waits for the answer. Asked again by a later attempt it
+    /// is the same question, and has the same answer.
+    ///
+    /// # Errors
+    /// Usage: no question, or too much of one. Failed: the caller has no task, or its attempt is over; the task was ended
+    /// meanwhile. TimedOut: nobody has answered yet; the question stays.
+    pub async fn ask_person(&self, ask: &Ask) -> Result<Asked> {
+        self.ask_person_until(ask, std::future::pending()).await
+    }
+
+    /// The same for a surface whose own caller may stop listening: then the question stays, and the answer says that it is
+    /// open.
+    ///
+    /// # Errors
+    /// As [`Ops::ask_person`].
+    pub async fn ask_person_until(&self, ask: &Ask, given_up: impl Future<Output = ()>) -> Result<Asked> {
+        let text = ask.text.trim();
+        check("question", text, QUESTION_LIMIT)?;
+        check_options(&ask.options)?;
+        let Some(attempt) = self.caller.attempt() else {
+            return Err(Error::failed("there is no task to ask for: only an agent at work asks a person")
+                .hint("a person is here already; an agent's program asks with orch ask"));
+        };
+        // Sent again, and looked at again, it is one question.
+        let token = Uuid::new_v4().simple().to_string();
+        if !ask.wait {
+            return self.look_at(attempt, &token, text, ask, Duration::ZERO).await;
+        }
+        tokio::select! {
+            answered = self.until_answered(attempt, &token, text, ask) => answered,
+            () = given_up => self.look_at(attempt, &token, text, ask, Duration::ZERO).await,
+        }
+    }
+
+    async fn until_answered(&self, attempt: &Capability, token: &str, text: &str, ask: &Ask) -> Result<Asked> {
+        let deadline = ask.timeout.and_then(|limit| Instant::now().checked_add(limit));
+        let mut news = None;
+        loop {
+            // Before the look: what is answered in between is told.
+            if news.is_none() {
+                news = Some(self.ask(|s| s.watch_news(attempt.task.as_str())).await?);
+            }
+            let asked = self.look_at(attempt, token, text, ask, MARK).await?;
+            if asked.state != AskState::Open {
+                return Ok(asked);
+            }
+            let now = Instant::now();
+            if deadline.is_some_and(|deadline| deadline <= now) {
+                self.look_at(attempt, token, text, ask, Duration::ZERO).await?;
+                let limit = duration::human(ask.timeout.unwrap_or_default());
+                return Err(Error::timed_out(format!("nobody has answered within {limit}; the question stays"))
+                    .hint("end with exit code 77: the task is held, and goes on when a person has answered"));
+            }
+            let until = deadline.map_or(now + LOOK, |deadline| deadline.min(now + LOOK));
+            if let Some(subscription) = &mut news
+                && timeout_at(until, told(subscription)).await == Ok(false)
+            {
+                news = None;
+            }
+        }
+    }
+
+    async fn look_at(
+        &self,
+        attempt: &Capability,
+        token: &str,
+        text: &str,
+        ask: &Ask,
+        waits: Duration,
+    ) -> Result<Asked> {
+        let (number, state) = self.ask(|s| s.ask(attempt, token, text, &ask.options, waits)).await?;
+        let task = attempt.task.clone();
+        Ok(match state {
+            people::Asked::Open => {
+                Asked { task, question: number, state: AskState::Open, answer: None, approval: None }
+            }
+            people::Asked::Answered { answer, approval } => {
+                Asked { task, question: number, state: AskState::Answered, answer: Some(answer), approval }
+            }
+            people::Asked::Closed(why) => {
+                return Err(Error::failed(format!("the question needs no answer any more: {why}")));
+            }
+        })
+    }
+
+    /// Answers the first open question of a task; one that is held for it becomes ready.
+    ///
+    /// # Errors
+    /// NotFound: no such task. Usage: no answer, too much of one, or none of the options. Failed: nothing was asked; an
+    /// agent at work answers.
+    pub async fn answer(&self, task: &TaskId, answer: &Answer) -> Result<Answered> {
+        let (verb, approval) = match answer {
+            Answer::Text(_) => ("answer", None),
+            Answer::Approve(_) => ("approve", Some(Approval::Approved)),
+            Answer::Deny(_) => ("deny", Some(Approval::Denied)),
+        };
+        self.caller.must_not_be_in_an_attempt(verb)?;
+        let text = match answer {
+            Answer::Text(text) => text.trim().to_owned(),
+            Answer::Approve(more) | Answer::Deny(more) => {
+                let more = more.as_deref().map(str::trim).filter(|more| !more.is_empty());
+                let word = approval.map_or("", Approval::as_str);
+                more.map_or_else(|| word.to_owned(), |more| format!("{word}: {more}"))
+            }
+        };
+        check("answer", &text, ANSWER_LIMIT)?;
+        let (token, who) = (Uuid::new_v4().simple().to_string(), self.caller.in_words());
+        self.ask(|s| s.answer(task, &token, &text, approval, &who)).await
+    }
+}
+
+/// What people and programs write to each other has a text, and not too much of it.
+pub(super) fn check(what: &str, text: &str, limit: usize) -> Result<()> {
+    if text.trim().is_empty() {
+        return Err(Error::usage(format!("the {what} is empty")).hint("say it in one argument, in quotes"));
+    }
+    if text.len() > limit {
+        return Err(Error::usage(format!("the {what} is {} bytes long: at most {limit}", text.len()))
+            .hint("write it to a file, and name that"));
+    }
+    Ok(())
+}
+
+fn check_options(options: &[String]) -> Result<()> {
+    if options.len() > OPTIONS {
+        return Err(Error::usage(format!("{} options are too many: at most {OPTIONS}", options.len())));
+    }
+    match options.iter().find(|o| o.trim().is_empty() || o.len() > OPTION_LIMIT || o.contains('\n')) {
+        Some(bad) => Err(Error::usage(format!("'{bad}' is no option: one line of 1 to {OPTION_LIMIT} bytes"))
+            .hint("write them with commas between: --options yes,no")),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+
+    #[test]
+    fn what_is_asked_and_answered_is_bounded() {
+        assert_eq!(check("question", " \n", 10).unwrap_err().kind, Kind::Usage);
+        assert!(check("question", "12345678901", 10).unwrap_err().message.contains("11 bytes"));
+        assert!(check("question", "why?", 10).is_ok());
+        let options = |n: usize| vec!["x".to_owned(); n];
+        assert!(check_options(&options(20)).is_ok());
+        assert!(check_options(&options(21)).is_err());
+        for bad in ["", "  ", "a\nb"] {
+            assert!(check_options(&[bad.to_owned()]).is_err(), "{bad:?}");
+        }
+    }
+}

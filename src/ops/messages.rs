@@ -1,0 +1,94 @@
+//! `orch send` and `orch inbox`: messages between agents at work, the master, and people.
+//!
+//! A message belongs to a task, not to an agent: whichever attempt of it reads first has it. The master has a box of its
+//! own, which people read as well; each of the two has their own marks.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+use uuid::Uuid;
+
+use super::{Caller, Inbox, Ops, Sent, ask::check, wait::told};
+use crate::{
+    error::{Error, Result},
+    model::message::Delivery,
+    store::people::{NewMessage, Reader},
+};
+
+/// The longest message; what is larger belongs in a file that the message names.
+const LIMIT: usize = 64 * 1024;
+/// So many messages are read at once: an agent's program has to take them all in.
+const AT_ONCE: usize = 100;
+/// How often to look without having been told.
+const LOOK: Duration = Duration::from_secs(5);
+
+impl Ops {
+    /// Sends a message to a task, to the task that an agent is at, or to the master (`master`).
+    ///
+    /// # Errors
+    /// NotFound: no such task or agent. Usage: no text, or too much. Failed: the recipient has ended, or is an agent
+    /// without a task; the caller's attempt is over.
+    pub async fn send(&self, to: &str, text: &str) -> Result<Sent> {
+        check("message", text, LIMIT)?;
+        let attempt = self.caller.attempt().cloned();
+        let master = self.config.master.session.clone();
+        let reply_to = match (&attempt, &self.caller) {
+            (Some(attempt), _) => Some(attempt.task.to_string()),
+            (None, Caller::Agent { .. }) => Some(master.clone()),
+            // A person sees it among the events, and in the task.
+            (None, Caller::Person) => None,
+        };
+        let new = NewMessage {
+            id: format!("m-{}", Uuid::new_v4().simple()),
+            to: to.to_owned(),
+            text: text.to_owned(),
+            from: self.caller.in_words(),
+            attempt,
+            reply_to,
+            master,
+        };
+        let sent = self.ask(|s| s.send(&new)).await;
+        let (to, state) = sent.map_err(|e| match e.kind {
+            crate::error::Kind::NotFound => {
+                Error::not_found(format!("there is no task or agent {to}")).hint("list them: orch tasks, orch agents")
+            }
+            _ => e,
+        })?;
+        Ok(Sent { id: new.id, to, state })
+    }
+
+    /// The messages to the caller that it has not read yet; they are read by this. With `wait`, waits until there is one,
+    /// for at most `timeout`: when that is over first, there is none.
+    ///
+    /// # Errors
+    /// Failed: the caller's attempt is over.
+    pub async fn inbox(&self, wait: bool, timeout: Option<Duration>) -> Result<Inbox> {
+        let reader = match (&self.caller, self.caller.attempt()) {
+            (_, Some(attempt)) => Reader::Attempt(attempt.clone()),
+            (Caller::Person, None) => Reader::Person,
+            (Caller::Agent { .. }, None) => Reader::Master,
+        };
+        let master = self.config.master.session.as_str();
+        let of = self.caller.attempt().map_or(master, |attempt| attempt.task.as_str());
+        let deadline = timeout.and_then(|limit| Instant::now().checked_add(limit));
+        let mut news = None;
+        loop {
+            if wait && news.is_none() {
+                news = Some(self.ask(|s| s.watch_news(of)).await?);
+            }
+            let token = Uuid::new_v4().simple().to_string();
+            let (mut messages, left) = self.ask(|s| s.read_inbox(&reader, master, &token, AT_ONCE)).await?;
+            messages.retain(|message| message.state != Delivery::Failed);
+            let now = Instant::now();
+            if !wait || !messages.is_empty() || deadline.is_some_and(|deadline| deadline <= now) {
+                return Ok(Inbox { messages, left });
+            }
+            let until = deadline.map_or(now + LOOK, |deadline| deadline.min(now + LOOK));
+            if let Some(subscription) = &mut news
+                && timeout_at(until, told(subscription)).await == Ok(false)
+            {
+                news = None;
+            }
+        }
+    }
+}

@@ -1,0 +1,48 @@
+-- A person answers the first open question of a task. One that was held for it becomes ready.
+-- KEYS: 1 prefix
+-- ARGV: 1 task, 2 token (the same answer sent again is one answer), 3 the answer, 4 'approved' 'denied' or '', 5 who
+-- Returns: {the question's number, its text, the task's state afterwards, how many of its questions are open}
+-- Refuses: unknown, nothing_asked, not_an_option (with the options as JSON), damaged (the record does not read)
+local id = ARGV[1]
+local f = get(id, 'state', 'role', 'asks', 'agent', 'holds')
+if not f[1] then return refuse('unknown', id) end
+if not is_sound(id) then return refuse('damaged', id) end
+local list, place, question = P .. 'questions:' .. id, nil, nil
+for i, text in ipairs(redis.call('LRANGE', list, 0, -1)) do
+  local one = decoded(text)
+  if one.answer_token == ARGV[2] then return {one.number, one.text, f[1], number(f[3])} end
+  if not question and one.number and not one.answer and not one.closed then place, question = i - 1, one end
+end
+if not question then return refuse('nothing_asked', id) end
+if question.options ~= '' and ARGV[4] == '' then
+  local is_one = false
+  for _, option in ipairs(decoded(question.options)) do is_one = is_one or option == ARGV[3] end
+  if not is_one then return refuse('not_an_option', question.options) end
+end
+
+question.answer, question.answered_at, question.answered_by, question.answer_token = ARGV[3], now, ARGV[5], ARGV[2]
+if ARGV[4] ~= '' then question.verdict = ARGV[4] end
+redis.call('LSET', list, place, cjson.encode(question))
+event('task.answered', id, f[4], nil, nil, ARGV[5] .. ' answered: ' .. short(ARGV[3], 500),
+  cjson.encode({question = question.number}))
+redis.call('PUBLISH', P .. 'news:' .. id, 'answered')
+local record, open, state = P .. 'task:' .. id, number(f[3]) - 1, f[1]
+if open > 0 then
+  redis.call('HSET', record, 'asks', open)
+else
+  redis.call('HDEL', record, 'asks')
+  redis.call('ZREM', P .. 'asking', id)
+end
+if f[1] == 'running' and f[4] then
+  -- What it does from now on counts as its progress.
+  redis.call('HSET', P .. 'agent:' .. f[4], 'progress_at', now)
+  if open == 0 then
+    redis.call('HDEL', record, 'asking_until')
+    redis.call('HDEL', P .. 'agent:' .. f[4], 'needs')
+  end
+elseif f[1] == 'held' and f[5] == 'question' and open == 0 then
+  redis.call('HDEL', record, 'cause', 'reason')
+  state = 'ready'
+  move(id, 'held', state, f[2], nil, nil, 'its question was answered by ' .. ARGV[5])
+end
+return {question.number, question.text, state, open}

@@ -1,0 +1,74 @@
+-- Part of what every transition begins with: messages, questions to persons, and what newly needs one.
+
+-- What somebody wrote, as one line of so many bytes; no character is cut in two.
+local function short(text, bytes)
+  text = string.gsub(text, '%s+', ' ')
+  if #text <= bytes then return text end
+  return string.gsub(string.sub(text, 1, bytes), '[\192-\255][\128-\191]*$', '') .. '...'
+end
+
+local function decoded(text)
+  local reads, value = pcall(cjson.decode, text)
+  return reads and type(value) == 'table' and value or {}
+end
+
+-- Puts a message into a box, which is a task's id or the master's. Whoever waits there hears of it.
+local function post(box, message)
+  message.n, message.at = redis.call('HINCRBY', P .. 'marks:' .. box, 'count', 1), now
+  message.id = message.id or ('m-' .. box .. '-' .. message.n)
+  redis.call('RPUSH', P .. 'messages:' .. box, cjson.encode(message))
+  redis.call('LTRIM', P .. 'messages:' .. box, -500, -1)
+  redis.call('PUBLISH', P .. 'news:' .. box, message.id)
+end
+
+-- Its task has ended: what it has not read it never will, and whoever wrote it is told so.
+local function fail_unread(id, reason)
+  local marks, list = P .. 'marks:' .. id, P .. 'messages:' .. id
+  local m = redis.pcall('HMGET', marks, 'count', 'read:task')
+  local count, read = number(m[1]), number(m[2])
+  if count <= read then return end
+  local before_first = count - redis.call('LLEN', list)
+  for n = math.max(before_first, read) + 1, count do
+    local message = decoded(redis.call('LINDEX', list, n - before_first - 1))
+    message.failed = reason
+    redis.call('LSET', list, n - before_first - 1, cjson.encode(message))
+    local what = 'the message of ' .. (message.from or '') .. ' to ' .. id .. ' was not read: ' .. reason
+    event('message.failed', id, nil, nil, nil, what, cjson.encode({message = message.id}))
+    local to = message.reply_to
+    if to and (OPEN[get(to, 'state')[1]] or string.sub(to, 1, 2) ~= 't-') then
+      post(to, {from = 'orch', task = id, text = what .. ': ' .. short(message.text or '', 200)})
+    end
+  end
+  redis.call('HSET', marks, 'read:task', count)
+end
+
+-- A task that has ended waits for no answer.
+local function close_questions(id, reason)
+  if redis.call('ZREM', P .. 'asking', id) == 0 then return end
+  local list = P .. 'questions:' .. id
+  for i, text in ipairs(redis.pcall('LRANGE', list, 0, -1)) do
+    local question = decoded(text)
+    if question.number and not question.answer and not question.closed then
+      question.closed = reason
+      redis.call('LSET', list, i - 1, cjson.encode(question))
+    end
+  end
+  redis.call('HDEL', P .. 'task:' .. id, 'asks')
+  redis.call('PUBLISH', P .. 'news:' .. id, 'closed')
+end
+
+-- The first question of a task that nobody has answered, in words.
+local function open_question(id)
+  if not redis.call('ZSCORE', P .. 'asking', id) then return nil end
+  for _, text in ipairs(redis.pcall('LRANGE', P .. 'questions:' .. id, 0, -1)) do
+    local question = decoded(text)
+    if question.text and not question.answer and not question.closed then return short(question.text, 200) end
+  end
+end
+
+-- Something newly needs a person: the supervisor runs notify_command for each of these once.
+local function notice(what, id, question, text)
+  redis.call('RPUSH', P .. 'notices', cjson.encode({what = what, task = id, question = question, text = text, at = now}))
+  redis.call('LTRIM', P .. 'notices', -1000, -1)
+  wake('supervisor')
+end

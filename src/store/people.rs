@@ -1,0 +1,322 @@
+//! The typed calls about questions to persons, and about messages.
+
+use std::time::Duration;
+
+use redis::Value;
+use serde::Deserialize;
+
+use super::{
+    Result, Store, StoreError, script,
+    tasks::{ms, parse},
+    wake::News,
+};
+use crate::model::{
+    id::{Capability, TaskId},
+    message::{Delivery, Message},
+    question::{Approval, Question},
+    task::TaskState,
+    time::Timestamp,
+};
+
+/// Where a question stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// Nobody has answered yet.
+    Open,
+    /// A person has.
+    Answered {
+        /// What they said.
+        answer: String,
+        /// Where they approved or denied.
+        approval: Option<Approval>,
+    },
+    /// The task has ended.
+    Closed(String),
+}
+
+/// What `answer` answers.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Answered {
+    /// The question's number within its task.
+    pub number: u32,
+    /// What had been asked.
+    pub question: String,
+    /// Where the task stands now.
+    pub state: TaskState,
+    /// How many of its questions are open.
+    pub open: u32,
+}
+
+/// A message that is to be sent.
+#[derive(Debug, Clone)]
+pub struct NewMessage {
+    /// Its id, fresh for each request: the same request sent again is the same message.
+    pub id: String,
+    /// A task, an agent, or `master`.
+    pub to: String,
+    /// What it says.
+    pub text: String,
+    /// Who sends it, in words.
+    pub from: String,
+    /// The attempt from within which it is sent.
+    pub attempt: Option<Capability>,
+    /// The box where its failure is told.
+    pub reply_to: Option<String>,
+    /// The master's agent.
+    pub master: String,
+}
+
+/// Who reads a box.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reader {
+    /// An attempt, its own task's.
+    Attempt(Capability),
+    /// The master's program.
+    Master,
+    /// A person, the master's; each has marks of their own.
+    Person,
+}
+
+/// Something that newly needs a person.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, Deserialize)]
+pub struct Notice {
+    /// `question` or `held`.
+    pub what: String,
+    /// The task.
+    pub task: TaskId,
+    /// The question's number.
+    pub question: Option<u32>,
+    /// The question, or why the task is held.
+    pub text: String,
+    /// When.
+    #[serde(deserialize_with = "millis")]
+    pub at: Timestamp,
+}
+
+fn millis<'de, D: serde::Deserializer<'de>>(d: D) -> std::result::Result<Timestamp, D::Error> {
+    Ok(Timestamp(f64::deserialize(d)? as u64))
+}
+
+/// An element of `questions:<id>`. Times are milliseconds there, and the options a text.
+#[derive(Deserialize)]
+pub(super) struct StoredQuestion {
+    number: u32,
+    text: String,
+    #[serde(default)]
+    options: String,
+    attempt: u32,
+    asked_at: f64,
+    answer: Option<String>,
+    verdict: Option<Approval>,
+    answered_at: Option<f64>,
+    answered_by: Option<String>,
+    closed: Option<String>,
+}
+
+impl From<StoredQuestion> for Question {
+    fn from(q: StoredQuestion) -> Self {
+        Question {
+            number: q.number,
+            question: q.text,
+            options: serde_json::from_str(&q.options).unwrap_or_default(),
+            attempt: q.attempt,
+            asked_at: Timestamp(q.asked_at as u64),
+            answer: q.answer,
+            approval: q.verdict,
+            answered_at: q.answered_at.map(|ms| Timestamp(ms as u64)),
+            answered_by: q.answered_by,
+            closed: q.closed,
+        }
+    }
+}
+
+/// An element of `messages:<box>`.
+#[derive(Deserialize)]
+struct StoredMessage {
+    n: u64,
+    id: String,
+    from: String,
+    task: Option<TaskId>,
+    text: String,
+    at: f64,
+    failed: Option<String>,
+}
+
+impl StoredMessage {
+    /// `read`: up to which the box was read.
+    fn known(self, read: u64) -> Message {
+        let state = match &self.failed {
+            Some(_) => Delivery::Failed,
+            None if self.n <= read => Delivery::Delivered,
+            None => Delivery::Unconfirmed,
+        };
+        let at = Timestamp(self.at as u64);
+        Message { id: self.id, from: self.from, task: self.task, text: self.text, at, state, reason: self.failed }
+    }
+}
+
+/// What does not read is left out: it must not keep the others from their reader.
+pub(super) fn questions(texts: &[String]) -> Vec<Question> {
+    texts.iter().filter_map(|text| serde_json::from_str::<StoredQuestion>(text).ok()).map(Question::from).collect()
+}
+
+/// Those that come with a claimed task, as one text.
+pub(super) fn questions_of(claimed: &super::decode::Fields) -> Vec<Question> {
+    let all: Vec<StoredQuestion> =
+        claimed.text("questions").and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    all.into_iter().map(Question::from).collect()
+}
+
+/// The same for messages of a task; `read` is its mark.
+pub(super) fn messages(texts: &[String], read: u64) -> Vec<Message> {
+    texts.iter().filter_map(|text| Some(serde_json::from_str::<StoredMessage>(text).ok()?.known(read))).collect()
+}
+
+impl Store {
+    /// Asks a person, or looks whether they have answered: the same token is the same question. For `waits` from now on
+    /// the program counts as waiting (`lua/ask.lua`).
+    ///
+    /// # Errors
+    /// `stale`, `too_many`.
+    pub async fn ask(
+        &self,
+        who: &Capability,
+        token: &str,
+        text: &str,
+        options: &[String],
+        waits: Duration,
+    ) -> Result<(u32, Asked)> {
+        let options = if options.is_empty() { String::new() } else { super::tasks::to_json(&options)? };
+        let fence = who.fence.to_string();
+        let args = [who.task.as_str(), &fence, &who.incarnation, token, text, &options, &ms(waits)];
+        let answer = self.call(&script::ASK, args).await?;
+        let (number, state, said, approval): (u32, String, String, String) = self.read(answer)?;
+        let asked = match state.as_str() {
+            "answered" => Asked::Answered { answer: said, approval: approval.parse().ok() },
+            "closed" => Asked::Closed(said),
+            _ => Asked::Open,
+        };
+        Ok((number, asked))
+    }
+
+    /// Answers the first open question of a task (`lua/answer.lua`).
+    ///
+    /// # Errors
+    /// `unknown`, `nothing_asked`, `not_an_option`, `damaged`.
+    pub async fn answer(
+        &self,
+        task: &TaskId,
+        token: &str,
+        text: &str,
+        approval: Option<Approval>,
+        who: &str,
+    ) -> Result<Answered> {
+        let args = [task.as_str(), token, text, approval.map_or("", Approval::as_str), who];
+        let answer = self.call(&script::ANSWER, args).await?;
+        let (number, question, state, open): (u32, String, String, u32) = self.read(answer)?;
+        Ok(Answered { number, question, state: parse(&state, "state")?, open })
+    }
+
+    /// The tasks with open questions and those questions, the first asked first; at most so many tasks. And how many tasks
+    /// have any.
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn asking(&self, at_most: usize) -> Result<(Vec<(TaskId, Vec<Question>)>, u64)> {
+        let key = self.keys.plain("asking");
+        let mut pipe = redis::pipe();
+        pipe.cmd("ZRANGE").arg(&key).arg(0).arg(at_most as i64 - 1);
+        pipe.cmd("ZCARD").arg(&key);
+        let mut values = self.pipeline(&pipe).await?.into_iter();
+        let mut next = || values.next().unwrap_or(Value::Nil);
+        let (ids, all): (Vec<String>, u64) = (self.read(next())?, self.read(next())?);
+        let ids: Vec<TaskId> = ids.iter().filter_map(|id| id.parse().ok()).collect();
+        let mut pipe = redis::pipe();
+        for id in &ids {
+            pipe.cmd("LRANGE").arg(self.keys.of("questions", id.as_str())).arg(0).arg(-1);
+        }
+        let mut asking = Vec::with_capacity(ids.len());
+        for (id, answer) in ids.into_iter().zip(self.pipeline_each(&pipe).await?) {
+            let texts: Vec<String> = self.read_record(Some(answer), "questions").unwrap_or_default();
+            let mut open = questions(&texts);
+            open.retain(Question::is_open);
+            asking.push((id, open));
+        }
+        Ok((asking, all))
+    }
+
+    /// Sends a message; the box it went to, and what became of it (`lua/send.lua`).
+    ///
+    /// # Errors
+    /// `stale`, `unknown`, `ended`, `idle`, `full`.
+    pub async fn send(&self, new: &NewMessage) -> Result<(String, Delivery)> {
+        let attempt = new.attempt.as_ref();
+        let args = [
+            new.to.as_str(),
+            &new.id,
+            &new.text,
+            &new.from,
+            attempt.map_or("", |a| a.task.as_str()),
+            &attempt.map(|a| a.fence.to_string()).unwrap_or_default(),
+            attempt.map_or("", |a| a.incarnation.as_str()),
+            new.reply_to.as_deref().unwrap_or_default(),
+            &new.master,
+        ];
+        let (to, state): (String, String) = self.read(self.call(&script::SEND, args).await?)?;
+        Ok((to, parse(&state, "delivery")?))
+    }
+
+    /// The messages that this reader has not read yet, which are read by this; and how many are left. The same token
+    /// reads the same again (`lua/inbox.lua`). `master` is the master's agent.
+    ///
+    /// # Errors
+    /// `stale`.
+    pub async fn read_inbox(
+        &self,
+        reader: &Reader,
+        master: &str,
+        token: &str,
+        at_most: usize,
+    ) -> Result<(Vec<Message>, u64)> {
+        let at_most = at_most.to_string();
+        let args = match reader {
+            Reader::Attempt(a) => {
+                vec![
+                    a.task.to_string(),
+                    "task".into(),
+                    token.into(),
+                    a.fence.to_string(),
+                    a.incarnation.clone(),
+                    at_most,
+                ]
+            }
+            Reader::Master | Reader::Person => {
+                let word = if *reader == Reader::Master { "master" } else { "person" };
+                vec![master.into(), word.into(), token.into(), String::new(), String::new(), at_most]
+            }
+        };
+        let answer: Vec<Value> = self.read(self.call(&script::INBOX, args).await?)?;
+        let Some((left, texts)) = answer.split_first() else {
+            return Err(StoreError::Other("an inbox without an answer".to_owned()));
+        };
+        let texts: Vec<String> = texts.iter().map(|text| self.read(text.clone())).collect::<Result<_>>()?;
+        Ok((messages(&texts, u64::MAX), self.read(left.clone())?))
+    }
+
+    /// Hears from now on of messages to these boxes, and of answers to these tasks' questions.
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn watch_news(&self, of: &str) -> Result<News> {
+        self.subscribe(&[self.keys.of("news", of)]).await
+    }
+
+    /// Takes what newly needs a person, at most so many: each is given once (`lua/notices.lua`).
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn take_notices(&self, at_most: usize) -> Result<Vec<Notice>> {
+        let texts: Vec<String> = self.read(self.call(&script::NOTICES, [at_most.to_string().as_str()]).await?)?;
+        Ok(texts.iter().filter_map(|text| serde_json::from_str(text).ok()).collect())
+    }
+}

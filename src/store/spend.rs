@@ -1,0 +1,185 @@
+//! The typed calls about tokens, money and rate limits.
+
+use std::collections::{BTreeMap, HashMap};
+
+use redis::Value;
+use serde::{Deserialize, Serialize};
+
+use super::{Result, Store, script};
+use crate::model::{id::TaskId, task::Usage, time::Timestamp};
+
+/// Milliseconds of a day.
+const DAY_MS: u64 = 86_400_000;
+/// For how many days sums are kept.
+pub const DAYS_KEPT: u64 = 90;
+/// No program uses more in one attempt: what says so is wrong, and must not spoil the sums.
+const MOST_TOKENS: u64 = 1_000_000_000_000;
+
+/// What may be used: in millionths of a dollar, and in tokens; `None`: any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Allowance {
+    /// Millionths of a dollar.
+    pub micro_usd: Option<u64>,
+    /// Tokens, read and written.
+    pub tokens: Option<u64>,
+}
+
+/// What a role may use.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Budget {
+    /// The role; empty: all of them together.
+    pub role: String,
+    /// Roles of one account share its rate limits.
+    pub account: String,
+    /// In a day, which begins at midnight UTC.
+    pub day: Allowance,
+    /// For one task, all its attempts together.
+    pub task: Allowance,
+}
+
+/// Why nothing of a role is started, and until when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldBack {
+    /// Until then.
+    pub until: Timestamp,
+    /// In words.
+    pub reason: String,
+}
+
+/// What was used by one role, agent, or all, on one day.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Spent {
+    /// Days since 1970, UTC.
+    pub day: u64,
+    /// `all`, `role` or `agent`.
+    pub kind: String,
+    /// Of `role` and `agent`: which.
+    pub name: String,
+    /// How much.
+    pub usage: Usage,
+}
+
+/// Usage as the transitions and the records have it.
+#[derive(Serialize, Deserialize)]
+#[serde(default)]
+#[derive(Default)]
+struct StoredUsage {
+    input_tokens: u64,
+    output_tokens: u64,
+    micro_usd: u64,
+}
+
+pub(super) fn usage_to_json(usage: &Usage) -> String {
+    let (input_tokens, output_tokens) = (usage.input_tokens.min(MOST_TOKENS), usage.output_tokens.min(MOST_TOKENS));
+    let stored = StoredUsage { input_tokens, output_tokens, micro_usd: usage.micro_usd() };
+    serde_json::to_string(&stored).unwrap_or_default()
+}
+
+pub(super) fn read_usage(text: &str) -> Option<Usage> {
+    let stored: StoredUsage = serde_json::from_str(text).ok()?;
+    let cost_usd = stored.micro_usd as f64 / 1e6;
+    Some(Usage { input_tokens: stored.input_tokens, output_tokens: stored.output_tokens, cost_usd })
+}
+
+/// Adds to what is summed by name.
+fn add(usage: &mut Usage, field: &str, amount: u64) {
+    match field {
+        "input_tokens" => usage.input_tokens += amount,
+        "output_tokens" => usage.output_tokens += amount,
+        "micro_usd" => usage.cost_usd += amount as f64 / 1e6,
+        _ => {}
+    }
+}
+
+impl Store {
+    /// What a role may use, for `claim` and `finish` (`lua/budgets.lua`).
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn set_budget(&self, budget: &Budget) -> Result<()> {
+        let text = |n: Option<u64>| n.map(|n| n.to_string()).unwrap_or_default();
+        let (day, task) = (budget.day, budget.task);
+        let args = [text(day.micro_usd), text(day.tokens), text(task.micro_usd), text(task.tokens)];
+        let args = [budget.role.as_str(), &budget.account, &args[0], &args[1], &args[2], &args[3]];
+        self.call(&script::BUDGETS, args).await.map(drop)
+    }
+
+    /// Which of these roles are held back, and how many notices wait (`lua/held_back.lua`).
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn held_back(&self, roles: &[String]) -> Result<(BTreeMap<String, HeldBack>, u64)> {
+        let answer: Vec<Value> = self.read(self.call(&script::HELD_BACK, roles.to_vec()).await?)?;
+        let notices = self.read(answer.first().cloned().unwrap_or(Value::Int(0)))?;
+        let mut held = BTreeMap::new();
+        for entry in answer.get(1..).unwrap_or_default().chunks_exact(3) {
+            let (role, until): (String, u64) = (self.read(entry[0].clone())?, self.read(entry[1].clone())?);
+            held.insert(role, HeldBack { until: Timestamp(until), reason: self.read(entry[2].clone())? });
+        }
+        Ok((held, notices))
+    }
+
+    /// A role is not held back any more: whoever was sent away looks again (`lua/released.lua`).
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn released(&self, role: &str) -> Result<()> {
+        let reason = format!("role {role} is not held back any more");
+        self.call(&script::RELEASED, [role, &reason]).await.map(drop)
+    }
+
+    /// What was used in the last so many days, today among them; the oldest first.
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn spent(&self, days: u64) -> Result<Vec<Spent>> {
+        let now = self.time(Some(self.query(&self.clock()).await?))?;
+        let today = now.0 / DAY_MS;
+        let first = (today + 1).saturating_sub(days.clamp(1, DAYS_KEPT + 1));
+        let mut pipe = redis::pipe();
+        for day in first..=today {
+            pipe.cmd("HGETALL").arg(self.keys.of("usage", &day.to_string()));
+        }
+        let mut sums: BTreeMap<(u64, String, String), Usage> = BTreeMap::new();
+        for (day, value) in (first..=today).zip(self.pipeline(&pipe).await?) {
+            let fields: HashMap<String, String> = self.read(value)?;
+            for (field, amount) in fields {
+                let (Some((of, what)), Ok(amount)) = (field.rsplit_once(':'), amount.parse()) else { continue };
+                let (kind, name) = of.split_once(':').unwrap_or((of, ""));
+                add(sums.entry((day, kind.to_owned(), name.to_owned())).or_default(), what, amount);
+            }
+        }
+        Ok(sums.into_iter().map(|((day, kind, name), usage)| Spent { day, kind, name, usage }).collect())
+    }
+
+    /// What each task has used by itself, those that used nothing left out; the newest first.
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn spent_by_tasks(&self) -> Result<Vec<(TaskId, Timestamp, Usage)>> {
+        const FIELDS: [&str; 4] = ["input_tokens", "output_tokens", "micro_usd", "since"];
+        let ids = self.task_ids(None).await?;
+        let mut spent = Vec::new();
+        for some in ids.chunks(1000) {
+            let mut pipe = redis::pipe();
+            for id in some {
+                let cmd = pipe.cmd("HMGET").arg(self.keys.of("task", id.as_str()));
+                for field in &FIELDS[..3] {
+                    cmd.arg(format!("used_{field}"));
+                }
+                cmd.arg(FIELDS[3]);
+            }
+            for (id, answer) in some.iter().zip(self.pipeline_each(&pipe).await?) {
+                let row: Vec<Option<String>> = self.read_record(Some(answer), id.as_str()).unwrap_or_default();
+                let number =
+                    |i: usize| row.get(i).cloned().flatten().and_then(|n| n.parse::<f64>().ok()).unwrap_or(0.0);
+                let mut usage = Usage::default();
+                FIELDS[..3].iter().enumerate().for_each(|(i, field)| add(&mut usage, field, number(i) as u64));
+                if !usage.is_nothing() {
+                    spent.push((id.clone(), Timestamp(number(3) as u64), usage));
+                }
+            }
+        }
+        Ok(spent)
+    }
+}

@@ -1,0 +1,83 @@
+//! `notify_command`: tells somebody that something newly needs a person. Beside the loop, and each thing once.
+
+use std::{process::Stdio, sync::Arc, time::Duration};
+
+use tokio::{io::AsyncWriteExt, process::Command, sync::Semaphore};
+
+use crate::{
+    config::Config,
+    store::{Result, Store, people::Notice},
+};
+
+/// A notifier that takes longer is ended: it is to tell somebody, not to wait for them.
+const LIMIT: Duration = Duration::from_secs(30);
+/// So many are told at once; the others follow with the next passes.
+const AT_ONCE: usize = 4;
+
+/// Who tells.
+#[derive(Debug)]
+pub(super) struct Notifier {
+    slots: Arc<Semaphore>,
+}
+
+impl Default for Notifier {
+    fn default() -> Self {
+        Notifier { slots: Arc::new(Semaphore::new(AT_ONCE)) }
+    }
+}
+
+impl Notifier {
+    /// Takes what waits to be told, and starts telling it. What was taken is never told again, also where the telling
+    /// fails: `orch status` says it for as long as it is so.
+    pub async fn tell(&self, store: &Store, config: &Config) -> Result<()> {
+        let at_most = if config.supervisor.notify_command.is_empty() { 1000 } else { self.slots.available_permits() };
+        if at_most == 0 {
+            return Ok(());
+        }
+        let notices = store.take_notices(at_most).await?;
+        let [program, args @ ..] = config.supervisor.notify_command.as_slice() else { return Ok(()) };
+        for notice in notices {
+            let mut command = Command::new(program);
+            command.args(args).current_dir(&config.root).process_group(0);
+            let (slots, facts) = (self.slots.clone(), facts(&notice, config));
+            tokio::spawn(async move {
+                let _slot = slots.acquire_owned().await;
+                if let Err(why) = run(command, facts).await {
+                    tracing::warn!("notify_command: {why}");
+                }
+            });
+        }
+        Ok(())
+    }
+}
+
+/// What the program reads: the notice, the namespace, and what to type.
+fn facts(notice: &Notice, config: &Config) -> Vec<u8> {
+    let task = &notice.task;
+    let do_ = match notice.question {
+        Some(_) => format!("orch answer {task} TEXT"),
+        None => format!("orch why {task}, then: orch retry {task}"),
+    };
+    let mut facts = serde_json::to_value(notice).unwrap_or_default();
+    facts["namespace"] = config.namespace.as_str().into();
+    facts["do"] = do_.into();
+    facts.to_string().into_bytes()
+}
+
+async fn run(mut command: Command, facts: Vec<u8>) -> std::result::Result<(), String> {
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+    let mut child = command.spawn().map_err(|e| format!("it could not be started: {e}"))?;
+    let told = async {
+        if let Some(mut stdin) = child.stdin.take() {
+            // A program that does not want to know is none that fails.
+            let _ = stdin.write_all(&facts).await;
+        }
+        child.wait().await.map_err(|e| e.to_string())
+    };
+    match tokio::time::timeout(LIMIT, told).await {
+        Ok(Ok(status)) if status.success() => Ok(()),
+        Ok(Ok(status)) => Err(format!("it ended with {status}")),
+        Ok(Err(why)) => Err(why),
+        Err(_) => Err(format!("it did not end within {LIMIT:?}")),
+    }
+}

@@ -1,0 +1,248 @@
+//! Questions to persons, and messages: asked once, answered once, read once.
+
+use std::time::Duration;
+
+use orch::{
+    model::{agent::Needs, cause::Cause, message::Delivery, question::Approval, task::TaskState},
+    store::{
+        agents::Pulse,
+        people::{Asked, NewMessage, Reader},
+        tasks::NewTask,
+    },
+};
+
+use super::{check, fixture::*};
+
+const WAITS: Duration = Duration::from_secs(15);
+
+fn answered(answer: &str) -> Asked {
+    Asked::Answered { answer: answer.into(), approval: None }
+}
+
+fn message(to: &str, id: &str, text: &str) -> NewMessage {
+    NewMessage {
+        id: id.into(),
+        to: to.into(),
+        text: text.into(),
+        from: "a test".into(),
+        attempt: None,
+        reply_to: None,
+        master: "opus-master".into(),
+    }
+}
+
+#[tokio::test]
+async fn a_question_is_asked_once_and_answered_once() {
+    let server = Server::start();
+    let world = server.world("n");
+    let id = world.delegate(&task("x")).await;
+    let agent = world.agent("shell-1").await;
+    let claimed = world.claim(&agent).await;
+    let who = capability(&agent, &claimed);
+    for _ in 0..3 {
+        assert_eq!(world.store.ask(&who, "token", "Which one?", &[], WAITS).await.unwrap(), (1, Asked::Open));
+    }
+    let (asking, all) = world.store.asking(5).await.unwrap();
+    assert_eq!((asking.len(), asking[0].1.len(), all), (1, 1, 1));
+    // The heartbeat does not take back what the program waits for.
+    world.store.heartbeat(&agent.id, &agent.incarnation, LEASE, &pulse(&claimed)).await.unwrap();
+    let record = world.store.agent(&agent.id).await.unwrap().unwrap();
+    assert_eq!(record.agent.needs, Some(Needs::Input));
+    check::structures(&world).await;
+
+    for _ in 0..2 {
+        let answer = world.store.answer(&id, "answer", "the red one", None, "a person").await.unwrap();
+        assert_eq!((answer.number, answer.state, answer.open), (1, TaskState::Running, 0));
+    }
+    assert_eq!(refusal(world.store.answer(&id, "other", "no", None, "a person").await), "nothing_asked");
+    for _ in 0..2 {
+        let now = world.store.ask(&who, "token", "Which one?", &[], WAITS).await.unwrap();
+        assert_eq!(now, (1, answered("the red one")));
+    }
+    assert_eq!(world.store.agent(&agent.id).await.unwrap().unwrap().agent.needs, None);
+    let events = world.events().await;
+    let count = |kind: &str| events.iter().filter(|e| e.kind == kind).count();
+    assert_eq!((count("task.asks"), count("task.answered")), (1, 1));
+    // Heard: the same words are a new question from now on.
+    assert_eq!(world.store.ask(&who, "next", "Which one?", &[], WAITS).await.unwrap().0, 2);
+    check::structures(&world).await;
+}
+
+#[tokio::test]
+async fn whoever_ends_without_an_answer_is_held_and_the_answer_goes_on_to_the_next_attempt() {
+    for cause in [Cause::Success, Cause::Transient, Cause::Timeout, Cause::NeedsPerson] {
+        let server = Server::start();
+        let world = server.world("n");
+        let id = world.delegate(&NewTask { retries: 0, ..task("x") }).await;
+        let agent = world.agent("shell-1").await;
+        let claimed = world.claim(&agent).await;
+        let options = ["yes".to_owned(), "no".to_owned()];
+        let who = capability(&agent, &claimed);
+        world.store.ask(&who, "token", "May I?", &options, Duration::ZERO).await.unwrap();
+        assert_eq!(world.finish(&agent, &claimed, cause).await, TaskState::Held, "{cause}");
+        let held = world.detail(&id).await;
+        assert_eq!(held.task.reason.as_deref(), Some("it asks: May I?"));
+        assert_eq!(held.task.failures, 0, "{cause} counts for nothing while a person has to answer");
+        check::structures(&world).await;
+
+        let refused = world.store.answer(&id, "a", "perhaps", None, "a person").await;
+        assert_eq!(refusal(refused), "not_an_option");
+        let answer = world.store.answer(&id, "a", "yes", None, "a person").await.unwrap();
+        assert_eq!(answer.state, TaskState::Ready);
+        let again = world.claim(&agent).await;
+        assert_eq!(again.questions[0].answer.as_deref(), Some("yes"));
+        assert_eq!(again.questions[0].options, options);
+        let who = capability(&agent, &again);
+        let asked = world.store.ask(&who, "new", "May I?", &options, WAITS).await.unwrap();
+        assert_eq!(asked, (1, answered("yes")), "asked again it is the same question");
+        assert_eq!(world.finish(&agent, &again, Cause::Success).await, TaskState::Succeeded);
+        check::structures(&world).await;
+    }
+}
+
+#[tokio::test]
+async fn a_lost_attempt_leaves_its_question_to_the_next_one() {
+    let mut server = Server::start();
+    let world = server.world("n");
+    let id = world.delegate(&task("x")).await;
+    let agent = world.agent("shell-1").await;
+    let claimed = world.claim(&agent).await;
+    world.store.ask(&capability(&agent, &claimed), "one", "Why?", &[], WAITS).await.unwrap();
+    world.store.end_agent(&agent.id, &agent.incarnation, &crash()).await.unwrap();
+    server.kill();
+    server.start_again();
+    assert_eq!(world.store.asking(5).await.unwrap().1, 1, "it outlives its agent and Redis");
+    let denied = world.store.answer(&id, "a", "denied: no", Some(Approval::Denied), "a person").await.unwrap();
+    assert_eq!(denied.state, TaskState::Delayed);
+    world.store.release_due().await.unwrap();
+    let next = world.agent("shell-2").await;
+    let claimed = world.claim(&next).await;
+    let asked = world.store.ask(&capability(&next, &claimed), "two", "Why?", &[], WAITS).await.unwrap();
+    let expected = Asked::Answered { answer: "denied: no".into(), approval: Some(Approval::Denied) };
+    assert_eq!(asked, (1, expected));
+    let late = world.store.ask(&capability(&agent, &claimed), "one", "Why?", &[], WAITS).await;
+    assert_eq!(refusal(late), "stale");
+    check::structures(&world).await;
+}
+
+#[tokio::test]
+async fn a_task_that_ends_closes_its_questions_and_what_newly_needs_a_person_is_told_once() {
+    let server = Server::start();
+    let world = server.world("n");
+    let (asks, logs_in) = (world.delegate(&task("x")).await, world.delegate(&task("y")).await);
+    let (one, two) = (world.agent("shell-1").await, world.agent("shell-2").await);
+    let (first, second) = (world.claim(&one).await, world.claim(&two).await);
+    world.store.ask(&capability(&one, &first), "one", "Why?", &[], WAITS).await.unwrap();
+    world.finish(&two, &second, Cause::NeedsPerson).await;
+    assert_eq!(world.store.held_back(&[ROLE.into()]).await.unwrap().1, 2);
+    let told = world.store.take_notices(10).await.unwrap();
+    let told: Vec<_> = told.iter().map(|n| (n.what.as_str(), &n.task, n.question)).collect();
+    assert_eq!(told, [("question", &asks, Some(1)), ("held", &logs_in, None)]);
+    assert!(world.store.take_notices(10).await.unwrap().is_empty());
+
+    world.cancel(&asks).await;
+    world.finish(&one, &first, Cause::Cancelled).await;
+    let ended = world.detail(&asks).await;
+    assert_eq!(ended.questions[0].closed.as_deref(), Some("the task has ended as cancelled"));
+    assert_eq!(refusal(world.store.answer(&asks, "a", "late", None, "a person").await), "nothing_asked");
+    check::structures(&world).await;
+}
+
+#[tokio::test]
+async fn a_message_is_read_once_by_each_reader_in_order() {
+    let server = Server::start();
+    let world = server.world("n");
+    for (n, id) in ["m-a", "m-b", "m-a"].iter().enumerate() {
+        let text = format!("text {n}");
+        world.store.send(&message("master", id, &text)).await.unwrap();
+    }
+    let read = async |reader: Reader, token: &str, at_most: usize| {
+        let (messages, left) = world.store.read_inbox(&reader, "opus-master", token, at_most).await.unwrap();
+        (messages.iter().map(|m| m.id.clone()).collect::<Vec<_>>(), left)
+    };
+    for _ in 0..2 {
+        assert_eq!(
+            read(Reader::Master, "one", 1).await,
+            (vec!["m-a".to_owned()], 1),
+            "sent again, it is the same reading"
+        );
+    }
+    assert_eq!(
+        read(Reader::Person, "p", 10).await,
+        (vec!["m-a".to_owned(), "m-b".into()], 0),
+        "each has marks of their own"
+    );
+    assert_eq!(read(Reader::Master, "two", 10).await, (vec!["m-b".to_owned()], 0));
+    assert_eq!(read(Reader::Master, "three", 10).await, (vec![], 0));
+    let again = world.store.send(&message("master", "m-b", "text")).await.unwrap();
+    assert_eq!(again, ("opus-master".to_owned(), Delivery::Delivered));
+    check::structures(&world).await;
+}
+
+#[tokio::test]
+async fn what_a_lost_attempt_has_not_read_the_next_one_reads() {
+    let server = Server::start();
+    let world = server.world("n");
+    let id = world.delegate(&task("x")).await;
+    let agent = world.agent("shell-1").await;
+    let claimed = world.claim(&agent).await;
+    let sent = world.store.send(&message(&agent.id, "m-a", "read me")).await.unwrap();
+    assert_eq!(sent, (id.to_string(), Delivery::Unconfirmed), "to an agent is to its task");
+    world.store.end_agent(&agent.id, &agent.incarnation, &crash()).await.unwrap();
+    world.store.release_due().await.unwrap();
+    let next = world.agent("shell-2").await;
+    let late = Reader::Attempt(capability(&agent, &claimed));
+    let claimed = world.claim(&next).await;
+    assert_eq!(refusal(world.store.read_inbox(&late, "opus-master", "t", 9).await), "stale");
+    let reader = Reader::Attempt(capability(&next, &claimed));
+    let (read, _) = world.store.read_inbox(&reader, "opus-master", "t", 9).await.unwrap();
+    assert_eq!(read[0].text, "read me");
+    assert_eq!(world.detail(&id).await.messages[0].state, Delivery::Delivered);
+    check::structures(&world).await;
+}
+
+#[tokio::test]
+async fn what_nobody_can_read_any_more_comes_back_as_failed() {
+    let server = Server::start();
+    let world = server.world("n");
+    let (sender, reader) = (world.delegate(&task("x")).await, world.delegate(&task("y")).await);
+    let (one, two) = (world.agent("shell-1").await, world.agent("shell-2").await);
+    let (first, second) = (world.claim(&one).await, world.claim(&two).await);
+    let new = NewMessage {
+        attempt: Some(capability(&one, &first)),
+        reply_to: Some(sender.to_string()),
+        ..message(reader.as_str(), "m-a", "in vain")
+    };
+    world.store.send(&new).await.unwrap();
+    world.finish(&two, &second, Cause::Success).await;
+    let failed = &world.detail(&reader).await.messages[0];
+    assert_eq!((failed.state, failed.reason.as_deref()), (Delivery::Failed, Some("the task has ended as succeeded")));
+    assert!(world.events().await.iter().any(|e| e.kind == "message.failed"));
+    let own = Reader::Attempt(capability(&one, &first));
+    let (told, _) = world.store.read_inbox(&own, "opus-master", "t", 9).await.unwrap();
+    assert!(told[0].from == "orch" && told[0].text.contains("in vain"), "{told:?}");
+    assert_eq!(refusal(world.store.send(&message(reader.as_str(), "m-b", "x")).await), "ended");
+    assert_eq!(refusal(world.store.send(&message(&two.id, "m-c", "x")).await), "idle");
+    assert_eq!(refusal(world.store.send(&message("nobody", "m-d", "x")).await), "unknown");
+    check::structures(&world).await;
+}
+
+#[tokio::test]
+async fn the_master_hears_how_what_it_delegated_has_ended() {
+    let server = Server::start();
+    let world = server.world("n");
+    let id = world.delegate(&NewTask { notify: Some("opus-master".into()), ..task("x") }).await;
+    let agent = world.agent("shell-1").await;
+    let claimed = world.claim(&agent).await;
+    let result = orch::model::task::TaskResult { text: "all\n done \u{e4}".into(), ..Default::default() };
+    let mut report = report(&agent, &claimed, Cause::Success);
+    report.result = Some(result);
+    world.store.finish(&report).await.unwrap();
+    world.store.finish(&report).await.unwrap();
+    let (told, _) = world.store.read_inbox(&Reader::Master, "opus-master", "t", 9).await.unwrap();
+    let told: Vec<_> = told.iter().map(|m| (m.task.clone(), m.text.clone())).collect();
+    assert_eq!(told, [(Some(id.clone()), format!("{id} succeeded: all done \u{e4}"))]);
+    let idle = Pulse::default();
+    world.store.heartbeat(&agent.id, &agent.incarnation, LEASE, &idle).await.unwrap();
+    check::structures(&world).await;
+}

@@ -1,0 +1,195 @@
+//! What was used is summed once; what may not be used, or not now, is not begun.
+
+use std::time::Duration;
+
+use orch::{
+    model::{
+        cause::Cause,
+        task::{TaskResult, TaskState, Usage},
+    },
+    store::{
+        spend::{Allowance, Budget},
+        tasks::{NewTask, Report},
+    },
+};
+
+use super::{check, fixture::*};
+
+fn used(cost_usd: f64) -> Option<TaskResult> {
+    let usage = Some(Usage { input_tokens: 100, output_tokens: 10, cost_usd });
+    Some(TaskResult { usage, ..TaskResult::default() })
+}
+
+async fn costs(world: &World, kind: &str, name: &str) -> (u64, f64) {
+    let spent = world.store.spent(1).await.unwrap();
+    spent
+        .iter()
+        .find(|s| s.kind == kind && s.name == name)
+        .map_or((0, 0.0), |s| (s.usage.input_tokens, s.usage.cost_usd))
+}
+
+fn budget(day: Allowance, task: Allowance) -> Budget {
+    Budget { role: ROLE.into(), account: "claude".into(), day, task }
+}
+
+#[tokio::test]
+async fn usage_is_summed_once_whoever_reports_it_how_often() {
+    let server = Server::start();
+    let world = server.world("n");
+    let parent = world.delegate(&task("parent")).await;
+    let (one, two) = (world.agent("shell-1").await, world.agent("shell-2").await);
+    let above = world.claim(&one).await;
+    let child = world.delegate(&subtask("child", &one, &above)).await;
+    let below = world.claim(&two).await;
+    let report_below = Report { result: used(0.25), delay_ms: 0, ..report(&two, &below, Cause::Transient) };
+    world.store.finish(&report_below).await.unwrap();
+    world.store.finish(&report_below).await.unwrap();
+    world.store.release_due().await.unwrap();
+    let again = world.claim(&two).await;
+    // Given up before it could report: what it used counts all the same, and once.
+    world.store.end_agent(&two.id, &two.incarnation, &crash()).await.unwrap();
+    for _ in 0..2 {
+        let late = Report { result: used(0.5), ..report(&two, &again, Cause::Success) };
+        assert_eq!(refusal(world.store.finish(&late).await), "stale");
+    }
+    let report_above = Report { result: used(1.0), ..report(&one, &above, Cause::Success) };
+    world.store.finish(&report_above).await.unwrap();
+
+    let (parent, child) = (world.detail(&parent).await, world.detail(&child).await);
+    assert_eq!((child.usage.cost_usd, child.usage.input_tokens), (0.75, 200));
+    assert_eq!((parent.usage.cost_usd, parent.tree_usage.cost_usd), (1.0, 1.75));
+    let each: Vec<_> = child.attempts.iter().map(|a| a.usage.as_ref().map(|u| u.cost_usd)).collect();
+    assert_eq!(each, [Some(0.25), Some(0.5)]);
+    for (kind, name, expected) in
+        [("all", "", (300, 1.75)), ("role", ROLE, (300, 1.75)), ("agent", "shell-2", (200, 0.75))]
+    {
+        assert_eq!(costs(&world, kind, name).await, expected, "{kind} {name}");
+    }
+    let tasks = world.store.spent_by_tasks().await.unwrap();
+    assert_eq!(tasks.len(), 2);
+    check::structures(&world).await;
+}
+
+#[tokio::test]
+async fn a_role_beyond_what_it_may_use_a_day_starts_nothing_until_midnight() {
+    let server = Server::start();
+    let world = server.world("n");
+    let agent = world.agent("shell-1").await;
+    let day = Allowance { micro_usd: Some(1_000_000), tokens: None };
+    world.store.set_budget(&budget(day, Allowance::default())).await.unwrap();
+    for _ in 0..3 {
+        world.delegate(&task("x")).await;
+    }
+    for _ in 0..2 {
+        let claimed = world.claim(&agent).await;
+        let report = Report { result: used(0.5), ..report(&agent, &claimed, Cause::Success) };
+        world.store.finish(&report).await.unwrap();
+    }
+    assert_eq!(world.try_claim(&agent).await, None);
+    let (held, _) = world.store.held_back(&[ROLE.into()]).await.unwrap();
+    assert_eq!(held[ROLE].until.0 % 86_400_000, 0, "midnight");
+    assert!(held[ROLE].reason.contains("1.00 USD of 1.00"), "{held:?}");
+    let (seen, _) = world.store.held_back(&["other".into()]).await.unwrap();
+    assert!(seen.is_empty(), "another role goes on");
+    // More is allowed: at once.
+    world.store.set_budget(&budget(Allowance::default(), Allowance::default())).await.unwrap();
+    assert!(world.try_claim(&agent).await.is_some());
+    check::structures(&world).await;
+}
+
+#[tokio::test]
+async fn all_roles_together_have_a_day_and_it_ends() {
+    let server = Server::start();
+    let world = server.world("n");
+    let agent = world.agent("shell-1").await;
+    let day = Allowance { micro_usd: None, tokens: Some(110) };
+    world.store.set_budget(&Budget { day, ..Budget::default() }).await.unwrap();
+    world.delegate(&task("x")).await;
+    world.delegate(&task("y")).await;
+    let claimed = world.claim(&agent).await;
+    let report = Report { result: used(0.0), ..report(&agent, &claimed, Cause::Success) };
+    world.store.finish(&report).await.unwrap();
+    assert_eq!(world.try_claim(&agent).await, None);
+    let () = redis::cmd("SET")
+        .arg(world.store.keys().plain("clock_offset"))
+        .arg(86_400_000)
+        .query(&mut world.raw())
+        .unwrap();
+    assert!(world.try_claim(&agent).await.is_some(), "the next day");
+}
+
+#[tokio::test]
+async fn a_task_beyond_its_own_limit_is_held_before_its_next_attempt() {
+    let server = Server::start();
+    let world = server.world("n");
+    let agent = world.agent("shell-1").await;
+    let limit = Allowance { micro_usd: Some(500_000), tokens: None };
+    world.store.set_budget(&budget(Allowance::default(), limit)).await.unwrap();
+    let id = world.delegate(&NewTask { retries: 9, ..task("x") }).await;
+    let fail = async |cost| {
+        let claimed = world.claim(&agent).await;
+        let report = Report { result: used(cost), delay_ms: 0, ..report(&agent, &claimed, Cause::Transient) };
+        world.store.finish(&report).await.unwrap()
+    };
+    assert_eq!(fail(0.3).await, TaskState::Delayed);
+    world.store.release_due().await.unwrap();
+    assert_eq!(fail(0.3).await, TaskState::Held);
+    let held = world.detail(&id).await;
+    assert!(held.task.reason.as_deref().unwrap().contains("0.60 USD of 0.50"), "{:?}", held.task.reason);
+    world.store.retry(&id, "a test").await.unwrap();
+    assert_eq!(fail(0.3).await, TaskState::Delayed, "a person has allowed it as much again");
+    check::structures(&world).await;
+}
+
+#[tokio::test]
+async fn a_rate_limit_holds_back_all_roles_of_its_account_until_it_is_over() {
+    let server = Server::start();
+    let world = server.world("n");
+    for (role, account) in [(ROLE, "claude"), ("other", "claude"), ("alone", "role alone")] {
+        let budget = Budget { role: role.into(), account: account.into(), ..Budget::default() };
+        world.store.set_budget(&budget).await.unwrap();
+    }
+    let agents = [
+        world.agent("shell-1").await,
+        world.agent_of("other-1", "other").await,
+        world.agent_of("alone-1", "alone").await,
+    ];
+    for role in [ROLE, "other", "alone", ROLE] {
+        world.delegate(&NewTask { role: role.into(), ..task("x") }).await;
+    }
+    let claimed = world.claim(&agents[0]).await;
+    let minute = Duration::from_secs(60).as_millis() as u64;
+    let limited =
+        Report { account: Some("claude".into()), delay_ms: minute, ..report(&agents[0], &claimed, Cause::RateLimited) };
+    assert_eq!(world.store.finish_and_claim(&limited, LEASE).await.unwrap().1.unwrap(), None, "in one step");
+    world.store.finish(&limited).await.unwrap();
+    assert_eq!(world.try_claim(&agents[1]).await, None);
+    assert!(world.try_claim(&agents[2]).await.is_some(), "another account goes on");
+    let roles = [ROLE, "other", "alone"].map(str::to_owned);
+    let (held, _) = world.store.held_back(&roles).await.unwrap();
+    assert_eq!(held.keys().collect::<Vec<_>>(), ["other", ROLE]);
+    let () = redis::cmd("SET")
+        .arg(world.store.keys().plain("clock_offset"))
+        .arg(minute + 1)
+        .query(&mut world.raw())
+        .unwrap();
+    assert!(world.try_claim(&agents[1]).await.is_some(), "it ends by itself");
+    check::structures(&world).await;
+}
+
+#[tokio::test]
+async fn nobody_is_held_back_for_longer_than_a_day_by_nonsense() {
+    let server = Server::start();
+    let world = server.world("n");
+    world.delegate(&task("x")).await;
+    let agent = world.agent("shell-1").await;
+    let claimed = world.claim(&agent).await;
+    let account = Some(format!("role {ROLE}"));
+    let limited = Report { account, delay_ms: u64::MAX, ..report(&agent, &claimed, Cause::RateLimited) };
+    world.store.finish(&limited).await.unwrap();
+    let (held, _) = world.store.held_back(&[ROLE.into()]).await.unwrap();
+    let record = world.detail(&claimed.task.id).await;
+    let due = record.task.due_at.unwrap();
+    assert_eq!(held[ROLE].until, due);
+    assert_eq!(due.since(record.attempts[0].ended_at.unwrap()), Duration::from_secs(24 * 3600));
+}
