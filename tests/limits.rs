@@ -71,8 +71,8 @@ fn only_once(first: &str) -> String {
 #[test]
 fn a_program_over_its_memory_is_ended_and_counts_as_lost() {
     let world = World::started("[roles.shell]\nmax = 1\nmemory_max = \"64M\"");
-    // Nothing of it is ever printed: `tail` holds what has no line's end.
-    let task = world.delegate("shell", &only_once(&format!("({ORPHAN}) & head -c 300M /dev/zero | tail; {ORPHAN}")));
+    // Nothing of it is ever printed: `tail` holds what has no line's end, until there is no more.
+    let task = world.delegate("shell", &only_once(&format!("({ORPHAN}) & (head -c 300M /dev/zero; {ORPHAN}) | tail")));
     let runner = world.wait_for_agent("shell-1", "busy")["pid"].clone();
     let reason = lost_once(&world, &task);
     assert!(reason.starts_with("over-memory: ") && reason.ends_with("memory_max is 64 MiB"), "{reason}");

@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::fs;
+
 use common::{Signal, World, append, gate, kill9, signal};
 
 /// A task that does not want to end, and has children that want it even less.
@@ -203,4 +205,20 @@ fn a_start_while_all_is_stopping_is_a_start() {
         world.wait_until("it is up", ready);
     }
     world.stop_and_check_nothing_left();
+}
+
+/// Its runner was ended between the answer and the moving of the file.
+#[test]
+fn a_report_that_was_not_put_away_is_so_by_the_stop() {
+    let world = World::started("[roles.shell]\nmax = 1");
+    let task = world.delegate("shell", "echo once");
+    world.wait_for(&task, "succeeded");
+    let filed = world.home.join(format!("runs/{task}/1/result.json"));
+    world.wait_until("it is put away", || filed.exists());
+    let mut report: serde_json::Value = serde_json::from_slice(&fs::read(&filed).unwrap()).unwrap();
+    report["incarnation"] = "of-one-who-is-dead".into();
+    let left = world.home.join(format!("reports/{task}.1.json"));
+    fs::write(&left, report.to_string()).unwrap();
+    world.stop_and_check_nothing_left();
+    assert!(!left.exists());
 }

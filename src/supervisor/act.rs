@@ -19,7 +19,7 @@ use crate::{
     store::{
         StoreError,
         agents::{Ending, Record, Remains},
-        observe::Intents,
+        observe::{Intents, Snapshot},
         spend::{Allowance, Budget},
     },
 };
@@ -64,7 +64,7 @@ impl Supervisor {
                 self.spawn(&agent, &role, master, wish.as_deref(), &reason, &observed.snapshot).await
             }
             Action::DropWish { field, role, reason } => self.store.drop_wish(&field, &role, &reason).await,
-            Action::Settle { reason } => self.settle(&reason).await,
+            Action::Settle { reason } => self.settle(&reason, &observed.snapshot).await,
             Action::Recovered { role, reason } => self.store.recovered(&role, &reason).await,
             Action::ShutDown => Ok(()),
         };
@@ -142,10 +142,8 @@ impl Supervisor {
     }
 
     /// After a loss, once all who live are known again: what the disk knows better is told, and work goes on.
-    async fn settle(&self, reason: &str) -> Result<(), StoreError> {
-        for report in self.home.unheard_reports() {
-            super::housekeeping::tell(&self.store, &self.home, &report).await?;
-        }
+    async fn settle(&self, reason: &str, snapshot: &Snapshot) -> Result<(), StoreError> {
+        super::housekeeping::tell_all(&self.store, &self.home, snapshot).await?;
         let found = salvage::tasks(&self.store, &self.home).await?;
         let more = if found > 0 { format!("; {found} tasks were found again on the disk") } else { String::new() };
         self.store.settled(&format!("{reason}{more}")).await
@@ -182,7 +180,7 @@ impl Supervisor {
     }
 
     /// Tells the store how many agents of each role may run at once, when that has changed.
-    pub(super) async fn tell_limits(&mut self, snapshot: &crate::store::observe::Snapshot) -> Result<(), StoreError> {
+    pub(super) async fn tell_limits(&mut self, snapshot: &Snapshot) -> Result<(), StoreError> {
         let limits = limits(&self.config.roles, &snapshot.intents);
         if limits != self.limits_told {
             self.store.set_limits(&limits).await?;
@@ -201,7 +199,7 @@ impl Supervisor {
 
     /// Wakes the agents of roles that are held back no more. A supervisor that was not there when that began has nobody to
     /// wake: idle agents look by themselves now and then.
-    pub(super) async fn release(&mut self, snapshot: &crate::store::observe::Snapshot) -> Result<(), StoreError> {
+    pub(super) async fn release(&mut self, snapshot: &Snapshot) -> Result<(), StoreError> {
         let released: Vec<String> =
             self.held_back.iter().filter(|role| !snapshot.held_back.contains_key(*role)).cloned().collect();
         for role in released {

@@ -57,18 +57,7 @@ impl Schedule {
                 snapshot.agents.iter().any(|r| r.agent.incarnation == incarnation)
             });
             home.remove_unfinished_reports(UNFINISHED);
-            for report in home.unheard_reports() {
-                // A living runner tells its own.
-                if snapshot.agents.iter().any(|r| r.agent.incarnation == report.incarnation) {
-                    continue;
-                }
-                match tell(store, home, &report).await {
-                    Err(e) if e.concerns_one_record() => {
-                        tracing::error!(task = %report.task, "its report could not be told: {e}");
-                    }
-                    told => told?,
-                }
-            }
+            tell_all(store, home, snapshot).await?;
         }
         if is_due(&mut self.damaged, DAMAGED_EVERY) {
             for state in [TaskState::Blocked, TaskState::Held] {
@@ -126,6 +115,23 @@ pub(super) async fn end_enclosures(home: &Home) {
     if !groups.iter().any(os::Enclosure::exists) {
         home.forget_enclosures();
     }
+}
+
+/// Tells what dead runners could not tell.
+pub(super) async fn tell_all(store: &Store, home: &Home, snapshot: &Snapshot) -> Result<()> {
+    for report in home.unheard_reports() {
+        // A living runner tells its own.
+        if snapshot.agents.iter().any(|r| r.agent.incarnation == report.incarnation) {
+            continue;
+        }
+        match tell(store, home, &report).await {
+            Err(e) if e.concerns_one_record() => {
+                tracing::error!(task = %report.task, "its report could not be told: {e}");
+            }
+            told => told?,
+        }
+    }
+    Ok(())
 }
 
 /// Tells Redis a report in the place of its runner. Refused means that the attempt was ended otherwise meanwhile.

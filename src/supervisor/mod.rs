@@ -304,10 +304,14 @@ impl Supervisor {
     /// Nothing is left but Redis and us.
     async fn shut_down(mut self) -> Result<()> {
         failpoint!("stop.all_ended");
-        if let Ok(seen) = self.store.observe(&[]).await
-            && let Err(e) = self.store.remember(&seen)
-        {
-            tracing::warn!("what Redis has come to could not be remembered: {e}");
+        if let Ok(seen) = self.store.observe(&[]).await {
+            // A runner that was ended while it told its own may have left it.
+            if let Err(e) = housekeeping::tell_all(&self.store, &self.home, &seen).await {
+                tracing::warn!("reports stay for the next start: {e}");
+            }
+            if let Err(e) = self.store.remember(&seen) {
+                tracing::warn!("what Redis has come to could not be remembered: {e}");
+            }
         }
         // The next start takes the wish back as well, and the event is news at best: neither may keep us from ending.
         if let Err(e) = self.store.note("supervisor.stopped", "everything has ended in order").await {
