@@ -123,7 +123,7 @@
 //! - *A tool*: one file in `mcp::tools`, or a function in one.
 //! - *A transition*: its line in the table of `model`, one Lua file with its header, one typed call in `store`.
 //! - *A rule of supervision*: `supervisor::decide`, with a case in its tests.
-//! - *A step between two others that must not be torn apart by a death*: a point in the table of [`os::failpoint`], and
+//! - *A step between two others that must not be torn apart by a death*: a point in the table of [`mod@os::failpoint`], and
 //!   `tests/failpoints.rs` lets a process die there.
 
 // Tests may unwrap: a test that cannot go on has failed.
