@@ -72,6 +72,7 @@ fn a_wait_that_is_given_up_takes_its_mark_away() {
     let wait = client.send_call("wait_tasks", json!({"ids": [child]}));
     client.progress(wait);
     world.wait_until("its task is marked", || world.show(&task)["waiting"] == true);
+    world.wait_for(&child, "running");
     client.leave();
     assert_eq!(world.show(&task)["waiting"], false);
     assert_eq!(world.show(&child)["state"], "running", "nothing is undone");
