@@ -6,7 +6,8 @@
 use std::ffi::OsString;
 
 use super::{
-    Driver, End, Job, Refusal, Seat, Start, Transcript, Verdict, by_contract, holds_to, mcp, stream_json::StreamJson,
+    Driver, End, Job, Refusal, Seat, Seen, Start, Transcript, Verdict, by_contract, holds_to, mcp, screen,
+    stream_json::StreamJson,
 };
 use crate::config::{DriverKind, Role};
 
@@ -70,6 +71,10 @@ impl Driver for Claude {
 
     fn is_interactive(&self) -> bool {
         true
+    }
+
+    fn see(&self, title: &str, screen: &str) -> Seen {
+        screen::claude(title, screen)
     }
 
     fn secrets(&self) -> &'static [&'static str] {

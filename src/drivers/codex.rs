@@ -8,11 +8,11 @@ use std::ffi::OsString;
 use serde_json::{Value, json};
 
 use super::{
-    Driver, End, Job, Refusal, Seat, Start, Verdict, by_contract,
+    Driver, End, Job, Refusal, Seat, Seen, Start, Verdict, by_contract,
     event::{Ending, Event, Transcript},
     holds_to, instructed,
     mcp::{self, Mcp},
-    words,
+    screen, words,
 };
 use crate::{
     config::{DriverKind, Role},
@@ -61,6 +61,10 @@ impl Driver for Codex {
 
     fn is_interactive(&self) -> bool {
         true
+    }
+
+    fn see(&self, title: &str, screen: &str) -> Seen {
+        screen::codex(title, screen)
     }
 
     fn secrets(&self) -> &'static [&'static str] {

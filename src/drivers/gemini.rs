@@ -8,9 +8,9 @@ use std::ffi::OsString;
 use serde_json::{Value, json};
 
 use super::{
-    Driver, End, Job, Refusal, Seat, Start, Verdict, by_contract,
+    Driver, End, Job, Refusal, Seat, Seen, Start, Verdict, by_contract,
     event::{Ending, Event, Transcript},
-    holds_to, instructed, mcp, words,
+    holds_to, instructed, mcp, screen, words,
 };
 use crate::{config::DriverKind, model::task::Usage};
 
@@ -71,6 +71,10 @@ impl Driver for Gemini {
 
     fn is_interactive(&self) -> bool {
         true
+    }
+
+    fn see(&self, title: &str, screen: &str) -> Seen {
+        screen::gemini(title, screen)
     }
 
     fn secrets(&self) -> &'static [&'static str] {

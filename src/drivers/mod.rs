@@ -22,6 +22,7 @@ mod gemini;
 mod mcp;
 mod opencode;
 mod qwen;
+mod screen;
 mod shell;
 mod stream_json;
 #[cfg(test)]
@@ -42,6 +43,7 @@ pub use self::{
     conversation::Conversation,
     event::{Ending, Event, Failure, Transcript, When},
     mcp::Mcp,
+    screen::{Seen, status_file},
 };
 use crate::{
     config::{DriverKind, Role},
@@ -197,6 +199,11 @@ pub trait Driver: Sync {
     /// Reads what it prints. `None`: it is shown and kept as it comes.
     fn transcript(&self) -> Option<Box<dyn Transcript>> {
         None
+    }
+
+    /// What its own terminal says about its state: the pane's title, and the visible screen as plain text.
+    fn see(&self, _title: &str, _screen: &str) -> Seen {
+        Seen::Unknown
     }
 
     /// Variables with secrets that this program needs to log in, besides those that `env_from` names.
