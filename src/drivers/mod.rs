@@ -19,9 +19,12 @@ mod conversation;
 mod copilot;
 mod event;
 mod gemini;
+mod hook;
+mod hook_json;
 mod mcp;
 mod opencode;
 mod qwen;
+mod screen;
 mod shell;
 mod stream_json;
 #[cfg(test)]
@@ -41,7 +44,9 @@ use self::contract::by_contract;
 pub use self::{
     conversation::Conversation,
     event::{Ending, Event, Failure, Transcript, When},
+    hook::{Hook, HookTranscript, Noted, Source},
     mcp::Mcp,
+    screen::Seen,
 };
 use crate::{
     config::{DriverKind, Role},
@@ -67,7 +72,7 @@ pub struct Job<'a> {
     pub resume: Option<&'a str>,
 }
 
-/// Where a person meets the program.
+/// Where a program has the pane's terminal to itself: the master's seat, or that of a task in `mode = "interactive"`.
 #[derive(Debug)]
 pub struct Seat<'a> {
     /// The role as configured.
@@ -76,6 +81,12 @@ pub struct Seat<'a> {
     pub dir: &'a Path,
     /// The verbs as tools.
     pub mcp: &'a Mcp<'a>,
+    /// A session id (UUID) that nobody has used, for a new conversation.
+    pub new_session: &'a str,
+    /// An earlier conversation, which is to go on.
+    pub resume: Option<&'a str>,
+    /// What the program is to begin with by itself. `None`: it waits for a person.
+    pub prompt: Option<&'a str>,
 }
 
 /// How the program is to be started.
@@ -184,7 +195,7 @@ pub trait Driver: Sync {
         by_contract(end)
     }
 
-    /// How to start it on a terminal, for a person (the master). `None`: it is not made for that.
+    /// How to start it on a terminal. `None`: it is not made for that.
     fn interactive(&self, _seat: &Seat) -> Option<Start> {
         None
     }
@@ -192,6 +203,16 @@ pub trait Driver: Sync {
     /// Whether it has such a prompt.
     fn is_interactive(&self) -> bool {
         false
+    }
+
+    /// What it passes to one of its hooks; `None` where that says nothing that counts.
+    fn hook(&self, _call: &str) -> Option<Hook> {
+        None
+    }
+
+    /// What that hook is to print so that `text` reaches the model; `None` where it can hand over nothing.
+    fn hand_over(&self, _hook: &Hook, _text: &str) -> Option<String> {
+        None
     }
 
     /// Reads what it prints. `None`: it is shown and kept as it comes.

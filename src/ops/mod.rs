@@ -17,6 +17,7 @@ mod costs;
 mod delegate;
 mod doctor;
 mod events;
+mod hook;
 mod init;
 mod intents;
 mod lifecycle;
@@ -47,6 +48,7 @@ use crate::{
         server::{check_version, socket_path},
     },
 };
+pub use hook::Handed;
 pub use types::*;
 
 /// For how long a Redis that does not answer is waited for while a supervisor lives, which is bringing it back.

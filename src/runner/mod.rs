@@ -11,13 +11,14 @@ mod attempt;
 mod beats;
 mod enclosed;
 mod evidence;
-mod interactive;
+mod hooks;
 mod limits;
 mod output;
 mod pane;
 mod program;
 mod redact;
 mod report;
+mod seat;
 mod session;
 mod signals;
 mod standing;
@@ -126,7 +127,7 @@ pub async fn run(launch: &Path) -> Result<()> {
     let enclosed = enclosed.await.ok().flatten();
     let agent = Agent { launch, home, store, process, standing, pane: Pane::start(), enclosed };
     let leave =
-        if agent.launch.master { interactive::serve(&agent, signals).await } else { agent.serve(signals).await };
+        if agent.launch.master { seat::serve(&agent, signals).await } else { agent.serve(signals).await };
     tracing::info!(?leave, "leaving");
     agent.leave(leave).await;
     Ok(())

@@ -113,7 +113,7 @@ fn start(
     own: &[(&'static str, OsString)],
 ) -> Result<Start, Refusal> {
     let orch = agent.home.bin().join("orch");
-    let mut mcp = super::interactive::tools(&orch, &agent.launch);
+    let mut mcp = super::seat::tools(&orch, &agent.launch);
     mcp.env.extend(own.iter().map(|(name, value)| (*name, value.to_string_lossy().into_owned())));
     let new_session = uuid::Uuid::new_v4().to_string();
     driver.start(&Job {
