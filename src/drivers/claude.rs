@@ -6,14 +6,19 @@
 use std::ffi::OsString;
 
 use super::{
-    Driver, End, Job, Refusal, Seat, Start, Transcript, Verdict, by_contract, holds_to, mcp, stream_json::StreamJson,
+    Driver, End, Job, Refusal, Seat, Start, Transcript, Verdict, by_contract, conversation::Program, holds_to, mcp,
+    stream_json::StreamJson,
 };
 use crate::config::{DriverKind, Role};
 
 /// Runs `claude`.
 pub(super) struct Claude;
 
-const NAME: &str = "claude";
+const PROGRAM: Program = Program {
+    name: "claude",
+    log_in: "run claude and type /login, or give it a valid ANTHROPIC_API_KEY",
+    tells_when_done: true,
+};
 const MCP_FILE: &str = "mcp.json";
 
 impl Driver for Claude {
@@ -41,12 +46,12 @@ impl Driver for Claude {
         args.extend(["--allowedTools".into(), format!("mcp__{}", mcp::NAME).into()]);
         args.extend(agent.allowed_tools.iter().map(OsString::from));
         let files = vec![(file, job.mcp.servers(serde_json::json!({ "type": "stdio" })))];
-        Ok(Start { program: NAME.into(), args, prompt_on_stdin: true, files, ..Start::default() })
+        Ok(Start { program: PROGRAM.name.into(), args, prompt_on_stdin: true, files, ..Start::default() })
     }
 
     fn read(&self, end: End) -> Verdict {
         match end.conversation {
-            Some(told) => told.verdict(NAME, true, end),
+            Some(told) => told.verdict(&PROGRAM, end),
             None => by_contract(end),
         }
     }
@@ -65,7 +70,7 @@ impl Driver for Claude {
         }
         args.extend(seat.role.agent.args.iter().map(OsString::from));
         let files = vec![(file, seat.mcp.servers(serde_json::json!({ "type": "stdio" })))];
-        Some(Start { program: NAME.into(), args, files, ..Start::default() })
+        Some(Start { program: PROGRAM.name.into(), args, files, ..Start::default() })
     }
 
     fn is_interactive(&self) -> bool {
