@@ -102,6 +102,9 @@
 //! renews a mark, which keeps his agent from passing for hung; whoever ends instead is held, and the answer makes the task
 //! ready. A message ([`model::message`]) belongs to a task as well; each reader has a mark up to which it has read.
 //!
+//! What an agent's program asks its user for is one state of its runner, and its heart says each change of it at once; who
+//! asks is not taken for hung. A program that tries on where only a login would help is ended, and its task held.
+//!
 //! What an attempt has used is added in the step that ends it: to its task, to all above that, to its role and agent of
 //! the day. `claim` gives nothing of a role that has used what it may a day, or whose account is rate limited
 //! (`held_back` in `store/lua/prelude_spend.lua`); both end by themselves, and the supervisor wakes those that were sent

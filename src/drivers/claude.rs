@@ -6,14 +6,19 @@
 use std::ffi::OsString;
 
 use super::{
-    Driver, End, Hook, Job, Refusal, Seat, Start, Transcript, Verdict, by_contract, holds_to, hook_json, mcp, stream_json::StreamJson,
+    Driver, End, Hook, Job, Refusal, Seat, Start, Transcript, Verdict, by_contract, conversation::Program, holds_to, hook_json, mcp,
+    stream_json::StreamJson,
 };
 use crate::config::{DriverKind, Role};
 
 /// Runs `claude`.
 pub(super) struct Claude;
 
-const NAME: &str = "claude";
+const PROGRAM: Program = Program {
+    name: "claude",
+    log_in: "run claude and type /login, or give it a valid ANTHROPIC_API_KEY",
+    tells_when_done: true,
+};
 const MCP_FILE: &str = "mcp.json";
 const SETTINGS_FILE: &str = "settings.json";
 
@@ -43,16 +48,21 @@ impl Driver for Claude {
         // Last, because it takes all that follows. Orch's own tools ask nobody.
         args.extend(["--allowedTools".into(), format!("mcp__{}", mcp::NAME).into()]);
         args.extend(agent.allowed_tools.iter().map(OsString::from));
+<<<<<<< HEAD
         let files = vec![
             (file, job.mcp.servers(serde_json::json!({ "type": "stdio" }))),
             (settings, hook_json::settings(job.mcp.program, &hook_json::HEADLESS, &[])),
         ];
         Ok(Start { program: NAME.into(), args, prompt_on_stdin: true, files, ..Start::default() })
+=======
+        let files = vec![(file, job.mcp.servers(serde_json::json!({ "type": "stdio" })))];
+        Ok(Start { program: PROGRAM.name.into(), args, prompt_on_stdin: true, files, ..Start::default() })
+>>>>>>> drivers
     }
 
     fn read(&self, end: End) -> Verdict {
         match end.conversation {
-            Some(told) => told.verdict(NAME, true, end),
+            Some(told) => told.verdict(&PROGRAM, end),
             None => by_contract(end),
         }
     }
@@ -74,6 +84,7 @@ impl Driver for Claude {
         if let Some(mode) = &agent.permission_mode {
             args.extend(["--permission-mode".into(), mode.into()]);
         }
+<<<<<<< HEAD
         args.extend(agent.args.iter().map(OsString::from));
         // After all options: a prompt that looks like one is none.
         if let Some(prompt) = seat.prompt {
@@ -84,6 +95,11 @@ impl Driver for Claude {
             (settings, hook_json::settings(seat.mcp.program, &hook_json::ON_A_TERMINAL, &agent.allowed_tools)),
         ];
         Some(Start { program: NAME.into(), args, files, ..Start::default() })
+=======
+        args.extend(seat.role.agent.args.iter().map(OsString::from));
+        let files = vec![(file, seat.mcp.servers(serde_json::json!({ "type": "stdio" })))];
+        Some(Start { program: PROGRAM.name.into(), args, files, ..Start::default() })
+>>>>>>> drivers
     }
 
     fn hook(&self, call: &str) -> Option<Hook> {

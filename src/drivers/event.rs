@@ -61,6 +61,8 @@ pub enum Event {
         after: Duration,
         /// Why.
         why: String,
+        /// What it would mean, were it to give up.
+        failure: Failure,
     },
     /// It is done with the task, well or not.
     Result {

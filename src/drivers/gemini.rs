@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::{
     Driver, End, Job, Refusal, Seat, Start, Verdict, by_contract,
+    conversation::Program,
     event::{Ending, Event, Transcript},
     holds_to, instructed, mcp, words,
 };
@@ -17,7 +18,11 @@ use crate::{config::DriverKind, model::task::Usage};
 /// Runs `gemini`.
 pub(super) struct Gemini;
 
-const NAME: &str = "gemini";
+const PROGRAM: Program = Program {
+    name: "gemini",
+    log_in: "run gemini and type /auth, or give it a valid GEMINI_API_KEY",
+    tells_when_done: true,
+};
 /// Settings of the least weight: a person's own and a project's are put over them. Left out, with a warning, where others may
 /// write into a folder above the file: the state folder is not such a place.
 const DEFAULTS: &str = "GEMINI_CLI_SYSTEM_DEFAULTS_PATH";
@@ -44,12 +49,12 @@ impl Driver for Gemini {
         let (file, path) = mcp::file(job.dir, SETTINGS_FILE);
         let mut files = instructed(job);
         files.push((file, job.mcp.servers(json!({ "trust": true }))));
-        Ok(Start { program: NAME.into(), args, prompt_on_stdin: true, env: vec![(DEFAULTS, path)], files })
+        Ok(Start { program: PROGRAM.name.into(), args, prompt_on_stdin: true, env: vec![(DEFAULTS, path)], files })
     }
 
     fn read(&self, end: End) -> Verdict {
         match end.conversation {
-            Some(told) => told.verdict(NAME, true, end),
+            Some(told) => told.verdict(&PROGRAM, end),
             None => by_contract(end),
         }
     }
@@ -66,7 +71,7 @@ impl Driver for Gemini {
         args.extend(seat.role.agent.args.iter().map(OsString::from));
         let (file, path) = mcp::file(seat.dir, SETTINGS_FILE);
         let files = vec![(file, seat.mcp.servers(json!({})))];
-        Some(Start { program: NAME.into(), args, env: vec![(DEFAULTS, path)], files, ..Start::default() })
+        Some(Start { program: PROGRAM.name.into(), args, env: vec![(DEFAULTS, path)], files, ..Start::default() })
     }
 
     fn is_interactive(&self) -> bool {

@@ -7,15 +7,19 @@ use std::ffi::OsString;
 use serde_json::json;
 
 use super::{
-    Driver, End, Job, Refusal, Seat, Start, Transcript, Verdict, by_contract, holds_to, instructed, mcp,
-    stream_json::StreamJson,
+    Driver, End, Job, Refusal, Seat, Start, Transcript, Verdict, by_contract, conversation::Program, holds_to,
+    instructed, mcp, stream_json::StreamJson,
 };
 use crate::config::{DriverKind, Role};
 
 /// Runs `qwen`.
 pub(super) struct Qwen;
 
-const NAME: &str = "qwen";
+const PROGRAM: Program = Program {
+    name: "qwen",
+    log_in: "run qwen and type /auth, or give it a valid OPENAI_API_KEY",
+    tells_when_done: true,
+};
 /// Settings of the least weight: a person's own and a project's are put over them.
 const DEFAULTS: &str = "QWEN_CODE_SYSTEM_DEFAULTS_PATH";
 const SETTINGS_FILE: &str = "settings.json";
@@ -42,12 +46,12 @@ impl Driver for Qwen {
         let (file, path) = mcp::file(job.dir, SETTINGS_FILE);
         let mut files = instructed(job);
         files.push((file, job.mcp.servers(json!({ "trust": true }))));
-        Ok(Start { program: NAME.into(), args, prompt_on_stdin: true, env: vec![(DEFAULTS, path)], files })
+        Ok(Start { program: PROGRAM.name.into(), args, prompt_on_stdin: true, env: vec![(DEFAULTS, path)], files })
     }
 
     fn read(&self, end: End) -> Verdict {
         match end.conversation {
-            Some(told) => told.verdict(NAME, true, end),
+            Some(told) => told.verdict(&PROGRAM, end),
             None => by_contract(end),
         }
     }
@@ -61,7 +65,7 @@ impl Driver for Qwen {
         args.extend(seat.role.agent.args.iter().map(OsString::from));
         let (file, path) = mcp::file(seat.dir, SETTINGS_FILE);
         let files = vec![(file, seat.mcp.servers(json!({})))];
-        Some(Start { program: NAME.into(), args, env: vec![(DEFAULTS, path)], files, ..Start::default() })
+        Some(Start { program: PROGRAM.name.into(), args, env: vec![(DEFAULTS, path)], files, ..Start::default() })
     }
 
     fn is_interactive(&self) -> bool {

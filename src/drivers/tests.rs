@@ -3,7 +3,10 @@
 use std::{fs, path::Path};
 
 use super::*;
-use crate::config::{AgentOptions, Config, Env};
+use crate::{
+    config::{AgentOptions, Config, Env},
+    model::agent::Needs,
+};
 
 /// The time of all cases: 2023-11-14T22:13:20Z.
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
@@ -41,7 +44,8 @@ fn ends_mean_what_comes_next() {
         (Claude, "ok", ok, Success, "claude has done it"),
         (Claude, "ok", Some(143), Success, "had done it when it was ended"),
         (Claude, "api_error", Some(1), Transient, "529 Overloaded"),
-        (Claude, "login", Some(1), NeedsPerson, "/login"),
+        (Claude, "login", Some(1), NeedsPerson, "claude asks to log in: Invalid API key"),
+        (Claude, "refused", Some(143), NeedsPerson, "claude asks to log in: authentication_failed (401); run claude"),
         (Claude, "rate_limit", Some(1), RateLimited, "limit"),
         (Claude, "usage_limit", Some(1), RateLimited, "usage limit reached"),
         (Claude, "denied", ok, NeedsPerson, "not allowed to use Bash(npm test): allow it"),
@@ -60,7 +64,8 @@ fn ends_mean_what_comes_next() {
         (Codex, "tool_failed", ok, Success, "codex has done it"),
         (Codex, "failed", Some(1), Transient, "500 Internal Server Error"),
         (Codex, "usage_limit", Some(1), RateLimited, "usage limit"),
-        (Codex, "login", Some(1), NeedsPerson, "401"),
+        (Codex, "login", Some(1), NeedsPerson, "codex asks to log in: unexpected status 401"),
+        (Codex, "refused", None, NeedsPerson, "codex asks to log in: unexpected status 401"),
         (Codex, "interrupted", Some(1), Transient, "exit code 1"),
         (Gemini, "ok", ok, Success, "gemini has done it"),
         (Gemini, "tool_failed", ok, Success, "gemini has done it"),
@@ -77,6 +82,35 @@ fn ends_mean_what_comes_next() {
         let said = verdict(kind, case, exit, "");
         assert!(said.cause == cause && said.reason.contains(words), "{kind}/{case} {exit:?}: {said:?}");
         assert_eq!(said.start_anew, case == "no_session", "{kind}/{case}");
+    }
+}
+
+#[test]
+fn a_login_is_asked_for_until_it_goes_on_and_in_vain_once_it_was_refused_again() {
+    let refused = |why: &str| Event::Retrying {
+        attempt: 1,
+        of: None,
+        after: Duration::ZERO,
+        why: why.into(),
+        failure: words::failure(None, why),
+    };
+    let (bad_key, overloaded) = (refused("invalid api key"), refused("overloaded"));
+    let mut all = Conversation::default();
+    let mut after = |events: &[&Event]| {
+        events.iter().for_each(|event| all.take(event));
+        (all.asks(), all.asks_in_vain())
+    };
+    assert_eq!(after(&[&overloaded, &overloaded, &overloaded]), (None, false));
+    assert_eq!(after(&[&bad_key]), (Some(Needs::Login), false));
+    assert_eq!(after(&[&Event::Text("I go on.".into())]), (None, false), "its new token was taken");
+    assert_eq!(after(&[&bad_key, &overloaded, &bad_key]), (Some(Needs::Login), false));
+    assert_eq!(after(&[&bad_key]), (Some(Needs::Login), true));
+    let done = Event::Result { text: None, ending: Ending::Done };
+    assert!(!after(&[&done]).1, "it has done it all the same");
+    for (kind, tries) in [(DriverKind::Claude, 2), (DriverKind::Codex, 2)] {
+        let (events, told) = told(kind, &fixture(kind, "refused"));
+        assert_eq!(events.iter().filter(|event| matches!(event, Event::Retrying { .. })).count(), tries, "{kind}");
+        assert!(told.is_some_and(|told| told.asks_in_vain()), "{kind}");
     }
 }
 

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     drivers::{Driver, Job, Refusal, Start, Verdict},
-    model::{cause::Cause, id::Capability, question::Question},
+    model::{agent::Needs, cause::Cause, id::Capability, question::Question},
     os::failpoint,
     store::tasks::Claimed,
 };
@@ -30,6 +30,8 @@ pub(super) struct Running<'a> {
     pub resumed: bool,
     /// Whether the conversation has been written down.
     pub session_known: bool,
+    /// What it has told that it asks its user for.
+    pub asks: Option<Needs>,
     /// What only this attempt's processes carry.
     pub capability: Capability,
 }
@@ -93,7 +95,7 @@ pub(super) fn begin<'a>(
     let pane = agent.pane.clone();
     let output = Output::new(&mut child, &workspace.dir, pane, Redactor::new(secrets), reading, role.limits.output);
     let resumed = earlier.is_some();
-    Ok(Running { agent, workspace, child, output, resumed, session_known: false, capability })
+    Ok(Running { agent, workspace, child, output, resumed, session_known: false, asks: None, capability })
 }
 
 /// What persons have said to the questions of earlier attempts.

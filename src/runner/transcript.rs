@@ -119,9 +119,10 @@ impl Reading {
                 Some(until) => format!("── a limit is reached, for {}", human(left(*until))),
                 None => "── a limit is reached".to_owned(),
             },
-            Event::Retrying { attempt, of, after, why } => {
+            Event::Retrying { attempt, of, after, why, .. } => {
                 let of = of.map(|of| format!(" of {of}")).unwrap_or_default();
-                format!("── tries again in {} ({attempt}{of}): {why}", human(*after))
+                let after = if after.is_zero() { String::new() } else { format!(" in {}", human(*after)) };
+                format!("── tries again{after} ({attempt}{of}): {why}")
             }
             Event::Result { text, ending } => self.end(text.as_deref(), ending),
             Event::Unknown { shown: Some(line) } => one_line(line, 10 * COLUMNS),
