@@ -48,16 +48,11 @@ impl Driver for Claude {
         // Last, because it takes all that follows. Orch's own tools ask nobody.
         args.extend(["--allowedTools".into(), format!("mcp__{}", mcp::NAME).into()]);
         args.extend(agent.allowed_tools.iter().map(OsString::from));
-<<<<<<< HEAD
         let files = vec![
             (file, job.mcp.servers(serde_json::json!({ "type": "stdio" }))),
             (settings, hook_json::settings(job.mcp.program, &hook_json::HEADLESS, &[])),
         ];
-        Ok(Start { program: NAME.into(), args, prompt_on_stdin: true, files, ..Start::default() })
-=======
-        let files = vec![(file, job.mcp.servers(serde_json::json!({ "type": "stdio" })))];
         Ok(Start { program: PROGRAM.name.into(), args, prompt_on_stdin: true, files, ..Start::default() })
->>>>>>> drivers
     }
 
     fn read(&self, end: End) -> Verdict {
@@ -84,7 +79,6 @@ impl Driver for Claude {
         if let Some(mode) = &agent.permission_mode {
             args.extend(["--permission-mode".into(), mode.into()]);
         }
-<<<<<<< HEAD
         args.extend(agent.args.iter().map(OsString::from));
         // After all options: a prompt that looks like one is none.
         if let Some(prompt) = seat.prompt {
@@ -94,12 +88,7 @@ impl Driver for Claude {
             (file, seat.mcp.servers(serde_json::json!({ "type": "stdio" }))),
             (settings, hook_json::settings(seat.mcp.program, &hook_json::ON_A_TERMINAL, &agent.allowed_tools)),
         ];
-        Some(Start { program: NAME.into(), args, files, ..Start::default() })
-=======
-        args.extend(seat.role.agent.args.iter().map(OsString::from));
-        let files = vec![(file, seat.mcp.servers(serde_json::json!({ "type": "stdio" })))];
         Some(Start { program: PROGRAM.name.into(), args, files, ..Start::default() })
->>>>>>> drivers
     }
 
     fn hook(&self, call: &str) -> Option<Hook> {
