@@ -1,22 +1,34 @@
-//! The master: its program has the pane's terminal for itself and talks to a person. It takes no tasks.
+//! The master's seat: its program has the pane's terminal for itself and talks to a person. It takes no tasks.
+//!
+//! What it does is known from its hooks, and from its screen where no hook tells ([`turn`]). That is how it is known that
+//! it asks its user for something, and that it is idle while something waits for it; and it is how its [`conversation`]
+//! goes on after a crash.
+
+mod conversation;
+mod turn;
 
 use std::{
-    path::Path,
-    process::Stdio,
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
 use tokio::process::{Child, Command};
 
+use self::{
+    conversation::Conversation,
+    turn::{Doing, Turn},
+};
 use super::{
     Agent, Leave,
     beats::{Beat, Beats},
+    hooks::Hooks,
     signals::{Signal, Signals},
 };
 use crate::{
     config::DriverKind,
-    drivers::{self, Mcp, Seat, Start},
-    home::{self, launch::Launch},
+    drivers::{self, Driver, Hook, Mcp, Noted, Start},
+    home::{self, Home, launch::Launch},
     mux::{Mux, Tags, TmuxMux, TmuxOptions},
     os,
     store::agents::Directive,
@@ -31,58 +43,204 @@ const TRIES: u32 = 3;
 /// each further one twice as long, up to the last.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
 
+/// How often a program is looked at that is in a turn, of which no hook may tell the end. One that is idle is not.
+const LOOK: Duration = Duration::from_millis(1_500);
+
 /// Keeps the master's program running until told to leave. A person who leaves it is let out of the session, and finds
 /// it again at the next attach: leaving stops nothing.
 pub(super) async fn serve(agent: &Agent, mut signals: Signals) -> Leave {
-    let start = match program(agent) {
-        Ok(start) => start,
+    let mut beats = Beats::start(agent);
+    let mut seat = match Seat::of(agent) {
+        Ok(seat) => seat,
         Err(why) => return Leave::Broken(why),
     };
-    let mut beats = Beats::start(agent);
     let (mut failed, mut pause) = (0, Duration::ZERO);
     loop {
         let began = Instant::now();
-        let mut child = match spawn(agent, &start) {
-            Ok(child) => child,
-            Err(e) => return Leave::Broken(format!("{} could not be started: {e}", start.program.to_string_lossy())),
+        let (program, child) = match seat.start() {
+            Ok(started) => started,
+            Err(why) => return Leave::Broken(why),
         };
-        let status = match watch(child.wait(), &mut beats, &mut signals).await {
+        let status = match seat.sit(child, &mut beats, &mut signals).await {
             Ok(status) => status,
-            Err(leave) => {
-                end(agent, &mut child).await;
-                return leave;
-            }
+            Err(leave) => return leave,
         };
-        end(agent, &mut child).await;
         let at_once = began.elapsed() < AT_ONCE;
-        failed = if at_once && !status.is_ok_and(|s| s.success()) { failed + 1 } else { 0 };
-        if failed >= TRIES {
-            return Leave::Broken(format!("{} ends at once, {TRIES} times in a row", start.program.to_string_lossy()));
+        let has_failed = at_once && !status.is_ok_and(|status| status.success());
+        if has_failed && seat.begin_anew() {
+            continue;
         }
-        let_out(agent).await;
+        failed = if has_failed { failed + 1 } else { 0 };
+        if failed >= TRIES {
+            return Leave::Broken(format!("{program} ends at once, {TRIES} times in a row"));
+        }
+        seat.let_out().await;
         pause = if at_once { (pause * 2).clamp(PAUSES.0, PAUSES.1) } else { Duration::ZERO };
-        if let Err(leave) = watch(tokio::time::sleep(pause), &mut beats, &mut signals).await {
+        if let Err(leave) = wait(tokio::time::sleep(pause), &mut beats, &mut signals).await {
             return leave;
         }
     }
 }
 
-fn program(agent: &Agent) -> Result<Start, String> {
-    if agent.launch.driver == DriverKind::Console {
-        let own = std::env::current_exe().map_err(|e| format!("our own program is not to be found: {e}"))?;
-        return Ok(Start { program: own.into(), args: vec!["console".into()], ..Start::default() });
+/// Where the program sits.
+struct Seat<'a> {
+    agent: &'a Agent,
+    driver: Option<&'static dyn Driver>,
+    /// Of its files.
+    dir: PathBuf,
+    mux: TmuxMux,
+    /// Whether conversations go on.
+    resumes: bool,
+    conversation: Conversation,
+    turn: Turn,
+    hooks: Option<Hooks>,
+    /// The beginning of a line of the hooks' file.
+    line: Vec<u8>,
+}
+
+impl<'a> Seat<'a> {
+    fn of(agent: &'a Agent) -> Result<Self, String> {
+        let launch = &agent.launch;
+        let dir = agent.home.agent_files(&launch.agent);
+        home::create_dir(&dir).map_err(|e| format!("its folder {} could not be made: {e}", dir.display()))?;
+        let mux = TmuxMux::new(TmuxOptions { socket: launch.tmux_socket.clone(), ..TmuxOptions::default() });
+        let conversation = Conversation::of(&dir, launch.driver);
+        Ok(Seat {
+            agent,
+            driver: drivers::of(launch.driver),
+            dir,
+            mux,
+            resumes: launch.role.agent.resume,
+            conversation,
+            turn: Turn::default(),
+            hooks: None,
+            line: Vec::new(),
+        })
     }
-    let (dir, orch) = (agent.home.agent_files(&agent.launch.agent), agent.home.bin().join("orch"));
-    let seat = Seat { role: &agent.launch.role, dir: &dir, mcp: &tools(&orch, &agent.launch) };
-    let start = drivers::of(agent.launch.driver).and_then(|driver| driver.interactive(&seat)).ok_or_else(|| {
-        format!("driver {} has no prompt for a person: it cannot be the master's", agent.launch.driver)
-    })?;
-    let write = || {
-        home::create_dir(&dir)?;
-        start.files.iter().try_for_each(|(path, bytes)| home::write_new(path, bytes))
-    };
-    write().map_err(|e| format!("its files could not be written to {}: {e}", dir.display()))?;
-    Ok(start)
+
+    /// Starts the program; its name, for whoever is told that it failed.
+    fn start(&mut self) -> Result<(String, Child), String> {
+        let start = self.program()?;
+        let name = start.program.to_string_lossy().into_owned();
+        let in_dir = |e: std::io::Error| format!("its files could not be written to {}: {e}", self.dir.display());
+        start.files.iter().try_for_each(|(path, bytes)| home::write_new(path, bytes)).map_err(in_dir)?;
+        (self.turn, self.line) = (Turn::default(), Vec::new());
+        self.hooks = Some(Hooks::of_new_program(&Home::hooks(&self.dir)).map_err(in_dir)?);
+        let child = spawn(self.agent, &start).map_err(|e| format!("{name} could not be started: {e}"))?;
+        Ok((name, child))
+    }
+
+    fn program(&self) -> Result<Start, String> {
+        let launch = &self.agent.launch;
+        if launch.driver == DriverKind::Console {
+            let own = std::env::current_exe().map_err(|e| format!("our own program is not to be found: {e}"))?;
+            return Ok(Start { program: own.into(), args: vec!["console".into()], ..Start::default() });
+        }
+        let orch = self.agent.home.bin().join("orch");
+        let new_session = uuid::Uuid::new_v4().to_string();
+        let seat = drivers::Seat {
+            role: &launch.role,
+            dir: &self.dir,
+            mcp: &tools(&orch, launch),
+            new_session: &new_session,
+            resume: self.conversation.to_resume().filter(|_| self.resumes),
+            prompt: None,
+        };
+        self.driver.and_then(|driver| driver.interactive(&seat)).ok_or_else(|| {
+            format!("driver {} has no prompt for a person: it cannot be the master's", launch.driver)
+        })
+    }
+
+    /// Where a conversation was to go on, and could not: the next program has a new one. Whether it was so.
+    fn begin_anew(&mut self) -> bool {
+        let was_to_go_on = self.resumes && self.conversation.to_resume().is_some();
+        if was_to_go_on {
+            tracing::warn!("the program ended at once where its conversation was to go on: it begins anew");
+            self.conversation.forget();
+        }
+        was_to_go_on
+    }
+
+    /// Follows the program to its end, which nothing that it has started outlives.
+    async fn sit(
+        &mut self,
+        mut child: Child,
+        beats: &mut Beats,
+        signals: &mut Signals,
+    ) -> Result<std::io::Result<ExitStatus>, Leave> {
+        let needs = beats.needs();
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let ended = loop {
+            tokio::select! {
+                status = child.wait() => break Ok(status),
+                piece = next_hooks(&mut self.hooks) => {
+                    self.hear(&piece);
+                    look.reset();
+                }
+                _ = look.tick(), if self.driver.is_some() && self.turn.doing() != Doing::Idle => self.look().await,
+                leave = told(beats, signals) => break Err(leave),
+            }
+            needs.set(self.turn.needs());
+        };
+        needs.set(None);
+        end(self.agent, &mut child).await;
+        ended
+    }
+
+    /// Takes what the hooks have left: a piece of lines.
+    fn hear(&mut self, piece: &[u8]) {
+        self.line.extend_from_slice(piece);
+        let mut lines = std::mem::take(&mut self.line);
+        let rest = lines.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+        self.line = lines.split_off(rest);
+        for line in lines.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
+            // Whoever writes there otherwise says nothing to us.
+            if let Ok(noted) = serde_json::from_slice::<Noted>(line) {
+                self.hear_one(&noted.hook);
+            }
+        }
+    }
+
+    fn hear_one(&mut self, hook: &Hook) {
+        self.turn.hear(hook);
+        if self.resumes {
+            self.conversation.hear(hook);
+        }
+    }
+
+    /// Looks at the terminal.
+    async fn look(&mut self) {}
+
+    /// Whoever has just left the program wants to be out of its session too.
+    async fn let_out(&self) {
+        if let Err(e) = self.mux.detach_clients(&self.agent.launch.session, &tags(&self.agent.launch)).await {
+            tracing::warn!("the master's session was left, and its clients could not be detached: {e}");
+        }
+    }
+}
+
+fn tags(launch: &Launch) -> Tags {
+    Tags {
+        namespace: Tags::world(&launch.namespace, &launch.home),
+        agent: launch.agent.clone(),
+        incarnation: launch.incarnation.clone(),
+    }
+}
+
+/// What hooks have told; never again once the file can't be read.
+async fn next_hooks(hooks: &mut Option<Hooks>) -> Vec<u8> {
+    match hooks {
+        Some(file) => match file.next().await {
+            Ok(piece) => piece,
+            Err(e) => {
+                tracing::warn!("what the program's hooks tell is not heard any more: {e}");
+                *hooks = None;
+                Vec::new()
+            }
+        },
+        None => std::future::pending().await,
+    }
 }
 
 /// The verbs as tools, for who has this launch.
@@ -105,21 +263,27 @@ fn spawn(agent: &Agent, start: &Start) -> std::io::Result<Child> {
 }
 
 /// Waits for something, or for a reason to leave.
-async fn watch<T>(what: impl Future<Output = T>, beats: &mut Beats, signals: &mut Signals) -> Result<T, Leave> {
-    tokio::pin!(what);
+async fn wait<T>(what: impl Future<Output = T>, beats: &mut Beats, signals: &mut Signals) -> Result<T, Leave> {
+    tokio::select! {
+        done = what => Ok(done),
+        leave = told(beats, signals) => Err(leave),
+    }
+}
+
+/// Until there is a reason to leave.
+async fn told(beats: &mut Beats, signals: &mut Signals) -> Leave {
     loop {
         tokio::select! {
-            done = &mut what => return Ok(done),
             beat = beats.next() => match beat {
-                Beat::Directive(_, Directive::Stop(reason)) => return Err(Leave::Told(reason)),
-                Beat::Gone => return Err(Leave::GivenUp),
+                Beat::Directive(_, Directive::Stop(reason)) => return Leave::Told(reason),
+                Beat::Gone => return Leave::GivenUp,
                 _ => {}
             },
             signal = signals.next() => match signal {
                 // The terminal sends it to the program as well, which knows what to do with it.
                 Signal::Interrupt => {}
-                Signal::Hangup => return Err(Leave::SessionClosed),
-                Signal::Terminate => return Err(Leave::Terminated),
+                Signal::Hangup => return Leave::SessionClosed,
+                Signal::Terminate => return Leave::Terminated,
             },
         }
     }
@@ -141,18 +305,5 @@ async fn end(agent: &Agent, child: &mut Child) {
         if let Ok(Err(e)) = ended.await {
             tracing::error!("what the master's program left behind: {e}");
         }
-    }
-}
-
-/// Whoever has just left the program wants to be out of its session too.
-async fn let_out(agent: &Agent) {
-    let mux = TmuxMux::new(TmuxOptions { socket: agent.launch.tmux_socket.clone(), ..TmuxOptions::default() });
-    let tags = Tags {
-        namespace: Tags::world(&agent.launch.namespace, &agent.launch.home),
-        agent: agent.launch.agent.clone(),
-        incarnation: agent.launch.incarnation.clone(),
-    };
-    if let Err(e) = mux.detach_clients(&agent.launch.session, &tags).await {
-        tracing::warn!("the master's session was left, and its clients could not be detached: {e}");
     }
 }
