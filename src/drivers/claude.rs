@@ -6,8 +6,8 @@
 use std::ffi::OsString;
 
 use super::{
-    Driver, End, Hook, Job, Refusal, Seat, Start, Transcript, Verdict, by_contract, conversation::Program, holds_to, hook_json, mcp,
-    stream_json::StreamJson,
+    Driver, End, Hook, Job, Refusal, Seat, Start, Transcript, Verdict, by_contract, conversation::Program, holds_to,
+    hook_json, mcp, stream_json::StreamJson,
 };
 use crate::config::{DriverKind, Role};
 

@@ -82,15 +82,16 @@ pub(super) fn read(call: &str) -> Option<Hook> {
             Hook::Asks { what, of: format!("{name}({summary})") }
         }
         "Notification" => match call["notification_type"].as_str()? {
-            "permission_prompt" => {
-                Hook::Asks { what: Needs::Permission, of: text("message").unwrap_or_default() }
-            }
+            "permission_prompt" => Hook::Asks { what: Needs::Permission, of: text("message").unwrap_or_default() },
             // Of the prompt that has been idle for a while it is known already.
             _ => return None,
         },
         "Stop" => Hook::Ended { said: text("last_assistant_message") },
         "StopFailure" => Hook::Failed {
-            why: [words::said(&call["error"]), text("last_assistant_message").unwrap_or_default()].join(" ").trim().to_owned(),
+            why: [words::said(&call["error"]), text("last_assistant_message").unwrap_or_default()]
+                .join(" ")
+                .trim()
+                .to_owned(),
         },
         // codex's word for Esc.
         "Interrupt" => Hook::Ended { said: None },
@@ -149,7 +150,9 @@ mod tests {
         assert!(matches!(failed, Some(Hook::Failed { ref why }) if why.contains("529 Overloaded")), "{failed:?}");
         assert_eq!(recorded!("claude/session_end_exit.json"), Some(Hook::Left));
         assert_eq!(recorded!("claude/session_end_clear.json"), None);
-        for told in [recorded!("claude/pre_compact.json"), recorded!("claude/subagent_stop.json"), read("{"), read("[]")] {
+        for told in
+            [recorded!("claude/pre_compact.json"), recorded!("claude/subagent_stop.json"), read("{"), read("[]")]
+        {
             assert_eq!(told, None);
         }
     }
@@ -161,7 +164,10 @@ mod tests {
         assert_eq!(recorded!("codex/user_prompt_submit.json"), Some(Hook::Prompt { text: "say hi".into() }));
         assert!(matches!(recorded!("codex/session_start.json"), Some(Hook::Began { session: Some(_), .. })));
         let asks = recorded!("codex/permission_request.json");
-        assert!(matches!(asks, Some(Hook::Asks { what: Needs::Permission, ref of }) if of.contains("touch a1")), "{asks:?}");
+        assert!(
+            matches!(asks, Some(Hook::Asks { what: Needs::Permission, ref of }) if of.contains("touch a1")),
+            "{asks:?}"
+        );
     }
 
     #[test]

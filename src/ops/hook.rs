@@ -132,7 +132,13 @@ impl Ops {
         }
         let mut text = String::from("These tasks, delegated through orch, are open:\n");
         for task in &open {
-            text.push_str(&format!("- {} ({}, {}): {}\n", task.id, task.role, task.state, one_line(&task.description, 120)));
+            text.push_str(&format!(
+                "- {} ({}, {}): {}\n",
+                task.id,
+                task.role,
+                task.state,
+                one_line(&task.description, 120)
+            ));
         }
         text.push_str("Their results come to you by themselves, or wait for them with wait_tasks; read_inbox has what you have missed.");
         Ok(Some(text))

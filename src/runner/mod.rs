@@ -127,8 +127,7 @@ pub async fn run(launch: &Path) -> Result<()> {
     // Before anything is started.
     let enclosed = enclosed.await.ok().flatten();
     let agent = Agent { launch, home, store, process, standing, pane: Pane::start(), enclosed };
-    let leave =
-        if agent.launch.master { seat::serve(&agent, signals).await } else { agent.serve(signals).await };
+    let leave = if agent.launch.master { seat::serve(&agent, signals).await } else { agent.serve(signals).await };
     tracing::info!(?leave, "leaving");
     agent.leave(leave).await;
     Ok(())

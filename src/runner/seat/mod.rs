@@ -146,9 +146,9 @@ impl<'a> Seat<'a> {
             resume: self.conversation.to_resume().filter(|_| self.resumes),
             prompt: None,
         };
-        self.driver.and_then(|driver| driver.interactive(&seat)).ok_or_else(|| {
-            format!("driver {} has no prompt for a person: it cannot be the master's", launch.driver)
-        })
+        self.driver
+            .and_then(|driver| driver.interactive(&seat))
+            .ok_or_else(|| format!("driver {} has no prompt for a person: it cannot be the master's", launch.driver))
     }
 
     /// Where a conversation was to go on, and could not: the next program has a new one. Whether it was so.
