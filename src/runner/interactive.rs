@@ -11,6 +11,7 @@ use tokio::process::{Child, Command};
 use super::{
     Agent, Leave,
     beats::{Beat, Beats},
+    scratch::Scratch,
     signals::{Signal, Signals},
 };
 use crate::{
@@ -34,8 +35,9 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from
 /// Keeps the master's program running until told to leave. A person who leaves it is let out of the session, and finds
 /// it again at the next attach: leaving stops nothing.
 pub(super) async fn serve(agent: &Agent, mut signals: Signals) -> Leave {
-    let start = match program(agent) {
-        Ok(start) => start,
+    // The folder goes when this is left.
+    let (start, _scratch) = match program(agent) {
+        Ok(started) => started,
         Err(why) => return Leave::Broken(why),
     };
     let mut beats = Beats::start(agent);
@@ -67,22 +69,26 @@ pub(super) async fn serve(agent: &Agent, mut signals: Signals) -> Leave {
     }
 }
 
-fn program(agent: &Agent) -> Result<Start, String> {
+fn program(agent: &Agent) -> Result<(Start, Option<Scratch>), String> {
     if agent.launch.driver == DriverKind::Console {
         let own = std::env::current_exe().map_err(|e| format!("our own program is not to be found: {e}"))?;
-        return Ok(Start { program: own.into(), args: vec!["console".into()], ..Start::default() });
+        return Ok((Start { program: own.into(), args: vec!["console".into()], ..Start::default() }, None));
     }
     let (dir, orch) = (agent.home.agent_files(&agent.launch.agent), agent.home.bin().join("orch"));
     let seat = Seat { role: &agent.launch.role, dir: &dir, mcp: &tools(&orch, &agent.launch) };
-    let start = drivers::of(agent.launch.driver).and_then(|driver| driver.interactive(&seat)).ok_or_else(|| {
-        format!("driver {} has no prompt for a person: it cannot be the master's", agent.launch.driver)
-    })?;
+    let driver = drivers::of(agent.launch.driver);
+    let (driver, mut start) =
+        driver.and_then(|driver| Some((driver, driver.interactive(&seat)?))).ok_or_else(|| {
+            format!("driver {} has no prompt for a person: it cannot be the master's", agent.launch.driver)
+        })?;
     let write = || {
         home::create_dir(&dir)?;
-        start.files.iter().try_for_each(|(path, bytes)| home::write_new(path, bytes))
+        start.files.iter().try_for_each(|(path, bytes)| home::write_new(path, bytes))?;
+        Scratch::make(driver, &agent.launch.role, &dir)
     };
-    write().map_err(|e| format!("its files could not be written to {}: {e}", dir.display()))?;
-    Ok(start)
+    let scratch = write().map_err(|e| format!("its files could not be written to {}: {e}", dir.display()))?;
+    start.env.extend(scratch.as_ref().map(Scratch::variable));
+    Ok((start, scratch))
 }
 
 /// The verbs as tools, for who has this launch.
