@@ -19,6 +19,7 @@ mod pane;
 mod program;
 mod redact;
 mod report;
+mod scratch;
 mod seat;
 mod session;
 mod signals;
