@@ -24,6 +24,7 @@ pub mod observe;
 pub mod people;
 mod script;
 pub mod server;
+mod spec;
 pub mod spend;
 pub mod tasks;
 pub mod wake;
