@@ -27,6 +27,7 @@ mod standing;
 mod start;
 mod tail;
 mod transcript;
+mod typing;
 mod wakeups;
 mod workspace;
 
