@@ -128,6 +128,12 @@ impl Store {
         self.query(&redis::cmd("INFO")).await
     }
 
+    /// What a server that comes up has read so far of what it has stored, and how much that is, in bytes; `None` where
+    /// it is not reading, or does not answer.
+    pub async fn loading(&self) -> Option<(u64, u64)> {
+        server::loading(&self.info().await.ok()?)
+    }
+
     /// Whether Redis writes. One that is short of memory, or has become a replica, still answers every question.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 
 mod attach;
 mod delegation;
+mod loading;
 mod output;
 mod people;
 

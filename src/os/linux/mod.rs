@@ -18,7 +18,7 @@ mod process;
 mod scan;
 mod stat;
 
-pub use allocator::give_memory_back;
+pub use allocator::{give_memory_back, share_one_heap};
 pub use daemon::{detach, inheritable_fds};
 pub use descendants::descendants;
 pub use enclosure::expect_entry;
