@@ -46,7 +46,7 @@ pub use self::{
     event::{Ending, Event, Failure, Transcript, When},
     hook::{Hook, HookTranscript, Noted, Source},
     mcp::Mcp,
-    screen::Seen,
+    screen::{Prompt, Seen},
 };
 use crate::{
     config::{DriverKind, Role},
@@ -203,6 +203,16 @@ pub trait Driver: Sync {
     /// Whether it has such a prompt.
     fn is_interactive(&self) -> bool {
         false
+    }
+
+    /// What its own terminal says that it does: the pane's title, and the visible screen as plain text.
+    fn see(&self, _title: &str, _screen: &str) -> Seen {
+        Seen::Unknown
+    }
+
+    /// Whether its prompt is there, and empty.
+    fn prompt(&self, _title: &str, _screen: &str) -> Prompt {
+        Prompt::Absent
     }
 
     /// What it passes to one of its hooks; `None` where that says nothing that counts.
