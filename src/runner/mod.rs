@@ -13,6 +13,7 @@ mod enclosed;
 mod evidence;
 mod hooks;
 mod limits;
+mod mail;
 mod needs;
 mod output;
 mod pane;
