@@ -103,6 +103,11 @@ impl Driver for Claude {
         true
     }
 
+    /// Its sockets (`cc-socks`) and the outputs of its background commands; not the TMPDIR of what it starts.
+    fn scratch_variable(&self) -> Option<&'static str> {
+        Some("CLAUDE_CODE_TMPDIR")
+    }
+
     fn secrets(&self) -> &'static [&'static str] {
         &["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN", "AWS_BEARER_TOKEN_BEDROCK"]
     }

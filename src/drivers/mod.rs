@@ -220,6 +220,12 @@ pub trait Driver: Sync {
         None
     }
 
+    /// Names the folder for its own temporary files, where it has a variable for them and would leave some behind when it is
+    /// killed.
+    fn scratch_variable(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Variables with secrets that this program needs to log in, besides those that `env_from` names.
     fn secrets(&self) -> &'static [&'static str] {
         &[]

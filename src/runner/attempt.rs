@@ -135,6 +135,9 @@ impl Running<'_> {
         let is_over = matches!(stop, Some(Stop::Over(_)));
         let grace = if is_over { Duration::ZERO } else { STRAGGLERS_GRACE };
         self.end_stragglers(grace).await;
+        if let Some(scratch) = self.scratch.take() {
+            scratch.end().await;
+        }
         self.output.drain().await;
         self.note_session();
         failpoint!("finish.ended");

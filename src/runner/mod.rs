@@ -20,6 +20,7 @@ mod pane;
 mod program;
 mod redact;
 mod report;
+mod scratch;
 mod seat;
 mod session;
 mod signals;
@@ -108,6 +109,7 @@ impl Leave {
 /// # Errors
 /// When the launch does not read, or Redis cannot be reached at the beginning.
 pub async fn run(launch: &Path) -> Result<()> {
+    os::share_one_heap();
     let launch = Arc::new(Launch::take(launch)?);
     let home = Home::new(&launch.home);
     start_log(&home, &launch.agent);

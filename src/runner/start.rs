@@ -9,6 +9,7 @@ use super::{
     output::Output,
     program::{own_variables, spawn},
     redact::Redactor,
+    scratch::Scratch,
     session::Earlier,
     transcript::Reading,
     workspace::Workspace,
@@ -24,6 +25,7 @@ use crate::{
 pub(super) struct Running<'a> {
     pub agent: &'a Agent,
     pub workspace: Workspace,
+    pub scratch: Option<Scratch>,
     pub child: Child,
     pub output: Output,
     /// Whether a conversation goes on.
@@ -87,7 +89,10 @@ pub(super) fn begin<'a>(
     let own = own_variables(claimed, &workspace, &capability);
     let resume = earlier.map(|earlier| earlier.session.as_str());
     let start = start(agent, driver, &workspace, prompt, resume, &own);
-    let start = start.map_err(|refusal| NotBegun::permanent(refusal.0))?;
+    let mut start = start.map_err(|refusal| NotBegun::permanent(refusal.0))?;
+    let scratch = Scratch::make(driver, role, &workspace.dir)
+        .map_err(|e| NotBegun::machine(agent, format!("the program's own folder could not be made: {e}")))?;
+    start.env.extend(scratch.as_ref().map(Scratch::variable));
     let mut child = spawn(agent, &start, &cwd, &workspace, &own).map_err(|e| could_not_start(&e, &start, agent))?;
     failpoint!("claim.started");
     let reading = driver.transcript().map(|transcript| Reading::new(transcript, &workspace.dir));
@@ -95,7 +100,7 @@ pub(super) fn begin<'a>(
     let pane = agent.pane.clone();
     let output = Output::new(&mut child, &workspace.dir, pane, Redactor::new(secrets), reading, role.limits.output);
     let resumed = earlier.is_some();
-    Ok(Running { agent, workspace, child, output, resumed, session_known: false, asks: None, capability })
+    Ok(Running { agent, workspace, scratch, child, output, resumed, session_known: false, asks: None, capability })
 }
 
 /// What persons have said to the questions of earlier attempts.

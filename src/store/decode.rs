@@ -77,6 +77,7 @@ pub(super) fn task(id: &TaskId, f: &Fields, children: Vec<String>, now: Timestam
         depth: f.parse("depth")?,
         cwd: f.text("cwd"),
         key: f.text("key").filter(|k| !k.starts_with("auto:")),
+        notify: f.text("notify"),
         created_at: f.time("created_at")?.ok_or_else(|| f.damaged("it has no created_at"))?,
         ready_at: f.time("ready_at")?,
         due_at: f.time("due_at")?,

@@ -135,12 +135,20 @@ fn commands(fleet: &Fleet) -> Vec<Process> {
 fn a_killed_claude_leaves_no_command_behind_and_the_next_attempt_goes_on_with_its_conversation() {
     let Some((fleet, task)) = at_work() else { return };
     let [claude] = &fleet.processes_of("claude")[..] else { panic!("{:#?}", fleet.world.processes()) };
+    let sockets = fleet.world.home.join(format!("runs/{task}/1/tmp/cc-socks"));
+    assert_eq!(fs::read_dir(&sockets).map(Iterator::count).unwrap_or_default(), 1, "{}", sockets.display());
     kill9(claude.pid);
     let done = fleet.wait_for(&task, "succeeded");
     let attempts = done["attempts"].as_array().unwrap();
     assert_eq!((attempts.len(), attempts[0]["cause"].as_str()), (2, Some("lost")), "{done:#}");
     assert_eq!(done["lost"], 1);
     assert_eq!(commands(&fleet), [], "the killed program's command");
+    // Nor its sockets and outputs: of the one that was killed, and of the one that ended by itself.
+    for attempt in ["1", "2"] {
+        let run = fleet.world.home.join("runs").join(&task).join(attempt);
+        assert!(run.join("mcp.json").exists() && !run.join("tmp").exists(), "{}", run.display());
+    }
+    assert!(!fleet.world.file("tmp/cc-socks").exists());
     let session = |attempt: u32| {
         let path = fleet.world.home.join(format!("runs/{task}/{attempt}/session.json"));
         let written: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();

@@ -68,7 +68,6 @@ impl Fleet {
         let temporary = world.file("tmp");
         fs::create_dir(&temporary).expect("tmp");
         world.env.insert("TMPDIR", temporary.to_str().expect("a path").to_owned());
-        world.env.insert("CLAUDE_CODE_TMPDIR", temporary.to_str().expect("a path").to_owned());
         world.env.insert("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1".to_owned());
         let fleet = Fleet { world, model };
         fleet.settle_claude();

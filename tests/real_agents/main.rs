@@ -16,5 +16,6 @@ mod fleet;
 mod gemini;
 mod hierarchy;
 mod idle;
+mod master;
 mod opencode;
 mod share;

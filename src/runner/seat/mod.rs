@@ -23,6 +23,7 @@ use super::{
     Agent, Leave,
     beats::{Beat, Beats},
     hooks::Hooks,
+    scratch::Scratch,
     signals::{Signal, Signals},
 };
 use crate::{
@@ -96,6 +97,8 @@ struct Seat<'a> {
     hooks: Option<Hooks>,
     /// The beginning of a line of the hooks' file.
     line: Vec<u8>,
+    /// Of the program; it goes with the seat.
+    scratch: Option<Scratch>,
 }
 
 impl<'a> Seat<'a> {
@@ -115,15 +118,22 @@ impl<'a> Seat<'a> {
             turn: Turn::default(),
             hooks: None,
             line: Vec::new(),
+            scratch: None,
         })
     }
 
     /// Starts the program; its name, for whoever is told that it failed.
     fn start(&mut self) -> Result<(String, Child), String> {
-        let start = self.program()?;
+        let mut start = self.program()?;
         let name = start.program.to_string_lossy().into_owned();
         let in_dir = |e: std::io::Error| format!("its files could not be written to {}: {e}", self.dir.display());
         start.files.iter().try_for_each(|(path, bytes)| home::write_new(path, bytes)).map_err(in_dir)?;
+        if let Some(driver) = self.driver {
+            // What the last program has left in its own goes first.
+            self.scratch = None;
+            self.scratch = Scratch::make(driver, &self.agent.launch.role, &self.dir).map_err(in_dir)?;
+            start.env.extend(self.scratch.as_ref().map(Scratch::variable));
+        }
         (self.turn, self.line) = (Turn::default(), Vec::new());
         self.hooks = Some(Hooks::of_new_program(&Home::hooks(&self.dir)).map_err(in_dir)?);
         let child = spawn(self.agent, &start).map_err(|e| format!("{name} could not be started: {e}"))?;

@@ -48,6 +48,7 @@ fn a_task(n: u64, state: TaskState, text: &str) -> Task {
         depth: 0,
         cwd: None,
         key: None,
+        notify: None,
         created_at: ago(1000 - n),
         ready_at: None,
         due_at: None,
