@@ -19,6 +19,7 @@ mod conversation;
 mod copilot;
 mod event;
 mod gemini;
+mod gemini_cli;
 mod hook;
 mod hook_json;
 mod mcp;
@@ -102,6 +103,8 @@ pub struct Start {
     pub env: Vec<(&'static str, OsString)>,
     /// Files to be written (0600) before it starts.
     pub files: Vec<(PathBuf, Vec<u8>)>,
+    /// What its conversation is resumed by, where it was told and does not tell it itself.
+    pub session: Option<String>,
 }
 
 /// How the program ended.

@@ -9,7 +9,7 @@ use tokio::{sync::watch, task::JoinHandle, time::Instant};
 
 use super::turn::Doing;
 use crate::{
-    drivers::{Driver, Prompt},
+    drivers::Driver,
     model::message::{Delivery, line_to_idle},
     runner::typing::{Typed, Typist},
     store::Store,
@@ -120,7 +120,10 @@ impl Line {
             }
             Some(typed) => {
                 self.schedule.ended(typed.delivery, Instant::now());
-                let said = format!("{} was told by a typed line that something waits: {}, {}", self.agent, typed.delivery, typed.why);
+                let said = format!(
+                    "{} was told by a typed line that something waits: {}, {}",
+                    self.agent, typed.delivery, typed.why
+                );
                 tracing::info!("{said}");
                 if typed.delivery != Delivery::Failed {
                     let store = self.store.clone();

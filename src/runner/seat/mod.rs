@@ -122,10 +122,10 @@ impl<'a> Seat<'a> {
         let mux = TmuxMux::new(TmuxOptions { socket: launch.tmux_socket.clone(), ..TmuxOptions::default() });
         let mux: Arc<dyn Mux> = Arc::new(mux);
         let (driver, pane) = (drivers::of(launch.driver), std::env::var("TMUX_PANE").ok());
-        let typist = pane.clone().map(|pane| Typist { mux: mux.clone(), pane, tags: tags(launch), pace: Pace::default() });
-        let line = typist
-            .zip(driver)
-            .map(|(typist, driver)| Line::new(typist, driver, agent.store.clone(), &launch.agent));
+        let typist =
+            pane.clone().map(|pane| Typist { mux: mux.clone(), pane, tags: tags(launch), pace: Pace::default() });
+        let line =
+            typist.zip(driver).map(|(typist, driver)| Line::new(typist, driver, agent.store.clone(), &launch.agent));
         let mail = line.is_some().then(|| mail::unread(agent.store.clone(), launch.agent.clone(), Reader::Master));
         let conversation = Conversation::of(&dir, launch.driver);
         Ok(Seat {
