@@ -40,6 +40,8 @@ fn a_refused_login_is_seen_before_the_next_heartbeat_and_forgotten_when_it_goes_
     world.wait_until("the login is asked for", || needs(&world) == "login");
     let attention = world.status()["attention"].to_string();
     assert!(attention.contains(&format!("agent c-1 waits for {task}: its program asks for login")), "{attention}");
+    let bell = || world.tmux(&["list-windows", "-t", "=c-1", "-F", "#{window_bell_flag}"]).ok().trim().to_owned();
+    world.wait_until("the bell has rung", || bell() == "1");
     world.wait_until("somebody is told", || !world.lines("told").is_empty());
     let told: Value = serde_json::from_str(&world.lines("told")[0]).expect("JSON");
     assert_eq!(

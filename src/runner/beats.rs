@@ -83,6 +83,7 @@ impl Beats {
             cpu: Duration::ZERO,
         };
         tokio::spawn(heart.beat(now, needs.changes(), sender));
+        tokio::spawn(super::needs::ring(needs.clone(), agent.pane.clone()));
         Beats { lease, progress, needs, answers }
     }
 

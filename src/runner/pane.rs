@@ -39,9 +39,21 @@ impl Pane {
         pane
     }
 
+    /// One that nobody writes, and what was said to it.
+    #[cfg(test)]
+    pub fn unwritten() -> (Self, Receiver<Vec<u8>>) {
+        let (pieces, waiting) = sync_channel(WAITING);
+        (Pane { pieces, left_out: Arc::default() }, waiting)
+    }
+
     /// A line of our own.
     pub fn say(&self, line: &str) {
         self.show(own_line(line));
+    }
+
+    /// Rings the bell of the terminal: tmux marks the window for whoever looks at another one.
+    pub fn ring(&self) {
+        self.show(vec![b'\x07']);
     }
 
     /// A piece of the program's output, as it came: this is the program's own pane.
