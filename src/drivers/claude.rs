@@ -6,16 +6,21 @@
 use std::ffi::OsString;
 
 use super::{
-    Driver, End, Job, Refusal, Seat, Seen, Start, Transcript, Verdict, by_contract, holds_to, mcp, screen,
-    stream_json::StreamJson,
+    Driver, End, Hook, Job, Prompt, Refusal, Seat, Seen, Start, Transcript, Verdict, by_contract,
+    conversation::Program, holds_to, hook_json, mcp, screen, stream_json::StreamJson,
 };
 use crate::config::{DriverKind, Role};
 
 /// Runs `claude`.
 pub(super) struct Claude;
 
-const NAME: &str = "claude";
+const PROGRAM: Program = Program {
+    name: "claude",
+    log_in: "run claude and type /login, or give it a valid ANTHROPIC_API_KEY",
+    tells_when_done: true,
+};
 const MCP_FILE: &str = "mcp.json";
+const SETTINGS_FILE: &str = "settings.json";
 
 impl Driver for Claude {
     fn start(&self, job: &Job) -> Result<Start, Refusal> {
@@ -27,6 +32,8 @@ impl Driver for Claude {
         args.extend([flag.into(), session.into()]);
         let (file, argument) = mcp::file(job.dir, MCP_FILE);
         args.extend(["--mcp-config".into(), argument, "--strict-mcp-config".into()]);
+        let (settings, argument) = mcp::file(job.dir, SETTINGS_FILE);
+        args.extend(["--settings".into(), argument]);
         args.extend(options(job.role));
         if let Some(mode) = &agent.permission_mode {
             args.extend(["--permission-mode".into(), mode.into()]);
@@ -41,13 +48,16 @@ impl Driver for Claude {
         // Last, because it takes all that follows. Orch's own tools ask nobody.
         args.extend(["--allowedTools".into(), format!("mcp__{}", mcp::NAME).into()]);
         args.extend(agent.allowed_tools.iter().map(OsString::from));
-        let files = vec![(file, job.mcp.servers(serde_json::json!({ "type": "stdio" })))];
-        Ok(Start { program: NAME.into(), args, prompt_on_stdin: true, files, ..Start::default() })
+        let files = vec![
+            (file, job.mcp.servers(serde_json::json!({ "type": "stdio" }))),
+            (settings, hook_json::settings(job.mcp.program, &hook_json::HEADLESS, &[])),
+        ];
+        Ok(Start { program: PROGRAM.name.into(), args, prompt_on_stdin: true, files, ..Start::default() })
     }
 
     fn read(&self, end: End) -> Verdict {
         match end.conversation {
-            Some(told) => told.verdict(NAME, true, end),
+            Some(told) => told.verdict(&PROGRAM, end),
             None => by_contract(end),
         }
     }
@@ -57,16 +67,36 @@ impl Driver for Claude {
     }
 
     fn interactive(&self, seat: &Seat) -> Option<Start> {
+        let agent = &seat.role.agent;
         let (file, argument) = mcp::file(seat.dir, MCP_FILE);
         // Not strict: a person has servers of his own.
         let mut args = vec!["--mcp-config".into(), argument];
+        let (settings, argument) = mcp::file(seat.dir, SETTINGS_FILE);
+        args.extend(["--settings".into(), argument]);
+        let (flag, session) = seat.resume.map_or(("--session-id", seat.new_session), |session| ("--resume", session));
+        args.extend([flag.into(), session.into()]);
         args.extend(options(seat.role));
-        if let Some(mode) = &seat.role.agent.permission_mode {
+        if let Some(mode) = &agent.permission_mode {
             args.extend(["--permission-mode".into(), mode.into()]);
         }
-        args.extend(seat.role.agent.args.iter().map(OsString::from));
-        let files = vec![(file, seat.mcp.servers(serde_json::json!({ "type": "stdio" })))];
-        Some(Start { program: NAME.into(), args, files, ..Start::default() })
+        args.extend(agent.args.iter().map(OsString::from));
+        // After all options: a prompt that looks like one is none.
+        if let Some(prompt) = seat.prompt {
+            args.extend(["--".into(), prompt.into()]);
+        }
+        let files = vec![
+            (file, seat.mcp.servers(serde_json::json!({ "type": "stdio" }))),
+            (settings, hook_json::settings(seat.mcp.program, &hook_json::ON_A_TERMINAL, &agent.allowed_tools)),
+        ];
+        Some(Start { program: PROGRAM.name.into(), args, files, ..Start::default() })
+    }
+
+    fn hook(&self, call: &str) -> Option<Hook> {
+        hook_json::read(call)
+    }
+
+    fn hand_over(&self, hook: &Hook, text: &str) -> Option<String> {
+        hook_json::hand_over(hook, text)
     }
 
     fn is_interactive(&self) -> bool {
@@ -74,7 +104,16 @@ impl Driver for Claude {
     }
 
     fn see(&self, title: &str, screen: &str) -> Seen {
-        screen::claude(title, screen)
+        screen::claude::see(title, screen)
+    }
+
+    fn prompt(&self, _title: &str, screen: &str) -> Prompt {
+        screen::claude::prompt(screen)
+    }
+
+    /// Its sockets (`cc-socks`) and the outputs of its background commands; not the TMPDIR of what it starts.
+    fn scratch_variable(&self) -> Option<&'static str> {
+        Some("CLAUDE_CODE_TMPDIR")
     }
 
     fn secrets(&self) -> &'static [&'static str] {

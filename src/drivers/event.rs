@@ -16,7 +16,7 @@ pub trait Transcript: Send {
 pub enum Event {
     /// A conversation has begun, or goes on.
     Started {
-        /// What it is resumed by.
+        /// What it is resumed by; `None`: what it was told ([`super::Start::session`]), or nothing.
         session: Option<String>,
         /// The model that answers.
         model: Option<String>,
@@ -61,6 +61,8 @@ pub enum Event {
         after: Duration,
         /// Why.
         why: String,
+        /// What it would mean, were it to give up.
+        failure: Failure,
     },
     /// It is done with the task, well or not.
     Result {

@@ -19,6 +19,9 @@ mod conversation;
 mod copilot;
 mod event;
 mod gemini;
+mod gemini_cli;
+mod hook;
+mod hook_json;
 mod mcp;
 mod opencode;
 mod qwen;
@@ -42,8 +45,9 @@ use self::contract::by_contract;
 pub use self::{
     conversation::Conversation,
     event::{Ending, Event, Failure, Transcript, When},
+    hook::{Hook, HookTranscript, Noted, Source},
     mcp::Mcp,
-    screen::{Seen, status_file},
+    screen::{Prompt, Seen, status_file},
 };
 use crate::{
     config::{DriverKind, Role},
@@ -69,7 +73,7 @@ pub struct Job<'a> {
     pub resume: Option<&'a str>,
 }
 
-/// Where a person meets the program.
+/// Where a program has the pane's terminal to itself: the master's seat, or that of a task in `mode = "interactive"`.
 #[derive(Debug)]
 pub struct Seat<'a> {
     /// The role as configured.
@@ -78,6 +82,12 @@ pub struct Seat<'a> {
     pub dir: &'a Path,
     /// The verbs as tools.
     pub mcp: &'a Mcp<'a>,
+    /// A session id (UUID) that nobody has used, for a new conversation.
+    pub new_session: &'a str,
+    /// An earlier conversation, which is to go on.
+    pub resume: Option<&'a str>,
+    /// What the program is to begin with by itself. `None`: it waits for a person.
+    pub prompt: Option<&'a str>,
 }
 
 /// How the program is to be started.
@@ -93,6 +103,8 @@ pub struct Start {
     pub env: Vec<(&'static str, OsString)>,
     /// Files to be written (0600) before it starts.
     pub files: Vec<(PathBuf, Vec<u8>)>,
+    /// What its conversation is resumed by, where it was told and does not tell it itself.
+    pub session: Option<String>,
 }
 
 /// How the program ended.
@@ -186,7 +198,7 @@ pub trait Driver: Sync {
         by_contract(end)
     }
 
-    /// How to start it on a terminal, for a person (the master). `None`: it is not made for that.
+    /// How to start it on a terminal. `None`: it is not made for that.
     fn interactive(&self, _seat: &Seat) -> Option<Start> {
         None
     }
@@ -196,14 +208,35 @@ pub trait Driver: Sync {
         false
     }
 
+    /// What its own terminal says that it does: the pane's title, and the visible screen as plain text.
+    fn see(&self, _title: &str, _screen: &str) -> Seen {
+        Seen::Unknown
+    }
+
+    /// Whether its prompt is there, and empty.
+    fn prompt(&self, _title: &str, _screen: &str) -> Prompt {
+        Prompt::Absent
+    }
+
+    /// What it passes to one of its hooks; `None` where that says nothing that counts.
+    fn hook(&self, _call: &str) -> Option<Hook> {
+        None
+    }
+
+    /// What that hook is to print so that `text` reaches the model; `None` where it can hand over nothing.
+    fn hand_over(&self, _hook: &Hook, _text: &str) -> Option<String> {
+        None
+    }
+
     /// Reads what it prints. `None`: it is shown and kept as it comes.
     fn transcript(&self) -> Option<Box<dyn Transcript>> {
         None
     }
 
-    /// What its own terminal says about its state: the pane's title, and the visible screen as plain text.
-    fn see(&self, _title: &str, _screen: &str) -> Seen {
-        Seen::Unknown
+    /// Names the folder for its own temporary files, where it has a variable for them and would leave some behind when it is
+    /// killed.
+    fn scratch_variable(&self) -> Option<&'static str> {
+        None
     }
 
     /// Variables with secrets that this program needs to log in, besides those that `env_from` names.

@@ -57,15 +57,18 @@ impl StreamJson {
 }
 
 fn retrying(said: &Value) -> Event {
-    let why = match (words::said(&said["error"]), said["error_status"].as_u64()) {
-        (text, Some(status)) => format!("{text} ({status})"),
-        (text, None) => text,
+    let (text, status) = (words::said(&said["error"]), said["error_status"].as_u64());
+    let failure = words::failure(status, &text);
+    let why = match status {
+        Some(status) => format!("{text} ({status})"),
+        None => text,
     };
     Event::Retrying {
         attempt: said["attempt"].as_u64().unwrap_or(1),
         of: said["max_retries"].as_u64(),
         after: Duration::from_millis(said["retry_delay_ms"].as_f64().map_or(0, |ms| ms as u64)),
         why,
+        failure,
     }
 }
 

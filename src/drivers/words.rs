@@ -18,7 +18,7 @@ pub(super) fn failure(status: Option<u64>, text: &str) -> Failure {
         return Failure::NoSuchSession;
     }
     // Before 429: who has to pay is told so with the same status.
-    if says(&["credit balance", "insufficient_quota", "insufficient quota", "billing"]) || status == Some(402) {
+    if is_about_money(&text) || status == Some(402) {
         return Failure::Login;
     }
     if matches!(status, Some(401 | 403)) || says(&LOGIN) {
@@ -33,15 +33,22 @@ pub(super) fn failure(status: Option<u64>, text: &str) -> Failure {
     Failure::Transient
 }
 
-const NO_SESSION: [&str; 6] = [
+/// Whether a refusal says that the account has to be paid for.
+pub(super) fn is_about_money(text: &str) -> bool {
+    let text = text.to_lowercase();
+    ["credit balance", "insufficient_quota", "insufficient quota", "billing"].iter().any(|word| text.contains(word))
+}
+
+const NO_SESSION: [&str; 7] = [
     "no conversation found",
     "no rollout found",
     "session not found",
     "invalid session identifier",
     "no previous sessions found",
     "no saved session found",
+    "no session, task, or name matched",
 ];
-const LOGIN: [&str; 12] = [
+const LOGIN: [&str; 14] = [
     "invalid auth method",
     "invalid api key",
     "incorrect api key",
@@ -51,7 +58,9 @@ const LOGIN: [&str; 12] = [
     "not logged in",
     "authentication_error",
     "authenticationerror",
+    "authentication_failed",
     "401 unauthorized",
+    "403 forbidden",
     "oauth token has expired",
     "please set an auth method",
 ];

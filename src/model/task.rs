@@ -176,6 +176,8 @@ pub struct Task {
     pub cwd: Option<String>,
     /// Idempotency key.
     pub key: Option<String>,
+    /// The box in which how it ended is posted: that of the master who delegated it.
+    pub notify: Option<String>,
     /// When it was accepted.
     pub created_at: Timestamp,
     /// When it last became ready.

@@ -17,6 +17,7 @@ use super::{
     Agent, Leave,
     beats::{Beat, Beats},
     limits::Meter,
+    needs::Needs,
     output::Output,
     program::CAPABILITY,
     session,
@@ -59,6 +60,8 @@ enum Stop {
     Lingers,
     Cancelled(String),
     Interrupted,
+    /// It asks for what a person alone can give it, and not while it runs.
+    AsksInVain,
     Leave(Leave),
     LeaseLost,
     /// It uses more than its role may; what, how much, and the limit.
@@ -132,6 +135,9 @@ impl Running<'_> {
         let is_over = matches!(stop, Some(Stop::Over(_)));
         let grace = if is_over { Duration::ZERO } else { STRAGGLERS_GRACE };
         self.end_stragglers(grace).await;
+        if let Some(scratch) = self.scratch.take() {
+            scratch.end().await;
+        }
         self.output.drain().await;
         self.note_session();
         failpoint!("finish.ended");
@@ -142,6 +148,8 @@ impl Running<'_> {
             {
                 self.read(driver, status)
             }
+            // What it asks for, and what to do, is its driver's to say.
+            (Some(Stop::AsksInVain), Ok(status)) => self.read(driver, status),
             (Some(stop), _) => stopped(stop, claimed, &self.agent.launch.agent),
             (None, Ok(status)) => self.read(driver, status),
             (None, Err(e)) => Verdict::of(Cause::Lost, format!("nobody knows how its program ended: {e}")),
@@ -185,6 +193,14 @@ impl Running<'_> {
         }
     }
 
+    /// Passes on what the program tells that it asks for. One that tells nothing may be known otherwise.
+    fn note_needs(&mut self, needs: &Needs) {
+        let Some(asks) = self.output.told().map(Conversation::asks) else { return };
+        if std::mem::replace(&mut self.asks, asks) != asks {
+            needs.set(asks);
+        }
+    }
+
     /// Until the program has ended, by itself or by us.
     async fn watch(
         &mut self,
@@ -193,7 +209,7 @@ impl Running<'_> {
         signals: &mut Signals,
         meter: &mut Meter<'_>,
     ) -> (io::Result<ExitStatus>, Option<Stop>) {
-        let progress = beats.progress();
+        let (progress, needs) = (beats.progress(), beats.needs());
         let timeout = tokio::time::sleep(Duration::from_millis(claimed.task.timeout_ms));
         tokio::pin!(timeout);
         let kill = tokio::time::sleep(Duration::MAX);
@@ -229,11 +245,15 @@ impl Running<'_> {
                 () = self.output.pump() => {
                     progress.touch();
                     self.note_session();
+                    self.note_needs(&needs);
                     if self.output.told().is_some_and(Conversation::is_done) {
                         linger.as_mut().reset(tokio::time::Instant::now() + patience);
                     }
-                    match self.output.excess().filter(|_| stop.is_none()) {
+                    let in_vain = self.output.told().is_some_and(Conversation::asks_in_vain);
+                    match self.output.excess() {
+                        _ if stop.is_some() => continue,
                         Some(excess) => Stop::Over(excess),
+                        None if in_vain => Stop::AsksInVain,
                         None => continue,
                     }
                 }
@@ -309,6 +329,7 @@ fn stopped(stop: &Stop, claimed: &Claimed, agent: &str) -> Verdict {
             Verdict::of(Cause::Timeout, format!("it took longer than its time limit of {limit}"))
         }
         Stop::Lingers => Verdict::of(Cause::Lost, "its program gave a result, did not end, and was ended".to_owned()),
+        Stop::AsksInVain => Verdict::of(Cause::NeedsPerson, "its program asks to log in".to_owned()),
         Stop::Cancelled(reason) => Verdict::of(Cause::Cancelled, reason.clone()),
         Stop::Interrupted => Verdict::of(Cause::Cancelled, format!("interrupted with Ctrl-C in the pane of {agent}")),
         Stop::Leave(leave) => Verdict::of(Cause::Lost, format!("agent {agent} ended: {}", leave.in_words())),

@@ -16,6 +16,8 @@ use std::{
 const WAITING: usize = 64;
 /// Writes are gathered for this long: a pane is read by eyes, and each write wakes the tmux server.
 const GATHER: Duration = Duration::from_millis(15);
+/// And in no larger heap: what waits would be held twice.
+const GATHERED: usize = 64 * 1024;
 
 /// The way to the pane.
 #[derive(Debug, Clone)]
@@ -37,9 +39,21 @@ impl Pane {
         pane
     }
 
+    /// One that nobody writes, and what was said to it.
+    #[cfg(test)]
+    pub fn unwritten() -> (Self, Receiver<Vec<u8>>) {
+        let (pieces, waiting) = sync_channel(WAITING);
+        (Pane { pieces, left_out: Arc::default() }, waiting)
+    }
+
     /// A line of our own.
     pub fn say(&self, line: &str) {
         self.show(own_line(line));
+    }
+
+    /// Rings the bell of the terminal: tmux marks the window for whoever looks at another one.
+    pub fn ring(&self) {
+        self.show(vec![b'\x07']);
     }
 
     /// A piece of the program's output, as it came: this is the program's own pane.
@@ -58,7 +72,9 @@ fn own_line(line: &str) -> Vec<u8> {
 fn write_all(waiting: &Receiver<Vec<u8>>, left_out: &AtomicUsize, terminal: &mut impl Write) {
     while let Ok(mut piece) = waiting.recv() {
         std::thread::sleep(GATHER);
-        while let Ok(more) = waiting.try_recv() {
+        while piece.len() < GATHERED
+            && let Ok(more) = waiting.try_recv()
+        {
             piece.extend(more);
         }
         let missing = left_out.swap(0, Ordering::Relaxed);

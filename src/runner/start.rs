@@ -9,13 +9,14 @@ use super::{
     output::Output,
     program::{own_variables, spawn},
     redact::Redactor,
+    scratch::Scratch,
     session::Earlier,
     transcript::Reading,
     workspace::Workspace,
 };
 use crate::{
     drivers::{Driver, Job, Refusal, Start, Verdict},
-    model::{cause::Cause, id::Capability, question::Question},
+    model::{agent::Needs, cause::Cause, id::Capability, question::Question},
     os::failpoint,
     store::tasks::Claimed,
 };
@@ -24,12 +25,15 @@ use crate::{
 pub(super) struct Running<'a> {
     pub agent: &'a Agent,
     pub workspace: Workspace,
+    pub scratch: Option<Scratch>,
     pub child: Child,
     pub output: Output,
     /// Whether a conversation goes on.
     pub resumed: bool,
     /// Whether the conversation has been written down.
     pub session_known: bool,
+    /// What it has told that it asks its user for.
+    pub asks: Option<Needs>,
     /// What only this attempt's processes carry.
     pub capability: Capability,
 }
@@ -85,15 +89,18 @@ pub(super) fn begin<'a>(
     let own = own_variables(claimed, &workspace, &capability);
     let resume = earlier.map(|earlier| earlier.session.as_str());
     let start = start(agent, driver, &workspace, prompt, resume, &own);
-    let start = start.map_err(|refusal| NotBegun::permanent(refusal.0))?;
+    let mut start = start.map_err(|refusal| NotBegun::permanent(refusal.0))?;
+    let scratch = Scratch::make(driver, role, &workspace.dir)
+        .map_err(|e| NotBegun::machine(agent, format!("the program's own folder could not be made: {e}")))?;
+    start.env.extend(scratch.as_ref().map(Scratch::variable));
     let mut child = spawn(agent, &start, &cwd, &workspace, &own).map_err(|e| could_not_start(&e, &start, agent))?;
     failpoint!("claim.started");
-    let reading = driver.transcript().map(|transcript| Reading::new(transcript, &workspace.dir));
+    let reading = driver.transcript().map(|transcript| Reading::new(transcript, &workspace.dir, start.session.clone()));
     let secrets = agent.launch.secrets.iter().filter_map(|name| agent.launch.env.get(name)).map(String::as_str);
     let pane = agent.pane.clone();
     let output = Output::new(&mut child, &workspace.dir, pane, Redactor::new(secrets), reading, role.limits.output);
     let resumed = earlier.is_some();
-    Ok(Running { agent, workspace, child, output, resumed, session_known: false, capability })
+    Ok(Running { agent, workspace, scratch, child, output, resumed, session_known: false, asks: None, capability })
 }
 
 /// What persons have said to the questions of earlier attempts.
@@ -113,7 +120,7 @@ fn start(
     own: &[(&'static str, OsString)],
 ) -> Result<Start, Refusal> {
     let orch = agent.home.bin().join("orch");
-    let mut mcp = super::interactive::tools(&orch, &agent.launch);
+    let mut mcp = super::seat::tools(&orch, &agent.launch);
     mcp.env.extend(own.iter().map(|(name, value)| (*name, value.to_string_lossy().into_owned())));
     let new_session = uuid::Uuid::new_v4().to_string();
     driver.start(&Job {

@@ -11,10 +11,12 @@ mod model_server;
 
 mod claude;
 mod codex;
+mod copilot;
 mod failures;
 mod fleet;
 mod gemini;
 mod hierarchy;
 mod idle;
+mod master;
 mod opencode;
 mod share;

@@ -10,7 +10,7 @@
 
 use serde_json::Value;
 
-use super::{Seen, bottom, choice, end, indent, is_rule, is_turning, is_yes_or_no, lines, wants_login};
+use super::{Prompt, Seen, bottom, choice, end, indent, is_rule, is_turning, is_yes_or_no, lines, wants_login};
 use crate::model::agent::Needs;
 
 /// The cursor of a list, and the sign before what is typed.
@@ -45,6 +45,24 @@ pub(in crate::drivers) fn see(title: &str, screen: &str) -> Seen {
         Some(Question::Choice | Question::Menu) => Seen::Asking(Needs::Input),
         None => Seen::Unknown,
     }
+}
+
+/// What it shows in its input box where nothing is typed.
+const OWN_WORDS: [&str; 6] = [
+    "Try \"",
+    "Press up to ",
+    "Press Enter to edit ",
+    "Once fixed, resend",
+    "Resend your message",
+    "Run /rewind to go",
+];
+
+/// Its input box. In shell mode it counts as filled: what is typed there is a command.
+pub(in crate::drivers) fn prompt(screen: &str) -> Prompt {
+    let lines = lines(screen);
+    let Some(at) = input_box(&lines) else { return Prompt::Absent };
+    let typed = lines[at.top + 1..at.under].join(" ");
+    Prompt::with(typed.trim_start_matches(CURSOR), &OWN_WORDS)
 }
 
 /// The lines of the rules above and below what is typed.

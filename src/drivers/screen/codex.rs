@@ -8,7 +8,7 @@
 //! | first start | none yet | the same with other choices |
 //! | not logged in | `dir` | input line; the last prompt was answered with `■` and the error |
 
-use super::{Seen, bottom, indent, is_turning, is_yes_or_no, lines, wants_login};
+use super::{Prompt, Seen, bottom, indent, is_turning, is_yes_or_no, lines, wants_login};
 use crate::model::agent::Needs;
 
 /// The cursor of a list, and the sign before what is typed.
@@ -35,6 +35,18 @@ pub(in crate::drivers) fn see(title: &str, screen: &str) -> Seen {
         Seen::Asking(Needs::Login)
     } else {
         Seen::Idle
+    }
+}
+
+/// Its input line. In shell mode it counts as filled: what is typed there is a command.
+pub(in crate::drivers) fn prompt(screen: &str) -> Prompt {
+    let lines = lines(screen);
+    match input_line(&lines) {
+        Some(at) if question(bottom(&lines)).is_none() => Prompt::with(
+            lines[at].trim_start_matches(CURSOR),
+            &["Ask Codex to do anything", "Ask a follow-up question"],
+        ),
+        _ => Prompt::Absent,
     }
 }
 

@@ -7,7 +7,7 @@
 //! | asking | `✋  Action Required (dir)` | a box with choices in place of the input line |
 //! | login wanted | `◇  Ready (dir)` | such a box: `How would you like to authenticate` |
 
-use super::{Seen, choice, indent, is_rule, lines, wants_login};
+use super::{Prompt, Seen, choice, indent, is_rule, lines, wants_login};
 use crate::model::agent::Needs;
 
 /// The cursor of a list.
@@ -34,6 +34,14 @@ pub(in crate::drivers) fn see(title: &str, screen: &str) -> Seen {
     } else {
         Seen::Idle
     }
+}
+
+/// Its input line. In shell mode it counts as filled: what is typed there is a command.
+pub(in crate::drivers) fn prompt(screen: &str) -> Prompt {
+    let lines = lines(screen);
+    let Some(rule) = input_line(&lines).filter(|_| question(&lines).is_none()) else { return Prompt::Absent };
+    let typed = lines[rule..].iter().find_map(|line| line.strip_prefix(" > ").or(line.strip_prefix(" * ")));
+    typed.map_or(Prompt::Filled, |typed| Prompt::with(typed, &["Type your message"]))
 }
 
 /// What the box is about that the screen ends with. What tools print is in boxes too, but never the last thing: the input

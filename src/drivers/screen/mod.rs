@@ -1,7 +1,8 @@
 //! What an agent program's terminal says about its state: its title, and what its screen shows.
 //!
-//! Pure: the caller brings the pane's title and the visible screen as plain text (`tmux capture-pane -p`); each program
-//! has a file here that knows its looks, and [`Driver::see`](super::Driver::see) is the way in.
+//! Pure: the caller brings the pane's title and the visible screen as plain text (`tmux capture-pane -p`). Each program
+//! has a file here that knows its looks; [`Driver::see`](super::Driver::see) and
+//! [`Driver::prompt`](super::Driver::prompt) are the ways in.
 //!
 //! # What is believed
 //!
@@ -16,15 +17,14 @@
 //!
 //! The looks are those of the versions that `tests/fixtures/screens` was recorded with, at 40 to 200 columns.
 
-mod claude;
-mod codex;
-mod gemini;
-mod opencode;
+pub(super) mod claude;
+pub(super) mod codex;
+pub(super) mod gemini;
+pub(super) mod opencode;
 #[cfg(test)]
 mod tests;
 
 pub use self::claude::status_file;
-pub(super) use self::{claude::see as claude, codex::see as codex, gemini::see as gemini, opencode::see as opencode};
 use super::{event::Failure, words};
 use crate::model::agent::Needs;
 
@@ -39,6 +39,27 @@ pub enum Seen {
     Asking(Needs),
     /// Nothing that is known: it starts, has ended, or looks otherwise than it did.
     Unknown,
+}
+
+/// Where a program has its prompt, by its screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prompt {
+    /// It is there, and nothing is typed in it.
+    Empty,
+    /// It is there, and something is typed in it.
+    Filled,
+    /// There is none: the program asks something, or it can't be told what it shows.
+    Absent,
+}
+
+impl Prompt {
+    /// One with this in it. A program shows words of its own where nothing is typed, which plain text does not tell from
+    /// typed ones: only those that are known count as nothing.
+    fn with(typed: &str, own_words: &[&str]) -> Self {
+        let typed = typed.trim();
+        let is_empty = typed.is_empty() || own_words.iter().any(|words| typed.starts_with(words));
+        if is_empty { Prompt::Empty } else { Prompt::Filled }
+    }
 }
 
 /// Structures at the bottom of a screen are within so many lines. The question about a change of a file is taller, but not
