@@ -180,7 +180,11 @@ fn stuck_roles(config: &Config, look: &Look, add: &mut impl FnMut(String, String
         let rest = human(held.until.since(look.snapshot.now));
         let why = one_line(&held.reason, 200);
         let what = format!("role {role} starts nothing for {rest}, until {}: {why}", held.until);
-        add(what, "wait: it ends by itself; orch costs --by role".into());
+        let do_ = match held.account {
+            Some(_) => format!("wait: it ends by itself; or lift it: orch resume {role}"),
+            None => "wait: it ends by itself; orch costs --by role".into(),
+        };
+        add(what, do_);
     }
     for (role, load) in &look.snapshot.load {
         if load.ready > 0 && look.snapshot.intents.scale.get(role) == Some(&0) {

@@ -16,6 +16,8 @@ use std::{
 const WAITING: usize = 64;
 /// Writes are gathered for this long: a pane is read by eyes, and each write wakes the tmux server.
 const GATHER: Duration = Duration::from_millis(15);
+/// And in no larger heap: what waits would be held twice.
+const GATHERED: usize = 64 * 1024;
 
 /// The way to the pane.
 #[derive(Debug, Clone)]
@@ -58,7 +60,9 @@ fn own_line(line: &str) -> Vec<u8> {
 fn write_all(waiting: &Receiver<Vec<u8>>, left_out: &AtomicUsize, terminal: &mut impl Write) {
     while let Ok(mut piece) = waiting.recv() {
         std::thread::sleep(GATHER);
-        while let Ok(more) = waiting.try_recv() {
+        while piece.len() < GATHERED
+            && let Ok(more) = waiting.try_recv()
+        {
             piece.extend(more);
         }
         let missing = left_out.swap(0, Ordering::Relaxed);

@@ -273,7 +273,7 @@ impl Store {
 
 /// Every transition by its name, with the text that Redis is sent: for those who put the transitions themselves to the
 /// test.
-pub fn transitions() -> impl Iterator<Item = (&'static str, &'static str)> {
+pub fn transitions() -> impl Iterator<Item = (&'static str, String)> {
     script::ALL.iter().map(|script| (script.name, script.text()))
 }
 

@@ -101,7 +101,7 @@ pub enum Verb {
     Pause(OneRole),
     /// Accept nothing new, finish what there is
     Drain,
-    /// Undo pause and drain
+    /// Undo pause and drain; of a role, also lift its rate limit
     Resume(OneRole),
     /// Check tmux, Redis, agent programs, folders and limits, and say how to mend each
     Doctor,

@@ -4,6 +4,7 @@
 //! what `scan` finds. Where pidfds are missing (kernels before 5.3, some containers) there is a fallback: a watch looks
 //! every 200 ms, and a signal is sent microseconds after the comparison instead of safely.
 
+mod allocator;
 mod daemon;
 mod descendants;
 mod enclosure;
@@ -17,6 +18,7 @@ mod process;
 mod scan;
 mod stat;
 
+pub use allocator::give_memory_back;
 pub use daemon::{detach, inheritable_fds};
 pub use descendants::descendants;
 pub use enclosure::expect_entry;
