@@ -263,7 +263,8 @@ impl Resolver<'_> {
         for (name, line) in keys {
             let Some(line) = line else { continue };
             if role.agent.mode == Mode::Interactive && ["max_turns", "max_cost_usd", "on_denial"].contains(&name) {
-                let what = "goes with mode = \"headless\" only: in its own screen a program keeps to no such bound, and asks";
+                let what =
+                    "goes with mode = \"headless\" only: in its own screen a program keeps to no such bound, and asks";
                 self.complaints.add(line, dotted(table, name), what);
             }
             if role.driver.knows(name) {

@@ -139,11 +139,7 @@ fn used(record: &mut dyn BufRead, since: Timestamp) -> Option<Usage> {
     let answers = lines.filter_map(|line| serde_json::from_str::<Recorded>(&line).ok());
     let of_this_run = answers.filter(|line| line.timestamp >= since).map(|line| (line.message.id, line.message.usage));
     let last: BTreeMap<String, Value> = of_this_run.collect();
-    last.values().map(tokens).reduce(|a, b| Usage {
-        input_tokens: a.input_tokens.saturating_add(b.input_tokens),
-        output_tokens: a.output_tokens.saturating_add(b.output_tokens),
-        cost_usd: 0.0,
-    })
+    last.values().map(tokens).reduce(|a, b| a.and(&b))
 }
 
 fn options(role: &Role) -> Vec<OsString> {
@@ -171,7 +167,8 @@ mod tests {
         let lines = [
             r#"{"type":"summary","summary":"x"}"#.to_owned(),
             line("10", "earlier", 7, 7),
-            r#"{"type":"user","timestamp":"2026-11-20T12:00:20.000Z","message":{"role":"user","content":"hi"}}"#.to_owned(),
+            r#"{"type":"user","timestamp":"2026-11-20T12:00:20.000Z","message":{"role":"user","content":"hi"}}"#
+                .to_owned(),
             line("21", "m1", 10, 1),
             line("22", "m1", 10, 5),
             line("30", "m2", 20, 6),

@@ -223,6 +223,11 @@ pub trait Driver: Sync {
         None
     }
 
+    /// What its own terminal says about its state: the pane's title, and the visible screen as plain text.
+    fn see(&self, _title: &str, _screen: &str) -> Seen {
+        Seen::Unknown
+    }
+
     /// What was used since then, by a record of its conversation that the program keeps ([`Conversation::records`]).
     fn used(&self, _record: &mut dyn BufRead, _since: Timestamp) -> Option<Usage> {
         None

@@ -30,7 +30,17 @@ fn verdict(kind: DriverKind, case: &str, exit_code: Option<i32>, stderr: &str) -
     let (_, told) = told(kind, &text);
     let signal = exit_code.is_none().then_some(9);
     let (conversation, on_a_terminal, hold_denied) = (told.as_ref(), false, true);
-    let end = End { exit_code, signal, stdout: &text, stderr, file: None, conversation, on_a_terminal, hold_denied, now: NOW };
+    let end = End {
+        exit_code,
+        signal,
+        stdout: &text,
+        stderr,
+        file: None,
+        conversation,
+        on_a_terminal,
+        hold_denied,
+        now: NOW,
+    };
     of(kind).unwrap().read(end)
 }
 

@@ -1,35 +1,34 @@
 //! The master's seat: its program has the pane's terminal for itself and talks to a person. It takes no tasks.
 //!
-//! What it does is known from its hooks, and from its screen where no hook tells ([`turn`]). That is how it is known that
-//! it asks its user for something, and that it is idle while something waits for it; and it is how its [`conversation`]
-//! goes on after a crash.
+//! What it does is known from its hooks, and from its screen where no hook tells ([`super::follow`]). That is how it is known
+//! that it asks its user for something, and that it is idle while something waits for it; and it is how its
+//! [`conversation`] goes on after a crash.
 
 mod conversation;
-mod turn;
 
 use std::{
     path::{Path, PathBuf},
-    process::{ExitStatus, Stdio},
+    process::ExitStatus,
     time::{Duration, Instant},
 };
 
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
-use self::{
-    conversation::Conversation,
-    turn::{Doing, Turn},
-};
+use self::conversation::Conversation;
 use super::{
     Agent, Leave,
     beats::{Beat, Beats},
-    hooks::Hooks,
+    follow::{self, Follow},
+    needs::Needs,
+    program,
     signals::{Signal, Signals},
+    turn::Turn,
 };
 use crate::{
     config::DriverKind,
-    drivers::{self, Driver, Hook, Mcp, Noted, Start},
-    home::{self, Home, launch::Launch},
-    mux::{Mux, Tags, TmuxMux, TmuxOptions},
+    drivers::{self, Driver, Mcp, Start},
+    home::{self, launch::Launch},
+    mux::{Mux, Tags, TmuxMux},
     os,
     store::agents::Directive,
 };
@@ -43,9 +42,6 @@ const TRIES: u32 = 3;
 /// each further one twice as long, up to the last.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
 
-/// How often a program is looked at that is in a turn, of which no hook may tell the end. One that is idle is not.
-const LOOK: Duration = Duration::from_millis(1_500);
-
 /// Keeps the master's program running until told to leave. A person who leaves it is let out of the session, and finds
 /// it again at the next attach: leaving stops nothing.
 pub(super) async fn serve(agent: &Agent, mut signals: Signals) -> Leave {
@@ -57,11 +53,11 @@ pub(super) async fn serve(agent: &Agent, mut signals: Signals) -> Leave {
     let (mut failed, mut pause) = (0, Duration::ZERO);
     loop {
         let began = Instant::now();
-        let (program, child) = match seat.start() {
+        let mut program = match seat.start(beats.needs()) {
             Ok(started) => started,
             Err(why) => return Leave::Broken(why),
         };
-        let status = match seat.sit(child, &mut beats, &mut signals).await {
+        let status = match seat.sit(&mut program, &mut beats, &mut signals).await {
             Ok(status) => status,
             Err(leave) => return leave,
         };
@@ -72,7 +68,7 @@ pub(super) async fn serve(agent: &Agent, mut signals: Signals) -> Leave {
         }
         failed = if has_failed { failed + 1 } else { 0 };
         if failed >= TRIES {
-            return Leave::Broken(format!("{program} ends at once, {TRIES} times in a row"));
+            return Leave::Broken(format!("{} ends at once, {TRIES} times in a row", program.name));
         }
         seat.let_out().await;
         pause = if at_once { (pause * 2).clamp(PAUSES.0, PAUSES.1) } else { Duration::ZERO };
@@ -92,10 +88,14 @@ struct Seat<'a> {
     /// Whether conversations go on.
     resumes: bool,
     conversation: Conversation,
-    turn: Turn,
-    hooks: Option<Hooks>,
-    /// The beginning of a line of the hooks' file.
-    line: Vec<u8>,
+}
+
+/// A program that runs there.
+struct Program {
+    /// For whoever is told that it failed.
+    name: String,
+    child: Child,
+    follow: Follow,
 }
 
 impl<'a> Seat<'a> {
@@ -103,31 +103,26 @@ impl<'a> Seat<'a> {
         let launch = &agent.launch;
         let dir = agent.home.agent_files(&launch.agent);
         home::create_dir(&dir).map_err(|e| format!("its folder {} could not be made: {e}", dir.display()))?;
-        let mux = TmuxMux::new(TmuxOptions { socket: launch.tmux_socket.clone(), ..TmuxOptions::default() });
         let conversation = Conversation::of(&dir, launch.driver);
         Ok(Seat {
             agent,
             driver: drivers::of(launch.driver),
             dir,
-            mux,
+            mux: follow::mux(launch),
             resumes: launch.role.agent.resume,
             conversation,
-            turn: Turn::default(),
-            hooks: None,
-            line: Vec::new(),
         })
     }
 
-    /// Starts the program; its name, for whoever is told that it failed.
-    fn start(&mut self) -> Result<(String, Child), String> {
+    fn start(&self, needs: Needs) -> Result<Program, String> {
         let start = self.program()?;
         let name = start.program.to_string_lossy().into_owned();
         let in_dir = |e: std::io::Error| format!("its files could not be written to {}: {e}", self.dir.display());
-        start.files.iter().try_for_each(|(path, bytes)| home::write_new(path, bytes)).map_err(in_dir)?;
-        (self.turn, self.line) = (Turn::default(), Vec::new());
-        self.hooks = Some(Hooks::of_new_program(&Home::hooks(&self.dir)).map_err(in_dir)?);
-        let child = spawn(self.agent, &start).map_err(|e| format!("{name} could not be started: {e}"))?;
-        Ok((name, child))
+        program::write_files(&start).map_err(in_dir)?;
+        let follow = Follow::new(self.agent, &self.dir, self.driver, Turn::default(), needs).map_err(in_dir)?;
+        let child = program::spawn_on_terminal(self.agent, &start, &self.agent.launch.role.cwd, &[])
+            .map_err(|e| format!("{name} could not be started: {e}"))?;
+        Ok(Program { name, child, follow })
     }
 
     fn program(&self) -> Result<Start, String> {
@@ -164,53 +159,23 @@ impl<'a> Seat<'a> {
     /// Follows the program to its end, which nothing that it has started outlives.
     async fn sit(
         &mut self,
-        mut child: Child,
+        program: &mut Program,
         beats: &mut Beats,
         signals: &mut Signals,
     ) -> Result<std::io::Result<ExitStatus>, Leave> {
-        let needs = beats.needs();
-        let mut look = tokio::time::interval(LOOK);
-        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let ended = loop {
             tokio::select! {
-                status = child.wait() => break Ok(status),
-                piece = next_hooks(&mut self.hooks) => {
-                    self.hear(&piece);
-                    look.reset();
-                }
-                _ = look.tick(), if self.driver.is_some() && self.turn.doing() != Doing::Idle => self.look().await,
+                status = program.child.wait() => break Ok(status),
+                heard = program.follow.next() => if self.resumes {
+                    heard.hooks.iter().for_each(|hook| self.conversation.hear(hook));
+                },
                 leave = told(beats, signals) => break Err(leave),
             }
-            needs.set(self.turn.needs());
         };
-        needs.set(None);
-        end(self.agent, &mut child).await;
+        program.follow.has_ended();
+        end(self.agent, &mut program.child).await;
         ended
     }
-
-    /// Takes what the hooks have left: a piece of lines.
-    fn hear(&mut self, piece: &[u8]) {
-        self.line.extend_from_slice(piece);
-        let mut lines = std::mem::take(&mut self.line);
-        let rest = lines.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
-        self.line = lines.split_off(rest);
-        for line in lines.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
-            // Whoever writes there otherwise says nothing to us.
-            if let Ok(noted) = serde_json::from_slice::<Noted>(line) {
-                self.hear_one(&noted.hook);
-            }
-        }
-    }
-
-    fn hear_one(&mut self, hook: &Hook) {
-        self.turn.hear(hook);
-        if self.resumes {
-            self.conversation.hear(hook);
-        }
-    }
-
-    /// Looks at the terminal.
-    async fn look(&mut self) {}
 
     /// Whoever has just left the program wants to be out of its session too.
     async fn let_out(&self) {
@@ -228,38 +193,10 @@ fn tags(launch: &Launch) -> Tags {
     }
 }
 
-/// What hooks have told; never again once the file can't be read.
-async fn next_hooks(hooks: &mut Option<Hooks>) -> Vec<u8> {
-    match hooks {
-        Some(file) => match file.next().await {
-            Ok(piece) => piece,
-            Err(e) => {
-                tracing::warn!("what the program's hooks tell is not heard any more: {e}");
-                *hooks = None;
-                Vec::new()
-            }
-        },
-        None => std::future::pending().await,
-    }
-}
-
 /// The verbs as tools, for who has this launch.
 pub(super) fn tools<'a>(orch: &'a Path, launch: &'a Launch) -> Mcp<'a> {
     let ours = launch.env.iter().filter(|(name, _)| name.starts_with("ORCH_"));
     Mcp { program: orch, env: ours.map(|(name, value)| (name.as_str(), value.clone())).collect() }
-}
-
-fn spawn(agent: &Agent, start: &Start) -> std::io::Result<Child> {
-    Command::new(&start.program)
-        .args(&start.args)
-        .current_dir(&agent.launch.role.cwd)
-        .env_clear()
-        .envs(&agent.launch.env)
-        .envs(start.env.iter().map(|(name, value)| (name, value)))
-        .stdin(Stdio::inherit())
-        .stdout(Stdio::inherit())
-        .stderr(Stdio::inherit())
-        .spawn()
 }
 
 /// Waits for something, or for a reason to leave.
