@@ -28,6 +28,7 @@ use super::{
 use crate::{
     config::Mode,
     drivers::{Conversation, Driver, End, Verdict},
+    home::Home,
     model::{cause::Cause, evidence::Rule, task::Usage, text::one_line, time::Timestamp},
     os::{self, failpoint},
     store::{
@@ -125,6 +126,8 @@ impl Running<'_> {
         let grace = if is_over { Duration::ZERO } else { STRAGGLERS_GRACE };
         self.end_stragglers(grace).await;
         self.output.drain().await;
+        // What it has told was read, and is kept without secrets.
+        let _ = std::fs::remove_file(Home::hooks(&self.workspace.dir));
         self.note_session();
         failpoint!("finish.ended");
         let verdict = match (&stop, &status) {
