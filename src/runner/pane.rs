@@ -80,12 +80,13 @@ impl Pane {
         pane
     }
 
-    /// One that nobody writes, and what was said to it.
+    /// One that nobody writes, and what was said to it since the last look.
     #[cfg(test)]
-    pub fn unwritten() -> (Self, impl Iterator<Item = Vec<u8>>) {
+    pub fn unwritten() -> (Self, impl FnMut() -> Vec<u8>) {
         let (pieces, waiting) = sync_channel(WAITING);
-        let text = |piece| if let Piece::Text(text) = piece { Some(text) } else { None };
-        (Pane { pieces, lent: Arc::default(), left_out: Arc::default() }, waiting.into_iter().filter_map(text))
+        let text = |piece| if let Piece::Text(text) = piece { text } else { Vec::new() };
+        let pane = Pane { pieces, lent: Arc::default(), left_out: Arc::default() };
+        (pane, move || waiting.try_iter().flat_map(text).collect())
     }
 
     /// Gives the terminal to a program, as soon as all that was said is written.
