@@ -49,7 +49,7 @@ pub(in crate::drivers) fn prompt(screen: &str) -> Prompt {
 fn question(lines: &[&str]) -> Option<Needs> {
     let is_edge = |line: &&str, corner: char| indent(line) <= 1 && line.trim_start().starts_with(corner);
     lines.last().filter(|line| is_edge(line, '╰'))?;
-    let top = lines.iter().rposition(|line| is_edge(&line, '╭')).map_or(0, |at| at + 1);
+    let top = lines.iter().rposition(|line| is_edge(line, '╭')).map_or(0, |at| at + 1);
     let inside = lines[top..lines.len() - 1].iter().map(|line| line.trim_matches(['│', ' ']));
     let heading = inside.clone().find(|line| !line.is_empty()).unwrap_or_default();
     let says = |words: &[&str]| inside.clone().any(|line| words.iter().any(|word| line.contains(word)));
@@ -70,7 +70,7 @@ fn question(lines: &[&str]) -> Option<Needs> {
 fn input_line(lines: &[&str]) -> Option<usize> {
     let rule = lines.iter().rposition(|line| is_rule(line, '─'))?;
     let is_sign = |line: &&str| [" > ", " ! ", " * "].iter().any(|sign| line.starts_with(sign));
-    lines[rule..].iter().any(|line| is_sign(&line)).then_some(rule)
+    lines[rule..].iter().any(is_sign).then_some(rule)
 }
 
 /// `✕ [API Error: …` as the last thing that was printed, but for a remark on it.

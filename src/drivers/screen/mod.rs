@@ -98,7 +98,7 @@ fn is_rule(line: &str, stroke: char) -> bool {
 }
 
 /// The number and the text of a line such as `❯ 2. No` or `  3. Yes, always`: a choice, whether or not the cursor is on it.
-fn choice<'a>(line: &'a str, cursor: char) -> Option<(u32, &'a str)> {
+fn choice(line: &str, cursor: char) -> Option<(u32, &str)> {
     let line = line.trim_start();
     let line = line.strip_prefix(cursor).unwrap_or(line).trim_start();
     let (number, text) = line.split_once(". ")?;
