@@ -60,10 +60,10 @@ impl DriverKind {
         use DriverKind::*;
         match key {
             "args" => self.program().is_some(),
-            "resume" => matches!(self, Auto | Claude | Codex | Gemini | Opencode | Qwen),
+            "resume" => matches!(self, Auto | Claude | Codex | Gemini | Opencode | Qwen | Copilot),
             "allowed_tools" => matches!(self, Auto | Claude | Gemini | Qwen | Copilot),
             "permission_mode" => matches!(self, Auto | Claude | Codex | Gemini | Qwen | Copilot),
-            "on_denial" => matches!(self, Auto | Claude | Qwen),
+            "on_denial" => matches!(self, Auto | Claude | Qwen | Copilot),
             "max_turns" => matches!(self, Auto | Claude | Qwen),
             "max_cost_usd" => matches!(self, Auto | Claude),
             _ => false,

@@ -19,6 +19,7 @@ mod conversation;
 mod copilot;
 mod event;
 mod gemini;
+mod gemini_cli;
 mod hook;
 mod hook_json;
 mod mcp;
@@ -46,7 +47,7 @@ pub use self::{
     event::{Ending, Event, Failure, Transcript, When},
     hook::{Hook, HookTranscript, Noted, Source},
     mcp::Mcp,
-    screen::Seen,
+    screen::{Prompt, Seen},
 };
 use crate::{
     config::{DriverKind, Role},
@@ -102,6 +103,8 @@ pub struct Start {
     pub env: Vec<(&'static str, OsString)>,
     /// Files to be written (0600) before it starts.
     pub files: Vec<(PathBuf, Vec<u8>)>,
+    /// What its conversation is resumed by, where it was told and does not tell it itself.
+    pub session: Option<String>,
 }
 
 /// How the program ended.
@@ -203,6 +206,16 @@ pub trait Driver: Sync {
     /// Whether it has such a prompt.
     fn is_interactive(&self) -> bool {
         false
+    }
+
+    /// What its own terminal says that it does: the pane's title, and the visible screen as plain text.
+    fn see(&self, _title: &str, _screen: &str) -> Seen {
+        Seen::Unknown
+    }
+
+    /// Whether its prompt is there, and empty.
+    fn prompt(&self, _title: &str, _screen: &str) -> Prompt {
+        Prompt::Absent
     }
 
     /// What it passes to one of its hooks; `None` where that says nothing that counts.

@@ -41,7 +41,8 @@ impl Driver for Opencode {
         let (file, path) = mcp::file(job.dir, CONFIG_FILE);
         let mut files = instructed(job);
         files.push((file, config(job.mcp)));
-        Ok(Start { program: PROGRAM.name.into(), args, prompt_on_stdin: true, env: vec![(CONFIG, path)], files })
+        let env = vec![(CONFIG, path)];
+        Ok(Start { program: PROGRAM.name.into(), args, prompt_on_stdin: true, env, files, ..Start::default() })
     }
 
     fn read(&self, end: End) -> Verdict {

@@ -75,6 +75,13 @@ fn ends_mean_what_comes_next() {
         (Opencode, "ok", ok, Success, "opencode has done it"),
         (Opencode, "ok", Some(1), Transient, "exit code 1"),
         (Opencode, "failed", ok, NeedsPerson, "Unauthorized"),
+        (Copilot, "ok", ok, Success, "copilot has done it"),
+        (Copilot, "denied", ok, NeedsPerson, "not allowed to use bash(ls): allow it"),
+        (Copilot, "refused", Some(143), NeedsPerson, "copilot asks to log in: bad-key (401); run copilot login"),
+        (Copilot, "login", Some(1), NeedsPerson, "copilot asks to log in: Authentication failed"),
+        (Copilot, "failed", Some(1), Transient, "500 broken"),
+        (Copilot, "interrupted", ok, Transient, "before it had given a result"),
+        (Copilot, "interrupted", None, Lost, "signal 9"),
         (Aider, "ok", ok, Success, "exit code 0"),
         (Aider, "login", ok, NeedsPerson, "AuthenticationError"),
         (Aider, "rate_limit", ok, RateLimited, "Rate limit reached"),
@@ -107,7 +114,7 @@ fn a_login_is_asked_for_until_it_goes_on_and_in_vain_once_it_was_refused_again()
     assert_eq!(after(&[&bad_key]), (Some(Needs::Login), true));
     let done = Event::Result { text: None, ending: Ending::Done };
     assert!(!after(&[&done]).1, "it has done it all the same");
-    for (kind, tries) in [(DriverKind::Claude, 2), (DriverKind::Codex, 2)] {
+    for (kind, tries) in [(DriverKind::Claude, 2), (DriverKind::Codex, 2), (DriverKind::Copilot, 2)] {
         let (events, told) = told(kind, &fixture(kind, "refused"));
         assert_eq!(events.iter().filter(|event| matches!(event, Event::Retrying { .. })).count(), tries, "{kind}");
         assert!(told.is_some_and(|told| told.asks_in_vain()), "{kind}");
@@ -160,6 +167,7 @@ fn words_on_standard_error_are_read_where_nothing_else_was_said() {
             true,
             "Invalid session",
         ),
+        ("Error: No session, task, or name matched 'x'.\n\nTo resume: copilot", Cause::Transient, true, "No session"),
         ("No saved session found with ID x. Run qwen --resume", Cause::Transient, true, "No saved session"),
         ("Invalid API key · Please run /login", Cause::NeedsPerson, false, "/login"),
         ("a warning\nInvalid auth method selected.", Cause::NeedsPerson, false, "auth method"),
@@ -254,7 +262,7 @@ fn no_line_is_fatal() {
     ];
     for kind in DriverKind::AGENTS {
         let (_, told) = told(kind, &lines.join("\n"));
-        assert_eq!(told.is_none(), matches!(kind, DriverKind::Aider | DriverKind::Copilot), "{kind}");
+        assert_eq!(told.is_none(), kind == DriverKind::Aider, "{kind}");
     }
 }
 
@@ -281,6 +289,8 @@ fn each_is_started_without_a_screen() {
                  -c mcp_servers.orch.default_tools_approval_mode=\"approve\"";
     let claude = "--mcp-config /r/mcp.json --strict-mcp-config --model m1 --append-system-prompt Be brief. \
                   --allowedTools mcp__orch";
+    let copilot = "--additional-mcp-config @/r/mcp.json --model m1 --output-format json --stream off --no-ask-user \
+                   --allow-tool=orch";
     let flags = "-p --output-format stream-json --verbose";
     for (kind, resume, words, on_stdin, file) in [
         (Claude, None, format!("{flags} --session-id new-id {claude}"), true, Some("mcp.json")),
@@ -297,15 +307,8 @@ fn each_is_started_without_a_screen() {
             false,
             None,
         ),
-        (
-            Copilot,
-            None,
-            "--additional-mcp-config @/r/mcp.json --model m1 -s --no-ask-user --allow-tool=orch \
-             --prompt=Be brief.\n\ndo it"
-                .into(),
-            false,
-            Some("mcp.json"),
-        ),
+        (Copilot, Some("old"), format!("{copilot} --resume=old"), true, Some("mcp.json")),
+        (Copilot, None, format!("{copilot} --session-id=new-id"), true, Some("mcp.json")),
     ] {
         let (said, start) = start(&role(kind, AgentOptions::default()), resume).unwrap();
         assert_eq!((said, start.prompt_on_stdin), (words, on_stdin), "{kind}");
@@ -319,7 +322,7 @@ fn each_is_started_without_a_screen() {
         }
         // A program without a place for instructions hears them with its first prompt, and only then.
         let prompt = start.files.iter().find(|(path, _)| path.ends_with("prompt"));
-        let instructed = resume.is_none() && matches!(kind, Codex | Qwen | Aider);
+        let instructed = resume.is_none() && matches!(kind, Codex | Qwen | Aider | Copilot);
         assert_eq!(prompt.map(|(_, text)| text.as_slice()), instructed.then_some(&b"Be brief.\n\ndo it"[..]), "{kind}");
     }
 }

@@ -39,13 +39,14 @@ pub(super) fn is_about_money(text: &str) -> bool {
     ["credit balance", "insufficient_quota", "insufficient quota", "billing"].iter().any(|word| text.contains(word))
 }
 
-const NO_SESSION: [&str; 6] = [
+const NO_SESSION: [&str; 7] = [
     "no conversation found",
     "no rollout found",
     "session not found",
     "invalid session identifier",
     "no previous sessions found",
     "no saved session found",
+    "no session, task, or name matched",
 ];
 const LOGIN: [&str; 14] = [
     "invalid auth method",

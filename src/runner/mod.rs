@@ -32,7 +32,11 @@ mod typing;
 mod wakeups;
 mod workspace;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use self::{
     beats::{Beat, Beats},
@@ -146,10 +150,10 @@ fn open_store(launch: &Launch) -> Result<Store> {
 }
 
 fn start_log(home: &Home, agent: &str) {
-    let Ok(file) = crate::home::open_log(&home.agent_log(agent)) else { return };
+    let Ok(log) = crate::home::Log::open(&home.agent_log(agent)) else { return };
     // A second subscriber in one process (tests) is no reason to fail.
     let _ = tracing_subscriber::fmt()
-        .with_writer(file)
+        .with_writer(Mutex::new(log))
         .with_ansi(false)
         .with_target(false)
         .with_max_level(tracing::Level::INFO)

@@ -95,7 +95,7 @@ pub(super) fn begin<'a>(
     start.env.extend(scratch.as_ref().map(Scratch::variable));
     let mut child = spawn(agent, &start, &cwd, &workspace, &own).map_err(|e| could_not_start(&e, &start, agent))?;
     failpoint!("claim.started");
-    let reading = driver.transcript().map(|transcript| Reading::new(transcript, &workspace.dir));
+    let reading = driver.transcript().map(|transcript| Reading::new(transcript, &workspace.dir, start.session.clone()));
     let secrets = agent.launch.secrets.iter().filter_map(|name| agent.launch.env.get(name)).map(String::as_str);
     let pane = agent.pane.clone();
     let output = Output::new(&mut child, &workspace.dir, pane, Redactor::new(secrets), reading, role.limits.output);

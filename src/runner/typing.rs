@@ -13,20 +13,10 @@ use std::{
 use tokio::sync::watch;
 
 use crate::{
+    drivers::Prompt,
     model::message::Delivery,
     mux::{Mux, MuxError, Screen, Tags},
 };
-
-/// Where a program has its prompt, by its screen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Prompt {
-    /// It is there, and nothing is typed in it.
-    Empty,
-    /// It is there, and something is typed in it.
-    Filled,
-    /// There is none: the program asks something, or it can't be told what it shows.
-    Absent,
-}
 
 /// What became of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]

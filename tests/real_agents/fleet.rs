@@ -60,6 +60,10 @@ impl Fleet {
         world.env.insert("OPENAI_API_KEY", CODEX_KEY.to_owned());
         world.env.insert("GEMINI_API_KEY", "none-0000000000000000000000000000000000".to_owned());
         world.env.insert("GOOGLE_GEMINI_BASE_URL", model.url());
+        // A service of one's own, and no other word to anybody.
+        world.env.insert("COPILOT_PROVIDER_BASE_URL", format!("{}/v1", model.url()));
+        world.env.insert("COPILOT_PROVIDER_API_KEY", CODEX_KEY.to_owned());
+        world.env.insert("COPILOT_OFFLINE", "true".to_owned());
         // What it may do in a folder that nobody has said to trust is little.
         world.env.insert("GEMINI_CLI_TRUST_WORKSPACE", "true".to_owned());
         // claude refuses some of its modes to root where nobody says that this is a sandbox.

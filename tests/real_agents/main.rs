@@ -11,6 +11,7 @@ mod model_server;
 
 mod claude;
 mod codex;
+mod copilot;
 mod failures;
 mod fleet;
 mod gemini;

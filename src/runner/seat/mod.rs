@@ -5,26 +5,34 @@
 //! goes on after a crash.
 
 mod conversation;
+mod line;
 mod turn;
 
 use std::{
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use tokio::process::{Child, Command};
+use tokio::{
+    process::{Child, Command},
+    sync::watch,
+};
 
 use self::{
     conversation::Conversation,
+    line::Line,
     turn::{Doing, Turn},
 };
 use super::{
     Agent, Leave,
     beats::{Beat, Beats},
     hooks::Hooks,
+    mail,
     scratch::Scratch,
     signals::{Signal, Signals},
+    typing::{Pace, Typist},
 };
 use crate::{
     config::DriverKind,
@@ -32,7 +40,7 @@ use crate::{
     home::{self, Home, launch::Launch},
     mux::{Mux, Tags, TmuxMux, TmuxOptions},
     os,
-    store::agents::Directive,
+    store::{agents::Directive, people::Reader},
 };
 
 /// A program that ends sooner than this was not left by a person.
@@ -89,7 +97,9 @@ struct Seat<'a> {
     driver: Option<&'static dyn Driver>,
     /// Of its files.
     dir: PathBuf,
-    mux: TmuxMux,
+    mux: Arc<dyn Mux>,
+    /// tmux's own id of the pane; `None` where tmux has not said it.
+    pane: Option<String>,
     /// Whether conversations go on.
     resumes: bool,
     conversation: Conversation,
@@ -99,6 +109,9 @@ struct Seat<'a> {
     line: Vec<u8>,
     /// Of the program; it goes with the seat.
     scratch: Option<Scratch>,
+    line_to_idle: Option<Line>,
+    /// How many messages wait.
+    mail: watch::Receiver<u64>,
 }
 
 impl<'a> Seat<'a> {
@@ -107,18 +120,28 @@ impl<'a> Seat<'a> {
         let dir = agent.home.agent_files(&launch.agent);
         home::create_dir(&dir).map_err(|e| format!("its folder {} could not be made: {e}", dir.display()))?;
         let mux = TmuxMux::new(TmuxOptions { socket: launch.tmux_socket.clone(), ..TmuxOptions::default() });
+        let mux: Arc<dyn Mux> = Arc::new(mux);
+        let (driver, pane) = (drivers::of(launch.driver), std::env::var("TMUX_PANE").ok());
+        let typist =
+            pane.clone().map(|pane| Typist { mux: mux.clone(), pane, tags: tags(launch), pace: Pace::default() });
+        let line =
+            typist.zip(driver).map(|(typist, driver)| Line::new(typist, driver, agent.store.clone(), &launch.agent));
+        let mail = line.is_some().then(|| mail::unread(agent.store.clone(), launch.agent.clone(), Reader::Master));
         let conversation = Conversation::of(&dir, launch.driver);
         Ok(Seat {
             agent,
-            driver: drivers::of(launch.driver),
+            driver,
             dir,
             mux,
+            pane,
             resumes: launch.role.agent.resume,
             conversation,
             turn: Turn::default(),
             hooks: None,
             line: Vec::new(),
             scratch: None,
+            line_to_idle: line,
+            mail: mail.unwrap_or_else(|| watch::channel(0).1),
         })
     }
 
@@ -189,9 +212,20 @@ impl<'a> Seat<'a> {
                     look.reset();
                 }
                 _ = look.tick(), if self.driver.is_some() && self.turn.doing() != Doing::Idle => self.look().await,
+                Ok(()) = self.mail.changed() => {}
+                typed = ready(&mut self.line_to_idle) => {
+                    let waiting = *self.mail.borrow();
+                    if let Some(line) = &mut self.line_to_idle {
+                        line.act(typed, waiting);
+                    }
+                }
                 leave = told(beats, signals) => break Err(leave),
             }
             needs.set(self.turn.needs());
+            let waiting = *self.mail.borrow();
+            if let Some(line) = &mut self.line_to_idle {
+                line.observe(self.turn.doing(), waiting);
+            }
         };
         needs.set(None);
         end(self.agent, &mut child).await;
@@ -214,13 +248,22 @@ impl<'a> Seat<'a> {
 
     fn hear_one(&mut self, hook: &Hook) {
         self.turn.hear(hook);
+        if let (Hook::Prompt { .. }, Some(line)) = (hook, &self.line_to_idle) {
+            line.submitted();
+        }
         if self.resumes {
             self.conversation.hear(hook);
         }
     }
 
-    /// Looks at the terminal.
-    async fn look(&mut self) {}
+    /// Looks at the terminal. A tmux that does not answer says nothing about the program.
+    async fn look(&mut self) {
+        let (Some(driver), Some(pane)) = (self.driver, &self.pane) else { return };
+        match self.mux.screen(pane).await {
+            Ok(screen) => self.turn.see(driver.see(&screen.title, &screen.text)),
+            Err(e) => tracing::debug!("the screen can't be seen: {e}"),
+        }
+    }
 
     /// Whoever has just left the program wants to be out of its session too.
     async fn let_out(&self) {
@@ -249,6 +292,14 @@ async fn next_hooks(hooks: &mut Option<Hooks>) -> Vec<u8> {
                 Vec::new()
             }
         },
+        None => std::future::pending().await,
+    }
+}
+
+/// What the line to an idle program wants done.
+async fn ready(line: &mut Option<Line>) -> Option<super::typing::Typed> {
+    match line {
+        Some(line) => line.ready().await,
         None => std::future::pending().await,
     }
 }
