@@ -3,13 +3,21 @@
 //! Measured with 2.1.328. It retries an API error ten times by itself, and then says "success" with `is_error`. A tool that
 //! was denied leaves it at success too. A session is found by its id and its folder.
 
-use std::ffi::OsString;
+use std::{collections::BTreeMap, ffi::OsString, io::BufRead};
+
+use serde::Deserialize;
+use serde_json::Value;
 
 use super::{
-    Driver, End, Hook, Job, Refusal, Seat, Start, Transcript, Verdict, by_contract, conversation::Program, holds_to,
-    hook_json, mcp, stream_json::StreamJson,
+    Driver, End, Hook, Job, Refusal, Seat, Start, Transcript, Verdict, by_contract,
+    conversation::Program,
+    first_prompt, holds_to, hook_json, mcp,
+    stream_json::{StreamJson, tokens},
 };
-use crate::config::{DriverKind, Role};
+use crate::{
+    config::{DriverKind, Role},
+    model::{task::Usage, time::Timestamp},
+};
 
 /// Runs `claude`.
 pub(super) struct Claude;
@@ -82,7 +90,7 @@ impl Driver for Claude {
         args.extend(agent.args.iter().map(OsString::from));
         // After all options: a prompt that looks like one is none.
         if let Some(prompt) = seat.prompt {
-            args.extend(["--".into(), prompt.into()]);
+            args.extend(["--".into(), first_prompt(prompt).into()]);
         }
         let files = vec![
             (file, seat.mcp.servers(serde_json::json!({ "type": "stdio" }))),
@@ -99,6 +107,10 @@ impl Driver for Claude {
         hook_json::hand_over(hook, text)
     }
 
+    fn used(&self, record: &mut dyn BufRead, since: Timestamp) -> Option<Usage> {
+        used(record, since)
+    }
+
     fn is_interactive(&self) -> bool {
         true
     }
@@ -113,6 +125,28 @@ impl Driver for Claude {
     }
 }
 
+/// A line of the file in which it keeps a conversation; of most kinds of lines nothing is known here.
+#[derive(Deserialize)]
+struct Recorded {
+    timestamp: Timestamp,
+    message: Answer,
+}
+
+/// What the model has answered. Each of its parts is a line of its own, and the last one has all the tokens.
+#[derive(Deserialize)]
+struct Answer {
+    id: String,
+    usage: Value,
+}
+
+fn used(record: &mut dyn BufRead, since: Timestamp) -> Option<Usage> {
+    let lines = record.lines().map_while(Result::ok);
+    let answers = lines.filter_map(|line| serde_json::from_str::<Recorded>(&line).ok());
+    let of_this_run = answers.filter(|line| line.timestamp >= since).map(|line| (line.message.id, line.message.usage));
+    let last: BTreeMap<String, Value> = of_this_run.collect();
+    last.values().map(tokens).reduce(|a, b| a.and(&b))
+}
+
 fn options(role: &Role) -> Vec<OsString> {
     let mut args = Vec::new();
     if let Some(model) = &role.model {
@@ -122,4 +156,32 @@ fn options(role: &Role) -> Vec<OsString> {
         args.extend(["--append-system-prompt".into(), instructions.into()]);
     }
     args
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_used_is_the_sum_of_the_answers_of_this_run() {
+        let line = |at: &str, id: &str, input: u64, output: u64| {
+            format!(
+                r#"{{"type":"assistant","timestamp":"2026-11-20T12:00:{at}.000Z","message":{{"id":"{id}","role":"assistant","usage":{{"input_tokens":{input},"cache_read_input_tokens":100,"output_tokens":{output}}}}}}}"#
+            )
+        };
+        let lines = [
+            r#"{"type":"summary","summary":"x"}"#.to_owned(),
+            line("10", "earlier", 7, 7),
+            r#"{"type":"user","timestamp":"2026-11-20T12:00:20.000Z","message":{"role":"user","content":"hi"}}"#
+                .to_owned(),
+            line("21", "m1", 10, 1),
+            line("22", "m1", 10, 5),
+            line("30", "m2", 20, 6),
+            "{cut".to_owned(),
+        ];
+        let since = |at: &str| serde_json::from_str(&format!("\"2026-11-20T12:00:{at}Z\"")).unwrap();
+        let used = |at| super::used(&mut lines.join("\n").as_bytes(), since(at));
+        assert_eq!(used("20"), Some(Usage { input_tokens: 230, output_tokens: 11, cost_usd: 0.0 }));
+        assert_eq!(used("40"), None, "nothing is known to have been used");
+    }
 }

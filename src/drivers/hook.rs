@@ -6,11 +6,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::event::{Ending, Event, Transcript};
+use super::{
+    event::{Ending, Event, Transcript},
+    words,
+};
 use crate::model::{agent::Needs, text::cut, time::Timestamp};
 
-/// A prompt is kept up to here: it is somebody's own, and nothing is done with it but to show it.
-const LONGEST_PROMPT: usize = 4 << 10;
+/// What is only shown is kept up to here.
+const LONGEST: usize = 4 << 10;
 /// What was said last is the answer of the turn.
 const LONGEST_ANSWER: usize = 1 << 20;
 
@@ -24,6 +27,8 @@ pub enum Hook {
         session: Option<String>,
         /// Why.
         source: Source,
+        /// The file in which the program keeps it.
+        record: Option<String>,
     },
     /// A turn begins.
     Prompt {
@@ -56,6 +61,13 @@ pub enum Hook {
         /// What was said last.
         said: Option<String>,
     },
+    /// The turn was about to end, and goes on with what was handed over.
+    GoesOn {
+        /// What was said last.
+        said: Option<String>,
+    },
+    /// A person has ended the turn: the program waits for the next prompt.
+    Interrupted,
     /// The turn has ended with an error.
     Failed {
         /// What the program says of it.
@@ -92,11 +104,18 @@ pub struct Noted {
 impl Noted {
     /// As a line, bounded whatever the program has said.
     pub fn line(at: Timestamp, hook: &Hook) -> String {
-        let hook = match hook.clone() {
-            Hook::Prompt { text } => Hook::Prompt { text: cut(&text, LONGEST_PROMPT).to_owned() },
-            Hook::Ended { said } => Hook::Ended { said: said.map(|said| cut(&said, LONGEST_ANSWER).to_owned()) },
-            hook => hook,
-        };
+        let mut hook = hook.clone();
+        match &mut hook {
+            Hook::Prompt { text: long }
+            | Hook::ToolCall { summary: long, .. }
+            | Hook::ToolResult { summary: long, .. }
+            | Hook::Asks { of: long, .. }
+            | Hook::Failed { why: long } => long.truncate(cut(long, LONGEST).len()),
+            Hook::Ended { said: Some(said) } | Hook::GoesOn { said: Some(said) } => {
+                said.truncate(cut(said, LONGEST_ANSWER).len());
+            }
+            _ => {}
+        }
         let mut line = serde_json::to_string(&Noted { at, hook }).unwrap_or_default();
         line.push('\n');
         line
@@ -104,47 +123,71 @@ impl Noted {
 }
 
 impl Hook {
+    /// What is noted of the end of a turn for which something was handed over.
+    pub fn going_on(self) -> Self {
+        match self {
+            Hook::Ended { said } => Hook::GoesOn { said },
+            other => other,
+        }
+    }
+
     /// The same as a program without a screen tells it.
     fn events(self) -> Vec<Event> {
         match self {
-            Hook::Began { session, .. } => vec![Event::Started { session, model: None }],
+            Hook::Began { session, record, .. } => {
+                let kept = record.map(|path| Event::KeptIn { path });
+                [Event::Started { session, model: None }].into_iter().chain(kept).collect()
+            }
+            Hook::Prompt { .. } => vec![Event::Turn],
             Hook::ToolCall { name, summary } => vec![Event::ToolCall { name, summary }],
             Hook::ToolResult { ok, summary } => vec![Event::ToolResult { ok, summary }],
-            Hook::Asks { what: Needs::Permission, of } => vec![Event::Unknown { shown: Some(format!("asks: {of}")) }],
-            Hook::Asks { what, of } => vec![Event::Needs { what, of }],
+            Hook::Asks { what, of } => vec![Event::Asks { what, of }],
+            Hook::GoesOn { said } => said.map(Event::Text).into_iter().collect(),
             Hook::Ended { said } => {
                 let text = said.clone().map(Event::Text);
                 text.into_iter().chain([Event::Result { text: said, ending: Ending::Done }]).collect()
             }
             Hook::Failed { why } => {
-                let failure = super::words::failure(None, &why);
+                let failure = words::failure(None, &why);
                 vec![Event::Result { text: None, ending: Ending::Failed(failure, why) }]
             }
-            Hook::Prompt { .. } | Hook::Left => Vec::new(),
+            Hook::Interrupted | Hook::Left => Vec::new(),
         }
     }
 }
 
 /// Reads the file of the calls as the stream of a program that has none of its own to print.
-pub struct HookTranscript;
+#[derive(Debug, Default)]
+pub struct HookTranscript {
+    /// Whether the last turn has ended.
+    ended: bool,
+}
 
 impl Transcript for HookTranscript {
     fn line(&mut self, line: &str) -> Vec<Event> {
-        match serde_json::from_str::<Noted>(line) {
-            Ok(noted) => noted.hook.events(),
-            Err(_) => vec![Event::Unknown { shown: None }],
-        }
+        let Ok(Noted { hook, .. }) = serde_json::from_str::<Noted>(line) else {
+            return vec![Event::Unknown { shown: None }];
+        };
+        // Another's hook may keep a turn from ending, and what was typed meanwhile begins another one: neither is told.
+        let goes_on = matches!(hook, Hook::ToolCall { .. } | Hook::Asks { .. }) && self.ended;
+        self.ended = match hook {
+            Hook::Ended { .. } | Hook::Failed { .. } => true,
+            Hook::Began { .. } | Hook::ToolResult { .. } | Hook::Left => self.ended,
+            _ => false,
+        };
+        goes_on.then_some(Event::Turn).into_iter().chain(hook.events()).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::drivers::Conversation;
 
     #[test]
     fn a_line_is_read_as_it_was_written_and_bounded() {
         let all = [
-            Hook::Began { session: Some("s-1".into()), source: Source::Compact },
+            Hook::Began { session: Some("s-1".into()), source: Source::Compact, record: Some("/a".into()) },
             Hook::Prompt { text: "do it".into() },
             Hook::Asks { what: Needs::Permission, of: "Bash(rm x)".into() },
             Hook::Ended { said: Some("done".into()) },
@@ -156,14 +199,47 @@ mod tests {
             assert_eq!(serde_json::from_str::<Noted>(&line).unwrap(), Noted { at: Timestamp(5), hook });
         }
         let long = Noted::line(Timestamp(5), &Hook::Prompt { text: "é".repeat(1 << 20) });
-        assert!(long.len() < 2 * LONGEST_PROMPT);
+        assert!(long.len() < 2 * LONGEST);
+    }
+
+    fn told(hooks: &[Hook]) -> Conversation {
+        let (mut transcript, mut told) = (HookTranscript::default(), Conversation::default());
+        let lines = hooks.iter().map(|hook| Noted::line(Timestamp(5), hook));
+        lines.flat_map(|line| transcript.line(&line)).for_each(|event| told.take(&event));
+        told
+    }
+
+    fn ended(said: &str) -> Hook {
+        Hook::Ended { said: Some(said.into()) }
     }
 
     #[test]
     fn the_end_of_a_turn_is_the_result_of_a_task() {
-        let line = Noted::line(Timestamp(5), &Hook::Ended { said: Some("42".into()) });
-        let events = HookTranscript.line(&line);
+        let began = Hook::Began { session: Some("s-1".into()), source: Source::Startup, record: Some("/r".into()) };
+        let all = [began, Hook::Prompt { text: "do it".into() }, ended("42"), Hook::Left];
+        let told = told(&all);
+        assert!(told.is_done());
+        assert_eq!((told.session.as_deref(), &told.records[..]), (Some("s-1"), &["/r".to_owned()][..]));
+        let events = HookTranscript::default().line(&Noted::line(Timestamp(5), &all[2]));
         assert_eq!(events.last(), Some(&Event::Result { text: Some("42".into()), ending: Ending::Done }));
-        assert_eq!(HookTranscript.line("nonsense"), [Event::Unknown { shown: None }]);
+        assert_eq!(HookTranscript::default().line("nonsense"), [Event::Unknown { shown: None }]);
+    }
+
+    #[test]
+    fn a_turn_that_goes_on_has_no_result_yet() {
+        let call = || Hook::ToolCall { name: "Bash".into(), summary: "ls".into() };
+        let asks = || Hook::Asks { what: Needs::Input, of: "which one?".into() };
+        for hooks in [
+            vec![ended("1").going_on()],
+            vec![ended("1"), Hook::Prompt { text: "more".into() }],
+            vec![ended("1"), call()],
+            vec![ended("1"), asks()],
+            vec![call(), asks(), Hook::Interrupted],
+        ] {
+            assert!(!told(&hooks).has_ended(), "{hooks:?}");
+        }
+        let failed = told(&[Hook::Failed { why: "server_error API Error: 529 Overloaded".into() }]);
+        assert!(failed.has_ended() && !failed.is_done());
+        assert!(told(&[ended("1"), call(), ended("2")]).is_done());
     }
 }

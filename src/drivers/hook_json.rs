@@ -67,6 +67,7 @@ pub(super) fn read(call: &str) -> Option<Hook> {
                 Some("compact") => Source::Compact,
                 _ => Source::Startup,
             },
+            record: text("transcript_path"),
         },
         "UserPromptSubmit" => Hook::Prompt { text: text("prompt").unwrap_or_default() },
         "PreToolUse" => {
@@ -94,7 +95,7 @@ pub(super) fn read(call: &str) -> Option<Hook> {
                 .to_owned(),
         },
         // codex's word for Esc.
-        "Interrupt" => Hook::Ended { said: None },
+        "Interrupt" => Hook::Interrupted,
         // After /clear another one begins at once.
         "SessionEnd" if call["reason"] != "clear" => Hook::Left,
         _ => return None,
@@ -127,10 +128,17 @@ mod tests {
 
     #[test]
     fn what_claude_tells() {
-        let began = |source| Some(Hook::Began { session: Some("11111111-2222-4333-8444-555555555555".into()), source });
-        assert_eq!(recorded!("claude/session_start.json"), began(Source::Startup));
-        assert_eq!(recorded!("claude/session_start_compact.json"), began(Source::Compact));
-        assert_eq!(recorded!("claude/session_start_resume.json"), began(Source::Resume));
+        let session = "11111111-2222-4333-8444-555555555555";
+        let began = |hook: Option<Hook>| match hook {
+            Some(Hook::Began { session: Some(found), source, record: Some(record) }) => {
+                assert!(found == session && record.ends_with(&format!("{session}.jsonl")), "{found} {record}");
+                source
+            }
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(began(recorded!("claude/session_start.json")), Source::Startup);
+        assert_eq!(began(recorded!("claude/session_start_compact.json")), Source::Compact);
+        assert_eq!(began(recorded!("claude/session_start_resume.json")), Source::Resume);
         let cleared = recorded!("claude/session_start_clear.json");
         assert!(matches!(cleared, Some(Hook::Began { source: Source::Clear, .. })), "{cleared:?}");
         assert_eq!(recorded!("claude/user_prompt_submit.json"), Some(Hook::Prompt { text: "say hi".into() }));
@@ -160,7 +168,7 @@ mod tests {
     #[test]
     fn what_codex_tells() {
         assert_eq!(recorded!("codex/stop.json"), Some(Hook::Ended { said: Some("hi".into()) }));
-        assert_eq!(recorded!("codex/interrupt.json"), Some(Hook::Ended { said: None }));
+        assert_eq!(recorded!("codex/interrupt.json"), Some(Hook::Interrupted));
         assert_eq!(recorded!("codex/user_prompt_submit.json"), Some(Hook::Prompt { text: "say hi".into() }));
         assert!(matches!(recorded!("codex/session_start.json"), Some(Hook::Began { session: Some(_), .. })));
         let asks = recorded!("codex/permission_request.json");
@@ -176,7 +184,7 @@ mod tests {
         assert_eq!(says(Hook::Ended { said: None }), json!({ "decision": "block", "reason": "news" }));
         let adds = |event| json!({ "hookSpecificOutput": { "hookEventName": event, "additionalContext": "news" } });
         assert_eq!(says(Hook::Prompt { text: "x".into() }), adds("UserPromptSubmit"));
-        assert_eq!(says(Hook::Began { session: None, source: Source::Compact }), adds("SessionStart"));
+        assert_eq!(says(Hook::Began { session: None, source: Source::Compact, record: None }), adds("SessionStart"));
         assert_eq!(hand_over(&Hook::Left, "news"), None);
     }
 

@@ -34,6 +34,7 @@ mod words;
 
 use std::{
     ffi::OsString,
+    io::BufRead,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -51,7 +52,7 @@ pub use self::{
 };
 use crate::{
     config::{DriverKind, Role},
-    model::{cause::Cause, task::Usage, time::Timestamp},
+    model::{cause::Cause, task::Usage, text::plain, time::Timestamp},
 };
 
 /// One attempt, as a driver sees it.
@@ -122,6 +123,8 @@ pub struct End<'a> {
     pub file: Option<ResultFile>,
     /// What it told, where its driver has a [`Transcript`].
     pub conversation: Option<&'a Conversation>,
+    /// Whether it had the pane's terminal to itself: then a person could leave it, and nothing but that or we end it.
+    pub on_a_terminal: bool,
     /// Whether a task of which something was not allowed waits for a person, although the program says it is done.
     pub hold_denied: bool,
     /// The time, to which a limit's end is held.
@@ -239,6 +242,11 @@ pub trait Driver: Sync {
         None
     }
 
+    /// What was used since then, by a record of its conversation that the program keeps ([`Conversation::records`]).
+    fn used(&self, _record: &mut dyn BufRead, _since: Timestamp) -> Option<Usage> {
+        None
+    }
+
     /// Variables with secrets that this program needs to log in, besides those that `env_from` names.
     fn secrets(&self) -> &'static [&'static str] {
         &[]
@@ -292,6 +300,16 @@ fn instructed(job: &Job) -> Vec<(PathBuf, Vec<u8>)> {
             vec![(job.prompt_file.to_owned(), text.into_bytes())]
         }
         _ => Vec::new(),
+    }
+}
+
+/// What a program on a terminal is begun with, so that it is taken for what it is: at a prompt, a text that begins with
+/// one of these is a command of the program's own, or of the shell.
+fn first_prompt(prompt: &str) -> String {
+    let prompt = plain(prompt.as_bytes());
+    match prompt.trim_start().starts_with(['/', '!', '#', '@', '&', '$', '?', '*']) {
+        true => format!("The task:\n\n{prompt}"),
+        false => prompt,
     }
 }
 

@@ -58,7 +58,12 @@ impl Ops {
         let Some(driver) = drivers::of(program) else { return Ok(Handed::default()) };
         let Some(hook) = driver.hook(call) else { return Ok(Handed::default()) };
         let folder = self.folder_of_hooks()?;
-        note(&folder, &hook).map_err(|e| home::unusable(&folder, &e))?;
+        let note = |hook: &Hook| note(&folder, hook).map_err(|e| home::unusable(&folder, &e));
+        // Whether the turn ends is known only once it is known whether something is handed over.
+        let may_go_on = matches!(hook, Hook::Ended { .. });
+        if !may_go_on {
+            note(&hook)?;
+        }
         let token = folder.join("handing");
         let text = match tokio::time::timeout(PATIENCE, self.waits_for_the_model(&hook, &token)).await {
             Ok(Ok(text)) => text,
@@ -69,6 +74,9 @@ impl Ops {
             Err(_) => None,
         };
         let print = text.and_then(|text| driver.hand_over(&hook, &text)).unwrap_or_default();
+        if may_go_on {
+            note(&if print.is_empty() { hook } else { hook.going_on() })?;
+        }
         Ok(Handed { print, token: Some(token) })
     }
 

@@ -29,17 +29,25 @@ impl Hooks {
         Ok(Hooks { watch: FileWatch::new(path)?, file })
     }
 
+    /// What is there of it at this moment; `None` at its end.
+    ///
+    /// # Errors
+    /// The file does not read.
+    pub fn rest(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let mut piece = vec![0; PIECE];
+        let n = self.file.read(&mut piece)?;
+        piece.truncate(n);
+        Ok((n > 0).then_some(piece))
+    }
+
     /// The next piece, as soon as there is one. May be cancelled.
     ///
     /// # Errors
     /// The file does not read, or is gone.
     pub async fn next(&mut self) -> io::Result<Vec<u8>> {
-        let mut piece = vec![0; PIECE];
         loop {
             // Before the wait: what was written since the last look has woken nobody.
-            let n = self.file.read(&mut piece)?;
-            if n > 0 {
-                piece.truncate(n);
+            if let Some(piece) = self.rest()? {
                 return Ok(piece);
             }
             if self.watch.changed().await? == crate::os::FileChange::Gone {

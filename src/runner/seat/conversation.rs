@@ -74,7 +74,7 @@ mod tests {
     use crate::drivers::Source;
 
     fn began(session: &str) -> Hook {
-        Hook::Began { session: Some(session.into()), source: Source::Startup }
+        Hook::Began { session: Some(session.into()), source: Source::Startup, record: None }
     }
 
     #[test]

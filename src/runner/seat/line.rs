@@ -7,11 +7,14 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::watch, task::JoinHandle, time::Instant};
 
-use super::turn::Doing;
 use crate::{
     drivers::Driver,
     model::message::{Delivery, line_to_idle},
-    runner::typing::{Typed, Typist},
+    mux::Screen,
+    runner::{
+        turn::Doing,
+        typing::{Typed, Typist},
+    },
     store::Store,
 };
 
@@ -62,6 +65,8 @@ pub(super) struct Line {
     driver: &'static dyn Driver,
     store: Arc<Store>,
     agent: String,
+    /// How many messages wait for the program.
+    mail: watch::Receiver<u64>,
     schedule: Schedule,
     /// How many prompts the program says were submitted.
     submitted: watch::Sender<u64>,
@@ -69,17 +74,16 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// For the program in this pane.
-    pub fn new(typist: Typist, driver: &'static dyn Driver, store: Arc<Store>, agent: &str) -> Self {
-        Line {
-            typist,
-            driver,
-            store,
-            agent: agent.to_owned(),
-            schedule: Schedule::default(),
-            submitted: watch::Sender::new(0),
-            under_way: None,
-        }
+    /// For the program of this driver in that pane.
+    pub fn new(
+        typist: Typist,
+        driver: &'static dyn Driver,
+        store: Arc<Store>,
+        agent: &str,
+        mail: watch::Receiver<u64>,
+    ) -> Self {
+        let (schedule, submitted) = (Schedule::default(), watch::Sender::new(0));
+        Line { typist, driver, store, agent: agent.to_owned(), mail, schedule, submitted, under_way: None }
     }
 
     /// The program says that a prompt was submitted.
@@ -87,54 +91,58 @@ impl Line {
         self.submitted.send_modify(|count| *count += 1);
     }
 
-    /// What the program does, and how many messages wait for it.
-    pub fn observe(&mut self, doing: Doing, waiting: u64) {
-        self.schedule.observe(doing, waiting, Instant::now());
-    }
-
-    /// Until there is something to do: to [`Line::act`]. May be cancelled.
-    pub async fn ready(&mut self) -> Option<Typed> {
-        match (&mut self.under_way, self.schedule.due()) {
-            (Some(under_way), _) => {
-                let typed = under_way.await;
-                self.under_way = None;
-                Some(typed.unwrap_or_else(|e| Typed { delivery: Delivery::Unconfirmed, why: e.to_string() }))
+    /// Does what is to be done while the program does what `doing` says; for ever. May be cancelled.
+    pub async fn drive(&mut self, doing: &mut watch::Receiver<Doing>) {
+        loop {
+            let (does, waiting) = (*doing.borrow_and_update(), *self.mail.borrow_and_update());
+            self.schedule.observe(does, waiting, Instant::now());
+            let due = self.schedule.due().filter(|_| self.under_way.is_none());
+            tokio::select! {
+                Ok(()) = doing.changed() => {}
+                Ok(()) = self.mail.changed() => {}
+                typed = ended(&mut self.under_way) => self.note(&typed),
+                () = at(due) => self.type_it(waiting),
+                else => std::future::pending().await,
             }
-            (None, Some(due)) => {
-                tokio::time::sleep_until(due).await;
-                None
-            }
-            (None, None) => std::future::pending().await,
         }
     }
 
-    /// Types the line, or takes note of what became of it.
-    pub fn act(&mut self, typed: Option<Typed>, waiting: u64) {
-        match typed {
-            None => {
-                let (typist, driver, submitted) = (self.typist.clone(), self.driver, self.submitted.subscribe());
-                self.under_way = Some(tokio::spawn(async move {
-                    let prompt = |screen: &crate::mux::Screen| driver.prompt(&screen.title, &screen.text);
-                    typist.type_line(&line_to_idle(waiting), prompt, submitted).await
-                }));
-            }
-            Some(typed) => {
-                self.schedule.ended(typed.delivery, Instant::now());
-                let said = format!(
-                    "{} was told by a typed line that something waits: {}, {}",
-                    self.agent, typed.delivery, typed.why
-                );
-                tracing::info!("{said}");
-                if typed.delivery != Delivery::Failed {
-                    let store = self.store.clone();
-                    tokio::spawn(async move {
-                        if let Err(e) = store.note("agent.prompted", &said).await {
-                            tracing::warn!("it is not among the events: {e}");
-                        }
-                    });
+    fn type_it(&mut self, waiting: u64) {
+        let (typist, driver, submitted) = (self.typist.clone(), self.driver, self.submitted.subscribe());
+        self.under_way = Some(tokio::spawn(async move {
+            let prompt = |screen: &Screen| driver.prompt(&screen.title, &screen.text);
+            typist.type_line(&line_to_idle(waiting), prompt, submitted).await
+        }));
+    }
+
+    /// What became of it.
+    fn note(&mut self, typed: &Typed) {
+        self.schedule.ended(typed.delivery, Instant::now());
+        let said =
+            format!("{} was told by a typed line that something waits: {}, {}", self.agent, typed.delivery, typed.why);
+        tracing::info!("{said}");
+        if typed.delivery != Delivery::Failed {
+            let store = self.store.clone();
+            tokio::spawn(async move {
+                if let Err(e) = store.note("agent.prompted", &said).await {
+                    tracing::warn!("it is not among the events: {e}");
                 }
-            }
+            });
         }
+    }
+}
+
+async fn ended(under_way: &mut Option<JoinHandle<Typed>>) -> Typed {
+    let Some(handle) = under_way else { return std::future::pending().await };
+    let typed = handle.await;
+    *under_way = None;
+    typed.unwrap_or_else(|e| Typed { delivery: Delivery::Unconfirmed, why: e.to_string() })
+}
+
+async fn at(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
     }
 }
 

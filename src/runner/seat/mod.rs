@@ -1,44 +1,39 @@
 //! The master's seat: its program has the pane's terminal for itself and talks to a person. It takes no tasks.
 //!
-//! What it does is known from its hooks, and from its screen where no hook tells ([`turn`]). That is how it is known that
-//! it asks its user for something, and that it is idle while something waits for it; and it is how its [`conversation`]
-//! goes on after a crash.
+//! What it does is known from its hooks, and from its screen where no hook tells ([`super::follow`]). That is how it is known
+//! that it asks its user for something, and that it is idle while something waits for it; and it is how its
+//! [`conversation`] goes on after a crash.
 
 mod conversation;
 mod line;
-mod turn;
 
 use std::{
     path::{Path, PathBuf},
-    process::{ExitStatus, Stdio},
+    process::ExitStatus,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use tokio::{
-    process::{Child, Command},
-    sync::watch,
-};
+use tokio::{process::Child, sync::watch};
 
-use self::{
-    conversation::Conversation,
-    line::Line,
-    turn::{Doing, Turn},
-};
+use self::{conversation::Conversation, line::Line};
 use super::{
     Agent, Leave,
     beats::{Beat, Beats},
-    hooks::Hooks,
+    follow::{self, Follow},
     mail,
+    needs::Needs,
+    program,
     scratch::Scratch,
     signals::{Signal, Signals},
+    turn::{Doing, Turn},
     typing::{Pace, Typist},
 };
 use crate::{
     config::DriverKind,
-    drivers::{self, Driver, Hook, Mcp, Noted, Start},
-    home::{self, Home, launch::Launch},
-    mux::{Mux, Tags, TmuxMux, TmuxOptions},
+    drivers::{self, Driver, Hook, Mcp, Start},
+    home::{self, launch::Launch},
+    mux::{Mux, Tags, TmuxMux},
     os,
     store::{agents::Directive, people::Reader},
 };
@@ -52,9 +47,6 @@ const TRIES: u32 = 3;
 /// each further one twice as long, up to the last.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
 
-/// How often a program is looked at that is in a turn, of which no hook may tell the end. One that is idle is not.
-const LOOK: Duration = Duration::from_millis(1_500);
-
 /// Keeps the master's program running until told to leave. A person who leaves it is let out of the session, and finds
 /// it again at the next attach: leaving stops nothing.
 pub(super) async fn serve(agent: &Agent, mut signals: Signals) -> Leave {
@@ -66,11 +58,11 @@ pub(super) async fn serve(agent: &Agent, mut signals: Signals) -> Leave {
     let (mut failed, mut pause) = (0, Duration::ZERO);
     loop {
         let began = Instant::now();
-        let (program, child) = match seat.start() {
+        let mut program = match seat.start(beats.needs()) {
             Ok(started) => started,
             Err(why) => return Leave::Broken(why),
         };
-        let status = match seat.sit(child, &mut beats, &mut signals).await {
+        let status = match seat.sit(&mut program, &mut beats, &mut signals).await {
             Ok(status) => status,
             Err(leave) => return leave,
         };
@@ -81,7 +73,7 @@ pub(super) async fn serve(agent: &Agent, mut signals: Signals) -> Leave {
         }
         failed = if has_failed { failed + 1 } else { 0 };
         if failed >= TRIES {
-            return Leave::Broken(format!("{program} ends at once, {TRIES} times in a row"));
+            return Leave::Broken(format!("{} ends at once, {TRIES} times in a row", program.name));
         }
         seat.let_out().await;
         pause = if at_once { (pause * 2).clamp(PAUSES.0, PAUSES.1) } else { Duration::ZERO };
@@ -97,21 +89,21 @@ struct Seat<'a> {
     driver: Option<&'static dyn Driver>,
     /// Of its files.
     dir: PathBuf,
-    mux: Arc<dyn Mux>,
-    /// tmux's own id of the pane; `None` where tmux has not said it.
-    pane: Option<String>,
+    mux: Arc<TmuxMux>,
     /// Whether conversations go on.
     resumes: bool,
     conversation: Conversation,
-    turn: Turn,
-    hooks: Option<Hooks>,
-    /// The beginning of a line of the hooks' file.
-    line: Vec<u8>,
-    /// Of the program; it goes with the seat.
-    scratch: Option<Scratch>,
-    line_to_idle: Option<Line>,
-    /// How many messages wait.
-    mail: watch::Receiver<u64>,
+    /// Of a program that is told by hooks that a prompt was submitted.
+    line: Option<Line>,
+}
+
+/// A program that runs there.
+struct Program {
+    /// For whoever is told that it failed.
+    name: String,
+    child: Child,
+    follow: Follow,
+    _scratch: Option<Scratch>,
 }
 
 impl<'a> Seat<'a> {
@@ -119,48 +111,28 @@ impl<'a> Seat<'a> {
         let launch = &agent.launch;
         let dir = agent.home.agent_files(&launch.agent);
         home::create_dir(&dir).map_err(|e| format!("its folder {} could not be made: {e}", dir.display()))?;
-        let mux = TmuxMux::new(TmuxOptions { socket: launch.tmux_socket.clone(), ..TmuxOptions::default() });
-        let mux: Arc<dyn Mux> = Arc::new(mux);
-        let (driver, pane) = (drivers::of(launch.driver), std::env::var("TMUX_PANE").ok());
-        let typist =
-            pane.clone().map(|pane| Typist { mux: mux.clone(), pane, tags: tags(launch), pace: Pace::default() });
-        let line =
-            typist.zip(driver).map(|(typist, driver)| Line::new(typist, driver, agent.store.clone(), &launch.agent));
-        let mail = line.is_some().then(|| mail::unread(agent.store.clone(), launch.agent.clone(), Reader::Master));
         let conversation = Conversation::of(&dir, launch.driver);
-        Ok(Seat {
-            agent,
-            driver,
-            dir,
-            mux,
-            pane,
-            resumes: launch.role.agent.resume,
-            conversation,
-            turn: Turn::default(),
-            hooks: None,
-            line: Vec::new(),
-            scratch: None,
-            line_to_idle: line,
-            mail: mail.unwrap_or_else(|| watch::channel(0).1),
-        })
+        let (driver, mux) = (drivers::of(launch.driver), Arc::new(follow::mux(launch)));
+        let line = driver.zip(std::env::var("TMUX_PANE").ok()).map(|(driver, pane)| {
+            let typist = Typist { mux: mux.clone(), pane, tags: tags(launch), pace: Pace::default() };
+            let mail = mail::unread(agent.store.clone(), launch.agent.clone(), Reader::Master);
+            Line::new(typist, driver, agent.store.clone(), &launch.agent, mail)
+        });
+        Ok(Seat { agent, driver, dir, mux, resumes: launch.role.agent.resume, conversation, line })
     }
 
-    /// Starts the program; its name, for whoever is told that it failed.
-    fn start(&mut self) -> Result<(String, Child), String> {
+    fn start(&self, needs: Needs) -> Result<Program, String> {
         let mut start = self.program()?;
         let name = start.program.to_string_lossy().into_owned();
         let in_dir = |e: std::io::Error| format!("its files could not be written to {}: {e}", self.dir.display());
-        start.files.iter().try_for_each(|(path, bytes)| home::write_new(path, bytes)).map_err(in_dir)?;
-        if let Some(driver) = self.driver {
-            // What the last program has left in its own goes first.
-            self.scratch = None;
-            self.scratch = Scratch::make(driver, &self.agent.launch.role, &self.dir).map_err(in_dir)?;
-            start.env.extend(self.scratch.as_ref().map(Scratch::variable));
-        }
-        (self.turn, self.line) = (Turn::default(), Vec::new());
-        self.hooks = Some(Hooks::of_new_program(&Home::hooks(&self.dir)).map_err(in_dir)?);
-        let child = spawn(self.agent, &start).map_err(|e| format!("{name} could not be started: {e}"))?;
-        Ok((name, child))
+        program::write_files(&start).map_err(in_dir)?;
+        let scratch = self.driver.map(|driver| Scratch::make(driver, &self.agent.launch.role, &self.dir)).transpose();
+        let scratch = scratch.map_err(in_dir)?.flatten();
+        start.env.extend(scratch.as_ref().map(Scratch::variable));
+        let follow = Follow::new(self.agent, &self.dir, self.driver, Turn::default(), needs).map_err(in_dir)?;
+        let child = program::spawn_on_terminal(self.agent, &start, &self.agent.launch.role.cwd, &[])
+            .map_err(|e| format!("{name} could not be started: {e}"))?;
+        Ok(Program { name, child, follow, _scratch: scratch })
     }
 
     fn program(&self) -> Result<Start, String> {
@@ -197,71 +169,30 @@ impl<'a> Seat<'a> {
     /// Follows the program to its end, which nothing that it has started outlives.
     async fn sit(
         &mut self,
-        mut child: Child,
+        program: &mut Program,
         beats: &mut Beats,
         signals: &mut Signals,
     ) -> Result<std::io::Result<ExitStatus>, Leave> {
-        let needs = beats.needs();
-        let mut look = tokio::time::interval(LOOK);
-        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut doing = program.follow.doing();
         let ended = loop {
             tokio::select! {
-                status = child.wait() => break Ok(status),
-                piece = next_hooks(&mut self.hooks) => {
-                    self.hear(&piece);
-                    look.reset();
-                }
-                _ = look.tick(), if self.driver.is_some() && self.turn.doing() != Doing::Idle => self.look().await,
-                Ok(()) = self.mail.changed() => {}
-                typed = ready(&mut self.line_to_idle) => {
-                    let waiting = *self.mail.borrow();
-                    if let Some(line) = &mut self.line_to_idle {
-                        line.act(typed, waiting);
-                    }
-                }
+                status = program.child.wait() => break Ok(status),
+                heard = program.follow.next() => heard.hooks.iter().for_each(|hook| self.hear(hook)),
+                () = drive(&mut self.line, &mut doing) => {}
                 leave = told(beats, signals) => break Err(leave),
             }
-            needs.set(self.turn.needs());
-            let waiting = *self.mail.borrow();
-            if let Some(line) = &mut self.line_to_idle {
-                line.observe(self.turn.doing(), waiting);
-            }
         };
-        needs.set(None);
-        end(self.agent, &mut child).await;
+        program.follow.has_ended();
+        end(self.agent, &mut program.child).await;
         ended
     }
 
-    /// Takes what the hooks have left: a piece of lines.
-    fn hear(&mut self, piece: &[u8]) {
-        self.line.extend_from_slice(piece);
-        let mut lines = std::mem::take(&mut self.line);
-        let rest = lines.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
-        self.line = lines.split_off(rest);
-        for line in lines.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
-            // Whoever writes there otherwise says nothing to us.
-            if let Ok(noted) = serde_json::from_slice::<Noted>(line) {
-                self.hear_one(&noted.hook);
-            }
-        }
-    }
-
-    fn hear_one(&mut self, hook: &Hook) {
-        self.turn.hear(hook);
-        if let (Hook::Prompt { .. }, Some(line)) = (hook, &self.line_to_idle) {
+    fn hear(&mut self, hook: &Hook) {
+        if let (Hook::Prompt { .. }, Some(line)) = (hook, &self.line) {
             line.submitted();
         }
         if self.resumes {
             self.conversation.hear(hook);
-        }
-    }
-
-    /// Looks at the terminal. A tmux that does not answer says nothing about the program.
-    async fn look(&mut self) {
-        let (Some(driver), Some(pane)) = (self.driver, &self.pane) else { return };
-        match self.mux.screen(pane).await {
-            Ok(screen) => self.turn.see(driver.see(&screen.title, &screen.text)),
-            Err(e) => tracing::debug!("the screen can't be seen: {e}"),
         }
     }
 
@@ -281,25 +212,9 @@ fn tags(launch: &Launch) -> Tags {
     }
 }
 
-/// What hooks have told; never again once the file can't be read.
-async fn next_hooks(hooks: &mut Option<Hooks>) -> Vec<u8> {
-    match hooks {
-        Some(file) => match file.next().await {
-            Ok(piece) => piece,
-            Err(e) => {
-                tracing::warn!("what the program's hooks tell is not heard any more: {e}");
-                *hooks = None;
-                Vec::new()
-            }
-        },
-        None => std::future::pending().await,
-    }
-}
-
-/// What the line to an idle program wants done.
-async fn ready(line: &mut Option<Line>) -> Option<super::typing::Typed> {
+async fn drive(line: &mut Option<Line>, doing: &mut watch::Receiver<Doing>) {
     match line {
-        Some(line) => line.ready().await,
+        Some(line) => line.drive(doing).await,
         None => std::future::pending().await,
     }
 }
@@ -308,19 +223,6 @@ async fn ready(line: &mut Option<Line>) -> Option<super::typing::Typed> {
 pub(super) fn tools<'a>(orch: &'a Path, launch: &'a Launch) -> Mcp<'a> {
     let ours = launch.env.iter().filter(|(name, _)| name.starts_with("ORCH_"));
     Mcp { program: orch, env: ours.map(|(name, value)| (name.as_str(), value.clone())).collect() }
-}
-
-fn spawn(agent: &Agent, start: &Start) -> std::io::Result<Child> {
-    Command::new(&start.program)
-        .args(&start.args)
-        .current_dir(&agent.launch.role.cwd)
-        .env_clear()
-        .envs(&agent.launch.env)
-        .envs(start.env.iter().map(|(name, value)| (name, value)))
-        .stdin(Stdio::inherit())
-        .stdout(Stdio::inherit())
-        .stderr(Stdio::inherit())
-        .spawn()
 }
 
 /// Waits for something, or for a reason to leave.
