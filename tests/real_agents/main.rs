@@ -9,6 +9,7 @@ mod common;
 #[path = "../model_server/server/mod.rs"]
 mod model_server;
 
+mod aider;
 mod claude;
 mod codex;
 mod copilot;
@@ -18,4 +19,5 @@ mod gemini;
 mod hierarchy;
 mod idle;
 mod opencode;
+mod qwen;
 mod share;
