@@ -96,6 +96,14 @@
 //! says so, and nothing is claimed, started or closed until the living have said what they are doing
 //! ([`store::epoch`]). Ends of attempts and tasks that were begun are found again in `runs/`.
 //!
+//! ## A program on a terminal
+//!
+//! The master's program has the pane to itself, so nothing that it prints is read. It calls us: its hooks run `orch hook`
+//! ([`ops`], `hook`), which leaves a line for the runner in a file and hands over what waits for the model, at the boundary of
+//! a turn. The runner follows that file ([`runner`], `seat`), looks at the screen while no hook can tell ([`drivers`], `see`),
+//! and so knows whether the program works, is idle, or asks its user. Only an idle one with an empty prompt is typed to,
+//! one line, and what becomes of it is found out, not assumed.
+//!
 //! ## What waits for a person, and what waits for money
 //!
 //! A question ([`model::question`]) belongs to its task, not to the attempt that asked it. Whoever waits for its answer

@@ -16,6 +16,7 @@ fn world(claude: &str, supervisor: &[(&'static str, &str)], role: &str) -> World
     let builder = World::builder().tables(&format!("[roles.c]\ndriver = \"claude\"\n{role}\n"));
     let world = supervisor.iter().fold(builder, |builder, (key, value)| builder.supervisor(key, value)).build();
     world.program("claude", &format!("cat > prompt.$$\n{claude}"));
+    world.program("tell", "line=$(cat); echo \"$line\" >> \"$HOME/told\"");
     world.start();
     world
 }
@@ -33,14 +34,24 @@ fn a_refused_login_is_seen_before_the_next_heartbeat_and_forgotten_when_it_goes_
     let script = format!("{}{}while [ ! -e ../go ]; do sleep 0.05; done\n{}", say(INIT), say(REFUSED), say(SAYS));
     let script = format!("{script}while [ ! -e ../end ]; do sleep 0.05; done\n{}", say(DONE));
     // The next heartbeat comes after this test has given up.
-    let world = world(&script, &[("heartbeat", "\"2m\""), ("lease", "\"10m\"")], "");
+    let keys = [("heartbeat", "\"2m\""), ("lease", "\"10m\""), ("notify_command", "[\"tell\"]")];
+    let world = world(&script, &keys, "");
     let task = world.delegate("c", "work");
     world.wait_until("the login is asked for", || needs(&world) == "login");
     let attention = world.status()["attention"].to_string();
     assert!(attention.contains(&format!("agent c-1 waits for {task}: its program asks for login")), "{attention}");
+    let bell = || world.tmux(&["list-windows", "-t", "=c-1", "-F", "#{window_bell_flag}"]).ok().trim().to_owned();
+    world.wait_until("the bell has rung", || bell() == "1");
+    world.wait_until("somebody is told", || !world.lines("told").is_empty());
+    let told: Value = serde_json::from_str(&world.lines("told")[0]).expect("JSON");
+    assert_eq!(
+        (&told["what"], &told["agent"], &told["task"], &told["needs"], &told["do"]),
+        (&json!("needs"), &json!("c-1"), &json!(task), &json!("login"), &json!("orch attach c-1"))
+    );
     world.touch("go");
     world.wait_until("it goes on", || needs(&world).is_null());
     assert_eq!(world.show(&task)["state"], "running");
+    assert_eq!(world.lines("told").len(), 1, "once");
     world.touch("end");
     assert_eq!(world.wait_for(&task, "succeeded")["attempts"].as_array().map(Vec::len), Some(1));
     world.stop_and_check_nothing_left();

@@ -190,6 +190,25 @@ fn logs_that_cannot_be_written_are_said_before_a_start_and_cost_nothing_after_it
 }
 
 #[test]
+fn a_log_that_has_become_long_is_begun_anew_by_the_supervisor_that_writes_it() {
+    let world = World::new();
+    world.start();
+    let (log, old) = (world.home.join("supervisor.log"), world.home.join("supervisor.log.old"));
+    fs::OpenOptions::new().write(true).open(&log).unwrap().set_len(9 << 20).unwrap();
+    let pid = world.supervisor_pid();
+    // It tells of that.
+    kill9(world.redis_pid());
+    world.wait_until("it has begun anew", || old.metadata().is_ok_and(|m| m.len() >= 9 << 20));
+    world.wait_until("it writes there", || {
+        fs::read_to_string(&log).is_ok_and(|said| said.contains("redis-server is gone"))
+    });
+    let stderr = fs::read_link(format!("/proc/{pid}/fd/2")).unwrap();
+    assert_eq!(stderr, log.canonicalize().unwrap(), "where its last words go, if it panics");
+    assert!(log.metadata().unwrap().len() < 100_000);
+    world.stop_and_check_nothing_left();
+}
+
+#[test]
 fn a_supervisor_of_another_orch_is_said() {
     let world = World::new();
     let attention = |world: &World| world.status()["attention"].clone();

@@ -12,6 +12,7 @@ mod events;
 pub mod exit;
 mod fleet;
 mod flow;
+mod hook;
 mod inspect;
 mod lifecycle;
 mod logs;
@@ -137,9 +138,11 @@ async fn dispatch(verb: Verb, session: &mut Session) -> Result<u8, End> {
             Ok(0)
         }
         Verb::Console => {
-            crate::console::run(session.ops()?).await?;
+            // Its prompt has the terminal.
+            crate::console::run(session.ops()?.telling(|_| {})).await?;
             Ok(0)
         }
+        Verb::Hook(args) => hook::run(&args, session).await,
         Verb::Mcp => {
             let config = session.config.take();
             crate::mcp::run(move || Ops::new(Config::load(config.as_deref())?, Caller::from_env()?)).await?;
@@ -162,7 +165,7 @@ impl Session {
     }
 
     fn ops(&self) -> Result<Ops> {
-        Ops::new(self.load_config()?, Caller::from_env()?)
+        Ok(Ops::new(self.load_config()?, Caller::from_env()?)?.telling(exit::note))
     }
 
     /// Prints an answer: as JSON if that was asked for, else as `human` renders it.

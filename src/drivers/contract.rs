@@ -5,6 +5,10 @@ use std::time::Duration;
 use super::{End, Verdict};
 use crate::model::cause::Cause;
 
+/// A program that wants to be tried again later is, and not later than this: what it asks for by mistake (a time in
+/// seconds since 1970, the largest number there is) would be a task that never comes back.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
+
 /// The contract that every program keeps to unless its driver knows better.
 pub(super) fn by_contract(end: End) -> Verdict {
     let file = end.file.unwrap_or_default();
@@ -32,7 +36,7 @@ pub(super) fn by_contract(end: End) -> Verdict {
         text: file.text,
         data: file.data,
         usage: file.usage,
-        retry_after: file.retry_after_ms.map(Duration::from_millis),
+        retry_after: file.retry_after_ms.map(|ms| Duration::from_millis(ms).min(LONGEST_WAIT)),
         ..Verdict::of(cause, reason)
     }
 }
@@ -68,6 +72,7 @@ mod tests {
             stderr: "",
             file,
             conversation: None,
+            on_a_terminal: false,
             hold_denied: true,
             now: Timestamp(0),
         })
@@ -115,5 +120,17 @@ mod tests {
         assert_eq!((said.cause, said.retry_after), (Cause::RateLimited, Some(Duration::from_secs(5))));
         assert_eq!(said.text.as_deref(), Some("later"));
         assert_eq!(end(None, Some(9), Some(r#"{"cause": "success"}"#)).cause, Cause::Lost);
+    }
+    #[test]
+    fn a_program_is_tried_again_within_a_day_whatever_it_asks_for() {
+        let wait = |ms: u64| {
+            let file = format!(r#"{{"cause": "transient", "retry_after_ms": {ms}}}"#);
+            end(Some(1), None, Some(&file)).retry_after.map(|wait| wait.as_secs())
+        };
+        let day = 86_400;
+        assert_eq!(
+            [1_000, day * 1_000, day * 1_000 + 1, 1_763_600_000_000, u64::MAX].map(wait),
+            [1, day, day, day, day].map(Some)
+        );
     }
 }

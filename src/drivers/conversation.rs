@@ -51,6 +51,8 @@ pub struct Conversation {
     pub session: Option<String>,
     /// Tokens and money.
     pub usage: Option<Usage>,
+    /// The files in which the program keeps it.
+    pub records: Vec<String>,
     /// What it was not allowed to do.
     denied: Vec<String>,
     /// Why it is not let in, and how often that was said since it was.
@@ -70,6 +72,11 @@ impl Conversation {
         self.understood += u64::from(!matches!(event, Event::Unknown { .. }));
         match event {
             Event::Started { session, .. } => self.session = session.clone().or(self.session.take()),
+            Event::KeptIn { path } if !self.records.contains(path) => self.records.push(path.clone()),
+            Event::Turn => {
+                self.result = None;
+                self.answer.clear();
+            }
             Event::Text(text) => {
                 self.login = None;
                 if self.answer.len() >= LONGEST_ANSWER {
@@ -100,13 +107,18 @@ impl Conversation {
             Event::RateLimited { until } => self.limited = Some(*until),
             Event::Result { text, ending } => self.result = Some((text.clone(), ending.clone())),
             Event::Unknown { .. } => self.unknown += 1,
-            Event::Needs { .. } | Event::ToolResult { .. } => {}
+            Event::Needs { .. } | Event::ToolResult { .. } | Event::Asks { .. } | Event::KeptIn { .. } => {}
         }
     }
 
     /// Whether it says that it has done what it was asked.
     pub fn is_done(&self) -> bool {
         matches!(self.result, Some((_, Ending::Done)))
+    }
+
+    /// Whether it says that it is over, well or not.
+    pub fn has_ended(&self) -> bool {
+        self.result.is_some()
     }
 
     /// What it asks its user for now. What it was not allowed to do is nothing that it waits for.
@@ -139,6 +151,8 @@ impl Conversation {
             _ if end.hold_denied && !self.denied.is_empty() => Said::person(self.denials(name)),
             _ => match end.exit_code {
                 Some(0) => Said::of(Cause::Success, format!("{name} has done it")),
+                // Nothing else ends a program that waits for its next prompt.
+                _ if end.on_a_terminal => Said::of(Cause::Success, format!("{name} has done it")),
                 _ => Said::of(Cause::Success, format!("{name} had done it when it was ended")),
             },
         };
@@ -198,6 +212,22 @@ impl Conversation {
                 Some((Failure::Login, line)) => return Said::person(program.asks_to_log_in(line.trim())),
                 Some((failure, line)) => return Said::failed(failure, format!("{name}: {}", line.trim()), None),
                 None => {}
+            }
+        }
+        if end.on_a_terminal {
+            match end.exit_code {
+                Some(0) => {
+                    return Said::person(format!(
+                        "{name} was left before it was done: orch retry goes on with its conversation"
+                    ));
+                }
+                Some(code) if self.understood == 0 => {
+                    return Said {
+                        start_anew: true,
+                        ..Said::of(Cause::Transient, format!("{name} ended with exit code {code} before it had begun"))
+                    };
+                }
+                _ => {}
             }
         }
         if end.exit_code != Some(0) {

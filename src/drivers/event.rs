@@ -21,6 +21,13 @@ pub enum Event {
         /// The model that answers.
         model: Option<String>,
     },
+    /// The program keeps its own record of the conversation.
+    KeptIn {
+        /// A file.
+        path: String,
+    },
+    /// A turn begins: what was said before is not the result.
+    Turn,
     /// The model says something.
     Text(String),
     /// The model uses a tool.
@@ -42,6 +49,13 @@ pub enum Event {
     /// It can't go on, or did not do something, without a person.
     Needs {
         /// What kind of help.
+        what: Needs,
+        /// For what.
+        of: String,
+    },
+    /// It asks a person at its screen, and waits.
+    Asks {
+        /// What kind of help it wants.
         what: Needs,
         /// For what.
         of: String,

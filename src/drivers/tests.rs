@@ -29,8 +29,18 @@ fn verdict(kind: DriverKind, case: &str, exit_code: Option<i32>, stderr: &str) -
     let text = fixture(kind, case);
     let (_, told) = told(kind, &text);
     let signal = exit_code.is_none().then_some(9);
-    let (conversation, hold_denied) = (told.as_ref(), true);
-    let end = End { exit_code, signal, stdout: &text, stderr, file: None, conversation, hold_denied, now: NOW };
+    let (conversation, on_a_terminal, hold_denied) = (told.as_ref(), false, true);
+    let end = End {
+        exit_code,
+        signal,
+        stdout: &text,
+        stderr,
+        file: None,
+        conversation,
+        on_a_terminal,
+        hold_denied,
+        now: NOW,
+    };
     of(kind).unwrap().read(end)
 }
 
@@ -200,6 +210,7 @@ fn a_denial_can_be_accepted_and_a_result_file_wins() {
         stderr: "",
         file: file.map(|f| serde_json::from_str(f).unwrap()),
         conversation: told.as_ref(),
+        on_a_terminal: false,
         hold_denied,
         now: NOW,
     };

@@ -5,6 +5,7 @@ mod enclosures;
 #[cfg(test)]
 mod fuzz;
 pub mod launch;
+mod log;
 pub mod output;
 pub mod reports;
 
@@ -17,6 +18,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+pub use self::log::{Log, open_log};
 use crate::{
     error::{Error, Result},
     model::{id::TaskId, task::Task},
@@ -151,6 +153,10 @@ impl Home {
     pub fn agent_files(&self, agent: &str) -> PathBuf {
         self.agent_logs().join(agent)
     }
+    /// What a program has told through its hooks, in the folder of its attempt or of its master.
+    pub fn hooks(folder: &Path) -> PathBuf {
+        folder.join("hooks.jsonl")
+    }
     /// One runner's own log (not what its program prints).
     pub fn agent_log(&self, agent: &str) -> PathBuf {
         self.agent_logs().join(format!("{agent}.log"))
@@ -209,20 +215,6 @@ pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Option<T> {
 /// A task with the longest text and context, or a report with the largest result, is some MiB.
 const LARGEST_JSON: u64 = 64 * 1024 * 1024;
 
-/// A log larger than this is put aside when it is opened.
-const LOG_LIMIT: u64 = 8 * 1024 * 1024;
-
-/// Opens one of our own logs (0600) to append to it; a long one is put aside as `.log.old` first.
-///
-/// # Errors
-/// What the system says.
-pub fn open_log(path: &Path) -> io::Result<fs::File> {
-    if path.metadata().is_ok_and(|m| m.len() > LOG_LIMIT) {
-        let _ = fs::rename(path, path.with_extension("log.old"));
-    }
-    fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path)
-}
-
 /// A folder that cannot be used, in words.
 pub fn unusable(path: &Path, e: &io::Error) -> Error {
     let hint = match e.kind() {
@@ -251,16 +243,5 @@ mod tests {
             assert!(done.unwrap().success(), "{spoil}");
             assert_eq!((home.context(&task, 1), home.known_end(&task, 1)), (None, None), "{spoil}");
         }
-    }
-
-    #[test]
-    fn a_long_log_is_put_aside() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("shell-1.log");
-        open_log(&path).unwrap().set_len(LOG_LIMIT + 1).unwrap();
-        assert_eq!(open_log(&path).unwrap().metadata().unwrap().len(), 0);
-        assert_eq!(dir.path().join("shell-1.log.old").metadata().unwrap().len(), LOG_LIMIT + 1);
-        open_log(&path).unwrap().write_all(b"x").unwrap();
-        assert_eq!(open_log(&path).unwrap().metadata().unwrap().len(), 1, "a short one is appended to");
     }
 }

@@ -17,11 +17,13 @@ mod costs;
 mod delegate;
 mod doctor;
 mod events;
+mod hook;
 mod init;
 mod intents;
 mod lifecycle;
 mod logs;
 mod messages;
+mod patience;
 mod progress;
 mod status;
 mod tasks;
@@ -31,11 +33,9 @@ pub mod types;
 mod wait;
 mod why;
 
-use std::{
-    sync::atomic::AtomicUsize,
-    time::{Duration, Instant},
-};
+use std::{sync::atomic::AtomicUsize, time::Duration};
 
+use self::patience::Patience;
 use crate::{
     config::Config,
     error::{Error, Result},
@@ -47,10 +47,8 @@ use crate::{
         server::{check_version, socket_path},
     },
 };
+pub use hook::Handed;
 pub use types::*;
-
-/// For how long a Redis that does not answer is waited for while a supervisor lives, which is bringing it back.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// For how long `spawn` and `kill` watch for what they asked for.
 const WATCHED: Duration = Duration::from_secs(5);
@@ -62,6 +60,10 @@ pub struct Ops {
     caller: Caller,
     home: Home,
     store: Store,
+    /// For how long nobody may answer while nothing gets on ([`patience`]).
+    patience: Duration,
+    /// Where it is said what a verb waits for.
+    tell: fn(&str),
     /// How many waits under way here have marked the caller's task as waiting.
     marks: AtomicUsize,
 }
@@ -79,7 +81,14 @@ impl Ops {
             None => Store::at_socket(&socket_path(&config.home)?, &config.namespace, Duration::ZERO)?,
         };
         let home = Home::new(&config.home);
-        Ok(Ops { config, caller, home, store, marks: AtomicUsize::new(0) })
+        let (patience, tell): (_, fn(&str)) = (patience::PATIENCE, |_| {});
+        Ok(Ops { config, caller, home, store, patience, tell, marks: AtomicUsize::new(0) })
+    }
+
+    /// The same, for somebody who is told, in words, what a verb waits for that is long in coming.
+    #[must_use]
+    pub fn telling(self, tell: fn(&str)) -> Ops {
+        Ops { tell, ..self }
     }
 
     /// The project as configured.
@@ -123,14 +132,14 @@ impl Ops {
         self.config.roles.keys().cloned().collect()
     }
 
-    /// Calls the store; again while nobody answers and a supervisor lives, for [`PATIENCE`]. Who supervises is looked at
-    /// only when a call has failed: the ordinary call costs nothing more. Sending again is safe for every transition.
+    /// Calls the store; again while nobody answers, a supervisor lives, and patience lasts ([`patience`]). Who supervises is
+    /// looked at only when a call has failed: the ordinary call costs nothing more. Sending again is safe for every
+    /// transition.
     async fn ask<'a, T, F>(&'a self, call: impl Fn(&'a Store) -> F) -> Result<T>
     where
         F: Future<Output = store::Result<T>>,
     {
-        let began = Instant::now();
-        let mut pause = Duration::from_millis(5);
+        let mut patience = Patience::new(self);
         loop {
             let error = match call(&self.store).await {
                 Err(e) if e.is_unreachable() => e,
@@ -138,12 +147,9 @@ impl Ops {
                 answer => return Ok(answer?),
             };
             let Some(supervisor) = self.supervisor() else { return Err(self.unreachable(&error)) };
-            if began.elapsed() + pause > PATIENCE {
+            if !patience.lasts().await {
                 return Err(self.away(&error, &supervisor));
             }
-            tokio::time::sleep(pause).await;
-            // Nobody else is waited for than a person, or a program that does nothing meanwhile.
-            pause = (pause * 2).min(Duration::from_millis(40));
         }
     }
 

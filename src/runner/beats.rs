@@ -83,6 +83,7 @@ impl Beats {
             cpu: Duration::ZERO,
         };
         tokio::spawn(heart.beat(now, needs.changes(), sender));
+        tokio::spawn(super::needs::ring(needs.clone(), agent.pane.clone()));
         Beats { lease, progress, needs, answers }
     }
 
@@ -135,6 +136,10 @@ impl Heart {
                 _ = tick.tick() => {}
                 () = now.notified() => {}
                 () = needs.next() => {}
+            }
+            // What an attempt has needed is not kept for the next one, or a runner is as large as its largest moment.
+            if self.lease.has_changed().unwrap_or(false) {
+                os::give_memory_back();
             }
             let (lease, epoch) = (self.lease.borrow_and_update().clone(), self.standing.epoch());
             let pulse = self.pulse(lease.as_deref());

@@ -11,25 +11,35 @@ mod attempt;
 mod beats;
 mod enclosed;
 mod evidence;
-mod interactive;
+mod follow;
+mod hooks;
 mod limits;
+mod mail;
 mod needs;
+mod outcome;
 mod output;
 mod pane;
 mod program;
 mod redact;
 mod report;
 mod scratch;
+mod seat;
 mod session;
 mod signals;
 mod standing;
 mod start;
 mod tail;
 mod transcript;
+mod turn;
+mod typing;
 mod wakeups;
 mod workspace;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use self::{
     beats::{Beat, Beats},
@@ -106,6 +116,7 @@ impl Leave {
 /// # Errors
 /// When the launch does not read, or Redis cannot be reached at the beginning.
 pub async fn run(launch: &Path) -> Result<()> {
+    os::share_one_heap();
     let launch = Arc::new(Launch::take(launch)?);
     let home = Home::new(&launch.home);
     start_log(&home, &launch.agent);
@@ -127,8 +138,7 @@ pub async fn run(launch: &Path) -> Result<()> {
     // Before anything is started.
     let enclosed = enclosed.await.ok().flatten();
     let agent = Agent { launch, home, store, process, standing, pane: Pane::start(), enclosed };
-    let leave =
-        if agent.launch.master { interactive::serve(&agent, signals).await } else { agent.serve(signals).await };
+    let leave = if agent.launch.master { seat::serve(&agent, signals).await } else { agent.serve(signals).await };
     tracing::info!(?leave, "leaving");
     agent.leave(leave).await;
     Ok(())
@@ -143,10 +153,10 @@ fn open_store(launch: &Launch) -> Result<Store> {
 }
 
 fn start_log(home: &Home, agent: &str) {
-    let Ok(file) = crate::home::open_log(&home.agent_log(agent)) else { return };
+    let Ok(log) = crate::home::Log::open(&home.agent_log(agent)) else { return };
     // A second subscriber in one process (tests) is no reason to fail.
     let _ = tracing_subscriber::fmt()
-        .with_writer(file)
+        .with_writer(Mutex::new(log))
         .with_ansi(false)
         .with_target(false)
         .with_max_level(tracing::Level::INFO)

@@ -1,10 +1,11 @@
 //! What the program asks its user for at this moment. Whoever notices it says so here: who reads its stream, its hooks or
-//! its screen; and the heart, which hears of each change, passes it on at once.
+//! its screen; and the heart, which hears of each change, passes it on at once. The pane's bell rings as well.
 //!
 //! Who asks is not hung, however long nobody answers.
 
 use tokio::sync::watch;
 
+use super::pane::Pane;
 use crate::model::agent::Needs as What;
 
 /// The one state, shared by its clones. The last word counts, whoever says it.
@@ -46,6 +47,17 @@ impl Changes {
     }
 }
 
+/// Rings the bell whenever something is newly asked for, once each time.
+pub(super) async fn ring(needs: Needs, pane: Pane) {
+    let mut changes = needs.changes();
+    loop {
+        changes.next().await;
+        if needs.get().is_some() {
+            pane.ring();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -71,5 +83,21 @@ mod tests {
         assert!(hears(&mut changes).await);
         drop(needs);
         assert!(!hears(&mut changes).await, "with nobody left to say anything it waits, and does not spin");
+    }
+
+    #[tokio::test]
+    async fn the_bell_rings_once_each_time_something_is_asked() {
+        let (pane, mut rung) = Pane::unwritten();
+        let needs = Needs::new();
+        let ringing = ring(needs.clone(), pane);
+        tokio::pin!(ringing);
+        let mut heard = Vec::new();
+        for what in [None, Some(What::Login), Some(What::Login), None, Some(What::Login), Some(What::Input), None] {
+            assert!(futures_util::poll!(&mut ringing).is_pending());
+            needs.set(what);
+            assert!(futures_util::poll!(&mut ringing).is_pending());
+            heard.push(rung());
+        }
+        assert_eq!(heard, [&b""[..], b"\x07", b"", b"", b"\x07", b"\x07", b""]);
     }
 }

@@ -118,8 +118,9 @@ impl Reading {
                     (false, summary) => format!("  ⎿ failed: {summary}"),
                 }
             }
-            Event::Usage(_) => return,
+            Event::Usage(_) | Event::KeptIn { .. } | Event::Turn => return,
             Event::Needs { what, of } => format!("── needs {what}: {of}"),
+            Event::Asks { what, of } => format!("── asks for {what}: {of}"),
             Event::RateLimited { until } => match until {
                 Some(until) => format!("── a limit is reached, for {}", human(left(*until))),
                 None => "── a limit is reached".to_owned(),

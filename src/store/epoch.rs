@@ -16,7 +16,7 @@
 //! in which it was last known says who it is and what it is doing (`lua/reinstate.lua`), and goes on. Until everybody
 //! has done so (at most a lease) nothing is claimed, started or closed.
 
-use std::{collections::BTreeMap, io, sync::atomic::Ordering, time::Duration};
+use std::{io, sync::atomic::Ordering, time::Duration};
 
 use redis::{Value, aio::MultiplexedConnection};
 use serde::Serialize;
@@ -26,6 +26,7 @@ use super::{
     call::{Call, send_all},
     decode::Fields,
     script,
+    spec::Spec,
     tasks::{ms, to_json},
     witness::{Memory, Witness},
 };
@@ -33,7 +34,7 @@ use crate::{
     model::{
         id::{Process, TaskId},
         json,
-        task::{Priority, Task},
+        task::Task,
         time::Timestamp,
     },
     os::failpoint,
@@ -251,7 +252,7 @@ impl Store {
                 // A whole lease cannot be known here; the next heartbeat says it.
                 args.push(ms(self.witness.as_ref().map_or(Duration::ZERO, |w| w.settle)));
                 let context = task.context.as_ref().map(|c| to_json(&json::Shallow(c))).transpose()?;
-                args.extend([to_json(&Facts::of(task))?, task.description.clone(), context.unwrap_or_default()]);
+                args.extend([to_json(&Lost::from(task))?, task.description.clone(), context.unwrap_or_default()]);
             }
             None => args.extend(std::iter::repeat_n(String::new(), 7)),
         }
@@ -294,41 +295,19 @@ impl Store {
 
 /// A task as `lua/reinstate.lua` writes it down again.
 #[derive(Serialize)]
-struct Facts<'a> {
-    role: &'a str,
-    priority: Priority,
-    after: &'a [TaskId],
-    labels: &'a BTreeMap<String, String>,
-    artifacts: &'a [String],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cwd: Option<&'a str>,
-    timeout_ms: String, // Lua's numbers are floating point
-    retries: u32,
-    lost_max: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    parent: Option<&'a TaskId>,
+struct Lost<'a> {
+    #[serde(flatten)]
+    spec: Spec<'a>,
     depth: u32,
     created_at: u64,
     failures: u32,
     lost: u32,
 }
 
-impl<'a> Facts<'a> {
-    fn of(task: &'a Task) -> Self {
-        Facts {
-            role: &task.role,
-            priority: task.priority,
-            after: &task.after,
-            labels: &task.labels,
-            artifacts: &task.artifacts,
-            cwd: task.cwd.as_deref(),
-            timeout_ms: task.timeout_ms.to_string(),
-            retries: task.retries,
-            lost_max: task.lost_max,
-            key: task.key.as_deref(),
-            parent: task.parent.as_ref(),
+impl<'a> From<&'a Task> for Lost<'a> {
+    fn from(task: &'a Task) -> Self {
+        Lost {
+            spec: Spec::from(task),
             depth: task.depth,
             created_at: task.created_at.0,
             failures: task.failures,

@@ -24,6 +24,7 @@ pub mod observe;
 pub mod people;
 mod script;
 pub mod server;
+mod spec;
 pub mod spend;
 pub mod tasks;
 pub mod wake;
@@ -125,6 +126,12 @@ impl Store {
     /// When nobody answers, or we are not let in.
     pub async fn info(&self) -> Result<String> {
         self.query(&redis::cmd("INFO")).await
+    }
+
+    /// What a server that comes up has read so far of what it has stored, and how much that is, in bytes; `None` where
+    /// it is not reading, or does not answer.
+    pub async fn loading(&self) -> Option<(u64, u64)> {
+        server::loading(&self.info().await.ok()?)
     }
 
     /// Whether Redis writes. One that is short of memory, or has become a replica, still answers every question.
@@ -273,7 +280,7 @@ impl Store {
 
 /// Every transition by its name, with the text that Redis is sent: for those who put the transitions themselves to the
 /// test.
-pub fn transitions() -> impl Iterator<Item = (&'static str, &'static str)> {
+pub fn transitions() -> impl Iterator<Item = (&'static str, String)> {
     script::ALL.iter().map(|script| (script.name, script.text()))
 }
 

@@ -2,22 +2,28 @@
 
 use std::sync::LazyLock;
 
+use sha1_smol::Sha1;
+
 use crate::model::{agent, task};
 
 /// A transition, ready to be called by its SHA1.
+///
+/// The name is all that is kept of it: each text is some 25 KB with its preludes, every process uses several, and a
+/// server has to be told it once. (Texts that were kept at the first call were a third of a runner's memory.)
 pub(super) struct Script {
     pub name: &'static str,
-    inner: LazyLock<(String, redis::Script)>,
+    body: &'static str,
+    hash: LazyLock<String>,
 }
 
 impl Script {
     /// The SHA1 by which Redis knows it.
     pub fn hash(&self) -> &str {
-        self.inner.1.get_hash()
+        &self.hash
     }
     /// Its whole text, tables and prelude included.
-    pub fn text(&self) -> &str {
-        &self.inner.0
+    pub fn text(&self) -> String {
+        parts(self.body).concat()
     }
 }
 
@@ -25,15 +31,9 @@ macro_rules! scripts {
     ($($upper:ident = $file:literal),+ $(,)?) => {
         $(pub(super) static $upper: Script = Script {
             name: $file,
-            inner: LazyLock::new(|| {
-                let text = whole(include_str!(concat!("lua/", $file, ".lua")));
-                let script = redis::Script::new(&text);
-                (text, script)
-            }),
+            body: include_str!(concat!("lua/", $file, ".lua")),
+            hash: LazyLock::new(|| hash_of(include_str!(concat!("lua/", $file, ".lua")))),
         };)+
-        /// Every transition with its text, for the test that holds the headers true.
-        #[cfg(test)]
-        pub(super) const SOURCES: &[(&str, &str)] = &[$(($file, include_str!(concat!("lua/", $file, ".lua")))),+];
         pub(super) const ALL: &[&Script] = &[$(&$upper),+];
     };
 }
@@ -78,14 +78,25 @@ scripts! {
     WISH_SPAWN = "wish_spawn",
 }
 
-fn whole(body: &str) -> String {
-    let preludes = [
+/// What is sent, in its order.
+fn parts(body: &str) -> [&str; 8] {
+    [
+        TABLES.as_str(),
         include_str!("lua/prelude.lua"),
         include_str!("lua/prelude_people.lua"),
         include_str!("lua/prelude_spend.lua"),
         include_str!("lua/prelude_moves.lua"),
-    ];
-    format!("{}{}{}\n{body}", *TABLES, preludes.join("\n"), super::clock::ADDED)
+        super::clock::ADDED,
+        "\n",
+        body,
+    ]
+}
+
+/// Without the whole text ever being in memory.
+fn hash_of(body: &str) -> String {
+    let mut hash = Sha1::new();
+    parts(body).iter().for_each(|part| hash.update(part.as_bytes()));
+    hash.hexdigest()
 }
 
 /// The transition tables of `model` as Lua.
@@ -119,7 +130,7 @@ mod tests {
     /// The highest `ARGV[n]` and the numbered arguments of the header agree, and nothing but the prefix is a key.
     #[test]
     fn headers_tell_the_truth() {
-        for (name, text) in SOURCES {
+        for Script { name, body: text, .. } in ALL {
             let header: String = text.lines().take_while(|l| l.starts_with("--")).collect::<Vec<_>>().join(" ");
             for part in ["KEYS: 1 prefix", "ARGV:", "Returns:"] {
                 assert!(header.contains(part), "{name}: its header lacks '{part}'");
@@ -144,8 +155,11 @@ mod tests {
     }
 
     #[test]
-    fn every_script_has_a_hash_of_its_own() {
+    fn every_script_has_a_hash_of_its_own_and_it_is_that_of_its_text() {
+        for script in ALL {
+            assert_eq!(script.hash(), Sha1::from(script.text()).hexdigest(), "{}", script.name);
+        }
         let hashes: std::collections::HashSet<_> = ALL.iter().map(|s| s.hash().to_owned()).collect();
-        assert_eq!(hashes.len(), SOURCES.len());
+        assert_eq!(hashes.len(), ALL.len());
     }
 }

@@ -33,7 +33,7 @@ use self::{
 };
 pub use self::{
     places::socket_path,
-    program::{Program, check_version, find_program, write_trouble},
+    program::{Program, check_version, find_program, loading, write_trouble},
 };
 use crate::error::{Error, Kind, Result};
 

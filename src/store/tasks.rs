@@ -9,6 +9,7 @@ use super::{
     Result, Store, StoreError,
     decode::{self, Fields},
     people, script,
+    spec::Spec,
 };
 use crate::model::{
     id::{Capability, TaskId},
@@ -89,23 +90,9 @@ impl Store {
 
     async fn delegate_as(&self, id: &TaskId, new: &NewTask) -> Result<Delegated> {
         #[derive(Serialize)]
-        struct Spec<'a> {
-            role: &'a str,
-            priority: Priority,
-            after: &'a [TaskId],
-            labels: &'a std::collections::BTreeMap<String, String>,
-            artifacts: &'a [String],
-            #[serde(skip_serializing_if = "Option::is_none")]
-            cwd: Option<&'a str>,
-            timeout_ms: String, // Lua's numbers are floating point
-            retries: u32,
-            lost_max: u32,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            key: Option<&'a str>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            notify: Option<&'a str>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            parent: Option<&'a TaskId>,
+        struct Delegation<'a> {
+            #[serde(flatten)]
+            spec: Spec<'a>,
             #[serde(skip_serializing_if = "Option::is_none")]
             attempt_fence: Option<String>,
             #[serde(skip_serializing_if = "Option::is_none")]
@@ -115,26 +102,15 @@ impl Store {
             max_depth: u32,
             max_children: u32,
         }
-        let spec = Spec {
-            role: &new.role,
-            priority: new.priority,
-            after: &new.after,
-            labels: &new.labels,
-            artifacts: &new.artifacts,
-            cwd: new.cwd.as_deref(),
-            timeout_ms: u64::try_from(new.timeout.as_millis()).unwrap_or(u64::MAX).to_string(),
-            retries: new.retries,
-            lost_max: new.lost_max,
-            key: new.key.as_deref(),
-            notify: new.notify.as_deref(),
-            parent: new.parent.as_ref().map(|p| &p.task),
+        let delegation = Delegation {
+            spec: Spec::from(new),
             attempt_fence: new.parent.as_ref().map(|p| p.fence.to_string()),
             incarnation: new.parent.as_ref().map(|p| p.incarnation.as_str()),
             fingerprint: new.fingerprint.as_deref(),
             max_depth: new.max_depth,
             max_children: new.max_children,
         };
-        let spec = to_json(&spec)?;
+        let spec = to_json(&delegation)?;
         let context = new.context.as_ref().map(|c| to_json(&json::Shallow(c))).transpose()?.unwrap_or_default();
         let args = [id.as_str(), &spec, &new.text, &context, &new.who];
         let (id, state, created): (String, String, String) = self.read(self.call(&script::DELEGATE, args).await?)?;

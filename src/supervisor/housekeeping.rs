@@ -13,6 +13,8 @@ use crate::{
 
 /// What changed since would not be missed, were Redis to lose it.
 const MEMORY_EVERY: Duration = Duration::from_secs(1);
+/// What a pass over many agents and tasks needs is freed with it; freed is not given back.
+const PAGES_EVERY: Duration = Duration::from_secs(60);
 const REPORTS_EVERY: Duration = Duration::from_secs(10);
 /// A report that has been half-written for so long has no writer any more.
 const UNFINISHED: Duration = Duration::from_secs(60);
@@ -31,6 +33,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
     memory: Option<Instant>,
+    pages: Option<Instant>,
     reports: Option<Instant>,
     prune: Option<Instant>,
     damaged: Option<Instant>,
@@ -51,6 +54,9 @@ impl Schedule {
             && let Err(e) = store.remember(snapshot)
         {
             tracing::warn!("what Redis has come to could not be remembered: {e}");
+        }
+        if is_due(&mut self.pages, PAGES_EVERY) {
+            os::give_memory_back();
         }
         if is_due(&mut self.reports, REPORTS_EVERY) {
             home.remove_forgotten_launches(UNFINISHED, |incarnation| {

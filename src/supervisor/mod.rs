@@ -40,7 +40,7 @@ use crate::{
     error::{Error, Result},
     home::Home,
     mux::Mux,
-    os::failpoint,
+    os::{self, failpoint},
     store::{Store, StoreError, intents::Wish, spend::Budget},
 };
 
@@ -97,6 +97,7 @@ struct Supervisor {
 /// # Errors
 /// `Conflict` where another supervisor has this namespace; what keeps Redis or the master from starting.
 pub async fn run(config: Config, mode: Mode) -> Result<()> {
+    os::share_one_heap();
     let mut announcement = Announcement::new(mode.daemon);
     let result = startup::supervise(config, mode, &mut announcement).await;
     if let Err(e) = &result {

@@ -1,7 +1,7 @@
 //! Everything before the first pass: the lock, the log, tmux, Redis.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -9,7 +9,7 @@ use super::{Mode, Supervisor, announce::Announcement, redis::Redis, spawn};
 use crate::{
     config::Config,
     error::{Error, Result},
-    home::Home,
+    home::{Home, Log},
     mux::{Mux, TmuxMux, TmuxOptions},
     os::{self, failpoint},
     store::{Store, StoreError, intents::Wish},
@@ -32,7 +32,7 @@ const COMES_BACK: Duration = Duration::from_secs(30);
 pub(super) async fn supervise(mut config: Config, mode: Mode, announcement: &mut Announcement) -> Result<()> {
     let home = Home::new(&config.home);
     home.create()?;
-    start_log(mode.daemon);
+    start_log(&home, mode.daemon);
     let _lock = lock(&home, &config.namespace).await?;
     // Before anything is started, which would be inside too.
     super::housekeeping::tidy_enclosures(&home);
@@ -132,13 +132,15 @@ async fn lock(home: &Home, namespace: &str) -> Result<os::FileLock> {
     }
 }
 
-fn start_log(daemon: bool) {
+/// To the terminal of whoever watches, or to our log. Where that can't be opened, standard error is what `orch start` has
+/// made it.
+fn start_log(home: &Home, daemon: bool) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("ORCH_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(!daemon)
-        .with_target(false)
-        .try_init();
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(!daemon).with_target(false);
+    let log = daemon.then(|| Log::open(&home.supervisor_log()).and_then(Log::with_stderr));
+    let _ = match log {
+        Some(Ok(log)) => subscriber.with_writer(Mutex::new(log)).try_init(),
+        _ => subscriber.with_writer(std::io::stderr).try_init(),
+    };
 }

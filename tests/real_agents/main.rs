@@ -18,6 +18,7 @@ mod fleet;
 mod gemini;
 mod hierarchy;
 mod idle;
+mod master;
 mod opencode;
 mod qwen;
 mod share;

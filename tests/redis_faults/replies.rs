@@ -76,7 +76,7 @@ impl Plan {
             "EVAL" => {
                 let text = word(1);
                 let Some((name, _)) = SCRIPTS.iter().find(|(_, body)| text.ends_with(body)) else { return false };
-                self.names.insert(redis::Script::new(&text).get_hash().to_owned(), name);
+                self.names.insert(sha1_smol::Sha1::from(&text).hexdigest(), name);
                 *name
             }
             "EVALSHA" => self.names.get(&word(1)).copied().unwrap_or_default(),

@@ -7,6 +7,7 @@ use orch::{
     store::{
         Store,
         epoch::{FENCES_PER_EPOCH, Known, Living, Reinstated, Speaker},
+        people::Reader,
         tasks::{Claimed, NewTask},
         witness::Witness,
     },
@@ -331,6 +332,41 @@ async fn a_report_of_one_who_has_died_is_told_after_a_loss() {
     let told = world.store.finish(&report(&agent, &claimed, Cause::Success)).await.unwrap();
     assert_eq!((told, world.state(&id).await), (TaskState::Succeeded, TaskState::Succeeded));
     assert!(world.store.task(&later).await.unwrap().is_none(), "it is lost, and nobody pretends otherwise");
+    check::structures(&world).await;
+    check::history(&world).await;
+}
+
+/// What a runner holds in memory, and what lies in an attempt's folder, is the same task.
+#[tokio::test]
+async fn the_master_hears_of_what_it_delegated_before_the_loss() {
+    let place = Place::new();
+    let world = place.world();
+    let agent = world.agent("a-1").await;
+    let mut claimed = Vec::new();
+    for _ in 0..2 {
+        world.delegate(&NewTask { notify: Some("opus-master".into()), ..task("x") }).await;
+        claimed.push(world.claim(&agent).await);
+        if claimed.len() == 1 {
+            world.finish(&agent, &claimed[0], Cause::NeedsPerson).await;
+        }
+    }
+    remember(&world).await;
+    place.empty();
+
+    let world = place.world();
+    world.store.info().await.unwrap();
+    assert_eq!(reinstate(&world.store, &agent, 0, Some(&claimed[1])).await, Ok(Reinstated::Done));
+    let gone = Speaker { agent: "", incarnation: "", epoch: 0, living: None };
+    let context = serde_json::from_value(serde_json::to_value(&claimed[0].task).unwrap()).unwrap();
+    let on_disk = Known { task: &context, attempt: 1, fence: None };
+    assert_eq!(world.store.reinstate(gone, Some(on_disk)).await, Ok(Reinstated::Done));
+    settle(&world).await;
+    world.finish(&agent, &claimed[1], Cause::Success).await;
+    let again = world.claim(&agent).await;
+    world.finish(&agent, &again, Cause::Success).await;
+    let (told, _) = world.store.read_inbox(&Reader::Master, "opus-master", "t", 9).await.unwrap();
+    let told: Vec<_> = told.into_iter().map(|m| m.task).collect();
+    assert_eq!(told, [Some(claimed[1].task.id.clone()), Some(claimed[0].task.id.clone())]);
     check::structures(&world).await;
     check::history(&world).await;
 }

@@ -118,6 +118,9 @@ pub enum Verb {
     /// The built-in master's prompt
     #[command(hide = true)]
     Console,
+    /// Called by an agent's program at the turns of its work
+    #[command(hide = true)]
+    Hook(Hook),
     /// The tools for agent programs, over MCP on standard input and output
     #[command(after_help = MCP)]
     Mcp,

@@ -31,6 +31,7 @@ fn task(id_: &str, parent: Option<&str>, state: TaskState) -> TaskDetail {
         depth: 0,
         cwd: None,
         key: None,
+        notify: None,
         created_at: Timestamp(0),
         ready_at: None,
         due_at: None,

@@ -3,6 +3,7 @@
 
 mod attach;
 mod delegation;
+mod loading;
 mod output;
 mod people;
 
@@ -167,6 +168,7 @@ pub(in crate::ops) fn recorded(state: TaskState) -> Task {
         depth: 0,
         cwd: None,
         key: None,
+        notify: None,
         created_at: Timestamp(1_000),
         ready_at: Some(Timestamp(1_000)),
         due_at: None,
@@ -204,6 +206,7 @@ pub(in crate::ops) fn recorded_agent(id: &str, state: AgentState) -> Record {
         tasks_done: 0,
         restarts: 0,
         needs: None,
+        needs_since: None,
         rss_bytes: None,
         reason: None,
         master: false,

@@ -1,7 +1,8 @@
 //! How a long-lived process of ours is started so that it depends on nobody, and holds nothing of anybody's.
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io,
     os::{fd::RawFd, unix::process::CommandExt},
     process::{Command, Stdio},
 };
@@ -24,6 +25,14 @@ pub fn detach(command: &mut Command) {
     // SAFETY: between fork and exec only async-signal-safe calls are allowed; setsid, close_range and fcntl are plain
     // system calls, and nothing is allocated.
     unsafe { command.pre_exec(apart) };
+}
+
+/// From now on what this process writes to its standard error goes to `file`.
+///
+/// # Errors
+/// What the system says (never seen).
+pub fn stderr_to(file: &File) -> io::Result<()> {
+    Ok(nix::unistd::dup2_stderr(file)?)
 }
 
 /// Marks all but the standard descriptors close-on-exec. Closing them at once would also close the pipe through which

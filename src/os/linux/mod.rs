@@ -4,6 +4,7 @@
 //! what `scan` finds. Where pidfds are missing (kernels before 5.3, some containers) there is a fallback: a watch looks
 //! every 200 ms, and a signal is sent microseconds after the comparison instead of safely.
 
+mod allocator;
 mod daemon;
 mod descendants;
 mod enclosure;
@@ -16,8 +17,10 @@ mod pidfd;
 mod process;
 mod scan;
 mod stat;
+mod terminal;
 
-pub use daemon::{detach, inheritable_fds};
+pub use allocator::{give_memory_back, share_one_heap};
+pub use daemon::{detach, inheritable_fds, stderr_to};
 pub use descendants::descendants;
 pub use enclosure::expect_entry;
 pub use end::{become_subreaper, end_children, end_tree, has_children};
@@ -28,3 +31,4 @@ pub use host::{available_memory, boot_id, hostname, raise_nofile_limit};
 pub use process::{cpu_time, memory, pss_bytes, rss_bytes, tree_cpu_time};
 
 pub use scan::{Processes, members};
+pub use terminal::Terminal;

@@ -5,7 +5,7 @@ use std::{process::Command, time::Duration};
 use nix::sys::signal::Signal;
 
 use super::{Script, eventually};
-use crate::os::{ProcessId, boot_id, cpu_time, detach, hostname, memory, raise_nofile_limit};
+use crate::os::{ProcessId, boot_id, cpu_time, detach, give_memory_back, hostname, memory, raise_nofile_limit};
 
 #[test]
 fn a_process_is_alive_until_it_ends_and_a_zombie_is_not() {
@@ -96,4 +96,23 @@ fn a_detached_process_has_a_session_of_its_own_and_nothing_of_ours() {
     let (pid, session) = lines.next().and_then(|line| line.split_once(' ')).expect("pid and session");
     assert_eq!(pid, session);
     assert!(!lines.any(|fd| fd == stray.to_string()), "{text}");
+}
+
+/// Other tests of this process have memory too, but none so much.
+#[test]
+#[cfg(target_env = "gnu")]
+fn what_was_freed_between_what_is_kept_is_given_back() {
+    const PIECE: usize = 16 * 1024;
+    let private = || memory(std::process::id()).and_then(|m| m.private_bytes).expect("our own");
+    let mut pieces: Vec<Vec<u8>> = (0..6_000).map(|n| vec![n as u8 | 1; PIECE]).collect();
+    let mut n = 0;
+    pieces.retain(|_| {
+        n += 1;
+        n % 100 == 0
+    });
+    let before = private();
+    give_memory_back();
+    let given = before.saturating_sub(private());
+    assert!(given > 3_000 * PIECE as u64, "{given} bytes");
+    assert!(pieces.iter().all(|piece| piece[0] == piece[PIECE - 1]));
 }

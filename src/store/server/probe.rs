@@ -11,7 +11,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::program::field;
+use super::program::loading;
 
 /// How long one answer may take. A server on this machine takes 0.1 ms; one whose disk is slow may take its time.
 pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(1);
@@ -93,11 +93,10 @@ fn whole(answer: &[u8]) -> io::Result<Option<String>> {
 }
 
 fn understand(info: String) -> Answer {
-    let number = |name| field(&info, name).and_then(|n| n.parse().ok()).unwrap_or(0);
-    if number("loading") == 0 {
-        return Answer::Ready(info);
+    match loading(&info) {
+        Some((loaded, total)) => Answer::Loading { loaded, total },
+        None => Answer::Ready(info),
     }
-    Answer::Loading { loaded: number("loading_loaded_bytes"), total: number("loading_total_bytes") }
 }
 
 #[cfg(test)]

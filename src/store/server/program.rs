@@ -166,6 +166,13 @@ pub fn check_version(info: &str) -> Result<String> {
     }
 }
 
+/// How many bytes of its append-only file a server has read, and how many there are, by its answer to INFO, which it also
+/// gives while it reads.
+pub fn loading(info: &str) -> Option<(u64, u64)> {
+    let number = |name| field(info, name).and_then(|n| n.parse().ok()).unwrap_or(0);
+    (number("loading") != 0).then(|| (number("loading_loaded_bytes"), number("loading_total_bytes")))
+}
+
 /// Why a server that answers does not write, or may drop what it has, by its answer to INFO: what, and what to do.
 pub fn write_trouble(info: &str) -> Option<(String, String)> {
     let number = |name| field(info, name).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);

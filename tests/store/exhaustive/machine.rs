@@ -62,8 +62,7 @@ impl Machine {
         let mut load =
             |text: &str| -> String { redis::cmd("SCRIPT").arg("LOAD").arg(text).query(&mut connection).unwrap() };
         let mut mistaken = 0;
-        let scripts = transitions().map(|(name, text)| {
-            let mut text = text.to_owned();
+        let scripts = transitions().map(|(name, mut text)| {
             if let Some((right, wrong)) = mistake {
                 mistaken += text.matches(right).count();
                 text = text.replace(right, wrong);

@@ -99,6 +99,7 @@ impl Story {
             depth: 0,
             cwd: None,
             key: Some(format!("key of {letter}")),
+            notify: None,
             created_at: at,
             ready_at: None,
             due_at: None,

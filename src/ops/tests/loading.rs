@@ -1,0 +1,103 @@
+//! A Redis that comes up, and reads what it has stored before it does anything else.
+
+use std::{
+    io::{Read, Write},
+    os::unix::net::{UnixListener, UnixStream},
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use super::*;
+
+/// Shorter than what is read takes, at eleven looks.
+const PATIENCE: Duration = Duration::from_secs(2);
+const TASK: &str = "t-7k2m9qx4hz";
+
+/// Plays it: the real one takes a file of many gigabytes to read for longer than anybody's patience.
+struct Loading {
+    /// By how much it has come further at each look.
+    step: u64,
+    loaded: AtomicU64,
+}
+
+impl Loading {
+    const ALL: u64 = 1_000 << 20;
+
+    fn listen(world: &World, step: u64) {
+        let socket = socket_path(&world.ops().config().home).unwrap();
+        std::fs::create_dir_all(socket.parent().unwrap()).unwrap();
+        let listener = UnixListener::bind(socket).unwrap();
+        let server = std::sync::Arc::new(Loading { step, loaded: AtomicU64::new(0) });
+        // It ends with the test's process: who still has the socket open is heard.
+        std::thread::spawn(move || {
+            for peer in listener.incoming().flatten() {
+                let server = server.clone();
+                std::thread::spawn(move || server.serve(peer));
+            }
+        });
+    }
+
+    /// A client of this test waits for each answer, so what is read at once is one request.
+    fn serve(&self, mut peer: UnixStream) {
+        let mut request = [0; 64 * 1024];
+        while peer.read(&mut request).is_ok_and(|length| length > 0) {
+            let answer = self.answer(&String::from_utf8_lossy(&request));
+            request.fill(0);
+            if peer.write_all(answer.as_bytes()).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn answer(&self, request: &str) -> String {
+        let is_there = self.loaded.load(Ordering::Relaxed) >= Loading::ALL;
+        if request.contains("INFO") {
+            let loaded = self.loaded.fetch_add(self.step, Ordering::Relaxed);
+            let info = format!(
+                "loading:{}\r\nloading_total_bytes:{}\r\nloading_loaded_bytes:{loaded}\r\n",
+                u8::from(!is_there),
+                Loading::ALL
+            );
+            return format!("${}\r\n{info}\r\n", info.len());
+        }
+        match is_there {
+            true => format!("*3\r\n${}\r\n{TASK}\r\n$5\r\nready\r\n$1\r\n1\r\n", TASK.len()),
+            false => "-LOADING Redis is loading the dataset in memory\r\n".to_owned(),
+        }
+    }
+}
+
+static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+fn impatient(world: &World) -> Ops {
+    Ops { patience: PATIENCE, ..world.ops() }.telling(|said| SAID.lock().unwrap().push(said.to_owned()))
+}
+
+#[tokio::test]
+async fn a_verb_waits_for_as_long_as_redis_gets_on_and_says_what_for() {
+    let world = World::asleep();
+    let _supervisor = world.supervise();
+    Loading::listen(&world, 100 << 20);
+    let began = Instant::now();
+    let asked = Delegate { text: "true".into(), role: Some("shell".into()), ..Delegate::default() };
+    let accepted = impatient(&world).delegate(asked).await.unwrap();
+    assert_eq!(accepted.id.as_str(), TASK);
+    assert!(began.elapsed() > PATIENCE, "longer than it would for one that stands still");
+    let said = SAID.lock().unwrap();
+    assert!(said[0].starts_with("waits for Redis, which reads what it has stored: ") && said.len() == 1, "{said:?}");
+    assert!(said[0].contains("00 MiB of 1000 MiB"), "{said:?}");
+}
+
+#[tokio::test]
+async fn a_redis_that_gets_stuck_while_it_reads_is_not_waited_for() {
+    let world = World::asleep();
+    let _supervisor = world.supervise();
+    Loading::listen(&world, 0);
+    let asked = Delegate { text: "true".into(), role: Some("shell".into()), ..Delegate::default() };
+    let refused = Ops { tell: |_| {}, ..impatient(&world) }.delegate(asked).await.unwrap_err();
+    assert_eq!(refused.kind, crate::error::Kind::NotRunning);
+    assert!(refused.message.contains("loading the dataset"), "{refused}");
+}
