@@ -9,6 +9,7 @@ mod common;
 #[path = "../model_server/server/mod.rs"]
 mod model_server;
 
+mod aider;
 mod claude;
 mod codex;
 mod copilot;
@@ -19,4 +20,5 @@ mod hierarchy;
 mod idle;
 mod master;
 mod opencode;
+mod qwen;
 mod share;
