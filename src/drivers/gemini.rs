@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use super::{
-    Driver, End, Job, Refusal, Seat, Seen, Start, Verdict, by_contract,
+    Driver, End, Job, Prompt, Refusal, Seat, Seen, Start, Verdict, by_contract,
     conversation::Program,
     event::{Ending, Event, Transcript},
     gemini_cli::GeminiCli,
@@ -50,7 +50,11 @@ impl Driver for Gemini {
     }
 
     fn see(&self, title: &str, screen: &str) -> Seen {
-        screen::gemini(title, screen)
+        screen::gemini::see(title, screen)
+    }
+
+    fn prompt(&self, _title: &str, screen: &str) -> Prompt {
+        screen::gemini::prompt(screen)
     }
 
     fn secrets(&self) -> &'static [&'static str] {

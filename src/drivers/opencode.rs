@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use serde_json::{Value, json};
 
 use super::{
-    Driver, End, Job, Mcp, Refusal, Seat, Seen, Start, Verdict, by_contract,
+    Driver, End, Job, Mcp, Prompt, Refusal, Seat, Seen, Start, Verdict, by_contract,
     conversation::Program,
     event::{Ending, Event, Transcript},
     holds_to, instructed, mcp, screen, words,
@@ -69,7 +69,11 @@ impl Driver for Opencode {
     }
 
     fn see(&self, title: &str, screen: &str) -> Seen {
-        screen::opencode(title, screen)
+        screen::opencode::see(title, screen)
+    }
+
+    fn prompt(&self, _title: &str, screen: &str) -> Prompt {
+        screen::opencode::prompt(screen)
     }
 
     fn secrets(&self) -> &'static [&'static str] {
