@@ -34,7 +34,7 @@ pub(super) struct Program {
 
 impl Program {
     /// It is not let in: why, and what to do. Who does not pay is told so in the same way.
-    fn asks_to_log_in(&self, why: &str) -> String {
+    pub(super) fn asks_to_log_in(&self, why: &str) -> String {
         // Its first line, so that what to do is not cut off with the rest.
         let why = one_line(why, 200);
         if words::is_about_money(&why) {

@@ -9,6 +9,7 @@ mod common;
 #[path = "../model_server/server/mod.rs"]
 mod model_server;
 
+mod aider;
 mod claude;
 mod codex;
 mod copilot;
@@ -20,4 +21,5 @@ mod idle;
 mod interactive;
 mod master;
 mod opencode;
+mod qwen;
 mod share;
