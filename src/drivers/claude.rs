@@ -9,9 +9,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    Driver, End, Hook, Job, Refusal, Seat, Start, Transcript, Verdict, by_contract,
+    Driver, End, Hook, Job, Prompt, Refusal, Seat, Seen, Start, Transcript, Verdict, by_contract,
     conversation::Program,
-    first_prompt, holds_to, hook_json, mcp,
+    first_prompt, holds_to, hook_json, mcp, screen,
     stream_json::{StreamJson, tokens},
 };
 use crate::{
@@ -113,6 +113,14 @@ impl Driver for Claude {
 
     fn is_interactive(&self) -> bool {
         true
+    }
+
+    fn see(&self, title: &str, screen: &str) -> Seen {
+        screen::claude(title, screen)
+    }
+
+    fn prompt(&self, _title: &str, screen: &str) -> Prompt {
+        screen::claudes_prompt(screen)
     }
 
     /// Its sockets (`cc-socks`) and the outputs of its background commands; not the TMPDIR of what it starts.

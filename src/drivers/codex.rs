@@ -8,12 +8,12 @@ use std::{ffi::OsString, time::Duration};
 use serde_json::{Value, json};
 
 use super::{
-    Driver, End, Job, Refusal, Seat, Start, Verdict, by_contract,
+    Driver, End, Job, Prompt, Refusal, Seat, Seen, Start, Verdict, by_contract,
     conversation::Program,
     event::{Ending, Event, Transcript},
     holds_to, instructed,
     mcp::{self, Mcp},
-    words,
+    screen, words,
 };
 use crate::{
     config::{DriverKind, Role},
@@ -69,6 +69,14 @@ impl Driver for Codex {
 
     fn is_interactive(&self) -> bool {
         true
+    }
+
+    fn see(&self, title: &str, screen: &str) -> Seen {
+        screen::codex(title, screen)
+    }
+
+    fn prompt(&self, _title: &str, screen: &str) -> Prompt {
+        screen::codexs_prompt(screen)
     }
 
     fn secrets(&self) -> &'static [&'static str] {

@@ -6,11 +6,11 @@
 use serde_json::Value;
 
 use super::{
-    Driver, End, Job, Refusal, Seat, Start, Verdict, by_contract,
+    Driver, End, Job, Refusal, Seat, Seen, Start, Verdict, by_contract,
     conversation::Program,
     event::{Ending, Event, Transcript},
     gemini_cli::GeminiCli,
-    words,
+    screen, words,
 };
 use crate::{config::DriverKind, model::task::Usage};
 
@@ -47,6 +47,10 @@ impl Driver for Gemini {
 
     fn is_interactive(&self) -> bool {
         true
+    }
+
+    fn see(&self, title: &str, screen: &str) -> Seen {
+        screen::gemini(title, screen)
     }
 
     fn secrets(&self) -> &'static [&'static str] {

@@ -48,7 +48,7 @@ pub use self::{
     event::{Ending, Event, Failure, Transcript, When},
     hook::{Hook, HookTranscript, Noted, Source},
     mcp::Mcp,
-    screen::{Prompt, Seen},
+    screen::{Prompt, Seen, status_file},
 };
 use crate::{
     config::{DriverKind, Role},

@@ -7,10 +7,10 @@ use std::ffi::OsString;
 use serde_json::{Value, json};
 
 use super::{
-    Driver, End, Job, Mcp, Refusal, Seat, Start, Verdict, by_contract,
+    Driver, End, Job, Mcp, Refusal, Seat, Seen, Start, Verdict, by_contract,
     conversation::Program,
     event::{Ending, Event, Transcript},
-    holds_to, instructed, mcp, words,
+    holds_to, instructed, mcp, screen, words,
 };
 use crate::{
     config::{DriverKind, Role},
@@ -66,6 +66,10 @@ impl Driver for Opencode {
 
     fn is_interactive(&self) -> bool {
         true
+    }
+
+    fn see(&self, title: &str, screen: &str) -> Seen {
+        screen::opencode(title, screen)
     }
 
     fn secrets(&self) -> &'static [&'static str] {

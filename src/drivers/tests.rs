@@ -301,8 +301,8 @@ fn each_is_started_without_a_screen() {
     let codex = "exec --json --skip-git-repo-check -c mcp_servers.orch.command=\"/h/bin/orch\" \
                  -c mcp_servers.orch.args=[\"mcp\"] -c mcp_servers.orch.env_vars=[\"ORCH_TASK\"] --model m1 \
                  -c mcp_servers.orch.default_tools_approval_mode=\"approve\"";
-    let claude = "--mcp-config /r/mcp.json --strict-mcp-config --model m1 --append-system-prompt Be brief. \
-                  --allowedTools mcp__orch";
+    let claude = "--mcp-config /r/mcp.json --strict-mcp-config --settings /r/settings.json --model m1 \
+                  --append-system-prompt Be brief. --allowedTools mcp__orch";
     let copilot = "--additional-mcp-config @/r/mcp.json --model m1 --output-format json --stream off --no-ask-user \
                    --allow-tool=orch";
     let flags = "-p --output-format stream-json --verbose";
