@@ -100,7 +100,10 @@
 //!
 //! A question ([`model::question`]) belongs to its task, not to the attempt that asked it. Whoever waits for its answer
 //! renews a mark, which keeps his agent from passing for hung; whoever ends instead is held, and the answer makes the task
-//! ready. A message ([`model::message`]) belongs to a task as well; each reader has a mark up to which it has read.
+//! ready. Who waits for a person keeps his place in his role, and only who ends gives it up: his program is there, with its
+//! memory and with what it has half done in its folder, and however many ask, no more live than may. (Who waits for his
+//! own subtasks gives it up, because they could not run otherwise; of them there are only so many.) A message
+//! ([`model::message`]) belongs to a task as well; each reader has a mark up to which it has read.
 //!
 //! What an attempt has used is added in the step that ends it: to its task, to all above that, to its role and agent of
 //! the day. `claim` gives nothing of a role that has used what it may a day, or whose account is rate limited
