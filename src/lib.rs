@@ -96,6 +96,14 @@
 //! says so, and nothing is claimed, started or closed until the living have said what they are doing
 //! ([`store::epoch`]). Ends of attempts and tasks that were begun are found again in `runs/`.
 //!
+//! ## A program on a terminal
+//!
+//! The master's program has the pane to itself, so nothing that it prints is read. It calls us: its hooks run `orch hook`
+//! ([`ops`], `hook`), which leaves a line for the runner in a file and hands over what waits for the model, at the boundary of
+//! a turn. The runner follows that file ([`runner`], `seat`), looks at the screen while no hook can tell ([`drivers`], `see`),
+//! and so knows whether the program works, is idle, or asks its user. Only an idle one with an empty prompt is typed to,
+//! one line, and what becomes of it is found out, not assumed.
+//!
 //! ## What waits for a person, and what waits for money
 //!
 //! A question ([`model::question`]) belongs to its task, not to the attempt that asked it. Whoever waits for its answer
@@ -105,10 +113,13 @@
 //! own subtasks gives it up, because they could not run otherwise; of them there are only so many.) A message
 //! ([`model::message`]) belongs to a task as well; each reader has a mark up to which it has read.
 //!
+//! What an agent's program asks its user for is one state of its runner, and its heart says each change of it at once; who
+//! asks is not taken for hung. A program that tries on where only a login would help is ended, and its task held.
+//!
 //! What an attempt has used is added in the step that ends it: to its task, to all above that, to its role and agent of
 //! the day. `claim` gives nothing of a role that has used what it may a day, or whose account is rate limited
 //! (`held_back` in `store/lua/prelude_spend.lua`); both end by themselves, and the supervisor wakes those that were sent
-//! away.
+//! away. A person who knows that a rate limit is over lifts it (`orch resume ROLE`).
 //!
 //! ## The rooms
 //!

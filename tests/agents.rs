@@ -135,6 +135,22 @@ fn a_limit_delays_until_it_ends_and_counts_as_no_failure() {
 }
 
 #[test]
+fn a_limit_that_a_person_lifts_is_over_at_once() {
+    let limit = r#"{"type":"result","subtype":"success","is_error":true,"result":"You've hit your limit. Try again in 5 hours.","api_error_status":429}"#;
+    let script = format!("{}[ $ORCH_ATTEMPT = 1 ] && {{ {}exit 1; }}\n{}", say(INIT), say(limit), say(DONE));
+    let world = world_with_claude(&script);
+    let task = world.delegate("c", "work");
+    world.wait_for(&task, "delayed");
+    let told = |what: &str, of: &str| assert!(of.contains("orch resume c"), "{what} names the command: {of}");
+    told("status", &world.status()["attention"].to_string());
+    told("why", &world.orch(&["why", &task]).ok());
+    assert_eq!(world.orch_json(&["resume", "c"])["changed"], true);
+    assert_eq!(world.wait_for(&task, "succeeded")["attempts"].as_array().map(Vec::len), Some(2));
+    assert_eq!(world.orch_json(&["resume", "c"])["changed"], false);
+    assert!(!world.status()["attention"].to_string().contains("starts nothing"));
+}
+
+#[test]
 fn after_a_crash_the_conversation_goes_on() {
     // The first attempt dies in the middle; the second one is told that it is.
     let world = World::builder().tables(ROLES).build();

@@ -12,6 +12,7 @@ mod events;
 pub mod exit;
 mod fleet;
 mod flow;
+mod hook;
 mod inspect;
 mod lifecycle;
 mod logs;
@@ -141,6 +142,7 @@ async fn dispatch(verb: Verb, session: &mut Session) -> Result<u8, End> {
             crate::console::run(session.ops()?.telling(|_| {})).await?;
             Ok(0)
         }
+        Verb::Hook(args) => hook::run(&args, session).await,
         Verb::Mcp => {
             let config = session.config.take();
             crate::mcp::run(move || Ops::new(Config::load(config.as_deref())?, Caller::from_env()?)).await?;

@@ -25,7 +25,7 @@ use std::{
 };
 
 pub use find::Env;
-pub use role::{AgentOptions, Budget, DriverKind, Limits, Role};
+pub use role::{AgentOptions, Budget, DriverKind, Limits, Mode, Role};
 pub use settings::{AgentsConfig, MasterConfig, RedisConfig, SupervisorConfig, TmuxConfig};
 pub use starter::starter;
 

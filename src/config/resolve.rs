@@ -10,7 +10,7 @@ use super::{
     complaint::{At, Complaints, dotted},
     delegation,
     find::{self, Env, Found},
-    role::{BUILTIN, DriverKind},
+    role::{BUILTIN, DriverKind, Mode},
     written::{Written, WrittenDay, WrittenMaster, WrittenRetry, WrittenRole, WrittenSupervisor},
 };
 use crate::{
@@ -249,7 +249,9 @@ impl Resolver<'_> {
         if self.complaints.about(&dotted(table, "driver")) {
             return;
         }
+        let is_interactive = |at: &&At<Mode>| at.value == Mode::Interactive;
         let keys = [
+            ("mode", written.mode.as_ref().filter(is_interactive).map(|at| at.line)),
             ("args", written.args.as_ref().map(|at| at.line)),
             ("allowed_tools", written.allowed_tools.as_ref().map(|at| at.line)),
             ("permission_mode", written.permission_mode.as_ref().map(|at| at.line)),
@@ -259,7 +261,15 @@ impl Resolver<'_> {
             ("on_denial", written.on_denial.as_ref().map(|at| at.line)),
         ];
         for (name, line) in keys {
-            let Some(line) = line.filter(|_| !role.driver.knows(name)) else { continue };
+            let Some(line) = line else { continue };
+            if role.agent.mode == Mode::Interactive && ["max_turns", "max_cost_usd", "on_denial"].contains(&name) {
+                let what =
+                    "goes with mode = \"headless\" only: in its own screen a program keeps to no such bound, and asks";
+                self.complaints.add(line, dotted(table, name), what);
+            }
+            if role.driver.knows(name) {
+                continue;
+            }
             let drivers: Vec<&str> =
                 DriverKind::AGENTS.into_iter().filter(|kind| kind.knows(name)).map(DriverKind::as_str).collect();
             let what = format!(
@@ -325,6 +335,7 @@ impl Resolver<'_> {
 fn agent_options(written: &WrittenRole) -> AgentOptions {
     let default = AgentOptions::default();
     AgentOptions {
+        mode: pick(&written.mode, default.mode),
         args: pick(&written.args, default.args),
         allowed_tools: pick(&written.allowed_tools, default.allowed_tools),
         permission_mode: value(&written.permission_mode),

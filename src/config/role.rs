@@ -60,12 +60,13 @@ impl DriverKind {
         use DriverKind::*;
         match key {
             "args" => self.program().is_some(),
-            "resume" => matches!(self, Auto | Claude | Codex | Gemini | Opencode | Qwen),
+            "resume" => matches!(self, Auto | Claude | Codex | Gemini | Opencode | Qwen | Copilot),
             "allowed_tools" => matches!(self, Auto | Claude | Gemini | Qwen | Copilot),
             "permission_mode" => matches!(self, Auto | Claude | Codex | Gemini | Qwen | Copilot),
-            "on_denial" => matches!(self, Auto | Claude | Qwen),
+            "on_denial" => matches!(self, Auto | Claude | Qwen | Copilot),
             "max_turns" => matches!(self, Auto | Claude | Qwen),
             "max_cost_usd" => matches!(self, Auto | Claude),
+            "mode" => matches!(self, Auto | Claude | Codex),
             _ => false,
         }
     }
@@ -153,9 +154,22 @@ pub struct Role {
     pub agent: AgentOptions,
 }
 
+/// Whose the pane is while a task is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// The runner's: it shows in readable lines what the agent program says and does.
+    #[default]
+    Headless,
+    /// The agent program's, with the screen that a person knows of it, who may watch, answer and type.
+    Interactive,
+}
+
 /// How an agent program is run. Not every one knows every key ([`DriverKind::knows`]).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AgentOptions {
+    /// Whose the pane is.
+    pub mode: Mode,
     /// Further arguments, as they are.
     pub args: Vec<String>,
     /// Tools that it may use without asking, as it calls them.
@@ -175,6 +189,7 @@ pub struct AgentOptions {
 impl Default for AgentOptions {
     fn default() -> Self {
         AgentOptions {
+            mode: Mode::Headless,
             args: Vec::new(),
             allowed_tools: Vec::new(),
             permission_mode: None,
@@ -190,6 +205,7 @@ impl AgentOptions {
     /// The keys that bound or permit something, where they are set. The others are harmless where they mean nothing.
     pub fn written_keys(&self) -> impl Iterator<Item = &'static str> {
         [
+            ("mode", self.mode == Mode::Interactive),
             ("allowed_tools", !self.allowed_tools.is_empty()),
             ("permission_mode", self.permission_mode.is_some()),
             ("max_turns", self.max_turns.is_some()),

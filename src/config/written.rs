@@ -11,7 +11,7 @@ use toml::de::DeTable;
 
 use super::{
     complaint::{At, Complaints},
-    role::DriverKind,
+    role::{DriverKind, Mode},
     section::{Reader, Section},
 };
 use crate::model::name;
@@ -100,6 +100,7 @@ pub(super) struct WrittenRole {
     pub max_task_cost_usd: Option<At<f64>>,
     pub max_task_tokens: Option<At<u32>>,
     pub day: WrittenDay,
+    pub mode: Option<At<Mode>>,
     pub args: Option<At<Vec<String>>>,
     pub allowed_tools: Option<At<Vec<String>>>,
     pub permission_mode: Option<At<String>>,
@@ -235,6 +236,7 @@ fn role(name: At<&str>, table: &mut Section<'_, '_>) -> (String, WrittenRole) {
         max_task_cost_usd: table.number("max_task_cost_usd", LEAST_COST),
         max_task_tokens: table.count("max_task_tokens", 1),
         day: day(table),
+        mode: table.checked("mode", mode),
         args: words(table.list("args", command_word)),
         allowed_tools: words(table.list("allowed_tools", |tool| word(tool).map(drop))),
         permission_mode: table.checked("permission_mode", |mode| word(mode).map(str::to_owned)),
@@ -243,7 +245,6 @@ fn role(name: At<&str>, table: &mut Section<'_, '_>) -> (String, WrittenRole) {
         resume: table.flag("resume"),
         on_denial: table.checked("on_denial", on_denial),
     };
-    table.checked("mode", mode);
     (name.value.to_owned(), written)
 }
 
@@ -282,16 +283,11 @@ fn on_denial(text: &str) -> Result<bool, String> {
     }
 }
 
-/// Tasks are run without a screen. The key is there so that who asks for the other way is told.
-fn mode(text: &str) -> Result<(), String> {
+fn mode(text: &str) -> Result<Mode, String> {
     match text {
-        "headless" => Ok(()),
-        "interactive" => {
-            Err("tasks are run without a screen of the program's own only (\"headless\"), which the pane \
-                              shows as readable lines; interactive is the master's way"
-                .to_owned())
-        }
-        _ => Err(format!("'{}' is not \"headless\"", name::printable(text))),
+        "headless" => Ok(Mode::Headless),
+        "interactive" => Ok(Mode::Interactive),
+        _ => Err(format!("'{}' is neither \"headless\" nor \"interactive\"", name::printable(text))),
     }
 }
 

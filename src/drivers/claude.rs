@@ -3,18 +3,32 @@
 //! Measured with 2.1.328. It retries an API error ten times by itself, and then says "success" with `is_error`. A tool that
 //! was denied leaves it at success too. A session is found by its id and its folder.
 
-use std::ffi::OsString;
+use std::{collections::BTreeMap, ffi::OsString, io::BufRead};
+
+use serde::Deserialize;
+use serde_json::Value;
 
 use super::{
-    Driver, End, Job, Refusal, Seat, Start, Transcript, Verdict, by_contract, holds_to, mcp, stream_json::StreamJson,
+    Driver, End, Hook, Job, Prompt, Refusal, Seat, Seen, Start, Transcript, Verdict, by_contract,
+    conversation::Program,
+    first_prompt, holds_to, hook_json, mcp, screen,
+    stream_json::{StreamJson, tokens},
 };
-use crate::config::{DriverKind, Role};
+use crate::{
+    config::{DriverKind, Role},
+    model::{task::Usage, time::Timestamp},
+};
 
 /// Runs `claude`.
 pub(super) struct Claude;
 
-const NAME: &str = "claude";
+const PROGRAM: Program = Program {
+    name: "claude",
+    log_in: "run claude and type /login, or give it a valid ANTHROPIC_API_KEY",
+    tells_when_done: true,
+};
 const MCP_FILE: &str = "mcp.json";
+const SETTINGS_FILE: &str = "settings.json";
 
 impl Driver for Claude {
     fn start(&self, job: &Job) -> Result<Start, Refusal> {
@@ -26,6 +40,8 @@ impl Driver for Claude {
         args.extend([flag.into(), session.into()]);
         let (file, argument) = mcp::file(job.dir, MCP_FILE);
         args.extend(["--mcp-config".into(), argument, "--strict-mcp-config".into()]);
+        let (settings, argument) = mcp::file(job.dir, SETTINGS_FILE);
+        args.extend(["--settings".into(), argument]);
         args.extend(options(job.role));
         if let Some(mode) = &agent.permission_mode {
             args.extend(["--permission-mode".into(), mode.into()]);
@@ -40,13 +56,16 @@ impl Driver for Claude {
         // Last, because it takes all that follows. Orch's own tools ask nobody.
         args.extend(["--allowedTools".into(), format!("mcp__{}", mcp::NAME).into()]);
         args.extend(agent.allowed_tools.iter().map(OsString::from));
-        let files = vec![(file, job.mcp.servers(serde_json::json!({ "type": "stdio" })))];
-        Ok(Start { program: NAME.into(), args, prompt_on_stdin: true, files, ..Start::default() })
+        let files = vec![
+            (file, job.mcp.servers(serde_json::json!({ "type": "stdio" }))),
+            (settings, hook_json::settings(job.mcp.program, &hook_json::HEADLESS, &[])),
+        ];
+        Ok(Start { program: PROGRAM.name.into(), args, prompt_on_stdin: true, files, ..Start::default() })
     }
 
     fn read(&self, end: End) -> Verdict {
         match end.conversation {
-            Some(told) => told.verdict(NAME, true, end),
+            Some(told) => told.verdict(&PROGRAM, end),
             None => by_contract(end),
         }
     }
@@ -56,25 +75,84 @@ impl Driver for Claude {
     }
 
     fn interactive(&self, seat: &Seat) -> Option<Start> {
+        let agent = &seat.role.agent;
         let (file, argument) = mcp::file(seat.dir, MCP_FILE);
         // Not strict: a person has servers of his own.
         let mut args = vec!["--mcp-config".into(), argument];
+        let (settings, argument) = mcp::file(seat.dir, SETTINGS_FILE);
+        args.extend(["--settings".into(), argument]);
+        let (flag, session) = seat.resume.map_or(("--session-id", seat.new_session), |session| ("--resume", session));
+        args.extend([flag.into(), session.into()]);
         args.extend(options(seat.role));
-        if let Some(mode) = &seat.role.agent.permission_mode {
+        if let Some(mode) = &agent.permission_mode {
             args.extend(["--permission-mode".into(), mode.into()]);
         }
-        args.extend(seat.role.agent.args.iter().map(OsString::from));
-        let files = vec![(file, seat.mcp.servers(serde_json::json!({ "type": "stdio" })))];
-        Some(Start { program: NAME.into(), args, files, ..Start::default() })
+        args.extend(agent.args.iter().map(OsString::from));
+        // After all options: a prompt that looks like one is none.
+        if let Some(prompt) = seat.prompt {
+            args.extend(["--".into(), first_prompt(prompt).into()]);
+        }
+        let files = vec![
+            (file, seat.mcp.servers(serde_json::json!({ "type": "stdio" }))),
+            (settings, hook_json::settings(seat.mcp.program, &hook_json::ON_A_TERMINAL, &agent.allowed_tools)),
+        ];
+        Some(Start { program: PROGRAM.name.into(), args, files, ..Start::default() })
+    }
+
+    fn hook(&self, call: &str) -> Option<Hook> {
+        hook_json::read(call)
+    }
+
+    fn hand_over(&self, hook: &Hook, text: &str) -> Option<String> {
+        hook_json::hand_over(hook, text)
+    }
+
+    fn used(&self, record: &mut dyn BufRead, since: Timestamp) -> Option<Usage> {
+        used(record, since)
     }
 
     fn is_interactive(&self) -> bool {
         true
     }
 
+    fn see(&self, title: &str, screen: &str) -> Seen {
+        screen::claude(title, screen)
+    }
+
+    fn prompt(&self, _title: &str, screen: &str) -> Prompt {
+        screen::claudes_prompt(screen)
+    }
+
+    /// Its sockets (`cc-socks`) and the outputs of its background commands; not the TMPDIR of what it starts.
+    fn scratch_variable(&self) -> Option<&'static str> {
+        Some("CLAUDE_CODE_TMPDIR")
+    }
+
     fn secrets(&self) -> &'static [&'static str] {
         &["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN", "AWS_BEARER_TOKEN_BEDROCK"]
     }
+}
+
+/// A line of the file in which it keeps a conversation; of most kinds of lines nothing is known here.
+#[derive(Deserialize)]
+struct Recorded {
+    timestamp: Timestamp,
+    message: Answer,
+}
+
+/// What the model has answered. Each of its parts is a line of its own, and the last one has all the tokens.
+#[derive(Deserialize)]
+struct Answer {
+    id: String,
+    usage: Value,
+}
+
+fn used(record: &mut dyn BufRead, since: Timestamp) -> Option<Usage> {
+    let lines = record.lines().map_while(Result::ok);
+    let answers = lines.filter_map(|line| serde_json::from_str::<Recorded>(&line).ok());
+    let of_this_run = answers.filter(|line| line.timestamp >= since).map(|line| (line.message.id, line.message.usage));
+    let last: BTreeMap<String, Value> = of_this_run.collect();
+    last.values().map(tokens).reduce(|a, b| a.and(&b))
 }
 
 fn options(role: &Role) -> Vec<OsString> {
@@ -86,4 +164,32 @@ fn options(role: &Role) -> Vec<OsString> {
         args.extend(["--append-system-prompt".into(), instructions.into()]);
     }
     args
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_used_is_the_sum_of_the_answers_of_this_run() {
+        let line = |at: &str, id: &str, input: u64, output: u64| {
+            format!(
+                r#"{{"type":"assistant","timestamp":"2026-11-20T12:00:{at}.000Z","message":{{"id":"{id}","role":"assistant","usage":{{"input_tokens":{input},"cache_read_input_tokens":100,"output_tokens":{output}}}}}}}"#
+            )
+        };
+        let lines = [
+            r#"{"type":"summary","summary":"x"}"#.to_owned(),
+            line("10", "earlier", 7, 7),
+            r#"{"type":"user","timestamp":"2026-11-20T12:00:20.000Z","message":{"role":"user","content":"hi"}}"#
+                .to_owned(),
+            line("21", "m1", 10, 1),
+            line("22", "m1", 10, 5),
+            line("30", "m2", 20, 6),
+            "{cut".to_owned(),
+        ];
+        let since = |at: &str| serde_json::from_str(&format!("\"2026-11-20T12:00:{at}Z\"")).unwrap();
+        let used = |at| super::used(&mut lines.join("\n").as_bytes(), since(at));
+        assert_eq!(used("20"), Some(Usage { input_tokens: 230, output_tokens: 11, cost_usd: 0.0 }));
+        assert_eq!(used("40"), None, "nothing is known to have been used");
+    }
 }

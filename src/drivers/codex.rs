@@ -3,16 +3,17 @@
 //! Measured with 0.169.0. One JSON object a line: `thread.started`, `turn.started`, `item.started` and `item.completed`
 //! with an item of some type, `turn.completed` with the usage (of the whole thread, also over a resume), or `turn.failed`.
 
-use std::ffi::OsString;
+use std::{ffi::OsString, time::Duration};
 
 use serde_json::{Value, json};
 
 use super::{
-    Driver, End, Job, Refusal, Seat, Start, Verdict, by_contract,
+    Driver, End, Job, Prompt, Refusal, Seat, Seen, Start, Verdict, by_contract,
+    conversation::Program,
     event::{Ending, Event, Transcript},
     holds_to, instructed,
     mcp::{self, Mcp},
-    words,
+    screen, words,
 };
 use crate::{
     config::{DriverKind, Role},
@@ -22,7 +23,8 @@ use crate::{
 /// Runs `codex`.
 pub(super) struct Codex;
 
-const NAME: &str = "codex";
+const PROGRAM: Program =
+    Program { name: "codex", log_in: "run codex login, or give it a valid OPENAI_API_KEY", tells_when_done: true };
 
 impl Driver for Codex {
     fn start(&self, job: &Job) -> Result<Start, Refusal> {
@@ -37,12 +39,18 @@ impl Driver for Codex {
         }
         // The prompt is standard input.
         args.push("-".into());
-        Ok(Start { program: NAME.into(), args, prompt_on_stdin: true, files: instructed(job), ..Start::default() })
+        Ok(Start {
+            program: PROGRAM.name.into(),
+            args,
+            prompt_on_stdin: true,
+            files: instructed(job),
+            ..Start::default()
+        })
     }
 
     fn read(&self, end: End) -> Verdict {
         match end.conversation {
-            Some(told) => told.verdict(NAME, true, end),
+            Some(told) => told.verdict(&PROGRAM, end),
             None => by_contract(end),
         }
     }
@@ -56,11 +64,19 @@ impl Driver for Codex {
         let mut args = vec!["--no-daemon".into()];
         args.extend(options(seat.role, seat.mcp));
         args.extend(seat.role.agent.args.iter().map(OsString::from));
-        Some(Start { program: NAME.into(), args, ..Start::default() })
+        Some(Start { program: PROGRAM.name.into(), args, ..Start::default() })
     }
 
     fn is_interactive(&self) -> bool {
         true
+    }
+
+    fn see(&self, title: &str, screen: &str) -> Seen {
+        screen::codex(title, screen)
+    }
+
+    fn prompt(&self, _title: &str, screen: &str) -> Prompt {
+        screen::codexs_prompt(screen)
     }
 
     fn secrets(&self) -> &'static [&'static str] {
@@ -123,7 +139,10 @@ impl Transcript for Thread {
                 vec![Event::Result { text: None, ending: Ending::Failed(words::failure(None, &reason), reason) }]
             }
             // It tries again by itself, and says what comes of it.
-            Some("error") => vec![Event::ToolResult { ok: false, summary: error(&said) }],
+            Some("error") => {
+                let said = error(&said);
+                vec![retrying(&said).unwrap_or(Event::ToolResult { ok: false, summary: said })]
+            }
             _ => vec![Event::Unknown { shown: None }],
         }
     }
@@ -148,6 +167,15 @@ impl Thread {
             _ => vec![Event::Unknown { shown: None }],
         }
     }
+}
+
+/// `Reconnecting... 2/5 (why)`: how long it waits is not said.
+fn retrying(said: &str) -> Option<Event> {
+    let (tries, why) = said.strip_prefix("Reconnecting... ")?.split_once(' ')?;
+    let (attempt, of) = tries.split_once('/')?;
+    let why = why.strip_prefix('(').and_then(|why| why.strip_suffix(')')).unwrap_or(why).to_owned();
+    let failure = words::failure(None, &why);
+    Some(Event::Retrying { attempt: attempt.parse().ok()?, of: of.parse().ok(), after: Duration::ZERO, why, failure })
 }
 
 fn call(item: &Value) -> Option<Event> {

@@ -72,6 +72,7 @@ mod tests {
             stderr: "",
             file,
             conversation: None,
+            on_a_terminal: false,
             hold_denied: true,
             now: Timestamp(0),
         })

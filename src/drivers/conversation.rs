@@ -17,7 +17,32 @@ const LONGEST_ANSWER: usize = 1 << 20;
 
 /// So many lines at the end of standard error may say why a program has ended without a result.
 const LAST_WORDS: usize = 8;
+
+/// The service has refused its login so often in a row: the first time it may have been a token that has just run out, which
+/// the program renews. A refusal of the new one is final, whatever the program goes on to try.
+const REFUSALS: u32 = 2;
 const CUT: &str = "\n[cut here by orch at 1 MiB; all of it is in the attempt's raw.jsonl]";
+
+/// A program whose end is read here.
+pub(super) struct Program {
+    pub name: &'static str,
+    /// How a person logs in to its service.
+    pub log_in: &'static str,
+    /// Whether it gives a result; of one that never does, the exit code says that it is done.
+    pub tells_when_done: bool,
+}
+
+impl Program {
+    /// It is not let in: why, and what to do. Who does not pay is told so in the same way.
+    pub(super) fn asks_to_log_in(&self, why: &str) -> String {
+        // Its first line, so that what to do is not cut off with the rest.
+        let why = one_line(why, 200);
+        if words::is_about_money(&why) {
+            return format!("{} has to be paid for: {why}; then orch retry", self.name);
+        }
+        format!("{} asks to log in: {why}; {}, then orch retry", self.name, self.log_in)
+    }
+}
 
 /// The sum of what was told.
 #[derive(Debug, Default)]
@@ -26,10 +51,12 @@ pub struct Conversation {
     pub session: Option<String>,
     /// Tokens and money.
     pub usage: Option<Usage>,
+    /// The files in which the program keeps it.
+    pub records: Vec<String>,
     /// What it was not allowed to do.
     denied: Vec<String>,
-    /// Whether somebody must log in, and to what.
-    login: Option<String>,
+    /// Why it is not let in, and how often that was said since it was.
+    login: Option<(String, u32)>,
     /// A limit, and its end if that is known.
     limited: Option<Option<When>>,
     result: Option<(Option<String>, Ending)>,
@@ -45,15 +72,33 @@ impl Conversation {
         self.understood += u64::from(!matches!(event, Event::Unknown { .. }));
         match event {
             Event::Started { session, .. } => self.session = session.clone().or(self.session.take()),
-            Event::Text(text) if self.answer.len() < LONGEST_ANSWER => {
+            Event::KeptIn { path } if !self.records.contains(path) => self.records.push(path.clone()),
+            Event::Turn => {
+                self.result = None;
+                self.answer.clear();
+            }
+            Event::Text(text) => {
+                self.login = None;
+                if self.answer.len() >= LONGEST_ANSWER {
+                    return;
+                }
                 if !self.answer.is_empty() && !text.is_empty() {
                     self.answer.push('\n');
                 }
                 self.answer.push_str(text);
             }
-            Event::ToolCall { .. } => self.answer.clear(),
+            Event::ToolCall { .. } => {
+                self.login = None;
+                self.answer.clear();
+            }
             Event::Usage(usage) => self.usage = Some(usage.clone()),
-            Event::Needs { what: Needs::Login, of } => self.login = Some(of.clone()),
+            Event::Needs { what: Needs::Login, of } => self.login = Some((of.clone(), REFUSALS)),
+            Event::Retrying { failure: Failure::Login, why, .. } => {
+                let before = self.login.as_ref().map_or(0, |(_, times)| *times);
+                self.login = Some((why.clone(), before + 1));
+            }
+            // Something else is in its way now: it was let in.
+            Event::Retrying { .. } => self.login = None,
             Event::Needs { of, .. } if !self.denied.contains(of) => {
                 // First the tool is named, and later what for.
                 self.denied.retain(|tool| of.strip_prefix(tool.as_str()).is_none_or(|rest| !rest.starts_with('(')));
@@ -62,7 +107,7 @@ impl Conversation {
             Event::RateLimited { until } => self.limited = Some(*until),
             Event::Result { text, ending } => self.result = Some((text.clone(), ending.clone())),
             Event::Unknown { .. } => self.unknown += 1,
-            Event::Text(_) | Event::Needs { .. } | Event::ToolResult { .. } | Event::Retrying { .. } => {}
+            Event::Needs { .. } | Event::ToolResult { .. } | Event::Asks { .. } | Event::KeptIn { .. } => {}
         }
     }
 
@@ -71,20 +116,44 @@ impl Conversation {
         matches!(self.result, Some((_, Ending::Done)))
     }
 
-    /// What the end of `program` means. What it left in its result file wins. `tells_when_done`: whether it gives a
-    /// result; of one that never does, the exit code says that it is done.
-    pub(super) fn verdict(&self, program: &str, tells_when_done: bool, end: End) -> Verdict {
+    /// Whether it says that it is over, well or not.
+    pub fn has_ended(&self) -> bool {
+        self.result.is_some()
+    }
+
+    /// What it asks its user for now. What it was not allowed to do is nothing that it waits for.
+    pub fn asks(&self) -> Option<Needs> {
+        self.login.is_some().then_some(Needs::Login)
+    }
+
+    /// Whether it asks for what nobody can give it while it runs, so that what it goes on to try is in vain.
+    pub fn asks_in_vain(&self) -> bool {
+        self.result.is_none() && self.login.as_ref().is_some_and(|(_, times)| *times >= REFUSALS)
+    }
+
+    /// What the end of `program` means. What it left in its result file wins.
+    pub(super) fn verdict(&self, program: &Program, end: End) -> Verdict {
         let now = end.now;
-        let done_by_exit = !tells_when_done && end.exit_code == Some(0) && self.understood > 0 && self.login.is_none();
+        let name = program.name;
+        let done_by_exit =
+            !program.tells_when_done && end.exit_code == Some(0) && self.understood > 0 && self.login.is_none();
         let said = match &self.result {
+            Some((_, Ending::Failed(Failure::Login, why))) => Said::person(program.asks_to_log_in(why)),
+            // An end that it gives no reason for, while it is not let in.
+            Some((_, Ending::Failed(Failure::Transient, reason))) if self.login.is_some() => {
+                let why = self.login.as_ref().map_or(reason, |(why, _)| why);
+                Said::person(program.asks_to_log_in(why))
+            }
             Some((_, Ending::Failed(failure, reason))) => {
-                Said::failed(*failure, format!("{program}: {reason}"), self.limited)
+                Said::failed(*failure, format!("{name}: {reason}"), self.limited)
             }
             None if !done_by_exit => self.without_result(program, &end),
-            _ if end.hold_denied && !self.denied.is_empty() => Said::person(self.denials(program)),
+            _ if end.hold_denied && !self.denied.is_empty() => Said::person(self.denials(name)),
             _ => match end.exit_code {
-                Some(0) => Said::of(Cause::Success, format!("{program} has done it")),
-                _ => Said::of(Cause::Success, format!("{program} had done it when it was ended")),
+                Some(0) => Said::of(Cause::Success, format!("{name} has done it")),
+                // Nothing else ends a program that waits for its next prompt.
+                _ if end.on_a_terminal => Said::of(Cause::Success, format!("{name} has done it")),
+                _ => Said::of(Cause::Success, format!("{name} had done it when it was ended")),
             },
         };
         let mut verdict = by_contract(end);
@@ -127,36 +196,55 @@ impl Conversation {
     }
 
     /// It has ended and has not said how.
-    fn without_result(&self, program: &str, end: &End) -> Said {
-        if let Some(what) = &self.login {
-            return Said::person(format!("{program} needs a login: {what}"));
+    fn without_result(&self, program: &Program, end: &End) -> Said {
+        let name = program.name;
+        if let Some((why, _)) = &self.login {
+            return Said::person(program.asks_to_log_in(why));
         }
         if let Some(until) = self.limited {
-            return Said { until, ..Said::of(Cause::RateLimited, format!("{program}: a limit is reached")) };
+            return Said { until, ..Said::of(Cause::RateLimited, format!("{name}: a limit is reached")) };
         }
         if end.exit_code.is_some_and(|code| code != 0) {
             // The last line often only says where to read on.
             let lines = end.stderr.lines().rev().filter(|line| !line.trim().is_empty()).take(LAST_WORDS);
             let mut told = lines.map(|line| (words::failure(None, line), line));
-            if let Some((failure, line)) = told.find(|(failure, _)| *failure != Failure::Transient) {
-                return Said::failed(failure, format!("{program}: {}", line.trim()), None);
+            match told.find(|(failure, _)| *failure != Failure::Transient) {
+                Some((Failure::Login, line)) => return Said::person(program.asks_to_log_in(line.trim())),
+                Some((failure, line)) => return Said::failed(failure, format!("{name}: {}", line.trim()), None),
+                None => {}
+            }
+        }
+        if end.on_a_terminal {
+            match end.exit_code {
+                Some(0) => {
+                    return Said::person(format!(
+                        "{name} was left before it was done: orch retry goes on with its conversation"
+                    ));
+                }
+                Some(code) if self.understood == 0 => {
+                    return Said {
+                        start_anew: true,
+                        ..Said::of(Cause::Transient, format!("{name} ended with exit code {code} before it had begun"))
+                    };
+                }
+                _ => {}
             }
         }
         if end.exit_code != Some(0) {
             let by_contract = by_contract(End { file: None, ..*end });
-            return Said::of(by_contract.cause, format!("{program}: {}", by_contract.reason));
+            return Said::of(by_contract.cause, format!("{name}: {}", by_contract.reason));
         }
         match (self.understood, self.unknown) {
-            (0, 0) => Said::of(Cause::Transient, format!("{program} ended with exit code 0 and had printed nothing")),
+            (0, 0) => Said::of(Cause::Transient, format!("{name} ended with exit code 0 and had printed nothing")),
             // Again would be the same, and cost the same.
             (0, n) => Said::of(
                 Cause::Permanent,
                 format!(
-                    "what {program} printed is not its stream of JSON ({n} lines, none understood): \
+                    "what {name} printed is not its stream of JSON ({n} lines, none understood): \
                      another version, or another program of this name? (orch doctor, orch logs --task)"
                 ),
             ),
-            _ => Said::of(Cause::Transient, format!("{program} ended with exit code 0 before it had given a result")),
+            _ => Said::of(Cause::Transient, format!("{name} ended with exit code 0 before it had given a result")),
         }
     }
 }

@@ -1,46 +1,64 @@
-//! `copilot`: GitHub's Copilot CLI. For a task it is given one prompt, and what it prints is its answer.
+//! `copilot`: GitHub's Copilot CLI, with `--output-format json` for tasks.
 //!
-//! Measured with 1.0.102.
+//! Measured with 1.0.102. One JSON object a line, each with a type and its data; what is `ephemeral` is for a screen. It reads
+//! its prompt from standard input, names its session only at the end, and tells of no tokens. It tries a refused login twice
+//! again. Told to end, it ends with 0 and a result.
 
-use std::ffi::OsString;
+use std::{collections::HashMap, ffi::OsString, time::Duration};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Driver, Job, Mcp, Refusal, Seat, Start, command::LONGEST_ARGUMENT, holds_to, mcp};
-use crate::config::{DriverKind, Role};
+use super::{
+    Driver, End, Job, Mcp, Refusal, Seat, Start, Verdict, by_contract,
+    conversation::Program,
+    event::{Ending, Event, Failure, Transcript},
+    holds_to, instructed, mcp, words,
+};
+use crate::{
+    config::{DriverKind, Role},
+    model::agent::Needs,
+};
 
 /// Runs `copilot`.
 pub(super) struct Copilot;
 
-const NAME: &str = "copilot";
+const PROGRAM: Program = Program {
+    name: "copilot",
+    log_in: "run copilot login, or give it a valid GH_TOKEN (of another service: COPILOT_PROVIDER_API_KEY)",
+    tells_when_done: true,
+};
 const MCP_FILE: &str = "mcp.json";
 
 impl Driver for Copilot {
     fn start(&self, job: &Job) -> Result<Start, Refusal> {
         holds_to(job.role, DriverKind::Copilot)?;
-        let prompt = match &job.role.instructions {
-            Some(instructions) => format!("{}\n\n{}", instructions.trim_end(), job.prompt),
-            None => job.prompt.to_owned(),
-        };
-        if prompt.len() > LONGEST_ARGUMENT - "--prompt=".len() {
-            return Err(Refusal(format!(
-                "the text is too long for {NAME}, which takes it as an argument ({} KiB, 128 at most): give it as a file \
-                 that it can read (--artifact)",
-                prompt.len() / 1024
-            )));
-        }
-        let (mut args, files) = options(job.role, job.mcp, job.dir);
-        // The answer alone, and no question to somebody who is not there.
-        args.extend(["-s", "--no-ask-user"].map(OsString::from));
+        let (mut args, mut files) = options(job.role, job.mcp, job.dir);
+        files.extend(instructed(job));
+        // Whole lines, and no question to somebody who is not there.
+        args.extend(["--output-format", "json", "--stream", "off", "--no-ask-user"].map(OsString::from));
         args.push(format!("--allow-tool={}", mcp::NAME).into());
         args.extend(job.role.agent.allowed_tools.iter().map(|tool| format!("--allow-tool={tool}").into()));
-        args.push(format!("--prompt={prompt}").into());
-        Ok(Start { program: NAME.into(), args, files, ..Start::default() })
+        // Not `--session-id` for both: of one that is not there it would make another, and not say so.
+        let session = job.resume.unwrap_or(job.new_session);
+        args.push(format!("{}={session}", if job.resume.is_some() { "--resume" } else { "--session-id" }).into());
+        let session = Some(session.to_owned());
+        Ok(Start { program: PROGRAM.name.into(), args, prompt_on_stdin: true, files, session, ..Start::default() })
+    }
+
+    fn read(&self, end: End) -> Verdict {
+        match end.conversation {
+            Some(told) => told.verdict(&PROGRAM, end),
+            None => by_contract(end),
+        }
+    }
+
+    fn transcript(&self) -> Option<Box<dyn Transcript>> {
+        Some(Box::new(Stream::default()))
     }
 
     fn interactive(&self, seat: &Seat) -> Option<Start> {
         let (args, files) = options(seat.role, seat.mcp, seat.dir);
-        Some(Start { program: NAME.into(), args, files, ..Start::default() })
+        Some(Start { program: PROGRAM.name.into(), args, files, ..Start::default() })
     }
 
     fn is_interactive(&self) -> bool {
@@ -63,4 +81,109 @@ fn options(role: &Role, mcp: &Mcp, dir: &std::path::Path) -> (Vec<OsString>, Vec
     }
     args.extend(role.agent.args.iter().map(OsString::from));
     (args, vec![(file, mcp.servers(json!({ "type": "local", "tools": ["*"] })))])
+}
+
+/// Reads its stream.
+#[derive(Debug, Default)]
+struct Stream {
+    model: Option<String>,
+    /// Tools at work, by the id of their call.
+    calls: HashMap<String, String>,
+    answer: Option<String>,
+    /// Why it can't go on, until it does.
+    error: Option<(Failure, String)>,
+    is_aborted: bool,
+}
+
+impl Transcript for Stream {
+    fn line(&mut self, line: &str) -> Vec<Event> {
+        let Ok(said) = serde_json::from_str::<Value>(line) else {
+            return vec![Event::Unknown { shown: Some(line.to_owned()) }];
+        };
+        let data = &said["data"];
+        match said["type"].as_str() {
+            Some("session.tools_updated") => {
+                self.model = data["model"].as_str().map(str::to_owned);
+                Vec::new()
+            }
+            // Now there is something that can go on.
+            Some("user.message") => vec![Event::Started { session: None, model: self.model.take() }],
+            Some("assistant.message") => self.message(data),
+            Some("tool.execution_start") => vec![self.call(data)],
+            Some("tool.execution_complete") => self.called(data),
+            Some("model.call_failure") => retrying(data).into_iter().collect(),
+            Some("session.error") => {
+                let reason = data["message"].as_str().unwrap_or("it ended with an error").to_owned();
+                self.error = Some((words::failure(data["statusCode"].as_u64(), &reason), reason));
+                Vec::new()
+            }
+            Some("abort") => {
+                self.is_aborted = true;
+                Vec::new()
+            }
+            // Whatever it says then: who was interrupted has come to no result.
+            Some("result") if self.is_aborted => Vec::new(),
+            Some("result") => vec![self.result(&said)],
+            Some("assistant.turn_start" | "assistant.turn_end") => Vec::new(),
+            Some(_) if said["ephemeral"] == true => Vec::new(),
+            _ => vec![Event::Unknown { shown: None }],
+        }
+    }
+}
+
+impl Stream {
+    fn message(&mut self, data: &Value) -> Vec<Event> {
+        self.error = None;
+        match data["content"].as_str().unwrap_or_default() {
+            "" => Vec::new(),
+            text => {
+                self.answer = Some(text.to_owned());
+                vec![Event::Text(text.to_owned())]
+            }
+        }
+    }
+
+    fn call(&mut self, data: &Value) -> Event {
+        let name = data["toolName"].as_str().unwrap_or("?").to_owned();
+        let summary = words::arguments(&data["arguments"]);
+        if let Some(id) = data["toolCallId"].as_str() {
+            let shown = if summary.is_empty() { name.clone() } else { format!("{name}({summary})") };
+            self.calls.insert(id.to_owned(), shown);
+        }
+        Event::ToolCall { name, summary }
+    }
+
+    fn called(&mut self, data: &Value) -> Vec<Event> {
+        let call = data["toolCallId"].as_str().and_then(|id| self.calls.remove(id));
+        let (ok, error) = (data["success"] == true, &data["error"]);
+        let said = if ok { &data["result"]["content"] } else { &error["message"] };
+        let mut events = vec![Event::ToolResult { ok, summary: words::content(said) }];
+        if error["code"] == "denied" {
+            let of = call.unwrap_or_else(|| "a tool".to_owned());
+            events.push(Event::Needs { what: Needs::Permission, of });
+        }
+        events
+    }
+
+    fn result(&mut self, said: &Value) -> Event {
+        let ending = match self.error.take() {
+            Some((failure, reason)) => Ending::Failed(failure, reason),
+            None if said["exitCode"] == 0 => Ending::Done,
+            None => Ending::Failed(Failure::Transient, format!("it ended with exit code {}", said["exitCode"])),
+        };
+        let text = self.answer.take().filter(|_| ending == Ending::Done);
+        Event::Result { text, ending }
+    }
+}
+
+/// A request that failed; it tries again, unless the service will refuse that as well.
+fn retrying(data: &Value) -> Option<Event> {
+    let (text, status) = (data["errorMessage"].as_str().unwrap_or_default(), data["statusCode"].as_u64());
+    let failure = words::failure(status, text);
+    let message = serde_json::from_str::<Value>(text).ok().map(|error| words::said(&error["message"]));
+    let why = message.filter(|message| !message.is_empty()).unwrap_or_else(|| text.to_owned());
+    let why = status.map_or(why.clone(), |status| format!("{why} ({status})"));
+    let attempt = data["retryAttempt"].as_u64().unwrap_or(0) + 1;
+    let again = Event::Retrying { attempt, of: None, after: Duration::ZERO, why, failure };
+    (failure != Failure::Permanent).then_some(again)
 }

@@ -16,11 +16,18 @@ pub trait Transcript: Send {
 pub enum Event {
     /// A conversation has begun, or goes on.
     Started {
-        /// What it is resumed by.
+        /// What it is resumed by; `None`: what it was told ([`super::Start::session`]), or nothing.
         session: Option<String>,
         /// The model that answers.
         model: Option<String>,
     },
+    /// The program keeps its own record of the conversation.
+    KeptIn {
+        /// A file.
+        path: String,
+    },
+    /// A turn begins: what was said before is not the result.
+    Turn,
     /// The model says something.
     Text(String),
     /// The model uses a tool.
@@ -46,6 +53,13 @@ pub enum Event {
         /// For what.
         of: String,
     },
+    /// It asks a person at its screen, and waits.
+    Asks {
+        /// What kind of help it wants.
+        what: Needs,
+        /// For what.
+        of: String,
+    },
     /// The service takes nothing more for a while.
     RateLimited {
         /// How long, where it says so.
@@ -61,6 +75,8 @@ pub enum Event {
         after: Duration,
         /// Why.
         why: String,
+        /// What it would mean, were it to give up.
+        failure: Failure,
     },
     /// It is done with the task, well or not.
     Result {

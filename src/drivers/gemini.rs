@@ -3,53 +3,36 @@
 //! Measured with 0.61.0. Its launcher may leave an inner process behind, which ends with the attempt's process tree. Text
 //! comes in pieces (`delta`), which are put together here.
 
-use std::ffi::OsString;
-
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
-    Driver, End, Job, Refusal, Seat, Start, Verdict, by_contract,
+    Driver, End, Job, Refusal, Seat, Seen, Start, Verdict, by_contract,
+    conversation::Program,
     event::{Ending, Event, Transcript},
-    holds_to, instructed, mcp, words,
+    gemini_cli::GeminiCli,
+    screen, words,
 };
 use crate::{config::DriverKind, model::task::Usage};
 
 /// Runs `gemini`.
 pub(super) struct Gemini;
 
-const NAME: &str = "gemini";
-/// Settings of the least weight: a person's own and a project's are put over them. Left out, with a warning, where others may
-/// write into a folder above the file: the state folder is not such a place.
-const DEFAULTS: &str = "GEMINI_CLI_SYSTEM_DEFAULTS_PATH";
-const SETTINGS_FILE: &str = "settings.json";
+const PROGRAM: Program = Program {
+    name: "gemini",
+    log_in: "run gemini and type /auth, or give it a valid GEMINI_API_KEY",
+    tells_when_done: true,
+};
+const CLI: GeminiCli =
+    GeminiCli { kind: DriverKind::Gemini, program: PROGRAM.name, defaults: "GEMINI_CLI_SYSTEM_DEFAULTS_PATH" };
 
 impl Driver for Gemini {
     fn start(&self, job: &Job) -> Result<Start, Refusal> {
-        holds_to(job.role, DriverKind::Gemini)?;
-        let agent = &job.role.agent;
-        let mut args: Vec<OsString> = ["-o", "stream-json"].map(OsString::from).to_vec();
-        if let Some(model) = &job.role.model {
-            args.extend(["-m".into(), model.into()]);
-        }
-        if let Some(mode) = &agent.permission_mode {
-            args.extend(["--approval-mode".into(), mode.into()]);
-        }
-        if !agent.allowed_tools.is_empty() {
-            args.extend(["--allowed-tools".into(), agent.allowed_tools.join(",").into()]);
-        }
-        if let Some(session) = job.resume {
-            args.extend(["--resume".into(), session.into()]);
-        }
-        args.extend(agent.args.iter().map(OsString::from));
-        let (file, path) = mcp::file(job.dir, SETTINGS_FILE);
-        let mut files = instructed(job);
-        files.push((file, job.mcp.servers(json!({ "trust": true }))));
-        Ok(Start { program: NAME.into(), args, prompt_on_stdin: true, env: vec![(DEFAULTS, path)], files })
+        CLI.start(job)
     }
 
     fn read(&self, end: End) -> Verdict {
         match end.conversation {
-            Some(told) => told.verdict(NAME, true, end),
+            Some(told) => told.verdict(&PROGRAM, end),
             None => by_contract(end),
         }
     }
@@ -59,18 +42,15 @@ impl Driver for Gemini {
     }
 
     fn interactive(&self, seat: &Seat) -> Option<Start> {
-        let mut args: Vec<OsString> = Vec::new();
-        if let Some(model) = &seat.role.model {
-            args.extend(["-m".into(), model.into()]);
-        }
-        args.extend(seat.role.agent.args.iter().map(OsString::from));
-        let (file, path) = mcp::file(seat.dir, SETTINGS_FILE);
-        let files = vec![(file, seat.mcp.servers(json!({})))];
-        Some(Start { program: NAME.into(), args, env: vec![(DEFAULTS, path)], files, ..Start::default() })
+        Some(CLI.interactive(seat))
     }
 
     fn is_interactive(&self) -> bool {
         true
+    }
+
+    fn see(&self, title: &str, screen: &str) -> Seen {
+        screen::gemini(title, screen)
     }
 
     fn secrets(&self) -> &'static [&'static str] {

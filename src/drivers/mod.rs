@@ -19,9 +19,13 @@ mod conversation;
 mod copilot;
 mod event;
 mod gemini;
+mod gemini_cli;
+mod hook;
+mod hook_json;
 mod mcp;
 mod opencode;
 mod qwen;
+mod screen;
 mod shell;
 mod stream_json;
 #[cfg(test)]
@@ -30,6 +34,7 @@ mod words;
 
 use std::{
     ffi::OsString,
+    io::BufRead,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -41,11 +46,13 @@ use self::contract::by_contract;
 pub use self::{
     conversation::Conversation,
     event::{Ending, Event, Failure, Transcript, When},
+    hook::{Hook, HookTranscript, Noted, Source},
     mcp::Mcp,
+    screen::{Prompt, Seen, status_file},
 };
 use crate::{
     config::{DriverKind, Role},
-    model::{cause::Cause, task::Usage, time::Timestamp},
+    model::{cause::Cause, task::Usage, text::plain, time::Timestamp},
 };
 
 /// One attempt, as a driver sees it.
@@ -67,7 +74,7 @@ pub struct Job<'a> {
     pub resume: Option<&'a str>,
 }
 
-/// Where a person meets the program.
+/// Where a program has the pane's terminal to itself: the master's seat, or that of a task in `mode = "interactive"`.
 #[derive(Debug)]
 pub struct Seat<'a> {
     /// The role as configured.
@@ -76,6 +83,12 @@ pub struct Seat<'a> {
     pub dir: &'a Path,
     /// The verbs as tools.
     pub mcp: &'a Mcp<'a>,
+    /// A session id (UUID) that nobody has used, for a new conversation.
+    pub new_session: &'a str,
+    /// An earlier conversation, which is to go on.
+    pub resume: Option<&'a str>,
+    /// What the program is to begin with by itself. `None`: it waits for a person.
+    pub prompt: Option<&'a str>,
 }
 
 /// How the program is to be started.
@@ -91,6 +104,8 @@ pub struct Start {
     pub env: Vec<(&'static str, OsString)>,
     /// Files to be written (0600) before it starts.
     pub files: Vec<(PathBuf, Vec<u8>)>,
+    /// What its conversation is resumed by, where it was told and does not tell it itself.
+    pub session: Option<String>,
 }
 
 /// How the program ended.
@@ -108,6 +123,8 @@ pub struct End<'a> {
     pub file: Option<ResultFile>,
     /// What it told, where its driver has a [`Transcript`].
     pub conversation: Option<&'a Conversation>,
+    /// Whether it had the pane's terminal to itself: then a person could leave it, and nothing but that or we end it.
+    pub on_a_terminal: bool,
     /// Whether a task of which something was not allowed waits for a person, although the program says it is done.
     pub hold_denied: bool,
     /// The time, to which a limit's end is held.
@@ -184,7 +201,7 @@ pub trait Driver: Sync {
         by_contract(end)
     }
 
-    /// How to start it on a terminal, for a person (the master). `None`: it is not made for that.
+    /// How to start it on a terminal. `None`: it is not made for that.
     fn interactive(&self, _seat: &Seat) -> Option<Start> {
         None
     }
@@ -194,8 +211,39 @@ pub trait Driver: Sync {
         false
     }
 
+    /// What its own terminal says that it does: the pane's title, and the visible screen as plain text.
+    fn see(&self, _title: &str, _screen: &str) -> Seen {
+        Seen::Unknown
+    }
+
+    /// Whether its prompt is there, and empty.
+    fn prompt(&self, _title: &str, _screen: &str) -> Prompt {
+        Prompt::Absent
+    }
+
+    /// What it passes to one of its hooks; `None` where that says nothing that counts.
+    fn hook(&self, _call: &str) -> Option<Hook> {
+        None
+    }
+
+    /// What that hook is to print so that `text` reaches the model; `None` where it can hand over nothing.
+    fn hand_over(&self, _hook: &Hook, _text: &str) -> Option<String> {
+        None
+    }
+
     /// Reads what it prints. `None`: it is shown and kept as it comes.
     fn transcript(&self) -> Option<Box<dyn Transcript>> {
+        None
+    }
+
+    /// Names the folder for its own temporary files, where it has a variable for them and would leave some behind when it is
+    /// killed.
+    fn scratch_variable(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// What was used since then, by a record of its conversation that the program keeps ([`Conversation::records`]).
+    fn used(&self, _record: &mut dyn BufRead, _since: Timestamp) -> Option<Usage> {
         None
     }
 
@@ -252,6 +300,16 @@ fn instructed(job: &Job) -> Vec<(PathBuf, Vec<u8>)> {
             vec![(job.prompt_file.to_owned(), text.into_bytes())]
         }
         _ => Vec::new(),
+    }
+}
+
+/// What a program on a terminal is begun with, so that it is taken for what it is: at a prompt, a text that begins with
+/// one of these is a command of the program's own, or of the shell.
+fn first_prompt(prompt: &str) -> String {
+    let prompt = plain(prompt.as_bytes());
+    match prompt.trim_start().starts_with(['/', '!', '#', '@', '&', '$', '?', '*']) {
+        true => format!("The task:\n\n{prompt}"),
+        false => prompt,
     }
 }
 

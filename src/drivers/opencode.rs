@@ -7,9 +7,10 @@ use std::ffi::OsString;
 use serde_json::{Value, json};
 
 use super::{
-    Driver, End, Job, Mcp, Refusal, Seat, Start, Verdict, by_contract,
+    Driver, End, Job, Mcp, Refusal, Seat, Seen, Start, Verdict, by_contract,
+    conversation::Program,
     event::{Ending, Event, Transcript},
-    holds_to, instructed, mcp, words,
+    holds_to, instructed, mcp, screen, words,
 };
 use crate::{
     config::{DriverKind, Role},
@@ -19,7 +20,11 @@ use crate::{
 /// Runs `opencode`.
 pub(super) struct Opencode;
 
-const NAME: &str = "opencode";
+const PROGRAM: Program = Program {
+    name: "opencode",
+    log_in: "run opencode auth login, or give it a valid key of its model's service",
+    tells_when_done: false,
+};
 /// One configuration more, put over the global one and under the project's.
 const CONFIG: &str = "OPENCODE_CONFIG";
 const CONFIG_FILE: &str = "opencode.json";
@@ -36,12 +41,13 @@ impl Driver for Opencode {
         let (file, path) = mcp::file(job.dir, CONFIG_FILE);
         let mut files = instructed(job);
         files.push((file, config(job.mcp)));
-        Ok(Start { program: NAME.into(), args, prompt_on_stdin: true, env: vec![(CONFIG, path)], files })
+        let env = vec![(CONFIG, path)];
+        Ok(Start { program: PROGRAM.name.into(), args, prompt_on_stdin: true, env, files, ..Start::default() })
     }
 
     fn read(&self, end: End) -> Verdict {
         match end.conversation {
-            Some(told) => told.verdict(NAME, false, end),
+            Some(told) => told.verdict(&PROGRAM, end),
             None => by_contract(end),
         }
     }
@@ -55,11 +61,15 @@ impl Driver for Opencode {
         args.extend(seat.role.agent.args.iter().map(OsString::from));
         let (file, path) = mcp::file(seat.dir, CONFIG_FILE);
         let files = vec![(file, config(seat.mcp))];
-        Some(Start { program: NAME.into(), args, env: vec![(CONFIG, path)], files, ..Start::default() })
+        Some(Start { program: PROGRAM.name.into(), args, env: vec![(CONFIG, path)], files, ..Start::default() })
     }
 
     fn is_interactive(&self) -> bool {
         true
+    }
+
+    fn see(&self, title: &str, screen: &str) -> Seen {
+        screen::opencode(title, screen)
     }
 
     fn secrets(&self) -> &'static [&'static str] {

@@ -57,15 +57,18 @@ impl StreamJson {
 }
 
 fn retrying(said: &Value) -> Event {
-    let why = match (words::said(&said["error"]), said["error_status"].as_u64()) {
-        (text, Some(status)) => format!("{text} ({status})"),
-        (text, None) => text,
+    let (text, status) = (words::said(&said["error"]), said["error_status"].as_u64());
+    let failure = words::failure(status, &text);
+    let why = match status {
+        Some(status) => format!("{text} ({status})"),
+        None => text,
     };
     Event::Retrying {
         attempt: said["attempt"].as_u64().unwrap_or(1),
         of: said["max_retries"].as_u64(),
         after: Duration::from_millis(said["retry_delay_ms"].as_f64().map_or(0, |ms| ms as u64)),
         why,
+        failure,
     }
 }
 
@@ -114,16 +117,9 @@ fn result(said: &Value) -> Vec<Event> {
         let of = if what.is_empty() { tool.to_owned() } else { format!("{tool}({what})") };
         events.push(Event::Needs { what: Needs::Permission, of });
     }
-    if let Some(usage) = said["usage"].as_object() {
-        let tokens = |name: &str| usage.get(name).and_then(Value::as_u64).unwrap_or(0);
-        events.push(Event::Usage(Usage {
-            // What came from the provider's cache was read by the model as well.
-            input_tokens: tokens("input_tokens")
-                .saturating_add(tokens("cache_creation_input_tokens"))
-                .saturating_add(tokens("cache_read_input_tokens")),
-            output_tokens: tokens("output_tokens"),
-            cost_usd: said["total_cost_usd"].as_f64().unwrap_or(0.0),
-        }));
+    if said["usage"].is_object() {
+        let cost_usd = said["total_cost_usd"].as_f64().unwrap_or(0.0);
+        events.push(Event::Usage(Usage { cost_usd, ..tokens(&said["usage"]) }));
     }
     let text = said["result"].as_str().map(str::to_owned);
     let ending = ending(said, text.as_deref());
@@ -131,6 +127,19 @@ fn result(said: &Value) -> Vec<Event> {
     let text = text.filter(|_| ending == Ending::Done);
     events.push(Event::Result { text, ending });
     events
+}
+
+/// The tokens of a message, or of all.
+pub(super) fn tokens(usage: &Value) -> Usage {
+    let tokens = |name: &str| usage[name].as_u64().unwrap_or(0);
+    Usage {
+        // What came from the provider's cache was read by the model as well.
+        input_tokens: tokens("input_tokens")
+            .saturating_add(tokens("cache_creation_input_tokens"))
+            .saturating_add(tokens("cache_read_input_tokens")),
+        output_tokens: tokens("output_tokens"),
+        cost_usd: 0.0,
+    }
 }
 
 fn ending(said: &Value, text: Option<&str>) -> Ending {

@@ -3,7 +3,10 @@
 use std::{fs, path::Path};
 
 use super::*;
-use crate::config::{AgentOptions, Config, Env};
+use crate::{
+    config::{AgentOptions, Config, Env},
+    model::agent::Needs,
+};
 
 /// The time of all cases: 2023-11-14T22:13:20Z.
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
@@ -26,8 +29,18 @@ fn verdict(kind: DriverKind, case: &str, exit_code: Option<i32>, stderr: &str) -
     let text = fixture(kind, case);
     let (_, told) = told(kind, &text);
     let signal = exit_code.is_none().then_some(9);
-    let (conversation, hold_denied) = (told.as_ref(), true);
-    let end = End { exit_code, signal, stdout: &text, stderr, file: None, conversation, hold_denied, now: NOW };
+    let (conversation, on_a_terminal, hold_denied) = (told.as_ref(), false, true);
+    let end = End {
+        exit_code,
+        signal,
+        stdout: &text,
+        stderr,
+        file: None,
+        conversation,
+        on_a_terminal,
+        hold_denied,
+        now: NOW,
+    };
     of(kind).unwrap().read(end)
 }
 
@@ -41,7 +54,8 @@ fn ends_mean_what_comes_next() {
         (Claude, "ok", ok, Success, "claude has done it"),
         (Claude, "ok", Some(143), Success, "had done it when it was ended"),
         (Claude, "api_error", Some(1), Transient, "529 Overloaded"),
-        (Claude, "login", Some(1), NeedsPerson, "/login"),
+        (Claude, "login", Some(1), NeedsPerson, "claude asks to log in: Invalid API key"),
+        (Claude, "refused", Some(143), NeedsPerson, "claude asks to log in: authentication_failed (401); run claude"),
         (Claude, "rate_limit", Some(1), RateLimited, "limit"),
         (Claude, "usage_limit", Some(1), RateLimited, "usage limit reached"),
         (Claude, "denied", ok, NeedsPerson, "not allowed to use Bash(npm test): allow it"),
@@ -60,23 +74,63 @@ fn ends_mean_what_comes_next() {
         (Codex, "tool_failed", ok, Success, "codex has done it"),
         (Codex, "failed", Some(1), Transient, "500 Internal Server Error"),
         (Codex, "usage_limit", Some(1), RateLimited, "usage limit"),
-        (Codex, "login", Some(1), NeedsPerson, "401"),
+        (Codex, "login", Some(1), NeedsPerson, "codex asks to log in: unexpected status 401"),
+        (Codex, "refused", None, NeedsPerson, "codex asks to log in: unexpected status 401"),
         (Codex, "interrupted", Some(1), Transient, "exit code 1"),
         (Gemini, "ok", ok, Success, "gemini has done it"),
         (Gemini, "tool_failed", ok, Success, "gemini has done it"),
         (Gemini, "quota", Some(1), RateLimited, "Quota exceeded"),
         (Qwen, "ok", ok, Success, "qwen has done it"),
+        (Qwen, "login", Some(1), NeedsPerson, "qwen asks to log in: [API Error: 401"),
         (Qwen, "failed", Some(1), Transient, "fetch failed"),
         (Opencode, "ok", ok, Success, "opencode has done it"),
         (Opencode, "ok", Some(1), Transient, "exit code 1"),
         (Opencode, "failed", ok, NeedsPerson, "Unauthorized"),
+        (Copilot, "ok", ok, Success, "copilot has done it"),
+        (Copilot, "denied", ok, NeedsPerson, "not allowed to use bash(ls): allow it"),
+        (Copilot, "refused", Some(143), NeedsPerson, "copilot asks to log in: bad-key (401); run copilot login"),
+        (Copilot, "login", Some(1), NeedsPerson, "copilot asks to log in: Authentication failed"),
+        (Copilot, "failed", Some(1), Transient, "500 broken"),
+        (Copilot, "interrupted", ok, Transient, "before it had given a result"),
+        (Copilot, "interrupted", None, Lost, "signal 9"),
         (Aider, "ok", ok, Success, "exit code 0"),
-        (Aider, "login", ok, NeedsPerson, "AuthenticationError"),
+        (Aider, "recovered", ok, Success, "exit code 0"),
+        (Aider, "refused", ok, Permanent, "bad-thing"),
+        (Aider, "login", ok, NeedsPerson, "aider asks to log in: litellm.AuthenticationError"),
         (Aider, "rate_limit", ok, RateLimited, "Rate limit reached"),
     ] {
         let said = verdict(kind, case, exit, "");
         assert!(said.cause == cause && said.reason.contains(words), "{kind}/{case} {exit:?}: {said:?}");
         assert_eq!(said.start_anew, case == "no_session", "{kind}/{case}");
+    }
+}
+
+#[test]
+fn a_login_is_asked_for_until_it_goes_on_and_in_vain_once_it_was_refused_again() {
+    let refused = |why: &str| Event::Retrying {
+        attempt: 1,
+        of: None,
+        after: Duration::ZERO,
+        why: why.into(),
+        failure: words::failure(None, why),
+    };
+    let (bad_key, overloaded) = (refused("invalid api key"), refused("overloaded"));
+    let mut all = Conversation::default();
+    let mut after = |events: &[&Event]| {
+        events.iter().for_each(|event| all.take(event));
+        (all.asks(), all.asks_in_vain())
+    };
+    assert_eq!(after(&[&overloaded, &overloaded, &overloaded]), (None, false));
+    assert_eq!(after(&[&bad_key]), (Some(Needs::Login), false));
+    assert_eq!(after(&[&Event::Text("I go on.".into())]), (None, false), "its new token was taken");
+    assert_eq!(after(&[&bad_key, &overloaded, &bad_key]), (Some(Needs::Login), false));
+    assert_eq!(after(&[&bad_key]), (Some(Needs::Login), true));
+    let done = Event::Result { text: None, ending: Ending::Done };
+    assert!(!after(&[&done]).1, "it has done it all the same");
+    for (kind, tries) in [(DriverKind::Claude, 2), (DriverKind::Codex, 2), (DriverKind::Copilot, 2)] {
+        let (events, told) = told(kind, &fixture(kind, "refused"));
+        assert_eq!(events.iter().filter(|event| matches!(event, Event::Retrying { .. })).count(), tries, "{kind}");
+        assert!(told.is_some_and(|told| told.asks_in_vain()), "{kind}");
     }
 }
 
@@ -126,6 +180,7 @@ fn words_on_standard_error_are_read_where_nothing_else_was_said() {
             true,
             "Invalid session",
         ),
+        ("Error: No session, task, or name matched 'x'.\n\nTo resume: copilot", Cause::Transient, true, "No session"),
         ("No saved session found with ID x. Run qwen --resume", Cause::Transient, true, "No saved session"),
         ("Invalid API key · Please run /login", Cause::NeedsPerson, false, "/login"),
         ("a warning\nInvalid auth method selected.", Cause::NeedsPerson, false, "auth method"),
@@ -155,6 +210,7 @@ fn a_denial_can_be_accepted_and_a_result_file_wins() {
         stderr: "",
         file: file.map(|f| serde_json::from_str(f).unwrap()),
         conversation: told.as_ref(),
+        on_a_terminal: false,
         hold_denied,
         now: NOW,
     };
@@ -220,7 +276,7 @@ fn no_line_is_fatal() {
     ];
     for kind in DriverKind::AGENTS {
         let (_, told) = told(kind, &lines.join("\n"));
-        assert_eq!(told.is_none(), matches!(kind, DriverKind::Aider | DriverKind::Copilot), "{kind}");
+        assert_eq!(told.is_none(), kind == DriverKind::Aider, "{kind}");
     }
 }
 
@@ -245,8 +301,10 @@ fn each_is_started_without_a_screen() {
     let codex = "exec --json --skip-git-repo-check -c mcp_servers.orch.command=\"/h/bin/orch\" \
                  -c mcp_servers.orch.args=[\"mcp\"] -c mcp_servers.orch.env_vars=[\"ORCH_TASK\"] --model m1 \
                  -c mcp_servers.orch.default_tools_approval_mode=\"approve\"";
-    let claude = "--mcp-config /r/mcp.json --strict-mcp-config --model m1 --append-system-prompt Be brief. \
-                  --allowedTools mcp__orch";
+    let claude = "--mcp-config /r/mcp.json --strict-mcp-config --settings /r/settings.json --model m1 \
+                  --append-system-prompt Be brief. --allowedTools mcp__orch";
+    let copilot = "--additional-mcp-config @/r/mcp.json --model m1 --output-format json --stream off --no-ask-user \
+                   --allow-tool=orch";
     let flags = "-p --output-format stream-json --verbose";
     for (kind, resume, words, on_stdin, file) in [
         (Claude, None, format!("{flags} --session-id new-id {claude}"), true, Some("mcp.json")),
@@ -259,19 +317,14 @@ fn each_is_started_without_a_screen() {
         (
             Aider,
             None,
-            "--yes-always --no-pretty --no-check-update --no-fancy-input --model m1 --message-file /r/prompt".into(),
-            false,
-            None,
-        ),
-        (
-            Copilot,
-            None,
-            "--additional-mcp-config @/r/mcp.json --model m1 -s --no-ask-user --allow-tool=orch \
-             --prompt=Be brief.\n\ndo it"
+            "--yes-always --no-pretty --no-check-update --no-fancy-input --no-show-model-warnings \
+             --no-show-release-notes --no-detect-urls --model m1 --message-file /r/prompt"
                 .into(),
             false,
-            Some("mcp.json"),
+            None,
         ),
+        (Copilot, Some("old"), format!("{copilot} --resume=old"), true, Some("mcp.json")),
+        (Copilot, None, format!("{copilot} --session-id=new-id"), true, Some("mcp.json")),
     ] {
         let (said, start) = start(&role(kind, AgentOptions::default()), resume).unwrap();
         assert_eq!((said, start.prompt_on_stdin), (words, on_stdin), "{kind}");
@@ -285,7 +338,7 @@ fn each_is_started_without_a_screen() {
         }
         // A program without a place for instructions hears them with its first prompt, and only then.
         let prompt = start.files.iter().find(|(path, _)| path.ends_with("prompt"));
-        let instructed = resume.is_none() && matches!(kind, Codex | Qwen | Aider);
+        let instructed = resume.is_none() && matches!(kind, Codex | Qwen | Aider | Copilot);
         assert_eq!(prompt.map(|(_, text)| text.as_slice()), instructed.then_some(&b"Be brief.\n\ndo it"[..]), "{kind}");
     }
 }

@@ -153,6 +153,10 @@ impl Home {
     pub fn agent_files(&self, agent: &str) -> PathBuf {
         self.agent_logs().join(agent)
     }
+    /// What a program has told through its hooks, in the folder of its attempt or of its master.
+    pub fn hooks(folder: &Path) -> PathBuf {
+        folder.join("hooks.jsonl")
+    }
     /// One runner's own log (not what its program prints).
     pub fn agent_log(&self, agent: &str) -> PathBuf {
         self.agent_logs().join(format!("{agent}.log"))

@@ -111,6 +111,8 @@ pub struct Agent {
     pub restarts: u32,
     /// What its program asks its user for.
     pub needs: Option<Needs>,
+    /// Since when.
+    pub needs_since: Option<Timestamp>,
     /// Memory of its process tree, as last reported.
     pub rss_bytes: Option<u64>,
     /// Why it is in its state.

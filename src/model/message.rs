@@ -16,6 +16,22 @@ words! {
     }
 }
 
+/// How the line ends that is typed to a master's idle program, and by which its hook knows it.
+const LINE_TO_IDLE: &str = " for you: call read_inbox";
+
+/// What is typed to a master's program that is idle while so many messages wait for it.
+pub fn line_to_idle(waiting: u64) -> String {
+    match waiting {
+        1 => format!("1 result waits{LINE_TO_IDLE}"),
+        n => format!("{n} results wait{LINE_TO_IDLE}"),
+    }
+}
+
+/// Whether a prompt is such a line.
+pub fn is_line_to_idle(prompt: &str) -> bool {
+    prompt.len() < 100 && prompt.trim_end().ends_with(LINE_TO_IDLE)
+}
+
 /// One message.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Message {

@@ -231,6 +231,15 @@ pub struct TaskDetail {
 }
 
 impl Usage {
+    /// Both together.
+    pub fn and(&self, more: &Usage) -> Usage {
+        Usage {
+            input_tokens: self.input_tokens.saturating_add(more.input_tokens),
+            output_tokens: self.output_tokens.saturating_add(more.output_tokens),
+            cost_usd: self.cost_usd + more.cost_usd,
+        }
+    }
+
     /// The price in millionths of a dollar, as it is summed; what is no price is none.
     pub fn micro_usd(&self) -> u64 {
         (self.cost_usd.clamp(0.0, 1e6) * 1e6).round() as u64

@@ -10,6 +10,11 @@ pub fn plain(bytes: &[u8]) -> String {
     text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
 }
 
+/// Not more than so many bytes, without a character cut in two.
+pub fn cut(text: &str, bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes)]
+}
+
 /// The first line, cut to `columns` terminal columns with an ellipsis. A tab, which is as wide as it likes, is a space.
 pub fn one_line(text: &str, columns: usize) -> String {
     use unicode_width::UnicodeWidthChar;

@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 
 use tmux_interface::{
-    CapturePane, DetachClient, DisplayMessage, IfShell, KillSession, ListPanes, NewSession, SetOption, TmuxCommand,
+    DetachClient, DisplayMessage, IfShell, KillSession, ListPanes, NewSession, SetOption, TmuxCommand,
 };
 
 use super::{MuxError, Opened, Result, SessionInfo, SessionSpec, Tags, quote};
@@ -12,16 +12,20 @@ use super::{MuxError, Opened, Result, SessionInfo, SessionSpec, Tags, quote};
 const NAMESPACE: &str = "@orch-namespace";
 const AGENT: &str = "@orch-agent";
 const INCARNATION: &str = "@orch-incarnation";
-const PANE: &str = "@orch-pane";
+pub(super) const PANE: &str = "@orch-pane";
 
 /// What a guarded command prints where the session isn't ours.
-const OTHER: &str = "orch:other";
+pub(super) const OTHER: &str = "orch:other";
 
 /// Commands that tmux runs in one go, nothing of anybody's in between; the first that fails drops the rest.
 #[derive(Debug, Clone)]
 pub(super) struct Batch(Vec<Vec<OsString>>);
 
 impl Batch {
+    pub(super) fn new(commands: Vec<Vec<OsString>>) -> Self {
+        Batch(commands)
+    }
+
     /// As arguments of a tmux process.
     pub(super) fn arguments(&self) -> Vec<OsString> {
         let commands: Vec<Vec<OsString>> =
@@ -30,7 +34,7 @@ impl Batch {
     }
 }
 
-fn words(command: TmuxCommand<'_>) -> Vec<OsString> {
+pub(super) fn words(command: TmuxCommand<'_>) -> Vec<OsString> {
     command.to_vec().into_iter().map(|word| OsString::from(word.into_owned())).collect()
 }
 
@@ -107,20 +111,24 @@ pub(super) fn kill(session_id: &str) -> Batch {
     Batch(vec![words(KillSession::new().target_session(session_id).build())])
 }
 
-/// Runs `command` if the session's tags are exactly these, else prints [`OTHER`]; check and act are one step of tmux's.
-fn guarded(name: &str, tags: &Tags, command: TmuxCommand<'_>) -> Batch {
+/// The condition that a session's tags are exactly these.
+pub(super) fn are_tags(tags: &Tags) -> String {
     let is = |option: &str, value: &str| format!("#{{==:#{{{option}}},{value}}}");
-    let condition = format!(
+    format!(
         "#{{&&:{},#{{&&:{},{}}}}}",
         is(NAMESPACE, &tags.namespace),
         is(AGENT, &tags.agent),
         is(INCARNATION, &tags.incarnation)
-    );
+    )
+}
+
+/// Runs `command` if the session's tags are exactly these, else prints [`OTHER`]; check and act are one step of tmux's.
+fn guarded(name: &str, tags: &Tags, command: TmuxCommand<'_>) -> Batch {
     let mut guard = words(
         IfShell::new()
             .not_execute()
             .target_pane(target(name))
-            .shell_command(condition)
+            .shell_command(are_tags(tags))
             .command(command.to_string())
             .build(),
     );
@@ -139,11 +147,6 @@ pub(super) fn close(name: &str, tags: &Tags) -> Batch {
 
 pub(super) fn detach_clients(name: &str, tags: &Tags) -> Batch {
     guarded(name, tags, DetachClient::new().target_session(format!("={name}")).build())
-}
-
-pub(super) fn capture(name: &str, lines: usize) -> Batch {
-    let capture = CapturePane::new().stdout().target_pane(target(name)).start_line(format!("-{lines}"));
-    Batch(vec![words(capture.build())])
 }
 
 /// Every pane of the server. The separators are printable, because some versions mask control characters: `:` is in no

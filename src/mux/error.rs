@@ -25,6 +25,9 @@ pub enum MuxError {
     /// No session has that name.
     #[error("there is no tmux session named '{0}'")]
     NoSession(String),
+    /// No pane has that id.
+    #[error("there is no tmux pane {0}")]
+    NoPane(String),
     /// No server runs, or it has no session (it is about to end, or was told to stay with `exit-empty off`).
     #[error("no tmux server is running")]
     Gone,
@@ -46,6 +49,9 @@ impl MuxError {
         let after = |prefix: &str| text.strip_prefix(prefix).map(|name| name.trim_matches(['=', ':']).to_owned());
         if let Some(name) = after("duplicate session: ") {
             return MuxError::NameTaken(name);
+        }
+        if let Some(pane) = after("can't find pane: ").filter(|pane| pane.starts_with('%')) {
+            return MuxError::NoPane(pane);
         }
         if let Some(name) = after("can't find session: ").or_else(|| after("can't find pane: ")) {
             return MuxError::NoSession(name);
@@ -79,7 +85,9 @@ impl From<MuxError> for Error {
                 "end it (tmux kill-session -t ={name}), or give orch a tmux server of its own: \
                  [tmux] socket = \"orch\" in sessions.toml"
             )),
-            MuxError::NoSession(_) => Error::not_found(message).hint("orch status lists the agents and their sessions"),
+            MuxError::NoSession(_) | MuxError::NoPane(_) => {
+                Error::not_found(message).hint("orch status lists the agents and their sessions")
+            }
             MuxError::Gone => Error::not_running(message).hint("orch start starts it"),
             MuxError::Unreachable(_) => Error::not_running(message).hint(
                 "try tmux ls; if that hangs too, give orch a tmux server of its own: \
@@ -111,6 +119,7 @@ mod tests {
             ("duplicate session: sonnet-1", NameTaken("sonnet-1".into())),
             ("can't find session: sonnet-1", NoSession("sonnet-1".into())),
             ("can't find pane: =sonnet-1:", NoSession("sonnet-1".into())),
+            ("can't find pane: %7", NoPane("%7".into())),
             ("unknown option: x", Refused("unknown option: x".into())),
         ] {
             assert_eq!(MuxError::from_tmux(text), error, "{text}");

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::{
     commands::{listed, opened, was_ours},
     types::Version,
+    typing::{check_line, looked},
 };
 
 proptest! {
@@ -14,6 +15,17 @@ proptest! {
     fn any_text_is_read_or_refused(text in any::<String>()) {
         let _ = (listed(&text), opened(&text), was_ours(&text));
         let _ = Version::parse(&text).check();
+        let _ = looked(&text, std::time::SystemTime::now());
+    }
+
+    /// Whatever is typed is one line, which nothing in it ends.
+    #[test]
+    fn any_text_that_may_be_typed_is_a_line(text in any::<String>()) {
+        if check_line(&text).is_ok() {
+            prop_assert_eq!(text.lines().count(), 1);
+            let is_special = text.contains(['\u{1b}', '\u{9b}', '\r']) || text.starts_with(['!', '/']);
+            prop_assert!(!is_special, "{}", text.escape_debug());
+        }
     }
 
     #[test]

@@ -1,6 +1,8 @@
-//! The only room that speaks tmux: opens, lists and closes the sessions that agents live in.
+//! The only room that speaks tmux: opens, lists and closes the sessions that agents live in, looks at their panes and types
+//! into them.
 //!
-//! What it is not for: it knows no task and no Redis, decides nothing, and types nothing into a pane.
+//! What it is not for: it knows no task and no Redis, decides nothing, and does not know
+//! whether what it has typed was read: whoever types confirms it by other means.
 //!
 //! # How it works
 //!
@@ -9,7 +11,8 @@
 //!
 //! Every session of ours carries [`Tags`] as user options of the session, set in the same pass of tmux's own loop that
 //! makes the session, so that no crash leaves one untagged. Ownership is decided by the tags alone, never by the name:
-//! [`Mux::close`] compares and kills in one tmux command, and a session with other tags is never touched.
+//! [`Mux::close`] compares and kills in one tmux command, and a session with other tags is never touched. Nor is it typed
+//! into: [`Mux::paste`] and [`Mux::press_enter`] compare in the same way, and reach the session's own pane alone.
 //!
 //! Each call is one short tmux process. That an agent's pane has ended is told by the kernel ([`Mux::changes`]): a
 //! control-mode client would be faster and can kill the whole server (see `pane_watch`).
@@ -21,7 +24,8 @@
 //!
 //! - A bare target matches by prefix (`agent-1` hits `agent-10`): ours are exact (`=name:`).
 //! - A word that ends in `;` starts a second command; `-c` runs `#(…)` as shell code; a lone command word goes to a
-//!   shell. `quote` and `commands` take care of all three, and tests hold them to it.
+//!   shell. `quote` and `commands` take care of all three, and tests hold them to it. Text never is an argument: it goes
+//!   through a buffer.
 //! - A start directory that can't be entered is silently replaced by the home directory: [`Mux::open`] looks first.
 //! - The first command starts the server, which keeps that process's environment for good: tmux is run with a short list
 //!   of harmless variables, so that no secret of ours gets into the user's server (and `TMUX` never).
@@ -37,6 +41,7 @@ mod quote;
 mod recording;
 mod tmux;
 mod types;
+mod typing;
 
 #[cfg(test)]
 mod tests;
@@ -50,7 +55,7 @@ pub use error::MuxError;
 #[cfg(test)]
 pub(crate) use recording::{Call, RecordingMux};
 pub use tmux::{TmuxMux, TmuxOptions};
-pub use types::{Opened, SessionInfo, SessionSpec, Tags, Version};
+pub use types::{Opened, Screen, SessionInfo, SessionSpec, Tags, Version};
 
 /// The result type of this room.
 pub type Result<T> = std::result::Result<T, MuxError>;
@@ -73,9 +78,19 @@ pub trait Mux: Send + Sync {
     /// Kills the session `name` if its tags are exactly `tags`; otherwise touches nothing. Whether it was killed.
     fn close<'a>(&'a self, name: &'a str, tags: &'a Tags) -> BoxFuture<'a, Result<bool>>;
 
-    /// The last `lines` lines that the session's active pane shows or remembers, as plain text, without trailing blank
-    /// lines. It is what an agent printed: hostile until cleaned.
-    fn capture<'a>(&'a self, name: &'a str, lines: usize) -> BoxFuture<'a, Result<String>>;
+    /// What a pane shows at this moment; `pane` is tmux's own id of it (`%7`). [`MuxError::NoPane`] if it is gone.
+    fn screen<'a>(&'a self, pane: &'a str) -> BoxFuture<'a, Result<Screen>>;
+
+    /// Types one line into the pane, as a bracketed paste where its program asks for such, and without Enter: if it is the
+    /// own pane ([`Opened::pane_id`]) of a session whose tags are exactly `tags`, and its process lives; otherwise touches
+    /// nothing. Whether it was typed. That says nothing about what the program has made of it.
+    ///
+    /// [`MuxError::Invalid`] for what could be more than a line of text to its reader: control characters, a leading `!`
+    /// or `/`, a trailing backslash, more than 1,000 bytes.
+    fn paste<'a>(&'a self, pane: &'a str, tags: &'a Tags, text: &'a str) -> BoxFuture<'a, Result<bool>>;
+
+    /// Presses Enter in the pane, under the same conditions.
+    fn press_enter<'a>(&'a self, pane: &'a str, tags: &'a Tags) -> BoxFuture<'a, Result<bool>>;
 
     /// Detaches every client of the session `name` if its tags are exactly `tags`. Whether the session was there.
     fn detach_clients<'a>(&'a self, name: &'a str, tags: &'a Tags) -> BoxFuture<'a, Result<bool>>;

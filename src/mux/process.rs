@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::process::Command;
+use tokio::{io::AsyncWriteExt, process::Command};
 
 use super::{MuxError, Result, commands::Batch};
 
@@ -96,16 +96,30 @@ impl Program {
 
     /// Runs the commands in one process. An `Err` leaves open whether they were run.
     pub(super) async fn run(&self, batch: &Batch) -> Result<Answer> {
-        self.output(self.command(&[], &batch.arguments())).await
+        self.output(self.command(&[], &batch.arguments()), &[]).await
+    }
+
+    /// The same with something to read on standard input.
+    pub(super) async fn feed(&self, batch: &Batch, input: &[u8]) -> Result<Answer> {
+        let mut command = self.command(&[], &batch.arguments());
+        command.stdin(Stdio::piped());
+        self.output(command, input).await
     }
 
     /// What `tmux -V` prints.
     pub(super) async fn version(&self) -> Result<String> {
-        self.output(self.command(&["-V"], &[])).await?.text()
+        self.output(self.command(&["-V"], &[]), &[]).await?.text()
     }
 
-    async fn output(&self, mut command: Command) -> Result<Answer> {
-        let output = command.spawn().map_err(|error| self.not_started(&error))?.wait_with_output();
+    async fn output(&self, mut command: Command, input: &[u8]) -> Result<Answer> {
+        let mut child = command.spawn().map_err(|error| self.not_started(&error))?;
+        let output = async {
+            if let Some(mut stdin) = child.stdin.take() {
+                // One that has ended without reading says itself why.
+                let _ = stdin.write_all(input).await;
+            }
+            child.wait_with_output().await
+        };
         let output = tokio::time::timeout(self.limit, output)
             .await
             .map_err(|_| self.silent())?

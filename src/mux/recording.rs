@@ -10,7 +10,7 @@ use std::{
 use futures_util::future::{BoxFuture, FutureExt, ready};
 use tokio::sync::watch;
 
-use super::{Mux, MuxError, Opened, Result, SessionInfo, SessionSpec, Tags, Version};
+use super::{Mux, MuxError, Opened, Result, Screen, SessionInfo, SessionSpec, Tags, Version, typing};
 
 /// The pid of the double's first pane: beyond the kernel's largest, so that no test can signal a real process.
 const FIRST_PID: u32 = 1 << 24;
@@ -22,6 +22,10 @@ pub(crate) enum Call {
     Open(SessionSpec),
     /// This session was to be closed.
     Close(String, Tags),
+    /// This text was typed into this pane: a foreign one is refused, and nothing is recorded.
+    Paste(String, String),
+    /// Enter was pressed in this pane.
+    Enter(String),
 }
 
 /// tmux without tmux. Opens at once, lists what it opened, closes by the same rules as the real one.
@@ -38,6 +42,7 @@ struct State {
     panes: u32,
     next_open: Option<MuxError>,
     outage: Option<MuxError>,
+    screens: BTreeMap<String, Vec<Screen>>,
 }
 
 impl RecordingMux {
@@ -59,6 +64,11 @@ impl RecordingMux {
     /// Until `None` is given, every call fails with this and does nothing: an unreachable server.
     pub fn fail_all(&self, error: Option<MuxError>) {
         self.state().outage = error;
+    }
+
+    /// What the pane shows at each look from now on, in order; the last one stays.
+    pub fn show(&self, pane: &str, screens: Vec<Screen>) {
+        self.state().screens.insert(pane.to_owned(), screens);
     }
 
     /// A session that orch did not make.
@@ -108,6 +118,30 @@ impl State {
         self.sessions.get(name).is_some_and(|session| session.tags.as_ref() == Some(tags))
     }
 
+    /// An empty one where nothing else is to be shown.
+    fn screen(&mut self, pane: &str) -> Result<Screen> {
+        self.up()?;
+        typing::check_pane(pane)?;
+        if !self.sessions.values().any(|session| session.pane_id == pane) {
+            return Err(MuxError::NoPane(pane.to_owned()));
+        }
+        let Some(screens) = self.screens.get_mut(pane) else { return Ok(Screen::default()) };
+        if screens.len() > 1 {
+            return Ok(screens.remove(0));
+        }
+        Ok(screens.first().cloned().unwrap_or_default())
+    }
+
+    fn type_into(&mut self, pane: &str, tags: &Tags, call: Call) -> Result<bool> {
+        self.up()?;
+        typing::check_pane(pane)?;
+        let ours = self.sessions.values().any(|s| s.pane_id == pane && s.tags.as_ref() == Some(tags));
+        if ours {
+            self.calls.push(call);
+        }
+        Ok(ours)
+    }
+
     fn close(&mut self, name: &str, tags: &Tags) -> Result<bool> {
         self.calls.push(Call::Close(name.to_owned(), tags.clone()));
         self.up()?;
@@ -149,15 +183,20 @@ impl Mux for RecordingMux {
         .boxed()
     }
 
-    /// Every screen is empty.
-    fn capture<'a>(&'a self, name: &'a str, _lines: usize) -> BoxFuture<'a, Result<String>> {
+    fn screen<'a>(&'a self, pane: &'a str) -> BoxFuture<'a, Result<Screen>> {
+        async move { self.state().screen(pane) }.boxed()
+    }
+
+    fn paste<'a>(&'a self, pane: &'a str, tags: &'a Tags, text: &'a str) -> BoxFuture<'a, Result<bool>> {
         async move {
-            let state = self.state();
-            state.up()?;
-            let there = state.sessions.contains_key(name);
-            if there { Ok(String::new()) } else { Err(MuxError::NoSession(name.to_owned())) }
+            typing::check_line(text)?;
+            self.state().type_into(pane, tags, Call::Paste(pane.to_owned(), text.to_owned()))
         }
         .boxed()
+    }
+
+    fn press_enter<'a>(&'a self, pane: &'a str, tags: &'a Tags) -> BoxFuture<'a, Result<bool>> {
+        async move { self.state().type_into(pane, tags, Call::Enter(pane.to_owned())) }.boxed()
     }
 
     /// No client is ever attached.

@@ -4,18 +4,18 @@ use std::{
     ffi::{OsStr, OsString},
     path::{Path, PathBuf},
     process::Command,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use futures_util::future::BoxFuture;
 use tokio::sync::{OnceCell, watch};
 
 use super::{
-    Mux, MuxError, Opened, Result, SessionInfo, SessionSpec, Tags, Version,
+    Mux, MuxError, Opened, Result, Screen, SessionInfo, SessionSpec, Tags, Version,
     commands::{self, Batch},
     pane_watch::PaneWatch,
     process::{Answer, Program},
-    quote, types,
+    quote, types, typing,
 };
 use crate::os::ProcessId;
 
@@ -139,11 +139,26 @@ impl TmuxMux {
         }
     }
 
-    async fn last_lines(&self, name: &str, lines: usize) -> Result<String> {
-        types::check_name(name)?;
-        let text = self.run(&commands::capture(name, lines)).await?;
-        let text: Vec<&str> = text.trim_end().lines().collect();
-        Ok(text[text.len().saturating_sub(lines)..].join("\n"))
+    async fn look(&self, pane: &str) -> Result<Screen> {
+        typing::check_pane(pane)?;
+        typing::looked(&self.run(&typing::look(pane)).await?, SystemTime::now())
+    }
+
+    /// Types into the pane, if it is the own one of a session with these tags. Whether it was.
+    async fn type_into(&self, pane: &str, tags: &Tags, text: &str, bracketed: bool) -> Result<bool> {
+        typing::check_pane(pane)?;
+        tags.check()?;
+        let buffer = typing::new_buffer();
+        let answer = self.program.feed(&typing::paste(pane, tags, &buffer, bracketed), text.as_bytes()).await;
+        match answer.and_then(Answer::text) {
+            Ok(text) => Ok(commands::was_ours(&text)),
+            Err(MuxError::Gone) => Ok(false),
+            Err(error) => {
+                // It may have stopped in between.
+                let _ = self.run(&typing::forget(&buffer)).await;
+                Err(error)
+            }
+        }
     }
 }
 
@@ -169,8 +184,19 @@ impl Mux for TmuxMux {
         Box::pin(self.guarded(name, tags, commands::close))
     }
 
-    fn capture<'a>(&'a self, name: &'a str, lines: usize) -> BoxFuture<'a, Result<String>> {
-        Box::pin(self.last_lines(name, lines))
+    fn screen<'a>(&'a self, pane: &'a str) -> BoxFuture<'a, Result<Screen>> {
+        Box::pin(self.look(pane))
+    }
+
+    fn paste<'a>(&'a self, pane: &'a str, tags: &'a Tags, text: &'a str) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(async move {
+            typing::check_line(text)?;
+            self.type_into(pane, tags, text, true).await
+        })
+    }
+
+    fn press_enter<'a>(&'a self, pane: &'a str, tags: &'a Tags) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(self.type_into(pane, tags, typing::ENTER, false))
     }
 
     fn detach_clients<'a>(&'a self, name: &'a str, tags: &'a Tags) -> BoxFuture<'a, Result<bool>> {

@@ -4,6 +4,7 @@ use std::{
     ffi::OsString,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use uuid::Uuid;
@@ -133,6 +134,19 @@ pub struct SessionInfo {
     pub pane_pid: Option<u32>,
     /// `None`: not a session of orch.
     pub tags: Option<Tags>,
+}
+
+/// What a pane shows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Screen {
+    /// The pane's title, as its program has set it.
+    pub title: String,
+    /// The visible lines as plain text, without trailing blank ones. A line that is too long for the pane is several. It is
+    /// what an agent printed: hostile until cleaned.
+    pub text: String,
+    /// How long ago one of those who are attached last typed, moved the mouse or attached: at least so long, at most a
+    /// second longer. `None`: nobody is attached.
+    pub last_typed: Option<Duration>,
 }
 
 /// A version of tmux, read leniently: `tmux 3.3a`, `tmux next-3.6`, `tmux master`.

@@ -61,11 +61,7 @@ fn by_name(spent: &[Spent], kind: &str, name: impl Fn(&Spent) -> String) -> Vec<
 }
 
 fn sum<'a>(usages: impl IntoIterator<Item = &'a Usage>) -> Usage {
-    usages.into_iter().fold(Usage::default(), |sum, usage| Usage {
-        input_tokens: sum.input_tokens + usage.input_tokens,
-        output_tokens: sum.output_tokens + usage.output_tokens,
-        cost_usd: sum.cost_usd + usage.cost_usd,
-    })
+    usages.into_iter().fold(Usage::default(), |sum, usage| sum.and(usage))
 }
 
 /// `2026-11-20` of a day since 1970.

@@ -32,7 +32,8 @@ impl Ops {
         self.ask(|s| s.wish(&Wish::Drain, "intent.drain", &reason)).await
     }
 
-    /// Takes back `pause` and `drain`; with a role, the pause of that role alone. Whether that changed anything.
+    /// Takes back `pause` and `drain`; with a role, the pause of that role alone, and the rate limit of its account. Whether
+    /// that changed anything.
     ///
     /// # Errors
     /// NotFound: no such role, and none of that name is paused. Failed: an agent at work asks. NotRunning: there is no
@@ -53,8 +54,14 @@ impl Ops {
                 ("everything".to_owned(), [Wish::Pause(None), Wish::Drain].into_iter().chain(roles).collect())
             }
         };
-        let reason = format!("{what} was resumed by {}", self.caller.in_words());
-        self.ask(|s| s.unwish(&wishes, "intent.resume", &reason)).await
+        let who = self.caller.in_words();
+        let reason = format!("{what} was resumed by {who}");
+        let resumed = self.ask(|s| s.unwish(&wishes, "intent.resume", &reason)).await?;
+        match role {
+            // Not of all at once: who lifts a limit should know of which account.
+            Some(role) => Ok(self.ask(|s| s.lift_limit(role, &who)).await? || resumed),
+            None => Ok(resumed),
+        }
     }
 
     /// Wishes for this many agents of a role, neither more nor fewer; `None`: as sessions.toml says again. Whether that

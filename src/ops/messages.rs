@@ -18,7 +18,7 @@ use crate::{
 /// The longest message; what is larger belongs in a file that the message names.
 const LIMIT: usize = 64 * 1024;
 /// So many messages are read at once: an agent's program has to take them all in.
-const AT_ONCE: usize = 100;
+pub(super) const AT_ONCE: usize = 100;
 /// How often to look without having been told.
 const LOOK: Duration = Duration::from_secs(5);
 

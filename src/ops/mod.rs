@@ -17,6 +17,7 @@ mod costs;
 mod delegate;
 mod doctor;
 mod events;
+mod hook;
 mod init;
 mod intents;
 mod lifecycle;
@@ -46,6 +47,7 @@ use crate::{
         server::{check_version, socket_path},
     },
 };
+pub use hook::Handed;
 pub use types::*;
 
 /// For how long `spawn` and `kill` watch for what they asked for.

@@ -2,14 +2,15 @@
 //! say what its end means.
 
 use std::{
-    io,
+    fs::File,
+    io::{self, BufReader},
     process::ExitStatus,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use nix::{
-    sys::signal::{Signal as Sig, killpg},
+    sys::signal::{Signal as Sig, kill, killpg},
     unistd::Pid,
 };
 
@@ -17,15 +18,18 @@ use super::{
     Agent, Leave,
     beats::{Beat, Beats},
     limits::Meter,
-    output::Output,
+    needs::Needs,
+    outcome::{Stop, report, stopped},
     program::CAPABILITY,
     session,
     signals::{Signal, Signals},
     start::{NotBegun, Running, begin},
 };
 use crate::{
+    config::Mode,
     drivers::{Conversation, Driver, End, Verdict},
-    model::{cause::Cause, evidence::Rule, task::TaskResult, text::one_line, time::Timestamp},
+    home::Home,
+    model::{cause::Cause, evidence::Rule, task::Usage, text::one_line, time::Timestamp},
     os::{self, failpoint},
     store::{
         agents::Directive,
@@ -40,8 +44,9 @@ const STRAGGLERS_LIMIT: Duration = Duration::from_secs(5);
 /// A program that has given its result and stays, and says nothing more for so long, is ended; sooner where its role would
 /// take it for hung, and its result with it.
 const LINGER: Duration = Duration::from_secs(60);
-/// A rate limit whose end nobody named.
-const RATE_LIMIT_DEFAULT: Duration = Duration::from_secs(60);
+/// One on a terminal never ends by itself. It has this long to go on all the same: with what was typed meanwhile, or
+/// because another's hook wants it to.
+const SETTLED: Duration = Duration::from_secs(1);
 
 /// How an attempt came out.
 pub(super) struct Ended {
@@ -51,24 +56,10 @@ pub(super) struct Ended {
     pub leave: Option<Leave>,
 }
 
-/// Why we end a program that has not ended by itself.
-#[derive(Debug)]
-enum Stop {
-    Timeout,
-    /// It has given its result, and does not end.
-    Lingers,
-    Cancelled(String),
-    Interrupted,
-    Leave(Leave),
-    LeaseLost,
-    /// It uses more than its role may; what, how much, and the limit.
-    Over(String),
-}
-
 /// Runs an attempt to its end.
 pub(super) async fn run(
     agent: &Agent,
-    driver: &dyn Driver,
+    driver: &'static dyn Driver,
     claimed: &Arc<Claimed>,
     beats: &mut Beats,
     signals: &mut Signals,
@@ -83,8 +74,10 @@ pub(super) async fn run(
     // A program that does not tell its conversation has none to go on with, and nobody looks for it.
     let may_resume = driver.transcript().is_some() && agent.launch.role.agent.resume;
     let mut earlier = may_resume.then(|| session::earlier(&agent.home, claimed, agent.launch.driver)).flatten();
+    let is_on_terminal = agent.launch.role.agent.mode == Mode::Interactive;
     loop {
-        let running = match begin(agent, driver, claimed, earlier.as_ref()) {
+        let terminal = if is_on_terminal { Some(agent.pane.lend().await) } else { None };
+        let running = match begin(agent, driver, claimed, earlier.as_ref(), terminal, beats.needs()) {
             Ok(running) => running,
             Err(not_begun) => {
                 let NotBegun { verdict, leave } = *not_begun;
@@ -132,20 +125,28 @@ impl Running<'_> {
         let is_over = matches!(stop, Some(Stop::Over(_)));
         let grace = if is_over { Duration::ZERO } else { STRAGGLERS_GRACE };
         self.end_stragglers(grace).await;
+        if let Some(scratch) = self.scratch.take() {
+            scratch.end().await;
+        }
         self.output.drain().await;
+        // What it has told was read, and is kept without secrets.
+        let _ = std::fs::remove_file(Home::hooks(&self.workspace.dir));
         self.note_session();
         failpoint!("finish.ended");
         let verdict = match (&stop, &status) {
             // Whatever we were about to stop it for: it was done before.
-            (Some(Stop::Timeout | Stop::Lingers | Stop::Interrupted | Stop::Leave(_)), Ok(status))
+            (Some(Stop::Timeout | Stop::Interrupted | Stop::Leave(_)), Ok(status))
                 if self.is_done(stop.as_ref(), status) =>
             {
-                self.read(driver, status)
+                self.read(driver, status, began)
             }
+            // What it asks for, and what to do, is its driver's to say; or how it has failed.
+            (Some(Stop::AsksInVain | Stop::Lingers), Ok(status)) => self.read(driver, status, began),
             (Some(stop), _) => stopped(stop, claimed, &self.agent.launch.agent),
-            (None, Ok(status)) => self.read(driver, status),
+            (None, Ok(status)) => self.read(driver, status, began),
             (None, Err(e)) => Verdict::of(Cause::Lost, format!("nobody knows how its program ended: {e}")),
         };
+        self.terminal = None;
         if let Some(Stop::LeaseLost) = stop {
             self.agent.pane.say(&format!("── {} was given to another agent: nothing is reported", claimed.task.id));
             return Some(Ended { report: None, leave: Some(Leave::GivenUp) });
@@ -176,12 +177,21 @@ impl Running<'_> {
         }
     }
 
-    /// Writes the conversation down, once its name is known.
+    /// Writes the conversation down, once its name is known. A person may begin another one.
     fn note_session(&mut self) {
-        let Some(session) = self.output.told().and_then(|told| told.session.as_deref()) else { return };
-        if !std::mem::replace(&mut self.session_known, true) {
+        let Some(session) = self.output.told().and_then(|told| told.session.as_ref()) else { return };
+        if self.session.as_ref() != Some(session) {
             let marker = format!("{CAPABILITY}={}", self.capability);
             session::write(&self.workspace.dir, self.agent.launch.driver, session, marker);
+            self.session = Some(session.clone());
+        }
+    }
+
+    /// Passes on what the program tells that it asks for. One that tells nothing may be known otherwise.
+    fn note_needs(&mut self, needs: &Needs) {
+        let Some(asks) = self.output.told().map(Conversation::asks) else { return };
+        if std::mem::replace(&mut self.asks, asks) != asks {
+            needs.set(asks);
         }
     }
 
@@ -193,14 +203,16 @@ impl Running<'_> {
         signals: &mut Signals,
         meter: &mut Meter<'_>,
     ) -> (io::Result<ExitStatus>, Option<Stop>) {
-        let progress = beats.progress();
+        let (progress, needs) = (beats.progress(), beats.needs());
         let timeout = tokio::time::sleep(Duration::from_millis(claimed.task.timeout_ms));
         tokio::pin!(timeout);
         let kill = tokio::time::sleep(Duration::MAX);
         tokio::pin!(kill);
+        let mut is_over = false;
         let linger = tokio::time::sleep(Duration::MAX);
         tokio::pin!(linger);
-        let patience = LINGER.min(self.agent.launch.role.stall_timeout / 2);
+        let on_terminal = self.terminal.is_some();
+        let patience = if on_terminal { SETTLED } else { LINGER.min(self.agent.launch.role.stall_timeout / 2) };
         let mut stop: Option<Stop> = None;
         loop {
             let wish = tokio::select! {
@@ -213,7 +225,13 @@ impl Running<'_> {
                     continue;
                 }
                 () = &mut timeout, if stop.is_none() => Stop::Timeout,
-                () = &mut linger, if stop.is_none() => Stop::Lingers,
+                () = &mut linger, if is_over && stop.is_none() => {
+                    if self.output.goes_on().await {
+                        linger.as_mut().reset(tokio::time::Instant::now() + patience);
+                        continue;
+                    }
+                    Stop::Lingers
+                }
                 beat = beats.next() => match beat {
                     Beat::Directive(_, Directive::Cancel(reason)) => Stop::Cancelled(reason),
                     Beat::Directive(_, Directive::Stop(reason)) => Stop::Leave(Leave::Told(reason)),
@@ -221,6 +239,8 @@ impl Running<'_> {
                     Beat::LeaseLost(_) | Beat::Gone => Stop::LeaseLost,
                 },
                 signal = signals.next() => match signal {
+                    // The program hears it as well, and knows what to do with it.
+                    Signal::Interrupt if on_terminal => continue,
                     Signal::Interrupt => Stop::Interrupted,
                     Signal::Hangup => Stop::Leave(Leave::SessionClosed),
                     Signal::Terminate => Stop::Leave(Leave::Terminated),
@@ -229,11 +249,15 @@ impl Running<'_> {
                 () = self.output.pump() => {
                     progress.touch();
                     self.note_session();
-                    if self.output.told().is_some_and(Conversation::is_done) {
-                        linger.as_mut().reset(tokio::time::Instant::now() + patience);
-                    }
-                    match self.output.excess().filter(|_| stop.is_none()) {
+                    self.note_needs(&needs);
+                    let told = self.output.told();
+                    is_over = told.is_some_and(|told| told.is_done() || on_terminal && told.has_ended());
+                    linger.as_mut().reset(tokio::time::Instant::now() + patience);
+                    let in_vain = self.output.told().is_some_and(Conversation::asks_in_vain);
+                    match self.output.excess() {
+                        _ if stop.is_some() => continue,
                         Some(excess) => Stop::Over(excess),
+                        None if in_vain => Stop::AsksInVain,
                         None => continue,
                     }
                 }
@@ -257,10 +281,10 @@ impl Running<'_> {
         }
     }
 
-    /// To the program's process group.
+    /// To the program's process group; on a terminal that is our own, and the program alone is meant.
     fn signal(&self, signal: Sig) {
-        if let Some(pid) = self.child.id() {
-            let _ = killpg(Pid::from_raw(pid as i32), signal);
+        if let Some(pid) = self.child.id().map(|pid| Pid::from_raw(pid as i32)) {
+            let _ = if self.terminal.is_some() { kill(pid, signal) } else { killpg(pid, signal) };
         }
     }
 
@@ -277,7 +301,7 @@ impl Running<'_> {
         }
     }
 
-    fn read(&self, driver: &dyn Driver, status: &ExitStatus) -> Verdict {
+    fn read(&self, driver: &dyn Driver, status: &ExitStatus, began: Instant) -> Verdict {
         use std::os::unix::process::ExitStatusExt;
         let (file, complaint) = match self.workspace.read_result() {
             Ok(file) => (file, None),
@@ -291,72 +315,22 @@ impl Running<'_> {
             stderr: &stderr,
             file,
             conversation: self.output.told(),
+            on_a_terminal: self.terminal.is_some(),
             hold_denied: self.agent.launch.role.agent.hold_denied,
             now: Timestamp::now(),
         };
         let mut verdict = driver.read(end);
+        verdict.usage = verdict.usage.or_else(|| self.used(driver, began));
         if let Some(why) = complaint {
             verdict.reason = format!("{}; {why}", verdict.reason);
         }
         verdict
     }
-}
 
-fn stopped(stop: &Stop, claimed: &Claimed, agent: &str) -> Verdict {
-    match stop {
-        Stop::Timeout => {
-            let limit = crate::model::duration::human(Duration::from_millis(claimed.task.timeout_ms));
-            Verdict::of(Cause::Timeout, format!("it took longer than its time limit of {limit}"))
-        }
-        Stop::Lingers => Verdict::of(Cause::Lost, "its program gave a result, did not end, and was ended".to_owned()),
-        Stop::Cancelled(reason) => Verdict::of(Cause::Cancelled, reason.clone()),
-        Stop::Interrupted => Verdict::of(Cause::Cancelled, format!("interrupted with Ctrl-C in the pane of {agent}")),
-        Stop::Leave(leave) => Verdict::of(Cause::Lost, format!("agent {agent} ended: {}", leave.in_words())),
-        Stop::LeaseLost => Verdict::of(Cause::Lost, "its lease was lost".to_owned()),
-        Stop::Over(excess) => Verdict::of(Cause::Lost, excess.clone()),
-    }
-}
-
-fn report(
-    agent: &Agent,
-    claimed: &Claimed,
-    verdict: Verdict,
-    exit_code: Option<i32>,
-    output: Option<&Output>,
-    began: Instant,
-) -> Report {
-    let (task, policy) = (&claimed.task, &agent.launch.role.retry);
-    let delay = match verdict.cause {
-        Cause::Transient | Cause::Timeout => verdict.retry_after.unwrap_or_else(|| policy.delay(task.failures + 1)),
-        Cause::RateLimited => verdict.retry_after.unwrap_or(RATE_LIMIT_DEFAULT),
-        Cause::Lost => verdict.retry_after.unwrap_or_else(|| policy.lost_delay(task.lost + 1)),
-        _ => Duration::ZERO,
-    };
-    let printed = verdict.text.is_none();
-    let result = output.map(|output| TaskResult {
-        text: output.redacted(verdict.text.unwrap_or_else(|| output.text())),
-        exit_code,
-        data: verdict.data.map(|data| output.redacted_data(data)),
-        usage: verdict.usage,
-        duration_ms: began.elapsed().as_millis() as u64,
-        truncated: verdict.truncated || printed && output.is_cut(),
-        path: agent.home.run(&task.id, claimed.attempt).display().to_string(),
-    });
-    Report {
-        task: task.id.clone(),
-        attempt: claimed.attempt,
-        agent: agent.launch.agent.clone(),
-        incarnation: agent.launch.incarnation.clone(),
-        fence: claimed.fence,
-        cause: verdict.cause,
-        reason: match output {
-            Some(output) => output.redacted(verdict.reason),
-            None => verdict.reason,
-        },
-        exit_code,
-        result,
-        delay_ms: delay.as_millis() as u64,
-        account: (verdict.cause == Cause::RateLimited).then(|| agent.launch.role.account(agent.launch.driver)),
-        evidence: None,
+    /// What it has used by its own records, where it has not told.
+    fn used(&self, driver: &dyn Driver, began: Instant) -> Option<Usage> {
+        let since = Timestamp(Timestamp::now().0.saturating_sub(began.elapsed().as_millis() as u64));
+        let read = |path: &String| driver.used(&mut BufReader::new(File::open(path).ok()?), since);
+        self.output.told()?.records.iter().filter_map(read).reduce(|a, b| a.and(&b))
     }
 }

@@ -12,7 +12,11 @@ use std::{
 
 use tokio::sync::{Notify, mpsc, watch};
 
-use super::{Agent, standing::Standing};
+use super::{
+    Agent,
+    needs::{Changes, Needs},
+    standing::Standing,
+};
 use crate::{
     home::launch::Launch,
     os,
@@ -41,6 +45,7 @@ pub(super) enum Beat {
 pub(super) struct Beats {
     lease: watch::Sender<Option<Lease>>,
     progress: Arc<Progress>,
+    needs: Needs,
     answers: mpsc::Receiver<Beat>,
 }
 
@@ -65,7 +70,7 @@ impl Beats {
         let (store, launch) = (agent.store.clone(), agent.launch.clone());
         let lease = watch::Sender::new(None);
         let progress = Arc::new(Progress { began: Instant::now(), last_ms: AtomicU64::new(0) });
-        let now = Arc::new(Notify::new());
+        let (needs, now) = (Needs::new(), Arc::new(Notify::new()));
         tokio::spawn(super::wakeups::wait_for_inbox(store.clone(), launch.agent.clone(), now.clone()));
         let (sender, answers) = mpsc::channel(8);
         let heart = Heart {
@@ -74,20 +79,27 @@ impl Beats {
             standing: agent.standing.clone(),
             lease: lease.subscribe(),
             progress: progress.clone(),
+            needs: needs.clone(),
             cpu: Duration::ZERO,
         };
-        tokio::spawn(heart.beat(now, sender));
-        Beats { lease, progress, answers }
+        tokio::spawn(heart.beat(now, needs.changes(), sender));
+        tokio::spawn(super::needs::ring(needs.clone(), agent.pane.clone()));
+        Beats { lease, progress, needs, answers }
     }
 
-    /// From now on this lease is renewed, or none.
+    /// From now on this lease is renewed, or none. What the program before asked for is settled.
     pub fn hold(&self, lease: Option<Lease>) {
         self.progress.touch();
+        self.needs.set(None);
         self.lease.send_replace(lease);
     }
     /// Where the attempt notes signs of life.
     pub fn progress(&self) -> Arc<Progress> {
         self.progress.clone()
+    }
+    /// Where is noted what the program asks its user for; the heart says it at once.
+    pub fn needs(&self) -> Needs {
+        self.needs.clone()
     }
     /// The next answer that asks for something. One about a lease that is not held any more is old news.
     pub async fn next(&mut self) -> Beat {
@@ -109,11 +121,12 @@ struct Heart {
     standing: Arc<Standing>,
     lease: watch::Receiver<Option<Lease>>,
     progress: Arc<Progress>,
+    needs: Needs,
     cpu: Duration,
 }
 
 impl Heart {
-    async fn beat(mut self, now: Arc<Notify>, answers: mpsc::Sender<Beat>) {
+    async fn beat(mut self, now: Arc<Notify>, mut needs: Changes, answers: mpsc::Sender<Beat>) {
         let mut tick = tokio::time::interval(self.launch.heartbeat);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         // The first tick is at once; `hello` or `claim` has just said as much.
@@ -122,6 +135,7 @@ impl Heart {
             tokio::select! {
                 _ = tick.tick() => {}
                 () = now.notified() => {}
+                () = needs.next() => {}
             }
             // What an attempt has needed is not kept for the next one, or a runner is as large as its largest moment.
             if self.lease.has_changed().unwrap_or(false) {
@@ -164,10 +178,15 @@ impl Heart {
     }
 
     fn pulse(&mut self, lease: Option<&Claimed>) -> Pulse {
+        let needs = self.needs.get();
         let Some(lease) = lease else {
             let rss_bytes = os::rss_bytes(std::process::id());
-            return Pulse { rss_bytes, ..Pulse::default() };
+            return Pulse { rss_bytes, needs, ..Pulse::default() };
         };
+        // Who waits for a person does not hang; nor is it the program's silence, once it was answered.
+        if needs.is_some() {
+            self.progress.touch();
+        }
         // A program that computes without a word makes progress too: its tree's processor time says so.
         let own = os::ProcessId::current();
         let mut rss_bytes = None;
@@ -180,7 +199,7 @@ impl Heart {
             self.cpu = cpu;
         }
         let lease = Some((lease.task.id.clone(), lease.fence));
-        Pulse { lease, rss_bytes, progress_age: Some(self.progress.age()), needs: None }
+        Pulse { lease, rss_bytes, progress_age: Some(self.progress.age()), needs }
     }
 }
 

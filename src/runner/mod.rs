@@ -11,19 +11,27 @@ mod attempt;
 mod beats;
 mod enclosed;
 mod evidence;
-mod interactive;
+mod follow;
+mod hooks;
 mod limits;
+mod mail;
+mod needs;
+mod outcome;
 mod output;
 mod pane;
 mod program;
 mod redact;
 mod report;
+mod scratch;
+mod seat;
 mod session;
 mod signals;
 mod standing;
 mod start;
 mod tail;
 mod transcript;
+mod turn;
+mod typing;
 mod wakeups;
 mod workspace;
 
@@ -130,8 +138,7 @@ pub async fn run(launch: &Path) -> Result<()> {
     // Before anything is started.
     let enclosed = enclosed.await.ok().flatten();
     let agent = Agent { launch, home, store, process, standing, pane: Pane::start(), enclosed };
-    let leave =
-        if agent.launch.master { interactive::serve(&agent, signals).await } else { agent.serve(signals).await };
+    let leave = if agent.launch.master { seat::serve(&agent, signals).await } else { agent.serve(signals).await };
     tracing::info!(?leave, "leaving");
     agent.leave(leave).await;
     Ok(())

@@ -1,4 +1,5 @@
-//! What the program prints: to the pane as it comes, to the log, and its end kept for the answer.
+//! What the program prints: to the pane as it comes, to the log, and its end kept for the answer. Of a program that has
+//! the pane to itself, what its hooks tell is the same as what another prints.
 
 use std::{io, path::Path, time::Duration};
 
@@ -8,7 +9,7 @@ use tokio::{
     process::Child,
 };
 
-use super::{pane::Pane, redact::Redactor, tail::Tail, transcript::Reading};
+use super::{follow::Follow, pane::Pane, redact::Redactor, tail::Tail, transcript::Reading};
 use crate::{
     drivers::Conversation,
     home::output::{OutputLog, Stream},
@@ -22,20 +23,42 @@ const DRAIN: Duration = Duration::from_secs(2);
 
 /// Both streams of one program.
 pub(super) struct Output {
+    /// Its standard output, or what its hooks tell.
     out: Source,
     err: Source,
     log: OutputLog,
     pane: Pane,
     redactor: Redactor,
-    /// Of a program that tells what it does: its standard output is read, and what it says is shown.
+    /// Of a program that tells what it does: it is read, and what it says is shown.
     reading: Option<Reading>,
     /// How much may come (`max_output`), and how much has.
     limit: u64,
     total: u64,
 }
 
+/// Where a stream comes from.
+pub(super) enum From {
+    /// From the program itself.
+    Pipe(Box<dyn AsyncRead + Unpin + Send>),
+    /// From its hooks.
+    Hooks(Box<Follow>),
+    /// Nothing comes, or comes any more.
+    Nowhere,
+}
+
+impl From {
+    /// Standard output and standard error of a program, where they are ours to read.
+    pub fn pipes(child: &mut Child) -> [From; 2] {
+        let pipe = |pipe: Option<Box<dyn AsyncRead + Unpin + Send>>| pipe.map_or(From::Nowhere, From::Pipe);
+        [
+            pipe(child.stdout.take().map(|p| Box::new(p) as Box<_>)),
+            pipe(child.stderr.take().map(|p| Box::new(p) as Box<_>)),
+        ]
+    }
+}
+
 struct Source {
-    pipe: Option<Box<dyn AsyncRead + Unpin + Send>>,
+    from: From,
     buffer: Vec<u8>,
     stream: Stream,
     redactor: Redactor,
@@ -44,17 +67,15 @@ struct Source {
 
 impl Output {
     pub fn new(
-        child: &mut Child,
+        [out, err]: [From; 2],
         dir: &Path,
         pane: Pane,
         redactor: Redactor,
         reading: Option<Reading>,
         limit: u64,
     ) -> Self {
-        let out = child.stdout.take().map(|p| Box::new(p) as Box<dyn AsyncRead + Unpin + Send>);
-        let err = child.stderr.take().map(|p| Box::new(p) as Box<dyn AsyncRead + Unpin + Send>);
-        let source = |pipe, stream| Source {
-            pipe,
+        let source = |from, stream| Source {
+            from,
             buffer: Vec::new(),
             stream,
             redactor: redactor.again(),
@@ -80,7 +101,7 @@ impl Output {
         };
         let mut shown = match piece {
             Ok(0) | Err(_) => {
-                source.pipe = None;
+                source.from = From::Nowhere;
                 source.redactor.finish()
             }
             Ok(n) => source.redactor.feed(&source.buffer[..n]),
@@ -96,7 +117,7 @@ impl Output {
         }
         let stream = source.stream;
         if let Some(reading) = self.reading.as_mut().filter(|_| stream == Stream::Out) {
-            let at_end = source.pipe.is_none();
+            let at_end = source.has_ended();
             shown = reading.feed(&shown);
             if at_end {
                 shown.extend(reading.finish());
@@ -132,8 +153,11 @@ impl Output {
 
     /// Reads what is left after the program and all it had started have ended.
     pub async fn drain(&mut self) {
+        if let From::Hooks(follow) = &mut self.out.from {
+            follow.has_ended();
+        }
         let all = async {
-            while self.out.pipe.is_some() || self.err.pipe.is_some() {
+            while !self.out.has_ended() || !self.err.has_ended() {
                 self.pump().await;
             }
         };
@@ -141,6 +165,13 @@ impl Output {
         if tokio::time::timeout(DRAIN, all).await.is_err() {
             tracing::warn!("a pipe of the program stays open; what comes through it now is lost");
         }
+    }
+
+    /// Whether a program on a terminal that has given a result is seen to do more all the same.
+    pub async fn goes_on(&mut self) -> bool {
+        let From::Hooks(follow) = &mut self.out.from else { return false };
+        follow.look().await;
+        follow.is_working()
     }
 
     /// What the program has told, if it is one that does.
@@ -171,8 +202,20 @@ impl Output {
 }
 
 impl Source {
+    fn has_ended(&self) -> bool {
+        matches!(self.from, From::Nowhere)
+    }
+
+    /// The next piece, in the buffer.
     async fn read(&mut self) -> io::Result<usize> {
-        let Some(pipe) = &mut self.pipe else { return std::future::pending().await };
+        let pipe = match &mut self.from {
+            From::Pipe(pipe) => pipe,
+            From::Hooks(follow) => {
+                self.buffer = follow.next().await.lines;
+                return Ok(self.buffer.len());
+            }
+            From::Nowhere => return std::future::pending().await,
+        };
         // Most no-op tasks print nothing: the buffer comes with the first byte.
         if self.buffer.is_empty() {
             self.buffer.resize(PIECE, 0);

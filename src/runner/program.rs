@@ -1,4 +1,4 @@
-//! Starts an attempt's program: its command line, its environment, its pipes.
+//! Starts an agent's program: its command line, its environment, its pipes or its terminal.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -35,7 +35,7 @@ pub(super) fn own_variables(
     ]
 }
 
-/// Writes its files and starts it.
+/// Starts it without a screen.
 ///
 /// # Errors
 /// What the system says.
@@ -46,27 +46,47 @@ pub(super) fn spawn(
     w: &Workspace,
     own: &[(&str, OsString)],
 ) -> io::Result<Child> {
-    let launch = &agent.launch;
-    for (path, bytes) in &start.files {
-        home::write_new(path, bytes)?;
-    }
     let stdin = if start.prompt_on_stdin { Stdio::from(std::fs::File::open(&w.prompt)?) } else { Stdio::null() };
+    // In a process group of its own: Ctrl-C in the pane reaches the runner, which ends the program and says why.
+    command(agent, start, cwd, own).stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).spawn()
+}
+
+/// Starts it with the pane's terminal, which it then has to itself: in the runner's own process group, which is the one
+/// that the terminal listens to.
+///
+/// # Errors
+/// What the system says.
+pub(super) fn spawn_on_terminal(
+    agent: &Agent,
+    start: &Start,
+    cwd: &Path,
+    own: &[(&str, OsString)],
+) -> io::Result<Child> {
+    command(agent, start, cwd, own).stdin(Stdio::inherit()).stdout(Stdio::inherit()).stderr(Stdio::inherit()).spawn()
+}
+
+/// Writes the files that the program wants.
+///
+/// # Errors
+/// What the system says.
+pub(super) fn write_files(start: &Start) -> io::Result<()> {
+    start.files.iter().try_for_each(|(path, bytes)| home::write_new(path, bytes))
+}
+
+fn command(agent: &Agent, start: &Start, cwd: &Path, own: &[(&str, OsString)]) -> Command {
+    let launch = &agent.launch;
     // A vfork is what makes a no-op task cheap. The standard library uses one where there is no `pre_exec`, and where it
     // need not look for the program on the PATH of an environment that is not ours: so we look.
     let name = start.program.to_str().filter(|name| !name.contains('/'));
     let found = name.and_then(|name| drivers::find(name, launch.env.get("PATH").map(OsStr::new)));
-    // In a process group of its own: Ctrl-C in the pane reaches the runner, which ends the program and says why.
-    Command::new(found.as_deref().map_or(&*start.program, Path::as_os_str))
+    let mut command = Command::new(found.as_deref().map_or(&*start.program, Path::as_os_str));
+    command
         .arg0(&start.program)
         .args(&start.args)
         .current_dir(cwd)
         .env_clear()
         .envs(&launch.env)
         .envs(start.env.iter().map(|(name, value)| (name, value)))
-        .envs(own.iter().map(|(name, value)| (name, value)))
-        .stdin(stdin)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .spawn()
+        .envs(own.iter().map(|(name, value)| (name, value)));
+    command
 }

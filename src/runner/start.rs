@@ -6,16 +6,22 @@ use tokio::process::Child;
 
 use super::{
     Agent, Leave,
-    output::Output,
-    program::{own_variables, spawn},
+    follow::Follow,
+    needs::Needs as NeedsOf,
+    output::{From, Output},
+    pane::Lent,
+    program::{own_variables, spawn, spawn_on_terminal, write_files},
     redact::Redactor,
+    scratch::Scratch,
     session::Earlier,
     transcript::Reading,
+    turn::Turn,
     workspace::Workspace,
 };
 use crate::{
-    drivers::{Driver, Job, Refusal, Start, Verdict},
-    model::{cause::Cause, id::Capability, question::Question},
+    config::Mode,
+    drivers::{Driver, HookTranscript, Job, Refusal, Seat, Start, Verdict},
+    model::{agent::Needs, cause::Cause, id::Capability, question::Question},
     os::failpoint,
     store::tasks::Claimed,
 };
@@ -24,12 +30,17 @@ use crate::{
 pub(super) struct Running<'a> {
     pub agent: &'a Agent,
     pub workspace: Workspace,
+    pub scratch: Option<Scratch>,
     pub child: Child,
     pub output: Output,
+    /// The pane's terminal, where the program has it to itself.
+    pub terminal: Option<Lent>,
     /// Whether a conversation goes on.
     pub resumed: bool,
-    /// Whether the conversation has been written down.
-    pub session_known: bool,
+    /// The conversation that has been written down.
+    pub session: Option<String>,
+    /// What it has told that it asks its user for.
+    pub asks: Option<Needs>,
     /// What only this attempt's processes carry.
     pub capability: Capability,
 }
@@ -55,12 +66,14 @@ impl NotBegun {
     }
 }
 
-/// Makes the folder and starts the program.
+/// Makes the folder and starts the program; with the terminal, where that was lent for it.
 pub(super) fn begin<'a>(
     agent: &'a Agent,
-    driver: &dyn Driver,
+    driver: &'static dyn Driver,
     claimed: &Claimed,
     earlier: Option<&Earlier>,
+    terminal: Option<Lent>,
+    needs: NeedsOf,
 ) -> Result<Running<'a>, Box<NotBegun>> {
     let (role, launch) = (&agent.launch.role, &agent.launch);
     let mut prompt = earlier.map_or(&claimed.task.description, |earlier| &earlier.prompt).clone();
@@ -85,15 +98,32 @@ pub(super) fn begin<'a>(
     let own = own_variables(claimed, &workspace, &capability);
     let resume = earlier.map(|earlier| earlier.session.as_str());
     let start = start(agent, driver, &workspace, prompt, resume, &own);
-    let start = start.map_err(|refusal| NotBegun::permanent(refusal.0))?;
-    let mut child = spawn(agent, &start, &cwd, &workspace, &own).map_err(|e| could_not_start(&e, &start, agent))?;
+    let mut start = start.map_err(|refusal| NotBegun::permanent(refusal.0))?;
+    let scratch = Scratch::make(driver, role, &workspace.dir)
+        .map_err(|e| NotBegun::machine(agent, format!("the program's own folder could not be made: {e}")))?;
+    start.env.extend(scratch.as_ref().map(Scratch::variable));
+    let could_not_start = |e: io::Error| could_not_start(&e, &start, agent);
+    write_files(&start).map_err(could_not_start)?;
+    let (child, sources, transcript) = if terminal.is_some() {
+        // Before the program can tell anything.
+        let follow = Follow::new(agent, &workspace.dir, Some(driver), Turn::with_task(), needs)
+            .map_err(|e| NotBegun::machine(agent, format!("what its program tells could not be followed: {e}")))?;
+        let child = spawn_on_terminal(agent, &start, &cwd, &own).map_err(could_not_start)?;
+        let transcript = Some(Box::<HookTranscript>::default() as Box<_>);
+        (child, [From::Hooks(Box::new(follow)), From::Nowhere], transcript)
+    } else {
+        let mut child = spawn(agent, &start, &cwd, &workspace, &own).map_err(could_not_start)?;
+        let pipes = From::pipes(&mut child);
+        (child, pipes, driver.transcript())
+    };
     failpoint!("claim.started");
-    let reading = driver.transcript().map(|transcript| Reading::new(transcript, &workspace.dir));
+    let reading = transcript.map(|transcript| Reading::new(transcript, &workspace.dir, start.session.clone()));
     let secrets = agent.launch.secrets.iter().filter_map(|name| agent.launch.env.get(name)).map(String::as_str);
     let pane = agent.pane.clone();
-    let output = Output::new(&mut child, &workspace.dir, pane, Redactor::new(secrets), reading, role.limits.output);
+    let output = Output::new(sources, &workspace.dir, pane, Redactor::new(secrets), reading, role.limits.output);
     let resumed = earlier.is_some();
-    Ok(Running { agent, workspace, child, output, resumed, session_known: false, capability })
+    let session = None;
+    Ok(Running { agent, workspace, scratch, child, output, terminal, resumed, session, asks: None, capability })
 }
 
 /// What persons have said to the questions of earlier attempts.
@@ -113,11 +143,22 @@ fn start(
     own: &[(&'static str, OsString)],
 ) -> Result<Start, Refusal> {
     let orch = agent.home.bin().join("orch");
-    let mut mcp = super::interactive::tools(&orch, &agent.launch);
+    let mut mcp = super::seat::tools(&orch, &agent.launch);
     mcp.env.extend(own.iter().map(|(name, value)| (*name, value.to_string_lossy().into_owned())));
     let new_session = uuid::Uuid::new_v4().to_string();
+    let (role, kind) = (&agent.launch.role, agent.launch.driver);
+    if role.agent.mode == Mode::Interactive {
+        let (dir, prompt) = (workspace.dir.as_path(), Some(prompt));
+        let seat = Seat { role, dir, mcp: &mcp, new_session: &new_session, resume, prompt };
+        return driver.interactive(&seat).filter(|_| kind.knows("mode")).ok_or_else(|| {
+            Refusal(format!(
+                "role {} sets mode = \"interactive\", which {kind} has no way to keep to: name another driver, or take it out",
+                role.name
+            ))
+        });
+    }
     driver.start(&Job {
-        role: &agent.launch.role,
+        role,
         prompt,
         prompt_file: &workspace.prompt,
         dir: &workspace.dir,

@@ -29,14 +29,16 @@ pub(super) struct Reading {
     skipping: bool,
     raw: Option<File>,
     last_text: String,
+    /// The conversation's name, where the program was told it.
+    given: Option<String>,
 }
 
 impl Reading {
-    /// Of a program whose attempt has this folder.
-    pub fn new(transcript: Box<dyn Transcript>, dir: &Path) -> Self {
+    /// Of a program whose attempt has this folder, and whose conversation was given this name.
+    pub fn new(transcript: Box<dyn Transcript>, dir: &Path, given: Option<String>) -> Self {
         let raw = output::open_raw(dir).inspect_err(|e| tracing::error!("the raw lines are not kept: {e}")).ok();
         let told = Conversation::default();
-        Reading { transcript, told, line: Vec::new(), skipping: false, raw, last_text: String::new() }
+        Reading { transcript, told, line: Vec::new(), skipping: false, raw, last_text: String::new(), given }
     }
 
     /// A piece of the stream; what is to be shown of it.
@@ -87,7 +89,10 @@ impl Reading {
         if line.is_empty() {
             return;
         }
-        for event in self.transcript.line(line) {
+        for mut event in self.transcript.line(line) {
+            if let Event::Started { session: session @ None, .. } = &mut event {
+                session.clone_from(&self.given);
+            }
             self.told.take(&event);
             self.show(&event, shown);
         }
@@ -113,15 +118,17 @@ impl Reading {
                     (false, summary) => format!("  ⎿ failed: {summary}"),
                 }
             }
-            Event::Usage(_) => return,
+            Event::Usage(_) | Event::KeptIn { .. } | Event::Turn => return,
             Event::Needs { what, of } => format!("── needs {what}: {of}"),
+            Event::Asks { what, of } => format!("── asks for {what}: {of}"),
             Event::RateLimited { until } => match until {
                 Some(until) => format!("── a limit is reached, for {}", human(left(*until))),
                 None => "── a limit is reached".to_owned(),
             },
-            Event::Retrying { attempt, of, after, why } => {
+            Event::Retrying { attempt, of, after, why, .. } => {
                 let of = of.map(|of| format!(" of {of}")).unwrap_or_default();
-                format!("── tries again in {} ({attempt}{of}): {why}", human(*after))
+                let after = if after.is_zero() { String::new() } else { format!(" in {}", human(*after)) };
+                format!("── tries again{after} ({attempt}{of}): {why}")
             }
             Event::Result { text, ending } => self.end(text.as_deref(), ending),
             Event::Unknown { shown: Some(line) } => one_line(line, 10 * COLUMNS),
@@ -171,7 +178,7 @@ mod tests {
                          ── tries again in 5.0s (2 of 10): overloaded\nbye\n── done · 1 tokens in, 2 out\n";
 
     fn reading(dir: &Path) -> Reading {
-        Reading::new(drivers::of(DriverKind::Claude).unwrap().transcript().unwrap(), dir)
+        Reading::new(drivers::of(DriverKind::Claude).unwrap().transcript().unwrap(), dir, None)
     }
 
     #[test]

@@ -183,6 +183,7 @@ pub(super) fn agent(id: &str, f: &Fields, now: Timestamp) -> Result<super::agent
         tasks_done: f.parse_or("tasks_done", 0)?,
         restarts: f.parse_or("restarts", 0)?,
         needs: f.parse_opt("needs")?,
+        needs_since: f.time("needs_since")?,
         rss_bytes: f.parse_opt("rss_bytes")?,
         reason: f.text("reason"),
         master: f.text("master").as_deref() == Some("1"),

@@ -40,7 +40,7 @@
 //! | `probe` | string | written to see whether Redis writes (a minute) |
 //! | `wake:supervisor`, `wake:role:<role>`, `wake:agent:<id>` | list | markers for blocking pops |
 //! | `ended:<id>` | channel | published when a task has ended |
-//! | `news:<box>` | channel | published when a message has come or a question was answered or closed |
+//! | `news:<box>` | channel | published when a message has come or was read, or a question was answered or closed |
 
 /// Names keys of one namespace.
 #[derive(Debug, Clone)]

@@ -11,6 +11,7 @@ use super::{
     wake::News,
 };
 use crate::model::{
+    agent::Needs,
     id::{Capability, TaskId},
     message::{Delivery, Message},
     question::{Approval, Question},
@@ -77,16 +78,30 @@ pub enum Reader {
     Person,
 }
 
+impl Reader {
+    fn word(&self) -> &'static str {
+        match self {
+            Reader::Attempt(_) => "task",
+            Reader::Master => "master",
+            Reader::Person => "person",
+        }
+    }
+}
+
 /// Something that newly needs a person.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, Deserialize)]
 pub struct Notice {
-    /// `question` or `held`.
+    /// `question`, `held` (a task is) or `needs` (an agent's program asks its user for something).
     pub what: String,
-    /// The task.
-    pub task: TaskId,
+    /// The task; that of an agent, if it has one.
+    pub task: Option<TaskId>,
     /// The question's number.
     pub question: Option<u32>,
-    /// The question, or why the task is held.
+    /// The agent whose program asks.
+    pub agent: Option<String>,
+    /// What it asks for.
+    pub needs: Option<Needs>,
+    /// The question, why the task is held, or who asks for what.
     pub text: String,
     /// When.
     #[serde(deserialize_with = "millis")]
@@ -280,21 +295,11 @@ impl Store {
     ) -> Result<(Vec<Message>, u64)> {
         let at_most = at_most.to_string();
         let args = match reader {
-            Reader::Attempt(a) => {
-                vec![
-                    a.task.to_string(),
-                    "task".into(),
-                    token.into(),
-                    a.fence.to_string(),
-                    a.incarnation.clone(),
-                    at_most,
-                ]
-            }
-            Reader::Master | Reader::Person => {
-                let word = if *reader == Reader::Master { "master" } else { "person" };
-                vec![master.into(), word.into(), token.into(), String::new(), String::new(), at_most]
-            }
+            Reader::Attempt(a) => [a.task.to_string(), a.fence.to_string(), a.incarnation.clone()],
+            Reader::Master | Reader::Person => [master.to_owned(), String::new(), String::new()],
         };
+        let [of, fence, incarnation] = &args;
+        let args = [of, reader.word(), token, fence, incarnation, &at_most];
         let answer: Vec<Value> = self.read(self.call(&script::INBOX, args).await?)?;
         let Some((left, texts)) = answer.split_first() else {
             return Err(StoreError::Other("an inbox without an answer".to_owned()));
@@ -303,7 +308,24 @@ impl Store {
         Ok((messages(&texts, u64::MAX), self.read(left.clone())?))
     }
 
-    /// Hears from now on of messages to these boxes, and of answers to these tasks' questions.
+    /// How many messages of a box (a task's id, or the master's agent) this reader has not read yet. A message that has
+    /// failed is none of them.
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn unread(&self, of: &str, reader: &Reader) -> Result<u64> {
+        let mut pipe = redis::pipe();
+        pipe.cmd("HMGET").arg(self.keys.of("marks", of)).arg("count").arg(format!("read:{}", reader.word()));
+        pipe.cmd("LLEN").arg(self.keys.of("messages", of));
+        let mut values = self.pipeline(&pipe).await?.into_iter();
+        let mut next = || values.next().unwrap_or(Value::Nil);
+        let (count, read): (Option<u64>, Option<u64>) = self.read(next())?;
+        // Of many, the first ones were dropped since.
+        let kept: u64 = self.read(next())?;
+        Ok(count.unwrap_or(0).saturating_sub(read.unwrap_or(0)).min(kept))
+    }
+
+    /// Hears from now on of messages to these boxes and of their being read, and of answers to these tasks' questions.
     ///
     /// # Errors
     /// An unreachable Redis.

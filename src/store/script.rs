@@ -56,6 +56,7 @@ scripts! {
     HELLO = "hello",
     INBOX = "inbox",
     INTEND = "intend",
+    LIFT_LIMIT = "lift_limit",
     LIMITS = "limits",
     LOOK = "look",
     NOTE = "note",

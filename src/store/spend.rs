@@ -44,6 +44,8 @@ pub struct HeldBack {
     pub until: Timestamp,
     /// In words.
     pub reason: String,
+    /// Whose rate limit it is; `None`: what may be used in a day is used.
+    pub account: Option<String>,
 }
 
 /// What was used by one role, agent, or all, on one day.
@@ -112,11 +114,23 @@ impl Store {
         let answer: Vec<Value> = self.read(self.call(&script::HELD_BACK, roles.to_vec()).await?)?;
         let notices = self.read(answer.first().cloned().unwrap_or(Value::Int(0)))?;
         let mut held = BTreeMap::new();
-        for entry in answer.get(1..).unwrap_or_default().chunks_exact(3) {
+        for entry in answer.get(1..).unwrap_or_default().chunks_exact(4) {
             let (role, until): (String, u64) = (self.read(entry[0].clone())?, self.read(entry[1].clone())?);
-            held.insert(role, HeldBack { until: Timestamp(until), reason: self.read(entry[2].clone())? });
+            let (reason, account): (String, String) = (self.read(entry[2].clone())?, self.read(entry[3].clone())?);
+            let account = Some(account).filter(|account| !account.is_empty());
+            held.insert(role, HeldBack { until: Timestamp(until), reason, account });
         }
         Ok((held, notices))
+    }
+
+    /// Lifts the rate limit of a role's account, whose delayed tasks are ready then (`lua/lift_limit.lua`). Whether there was
+    /// one.
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn lift_limit(&self, role: &str, by: &str) -> Result<bool> {
+        let lifted: String = self.read(self.call(&script::LIFT_LIMIT, [role, by]).await?)?;
+        Ok(lifted == "1")
     }
 
     /// A role is not held back any more: whoever was sent away looks again (`lua/released.lua`).

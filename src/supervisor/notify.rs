@@ -53,10 +53,11 @@ impl Notifier {
 
 /// What the program reads: the notice, the namespace, and what to type.
 fn facts(notice: &Notice, config: &Config) -> Vec<u8> {
-    let task = &notice.task;
-    let do_ = match notice.question {
-        Some(_) => format!("orch answer {task} TEXT"),
-        None => format!("orch why {task}, then: orch retry {task}"),
+    let do_ = match (&notice.agent, &notice.task, notice.question) {
+        (Some(agent), ..) => format!("orch attach {agent}"),
+        (None, Some(task), Some(_)) => format!("orch answer {task} TEXT"),
+        (None, Some(task), None) => format!("orch why {task}, then: orch retry {task}"),
+        (None, None, _) => "orch status".to_owned(),
     };
     let mut facts = serde_json::to_value(notice).unwrap_or_default();
     facts["namespace"] = config.namespace.as_str().into();

@@ -59,3 +59,22 @@ fn what_claude_may_not_do_waits_for_a_person() {
     assert!(attention.contains(&task), "{attention}");
     fleet.stop();
 }
+
+#[test]
+fn a_message_is_handed_over_at_the_end_of_the_turn() {
+    let tables = format!("{SONNET}\nallowed_tools = [\"Bash(until:*)\", \"Bash\"]");
+    let rules = vec![
+        when("paint it").step(0).answer(tool("Bash", json!({"command": "until [ -e told ]; do sleep 0.1; done"}))),
+        when("paint it").answer(Answer::text("It is painted.")),
+        when("red, please").answer(Answer::text("It is painted red.")),
+    ];
+    let Some(fleet) = Fleet::started(&["claude"], &tables, rules) else { return };
+    let task = fleet.world.delegate("sonnet", "paint it");
+    fleet.wait_until("it is at it", || fleet.model.times_asked("paint it") == 1);
+    fleet.world.orch(&["send", &task, "red, please"]).ended(0);
+    std::fs::write(fleet.world.project.join("told"), "").expect("told");
+    let done = fleet.wait_for(&task, "succeeded");
+    assert_eq!(done["result"]["text"].as_str().map(str::trim_end), Some("It is painted red."), "{done:#}");
+    assert_eq!(done["messages"][0]["state"], "delivered", "{done:#}");
+    fleet.stop();
+}

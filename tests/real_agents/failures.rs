@@ -1,6 +1,9 @@
 //! What goes wrong with `claude`: the service, and its own death.
 
-use std::fs;
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
 
@@ -81,15 +84,29 @@ fn a_model_that_never_answers_does_not_hold_up_its_task() {
     fleet.stop();
 }
 
+/// From the first refusal on: `orch status` says that somebody must log in.
+const SEEN_WITHIN: Duration = Duration::from_secs(2);
+
 #[test]
-fn a_key_that_is_refused_waits_for_a_person() {
+fn a_key_that_is_refused_is_seen_at_once_and_waits_for_a_person() {
     let refused = Answer::error(401, "authentication_error", "invalid x-api-key");
-    // By itself it would ask ten times, over some minutes.
-    let soon = format!("{SONNET}\nenv = {{ CLAUDE_CODE_MAX_RETRIES = \"1\" }}");
-    let Some(fleet) = Fleet::started(&["claude"], &soon, vec![when("").answer(refused)]) else { return };
+    // By itself claude asks ten times more, over some minutes.
+    let Some(fleet) = Fleet::started(&["claude"], SONNET, vec![when("").answer(refused)]) else { return };
     let task = fleet.world.delegate("sonnet", "say hello");
+    let mut seen_at = None;
+    fleet.wait_until("status says that somebody must log in", || {
+        let attention = fleet.world.status()["attention"].to_string();
+        seen_at = Some(Instant::now());
+        attention.contains("asks for login") || attention.contains("claude asks to log in")
+    });
     let held = fleet.wait_for(&task, "held");
     assert_eq!(held["attempts"][0]["cause"], "needs_person", "{held:#}");
+    let requests = fleet.model.requests();
+    let asked: Vec<_> = requests.iter().filter(|request| request.asked.is_some()).collect();
+    assert!(asked.len() <= 3, "what can only fail is not tried on: {}", asked.len());
+    let late = seen_at.unwrap().duration_since(asked[0].at);
+    println!("a key is refused → seen in orch status    {late:?}");
+    assert!(late < SEEN_WITHIN, "{late:?}");
     fleet.stop();
 }
 
@@ -118,12 +135,20 @@ fn commands(fleet: &Fleet) -> Vec<Process> {
 fn a_killed_claude_leaves_no_command_behind_and_the_next_attempt_goes_on_with_its_conversation() {
     let Some((fleet, task)) = at_work() else { return };
     let [claude] = &fleet.processes_of("claude")[..] else { panic!("{:#?}", fleet.world.processes()) };
+    let sockets = fleet.world.home.join(format!("runs/{task}/1/tmp/cc-socks"));
+    assert_eq!(fs::read_dir(&sockets).map(Iterator::count).unwrap_or_default(), 1, "{}", sockets.display());
     kill9(claude.pid);
     let done = fleet.wait_for(&task, "succeeded");
     let attempts = done["attempts"].as_array().unwrap();
     assert_eq!((attempts.len(), attempts[0]["cause"].as_str()), (2, Some("lost")), "{done:#}");
     assert_eq!(done["lost"], 1);
     assert_eq!(commands(&fleet), [], "the killed program's command");
+    // Nor its sockets and outputs: of the one that was killed, and of the one that ended by itself.
+    for attempt in ["1", "2"] {
+        let run = fleet.world.home.join("runs").join(&task).join(attempt);
+        assert!(run.join("mcp.json").exists() && !run.join("tmp").exists(), "{}", run.display());
+    }
+    assert!(!fleet.world.file("tmp/cc-socks").exists());
     let session = |attempt: u32| {
         let path = fleet.world.home.join(format!("runs/{task}/{attempt}/session.json"));
         let written: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();

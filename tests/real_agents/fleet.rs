@@ -58,8 +58,15 @@ impl Fleet {
         world.env.insert("ANTHROPIC_BASE_URL", model.url());
         world.env.insert("ANTHROPIC_API_KEY", CLAUDE_KEY.to_owned());
         world.env.insert("OPENAI_API_KEY", CODEX_KEY.to_owned());
+        // qwen's and aider's; codex and opencode are told by their configuration.
+        world.env.insert("OPENAI_BASE_URL", format!("{}/v1", model.url()));
+        world.env.insert("OPENAI_API_BASE", format!("{}/v1", model.url()));
         world.env.insert("GEMINI_API_KEY", "none-0000000000000000000000000000000000".to_owned());
         world.env.insert("GOOGLE_GEMINI_BASE_URL", model.url());
+        // A service of one's own, and no other word to anybody.
+        world.env.insert("COPILOT_PROVIDER_BASE_URL", format!("{}/v1", model.url()));
+        world.env.insert("COPILOT_PROVIDER_API_KEY", CODEX_KEY.to_owned());
+        world.env.insert("COPILOT_OFFLINE", "true".to_owned());
         // What it may do in a folder that nobody has said to trust is little.
         world.env.insert("GEMINI_CLI_TRUST_WORKSPACE", "true".to_owned());
         // claude refuses some of its modes to root where nobody says that this is a sandbox.
@@ -68,7 +75,6 @@ impl Fleet {
         let temporary = world.file("tmp");
         fs::create_dir(&temporary).expect("tmp");
         world.env.insert("TMPDIR", temporary.to_str().expect("a path").to_owned());
-        world.env.insert("CLAUDE_CODE_TMPDIR", temporary.to_str().expect("a path").to_owned());
         world.env.insert("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1".to_owned());
         let fleet = Fleet { world, model };
         fleet.settle_claude();

@@ -9,12 +9,16 @@ mod common;
 #[path = "../model_server/server/mod.rs"]
 mod model_server;
 
+mod aider;
 mod claude;
 mod codex;
+mod copilot;
 mod failures;
 mod fleet;
 mod gemini;
 mod hierarchy;
 mod idle;
+mod master;
 mod opencode;
+mod qwen;
 mod share;

@@ -136,8 +136,8 @@ async fn a_task_that_ends_closes_its_questions_and_what_newly_needs_a_person_is_
     world.finish(&two, &second, Cause::NeedsPerson).await;
     assert_eq!(world.store.held_back(&[ROLE.into()]).await.unwrap().1, 2);
     let told = world.store.take_notices(10).await.unwrap();
-    let told: Vec<_> = told.iter().map(|n| (n.what.as_str(), &n.task, n.question)).collect();
-    assert_eq!(told, [("question", &asks, Some(1)), ("held", &logs_in, None)]);
+    let told: Vec<_> = told.iter().map(|n| (n.what.as_str(), n.task.as_ref(), n.question)).collect();
+    assert_eq!(told, [("question", Some(&asks), Some(1)), ("held", Some(&logs_in), None)]);
     assert!(world.store.take_notices(10).await.unwrap().is_empty());
 
     world.cancel(&asks).await;
@@ -146,6 +146,109 @@ async fn a_task_that_ends_closes_its_questions_and_what_newly_needs_a_person_is_
     assert_eq!(ended.questions[0].closed.as_deref(), Some("the task has ended as cancelled"));
     assert_eq!(refusal(world.store.answer(&asks, "a", "late", None, "a person").await), "nothing_asked");
     check::structures(&world).await;
+}
+
+#[tokio::test]
+async fn an_agent_that_newly_asks_is_told_of_once_for_as_long_as_it_asks() {
+    let server = Server::start();
+    let world = server.world("n");
+    let id = world.delegate(&task("x")).await;
+    let (busy, idle) = (world.agent("shell-1").await, world.agent("opus-master").await);
+    let claimed = world.claim(&busy).await;
+    let beat = async |agent: &Agent, needs: Option<Needs>| {
+        let pulse = if agent.id == busy.id { pulse(&claimed) } else { Pulse::default() };
+        world.store.heartbeat(&agent.id, &agent.incarnation, LEASE, &Pulse { needs, ..pulse }).await.unwrap();
+        world.store.agent(&agent.id).await.unwrap().unwrap().agent
+    };
+    let told = async || {
+        let told = world.store.take_notices(10).await.unwrap();
+        told.into_iter().map(|n| (n.what, n.agent.unwrap(), n.task, n.needs.unwrap(), n.text)).collect::<Vec<_>>()
+    };
+
+    let asking = beat(&busy, Some(Needs::Permission)).await;
+    assert_eq!(beat(&busy, Some(Needs::Permission)).await.needs_since, asking.needs_since);
+    assert!(asking.needs_since.is_some());
+    // The master has no lease.
+    assert_eq!(beat(&idle, Some(Needs::Login)).await.needs, Some(Needs::Login));
+    let text = format!("agent shell-1 waits for {id}: its program asks for permission");
+    let masters = "agent opus-master waits: its program asks for login".to_owned();
+    assert_eq!(
+        told().await,
+        [
+            ("needs".to_owned(), busy.id.clone(), Some(id.clone()), Needs::Permission, text.clone()),
+            ("needs".to_owned(), idle.id.clone(), None, Needs::Login, masters)
+        ]
+    );
+    beat(&busy, Some(Needs::Permission)).await;
+    assert_eq!(told().await, [], "it still asks for the same");
+
+    // Answered before anybody was told; asked again, it is told again.
+    assert_eq!(beat(&busy, None).await.needs_since, None);
+    beat(&busy, Some(Needs::Input)).await;
+    beat(&busy, None).await;
+    assert_eq!(told().await, []);
+    beat(&busy, Some(Needs::Permission)).await;
+    assert_eq!(told().await.len(), 1);
+
+    world.store.end_agent(&idle.id, &idle.incarnation, &crash()).await.unwrap();
+    let ended = world.store.agent(&idle.id).await.unwrap().unwrap().agent;
+    assert_eq!((ended.needs, ended.needs_since), (None, None), "the dead ask for nothing");
+    check::structures(&world).await;
+}
+
+#[tokio::test]
+async fn a_question_is_told_of_once_and_not_as_an_asking_agent_too() {
+    let server = Server::start();
+    let world = server.world("n");
+    world.delegate(&task("x")).await;
+    let agent = world.agent("shell-1").await;
+    let claimed = world.claim(&agent).await;
+    let beat = async |needs| {
+        let pulse = Pulse { needs, ..pulse(&claimed) };
+        world.store.heartbeat(&agent.id, &agent.incarnation, LEASE, &pulse).await.unwrap();
+    };
+    let told = async || {
+        let told = world.store.take_notices(10).await.unwrap();
+        told.into_iter().map(|n| n.what).collect::<Vec<_>>()
+    };
+    world.store.ask(&capability(&agent, &claimed), "one", "Why?", &[], WAITS).await.unwrap();
+    for needs in [None, Some(Needs::Input), None] {
+        beat(needs).await;
+    }
+    assert_eq!(told().await, ["question"]);
+    // While it waits for that, another part of it may ask for something else.
+    beat(Some(Needs::Permission)).await;
+    beat(Some(Needs::Input)).await;
+    beat(Some(Needs::Permission)).await;
+    assert_eq!(told().await, ["needs", "needs"]);
+}
+
+#[tokio::test]
+async fn what_a_reader_has_not_read_is_counted() {
+    let server = Server::start();
+    let world = server.world("n");
+    let unread = async |of: &str, reader: &Reader| world.store.unread(of, reader).await.unwrap();
+    assert_eq!(unread("opus-master", &Reader::Master).await, 0, "a box that nobody has written to");
+    for id in ["m-a", "m-b", "m-c", "m-c"] {
+        world.store.send(&message("master", id, "text")).await.unwrap();
+    }
+    world.store.read_inbox(&Reader::Person, "opus-master", "p", 9).await.unwrap();
+    assert_eq!(unread("opus-master", &Reader::Master).await, 3, "a person has marks of their own");
+    world.store.read_inbox(&Reader::Master, "opus-master", "one", 1).await.unwrap();
+    assert_eq!((unread("opus-master", &Reader::Master).await, unread("opus-master", &Reader::Person).await), (2, 0));
+    for n in 0..600 {
+        world.store.send(&message("master", &format!("m-{n}"), "text")).await.unwrap();
+    }
+    assert_eq!(unread("opus-master", &Reader::Master).await, 500, "what was dropped can't be read any more");
+
+    let id = world.delegate(&task("x")).await;
+    let agent = world.agent("shell-1").await;
+    let claimed = world.claim(&agent).await;
+    let reader = Reader::Attempt(capability(&agent, &claimed));
+    world.store.send(&message(id.as_str(), "m-t", "text")).await.unwrap();
+    assert_eq!(unread(id.as_str(), &reader).await, 1);
+    world.finish(&agent, &claimed, Cause::Success).await;
+    assert_eq!(unread(id.as_str(), &reader).await, 0, "it has failed");
 }
 
 #[tokio::test]

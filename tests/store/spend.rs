@@ -178,6 +178,54 @@ async fn a_rate_limit_holds_back_all_roles_of_its_account_until_it_is_over() {
 }
 
 #[tokio::test]
+async fn a_rate_limit_that_a_person_lifts_is_over_for_all_of_its_account_and_no_other() {
+    let server = Server::start();
+    let world = server.world("n");
+    for (role, account) in [(ROLE, "claude"), ("other", "claude"), ("alone", "role alone")] {
+        let budget = Budget { role: role.into(), account: account.into(), ..Budget::default() };
+        world.store.set_budget(&budget).await.unwrap();
+    }
+    let agents = [
+        world.agent("shell-1").await,
+        world.agent_of("other-1", "other").await,
+        world.agent_of("alone-1", "alone").await,
+    ];
+    let hour = Duration::from_secs(3600).as_millis() as u64;
+    let end = async |agent, account: &str, cause| {
+        let claimed = world.claim(agent).await;
+        let report = Report { account: Some(account.into()), delay_ms: hour, ..report(agent, &claimed, cause) };
+        world.store.finish(&report).await.unwrap()
+    };
+    let mut tasks = Vec::new();
+    for (agent, role, account, cause) in [
+        // What failed in its own right keeps its delay.
+        (&agents[1], "other", "", Cause::Transient),
+        (&agents[2], "alone", "role alone", Cause::RateLimited),
+        (&agents[0], ROLE, "claude", Cause::RateLimited),
+    ] {
+        tasks.push(world.delegate(&NewTask { role: role.into(), retries: 9, ..task("x") }).await);
+        assert_eq!(end(agent, account, cause).await, TaskState::Delayed);
+    }
+    let roles = [ROLE, "other", "alone"].map(str::to_owned);
+    let (held, _) = world.store.held_back(&roles).await.unwrap();
+    let accounts: Vec<_> = held.values().map(|held| held.account.as_deref().unwrap()).collect();
+    assert_eq!(accounts, ["role alone", "claude", "claude"]);
+
+    assert!(world.store.lift_limit("other", "a test").await.unwrap());
+    assert!(!world.store.lift_limit("other", "a test").await.unwrap(), "it was lifted");
+    let (held, _) = world.store.held_back(&roles).await.unwrap();
+    assert_eq!(held.keys().collect::<Vec<_>>(), ["alone"]);
+    let states = [TaskState::Delayed, TaskState::Delayed, TaskState::Ready];
+    for (task, state) in tasks.iter().zip(states) {
+        assert_eq!(world.detail(task).await.task.state, state);
+    }
+    assert_eq!(world.claim(&agents[0]).await.attempt, 2);
+    let event = world.events().await.into_iter().find(|e| e.kind == "role.limit_lifted").unwrap();
+    assert!(event.reason.starts_with("the rate limit of claude was lifted by a test; it was: "), "{event:?}");
+    check::structures(&world).await;
+}
+
+#[tokio::test]
 async fn nobody_is_held_back_for_longer_than_a_day_by_nonsense() {
     let server = Server::start();
     let world = server.world("n");

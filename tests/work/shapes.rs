@@ -72,6 +72,7 @@ const AGENT: &[(&str, &str)] = &[
     ("tasks_done", "count"),
     ("restarts", "count"),
     ("needs", "text?"),
+    ("needs_since", "time?"),
     ("rss_bytes", "count?"),
 ];
 

@@ -101,7 +101,7 @@ pub enum Verb {
     Pause(OneRole),
     /// Accept nothing new, finish what there is
     Drain,
-    /// Undo pause and drain
+    /// Undo pause and drain; of a role, also lift its rate limit
     Resume(OneRole),
     /// Check tmux, Redis, agent programs, folders and limits, and say how to mend each
     Doctor,
@@ -118,6 +118,9 @@ pub enum Verb {
     /// The built-in master's prompt
     #[command(hide = true)]
     Console,
+    /// Called by an agent's program at the turns of its work
+    #[command(hide = true)]
+    Hook(Hook),
     /// The tools for agent programs, over MCP on standard input and output
     #[command(after_help = MCP)]
     Mcp,

@@ -340,3 +340,14 @@ pub struct RunAgent {
     #[arg(value_name = "LAUNCH_FILE")]
     pub launch: PathBuf,
 }
+
+/// `orch hook`.
+#[derive(Debug, clap::Args)]
+pub struct Hook {
+    /// The agent program that calls
+    #[arg(value_name = "PROGRAM")]
+    pub program: crate::config::DriverKind,
+    /// What it passes, where that is not on standard input
+    #[arg(value_name = "JSON")]
+    pub call: Option<String>,
+}

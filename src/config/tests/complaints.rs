@@ -280,9 +280,17 @@ fn an_agent_program_keeps_to_what_is_written_for_it() {
             "sessions.toml:2: roles.sonnet.on_denial is wrong: 'ask' is neither \"hold\" nor \"accept\"",
         ),
         (
-            "[roles.sonnet]\nmode = \"interactive\"",
-            "sessions.toml:2: roles.sonnet.mode is wrong: tasks are run without a screen of the program's own only \
-             (\"headless\"), which the pane shows as readable lines; interactive is the master's way",
+            "[roles.sonnet]\nmode = \"tui\"",
+            "sessions.toml:2: roles.sonnet.mode is wrong: 'tui' is neither \"headless\" nor \"interactive\"",
+        ),
+        (
+            "[roles.q]\ndriver = \"qwen\"\nmode = \"interactive\"",
+            "sessions.toml:3: roles.q.mode means nothing to this role's driver, which is \"qwen\"; claude, codex know it",
+        ),
+        (
+            "[roles.sonnet]\nmode = \"interactive\"\nmax_turns = 3",
+            "sessions.toml:3: roles.sonnet.max_turns goes with mode = \"headless\" only: in its own screen a program \
+             keeps to no such bound, and asks",
         ),
         (
             "[agents]\norder = [\"shell\"]",

@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use super::{Project, meant};
 use crate::{
-    config::{AgentOptions, DriverKind, Limits, REFERENCE, SupervisorConfig, starter},
+    config::{AgentOptions, DriverKind, Limits, Mode, REFERENCE, SupervisorConfig, starter},
     error::Kind,
 };
 
@@ -147,6 +147,7 @@ fn how_an_agent_program_is_run_is_there_where_it_is_written() {
          mode = \"headless\"",
     );
     let agent = AgentOptions {
+        mode: Mode::Headless,
         args: vec!["-x".into()],
         allowed_tools: vec!["Edit".into()],
         permission_mode: Some("plan".into()),
@@ -157,6 +158,9 @@ fn how_an_agent_program_is_run_is_there_where_it_is_written() {
     };
     assert_eq!(agent.written_keys().count(), 4);
     assert_eq!(config.roles["tool"].agent, agent);
+    let interactive = meant("[roles.tool]\nmode = \"interactive\"").roles["tool"].agent.clone();
+    assert_eq!(interactive, AgentOptions { mode: Mode::Interactive, ..AgentOptions::default() });
+    assert_eq!(interactive.written_keys().collect::<Vec<_>>(), ["mode"], "nobody else is to believe in it");
     assert_eq!(config.roles["shell"].agent, AgentOptions::default());
     assert_eq!(config.agents.order, [DriverKind::Codex, DriverKind::Claude]);
 }

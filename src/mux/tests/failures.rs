@@ -41,7 +41,8 @@ async fn a_server_without_sessions_is_as_good_as_none() {
         assert_eq!(mux.sessions().await, Ok(vec![]));
         assert_eq!(mux.close("a-1", &spec.tags).await, Ok(false));
         assert_eq!(mux.detach_clients("a-1", &spec.tags).await, Ok(false));
-        assert_eq!(mux.capture("a-1", 1).await, Err(MuxError::Gone));
+        assert_eq!(mux.screen("%0").await, Err(MuxError::Gone));
+        assert_eq!(mux.press_enter("%0", &spec.tags).await, Ok(false));
         mux.open(&spec).await.unwrap();
         assert_eq!(names(&mux).await, ["a-1"]);
         assert_eq!(mux.close("a-1", &spec.tags).await, Ok(true));

@@ -2,6 +2,7 @@
 
 mod failures;
 mod sessions;
+mod typing;
 mod words;
 
 use std::{

@@ -158,18 +158,6 @@ async fn a_person_attaches_and_is_detached() {
 }
 
 #[tokio::test]
-async fn the_last_lines_of_a_pane_are_captured() {
-    let server = Server::new();
-    let mux = server.mux();
-    let argv = ["sh", "-c", "seq 1 200; echo '%end 1 1 1'; read line"].map(Into::into).to_vec();
-    mux.open(&SessionSpec { argv, ..server.spec("a-1") }).await.unwrap();
-    until("the pane shows its last line", async || mux.capture("a-1", 1).await.unwrap() == "%end 1 1 1").await;
-    assert_eq!(mux.capture("a-1", 3).await.unwrap(), "199\n200\n%end 1 1 1");
-    assert_eq!(mux.capture("a-1", 150).await.unwrap().lines().next(), Some("52"));
-    assert_eq!(mux.capture("a-2", 1).await, Err(MuxError::NoSession("a-2".into())));
-}
-
-#[tokio::test]
 async fn a_persons_options_and_hooks_do_not_change_ours() {
     let server = Server::new();
     let config = "set -g remain-on-exit on\nset -g destroy-unattached on\nset -g exit-unattached off\nset -g base-index 5\n\

@@ -206,6 +206,7 @@ pub(in crate::ops) fn recorded_agent(id: &str, state: AgentState) -> Record {
         tasks_done: 0,
         restarts: 0,
         needs: None,
+        needs_since: None,
         rss_bytes: None,
         reason: None,
         master: false,

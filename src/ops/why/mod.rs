@@ -16,7 +16,7 @@ use crate::{
     config::Config,
     error::Result,
     model::{
-        agent::Needs,
+        agent::{Agent, Needs},
         duration::human,
         event::Event,
         evidence::Evidence,
@@ -246,14 +246,21 @@ fn attempt_in_words(attempt: &Attempt) -> String {
     format!("Attempt {number} ({agent}{took}) ended as {cause}: {}.", reason(attempt.reason.as_ref()))
 }
 
+/// What its program asks its user for, since when, and where to answer.
+fn asks(around: &Around, agent: &Agent, out: &mut Explanation) {
+    let Some(needs) = agent.needs else { return };
+    out.say(match agent.needs_since {
+        Some(at) => format!("Its program has asked for {needs} for {}, and waits for an answer.", since(around, at)),
+        None => format!("Its program asks for {needs}, and waits for an answer."),
+    });
+    out.hint(format!("orch attach {}", agent.id));
+}
+
 /// The sentences about an agent at work that both its own and its task's explanation need.
 fn at_work(around: &Around, record: &Record, out: &mut Explanation) {
     let agent = &record.agent;
     let lease = around.config.supervisor.lease;
-    if let Some(needs) = agent.needs {
-        out.say(format!("Its program asks for {needs}, and waits for an answer."));
-        out.hint(format!("orch attach {}", agent.id));
-    }
+    asks(around, agent, out);
     match agent.heartbeat_at.map(|at| around.snapshot.now.since(at)) {
         Some(age) if age > lease => {
             let then = match around.supervised {

@@ -76,7 +76,10 @@ pub(super) fn obstacles(around: &Around, facts: &TaskFacts, task: &Task, out: &m
     if let Some(held) = seen.held_back.get(role) {
         let (rest, why) = (human(held.until.since(seen.now)), reason(Some(&held.reason)));
         out.say(format!("Nothing of role {role} is started for {rest}, until {}: {why}.", held.until));
-        out.hint("orch costs --by role");
+        out.hint(match held.account {
+            Some(_) => format!("orch resume {role} (lifts the limit, where you know that it is over)"),
+            None => "orch costs --by role".to_owned(),
+        });
     }
     if seen.intents.scale.get(role) == Some(&0) {
         out.say(format!("Role {role} was scaled to 0 agents."));
@@ -180,6 +183,9 @@ fn delayed(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
     used(task, out);
     if task.cause == Some(Cause::RateLimited) {
         out.say("A rate limit counts against neither bound.");
+        if around.snapshot.held_back.get(&task.role).is_some_and(|held| held.account.is_some()) {
+            out.hint(format!("orch resume {} (lifts the limit, where you know that it is over)", task.role));
+        }
     }
     out.hint(format!("orch retry {} (starts it now)", task.id));
     out.hint(format!("orch logs --task {}", task.id));

@@ -254,7 +254,7 @@ fn a_running_task_tells_who_since_when_and_what_is_wrong() {
     facts.detail.attempts = vec![tried(1, None, "")];
     let mut around = around(&config);
     let mut record = recorded_agent("shell-1", AgentState::Busy);
-    record.agent.needs = Some(Needs::Permission);
+    (record.agent.needs, record.agent.needs_since) = (Some(Needs::Permission), Some(Timestamp(80_000)));
     record.agent.heartbeat_at = Some(Timestamp(60_000));
     around.snapshot.agents = vec![record];
     let out = task::explain(&around, &facts);
@@ -264,7 +264,7 @@ fn a_running_task_tells_who_since_when_and_what_is_wrong() {
             "It is being cancelled: shell-1 was told to end it.",
             "shell-1 has been at it for 1m00s (attempt 1).",
             "Its time limit of 1m00s ends in 0ms.",
-            "Its program asks for permission, and waits for an answer.",
+            "Its program has asked for permission for 20s, and waits for an answer.",
             "shell-1 last reported 40s ago, longer than its lease of 30s: the supervisor takes the task from it.",
         ]
     );
@@ -347,4 +347,16 @@ fn a_task_that_waits_for_a_person_takes_a_place_and_whoever_waits_for_that_is_to
         format!("The one place of role shell is taken, by {} (running, shell-1; its program asks for input).", asks.id);
     assert_eq!(out.sentences[0], said);
     assert_eq!(out.hints[0], format!("orch why {}", asks.id));
+}
+
+#[test]
+fn the_master_that_asks_says_since_when_and_where_to_answer() {
+    let config = configured();
+    let mut record = recorded_agent("opus-master", AgentState::Idle);
+    let agent = &mut record.agent;
+    agent.master = true;
+    (agent.needs, agent.needs_since) = (Some(Needs::Permission), Some(Timestamp(35_000)));
+    let out = agent::explain(&around(&config), &AgentFacts { record, task: None });
+    assert_eq!(out.sentences[1], "Its program has asked for permission for 1m05s, and waits for an answer.");
+    assert_eq!(out.hints, ["orch attach opus-master"]);
 }

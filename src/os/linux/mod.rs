@@ -17,6 +17,7 @@ mod pidfd;
 mod process;
 mod scan;
 mod stat;
+mod terminal;
 
 pub use allocator::{give_memory_back, share_one_heap};
 pub use daemon::{detach, inheritable_fds, stderr_to};
@@ -30,3 +31,4 @@ pub use host::{available_memory, boot_id, hostname, raise_nofile_limit};
 pub use process::{cpu_time, memory, pss_bytes, rss_bytes, tree_cpu_time};
 
 pub use scan::{Processes, members};
+pub use terminal::Terminal;

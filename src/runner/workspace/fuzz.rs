@@ -33,8 +33,17 @@ fn check(bytes: &[u8], exit_code: Option<i32>, signal: Option<i32>) -> Result<()
         events.for_each(|event| told.take(&event));
         let conversation = transcript.is_some().then_some(&told);
         let now = Timestamp(0);
-        let end =
-            End { exit_code, signal, stdout: &stdout, stderr: &stdout, file, conversation, hold_denied: true, now };
+        let end = End {
+            exit_code,
+            signal,
+            stdout: &stdout,
+            stderr: &stdout,
+            file,
+            conversation,
+            on_a_terminal: false,
+            hold_denied: true,
+            now,
+        };
         let verdict = drivers::of(kind).unwrap().read(end);
         prop_assert!(!verdict.reason.chars().any(|c| c.is_control()), "{:?}", verdict.reason);
     }

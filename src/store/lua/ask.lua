@@ -28,7 +28,7 @@ if not found then
   redis.call('HINCRBY', record, 'asks', 1)
   redis.call('ZADD', P .. 'asking', 'NX', now, id)
   event('task.asks', id, f[4], nil, nil, short(ARGV[5], 500), cjson.encode({question = found.number}))
-  notice('question', id, found.number, short(ARGV[5], 2000))
+  notice({what = 'question', task = id, question = found.number, text = short(ARGV[5], 2000)})
 else
   local heard = found.answer and true or nil
   if not again or heard ~= found.heard then
@@ -46,10 +46,7 @@ local waits = tonumber(ARGV[7])
 if state == 'open' and waits > 0 then
   redis.call('HSET', record, 'asking_until', now + waits)
   redis.call('HSET', agent, 'progress_at', now)
-  if redis.call('HGET', agent, 'needs') ~= 'input' then
-    redis.call('HSET', agent, 'needs', 'input')
-    event('agent.needs', id, f[4], nil, nil, 'its program asks for input')
-  end
+  if redis.call('HGET', agent, 'needs') ~= 'input' then asks_for(f[4], id, 'input') end
 else
   -- The next heartbeat takes back that it needs something.
   redis.call('HDEL', record, 'asking_until')

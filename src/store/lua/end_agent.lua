@@ -35,9 +35,10 @@ if a[4] then
     state = end_attempt(task, ARGV[5], ARGV[6], '', '', ARGV[7], nil, ARGV[9])
     redis.call('HSET', record, 'last_state', state)
   end
-  redis.call('HDEL', record, 'task', 'attempt', 'fence', 'needs')
+  redis.call('HDEL', record, 'task', 'attempt', 'fence')
   redis.call('HSET', record, 'last_task', a[4])
 end
+redis.call('HDEL', record, 'needs', 'needs_since')
 -- The table knows no way from starting, idle or busy to stopped but through stopping.
 if to == 'stopped' and a[1] ~= 'stopping' then
   move_agent(agent, a[1], 'stopping', a[3], task, ARGV[4])

@@ -7,12 +7,16 @@
 local agent, task = ARGV[1], ARGV[4]
 local a = redis.call('HMGET', P .. 'agent:' .. agent, 'state', 'incarnation', 'needs', 'reason', 'progress_at')
 if a[2] ~= ARGV[2] or a[1] == 'failed' or a[1] == 'stopped' then return refuse('stale', agent) end
-local cancelling, needs = nil, ARGV[8]
+local cancelling, needs, is_question = nil, ARGV[8], false
 if task ~= '' then
   local f = get(task, 'state', 'agent', 'incarnation', 'fence', 'cancelling', 'asking_until')
   if f[1] ~= 'running' or f[2] ~= agent or f[3] ~= ARGV[2] or f[4] ~= ARGV[5] then return refuse('stale', task) end
   cancelling = f[5]
-  if needs == '' and number(f[6]) > now then needs = 'input' end
+  if number(f[6]) > now then
+    if needs == '' then needs = 'input' end
+    -- Which was told as such.
+    is_question = needs == 'input'
+  end
   redis.call('ZADD', P .. 'state:running', 'XX', now + ARGV[3], task)
 end
 local record = P .. 'agent:' .. agent
@@ -25,10 +29,14 @@ if ARGV[7] ~= '' then
 end
 if (a[3] or '') ~= needs then
   if needs == '' then
-    redis.call('HDEL', record, 'needs')
+    redis.call('HDEL', record, 'needs', 'needs_since')
   else
-    redis.call('HSET', record, 'needs', needs)
-    event('agent.needs', task, agent, nil, nil, 'its program asks for ' .. needs)
+    asks_for(agent, task, needs)
+    if not is_question then
+      local at = task ~= '' and ' for ' .. task or ''
+      notice({what = 'needs', agent = agent, task = task ~= '' and task or nil, needs = needs,
+        text = 'agent ' .. agent .. ' waits' .. at .. ': its program asks for ' .. needs})
+    end
   end
 end
 if a[1] == 'stopping' then return 'stop ' .. (a[4] or '') end

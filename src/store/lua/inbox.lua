@@ -19,6 +19,7 @@ elseif count > read then
   before = math.max(read, before_first)
   read = math.min(count, before + ARGV[6])
   redis.call('HSET', marks, 'read:' .. reader, read, 'token:' .. reader, ARGV[3], 'before:' .. reader, before)
+  redis.call('PUBLISH', P .. 'news:' .. box, 'read')
 end
 local reply = {count - read}
 if read > before then

@@ -249,7 +249,7 @@ local function end_attempt(id, cause, reason, exit_code, result, delay, told, ev
   if to == 'held' then
     redis.call('HSET', record, 'holds', asks and 'question' or over and 'limit' or 'person')
     -- Of a question somebody was told when it was asked.
-    if not asks then notice('held', id, nil, why) end
+    if not asks then notice({what = 'held', task = id, text = why}) end
   end
   move(id, 'running', to, role, due, f[2], why, cjson.encode({cause = cause, attempt = attempt.number}))
   return to

@@ -67,8 +67,15 @@ local function open_question(id)
 end
 
 -- Something newly needs a person: the supervisor runs notify_command for each of these once.
-local function notice(what, id, question, text)
-  redis.call('RPUSH', P .. 'notices', cjson.encode({what = what, task = id, question = question, text = text, at = now}))
+local function notice(one)
+  one.at = now
+  redis.call('RPUSH', P .. 'notices', cjson.encode(one))
   redis.call('LTRIM', P .. 'notices', -1000, -1)
   wake('supervisor')
+end
+
+-- From now on an agent's program asks its user for something.
+local function asks_for(agent, task, needs)
+  redis.call('HSET', P .. 'agent:' .. agent, 'needs', needs, 'needs_since', now)
+  event('agent.needs', task, agent, nil, nil, 'its program asks for ' .. needs)
 end

@@ -42,14 +42,21 @@ local function over_its_limit(id, role)
   return beyond(limits, used, 'that a task of role ' .. role .. ' may use are used')
 end
 
--- Until when nothing of a role is started, and why; nil where it may be. A limit of its account, or of the day.
+-- The record of the rate limit that a role shares with all of its account, and that account.
+local function rate_of(role)
+  local account = redis.call('HGET', P .. 'budgets', 'account:' .. role) or 'role ' .. role
+  return P .. 'rate:' .. account, account
+end
+
+-- Until when nothing of a role is started, and why; nil where it may be. A limit of its account, which is named then, or
+-- of the day.
 local function held_back(role)
   local b = redis.call('HMGET', P .. 'budgets', 'account:' .. role, 'day_usd:' .. role, 'day_tokens:' .. role, 'day_usd:',
     'day_tokens:')
   local limited = redis.call('HMGET', P .. 'rate:' .. (b[1] or 'role ' .. role), 'until', 'reason')
   local till = number(limited[1])
   -- Longer than a day is nonsense, whoever said it.
-  if till > now and till <= now + DAY then return till, limited[2] end
+  if till > now and till <= now + DAY then return till, limited[2], b[1] or 'role ' .. role end
   if not (b[2] or b[3] or b[4] or b[5]) then return nil end
   local today = math.floor(now / DAY)
   local function used(prefix)

@@ -82,6 +82,7 @@ impl Case {
             tasks_done: 1,
             restarts: 0,
             needs: None,
+            needs_since: None,
             rss_bytes: None,
             reason: None,
             master: false,

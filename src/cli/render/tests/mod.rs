@@ -85,6 +85,7 @@ fn an_agent(id: &str, role: &str, state: AgentState) -> Agent {
         tasks_done: 4,
         restarts: 0,
         needs: None,
+        needs_since: None,
         rss_bytes: Some(210 << 20),
         reason: None,
         master: false,

@@ -1,0 +1,198 @@
+//! The hooks that Claude Code began with and Codex has taken over: which ones call us, what they pass, and what they hand
+//! over to the model.
+//!
+//! Measured with claude 2.1.328 and codex 0.169.0: a hook reads one JSON object on standard input. `Stop` can keep the turn
+//! from ending with `{"decision":"block","reason":...}`; `UserPromptSubmit` and `SessionStart` can add to what the model
+//! reads. claude calls none after Esc, nor after a permission was denied, nor between one that was given and the end of
+//! the tool; codex calls none after an error of the service. There the screen says what happened.
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    hook::{Hook, Source},
+    mcp, words,
+};
+use crate::model::agent::Needs;
+
+/// Seconds that a program waits for a hook of ours. It takes milliseconds; a Redis that is away must hold up nobody.
+const TIMEOUT: u32 = 10;
+
+/// In a task without a screen: messages are handed over at the end of a turn.
+pub(super) const HEADLESS: [&str; 1] = ["Stop"];
+/// On a terminal nothing else says what it does.
+pub(super) const ON_A_TERMINAL: [&str; 10] = [
+    "SessionStart",
+    "UserPromptSubmit",
+    "PreToolUse",
+    "PostToolUse",
+    "PermissionRequest",
+    "Notification",
+    "Stop",
+    "StopFailure",
+    "PostToolUseFailure",
+    "SessionEnd",
+];
+
+/// Of each event, what is to be called: `{"Stop": [{"hooks": [...]}], ...}`.
+pub(super) fn calls(orch: &Path, program: &str, events: &[&str]) -> Map<String, Value> {
+    // The command is read by a shell.
+    let command = format!("'{}' hook {program}", orch.to_string_lossy().replace('\'', r"'\''"));
+    let hook = json!([{ "hooks": [{ "type": "command", "command": command, "timeout": TIMEOUT }] }]);
+    events.iter().map(|event| ((*event).to_owned(), hook.clone())).collect()
+}
+
+/// claude's file for `--settings`: it adds to the person's own, and replaces nothing of them. The verbs as tools ask
+/// nobody.
+pub(super) fn settings(orch: &Path, events: &[&str], allowed_tools: &[String]) -> Vec<u8> {
+    let allow: Vec<String> = [format!("mcp__{}", mcp::NAME)].into_iter().chain(allowed_tools.iter().cloned()).collect();
+    json!({ "hooks": calls(orch, "claude", events), "permissions": { "allow": allow } }).to_string().into_bytes()
+}
+
+/// Reads a call.
+pub(super) fn read(call: &str) -> Option<Hook> {
+    let call: Value = serde_json::from_str(call).ok()?;
+    let text = |key: &str| call[key].as_str().map(str::to_owned);
+    let tool = || {
+        let name = text("tool_name").unwrap_or_else(|| "a tool".to_owned());
+        (name, words::arguments(&call["tool_input"]))
+    };
+    Some(match call["hook_event_name"].as_str()? {
+        "SessionStart" => Hook::Began {
+            session: text("session_id"),
+            source: match call["source"].as_str() {
+                Some("resume") => Source::Resume,
+                Some("clear") => Source::Clear,
+                Some("compact") => Source::Compact,
+                _ => Source::Startup,
+            },
+            record: text("transcript_path"),
+        },
+        "UserPromptSubmit" => Hook::Prompt { text: text("prompt").unwrap_or_default() },
+        "PreToolUse" => {
+            let (name, summary) = tool();
+            Hook::ToolCall { name, summary }
+        }
+        "PostToolUse" => Hook::ToolResult { ok: true, summary: words::content(&call["tool_response"]) },
+        "PostToolUseFailure" => Hook::ToolResult { ok: false, summary: text("error").unwrap_or_default() },
+        "PermissionRequest" => {
+            let (name, summary) = tool();
+            // It asks its person to choose, and calls that a tool.
+            let what = if name == "AskUserQuestion" { Needs::Input } else { Needs::Permission };
+            Hook::Asks { what, of: format!("{name}({summary})") }
+        }
+        "Notification" => match call["notification_type"].as_str()? {
+            "permission_prompt" => Hook::Asks { what: Needs::Permission, of: text("message").unwrap_or_default() },
+            // Of the prompt that has been idle for a while it is known already.
+            _ => return None,
+        },
+        "Stop" => Hook::Ended { said: text("last_assistant_message") },
+        "StopFailure" => Hook::Failed {
+            why: [words::said(&call["error"]), text("last_assistant_message").unwrap_or_default()]
+                .join(" ")
+                .trim()
+                .to_owned(),
+        },
+        // codex's word for Esc.
+        "Interrupt" => Hook::Interrupted,
+        // After /clear another one begins at once.
+        "SessionEnd" if call["reason"] != "clear" => Hook::Left,
+        _ => return None,
+    })
+}
+
+/// What the hook prints.
+pub(super) fn hand_over(hook: &Hook, text: &str) -> Option<String> {
+    let adds = |event: &str| {
+        json!({ "hookSpecificOutput": { "hookEventName": event, "additionalContext": text } }).to_string()
+    };
+    match hook {
+        Hook::Began { .. } => Some(adds("SessionStart")),
+        Hook::Prompt { .. } => Some(adds("UserPromptSubmit")),
+        Hook::Ended { .. } => Some(json!({ "decision": "block", "reason": text }).to_string()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a program has really passed; `tests/fixtures/hooks/README.md` says when.
+    macro_rules! recorded {
+        ($file:literal) => {
+            read(include_str!(concat!("../../tests/fixtures/hooks/", $file)))
+        };
+    }
+
+    #[test]
+    fn what_claude_tells() {
+        let session = "11111111-2222-4333-8444-555555555555";
+        let began = |hook: Option<Hook>| match hook {
+            Some(Hook::Began { session: Some(found), source, record: Some(record) }) => {
+                assert!(found == session && record.ends_with(&format!("{session}.jsonl")), "{found} {record}");
+                source
+            }
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(began(recorded!("claude/session_start.json")), Source::Startup);
+        assert_eq!(began(recorded!("claude/session_start_compact.json")), Source::Compact);
+        assert_eq!(began(recorded!("claude/session_start_resume.json")), Source::Resume);
+        let cleared = recorded!("claude/session_start_clear.json");
+        assert!(matches!(cleared, Some(Hook::Began { source: Source::Clear, .. })), "{cleared:?}");
+        assert_eq!(recorded!("claude/user_prompt_submit.json"), Some(Hook::Prompt { text: "say hi".into() }));
+        let called = recorded!("claude/pre_tool_use.json");
+        assert!(matches!(called, Some(Hook::ToolCall { ref name, .. }) if name == "Bash"), "{called:?}");
+        assert!(matches!(recorded!("claude/post_tool_use.json"), Some(Hook::ToolResult { ok: true, .. })));
+        let asks = |what: Needs, hook: Option<Hook>| match hook {
+            Some(Hook::Asks { what: found, of }) => assert!(found == what && !of.is_empty(), "{of}"),
+            other => panic!("{other:?}"),
+        };
+        asks(Needs::Permission, recorded!("claude/permission_request.json"));
+        asks(Needs::Permission, recorded!("claude/notification_permission_prompt.json"));
+        asks(Needs::Input, recorded!("claude/permission_request_question.json"));
+        assert_eq!(recorded!("claude/notification_idle_prompt.json"), None);
+        assert_eq!(recorded!("claude/stop.json"), Some(Hook::Ended { said: Some("All 12 tests pass.".into()) }));
+        let failed = recorded!("claude/stop_failure.json");
+        assert!(matches!(failed, Some(Hook::Failed { ref why }) if why.contains("529 Overloaded")), "{failed:?}");
+        assert_eq!(recorded!("claude/session_end_exit.json"), Some(Hook::Left));
+        assert_eq!(recorded!("claude/session_end_clear.json"), None);
+        for told in
+            [recorded!("claude/pre_compact.json"), recorded!("claude/subagent_stop.json"), read("{"), read("[]")]
+        {
+            assert_eq!(told, None);
+        }
+    }
+
+    #[test]
+    fn what_codex_tells() {
+        assert_eq!(recorded!("codex/stop.json"), Some(Hook::Ended { said: Some("hi".into()) }));
+        assert_eq!(recorded!("codex/interrupt.json"), Some(Hook::Interrupted));
+        assert_eq!(recorded!("codex/user_prompt_submit.json"), Some(Hook::Prompt { text: "say hi".into() }));
+        assert!(matches!(recorded!("codex/session_start.json"), Some(Hook::Began { session: Some(_), .. })));
+        let asks = recorded!("codex/permission_request.json");
+        assert!(
+            matches!(asks, Some(Hook::Asks { what: Needs::Permission, ref of }) if of.contains("touch a1")),
+            "{asks:?}"
+        );
+    }
+
+    #[test]
+    fn what_waits_is_handed_over_where_the_model_reads_it() {
+        let says = |hook: Hook| serde_json::from_str::<Value>(&hand_over(&hook, "news").unwrap()).unwrap();
+        assert_eq!(says(Hook::Ended { said: None }), json!({ "decision": "block", "reason": "news" }));
+        let adds = |event| json!({ "hookSpecificOutput": { "hookEventName": event, "additionalContext": "news" } });
+        assert_eq!(says(Hook::Prompt { text: "x".into() }), adds("UserPromptSubmit"));
+        assert_eq!(says(Hook::Began { session: None, source: Source::Compact, record: None }), adds("SessionStart"));
+        assert_eq!(hand_over(&Hook::Left, "news"), None);
+    }
+
+    #[test]
+    fn a_path_with_a_quote_is_one_word_of_the_shell() {
+        let settings: Value = serde_json::from_slice(&settings(Path::new("/a b/it's/orch"), &["Stop"], &[])).unwrap();
+        let command = settings["hooks"]["Stop"][0]["hooks"][0]["command"].as_str().unwrap();
+        assert_eq!(command, r"'/a b/it'\''s/orch' hook claude");
+        assert_eq!(settings["permissions"]["allow"], json!(["mcp__orch"]));
+    }
+}

@@ -1,0 +1,157 @@
+//! The looks of `claude` 2.1.328.
+//!
+//! | state | title | screen's bottom | `sessions/PID.json` |
+//! |---|---|---|---|
+//! | working | `◐ …`, `◑ …` | input box, under it `esc to interrupt` | `busy` |
+//! | idle | `✳ …` | input box: a rule, `❯`, a rule, and a line of hints | `idle` |
+//! | asking | `✳ …`, as idle | a list of choices in place of the input box | `waiting`, `waitingFor` |
+//! | first start | none yet | `Welcome to Claude Code`, choices, no input box | no such file yet |
+//! | not logged in | `✳ …` | input box; the last prompt was answered with `⎿  Not logged in` | `idle` |
+
+use serde_json::Value;
+
+use super::{Prompt, Seen, bottom, choice, end, indent, is_rule, is_turning, is_yes_or_no, lines, wants_login};
+use crate::model::agent::Needs;
+
+/// The cursor of a list, and the sign before what is typed.
+const CURSOR: char = '❯';
+
+/// What its terminal says. The screen's choices win over the title, because a helper of its own can ask while it works.
+pub(in crate::drivers) fn see(title: &str, screen: &str) -> Seen {
+    let works = is_turning(title) || title.starts_with(['◐', '◑', '◒', '◓']);
+    let lines = lines(screen);
+    if let Some(at) = input_box(&lines) {
+        return if works || at.says_working(&lines) {
+            Seen::Working
+        } else if at.follows_login_error(&lines) {
+            Seen::Asking(Needs::Login)
+        } else {
+            Seen::Idle
+        };
+    }
+    if let Some(hint) = lines.last().filter(|line| line.contains("Showing detailed transcript")) {
+        // The view of all that was printed hides everything else, and says a word of it.
+        return match hint.trim_start() {
+            hint if works || hint.starts_with("working ") => Seen::Working,
+            hint if hint.starts_with("dialog waiting ") => Seen::Asking(Needs::Input),
+            _ => Seen::Unknown,
+        };
+    }
+    match question(&lines) {
+        // What a person opens himself while it works is no question of its own.
+        Some(Question::Menu) | None if works => Seen::Working,
+        Some(Question::Permission) => Seen::Asking(Needs::Permission),
+        Some(Question::Login) => Seen::Asking(Needs::Login),
+        Some(Question::Choice | Question::Menu) => Seen::Asking(Needs::Input),
+        None => Seen::Unknown,
+    }
+}
+
+/// What stands in its input box. It may propose something there, which looks as if it was typed: that is left alone too,
+/// but for what it proposes to everybody at the beginning.
+pub(in crate::drivers) fn prompt(screen: &str) -> Prompt {
+    let lines = lines(screen);
+    let Some(at) = input_box(&lines) else { return Prompt::Absent };
+    let inside = lines[at.top + 1..at.under].join("\n");
+    let typed = inside.strip_prefix(CURSOR).unwrap_or(&inside).trim();
+    if typed.is_empty() || typed.starts_with("Try \"") { Prompt::Empty } else { Prompt::Filled }
+}
+
+/// The lines of the rules above and below what is typed.
+struct InputBox {
+    top: usize,
+    under: usize,
+}
+
+/// The input box, if it is what the screen ends with.
+fn input_box(lines: &[&str]) -> Option<InputBox> {
+    // Under it are hints, or a status line of the user's.
+    let under = lines.iter().rposition(|line| is_rule(line, '─')).filter(|at| lines.len() - at <= 6)?;
+    let top = lines[..under].iter().rposition(|line| is_rule(line, '─'))?;
+    // In shell mode the sign is another one; where more was typed than is shown, the rule says so: `─── ↑ 2 more ───`.
+    let is_typed_into = lines[top + 1].starts_with([CURSOR, '!']) || lines[top].contains("─ ↑ ");
+    is_typed_into.then_some(InputBox { top, under })
+}
+
+impl InputBox {
+    fn says_working(&self, lines: &[&str]) -> bool {
+        let hints = &lines[self.under + 1..];
+        if hints.iter().any(|line| line.contains("esc to interrupt")) {
+            return true;
+        }
+        // Where hints are cut or replaced: `✶ Thinking… (3s · ↓ 7 tokens)` in the first column, which no text of the model has.
+        let spinner = |line: &&&str| line.starts_with(['·', '✢', '✳', '✶', '✻', '✽', '*']);
+        self.above(lines).iter().rev().take(4).find(spinner).is_some_and(|line| line.contains('…'))
+    }
+
+    /// `❯ prompt` and right under it `⎿  Not logged in · Please run /login`: nothing came of the last prompt but that.
+    fn follows_login_error(&self, lines: &[&str]) -> bool {
+        let above = self.above(lines);
+        let Some(at) = above.iter().rposition(|line| line.starts_with("  ⎿")) else { return false };
+        let is_last = above[at + 1..].iter().all(|line| !line.is_empty() && indent(line) > 2);
+        // The prompt may be several lines long.
+        let is_answer = above[..at].iter().rev().find(|line| indent(line) == 0).is_some_and(|l| l.starts_with(CURSOR));
+        is_last && is_answer && wants_login(above[at..].iter().map(|line| line.trim_start_matches([' ', '⎿'])))
+    }
+
+    /// What was printed, without the hints that stand at the right side above the box.
+    fn above<'a, 'b>(&self, lines: &'a [&'b str]) -> &'a [&'b str] {
+        let is_nothing = |line: &&str| line.is_empty() || indent(line) > 10;
+        let printed = lines[..self.top].iter().rposition(|line| !is_nothing(line)).map_or(0, |at| at + 1);
+        &lines[..printed]
+    }
+}
+
+/// What a list of choices is about.
+enum Question {
+    /// May it do this?
+    Permission,
+    /// Which account, which key?
+    Login,
+    /// The model asks something, or the first start does.
+    Choice,
+    /// A menu that a person has opened.
+    Menu,
+}
+
+/// The question in place of the input box, if there is one.
+fn question(lines: &[&str]) -> Option<Question> {
+    // A menu that is taller than the terminal has no hint, but always its upper edge.
+    let is_menu = lines.iter().any(|line| is_rule(line, '▔'));
+    let lines = bottom(lines);
+    let hint = end(lines, 2);
+    let says = |words: &[&str]| lines.iter().any(|line| words.iter().any(|word| line.contains(word)));
+    let is_first_start = lines.iter().any(|line| line.starts_with("Welcome to Claude Code"));
+    let has_cursor = lines.iter().any(|line| indent(line) <= 4 && line.trim_start().starts_with(CURSOR));
+    let has_hint = ["Esc to ", "Enter to "].iter().any(|key| hint.contains(key));
+    let ends_in_choices = lines.iter().rev().take(3).any(|line| choice(line, CURSOR).is_some_and(|(n, _)| n > 1));
+    if !(has_hint || is_menu || has_cursor && (is_first_start || ends_in_choices)) {
+        return None;
+    }
+    let is_for_select = hint.contains("Enter to select");
+    if !is_for_select && is_yes_or_no(lines, CURSOR) {
+        return Some(Question::Permission);
+    }
+    if says(&["Select login method", "How do you want to sign in", "use this API key", "Paste code here"]) {
+        return Some(Question::Login);
+    }
+    let is_at_start = is_first_start || hint.contains("Enter to confirm");
+    Some(if is_for_select || is_at_start { Question::Choice } else { Question::Menu })
+}
+
+/// What claude writes about itself, in the file `sessions/PID.json` of its configuration's folder: `status`, and what it
+/// waits for. As quick as its screen, and of one meaning; but it is not there before the first screens are answered, and an
+/// idle one may be one that is not logged in.
+pub fn status_file(text: &str) -> Seen {
+    let Ok(said) = serde_json::from_str::<Value>(text) else { return Seen::Unknown };
+    match (said["status"].as_str(), said["waitingFor"].as_str()) {
+        (Some("busy"), _) => Seen::Working,
+        (Some("idle"), _) => Seen::Idle,
+        (Some("waiting"), Some("permission prompt" | "sandbox request" | "worker request" | "goal proposal")) => {
+            Seen::Asking(Needs::Permission)
+        }
+        // "input needed", "dialog open", and what later versions wait for: a person is wanted.
+        (Some("waiting"), _) => Seen::Asking(Needs::Input),
+        _ => Seen::Unknown,
+    }
+}

@@ -1,0 +1,95 @@
+//! The looks of `codex` 0.169.0.
+//!
+//! | state | title | screen's bottom |
+//! |---|---|---|
+//! | working | `⠦ dir` | `• Working (2s • esc to interrupt)`, below it the input line |
+//! | idle | `dir` | `› ` and what is typed, below it model and folder |
+//! | asking | `[ ! ] Action Required \| dir` | choices `› 1. Yes`, and as the last line which keys answer |
+//! | first start | none yet | the same with other choices |
+//! | not logged in | `dir` | input line; the last prompt was answered with `■` and the error |
+
+use super::{Prompt, Seen, bottom, indent, is_turning, is_yes_or_no, lines, wants_login};
+use crate::model::agent::Needs;
+
+/// The cursor of a list, and the sign before what is typed.
+const CURSOR: char = '›';
+
+/// What its terminal says.
+pub(in crate::drivers) fn see(title: &str, screen: &str) -> Seen {
+    let lines = lines(screen);
+    if is_turning(title) {
+        return Seen::Working;
+    }
+    if let Some(needs) = question(bottom(&lines)) {
+        return Seen::Asking(needs);
+    }
+    // The sign in its brackets blinks.
+    if title.starts_with("[ ") && title.contains(" ] Action Required") {
+        return Seen::Asking(Needs::Permission);
+    }
+    let Some(input) = input_line(&lines) else { return Seen::Unknown };
+    let above = &lines[..input];
+    if is_working(above) {
+        Seen::Working
+    } else if ends_with_login_error(above) {
+        Seen::Asking(Needs::Login)
+    } else {
+        Seen::Idle
+    }
+}
+
+/// What stands in its input line. An empty one shows a proposal, which looks as if it was typed; but only then a hint under
+/// it tells of the help.
+pub(in crate::drivers) fn prompt(screen: &str) -> Prompt {
+    let lines = lines(screen);
+    let Some(at) = input_line(&lines).filter(|_| question(bottom(&lines)).is_none()) else { return Prompt::Absent };
+    let typed = lines[at].trim_start_matches(CURSOR).trim();
+    let tells_of_help = lines[at + 1..].iter().any(|line| line.contains("? for shortcuts"));
+    if typed.is_empty() || tells_of_help { Prompt::Empty } else { Prompt::Filled }
+}
+
+/// What the choices are about that stand in place of the input line. They end with the keys that answer.
+fn question(lines: &[&str]) -> Option<Needs> {
+    let keys = ["enter ", "Press enter ", "Press esc ", "tab to add notes"];
+    let mut last = lines.iter().rev().map(|line| line.trim()).filter(|line| !line.is_empty()).take(2);
+    if !last.any(|line| keys.iter().any(|key| line.starts_with(key))) {
+        return None;
+    }
+    let says = |words: &str| lines.iter().any(|line| line.starts_with(words));
+    Some(if says("  Welcome to Codex") {
+        Needs::Login
+    } else if !says("  Question ") && is_yes_or_no(lines, CURSOR) {
+        Needs::Permission
+    } else {
+        Needs::Input
+    })
+}
+
+/// Where what is typed begins, if the screen ends with it: under it are two lines of hints, and no list.
+fn input_line(lines: &[&str]) -> Option<usize> {
+    let at = lines.iter().rposition(|line| indent(line) == 0 && !line.is_empty())?;
+    let is_near = lines.len() - at <= super::BOTTOM;
+    // In shell mode the sign is another one.
+    (is_near && lines[at].starts_with([CURSOR, '!'])).then_some(at)
+}
+
+/// `• Working (2s • esc to interrupt)` as the last thing that was printed, but for what is queued. An answer begins with the
+/// same sign; how long it took stands under it.
+fn is_working(above: &[&str]) -> bool {
+    let is_status = |line: &&str| {
+        line.starts_with(['•', '◦'])
+            && (line.ends_with("esc to interrupt)") || line.contains(" (") && line.ends_with('…'))
+    };
+    let Some(at) = above.iter().rposition(is_status) else { return false };
+    let is_other = |line: &&str| indent(line) == 0 && !line.is_empty() && !line.starts_with(['•', '◦']);
+    !above[at..].iter().any(|line| is_other(line) || line.starts_with("  Worked for "))
+}
+
+/// `■ …` as the last thing that was printed.
+fn ends_with_login_error(above: &[&str]) -> bool {
+    let printed = above.iter().rposition(|line| !line.is_empty()).map_or(0, |at| at + 1);
+    let above = &above[..printed];
+    let Some(at) = above.iter().rposition(|line| line.starts_with('■')) else { return false };
+    let error = &above[at..];
+    error.iter().all(|line| !line.is_empty()) && wants_login(error.iter().map(|line| line.trim_start_matches('■')))
+}

@@ -1,0 +1,74 @@
+//! The looks of `gemini` 0.61.0.
+//!
+//! | state | title | screen's bottom |
+//! |---|---|---|
+//! | working | `✦  Working… (dir)` | input line; above it `⠇ Thinking... (esc to cancel, 2s)` |
+//! | idle | `◇  Ready (dir)` | a rule, ` >   Type your message`, folder and model |
+//! | asking | `✋  Action Required (dir)` | a box with choices in place of the input line |
+//! | login wanted | `◇  Ready (dir)` | such a box: `How would you like to authenticate` |
+
+use super::{Seen, choice, indent, is_rule, lines, wants_login};
+use crate::model::agent::Needs;
+
+/// The cursor of a list.
+const CURSOR: char = '●';
+
+/// What its terminal says. A box at the end of the screen wins over the title, which is "Ready" while it asks for a login.
+pub(in crate::drivers) fn see(title: &str, screen: &str) -> Seen {
+    let lines = lines(screen);
+    if let Some(asked) = question(&lines) {
+        return Seen::Asking(asked);
+    }
+    if title.starts_with('✦') {
+        return Seen::Working;
+    }
+    if title.starts_with('✋') {
+        return Seen::Asking(Needs::Permission);
+    }
+    let Some(rule) = input_line(&lines) else { return Seen::Unknown };
+    let above = &lines[..rule];
+    if above.last().is_some_and(|line| line.contains("(esc to cancel, ")) {
+        Seen::Working
+    } else if ends_with_login_error(above) {
+        Seen::Asking(Needs::Login)
+    } else {
+        Seen::Idle
+    }
+}
+
+/// What the box is about that the screen ends with. What tools print is in boxes too, but never the last thing: the input
+/// line follows.
+fn question(lines: &[&str]) -> Option<Needs> {
+    let is_edge = |line: &&str, corner: char| indent(line) <= 1 && line.trim_start().starts_with(corner);
+    lines.last().filter(|line| is_edge(line, '╰'))?;
+    let top = lines.iter().rposition(|line| is_edge(&line, '╭')).map_or(0, |at| at + 1);
+    let inside = lines[top..lines.len() - 1].iter().map(|line| line.trim_matches(['│', ' ']));
+    let heading = inside.clone().find(|line| !line.is_empty()).unwrap_or_default();
+    let says = |words: &[&str]| inside.clone().any(|line| words.iter().any(|word| line.contains(word)));
+    // The choices of a question are the model's own words: its heading is not.
+    if heading.starts_with("Answer Questions") {
+        return Some(Needs::Input);
+    }
+    if says(&["authenticate", "Enter Gemini API Key"]) {
+        return Some(Needs::Login);
+    }
+    let mut choices = inside.filter_map(|line| choice(line, CURSOR));
+    let is_permission =
+        choices.any(|(_, text)| text.starts_with("Allow once") || text.starts_with("No, suggest changes"));
+    Some(if is_permission { Needs::Permission } else { Needs::Input })
+}
+
+/// The rule above what is typed, if the screen ends with that.
+fn input_line(lines: &[&str]) -> Option<usize> {
+    let rule = lines.iter().rposition(|line| is_rule(line, '─'))?;
+    let is_sign = |line: &&str| [" > ", " ! ", " * "].iter().any(|sign| line.starts_with(sign));
+    lines[rule..].iter().any(|line| is_sign(&line)).then_some(rule)
+}
+
+/// `✕ [API Error: …` as the last thing that was printed, but for a remark on it.
+fn ends_with_login_error(above: &[&str]) -> bool {
+    let Some(at) = above.iter().rposition(|line| line.starts_with('✕')) else { return false };
+    let error = &above[at..];
+    let is_last = !error[1..].iter().any(|line| line.starts_with(" > ") || line.starts_with('✦'));
+    is_last && wants_login(error.iter().map(|line| line.trim_start_matches('✕')).take_while(|line| !line.is_empty()))
+}

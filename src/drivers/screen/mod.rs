@@ -1,0 +1,120 @@
+//! What an agent program's terminal says about its state: its title, and what its screen shows.
+//!
+//! Pure: the caller brings the pane's title and the visible screen as plain text (`tmux capture-pane -p`); each program
+//! has a file here that knows its looks, and [`Driver::see`](super::Driver::see) is the way in.
+//!
+//! # What is believed
+//!
+//! A program draws its own prompt at the *bottom* of the screen, in a place of its own: a box, a bar, a first column that
+//! it never gives to others. What the model or a tool has printed stands above it, indented. So only the structure at the
+//! bottom counts, and a text that quotes a question is a text: where there is an input box under it, nobody is asked.
+//! A title comes from the program alone, but says less than the screen (claude's is the same idle and asking), and is
+//! missing before the first turn; so each file says in which order it believes the two.
+//!
+//! What fits nothing is [`Seen::Unknown`], never a guess. A screen that was caught in the middle of being drawn can look
+//! like anything: whoever acts on what was seen looks twice.
+//!
+//! The looks are those of the versions that `tests/fixtures/screens` was recorded with, at 40 to 200 columns.
+
+mod claude;
+mod codex;
+mod gemini;
+mod opencode;
+#[cfg(test)]
+mod tests;
+
+pub use self::claude::status_file;
+pub(super) use self::{
+    claude::{prompt as claudes_prompt, see as claude},
+    codex::{prompt as codexs_prompt, see as codex},
+    gemini::see as gemini,
+    opencode::see as opencode,
+};
+use super::{event::Failure, words};
+use crate::model::agent::Needs;
+
+/// What a program was seen to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// It works on what it was told.
+    Working,
+    /// It waits at its prompt for the next thing to do.
+    Idle,
+    /// It waits for an answer of its user, and does nothing until it has it.
+    Asking(Needs),
+    /// Nothing that is known: it starts, has ended, or looks otherwise than it did.
+    Unknown,
+}
+
+/// Where a program has its prompt, by its screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prompt {
+    /// It is there, and nothing is typed in it.
+    Empty,
+    /// It is there, and something is typed in it, or may be.
+    Filled,
+    /// There is none: the program asks something, or it can't be told what it shows.
+    Absent,
+}
+
+/// Structures at the bottom of a screen are within so many lines. The question about a change of a file is taller, but not
+/// what it is known by, which is its end.
+const BOTTOM: usize = 25;
+
+/// The lines of a screen, without the empty ones at its end and without trailing blanks.
+fn lines(screen: &str) -> Vec<&str> {
+    let mut lines: Vec<&str> = screen.lines().map(str::trim_end).collect();
+    while lines.last().is_some_and(|line| line.is_empty()) {
+        lines.pop();
+    }
+    lines
+}
+
+/// The last of them.
+fn bottom<'a, 'b>(lines: &'a [&'b str]) -> &'a [&'b str] {
+    &lines[lines.len().saturating_sub(BOTTOM)..]
+}
+
+/// By how many columns a line is indented.
+fn indent(line: &str) -> usize {
+    line.len() - line.trim_start_matches(' ').len()
+}
+
+/// The last `n` lines that are not empty, as one: a narrow terminal wraps.
+fn end(lines: &[&str], n: usize) -> String {
+    let mut last: Vec<&str> = lines.iter().rev().map(|line| line.trim()).filter(|l| !l.is_empty()).take(n).collect();
+    last.reverse();
+    last.join(" ")
+}
+
+/// A line drawn from side to side. It may carry a word, as the top of a box does.
+fn is_rule(line: &str, stroke: char) -> bool {
+    line.starts_with(stroke) && line.chars().filter(|c| *c == stroke).count() >= 10
+}
+
+/// The number and the text of a line such as `❯ 2. No` or `  3. Yes, always`: a choice, whether or not the cursor is on it.
+fn choice<'a>(line: &'a str, cursor: char) -> Option<(u32, &'a str)> {
+    let line = line.trim_start();
+    let line = line.strip_prefix(cursor).unwrap_or(line).trim_start();
+    let (number, text) = line.split_once(". ")?;
+    Some((number.parse().ok()?, text.trim_start()))
+}
+
+/// Whether the first choice of a list says yes: it is asked whether something may be done, not what.
+fn is_yes_or_no(lines: &[&str], cursor: char) -> bool {
+    let first = lines.iter().rev().filter_map(|line| choice(line, cursor)).find(|(number, _)| *number == 1);
+    first.is_some_and(|(_, text)| text.starts_with("Yes") || text.starts_with("Allow"))
+}
+
+/// Whether an error that a program shows means that it isn't logged in. A narrow terminal has cut it where it liked.
+fn wants_login<'a>(error: impl Iterator<Item = &'a str> + Clone) -> bool {
+    let joined = |by: &str| error.clone().map(str::trim).collect::<Vec<_>>().join(by);
+    [joined(" "), joined("")].iter().any(|text| {
+        words::failure(None, text) == Failure::Login || text.to_lowercase().contains("missing environment variable")
+    })
+}
+
+/// Whether a title begins with one of the braille patterns, which programs turn while they work.
+fn is_turning(title: &str) -> bool {
+    title.trim_start().starts_with(|c| ('\u{2800}'..='\u{28ff}').contains(&c))
+}

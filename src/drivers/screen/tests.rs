@@ -1,0 +1,178 @@
+//! Screens of the real programs, each in a file whose name says what must be seen: `permission-write-40.txt` is a question
+//! for permission on a terminal of 40 columns. Its first line is the pane's title.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use super::{super::of, Prompt, Seen, status_file};
+use crate::{config::DriverKind, model::agent::Needs};
+
+const SCREENS: &str = "tests/fixtures/screens";
+
+fn wanted(name: &str) -> Seen {
+    match name.split('-').next().unwrap() {
+        "working" => Seen::Working,
+        "idle" => Seen::Idle,
+        "permission" => Seen::Asking(Needs::Permission),
+        "input" => Seen::Asking(Needs::Input),
+        "login" => Seen::Asking(Needs::Login),
+        "unknown" => Seen::Unknown,
+        _ => panic!("{name}: its first word is no state"),
+    }
+}
+
+/// Every file: program, name without ending, title, screen.
+fn screens() -> Vec<(DriverKind, String, String, String)> {
+    let mut screens = Vec::new();
+    for folder in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(SCREENS)).unwrap() {
+        let folder = folder.unwrap().path();
+        let program = folder.file_name().unwrap().to_str().unwrap().to_owned();
+        let kind: DriverKind = serde_json::from_value(program.clone().into()).unwrap();
+        for file in fs::read_dir(&folder).unwrap() {
+            let path = file.unwrap().path();
+            let text = fs::read_to_string(&path).unwrap();
+            let (title, screen) = text.split_once('\n').unwrap();
+            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            screens.push((kind, name, title.to_owned(), screen.to_owned()));
+        }
+    }
+    screens.sort_by_key(|(kind, name, ..)| (kind.as_str(), name.clone()));
+    screens
+}
+
+fn see(kind: DriverKind, title: &str, screen: &str) -> Seen {
+    of(kind).unwrap().see(title, screen)
+}
+
+#[test]
+fn every_recorded_screen_is_seen_for_what_it_is() {
+    let mut wrong = Vec::new();
+    let mut seen_of: BTreeMap<&str, Vec<Seen>> = BTreeMap::new();
+    for (kind, name, title, screen) in screens() {
+        let seen = see(kind, &title, &screen);
+        if seen != wanted(&name) {
+            wrong.push(format!("{kind}/{name}: {seen:?}"));
+        }
+        seen_of.entry(kind.as_str()).or_default().push(seen);
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    for (program, seen) in seen_of {
+        for state in [Seen::Working, Seen::Idle, Seen::Asking(Needs::Permission), Seen::Asking(Needs::Input)] {
+            assert!(seen.contains(&state), "{program} has a screen of {state:?}");
+        }
+    }
+}
+
+/// A title can be turned off, and is missing before the first turn.
+#[test]
+fn the_screen_alone_says_the_same() {
+    let wrong: Vec<String> = screens()
+        .into_iter()
+        // The view of all that was printed hides the prompt.
+        .filter(|(_, name, ..)| !name.starts_with("working-transcript"))
+        .map(|(kind, name, _, screen)| (see(kind, "", &screen), kind, name))
+        .filter(|(seen, _, name)| *seen != wanted(name))
+        .map(|(seen, kind, name)| format!("{kind}/{name}: {seen:?}"))
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn an_empty_screen_says_nothing_and_a_title_alone_a_little() {
+    use DriverKind::*;
+    for kind in [Claude, Codex, Gemini, Opencode, Shell, Qwen] {
+        for screen in ["", "\n\n   \n"] {
+            assert_eq!(see(kind, "", screen), Seen::Unknown, "{kind}");
+        }
+    }
+    assert_eq!(see(Claude, "◐ Claude Code", ""), Seen::Working);
+    assert_eq!(see(Claude, "✳ Claude Code", ""), Seen::Unknown, "it is the title of a question too");
+    assert_eq!(see(Codex, "⠦ project", ""), Seen::Working);
+    assert_eq!(see(Codex, "[ . ] Action Required | project", ""), Seen::Asking(Needs::Permission));
+    assert_eq!(see(Gemini, "✦  Working… (project)", ""), Seen::Working);
+    assert_eq!(see(Gemini, "◇  Ready (project)", ""), Seen::Unknown, "it is the title of a login too");
+}
+
+/// The same program, with this printed above its prompt.
+fn printed_above(screen: &str, prompt_lines: usize, text: &str) -> String {
+    let lines: Vec<&str> = screen.trim_end().lines().collect();
+    let (above, prompt) = lines.split_at(lines.len() - prompt_lines);
+    [above.join("\n").as_str(), text, "", prompt.join("\n").as_str()].join("\n")
+}
+
+/// What the model or a tool prints is shown indented, above the prompt. Whatever it says, nobody is asked by it, nor is
+/// anything at work.
+#[test]
+fn a_text_that_looks_like_a_question_is_a_text() {
+    let texts = [
+        "  Do you want to proceed?\n  ❯ 1. Yes\n    2. No\n\n  Esc to cancel · Tab to amend",
+        "  ✻ Thinking… (3s · esc to interrupt)\n     esc to interrupt",
+        "  ⎿  Not logged in · Please run /login\n\n● It says that I should log in.",
+        "  Would you like to run the following command?\n  › 1. Yes, proceed (y)\n\n  Press enter to confirm or esc to cancel",
+        "  • Working (1s • esc to interrupt)\n  ■ unexpected status 401 Unauthorized",
+        "  Welcome to Claude Code v2.1.328\n  ❯ 1. Dark mode\n    2. Light mode",
+        "  ╭────────────────╮\n  │ ● 1. Allow once │\n  ╰────────────────╯",
+        "  ⠇ Thinking... (esc to cancel, 2s)",
+        "     △ Permission required\n     Allow once   Allow always   Reject\n     ⬝⬝⬝⬝  esc interrupt",
+    ];
+    for (kind, name, title, screen) in screens().into_iter().filter(|(_, name, ..)| name.starts_with("idle-8")) {
+        let prompt_lines = match kind {
+            DriverKind::Claude => 4,
+            DriverKind::Codex => 5,
+            DriverKind::Gemini => 9,
+            _ => 6,
+        };
+        for text in texts {
+            for title in [title.as_str(), ""] {
+                let screen = printed_above(&screen, prompt_lines, text);
+                assert_eq!(see(kind, title, &screen), Seen::Idle, "{kind}/{name} [{title}]\n{screen}");
+            }
+        }
+    }
+}
+
+#[test]
+fn no_screen_is_too_strange() {
+    for (kind, _, title, screen) in screens() {
+        let lines: Vec<&str> = screen.lines().collect();
+        for cut in 0..lines.len() {
+            // Whatever it is: it ends.
+            see(kind, &title, &lines[cut..].join("\n"));
+            see(kind, &title, &lines[..cut].join("\n"));
+        }
+    }
+}
+
+#[test]
+fn what_claude_writes_about_itself_is_read() {
+    for (text, seen) in [
+        (r#"{"pid":49,"status":"busy","statusUpdatedAt":1}"#, Seen::Working),
+        (r#"{"pid":49,"status":"idle"}"#, Seen::Idle),
+        (r#"{"status":"waiting","waitingFor":"permission prompt"}"#, Seen::Asking(Needs::Permission)),
+        (r#"{"status":"waiting","waitingFor":"input needed"}"#, Seen::Asking(Needs::Input)),
+        (r#"{"status":"waiting","waitingFor":"dialog open"}"#, Seen::Asking(Needs::Input)),
+        (r#"{"status":"waiting"}"#, Seen::Asking(Needs::Input)),
+        (r#"{"status":"something new"}"#, Seen::Unknown),
+        (r#"{"pid":49,"sta"#, Seen::Unknown),
+        ("", Seen::Unknown),
+    ] {
+        assert_eq!(status_file(text), seen, "{text}");
+    }
+}
+
+#[test]
+fn only_a_prompt_in_which_nothing_stands_is_typed_into() {
+    let mut found = Vec::new();
+    for (kind, name, title, screen) in screens() {
+        let prompt = of(kind).unwrap().prompt(&title, &screen);
+        let what = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '-');
+        let holds_something = ["-typed", "-put-back", "-menu", "-shell"].iter().any(|word| what.ends_with(word));
+        let asks = !name.starts_with("idle") && !name.starts_with("working") && !name.starts_with("login");
+        assert!(!(prompt == Prompt::Empty && (holds_something || asks)), "{kind}/{name}");
+        if prompt == Prompt::Empty {
+            found.push(format!("{kind}/{name}"));
+        }
+    }
+    for empty in ["claude/idle-40", "claude/idle-80", "claude/idle-new-80", "codex/idle-80", "codex/idle-new-80"] {
+        assert!(found.iter().any(|name| name == empty), "{empty}: {found:?}");
+    }
+}

@@ -1,0 +1,178 @@
+//! Looking at a pane, and typing into it: only into the own pane of a session of ours, and only one line.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tmux_interface::{
+    CapturePane, DeleteBuffer, DisplayMessage, IfShell, ListClients, LoadBuffer, PasteBuffer, TmuxCommand,
+};
+use uuid::Uuid;
+
+use super::{
+    MuxError, Result, Screen, Tags,
+    commands::{self, Batch, OTHER, PANE, words},
+};
+
+/// Enter, as a terminal sends it. Pasted like any text: `send-keys` would press it in copy mode, where a person reads, and
+/// in every other pane of a synchronized window.
+pub(super) const ENTER: &str = "\r";
+
+/// How long a typed line may be, in bytes: a reader in canonical mode gets nothing of 1,024 and more.
+const LONGEST: usize = 1000;
+
+/// Begins the line that says what kind of pane the following lines are of.
+const SCREEN: &str = "orch:screen ";
+
+/// tmux's own ids of panes are all that goes into a target here.
+pub(super) fn check_pane(pane: &str) -> Result<()> {
+    let number = pane.strip_prefix('%').unwrap_or_default();
+    if (1..=10).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(());
+    }
+    Err(MuxError::Invalid(format!("{pane:?} is no pane of tmux's: those are called %0, %1 and so on")))
+}
+
+/// Whether a text may be typed as a line into a program that talks to a person. Nothing in it may end the paste, or mean
+/// anything else to the program than what is written there.
+pub(super) fn check_line(text: &str) -> Result<()> {
+    let invalid = |why: String| Err(MuxError::Invalid(format!("this can't be typed into a pane: {why}")));
+    // Escape sequences, and all that ends a line.
+    let is_special = |c: &char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    if let Some(c) = text.chars().find(is_special) {
+        return invalid(format!("it holds the control character {c:?}"));
+    }
+    match text.trim_start().chars().next() {
+        None => return invalid("it is empty".into()),
+        // The one is run by a shell without asking, the other is a command.
+        Some(c @ ('!' | '/')) => return invalid(format!("it begins with {c:?}, which makes it a command")),
+        Some(_) => {}
+    }
+    if text.trim_end().ends_with('\\') {
+        return invalid("it ends in a backslash, after which Enter begins a further line".into());
+    }
+    if text.len() > LONGEST {
+        return invalid(format!("it has {} bytes, and {LONGEST} are the most", text.len()));
+    }
+    Ok(())
+}
+
+/// Shows a pane: when those who are attached last typed, its title, its visible lines.
+pub(super) fn look(pane: &str) -> Batch {
+    let title = format!("{SCREEN}#{{pane_title}}");
+    Batch::new(vec![
+        words(ListClients::new().target_session(pane).format("#{client_activity}").build()),
+        words(DisplayMessage::new().print().target_pane(pane).message(title).build()),
+        words(CapturePane::new().stdout().target_pane(pane).build()),
+    ])
+}
+
+/// Reads what [`look`] prints. A person's hooks may print too, before the line that we know.
+pub(super) fn looked(text: &str, now: SystemTime) -> Result<Screen> {
+    let (before, rest) = text.split_once(SCREEN).unwrap_or((text, ""));
+    if rest.is_empty() {
+        return Err(MuxError::Refused(format!("it showed {text:?} of a pane")));
+    }
+    let (title, lines) = rest.split_once('\n').unwrap_or((rest, ""));
+    // tmux tells whole seconds: it may have been one later.
+    let typed = |line: &str| Some(UNIX_EPOCH + Duration::from_secs(line.parse::<u32>().ok()?.into()) + SECOND);
+    let last = before.lines().filter_map(typed).max();
+    Ok(Screen {
+        title: title.to_owned(),
+        text: lines.trim_end().to_owned(),
+        last_typed: last.map(|at| now.duration_since(at).unwrap_or_default()),
+    })
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A name for a buffer that nobody else has.
+pub(super) fn new_buffer() -> String {
+    format!("orch-{}", Uuid::new_v4().simple())
+}
+
+/// Types what is on standard input into the pane: by way of that buffer, which is gone afterwards, and only into the own
+/// pane of a session with these tags. A dead pane is left alone too: tmux 3.3a crashes on pasting into one.
+pub(super) fn paste(pane: &str, tags: &Tags, buffer: &str, bracketed: bool) -> Batch {
+    let mut paste = PasteBuffer::new().no_replacement().delete().buffer_name(buffer).target_pane(pane);
+    if bracketed {
+        paste = paste.bracket_codes();
+    }
+    let own = format!("#{{&&:#{{==:#{{{PANE}}},#{{pane_id}}}},#{{!=:#{{pane_dead}},1}}}}");
+    let condition = format!("#{{&&:{},{own}}}", commands::are_tags(tags));
+    let mut guard = words(
+        IfShell::new()
+            .not_execute()
+            .target_pane(pane)
+            .shell_command(condition)
+            .command(paste.build().to_string())
+            .build(),
+    );
+    let refuse = format!("{} ; {}", delete(buffer), DisplayMessage::new().print().message(OTHER).build());
+    guard.push(refuse.into());
+    Batch::new(vec![words(LoadBuffer::new().buffer_name(buffer).path("-").build()), guard])
+}
+
+/// Deletes a buffer that [`paste`] may have left behind.
+pub(super) fn forget(buffer: &str) -> Batch {
+    Batch::new(vec![words(delete(buffer))])
+}
+
+fn delete(buffer: &str) -> TmuxCommand<'_> {
+    DeleteBuffer::new().buffer_name(buffer).build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_panes_are_targets() {
+        for good in ["%0", "%7", "%4294967295"] {
+            assert!(check_pane(good).is_ok(), "{good}");
+        }
+        for bad in ["", "%", "7", "@7", "$7", "%-1", "%7;", "%7.1", "=a:", "%٣", "%42949672950"] {
+            assert!(check_pane(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_could_mean_anything_else_is_not_typed() {
+        for good in ["orch: 2 new messages", "a;", "#(touch x) #{pid}", "ä 漢 🦀", &"x".repeat(LONGEST)] {
+            assert!(check_line(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "  ",
+            "a\nb",
+            "a\r",
+            "a\tb",
+            "\u{1b}[201~",
+            "\u{9b}201~",
+            "\u{7f}",
+            "\u{85}",
+            "a\u{2028}b",
+            "!ls",
+            " /exit",
+            "a \\ ",
+            &"x".repeat(LONGEST + 1),
+        ] {
+            assert!(check_line(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_look_is_read() {
+        let now = UNIX_EPOCH + Duration::from_millis(100_500);
+        let screen = looked("90\n97\norch:screen a title\n> hello\n\norch:screen b\n\n\n", now).unwrap();
+        let expected = Screen {
+            title: "a title".into(),
+            text: "> hello\n\norch:screen b".into(),
+            last_typed: Some(Duration::from_millis(2_500)),
+        };
+        assert_eq!(screen, expected);
+        let nobody = looked("hooked\norch:screen \n\n", now).unwrap();
+        assert_eq!(nobody, Screen::default());
+        let ahead = looked("200\norch:screen x\n", now).unwrap();
+        assert_eq!(ahead.last_typed, Some(Duration::ZERO), "a clock that was set back");
+        assert!(looked("", now).is_err() && looked("90\n", now).is_err());
+    }
+}

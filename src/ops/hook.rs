@@ -1,0 +1,171 @@
+//! `orch hook`: called by an agent's program at the turns of its work. Notes for the agent's runner what the program
+//! does, and hands over at the boundary of a turn what waits for the model, so that nobody has to poll for it.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use uuid::Uuid;
+
+use super::{Caller, Ops, TaskFilter, messages::AT_ONCE};
+use crate::{
+    config::DriverKind,
+    drivers::{self, Hook, Noted, Source},
+    error::{Error, Result},
+    home::{self, Home},
+    model::{
+        message::{Delivery, Message, is_line_to_idle},
+        task::{Task, TaskState},
+        text::one_line,
+        time::Timestamp,
+    },
+    store::people::Reader,
+};
+
+/// The program waits for us: a Redis that is away is not waited for. What is not handed over now is at the next turn.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// So many tasks are listed to a model that has forgotten them.
+const LISTED: usize = 30;
+
+/// What a hook prints, and the note that it is to be printed.
+#[derive(Debug, Default)]
+pub struct Handed {
+    /// In the program's own form; empty where there is nothing.
+    pub print: String,
+    token: Option<PathBuf>,
+}
+
+impl Handed {
+    /// It was printed: these messages are not handed over again.
+    pub fn done(self) {
+        if let Some(token) = self.token {
+            let _ = fs::remove_file(token);
+        }
+    }
+}
+
+impl Ops {
+    /// Takes one call of a program's hook; what is to be printed.
+    ///
+    /// # Errors
+    /// Usage: the caller is no agent. Config: the note could not be written. Whatever else is in the way of handing
+    /// something over is not an error of the program's: it is handed over later.
+    pub async fn hook(&self, program: DriverKind, call: &str) -> Result<Handed> {
+        let Some(driver) = drivers::of(program) else { return Ok(Handed::default()) };
+        let Some(hook) = driver.hook(call) else { return Ok(Handed::default()) };
+        let folder = self.folder_of_hooks()?;
+        let note = |hook: &Hook| note(&folder, hook).map_err(|e| home::unusable(&folder, &e));
+        // Whether the turn ends is known only once it is known whether something is handed over.
+        let may_go_on = matches!(hook, Hook::Ended { .. });
+        if !may_go_on {
+            note(&hook)?;
+        }
+        let token = folder.join("handing");
+        let text = match tokio::time::timeout(PATIENCE, self.waits_for_the_model(&hook, &token)).await {
+            Ok(Ok(text)) => text,
+            Ok(Err(e)) => {
+                tracing::warn!("nothing is handed over: {e}");
+                None
+            }
+            Err(_) => None,
+        };
+        let print = text.and_then(|text| driver.hand_over(&hook, &text)).unwrap_or_default();
+        if may_go_on {
+            note(&if print.is_empty() { hook } else { hook.going_on() })?;
+        }
+        Ok(Handed { print, token: Some(token) })
+    }
+
+    /// The folder of the caller's program: its attempt's, or the master's.
+    fn folder_of_hooks(&self) -> Result<PathBuf> {
+        match (&self.caller, self.caller.attempt()) {
+            (_, Some(attempt)) => Ok(self.home.run(&attempt.task, attempt.attempt)),
+            (Caller::Agent { agent, .. }, None) => Ok(self.home.agent_files(agent)),
+            (Caller::Person, None) => Err(Error::usage("orch hook is called by the program of an agent")
+                .hint("orch sets it up in the programs that it starts")),
+        }
+    }
+
+    async fn waits_for_the_model(&self, hook: &Hook, token: &Path) -> Result<Option<String>> {
+        let is_master = self.caller.attempt().is_none();
+        match hook {
+            Hook::Began { source, .. } if is_master => self.what_was_forgotten(*source).await,
+            // The line that says so is answered by reading them.
+            Hook::Prompt { text } if is_master && !is_line_to_idle(text) => self.unread(token).await,
+            Hook::Prompt { .. } if is_master => Ok(None),
+            Hook::Prompt { .. } | Hook::Ended { .. } => self.unread(token).await,
+            _ => Ok(None),
+        }
+    }
+
+    /// The messages to the caller. Who was cut off before they were printed finds the same ones by the token that it has
+    /// left.
+    async fn unread(&self, token: &Path) -> Result<Option<String>> {
+        let reader = match self.caller.attempt() {
+            Some(attempt) => Reader::Attempt(attempt.clone()),
+            None => Reader::Master,
+        };
+        let known = fs::read_to_string(token).ok().filter(|text| !text.is_empty());
+        let word = match known {
+            Some(word) => word,
+            None => {
+                let word = Uuid::new_v4().simple().to_string();
+                home::write_new(token, word.as_bytes()).map_err(|e| home::unusable(token, &e))?;
+                word
+            }
+        };
+        let master = self.config.master.session.as_str();
+        let (mut messages, left) = self.ask(|s| s.read_inbox(&reader, master, &word, AT_ONCE)).await?;
+        messages.retain(|message| message.state != Delivery::Failed);
+        Ok((!messages.is_empty()).then(|| in_words(&messages, left)))
+    }
+
+    /// What a master should know that begins anew, or whose conversation was summed up.
+    async fn what_was_forgotten(&self, source: Source) -> Result<Option<String>> {
+        if source == Source::Clear {
+            return Ok(None);
+        }
+        let mut open: Vec<Task> = Vec::new();
+        for state in TaskState::ALL.iter().copied().filter(|state| !state.is_terminal()) {
+            let filter = TaskFilter { state: Some(state), limit: Some(LISTED), ..TaskFilter::default() };
+            open.extend(self.tasks(filter).await?.tasks.into_iter().filter(|task| task.parent.is_none()));
+        }
+        open.truncate(LISTED);
+        if open.is_empty() {
+            return Ok(None);
+        }
+        let mut text = String::from("These tasks, delegated through orch, are open:\n");
+        for task in &open {
+            text.push_str(&format!(
+                "- {} ({}, {}): {}\n",
+                task.id,
+                task.role,
+                task.state,
+                one_line(&task.description, 120)
+            ));
+        }
+        text.push_str("Their results come to you by themselves, or wait for them with wait_tasks; read_inbox has what you have missed.");
+        Ok(Some(text))
+    }
+}
+
+fn note(folder: &Path, hook: &Hook) -> std::io::Result<()> {
+    let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(Home::hooks(folder))?;
+    // One write: lines of hooks that run at the same time do not mix.
+    file.write_all(Noted::line(Timestamp::now(), hook).as_bytes())
+}
+
+fn in_words(messages: &[Message], left: u64) -> String {
+    let mut text = String::from("Messages to you, each told once (get_task shows a whole result):\n");
+    for message in messages {
+        text.push_str(&format!("- {}: {}\n", message.from, message.text));
+    }
+    if left > 0 {
+        text.push_str(&format!("{left} more wait: call read_inbox\n"));
+    }
+    text
+}

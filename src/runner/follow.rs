@@ -1,0 +1,164 @@
+//! Follows a program that has the pane's terminal to itself: by what its hooks leave in a file, and by its screen where no
+//! hook tells. It notes what the program asks its user for as soon as it is known.
+
+use std::{io, path::Path, time::Duration};
+
+use tokio::{
+    sync::watch,
+    time::{Interval, MissedTickBehavior},
+};
+
+use super::{
+    Agent,
+    hooks::Hooks,
+    needs::Needs,
+    turn::{Doing, Turn},
+};
+use crate::{
+    drivers::{Driver, Hook, Noted},
+    home::{Home, launch::Launch},
+    mux::{Mux, TmuxMux, TmuxOptions},
+};
+
+/// How often a program is looked at that is in a turn, of which no hook may tell the end. One that is idle is not.
+const LOOK: Duration = Duration::from_millis(1_500);
+
+/// Follows one program.
+pub(super) struct Follow {
+    hooks: Option<Hooks>,
+    /// The beginning of a line of theirs.
+    line: Vec<u8>,
+    screen: Option<Screen>,
+    looks: Interval,
+    turn: Turn,
+    /// What it does, for whoever wants to hear of it.
+    doing: watch::Sender<Doing>,
+    needs: Needs,
+    ended: bool,
+}
+
+/// What the hooks have told: whole lines.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    /// As they came.
+    pub lines: Vec<u8>,
+    /// As they are understood.
+    pub hooks: Vec<Hook>,
+}
+
+/// The screen of the own pane, and who can read it.
+struct Screen {
+    mux: TmuxMux,
+    pane: String,
+    driver: &'static dyn Driver,
+}
+
+impl Follow {
+    /// A program that has this folder and is about to be started.
+    ///
+    /// # Errors
+    /// The file of its hooks can't be made.
+    pub fn new(
+        agent: &Agent,
+        dir: &Path,
+        driver: Option<&'static dyn Driver>,
+        turn: Turn,
+        needs: Needs,
+    ) -> io::Result<Self> {
+        let mut looks = tokio::time::interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let pane = std::env::var("TMUX_PANE").ok();
+        let screen = driver.zip(pane).map(|(driver, pane)| Screen { mux: mux(&agent.launch), pane, driver });
+        let hooks = Some(Hooks::of_new_program(&Home::hooks(dir))?);
+        let doing = watch::Sender::new(turn.doing());
+        Ok(Follow { hooks, line: Vec::new(), screen, looks, turn, doing, needs, ended: false })
+    }
+
+    /// Whether it is in a turn.
+    pub fn is_working(&self) -> bool {
+        self.turn.doing() == Doing::Working
+    }
+
+    /// What it does, from now on.
+    pub fn doing(&self) -> watch::Receiver<Doing> {
+        self.doing.subscribe()
+    }
+
+    /// The next that the hooks tell. Nothing, at once and for ever, when the program has ended and all is told. May be
+    /// cancelled.
+    pub async fn next(&mut self) -> Heard {
+        loop {
+            let is_looked_at = self.screen.is_some() && !self.ended && self.turn.doing() != Doing::Idle;
+            tokio::select! {
+                piece = next_piece(&mut self.hooks, self.ended) => match piece {
+                    Some(piece) => {
+                        self.looks.reset();
+                        let heard = self.hear(&piece);
+                        if !heard.lines.is_empty() {
+                            return heard;
+                        }
+                    }
+                    None => return Heard::default(),
+                },
+                _ = self.looks.tick(), if is_looked_at => self.look().await,
+            }
+        }
+    }
+
+    /// Nobody is left who could tell more: what comes is what was told already.
+    pub fn has_ended(&mut self) {
+        self.ended = true;
+        self.needs.set(None);
+    }
+
+    /// Looks at the terminal.
+    pub async fn look(&mut self) {
+        let Some(Screen { mux, pane, driver }) = &self.screen else { return };
+        match mux.screen(pane).await {
+            Ok(screen) => {
+                self.turn.see(driver.see(&screen.title, &screen.text));
+                self.has_changed();
+            }
+            Err(e) => tracing::debug!("its screen can't be looked at: {e}"),
+        }
+    }
+
+    fn hear(&mut self, piece: &[u8]) -> Heard {
+        self.line.extend_from_slice(piece);
+        let mut lines = std::mem::take(&mut self.line);
+        let rest = lines.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+        self.line = lines.split_off(rest);
+        // Whoever writes there otherwise says nothing to us.
+        let noted = lines.split(|b| *b == b'\n').filter_map(|line| serde_json::from_slice::<Noted>(line).ok());
+        let hooks: Vec<Hook> = noted.map(|noted| noted.hook).collect();
+        hooks.iter().for_each(|hook| self.turn.hear(hook));
+        self.has_changed();
+        Heard { lines, hooks }
+    }
+
+    fn has_changed(&self) {
+        self.needs.set(self.turn.needs());
+        let doing = self.turn.doing();
+        self.doing.send_if_modified(|known| std::mem::replace(known, doing) != doing);
+    }
+}
+
+/// The tmux server that the agent lives on.
+pub(super) fn mux(launch: &Launch) -> TmuxMux {
+    TmuxMux::new(TmuxOptions { socket: launch.tmux_socket.clone(), ..TmuxOptions::default() })
+}
+
+/// What hooks have told; never again once the file can't be read. `None`: the program has ended, and that was all.
+async fn next_piece(hooks: &mut Option<Hooks>, ended: bool) -> Option<Vec<u8>> {
+    let piece = match hooks {
+        Some(file) if ended => file.rest(),
+        Some(file) => file.next().await.map(Some),
+        None if ended => Ok(None),
+        None => std::future::pending().await,
+    };
+    piece.unwrap_or_else(|e| {
+        tracing::warn!("what the program's hooks tell is not heard any more: {e}");
+        *hooks = None;
+        Some(Vec::new())
+    })
+}

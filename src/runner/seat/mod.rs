@@ -1,0 +1,272 @@
+//! The master's seat: its program has the pane's terminal for itself and talks to a person. It takes no tasks.
+//!
+//! What it does is known from its hooks, and from its screen where no hook tells ([`super::follow`]). That is how it is known
+//! that it asks its user for something, and that it is idle while something waits for it; and it is how its
+//! [`conversation`] goes on after a crash.
+
+mod conversation;
+mod line;
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitStatus,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::{process::Child, sync::watch};
+
+use self::{conversation::Conversation, line::Line};
+use super::{
+    Agent, Leave,
+    beats::{Beat, Beats},
+    follow::{self, Follow},
+    mail,
+    needs::Needs,
+    program,
+    scratch::Scratch,
+    signals::{Signal, Signals},
+    turn::{Doing, Turn},
+    typing::{Pace, Typist},
+};
+use crate::{
+    config::DriverKind,
+    drivers::{self, Driver, Hook, Mcp, Start},
+    home::{self, launch::Launch},
+    mux::{Mux, Tags, TmuxMux},
+    os,
+    store::{agents::Directive, people::Reader},
+};
+
+/// A program that ends sooner than this was not left by a person.
+const AT_ONCE: Duration = Duration::from_secs(2);
+/// So many times in a row, and the agent is broken.
+const TRIES: u32 = 3;
+
+/// A program that ends at once all the same, and says that all is well, is started again after a pause: the first one,
+/// each further one twice as long, up to the last.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
+
+/// Keeps the master's program running until told to leave. A person who leaves it is let out of the session, and finds
+/// it again at the next attach: leaving stops nothing.
+pub(super) async fn serve(agent: &Agent, mut signals: Signals) -> Leave {
+    let mut beats = Beats::start(agent);
+    let mut seat = match Seat::of(agent) {
+        Ok(seat) => seat,
+        Err(why) => return Leave::Broken(why),
+    };
+    let (mut failed, mut pause) = (0, Duration::ZERO);
+    loop {
+        let began = Instant::now();
+        let mut program = match seat.start(beats.needs()) {
+            Ok(started) => started,
+            Err(why) => return Leave::Broken(why),
+        };
+        let status = match seat.sit(&mut program, &mut beats, &mut signals).await {
+            Ok(status) => status,
+            Err(leave) => return leave,
+        };
+        let at_once = began.elapsed() < AT_ONCE;
+        let has_failed = at_once && !status.is_ok_and(|status| status.success());
+        if has_failed && seat.begin_anew() {
+            continue;
+        }
+        failed = if has_failed { failed + 1 } else { 0 };
+        if failed >= TRIES {
+            return Leave::Broken(format!("{} ends at once, {TRIES} times in a row", program.name));
+        }
+        seat.let_out().await;
+        pause = if at_once { (pause * 2).clamp(PAUSES.0, PAUSES.1) } else { Duration::ZERO };
+        if let Err(leave) = wait(tokio::time::sleep(pause), &mut beats, &mut signals).await {
+            return leave;
+        }
+    }
+}
+
+/// Where the program sits.
+struct Seat<'a> {
+    agent: &'a Agent,
+    driver: Option<&'static dyn Driver>,
+    /// Of its files.
+    dir: PathBuf,
+    mux: Arc<TmuxMux>,
+    /// Whether conversations go on.
+    resumes: bool,
+    conversation: Conversation,
+    /// Of a program that is told by hooks that a prompt was submitted.
+    line: Option<Line>,
+}
+
+/// A program that runs there.
+struct Program {
+    /// For whoever is told that it failed.
+    name: String,
+    child: Child,
+    follow: Follow,
+    _scratch: Option<Scratch>,
+}
+
+impl<'a> Seat<'a> {
+    fn of(agent: &'a Agent) -> Result<Self, String> {
+        let launch = &agent.launch;
+        let dir = agent.home.agent_files(&launch.agent);
+        home::create_dir(&dir).map_err(|e| format!("its folder {} could not be made: {e}", dir.display()))?;
+        let conversation = Conversation::of(&dir, launch.driver);
+        let (driver, mux) = (drivers::of(launch.driver), Arc::new(follow::mux(launch)));
+        let line = driver.zip(std::env::var("TMUX_PANE").ok()).map(|(driver, pane)| {
+            let typist = Typist { mux: mux.clone(), pane, tags: tags(launch), pace: Pace::default() };
+            let mail = mail::unread(agent.store.clone(), launch.agent.clone(), Reader::Master);
+            Line::new(typist, driver, agent.store.clone(), &launch.agent, mail)
+        });
+        Ok(Seat { agent, driver, dir, mux, resumes: launch.role.agent.resume, conversation, line })
+    }
+
+    fn start(&self, needs: Needs) -> Result<Program, String> {
+        let mut start = self.program()?;
+        let name = start.program.to_string_lossy().into_owned();
+        let in_dir = |e: std::io::Error| format!("its files could not be written to {}: {e}", self.dir.display());
+        program::write_files(&start).map_err(in_dir)?;
+        let scratch = self.driver.map(|driver| Scratch::make(driver, &self.agent.launch.role, &self.dir)).transpose();
+        let scratch = scratch.map_err(in_dir)?.flatten();
+        start.env.extend(scratch.as_ref().map(Scratch::variable));
+        let follow = Follow::new(self.agent, &self.dir, self.driver, Turn::default(), needs).map_err(in_dir)?;
+        let child = program::spawn_on_terminal(self.agent, &start, &self.agent.launch.role.cwd, &[])
+            .map_err(|e| format!("{name} could not be started: {e}"))?;
+        Ok(Program { name, child, follow, _scratch: scratch })
+    }
+
+    fn program(&self) -> Result<Start, String> {
+        let launch = &self.agent.launch;
+        if launch.driver == DriverKind::Console {
+            let own = std::env::current_exe().map_err(|e| format!("our own program is not to be found: {e}"))?;
+            return Ok(Start { program: own.into(), args: vec!["console".into()], ..Start::default() });
+        }
+        let orch = self.agent.home.bin().join("orch");
+        let new_session = uuid::Uuid::new_v4().to_string();
+        let seat = drivers::Seat {
+            role: &launch.role,
+            dir: &self.dir,
+            mcp: &tools(&orch, launch),
+            new_session: &new_session,
+            resume: self.conversation.to_resume().filter(|_| self.resumes),
+            prompt: None,
+        };
+        self.driver
+            .and_then(|driver| driver.interactive(&seat))
+            .ok_or_else(|| format!("driver {} has no prompt for a person: it cannot be the master's", launch.driver))
+    }
+
+    /// Where a conversation was to go on, and could not: the next program has a new one. Whether it was so.
+    fn begin_anew(&mut self) -> bool {
+        let was_to_go_on = self.resumes && self.conversation.to_resume().is_some();
+        if was_to_go_on {
+            tracing::warn!("the program ended at once where its conversation was to go on: it begins anew");
+            self.conversation.forget();
+        }
+        was_to_go_on
+    }
+
+    /// Follows the program to its end, which nothing that it has started outlives.
+    async fn sit(
+        &mut self,
+        program: &mut Program,
+        beats: &mut Beats,
+        signals: &mut Signals,
+    ) -> Result<std::io::Result<ExitStatus>, Leave> {
+        let mut doing = program.follow.doing();
+        let ended = loop {
+            tokio::select! {
+                status = program.child.wait() => break Ok(status),
+                heard = program.follow.next() => heard.hooks.iter().for_each(|hook| self.hear(hook)),
+                () = drive(&mut self.line, &mut doing) => {}
+                leave = told(beats, signals) => break Err(leave),
+            }
+        };
+        program.follow.has_ended();
+        end(self.agent, &mut program.child).await;
+        ended
+    }
+
+    fn hear(&mut self, hook: &Hook) {
+        if let (Hook::Prompt { .. }, Some(line)) = (hook, &self.line) {
+            line.submitted();
+        }
+        if self.resumes {
+            self.conversation.hear(hook);
+        }
+    }
+
+    /// Whoever has just left the program wants to be out of its session too.
+    async fn let_out(&self) {
+        if let Err(e) = self.mux.detach_clients(&self.agent.launch.session, &tags(&self.agent.launch)).await {
+            tracing::warn!("the master's session was left, and its clients could not be detached: {e}");
+        }
+    }
+}
+
+fn tags(launch: &Launch) -> Tags {
+    Tags {
+        namespace: Tags::world(&launch.namespace, &launch.home),
+        agent: launch.agent.clone(),
+        incarnation: launch.incarnation.clone(),
+    }
+}
+
+async fn drive(line: &mut Option<Line>, doing: &mut watch::Receiver<Doing>) {
+    match line {
+        Some(line) => line.drive(doing).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The verbs as tools, for who has this launch.
+pub(super) fn tools<'a>(orch: &'a Path, launch: &'a Launch) -> Mcp<'a> {
+    let ours = launch.env.iter().filter(|(name, _)| name.starts_with("ORCH_"));
+    Mcp { program: orch, env: ours.map(|(name, value)| (name.as_str(), value.clone())).collect() }
+}
+
+/// Waits for something, or for a reason to leave.
+async fn wait<T>(what: impl Future<Output = T>, beats: &mut Beats, signals: &mut Signals) -> Result<T, Leave> {
+    tokio::select! {
+        done = what => Ok(done),
+        leave = told(beats, signals) => Err(leave),
+    }
+}
+
+/// Until there is a reason to leave.
+async fn told(beats: &mut Beats, signals: &mut Signals) -> Leave {
+    loop {
+        tokio::select! {
+            beat = beats.next() => match beat {
+                Beat::Directive(_, Directive::Stop(reason)) => return Leave::Told(reason),
+                Beat::Gone => return Leave::GivenUp,
+                _ => {}
+            },
+            signal = signals.next() => match signal {
+                // The terminal sends it to the program as well, which knows what to do with it.
+                Signal::Interrupt => {}
+                Signal::Hangup => return Leave::SessionClosed,
+                Signal::Terminate => return Leave::Terminated,
+            },
+        }
+    }
+}
+
+/// Ends the program, if it has not ended, and all it has started.
+async fn end(agent: &Agent, child: &mut Child) {
+    if let Some(pid) = child.id() {
+        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid as i32), nix::sys::signal::Signal::SIGTERM);
+        if tokio::time::timeout(agent.launch.kill_grace, child.wait()).await.is_err() {
+            let _ = child.kill().await;
+        }
+    }
+    if os::has_children() {
+        // `orch start` may have been typed here: the supervisor is our descendant then, and not the program's own.
+        let keep: Vec<u32> = os::read_lock_holder(&agent.home.supervisor_lock()).map(|p| p.pid).into_iter().collect();
+        let (grace, limit) = (Duration::from_millis(200), Duration::from_secs(5));
+        let ended = tokio::task::spawn_blocking(move || os::end_children(&keep, grace, limit));
+        if let Ok(Err(e)) = ended.await {
+            tracing::error!("what the master's program left behind: {e}");
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! What a program on a terminal is doing, from all that is known of it. Pure.
+//!
+//! Hooks are the surest word, and come at once; but none comes after Esc, nor between a permission that was given and the
+//! end of the tool. So the screen is looked at as well, while the program is not idle.
+
+use crate::{
+    drivers::{Hook, Seen, Source},
+    model::agent::Needs,
+};
+
+/// What it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Doing {
+    /// Nothing was heard of it yet.
+    Starting,
+    /// It is in the middle of a turn.
+    Working,
+    /// It waits for the next prompt.
+    Idle,
+    /// It waits for its user.
+    Asking(Needs),
+}
+
+/// What a program does, and what was seen that is not believed yet.
+#[derive(Debug)]
+pub(super) struct Turn {
+    doing: Doing,
+    /// Whether it was given a task, of which nobody has said yet how it came out: then it is not idle for nothing.
+    has_task: bool,
+    /// Whether it still has to begin by itself with what it was given.
+    is_to_begin: bool,
+    /// Seen idle once while it was thought to work: between two of its steps a screen may look so.
+    looked_idle: bool,
+}
+
+impl Default for Turn {
+    fn default() -> Self {
+        Turn { doing: Doing::Starting, has_task: false, is_to_begin: false, looked_idle: false }
+    }
+}
+
+impl Turn {
+    /// Of a program that is started with a task.
+    pub fn with_task() -> Self {
+        Turn { has_task: true, is_to_begin: true, ..Turn::default() }
+    }
+
+    /// What it does.
+    pub fn doing(&self) -> Doing {
+        self.doing
+    }
+
+    /// What it asks for. Whoever stops it in the middle of its task is the one it waits for.
+    pub fn needs(&self) -> Option<Needs> {
+        match self.doing {
+            Doing::Asking(what) => Some(what),
+            Doing::Idle if self.has_task => Some(Needs::Input),
+            _ => None,
+        }
+    }
+
+    /// One of its hooks was called.
+    pub fn hear(&mut self, hook: &Hook) {
+        self.looked_idle = false;
+        self.doing = match hook {
+            // It goes on with what it does.
+            Hook::Began { source: Source::Compact, .. } => return,
+            Hook::Began { source: Source::Startup | Source::Resume, .. } if self.is_to_begin => Doing::Starting,
+            Hook::Began { .. } | Hook::Interrupted => Doing::Idle,
+            Hook::Ended { .. } | Hook::Failed { .. } => {
+                self.has_task = false;
+                Doing::Idle
+            }
+            Hook::Prompt { .. } | Hook::ToolCall { .. } | Hook::ToolResult { .. } | Hook::GoesOn { .. } => {
+                self.is_to_begin = false;
+                Doing::Working
+            }
+            Hook::Asks { what, .. } => Doing::Asking(*what),
+            Hook::Left => Doing::Starting,
+        };
+    }
+
+    /// Its terminal was looked at.
+    pub fn see(&mut self, seen: Seen) {
+        let looked_idle = std::mem::take(&mut self.looked_idle);
+        match (seen, self.doing) {
+            (Seen::Unknown, _) => {}
+            (Seen::Asking(what), _) => self.doing = Doing::Asking(what),
+            (Seen::Working, _) => self.doing = Doing::Working,
+            (Seen::Idle, Doing::Idle) => {}
+            (Seen::Idle, Doing::Starting) if !self.is_to_begin => self.doing = Doing::Idle,
+            (Seen::Idle, _) if looked_idle => self.doing = Doing::Idle,
+            (Seen::Idle, _) => self.looked_idle = true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard(hooks: &[Hook]) -> Turn {
+        let mut turn = Turn::default();
+        hooks.iter().for_each(|hook| turn.hear(hook));
+        turn
+    }
+
+    fn began(source: Source) -> Hook {
+        Hook::Began { session: None, source, record: None }
+    }
+
+    fn asks() -> Hook {
+        Hook::Asks { what: Needs::Permission, of: "Bash".into() }
+    }
+
+    #[test]
+    fn hooks_say_at_once_what_it_does() {
+        let prompt = Hook::Prompt { text: "x".into() };
+        assert_eq!(heard(&[]).doing(), Doing::Starting);
+        assert_eq!(heard(&[began(Source::Startup)]).doing(), Doing::Idle);
+        assert_eq!(heard(std::slice::from_ref(&prompt)).doing(), Doing::Working);
+        assert_eq!(heard(&[prompt.clone(), asks()]).needs(), Some(Needs::Permission));
+        assert_eq!(heard(&[prompt.clone(), began(Source::Compact)]).doing(), Doing::Working, "it goes on");
+        assert_eq!(heard(&[prompt, Hook::Ended { said: None }]).doing(), Doing::Idle);
+    }
+
+    #[test]
+    fn the_screen_says_what_no_hook_does() {
+        let mut turn = heard(&[asks()]);
+        turn.see(Seen::Unknown);
+        assert_eq!(turn.needs(), Some(Needs::Permission), "a screen that says nothing changes nothing");
+        turn.see(Seen::Working);
+        assert_eq!(turn.doing(), Doing::Working, "it was allowed");
+        turn.see(Seen::Idle);
+        assert_eq!(turn.doing(), Doing::Working, "between two steps");
+        turn.see(Seen::Idle);
+        assert_eq!(turn.doing(), Doing::Idle, "Esc");
+        turn.see(Seen::Asking(Needs::Login));
+        assert_eq!(turn.needs(), Some(Needs::Login));
+    }
+
+    #[test]
+    fn a_step_between_two_looks_makes_the_first_one_old() {
+        let mut turn = heard(&[Hook::Prompt { text: "x".into() }]);
+        turn.see(Seen::Idle);
+        turn.hear(&Hook::ToolCall { name: "Bash".into(), summary: String::new() });
+        turn.see(Seen::Idle);
+        assert_eq!(turn.doing(), Doing::Working);
+    }
+
+    #[test]
+    fn who_stops_a_task_in_the_middle_is_waited_for() {
+        let mut turn = Turn::with_task();
+        turn.hear(&began(Source::Startup));
+        assert_eq!((turn.doing(), turn.needs()), (Doing::Starting, None), "it begins by itself");
+        turn.see(Seen::Idle);
+        assert_eq!(turn.needs(), None, "in a moment");
+        turn.see(Seen::Idle);
+        assert_eq!(turn.needs(), Some(Needs::Input), "it does not");
+        turn.hear(&Hook::Prompt { text: "x".into() });
+        assert_eq!(turn.needs(), None);
+        turn.hear(&Hook::Interrupted);
+        assert_eq!(turn.needs(), Some(Needs::Input));
+        turn.hear(&Hook::Prompt { text: "go on".into() });
+        turn.hear(&Hook::Ended { said: None }.going_on());
+        assert_eq!(turn.doing(), Doing::Working);
+        turn.hear(&Hook::Ended { said: None });
+        assert_eq!((turn.doing(), turn.needs()), (Doing::Idle, None), "it is done");
+    }
+}

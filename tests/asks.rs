@@ -1,0 +1,95 @@
+//! Agent programs that ask for what a person alone can give: it is seen at once, and nobody takes them for hung.
+
+mod common;
+
+use common::World;
+use serde_json::{Value, json};
+
+const INIT: &str = r#"{"type":"system","subtype":"init","session_id":"SESSION","model":"m1"}"#;
+const DONE: &str = r#"{"type":"result","subtype":"success","is_error":false,"result":"The answer.","usage":{"input_tokens":1,"output_tokens":1}}"#;
+const SAYS: &str = r#"{"type":"assistant","message":{"content":[{"type":"text","text":"I am in."}]}}"#;
+/// Its service has refused its key, and it tries once more.
+const REFUSED: &str = r#"{"type":"system","subtype":"api_retry","attempt":1,"max_retries":10,"retry_delay_ms":584,"error_status":401,"error":"authentication_failed"}"#;
+
+/// A `claude` that does this, in a world with these keys of `[supervisor]`.
+fn world(claude: &str, supervisor: &[(&'static str, &str)], role: &str) -> World {
+    let builder = World::builder().tables(&format!("[roles.c]\ndriver = \"claude\"\n{role}\n"));
+    let world = supervisor.iter().fold(builder, |builder, (key, value)| builder.supervisor(key, value)).build();
+    world.program("claude", &format!("cat > prompt.$$\n{claude}"));
+    world.program("tell", "line=$(cat); echo \"$line\" >> \"$HOME/told\"");
+    world.start();
+    world
+}
+
+fn say(line: &str) -> String {
+    format!("cat <<'EOF'\n{line}\nEOF\n")
+}
+
+fn needs(world: &World) -> Value {
+    world.agent("c-1")["needs"].clone()
+}
+
+#[test]
+fn a_refused_login_is_seen_before_the_next_heartbeat_and_forgotten_when_it_goes_on() {
+    let script = format!("{}{}while [ ! -e ../go ]; do sleep 0.05; done\n{}", say(INIT), say(REFUSED), say(SAYS));
+    let script = format!("{script}while [ ! -e ../end ]; do sleep 0.05; done\n{}", say(DONE));
+    // The next heartbeat comes after this test has given up.
+    let keys = [("heartbeat", "\"2m\""), ("lease", "\"10m\""), ("notify_command", "[\"tell\"]")];
+    let world = world(&script, &keys, "");
+    let task = world.delegate("c", "work");
+    world.wait_until("the login is asked for", || needs(&world) == "login");
+    let attention = world.status()["attention"].to_string();
+    assert!(attention.contains(&format!("agent c-1 waits for {task}: its program asks for login")), "{attention}");
+    let bell = || world.tmux(&["list-windows", "-t", "=c-1", "-F", "#{window_bell_flag}"]).ok().trim().to_owned();
+    world.wait_until("the bell has rung", || bell() == "1");
+    world.wait_until("somebody is told", || !world.lines("told").is_empty());
+    let told: Value = serde_json::from_str(&world.lines("told")[0]).expect("JSON");
+    assert_eq!(
+        (&told["what"], &told["agent"], &told["task"], &told["needs"], &told["do"]),
+        (&json!("needs"), &json!("c-1"), &json!(task), &json!("login"), &json!("orch attach c-1"))
+    );
+    world.touch("go");
+    world.wait_until("it goes on", || needs(&world).is_null());
+    assert_eq!(world.show(&task)["state"], "running");
+    assert_eq!(world.lines("told").len(), 1, "once");
+    world.touch("end");
+    assert_eq!(world.wait_for(&task, "succeeded")["attempts"].as_array().map(Vec::len), Some(1));
+    world.stop_and_check_nothing_left();
+}
+
+#[test]
+fn a_login_that_is_refused_again_ends_the_attempt_and_holds_the_task() {
+    let script = format!("{}{}{}exec sleep 1000", say(INIT), say(REFUSED), say(&REFUSED.replace(":1,", ":2,")));
+    let world = world(&script, &[], "");
+    let held = world.wait_for(&world.delegate("c", "work"), "held");
+    assert_eq!((&held["cause"], &held["failures"], &held["lost"]), (&json!("needs_person"), &json!(0), &json!(0)));
+    let reason = held["reason"].as_str().unwrap();
+    for words in ["claude asks to log in: authentication_failed (401)", "/login", "ANTHROPIC_API_KEY", "orch retry"] {
+        assert!(reason.contains(words), "{words} in {reason}");
+    }
+    world.wait_until("nothing is asked for any more", || needs(&world).is_null());
+    assert!(world.status()["attention"].to_string().contains("is held: claude asks to log in"));
+    world.stop_and_check_nothing_left();
+}
+
+#[test]
+fn who_asks_is_not_taken_for_hung() {
+    // Longer than a stall: it does not pass for alive by the processor time of its own looking.
+    let wait = "while [ ! -e ../go ]; do sleep 3; done\n";
+    let script = format!(
+        "{}case $(cat prompt.$$) in ask*) {}{wait}{}{};; *) exec sleep 1000;; esac",
+        say(INIT),
+        say(REFUSED),
+        say(SAYS),
+        say(DONE)
+    );
+    let world = world(&script, &[], "max = 2\nstall_timeout = \"1s\"\n[roles.c.retry]\nlost = 0");
+    let asks = world.delegate("c", "ask somebody");
+    world.wait_until("the login is asked for", || needs(&world) == "login");
+    let silent = world.wait_for(&world.delegate("c", "say nothing"), "failed");
+    assert!(silent["reason"].as_str().unwrap().contains("hung"), "{silent:#}");
+    assert_eq!((&world.show(&asks)["state"], needs(&world)), (&json!("running"), json!("login")));
+    world.touch("go");
+    assert_eq!(world.wait_for(&asks, "succeeded")["attempts"].as_array().map(Vec::len), Some(1));
+    world.stop_and_check_nothing_left();
+}
