@@ -1,56 +1,76 @@
 //! `aider`: one message, and it edits what is to be edited. It prints text, knows no MCP and no conversation to go on with.
 //!
-//! Measured with 0.86.2. It ends with 0 whatever the model's service said, so what it printed says whether it went well.
+//! Measured with 0.86.2. It ends with 0 whatever the model's service said, so what it printed says whether it went well. It
+//! tries again by itself for a minute, and an answer may come after errors. In a folder that is in no git repository it
+//! makes one (`args = ["--no-git"]`).
 
 use std::ffi::OsString;
 
-use super::{Driver, End, Failure, Job, Refusal, Seat, Start, Verdict, by_contract, holds_to, instructed, words};
+use super::{
+    Driver, End, Failure, Job, Refusal, Seat, Start, Verdict, by_contract, conversation::Program, holds_to, instructed,
+    words,
+};
 use crate::{
     config::{DriverKind, Role},
-    model::{cause::Cause, text::one_line},
+    model::{cause::Cause, task::Usage, text::one_line},
 };
 
 /// Runs `aider`.
 pub(super) struct Aider;
 
-const NAME: &str = "aider";
+const PROGRAM: Program =
+    Program { name: "aider", log_in: "give it a valid key of its model's service", tells_when_done: false };
+
+/// Nobody is there to answer, and yes is answered to everything: so nothing is offered that would open a browser or
+/// install one (notes of a release, warnings, addresses in the text).
+const UNATTENDED: [&str; 7] = [
+    "--yes-always",
+    "--no-pretty",
+    "--no-check-update",
+    "--no-fancy-input",
+    "--no-show-model-warnings",
+    "--no-show-release-notes",
+    "--no-detect-urls",
+];
 
 impl Driver for Aider {
     fn start(&self, job: &Job) -> Result<Start, Refusal> {
         holds_to(job.role, DriverKind::Aider)?;
-        let mut args: Vec<OsString> =
-            ["--yes-always", "--no-pretty", "--no-check-update", "--no-fancy-input"].map(OsString::from).to_vec();
+        let mut args = UNATTENDED.map(OsString::from).to_vec();
         args.extend(model(job.role));
         args.extend(job.role.agent.args.iter().map(OsString::from));
         // A file, because each line of its standard input would be a message.
         args.extend(["--message-file".into(), job.prompt_file.into()]);
-        Ok(Start { program: NAME.into(), args, files: instructed(job), ..Start::default() })
+        Ok(Start { program: PROGRAM.name.into(), args, files: instructed(job), ..Start::default() })
     }
 
     fn read(&self, end: End) -> Verdict {
-        let now = end.now;
-        // The names are those of the library by which it calls every model.
-        let error = end.stdout.lines().rev().find(|line| line.trim_start().starts_with("litellm.")).map(str::to_owned);
+        let (now, said) = (end.now, Said::of(end.stdout));
         let mut verdict = by_contract(end);
-        if let Some(line) = error.filter(|_| verdict.cause == Cause::Success) {
-            verdict.reason = format!("{NAME}: {}", one_line(&line, 200));
-            verdict.cause = match words::failure(None, &line) {
+        if let Some(line) = said.error.filter(|_| verdict.cause == Cause::Success) {
+            verdict.reason = format!("{}: {}", PROGRAM.name, one_line(line, 200));
+            verdict.cause = match words::failure(status(line), line) {
                 Failure::RateLimited(until) => {
                     verdict.retry_after = until.map(|until| until.from_now(now));
                     Cause::RateLimited
                 }
-                Failure::Login => Cause::NeedsPerson,
+                Failure::Login => {
+                    verdict.reason = PROGRAM.asks_to_log_in(line);
+                    Cause::NeedsPerson
+                }
                 Failure::Permanent | Failure::Bound => Cause::Permanent,
                 Failure::Transient | Failure::NoSuchSession => Cause::Transient,
             };
         }
+        verdict.text = verdict.text.or_else(|| said.answer.map(str::to_owned));
+        verdict.usage = verdict.usage.or(said.usage);
         verdict
     }
 
     fn interactive(&self, seat: &Seat) -> Option<Start> {
         let mut args = model(seat.role);
         args.extend(seat.role.agent.args.iter().map(OsString::from));
-        Some(Start { program: NAME.into(), args, ..Start::default() })
+        Some(Start { program: PROGRAM.name.into(), args, ..Start::default() })
     }
 
     fn is_interactive(&self) -> bool {
@@ -64,4 +84,84 @@ impl Driver for Aider {
 
 fn model(role: &Role) -> Vec<OsString> {
     role.model.iter().flat_map(|model| ["--model".into(), model.into()]).collect()
+}
+
+/// What it printed, as far as it is known.
+#[derive(Debug, Default, PartialEq)]
+struct Said<'a> {
+    /// The last error, if nothing came after it.
+    error: Option<&'a str>,
+    /// What follows its banner.
+    answer: Option<&'a str>,
+    usage: Option<Usage>,
+}
+
+impl<'a> Said<'a> {
+    fn of(printed: &'a str) -> Self {
+        let mut said = Said::default();
+        for line in printed.lines().map(str::trim) {
+            // The names are those of the library by which it calls every model.
+            if line.starts_with("litellm.") {
+                said.error = Some(line);
+            } else if let Some(spent) = line.strip_prefix("Tokens: ") {
+                // It is told after each answer.
+                said.error = None;
+                add(said.usage.get_or_insert_default(), spent);
+            }
+        }
+        let banner = printed.find("Aider v").map(|at| &printed[at..]);
+        said.answer = banner.and_then(|banner| banner.split_once("\n\n")).map(|(_, answer)| answer.trim());
+        said
+    }
+}
+
+/// `1.2k sent, 345 received. Cost: $0.0012 message, $0.0034 session.`
+fn add(usage: &mut Usage, spent: &str) {
+    let (tokens, cost) = spent.split_once(". Cost: ").unwrap_or((spent.trim_end_matches('.'), ""));
+    for part in tokens.split(", ") {
+        let Some((number, kind)) = part.split_once(' ') else { continue };
+        let (number, times) = number.strip_suffix('k').map_or((number, 1.0), |thousands| (thousands, 1000.0));
+        let count = (number.parse::<f64>().unwrap_or(0.0) * times) as u64;
+        match kind {
+            "received" => usage.output_tokens = usage.output_tokens.saturating_add(count),
+            // What was written to or read from the provider's cache was read by the model as well.
+            _ => usage.input_tokens = usage.input_tokens.saturating_add(count),
+        }
+    }
+    // The session's is the sum so far.
+    let session = cost.split(", ").find_map(|part| part.trim_end_matches('.').strip_suffix(" session"));
+    if let Some(usd) = session.and_then(|usd| usd.trim_start_matches('$').parse().ok()) {
+        usage.cost_usd = usd;
+    }
+}
+
+/// The status of the service's answer, by the name that the library has for it.
+fn status(error: &str) -> Option<u64> {
+    let name = error.strip_prefix("litellm.")?.split(':').next()?;
+    match name {
+        "AuthenticationError" => Some(401),
+        "PermissionDeniedError" => Some(403),
+        "NotFoundError" => Some(404),
+        "RateLimitError" => Some(429),
+        "BadRequestError" | "ContextWindowExceededError" | "UnprocessableEntityError" => Some(400),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_it_used_is_summed_and_its_banner_is_no_answer() {
+        let printed = "HTTPSConnectionPool(...)\nAider v0.86.2\nModel: m\n\nlitellm.RateLimitError: slow\nRetrying in 1.0 \
+                       seconds...\nI did it.\nTokens: 1.5k sent, 500 cache hit, 20 received. Cost: $0.01 message, $0.01 \
+                       session.\nAnd more.\nTokens: 12k sent, 4 received. Cost: $0.02 message, $0.03 session.\n";
+        let said = Said::of(printed);
+        assert_eq!(said.error, None, "it went well in the end");
+        assert_eq!(said.usage, Some(Usage { input_tokens: 14_000, output_tokens: 24, cost_usd: 0.03 }));
+        assert!(said.answer.is_some_and(|answer| answer.starts_with("litellm") && answer.ends_with("session.")));
+        assert_eq!(Said::of("no banner"), Said::default());
+        assert!(Said::of("Tokens: 5 sent, 1 received.\nlitellm.APIError: x").error.is_some());
+    }
 }

@@ -9,7 +9,7 @@ use crate::model::{
     agent::Needs,
     cause::Cause,
     task::Usage,
-    text::{one_line, plain},
+    text::{cut, one_line, plain},
 };
 
 /// Longer answers are cut, at their end: nobody reads more, and Redis holds it. The raw lines have all of it.
@@ -34,7 +34,7 @@ pub(super) struct Program {
 
 impl Program {
     /// It is not let in: why, and what to do. Who does not pay is told so in the same way.
-    fn asks_to_log_in(&self, why: &str) -> String {
+    pub(super) fn asks_to_log_in(&self, why: &str) -> String {
         // Its first line, so that what to do is not cut off with the rest.
         let why = one_line(why, 200);
         if words::is_about_money(&why) {
@@ -181,8 +181,7 @@ impl Conversation {
         };
         let mut text = plain(text.as_bytes());
         if text.len() > LONGEST_ANSWER {
-            let whole = (0..=LONGEST_ANSWER).rev().find(|at| text.is_char_boundary(*at));
-            text.truncate(whole.unwrap_or(0));
+            text.truncate(cut(&text, LONGEST_ANSWER).len());
             text.push_str(CUT);
         }
         Some(text)

@@ -81,6 +81,7 @@ fn ends_mean_what_comes_next() {
         (Gemini, "tool_failed", ok, Success, "gemini has done it"),
         (Gemini, "quota", Some(1), RateLimited, "Quota exceeded"),
         (Qwen, "ok", ok, Success, "qwen has done it"),
+        (Qwen, "login", Some(1), NeedsPerson, "qwen asks to log in: [API Error: 401"),
         (Qwen, "failed", Some(1), Transient, "fetch failed"),
         (Opencode, "ok", ok, Success, "opencode has done it"),
         (Opencode, "ok", Some(1), Transient, "exit code 1"),
@@ -93,7 +94,9 @@ fn ends_mean_what_comes_next() {
         (Copilot, "interrupted", ok, Transient, "before it had given a result"),
         (Copilot, "interrupted", None, Lost, "signal 9"),
         (Aider, "ok", ok, Success, "exit code 0"),
-        (Aider, "login", ok, NeedsPerson, "AuthenticationError"),
+        (Aider, "recovered", ok, Success, "exit code 0"),
+        (Aider, "refused", ok, Permanent, "bad-thing"),
+        (Aider, "login", ok, NeedsPerson, "aider asks to log in: litellm.AuthenticationError"),
         (Aider, "rate_limit", ok, RateLimited, "Rate limit reached"),
     ] {
         let said = verdict(kind, case, exit, "");
@@ -298,8 +301,8 @@ fn each_is_started_without_a_screen() {
     let codex = "exec --json --skip-git-repo-check -c mcp_servers.orch.command=\"/h/bin/orch\" \
                  -c mcp_servers.orch.args=[\"mcp\"] -c mcp_servers.orch.env_vars=[\"ORCH_TASK\"] --model m1 \
                  -c mcp_servers.orch.default_tools_approval_mode=\"approve\"";
-    let claude = "--mcp-config /r/mcp.json --strict-mcp-config --model m1 --append-system-prompt Be brief. \
-                  --allowedTools mcp__orch";
+    let claude = "--mcp-config /r/mcp.json --strict-mcp-config --settings /r/settings.json --model m1 \
+                  --append-system-prompt Be brief. --allowedTools mcp__orch";
     let copilot = "--additional-mcp-config @/r/mcp.json --model m1 --output-format json --stream off --no-ask-user \
                    --allow-tool=orch";
     let flags = "-p --output-format stream-json --verbose";
@@ -314,7 +317,9 @@ fn each_is_started_without_a_screen() {
         (
             Aider,
             None,
-            "--yes-always --no-pretty --no-check-update --no-fancy-input --model m1 --message-file /r/prompt".into(),
+            "--yes-always --no-pretty --no-check-update --no-fancy-input --no-show-model-warnings \
+             --no-show-release-notes --no-detect-urls --model m1 --message-file /r/prompt"
+                .into(),
             false,
             None,
         ),

@@ -13,6 +13,7 @@ const COLUMNS: usize = 100;
 /// What an error means, by its HTTP status where one is known, and by its words.
 pub(super) fn failure(status: Option<u64>, text: &str) -> Failure {
     let text = text.to_lowercase();
+    let status = status.or_else(|| said_status(&text));
     let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
     if says(&NO_SESSION) {
         return Failure::NoSuchSession;
@@ -33,6 +34,13 @@ pub(super) fn failure(status: Option<u64>, text: &str) -> Failure {
     Failure::Transient
 }
 
+/// `api error: 401 ...`: the status of the service's answer, where it is told in words.
+fn said_status(text: &str) -> Option<u64> {
+    let (_, rest) = text.split_once("api error: ")?;
+    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    if digits.len() == 3 { digits.parse().ok() } else { None }
+}
+
 /// Whether a refusal says that the account has to be paid for.
 pub(super) fn is_about_money(text: &str) -> bool {
     let text = text.to_lowercase();
@@ -48,7 +56,7 @@ const NO_SESSION: [&str; 7] = [
     "no saved session found",
     "no session, task, or name matched",
 ];
-const LOGIN: [&str; 14] = [
+const LOGIN: [&str; 15] = [
     "invalid auth method",
     "invalid api key",
     "incorrect api key",
@@ -63,6 +71,7 @@ const LOGIN: [&str; 14] = [
     "403 forbidden",
     "oauth token has expired",
     "please set an auth method",
+    "no auth type is selected",
 ];
 const LIMIT: [&str; 9] = [
     "rate limit",
@@ -186,6 +195,8 @@ mod tests {
             (Some(529), "Overloaded", Failure::Transient),
             (None, "fetch failed", Failure::Transient),
             (Some(401), "no", Failure::Login),
+            (None, "[API Error: 401 bad-key]", Failure::Login),
+            (None, "[API Error: 503 later]", Failure::Transient),
             (None, "Invalid API key · Please run /login", Failure::Login),
             (None, "Invalid auth method selected.", Failure::Login),
             (Some(429), "You exceeded your current quota: insufficient_quota", Failure::Login),

@@ -122,8 +122,9 @@ fn asking(look: &Look, add: &mut impl FnMut(String, String)) {
             && !(needs == Needs::Input && asks(look, agent.task.as_ref()))
         {
             let task = agent.task.as_ref().map(|t| format!(" for {t}")).unwrap_or_default();
+            let for_ = agent.needs_since.map(|at| format!(" (for {})", human(look.snapshot.now.since(at))));
             add(
-                format!("agent {} waits{task}: its program asks for {needs}", agent.id),
+                format!("agent {} waits{task}: its program asks for {needs}{}", agent.id, for_.unwrap_or_default()),
                 format!("orch attach {}", agent.id),
             );
         }
@@ -269,7 +270,9 @@ mod tests {
         let mut look = Look { counts: [(TaskState::Ready, 2), (TaskState::Running, 1)].into(), ..Look::default() };
         let mut agent = recorded_agent("shell-1", AgentState::Busy);
         agent.agent.needs = Some(Needs::Login);
-        look.snapshot.agents = vec![agent];
+        let mut master = recorded_agent("opus-master", AgentState::Idle);
+        (master.agent.needs, master.agent.needs_since) = (Some(Needs::Permission), Some(Timestamp(400)));
+        look.snapshot.agents = vec![master, agent];
         look.snapshot.now = Timestamp(1_000);
         let breaker = |until| Breaker { failures: 3, until: Timestamp(until), reason: "exit code 127".into() };
         look.snapshot.breakers =
@@ -282,6 +285,7 @@ mod tests {
         let said = said(false, &look);
         let expected = [
             ("the supervisor is not running, and 3 tasks have not ended", "orch start"),
+            ("agent opus-master waits: its program asks for permission (for 600ms)", "orch attach opus-master"),
             ("agent shell-1 waits: its program asks for login", "orch attach shell-1"),
             ("the master does not stay up (exit code 127); the next try is in 8.0s", "orch doctor"),
             ("agents of role shell end at once (exit code 127); the next try is in 8.0s", "orch spawn shell"),

@@ -126,19 +126,19 @@ impl Output {
             shown = self.redactor.whole(shown);
         }
         source.tail.push(&shown);
-        self.pass_on(stream, shown);
+        self.pass_on(stream, &shown);
         if ends_here {
             let note = format!("orch: the output ends here; max_output is {}\n", size::human(self.limit));
-            self.pass_on(Stream::Err, note.into_bytes());
+            self.pass_on(Stream::Err, note.as_bytes());
         }
     }
 
     /// To the log and to the pane.
-    fn pass_on(&mut self, stream: Stream, piece: Vec<u8>) {
+    fn pass_on(&mut self, stream: Stream, piece: &[u8]) {
         if piece.is_empty() {
             return;
         }
-        if let Err(e) = self.log.append(Timestamp::now(), stream, &piece) {
+        if let Err(e) = self.log.append(Timestamp::now(), stream, piece) {
             tracing::error!("the output log ends here: {e}");
             self.pane.say(&format!("orch: the output can't be logged any more: {e}"));
         }

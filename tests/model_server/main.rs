@@ -58,6 +58,7 @@ fn a_tool_is_called_and_its_result_leads_to_the_next_step() {
                     {"type": "function_call", "call_id": "c", "name": "Read", "arguments": "{}"},
                     {"type": "function_call_output", "call_id": "c", "output": "42"}]),
                 "/v1/chat/completions" => json!([
+                    {"role": "user", "content": [{"type": "text", "text": "<system-reminder>be brief</system-reminder>"}]},
                     {"role": "assistant", "content": null, "tool_calls": []}, {"role": "tool", "content": "42"}]),
                 path if path.contains("enerateContent") => json!([
                     {"role": "model", "parts": [{"functionCall": {"name": "Read", "args": {}}}]},

@@ -58,6 +58,9 @@ impl Fleet {
         world.env.insert("ANTHROPIC_BASE_URL", model.url());
         world.env.insert("ANTHROPIC_API_KEY", CLAUDE_KEY.to_owned());
         world.env.insert("OPENAI_API_KEY", CODEX_KEY.to_owned());
+        // qwen's and aider's; codex and opencode are told by their configuration.
+        world.env.insert("OPENAI_BASE_URL", format!("{}/v1", model.url()));
+        world.env.insert("OPENAI_API_BASE", format!("{}/v1", model.url()));
         world.env.insert("GEMINI_API_KEY", "none-0000000000000000000000000000000000".to_owned());
         world.env.insert("GOOGLE_GEMINI_BASE_URL", model.url());
         // A service of one's own, and no other word to anybody.

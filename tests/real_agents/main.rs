@@ -9,6 +9,7 @@ mod common;
 #[path = "../model_server/server/mod.rs"]
 mod model_server;
 
+mod aider;
 mod claude;
 mod codex;
 mod copilot;
@@ -17,6 +18,8 @@ mod fleet;
 mod gemini;
 mod hierarchy;
 mod idle;
+mod interactive;
 mod master;
 mod opencode;
+mod qwen;
 mod share;

@@ -15,7 +15,7 @@ pub fn agents(agents: &[Agent], view: &View) -> String {
     let mut table = Table::new([
         Column::new("AGENT").at_least(12),
         Column::new("ROLE").expendable(3).at_least(8),
-        Column::new("STATE"),
+        Column::new("STATE").at_worst(11),
         Column::new("TASK"),
         Column::new("FOR").right().expendable(1),
         Column::new("HEARTBEAT").right().expendable(2),
@@ -29,7 +29,7 @@ pub fn agents(agents: &[Agent], view: &View) -> String {
             Cell::from(&a.role),
             Cell::new(state(a), style),
             Cell::from(a.task.as_ref().map(|t| t.as_str()).unwrap_or_default()),
-            Cell::from(view.age(a.since)),
+            Cell::from(view.age(a.needs.and(a.needs_since).unwrap_or(a.since))),
             Cell::from(a.heartbeat_age_ms.map(millis).unwrap_or_default()),
             Cell::from(a.tasks_done.to_string()),
             Cell::from(a.rss_bytes.map(bytes).unwrap_or_default()),
@@ -57,7 +57,8 @@ pub fn agent(a: &Agent, view: &View) -> String {
     fields.option("pid", a.pid);
     fields.add("since", &format!("{} ({} ago)", a.since, view.age(a.since)));
     fields.option("reason", a.reason.as_ref());
-    fields.option("needs", a.needs);
+    let for_ = a.needs_since.map(|at| format!(" (for {})", view.age(at))).unwrap_or_default();
+    fields.option("needs", a.needs.map(|needs| format!("{needs}{for_}")));
     fields.option("task", a.task.as_ref().map(|t| attempt_of(t.as_str(), a.attempt)));
     fields.option("waiting", a.waiting.then_some("for subtasks of its task"));
     fields.option("heartbeat", a.heartbeat_age_ms.map(|ms| format!("{} ago", millis(ms))));

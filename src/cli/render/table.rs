@@ -18,12 +18,14 @@ pub struct Column {
     right: bool,
     /// May be cut down to so many columns.
     at_least: Option<usize>,
+    /// May be cut down to so many, but only where nothing else helps.
+    at_worst: Option<usize>,
 }
 
 impl Column {
     /// A column that stays as it is.
     pub const fn new(title: &'static str) -> Self {
-        Column { title, expendable: 0, right: false, at_least: None }
+        Column { title, expendable: 0, right: false, at_least: None, at_worst: None }
     }
     /// The same, dropped where there is no room; the highest number goes first.
     pub const fn expendable(self, rank: u8) -> Self {
@@ -36,6 +38,10 @@ impl Column {
     /// The same, cut down to that width where there is no room.
     pub const fn at_least(self, columns: usize) -> Self {
         Column { at_least: Some(columns), ..self }
+    }
+    /// The same, cut down to that width where there is no room after everything else has gone.
+    pub const fn at_worst(self, columns: usize) -> Self {
+        Column { at_worst: Some(columns), ..self }
     }
 }
 
@@ -132,12 +138,15 @@ impl<const N: usize> Table<N> {
                 None => break,
             }
         }
+        let worst = |i: usize, w: usize| self.columns[i].at_worst.map_or(w, |worst| w.min(worst));
         let mut excess = total(&widths, &|_, w| w).saturating_sub(limit);
-        for i in (0..N).rev() {
-            if let Some(w) = widths[i].as_mut() {
-                let cut = excess.min(*w - least(i, *w));
-                *w -= cut;
-                excess -= cut;
+        for bound in [&least as &dyn Fn(usize, usize) -> usize, &worst] {
+            for i in (0..N).rev() {
+                if let Some(w) = widths[i].as_mut() {
+                    let cut = excess.min(*w - bound(i, *w));
+                    *w -= cut;
+                    excess -= cut;
+                }
             }
         }
         widths

@@ -190,3 +190,21 @@ fn what_claude_writes_about_itself_is_read() {
         assert_eq!(status_file(text), seen, "{text}");
     }
 }
+
+#[test]
+fn only_a_prompt_in_which_nothing_stands_is_typed_into() {
+    let mut found = Vec::new();
+    for (kind, name, title, screen) in screens() {
+        let prompt = of(kind).unwrap().prompt(&title, &screen);
+        let what = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '-');
+        let holds_something = ["-typed", "-put-back", "-menu", "-shell"].iter().any(|word| what.ends_with(word));
+        let asks = !name.starts_with("idle") && !name.starts_with("working") && !name.starts_with("login");
+        assert!(!(prompt == Prompt::Empty && (holds_something || asks)), "{kind}/{name}");
+        if prompt == Prompt::Empty {
+            found.push(format!("{kind}/{name}"));
+        }
+    }
+    for empty in ["claude/idle-40", "claude/idle-80", "claude/idle-new-80", "codex/idle-80", "codex/idle-new-80"] {
+        assert!(found.iter().any(|name| name == empty), "{empty}: {found:?}");
+    }
+}

@@ -16,6 +16,7 @@ use crate::{
     config::Config,
     error::Result,
     model::{
+        agent::{Agent, Needs},
         duration::human,
         event::Event,
         evidence::Evidence,
@@ -199,12 +200,20 @@ fn reason(text: Option<&String>) -> String {
     text.map_or_else(|| "no reason was recorded".to_owned(), |text| one_line(text.trim_end_matches('.'), 300))
 }
 
+/// What the program of an agent waits for a person with.
+fn asks_for(around: &Around, agent: &str) -> Option<Needs> {
+    around.snapshot.agents.iter().map(|r| &r.agent).find(|a| a.id == agent)?.needs
+}
+
 /// A task as another one's sentence names it.
 fn standing(around: &Around, task: &Task) -> String {
     let id = &task.id;
     match (task.state, &task.agent) {
         (TaskState::Running, Some(agent)) if task.waiting => format!("{id} (running, {agent}; waits for subtasks)"),
-        (TaskState::Running, Some(agent)) => format!("{id} (running, {agent})"),
+        (TaskState::Running, Some(agent)) => match asks_for(around, agent) {
+            Some(needs) => format!("{id} (running, {agent}; its program asks for {needs})"),
+            None => format!("{id} (running, {agent})"),
+        },
         (TaskState::Held, _) => format!("{id} (held: {})", reason(task.reason.as_ref())),
         (TaskState::Delayed, _) => match task.due_at.filter(|due| *due > around.snapshot.now) {
             Some(due) => format!("{id} (delayed, due in {})", human(due.since(around.snapshot.now))),
@@ -237,14 +246,21 @@ fn attempt_in_words(attempt: &Attempt) -> String {
     format!("Attempt {number} ({agent}{took}) ended as {cause}: {}.", reason(attempt.reason.as_ref()))
 }
 
+/// What its program asks its user for, since when, and where to answer.
+fn asks(around: &Around, agent: &Agent, out: &mut Explanation) {
+    let Some(needs) = agent.needs else { return };
+    out.say(match agent.needs_since {
+        Some(at) => format!("Its program has asked for {needs} for {}, and waits for an answer.", since(around, at)),
+        None => format!("Its program asks for {needs}, and waits for an answer."),
+    });
+    out.hint(format!("orch attach {}", agent.id));
+}
+
 /// The sentences about an agent at work that both its own and its task's explanation need.
 fn at_work(around: &Around, record: &Record, out: &mut Explanation) {
     let agent = &record.agent;
     let lease = around.config.supervisor.lease;
-    if let Some(needs) = agent.needs {
-        out.say(format!("Its program asks for {needs}, and waits for an answer."));
-        out.hint(format!("orch attach {}", agent.id));
-    }
+    asks(around, agent, out);
     match agent.heartbeat_at.map(|at| around.snapshot.now.since(at)) {
         Some(age) if age > lease => {
             let then = match around.supervised {

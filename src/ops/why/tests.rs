@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     model::{
-        agent::{AgentState, Needs},
+        agent::{Agent, AgentState, Needs},
         cause::Cause,
     },
     store::observe::Breaker,
@@ -254,7 +254,7 @@ fn a_running_task_tells_who_since_when_and_what_is_wrong() {
     facts.detail.attempts = vec![tried(1, None, "")];
     let mut around = around(&config);
     let mut record = recorded_agent("shell-1", AgentState::Busy);
-    record.agent.needs = Some(Needs::Permission);
+    (record.agent.needs, record.agent.needs_since) = (Some(Needs::Permission), Some(Timestamp(80_000)));
     record.agent.heartbeat_at = Some(Timestamp(60_000));
     around.snapshot.agents = vec![record];
     let out = task::explain(&around, &facts);
@@ -264,7 +264,7 @@ fn a_running_task_tells_who_since_when_and_what_is_wrong() {
             "It is being cancelled: shell-1 was told to end it.",
             "shell-1 has been at it for 1m00s (attempt 1).",
             "Its time limit of 1m00s ends in 0ms.",
-            "Its program asks for permission, and waits for an answer.",
+            "Its program has asked for permission for 20s, and waits for an answer.",
             "shell-1 last reported 40s ago, longer than its lease of 30s: the supervisor takes the task from it.",
         ]
     );
@@ -331,4 +331,32 @@ fn every_state_of_an_agent_is_explained() {
         let tells_why = matches!(state, AgentState::Idle | AgentState::Busy) || out.sentences[0].contains("the reason");
         assert!(tells_why, "{out:?}");
     }
+}
+
+#[test]
+fn a_task_that_waits_for_a_person_takes_a_place_and_whoever_waits_for_that_is_told() {
+    let config = configured();
+    let asks = Task { agent: Some("shell-1".into()), ..recorded(TaskState::Running) };
+    let facts = TaskFacts { rivals: vec![asks.clone()], ..about(recorded(TaskState::Ready)) };
+    let mut around = around(&config);
+    let agent = recorded_agent("shell-1", AgentState::Busy);
+    around.snapshot.agents =
+        vec![Record { agent: Agent { needs: Some(Needs::Input), ..agent.agent.clone() }, ..agent }];
+    let out = task::explain(&around, &facts);
+    let said =
+        format!("The one place of role shell is taken, by {} (running, shell-1; its program asks for input).", asks.id);
+    assert_eq!(out.sentences[0], said);
+    assert_eq!(out.hints[0], format!("orch why {}", asks.id));
+}
+
+#[test]
+fn the_master_that_asks_says_since_when_and_where_to_answer() {
+    let config = configured();
+    let mut record = recorded_agent("opus-master", AgentState::Idle);
+    let agent = &mut record.agent;
+    agent.master = true;
+    (agent.needs, agent.needs_since) = (Some(Needs::Permission), Some(Timestamp(35_000)));
+    let out = agent::explain(&around(&config), &AgentFacts { record, task: None });
+    assert_eq!(out.sentences[1], "Its program has asked for permission for 1m05s, and waits for an answer.");
+    assert_eq!(out.hints, ["orch attach opus-master"]);
 }

@@ -11,11 +11,21 @@ pub fn said(body: &Value) -> Vec<Said> {
         match message["role"].as_str() {
             Some("assistant") => said.push(Said::Model),
             Some("tool") => said.push(Said::Tool(text)),
-            Some("user") if is_a_persons(&text) => said.push(Said::Person(text)),
+            Some("user") => said.extend(persons(&message["content"]).map(Said::Person)),
             _ => {}
         }
     }
     said
+}
+
+/// What a person said of a message, which may hold more.
+fn persons(content: &Value) -> Option<String> {
+    let parts = match content {
+        Value::Array(parts) => parts.iter().map(|part| flat(&part["text"])).collect(),
+        whole => vec![flat(whole)],
+    };
+    let said: Vec<String> = parts.into_iter().filter(|part| is_a_persons(part)).collect();
+    Some(said.join("\n")).filter(|said| !said.is_empty())
 }
 
 /// The answer's message, and why it stops.

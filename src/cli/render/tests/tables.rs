@@ -99,6 +99,35 @@ fn agents_keep_what_they_do_longest() {
 }
 
 #[test]
+fn an_agent_that_asks_says_so_and_for_how_long_however_narrow_the_terminal() {
+    let asks = |agent| Agent { needs: Some(Needs::Permission), needs_since: Some(ago(65)), ..agent };
+    let master = Agent { master: true, ..an_agent("opus-master", "opus", AgentState::Idle) };
+    let busy = Agent { task: Some(id(1)), ..an_agent("sonnet-1", "sonnet", AgentState::Busy) };
+    let agents = [asks(master), asks(busy)];
+    same(
+        &agent::agents(&agents, &view(Some(80))),
+        "
+AGENT        ROLE    STATE             TASK            FOR  HEARTBEAT  DONE
+opus-master  opus    needs permission                1m05s       1.2s     4
+sonnet-1     sonnet  needs permission  t-0000000001  1m05s       1.2s     4
+",
+    );
+    same(
+        &agent::agents(&agents, &view(Some(40))),
+        "
+AGENT        STATE          TASK
+opus-master  needs permis…
+sonnet-1     needs permis…  t-0000000001
+",
+    );
+    for width in 40..120 {
+        let page = agent::agents(&agents, &view(Some(width)));
+        fits(&page, width);
+        assert_eq!(page.matches("needs perm").count(), 2, "{page}");
+    }
+}
+
+#[test]
 fn nothing_to_list_is_said() {
     assert_eq!(task::tasks(&[], false, &view(Some(80))), "no such tasks\n");
 }
