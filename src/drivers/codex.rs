@@ -8,8 +8,7 @@ use std::{ffi::OsString, time::Duration};
 use serde_json::{Value, json};
 
 use super::{
-    Driver, End, Job, Prompt, Refusal, Seat, Seen, Start, Verdict, by_contract,
-    conversation::Program,
+    Driver, Job, Program, Prompt, Refusal, Seat, Seen, Start,
     event::{Ending, Event, Transcript},
     holds_to, instructed,
     mcp::{self, Mcp},
@@ -23,8 +22,13 @@ use crate::{
 /// Runs `codex`.
 pub(super) struct Codex;
 
-const PROGRAM: Program =
-    Program { name: "codex", log_in: "run codex login, or give it a valid OPENAI_API_KEY", tells_when_done: true };
+const PROGRAM: Program = Program {
+    name: "codex",
+    install: "npm install -g @openai/codex",
+    tested_with: "0.169.0",
+    log_in: "run codex login, or give it a valid OPENAI_API_KEY",
+    tells_when_done: true,
+};
 
 impl Driver for Codex {
     fn start(&self, job: &Job) -> Result<Start, Refusal> {
@@ -48,11 +52,8 @@ impl Driver for Codex {
         })
     }
 
-    fn read(&self, end: End) -> Verdict {
-        match end.conversation {
-            Some(told) => told.verdict(&PROGRAM, end),
-            None => by_contract(end),
-        }
+    fn program(&self) -> Option<&'static Program> {
+        Some(&PROGRAM)
     }
 
     fn transcript(&self) -> Option<Box<dyn Transcript>> {
