@@ -125,11 +125,11 @@ impl Driver for Claude {
     }
 
     fn see(&self, title: &str, screen: &str) -> Seen {
-        screen::claude(title, screen)
+        screen::claude::see(title, screen)
     }
 
     fn prompt(&self, _title: &str, screen: &str) -> Prompt {
-        screen::claudes_prompt(screen)
+        screen::claude::prompt(screen)
     }
 
     /// Its sockets (`cc-socks`) and the outputs of its background commands; not the TMPDIR of what it starts.

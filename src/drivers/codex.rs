@@ -73,11 +73,11 @@ impl Driver for Codex {
     }
 
     fn see(&self, title: &str, screen: &str) -> Seen {
-        screen::codex(title, screen)
+        screen::codex::see(title, screen)
     }
 
     fn prompt(&self, _title: &str, screen: &str) -> Prompt {
-        screen::codexs_prompt(screen)
+        screen::codex::prompt(screen)
     }
 
     fn secrets(&self) -> &'static [&'static str] {

@@ -9,7 +9,7 @@ use crate::model::{
     agent::Needs,
     cause::Cause,
     task::Usage,
-    text::{one_line, plain},
+    text::{cut, one_line, plain},
 };
 
 /// Longer answers are cut, at their end: nobody reads more, and Redis holds it. The raw lines have all of it.
@@ -160,8 +160,7 @@ impl Conversation {
         };
         let mut text = plain(text.as_bytes());
         if text.len() > LONGEST_ANSWER {
-            let whole = (0..=LONGEST_ANSWER).rev().find(|at| text.is_char_boundary(*at));
-            text.truncate(whole.unwrap_or(0));
+            text.truncate(cut(&text, LONGEST_ANSWER).len());
             text.push_str(CUT);
         }
         Some(text)

@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use super::{
-    Driver, Job, Program, Refusal, Seat, Seen, Start,
+    Driver, Job, Program, Prompt, Refusal, Seat, Seen, Start,
     event::{Ending, Event, Transcript},
     gemini_cli::GeminiCli,
     screen, words,
@@ -48,7 +48,11 @@ impl Driver for Gemini {
     }
 
     fn see(&self, title: &str, screen: &str) -> Seen {
-        screen::gemini(title, screen)
+        screen::gemini::see(title, screen)
+    }
+
+    fn prompt(&self, _title: &str, screen: &str) -> Prompt {
+        screen::gemini::prompt(screen)
     }
 
     fn secrets(&self) -> &'static [&'static str] {

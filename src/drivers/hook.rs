@@ -148,7 +148,9 @@ impl Hook {
                 text.into_iter().chain([Event::Result { text: said, ending: Ending::Done }]).collect()
             }
             Hook::Failed { why } => {
-                let failure = words::failure(None, &why);
+                // claude: `API Error: 529 {...}`.
+                let status = why.split_once("API Error: ").and_then(|(_, rest)| rest.get(..3)?.parse().ok());
+                let failure = words::failure(status, &why);
                 vec![Event::Result { text: None, ending: Ending::Failed(failure, why) }]
             }
             Hook::Interrupted | Hook::Left => Vec::new(),
@@ -182,7 +184,7 @@ impl Transcript for HookTranscript {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::drivers::Conversation;
+    use crate::drivers::{Conversation, Failure};
 
     #[test]
     fn a_line_is_read_as_it_was_written_and_bounded() {
@@ -241,5 +243,16 @@ mod tests {
         let failed = told(&[Hook::Failed { why: "server_error API Error: 529 Overloaded".into() }]);
         assert!(failed.has_ended() && !failed.is_done());
         assert!(told(&[ended("1"), call(), ended("2")]).is_done());
+        let failure = |why: &str| Hook::Failed { why: why.into() }.events();
+        let is =
+            |why: &str, failure: Failure| Event::Result { text: None, ending: Ending::Failed(failure, why.into()) };
+        for (why, meaning) in [
+            ("server_error API Error: 529 Overloaded", Failure::Transient),
+            ("unknown API Error: 400 no", Failure::Permanent),
+            ("API Error: 401 no", Failure::Login),
+            ("API Error: Connection error", Failure::Transient),
+        ] {
+            assert_eq!(failure(why), [is(why, meaning)]);
+        }
     }
 }

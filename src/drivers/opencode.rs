@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use serde_json::{Value, json};
 
 use super::{
-    Driver, Job, Mcp, Program, Refusal, Seat, Seen, Start,
+    Driver, Job, Mcp, Program, Prompt, Refusal, Seat, Seen, Start,
     event::{Ending, Event, Transcript},
     holds_to, instructed, mcp, screen, words,
 };
@@ -67,7 +67,11 @@ impl Driver for Opencode {
     }
 
     fn see(&self, title: &str, screen: &str) -> Seen {
-        screen::opencode(title, screen)
+        screen::opencode::see(title, screen)
+    }
+
+    fn prompt(&self, _title: &str, screen: &str) -> Prompt {
+        screen::opencode::prompt(screen)
     }
 
     fn secrets(&self) -> &'static [&'static str] {

@@ -18,6 +18,7 @@ mod fleet;
 mod gemini;
 mod hierarchy;
 mod idle;
+mod interactive;
 mod master;
 mod opencode;
 mod qwen;

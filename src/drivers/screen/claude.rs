@@ -47,14 +47,22 @@ pub(in crate::drivers) fn see(title: &str, screen: &str) -> Seen {
     }
 }
 
-/// What stands in its input box. It may propose something there, which looks as if it was typed: that is left alone too,
-/// but for what it proposes to everybody at the beginning.
+/// What it shows in its input box where nothing is typed.
+const OWN_WORDS: [&str; 6] = [
+    "Try \"",
+    "Press up to ",
+    "Press Enter to edit ",
+    "Once fixed, resend",
+    "Resend your message",
+    "Run /rewind to go",
+];
+
+/// Its input box. In shell mode it counts as filled: what is typed there is a command.
 pub(in crate::drivers) fn prompt(screen: &str) -> Prompt {
     let lines = lines(screen);
     let Some(at) = input_box(&lines) else { return Prompt::Absent };
-    let inside = lines[at.top + 1..at.under].join("\n");
-    let typed = inside.strip_prefix(CURSOR).unwrap_or(&inside).trim();
-    if typed.is_empty() || typed.starts_with("Try \"") { Prompt::Empty } else { Prompt::Filled }
+    let typed = lines[at.top + 1..at.under].join(" ");
+    Prompt::with(typed.trim_start_matches(CURSOR), &OWN_WORDS)
 }
 
 /// The lines of the rules above and below what is typed.

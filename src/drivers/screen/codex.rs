@@ -38,14 +38,16 @@ pub(in crate::drivers) fn see(title: &str, screen: &str) -> Seen {
     }
 }
 
-/// What stands in its input line. An empty one shows a proposal, which looks as if it was typed; but only then a hint under
-/// it tells of the help.
+/// Its input line. In shell mode it counts as filled: what is typed there is a command.
 pub(in crate::drivers) fn prompt(screen: &str) -> Prompt {
     let lines = lines(screen);
-    let Some(at) = input_line(&lines).filter(|_| question(bottom(&lines)).is_none()) else { return Prompt::Absent };
-    let typed = lines[at].trim_start_matches(CURSOR).trim();
-    let tells_of_help = lines[at + 1..].iter().any(|line| line.contains("? for shortcuts"));
-    if typed.is_empty() || tells_of_help { Prompt::Empty } else { Prompt::Filled }
+    match input_line(&lines) {
+        Some(at) if question(bottom(&lines)).is_none() => Prompt::with(
+            lines[at].trim_start_matches(CURSOR),
+            &["Ask Codex to do anything", "Ask a follow-up question"],
+        ),
+        _ => Prompt::Absent,
+    }
 }
 
 /// What the choices are about that stand in place of the input line. They end with the keys that answer.

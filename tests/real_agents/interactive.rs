@@ -1,0 +1,83 @@
+//! The real programs with their own screens in the panes of tasks: what is seen there is what the task's record says.
+
+use serde_json::{Value, json};
+
+use crate::{
+    common::kill9,
+    fleet::Fleet,
+    model_server::{Answer, tool, when},
+};
+
+const ROLES: &str = "[roles.c]
+driver = \"claude\"
+mode = \"interactive\"
+permission_mode = \"manual\"
+max = 1";
+
+/// Presses a key in the pane, as a person does.
+fn press(fleet: &Fleet, agent: &str, key: &str) {
+    fleet.world.tmux(&["send-keys", "-t", &format!("={agent}:"), key]).ok();
+}
+
+fn needs(fleet: &Fleet, agent: &str) -> Value {
+    fleet.world.agent(agent)["needs"].clone()
+}
+
+#[test]
+fn claude_does_a_task_in_its_own_screen() {
+    let rules = vec![
+        when("look around").step(0).answer(tool("Bash", json!({"command": "echo seen"}))),
+        when("look around").answer(Answer::text("I have seen it.")),
+        when("and again").answer(Answer::text("Still there.")),
+    ];
+    let allowed = format!("{ROLES}\nallowed_tools = [\"Bash(echo:*)\"]");
+    let Some(fleet) = Fleet::started(&["claude"], &allowed, rules) else { return };
+    let task = fleet.done("c", "look around");
+    assert_eq!(task["result"]["text"].as_str().map(str::trim_end), Some("I have seen it."), "{task:#}");
+    assert_eq!(task["result"]["usage"]["output_tokens"], 14, "two answers: {task:#}");
+    let log = fleet.world.orch(&["logs", "--task", task["id"].as_str().unwrap()]).ok();
+    assert!(log.contains("⏺ Bash(echo seen)") && log.contains("I have seen it."), "{log}");
+    let again = fleet.done("c", "and again");
+    assert_eq!(again["result"]["usage"]["output_tokens"], 7, "{again:#}");
+    let pane = fleet.world.pane("c-1");
+    assert!(pane.contains(&format!("── {} succeeded", task["id"].as_str().unwrap())), "{pane}");
+    fleet.stop();
+}
+
+#[test]
+fn what_claude_asks_is_said_at_once_and_answered_in_its_pane() {
+    let rules = vec![
+        when("write it").step(0).answer(tool("Bash", json!({"command": "echo by claude > made.txt"}))),
+        when("write it").answer(Answer::text("It is written.")),
+    ];
+    let Some(fleet) = Fleet::started(&["claude"], ROLES, rules) else { return };
+    let task = fleet.world.delegate("c", "write it");
+    fleet.wait_until("the question is on the screen", || fleet.world.pane("c-1").contains("Do you want to proceed?"));
+    fleet
+        .world
+        .wait_until_within(std::time::Duration::from_secs(2), "it is said", || needs(&fleet, "c-1") == "permission");
+    press(&fleet, "c-1", "1");
+    let task = fleet.wait_for(&task, "succeeded");
+    assert_eq!(std::fs::read_to_string(fleet.world.project.join("made.txt")).unwrap(), "by claude\n");
+    assert_eq!((&task["attempts"][0]["cause"], needs(&fleet, "c-1")), (&json!("success"), Value::Null));
+    fleet.stop();
+}
+
+#[test]
+fn a_killed_claude_goes_on_in_its_screen() {
+    let rules = vec![
+        when("This is attempt 2").answer(Answer::text("Now it is done.")),
+        when("begin it").step(0).answer(tool("Bash", json!({"command": "touch begun; while :; do sleep 1; done"}))),
+    ];
+    let allowed = format!("{ROLES}\nallowed_tools = [\"Bash\"]");
+    let Some(fleet) = Fleet::started(&["claude"], &allowed, rules) else { return };
+    let task = fleet.world.delegate("c", "begin it");
+    fleet.wait_until("it works", || fleet.world.project.join("begun").exists());
+    fleet.processes_of("claude").iter().for_each(|process| kill9(process.pid));
+    let shown = fleet.wait_for(&task, "succeeded");
+    assert_eq!((&shown["attempts"][0]["cause"], &shown["lost"]), (&json!("lost"), &json!(1)), "{shown:#}");
+    assert_eq!(shown["result"]["text"].as_str().map(str::trim_end), Some("Now it is done."));
+    let last = fleet.model.asked().into_iter().rfind(|asked| asked.text.contains("This is attempt 2")).expect("asked");
+    assert!(last.texts.iter().any(|text| text.trim_end() == "begin it"), "the same conversation: {last:#?}");
+    fleet.stop();
+}
