@@ -24,7 +24,6 @@ pub(super) mod opencode;
 #[cfg(test)]
 mod tests;
 
-pub use self::claude::status_file;
 use super::{event::Failure, words};
 use crate::model::agent::Needs;
 
