@@ -98,6 +98,10 @@ impl Driver for Codex {
         screen::codex(title, screen)
     }
 
+    fn failure(&self, screen: &str) -> Option<String> {
+        screen::codexs_failure(screen)
+    }
+
     fn prompt(&self, _title: &str, screen: &str) -> Prompt {
         screen::codexs_prompt(screen)
     }

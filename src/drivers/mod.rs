@@ -126,6 +126,8 @@ pub struct End<'a> {
     pub conversation: Option<&'a Conversation>,
     /// Whether it had the pane's terminal to itself: then a person could leave it, and nothing but that or we end it.
     pub on_a_terminal: bool,
+    /// Whether it was asking its user something there when it ended.
+    pub was_asking: bool,
     /// Whether a task of which something was not allowed waits for a person, although the program says it is done.
     pub hold_denied: bool,
     /// The time, to which a limit's end is held.
@@ -215,6 +217,11 @@ pub trait Driver: Sync {
     /// What its own terminal says that it does: the pane's title, and the visible screen as plain text.
     fn see(&self, _title: &str, _screen: &str) -> Seen {
         Seen::Unknown
+    }
+
+    /// The error with which its last turn has ended, by its screen, where no hook tells.
+    fn failure(&self, _screen: &str) -> Option<String> {
+        None
     }
 
     /// Whether its prompt is there, and empty.

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     drivers::{Driver, Hook, Noted},
     home::{Home, launch::Launch},
+    model::time::Timestamp,
     mux::{Mux, TmuxMux, TmuxOptions},
 };
 
@@ -79,6 +80,11 @@ impl Follow {
         self.turn.doing() == Doing::Working
     }
 
+    /// Whether it asks its user something.
+    pub fn is_asking(&self) -> bool {
+        matches!(self.turn.doing(), Doing::Asking(_))
+    }
+
     /// What it does, from now on.
     pub fn doing(&self) -> watch::Receiver<Doing> {
         self.doing.subscribe()
@@ -100,7 +106,10 @@ impl Follow {
                     }
                     None => return Heard::default(),
                 },
-                _ = self.looks.tick(), if is_looked_at => self.look().await,
+                _ = self.looks.tick(), if is_looked_at => if let Some(hook) = self.look().await {
+                    let lines = Noted::line(Timestamp::now(), &hook).into_bytes();
+                    return Heard { lines, hooks: vec![hook] };
+                },
             }
         }
     }
@@ -111,16 +120,25 @@ impl Follow {
         self.needs.set(None);
     }
 
-    /// Looks at the terminal.
-    pub async fn look(&mut self) {
-        let Some(Screen { mux, pane, driver }) = &self.screen else { return };
-        match mux.screen(pane).await {
-            Ok(screen) => {
-                self.turn.see(driver.see(&screen.title, &screen.text));
-                self.has_changed();
+    /// Looks at the terminal. What no hook has told, and it says as well: that a turn has failed.
+    pub async fn look(&mut self) -> Option<Hook> {
+        let Screen { mux, pane, driver } = self.screen.as_ref()?;
+        let screen = match mux.screen(pane).await {
+            Ok(screen) => screen,
+            Err(e) => {
+                tracing::debug!("its screen can't be looked at: {e}");
+                return None;
             }
-            Err(e) => tracing::debug!("its screen can't be looked at: {e}"),
+        };
+        let was_idle = self.turn.doing() == Doing::Idle;
+        self.turn.see(driver.see(&screen.title, &screen.text));
+        let ends_here = !was_idle && self.turn.doing() == Doing::Idle;
+        let failed = driver.failure(&screen.text).filter(|_| ends_here).map(|why| Hook::Failed { why });
+        if let Some(hook) = &failed {
+            self.turn.hear(hook);
         }
+        self.has_changed();
+        failed
     }
 
     fn hear(&mut self, piece: &[u8]) -> Heard {

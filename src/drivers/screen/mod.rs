@@ -26,7 +26,7 @@ mod tests;
 pub use self::claude::status_file;
 pub(super) use self::{
     claude::{prompt as claudes_prompt, see as claude},
-    codex::{prompt as codexs_prompt, see as codex},
+    codex::{failure as codexs_failure, prompt as codexs_prompt, see as codex},
     gemini::see as gemini,
     opencode::see as opencode,
 };
