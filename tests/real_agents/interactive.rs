@@ -142,6 +142,16 @@ fn whoever_stops_claude_in_the_middle_is_waited_for() {
     let Some(fleet) = Fleet::started(&["claude"], &allowed, rules) else { return };
     let task = fleet.world.delegate("c", "begin it");
     fleet.wait_until("it works", || fleet.world.project.join("begun").exists());
+    press(&fleet, "c-1", "C-z");
+    // No shell could bring it back: it takes what is typed all the same.
+    press(&fleet, "c-1", "x");
+    fleet.wait_until("it is typed", || {
+        fleet.world.pane("c-1").lines().any(|line| line.replace('\u{a0}', " ").trim_end() == "❯ x")
+    });
+    press(&fleet, "c-1", "BSpace");
+    fleet.wait_until("it is gone", || {
+        !fleet.world.pane("c-1").lines().any(|line| line.replace('\u{a0}', " ").trim_end() == "❯ x")
+    });
     press(&fleet, "c-1", "C-c");
     fleet.wait_until("it waits", || needs(&fleet, "c-1") == "input");
     assert_eq!(fleet.world.show(&task)["state"], "running");
