@@ -99,6 +99,10 @@ impl Driver for Codex {
         screen::codex::see(title, screen)
     }
 
+    fn failure(&self, screen: &str) -> Option<String> {
+        screen::codex::failure(screen)
+    }
+
     fn prompt(&self, _title: &str, screen: &str) -> Prompt {
         screen::codex::prompt(screen)
     }

@@ -205,6 +205,11 @@ impl Conversation {
                         "{name} was left before it was done: orch retry goes on with its conversation"
                     ));
                 }
+                Some(code) if end.was_asking => {
+                    return Said::person(format!(
+                        "{name} was asking its user something, and ended with exit code {code}: orch retry asks again"
+                    ));
+                }
                 Some(code) if self.understood == 0 => {
                     return Said {
                         start_anew: true,

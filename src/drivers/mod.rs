@@ -129,6 +129,8 @@ pub struct End<'a> {
     pub conversation: Option<&'a Conversation>,
     /// Whether it had the pane's terminal to itself: then a person could leave it, and nothing but that or we end it.
     pub on_a_terminal: bool,
+    /// Whether it was asking its user something there when it ended.
+    pub was_asking: bool,
     /// Whether a task of which something was not allowed waits for a person, although the program says it is done.
     pub hold_denied: bool,
     /// The time, to which a limit's end is held.
@@ -236,6 +238,11 @@ pub trait Driver: Sync {
     /// What it says there.
     fn read_status(&self, _said: &Value) -> Seen {
         Seen::Unknown
+    }
+
+    /// The error with which its last turn has ended, by its screen, where no hook tells.
+    fn failure(&self, _screen: &str) -> Option<String> {
+        None
     }
 
     /// Whether its prompt is there, and empty.

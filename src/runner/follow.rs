@@ -21,6 +21,7 @@ use super::{
 use crate::{
     drivers::{Driver, Hook, Noted, Seen},
     home::{self, Home, launch::Launch},
+    model::time::Timestamp,
     mux::{Mux, TmuxMux, TmuxOptions},
 };
 
@@ -59,22 +60,23 @@ struct Screen {
 }
 
 impl Screen {
-    /// What the program is seen to do. That it works it says itself, which costs nothing; of all else the screen knows more.
-    async fn see(&self) -> Seen {
+    /// What the program is seen to do, and the error that its last turn has ended with, where no hook tells. That it works
+    /// it says itself, which costs nothing; of all else the screen knows more.
+    async fn see(&self) -> (Seen, Option<String>) {
         let said = self.status.as_deref().and_then(home::read_json);
         let said = said.map_or(Seen::Unknown, |said| self.driver.read_status(&said));
         if said == Seen::Working {
-            return said;
+            return (said, None);
         }
         match self.mux.screen(&self.pane).await {
             Ok(screen) => match self.driver.see(&screen.title, &screen.text) {
-                Seen::Unknown => said,
-                seen => seen,
+                Seen::Unknown => (said, None),
+                seen => (seen, self.driver.failure(&screen.text)),
             },
             // A tmux that does not answer says nothing about the program.
             Err(e) => {
                 tracing::debug!("its screen can't be looked at: {e}");
-                said
+                (said, None)
             }
         }
     }
@@ -114,6 +116,11 @@ impl Follow {
         self.turn.doing() == Doing::Working
     }
 
+    /// Whether it asks its user something.
+    pub fn is_asking(&self) -> bool {
+        matches!(self.turn.doing(), Doing::Asking(_))
+    }
+
     /// What it does, from now on.
     pub fn doing(&self) -> watch::Receiver<Doing> {
         self.doing.subscribe()
@@ -135,7 +142,10 @@ impl Follow {
                     }
                     None => return Heard::default(),
                 },
-                _ = self.looks.tick(), if is_looked_at => self.look().await,
+                _ = self.looks.tick(), if is_looked_at => if let Some(hook) = self.look().await {
+                    let lines = Noted::line(Timestamp::now(), &hook).into_bytes();
+                    return Heard { lines, hooks: vec![hook] };
+                },
             }
         }
     }
@@ -146,12 +156,18 @@ impl Follow {
         self.needs.set(None);
     }
 
-    /// Looks at the terminal.
-    pub async fn look(&mut self) {
-        let Some(screen) = &self.screen else { return };
-        let seen = screen.see().await;
+    /// Looks at the terminal. What no hook has told, and it says as well: that a turn has failed.
+    pub async fn look(&mut self) -> Option<Hook> {
+        let (seen, failure) = self.screen.as_ref()?.see().await;
+        let was_idle = self.turn.doing() == Doing::Idle;
         self.turn.see(seen);
+        let ends_here = !was_idle && self.turn.doing() == Doing::Idle;
+        let failed = failure.filter(|_| ends_here).map(|why| Hook::Failed { why });
+        if let Some(hook) = &failed {
+            self.turn.hear(hook);
+        }
         self.has_changed();
+        failed
     }
 
     fn hear(&mut self, piece: &[u8]) -> Heard {

@@ -142,6 +142,16 @@ fn whoever_stops_claude_in_the_middle_is_waited_for() {
     let Some(fleet) = Fleet::started(&["claude"], &allowed, rules) else { return };
     let task = fleet.world.delegate("c", "begin it");
     fleet.wait_until("it works", || fleet.world.project.join("begun").exists());
+    press(&fleet, "c-1", "C-z");
+    // No shell could bring it back: it takes what is typed all the same.
+    press(&fleet, "c-1", "x");
+    fleet.wait_until("it is typed", || {
+        fleet.world.pane("c-1").lines().any(|line| line.replace('\u{a0}', " ").trim_end() == "❯ x")
+    });
+    press(&fleet, "c-1", "BSpace");
+    fleet.wait_until("it is gone", || {
+        !fleet.world.pane("c-1").lines().any(|line| line.replace('\u{a0}', " ").trim_end() == "❯ x")
+    });
     press(&fleet, "c-1", "C-c");
     fleet.wait_until("it waits", || needs(&fleet, "c-1") == "input");
     assert_eq!(fleet.world.show(&task)["state"], "running");
@@ -164,8 +174,29 @@ fn a_folder_that_nobody_trusts_yet_is_asked_about_where_everybody_sees_it() {
     fleet.wait_until("it asks", || !needs(&fleet, "c-1").is_null());
     let attention = fleet.world.status()["attention"].to_string();
     assert!(attention.contains("orch attach c-1"), "{attention}");
+    // Whoever does not trust it is asked again when he says so, and not before.
+    press(&fleet, "c-1", "Enter");
+    let held = fleet.wait_for(&task, "held");
+    assert!(held["reason"].as_str().unwrap().contains("was asking its user something"), "{held:#}");
+    fleet.world.orch(&["retry", &task]).ok();
+    fleet.wait_until("it asks again", || !needs(&fleet, "c-1").is_null());
+    press(&fleet, "c-1", "Down");
     press(&fleet, "c-1", "Enter");
     let shown = fleet.wait_for(&task, "succeeded");
     assert_eq!(shown["result"]["text"].as_str().map(str::trim_end), Some("Seen."));
+    fleet.stop();
+}
+
+#[test]
+fn an_error_of_codexs_service_is_seen_and_tried_again() {
+    let rules = vec![
+        when("This is attempt 2").answer(Answer::text("better now")),
+        when("goes wrong").answer(Answer::error(500, "server_error", "broken")),
+        when("").answer(Answer::text("A title")),
+    ];
+    let Some(fleet) = Fleet::started(&["codex"], CODER, rules) else { return };
+    let task = fleet.done("x", "it goes wrong");
+    let causes: Vec<_> = task["attempts"].as_array().unwrap().iter().map(|a| a["cause"].as_str().unwrap()).collect();
+    assert_eq!(causes, ["transient", "success"], "{task:#}");
     fleet.stop();
 }

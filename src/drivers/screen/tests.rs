@@ -44,6 +44,18 @@ fn see(kind: DriverKind, title: &str, screen: &str) -> Seen {
 }
 
 #[test]
+fn an_error_that_no_hook_tells_is_read_from_the_screen() {
+    for (kind, name, _, screen) in screens().into_iter().filter(|(kind, ..)| *kind == DriverKind::Codex) {
+        let failure = of(kind).unwrap().failure(&screen);
+        assert_eq!(failure.is_some(), name.contains("error") || name.contains("no-key"), "{name}: {failure:?}");
+        if name.starts_with("idle-api-error") {
+            let whole = "We’re currently experiencing high demand, which may cause temporary errors.";
+            assert_eq!(failure.as_deref(), Some(whole), "{name}");
+        }
+    }
+}
+
+#[test]
 fn every_recorded_screen_is_seen_for_what_it_is() {
     let mut wrong = Vec::new();
     let mut seen_of: BTreeMap<&str, Vec<Seen>> = BTreeMap::new();
