@@ -13,6 +13,7 @@
 mod aider;
 mod claude;
 mod codex;
+mod codex_hooks;
 mod command;
 mod contract;
 mod conversation;
@@ -304,13 +305,14 @@ fn holds_to(role: &Role, kind: DriverKind) -> Result<(), Refusal> {
 /// A prompt with the role's instructions before it, for a program that has no other place for them. A conversation that
 /// goes on has heard them.
 fn instructed(job: &Job) -> Vec<(PathBuf, Vec<u8>)> {
-    match (&job.role.instructions, job.resume) {
-        (Some(instructions), None) => {
-            let text = format!("{}\n\n{}", instructions.trim_end(), job.prompt);
-            vec![(job.prompt_file.to_owned(), text.into_bytes())]
-        }
-        _ => Vec::new(),
-    }
+    let text = with_instructions(job.role, job.prompt, job.resume);
+    text.map(|text| (job.prompt_file.to_owned(), text.into_bytes())).into_iter().collect()
+}
+
+/// `None`: the prompt is all.
+fn with_instructions(role: &Role, prompt: &str, resume: Option<&str>) -> Option<String> {
+    let instructions = role.instructions.as_ref().filter(|_| resume.is_none())?;
+    Some(format!("{}\n\n{prompt}", instructions.trim_end()))
 }
 
 /// What a program on a terminal is begun with, so that it is taken for what it is: at a prompt, a text that begins with

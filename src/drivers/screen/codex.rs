@@ -7,6 +7,10 @@
 //! | asking | `[ ! ] Action Required \| dir` | choices `› 1. Yes`, and as the last line which keys answer |
 //! | first start | none yet | the same with other choices |
 //! | not logged in | `dir` | input line; the last prompt was answered with `■` and the error |
+//!
+//! How soon, on two busy cores: a prompt shows as working in 0.05 s, its end too. A question shows, in title and screen, 0.95 s
+//! after the model has asked for the tool: it waits for that long by itself, looking as at work. Its hook `PermissionRequest`
+//! is called after 0.05 s. A denial shows in 0.02 s. A service that can't be reached is waited for without end, working.
 
 use super::{Prompt, Seen, bottom, indent, is_turning, is_yes_or_no, lines, wants_login};
 use crate::model::agent::Needs;
