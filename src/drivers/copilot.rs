@@ -9,10 +9,10 @@ use std::{collections::HashMap, ffi::OsString, time::Duration};
 use serde_json::{Value, json};
 
 use super::{
-    Driver, End, Job, Mcp, Refusal, Seat, Start, Verdict, by_contract,
+    Driver, End, Job, Mcp, Prompt, Refusal, Seat, Seen, Start, Verdict, by_contract,
     conversation::Program,
     event::{Ending, Event, Failure, Transcript},
-    holds_to, instructed, mcp, words,
+    holds_to, instructed, mcp, screen, words,
 };
 use crate::{
     config::{DriverKind, Role},
@@ -63,6 +63,14 @@ impl Driver for Copilot {
 
     fn is_interactive(&self) -> bool {
         true
+    }
+
+    fn see(&self, title: &str, screen: &str) -> Seen {
+        screen::copilot::see(title, screen)
+    }
+
+    fn prompt(&self, _title: &str, screen: &str) -> Prompt {
+        screen::copilot::prompt(screen)
     }
 
     fn secrets(&self) -> &'static [&'static str] {

@@ -3,8 +3,8 @@
 //! Measured with 0.24.4.
 
 use super::{
-    Driver, End, Job, Refusal, Seat, Start, Transcript, Verdict, by_contract, conversation::Program,
-    gemini_cli::GeminiCli, stream_json::StreamJson,
+    Driver, End, Job, Prompt, Refusal, Seat, Seen, Start, Transcript, Verdict, by_contract, conversation::Program,
+    gemini_cli::GeminiCli, screen, stream_json::StreamJson,
 };
 use crate::config::DriverKind;
 
@@ -41,6 +41,14 @@ impl Driver for Qwen {
 
     fn is_interactive(&self) -> bool {
         true
+    }
+
+    fn see(&self, title: &str, screen: &str) -> Seen {
+        screen::qwen::see(title, screen)
+    }
+
+    fn prompt(&self, _title: &str, screen: &str) -> Prompt {
+        screen::qwen::prompt(screen)
     }
 
     fn secrets(&self) -> &'static [&'static str] {
