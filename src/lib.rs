@@ -108,7 +108,10 @@
 //!
 //! A question ([`model::question`]) belongs to its task, not to the attempt that asked it. Whoever waits for its answer
 //! renews a mark, which keeps his agent from passing for hung; whoever ends instead is held, and the answer makes the task
-//! ready. A message ([`model::message`]) belongs to a task as well; each reader has a mark up to which it has read.
+//! ready. Who waits for a person keeps his place in his role, and only who ends gives it up: his program is there, with its
+//! memory and with what it has half done in its folder, and however many ask, no more live than may. (Who waits for his
+//! own subtasks gives it up, because they could not run otherwise; of them there are only so many.) A message
+//! ([`model::message`]) belongs to a task as well; each reader has a mark up to which it has read.
 //!
 //! What an agent's program asks its user for is one state of its runner, and its heart says each change of it at once; who
 //! asks is not taken for hung. A program that tries on where only a login would help is ended, and its task held.

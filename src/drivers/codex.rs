@@ -9,8 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Driver, End, Hook, Job, Prompt, Refusal, Seat, Seen, Start, Verdict, by_contract, codex_hooks,
-    conversation::Program,
+    Driver, Hook, Job, Program, Prompt, Refusal, Seat, Seen, Start, codex_hooks,
     event::{Ending, Event, Transcript},
     first_prompt, holds_to, hook_json, instructed,
     mcp::{self, Mcp},
@@ -24,8 +23,13 @@ use crate::{
 /// Runs `codex`.
 pub(super) struct Codex;
 
-const PROGRAM: Program =
-    Program { name: "codex", log_in: "run codex login, or give it a valid OPENAI_API_KEY", tells_when_done: true };
+const PROGRAM: Program = Program {
+    name: "codex",
+    install: "npm install -g @openai/codex",
+    tested_with: "0.169.0",
+    log_in: "run codex login, or give it a valid OPENAI_API_KEY",
+    tells_when_done: true,
+};
 
 impl Driver for Codex {
     fn start(&self, job: &Job) -> Result<Start, Refusal> {
@@ -49,11 +53,8 @@ impl Driver for Codex {
         })
     }
 
-    fn read(&self, end: End) -> Verdict {
-        match end.conversation {
-            Some(told) => told.verdict(&PROGRAM, end),
-            None => by_contract(end),
-        }
+    fn program(&self) -> Option<&'static Program> {
+        Some(&PROGRAM)
     }
 
     fn transcript(&self) -> Option<Box<dyn Transcript>> {
@@ -95,15 +96,15 @@ impl Driver for Codex {
     }
 
     fn see(&self, title: &str, screen: &str) -> Seen {
-        screen::codex(title, screen)
+        screen::codex::see(title, screen)
     }
 
     fn failure(&self, screen: &str) -> Option<String> {
-        screen::codexs_failure(screen)
+        screen::codex::failure(screen)
     }
 
     fn prompt(&self, _title: &str, screen: &str) -> Prompt {
-        screen::codexs_prompt(screen)
+        screen::codex::prompt(screen)
     }
 
     fn secrets(&self) -> &'static [&'static str] {

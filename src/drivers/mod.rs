@@ -25,6 +25,7 @@ mod hook;
 mod hook_json;
 mod mcp;
 mod opencode;
+mod program;
 mod qwen;
 mod screen;
 mod shell;
@@ -49,6 +50,7 @@ pub use self::{
     event::{Ending, Event, Failure, Transcript, When},
     hook::{Hook, HookTranscript, Noted, Source},
     mcp::Mcp,
+    program::Program,
     screen::{Prompt, Seen, status_file},
 };
 use crate::{
@@ -199,9 +201,17 @@ pub trait Driver: Sync {
     /// When this task can never be given to this program.
     fn start(&self, job: &Job) -> Result<Start, Refusal>;
 
-    /// What its end means. The exit codes of DESIGN section 11, and what the result file says.
+    /// What is to be said of it. `None`: it is no agent program of a known name.
+    fn program(&self) -> Option<&'static Program> {
+        None
+    }
+
+    /// What its end means: what it told, or else the exit codes of DESIGN section 11; and what the result file says.
     fn read(&self, end: End) -> Verdict {
-        by_contract(end)
+        match (self.program(), end.conversation) {
+            (Some(program), Some(told)) => told.verdict(program, end),
+            _ => by_contract(end),
+        }
     }
 
     /// How to start it on a terminal. `None`: it is not made for that.

@@ -12,7 +12,8 @@ pub fn plain(bytes: &[u8]) -> String {
 
 /// Not more than so many bytes, without a character cut in two.
 pub fn cut(text: &str, bytes: usize) -> &str {
-    &text[..text.floor_char_boundary(bytes)]
+    let end = (0..=bytes.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+    &text[..end.unwrap_or(0)]
 }
 
 /// The first line, cut to `columns` terminal columns with an ellipsis. A tab, which is as wide as it likes, is a space.

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     config::Mode,
-    drivers::{Driver, HookTranscript, Job, Refusal, Seat, Start, Verdict},
+    drivers::{self, Driver, HookTranscript, Job, Refusal, Seat, Start, Verdict},
     model::{agent::Needs, cause::Cause, id::Capability, question::Question},
     os::failpoint,
     store::tasks::Claimed,
@@ -180,8 +180,10 @@ fn could_not_start(e: &io::Error, start: &Start, agent: &Agent) -> Box<NotBegun>
         NotFound if !program.contains('/') => {
             // The whole PATH would fill every list that shows the reason.
             tracing::warn!(path, "{program} is not there");
+            let known = drivers::of(agent.launch.driver).and_then(|driver| driver.program());
+            let how = known.map(|known| format!(" ({})", known.install)).unwrap_or_default();
             NotBegun::permanent(format!(
-                "the program {program} is not on PATH: install it, or change the role's driver or command"
+                "the program {program} is not on PATH: install it{how}, or change the role's driver or command"
             ))
         }
         NotFound => NotBegun::permanent(format!("the program {program} is not there, or its interpreter is not")),

@@ -3,9 +3,9 @@
 use std::{
     fs::{File, OpenOptions},
     io::{Read, Write},
-    os::fd::AsFd,
+    os::{fd::AsFd, unix::process::CommandExt},
     path::{Path, PathBuf},
-    process::ExitCode,
+    process::{Command, ExitCode},
     time::Duration,
 };
 
@@ -41,6 +41,30 @@ pub fn stamp(pipe: &str) -> ExitCode {
     let started = now();
     let told = OpenOptions::new().write(true).open(pipe.trim()).and_then(|mut p| p.write_all(&started.to_le_bytes()));
     if told.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Under this name this binary is claude, after it has said that it was started.
+pub const CLAUDE: &str = "claude";
+/// Name, in the environment, the pipe to say it through, and the real one.
+pub const STAMPS: &str = "BENCH_STAMPS";
+pub const CLAUDE_AT: &str = "BENCH_CLAUDE";
+
+/// Whether that is how it was started.
+pub fn is_claude() -> bool {
+    std::env::args_os().next().is_some_and(|name| Path::new(&name).file_name() == Some(CLAUDE.as_ref()))
+}
+
+/// Writes when it was started into the pipe, and becomes claude.
+pub fn stamp_and_become_claude() -> ExitCode {
+    let started = now();
+    let Some((pipe, claude)) = std::env::var_os(STAMPS).zip(std::env::var_os(CLAUDE_AT)) else {
+        return ExitCode::FAILURE;
+    };
+    let told = OpenOptions::new().write(true).open(pipe).and_then(|mut p| p.write_all(&started.to_le_bytes()));
+    if let Err(e) = told.map(|()| Command::new(claude).args(std::env::args_os().skip(1)).exec()) {
+        eprintln!("{e}");
+    }
+    ExitCode::FAILURE
 }
 
 /// The pipe through which programs say when they started.

@@ -11,6 +11,8 @@
 mod arguments;
 mod clock;
 mod groups;
+#[path = "../model_server/server/mod.rs"]
+mod model_server;
 mod processes;
 mod table;
 mod world;
@@ -25,6 +27,9 @@ use tokio::signal::unix::{SignalKind, signal};
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 fn main() -> ExitCode {
+    if clock::is_claude() {
+        return clock::stamp_and_become_claude();
+    }
     let words: Vec<String> = std::env::args().skip(1).collect();
     if let [word, pipe] = words.as_slice()
         && word == clock::STAMP

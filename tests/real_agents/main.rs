@@ -22,4 +22,5 @@ mod interactive;
 mod master;
 mod opencode;
 mod qwen;
+mod screens;
 mod share;

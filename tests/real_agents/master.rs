@@ -92,7 +92,14 @@ fn a_master_that_asks_for_permission_is_seen_at_once() {
     assert!(asked.elapsed() < std::time::Duration::from_secs(2), "after {:?}", asked.elapsed());
     let attention = fleet.world.status()["attention"].to_string();
     assert!(attention.contains(&format!("orch attach {MASTER}")), "{attention}");
-    fleet.world.tmux(&["send-keys", "-t", &format!("={MASTER}:"), "Enter"]).ok();
+    // It takes no answer in the first moment, which might have been meant for something else.
+    fleet.wait_until("it takes the answer", || {
+        let asks = fleet.world.pane(MASTER).contains("Do you want to proceed?");
+        if asks {
+            fleet.world.tmux(&["send-keys", "-t", &format!("={MASTER}:"), "Enter"]).ok();
+        }
+        !asks
+    });
     fleet.wait_until("it goes on", || fleet.world.pane(MASTER).contains("I have looked around."));
     fleet.wait_until("nothing is asked any more", || fleet.world.agent(MASTER)["needs"].is_null());
     fleet.stop();

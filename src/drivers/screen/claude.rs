@@ -7,6 +7,11 @@
 //! | asking | `✳ …`, as idle | a list of choices in place of the input box | `waiting`, `waitingFor` |
 //! | first start | none yet | `Welcome to Claude Code`, choices, no input box | no such file yet |
 //! | not logged in | `✳ …` | input box; the last prompt was answered with `⎿  Not logged in` | `idle` |
+//!
+//! How soon, on two busy cores: a prompt shows as working in 0.1 s everywhere. A question is on the screen 0.5 to 0.7 s
+//! after the model has asked for the tool (until then `Waiting for permission…` and the looks of working), in the file after
+//! 0.1 to 0.2 s, and its hook `PermissionRequest` is called after 0.1 to 0.2 s. The end of a turn shows in 0.1 s, a denial or
+//! Esc in 0.2 s; of these two no hook is called.
 
 use serde_json::Value;
 
@@ -47,14 +52,22 @@ pub(in crate::drivers) fn see(title: &str, screen: &str) -> Seen {
     }
 }
 
-/// What stands in its input box. It may propose something there, which looks as if it was typed: that is left alone too,
-/// but for what it proposes to everybody at the beginning.
+/// What it shows in its input box where nothing is typed.
+const OWN_WORDS: [&str; 6] = [
+    "Try \"",
+    "Press up to ",
+    "Press Enter to edit ",
+    "Once fixed, resend",
+    "Resend your message",
+    "Run /rewind to go",
+];
+
+/// Its input box. In shell mode it counts as filled: what is typed there is a command.
 pub(in crate::drivers) fn prompt(screen: &str) -> Prompt {
     let lines = lines(screen);
     let Some(at) = input_box(&lines) else { return Prompt::Absent };
-    let inside = lines[at.top + 1..at.under].join("\n");
-    let typed = inside.strip_prefix(CURSOR).unwrap_or(&inside).trim();
-    if typed.is_empty() || typed.starts_with("Try \"") { Prompt::Empty } else { Prompt::Filled }
+    let typed = lines[at.top + 1..at.under].join(" ");
+    Prompt::with(typed.trim_start_matches(CURSOR), &OWN_WORDS)
 }
 
 /// The lines of the rules above and below what is typed.

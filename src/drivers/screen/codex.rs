@@ -7,6 +7,10 @@
 //! | asking | `[ ! ] Action Required \| dir` | choices `› 1. Yes`, and as the last line which keys answer |
 //! | first start | none yet | the same with other choices |
 //! | not logged in | `dir` | input line; the last prompt was answered with `■` and the error |
+//!
+//! How soon, on two busy cores: a prompt shows as working in 0.05 s, its end too. A question shows, in title and screen, 0.95 s
+//! after the model has asked for the tool: it waits for that long by itself, looking as at work. Its hook `PermissionRequest`
+//! is called after 0.05 s. A denial shows in 0.02 s. A service that can't be reached is waited for without end, working.
 
 use super::{Prompt, Seen, bottom, indent, is_turning, is_yes_or_no, lines, wants_login};
 use crate::model::agent::Needs;
@@ -38,14 +42,16 @@ pub(in crate::drivers) fn see(title: &str, screen: &str) -> Seen {
     }
 }
 
-/// What stands in its input line. An empty one shows a proposal, which looks as if it was typed; but only then a hint under
-/// it tells of the help.
+/// Its input line. In shell mode it counts as filled: what is typed there is a command.
 pub(in crate::drivers) fn prompt(screen: &str) -> Prompt {
     let lines = lines(screen);
-    let Some(at) = input_line(&lines).filter(|_| question(bottom(&lines)).is_none()) else { return Prompt::Absent };
-    let typed = lines[at].trim_start_matches(CURSOR).trim();
-    let tells_of_help = lines[at + 1..].iter().any(|line| line.contains("? for shortcuts"));
-    if typed.is_empty() || tells_of_help { Prompt::Empty } else { Prompt::Filled }
+    match input_line(&lines) {
+        Some(at) if question(bottom(&lines)).is_none() => Prompt::with(
+            lines[at].trim_start_matches(CURSOR),
+            &["Ask Codex to do anything", "Ask a follow-up question"],
+        ),
+        _ => Prompt::Absent,
+    }
 }
 
 /// What the choices are about that stand in place of the input line. They end with the keys that answer.

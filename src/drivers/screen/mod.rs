@@ -1,7 +1,8 @@
 //! What an agent program's terminal says about its state: its title, and what its screen shows.
 //!
-//! Pure: the caller brings the pane's title and the visible screen as plain text (`tmux capture-pane -p`); each program
-//! has a file here that knows its looks, and [`Driver::see`](super::Driver::see) is the way in.
+//! Pure: the caller brings the pane's title and the visible screen as plain text (`tmux capture-pane -p`). Each program
+//! has a file here that knows its looks; [`Driver::see`](super::Driver::see) and
+//! [`Driver::prompt`](super::Driver::prompt) are the ways in.
 //!
 //! # What is believed
 //!
@@ -16,20 +17,14 @@
 //!
 //! The looks are those of the versions that `tests/fixtures/screens` was recorded with, at 40 to 200 columns.
 
-mod claude;
-mod codex;
-mod gemini;
-mod opencode;
+pub(super) mod claude;
+pub(super) mod codex;
+pub(super) mod gemini;
+pub(super) mod opencode;
 #[cfg(test)]
 mod tests;
 
 pub use self::claude::status_file;
-pub(super) use self::{
-    claude::{prompt as claudes_prompt, see as claude},
-    codex::{failure as codexs_failure, prompt as codexs_prompt, see as codex},
-    gemini::see as gemini,
-    opencode::see as opencode,
-};
 use super::{event::Failure, words};
 use crate::model::agent::Needs;
 
@@ -51,10 +46,20 @@ pub enum Seen {
 pub enum Prompt {
     /// It is there, and nothing is typed in it.
     Empty,
-    /// It is there, and something is typed in it, or may be.
+    /// It is there, and something is typed in it.
     Filled,
     /// There is none: the program asks something, or it can't be told what it shows.
     Absent,
+}
+
+impl Prompt {
+    /// One with this in it. A program shows words of its own where nothing is typed, which plain text does not tell from
+    /// typed ones: only those that are known count as nothing.
+    fn with(typed: &str, own_words: &[&str]) -> Self {
+        let typed = typed.trim();
+        let is_empty = typed.is_empty() || own_words.iter().any(|words| typed.starts_with(words));
+        if is_empty { Prompt::Empty } else { Prompt::Filled }
+    }
 }
 
 /// Structures at the bottom of a screen are within so many lines. The question about a change of a file is taller, but not
@@ -93,7 +98,7 @@ fn is_rule(line: &str, stroke: char) -> bool {
 }
 
 /// The number and the text of a line such as `❯ 2. No` or `  3. Yes, always`: a choice, whether or not the cursor is on it.
-fn choice<'a>(line: &'a str, cursor: char) -> Option<(u32, &'a str)> {
+fn choice(line: &str, cursor: char) -> Option<(u32, &str)> {
     let line = line.trim_start();
     let line = line.strip_prefix(cursor).unwrap_or(line).trim_start();
     let (number, text) = line.split_once(". ")?;

@@ -6,7 +6,7 @@
 //! | idle | the input bar, and folder or version under it |
 //! | asking | a bar without its foot in place of it: `△ Permission required`, or `↑↓ select  enter submit` |
 
-use super::{Seen, bottom, lines};
+use super::{Prompt, Seen, bottom, lines};
 use crate::model::agent::Needs;
 
 /// The stroke at the left of a bar, and the foot of the one that is typed into.
@@ -17,15 +17,46 @@ const FOOT: &str = "╹▀▀";
 pub(in crate::drivers) fn see(_title: &str, screen: &str) -> Seen {
     let lines = lines(screen);
     let lines = bottom(&lines);
-    let bar = lines.iter().rev().take_while(|line| line.trim_start().starts_with(STROKE)).count();
-    if bar > 0 {
-        return question(&lines[lines.len() - bar..]);
+    match place(lines) {
+        Some(Place::Asked(bar)) => question(bar),
+        Some(Place::Typed { under, .. }) => {
+            // Where it is narrow an error takes the place of the words, but not of the moving squares before them.
+            let is_working = under.iter().any(|line| line.contains("esc interrupt") || line.contains('⬝'));
+            if is_working { Seen::Working } else { Seen::Idle }
+        }
+        None => Seen::Unknown,
     }
-    // The foot may stand in the middle of the screen, before the first prompt.
-    let Some(foot) = lines.iter().rposition(|line| line.trim_start().starts_with(FOOT)) else { return Seen::Unknown };
-    // Where it is narrow an error takes the place of the words, but not of the moving squares before them.
-    let is_working = lines[foot + 1..].iter().any(|line| line.contains("esc interrupt") || line.contains('⬝'));
-    if is_working { Seen::Working } else { Seen::Idle }
+}
+
+/// Its input bar, of which the last words name agent and model.
+pub(in crate::drivers) fn prompt(screen: &str) -> Prompt {
+    let lines = lines(screen);
+    let Some(Place::Typed { bar, .. }) = place(bottom(&lines)) else { return Prompt::Absent };
+    let words: Vec<&str> = bar.iter().map(|line| line.trim_matches([' ', STROKE])).filter(|w| !w.is_empty()).collect();
+    let typed = words.split_last().map(|(_, typed)| typed.join(" "));
+    typed.map_or(Prompt::Absent, |typed| Prompt::with(&typed, &["Ask anything"]))
+}
+
+/// What the screen ends with.
+enum Place<'a, 'b> {
+    /// A bar without a foot.
+    Asked(&'a [&'b str]),
+    /// The one that is typed into, and what stands under it.
+    Typed { bar: &'a [&'b str], under: &'a [&'b str] },
+}
+
+fn place<'a, 'b>(lines: &'a [&'b str]) -> Option<Place<'a, 'b>> {
+    let bar_before = |end: usize| {
+        let length = lines[..end].iter().rev().take_while(|line| line.trim_start().starts_with(STROKE)).count();
+        &lines[end - length..end]
+    };
+    let asked = bar_before(lines.len());
+    if !asked.is_empty() {
+        return Some(Place::Asked(asked));
+    }
+    // Before the first prompt it stands in the middle of the screen.
+    let foot = lines.iter().rposition(|line| line.trim_start().starts_with(FOOT))?;
+    Some(Place::Typed { bar: bar_before(foot), under: &lines[foot + 1..] })
 }
 
 /// What is asked by a bar that the screen ends with.

@@ -142,14 +142,46 @@ fn a_text_that_looks_like_a_question_is_a_text() {
     }
 }
 
+/// What is typed into it stands in the names: a line would be added to that, or be a command.
+#[test]
+fn a_prompt_is_empty_filled_or_not_there() {
+    let typed = ["typed", "put-back", "menu", "shell", "many-lines", "wide"];
+    let mut wrong = Vec::new();
+    for (kind, name, title, screen) in screens() {
+        let variant =
+            name.rsplit_once('-').and_then(|(name, _)| name.split_once('-')).map_or("", |(_, variant)| variant);
+        let has_input = match wanted(&name) {
+            _ if variant == "transcript" => false,
+            Seen::Working | Seen::Idle => true,
+            // gemini asks for a missing key in a box.
+            _ => name.starts_with("login-api-error") || name.starts_with("login-no-key") && kind != DriverKind::Gemini,
+        };
+        let wanted = match () {
+            () if !has_input => Prompt::Absent,
+            () if name.starts_with("idle") && typed.contains(&variant) => Prompt::Filled,
+            () => Prompt::Empty,
+        };
+        let found = of(kind).unwrap().prompt(&title, &screen);
+        if found != wanted {
+            wrong.push(format!("{kind}/{name}: {found:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Whatever is cut from a screen: something is said of it, and nobody falls over it; and nothing under it counts.
 #[test]
 fn no_screen_is_too_strange() {
-    for (kind, _, title, screen) in screens() {
+    for (kind, name, title, screen) in screens() {
+        assert_eq!(see(kind, &title, &format!("{screen}\n \n\n")), see(kind, &title, &screen), "{kind}/{name}");
         let lines: Vec<&str> = screen.lines().collect();
         for cut in 0..lines.len() {
-            // Whatever it is: it ends.
-            see(kind, &title, &lines[cut..].join("\n"));
-            see(kind, &title, &lines[..cut].join("\n"));
+            for part in [&lines[cut..], &lines[..cut]] {
+                let part = part.join("\n");
+                let (seen, prompt) = (see(kind, "", &part), of(kind).unwrap().prompt("", &part));
+                let is_there = matches!(seen, Seen::Working | Seen::Idle | Seen::Asking(Needs::Login));
+                assert!(is_there || prompt == Prompt::Absent, "{kind}/{name} {cut}: {seen:?} {prompt:?}");
+            }
         }
     }
 }

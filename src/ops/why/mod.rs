@@ -16,7 +16,7 @@ use crate::{
     config::Config,
     error::Result,
     model::{
-        agent::Agent,
+        agent::{Agent, Needs},
         duration::human,
         event::Event,
         evidence::Evidence,
@@ -200,12 +200,20 @@ fn reason(text: Option<&String>) -> String {
     text.map_or_else(|| "no reason was recorded".to_owned(), |text| one_line(text.trim_end_matches('.'), 300))
 }
 
+/// What the program of an agent waits for a person with.
+fn asks_for(around: &Around, agent: &str) -> Option<Needs> {
+    around.snapshot.agents.iter().map(|r| &r.agent).find(|a| a.id == agent)?.needs
+}
+
 /// A task as another one's sentence names it.
 fn standing(around: &Around, task: &Task) -> String {
     let id = &task.id;
     match (task.state, &task.agent) {
         (TaskState::Running, Some(agent)) if task.waiting => format!("{id} (running, {agent}; waits for subtasks)"),
-        (TaskState::Running, Some(agent)) => format!("{id} (running, {agent})"),
+        (TaskState::Running, Some(agent)) => match asks_for(around, agent) {
+            Some(needs) => format!("{id} (running, {agent}; its program asks for {needs})"),
+            None => format!("{id} (running, {agent})"),
+        },
         (TaskState::Held, _) => format!("{id} (held: {})", reason(task.reason.as_ref())),
         (TaskState::Delayed, _) => match task.due_at.filter(|due| *due > around.snapshot.now) {
             Some(due) => format!("{id} (delayed, due in {})", human(due.since(around.snapshot.now))),

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     model::{
-        agent::{AgentState, Needs},
+        agent::{Agent, AgentState, Needs},
         cause::Cause,
     },
     store::observe::Breaker,
@@ -331,6 +331,22 @@ fn every_state_of_an_agent_is_explained() {
         let tells_why = matches!(state, AgentState::Idle | AgentState::Busy) || out.sentences[0].contains("the reason");
         assert!(tells_why, "{out:?}");
     }
+}
+
+#[test]
+fn a_task_that_waits_for_a_person_takes_a_place_and_whoever_waits_for_that_is_told() {
+    let config = configured();
+    let asks = Task { agent: Some("shell-1".into()), ..recorded(TaskState::Running) };
+    let facts = TaskFacts { rivals: vec![asks.clone()], ..about(recorded(TaskState::Ready)) };
+    let mut around = around(&config);
+    let agent = recorded_agent("shell-1", AgentState::Busy);
+    around.snapshot.agents =
+        vec![Record { agent: Agent { needs: Some(Needs::Input), ..agent.agent.clone() }, ..agent }];
+    let out = task::explain(&around, &facts);
+    let said =
+        format!("The one place of role shell is taken, by {} (running, shell-1; its program asks for input).", asks.id);
+    assert_eq!(out.sentences[0], said);
+    assert_eq!(out.hints[0], format!("orch why {}", asks.id));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The groups of figures. Each makes its world, measures, and ends it.
 
+mod agents;
 mod deaths;
 mod delegate;
 mod fleet;
@@ -31,10 +32,16 @@ const fn group(name: &'static str, about: &'static str, seconds: u64, run: fn() 
 }
 
 /// All of them, in the order in which they are measured.
-pub static GROUPS: [Group; 10] = [
+pub static GROUPS: [Group; 11] = [
     group("start", "a cold orch start, until the master's prompt stands", 120, start::measure),
     group("delegate", "orch delegate until the program has started, an idle agent there", 120, delegate::to_idle),
     group("launch", "the same where the agent has to be launched first", 180, delegate::to_launched),
+    group(
+        "agents",
+        "orch delegate until a real claude starts (where scripts/test-agents installed it)",
+        240,
+        agents::measure,
+    ),
     group("mcp", "orch mcp: its handshake, a call, how soon a wait hears of an end", 180, mcp::measure),
     group("throughput", "no-op tasks a second, through 4 agents and through 20", 400, throughput::measure),
     group("deaths", "kill -9 of a runner and of a program, until it is recorded", 180, deaths::measure),

@@ -1,0 +1,119 @@
+//! orch's own share of the time until a real agent program is at work: from just before `orch delegate` is started to the
+//! first instruction of `claude`, which then does its task with a scripted model service on loopback. Needs
+//! `scripts/test-agents` to have installed it; nobody's own configuration or key plays a part.
+
+use std::{
+    ffi::OsString,
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Instant,
+};
+
+use orch::model::{agent::AgentState, task::TaskState};
+
+use crate::{
+    Result,
+    clock::{self, Stamps},
+    median,
+    model_server::{Answer, Server, when},
+    table::{Goal, Row, Unit},
+    world::World,
+};
+
+const WARM_UP: usize = 2;
+const RUNS: usize = 15;
+/// What orch may take of the time until a program asks its model.
+const SHARE: Goal = Goal::AtMost(60.0);
+
+pub fn measure() -> Result<Vec<Row>> {
+    let Some(claude) = installed()? else {
+        eprintln!(
+            "bench: agents is left out: there is no claude in the target folder (scripts/test-agents installs it)"
+        );
+        return Ok(Vec::new());
+    };
+    let idle = until_it_works(&claude, "max = 1\nmin = 1", true)?;
+    let launched = until_it_works(&claude, "max = 5\ntasks_per_agent = 1", false)?;
+    let row = |name: &str, goal, of: &[f64]| Row::new(name, Unit::Ms, goal, median(of), RUNS);
+    Ok(vec![
+        row("delegate until claude starts, agent idle, p50", SHARE, &idle.started),
+        row("delegate until claude asks its model, agent idle, p50", Goal::None, &idle.asked),
+        row("delegate until claude starts, agent launched, p50", SHARE, &launched.started),
+        row("delegate until claude asks its model, agent launched, p50", Goal::None, &launched.asked),
+    ])
+}
+
+/// What `scripts/test-agents` has installed beside the build of this program.
+fn installed() -> Result<Option<PathBuf>> {
+    let own = std::env::current_exe()?;
+    let agents = own.ancestors().map(|folder| folder.join("agents")).find(|agents| agents.is_dir());
+    let folders = agents.into_iter().filter_map(|agents| fs::read_dir(agents).ok()).flatten().flatten();
+    let programs = folders
+        .filter(|folder| folder.file_name().to_string_lossy().starts_with("claude-"))
+        .map(|folder| folder.path().join("node_modules/.bin/claude"));
+    Ok(programs.filter(|program| program.exists()).max())
+}
+
+/// Times since `orch delegate` was started, in ms.
+#[derive(Default)]
+struct Times {
+    started: Vec<f64>,
+    asked: Vec<f64>,
+}
+
+fn until_it_works(claude: &Path, role: &str, idle: bool) -> Result<Times> {
+    let model = Server::start(vec![when("").answer(Answer::text("hello"))]);
+    let world = World::new(&format!("[roles.worker]\ndriver = \"claude\"\nmodel = \"sonnet\"\n{role}\n"))?;
+    let mut stamps = Stamps::new(&world.dir)?;
+    let bin = world.dir.join("bin");
+    fs::create_dir(&bin)?;
+    // In the place of claude: this very binary, which says that it was started, and becomes it.
+    symlink(std::env::current_exe()?, bin.join(clock::CLAUDE))?;
+    start(&world, &model, &stamps, claude, &bin)?;
+    let mut times = Times::default();
+    for run in 0..WARM_UP + RUNS {
+        world.until("the last task is done, and who is to take the next is there", || {
+            let agents = world.agents()?;
+            let is_ready = if idle {
+                agents.iter().any(|agent| agent.state == AgentState::Idle)
+            } else {
+                agents.is_empty() && world.wait(world.store.observe(&[]))?.remains.is_empty()
+            };
+            Ok(is_ready && world.count(TaskState::Running)? == 0)
+        })?;
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        let text = format!("say hello {run}");
+        let (began, began_at) = (clock::now(), Instant::now());
+        world.run(&["delegate", "--role", "worker", &text])?;
+        let started = clock::ms(stamps.next()? - began);
+        world.until("it is done", || Ok(world.count(TaskState::Succeeded)? == run as u64 + 1))?;
+        let requests = model.requests();
+        let first = requests.iter().find(|r| r.asked.as_ref().is_some_and(|asked| asked.text.contains(&text)));
+        let asked = first.ok_or("claude has not asked")?.at.duration_since(began_at);
+        if run >= WARM_UP {
+            times.started.push(started);
+            times.asked.push(clock::in_ms(asked));
+        }
+    }
+    Ok(times)
+}
+
+/// `orch start` with an environment made for it: no key, no proxy and no setting of whoever measures.
+fn start(world: &World, model: &Server, stamps: &Stamps, claude: &Path, bin: &Path) -> Result<()> {
+    let mut path = OsString::from(bin);
+    path.push(":");
+    path.push(std::env::var_os("PATH").unwrap_or_default());
+    let mut command = world.orch(&["start"]);
+    command.env_clear().env("PATH", path).env("HOME", &world.dir).env("TERM", "xterm-256color");
+    command.env("ORCH_HOME", world.dir.join("home")).env("ORCH_CONFIG", &world.dir);
+    command.env("ANTHROPIC_BASE_URL", model.url()).env("ANTHROPIC_API_KEY", "sk-ant-none-000000000000000000000000");
+    command.env("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1");
+    command.env(clock::STAMPS, &stamps.path).env(clock::CLAUDE_AT, claude);
+    let output = command.stdin(Stdio::null()).output()?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(format!("orch start: {}", String::from_utf8_lossy(&output.stderr).trim()).into()),
+    }
+}
