@@ -47,6 +47,10 @@
 //! shows and logs it as lines that a person reads, keeps the raw lines, and writes the conversation's name down, by which
 //! the task's next attempt goes on. What the stream said, and not the exit code alone, says how it ended.
 //!
+//! A program that has the pane's terminal to itself (the master's, and that of a task in `mode = "interactive"`) prints
+//! nothing that could be read. It calls `orch hook` at the turns of its work, which leaves lines in a file; the runner
+//! follows it, and looks at the screen where no hook tells (`runner::follow`). Of a task these lines are the stream.
+//!
 //! Wherever this is cut, somebody finds it: a report that nobody heard is told by the supervisor; a lease that is not
 //! renewed ends, and the attempt is `lost`; a holder that wakes up late is refused by its fence.
 //!

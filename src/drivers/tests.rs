@@ -1,5 +1,7 @@
 //! What each program prints, case by case (tests/fixtures), what is made of it, and how each is started.
 
+mod terminal;
+
 use std::{fs, path::Path};
 
 use super::*;

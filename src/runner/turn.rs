@@ -8,6 +8,9 @@ use crate::{
     model::agent::Needs,
 };
 
+/// A program that shows its prompt already may still start, and begin by itself with what it was given.
+const TO_BEGIN: u32 = 8;
+
 /// What it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Doing {
@@ -29,13 +32,13 @@ pub(super) struct Turn {
     has_task: bool,
     /// Whether it still has to begin by itself with what it was given.
     is_to_begin: bool,
-    /// Seen idle once while it was thought to work: between two of its steps a screen may look so.
-    looked_idle: bool,
+    /// How often in a row it was seen idle while it was thought to work: between two of its steps a screen may look so.
+    looked_idle: u32,
 }
 
 impl Default for Turn {
     fn default() -> Self {
-        Turn { doing: Doing::Starting, has_task: false, is_to_begin: false, looked_idle: false }
+        Turn { doing: Doing::Starting, has_task: false, is_to_begin: false, looked_idle: 0 }
     }
 }
 
@@ -61,7 +64,7 @@ impl Turn {
 
     /// One of its hooks was called.
     pub fn hear(&mut self, hook: &Hook) {
-        self.looked_idle = false;
+        self.looked_idle = 0;
         self.doing = match hook {
             // It goes on with what it does.
             Hook::Began { source: Source::Compact, .. } => return,
@@ -80,17 +83,22 @@ impl Turn {
         };
     }
 
+    /// So often in a row it must look idle to be taken for it.
+    fn patience(&self) -> u32 {
+        if self.is_to_begin { TO_BEGIN } else { 2 }
+    }
+
     /// Its terminal was looked at.
     pub fn see(&mut self, seen: Seen) {
-        let looked_idle = std::mem::take(&mut self.looked_idle);
+        let looked_idle = std::mem::take(&mut self.looked_idle) + 1;
         match (seen, self.doing) {
             (Seen::Unknown, _) => {}
             (Seen::Asking(what), _) => self.doing = Doing::Asking(what),
             (Seen::Working, _) => self.doing = Doing::Working,
             (Seen::Idle, Doing::Idle) => {}
             (Seen::Idle, Doing::Starting) if !self.is_to_begin => self.doing = Doing::Idle,
-            (Seen::Idle, _) if looked_idle => self.doing = Doing::Idle,
-            (Seen::Idle, _) => self.looked_idle = true,
+            (Seen::Idle, _) if looked_idle >= self.patience() => self.doing = Doing::Idle,
+            (Seen::Idle, _) => self.looked_idle = looked_idle,
         }
     }
 }
@@ -153,8 +161,10 @@ mod tests {
         let mut turn = Turn::with_task();
         turn.hear(&began(Source::Startup));
         assert_eq!((turn.doing(), turn.needs()), (Doing::Starting, None), "it begins by itself");
-        turn.see(Seen::Idle);
-        assert_eq!(turn.needs(), None, "in a moment");
+        for _ in 1..TO_BEGIN {
+            turn.see(Seen::Idle);
+            assert_eq!(turn.needs(), None, "in a moment");
+        }
         turn.see(Seen::Idle);
         assert_eq!(turn.needs(), Some(Needs::Input), "it does not");
         turn.hear(&Hook::Prompt { text: "x".into() });

@@ -66,3 +66,47 @@ fn a_turn_that_fails_ends_the_attempt_by_what_failed() {
     assert_eq!(causes, ["transient", "success"], "{task:#}");
     fleet.stop();
 }
+
+/// Types a line at codex's prompt, as a person does.
+fn say(fleet: &Fleet, line: &str) {
+    let pane = || fleet.world.pane("opus-master");
+    fleet.wait_until("the master is at its prompt", || pane().contains("? for shortcuts"));
+    fleet.world.tmux(&["send-keys", "-t", "=opus-master:", "-l", line]).ok();
+    fleet.wait_until("the line is typed", || pane().lines().any(|shown| shown.trim_end() == format!("› {line}")));
+    // An Enter that comes at once is lost on it.
+    std::thread::sleep(std::time::Duration::from_millis(400));
+    fleet.world.tmux(&["send-keys", "-t", "=opus-master:", "Enter"]).ok();
+}
+
+#[test]
+fn as_the_master_codex_is_handed_results_and_goes_on_with_its_thread() {
+    let rules = vec![
+        when("forty-two").answer(Answer::text("They are forty-two.")),
+        when("count them")
+            .step(0)
+            .answer(orch_tool("delegate_task", json!({"text": "echo forty-two", "role": "shell"}))),
+        when("count them").step(1).answer(tool("exec_command", json!({"cmd": "sleep 2"}))),
+        when("count them").answer(Answer::text("It is delegated.")),
+        when("how many").answer(Answer::text("Still so many.")),
+        when("").answer(Answer::text("A title")),
+    ];
+    let Some(fleet) = Fleet::with_master(&["codex"], "codex", "[roles.shell]\ndriver = \"shell\"\nmin = 1", rules)
+    else {
+        return;
+    };
+    let pane = || fleet.world.pane("opus-master");
+    say(&fleet, "count them");
+    fleet.wait_until("the result was handed over and answered", || pane().contains("They are forty-two."));
+
+    let before = fleet.processes_of("codex");
+    before.iter().for_each(|process| crate::common::kill9(process.pid));
+    fleet.wait_until("another one sits there", || {
+        let now = fleet.processes_of("codex");
+        !now.is_empty() && now.iter().all(|process| before.iter().all(|old| old.pid != process.pid))
+    });
+    say(&fleet, "how many");
+    fleet.wait_until("it has answered", || pane().contains("Still so many."));
+    let last = fleet.model.asked().into_iter().rfind(|asked| asked.text.contains("how many")).expect("asked");
+    assert!(last.texts.iter().any(|text| text.contains("count them")), "the same thread: {last:#?}");
+    fleet.stop();
+}
