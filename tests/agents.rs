@@ -226,13 +226,39 @@ fn what_is_not_its_format_is_said_so_and_not_paid_for_again() {
 }
 
 #[test]
+fn a_program_of_another_version_that_does_not_know_an_option_is_not_called_again() {
+    let world = world_with_claude("echo \"error: unknown option '--strict-mcp-config'\" >&2; exit 1");
+    let failed = world.wait_for(&world.delegate("c", "work"), "failed");
+    assert_eq!((&failed["cause"], failed["attempts"].as_array().map(Vec::len)), (&json!("permanent"), Some(1)));
+    reason(&failed, &["unknown option '--strict-mcp-config'", "another version than 2.1.", "orch doctor"]);
+}
+
+#[test]
+fn instructions_of_any_length_reach_the_program() {
+    let world = World::builder().tables("[roles.c]\ndriver = \"claude\"\ninstructions_file = \"long.md\"").build();
+    let called = world.file("called");
+    // Longer than an argument may be.
+    let long = "be brief. ".repeat(20_000);
+    std::fs::write(world.project.join("long.md"), &long).unwrap();
+    let script = format!("echo \"$*\" >> '{}'\ncat > /dev/null\n{}", called.display(), [INIT, DONE].map(say).concat());
+    world.program("claude", &script);
+    world.start();
+    let task = world.delegate("c", "work");
+    world.wait_for(&task, "succeeded");
+    let run = world.home.join(format!("runs/{task}/1"));
+    let words = format!("--append-system-prompt-file {}/instructions ", run.display());
+    assert!(world.lines("called")[0].contains(&words), "{:?}", world.lines("called"));
+    assert_eq!(kept(&world, &task, 1, "instructions"), long);
+}
+
+#[test]
 fn a_program_that_says_nothing_and_one_that_is_not_there_are_told_apart() {
     let world = world_with_claude("exit 0");
     let silent = world.orch(&["delegate", "--role", "c", "--retries", "0", "work"]).ok();
     reason(&world.wait_for(silent.trim(), "failed"), &["claude ended with exit code 0 and had printed nothing"]);
     let missing = world.wait_for(&world.delegate("none", "work"), "failed");
     assert_eq!(missing["cause"], "permanent");
-    reason(&missing, &["codex is not on PATH"]);
+    reason(&missing, &["codex is not on PATH: install it (npm install -g @openai/codex)"]);
 }
 
 #[test]
@@ -240,6 +266,7 @@ fn doctor_and_init_find_what_is_installed() {
     let world = World::new();
     world.program("codex", "[ \"$*\" = --version ] && echo codex-cli 9.9.9");
     world.program("qwen", "echo node is too old >&2; exit 1");
+    world.program("claude", "echo '1.0.44 (Claude Code)'");
     let doctor = world.orch(&["doctor", "--json"]).json();
     let check = |name: &str| {
         let found = doctor.as_array().unwrap().iter().find(|check| check["name"] == name);
@@ -249,6 +276,10 @@ fn doctor_and_init_find_what_is_installed() {
     assert!(check("agent codex")["found"].as_str().unwrap().starts_with("codex-cli 9.9.9 at "));
     assert_eq!(check("agent qwen")["state"], "warning");
     assert!(check("agent qwen")["found"].as_str().unwrap().contains("node is too old"), "{doctor:#}");
+
+    assert_eq!(check("agent claude")["state"], "warning");
+    assert!(check("agent claude")["found"].as_str().unwrap().contains("older than 2.1."), "{doctor:#}");
+    assert_eq!(check("agent claude")["mend"], "update it: npm install -g @anthropic-ai/claude-code");
 
     let file = world.project.join("sessions.toml");
     world.orch(&["init", "--force"]).ok();

@@ -146,6 +146,13 @@ fn ctrl_c_is_the_programs_own() {
 }
 
 #[test]
+fn ctrl_z_suspends_nothing_that_no_shell_could_bring_back() {
+    let world = world_with("trap 'ended \"goes on\"' CONT\nkill -TSTP 0\nstay");
+    let shown = world.wait_for(&world.delegate("c", "work"), "succeeded");
+    assert_eq!(shown["result"]["text"], "goes on");
+}
+
+#[test]
 fn a_cancelled_one_is_ended_in_order() {
     let world = world_with("stay");
     let task = world.delegate("c", "work");

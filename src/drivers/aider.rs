@@ -7,8 +7,7 @@
 use std::ffi::OsString;
 
 use super::{
-    Driver, End, Failure, Job, Refusal, Seat, Start, Verdict, by_contract, conversation::Program, holds_to, instructed,
-    words,
+    Driver, End, Failure, Job, Program, Refusal, Seat, Start, Verdict, by_contract, holds_to, instructed, words,
 };
 use crate::{
     config::{DriverKind, Role},
@@ -18,8 +17,13 @@ use crate::{
 /// Runs `aider`.
 pub(super) struct Aider;
 
-const PROGRAM: Program =
-    Program { name: "aider", log_in: "give it a valid key of its model's service", tells_when_done: false };
+const PROGRAM: Program = Program {
+    name: "aider",
+    install: "python3 -m pip install aider-chat",
+    tested_with: "0.86.2",
+    log_in: "give it a valid key of its model's service",
+    tells_when_done: false,
+};
 
 /// Nobody is there to answer, and yes is answered to everything: so nothing is offered that would open a browser or
 /// install one (notes of a release, warnings, addresses in the text).
@@ -42,6 +46,10 @@ impl Driver for Aider {
         // A file, because each line of its standard input would be a message.
         args.extend(["--message-file".into(), job.prompt_file.into()]);
         Ok(Start { program: PROGRAM.name.into(), args, files: instructed(job), ..Start::default() })
+    }
+
+    fn program(&self) -> Option<&'static Program> {
+        Some(&PROGRAM)
     }
 
     fn read(&self, end: End) -> Verdict {

@@ -3,14 +3,19 @@
 //! Measured with 2.1.328. It retries an API error ten times by itself, and then says "success" with `is_error`. A tool that
 //! was denied leaves it at success too. A session is found by its id and its folder.
 
-use std::{collections::BTreeMap, ffi::OsString, io::BufRead};
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    io::BufRead,
+    path::{Path, PathBuf},
+};
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    Driver, End, Hook, Job, Prompt, Refusal, Seat, Seen, Start, Transcript, Verdict, by_contract,
-    conversation::Program,
+    Driver, Hook, Job, Program, Prompt, Refusal, Seat, Seen, Start, Transcript,
+    command::LONGEST_ARGUMENT,
     first_prompt, holds_to, hook_json, mcp, screen,
     stream_json::{StreamJson, tokens},
 };
@@ -24,11 +29,14 @@ pub(super) struct Claude;
 
 const PROGRAM: Program = Program {
     name: "claude",
+    install: "npm install -g @anthropic-ai/claude-code",
+    tested_with: "2.1.328",
     log_in: "run claude and type /login, or give it a valid ANTHROPIC_API_KEY",
     tells_when_done: true,
 };
 const MCP_FILE: &str = "mcp.json";
 const SETTINGS_FILE: &str = "settings.json";
+const INSTRUCTIONS_FILE: &str = "instructions";
 
 impl Driver for Claude {
     fn start(&self, job: &Job) -> Result<Start, Refusal> {
@@ -42,7 +50,8 @@ impl Driver for Claude {
         args.extend(["--mcp-config".into(), argument, "--strict-mcp-config".into()]);
         let (settings, argument) = mcp::file(job.dir, SETTINGS_FILE);
         args.extend(["--settings".into(), argument]);
-        args.extend(options(job.role));
+        let (more, instructions) = options(job.role, job.dir);
+        args.extend(more);
         if let Some(mode) = &agent.permission_mode {
             args.extend(["--permission-mode".into(), mode.into()]);
         }
@@ -60,14 +69,12 @@ impl Driver for Claude {
             (file, job.mcp.servers(serde_json::json!({ "type": "stdio" }))),
             (settings, hook_json::settings(job.mcp.program, &hook_json::HEADLESS, &[])),
         ];
+        let files = files.into_iter().chain(instructions).collect();
         Ok(Start { program: PROGRAM.name.into(), args, prompt_on_stdin: true, files, ..Start::default() })
     }
 
-    fn read(&self, end: End) -> Verdict {
-        match end.conversation {
-            Some(told) => told.verdict(&PROGRAM, end),
-            None => by_contract(end),
-        }
+    fn program(&self) -> Option<&'static Program> {
+        Some(&PROGRAM)
     }
 
     fn transcript(&self) -> Option<Box<dyn Transcript>> {
@@ -83,7 +90,8 @@ impl Driver for Claude {
         args.extend(["--settings".into(), argument]);
         let (flag, session) = seat.resume.map_or(("--session-id", seat.new_session), |session| ("--resume", session));
         args.extend([flag.into(), session.into()]);
-        args.extend(options(seat.role));
+        let (more, instructions) = options(seat.role, seat.dir);
+        args.extend(more);
         if let Some(mode) = &agent.permission_mode {
             args.extend(["--permission-mode".into(), mode.into()]);
         }
@@ -96,6 +104,7 @@ impl Driver for Claude {
             (file, seat.mcp.servers(serde_json::json!({ "type": "stdio" }))),
             (settings, hook_json::settings(seat.mcp.program, &hook_json::ON_A_TERMINAL, &agent.allowed_tools)),
         ];
+        let files = files.into_iter().chain(instructions).collect();
         Some(Start { program: PROGRAM.name.into(), args, files, ..Start::default() })
     }
 
@@ -117,6 +126,18 @@ impl Driver for Claude {
 
     fn see(&self, title: &str, screen: &str) -> Seen {
         screen::claude::see(title, screen)
+    }
+
+    fn status_file(&self, env: &BTreeMap<String, String>, pid: u32) -> Option<PathBuf> {
+        let folder = match env.get("CLAUDE_CONFIG_DIR") {
+            Some(folder) => PathBuf::from(folder),
+            None => Path::new(env.get("HOME")?).join(".claude"),
+        };
+        Some(folder.join(format!("sessions/{pid}.json")))
+    }
+
+    fn read_status(&self, said: &Value) -> Seen {
+        screen::claude::status(said)
     }
 
     fn prompt(&self, _title: &str, screen: &str) -> Prompt {
@@ -155,15 +176,24 @@ fn used(record: &mut dyn BufRead, since: Timestamp) -> Option<Usage> {
     last.values().map(tokens).reduce(|a, b| a.and(&b))
 }
 
-fn options(role: &Role) -> Vec<OsString> {
+/// The options of both ways to start it, and the file that one of them may name.
+fn options(role: &Role, dir: &Path) -> (Vec<OsString>, Option<(PathBuf, Vec<u8>)>) {
     let mut args = Vec::new();
     if let Some(model) = &role.model {
         args.extend(["--model".into(), model.into()]);
     }
-    if let Some(instructions) = &role.instructions {
-        args.extend(["--append-system-prompt".into(), instructions.into()]);
+    let mut file = None;
+    match &role.instructions {
+        // The option with a file is not among those that it lists: for what can't be said otherwise.
+        Some(long) if long.len() > LONGEST_ARGUMENT => {
+            let (path, argument) = mcp::file(dir, INSTRUCTIONS_FILE);
+            args.extend(["--append-system-prompt-file".into(), argument]);
+            file = Some((path, long.clone().into_bytes()));
+        }
+        Some(instructions) => args.extend(["--append-system-prompt".into(), instructions.into()]),
+        None => {}
     }
-    args
+    (args, file)
 }
 
 #[cfg(test)]

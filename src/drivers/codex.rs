@@ -3,28 +3,33 @@
 //! Measured with 0.169.0. One JSON object a line: `thread.started`, `turn.started`, `item.started` and `item.completed`
 //! with an item of some type, `turn.completed` with the usage (of the whole thread, also over a resume), or `turn.failed`.
 
-use std::{ffi::OsString, time::Duration};
+use std::{ffi::OsString, io::BufRead, time::Duration};
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Driver, End, Job, Prompt, Refusal, Seat, Seen, Start, Verdict, by_contract,
-    conversation::Program,
+    Driver, Hook, Job, Program, Prompt, Refusal, Seat, Seen, Start, codex_hooks,
     event::{Ending, Event, Transcript},
-    holds_to, instructed,
+    first_prompt, holds_to, hook_json, instructed,
     mcp::{self, Mcp},
-    screen, words,
+    screen, with_instructions, words,
 };
 use crate::{
     config::{DriverKind, Role},
-    model::task::Usage,
+    model::{task::Usage, time::Timestamp},
 };
 
 /// Runs `codex`.
 pub(super) struct Codex;
 
-const PROGRAM: Program =
-    Program { name: "codex", log_in: "run codex login, or give it a valid OPENAI_API_KEY", tells_when_done: true };
+const PROGRAM: Program = Program {
+    name: "codex",
+    install: "npm install -g @openai/codex",
+    tested_with: "0.169.0",
+    log_in: "run codex login, or give it a valid OPENAI_API_KEY",
+    tells_when_done: true,
+};
 
 impl Driver for Codex {
     fn start(&self, job: &Job) -> Result<Start, Refusal> {
@@ -48,11 +53,8 @@ impl Driver for Codex {
         })
     }
 
-    fn read(&self, end: End) -> Verdict {
-        match end.conversation {
-            Some(told) => told.verdict(&PROGRAM, end),
-            None => by_contract(end),
-        }
+    fn program(&self) -> Option<&'static Program> {
+        Some(&PROGRAM)
     }
 
     fn transcript(&self) -> Option<Box<dyn Transcript>> {
@@ -63,8 +65,30 @@ impl Driver for Codex {
         // Its daemon would outlive the pane, and serves other terminals of this user too.
         let mut args = vec!["--no-daemon".into()];
         args.extend(options(seat.role, seat.mcp));
+        args.extend(setting("default_tools_approval_mode", &json!("approve")));
+        args.extend(codex_hooks::arguments(seat.mcp.program));
         args.extend(seat.role.agent.args.iter().map(OsString::from));
+        if let Some(session) = seat.resume {
+            args.extend(["resume".into(), session.into()]);
+        }
+        // After all options: a prompt that looks like one is none.
+        if let Some(prompt) = seat.prompt {
+            let instructed = with_instructions(seat.role, prompt, seat.resume);
+            args.extend(["--".into(), first_prompt(instructed.as_deref().unwrap_or(prompt)).into()]);
+        }
         Some(Start { program: PROGRAM.name.into(), args, ..Start::default() })
+    }
+
+    fn hook(&self, call: &str) -> Option<Hook> {
+        hook_json::read(call)
+    }
+
+    fn hand_over(&self, hook: &Hook, text: &str) -> Option<String> {
+        hook_json::hand_over(hook, text)
+    }
+
+    fn used(&self, record: &mut dyn BufRead, since: Timestamp) -> Option<Usage> {
+        used(record, since)
     }
 
     fn is_interactive(&self) -> bool {
@@ -73,6 +97,10 @@ impl Driver for Codex {
 
     fn see(&self, title: &str, screen: &str) -> Seen {
         screen::codex::see(title, screen)
+    }
+
+    fn failure(&self, screen: &str) -> Option<String> {
+        screen::codex::failure(screen)
     }
 
     fn prompt(&self, _title: &str, screen: &str) -> Prompt {
@@ -105,6 +133,28 @@ fn options(role: &Role, mcp: &Mcp) -> Vec<OsString> {
         None => {}
     }
     args
+}
+
+/// A line of the file in which it keeps a thread.
+#[derive(Deserialize)]
+struct Recorded {
+    timestamp: Timestamp,
+    payload: Value,
+}
+
+/// What the whole thread has used is written down again and again.
+fn used(record: &mut dyn BufRead, since: Timestamp) -> Option<Usage> {
+    let lines = record.lines().map_while(Result::ok).filter(|line| line.contains("\"token_count\""));
+    let (mut before, mut now) = (Usage::default(), None);
+    for line in lines.filter_map(|line| serde_json::from_str::<Recorded>(&line).ok()) {
+        let Some(Event::Usage(total)) = usage(&line.payload["info"]["total_token_usage"]) else { continue };
+        if line.timestamp >= since { now = Some(total) } else { before = total }
+    }
+    now.map(|now| Usage {
+        input_tokens: now.input_tokens.saturating_sub(before.input_tokens),
+        output_tokens: now.output_tokens.saturating_sub(before.output_tokens),
+        cost_usd: 0.0,
+    })
 }
 
 /// Reads a thread.
@@ -209,4 +259,28 @@ fn usage(said: &Value) -> Option<Event> {
 
 fn error(said: &Value) -> String {
     said["message"].as_str().map_or_else(|| words::said(said), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_used_is_what_the_thread_has_used_more_since() {
+        let line = |at: &str, input: u64, output: u64| {
+            format!(
+                r#"{{"timestamp":"2026-11-20T12:00:{at}.000Z","type":"event_msg","payload":{{"type":"token_count","info":{{"total_token_usage":{{"input_tokens":{input},"output_tokens":{output}}}}}}}}}"#
+            )
+        };
+        let begun = r#"{"timestamp":"2026-11-20T12:00:00.000Z","type":"session_meta","payload":{}}"#.to_owned();
+        let unknown =
+            r#"{"timestamp":"2026-11-20T12:00:40Z","type":"event_msg","payload":{"type":"token_count","info":null}}"#
+                .to_owned();
+        let lines = [begun, line("10", 5, 2), line("20", 11, 7), line("30", 22, 14), unknown].join("\n");
+        let since = |at: &str| serde_json::from_str(&format!("\"2026-11-20T12:00:{at}Z\"")).unwrap();
+        let used = |at| super::used(&mut lines.as_bytes(), since(at));
+        assert_eq!(used("00"), Some(Usage { input_tokens: 22, output_tokens: 14, cost_usd: 0.0 }));
+        assert_eq!(used("15"), Some(Usage { input_tokens: 17, output_tokens: 12, cost_usd: 0.0 }));
+        assert_eq!(used("50"), None);
+    }
 }

@@ -6,7 +6,7 @@ use std::{ffi::OsString, os::unix::ffi::OsStrExt};
 use super::{Driver, Job, Refusal, Start};
 
 /// Linux refuses a longer argument (MAX_ARG_STRLEN, 32 pages), with its terminating NUL.
-const LONGEST_ARGUMENT: usize = 128 * 1024 - 1;
+pub(super) const LONGEST_ARGUMENT: usize = 128 * 1024 - 1;
 
 /// Runs the role's own command.
 pub(super) struct Command;

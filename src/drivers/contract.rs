@@ -73,6 +73,7 @@ mod tests {
             file,
             conversation: None,
             on_a_terminal: false,
+            was_asking: false,
             hold_denied: true,
             now: Timestamp(0),
         })

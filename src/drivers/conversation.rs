@@ -1,7 +1,7 @@
 //! What one run of a program has told in all, and what its end means by that: the same for every program that tells.
 
 use super::{
-    End, Verdict, by_contract,
+    End, Program, Verdict, by_contract,
     event::{Ending, Event, Failure, When},
     words,
 };
@@ -22,27 +22,6 @@ const LAST_WORDS: usize = 8;
 /// the program renews. A refusal of the new one is final, whatever the program goes on to try.
 const REFUSALS: u32 = 2;
 const CUT: &str = "\n[cut here by orch at 1 MiB; all of it is in the attempt's raw.jsonl]";
-
-/// A program whose end is read here.
-pub(super) struct Program {
-    pub name: &'static str,
-    /// How a person logs in to its service.
-    pub log_in: &'static str,
-    /// Whether it gives a result; of one that never does, the exit code says that it is done.
-    pub tells_when_done: bool,
-}
-
-impl Program {
-    /// It is not let in: why, and what to do. Who does not pay is told so in the same way.
-    pub(super) fn asks_to_log_in(&self, why: &str) -> String {
-        // Its first line, so that what to do is not cut off with the rest.
-        let why = one_line(why, 200);
-        if words::is_about_money(&why) {
-            return format!("{} has to be paid for: {why}; then orch retry", self.name);
-        }
-        format!("{} asks to log in: {why}; {}, then orch retry", self.name, self.log_in)
-    }
-}
 
 /// The sum of what was told.
 #[derive(Debug, Default)]
@@ -209,6 +188,12 @@ impl Conversation {
             let mut told = lines.map(|line| (words::failure(None, line), line));
             match told.find(|(failure, _)| *failure != Failure::Transient) {
                 Some((Failure::Login, line)) => return Said::person(program.asks_to_log_in(line.trim())),
+                // Its command line is another version's.
+                Some((failure, line)) if words::is_about_options(line) => {
+                    let reason =
+                        format!("{name}: {}: another version than {}? orch doctor", line.trim(), program.tested_with);
+                    return Said::failed(failure, reason, None);
+                }
                 Some((failure, line)) => return Said::failed(failure, format!("{name}: {}", line.trim()), None),
                 None => {}
             }
@@ -218,6 +203,11 @@ impl Conversation {
                 Some(0) => {
                     return Said::person(format!(
                         "{name} was left before it was done: orch retry goes on with its conversation"
+                    ));
+                }
+                Some(code) if end.was_asking => {
+                    return Said::person(format!(
+                        "{name} was asking its user something, and ended with exit code {code}: orch retry asks again"
                     ));
                 }
                 Some(code) if self.understood == 0 => {

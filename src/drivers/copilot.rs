@@ -9,8 +9,7 @@ use std::{collections::HashMap, ffi::OsString, time::Duration};
 use serde_json::{Value, json};
 
 use super::{
-    Driver, End, Job, Mcp, Prompt, Refusal, Seat, Seen, Start, Verdict, by_contract,
-    conversation::Program,
+    Driver, Job, Mcp, Program, Prompt, Refusal, Seat, Seen, Start,
     event::{Ending, Event, Failure, Transcript},
     holds_to, instructed, mcp, screen, words,
 };
@@ -24,6 +23,8 @@ pub(super) struct Copilot;
 
 const PROGRAM: Program = Program {
     name: "copilot",
+    install: "npm install -g @github/copilot",
+    tested_with: "1.0.102",
     log_in: "run copilot login, or give it a valid GH_TOKEN (of another service: COPILOT_PROVIDER_API_KEY)",
     tells_when_done: true,
 };
@@ -45,11 +46,8 @@ impl Driver for Copilot {
         Ok(Start { program: PROGRAM.name.into(), args, prompt_on_stdin: true, files, session, ..Start::default() })
     }
 
-    fn read(&self, end: End) -> Verdict {
-        match end.conversation {
-            Some(told) => told.verdict(&PROGRAM, end),
-            None => by_contract(end),
-        }
+    fn program(&self) -> Option<&'static Program> {
+        Some(&PROGRAM)
     }
 
     fn transcript(&self) -> Option<Box<dyn Transcript>> {

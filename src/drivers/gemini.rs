@@ -6,8 +6,7 @@
 use serde_json::Value;
 
 use super::{
-    Driver, End, Job, Prompt, Refusal, Seat, Seen, Start, Verdict, by_contract,
-    conversation::Program,
+    Driver, Job, Program, Prompt, Refusal, Seat, Seen, Start,
     event::{Ending, Event, Transcript},
     gemini_cli::GeminiCli,
     screen, words,
@@ -19,6 +18,8 @@ pub(super) struct Gemini;
 
 const PROGRAM: Program = Program {
     name: "gemini",
+    install: "npm install -g @google/gemini-cli",
+    tested_with: "0.61.0",
     log_in: "run gemini and type /auth, or give it a valid GEMINI_API_KEY",
     tells_when_done: true,
 };
@@ -30,11 +31,8 @@ impl Driver for Gemini {
         CLI.start(job)
     }
 
-    fn read(&self, end: End) -> Verdict {
-        match end.conversation {
-            Some(told) => told.verdict(&PROGRAM, end),
-            None => by_contract(end),
-        }
+    fn program(&self) -> Option<&'static Program> {
+        Some(&PROGRAM)
     }
 
     fn transcript(&self) -> Option<Box<dyn Transcript>> {

@@ -17,7 +17,7 @@ use super::{
 use crate::model::agent::Needs;
 
 /// Seconds that a program waits for a hook of ours. It takes milliseconds; a Redis that is away must hold up nobody.
-const TIMEOUT: u32 = 10;
+pub(super) const TIMEOUT: u32 = 10;
 
 /// In a task without a screen: messages are handed over at the end of a turn.
 pub(super) const HEADLESS: [&str; 1] = ["Stop"];
@@ -35,10 +35,14 @@ pub(super) const ON_A_TERMINAL: [&str; 10] = [
     "SessionEnd",
 ];
 
+/// Calls us, by a shell.
+pub(super) fn command(orch: &Path, program: &str) -> String {
+    format!("'{}' hook {program}", orch.to_string_lossy().replace('\'', r"'\''"))
+}
+
 /// Of each event, what is to be called: `{"Stop": [{"hooks": [...]}], ...}`.
 pub(super) fn calls(orch: &Path, program: &str, events: &[&str]) -> Map<String, Value> {
-    // The command is read by a shell.
-    let command = format!("'{}' hook {program}", orch.to_string_lossy().replace('\'', r"'\''"));
+    let command = command(orch, program);
     let hook = json!([{ "hooks": [{ "type": "command", "command": command, "timeout": TIMEOUT }] }]);
     events.iter().map(|event| ((*event).to_owned(), hook.clone())).collect()
 }

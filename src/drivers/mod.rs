@@ -13,6 +13,7 @@
 mod aider;
 mod claude;
 mod codex;
+mod codex_hooks;
 mod command;
 mod contract;
 mod conversation;
@@ -24,6 +25,7 @@ mod hook;
 mod hook_json;
 mod mcp;
 mod opencode;
+mod program;
 mod qwen;
 mod screen;
 mod shell;
@@ -33,6 +35,7 @@ mod tests;
 mod words;
 
 use std::{
+    collections::BTreeMap,
     ffi::OsString,
     io::BufRead,
     path::{Path, PathBuf},
@@ -48,7 +51,8 @@ pub use self::{
     event::{Ending, Event, Failure, Transcript, When},
     hook::{Hook, HookTranscript, Noted, Source},
     mcp::Mcp,
-    screen::{Prompt, Seen, status_file},
+    program::Program,
+    screen::{Prompt, Seen},
 };
 use crate::{
     config::{DriverKind, Role},
@@ -125,6 +129,8 @@ pub struct End<'a> {
     pub conversation: Option<&'a Conversation>,
     /// Whether it had the pane's terminal to itself: then a person could leave it, and nothing but that or we end it.
     pub on_a_terminal: bool,
+    /// Whether it was asking its user something there when it ended.
+    pub was_asking: bool,
     /// Whether a task of which something was not allowed waits for a person, although the program says it is done.
     pub hold_denied: bool,
     /// The time, to which a limit's end is held.
@@ -196,9 +202,17 @@ pub trait Driver: Sync {
     /// When this task can never be given to this program.
     fn start(&self, job: &Job) -> Result<Start, Refusal>;
 
-    /// What its end means. The exit codes of DESIGN section 11, and what the result file says.
+    /// What is to be said of it. `None`: it is no agent program of a known name.
+    fn program(&self) -> Option<&'static Program> {
+        None
+    }
+
+    /// What its end means: what it told, or else the exit codes of DESIGN section 11; and what the result file says.
     fn read(&self, end: End) -> Verdict {
-        by_contract(end)
+        match (self.program(), end.conversation) {
+            (Some(program), Some(told)) => told.verdict(program, end),
+            _ => by_contract(end),
+        }
     }
 
     /// How to start it on a terminal. `None`: it is not made for that.
@@ -214,6 +228,21 @@ pub trait Driver: Sync {
     /// What its own terminal says that it does: the pane's title, and the visible screen as plain text.
     fn see(&self, _title: &str, _screen: &str) -> Seen {
         Seen::Unknown
+    }
+
+    /// Where one that runs as this process, with this environment, says in JSON what it does; `None`: nowhere.
+    fn status_file(&self, _env: &BTreeMap<String, String>, _pid: u32) -> Option<PathBuf> {
+        None
+    }
+
+    /// What it says there.
+    fn read_status(&self, _said: &Value) -> Seen {
+        Seen::Unknown
+    }
+
+    /// The error with which its last turn has ended, by its screen, where no hook tells.
+    fn failure(&self, _screen: &str) -> Option<String> {
+        None
     }
 
     /// Whether its prompt is there, and empty.
@@ -294,13 +323,14 @@ fn holds_to(role: &Role, kind: DriverKind) -> Result<(), Refusal> {
 /// A prompt with the role's instructions before it, for a program that has no other place for them. A conversation that
 /// goes on has heard them.
 fn instructed(job: &Job) -> Vec<(PathBuf, Vec<u8>)> {
-    match (&job.role.instructions, job.resume) {
-        (Some(instructions), None) => {
-            let text = format!("{}\n\n{}", instructions.trim_end(), job.prompt);
-            vec![(job.prompt_file.to_owned(), text.into_bytes())]
-        }
-        _ => Vec::new(),
-    }
+    let text = with_instructions(job.role, job.prompt, job.resume);
+    text.map(|text| (job.prompt_file.to_owned(), text.into_bytes())).into_iter().collect()
+}
+
+/// `None`: the prompt is all.
+fn with_instructions(role: &Role, prompt: &str, resume: Option<&str>) -> Option<String> {
+    let instructions = role.instructions.as_ref().filter(|_| resume.is_none())?;
+    Some(format!("{}\n\n{prompt}", instructions.trim_end()))
 }
 
 /// What a program on a terminal is begun with, so that it is taken for what it is: at a prompt, a text that begins with

@@ -7,8 +7,7 @@ use std::ffi::OsString;
 use serde_json::{Value, json};
 
 use super::{
-    Driver, End, Job, Mcp, Prompt, Refusal, Seat, Seen, Start, Verdict, by_contract,
-    conversation::Program,
+    Driver, Job, Mcp, Program, Prompt, Refusal, Seat, Seen, Start,
     event::{Ending, Event, Transcript},
     holds_to, instructed, mcp, screen, words,
 };
@@ -22,6 +21,8 @@ pub(super) struct Opencode;
 
 const PROGRAM: Program = Program {
     name: "opencode",
+    install: "npm install -g opencode-ai",
+    tested_with: "1.18.33",
     log_in: "run opencode auth login, or give it a valid key of its model's service",
     tells_when_done: false,
 };
@@ -45,11 +46,8 @@ impl Driver for Opencode {
         Ok(Start { program: PROGRAM.name.into(), args, prompt_on_stdin: true, env, files, ..Start::default() })
     }
 
-    fn read(&self, end: End) -> Verdict {
-        match end.conversation {
-            Some(told) => told.verdict(&PROGRAM, end),
-            None => by_contract(end),
-        }
+    fn program(&self) -> Option<&'static Program> {
+        Some(&PROGRAM)
     }
 
     fn transcript(&self) -> Option<Box<dyn Transcript>> {

@@ -3,8 +3,8 @@
 //! Measured with 0.24.4.
 
 use super::{
-    Driver, End, Job, Prompt, Refusal, Seat, Seen, Start, Transcript, Verdict, by_contract, conversation::Program,
-    gemini_cli::GeminiCli, screen, stream_json::StreamJson,
+    Driver, Job, Program, Prompt, Refusal, Seat, Seen, Start, Transcript, gemini_cli::GeminiCli, screen,
+    stream_json::StreamJson,
 };
 use crate::config::DriverKind;
 
@@ -13,6 +13,8 @@ pub(super) struct Qwen;
 
 const PROGRAM: Program = Program {
     name: "qwen",
+    install: "npm install -g @qwen-code/qwen-code",
+    tested_with: "0.24.4",
     log_in: "run qwen and type /auth, or give it a valid OPENAI_API_KEY",
     tells_when_done: true,
 };
@@ -24,11 +26,8 @@ impl Driver for Qwen {
         CLI.start(job)
     }
 
-    fn read(&self, end: End) -> Verdict {
-        match end.conversation {
-            Some(told) => told.verdict(&PROGRAM, end),
-            None => by_contract(end),
-        }
+    fn program(&self) -> Option<&'static Program> {
+        Some(&PROGRAM)
     }
 
     fn transcript(&self) -> Option<Box<dyn Transcript>> {

@@ -38,6 +38,7 @@ fn verdict(kind: DriverKind, case: &str, exit_code: Option<i32>, stderr: &str) -
         file: None,
         conversation,
         on_a_terminal,
+        was_asking: false,
         hold_denied,
         now: NOW,
     };
@@ -211,6 +212,7 @@ fn a_denial_can_be_accepted_and_a_result_file_wins() {
         file: file.map(|f| serde_json::from_str(f).unwrap()),
         conversation: told.as_ref(),
         on_a_terminal: false,
+        was_asking: false,
         hold_denied,
         now: NOW,
     };

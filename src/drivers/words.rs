@@ -28,7 +28,7 @@ pub(super) fn failure(status: Option<u64>, text: &str) -> Failure {
     if status == Some(429) || says(&LIMIT) {
         return Failure::RateLimited(limit_end(&text));
     }
-    if matches!(status, Some(400 | 404 | 413 | 422)) || says(&REFUSED) {
+    if matches!(status, Some(400 | 404 | 413 | 422)) || says(&REFUSED) || is_about_options(&text) {
         return Failure::Permanent;
     }
     Failure::Transient
@@ -84,18 +84,17 @@ const LIMIT: [&str; 9] = [
     "quota exceeded",
     "resource_exhausted",
 ];
-/// The service refuses the request; or the program its command line, which is another version's.
-const REFUSED: [&str; 9] = [
-    "prompt is too long",
-    "context_length_exceeded",
-    "model_not_found",
-    "model not found",
-    "invalid_request_error",
-    "unknown option",
-    "unknown argument",
-    "unexpected argument",
-    "invalid value",
-];
+/// The service refuses the request.
+const REFUSED: [&str; 5] =
+    ["prompt is too long", "context_length_exceeded", "model_not_found", "model not found", "invalid_request_error"];
+
+/// Whether the program does not understand how it was called.
+pub(super) fn is_about_options(text: &str) -> bool {
+    let text = text.to_lowercase();
+    ["unknown option", "unknown argument", "unexpected argument", "invalid value"]
+        .iter()
+        .any(|word| text.contains(word))
+}
 
 /// When a limit ends, where the words say so: `...|1799999999` (seconds since 1970), `try again in 1h 5m`.
 pub(super) fn limit_end(text: &str) -> Option<When> {

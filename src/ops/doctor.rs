@@ -19,7 +19,7 @@ use nix::{
 use super::{Check, Ops};
 use crate::{
     config::{DriverKind, Role},
-    drivers,
+    drivers::{self, Program},
     error::Error,
     model::{size::human, text::one_line},
     mux::Mux,
@@ -242,7 +242,10 @@ fn check_role(order: &[DriverKind], role: &Role, path: Option<&OsStr>) -> Check 
             &name,
             "warning",
             format!("its program {program} is not on PATH: its tasks will fail"),
-            format!("install it, or set another driver {at}"),
+            match known(role.driver, order, path) {
+                Some(known) => format!("install it ({}), or set another driver {at}", known.install),
+                None => format!("install it, or set another driver {at}"),
+            },
         ),
         Some(_) if !unset.is_empty() => warn_or_error(
             &name,
@@ -258,10 +261,10 @@ fn check_role(order: &[DriverKind], role: &Role, path: Option<&OsStr>) -> Check 
 async fn agent_programs(order: &[DriverKind], path: Option<&OsStr>) -> Vec<Check> {
     let rest = DriverKind::AGENTS.into_iter().filter(|kind| !order.contains(kind));
     let known = order.iter().copied().chain(rest).filter_map(|kind| {
-        let program = kind.program()?;
-        Some((program, drivers::find(program, path)?))
+        let program = drivers::of(kind)?.program()?;
+        Some(agent_program(program, drivers::find(program.name, path)?))
     });
-    let mut checks = futures_util::future::join_all(known.map(|(program, file)| agent_program(program, file))).await;
+    let mut checks = futures_util::future::join_all(known).await;
     let others: Vec<&str> =
         OTHER_PROGRAMS.into_iter().filter(|program| drivers::find(program, path).is_some()).collect();
     if !others.is_empty() {
@@ -274,8 +277,13 @@ async fn agent_programs(order: &[DriverKind], path: Option<&OsStr>) -> Vec<Check
     checks
 }
 
-async fn agent_program(program: &str, file: PathBuf) -> Check {
-    let name = format!("agent {program}");
+/// The agent program that a role's agents run, where it is one.
+fn known(driver: DriverKind, order: &[DriverKind], path: Option<&OsStr>) -> Option<&'static Program> {
+    drivers::of(drivers::settle(driver, order, path))?.program()
+}
+
+async fn agent_program(program: &Program, file: PathBuf) -> Check {
+    let name = format!("agent {}", program.name);
     let asked = tokio::process::Command::new(&file)
         .arg("--version")
         .stdin(std::process::Stdio::null())
@@ -284,14 +292,20 @@ async fn agent_program(program: &str, file: PathBuf) -> Check {
     let why = match tokio::time::timeout(VERSION_PATIENCE, asked).await {
         Ok(Ok(said)) if said.status.success() => {
             let version = one_line(&String::from_utf8_lossy(&said.stdout), 60);
-            return ok(&name, format!("{version} at {}", file.display()));
+            let found = format!("{version} at {}", file.display());
+            if program.is_too_old(&version) {
+                let found = format!("{found}: older than {}, with which orch is tested", program.tested_with);
+                return warn_or_error(&name, "warning", found, format!("update it: {}", program.install));
+            }
+            return ok(&name, found);
         }
         Ok(Ok(said)) => format!("{}: {}", said.status, one_line(&String::from_utf8_lossy(&said.stderr), 120)),
         Ok(Err(e)) => e.to_string(),
         Err(_) => format!("no answer within {} s", VERSION_PATIENCE.as_secs()),
     };
     let found = format!("{} does not say its version: {why}", file.display());
-    let mend = format!("run {program} --version by hand; install it anew, or take it off PATH");
+    let mend =
+        format!("run {} --version by hand; install it anew ({}), or take it off PATH", program.name, program.install);
     warn_or_error(&name, "warning", found, mend)
 }
 

@@ -316,6 +316,7 @@ impl Running<'_> {
             file,
             conversation: self.output.told(),
             on_a_terminal: self.terminal.is_some(),
+            was_asking: self.output.was_asking(),
             hold_denied: self.agent.launch.role.agent.hold_denied,
             now: Timestamp::now(),
         };

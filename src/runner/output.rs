@@ -34,6 +34,7 @@ pub(super) struct Output {
     /// How much may come (`max_output`), and how much has.
     limit: u64,
     total: u64,
+    was_asking: bool,
 }
 
 /// Where a stream comes from.
@@ -90,6 +91,7 @@ impl Output {
             reading,
             limit,
             total: 0,
+            was_asking: false,
         }
     }
 
@@ -154,6 +156,7 @@ impl Output {
     /// Reads what is left after the program and all it had started have ended.
     pub async fn drain(&mut self) {
         if let From::Hooks(follow) = &mut self.out.from {
+            self.was_asking = follow.is_asking();
             follow.has_ended();
         }
         let all = async {
@@ -172,6 +175,11 @@ impl Output {
         let From::Hooks(follow) = &mut self.out.from else { return false };
         follow.look().await;
         follow.is_working()
+    }
+
+    /// Whether a program on a terminal was asking its user something when it ended.
+    pub fn was_asking(&self) -> bool {
+        self.was_asking
     }
 
     /// What the program has told, if it is one that does.

@@ -1,5 +1,9 @@
 //! The signals that reach a runner.
 
+use nix::{
+    sys::signal::{Signal as Sig, killpg},
+    unistd::getpgrp,
+};
 use tokio::signal::unix::{self, SignalKind};
 
 use crate::error::{Error, Result};
@@ -20,6 +24,7 @@ pub(super) struct Signals {
     interrupt: unix::Signal,
     hangup: unix::Signal,
     terminate: unix::Signal,
+    suspend: unix::Signal,
 }
 
 impl Signals {
@@ -29,15 +34,21 @@ impl Signals {
             interrupt: listen(SignalKind::interrupt())?,
             hangup: listen(SignalKind::hangup())?,
             terminate: listen(SignalKind::terminate())?,
+            suspend: listen(SignalKind::from_raw(libc::SIGTSTP))?,
         })
     }
 
     /// The next one.
     pub async fn next(&mut self) -> Signal {
-        tokio::select! {
-            _ = self.interrupt.recv() => Signal::Interrupt,
-            _ = self.hangup.recv() => Signal::Hangup,
-            _ = self.terminate.recv() => Signal::Terminate,
+        loop {
+            tokio::select! {
+                _ = self.interrupt.recv() => return Signal::Interrupt,
+                _ = self.hangup.recv() => return Signal::Hangup,
+                _ = self.terminate.recv() => return Signal::Terminate,
+                // A program on our terminal has heard Ctrl-Z, and waits until somebody types `fg` at a shell. There is none:
+                // it goes on at once.
+                _ = self.suspend.recv() => drop(killpg(getpgrp(), Sig::SIGCONT)),
+            }
         }
     }
 }

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     config::Mode,
-    drivers::{Driver, HookTranscript, Job, Refusal, Seat, Start, Verdict},
+    drivers::{self, Driver, HookTranscript, Job, Refusal, Seat, Start, Verdict},
     model::{agent::Needs, cause::Cause, id::Capability, question::Question},
     os::failpoint,
     store::tasks::Claimed,
@@ -106,9 +106,10 @@ pub(super) fn begin<'a>(
     write_files(&start).map_err(could_not_start)?;
     let (child, sources, transcript) = if terminal.is_some() {
         // Before the program can tell anything.
-        let follow = Follow::new(agent, &workspace.dir, Some(driver), Turn::with_task(), needs)
+        let mut follow = Follow::new(agent, &workspace.dir, Some(driver), Turn::with_task(), needs)
             .map_err(|e| NotBegun::machine(agent, format!("what its program tells could not be followed: {e}")))?;
         let child = spawn_on_terminal(agent, &start, &cwd, &own).map_err(could_not_start)?;
+        follow.has_started(launch, child.id());
         let transcript = Some(Box::<HookTranscript>::default() as Box<_>);
         (child, [From::Hooks(Box::new(follow)), From::Nowhere], transcript)
     } else {
@@ -180,8 +181,10 @@ fn could_not_start(e: &io::Error, start: &Start, agent: &Agent) -> Box<NotBegun>
         NotFound if !program.contains('/') => {
             // The whole PATH would fill every list that shows the reason.
             tracing::warn!(path, "{program} is not there");
+            let known = drivers::of(agent.launch.driver).and_then(|driver| driver.program());
+            let how = known.map(|known| format!(" ({})", known.install)).unwrap_or_default();
             NotBegun::permanent(format!(
-                "the program {program} is not on PATH: install it, or change the role's driver or command"
+                "the program {program} is not on PATH: install it{how}, or change the role's driver or command"
             ))
         }
         NotFound => NotBegun::permanent(format!("the program {program} is not there, or its interpreter is not")),

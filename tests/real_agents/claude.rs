@@ -28,6 +28,17 @@ fn claude_answers_a_task() {
 }
 
 #[test]
+fn instructions_that_are_longer_than_an_argument_reach_the_model() {
+    let rules = vec![when("say hello").answer(Answer::text("hello"))];
+    let long = format!("{SONNET}\ninstructions = \"{}and be of good cheer\"", "be brief ".repeat(20_000));
+    let Some(fleet) = Fleet::started(&["claude"], &long, rules) else { return };
+    fleet.done("sonnet", "say hello");
+    let told = |request: &crate::model_server::Request| request.body["system"].to_string().contains("of good cheer");
+    assert!(fleet.model.requests().iter().any(told), "they are in the system's prompt");
+    fleet.stop();
+}
+
+#[test]
 fn claude_writes_a_file_where_its_role_lets_it() {
     let may_edit = format!("{SONNET}\npermission_mode = \"acceptEdits\"");
     let rules = vec![

@@ -14,6 +14,11 @@ mode = \"interactive\"
 permission_mode = \"manual\"
 max = 1";
 
+const CODER: &str = "[roles.x]
+driver = \"codex\"
+mode = \"interactive\"
+max = 1";
+
 /// Presses a key in the pane, as a person does.
 fn press(fleet: &Fleet, agent: &str, key: &str) {
     fleet.world.tmux(&["send-keys", "-t", &format!("={agent}:"), key]).ok();
@@ -79,5 +84,119 @@ fn a_killed_claude_goes_on_in_its_screen() {
     assert_eq!(shown["result"]["text"].as_str().map(str::trim_end), Some("Now it is done."));
     let last = fleet.model.asked().into_iter().rfind(|asked| asked.text.contains("This is attempt 2")).expect("asked");
     assert!(last.texts.iter().any(|text| text.trim_end() == "begin it"), "the same conversation: {last:#?}");
+    fleet.stop();
+}
+
+#[test]
+fn codex_does_a_task_in_its_own_screen() {
+    let rules = vec![
+        when("and again").answer(Answer::text("Still there.")),
+        when("look around").step(0).answer(tool("exec_command", json!({"cmd": "echo seen"}))),
+        when("look around").answer(Answer::text("I have seen it.")),
+        when("").answer(Answer::text("A title")),
+    ];
+    let Some(fleet) = Fleet::started(&["codex"], CODER, rules) else { return };
+    let task = fleet.done("x", "look around");
+    assert_eq!(task["result"]["text"].as_str().map(str::trim_end), Some("I have seen it."), "{task:#}");
+    let log = fleet.world.orch(&["logs", "--task", task["id"].as_str().unwrap()]).ok();
+    assert!(log.contains("echo seen") && log.contains("I have seen it."), "{log}");
+    assert_eq!(task["result"]["usage"]["output_tokens"], 14, "two answers: {task:#}");
+    fleet.stop();
+}
+
+#[test]
+fn what_codex_asks_is_answered_in_its_pane_and_killed_it_goes_on() {
+    let ask = || {
+        tool(
+            "exec_command",
+            json!({"cmd": "touch made", "sandbox_permissions": "require_escalated", "justification": "May I?"}),
+        )
+    };
+    let rules = vec![
+        when("This is attempt 2").answer(Answer::text("Now it is done.")),
+        when("make it").step(0).answer(ask()),
+        when("make it").answer(tool("exec_command", json!({"cmd": "while :; do sleep 1; done"}))),
+        when("").answer(Answer::text("A title")),
+    ];
+    let Some(fleet) = Fleet::started(&["codex"], CODER, rules) else { return };
+    let task = fleet.world.delegate("x", "make it");
+    fleet.wait_until("it asks", || needs(&fleet, "x-1") == "permission");
+    press(&fleet, "x-1", "y");
+    fleet.wait_until("it was allowed", || fleet.world.project.join("made").exists() && needs(&fleet, "x-1").is_null());
+    fleet.processes_of("codex").iter().for_each(|process| kill9(process.pid));
+    let shown = fleet.wait_for(&task, "succeeded");
+    assert_eq!(shown["attempts"][0]["cause"], "lost", "{shown:#}");
+    assert_eq!(shown["result"]["text"].as_str().map(str::trim_end), Some("Now it is done."));
+    let last = fleet.model.asked().into_iter().rfind(|asked| asked.text.contains("This is attempt 2")).expect("asked");
+    assert!(last.texts.iter().any(|text| text.trim_end() == "make it"), "the same thread: {last:#?}");
+    fleet.stop();
+}
+
+#[test]
+fn whoever_stops_claude_in_the_middle_is_waited_for() {
+    let rules = vec![
+        when("go on").answer(Answer::text("It is done now.")),
+        when("begin it").answer(tool("Bash", json!({"command": "touch begun; while :; do sleep 1; done"}))),
+    ];
+    let allowed = format!("{ROLES}\nallowed_tools = [\"Bash\"]");
+    let Some(fleet) = Fleet::started(&["claude"], &allowed, rules) else { return };
+    let task = fleet.world.delegate("c", "begin it");
+    fleet.wait_until("it works", || fleet.world.project.join("begun").exists());
+    press(&fleet, "c-1", "C-z");
+    // No shell could bring it back: it takes what is typed all the same.
+    press(&fleet, "c-1", "x");
+    fleet.wait_until("it is typed", || {
+        fleet.world.pane("c-1").lines().any(|line| line.replace('\u{a0}', " ").trim_end() == "❯ x")
+    });
+    press(&fleet, "c-1", "BSpace");
+    fleet.wait_until("it is gone", || {
+        !fleet.world.pane("c-1").lines().any(|line| line.replace('\u{a0}', " ").trim_end() == "❯ x")
+    });
+    press(&fleet, "c-1", "C-c");
+    fleet.wait_until("it waits", || needs(&fleet, "c-1") == "input");
+    assert_eq!(fleet.world.show(&task)["state"], "running");
+    press(&fleet, "c-1", "C-u");
+    fleet.world.tmux(&["send-keys", "-t", "=c-1:", "-l", "go on"]).ok();
+    fleet.wait_until("it is typed", || fleet.world.pane("c-1").contains("go on"));
+    press(&fleet, "c-1", "Enter");
+    let shown = fleet.wait_for(&task, "succeeded");
+    assert_eq!(shown["result"]["text"].as_str().map(str::trim_end), Some("It is done now."), "{shown:#}");
+    fleet.stop();
+}
+
+#[test]
+fn a_folder_that_nobody_trusts_yet_is_asked_about_where_everybody_sees_it() {
+    let rules = vec![when("look around").answer(Answer::text("Seen."))];
+    let elsewhere = tempfile::tempdir().unwrap();
+    let roles = format!("{ROLES}\ncwd = {:?}", elsewhere.path());
+    let Some(fleet) = Fleet::started(&["claude"], &roles, rules) else { return };
+    let task = fleet.world.delegate("c", "look around");
+    fleet.wait_until("it asks", || !needs(&fleet, "c-1").is_null());
+    let attention = fleet.world.status()["attention"].to_string();
+    assert!(attention.contains("orch attach c-1"), "{attention}");
+    // Whoever does not trust it is asked again when he says so, and not before.
+    press(&fleet, "c-1", "Enter");
+    let held = fleet.wait_for(&task, "held");
+    assert!(held["reason"].as_str().unwrap().contains("was asking its user something"), "{held:#}");
+    fleet.world.orch(&["retry", &task]).ok();
+    fleet.wait_until("it asks again", || !needs(&fleet, "c-1").is_null());
+    press(&fleet, "c-1", "Down");
+    press(&fleet, "c-1", "Enter");
+    let shown = fleet.wait_for(&task, "succeeded");
+    assert_eq!(shown["result"]["text"].as_str().map(str::trim_end), Some("Seen."));
+    fleet.stop();
+}
+
+#[test]
+fn an_error_of_codexs_service_is_seen_and_tried_again() {
+    let rules = vec![
+        when("This is attempt 2").answer(Answer::text("better now")),
+        when("goes wrong").answer(Answer::error(500, "server_error", "broken")),
+        when("").answer(Answer::text("A title")),
+    ];
+    let Some(fleet) = Fleet::started(&["codex"], CODER, rules) else { return };
+    let task = fleet.done("x", "it goes wrong");
+    let causes: Vec<_> = task["attempts"].as_array().unwrap().iter().map(|a| a["cause"].as_str().unwrap()).collect();
+    assert_eq!(causes, ["transient", "success"], "{task:#}");
     fleet.stop();
 }

@@ -91,11 +91,21 @@ fn is_working(above: &[&str]) -> bool {
     !above[at..].iter().any(|line| is_other(line) || line.starts_with("  Worked for "))
 }
 
-/// `■ …` as the last thing that was printed.
+/// The error with which its last turn has ended. After Esc it says so in the same way, and that is none.
+pub(in crate::drivers) fn failure(screen: &str) -> Option<String> {
+    let lines = lines(screen);
+    let error: Vec<&str> = last_error(&lines[..input_line(&lines)?])?.map(str::trim).collect();
+    Some(error.join(" ")).filter(|error| !error.starts_with("Conversation interrupted"))
+}
+
 fn ends_with_login_error(above: &[&str]) -> bool {
+    last_error(above).is_some_and(wants_login)
+}
+
+/// `■ …` as the last thing that was printed: its lines.
+fn last_error<'a>(above: &'a [&str]) -> Option<impl Iterator<Item = &'a str> + Clone> {
     let printed = above.iter().rposition(|line| !line.is_empty()).map_or(0, |at| at + 1);
     let above = &above[..printed];
-    let Some(at) = above.iter().rposition(|line| line.starts_with('■')) else { return false };
-    let error = &above[at..];
-    error.iter().all(|line| !line.is_empty()) && wants_login(error.iter().map(|line| line.trim_start_matches('■')))
+    let error = &above[above.iter().rposition(|line| line.starts_with('■'))?..];
+    error.iter().all(|line| !line.is_empty()).then(|| error.iter().map(|line| line.trim_start_matches('■')))
 }

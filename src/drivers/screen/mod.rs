@@ -26,7 +26,6 @@ pub(super) mod qwen;
 #[cfg(test)]
 mod tests;
 
-pub use self::claude::status_file;
 use super::{event::Failure, words};
 use crate::model::agent::Needs;
 

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use super::{super::of, Prompt, Seen, status_file};
+use super::{super::of, Prompt, Seen};
 use crate::{config::DriverKind, model::agent::Needs};
 
 const SCREENS: &str = "tests/fixtures/screens";
@@ -41,6 +41,18 @@ fn screens() -> Vec<(DriverKind, String, String, String)> {
 
 fn see(kind: DriverKind, title: &str, screen: &str) -> Seen {
     of(kind).unwrap().see(title, screen)
+}
+
+#[test]
+fn an_error_that_no_hook_tells_is_read_from_the_screen() {
+    for (kind, name, _, screen) in screens().into_iter().filter(|(kind, ..)| *kind == DriverKind::Codex) {
+        let failure = of(kind).unwrap().failure(&screen);
+        assert_eq!(failure.is_some(), name.contains("error") || name.contains("no-key"), "{name}: {failure:?}");
+        if name.starts_with("idle-api-error") {
+            let whole = "We’re currently experiencing high demand, which may cause temporary errors.";
+            assert_eq!(failure.as_deref(), Some(whole), "{name}");
+        }
+    }
 }
 
 #[test]
@@ -191,10 +203,10 @@ fn what_claude_writes_about_itself_is_read() {
         (r#"{"status":"waiting","waitingFor":"dialog open"}"#, Seen::Asking(Needs::Input)),
         (r#"{"status":"waiting"}"#, Seen::Asking(Needs::Input)),
         (r#"{"status":"something new"}"#, Seen::Unknown),
-        (r#"{"pid":49,"sta"#, Seen::Unknown),
-        ("", Seen::Unknown),
+        ("[]", Seen::Unknown),
     ] {
-        assert_eq!(status_file(text), seen, "{text}");
+        let said = serde_json::from_str(text).unwrap();
+        assert_eq!(of(DriverKind::Claude).unwrap().read_status(&said), seen, "{text}");
     }
 }
 

@@ -129,9 +129,10 @@ impl<'a> Seat<'a> {
         let scratch = self.driver.map(|driver| Scratch::make(driver, &self.agent.launch.role, &self.dir)).transpose();
         let scratch = scratch.map_err(in_dir)?.flatten();
         start.env.extend(scratch.as_ref().map(Scratch::variable));
-        let follow = Follow::new(self.agent, &self.dir, self.driver, Turn::default(), needs).map_err(in_dir)?;
+        let mut follow = Follow::new(self.agent, &self.dir, self.driver, Turn::default(), needs).map_err(in_dir)?;
         let child = program::spawn_on_terminal(self.agent, &start, &self.agent.launch.role.cwd, &[])
             .map_err(|e| format!("{name} could not be started: {e}"))?;
+        follow.has_started(&self.agent.launch, child.id());
         Ok(Program { name, child, follow, _scratch: scratch })
     }
 

@@ -41,6 +41,7 @@ fn check(bytes: &[u8], exit_code: Option<i32>, signal: Option<i32>) -> Result<()
             file,
             conversation,
             on_a_terminal: false,
+            was_asking: false,
             hold_denied: true,
             now,
         };

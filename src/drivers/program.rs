@@ -1,0 +1,86 @@
+//! What is said of an agent program, whoever it is, where a person has to do something about it.
+
+use super::words;
+use crate::model::text::one_line;
+
+/// An agent program of a known name.
+#[derive(Debug)]
+pub struct Program {
+    /// As it is called on PATH.
+    pub name: &'static str,
+    /// The command that installs it, or a newer one.
+    pub install: &'static str,
+    /// The version that its driver was measured with, and is tested with (`scripts/test-agents`).
+    pub tested_with: &'static str,
+    /// How a person logs in to its service.
+    pub(super) log_in: &'static str,
+    /// Whether it gives a result; of one that never does, the exit code says that it is done.
+    pub(super) tells_when_done: bool,
+}
+
+impl Program {
+    /// Whether a version, as it says it itself, is older than the one it is tested with, of which it may lack something.
+    /// What holds no number is not: nobody knows. Nor is another third number: these come every day.
+    pub fn is_too_old(&self, version: &str) -> bool {
+        numbers(version).zip(numbers(self.tested_with)).is_some_and(|(found, tested)| found < tested)
+    }
+
+    /// It is not let in: why, and what to do. Who does not pay is told so in the same way.
+    pub(super) fn asks_to_log_in(&self, why: &str) -> String {
+        // Its first line, so that what to do is not cut off with the rest.
+        let why = one_line(why, 200);
+        if words::is_about_money(&why) {
+            return format!("{} has to be paid for: {why}; then orch retry", self.name);
+        }
+        format!("{} asks to log in: {why}; {}, then orch retry", self.name, self.log_in)
+    }
+}
+
+/// The first two numbers of the first word that is a version: `codex-cli 0.169.0`, `GitHub Copilot CLI 1.0.102.`.
+fn numbers(version: &str) -> Option<(u64, u64)> {
+    version.split([' ', '\n', '(', '/']).find_map(|word| {
+        let mut parts = word.trim_start_matches('v').split(['.', '-', '+']);
+        Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{config::DriverKind, drivers};
+
+    #[test]
+    fn a_version_is_too_old_by_its_first_two_numbers() {
+        let claude = drivers::of(DriverKind::Claude).unwrap().program().unwrap();
+        for (version, is_too_old) in [
+            ("2.1.328 (Claude Code)", false),
+            ("2.1.5 (Claude Code)", false),
+            ("2.0.999", true),
+            ("1.99.0 (Claude Code)", true),
+            ("claude v10.0.1-beta", false),
+            ("GitHub Copilot CLI 1.0.102.\nRun 'copilot update'", true),
+            ("no number at all", false),
+            ("node is too old", false),
+            ("", false),
+        ] {
+            assert_eq!(claude.is_too_old(version), is_too_old, "{version}");
+        }
+    }
+
+    #[test]
+    fn what_is_tested_is_what_is_said_to_be() {
+        let file = |name: &str| std::fs::read_to_string(format!("{}/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        let (readme, script) = (file("README.md"), file("scripts/test-agents"));
+        for kind in DriverKind::AGENTS {
+            let program = drivers::of(kind).unwrap().program().unwrap();
+            let tested = program.tested_with;
+            assert_eq!(kind.program(), Some(program.name));
+            let row = readme.lines().find(|line| line.starts_with(&format!("| `{kind}` |"))).unwrap();
+            assert!(row.ends_with(&format!("| {tested} |")), "{row}");
+            let pinned = format!(" {kind}) echo \"");
+            let line = script.lines().find(|line| line.contains(&pinned)).unwrap();
+            assert!(line.contains(&format!("@{tested} ")), "{line}");
+            let package = line.split(['"', ' ', '@']).find(|word| word.len() > 4 && program.install.contains(*word));
+            assert!(package.is_some(), "{line}: {}", program.install);
+        }
+    }
+}
