@@ -7,6 +7,8 @@
 //! sum, a [`Conversation`], says what its end means, by the same rules for all of them; what is shown of them is the
 //! runner's. A program without one is read by its exit code and by what it printed.
 //!
+//! A program on its own terminal is read by what it shows there ([`screen`]), and by what it tells its hooks ([`hook`]).
+//!
 //! To add a driver: a file here with a unit struct that implements [`Driver`], a word in `config::DriverKind` with the
 //! keys it knows, and one line in [`of`].
 

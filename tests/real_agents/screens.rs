@@ -56,11 +56,13 @@ impl Watched {
         self.until(Seen::Idle, Prompt::Empty);
         self.fleet.world.tmux(&["send-keys", "-t", PANE, "-l", line]).ok();
         self.until(Seen::Idle, Prompt::Filled);
-        // An Enter that comes at once is lost; one more does nothing where the first was taken.
+        // An Enter that comes at once is lost; one that comes too often answers what is asked next.
+        let mut pressed: Option<Instant> = None;
         self.fleet.wait_until("the line is taken", || {
             let stands = self.look() == (Seen::Idle, Prompt::Filled);
-            if stands {
+            if stands && pressed.is_none_or(|at| at.elapsed() > Duration::from_secs(2)) {
                 self.press("Enter");
+                pressed = Some(Instant::now());
             }
             !stands
         });

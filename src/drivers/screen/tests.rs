@@ -1,5 +1,6 @@
 //! Screens of the real programs, each in a file whose name says what must be seen: `permission-write-40.txt` is a question
-//! for permission on a terminal of 40 columns. Its first line is the pane's title.
+//! for permission on a terminal of 40 columns. Its first line is the pane's title (`tmux display-message -p '#{pane_title}'`),
+//! the rest what `tmux capture-pane -p` gave. A screen that was seen for something else becomes a file here.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
