@@ -128,6 +128,18 @@ impl Driver for Claude {
         screen::claude::see(title, screen)
     }
 
+    fn status_file(&self, env: &BTreeMap<String, String>, pid: u32) -> Option<PathBuf> {
+        let folder = match env.get("CLAUDE_CONFIG_DIR") {
+            Some(folder) => PathBuf::from(folder),
+            None => Path::new(env.get("HOME")?).join(".claude"),
+        };
+        Some(folder.join(format!("sessions/{pid}.json")))
+    }
+
+    fn read_status(&self, said: &Value) -> Seen {
+        screen::claude::status(said)
+    }
+
     fn prompt(&self, _title: &str, screen: &str) -> Prompt {
         screen::claude::prompt(screen)
     }

@@ -9,9 +9,9 @@ use std::{collections::HashMap, ffi::OsString, time::Duration};
 use serde_json::{Value, json};
 
 use super::{
-    Driver, Job, Mcp, Program, Refusal, Seat, Start,
+    Driver, Job, Mcp, Program, Prompt, Refusal, Seat, Seen, Start,
     event::{Ending, Event, Failure, Transcript},
-    holds_to, instructed, mcp, words,
+    holds_to, instructed, mcp, screen, words,
 };
 use crate::{
     config::{DriverKind, Role},
@@ -61,6 +61,14 @@ impl Driver for Copilot {
 
     fn is_interactive(&self) -> bool {
         true
+    }
+
+    fn see(&self, title: &str, screen: &str) -> Seen {
+        screen::copilot::see(title, screen)
+    }
+
+    fn prompt(&self, _title: &str, screen: &str) -> Prompt {
+        screen::copilot::prompt(screen)
     }
 
     fn secrets(&self) -> &'static [&'static str] {

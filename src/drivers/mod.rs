@@ -35,6 +35,7 @@ mod tests;
 mod words;
 
 use std::{
+    collections::BTreeMap,
     ffi::OsString,
     io::BufRead,
     path::{Path, PathBuf},
@@ -51,7 +52,7 @@ pub use self::{
     hook::{Hook, HookTranscript, Noted, Source},
     mcp::Mcp,
     program::Program,
-    screen::{Prompt, Seen, status_file},
+    screen::{Prompt, Seen},
 };
 use crate::{
     config::{DriverKind, Role},
@@ -226,6 +227,16 @@ pub trait Driver: Sync {
 
     /// What its own terminal says that it does: the pane's title, and the visible screen as plain text.
     fn see(&self, _title: &str, _screen: &str) -> Seen {
+        Seen::Unknown
+    }
+
+    /// Where one that runs as this process, with this environment, says in JSON what it does; `None`: nowhere.
+    fn status_file(&self, _env: &BTreeMap<String, String>, _pid: u32) -> Option<PathBuf> {
+        None
+    }
+
+    /// What it says there.
+    fn read_status(&self, _said: &Value) -> Seen {
         Seen::Unknown
     }
 

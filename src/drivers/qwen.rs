@@ -2,7 +2,10 @@
 //!
 //! Measured with 0.24.4.
 
-use super::{Driver, Job, Program, Refusal, Seat, Start, Transcript, gemini_cli::GeminiCli, stream_json::StreamJson};
+use super::{
+    Driver, Job, Program, Prompt, Refusal, Seat, Seen, Start, Transcript, gemini_cli::GeminiCli, screen,
+    stream_json::StreamJson,
+};
 use crate::config::DriverKind;
 
 /// Runs `qwen`.
@@ -37,6 +40,14 @@ impl Driver for Qwen {
 
     fn is_interactive(&self) -> bool {
         true
+    }
+
+    fn see(&self, title: &str, screen: &str) -> Seen {
+        screen::qwen::see(title, screen)
+    }
+
+    fn prompt(&self, _title: &str, screen: &str) -> Prompt {
+        screen::qwen::prompt(screen)
     }
 
     fn secrets(&self) -> &'static [&'static str] {

@@ -1,7 +1,11 @@
 //! Follows a program that has the pane's terminal to itself: by what its hooks leave in a file, and by its screen where no
 //! hook tells. It notes what the program asks its user for as soon as it is known.
 
-use std::{io, path::Path, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use tokio::{
     sync::watch,
@@ -15,8 +19,8 @@ use super::{
     turn::{Doing, Turn},
 };
 use crate::{
-    drivers::{Driver, Hook, Noted},
-    home::{Home, launch::Launch},
+    drivers::{Driver, Hook, Noted, Seen},
+    home::{self, Home, launch::Launch},
     model::time::Timestamp,
     mux::{Mux, TmuxMux, TmuxOptions},
 };
@@ -47,11 +51,35 @@ pub(super) struct Heard {
     pub hooks: Vec<Hook>,
 }
 
-/// The screen of the own pane, and who can read it.
+/// The screen of the own pane, what the program writes about itself, and who can read it.
 struct Screen {
     mux: TmuxMux,
     pane: String,
     driver: &'static dyn Driver,
+    status: Option<PathBuf>,
+}
+
+impl Screen {
+    /// What the program is seen to do, and the error that its last turn has ended with, where no hook tells. That it works
+    /// it says itself, which costs nothing; of all else the screen knows more.
+    async fn see(&self) -> (Seen, Option<String>) {
+        let said = self.status.as_deref().and_then(home::read_json);
+        let said = said.map_or(Seen::Unknown, |said| self.driver.read_status(&said));
+        if said == Seen::Working {
+            return (said, None);
+        }
+        match self.mux.screen(&self.pane).await {
+            Ok(screen) => match self.driver.see(&screen.title, &screen.text) {
+                Seen::Unknown => (said, None),
+                seen => (seen, self.driver.failure(&screen.text)),
+            },
+            // A tmux that does not answer says nothing about the program.
+            Err(e) => {
+                tracing::debug!("its screen can't be looked at: {e}");
+                (said, None)
+            }
+        }
+    }
 }
 
 impl Follow {
@@ -69,10 +97,18 @@ impl Follow {
         let mut looks = tokio::time::interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let pane = std::env::var("TMUX_PANE").ok();
-        let screen = driver.zip(pane).map(|(driver, pane)| Screen { mux: mux(&agent.launch), pane, driver });
+        let screen =
+            driver.zip(pane).map(|(driver, pane)| Screen { mux: mux(&agent.launch), pane, driver, status: None });
         let hooks = Some(Hooks::of_new_program(&Home::hooks(dir))?);
         let doing = watch::Sender::new(turn.doing());
         Ok(Follow { hooks, line: Vec::new(), screen, looks, turn, doing, needs, ended: false })
+    }
+
+    /// It runs, as this process.
+    pub fn has_started(&mut self, launch: &Launch, pid: Option<u32>) {
+        if let (Some(screen), Some(pid)) = (&mut self.screen, pid) {
+            screen.status = screen.driver.status_file(&launch.env, pid);
+        }
     }
 
     /// Whether it is in a turn.
@@ -122,18 +158,11 @@ impl Follow {
 
     /// Looks at the terminal. What no hook has told, and it says as well: that a turn has failed.
     pub async fn look(&mut self) -> Option<Hook> {
-        let Screen { mux, pane, driver } = self.screen.as_ref()?;
-        let screen = match mux.screen(pane).await {
-            Ok(screen) => screen,
-            Err(e) => {
-                tracing::debug!("its screen can't be looked at: {e}");
-                return None;
-            }
-        };
+        let (seen, failure) = self.screen.as_ref()?.see().await;
         let was_idle = self.turn.doing() == Doing::Idle;
-        self.turn.see(driver.see(&screen.title, &screen.text));
+        self.turn.see(seen);
         let ends_here = !was_idle && self.turn.doing() == Doing::Idle;
-        let failed = driver.failure(&screen.text).filter(|_| ends_here).map(|why| Hook::Failed { why });
+        let failed = failure.filter(|_| ends_here).map(|why| Hook::Failed { why });
         if let Some(hook) = &failed {
             self.turn.hear(hook);
         }

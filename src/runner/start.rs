@@ -106,9 +106,10 @@ pub(super) fn begin<'a>(
     write_files(&start).map_err(could_not_start)?;
     let (child, sources, transcript) = if terminal.is_some() {
         // Before the program can tell anything.
-        let follow = Follow::new(agent, &workspace.dir, Some(driver), Turn::with_task(), needs)
+        let mut follow = Follow::new(agent, &workspace.dir, Some(driver), Turn::with_task(), needs)
             .map_err(|e| NotBegun::machine(agent, format!("what its program tells could not be followed: {e}")))?;
         let child = spawn_on_terminal(agent, &start, &cwd, &own).map_err(could_not_start)?;
+        follow.has_started(launch, child.id());
         let transcript = Some(Box::<HookTranscript>::default() as Box<_>);
         (child, [From::Hooks(Box::new(follow)), From::Nowhere], transcript)
     } else {

@@ -155,8 +155,7 @@ fn question(lines: &[&str]) -> Option<Question> {
 /// What claude writes about itself, in the file `sessions/PID.json` of its configuration's folder: `status`, and what it
 /// waits for. As quick as its screen, and of one meaning; but it is not there before the first screens are answered, and an
 /// idle one may be one that is not logged in.
-pub fn status_file(text: &str) -> Seen {
-    let Ok(said) = serde_json::from_str::<Value>(text) else { return Seen::Unknown };
+pub(in crate::drivers) fn status(said: &Value) -> Seen {
     match (said["status"].as_str(), said["waitingFor"].as_str()) {
         (Some("busy"), _) => Seen::Working,
         (Some("idle"), _) => Seen::Idle,

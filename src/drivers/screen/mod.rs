@@ -19,12 +19,13 @@
 
 pub(super) mod claude;
 pub(super) mod codex;
+pub(super) mod copilot;
 pub(super) mod gemini;
 pub(super) mod opencode;
+pub(super) mod qwen;
 #[cfg(test)]
 mod tests;
 
-pub use self::claude::status_file;
 use super::{event::Failure, words};
 use crate::model::agent::Needs;
 
@@ -115,7 +116,10 @@ fn is_yes_or_no(lines: &[&str], cursor: char) -> bool {
 fn wants_login<'a>(error: impl Iterator<Item = &'a str> + Clone) -> bool {
     let joined = |by: &str| error.clone().map(str::trim).collect::<Vec<_>>().join(by);
     [joined(" "), joined("")].iter().any(|text| {
-        words::failure(None, text) == Failure::Login || text.to_lowercase().contains("missing environment variable")
+        let says = |words: &str| text.to_lowercase().contains(words);
+        words::failure(None, text) == Failure::Login
+            || says("missing environment variable")
+            || says("authentication failed")
     })
 }
 

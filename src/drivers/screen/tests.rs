@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use super::{super::of, Prompt, Seen, status_file};
+use super::{super::of, Prompt, Seen};
 use crate::{config::DriverKind, model::agent::Needs};
 
 const SCREENS: &str = "tests/fixtures/screens";
@@ -91,7 +91,7 @@ fn the_screen_alone_says_the_same() {
 #[test]
 fn an_empty_screen_says_nothing_and_a_title_alone_a_little() {
     use DriverKind::*;
-    for kind in [Claude, Codex, Gemini, Opencode, Shell, Qwen] {
+    for kind in [Claude, Codex, Gemini, Opencode, Qwen, Copilot, Shell] {
         for screen in ["", "\n\n   \n"] {
             assert_eq!(see(kind, "", screen), Seen::Unknown, "{kind}");
         }
@@ -131,11 +131,15 @@ fn a_text_that_looks_like_a_question_is_a_text() {
             DriverKind::Claude => 4,
             DriverKind::Codex => 5,
             DriverKind::Gemini => 9,
+            DriverKind::Qwen | DriverKind::Copilot => 5,
             _ => 6,
         };
         for text in texts {
+            // Its own spinner stands where the others' texts begin.
+            let text =
+                if kind == DriverKind::Qwen { format!("  {}", text.replace('\n', "\n  ")) } else { text.to_owned() };
             for title in [title.as_str(), ""] {
-                let screen = printed_above(&screen, prompt_lines, text);
+                let screen = printed_above(&screen, prompt_lines, &text);
                 assert_eq!(see(kind, title, &screen), Seen::Idle, "{kind}/{name} [{title}]\n{screen}");
             }
         }
@@ -146,6 +150,8 @@ fn a_text_that_looks_like_a_question_is_a_text() {
 #[test]
 fn a_prompt_is_empty_filled_or_not_there() {
     let typed = ["typed", "put-back", "menu", "shell", "many-lines", "wide"];
+    // In a box.
+    let asks_for_key = [DriverKind::Gemini, DriverKind::Qwen];
     let mut wrong = Vec::new();
     for (kind, name, title, screen) in screens() {
         let variant =
@@ -153,8 +159,9 @@ fn a_prompt_is_empty_filled_or_not_there() {
         let has_input = match wanted(&name) {
             _ if variant == "transcript" => false,
             Seen::Working | Seen::Idle => true,
-            // gemini asks for a missing key in a box.
-            _ => name.starts_with("login-api-error") || name.starts_with("login-no-key") && kind != DriverKind::Gemini,
+            _ => {
+                name.starts_with("login-api-error") || name.starts_with("login-no-key") && !asks_for_key.contains(&kind)
+            }
         };
         let wanted = match () {
             () if !has_input => Prompt::Absent,
@@ -196,10 +203,10 @@ fn what_claude_writes_about_itself_is_read() {
         (r#"{"status":"waiting","waitingFor":"dialog open"}"#, Seen::Asking(Needs::Input)),
         (r#"{"status":"waiting"}"#, Seen::Asking(Needs::Input)),
         (r#"{"status":"something new"}"#, Seen::Unknown),
-        (r#"{"pid":49,"sta"#, Seen::Unknown),
-        ("", Seen::Unknown),
+        ("[]", Seen::Unknown),
     ] {
-        assert_eq!(status_file(text), seen, "{text}");
+        let said = serde_json::from_str(text).unwrap();
+        assert_eq!(of(DriverKind::Claude).unwrap().read_status(&said), seen, "{text}");
     }
 }
 

@@ -68,7 +68,8 @@ pub(super) async fn serve(agent: &Agent, mut signals: Signals) -> Leave {
         };
         let at_once = began.elapsed() < AT_ONCE;
         let has_failed = at_once && !status.is_ok_and(|status| status.success());
-        if has_failed && seat.begin_anew() {
+        if has_failed && program.resumed {
+            seat.begin_anew();
             continue;
         }
         failed = if has_failed { failed + 1 } else { 0 };
@@ -103,6 +104,8 @@ struct Program {
     name: String,
     child: Child,
     follow: Follow,
+    /// Whether it was told to go on with a conversation.
+    resumed: bool,
     _scratch: Option<Scratch>,
 }
 
@@ -129,10 +132,11 @@ impl<'a> Seat<'a> {
         let scratch = self.driver.map(|driver| Scratch::make(driver, &self.agent.launch.role, &self.dir)).transpose();
         let scratch = scratch.map_err(in_dir)?.flatten();
         start.env.extend(scratch.as_ref().map(Scratch::variable));
-        let follow = Follow::new(self.agent, &self.dir, self.driver, Turn::default(), needs).map_err(in_dir)?;
+        let mut follow = Follow::new(self.agent, &self.dir, self.driver, Turn::default(), needs).map_err(in_dir)?;
         let child = program::spawn_on_terminal(self.agent, &start, &self.agent.launch.role.cwd, &[])
             .map_err(|e| format!("{name} could not be started: {e}"))?;
-        Ok(Program { name, child, follow, _scratch: scratch })
+        follow.has_started(&self.agent.launch, child.id());
+        Ok(Program { name, child, follow, resumed: self.to_resume().is_some(), _scratch: scratch })
     }
 
     fn program(&self) -> Result<Start, String> {
@@ -148,7 +152,7 @@ impl<'a> Seat<'a> {
             dir: &self.dir,
             mcp: &tools(&orch, launch),
             new_session: &new_session,
-            resume: self.conversation.to_resume().filter(|_| self.resumes),
+            resume: self.to_resume(),
             prompt: None,
         };
         self.driver
@@ -156,14 +160,16 @@ impl<'a> Seat<'a> {
             .ok_or_else(|| format!("driver {} has no prompt for a person: it cannot be the master's", launch.driver))
     }
 
-    /// Where a conversation was to go on, and could not: the next program has a new one. Whether it was so.
-    fn begin_anew(&mut self) -> bool {
-        let was_to_go_on = self.resumes && self.conversation.to_resume().is_some();
-        if was_to_go_on {
-            tracing::warn!("the program ended at once where its conversation was to go on: it begins anew");
-            self.conversation.forget();
-        }
-        was_to_go_on
+    /// The conversation that the next program is to go on with.
+    fn to_resume(&self) -> Option<&str> {
+        self.conversation.to_resume().filter(|_| self.resumes)
+    }
+
+    /// A conversation was to go on, and could not: the next program has a new one. Not where the program that began it has
+    /// ended at once: that one's conversation is there.
+    fn begin_anew(&mut self) {
+        tracing::warn!("the program ended at once where its conversation was to go on: it begins anew");
+        self.conversation.forget();
     }
 
     /// Follows the program to its end, which nothing that it has started outlives.

@@ -1,0 +1,82 @@
+//! The looks of `qwen` 0.24.4.
+//!
+//! | state | title | screen's bottom |
+//! |---|---|---|
+//! | working | `◐ Qwen - dir` | input line between two rules; above it `⠇ … (2s · esc to cancel)` |
+//! | idle | `Qwen - dir` | input line: a rule, `>   Type your message`, a rule, hints |
+//! | asking | `✳ Qwen - dir` | choices `› 1. Yes, allow once` in place of the input line |
+//! | login wanted | `Qwen - dir` | a box `Connect a Provider` in place of the input line |
+
+use super::{Prompt, Seen, bottom, choice, indent, is_rule, lines, wants_login};
+use crate::model::agent::Needs;
+
+/// The cursor of a list.
+const CURSOR: char = '›';
+
+/// What its terminal says. A question on the screen wins over the title, which says nothing of menus and logins.
+pub(in crate::drivers) fn see(title: &str, screen: &str) -> Seen {
+    let works = title.starts_with(['◐', '◑', '◒', '◓']);
+    let lines = lines(screen);
+    let Some(top) = input_line(&lines) else {
+        return match question(bottom(&lines)) {
+            Some(needs) => Seen::Asking(needs),
+            None if works => Seen::Working,
+            None if title.starts_with('✳') => Seen::Asking(Needs::Permission),
+            None => Seen::Unknown,
+        };
+    };
+    let above = &lines[..top];
+    if works || is_working(above) {
+        Seen::Working
+    } else if ends_with_login_error(above) {
+        Seen::Asking(Needs::Login)
+    } else {
+        Seen::Idle
+    }
+}
+
+/// Its input line. In shell mode it counts as filled: what is typed there is a command.
+pub(in crate::drivers) fn prompt(screen: &str) -> Prompt {
+    let lines = lines(screen);
+    let Some(top) = input_line(&lines) else { return Prompt::Absent };
+    match lines[top + 1].strip_prefix(['>', '*']) {
+        // Where its cursor stands is a character without width.
+        Some(typed) => Prompt::with(typed.trim_matches([' ', '\u{200b}']), &["Type your message"]),
+        None => Prompt::Filled,
+    }
+}
+
+/// The rule above what is typed, if the screen ends with that: a rule and hints are under it.
+fn input_line(lines: &[&str]) -> Option<usize> {
+    let under = lines.iter().rposition(|line| is_rule(line, '─')).filter(|at| lines.len() - at <= 6)?;
+    let top = lines[..under].iter().rposition(|line| is_rule(line, '─'))?;
+    lines[top + 1].starts_with(['>', '*', '!']).then_some(top)
+}
+
+/// What is asked in place of the input line: by a tool, which is waited for in the last line, or by a box that ends there.
+fn question(lines: &[&str]) -> Option<Needs> {
+    let says = |words: &str| lines.iter().any(|line| line.contains(words));
+    let last = lines.last()?;
+    if last.ends_with("Waiting for user confirmation...") && super::is_turning(last) {
+        let first = lines.iter().rev().filter_map(|line| choice(line, CURSOR)).find(|(number, _)| *number == 1);
+        let is_permission = first.is_some_and(|(_, text)| text.starts_with("Yes, ")) && !says("Enter: Select");
+        return Some(if is_permission { Needs::Permission } else { Needs::Input });
+    }
+    let is_box = indent(last) <= 2 && last.trim_start().starts_with(['╰', '└']);
+    is_box.then(|| if says("Connect a Provider") { Needs::Login } else { Needs::Input })
+}
+
+/// `⠇ … (2s · esc to cancel)` above, in two lines where it is narrow, and under it what is queued. A text begins with
+/// another sign, and goes on further to the right.
+fn is_working(above: &[&str]) -> bool {
+    let is_turning = |line: &&str| indent(line) <= 2 && super::is_turning(line);
+    above.iter().rev().take(8).any(is_turning)
+}
+
+/// `✕ [API Error: …` as the last thing that was printed.
+fn ends_with_login_error(above: &[&str]) -> bool {
+    let Some(at) = above.iter().rposition(|line| line.trim_start().starts_with('✕')) else { return false };
+    let error = above[at..].iter().take_while(|line| !line.is_empty());
+    let is_last = above[at..].iter().skip(error.clone().count()).all(|line| line.is_empty());
+    indent(above[at]) <= 2 && is_last && wants_login(error.map(|line| line.trim_start_matches([' ', '✕'])))
+}
