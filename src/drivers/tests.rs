@@ -82,6 +82,7 @@ fn ends_mean_what_comes_next() {
         (Codex, "interrupted", Some(1), Transient, "exit code 1"),
         (Gemini, "ok", ok, Success, "gemini has done it"),
         (Gemini, "tool_failed", ok, Success, "gemini has done it"),
+        (Gemini, "login", Some(145), NeedsPerson, "gemini asks to log in: [API Error: "),
         (Gemini, "quota", Some(1), RateLimited, "Quota exceeded"),
         (Qwen, "ok", ok, Success, "qwen has done it"),
         (Qwen, "login", Some(1), NeedsPerson, "qwen asks to log in: [API Error: 401"),

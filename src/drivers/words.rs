@@ -56,7 +56,7 @@ const NO_SESSION: [&str; 7] = [
     "no saved session found",
     "no session, task, or name matched",
 ];
-const LOGIN: [&str; 15] = [
+const LOGIN: [&str; 17] = [
     "invalid auth method",
     "invalid api key",
     "incorrect api key",
@@ -67,6 +67,8 @@ const LOGIN: [&str; 15] = [
     "authentication_error",
     "authenticationerror",
     "authentication_failed",
+    "unauthenticated",
+    "permission_denied",
     "401 unauthorized",
     "403 forbidden",
     "oauth token has expired",
