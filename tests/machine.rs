@@ -209,6 +209,19 @@ fn a_log_that_has_become_long_is_begun_anew_by_the_supervisor_that_writes_it() {
 }
 
 #[test]
+#[cfg(target_env = "gnu")]
+fn a_runner_is_told_to_stay_small_and_its_program_is_not() {
+    let world = World::new();
+    world.start();
+    let said = world.orch(&["delegate", "--wait", "--role", "shell", "echo \"tunables: $GLIBC_TUNABLES\""]).ok();
+    assert_eq!(said, "tunables: \n");
+    let environ = fs::read(format!("/proc/{}/environ", world.runner_pid("shell-1"))).unwrap();
+    let environ: Vec<&[u8]> = environ.split(|b| *b == 0).collect();
+    assert!(environ.contains(&b"GLIBC_TUNABLES=glibc.malloc.tcache_count=0".as_slice()));
+    world.stop_and_check_nothing_left();
+}
+
+#[test]
 fn a_supervisor_of_another_orch_is_said() {
     let world = World::new();
     let attention = |world: &World| world.status()["attention"].clone();

@@ -95,6 +95,8 @@ impl Supervisor {
         // Where the folder is missing, the attempt says so; the agent itself can start anywhere.
         let mut env = os::failpoint::inherited();
         env.push((MARKER.to_owned(), incarnation.to_owned()));
+        // The runner's alone: its program gets what stands in the launch.
+        env.push((os::SMALL.0.to_owned(), os::SMALL.1.to_owned()));
         let cwd = if role.cwd.is_dir() { role.cwd } else { self.home.path().to_owned() };
         let spec = SessionSpec {
             name: agent.to_owned(),

@@ -19,7 +19,7 @@ mod scan;
 mod stat;
 mod terminal;
 
-pub use allocator::{give_memory_back, share_one_heap};
+pub use allocator::{SMALL, give_memory_back, share_one_heap};
 pub use daemon::{detach, inheritable_fds, stderr_to};
 pub use descendants::descendants;
 pub use enclosure::expect_entry;
