@@ -24,7 +24,8 @@ async fn a_ready_task_opens_one_session_and_its_secrets_are_in_the_launch_alone(
     assert_eq!((spec.name.as_str(), agent.state), ("shell-1", AgentState::Starting));
     assert_eq!(spec.tags, world.tags("shell-1", &agent.incarnation));
     assert_eq!(spec.argv, [std::env::current_exe().unwrap().as_os_str(), "run-agent".as_ref(), launch.as_os_str()]);
-    assert_eq!(spec.env, [("ORCH_INCARNATION".to_owned(), agent.incarnation.clone())]);
+    let env: Vec<_> = spec.env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    assert_eq!(env, [("ORCH_INCARNATION", agent.incarnation.as_str()), crate::os::SMALL]);
     assert!(!format!("{spec:?}").contains(SECRET));
     assert_eq!(mode(&launch), 0o600);
 
