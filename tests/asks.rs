@@ -93,3 +93,18 @@ fn who_asks_is_not_taken_for_hung() {
     assert_eq!(world.wait_for(&asks, "succeeded")["attempts"].as_array().map(Vec::len), Some(1));
     world.stop_and_check_nothing_left();
 }
+
+#[test]
+fn a_master_that_does_not_stay_up_says_what_it_has_shown() {
+    let world = World::builder().master_driver("claude").build();
+    world.program("claude", "printf '\\033[31m****\\033[0m\\nThe service is not there: no route to host\\n'; exit 1");
+    // The program may have ended three times before the start has looked, which then says why it did not stand.
+    world.orch(&["start"]);
+    let shown = "claude ends at once, 3 times in a row; it shows: The service is not there: no route to host";
+    let ended = || world.events_of("agent.failed");
+    world.wait_until("the master is given up", || !ended().is_empty());
+    assert!(ended()[0]["reason"].as_str().is_some_and(|reason| reason.starts_with(shown)), "{:#?}", ended());
+    world.wait_until("status says it", || world.status()["attention"].to_string().contains(shown));
+    world.orch(&["stop"]).ended(0);
+    world.check_nothing_left(&[]);
+}

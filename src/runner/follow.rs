@@ -21,12 +21,16 @@ use super::{
 use crate::{
     drivers::{Driver, Hook, Noted, Seen},
     home::{self, Home, launch::Launch},
-    model::time::Timestamp,
+    model::{text::one_line, time::Timestamp},
     mux::{Mux, TmuxMux, TmuxOptions},
 };
 
 /// How often a program is looked at that is in a turn, of which no hook may tell the end. One that is idle is not.
 const LOOK: Duration = Duration::from_millis(1_500);
+
+/// Of what an ended program has left on the screen, so many lines are told, and so many columns of them.
+const LAST_WORDS: usize = 4;
+const LAST_COLUMNS: usize = 300;
 
 /// Follows one program.
 pub(super) struct Follow {
@@ -148,6 +152,16 @@ impl Follow {
                 },
             }
         }
+    }
+
+    /// What an ended program has left on the screen, as a line: it may say why. What it has drawn there says nothing.
+    pub async fn last_words(&self) -> Option<String> {
+        let Screen { mux, pane, .. } = self.screen.as_ref()?;
+        let text = mux.screen(pane).await.ok()?.text;
+        let lines = text.lines().map(str::trim).filter(|line| line.chars().filter(|c| c.is_alphabetic()).count() > 8);
+        let mut last: Vec<&str> = lines.rev().take(LAST_WORDS).collect();
+        last.reverse();
+        Some(one_line(&last.join(" / "), LAST_COLUMNS)).filter(|words| !words.is_empty())
     }
 
     /// Nobody is left who could tell more: what comes is what was told already.

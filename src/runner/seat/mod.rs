@@ -74,7 +74,9 @@ pub(super) async fn serve(agent: &Agent, mut signals: Signals) -> Leave {
         }
         failed = if has_failed { failed + 1 } else { 0 };
         if failed >= TRIES {
-            return Leave::Broken(format!("{} ends at once, {TRIES} times in a row", program.name));
+            let shown = program.follow.last_words().await.map(|words| format!("; it shows: {words}"));
+            let shown = shown.unwrap_or_default();
+            return Leave::Broken(format!("{} ends at once, {TRIES} times in a row{shown}", program.name));
         }
         seat.let_out().await;
         pause = if at_once { (pause * 2).clamp(PAUSES.0, PAUSES.1) } else { Duration::ZERO };
