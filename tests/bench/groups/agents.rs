@@ -1,9 +1,11 @@
 //! orch's own share of the time until a real agent program is at work: from just before `orch delegate` is started to the
 //! first instruction of `claude`, which then does its task with a scripted model service on loopback. Needs
 //! `scripts/test-agents` to have installed it; nobody's own configuration or key plays a part.
+//!
+//! And how soon a permission that it asks for on its own screen is in `orch status`.
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
@@ -11,19 +13,27 @@ use std::{
     time::Instant,
 };
 
-use orch::model::{agent::AgentState, task::TaskState};
+use orch::model::{
+    agent::{AgentState, Needs},
+    task::TaskState,
+};
+use serde_json::json;
 
 use crate::{
     Result,
     clock::{self, Stamps},
     median,
-    model_server::{Answer, Server, when},
+    model_server::{Answer, Server, tool, when},
     table::{Goal, Row, Unit},
     world::World,
 };
 
 const WARM_UP: usize = 2;
 const RUNS: usize = 15;
+/// Of a permission that is asked for.
+const ASKED: usize = 5;
+const SEEN: Goal = Goal::AtMost(2_000.0);
+const KEY: &str = "sk-ant-none-000000000000000000000000";
 /// What orch may take of the time until a program asks its model.
 const SHARE: Goal = Goal::AtMost(60.0);
 
@@ -42,6 +52,14 @@ pub fn measure() -> Result<Vec<Row>> {
         row("delegate until claude asks its model, agent idle, p50", Goal::None, &idle.asked),
         row("delegate until claude starts, agent launched, p50", SHARE, &launched.started),
         row("delegate until claude asks its model, agent launched, p50", Goal::None, &launched.asked),
+        // Less than nothing: its hook is quicker than its screen.
+        Row::new(
+            "permission prompt shown until it is in status, p50",
+            Unit::Ms,
+            SEEN,
+            median(&until_seen(&claude)?),
+            ASKED,
+        ),
     ])
 }
 
@@ -71,7 +89,7 @@ fn until_it_works(claude: &Path, role: &str, idle: bool) -> Result<Times> {
     fs::create_dir(&bin)?;
     // In the place of claude: this very binary, which says that it was started, and becomes it.
     symlink(std::env::current_exe()?, bin.join(clock::CLAUDE))?;
-    start(&world, &model, &stamps, claude, &bin)?;
+    start(&world, &model, &bin, &[(clock::STAMPS, stamps.path.as_os_str()), (clock::CLAUDE_AT, claude.as_os_str())])?;
     let mut times = Times::default();
     for run in 0..WARM_UP + RUNS {
         world.until("the last task is done, and who is to take the next is there", || {
@@ -100,17 +118,56 @@ fn until_it_works(claude: &Path, role: &str, idle: bool) -> Result<Times> {
     Ok(times)
 }
 
+/// How long after its screen has shown a question for a permission it is recorded that the agent asks, in ms.
+fn until_seen(claude: &Path) -> Result<Vec<f64>> {
+    let model = Server::start(vec![when("").answer(tool("Bash", json!({ "command": "touch made" })))]);
+    let role = "driver = \"claude\"\nmode = \"interactive\"\npermission_mode = \"manual\"\nmax = 1";
+    let world = World::new(&format!("[roles.worker]\n{role}\n"))?;
+    let bin = world.dir.join("bin");
+    fs::create_dir(&bin)?;
+    symlink(claude, bin.join(clock::CLAUDE))?;
+    // What its user has answered at its first start.
+    let answered = json!({
+        "hasCompletedOnboarding": true, "theme": "dark", "hasSeenAutoDefaultNotice": true,
+        "customApiKeyResponses": { "approved": [&KEY[KEY.len() - 20..]], "rejected": [] },
+        "projects": { world.dir.canonicalize()?.to_string_lossy(): { "hasTrustDialogAccepted": true } },
+    });
+    fs::write(world.dir.join(".claude.json"), answered.to_string())?;
+    start(&world, &model, &bin, &[])?;
+    let mut times = Vec::new();
+    for _ in 0..ASKED {
+        let task = world.delegate("worker", "make it")?;
+        let (mut shown, mut recorded) = (None, None);
+        world.until("it asks", || {
+            let agents = world.agents()?;
+            if recorded.is_none() && agents.iter().any(|agent| agent.needs == Some(Needs::Permission)) {
+                recorded = Some(clock::now());
+            }
+            let screen = world.tmux(&["capture-pane", "-p", "-t", "=worker-1:"]).output()?;
+            if shown.is_none() && String::from_utf8_lossy(&screen.stdout).contains("Do you want to proceed?") {
+                shown = Some(clock::now());
+            }
+            Ok(shown.is_some() && recorded.is_some())
+        })?;
+        times.extend(recorded.zip(shown).map(|(recorded, shown)| clock::ms(recorded - shown)));
+        world.run(&["cancel", task.as_str()])?;
+        world.until("it has ended", || Ok(world.count(TaskState::Running)? == 0))?;
+    }
+    Ok(times)
+}
+
 /// `orch start` with an environment made for it: no key, no proxy and no setting of whoever measures.
-fn start(world: &World, model: &Server, stamps: &Stamps, claude: &Path, bin: &Path) -> Result<()> {
+fn start(world: &World, model: &Server, bin: &Path, beside: &[(&str, &OsStr)]) -> Result<()> {
     let mut path = OsString::from(bin);
     path.push(":");
     path.push(std::env::var_os("PATH").unwrap_or_default());
     let mut command = world.orch(&["start"]);
     command.env_clear().env("PATH", path).env("HOME", &world.dir).env("TERM", "xterm-256color");
     command.env("ORCH_HOME", world.dir.join("home")).env("ORCH_CONFIG", &world.dir);
-    command.env("ANTHROPIC_BASE_URL", model.url()).env("ANTHROPIC_API_KEY", "sk-ant-none-000000000000000000000000");
-    command.env("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1");
-    command.env(clock::STAMPS, &stamps.path).env(clock::CLAUDE_AT, claude);
+    command.env("ANTHROPIC_BASE_URL", model.url()).env("ANTHROPIC_API_KEY", KEY);
+    // claude refuses some of its modes to root where nobody says that this is a sandbox.
+    command.env("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1").env("IS_SANDBOX", "1");
+    command.envs(beside.iter().copied());
     let output = command.stdin(Stdio::null()).output()?;
     match output.status.success() {
         true => Ok(()),
