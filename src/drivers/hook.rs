@@ -91,6 +91,23 @@ pub enum Source {
     Compact,
 }
 
+impl Hook {
+    /// What the program does, without what anybody has said.
+    pub fn without_texts(&self) -> Hook {
+        let mut hook = self.clone();
+        match &mut hook {
+            Hook::Prompt { text }
+            | Hook::ToolCall { summary: text, .. }
+            | Hook::ToolResult { summary: text, .. }
+            | Hook::Asks { of: text, .. }
+            | Hook::Failed { why: text } => text.clear(),
+            Hook::Ended { said } | Hook::GoesOn { said } => *said = None,
+            _ => {}
+        }
+        hook
+    }
+}
+
 /// A line of the file in which the calls are kept, for whoever follows the program.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub struct Noted {

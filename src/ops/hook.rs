@@ -28,6 +28,8 @@ use crate::{
 
 /// The program waits for us: a Redis that is away is not waited for. What is not handed over now is at the next turn.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// What a hook leaves that was cut off while it handed something over.
+const HANDING: &str = "handing";
 /// So many tasks are listed to a model that has forgotten them.
 const LISTED: usize = 30;
 
@@ -57,47 +59,51 @@ impl Ops {
     pub async fn hook(&self, program: DriverKind, call: &str) -> Result<Handed> {
         let Some(driver) = drivers::of(program) else { return Ok(Handed::default()) };
         let Some(hook) = driver.hook(call) else { return Ok(Handed::default()) };
-        let folder = self.folder_of_hooks()?;
-        let note = |hook: &Hook| note(&folder, hook).map_err(|e| home::unusable(&folder, &e));
+        let folder = folder_of_hooks(&self.home, &self.caller)?;
+        let note = |hook: &Hook| note(&folder, &self.caller, hook);
         // Whether the turn ends is known only once it is known whether something is handed over.
         let may_go_on = matches!(hook, Hook::Ended { .. });
         if !may_go_on {
             note(&hook)?;
         }
-        let token = folder.join("handing");
-        let text = match tokio::time::timeout(PATIENCE, self.waits_for_the_model(&hook, &token)).await {
-            Ok(Ok(text)) => text,
+        let token = folder.join(HANDING);
+        let (text, token) = match tokio::time::timeout(PATIENCE, self.waits_for_the_model(&hook, &token)).await {
+            Ok(Ok(text)) => (text, self.reads_the_box(&hook).then_some(token)),
             Ok(Err(e)) => {
                 tracing::warn!("nothing is handed over: {e}");
-                None
+                (None, None)
             }
-            Err(_) => None,
+            // Redis may do it all the same: the token is left for whoever comes next.
+            Err(_) => (None, None),
         };
         let print = text.and_then(|text| driver.hand_over(&hook, &text)).unwrap_or_default();
         if may_go_on {
             note(&if print.is_empty() { hook } else { hook.going_on() })?;
         }
-        Ok(Handed { print, token: Some(token) })
+        Ok(Handed { print, token })
     }
 
-    /// The folder of the caller's program: its attempt's, or the master's.
-    fn folder_of_hooks(&self) -> Result<PathBuf> {
-        match (&self.caller, self.caller.attempt()) {
-            (_, Some(attempt)) => Ok(self.home.run(&attempt.task, attempt.attempt)),
-            (Caller::Agent { agent, .. }, None) => Ok(self.home.agent_files(agent)),
-            (Caller::Person, None) => Err(Error::usage("orch hook is called by the program of an agent")
-                .hint("orch sets it up in the programs that it starts")),
+    /// Whether the messages to the caller are handed over by this. The line that says that they wait is answered by reading
+    /// them.
+    fn reads_the_box(&self, hook: &Hook) -> bool {
+        match hook {
+            Hook::Prompt { text } => self.caller.attempt().is_some() || !is_line_to_idle(text),
+            Hook::Ended { .. } => true,
+            _ => false,
         }
     }
 
+    /// The token that a hook which was cut off has left, if the caller has hooks.
+    pub(super) fn left_token(&self) -> Option<(PathBuf, String)> {
+        let path = folder_of_hooks(&self.home, &self.caller).ok()?.join(HANDING);
+        let word = fs::read_to_string(&path).ok().filter(|word| !word.is_empty())?;
+        Some((path, word))
+    }
+
     async fn waits_for_the_model(&self, hook: &Hook, token: &Path) -> Result<Option<String>> {
-        let is_master = self.caller.attempt().is_none();
         match hook {
-            Hook::Began { source, .. } if is_master => self.what_was_forgotten(*source).await,
-            // The line that says so is answered by reading them.
-            Hook::Prompt { text } if is_master && !is_line_to_idle(text) => self.unread(token).await,
-            Hook::Prompt { .. } if is_master => Ok(None),
-            Hook::Prompt { .. } | Hook::Ended { .. } => self.unread(token).await,
+            Hook::Began { source, .. } if self.caller.attempt().is_none() => self.what_was_forgotten(*source).await,
+            hook if self.reads_the_box(hook) => self.unread(token).await,
             _ => Ok(None),
         }
     }
@@ -153,10 +159,36 @@ impl Ops {
     }
 }
 
-fn note(folder: &Path, hook: &Hook) -> std::io::Result<()> {
-    let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(Home::hooks(folder))?;
-    // One write: lines of hooks that run at the same time do not mix.
-    file.write_all(Noted::line(Timestamp::now(), hook).as_bytes())
+/// Takes a call where the project can't be read: what the program does is noted all the same, and nothing is handed over.
+///
+/// # Errors
+/// Usage: the caller is no agent. Config: the note could not be written.
+pub fn note_hook(home: &Home, caller: &Caller, program: DriverKind, call: &str) -> Result<()> {
+    match drivers::of(program).and_then(|driver| driver.hook(call)) {
+        Some(hook) => note(&folder_of_hooks(home, caller)?, caller, &hook),
+        None => Ok(()),
+    }
+}
+
+/// The folder of the caller's program: its attempt's, or the master's.
+fn folder_of_hooks(home: &Home, caller: &Caller) -> Result<PathBuf> {
+    match (caller, caller.attempt()) {
+        (_, Some(attempt)) => Ok(home.run(&attempt.task, attempt.attempt)),
+        (Caller::Agent { agent, .. }, None) => Ok(home.agent_files(agent)),
+        (Caller::Person, None) => Err(Error::usage("orch hook is called by the program of an agent")
+            .hint("orch sets it up in the programs that it starts")),
+    }
+}
+
+fn note(folder: &Path, caller: &Caller, hook: &Hook) -> Result<()> {
+    // A master's is kept for as long as it lives, and nobody reads there what was said.
+    let hook = if caller.attempt().is_some() { hook } else { &hook.without_texts() };
+    let append = || {
+        let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(Home::hooks(folder))?;
+        // One write: lines of hooks that run at the same time do not mix.
+        file.write_all(Noted::line(Timestamp::now(), hook).as_bytes())
+    };
+    append().map_err(|e| home::unusable(folder, &e))
 }
 
 fn in_words(messages: &[Message], left: u64) -> String {

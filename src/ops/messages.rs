@@ -76,8 +76,14 @@ impl Ops {
             if wait && news.is_none() {
                 news = Some(self.ask(|s| s.watch_news(of)).await?);
             }
-            let token = Uuid::new_v4().simple().to_string();
+            // What a hook was about to hand over when it was cut off comes first: it is marked as read already.
+            let left_over = self.left_token();
+            let token =
+                left_over.as_ref().map_or_else(|| Uuid::new_v4().simple().to_string(), |(_, word)| word.clone());
             let (mut messages, left) = self.ask(|s| s.read_inbox(&reader, master, &token, AT_ONCE)).await?;
+            if let Some((path, _)) = left_over {
+                let _ = std::fs::remove_file(path);
+            }
             messages.retain(|message| message.state != Delivery::Failed);
             let now = Instant::now();
             if !wait || !messages.is_empty() || deadline.is_some_and(|deadline| deadline <= now) {

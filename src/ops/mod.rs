@@ -47,7 +47,7 @@ use crate::{
         server::{check_version, socket_path},
     },
 };
-pub use hook::Handed;
+pub use hook::{Handed, note_hook};
 pub use types::*;
 
 /// For how long `spawn` and `kill` watch for what they asked for.

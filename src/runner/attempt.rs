@@ -133,7 +133,7 @@ impl Running<'_> {
         let _ = std::fs::remove_file(Home::hooks(&self.workspace.dir));
         self.note_session();
         failpoint!("finish.ended");
-        let verdict = match (&stop, &status) {
+        let mut verdict = match (&stop, &status) {
             // Whatever we were about to stop it for: it was done before.
             (Some(Stop::Timeout | Stop::Interrupted | Stop::Leave(_)), Ok(status))
                 if self.is_done(stop.as_ref(), status) =>
@@ -146,6 +146,11 @@ impl Running<'_> {
             (None, Ok(status)) => self.read(driver, status, began),
             (None, Err(e)) => Verdict::of(Cause::Lost, format!("nobody knows how its program ended: {e}")),
         };
+        // Also an attempt that was stopped has used what it has used.
+        if verdict.usage.is_none() {
+            let told = self.output.told().and_then(|told| told.usage.clone());
+            verdict.usage = told.or_else(|| self.used(driver, began));
+        }
         self.terminal = None;
         if let Some(Stop::LeaseLost) = stop {
             self.agent.pane.say(&format!("── {} was given to another agent: nothing is reported", claimed.task.id));

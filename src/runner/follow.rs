@@ -32,6 +32,9 @@ const LOOK: Duration = Duration::from_millis(1_500);
 const LAST_WORDS: usize = 4;
 const LAST_COLUMNS: usize = 300;
 
+/// A line of the hooks is never longer: an answer is at most 1 MiB, and JSON may write a character as six.
+const LONGEST_LINE: usize = 8 << 20;
+
 /// Follows one program.
 pub(super) struct Follow {
     hooks: Option<Hooks>,
@@ -43,6 +46,8 @@ pub(super) struct Follow {
     /// What it does, for whoever wants to hear of it.
     doing: watch::Sender<Doing>,
     needs: Needs,
+    /// Whether it was ever known to do anything.
+    begun: bool,
     ended: bool,
 }
 
@@ -105,7 +110,7 @@ impl Follow {
             driver.zip(pane).map(|(driver, pane)| Screen { mux: mux(&agent.launch), pane, driver, status: None });
         let hooks = Some(Hooks::of_new_program(&Home::hooks(dir))?);
         let doing = watch::Sender::new(turn.doing());
-        Ok(Follow { hooks, line: Vec::new(), screen, looks, turn, doing, needs, ended: false })
+        Ok(Follow { hooks, line: Vec::new(), screen, looks, turn, doing, needs, begun: false, ended: false })
     }
 
     /// It runs, as this process.
@@ -113,6 +118,11 @@ impl Follow {
         if let (Some(screen), Some(pid)) = (&mut self.screen, pid) {
             screen.status = screen.driver.status_file(&launch.env, pid);
         }
+    }
+
+    /// Whether it was ever known to work, or to wait for anything.
+    pub fn has_begun(&self) -> bool {
+        self.begun
     }
 
     /// Whether it is in a turn.
@@ -185,6 +195,10 @@ impl Follow {
     }
 
     fn hear(&mut self, piece: &[u8]) -> Heard {
+        if self.line.len() > LONGEST_LINE {
+            // Nothing of ours: its end is not waited for.
+            self.line.clear();
+        }
         self.line.extend_from_slice(piece);
         let mut lines = std::mem::take(&mut self.line);
         let rest = lines.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
@@ -197,9 +211,10 @@ impl Follow {
         Heard { lines, hooks }
     }
 
-    fn has_changed(&self) {
+    fn has_changed(&mut self) {
         self.needs.set(self.turn.needs());
         let doing = self.turn.doing();
+        self.begun |= doing != Doing::Starting;
         self.doing.send_if_modified(|known| std::mem::replace(known, doing) != doing);
     }
 }

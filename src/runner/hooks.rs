@@ -4,7 +4,7 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, Read},
     os::unix::fs::OpenOptionsExt,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use crate::os::FileWatch;
@@ -15,6 +15,7 @@ const PIECE: usize = 16 * 1024;
 /// The file of one program, from its beginning.
 #[derive(Debug)]
 pub(super) struct Hooks {
+    path: PathBuf,
     file: File,
     watch: FileWatch,
 }
@@ -26,7 +27,7 @@ impl Hooks {
     /// What the system says.
     pub fn of_new_program(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)?;
-        Ok(Hooks { watch: FileWatch::new(path)?, file })
+        Ok(Hooks { watch: FileWatch::new(path)?, file, path: path.to_owned() })
     }
 
     /// What is there of it at this moment; `None` at its end.
@@ -43,7 +44,7 @@ impl Hooks {
     /// The next piece, as soon as there is one. May be cancelled.
     ///
     /// # Errors
-    /// The file does not read, or is gone.
+    /// The file does not read, or is gone with its folder.
     pub async fn next(&mut self) -> io::Result<Vec<u8>> {
         loop {
             // Before the wait: what was written since the last look has woken nobody.
@@ -51,7 +52,13 @@ impl Hooks {
                 return Ok(piece);
             }
             if self.watch.changed().await? == crate::os::FileChange::Gone {
-                return Err(io::Error::new(io::ErrorKind::NotFound, "the file of its hooks is gone"));
+                // What was written before is read first.
+                if let Some(piece) = self.rest()? {
+                    return Ok(piece);
+                }
+                // Somebody has removed it: the next hook would write where nobody reads.
+                let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&self.path)?;
+                (self.watch, self.file) = (FileWatch::new(&self.path)?, file);
             }
         }
     }

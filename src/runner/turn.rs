@@ -28,7 +28,9 @@ pub(super) enum Doing {
 #[derive(Debug)]
 pub(super) struct Turn {
     doing: Doing,
-    /// Whether it was given a task, of which nobody has said yet how it came out: then it is not idle for nothing.
+    /// Whether it was started with a task.
+    of_task: bool,
+    /// Whether nobody has said yet how that came out: then it is not idle for nothing.
     has_task: bool,
     /// Whether it still has to begin by itself with what it was given.
     is_to_begin: bool,
@@ -38,14 +40,14 @@ pub(super) struct Turn {
 
 impl Default for Turn {
     fn default() -> Self {
-        Turn { doing: Doing::Starting, has_task: false, is_to_begin: false, looked_idle: 0 }
+        Turn { doing: Doing::Starting, of_task: false, has_task: false, is_to_begin: false, looked_idle: 0 }
     }
 }
 
 impl Turn {
     /// Of a program that is started with a task.
     pub fn with_task() -> Self {
-        Turn { has_task: true, is_to_begin: true, ..Turn::default() }
+        Turn { of_task: true, has_task: true, is_to_begin: true, ..Turn::default() }
     }
 
     /// What it does.
@@ -76,9 +78,14 @@ impl Turn {
             }
             Hook::Prompt { .. } | Hook::ToolCall { .. } | Hook::ToolResult { .. } | Hook::GoesOn { .. } => {
                 self.is_to_begin = false;
+                // Whatever begins takes the result back; the end of what had begun before does not.
+                self.has_task |= self.of_task && !matches!(hook, Hook::ToolResult { .. });
                 Doing::Working
             }
-            Hook::Asks { what, .. } => Doing::Asking(*what),
+            Hook::Asks { what, .. } => {
+                self.has_task |= self.of_task;
+                Doing::Asking(*what)
+            }
             Hook::Left => Doing::Starting,
         };
     }
@@ -176,5 +183,17 @@ mod tests {
         assert_eq!(turn.doing(), Doing::Working);
         turn.hear(&Hook::Ended { said: None });
         assert_eq!((turn.doing(), turn.needs()), (Doing::Idle, None), "it is done");
+    }
+
+    #[test]
+    fn a_turn_after_the_result_that_is_stopped_waits_for_its_person() {
+        let mut turn = Turn::with_task();
+        let prompt = Hook::Prompt { text: "one thing more".into() };
+        for hook in [prompt.clone(), Hook::Ended { said: Some("done".into()) }, prompt, Hook::Interrupted] {
+            turn.hear(&hook);
+        }
+        assert_eq!(turn.needs(), Some(Needs::Input));
+        turn.hear(&Hook::Ended { said: Some("done".into()) });
+        assert_eq!(turn.needs(), None);
     }
 }

@@ -19,6 +19,9 @@ use crate::model::{
     time::Timestamp,
 };
 
+/// How much is read from a box at once, if there is more than one message: a model has to take it all in.
+const INBOX_BYTES: usize = 128 * 1024;
+
 /// Where a question stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Asked {
@@ -299,7 +302,8 @@ impl Store {
             Reader::Master | Reader::Person => [master.to_owned(), String::new(), String::new()],
         };
         let [of, fence, incarnation] = &args;
-        let args = [of, reader.word(), token, fence, incarnation, &at_most];
+        let bytes = INBOX_BYTES.to_string();
+        let args = [of, reader.word(), token, fence, incarnation, &at_most, &bytes];
         let answer: Vec<Value> = self.read(self.call(&script::INBOX, args).await?)?;
         let Some((left, texts)) = answer.split_first() else {
             return Err(StoreError::Other("an inbox without an answer".to_owned()));

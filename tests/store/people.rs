@@ -283,6 +283,35 @@ async fn a_message_is_read_once_by_each_reader_in_order() {
 }
 
 #[tokio::test]
+async fn what_is_read_at_once_is_bounded_and_what_was_dropped_since_is_not_made_up_for() {
+    let server = Server::start();
+    let world = server.world("n");
+    let send = async |id: String, text: String| {
+        world.store.send(&NewMessage { text, ..message("master", &id, "") }).await.unwrap();
+    };
+    for n in 0..3 {
+        send(format!("m-{n}"), "x".repeat(60 * 1024)).await;
+    }
+    let read = async |token: &str| {
+        let (messages, left) = world.store.read_inbox(&Reader::Master, "opus-master", token, 100).await.unwrap();
+        (messages.iter().map(|m| m.id.clone()).collect::<Vec<_>>(), left)
+    };
+    let first = (vec!["m-0".to_owned(), "m-1".into()], 1);
+    assert_eq!(read("one").await, first, "a model has to take it all in");
+    for n in 3..501 {
+        send(format!("m-{n}"), "later".to_owned()).await;
+    }
+    assert_eq!(read("one").await, (vec!["m-1".to_owned()], 499), "the first one was dropped since");
+    for n in 501..560 {
+        send(format!("m-{n}"), "later".to_owned()).await;
+    }
+    assert_eq!(read("one").await, (vec![], 558), "and all of them were");
+    let (next, left) = read("two").await;
+    assert_eq!((next[0].as_str(), next.len(), left), ("m-60", 100, 400));
+    check::structures(&world).await;
+}
+
+#[tokio::test]
 async fn what_a_lost_attempt_has_not_read_the_next_one_reads() {
     let server = Server::start();
     let world = server.world("n");

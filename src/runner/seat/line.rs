@@ -22,8 +22,8 @@ use crate::{
 const GATHER: Duration = Duration::from_secs(1);
 /// Where nothing was typed (somebody is typing, something stands in the prompt).
 const AGAIN: Duration = Duration::from_secs(10);
-/// Where it was typed, whatever came of it: by the end of the next turn all is handed over. If there is none, a person has
-/// to look; to type it once more now and then does no harm, because it is typed into an empty prompt only.
+/// Where it was typed and nothing was read since: the turn has failed, or there was none, and a person has to look. To type
+/// it once more now and then does no harm, because it is typed into an empty prompt only.
 const MUCH_LATER: Duration = Duration::from_secs(300);
 
 /// When it is typed.
@@ -32,6 +32,8 @@ struct Schedule {
     /// Since when the program is idle while something waits.
     since: Option<Instant>,
     not_before: Option<Instant>,
+    /// How much waited when the last line was typed; 0 once something of it was read.
+    told: u64,
 }
 
 impl Schedule {
@@ -41,9 +43,9 @@ impl Schedule {
             (Doing::Idle, 1..) => self.since = self.since.or(Some(now)),
             _ => self.since = None,
         }
-        if doing == Doing::Working {
-            // A turn has begun: whatever was said about the last line is settled.
-            self.not_before = None;
+        // That a turn was made settles nothing: it may have failed, and the next one would too.
+        if waiting < self.told {
+            (self.not_before, self.told) = (None, 0);
         }
     }
 
@@ -53,7 +55,11 @@ impl Schedule {
         Some(self.not_before.map_or(due, |not_before| due.max(not_before)))
     }
 
-    fn ended(&mut self, delivery: Delivery, now: Instant) {
+    /// What became of the line that told of so many.
+    fn ended(&mut self, delivery: Delivery, told: u64, now: Instant) {
+        if delivery != Delivery::Failed {
+            self.told = told;
+        }
         let pause = if delivery == Delivery::Failed { AGAIN } else { MUCH_LATER };
         self.not_before = Some(now + pause);
     }
@@ -71,6 +77,8 @@ pub(super) struct Line {
     /// How many prompts the program says were submitted.
     submitted: watch::Sender<u64>,
     under_way: Option<JoinHandle<Typed>>,
+    /// How many the line under way tells of.
+    telling: u64,
 }
 
 impl Line {
@@ -83,7 +91,7 @@ impl Line {
         mail: watch::Receiver<u64>,
     ) -> Self {
         let (schedule, submitted) = (Schedule::default(), watch::Sender::new(0));
-        Line { typist, driver, store, agent: agent.to_owned(), mail, schedule, submitted, under_way: None }
+        Line { typist, driver, store, agent: agent.to_owned(), mail, schedule, submitted, under_way: None, telling: 0 }
     }
 
     /// The program says that a prompt was submitted.
@@ -108,6 +116,7 @@ impl Line {
     }
 
     fn type_it(&mut self, waiting: u64) {
+        self.telling = waiting;
         let (typist, driver, submitted) = (self.typist.clone(), self.driver, self.submitted.subscribe());
         self.under_way = Some(tokio::spawn(async move {
             let prompt = |screen: &Screen| driver.prompt(&screen.title, &screen.text);
@@ -117,7 +126,7 @@ impl Line {
 
     /// What became of it.
     fn note(&mut self, typed: &Typed) {
-        self.schedule.ended(typed.delivery, Instant::now());
+        self.schedule.ended(typed.delivery, self.telling, Instant::now());
         let said =
             format!("{} was told by a typed line that something waits: {}, {}", self.agent, typed.delivery, typed.why);
         tracing::info!("{said}");
@@ -160,12 +169,15 @@ mod tests {
         schedule.observe(Doing::Idle, 2, now);
         schedule.observe(Doing::Idle, 3, now + GATHER / 2);
         assert_eq!(schedule.due(), Some(now + GATHER), "what arrives meanwhile does not put it off");
-        schedule.ended(Delivery::Failed, now);
+        schedule.ended(Delivery::Failed, 3, now);
         assert_eq!(schedule.due(), Some(now + AGAIN));
-        schedule.ended(Delivery::Unconfirmed, now);
+        schedule.ended(Delivery::Delivered, 3, now);
         assert_eq!(schedule.due(), Some(now + MUCH_LATER));
         schedule.observe(Doing::Working, 3, now);
+        schedule.observe(Doing::Idle, 4, now);
+        assert_eq!(schedule.due(), Some(now + MUCH_LATER), "a turn that has failed has read nothing");
+        schedule.observe(Doing::Working, 0, now);
         schedule.observe(Doing::Idle, 1, now);
-        assert_eq!(schedule.due(), Some(now + GATHER), "a turn was made since");
+        assert_eq!(schedule.due(), Some(now + GATHER), "they were read, and another one waits");
     }
 }

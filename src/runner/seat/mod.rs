@@ -67,8 +67,13 @@ pub(super) async fn serve(agent: &Agent, mut signals: Signals) -> Leave {
             Err(leave) => return leave,
         };
         let at_once = began.elapsed() < AT_ONCE;
-        let has_failed = at_once && !status.is_ok_and(|status| status.success());
-        if has_failed && program.resumed {
+        // One that never began has failed, however long that took on a busy machine. One that a signal has ended says nothing
+        // about its conversation.
+        let never_began = seat.driver.is_some() && !program.follow.has_begun();
+        let ended_badly = !status.as_ref().is_ok_and(ExitStatus::success);
+        let by_itself = status.is_ok_and(|status| status.code().is_some());
+        let has_failed = ended_badly && (at_once || never_began);
+        if has_failed && program.resumed && never_began && by_itself {
             seat.begin_anew();
             continue;
         }
@@ -79,7 +84,7 @@ pub(super) async fn serve(agent: &Agent, mut signals: Signals) -> Leave {
             return Leave::Broken(format!("{} ends at once, {TRIES} times in a row{shown}", program.name));
         }
         seat.let_out().await;
-        pause = if at_once { (pause * 2).clamp(PAUSES.0, PAUSES.1) } else { Duration::ZERO };
+        pause = if at_once || has_failed { (pause * 2).clamp(PAUSES.0, PAUSES.1) } else { Duration::ZERO };
         if let Err(leave) = wait(tokio::time::sleep(pause), &mut beats, &mut signals).await {
             return leave;
         }
