@@ -225,3 +225,17 @@ fn nobody_else_is_to_believe_in_it() {
     let refused = world.orch(&["start"]).ended(4);
     assert!(refused.stderr.contains("roles.g.mode means nothing to this role's driver"), "{refused:#?}");
 }
+
+#[test]
+fn what_a_program_shows_that_ends_before_it_has_begun_says_why() {
+    let world = World::builder().tables(ROLES).build();
+    world.program("claude", "echo \"error: unknown option '--settings'\"; exit 1");
+    world.start();
+    let task = world.delegate("c", "work");
+    let failed = world.wait_for(&task, "failed");
+    let reason = failed["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains("unknown option '--settings'") && reason.contains("orch doctor"), "{failed:#}");
+    let log = world.orch(&["logs", "--task", &task]).ok();
+    assert!(log.contains("unknown option"), "{log}");
+    world.stop_and_check_nothing_left();
+}

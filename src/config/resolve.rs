@@ -260,11 +260,19 @@ impl Resolver<'_> {
             ("resume", written.resume.as_ref().map(|at| at.line)),
             ("on_denial", written.on_denial.as_ref().map(|at| at.line)),
         ];
+        let in_money = [
+            ("max_task_cost_usd", written.max_task_cost_usd.as_ref().map(|at| at.line)),
+            ("max_cost_usd_per_day", written.day.max_cost_usd.as_ref().map(|at| at.line)),
+        ];
+        for (name, line) in in_money.into_iter().filter(|_| role.agent.mode == Mode::Interactive) {
+            let what = "goes with mode = \"headless\" only: in its own screen a program tells tokens, and no money";
+            line.into_iter().for_each(|line| self.complaints.add(line, dotted(table, name), what));
+        }
         for (name, line) in keys {
             let Some(line) = line else { continue };
             if role.agent.mode == Mode::Interactive && ["max_turns", "max_cost_usd", "on_denial"].contains(&name) {
                 let what =
-                    "goes with mode = \"headless\" only: in its own screen a program keeps to no such bound, and asks";
+                    "goes with mode = \"headless\" only: in its own screen a program keeps to none such, and asks";
                 self.complaints.add(line, dotted(table, name), what);
             }
             if role.driver.knows(name) {

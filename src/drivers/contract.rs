@@ -41,9 +41,9 @@ pub(super) fn by_contract(end: End) -> Verdict {
     }
 }
 
-/// The last line that says something.
+/// The last line that says something; what the runner adds between the lines of a program that tells is none.
 fn last_line(text: &str) -> Option<&str> {
-    text.lines().rev().find(|line| !line.trim().is_empty())
+    text.lines().rev().find(|line| !line.trim().is_empty() && !line.starts_with("── "))
 }
 
 /// What a shell or sysexits.h means by a code, where a person may not know it.

@@ -22,8 +22,8 @@ const LINE_TO_IDLE: &str = " for you: call read_inbox";
 /// What is typed to a master's program that is idle while so many messages wait for it.
 pub fn line_to_idle(waiting: u64) -> String {
     match waiting {
-        1 => format!("1 result waits{LINE_TO_IDLE}"),
-        n => format!("{n} results wait{LINE_TO_IDLE}"),
+        1 => format!("1 message waits{LINE_TO_IDLE}"),
+        n => format!("{n} messages wait{LINE_TO_IDLE}"),
     }
 }
 

@@ -122,6 +122,11 @@ impl Running<'_> {
         if stop.is_none() && !status.as_ref().is_ok_and(ExitStatus::success) {
             stop = meter.refused().map(Stop::Over);
         }
+        // One that was killed has left there what it was just showing, which says nothing.
+        let has_failed = status.as_ref().is_ok_and(|status| status.code().is_some_and(|code| code != 0));
+        if stop.is_none() && has_failed && !self.output.told().is_some_and(Conversation::is_done) {
+            self.output.read_screen().await;
+        }
         let is_over = matches!(stop, Some(Stop::Over(_)));
         let grace = if is_over { Duration::ZERO } else { STRAGGLERS_GRACE };
         self.end_stragglers(grace).await;

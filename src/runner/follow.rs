@@ -21,16 +21,15 @@ use super::{
 use crate::{
     drivers::{Driver, Hook, Noted, Seen},
     home::{self, Home, launch::Launch},
-    model::{text::one_line, time::Timestamp},
+    model::time::Timestamp,
     mux::{Mux, TmuxMux, TmuxOptions},
 };
 
 /// How often a program is looked at that is in a turn, of which no hook may tell the end. One that is idle is not.
 const LOOK: Duration = Duration::from_millis(1_500);
 
-/// Of what an ended program has left on the screen, so many lines are told, and so many columns of them.
-const LAST_WORDS: usize = 4;
-const LAST_COLUMNS: usize = 300;
+/// Of what an ended program has left on the screen, so many lines are told.
+const LAST_LINES: usize = 4;
 
 /// A line of the hooks is never longer: an answer is at most 1 MiB, and JSON may write a character as six.
 const LONGEST_LINE: usize = 8 << 20;
@@ -164,14 +163,15 @@ impl Follow {
         }
     }
 
-    /// What an ended program has left on the screen, as a line: it may say why. What it has drawn there says nothing.
-    pub async fn last_words(&self) -> Option<String> {
-        let Screen { mux, pane, .. } = self.screen.as_ref()?;
-        let text = mux.screen(pane).await.ok()?.text;
-        let lines = text.lines().map(str::trim).filter(|line| line.chars().filter(|c| c.is_alphabetic()).count() > 8);
-        let mut last: Vec<&str> = lines.rev().take(LAST_WORDS).collect();
+    /// The last lines that an ended program has left on the screen: they may say why. What it has drawn there says nothing.
+    pub async fn last_lines(&self) -> Vec<String> {
+        let Some(Screen { mux, pane, .. }) = &self.screen else { return Vec::new() };
+        let Ok(screen) = mux.screen(pane).await else { return Vec::new() };
+        let says_something = |line: &&str| line.chars().filter(|c| c.is_alphabetic()).count() > 8;
+        let lines = screen.text.lines().map(str::trim).filter(says_something).rev().take(LAST_LINES);
+        let mut last: Vec<String> = lines.map(str::to_owned).collect();
         last.reverse();
-        Some(one_line(&last.join(" / "), LAST_COLUMNS)).filter(|words| !words.is_empty())
+        last
     }
 
     /// Nobody is left who could tell more: what comes is what was told already.

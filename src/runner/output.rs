@@ -153,6 +153,15 @@ impl Output {
         (total > self.limit).then(|| format!("over-output: it printed {total} bytes and more, max_output is {limit}"))
     }
 
+    /// What a program has left on its terminal that ended there without a result: the nearest to an error that it prints.
+    pub async fn read_screen(&mut self) {
+        let From::Hooks(follow) = &self.out.from else { return };
+        let lines: String = follow.last_lines().await.iter().map(|line| format!("{line}\n")).collect();
+        let lines = self.redactor.whole(lines.into_bytes());
+        self.err.tail.push(&lines);
+        self.pass_on(Stream::Err, &lines);
+    }
+
     /// Reads what is left after the program and all it had started have ended.
     pub async fn drain(&mut self) {
         if let From::Hooks(follow) = &mut self.out.from {

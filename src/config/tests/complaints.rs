@@ -3,7 +3,7 @@
 use super::{Project, error};
 
 /// Each text has this one complaint, and no other.
-fn all(cases: &[(&str, &str)]) {
+pub(super) fn all(cases: &[(&str, &str)]) {
     for (text, complaint) in cases {
         assert_eq!(error(text).message, *complaint, "of:\n{text}");
     }
@@ -247,57 +247,6 @@ fn drivers_are_known_and_have_their_command() {
             "[roles.tool]\ncommand = [\"a\\u0000\"]",
             "sessions.toml:2: roles.tool.command is wrong: a word contains a NUL",
         ),
-    ]);
-}
-
-#[test]
-fn an_agent_program_keeps_to_what_is_written_for_it() {
-    all(&[
-        (
-            "[roles.shell]\nmax_turns = 5",
-            "sessions.toml:2: roles.shell.max_turns means nothing to this role's driver, which is \"shell\"; \
-             claude, qwen know it",
-        ),
-        (
-            "[roles.a]\ndriver = \"codex\"\nmax_cost_usd = 5",
-            "sessions.toml:3: roles.a.max_cost_usd means nothing to this role's driver, which is \"codex\"; \
-             claude knows it",
-        ),
-        (
-            "[roles.sonnet]\nmax_cost_usd = 0",
-            "sessions.toml:2: roles.sonnet.max_cost_usd must be a number of at least 0.001, not 0",
-        ),
-        (
-            "[roles.sonnet]\nallowed_tools = [\"Edit\",\n\"--x\"]",
-            "sessions.toml:3: roles.sonnet.allowed_tools is wrong: '--x' looks like an option; options go into args",
-        ),
-        (
-            "[roles.sonnet]\nresume = \"yes\"",
-            "sessions.toml:2: roles.sonnet.resume must be true or false, not a string",
-        ),
-        (
-            "[roles.sonnet]\non_denial = \"ask\"",
-            "sessions.toml:2: roles.sonnet.on_denial is wrong: 'ask' is neither \"hold\" nor \"accept\"",
-        ),
-        (
-            "[roles.sonnet]\nmode = \"tui\"",
-            "sessions.toml:2: roles.sonnet.mode is wrong: 'tui' is neither \"headless\" nor \"interactive\"",
-        ),
-        (
-            "[roles.q]\ndriver = \"qwen\"\nmode = \"interactive\"",
-            "sessions.toml:3: roles.q.mode means nothing to this role's driver, which is \"qwen\"; claude, codex know it",
-        ),
-        (
-            "[roles.sonnet]\nmode = \"interactive\"\nmax_turns = 3",
-            "sessions.toml:3: roles.sonnet.max_turns goes with mode = \"headless\" only: in its own screen a program \
-             keeps to no such bound, and asks",
-        ),
-        (
-            "[agents]\norder = [\"shell\"]",
-            "sessions.toml:2: agents.order is wrong: 'shell' is no agent program that orch knows; \
-             there are claude, codex, gemini, opencode, qwen, aider, copilot",
-        ),
-        ("[agents]\norder = [\"codex\",\n\"codex\"]", "sessions.toml:3: agents.order names codex twice"),
     ]);
 }
 

@@ -4,6 +4,7 @@ mod arbitrary;
 mod complaints;
 mod discovery;
 mod meaning;
+mod programs;
 mod spend;
 
 use std::{fs, path::PathBuf};

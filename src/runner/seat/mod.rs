@@ -33,6 +33,7 @@ use crate::{
     config::DriverKind,
     drivers::{self, Driver, Hook, Mcp, Start},
     home::{self, launch::Launch},
+    model::text::one_line,
     mux::{Mux, Tags, TmuxMux},
     os,
     store::{agents::Directive, people::Reader},
@@ -79,11 +80,15 @@ pub(super) async fn serve(agent: &Agent, mut signals: Signals) -> Leave {
         }
         failed = if has_failed { failed + 1 } else { 0 };
         if failed >= TRIES {
-            let shown = program.follow.last_words().await.map(|words| format!("; it shows: {words}"));
-            let shown = shown.unwrap_or_default();
+            let lines = program.follow.last_lines().await.join(" / ");
+            let shown = if lines.is_empty() { lines } else { format!("; it shows: {}", one_line(&lines, 300)) };
             return Leave::Broken(format!("{} ends at once, {TRIES} times in a row{shown}", program.name));
         }
-        seat.let_out().await;
+        match by_itself {
+            true => seat.let_out().await,
+            // Whoever is attached stays: another one comes at once, in the same conversation.
+            false => seat.note(&format!("{} was killed, and is started again", program.name)).await,
+        }
         pause = if at_once || has_failed { (pause * 2).clamp(PAUSES.0, PAUSES.1) } else { Duration::ZERO };
         if let Err(leave) = wait(tokio::time::sleep(pause), &mut beats, &mut signals).await {
             return leave;
@@ -206,6 +211,15 @@ impl<'a> Seat<'a> {
         }
         if self.resumes {
             self.conversation.hear(hook);
+        }
+    }
+
+    /// Among the events, for who wonders what has happened to the conversation.
+    async fn note(&self, what: &str) {
+        tracing::warn!("{what}");
+        let said = format!("{}: {what}", self.agent.launch.agent);
+        if let Err(e) = self.agent.store.note("agent.program_ended", &said).await {
+            tracing::warn!("it is not among the events: {e}");
         }
     }
 
