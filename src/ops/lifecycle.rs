@@ -242,6 +242,11 @@ impl Ops {
             None => {}
         }
         command.env_remove(home::OUTER_TMUX_TMPDIR);
+        // What a person has set of it is theirs.
+        let (tunables, small) = os::SMALL;
+        if std::env::var_os(tunables).is_none() {
+            command.env(tunables, small);
+        }
         command.env("ORCH_HOME", &self.config.home).current_dir("/").stdout(Stdio::piped()).stderr(log);
         os::detach(&mut command);
         let mut child = tokio::process::Command::from(command)

@@ -7,6 +7,7 @@ use crate::{
     config::{Config, DriverKind, Role},
     drivers,
     home::{Home, OUTER_TMUX_TMPDIR},
+    os,
 };
 
 /// Words in a variable's name that say it holds a secret.
@@ -29,8 +30,11 @@ pub(super) fn of_agent(
     let login = drivers::of(driver).map_or(&[] as &[&str], |d| d.secrets());
     let granted = |name: &str| role.env_from.iter().any(|n| n == name) || login.contains(&name);
     let tmux_tmpdir = own.get("TMUX_TMPDIR").cloned().unwrap_or_default();
-    let mut env: BTreeMap<String, String> =
-        own.into_iter().filter(|(name, _)| granted(name) || !(is_ours(name) || looks_secret(name))).collect();
+    let is_for_us = |name: &str, value: &str| is_ours(name) || (name, value) == os::SMALL;
+    let mut env: BTreeMap<String, String> = own
+        .into_iter()
+        .filter(|(name, value)| granted(name) || !(is_for_us(name, value) || looks_secret(name)))
+        .collect();
     let secrets = env.keys().filter(|name| granted(name)).cloned().collect();
     env.extend(role.env.clone());
     let path = env.get("PATH").cloned().unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
@@ -80,6 +84,7 @@ mod tests {
             ("LANG", "C"),
             ("TMUX", "t"),
             ("ORCH_TASK", "x"),
+            os::SMALL,
         ];
         let own = own.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let (env, secrets) = of_agent(&config, &Home::new("/h"), &role, DriverKind::Shell, "shell-1", own);

@@ -6,6 +6,7 @@ use tokio::{io::AsyncWriteExt, process::Command, sync::Semaphore};
 
 use crate::{
     config::Config,
+    os,
     store::{Result, Store, people::Notice},
 };
 
@@ -38,6 +39,10 @@ impl Notifier {
         let [program, args @ ..] = config.supervisor.notify_command.as_slice() else { return Ok(()) };
         for notice in notices {
             let mut command = Command::new(program);
+            let (tunables, small) = os::SMALL;
+            if std::env::var_os(tunables).is_some_and(|value| value == small) {
+                command.env_remove(tunables);
+            }
             command.args(args).current_dir(&config.root).process_group(0);
             let (slots, facts) = (self.slots.clone(), facts(&notice, config));
             tokio::spawn(async move {

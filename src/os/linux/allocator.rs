@@ -3,7 +3,8 @@
 //! glibc's gives back by itself only what lies at the end of a heap, and there is always something small and long-lived
 //! that lies there: whatever was ever used at once stays. Other allocators give back by themselves, and are left alone.
 
-/// What is set in the environment of a process of ours that shall stay small, as name and value. Each thread keeps some
+/// What is set in the environment of a supervisor and of runners, that they stay small, as name and value; what they start
+/// does not get it. Each thread keeps some
 /// freed pieces of each of 64 sizes for itself: they lie all over the heap, and every page that one of them lies in is one
 /// that [`give_memory_back`] can't give, more of them from hour to hour. Others than glibc's do not read it.
 pub const SMALL: (&str, &str) = ("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0");
