@@ -22,6 +22,7 @@ fn noted(world: &World) -> Vec<Value> {
 #[test]
 fn what_waits_is_handed_over_once_also_where_a_hook_was_cut_off() {
     let world = World::started("");
+    std::fs::create_dir_all(world.home.join("agents").join(MASTER)).expect("a folder");
     world.orch(&["send", MASTER, "the tests are green"]).ended(0);
     assert_eq!(hook(&world, "PreToolUse").ok(), "", "not in the middle of a turn");
     // What a hook leaves that was killed after it had read.

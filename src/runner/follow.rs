@@ -91,7 +91,7 @@ impl Screen {
 }
 
 impl Follow {
-    /// A program that has this folder and is about to be started.
+    /// A program that has this folder and is about to be started. One without a driver has no hooks.
     ///
     /// # Errors
     /// The file of its hooks can't be made.
@@ -107,7 +107,7 @@ impl Follow {
         let pane = std::env::var("TMUX_PANE").ok();
         let screen =
             driver.zip(pane).map(|(driver, pane)| Screen { mux: mux(&agent.launch), pane, driver, status: None });
-        let hooks = Some(Hooks::of_new_program(&Home::hooks(dir))?);
+        let hooks = driver.map(|_| Hooks::of_new_program(&Home::hooks(dir))).transpose()?;
         let doing = watch::Sender::new(turn.doing());
         Ok(Follow { hooks, line: Vec::new(), screen, looks, turn, doing, needs, begun: false, ended: false })
     }

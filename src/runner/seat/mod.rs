@@ -125,9 +125,12 @@ impl<'a> Seat<'a> {
     fn of(agent: &'a Agent) -> Result<Self, String> {
         let launch = &agent.launch;
         let dir = agent.home.agent_files(&launch.agent);
-        home::create_dir(&dir).map_err(|e| format!("its folder {} could not be made: {e}", dir.display()))?;
         let conversation = Conversation::of(&dir, launch.driver);
         let (driver, mux) = (drivers::of(launch.driver), Arc::new(follow::mux(launch)));
+        // The console needs no file.
+        if driver.is_some() {
+            home::create_dir(&dir).map_err(|e| format!("its folder {} could not be made: {e}", dir.display()))?;
+        }
         let line = driver.zip(std::env::var("TMUX_PANE").ok()).map(|(driver, pane)| {
             let typist = Typist { mux: mux.clone(), pane, tags: tags(launch), pace: Pace::default() };
             let mail = mail::unread(agent.store.clone(), launch.agent.clone(), Reader::Master);
