@@ -126,7 +126,7 @@ pub struct EndReport {
 pub struct Memory {
     /// Resident, pages shared with others included.
     pub rss_bytes: u64,
-    /// What would be free if the process ended. `None` where we may not look (another user's process).
+    /// What it has written, and nobody shares: that would be free if it ended, also while others run its program. `None` where we may not look (another user's process).
     pub private_bytes: Option<u64>,
 }
 

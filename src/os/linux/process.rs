@@ -123,11 +123,15 @@ pub fn memory(pid: u32) -> Option<Memory> {
     Some(Memory { rss_bytes, private_bytes: rollup.as_deref().and_then(private_bytes) })
 }
 
-/// The sum of the `Private_...` lines of smaps_rollup, which are in kB.
+/// What a process has written itself, of smaps_rollup, which is in kB. A clean page is a file's: that nobody else has it in
+/// use at this moment, such as the text of a program that others ran until just now, makes it no memory of this process.
 fn private_bytes(rollup: &str) -> Option<u64> {
     let mut sum = None;
-    for line in rollup.lines().filter_map(|line| line.strip_prefix("Private_")) {
-        let kib: u64 = line.split_ascii_whitespace().nth(1)?.parse().ok()?;
+    for line in rollup.lines() {
+        let Some(kib) = line.strip_prefix("Private_Dirty:").or_else(|| line.strip_prefix("Private_Hugetlb:")) else {
+            continue;
+        };
+        let kib: u64 = kib.split_ascii_whitespace().next()?.parse().ok()?;
         sum = Some(kib.saturating_mul(1024).saturating_add(sum.unwrap_or(0)));
     }
     sum
@@ -147,10 +151,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn private_memory_is_the_sum_of_its_lines() {
+    fn private_memory_is_what_a_process_has_written() {
         let rollup = "5581-7ffc ---p 00000000 00:00 0 [rollup]\nRss:  900 kB\nShared_Clean: 500 kB\n\
                       Private_Clean:  100 kB\nPrivate_Dirty:  200 kB\nPrivate_Hugetlb:  0 kB\n";
-        assert_eq!(private_bytes(rollup), Some(300 * 1024));
+        assert_eq!(private_bytes(rollup), Some(200 * 1024));
         assert_eq!(private_bytes(""), None);
     }
 }
