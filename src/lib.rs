@@ -102,10 +102,11 @@
 //!
 //! ## A program on a terminal
 //!
-//! The master's program has the pane to itself, so nothing that it prints is read. It calls us: its hooks run `orch hook`
+//! The program of the master, or of a task in `mode = "interactive"`, has the pane to itself, so nothing that it prints is
+//! read. It calls us: its hooks run `orch hook`
 //! ([`ops`], `hook`), which leaves a line for the runner in a file and hands over what waits for the model, at the boundary of
-//! a turn. The runner follows that file ([`runner`], `seat`), looks at the screen while no hook can tell ([`drivers`], `see`),
-//! and so knows whether the program works, is idle, or asks its user. Only an idle one with an empty prompt is typed to,
+//! a turn. The runner follows that file ([`runner`], `follow`), looks at the screen while no hook can tell ([`drivers`], `see`),
+//! and so knows whether the program works, is idle, or asks its user. Only an idle master with an empty prompt is typed to (`seat`),
 //! one line, and what becomes of it is found out, not assumed.
 //!
 //! ## What waits for a person, and what waits for money
