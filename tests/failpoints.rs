@@ -8,7 +8,7 @@ mod common;
 use std::{collections::BTreeSet, fs, path::Path};
 
 use common::{Work, World, gate, kill9};
-use orch::os::failpoint::POINTS;
+use orch::os::{ProcessId, failpoint::POINTS};
 use serde_json::Value;
 
 const DELEGATE: &[&str] = &["delegate.checked", "delegate.answered"];
@@ -88,10 +88,24 @@ impl Drill {
         self.world.touch(&format!("points/{point}"));
     }
 
-    /// Waits until somebody has died there.
+    /// Waits until somebody has died there: until then it holds its locks, and is said to run.
     fn reached(&self, point: &str) {
-        let file = self.world.file(&format!("points/{point}"));
-        self.world.wait_until(&format!("{point} is reached"), || !file.exists());
+        let mut died = None;
+        self.world.wait_until(&format!("{point} is reached"), || {
+            died = self.marks().into_iter().find_map(|mark| mark.strip_prefix(point)?.strip_prefix('.')?.parse().ok());
+            died.is_some()
+        });
+        let pid: u32 = died.unwrap();
+        self.world.wait_until(&format!("{pid} has died at {point}"), || {
+            ProcessId::of(pid).is_none_or(|process| !process.is_alive())
+        });
+        fs::remove_file(self.world.file(&format!("points/{point}.{pid}"))).unwrap();
+    }
+
+    /// Names of the points that nobody has come by, and with a pid of those where somebody died.
+    fn marks(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.world.file("points")).unwrap().flatten();
+        entries.map(|entry| entry.file_name().into_string().unwrap()).collect()
     }
 
     /// A task that writes down that it runs, and then does this.
@@ -129,7 +143,8 @@ impl Drill {
     fn end(self) {
         self.work.ended_once(&self.world);
         self.world.stop_and_check_nothing_left();
-        let left: Vec<_> = fs::read_dir(self.world.file("points")).unwrap().flatten().collect();
+        let mut left = self.marks();
+        left.retain(|mark| POINTS.contains(&mark.as_str()));
         assert!(left.is_empty(), "never reached: {left:?}");
     }
 }

@@ -1,9 +1,9 @@
 //! Points at which a test has a process die: `kill -9` between two steps of ours, there and nowhere else.
 //!
 //! They exist in debug builds alone; in a release build `failpoint!` is nothing. A test names a folder in
-//! `ORCH_FAILPOINTS`. Whoever comes by a point that has a file of its name there removes that file, and kills its own
-//! process. Of several that come by at once one can remove it, so exactly one dies; and a file that is gone says that
-//! its point was reached.
+//! `ORCH_FAILPOINTS`. Whoever comes by a point that has a file of its name there adds its own pid to that name
+//! (`spawn.opened.4711`), and kills its own process. Of several that come by at once one can rename it, so exactly one
+//! dies; and the test knows whose end to wait for, as a process that is killed lives on for a moment.
 
 /// Variables by which a test reaches the processes that we start; a release build knows none.
 #[cfg(debug_assertions)]
@@ -84,8 +84,8 @@ pub fn reach(name: &str) {
     static ARMED: OnceLock<Option<PathBuf>> = OnceLock::new();
     let Some(folder) = ARMED.get_or_init(|| std::env::var_os("ORCH_FAILPOINTS").map(PathBuf::from)) else { return };
     assert!(POINTS.contains(&name), "{name} is in no table");
-    if std::fs::remove_file(folder.join(name)).is_ok() {
-        let own = nix::unistd::Pid::this();
+    let own = nix::unistd::Pid::this();
+    if std::fs::rename(folder.join(name), folder.join(format!("{name}.{own}"))).is_ok() {
         // By the kernel, so that nothing is unwound, flushed or said; the call does not return.
         let _ = nix::sys::signal::kill(own, nix::sys::signal::Signal::SIGKILL);
         std::process::abort();
