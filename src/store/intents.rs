@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use redis::Value;
 
-use super::{Result, Store, decode, script, tasks::ms};
+use super::{Result, Store, decode, script, values::ms};
 use crate::model::{duration::human, event::Event, id::Capability, time::Timestamp};
 
 /// A wish that stands until it is taken back.
