@@ -8,10 +8,13 @@
 mod act;
 mod announce;
 mod decide;
+mod enclosures;
 mod environment;
 mod housekeeping;
+mod limits;
 mod notify;
 mod observe;
+mod reap;
 mod redis;
 mod salvage;
 mod spawn;
@@ -307,7 +310,7 @@ impl Supervisor {
         failpoint!("stop.all_ended");
         if let Ok(seen) = self.store.observe(&[]).await {
             // A runner that was ended while it told its own may have left it.
-            if let Err(e) = housekeeping::tell_all(&self.store, &self.home, &seen).await {
+            if let Err(e) = salvage::tell_all(&self.store, &self.home, &seen).await {
                 tracing::warn!("reports stay for the next start: {e}");
             }
             if let Err(e) = self.store.remember(&seen) {
@@ -323,7 +326,7 @@ impl Supervisor {
         }
         // No runner is left that could be writing one.
         self.home.remove_unfinished_reports(Duration::ZERO);
-        housekeeping::end_enclosures(&self.home).await;
+        enclosures::end_all(&self.home).await;
         failpoint!("stop.unwished");
         self.redis.shut_down().await?;
         failpoint!("stop.redis_ended");

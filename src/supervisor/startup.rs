@@ -35,7 +35,7 @@ pub(super) async fn supervise(mut config: Config, mode: Mode, announcement: &mut
     start_log(&home, mode.daemon);
     let _lock = lock(&home, &config.namespace).await?;
     // Before anything is started, which would be inside too.
-    super::housekeeping::tidy_enclosures(&home);
+    super::enclosures::tidy(&home);
     failpoint!("start.locked");
     let files = os::raise_nofile_limit().unwrap_or(u64::MAX);
     if !mode.to_stop {
