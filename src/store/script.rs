@@ -59,6 +59,7 @@ scripts! {
     LIFT_LIMIT = "lift_limit",
     LIMITS = "limits",
     LOOK = "look",
+    METER = "meter",
     NOTE = "note",
     NOTICES = "notices",
     PASS_ON = "pass_on",
