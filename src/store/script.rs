@@ -67,6 +67,7 @@ scripts! {
     PROGRESS = "progress",
     PRUNE = "prune",
     RECOVERED = "recovered",
+    REIGN = "reign",
     REINSTATE = "reinstate",
     RELEASED = "released",
     RETRY = "retry",
