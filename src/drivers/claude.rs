@@ -128,6 +128,10 @@ impl Driver for Claude {
         screen::claude::see(title, screen)
     }
 
+    fn asked(&self, screen: &str) -> Option<String> {
+        screen::claude::asked(screen)
+    }
+
     fn status_file(&self, env: &BTreeMap<String, String>, pid: u32) -> Option<PathBuf> {
         let folder = match env.get("CLAUDE_CONFIG_DIR") {
             Some(folder) => PathBuf::from(folder),

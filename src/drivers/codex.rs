@@ -99,6 +99,10 @@ impl Driver for Codex {
         screen::codex::see(title, screen)
     }
 
+    fn asked(&self, screen: &str) -> Option<String> {
+        screen::codex::asked(screen)
+    }
+
     fn failure(&self, screen: &str) -> Option<String> {
         screen::codex::failure(screen)
     }
@@ -161,6 +165,8 @@ fn used(record: &mut dyn BufRead, since: Timestamp) -> Option<Usage> {
 #[derive(Debug, Default)]
 struct Thread {
     answer: Option<String>,
+    /// How often in a row it has told that it tries again.
+    retries: u64,
 }
 
 impl Transcript for Thread {
@@ -168,6 +174,9 @@ impl Transcript for Thread {
         let Ok(said) = serde_json::from_str::<Value>(line) else {
             return vec![Event::Unknown { shown: Some(line.to_owned()) }];
         };
+        if said["type"] != "error" {
+            self.retries = 0;
+        }
         match said["type"].as_str() {
             Some("thread.started") => {
                 vec![Event::Started { session: said["thread_id"].as_str().map(str::to_owned), model: None }]
@@ -191,7 +200,9 @@ impl Transcript for Thread {
             // It tries again by itself, and says what comes of it.
             Some("error") => {
                 let said = error(&said);
-                vec![retrying(&said).unwrap_or(Event::ToolResult { ok: false, summary: said })]
+                let retrying = retrying(&said, self.retries + 1);
+                self.retries += u64::from(retrying.is_some());
+                vec![retrying.unwrap_or(Event::ToolResult { ok: false, summary: said })]
             }
             _ => vec![Event::Unknown { shown: None }],
         }
@@ -219,13 +230,20 @@ impl Thread {
     }
 }
 
-/// `Reconnecting... 2/5 (why)`: how long it waits is not said.
-fn retrying(said: &str) -> Option<Event> {
-    let (tries, why) = said.strip_prefix("Reconnecting... ")?.split_once(' ')?;
-    let (attempt, of) = tries.split_once('/')?;
-    let why = why.strip_prefix('(').and_then(|why| why.strip_suffix(')')).unwrap_or(why).to_owned();
-    let failure = words::failure(None, &why);
-    Some(Event::Retrying { attempt: attempt.parse().ok()?, of: of.parse().ok(), after: Duration::ZERO, why, failure })
+/// `Reconnecting... 2/5 (why)`, or `Reconnecting... waiting for network (why)`, which it does without end and does not
+/// count. How long it waits is not said.
+fn retrying(said: &str, told: u64) -> Option<Event> {
+    let rest = said.strip_prefix("Reconnecting... ")?;
+    let (tries, why) = rest.split_once(' ').unwrap_or((rest, ""));
+    let counted = tries.split_once('/').and_then(|(attempt, of)| Some((attempt.parse().ok()?, of.parse().ok()?)));
+    let (attempt, of, why) = match counted {
+        Some((attempt, of)) => {
+            (attempt, Some(of), why.strip_prefix('(').and_then(|why| why.strip_suffix(')')).unwrap_or(why))
+        }
+        None => (told, None, rest),
+    };
+    let failure = words::failure(None, why);
+    Some(Event::Retrying { attempt, of, after: Duration::ZERO, why: why.to_owned(), failure })
 }
 
 fn call(item: &Value) -> Option<Event> {

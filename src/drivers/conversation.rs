@@ -10,6 +10,7 @@ use crate::model::{
     cause::Cause,
     task::Usage,
     text::{cut, one_line, plain},
+    wait::{Need, Retry, Wait},
 };
 
 /// Longer answers are cut, at their end: nobody reads more, and Redis holds it. The raw lines have all of it.
@@ -36,6 +37,8 @@ pub struct Conversation {
     denied: Vec<String>,
     /// Why it is not let in, and how often that was said since it was.
     login: Option<(String, u32)>,
+    /// That it asks its service again, since it last got on.
+    retry: Option<Retry>,
     /// A limit, and its end if that is known.
     limited: Option<Option<When>>,
     result: Option<(Option<String>, Ending)>,
@@ -49,6 +52,9 @@ impl Conversation {
     /// One thing more.
     pub fn take(&mut self, event: &Event) {
         self.understood += u64::from(!matches!(event, Event::Unknown { .. }));
+        if event.is_progress() {
+            self.retry = None;
+        }
         match event {
             Event::Started { session, .. } => self.session = session.clone().or(self.session.take()),
             Event::KeptIn { path } if !self.records.contains(path) => self.records.push(path.clone()),
@@ -77,7 +83,10 @@ impl Conversation {
                 self.login = Some((why.clone(), before + 1));
             }
             // Something else is in its way now: it was let in.
-            Event::Retrying { .. } => self.login = None,
+            Event::Retrying { attempt, of, why, .. } => {
+                self.login = None;
+                self.retry = Some(Retry { attempt: *attempt, of: *of, why: why.clone() });
+            }
             Event::Needs { of, .. } if !self.denied.contains(of) => {
                 // First the tool is named, and later what for.
                 self.denied.retain(|tool| of.strip_prefix(tool.as_str()).is_none_or(|rest| !rest.starts_with('(')));
@@ -86,7 +95,7 @@ impl Conversation {
             Event::RateLimited { until } => self.limited = Some(*until),
             Event::Result { text, ending } => self.result = Some((text.clone(), ending.clone())),
             Event::Unknown { .. } => self.unknown += 1,
-            Event::Needs { .. } | Event::ToolResult { .. } | Event::Asks { .. } | Event::KeptIn { .. } => {}
+            Event::Needs { .. } | Event::ToolResult { .. } | Event::Asks(_) | Event::KeptIn { .. } => {}
         }
     }
 
@@ -100,9 +109,12 @@ impl Conversation {
         self.result.is_some()
     }
 
-    /// What it asks its user for now. What it was not allowed to do is nothing that it waits for.
-    pub fn asks(&self) -> Option<Needs> {
-        self.login.is_some().then_some(Needs::Login)
+    /// What it waits for now. What it was not allowed to do is nothing that it waits for.
+    pub fn waits_for(&self) -> Option<Wait> {
+        match &self.login {
+            Some((why, _)) => Some(Wait::Person(Need { what: Needs::Login, of: why.clone() })),
+            None => self.retry.clone().map(Wait::Service),
+        }
     }
 
     /// Whether it asks for what nobody can give it while it runs, so that what it goes on to try is in vain.

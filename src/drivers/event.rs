@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::model::{agent::Needs, task::Usage, time::Timestamp};
+use crate::model::{agent::Needs, task::Usage, time::Timestamp, wait::Need};
 
 /// Reads what one run of a program prints on standard output, line by line. What it does not understand is
 /// [`Event::Unknown`] and never an error: programs change.
@@ -54,12 +54,7 @@ pub enum Event {
         of: String,
     },
     /// It asks a person at its screen, and waits.
-    Asks {
-        /// What kind of help it wants.
-        what: Needs,
-        /// For what.
-        of: String,
-    },
+    Asks(Need),
     /// The service takes nothing more for a while.
     RateLimited {
         /// How long, where it says so.
@@ -90,6 +85,21 @@ pub enum Event {
         /// What a person may want to see of it: nothing of well-formed JSON of a kind that is not known.
         shown: Option<String>,
     },
+}
+
+impl Event {
+    /// Whether its service has answered it since.
+    pub fn is_progress(&self) -> bool {
+        matches!(
+            self,
+            Event::Turn
+                | Event::Text(_)
+                | Event::ToolCall { .. }
+                | Event::Usage(_)
+                | Event::Asks(_)
+                | Event::Result { .. }
+        )
+    }
 }
 
 /// How a program says that it ended.

@@ -13,6 +13,7 @@
 //! keys it knows, and one line in [`of`].
 
 mod aider;
+mod asked;
 mod claude;
 mod codex;
 mod codex_hooks;
@@ -240,6 +241,11 @@ pub trait Driver: Sync {
     /// What it says there.
     fn read_status(&self, _said: &Value) -> Seen {
         Seen::Unknown
+    }
+
+    /// What exactly it asks there, by its screen, if it asks ([`Need::of`](crate::model::wait::Need::of)).
+    fn asked(&self, _screen: &str) -> Option<String> {
+        None
     }
 
     /// The error with which its last turn has ended, by its screen, where no hook tells.

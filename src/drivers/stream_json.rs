@@ -61,6 +61,8 @@ fn retrying(said: &Value) -> Event {
     let failure = words::failure(status, &text);
     let why = match status {
         Some(status) => format!("{text} ({status})"),
+        // So says claude where nothing has answered at all.
+        None if matches!(text.as_str(), "" | "unknown") => "its service can't be reached".to_owned(),
         None => text,
     };
     Event::Retrying {

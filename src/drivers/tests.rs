@@ -7,7 +7,10 @@ use std::{fs, path::Path};
 use super::*;
 use crate::{
     config::{AgentOptions, Config, Env},
-    model::agent::Needs,
+    model::{
+        agent::Needs,
+        wait::{Retry, Wait},
+    },
 };
 
 /// The time of all cases: 2023-11-14T22:13:20Z.
@@ -122,7 +125,11 @@ fn a_login_is_asked_for_until_it_goes_on_and_in_vain_once_it_was_refused_again()
     let mut all = Conversation::default();
     let mut after = |events: &[&Event]| {
         events.iter().for_each(|event| all.take(event));
-        (all.asks(), all.asks_in_vain())
+        let login = match all.waits_for() {
+            Some(Wait::Person(asked)) => Some(asked.what),
+            _ => None,
+        };
+        (login, all.asks_in_vain())
     };
     assert_eq!(after(&[&overloaded, &overloaded, &overloaded]), (None, false));
     assert_eq!(after(&[&bad_key]), (Some(Needs::Login), false));
@@ -136,6 +143,30 @@ fn a_login_is_asked_for_until_it_goes_on_and_in_vain_once_it_was_refused_again()
         assert_eq!(events.iter().filter(|event| matches!(event, Event::Retrying { .. })).count(), tries, "{kind}");
         assert!(told.is_some_and(|told| told.asks_in_vain()), "{kind}");
     }
+}
+
+#[test]
+fn it_tries_again_until_it_gets_on() {
+    use DriverKind::*;
+    let waits_for = |kind, text: &str| told(kind, text).1.unwrap().waits_for();
+    for (kind, case, attempt, of, why) in [
+        (Claude, "unreachable", 7, Some(10), "its service can't be reached"),
+        (Claude, "overloaded", 1, Some(10), "overloaded (529)"),
+        (Codex, "unreachable", 3, None, "waiting for network (Connection failed: error sending request)"),
+        (Codex, "overloaded", 2, Some(5), "unexpected status 503 Service Unavailable"),
+        (Copilot, "unreachable", 6, None, "Connection refused"),
+    ] {
+        let text = fixture(kind, case);
+        let Some(Wait::Service(Retry { attempt: found, of: of_found, why: said })) = waits_for(kind, &text) else {
+            panic!("{kind}/{case}")
+        };
+        assert_eq!((found, of_found), (attempt, of), "{kind}/{case}");
+        assert!(said.contains(why), "{kind}/{case}: {said}");
+        let got_on = fixture(kind, "ok");
+        let got_on = got_on.lines().find(|line| line.contains("text") || line.contains("message")).unwrap();
+        assert_eq!(waits_for(kind, &format!("{text}\n{got_on}\n{}", fixture(kind, "ok"))), None, "{kind}/{case}");
+    }
+    assert_eq!(waits_for(Claude, &fixture(Claude, "ok")), None);
 }
 
 #[test]

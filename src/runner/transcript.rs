@@ -9,7 +9,7 @@ use crate::{
     model::{
         duration::human,
         task::Usage,
-        text::{one_line, plain},
+        text::{in_one_line, one_line, plain},
         time::Timestamp,
     },
 };
@@ -120,7 +120,7 @@ impl Reading {
             }
             Event::Usage(_) | Event::KeptIn { .. } | Event::Turn => return,
             Event::Needs { what, of } => format!("── needs {what}: {of}"),
-            Event::Asks { what, of } => format!("── asks for {what}: {of}"),
+            Event::Asks(asked) => format!("── {}", in_one_line(&asked.to_string(), COLUMNS)),
             Event::RateLimited { until } => match until {
                 Some(until) => format!("── a limit is reached, for {}", human(left(*until))),
                 None => "── a limit is reached".to_owned(),

@@ -15,7 +15,10 @@
 
 use serde_json::Value;
 
-use super::{Prompt, Seen, bottom, choice, end, indent, is_rule, is_turning, is_yes_or_no, lines, wants_login};
+use super::{
+    Prompt, Seen, bottom, choice, end, first_choice, indent, is_rule, is_turning, is_yes_or_no, lines, paragraphs,
+    wants_login,
+};
 use crate::model::agent::Needs;
 
 /// The cursor of a list, and the sign before what is typed.
@@ -150,6 +153,51 @@ fn question(lines: &[&str]) -> Option<Question> {
     }
     let is_at_start = is_first_start || hint.contains("Enter to confirm");
     Some(if is_for_select || is_at_start { Question::Choice } else { Question::Menu })
+}
+
+/// What exactly it asks: the words at the head of its choices; above its input box, why it is not let in.
+pub(in crate::drivers) fn asked(screen: &str) -> Option<String> {
+    let lines = lines(screen);
+    if let Some(at) = input_box(&lines).filter(|at| at.follows_login_error(&lines)) {
+        let above = at.above(&lines);
+        let error = &above[above.iter().rposition(|line| line.starts_with("  ⎿"))?..];
+        return Some(paragraphs(error).join(" ").trim_start_matches(['⎿', ' ']).to_owned());
+    }
+    let question = question(&lines)?;
+    let choices = first_choice(&lines, CURSOR)?;
+    let is_edge = |line: &&str| is_rule(line.trim_start(), '─') || is_rule(line, '▔');
+    let Some(edge) = lines[..choices].iter().rposition(is_edge) else {
+        // The first start: what it is about stands right above.
+        return paragraphs(&lines[..choices]).pop();
+    };
+    let mut dialog = lines[edge + 1..choices].iter().map(|line| line.trim()).filter(|line| !line.is_empty());
+    let (head, next) = (dialog.next()?, dialog.next().unwrap_or_default());
+    let dotted = |line: &&str| is_rule(line.trim_start(), '╌');
+    // What a tool is given stands between two dotted lines.
+    let mut parts = lines[edge + 1..choices].split(|line| dotted(&line)).skip(1);
+    let given = parts.next().map(|given| paragraphs(given).join(" ")).unwrap_or_default();
+    Some(match (question, head) {
+        (Question::Permission, "Bash command") => format!("run Bash: {given}"),
+        (Question::Permission, "Create file" | "Edit file" | "Overwrite file") => format!("write {next}"),
+        (Question::Permission, "Fetch") if given.starts_with("url: ") => {
+            format!("fetch {}", given["url: ".len()..].split(' ').next().unwrap_or_default())
+        }
+        (Question::Permission, "Tool use") => {
+            format!("use {}: {given}", next.trim_end_matches("(MCP)").trim_end_matches([' ', ':']))
+        }
+        (Question::Permission, _) => {
+            let mut letters = head.trim_end_matches('?').chars();
+            letters.next().map(|first| first.to_lowercase().chain(letters).collect())?
+        }
+        // `☐ Database`, and under it the question.
+        (_, head) if head.starts_with(['☐', '☒', '✔', '←']) => paragraphs(&lines[edge + 1..choices]).pop()?,
+        (_, head) if head.ends_with(':') => format!("{head} {next}"),
+        // A narrow terminal has wrapped it.
+        (_, head) => match next.starts_with(char::is_lowercase) {
+            true => format!("{head} {next}"),
+            false => head.to_owned(),
+        },
+    })
 }
 
 /// What claude writes about itself, in the file `sessions/PID.json` of its configuration's folder: `status`, and what it
