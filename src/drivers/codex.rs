@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     config::{DriverKind, Role},
-    model::{task::Usage, time::Timestamp},
+    model::{task::Usage, time::Timestamp, wait::Retry},
 };
 
 /// Runs `codex`.
@@ -103,6 +103,10 @@ impl Driver for Codex {
         screen::codex::asked(screen)
     }
 
+    fn retrying(&self, screen: &str) -> Option<Retry> {
+        screen::codex::retrying(screen)
+    }
+
     fn failure(&self, screen: &str) -> Option<String> {
         screen::codex::failure(screen)
     }
@@ -165,8 +169,6 @@ fn used(record: &mut dyn BufRead, since: Timestamp) -> Option<Usage> {
 #[derive(Debug, Default)]
 struct Thread {
     answer: Option<String>,
-    /// How often in a row it has told that it tries again.
-    retries: u64,
 }
 
 impl Transcript for Thread {
@@ -174,9 +176,6 @@ impl Transcript for Thread {
         let Ok(said) = serde_json::from_str::<Value>(line) else {
             return vec![Event::Unknown { shown: Some(line.to_owned()) }];
         };
-        if said["type"] != "error" {
-            self.retries = 0;
-        }
         match said["type"].as_str() {
             Some("thread.started") => {
                 vec![Event::Started { session: said["thread_id"].as_str().map(str::to_owned), model: None }]
@@ -200,9 +199,7 @@ impl Transcript for Thread {
             // It tries again by itself, and says what comes of it.
             Some("error") => {
                 let said = error(&said);
-                let retrying = retrying(&said, self.retries + 1);
-                self.retries += u64::from(retrying.is_some());
-                vec![retrying.unwrap_or(Event::ToolResult { ok: false, summary: said })]
+                vec![retrying(&said).unwrap_or(Event::ToolResult { ok: false, summary: said })]
             }
             _ => vec![Event::Unknown { shown: None }],
         }
@@ -224,7 +221,7 @@ impl Thread {
             Some("mcp_tool_call") => result(words::content(&item["result"]["content"])),
             Some("file_change" | "web_search") => call(item).into_iter().chain(result(String::new())).collect(),
             Some("error") => vec![Event::ToolResult { ok: false, summary: error(item) }],
-            Some("reasoning" | "todo_list") => Vec::new(),
+            Some("reasoning" | "todo_list") => vec![Event::Answers],
             _ => vec![Event::Unknown { shown: None }],
         }
     }
@@ -232,15 +229,15 @@ impl Thread {
 
 /// `Reconnecting... 2/5 (why)`, or `Reconnecting... waiting for network (why)`, which it does without end and does not
 /// count. How long it waits is not said.
-fn retrying(said: &str, told: u64) -> Option<Event> {
+fn retrying(said: &str) -> Option<Event> {
     let rest = said.strip_prefix("Reconnecting... ")?;
     let (tries, why) = rest.split_once(' ').unwrap_or((rest, ""));
     let counted = tries.split_once('/').and_then(|(attempt, of)| Some((attempt.parse().ok()?, of.parse().ok()?)));
     let (attempt, of, why) = match counted {
         Some((attempt, of)) => {
-            (attempt, Some(of), why.strip_prefix('(').and_then(|why| why.strip_suffix(')')).unwrap_or(why))
+            (Some(attempt), Some(of), why.strip_prefix('(').and_then(|why| why.strip_suffix(')')).unwrap_or(why))
         }
-        None => (told, None, rest),
+        None => (None, None, rest),
     };
     let failure = words::failure(None, why);
     Some(Event::Retrying { attempt, of, after: Duration::ZERO, why: why.to_owned(), failure })

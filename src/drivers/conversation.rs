@@ -19,6 +19,9 @@ const LONGEST_ANSWER: usize = 1 << 20;
 /// So many lines at the end of standard error may say why a program has ended without a result.
 const LAST_WORDS: usize = 8;
 
+/// So many of the things that it was not allowed to do are named: behind them stands what to do.
+const DENIALS: usize = 3;
+
 /// The service has refused its login so often in a row: the first time it may have been a token that has just run out, which
 /// the program renews. A refusal of the new one is final, whatever the program goes on to try.
 const REFUSALS: u32 = 2;
@@ -95,7 +98,8 @@ impl Conversation {
             Event::RateLimited { until } => self.limited = Some(*until),
             Event::Result { text, ending } => self.result = Some((text.clone(), ending.clone())),
             Event::Unknown { .. } => self.unknown += 1,
-            Event::Needs { .. } | Event::ToolResult { .. } | Event::Asks(_) | Event::KeptIn { .. } => {}
+            Event::Needs { .. } | Event::ToolResult { .. } | Event::Asks(_) | Event::KeptIn { .. } | Event::Answers => {
+            }
         }
     }
 
@@ -179,7 +183,10 @@ impl Conversation {
     }
 
     fn denials(&self, program: &str) -> String {
-        let list = self.denied.join(", ");
+        let named: Vec<&str> = self.denied.iter().take(DENIALS).map(String::as_str).collect();
+        let more = self.denied.len() - named.len();
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let list = named.join(", ") + &more;
         format!(
             "{program} was not allowed to use {list}: allow it in the role (allowed_tools, permission_mode), then orch retry"
         )

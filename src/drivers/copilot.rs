@@ -193,7 +193,7 @@ fn retrying(data: &Value) -> Option<Event> {
     });
     let why = message.filter(|message| !message.is_empty()).unwrap_or_else(|| text.to_owned());
     let why = status.map_or(why.clone(), |status| format!("{why} ({status})"));
-    let attempt = data["retryAttempt"].as_u64().unwrap_or(0) + 1;
+    let attempt = data["retryAttempt"].as_u64().map(|before| before.saturating_add(1));
     let again = Event::Retrying { attempt, of: None, after: Duration::ZERO, why, failure };
     (failure != Failure::Permanent).then_some(again)
 }

@@ -9,6 +9,11 @@ use crate::model::{agent::Needs, task::Usage, time::Timestamp, wait::Need};
 pub trait Transcript: Send {
     /// What a line says, without its end. Several things, or nothing that is worth telling.
     fn line(&mut self, line: &str) -> Vec<Event>;
+
+    /// The same of standard error, where a program says something there that counts. It is shown as it comes.
+    fn error_line(&mut self, _line: &str) -> Vec<Event> {
+        Vec::new()
+    }
 }
 
 /// One thing that a program tells.
@@ -26,6 +31,8 @@ pub enum Event {
         /// A file.
         path: String,
     },
+    /// Its service answers, with nothing yet that is worth telling.
+    Answers,
     /// A turn begins: what was said before is not the result.
     Turn,
     /// The model says something.
@@ -62,8 +69,8 @@ pub enum Event {
     },
     /// The program tries a call of its own again.
     Retrying {
-        /// Which try comes next.
-        attempt: u64,
+        /// Which try comes next, where it counts them.
+        attempt: Option<u64>,
         /// Of how many.
         of: Option<u64>,
         /// After this long.
@@ -92,7 +99,8 @@ impl Event {
     pub fn is_progress(&self) -> bool {
         matches!(
             self,
-            Event::Turn
+            Event::Answers
+                | Event::Turn
                 | Event::Text(_)
                 | Event::ToolCall { .. }
                 | Event::Usage(_)

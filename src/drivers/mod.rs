@@ -59,7 +59,7 @@ pub use self::{
 };
 use crate::{
     config::{DriverKind, Role},
-    model::{cause::Cause, task::Usage, text::plain, time::Timestamp},
+    model::{cause::Cause, task::Usage, text::plain, time::Timestamp, wait::Retry},
 };
 
 /// One attempt, as a driver sees it.
@@ -245,6 +245,11 @@ pub trait Driver: Sync {
 
     /// What exactly it asks there, by its screen, if it asks ([`Need::of`](crate::model::wait::Need::of)).
     fn asked(&self, _screen: &str) -> Option<String> {
+        None
+    }
+
+    /// That it tries its service again, by its screen, if it works.
+    fn retrying(&self, _screen: &str) -> Option<Retry> {
         None
     }
 

@@ -115,7 +115,7 @@ fn ends_mean_what_comes_next() {
 #[test]
 fn a_login_is_asked_for_until_it_goes_on_and_in_vain_once_it_was_refused_again() {
     let refused = |why: &str| Event::Retrying {
-        attempt: 1,
+        attempt: Some(1),
         of: None,
         after: Duration::ZERO,
         why: why.into(),
@@ -146,15 +146,39 @@ fn a_login_is_asked_for_until_it_goes_on_and_in_vain_once_it_was_refused_again()
 }
 
 #[test]
+fn what_was_not_allowed_is_named_and_so_is_what_to_do_however_much_it_was() {
+    let end = |told| End {
+        exit_code: Some(0),
+        signal: None,
+        stdout: "",
+        stderr: "",
+        file: None,
+        conversation: Some(told),
+        on_a_terminal: false,
+        was_asking: false,
+        hold_denied: true,
+        now: NOW,
+    };
+    let mut told = Conversation::default();
+    for n in 0..9 {
+        told.take(&Event::Needs { what: Needs::Permission, of: format!("Bash(rm {n} {})", "x".repeat(70)) });
+    }
+    told.take(&Event::Result { text: None, ending: Ending::Done });
+    let reason = of(DriverKind::Claude).unwrap().read(end(&told)).reason;
+    assert!(reason.contains("Bash(rm 0 x") && reason.contains(" and 6 more: allow it in the role"), "{reason}");
+    assert!(reason.ends_with("then orch retry"), "{reason}");
+}
+
+#[test]
 fn it_tries_again_until_it_gets_on() {
     use DriverKind::*;
     let waits_for = |kind, text: &str| told(kind, text).1.unwrap().waits_for();
     for (kind, case, attempt, of, why) in [
-        (Claude, "unreachable", 7, Some(10), "its service can't be reached"),
-        (Claude, "overloaded", 1, Some(10), "overloaded (529)"),
-        (Codex, "unreachable", 3, None, "waiting for network (Connection failed: error sending request)"),
-        (Codex, "overloaded", 2, Some(5), "unexpected status 503 Service Unavailable"),
-        (Copilot, "unreachable", 6, None, "Connection refused"),
+        (Claude, "unreachable", Some(7), Some(10), "its service can't be reached"),
+        (Claude, "overloaded", Some(1), Some(10), "overloaded (529)"),
+        (Codex, "unreachable", None, None, "waiting for network (Connection failed: error sending request)"),
+        (Codex, "overloaded", Some(2), Some(5), "unexpected status 503 Service Unavailable"),
+        (Copilot, "unreachable", Some(6), None, "Connection refused"),
     ] {
         let text = fixture(kind, case);
         let Some(Wait::Service(Retry { attempt: found, of: of_found, why: said })) = waits_for(kind, &text) else {
@@ -264,9 +288,10 @@ fn what_is_done_is_told_in_order() {
     let (events, _) = told(DriverKind::Claude, &fixture(DriverKind::Claude, "ok"));
     let session = Some("11111111-2222-4333-8444-555555555555".to_owned());
     assert_eq!(
-        events[..7],
+        events[..8],
         [
             Event::Started { session, model: Some("claude-x".into()) },
+            Event::Answers,
             Event::Text("I look first.".into()),
             call("Bash", "ls -la"),
             came(true, "total 0\n"),

@@ -61,8 +61,8 @@ impl Display for Need {
 /// That a program asks its service again, by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retry {
-    /// Which try comes next.
-    pub attempt: u64,
+    /// Which try comes next, where it counts them.
+    pub attempt: Option<u64>,
     /// Of how many, where it says so.
     pub of: Option<u64>,
     /// What came of the one before.
@@ -72,7 +72,8 @@ pub struct Retry {
 /// As the end of a sentence about the program.
 impl Display for Retry {
     fn fmt(&self, f: &mut Formatter) -> fmt::Result {
-        write!(f, "tries again {}", self.attempt)?;
+        f.write_str("tries again")?;
+        self.attempt.map_or(Ok(()), |attempt| write!(f, " {attempt}"))?;
         self.of.map_or(Ok(()), |of| write!(f, " of {of}"))?;
         if self.why.is_empty() { Ok(()) } else { write!(f, ": {}", self.why) }
     }
@@ -102,9 +103,10 @@ mod tests {
         ] {
             assert_eq!(Need { what, of: of.into() }.to_string(), said);
         }
-        let retry = |of, why: &str| Retry { attempt: 3, of, why: why.into() }.to_string();
-        assert_eq!(retry(Some(10), "overloaded (529)"), "tries again 3 of 10: overloaded (529)");
-        assert_eq!(retry(None, ""), "tries again 3");
+        let retry = |attempt, of, why: &str| Retry { attempt, of, why: why.into() }.to_string();
+        assert_eq!(retry(Some(3), Some(10), "overloaded (529)"), "tries again 3 of 10: overloaded (529)");
+        assert_eq!(retry(Some(3), None, ""), "tries again 3");
+        assert_eq!(retry(None, None, "no network"), "tries again: no network");
     }
 
     #[test]

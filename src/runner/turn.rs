@@ -5,7 +5,10 @@
 
 use crate::{
     drivers::{Hook, Seen, Source},
-    model::{agent::Needs, wait::Need},
+    model::{
+        agent::Needs,
+        wait::{Need, Retry, Wait},
+    },
 };
 
 /// A program that shows its prompt already may still start, and begin by itself with what it was given.
@@ -32,6 +35,8 @@ pub(super) struct Turn {
     of: String,
     /// Whether a hook has told that: then no screen knows it better.
     is_told: bool,
+    /// That it was last seen to try its service again.
+    retry: Option<Retry>,
     /// Whether it was started with a task.
     of_task: bool,
     /// Whether nobody has said yet how that came out: then it is not idle for nothing.
@@ -48,6 +53,7 @@ impl Default for Turn {
             doing: Doing::Starting,
             of: String::new(),
             is_told: false,
+            retry: None,
             of_task: false,
             has_task: false,
             is_to_begin: false,
@@ -67,8 +73,14 @@ impl Turn {
         self.doing
     }
 
+    /// What it waits for: a person before its service.
+    pub fn waits_for(&self) -> Option<Wait> {
+        let retry = || self.retry.clone().filter(|_| self.doing == Doing::Working);
+        self.asks().map(Wait::Person).or_else(|| retry().map(Wait::Service))
+    }
+
     /// What it asks. Whoever stops it in the middle of its task is the one it waits for.
-    pub fn asks(&self) -> Option<Need> {
+    fn asks(&self) -> Option<Need> {
         match self.doing {
             Doing::Asking(what) => Some(Need { what, of: self.of.clone() }),
             Doing::Idle if self.has_task => Some(Need { what: Needs::Input, of: String::new() }),
@@ -92,6 +104,7 @@ impl Turn {
     /// One of its hooks was called.
     pub fn hear(&mut self, hook: &Hook) {
         self.looked_idle = 0;
+        self.retry = None;
         self.doing = match hook {
             // It goes on with what it does.
             Hook::Began { source: Source::Compact, .. } => return,
@@ -118,6 +131,11 @@ impl Turn {
     /// So often in a row it must look idle to be taken for it.
     fn patience(&self) -> u32 {
         if self.is_to_begin { TO_BEGIN } else { 2 }
+    }
+
+    /// Its screen was looked at: this is what it says of its service there.
+    pub fn see_retry(&mut self, retry: Option<Retry>) {
+        self.retry = retry;
     }
 
     /// Its terminal was looked at; if it asks, this is what stands there.
@@ -248,5 +266,21 @@ mod tests {
         assert_eq!(turn.asks(), None);
         turn.see(Seen::Asking(Needs::Input), None);
         assert_eq!(of(&turn), "", "what was asked before is nothing of it");
+    }
+
+    #[test]
+    fn a_service_is_waited_for_until_something_else_is_seen_or_heard() {
+        let retry = || Some(Retry { attempt: Some(2), of: None, why: "overloaded".into() });
+        let mut turn = heard(&[Hook::Prompt { text: "x".into() }]);
+        turn.see_retry(retry());
+        assert_eq!(turn.waits_for(), retry().map(Wait::Service));
+        turn.see(Seen::Asking(Needs::Login), Some("not logged in"));
+        assert!(matches!(turn.waits_for(), Some(Wait::Person(_))));
+        turn.see(Seen::Working, None);
+        turn.see_retry(None);
+        assert_eq!(turn.waits_for(), None);
+        turn.see_retry(retry());
+        turn.hear(&Hook::ToolCall { name: "Bash".into(), summary: String::new() });
+        assert_eq!(turn.waits_for(), None);
     }
 }

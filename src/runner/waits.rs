@@ -90,7 +90,7 @@ mod tests {
     }
 
     fn tries(attempt: u64) -> Option<Wait> {
-        Some(Wait::Service(Retry { attempt, of: Some(10), why: "overloaded".into() }))
+        Some(Wait::Service(Retry { attempt: Some(attempt), of: Some(10), why: "overloaded".into() }))
     }
 
     async fn hears(changes: &mut Changes) -> bool {

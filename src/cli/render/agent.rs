@@ -60,8 +60,8 @@ fn state(a: &Agent) -> String {
     match a.waits_for() {
         Some(Wait::Person(need)) => format!("needs {}", need.what),
         _ if a.waiting => "waiting".to_owned(),
-        Some(Wait::Service(Retry { attempt, of: Some(of), .. })) => format!("retrying {attempt}/{of}"),
-        Some(Wait::Service(Retry { attempt, of: None, .. })) => format!("retrying {attempt}"),
+        Some(Wait::Service(Retry { attempt: Some(attempt), of: Some(of), .. })) => format!("retrying {attempt}/{of}"),
+        Some(Wait::Service(_)) => "retrying".to_owned(),
         None => a.state.to_string(),
     }
 }
@@ -78,10 +78,7 @@ pub fn agent(a: &Agent, view: &View) -> String {
     fields.option("reason", a.reason.as_ref());
     let for_ = a.waits_since().map(|at| format!(" (for {})", view.age(at))).unwrap_or_default();
     fields.option("needs", a.needs.map(|needs| format!("{needs}{for_}")));
-    fields.option(
-        "its program",
-        a.waits_for().map(|wait| format!("{wait}{}", if a.needs.is_none() { &for_ } else { "" })),
-    );
+    fields.option("program", a.waits_for().map(|wait| format!("{wait}{}", if a.needs.is_none() { &for_ } else { "" })));
     fields.option("task", a.task.as_ref().map(|t| attempt_of(t.as_str(), a.attempt)));
     fields.option("waiting", a.waiting.then_some("for subtasks of its task"));
     fields.option("heartbeat", a.heartbeat_age_ms.map(|ms| format!("{} ago", millis(ms))));

@@ -17,12 +17,15 @@ use serde_json::Value;
 
 use super::{
     Prompt, Seen, bottom, choice, end, first_choice, indent, is_rule, is_turning, is_yes_or_no, lines, paragraphs,
-    wants_login,
+    tries, wants_login,
 };
-use crate::model::agent::Needs;
+use crate::model::{agent::Needs, wait::Retry};
 
 /// The cursor of a list, and the sign before what is typed.
 const CURSOR: char = '❯';
+
+/// What turns before the words for what it does, in the first column.
+const SPINNER: [char; 7] = ['·', '✢', '✳', '✶', '✻', '✽', '*'];
 
 /// What its terminal says. The screen's choices win over the title, because a helper of its own can ask while it works.
 pub(in crate::drivers) fn see(title: &str, screen: &str) -> Seen {
@@ -96,7 +99,7 @@ impl InputBox {
             return true;
         }
         // Where hints are cut or replaced: `✶ Thinking… (3s · ↓ 7 tokens)` in the first column, which no text of the model has.
-        let spinner = |line: &&&str| line.starts_with(['·', '✢', '✳', '✶', '✻', '✽', '*']);
+        let spinner = |line: &&&str| line.starts_with(SPINNER);
         self.above(lines).iter().rev().take(4).find(spinner).is_some_and(|line| line.contains('…'))
     }
 
@@ -153,6 +156,17 @@ fn question(lines: &[&str]) -> Option<Question> {
     }
     let is_at_start = is_first_start || hint.contains("Enter to confirm");
     Some(if is_for_select || is_at_start { Question::Choice } else { Question::Menu })
+}
+
+/// That it tries its service again: `✻ Connection refused · retrying in 2s · attempt 3/10` above its input box.
+pub(in crate::drivers) fn retrying(screen: &str) -> Option<Retry> {
+    let lines = lines(screen);
+    let above = input_box(&lines)?.above(&lines);
+    let at = above.iter().rposition(|line| line.starts_with(SPINNER))?;
+    let status = paragraphs(&above[at..]).swap_remove(0);
+    let (why, rest) = status.trim_start_matches(SPINNER).trim().split_once(" · retrying in ")?;
+    let (attempt, of) = rest.split_once("attempt ").map_or((None, None), |(_, count)| tries(count.trim()));
+    Some(Retry { attempt, of, why: why.to_owned() })
 }
 
 /// What exactly it asks: the words at the head of its choices; above its input box, why it is not let in.

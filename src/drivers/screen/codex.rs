@@ -12,8 +12,10 @@
 //! after the model has asked for the tool: it waits for that long by itself, looking as at work. Its hook `PermissionRequest`
 //! is called after 0.05 s. A denial shows in 0.02 s. A service that can't be reached is waited for without end, working.
 
-use super::{Prompt, Seen, bottom, first_choice, indent, is_turning, is_yes_or_no, lines, paragraphs, wants_login};
-use crate::model::agent::Needs;
+use super::{
+    Prompt, Seen, bottom, first_choice, indent, is_turning, is_yes_or_no, lines, paragraphs, tries, wants_login,
+};
+use crate::model::{agent::Needs, wait::Retry};
 
 /// The cursor of a list, and the sign before what is typed.
 const CURSOR: char = '›';
@@ -89,6 +91,24 @@ fn is_working(above: &[&str]) -> bool {
     let Some(at) = above.iter().rposition(is_status) else { return false };
     let is_other = |line: &&str| indent(line) == 0 && !line.is_empty() && !line.starts_with(['•', '◦']);
     !above[at..].iter().any(|line| is_other(line) || line.starts_with("  Worked for "))
+}
+
+/// That it tries its service again: `• Reconnecting... 2/5 (3s • esc to interrupt)` as its status, and under it why.
+pub(in crate::drivers) fn retrying(screen: &str) -> Option<Retry> {
+    const WORDS: &str = " Reconnecting... ";
+    let lines = lines(screen);
+    let above = &lines[..input_line(&lines)?];
+    let is_status = |line: &&str| line.strip_prefix(['•', '◦']).is_some_and(|rest| rest.starts_with(WORDS));
+    let status = paragraphs(&above[above.iter().rposition(is_status)?..]).swap_remove(0);
+    let (head, why) = status.split_once("└ ").unwrap_or((&status, ""));
+    let what = head.split_once(WORDS)?.1.split(" (").next()?.trim();
+    let (attempt, of) = tries(what);
+    let why = match (attempt, why) {
+        (Some(_), why) => why.to_owned(),
+        (None, "") => what.to_owned(),
+        (None, why) => format!("{what} ({why})"),
+    };
+    Some(Retry { attempt, of, why })
 }
 
 /// What exactly it asks: the words at the head of its choices; above its input line, why it is not let in.

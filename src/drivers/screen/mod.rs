@@ -125,6 +125,12 @@ fn is_yes_or_no(lines: &[&str], cursor: char) -> bool {
     first.is_some_and(|(_, text)| text.starts_with("Yes") || text.starts_with("Allow"))
 }
 
+/// `3/10`: which try of how many.
+fn tries(text: &str) -> (Option<u64>, Option<u64>) {
+    let counted = text.split_once('/').and_then(|(attempt, of)| Some((attempt.parse().ok()?, of.parse().ok()?)));
+    counted.unzip()
+}
+
 /// Whether an error that a program shows means that it isn't logged in. A narrow terminal has cut it where it liked.
 fn wants_login<'a>(error: impl Iterator<Item = &'a str> + Clone) -> bool {
     let joined = |by: &str| error.clone().map(str::trim).collect::<Vec<_>>().join(by);

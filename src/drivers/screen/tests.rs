@@ -10,6 +10,8 @@ use crate::{
     model::{agent::Needs, text::in_one_line, wait::COLUMNS},
 };
 
+use DriverKind::{Claude, Codex};
+
 const SCREENS: &str = "tests/fixtures/screens";
 
 fn wanted(name: &str) -> Seen {
@@ -61,7 +63,6 @@ fn an_error_that_no_hook_tells_is_read_from_the_screen() {
 
 #[test]
 fn what_exactly_is_asked_stands_at_the_head_of_the_choices() {
-    use DriverKind::*;
     let words = |kind, name: &str| match (kind, name) {
         (_, "permission") => "run Bash: touch a1",
         (Claude, "permission-wide") => "run Bash: echo 漢字 > 漢字.txt",
@@ -105,6 +106,25 @@ fn what_exactly_is_asked_stands_at_the_head_of_the_choices() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_program_that_tries_its_service_again_says_so_on_its_screen() {
+    let mut found = Vec::new();
+    for (kind, name, _, screen) in screens().into_iter().filter(|(kind, ..)| matches!(kind, Claude | Codex)) {
+        match of(kind).unwrap().retrying(&screen) {
+            Some(retry) => found.push(format!("{kind}/{name} {retry}")),
+            None => assert!(!name.starts_with("working-retrying"), "{kind}/{name}"),
+        }
+    }
+    let no_network = "waiting for network (Connection failed: error sending request)";
+    let wanted = [
+        "claude/working-retrying-40 tries again 3 of 10: Connectio…".to_owned(),
+        "claude/working-retrying-80 tries again 3 of 10: Connection refused — a firewall or proxy ma…".to_owned(),
+        format!("codex/working-retrying-40 tries again: {no_network}"),
+        format!("codex/working-retrying-80 tries again: {no_network}"),
+    ];
+    assert_eq!(found, wanted);
 }
 
 #[test]

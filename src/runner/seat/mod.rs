@@ -31,7 +31,7 @@ use super::{
 use crate::{
     config::DriverKind,
     drivers::{self, Driver, Hook, Mcp, Start},
-    home::{self, launch::Launch},
+    home::{self, Home, launch::Launch},
     model::text::one_line,
     mux::{Mux, Tags, TmuxMux},
     os,
@@ -204,6 +204,8 @@ impl<'a> Seat<'a> {
         };
         program.follow.has_ended();
         end(self.agent, &mut program.child).await;
+        // What it has asked was read, and may hold secrets.
+        let _ = std::fs::remove_file(Home::hooks(&self.dir));
         ended
     }
 

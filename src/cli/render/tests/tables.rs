@@ -135,7 +135,7 @@ sonnet-1     needs permis…  t-0000000001
 
 #[test]
 fn an_agent_that_tries_again_says_so_in_every_list() {
-    let retry = Retry { attempt: 3, of: Some(10), why: "its service can't be reached".into() };
+    let retry = Retry { attempt: Some(3), of: Some(10), why: "its service can't be reached".into() };
     let retrying = Some(Retrying { retry, since: ago(20) });
     let busy = Agent { retrying, task: Some(id(1)), ..an_agent("sonnet-1", "sonnet", AgentState::Busy) };
     let page = "
