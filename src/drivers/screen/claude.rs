@@ -165,7 +165,9 @@ pub(in crate::drivers) fn retrying(screen: &str) -> Option<Retry> {
     let at = above.iter().rposition(|line| line.starts_with(SPINNER))?;
     let status = paragraphs(&above[at..]).swap_remove(0);
     let (why, rest) = status.trim_start_matches(SPINNER).trim().split_once(" · retrying in ")?;
-    let (attempt, of) = rest.split_once("attempt ").map_or((None, None), |(_, count)| tries(count.trim()));
+    // Behind the count may stand what to do.
+    let count = rest.split_once("attempt ").and_then(|(_, count)| count.split(' ').next());
+    let (attempt, of) = tries(count.unwrap_or_default());
     Some(Retry { attempt, of, why: why.to_owned() })
 }
 

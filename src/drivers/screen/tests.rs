@@ -114,11 +114,13 @@ fn a_program_that_tries_its_service_again_says_so_on_its_screen() {
     for (kind, name, _, screen) in screens().into_iter().filter(|(kind, ..)| matches!(kind, Claude | Codex)) {
         match of(kind).unwrap().retrying(&screen) {
             Some(retry) => found.push(format!("{kind}/{name} {retry}")),
-            None => assert!(!name.starts_with("working-retrying"), "{kind}/{name}"),
+            None => assert!(!name.contains("retrying") && !name.contains("overloaded"), "{kind}/{name}"),
         }
     }
     let no_network = "waiting for network (Connection failed: error sending request)";
     let wanted = [
+        "claude/working-overloaded-40 tries again 7 of 10: 529 Overl…".to_owned(),
+        "claude/working-overloaded-80 tries again 6 of 10: 529 Overloaded".to_owned(),
         "claude/working-retrying-40 tries again 3 of 10: Connectio…".to_owned(),
         "claude/working-retrying-80 tries again 3 of 10: Connection refused — a firewall or proxy ma…".to_owned(),
         format!("codex/working-retrying-40 tries again: {no_network}"),
