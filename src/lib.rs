@@ -125,8 +125,9 @@
 //! own subtasks gives it up, because they could not run otherwise; of them there are only so many.) A message
 //! ([`model::message`]) belongs to a task as well; each reader has a mark up to which it has read.
 //!
-//! What an agent's program asks its user for is one state of its runner, and its heart says each change of it at once; who
-//! asks is not taken for hung. A program that tries on where only a login would help is ended, and its task held.
+//! What an agent's program waits for ([`model::wait`]: its user, or its service, which it asks again and again by itself) is
+//! one state of its runner, and its heart says each change of it at once; who asks is not taken for hung. What exactly is
+//! asked is others' text: without secrets, one short line. A program that tries on where only a login would help is ended, and its task held.
 //!
 //! What an attempt has used is added in the step that ends it: to its task, to all above that, to its role and agent of
 //! the day. A master has no attempt: its runner tells the total of its conversation after each turn, of which the store adds

@@ -13,6 +13,7 @@
 //! keys it knows, and one line in [`of`].
 
 mod aider;
+mod asked;
 mod claude;
 mod codex;
 mod codex_hooks;
@@ -58,7 +59,7 @@ pub use self::{
 };
 use crate::{
     config::{DriverKind, Role},
-    model::{cause::Cause, task::Usage, text::plain, time::Timestamp},
+    model::{cause::Cause, task::Usage, text::plain, time::Timestamp, wait::Retry},
 };
 
 /// One attempt, as a driver sees it.
@@ -240,6 +241,16 @@ pub trait Driver: Sync {
     /// What it says there.
     fn read_status(&self, _said: &Value) -> Seen {
         Seen::Unknown
+    }
+
+    /// What exactly it asks there, by its screen, if it asks ([`Need::of`](crate::model::wait::Need::of)).
+    fn asked(&self, _screen: &str) -> Option<String> {
+        None
+    }
+
+    /// That it tries its service again, by its screen, if it works.
+    fn retrying(&self, _screen: &str) -> Option<Retry> {
+        None
     }
 
     /// The error with which its last turn has ended, by its screen, where no hook tells.

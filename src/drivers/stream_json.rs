@@ -61,10 +61,12 @@ fn retrying(said: &Value) -> Event {
     let failure = words::failure(status, &text);
     let why = match status {
         Some(status) => format!("{text} ({status})"),
+        // So says claude where nothing has answered at all.
+        None if matches!(text.as_str(), "" | "unknown") => "its service can't be reached".to_owned(),
         None => text,
     };
     Event::Retrying {
-        attempt: said["attempt"].as_u64().unwrap_or(1),
+        attempt: said["attempt"].as_u64(),
         of: said["max_retries"].as_u64(),
         after: Duration::from_millis(said["retry_delay_ms"].as_f64().map_or(0, |ms| ms as u64)),
         why,
@@ -87,6 +89,7 @@ fn assistant(said: &Value) -> Vec<Event> {
                 name: block["name"].as_str().unwrap_or("?").to_owned(),
                 summary: words::arguments(&block["input"]),
             }),
+            "thinking" | "redacted_thinking" => Some(Event::Answers),
             _ => None,
         })
         .collect()

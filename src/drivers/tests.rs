@@ -7,7 +7,10 @@ use std::{fs, path::Path};
 use super::*;
 use crate::{
     config::{AgentOptions, Config, Env},
-    model::agent::Needs,
+    model::{
+        agent::Needs,
+        wait::{Retry, Wait},
+    },
 };
 
 /// The time of all cases: 2023-11-14T22:13:20Z.
@@ -112,7 +115,7 @@ fn ends_mean_what_comes_next() {
 #[test]
 fn a_login_is_asked_for_until_it_goes_on_and_in_vain_once_it_was_refused_again() {
     let refused = |why: &str| Event::Retrying {
-        attempt: 1,
+        attempt: Some(1),
         of: None,
         after: Duration::ZERO,
         why: why.into(),
@@ -122,7 +125,11 @@ fn a_login_is_asked_for_until_it_goes_on_and_in_vain_once_it_was_refused_again()
     let mut all = Conversation::default();
     let mut after = |events: &[&Event]| {
         events.iter().for_each(|event| all.take(event));
-        (all.asks(), all.asks_in_vain())
+        let login = match all.waits_for() {
+            Some(Wait::Person(asked)) => Some(asked.what),
+            _ => None,
+        };
+        (login, all.asks_in_vain())
     };
     assert_eq!(after(&[&overloaded, &overloaded, &overloaded]), (None, false));
     assert_eq!(after(&[&bad_key]), (Some(Needs::Login), false));
@@ -136,6 +143,54 @@ fn a_login_is_asked_for_until_it_goes_on_and_in_vain_once_it_was_refused_again()
         assert_eq!(events.iter().filter(|event| matches!(event, Event::Retrying { .. })).count(), tries, "{kind}");
         assert!(told.is_some_and(|told| told.asks_in_vain()), "{kind}");
     }
+}
+
+#[test]
+fn what_was_not_allowed_is_named_and_so_is_what_to_do_however_much_it_was() {
+    let end = |told| End {
+        exit_code: Some(0),
+        signal: None,
+        stdout: "",
+        stderr: "",
+        file: None,
+        conversation: Some(told),
+        on_a_terminal: false,
+        was_asking: false,
+        hold_denied: true,
+        now: NOW,
+    };
+    let mut told = Conversation::default();
+    for n in 0..9 {
+        told.take(&Event::Needs { what: Needs::Permission, of: format!("Bash(rm {n} {})", "x".repeat(70)) });
+    }
+    told.take(&Event::Result { text: None, ending: Ending::Done });
+    let reason = of(DriverKind::Claude).unwrap().read(end(&told)).reason;
+    assert!(reason.contains("Bash(rm 0 x") && reason.contains(" and 6 more: allow it in the role"), "{reason}");
+    assert!(reason.ends_with("then orch retry"), "{reason}");
+}
+
+#[test]
+fn it_tries_again_until_it_gets_on() {
+    use DriverKind::*;
+    let waits_for = |kind, text: &str| told(kind, text).1.unwrap().waits_for();
+    for (kind, case, attempt, of, why) in [
+        (Claude, "unreachable", Some(7), Some(10), "its service can't be reached"),
+        (Claude, "overloaded", Some(1), Some(10), "overloaded (529)"),
+        (Codex, "unreachable", None, None, "waiting for network (Connection failed: error sending request)"),
+        (Codex, "overloaded", Some(2), Some(5), "unexpected status 503 Service Unavailable"),
+        (Copilot, "unreachable", Some(6), None, "Connection refused"),
+    ] {
+        let text = fixture(kind, case);
+        let Some(Wait::Service(Retry { attempt: found, of: of_found, why: said })) = waits_for(kind, &text) else {
+            panic!("{kind}/{case}")
+        };
+        assert_eq!((found, of_found), (attempt, of), "{kind}/{case}");
+        assert!(said.contains(why), "{kind}/{case}: {said}");
+        let got_on = fixture(kind, "ok");
+        let got_on = got_on.lines().find(|line| line.contains("text") || line.contains("message")).unwrap();
+        assert_eq!(waits_for(kind, &format!("{text}\n{got_on}\n{}", fixture(kind, "ok"))), None, "{kind}/{case}");
+    }
+    assert_eq!(waits_for(Claude, &fixture(Claude, "ok")), None);
 }
 
 #[test]
@@ -233,9 +288,10 @@ fn what_is_done_is_told_in_order() {
     let (events, _) = told(DriverKind::Claude, &fixture(DriverKind::Claude, "ok"));
     let session = Some("11111111-2222-4333-8444-555555555555".to_owned());
     assert_eq!(
-        events[..7],
+        events[..8],
         [
             Event::Started { session, model: Some("claude-x".into()) },
+            Event::Answers,
             Event::Text("I look first.".into()),
             call("Bash", "ls -la"),
             came(true, "total 0\n"),

@@ -16,6 +16,15 @@ pub fn cut(text: &str, bytes: usize) -> &str {
     &text[..end.unwrap_or(0)]
 }
 
+/// All of it in one line, cut like [`one_line`]: what stands on further lines counts as well. Without what turns the direction
+/// of writing, which would let a command look like another one.
+pub fn in_one_line(text: &str, columns: usize) -> String {
+    let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let plain = plain(text.as_bytes()).replace(turns, "");
+    let lines = plain.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+    one_line(&lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ⏎ "), columns)
+}
+
 /// The first line, cut to `columns` terminal columns with an ellipsis. A tab, which is as wide as it likes, is a space.
 pub fn one_line(text: &str, columns: usize) -> String {
     use unicode_width::UnicodeWidthChar;
@@ -49,6 +58,13 @@ mod tests {
     #[test]
     fn escapes_do_not_reach_the_terminal() {
         assert_eq!(plain(b"\x1b[31mred\x1b[0m \x1b]0;title\x07ok\x9b\r\n\ttab\x08"), "red ok\u{fffd}\n\ttab");
+    }
+
+    #[test]
+    fn many_lines_are_one_and_read_as_they_are_written() {
+        assert_eq!(in_one_line("set -e\n\n  npm\tpublish \n", 40), "set -e ⏎ npm publish");
+        assert_eq!(in_one_line("rm \u{202e}x\u{2066}\u{1b}[8mhidden", 40), "rm xhidden");
+        assert_eq!(in_one_line("a\nb", 3), "a …");
     }
 
     #[test]

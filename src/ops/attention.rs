@@ -13,6 +13,7 @@ use crate::{
         question::Question,
         task::{Task, TaskState, Usage},
         text::one_line,
+        wait::Wait,
     },
     store::observe::Snapshot,
 };
@@ -82,6 +83,8 @@ pub(super) fn of(config: &Config, supervised: bool, look: &Look) -> Vec<Attentio
     out
 }
 
+/// A service that does not answer for so long is no hiccup: a person may know more, or mend it.
+const RETRYING_IS_NEWS: Duration = Duration::from_secs(60);
 /// For so long it is said that data was lost.
 const LOSS_IS_NEWS: Duration = Duration::from_secs(24 * 3600);
 
@@ -118,16 +121,19 @@ fn asks(look: &Look, task: Option<&TaskId>) -> bool {
 
 fn asking(look: &Look, add: &mut impl FnMut(String, String)) {
     for agent in look.snapshot.agents.iter().map(|record| &record.agent) {
-        if let Some(needs) = agent.needs
-            && !(needs == Needs::Input && asks(look, agent.task.as_ref()))
-        {
-            let task = agent.task.as_ref().map(|t| format!(" for {t}")).unwrap_or_default();
-            let for_ = agent.needs_since.map(|at| format!(" (for {})", human(look.snapshot.now.since(at))));
-            add(
-                format!("agent {} waits{task}: its program asks for {needs}{}", agent.id, for_.unwrap_or_default()),
-                format!("orch attach {}", agent.id),
-            );
-        }
+        let Some(wait) = agent.waits_for() else { continue };
+        let age = agent.waits_since().map(|at| look.snapshot.now.since(at));
+        let do_ = match &wait {
+            Wait::Person(need) if need.what == Needs::Input && asks(look, agent.task.as_ref()) => continue,
+            Wait::Person(_) => format!("orch attach {}", agent.id),
+            Wait::Service(_) if age.is_none_or(|age| age < RETRYING_IS_NEWS) => continue,
+            Wait::Service(_) => {
+                format!("wait: it goes on by itself, or its task is tried again; orch why {}", agent.id)
+            }
+        };
+        let task = agent.task.as_ref().map(|t| format!(" for {t}")).unwrap_or_default();
+        let for_ = age.map(|age| format!(" (for {})", human(age))).unwrap_or_default();
+        add(format!("agent {} waits{task}: its program {wait}{for_}", agent.id), do_);
     }
 }
 
@@ -242,6 +248,7 @@ mod tests {
         model::{
             agent::{AgentState, Needs},
             time::Timestamp,
+            wait::{Retry, Retrying},
         },
         store::observe::{Breaker, Load},
     };
@@ -298,6 +305,24 @@ mod tests {
             assert_eq!(what, expected_what);
             assert!(do_.starts_with(expected_do), "{do_}");
         }
+    }
+
+    #[test]
+    fn what_exactly_is_asked_is_said_and_a_service_that_is_away_for_a_moment_is_not() {
+        let mut asking = recorded_agent("shell-1", AgentState::Busy);
+        (asking.agent.needs, asking.agent.needs_for) = (Some(Needs::Permission), Some("run Bash: npm publish".into()));
+        let mut retrying = recorded_agent("shell-2", AgentState::Busy);
+        let retry = Retry { attempt: Some(7), of: Some(10), why: "overloaded (529)".into() };
+        retrying.agent.retrying = Some(Retrying { retry, since: Timestamp(1_000) });
+        let mut look = Look::default();
+        look.snapshot.agents = vec![asking, retrying];
+        look.snapshot.now = Timestamp(60_999);
+        let asks = "agent shell-1 waits: its program asks to run Bash: npm publish";
+        assert_eq!(said(true, &look), [(asks.to_owned(), "orch attach shell-1".to_owned())]);
+        look.snapshot.now = Timestamp(61_000);
+        let tries = "agent shell-2 waits: its program tries again 7 of 10: overloaded (529) (for 1m00s)";
+        let said = said(true, &look);
+        assert!(said.len() == 2 && said[1].0 == tries && said[1].1.contains("orch why shell-2"), "{said:?}");
     }
 
     #[test]

@@ -15,7 +15,6 @@ mod follow;
 mod hooks;
 mod limits;
 mod mail;
-mod needs;
 mod outcome;
 mod output;
 mod pane;
@@ -32,6 +31,7 @@ mod tail;
 mod transcript;
 mod turn;
 mod typing;
+mod waits;
 mod wakeups;
 mod workspace;
 

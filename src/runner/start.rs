@@ -7,7 +7,6 @@ use tokio::process::Child;
 use super::{
     Agent, Leave,
     follow::Follow,
-    needs::Needs as NeedsOf,
     output::{From, Output},
     pane::Lent,
     program::{own_variables, spawn, spawn_on_terminal, write_files},
@@ -16,12 +15,13 @@ use super::{
     session::Earlier,
     transcript::Reading,
     turn::Turn,
+    waits::Waits,
     workspace::Workspace,
 };
 use crate::{
     config::Mode,
     drivers::{self, Driver, HookTranscript, Job, Refusal, Seat, Start, Verdict},
-    model::{agent::Needs, cause::Cause, id::Capability, question::Question},
+    model::{cause::Cause, id::Capability, question::Question, wait::Wait},
     os::failpoint,
     store::tasks::Claimed,
 };
@@ -39,8 +39,8 @@ pub(super) struct Running<'a> {
     pub resumed: bool,
     /// The conversation that has been written down.
     pub session: Option<String>,
-    /// What it has told that it asks its user for.
-    pub asks: Option<Needs>,
+    /// What it has told that it waits for.
+    pub waits_for: Option<Wait>,
     /// What only this attempt's processes carry.
     pub capability: Capability,
 }
@@ -73,7 +73,7 @@ pub(super) fn begin<'a>(
     claimed: &Claimed,
     earlier: Option<&Earlier>,
     terminal: Option<Lent>,
-    needs: NeedsOf,
+    waits: Waits,
 ) -> Result<Running<'a>, Box<NotBegun>> {
     let (role, launch) = (&agent.launch.role, &agent.launch);
     let mut prompt = earlier.map_or(&claimed.task.description, |earlier| &earlier.prompt).clone();
@@ -106,7 +106,7 @@ pub(super) fn begin<'a>(
     write_files(&start).map_err(could_not_start)?;
     let (child, sources, transcript) = if terminal.is_some() {
         // Before the program can tell anything.
-        let mut follow = Follow::new(agent, &workspace.dir, Some(driver), Turn::with_task(), needs)
+        let mut follow = Follow::new(agent, &workspace.dir, Some(driver), Turn::with_task(), waits)
             .map_err(|e| NotBegun::machine(agent, format!("what its program tells could not be followed: {e}")))?;
         let child = spawn_on_terminal(agent, &start, &cwd, &own).map_err(could_not_start)?;
         follow.has_started(launch, child.id());
@@ -119,12 +119,11 @@ pub(super) fn begin<'a>(
     };
     failpoint!("claim.started");
     let reading = transcript.map(|transcript| Reading::new(transcript, &workspace.dir, start.session.clone()));
-    let secrets = agent.launch.secrets.iter().filter_map(|name| agent.launch.env.get(name)).map(String::as_str);
     let pane = agent.pane.clone();
-    let output = Output::new(sources, &workspace.dir, pane, Redactor::new(secrets), reading, role.limits.output);
+    let output = Output::new(sources, &workspace.dir, pane, Redactor::of(&agent.launch), reading, role.limits.output);
     let resumed = earlier.is_some();
     let session = None;
-    Ok(Running { agent, workspace, scratch, child, output, terminal, resumed, session, asks: None, capability })
+    Ok(Running { agent, workspace, scratch, child, output, terminal, resumed, session, waits_for: None, capability })
 }
 
 /// What persons have said to the questions of earlier attempts.

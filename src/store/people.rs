@@ -104,6 +104,8 @@ pub struct Notice {
     pub agent: Option<String>,
     /// What it asks for.
     pub needs: Option<Needs>,
+    /// What exactly, where it is known.
+    pub needs_for: Option<String>,
     /// The question, why the task is held, or who asks for what.
     pub text: String,
     /// When.

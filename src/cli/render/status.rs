@@ -51,7 +51,7 @@ fn known(status: &Status) -> bool {
 }
 
 fn agents(status: &Status, view: &View) -> String {
-    agent::agents(&status.agents, view)
+    agent::agents_beside_attention(&status.agents, view)
 }
 
 /// What to type where nothing runs, or nothing has been asked for yet.

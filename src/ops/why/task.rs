@@ -1,11 +1,11 @@
 //! Why a task is in its state.
 
 use super::{
-    super::attention::FREE_MEMORY, Around, Explanation, TaskFacts, asks_for, at_work, attempt_in_words, chain, list,
+    super::attention::FREE_MEMORY, Around, Explanation, TaskFacts, at_work, attempt_in_words, chain, list, living,
     reason, since, standing,
 };
 use crate::model::{
-    agent::AgentState,
+    agent::{Agent, AgentState},
     cause::Cause,
     duration::human,
     question::Question,
@@ -107,8 +107,10 @@ fn places(around: &Around, facts: &TaskFacts, task: &Task, max: u32, out: &mut E
         let all = if places == 1 { "The one place".to_owned() } else { format!("All {places} places") };
         let are = if places == 1 { "is" } else { "are" };
         out.say(format!("{all} of role {role} {are} taken, by {by}."));
-        let asks = |task: &&&Task| task.agent.as_deref().is_some_and(|agent| asks_for(around, agent).is_some());
-        for task in taking.iter().filter(asks) {
+        let waits = |task: &&&Task| {
+            task.agent.as_deref().and_then(|id| living(around, id)).and_then(Agent::waits_for).is_some()
+        };
+        for task in taking.iter().filter(waits) {
             out.hint(format!("orch why {}", task.id));
         }
         return out.hint(format!("orch tasks --state running --role {role}"));

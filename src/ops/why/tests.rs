@@ -255,6 +255,7 @@ fn a_running_task_tells_who_since_when_and_what_is_wrong() {
     let mut around = around(&config);
     let mut record = recorded_agent("shell-1", AgentState::Busy);
     (record.agent.needs, record.agent.needs_since) = (Some(Needs::Permission), Some(Timestamp(80_000)));
+    record.agent.needs_for = Some("run Bash: ls".into());
     record.agent.heartbeat_at = Some(Timestamp(60_000));
     around.snapshot.agents = vec![record];
     let out = task::explain(&around, &facts);
@@ -264,7 +265,7 @@ fn a_running_task_tells_who_since_when_and_what_is_wrong() {
             "It is being cancelled: shell-1 was told to end it.",
             "shell-1 has been at it for 1m00s (attempt 1).",
             "Its time limit of 1m00s ends in 0ms.",
-            "Its program has asked for permission for 20s, and waits for an answer.",
+            "Its program has waited for an answer for 20s: it asks to run Bash: ls.",
             "shell-1 last reported 40s ago, longer than its lease of 30s: the supervisor takes the task from it.",
         ]
     );
@@ -357,6 +358,6 @@ fn the_master_that_asks_says_since_when_and_where_to_answer() {
     agent.master = true;
     (agent.needs, agent.needs_since) = (Some(Needs::Permission), Some(Timestamp(35_000)));
     let out = agent::explain(&around(&config), &AgentFacts { record, task: None });
-    assert_eq!(out.sentences[1], "Its program has asked for permission for 1m05s, and waits for an answer.");
+    assert_eq!(out.sentences[1], "Its program has waited for an answer for 1m05s: it asks for permission.");
     assert_eq!(out.hints, ["orch attach opus-master"]);
 }

@@ -74,8 +74,18 @@ local function notice(one)
   wake('supervisor')
 end
 
+-- What an agent's record says of what its program waits for.
+local ASKED = {'needs', 'needs_since', 'needs_for'}
+local WAIT = {'needs', 'needs_since', 'needs_for', 'retrying', 'retrying_since'}
+
+-- What is asked for and what exactly (or ''), as src/model/wait.rs says it.
+local function asks_in_words(needs, of)
+  local by = {permission = ' to ', input = ': ', login = ' for login: '}
+  return 'its program asks' .. (of ~= '' and by[needs] and by[needs] .. of or ' for ' .. needs)
+end
+
 -- From now on an agent's program asks its user for something.
-local function asks_for(agent, task, needs)
-  redis.call('HSET', P .. 'agent:' .. agent, 'needs', needs, 'needs_since', now)
-  event('agent.needs', task, agent, nil, nil, 'its program asks for ' .. needs)
+local function asks_for(agent, task, needs, of)
+  redis.call('HSET', P .. 'agent:' .. agent, 'needs', needs, 'needs_since', now, 'needs_for', of)
+  event('agent.needs', task, agent, nil, nil, asks_in_words(needs, of))
 end

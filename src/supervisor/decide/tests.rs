@@ -83,6 +83,8 @@ impl Case {
             restarts: 0,
             needs: None,
             needs_since: None,
+            needs_for: None,
+            retrying: None,
             rss_bytes: None,
             reason: None,
             master: false,
