@@ -63,7 +63,7 @@ impl DriverKind {
             "resume" => matches!(self, Auto | Claude | Codex | Gemini | Opencode | Qwen | Copilot),
             "allowed_tools" => matches!(self, Auto | Claude | Gemini | Qwen | Copilot),
             "permission_mode" => matches!(self, Auto | Claude | Codex | Gemini | Qwen | Copilot),
-            "on_denial" => matches!(self, Auto | Claude | Qwen | Copilot),
+            "on_denial" => matches!(self, Auto | Claude | Opencode | Qwen | Copilot),
             "max_turns" => matches!(self, Auto | Claude | Qwen),
             "max_cost_usd" => matches!(self, Auto | Claude),
             "mode" => matches!(self, Auto | Claude | Codex),

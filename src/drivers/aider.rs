@@ -23,6 +23,7 @@ const PROGRAM: Program = Program {
     tested_with: "0.86.2",
     log_in: "give it a valid key of its model's service",
     tells_when_done: false,
+    allow: "in the role (allowed_tools, permission_mode)",
 };
 
 /// Nobody is there to answer, and yes is answered to everything: so nothing is offered that would open a browser or

@@ -127,7 +127,7 @@ impl Conversation {
                 Said::failed(*failure, format!("{name}: {reason}"), self.limited)
             }
             None if !done_by_exit => self.without_result(program, &end),
-            _ if end.hold_denied && !self.denied.is_empty() => Said::person(self.denials(name)),
+            _ if end.hold_denied && !self.denied.is_empty() => Said::person(self.denials(program)),
             _ => match end.exit_code {
                 Some(0) => Said::of(Cause::Success, format!("{name} has done it")),
                 // Nothing else ends a program that waits for its next prompt.
@@ -166,11 +166,9 @@ impl Conversation {
         Some(text)
     }
 
-    fn denials(&self, program: &str) -> String {
+    fn denials(&self, program: &Program) -> String {
         let list = self.denied.join(", ");
-        format!(
-            "{program} was not allowed to use {list}: allow it in the role (allowed_tools, permission_mode), then orch retry"
-        )
+        format!("{} was not allowed to use {list}: allow it {}, then orch retry", program.name, program.allow)
     }
 
     /// It has ended and has not said how.

@@ -16,6 +16,8 @@ pub struct Program {
     pub(super) log_in: &'static str,
     /// Whether it gives a result; of one that never does, the exit code says that it is done.
     pub(super) tells_when_done: bool,
+    /// Where a person allows what it was not allowed to do.
+    pub(super) allow: &'static str,
 }
 
 impl Program {
