@@ -186,14 +186,15 @@ impl Conversation {
             let mut told = lines.map(|line| (words::failure(None, line), line));
             match told.find(|(failure, _)| *failure != Failure::Transient) {
                 Some((Failure::Login, line)) => return Said::person(program.asks_to_log_in(line.trim())),
-                // Its command line is another version's.
-                Some((failure, line)) if words::is_about_options(line) => {
-                    let reason =
-                        format!("{name}: {}: another version than {}? orch doctor", line.trim(), program.tested_with);
-                    return Said::failed(failure, reason, None);
+                Some((failure, line)) if words::misuse(line).is_none() => {
+                    return Said::failed(failure, format!("{name}: {}", line.trim()), None);
                 }
-                Some((failure, line)) => return Said::failed(failure, format!("{name}: {}", line.trim()), None),
-                None => {}
+                _ => {}
+            }
+            if self.understood == 0
+                && let Some(why) = words::misuse(end.stderr)
+            {
+                return Said::of(Cause::Permanent, program.misunderstands(&one_line(&why, 200)));
             }
         }
         if end.on_a_terminal {

@@ -27,6 +27,14 @@ impl Program {
         numbers(version).zip(numbers(self.tested_with)).is_some_and(|(found, tested)| found < tested)
     }
 
+    /// It does not understand how it was called: by the role, or by us who know another version.
+    pub(super) fn misunderstands(&self, why: &str) -> String {
+        let Program { name, tested_with, .. } = self;
+        format!(
+            "{name}: {why}; mend its role (args, permission_mode), or is it another version than {tested_with}? orch doctor"
+        )
+    }
+
     /// It is not let in: why, and what to do. Who does not pay is told so in the same way.
     pub(super) fn asks_to_log_in(&self, why: &str) -> String {
         // Its first line, so that what to do is not cut off with the rest.

@@ -206,11 +206,43 @@ fn words_on_standard_error_are_read_where_nothing_else_was_said() {
             false,
             "unexpected argument '--x'",
         ),
+        (
+            "Unknown arguments: x\nUsage: gemini [options]\n\nOptions:\n  -d\n  -h, --help  Show help  [boolean]\n\n\n\n\n-v\n-w\n-x\n-y\n-z\n-0\n-1\n-2",
+            Cause::Permanent,
+            false,
+            "claude: Unknown arguments: x; mend its role (args",
+        ),
+        (
+            "Invalid values:\n  Argument: approval-mode, Given: \"x\"\nUsage: gemini",
+            Cause::Permanent,
+            false,
+            "values: Argument: approval-mode, Given: \"x\"; mend",
+        ),
+        (
+            "opencode run [message..]\n\nOptions:\n  -h, --help  show help  [boolean]",
+            Cause::Permanent,
+            false,
+            "printed its options",
+        ),
+        (
+            "error: option '--permission-mode <mode>' argument 'x' is invalid. Allowed choices are plan.",
+            Cause::Permanent,
+            false,
+            "argument 'x' is invalid",
+        ),
     ] {
         let said = verdict(DriverKind::Claude, "silent", Some(1), lines);
         assert_eq!((said.cause, said.start_anew), (cause, anew), "{said:?}");
         assert!(said.reason.contains(words), "{said:?}");
     }
+}
+
+#[test]
+fn arguments_that_aider_does_not_know_are_not_tried_again() {
+    let said =
+        verdict(DriverKind::Aider, "ok", Some(2), "usage: aider [-h]\naider: error: unrecognized arguments: --x");
+    assert_eq!(said.cause, Cause::Permanent, "{said:?}");
+    assert!(said.reason.contains("unrecognized arguments: --x; mend its role"), "{said:?}");
 }
 
 #[test]

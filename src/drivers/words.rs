@@ -101,11 +101,33 @@ const REFUSED: [&str; 7] = [
 ];
 
 /// Whether the program does not understand how it was called.
-pub(super) fn is_about_options(text: &str) -> bool {
+fn is_about_options(text: &str) -> bool {
+    const WORDS: [&str; 7] = [
+        "unknown option",
+        "unknown argument",
+        "unexpected argument",
+        "unrecognized argument",
+        "invalid value",
+        "invalid choice",
+        "allowed choices are",
+    ];
     let text = text.to_lowercase();
-    ["unknown option", "unknown argument", "unexpected argument", "invalid value"]
-        .iter()
-        .any(|word| text.contains(word))
+    WORDS.iter().any(|word| text.contains(word))
+}
+
+/// What the program did not understand of how it was called, by all that it said about its end: the line may stand above all
+/// its options, or there may be nothing but these.
+pub(super) fn misuse(said: &str) -> Option<String> {
+    let mut lines = said.lines().map(str::trim);
+    while let Some(line) = lines.next() {
+        if is_about_options(line) {
+            // `Invalid values:` is told in the next one.
+            let more = lines.next().filter(|_| line.ends_with(':')).unwrap_or_default();
+            return Some(format!("{line} {more}").trim().to_owned());
+        }
+    }
+    let lists_options = said.lines().any(|line| line.trim().eq_ignore_ascii_case("options:"));
+    lists_options.then(|| "it was called with what it does not know, and printed its options".to_owned())
 }
 
 /// When a limit ends, where the words say so: `...|1799999999` (seconds since 1970), `try again in 1h 5m`.
