@@ -3,12 +3,13 @@
 
 mod common;
 
-use common::World;
+use common::{World, feed};
 use serde_json::{Value, json};
 
 /// Roles of the two, and one whose program is nowhere.
 const ROLES: &str = "[roles.c]\ndriver = \"claude\"\nmodel = \"m1\"\n[roles.x]\ndriver = \"codex\"\n\
-                     [roles.none]\ndriver = \"codex\"\nenv = { PATH = \"/nonexistent\" }\n";
+                     [roles.none]\ndriver = \"codex\"\nenv = { PATH = \"/nonexistent\" }\n\
+                     [roles.screen]\ndriver = \"claude\"\nmode = \"interactive\"\n";
 
 /// The first line of claude's stream, and its last.
 const INIT: &str = r#"{"type":"system","subtype":"init","session_id":"SESSION","model":"m1"}"#;
@@ -259,6 +260,20 @@ fn a_program_that_says_nothing_and_one_that_is_not_there_are_told_apart() {
     let missing = world.wait_for(&world.delegate("none", "work"), "failed");
     assert_eq!(missing["cause"], "permanent");
     reason(&missing, &["codex is not on PATH: install it (npm install -g @openai/codex)"]);
+    world.program("codex", "");
+    std::fs::write(world.file("bin/codex"), "#!/no/such/interpreter\n").unwrap();
+    let broken = world.wait_for(&world.delegate("x", "work"), "failed");
+    reason(&broken, &["codex is there, but its interpreter"]);
+}
+
+#[test]
+fn a_text_that_is_too_long_for_an_argument_is_said_to_be() {
+    let world = world_with_claude("exit 0");
+    let long = "long ".repeat(30_000);
+    let id = feed(world.orch_command(&["delegate", "--role", "screen", "-"]), long.as_bytes()).ok();
+    let failed = world.wait_for(id.trim(), "failed");
+    assert_eq!(failed["cause"], "permanent", "{failed:#}");
+    reason(&failed, &["an argument of claude is too long, with 150000 bytes", "mode = \"headless\""]);
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod written;
 
 use std::{
     collections::BTreeMap,
+    hash::{DefaultHasher, Hash, Hasher},
     path::{Path, PathBuf},
 };
 
@@ -103,6 +104,13 @@ impl Config {
     /// the folder.
     pub fn location(&self) -> &Path {
         self.file.as_deref().unwrap_or(&self.root)
+    }
+
+    /// The same for two processes of one program that go by the same, whatever comments say and in whatever order.
+    pub fn fingerprint(&self) -> String {
+        let mut hasher = DefaultHasher::new();
+        format!("{self:?}").hash(&mut hasher);
+        format!("{:016x}", hasher.finish())
     }
 
     /// The role of that name.

@@ -18,6 +18,9 @@ use crate::{
     model::{duration::human, retry::RetryPolicy},
 };
 
+/// The one thing that can be said of copilot's permissions as a whole.
+const COPILOT_MAY_ALL: &str = "allow-all";
+
 /// The whole configuration, or all complaints about it.
 pub(super) fn resolve(written: &Written, complaints: Complaints, env: &Env, found: Found) -> Result<Config> {
     let mut resolver = Resolver { complaints, env, root: &found.root, texts: BTreeMap::new() };
@@ -255,16 +258,24 @@ impl Resolver<'_> {
             ("max_cost_usd", written.max_cost_usd.as_ref().map(|at| at.line)),
             ("resume", written.resume.as_ref().map(|at| at.line)),
             ("on_denial", written.on_denial.as_ref().map(|at| at.line)),
+            ("max_task_tokens", written.max_task_tokens.as_ref().map(|at| at.line)),
+            ("max_tokens_per_day", written.day.max_tokens.as_ref().map(|at| at.line)),
         ];
         let in_money = [
             ("max_task_cost_usd", written.max_task_cost_usd.as_ref().map(|at| at.line)),
             ("max_cost_usd_per_day", written.day.max_cost_usd.as_ref().map(|at| at.line)),
         ];
+        if let Some(at) = written.permission_mode.as_ref().filter(|_| role.driver == DriverKind::Copilot)
+            && at.value != COPILOT_MAY_ALL
+        {
+            let what = format!("is wrong: copilot knows only \"{COPILOT_MAY_ALL}\"; or name tools in allowed_tools");
+            self.complaints.add(at.line, dotted(table, "permission_mode"), what);
+        }
         for (name, line) in in_money.into_iter().filter(|_| role.agent.mode == Mode::Interactive) {
             let what = "goes with mode = \"headless\" only: in its own screen a program tells tokens, and no money";
             line.into_iter().for_each(|line| self.complaints.add(line, dotted(table, name), what));
         }
-        for (name, line) in keys {
+        for (name, line) in keys.into_iter().chain(in_money) {
             let Some(line) = line else { continue };
             if role.agent.mode == Mode::Interactive && ["max_turns", "max_cost_usd", "on_denial"].contains(&name) {
                 let what =

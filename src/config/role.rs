@@ -55,7 +55,8 @@ impl DriverKind {
         DriverKind::AGENTS.contains(&self).then_some(self.as_str())
     }
 
-    /// Whether a key of [`AgentOptions`] means something to it: nobody is to believe in a bound that is not held.
+    /// Whether a key means something to it: nobody is to believe in a bound that is not held. What is bound by use needs a
+    /// program that tells what it has used.
     pub fn knows(self, key: &str) -> bool {
         use DriverKind::*;
         match key {
@@ -63,10 +64,12 @@ impl DriverKind {
             "resume" => matches!(self, Auto | Claude | Codex | Gemini | Opencode | Qwen | Copilot),
             "allowed_tools" => matches!(self, Auto | Claude | Gemini | Qwen | Copilot),
             "permission_mode" => matches!(self, Auto | Claude | Codex | Gemini | Qwen | Copilot),
-            "on_denial" => matches!(self, Auto | Claude | Qwen | Copilot),
+            "on_denial" => matches!(self, Auto | Claude | Opencode | Qwen | Copilot),
             "max_turns" => matches!(self, Auto | Claude | Qwen),
             "max_cost_usd" => matches!(self, Auto | Claude),
             "mode" => matches!(self, Auto | Claude | Codex),
+            "max_task_cost_usd" | "max_cost_usd_per_day" => !matches!(self, Codex | Gemini | Qwen | Copilot),
+            "max_task_tokens" | "max_tokens_per_day" => self != Copilot,
             _ => false,
         }
     }

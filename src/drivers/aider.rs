@@ -23,7 +23,11 @@ const PROGRAM: Program = Program {
     tested_with: "0.86.2",
     log_in: "give it a valid key of its model's service",
     tells_when_done: false,
+    allow: "in the role (allowed_tools, permission_mode)",
 };
+
+/// Python's own for arguments that it does not understand.
+const EX_OF_ARGUMENTS: i32 = 2;
 
 /// Nobody is there to answer, and yes is answered to everything: so nothing is offered that would open a browser or
 /// install one (notes of a release, warnings, addresses in the text).
@@ -54,7 +58,12 @@ impl Driver for Aider {
 
     fn read(&self, end: End) -> Verdict {
         let (now, said) = (end.now, Said::of(end.stdout));
+        let misuse = words::misuse(end.stderr).filter(|_| end.exit_code == Some(EX_OF_ARGUMENTS));
         let mut verdict = by_contract(end);
+        if let Some(why) = misuse {
+            verdict.cause = Cause::Permanent;
+            verdict.reason = PROGRAM.misunderstands(&one_line(&why, 200));
+        }
         if let Some(line) = said.error.filter(|_| verdict.cause == Cause::Success) {
             verdict.reason = format!("{}: {}", PROGRAM.name, one_line(line, 200));
             verdict.cause = match words::failure(status(line), line) {

@@ -33,6 +33,7 @@ const PROGRAM: Program = Program {
     tested_with: "2.1.328",
     log_in: "run claude and type /login, or give it a valid ANTHROPIC_API_KEY",
     tells_when_done: true,
+    allow: "in the role (allowed_tools, permission_mode)",
 };
 const MCP_FILE: &str = "mcp.json";
 const SETTINGS_FILE: &str = "settings.json";

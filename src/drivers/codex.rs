@@ -29,6 +29,7 @@ const PROGRAM: Program = Program {
     tested_with: "0.169.0",
     log_in: "run codex login, or give it a valid OPENAI_API_KEY",
     tells_when_done: true,
+    allow: "in the role (permission_mode)",
 };
 
 impl Driver for Codex {

@@ -143,7 +143,7 @@ impl Conversation {
                 Said::failed(*failure, format!("{name}: {reason}"), self.limited)
             }
             None if !done_by_exit => self.without_result(program, &end),
-            _ if end.hold_denied && !self.denied.is_empty() => Said::person(self.denials(name)),
+            _ if end.hold_denied && !self.denied.is_empty() => Said::person(self.denials(program)),
             _ => match end.exit_code {
                 Some(0) => Said::of(Cause::Success, format!("{name} has done it")),
                 // Nothing else ends a program that waits for its next prompt.
@@ -182,14 +182,12 @@ impl Conversation {
         Some(text)
     }
 
-    fn denials(&self, program: &str) -> String {
+    fn denials(&self, program: &Program) -> String {
         let named: Vec<&str> = self.denied.iter().take(DENIALS).map(String::as_str).collect();
         let more = self.denied.len() - named.len();
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         let list = named.join(", ") + &more;
-        format!(
-            "{program} was not allowed to use {list}: allow it in the role (allowed_tools, permission_mode), then orch retry"
-        )
+        format!("{} was not allowed to use {list}: allow it {}, then orch retry", program.name, program.allow)
     }
 
     /// It has ended and has not said how.
@@ -207,14 +205,15 @@ impl Conversation {
             let mut told = lines.map(|line| (words::failure(None, line), line));
             match told.find(|(failure, _)| *failure != Failure::Transient) {
                 Some((Failure::Login, line)) => return Said::person(program.asks_to_log_in(line.trim())),
-                // Its command line is another version's.
-                Some((failure, line)) if words::is_about_options(line) => {
-                    let reason =
-                        format!("{name}: {}: another version than {}? orch doctor", line.trim(), program.tested_with);
-                    return Said::failed(failure, reason, None);
+                Some((failure, line)) if words::misuse(line).is_none() => {
+                    return Said::failed(failure, format!("{name}: {}", line.trim()), None);
                 }
-                Some((failure, line)) => return Said::failed(failure, format!("{name}: {}", line.trim()), None),
-                None => {}
+                _ => {}
+            }
+            if self.understood == 0
+                && let Some(why) = words::misuse(end.stderr)
+            {
+                return Said::of(Cause::Permanent, program.misunderstands(&one_line(&why, 200)));
             }
         }
         if end.on_a_terminal {

@@ -27,6 +27,7 @@ const PROGRAM: Program = Program {
     tested_with: "1.0.102",
     log_in: "run copilot login, or give it a valid GH_TOKEN (of another service: COPILOT_PROVIDER_API_KEY)",
     tells_when_done: true,
+    allow: "in the role (allowed_tools, permission_mode)",
 };
 const MCP_FILE: &str = "mcp.json";
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{
     Driver, Job, Program, Prompt, Refusal, Seat, Seen, Start,
-    event::{Ending, Event, Transcript},
+    event::{Ending, Event, Failure, Transcript},
     gemini_cli::GeminiCli,
     screen, words,
 };
@@ -24,6 +24,7 @@ const PROGRAM: Program = Program {
     tested_with: "0.61.0",
     log_in: "run gemini and type /auth, or give it a valid GEMINI_API_KEY",
     tells_when_done: true,
+    allow: "in the role (allowed_tools, permission_mode)",
 };
 const CLI: GeminiCli =
     GeminiCli { kind: DriverKind::Gemini, program: PROGRAM.name, defaults: "GEMINI_CLI_SYSTEM_DEFAULTS_PATH" };
@@ -68,6 +69,8 @@ struct Stream {
     /// What is being said, in pieces so far.
     saying: String,
     answer: Option<String>,
+    /// Why it went no further, if it does not: of that, too, its result says success.
+    stopped: Option<String>,
 }
 
 impl Transcript for Stream {
@@ -85,10 +88,13 @@ impl Transcript for Stream {
                 session: said["session_id"].as_str().map(str::to_owned),
                 model: said["model"].as_str().map(str::to_owned),
             }),
-            Some("tool_use") => events.push(Event::ToolCall {
-                name: said["tool_name"].as_str().unwrap_or("?").to_owned(),
-                summary: words::arguments(&said["parameters"]),
-            }),
+            Some("tool_use") => {
+                self.stopped = None;
+                events.push(Event::ToolCall {
+                    name: said["tool_name"].as_str().unwrap_or("?").to_owned(),
+                    summary: words::arguments(&said["parameters"]),
+                });
+            }
             Some("tool_result") => events.push(Event::ToolResult {
                 ok: said["status"] != "error",
                 summary: match said["error"]["message"].as_str() {
@@ -96,7 +102,12 @@ impl Transcript for Stream {
                     None => said["output"].as_str().unwrap_or_default().to_owned(),
                 },
             }),
-            Some("error") => events.push(Event::ToolResult { ok: false, summary: words::said(&said["message"]) }),
+            Some("error") => {
+                let message = words::said(&said["message"]);
+                let is_over = said["severity"] == "error" || message.contains("stopping execution");
+                self.stopped = self.stopped.take().or_else(|| is_over.then(|| message.clone()));
+                events.push(Event::ToolResult { ok: false, summary: message });
+            }
             Some("result") => {
                 events.extend(usage(&said["stats"]));
                 events.push(self.result(&said));
@@ -152,12 +163,18 @@ impl Stream {
         if text.is_empty() {
             return Vec::new();
         }
+        self.stopped = None;
         self.answer = Some(text.clone());
         vec![Event::Text(text)]
     }
 
     fn result(&mut self, said: &Value) -> Event {
-        if said["status"] == "success" {
+        let is_done = said["status"] == "success";
+        if let Some(why) = self.stopped.take().filter(|_| is_done) {
+            let failure = if why.contains("session turns") { Failure::Bound } else { words::failure(None, &why) };
+            return Event::Result { text: None, ending: Ending::Failed(failure, why) };
+        }
+        if is_done {
             return Event::Result { text: self.answer.take(), ending: Ending::Done };
         }
         let reason = said["error"]["message"].as_str().unwrap_or("it ended with an error").to_owned();

@@ -1,6 +1,8 @@
 //! `opencode`: `opencode run --format json` for tasks.
 //!
-//! Measured with 1.18.33. It tells of steps, texts and tools, and has no final result: its exit code says that it is done.
+//! Measured with 1.18.33. It tells of steps, texts and tools. It has no final result: the step that calls no tool is the last
+//! one. Ended by itself in the middle of one (its last words may be lost in the pipe), it still says 0. What would have to be
+//! asked for is refused by itself, said on standard error in words, and it ends there, with 0 again.
 
 use std::ffi::OsString;
 
@@ -13,7 +15,7 @@ use super::{
 };
 use crate::{
     config::{DriverKind, Role},
-    model::task::Usage,
+    model::{agent::Needs, task::Usage},
 };
 
 /// Runs `opencode`.
@@ -24,7 +26,8 @@ const PROGRAM: Program = Program {
     install: "npm install -g opencode-ai",
     tested_with: "1.18.33",
     log_in: "run opencode auth login, or give it a valid key of its model's service",
-    tells_when_done: false,
+    tells_when_done: true,
+    allow: "under permission in opencode.json",
 };
 /// One configuration more, put over the global one and under the project's.
 const CONFIG: &str = "OPENCODE_CONFIG";
@@ -74,6 +77,11 @@ impl Driver for Opencode {
         screen::opencode::prompt(screen)
     }
 
+    /// Where it unpacks its libraries, 5 MB at each start, and leaves them.
+    fn scratch_variable(&self) -> Option<&'static str> {
+        Some("BUN_TMPDIR")
+    }
+
     fn secrets(&self) -> &'static [&'static str] {
         &["OPENCODE_API_KEY", "ANTHROPIC_API_KEY", "OPENAI_API_KEY"]
     }
@@ -99,6 +107,8 @@ struct Steps {
     session: Option<String>,
     /// The sum of all steps.
     usage: Usage,
+    /// Whether it was refused a tool in this step: it then ends with it.
+    is_refused: bool,
 }
 
 impl Transcript for Steps {
@@ -109,10 +119,24 @@ impl Transcript for Steps {
         let mut events: Vec<Event> = self.started(&said).into_iter().collect();
         let part = &said["part"];
         match said["type"].as_str() {
-            Some("step_start" | "reasoning") => {}
+            Some("reasoning") => {}
+            // Whatever the step before it was: it goes on.
+            Some("step_start") => {
+                self.is_refused = false;
+                events.push(Event::Turn);
+            }
             Some("text") => events.push(Event::Text(part["text"].as_str().unwrap_or_default().to_owned())),
-            Some("tool_use") => events.extend(tool(part)),
-            Some("step_finish") => events.push(self.step(part)),
+            Some("tool_use") => {
+                let told = tool(part);
+                self.is_refused |= told.iter().any(|event| matches!(event, Event::Needs { .. }));
+                events.extend(told);
+            }
+            Some("step_finish") => {
+                events.push(self.step(part));
+                if self.is_refused || !matches!(part["reason"].as_str(), Some("tool-calls" | "error")) {
+                    events.push(Event::Result { text: None, ending: Ending::Done });
+                }
+            }
             Some("error") => {
                 let error = &said["error"];
                 let reason = error["data"]["message"].as_str().or(error["message"].as_str()).or(error["name"].as_str());
@@ -156,15 +180,15 @@ impl Steps {
 }
 
 /// A tool is told of once, when it is done.
-fn tool(part: &Value) -> [Event; 2] {
+fn tool(part: &Value) -> Vec<Event> {
     let state = &part["state"];
     let ok = state["status"] != "error";
-    let said = if ok { &state["output"] } else { &state["error"] };
-    [
-        Event::ToolCall {
-            name: part["tool"].as_str().unwrap_or("?").to_owned(),
-            summary: words::arguments(&state["input"]),
-        },
-        Event::ToolResult { ok, summary: said.as_str().unwrap_or_default().to_owned() },
-    ]
+    let said = if ok { &state["output"] } else { &state["error"] }.as_str().unwrap_or_default();
+    let (name, summary) = (part["tool"].as_str().unwrap_or("?").to_owned(), words::arguments(&state["input"]));
+    let of = if summary.is_empty() { name.clone() } else { format!("{name}({summary})") };
+    let mut events = vec![Event::ToolCall { name, summary }, Event::ToolResult { ok, summary: said.to_owned() }];
+    if !ok && said.contains("rejected permission") {
+        events.push(Event::Needs { what: Needs::Permission, of });
+    }
+    events
 }

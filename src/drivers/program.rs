@@ -16,6 +16,8 @@ pub struct Program {
     pub(super) log_in: &'static str,
     /// Whether it gives a result; of one that never does, the exit code says that it is done.
     pub(super) tells_when_done: bool,
+    /// Where a person allows what it was not allowed to do.
+    pub(super) allow: &'static str,
 }
 
 impl Program {
@@ -23,6 +25,14 @@ impl Program {
     /// What holds no number is not: nobody knows. Nor is another third number: these come every day.
     pub fn is_too_old(&self, version: &str) -> bool {
         numbers(version).zip(numbers(self.tested_with)).is_some_and(|(found, tested)| found < tested)
+    }
+
+    /// It does not understand how it was called: by the role, or by us who know another version.
+    pub(super) fn misunderstands(&self, why: &str) -> String {
+        let Program { name, tested_with, .. } = self;
+        format!(
+            "{name}: {why}; mend its role (args, permission_mode), or is it another version than {tested_with}? orch doctor"
+        )
     }
 
     /// It is not let in: why, and what to do. Who does not pay is told so in the same way.

@@ -17,6 +17,7 @@ const PROGRAM: Program = Program {
     tested_with: "0.24.4",
     log_in: "run qwen and type /auth, or give it a valid OPENAI_API_KEY",
     tells_when_done: true,
+    allow: "in the role (allowed_tools, permission_mode)",
 };
 const CLI: GeminiCli =
     GeminiCli { kind: DriverKind::Qwen, program: PROGRAM.name, defaults: "QWEN_CODE_SYSTEM_DEFAULTS_PATH" };

@@ -87,11 +87,21 @@ fn ends_mean_what_comes_next() {
         (Gemini, "tool_failed", ok, Success, "gemini has done it"),
         (Gemini, "login", Some(145), NeedsPerson, "gemini asks to log in: [API Error: "),
         (Gemini, "quota", Some(1), RateLimited, "Quota exceeded"),
+        (Gemini, "loop", ok, Transient, "gemini: Loop detected, stopping execution"),
+        (Gemini, "max_turns", ok, Permanent, "gemini: Maximum session turns exceeded"),
         (Qwen, "ok", ok, Success, "qwen has done it"),
         (Qwen, "login", Some(1), NeedsPerson, "qwen asks to log in: [API Error: 401"),
         (Qwen, "failed", Some(1), Transient, "fetch failed"),
         (Opencode, "ok", ok, Success, "opencode has done it"),
-        (Opencode, "ok", Some(1), Transient, "exit code 1"),
+        (Opencode, "ok", Some(1), Success, "had done it when it was ended"),
+        (Opencode, "cut", ok, Transient, "before it had given a result"),
+        (
+            Opencode,
+            "denied",
+            ok,
+            NeedsPerson,
+            "not allowed to use bash(ls): allow it under permission in opencode.json",
+        ),
         (Opencode, "failed", ok, NeedsPerson, "Unauthorized"),
         (Copilot, "ok", ok, Success, "copilot has done it"),
         (Copilot, "denied", ok, NeedsPerson, "not allowed to use bash(ls): allow it"),
@@ -251,11 +261,43 @@ fn words_on_standard_error_are_read_where_nothing_else_was_said() {
             false,
             "unexpected argument '--x'",
         ),
+        (
+            "Unknown arguments: x\nUsage: gemini [options]\n\nOptions:\n  -d\n  -h, --help  Show help  [boolean]\n\n\n\n\n-v\n-w\n-x\n-y\n-z\n-0\n-1\n-2",
+            Cause::Permanent,
+            false,
+            "claude: Unknown arguments: x; mend its role (args",
+        ),
+        (
+            "Invalid values:\n  Argument: approval-mode, Given: \"x\"\nUsage: gemini",
+            Cause::Permanent,
+            false,
+            "values: Argument: approval-mode, Given: \"x\"; mend",
+        ),
+        (
+            "opencode run [message..]\n\nOptions:\n  -h, --help  show help  [boolean]",
+            Cause::Permanent,
+            false,
+            "printed its options",
+        ),
+        (
+            "error: option '--permission-mode <mode>' argument 'x' is invalid. Allowed choices are plan.",
+            Cause::Permanent,
+            false,
+            "argument 'x' is invalid",
+        ),
     ] {
         let said = verdict(DriverKind::Claude, "silent", Some(1), lines);
         assert_eq!((said.cause, said.start_anew), (cause, anew), "{said:?}");
         assert!(said.reason.contains(words), "{said:?}");
     }
+}
+
+#[test]
+fn arguments_that_aider_does_not_know_are_not_tried_again() {
+    let said =
+        verdict(DriverKind::Aider, "ok", Some(2), "usage: aider [-h]\naider: error: unrecognized arguments: --x");
+    assert_eq!(said.cause, Cause::Permanent, "{said:?}");
+    assert!(said.reason.contains("unrecognized arguments: --x; mend its role"), "{said:?}");
 }
 
 #[test]

@@ -34,11 +34,14 @@ pub(super) fn failure(status: Option<u64>, text: &str) -> Failure {
     Failure::Transient
 }
 
-/// `api error: 401 ...`: the status of the service's answer, where it is told in words.
+/// The status of the service's answer, where it is told in words: `api error: 401 ...`, `{"code":404,...}`.
 fn said_status(text: &str) -> Option<u64> {
-    let (_, rest) = text.split_once("api error: ")?;
-    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-    if digits.len() == 3 { digits.parse().ok() } else { None }
+    const BEFORE: [&str; 4] = ["api error: ", "unexpected status ", "last status: ", "\"code\":"];
+    BEFORE.iter().find_map(|before| {
+        let rest = text.split_once(before)?.1.trim_start();
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        if digits == 3 { rest[..digits].parse().ok() } else { None }
+    })
 }
 
 /// Whether a refusal says that the account has to be paid for.
@@ -87,15 +90,44 @@ const LIMIT: [&str; 9] = [
     "resource_exhausted",
 ];
 /// The service refuses the request.
-const REFUSED: [&str; 5] =
-    ["prompt is too long", "context_length_exceeded", "model_not_found", "model not found", "invalid_request_error"];
+const REFUSED: [&str; 7] = [
+    "prompt is too long",
+    "prompt as too long",
+    "context_length_exceeded",
+    "model_not_found",
+    "model not found",
+    "not_found_error",
+    "invalid_request_error",
+];
 
 /// Whether the program does not understand how it was called.
-pub(super) fn is_about_options(text: &str) -> bool {
+fn is_about_options(text: &str) -> bool {
+    const WORDS: [&str; 7] = [
+        "unknown option",
+        "unknown argument",
+        "unexpected argument",
+        "unrecognized argument",
+        "invalid value",
+        "invalid choice",
+        "allowed choices are",
+    ];
     let text = text.to_lowercase();
-    ["unknown option", "unknown argument", "unexpected argument", "invalid value"]
-        .iter()
-        .any(|word| text.contains(word))
+    WORDS.iter().any(|word| text.contains(word))
+}
+
+/// What the program did not understand of how it was called, by all that it said about its end: the line may stand above all
+/// its options, or there may be nothing but these.
+pub(super) fn misuse(said: &str) -> Option<String> {
+    let mut lines = said.lines().map(str::trim);
+    while let Some(line) = lines.next() {
+        if is_about_options(line) {
+            // `Invalid values:` is told in the next one.
+            let more = lines.next().filter(|_| line.ends_with(':')).unwrap_or_default();
+            return Some(format!("{line} {more}").trim().to_owned());
+        }
+    }
+    let lists_options = said.lines().any(|line| line.trim().eq_ignore_ascii_case("options:"));
+    lists_options.then(|| "it was called with what it does not know, and printed its options".to_owned())
 }
 
 /// When a limit ends, where the words say so: `...|1799999999` (seconds since 1970), `try again in 1h 5m`.
@@ -215,6 +247,14 @@ mod tests {
                 Failure::RateLimited(Some(When::At(Timestamp(1_799_999_999_000)))),
             ),
             (Some(400), "bad", Failure::Permanent),
+            (None, "unexpected status 404 Not Found: model: m, url: http://h/v1/responses", Failure::Permanent),
+            (None, "unexpected status 529 <unknown status code>: Overloaded", Failure::Transient),
+            (None, "exceeded retry limit, last status: 429 Too Many", Failure::RateLimited(None)),
+            (None, r#"[API Error: {"error":{"code":404,"message":"models/m is not found"}}]"#, Failure::Permanent),
+            (None, r#"[API Error: {"error":{"code":"not_found_error","message":"model: m"}}]"#, Failure::Permanent),
+            (None, r#"{"error":{"code":503,"message":"high demand"}}"#, Failure::Transient),
+            (None, "The provider rejected the prompt as too long", Failure::Permanent),
+            (None, "exit status 404", Failure::Transient),
             (None, "prompt is too long: 250000 tokens", Failure::Permanent),
             (None, "No conversation found with session ID: x", Failure::NoSuchSession),
         ] {

@@ -38,6 +38,33 @@ pub enum Said {
     Failed(Error),
 }
 
+/// What a supervisor says of itself in [`Home::running`], a line each. Empty where it has just begun, or is older.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// Its version.
+    pub version: String,
+    /// The fingerprint of the configuration that it goes by ([`crate::config::Config::fingerprint`]).
+    pub config: String,
+}
+
+impl Mark {
+    /// The one that is there.
+    pub fn read(home: &Home) -> Mark {
+        let text = fs::read_to_string(home.running()).unwrap_or_default();
+        let mut lines = text.lines().map(|line| line.trim().to_owned());
+        let mut next = || lines.next().unwrap_or_default();
+        Mark { version: next(), config: next() }
+    }
+
+    /// Leaves it there.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn write(&self, home: &Home) -> io::Result<()> {
+        write_new(&home.running(), format!("{}\n{}\n", self.version, self.config).as_bytes())
+    }
+}
+
 /// The state folder of one namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Home {
@@ -98,7 +125,7 @@ impl Home {
         self.path.join("supervisor.lock")
     }
     /// There from a supervisor's start until everything has ended in order: what a crash leaves behind. It holds that
-    /// supervisor's version.
+    /// supervisor's [`Mark`].
     pub fn running(&self) -> PathBuf {
         self.path.join("running")
     }

@@ -21,6 +21,11 @@ use crate::{
 /// What to do where no agent is started for want of memory.
 pub(super) const FREE_MEMORY: &str = "end what uses it, or set min_free_memory under [supervisor] lower";
 
+/// The supervisor goes by what it has read once; agents read it when they start.
+pub(super) const OUTDATED: &str =
+    "sessions.toml has changed since orch start: the supervisor and the agents of before go by what it said then";
+pub(super) const RESTART: &str = "orch stop, then: orch start";
+
 /// What `status` has seen of the store.
 #[derive(Debug, Default)]
 pub(super) struct Look {

@@ -8,10 +8,11 @@ use std::{collections::BTreeMap, time::UNIX_EPOCH};
 use super::{
     Attention, Ops, RedisStatus, Status, SupervisorStatus,
     agents::in_order,
-    attention::{self, Look},
+    attention::{self, Look, OUTDATED, RESTART},
 };
 use crate::{
     error::{Error, Result},
+    home::Mark,
     model::{
         task::{Task, TaskState},
         time::Timestamp,
@@ -53,6 +54,8 @@ impl Ops {
         let mut needs: Vec<Attention> = trouble.into_iter().map(attention::of_error).collect();
         needs.extend(writes.map(|(what, do_)| Attention { what, do_ }));
         needs.extend(supervisor.and_then(|s| self.another_program(&s)));
+        let outdated = supervisor.is_some() && self.supervisor_is_outdated();
+        needs.extend(outdated.then(|| Attention { what: OUTDATED.into(), do_: RESTART.into() }));
         if state == "ok" {
             needs.extend(attention::of(&self.config, supervisor.is_some(), &look));
         }
@@ -78,8 +81,7 @@ impl Ops {
     /// Whether the supervisor is not of this program: an upgrade has replaced it.
     fn another_program(&self, supervisor: &ProcessId) -> Option<Attention> {
         let ours = env!("CARGO_PKG_VERSION");
-        let theirs = std::fs::read_to_string(self.home.running()).unwrap_or_default();
-        let what = match theirs.trim() {
+        let what = match Mark::read(&self.home).version.as_str() {
             // One that says nothing there is older, or has just begun.
             theirs if theirs.is_empty() || theirs == ours => {
                 if supervisor.runs_our_program()? {
@@ -89,7 +91,15 @@ impl Ops {
             }
             theirs => format!("supervisor {theirs} runs, this is orch {ours}"),
         };
-        Some(Attention { what, do_: "orch stop, then: orch start".into() })
+        Some(Attention { what, do_: RESTART.into() })
+    }
+
+    /// Whether sessions.toml says something else than when the supervisor began.
+    pub(super) fn supervisor_is_outdated(&self) -> bool {
+        let mark = Mark::read(&self.home);
+        // Of another program's configuration nothing is known.
+        let is_comparable = mark.version == env!("CARGO_PKG_VERSION") && !mark.config.is_empty();
+        is_comparable && mark.config != self.config.fingerprint()
     }
 
     /// The store, seen once, without patience.

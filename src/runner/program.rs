@@ -14,6 +14,7 @@ use crate::{
     drivers::{self, Start},
     home,
     model::id::Capability,
+    os,
     store::tasks::Claimed,
 };
 
@@ -48,7 +49,11 @@ pub(super) fn spawn(
 ) -> io::Result<Child> {
     let stdin = if start.prompt_on_stdin { Stdio::from(std::fs::File::open(&w.prompt)?) } else { Stdio::null() };
     // In a process group of its own: Ctrl-C in the pane reaches the runner, which ends the program and says why.
-    command(agent, start, cwd, own).stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).spawn()
+    let mut command = command(agent, start, cwd, own);
+    let child = command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).spawn()?;
+    // An agent program says its answer last of all, in one line, and is gone.
+    child.stdout.iter().filter(|_| agent.launch.driver.program().is_some()).for_each(os::widen_pipe);
+    Ok(child)
 }
 
 /// Starts it with the pane's terminal, which it then has to itself: in the runner's own process group, which is the one

@@ -1,6 +1,9 @@
 //! The beginning of an attempt: its folder, how its driver wants the program to be started, and why that may not be.
 
-use std::{ffi::OsString, io};
+use std::{
+    ffi::{OsStr, OsString},
+    io,
+};
 
 use tokio::process::Child;
 
@@ -177,6 +180,9 @@ fn could_not_start(e: &io::Error, start: &Start, agent: &Agent) -> Box<NotBegun>
         || matches!(e.raw_os_error(), Some(libc::EMFILE | libc::ENFILE));
     match e.kind() {
         _ if is_short_of_something => NotBegun::machine(agent, format!("{program} could not be started: {e}")),
+        NotFound if drivers::find(&program, agent.launch.env.get("PATH").map(OsStr::new)).is_some() => {
+            NotBegun::permanent(format!("the program {program} is there, but its interpreter (its first line) is not"))
+        }
         NotFound if !program.contains('/') => {
             // The whole PATH would fill every list that shows the reason.
             tracing::warn!(path, "{program} is not there");
@@ -188,7 +194,13 @@ fn could_not_start(e: &io::Error, start: &Start, agent: &Agent) -> Box<NotBegun>
         }
         NotFound => NotBegun::permanent(format!("the program {program} is not there, or its interpreter is not")),
         PermissionDenied => NotBegun::permanent(format!("the program {program} may not be executed")),
-        ArgumentListTooLong => NotBegun::permanent(format!("the arguments of {program} are too long")),
+        ArgumentListTooLong => {
+            let longest = start.args.iter().map(|arg| arg.len()).max().unwrap_or_default();
+            NotBegun::permanent(format!(
+                "an argument of {program} is too long, with {longest} bytes: in mode = \"interactive\" the task's text is \
+                 one (name a file in it instead, or use mode = \"headless\"); else shorten instructions or args"
+            ))
+        }
         _ => NotBegun::permanent(format!("{program} could not be started: {e}")),
     }
 }

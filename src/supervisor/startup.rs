@@ -9,7 +9,7 @@ use super::{Mode, Supervisor, announce::Announcement, redis::Redis, reign::Reign
 use crate::{
     config::Config,
     error::{Error, Result},
-    home::{Home, Log},
+    home::{Home, Log, Mark},
     mux::{Mux, TmuxMux, TmuxOptions},
     os::{self, failpoint},
     store::{Store, StoreError, intents::Wish},
@@ -37,6 +37,8 @@ pub(super) async fn supervise(mut config: Config, mode: Mode, announcement: &mut
     // Before anything is started, which would be inside too.
     super::enclosures::tidy(&home);
     failpoint!("start.locked");
+    // As it is written, before anything is fitted to this machine.
+    let fingerprint = config.fingerprint();
     let files = os::raise_nofile_limit().unwrap_or(u64::MAX);
     if !mode.to_stop {
         config.supervisor.max_agents = agents_for(files, config.supervisor.max_agents)?;
@@ -49,7 +51,8 @@ pub(super) async fn supervise(mut config: Config, mode: Mode, announcement: &mut
         mux.version().await?;
     }
     let crashed = home.running().exists();
-    let mut redis = start_redis(&config, &home).await?;
+    let mark = Mark { version: env!("CARGO_PKG_VERSION").to_owned(), config: fingerprint };
+    let mut redis = start_redis(&config, &home, &mark).await?;
     failpoint!("start.redis_up");
     let store = Arc::new(redis.open(&config, redis.patience())?);
     let mut reign = Reign::of(&config, &home)?;
@@ -105,11 +108,10 @@ fn agents_for(files: u64, wished: u32) -> Result<u32> {
 }
 
 /// From here on there is something to be ended in order; unless there was nothing before, and Redis does not start.
-async fn start_redis(config: &Config, home: &Home) -> Result<Redis> {
+async fn start_redis(config: &Config, home: &Home, mark: &Mark) -> Result<Redis> {
     let running = home.running();
     let something_ran = running.exists();
-    crate::home::write_new(&running, env!("CARGO_PKG_VERSION").as_bytes())
-        .map_err(|e| crate::home::unusable(&running, &e))?;
+    mark.write(home).map_err(|e| crate::home::unusable(&running, &e))?;
     failpoint!("start.marked");
     Redis::start(config).await.inspect_err(|_| unmark(home, something_ran))
 }

@@ -34,6 +34,27 @@ fn an_empty_folder_is_enough() {
 }
 
 #[test]
+fn a_role_that_was_written_after_the_start_waits_for_a_restart_and_status_says_so() {
+    let world = World::started("");
+    let file = world.project.join("sessions.toml");
+    let config = fs::read_to_string(&file).unwrap();
+    fs::write(&file, format!("# a comment changes nothing\n{config}")).unwrap();
+    assert_eq!(world.status()["attention"].to_string(), "[]");
+    let role = "[roles.words]\ndriver = \"command\"\ncommand = [\"wc\", \"-w\"]\n";
+    fs::write(&file, format!("{config}\n{role}")).unwrap();
+    let id = world.delegate("words", "one two");
+    let attention = world.status()["attention"].to_string();
+    assert!(attention.contains("sessions.toml has changed since orch start"), "{attention}");
+    let why = world.orch(&["why", &id]).ok();
+    assert!(why.contains("sessions.toml has changed") && why.contains("orch stop, then: orch start"), "{why}");
+    world.orch(&["stop"]).ok();
+    world.start();
+    assert_eq!(world.wait_for(&id, "succeeded")["result"]["text"], "2\n");
+    assert_eq!(world.status()["attention"].to_string(), "[]");
+    world.stop_and_check_nothing_left();
+}
+
+#[test]
 fn a_second_project_gets_a_masters_session_of_its_own_by_init() {
     let one = World::builder().users_own_server().build();
     one.start();

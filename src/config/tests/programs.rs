@@ -50,6 +50,21 @@ fn an_agent_program_keeps_to_what_is_written_for_it() {
              a program tells tokens, and no money",
         ),
         (
+            "[roles.a]\ndriver = \"codex\"\nmax_cost_usd_per_day = 5.0",
+            "sessions.toml:3: roles.a.max_cost_usd_per_day means nothing to this role's driver, which is \"codex\"; \
+             claude, opencode, aider know it",
+        ),
+        (
+            "[roles.a]\ndriver = \"copilot\"\nmax_task_tokens = 5",
+            "sessions.toml:3: roles.a.max_task_tokens means nothing to this role's driver, which is \"copilot\"; \
+             claude, codex, gemini, opencode, qwen, aider know it",
+        ),
+        (
+            "[roles.a]\ndriver = \"copilot\"\npermission_mode = \"yolo\"",
+            "sessions.toml:3: roles.a.permission_mode is wrong: copilot knows only \"allow-all\"; or name tools in \
+             allowed_tools",
+        ),
+        (
             "[agents]\norder = [\"shell\"]",
             "sessions.toml:2: agents.order is wrong: 'shell' is no agent program that orch knows; \
              there are claude, codex, gemini, opencode, qwen, aider, copilot",

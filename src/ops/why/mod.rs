@@ -38,6 +38,8 @@ const SHOWN: usize = 50;
 struct Around<'a> {
     config: &'a Config,
     supervised: bool,
+    /// Whether the supervisor goes by an earlier sessions.toml.
+    outdated: bool,
     snapshot: Snapshot,
     /// Memory available on this machine, in bytes.
     free_memory: Option<u64>,
@@ -128,7 +130,8 @@ impl Ops {
         events.retain(|e| e.task.as_deref() == Some(id) || e.agent.as_deref() == Some(id));
         let events = events.split_off(events.len().saturating_sub(SHOWN));
         let (supervised, free_memory) = (self.supervisor().is_some(), os::available_memory());
-        Ok(Around { config: &self.config, supervised, snapshot, free_memory, events })
+        let outdated = supervised && self.supervisor_is_outdated();
+        Ok(Around { config: &self.config, supervised, outdated, snapshot, free_memory, events })
     }
 
     async fn task_facts(&self, id: &TaskId) -> Result<TaskFacts> {

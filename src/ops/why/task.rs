@@ -1,8 +1,8 @@
 //! Why a task is in its state.
 
 use super::{
-    super::attention::FREE_MEMORY, Around, Explanation, TaskFacts, at_work, attempt_in_words, chain, list, living,
-    reason, since, standing,
+    super::attention::{FREE_MEMORY, OUTDATED, RESTART},
+    Around, Explanation, TaskFacts, at_work, attempt_in_words, chain, list, living, reason, since, standing,
 };
 use crate::model::{
     agent::{Agent, AgentState},
@@ -140,11 +140,16 @@ fn coming(around: &Around, role: &str, out: &mut Explanation) {
     let of_role = |state| {
         around.snapshot.agents.iter().map(|r| &r.agent).find(|a| a.role == role && a.state == state && !a.master)
     };
-    out.say(match (of_role(AgentState::Idle), of_role(AgentState::Starting)) {
+    let sentence = match (of_role(AgentState::Idle), of_role(AgentState::Starting)) {
         (Some(idle), _) => format!("{} is idle, and takes it at any moment.", idle.id),
         (None, Some(starting)) => format!("{} is starting, and takes a task when it is ready.", starting.id),
+        (None, None) if around.outdated => {
+            out.hint(RESTART);
+            format!("No agent of role {role} is free, and it may be new to the supervisor: {OUTDATED}.")
+        }
         (None, None) => format!("No agent of role {role} is free; the supervisor starts one."),
-    });
+    };
+    out.say(sentence);
 }
 
 fn blocked(around: &Around, facts: &TaskFacts, out: &mut Explanation) {

@@ -19,7 +19,7 @@ const NOW: Timestamp = Timestamp(100_000);
 
 fn around(config: &Config) -> Around<'_> {
     let snapshot = Snapshot { now: NOW, ..Snapshot::default() };
-    Around { config, supervised: true, snapshot, free_memory: None, events: Vec::new() }
+    Around { config, supervised: true, outdated: false, snapshot, free_memory: None, events: Vec::new() }
 }
 
 fn about(task: Task) -> TaskFacts {
@@ -64,8 +64,9 @@ fn a_ready_task_tells_each_obstacle_with_its_remedy() {
     };
     let breaker = Breaker { failures: 3, until: Timestamp(120_000), reason: "exit code 127".into() };
     type Case<'a> = (&'a dyn Fn(&mut Around), &'a str, &'a str);
-    let cases: [Case; 9] = [
+    let cases: [Case; 10] = [
         (&|_| {}, "No agent of role shell is free; the supervisor starts one.", ""),
+        (&|a| a.outdated = true, "sessions.toml has changed since orch start", "orch stop, then: orch start"),
         (&|a| a.supervised = false, "The supervisor is not running", "orch start"),
         (&|a| a.snapshot.intents.stop = Some(true), "orch is being stopped", "orch start"),
         (&|a| a.snapshot.intents.pause = true, "Everything is paused", "orch resume"),

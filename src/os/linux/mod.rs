@@ -14,6 +14,7 @@ mod file_watch;
 mod folder;
 mod host;
 mod pidfd;
+mod pipe;
 mod process;
 mod scan;
 mod stat;
@@ -28,6 +29,7 @@ pub use exit_watch::ExitWatch;
 pub use file_watch::FileWatch;
 pub use folder::{children_of, command_line, of_folder, open_fds, parent_of};
 pub use host::{available_memory, boot_id, hostname, raise_nofile_limit};
+pub use pipe::widen_pipe;
 pub use process::{cpu_time, memory, pss_bytes, rss_bytes, tree_cpu_time};
 
 pub use scan::{Processes, members};
