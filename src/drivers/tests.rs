@@ -227,10 +227,35 @@ fn a_denial_can_be_accepted_and_a_result_file_wins() {
 }
 
 #[test]
+fn what_was_used_is_known_before_the_end() {
+    let said = |id: &str, block: &str, input: u64| {
+        format!(
+            r#"{{"type":"assistant","message":{{{id}"content":[{{"type":"text","text":"{block}"}}],"usage":{{"input_tokens":{input},"cache_read_input_tokens":100,"output_tokens":2}}}}}}"#
+        )
+    };
+    let mut lines = vec![
+        said(r#""id":"a","#, "one", 1),
+        said(r#""id":"a","#, "another block of the same", 1),
+        said(r#""id":"b","#, "two", 10),
+        said("", "without an id", 1000),
+    ];
+    let used = |lines: &[String]| told(DriverKind::Claude, &lines.join("\n")).1.unwrap().usage.unwrap();
+    let so_far = Usage { input_tokens: 1311, output_tokens: 6, cost_usd: 0.0 };
+    assert_eq!(used(&lines), so_far, "each message once");
+    lines.push(
+        r#"{"type":"result","subtype":"success","usage":{"input_tokens":5,"output_tokens":6},"total_cost_usd":0.5}"#
+            .into(),
+    );
+    let all = Usage { input_tokens: 5, output_tokens: 6, cost_usd: 0.5 };
+    assert_eq!(used(&lines), all, "the result knows it all");
+}
+
+#[test]
 fn what_is_done_is_told_in_order() {
     let call = |name: &str, summary: &str| Event::ToolCall { name: name.into(), summary: summary.into() };
     let came = |ok, summary: &str| Event::ToolResult { ok, summary: summary.into() };
-    let (events, _) = told(DriverKind::Claude, &fixture(DriverKind::Claude, "ok"));
+    let (mut events, _) = told(DriverKind::Claude, &fixture(DriverKind::Claude, "ok"));
+    events.retain(|event| !matches!(event, Event::Usage(_)));
     let session = Some("11111111-2222-4333-8444-555555555555".to_owned());
     assert_eq!(
         events[..7],
