@@ -91,6 +91,7 @@ pub(in crate::mcp) struct SpawnWorkers {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(transform = plain)]
 pub(in crate::mcp) struct Spawned {
     /// The tasks' ids, in the order of the texts: what wait_tasks takes.
     ids: Vec<String>,
