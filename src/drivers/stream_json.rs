@@ -4,6 +4,7 @@
 //! {"type":"system","subtype":"init","session_id":S,"model":M}      first, and again at each turn
 //! {"type":"assistant","message":{"content":[{"type":"text"|"thinking"|"tool_use",...}],"usage":{...}}}
 //! {"type":"user","message":{"content":[{"type":"tool_result","is_error":B,"content":...}]}}
+//! {"type":"user","isSynthetic":true,"message":{"content":[{"type":"text","text":"Stop hook feedback:..."}]}}
 //! {"type":"system","subtype":"api_retry",...}  {"type":"system","subtype":"permission_denied",...}
 //! {"type":"result","subtype":...,"is_error":B,"result":TEXT,"usage":{...},"total_cost_usd":N,"permission_denials":[...]}
 //! ```
@@ -108,7 +109,13 @@ fn assistant(said: &Value) -> Vec<Event> {
         .collect()
 }
 
+/// How the text begins that goes on in a turn which a hook did not let end.
+const FEEDBACK: &str = "Stop hook feedback:";
+
 fn user(said: &Value) -> Vec<Event> {
+    if said["isSynthetic"] == true && words::content(&said["message"]["content"]).starts_with(FEEDBACK) {
+        return vec![Event::HandedOver];
+    }
     let blocks = said["message"]["content"].as_array().map(Vec::as_slice).unwrap_or_default();
     let results = blocks.iter().filter(|block| block["type"] == "tool_result");
     results

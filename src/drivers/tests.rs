@@ -251,6 +251,39 @@ fn what_was_used_is_known_before_the_end() {
 }
 
 #[test]
+fn what_was_answered_before_something_was_handed_over_is_kept() {
+    let says =
+        |text: &str| format!(r#"{{"type":"assistant","message":{{"content":[{{"type":"text","text":"{text}"}}]}}}}"#);
+    let handed = r#"{"type":"user","isSynthetic":true,"message":{"role":"user","content":[{"type":"text","text":"Stop hook feedback:\nMessages to you"}]}}"#;
+    let result = |text: &str| format!(r#"{{"type":"result","subtype":"success","is_error":false,"result":"{text}"}}"#);
+    let answer = |lines: &[String]| {
+        let (_, told) = told(DriverKind::Claude, &lines.join("\n"));
+        let end = End {
+            exit_code: Some(0),
+            signal: None,
+            stdout: "",
+            stderr: "",
+            file: None,
+            conversation: told.as_ref(),
+            on_a_terminal: false,
+            was_asking: false,
+            hold_denied: true,
+            now: NOW,
+        };
+        claude::Claude.read(end).text.unwrap()
+    };
+    let call =
+        r#"{"type":"assistant","message":{"content":[{"type":"tool_use","name":"Bash","input":{}}]}}"#.to_owned();
+    let long = says("There are three.");
+    let handed = handed.to_owned();
+    let noted =
+        [long.clone(), handed.clone(), call, says("I have looked."), handed.clone(), says("Noted."), result("Noted.")];
+    assert_eq!(answer(&noted), "There are three.\n\nI have looked.\n\nNoted.");
+    let again = [long, handed, says("There are three. And a fourth."), result("There are three. And a fourth.")];
+    assert_eq!(answer(&again), "There are three. And a fourth.", "it has said all of it once more");
+}
+
+#[test]
 fn what_is_done_is_told_in_order() {
     let call = |name: &str, summary: &str| Event::ToolCall { name: name.into(), summary: summary.into() };
     let came = |ok, summary: &str| Event::ToolResult { ok, summary: summary.into() };

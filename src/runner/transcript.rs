@@ -118,7 +118,7 @@ impl Reading {
                     (false, summary) => format!("  ⎿ failed: {summary}"),
                 }
             }
-            Event::Usage(_) | Event::KeptIn { .. } | Event::Turn => return,
+            Event::Usage(_) | Event::KeptIn { .. } | Event::Turn | Event::HandedOver => return,
             Event::Needs { what, of } => format!("── needs {what}: {of}"),
             Event::Asks { what, of } => format!("── asks for {what}: {of}"),
             Event::RateLimited { until } => match until {
