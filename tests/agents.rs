@@ -306,11 +306,28 @@ fn doctor_and_init_find_what_is_installed() {
 fn the_master_is_the_first_program_that_is_installed_and_has_the_tools() {
     let world = World::builder().master_driver("auto").tables("[agents]\norder = [\"codex\", \"claude\"]").build();
     let called = world.file("called");
-    world.program("codex", &format!("echo \"$*\" >> '{}'; exec sleep 1000", called.display()));
+    let large = "x=$(head -c 40000000 /dev/zero | tr '\\0' x)";
+    world.program("codex", &format!("echo \"$*\" >> '{}'; {large}; sleep 1000", called.display()));
     world.start();
     world.wait_until("it is called", || !world.lines("called").is_empty());
     let called = &world.lines("called")[0];
     assert!(called.starts_with("--no-daemon -c mcp_servers.orch.command="), "{called}");
+    let memory = || world.agent("opus-master")["rss_bytes"].as_u64();
+    world.wait_until("its memory is told with that of its program", || memory() > Some(40_000_000));
+    world.stop_and_check_nothing_left();
+}
+
+#[test]
+fn an_attempt_that_was_ended_has_used_what_it_has_used() {
+    let said = r#"{"type":"assistant","message":{"id":"a","content":[{"type":"text","text":"I look."}],"usage":{"input_tokens":30,"output_tokens":4}}}"#;
+    let world = world_with_claude(&format!("{}touch \"$HOME/said\"; exec sleep 1000", [INIT, said].map(say).concat()));
+    let task = world.delegate("c", "look around");
+    world.wait_until("it has said something", || world.file("said").exists());
+    world.wait_until("it was heard", || kept(&world, &task, 1, "output").contains("I look."));
+    world.orch(&["cancel", &task]).ok();
+    let shown = world.wait_for(&task, "cancelled");
+    assert_eq!(shown["result"]["usage"], json!({"input_tokens": 30, "output_tokens": 4, "cost_usd": 0.0}), "{shown:#}");
+    assert_eq!(world.orch_json(&["costs", "--by", "role"])["total"]["input_tokens"], 30);
     world.stop_and_check_nothing_left();
 }
 

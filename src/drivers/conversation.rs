@@ -47,8 +47,18 @@ pub struct Conversation {
     result: Option<(Option<String>, Ending)>,
     /// What was said since the last use of a tool: the answer, where no result holds one.
     answer: String,
+    /// What it had answered when something was handed over to it: what it says to that comes after it, and not instead.
+    before: String,
     understood: u64,
     unknown: u64,
+}
+
+/// Puts one answer behind another.
+fn join(answers: &mut String, one: &str) {
+    if !answers.is_empty() && !one.is_empty() {
+        answers.push_str("\n\n");
+    }
+    answers.push_str(one);
 }
 
 impl Conversation {
@@ -64,6 +74,13 @@ impl Conversation {
             Event::Turn => {
                 self.result = None;
                 self.answer.clear();
+                self.before.clear();
+            }
+            Event::HandedOver => {
+                let answer = std::mem::take(&mut self.answer);
+                if self.before.len() < LONGEST_ANSWER {
+                    join(&mut self.before, answer.trim());
+                }
             }
             Event::Text(text) => {
                 self.login = None;
@@ -168,13 +185,19 @@ impl Conversation {
         verdict
     }
 
-    fn text(&self) -> Option<String> {
+    pub(super) fn text(&self) -> Option<String> {
         let text = match &self.result {
             Some((Some(text), _)) if !text.is_empty() => text,
             _ if self.understood > 0 => &self.answer,
             _ => return None,
         };
         let mut text = plain(text.as_bytes());
+        // It may have said all of it once more.
+        let before = plain(self.before.as_bytes());
+        if !text.contains(before.as_str()) {
+            let last = std::mem::replace(&mut text, before);
+            join(&mut text, &last);
+        }
         if text.len() > LONGEST_ANSWER {
             text.truncate(cut(&text, LONGEST_ANSWER).len());
             text.push_str(CUT);

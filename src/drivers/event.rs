@@ -35,6 +35,9 @@ pub enum Event {
     Answers,
     /// A turn begins: what was said before is not the result.
     Turn,
+    /// The turn was about to end, and goes on with what was handed over: what was said last is an answer, and not the
+    /// last one.
+    HandedOver,
     /// The model says something.
     Text(String),
     /// The model uses a tool.

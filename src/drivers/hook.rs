@@ -160,7 +160,7 @@ impl Hook {
             // What was said before is not told again.
             Hook::Asks { of, .. } if of.is_empty() => Vec::new(),
             Hook::Asks { what, of } => vec![Event::Asks(Need { what, of })],
-            Hook::GoesOn { said } => said.map(Event::Text).into_iter().collect(),
+            Hook::GoesOn { said } => said.map(Event::Text).into_iter().chain([Event::HandedOver]).collect(),
             Hook::Ended { said } => {
                 let text = said.clone().map(Event::Text);
                 text.into_iter().chain([Event::Result { text: said, ending: Ending::Done }]).collect()
@@ -258,6 +258,12 @@ mod tests {
         ] {
             assert!(!told(&hooks).has_ended(), "{hooks:?}");
         }
+        let handed = told(&[ended("1").going_on(), call(), ended("2")]);
+        assert_eq!(handed.text().as_deref(), Some("1\n\n2"), "what was answered before is kept");
+        assert_eq!(
+            told(&[ended("1").going_on(), Hook::Prompt { text: "anew".into() }, ended("2")]).text().as_deref(),
+            Some("2")
+        );
         let failed = told(&[Hook::Failed { why: "server_error API Error: 529 Overloaded".into() }]);
         assert!(failed.has_ended() && !failed.is_done());
         assert!(told(&[ended("1"), call(), ended("2")]).is_done());

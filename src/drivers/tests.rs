@@ -324,10 +324,68 @@ fn a_denial_can_be_accepted_and_a_result_file_wins() {
 }
 
 #[test]
+fn what_was_used_is_known_before_the_end() {
+    let said = |id: &str, block: &str, input: u64| {
+        format!(
+            r#"{{"type":"assistant","message":{{{id}"content":[{{"type":"text","text":"{block}"}}],"usage":{{"input_tokens":{input},"cache_read_input_tokens":100,"output_tokens":2}}}}}}"#
+        )
+    };
+    let mut lines = vec![
+        said(r#""id":"a","#, "one", 1),
+        said(r#""id":"a","#, "another block of the same", 1),
+        said(r#""id":"b","#, "two", 10),
+        said("", "without an id", 1000),
+    ];
+    let used = |lines: &[String]| told(DriverKind::Claude, &lines.join("\n")).1.unwrap().usage.unwrap();
+    let so_far = Usage { input_tokens: 1311, output_tokens: 6, cost_usd: 0.0 };
+    assert_eq!(used(&lines), so_far, "each message once");
+    lines.push(
+        r#"{"type":"result","subtype":"success","usage":{"input_tokens":5,"output_tokens":6},"total_cost_usd":0.5}"#
+            .into(),
+    );
+    let all = Usage { input_tokens: 5, output_tokens: 6, cost_usd: 0.5 };
+    assert_eq!(used(&lines), all, "the result knows it all");
+}
+
+#[test]
+fn what_was_answered_before_something_was_handed_over_is_kept() {
+    let says =
+        |text: &str| format!(r#"{{"type":"assistant","message":{{"content":[{{"type":"text","text":"{text}"}}]}}}}"#);
+    let handed = r#"{"type":"user","isSynthetic":true,"message":{"role":"user","content":[{"type":"text","text":"Stop hook feedback:\nMessages to you"}]}}"#;
+    let result = |text: &str| format!(r#"{{"type":"result","subtype":"success","is_error":false,"result":"{text}"}}"#);
+    let answer = |lines: &[String]| {
+        let (_, told) = told(DriverKind::Claude, &lines.join("\n"));
+        let end = End {
+            exit_code: Some(0),
+            signal: None,
+            stdout: "",
+            stderr: "",
+            file: None,
+            conversation: told.as_ref(),
+            on_a_terminal: false,
+            was_asking: false,
+            hold_denied: true,
+            now: NOW,
+        };
+        claude::Claude.read(end).text.unwrap()
+    };
+    let call =
+        r#"{"type":"assistant","message":{"content":[{"type":"tool_use","name":"Bash","input":{}}]}}"#.to_owned();
+    let long = says("There are three.");
+    let handed = handed.to_owned();
+    let noted =
+        [long.clone(), handed.clone(), call, says("I have looked."), handed.clone(), says("Noted."), result("Noted.")];
+    assert_eq!(answer(&noted), "There are three.\n\nI have looked.\n\nNoted.");
+    let again = [long, handed, says("There are three. And a fourth."), result("There are three. And a fourth.")];
+    assert_eq!(answer(&again), "There are three. And a fourth.", "it has said all of it once more");
+}
+
+#[test]
 fn what_is_done_is_told_in_order() {
     let call = |name: &str, summary: &str| Event::ToolCall { name: name.into(), summary: summary.into() };
     let came = |ok, summary: &str| Event::ToolResult { ok, summary: summary.into() };
-    let (events, _) = told(DriverKind::Claude, &fixture(DriverKind::Claude, "ok"));
+    let (mut events, _) = told(DriverKind::Claude, &fixture(DriverKind::Claude, "ok"));
+    events.retain(|event| !matches!(event, Event::Usage(_)));
     let session = Some("11111111-2222-4333-8444-555555555555".to_owned());
     assert_eq!(
         events[..8],

@@ -37,8 +37,8 @@ pub(super) struct Look {
     pub held: Vec<(Task, Option<String>)>,
     /// The first tasks with open questions, and those.
     pub asking: Vec<(TaskId, Vec<Question>)>,
-    /// How many have any.
-    pub all_asking: u64,
+    /// All that have any.
+    pub all_asking: Vec<TaskId>,
     /// What was used today.
     pub usage_today: Usage,
     /// The newest dead letters.
@@ -113,15 +113,15 @@ fn questions(look: &Look, add: &mut impl FnMut(String, String)) {
             add(what, format!("orch answer {task} TEXT"));
         }
     }
-    let more = look.all_asking.saturating_sub(look.asking.len() as u64);
+    let more = look.all_asking.len().saturating_sub(look.asking.len());
     if more > 0 {
         add(format!("{more} more tasks ask something"), "orch tasks --state running; orch tasks --state held".into());
     }
 }
 
-/// Whether a question of this task is shown by itself.
+/// Whether a question of this task is shown by itself, or counted among those that are not.
 fn asks(look: &Look, task: Option<&TaskId>) -> bool {
-    task.is_some_and(|task| look.asking.iter().any(|(id, open)| id == task && !open.is_empty()))
+    task.is_some_and(|task| look.all_asking.contains(task))
 }
 
 fn asking(look: &Look, add: &mut impl FnMut(String, String)) {
@@ -328,6 +328,18 @@ mod tests {
         let tries = "agent shell-2 waits: its program tries again 7 of 10: overloaded (529) (for 1m00s)";
         let said = said(true, &look);
         assert!(said.len() == 2 && said[1].0 == tries && said[1].1.contains("orch why shell-2"), "{said:?}");
+    }
+
+    #[test]
+    fn a_question_that_is_only_counted_is_not_said_again_of_its_agent() {
+        let task = recorded(TaskState::Running).id;
+        let mut agent = recorded_agent("shell-1", AgentState::Busy);
+        (agent.agent.needs, agent.agent.task) = (Some(Needs::Input), Some(task.clone()));
+        let mut look = Look { all_asking: vec![task], ..Look::default() };
+        look.snapshot.agents = vec![agent];
+        let said = said(true, &look);
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(said[0].0.contains("ask"), "{said:?}");
     }
 
     #[test]

@@ -181,7 +181,13 @@ impl Heart {
     fn pulse(&mut self, lease: Option<&Claimed>) -> Pulse {
         let wait = self.waits.get();
         let Some(lease) = lease else {
-            let rss_bytes = os::rss_bytes(std::process::id());
+            let own = std::process::id();
+            // The master's program is there without a lease.
+            let below = match self.launch.master {
+                true => os::descendants(&os::ProcessId::current()).unwrap_or_default(),
+                false => Vec::new(),
+            };
+            let rss_bytes = Some(below.iter().chain([&own]).filter_map(|pid| os::rss_bytes(*pid)).sum());
             return Pulse { rss_bytes, wait, ..Pulse::default() };
         };
         // Who waits for a person does not hang; nor is it the program's silence, once it was answered.

@@ -145,7 +145,7 @@ impl Reading {
                     (false, summary) => format!("  ⎿ failed: {summary}"),
                 }
             }
-            Event::Usage(_) | Event::KeptIn { .. } | Event::Turn | Event::Answers => return,
+            Event::Usage(_) | Event::KeptIn { .. } | Event::Turn | Event::Answers | Event::HandedOver => return,
             Event::Needs { what, of } => format!("── needs {what}: {of}"),
             Event::Asks(asked) => format!("── {}", in_one_line(&asked.to_string(), COLUMNS)),
             Event::RateLimited { until } => match until {

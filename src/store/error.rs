@@ -176,7 +176,10 @@ fn refusal(code: &str, detail: &str) -> Error {
         "ended" => Error::failed(format!("{detail} has ended: it reads no messages any more"))
             .hint("delegate a new task with: orch delegate"),
         "idle" => Error::failed(format!("agent {detail} has no task at this moment, and so nobody who would read it"))
-            .hint("delegate the work to its role with: orch delegate --role"),
+            .hint(match detail.rsplit_once('-') {
+                Some((role, _)) => format!("delegate the work to its role: orch delegate --role {role} TEXT"),
+                None => "delegate the work: orch delegate TEXT".to_owned(),
+            }),
         "full" => Error::failed(format!("500 messages to {detail} are unread"))
             .hint("its program has to read them with: orch inbox"),
         "supervised" => Error::conflict(format!("this namespace is supervised from {detail} already"))

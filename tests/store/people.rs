@@ -50,7 +50,7 @@ async fn a_question_is_asked_once_and_answered_once() {
         assert_eq!(world.store.ask(&who, "token", "Which one?", &[], WAITS).await.unwrap(), (1, Asked::Open));
     }
     let (asking, all) = world.store.asking(5).await.unwrap();
-    assert_eq!((asking.len(), asking[0].1.len(), all), (1, 1, 1));
+    assert_eq!((asking.len(), asking[0].1.len(), all), (1, 1, vec![id.clone()]));
     // The heartbeat does not take back what the program waits for.
     world.store.heartbeat(&agent.id, &agent.incarnation, LEASE, &pulse(&claimed)).await.unwrap();
     let record = world.store.agent(&agent.id).await.unwrap().unwrap();
@@ -118,7 +118,7 @@ async fn a_lost_attempt_leaves_its_question_to_the_next_one() {
     world.store.end_agent(&agent.id, &agent.incarnation, &crash()).await.unwrap();
     server.kill();
     server.start_again();
-    assert_eq!(world.store.asking(5).await.unwrap().1, 1, "it outlives its agent and Redis");
+    assert_eq!(world.store.asking(0).await.unwrap().1, std::slice::from_ref(&id), "it outlives its agent and Redis");
     let denied = world.store.answer(&id, "a", "denied: no", Some(Approval::Denied), "a person").await.unwrap();
     assert_eq!(denied.state, TaskState::Delayed);
     world.store.release_due().await.unwrap();
@@ -344,6 +344,15 @@ async fn what_a_reader_has_not_read_is_counted() {
         world.store.send(&message("master", &format!("m-{n}"), "text")).await.unwrap();
     }
     assert_eq!(unread("opus-master", &Reader::Master).await, 500, "what was dropped can't be read any more");
+    // Nor is it passed over in silence, also where the same is read again.
+    for _ in 0..2 {
+        let (read, left) = world.store.read_inbox(&Reader::Master, "opus-master", "two", 3).await.unwrap();
+        assert!(read[0].from == "orch" && read[0].text.starts_with("102 messages"), "{read:#?}");
+        let ids: Vec<&str> = read[1..].iter().map(|message| message.id.as_str()).collect();
+        assert_eq!((ids, left), (vec!["m-100", "m-101", "m-102"], 497));
+    }
+    let (read, _) = world.store.read_inbox(&Reader::Master, "opus-master", "three", 1).await.unwrap();
+    assert_eq!(read.iter().map(|message| message.id.as_str()).collect::<Vec<_>>(), ["m-103"], "it is said once");
 
     let id = world.delegate(&task("x")).await;
     let agent = world.agent("shell-1").await;
@@ -387,7 +396,7 @@ async fn a_message_is_read_once_by_each_reader_in_order() {
 }
 
 #[tokio::test]
-async fn what_is_read_at_once_is_bounded_and_what_was_dropped_since_is_not_made_up_for() {
+async fn what_is_read_at_once_is_bounded_and_what_was_dropped_since_is_told_of() {
     let server = Server::start();
     let world = server.world("n");
     let send = async |id: String, text: String| {
@@ -411,7 +420,8 @@ async fn what_is_read_at_once_is_bounded_and_what_was_dropped_since_is_not_made_
     }
     assert_eq!(read("one").await, (vec![], 558), "and all of them were");
     let (next, left) = read("two").await;
-    assert_eq!((next[0].as_str(), next.len(), left), ("m-60", 100, 400));
+    assert_eq!((next[0].as_str(), next[1].as_str()), ("m-opus-master-60-dropped", "m-60"), "which is said");
+    assert_eq!((next.len(), left), (101, 400));
     check::structures(&world).await;
 }
 

@@ -12,12 +12,15 @@ local function decoded(text)
   return reads and type(value) == 'table' and value or {}
 end
 
+-- So many messages a box keeps.
+local BOX = 500
+
 -- Puts a message into a box, which is a task's id or the master's. Whoever waits there hears of it.
 local function post(box, message)
   message.n, message.at = redis.call('HINCRBY', P .. 'marks:' .. box, 'count', 1), now
   message.id = message.id or ('m-' .. box .. '-' .. message.n)
   redis.call('RPUSH', P .. 'messages:' .. box, cjson.encode(message))
-  redis.call('LTRIM', P .. 'messages:' .. box, -500, -1)
+  redis.call('LTRIM', P .. 'messages:' .. box, -BOX, -1)
   redis.call('PUBLISH', P .. 'news:' .. box, message.id)
 end
 
