@@ -74,6 +74,8 @@ fn the_end_of_its_turn_is_the_result_and_the_pane_is_as_it_was() {
     assert_eq!(shown["result"]["text"], "The answer.");
     assert_eq!(shown["result"]["usage"], json!({"input_tokens": 20, "output_tokens": 9, "cost_usd": 0.0}));
     reason(&shown["attempts"][0], &["claude has done it"]);
+    // 143 was its answer to our signal.
+    assert_eq!([&shown["attempts"][0]["exit_code"], &shown["result"]["exit_code"]], [&Value::Null; 2]);
 
     let words = &called(&world)[0];
     let is_one = words.ends_with("-- The task:") && words.contains("--session-id ") && !words.contains("-p ");

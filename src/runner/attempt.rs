@@ -119,6 +119,8 @@ impl Running<'_> {
         let agent = self.agent;
         let mut meter = Meter::start(&agent.launch.role.limits, agent.enclosed.as_ref());
         let (status, mut stop) = self.watch(claimed, beats, signals, &mut meter).await;
+        // A code with which it has answered our signal says nothing of it.
+        let told_to_end = stop.is_some();
         if stop.is_none() && !status.as_ref().is_ok_and(ExitStatus::success) {
             stop = meter.refused().map(Stop::Over);
         }
@@ -164,7 +166,7 @@ impl Running<'_> {
         if verdict.start_anew && self.resumed {
             return None;
         }
-        let exit_code = status.ok().and_then(|s| s.code());
+        let exit_code = status.ok().filter(|s| s.success() || !told_to_end).and_then(|s| s.code());
         let mut report = report(self.agent, claimed, verdict, exit_code, Some(&self.output), began);
         let leave = match stop {
             Some(Stop::Leave(leave)) => Some(leave),

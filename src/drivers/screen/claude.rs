@@ -32,13 +32,7 @@ pub(in crate::drivers) fn see(title: &str, screen: &str) -> Seen {
     let works = is_turning(title) || title.starts_with(['◐', '◑', '◒', '◓']);
     let lines = lines(screen);
     if let Some(at) = input_box(&lines) {
-        return if works || at.says_working(&lines) {
-            Seen::Working
-        } else if at.follows_login_error(&lines) {
-            Seen::Asking(Needs::Login)
-        } else {
-            Seen::Idle
-        };
+        return Seen::at_prompt(works || at.says_working(&lines), at.follows_login_error(&lines));
     }
     if let Some(hint) = lines.last().filter(|line| line.contains("Showing detailed transcript")) {
         // The view of all that was printed hides everything else, and says a word of it.

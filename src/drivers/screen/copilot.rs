@@ -19,13 +19,7 @@ pub(in crate::drivers) fn see(_title: &str, screen: &str) -> Seen {
     let Some((top, under)) = input_line(&lines) else {
         return question(bottom(&lines)).map_or(Seen::Unknown, Seen::Asking);
     };
-    if lines[under..].iter().any(is_working) {
-        Seen::Working
-    } else if ends_with_login_error(&lines[..top]) {
-        Seen::Asking(Needs::Login)
-    } else {
-        Seen::Idle
-    }
+    Seen::at_prompt(lines[under..].iter().any(is_working), ends_with_login_error(&lines[..top]))
 }
 
 /// Its input line.

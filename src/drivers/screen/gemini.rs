@@ -30,13 +30,8 @@ pub(in crate::drivers) fn see(title: &str, screen: &str) -> Seen {
     }
     let Some(rule) = input_line(&lines) else { return Seen::Unknown };
     let above = &lines[..rule];
-    if above.last().is_some_and(|line| line.contains("(esc to cancel, ")) {
-        Seen::Working
-    } else if ends_with_login_error(above) {
-        Seen::Asking(Needs::Login)
-    } else {
-        Seen::Idle
-    }
+    let works = above.last().is_some_and(|line| line.contains("(esc to cancel, "));
+    Seen::at_prompt(works, ends_with_login_error(above))
 }
 
 /// Its input line. In shell mode it counts as filled: what is typed there is a command.

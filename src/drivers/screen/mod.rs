@@ -42,6 +42,17 @@ pub enum Seen {
     Unknown,
 }
 
+impl Seen {
+    /// What a program does that shows its prompt: it has one while it works, too, and where it isn't logged in.
+    fn at_prompt(works: bool, wants_login: bool) -> Self {
+        match (works, wants_login) {
+            (true, _) => Seen::Working,
+            (false, true) => Seen::Asking(Needs::Login),
+            (false, false) => Seen::Idle,
+        }
+    }
+}
+
 /// Where a program has its prompt, by its screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Prompt {

@@ -26,13 +26,7 @@ pub(in crate::drivers) fn see(title: &str, screen: &str) -> Seen {
         };
     };
     let above = &lines[..top];
-    if works || is_working(above) {
-        Seen::Working
-    } else if ends_with_login_error(above) {
-        Seen::Asking(Needs::Login)
-    } else {
-        Seen::Idle
-    }
+    Seen::at_prompt(works || is_working(above), ends_with_login_error(above))
 }
 
 /// Its input line. In shell mode it counts as filled: what is typed there is a command.
