@@ -6,6 +6,7 @@
 
 mod conversation;
 mod line;
+mod meter;
 
 use std::{
     path::{Path, PathBuf},
@@ -16,7 +17,7 @@ use std::{
 
 use tokio::{process::Child, sync::watch};
 
-use self::{conversation::Conversation, line::Line};
+use self::{conversation::Conversation, line::Line, meter::Meter};
 use super::{
     Agent, Leave,
     beats::{Beat, Beats},
@@ -107,6 +108,7 @@ struct Seat<'a> {
     conversation: Conversation,
     /// Of a program that is told by hooks that a prompt was submitted.
     line: Option<Line>,
+    meter: Option<Meter>,
 }
 
 /// A program that runs there.
@@ -135,7 +137,8 @@ impl<'a> Seat<'a> {
             let mail = mail::unread(agent.store.clone(), launch.agent.clone(), Reader::Master);
             Line::new(typist, driver, agent.store.clone(), &launch.agent, mail)
         });
-        Ok(Seat { agent, driver, dir, mux, resumes: launch.role.agent.resume, conversation, line })
+        let meter = driver.map(|d| Meter::new(d, agent.store.clone(), &launch.agent, &launch.role.name));
+        Ok(Seat { agent, driver, dir, mux, resumes: launch.role.agent.resume, conversation, line, meter })
     }
 
     fn start(&self, waits: Waits) -> Result<Program, String> {
@@ -206,12 +209,18 @@ impl<'a> Seat<'a> {
         end(self.agent, &mut program.child).await;
         // What it has asked was read, and may hold secrets.
         let _ = std::fs::remove_file(Home::hooks(&self.dir));
+        if let Some(meter) = &self.meter {
+            meter.ended().await;
+        }
         ended
     }
 
     fn hear(&mut self, hook: &Hook) {
         if let (Hook::Prompt { .. }, Some(line)) = (hook, &self.line) {
             line.submitted();
+        }
+        if let Some(meter) = &mut self.meter {
+            meter.hear(hook);
         }
         if self.resumes {
             self.conversation.hear(hook);
