@@ -27,7 +27,7 @@ pub(super) fn about_tool(name: &str, input: &Value, cwd: Option<&str>) -> Need {
         ("apply_patch", .., Some(patch)) if !changed(&patch, cwd).is_empty() => {
             format!("write {}", changed(&patch, cwd))
         }
-        (_, .., Some(command)) => format!("run {name}: {command}"),
+        (.., Some(command)) => format!("run {name}: {command}"),
         _ => format!("use {}{}", tool(name), with(&arguments(input))),
     };
     Need { what: Needs::Permission, of }

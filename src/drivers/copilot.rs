@@ -68,6 +68,10 @@ impl Driver for Copilot {
         screen::copilot::see(title, screen)
     }
 
+    fn asked(&self, screen: &str) -> Option<String> {
+        screen::copilot::asked(screen)
+    }
+
     fn prompt(&self, _title: &str, screen: &str) -> Prompt {
         screen::copilot::prompt(screen)
     }

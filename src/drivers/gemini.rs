@@ -54,6 +54,10 @@ impl Driver for Gemini {
         screen::gemini::see(title, screen)
     }
 
+    fn asked(&self, screen: &str) -> Option<String> {
+        screen::gemini::asked(screen)
+    }
+
     fn prompt(&self, _title: &str, screen: &str) -> Prompt {
         screen::gemini::prompt(screen)
     }

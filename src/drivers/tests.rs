@@ -1,16 +1,14 @@
 //! What each program prints, case by case (tests/fixtures), what is made of it, and how each is started.
 
 mod terminal;
+mod waits;
 
 use std::{fs, path::Path};
 
 use super::*;
 use crate::{
     config::{AgentOptions, Config, Env},
-    model::{
-        agent::Needs,
-        wait::{Retry, Wait},
-    },
+    model::agent::Needs,
 };
 
 /// The time of all cases: 2023-11-14T22:13:20Z.
@@ -120,87 +118,6 @@ fn ends_mean_what_comes_next() {
         assert!(said.cause == cause && said.reason.contains(words), "{kind}/{case} {exit:?}: {said:?}");
         assert_eq!(said.start_anew, case == "no_session", "{kind}/{case}");
     }
-}
-
-#[test]
-fn a_login_is_asked_for_until_it_goes_on_and_in_vain_once_it_was_refused_again() {
-    let refused = |why: &str| Event::Retrying {
-        attempt: Some(1),
-        of: None,
-        after: Duration::ZERO,
-        why: why.into(),
-        failure: words::failure(None, why),
-    };
-    let (bad_key, overloaded) = (refused("invalid api key"), refused("overloaded"));
-    let mut all = Conversation::default();
-    let mut after = |events: &[&Event]| {
-        events.iter().for_each(|event| all.take(event));
-        let login = match all.waits_for() {
-            Some(Wait::Person(asked)) => Some(asked.what),
-            _ => None,
-        };
-        (login, all.asks_in_vain())
-    };
-    assert_eq!(after(&[&overloaded, &overloaded, &overloaded]), (None, false));
-    assert_eq!(after(&[&bad_key]), (Some(Needs::Login), false));
-    assert_eq!(after(&[&Event::Text("I go on.".into())]), (None, false), "its new token was taken");
-    assert_eq!(after(&[&bad_key, &overloaded, &bad_key]), (Some(Needs::Login), false));
-    assert_eq!(after(&[&bad_key]), (Some(Needs::Login), true));
-    let done = Event::Result { text: None, ending: Ending::Done };
-    assert!(!after(&[&done]).1, "it has done it all the same");
-    for (kind, tries) in [(DriverKind::Claude, 2), (DriverKind::Codex, 2), (DriverKind::Copilot, 2)] {
-        let (events, told) = told(kind, &fixture(kind, "refused"));
-        assert_eq!(events.iter().filter(|event| matches!(event, Event::Retrying { .. })).count(), tries, "{kind}");
-        assert!(told.is_some_and(|told| told.asks_in_vain()), "{kind}");
-    }
-}
-
-#[test]
-fn what_was_not_allowed_is_named_and_so_is_what_to_do_however_much_it_was() {
-    let end = |told| End {
-        exit_code: Some(0),
-        signal: None,
-        stdout: "",
-        stderr: "",
-        file: None,
-        conversation: Some(told),
-        on_a_terminal: false,
-        was_asking: false,
-        hold_denied: true,
-        now: NOW,
-    };
-    let mut told = Conversation::default();
-    for n in 0..9 {
-        told.take(&Event::Needs { what: Needs::Permission, of: format!("Bash(rm {n} {})", "x".repeat(70)) });
-    }
-    told.take(&Event::Result { text: None, ending: Ending::Done });
-    let reason = of(DriverKind::Claude).unwrap().read(end(&told)).reason;
-    assert!(reason.contains("Bash(rm 0 x") && reason.contains(" and 6 more: allow it in the role"), "{reason}");
-    assert!(reason.ends_with("then orch retry"), "{reason}");
-}
-
-#[test]
-fn it_tries_again_until_it_gets_on() {
-    use DriverKind::*;
-    let waits_for = |kind, text: &str| told(kind, text).1.unwrap().waits_for();
-    for (kind, case, attempt, of, why) in [
-        (Claude, "unreachable", Some(7), Some(10), "its service can't be reached"),
-        (Claude, "overloaded", Some(1), Some(10), "overloaded (529)"),
-        (Codex, "unreachable", None, None, "waiting for network (Connection failed: error sending request)"),
-        (Codex, "overloaded", Some(2), Some(5), "unexpected status 503 Service Unavailable"),
-        (Copilot, "unreachable", Some(6), None, "Connection refused"),
-    ] {
-        let text = fixture(kind, case);
-        let Some(Wait::Service(Retry { attempt: found, of: of_found, why: said })) = waits_for(kind, &text) else {
-            panic!("{kind}/{case}")
-        };
-        assert_eq!((found, of_found), (attempt, of), "{kind}/{case}");
-        assert!(said.contains(why), "{kind}/{case}: {said}");
-        let got_on = fixture(kind, "ok");
-        let got_on = got_on.lines().find(|line| line.contains("text") || line.contains("message")).unwrap();
-        assert_eq!(waits_for(kind, &format!("{text}\n{got_on}\n{}", fixture(kind, "ok"))), None, "{kind}/{case}");
-    }
-    assert_eq!(waits_for(Claude, &fixture(Claude, "ok")), None);
 }
 
 #[test]
@@ -382,16 +299,18 @@ fn what_was_answered_before_something_was_handed_over_is_kept() {
 
 #[test]
 fn what_is_done_is_told_in_order() {
+    let worth_telling = |kind| {
+        let (events, _) = told(kind, &fixture(kind, "ok"));
+        events.into_iter().filter(|event| !matches!(event, Event::Answers | Event::Usage(_))).collect::<Vec<_>>()
+    };
     let call = |name: &str, summary: &str| Event::ToolCall { name: name.into(), summary: summary.into() };
     let came = |ok, summary: &str| Event::ToolResult { ok, summary: summary.into() };
-    let (mut events, _) = told(DriverKind::Claude, &fixture(DriverKind::Claude, "ok"));
-    events.retain(|event| !matches!(event, Event::Usage(_)));
+    let events = worth_telling(DriverKind::Claude);
     let session = Some("11111111-2222-4333-8444-555555555555".to_owned());
     assert_eq!(
-        events[..8],
+        events[..7],
         [
             Event::Started { session, model: Some("claude-x".into()) },
-            Event::Answers,
             Event::Text("I look first.".into()),
             call("Bash", "ls -la"),
             came(true, "total 0\n"),
@@ -400,7 +319,7 @@ fn what_is_done_is_told_in_order() {
             Event::Text("The folder is empty.".into()),
         ]
     );
-    let (events, _) = told(DriverKind::Codex, &fixture(DriverKind::Codex, "ok"));
+    let events = worth_telling(DriverKind::Codex);
     assert_eq!(
         events[1..7],
         [
@@ -412,7 +331,7 @@ fn what_is_done_is_told_in_order() {
             came(true, ""),
         ]
     );
-    let (events, _) = told(DriverKind::Gemini, &fixture(DriverKind::Gemini, "ok"));
+    let events = worth_telling(DriverKind::Gemini);
     assert_eq!(events[1..3], [Event::Text("I look first.".into()), call("run_shell_command", "ls")]);
 }
 

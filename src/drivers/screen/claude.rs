@@ -184,7 +184,7 @@ pub(in crate::drivers) fn asked(screen: &str) -> Option<String> {
     let (head, next) = (dialog.next()?, dialog.next().unwrap_or_default());
     let dotted = |line: &&str| is_rule(line.trim_start(), '╌');
     // What a tool is given stands between two dotted lines.
-    let mut parts = lines[edge + 1..choices].split(|line| dotted(&line)).skip(1);
+    let mut parts = lines[edge + 1..choices].split(|line| dotted(line)).skip(1);
     let given = parts.next().map(|given| paragraphs(given).join(" ")).unwrap_or_default();
     Some(match (question, head) {
         (Question::Permission, "Bash command") => format!("run Bash: {given}"),

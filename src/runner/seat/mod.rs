@@ -207,11 +207,11 @@ impl<'a> Seat<'a> {
         };
         program.follow.has_ended();
         end(self.agent, &mut program.child).await;
+        // What it has asked was read, and may hold secrets.
+        let _ = std::fs::remove_file(Home::hooks(&self.dir));
         if let Some(meter) = &self.meter {
             meter.ended().await;
         }
-        // What it has asked was read, and may hold secrets.
-        let _ = std::fs::remove_file(Home::hooks(&self.dir));
         ended
     }
 
