@@ -109,6 +109,15 @@ impl Store {
         self.call(&script::RECOVERED, [role, reason]).await.map(drop)
     }
 
+    /// The supervisor of the state folder with this id, which is at `place`, has this namespace for so long; zero gives it up
+    /// (`lua/reign.lua`).
+    ///
+    /// # Errors
+    /// `supervised`: another folder's has it. An unreachable Redis.
+    pub async fn reign(&self, home: &str, place: &str, lease: Duration) -> Result<()> {
+        self.call(&script::REIGN, [home, place, &ms(lease)]).await.map(drop)
+    }
+
     /// Records a fact (`lua/note.lua`).
     ///
     /// # Errors

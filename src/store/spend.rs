@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use redis::Value;
 
-use super::{Result, Store, script};
+use super::{Result, Store, script, values::usage_to_json};
 use crate::model::{id::TaskId, task::Usage, time::Timestamp};
 
 /// Milliseconds of a day.
@@ -114,6 +114,15 @@ impl Store {
     pub async fn released(&self, role: &str) -> Result<()> {
         let reason = format!("role {role} is not held back any more");
         self.call(&script::RELEASED, [role, &reason]).await.map(drop)
+    }
+
+    /// What an agent has used in a conversation that belongs to no task, from its beginning; so much of it as was not told
+    /// before is added to today's (`lua/meter.lua`).
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn meter(&self, agent: &str, role: &str, conversation: &str, total: &Usage) -> Result<()> {
+        self.call(&script::METER, [agent, role, conversation, &usage_to_json(total)]).await.map(drop)
     }
 
     /// What was used in the last so many days, today among them; the oldest first.
