@@ -218,6 +218,22 @@ fn two_programs_are_never_in_one_conversation() {
 }
 
 #[test]
+fn a_limit_that_should_have_ended_long_ago_does_not_make_a_storm() {
+    let tables = "[roles.c]\ndriver = \"claude\"\n[roles.c.retry]\nbase = \"30s\"\ncap = \"60s\"";
+    let world = World::builder().tables(tables).build();
+    let limit = r#"{"type":"result","subtype":"success","is_error":true,"result":"usage limit reached|1700000000","api_error_status":429,"permission_denials":[]}"#;
+    world.program("claude", &format!("cat > /dev/null\n{}exit 1", [INIT, limit].map(say).concat()));
+    world.start();
+    let task = world.delegate("c", "work");
+    let attempts = || world.show(&task)["attempts"].as_array().unwrap().clone();
+    world.wait_until("it was tried again", || attempts().get(1).is_some_and(|again| !again["cause"].is_null()));
+    assert_eq!(attempts()[1]["cause"], "rate_limited");
+    let why = world.orch(&["why", &task]).ok();
+    let (_, rest) = why.split_once("Attempt 3 may start in ").unwrap_or_else(|| panic!("{why}"));
+    assert!(rest.starts_with("2") || rest.starts_with("30s"), "{why}");
+}
+
+#[test]
 fn what_is_not_its_format_is_said_so_and_not_paid_for_again() {
     let world = world_with_claude("echo 'Welcome to the other claude'; echo '{\"x\": 1}'");
     let failed = world.wait_for(&world.delegate("c", "work"), "failed");

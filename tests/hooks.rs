@@ -46,6 +46,27 @@ fn what_waits_is_handed_over_once_also_where_a_hook_was_cut_off() {
 }
 
 #[test]
+fn what_the_master_has_waited_for_it_is_not_told_again() {
+    let world = World::started("");
+    std::fs::create_dir_all(world.home.join("agents").join(MASTER)).expect("a folder");
+    let as_master = |words: &[&str]| {
+        let output = world.orch_command(words).env("ORCH_AGENT", MASTER).env("ORCH_ROLE", "opus").output();
+        String::from_utf8(output.expect("orch").stdout).expect("UTF-8").trim().to_owned()
+    };
+    let delegate = |text: &str| as_master(&["delegate", "--role", "shell", text]);
+    let (one, two) = (delegate("echo one"), delegate("echo two"));
+    as_master(&["wait", &one, &two]);
+    assert_eq!(hook(&world, "Stop").ok(), "", "each told would be a turn of the model's more");
+    let alone = delegate("echo three");
+    world.wait_for(&alone, "succeeded");
+    as_master(&["wait", &one]);
+    let told: Value = serde_json::from_str(&hook(&world, "Stop").ok()).expect("JSON");
+    let reason = told["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains("succeeded: three") && !reason.contains("succeeded: one"), "{told}");
+    world.stop_and_check_nothing_left();
+}
+
+#[test]
 fn what_a_program_does_is_noted_where_the_configuration_does_not_read() {
     let world = World::new();
     std::fs::create_dir_all(world.home.join("agents").join(MASTER)).expect("a folder");

@@ -228,6 +228,12 @@ impl Conversation {
             let mut told = lines.map(|line| (words::failure(None, line), line));
             match told.find(|(failure, _)| *failure != Failure::Transient) {
                 Some((Failure::Login, line)) => return Said::person(program.asks_to_log_in(line.trim())),
+                Some((Failure::Bound, line)) => {
+                    // Its first sentence: what follows is how it is set elsewhere.
+                    let line = line.trim().split(". ").next().unwrap_or_default();
+                    let reason = format!("{name}: its bound of turns is reached (max_turns): {line}");
+                    return Said::failed(Failure::Bound, reason, None);
+                }
                 Some((failure, line)) if words::misuse(line).is_none() => {
                     return Said::failed(failure, format!("{name}: {}", line.trim()), None);
                 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{
     Driver, Job, Program, Prompt, Refusal, Seat, Seen, Start,
-    event::{Ending, Event, Failure, Transcript},
+    event::{Ending, Event, Transcript},
     gemini_cli::GeminiCli,
     screen, words,
 };
@@ -175,8 +175,7 @@ impl Stream {
     fn result(&mut self, said: &Value) -> Event {
         let is_done = said["status"] == "success";
         if let Some(why) = self.stopped.take().filter(|_| is_done) {
-            let failure = if why.contains("session turns") { Failure::Bound } else { words::failure(None, &why) };
-            return Event::Result { text: None, ending: Ending::Failed(failure, why) };
+            return Event::Result { text: None, ending: Ending::Failed(words::failure(None, &why), why) };
         }
         if is_done {
             return Event::Result { text: self.answer.take(), ending: Ending::Done };

@@ -18,6 +18,9 @@ pub(super) fn failure(status: Option<u64>, text: &str) -> Failure {
     if says(&NO_SESSION) {
         return Failure::NoSuchSession;
     }
+    if is_bound_of_turns(&text) {
+        return Failure::Bound;
+    }
     // Before 429: who has to pay is told so with the same status.
     if is_about_money(&text) || status == Some(402) {
         return Failure::Login;
@@ -48,6 +51,12 @@ fn said_status(text: &str) -> Option<u64> {
 pub(super) fn is_about_money(text: &str) -> bool {
     let text = text.to_lowercase();
     ["credit balance", "insufficient_quota", "insufficient quota", "billing"].iter().any(|word| text.contains(word))
+}
+
+/// Whether a program ends because it has taken as many turns as it may, by a setting that a person made.
+pub(super) fn is_bound_of_turns(text: &str) -> bool {
+    let text = text.to_lowercase();
+    ["max session turns", "maximum session turns"].iter().any(|words| text.contains(words))
 }
 
 const NO_SESSION: [&str; 7] = [
@@ -255,6 +264,7 @@ mod tests {
             (None, r#"{"error":{"code":503,"message":"high demand"}}"#, Failure::Transient),
             (None, "The provider rejected the prompt as too long", Failure::Permanent),
             (None, "exit status 404", Failure::Transient),
+            (None, "Reached max session turns for this session. Increase ...", Failure::Bound),
             (None, "prompt is too long: 250000 tokens", Failure::Permanent),
             (None, "No conversation found with session ID: x", Failure::NoSuchSession),
         ] {

@@ -1,6 +1,6 @@
 //! What needs a person: one sentence and one command each, the worst first. Pure.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{cmp::Reverse, collections::BTreeMap, time::Duration};
 
 use super::Attention;
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
         text::one_line,
         wait::Wait,
     },
-    store::observe::Snapshot,
+    store::{observe::Snapshot, spend::HeldBack},
 };
 
 /// What to do where no agent is started for want of memory.
@@ -188,12 +188,12 @@ fn stuck_roles(config: &Config, look: &Look, add: &mut impl FnMut(String, String
             }
         }
     }
-    for (role, held) in &look.snapshot.held_back {
+    for (roles, held) in held_back(look) {
         let rest = human(held.until.since(look.snapshot.now));
         let why = one_line(&held.reason, 200);
-        let what = format!("role {role} starts nothing for {rest}, until {}: {why}", held.until);
+        let what = format!("{} nothing for {rest}, until {}: {why}", start(&roles), held.until);
         let do_ = match held.account {
-            Some(_) => format!("wait: it ends by itself; or lift it: orch resume {role}"),
+            Some(_) => format!("wait: it ends by itself; or lift it: orch resume {}", roles[0]),
             None => "wait: it ends by itself; orch costs --by role".into(),
         };
         add(what, do_);
@@ -215,6 +215,30 @@ fn stuck_roles(config: &Config, look: &Look, add: &mut impl FnMut(String, String
             format!("there is no role {role} any more, and {n} for it"),
             format!("write [roles.{role}] into {file} and restart (orch stop; orch start), or: orch cancel TASK"),
         );
+    }
+}
+
+/// What holds roles back, each with its roles: those of one account share its limit. Who has tasks waiting is named first.
+fn held_back(look: &Look) -> Vec<(Vec<&str>, &HeldBack)> {
+    let ready = |role: &str| look.snapshot.load.get(role).map_or(0, |load| load.ready);
+    let mut out: Vec<(Vec<&str>, &HeldBack)> = Vec::new();
+    for (role, held) in &look.snapshot.held_back {
+        match out.iter_mut().find(|(_, one)| one.account.is_some() && *one == held) {
+            Some((roles, _)) => roles.push(role),
+            None => out.push((vec![role], held)),
+        }
+    }
+    out.iter_mut().for_each(|(roles, _)| roles.sort_by_key(|role| Reverse(ready(role))));
+    out
+}
+
+/// How a sentence begins about roles that start nothing.
+fn start(roles: &[&str]) -> String {
+    const NAMED: usize = 3;
+    match roles {
+        [role] => format!("role {role} starts"),
+        _ if roles.len() <= NAMED => format!("roles {} start", roles.join(", ")),
+        _ => format!("roles {} and {} more start", roles[..NAMED].join(", "), roles.len() - NAMED),
     }
 }
 
@@ -340,6 +364,28 @@ mod tests {
         let said = said(true, &look);
         assert_eq!(said.len(), 1, "{said:?}");
         assert!(said[0].0.contains("ask"), "{said:?}");
+    }
+
+    #[test]
+    fn a_limit_that_roles_share_is_told_once() {
+        let held = |account: &str| HeldBack {
+            until: Timestamp(61_000),
+            reason: "claude: a limit is reached".into(),
+            account: Some(account.into()),
+        };
+        let mut look = Look::default();
+        look.snapshot.now = Timestamp(1_000);
+        look.snapshot.held_back = ["a", "b", "c", "d", "sonnet"].map(|role| (role.to_owned(), held("claude x"))).into();
+        look.snapshot.held_back.insert("other".into(), held("codex x"));
+        look.snapshot.load = [("sonnet".into(), Load { ready: 3, ..Load::default() })].into();
+        let said = said(true, &look);
+        assert_eq!(said.len(), 2, "{said:?}");
+        assert!(
+            said[0].0.starts_with("roles sonnet, a, b and 2 more start nothing for 1m00s, until 1970-"),
+            "{said:?}"
+        );
+        assert!(said[0].1.ends_with("orch resume sonnet"), "{said:?}");
+        assert!(said[1].0.starts_with("role other starts nothing for 1m00s"), "{said:?}");
     }
 
     #[test]

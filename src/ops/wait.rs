@@ -8,7 +8,7 @@ use std::{collections::HashSet, sync::atomic::Ordering, time::Duration};
 use futures_util::FutureExt;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Ops, Wait, Waited};
+use super::{Caller, Ops, Wait, Waited};
 use crate::{
     error::{Error, Result},
     model::{
@@ -88,6 +88,11 @@ impl Ops {
         {
             // Best effort: the mark ends by itself, and what we have to say is the answer.
             let _ = self.store().mark_waiting(attempt, &ids, Duration::ZERO).await;
+        }
+        if let (Ok(waited), Caller::Agent { attempt: None, .. }) = (&waited, &self.caller) {
+            let ended: Vec<&TaskId> = waited.ended.iter().map(|detail| &detail.task.id).collect();
+            // Best effort: else it is told of these ends once more, at the end of its turn.
+            let _ = self.store().master_has_heard(&self.config.master.session, &ended).await;
         }
         waited
     }

@@ -312,6 +312,16 @@ impl Store {
         Ok((messages(&texts, u64::MAX), self.read(left.clone())?))
     }
 
+    /// The master has heard how these tasks ended, so what would tell it is read, as far as it is next (`lua/heard.lua`).
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn master_has_heard(&self, master: &str, tasks: &[&TaskId]) -> Result<()> {
+        let mut args = vec![master.to_owned(), Reader::Master.word().to_owned()];
+        args.extend(tasks.iter().map(|task| task.to_string()));
+        self.call(&script::HEARD, args).await.map(drop)
+    }
+
     /// How many messages of a box (a task's id, or the master's agent) this reader has not read yet. A message that has
     /// failed is none of them.
     ///

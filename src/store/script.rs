@@ -51,6 +51,7 @@ scripts! {
     EPOCH = "epoch",
     EXPIRE = "expire",
     FINISH = "finish",
+    HEARD = "heard",
     HEARTBEAT = "heartbeat",
     HELD_BACK = "held_back",
     HELLO = "hello",
