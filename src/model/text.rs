@@ -1,4 +1,6 @@
-//! Text from others made safe for a person's terminal.
+//! Text from others made safe for a person's terminal, and words of our own as a person writes them.
+
+use std::fmt::Display;
 
 /// Without escape sequences (colours, OSC, DCS, APC, queries) and without other control characters than line breaks
 /// and tabs. What an agent prints is hostile until it has been here; only its own pane shows it as it came.
@@ -14,6 +16,12 @@ pub fn plain(bytes: &[u8]) -> String {
 pub fn cut(text: &str, bytes: usize) -> &str {
     let end = (0..=bytes.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
     &text[..end.unwrap_or(0)]
+}
+
+/// A number with what it counts, which goes on as the sentence needs it: `1 task has`, `3 tasks have`.
+pub fn count<N: Display + PartialEq + From<u8>>(n: N, one: &str, many: &str) -> String {
+    let words = if n == N::from(1) { one } else { many };
+    format!("{n} {words}")
 }
 
 /// The first line, cut to `columns` terminal columns with an ellipsis. A tab, which is as wide as it likes, is a space.
@@ -49,6 +57,12 @@ mod tests {
     #[test]
     fn escapes_do_not_reach_the_terminal() {
         assert_eq!(plain(b"\x1b[31mred\x1b[0m \x1b]0;title\x07ok\x9b\r\n\ttab\x08"), "red ok\u{fffd}\n\ttab");
+    }
+
+    #[test]
+    fn what_is_counted_agrees_with_its_number() {
+        let tasks = |n: u64| count(n, "task has", "tasks have");
+        assert_eq!([0, 1, 2].map(tasks), ["0 tasks have", "1 task has", "2 tasks have"]);
     }
 
     #[test]
