@@ -139,7 +139,12 @@ fn status_where_nothing_runs_is_answered_in_full_with_code_3() {
 
     let page = run(&["status"]);
     assert_eq!(code(&page), 3);
-    assert!(text(&page.stdout).contains("supervisor stopped") && text(&page.stdout).contains("orch start"));
+    let page = text(&page.stdout);
+    assert!(
+        page.contains("supervisor stopped · redis stopped") && page.contains("orch was never started for"),
+        "{page}"
+    );
+    assert!(page.contains("orch start"));
 }
 
 #[test]
@@ -147,7 +152,8 @@ fn verbs_that_need_redis_say_that_nothing_runs() {
     for args in [&["delegate", "x"][..], &["tasks"], &["agents"], &["events"], &["why", "t-7k2m9qx4hz"]] {
         let refused = run(args);
         assert_eq!((code(&refused), text(&refused.stdout)), (3, ""), "{args:?}");
-        assert!(text(&refused.stderr).contains("  hint: "), "{args:?}: {}", text(&refused.stderr));
+        let said = text(&refused.stderr);
+        assert!(said.contains("was never started for") && said.contains("  hint: start it with: orch start"), "{said}");
     }
 }
 

@@ -9,7 +9,7 @@ use crate::model::{
     agent::Needs,
     cause::Cause,
     task::Usage,
-    text::{cut, one_line, plain},
+    text::{count, cut, one_line, plain},
 };
 
 /// Longer answers are cut, at their end: nobody reads more, and Redis holds it. The raw lines have all of it.
@@ -229,8 +229,9 @@ impl Conversation {
             (0, n) => Said::of(
                 Cause::Permanent,
                 format!(
-                    "what {name} printed is not its stream of JSON ({n} lines, none understood): \
-                     another version, or another program of this name? (orch doctor, orch logs --task)"
+                    "what {name} printed is not its stream of JSON ({}, none understood): \
+                     another version, or another program of this name? (orch doctor, orch logs --task)",
+                    count(n, "line", "lines")
                 ),
             ),
             _ => Said::of(Cause::Transient, format!("{name} ended with exit code 0 before it had given a result")),

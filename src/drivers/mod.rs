@@ -21,6 +21,7 @@ mod contract;
 mod conversation;
 mod copilot;
 mod event;
+mod fitness;
 mod gemini;
 mod gemini_cli;
 mod hook;
@@ -51,9 +52,10 @@ use self::contract::by_contract;
 pub use self::{
     conversation::Conversation,
     event::{Ending, Event, Failure, Transcript, When},
+    fitness::{Unfit, program_of, unfit},
     hook::{Hook, HookTranscript, Noted, Source},
     mcp::Mcp,
-    program::Program,
+    program::{Program, version_in},
     screen::{Prompt, Seen},
 };
 use crate::{
@@ -347,9 +349,13 @@ fn first_prompt(prompt: &str) -> String {
 
 /// A program on a search path.
 pub fn find(program: &str, path: Option<&std::ffi::OsStr>) -> Option<PathBuf> {
-    use std::os::unix::fs::PermissionsExt;
     std::env::split_paths(path?)
         .filter(|dir| dir.is_absolute())
         .map(|dir| dir.join(program))
-        .find(|candidate| candidate.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0))
+        .find(|candidate| is_executable(candidate))
+}
+
+fn is_executable(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    file.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
 }

@@ -7,14 +7,15 @@ use crate::{
     config::Config,
     error::Error,
     model::{
-        agent::{Agent, Needs},
+        agent::Needs,
         duration::human,
         id::TaskId,
         question::Question,
         task::{Task, TaskState, Usage},
-        text::one_line,
+        text::{count, one_line},
+        time::Timestamp,
     },
-    store::observe::Snapshot,
+    store::{observe::Snapshot, spend::HeldBack},
 };
 
 /// What to do where no agent is started for want of memory.
@@ -27,8 +28,8 @@ pub(super) struct Look {
     pub counts: BTreeMap<TaskState, u64>,
     /// Ready tasks whose role is not in sessions.toml.
     pub ready_of_unknown: Vec<Task>,
-    /// The first held tasks, each with the agent of its last attempt.
-    pub held: Vec<(Task, Option<String>)>,
+    /// The first held tasks.
+    pub held: Vec<Task>,
     /// The first tasks with open questions, and those.
     pub asking: Vec<(TaskId, Vec<Question>)>,
     /// How many have any.
@@ -46,9 +47,6 @@ impl Look {
     pub fn count(&self, state: TaskState) -> u64 {
         self.counts.get(&state).copied().unwrap_or(0)
     }
-    fn agent(&self, id: &str) -> Option<&Agent> {
-        self.snapshot.agents.iter().map(|record| &record.agent).find(|agent| agent.id == id)
-    }
 }
 
 /// An error as something to attend to.
@@ -62,7 +60,10 @@ pub(super) fn of(config: &Config, supervised: bool, look: &Look) -> Vec<Attentio
     let mut add = |what: String, do_: String| out.push(Attention { what, do_ });
     let open: u64 = look.counts.iter().filter(|(state, _)| !state.is_terminal()).map(|(_, n)| n).sum();
     if !supervised && open > 0 {
-        add(format!("the supervisor is not running, and {} not ended", tasks_have(open)), "orch start".into());
+        add(
+            format!("the supervisor is not running, and {} not ended", count(open, "task has", "tasks have")),
+            "orch start".into(),
+        );
     } else if !supervised && !look.snapshot.agents.is_empty() {
         add("the supervisor is not running, and agents live".into(), "orch start".into());
     }
@@ -107,7 +108,8 @@ fn questions(look: &Look, add: &mut impl FnMut(String, String)) {
     }
     let more = look.all_asking.saturating_sub(look.asking.len() as u64);
     if more > 0 {
-        add(format!("{more} more tasks ask something"), "orch tasks --state running; orch tasks --state held".into());
+        let more = count(more, "more task asks", "more tasks ask");
+        add(format!("{more} something"), "orch tasks --state running; orch tasks --state held".into());
     }
 }
 
@@ -132,12 +134,9 @@ fn asking(look: &Look, add: &mut impl FnMut(String, String)) {
 }
 
 fn held(look: &Look, add: &mut impl FnMut(String, String)) {
-    for (task, agent) in look.held.iter().filter(|(task, _)| !asks(look, Some(&task.id))) {
-        // Where its agent still lives, its session is where the question can be answered.
-        let do_ = match agent.as_deref().and_then(|id| look.agent(id)) {
-            Some(agent) => format!("orch attach {}, then: orch retry {}", agent.id, task.id),
-            None => format!("orch why {0}, then: orch retry {0}", task.id),
-        };
+    for task in look.held.iter().filter(|task| !asks(look, Some(&task.id))) {
+        // Not `orch attach`: its program has ended, and its agent may be at something else, or gone.
+        let do_ = format!("orch why {0}, then: orch retry {0}", task.id);
         add(format!("task {} is held: {}", task.id, reason(task, "it waits for a person")), do_);
     }
     rest(look, TaskState::Held, look.held.len(), "held", add);
@@ -147,7 +146,10 @@ fn dead_letters(look: &Look, add: &mut impl FnMut(String, String)) {
     let all = look.count(TaskState::Failed);
     if all > look.failed.len() as u64 {
         let newest = look.failed.first().map(|t| format!("; the newest is {}", t.id)).unwrap_or_default();
-        return add(format!("{all} tasks have failed{newest}"), "orch tasks --state failed".into());
+        return add(
+            format!("{} failed{newest}", count(all, "task has", "tasks have")),
+            "orch tasks --state failed".into(),
+        );
     }
     for task in &look.failed {
         let what = format!("task {} has failed: {}", task.id, reason(task, "no reason was recorded"));
@@ -158,7 +160,19 @@ fn dead_letters(look: &Look, add: &mut impl FnMut(String, String)) {
 fn rest(look: &Look, state: TaskState, named: usize, word: &str, add: &mut impl FnMut(String, String)) {
     let more = look.count(state).saturating_sub(named as u64);
     if more > 0 {
-        add(format!("{more} more tasks are {word}"), format!("orch tasks --state {state}"));
+        let more = count(more, "more task is", "more tasks are");
+        add(format!("{more} {word}"), format!("orch tasks --state {state}"));
+    }
+}
+
+/// Why nothing of a role is started.
+pub(super) fn held_back(role: &str, held: &HeldBack, now: Timestamp) -> String {
+    let why = one_line(&held.reason, 200);
+    match held.until {
+        Some(until) => {
+            format!("role {role} starts nothing for {}, until {until}: {why}", human(until.since(now)))
+        }
+        None => format!("role {role} can't be started: {why}"),
     }
 }
 
@@ -178,14 +192,12 @@ fn stuck_roles(config: &Config, look: &Look, add: &mut impl FnMut(String, String
         }
     }
     for (role, held) in &look.snapshot.held_back {
-        let rest = human(held.until.since(look.snapshot.now));
-        let why = one_line(&held.reason, 200);
-        let what = format!("role {role} starts nothing for {rest}, until {}: {why}", held.until);
-        let do_ = match held.account {
-            Some(_) => format!("wait: it ends by itself; or lift it: orch resume {role}"),
-            None => "wait: it ends by itself; orch costs --by role".into(),
+        let do_ = match (held.until, &held.account) {
+            (None, _) => "orch doctor".into(),
+            (Some(_), Some(_)) => format!("wait: it ends by itself; or lift it: orch resume {role}"),
+            (Some(_), None) => "wait: it ends by itself; orch costs --by role".into(),
         };
-        add(what, do_);
+        add(held_back(role, held, look.snapshot.now), do_);
     }
     for (role, load) in &look.snapshot.load {
         if load.ready > 0 && look.snapshot.intents.scale.get(role) == Some(&0) {
@@ -224,12 +236,8 @@ fn reason(task: &Task, otherwise: &str) -> String {
     task.reason.as_ref().map_or_else(|| otherwise.to_owned(), |reason| one_line(reason, 200))
 }
 
-fn tasks_have(n: u64) -> String {
-    if n == 1 { "1 task has".into() } else { format!("{n} tasks have") }
-}
-
 fn tasks_wait(n: u64) -> String {
-    if n == 1 { "1 ready task waits".into() } else { format!("{n} ready tasks wait") }
+    count(n, "ready task waits", "ready tasks wait")
 }
 
 #[cfg(test)]
@@ -239,10 +247,7 @@ mod tests {
         *,
     };
     use crate::{
-        model::{
-            agent::{AgentState, Needs},
-            time::Timestamp,
-        },
+        model::agent::{AgentState, Needs},
         store::observe::{Breaker, Load},
     };
 
@@ -281,6 +286,12 @@ mod tests {
         look.snapshot.load = [("shell".into(), Load { ready: 1, ..Load::default() })].into();
         look.snapshot.intents.scale = [("shell".into(), 0)].into();
         look.snapshot.intents.drain = true;
+        let held = |until, reason: &str| HeldBack { until, reason: reason.into(), account: None };
+        look.snapshot.held_back = [
+            ("lead".into(), held(Some(Timestamp(61_000)), "1.00 USD of 1.00 are used")),
+            ("shell".into(), held(None, "its program sh is not on PATH")),
+        ]
+        .into();
         look.ready_of_unknown = vec![Task { role: "gone".into(), ..recorded(TaskState::Ready) }];
         let said = said(false, &look);
         let expected = [
@@ -289,6 +300,11 @@ mod tests {
             ("agent shell-1 waits: its program asks for login", "orch attach shell-1"),
             ("the master does not stay up (exit code 127); the next try is in 8.0s", "orch doctor"),
             ("agents of role shell end at once (exit code 127); the next try is in 8.0s", "orch spawn shell"),
+            (
+                "role lead starts nothing for 1m00s, until 1970-01-01T00:01:01.000Z: 1.00 USD of 1.00 are used",
+                "wait: it ends by itself; orch costs",
+            ),
+            ("role shell can't be started: its program sh is not on PATH", "orch doctor"),
             ("role shell was scaled to 0, and 1 ready task waits for it", "orch scale shell 1"),
             ("there is no role gone any more, and 1 ready task waits for it", "write [roles.gone] into"),
             ("orch is draining: nothing new is accepted", "orch resume"),
@@ -311,21 +327,18 @@ mod tests {
     }
 
     #[test]
-    fn a_held_task_is_answered_where_its_agent_lives() {
+    fn a_held_task_is_looked_into_and_retried_wherever_its_agent_is() {
         let task = Task { reason: Some("log in".into()), ..recorded(TaskState::Held) };
         let id = task.id.clone();
-        let mut look = Look {
-            counts: [(TaskState::Held, 5)].into(),
-            held: vec![(task, Some("shell-1".into()))],
-            ..Look::default()
-        };
-        assert_eq!(said(true, &look)[0].1, format!("orch why {id}, then: orch retry {id}"));
-        look.snapshot.agents = vec![recorded_agent("shell-1", AgentState::Idle)];
-        let said = said(true, &look);
-        assert_eq!(
-            said[0],
-            (format!("task {id} is held: log in"), format!("orch attach shell-1, then: orch retry {id}"))
-        );
-        assert_eq!(said[1], ("4 more tasks are held".into(), "orch tasks --state held".into()));
+        let mut look = Look { counts: [(TaskState::Held, 5)].into(), held: vec![task], ..Look::default() };
+        for agents in [vec![], vec![recorded_agent("shell-1", AgentState::Busy)]] {
+            look.snapshot.agents = agents;
+            let said = said(true, &look);
+            let expected = (format!("task {id} is held: log in"), format!("orch why {id}, then: orch retry {id}"));
+            assert_eq!(said[0], expected);
+            assert_eq!(said[1], ("4 more tasks are held".into(), "orch tasks --state held".into()));
+        }
+        look.counts = [(TaskState::Held, 2)].into();
+        assert_eq!(said(true, &look)[1].0, "1 more task is held");
     }
 }

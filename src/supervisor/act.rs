@@ -1,10 +1,9 @@
 //! Acts: record first, then the effect.
 
-use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, ffi::OsStr, path::Path, sync::Arc, time::Duration};
 
-use super::{Supervisor, decide::Action, observe::Observed, salvage, spawn::MARKER};
+use super::{Supervisor, decide::Action, environment, observe::Observed, salvage, spawn::MARKER};
 use crate::{
-    config::DriverKind,
     drivers,
     home::output,
     model::{
@@ -13,6 +12,7 @@ use crate::{
         evidence::{Evidence, LastOutput},
         id::{Place, Process},
         task::Usage,
+        text::count,
     },
     mux::{Mux, MuxError, Tags},
     os::{self, failpoint},
@@ -145,7 +145,10 @@ impl Supervisor {
     async fn settle(&self, reason: &str, snapshot: &Snapshot) -> Result<(), StoreError> {
         super::housekeeping::tell_all(&self.store, &self.home, snapshot).await?;
         let found = salvage::tasks(&self.store, &self.home).await?;
-        let more = if found > 0 { format!("; {found} tasks were found again on the disk") } else { String::new() };
+        let more = match found {
+            0 => String::new(),
+            _ => format!("; {} found again on the disk", count(found, "task was", "tasks were")),
+        };
         self.store.settled(&format!("{reason}{more}")).await
     }
 
@@ -180,21 +183,23 @@ impl Supervisor {
     }
 
     /// Tells the store how many agents of each role may run at once, when that has changed.
-    pub(super) async fn tell_limits(&mut self, snapshot: &Snapshot) -> Result<(), StoreError> {
+    /// Notes what may run, and what can't. Whether what may be used has changed, or what can be started.
+    pub(super) async fn tell_limits(&mut self, snapshot: &Snapshot) -> Result<bool, StoreError> {
         let limits = limits(&self.config.roles, &snapshot.intents);
         if limits != self.limits_told {
             self.store.set_limits(&limits).await?;
             self.limits_told = limits;
         }
-        let path = self.environment.get("PATH").map(std::ffi::OsStr::new);
-        let budgets = budgets(&self.config, |kind| drivers::settle(kind, &self.config.agents.order, path));
-        if budgets != self.budgets_told {
-            for budget in &budgets {
-                self.store.set_budget(budget).await?;
-            }
-            self.budgets_told = budgets;
+        let path = environment::search_path(&self.environment);
+        let budgets = budgets(&self.config, Some(OsStr::new(path)));
+        if budgets == self.budgets_told {
+            return Ok(false);
         }
-        Ok(())
+        for budget in &budgets {
+            self.store.set_budget(budget).await?;
+        }
+        self.budgets_told = budgets;
+        Ok(true)
     }
 
     /// Wakes the agents of roles that are held back no more. A supervisor that was not there when that began has nobody to
@@ -212,16 +217,18 @@ impl Supervisor {
 }
 
 /// What each role may use, and what all together (the empty name).
-fn budgets(config: &crate::config::Config, settle: impl Fn(DriverKind) -> DriverKind) -> Vec<Budget> {
+fn budgets(config: &crate::config::Config, path: Option<&OsStr>) -> Vec<Budget> {
+    let order = &config.agents.order;
     let allowance = |budget: &crate::config::Budget| Allowance {
         micro_usd: budget.cost_usd.map(|usd| Usage { cost_usd: usd, ..Usage::default() }.micro_usd()),
         tokens: budget.tokens,
     };
     let of_role = |role: &crate::config::Role| Budget {
         role: role.name.clone(),
-        account: role.account(settle(role.driver)),
+        account: role.account(drivers::settle(role.driver, order, path)),
         day: allowance(&role.day_budget),
         task: allowance(&role.task_budget),
+        unfit: drivers::unfit(role, order, path).map(|unfit| format!("{}: {}", unfit.why, unfit.mend)),
     };
     let all = Budget { day: allowance(&config.day_budget), ..Budget::default() };
     std::iter::once(all).chain(config.roles.values().map(of_role)).collect()

@@ -90,7 +90,7 @@ pub struct Delegate {
     #[arg(long, value_name = "T", value_parser = values::duration)]
     pub timeout: Option<Duration>,
     /// How many failures are forgiven
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = values::number::<u32>, allow_negative_numbers = true)]
     pub retries: Option<u32>,
     /// Not before this task has succeeded (repeatable)
     #[arg(long, value_name = "TASK")]
@@ -193,7 +193,7 @@ pub struct Logs {
     #[arg(long, value_name = "TASK")]
     pub task: Option<TaskId>,
     /// The last so many lines
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 50)]
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 50, value_parser = values::number::<usize>, allow_negative_numbers = true)]
     pub lines: usize,
     /// Print further lines as they come
     #[arg(short, long)]
@@ -223,7 +223,7 @@ pub struct Costs {
 #[derive(Debug, Args)]
 pub struct Events {
     /// The last so many
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 20, value_parser = values::number::<usize>, allow_negative_numbers = true)]
     pub lines: usize,
     /// Print further ones as they come
     #[arg(short, long)]
@@ -256,7 +256,7 @@ pub struct Scale {
     #[arg(value_name = "ROLE")]
     pub role: String,
     /// How many agents; 'auto' goes back to what sessions.toml says
-    #[arg(value_name = "N|auto", value_parser = values::scale)]
+    #[arg(value_name = "N|auto", value_parser = values::scale, allow_negative_numbers = true)]
     pub n: Scaled,
 }
 
@@ -285,16 +285,16 @@ Examples:
 )]
 pub struct Drill {
     /// Where all chance comes from [default: another one each time]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = values::number::<u64>, allow_negative_numbers = true)]
     pub seed: Option<u64>,
     /// What may be broken: names and groups, with commas; see --list
     #[arg(long, value_name = "F,...", value_delimiter = ',', default_value = "all")]
     pub faults: Vec<String>,
     /// How many tasks are delegated
-    #[arg(long, value_name = "N", default_value_t = 40, value_parser = values::within(1, 100_000))]
+    #[arg(long, value_name = "N", default_value_t = 40, value_parser = values::within(1, 100_000), allow_negative_numbers = true)]
     pub tasks: u64,
     /// How many agents may work at once
-    #[arg(long, value_name = "N", default_value_t = 6, value_parser = values::within(1, 200))]
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = values::within(1, 200), allow_negative_numbers = true)]
     pub agents: u64,
     /// For how long tasks and faults come (3s, 20s, 5m)
     #[arg(long, value_name = "T", default_value = "20s", value_parser = values::duration)]

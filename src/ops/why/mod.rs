@@ -77,6 +77,8 @@ struct Explanation {
     hints: Vec<String>,
     chain: Vec<Link>,
     evidence: Option<Box<Evidence>>,
+    /// Of a task: with which of its attempts.
+    evidence_attempt: Option<u32>,
 }
 
 impl Explanation {
@@ -186,8 +188,8 @@ impl Ops {
 }
 
 fn answer(id: String, state: &str, said: Explanation, events: Vec<Event>) -> Why {
-    let Explanation { sentences, hints, chain, evidence } = said;
-    Why { id, state: state.to_owned(), sentences, hints, chain, evidence, events }
+    let Explanation { sentences, hints, chain, evidence, evidence_attempt } = said;
+    Why { id, state: state.to_owned(), sentences, hints, chain, evidence, evidence_attempt, events }
 }
 
 /// How long ago, or for how long by now.
@@ -238,12 +240,16 @@ fn list(items: impl ExactSizeIterator<Item = String>) -> String {
     }
 }
 
-/// An attempt as it ended.
-fn attempt_in_words(attempt: &Attempt) -> String {
+/// An attempt as it ended; its reason is not repeated where that has been `told` already.
+fn attempt_in_words(attempt: &Attempt, told: Option<&str>) -> String {
     let (number, agent) = (attempt.number, &attempt.agent);
     let Some(cause) = attempt.cause else { return format!("Attempt {number} ({agent}) goes on.") };
     let took = attempt.ended_at.map(|end| format!(", {}", human(end.since(attempt.started_at)))).unwrap_or_default();
-    format!("Attempt {number} ({agent}{took}) ended as {cause}: {}.", reason(attempt.reason.as_ref()))
+    let why = match (&attempt.reason, told) {
+        (Some(reason), Some(told)) if told.starts_with(reason.as_str()) => String::new(),
+        (why, _) => format!(": {}", reason(why.as_ref())),
+    };
+    format!("Attempt {number} ({agent}{took}) ended as {cause}{why}.")
 }
 
 /// What its program asks its user for, since when, and where to answer.
