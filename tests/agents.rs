@@ -311,7 +311,11 @@ fn doctor_knows_what_auto_stands_for_here() {
     assert_eq!(role()["state"], "ok");
     world.program("gemini", "echo 9.61.0");
     assert_eq!(role()["state"], "error");
-    assert!(role()["found"].as_str().unwrap().contains("sets mode, which gemini has no way to keep to"), "{}", role());
+    assert!(
+        role()["found"].as_str().unwrap().contains("sets mode, which gemini (which auto stands for here) has no way"),
+        "{}",
+        role()
+    );
 }
 
 #[test]

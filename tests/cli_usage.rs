@@ -48,7 +48,7 @@ fn help_lists_the_verbs_in_groups_and_is_no_error() {
 #[test]
 fn each_verb_has_a_page_of_help_that_fits_into_40_columns() {
     let dir = tempfile::tempdir().unwrap();
-    for verb in ["", "delegate", "tasks", "logs", "stop", "completions", "scale"] {
+    for verb in ["", "delegate", "tasks", "logs", "stop", "doctor", "completions", "scale", "spawn", "kill", "costs"] {
         let args = [verb, "--help"];
         let args = if verb.is_empty() { &args[1..] } else { &args[..] };
         let help = orch(dir.path(), args).env("COLUMNS", "40").output().unwrap();

@@ -5,7 +5,7 @@
 
 use std::{ffi::OsStr, path::PathBuf};
 
-use super::{Refusal, find, holds_to, is_executable, of, settle};
+use super::{find, is_executable, of, settle, unheld_key};
 use crate::config::{DriverKind, Role};
 
 /// Why nothing of a role can be started.
@@ -23,9 +23,14 @@ pub fn unfit(role: &Role, order: &[DriverKind], path: Option<&OsStr>) -> Option<
     let at = format!("under [roles.{}] in sessions.toml", role.name);
     let kind = settle(role.driver, order, path);
     if kind.program().is_some()
-        && let Err(Refusal(why)) = holds_to(role, kind)
+        && let Some(key) = unheld_key(role, kind)
     {
-        return Some(Unfit { why, mend: format!("correct it {at}, then: orch stop; orch start") });
+        let stands = if role.driver == DriverKind::Auto { " (which auto stands for here)" } else { "" };
+        let why = format!("it sets {key}, which {kind}{stands} has no way to keep to");
+        return Some(Unfit {
+            why,
+            mend: format!("name another driver {at}, or take {key} out; then: orch stop; orch start"),
+        });
     }
     let (program, known) = match kind {
         DriverKind::Auto | DriverKind::Console | DriverKind::Shell => return None,
@@ -103,6 +108,10 @@ mod tests {
         assert_eq!(why("own"), None);
 
         install(&dir.path().join("gemini"), 0o755);
-        assert!(why("i").unwrap().contains("role i sets mode, which gemini has no way to keep to"), "{:?}", why("i"));
+        assert!(
+            why("i").unwrap().contains("it sets mode, which gemini (which auto stands for here) has no way to keep to"),
+            "{:?}",
+            why("i")
+        );
     }
 }

@@ -315,13 +315,18 @@ pub fn settle(kind: DriverKind, order: &[DriverKind], path: Option<&std::ffi::Os
 /// Refuses a task whose role says what this program can't hold to. sessions.toml is complained about before, except
 /// where `auto` came to stand for this program.
 fn holds_to(role: &Role, kind: DriverKind) -> Result<(), Refusal> {
-    match role.agent.written_keys().find(|key| !kind.knows(key)) {
+    match unheld_key(role, kind) {
         Some(key) => Err(Refusal(format!(
             "role {} sets {key}, which {kind} has no way to keep to: name another driver, or take it out",
             role.name
         ))),
         None => Ok(()),
     }
+}
+
+/// A key of the role that this program can't hold to.
+fn unheld_key(role: &Role, kind: DriverKind) -> Option<&'static str> {
+    role.agent.written_keys().find(|key| !kind.knows(key))
 }
 
 /// A prompt with the role's instructions before it, for a program that has no other place for them. A conversation that

@@ -191,7 +191,9 @@ fn stuck_roles(config: &Config, look: &Look, add: &mut impl FnMut(String, String
             }
         }
     }
-    for (role, held) in &look.snapshot.held_back {
+    // A role that can't be started is nobody's trouble while it has nothing to do: some of the built-in ones never have.
+    let has_ready = |role: &str| look.snapshot.load.get(role).is_some_and(|load| load.ready > 0);
+    for (role, held) in look.snapshot.held_back.iter().filter(|(role, held)| held.until.is_some() || has_ready(role)) {
         let do_ = match (held.until, &held.account) {
             (None, _) => "orch doctor".into(),
             (Some(_), Some(_)) => format!("wait: it ends by itself; or lift it: orch resume {role}"),

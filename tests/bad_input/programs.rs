@@ -28,8 +28,9 @@ fn a_role_whose_program_is_missing_is_held_back_and_its_tasks_wait_for_it() {
     ];
     let attention = |words: &str| world.status()["attention"].to_string().contains(words);
     for (role, said) in roles {
-        world.wait_until("it is said", || attention(&format!("role {role} can't be started: ")) && attention(said));
+        assert!(!attention(role), "it has nothing to do");
         let tasks = [world.delegate(role, "1"), world.delegate(role, "2")];
+        world.wait_until("it is said", || attention(&format!("role {role} can't be started: ")) && attention(said));
         for task in &tasks {
             let why = world.orch(&["why", task]).ok();
             assert!(why.contains(&format!("Nothing of role {role} can be started: ")) && why.contains(said), "{why}");

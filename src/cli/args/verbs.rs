@@ -41,7 +41,7 @@ pub struct Stop {
     /// Let running tasks finish first; accept nothing new meanwhile
     #[arg(long)]
     pub drain: bool,
-    /// Wait so long at most (90s, 5m, 2h)
+    /// Wait so long at most (90s, 5m, 2h); with --drain, what still runs then is stopped
     #[arg(long, value_name = "T", value_parser = values::duration)]
     pub timeout: Option<Duration>,
 }
@@ -68,7 +68,8 @@ pub struct Attach {
 #[derive(Debug, Args)]
 #[command(
     override_usage = "orch delegate [OPTIONS] TEXT",
-    after_help = "Within an agent's task it makes a subtask of that task.
+    after_help = "Within an agent's task it makes a subtask of that task. Exit code with --wait: 1 where the task has
+failed or was cancelled.
 
 Examples:
   orch delegate 'Write tests for src/parse.rs'
@@ -83,13 +84,13 @@ pub struct Delegate {
     /// Which kind of agent does it [default: the default role of sessions.toml]
     #[arg(long, value_name = "ROLE")]
     pub role: Option<String>,
-    /// Which ready task goes first
+    /// How urgent it is: of the ready tasks the more urgent go first [default: normal]
     #[arg(long, value_name = "P", value_parser = values::priority())]
     pub priority: Option<Priority>,
-    /// How long one attempt may take (90s, 5m, 2h)
+    /// How long one attempt may take (90s, 5m, 2h) [default: the role's]
     #[arg(long, value_name = "T", value_parser = values::duration)]
     pub timeout: Option<Duration>,
-    /// How many failures are forgiven
+    /// How many failures are forgiven [default: the role's]
     #[arg(long, value_name = "N", value_parser = values::number::<u32>, allow_negative_numbers = true)]
     pub retries: Option<u32>,
     /// Not before this task has succeeded (repeatable)
@@ -104,7 +105,7 @@ pub struct Delegate {
     /// The same key gives the same task: safe to send again
     #[arg(long, value_name = "KEY")]
     pub key: Option<String>,
-    /// For people and filters (repeatable)
+    /// A label, for people and programs that look at it with 'orch show' (repeatable)
     #[arg(long, value_name = "K=V", value_parser = values::label)]
     pub label: Vec<(String, String)>,
     /// The folder to work in [default: the role's]
@@ -232,6 +233,7 @@ pub struct Events {
 
 /// `orch spawn`
 #[derive(Debug, Args)]
+#[command(after_help = "A role that is paused because its agents end at once is tried again by it.")]
 pub struct Spawn {
     /// Of which role
     #[arg(value_name = "ROLE")]
@@ -240,6 +242,7 @@ pub struct Spawn {
 
 /// `orch kill`
 #[derive(Debug, Args)]
+#[command(after_help = "That is counted as lost, not as a failure. The master is started anew.")]
 pub struct Kill {
     /// Which agent
     #[arg(value_name = "AGENT")]
