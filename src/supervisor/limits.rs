@@ -1,0 +1,72 @@
+//! What the store has to know of the configuration: how many agents of a role may run, and what they may use.
+
+use std::ffi::OsStr;
+
+use super::{Supervisor, environment};
+use crate::{
+    config::{Budget as Configured, Config, Role},
+    drivers,
+    model::task::Usage,
+    store::{
+        StoreError,
+        observe::{Intents, Snapshot},
+        spend::{Allowance, Budget},
+    },
+};
+
+impl Supervisor {
+    /// Tells the store how many agents of each role may run at once, what they may use, and which can't be started, when that
+    /// has changed. Whether one of the latter two has.
+    pub(super) async fn tell_limits(&mut self, snapshot: &Snapshot) -> Result<bool, StoreError> {
+        let limits = limits(&self.config.roles, &snapshot.intents);
+        if limits != self.limits_told {
+            self.store.set_limits(&limits).await?;
+            self.limits_told = limits;
+        }
+        let path = environment::search_path(&self.environment);
+        let budgets = budgets(&self.config, Some(OsStr::new(path)));
+        if budgets == self.budgets_told {
+            return Ok(false);
+        }
+        for budget in &budgets {
+            self.store.set_budget(budget).await?;
+        }
+        self.budgets_told = budgets;
+        Ok(true)
+    }
+
+    /// Wakes the agents of roles that are held back no more. A supervisor that was not there when that began has nobody to
+    /// wake: idle agents look by themselves now and then.
+    pub(super) async fn release(&mut self, snapshot: &Snapshot) -> Result<(), StoreError> {
+        let released: Vec<String> =
+            self.held_back.iter().filter(|role| !snapshot.held_back.contains_key(*role)).cloned().collect();
+        for role in released {
+            self.store.released(&role).await?;
+            self.held_back.remove(&role);
+        }
+        self.held_back.extend(snapshot.held_back.keys().cloned());
+        Ok(())
+    }
+}
+
+/// What each role may use, and what all together (the empty name).
+fn budgets(config: &Config, path: Option<&OsStr>) -> Vec<Budget> {
+    let order = &config.agents.order;
+    let allowance = |budget: &Configured| Allowance {
+        micro_usd: budget.cost_usd.map(|usd| Usage { cost_usd: usd, ..Usage::default() }.micro_usd()),
+        tokens: budget.tokens,
+    };
+    let of_role = |role: &Role| Budget {
+        role: role.name.clone(),
+        account: role.account(drivers::settle(role.driver, order, path)),
+        day: allowance(&role.day_budget),
+        task: allowance(&role.task_budget),
+        unfit: drivers::unfit(role, order, path).map(|unfit| format!("{}: {}", unfit.why, unfit.mend)),
+    };
+    let all = Budget { day: allowance(&config.day_budget), ..Budget::default() };
+    std::iter::once(all).chain(config.roles.values().map(of_role)).collect()
+}
+
+fn limits(roles: &std::collections::BTreeMap<String, Role>, intents: &Intents) -> Vec<(String, u32)> {
+    roles.values().map(|r| (r.name.clone(), intents.scale.get(&r.name).copied().unwrap_or(r.max))).collect()
+}
