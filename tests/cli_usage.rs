@@ -141,7 +141,9 @@ fn status_where_nothing_runs_is_answered_in_full_with_code_3() {
     assert_eq!(code(&page), 3);
     let page = text(&page.stdout);
     assert!(
-        page.contains("supervisor stopped · redis stopped") && page.contains("orch was never started for"),
+        page.contains("supervisor stopped · redis stopped")
+            && page.contains("orch is not running for")
+            && page.contains(", and never was"),
         "{page}"
     );
     assert!(page.contains("orch start"));
@@ -153,7 +155,12 @@ fn verbs_that_need_redis_say_that_nothing_runs() {
         let refused = run(args);
         assert_eq!((code(&refused), text(&refused.stdout)), (3, ""), "{args:?}");
         let said = text(&refused.stderr);
-        assert!(said.contains("was never started for") && said.contains("  hint: start it with: orch start"), "{said}");
+        assert!(
+            said.contains("orch is not running for")
+                && said.contains(", and never was")
+                && said.contains("  hint: start it with: orch start"),
+            "{said}"
+        );
     }
 }
 

@@ -180,7 +180,10 @@ impl Ops {
         let (home, namespace) = (self.home.path(), &self.config.namespace);
         Error::not_running(match home.is_dir() {
             true => format!("orch is not running for '{namespace}' (its state is in {})", home.display()),
-            false => format!("orch was never started for '{namespace}' (its state would be in {})", home.display()),
+            false => format!(
+                "orch is not running for '{namespace}', and never was (its state would be in {})",
+                home.display()
+            ),
         })
         .hint("start it with: orch start")
     }

@@ -76,7 +76,7 @@ fn arguments_are_not_for_what_orch_passes_itself_or_has_a_key_for() {
 fn what_auto_can_never_keep_to_is_known_beforehand() {
     let role = "[roles.i]\ndriver = \"auto\"\nmode = \"interactive\"\n";
     assert_eq!(
-        error(&format!("{role}[agents]\norder = [\"gemini\", \"qwen\"]")).message,
+        error(format!("{role}[agents]\norder = [\"gemini\", \"qwen\"]")).message,
         "sessions.toml:3: roles.i.mode means nothing to this role's driver, which is \"auto\", nor to any in [agents] order; \
          claude, codex know it"
     );
