@@ -135,6 +135,9 @@
 //! (`held_back` in `store/lua/prelude_spend.lua`); both end by themselves, and the supervisor wakes those that were sent
 //! away. A person who knows that a rate limit is over lifts it (`orch resume ROLE`).
 //!
+//! A role whose program is not there ([`drivers::unfit`]) is held back in the same way: the supervisor looks at each pass, and
+//! its tasks wait until the program is installed, in place of failing one after the other.
+//!
 //! ## The rooms
 //!
 //! Imports go downward only, and `tests/layers.rs` holds it:

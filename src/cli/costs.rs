@@ -9,7 +9,7 @@ use super::{
     },
 };
 use crate::{
-    model::task::Usage,
+    model::{task::Usage, text::count},
     ops::types::{CostRow, Costs, CostsBy},
 };
 
@@ -51,5 +51,5 @@ fn table(costs: &Costs, view: &View) -> String {
 }
 
 fn days(n: u64) -> String {
-    if n == 1 { "today".to_owned() } else { format!("{n} days") }
+    if n == 1 { "today".to_owned() } else { count(n, "day", "days") }
 }

@@ -18,12 +18,19 @@ use crate::{
 };
 
 pub(super) async fn run(args: args::Delegate, session: &mut Session) -> Result<u8, End> {
-    let (wait, keyed) = (args.wait, args.key.is_some());
+    let (wait, keyed, role) = (args.wait, args.key.is_some(), args.role.clone());
     let request = request(args)?;
     let ops = session.ops()?;
     let delegated = ops.delegate(request).await?;
     if keyed && !delegated.created && !session.json {
         exit::note(&format!("{} was delegated before with this key, and is {}", delegated.id, delegated.state));
+    }
+    // For whoever waits, and for a person; a program that only delegates is not to pay for it.
+    if (wait || io::stderr().is_terminal())
+        && !session.json
+        && let Some(why) = ops.held_back(role.as_deref()).await?
+    {
+        exit::note(&format!("{} waits: {why}", delegated.id));
     }
     if wait {
         return wait_for(&ops, &delegated.id, session).await;

@@ -9,7 +9,7 @@ use crate::model::{
     agent::Needs,
     cause::Cause,
     task::Usage,
-    text::{cut, one_line, plain},
+    text::{count, cut, one_line, plain},
     wait::{Need, Retry, Wait},
 };
 
@@ -276,8 +276,9 @@ impl Conversation {
             (0, n) => Said::of(
                 Cause::Permanent,
                 format!(
-                    "what {name} printed is not its stream of JSON ({n} lines, none understood): \
-                     another version, or another program of this name? (orch doctor, orch logs --task)"
+                    "what {name} printed is not its stream of JSON ({}, none understood): \
+                     another version, or another program of this name? (orch doctor, orch logs --task)",
+                    count(n, "line", "lines")
                 ),
             ),
             _ => Said::of(Cause::Transient, format!("{name} ended with exit code 0 before it had given a result")),

@@ -1,5 +1,6 @@
 //! What each program prints, case by case (tests/fixtures), what is made of it, and how each is started.
 
+mod flags;
 mod terminal;
 mod waits;
 

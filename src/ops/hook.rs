@@ -20,7 +20,7 @@ use crate::{
     model::{
         message::{Delivery, Message, is_line_to_idle},
         task::{Task, TaskState},
-        text::one_line,
+        text::{count, one_line},
         time::Timestamp,
     },
     store::people::Reader,
@@ -206,7 +206,7 @@ fn in_words(messages: &[Message], left: u64) -> String {
         text.push_str(&format!("- {}: {}\n", message.from, message.text));
     }
     if left > 0 {
-        text.push_str(&format!("{left} more wait: call read_inbox\n"));
+        text.push_str(&format!("{}: call read_inbox\n", count(left, "more waits", "more wait")));
     }
     text
 }

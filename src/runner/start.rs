@@ -22,8 +22,8 @@ use super::{
     workspace::Workspace,
 };
 use crate::{
-    config::Mode,
-    drivers::{self, Driver, HookTranscript, Job, Refusal, Seat, Start, Verdict},
+    config::{Mode, Role},
+    drivers::{self, Driver, HookTranscript, Job, Refusal, Seat, Start, Unfit, Verdict},
     model::{cause::Cause, id::Capability, question::Question, wait::Wait},
     os::failpoint,
     store::tasks::Claimed,
@@ -175,32 +175,32 @@ fn start(
 fn could_not_start(e: &io::Error, start: &Start, agent: &Agent) -> Box<NotBegun> {
     use io::ErrorKind::{ArgumentListTooLong, NotFound, OutOfMemory, PermissionDenied, StorageFull, WouldBlock};
     let program = start.program.to_string_lossy();
-    let path = agent.launch.env.get("PATH").map_or("which is empty", String::as_str);
+    let launch = &agent.launch;
     let is_short_of_something = matches!(e.kind(), OutOfMemory | WouldBlock | StorageFull)
         || matches!(e.raw_os_error(), Some(libc::EMFILE | libc::ENFILE));
-    match e.kind() {
-        _ if is_short_of_something => NotBegun::machine(agent, format!("{program} could not be started: {e}")),
-        NotFound if drivers::find(&program, agent.launch.env.get("PATH").map(OsStr::new)).is_some() => {
-            NotBegun::permanent(format!("the program {program} is there, but its interpreter (its first line) is not"))
+    if is_short_of_something {
+        return NotBegun::machine(agent, format!("{program} could not be started: {e}"));
+    }
+    let path = launch.env.get("PATH").map(OsStr::new);
+    // It was there when this agent was started. The supervisor finds the same, and starts nobody for the other tasks.
+    let role = Role { driver: launch.driver, ..launch.role.clone() };
+    if let Some(Unfit { why, mend }) = drivers::unfit(&role, &[], path) {
+        tracing::warn!(?path, "{why}");
+        return NotBegun::machine(agent, format!("{why}: {mend}"));
+    }
+    NotBegun::permanent(match e.kind() {
+        NotFound if drivers::find(&program, path).is_some() => {
+            format!("the program {program} is there, but its interpreter (its first line) is not")
         }
-        NotFound if !program.contains('/') => {
-            // The whole PATH would fill every list that shows the reason.
-            tracing::warn!(path, "{program} is not there");
-            let known = drivers::of(agent.launch.driver).and_then(|driver| driver.program());
-            let how = known.map(|known| format!(" ({})", known.install)).unwrap_or_default();
-            NotBegun::permanent(format!(
-                "the program {program} is not on PATH: install it{how}, or change the role's driver or command"
-            ))
-        }
-        NotFound => NotBegun::permanent(format!("the program {program} is not there, or its interpreter is not")),
-        PermissionDenied => NotBegun::permanent(format!("the program {program} may not be executed")),
+        NotFound => format!("the program {program} is not there, or its interpreter is not"),
+        PermissionDenied => format!("the program {program} may not be executed"),
         ArgumentListTooLong => {
             let longest = start.args.iter().map(|arg| arg.len()).max().unwrap_or_default();
-            NotBegun::permanent(format!(
+            format!(
                 "an argument of {program} is too long, with {longest} bytes: in mode = \"interactive\" the task's text is \
                  one (name a file in it instead, or use mode = \"headless\"); else shorten instructions or args"
-            ))
+            )
         }
-        _ => NotBegun::permanent(format!("{program} could not be started: {e}")),
-    }
+        _ => format!("{program} could not be started: {e}"),
+    })
 }

@@ -80,6 +80,8 @@ struct Explanation {
     hints: Vec<String>,
     chain: Vec<Link>,
     evidence: Option<Box<Evidence>>,
+    /// Of a task: with which of its attempts.
+    evidence_attempt: Option<u32>,
 }
 
 impl Explanation {
@@ -190,8 +192,8 @@ impl Ops {
 }
 
 fn answer(id: String, state: &str, said: Explanation, events: Vec<Event>) -> Why {
-    let Explanation { sentences, hints, chain, evidence } = said;
-    Why { id, state: state.to_owned(), sentences, hints, chain, evidence, events }
+    let Explanation { sentences, hints, chain, evidence, evidence_attempt } = said;
+    Why { id, state: state.to_owned(), sentences, hints, chain, evidence, evidence_attempt, events }
 }
 
 /// How long ago, or for how long by now.
@@ -242,12 +244,16 @@ fn list(items: impl ExactSizeIterator<Item = String>) -> String {
     }
 }
 
-/// An attempt as it ended.
-fn attempt_in_words(attempt: &Attempt) -> String {
+/// An attempt as it ended; its reason is not repeated where that has been `told` already.
+fn attempt_in_words(attempt: &Attempt, told: Option<&str>) -> String {
     let (number, agent) = (attempt.number, &attempt.agent);
     let Some(cause) = attempt.cause else { return format!("Attempt {number} ({agent}) goes on.") };
     let took = attempt.ended_at.map(|end| format!(", {}", human(end.since(attempt.started_at)))).unwrap_or_default();
-    format!("Attempt {number} ({agent}{took}) ended as {cause}: {}.", reason(attempt.reason.as_ref()))
+    let why = match (&attempt.reason, told) {
+        (Some(reason), Some(told)) if told.starts_with(reason.as_str()) => String::new(),
+        (why, _) => format!(": {}", reason(why.as_ref())),
+    };
+    format!("Attempt {number} ({agent}{took}) ended as {cause}{why}.")
 }
 
 /// What its program waits for, and since when; where to answer, or to see more.
