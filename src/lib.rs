@@ -93,6 +93,13 @@
 //! Silence counts from the moment at which everything was there: after a break of Redis, of the machine or of the
 //! supervisor itself, everybody gets a whole lease to report ([`supervisor`], `undisturbed`).
 //!
+//! ## One supervisor
+//!
+//! Those of one state folder are kept apart by a lock in it. In a Redis of the user's own, those of several folders or
+//! machines may meet: there a supervisor says every two seconds that the namespace is its own (`supervisor::reign`), and one
+//! that finds it another's ends. What one does that has not noticed yet is refused by states and fences, as from anybody else
+//! who is late.
+//!
 //! ## A Redis that lost something
 //!
 //! Each time a Redis server comes up, the *epoch* is raised and fences go on above all that can have been given; the
@@ -122,7 +129,8 @@
 //! asks is not taken for hung. A program that tries on where only a login would help is ended, and its task held.
 //!
 //! What an attempt has used is added in the step that ends it: to its task, to all above that, to its role and agent of
-//! the day. `claim` gives nothing of a role that has used what it may a day, or whose account is rate limited
+//! the day. A master has no attempt: its runner tells the total of its conversation after each turn, of which the store adds
+//! what is new. `claim` gives nothing of a role that has used what it may a day, or whose account is rate limited
 //! (`held_back` in `store/lua/prelude_spend.lua`); both end by themselves, and the supervisor wakes those that were sent
 //! away. A person who knows that a rate limit is over lifts it (`orch resume ROLE`).
 //!

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Output, World, feed};
+use common::{Output, World, feed, kill9};
 use serde_json::{Value, json};
 
 const MASTER: &str = "opus-master";
@@ -57,4 +57,47 @@ fn what_a_program_does_is_noted_where_the_configuration_does_not_read() {
     assert!(by_a_person.ended(1).stderr.contains("called by the program of an agent"));
     assert_eq!(hook(&world, "Nonsense").ok(), "");
     assert_eq!(noted(&world).len(), 1);
+}
+
+/// A master's stand-in: it waits for a file before each of its turns, and takes another one's place in the middle of one.
+const TURNS: &str = r#"
+tell() { printf '{"hook_event_name":"%s",%s}' "$1" "$2" | orch hook claude > /dev/null; }
+answer() { echo '{"type":"assistant","timestamp":"2020-01-01T00:00:00Z","message":{"id":"'$1'","usage":{"input_tokens":10,"output_tokens":5}}}' >> ../record; }
+tell SessionStart "\"session_id\":\"s-1\",\"source\":\"startup\",\"transcript_path\":\"$PWD/../record\""
+turn() {
+    until [ -e ../turn-$1 ]; do sleep 0.05; done
+    tell UserPromptSubmit '"prompt":"go on"'
+    answer m$1
+    [ $1 = 2 ] || tell Stop '"last_assistant_message":"done"'
+}
+[ -e ../turn-1 ] || turn 1
+[ -e ../turn-2 ] || { turn 2; touch ../in-the-middle; }
+turn 3
+while :; do sleep 0.05; done
+"#;
+
+#[test]
+fn what_the_master_uses_is_counted_once_though_it_has_no_task() {
+    let world = World::builder().master_driver("claude").build();
+    world.program("claude", TURNS);
+    world.start();
+    let used = |by: &str| {
+        let rows = world.orch_json(&["costs", "--by", by])["rows"].take();
+        let names = [MASTER, "opus"];
+        let row =
+            rows.as_array().and_then(|rows| rows.iter().find(|row| names.iter().any(|name| row["name"] == *name)));
+        row.map_or(0, |row| row["input_tokens"].as_u64().expect("a number"))
+    };
+    assert_eq!(used("agent"), 0);
+    world.touch("turn-1");
+    world.wait_until("the first turn is counted", || used("agent") == 10);
+    world.touch("turn-2");
+    world.wait_until("it is in the middle of the second", || world.file("in-the-middle").exists());
+    // Its runner dies with it, and the next one knows nothing but the record.
+    kill9(world.runner_pid(MASTER));
+    world.touch("turn-3");
+    world.wait_until("three answers are counted", || used("agent") == 30);
+    assert_eq!((used("agent"), used("role")), (30, 30));
+    assert_eq!(world.orch_json(&["costs"])["total"]["output_tokens"], 15);
+    world.stop_and_check_nothing_left();
 }

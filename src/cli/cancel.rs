@@ -1,6 +1,6 @@
 //! `orch cancel` and `orch retry`: one line a task.
 
-use super::{Session, args, exit::End, render};
+use super::{Session, args, end::End, render};
 use crate::{error::Kind, model::task::TaskState, ops::types::Changed};
 
 pub(super) async fn cancel(args: &args::SomeTasks, session: &mut Session) -> Result<u8, End> {

@@ -2,7 +2,7 @@
 
 use super::{
     Session, args,
-    exit::End,
+    end::End,
     render::{
         View,
         table::{Cell, Column, Table},

@@ -7,11 +7,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::{
-    Session, args,
-    exit::{self, End},
-    inspect, text, wait,
-};
+use super::{Session, args, end::End, exit, inspect, text, wait};
 use crate::{
     error::{Error, Kind, Result},
     model::{id::TaskId, task::TaskState},

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Session, args, exit::End, render};
+use super::{Session, args, end::End, render};
 use crate::{
     drill::{self, FAULTS, Options, faults},
     error::{Error, Kind},

@@ -2,7 +2,7 @@
 
 use super::{
     Session, args,
-    exit::End,
+    end::End,
     out::{self, Out},
     render::{View, stream},
 };

@@ -1,4 +1,4 @@
-//! How a command ends: which code, and what is said on the way out.
+//! The last words of a command: which code, and what is said on the way out.
 
 use std::{
     ffi::OsString,
@@ -8,6 +8,7 @@ use std::{
 use clap::error::ErrorKind;
 
 use super::{
+    end::End,
     out::Out,
     render::style::{self, Style},
 };
@@ -18,30 +19,6 @@ use crate::{
 
 /// `orch`, and nothing else.
 pub(super) const NOTHING_TYPED: ErrorKind = ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
-
-/// Why a command ended before it was done.
-#[derive(Debug)]
-pub(super) enum End {
-    /// Something is wrong, and is said.
-    Error(Error),
-    /// Nobody reads our standard output any more (`orch logs | head`): nothing is left to be done, nor to be said.
-    Unread,
-}
-
-impl From<Error> for End {
-    fn from(e: Error) -> Self {
-        End::Error(e)
-    }
-}
-
-impl From<io::Error> for End {
-    fn from(e: io::Error) -> Self {
-        match e.kind() {
-            io::ErrorKind::BrokenPipe => End::Unread,
-            _ => End::Error(Error::failed(format!("standard output cannot be written: {e}"))),
-        }
-    }
-}
 
 /// Says why it ended, and returns the exit code.
 pub(super) fn report(end: End, out: &mut Out, json: bool) -> u8 {

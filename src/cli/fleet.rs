@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Session, args, exit::End, render};
+use super::{Session, args, end::End, render};
 use crate::model::agent::AgentState;
 
 pub(super) async fn agents(session: &mut Session) -> Result<u8, End> {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Session, args, exit::End};
+use super::{Session, args, end::End};
 
 pub(super) async fn pause(args: &args::OneRole, session: &mut Session) -> Result<u8, End> {
     let role = args.role.as_deref();

@@ -1,6 +1,6 @@
 //! One thing closely: `orch result`, `orch show`, `orch why`.
 
-use super::{Session, args, exit::End, render};
+use super::{Session, args, end::End, render};
 use crate::{
     error::{Error, Kind},
     model::{

@@ -2,7 +2,7 @@
 
 use std::os::unix::process::CommandExt;
 
-use super::{Session, args, exit::End, render, status};
+use super::{Session, args, end::End, render, status};
 use crate::{error::Error, ops::Ops};
 
 pub(super) async fn start(args: &args::Start, session: &mut Session) -> Result<u8, End> {

@@ -2,7 +2,8 @@
 
 use super::{
     Session, args,
-    exit::{self, End},
+    end::End,
+    exit,
     out::{self, Out},
     render::{View, stream},
 };

@@ -8,6 +8,7 @@ mod cancel;
 mod costs;
 mod delegate;
 mod drill;
+mod end;
 mod events;
 pub mod exit;
 mod fleet;
@@ -31,7 +32,7 @@ mod watch;
 use std::{ffi::OsString, io::IsTerminal, path::PathBuf};
 
 use args::Verb;
-use exit::End;
+use end::End;
 use out::Out;
 use render::View;
 

@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, Stdout, Write};
 
 use serde::Serialize;
 
-use super::exit::End;
+use super::end::End;
 use crate::error::Error;
 
 /// Standard output, buffered until [`Out::flush`].

@@ -1,6 +1,6 @@
 //! Questions to persons, their answers, and messages.
 
-use super::{Session, args, exit::End, text};
+use super::{Session, args, end::End, text};
 use crate::{
     error::Kind,
     model::{

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::{Session, args, exit::End, render};
+use super::{Session, args, end::End, render};
 use crate::{config::Env, error::Kind, ops::Ops};
 
 pub(super) async fn init(args: &args::Init, session: &mut Session) -> Result<u8, End> {

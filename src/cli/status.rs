@@ -1,6 +1,6 @@
 //! `orch status`, and what other verbs know about looking at the master.
 
-use super::{Session, exit::End, render};
+use super::{Session, end::End, render};
 use crate::{
     config::Config,
     error::{Kind, Result},

@@ -1,10 +1,6 @@
 //! `orch tasks`.
 
-use super::{
-    Session, args,
-    exit::{self, End},
-    render,
-};
+use super::{Session, args, end::End, exit, render};
 use crate::ops::types::TaskFilter;
 
 pub(super) async fn run(args: args::Tasks, session: &mut Session) -> Result<u8, End> {

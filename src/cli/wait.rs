@@ -1,10 +1,6 @@
 //! `orch wait`.
 
-use super::{
-    Session, args,
-    exit::{self, End},
-    render,
-};
+use super::{Session, args, end::End, exit, render};
 use crate::{
     error::Kind,
     model::{

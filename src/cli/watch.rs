@@ -7,7 +7,7 @@ use tokio::{
     time::MissedTickBehavior,
 };
 
-use super::{Session, exit::End, out, render, screen::Screen, status, terminal};
+use super::{Session, end::End, out, render, screen::Screen, status, terminal};
 use crate::{
     error::Error,
     ops::{Ops, types::Status},

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt::Display};
 
 use crate::{
     error::{Error, Result},
-    model::name::printable,
+    model::name::{nearest, printable},
 };
 
 /// A value, and the line (from 1) of the file where it was written.
@@ -88,4 +88,15 @@ pub(super) fn dotted(parent: &str, key: &str) -> String {
     let bare = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
     let key = if bare && key.len() <= 60 { key.to_owned() } else { format!("\"{}\"", printable(key)) };
     if parent.is_empty() { key } else { format!("{parent}.{key}") }
+}
+
+/// A longer list of roles would hide the rest of a complaint.
+const LISTED: usize = 20;
+
+/// How a complaint goes on about a name that is no role's.
+pub(super) fn no_role(name: &str, names: &[&str]) -> String {
+    let meant = nearest(name, names.iter().copied()).map_or(String::new(), |near| format!("; did you mean '{near}'?"));
+    let more = if names.len() > LISTED { ", ..." } else { "" };
+    let listed = names[..names.len().min(LISTED)].join(", ");
+    format!("names no role: there is no '{}', but {listed}{more}{meant}", printable(name))
 }

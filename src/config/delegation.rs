@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Role,
-    complaint::{Complaints, dotted},
-    resolve::no_role,
+    complaint::{Complaints, dotted, no_role},
     written::WrittenRole,
 };
 

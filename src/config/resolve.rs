@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     AgentOptions, AgentsConfig, Budget, Config, Limits, MasterConfig, RedisConfig, Role, SupervisorConfig, TmuxConfig,
-    complaint::{At, Complaints, dotted},
+    complaint::{At, Complaints, dotted, no_role},
     delegation,
     find::{self, Env, Found},
     role::{BUILTIN, DriverKind, Mode},
@@ -15,11 +15,7 @@ use super::{
 };
 use crate::{
     error::Result,
-    model::{
-        duration::human,
-        name::{nearest, printable},
-        retry::RetryPolicy,
-    },
+    model::{duration::human, retry::RetryPolicy},
 };
 
 /// The whole configuration, or all complaints about it.
@@ -360,17 +356,6 @@ fn names(written: &BTreeMap<String, WrittenRole>) -> impl Iterator<Item = &str> 
     names.sort_unstable();
     names.dedup();
     names.into_iter()
-}
-
-/// A longer list of roles would hide the rest of a complaint.
-const LISTED: usize = 20;
-
-/// How a complaint goes on about a name that is no role's.
-pub(super) fn no_role(name: &str, names: &[&str]) -> String {
-    let meant = nearest(name, names.iter().copied()).map_or(String::new(), |near| format!("; did you mean '{near}'?"));
-    let more = if names.len() > LISTED { ", ..." } else { "" };
-    let listed = names[..names.len().min(LISTED)].join(", ");
-    format!("names no role: there is no '{}', but {listed}{more}{meant}", printable(name))
 }
 
 fn day(written: &WrittenDay) -> Budget {

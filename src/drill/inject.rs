@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 
 use super::{
     faults::{Deed, Fault, Target},
-    measure::Well,
+    measure::{Injected, Well},
     plan::Planned,
     rng::Rng,
     scene::Scene,
@@ -28,17 +28,6 @@ const BEYOND_LEASE_MS: (u64, u64) = (400, 1_000);
 const ACCEPTED_WITHIN: Duration = Duration::from_secs(30);
 /// A second supervisor may wait for some seconds for a lock whose holder is ending.
 const REFUSED_WITHIN: Duration = Duration::from_secs(15);
-
-/// A fault that was done.
-#[derive(Debug, Clone)]
-pub(super) struct Injected {
-    pub fault: &'static Fault,
-    pub at: Timestamp,
-    /// What it hit.
-    pub hit: String,
-    /// By what one sees that all is well again.
-    pub well: Well,
-}
 
 /// A process to be hit, and what depends on it.
 struct Hit {

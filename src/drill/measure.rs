@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::inject::Injected;
+use super::faults::Fault;
 use crate::model::{
     event::Event,
     id::TaskId,
@@ -29,6 +29,17 @@ pub(super) enum Well {
     Ended(TaskId),
     /// These tasks are ready again, and this agent, the master, waits for its person.
     Everybody(Vec<TaskId>, Option<String>),
+}
+
+/// A fault that was done.
+#[derive(Debug, Clone)]
+pub(super) struct Injected {
+    pub fault: &'static Fault,
+    pub at: Timestamp,
+    /// What it hit.
+    pub hit: String,
+    /// By what one sees that all is well again.
+    pub well: Well,
 }
 
 /// What is known of everything, for looking things up.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{
     faults::FAULTS,
     history::{History, Violation},
-    inject::Injected,
+    measure::Injected,
     measure::{Facts, percentile},
     scene::Note,
     steady::Growth,

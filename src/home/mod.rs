@@ -71,6 +71,20 @@ impl Home {
         }
         Ok(())
     }
+    /// What this folder is known by where a path is not enough: two machines may have the same one.
+    ///
+    /// # Errors
+    /// A configuration error that names the file.
+    pub fn id(&self) -> Result<String> {
+        let path = self.path.join("id");
+        let known = fs::read_to_string(&path).unwrap_or_default();
+        if !known.trim().is_empty() {
+            return Ok(known.trim().to_owned());
+        }
+        let id = uuid::Uuid::new_v4().simple().to_string();
+        write_atomically(&path, id.as_bytes()).map_err(|e| unusable(&path, &e))?;
+        Ok(id)
+    }
     /// The private Redis.
     pub fn redis(&self) -> PathBuf {
         self.path.join("redis")

@@ -20,6 +20,8 @@ use crate::{
 
 /// How long a start may take: a large Redis file is loaded before anything else happens.
 const START: Duration = Duration::from_secs(120);
+/// How long a supervisor that has said its last word may take to be gone.
+const LAST_BREATH: Duration = Duration::from_secs(10);
 /// How long the master of a supervisor that runs already is waited for.
 const MASTER: Duration = Duration::from_secs(15);
 /// How long another `orch start` or `orch stop` is waited for.
@@ -260,13 +262,15 @@ impl Ops {
             Err(_) => Err(Error::timed_out(format!("orch is not up after {}", crate::model::duration::human(START)))
                 .hint(format!("it goes on; look at {}", path.display()))),
             Ok(Ok(n)) if n > 0 => match serde_json::from_str::<Said>(&line) {
-                Ok(Said::Failed(error)) => match self.supervisor().filter(|s| Some(s.pid) != child.id()) {
-                    Some(quicker) if error.kind == Kind::Conflict => Ok(Some(quicker)),
-                    _ => Err(error),
-                },
+                Ok(Said::Failed(error)) => {
+                    last_breath(&mut child).await;
+                    match self.supervisor() {
+                        Some(quicker) if error.kind == Kind::Conflict => Ok(Some(quicker)),
+                        _ => Err(error),
+                    }
+                }
                 Ok(Said::Ready) if to_stop => {
-                    // Its last breath comes after the line.
-                    let _ = tokio::time::timeout(Duration::from_secs(10), child.wait()).await;
+                    last_breath(&mut child).await;
                     Ok(None)
                 }
                 Ok(Said::Ready) => Ok(None),
@@ -287,6 +291,11 @@ impl Ops {
             }
         }
     }
+}
+
+/// A supervisor that ends says so first: what it holds is free, and nothing of it is left, only when it is gone.
+async fn last_breath(supervisor: &mut tokio::process::Child) {
+    let _ = tokio::time::timeout(LAST_BREATH, supervisor.wait()).await;
 }
 
 /// Somebody has ended the supervisor while it started: a person, or the kernel where memory was short.

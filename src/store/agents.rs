@@ -8,7 +8,7 @@ use super::{
     Result, Store,
     decode::{self, Fields},
     script,
-    tasks::{ms, parse},
+    values::{ms, parse},
 };
 use crate::model::{
     agent::{Agent, AgentState, Needs},

@@ -9,7 +9,7 @@ use super::{
     Result, Store, StoreError,
     decode::{self, Fields},
     people, script,
-    tasks::{ms, parse, to_json},
+    values::{ms, parse, to_json, usage_to_json},
 };
 use crate::model::{
     cause::Cause,
@@ -208,7 +208,7 @@ fn finish_args(r: &Report) -> Result<Vec<String>> {
         r.result.as_ref().map(to_json).transpose()?.unwrap_or_default(),
         r.delay_ms.to_string(),
         r.evidence.as_ref().map(to_json).transpose()?.unwrap_or_default(),
-        r.result.as_ref().and_then(|result| result.usage.as_ref()).map(super::spend::usage_to_json).unwrap_or_default(),
+        r.result.as_ref().and_then(|result| result.usage.as_ref()).map(usage_to_json).unwrap_or_default(),
         r.account.clone().unwrap_or_default(),
     ])
 }

@@ -150,7 +150,7 @@ pub(super) fn attempt(key: &str, text: &str) -> Result<Attempt> {
         reason: a.reason,
         exit_code: a.exit_code,
         next_retry_at: a.next_retry_at.map(time),
-        usage: a.usage.and_then(|text| super::spend::read_usage(&text)),
+        usage: a.usage.and_then(|text| super::values::read_usage(&text)),
         evidence: a.evidence.and_then(|text| evidence(&text)),
     })
 }

@@ -16,7 +16,7 @@
 //! in which it was last known says who it is and what it is doing (`lua/reinstate.lua`), and goes on. Until everybody
 //! has done so (at most a lease) nothing is claimed, started or closed.
 
-use std::{io, sync::atomic::Ordering, time::Duration};
+use std::{sync::atomic::Ordering, time::Duration};
 
 use redis::{Value, aio::MultiplexedConnection};
 use serde::Serialize;
@@ -27,7 +27,7 @@ use super::{
     decode::Fields,
     script,
     spec::Spec,
-    tasks::{ms, to_json},
+    values::{ms, to_json},
     witness::{Memory, Witness},
 };
 use crate::{
@@ -40,9 +40,7 @@ use crate::{
     os::failpoint,
 };
 
-/// So many fences has an epoch; a fence says by its size in which one it was given. Lua prints whole numbers of 14
-/// digits, so there can be a hundred thousand epochs.
-pub const FENCES_PER_EPOCH: u64 = 1_000_000_000;
+pub use super::script::FENCES_PER_EPOCH;
 
 /// The epoch in which a fence was given.
 pub fn epoch_of(fence: u64) -> u64 {
@@ -157,29 +155,6 @@ impl Store {
         self.forget_connection().await;
         self.query::<String>(redis::cmd("PING").arg("epoch")).await?;
         Ok(self.epoch())
-    }
-
-    /// Remembers, outside of Redis, what it has come to. Where somebody raises the epoch at this moment, the next call
-    /// does.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub fn remember(&self, seen: &super::observe::Snapshot) -> io::Result<()> {
-        let Some(witness) = &self.witness else { return Ok(()) };
-        let grown = |memory: Memory| Memory {
-            reserved: memory.reserved.max(seen.epoch.number),
-            epoch: memory.epoch.max(seen.epoch.number),
-            fence: memory.fence.max(seen.fence),
-            accepted: memory.accepted.max(seen.accepted),
-        };
-        let memory = witness.recall().unwrap_or_default();
-        if grown(memory) == memory {
-            return Ok(());
-        }
-        match witness.try_lock() {
-            Some(_lock) => witness.note(&grown(witness.recall().unwrap_or_default()), false),
-            None => Ok(()),
-        }
     }
 
     /// Makes sure, on a connection that was just made, that the epoch is that of this server (`lua/epoch.lua`).

@@ -182,6 +182,8 @@ fn refusal(code: &str, detail: &str) -> Error {
             }),
         "full" => Error::failed(format!("500 messages to {detail} are unread"))
             .hint("its program has to read them with: orch inbox"),
+        "supervised" => Error::conflict(format!("this namespace is supervised from {detail} already"))
+            .hint("stop that one there with: orch stop   (or give this project another name in sessions.toml)"),
         "taken" => Error::conflict(format!("an agent {detail} lives already")),
         _ => Error::internal(format!("refused: {code} {detail}")),
     }

@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use redis::Value;
 
-use super::{Result, Store, decode, script, tasks::ms};
+use super::{Result, Store, decode, script, values::ms};
 use crate::model::{duration::human, event::Event, id::Capability, time::Timestamp};
 
 /// A wish that stands until it is taken back.
@@ -107,6 +107,15 @@ impl Store {
     /// An unreachable Redis.
     pub async fn recovered(&self, role: &str, reason: &str) -> Result<()> {
         self.call(&script::RECOVERED, [role, reason]).await.map(drop)
+    }
+
+    /// The supervisor of the state folder with this id, which is at `place`, has this namespace for so long; zero gives it up
+    /// (`lua/reign.lua`).
+    ///
+    /// # Errors
+    /// `supervised`: another folder's has it. An unreachable Redis.
+    pub async fn reign(&self, home: &str, place: &str, lease: Duration) -> Result<()> {
+        self.call(&script::REIGN, [home, place, &ms(lease)]).await.map(drop)
     }
 
     /// Records a fact (`lua/note.lua`).

@@ -29,10 +29,12 @@
 //! | `limits` | hash | `max:<role>`, as the supervisor read it from sessions.toml |
 //! | `budgets` | hash | `account:<role>`, `day_usd:<role>`, `day_tokens:<role>`, `task_usd:<role>`, `task_tokens:<role>` (no role: all together), as the supervisor read them; money in millionths of a dollar |
 //! | `usage:<day>` | hash | what was used on that day (days since 1970, UTC): `all:`, `role:<role>:`, `agent:<id>:` and `input_tokens`, `output_tokens`, `micro_usd` (90 days) |
+//! | `metered:<agent>` | hash | what of its conversations is counted there that belong to no task: `<conversation>:` and the same three (90 days) |
 //! | `rate:<account>` | hash | that account is rate limited: `until` when, and the `reason` (2 days) |
 //! | `key:<key>` | string | idempotency key → task |
 //! | `calls:<task>:<fence>` | hash | how often this attempt delegated a given content, and what it found again (a day) |
 //! | `wished:<token>` | string | this wish to spawn was heard (an hour) |
+//! | `supervisor` | hash | in a Redis of the user's own: the id of the state folder whose supervisor this namespace has, `where` that is, `until` when |
 //! | `epoch` | hash | which Redis server these records were last used with, and what was lost before it ([`super::epoch`]) |
 //! | `jumped:<token>` | string | this jump of the clock was followed (an hour) |
 //! | `fence`, `seq` | counter | leases given; tasks accepted |

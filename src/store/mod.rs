@@ -27,6 +27,7 @@ pub mod server;
 mod spec;
 pub mod spend;
 pub mod tasks;
+mod values;
 pub mod wake;
 pub mod witness;
 

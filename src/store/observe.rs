@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    io,
     time::Duration,
 };
 
@@ -13,6 +14,7 @@ use super::{
     decode::{self, Fields},
     epoch::Epoch,
     spend::HeldBack,
+    witness::Memory,
 };
 use crate::model::{
     id::TaskId,
@@ -284,6 +286,29 @@ impl Store {
         let key = self.keys.of("state", state.as_str());
         let ids: Vec<String> = self.query(redis::cmd("ZRANGE").arg(key).arg(0).arg(n as i64 - 1)).await?;
         Ok(ids.iter().filter_map(|id| id.parse().ok()).collect())
+    }
+
+    /// Remembers, outside of Redis, what it has come to. Where somebody raises the epoch at this moment, the next call
+    /// does.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn remember(&self, seen: &Snapshot) -> io::Result<()> {
+        let Some(witness) = &self.witness else { return Ok(()) };
+        let grown = |memory: Memory| Memory {
+            reserved: memory.reserved.max(seen.epoch.number),
+            epoch: memory.epoch.max(seen.epoch.number),
+            fence: memory.fence.max(seen.fence),
+            accepted: memory.accepted.max(seen.accepted),
+        };
+        let memory = witness.recall().unwrap_or_default();
+        if grown(memory) == memory {
+            return Ok(());
+        }
+        match witness.try_lock() {
+            Some(_lock) => witness.note(&grown(witness.recall().unwrap_or_default()), false),
+            None => Ok(()),
+        }
     }
 }
 

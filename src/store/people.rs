@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::{
     Result, Store, StoreError, script,
-    tasks::{ms, parse},
+    values::{ms, parse},
     wake::News,
 };
 use crate::model::{
@@ -204,7 +204,7 @@ impl Store {
         options: &[String],
         waits: Duration,
     ) -> Result<(u32, Asked)> {
-        let options = if options.is_empty() { String::new() } else { super::tasks::to_json(&options)? };
+        let options = if options.is_empty() { String::new() } else { super::values::to_json(&options)? };
         let fence = who.fence.to_string();
         let args = [who.task.as_str(), &fence, &who.incarnation, token, text, &options, &ms(waits)];
         let answer = self.call(&script::ASK, args).await?;

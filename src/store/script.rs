@@ -59,6 +59,7 @@ scripts! {
     LIFT_LIMIT = "lift_limit",
     LIMITS = "limits",
     LOOK = "look",
+    METER = "meter",
     NOTE = "note",
     NOTICES = "notices",
     PASS_ON = "pass_on",
@@ -66,6 +67,7 @@ scripts! {
     PROGRESS = "progress",
     PRUNE = "prune",
     RECOVERED = "recovered",
+    REIGN = "reign",
     REINSTATE = "reinstate",
     RELEASED = "released",
     RETRY = "retry",
@@ -99,13 +101,16 @@ fn hash_of(body: &str) -> String {
     hash.hexdigest()
 }
 
+/// So many fences has an epoch; a fence says by its size in which one it was given. Lua prints whole numbers of 14
+/// digits, so there can be a hundred thousand epochs.
+pub const FENCES_PER_EPOCH: u64 = 1_000_000_000;
+
 /// The transition tables of `model` as Lua.
 static TABLES: LazyLock<String> = LazyLock::new(|| {
     let tasks: Vec<_> = task::TRANSITIONS.iter().map(|(f, t)| (f.as_str(), t.as_str())).collect();
     let agents: Vec<_> = agent::TRANSITIONS.iter().map(|(f, t)| (f.as_str(), t.as_str())).collect();
-    let fences = super::epoch::FENCES_PER_EPOCH;
     format!(
-        "local TASK = {}\nlocal AGENT = {}\nlocal FENCES_PER_EPOCH = {fences}\n",
+        "local TASK = {}\nlocal AGENT = {}\nlocal FENCES_PER_EPOCH = {FENCES_PER_EPOCH}\n",
         lua_table(&tasks),
         lua_table(&agents)
     )

@@ -5,11 +5,54 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::Serialize;
 
-use super::tasks::NewTask;
+use super::values::ms;
 use crate::model::{
-    id::TaskId,
+    id::{Capability, TaskId},
     task::{Priority, Task},
 };
+
+/// What is to be accepted as a task.
+#[derive(Debug, Clone)]
+pub struct NewTask {
+    /// Its id, fresh for each request: the same request sent again is the same task.
+    pub id: TaskId,
+    /// The role that does it.
+    pub role: String,
+    /// What is to be done.
+    pub text: String,
+    /// Structured data for the agent, as JSON.
+    pub context: Option<serde_json::Value>,
+    /// Which goes first.
+    pub priority: Priority,
+    /// What must have succeeded before.
+    pub after: Vec<TaskId>,
+    /// For people and filters.
+    pub labels: BTreeMap<String, String>,
+    /// Paths it is about.
+    pub artifacts: Vec<String>,
+    /// Its working folder, if not its role's.
+    pub cwd: Option<String>,
+    /// How long one attempt may take.
+    pub timeout: Duration,
+    /// How many failures of its own it is forgiven.
+    pub retries: u32,
+    /// How many lost attempts it is forgiven.
+    pub lost_max: u32,
+    /// The master's agent, where it is to read how this ended.
+    pub notify: Option<String>,
+    /// The caller's idempotency key.
+    pub key: Option<String>,
+    /// The attempt from within which it is delegated.
+    pub parent: Option<Capability>,
+    /// A hash of its content, by which a retried parent finds its subtasks again.
+    pub fingerprint: Option<String>,
+    /// The bounds of the namespace.
+    pub max_depth: u32,
+    /// Open subtasks that one task may have.
+    pub max_children: u32,
+    /// Who asks, in words, for the event.
+    pub who: String,
+}
 
 /// What somebody has asked for.
 #[derive(Serialize)]
@@ -41,7 +84,7 @@ impl<'a> From<&'a NewTask> for Spec<'a> {
             labels: &new.labels,
             artifacts: &new.artifacts,
             cwd: new.cwd.as_deref(),
-            timeout_ms: in_ms(new.timeout),
+            timeout_ms: ms(new.timeout),
             retries: new.retries,
             lost_max: new.lost_max,
             key: new.key.as_deref(),
@@ -68,8 +111,4 @@ impl<'a> From<&'a Task> for Spec<'a> {
             parent: task.parent.as_ref(),
         }
     }
-}
-
-fn in_ms(time: Duration) -> String {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX).to_string()
 }

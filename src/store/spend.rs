@@ -3,18 +3,14 @@
 use std::collections::{BTreeMap, HashMap};
 
 use redis::Value;
-use serde::{Deserialize, Serialize};
 
-use super::{Result, Store, script};
+use super::{Result, Store, script, values::usage_to_json};
 use crate::model::{id::TaskId, task::Usage, time::Timestamp};
 
 /// Milliseconds of a day.
 const DAY_MS: u64 = 86_400_000;
 /// For how many days sums are kept.
 pub const DAYS_KEPT: u64 = 90;
-/// No program uses more in one attempt: what says so is wrong, and must not spoil the sums.
-const MOST_TOKENS: u64 = 1_000_000_000_000;
-
 /// What may be used: in millionths of a dollar, and in tokens; `None`: any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Allowance {
@@ -59,28 +55,6 @@ pub struct Spent {
     pub name: String,
     /// How much.
     pub usage: Usage,
-}
-
-/// Usage as the transitions and the records have it.
-#[derive(Serialize, Deserialize)]
-#[serde(default)]
-#[derive(Default)]
-struct StoredUsage {
-    input_tokens: u64,
-    output_tokens: u64,
-    micro_usd: u64,
-}
-
-pub(super) fn usage_to_json(usage: &Usage) -> String {
-    let (input_tokens, output_tokens) = (usage.input_tokens.min(MOST_TOKENS), usage.output_tokens.min(MOST_TOKENS));
-    let stored = StoredUsage { input_tokens, output_tokens, micro_usd: usage.micro_usd() };
-    serde_json::to_string(&stored).unwrap_or_default()
-}
-
-pub(super) fn read_usage(text: &str) -> Option<Usage> {
-    let stored: StoredUsage = serde_json::from_str(text).ok()?;
-    let cost_usd = stored.micro_usd as f64 / 1e6;
-    Some(Usage { input_tokens: stored.input_tokens, output_tokens: stored.output_tokens, cost_usd })
 }
 
 /// Adds to what is summed by name.
@@ -140,6 +114,15 @@ impl Store {
     pub async fn released(&self, role: &str) -> Result<()> {
         let reason = format!("role {role} is not held back any more");
         self.call(&script::RELEASED, [role, &reason]).await.map(drop)
+    }
+
+    /// What an agent has used in a conversation that belongs to no task, from its beginning; so much of it as was not told
+    /// before is added to today's (`lua/meter.lua`).
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn meter(&self, agent: &str, role: &str, conversation: &str, total: &Usage) -> Result<()> {
+        self.call(&script::METER, [agent, role, conversation, &usage_to_json(total)]).await.map(drop)
     }
 
     /// What was used in the last so many days, today among them; the oldest first.

@@ -10,58 +10,19 @@ use super::{
     decode::{self, Fields},
     people, script,
     spec::Spec,
+    values::{ms, parse, to_json},
 };
 use crate::model::{
     id::{Capability, TaskId},
     json,
-    task::{Priority, Task, TaskDetail, TaskState},
+    task::{Task, TaskDetail, TaskState},
     time::Timestamp,
 };
 
-pub use super::attempts::{Claimed, Report};
-
-/// What is to be accepted as a task.
-#[derive(Debug, Clone)]
-pub struct NewTask {
-    /// Its id, fresh for each request: the same request sent again is the same task.
-    pub id: TaskId,
-    /// The role that does it.
-    pub role: String,
-    /// What is to be done.
-    pub text: String,
-    /// Structured data for the agent, as JSON.
-    pub context: Option<serde_json::Value>,
-    /// Which goes first.
-    pub priority: Priority,
-    /// What must have succeeded before.
-    pub after: Vec<TaskId>,
-    /// For people and filters.
-    pub labels: std::collections::BTreeMap<String, String>,
-    /// Paths it is about.
-    pub artifacts: Vec<String>,
-    /// Its working folder, if not its role's.
-    pub cwd: Option<String>,
-    /// How long one attempt may take.
-    pub timeout: Duration,
-    /// How many failures of its own it is forgiven.
-    pub retries: u32,
-    /// How many lost attempts it is forgiven.
-    pub lost_max: u32,
-    /// The master's agent, where it is to read how this ended.
-    pub notify: Option<String>,
-    /// The caller's idempotency key.
-    pub key: Option<String>,
-    /// The attempt from within which it is delegated.
-    pub parent: Option<Capability>,
-    /// A hash of its content, by which a retried parent finds its subtasks again.
-    pub fingerprint: Option<String>,
-    /// The bounds of the namespace.
-    pub max_depth: u32,
-    /// Open subtasks that one task may have.
-    pub max_children: u32,
-    /// Who asks, in words, for the event.
-    pub who: String,
-}
+pub use super::{
+    attempts::{Claimed, Report},
+    spec::NewTask,
+};
 
 /// What `delegate` answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -287,16 +248,4 @@ impl Store {
             tree_usage: decode::usage(&fields, "tree"),
         }))
     }
-}
-
-pub(super) fn ms(d: Duration) -> String {
-    d.as_millis().to_string()
-}
-
-pub(super) fn to_json<T: Serialize>(value: &T) -> Result<String> {
-    serde_json::to_string(value).map_err(|e| StoreError::Other(e.to_string()))
-}
-
-pub(super) fn parse<T: std::str::FromStr>(text: &str, what: &str) -> Result<T> {
-    text.parse().map_err(|_| StoreError::Other(format!("'{text}' is not a {what}")))
 }

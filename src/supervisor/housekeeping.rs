@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::{act::remove, salvage};
+use super::salvage::tell_all;
 use crate::{
     config::Config,
     home::Home,
     model::task::TaskState,
-    os::{self, failpoint},
-    store::{Result, Store, observe::Snapshot, tasks::Report},
+    os,
+    store::{Result, Store, observe::Snapshot},
 };
 
 /// What changed since would not be missed, were Redis to lose it.
@@ -25,9 +25,6 @@ const DAMAGED_EVERY: Duration = Duration::from_secs(600);
 const DAMAGED_AT_ONCE: usize = 1000;
 /// Records forgotten in one call: a longer one would hold up everybody else.
 const PRUNE_AT_ONCE: u32 = 500;
-
-/// Beyond it whoever is still enclosed can't be ended by us.
-const LIMIT: Duration = Duration::from_secs(5);
 
 /// When each was done last; never, at the start.
 #[derive(Debug, Default)]
@@ -87,73 +84,4 @@ impl Schedule {
         }
         Ok(())
     }
-}
-
-/// At the start: we leave the enclosure of an agent that has started us, and what is left of ended agents' goes.
-pub(super) fn tidy_enclosures(home: &Home) {
-    for group in home.enclosure_groups() {
-        if let Err(e) = group.leave() {
-            tracing::warn!("still within {}: {e}", group.path().display());
-        }
-        for enclosure in group.children() {
-            // Somebody is inside most: living agents, or what is left of one and will be ended.
-            let _ = enclosure.remove();
-        }
-    }
-    // A folder that was removed takes with it what is written there about its groups.
-    Home::abandoned_enclosures().iter().for_each(remove);
-}
-
-/// At the end, when no agent lives any more: whoever is still enclosed belongs to none, and ends with all of it.
-pub(super) async fn end_enclosures(home: &Home) {
-    let groups = home.enclosure_groups();
-    let is_empty = |group: &os::Enclosure| group.members().is_ok_and(|members| members.is_empty());
-    if !groups.iter().all(is_empty) {
-        let tree = os::Tree { enclosures: groups.clone(), ..os::Tree::default() };
-        let ended = tokio::task::spawn_blocking(move || os::end_tree(&tree, &[], Duration::ZERO, LIMIT)).await;
-        match ended {
-            Ok(Ok(report)) => tracing::warn!(?report, "somebody was still enclosed"),
-            Ok(Err(e)) => tracing::error!("who is enclosed could not be looked for: {e}"),
-            Err(e) => tracing::error!("who is enclosed could not be looked for: {e}"),
-        }
-    }
-    groups.iter().for_each(remove);
-    if !groups.iter().any(os::Enclosure::exists) {
-        home.forget_enclosures();
-    }
-}
-
-/// Tells what dead runners could not tell.
-pub(super) async fn tell_all(store: &Store, home: &Home, snapshot: &Snapshot) -> Result<()> {
-    for report in home.unheard_reports() {
-        // A living runner tells its own.
-        if snapshot.agents.iter().any(|r| r.agent.incarnation == report.incarnation) {
-            continue;
-        }
-        match tell(store, home, &report).await {
-            Err(e) if e.concerns_one_record() => {
-                tracing::error!(task = %report.task, "its report could not be told: {e}");
-            }
-            told => told?,
-        }
-    }
-    Ok(())
-}
-
-/// Tells Redis a report in the place of its runner. Refused means that the attempt was ended otherwise meanwhile.
-pub(super) async fn tell(store: &Store, home: &Home, report: &Report) -> Result<()> {
-    let mut told = store.finish(report).await;
-    if told.as_ref().is_err_and(|e| e.refusal() == Some("stale")) && salvage::reinstate(store, home, report).await? {
-        told = store.finish(report).await;
-    }
-    match told {
-        Ok(state) => tracing::info!(task = %report.task, %state, "told in the place of {}", report.agent),
-        Err(e) if e.refusal().is_some() => tracing::info!(task = %report.task, "a late report was refused: {e}"),
-        Err(e) => return Err(e),
-    }
-    failpoint!("reap.told");
-    if let Err(e) = home.file_report(&report.task, report.attempt) {
-        tracing::warn!(task = %report.task, "its report could not be moved: {e}");
-    }
-    Ok(())
 }

@@ -8,11 +8,15 @@
 mod act;
 mod announce;
 mod decide;
+mod enclosures;
 mod environment;
 mod housekeeping;
+mod limits;
 mod notify;
 mod observe;
+mod reap;
 mod redis;
+mod reign;
 mod salvage;
 mod spawn;
 mod startup;
@@ -33,7 +37,8 @@ use tokio::{
 };
 
 use self::{
-    announce::Announcement, decide::Action, notify::Notifier, observe::Observer, redis::Redis, watches::Watches,
+    announce::Announcement, decide::Action, notify::Notifier, observe::Observer, redis::Redis, reign::Reign,
+    watches::Watches,
 };
 use crate::{
     config::Config,
@@ -70,6 +75,7 @@ struct Supervisor {
     store: Arc<Store>,
     mux: Arc<dyn Mux>,
     redis: Redis,
+    reign: Option<Reign>,
     observer: Observer,
     watches: Watches,
     /// That of `orch start`: what agents may inherit of it, `environment` decides.
@@ -125,6 +131,7 @@ impl Supervisor {
             ending: Arc::default(),
             ending_slots: Arc::new(Semaphore::new(ENDING_AT_ONCE)),
             leaving: Leaving::No,
+            reign: None,
             limits_told: Vec::new(),
             budgets_told: Vec::new(),
             held_back: BTreeSet::new(),
@@ -157,6 +164,8 @@ impl Supervisor {
                     after
                 }
                 Ok(Pass::ShutDown) => return self.shut_down().await,
+                // Another one acts here by now: this one was stopped for too long, and its agents are the other's.
+                Err(e) if e.refusal() == Some("supervised") => return Err(e.into()),
                 Err(e) => {
                     let why = e.to_string();
                     if why != self.ended_early {
@@ -222,6 +231,9 @@ impl Supervisor {
 
     /// One look, one decision, its actions.
     async fn pass(&mut self) -> Result<Pass, StoreError> {
+        if let Some(reign) = &mut self.reign {
+            reign.keep(&self.store).await?;
+        }
         self.wish_to_leave().await?;
         let observed = self.observer.observe(&self.store, &*self.mux).await?;
         if observed.snapshot.epoch.number < self.store.epoch() {
@@ -252,6 +264,10 @@ impl Supervisor {
         let actions = decide::decide(&observed.world(&self.config, &ending));
         let mut worked = false;
         for action in actions {
+            if self.reign.as_ref().is_some_and(|reign| !reign.is_sure()) {
+                // This pass has taken too long; whether we still decide is asked first.
+                return Ok(Pass::Look(Duration::ZERO));
+            }
             if action == Action::ShutDown {
                 return Ok(Pass::ShutDown);
             }
@@ -307,7 +323,7 @@ impl Supervisor {
         failpoint!("stop.all_ended");
         if let Ok(seen) = self.store.observe(&[]).await {
             // A runner that was ended while it told its own may have left it.
-            if let Err(e) = housekeeping::tell_all(&self.store, &self.home, &seen).await {
+            if let Err(e) = salvage::tell_all(&self.store, &self.home, &seen).await {
                 tracing::warn!("reports stay for the next start: {e}");
             }
             if let Err(e) = self.store.remember(&seen) {
@@ -321,9 +337,12 @@ impl Supervisor {
         if let Err(e) = self.store.unwish(&[Wish::Stop { drain: false }], "supervisor.stopped", "done").await {
             tracing::warn!("the wish to stop stays: {e}");
         }
+        if let Some(reign) = &self.reign {
+            reign.end(&self.store).await;
+        }
         // No runner is left that could be writing one.
         self.home.remove_unfinished_reports(Duration::ZERO);
-        housekeeping::end_enclosures(&self.home).await;
+        enclosures::end_all(&self.home).await;
         failpoint!("stop.unwished");
         self.redis.shut_down().await?;
         failpoint!("stop.redis_ended");

@@ -3,9 +3,11 @@
 use crate::{
     home::Home,
     model::{cause::Cause, id::TaskId, task::Task},
+    os::failpoint,
     store::{
         Result, Store,
         epoch::{Known, Speaker, epoch_of},
+        observe::Snapshot,
         tasks::Report,
     },
 };
@@ -13,8 +15,43 @@ use crate::{
 /// Tasks that are looked for in one round trip.
 const AT_ONCE: usize = 500;
 
+/// Tells what dead runners could not tell.
+pub(super) async fn tell_all(store: &Store, home: &Home, snapshot: &Snapshot) -> Result<()> {
+    for report in home.unheard_reports() {
+        // A living runner tells its own.
+        if snapshot.agents.iter().any(|r| r.agent.incarnation == report.incarnation) {
+            continue;
+        }
+        match tell(store, home, &report).await {
+            Err(e) if e.concerns_one_record() => {
+                tracing::error!(task = %report.task, "its report could not be told: {e}");
+            }
+            told => told?,
+        }
+    }
+    Ok(())
+}
+
+/// Tells Redis a report in the place of its runner. Refused means that the attempt was ended otherwise meanwhile.
+pub(super) async fn tell(store: &Store, home: &Home, report: &Report) -> Result<()> {
+    let mut told = store.finish(report).await;
+    if told.as_ref().is_err_and(|e| e.refusal() == Some("stale")) && reinstate(store, home, report).await? {
+        told = store.finish(report).await;
+    }
+    match told {
+        Ok(state) => tracing::info!(task = %report.task, %state, "told in the place of {}", report.agent),
+        Err(e) if e.refusal().is_some() => tracing::info!(task = %report.task, "a late report was refused: {e}"),
+        Err(e) => return Err(e),
+    }
+    failpoint!("reap.told");
+    if let Err(e) = home.file_report(&report.task, report.attempt) {
+        tracing::warn!(task = %report.task, "its report could not be moved: {e}");
+    }
+    Ok(())
+}
+
 /// Makes an attempt known again that ended in an earlier epoch, so that its end can be told. Whether there is one.
-pub(super) async fn reinstate(store: &Store, home: &Home, report: &Report) -> Result<bool> {
+async fn reinstate(store: &Store, home: &Home, report: &Report) -> Result<bool> {
     let epoch = epoch_of(report.fence);
     if store.epoch() <= epoch {
         return Ok(false);

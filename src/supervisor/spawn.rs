@@ -2,7 +2,7 @@
 
 use std::{ffi::OsStr, time::Duration};
 
-use super::{Supervisor, act::here};
+use super::Supervisor;
 use crate::{
     config::{DriverKind, Role},
     drivers,
@@ -12,7 +12,7 @@ use crate::{
         agent::AgentState,
         cause::Cause,
         evidence::{Evidence, Rule, Witness},
-        id::new_incarnation,
+        id::{Process, new_incarnation},
     },
     mux::{Opened, SessionSpec, Tags},
     os::{self, failpoint},
@@ -175,4 +175,9 @@ pub(super) fn put_on_path(home: &Home) -> Result<()> {
     }
     let _ = std::fs::remove_file(&link);
     std::os::unix::fs::symlink(program, &link).map_err(|e| crate::home::unusable(&link, &e))
+}
+
+/// A process of this machine and this boot.
+pub(super) fn here(p: os::ProcessId) -> Process {
+    Process { host: os::hostname(), boot_id: os::boot_id(), pid: p.pid, start_time: p.start_time }
 }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Mode, Supervisor, announce::Announcement, redis::Redis, spawn};
+use super::{Mode, Supervisor, announce::Announcement, redis::Redis, reign::Reign, spawn};
 use crate::{
     config::Config,
     error::{Error, Result},
@@ -35,7 +35,7 @@ pub(super) async fn supervise(mut config: Config, mode: Mode, announcement: &mut
     start_log(&home, mode.daemon);
     let _lock = lock(&home, &config.namespace).await?;
     // Before anything is started, which would be inside too.
-    super::housekeeping::tidy_enclosures(&home);
+    super::enclosures::tidy(&home);
     failpoint!("start.locked");
     let files = os::raise_nofile_limit().unwrap_or(u64::MAX);
     if !mode.to_stop {
@@ -52,6 +52,10 @@ pub(super) async fn supervise(mut config: Config, mode: Mode, announcement: &mut
     let mut redis = start_redis(&config, &home).await?;
     failpoint!("start.redis_up");
     let store = Arc::new(redis.open(&config, redis.patience())?);
+    let mut reign = Reign::of(&config, &home)?;
+    if let Some(reign) = &mut reign {
+        reign.keep(&store).await.inspect_err(|_| unmark(&home, crashed))?;
+    }
     let began = Instant::now();
     while let Err(e) = say_hello(&store, &config, mode, crashed).await {
         // It may die in its first moments as in any other.
@@ -65,7 +69,7 @@ pub(super) async fn supervise(mut config: Config, mode: Mode, announcement: &mut
     tracing::info!(pid = std::process::id(), namespace = %config.namespace, "supervising");
 
     let announcement = std::mem::take(announcement);
-    Supervisor::assemble(config, home, store, mux, redis, announcement).serve().await
+    Supervisor { reign, ..Supervisor::assemble(config, home, store, mux, redis, announcement) }.serve().await
 }
 
 /// The wishes that a start takes back, and the event that tells of it. Safe to be said again.
@@ -107,11 +111,14 @@ async fn start_redis(config: &Config, home: &Home) -> Result<Redis> {
     crate::home::write_new(&running, env!("CARGO_PKG_VERSION").as_bytes())
         .map_err(|e| crate::home::unusable(&running, &e))?;
     failpoint!("start.marked");
-    Redis::start(config).await.inspect_err(|_| {
-        if !something_ran {
-            let _ = std::fs::remove_file(&running);
-        }
-    })
+    Redis::start(config).await.inspect_err(|_| unmark(home, something_ran))
+}
+
+/// A start that comes to nothing leaves nothing to be ended, where there was nothing before.
+fn unmark(home: &Home, something_ran: bool) {
+    if !something_ran {
+        let _ = std::fs::remove_file(home.running());
+    }
 }
 
 /// One supervisor for each namespace.

@@ -9,7 +9,10 @@ use std::{
     thread,
 };
 
-use crate::{common::World, config, refused, write_config};
+use crate::{
+    common::{Process, Signal, World, signal},
+    config, refused, write_config,
+};
 
 /// A redis-server that orch did not start.
 struct Own {
@@ -189,4 +192,33 @@ fn the_users_own_redis_works_and_nothing_else_in_it_is_touched() {
         assert_eq!(world.orch_json(&["tasks"]).as_array().unwrap().len(), 2);
         world.orch(&["stop"]).ok();
     }
+}
+
+/// Two clones of one project, or two machines: the lock in the state folder is not theirs in common.
+#[test]
+fn a_redis_in_common_has_one_supervisor_for_a_namespace() {
+    let one = World::new();
+    let own = Own::start(&one, &[]);
+    let url = format!("unix://{}", own.socket.display());
+    set_url(&one, &url);
+    let two = with_url(&url);
+    one.start();
+    refused(two.orch(&["start"]), 6, &[one.home.to_str().unwrap(), "orch stop"]);
+    assert_eq!(two.orch(&["stop"]).ok(), "nothing was running\n");
+    assert!(two.processes().is_empty() && two.sessions().is_empty());
+    assert_eq!(one.orch(&["delegate", "--wait", "echo still here"]).ok(), "still here\n");
+    one.orch(&["stop"]).ok();
+    two.start();
+
+    // One that was stopped for so long that another one has followed it finds that out before it does anything.
+    let stopped = Process::of(two.supervisor_pid()).unwrap();
+    signal(stopped.pid, Signal::SIGSTOP);
+    one.wait_until("its word does not hold any more", || one.orch(&["start"]).code == 0);
+    signal(stopped.pid, Signal::SIGCONT);
+    one.wait_until("it has ended by itself", || !stopped.is_alive());
+    let log = std::fs::read_to_string(two.home.join("supervisor.log")).unwrap();
+    let place = format!(":{} already", one.home.display());
+    assert!(log.contains("is supervised from") && log.contains(&place), "{log}");
+    assert_eq!(one.orch(&["delegate", "--wait", "echo goes on"]).ok(), "goes on\n");
+    one.orch(&["stop"]).ok();
 }

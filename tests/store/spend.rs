@@ -71,6 +71,25 @@ async fn usage_is_summed_once_whoever_reports_it_how_often() {
 }
 
 #[tokio::test]
+async fn what_belongs_to_no_task_is_added_once_by_the_total_of_its_conversation() {
+    let server = Server::start();
+    let world = server.world("n");
+    let told = async |conversation: &str, tokens: u64| {
+        let total = Usage { input_tokens: tokens, output_tokens: 1, cost_usd: 0.5 };
+        world.store.meter("opus-master", "opus", conversation, &total).await.unwrap();
+    };
+    for tokens in [10, 10, 40, 30] {
+        told("one", tokens).await;
+    }
+    assert_eq!(costs(&world, "agent", "opus-master").await, (40, 0.5), "a total that shrinks takes nothing back");
+    told("two", 5).await;
+    for (kind, name) in [("all", ""), ("role", "opus"), ("agent", "opus-master")] {
+        assert_eq!(costs(&world, kind, name).await, (45, 1.0), "{kind} {name}");
+    }
+    check::structures(&world).await;
+}
+
+#[tokio::test]
 async fn a_role_beyond_what_it_may_use_a_day_starts_nothing_until_midnight() {
     let server = Server::start();
     let world = server.world("n");

@@ -1,14 +1,12 @@
 //! Agents: in a table, and one by itself.
 
 use super::{
-    Style, View,
-    answer::facts,
-    millis,
+    Style, View, millis,
     table::{Cell, Column, Table},
     task::Fields,
-    text::bytes,
+    text::{bytes, pad, width},
 };
-use crate::model::agent::Agent;
+use crate::model::{agent::Agent, evidence::Evidence};
 
 /// The agents, one a line.
 pub fn agents(agents: &[Agent], view: &View) -> String {
@@ -78,4 +76,11 @@ fn attempt_of(task: &str, attempt: Option<u32>) -> String {
         Some(n) => format!("{task} (attempt {n})"),
         None => task.to_owned(),
     }
+}
+
+/// One fact a line, aligned.
+pub(super) fn facts(evidence: &Evidence, view: &View) -> String {
+    let facts = evidence.facts();
+    let column = facts.iter().map(|(name, _)| width(name)).max().unwrap_or(0);
+    facts.iter().map(|(name, fact)| view.hanging(&format!("  {}  ", pad(name, column)), fact)).collect()
 }

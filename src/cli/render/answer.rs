@@ -1,8 +1,8 @@
 //! The small answers: explanations, changes, checks, a start.
 
-use super::{Style, View, safe, status, text::pad};
+use super::{Style, View, agent::facts, safe, status, text::pad};
 use crate::{
-    model::{evidence::Evidence, task::TaskState},
+    model::task::TaskState,
     ops::types::{Changed, Check, Started, Stopped, Why},
 };
 
@@ -32,13 +32,6 @@ pub fn why(why: &Why, view: &View) -> String {
         out.push_str(&view.commands("next:", &hints));
     }
     out
-}
-
-/// One fact a line, aligned.
-pub(super) fn facts(evidence: &Evidence, view: &View) -> String {
-    let facts = evidence.facts();
-    let column = facts.iter().map(|(name, _)| super::text::width(name)).max().unwrap_or(0);
-    facts.iter().map(|(name, fact)| view.hanging(&format!("  {}  ", pad(name, column)), fact)).collect()
 }
 
 /// A task's or an agent's; their words overlap only where they look alike.

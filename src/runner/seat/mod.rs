@@ -6,6 +6,7 @@
 
 mod conversation;
 mod line;
+mod meter;
 
 use std::{
     path::{Path, PathBuf},
@@ -16,7 +17,7 @@ use std::{
 
 use tokio::{process::Child, sync::watch};
 
-use self::{conversation::Conversation, line::Line};
+use self::{conversation::Conversation, line::Line, meter::Meter};
 use super::{
     Agent, Leave,
     beats::{Beat, Beats},
@@ -108,6 +109,7 @@ struct Seat<'a> {
     conversation: Conversation,
     /// Of a program that is told by hooks that a prompt was submitted.
     line: Option<Line>,
+    meter: Option<Meter>,
 }
 
 /// A program that runs there.
@@ -136,7 +138,8 @@ impl<'a> Seat<'a> {
             let mail = mail::unread(agent.store.clone(), launch.agent.clone(), Reader::Master);
             Line::new(typist, driver, agent.store.clone(), &launch.agent, mail)
         });
-        Ok(Seat { agent, driver, dir, mux, resumes: launch.role.agent.resume, conversation, line })
+        let meter = driver.map(|d| Meter::new(d, agent.store.clone(), &launch.agent, &launch.role.name));
+        Ok(Seat { agent, driver, dir, mux, resumes: launch.role.agent.resume, conversation, line, meter })
     }
 
     fn start(&self, needs: Needs) -> Result<Program, String> {
@@ -205,12 +208,18 @@ impl<'a> Seat<'a> {
         };
         program.follow.has_ended();
         end(self.agent, &mut program.child).await;
+        if let Some(meter) = &self.meter {
+            meter.ended().await;
+        }
         ended
     }
 
     fn hear(&mut self, hook: &Hook) {
         if let (Hook::Prompt { .. }, Some(line)) = (hook, &self.line) {
             line.submitted();
+        }
+        if let Some(meter) = &mut self.meter {
+            meter.hear(hook);
         }
         if self.resumes {
             self.conversation.hear(hook);

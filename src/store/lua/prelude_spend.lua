@@ -3,25 +3,32 @@
 local DAY = 86400000
 local USED = {'input_tokens', 'output_tokens', 'micro_usd'}
 
--- Adds what an attempt has used (JSON of USED) to its task, to all above that, and to the day.
-local function spend(id, role, agent, usage)
-  local day = P .. 'usage:' .. math.floor(now / DAY)
-  local function add(key, prefix)
-    for _, name in ipairs(USED) do
-      local amount = tonumber(usage[name]) or 0
-      if amount > 0 then redis.pcall('HINCRBY', key, prefix .. name, string.format('%.0f', amount)) end
-    end
+-- Adds what was used (JSON of USED) to the sums in a record whose fields begin so.
+local function add_usage(key, prefix, usage)
+  for _, name in ipairs(USED) do
+    local amount = tonumber(usage[name]) or 0
+    if amount > 0 then redis.pcall('HINCRBY', key, prefix .. name, string.format('%.0f', amount)) end
   end
-  add(P .. 'task:' .. id, 'used_')
+end
+
+-- To those of the day: of the role, of the agent, of all.
+local function spend_today(role, agent, usage)
+  local day = P .. 'usage:' .. math.floor(now / DAY)
+  add_usage(day, 'all:', usage)
+  add_usage(day, 'role:' .. role .. ':', usage)
+  add_usage(day, 'agent:' .. agent .. ':', usage)
+  redis.call('PEXPIRE', day, 90 * DAY)
+end
+
+-- What an attempt has used: to its task, to all above that, and to the day.
+local function spend(id, role, agent, usage)
+  add_usage(P .. 'task:' .. id, 'used_', usage)
   local above, levels = id, 0
   while above and levels < 100 and get(above, 'state')[1] do
-    add(P .. 'task:' .. above, 'tree_')
+    add_usage(P .. 'task:' .. above, 'tree_', usage)
     above, levels = get(above, 'parent')[1], levels + 1
   end
-  add(day, 'all:')
-  add(day, 'role:' .. role .. ':')
-  add(day, 'agent:' .. agent .. ':')
-  redis.call('PEXPIRE', day, 90 * DAY)
+  spend_today(role, agent, usage)
 end
 
 -- Whether more was used than a limit allows, in words: 'limits' and 'used' are {millionths of a dollar, tokens}.

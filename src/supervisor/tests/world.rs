@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::super::{Pass, Supervisor, act, announce::Announcement, redis::Redis};
+use super::super::{Pass, Supervisor, announce::Announcement, redis::Redis, spawn};
 use crate::{
     config::{Config, Env},
     home::{Home, launch::Launch},
@@ -148,7 +148,7 @@ impl World {
         let incarnation = self.agent(id).await.incarnation;
         let launch = Launch::take(&self.supervisor.home.launch(&incarnation)).unwrap();
         let runner = Runner(Command::new("sleep").arg("600").spawn().unwrap());
-        let process = act::here(ProcessId::of(runner.0.id()).unwrap());
+        let process = spawn::here(ProcessId::of(runner.0.id()).unwrap());
         self.runners.insert(id.into(), runner);
         self.supervisor.store.hello(id, &incarnation, &process).await.unwrap();
         launch

@@ -1,0 +1,111 @@
+//! What the program in the seat uses. It has no task whose end would tell it, so it is read from the record that the program
+//! keeps of its conversation, at the end of each turn.
+//!
+//! Told is the total of a conversation, and the store adds what is new of it: a runner that dies, a store that is away for a
+//! while, a conversation that goes on another day, all are settled by the next word.
+
+use std::{fs::File, io::BufReader, path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::{sync::watch, task::JoinHandle};
+
+use crate::{
+    drivers::{Driver, Hook},
+    model::{task::Usage, time::Timestamp},
+    store::Store,
+};
+
+/// How long after a store that was away it is told again.
+const AGAIN: Duration = Duration::from_secs(10);
+/// A runner that leaves tells the last turn first, and waits no longer for that.
+const LAST_WORD: Duration = Duration::from_secs(2);
+
+/// A conversation, and the file in which the program keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Record {
+    conversation: String,
+    path: PathBuf,
+}
+
+/// Reads and tells.
+struct Teller {
+    driver: &'static dyn Driver,
+    store: Arc<Store>,
+    agent: String,
+    role: String,
+}
+
+/// The meter of one seat.
+pub(super) struct Meter {
+    record: Option<Record>,
+    /// What is to be read, and how often that was said.
+    due: watch::Sender<Option<(u64, Record)>>,
+    teller: Arc<Teller>,
+    telling: JoinHandle<()>,
+}
+
+impl Meter {
+    /// Of a program with this driver.
+    pub fn new(driver: &'static dyn Driver, store: Arc<Store>, agent: &str, role: &str) -> Self {
+        let teller = Arc::new(Teller { driver, store, agent: agent.to_owned(), role: role.to_owned() });
+        let (due, mut dues) = watch::channel(None::<(u64, Record)>);
+        let telling = tokio::spawn({
+            let teller = teller.clone();
+            async move {
+                while dues.changed().await.is_ok() {
+                    let Some((_, record)) = dues.borrow_and_update().clone() else { continue };
+                    while !teller.tell(&record).await {
+                        tokio::time::sleep(AGAIN).await;
+                    }
+                }
+            }
+        });
+        Meter { record: None, due, teller, telling }
+    }
+
+    /// The program has told something.
+    pub fn hear(&mut self, hook: &Hook) {
+        match hook {
+            Hook::Began { session: Some(conversation), record: Some(path), .. } => {
+                self.record = Some(Record { conversation: conversation.clone(), path: path.into() });
+            }
+            Hook::Ended { .. } | Hook::GoesOn { .. } | Hook::Failed { .. } | Hook::Interrupted | Hook::Left => {
+                let Some(record) = self.record.clone() else { return };
+                self.due.send_modify(|due| *due = Some((due.as_ref().map_or(0, |(n, _)| n + 1), record)));
+            }
+            _ => {}
+        }
+    }
+
+    /// The program has ended: what it has used since the last turn is told as well.
+    pub async fn ended(&self) {
+        if let Some(record) = &self.record {
+            let _ = tokio::time::timeout(LAST_WORD, self.teller.tell(record)).await;
+        }
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        self.telling.abort();
+    }
+}
+
+impl Teller {
+    /// Whether it was told, or there was nothing to tell.
+    async fn tell(&self, record: &Record) -> bool {
+        let (driver, path) = (self.driver, record.path.clone());
+        // A long conversation is some megabytes.
+        let read = move || driver.used(&mut BufReader::new(File::open(path).ok()?), Timestamp(0));
+        let Ok(Some(total)) = tokio::task::spawn_blocking(read).await else { return true };
+        if total == Usage::default() {
+            return true;
+        }
+        match self.store.meter(&self.agent, &self.role, &record.conversation, &total).await {
+            Ok(()) => true,
+            Err(e) => {
+                tracing::debug!("what was used is not told yet: {e}");
+                false
+            }
+        }
+    }
+}

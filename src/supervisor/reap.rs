@@ -1,0 +1,198 @@
+//! Reaps an agent that has ended: what it could not tell, its record, its processes, its session.
+
+use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
+
+use super::{Supervisor, enclosures, salvage, spawn::MARKER};
+use crate::{
+    home::output,
+    model::{
+        agent::AgentState,
+        cause::Cause,
+        evidence::{Evidence, LastOutput},
+        id::Place,
+    },
+    mux::{Mux, MuxError, Tags},
+    os::{self, failpoint},
+    store::{
+        StoreError,
+        agents::{Ending, Record, Remains},
+    },
+};
+
+/// An ended agent's processes get this long to end in order; the agent itself had its own grace.
+const GRACE: Duration = Duration::from_millis(100);
+/// Beyond it they are looked for again later.
+const LIMIT: Duration = Duration::from_secs(5);
+/// When something could not be ended, or Redis could not be told.
+const AGAIN: Duration = Duration::from_secs(1);
+
+impl Supervisor {
+    /// Tells what the agent could not tell, records its end, and ends what is left of it.
+    pub(super) async fn reap(
+        &mut self,
+        record: &Record,
+        to: AgentState,
+        reason: &str,
+        mut evidence: Evidence,
+    ) -> Result<(), StoreError> {
+        let agent = &record.agent;
+        let over_memory = self.killed_for_memory(record, reason);
+        let attempt_reason = over_memory.clone().unwrap_or_else(|| format!("agent {} {reason}", agent.id));
+        let reason = over_memory.as_deref().unwrap_or(reason);
+        tracing::warn!(agent = agent.id, %to, "{reason}");
+        // By its reports and not by its record: it may have claimed a task, and ended it, since that was read.
+        let mut reports = self.home.unheard_reports();
+        // Redis may have heard of its end, and lost that again.
+        let last = agent.task.as_ref().zip(agent.attempt);
+        reports.extend(last.and_then(|(task, attempt)| self.home.known_end(task, attempt)));
+        reports.retain(|r| r.incarnation == agent.incarnation);
+        evidence.report_on_disk = Some(!reports.is_empty());
+        for report in &reports {
+            salvage::tell(&self.store, &self.home, report).await?;
+        }
+        let lost = match &agent.task {
+            Some(task) => match self.store.tasks(std::slice::from_ref(task)).await {
+                Err(e) if !e.concerns_one_record() => return Err(e),
+                tasks => tasks.ok().and_then(|tasks| Some(tasks.first()?.lost)).unwrap_or(0),
+            },
+            None => 0,
+        };
+        if let Some((task, attempt)) = agent.task.as_ref().zip(agent.attempt) {
+            evidence.lease_ends_at = match self.store.lease_end(task, agent.fence).await {
+                Err(e) if !e.concerns_one_record() => return Err(e),
+                end => end.ok().flatten(),
+            };
+            evidence.last_output = last_output(&self.home.run(task, attempt));
+        }
+        let retry = self.config.roles.get(&agent.role).map_or(&self.config.retry, |r| &r.retry);
+        let remains =
+            Remains { agent: agent.id.clone(), session: agent.session.clone(), process: agent.process.clone() };
+        let ending = Ending {
+            to,
+            reason,
+            cause: Cause::Lost,
+            attempt_reason: &attempt_reason,
+            delay: retry.lost_delay(lost + 1),
+            remains: Some(&remains),
+            evidence: Some(&evidence),
+        };
+        self.store.end_agent(&agent.id, &agent.incarnation, &ending).await?;
+        failpoint!("reap.recorded");
+        self.end_remains(agent.incarnation.clone(), remains);
+        Ok(())
+    }
+
+    /// Where the kernel holds the memory of an agent, its runner may be what it kills, though it is the smallest of all.
+    fn killed_for_memory(&self, record: &Record, reason: &str) -> Option<String> {
+        let enclosures = self.home.enclosures_of(&record.agent.incarnation);
+        let killed: u64 = enclosures.iter().map(|enclosure| enclosure.refused().memory).sum();
+        let is_likely = killed > 0 && reason.starts_with("crashed: ");
+        is_likely
+            .then(|| format!("over-memory: the kernel killed {killed} of its processes (memory_max), and it {reason}"))
+    }
+
+    /// Ends an ended agent's processes and its session, beside the loop; forgets them once nothing is left.
+    pub(super) fn end_remains(&self, incarnation: String, remains: Remains) {
+        let ending: Arc<_> = self.ending.clone();
+        if !ending.lock().unwrap_or_else(|e| e.into_inner()).insert(incarnation.clone()) {
+            return;
+        }
+        let (store, mux, wake, slots) =
+            (self.store.clone(), self.mux.clone(), self.wake.clone(), self.ending_slots.clone());
+        let tags = self.tags(&remains.agent, &incarnation);
+        // Its runner may have died before it took it, and there are secrets in it.
+        let _ = std::fs::remove_file(self.home.launch(&incarnation));
+        let home = self.home.clone();
+        tokio::spawn(async move {
+            let slot = slots.acquire().await;
+            let enclosures = home.enclosures_of(&incarnation);
+            let ended = end_processes(&incarnation, &remains, enclosures).await;
+            failpoint!("reap.ended");
+            let clean = ended && close(&*mux, &remains.session, &tags).await;
+            failpoint!("reap.closed");
+            drop(slot);
+            let forgotten = clean && store.forget_remains(&incarnation).await.is_ok();
+            failpoint!("reap.forgotten");
+            if !forgotten {
+                tokio::time::sleep(AGAIN).await;
+            }
+            ending.lock().unwrap_or_else(|e| e.into_inner()).remove(&incarnation);
+            wake.notify_one();
+        });
+    }
+}
+
+/// The last that the program of an attempt printed, as far as it reads.
+fn last_output(run: &Path) -> Option<LastOutput> {
+    let (at, text) = output::last_lines(run).ok()??;
+    Some(LastOutput { at, text })
+}
+
+/// Whether nothing is left of an incarnation's processes on this machine.
+async fn end_processes(incarnation: &str, remains: &Remains, enclosures: Vec<os::Enclosure>) -> bool {
+    let known = &remains.process;
+    let place = known.place(&os::hostname(), &os::boot_id());
+    if known.pid != 0 && place == Place::Elsewhere {
+        // Another machine's supervisor looks after its own.
+        return true;
+    }
+    let marker = Some(format!("{MARKER}={incarnation}"));
+    let mut tree = os::Tree { marker, enclosures: enclosures.clone(), ..os::Tree::default() };
+    if known.pid != 0 && place == Place::ThisBoot {
+        let runner = os::ProcessId { pid: known.pid, start_time: known.start_time };
+        tree.roots.push(runner);
+        tree.sessions.push(runner);
+    }
+    match tokio::task::spawn_blocking(move || os::end_tree(&tree, &[], GRACE, LIMIT)).await {
+        Ok(Ok(report)) if report.complete && report.survivors.is_empty() => {
+            tracing::info!(agent = remains.agent, ended = report.ended, took = ?report.took, "nothing is left");
+            enclosures.iter().for_each(enclosures::remove);
+            true
+        }
+        Ok(Ok(report)) => {
+            let survivors: BTreeSet<String> = report.survivors.iter().map(ToString::to_string).collect();
+            tracing::error!(agent = remains.agent, ?survivors, "could not be ended; looked for again");
+            false
+        }
+        Ok(Err(e)) => {
+            tracing::error!(agent = remains.agent, "its processes could not be looked for: {e}");
+            false
+        }
+        Err(e) => {
+            tracing::error!(agent = remains.agent, "its processes could not be looked for: {e}");
+            false
+        }
+    }
+}
+
+async fn close(mux: &dyn Mux, session: &str, tags: &Tags) -> bool {
+    match mux.close(session, tags).await {
+        Ok(_) => true,
+        // Its processes have ended, so tmux has closed it by itself.
+        Err(e @ MuxError::Missing { .. }) => {
+            tracing::warn!(session, "not looked for: {e}");
+            true
+        }
+        Err(e) => {
+            tracing::warn!(session, "not closed: {e}");
+            false
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{model::id::Process, supervisor::spawn::here};
+
+    /// A laptop gets another name with another network; its processes are still its own.
+    #[tokio::test]
+    async fn what_is_left_is_ended_also_after_the_machine_was_renamed() {
+        let mut child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+        let process = Process { host: "an-older-name".into(), ..here(os::ProcessId::of(child.id()).unwrap()) };
+        let remains = Remains { agent: "shell-1".into(), session: "shell-1".into(), process };
+        let reaper = std::thread::spawn(move || child.wait());
+        assert!(end_processes("nobody-carries-this", &remains, Vec::new()).await);
+        assert!(!reaper.join().unwrap().unwrap().success());
+    }
+}
