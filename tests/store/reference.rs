@@ -74,7 +74,8 @@ pub struct Reference {
     /// Every run of every agent.
     pub runs: Vec<Agent>,
     pub leases: Vec<Lease>,
-    keys: HashMap<u8, usize>,
+    /// Parent, key.
+    keys: HashMap<(Option<usize>, u8), usize>,
     /// Parent, content, which call of it.
     calls: HashMap<(usize, u8, u32), usize>,
     pub pause: bool,
@@ -104,7 +105,7 @@ impl Reference {
         };
         let mut call = None;
         if let Some(key) = r.key {
-            if let Some(known) = self.keys.get(&key) {
+            if let Some(known) = self.keys.get(&(parent, key)) {
                 return Ok((*known, false));
             }
         } else if let (Some(lease), Some(parent)) = (r.parent, parent) {
@@ -151,7 +152,7 @@ impl Reference {
         });
         self.tasks[id].state = self.ready_or_blocked(id);
         if let Some(key) = r.key {
-            self.keys.insert(key, id);
+            self.keys.insert((parent, key), id);
         }
         if let Some((lease, call)) = call {
             self.leases[lease].calls.insert(call.1, call.2);

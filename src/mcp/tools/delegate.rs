@@ -36,7 +36,8 @@ pub(in crate::mcp) struct DelegateTask {
     /// Ids of tasks that must have succeeded before.
     #[serde(default, deserialize_with = "args::or_default")]
     after: Vec<String>,
-    /// Idempotency key: the same key is the same task, so that a repeated call makes no second one.
+    /// Idempotency key: the same key is the same task, so that a repeated call makes no second one. An agent at work has
+    /// keys of its own.
     key: Option<String>,
     /// low, normal (default) or high.
     #[schemars(extend("enum" = ["low", "normal", "high"]))]
