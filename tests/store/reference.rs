@@ -74,8 +74,7 @@ pub struct Reference {
     /// Every run of every agent.
     pub runs: Vec<Agent>,
     pub leases: Vec<Lease>,
-    /// Parent, key.
-    keys: HashMap<(Option<usize>, u8), usize>,
+    keys: HashMap<u8, usize>,
     /// Parent, content, which call of it.
     calls: HashMap<(usize, u8, u32), usize>,
     pub pause: bool,
@@ -105,7 +104,7 @@ impl Reference {
         };
         let mut call = None;
         if let Some(key) = r.key {
-            if let Some(known) = self.keys.get(&(parent, key)) {
+            if let Some(known) = self.keys.get(&key) {
                 return Ok((*known, false));
             }
         } else if let (Some(lease), Some(parent)) = (r.parent, parent) {
@@ -152,7 +151,7 @@ impl Reference {
         });
         self.tasks[id].state = self.ready_or_blocked(id);
         if let Some(key) = r.key {
-            self.keys.insert((parent, key), id);
+            self.keys.insert(key, id);
         }
         if let Some((lease, call)) = call {
             self.leases[lease].calls.insert(call.1, call.2);

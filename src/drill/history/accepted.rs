@@ -22,15 +22,14 @@ pub(super) fn unknown(facts: &Facts<'_>) -> Vec<Finding> {
     found
 }
 
-/// Keys that stand for more than one task. An agent at work has keys of its own: those of one task's subtasks.
+/// Keys that stand for more than one task.
 pub(super) fn keys_of_several(facts: &Facts<'_>) -> Vec<Finding> {
-    let parent = |id: &str| facts.tasks.get(id).and_then(|t| t.task.parent.as_ref());
-    let mut by_key: BTreeMap<_, &str> = BTreeMap::new();
+    let mut by_key: BTreeMap<&str, &str> = BTreeMap::new();
     let told = facts.history.acknowledged.iter().filter_map(|a| Some((a.key.as_deref()?, a.id.as_str())));
     let stored = facts.history.tasks.iter().filter_map(|t| Some((t.task.key.as_deref()?, t.task.id.as_str())));
     told.chain(stored)
         .filter_map(|(key, id)| {
-            let first = *by_key.entry((parent(id), key)).or_insert(id);
+            let first = *by_key.entry(key).or_insert(id);
             (first != id).then(|| (id.to_owned(), format!("its key '{key}' stood for {first} before")))
         })
         .collect()
