@@ -4,7 +4,7 @@ use std::{collections::HashMap, str::FromStr};
 
 use serde::Deserialize;
 
-use super::{Result, StoreError, spec};
+use super::{Result, StoreError};
 use crate::model::{
     agent::Agent,
     cause::Cause,
@@ -62,7 +62,6 @@ impl Fields {
 
 /// `task:<id>` and `children:<id>` → the task. `now` is Redis's clock.
 pub(super) fn task(id: &TaskId, f: &Fields, children: Vec<String>, now: Timestamp) -> Result<Task> {
-    let parent: Option<TaskId> = f.parse_opt("parent")?;
     Ok(Task {
         id: id.clone(),
         role: f.parse("role")?,
@@ -70,6 +69,7 @@ pub(super) fn task(id: &TaskId, f: &Fields, children: Vec<String>, now: Timestam
         waiting: f.time("waiting_until")?.is_some_and(|until| until > now),
         description: f.need("text")?.to_owned(),
         priority: f.parse("priority")?,
+        parent: f.parse_opt("parent")?,
         children: ids(f, children)?,
         after: ids(f, f.json::<Vec<String>>("after")?.unwrap_or_default())?,
         context: f.json("context")?,
@@ -77,8 +77,7 @@ pub(super) fn task(id: &TaskId, f: &Fields, children: Vec<String>, now: Timestam
         artifacts: f.json("artifacts")?.unwrap_or_default(),
         depth: f.parse("depth")?,
         cwd: f.text("cwd"),
-        key: f.text("key").and_then(|key| spec::given_key(parent.as_ref(), key)),
-        parent,
+        key: f.text("key").filter(|k| !k.starts_with("auto:")),
         notify: f.text("notify"),
         created_at: f.time("created_at")?.ok_or_else(|| f.damaged("it has no created_at"))?,
         ready_at: f.time("ready_at")?,

@@ -1,7 +1,7 @@
 //! What a task is created from, as the scripts read it (`accept` in `lua/prelude_moves.lua`): when it is delegated, and
 //! again where Redis has lost it. What is missing here is forgotten with it.
 
-use std::{borrow::Cow, collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::Serialize;
 
@@ -40,7 +40,7 @@ pub struct NewTask {
     pub lost_max: u32,
     /// The master's agent, where it is to read how this ended.
     pub notify: Option<String>,
-    /// The caller's idempotency key; within an attempt, one among its task's subtasks.
+    /// The caller's idempotency key.
     pub key: Option<String>,
     /// The attempt from within which it is delegated.
     pub parent: Option<Capability>,
@@ -52,27 +52,6 @@ pub struct NewTask {
     pub max_children: u32,
     /// Who asks, in words, for the event.
     pub who: String,
-}
-
-/// How a key is stored that was given within a task: two agents that call different things "tests" do not get each other's.
-fn key_below<'a>(parent: Option<&TaskId>, key: Option<&'a str>) -> Option<Cow<'a, str>> {
-    Some(match parent {
-        Some(parent) => Cow::Owned(format!("{}{}", prefix_below(parent), key?)),
-        None => Cow::Borrowed(key?),
-    })
-}
-
-fn prefix_below(parent: &TaskId) -> String {
-    format!("auto:in:{parent}:")
-}
-
-/// The key as it was given, if it was.
-pub(super) fn given_key(parent: Option<&TaskId>, stored: String) -> Option<String> {
-    let below = parent.and_then(|parent| stored.strip_prefix(&prefix_below(parent)));
-    match below {
-        Some(key) => Some(key.to_owned()),
-        None => Some(stored).filter(|key| !key.starts_with("auto:")),
-    }
 }
 
 /// What somebody has asked for.
@@ -89,7 +68,7 @@ pub(super) struct Spec<'a> {
     retries: u32,
     lost_max: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
-    key: Option<Cow<'a, str>>,
+    key: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     notify: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -108,7 +87,7 @@ impl<'a> From<&'a NewTask> for Spec<'a> {
             timeout_ms: ms(new.timeout),
             retries: new.retries,
             lost_max: new.lost_max,
-            key: key_below(new.parent.as_ref().map(|attempt| &attempt.task), new.key.as_deref()),
+            key: new.key.as_deref(),
             notify: new.notify.as_deref(),
             parent: new.parent.as_ref().map(|attempt| &attempt.task),
         }
@@ -127,7 +106,7 @@ impl<'a> From<&'a Task> for Spec<'a> {
             timeout_ms: task.timeout_ms.to_string(),
             retries: task.retries,
             lost_max: task.lost_max,
-            key: key_below(task.parent.as_ref(), task.key.as_deref()),
+            key: task.key.as_deref(),
             notify: task.notify.as_deref(),
             parent: task.parent.as_ref(),
         }

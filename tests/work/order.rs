@@ -82,25 +82,6 @@ fn the_same_key_is_the_same_task() {
 }
 
 #[test]
-fn agents_at_work_have_keys_of_their_own() {
-    let world = World::started("[roles.lead]\ndriver = \"shell\"\nmax = 3");
-    let lead = |says: &str| {
-        let script = format!("orch delegate --key tests --role shell --wait 'echo {says}'");
-        let twice = format!("{script}; {script}");
-        text(&world.orch_json(&["delegate", "--role", "lead", &twice])["id"])
-    };
-    world.orch(&["delegate", "--key", "tests", "--role", "shell", "--wait", "echo a person"]).ok();
-    let (one, other) = (lead("one"), lead("other"));
-    assert_eq!(world.wait_for(&one, "succeeded")["result"]["text"], "one\none\n");
-    assert_eq!(world.wait_for(&other, "succeeded")["result"]["text"], "other\nother\n");
-    for task in [one, other] {
-        let children = world.show(&task)["children"].take();
-        assert_eq!(children.as_array().map(Vec::len), Some(1), "the same key is the same task");
-        assert_eq!(world.show(children[0].as_str().unwrap())["key"], "tests");
-    }
-}
-
-#[test]
 fn what_was_said_with_a_task_is_recorded_and_given_to_its_program() {
     let world = World::started("");
     let folder = world.file("a folder");

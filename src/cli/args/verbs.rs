@@ -102,7 +102,7 @@ pub struct Delegate {
     /// A path that the task is about (repeatable)
     #[arg(long, value_name = "PATH")]
     pub artifact: Vec<String>,
-    /// The same key gives the same task: safe to send again; within an agent, among the subtasks of its task
+    /// The same key gives the same task: safe to send again
     #[arg(long, value_name = "KEY")]
     pub key: Option<String>,
     /// A label, for people and programs that look at it with 'orch show' (repeatable)

@@ -36,8 +36,7 @@ pub(in crate::mcp) struct DelegateTask {
     /// Ids of tasks that must have succeeded before.
     #[serde(default, deserialize_with = "args::or_default")]
     after: Vec<String>,
-    /// Idempotency key: the same key is the same task, so that a repeated call makes no second one. An agent at work has
-    /// keys of its own.
+    /// Idempotency key: the same key is the same task, so that a repeated call makes no second one.
     key: Option<String>,
     /// low, normal (default) or high.
     #[schemars(extend("enum" = ["low", "normal", "high"]))]
