@@ -130,6 +130,10 @@ impl From<StoreError> for Error {
 fn refusal(code: &str, detail: &str) -> Error {
     match code {
         "draining" => Error::failed("orch is draining: it accepts nothing new").hint("accept again with: orch resume"),
+        "key_taken" => {
+            Error::failed(format!("this key is that of {detail}, which is another's and for something else"))
+                .hint("choose a key that nobody else would, such as one with the name of your own task in it")
+        }
         "unknown_dependency" => {
             Error::not_found(format!("there is no task {detail} to wait for")).hint("list them with: orch tasks")
         }
