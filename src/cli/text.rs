@@ -23,12 +23,12 @@ pub(super) fn read(stdin: &mut dyn Read) -> Result<String> {
         .map_err(|e| Error::failed(format!("standard input cannot be read: {e}")))?;
     if bytes.len() as u64 > LIMIT {
         return Err(Error::usage("the text on standard input is larger than 1 MiB")
-            .hint("write it to a file, and name that in the text"));
+            .hint("write it to a file, and name that: in the text, or with delegate's --artifact"));
     }
     String::from_utf8(bytes).map_err(|e| {
         let at = e.utf8_error().valid_up_to();
         Error::usage(format!("the text on standard input is not UTF-8 (byte {at})"))
-            .hint("write it to a file, and name that in the text")
+            .hint("write it to a file, and name that: in the text, or with delegate's --artifact")
     })
 }
 

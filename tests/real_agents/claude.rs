@@ -85,7 +85,8 @@ fn a_message_is_handed_over_at_the_end_of_the_turn() {
     fleet.world.orch(&["send", &task, "red, please"]).ended(0);
     std::fs::write(fleet.world.project.join("told"), "").expect("told");
     let done = fleet.wait_for(&task, "succeeded");
-    assert_eq!(done["result"]["text"].as_str().map(str::trim_end), Some("It is painted red."), "{done:#}");
+    let text = done["result"]["text"].as_str().map(str::trim_end);
+    assert_eq!(text, Some("It is painted.\n\nIt is painted red."), "nothing that it has answered is lost: {done:#}");
     assert_eq!(done["messages"][0]["state"], "delivered", "{done:#}");
     fleet.stop();
 }
