@@ -125,14 +125,18 @@
 //! own subtasks gives it up, because they could not run otherwise; of them there are only so many.) A message
 //! ([`model::message`]) belongs to a task as well; each reader has a mark up to which it has read.
 //!
-//! What an agent's program asks its user for is one state of its runner, and its heart says each change of it at once; who
-//! asks is not taken for hung. A program that tries on where only a login would help is ended, and its task held.
+//! What an agent's program waits for ([`model::wait`]: its user, or its service, which it asks again and again by itself) is
+//! one state of its runner, and its heart says each change of it at once; who asks is not taken for hung. What exactly is
+//! asked is others' text: without secrets, one short line. A program that tries on where only a login would help is ended, and its task held.
 //!
 //! What an attempt has used is added in the step that ends it: to its task, to all above that, to its role and agent of
 //! the day. A master has no attempt: its runner tells the total of its conversation after each turn, of which the store adds
 //! what is new. `claim` gives nothing of a role that has used what it may a day, or whose account is rate limited
 //! (`held_back` in `store/lua/prelude_spend.lua`); both end by themselves, and the supervisor wakes those that were sent
 //! away. A person who knows that a rate limit is over lifts it (`orch resume ROLE`).
+//!
+//! A role whose program is not there ([`drivers::unfit`]) is held back in the same way: the supervisor looks at each pass, and
+//! its tasks wait until the program is installed, in place of failing one after the other.
 //!
 //! ## The rooms
 //!

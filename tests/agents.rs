@@ -273,9 +273,10 @@ fn a_program_that_says_nothing_and_one_that_is_not_there_are_told_apart() {
     let world = world_with_claude("exit 0");
     let silent = world.orch(&["delegate", "--role", "c", "--retries", "0", "work"]).ok();
     reason(&world.wait_for(silent.trim(), "failed"), &["claude ended with exit code 0 and had printed nothing"]);
-    let missing = world.wait_for(&world.delegate("none", "work"), "failed");
-    assert_eq!(missing["cause"], "permanent");
-    reason(&missing, &["codex is not on PATH: install it (npm install -g @openai/codex)"]);
+    let missing = world.delegate("none", "work");
+    let said = "role none can't be started: its program codex is not on PATH: install it: npm install -g @openai/codex";
+    world.wait_until("it is said", || world.status()["attention"].to_string().contains(said));
+    assert_eq!(world.show(&missing)["state"], "ready", "it waits for it");
     world.program("codex", "");
     std::fs::write(world.file("bin/codex"), "#!/no/such/interpreter\n").unwrap();
     let broken = world.wait_for(&world.delegate("x", "work"), "failed");
@@ -293,40 +294,31 @@ fn a_text_that_is_too_long_for_an_argument_is_said_to_be() {
 }
 
 #[test]
-fn doctor_and_init_find_what_is_installed() {
-    let world = World::new();
-    world.program("codex", "[ \"$*\" = --version ] && echo codex-cli 9.9.9");
-    world.program("qwen", "echo node is too old >&2; exit 1");
-    world.program("claude", "echo '1.0.44 (Claude Code)'");
-    let doctor = world.orch(&["doctor", "--json"]).json();
-    let check = |name: &str| {
-        let found = doctor.as_array().unwrap().iter().find(|check| check["name"] == name);
-        found.unwrap_or_else(|| panic!("{name} in {doctor:#}")).clone()
-    };
-    assert_eq!(check("agent codex")["state"], "ok");
-    assert!(check("agent codex")["found"].as_str().unwrap().starts_with("codex-cli 9.9.9 at "));
-    assert_eq!(check("agent qwen")["state"], "warning");
-    assert!(check("agent qwen")["found"].as_str().unwrap().contains("node is too old"), "{doctor:#}");
-
-    assert_eq!(check("agent claude")["state"], "warning");
-    assert!(check("agent claude")["found"].as_str().unwrap().contains("older than 2.1."), "{doctor:#}");
-    assert_eq!(check("agent claude")["mend"], "update it: npm install -g @anthropic-ai/claude-code");
-
-    let file = world.project.join("sessions.toml");
-    world.orch(&["init", "--force"]).ok();
-    let written = std::fs::read_to_string(file).unwrap();
-    assert!(written.contains("[roles.codex]\ndriver = \"codex\"") && written.contains("[roles.qwen]"), "{written}");
-}
-
-#[test]
 fn the_master_is_the_first_program_that_is_installed_and_has_the_tools() {
     let world = World::builder().master_driver("auto").tables("[agents]\norder = [\"codex\", \"claude\"]").build();
     let called = world.file("called");
-    world.program("codex", &format!("echo \"$*\" >> '{}'; exec sleep 1000", called.display()));
+    let large = "x=$(head -c 40000000 /dev/zero | tr '\\0' x)";
+    world.program("codex", &format!("echo \"$*\" >> '{}'; {large}; sleep 1000", called.display()));
     world.start();
     world.wait_until("it is called", || !world.lines("called").is_empty());
     let called = &world.lines("called")[0];
     assert!(called.starts_with("--no-daemon -c mcp_servers.orch.command="), "{called}");
+    let memory = || world.agent("opus-master")["rss_bytes"].as_u64();
+    world.wait_until("its memory is told with that of its program", || memory() > Some(40_000_000));
+    world.stop_and_check_nothing_left();
+}
+
+#[test]
+fn an_attempt_that_was_ended_has_used_what_it_has_used() {
+    let said = r#"{"type":"assistant","message":{"id":"a","content":[{"type":"text","text":"I look."}],"usage":{"input_tokens":30,"output_tokens":4}}}"#;
+    let world = world_with_claude(&format!("{}touch \"$HOME/said\"; exec sleep 1000", [INIT, said].map(say).concat()));
+    let task = world.delegate("c", "look around");
+    world.wait_until("it has said something", || world.file("said").exists());
+    world.wait_until("it was heard", || kept(&world, &task, 1, "output").contains("I look."));
+    world.orch(&["cancel", &task]).ok();
+    let shown = world.wait_for(&task, "cancelled");
+    assert_eq!(shown["result"]["usage"], json!({"input_tokens": 30, "output_tokens": 4, "cost_usd": 0.0}), "{shown:#}");
+    assert_eq!(world.orch_json(&["costs", "--by", "role"])["total"]["input_tokens"], 30);
     world.stop_and_check_nothing_left();
 }
 

@@ -44,16 +44,51 @@ fn a_refused_login_is_seen_before_the_next_heartbeat_and_forgotten_when_it_goes_
     world.wait_until("the bell has rung", || bell() == "1");
     world.wait_until("somebody is told", || !world.lines("told").is_empty());
     let told: Value = serde_json::from_str(&world.lines("told")[0]).expect("JSON");
+    let refused = json!("authentication_failed (401)");
     assert_eq!(
-        (&told["what"], &told["agent"], &told["task"], &told["needs"], &told["do"]),
-        (&json!("needs"), &json!("c-1"), &json!(task), &json!("login"), &json!("orch attach c-1"))
+        (&told["what"], &told["agent"], &told["task"], &told["needs"], &told["needs_for"], &told["do"]),
+        (&json!("needs"), &json!("c-1"), &json!(task), &json!("login"), &refused, &json!("orch attach c-1"))
     );
+    assert!(told["text"].as_str().unwrap().ends_with("its program asks for login: authentication_failed (401)"));
     world.touch("go");
     world.wait_until("it goes on", || needs(&world).is_null());
     assert_eq!(world.show(&task)["state"], "running");
     assert_eq!(world.lines("told").len(), 1, "once");
     world.touch("end");
     assert_eq!(world.wait_for(&task, "succeeded")["attempts"].as_array().map(Vec::len), Some(1));
+    world.stop_and_check_nothing_left();
+}
+
+/// Nothing answers it at all: it tries again, for minutes.
+const RETRIES: &str = r#"{"type":"system","subtype":"api_retry","attempt":3,"max_retries":10,"retry_delay_ms":2464,"error_status":null,"error":"unknown"}"#;
+
+#[test]
+fn a_service_that_does_not_answer_is_seen_at_once_and_until_it_does() {
+    let script = format!("{}{}while [ ! -e ../go ]; do sleep 0.05; done\n{}", say(INIT), say(RETRIES), say(SAYS));
+    let script = format!("{script}while [ ! -e ../end ]; do sleep 0.05; done\n{}", say(DONE));
+    // The next heartbeat comes after this test has given up.
+    let world = world(&script, &[("heartbeat", "\"2m\""), ("lease", "\"10m\"")], "");
+    let task = world.delegate("c", "work");
+    let retrying = || world.agent("c-1")["retrying"].clone();
+    world.wait_until("it tries again", || !retrying().is_null());
+    let said = retrying();
+    let expected = (&json!(3), &json!(10), &json!("its service can't be reached"));
+    assert_eq!((&said["attempt"], &said["of"], &said["why"]), expected);
+    assert!(said["since"].is_string(), "{said}");
+    let tries = "tries again 3 of 10: its service can't be reached";
+    for words in [&["status"][..], &["agents"], &["why", &task], &["why", "c-1"], &["show", "c-1"]] {
+        let page = world.orch(words).ok();
+        assert!(page.contains(tries), "{words:?}: {page}");
+    }
+    assert_eq!(world.status()["attention"], json!([]), "by itself, in a moment");
+    let log = world.orch(&["logs", "--task", &task]).ok();
+    assert!(log.contains("── tries again in 2.4s (3 of 10): its service can't be reached"), "{log}");
+    assert_eq!(world.events_of("agent.retrying").len(), 1);
+    world.touch("go");
+    world.wait_until("it got on", || retrying().is_null());
+    assert_eq!(world.show(&task)["state"], "running");
+    world.touch("end");
+    world.wait_for(&task, "succeeded");
     world.stop_and_check_nothing_left();
 }
 

@@ -48,7 +48,7 @@ fn help_lists_the_verbs_in_groups_and_is_no_error() {
 #[test]
 fn each_verb_has_a_page_of_help_that_fits_into_40_columns() {
     let dir = tempfile::tempdir().unwrap();
-    for verb in ["", "delegate", "tasks", "logs", "stop", "completions", "scale"] {
+    for verb in ["", "delegate", "tasks", "logs", "stop", "doctor", "completions", "scale", "spawn", "kill", "costs"] {
         let args = [verb, "--help"];
         let args = if verb.is_empty() { &args[1..] } else { &args[..] };
         let help = orch(dir.path(), args).env("COLUMNS", "40").output().unwrap();
@@ -139,7 +139,14 @@ fn status_where_nothing_runs_is_answered_in_full_with_code_3() {
 
     let page = run(&["status"]);
     assert_eq!(code(&page), 3);
-    assert!(text(&page.stdout).contains("supervisor stopped") && text(&page.stdout).contains("orch start"));
+    let page = text(&page.stdout);
+    assert!(
+        page.contains("supervisor stopped · redis stopped")
+            && page.contains("orch is not running for")
+            && page.contains(", and never was"),
+        "{page}"
+    );
+    assert!(page.contains("orch start"));
 }
 
 #[test]
@@ -147,7 +154,13 @@ fn verbs_that_need_redis_say_that_nothing_runs() {
     for args in [&["delegate", "x"][..], &["tasks"], &["agents"], &["events"], &["why", "t-7k2m9qx4hz"]] {
         let refused = run(args);
         assert_eq!((code(&refused), text(&refused.stdout)), (3, ""), "{args:?}");
-        assert!(text(&refused.stderr).contains("  hint: "), "{args:?}: {}", text(&refused.stderr));
+        let said = text(&refused.stderr);
+        assert!(
+            said.contains("orch is not running for")
+                && said.contains(", and never was")
+                && said.contains("  hint: start it with: orch start"),
+            "{said}"
+        );
     }
 }
 

@@ -214,6 +214,15 @@ fn forty_columns_are_enough() {
 }
 
 #[test]
+fn to_attach_takes_a_terminal() {
+    let world = World::started("");
+    let refused = world.orch(&["attach"]).ended(2);
+    assert!(refused.stderr.contains("attach needs a terminal"), "{refused:#?}");
+    let unknown = world.orch(&["attach", "nobody-1"]).ended(2);
+    assert!(unknown.stderr.contains("nobody-1"), "{unknown:#?}");
+}
+
+#[test]
 fn a_person_attaches_leaves_and_comes_back() {
     let world = World::started("");
     let socket = world.file("person.sock");

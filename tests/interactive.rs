@@ -74,6 +74,8 @@ fn the_end_of_its_turn_is_the_result_and_the_pane_is_as_it_was() {
     assert_eq!(shown["result"]["text"], "The answer.");
     assert_eq!(shown["result"]["usage"], json!({"input_tokens": 20, "output_tokens": 9, "cost_usd": 0.0}));
     reason(&shown["attempts"][0], &["claude has done it"]);
+    // 143 was its answer to our signal.
+    assert_eq!([&shown["attempts"][0]["exit_code"], &shown["result"]["exit_code"]], [&Value::Null; 2]);
 
     let words = &called(&world)[0];
     let is_one = words.ends_with("-- The task:") && words.contains("--session-id ") && !words.contains("-p ");
@@ -128,10 +130,36 @@ fn what_it_asks_is_said_at_once_and_a_person_answers_in_the_pane() {
     let task = world.delegate("c", "work");
     world.wait_until("it asks", || world.agent("c-1")["needs"] == "permission");
     assert_eq!(world.show(&task)["state"], "running");
+    assert_eq!(world.agent("c-1")["needs_for"], "run Bash: rm x");
+    let asks = format!("agent c-1 waits for {task}: its program asks to run Bash: rm x");
+    let said =
+        [world.status()["attention"].to_string(), world.orch(&["why", &task]).ok(), world.orch(&["agents"]).ok()];
+    assert!(
+        said[0].contains(&asks) && said[1..].iter().all(|page| page.contains("asks to run Bash: rm x")),
+        "{said:#?}"
+    );
+    assert!(world.orch(&["logs", "--task", &task]).ok().contains("── asks to run Bash: rm x"));
     type_key(&world, "y");
     let shown = world.wait_for(&task, "succeeded");
     assert_eq!(shown["result"]["text"], "typed y");
-    assert_eq!(world.agent("c-1")["needs"], Value::Null);
+    let agent = world.agent("c-1");
+    assert_eq!((&agent["needs"], &agent["needs_for"]), (&Value::Null, &Value::Null));
+}
+
+#[test]
+fn a_secret_in_what_it_asks_is_seen_by_nobody() {
+    let ask = r#"tell PermissionRequest "\"tool_name\":\"Bash\",\"tool_input\":{\"command\":\"login $MY_TOKEN\"}""#;
+    let roles = ROLES.replacen("max = 1", "max = 1\nenv_from = [\"MY_TOKEN\"]", 1);
+    let mut world = World::builder().tables(&roles).build();
+    world.env.insert("MY_TOKEN", "hunter2-hunter2".to_owned());
+    let called = format!("CALLED='{}'", world.file("called").display());
+    world.program("claude", &format!("{called}\n{BEGIN}\n{ask}\nstay"));
+    world.start();
+    let task = world.delegate("c", "work");
+    world.wait_until("it asks", || world.agent("c-1")["needs"] == "permission");
+    assert_eq!(world.agent("c-1")["needs_for"], "run Bash: login [redacted]");
+    let told = [world.status().to_string(), world.orch(&["events"]).ok(), world.orch(&["logs", "--task", &task]).ok()];
+    assert!(told.iter().all(|told| told.contains("login [redacted]") && !told.contains("hunter2")), "{told:#?}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::{
     },
 };
 use crate::{
-    model::task::Usage,
+    model::{task::Usage, text::count},
     ops::types::{CostRow, Costs, CostsBy},
 };
 
@@ -52,7 +52,7 @@ fn table(costs: &Costs, view: &View) -> String {
 }
 
 fn days(n: u64) -> String {
-    if n == 1 { "today".to_owned() } else { format!("{n} days") }
+    if n == 1 { "today".to_owned() } else { count(n, "day", "days") }
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
 //! `orch delegate`.
 
 use std::{
-    io::{self, IsTerminal, Read, Write},
+    io::{self, IsTerminal, Write},
     path::Path,
 };
 
 use serde_json::Value;
 
-use super::{Session, args, end::End, exit, inspect, wait};
+use super::{Session, args, end::End, exit, inspect, text, wait};
 use crate::{
     error::{Error, Kind, Result},
     model::{id::TaskId, task::TaskState},
@@ -17,16 +17,20 @@ use crate::{
     },
 };
 
-/// A text is a prompt, not a file: what is larger belongs into one.
-const TEXT_LIMIT: u64 = 1024 * 1024;
-
 pub(super) async fn run(args: args::Delegate, session: &mut Session) -> Result<u8, End> {
-    let (wait, keyed) = (args.wait, args.key.is_some());
+    let (wait, keyed, role) = (args.wait, args.key.is_some(), args.role.clone());
     let request = request(args)?;
     let ops = session.ops()?;
     let delegated = ops.delegate(request).await?;
     if keyed && !delegated.created && !session.json {
         exit::note(&format!("{} was delegated before with this key, and is {}", delegated.id, delegated.state));
+    }
+    // For whoever waits, and for a person; a program that only delegates is not to pay for it.
+    if (wait || io::stderr().is_terminal())
+        && !session.json
+        && let Some(why) = ops.held_back(role.as_deref()).await?
+    {
+        exit::note(&format!("{} waits: {why}", delegated.id));
     }
     if wait {
         return wait_for(&ops, &delegated.id, session).await;
@@ -38,7 +42,7 @@ pub(super) async fn run(args: args::Delegate, session: &mut Session) -> Result<u
 /// The words as meant: everything that is read, or depends on the caller's folder, is read here.
 fn request(args: args::Delegate) -> Result<Delegate> {
     Ok(Delegate {
-        text: text(&args.text, &mut io::stdin().lock())?,
+        text: one_text(args.text)?,
         role: args.role,
         priority: args.priority,
         timeout: args.timeout,
@@ -52,31 +56,13 @@ fn request(args: args::Delegate) -> Result<Delegate> {
     })
 }
 
-fn text(words: &[String], stdin: &mut dyn Read) -> Result<String> {
-    match words {
-        [dash] if dash == "-" => read_text(stdin),
-        [text] => Ok(text.clone()),
+fn one_text(words: Vec<String>) -> Result<String> {
+    match words.as_slice() {
+        [text] => text::given(text.clone()),
         [first, ..] => Err(Error::usage(format!("delegate takes one text, and got {} words", words.len()))
             .hint(format!("put quotes around all of it: orch delegate '{first} ...'"))),
         [] => Err(Error::usage("delegate takes a text")),
     }
-}
-
-fn read_text(stdin: &mut dyn Read) -> Result<String> {
-    let mut bytes = Vec::new();
-    stdin
-        .take(TEXT_LIMIT + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|e| Error::failed(format!("standard input cannot be read: {e}")))?;
-    if bytes.len() as u64 > TEXT_LIMIT {
-        return Err(Error::usage("the text on standard input is larger than 1 MiB")
-            .hint("write it to a file, and name that with --artifact"));
-    }
-    String::from_utf8(bytes).map_err(|e| {
-        let at = e.utf8_error().valid_up_to();
-        Error::usage(format!("the text on standard input is not UTF-8 (byte {at})"))
-            .hint("name a binary file with --artifact instead")
-    })
 }
 
 fn context(text: &str) -> Result<Value> {
@@ -122,27 +108,13 @@ async fn wait_for(ops: &Ops, id: &TaskId, session: &mut Session) -> Result<u8, E
 mod tests {
     use super::*;
 
-    fn words(words: &[&str]) -> Vec<String> {
-        words.iter().map(|w| (*w).to_owned()).collect()
-    }
-
     #[test]
-    fn a_text_is_one_argument_or_standard_input() {
-        let read = |w: &[&str], mut stdin: &[u8]| text(&words(w), &mut stdin);
-        assert_eq!(read(&["echo hello"], b"no"), Ok("echo hello".into()));
-        assert_eq!(read(&["-"], "grüße\n".as_bytes()), Ok("grüße\n".into()));
-        let several = read(&["fix", "the", "tests"], b"").unwrap_err();
+    fn a_text_is_one_argument() {
+        let words = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect();
+        assert_eq!(one_text(words(&["echo hello"])), Ok("echo hello".into()));
+        let several = one_text(words(&["fix", "the", "tests"])).unwrap_err();
         assert_eq!(several.kind, Kind::Usage);
         assert!(several.hint.unwrap().contains("quotes"));
-        assert_eq!(read(&["-"], b"caf\xe9").unwrap_err().message, "the text on standard input is not UTF-8 (byte 3)");
-    }
-
-    #[test]
-    fn standard_input_ends_at_a_mebibyte() {
-        let most = vec![b'x'; TEXT_LIMIT as usize];
-        assert_eq!(read_text(&mut most.as_slice()).map(|t| t.len()), Ok(most.len()));
-        let more = vec![b'x'; TEXT_LIMIT as usize + 1];
-        assert_eq!(read_text(&mut more.as_slice()).unwrap_err().kind, Kind::Usage);
     }
 
     #[test]

@@ -83,7 +83,7 @@ pub(super) fn wants_json(words: &[OsString]) -> bool {
 /// Clap's complaint as an error of ours: its first paragraph is the message; the hint is what was probably meant, else
 /// how it is written.
 pub(super) fn usage(complaint: &clap::Error) -> Error {
-    if complaint.kind() == NOTHING_TYPED {
+    if matches!(complaint.kind(), NOTHING_TYPED | ErrorKind::MissingSubcommand) {
         return Error::usage("no verb was given").hint("orch --help lists them");
     }
     let rendered = complaint.render().to_string();
@@ -102,9 +102,21 @@ pub(super) fn usage(complaint: &clap::Error) -> Error {
         return error.hint("orch --help lists the verbs");
     }
     let lines: Vec<&str> = paragraphs.flat_map(str::lines).map(str::trim).collect();
-    let tip = lines.iter().find_map(|line| line.strip_prefix("tip: "));
-    let usage = lines.iter().find(|line| line.starts_with("Usage: ")).copied();
-    error.hint(tip.or(usage).unwrap_or("--help after the verb says what it takes"))
+    let usage = lines.iter().find(|line| line.starts_with("Usage: "));
+    error.hint(match (as_a_value(complaint), usage) {
+        (Some(tip), _) => tip,
+        (None, Some(usage)) => format!("{usage}   (--help after the verb says more)"),
+        (None, None) => "--help after the verb says what it takes".to_owned(),
+    })
+}
+
+/// A text that begins with a dash is taken for an option. clap says so of every unknown option, most of which are just
+/// that; a text has more than one word.
+fn as_a_value(complaint: &clap::Error) -> Option<String> {
+    use clap::error::{ContextKind, ContextValue};
+    let Some(ContextValue::String(typed)) = complaint.get(ContextKind::InvalidArg) else { return None };
+    let is_text = complaint.kind() == ErrorKind::UnknownArgument && typed.contains(char::is_whitespace);
+    is_text.then(|| "a text that begins with '-' goes after '--': orch delegate -- '-n is missing'".to_owned())
 }
 
 /// The likeliest of clap's suggestions, which it lists last.

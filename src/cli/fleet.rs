@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Session, args, end::End, render};
-use crate::model::agent::AgentState;
+use crate::model::{agent::AgentState, text::count};
 
 pub(super) async fn agents(session: &mut Session) -> Result<u8, End> {
     let agents = session.ops()?.agents().await?;
@@ -37,7 +37,7 @@ pub(super) async fn scale(args: &args::Scale, session: &mut Session) -> Result<u
     let changed = session.ops()?.scale(&args.role, args.n).await?;
     session.answer(&json!({"role": args.role, "agents": args.n, "changed": changed}), |_, _| {
         let wish = match args.n {
-            Some(n) => format!("{n} agents"),
+            Some(n) => count(n, "agent", "agents"),
             None => "as many agents as sessions.toml says".to_owned(),
         };
         format!("{}: {wish}{}\n", args.role, if changed { "" } else { " already" })

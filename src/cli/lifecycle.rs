@@ -1,6 +1,9 @@
 //! `orch start`, `orch stop`, `orch attach`.
 
-use std::os::unix::process::CommandExt;
+use std::{
+    io::{self, IsTerminal},
+    os::unix::process::CommandExt,
+};
 
 use super::{Session, args, end::End, render, status};
 use crate::{error::Error, ops::Ops};
@@ -31,6 +34,12 @@ pub(super) async fn attach(args: &args::Attach, session: &mut Session) -> Result
 async fn become_attached(ops: &Ops, agent: Option<&str>, session: &mut Session) -> Result<End, End> {
     let mut command = ops.attach_command(agent).await?;
     session.out.flush()?;
+    // Within tmux it is the client of this pane that is switched, which has one.
+    let has_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
+    if !has_terminal && std::env::var_os("TMUX").is_none_or(|tmux| tmux.is_empty()) {
+        let hint = "type it at a terminal; what an agent has printed is in: orch logs";
+        return Err(Error::usage("attach needs a terminal: here standard input or output is none").hint(hint).into());
+    }
     let e = command.exec();
     let program = command.get_program().to_string_lossy().into_owned();
     Ok(Error::config(format!("{program} cannot be started: {e}")).hint("install tmux; orch doctor says how").into())

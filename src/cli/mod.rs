@@ -25,6 +25,7 @@ mod setup;
 mod status;
 mod tasks;
 mod terminal;
+mod text;
 mod wait;
 mod watch;
 
@@ -111,10 +112,14 @@ async fn dispatch(verb: Verb, session: &mut Session) -> Result<u8, End> {
         Verb::Cancel(args) => cancel::cancel(&args, session).await,
         Verb::Retry(args) => cancel::retry(&args, session).await,
         Verb::Ask(args) => people::ask(args, session).await,
-        Verb::Answer(args) => people::answer(&args.task, Answer::Text(args.text), session).await,
-        Verb::Approve(args) => people::answer(&args.task, Answer::Approve(args.text), session).await,
-        Verb::Deny(args) => people::answer(&args.task, Answer::Deny(args.text), session).await,
-        Verb::Send(args) => people::send(&args, session).await,
+        Verb::Answer(args) => people::answer(&args.task, Answer::Text(text::given(args.text)?), session).await,
+        Verb::Approve(args) => {
+            people::answer(&args.task, Answer::Approve(args.text.map(text::given).transpose()?), session).await
+        }
+        Verb::Deny(args) => {
+            people::answer(&args.task, Answer::Deny(args.text.map(text::given).transpose()?), session).await
+        }
+        Verb::Send(args) => people::send(args, session).await,
         Verb::Inbox(args) => people::inbox(&args, session).await,
         Verb::Logs(args) => logs::run(args, session).await,
         Verb::Costs(args) => costs::run(&args, session).await,

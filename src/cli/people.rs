@@ -1,6 +1,6 @@
 //! Questions to persons, their answers, and messages.
 
-use super::{Session, args, end::End};
+use super::{Session, args, end::End, text};
 use crate::{
     error::Kind,
     model::{
@@ -12,13 +12,16 @@ use crate::{
 };
 
 pub(super) async fn ask(args: args::Ask, session: &mut Session) -> Result<u8, End> {
-    let ask = types::Ask { text: args.text, options: args.options, wait: !args.no_wait, timeout: args.timeout };
+    let text = text::given(args.text)?;
+    let ask = types::Ask { text, options: args.options, wait: !args.no_wait, timeout: args.timeout };
     let asked = session.ops()?.ask_person(&ask).await?;
     session.answer(&asked, |asked, _| match &asked.answer {
         Some(answer) => format!("{}\n", answer.trim_end()),
         None => format!("asked; a person answers with: orch answer {} TEXT\n", asked.task),
     })?;
-    Ok(if asked.approval == Some(Approval::Denied) { Kind::Failed.exit_code() } else { 0 })
+    // Who says no means no, whether with `orch deny` or `orch answer`: what comes after `&&` must not be done.
+    let no = asked.answer.as_deref().is_some_and(|answer| answer.trim().eq_ignore_ascii_case("no"));
+    Ok(if no || asked.approval == Some(Approval::Denied) { Kind::Failed.exit_code() } else { 0 })
 }
 
 pub(super) async fn answer(task: &crate::model::id::TaskId, answer: Answer, session: &mut Session) -> Result<u8, End> {
@@ -33,8 +36,8 @@ pub(super) async fn answer(task: &crate::model::id::TaskId, answer: Answer, sess
     Ok(0)
 }
 
-pub(super) async fn send(args: &args::Send, session: &mut Session) -> Result<u8, End> {
-    let sent = session.ops()?.send(&args.to, &args.text).await?;
+pub(super) async fn send(args: args::Send, session: &mut Session) -> Result<u8, End> {
+    let sent = session.ops()?.send(&args.to, &text::given(args.text)?).await?;
     session.answer(&sent, |sent, _| format!("sent to {}; not read yet\n", sent.to))?;
     Ok(0)
 }

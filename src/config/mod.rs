@@ -10,6 +10,7 @@
 mod complaint;
 mod delegation;
 mod find;
+mod flags;
 mod resolve;
 mod role;
 mod section;

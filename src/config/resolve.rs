@@ -10,12 +10,13 @@ use super::{
     complaint::{At, Complaints, dotted, no_role},
     delegation,
     find::{self, Env, Found},
+    flags,
     role::{BUILTIN, DriverKind, Mode},
     written::{Written, WrittenDay, WrittenMaster, WrittenRetry, WrittenRole, WrittenSupervisor},
 };
 use crate::{
     error::Result,
-    model::{duration::human, retry::RetryPolicy},
+    model::{duration::human, retry::RetryPolicy, text::count},
 };
 
 /// The one thing that can be said of copilot's permissions as a whole.
@@ -23,10 +24,12 @@ const COPILOT_MAY_ALL: &str = "allow-all";
 
 /// The whole configuration, or all complaints about it.
 pub(super) fn resolve(written: &Written, complaints: Complaints, env: &Env, found: Found) -> Result<Config> {
-    let mut resolver = Resolver { complaints, env, root: &found.root, texts: BTreeMap::new() };
+    let (root, order) = (&found.root, Vec::new());
+    let mut resolver = Resolver { complaints, env, root, order, texts: BTreeMap::new() };
     let supervisor = resolver.supervisor(&written.supervisor);
     let retry = resolver.retry("retry", &written.retry, &RetryPolicy::default());
     let agents = resolver.agents(written);
+    resolver.order.clone_from(&agents.order);
     let master = resolver.master(&written.master, &written.roles);
     let roles = resolver.roles(written, &retry, &master);
     resolver.fits(written, &supervisor, &roles);
@@ -54,6 +57,8 @@ struct Resolver<'a> {
     complaints: Complaints,
     env: &'a Env,
     root: &'a Path,
+    /// What `auto` may stand for.
+    order: Vec<DriverKind>,
     /// Files of instructions that were read already, for roles that share one.
     texts: BTreeMap<PathBuf, Result<String, String>>,
 }
@@ -275,6 +280,11 @@ impl Resolver<'_> {
             let what = "goes with mode = \"headless\" only: in its own screen a program tells tokens, and no money";
             line.into_iter().for_each(|line| self.complaints.add(line, dotted(table, name), what));
         }
+        if let Some(at) = &written.args
+            && let Some(what) = flags::refused(role.driver, &at.value)
+        {
+            self.complaints.add(at.line, dotted(table, "args"), what);
+        }
         for (name, line) in keys.into_iter().chain(in_money) {
             let Some(line) = line else { continue };
             if role.agent.mode == Mode::Interactive && ["max_turns", "max_cost_usd", "on_denial"].contains(&name) {
@@ -282,14 +292,16 @@ impl Resolver<'_> {
                     "goes with mode = \"headless\" only: in its own screen a program keeps to none such, and asks";
                 self.complaints.add(line, dotted(table, name), what);
             }
-            if role.driver.knows(name) {
+            let is_auto = role.driver == DriverKind::Auto;
+            if role.driver.knows(name) && (!is_auto || self.order.iter().any(|kind| kind.knows(name))) {
                 continue;
             }
             let drivers: Vec<&str> =
                 DriverKind::AGENTS.into_iter().filter(|kind| kind.knows(name)).map(DriverKind::as_str).collect();
             let what = format!(
-                "means nothing to this role's driver, which is \"{}\"; {} {} it",
+                "means nothing to this role's driver, which is \"{}\"{}; {} {} it",
                 role.driver,
+                if is_auto { ", nor to any in [agents] order" } else { "" },
                 drivers.join(", "),
                 if drivers.len() == 1 { "knows" } else { "know" }
             );
@@ -340,7 +352,8 @@ impl Resolver<'_> {
         let largest = written.roles.values().filter_map(|role| role.min.as_ref()).max_by_key(|min| min.value);
         let line = written.supervisor.max_agents.as_ref().map(|at| at.line).or(largest.map(|min| min.line));
         let what = format!(
-            "does not fit: the roles keep {kept} agents ready (the sum of their min), of {} at most",
+            "does not fit: the roles keep {} ready (the sum of their min), of {} at most",
+            count(kept, "agent", "agents"),
             supervisor.max_agents
         );
         self.complaints.add(line.unwrap_or(1), "supervisor.max_agents", what);

@@ -189,8 +189,7 @@ fn held(head: &str, detail: &TaskDetail, page: &Page) -> String {
     let id = &detail.task.id;
     let word = page.paint(Tone::Wants, "held");
     let what = page.fold(&format!("{head}{word}: {}", reason(detail.task.reason.as_deref())));
-    let attach = detail.attempts.last().map(|last| format!("\n  orch attach {}", one_line(&last.agent, 48)));
-    format!("{what}{}\n  /retry {id}\n  /cancel {id}", attach.unwrap_or_default())
+    format!("{what}\n  orch why {id}\n  /retry {id}\n  /cancel {id}")
 }
 
 fn end(head: &str, detail: &TaskDetail, depth: usize, page: &Page) -> String {

@@ -111,8 +111,8 @@ pub(super) fn agent(agent: &Agent, page: &Page) -> String {
     let task = agent.task.as_ref().map(|t| format!(" {t}")).unwrap_or_default();
     let id_columns = if page.columns < WIDE { 0 } else { 12 };
     let head = format!("{:<id_columns$} {}{task}", one_line(&agent.id, 48), agent.state);
-    match agent.needs {
-        Some(needs) => format!("{head} {}", page.paint(Tone::Wants, &format!("asks for {needs}"))),
+    match agent.waits_for().map(|wait| wait.to_string()) {
+        Some(waits) => page.paint(Tone::Wants, &page.item(&head, &waits)),
         None if agent.state == AgentState::Failed => page.item(&head, agent.reason.as_deref().unwrap_or_default()),
         None => head,
     }

@@ -16,6 +16,7 @@ use std::{
 use rustyline::ExternalPrinter;
 
 use super::page::Page;
+use crate::model::text::count;
 
 /// Messages that wait for the terminal; each is at most a result's beginning, so this is about 2 MB at worst.
 const WAITING: usize = 256;
@@ -105,7 +106,10 @@ impl Screen {
                 let lost = missed.replace(0);
                 let text = match lost {
                     0 => format!("{text}\n"),
-                    n => format!("({n} messages are not shown: the terminal did not take them)\n{text}\n"),
+                    n => {
+                        let lost = count(n, "message is", "messages are");
+                        format!("({lost} not shown: the terminal did not take them)\n{text}\n")
+                    }
                 };
                 if let Err(TrySendError::Full(_)) = sender.try_send(text) {
                     missed.set(lost + 1);

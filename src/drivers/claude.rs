@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     config::{DriverKind, Role},
-    model::{task::Usage, time::Timestamp},
+    model::{task::Usage, time::Timestamp, wait::Retry},
 };
 
 /// Runs `claude`.
@@ -127,6 +127,14 @@ impl Driver for Claude {
 
     fn see(&self, title: &str, screen: &str) -> Seen {
         screen::claude::see(title, screen)
+    }
+
+    fn asked(&self, screen: &str) -> Option<String> {
+        screen::claude::asked(screen)
+    }
+
+    fn retrying(&self, screen: &str) -> Option<Retry> {
+        screen::claude::retrying(screen)
     }
 
     fn status_file(&self, env: &BTreeMap<String, String>, pid: u32) -> Option<PathBuf> {

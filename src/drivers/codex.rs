@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     config::{DriverKind, Role},
-    model::{task::Usage, time::Timestamp},
+    model::{task::Usage, time::Timestamp, wait::Retry},
 };
 
 /// Runs `codex`.
@@ -98,6 +98,14 @@ impl Driver for Codex {
 
     fn see(&self, title: &str, screen: &str) -> Seen {
         screen::codex::see(title, screen)
+    }
+
+    fn asked(&self, screen: &str) -> Option<String> {
+        screen::codex::asked(screen)
+    }
+
+    fn retrying(&self, screen: &str) -> Option<Retry> {
+        screen::codex::retrying(screen)
     }
 
     fn failure(&self, screen: &str) -> Option<String> {
@@ -214,19 +222,26 @@ impl Thread {
             Some("mcp_tool_call") => result(words::content(&item["result"]["content"])),
             Some("file_change" | "web_search") => call(item).into_iter().chain(result(String::new())).collect(),
             Some("error") => vec![Event::ToolResult { ok: false, summary: error(item) }],
-            Some("reasoning" | "todo_list") => Vec::new(),
+            Some("reasoning" | "todo_list") => vec![Event::Answers],
             _ => vec![Event::Unknown { shown: None }],
         }
     }
 }
 
-/// `Reconnecting... 2/5 (why)`: how long it waits is not said.
+/// `Reconnecting... 2/5 (why)`, or `Reconnecting... waiting for network (why)`, which it does without end and does not
+/// count. How long it waits is not said.
 fn retrying(said: &str) -> Option<Event> {
-    let (tries, why) = said.strip_prefix("Reconnecting... ")?.split_once(' ')?;
-    let (attempt, of) = tries.split_once('/')?;
-    let why = why.strip_prefix('(').and_then(|why| why.strip_suffix(')')).unwrap_or(why).to_owned();
-    let failure = words::failure(None, &why);
-    Some(Event::Retrying { attempt: attempt.parse().ok()?, of: of.parse().ok(), after: Duration::ZERO, why, failure })
+    let rest = said.strip_prefix("Reconnecting... ")?;
+    let (tries, why) = rest.split_once(' ').unwrap_or((rest, ""));
+    let counted = tries.split_once('/').and_then(|(attempt, of)| Some((attempt.parse().ok()?, of.parse().ok()?)));
+    let (attempt, of, why) = match counted {
+        Some((attempt, of)) => {
+            (Some(attempt), Some(of), why.strip_prefix('(').and_then(|why| why.strip_suffix(')')).unwrap_or(why))
+        }
+        None => (None, None, rest),
+    };
+    let failure = words::failure(None, why);
+    Some(Event::Retrying { attempt, of, after: Duration::ZERO, why: why.to_owned(), failure })
 }
 
 fn call(item: &Value) -> Option<Event> {

@@ -9,7 +9,8 @@ use crate::model::{
     agent::Needs,
     cause::Cause,
     task::Usage,
-    text::{cut, one_line, plain},
+    text::{count, cut, one_line, plain},
+    wait::{Need, Retry, Wait},
 };
 
 /// Longer answers are cut, at their end: nobody reads more, and Redis holds it. The raw lines have all of it.
@@ -17,6 +18,9 @@ const LONGEST_ANSWER: usize = 1 << 20;
 
 /// So many lines at the end of standard error may say why a program has ended without a result.
 const LAST_WORDS: usize = 8;
+
+/// So many of the things that it was not allowed to do are named: behind them stands what to do.
+const DENIALS: usize = 3;
 
 /// The service has refused its login so often in a row: the first time it may have been a token that has just run out, which
 /// the program renews. A refusal of the new one is final, whatever the program goes on to try.
@@ -36,25 +40,47 @@ pub struct Conversation {
     denied: Vec<String>,
     /// Why it is not let in, and how often that was said since it was.
     login: Option<(String, u32)>,
+    /// That it asks its service again, since it last got on.
+    retry: Option<Retry>,
     /// A limit, and its end if that is known.
     limited: Option<Option<When>>,
     result: Option<(Option<String>, Ending)>,
     /// What was said since the last use of a tool: the answer, where no result holds one.
     answer: String,
+    /// What it had answered when something was handed over to it: what it says to that comes after it, and not instead.
+    before: String,
     understood: u64,
     unknown: u64,
+}
+
+/// Puts one answer behind another.
+fn join(answers: &mut String, one: &str) {
+    if !answers.is_empty() && !one.is_empty() {
+        answers.push_str("\n\n");
+    }
+    answers.push_str(one);
 }
 
 impl Conversation {
     /// One thing more.
     pub fn take(&mut self, event: &Event) {
         self.understood += u64::from(!matches!(event, Event::Unknown { .. }));
+        if event.is_progress() {
+            self.retry = None;
+        }
         match event {
             Event::Started { session, .. } => self.session = session.clone().or(self.session.take()),
             Event::KeptIn { path } if !self.records.contains(path) => self.records.push(path.clone()),
             Event::Turn => {
                 self.result = None;
                 self.answer.clear();
+                self.before.clear();
+            }
+            Event::HandedOver => {
+                let answer = std::mem::take(&mut self.answer);
+                if self.before.len() < LONGEST_ANSWER {
+                    join(&mut self.before, answer.trim());
+                }
             }
             Event::Text(text) => {
                 self.login = None;
@@ -77,7 +103,10 @@ impl Conversation {
                 self.login = Some((why.clone(), before + 1));
             }
             // Something else is in its way now: it was let in.
-            Event::Retrying { .. } => self.login = None,
+            Event::Retrying { attempt, of, why, .. } => {
+                self.login = None;
+                self.retry = Some(Retry { attempt: *attempt, of: *of, why: why.clone() });
+            }
             Event::Needs { of, .. } if !self.denied.contains(of) => {
                 // First the tool is named, and later what for.
                 self.denied.retain(|tool| of.strip_prefix(tool.as_str()).is_none_or(|rest| !rest.starts_with('(')));
@@ -86,7 +115,8 @@ impl Conversation {
             Event::RateLimited { until } => self.limited = Some(*until),
             Event::Result { text, ending } => self.result = Some((text.clone(), ending.clone())),
             Event::Unknown { .. } => self.unknown += 1,
-            Event::Needs { .. } | Event::ToolResult { .. } | Event::Asks { .. } | Event::KeptIn { .. } => {}
+            Event::Needs { .. } | Event::ToolResult { .. } | Event::Asks(_) | Event::KeptIn { .. } | Event::Answers => {
+            }
         }
     }
 
@@ -100,9 +130,12 @@ impl Conversation {
         self.result.is_some()
     }
 
-    /// What it asks its user for now. What it was not allowed to do is nothing that it waits for.
-    pub fn asks(&self) -> Option<Needs> {
-        self.login.is_some().then_some(Needs::Login)
+    /// What it waits for now. What it was not allowed to do is nothing that it waits for.
+    pub fn waits_for(&self) -> Option<Wait> {
+        match &self.login {
+            Some((why, _)) => Some(Wait::Person(Need { what: Needs::Login, of: why.clone() })),
+            None => self.retry.clone().map(Wait::Service),
+        }
     }
 
     /// Whether it asks for what nobody can give it while it runs, so that what it goes on to try is in vain.
@@ -152,13 +185,19 @@ impl Conversation {
         verdict
     }
 
-    fn text(&self) -> Option<String> {
+    pub(super) fn text(&self) -> Option<String> {
         let text = match &self.result {
             Some((Some(text), _)) if !text.is_empty() => text,
             _ if self.understood > 0 => &self.answer,
             _ => return None,
         };
         let mut text = plain(text.as_bytes());
+        // It may have said all of it once more.
+        let before = plain(self.before.as_bytes());
+        if !text.contains(before.as_str()) {
+            let last = std::mem::replace(&mut text, before);
+            join(&mut text, &last);
+        }
         if text.len() > LONGEST_ANSWER {
             text.truncate(cut(&text, LONGEST_ANSWER).len());
             text.push_str(CUT);
@@ -167,7 +206,10 @@ impl Conversation {
     }
 
     fn denials(&self, program: &Program) -> String {
-        let list = self.denied.join(", ");
+        let named: Vec<&str> = self.denied.iter().take(DENIALS).map(String::as_str).collect();
+        let more = self.denied.len() - named.len();
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let list = named.join(", ") + &more;
         format!("{} was not allowed to use {list}: allow it {}, then orch retry", program.name, program.allow)
     }
 
@@ -234,8 +276,9 @@ impl Conversation {
             (0, n) => Said::of(
                 Cause::Permanent,
                 format!(
-                    "what {name} printed is not its stream of JSON ({n} lines, none understood): \
-                     another version, or another program of this name? (orch doctor, orch logs --task)"
+                    "what {name} printed is not its stream of JSON ({}, none understood): \
+                     another version, or another program of this name? (orch doctor, orch logs --task)",
+                    count(n, "line", "lines")
                 ),
             ),
             _ => Said::of(Cause::Transient, format!("{name} ended with exit code 0 before it had given a result")),

@@ -68,6 +68,10 @@ impl Driver for Copilot {
         screen::copilot::see(title, screen)
     }
 
+    fn asked(&self, screen: &str) -> Option<String> {
+        screen::copilot::asked(screen)
+    }
+
     fn prompt(&self, _title: &str, screen: &str) -> Prompt {
         screen::copilot::prompt(screen)
     }
@@ -187,10 +191,14 @@ impl Stream {
 fn retrying(data: &Value) -> Option<Event> {
     let (text, status) = (data["errorMessage"].as_str().unwrap_or_default(), data["statusCode"].as_u64());
     let failure = words::failure(status, text);
-    let message = serde_json::from_str::<Value>(text).ok().map(|error| words::said(&error["message"]));
+    // An object with a message, or the message itself, in JSON.
+    let message = serde_json::from_str::<Value>(text).ok().map(|error| match error {
+        Value::String(message) => message,
+        error => words::said(&error["message"]),
+    });
     let why = message.filter(|message| !message.is_empty()).unwrap_or_else(|| text.to_owned());
     let why = status.map_or(why.clone(), |status| format!("{why} ({status})"));
-    let attempt = data["retryAttempt"].as_u64().unwrap_or(0) + 1;
+    let attempt = data["retryAttempt"].as_u64().map(|before| before.saturating_add(1));
     let again = Event::Retrying { attempt, of: None, after: Duration::ZERO, why, failure };
     (failure != Failure::Permanent).then_some(again)
 }

@@ -2,13 +2,18 @@
 
 use std::time::Duration;
 
-use crate::model::{agent::Needs, task::Usage, time::Timestamp};
+use crate::model::{agent::Needs, task::Usage, time::Timestamp, wait::Need};
 
 /// Reads what one run of a program prints on standard output, line by line. What it does not understand is
 /// [`Event::Unknown`] and never an error: programs change.
 pub trait Transcript: Send {
     /// What a line says, without its end. Several things, or nothing that is worth telling.
     fn line(&mut self, line: &str) -> Vec<Event>;
+
+    /// The same of standard error, where a program says something there that counts. It is shown as it comes.
+    fn error_line(&mut self, _line: &str) -> Vec<Event> {
+        Vec::new()
+    }
 }
 
 /// One thing that a program tells.
@@ -26,8 +31,13 @@ pub enum Event {
         /// A file.
         path: String,
     },
+    /// Its service answers, with nothing yet that is worth telling.
+    Answers,
     /// A turn begins: what was said before is not the result.
     Turn,
+    /// The turn was about to end, and goes on with what was handed over: what was said last is an answer, and not the
+    /// last one.
+    HandedOver,
     /// The model says something.
     Text(String),
     /// The model uses a tool.
@@ -54,12 +64,7 @@ pub enum Event {
         of: String,
     },
     /// It asks a person at its screen, and waits.
-    Asks {
-        /// What kind of help it wants.
-        what: Needs,
-        /// For what.
-        of: String,
-    },
+    Asks(Need),
     /// The service takes nothing more for a while.
     RateLimited {
         /// How long, where it says so.
@@ -67,8 +72,8 @@ pub enum Event {
     },
     /// The program tries a call of its own again.
     Retrying {
-        /// Which try comes next.
-        attempt: u64,
+        /// Which try comes next, where it counts them.
+        attempt: Option<u64>,
         /// Of how many.
         of: Option<u64>,
         /// After this long.
@@ -90,6 +95,22 @@ pub enum Event {
         /// What a person may want to see of it: nothing of well-formed JSON of a kind that is not known.
         shown: Option<String>,
     },
+}
+
+impl Event {
+    /// Whether its service has answered it since.
+    pub fn is_progress(&self) -> bool {
+        matches!(
+            self,
+            Event::Answers
+                | Event::Turn
+                | Event::Text(_)
+                | Event::ToolCall { .. }
+                | Event::Usage(_)
+                | Event::Asks(_)
+                | Event::Result { .. }
+        )
+    }
 }
 
 /// How a program says that it ended.

@@ -3,6 +3,8 @@
 //! Measured with 0.61.0. Its launcher may leave an inner process behind, which ends with the attempt's process tree. Text
 //! comes in pieces (`delta`), which are put together here.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::{
@@ -50,6 +52,10 @@ impl Driver for Gemini {
 
     fn see(&self, title: &str, screen: &str) -> Seen {
         screen::gemini::see(title, screen)
+    }
+
+    fn asked(&self, screen: &str) -> Option<String> {
+        screen::gemini::asked(screen)
     }
 
     fn prompt(&self, _title: &str, screen: &str) -> Prompt {
@@ -114,6 +120,26 @@ impl Transcript for Stream {
         }
         events
     }
+
+    fn error_line(&mut self, line: &str) -> Vec<Event> {
+        retrying(line).into_iter().collect()
+    }
+}
+
+/// `Attempt 1 failed with status 529. Retrying with backoff... _ApiError: {...}`; of how many is not said, nor how long it
+/// waits.
+fn retrying(line: &str) -> Option<Event> {
+    let (attempt, why) = line.strip_prefix("Attempt ")?.split_once(". Retrying with backoff...")?;
+    let (attempt, status) = attempt.split_once(" failed")?;
+    let status = status.strip_prefix(" with status ").and_then(|status| status.parse().ok());
+    let failure = words::failure(status, why);
+    // `Error: exception TypeError: fetch failed`, or the answer of the service, as JSON.
+    let (_, what) = why.split_once("Error: ").unwrap_or(("", why));
+    let message = serde_json::from_str::<Value>(what).ok().map(|said| words::said(&said["error"]["message"]));
+    let message = message.filter(|message| !message.is_empty()).unwrap_or_else(|| what.trim().to_owned());
+    let why = status.map_or(message.clone(), |status| format!("{message} ({status})"));
+    let next = attempt.parse::<u64>().ok()?.saturating_add(1);
+    Some(Event::Retrying { attempt: Some(next), of: None, after: Duration::ZERO, why, failure })
 }
 
 impl Stream {
@@ -122,7 +148,7 @@ impl Stream {
         match said["role"].as_str() {
             Some("assistant") if said["delta"] == true => {
                 self.saying.push_str(text);
-                Vec::new()
+                vec![Event::Answers]
             }
             Some("assistant") => {
                 let mut events = self.said();
@@ -168,4 +194,35 @@ fn usage(stats: &Value) -> Option<Event> {
             cost_usd: 0.0,
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn that_it_tries_again_is_read_from_standard_error() {
+        for (line, next, said) in [
+            (
+                "Attempt 1 failed with status 529. Retrying with backoff... _ApiError: {\"error\":{\"message\":\"Overloaded\"}}",
+                2,
+                "Overloaded (529)",
+            ),
+            (
+                "Attempt 3 failed. Retrying with backoff... Error: exception TypeError: fetch failed sending request",
+                4,
+                "exception TypeError: fetch failed sending request",
+            ),
+        ] {
+            let [Event::Retrying { attempt: Some(attempt), why, .. }] = &Stream::default().error_line(line)[..] else {
+                panic!("{line}")
+            };
+            assert_eq!((*attempt, why.as_str()), (next, said));
+        }
+        for line in
+            ["    at async Turn.run (file:///x.js:1:2)", "Attempt x failed. Retrying with backoff... y", "Attempt"]
+        {
+            assert!(Stream::default().error_line(line).is_empty(), "{line}");
+        }
+    }
 }

@@ -10,7 +10,7 @@ use super::{
     event::{Ending, Event, Transcript},
     words,
 };
-use crate::model::{agent::Needs, text::cut, time::Timestamp};
+use crate::model::{agent::Needs, text::cut, time::Timestamp, wait::Need};
 
 /// What is only shown is kept up to here.
 const LONGEST: usize = 4 << 10;
@@ -53,7 +53,7 @@ pub enum Hook {
     Asks {
         /// What kind of help it wants.
         what: Needs,
-        /// For what.
+        /// For what ([`crate::model::wait::Need::of`]); empty where that was said before, or is not known.
         of: String,
     },
     /// The turn has ended: the program waits for the next prompt.
@@ -92,14 +92,13 @@ pub enum Source {
 }
 
 impl Hook {
-    /// What the program does, without what anybody has said.
+    /// What the program does, without what anybody has said but what its user is asked.
     pub fn without_texts(&self) -> Hook {
         let mut hook = self.clone();
         match &mut hook {
             Hook::Prompt { text }
             | Hook::ToolCall { summary: text, .. }
             | Hook::ToolResult { summary: text, .. }
-            | Hook::Asks { of: text, .. }
             | Hook::Failed { why: text } => text.clear(),
             Hook::Ended { said } | Hook::GoesOn { said } => *said = None,
             _ => {}
@@ -158,8 +157,10 @@ impl Hook {
             Hook::Prompt { .. } => vec![Event::Turn],
             Hook::ToolCall { name, summary } => vec![Event::ToolCall { name, summary }],
             Hook::ToolResult { ok, summary } => vec![Event::ToolResult { ok, summary }],
-            Hook::Asks { what, of } => vec![Event::Asks { what, of }],
-            Hook::GoesOn { said } => said.map(Event::Text).into_iter().collect(),
+            // What was said before is not told again.
+            Hook::Asks { of, .. } if of.is_empty() => Vec::new(),
+            Hook::Asks { what, of } => vec![Event::Asks(Need { what, of })],
+            Hook::GoesOn { said } => said.map(Event::Text).into_iter().chain([Event::HandedOver]).collect(),
             Hook::Ended { said } => {
                 let text = said.clone().map(Event::Text);
                 text.into_iter().chain([Event::Result { text: said, ending: Ending::Done }]).collect()
@@ -257,6 +258,12 @@ mod tests {
         ] {
             assert!(!told(&hooks).has_ended(), "{hooks:?}");
         }
+        let handed = told(&[ended("1").going_on(), call(), ended("2")]);
+        assert_eq!(handed.text().as_deref(), Some("1\n\n2"), "what was answered before is kept");
+        assert_eq!(
+            told(&[ended("1").going_on(), Hook::Prompt { text: "anew".into() }, ended("2")]).text().as_deref(),
+            Some("2")
+        );
         let failed = told(&[Hook::Failed { why: "server_error API Error: 529 Overloaded".into() }]);
         assert!(failed.has_ended() && !failed.is_done());
         assert!(told(&[ended("1"), call(), ended("2")]).is_done());

@@ -11,10 +11,11 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::{
+    asked,
     hook::{Hook, Source},
     mcp, words,
 };
-use crate::model::agent::Needs;
+use crate::model::{agent::Needs, wait::Need};
 
 /// Seconds that a program waits for a hook of ours. It takes milliseconds; a Redis that is away must hold up nobody.
 pub(super) const TIMEOUT: u32 = 10;
@@ -81,13 +82,13 @@ pub(super) fn read(call: &str) -> Option<Hook> {
         "PostToolUse" => Hook::ToolResult { ok: true, summary: words::content(&call["tool_response"]) },
         "PostToolUseFailure" => Hook::ToolResult { ok: false, summary: text("error").unwrap_or_default() },
         "PermissionRequest" => {
-            let (name, summary) = tool();
-            // It asks its person to choose, and calls that a tool.
-            let what = if name == "AskUserQuestion" { Needs::Input } else { Needs::Permission };
-            Hook::Asks { what, of: format!("{name}({summary})") }
+            let name = call["tool_name"].as_str().unwrap_or("a tool");
+            let Need { what, of } = asked::about_tool(name, &call["tool_input"], call["cwd"].as_str());
+            Hook::Asks { what, of }
         }
         "Notification" => match call["notification_type"].as_str()? {
-            "permission_prompt" => Hook::Asks { what: Needs::Permission, of: text("message").unwrap_or_default() },
+            // It asks for as long as the permission that it has told of; for what, this does not say.
+            "permission_prompt" => Hook::Asks { what: Needs::Permission, of: String::new() },
             // Of the prompt that has been idle for a while it is known already.
             _ => return None,
         },
@@ -149,13 +150,12 @@ mod tests {
         let called = recorded!("claude/pre_tool_use.json");
         assert!(matches!(called, Some(Hook::ToolCall { ref name, .. }) if name == "Bash"), "{called:?}");
         assert!(matches!(recorded!("claude/post_tool_use.json"), Some(Hook::ToolResult { ok: true, .. })));
-        let asks = |what: Needs, hook: Option<Hook>| match hook {
-            Some(Hook::Asks { what: found, of }) => assert!(found == what && !of.is_empty(), "{of}"),
-            other => panic!("{other:?}"),
-        };
-        asks(Needs::Permission, recorded!("claude/permission_request.json"));
-        asks(Needs::Permission, recorded!("claude/notification_permission_prompt.json"));
-        asks(Needs::Input, recorded!("claude/permission_request_question.json"));
+        let asks = |what: Needs, of: &str| Some(Hook::Asks { what, of: of.into() });
+        assert_eq!(recorded!("claude/permission_request.json"), asks(Needs::Permission, "run Bash: touch a1"));
+        let still = recorded!("claude/notification_permission_prompt.json");
+        assert_eq!(still, asks(Needs::Permission, ""), "for what, was told before");
+        let question = "Which database should it use? (SQLite, Postgres)";
+        assert_eq!(recorded!("claude/permission_request_question.json"), asks(Needs::Input, question));
         assert_eq!(recorded!("claude/notification_idle_prompt.json"), None);
         assert_eq!(recorded!("claude/stop.json"), Some(Hook::Ended { said: Some("All 12 tests pass.".into()) }));
         let failed = recorded!("claude/stop_failure.json");
@@ -175,11 +175,8 @@ mod tests {
         assert_eq!(recorded!("codex/interrupt.json"), Some(Hook::Interrupted));
         assert_eq!(recorded!("codex/user_prompt_submit.json"), Some(Hook::Prompt { text: "say hi".into() }));
         assert!(matches!(recorded!("codex/session_start.json"), Some(Hook::Began { session: Some(_), .. })));
-        let asks = recorded!("codex/permission_request.json");
-        assert!(
-            matches!(asks, Some(Hook::Asks { what: Needs::Permission, ref of }) if of.contains("touch a1")),
-            "{asks:?}"
-        );
+        let asks = Hook::Asks { what: Needs::Permission, of: "run Bash: touch a1".into() };
+        assert_eq!(recorded!("codex/permission_request.json"), Some(asks));
     }
 
     #[test]

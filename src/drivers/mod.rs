@@ -13,6 +13,7 @@
 //! keys it knows, and one line in [`of`].
 
 mod aider;
+mod asked;
 mod claude;
 mod codex;
 mod codex_hooks;
@@ -21,6 +22,7 @@ mod contract;
 mod conversation;
 mod copilot;
 mod event;
+mod fitness;
 mod gemini;
 mod gemini_cli;
 mod hook;
@@ -51,14 +53,15 @@ use self::contract::by_contract;
 pub use self::{
     conversation::Conversation,
     event::{Ending, Event, Failure, Transcript, When},
+    fitness::{Unfit, program_of, unfit},
     hook::{Hook, HookTranscript, Noted, Source},
     mcp::Mcp,
-    program::Program,
+    program::{Program, version_in},
     screen::{Prompt, Seen},
 };
 use crate::{
     config::{DriverKind, Role},
-    model::{cause::Cause, task::Usage, text::plain, time::Timestamp},
+    model::{cause::Cause, task::Usage, text::plain, time::Timestamp, wait::Retry},
 };
 
 /// One attempt, as a driver sees it.
@@ -242,6 +245,16 @@ pub trait Driver: Sync {
         Seen::Unknown
     }
 
+    /// What exactly it asks there, by its screen, if it asks ([`Need::of`](crate::model::wait::Need::of)).
+    fn asked(&self, _screen: &str) -> Option<String> {
+        None
+    }
+
+    /// That it tries its service again, by its screen, if it works.
+    fn retrying(&self, _screen: &str) -> Option<Retry> {
+        None
+    }
+
     /// The error with which its last turn has ended, by its screen, where no hook tells.
     fn failure(&self, _screen: &str) -> Option<String> {
         None
@@ -313,13 +326,18 @@ pub fn settle(kind: DriverKind, order: &[DriverKind], path: Option<&std::ffi::Os
 /// Refuses a task whose role says what this program can't hold to. sessions.toml is complained about before, except
 /// where `auto` came to stand for this program.
 fn holds_to(role: &Role, kind: DriverKind) -> Result<(), Refusal> {
-    match role.agent.written_keys().find(|key| !kind.knows(key)) {
+    match unheld_key(role, kind) {
         Some(key) => Err(Refusal(format!(
             "role {} sets {key}, which {kind} has no way to keep to: name another driver, or take it out",
             role.name
         ))),
         None => Ok(()),
     }
+}
+
+/// A key of the role that this program can't hold to.
+fn unheld_key(role: &Role, kind: DriverKind) -> Option<&'static str> {
+    role.agent.written_keys().find(|key| !kind.knows(key))
 }
 
 /// A prompt with the role's instructions before it, for a program that has no other place for them. A conversation that
@@ -347,9 +365,13 @@ fn first_prompt(prompt: &str) -> String {
 
 /// A program on a search path.
 pub fn find(program: &str, path: Option<&std::ffi::OsStr>) -> Option<PathBuf> {
-    use std::os::unix::fs::PermissionsExt;
     std::env::split_paths(path?)
         .filter(|dir| dir.is_absolute())
         .map(|dir| dir.join(program))
-        .find(|candidate| candidate.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0))
+        .find(|candidate| is_executable(candidate))
+}
+
+fn is_executable(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    file.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
 }

@@ -73,6 +73,10 @@ impl Driver for Opencode {
         screen::opencode::see(title, screen)
     }
 
+    fn asked(&self, screen: &str) -> Option<String> {
+        screen::opencode::asked(screen)
+    }
+
     fn prompt(&self, _title: &str, screen: &str) -> Prompt {
         screen::opencode::prompt(screen)
     }

@@ -21,8 +21,8 @@ pub struct Program {
 }
 
 impl Program {
-    /// Whether a version, as it says it itself, is older than the one it is tested with, of which it may lack something.
-    /// What holds no number is not: nobody knows. Nor is another third number: these come every day.
+    /// Whether a version is older than the one it is tested with, of which it may lack something. By another third number it
+    /// is not: these come every day.
     pub fn is_too_old(&self, version: &str) -> bool {
         numbers(version).zip(numbers(self.tested_with)).is_some_and(|(found, tested)| found < tested)
     }
@@ -38,7 +38,7 @@ impl Program {
     /// It is not let in: why, and what to do. Who does not pay is told so in the same way.
     pub(super) fn asks_to_log_in(&self, why: &str) -> String {
         // Its first line, so that what to do is not cut off with the rest.
-        let why = one_line(why, 200);
+        let why = one_line(&words::in_short(why), 200);
         if words::is_about_money(&why) {
             return format!("{} has to be paid for: {why}; then orch retry", self.name);
         }
@@ -46,33 +46,75 @@ impl Program {
     }
 }
 
-/// The first two numbers of the first word that is a version: `codex-cli 0.169.0`, `GitHub Copilot CLI 1.0.102.`.
+/// The version in what a program says of it, which is its first word with two numbers: `codex-cli 0.169.0`, `GitHub Copilot
+/// CLI 1.0.102.`. `None`: that tells none.
+pub fn version_in(said: &str) -> Option<&str> {
+    let words = said.split([' ', '\n', '(', '/', ',']).map(|word| word.trim_start_matches('v').trim_end_matches('.'));
+    words.into_iter().find(|word| numbers(word).is_some())
+}
+
+/// Its first two numbers.
 fn numbers(version: &str) -> Option<(u64, u64)> {
-    version.split([' ', '\n', '(', '/']).find_map(|word| {
-        let mut parts = word.trim_start_matches('v').split(['.', '-', '+']);
-        Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
-    })
+    let mut parts = version.split(['.', '-', '+']);
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::version_in;
     use crate::{config::DriverKind, drivers};
 
     #[test]
     fn a_version_is_too_old_by_its_first_two_numbers() {
         let claude = drivers::of(DriverKind::Claude).unwrap().program().unwrap();
-        for (version, is_too_old) in [
-            ("2.1.328 (Claude Code)", false),
-            ("2.1.5 (Claude Code)", false),
-            ("2.0.999", true),
-            ("1.99.0 (Claude Code)", true),
-            ("claude v10.0.1-beta", false),
-            ("GitHub Copilot CLI 1.0.102.\nRun 'copilot update'", true),
-            ("no number at all", false),
-            ("node is too old", false),
-            ("", false),
+        for (said, version, is_too_old) in [
+            ("2.1.328 (Claude Code)", "2.1.328", false),
+            ("2.1.5 (Claude Code)", "2.1.5", false),
+            ("2.0.999", "2.0.999", true),
+            ("1.99.0 (Claude Code)", "1.99.0", true),
+            ("claude v10.0.1-beta", "10.0.1-beta", false),
+            ("GitHub Copilot CLI 1.0.102.\nRun 'copilot update'", "1.0.102", true),
+            ("codex-cli 0.169.0", "0.169.0", true),
         ] {
+            assert_eq!(version_in(said), Some(version));
             assert_eq!(claude.is_too_old(version), is_too_old, "{version}");
+        }
+        for said in ["no number at all", "node is too old", "Usage: claude [options]. Exits with 1.", ""] {
+            assert_eq!(version_in(said), None, "{said}");
+        }
+    }
+
+    #[test]
+    fn what_a_person_is_to_do_is_said_once() {
+        let asks = |kind, why| drivers::of(kind).unwrap().program().unwrap().asks_to_log_in(why);
+        for (kind, why, said) in [
+            (
+                DriverKind::Claude,
+                "Invalid API key · Please run /login",
+                "claude asks to log in: Invalid API key; run claude and type /login, or give it a valid \
+                 ANTHROPIC_API_KEY, then orch retry",
+            ),
+            (
+                DriverKind::Gemini,
+                "[API Error: {\n \"error\": {\"code\": \"authentication_error\", \"message\": \"invalid key\",\n \
+                 \"type\": \"authentication_error\"}}]",
+                "gemini asks to log in: [API Error: invalid key]; run gemini and type /auth, or give it a valid \
+                 GEMINI_API_KEY, then orch retry",
+            ),
+            (
+                DriverKind::Qwen,
+                "No auth type is selected.",
+                "qwen asks to log in: No auth type is selected; run qwen and type /auth, or give it a valid \
+                 OPENAI_API_KEY, then orch retry",
+            ),
+            (
+                DriverKind::Aider,
+                "litellm.AuthenticationError: AuthenticationError: OpenAIException - invalid",
+                "aider asks to log in: litellm.AuthenticationError: OpenAIException - invalid; give it a valid key of \
+                 its model's service, then orch retry",
+            ),
+        ] {
+            assert_eq!(asks(kind, why), said);
         }
     }
 

@@ -47,6 +47,10 @@ impl Driver for Qwen {
         screen::qwen::see(title, screen)
     }
 
+    fn asked(&self, screen: &str) -> Option<String> {
+        screen::qwen::asked(screen)
+    }
+
     fn prompt(&self, _title: &str, screen: &str) -> Prompt {
         screen::qwen::prompt(screen)
     }

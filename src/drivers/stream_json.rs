@@ -4,11 +4,12 @@
 //! {"type":"system","subtype":"init","session_id":S,"model":M}      first, and again at each turn
 //! {"type":"assistant","message":{"content":[{"type":"text"|"thinking"|"tool_use",...}],"usage":{...}}}
 //! {"type":"user","message":{"content":[{"type":"tool_result","is_error":B,"content":...}]}}
+//! {"type":"user","isSynthetic":true,"message":{"content":[{"type":"text","text":"Stop hook feedback:..."}]}}
 //! {"type":"system","subtype":"api_retry",...}  {"type":"system","subtype":"permission_denied",...}
 //! {"type":"result","subtype":...,"is_error":B,"result":TEXT,"usage":{...},"total_cost_usd":N,"permission_denials":[...]}
 //! ```
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::Value;
 
@@ -23,6 +24,9 @@ use crate::model::{agent::Needs, task::Usage, time::Timestamp};
 pub(super) struct StreamJson {
     /// The last session that was told of: `init` comes again at each turn.
     session: Option<String>,
+    /// The tokens of each message that has come, by its id: each of its blocks comes in a line of its own, which tells of
+    /// all of it. Those without an id are one each.
+    used: BTreeMap<String, Usage>,
 }
 
 impl Transcript for StreamJson {
@@ -36,7 +40,7 @@ impl Transcript for StreamJson {
             (Some("system"), Some("permission_denied")) => vec![denied(&said)],
             // Hooks, compaction, status: of interest to nobody here.
             (Some("system" | "stream_event"), _) => Vec::new(),
-            (Some("assistant"), _) => assistant(&said),
+            (Some("assistant"), _) => self.assistant(&said),
             (Some("user"), _) => user(&said),
             (Some("rate_limit_event"), _) => limit(&said),
             (Some("result"), _) => result(&said),
@@ -54,6 +58,19 @@ impl StreamJson {
         self.session.clone_from(&session);
         vec![Event::Started { session, model: said["model"].as_str().map(str::to_owned) }]
     }
+
+    /// What was said, and what all that was said so far has used: the result has the exact sum, with the money, but who is
+    /// ended before it has used something too.
+    fn assistant(&mut self, said: &Value) -> Vec<Event> {
+        let mut events = assistant(said);
+        let message = &said["message"];
+        if message["usage"].is_object() {
+            let id = message["id"].as_str().map_or_else(|| format!("#{}", self.used.len()), str::to_owned);
+            self.used.insert(id, tokens(&message["usage"]));
+            events.extend(self.used.values().cloned().reduce(|a, b| a.and(&b)).map(Event::Usage));
+        }
+        events
+    }
 }
 
 fn retrying(said: &Value) -> Event {
@@ -61,10 +78,12 @@ fn retrying(said: &Value) -> Event {
     let failure = words::failure(status, &text);
     let why = match status {
         Some(status) => format!("{text} ({status})"),
+        // So says claude where nothing has answered at all.
+        None if matches!(text.as_str(), "" | "unknown") => "its service can't be reached".to_owned(),
         None => text,
     };
     Event::Retrying {
-        attempt: said["attempt"].as_u64().unwrap_or(1),
+        attempt: said["attempt"].as_u64(),
         of: said["max_retries"].as_u64(),
         after: Duration::from_millis(said["retry_delay_ms"].as_f64().map_or(0, |ms| ms as u64)),
         why,
@@ -87,12 +106,19 @@ fn assistant(said: &Value) -> Vec<Event> {
                 name: block["name"].as_str().unwrap_or("?").to_owned(),
                 summary: words::arguments(&block["input"]),
             }),
+            "thinking" | "redacted_thinking" => Some(Event::Answers),
             _ => None,
         })
         .collect()
 }
 
+/// How the text begins that goes on in a turn which a hook did not let end.
+const FEEDBACK: &str = "Stop hook feedback:";
+
 fn user(said: &Value) -> Vec<Event> {
+    if said["isSynthetic"] == true && words::content(&said["message"]["content"]).starts_with(FEEDBACK) {
+        return vec![Event::HandedOver];
+    }
     let blocks = said["message"]["content"].as_array().map(Vec::as_slice).unwrap_or_default();
     let results = blocks.iter().filter(|block| block["type"] == "tool_result");
     results

@@ -1,6 +1,8 @@
 //! What each program prints, case by case (tests/fixtures), what is made of it, and how each is started.
 
+mod flags;
 mod terminal;
+mod waits;
 
 use std::{fs, path::Path};
 
@@ -116,35 +118,6 @@ fn ends_mean_what_comes_next() {
         let said = verdict(kind, case, exit, "");
         assert!(said.cause == cause && said.reason.contains(words), "{kind}/{case} {exit:?}: {said:?}");
         assert_eq!(said.start_anew, case == "no_session", "{kind}/{case}");
-    }
-}
-
-#[test]
-fn a_login_is_asked_for_until_it_goes_on_and_in_vain_once_it_was_refused_again() {
-    let refused = |why: &str| Event::Retrying {
-        attempt: 1,
-        of: None,
-        after: Duration::ZERO,
-        why: why.into(),
-        failure: words::failure(None, why),
-    };
-    let (bad_key, overloaded) = (refused("invalid api key"), refused("overloaded"));
-    let mut all = Conversation::default();
-    let mut after = |events: &[&Event]| {
-        events.iter().for_each(|event| all.take(event));
-        (all.asks(), all.asks_in_vain())
-    };
-    assert_eq!(after(&[&overloaded, &overloaded, &overloaded]), (None, false));
-    assert_eq!(after(&[&bad_key]), (Some(Needs::Login), false));
-    assert_eq!(after(&[&Event::Text("I go on.".into())]), (None, false), "its new token was taken");
-    assert_eq!(after(&[&bad_key, &overloaded, &bad_key]), (Some(Needs::Login), false));
-    assert_eq!(after(&[&bad_key]), (Some(Needs::Login), true));
-    let done = Event::Result { text: None, ending: Ending::Done };
-    assert!(!after(&[&done]).1, "it has done it all the same");
-    for (kind, tries) in [(DriverKind::Claude, 2), (DriverKind::Codex, 2), (DriverKind::Copilot, 2)] {
-        let (events, told) = told(kind, &fixture(kind, "refused"));
-        assert_eq!(events.iter().filter(|event| matches!(event, Event::Retrying { .. })).count(), tries, "{kind}");
-        assert!(told.is_some_and(|told| told.asks_in_vain()), "{kind}");
     }
 }
 
@@ -269,10 +242,71 @@ fn a_denial_can_be_accepted_and_a_result_file_wins() {
 }
 
 #[test]
+fn what_was_used_is_known_before_the_end() {
+    let said = |id: &str, block: &str, input: u64| {
+        format!(
+            r#"{{"type":"assistant","message":{{{id}"content":[{{"type":"text","text":"{block}"}}],"usage":{{"input_tokens":{input},"cache_read_input_tokens":100,"output_tokens":2}}}}}}"#
+        )
+    };
+    let mut lines = vec![
+        said(r#""id":"a","#, "one", 1),
+        said(r#""id":"a","#, "another block of the same", 1),
+        said(r#""id":"b","#, "two", 10),
+        said("", "without an id", 1000),
+    ];
+    let used = |lines: &[String]| told(DriverKind::Claude, &lines.join("\n")).1.unwrap().usage.unwrap();
+    let so_far = Usage { input_tokens: 1311, output_tokens: 6, cost_usd: 0.0 };
+    assert_eq!(used(&lines), so_far, "each message once");
+    lines.push(
+        r#"{"type":"result","subtype":"success","usage":{"input_tokens":5,"output_tokens":6},"total_cost_usd":0.5}"#
+            .into(),
+    );
+    let all = Usage { input_tokens: 5, output_tokens: 6, cost_usd: 0.5 };
+    assert_eq!(used(&lines), all, "the result knows it all");
+}
+
+#[test]
+fn what_was_answered_before_something_was_handed_over_is_kept() {
+    let says =
+        |text: &str| format!(r#"{{"type":"assistant","message":{{"content":[{{"type":"text","text":"{text}"}}]}}}}"#);
+    let handed = r#"{"type":"user","isSynthetic":true,"message":{"role":"user","content":[{"type":"text","text":"Stop hook feedback:\nMessages to you"}]}}"#;
+    let result = |text: &str| format!(r#"{{"type":"result","subtype":"success","is_error":false,"result":"{text}"}}"#);
+    let answer = |lines: &[String]| {
+        let (_, told) = told(DriverKind::Claude, &lines.join("\n"));
+        let end = End {
+            exit_code: Some(0),
+            signal: None,
+            stdout: "",
+            stderr: "",
+            file: None,
+            conversation: told.as_ref(),
+            on_a_terminal: false,
+            was_asking: false,
+            hold_denied: true,
+            now: NOW,
+        };
+        claude::Claude.read(end).text.unwrap()
+    };
+    let call =
+        r#"{"type":"assistant","message":{"content":[{"type":"tool_use","name":"Bash","input":{}}]}}"#.to_owned();
+    let long = says("There are three.");
+    let handed = handed.to_owned();
+    let noted =
+        [long.clone(), handed.clone(), call, says("I have looked."), handed.clone(), says("Noted."), result("Noted.")];
+    assert_eq!(answer(&noted), "There are three.\n\nI have looked.\n\nNoted.");
+    let again = [long, handed, says("There are three. And a fourth."), result("There are three. And a fourth.")];
+    assert_eq!(answer(&again), "There are three. And a fourth.", "it has said all of it once more");
+}
+
+#[test]
 fn what_is_done_is_told_in_order() {
+    let worth_telling = |kind| {
+        let (events, _) = told(kind, &fixture(kind, "ok"));
+        events.into_iter().filter(|event| !matches!(event, Event::Answers | Event::Usage(_))).collect::<Vec<_>>()
+    };
     let call = |name: &str, summary: &str| Event::ToolCall { name: name.into(), summary: summary.into() };
     let came = |ok, summary: &str| Event::ToolResult { ok, summary: summary.into() };
-    let (events, _) = told(DriverKind::Claude, &fixture(DriverKind::Claude, "ok"));
+    let events = worth_telling(DriverKind::Claude);
     let session = Some("11111111-2222-4333-8444-555555555555".to_owned());
     assert_eq!(
         events[..7],
@@ -286,7 +320,7 @@ fn what_is_done_is_told_in_order() {
             Event::Text("The folder is empty.".into()),
         ]
     );
-    let (events, _) = told(DriverKind::Codex, &fixture(DriverKind::Codex, "ok"));
+    let events = worth_telling(DriverKind::Codex);
     assert_eq!(
         events[1..7],
         [
@@ -298,7 +332,7 @@ fn what_is_done_is_told_in_order() {
             came(true, ""),
         ]
     );
-    let (events, _) = told(DriverKind::Gemini, &fixture(DriverKind::Gemini, "ok"));
+    let events = worth_telling(DriverKind::Gemini);
     assert_eq!(events[1..3], [Event::Text("I look first.".into()), call("run_shell_command", "ls")]);
 }
 

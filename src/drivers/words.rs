@@ -37,6 +37,23 @@ pub(super) fn failure(status: Option<u64>, text: &str) -> Failure {
     Failure::Transient
 }
 
+/// An error as a person needs it: of its JSON the message, nothing twice, and without what we say better ourselves.
+pub(super) fn in_short(error: &str) -> String {
+    let error = error.split(" · ").filter(|part| !part.contains("/login")).collect::<Vec<_>>().join(" · ");
+    let message = |json: &str| {
+        let said: Value = serde_json::from_str(json).ok()?;
+        said["error"]["message"].as_str().or(said["message"].as_str()).map(str::to_owned)
+    };
+    let (from, to) = (error.find('{').unwrap_or(0), error.rfind('}').map_or(0, |at| at + 1));
+    let error = match error.get(from..to).and_then(message) {
+        Some(message) => format!("{}{message}{}", &error[..from], &error[to..]),
+        None => error,
+    };
+    let mut parts: Vec<&str> = error.split(": ").collect();
+    parts.dedup_by(|part, before| before.ends_with(*part));
+    parts.join(": ").trim().trim_end_matches('.').to_owned()
+}
+
 /// The status of the service's answer, where it is told in words: `api error: 401 ...`, `{"code":404,...}`.
 fn said_status(text: &str) -> Option<u64> {
     const BEFORE: [&str; 4] = ["api error: ", "unexpected status ", "last status: ", "\"code\":"];

@@ -7,6 +7,7 @@ use rmcp::{
     model::JsonObject,
     schemars::{JsonSchema, Schema},
 };
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::{
@@ -44,6 +45,18 @@ pub(super) fn word<T: FromStr<Err = String>>(text: &str, hint: &str) -> Result<T
 /// Usage: it is no duration.
 pub(super) fn time(text: Option<&str>) -> Result<Option<Duration>> {
     text.map(|text| duration::parse(text).map_err(Error::usage)).transpose()
+}
+
+/// What may be left out may be null as well: some programs send every argument that a schema names.
+///
+/// # Errors
+/// It is neither null nor what it should be.
+pub(super) fn or_default<'de, D, T>(deserializer: D) -> std::result::Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// The schema of what a tool returns.

@@ -6,6 +6,7 @@ use super::{
     evidence::Evidence,
     id::{Process, TaskId},
     time::Timestamp,
+    wait::{Need, Retrying, Wait},
     words,
 };
 
@@ -113,6 +114,10 @@ pub struct Agent {
     pub needs: Option<Needs>,
     /// Since when.
     pub needs_since: Option<Timestamp>,
+    /// What exactly ([`Need::of`]), where it is known.
+    pub needs_for: Option<String>,
+    /// That its program asks its service again and again.
+    pub retrying: Option<Retrying>,
     /// Memory of its process tree, as last reported.
     pub rss_bytes: Option<u64>,
     /// Why it is in its state.
@@ -121,4 +126,17 @@ pub struct Agent {
     pub master: bool,
     /// What was known when it ended; `null` while it lives.
     pub evidence: Option<Box<Evidence>>,
+}
+
+impl Agent {
+    /// What its program waits for: a person before its service.
+    pub fn waits_for(&self) -> Option<Wait> {
+        let need = self.needs.map(|what| Need { what, of: self.needs_for.clone().unwrap_or_default() });
+        let retry = || self.retrying.as_ref().map(|retrying| retrying.retry.clone());
+        need.map(Wait::Person).or_else(|| retry().map(Wait::Service))
+    }
+    /// Since when.
+    pub fn waits_since(&self) -> Option<Timestamp> {
+        self.needs.map_or_else(|| self.retrying.as_ref().map(|retrying| retrying.since), |_| self.needs_since)
+    }
 }

@@ -61,7 +61,7 @@ words! {
         Stopped = "stopped",
         /// It hangs in the kernel, mostly on a disk.
         Stuck = "stuck",
-        /// It has ended, and its parent has not taken note.
+        /// It has ended, and its parent has not collected its exit status.
         Zombie = "zombie",
         /// There is no such process any more.
         Gone = "gone",

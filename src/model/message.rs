@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{id::TaskId, time::Timestamp, words};
+use super::{id::TaskId, text::count, time::Timestamp, words};
 
 words! {
     /// What became of a message.
@@ -21,10 +21,7 @@ const LINE_TO_IDLE: &str = " for you: call read_inbox";
 
 /// What is typed to a master's program that is idle while so many messages wait for it.
 pub fn line_to_idle(waiting: u64) -> String {
-    match waiting {
-        1 => format!("1 message waits{LINE_TO_IDLE}"),
-        n => format!("{n} messages wait{LINE_TO_IDLE}"),
-    }
+    format!("{}{LINE_TO_IDLE}", count(waiting, "message waits", "messages wait"))
 }
 
 /// Whether a prompt is such a line.

@@ -20,6 +20,7 @@ pub mod size;
 pub mod task;
 pub mod text;
 pub mod time;
+pub mod wait;
 
 /// Defines an enum of words: its `as_str`, `Display`, `FromStr`, `ALL` and serde form are one list.
 macro_rules! words {

@@ -1,4 +1,6 @@
-//! Text from others made safe for a person's terminal.
+//! Text from others made safe for a person's terminal, and words of our own as a person writes them.
+
+use std::fmt::Display;
 
 /// Without escape sequences (colours, OSC, DCS, APC, queries) and without other control characters than line breaks
 /// and tabs. What an agent prints is hostile until it has been here; only its own pane shows it as it came.
@@ -14,6 +16,21 @@ pub fn plain(bytes: &[u8]) -> String {
 pub fn cut(text: &str, bytes: usize) -> &str {
     let end = (0..=bytes.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
     &text[..end.unwrap_or(0)]
+}
+
+/// All of it in one line, cut like [`one_line`]: what stands on further lines counts as well. Without what turns the direction
+/// of writing, which would let a command look like another one.
+pub fn in_one_line(text: &str, columns: usize) -> String {
+    let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let plain = plain(text.as_bytes()).replace(turns, "");
+    let lines = plain.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+    one_line(&lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ⏎ "), columns)
+}
+
+/// A number with what it counts, which goes on as the sentence needs it: `1 task has`, `3 tasks have`.
+pub fn count<N: Display + PartialEq + From<u8>>(n: N, one: &str, many: &str) -> String {
+    let words = if n == N::from(1) { one } else { many };
+    format!("{n} {words}")
 }
 
 /// The first line, cut to `columns` terminal columns with an ellipsis. A tab, which is as wide as it likes, is a space.
@@ -49,6 +66,19 @@ mod tests {
     #[test]
     fn escapes_do_not_reach_the_terminal() {
         assert_eq!(plain(b"\x1b[31mred\x1b[0m \x1b]0;title\x07ok\x9b\r\n\ttab\x08"), "red ok\u{fffd}\n\ttab");
+    }
+
+    #[test]
+    fn many_lines_are_one_and_read_as_they_are_written() {
+        assert_eq!(in_one_line("set -e\n\n  npm\tpublish \n", 40), "set -e ⏎ npm publish");
+        assert_eq!(in_one_line("rm \u{202e}x\u{2066}\u{1b}[8mhidden", 40), "rm xhidden");
+        assert_eq!(in_one_line("a\nb", 3), "a …");
+    }
+
+    #[test]
+    fn what_is_counted_agrees_with_its_number() {
+        let tasks = |n: u64| count(n, "task has", "tasks have");
+        assert_eq!([0, 1, 2].map(tasks), ["0 tasks have", "1 task has", "2 tasks have"]);
     }
 
     #[test]

@@ -144,9 +144,11 @@ pub struct Screen {
     /// The visible lines as plain text, without trailing blank ones. A line that is too long for the pane is several. It is
     /// what an agent printed: hostile until cleaned.
     pub text: String,
-    /// How long ago one of those who are attached last typed, moved the mouse or attached: at least so long, at most a
-    /// second longer. `None`: nobody is attached.
+    /// How long ago one of those who are attached last typed or moved the mouse: at least so long, at most a second longer.
+    /// `None`: nobody has; but what was typed in the very second of attaching counts as attaching.
     pub last_typed: Option<Duration>,
+    /// How long ago the last of them has attached, in the same way. `None`: nobody is attached.
+    pub last_attached: Option<Duration>,
 }
 
 /// A version of tmux, read leniently: `tmux 3.3a`, `tmux next-3.6`, `tmux master`.

@@ -55,11 +55,11 @@ pub(super) fn check_line(text: &str) -> Result<()> {
     Ok(())
 }
 
-/// Shows a pane: when those who are attached last typed, its title, its visible lines.
+/// Shows a pane: when those who are attached were last active and when they attached, its title, its visible lines.
 pub(super) fn look(pane: &str) -> Batch {
     let title = format!("{SCREEN}#{{pane_title}}");
     Batch::new(vec![
-        words(ListClients::new().target_session(pane).format("#{client_activity}").build()),
+        words(ListClients::new().target_session(pane).format("#{client_activity} #{client_created}").build()),
         words(DisplayMessage::new().print().target_pane(pane).message(title).build()),
         words(CapturePane::new().stdout().target_pane(pane).build()),
     ])
@@ -72,13 +72,19 @@ pub(super) fn looked(text: &str, now: SystemTime) -> Result<Screen> {
         return Err(MuxError::Refused(format!("it showed {text:?} of a pane")));
     }
     let (title, lines) = rest.split_once('\n').unwrap_or((rest, ""));
+    let clients = before.lines().filter_map(|line| {
+        let (active, attached) = line.split_once(' ')?;
+        Some((active.parse::<u32>().ok()?, attached.parse::<u32>().ok()?))
+    });
     // tmux tells whole seconds: it may have been one later.
-    let typed = |line: &str| Some(UNIX_EPOCH + Duration::from_secs(line.parse::<u32>().ok()?.into()) + SECOND);
-    let last = before.lines().filter_map(typed).max();
+    let ago = |at: u32| now.duration_since(UNIX_EPOCH + Duration::from_secs(at.into()) + SECOND).unwrap_or_default();
+    // To attach is to be active as well.
+    let typed = clients.clone().filter(|(active, attached)| active > attached).map(|(active, _)| active).max();
     Ok(Screen {
         title: title.to_owned(),
         text: lines.trim_end().to_owned(),
-        last_typed: last.map(|at| now.duration_since(at).unwrap_or_default()),
+        last_typed: typed.map(ago),
+        last_attached: clients.map(|(_, attached)| attached).max().map(ago),
     })
 }
 
@@ -162,17 +168,18 @@ mod tests {
     #[test]
     fn a_look_is_read() {
         let now = UNIX_EPOCH + Duration::from_millis(100_500);
-        let screen = looked("90\n97\norch:screen a title\n> hello\n\norch:screen b\n\n\n", now).unwrap();
+        let screen = looked("97 90\n99 99\norch:screen a title\n> hello\n\norch:screen b\n\n\n", now).unwrap();
         let expected = Screen {
             title: "a title".into(),
             text: "> hello\n\norch:screen b".into(),
             last_typed: Some(Duration::from_millis(2_500)),
+            last_attached: Some(Duration::from_millis(500)),
         };
         assert_eq!(screen, expected);
         let nobody = looked("hooked\norch:screen \n\n", now).unwrap();
         assert_eq!(nobody, Screen::default());
-        let ahead = looked("200\norch:screen x\n", now).unwrap();
+        let ahead = looked("200 10\norch:screen x\n", now).unwrap();
         assert_eq!(ahead.last_typed, Some(Duration::ZERO), "a clock that was set back");
-        assert!(looked("", now).is_err() && looked("90\n", now).is_err());
+        assert!(looked("", now).is_err() && looked("90 90\n", now).is_err());
     }
 }

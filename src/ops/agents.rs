@@ -98,7 +98,7 @@ impl Ops {
         if let Some(event) = ended {
             agent.state = event.to.and_then(|to| to.parse().ok()).unwrap_or(AgentState::Stopped);
             agent.reason = Some(event.reason);
-            (agent.task, agent.attempt, agent.needs) = (None, None, None);
+            (agent.task, agent.attempt, agent.needs, agent.retrying) = (None, None, None, None);
         }
         Ok(agent)
     }

@@ -7,12 +7,14 @@ use crate::{
     config::Config,
     error::Error,
     model::{
-        agent::{Agent, Needs},
+        agent::Needs,
         duration::human,
         id::TaskId,
         question::Question,
         task::{Task, TaskState, Usage},
-        text::one_line,
+        text::{count, one_line},
+        time::Timestamp,
+        wait::Wait,
     },
     store::{observe::Snapshot, spend::HeldBack},
 };
@@ -32,12 +34,12 @@ pub(super) struct Look {
     pub counts: BTreeMap<TaskState, u64>,
     /// Ready tasks whose role is not in sessions.toml.
     pub ready_of_unknown: Vec<Task>,
-    /// The first held tasks, each with the agent of its last attempt.
-    pub held: Vec<(Task, Option<String>)>,
+    /// The first held tasks.
+    pub held: Vec<Task>,
     /// The first tasks with open questions, and those.
     pub asking: Vec<(TaskId, Vec<Question>)>,
-    /// How many have any.
-    pub all_asking: u64,
+    /// All that have any.
+    pub all_asking: Vec<TaskId>,
     /// What was used today.
     pub usage_today: Usage,
     /// The newest dead letters.
@@ -50,9 +52,6 @@ impl Look {
     /// How many tasks are in that state.
     pub fn count(&self, state: TaskState) -> u64 {
         self.counts.get(&state).copied().unwrap_or(0)
-    }
-    fn agent(&self, id: &str) -> Option<&Agent> {
-        self.snapshot.agents.iter().map(|record| &record.agent).find(|agent| agent.id == id)
     }
 }
 
@@ -67,7 +66,10 @@ pub(super) fn of(config: &Config, supervised: bool, look: &Look) -> Vec<Attentio
     let mut add = |what: String, do_: String| out.push(Attention { what, do_ });
     let open: u64 = look.counts.iter().filter(|(state, _)| !state.is_terminal()).map(|(_, n)| n).sum();
     if !supervised && open > 0 {
-        add(format!("the supervisor is not running, and {} not ended", tasks_have(open)), "orch start".into());
+        add(
+            format!("the supervisor is not running, and {} not ended", count(open, "task has", "tasks have")),
+            "orch start".into(),
+        );
     } else if !supervised && !look.snapshot.agents.is_empty() {
         add("the supervisor is not running, and agents live".into(), "orch start".into());
     }
@@ -87,6 +89,8 @@ pub(super) fn of(config: &Config, supervised: bool, look: &Look) -> Vec<Attentio
     out
 }
 
+/// A service that does not answer for so long is no hiccup: a person may know more, or mend it.
+const RETRYING_IS_NEWS: Duration = Duration::from_secs(60);
 /// For so long it is said that data was lost.
 const LOSS_IS_NEWS: Duration = Duration::from_secs(24 * 3600);
 
@@ -110,39 +114,40 @@ fn questions(look: &Look, add: &mut impl FnMut(String, String)) {
             add(what, format!("orch answer {task} TEXT"));
         }
     }
-    let more = look.all_asking.saturating_sub(look.asking.len() as u64);
+    let more = look.all_asking.len().saturating_sub(look.asking.len());
     if more > 0 {
-        add(format!("{more} more tasks ask something"), "orch tasks --state running; orch tasks --state held".into());
+        let more = count(more, "more task asks", "more tasks ask");
+        add(format!("{more} something"), "orch tasks --state running; orch tasks --state held".into());
     }
 }
 
-/// Whether a question of this task is shown by itself.
+/// Whether a question of this task is shown by itself, or counted among those that are not.
 fn asks(look: &Look, task: Option<&TaskId>) -> bool {
-    task.is_some_and(|task| look.asking.iter().any(|(id, open)| id == task && !open.is_empty()))
+    task.is_some_and(|task| look.all_asking.contains(task))
 }
 
 fn asking(look: &Look, add: &mut impl FnMut(String, String)) {
     for agent in look.snapshot.agents.iter().map(|record| &record.agent) {
-        if let Some(needs) = agent.needs
-            && !(needs == Needs::Input && asks(look, agent.task.as_ref()))
-        {
-            let task = agent.task.as_ref().map(|t| format!(" for {t}")).unwrap_or_default();
-            let for_ = agent.needs_since.map(|at| format!(" (for {})", human(look.snapshot.now.since(at))));
-            add(
-                format!("agent {} waits{task}: its program asks for {needs}{}", agent.id, for_.unwrap_or_default()),
-                format!("orch attach {}", agent.id),
-            );
-        }
+        let Some(wait) = agent.waits_for() else { continue };
+        let age = agent.waits_since().map(|at| look.snapshot.now.since(at));
+        let do_ = match &wait {
+            Wait::Person(need) if need.what == Needs::Input && asks(look, agent.task.as_ref()) => continue,
+            Wait::Person(_) => format!("orch attach {}", agent.id),
+            Wait::Service(_) if age.is_none_or(|age| age < RETRYING_IS_NEWS) => continue,
+            Wait::Service(_) => {
+                format!("wait: it goes on by itself, or its task is tried again; orch why {}", agent.id)
+            }
+        };
+        let task = agent.task.as_ref().map(|t| format!(" for {t}")).unwrap_or_default();
+        let for_ = age.map(|age| format!(" (for {})", human(age))).unwrap_or_default();
+        add(format!("agent {} waits{task}: its program {wait}{for_}", agent.id), do_);
     }
 }
 
 fn held(look: &Look, add: &mut impl FnMut(String, String)) {
-    for (task, agent) in look.held.iter().filter(|(task, _)| !asks(look, Some(&task.id))) {
-        // Where its agent still lives, its session is where the question can be answered.
-        let do_ = match agent.as_deref().and_then(|id| look.agent(id)) {
-            Some(agent) => format!("orch attach {}, then: orch retry {}", agent.id, task.id),
-            None => format!("orch why {0}, then: orch retry {0}", task.id),
-        };
+    for task in look.held.iter().filter(|task| !asks(look, Some(&task.id))) {
+        // Not `orch attach`: its program has ended, and its agent may be at something else, or gone.
+        let do_ = format!("orch why {0}, then: orch retry {0}", task.id);
         add(format!("task {} is held: {}", task.id, reason(task, "it waits for a person")), do_);
     }
     rest(look, TaskState::Held, look.held.len(), "held", add);
@@ -152,7 +157,10 @@ fn dead_letters(look: &Look, add: &mut impl FnMut(String, String)) {
     let all = look.count(TaskState::Failed);
     if all > look.failed.len() as u64 {
         let newest = look.failed.first().map(|t| format!("; the newest is {}", t.id)).unwrap_or_default();
-        return add(format!("{all} tasks have failed{newest}"), "orch tasks --state failed".into());
+        return add(
+            format!("{} failed{newest}", count(all, "task has", "tasks have")),
+            "orch tasks --state failed".into(),
+        );
     }
     for task in &look.failed {
         let what = format!("task {} has failed: {}", task.id, reason(task, "no reason was recorded"));
@@ -163,7 +171,30 @@ fn dead_letters(look: &Look, add: &mut impl FnMut(String, String)) {
 fn rest(look: &Look, state: TaskState, named: usize, word: &str, add: &mut impl FnMut(String, String)) {
     let more = look.count(state).saturating_sub(named as u64);
     if more > 0 {
-        add(format!("{more} more tasks are {word}"), format!("orch tasks --state {state}"));
+        let more = count(more, "more task is", "more tasks are");
+        add(format!("{more} {word}"), format!("orch tasks --state {state}"));
+    }
+}
+
+/// Why nothing of some roles is started.
+pub(super) fn held_back(roles: &[&str], held: &HeldBack, now: Timestamp) -> String {
+    let (who, is_one) = (named(roles), roles.len() == 1);
+    let why = one_line(&held.reason, 200);
+    match held.until {
+        Some(until) => {
+            let start = if is_one { "starts" } else { "start" };
+            format!("{who} {start} nothing for {}, until {until}: {why}", human(until.since(now)))
+        }
+        None => format!("{who} can't be started: {why}"),
+    }
+}
+
+fn named(roles: &[&str]) -> String {
+    const NAMED: usize = 3;
+    match roles {
+        [role] => format!("role {role}"),
+        _ if roles.len() <= NAMED => format!("roles {}", roles.join(", ")),
+        _ => format!("roles {} and {} more", roles[..NAMED].join(", "), roles.len() - NAMED),
     }
 }
 
@@ -182,15 +213,13 @@ fn stuck_roles(config: &Config, look: &Look, add: &mut impl FnMut(String, String
             }
         }
     }
-    for (roles, held) in held_back(look) {
-        let rest = human(held.until.since(look.snapshot.now));
-        let why = one_line(&held.reason, 200);
-        let what = format!("{} nothing for {rest}, until {}: {why}", start(&roles), held.until);
-        let do_ = match held.account {
-            Some(_) => format!("wait: it ends by itself; or lift it: orch resume {}", roles[0]),
-            None => "wait: it ends by itself; orch costs --by role".into(),
+    for (roles, held) in holds(look) {
+        let do_ = match (held.until, &held.account) {
+            (None, _) => "orch doctor".into(),
+            (Some(_), Some(_)) => format!("wait: it ends by itself; or lift it: orch resume {}", roles[0]),
+            (Some(_), None) => "wait: it ends by itself; orch costs --by role".into(),
         };
-        add(what, do_);
+        add(held_back(&roles, held, look.snapshot.now), do_);
     }
     for (role, load) in &look.snapshot.load {
         if load.ready > 0 && look.snapshot.intents.scale.get(role) == Some(&0) {
@@ -213,10 +242,11 @@ fn stuck_roles(config: &Config, look: &Look, add: &mut impl FnMut(String, String
 }
 
 /// What holds roles back, each with its roles: those of one account share its limit. Who has tasks waiting is named first.
-fn held_back(look: &Look) -> Vec<(Vec<&str>, &HeldBack)> {
+/// A role that can't be started is nobody's trouble while it has nothing to do: some of the built-in ones never have.
+fn holds(look: &Look) -> Vec<(Vec<&str>, &HeldBack)> {
     let ready = |role: &str| look.snapshot.load.get(role).map_or(0, |load| load.ready);
     let mut out: Vec<(Vec<&str>, &HeldBack)> = Vec::new();
-    for (role, held) in &look.snapshot.held_back {
+    for (role, held) in look.snapshot.held_back.iter().filter(|(role, held)| held.until.is_some() || ready(role) > 0) {
         match out.iter_mut().find(|(_, one)| one.account.is_some() && *one == held) {
             Some((roles, _)) => roles.push(role),
             None => out.push((vec![role], held)),
@@ -224,16 +254,6 @@ fn held_back(look: &Look) -> Vec<(Vec<&str>, &HeldBack)> {
     }
     out.iter_mut().for_each(|(roles, _)| roles.sort_by_key(|role| Reverse(ready(role))));
     out
-}
-
-/// How a sentence begins about roles that start nothing.
-fn start(roles: &[&str]) -> String {
-    const NAMED: usize = 3;
-    match roles {
-        [role] => format!("role {role} starts"),
-        _ if roles.len() <= NAMED => format!("roles {} start", roles.join(", ")),
-        _ => format!("roles {} and {} more start", roles[..NAMED].join(", "), roles.len() - NAMED),
-    }
 }
 
 fn wishes(look: &Look, add: &mut impl FnMut(String, String)) {
@@ -253,12 +273,8 @@ fn reason(task: &Task, otherwise: &str) -> String {
     task.reason.as_ref().map_or_else(|| otherwise.to_owned(), |reason| one_line(reason, 200))
 }
 
-fn tasks_have(n: u64) -> String {
-    if n == 1 { "1 task has".into() } else { format!("{n} tasks have") }
-}
-
 fn tasks_wait(n: u64) -> String {
-    if n == 1 { "1 ready task waits".into() } else { format!("{n} ready tasks wait") }
+    count(n, "ready task waits", "ready tasks wait")
 }
 
 #[cfg(test)]
@@ -270,7 +286,7 @@ mod tests {
     use crate::{
         model::{
             agent::{AgentState, Needs},
-            time::Timestamp,
+            wait::{Retry, Retrying},
         },
         store::observe::{Breaker, Load},
     };
@@ -310,6 +326,12 @@ mod tests {
         look.snapshot.load = [("shell".into(), Load { ready: 1, ..Load::default() })].into();
         look.snapshot.intents.scale = [("shell".into(), 0)].into();
         look.snapshot.intents.drain = true;
+        let held = |until, reason: &str| HeldBack { until, reason: reason.into(), account: None };
+        look.snapshot.held_back = [
+            ("lead".into(), held(Some(Timestamp(61_000)), "1.00 USD of 1.00 are used")),
+            ("shell".into(), held(None, "its program sh is not on PATH")),
+        ]
+        .into();
         look.ready_of_unknown = vec![Task { role: "gone".into(), ..recorded(TaskState::Ready) }];
         let said = said(false, &look);
         let expected = [
@@ -318,6 +340,11 @@ mod tests {
             ("agent shell-1 waits: its program asks for login", "orch attach shell-1"),
             ("the master does not stay up (exit code 127); the next try is in 8.0s", "orch doctor"),
             ("agents of role shell end at once (exit code 127); the next try is in 8.0s", "orch spawn shell"),
+            (
+                "role lead starts nothing for 1m00s, until 1970-01-01T00:01:01.000Z: 1.00 USD of 1.00 are used",
+                "wait: it ends by itself; orch costs",
+            ),
+            ("role shell can't be started: its program sh is not on PATH", "orch doctor"),
             ("role shell was scaled to 0, and 1 ready task waits for it", "orch scale shell 1"),
             ("there is no role gone any more, and 1 ready task waits for it", "write [roles.gone] into"),
             ("orch is draining: nothing new is accepted", "orch resume"),
@@ -330,9 +357,39 @@ mod tests {
     }
 
     #[test]
+    fn what_exactly_is_asked_is_said_and_a_service_that_is_away_for_a_moment_is_not() {
+        let mut asking = recorded_agent("shell-1", AgentState::Busy);
+        (asking.agent.needs, asking.agent.needs_for) = (Some(Needs::Permission), Some("run Bash: npm publish".into()));
+        let mut retrying = recorded_agent("shell-2", AgentState::Busy);
+        let retry = Retry { attempt: Some(7), of: Some(10), why: "overloaded (529)".into() };
+        retrying.agent.retrying = Some(Retrying { retry, since: Timestamp(1_000) });
+        let mut look = Look::default();
+        look.snapshot.agents = vec![asking, retrying];
+        look.snapshot.now = Timestamp(60_999);
+        let asks = "agent shell-1 waits: its program asks to run Bash: npm publish";
+        assert_eq!(said(true, &look), [(asks.to_owned(), "orch attach shell-1".to_owned())]);
+        look.snapshot.now = Timestamp(61_000);
+        let tries = "agent shell-2 waits: its program tries again 7 of 10: overloaded (529) (for 1m00s)";
+        let said = said(true, &look);
+        assert!(said.len() == 2 && said[1].0 == tries && said[1].1.contains("orch why shell-2"), "{said:?}");
+    }
+
+    #[test]
+    fn a_question_that_is_only_counted_is_not_said_again_of_its_agent() {
+        let task = recorded(TaskState::Running).id;
+        let mut agent = recorded_agent("shell-1", AgentState::Busy);
+        (agent.agent.needs, agent.agent.task) = (Some(Needs::Input), Some(task.clone()));
+        let mut look = Look { all_asking: vec![task], ..Look::default() };
+        look.snapshot.agents = vec![agent];
+        let said = said(true, &look);
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(said[0].0.contains("ask"), "{said:?}");
+    }
+
+    #[test]
     fn a_limit_that_roles_share_is_told_once() {
         let held = |account: &str| HeldBack {
-            until: Timestamp(61_000),
+            until: Some(Timestamp(61_000)),
             reason: "claude: a limit is reached".into(),
             account: Some(account.into()),
         };
@@ -362,21 +419,18 @@ mod tests {
     }
 
     #[test]
-    fn a_held_task_is_answered_where_its_agent_lives() {
+    fn a_held_task_is_looked_into_and_retried_wherever_its_agent_is() {
         let task = Task { reason: Some("log in".into()), ..recorded(TaskState::Held) };
         let id = task.id.clone();
-        let mut look = Look {
-            counts: [(TaskState::Held, 5)].into(),
-            held: vec![(task, Some("shell-1".into()))],
-            ..Look::default()
-        };
-        assert_eq!(said(true, &look)[0].1, format!("orch why {id}, then: orch retry {id}"));
-        look.snapshot.agents = vec![recorded_agent("shell-1", AgentState::Idle)];
-        let said = said(true, &look);
-        assert_eq!(
-            said[0],
-            (format!("task {id} is held: log in"), format!("orch attach shell-1, then: orch retry {id}"))
-        );
-        assert_eq!(said[1], ("4 more tasks are held".into(), "orch tasks --state held".into()));
+        let mut look = Look { counts: [(TaskState::Held, 5)].into(), held: vec![task], ..Look::default() };
+        for agents in [vec![], vec![recorded_agent("shell-1", AgentState::Busy)]] {
+            look.snapshot.agents = agents;
+            let said = said(true, &look);
+            let expected = (format!("task {id} is held: log in"), format!("orch why {id}, then: orch retry {id}"));
+            assert_eq!(said[0], expected);
+            assert_eq!(said[1], ("4 more tasks are held".into(), "orch tasks --state held".into()));
+        }
+        look.counts = [(TaskState::Held, 2)].into();
+        assert_eq!(said(true, &look)[1].0, "1 more task is held");
     }
 }

@@ -10,11 +10,11 @@ use crate::{
 };
 
 impl Caller {
-    /// The caller that this process's environment names: `ORCH_AGENT`, `ORCH_ROLE`, `ORCH_CAPABILITY`.
+    /// The caller that this process's environment names: `ORCH_AGENT`, `ORCH_ROLE`, `ORCH_TASK`, `ORCH_CAPABILITY`.
     ///
     /// # Errors
-    /// Usage: the capability is damaged, or stands there without an agent. To go on as a person would be to make a task
-    /// that its parent never hears of.
+    /// Usage: the capability is damaged, stands there without an agent, or is missing within a task. To go on as a person
+    /// or as the master would be to make a task that its parent never hears of.
     pub fn from_env() -> Result<Caller> {
         Caller::from_vars(|name| std::env::var(name).ok())
     }
@@ -22,12 +22,15 @@ impl Caller {
     fn from_vars(var: impl Fn(&str) -> Option<String>) -> Result<Caller> {
         let set = |name: &str| var(name).filter(|value| !value.is_empty());
         let hint = "call orch with the environment that the agent's program was started with, or with none of \
-                    ORCH_AGENT, ORCH_ROLE and ORCH_CAPABILITY";
+                    ORCH_AGENT, ORCH_ROLE, ORCH_TASK and ORCH_CAPABILITY";
         let attempt = match set("ORCH_CAPABILITY") {
             Some(text) => Some(text.parse::<Capability>().map_err(|e| Error::usage(e).hint(hint))?),
             None => None,
         };
         match (set("ORCH_AGENT"), attempt) {
+            (_, None) if set("ORCH_TASK").is_some() => {
+                Err(Error::usage("ORCH_TASK is set, and ORCH_CAPABILITY is not").hint(hint))
+            }
             (Some(agent), attempt) => Ok(Caller::Agent { agent, role: set("ORCH_ROLE"), attempt }),
             (None, None) => Ok(Caller::Person),
             (None, Some(_)) => Err(Error::usage("ORCH_CAPABILITY is set, and ORCH_AGENT is not").hint(hint)),
@@ -116,9 +119,11 @@ mod tests {
 
     #[test]
     fn a_damaged_capability_does_not_make_a_person_of_an_agent() {
-        for vars in
-            [&[("ORCH_AGENT", "a-1"), ("ORCH_CAPABILITY", "t-1.x")][..], &[("ORCH_CAPABILITY", "t-7k2m9qx4hz.1.3.abc")]]
-        {
+        for vars in [
+            &[("ORCH_AGENT", "a-1"), ("ORCH_CAPABILITY", "t-1.x")][..],
+            &[("ORCH_CAPABILITY", "t-7k2m9qx4hz.1.3.abc")],
+            &[("ORCH_AGENT", "a-1"), ("ORCH_TASK", "t-7k2m9qx4hz")],
+        ] {
             assert_eq!(from(vars).unwrap_err().kind, Kind::Usage);
         }
     }

@@ -12,7 +12,7 @@ use crate::{
     config::{Config, DriverKind, Role},
     drivers,
     error::{Error, Result},
-    model::{id::TaskId, task::Priority, text::one_line},
+    model::{id::TaskId, task::Priority, text::one_line, time::Timestamp},
     os::failpoint,
     store::tasks::{Delegated, NewTask},
 };
@@ -69,6 +69,16 @@ impl Ops {
         let answer = self.ask(|s| s.delegate(&new)).await;
         failpoint!("delegate.answered");
         answer
+    }
+
+    /// Why nothing of this role is started, in words, where that is so: its tasks wait.
+    ///
+    /// # Errors
+    /// NotFound: no such role. NotRunning: there is no Redis.
+    pub async fn held_back(&self, role: Option<&str>) -> Result<Option<String>> {
+        let role = &self.config.role(role.unwrap_or(&self.config.master.default_role))?.name;
+        let (held, _) = self.ask(|s| s.held_back(std::slice::from_ref(role))).await?;
+        Ok(held.get(role).map(|held| super::attention::held_back(&[role], held, Timestamp::now())))
     }
 
     /// The roles that take tasks and to which the caller may delegate.

@@ -19,9 +19,12 @@ use nix::{
 use super::{Check, Ops};
 use crate::{
     config::{DriverKind, Role},
-    drivers::{self, Program},
+    drivers::{self, Program, Unfit},
     error::Error,
-    model::{size::human, text::one_line},
+    model::{
+        size::human,
+        text::{count, one_line},
+    },
     mux::Mux,
     os::Enclosure,
     store::server::{check_version, find_program, socket_path},
@@ -45,10 +48,10 @@ impl Ops {
         let path = std::env::var_os("PATH");
         let mut checks = vec![self.tmux().await, self.redis_program().await];
         checks.extend([self.folder(), self.room(), self.socket(), self.configuration()]);
-        checks.extend(
-            self.config.roles.values().map(|role| check_role(&self.config.agents.order, role, path.as_deref())),
-        );
-        checks.extend(agent_programs(&self.config.agents.order, path.as_deref()).await);
+        let (order, path) = (&self.config.agents.order, path.as_deref());
+        let programs = agent_programs(order, path).await;
+        checks.extend(self.config.roles.values().map(|role| check_role(order, role, path, &programs)));
+        checks.extend(programs);
         checks.extend([self.open_files(), enclosures()]);
         checks.push(self.supervision().await);
         checks.push(self.leftovers().await);
@@ -71,7 +74,7 @@ impl Ops {
             };
         }
         match find_program() {
-            Ok(program) => ok("redis", format!("{} {} for a private server", program.path.display(), program.version)),
+            Ok(program) => ok("redis", format!("{}, for a private server", program.in_words())),
             Err(e) => error("redis", e),
         }
     }
@@ -185,11 +188,12 @@ impl Ops {
         let mut found = Vec::new();
         let reports = self.home.unheard_reports().len();
         if reports > 0 {
-            found.push(format!("{reports} results that Redis has not heard of"));
+            found.push(format!("{} that Redis has not heard of", count(reports, "result", "results")));
         }
         if let Ok(snapshot) = self.store().observe(&[]).await {
             if !snapshot.remains.is_empty() {
-                found.push(format!("{} ended agents whose processes may still be there", snapshot.remains.len()));
+                let ended = count(snapshot.remains.len(), "ended agent", "ended agents");
+                found.push(format!("{ended} whose processes may still be there"));
             }
             found.extend(snapshot.damaged);
         }
@@ -197,7 +201,7 @@ impl Ops {
             let sessions = self.mux().sessions().await.unwrap_or_default();
             let ours = sessions.iter().filter(|s| self.is_ours(s)).count();
             if ours > 0 {
-                found.push(format!("{ours} tmux sessions without a supervisor"));
+                found.push(format!("{} without a supervisor", count(ours, "tmux session", "tmux sessions")));
             }
         }
         if found.is_empty() {
@@ -211,50 +215,49 @@ impl Ops {
     }
 }
 
-/// Whether an agent of this role could be started.
-fn check_role(order: &[DriverKind], role: &Role, path: Option<&OsStr>) -> Check {
+/// Whether an agent of this role could be started; `programs` is what was found of the agent programs.
+fn check_role(order: &[DriverKind], role: &Role, path: Option<&OsStr>, programs: &[Check]) -> Check {
     let name = format!("role {}", role.name);
     let at = format!("under [roles.{}] in sessions.toml", role.name);
     if !role.cwd.is_dir() {
         let found = format!("its folder {} is not there", role.cwd.display());
         return warn_or_error(&name, "error", found, format!("make the folder, or correct cwd {at}"));
     }
+    let kind = drivers::settle(role.driver, order, path);
+    if let Some(Unfit { why, mend }) = drivers::unfit(role, order, path) {
+        // Of the built-in roles most people use some, and install no more than these need.
+        let state = if role.driver == kind && kind.program().is_some() { "warning" } else { "error" };
+        return warn_or_error(&name, state, format!("{why}: its tasks wait"), mend);
+    }
     let unset: Vec<&str> = role.env_from.iter().filter(|v| std::env::var_os(v).is_none()).map(String::as_str).collect();
-    let program = match drivers::settle(role.driver, order, path) {
+    let program = match kind {
         DriverKind::Console => return ok(&name, "the built-in prompt".into()),
         DriverKind::Auto => return ok(&name, "settled when it starts".into()),
-        DriverKind::Shell => "/bin/sh".to_owned(),
-        DriverKind::Command => role.command.first().cloned().unwrap_or_default(),
-        agent => agent.as_str().to_owned(),
+        DriverKind::Shell => "/bin/sh",
+        DriverKind::Command => role.command.first().map_or("", String::as_str),
+        agent => agent.as_str(),
     };
-    let found = match program.contains('/') {
-        true => Some(role.cwd.join(&program)).filter(|file| access(file, AccessFlags::X_OK).is_ok()),
-        false => drivers::find(&program, path),
-    };
-    match found {
-        None if role.driver == DriverKind::Command => warn_or_error(
-            &name,
-            "error",
-            format!("its program {program} is not on PATH, or can't be run"),
-            format!("install it, or correct command {at}"),
-        ),
-        None => warn_or_error(
-            &name,
-            "warning",
-            format!("its program {program} is not on PATH: its tasks will fail"),
-            match known(role.driver, order, path) {
-                Some(known) => format!("install it ({}), or set another driver {at}", known.install),
-                None => format!("install it, or set another driver {at}"),
-            },
-        ),
-        Some(_) if !unset.is_empty() => warn_or_error(
+    if !unset.is_empty() {
+        return warn_or_error(
             &name,
             "warning",
             format!("env_from names what is not set here: {}", unset.join(", ")),
             format!("export it before orch start, or correct env_from {at}"),
-        ),
-        Some(file) => ok(&name, format!("{} with {}", role.driver, file.display())),
+        );
     }
+    let file = drivers::program_of(role, program, path).unwrap_or_else(|| program.into());
+    let found = format!("{} with {}", role.driver, file.display());
+    let of_program = of_program(program);
+    if kind.program().is_some() && programs.iter().any(|check| check.name == of_program && check.state != "ok") {
+        // How to mend it is said there.
+        return Check { state: "warning", ..ok(&name, format!("{found}: see {of_program}")) };
+    }
+    ok(&name, found)
+}
+
+/// The name of the check of an agent program.
+fn of_program(program: &str) -> String {
+    format!("agent {program}")
 }
 
 /// One line for each agent program that is installed, the preferred ones first; one in all if there is none.
@@ -277,13 +280,8 @@ async fn agent_programs(order: &[DriverKind], path: Option<&OsStr>) -> Vec<Check
     checks
 }
 
-/// The agent program that a role's agents run, where it is one.
-fn known(driver: DriverKind, order: &[DriverKind], path: Option<&OsStr>) -> Option<&'static Program> {
-    drivers::of(drivers::settle(driver, order, path))?.program()
-}
-
 async fn agent_program(program: &Program, file: PathBuf) -> Check {
-    let name = format!("agent {}", program.name);
+    let (name, at) = (of_program(program.name), file.display());
     let asked = tokio::process::Command::new(&file)
         .arg("--version")
         .stdin(std::process::Stdio::null())
@@ -291,9 +289,14 @@ async fn agent_program(program: &Program, file: PathBuf) -> Check {
         .output();
     let why = match tokio::time::timeout(VERSION_PATIENCE, asked).await {
         Ok(Ok(said)) if said.status.success() => {
-            let version = one_line(&String::from_utf8_lossy(&said.stdout), 60);
-            let found = format!("{version} at {}", file.display());
-            if program.is_too_old(&version) {
+            let said = String::from_utf8_lossy(&said.stdout);
+            let Some(version) = drivers::version_in(&said) else {
+                let found = format!("{at} --version prints no version: {:?}", one_line(&said, 60));
+                let mend = format!("is it {}? install that ({}), or take this off PATH", program.name, program.install);
+                return warn_or_error(&name, "warning", found, mend);
+            };
+            let found = format!("{version} at {at}");
+            if program.is_too_old(version) {
                 let found = format!("{found}: older than {}, with which orch is tested", program.tested_with);
                 return warn_or_error(&name, "warning", found, format!("update it: {}", program.install));
             }
@@ -303,7 +306,7 @@ async fn agent_program(program: &Program, file: PathBuf) -> Check {
         Ok(Err(e)) => e.to_string(),
         Err(_) => format!("no answer within {} s", VERSION_PATIENCE.as_secs()),
     };
-    let found = format!("{} does not say its version: {why}", file.display());
+    let found = format!("{at} does not say its version: {why}");
     let mend =
         format!("run {} --version by hand; install it anew ({}), or take it off PATH", program.name, program.install);
     warn_or_error(&name, "warning", found, mend)

@@ -20,7 +20,7 @@ use crate::{
     model::{
         message::{Delivery, Message, is_line_to_idle},
         task::{Task, TaskState},
-        text::one_line,
+        text::{count, one_line},
         time::Timestamp,
     },
     store::people::Reader,
@@ -30,6 +30,8 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(3);
 /// What a hook leaves that was cut off while it handed something over.
 const HANDING: &str = "handing";
+/// Said to a task whose turn was about to end.
+const KEPT: &str = "What you have just answered is kept; what you say to this is added to it.\n";
 /// So many tasks are listed to a model that has forgotten them.
 const LISTED: usize = 30;
 
@@ -103,7 +105,14 @@ impl Ops {
     async fn waits_for_the_model(&self, hook: &Hook, token: &Path) -> Result<Option<String>> {
         match hook {
             Hook::Began { source, .. } if self.caller.attempt().is_none() => self.what_was_forgotten(*source).await,
-            hook if self.reads_the_box(hook) => self.unread(token).await,
+            hook if self.reads_the_box(hook) => {
+                let mut text = self.unread(token).await?;
+                // Or it would say all of it once more, at the price of all of it.
+                if let (Some(text), Hook::Ended { .. }, Some(_)) = (&mut text, hook, self.caller.attempt()) {
+                    text.push_str(KEPT);
+                }
+                Ok(text)
+            }
             _ => Ok(None),
         }
     }
@@ -197,7 +206,7 @@ fn in_words(messages: &[Message], left: u64) -> String {
         text.push_str(&format!("- {}: {}\n", message.from, message.text));
     }
     if left > 0 {
-        text.push_str(&format!("{left} more wait: call read_inbox\n"));
+        text.push_str(&format!("{}: call read_inbox\n", count(left, "more waits", "more wait")));
     }
     text
 }

@@ -3,6 +3,7 @@
 use super::Ops;
 use crate::{
     error::{Error, Result},
+    model::text::count,
     store::intents::Wish,
 };
 
@@ -82,12 +83,19 @@ impl Ops {
         super::delegate::takes_tasks(&self.config, role)?;
         let all = self.config.supervisor.max_agents;
         if n > role.max {
-            return Err(Error::usage(format!("role {} has at most {} agents, not {n}", role.name, role.max))
-                .hint(format!("raise max under [roles.{}] in sessions.toml, then: orch stop; orch start", role.name)));
+            return Err(Error::usage(format!(
+                "role {} has at most {}, not {n}",
+                role.name,
+                count(role.max, "agent", "agents")
+            ))
+            .hint(format!("raise max under [roles.{}] in sessions.toml, then: orch stop; orch start", role.name)));
         }
         if n > all {
-            return Err(Error::usage(format!("there are at most {all} agents over all roles, not {n}"))
-                .hint("raise max_agents under [supervisor] in sessions.toml, then: orch stop; orch start"));
+            return Err(Error::usage(format!(
+                "there can be at most {} over all roles, not {n}",
+                count(all, "agent", "agents")
+            ))
+            .hint("raise max_agents under [supervisor] in sessions.toml, then: orch stop; orch start"));
         }
         let wish = Wish::Scale(role.name.clone(), n);
         let reason = format!("role {} was scaled to {n} by {who}", role.name);

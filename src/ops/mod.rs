@@ -177,8 +177,14 @@ impl Ops {
             return Error::not_running(error.to_string())
                 .hint("start that server, or correct url under [redis] in sessions.toml; then: orch start");
         }
-        let home = self.home.path().display();
-        Error::not_running(format!("orch is not running for '{}' (its state is in {home})", self.config.namespace))
-            .hint("start it with: orch start")
+        let (home, namespace) = (self.home.path(), &self.config.namespace);
+        Error::not_running(match home.is_dir() {
+            true => format!("orch is not running for '{namespace}' (its state is in {})", home.display()),
+            false => format!(
+                "orch is not running for '{namespace}', and never was (its state would be in {})",
+                home.display()
+            ),
+        })
+        .hint("start it with: orch start")
     }
 }

@@ -122,14 +122,7 @@ impl Ops {
             }
             false => Vec::new(),
         };
-        let mut held = Vec::new();
-        for task in store.first_tasks(TaskState::Held, NAMED).await? {
-            let attempts = match store.task(&task.id).await {
-                Err(e) if !e.concerns_one_record() => return Err(e),
-                detail => detail.ok().flatten().map(|detail| detail.attempts).unwrap_or_default(),
-            };
-            held.push((task, attempts.into_iter().last().map(|attempt| attempt.agent)));
-        }
+        let held = store.first_tasks(TaskState::Held, NAMED).await?;
         let (asking, all_asking) = store.asking(NAMED).await?;
         let usage_today = self.used_today().await?;
         let failed = newest(store, TaskState::Failed, NAMED).await?;

@@ -245,6 +245,8 @@ pub struct Why {
     pub chain: Vec<Link>,
     /// Where an agent has ended: what was known then, and the rule that decided.
     pub evidence: Option<Box<Evidence>>,
+    /// Of a task: which of its attempts ended so. It may have been tried again since.
+    pub evidence_attempt: Option<u32>,
     /// The facts behind the sentences: events about it, the oldest first.
     pub events: Vec<crate::model::event::Event>,
 }

@@ -18,12 +18,12 @@ use super::{
     Agent, Leave,
     beats::{Beat, Beats},
     limits::Meter,
-    needs::Needs,
     outcome::{Stop, report, stopped},
     program::CAPABILITY,
     session,
     signals::{Signal, Signals},
     start::{NotBegun, Running, begin},
+    waits::Waits,
 };
 use crate::{
     config::Mode,
@@ -77,7 +77,7 @@ pub(super) async fn run(
     let is_on_terminal = agent.launch.role.agent.mode == Mode::Interactive;
     loop {
         let terminal = if is_on_terminal { Some(agent.pane.lend().await) } else { None };
-        let running = match begin(agent, driver, claimed, earlier.as_ref(), terminal, beats.needs()) {
+        let running = match begin(agent, driver, claimed, earlier.as_ref(), terminal, beats.waits()) {
             Ok(running) => running,
             Err(not_begun) => {
                 let NotBegun { verdict, leave } = *not_begun;
@@ -119,6 +119,8 @@ impl Running<'_> {
         let agent = self.agent;
         let mut meter = Meter::start(&agent.launch.role.limits, agent.enclosed.as_ref());
         let (status, mut stop) = self.watch(claimed, beats, signals, &mut meter).await;
+        // A code with which it has answered our signal says nothing of it.
+        let told_to_end = stop.is_some();
         if stop.is_none() && !status.as_ref().is_ok_and(ExitStatus::success) {
             stop = meter.refused().map(Stop::Over);
         }
@@ -164,7 +166,7 @@ impl Running<'_> {
         if verdict.start_anew && self.resumed {
             return None;
         }
-        let exit_code = status.ok().and_then(|s| s.code());
+        let exit_code = status.ok().filter(|s| s.success() || !told_to_end).and_then(|s| s.code());
         let mut report = report(self.agent, claimed, verdict, exit_code, Some(&self.output), began);
         let leave = match stop {
             Some(Stop::Leave(leave)) => Some(leave),
@@ -197,11 +199,12 @@ impl Running<'_> {
         }
     }
 
-    /// Passes on what the program tells that it asks for. One that tells nothing may be known otherwise.
-    fn note_needs(&mut self, needs: &Needs) {
-        let Some(asks) = self.output.told().map(Conversation::asks) else { return };
-        if std::mem::replace(&mut self.asks, asks) != asks {
-            needs.set(asks);
+    /// Passes on what the program tells that it waits for. One that tells nothing may be known otherwise.
+    fn note_wait(&mut self, waits: &Waits) {
+        let Some(waits_for) = self.output.told().map(Conversation::waits_for) else { return };
+        if self.waits_for != waits_for {
+            waits.set(waits_for.clone());
+            self.waits_for = waits_for;
         }
     }
 
@@ -213,7 +216,7 @@ impl Running<'_> {
         signals: &mut Signals,
         meter: &mut Meter<'_>,
     ) -> (io::Result<ExitStatus>, Option<Stop>) {
-        let (progress, needs) = (beats.progress(), beats.needs());
+        let (progress, waits) = (beats.progress(), beats.waits());
         let timeout = tokio::time::sleep(Duration::from_millis(claimed.task.timeout_ms));
         tokio::pin!(timeout);
         let kill = tokio::time::sleep(Duration::MAX);
@@ -259,7 +262,7 @@ impl Running<'_> {
                 () = self.output.pump() => {
                     progress.touch();
                     self.note_session();
-                    self.note_needs(&needs);
+                    self.note_wait(&waits);
                     let told = self.output.told();
                     is_over = told.is_some_and(|told| told.is_done() || on_terminal && told.has_ended());
                     linger.as_mut().reset(tokio::time::Instant::now() + patience);

@@ -14,8 +14,9 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use super::{
     Agent,
-    needs::{Changes, Needs},
+    redact::Redactor,
     standing::Standing,
+    waits::{Changes, Waits},
 };
 use crate::{
     home::launch::Launch,
@@ -45,7 +46,7 @@ pub(super) enum Beat {
 pub(super) struct Beats {
     lease: watch::Sender<Option<Lease>>,
     progress: Arc<Progress>,
-    needs: Needs,
+    waits: Waits,
     answers: mpsc::Receiver<Beat>,
 }
 
@@ -70,7 +71,7 @@ impl Beats {
         let (store, launch) = (agent.store.clone(), agent.launch.clone());
         let lease = watch::Sender::new(None);
         let progress = Arc::new(Progress { began: Instant::now(), last_ms: AtomicU64::new(0) });
-        let (needs, now) = (Needs::new(), Arc::new(Notify::new()));
+        let (waits, now) = (Waits::new(Redactor::of(&launch)), Arc::new(Notify::new()));
         tokio::spawn(super::wakeups::wait_for_inbox(store.clone(), launch.agent.clone(), now.clone()));
         let (sender, answers) = mpsc::channel(8);
         let heart = Heart {
@@ -79,27 +80,27 @@ impl Beats {
             standing: agent.standing.clone(),
             lease: lease.subscribe(),
             progress: progress.clone(),
-            needs: needs.clone(),
+            waits: waits.clone(),
             cpu: Duration::ZERO,
         };
-        tokio::spawn(heart.beat(now, needs.changes(), sender));
-        tokio::spawn(super::needs::ring(needs.clone(), agent.pane.clone()));
-        Beats { lease, progress, needs, answers }
+        tokio::spawn(heart.beat(now, waits.changes(), sender));
+        tokio::spawn(super::waits::ring(waits.clone(), agent.pane.clone()));
+        Beats { lease, progress, waits, answers }
     }
 
-    /// From now on this lease is renewed, or none. What the program before asked for is settled.
+    /// From now on this lease is renewed, or none. What the program before waited for is settled.
     pub fn hold(&self, lease: Option<Lease>) {
         self.progress.touch();
-        self.needs.set(None);
+        self.waits.set(None);
         self.lease.send_replace(lease);
     }
     /// Where the attempt notes signs of life.
     pub fn progress(&self) -> Arc<Progress> {
         self.progress.clone()
     }
-    /// Where is noted what the program asks its user for; the heart says it at once.
-    pub fn needs(&self) -> Needs {
-        self.needs.clone()
+    /// Where is noted what the program waits for; the heart says it at once.
+    pub fn waits(&self) -> Waits {
+        self.waits.clone()
     }
     /// The next answer that asks for something. One about a lease that is not held any more is old news.
     pub async fn next(&mut self) -> Beat {
@@ -121,12 +122,12 @@ struct Heart {
     standing: Arc<Standing>,
     lease: watch::Receiver<Option<Lease>>,
     progress: Arc<Progress>,
-    needs: Needs,
+    waits: Waits,
     cpu: Duration,
 }
 
 impl Heart {
-    async fn beat(mut self, now: Arc<Notify>, mut needs: Changes, answers: mpsc::Sender<Beat>) {
+    async fn beat(mut self, now: Arc<Notify>, mut waits: Changes, answers: mpsc::Sender<Beat>) {
         let mut tick = tokio::time::interval(self.launch.heartbeat);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         // The first tick is at once; `hello` or `claim` has just said as much.
@@ -135,7 +136,7 @@ impl Heart {
             tokio::select! {
                 _ = tick.tick() => {}
                 () = now.notified() => {}
-                () = needs.next() => {}
+                () = waits.next() => {}
             }
             // What an attempt has needed is not kept for the next one, or a runner is as large as its largest moment.
             if self.lease.has_changed().unwrap_or(false) {
@@ -178,13 +179,19 @@ impl Heart {
     }
 
     fn pulse(&mut self, lease: Option<&Claimed>) -> Pulse {
-        let needs = self.needs.get();
+        let wait = self.waits.get();
         let Some(lease) = lease else {
-            let rss_bytes = os::rss_bytes(std::process::id());
-            return Pulse { rss_bytes, needs, ..Pulse::default() };
+            let own = std::process::id();
+            // The master's program is there without a lease.
+            let below = match self.launch.master {
+                true => os::descendants(&os::ProcessId::current()).unwrap_or_default(),
+                false => Vec::new(),
+            };
+            let rss_bytes = Some(below.iter().chain([&own]).filter_map(|pid| os::rss_bytes(*pid)).sum());
+            return Pulse { rss_bytes, wait, ..Pulse::default() };
         };
         // Who waits for a person does not hang; nor is it the program's silence, once it was answered.
-        if needs.is_some() {
+        if self.waits.is_for_person() {
             self.progress.touch();
         }
         // A program that computes without a word makes progress too: its tree's processor time says so.
@@ -199,7 +206,7 @@ impl Heart {
             self.cpu = cpu;
         }
         let lease = Some((lease.task.id.clone(), lease.fence));
-        Pulse { lease, rss_bytes, progress_age: Some(self.progress.age()), needs }
+        Pulse { lease, rss_bytes, progress_age: Some(self.progress.age()), wait }
     }
 }
 

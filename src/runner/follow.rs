@@ -1,5 +1,5 @@
 //! Follows a program that has the pane's terminal to itself: by what its hooks leave in a file, and by its screen where no
-//! hook tells. It notes what the program asks its user for as soon as it is known.
+//! hook tells. It notes what the program asks its user as soon as it is known.
 
 use std::{
     io,
@@ -15,18 +15,22 @@ use tokio::{
 use super::{
     Agent,
     hooks::Hooks,
-    needs::Needs,
     turn::{Doing, Turn},
+    waits::Waits,
 };
 use crate::{
     drivers::{Driver, Hook, Noted, Seen},
     home::{self, Home, launch::Launch},
-    model::time::Timestamp,
+    model::{time::Timestamp, wait::Retry},
     mux::{Mux, TmuxMux, TmuxOptions},
 };
 
 /// How often a program is looked at that is in a turn, of which no hook may tell the end. One that is idle is not.
 const LOOK: Duration = Duration::from_millis(1_500);
+
+/// One that says itself that it works is looked at only every so many times: that its service does not answer stands on its
+/// screen alone.
+const LOOK_WHILE_WORKING: u32 = 4;
 
 /// Of what an ended program has left on the screen, so many lines are told.
 const LAST_LINES: usize = 4;
@@ -44,7 +48,7 @@ pub(super) struct Follow {
     turn: Turn,
     /// What it does, for whoever wants to hear of it.
     doing: watch::Sender<Doing>,
-    needs: Needs,
+    waits: Waits,
     /// Whether it was ever known to do anything.
     begun: bool,
     ended: bool,
@@ -59,32 +63,59 @@ pub(super) struct Heard {
     pub hooks: Vec<Hook>,
 }
 
+/// What a look at a program has shown.
+struct Look {
+    seen: Seen,
+    /// What it asks, if it does.
+    asked: Option<String>,
+    /// The error with which its last turn has ended.
+    failure: Option<String>,
+    /// Whether it tries its service again; `None`: its screen was not looked at.
+    retry: Option<Option<Retry>>,
+}
+
+impl Look {
+    fn of(seen: Seen) -> Self {
+        Look { seen, asked: None, failure: None, retry: None }
+    }
+}
+
 /// The screen of the own pane, what the program writes about itself, and who can read it.
 struct Screen {
     mux: TmuxMux,
     pane: String,
     driver: &'static dyn Driver,
     status: Option<PathBuf>,
+    /// How often in a row it has said itself that it works.
+    said_working: u32,
 }
 
 impl Screen {
-    /// What the program is seen to do, and the error that its last turn has ended with, where no hook tells. That it works
-    /// it says itself, which costs nothing; of all else the screen knows more.
-    async fn see(&self) -> (Seen, Option<String>) {
+    /// What the program is seen to do. That it works it says itself, which costs nothing; of all else the screen knows more.
+    async fn see(&mut self) -> Look {
         let said = self.status.as_deref().and_then(home::read_json);
         let said = said.map_or(Seen::Unknown, |said| self.driver.read_status(&said));
-        if said == Seen::Working {
-            return (said, None);
+        self.said_working = if said == Seen::Working { self.said_working + 1 } else { 0 };
+        if said == Seen::Working && !self.said_working.is_multiple_of(LOOK_WHILE_WORKING) {
+            return Look::of(said);
         }
         match self.mux.screen(&self.pane).await {
+            Ok(screen) if said == Seen::Working => {
+                Look { retry: Some(self.driver.retrying(&screen.text)), ..Look::of(said) }
+            }
             Ok(screen) => match self.driver.see(&screen.title, &screen.text) {
-                Seen::Unknown => (said, None),
-                seen => (seen, self.driver.failure(&screen.text)),
+                Seen::Unknown => Look::of(said),
+                seen => Look {
+                    seen,
+                    asked: self.driver.asked(&screen.text).filter(|_| matches!(seen, Seen::Asking(_))),
+                    failure: self.driver.failure(&screen.text),
+                    retry: Some(self.driver.retrying(&screen.text)),
+                },
             },
             // A tmux that does not answer says nothing about the program.
             Err(e) => {
                 tracing::debug!("its screen can't be looked at: {e}");
-                (said, None)
+                Look::of(said)
             }
         }
     }
@@ -100,16 +131,21 @@ impl Follow {
         dir: &Path,
         driver: Option<&'static dyn Driver>,
         turn: Turn,
-        needs: Needs,
+        waits: Waits,
     ) -> io::Result<Self> {
         let mut looks = tokio::time::interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let pane = std::env::var("TMUX_PANE").ok();
-        let screen =
-            driver.zip(pane).map(|(driver, pane)| Screen { mux: mux(&agent.launch), pane, driver, status: None });
+        let screen = driver.zip(pane).map(|(driver, pane)| Screen {
+            mux: mux(&agent.launch),
+            pane,
+            driver,
+            status: None,
+            said_working: 0,
+        });
         let hooks = driver.map(|_| Hooks::of_new_program(&Home::hooks(dir))).transpose()?;
         let doing = watch::Sender::new(turn.doing());
-        Ok(Follow { hooks, line: Vec::new(), screen, looks, turn, doing, needs, begun: false, ended: false })
+        Ok(Follow { hooks, line: Vec::new(), screen, looks, turn, doing, waits, begun: false, ended: false })
     }
 
     /// It runs, as this process.
@@ -177,14 +213,17 @@ impl Follow {
     /// Nobody is left who could tell more: what comes is what was told already.
     pub fn has_ended(&mut self) {
         self.ended = true;
-        self.needs.set(None);
+        self.waits.set(None);
     }
 
     /// Looks at the terminal. What no hook has told, and it says as well: that a turn has failed.
     pub async fn look(&mut self) -> Option<Hook> {
-        let (seen, failure) = self.screen.as_ref()?.see().await;
+        let Look { seen, asked, failure, retry } = self.screen.as_mut()?.see().await;
         let was_idle = self.turn.doing() == Doing::Idle;
-        self.turn.see(seen);
+        self.turn.see(seen, asked.as_deref());
+        if let Some(retry) = retry {
+            self.turn.see_retry(retry);
+        }
         let ends_here = !was_idle && self.turn.doing() == Doing::Idle;
         let failed = failure.filter(|_| ends_here).map(|why| Hook::Failed { why });
         if let Some(hook) = &failed {
@@ -212,7 +251,7 @@ impl Follow {
     }
 
     fn has_changed(&mut self) {
-        self.needs.set(self.turn.needs());
+        self.waits.set(self.turn.waits_for());
         let doing = self.turn.doing();
         self.begun |= doing != Doing::Starting;
         self.doing.send_if_modified(|known| std::mem::replace(known, doing) != doing);

@@ -13,7 +13,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use super::enclosed::Enclosed;
 use crate::{
     config::Limits,
-    model::{duration::human, size},
+    model::{duration::human, size, text::count},
     os::{self, Bounds, Refused},
 };
 
@@ -70,7 +70,8 @@ impl<'a> Meter<'a> {
         }
         match (held.processes, forks) {
             (Some(limit), 1..) => Some(format!(
-                "over-processes: the kernel refused it {forks} more processes or threads, max_processes is {limit}"
+                "over-processes: the kernel refused it {}, max_processes is {limit}",
+                count(forks, "more process or thread", "more processes or threads")
             )),
             _ => None,
         }

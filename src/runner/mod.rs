@@ -15,7 +15,6 @@ mod follow;
 mod hooks;
 mod limits;
 mod mail;
-mod needs;
 mod outcome;
 mod output;
 mod pane;
@@ -32,6 +31,7 @@ mod tail;
 mod transcript;
 mod turn;
 mod typing;
+mod waits;
 mod wakeups;
 mod workspace;
 
@@ -56,7 +56,7 @@ use crate::{
         Home,
         launch::{Launch, RedisAt},
     },
-    model::{agent::AgentState, cause::Cause, id::Process},
+    model::{agent::AgentState, cause::Cause, id::Process, text::count},
     os::{self, failpoint},
     store::{
         Store, StoreError,
@@ -105,7 +105,7 @@ impl Leave {
             Leave::Told(reason) | Leave::Broken(reason) => reason.clone(),
             Leave::SessionClosed => "crashed: its tmux session was closed".into(),
             Leave::Terminated => "its runner was sent SIGTERM".into(),
-            Leave::Done(n) => format!("it has done {n} tasks (tasks_per_agent)"),
+            Leave::Done(n) => format!("it has done {} (tasks_per_agent)", count(*n, "task", "tasks")),
             Leave::GivenUp => "it was given up by the supervisor".into(),
         }
     }

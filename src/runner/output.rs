@@ -127,6 +127,9 @@ impl Output {
             // What stood there in JSON's way of writing it is a secret only now.
             shown = self.redactor.whole(shown);
         }
+        if let Some(reading) = self.reading.as_mut().filter(|_| stream == Stream::Err) {
+            reading.feed_errors(&shown);
+        }
         source.tail.push(&shown);
         self.pass_on(stream, &shown);
         if ends_here {

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::home::launch::Launch;
+
 #[cfg(test)]
 mod fuzz;
 
@@ -26,6 +28,11 @@ impl Redactor {
         secrets.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         secrets.dedup();
         Redactor { secrets, held: Vec::new() }
+    }
+
+    /// Of the secrets that an agent's program has.
+    pub fn of(launch: &Launch) -> Self {
+        Redactor::new(launch.secrets.iter().filter_map(|name| launch.env.get(name)).map(String::as_str))
     }
 
     /// What can be shown now. What may be the beginning of a secret is held back until the next piece.

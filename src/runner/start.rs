@@ -10,7 +10,6 @@ use tokio::process::Child;
 use super::{
     Agent, Leave,
     follow::Follow,
-    needs::Needs as NeedsOf,
     output::{From, Output},
     pane::Lent,
     program::{own_variables, spawn, spawn_on_terminal, write_files},
@@ -19,12 +18,13 @@ use super::{
     session::Earlier,
     transcript::Reading,
     turn::Turn,
+    waits::Waits,
     workspace::Workspace,
 };
 use crate::{
-    config::Mode,
-    drivers::{self, Driver, HookTranscript, Job, Refusal, Seat, Start, Verdict},
-    model::{agent::Needs, cause::Cause, id::Capability, question::Question},
+    config::{Mode, Role},
+    drivers::{self, Driver, HookTranscript, Job, Refusal, Seat, Start, Unfit, Verdict},
+    model::{cause::Cause, id::Capability, question::Question, wait::Wait},
     os::failpoint,
     store::tasks::Claimed,
 };
@@ -42,8 +42,8 @@ pub(super) struct Running<'a> {
     pub resumed: bool,
     /// The conversation that has been written down.
     pub session: Option<String>,
-    /// What it has told that it asks its user for.
-    pub asks: Option<Needs>,
+    /// What it has told that it waits for.
+    pub waits_for: Option<Wait>,
     /// What only this attempt's processes carry.
     pub capability: Capability,
 }
@@ -76,7 +76,7 @@ pub(super) fn begin<'a>(
     claimed: &Claimed,
     earlier: Option<&Earlier>,
     terminal: Option<Lent>,
-    needs: NeedsOf,
+    waits: Waits,
 ) -> Result<Running<'a>, Box<NotBegun>> {
     let (role, launch) = (&agent.launch.role, &agent.launch);
     let mut prompt = earlier.map_or(&claimed.task.description, |earlier| &earlier.prompt).clone();
@@ -109,7 +109,7 @@ pub(super) fn begin<'a>(
     write_files(&start).map_err(could_not_start)?;
     let (child, sources, transcript) = if terminal.is_some() {
         // Before the program can tell anything.
-        let mut follow = Follow::new(agent, &workspace.dir, Some(driver), Turn::with_task(), needs)
+        let mut follow = Follow::new(agent, &workspace.dir, Some(driver), Turn::with_task(), waits)
             .map_err(|e| NotBegun::machine(agent, format!("what its program tells could not be followed: {e}")))?;
         let child = spawn_on_terminal(agent, &start, &cwd, &own).map_err(could_not_start)?;
         follow.has_started(launch, child.id());
@@ -122,12 +122,11 @@ pub(super) fn begin<'a>(
     };
     failpoint!("claim.started");
     let reading = transcript.map(|transcript| Reading::new(transcript, &workspace.dir, start.session.clone()));
-    let secrets = agent.launch.secrets.iter().filter_map(|name| agent.launch.env.get(name)).map(String::as_str);
     let pane = agent.pane.clone();
-    let output = Output::new(sources, &workspace.dir, pane, Redactor::new(secrets), reading, role.limits.output);
+    let output = Output::new(sources, &workspace.dir, pane, Redactor::of(&agent.launch), reading, role.limits.output);
     let resumed = earlier.is_some();
     let session = None;
-    Ok(Running { agent, workspace, scratch, child, output, terminal, resumed, session, asks: None, capability })
+    Ok(Running { agent, workspace, scratch, child, output, terminal, resumed, session, waits_for: None, capability })
 }
 
 /// What persons have said to the questions of earlier attempts.
@@ -176,32 +175,32 @@ fn start(
 fn could_not_start(e: &io::Error, start: &Start, agent: &Agent) -> Box<NotBegun> {
     use io::ErrorKind::{ArgumentListTooLong, NotFound, OutOfMemory, PermissionDenied, StorageFull, WouldBlock};
     let program = start.program.to_string_lossy();
-    let path = agent.launch.env.get("PATH").map_or("which is empty", String::as_str);
+    let launch = &agent.launch;
     let is_short_of_something = matches!(e.kind(), OutOfMemory | WouldBlock | StorageFull)
         || matches!(e.raw_os_error(), Some(libc::EMFILE | libc::ENFILE));
-    match e.kind() {
-        _ if is_short_of_something => NotBegun::machine(agent, format!("{program} could not be started: {e}")),
-        NotFound if drivers::find(&program, agent.launch.env.get("PATH").map(OsStr::new)).is_some() => {
-            NotBegun::permanent(format!("the program {program} is there, but its interpreter (its first line) is not"))
+    if is_short_of_something {
+        return NotBegun::machine(agent, format!("{program} could not be started: {e}"));
+    }
+    let path = launch.env.get("PATH").map(OsStr::new);
+    // It was there when this agent was started. The supervisor finds the same, and starts nobody for the other tasks.
+    let role = Role { driver: launch.driver, ..launch.role.clone() };
+    if let Some(Unfit { why, mend }) = drivers::unfit(&role, &[], path) {
+        tracing::warn!(?path, "{why}");
+        return NotBegun::machine(agent, format!("{why}: {mend}"));
+    }
+    NotBegun::permanent(match e.kind() {
+        NotFound if drivers::find(&program, path).is_some() => {
+            format!("the program {program} is there, but its interpreter (its first line) is not")
         }
-        NotFound if !program.contains('/') => {
-            // The whole PATH would fill every list that shows the reason.
-            tracing::warn!(path, "{program} is not there");
-            let known = drivers::of(agent.launch.driver).and_then(|driver| driver.program());
-            let how = known.map(|known| format!(" ({})", known.install)).unwrap_or_default();
-            NotBegun::permanent(format!(
-                "the program {program} is not on PATH: install it{how}, or change the role's driver or command"
-            ))
-        }
-        NotFound => NotBegun::permanent(format!("the program {program} is not there, or its interpreter is not")),
-        PermissionDenied => NotBegun::permanent(format!("the program {program} may not be executed")),
+        NotFound => format!("the program {program} is not there, or its interpreter is not"),
+        PermissionDenied => format!("the program {program} may not be executed"),
         ArgumentListTooLong => {
             let longest = start.args.iter().map(|arg| arg.len()).max().unwrap_or_default();
-            NotBegun::permanent(format!(
+            format!(
                 "an argument of {program} is too long, with {longest} bytes: in mode = \"interactive\" the task's text is \
                  one (name a file in it instead, or use mode = \"headless\"); else shorten instructions or args"
-            ))
+            )
         }
-        _ => NotBegun::permanent(format!("{program} could not be started: {e}")),
-    }
+        _ => format!("{program} could not be started: {e}"),
+    })
 }

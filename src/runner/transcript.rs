@@ -9,13 +9,15 @@ use crate::{
     model::{
         duration::human,
         task::Usage,
-        text::{one_line, plain},
+        text::{in_one_line, one_line, plain},
         time::Timestamp,
     },
 };
 
 /// A longer line is left to the raw file: an answer of so many MiB is nobody's to read, and a line is held in memory.
 const LONGEST_LINE: usize = 32 << 20;
+/// What a line of standard error says stands at its beginning.
+const LONGEST_ERROR: usize = 4 << 10;
 /// What a tool answered is shown up to here.
 const COLUMNS: usize = 160;
 
@@ -25,6 +27,8 @@ pub(super) struct Reading {
     told: Conversation,
     /// The beginning of a line.
     line: Vec<u8>,
+    /// The same of standard error.
+    error_line: Vec<u8>,
     /// Whether the line at hand is too long, and its rest is left out.
     skipping: bool,
     raw: Option<File>,
@@ -38,7 +42,16 @@ impl Reading {
     pub fn new(transcript: Box<dyn Transcript>, dir: &Path, given: Option<String>) -> Self {
         let raw = output::open_raw(dir).inspect_err(|e| tracing::error!("the raw lines are not kept: {e}")).ok();
         let told = Conversation::default();
-        Reading { transcript, told, line: Vec::new(), skipping: false, raw, last_text: String::new(), given }
+        Reading {
+            transcript,
+            told,
+            line: Vec::new(),
+            error_line: Vec::new(),
+            skipping: false,
+            raw,
+            last_text: String::new(),
+            given,
+        }
     }
 
     /// A piece of the stream; what is to be shown of it.
@@ -60,6 +73,20 @@ impl Reading {
             }
         }
         shown.into_bytes()
+    }
+
+    /// A piece of standard error, of which nothing is shown but itself.
+    pub fn feed_errors(&mut self, piece: &[u8]) {
+        for part in piece.split_inclusive(|b| *b == b'\n') {
+            // Of a longer one the beginning says enough.
+            let room = LONGEST_ERROR.saturating_sub(self.error_line.len());
+            self.error_line.extend_from_slice(&part[..part.len().min(room)]);
+            if part.ends_with(b"\n") {
+                let line = std::mem::take(&mut self.error_line);
+                let events = self.transcript.error_line(String::from_utf8_lossy(&line).trim());
+                events.iter().for_each(|event| self.told.take(event));
+            }
+        }
     }
 
     /// The stream has ended: what is left has no line's end.
@@ -118,17 +145,18 @@ impl Reading {
                     (false, summary) => format!("  ⎿ failed: {summary}"),
                 }
             }
-            Event::Usage(_) | Event::KeptIn { .. } | Event::Turn => return,
+            Event::Usage(_) | Event::KeptIn { .. } | Event::Turn | Event::Answers | Event::HandedOver => return,
             Event::Needs { what, of } => format!("── needs {what}: {of}"),
-            Event::Asks { what, of } => format!("── asks for {what}: {of}"),
+            Event::Asks(asked) => format!("── {}", in_one_line(&asked.to_string(), COLUMNS)),
             Event::RateLimited { until } => match until {
                 Some(until) => format!("── a limit is reached, for {}", human(left(*until))),
                 None => "── a limit is reached".to_owned(),
             },
             Event::Retrying { attempt, of, after, why, .. } => {
                 let of = of.map(|of| format!(" of {of}")).unwrap_or_default();
+                let count = attempt.map(|attempt| format!(" ({attempt}{of})")).unwrap_or_default();
                 let after = if after.is_zero() { String::new() } else { format!(" in {}", human(*after)) };
-                format!("── tries again{after} ({attempt}{of}): {why}")
+                format!("── tries again{after}{count}: {why}")
             }
             Event::Result { text, ending } => self.end(text.as_deref(), ending),
             Event::Unknown { shown: Some(line) } => one_line(line, 10 * COLUMNS),
@@ -163,7 +191,7 @@ fn spent(usage: &Usage) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::DriverKind, drivers};
+    use crate::{config::DriverKind, drivers, model::wait::Wait};
 
     const STREAM: &str = concat!(
         r#"{"type":"system","subtype":"init","session_id":"s1","model":"m"}"#,
@@ -205,6 +233,18 @@ mod tests {
         assert!(reading.line.len() <= LONGEST_LINE);
         let shown = String::from_utf8(reading.feed(format!("x\n{STREAM}\n").as_bytes())).unwrap();
         assert_eq!(shown, format!("orch: a line of more than 32 MiB is left out; it is in raw.jsonl\n{SHOWN}"));
+    }
+
+    #[test]
+    fn what_standard_error_says_counts_wherever_it_is_cut() {
+        let dir = tempfile::tempdir().unwrap();
+        let transcript = drivers::of(DriverKind::Gemini).unwrap().transcript().unwrap();
+        let mut reading = Reading::new(transcript, dir.path(), None);
+        let said = format!("{}\nAttempt 1 failed. Retrying with backoff... Error: x\n", "y".repeat(9_000));
+        said.as_bytes().chunks(7).for_each(|piece| reading.feed_errors(piece));
+        assert!(matches!(reading.told().waits_for(), Some(Wait::Service(_))));
+        reading.feed(b"{\"type\":\"message\",\"role\":\"assistant\",\"delta\":true,\"content\":\"I\"}\n");
+        assert_eq!(reading.told().waits_for(), None);
     }
 
     #[test]

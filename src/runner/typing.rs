@@ -31,8 +31,10 @@ pub(super) struct Typed {
 /// How long things take.
 #[derive(Debug, Clone)]
 pub(super) struct Pace {
-    /// Whoever has typed within this time may go on.
+    /// Whoever has typed or attached within this time may go on.
     pub person: Duration,
+    /// After this long it is known whether somebody who has attached types as well.
+    pub attached: Duration,
     /// Between a paste and Enter: programs lose an Enter that comes at once.
     pub before_enter: Duration,
     /// How long a program may take to show what was pasted, and how often it is looked for.
@@ -45,6 +47,7 @@ impl Default for Pace {
     fn default() -> Self {
         Pace {
             person: Duration::from_secs(5),
+            attached: Duration::from_secs(1),
             before_enter: Duration::from_millis(300),
             shown: (Duration::from_secs(2), Duration::from_millis(100)),
             confirmed: Duration::from_secs(5),
@@ -115,6 +118,9 @@ impl Typist {
         if screen.last_typed.is_some_and(|ago| ago < self.pace.person) {
             return Err("a person is typing".to_owned());
         }
+        if screen.last_attached.is_some_and(|ago| ago < self.pace.person) {
+            return Err("a person has just attached".to_owned());
+        }
         match prompt(&screen) {
             Prompt::Empty => Ok(screen),
             Prompt::Filled => Err("something stands in the prompt".to_owned()),
@@ -122,13 +128,18 @@ impl Typist {
         }
     }
 
-    /// The screen, if nobody but us has typed since then.
+    /// The screen, if nobody but us has typed since then. Of somebody who attaches meanwhile that is known a second later.
     async fn look(&self, began: Instant) -> Result<Screen, String> {
-        let screen = self.mux.screen(&self.pane).await.map_err(|e| e.to_string())?;
-        if screen.last_typed.is_some_and(|ago| ago < began.elapsed()) {
-            return Err("a person has begun to type: it is theirs to submit".to_owned());
+        loop {
+            let screen = self.mux.screen(&self.pane).await.map_err(|e| e.to_string())?;
+            if screen.last_typed.is_some_and(|ago| ago < began.elapsed()) {
+                return Err("a person has begun to type: it is theirs to submit".to_owned());
+            }
+            if screen.last_attached.is_none_or(|ago| ago >= self.pace.attached.min(began.elapsed())) {
+                return Ok(screen);
+            }
+            tokio::time::sleep(self.pace.shown.1).await;
         }
-        Ok(screen)
     }
 
     /// Waits until the line is seen.

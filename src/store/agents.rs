@@ -11,12 +11,13 @@ use super::{
     values::{ms, parse},
 };
 use crate::model::{
-    agent::{Agent, AgentState, Needs},
+    agent::{Agent, AgentState},
     cause::Cause,
     evidence::Evidence,
     id::{Process, TaskId},
     task::TaskState,
     time::Timestamp,
+    wait::Wait,
 };
 
 /// An agent's record with what only the supervisor wants to know.
@@ -61,8 +62,8 @@ pub struct Pulse {
     pub rss_bytes: Option<u64>,
     /// How long ago its program last showed a sign of progress.
     pub progress_age: Option<Duration>,
-    /// What its program asks its user for.
-    pub needs: Option<Needs>,
+    /// What its program waits for.
+    pub wait: Option<Wait>,
 }
 
 /// How an agent's end is recorded.
@@ -132,8 +133,12 @@ impl Store {
         let (task, fence) = pulse.lease.as_ref().map(|(t, f)| (t.to_string(), f.to_string())).unwrap_or_default();
         let rss = pulse.rss_bytes.map(|b| b.to_string()).unwrap_or_default();
         let progress = pulse.progress_age.map(ms).unwrap_or_default();
-        let needs = pulse.needs.map_or("", Needs::as_str);
-        let args = [id, incarnation, &ms(lease), &task, &fence, &rss, &progress, needs];
+        let (needs, of, retrying) = match &pulse.wait {
+            Some(Wait::Person(asked)) => (asked.what.as_str(), asked.of.as_str(), String::new()),
+            Some(Wait::Service(retry)) => ("", "", serde_json::to_string(retry).unwrap_or_default()),
+            None => ("", "", String::new()),
+        };
+        let args = [id, incarnation, &ms(lease), &task, &fence, &rss, &progress, needs, of, &retrying];
         let answer: String = self.read(self.call(&script::HEARTBEAT, args).await?)?;
         Ok(match answer.split_once(' ') {
             Some(("cancel", reason)) => Directive::Cancel(reason.to_owned()),

@@ -13,6 +13,7 @@ use crate::model::{
     id::{Process, TaskId},
     task::{Attempt, Task, TaskResult, Usage},
     time::Timestamp,
+    wait::Retrying,
 };
 
 /// A record's fields, with its key for complaints.
@@ -184,12 +185,20 @@ pub(super) fn agent(id: &str, f: &Fields, now: Timestamp) -> Result<super::agent
         restarts: f.parse_or("restarts", 0)?,
         needs: f.parse_opt("needs")?,
         needs_since: f.time("needs_since")?,
+        needs_for: f.text("needs_for"),
+        retrying: retrying(f)?,
         rss_bytes: f.parse_opt("rss_bytes")?,
         reason: f.text("reason"),
         master: f.text("master").as_deref() == Some("1"),
         evidence: f.text("evidence").and_then(|text| evidence(&text)),
     };
     Ok(super::agents::Record { agent, progress_at: f.time("progress_at")?, last_task: f.parse_opt("last_task")? })
+}
+
+/// What its program tries again; nothing of what does not read: it says so anew with its next try.
+fn retrying(f: &Fields) -> Result<Option<Retrying>> {
+    let retry = f.text("retrying").and_then(|text| serde_json::from_str(&text).ok());
+    Ok(retry.zip(f.time("retrying_since")?).map(|(retry, since)| Retrying { retry, since }))
 }
 
 /// An entry of the event stream.

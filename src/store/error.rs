@@ -130,6 +130,10 @@ impl From<StoreError> for Error {
 fn refusal(code: &str, detail: &str) -> Error {
     match code {
         "draining" => Error::failed("orch is draining: it accepts nothing new").hint("accept again with: orch resume"),
+        "key_taken" => {
+            Error::failed(format!("this key is that of {detail}, which is another's and for something else"))
+                .hint("choose a key that nobody else would, such as one with the name of your own task in it")
+        }
         "unknown_dependency" => {
             Error::not_found(format!("there is no task {detail} to wait for")).hint("list them with: orch tasks")
         }
@@ -176,7 +180,10 @@ fn refusal(code: &str, detail: &str) -> Error {
         "ended" => Error::failed(format!("{detail} has ended: it reads no messages any more"))
             .hint("delegate a new task with: orch delegate"),
         "idle" => Error::failed(format!("agent {detail} has no task at this moment, and so nobody who would read it"))
-            .hint("delegate the work to its role with: orch delegate --role"),
+            .hint(match detail.rsplit_once('-') {
+                Some((role, _)) => format!("delegate the work to its role: orch delegate --role {role} TEXT"),
+                None => "delegate the work: orch delegate TEXT".to_owned(),
+            }),
         "full" => Error::failed(format!("500 messages to {detail} are unread"))
             .hint("its program has to read them with: orch inbox"),
         "supervised" => Error::conflict(format!("this namespace is supervised from {detail} already"))

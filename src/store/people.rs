@@ -104,6 +104,8 @@ pub struct Notice {
     pub agent: Option<String>,
     /// What it asks for.
     pub needs: Option<Needs>,
+    /// What exactly, where it is known.
+    pub needs_for: Option<String>,
     /// The question, why the task is held, or who asks for what.
     pub text: String,
     /// When.
@@ -235,30 +237,28 @@ impl Store {
         Ok(Answered { number, question, state: parse(&state, "state")?, open })
     }
 
-    /// The tasks with open questions and those questions, the first asked first; at most so many tasks. And how many tasks
+    /// The tasks with open questions and those questions, the first asked first; at most so many tasks. And all tasks that
     /// have any.
     ///
     /// # Errors
     /// An unreachable Redis.
-    pub async fn asking(&self, at_most: usize) -> Result<(Vec<(TaskId, Vec<Question>)>, u64)> {
-        let key = self.keys.plain("asking");
+    pub async fn asking(&self, at_most: usize) -> Result<(Vec<(TaskId, Vec<Question>)>, Vec<TaskId>)> {
         let mut pipe = redis::pipe();
-        pipe.cmd("ZRANGE").arg(&key).arg(0).arg(at_most as i64 - 1);
-        pipe.cmd("ZCARD").arg(&key);
+        pipe.cmd("ZRANGE").arg(self.keys.plain("asking")).arg(0).arg(-1);
         let mut values = self.pipeline(&pipe).await?.into_iter();
-        let mut next = || values.next().unwrap_or(Value::Nil);
-        let (ids, all): (Vec<String>, u64) = (self.read(next())?, self.read(next())?);
-        let ids: Vec<TaskId> = ids.iter().filter_map(|id| id.parse().ok()).collect();
+        let all: Vec<String> = self.read(values.next().unwrap_or(Value::Nil))?;
+        let all: Vec<TaskId> = all.iter().filter_map(|id| id.parse().ok()).collect();
+        let ids = &all[..all.len().min(at_most)];
         let mut pipe = redis::pipe();
-        for id in &ids {
+        for id in ids {
             pipe.cmd("LRANGE").arg(self.keys.of("questions", id.as_str())).arg(0).arg(-1);
         }
         let mut asking = Vec::with_capacity(ids.len());
-        for (id, answer) in ids.into_iter().zip(self.pipeline_each(&pipe).await?) {
+        for (id, answer) in ids.iter().zip(self.pipeline_each(&pipe).await?) {
             let texts: Vec<String> = self.read_record(Some(answer), "questions").unwrap_or_default();
             let mut open = questions(&texts);
             open.retain(Question::is_open);
-            asking.push((id, open));
+            asking.push((id.clone(), open));
         }
         Ok((asking, all))
     }

@@ -31,16 +31,18 @@ pub struct Budget {
     pub day: Allowance,
     /// For one task, all its attempts together.
     pub task: Allowance,
+    /// Why nothing of it can be started at all, if that is so.
+    pub unfit: Option<String>,
 }
 
 /// Why nothing of a role is started, and until when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldBack {
-    /// Until then.
-    pub until: Timestamp,
+    /// Until then; `None`: until somebody mends it.
+    pub until: Option<Timestamp>,
     /// In words.
     pub reason: String,
-    /// Whose rate limit it is; `None`: what may be used in a day is used.
+    /// Whose rate limit it is; `None`: what may be used in a day is used, or it can't be started.
     pub account: Option<String>,
 }
 
@@ -76,7 +78,8 @@ impl Store {
         let text = |n: Option<u64>| n.map(|n| n.to_string()).unwrap_or_default();
         let (day, task) = (budget.day, budget.task);
         let args = [text(day.micro_usd), text(day.tokens), text(task.micro_usd), text(task.tokens)];
-        let args = [budget.role.as_str(), &budget.account, &args[0], &args[1], &args[2], &args[3]];
+        let unfit = budget.unfit.as_deref().unwrap_or_default();
+        let args = [budget.role.as_str(), &budget.account, &args[0], &args[1], &args[2], &args[3], unfit];
         self.call(&script::BUDGETS, args).await.map(drop)
     }
 
@@ -92,7 +95,8 @@ impl Store {
             let (role, until): (String, u64) = (self.read(entry[0].clone())?, self.read(entry[1].clone())?);
             let (reason, account): (String, String) = (self.read(entry[2].clone())?, self.read(entry[3].clone())?);
             let account = Some(account).filter(|account| !account.is_empty());
-            held.insert(role, HeldBack { until: Timestamp(until), reason, account });
+            let until = Some(Timestamp(until)).filter(|until| until.0 > 0);
+            held.insert(role, HeldBack { until, reason, account });
         }
         Ok((held, notices))
     }

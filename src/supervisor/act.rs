@@ -2,7 +2,7 @@
 
 use super::{Supervisor, decide::Action, observe::Observed, salvage, spawn::here};
 use crate::{
-    model::id::Process,
+    model::{id::Process, text::count},
     os::{self, failpoint},
     store::{StoreError, agents::Remains, observe::Snapshot},
 };
@@ -57,7 +57,10 @@ impl Supervisor {
     async fn settle(&self, reason: &str, snapshot: &Snapshot) -> Result<(), StoreError> {
         salvage::tell_all(&self.store, &self.home, snapshot).await?;
         let found = salvage::tasks(&self.store, &self.home).await?;
-        let more = if found > 0 { format!("; {found} tasks were found again on the disk") } else { String::new() };
+        let more = match found {
+            0 => String::new(),
+            _ => format!("; {} found again on the disk", count(found, "task was", "tasks were")),
+        };
         self.store.settled(&format!("{reason}{more}")).await
     }
 }

@@ -18,6 +18,11 @@ pub(super) fn of_process() -> BTreeMap<String, String> {
     std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect()
 }
 
+/// Where programs are looked for.
+pub(super) fn search_path(env: &BTreeMap<String, String>) -> &str {
+    env.get("PATH").map_or("/usr/local/bin:/usr/bin:/bin", String::as_str)
+}
+
 /// The environment of an agent's program, and which of its variables are secrets.
 pub(super) fn of_agent(
     config: &Config,
@@ -37,7 +42,7 @@ pub(super) fn of_agent(
         .collect();
     let secrets = env.keys().filter(|name| granted(name)).cloned().collect();
     env.extend(role.env.clone());
-    let path = env.get("PATH").cloned().unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
+    let path = search_path(&env).to_owned();
     env.insert("PATH".into(), format!("{}:{path}", home.bin().display()));
     // A bare `tmux kill-server` typed by an agent must not hit the server that everybody lives on.
     env.insert("TMUX_TMPDIR".into(), home.agent_tmux().display().to_string());

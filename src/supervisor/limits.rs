@@ -1,8 +1,10 @@
 //! What the store has to know of the configuration: how many agents of a role may run, and what they may use.
 
-use super::Supervisor;
+use std::ffi::OsStr;
+
+use super::{Supervisor, environment};
 use crate::{
-    config::{Budget as Configured, Config, DriverKind, Role},
+    config::{Budget as Configured, Config, Role},
     drivers,
     model::task::Usage,
     store::{
@@ -13,22 +15,24 @@ use crate::{
 };
 
 impl Supervisor {
-    /// Tells the store how many agents of each role may run at once, when that has changed.
-    pub(super) async fn tell_limits(&mut self, snapshot: &Snapshot) -> Result<(), StoreError> {
+    /// Tells the store how many agents of each role may run at once, what they may use, and which can't be started, when that
+    /// has changed. Whether one of the latter two has.
+    pub(super) async fn tell_limits(&mut self, snapshot: &Snapshot) -> Result<bool, StoreError> {
         let limits = limits(&self.config.roles, &snapshot.intents);
         if limits != self.limits_told {
             self.store.set_limits(&limits).await?;
             self.limits_told = limits;
         }
-        let path = self.environment.get("PATH").map(std::ffi::OsStr::new);
-        let budgets = budgets(&self.config, |kind| drivers::settle(kind, &self.config.agents.order, path));
-        if budgets != self.budgets_told {
-            for budget in &budgets {
-                self.store.set_budget(budget).await?;
-            }
-            self.budgets_told = budgets;
+        let path = environment::search_path(&self.environment);
+        let budgets = budgets(&self.config, Some(OsStr::new(path)));
+        if budgets == self.budgets_told {
+            return Ok(false);
         }
-        Ok(())
+        for budget in &budgets {
+            self.store.set_budget(budget).await?;
+        }
+        self.budgets_told = budgets;
+        Ok(true)
     }
 
     /// Wakes the agents of roles that are held back no more. A supervisor that was not there when that began has nobody to
@@ -46,16 +50,18 @@ impl Supervisor {
 }
 
 /// What each role may use, and what all together (the empty name).
-fn budgets(config: &Config, settle: impl Fn(DriverKind) -> DriverKind) -> Vec<Budget> {
+fn budgets(config: &Config, path: Option<&OsStr>) -> Vec<Budget> {
+    let order = &config.agents.order;
     let allowance = |budget: &Configured| Allowance {
         micro_usd: budget.cost_usd.map(|usd| Usage { cost_usd: usd, ..Usage::default() }.micro_usd()),
         tokens: budget.tokens,
     };
     let of_role = |role: &Role| Budget {
         role: role.name.clone(),
-        account: role.account(settle(role.driver)),
+        account: role.account(drivers::settle(role.driver, order, path)),
         day: allowance(&role.day_budget),
         task: allowance(&role.task_budget),
+        unfit: drivers::unfit(role, order, path).map(|unfit| format!("{}: {}", unfit.why, unfit.mend)),
     };
     let all = Budget { day: allowance(&config.day_budget), ..Budget::default() };
     std::iter::once(all).chain(config.roles.values().map(of_role)).collect()

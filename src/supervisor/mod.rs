@@ -235,7 +235,7 @@ impl Supervisor {
             reign.keep(&self.store).await?;
         }
         self.wish_to_leave().await?;
-        let observed = self.observer.observe(&self.store, &*self.mux).await?;
+        let mut observed = self.observer.observe(&self.store, &*self.mux).await?;
         if observed.snapshot.epoch.number < self.store.epoch() {
             // Redis was emptied while it served.
             self.store.look_at_epoch().await?;
@@ -254,7 +254,10 @@ impl Supervisor {
         for id in &observed.snapshot.broken {
             self.store.set_aside(id, "", "it ran, and does not say by whom").await?;
         }
-        self.tell_limits(&observed.snapshot).await?;
+        if self.tell_limits(&observed.snapshot).await? {
+            // Who is held back from now on is not in that snapshot.
+            observed = self.observer.observe(&self.store, &*self.mux).await?;
+        }
         self.release(&observed.snapshot).await?;
         if observed.snapshot.notices > 0 {
             self.notifier.tell(&self.store, &self.config).await?;

@@ -2,6 +2,10 @@
 
 use std::{process::Stdio, sync::Arc, time::Duration};
 
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
 use tokio::{io::AsyncWriteExt, process::Command, sync::Semaphore};
 
 use crate::{
@@ -43,11 +47,11 @@ impl Notifier {
             if std::env::var_os(tunables).is_some_and(|value| value == small) {
                 command.env_remove(tunables);
             }
-            command.args(args).current_dir(&config.root).process_group(0);
+            command.args(args).current_dir(&config.root);
             let (slots, facts) = (self.slots.clone(), facts(&notice, config));
             tokio::spawn(async move {
                 let _slot = slots.acquire_owned().await;
-                if let Err(why) = run(command, facts).await {
+                if let Err(why) = run(command, facts, LIMIT).await {
                     tracing::warn!("notify_command: {why}");
                 }
             });
@@ -70,9 +74,23 @@ fn facts(notice: &Notice, config: &Config) -> Vec<u8> {
     facts.to_string().into_bytes()
 }
 
-async fn run(mut command: Command, facts: Vec<u8>) -> std::result::Result<(), String> {
-    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+/// The process group of a notifier that has not ended yet: dropped, it is ended with all that is in it.
+struct Group(Option<Pid>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // Its leader is not waited for yet, so the number is still its own.
+        if let Some(leader) = self.0 {
+            let _ = killpg(leader, Signal::SIGKILL);
+        }
+    }
+}
+
+async fn run(mut command: Command, facts: Vec<u8>, limit: Duration) -> std::result::Result<(), String> {
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0).kill_on_drop(true);
     let mut child = command.spawn().map_err(|e| format!("it could not be started: {e}"))?;
+    // After `child`, so that it is dropped before: also with the supervisor, which may end at any time.
+    let mut group = Group(child.id().map(|pid| Pid::from_raw(pid as i32)));
     let told = async {
         if let Some(mut stdin) = child.stdin.take() {
             // A program that does not want to know is none that fails.
@@ -80,10 +98,49 @@ async fn run(mut command: Command, facts: Vec<u8>) -> std::result::Result<(), St
         }
         child.wait().await.map_err(|e| e.to_string())
     };
-    match tokio::time::timeout(LIMIT, told).await {
+    let told = tokio::time::timeout(limit, told).await;
+    if told.is_ok() {
+        // What it has left behind on purpose is its own.
+        group.0 = None;
+    }
+    match told {
         Ok(Ok(status)) if status.success() => Ok(()),
         Ok(Ok(status)) => Err(format!("it ended with {status}")),
         Ok(Err(why)) => Err(why),
-        Err(_) => Err(format!("it did not end within {LIMIT:?}")),
+        Err(_) => Err(format!("it did not end within {limit:?}, and was ended")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::os::ProcessId;
+
+    #[tokio::test]
+    async fn who_takes_too_long_is_ended_with_all_it_has_started() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", "sleep 1000 & echo $! > new; mv new below; wait"]).current_dir(folder.path());
+        let below = folder.path().join("below");
+        // Cut off only once there is something to end.
+        let begun = async {
+            while !below.exists() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::select! {
+            ended = run(command, Vec::new(), Duration::MAX) => panic!("{ended:?}"),
+            () = begun => {}
+        }
+        let pid: u32 = std::fs::read_to_string(&below).unwrap().trim().parse().unwrap();
+        // It is nobody's child here, and gone as soon as its new parent has looked.
+        while ProcessId::of(pid).is_some_and(|process| process.is_alive()) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+
+        let mut hangs = Command::new("sh");
+        hangs.args(["-c", "sleep 1000"]);
+        let why = run(hangs, b"x".to_vec(), Duration::from_millis(20)).await.unwrap_err();
+        assert!(why.contains("did not end"), "{why}");
     }
 }

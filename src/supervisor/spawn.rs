@@ -123,8 +123,8 @@ impl Supervisor {
     }
 
     fn launch(&self, agent: &str, role: &Role, master: bool, incarnation: &str) -> Launch {
-        let path = self.environment.get("PATH").map(OsStr::new);
-        let driver = match drivers::settle(role.driver, &self.config.agents.order, path) {
+        let path = super::environment::search_path(&self.environment);
+        let driver = match drivers::settle(role.driver, &self.config.agents.order, Some(OsStr::new(path))) {
             // A role whose program has no prompt for a person is led from the console.
             kind if master && !drivers::of(kind).is_some_and(|d| d.is_interactive()) => DriverKind::Console,
             kind => kind,

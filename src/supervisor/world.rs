@@ -30,7 +30,7 @@ pub(super) enum Life {
 pub(super) enum Death {
     /// There is no such process any more.
     Gone,
-    /// It has ended, and its parent has not taken note.
+    /// It has ended, and its parent has not collected its exit status.
     Zombie,
     /// It ran before the machine was started anew.
     EarlierBoot,

@@ -1,4 +1,4 @@
-//! Agent programs that can't be run: said at the first attempt, and not tried again.
+//! Agent programs that can't be run: where that is known beforehand their tasks wait, else it is said at the first attempt.
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
@@ -14,32 +14,80 @@ fn failed(world: &World, words: &[&str]) -> serde_json::Value {
 }
 
 #[test]
-fn a_program_that_cannot_be_run_is_permanent_at_the_first_attempt() {
+fn a_role_whose_program_is_missing_is_held_back_and_its_tasks_wait_for_it() {
     let world = World::started(
         "[roles.missing]\ncommand = [\"no-such-program\"]\n[roles.lost]\ncommand = [\"./nowhere/agent\"]\n\
-         [roles.plain]\ncommand = [\"./plain\"]\n[roles.broken]\ncommand = [\"./broken\"]\n\
-         [roles.folder]\ncommand = [\"./\"]",
+         [roles.plain]\ncommand = [\"./plain\"]\n[roles.folder]\ncommand = [\"./\"]",
     );
-    fs::write(world.project.join("plain"), "#!/bin/sh\n").unwrap();
-    fs::write(world.project.join("broken"), "#!/no/such/interpreter\n").unwrap();
-    fs::set_permissions(world.project.join("broken"), fs::Permissions::from_mode(0o755)).unwrap();
-    for (role, said) in [
+    fs::write(world.project.join("plain"), "#!/bin/sh\necho done\n").unwrap();
+    let roles = [
         ("missing", "no-such-program is not on PATH"),
         ("lost", "nowhere/agent is not there"),
-        ("plain", "plain may not be executed"),
-        ("broken", "interpreter"),
+        ("plain", "plain is not there, or may not be executed"),
         ("folder", "may not be executed"),
-    ] {
-        let task = failed(&world, &["--role", role, "--retries", "5", "x"]);
-        assert_eq!((&task["cause"], task["attempts"].as_array().unwrap().len()), (&json!("permanent"), 1), "{task:#}");
-        assert!(task["reason"].as_str().unwrap().contains(said), "{role}: {}", task["reason"]);
-        let why = world.orch(&["why", task["id"].as_str().unwrap()]).ok();
-        assert!(why.contains(said) && why.contains("not tried again"), "{why}");
+    ];
+    let attention = |words: &str| world.status()["attention"].to_string().contains(words);
+    for (role, said) in roles {
+        assert!(!attention(role), "it has nothing to do");
+        let tasks = [world.delegate(role, "1"), world.delegate(role, "2")];
+        world.wait_until("it is said", || attention(&format!("role {role} can't be started: ")) && attention(said));
+        for task in &tasks {
+            let why = world.orch(&["why", task]).ok();
+            assert!(why.contains(&format!("Nothing of role {role} can be started: ")) && why.contains(said), "{why}");
+        }
     }
-    // The agents are well: it was the program.
-    assert!(world.events_of("agent.failed").is_empty());
+    // Whoever waits for one is told. Mended, it is done at once.
+    let waits = world.orch_started(&["delegate", "--wait", "--role", "plain", "3"]);
+    world.wait_until("it is accepted", || world.status()["tasks"]["ready"] == 9);
+    fs::set_permissions(world.project.join("plain"), fs::Permissions::from_mode(0o755)).unwrap();
+    let done = waits.end().ended(0);
+    assert_eq!(done.stdout, "done\n");
+    assert!(done.stderr.contains(" waits: role plain can't be started: its program ./plain is not there"), "{done:#?}");
+    world.wait_until("nothing of it is left", || !attention("role plain"));
+    assert_eq!(
+        world.events_of("agent.starting").iter().filter(|e| !e.to_string().contains("plain")).count(),
+        1,
+        "the master"
+    );
+    let ready = world.status()["tasks"]["ready"].clone();
+    assert_eq!(ready, json!(6), "no task has paid for it");
     let doctor = world.orch(&["doctor"]).ended(4);
-    assert!(doctor.stdout.contains("no-such-program"), "{doctor:#?}");
+    assert!(doctor.stdout.contains("its program no-such-program is not on PATH: its tasks wait"), "{doctor:#?}");
+}
+
+#[test]
+fn a_program_that_is_removed_while_its_agents_live_costs_its_tasks_no_failure() {
+    let world = World::started("[roles.tool]\ncommand = [\"./tool\"]\nmax = 1\n[roles.tool.retry]\nretries = 0");
+    let tool = world.project.join("tool");
+    let install = || {
+        fs::write(&tool, "#!/bin/sh\necho done\n").unwrap();
+        fs::set_permissions(&tool, fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    install();
+    world.wait_for(&world.delegate("tool", "0"), "succeeded");
+    fs::remove_file(&tool).unwrap();
+    let tasks: Vec<String> = (1..=5).map(|n| world.delegate("tool", &n.to_string())).collect();
+    world.wait_until("it is said", || {
+        world.status()["attention"].to_string().contains("role tool can't be started: its program ./tool is not there")
+    });
+    install();
+    for task in &tasks {
+        assert_eq!(world.wait_for(task, "succeeded")["state"], "succeeded");
+    }
+}
+
+#[test]
+fn a_program_that_cannot_be_run_is_permanent_at_the_first_attempt() {
+    let world = World::started("[roles.broken]\ncommand = [\"./broken\"]");
+    fs::write(world.project.join("broken"), "#!/no/such/interpreter\n").unwrap();
+    fs::set_permissions(world.project.join("broken"), fs::Permissions::from_mode(0o755)).unwrap();
+    let task = failed(&world, &["--role", "broken", "--retries", "5", "x"]);
+    assert_eq!((&task["cause"], task["attempts"].as_array().unwrap().len()), (&json!("permanent"), 1), "{task:#}");
+    assert!(task["reason"].as_str().unwrap().contains("interpreter"), "{}", task["reason"]);
+    let why = world.orch(&["why", task["id"].as_str().unwrap()]).ok();
+    assert!(why.contains("interpreter") && why.contains("not tried again"), "{why}");
+    // The agent is well: it was the program.
+    assert!(world.events_of("agent.failed").is_empty());
 }
 
 #[test]

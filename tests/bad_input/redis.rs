@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
-    os::unix::process::CommandExt,
+    os::unix::{net::UnixStream, process::CommandExt},
     path::PathBuf,
     process::{Child, Command, Stdio},
     thread,
@@ -30,7 +30,8 @@ impl Own {
         command.arg0(program.argv0).args(["--save", "", "--bind", "127.0.0.1", "--port", &port.to_string()]);
         command.args(["--unixsocket", socket.to_str().unwrap(), "--dir", world.path.to_str().unwrap()]).args(settings);
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        world.wait_until("the user's own Redis listens", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        let listens = || TcpStream::connect(("127.0.0.1", port)).is_ok() && UnixStream::connect(&socket).is_ok();
+        world.wait_until("the user's own Redis listens", listens);
         Own { child, socket, port }
     }
 

@@ -49,13 +49,36 @@ fn a_task_is_delegated_waited_for_and_looked_at() {
 }
 
 #[test]
+fn what_may_be_left_out_may_be_null() {
+    let world = World::started("");
+    let mut client = Client::of(&world);
+    let task = client.ok(
+        "delegate_task",
+        json!({
+            "text": "echo done", "role": "shell", "after": null, "key": null, "priority": null, "timeout": null,
+            "context": null, "labels": null, "artifacts": null, "cwd": null,
+        }),
+    );
+    let list = json!({"texts": ["true"], "role": "shell", "after": null, "labels": null, "context": null});
+    client.ok("spawn_workers", list);
+    client.ok("wait_tasks", json!({"ids": [task["id"]], "any": null, "timeout": null}));
+    client.ok("list_tasks", json!({"state": null, "role": null, "parent": null, "limit": null}));
+    client.ok("read_inbox", json!({"wait": null, "timeout": null}));
+    assert!(client.refused("delegate_task", json!({"text": null})).contains("expected a string"));
+}
+
+#[test]
 fn a_piece_of_work_is_split_over_workers() {
     let world = World::started("");
     let mut client = Client::of(&world);
     let list = json!({"texts": ["echo one", "echo two", "echo three"], "role": "shell", "key": "split"});
-    let ids = client.ok("spawn_workers", list.clone())["ids"].take();
+    let mut made = client.ok("spawn_workers", list.clone());
+    assert_eq!(made["created"], 3);
+    let ids = made["ids"].take();
     assert_eq!(ids.as_array().map(Vec::len), Some(3));
-    assert_eq!(client.ok("spawn_workers", list)["ids"], ids, "repeated, it is the same work");
+    let again = client.call("spawn_workers", list);
+    assert_eq!(again["structuredContent"], json!({"ids": ids, "created": 0}), "repeated, it is the same work");
+    assert!(text(&again).contains("3 of them delegated before"), "{again:#}");
     let done = client.ok("wait_tasks", json!({"ids": ids}))["done"].take();
     let texts: Vec<_> = done.as_array().unwrap().iter().map(|one| one["text"].as_str().unwrap()).collect();
     assert_eq!(texts, ["one\n", "two\n", "three\n"], "in the order asked for");

@@ -16,13 +16,18 @@ use crate::{
 #[test]
 fn an_overloaded_service_is_asked_again_by_claude_itself() {
     let rules = vec![
-        when("say hello").times(2).answer(Answer::overloaded()),
+        when("say hello").times(3).answer(Answer::overloaded()),
         when("say hello").answer(Answer::text("hello at last")),
     ];
     let Some(fleet) = Fleet::started(&["claude"], SONNET, rules) else { return };
-    let task = fleet.done("sonnet", "say hello");
-    assert_eq!(task["attempts"].as_array().map(Vec::len), Some(1), "orch need not know: {task:#}");
-    assert_eq!(fleet.model.times_asked("say hello"), 3);
+    let task = fleet.world.delegate("sonnet", "say hello");
+    let retrying = || fleet.world.agent("sonnet-1")["retrying"].clone();
+    fleet.wait_until("it is said", || !retrying().is_null());
+    assert_eq!((&retrying()["of"], &retrying()["why"]), (&json!(10), &json!("overloaded (529)")));
+    let task = fleet.wait_for(&task, "succeeded");
+    assert!(retrying().is_null());
+    assert_eq!(task["attempts"].as_array().map(Vec::len), Some(1), "nothing failed: {task:#}");
+    assert_eq!(fleet.model.times_asked("say hello"), 4);
     let log = fleet.world.orch(&["logs", "--task", task["id"].as_str().unwrap()]).ok();
     assert!(log.contains("529"), "a person sees why it takes long: {log}");
     fleet.stop();

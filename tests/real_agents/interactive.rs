@@ -61,6 +61,8 @@ fn what_claude_asks_is_said_at_once_and_answered_in_its_pane() {
     fleet
         .world
         .wait_until_within(std::time::Duration::from_secs(2), "it is said", || needs(&fleet, "c-1") == "permission");
+    let attention = fleet.world.status()["attention"].to_string();
+    assert!(attention.contains("its program asks to run Bash: echo by claude > made.txt"), "{attention}");
     press(&fleet, "c-1", "1");
     let task = fleet.wait_for(&task, "succeeded");
     assert_eq!(std::fs::read_to_string(fleet.world.project.join("made.txt")).unwrap(), "by claude\n");
@@ -121,6 +123,7 @@ fn what_codex_asks_is_answered_in_its_pane_and_killed_it_goes_on() {
     let Some(fleet) = Fleet::started(&["codex"], CODER, rules) else { return };
     let task = fleet.world.delegate("x", "make it");
     fleet.wait_until("it asks", || needs(&fleet, "x-1") == "permission");
+    assert_eq!(fleet.world.agent("x-1")["needs_for"], "run Bash: touch made");
     press(&fleet, "x-1", "y");
     fleet.wait_until("it was allowed", || fleet.world.project.join("made").exists() && needs(&fleet, "x-1").is_null());
     fleet.processes_of("codex").iter().for_each(|process| kill9(process.pid));
@@ -174,6 +177,8 @@ fn a_folder_that_nobody_trusts_yet_is_asked_about_where_everybody_sees_it() {
     fleet.wait_until("it asks", || !needs(&fleet, "c-1").is_null());
     let attention = fleet.world.status()["attention"].to_string();
     assert!(attention.contains("orch attach c-1"), "{attention}");
+    let folder = elsewhere.path().file_name().unwrap().to_string_lossy().into_owned();
+    assert!(attention.contains("asks: Accessing workspace: /") && attention.contains(&folder), "{attention}");
     // Whoever does not trust it is asked again when he says so, and not before.
     press(&fleet, "c-1", "Enter");
     let held = fleet.wait_for(&task, "held");
@@ -198,5 +203,45 @@ fn an_error_of_codexs_service_is_seen_and_tried_again() {
     let task = fleet.done("x", "it goes wrong");
     let causes: Vec<_> = task["attempts"].as_array().unwrap().iter().map(|a| a["cause"].as_str().unwrap()).collect();
     assert_eq!(causes, ["transient", "success"], "{task:#}");
+    fleet.stop();
+}
+
+#[test]
+fn a_question_of_claude_is_told_with_its_answers() {
+    let option = |label: &str| json!({"label": label, "description": "one of them"});
+    let question = json!({"question": "Which one?", "header": "One", "multiSelect": false,
+        "options": [option("Red"), option("Blue")]});
+    let rules = vec![
+        when("ask me").step(0).answer(tool("AskUserQuestion", json!({"questions": [question]}))),
+        when("ask me").answer(Answer::text("As you like.")),
+    ];
+    let Some(fleet) = Fleet::started(&["claude"], ROLES, rules) else { return };
+    let task = fleet.world.delegate("c", "ask me");
+    fleet.wait_until("it asks", || needs(&fleet, "c-1") == "input");
+    assert_eq!(fleet.world.agent("c-1")["needs_for"], "Which one? (Red, Blue)");
+    fleet.wait_until("it stands there", || fleet.world.pane("c-1").contains("1. Red"));
+    // It takes no answer in the first moment, which might have been meant for something else.
+    fleet.wait_until("it is answered", || {
+        if fleet.world.pane("c-1").contains("1. Red") {
+            press(&fleet, "c-1", "Enter");
+        }
+        fleet.world.show(&task)["state"] == "succeeded"
+    });
+    fleet.stop();
+}
+
+#[test]
+fn on_its_screen_claude_says_that_its_service_is_away() {
+    let rules = vec![
+        when("say hello").times(5).answer(Answer::overloaded()),
+        when("say hello").answer(Answer::text("hello at last")),
+    ];
+    let Some(fleet) = Fleet::started(&["claude"], ROLES, rules) else { return };
+    let task = fleet.world.delegate("c", "say hello");
+    let retrying = || fleet.world.agent("c-1")["retrying"].clone();
+    fleet.wait_until("it tries again", || retrying()["of"] == 10);
+    let shown = fleet.wait_for(&task, "succeeded");
+    assert_eq!(shown["attempts"].as_array().map(Vec::len), Some(1), "{shown:#}");
+    assert!(retrying().is_null());
     fleet.stop();
 }

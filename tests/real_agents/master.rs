@@ -92,6 +92,7 @@ fn a_master_that_asks_for_permission_is_seen_at_once() {
     assert!(asked.elapsed() < std::time::Duration::from_secs(2), "after {:?}", asked.elapsed());
     let attention = fleet.world.status()["attention"].to_string();
     assert!(attention.contains(&format!("orch attach {MASTER}")), "{attention}");
+    assert!(attention.contains("its program asks to run Bash: touch seen"), "{attention}");
     // It takes no answer in the first moment, which might have been meant for something else.
     fleet.wait_until("it takes the answer", || {
         let asks = fleet.world.pane(MASTER).contains("Do you want to proceed?");

@@ -52,7 +52,7 @@ const DAMAGES: &[(&str, &str)] = &[
     ("HSET task:{ready} after [\"{parent}\"]", "it is ready before"),
     ("RPUSH children:{parent} nobody", "its subtask nobody is not known"),
     ("HSET task:{child} depth 7", "has another parent or depth"),
-    ("HSET task:{parent} open_children 7", "it has 1 open subtasks, and counts 7"),
+    ("HSET task:{parent} open_children 7", "it has 1 open subtask, and counts 7"),
     ("RPUSH children:{parent} {child}", "it is 2 times among the subtasks"),
     ("HSET task:{parent} number 7", "it has 1 attempts, and counts 7"),
     ("LSET attempts:{child} 0 {\"number\":3,\"fence\":2,\"cause\":\"lost\"}", "attempt 1 has the number 3"),

@@ -26,5 +26,6 @@ mod steps;
 mod subtasks;
 mod task_transitions;
 mod texts;
+mod waits;
 mod wakeups;
 mod wishes;

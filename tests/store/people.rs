@@ -43,7 +43,7 @@ async fn a_question_is_asked_once_and_answered_once() {
         assert_eq!(world.store.ask(&who, "token", "Which one?", &[], WAITS).await.unwrap(), (1, Asked::Open));
     }
     let (asking, all) = world.store.asking(5).await.unwrap();
-    assert_eq!((asking.len(), asking[0].1.len(), all), (1, 1, 1));
+    assert_eq!((asking.len(), asking[0].1.len(), all), (1, 1, vec![id.clone()]));
     // The heartbeat does not take back what the program waits for.
     world.store.heartbeat(&agent.id, &agent.incarnation, LEASE, &pulse(&claimed)).await.unwrap();
     let record = world.store.agent(&agent.id).await.unwrap().unwrap();
@@ -111,7 +111,7 @@ async fn a_lost_attempt_leaves_its_question_to_the_next_one() {
     world.store.end_agent(&agent.id, &agent.incarnation, &crash()).await.unwrap();
     server.kill();
     server.start_again();
-    assert_eq!(world.store.asking(5).await.unwrap().1, 1, "it outlives its agent and Redis");
+    assert_eq!(world.store.asking(0).await.unwrap().1, std::slice::from_ref(&id), "it outlives its agent and Redis");
     let denied = world.store.answer(&id, "a", "denied: no", Some(Approval::Denied), "a person").await.unwrap();
     assert_eq!(denied.state, TaskState::Delayed);
     world.store.release_due().await.unwrap();
@@ -149,81 +149,6 @@ async fn a_task_that_ends_closes_its_questions_and_what_newly_needs_a_person_is_
 }
 
 #[tokio::test]
-async fn an_agent_that_newly_asks_is_told_of_once_for_as_long_as_it_asks() {
-    let server = Server::start();
-    let world = server.world("n");
-    let id = world.delegate(&task("x")).await;
-    let (busy, idle) = (world.agent("shell-1").await, world.agent("opus-master").await);
-    let claimed = world.claim(&busy).await;
-    let beat = async |agent: &Agent, needs: Option<Needs>| {
-        let pulse = if agent.id == busy.id { pulse(&claimed) } else { Pulse::default() };
-        world.store.heartbeat(&agent.id, &agent.incarnation, LEASE, &Pulse { needs, ..pulse }).await.unwrap();
-        world.store.agent(&agent.id).await.unwrap().unwrap().agent
-    };
-    let told = async || {
-        let told = world.store.take_notices(10).await.unwrap();
-        told.into_iter().map(|n| (n.what, n.agent.unwrap(), n.task, n.needs.unwrap(), n.text)).collect::<Vec<_>>()
-    };
-
-    let asking = beat(&busy, Some(Needs::Permission)).await;
-    assert_eq!(beat(&busy, Some(Needs::Permission)).await.needs_since, asking.needs_since);
-    assert!(asking.needs_since.is_some());
-    // The master has no lease.
-    assert_eq!(beat(&idle, Some(Needs::Login)).await.needs, Some(Needs::Login));
-    let text = format!("agent shell-1 waits for {id}: its program asks for permission");
-    let masters = "agent opus-master waits: its program asks for login".to_owned();
-    assert_eq!(
-        told().await,
-        [
-            ("needs".to_owned(), busy.id.clone(), Some(id.clone()), Needs::Permission, text.clone()),
-            ("needs".to_owned(), idle.id.clone(), None, Needs::Login, masters)
-        ]
-    );
-    beat(&busy, Some(Needs::Permission)).await;
-    assert_eq!(told().await, [], "it still asks for the same");
-
-    // Answered before anybody was told; asked again, it is told again.
-    assert_eq!(beat(&busy, None).await.needs_since, None);
-    beat(&busy, Some(Needs::Input)).await;
-    beat(&busy, None).await;
-    assert_eq!(told().await, []);
-    beat(&busy, Some(Needs::Permission)).await;
-    assert_eq!(told().await.len(), 1);
-
-    world.store.end_agent(&idle.id, &idle.incarnation, &crash()).await.unwrap();
-    let ended = world.store.agent(&idle.id).await.unwrap().unwrap().agent;
-    assert_eq!((ended.needs, ended.needs_since), (None, None), "the dead ask for nothing");
-    check::structures(&world).await;
-}
-
-#[tokio::test]
-async fn a_question_is_told_of_once_and_not_as_an_asking_agent_too() {
-    let server = Server::start();
-    let world = server.world("n");
-    world.delegate(&task("x")).await;
-    let agent = world.agent("shell-1").await;
-    let claimed = world.claim(&agent).await;
-    let beat = async |needs| {
-        let pulse = Pulse { needs, ..pulse(&claimed) };
-        world.store.heartbeat(&agent.id, &agent.incarnation, LEASE, &pulse).await.unwrap();
-    };
-    let told = async || {
-        let told = world.store.take_notices(10).await.unwrap();
-        told.into_iter().map(|n| n.what).collect::<Vec<_>>()
-    };
-    world.store.ask(&capability(&agent, &claimed), "one", "Why?", &[], WAITS).await.unwrap();
-    for needs in [None, Some(Needs::Input), None] {
-        beat(needs).await;
-    }
-    assert_eq!(told().await, ["question"]);
-    // While it waits for that, another part of it may ask for something else.
-    beat(Some(Needs::Permission)).await;
-    beat(Some(Needs::Input)).await;
-    beat(Some(Needs::Permission)).await;
-    assert_eq!(told().await, ["needs", "needs"]);
-}
-
-#[tokio::test]
 async fn what_a_reader_has_not_read_is_counted() {
     let server = Server::start();
     let world = server.world("n");
@@ -240,6 +165,15 @@ async fn what_a_reader_has_not_read_is_counted() {
         world.store.send(&message("master", &format!("m-{n}"), "text")).await.unwrap();
     }
     assert_eq!(unread("opus-master", &Reader::Master).await, 500, "what was dropped can't be read any more");
+    // Nor is it passed over in silence, also where the same is read again.
+    for _ in 0..2 {
+        let (read, left) = world.store.read_inbox(&Reader::Master, "opus-master", "two", 3).await.unwrap();
+        assert!(read[0].from == "orch" && read[0].text.starts_with("102 messages"), "{read:#?}");
+        let ids: Vec<&str> = read[1..].iter().map(|message| message.id.as_str()).collect();
+        assert_eq!((ids, left), (vec!["m-100", "m-101", "m-102"], 497));
+    }
+    let (read, _) = world.store.read_inbox(&Reader::Master, "opus-master", "three", 1).await.unwrap();
+    assert_eq!(read.iter().map(|message| message.id.as_str()).collect::<Vec<_>>(), ["m-103"], "it is said once");
 
     let id = world.delegate(&task("x")).await;
     let agent = world.agent("shell-1").await;
@@ -283,7 +217,7 @@ async fn a_message_is_read_once_by_each_reader_in_order() {
 }
 
 #[tokio::test]
-async fn what_is_read_at_once_is_bounded_and_what_was_dropped_since_is_not_made_up_for() {
+async fn what_is_read_at_once_is_bounded_and_what_was_dropped_since_is_told_of() {
     let server = Server::start();
     let world = server.world("n");
     let send = async |id: String, text: String| {
@@ -307,7 +241,8 @@ async fn what_is_read_at_once_is_bounded_and_what_was_dropped_since_is_not_made_
     }
     assert_eq!(read("one").await, (vec![], 558), "and all of them were");
     let (next, left) = read("two").await;
-    assert_eq!((next[0].as_str(), next.len(), left), ("m-60", 100, 400));
+    assert_eq!((next[0].as_str(), next[1].as_str()), ("m-opus-master-60-dropped", "m-60"), "which is said");
+    assert_eq!((next.len(), left), (101, 400));
     check::structures(&world).await;
 }
 

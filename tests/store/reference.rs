@@ -105,6 +105,10 @@ impl Reference {
         let mut call = None;
         if let Some(key) = r.key {
             if let Some(known) = self.keys.get(&key) {
+                let found = &self.tasks[*known];
+                if parent.is_some() && found.parent != parent && found.role != r.role {
+                    return Err("key_taken");
+                }
                 return Ok((*known, false));
             }
         } else if let (Some(lease), Some(parent)) = (r.parent, parent) {

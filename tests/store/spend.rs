@@ -29,7 +29,7 @@ async fn costs(world: &World, kind: &str, name: &str) -> (u64, f64) {
 }
 
 fn budget(day: Allowance, task: Allowance) -> Budget {
-    Budget { role: ROLE.into(), account: "claude".into(), day, task }
+    Budget { role: ROLE.into(), account: "claude".into(), day, task, unfit: None }
 }
 
 #[tokio::test]
@@ -106,11 +106,21 @@ async fn a_role_beyond_what_it_may_use_a_day_starts_nothing_until_midnight() {
     }
     assert_eq!(world.try_claim(&agent).await, None);
     let (held, _) = world.store.held_back(&[ROLE.into()]).await.unwrap();
-    assert_eq!(held[ROLE].until.0 % 86_400_000, 0, "midnight");
+    assert_eq!(held[ROLE].until.unwrap().0 % 86_400_000, 0, "midnight");
     assert!(held[ROLE].reason.contains("1.00 USD of 1.00"), "{held:?}");
     let (seen, _) = world.store.held_back(&["other".into()]).await.unwrap();
     assert!(seen.is_empty(), "another role goes on");
-    // More is allowed: at once.
+    // Before all limits: it can't be started at all.
+    let unfit = Some("its program is not on PATH".to_owned());
+    world
+        .store
+        .set_budget(&Budget { unfit: unfit.clone(), ..budget(Allowance::default(), Allowance::default()) })
+        .await
+        .unwrap();
+    assert_eq!(world.try_claim(&agent).await, None);
+    let (held, _) = world.store.held_back(&[ROLE.into()]).await.unwrap();
+    assert_eq!((held[ROLE].until, Some(held[ROLE].reason.clone()), &held[ROLE].account), (None, unfit, &None));
+    // More is allowed, and it can be: at once.
     world.store.set_budget(&budget(Allowance::default(), Allowance::default())).await.unwrap();
     assert!(world.try_claim(&agent).await.is_some());
     check::structures(&world).await;
@@ -257,6 +267,6 @@ async fn nobody_is_held_back_for_longer_than_a_day_by_nonsense() {
     let (held, _) = world.store.held_back(&[ROLE.into()]).await.unwrap();
     let record = world.detail(&claimed.task.id).await;
     let due = record.task.due_at.unwrap();
-    assert_eq!(held[ROLE].until, due);
+    assert_eq!(held[ROLE].until, Some(due));
     assert_eq!(due.since(record.attempts[0].ended_at.unwrap()), Duration::from_secs(24 * 3600));
 }

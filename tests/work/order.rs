@@ -82,6 +82,24 @@ fn the_same_key_is_the_same_task() {
 }
 
 #[test]
+fn a_key_that_is_anothers_for_something_else_is_refused_within_a_task() {
+    let world = World::started("[roles.lead]\ndriver = \"shell\"\nmax = 3\nretry = { retries = 0 }");
+    let lead = |says: &str| {
+        let script = format!("orch delegate --key tests --role shell --wait 'echo {says}'");
+        text(&world.orch_json(&["delegate", "--role", "lead", &format!("{script} && {script}")])["id"])
+    };
+    let first = lead("one");
+    assert_eq!(world.wait_for(&first, "succeeded")["result"]["text"], "one\none\n");
+    let same = lead("one");
+    assert_eq!(world.wait_for(&same, "succeeded")["result"]["text"], "one\none\n", "the same work is done once");
+    let child = text(&world.show(&first)["children"][0]);
+    assert_eq!(world.show(&same)["children"].as_array().map(Vec::len), Some(0));
+    let other = world.wait_for(&lead("other"), "failed");
+    let reason = other["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains(&child) && reason.contains("choose a key"), "{other:#}");
+}
+
+#[test]
 fn what_was_said_with_a_task_is_recorded_and_given_to_its_program() {
     let world = World::started("");
     let folder = world.file("a folder");

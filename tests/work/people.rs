@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::{
-    common::{World, append, gate},
+    common::{World, append, feed, gate},
     delegated, each, ms, text,
 };
 
@@ -77,6 +77,12 @@ fn yes_and_no_are_exit_codes_and_an_agent_at_work_answers_nothing() {
     world.orch(&["deny", &no]).ok();
     assert_eq!(world.wait_for(&yes, "succeeded")["result"]["text"], "approved: but carefully\ndid it\n");
     assert_eq!(world.wait_for(&no, "succeeded")["result"]["text"], "denied\nlet it be\n");
+
+    // Whoever says no means no, whichever verb they say it with.
+    let plain = delegated(&world, &[asks]);
+    wait_for_question(&world, &format!("{plain} asks: May I?"));
+    world.orch(&["answer", &plain, "No"]).ok();
+    assert_eq!(world.wait_for(&plain, "succeeded")["result"]["text"], "No\nlet it be\n");
 }
 
 #[test]
@@ -105,6 +111,27 @@ fn somebody_is_told_once_of_what_needs_a_person() {
     assert_eq!((&told[0]["what"], &told[0]["task"]), (&json!("held"), &json!(login)));
     assert_eq!((&told[1]["what"], &told[1]["text"]), (&json!("question"), &json!("Now?")));
     assert_eq!(told[1]["do"], format!("orch answer {id} TEXT"));
+}
+
+#[test]
+fn a_notifier_that_is_under_way_ends_with_everything_else() {
+    let world = World::builder().supervisor("notify_command", "[\"tell\"]").build();
+    world.program("tell", "touch \"$HOME/telling\"; sleep 1000 & wait");
+    world.start();
+    delegated(&world, &["echo log in; exit 77"]);
+    world.wait_until("it is under way", || world.file("telling").exists());
+    world.stop_and_check_nothing_left();
+}
+
+#[test]
+fn a_text_may_come_from_standard_input() {
+    let world = World::started("");
+    let id = delegated(&world, &["echo 'Which one?' | orch ask -; orch inbox --wait --timeout 30s"]);
+    wait_for_question(&world, &format!("{id} asks: Which one?"));
+    feed(world.orch_command(&["send", &id, "-"]), "straße\n".as_bytes()).ended(0);
+    feed(world.orch_command(&["answer", &id, "-"]), b"the red one\n").ended(0);
+    let told = world.wait_for(&id, "succeeded")["result"]["text"].take();
+    assert!(text(&told).starts_with("the red one\n") && text(&told).contains("a person: straße"), "{told}");
 }
 
 #[test]

@@ -73,6 +73,8 @@ const AGENT: &[(&str, &str)] = &[
     ("restarts", "count"),
     ("needs", "text?"),
     ("needs_since", "time?"),
+    ("needs_for", "text?"),
+    ("retrying", "map?"),
     ("rss_bytes", "count?"),
 ];
 

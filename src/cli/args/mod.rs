@@ -104,6 +104,7 @@ pub enum Verb {
     /// Undo pause and drain; of a role, also lift its rate limit
     Resume(OneRole),
     /// Check tmux, Redis, agent programs, folders and limits, and say how to mend each
+    #[command(after_help = "It changes nothing. Exit code 4: something keeps orch, or a role, from working.")]
     Doctor,
     /// Break things in a world of its own, and hold what happens against what is promised
     Drill(Drill),

@@ -10,8 +10,8 @@ use crate::model::id::TaskId;
 /// `orch ask`
 #[derive(Debug, Args)]
 #[command(
-    after_help = "It prints the answer. Exit code 1: denied. 5: nobody has answered in time; the question stays, and
-a program that then ends with code 77 is held until somebody answers.
+    after_help = "It prints the answer. Exit code 1: denied, or answered with 'no'. 5: nobody has answered in time; the
+question stays, and a program that then ends with code 77 is held until somebody answers.
 
 Examples:
   orch ask 'Which database is it?'
@@ -19,7 +19,7 @@ Examples:
   orch ask 'Which one?' --options postgres,sqlite --timeout 10m"
 )]
 pub struct Ask {
-    /// The question, in one argument
+    /// The question, in one argument; '-' reads it from standard input
     #[arg(value_name = "TEXT")]
     pub text: String,
     /// The answers to choose from, with commas between
@@ -46,7 +46,7 @@ pub struct Answer {
     /// Whose question
     #[arg(value_name = "TASK")]
     pub task: TaskId,
-    /// The answer, in one argument
+    /// The answer, in one argument; '-' reads it from standard input
     #[arg(value_name = "TEXT")]
     pub text: String,
 }
@@ -57,7 +57,7 @@ pub struct Approve {
     /// Whose question
     #[arg(value_name = "TASK")]
     pub task: TaskId,
-    /// More to say, in one argument
+    /// More to say, in one argument; '-' reads it from standard input
     #[arg(value_name = "TEXT")]
     pub text: Option<String>,
 }
@@ -75,7 +75,7 @@ pub struct Send {
     /// A task, an agent at work, or 'master'
     #[arg(value_name = "TASK|AGENT")]
     pub to: String,
-    /// The message, in one argument
+    /// The message, in one argument; '-' reads it from standard input
     #[arg(value_name = "TEXT")]
     pub text: String,
 }

@@ -118,7 +118,13 @@ fn what_is_wrong_is_said_with_a_hint() {
         ("wait t-123", "'t-123' is not a task id: it looks like t-7k2m9qx4hz", "--help"),
         ("wait t-7k2m9qx4hz --timeout 90", "'90' is not a duration", "--help"),
         ("delegate x --label y", "'y' is not a label: write KEY=VALUE", "--help"),
-        ("scale sonnet few", "'few' is neither a number of agents nor 'auto'", "--help"),
+        ("scale sonnet few", "'few' is neither a number of agents (0, 1, 2...) nor 'auto'", "--help"),
+        ("scale sonnet -1", "'-1' is neither a number of agents (0, 1, 2...) nor 'auto'", "--help"),
+        ("delegate --retries -1 x", "'-1' is not a number (0, 1, 2...)", "--help"),
+        ("logs -n -5", "'-5' is not a number", "--help"),
+        ("events -n x", "'x' is not a number", "--help"),
+        ("attach --nope", "unexpected argument '--nope' found", "Usage: orch attach [OPTIONS] [AGENT]"),
+        ("--json", "no verb was given", "orch --help"),
     ] {
         let complaint = parse(&words(&line.split(' ').collect::<Vec<_>>()), 80).unwrap_err();
         let error = exit::usage(&complaint);

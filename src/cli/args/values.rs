@@ -29,8 +29,17 @@ pub(super) fn label(text: &str) -> Result<(String, String), String> {
 pub(super) fn scale(text: &str) -> Result<Option<u32>, String> {
     match text {
         "auto" => Ok(None),
-        number => number.parse().map(Some).map_err(|_| format!("'{text}' is neither a number of agents nor 'auto'")),
+        number => number
+            .parse()
+            .map(Some)
+            .map_err(|_| format!("'{text}' is neither a number of agents (0, 1, 2...) nor 'auto'")),
     }
+}
+
+/// How many.
+pub(super) fn number<N: TryFrom<u64>>(text: &str) -> Result<N, String> {
+    let number = text.parse().ok().and_then(|number: u64| N::try_from(number).ok());
+    number.ok_or_else(|| format!("'{text}' is not a number (0, 1, 2...)"))
 }
 
 /// A number within bounds that the message names.

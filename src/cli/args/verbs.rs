@@ -41,7 +41,7 @@ pub struct Stop {
     /// Let running tasks finish first; accept nothing new meanwhile
     #[arg(long)]
     pub drain: bool,
-    /// Wait so long at most (90s, 5m, 2h)
+    /// Wait so long at most (90s, 5m, 2h); with --drain, what still runs then is stopped
     #[arg(long, value_name = "T", value_parser = values::duration)]
     pub timeout: Option<Duration>,
 }
@@ -68,7 +68,8 @@ pub struct Attach {
 #[derive(Debug, Args)]
 #[command(
     override_usage = "orch delegate [OPTIONS] TEXT",
-    after_help = "Within an agent's task it makes a subtask of that task.
+    after_help = "Within an agent's task it makes a subtask of that task. Exit code with --wait: 1 where the task has
+failed or was cancelled.
 
 Examples:
   orch delegate 'Write tests for src/parse.rs'
@@ -83,14 +84,14 @@ pub struct Delegate {
     /// Which kind of agent does it [default: the default role of sessions.toml]
     #[arg(long, value_name = "ROLE")]
     pub role: Option<String>,
-    /// Which ready task goes first
+    /// How urgent it is: of the ready tasks the more urgent go first [default: normal]
     #[arg(long, value_name = "P", value_parser = values::priority())]
     pub priority: Option<Priority>,
-    /// How long one attempt may take (90s, 5m, 2h)
+    /// How long one attempt may take (90s, 5m, 2h) [default: the role's]
     #[arg(long, value_name = "T", value_parser = values::duration)]
     pub timeout: Option<Duration>,
-    /// How many failures are forgiven
-    #[arg(long, value_name = "N")]
+    /// How many failures are forgiven [default: the role's]
+    #[arg(long, value_name = "N", value_parser = values::number::<u32>, allow_negative_numbers = true)]
     pub retries: Option<u32>,
     /// Not before this task has succeeded (repeatable)
     #[arg(long, value_name = "TASK")]
@@ -104,7 +105,7 @@ pub struct Delegate {
     /// The same key gives the same task: safe to send again
     #[arg(long, value_name = "KEY")]
     pub key: Option<String>,
-    /// For people and filters (repeatable)
+    /// A label, for people and programs that look at it with 'orch show' (repeatable)
     #[arg(long, value_name = "K=V", value_parser = values::label)]
     pub label: Vec<(String, String)>,
     /// The folder to work in [default: the role's]
@@ -193,7 +194,7 @@ pub struct Logs {
     #[arg(long, value_name = "TASK")]
     pub task: Option<TaskId>,
     /// The last so many lines
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 50)]
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 50, value_parser = values::number::<usize>, allow_negative_numbers = true)]
     pub lines: usize,
     /// Print further lines as they come
     #[arg(short, long)]
@@ -223,7 +224,7 @@ pub struct Costs {
 #[derive(Debug, Args)]
 pub struct Events {
     /// The last so many
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 20, value_parser = values::number::<usize>, allow_negative_numbers = true)]
     pub lines: usize,
     /// Print further ones as they come
     #[arg(short, long)]
@@ -232,6 +233,7 @@ pub struct Events {
 
 /// `orch spawn`
 #[derive(Debug, Args)]
+#[command(after_help = "A role that is paused because its agents end at once is tried again by it.")]
 pub struct Spawn {
     /// Of which role
     #[arg(value_name = "ROLE")]
@@ -240,6 +242,7 @@ pub struct Spawn {
 
 /// `orch kill`
 #[derive(Debug, Args)]
+#[command(after_help = "That is counted as lost, not as a failure. The master is started anew.")]
 pub struct Kill {
     /// Which agent
     #[arg(value_name = "AGENT")]
@@ -256,7 +259,7 @@ pub struct Scale {
     #[arg(value_name = "ROLE")]
     pub role: String,
     /// How many agents; 'auto' goes back to what sessions.toml says
-    #[arg(value_name = "N|auto", value_parser = values::scale)]
+    #[arg(value_name = "N|auto", value_parser = values::scale, allow_negative_numbers = true)]
     pub n: Scaled,
 }
 
@@ -285,16 +288,16 @@ Examples:
 )]
 pub struct Drill {
     /// Where all chance comes from [default: another one each time]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = values::number::<u64>, allow_negative_numbers = true)]
     pub seed: Option<u64>,
     /// What may be broken: names and groups, with commas; see --list
     #[arg(long, value_name = "F,...", value_delimiter = ',', default_value = "all")]
     pub faults: Vec<String>,
     /// How many tasks are delegated
-    #[arg(long, value_name = "N", default_value_t = 40, value_parser = values::within(1, 100_000))]
+    #[arg(long, value_name = "N", default_value_t = 40, value_parser = values::within(1, 100_000), allow_negative_numbers = true)]
     pub tasks: u64,
     /// How many agents may work at once
-    #[arg(long, value_name = "N", default_value_t = 6, value_parser = values::within(1, 200))]
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = values::within(1, 200), allow_negative_numbers = true)]
     pub agents: u64,
     /// For how long tasks and faults come (3s, 20s, 5m)
     #[arg(long, value_name = "T", default_value = "20s", value_parser = values::duration)]

@@ -6,10 +6,28 @@ use super::{
     task::Fields,
     text::{bytes, pad, width},
 };
-use crate::model::{agent::Agent, evidence::Evidence};
+use crate::model::{
+    agent::Agent,
+    evidence::Evidence,
+    wait::{Retry, Wait},
+};
 
-/// The agents, one a line.
+/// The agents, one a line, and under them what their programs wait for.
 pub fn agents(agents: &[Agent], view: &View) -> String {
+    table(agents, view) + &notes(agents.iter().filter_map(|a| Some((a, a.waits_for()?))), view)
+}
+
+/// The same where what they ask is said elsewhere.
+pub fn agents_beside_attention(agents: &[Agent], view: &View) -> String {
+    let waits = agents.iter().filter_map(|a| Some((a, a.waits_for()?)));
+    table(agents, view) + &notes(waits.filter(|(_, wait)| matches!(wait, Wait::Service(_))), view)
+}
+
+fn notes<'a>(waits: impl Iterator<Item = (&'a Agent, Wait)>, view: &View) -> String {
+    waits.map(|(a, waits)| view.hanging("  ", &format!("{} {waits}", a.id))).collect()
+}
+
+fn table(agents: &[Agent], view: &View) -> String {
     let mut table = Table::new([
         Column::new("AGENT").at_least(12),
         Column::new("ROLE").expendable(3).at_least(8),
@@ -21,13 +39,13 @@ pub fn agents(agents: &[Agent], view: &View) -> String {
         Column::new("MEMORY").right().expendable(5),
     ]);
     for a in agents {
-        let style = if a.needs.is_some() { Style::Yellow } else { Style::of_agent(a.state) };
+        let style = if a.waits_for().is_some() { Style::Yellow } else { Style::of_agent(a.state) };
         table.row([
             Cell::new(&a.id, if a.master { Style::Bold } else { Style::Plain }),
             Cell::from(&a.role),
             Cell::new(state(a), style),
             Cell::from(a.task.as_ref().map(|t| t.as_str()).unwrap_or_default()),
-            Cell::from(view.age(a.needs.and(a.needs_since).unwrap_or(a.since))),
+            Cell::from(view.age(a.waits_since().unwrap_or(a.since))),
             Cell::from(a.heartbeat_age_ms.map(millis).unwrap_or_default()),
             Cell::from(a.tasks_done.to_string()),
             Cell::from(a.rss_bytes.map(bytes).unwrap_or_default()),
@@ -38,9 +56,11 @@ pub fn agents(agents: &[Agent], view: &View) -> String {
 
 /// Its state, or what is more to the point.
 fn state(a: &Agent) -> String {
-    match a.needs {
-        Some(needs) => format!("needs {needs}"),
-        None if a.waiting => "waiting".to_owned(),
+    match a.waits_for() {
+        Some(Wait::Person(need)) => format!("needs {}", need.what),
+        _ if a.waiting => "waiting".to_owned(),
+        Some(Wait::Service(Retry { attempt: Some(attempt), of: Some(of), .. })) => format!("retrying {attempt}/{of}"),
+        Some(Wait::Service(_)) => "retrying".to_owned(),
         None => a.state.to_string(),
     }
 }
@@ -55,8 +75,9 @@ pub fn agent(a: &Agent, view: &View) -> String {
     fields.option("pid", a.pid);
     fields.add("since", &format!("{} ({} ago)", a.since, view.age(a.since)));
     fields.option("reason", a.reason.as_ref());
-    let for_ = a.needs_since.map(|at| format!(" (for {})", view.age(at))).unwrap_or_default();
+    let for_ = a.waits_since().map(|at| format!(" (for {})", view.age(at))).unwrap_or_default();
     fields.option("needs", a.needs.map(|needs| format!("{needs}{for_}")));
+    fields.option("program", a.waits_for().map(|wait| format!("{wait}{}", if a.needs.is_none() { &for_ } else { "" })));
     fields.option("task", a.task.as_ref().map(|t| attempt_of(t.as_str(), a.attempt)));
     fields.option("waiting", a.waiting.then_some("for subtasks of its task"));
     fields.option("heartbeat", a.heartbeat_age_ms.map(|ms| format!("{} ago", millis(ms))));

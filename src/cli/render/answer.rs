@@ -2,7 +2,7 @@
 
 use super::{Style, View, agent::facts, safe, status, text::pad};
 use crate::{
-    model::task::TaskState,
+    model::{task::TaskState, text::count},
     ops::types::{Changed, Check, Started, Stopped, Why},
 };
 
@@ -23,7 +23,8 @@ pub fn why(why: &Why, view: &View) -> String {
         out.push_str(&line.replacen(link.state.as_str(), &state, 1));
     }
     if let Some(evidence) = &why.evidence {
-        let heading = format!("evidence of the end ({}):", safe(&evidence.agent));
+        let of = why.evidence_attempt.map(|n| format!(" of attempt {n}")).unwrap_or_default();
+        let heading = format!("evidence of the end{of} ({}):", safe(&evidence.agent));
         out.push_str(&format!("{}\n", view.paint(&heading, Style::Bold)));
         out.push_str(&facts(evidence, view));
     }
@@ -99,8 +100,10 @@ pub fn started(started: &Started, attach: &str, view: &View) -> String {
 pub fn stopped(stopped: &Stopped) -> String {
     let kept = match stopped.open_tasks.unwrap_or(0) {
         0 => String::new(),
-        1 => "1 task has not ended; it is kept for the next orch start\n".to_owned(),
-        n => format!("{n} tasks have not ended; they are kept for the next orch start\n"),
+        n => {
+            let open = count(n, "task has not ended; it is", "tasks have not ended; they are");
+            format!("{open} kept for the next orch start\n")
+        }
     };
     match stopped.stopped {
         true => format!("stopped; nothing is left running\n{kept}"),

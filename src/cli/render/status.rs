@@ -26,7 +26,7 @@ fn joined(parts: &[String]) -> String {
 
 fn header(status: &Status, view: &View) -> String {
     let mut pieces = supervisor(&status.supervisor, known(status));
-    pieces.push(redis(&status.redis));
+    pieces.push(redis(&status.redis, &status.supervisor));
     let first = text::flow(&super::safe(&status.namespace), &pieces, view.width, view.colour);
     match known(status) {
         true => {
@@ -51,7 +51,7 @@ fn known(status: &Status) -> bool {
 }
 
 fn agents(status: &Status, view: &View) -> String {
-    agent::agents(&status.agents, view)
+    agent::agents_beside_attention(&status.agents, view)
 }
 
 /// What to type where nothing runs, or nothing has been asked for yet.
@@ -88,9 +88,14 @@ fn supervisor(s: &SupervisorStatus, known: bool) -> Vec<(String, Style)> {
     pieces
 }
 
-fn redis(r: &RedisStatus) -> (String, Style) {
+fn redis(r: &RedisStatus, s: &SupervisorStatus) -> (String, Style) {
     let version = r.version.as_deref().map(|v| format!(" {v}")).unwrap_or_default();
-    (format!("redis {} ({}{version})", r.state, r.mode), if r.state == "ok" { Style::Green } else { Style::Red })
+    let state = match (r.state, r.mode) {
+        // The supervisor starts and stops it: that it does not answer is no trouble of its own.
+        ("unreachable", "managed") if s.state == "stopped" => "stopped",
+        (state, _) => state,
+    };
+    (format!("redis {state} ({}{version})", r.mode), if r.state == "ok" { Style::Green } else { Style::Red })
 }
 
 /// Ready and running always, the others where there are any.

@@ -10,6 +10,7 @@ use super::{
 use crate::model::{
     id::TaskId,
     task::{Attempt, Task, TaskDetail, TaskResult, TaskState, Usage},
+    text::count,
 };
 
 /// How many lines of a result `orch show` prints.
@@ -213,7 +214,8 @@ fn result_excerpt(task: &Task, result: &TaskResult, view: &View) -> String {
         out.push('\n');
     }
     if lines.len() > RESULT_LINES {
-        let more = format!("({} more lines: orch result {})", lines.len() - RESULT_LINES, task.id);
+        let more = count(lines.len() - RESULT_LINES, "more line", "more lines");
+        let more = format!("({more}: orch result {})", task.id);
         out.push_str(&format!("  {}\n", view.paint(&more, Style::Dim)));
     }
     let mut fields = Fields::new(view);

@@ -1,6 +1,6 @@
 //! What an agent program can't keep to is complained about, and not believed in.
 
-use super::complaints::all;
+use super::{complaints::all, error, meant};
 
 #[test]
 fn an_agent_program_keeps_to_what_is_written_for_it() {
@@ -71,4 +71,29 @@ fn an_agent_program_keeps_to_what_is_written_for_it() {
         ),
         ("[agents]\norder = [\"codex\",\n\"codex\"]", "sessions.toml:3: agents.order names codex twice"),
     ]);
+}
+
+#[test]
+fn arguments_are_not_for_what_orch_passes_itself_or_has_a_key_for() {
+    assert_eq!(
+        error(
+            "[roles.sonnet]\nargs = [\"--settings\", \"mine.json\"]\n[roles.x]\ndriver = \"codex\"\n\
+             args = [\"-m\", \"gpt-5\"]"
+        )
+        .message,
+        "sessions.toml:2: roles.sonnet.args may not hold --settings: orch passes its hooks by it: settings of yours go to \
+         .claude/settings.json of the project or your home\n\
+         sessions.toml:5: roles.x.args may not hold -m: write the key model instead"
+    );
+}
+
+#[test]
+fn what_auto_can_never_keep_to_is_known_beforehand() {
+    let role = "[roles.i]\ndriver = \"auto\"\nmode = \"interactive\"\n";
+    assert_eq!(
+        error(format!("{role}[agents]\norder = [\"gemini\", \"qwen\"]")).message,
+        "sessions.toml:3: roles.i.mode means nothing to this role's driver, which is \"auto\", nor to any in [agents] order; \
+         claude, codex know it"
+    );
+    meant(&format!("{role}[agents]\norder = [\"gemini\", \"claude\"]"));
 }

@@ -132,7 +132,7 @@ fn a_held_task_says_what_to_do_and_says_it_once() {
     detail.task.reason = Some("claude asks to log in".into());
     let text = followed.tell(&detail, &PAGE).unwrap();
     assert!(text.contains("held: claude asks to log in\n"), "{text}");
-    assert!(text.contains("\n  orch attach sonnet-1\n  /retry t-7k2m9qx4hz\n"), "{text}");
+    assert!(text.contains("\n  orch why t-7k2m9qx4hz\n  /retry t-7k2m9qx4hz\n"), "{text}");
     assert_eq!(followed.tell(&detail, &PAGE), None);
     attempt(&mut detail, Some(("claude asks to log in", None)));
     assert!(followed.tell(&detail, &PAGE).unwrap().contains("held"));

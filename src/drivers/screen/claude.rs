@@ -15,24 +15,24 @@
 
 use serde_json::Value;
 
-use super::{Prompt, Seen, bottom, choice, end, indent, is_rule, is_turning, is_yes_or_no, lines, wants_login};
-use crate::model::agent::Needs;
+use super::{
+    Prompt, Seen, bottom, choice, end, first_choice, indent, is_rule, is_turning, is_yes_or_no, lines, paragraphs,
+    tries, wants_login,
+};
+use crate::model::{agent::Needs, wait::Retry};
 
 /// The cursor of a list, and the sign before what is typed.
 const CURSOR: char = '❯';
+
+/// What turns before the words for what it does, in the first column.
+const SPINNER: [char; 7] = ['·', '✢', '✳', '✶', '✻', '✽', '*'];
 
 /// What its terminal says. The screen's choices win over the title, because a helper of its own can ask while it works.
 pub(in crate::drivers) fn see(title: &str, screen: &str) -> Seen {
     let works = is_turning(title) || title.starts_with(['◐', '◑', '◒', '◓']);
     let lines = lines(screen);
     if let Some(at) = input_box(&lines) {
-        return if works || at.says_working(&lines) {
-            Seen::Working
-        } else if at.follows_login_error(&lines) {
-            Seen::Asking(Needs::Login)
-        } else {
-            Seen::Idle
-        };
+        return Seen::at_prompt(works || at.says_working(&lines), at.follows_login_error(&lines));
     }
     if let Some(hint) = lines.last().filter(|line| line.contains("Showing detailed transcript")) {
         // The view of all that was printed hides everything else, and says a word of it.
@@ -93,7 +93,7 @@ impl InputBox {
             return true;
         }
         // Where hints are cut or replaced: `✶ Thinking… (3s · ↓ 7 tokens)` in the first column, which no text of the model has.
-        let spinner = |line: &&&str| line.starts_with(['·', '✢', '✳', '✶', '✻', '✽', '*']);
+        let spinner = |line: &&&str| line.starts_with(SPINNER);
         self.above(lines).iter().rev().take(4).find(spinner).is_some_and(|line| line.contains('…'))
     }
 
@@ -150,6 +150,64 @@ fn question(lines: &[&str]) -> Option<Question> {
     }
     let is_at_start = is_first_start || hint.contains("Enter to confirm");
     Some(if is_for_select || is_at_start { Question::Choice } else { Question::Menu })
+}
+
+/// That it tries its service again: `✻ Connection refused · retrying in 2s · attempt 3/10` above its input box.
+pub(in crate::drivers) fn retrying(screen: &str) -> Option<Retry> {
+    let lines = lines(screen);
+    let above = input_box(&lines)?.above(&lines);
+    let at = above.iter().rposition(|line| line.starts_with(SPINNER))?;
+    let status = paragraphs(&above[at..]).swap_remove(0);
+    let (why, rest) = status.trim_start_matches(SPINNER).trim().split_once(" · retrying in ")?;
+    // Behind the count may stand what to do.
+    let count = rest.split_once("attempt ").and_then(|(_, count)| count.split(' ').next());
+    let (attempt, of) = tries(count.unwrap_or_default());
+    Some(Retry { attempt, of, why: why.to_owned() })
+}
+
+/// What exactly it asks: the words at the head of its choices; above its input box, why it is not let in.
+pub(in crate::drivers) fn asked(screen: &str) -> Option<String> {
+    let lines = lines(screen);
+    if let Some(at) = input_box(&lines).filter(|at| at.follows_login_error(&lines)) {
+        let above = at.above(&lines);
+        let error = &above[above.iter().rposition(|line| line.starts_with("  ⎿"))?..];
+        return Some(paragraphs(error).join(" ").trim_start_matches(['⎿', ' ']).to_owned());
+    }
+    let question = question(&lines)?;
+    let choices = first_choice(&lines, CURSOR)?;
+    let is_edge = |line: &&str| is_rule(line.trim_start(), '─') || is_rule(line, '▔');
+    let Some(edge) = lines[..choices].iter().rposition(is_edge) else {
+        // The first start: what it is about stands right above.
+        return paragraphs(&lines[..choices]).pop();
+    };
+    let mut dialog = lines[edge + 1..choices].iter().map(|line| line.trim()).filter(|line| !line.is_empty());
+    let (head, next) = (dialog.next()?, dialog.next().unwrap_or_default());
+    let dotted = |line: &&str| is_rule(line.trim_start(), '╌');
+    // What a tool is given stands between two dotted lines.
+    let mut parts = lines[edge + 1..choices].split(|line| dotted(line)).skip(1);
+    let given = parts.next().map(|given| paragraphs(given).join(" ")).unwrap_or_default();
+    Some(match (question, head) {
+        (Question::Permission, "Bash command") => format!("run Bash: {given}"),
+        (Question::Permission, "Create file" | "Edit file" | "Overwrite file") => format!("write {next}"),
+        (Question::Permission, "Fetch") if given.starts_with("url: ") => {
+            format!("fetch {}", given["url: ".len()..].split(' ').next().unwrap_or_default())
+        }
+        (Question::Permission, "Tool use") => {
+            format!("use {}: {given}", next.trim_end_matches("(MCP)").trim_end_matches([' ', ':']))
+        }
+        (Question::Permission, _) => {
+            let mut letters = head.trim_end_matches('?').chars();
+            letters.next().map(|first| first.to_lowercase().chain(letters).collect())?
+        }
+        // `☐ Database`, and under it the question.
+        (_, head) if head.starts_with(['☐', '☒', '✔', '←']) => paragraphs(&lines[edge + 1..choices]).pop()?,
+        (_, head) if head.ends_with(':') => format!("{head} {next}"),
+        // A narrow terminal has wrapped it.
+        (_, head) => match next.starts_with(char::is_lowercase) {
+            true => format!("{head} {next}"),
+            false => head.to_owned(),
+        },
+    })
 }
 
 /// What claude writes about itself, in the file `sessions/PID.json` of its configuration's folder: `status`, and what it

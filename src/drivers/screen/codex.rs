@@ -12,8 +12,10 @@
 //! after the model has asked for the tool: it waits for that long by itself, looking as at work. Its hook `PermissionRequest`
 //! is called after 0.05 s. A denial shows in 0.02 s. A service that can't be reached is waited for without end, working.
 
-use super::{Prompt, Seen, bottom, indent, is_turning, is_yes_or_no, lines, wants_login};
-use crate::model::agent::Needs;
+use super::{
+    Prompt, Seen, bottom, first_choice, indent, is_turning, is_yes_or_no, lines, paragraphs, tries, wants_login,
+};
+use crate::model::{agent::Needs, wait::Retry};
 
 /// The cursor of a list, and the sign before what is typed.
 const CURSOR: char = '›';
@@ -33,13 +35,7 @@ pub(in crate::drivers) fn see(title: &str, screen: &str) -> Seen {
     }
     let Some(input) = input_line(&lines) else { return Seen::Unknown };
     let above = &lines[..input];
-    if is_working(above) {
-        Seen::Working
-    } else if ends_with_login_error(above) {
-        Seen::Asking(Needs::Login)
-    } else {
-        Seen::Idle
-    }
+    Seen::at_prompt(is_working(above), ends_with_login_error(above))
 }
 
 /// Its input line. In shell mode it counts as filled: what is typed there is a command.
@@ -89,6 +85,67 @@ fn is_working(above: &[&str]) -> bool {
     let Some(at) = above.iter().rposition(is_status) else { return false };
     let is_other = |line: &&str| indent(line) == 0 && !line.is_empty() && !line.starts_with(['•', '◦']);
     !above[at..].iter().any(|line| is_other(line) || line.starts_with("  Worked for "))
+}
+
+/// That it tries its service again: `• Reconnecting... 2/5 (3s • esc to interrupt)` as its status, and under it why.
+pub(in crate::drivers) fn retrying(screen: &str) -> Option<Retry> {
+    const WORDS: &str = " Reconnecting... ";
+    let lines = lines(screen);
+    let above = &lines[..input_line(&lines)?];
+    let is_status = |line: &&str| line.strip_prefix(['•', '◦']).is_some_and(|rest| rest.starts_with(WORDS));
+    let status = paragraphs(&above[above.iter().rposition(is_status)?..]).swap_remove(0);
+    let (head, why) = status.split_once("└ ").unwrap_or((&status, ""));
+    let what = head.split_once(WORDS)?.1.split(" (").next()?.trim();
+    let (attempt, of) = tries(what);
+    let why = match (attempt, why) {
+        (Some(_), why) => why.to_owned(),
+        (None, "") => what.to_owned(),
+        (None, why) => format!("{what} ({why})"),
+    };
+    Some(Retry { attempt, of, why })
+}
+
+/// What exactly it asks: the words at the head of its choices; above its input line, why it is not let in.
+pub(in crate::drivers) fn asked(screen: &str) -> Option<String> {
+    let lines = lines(screen);
+    let Some(needs) = question(bottom(&lines)) else {
+        return Some(last_error(&lines[..input_line(&lines)?])?.map(str::trim).collect::<Vec<_>>().join(" "));
+    };
+    let choices = first_choice(&lines, CURSOR).or_else(|| first_choice(&lines, '>'))?;
+    // What was printed before begins in the first column, and goes on further to the right.
+    let printed =
+        lines[..choices].iter().rposition(|line| !line.is_empty() && indent(line) == 0).map_or(0, |at| at + 1);
+    let begin = printed + lines[printed..choices].iter().position(|line| matches!(indent(line), 1 | 2))?;
+    let head = lines[begin].trim();
+    let all = paragraphs(&lines[begin..choices]);
+    let first = all.first()?;
+    let after =
+        |words: &str| all.iter().find_map(|text| text.split_once(words).map(|(_, rest)| rest.trim().to_owned()));
+    Some(match needs {
+        Needs::Permission if first.ends_with("run the following command?") => {
+            format!("run Bash: {}", all.iter().find_map(|text| text.strip_prefix("$ "))?)
+        }
+        Needs::Permission if first.ends_with("make the following edits?") => {
+            format!("write {}", after("Destination: ")?)
+        }
+        // `Allow the orch MCP server to run tool "delegate"?`
+        Needs::Permission if first.contains(" MCP server to run tool ") => {
+            let tool = after("Allow the ")?.replace(" MCP server to run tool ", ".").replace(['"', '?'], "");
+            all.get(1).map_or_else(|| format!("use {tool}"), |given| format!("use {tool}: {given}"))
+        }
+        Needs::Permission => {
+            let what = first.strip_prefix("Would you like to ").unwrap_or(first).trim_end_matches('?');
+            what.to_owned()
+        }
+        // `Question 1/1 (1 unanswered)`, and under it the question.
+        _ if head.starts_with("Question ") => {
+            first.split_once(") ").map_or(first.as_str(), |(_, text)| text).to_owned()
+        }
+        _ => match first[head.len()..].trim() {
+            folder if folder.starts_with('/') => format!("{head}: {folder}"),
+            _ => head.to_owned(),
+        },
+    })
 }
 
 /// The error with which its last turn has ended. After Esc it says so in the same way, and that is none.

@@ -7,7 +7,7 @@
 //! | asking | a box with choices in place of the input line |
 //! | not logged in | input line, and above it `Please use /login to sign in` |
 
-use super::{Prompt, Seen, bottom, choice, is_rule, lines, wants_login};
+use super::{Prompt, Seen, bottom, choice, first_choice, is_rule, lines, wants_login};
 use crate::model::agent::Needs;
 
 /// The cursor of a list, and the sign before what is typed.
@@ -19,13 +19,7 @@ pub(in crate::drivers) fn see(_title: &str, screen: &str) -> Seen {
     let Some((top, under)) = input_line(&lines) else {
         return question(bottom(&lines)).map_or(Seen::Unknown, Seen::Asking);
     };
-    if lines[under..].iter().any(is_working) {
-        Seen::Working
-    } else if ends_with_login_error(&lines[..top]) {
-        Seen::Asking(Needs::Login)
-    } else {
-        Seen::Idle
-    }
+    Seen::at_prompt(lines[under..].iter().any(is_working), ends_with_login_error(&lines[..top]))
 }
 
 /// Its input line.
@@ -57,6 +51,25 @@ fn ends_with_login_error(above: &[&str]) -> bool {
         let is_error =
             line.starts_with(" ✗ ") && wants_login(block.iter().map(|line| line.trim_start_matches([' ', '✗'])));
         is_error || line.starts_with("Please use /login")
+    })
+}
+
+/// What exactly is asked in its box: under the heading stands for what.
+pub(in crate::drivers) fn asked(screen: &str) -> Option<String> {
+    let lines = lines(screen);
+    let needs = question(bottom(&lines))?;
+    let inside: Vec<&str> = lines.iter().map(|line| line.trim_matches(['│', ' '])).collect();
+    let choices = first_choice(&inside, CURSOR)?;
+    let top = lines[..choices].iter().rposition(|line| line.trim_start().starts_with('╭'))?;
+    let drawn = |c: char| "╭╮╰╯─│ ".contains(c);
+    let mut texts = inside[top..choices].iter().map(|line| line.trim_matches(drawn)).filter(|text| !text.is_empty());
+    let (heading, what) = (texts.next()?, texts.next().unwrap_or_default());
+    let is_command = texts.any(|text| text.contains("run this command"));
+    Some(match needs {
+        Needs::Permission if is_command => format!("run {what}"),
+        Needs::Permission => format!("use {heading}: {what}"),
+        _ if what.starts_with('/') => format!("{heading}: {what}"),
+        _ => heading.to_owned(),
     })
 }
 

@@ -10,7 +10,7 @@
 //! How soon, on two busy cores: working, idle and asking show 0.05 to 0.2 s after the event, in title and screen together. The
 //! question what to do about a loop that it thinks to have found stands under the title "Ready" too.
 
-use super::{Prompt, Seen, choice, indent, is_rule, lines, wants_login};
+use super::{Prompt, Seen, choice, first_choice, indent, is_rule, lines, wants_login};
 use crate::model::agent::Needs;
 
 /// The cursor of a list.
@@ -30,13 +30,8 @@ pub(in crate::drivers) fn see(title: &str, screen: &str) -> Seen {
     }
     let Some(rule) = input_line(&lines) else { return Seen::Unknown };
     let above = &lines[..rule];
-    if above.last().is_some_and(|line| line.contains("(esc to cancel, ")) {
-        Seen::Working
-    } else if ends_with_login_error(above) {
-        Seen::Asking(Needs::Login)
-    } else {
-        Seen::Idle
-    }
+    let works = above.last().is_some_and(|line| line.contains("(esc to cancel, "));
+    Seen::at_prompt(works, ends_with_login_error(above))
 }
 
 /// Its input line. In shell mode it counts as filled: what is typed there is a command.
@@ -47,13 +42,33 @@ pub(in crate::drivers) fn prompt(screen: &str) -> Prompt {
     typed.map_or(Prompt::Filled, |typed| Prompt::with(typed, &["Type your message"]))
 }
 
-/// What the box is about that the screen ends with. What tools print is in boxes too, but never the last thing: the input
-/// line follows.
-fn question(lines: &[&str]) -> Option<Needs> {
+/// What exactly is asked: `?  Shell  touch a1` in its box, a question, or its heading.
+pub(in crate::drivers) fn asked(screen: &str) -> Option<String> {
+    let lines = lines(screen);
+    let needs = question(&lines)?;
+    let inside: Vec<&str> = inside(&lines)?.collect();
+    let mut texts = inside[..first_choice(&inside, CURSOR)?].iter().filter(|line| !line.is_empty());
+    let marked = texts.clone().find_map(|line| line.strip_prefix('?')).map(|text| text.trim().replacen("  ", ": ", 1));
+    Some(match (needs, marked, *texts.next()?) {
+        (Needs::Permission, Some(tool), _) => format!("use {tool}"),
+        (_, Some(text), _) => text,
+        (_, None, heading) if heading.starts_with("Answer Questions") => (*texts.next()?).to_owned(),
+        (_, None, heading) => heading.to_owned(),
+    })
+}
+
+/// The lines of the box that the screen ends with. What tools print is in boxes too, but never the last thing: the input line
+/// follows.
+fn inside<'a>(lines: &'a [&'a str]) -> Option<impl DoubleEndedIterator<Item = &'a str> + Clone> {
     let is_edge = |line: &&str, corner: char| indent(line) <= 1 && line.trim_start().starts_with(corner);
     lines.last().filter(|line| is_edge(line, '╰'))?;
     let top = lines.iter().rposition(|line| is_edge(line, '╭')).map_or(0, |at| at + 1);
-    let inside = lines[top..lines.len() - 1].iter().map(|line| line.trim_matches(['│', ' ']));
+    Some(lines[top..lines.len() - 1].iter().map(|line| line.trim_matches(['│', ' '])))
+}
+
+/// What that box is about.
+fn question(lines: &[&str]) -> Option<Needs> {
+    let inside = inside(lines)?;
     let heading = inside.clone().find(|line| !line.is_empty()).unwrap_or_default();
     let says = |words: &[&str]| inside.clone().any(|line| words.iter().any(|word| line.contains(word)));
     // The choices of a question are the model's own words: its heading is not.

@@ -42,6 +42,17 @@ pub enum Seen {
     Unknown,
 }
 
+impl Seen {
+    /// What a program does that shows its prompt: it has one while it works, too, and where it isn't logged in.
+    fn at_prompt(works: bool, wants_login: bool) -> Self {
+        match (works, wants_login) {
+            (true, _) => Seen::Working,
+            (false, true) => Seen::Asking(Needs::Login),
+            (false, false) => Seen::Idle,
+        }
+    }
+}
+
 /// Where a program has its prompt, by its screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Prompt {
@@ -106,10 +117,29 @@ fn choice(line: &str, cursor: char) -> Option<(u32, &str)> {
     Some((number.parse().ok()?, text.trim_start()))
 }
 
+/// Where the choices begin that the screen ends with: at the first one, or where the cursor stands if they have no numbers.
+fn first_choice(lines: &[&str], cursor: char) -> Option<usize> {
+    let is_first = |line: &&str| choice(line, cursor).is_some_and(|(number, _)| number == 1);
+    let has_cursor = |line: &&str| line.trim_start().starts_with(cursor);
+    lines.iter().rposition(is_first).or_else(|| lines.iter().rposition(has_cursor))
+}
+
+/// The texts between empty lines, each as one: a narrow terminal has wrapped it.
+fn paragraphs(lines: &[&str]) -> Vec<String> {
+    let texts = lines.split(|line| line.trim().is_empty()).filter(|lines| !lines.is_empty());
+    texts.map(|lines| lines.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ")).collect()
+}
+
 /// Whether the first choice of a list says yes: it is asked whether something may be done, not what.
 fn is_yes_or_no(lines: &[&str], cursor: char) -> bool {
     let first = lines.iter().rev().filter_map(|line| choice(line, cursor)).find(|(number, _)| *number == 1);
     first.is_some_and(|(_, text)| text.starts_with("Yes") || text.starts_with("Allow"))
+}
+
+/// `3/10`: which try of how many.
+fn tries(text: &str) -> (Option<u64>, Option<u64>) {
+    let counted = text.split_once('/').and_then(|(attempt, of)| Some((attempt.parse().ok()?, of.parse().ok()?)));
+    counted.unzip()
 }
 
 /// Whether an error that a program shows means that it isn't logged in. A narrow terminal has cut it where it liked.

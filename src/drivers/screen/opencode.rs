@@ -6,7 +6,7 @@
 //! | idle | the input bar, and folder or version under it |
 //! | asking | a bar without its foot in place of it: `△ Permission required`, or `↑↓ select  enter submit` |
 
-use super::{Prompt, Seen, bottom, lines};
+use super::{Prompt, Seen, bottom, choice, lines};
 use crate::model::agent::Needs;
 
 /// The stroke at the left of a bar, and the foot of the one that is typed into.
@@ -35,6 +35,27 @@ pub(in crate::drivers) fn prompt(screen: &str) -> Prompt {
     let words: Vec<&str> = bar.iter().map(|line| line.trim_matches([' ', STROKE])).filter(|w| !w.is_empty()).collect();
     let typed = words.split_last().map(|(_, typed)| typed.join(" "));
     typed.map_or(Prompt::Absent, |typed| Prompt::with(&typed, &["Ask anything"]))
+}
+
+/// What exactly is asked by its bar.
+pub(in crate::drivers) fn asked(screen: &str) -> Option<String> {
+    let lines = lines(screen);
+    let Some(Place::Asked(bar)) = place(bottom(&lines)) else { return None };
+    let texts = bar.iter().map(|line| line.trim_matches([' ', STROKE])).filter(|text| !text.is_empty());
+    let texts: Vec<&str> = texts.collect();
+    match (question(bar), texts.iter().position(|text| text.contains("△ Permission required"))) {
+        (Seen::Asking(Needs::Permission), Some(at)) => {
+            let command = texts.iter().find_map(|text| text.strip_prefix("$ "));
+            // `→ Edit hello.py`
+            let tool = texts.get(at + 1)?.trim_start_matches(['→', '←', '#', ' ']);
+            Some(command.map_or_else(|| format!("use {tool}"), |command| format!("run {command}")))
+        }
+        (Seen::Asking(_), _) => {
+            let question = texts.iter().take_while(|text| choice(text, '❯').is_none());
+            Some(question.copied().collect::<Vec<_>>().join(" "))
+        }
+        _ => None,
+    }
 }
 
 /// What the screen ends with.

@@ -7,7 +7,7 @@
 //! | asking | `✳ Qwen - dir` | choices `› 1. Yes, allow once` in place of the input line |
 //! | login wanted | `Qwen - dir` | a box `Connect a Provider` in place of the input line |
 
-use super::{Prompt, Seen, bottom, choice, indent, is_rule, lines, wants_login};
+use super::{Prompt, Seen, bottom, choice, first_choice, indent, is_rule, lines, paragraphs, wants_login};
 use crate::model::agent::Needs;
 
 /// The cursor of a list.
@@ -26,13 +26,7 @@ pub(in crate::drivers) fn see(title: &str, screen: &str) -> Seen {
         };
     };
     let above = &lines[..top];
-    if works || is_working(above) {
-        Seen::Working
-    } else if ends_with_login_error(above) {
-        Seen::Asking(Needs::Login)
-    } else {
-        Seen::Idle
-    }
+    Seen::at_prompt(works || is_working(above), ends_with_login_error(above))
 }
 
 /// Its input line. In shell mode it counts as filled: what is typed there is a command.
@@ -64,6 +58,16 @@ fn question(lines: &[&str]) -> Option<Needs> {
     }
     let is_box = indent(last) <= 2 && last.trim_start().starts_with(['╰', '└']);
     is_box.then(|| if says("Connect a Provider") { Needs::Login } else { Needs::Input })
+}
+
+/// What exactly a tool asks: `? Shell touch a1 (Run it) ←`, or the question above the choices.
+pub(in crate::drivers) fn asked(screen: &str) -> Option<String> {
+    let lines = lines(screen);
+    let tool = lines.iter().rev().find_map(|line| line.trim_start().strip_prefix("? "));
+    match question(bottom(&lines))? {
+        Needs::Permission => Some(format!("use {}", tool?.trim_end_matches(['←', ' ']))),
+        _ => paragraphs(&lines[..first_choice(&lines, '❯')?]).pop().filter(|_| tool.is_some()),
+    }
 }
 
 /// `⠇ … (2s · esc to cancel)` above, in two lines where it is narrow, and under it what is queued. A text begins with

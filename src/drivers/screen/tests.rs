@@ -5,7 +5,12 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use super::{super::of, Prompt, Seen};
-use crate::{config::DriverKind, model::agent::Needs};
+use crate::{
+    config::DriverKind,
+    model::{agent::Needs, text::in_one_line, wait::COLUMNS},
+};
+
+use DriverKind::{Claude, Codex, Copilot, Gemini, Opencode, Qwen};
 
 const SCREENS: &str = "tests/fixtures/screens";
 
@@ -54,6 +59,89 @@ fn an_error_that_no_hook_tells_is_read_from_the_screen() {
             assert_eq!(failure.as_deref(), Some(whole), "{name}");
         }
     }
+}
+
+#[test]
+fn what_exactly_is_asked_stands_at_the_head_of_the_choices() {
+    let words = |kind, name: &str| match (kind, name) {
+        (Claude | Codex, "permission") => "run Bash: touch a1",
+        (Gemini, "permission") => "use Shell: touch a1",
+        (Qwen, "permission") => "use Shell touch a1 (Run it)",
+        (Opencode | Copilot, "permission") => "run touch a1",
+        (Gemini, "permission-mcp") => "use delegate (orch MCP Server)",
+        (Gemini, "permission-write") => "use WriteFile: Writing to hello.py",
+        (Qwen, "permission-write") => "use WriteFile Writing to hello.py",
+        (Opencode, "permission-write") => "use Edit hello.py",
+        (Gemini, "input-trust") => "Do you trust the files in this",
+        (Copilot, "input-trust") => "Confirm folder trust: /home/dev/project",
+        (Gemini, "input-loop") => "A potential loop was detected",
+        (Claude, "permission-wide") => "run Bash: echo 漢字 > 漢字.txt",
+        (Claude, "permission-write") => "write hello.py",
+        (Claude, "permission-fetch") => "fetch https://example.com/",
+        (Claude, "permission-mcp") => "use orch — Delegate Tool: text: \"write the tests\"",
+        (Claude, "permission-leave-plan") => "exit plan mode",
+        (Codex, "permission-write") => "write /home/dev/project/hello.py",
+        (Codex, "permission-mcp") => "use orch.delegate: text: write the tests",
+        (_, "input-question") => "Which database should it use?",
+        (Claude, "input-trust" | "input-first-trust") => "Accessing workspace: /home/dev/project",
+        (Codex, "input-trust") => "Folder access: /home/dev/project",
+        (Claude, "input-bypass") => "WARNING: Claude Code running in",
+        (Claude, "input-mcp") => "New MCP server found in this project: db",
+        (Codex, "input-hooks") => "Hooks need review",
+        (_, "input-resume") => "Resume",
+        (Claude, "input-config") => "Settings",
+        (_, "input-menu") => "Select",
+        (Codex, "input-permissions") => "Update Model Permissions",
+        (Claude, "input-security-notes") => "Security notes:",
+        (Claude, "input-theme") => "Choose the text style that looks best with your terminal",
+        (Claude, "login-choice") => "Select login method:",
+        (Claude, "login-command") => "Login",
+        (Claude, "login-console") => "How do you want to sign in?",
+        (Claude, "login-api-key") => "Detected a custom API key in your environment",
+        (Claude, "login-api-error") => "Invalid API key · Fix external API key",
+        (Claude, "login-no-key") => "Not logged in · Please run /login",
+        (Codex, "login-api-error") => "unexpected status 401 Unauthorized: invalid x-api-key",
+        (Codex, "login-no-key") => "Missing environment variable: `OPENAI_API_KEY`.",
+        // A narrow one shows the second sentence alone.
+        (Codex, "login-choice") => "",
+        _ => panic!("{kind}/{name}: what does it ask?"),
+    };
+    let mut wrong = Vec::new();
+    // Menus and logins of the others are told by their kind alone.
+    let is_told = |kind, name: &str| {
+        let others = ["login", "input-menu", "input-settings"].iter().any(|word| name.starts_with(word));
+        matches!(kind, Claude | Codex) || !others
+    };
+    for (kind, name, _, screen) in screens().into_iter().filter(|(kind, name, ..)| is_told(*kind, name)) {
+        let asked = of(kind).unwrap().asked(&screen).map(|asked| in_one_line(&asked, COLUMNS));
+        let asks = matches!(wanted(&name), Seen::Asking(_));
+        let stem = name.rsplit_once('-').map_or(name.as_str(), |(stem, _)| stem);
+        if asks && !asked.as_ref().is_some_and(|asked| !asked.is_empty() && asked.starts_with(words(kind, stem))) {
+            wrong.push(format!("{kind}/{name}: {asked:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_program_that_tries_its_service_again_says_so_on_its_screen() {
+    let mut found = Vec::new();
+    for (kind, name, _, screen) in screens().into_iter().filter(|(kind, ..)| matches!(kind, Claude | Codex)) {
+        match of(kind).unwrap().retrying(&screen) {
+            Some(retry) => found.push(format!("{kind}/{name} {retry}")),
+            None => assert!(!name.contains("retrying") && !name.contains("overloaded"), "{kind}/{name}"),
+        }
+    }
+    let no_network = "waiting for network (Connection failed: error sending request)";
+    let wanted = [
+        "claude/working-overloaded-40 tries again 7 of 10: 529 Overl…".to_owned(),
+        "claude/working-overloaded-80 tries again 6 of 10: 529 Overloaded".to_owned(),
+        "claude/working-retrying-40 tries again 3 of 10: Connectio…".to_owned(),
+        "claude/working-retrying-80 tries again 3 of 10: Connection refused — a firewall or proxy ma…".to_owned(),
+        format!("codex/working-retrying-40 tries again: {no_network}"),
+        format!("codex/working-retrying-80 tries again: {no_network}"),
+    ];
+    assert_eq!(found, wanted);
 }
 
 #[test]
@@ -187,6 +275,7 @@ fn no_screen_is_too_strange() {
             for part in [&lines[cut..], &lines[..cut]] {
                 let part = part.join("\n");
                 let (seen, prompt) = (see(kind, "", &part), of(kind).unwrap().prompt("", &part));
+                let _ = of(kind).unwrap().asked(&part);
                 let is_there = matches!(seen, Seen::Working | Seen::Idle | Seen::Asking(Needs::Login));
                 assert!(is_there || prompt == Prompt::Absent, "{kind}/{name} {cut}: {seen:?} {prompt:?}");
             }

@@ -34,7 +34,7 @@ pub(in crate::mcp) struct DelegateTask {
     /// Which role does it (get_status lists them). Default: the project's.
     role: Option<String>,
     /// Ids of tasks that must have succeeded before.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "args::or_default")]
     after: Vec<String>,
     /// Idempotency key: the same key is the same task, so that a repeated call makes no second one.
     key: Option<String>,
@@ -46,10 +46,10 @@ pub(in crate::mcp) struct DelegateTask {
     /// Structured data for the agent.
     context: Option<Map<String, Value>>,
     /// Names and values for people and filters.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "args::or_default")]
     labels: BTreeMap<String, String>,
     /// Paths of files that it is about.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "args::or_default")]
     artifacts: Vec<String>,
     /// The folder to work in. Default: the role's.
     cwd: Option<String>,
@@ -74,7 +74,7 @@ pub(in crate::mcp) struct SpawnWorkers {
     /// Which role does them (get_status lists them). Default: the project's.
     role: Option<String>,
     /// Ids of tasks that must have succeeded before.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "args::or_default")]
     after: Vec<String>,
     /// Idempotency key for the whole list: repeated with the same texts, it makes no second tasks.
     key: Option<String>,
@@ -86,14 +86,17 @@ pub(in crate::mcp) struct SpawnWorkers {
     /// Structured data for every worker.
     context: Option<Map<String, Value>>,
     /// Names and values for people and filters, for each of them.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "args::or_default")]
     labels: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(transform = plain)]
 pub(in crate::mcp) struct Spawned {
     /// The tasks' ids, in the order of the texts: what wait_tasks takes.
     ids: Vec<String>,
+    /// How many of them this call made. The others were there before, under the same key, whatever their texts are.
+    created: usize,
 }
 
 #[tool_router(router = delegate_tools, vis = "pub(super)")]
@@ -121,14 +124,22 @@ impl Server {
     )]
     async fn spawn_workers(&self, Parameters(asked): Parameters<SpawnWorkers>) -> Answer<Spawned> {
         let ops = self.ops()?;
-        let mut ids = Vec::new();
+        let (mut ids, mut created) = (Vec::new(), 0);
         for request in asked.requests()? {
             match ops.delegate(request).await {
-                Ok(task) => ids.push(task.id.to_string()),
+                Ok(task) => {
+                    ids.push(task.id.to_string());
+                    created += usize::from(task.created);
+                }
                 Err(error) => return Err(stopped_at(error, &ids).into()),
             }
         }
-        reply(format!("{} tasks; wait_tasks returns their results: {}", ids.len(), ids.join(" ")), Spawned { ids })
+        let before = match ids.len() - created {
+            0 => String::new(),
+            n => format!(" ({n} of them delegated before, under the same key)"),
+        };
+        let said = format!("{} tasks{before}; wait_tasks returns their results: {}", ids.len(), ids.join(" "));
+        reply(said, Spawned { ids, created })
     }
 }
 

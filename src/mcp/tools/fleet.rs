@@ -9,10 +9,13 @@ use rmcp::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::mcp::{
-    Server, args,
-    args::plain,
-    reply::{Answer, reply},
+use crate::{
+    mcp::{
+        Server, args,
+        args::plain,
+        reply::{Answer, reply},
+    },
+    model::text::count,
 };
 
 /// A stop goes on by itself; so long its end is waited for.
@@ -54,7 +57,7 @@ impl Server {
     )]
     async fn scale_workers(&self, Parameters(asked): Parameters<ScaleWorkers>) -> Answer<Wished> {
         let changed = self.ops()?.scale(&asked.role, asked.n).await?;
-        let size = asked.n.map_or_else(|| "the size that is configured".to_owned(), |n| format!("{n} agents"));
+        let size = asked.n.map_or_else(|| "the size that is configured".to_owned(), |n| count(n, "agent", "agents"));
         reply(format!("role {} is to have {size}", asked.role), Wished { changed })
     }
 
@@ -79,7 +82,9 @@ impl Server {
         let stopped = self.ops()?.stop(false, Some(STOP)).await?;
         let said = match (stopped.stopped, stopped.open_tasks) {
             (false, _) => "nothing was running".to_owned(),
-            (true, Some(n)) if n > 0 => format!("stopped; {n} open tasks are kept for the next start"),
+            (true, Some(n)) if n > 0 => {
+                format!("stopped; {} kept for the next start", count(n, "open task is", "open tasks are"))
+            }
             (true, _) => "stopped".to_owned(),
         };
         reply(said, Stopped { stopped: stopped.stopped, open_tasks: stopped.open_tasks })

@@ -81,6 +81,12 @@ struct AgentRow {
     /// What it asks a person for: permission, input or login.
     #[serde(skip_serializing_if = "Option::is_none")]
     needs: Option<&'static str>,
+    /// What exactly.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    needs_for: Option<String>,
+    /// That it gets no answer from its service, and tries again by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retrying: Option<String>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -225,6 +231,8 @@ impl From<&Agent> for AgentRow {
             state: agent.state.as_str(),
             task: agent.task.as_ref().map(ToString::to_string),
             needs: agent.needs.map(|needs| needs.as_str()),
+            needs_for: agent.needs_for.clone(),
+            retrying: agent.retrying.as_ref().map(|retrying| retrying.retry.to_string()),
         }
     }
 }

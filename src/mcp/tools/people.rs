@@ -32,7 +32,7 @@ pub(in crate::mcp) struct AskHuman {
     /// The question, with all that a person has to know to answer it.
     question: String,
     /// The answers to choose from. Left out: any.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "args::or_default")]
     options: Vec<String>,
     /// Return after this in any case: such as 30s. Default 50s, which every client allows; at most 24h.
     timeout: Option<String>,
@@ -72,7 +72,7 @@ pub(in crate::mcp) struct MessageSent {
 #[schemars(transform = plain)]
 pub(in crate::mcp) struct ReadInbox {
     /// Wait until there is a message.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "args::or_default")]
     wait: bool,
     /// With 'wait': return after this in any case. Default 50s; at most 24h.
     timeout: Option<String>,

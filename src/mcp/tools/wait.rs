@@ -41,7 +41,7 @@ pub(in crate::mcp) struct WaitTasks {
     /// Ids of the tasks to wait for.
     ids: Vec<String>,
     /// Return as soon as one of them has ended, not all.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "args::or_default")]
     any: bool,
     /// Return after this in any case, with what has ended by then: such as 30s. Default 50s, which every client allows;
     /// at most 1h.

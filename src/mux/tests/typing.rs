@@ -131,7 +131,7 @@ async fn a_pane_shows_its_title_and_its_visible_lines() {
     let lines: Vec<&str> = screen.text.lines().collect();
     // The spec's 24 rows, of which the last one is the cursor's.
     assert_eq!((lines.len(), lines[0]), (23, "179"), "{lines:?}");
-    assert_eq!(screen.last_typed, None, "nobody is attached");
+    assert_eq!((screen.last_typed, screen.last_attached), (None, None), "nobody is attached");
     assert_eq!(mux.screen("%99").await, Err(MuxError::NoPane("%99".into())));
     assert!(!server.path("x").exists());
 }
@@ -149,9 +149,10 @@ async fn a_person_who_types_is_noticed_and_a_program_that_prints_is_none() {
     words.push(attach.get_program().to_str().unwrap());
     words.extend(attach.get_args().map(|word| word.to_str().unwrap()));
     desk.says(&words);
-    let last = async || mux.screen(&pane).await.unwrap().last_typed;
+    let screen = async || mux.screen(&pane).await.unwrap();
     let quiet = Duration::from_secs(2);
-    until("they have attached, and only look on", async || last().await.is_some_and(|ago| ago > quiet)).await;
+    until("they have attached a while ago", async || screen().await.last_attached.is_some_and(|ago| ago > quiet)).await;
+    assert_eq!(screen().await.last_typed, None, "who attaches only looks on");
     desk.says(&["send-keys", "-t", "=desk:", "x"]);
-    until("they have typed", async || last().await.is_some_and(|ago| ago < quiet)).await;
+    until("they have typed", async || screen().await.last_typed.is_some_and(|ago| ago < quiet)).await;
 }

@@ -207,6 +207,8 @@ pub(in crate::ops) fn recorded_agent(id: &str, state: AgentState) -> Record {
         restarts: 0,
         needs: None,
         needs_since: None,
+        needs_for: None,
+        retrying: None,
         rss_bytes: None,
         reason: None,
         master: false,

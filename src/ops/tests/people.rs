@@ -34,7 +34,7 @@ async fn status_names_what_needs_a_person() {
     assert_eq!((status.tasks["held"], status.tasks["failed"], status.agents.len()), (1, 1, 1));
     let [held, failed, paused] = &status.attention[..] else { panic!("{:?}", status.attention) };
     assert!(held.what.contains(ids[0].as_str()) && held.what.contains("log in first"), "{held:?}");
-    assert_eq!(held.do_, format!("orch attach shell-1, then: orch retry {}", ids[0]));
+    assert_eq!(held.do_, format!("orch why {0}, then: orch retry {0}", ids[0]));
     assert!(failed.what.contains(ids[1].as_str()) && failed.do_.contains("orch retry"), "{failed:?}");
     assert_eq!(paused.do_, "orch resume lead");
 }

@@ -1,6 +1,6 @@
 //! Why an agent is in its state.
 
-use super::{AgentFacts, Around, Explanation, asks, at_work, reason, since, standing};
+use super::{AgentFacts, Around, Explanation, at_work, reason, since, standing, waits};
 use crate::model::{agent::AgentState, duration::human};
 
 /// The explanation of an agent's state.
@@ -42,7 +42,7 @@ fn idle(around: &Around, facts: &AgentFacts, for_: &str, out: &mut Explanation) 
     let seen = &around.snapshot;
     if agent.master {
         out.say("It is the master: it takes no tasks, it gives them.");
-        asks(around, agent, out);
+        waits(around, agent, out);
     } else {
         out.say(format!("It has waited for a task of role {} for {for_}.", agent.role));
     }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Around, Explanation, Link, TaskFacts, list, reason, since, task::obstacles};
+use super::{Around, Explanation, Link, TaskFacts, list, living, reason, since, task::obstacles};
 use crate::model::{
     duration::human,
     id::TaskId,
@@ -84,12 +84,12 @@ fn running(around: &Around, task: &Task) -> String {
     if task.waiting {
         return format!("{id} is at it, and waits for its subtasks");
     }
-    match around.snapshot.agents.iter().map(|r| &r.agent).find(|a| a.id == id) {
+    match living(around, id) {
         Some(agent) => {
             let heard = agent.heartbeat_at.map(|at| format!("; last heard {} ago", since(around, at)));
-            let needs = agent.needs.map(|needs| format!("; its program asks for {needs}"));
+            let waits = agent.waits_for().map(|waits| format!("; its program {waits}"));
             let for_ = since(around, agent.since);
-            format!("{id} has been at it for {for_}{}{}", heard.unwrap_or_default(), needs.unwrap_or_default())
+            format!("{id} has been at it for {for_}{}{}", heard.unwrap_or_default(), waits.unwrap_or_default())
         }
         None => format!("{id} had it, and does not live any more"),
     }

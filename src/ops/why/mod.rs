@@ -16,7 +16,7 @@ use crate::{
     config::Config,
     error::Result,
     model::{
-        agent::{Agent, Needs},
+        agent::Agent,
         duration::human,
         event::Event,
         evidence::Evidence,
@@ -24,6 +24,7 @@ use crate::{
         task::{Attempt, Task, TaskDetail, TaskState},
         text::one_line,
         time::Timestamp,
+        wait::Wait,
     },
     os,
     store::{agents::Record, observe::Snapshot},
@@ -79,6 +80,8 @@ struct Explanation {
     hints: Vec<String>,
     chain: Vec<Link>,
     evidence: Option<Box<Evidence>>,
+    /// Of a task: with which of its attempts.
+    evidence_attempt: Option<u32>,
 }
 
 impl Explanation {
@@ -189,8 +192,8 @@ impl Ops {
 }
 
 fn answer(id: String, state: &str, said: Explanation, events: Vec<Event>) -> Why {
-    let Explanation { sentences, hints, chain, evidence } = said;
-    Why { id, state: state.to_owned(), sentences, hints, chain, evidence, events }
+    let Explanation { sentences, hints, chain, evidence, evidence_attempt } = said;
+    Why { id, state: state.to_owned(), sentences, hints, chain, evidence, evidence_attempt, events }
 }
 
 /// How long ago, or for how long by now.
@@ -203,9 +206,9 @@ fn reason(text: Option<&String>) -> String {
     text.map_or_else(|| "no reason was recorded".to_owned(), |text| one_line(text.trim_end_matches('.'), 300))
 }
 
-/// What the program of an agent waits for a person with.
-fn asks_for(around: &Around, agent: &str) -> Option<Needs> {
-    around.snapshot.agents.iter().map(|r| &r.agent).find(|a| a.id == agent)?.needs
+/// The agent of this id, if it lives.
+fn living<'a>(around: &'a Around, id: &str) -> Option<&'a Agent> {
+    around.snapshot.agents.iter().map(|record| &record.agent).find(|agent| agent.id == id)
 }
 
 /// A task as another one's sentence names it.
@@ -213,10 +216,10 @@ fn standing(around: &Around, task: &Task) -> String {
     let id = &task.id;
     match (task.state, &task.agent) {
         (TaskState::Running, Some(agent)) if task.waiting => format!("{id} (running, {agent}; waits for subtasks)"),
-        (TaskState::Running, Some(agent)) => match asks_for(around, agent) {
-            Some(needs) => format!("{id} (running, {agent}; its program asks for {needs})"),
-            None => format!("{id} (running, {agent})"),
-        },
+        (TaskState::Running, Some(agent)) => {
+            let waits = living(around, agent).and_then(Agent::waits_for).map(|waits| format!("; its program {waits}"));
+            format!("{id} (running, {agent}{})", waits.unwrap_or_default())
+        }
         (TaskState::Held, _) => format!("{id} (held: {})", reason(task.reason.as_ref())),
         (TaskState::Delayed, _) => match task.due_at.filter(|due| *due > around.snapshot.now) {
             Some(due) => format!("{id} (delayed, due in {})", human(due.since(around.snapshot.now))),
@@ -241,29 +244,39 @@ fn list(items: impl ExactSizeIterator<Item = String>) -> String {
     }
 }
 
-/// An attempt as it ended.
-fn attempt_in_words(attempt: &Attempt) -> String {
+/// An attempt as it ended; its reason is not repeated where that has been `told` already.
+fn attempt_in_words(attempt: &Attempt, told: Option<&str>) -> String {
     let (number, agent) = (attempt.number, &attempt.agent);
     let Some(cause) = attempt.cause else { return format!("Attempt {number} ({agent}) goes on.") };
     let took = attempt.ended_at.map(|end| format!(", {}", human(end.since(attempt.started_at)))).unwrap_or_default();
-    format!("Attempt {number} ({agent}{took}) ended as {cause}: {}.", reason(attempt.reason.as_ref()))
+    let why = match (&attempt.reason, told) {
+        (Some(reason), Some(told)) if told.starts_with(reason.as_str()) => String::new(),
+        (why, _) => format!(": {}", reason(why.as_ref())),
+    };
+    format!("Attempt {number} ({agent}{took}) ended as {cause}{why}.")
 }
 
-/// What its program asks its user for, since when, and where to answer.
-fn asks(around: &Around, agent: &Agent, out: &mut Explanation) {
-    let Some(needs) = agent.needs else { return };
-    out.say(match agent.needs_since {
-        Some(at) => format!("Its program has asked for {needs} for {}, and waits for an answer.", since(around, at)),
-        None => format!("Its program asks for {needs}, and waits for an answer."),
-    });
-    out.hint(format!("orch attach {}", agent.id));
+/// What its program waits for, and since when; where to answer, or to see more.
+fn waits(around: &Around, agent: &Agent, out: &mut Explanation) {
+    let Some(wait) = agent.waits_for() else { return };
+    let for_ = agent.waits_since().map(|at| format!(" for {}", since(around, at))).unwrap_or_default();
+    match wait {
+        Wait::Person(need) => {
+            out.say(format!("Its program has waited for an answer{for_}: it {need}."));
+            out.hint(format!("orch attach {}", agent.id));
+        }
+        Wait::Service(retry) => {
+            out.say(format!("Its program has been asking its service again{for_}: it {retry}."));
+            out.hint(format!("orch logs {} -f", agent.id));
+        }
+    }
 }
 
 /// The sentences about an agent at work that both its own and its task's explanation need.
 fn at_work(around: &Around, record: &Record, out: &mut Explanation) {
     let agent = &record.agent;
     let lease = around.config.supervisor.lease;
-    asks(around, agent, out);
+    waits(around, agent, out);
     match agent.heartbeat_at.map(|at| around.snapshot.now.since(at)) {
         Some(age) if age > lease => {
             let then = match around.supervised {

@@ -2,14 +2,15 @@
 
 use super::{
     super::attention::{FREE_MEMORY, OUTDATED, RESTART},
-    Around, Explanation, TaskFacts, asks_for, at_work, attempt_in_words, chain, list, reason, since, standing,
+    Around, Explanation, TaskFacts, at_work, attempt_in_words, chain, list, living, reason, since, standing,
 };
 use crate::model::{
-    agent::AgentState,
+    agent::{Agent, AgentState},
     cause::Cause,
     duration::human,
     question::Question,
     task::{Attempt, Task, TaskState},
+    text::count,
 };
 
 /// How many attempts are told one by one.
@@ -23,13 +24,14 @@ pub(super) fn explain(around: &Around, facts: &TaskFacts) -> Explanation {
         TaskState::Blocked => blocked(around, facts, &mut out),
         TaskState::Delayed => delayed(around, facts, &mut out),
         TaskState::Running => running(around, facts, &mut out),
-        TaskState::Held => held(around, facts, &mut out),
+        TaskState::Held => held(facts, &mut out),
         TaskState::Failed => failed(around, facts, &mut out),
         TaskState::Cancelled => cancelled(around, facts, &mut out),
         TaskState::Succeeded => succeeded(around, facts, &mut out),
     }
     out.chain = chain::links(around, facts);
-    out.evidence = facts.detail.attempts.iter().rev().find_map(|attempt| attempt.evidence.clone());
+    let lost = facts.detail.attempts.iter().rev().find_map(|attempt| Some((attempt.number, attempt.evidence.clone()?)));
+    (out.evidence_attempt, out.evidence) = lost.unzip();
     if let Some(parent) = &facts.parent {
         out.say(format!("It is a subtask of {}.", standing(around, parent)));
     }
@@ -74,12 +76,23 @@ pub(super) fn obstacles(around: &Around, facts: &TaskFacts, task: &Task, out: &m
         out.hint(format!("orch spawn {role}"));
     }
     if let Some(held) = seen.held_back.get(role) {
-        let (rest, why) = (human(held.until.since(seen.now)), reason(Some(&held.reason)));
-        out.say(format!("Nothing of role {role} is started for {rest}, until {}: {why}.", held.until));
-        out.hint(match held.account {
-            Some(_) => format!("orch resume {role} (lifts the limit, where you know that it is over)"),
-            None => "orch costs --by role".to_owned(),
-        });
+        let why = reason(Some(&held.reason));
+        match (held.until, &held.account) {
+            (None, _) => {
+                out.say(format!(
+                    "Nothing of role {role} can be started: {why}. It is tried again once that is mended."
+                ));
+                out.hint("orch doctor");
+            }
+            (Some(until), account) => {
+                let rest = human(until.since(seen.now));
+                out.say(format!("Nothing of role {role} is started for {rest}, until {until}: {why}."));
+                out.hint(match account {
+                    Some(_) => format!("orch resume {role} (lifts the limit, where you know that it is over)"),
+                    None => "orch costs --by role".to_owned(),
+                });
+            }
+        }
     }
     if seen.intents.scale.get(role) == Some(&0) {
         out.say(format!("Role {role} was scaled to 0 agents."));
@@ -87,10 +100,9 @@ pub(super) fn obstacles(around: &Around, facts: &TaskFacts, task: &Task, out: &m
     }
     places(around, facts, task, configured.max, out);
     memory(around, role, out);
-    match facts.ahead.get(&task.id) {
-        None | Some(0) => {}
-        Some(1) => out.say("1 ready task of its role goes first."),
-        Some(n) => out.say(format!("{n} ready tasks of its role go first.")),
+    if let Some(n) = facts.ahead.get(&task.id).filter(|n| **n > 0) {
+        let (one, many) = ("ready task of its role goes", "ready tasks of its role go");
+        out.say(format!("{} first.", count(*n, one, many)));
     }
     if out.sentences.is_empty() {
         coming(around, role, out);
@@ -104,18 +116,23 @@ fn places(around: &Around, facts: &TaskFacts, task: &Task, max: u32, out: &mut E
     let places = seen.intents.scale.get(role).map_or(max, |n| max.min(*n));
     if places > 0 && taking.len() as u64 >= u64::from(places) {
         let by = list(taking.iter().map(|t| standing(around, t)));
-        let all = if places == 1 { "The one place".to_owned() } else { format!("All {places} places") };
-        let are = if places == 1 { "is" } else { "are" };
-        out.say(format!("{all} of role {role} {are} taken, by {by}."));
-        let asks = |task: &&&Task| task.agent.as_deref().is_some_and(|agent| asks_for(around, agent).is_some());
-        for task in taking.iter().filter(asks) {
+        let taken = match places {
+            1 => format!("The one place of role {role} is taken"),
+            n => format!("All {n} places of role {role} are taken"),
+        };
+        out.say(format!("{taken}, by {by}."));
+        let waits = |task: &&&Task| {
+            task.agent.as_deref().and_then(|id| living(around, id)).and_then(Agent::waits_for).is_some()
+        };
+        for task in taking.iter().filter(waits) {
             out.hint(format!("orch why {}", task.id));
         }
         return out.hint(format!("orch tasks --state running --role {role}"));
     }
     let (live, most) = (seen.agents.len() as u64, u64::from(around.config.supervisor.max_agents));
     if live >= most && !has_idle(around, role) {
-        out.say(format!("{live} agents live, and max_agents under [supervisor] allows {most} over all roles."));
+        let live = count(live, "agent lives", "agents live");
+        out.say(format!("{live}, and max_agents under [supervisor] allows {most} over all roles."));
         out.hint("orch agents");
     }
 }
@@ -156,7 +173,10 @@ fn blocked(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
     let by = list(waits_for.iter().map(|t| standing(around, t)));
     out.say(match (waits_for.len(), task.after.len()) {
         (1, 1) => format!("It comes after {by}, which has not succeeded yet."),
-        (n, all) => format!("{n} of the {all} tasks it comes after have not succeeded yet: {by}."),
+        (n, all) => {
+            let have = if n == 1 { "has" } else { "have" };
+            format!("{n} of the {all} tasks it comes after {have} not succeeded yet: {by}.")
+        }
     });
     if let Some(parent) = facts.links.iter().find(|t| Some(&t.id) == task.parent.as_ref()) {
         out.say(format!("{} is also its parent: if that waits for it, neither goes on.", parent.id));
@@ -183,7 +203,7 @@ fn delayed(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
         out.hint("orch start");
     }
     if let Some(last) = facts.detail.attempts.last() {
-        out.say(attempt_in_words(last));
+        out.say(attempt_in_words(last, None));
     }
     used(task, out);
     if task.cause == Some(Cause::RateLimited) {
@@ -199,10 +219,12 @@ fn delayed(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
 /// How much of each bound is used.
 fn used(task: &Task, out: &mut Explanation) {
     if task.failures > 0 {
-        out.say(format!("{} of {} retries used.", task.failures.min(task.retries), task.retries));
+        let all = count(task.retries, "retry", "retries");
+        out.say(format!("{} of {all} used.", task.failures.min(task.retries)));
     }
     if task.lost > 0 {
-        out.say(format!("{} of {} lost attempts forgiven.", task.lost.min(task.lost_max), task.lost_max));
+        let all = count(task.lost_max, "lost attempt", "lost attempts");
+        out.say(format!("{} of {all} forgiven.", task.lost.min(task.lost_max)));
     }
 }
 
@@ -248,20 +270,18 @@ fn running(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
     }
 }
 
-fn held(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
+fn held(facts: &TaskFacts, out: &mut Explanation) {
     let task = &facts.detail.task;
     out.say(format!("It waits for a person: {}.", reason(task.reason.as_ref())));
     if let Some(last) = facts.detail.attempts.last() {
-        out.say(attempt_in_words(last));
-        if around.snapshot.agents.iter().any(|r| r.agent.id == last.agent) {
-            out.hint(format!("orch attach {}", last.agent));
-        }
+        out.say(attempt_in_words(last, task.reason.as_deref()));
     }
     if facts.detail.questions.iter().any(Question::is_open) {
         questions(facts, out);
         out.say("The answer starts it again.");
     } else {
         out.say("Once that is settled, it has to be started anew.");
+        out.hint(format!("orch logs --task {}", task.id));
     }
     out.hint(format!("orch retry {}", task.id));
     out.hint(format!("orch cancel {}", task.id));
@@ -274,15 +294,17 @@ fn failed(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
     match task.cause {
         Some(Cause::Permanent) => out.say("That cause is permanent, and is not tried again."),
         Some(Cause::Lost) => out.say(format!(
-            "It was lost {} times, and {} are forgiven: it may be what ends its agents.",
-            task.lost, task.lost_max
+            "It was lost {}, and {} forgiven: it may be what ends its agents.",
+            count(task.lost, "time", "times"),
+            count(task.lost_max, "is", "are")
         )),
         _ => out.say(match task.retries {
             0 => "No retry was allowed.".to_owned(),
+            1 => "Its one retry is used.".to_owned(),
             n => format!("All {n} retries are used."),
         }),
     }
-    tell_attempts(&facts.detail.attempts, out);
+    tell_attempts(&facts.detail.attempts, task.reason.as_deref(), out);
     if let (Some(run), Some(_)) = (&facts.run, last) {
         out.say(format!("Prompt, output and result of the last attempt lie in {}.", run.display()));
     }
@@ -294,7 +316,7 @@ fn failed(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
 fn cancelled(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
     let task = &facts.detail.task;
     out.say(format!("It was cancelled{}: {}.", ended(around, task), reason(task.reason.as_ref())));
-    tell_attempts(&facts.detail.attempts, out);
+    tell_attempts(&facts.detail.attempts, task.reason.as_deref(), out);
     for culprit in facts.before.iter().filter(|t| matches!(t.state, TaskState::Failed | TaskState::Cancelled)) {
         out.hint(format!("orch why {}", culprit.id));
     }
@@ -335,13 +357,16 @@ fn ended(around: &Around, task: &Task) -> String {
 fn earlier(facts: &TaskFacts, out: &mut Explanation) {
     let attempts: Vec<Attempt> =
         facts.detail.attempts.iter().filter(|a| a.cause.is_some_and(|c| c != Cause::Success)).cloned().collect();
-    tell_attempts(&attempts, out);
+    tell_attempts(&attempts, None, out);
 }
 
-fn tell_attempts(attempts: &[Attempt], out: &mut Explanation) {
+/// The attempts, the last one without a reason that has been `told` already.
+fn tell_attempts(attempts: &[Attempt], told: Option<&str>, out: &mut Explanation) {
     let first = attempts.len().saturating_sub(ATTEMPTS);
     if first > 0 {
-        out.say(format!("{first} older attempts are not told here."));
+        out.say(format!("{} not told here.", count(first, "older attempt is", "older attempts are")));
     }
-    attempts[first..].iter().for_each(|attempt| out.say(attempt_in_words(attempt)));
+    for (n, attempt) in attempts.iter().enumerate().skip(first) {
+        out.say(attempt_in_words(attempt, told.filter(|_| n + 1 == attempts.len())));
+    }
 }

@@ -1,5 +1,7 @@
 //! Sentences from constructed facts. The clock stands at 100 s.
 
+mod ends;
+
 use super::{
     super::{
         attention::FREE_MEMORY,
@@ -122,7 +124,7 @@ fn a_blocked_task_is_followed_to_where_its_chain_begins() {
     let out = task::explain(&around(&config), &facts);
     assert_eq!(
         out.sentences,
-        [format!("1 of the 2 tasks it comes after have not succeeded yet: {} (blocked).", link.id),]
+        [format!("1 of the 2 tasks it comes after has not succeeded yet: {} (blocked).", link.id),]
     );
     assert_eq!(
         chained(&out),
@@ -256,6 +258,7 @@ fn a_running_task_tells_who_since_when_and_what_is_wrong() {
     let mut around = around(&config);
     let mut record = recorded_agent("shell-1", AgentState::Busy);
     (record.agent.needs, record.agent.needs_since) = (Some(Needs::Permission), Some(Timestamp(80_000)));
+    record.agent.needs_for = Some("run Bash: ls".into());
     record.agent.heartbeat_at = Some(Timestamp(60_000));
     around.snapshot.agents = vec![record];
     let out = task::explain(&around, &facts);
@@ -265,7 +268,7 @@ fn a_running_task_tells_who_since_when_and_what_is_wrong() {
             "It is being cancelled: shell-1 was told to end it.",
             "shell-1 has been at it for 1m00s (attempt 1).",
             "Its time limit of 1m00s ends in 0ms.",
-            "Its program has asked for permission for 20s, and waits for an answer.",
+            "Its program has waited for an answer for 20s: it asks to run Bash: ls.",
             "shell-1 last reported 40s ago, longer than its lease of 30s: the supervisor takes the task from it.",
         ]
     );
@@ -311,7 +314,7 @@ fn an_end_is_told_with_its_cause_and_every_attempt() {
         (
             TaskState::Cancelled,
             Cause::Cancelled,
-            ["It was cancelled 48s ago: it ended.", first, "Attempt 2 (shell-1, 12s) ended as cancelled: it ended."],
+            ["It was cancelled 48s ago: it ended.", first, "Attempt 2 (shell-1, 12s) ended as cancelled."],
         ),
     ] {
         assert_eq!(ended(state, cause).sentences[..3], said);
@@ -358,6 +361,6 @@ fn the_master_that_asks_says_since_when_and_where_to_answer() {
     agent.master = true;
     (agent.needs, agent.needs_since) = (Some(Needs::Permission), Some(Timestamp(35_000)));
     let out = agent::explain(&around(&config), &AgentFacts { record, task: None });
-    assert_eq!(out.sentences[1], "Its program has asked for permission for 1m05s, and waits for an answer.");
+    assert_eq!(out.sentences[1], "Its program has waited for an answer for 1m05s: it asks for permission.");
     assert_eq!(out.hints, ["orch attach opus-master"]);
 }

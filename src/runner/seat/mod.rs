@@ -22,18 +22,17 @@ use super::{
     Agent, Leave,
     beats::{Beat, Beats},
     follow::{self, Follow},
-    mail,
-    needs::Needs,
-    program,
+    mail, program,
     scratch::Scratch,
     signals::{Signal, Signals},
     turn::{Doing, Turn},
     typing::{Pace, Typist},
+    waits::Waits,
 };
 use crate::{
     config::DriverKind,
     drivers::{self, Driver, Hook, Mcp, Start},
-    home::{self, launch::Launch},
+    home::{self, Home, launch::Launch},
     model::text::one_line,
     mux::{Mux, Tags, TmuxMux},
     os,
@@ -60,7 +59,7 @@ pub(super) async fn serve(agent: &Agent, mut signals: Signals) -> Leave {
     let (mut failed, mut pause) = (0, Duration::ZERO);
     loop {
         let began = Instant::now();
-        let mut program = match seat.start(beats.needs()) {
+        let mut program = match seat.start(beats.waits()) {
             Ok(started) => started,
             Err(why) => return Leave::Broken(why),
         };
@@ -142,7 +141,7 @@ impl<'a> Seat<'a> {
         Ok(Seat { agent, driver, dir, mux, resumes: launch.role.agent.resume, conversation, line, meter })
     }
 
-    fn start(&self, needs: Needs) -> Result<Program, String> {
+    fn start(&self, waits: Waits) -> Result<Program, String> {
         let mut start = self.program()?;
         let name = start.program.to_string_lossy().into_owned();
         let in_dir = |e: std::io::Error| format!("its files could not be written to {}: {e}", self.dir.display());
@@ -150,7 +149,7 @@ impl<'a> Seat<'a> {
         let scratch = self.driver.map(|driver| Scratch::make(driver, &self.agent.launch.role, &self.dir)).transpose();
         let scratch = scratch.map_err(in_dir)?.flatten();
         start.env.extend(scratch.as_ref().map(Scratch::variable));
-        let mut follow = Follow::new(self.agent, &self.dir, self.driver, Turn::default(), needs).map_err(in_dir)?;
+        let mut follow = Follow::new(self.agent, &self.dir, self.driver, Turn::default(), waits).map_err(in_dir)?;
         let child = program::spawn_on_terminal(self.agent, &start, &self.agent.launch.role.cwd, &[])
             .map_err(|e| format!("{name} could not be started: {e}"))?;
         follow.has_started(&self.agent.launch, child.id());
@@ -208,6 +207,8 @@ impl<'a> Seat<'a> {
         };
         program.follow.has_ended();
         end(self.agent, &mut program.child).await;
+        // What it has asked was read, and may hold secrets.
+        let _ = std::fs::remove_file(Home::hooks(&self.dir));
         if let Some(meter) = &self.meter {
             meter.ended().await;
         }

@@ -35,6 +35,10 @@ fn typed_by_a_person(ago: Duration, text: &str) -> Screen {
     Screen { last_typed: Some(ago), ..shows(text) }
 }
 
+fn attached(ago: Duration, text: &str) -> Screen {
+    Screen { last_attached: Some(ago), ..shows(text) }
+}
+
 /// A double with one session, whose pane shows this at each look.
 struct Scene {
     mux: Arc<RecordingMux>,
@@ -125,6 +129,7 @@ async fn a_question_is_never_answered_by_enter() {
 async fn nothing_is_typed_where_a_person_is_or_the_prompt_is_not_free() {
     for (why, screen) in [
         ("a person is typing", typed_by_a_person(Duration::from_secs(4), ">")),
+        ("a person has just attached", attached(Duration::from_secs(4), ">")),
         ("something stands in the prompt", shows("> half a thought")),
         ("the program shows no prompt", shows("Do you want to proceed?")),
     ] {
@@ -146,6 +151,20 @@ async fn what_a_person_has_begun_to_type_is_theirs_to_submit() {
     let scene = Scene::of(vec![shows(">"), shows("> orch: 2 new messages"), theirs]).await;
     let typed = scene.type_it(None).await;
     assert_eq!((typed.delivery, scene.done()), (Delivery::Unconfirmed, "pe".to_owned()), "{typed:?}");
+}
+
+#[tokio::test]
+async fn who_attaches_while_we_type_has_not_begun_to_type() {
+    let standing = "> orch: 2 new messages";
+    let comes = vec![shows(">"), attached(Duration::ZERO, standing), attached(LONG_AGO, standing)];
+    let scene = Scene::of(comes).await;
+    let typed = scene.type_it(Some(1)).await;
+    assert_eq!((typed.delivery, scene.done()), (Delivery::Delivered, "pe".to_owned()), "{typed:?}");
+
+    let theirs = typed_by_a_person(Duration::ZERO, standing);
+    let scene = Scene::of(vec![shows(">"), attached(Duration::ZERO, standing), theirs]).await;
+    let typed = scene.type_it(None).await;
+    assert_eq!((typed.delivery, scene.done()), (Delivery::Unconfirmed, "p".to_owned()), "they typed in that second");
 }
 
 #[tokio::test]

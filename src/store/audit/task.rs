@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::image::{Image, Record};
-use crate::model::task::TaskState;
+use crate::model::{task::TaskState, text::count};
 
 /// What does not agree about a task.
 pub(super) fn judge(image: &Image, id: &str, found: &mut Vec<String>) {
@@ -146,7 +146,11 @@ fn has_its_family(image: &Image, id: &str, task: Record<'_>, say: &mut impl FnMu
         open += u32::from(child.text("state").parse().is_ok_and(|s: TaskState| !s.is_terminal()));
     }
     if task.number("open_children") != Some(f64::from(open)) {
-        say(format!("it has {open} open subtasks, and counts {}", task.text("open_children")));
+        say(format!(
+            "it has {}, and counts {}",
+            count(open, "open subtask", "open subtasks"),
+            task.text("open_children")
+        ));
     }
     let parent = task.text("parent");
     if image.record("task", parent).is_some() {
@@ -190,7 +194,7 @@ fn has_its_questions(image: &Image, id: &str, task: Record<'_>, state: TaskState
     let questions = image.list("questions", id).iter().map(|q| serde_json::from_str(q).unwrap_or_default());
     let open = questions.filter(|q: &serde_json::Value| q["answer"].is_null() && q["closed"].is_null()).count();
     if task.number("asks") != Some(open as f64) || image.has("asking", id) != (open > 0) {
-        say(format!("it has {open} open questions, and counts {}", task.text("asks")));
+        say(format!("it has {}, and counts {}", count(open, "open question", "open questions"), task.text("asks")));
     }
     if open > 0 && state.is_terminal() {
         say(format!("it is {state}, and has open questions"));

@@ -38,7 +38,7 @@ if f[1] == 'running' and f[4] then
   redis.call('HSET', P .. 'agent:' .. f[4], 'progress_at', now)
   if open == 0 then
     redis.call('HDEL', record, 'asking_until')
-    redis.call('HDEL', P .. 'agent:' .. f[4], 'needs', 'needs_since')
+    redis.call('HDEL', P .. 'agent:' .. f[4], unpack(ASKED))
   end
 elseif f[1] == 'held' and f[5] == 'question' and open == 0 then
   redis.call('HDEL', record, 'cause', 'reason')

@@ -47,7 +47,9 @@ if state == 'open' and waits > 0 then
   redis.call('HSET', record, 'asking_until', now + waits)
   redis.call('HSET', agent, 'progress_at', now)
   -- What it asks for besides is said by its runner, and is not said anew each time this waits on.
-  if (redis.call('HGET', agent, 'needs') or '') == '' then asks_for(f[4], id, 'input') end
+  if (redis.call('HGET', agent, 'needs') or '') == '' then
+    asks_for(f[4], id, 'input', short(open_question(id) or '', 120))
+  end
 else
   -- The next heartbeat takes back that it needs something.
   redis.call('HDEL', record, 'asking_until')

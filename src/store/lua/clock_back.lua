@@ -43,7 +43,8 @@ end
 -- Nobody was seen later than now: whoever does not report from now on is silent from now on.
 for _, agent in ipairs(redis.call('SMEMBERS', P .. 'agents')) do
   local record = P .. 'agent:' .. agent
-  for _, field in ipairs({'started_at', 'since', 'heartbeat_at', 'progress_at', 'needs_since'}) do
+  for _, field in ipairs({'started_at', 'since', 'heartbeat_at', 'progress_at', 'needs_since',
+    'retrying_since'}) do
     if tonumber(redis.call('HGET', record, field) or '0') > now then redis.call('HSET', record, field, now) end
   end
 end

@@ -3,8 +3,8 @@
 -- ARGV: 1 id, 2 spec (JSON: role, priority, after, labels, artifacts, cwd, timeout_ms, retries, lost_max, key, notify, parent,
 --       attempt_fence, incarnation, fingerprint, max_depth, max_children), 3 text, 4 context (JSON or ''), 5 who asks
 -- Returns: {id, state, '1' if it was created by this call or an earlier sending of it}
--- Refuses: id_taken (by another task: take another), draining, unknown_dependency, stale, too_deep, too_many_children,
---          dependency_ended
+-- Refuses: id_taken (by another task: take another), key_taken (it is that of another's task, for something else), draining,
+--          unknown_dependency, stale, too_deep, too_many_children, dependency_ended
 local id, spec = ARGV[1], cjson.decode(ARGV[2])
 
 local known = get(id, 'state', 'role', 'text')
@@ -38,7 +38,12 @@ local function count_call()
 end
 local existing = key and redis.call('GET', P .. 'key:' .. key)
 if existing then
-  local state = get(existing, 'state')[1]
+  local e = get(existing, 'state', 'parent', 'role', 'text')
+  local state = e[1]
+  -- Models call different things the same. Whoever asks within a task for something else does not get another's answer.
+  if state and spec.key and parent and e[2] ~= parent and (e[3] ~= spec.role or e[4] ~= ARGV[3]) then
+    return refuse('key_taken', existing)
+  end
   if state and (spec.key or (state ~= 'failed' and state ~= 'cancelled')) then
     if calls then
       redis.call('HSET', calls, 'found:' .. id, existing)

@@ -38,7 +38,7 @@ if a[4] then
   redis.call('HDEL', record, 'task', 'attempt', 'fence')
   redis.call('HSET', record, 'last_task', a[4])
 end
-redis.call('HDEL', record, 'needs', 'needs_since')
+redis.call('HDEL', record, unpack(WAIT))
 -- The table knows no way from starting, idle or busy to stopped but through stopping.
 if to == 'stopped' and a[1] ~= 'stopping' then
   move_agent(agent, a[1], 'stopping', a[3], task, ARGV[4])

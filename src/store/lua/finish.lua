@@ -27,7 +27,7 @@ end
 local state = end_attempt(id, ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9], true, ARGV[10], ARGV[11], ARGV[12])
 local a = redis.call('HMGET', P .. 'agent:' .. agent, 'state', 'incarnation', 'role')
 if a[2] == ARGV[3] then
-  redis.call('HDEL', P .. 'agent:' .. agent, 'task', 'attempt', 'fence', 'needs', 'needs_since')
+  redis.call('HDEL', P .. 'agent:' .. agent, 'task', 'attempt', 'fence', unpack(WAIT))
   if ARGV[5] ~= 'lost' then redis.call('HINCRBY', P .. 'agent:' .. agent, 'tasks_done', 1) end
   if a[1] == 'busy' then move_agent(agent, 'busy', 'idle', a[3], id, id .. ' ended as ' .. state) end
 end

@@ -1,19 +1,21 @@
 -- An agent says that it lives; with a task, its lease is renewed.
 -- KEYS: 1 prefix
 -- ARGV: 1 agent, 2 incarnation, 3 lease (ms), 4 task or '', 5 fence or '', 6 memory (bytes) or '',
---       7 age of the last progress (ms) or '', 8 needs or ''
+--       7 age of the last progress (ms) or '', 8 needs or '', 9 for what exactly or '', 10 what it tries again (JSON: why)
+--       or ''
 -- Returns: 'go', 'stop <reason>' (leave), or 'cancel <reason>' (end the attempt)
 -- Refuses: stale (the agent or its lease is no longer what it believes)
 local agent, task = ARGV[1], ARGV[4]
-local a = redis.call('HMGET', P .. 'agent:' .. agent, 'state', 'incarnation', 'needs', 'reason', 'progress_at')
+local a = redis.call('HMGET', P .. 'agent:' .. agent, 'state', 'incarnation', 'needs', 'reason', 'progress_at',
+  'needs_for', 'retrying')
 if a[2] ~= ARGV[2] or a[1] == 'failed' or a[1] == 'stopped' then return refuse('stale', agent) end
-local cancelling, needs, is_question = nil, ARGV[8], false
+local cancelling, needs, of, is_question = nil, ARGV[8], ARGV[9], false
 if task ~= '' then
   local f = get(task, 'state', 'agent', 'incarnation', 'fence', 'cancelling', 'asking_until')
   if f[1] ~= 'running' or f[2] ~= agent or f[3] ~= ARGV[2] or f[4] ~= ARGV[5] then return refuse('stale', task) end
   cancelling = f[5]
   if number(f[6]) > now then
-    if needs == '' then needs = 'input' end
+    if needs == '' then needs, of = 'input', short(open_question(task) or '', 120) end
     -- Which was told as such.
     is_question = needs == 'input'
   end
@@ -27,15 +29,29 @@ if ARGV[7] ~= '' then
   local seen, told = now - ARGV[7], tonumber(a[5] or 0) or 0
   if seen > told or told > now then redis.call('HSET', record, 'progress_at', seen) end
 end
-if (a[3] or '') ~= needs then
-  if needs == '' then
-    redis.call('HDEL', record, 'needs', 'needs_since')
+local asked, asked_for = a[3] or '', a[6] or ''
+if needs == '' then
+  if asked ~= '' then redis.call('HDEL', record, unpack(ASKED)) end
+elseif asked ~= needs or asked_for ~= '' and of ~= '' and asked_for ~= of then
+  asks_for(agent, task, needs, of)
+  if not is_question then
+    local at = task ~= '' and ' for ' .. task or ''
+    notice({what = 'needs', agent = agent, task = task ~= '' and task or nil, needs = needs,
+      needs_for = of ~= '' and of or nil,
+      text = 'agent ' .. agent .. ' waits' .. at .. ': ' .. asks_in_words(needs, of)})
+  end
+elseif asked_for ~= of then
+  -- The same, of which more is known now, or less.
+  redis.call('HSET', record, 'needs_for', of)
+end
+if (a[7] or '') ~= ARGV[10] then
+  if ARGV[10] == '' then
+    redis.call('HDEL', record, 'retrying', 'retrying_since')
   else
-    asks_for(agent, task, needs)
-    if not is_question then
-      local at = task ~= '' and ' for ' .. task or ''
-      notice({what = 'needs', agent = agent, task = task ~= '' and task or nil, needs = needs,
-        text = 'agent ' .. agent .. ' waits' .. at .. ': its program asks for ' .. needs})
+    redis.call('HSET', record, 'retrying', ARGV[10])
+    redis.call('HSETNX', record, 'retrying_since', now)
+    if not a[7] then
+      event('agent.retrying', task, agent, nil, nil, 'its program tries again: ' .. (decoded(ARGV[10]).why or ''))
     end
   end
 end

@@ -2,7 +2,7 @@
 -- KEYS: 1 prefix
 -- ARGV: 1 box, 2 reader ('task', 'master' or 'person'), 3 token, 4 fence or '', 5 incarnation, 6 how many at most,
 --       7 how many bytes at most, but for the first one
--- Returns: {how many are left unread, message (JSON)...}
+-- Returns: {how many are left unread, message (JSON)...}; the first one tells of those that were dropped before it
 -- Refuses: stale (the reading attempt is over)
 local box, reader, marks = ARGV[1], ARGV[2], P .. 'marks:' .. ARGV[1]
 if ARGV[4] ~= '' then
@@ -11,10 +11,12 @@ if ARGV[4] ~= '' then
   redis.call('HSET', P .. 'agent:' .. f[4], 'progress_at', now)
 end
 local list = P .. 'messages:' .. box
-local m = redis.call('HMGET', marks, 'count', 'read:' .. reader, 'token:' .. reader, 'before:' .. reader)
+local m = redis.call('HMGET', marks, 'count', 'read:' .. reader, 'token:' .. reader, 'before:' .. reader,
+  'dropped:' .. reader)
 local count, read, again = number(m[1]), number(m[2]), m[3] == ARGV[3]
 local before_first = count - redis.call('LLEN', list)
--- What was dropped since cannot be read any more.
+-- What was dropped since cannot be read any more, and is not passed over in silence.
+local dropped = again and number(m[5]) or math.max(before_first - read, 0)
 local from = math.max(again and number(m[4]) or read, before_first)
 local to = again and read or math.min(count, from + ARGV[6])
 local texts = to > from and redis.call('LRANGE', list, from - before_first, to - before_first - 1) or {}
@@ -27,9 +29,14 @@ if not again and count > read then
       break
     end
   end
-  redis.call('HSET', marks, 'read:' .. reader, to, 'token:' .. reader, ARGV[3], 'before:' .. reader, from)
+  redis.call('HSET', marks, 'read:' .. reader, to, 'token:' .. reader, ARGV[3], 'before:' .. reader, from,
+    'dropped:' .. reader, dropped)
   redis.call('PUBLISH', P .. 'news:' .. box, 'read')
 end
 local reply = {count - to}
+if dropped > 0 then
+  local text = dropped .. ' messages before these were not read and are gone: a box keeps the last ' .. BOX .. ' (orch tasks lists how tasks ended)'
+  reply[2] = cjson.encode({n = from, id = 'm-' .. box .. '-' .. from .. '-dropped', from = 'orch', text = text, at = now})
+end
 for i = 1, to - from do reply[#reply + 1] = texts[i] end
 return reply

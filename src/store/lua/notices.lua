@@ -1,13 +1,17 @@
 -- Takes what newly needs a person, and still does: each is given once.
 -- KEYS: 1 prefix
 -- ARGV: 1 how many at most
--- Returns: notices (JSON: what, text, at, and what it is about: task, question, agent, needs)
+-- Returns: notices (JSON: what, text, at, and what it is about: task, question, agent, needs, needs_for)
 local due = {}
 for _ = 1, tonumber(ARGV[1]) do
   local text = redis.call('LPOP', P .. 'notices')
   if not text then return due end
   local one = decoded(text)
-  if one.agent and redis.pcall('HGET', P .. 'agent:' .. one.agent, 'needs') == one.needs then due[#due + 1] = text end
+  if one.agent then
+    local asks = redis.pcall('HMGET', P .. 'agent:' .. one.agent, 'needs', 'needs_for')
+    -- What is told of it may have become known since.
+    if asks[1] == one.needs and (asks[2] == one.needs_for or not one.needs_for) then due[#due + 1] = text end
+  end
   if one.task and not one.question and not one.agent and get(one.task, 'state')[1] == 'held' then due[#due + 1] = text end
   if one.question then
     local question = decoded(redis.pcall('LINDEX', P .. 'questions:' .. one.task, one.question - 1))

@@ -12,12 +12,15 @@ local function decoded(text)
   return reads and type(value) == 'table' and value or {}
 end
 
+-- So many messages a box keeps.
+local BOX = 500
+
 -- Puts a message into a box, which is a task's id or the master's. Whoever waits there hears of it.
 local function post(box, message)
   message.n, message.at = redis.call('HINCRBY', P .. 'marks:' .. box, 'count', 1), now
   message.id = message.id or ('m-' .. box .. '-' .. message.n)
   redis.call('RPUSH', P .. 'messages:' .. box, cjson.encode(message))
-  redis.call('LTRIM', P .. 'messages:' .. box, -500, -1)
+  redis.call('LTRIM', P .. 'messages:' .. box, -BOX, -1)
   redis.call('PUBLISH', P .. 'news:' .. box, message.id)
 end
 
@@ -74,8 +77,18 @@ local function notice(one)
   wake('supervisor')
 end
 
+-- What an agent's record says of what its program waits for.
+local ASKED = {'needs', 'needs_since', 'needs_for'}
+local WAIT = {'needs', 'needs_since', 'needs_for', 'retrying', 'retrying_since'}
+
+-- What is asked for and what exactly (or ''), as src/model/wait.rs says it.
+local function asks_in_words(needs, of)
+  local by = {permission = ' to ', input = ': ', login = ' for login: '}
+  return 'its program asks' .. (of ~= '' and by[needs] and by[needs] .. of or ' for ' .. needs)
+end
+
 -- From now on an agent's program asks its user for something.
-local function asks_for(agent, task, needs)
-  redis.call('HSET', P .. 'agent:' .. agent, 'needs', needs, 'needs_since', now)
-  event('agent.needs', task, agent, nil, nil, 'its program asks for ' .. needs)
+local function asks_for(agent, task, needs, of)
+  redis.call('HSET', P .. 'agent:' .. agent, 'needs', needs, 'needs_since', now, 'needs_for', of)
+  event('agent.needs', task, agent, nil, nil, asks_in_words(needs, of))
 end

@@ -55,11 +55,12 @@ local function rate_of(role)
   return P .. 'rate:' .. account, account
 end
 
--- Until when nothing of a role is started, and why; nil where it may be. A limit of its account, which is named then, or
--- of the day.
+-- Until when nothing of a role is started, and why; nil where it may be. It can't be (until 0: somebody has to mend it), or
+-- there is a limit of its account, which is named then, or of the day.
 local function held_back(role)
   local b = redis.call('HMGET', P .. 'budgets', 'account:' .. role, 'day_usd:' .. role, 'day_tokens:' .. role, 'day_usd:',
-    'day_tokens:')
+    'day_tokens:', 'unfit:' .. role)
+  if b[6] then return 0, b[6] end
   local limited = redis.call('HMGET', P .. 'rate:' .. (b[1] or 'role ' .. role), 'until', 'reason')
   local till = number(limited[1])
   -- Longer than a day is nonsense, whoever said it.

@@ -34,7 +34,7 @@ end
 if state and not OPEN[state] then return refuse('ended', box) end
 local m = redis.call('HMGET', P .. 'marks:' .. box, 'count', 'read:task')
 -- The master's box keeps the last ones whoever reads them.
-if state and number(m[1]) - number(m[2]) >= 500 then return refuse('full', box) end
+if state and number(m[1]) - number(m[2]) >= BOX then return refuse('full', box) end
 
 local message = {id = ARGV[2], from = ARGV[4], text = ARGV[3]}
 if ARGV[5] ~= '' then message.task = ARGV[5] end

@@ -51,6 +51,16 @@ pub struct Program {
 }
 
 impl Program {
+    /// What it is and where, for people: its file may be called otherwise.
+    pub fn in_words(&self) -> String {
+        let (path, name) = (self.path.display(), self.argv0);
+        match self.path.file_name().is_some_and(|file| file == name) {
+            true => format!("{name} {} at {path}", self.version),
+            // Debian's redis-tools has it under this name alone.
+            false => format!("{name} {} at {path} (run as {name})", self.version),
+        }
+    }
+
     /// Whether it is `major` or newer: for settings that an older server refuses to start with.
     pub(super) fn is_at_least(&self, major: u32) -> bool {
         parse_version(&self.version).is_some_and(|version| version >= (major, 0))

@@ -98,7 +98,8 @@ fn verdict(world: &World, record: &Record) -> Option<Verdict> {
     let stall = world.roles.get(&agent.role)?.stall_timeout;
     let quiet = silent(world, record.progress_at).unwrap_or_default();
     if agent.state == AgentState::Busy && !agent.waiting && agent.needs.is_none() && quiet > stall {
-        let reason = format!("hung: no sign of progress for {} (stall_timeout)", human(quiet));
+        let tries = agent.retrying.as_ref().map(|tries| format!("; its program {}", tries.retry)).unwrap_or_default();
+        let reason = format!("hung: no sign of progress for {} (stall_timeout){tries}", human(quiet));
         return failed(reason, seen(Rule::StallTimeout).beyond(stall, quiet));
     }
     None
@@ -113,7 +114,7 @@ pub(super) fn silent(world: &World, since: Option<Timestamp>) -> Option<Duration
 fn dead(how: Death, agent: &Agent) -> String {
     match how {
         Death::Gone => format!("its runner (pid {}) is gone", agent.process.pid),
-        Death::Zombie => format!("its runner (pid {}) is gone; its parent has not taken note", agent.process.pid),
+        Death::Zombie => format!("its runner (pid {}) has ended, and is left as a zombie", agent.process.pid),
         Death::EarlierBoot => "the machine was started anew".to_owned(),
     }
 }

@@ -185,7 +185,7 @@ fn late_reports(s: &mut Steps, l: &Lease) {
         finish(s, Kind::Late, l, cause);
     }
     let fence = l.fence.to_string();
-    let args = [AGENTS[l.agent], &l.incarnation, LEASE_MS, TASKS[l.task], &fence, "", "", ""];
+    let args = [AGENTS[l.agent], &l.incarnation, LEASE_MS, TASKS[l.task], &fence, "", "", "", "", ""];
     s.add(Kind::Late, format!("late heartbeat of {} for {}", l.agent, l.task), "heartbeat", &args);
 }
 
@@ -206,7 +206,12 @@ fn of_an_agent(s: &mut Steps, scenario: &Scenario, image: &Image, memory: &Memor
     let held = (0..2).filter_map(|t| lease(image, t)).find(|l| l.agent == a);
     if let Some(l) = held {
         let (task, fence) = (TASKS[l.task], l.fence.to_string());
-        s.add(Kind::Work, format!("heartbeat of {a}"), "heartbeat", &[id, i, LEASE_MS, task, &fence, "", "0", ""]);
+        s.add(
+            Kind::Work,
+            format!("heartbeat of {a}"),
+            "heartbeat",
+            &[id, i, LEASE_MS, task, &fence, "", "0", "", "", ""],
+        );
         for (name, ms) in [("waits", LEASE_MS), ("goes on", "0")].into_iter().filter(|_| scenario.waits) {
             s.add(Kind::Work, format!("{} {name}", l.task), "waiting", &[task, &fence, i, ms]);
         }
@@ -240,7 +245,7 @@ fn of_an_earlier_run(s: &mut Steps, memory: &Memory, a: usize) {
             Kind::Late,
             format!("late heartbeat of {a}"),
             "heartbeat",
-            &[AGENTS[a], &i, LEASE_MS, "", "", "", "", ""],
+            &[AGENTS[a], &i, LEASE_MS, "", "", "", "", "", "", ""],
         );
     }
 }

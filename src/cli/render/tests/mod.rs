@@ -13,6 +13,7 @@ use crate::{
         agent::{Agent, AgentState, Needs},
         id::{Process, TaskId},
         task::{Priority, Task, TaskState},
+        wait::{Retry, Retrying},
     },
     ops::types::{Attention, RedisStatus, Status, SupervisorStatus},
 };
@@ -86,6 +87,8 @@ fn an_agent(id: &str, role: &str, state: AgentState) -> Agent {
         restarts: 0,
         needs: None,
         needs_since: None,
+        needs_for: None,
+        retrying: None,
         rss_bytes: Some(210 << 20),
         reason: None,
         master: false,

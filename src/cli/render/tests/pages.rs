@@ -76,7 +76,7 @@ fn a_stopped_supervisor_says_how_to_start_it() {
     same(
         &page,
         "
-shop-1a2b3c4d  supervisor stopped · redis unreachable (managed)
+shop-1a2b3c4d  supervisor stopped · redis stopped (managed)
 
 next:
   orch start   start what is stopped
@@ -279,6 +279,7 @@ fn an_explanation_is_broken_between_words() {
         hints: vec!["orch attach sonnet-1".into(), format!("orch retry {}", id(1))],
         chain: Vec::new(),
         evidence: None,
+        evidence_attempt: None,
         events: Vec::new(),
     };
     let page = answer::why(&why, &view(Some(40)));
@@ -312,6 +313,7 @@ fn a_chain_and_evidence_are_aligned() {
         hints: Vec::new(),
         chain: vec![link(1, 2, "comes after another one"), link(2, 3, "told above")],
         evidence: Some(Box::new(evidence)),
+        evidence_attempt: Some(2),
         events: Vec::new(),
     };
     let page = answer::why(&why, &view(Some(50)));
@@ -324,7 +326,7 @@ t-0000000001  blocked
 waits for:
   t-0000000002  blocked: comes after another one
     t-0000000003  blocked: told above
-evidence of the end (sonnet-1):
+evidence of the end of attempt 2 (sonnet-1):
   rule     process_gone: its runner's process was
            gone
   seen by  the supervisor, when it was busy

@@ -103,13 +103,16 @@ fn an_agent_that_asks_says_so_and_for_how_long_however_narrow_the_terminal() {
     let asks = |agent| Agent { needs: Some(Needs::Permission), needs_since: Some(ago(65)), ..agent };
     let master = Agent { master: true, ..an_agent("opus-master", "opus", AgentState::Idle) };
     let busy = Agent { task: Some(id(1)), ..an_agent("sonnet-1", "sonnet", AgentState::Busy) };
-    let agents = [asks(master), asks(busy)];
+    let of = |of: &str, agent| Agent { needs_for: Some(of.into()), ..agent };
+    let agents = [asks(master), of("run Bash: npm publish --tag next", asks(busy))];
     same(
         &agent::agents(&agents, &view(Some(80))),
         "
 AGENT        ROLE    STATE             TASK            FOR  HEARTBEAT  DONE
 opus-master  opus    needs permission                1m05s       1.2s     4
 sonnet-1     sonnet  needs permission  t-0000000001  1m05s       1.2s     4
+  opus-master asks for permission
+  sonnet-1 asks to run Bash: npm publish --tag next
 ",
     );
     same(
@@ -118,6 +121,9 @@ sonnet-1     sonnet  needs permission  t-0000000001  1m05s       1.2s     4
 AGENT        STATE          TASK
 opus-master  needs permis…
 sonnet-1     needs permis…  t-0000000001
+  opus-master asks for permission
+  sonnet-1 asks to run Bash: npm publish
+  --tag next
 ",
     );
     for width in 40..120 {
@@ -125,6 +131,22 @@ sonnet-1     needs permis…  t-0000000001
         fits(&page, width);
         assert_eq!(page.matches("needs perm").count(), 2, "{page}");
     }
+}
+
+#[test]
+fn an_agent_that_tries_again_says_so_in_every_list() {
+    let retry = Retry { attempt: Some(3), of: Some(10), why: "its service can't be reached".into() };
+    let retrying = Some(Retrying { retry, since: ago(20) });
+    let busy = Agent { retrying, task: Some(id(1)), ..an_agent("sonnet-1", "sonnet", AgentState::Busy) };
+    let page = "
+AGENT     ROLE    STATE          TASK          FOR  HEARTBEAT  DONE  MEMORY
+sonnet-1  sonnet  retrying 3/10  t-0000000001  20s       1.2s     4    210M
+  sonnet-1 tries again 3 of 10: its service can't be reached
+";
+    same(&agent::agents(std::slice::from_ref(&busy), &view(Some(80))), page);
+    same(&agent::agents_beside_attention(std::slice::from_ref(&busy), &view(Some(80))), page);
+    let shown = agent::agent(&busy, &view(Some(80)));
+    assert!(shown.contains("tries again 3 of 10: its service can't be reached (for 20s)"), "{shown}");
 }
 
 #[test]

@@ -1,0 +1,121 @@
+//! What keeps an agent's program from going on: a person whom it asks, or a service that does not answer.
+
+use std::fmt::{self, Display, Formatter};
+
+use serde::{Deserialize, Serialize};
+
+use super::{agent::Needs, text::in_one_line, time::Timestamp};
+
+/// What a program asks for, and why it tries again, is one line of so many columns at most.
+pub const COLUMNS: usize = 120;
+
+/// What a program waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wait {
+    /// For its user.
+    Person(Need),
+    /// For its service, which it asks again and again by itself.
+    Service(Retry),
+}
+
+impl Wait {
+    /// Fit to be stored and shown: what others wrote in it goes through `clean` and becomes one short line.
+    pub fn shown(mut self, clean: impl Fn(String) -> String) -> Self {
+        let (Wait::Person(Need { of: text, .. }) | Wait::Service(Retry { why: text, .. })) = &mut self;
+        *text = in_one_line(&clean(std::mem::take(text)), COLUMNS);
+        self
+    }
+}
+
+/// As the end of a sentence about the program.
+impl Display for Wait {
+    fn fmt(&self, f: &mut Formatter) -> fmt::Result {
+        match self {
+            Wait::Person(need) => need.fmt(f),
+            Wait::Service(retry) => retry.fmt(f),
+        }
+    }
+}
+
+/// What a program asks its user for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Need {
+    /// The kind.
+    pub what: Needs,
+    /// What exactly: what it wants to do (`run Bash: npm test`), its question, why it is not let in. Empty: not known.
+    pub of: String,
+}
+
+/// As the end of a sentence about the program. `lua/prelude_people.lua` says the same.
+impl Display for Need {
+    fn fmt(&self, f: &mut Formatter) -> fmt::Result {
+        match (self.what, self.of.as_str()) {
+            (what, "") => write!(f, "asks for {what}"),
+            (Needs::Permission, of) => write!(f, "asks to {of}"),
+            (Needs::Input, of) => write!(f, "asks: {of}"),
+            (Needs::Login, of) => write!(f, "asks for login: {of}"),
+        }
+    }
+}
+
+/// That a program asks its service again, by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retry {
+    /// Which try comes next, where it counts them.
+    pub attempt: Option<u64>,
+    /// Of how many, where it says so.
+    pub of: Option<u64>,
+    /// What came of the one before.
+    pub why: String,
+}
+
+/// As the end of a sentence about the program.
+impl Display for Retry {
+    fn fmt(&self, f: &mut Formatter) -> fmt::Result {
+        f.write_str("tries again")?;
+        self.attempt.map_or(Ok(()), |attempt| write!(f, " {attempt}"))?;
+        self.of.map_or(Ok(()), |of| write!(f, " of {of}"))?;
+        if self.why.is_empty() { Ok(()) } else { write!(f, ": {}", self.why) }
+    }
+}
+
+/// The same, as recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retrying {
+    /// What it tries.
+    #[serde(flatten)]
+    pub retry: Retry,
+    /// When it began to.
+    pub since: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_for_ends_a_sentence() {
+        for (what, of, said) in [
+            (Needs::Permission, "run Bash: npm publish", "asks to run Bash: npm publish"),
+            (Needs::Input, "Which one?", "asks: Which one?"),
+            (Needs::Login, "not logged in", "asks for login: not logged in"),
+            (Needs::Login, "", "asks for login"),
+        ] {
+            assert_eq!(Need { what, of: of.into() }.to_string(), said);
+        }
+        let retry = |attempt, of, why: &str| Retry { attempt, of, why: why.into() }.to_string();
+        assert_eq!(retry(Some(3), Some(10), "overloaded (529)"), "tries again 3 of 10: overloaded (529)");
+        assert_eq!(retry(Some(3), None, ""), "tries again 3");
+        assert_eq!(retry(None, None, "no network"), "tries again: no network");
+    }
+
+    #[test]
+    fn what_others_wrote_is_cleaned_before_it_is_cut() {
+        let asked = Need { what: Needs::Permission, of: format!("run Bash: {}SECRET\n\u{1b}[2Jls", "x".repeat(105)) };
+        let Wait::Person(asked) = Wait::Person(asked).shown(|text| text.replace("SECRET", "[redacted]")) else {
+            panic!("another one")
+        };
+        assert!(asked.of.ends_with("x[red…") || asked.of.ends_with("x[re…"), "{}", asked.of);
+        assert!(!asked.of.contains(['\n', '\u{1b}']) && !asked.of.contains('S'), "{}", asked.of);
+    }
+}
