@@ -6,6 +6,7 @@ use super::{
     render::{
         View,
         table::{Cell, Column, Table},
+        task::money,
     },
 };
 use crate::{
@@ -44,7 +45,7 @@ fn table(costs: &Costs, view: &View) -> String {
             Cell::from(&row.name),
             Cell::from(input_tokens.to_string()),
             Cell::from(output_tokens.to_string()),
-            Cell::from(format!("{cost_usd:.2}")),
+            Cell::from(money(*cost_usd).unwrap_or_else(|| "-".to_owned())),
         ]);
     }
     table.render(view)
@@ -52,4 +53,15 @@ fn table(costs: &Costs, view: &View) -> String {
 
 fn days(n: u64) -> String {
     if n == 1 { "today".to_owned() } else { count(n, "day", "days") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::money;
+
+    #[test]
+    fn what_nobody_told_is_not_nothing() {
+        let said = [0.0, 0.000_3, 0.005, 12.5, f64::NAN].map(|usd| money(usd).unwrap_or_else(|| "-".to_owned()));
+        assert_eq!(said, ["-", "<0.01", "0.01", "12.50", "NaN"]);
+    }
 }

@@ -135,7 +135,17 @@ pub fn task(detail: &TaskDetail, view: &View) -> String {
 
 /// `1200 tokens in, 340 out, 0.12 USD`
 pub(super) fn used(u: &Usage) -> String {
-    format!("{} tokens in, {} out, {:.2} USD", u.input_tokens, u.output_tokens, u.cost_usd)
+    let money = money(u.cost_usd).map(|usd| format!(", {usd} USD")).unwrap_or_default();
+    format!("{} tokens in, {} out{money}", u.input_tokens, u.output_tokens)
+}
+
+/// Money in dollars. `None`: no program has told of any, which is not the same as that it cost nothing.
+pub fn money(usd: f64) -> Option<String> {
+    match usd {
+        ..=0.0 => None,
+        ..0.005 => Some("<0.01".to_owned()),
+        _ => Some(format!("{usd:.2}")),
+    }
 }
 
 /// What it has asked, and what it was told.
