@@ -130,6 +130,28 @@ fn who_asks_is_not_taken_for_hung() {
 }
 
 #[test]
+fn who_waits_for_its_service_is_not_taken_for_hung() {
+    // Neither a word nor processor time, for longer than a stall: as long as it takes to find the other one hung.
+    let wait = "while [ ! -e ../go ]; do sleep 3; done\n";
+    let script = format!(
+        "{}case $(cat prompt.$$) in away*) {}{wait}{}{};; *) exec sleep 1000;; esac",
+        say(INIT),
+        say(RETRIES),
+        say(SAYS),
+        say(DONE)
+    );
+    let world = world(&script, &[], "max = 2\nstall_timeout = \"1s\"\n[roles.c.retry]\nlost = 0");
+    let away = world.delegate("c", "away");
+    world.wait_until("it tries again", || !world.agent("c-1")["retrying"].is_null());
+    let silent = world.wait_for(&world.delegate("c", "say nothing"), "failed");
+    assert!(silent["reason"].as_str().unwrap().contains("hung"), "{silent:#}");
+    assert_eq!(world.show(&away)["state"], "running");
+    world.touch("go");
+    assert_eq!(world.wait_for(&away, "succeeded")["attempts"].as_array().map(Vec::len), Some(1));
+    world.stop_and_check_nothing_left();
+}
+
+#[test]
 fn a_master_that_does_not_stay_up_says_what_it_has_shown() {
     let world = World::builder().master_driver("claude").build();
     world.program("claude", "printf '\\033[31m****\\033[0m\\nThe service is not there: no route to host\\n'; exit 1");

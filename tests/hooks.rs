@@ -62,7 +62,7 @@ fn what_the_master_has_waited_for_it_is_not_told_again() {
     as_master(&["wait", &one]);
     let told: Value = serde_json::from_str(&hook(&world, "Stop").ok()).expect("JSON");
     let reason = told["reason"].as_str().unwrap_or_default();
-    assert!(reason.contains("succeeded: three") && !reason.contains("succeeded: one"), "{told}");
+    assert!(reason.contains(") succeeded: three") && !reason.contains(") succeeded: one"), "{told}");
     world.stop_and_check_nothing_left();
 }
 

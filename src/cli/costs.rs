@@ -22,7 +22,10 @@ pub(super) async fn run(args: &args::Costs, session: &mut Session) -> Result<u8,
 
 fn table(costs: &Costs, view: &View) -> String {
     if costs.rows.is_empty() {
-        return format!("nothing was reported in {}\n", days(costs.days));
+        return match costs.days {
+            1 => "nothing was reported today\n".to_owned(),
+            _ => format!("nothing was reported in {}\n", days(costs.days)),
+        };
     }
     let what = match costs.by {
         CostsBy::Role => "ROLE",

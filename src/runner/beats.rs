@@ -190,8 +190,9 @@ impl Heart {
             let rss_bytes = Some(below.iter().chain([&own]).filter_map(|pid| os::rss_bytes(*pid)).sum());
             return Pulse { rss_bytes, wait, ..Pulse::default() };
         };
-        // Who waits for a person does not hang; nor is it the program's silence, once it was answered.
-        if self.waits.is_for_person() {
+        // Who waits for a person does not hang, nor who says that its service is away; the attempt's own time is its bound.
+        // Nor is it the program's silence, once it was answered.
+        if wait.is_some() {
             self.progress.touch();
         }
         // A program that computes without a word makes progress too: its tree's processor time says so.

@@ -334,11 +334,9 @@ impl Supervisor {
             }
         }
         // The next start takes the wish back as well, and the event is news at best: neither may keep us from ending.
-        if let Err(e) = self.store.note("supervisor.stopped", "everything has ended in order").await {
-            tracing::warn!("the end was not recorded: {e}");
-        }
-        if let Err(e) = self.store.unwish(&[Wish::Stop { drain: false }], "supervisor.stopped", "done").await {
-            tracing::warn!("the wish to stop stays: {e}");
+        let reason = "everything has ended in order";
+        if let Err(e) = self.store.unwish(&[Wish::Stop { drain: false }], "supervisor.stopped", reason).await {
+            tracing::warn!("the wish to stop stays, and its end was not recorded: {e}");
         }
         if let Some(reign) = &self.reign {
             reign.end(&self.store).await;

@@ -308,7 +308,7 @@ async fn the_master_hears_how_what_it_delegated_has_ended() {
     world.store.finish(&report).await.unwrap();
     let (told, _) = world.store.read_inbox(&Reader::Master, "opus-master", "t", 9).await.unwrap();
     let told: Vec<_> = told.iter().map(|m| (m.task.clone(), m.text.clone())).collect();
-    assert_eq!(told, [(Some(id.clone()), format!("{id} succeeded: all done \u{e4}"))]);
+    assert_eq!(told, [(Some(id.clone()), format!("{id} (x) succeeded: all done \u{e4}"))]);
     let idle = Pulse::default();
     world.store.heartbeat(&agent.id, &agent.incarnation, LEASE, &idle).await.unwrap();
     check::structures(&world).await;

@@ -37,6 +37,8 @@ pub(in crate::mcp) struct Standing {
     you: Option<You>,
     /// running or stopped.
     supervisor: &'static str,
+    /// ok; or unreachable: then nothing is known of agents and tasks.
+    redis: &'static str,
     /// Whether new tasks are accepted.
     accepting: bool,
     /// Whether nothing new is started.
@@ -243,6 +245,7 @@ impl From<Status> for Standing {
             namespace: status.namespace,
             you: None,
             supervisor: status.supervisor.state,
+            redis: status.redis.state,
             accepting: status.supervisor.accepting,
             paused: status.supervisor.paused,
             roles: Vec::new(),
@@ -257,10 +260,15 @@ impl Standing {
     fn in_words(&self) -> String {
         let counts = self.tasks.iter().filter(|(_, n)| **n > 0).map(|(state, n)| format!("{n} {state}"));
         let counts: Vec<String> = counts.collect();
+        let tasks = match self.redis {
+            "ok" if counts.is_empty() => "none".to_owned(),
+            "ok" => counts.join(", "),
+            state => format!("nothing is known, Redis is {state}"),
+        };
         let names: Vec<&str> = self.roles.iter().map(|role| role.name.as_str()).collect();
         let mut lines = vec![
             format!("{}: supervisor {}, {} agents", self.namespace, self.supervisor, self.agents.len()),
-            format!("tasks: {}", if counts.is_empty() { "none".to_owned() } else { counts.join(", ") }),
+            format!("tasks: {tasks}"),
             format!("roles to delegate to: {}", names.join(", ")),
         ];
         if let Some(you) = &self.you {

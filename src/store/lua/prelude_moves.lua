@@ -130,7 +130,8 @@ settle = function(id, to)
   if parent then count_child(parent, -1) end
   if f[2] then
     local said = to == 'succeeded' and decoded(f[4] or '').text or f[3] or ''
-    post(f[2], {from = 'orch', task = id, text = id .. ' ' .. to .. ': ' .. short(tostring(said), 200)})
+    local what = id .. ' (' .. short(get(id, 'text')[1] or '', 60) .. ') ' .. to
+    post(f[2], {from = 'orch', task = id, text = what .. ': ' .. short(tostring(said), 200)})
   end
   for _, dependent in ipairs(redis.pcall('SMEMBERS', P .. 'dependents:' .. id)) do
     local f = get(dependent, 'state', 'role')

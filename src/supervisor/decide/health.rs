@@ -98,8 +98,7 @@ fn verdict(world: &World, record: &Record) -> Option<Verdict> {
     let stall = world.roles.get(&agent.role)?.stall_timeout;
     let quiet = silent(world, record.progress_at).unwrap_or_default();
     if agent.state == AgentState::Busy && !agent.waiting && agent.needs.is_none() && quiet > stall {
-        let tries = agent.retrying.as_ref().map(|tries| format!("; its program {}", tries.retry)).unwrap_or_default();
-        let reason = format!("hung: no sign of progress for {} (stall_timeout){tries}", human(quiet));
+        let reason = format!("hung: no sign of progress for {} (stall_timeout)", human(quiet));
         return failed(reason, seen(Rule::StallTimeout).beyond(stall, quiet));
     }
     None

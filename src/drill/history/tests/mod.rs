@@ -87,7 +87,6 @@ fn good() -> Story {
         s.move_agent(agent, Some(AgentState::Stopping), AgentState::Stopped);
     }
     s.event("supervisor.stopped", None, None, "everything has ended in order");
-    s.event("supervisor.stopped", None, None, "done");
     s
 }
 
