@@ -21,7 +21,7 @@ const PROGRAM: Program = Program {
     name: "aider",
     install: "python3 -m pip install aider-chat",
     tested_with: "0.86.2",
-    log_in: "give it a valid key of its model's service",
+    log_in: "orch stop and orch start with a valid key of its model's service",
     tells_when_done: false,
     allow: "in the role (allowed_tools, permission_mode)",
 };

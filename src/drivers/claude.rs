@@ -31,7 +31,7 @@ const PROGRAM: Program = Program {
     name: "claude",
     install: "npm install -g @anthropic-ai/claude-code",
     tested_with: "2.1.328",
-    log_in: "run claude and type /login, or give it a valid ANTHROPIC_API_KEY",
+    log_in: "run claude and type /login, or orch stop and orch start with a valid ANTHROPIC_API_KEY",
     tells_when_done: true,
     allow: "in the role (allowed_tools, permission_mode)",
 };

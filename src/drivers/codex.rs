@@ -27,7 +27,7 @@ const PROGRAM: Program = Program {
     name: "codex",
     install: "npm install -g @openai/codex",
     tested_with: "0.169.0",
-    log_in: "run codex login, or give it a valid OPENAI_API_KEY",
+    log_in: "run codex login, or orch stop and orch start with a valid OPENAI_API_KEY",
     tells_when_done: true,
     allow: "in the role (permission_mode)",
 };

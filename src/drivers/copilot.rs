@@ -25,7 +25,7 @@ const PROGRAM: Program = Program {
     name: "copilot",
     install: "npm install -g @github/copilot",
     tested_with: "1.0.102",
-    log_in: "run copilot login, or give it a valid GH_TOKEN (of another service: COPILOT_PROVIDER_API_KEY)",
+    log_in: "run copilot login, or orch stop and orch start with a valid GH_TOKEN (of another service: COPILOT_PROVIDER_API_KEY)",
     tells_when_done: true,
     allow: "in the role (allowed_tools, permission_mode)",
 };

@@ -22,7 +22,7 @@ const PROGRAM: Program = Program {
     name: "gemini",
     install: "npm install -g @google/gemini-cli",
     tested_with: "0.61.0",
-    log_in: "run gemini and type /auth, or give it a valid GEMINI_API_KEY",
+    log_in: "run gemini and type /auth, or orch stop and orch start with a valid GEMINI_API_KEY",
     tells_when_done: true,
     allow: "in the role (allowed_tools, permission_mode)",
 };

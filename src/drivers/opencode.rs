@@ -25,7 +25,7 @@ const PROGRAM: Program = Program {
     name: "opencode",
     install: "npm install -g opencode-ai",
     tested_with: "1.18.33",
-    log_in: "run opencode auth login, or give it a valid key of its model's service",
+    log_in: "run opencode auth login, or orch stop and orch start with a valid key of its model's service",
     tells_when_done: true,
     allow: "under permission in opencode.json",
 };

@@ -12,7 +12,7 @@ pub struct Program {
     pub install: &'static str,
     /// The version that its driver was measured with, and is tested with (`scripts/test-agents`).
     pub tested_with: &'static str,
-    /// How a person logs in to its service.
+    /// How a person logs in to its service. A key is of the environment of `orch start`: a new one needs another.
     pub(super) log_in: &'static str,
     /// Whether it gives a result; of one that never does, the exit code says that it is done.
     pub(super) tells_when_done: bool,
@@ -91,26 +91,30 @@ mod tests {
             (
                 DriverKind::Claude,
                 "Invalid API key · Please run /login",
-                "claude asks to log in: Invalid API key; run claude and type /login, or give it a valid \
+                "claude asks to log in: Invalid API key; run claude and type /login, or orch stop \
+                 and orch start with a valid \
                  ANTHROPIC_API_KEY, then orch retry",
             ),
             (
                 DriverKind::Gemini,
                 "[API Error: {\n \"error\": {\"code\": \"authentication_error\", \"message\": \"invalid key\",\n \
                  \"type\": \"authentication_error\"}}]",
-                "gemini asks to log in: [API Error: invalid key]; run gemini and type /auth, or give it a valid \
+                "gemini asks to log in: [API Error: invalid key]; run gemini and type /auth, or orch stop \
+                 and orch start with a valid \
                  GEMINI_API_KEY, then orch retry",
             ),
             (
                 DriverKind::Qwen,
                 "No auth type is selected.",
-                "qwen asks to log in: No auth type is selected; run qwen and type /auth, or give it a valid \
+                "qwen asks to log in: No auth type is selected; run qwen and type /auth, or orch stop \
+                 and orch start with a valid \
                  OPENAI_API_KEY, then orch retry",
             ),
             (
                 DriverKind::Aider,
                 "litellm.AuthenticationError: AuthenticationError: OpenAIException - invalid",
-                "aider asks to log in: litellm.AuthenticationError: OpenAIException - invalid; give it a valid key of \
+                "aider asks to log in: litellm.AuthenticationError: OpenAIException - invalid; orch stop and \
+                 orch start with a valid key of \
                  its model's service, then orch retry",
             ),
         ] {

@@ -15,7 +15,7 @@ const PROGRAM: Program = Program {
     name: "qwen",
     install: "npm install -g @qwen-code/qwen-code",
     tested_with: "0.24.4",
-    log_in: "run qwen and type /auth, or give it a valid OPENAI_API_KEY",
+    log_in: "run qwen and type /auth, or orch stop and orch start with a valid OPENAI_API_KEY",
     tells_when_done: true,
     allow: "in the role (allowed_tools, permission_mode)",
 };
