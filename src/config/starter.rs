@@ -12,7 +12,8 @@ pub fn starter(found: &[DriverKind], session: Option<&str>) -> String {
         Some(first) => WITH_ANOTHER.replace("{first}", first.as_str()),
     };
     for kind in agents.iter().filter(|kind| **kind != DriverKind::Claude) {
-        roles.push_str(&format!("[roles.{kind}]\ndriver = \"{kind}\"\n\n"));
+        let more = if *kind == DriverKind::Gemini { GEMINI_MAY } else { "" };
+        roles.push_str(&format!("[roles.{kind}]\ndriver = \"{kind}\"\n{more}\n"));
     }
     let text = format!("{HEAD}{roles}{TAIL}");
     let Some(session) = session else { return text };
@@ -51,6 +52,9 @@ const WITH_ANOTHER: &str = r#"[master]
 role = "opus"             # the agent that `orch start` starts: {first}, in the session opus-master
 default_role = "{first}"  # who gets a task that names no role
 
+"#;
+
+const GEMINI_MAY: &str = r#"# permission_mode = "auto_edit"            # without it the model is offered no tools that write, and says that it can't
 "#;
 
 const WITHOUT_AGENTS: &str = r#"# No agent program was found on this machine; once one is, driver = "claude" (or codex, gemini...) makes a role use it.

@@ -1,6 +1,9 @@
 //! What a driver passes, a role's `args` may not replace.
 
-use super::*;
+use super::{
+    started::{role, start},
+    *,
+};
 
 /// Given twice these do no harm: they add to ours, or say the same again.
 const HARMLESS: [&str; 16] = [

@@ -1,6 +1,6 @@
 //! Programs that have the terminal to themselves: how they are begun with a task, and what their end means.
 
-use super::*;
+use super::{started::role, *};
 
 #[test]
 fn on_a_terminal_an_end_without_a_result_is_a_persons_or_an_accident() {

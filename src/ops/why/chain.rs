@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Around, Explanation, Link, TaskFacts, list, living, reason, since, task::obstacles};
+use super::{Around, Explanation, Link, TaskFacts, list, living, obstacles::obstacles, reason, since};
 use crate::model::{
     duration::human,
     id::TaskId,

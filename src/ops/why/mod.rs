@@ -5,6 +5,7 @@
 
 mod agent;
 mod chain;
+mod obstacles;
 mod task;
 #[cfg(test)]
 mod tests;

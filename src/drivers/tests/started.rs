@@ -1,0 +1,107 @@
+//! How each program is started.
+
+use super::*;
+
+pub(super) fn role(kind: DriverKind, agent: AgentOptions) -> Role {
+    let env = Env { cwd: "/tmp".into(), state_home: Some("/tmp".into()), ..Env::default() };
+    let role = Config::load_with(&env, None).unwrap().roles.remove("sonnet").unwrap();
+    Role { driver: kind, model: Some("m1".into()), instructions: Some("Be brief.".into()), agent, ..role }
+}
+
+pub(super) fn start(role: &Role, resume: Option<&str>) -> Result<(String, Start), Refusal> {
+    let mcp = Mcp { program: Path::new("/h/bin/orch"), env: vec![("ORCH_TASK", "t-1".into())] };
+    let (dir, prompt_file) = (Path::new("/r"), Path::new("/r/prompt"));
+    let job = Job { role, prompt: "do it", prompt_file, dir, mcp: &mcp, new_session: "new-id", resume };
+    let start = of(role.driver).unwrap().start(&job)?;
+    let words: Vec<&str> = start.args.iter().map(|word| word.to_str().unwrap()).collect();
+    Ok((words.join(" "), start))
+}
+
+#[test]
+fn each_is_started_without_a_screen() {
+    use DriverKind::*;
+    let codex = "exec --json --skip-git-repo-check -c mcp_servers.orch.command=\"/h/bin/orch\" \
+                 -c mcp_servers.orch.args=[\"mcp\"] -c mcp_servers.orch.env_vars=[\"ORCH_TASK\"] --model m1 \
+                 -c mcp_servers.orch.default_tools_approval_mode=\"approve\"";
+    let claude = "--mcp-config /r/mcp.json --strict-mcp-config --settings /r/settings.json --model m1 \
+                  --append-system-prompt Be brief. --allowedTools mcp__orch";
+    let copilot = "--additional-mcp-config @/r/mcp.json --model m1 --output-format json --stream off --no-ask-user \
+                   --allow-tool=orch";
+    let flags = "-p --output-format stream-json --verbose";
+    for (kind, resume, words, on_stdin, file) in [
+        (Claude, None, format!("{flags} --session-id new-id {claude}"), true, Some("mcp.json")),
+        (Claude, Some("old"), format!("{flags} --resume old {claude}"), true, Some("mcp.json")),
+        (Codex, None, format!("{codex} -"), true, None),
+        (Codex, Some("old"), format!("{codex} resume old -"), true, None),
+        (Gemini, Some("old"), "-o stream-json -m m1 --resume old".into(), true, Some("settings.json")),
+        (Qwen, None, "-o stream-json -m m1".into(), true, Some("settings.json")),
+        (Opencode, Some("old"), "run --format json --model m1 --session old".into(), true, Some("opencode.json")),
+        (
+            Aider,
+            None,
+            "--yes-always --no-pretty --no-check-update --no-fancy-input --no-show-model-warnings \
+             --no-show-release-notes --no-detect-urls --model m1 --message-file /r/prompt"
+                .into(),
+            false,
+            None,
+        ),
+        (Copilot, Some("old"), format!("{copilot} --resume=old"), true, Some("mcp.json")),
+        (Copilot, None, format!("{copilot} --session-id=new-id"), true, Some("mcp.json")),
+    ] {
+        let (said, start) = start(&role(kind, AgentOptions::default()), resume).unwrap();
+        assert_eq!((said, start.prompt_on_stdin), (words, on_stdin), "{kind}");
+        assert_eq!(start.program, kind.program().unwrap());
+        let config = start.files.iter().find(|(path, _)| path.extension().is_some_and(|e| e == "json"));
+        assert_eq!(config.map(|(path, _)| path.clone()), file.map(|name| Path::new("/r").join(name)), "{kind}");
+        if let Some((_, bytes)) = config {
+            let value: Value = serde_json::from_slice(bytes).unwrap();
+            let shown = value.to_string();
+            assert!(shown.contains("/h/bin/orch") && shown.contains("\"ORCH_TASK\":\"t-1\""), "{shown}");
+        }
+        // A program without a place for instructions hears them with its first prompt, and only then.
+        let prompt = start.files.iter().find(|(path, _)| path.ends_with("prompt"));
+        let instructed = resume.is_none() && matches!(kind, Codex | Qwen | Aider | Copilot);
+        assert_eq!(prompt.map(|(_, text)| text.as_slice()), instructed.then_some(&b"Be brief.\n\ndo it"[..]), "{kind}");
+    }
+}
+
+#[test]
+fn what_a_role_says_of_its_program_is_kept_to_or_refused() {
+    let bounds = AgentOptions { max_turns: Some(7), max_cost_usd: Some(1.5), ..AgentOptions::default() };
+    let (words, _) = start(&role(DriverKind::Claude, bounds.clone()), None).unwrap();
+    assert!(words.contains("--max-turns 7 --max-budget-usd 1.5"), "{words}");
+    for kind in [DriverKind::Codex, DriverKind::Aider, DriverKind::Copilot] {
+        let refused = start(&role(kind, bounds.clone()), None).unwrap_err();
+        assert!(refused.0.contains("max_turns") && refused.0.contains(kind.as_str()), "{refused:?}");
+    }
+    let tools = AgentOptions {
+        allowed_tools: vec!["Edit".into(), "Bash(npm test:*)".into()],
+        permission_mode: Some("acceptEdits".into()),
+        args: vec!["--add-dir".into(), "x".into()],
+        ..AgentOptions::default()
+    };
+    let (words, _) = start(&role(DriverKind::Claude, tools), None).unwrap();
+    let expected = "--permission-mode acceptEdits --add-dir x --allowedTools mcp__orch Edit Bash(npm test:*)";
+    assert!(words.ends_with(expected), "{words}");
+    let mode = |mode: &str| AgentOptions { permission_mode: Some(mode.into()), ..AgentOptions::default() };
+    let (words, _) = start(&role(DriverKind::Codex, mode("bypass")), None).unwrap();
+    assert!(words.contains("--dangerously-bypass-approvals-and-sandbox"), "{words}");
+    let (words, _) = start(&role(DriverKind::Codex, mode("workspace-write")), None).unwrap();
+    assert!(words.contains("--sandbox workspace-write"), "{words}");
+}
+
+#[test]
+fn auto_is_the_first_that_is_installed() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let path = Some(dir.path().as_os_str());
+    assert_eq!(settle(DriverKind::Auto, &DriverKind::AGENTS, path), DriverKind::Console);
+    for program in ["codex", "gemini"] {
+        let file = dir.path().join(program);
+        fs::write(&file, "").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    assert_eq!(settle(DriverKind::Auto, &DriverKind::AGENTS, path), DriverKind::Codex);
+    assert_eq!(settle(DriverKind::Auto, &[DriverKind::Gemini, DriverKind::Codex], path), DriverKind::Gemini);
+    assert_eq!(settle(DriverKind::Claude, &DriverKind::AGENTS, path), DriverKind::Claude);
+}
