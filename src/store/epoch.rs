@@ -52,6 +52,8 @@ pub fn epoch_of(fence: u64) -> u64 {
 pub struct Epoch {
     /// Its number, 0 from the beginning.
     pub number: u64,
+    /// Whether it is there at all; it is gone where Redis was emptied.
+    pub is_known: bool,
     /// When Redis was last seen to have lost data.
     pub lost_at: Option<Timestamp>,
     /// What it lost, in words.
@@ -65,6 +67,7 @@ impl Epoch {
         let time = |name| f.parse::<f64>(name).ok().map(|ms| Timestamp(ms as u64));
         Epoch {
             number: f.parse_or("number", 0).unwrap_or(0),
+            is_known: f.text("number").is_some(),
             lost_at: time("lost_at"),
             loss: f.text("loss"),
             settling_until: time("settling_until"),

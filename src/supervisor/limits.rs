@@ -1,6 +1,9 @@
 //! What the store has to know of the configuration: how many agents of a role may run, and what they may use.
 
-use std::ffi::OsStr;
+use std::{
+    ffi::OsStr,
+    time::{Duration, Instant},
+};
 
 use super::{Supervisor, environment};
 use crate::{
@@ -14,25 +17,45 @@ use crate::{
     },
 };
 
+/// Programs are looked for this often. Each of some places for each role: more than all else that a pass does.
+const LOOK_FOR_PROGRAMS: Duration = Duration::from_secs(1);
+
+/// What the store was told.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// In which epoch: a Redis that lost something may have lost this.
+    epoch: u64,
+    limits: Vec<(String, u32)>,
+    budgets: Vec<Budget>,
+    looked_for_programs: Option<Instant>,
+}
+
 impl Supervisor {
     /// Tells the store how many agents of each role may run at once, what they may use, and which can't be started, when that
     /// has changed. Whether one of the latter two has.
     pub(super) async fn tell_limits(&mut self, snapshot: &Snapshot) -> Result<bool, StoreError> {
+        if self.told.epoch != snapshot.epoch.number {
+            self.told = Told { epoch: snapshot.epoch.number, ..Told::default() };
+        }
         let limits = limits(&self.config.roles, &snapshot.intents);
-        if limits != self.limits_told {
+        if limits != self.told.limits {
             self.store.set_limits(&limits).await?;
-            self.limits_told = limits;
+            self.told.limits = limits;
+        }
+        if self.told.looked_for_programs.is_some_and(|at| at.elapsed() < LOOK_FOR_PROGRAMS) {
+            return Ok(false);
         }
         let path = environment::search_path(&self.environment);
         let budgets = budgets(&self.config, Some(OsStr::new(path)));
-        if budgets == self.budgets_told {
-            return Ok(false);
+        let has_changed = budgets != self.told.budgets;
+        if has_changed {
+            for budget in &budgets {
+                self.store.set_budget(budget).await?;
+            }
+            self.told.budgets = budgets;
         }
-        for budget in &budgets {
-            self.store.set_budget(budget).await?;
-        }
-        self.budgets_told = budgets;
-        Ok(true)
+        self.told.looked_for_programs = Some(Instant::now());
+        Ok(has_changed)
     }
 
     /// Wakes the agents of roles that are held back no more. A supervisor that was not there when that began has nobody to

@@ -37,8 +37,8 @@ use tokio::{
 };
 
 use self::{
-    announce::Announcement, decide::Action, notify::Notifier, observe::Observer, redis::Redis, reign::Reign,
-    watches::Watches,
+    announce::Announcement, decide::Action, limits::Told, notify::Notifier, observe::Observer, redis::Redis,
+    reign::Reign, watches::Watches,
 };
 use crate::{
     config::Config,
@@ -46,7 +46,7 @@ use crate::{
     home::Home,
     mux::Mux,
     os::{self, failpoint},
-    store::{Store, StoreError, intents::Wish, spend::Budget},
+    store::{Store, StoreError, intents::Wish},
 };
 
 /// Without any wake-up, look again after this long.
@@ -86,8 +86,7 @@ struct Supervisor {
     wake: Arc<Notify>,
     announcement: Announcement,
     leaving: Leaving,
-    limits_told: Vec<(String, u32)>,
-    budgets_told: Vec<Budget>,
+    told: Told,
     /// Roles that the last pass has seen held back.
     held_back: BTreeSet<String>,
     notifier: Notifier,
@@ -132,8 +131,7 @@ impl Supervisor {
             ending_slots: Arc::new(Semaphore::new(ENDING_AT_ONCE)),
             leaving: Leaving::No,
             reign: None,
-            limits_told: Vec::new(),
-            budgets_told: Vec::new(),
+            told: Told::default(),
             held_back: BTreeSet::new(),
             notifier: Notifier::default(),
             complaints: BTreeSet::new(),
@@ -236,7 +234,8 @@ impl Supervisor {
         }
         self.wish_to_leave().await?;
         let mut observed = self.observer.observe(&self.store, &*self.mux).await?;
-        if observed.snapshot.epoch.number < self.store.epoch() {
+        let epoch = &observed.snapshot.epoch;
+        if !epoch.is_known || epoch.number < self.store.epoch() {
             // Redis was emptied while it served.
             self.store.look_at_epoch().await?;
             return Ok(Pass::Look(Duration::ZERO));

@@ -63,6 +63,31 @@ async fn a_session_that_does_not_open_fails_its_agent_and_holds_its_role_back() 
     assert_eq!(world.task(&task).await.0, TaskState::Ready);
 }
 
+/// Somebody says FLUSHALL, or Redis comes back with an empty folder: what it had been told of sessions.toml is gone, too.
+#[tokio::test]
+async fn limits_and_budgets_are_told_again_to_a_redis_that_was_emptied() {
+    let mut world = World::with_master().await;
+    let told = async |world: &World| {
+        let mut redis = world.redis().await;
+        let of = async |redis: &mut _, key: &str, field: &str| {
+            ::redis::cmd("HGET")
+                .arg(format!("orch:{{test}}:{key}"))
+                .arg(field)
+                .query_async::<Option<String>>(redis)
+                .await
+        };
+        (
+            of(&mut redis, "limits", "max:shell").await.unwrap(),
+            of(&mut redis, "budgets", "account:shell").await.unwrap(),
+        )
+    };
+    let before = told(&world).await;
+    assert!(before.0.is_some() && before.1.is_some(), "{before:?}");
+    ::redis::cmd("FLUSHALL").exec_async(&mut world.redis().await).await.unwrap();
+    assert_eq!(told(&world).await, (None, None));
+    world.pass_until("it knows them again", async |world| told(world).await == before).await;
+}
+
 #[tokio::test]
 async fn nobody_is_given_up_because_tmux_is_away() {
     let (mut world, first) = World::with_shell().await;

@@ -168,6 +168,13 @@ impl World {
         (task.state, task.cause)
     }
 
+    /// A connection of its own.
+    pub async fn redis(&self) -> ::redis::aio::MultiplexedConnection {
+        let socket = self.supervisor.home.redis().join("redis.sock");
+        let client = ::redis::Client::open(format!("unix://{}", socket.display())).unwrap();
+        client.get_multiplexed_async_connection().await.unwrap()
+    }
+
     /// What was asked of tmux for agents other than the master.
     pub fn asked_for(&self) -> Vec<SessionSpec> {
         let open = |call| if let Call::Open(spec) = call { Some(spec) } else { None };

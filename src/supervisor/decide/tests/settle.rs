@@ -7,6 +7,7 @@ use crate::store::epoch::Epoch;
 fn after_a_loss() -> Case {
     let mut c = case();
     c.store.epoch = Epoch {
+        is_known: true,
         number: 1,
         lost_at: Some(Timestamp(NOW - 1_000)),
         loss: Some("something".into()),
