@@ -3,7 +3,7 @@
 //! What is missing here no task is to blame for. So the supervisor starts nothing of such a role, and looks again: its tasks
 //! wait, and are not failed one after the other.
 
-use std::{ffi::OsStr, path::PathBuf};
+use std::{env::split_paths, ffi::OsStr, path::PathBuf};
 
 use super::{find, is_executable, of, settle, unheld_key};
 use crate::config::{DriverKind, Role};
@@ -37,7 +37,7 @@ pub fn unfit(role: &Role, order: &[DriverKind], path: Option<&OsStr>) -> Option<
         DriverKind::Command => (role.command.first()?.as_str(), None),
         agent => (agent.program()?, of(agent)?.program()),
     };
-    if program_of(role, program, path).is_some() {
+    if program_of(role, program, path).is_some() || may_be_elsewhere(role, program, path) {
         return None;
     }
     let why = match program.contains('/') {
@@ -56,7 +56,20 @@ pub fn program_of(role: &Role, program: &str, path: Option<&OsStr>) -> Option<Pa
     if program.contains('/') {
         return Some(role.cwd.join(program)).filter(|file| is_executable(file));
     }
-    find(program, role.env.get("PATH").map(OsStr::new).or(path))
+    find(program, search_path(role, path))
+}
+
+/// Whether only an attempt can tell. Agents have orch itself first on their PATH; and what is relative on it is meant from the
+/// folder of the task.
+fn may_be_elsewhere(role: &Role, program: &str, path: Option<&OsStr>) -> bool {
+    let by_name = !program.contains('/');
+    by_name
+        && (program == "orch" || search_path(role, path).is_some_and(|p| split_paths(p).any(|dir| !dir.is_absolute())))
+}
+
+/// The PATH of a role's agents.
+fn search_path<'a>(role: &'a Role, path: Option<&'a OsStr>) -> Option<&'a OsStr> {
+    role.env.get("PATH").map(OsStr::new).or(path)
 }
 
 #[cfg(test)]
@@ -75,6 +88,20 @@ mod tests {
     fn install(file: &Path, mode: u32) {
         std::fs::write(file, "").unwrap();
         std::fs::set_permissions(file, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn what_only_an_attempt_can_find_keeps_no_role_from_its_tasks() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = roles(
+            dir.path(),
+            "[roles.self]\ncommand = [\"orch\", \"version\"]\n\
+             [roles.local]\ncommand = [\"tool\"]\nenv = { PATH = \"node_modules/.bin:/nowhere\" }",
+        );
+        for role in ["self", "local"] {
+            let of_path = unfit(&config.roles[role], &config.agents.order, Some(dir.path().as_os_str()));
+            assert_eq!(of_path, None, "{role}");
+        }
     }
 
     #[test]

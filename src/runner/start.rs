@@ -24,6 +24,7 @@ use super::{
 use crate::{
     config::{Mode, Role},
     drivers::{self, Driver, HookTranscript, Job, Refusal, Seat, Start, Unfit, Verdict},
+    home::launch::Launch,
     model::{cause::Cause, id::Capability, question::Question, wait::Wait},
     os::failpoint,
     store::tasks::Claimed,
@@ -171,6 +172,15 @@ fn start(
     })
 }
 
+/// What the program of this agent lacks by now, and what to do about it.
+pub(super) fn lack(launch: &Launch) -> Option<String> {
+    let path = launch.env.get("PATH").map(OsStr::new);
+    let role = Role { driver: launch.driver, ..launch.role.clone() };
+    let Unfit { why, mend } = drivers::unfit(&role, &[], path)?;
+    tracing::warn!(?path, "{why}");
+    Some(format!("{why}: {mend}"))
+}
+
 /// What is not there now will not be there in a second either; a machine that is short of something may recover.
 fn could_not_start(e: &io::Error, start: &Start, agent: &Agent) -> Box<NotBegun> {
     use io::ErrorKind::{ArgumentListTooLong, NotFound, OutOfMemory, PermissionDenied, StorageFull, WouldBlock};
@@ -181,13 +191,11 @@ fn could_not_start(e: &io::Error, start: &Start, agent: &Agent) -> Box<NotBegun>
     if is_short_of_something {
         return NotBegun::machine(agent, format!("{program} could not be started: {e}"));
     }
-    let path = launch.env.get("PATH").map(OsStr::new);
     // It was there when this agent was started. The supervisor finds the same, and starts nobody for the other tasks.
-    let role = Role { driver: launch.driver, ..launch.role.clone() };
-    if let Some(Unfit { why, mend }) = drivers::unfit(&role, &[], path) {
-        tracing::warn!(?path, "{why}");
-        return NotBegun::machine(agent, format!("{why}: {mend}"));
+    if let Some(lack) = lack(launch) {
+        return NotBegun::machine(agent, lack);
     }
+    let path = launch.env.get("PATH").map(OsStr::new);
     NotBegun::permanent(match e.kind() {
         NotFound if drivers::find(&program, path).is_some() => {
             format!("the program {program} is there, but its interpreter (its first line) is not")

@@ -25,6 +25,7 @@ use super::{
     mail, program,
     scratch::Scratch,
     signals::{Signal, Signals},
+    start::lack,
     turn::{Doing, Turn},
     typing::{Pace, Typist},
     waits::Waits,
@@ -151,7 +152,7 @@ impl<'a> Seat<'a> {
         start.env.extend(scratch.as_ref().map(Scratch::variable));
         let mut follow = Follow::new(self.agent, &self.dir, self.driver, Turn::default(), waits).map_err(in_dir)?;
         let child = program::spawn_on_terminal(self.agent, &start, &self.agent.launch.role.cwd, &[])
-            .map_err(|e| format!("{name} could not be started: {e}"))?;
+            .map_err(|e| lack(&self.agent.launch).unwrap_or_else(|| format!("{name} could not be started: {e}")))?;
         follow.has_started(&self.agent.launch, child.id());
         Ok(Program { name, child, follow, resumed: self.to_resume().is_some(), _scratch: scratch })
     }
