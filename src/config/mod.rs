@@ -107,10 +107,12 @@ impl Config {
         self.file.as_deref().unwrap_or(&self.root)
     }
 
-    /// The same for two processes of one program that go by the same, whatever comments say and in whatever order.
+    /// The same for two processes of one program that go by the same, whatever comments say and in whatever order, and
+    /// by whatever path they have come to it.
     pub fn fingerprint(&self) -> String {
+        let said = Config { file: None, home: PathBuf::new(), ..self.clone() };
         let mut hasher = DefaultHasher::new();
-        format!("{self:?}").hash(&mut hasher);
+        format!("{said:?}").hash(&mut hasher);
         format!("{:016x}", hasher.finish())
     }
 

@@ -14,8 +14,20 @@ fn the_reference_says_the_same_as_no_file() {
     let mut defaults = project.load().unwrap();
     project.write("sessions.toml", REFERENCE);
     let reference = project.load().unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(reference.fingerprint(), defaults.fingerprint(), "a supervisor goes by the same");
     defaults.file = Some(project.root.join("sessions.toml"));
     assert_eq!(reference, defaults);
+}
+
+#[test]
+fn what_a_supervisor_goes_by_is_the_same_by_whatever_path_its_folder_is_named() {
+    let project = Project::with("[roles.a]\ndriver = \"shell\"\nmax = 2");
+    let mut one = project.load().unwrap();
+    let before = one.fingerprint();
+    one.home = one.home.join(".").join("");
+    assert_eq!(one.fingerprint(), before);
+    one.roles.get_mut("a").unwrap().max = 3;
+    assert_ne!(one.fingerprint(), before);
 }
 
 #[test]
