@@ -22,6 +22,7 @@ pub use self::log::{Log, open_log};
 use crate::{
     error::{Error, Result},
     model::{id::TaskId, task::Task},
+    os,
 };
 
 /// The variable by which an agent's environment says what TMUX_TMPDIR was outside; empty where it was not set. An agent
@@ -97,6 +98,10 @@ impl Home {
             create_dir(&dir).map_err(|e| unusable(&dir, &e))?;
         }
         Ok(())
+    }
+    /// Where it is, in words for people of several machines.
+    pub fn place(&self) -> String {
+        format!("{}:{}", os::hostname(), self.path.display())
     }
     /// What this folder is known by where a path is not enough: two machines may have the same one.
     ///

@@ -27,6 +27,9 @@ pub(super) const OUTDATED: &str =
     "sessions.toml has changed since orch start: the supervisor and the agents of before go by what it said then";
 pub(super) const RESTART: &str = "orch stop, then: orch start";
 
+/// The supervisor has the PATH of `orch start`; that of whoever asks may be longer by now.
+pub(super) const MEND_ROLE: &str = "orch doctor; where that finds all it needs: orch stop, then: orch start";
+
 /// What `status` has seen of the store.
 #[derive(Debug, Default)]
 pub(super) struct Look {
@@ -46,6 +49,8 @@ pub(super) struct Look {
     pub failed: Vec<Task>,
     /// Memory available on this machine, in bytes.
     pub free_memory: Option<u64>,
+    /// Where another folder's supervisor is that has this namespace.
+    pub supervised_from: Option<String>,
 }
 
 impl Look {
@@ -65,7 +70,12 @@ pub(super) fn of(config: &Config, supervised: bool, look: &Look) -> Vec<Attentio
     let mut out = Vec::new();
     let mut add = |what: String, do_: String| out.push(Attention { what, do_ });
     let open: u64 = look.counts.iter().filter(|(state, _)| !state.is_terminal()).map(|(_, n)| n).sum();
-    if !supervised && open > 0 {
+    if let Some(place) = look.supervised_from.as_ref().filter(|_| !supervised) {
+        add(
+            format!("this namespace is supervised from {place}, and not from here"),
+            "orch status, there; to have it here: orch stop there, then orch start here".into(),
+        );
+    } else if !supervised && open > 0 {
         add(
             format!("the supervisor is not running, and {} not ended", count(open, "task has", "tasks have")),
             "orch start".into(),
@@ -215,7 +225,7 @@ fn stuck_roles(config: &Config, look: &Look, add: &mut impl FnMut(String, String
     }
     for (roles, held) in holds(look) {
         let do_ = match (held.until, &held.account) {
-            (None, _) => "orch doctor".into(),
+            (None, _) => MEND_ROLE.into(),
             (Some(_), Some(_)) => format!("wait: it ends by itself; or lift it: orch resume {}", roles[0]),
             (Some(_), None) => "wait: it ends by itself; orch costs --by role".into(),
         };

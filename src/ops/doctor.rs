@@ -146,6 +146,7 @@ impl Ops {
 
     async fn supervision(&self) -> Check {
         let redis = self.store().info().await;
+        let elsewhere = self.supervised_from(self.store()).await;
         match (self.supervisor(), redis) {
             (Some(supervisor), Ok(_)) => ok("supervisor", format!("running, pid {}; Redis answers", supervisor.pid)),
             (Some(supervisor), Err(e)) => warn_or_error(
@@ -154,6 +155,9 @@ impl Ops {
                 format!("running, pid {}, but {e}", supervisor.pid),
                 format!("see {}; if it stays so: orch stop, then orch start", self.home.supervisor_log().display()),
             ),
+            (None, Ok(_)) if let Ok(Some(place)) = &elsewhere => {
+                ok("supervisor", format!("none of this folder; the namespace is supervised from {place}"))
+            }
             (None, Ok(_)) => warn_or_error(
                 "supervisor",
                 "warning",

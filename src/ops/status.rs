@@ -126,11 +126,27 @@ impl Ops {
         let (asking, all_asking) = store.asking(NAMED).await?;
         let usage_today = self.used_today().await?;
         let failed = newest(store, TaskState::Failed, NAMED).await?;
-        let free_memory = os::available_memory();
-        Ok((
-            Look { snapshot, counts, ready_of_unknown, held, asking, all_asking, usage_today, failed, free_memory },
-            info,
-        ))
+        let look = Look {
+            snapshot,
+            counts,
+            ready_of_unknown,
+            held,
+            asking,
+            all_asking,
+            usage_today,
+            failed,
+            free_memory: os::available_memory(),
+            supervised_from: self.supervised_from(store).await?,
+        };
+        Ok((look, info))
+    }
+
+    /// Where another folder's supervisor is. What one of our own has said last does not count: it may have died since.
+    pub(super) async fn supervised_from(&self, store: &Store) -> store::Result<Option<String>> {
+        if self.config.redis.url.is_none() {
+            return Ok(None);
+        }
+        Ok(store.reigning().await?.filter(|place| *place != self.home.place()))
     }
 
     /// For how long the supervisor has held its lock: it writes itself into it when it takes it, and never again.

@@ -109,13 +109,27 @@ impl Store {
         self.call(&script::RECOVERED, [role, reason]).await.map(drop)
     }
 
-    /// The supervisor of the state folder with this id, which is at `place`, has this namespace for so long; zero gives it up
+    /// The supervisor of this state folder of this machine, at `place`, has this namespace for so long; zero gives it up
     /// (`lua/reign.lua`).
     ///
     /// # Errors
     /// `supervised`: another folder's has it. An unreachable Redis.
     pub async fn reign(&self, home: &str, place: &str, lease: Duration) -> Result<()> {
         self.call(&script::REIGN, [home, place, &ms(lease)]).await.map(drop)
+    }
+
+    /// Where the supervisor is that has this namespace, where several could meet.
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn reigning(&self) -> Result<Option<String>> {
+        let mut pipe = redis::pipe();
+        pipe.add_command(self.clock());
+        pipe.cmd("HMGET").arg(self.keys.plain("supervisor")).arg("where").arg("until");
+        let mut values = self.pipeline(&pipe).await?.into_iter();
+        let now = self.time(values.next())?;
+        let (place, until): (Option<String>, Option<u64>) = self.read(values.next().unwrap_or(Value::Nil))?;
+        Ok(place.filter(|_| until.is_some_and(|until| until > now.0)))
     }
 
     /// Records a fact (`lua/note.lua`).

@@ -33,8 +33,10 @@ impl Reign {
         if config.redis.url.is_none() {
             return Ok(None);
         }
-        let place = format!("{}:{}", os::hostname(), home.path().display());
-        Ok(Some(Reign { home: home.id()?, place, said: None }))
+        let place = home.place();
+        // A folder may be copied with its id, and a machine with its folders.
+        let home = format!("{} {place} {}", home.id()?, os::boot_id());
+        Ok(Some(Reign { home, place, said: None }))
     }
 
     /// Says it, where that is due.

@@ -204,9 +204,17 @@ fn a_redis_in_common_has_one_supervisor_for_a_namespace() {
     set_url(&one, &url);
     let two = with_url(&url);
     one.start();
+    // Nor is it one folder because one was copied from the other.
+    std::fs::create_dir_all(&two.home).unwrap();
+    std::fs::copy(one.home.join("id"), two.home.join("id")).unwrap();
     refused(two.orch(&["start"]), 6, &[one.home.to_str().unwrap(), "orch stop"]);
     assert_eq!(two.orch(&["stop"]).ok(), "nothing was running\n");
     assert!(two.processes().is_empty() && two.sessions().is_empty());
+    let from = format!("is supervised from {}:{}", orch::os::hostname(), one.home.display());
+    for asked in [two.orch(&["status"]), two.orch(&["doctor"])] {
+        assert!(asked.stdout.contains(&from) && !asked.stdout.contains("not running"), "{asked:#?}");
+        assert!(!asked.stdout.contains("start what is stopped") && !asked.stdout.contains("takes over"), "{asked:#?}");
+    }
     assert_eq!(one.orch(&["delegate", "--wait", "echo still here"]).ok(), "still here\n");
     one.orch(&["stop"]).ok();
     two.start();

@@ -65,7 +65,7 @@ fn each_trouble_is_one_sentence_with_one_command() {
             "role lead starts nothing for 1m00s, until 1970-01-01T00:01:01.000Z: 1.00 USD of 1.00 are used",
             "wait: it ends by itself; orch costs",
         ),
-        ("role shell can't be started: its program sh is not on PATH", "orch doctor"),
+        ("role shell can't be started: its program sh is not on PATH", MEND_ROLE),
         ("role shell was scaled to 0, and 1 ready task waits for it", "orch scale shell 1"),
         ("there is no role gone any more, and 1 ready task waits for it", "write [roles.gone] into"),
         ("orch is draining: nothing new is accepted", "orch resume"),

@@ -132,8 +132,9 @@ impl Ops {
         let mut events = self.events(SEARCHED).await?;
         events.retain(|e| e.task.as_deref() == Some(id) || e.agent.as_deref() == Some(id));
         let events = events.split_off(events.len().saturating_sub(SHOWN));
-        let (supervised, free_memory) = (self.supervisor().is_some(), os::available_memory());
-        let outdated = supervised && self.supervisor_is_outdated();
+        let (is_ours, free_memory) = (self.supervisor().is_some(), os::available_memory());
+        let outdated = is_ours && self.supervisor_is_outdated();
+        let supervised = is_ours || self.supervised_from(self.store()).await?.is_some();
         Ok(Around { config: &self.config, supervised, outdated, snapshot, free_memory, events })
     }
 

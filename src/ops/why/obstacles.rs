@@ -1,7 +1,7 @@
 //! What keeps a ready task from an agent.
 
 use super::{
-    super::attention::{FREE_MEMORY, OUTDATED, RESTART},
+    super::attention::{FREE_MEMORY, MEND_ROLE, OUTDATED, RESTART},
     Around, Explanation, TaskFacts, list, living, reason, standing,
 };
 use crate::model::{
@@ -47,7 +47,7 @@ pub(super) fn obstacles(around: &Around, facts: &TaskFacts, task: &Task, out: &m
                 out.say(format!(
                     "Nothing of role {role} can be started: {why}. It is tried again once that is mended."
                 ));
-                out.hint("orch doctor");
+                out.hint(MEND_ROLE);
             }
             (Some(until), account) => {
                 let rest = human(until.since(seen.now));

@@ -1,7 +1,7 @@
 -- A supervisor says that this namespace is its own for a while. Those of one state folder are kept apart by a lock there;
 -- those of two folders, or of two machines, know of each other only here.
 -- KEYS: 1 prefix
--- ARGV: 1 its state folder's id, 2 where that is, in words, 3 for how long (ms); 0 gives it up
+-- ARGV: 1 which state folder of which machine, 2 where that is, in words, 3 for how long (ms); 0 gives it up
 -- Returns: 'ok'
 -- Refuses: supervised (another one has it; where)
 local record, lease = P .. 'supervisor', tonumber(ARGV[3])
