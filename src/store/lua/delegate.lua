@@ -38,12 +38,11 @@ local function count_call()
 end
 local existing = key and redis.call('GET', P .. 'key:' .. key)
 if existing then
-  local e = get(existing, 'state', 'parent', 'role', 'text')
+  local e = get(existing, 'state', 'parent', 'role', 'text', 'cwd', 'context')
   local state = e[1]
   -- Models call different things the same. Whoever asks within a task for something else does not get another's answer.
-  if state and spec.key and parent and e[2] ~= parent and (e[3] ~= spec.role or e[4] ~= ARGV[3]) then
-    return refuse('key_taken', existing)
-  end
+  local same = e[3] == spec.role and e[4] == ARGV[3] and (e[5] or '') == (spec.cwd or '') and (e[6] or '') == ARGV[4]
+  if state and spec.key and parent and e[2] ~= parent and not same then return refuse('key_taken', existing) end
   if state and (spec.key or (state ~= 'failed' and state ~= 'cancelled')) then
     if calls then
       redis.call('HSET', calls, 'found:' .. id, existing)
