@@ -96,6 +96,7 @@ impl Conversation {
                 self.login = None;
                 self.answer.clear();
             }
+            Event::Answers => self.login = None,
             Event::Usage(usage) => self.usage = Some(usage.clone()),
             Event::Needs { what: Needs::Login, of } => self.login = Some((of.clone(), REFUSALS)),
             Event::Retrying { failure: Failure::Login, why, .. } => {
@@ -115,8 +116,7 @@ impl Conversation {
             Event::RateLimited { until } => self.limited = Some(*until),
             Event::Result { text, ending } => self.result = Some((text.clone(), ending.clone())),
             Event::Unknown { .. } => self.unknown += 1,
-            Event::Needs { .. } | Event::ToolResult { .. } | Event::Asks(_) | Event::KeptIn { .. } | Event::Answers => {
-            }
+            Event::Needs { .. } | Event::ToolResult { .. } | Event::Asks(_) | Event::KeptIn { .. } => {}
         }
     }
 

@@ -25,6 +25,7 @@ fn a_login_is_asked_for_until_it_goes_on_and_in_vain_once_it_was_refused_again()
     assert_eq!(after(&[&overloaded, &overloaded, &overloaded]), (None, false));
     assert_eq!(after(&[&bad_key]), (Some(Needs::Login), false));
     assert_eq!(after(&[&Event::Text("I go on.".into())]), (None, false), "its new token was taken");
+    assert_eq!(after(&[&bad_key, &Event::Answers]), (None, false), "it thinks: it was let in");
     assert_eq!(after(&[&bad_key, &overloaded, &bad_key]), (Some(Needs::Login), false));
     assert_eq!(after(&[&bad_key]), (Some(Needs::Login), true));
     let done = Event::Result { text: None, ending: Ending::Done };
