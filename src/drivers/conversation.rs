@@ -97,7 +97,11 @@ impl Conversation {
                 self.answer.clear();
             }
             Event::Answers => self.login = None,
-            Event::Usage(usage) => self.usage = Some(usage.clone()),
+            Event::Usage(usage) => {
+                // Of what comes after its result it tells the tokens before the money.
+                let told = self.usage.as_ref().map_or(0.0, |usage| usage.cost_usd);
+                self.usage = Some(Usage { cost_usd: usage.cost_usd.max(told), ..usage.clone() });
+            }
             Event::Needs { what: Needs::Login, of } => self.login = Some((of.clone(), REFUSALS)),
             Event::Retrying { failure: Failure::Login, why, .. } => {
                 let before = self.login.as_ref().map_or(0, |(_, times)| *times);
