@@ -88,8 +88,9 @@ tell SessionStart "\"session_id\":\"s-1\",\"source\":\"startup\",\"transcript_pa
 turn() {
     until [ -e ../turn-$1 ]; do sleep 0.05; done
     tell UserPromptSubmit '"prompt":"go on"'
-    answer m$1
+    # The last that it has said is written down after the end is told.
     [ $1 = 2 ] || tell Stop '"last_assistant_message":"done"'
+    answer m$1
 }
 [ -e ../turn-1 ] || turn 1
 [ -e ../turn-2 ] || { turn 2; touch ../in-the-middle; }

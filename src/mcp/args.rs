@@ -1,19 +1,46 @@
 //! What arguments have in common: how they are read, and how their schemas look.
 
-use std::{str::FromStr, sync::Arc, time::Duration};
+use std::{borrow::Cow, str::FromStr, sync::Arc, time::Duration};
 
 use rmcp::{
-    handler::server::tool::schema_for_output,
+    ErrorData,
+    handler::server::{
+        common::FromContextPart,
+        tool::{ToolCallContext, schema_for_output},
+    },
     model::JsonObject,
-    schemars::{JsonSchema, Schema},
+    schemars::{JsonSchema, Schema, SchemaGenerator},
 };
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::Value;
 
+use super::Server;
 use crate::{
     error::{Error, Result},
     model::{duration, id::TaskId},
 };
+
+/// The arguments of a tool, of the name by which the macros of the SDK know them. Unlike the SDK's own, what is wrong is
+/// told with its place: models mend what they are told.
+pub(super) struct Parameters<P>(pub P);
+
+impl<P: DeserializeOwned> FromContextPart<ToolCallContext<'_, Server>> for Parameters<P> {
+    fn from_context_part(context: &mut ToolCallContext<'_, Server>) -> std::result::Result<Self, ErrorData> {
+        let arguments = Value::Object(context.arguments.take().unwrap_or_default());
+        // By these words the SDK tells the model of it, and not the client.
+        let wrong = |e| ErrorData::invalid_params(format!("failed to deserialize parameters: {e}"), None);
+        serde_path_to_error::deserialize(arguments).map(Parameters).map_err(wrong)
+    }
+}
+
+impl<P: JsonSchema> JsonSchema for Parameters<P> {
+    fn schema_name() -> Cow<'static, str> {
+        P::schema_name()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        P::json_schema(generator)
+    }
+}
 
 /// Ids of tasks.
 ///

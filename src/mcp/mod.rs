@@ -27,10 +27,10 @@ use std::{
 
 use rmcp::{
     ErrorData, RoleServer, ServerHandler, ServiceExt,
-    handler::server::router::tool::ToolRouter,
+    handler::server::{router::tool::ToolRouter, tool::ToolCallContext},
     model::{
-        Implementation, ListResourceTemplatesResult, ListResourcesResult, PaginatedRequestParams,
-        ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities, ServerConfig,
+        CallToolRequestParams, CallToolResponse, Implementation, ListResourceTemplatesResult, ListResourcesResult,
+        PaginatedRequestParams, ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities, ServerConfig,
     },
     service::{RequestContext, ServerInitializeError},
     tool_handler,
@@ -39,6 +39,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     error::{Error, Result},
+    model::text,
     ops::Ops,
 };
 
@@ -134,6 +135,19 @@ impl ServerHandler for Server {
         ServerConfig::new(capabilities)
             .with_server_info(Implementation::new("orch", env!("CARGO_PKG_VERSION")))
             .with_instructions(INSTRUCTIONS)
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        if !self.tools.has_route(&request.name) {
+            let names: Vec<String> = self.tools.list_all().into_iter().map(|tool| tool.name.into_owned()).collect();
+            let what = format!("there is no tool '{}', but {}", text::one_line(&request.name, 80), names.join(", "));
+            return Err(ErrorData::invalid_params(what, None));
+        }
+        self.tools.call(ToolCallContext::new(self, request, context)).await
     }
 
     async fn list_resources(

@@ -63,14 +63,18 @@ fn what_is_no_call_is_a_protocol_error_and_what_is_a_bad_call_is_an_answer() {
     let world = World::new();
     let mut client = Client::of(&world);
     let code = |answer: &Value| answer["error"]["code"].as_i64();
-    assert_eq!(code(&client.request("tools/call", json!({"name": "no_such_tool", "arguments": {}}))), Some(-32602));
+    let unknown = client.request("tools/call", json!({"name": "no_such_tool", "arguments": {}}));
+    let said = unknown["error"]["message"].as_str().unwrap_or_default();
+    assert!(said.contains("there is no tool 'no_such_tool', but ") && said.contains("wait_tasks"), "{unknown}");
+    assert_eq!(code(&unknown), Some(-32602));
     assert_eq!(code(&client.request("no/such/method", json!({}))), Some(-32601));
     assert_eq!(code(&client.request("resources/read", json!({"uri": "orch://nothing"}))), Some(-32002));
     client.write("this is no message");
 
     // A model can mend these, if it is told.
     for (tool, arguments, said) in [
-        ("delegate_task", json!({"text": 5}), "expected a string"),
+        ("delegate_task", json!({"text": 5}), "text: invalid type: integer `5`, expected a string"),
+        ("delegate_task", json!({"text": "x", "labels": {"a": 1}}), "labels.a: invalid type: integer `1`"),
         ("delegate_task", json!({}), "missing field `text`"),
         ("delegate_task", json!({"text": "x", "agent": "y"}), "unknown field `agent`, expected one of `text`, `role`"),
         ("delegate_task", json!({"text": "x", "priority": "urgent"}), "one of low, normal, high"),
@@ -81,7 +85,11 @@ fn what_is_no_call_is_a_protocol_error_and_what_is_a_bad_call_is_an_answer() {
         ("spawn_workers", json!({"texts": []}), "there must be 1 to 200"),
         ("spawn_workers", json!({"texts": ["a", " "]}), "text 2 is empty"),
         ("wait_tasks", json!({"ids": []}), "nothing to wait for"),
-        ("wait_tasks", json!({"ids": "t-7k2m9qx4hz"}), "expected a sequence"),
+        (
+            "wait_tasks",
+            json!({"ids": "t-7k2m9qx4hz"}),
+            "ids: invalid type: string \"t-7k2m9qx4hz\", expected a sequence",
+        ),
         ("wait_tasks", json!({"ids": ["x"]}), "'x' is not a task id"),
         ("list_tasks", json!({"state": "done"}), "'done' is not a task state"),
         ("cancel_task", json!({"ids": []}), "nothing to cancel"),

@@ -1,7 +1,6 @@
 //! `cancel_task` and `retry_task`.
 
 use rmcp::{
-    handler::server::wrapper::Parameters,
     schemars::{self, JsonSchema},
     tool, tool_router,
 };
@@ -9,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     mcp::{
-        Server, args,
+        Server,
+        args::{self, Parameters},
         reply::{Answer, reply},
     },
     ops::types,

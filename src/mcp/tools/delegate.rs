@@ -3,7 +3,6 @@
 use std::{collections::BTreeMap, path::Path};
 
 use rmcp::{
-    handler::server::wrapper::Parameters,
     schemars::{self, JsonSchema},
     tool, tool_router,
 };
@@ -14,7 +13,7 @@ use crate::{
     error::{Error, Result},
     mcp::{
         Server, args,
-        args::plain,
+        args::{Parameters, plain},
         reply::{Answer, reply},
     },
     model::task::Priority,

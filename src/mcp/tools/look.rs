@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use rmcp::{
-    handler::server::wrapper::Parameters,
     schemars::{self, JsonSchema},
     tool, tool_router,
 };
@@ -12,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     mcp::{
         Server, args,
-        args::plain,
+        args::{Parameters, plain},
         reply::{Answer, reply},
         view::{Outcome, Row},
     },

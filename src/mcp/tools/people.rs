@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use rmcp::{
     RoleServer,
-    handler::server::wrapper::Parameters,
     schemars::{self, JsonSchema},
     service::RequestContext,
     tool, tool_router,
@@ -15,7 +14,7 @@ use crate::{
     error::Kind,
     mcp::{
         Server, args,
-        args::plain,
+        args::{Parameters, plain},
         reply::{Answer, reply},
     },
     ops::types::Ask,

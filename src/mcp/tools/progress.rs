@@ -1,14 +1,14 @@
 //! `report_progress`.
 
 use rmcp::{
-    handler::server::wrapper::Parameters,
     schemars::{self, JsonSchema},
     tool, tool_router,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::mcp::{
-    Server, args,
+    Server,
+    args::{self, Parameters},
     reply::{Answer, reply},
 };
 

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use rmcp::{
     Peer, RoleServer,
-    handler::server::wrapper::Parameters,
     model::{ProgressNotificationParam, ProgressToken},
     schemars::{self, JsonSchema},
     service::RequestContext,
@@ -16,7 +15,7 @@ use tokio::{sync::mpsc, time::Instant};
 use crate::{
     mcp::{
         Server, args,
-        args::plain,
+        args::{Parameters, plain},
         reply::{Answer, reply},
         view::{Outcome, Row},
     },

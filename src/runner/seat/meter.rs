@@ -15,6 +15,8 @@ use crate::{
     store::Store,
 };
 
+/// A program tells the end of a turn before it has written down what was said in it last (claude: 0.1 s).
+const WRITTEN: Duration = Duration::from_secs(1);
 /// How long after a store that was away it is told again.
 const AGAIN: Duration = Duration::from_secs(10);
 /// A runner that leaves tells the last turn first, and waits no longer for that.
@@ -56,6 +58,7 @@ impl Meter {
             let teller = teller.clone();
             async move {
                 while dues.changed().await.is_ok() {
+                    tokio::time::sleep(WRITTEN).await;
                     let Some((_, record)) = dues.borrow_and_update().clone() else { continue };
                     while !teller.tell(&record).await {
                         tokio::time::sleep(AGAIN).await;
