@@ -131,7 +131,7 @@
 //!
 //! What an attempt has used is added in the step that ends it: to its task, to all above that, to its role and agent of
 //! the day. A master has no attempt: its runner tells the total of its conversation after each turn, of which the store adds
-//! what is new. `claim` gives nothing of a role that has used what it may a day, or whose account is rate limited
+//! what is new, and nothing of what was used before the master took it up. `claim` gives nothing of a role that has used what it may a day, or whose account is rate limited
 //! (`held_back` in `store/lua/prelude_spend.lua`); both end by themselves, and the supervisor wakes those that were sent
 //! away. A person who knows that a rate limit is over lifts it (`orch resume ROLE`).
 //!

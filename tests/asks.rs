@@ -152,12 +152,36 @@ fn who_waits_for_its_service_is_not_taken_for_hung() {
 }
 
 #[test]
+fn what_a_program_waited_for_is_over_with_it_where_another_one_goes_on() {
+    let gone = "while [ ! -e ../seen ]; do sleep 0.05; done; echo 'No conversation found with session ID: SESSION' >&2; exit 1";
+    let script = format!(
+        "case \"$*\" in *--resume*) {}{gone};; esac\n{}[ $ORCH_ATTEMPT = 1 ] && exit 75\n: > ../anew\n\
+         while [ ! -e ../go ]; do sleep 0.05; done\n{}",
+        say(RETRIES),
+        say(INIT),
+        say(DONE)
+    );
+    let world = world(&script, &[], "[roles.c.retry]\nbase = \"1ms\"");
+    let task = world.delegate("c", "work");
+    world.wait_until("it tries again", || !world.agent("c-1")["retrying"].is_null());
+    world.touch("seen");
+    world.wait_until("a new conversation has begun", || world.file("anew").exists());
+    world.wait_until("it waits for nothing", || world.agent("c-1")["retrying"].is_null());
+    world.touch("go");
+    world.wait_for(&task, "succeeded");
+    world.stop_and_check_nothing_left();
+}
+
+#[test]
 fn a_master_that_does_not_stay_up_says_what_it_has_shown() {
-    let world = World::builder().master_driver("claude").build();
-    world.program("claude", "printf '\\033[31m****\\033[0m\\nThe service is not there: no route to host\\n'; exit 1");
+    let mut world = World::builder().master_driver("claude").build();
+    world.env.insert("ANTHROPIC_API_KEY", "hunter2-hunter2".to_owned());
+    let said = "The service is not there: no route to host (with $ANTHROPIC_API_KEY)";
+    world.program("claude", &format!("printf '\\033[31m****\\033[0m\\n'; echo \"{said}\"; exit 1"));
     // The program may have ended three times before the start has looked, which then says why it did not stand.
     world.orch(&["start"]);
-    let shown = "claude ends at once, 3 times in a row; it shows: The service is not there: no route to host";
+    let shown = "claude ends at once, 3 times in a row; it shows: The service is not there: no route to host \
+                 (with [redacted])";
     let ended = || world.events_of("agent.failed");
     world.wait_until("the master is given up", || !ended().is_empty());
     assert!(ended()[0]["reason"].as_str().is_some_and(|reason| reason.starts_with(shown)), "{:#?}", ended());

@@ -83,7 +83,10 @@ fn what_a_program_does_is_noted_where_the_configuration_does_not_read() {
 /// A master's stand-in: it waits for a file before each of its turns, and takes another one's place in the middle of one.
 const TURNS: &str = r#"
 tell() { printf '{"hook_event_name":"%s",%s}' "$1" "$2" | orch hook claude > /dev/null; }
-answer() { echo '{"type":"assistant","timestamp":"2020-01-01T00:00:00Z","message":{"id":"'$1'","usage":{"input_tokens":10,"output_tokens":5}}}' >> ../record; }
+now() { date -u +%Y-%m-%dT%H:%M:%S.%3NZ; }
+answer() { echo '{"type":"assistant","timestamp":"'${2:-$(now)}'","message":{"id":"'$1'","usage":{"input_tokens":10,"output_tokens":5}}}' >> ../record; }
+# The conversation is an old one, which somebody else has led.
+[ -e ../record ] || answer m0 2020-01-01T00:00:00Z
 tell SessionStart "\"session_id\":\"s-1\",\"source\":\"startup\",\"transcript_path\":\"$PWD/../record\""
 turn() {
     until [ -e ../turn-$1 ]; do sleep 0.05; done

@@ -96,7 +96,12 @@ impl Conversation {
                 self.login = None;
                 self.answer.clear();
             }
-            Event::Usage(usage) => self.usage = Some(usage.clone()),
+            Event::Answers => self.login = None,
+            Event::Usage(usage) => {
+                // Of what comes after its result it tells the tokens before the money.
+                let told = self.usage.as_ref().map_or(0.0, |usage| usage.cost_usd);
+                self.usage = Some(Usage { cost_usd: usage.cost_usd.max(told), ..usage.clone() });
+            }
             Event::Needs { what: Needs::Login, of } => self.login = Some((of.clone(), REFUSALS)),
             Event::Retrying { failure: Failure::Login, why, .. } => {
                 let before = self.login.as_ref().map_or(0, |(_, times)| *times);
@@ -115,8 +120,7 @@ impl Conversation {
             Event::RateLimited { until } => self.limited = Some(*until),
             Event::Result { text, ending } => self.result = Some((text.clone(), ending.clone())),
             Event::Unknown { .. } => self.unknown += 1,
-            Event::Needs { .. } | Event::ToolResult { .. } | Event::Asks(_) | Event::KeptIn { .. } | Event::Answers => {
-            }
+            Event::Needs { .. } | Event::ToolResult { .. } | Event::Asks(_) | Event::KeptIn { .. } => {}
         }
     }
 

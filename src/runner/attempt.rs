@@ -136,6 +136,8 @@ impl Running<'_> {
             scratch.end().await;
         }
         self.output.drain().await;
+        // Another one may go on in its place.
+        beats.waits().set(None);
         // What it has told was read, and is kept without secrets.
         let _ = std::fs::remove_file(Home::hooks(&self.workspace.dir));
         self.note_session();

@@ -160,9 +160,9 @@ impl Output {
     pub async fn read_screen(&mut self) {
         let From::Hooks(follow) = &self.out.from else { return };
         let lines: String = follow.last_lines().await.iter().map(|line| format!("{line}\n")).collect();
-        let lines = self.redactor.whole(lines.into_bytes());
-        self.err.tail.push(&lines);
-        self.pass_on(Stream::Err, &lines);
+        let lines = self.redactor.wrapped(lines);
+        self.err.tail.push(lines.as_bytes());
+        self.pass_on(Stream::Err, lines.as_bytes());
     }
 
     /// Reads what is left after the program and all it had started have ended.

@@ -104,6 +104,27 @@ impl Redactor {
         String::from_utf8_lossy(&self.whole(text.into_bytes())).into_owned()
     }
 
+    /// A whole text that was read from a screen, which may have wrapped a secret wherever it liked.
+    pub fn wrapped(&self, text: String) -> String {
+        if self.secrets.is_empty() {
+            return text;
+        }
+        let (mut rest, mut out) = (text.as_bytes(), Vec::with_capacity(text.len()));
+        while let Some((first, more)) = rest.split_first() {
+            match self.secrets.iter().find_map(|secret| wrapped_length(rest, secret)) {
+                Some(length) => {
+                    out.extend_from_slice(MASK);
+                    rest = &rest[length..];
+                }
+                None => {
+                    out.push(*first);
+                    rest = more;
+                }
+            }
+        }
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
     /// Every text in a piece of data, the names of its fields included.
     pub fn data(&self, data: Value) -> Value {
         match data {
@@ -115,6 +136,21 @@ impl Redactor {
             plain => plain,
         }
     }
+}
+
+/// How much of a text its beginning is that is a secret but for white space.
+fn wrapped_length(text: &[u8], secret: &[u8]) -> Option<usize> {
+    let mut length = 0;
+    for byte in secret.iter().filter(|byte| !byte.is_ascii_whitespace()) {
+        while length > 0 && text.get(length)?.is_ascii_whitespace() {
+            length += 1;
+        }
+        if text.get(length)? != byte {
+            return None;
+        }
+        length += 1;
+    }
+    (length > 0).then_some(length)
 }
 
 /// A text within the quotes of a JSON string.

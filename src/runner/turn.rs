@@ -92,7 +92,7 @@ impl Turn {
     fn ask(&mut self, what: Needs, of: &str, is_told: bool) {
         let is_known = match self.doing {
             Doing::Asking(_) if is_told => of.is_empty(),
-            Doing::Asking(known) => known == what && (of.is_empty() || self.is_told),
+            Doing::Asking(known) => known == what && (of.is_empty() || self.is_told || is_wrapped_anew(of, &self.of)),
             _ => false,
         };
         if !is_known {
@@ -151,6 +151,12 @@ impl Turn {
             (Seen::Idle, _) => self.looked_idle = looked_idle,
         }
     }
+}
+
+/// Whether two texts of a screen are the same but for where it has wrapped them: whoever attaches may give it another width.
+fn is_wrapped_anew(one: &str, other: &str) -> bool {
+    let bare = |text: &str| text.chars().filter(|c| !c.is_whitespace()).collect::<String>();
+    bare(one) == bare(other)
 }
 
 #[cfg(test)]
@@ -262,6 +268,8 @@ mod tests {
         assert_eq!(of(&turn), "Which one?");
         turn.see(Seen::Asking(Needs::Input), Some("And which one now?"));
         assert_eq!(of(&turn), "And which one now?");
+        turn.see(Seen::Asking(Needs::Input), Some("And which o ne now?"));
+        assert_eq!(of(&turn), "And which one now?", "it was only wrapped anew");
         turn.hear(&Hook::Prompt { text: "x".into() });
         assert_eq!(turn.asks(), None);
         turn.see(Seen::Asking(Needs::Input), None);

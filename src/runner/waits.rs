@@ -26,7 +26,7 @@ impl Waits {
 
     /// It waits for this from now on; `None`: it goes on. Saying the same again wakes nobody.
     pub fn set(&self, what: Option<Wait>) {
-        let what = what.map(|what| what.shown(|text| self.redactor.text(text)));
+        let what = what.map(|what| what.shown(|text| self.redactor.wrapped(text)));
         self.now.send_if_modified(|now| {
             *now != what && {
                 *now = what;
@@ -138,6 +138,9 @@ mod tests {
         let waits = Waits::new(Redactor::new(["hunter2-hunter2"].into_iter()));
         waits.set(asks(Needs::Permission, "run Bash: login --password hunter2-hunter2"));
         assert_eq!(waits.get(), asks(Needs::Permission, "run Bash: login --password [redacted]"));
+        // A screen has wrapped it, perhaps in the middle.
+        waits.set(asks(Needs::Permission, "use Shell: login --password hunter2-h unter2 --now"));
+        assert_eq!(waits.get(), asks(Needs::Permission, "use Shell: login --password [redacted] --now"));
         // Where it is too long to be shown, its beginning is none either.
         waits.set(asks(Needs::Permission, &format!("run Bash: {} hunter2-hunter2", "x".repeat(100))));
         assert!(waits.get().is_some_and(|wait| !format!("{wait:?}").contains("hunt")));

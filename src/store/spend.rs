@@ -120,13 +120,21 @@ impl Store {
         self.call(&script::RELEASED, [role, &reason]).await.map(drop)
     }
 
-    /// What an agent has used in a conversation that belongs to no task, from its beginning; so much of it as was not told
-    /// before is added to today's (`lua/meter.lua`).
+    /// What was used in a conversation that belongs to no task: in all, from its beginning, and since this agent took it up.
+    /// So much of it as was not told before is added to today's (`lua/meter.lua`).
     ///
     /// # Errors
     /// An unreachable Redis.
-    pub async fn meter(&self, agent: &str, role: &str, conversation: &str, total: &Usage) -> Result<()> {
-        self.call(&script::METER, [agent, role, conversation, &usage_to_json(total)]).await.map(drop)
+    pub async fn meter(
+        &self,
+        agent: &str,
+        role: &str,
+        conversation: &str,
+        total: &Usage,
+        since_taken_up: &Usage,
+    ) -> Result<()> {
+        let args = [agent, role, conversation, &usage_to_json(total), &usage_to_json(since_taken_up)];
+        self.call(&script::METER, args).await.map(drop)
     }
 
     /// What was used in the last so many days, today among them; the oldest first.

@@ -235,14 +235,37 @@ async fn what_is_read_at_once_is_bounded_and_what_was_dropped_since_is_told_of()
     for n in 3..501 {
         send(format!("m-{n}"), "later".to_owned()).await;
     }
-    assert_eq!(read("one").await, (vec!["m-1".to_owned()], 499), "the first one was dropped since");
+    let rest = (vec!["m-opus-master-1-dropped".to_owned(), "m-1".into()], 499);
+    assert_eq!(read("one").await, rest, "the first one was dropped since, and was perhaps not read");
     for n in 501..560 {
         send(format!("m-{n}"), "later".to_owned()).await;
     }
-    assert_eq!(read("one").await, (vec![], 558), "and all of them were");
+    assert_eq!(read("one").await, (vec!["m-opus-master-2-dropped".to_owned()], 558), "and all of them were");
     let (next, left) = read("two").await;
     assert_eq!((next[0].as_str(), next[1].as_str()), ("m-opus-master-60-dropped", "m-60"), "which is said");
     assert_eq!((next.len(), left), (101, 400));
+    check::structures(&world).await;
+}
+
+#[tokio::test]
+async fn who_has_heard_of_an_end_is_told_of_what_was_dropped_before_it_all_the_same() {
+    let server = Server::start();
+    let world = server.world("n");
+    let agent = world.agent("shell-1").await;
+    let send = async |n: u32| {
+        world.store.send(&message("master", &format!("m-{n}"), "x")).await.unwrap();
+    };
+    send(0).await;
+    let id = world.delegate(&NewTask { notify: Some("opus-master".into()), ..task("x") }).await;
+    let claimed = world.claim(&agent).await;
+    world.store.finish(&report(&agent, &claimed, Cause::Success)).await.unwrap();
+    for n in 1..500 {
+        send(n).await;
+    }
+    world.store.master_has_heard("opus-master", &[&id]).await.unwrap();
+    let (read, left) = world.store.read_inbox(&Reader::Master, "opus-master", "t", 2).await.unwrap();
+    assert!(read[0].text.starts_with("1 message before these was not read"), "{read:?}");
+    assert_eq!((read.len(), left), (3, 498));
     check::structures(&world).await;
 }
 

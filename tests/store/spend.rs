@@ -76,7 +76,7 @@ async fn what_belongs_to_no_task_is_added_once_by_the_total_of_its_conversation(
     let world = server.world("n");
     let told = async |conversation: &str, tokens: u64| {
         let total = Usage { input_tokens: tokens, output_tokens: 1, cost_usd: 0.5 };
-        world.store.meter("opus-master", "opus", conversation, &total).await.unwrap();
+        world.store.meter("opus-master", "opus", conversation, &total, &total).await.unwrap();
     };
     for tokens in [10, 10, 40, 30] {
         told("one", tokens).await;
@@ -86,6 +86,25 @@ async fn what_belongs_to_no_task_is_added_once_by_the_total_of_its_conversation(
     for (kind, name) in [("all", ""), ("role", "opus"), ("agent", "opus-master")] {
         assert_eq!(costs(&world, kind, name).await, (45, 1.0), "{kind} {name}");
     }
+    check::structures(&world).await;
+}
+
+#[tokio::test]
+async fn what_a_conversation_has_used_before_it_was_taken_up_is_nobodys() {
+    let server = Server::start();
+    let world = server.world("n");
+    let told = async |tokens: u64, own: u64| {
+        let usage = |input_tokens| Usage { input_tokens, ..Usage::default() };
+        world.store.meter("opus-master", "opus", "old", &usage(tokens), &usage(own)).await.unwrap();
+        costs(&world, "all", "").await.0
+    };
+    assert_eq!(told(1_000_000, 0).await, 0, "a person has resumed it, and said nothing yet");
+    assert_eq!((told(1_000_010, 10).await, told(1_000_010, 10).await), (10, 10));
+    assert_eq!(told(1_000_030, 0).await, 30, "what is known of it counts for who follows");
+    let usage = Usage { input_tokens: 700, output_tokens: 0, cost_usd: 0.0 };
+    let own = Usage { input_tokens: 7, ..usage.clone() };
+    world.store.meter("opus-master", "opus", "another", &usage, &own).await.unwrap();
+    assert_eq!(costs(&world, "agent", "opus-master").await.0, 37);
     check::structures(&world).await;
 }
 

@@ -91,12 +91,13 @@ async fn what_exactly_is_asked_is_recorded_and_another_thing_of_the_same_kind_is
     beat("write y").await;
     beat("write z").await;
     assert_eq!(told().await, [(Some("write z".into()), text("asks to write z"))], "what was answered is old news");
+    beat("write q").await;
+    beat("").await;
+    assert_eq!(told().await, [(Some("write q".into()), text("asks to write q"))], "it asks, of what is not known now");
+    beat("write z").await;
     let events = world.events().await;
     let asked: Vec<&str> = events.iter().filter(|e| e.kind == "agent.needs").map(|e| e.reason.as_str()).collect();
-    assert_eq!(
-        asked[1..],
-        ["its program asks to write x", "its program asks to write y", "its program asks to write z"]
-    );
+    assert_eq!(asked[1..], ["x", "y", "z", "q"].map(|file| format!("its program asks to write {file}")));
     // Lua and Rust say the same.
     for what in Needs::ALL {
         let need = Need { what: *what, of: "this".into() };

@@ -25,6 +25,7 @@ fn a_login_is_asked_for_until_it_goes_on_and_in_vain_once_it_was_refused_again()
     assert_eq!(after(&[&overloaded, &overloaded, &overloaded]), (None, false));
     assert_eq!(after(&[&bad_key]), (Some(Needs::Login), false));
     assert_eq!(after(&[&Event::Text("I go on.".into())]), (None, false), "its new token was taken");
+    assert_eq!(after(&[&bad_key, &Event::Answers]), (None, false), "it thinks: it was let in");
     assert_eq!(after(&[&bad_key, &overloaded, &bad_key]), (Some(Needs::Login), false));
     assert_eq!(after(&[&bad_key]), (Some(Needs::Login), true));
     let done = Event::Result { text: None, ending: Ending::Done };
@@ -82,4 +83,13 @@ fn it_tries_again_until_it_gets_on() {
         assert_eq!(waits_for(kind, &format!("{text}\n{got_on}\n{}", fixture(kind, "ok"))), None, "{kind}/{case}");
     }
     assert_eq!(waits_for(Claude, &fixture(Claude, "ok")), None);
+}
+
+#[test]
+fn money_that_was_told_stays_told_where_only_tokens_are_told_after_it() {
+    let mut told = Conversation::default();
+    for (input_tokens, cost_usd) in [(10, 0.0), (20, 0.5), (30, 0.0)] {
+        told.take(&Event::Usage(Usage { input_tokens, output_tokens: 1, cost_usd }));
+    }
+    assert_eq!(told.usage, Some(Usage { input_tokens: 30, output_tokens: 1, cost_usd: 0.5 }));
 }

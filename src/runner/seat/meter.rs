@@ -2,7 +2,8 @@
 //! keeps of its conversation, at the end of each turn.
 //!
 //! Told is the total of a conversation, and the store adds what is new of it: a runner that dies, a store that is away for a
-//! while, a conversation that goes on another day, all are settled by the next word.
+//! while, a conversation that goes on another day, all are settled by the next word. Told as well is how much of that is of
+//! this seat's time: a person may take up a conversation here that was led elsewhere, and nothing is known of.
 
 use std::{fs::File, io::BufReader, path::PathBuf, sync::Arc, time::Duration};
 
@@ -34,6 +35,8 @@ struct Teller {
     store: Arc<Store>,
     agent: String,
     role: String,
+    /// When the seat was taken.
+    since: Timestamp,
 }
 
 /// The meter of one seat.
@@ -48,7 +51,8 @@ pub(super) struct Meter {
 impl Meter {
     /// Of a program with this driver.
     pub fn new(driver: &'static dyn Driver, store: Arc<Store>, agent: &str, role: &str) -> Self {
-        let teller = Arc::new(Teller { driver, store, agent: agent.to_owned(), role: role.to_owned() });
+        let (agent, role, since) = (agent.to_owned(), role.to_owned(), Timestamp::now());
+        let teller = Arc::new(Teller { driver, store, agent, role, since });
         let (due, mut dues) = watch::channel(None::<(u64, Record)>);
         let telling = tokio::spawn({
             let teller = teller.clone();
@@ -96,14 +100,18 @@ impl Drop for Meter {
 impl Teller {
     /// Whether it was told, or there was nothing to tell.
     async fn tell(&self, record: &Record) -> bool {
-        let (driver, path) = (self.driver, record.path.clone());
-        // A long conversation is some megabytes.
-        let read = move || driver.used(&mut BufReader::new(File::open(path).ok()?), Timestamp(0));
-        let Ok(Some(total)) = tokio::task::spawn_blocking(read).await else { return true };
+        let (driver, path, since) = (self.driver, record.path.clone(), self.since);
+        let used = move |since| driver.used(&mut BufReader::new(File::open(&path).ok()?), since);
+        // A long conversation is some megabytes. In this order nothing that comes in between counts twice.
+        let read = move || {
+            let own = used(since).unwrap_or_default();
+            used(Timestamp(0)).map(|total| (total, own))
+        };
+        let Ok(Some((total, own))) = tokio::task::spawn_blocking(read).await else { return true };
         if total == Usage::default() {
             return true;
         }
-        match self.store.meter(&self.agent, &self.role, &record.conversation, &total).await {
+        match self.store.meter(&self.agent, &self.role, &record.conversation, &total, &own).await {
             Ok(()) => true,
             Err(e) => {
                 tracing::debug!("what was used is not told yet: {e}");

@@ -23,6 +23,7 @@ use super::{
     beats::{Beat, Beats},
     follow::{self, Follow},
     mail, program,
+    redact::Redactor,
     scratch::Scratch,
     signals::{Signal, Signals},
     start::lack,
@@ -81,7 +82,8 @@ pub(super) async fn serve(agent: &Agent, mut signals: Signals) -> Leave {
         }
         failed = if has_failed { failed + 1 } else { 0 };
         if failed >= TRIES {
-            let lines = program.follow.last_lines().await.join(" / ");
+            let lines = program.follow.last_lines().await.join("\n");
+            let lines = Redactor::of(&agent.launch).wrapped(lines).replace('\n', " / ");
             let shown = if lines.is_empty() { lines } else { format!("; it shows: {}", one_line(&lines, 300)) };
             return Leave::Broken(format!("{} ends at once, {TRIES} times in a row{shown}", program.name));
         }

@@ -9,7 +9,9 @@ for i = 3, #ARGV do heard[ARGV[i]] = true end
 local m = redis.call('HMGET', marks, 'count', 'read:' .. reader)
 local count, read = number(m[1]), number(m[2])
 local before_first = count - redis.call('LLEN', list)
-local to = math.max(read, before_first)
+-- What was dropped unread is told of to who reads next (inbox.lua).
+if read < before_first then return 0 end
+local to = read
 while to < count do
   local message = decoded(redis.call('LINDEX', list, to - before_first) or '')
   local id = tostring(message.task or '')

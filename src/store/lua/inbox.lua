@@ -15,10 +15,12 @@ local m = redis.call('HMGET', marks, 'count', 'read:' .. reader, 'token:' .. rea
   'dropped:' .. reader)
 local count, read, again = number(m[1]), number(m[2]), m[3] == ARGV[3]
 local before_first = count - redis.call('LLEN', list)
--- What was dropped since cannot be read any more, and is not passed over in silence.
-local dropped = again and number(m[5]) or math.max(before_first - read, 0)
-local from = math.max(again and number(m[4]) or read, before_first)
+local start = again and number(m[4]) or read
+local from = math.min(math.max(start, before_first), again and read or count)
 local to = again and read or math.min(count, from + ARGV[6])
+-- What was dropped since cannot be read any more, and is not passed over in silence: also what this reader may have been cut
+-- off from in the middle of its reading.
+local dropped = (again and number(m[5]) or 0) + from - start
 local texts = to > from and redis.call('LRANGE', list, from - before_first, to - before_first - 1) or {}
 if not again and count > read then
   local bytes = 0
@@ -35,7 +37,8 @@ if not again and count > read then
 end
 local reply = {count - to}
 if dropped > 0 then
-  local text = dropped .. ' messages before these were not read and are gone: a box keeps the last ' .. BOX .. ' (orch tasks lists how tasks ended)'
+  local what = dropped == 1 and '1 message before these was not read and is' or dropped .. ' messages before these were not read and are'
+  local text = what .. ' gone: a box keeps the last ' .. BOX .. ' (orch tasks lists how tasks ended)'
   reply[2] = cjson.encode({n = from, id = 'm-' .. box .. '-' .. from .. '-dropped', from = 'orch', text = text, at = now})
 end
 for i = 1, to - from do reply[#reply + 1] = texts[i] end

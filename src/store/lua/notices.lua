@@ -9,8 +9,8 @@ for _ = 1, tonumber(ARGV[1]) do
   local one = decoded(text)
   if one.agent then
     local asks = redis.pcall('HMGET', P .. 'agent:' .. one.agent, 'needs', 'needs_for')
-    -- What is told of it may have become known since.
-    if asks[1] == one.needs and (asks[2] == one.needs_for or not one.needs_for) then due[#due + 1] = text end
+    -- What is told of it may have become known since, or is not known any more.
+    if asks[1] == one.needs and (asks[2] == one.needs_for or asks[2] == '' or not one.needs_for) then due[#due + 1] = text end
   end
   if one.task and not one.question and not one.agent and get(one.task, 'state')[1] == 'held' then due[#due + 1] = text end
   if one.question then
