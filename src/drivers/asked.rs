@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::model::{agent::Needs, wait::Need};
+use crate::model::wait::{Need, Needs};
 
 /// So much of a question's choices is told: short answers, and no explanations.
 const LONGEST_CHOICE: usize = 30;

@@ -6,10 +6,10 @@ use super::{
     words,
 };
 use crate::model::{
-    agent::Needs,
     cause::Cause,
     task::Usage,
     text::{count, cut, one_line, plain},
+    wait::Needs,
     wait::{Need, Retry, Wait},
 };
 

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     config::{DriverKind, Role},
-    model::agent::Needs,
+    model::wait::Needs,
 };
 
 /// Runs `copilot`.

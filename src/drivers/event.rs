@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use crate::model::{agent::Needs, task::Usage, time::Timestamp, wait::Need};
+use crate::model::{
+    task::Usage,
+    time::Timestamp,
+    wait::{Need, Needs},
+};
 
 /// Reads what one run of a program prints on standard output, line by line. What it does not understand is
 /// [`Event::Unknown`] and never an error: programs change.

@@ -10,7 +10,11 @@ use super::{
     event::{Ending, Event, Transcript},
     words,
 };
-use crate::model::{agent::Needs, text::cut, time::Timestamp, wait::Need};
+use crate::model::{
+    text::cut,
+    time::Timestamp,
+    wait::{Need, Needs},
+};
 
 /// What is only shown is kept up to here.
 const LONGEST: usize = 4 << 10;

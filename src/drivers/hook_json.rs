@@ -15,7 +15,7 @@ use super::{
     hook::{Hook, Source},
     mcp, words,
 };
-use crate::model::{agent::Needs, wait::Need};
+use crate::model::wait::{Need, Needs};
 
 /// Seconds that a program waits for a hook of ours. It takes milliseconds; a Redis that is away must hold up nobody.
 pub(super) const TIMEOUT: u32 = 10;

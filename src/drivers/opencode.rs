@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     config::{DriverKind, Role},
-    model::{agent::Needs, task::Usage},
+    model::{task::Usage, wait::Needs},
 };
 
 /// Runs `opencode`.

@@ -17,7 +17,7 @@ use super::{
     event::{Ending, Event, Failure, Transcript, When},
     words,
 };
-use crate::model::{agent::Needs, task::Usage, time::Timestamp};
+use crate::model::{task::Usage, time::Timestamp, wait::Needs};
 
 /// Reads it.
 #[derive(Debug, Default)]

@@ -10,7 +10,7 @@ use std::{fs, path::Path};
 use super::*;
 use crate::{
     config::{AgentOptions, Config, Env},
-    model::agent::Needs,
+    model::wait::Needs,
 };
 
 /// The time of all cases: 2023-11-14T22:13:20Z.

@@ -6,7 +6,7 @@ use super::{
     evidence::Evidence,
     id::{Process, TaskId},
     time::Timestamp,
-    wait::{Need, Retrying, Wait},
+    wait::{Need, Needs, Retrying, Wait},
     words,
 };
 
@@ -54,18 +54,6 @@ impl AgentState {
     /// Whether the table knows this step.
     pub fn may_become(self, to: AgentState) -> bool {
         TRANSITIONS.contains(&(self, to))
-    }
-}
-
-words! {
-    /// What a busy agent's program asks its user for.
-    Needs: "need" {
-        /// May it do this?
-        Permission = "permission",
-        /// What should it do?
-        Input = "input",
-        /// Who are you?
-        Login = "login",
     }
 }
 

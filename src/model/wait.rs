@@ -4,10 +4,22 @@ use std::fmt::{self, Display, Formatter};
 
 use serde::{Deserialize, Serialize};
 
-use super::{agent::Needs, text::in_one_line, time::Timestamp};
+use super::{text::in_one_line, time::Timestamp, words};
 
 /// What a program asks for, and why it tries again, is one line of so many columns at most.
 pub const COLUMNS: usize = 120;
+
+words! {
+    /// What a busy agent's program asks its user for.
+    Needs: "need" {
+        /// May it do this?
+        Permission = "permission",
+        /// What should it do?
+        Input = "input",
+        /// Who are you?
+        Login = "login",
+    }
+}
 
 /// What a program waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]

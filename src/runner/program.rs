@@ -11,8 +11,9 @@ use tokio::process::{Child, Command};
 
 use super::{Agent, workspace::Workspace};
 use crate::{
-    drivers::{self, Start},
-    home,
+    config::Role,
+    drivers::{self, Mcp, Start, Unfit},
+    home::{self, launch::Launch},
     model::id::Capability,
     os,
     store::tasks::Claimed,
@@ -94,4 +95,19 @@ fn command(agent: &Agent, start: &Start, cwd: &Path, own: &[(&str, OsString)]) -
         .envs(start.env.iter().map(|(name, value)| (name, value)))
         .envs(own.iter().map(|(name, value)| (name, value)));
     command
+}
+
+/// The verbs as tools, for who has this launch.
+pub(super) fn tools<'a>(orch: &'a Path, launch: &'a Launch) -> Mcp<'a> {
+    let ours = launch.env.iter().filter(|(name, _)| name.starts_with("ORCH_"));
+    Mcp { program: orch, env: ours.map(|(name, value)| (name.as_str(), value.clone())).collect() }
+}
+
+/// What the program of this agent lacks by now, and what to do about it.
+pub(super) fn lack(launch: &Launch) -> Option<String> {
+    let path = launch.env.get("PATH").map(OsStr::new);
+    let role = Role { driver: launch.driver, ..launch.role.clone() };
+    let Unfit { why, mend } = drivers::unfit(&role, &[], path)?;
+    tracing::warn!(?path, "{why}");
+    Some(format!("{why}: {mend}"))
 }

@@ -12,7 +12,7 @@ use super::{
     follow::Follow,
     output::{From, Output},
     pane::Lent,
-    program::{own_variables, spawn, spawn_on_terminal, write_files},
+    program::{self, own_variables, spawn, spawn_on_terminal, write_files},
     redact::Redactor,
     scratch::Scratch,
     session::Earlier,
@@ -22,9 +22,8 @@ use super::{
     workspace::Workspace,
 };
 use crate::{
-    config::{Mode, Role},
-    drivers::{self, Driver, HookTranscript, Job, Refusal, Seat, Start, Unfit, Verdict},
-    home::launch::Launch,
+    config::Mode,
+    drivers::{self, Driver, HookTranscript, Job, Refusal, Seat, Start, Verdict},
     model::{cause::Cause, id::Capability, question::Question, wait::Wait},
     os::failpoint,
     store::tasks::Claimed,
@@ -147,7 +146,7 @@ fn start(
     own: &[(&'static str, OsString)],
 ) -> Result<Start, Refusal> {
     let orch = agent.home.bin().join("orch");
-    let mut mcp = super::seat::tools(&orch, &agent.launch);
+    let mut mcp = program::tools(&orch, &agent.launch);
     mcp.env.extend(own.iter().map(|(name, value)| (*name, value.to_string_lossy().into_owned())));
     let new_session = uuid::Uuid::new_v4().to_string();
     let (role, kind) = (&agent.launch.role, agent.launch.driver);
@@ -172,15 +171,6 @@ fn start(
     })
 }
 
-/// What the program of this agent lacks by now, and what to do about it.
-pub(super) fn lack(launch: &Launch) -> Option<String> {
-    let path = launch.env.get("PATH").map(OsStr::new);
-    let role = Role { driver: launch.driver, ..launch.role.clone() };
-    let Unfit { why, mend } = drivers::unfit(&role, &[], path)?;
-    tracing::warn!(?path, "{why}");
-    Some(format!("{why}: {mend}"))
-}
-
 /// What is not there now will not be there in a second either; a machine that is short of something may recover.
 fn could_not_start(e: &io::Error, start: &Start, agent: &Agent) -> Box<NotBegun> {
     use io::ErrorKind::{ArgumentListTooLong, NotFound, OutOfMemory, PermissionDenied, StorageFull, WouldBlock};
@@ -192,7 +182,7 @@ fn could_not_start(e: &io::Error, start: &Start, agent: &Agent) -> Box<NotBegun>
         return NotBegun::machine(agent, format!("{program} could not be started: {e}"));
     }
     // It was there when this agent was started. The supervisor finds the same, and starts nobody for the other tasks.
-    if let Some(lack) = lack(launch) {
+    if let Some(lack) = program::lack(launch) {
         return NotBegun::machine(agent, lack);
     }
     let path = launch.env.get("PATH").map(OsStr::new);

@@ -6,7 +6,7 @@
 use crate::{
     drivers::{Hook, Seen, Source},
     model::{
-        agent::Needs,
+        wait::Needs,
         wait::{Need, Retry, Wait},
     },
 };

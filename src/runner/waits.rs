@@ -81,7 +81,7 @@ mod tests {
 
     use super::*;
     use crate::model::{
-        agent::Needs,
+        wait::Needs,
         wait::{Need, Retry},
     };
 

@@ -11,12 +11,12 @@ use super::{
     wake::News,
 };
 use crate::model::{
-    agent::Needs,
     id::{Capability, TaskId},
     message::{Delivery, Message},
     question::{Approval, Question},
     task::TaskState,
     time::Timestamp,
+    wait::Needs,
 };
 
 /// How much is read from a box at once, if there is more than one message: a model has to take it all in.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use orch::{
     config::DriverKind,
     drivers::{self, Prompt, Seen},
-    model::agent::Needs,
+    model::wait::Needs,
 };
 use serde_json::json;
 

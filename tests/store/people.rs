@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use orch::{
-    model::{agent::Needs, cause::Cause, message::Delivery, question::Approval, task::TaskState},
+    model::{cause::Cause, message::Delivery, question::Approval, task::TaskState, wait::Needs},
     store::{
         agents::Pulse,
         people::{Asked, NewMessage, Reader},

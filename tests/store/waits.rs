@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use orch::{
     model::{
-        agent::Needs,
         cause::Cause,
+        wait::Needs,
         wait::{Need, Retry, Wait},
     },
     store::agents::Pulse,

@@ -15,7 +15,7 @@
 use super::{
     Prompt, Seen, bottom, first_choice, indent, is_turning, is_yes_or_no, lines, paragraphs, tries, wants_login,
 };
-use crate::model::{agent::Needs, wait::Retry};
+use crate::model::wait::{Needs, Retry};
 
 /// The cursor of a list, and the sign before what is typed.
 const CURSOR: char = '›';

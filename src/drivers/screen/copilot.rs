@@ -8,7 +8,7 @@
 //! | not logged in | input line, and above it `Please use /login to sign in` |
 
 use super::{Prompt, Seen, bottom, choice, first_choice, is_rule, lines, wants_login};
-use crate::model::agent::Needs;
+use crate::model::wait::Needs;
 
 /// The cursor of a list, and the sign before what is typed.
 const CURSOR: char = '❯';

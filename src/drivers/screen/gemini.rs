@@ -11,7 +11,7 @@
 //! question what to do about a loop that it thinks to have found stands under the title "Ready" too.
 
 use super::{Prompt, Seen, choice, first_choice, indent, is_rule, lines, wants_login};
-use crate::model::agent::Needs;
+use crate::model::wait::Needs;
 
 /// The cursor of a list.
 const CURSOR: char = '●';

@@ -27,7 +27,7 @@ pub(super) mod qwen;
 mod tests;
 
 use super::{event::Failure, words};
-use crate::model::agent::Needs;
+use crate::model::wait::Needs;
 
 /// What a program was seen to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@
 //! | asking | a bar without its foot in place of it: `△ Permission required`, or `↑↓ select  enter submit` |
 
 use super::{Prompt, Seen, bottom, choice, lines};
-use crate::model::agent::Needs;
+use crate::model::wait::Needs;
 
 /// The stroke at the left of a bar, and the foot of the one that is typed into.
 const STROKE: char = '┃';

@@ -8,7 +8,7 @@
 //! | login wanted | `Qwen - dir` | a box `Connect a Provider` in place of the input line |
 
 use super::{Prompt, Seen, bottom, choice, first_choice, indent, is_rule, lines, paragraphs, wants_login};
-use crate::model::agent::Needs;
+use crate::model::wait::Needs;
 
 /// The cursor of a list.
 const CURSOR: char = '›';

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 use super::{super::of, Prompt, Seen};
 use crate::{
     config::DriverKind,
-    model::{agent::Needs, text::in_one_line, wait::COLUMNS},
+    model::{text::in_one_line, wait::COLUMNS, wait::Needs},
 };
 
 use DriverKind::{Claude, Codex, Copilot, Gemini, Opencode, Qwen};

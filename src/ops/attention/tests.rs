@@ -6,7 +6,8 @@ use super::{
 };
 use crate::{
     model::{
-        agent::{AgentState, Needs},
+        agent::AgentState,
+        wait::Needs,
         wait::{Retry, Retrying},
     },
     store::observe::{Breaker, Load},

@@ -11,8 +11,9 @@ use super::{
 };
 use crate::{
     model::{
-        agent::{Agent, AgentState, Needs},
+        agent::{Agent, AgentState},
         cause::Cause,
+        wait::Needs,
     },
     store::observe::Breaker,
 };

@@ -9,7 +9,7 @@ mod line;
 mod meter;
 
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitStatus,
     sync::Arc,
     time::{Duration, Instant},
@@ -26,14 +26,13 @@ use super::{
     redact::Redactor,
     scratch::Scratch,
     signals::{Signal, Signals},
-    start::lack,
     turn::{Doing, Turn},
     typing::{Pace, Typist},
     waits::Waits,
 };
 use crate::{
     config::DriverKind,
-    drivers::{self, Driver, Hook, Mcp, Start},
+    drivers::{self, Driver, Hook, Start},
     home::{self, Home, launch::Launch},
     model::text::one_line,
     mux::{Mux, Tags, TmuxMux},
@@ -153,8 +152,9 @@ impl<'a> Seat<'a> {
         let scratch = scratch.map_err(in_dir)?.flatten();
         start.env.extend(scratch.as_ref().map(Scratch::variable));
         let mut follow = Follow::new(self.agent, &self.dir, self.driver, Turn::default(), waits).map_err(in_dir)?;
-        let child = program::spawn_on_terminal(self.agent, &start, &self.agent.launch.role.cwd, &[])
-            .map_err(|e| lack(&self.agent.launch).unwrap_or_else(|| format!("{name} could not be started: {e}")))?;
+        let child = program::spawn_on_terminal(self.agent, &start, &self.agent.launch.role.cwd, &[]).map_err(|e| {
+            program::lack(&self.agent.launch).unwrap_or_else(|| format!("{name} could not be started: {e}"))
+        })?;
         follow.has_started(&self.agent.launch, child.id());
         Ok(Program { name, child, follow, resumed: self.to_resume().is_some(), _scratch: scratch })
     }
@@ -170,7 +170,7 @@ impl<'a> Seat<'a> {
         let seat = drivers::Seat {
             role: &launch.role,
             dir: &self.dir,
-            mcp: &tools(&orch, launch),
+            mcp: &program::tools(&orch, launch),
             new_session: &new_session,
             resume: self.to_resume(),
             prompt: None,
@@ -260,12 +260,6 @@ async fn drive(line: &mut Option<Line>, doing: &mut watch::Receiver<Doing>) {
         Some(line) => line.drive(doing).await,
         None => std::future::pending().await,
     }
-}
-
-/// The verbs as tools, for who has this launch.
-pub(super) fn tools<'a>(orch: &'a Path, launch: &'a Launch) -> Mcp<'a> {
-    let ours = launch.env.iter().filter(|(name, _)| name.starts_with("ORCH_"));
-    Mcp { program: orch, env: ours.map(|(name, value)| (name.as_str(), value.clone())).collect() }
 }
 
 /// Waits for something, or for a reason to leave.

@@ -306,7 +306,7 @@ fn no_progress_is_a_hang_but_not_of_who_waits_or_asks() {
     c.store.agents[1].agent.waiting = true;
     assert_eq!(c.short(), [] as [&str; 0]);
     c.store.agents[1].agent.waiting = false;
-    c.store.agents[1].agent.needs = Some(crate::model::agent::Needs::Permission);
+    c.store.agents[1].agent.needs = Some(crate::model::wait::Needs::Permission);
     assert_eq!(c.short(), [] as [&str; 0]);
 }
 

@@ -13,10 +13,7 @@ use std::{
     time::Instant,
 };
 
-use orch::model::{
-    agent::{AgentState, Needs},
-    task::TaskState,
-};
+use orch::model::{agent::AgentState, task::TaskState, wait::Needs};
 use serde_json::json;
 
 use crate::{

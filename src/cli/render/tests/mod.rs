@@ -10,9 +10,10 @@ mod tables;
 use super::*;
 use crate::{
     model::{
-        agent::{Agent, AgentState, Needs},
+        agent::{Agent, AgentState},
         id::{Process, TaskId},
         task::{Priority, Task, TaskState},
+        wait::Needs,
         wait::{Retry, Retrying},
     },
     ops::types::{Attention, RedisStatus, Status, SupervisorStatus},
