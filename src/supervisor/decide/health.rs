@@ -113,7 +113,7 @@ pub(super) fn silent(world: &World, since: Option<Timestamp>) -> Option<Duration
 fn dead(how: Death, agent: &Agent) -> String {
     match how {
         Death::Gone => format!("its runner (pid {}) is gone", agent.process.pid),
-        Death::Zombie => format!("its runner (pid {}) has ended, and is left as a zombie", agent.process.pid),
+        Death::Zombie => format!("its runner (pid {}) is gone, but for a zombie", agent.process.pid),
         Death::EarlierBoot => "the machine was started anew".to_owned(),
     }
 }
