@@ -84,19 +84,23 @@ fn what_a_program_does_is_noted_where_the_configuration_does_not_read() {
 const TURNS: &str = r#"
 tell() { printf '{"hook_event_name":"%s",%s}' "$1" "$2" | orch hook claude > /dev/null; }
 now() { date -u +%Y-%m-%dT%H:%M:%S.%3NZ; }
-answer() { echo '{"type":"assistant","timestamp":"'${2:-$(now)}'","message":{"id":"'$1'","usage":{"input_tokens":10,"output_tokens":5}}}' >> ../record; }
+answer() { echo '{"type":"assistant","timestamp":"'${2:-$(now)}'","message":{"id":"'$1'","usage":{"input_tokens":10,"output_tokens":5}}}'; }
 # The conversation is an old one, which somebody else has led.
-[ -e ../record ] || answer m0 2020-01-01T00:00:00Z
-tell SessionStart "\"session_id\":\"s-1\",\"source\":\"startup\",\"transcript_path\":\"$PWD/../record\""
+[ -e ../record.jsonl ] || answer m0 2020-01-01T00:00:00Z >> ../record.jsonl
+tell SessionStart "\"session_id\":\"s-1\",\"source\":\"startup\",\"transcript_path\":\"$PWD/../record.jsonl\""
 turn() {
     until [ -e ../turn-$1 ]; do sleep 0.05; done
     tell UserPromptSubmit '"prompt":"go on"'
     # The last that it has said is written down after the end is told.
     [ $1 = 2 ] || tell Stop '"last_assistant_message":"done"'
-    answer m$1
+    answer m$1 >> ../record.jsonl
 }
 [ -e ../turn-1 ] || turn 1
 [ -e ../turn-2 ] || { turn 2; touch ../in-the-middle; }
+# An agent within it, whose words are kept apart.
+until [ -e ../turn-3 ]; do sleep 0.05; done
+mkdir -p ../record/subagents
+answer s1 >> ../record/subagents/agent-1.jsonl
 turn 3
 while :; do sleep 0.05; done
 "#;
@@ -121,8 +125,8 @@ fn what_the_master_uses_is_counted_once_though_it_has_no_task() {
     // Its runner dies with it, and the next one knows nothing but the record.
     kill9(world.runner_pid(MASTER));
     world.touch("turn-3");
-    world.wait_until("three answers are counted", || used("agent") == 30);
-    assert_eq!((used("agent"), used("role")), (30, 30));
-    assert_eq!(world.orch_json(&["costs"])["total"]["output_tokens"], 15);
+    world.wait_until("three answers and a subagent's are counted", || used("agent") == 40);
+    assert_eq!((used("agent"), used("role")), (40, 40));
+    assert_eq!(world.orch_json(&["costs"])["total"]["output_tokens"], 20);
     world.stop_and_check_nothing_left();
 }

@@ -117,6 +117,10 @@ impl Driver for Claude {
         hook_json::hand_over(hook, text)
     }
 
+    fn records_beside(&self, record: &Path) -> Option<PathBuf> {
+        Some(record.with_extension("").join("subagents"))
+    }
+
     fn used(&self, record: &mut dyn BufRead, since: Timestamp) -> Option<Usage> {
         used(record, since)
     }

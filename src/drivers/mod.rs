@@ -286,6 +286,11 @@ pub trait Driver: Sync {
         None
     }
 
+    /// The folder in which further records lie beside that one (`*.jsonl`), of agents that the program has started itself.
+    fn records_beside(&self, _record: &Path) -> Option<PathBuf> {
+        None
+    }
+
     /// What was used since then, by a record of its conversation that the program keeps ([`Conversation::records`]).
     fn used(&self, _record: &mut dyn BufRead, _since: Timestamp) -> Option<Usage> {
         None

@@ -2,8 +2,8 @@
 //! say what its end means.
 
 use std::{
-    fs::File,
-    io::{self, BufReader},
+    io,
+    path::Path,
     process::ExitStatus,
     sync::Arc,
     time::{Duration, Instant},
@@ -23,6 +23,7 @@ use super::{
     session,
     signals::{Signal, Signals},
     start::{NotBegun, Running, begin},
+    used::used,
     waits::Waits,
 };
 use crate::{
@@ -346,7 +347,7 @@ impl Running<'_> {
     /// What it has used by its own records, where it has not told.
     fn used(&self, driver: &dyn Driver, began: Instant) -> Option<Usage> {
         let since = Timestamp(Timestamp::now().0.saturating_sub(began.elapsed().as_millis() as u64));
-        let read = |path: &String| driver.used(&mut BufReader::new(File::open(path).ok()?), since);
+        let read = |path: &String| used(driver, Path::new(path), since);
         self.output.told()?.records.iter().filter_map(read).reduce(|a, b| a.and(&b))
     }
 }

@@ -31,6 +31,7 @@ mod tail;
 mod transcript;
 mod turn;
 mod typing;
+mod used;
 mod waits;
 mod wakeups;
 mod workspace;

@@ -5,10 +5,11 @@
 //! while, a conversation that goes on another day, all are settled by the next word. Told as well is how much of that is of
 //! this seat's time: a person may take up a conversation here that was led elsewhere, and nothing is known of.
 
-use std::{fs::File, io::BufReader, path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{sync::watch, task::JoinHandle};
 
+use super::super::used::used;
 use crate::{
     drivers::{Driver, Hook},
     model::{task::Usage, time::Timestamp},
@@ -101,11 +102,10 @@ impl Teller {
     /// Whether it was told, or there was nothing to tell.
     async fn tell(&self, record: &Record) -> bool {
         let (driver, path, since) = (self.driver, record.path.clone(), self.since);
-        let used = move |since| driver.used(&mut BufReader::new(File::open(&path).ok()?), since);
         // A long conversation is some megabytes. In this order nothing that comes in between counts twice.
         let read = move || {
-            let own = used(since).unwrap_or_default();
-            used(Timestamp(0)).map(|total| (total, own))
+            let own = used(driver, &path, since).unwrap_or_default();
+            used(driver, &path, Timestamp(0)).map(|total| (total, own))
         };
         let Ok(Some((total, own))) = tokio::task::spawn_blocking(read).await else { return true };
         if total == Usage::default() {
