@@ -140,7 +140,7 @@
 //!
 //! ## The rooms
 //!
-//! Imports go downward only, and `tests/layers.rs` holds it:
+//! Imports go downward only, and `tests/house/layers.rs` holds it:
 //! surfaces ([`cli`], [`console`], [`mcp`]) → [`ops`] → [`store`], [`mux`], [`home`], [`config`], [`model`], [`os`];
 //! [`supervisor`] and [`runner`] → the same and [`drivers`], but neither a surface nor each other.
 //! [`drill`] → the same as [`ops`] but without it, and [`cli`] calls it.
@@ -155,7 +155,7 @@
 //! - *A transition*: its line in the table of `model`, one Lua file with its header, one typed call in `store`.
 //! - *A rule of supervision*: `supervisor::decide`, with a case in its tests.
 //! - *A step between two others that must not be torn apart by a death*: a point in the table of [`mod@os::failpoint`], and
-//!   `tests/failpoints.rs` lets a process die there.
+//!   `tests/it/faults/failpoints.rs` lets a process die there.
 
 // Tests may unwrap: a test that cannot go on has failed.
 #![warn(clippy::unwrap_used)]

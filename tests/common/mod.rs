@@ -2,9 +2,6 @@
 //! own. Everything lies in one temporary folder, and by that folder's name everything is found again: nothing here ever
 //! ends a process by the name of its program.
 
-// Each test file is a program of its own and uses its part of this.
-#![allow(dead_code, unused_imports)]
-
 mod disk;
 mod processes;
 mod run;
@@ -14,7 +11,7 @@ mod world;
 
 pub use disk::Disk;
 pub use processes::{Process, Signal, kill9, signal};
-pub use run::{Output, Running, feed, start};
+pub use run::{Output, Running, feed, refused, start};
 pub use shell::{append, forever, gate};
 pub use work::Work;
-pub use world::{Builder, World};
+pub use world::World;

@@ -16,6 +16,8 @@ const LIMIT: Duration = Duration::from_secs(90);
 /// What a program said, and how it ended.
 #[derive(Debug)]
 pub struct Output {
+    // It is shown where a test fails.
+    #[allow(dead_code)]
     pub words: String,
     /// The exit code; -1 where a signal ended it.
     pub code: i32,
@@ -40,6 +42,18 @@ impl Output {
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("{e}: {self:#?}"))
     }
+}
+
+/// It ended with this code, said all of this, and what to do.
+#[track_caller]
+pub fn refused(output: Output, code: i32, said: &[&str]) -> Output {
+    let output = output.ended(code);
+    for part in said {
+        assert!(output.stderr.contains(part), "{part:?} is not said: {output:#?}");
+    }
+    assert!(output.stderr.starts_with("orch: ") && output.stderr.contains("\n  hint: "), "{output:#?}");
+    assert_eq!(output.stdout, "", "{output:#?}");
+    output
 }
 
 /// A program that was started and has not been waited for.

@@ -1,0 +1,111 @@
+//! The figures that orch promises, measured on the real program: `scripts/bench`.
+//!
+//! Each group of figures gets a [`world::World`] of its own: a temporary ORCH_HOME with its private Redis, a private tmux
+//! socket, a sessions.toml at its defaults but for the agents that the figure is about. Everything in it is ended when
+//! the group is done, also after Ctrl-C or when its time is up, and its folder removed at the end.
+//!
+//! Machines differ, and this one is perhaps at work on something else meanwhile. So most figures come with a reference:
+//! what the bare system needs for the same work, measured in the same run. Judge by the ratio of the two, and look at the
+//! load beside it.
+
+mod arguments;
+mod clock;
+mod groups;
+#[allow(dead_code, unused_imports)] // It is shared; the figures use a part of it.
+#[path = "../../tests/model_server/mod.rs"]
+mod model_server;
+mod processes;
+mod table;
+mod world;
+
+use std::{process::ExitCode, time::Duration};
+
+use groups::Group;
+use table::Row;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// What goes wrong here is told to a person who reads it where it happened.
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+fn main() -> ExitCode {
+    if clock::is_claude() {
+        return clock::stamp_and_become_claude();
+    }
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let [word, pipe] = words.as_slice()
+        && word == clock::STAMP
+    {
+        return clock::stamp(pipe);
+    }
+    let arguments = match arguments::parse(&words) {
+        Ok(arguments) => arguments,
+        Err(end) => return end,
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            eprintln!("bench: {e}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let (rows, whole) = runtime.block_on(measure(&arguments.groups));
+    world::remove_all();
+    // A group that was given up may still wait for something that will not come.
+    runtime.shutdown_background();
+    if arguments.json {
+        println!("{}", table::json(&rows));
+    } else {
+        print!("{}", table::text(&rows));
+    }
+    if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// All rows, and whether every group came to its end.
+async fn measure(groups: &[&'static Group]) -> (Vec<Row>, bool) {
+    let (mut rows, mut whole) = (Vec::new(), true);
+    for group in groups {
+        eprintln!("bench: {} ... (load {:.1})", group.name, processes::load());
+        let work = tokio::task::spawn_blocking(group.run);
+        let outcome = tokio::select! {
+            outcome = work => outcome.unwrap_or_else(|panic| Err(panic.to_string().into())),
+            () = tokio::time::sleep(group.limit) => Err(format!("not done after {:?}", group.limit).into()),
+            () = told_to_end() => {
+                eprintln!("bench: interrupted");
+                return (rows, false);
+            }
+        };
+        world::end_all();
+        match outcome {
+            Ok(more) => rows.extend(more),
+            Err(e) => {
+                eprintln!("bench: {} failed: {e}", group.name);
+                whole = false;
+            }
+        }
+        // The next group is not to pay for this one's last writes and dying processes.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    (rows, whole)
+}
+
+/// Waits for Ctrl-C, or for whoever ends a job that takes too long.
+async fn told_to_end() {
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
+
+/// Median of what was measured; zero if nothing was.
+fn median(values: &[f64]) -> f64 {
+    percentile(values, 50.0)
+}
+
+/// The smallest value that `p` percent of all do not exceed.
+fn percentile(values: &[f64], p: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let rank = (p / 100.0 * sorted.len() as f64).ceil() as usize;
+    sorted.get(rank.saturating_sub(1)).copied().unwrap_or(0.0)
+}

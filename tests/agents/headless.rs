@@ -1,0 +1,404 @@
+//! Agent programs: what becomes of a task by what its program tells. The programs here are scripts that bear the names
+//! of real ones, look at how they are called, and print what those print.
+
+use crate::common::{World, feed};
+use serde_json::{Value, json};
+
+/// Roles of the two, and one whose program is nowhere.
+const ROLES: &str = "[roles.c]\ndriver = \"claude\"\nmodel = \"m1\"\n[roles.x]\ndriver = \"codex\"\n\
+                     [roles.none]\ndriver = \"codex\"\nenv = { PATH = \"/nonexistent\" }\n\
+                     [roles.screen]\ndriver = \"claude\"\nmode = \"interactive\"\n";
+
+/// The first line of claude's stream, and its last.
+const INIT: &str = r#"{"type":"system","subtype":"init","session_id":"SESSION","model":"m1"}"#;
+const DONE: &str = r#"{"type":"result","subtype":"success","is_error":false,"result":"The answer.","session_id":"SESSION","total_cost_usd":0.25,"usage":{"input_tokens":10,"output_tokens":4},"permission_denials":[]}"#;
+
+/// A world with a `claude` that writes down how it is called, and then does this.
+fn world_with_claude(then: &str) -> World {
+    world_with("claude", then)
+}
+
+fn world_with(program: &str, then: &str) -> World {
+    let world = World::builder().tables(ROLES).build();
+    let called = world.file("called");
+    let script = format!("echo \"$*\" >> '{}'\ncat > /dev/null\n{then}", called.display());
+    world.program(program, &script);
+    world.start();
+    world
+}
+
+/// A shell line that prints this.
+fn say(line: &str) -> String {
+    format!("cat <<'EOF'\n{line}\nEOF\n")
+}
+
+/// What an attempt left.
+fn kept(world: &World, task: &str, attempt: u32, name: &str) -> String {
+    let path = world.home.join(format!("runs/{task}/{attempt}/{name}"));
+    std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+#[track_caller]
+fn reason(of: &Value, words: &[&str]) {
+    let reason = of["reason"].as_str().unwrap_or_default();
+    assert!(words.iter().all(|word| reason.contains(word)), "{words:?} in {reason}");
+}
+
+#[test]
+fn the_answer_and_what_it_cost_are_the_results_and_people_read_lines() {
+    let call =
+        r#"{"type":"assistant","message":{"content":[{"type":"tool_use","name":"Bash","input":{"command":"ls"}}]}}"#;
+    let script = [INIT, r#"{"type":"new_in_a_later_version"}"#, call, DONE].map(say).concat();
+    let world = world_with_claude(&format!("{script}echo a warning >&2"));
+    let task = world.delegate("c", "look around");
+    let shown = world.wait_for(&task, "succeeded");
+    assert_eq!(shown["result"]["text"], "The answer.");
+    assert_eq!(shown["result"]["usage"], json!({"input_tokens": 10, "output_tokens": 4, "cost_usd": 0.25}));
+    assert_eq!(world.orch(&["result", &task]).ok().trim_end(), "The answer.");
+
+    let output = kept(&world, &task, 1, "output");
+    for line in ["── conversation SESSION · m1", "⏺ Bash(ls)", "The answer.", "── done · 10 tokens in, 4 out · $0.2500"]
+    {
+        assert!(output.lines().any(|l| l == line), "{line} in {output}");
+    }
+    assert!(output.contains("a warning") && !output.contains('{'), "{output}");
+    let raw = kept(&world, &task, 1, "raw.jsonl");
+    assert_eq!(raw.lines().collect::<Vec<_>>(), [INIT, r#"{"type":"new_in_a_later_version"}"#, call, DONE]);
+    let pane = world.tmux(&["capture-pane", "-p", "-t", "=c-1:"]).ok();
+    assert!(pane.contains("⏺ Bash(ls)"), "{pane}");
+
+    let called = &world.lines("called")[0];
+    let run = world.home.join(format!("runs/{task}/1"));
+    for words in ["-p --output-format stream-json --verbose --session-id ", "--model m1", "--allowedTools mcp__orch"] {
+        assert!(called.contains(words), "{words} in {called}");
+    }
+    assert!(called.contains(&format!("--mcp-config {}/mcp.json --strict-mcp-config", run.display())), "{called}");
+    let mcp: Value = serde_json::from_str(&kept(&world, &task, 1, "mcp.json")).unwrap();
+    let server = &mcp["mcpServers"]["orch"];
+    assert_eq!((&server["args"], &server["env"]["ORCH_TASK"]), (&json!(["mcp"]), &json!(task)));
+    assert!(server["env"]["ORCH_CAPABILITY"].as_str().unwrap().starts_with(&task));
+    world.stop_and_check_nothing_left();
+}
+
+#[test]
+fn the_server_that_a_program_is_told_of_speaks_for_its_task() {
+    // Asks the server as a client would, with nothing of its environment but what the file names.
+    let ask = r#"
+        while [ "$1" != --mcp-config ]; do shift; done
+        printf '%s\n%s\n%s\n' \
+          '{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}' \
+          '{"jsonrpc":"2.0","method":"notifications/initialized"}' \
+          '{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"delegate_task","arguments":{"text":"echo sub","role":"shell"}}}' > "$ORCH_RESULT.in"
+        command=$(sed 's/.*"command":"\([^"]*\)".*/\1/' "$2")
+        vars=$(sed 's/.*"env":{\([^}]*\)}.*/\1/' "$2" | tr -d '"' | tr ',' '\n' | sed 's/:/=/')
+        { cat "$ORCH_RESULT.in"; sleep 5; } | env -i $vars "$command" mcp > "$ORCH_RESULT.out" &
+        until grep -q '"id":2' "$ORCH_RESULT.out" 2>/dev/null; do sleep 0.1; done
+        kill $! 2>/dev/null
+    "#;
+    let world = World::builder().tables(ROLES).build();
+    world.program("claude", &format!("{ask}\n{}", [INIT, DONE].map(say).concat()));
+    world.start();
+    let task = world.delegate("c", "delegate something");
+    let shown = world.wait_for(&task, "succeeded");
+    let children = shown["children"].as_array().unwrap();
+    assert_eq!(children.len(), 1, "{shown:#}");
+    assert_eq!(world.wait_for(children[0].as_str().unwrap(), "succeeded")["parent"], json!(task));
+}
+
+#[test]
+fn what_was_not_allowed_holds_the_task_for_a_person() {
+    let denied = DONE.replace(
+        r#""permission_denials":[]"#,
+        r#""permission_denials":[{"tool_name":"Bash","tool_input":{"command":"npm test"}}]"#,
+    );
+    let world = world_with_claude(&[INIT, &denied].map(say).concat());
+    let held = world.wait_for(&world.delegate("c", "test it"), "held");
+    assert_eq!((&held["cause"], &held["failures"]), (&json!("needs_person"), &json!(0)));
+    reason(&held, &["claude was not allowed to use Bash(npm test)", "allowed_tools"]);
+    let status = world.status();
+    assert!(status["attention"].to_string().contains("Bash(npm test)"), "{status:#}");
+}
+
+#[test]
+fn a_limit_delays_until_it_ends_and_counts_as_no_failure() {
+    let at = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() + 3_600;
+    let limit = format!(r#"{{"type":"rate_limit_event","rate_limit_info":{{"status":"rejected","resetsAt":{at}}}}}"#);
+    let refused = r#"{"type":"result","subtype":"success","is_error":true,"result":"You've hit your limit","api_error_status":429}"#;
+    let world = world_with_claude(&format!("{}exit 1", [INIT, &limit, refused].map(say).concat()));
+    let task = world.delegate("c", "work");
+    let delayed = world.wait_for(&task, "delayed");
+    assert_eq!((&delayed["cause"], &delayed["failures"]), (&json!("rate_limited"), &json!(0)));
+    let due: jiff::Timestamp = delayed["due_at"].as_str().unwrap().parse().unwrap();
+    let late = due.as_second() - at as i64;
+    assert!((0..=10).contains(&late), "{late} s after the limit's end");
+}
+
+#[test]
+fn a_limit_that_a_person_lifts_is_over_at_once() {
+    let limit = r#"{"type":"result","subtype":"success","is_error":true,"result":"You've hit your limit. Try again in 5 hours.","api_error_status":429}"#;
+    let script = format!("{}[ $ORCH_ATTEMPT = 1 ] && {{ {}exit 1; }}\n{}", say(INIT), say(limit), say(DONE));
+    let world = world_with_claude(&script);
+    let task = world.delegate("c", "work");
+    world.wait_for(&task, "delayed");
+    let told = |what: &str, of: &str| assert!(of.contains("orch resume c"), "{what} names the command: {of}");
+    told("status", &world.status()["attention"].to_string());
+    told("why", &world.orch(&["why", &task]).ok());
+    assert_eq!(world.orch_json(&["resume", "c"])["changed"], true);
+    assert_eq!(world.wait_for(&task, "succeeded")["attempts"].as_array().map(Vec::len), Some(2));
+    assert_eq!(world.orch_json(&["resume", "c"])["changed"], false);
+    assert!(!world.status()["attention"].to_string().contains("starts nothing"));
+}
+
+#[test]
+fn after_a_crash_the_conversation_goes_on() {
+    // The first attempt dies in the middle; the second one is told that it is.
+    let world = World::builder().tables(ROLES).build();
+    let (called, heard) = (world.file("called"), world.file("heard"));
+    world.program(
+        "claude",
+        &format!(
+            "echo \"$*\" >> '{}'\ncat >> '{}'\n{}[ $ORCH_ATTEMPT = 1 ] && kill -9 $$\n{}",
+            called.display(),
+            heard.display(),
+            say(INIT),
+            say(DONE)
+        ),
+    );
+    world.start();
+    let task = world.delegate("c", "a long piece of work");
+    let shown = world.wait_for(&task, "succeeded");
+    assert_eq!((&shown["attempts"][0]["cause"], &shown["lost"]), (&json!("lost"), &json!(1)));
+    let called = world.lines("called");
+    assert!(called[0].contains("--session-id ") && !called[0].contains("--resume"), "{called:?}");
+    assert!(called[1].contains("--resume SESSION ") && !called[1].contains("--session-id"), "{called:?}");
+    let heard = world.lines("heard").join("\n");
+    for words in ["This is attempt 2 of your task. Attempt 1", "lost: ", "signal 9", "a long piece of work"] {
+        assert!(heard.contains(words), "{words} in {heard}");
+    }
+}
+
+#[test]
+fn a_conversation_that_is_gone_is_begun_anew_in_the_same_attempt() {
+    let gone = r#"{"type":"result","subtype":"error_during_execution","is_error":true,"errors":["No conversation found with session ID: SESSION"]}"#;
+    let script = format!(
+        "case \"$*\" in *--resume*) {}exit 1;; esac\n{}[ $ORCH_ATTEMPT = 1 ] && exit 75\n{}",
+        say(gone),
+        say(INIT),
+        say(DONE)
+    );
+    let world = world_with_claude(&script);
+    let shown = world.wait_for(&world.delegate("c", "work"), "succeeded");
+    assert_eq!(shown["attempts"].as_array().unwrap().len(), 2, "{shown:#}");
+    let called = world.lines("called");
+    assert_eq!(called.len(), 3, "{called:#?}");
+    assert!(called[1].contains("--resume SESSION") && called[2].contains("--session-id "), "{called:#?}");
+}
+
+#[test]
+fn two_programs_are_never_in_one_conversation() {
+    // Somebody of the first attempt got away from all who look after it, and is still there.
+    let script = format!("{}[ $ORCH_ATTEMPT = 1 ] && exit 75\n{}", say(INIT), say(DONE));
+    let world = World::builder().tables(&format!("{ROLES}[roles.c.retry]\nbase = \"1h\"\ncap = \"1h\"")).build();
+    let called = world.file("called");
+    world.program("claude", &format!("echo \"$*\" >> '{}'\n{script}", called.display()));
+    world.start();
+    let task = world.delegate("c", "work");
+    world.wait_for(&task, "delayed");
+    let session: Value = serde_json::from_str(&kept(&world, &task, 1, "session.json")).unwrap();
+    let (name, value) = session["marker"].as_str().unwrap().split_once('=').unwrap();
+    let mut left = std::process::Command::new("sleep").arg("1000").env(name, value).spawn().unwrap();
+    world.orch(&["retry", &task]).ok();
+    world.wait_for(&task, "succeeded");
+    left.kill().unwrap();
+    left.wait().unwrap();
+    let called = world.lines("called");
+    assert!(called[1].contains("--session-id ") && !called[1].contains("--resume"), "{called:#?}");
+}
+
+#[test]
+fn a_limit_that_should_have_ended_long_ago_does_not_make_a_storm() {
+    let tables = "[roles.c]\ndriver = \"claude\"\n[roles.c.retry]\nbase = \"30s\"\ncap = \"60s\"";
+    let world = World::builder().tables(tables).build();
+    let limit = r#"{"type":"result","subtype":"success","is_error":true,"result":"usage limit reached|1700000000","api_error_status":429,"permission_denials":[]}"#;
+    world.program("claude", &format!("cat > /dev/null\n{}exit 1", [INIT, limit].map(say).concat()));
+    world.start();
+    let task = world.delegate("c", "work");
+    let attempts = || world.show(&task)["attempts"].as_array().unwrap().clone();
+    world.wait_until("it was tried again", || attempts().get(1).is_some_and(|again| !again["cause"].is_null()));
+    assert_eq!(attempts()[1]["cause"], "rate_limited");
+    let why = world.orch(&["why", &task]).ok();
+    let (_, rest) = why.split_once("Attempt 3 may start in ").unwrap_or_else(|| panic!("{why}"));
+    assert!(rest.starts_with("2") || rest.starts_with("30s"), "{why}");
+}
+
+#[test]
+fn what_is_not_its_format_is_said_so_and_not_paid_for_again() {
+    let world = world_with_claude("echo 'Welcome to the other claude'; echo '{\"x\": 1}'");
+    let failed = world.wait_for(&world.delegate("c", "work"), "failed");
+    reason(&failed, &["claude", "not its stream of JSON (2 lines, none understood)", "orch doctor"]);
+    assert_eq!(failed["attempts"].as_array().unwrap().len(), 1);
+    assert!(failed["result"]["text"].as_str().unwrap().contains("Welcome to the other claude"), "{failed:#}");
+}
+
+#[test]
+fn a_program_of_another_version_that_does_not_know_an_option_is_not_called_again() {
+    let world = world_with_claude("echo \"error: unknown option '--strict-mcp-config'\" >&2; exit 1");
+    let failed = world.wait_for(&world.delegate("c", "work"), "failed");
+    assert_eq!((&failed["cause"], failed["attempts"].as_array().map(Vec::len)), (&json!("permanent"), Some(1)));
+    reason(&failed, &["unknown option '--strict-mcp-config'", "another version than 2.1.", "orch doctor"]);
+}
+
+#[test]
+fn instructions_of_any_length_reach_the_program() {
+    let world = World::builder().tables("[roles.c]\ndriver = \"claude\"\ninstructions_file = \"long.md\"").build();
+    let called = world.file("called");
+    // Longer than an argument may be.
+    let long = "be brief. ".repeat(20_000);
+    std::fs::write(world.project.join("long.md"), &long).unwrap();
+    let script = format!("echo \"$*\" >> '{}'\ncat > /dev/null\n{}", called.display(), [INIT, DONE].map(say).concat());
+    world.program("claude", &script);
+    world.start();
+    let task = world.delegate("c", "work");
+    world.wait_for(&task, "succeeded");
+    let run = world.home.join(format!("runs/{task}/1"));
+    let words = format!("--append-system-prompt-file {}/instructions ", run.display());
+    assert!(world.lines("called")[0].contains(&words), "{:?}", world.lines("called"));
+    assert_eq!(kept(&world, &task, 1, "instructions"), long);
+}
+
+#[test]
+fn a_program_that_says_nothing_and_one_that_is_not_there_are_told_apart() {
+    let world = world_with_claude("exit 0");
+    let silent = world.orch(&["delegate", "--role", "c", "--retries", "0", "work"]).ok();
+    reason(&world.wait_for(silent.trim(), "failed"), &["claude ended with exit code 0 and had printed nothing"]);
+    let missing = world.delegate("none", "work");
+    let said = "role none can't be started: its program codex is not on PATH: install it: npm install -g @openai/codex";
+    world.wait_until("it is said", || world.status()["attention"].to_string().contains(said));
+    assert_eq!(world.show(&missing)["state"], "ready", "it waits for it");
+    world.program("codex", "");
+    std::fs::write(world.file("bin/codex"), "#!/no/such/interpreter\n").unwrap();
+    let broken = world.wait_for(&world.delegate("x", "work"), "failed");
+    reason(&broken, &["codex is there, but its interpreter"]);
+}
+
+#[test]
+fn a_text_that_is_too_long_for_an_argument_is_said_to_be() {
+    let world = world_with_claude("exit 0");
+    let long = "long ".repeat(30_000);
+    let id = feed(world.orch_command(&["delegate", "--role", "screen", "-"]), long.as_bytes()).ok();
+    let failed = world.wait_for(id.trim(), "failed");
+    assert_eq!(failed["cause"], "permanent", "{failed:#}");
+    reason(&failed, &["an argument of claude is too long, with 150000 bytes", "mode = \"headless\""]);
+}
+
+#[test]
+fn the_master_is_the_first_program_that_is_installed_and_has_the_tools() {
+    let world = World::builder().master_driver("auto").tables("[agents]\norder = [\"codex\", \"claude\"]").build();
+    let called = world.file("called");
+    let large = "x=$(head -c 40000000 /dev/zero | tr '\\0' x)";
+    world.program("codex", &format!("echo \"$*\" >> '{}'; {large}; sleep 1000", called.display()));
+    world.start();
+    world.wait_until("it is called", || !world.lines("called").is_empty());
+    let called = &world.lines("called")[0];
+    assert!(called.starts_with("--no-daemon -c mcp_servers.orch.command="), "{called}");
+    let memory = || world.agent("opus-master")["rss_bytes"].as_u64();
+    world.wait_until("its memory is told with that of its program", || memory() > Some(40_000_000));
+    world.stop_and_check_nothing_left();
+}
+
+#[test]
+fn an_attempt_that_was_ended_has_used_what_it_has_used() {
+    let said = r#"{"type":"assistant","message":{"id":"a","content":[{"type":"text","text":"I look."}],"usage":{"input_tokens":30,"output_tokens":4}}}"#;
+    let world = world_with_claude(&format!("{}touch \"$HOME/said\"; exec sleep 1000", [INIT, said].map(say).concat()));
+    let task = world.delegate("c", "look around");
+    world.wait_until("it has said something", || world.file("said").exists());
+    world.wait_until("it was heard", || kept(&world, &task, 1, "output").contains("I look."));
+    world.orch(&["cancel", &task]).ok();
+    let shown = world.wait_for(&task, "cancelled");
+    assert_eq!(shown["result"]["usage"], json!({"input_tokens": 30, "output_tokens": 4, "cost_usd": 0.0}), "{shown:#}");
+    assert_eq!(world.orch_json(&["costs", "--by", "role"])["total"]["input_tokens"], 30);
+    world.stop_and_check_nothing_left();
+}
+
+#[test]
+fn an_answer_of_ten_megabytes_is_kept_and_cut() {
+    let (head, tail) = DONE.split_once("The answer.").unwrap();
+    let script =
+        format!("{}printf '%s' '{head}'; head -c 10485760 /dev/zero | tr '\\0' a; printf '%s\\n' '{tail}'", say(INIT));
+    let world = world_with_claude(&script);
+    let task = world.delegate("c", "write much");
+    let shown = world.wait_for(&task, "succeeded");
+    let text = shown["result"]["text"].as_str().unwrap();
+    assert!((1 << 20..(1 << 20) + 200).contains(&text.len()) && text.contains("[cut here by orch"), "{}", text.len());
+    assert_eq!(shown["result"]["truncated"], true);
+    let raw = world.home.join(format!("runs/{task}/1/raw.jsonl"));
+    assert!(raw.metadata().unwrap().len() > 10 << 20);
+}
+
+#[test]
+fn a_secret_is_kept_out_of_what_the_program_tells_however_it_is_written() {
+    let mut world =
+        World::builder().tables(&format!("{ROLES}[roles.s]\ndriver = \"claude\"\nenv_from = [\"MY_TOKEN\"]")).build();
+    world.env.insert("MY_TOKEN", r#"hunter"2\hunter"#.to_owned());
+    let text = |kind: &str| format!(r#"{{"type":"text","text":"{kind} hunter\"2\\hunter"}}"#);
+    let said = format!(r#"{{"type":"assistant","message":{{"content":[{}]}}}}"#, text("said"));
+    // Written in yet another way: only what it stands for is the secret.
+    let other = said.replace("said", "other").replace("hunter\\", "\\u0068unter\\");
+    let done = DONE.replace("The answer.", r#"answer hunter\"2\\hunter"#);
+    world.program("claude", &format!("cat > /dev/null\n{}", [INIT, &said, &other, &done].map(say).concat()));
+    world.start();
+    let task = world.delegate("s", "tell me");
+    let shown = world.wait_for(&task, "succeeded");
+    assert_eq!(shown["result"]["text"], "answer [redacted]");
+    let output = kept(&world, &task, 1, "output");
+    assert!(output.contains("said [redacted]") && output.contains("other [redacted]"), "{output}");
+    assert!(!output.contains("hunter") && !kept(&world, &task, 1, "raw.jsonl").contains("said hunter"), "{output}");
+}
+
+#[test]
+fn a_result_that_came_before_the_time_limit_counts() {
+    let stubborn = format!("{}trap '{}exit 143' TERM; sleep 1000 & wait", say(INIT), say(DONE).replace('\'', "'\\''"));
+    let world = world_with_claude(&stubborn);
+    let task = world.orch(&["delegate", "--role", "c", "--timeout", "500ms", "work"]).ok();
+    let shown = world.wait_for(task.trim(), "succeeded");
+    assert_eq!(shown["result"]["text"], "The answer.");
+    reason(&shown["attempts"][0], &["had done it when it was ended"]);
+}
+
+#[test]
+fn a_program_that_stays_after_its_result_is_ended_and_the_result_counts() {
+    let world =
+        World::builder().tables(&format!("{ROLES}[roles.s]\ndriver = \"claude\"\nstall_timeout = \"2s\"")).build();
+    world.program(
+        "claude",
+        &format!("cat > /dev/null\n{}trap '' TERM; while :; do sleep 1; done", [INIT, DONE].map(say).concat()),
+    );
+    world.start();
+    let shown = world.wait_for(&world.delegate("s", "work"), "succeeded");
+    assert_eq!((&shown["result"]["text"], &shown["lost"]), (&json!("The answer."), &json!(0)));
+    world.stop_and_check_nothing_left();
+}
+
+#[test]
+fn codex_goes_on_with_its_thread() {
+    let begun = r#"{"type":"thread.started","thread_id":"thread-1"}"#;
+    let failed = r#"{"type":"turn.failed","error":{"message":"stream disconnected before completion"}}"#;
+    let said = r#"{"type":"item.completed","item":{"type":"agent_message","text":"The answer."}}"#;
+    let done = r#"{"type":"turn.completed","usage":{"input_tokens":3,"output_tokens":2}}"#;
+    let script = format!(
+        "{}[ $ORCH_ATTEMPT = 1 ] && {{ {}exit 1; }}\n{}",
+        say(begun),
+        say(failed),
+        [said, done].map(say).concat()
+    );
+    let world = world_with("codex", &script);
+    let task = world.delegate("x", "work");
+    let shown = world.wait_for(&task, "succeeded");
+    assert_eq!(shown["attempts"][0]["cause"], "transient");
+    reason(&shown["attempts"][0], &["stream disconnected"]);
+    assert_eq!(shown["result"]["text"], "The answer.");
+    let called = world.lines("called");
+    assert!(called[0].starts_with("exec --json ") && called[0].ends_with(" -"), "{called:#?}");
+    assert!(called[1].ends_with(" resume thread-1 -"), "{called:#?}");
+    assert!(called[0].contains("mcp_servers.orch.env_vars=[") && !called[0].contains(&task), "{called:#?}");
+}

@@ -1,0 +1,14 @@
+//! Agent programs: stand-ins that print what the real programs print, the real programs themselves, and the scripted
+//! model service that the real programs call.
+
+#[allow(dead_code, unused_imports)] // It is shared; these tests use a part of it.
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../model_server/mod.rs"]
+mod model_server;
+
+mod asks;
+mod headless;
+mod interactive;
+mod real;
+mod service;

@@ -1,0 +1,90 @@
+//! `claude` as an agent: it answers, it uses tools, it is refused some.
+
+use std::fs;
+
+use serde_json::json;
+
+use super::fleet::{Fleet, SONNET};
+use crate::model_server::{Answer, tool, when};
+
+#[test]
+fn claude_answers_a_task() {
+    let rules = vec![when("say hello").answer(Answer::text("hello from the model"))];
+    let Some(fleet) = Fleet::started(&["claude"], SONNET, rules) else { return };
+    let task = fleet.done("sonnet", "say hello");
+    assert_eq!(task["result"]["text"].as_str().map(str::trim_end), Some("hello from the model"));
+    assert_eq!(task["result"]["usage"]["input_tokens"], 11, "{task:#}");
+    assert_eq!(task["result"]["usage"]["output_tokens"], 7);
+    assert_eq!(task["attempts"].as_array().map(Vec::len), Some(1));
+    let asked = fleet.model.asked();
+    assert_eq!(asked.len(), 1, "one task is one request: {asked:#?}");
+    assert!(asked[0].model.contains("sonnet"), "{}", asked[0].model);
+    // What a person sees is what was said, and no JSON.
+    let log = fleet.world.orch(&["logs", "--task", task["id"].as_str().unwrap()]).ok();
+    assert!(log.contains("hello from the model") && !log.contains("\"type\""), "{log}");
+    fleet.stop();
+}
+
+#[test]
+fn instructions_that_are_longer_than_an_argument_reach_the_model() {
+    let rules = vec![when("say hello").answer(Answer::text("hello"))];
+    let long = format!("{SONNET}\ninstructions = \"{}and be of good cheer\"", "be brief ".repeat(20_000));
+    let Some(fleet) = Fleet::started(&["claude"], &long, rules) else { return };
+    fleet.done("sonnet", "say hello");
+    let told = |request: &crate::model_server::Request| request.body["system"].to_string().contains("of good cheer");
+    assert!(fleet.model.requests().iter().any(told), "they are in the system's prompt");
+    fleet.stop();
+}
+
+#[test]
+fn claude_writes_a_file_where_its_role_lets_it() {
+    let may_edit = format!("{SONNET}\npermission_mode = \"acceptEdits\"");
+    let rules = vec![
+        when("write the file").step(0).answer(tool("Write", json!({"file_path": "made.txt", "content": "by claude"}))),
+        when("write the file").step(1).answer(Answer::text("written")),
+    ];
+    let Some(fleet) = Fleet::started(&["claude"], &may_edit, rules) else { return };
+    let task = fleet.done("sonnet", "write the file");
+    assert_eq!(fs::read_to_string(fleet.world.project.join("made.txt")).unwrap(), "by claude");
+    assert_eq!(task["result"]["text"].as_str().map(str::trim_end), Some("written"));
+    assert_eq!(task["result"]["usage"]["output_tokens"], 14, "two answers");
+    fleet.stop();
+}
+
+#[test]
+fn what_claude_may_not_do_waits_for_a_person() {
+    let rules = vec![
+        when("").step(0).answer(tool("Write", json!({"file_path": "made.txt", "content": "x"}))),
+        when("").step(1).answer(Answer::text("I could not write it")),
+    ];
+    let Some(fleet) = Fleet::started(&["claude"], SONNET, rules) else { return };
+    let task = fleet.world.delegate("sonnet", "write the file");
+    let held = fleet.wait_for(&task, "held");
+    assert_eq!(held["attempts"][0]["cause"], "needs_person", "{held:#}");
+    assert!(!fleet.world.project.join("made.txt").exists());
+    let why = fleet.world.orch(&["why", &task]).ok();
+    assert!(why.contains("Write") && why.contains("allow"), "it says what was not allowed, and what to do: {why}");
+    let attention = fleet.world.status()["attention"].to_string();
+    assert!(attention.contains(&task), "{attention}");
+    fleet.stop();
+}
+
+#[test]
+fn a_message_is_handed_over_at_the_end_of_the_turn() {
+    let tables = format!("{SONNET}\nallowed_tools = [\"Bash(until:*)\", \"Bash\"]");
+    let rules = vec![
+        when("paint it").step(0).answer(tool("Bash", json!({"command": "until [ -e told ]; do sleep 0.1; done"}))),
+        when("paint it").answer(Answer::text("It is painted.")),
+        when("red, please").answer(Answer::text("It is painted red.")),
+    ];
+    let Some(fleet) = Fleet::started(&["claude"], &tables, rules) else { return };
+    let task = fleet.world.delegate("sonnet", "paint it");
+    fleet.wait_until("it is at it", || fleet.model.times_asked("paint it") == 1);
+    fleet.world.orch(&["send", &task, "red, please"]).ended(0);
+    std::fs::write(fleet.world.project.join("told"), "").expect("told");
+    let done = fleet.wait_for(&task, "succeeded");
+    let text = done["result"]["text"].as_str().map(str::trim_end);
+    assert_eq!(text, Some("It is painted.\n\nIt is painted red."), "nothing that it has answered is lost: {done:#}");
+    assert_eq!(done["messages"][0]["state"], "delivered", "{done:#}");
+    fleet.stop();
+}

@@ -1,0 +1,110 @@
+//! `codex` as an agent.
+
+use serde_json::{Value, json};
+
+use super::fleet::Fleet;
+use crate::model_server::{Answer, ToolCall, tool, when};
+
+const CODER: &str = "
+[roles.coder]
+driver = \"codex\"
+permission_mode = \"bypass\"";
+
+/// A tool of orch's, as this API names tools of a server.
+fn orch_tool(name: &str, input: Value) -> Answer {
+    Answer::Tools(vec![ToolCall { namespace: Some("mcp__orch".to_owned()), name: name.to_owned(), input }])
+}
+
+#[test]
+fn codex_runs_a_command_and_answers() {
+    let rules = vec![
+        when("make it").step(0).answer(tool("exec_command", json!({"cmd": "echo by codex > made.txt"}))),
+        when("make it").step(1).answer(Answer::text("made")),
+    ];
+    let Some(fleet) = Fleet::started(&["codex"], CODER, rules) else { return };
+    let task = fleet.done("coder", "make it");
+    assert_eq!(task["result"]["text"].as_str().map(str::trim_end), Some("made"), "{task:#}");
+    assert_eq!(task["result"]["usage"]["output_tokens"], 14);
+    assert_eq!(std::fs::read_to_string(fleet.world.project.join("made.txt")).unwrap(), "by codex\n");
+    fleet.stop();
+}
+
+#[test]
+fn codex_delegates_through_mcp() {
+    let rules = vec![
+        when("have it done").step(0).answer(orch_tool("delegate_task", json!({"text": "echo part", "role": "shell"}))),
+        when("have it done").step(1).answer_by(|asked| match asked.found("id") {
+            Some(id) => orch_tool("wait_tasks", json!({"ids": [id]})),
+            None => Answer::Text(format!("no id in {:?}", asked.results)),
+        }),
+        when("have it done").step(2).answer_by(|asked| Answer::Text(asked.results.join(" "))),
+    ];
+    let Some(fleet) = Fleet::started(&["codex"], CODER, rules) else { return };
+    let task = fleet.done("coder", "have it done");
+    let child = task["children"][0].as_str().unwrap_or_else(|| panic!("no subtask: {task:#}")).to_owned();
+    assert_eq!((&fleet.world.show(&child)["state"], &task["children"][1]), (&json!("succeeded"), &Value::Null));
+    assert!(task["result"]["text"].as_str().unwrap().contains("part"), "{task:#}");
+    fleet.stop();
+}
+
+#[test]
+fn a_turn_that_fails_ends_the_attempt_by_what_failed() {
+    let rules = vec![
+        when("is refused").answer(Answer::error(400, "invalid_request_error", "this can't be done")),
+        when("This is attempt 2").answer(Answer::text("better now")),
+        when("goes wrong").answer(Answer::error(500, "server_error", "broken")),
+    ];
+    let Some(fleet) = Fleet::started(&["codex"], CODER, rules) else { return };
+    let task = fleet.world.delegate("coder", "is refused");
+    let failed = fleet.wait_for(&task, "failed");
+    assert_eq!(failed["cause"], "permanent", "{failed:#}");
+    assert_eq!(fleet.model.times_asked("is refused"), 1, "it costs nothing more");
+    let task = fleet.done("coder", "goes wrong");
+    let causes: Vec<_> = task["attempts"].as_array().unwrap().iter().map(|a| a["cause"].as_str().unwrap()).collect();
+    assert_eq!(causes, ["transient", "success"], "{task:#}");
+    fleet.stop();
+}
+
+/// Types a line at codex's prompt, as a person does.
+fn say(fleet: &Fleet, line: &str) {
+    let pane = || fleet.world.pane("opus-master");
+    fleet.wait_until("the master is at its prompt", || pane().contains("? for shortcuts"));
+    fleet.world.tmux(&["send-keys", "-t", "=opus-master:", "-l", line]).ok();
+    fleet.wait_until("the line is typed", || pane().lines().any(|shown| shown.trim_end() == format!("› {line}")));
+    // An Enter that comes at once is lost on it.
+    std::thread::sleep(std::time::Duration::from_millis(400));
+    fleet.world.tmux(&["send-keys", "-t", "=opus-master:", "Enter"]).ok();
+}
+
+#[test]
+fn as_the_master_codex_is_handed_results_and_goes_on_with_its_thread() {
+    let rules = vec![
+        when("forty-two").answer(Answer::text("They are forty-two.")),
+        when("count them")
+            .step(0)
+            .answer(orch_tool("delegate_task", json!({"text": "echo forty-two", "role": "shell"}))),
+        when("count them").step(1).answer(tool("exec_command", json!({"cmd": "sleep 2"}))),
+        when("count them").answer(Answer::text("It is delegated.")),
+        when("how many").answer(Answer::text("Still so many.")),
+        when("").answer(Answer::text("A title")),
+    ];
+    let Some(fleet) = Fleet::with_master(&["codex"], "codex", "[roles.shell]\ndriver = \"shell\"\nmin = 1", rules)
+    else {
+        return;
+    };
+    let pane = || fleet.world.pane("opus-master");
+    say(&fleet, "count them");
+    fleet.wait_until("the result was handed over and answered", || pane().contains("They are forty-two."));
+
+    let before = fleet.processes_of("codex");
+    before.iter().for_each(|process| crate::common::kill9(process.pid));
+    fleet.wait_until("another one sits there", || {
+        let now = fleet.processes_of("codex");
+        !now.is_empty() && now.iter().all(|process| before.iter().all(|old| old.pid != process.pid))
+    });
+    say(&fleet, "how many");
+    fleet.wait_until("it has answered", || pane().contains("Still so many."));
+    let last = fleet.model.asked().into_iter().rfind(|asked| asked.text.contains("how many")).expect("asked");
+    assert!(last.texts.iter().any(|text| text.contains("count them")), "the same thread: {last:#?}");
+    fleet.stop();
+}

@@ -1,0 +1,171 @@
+//! A wrong sessions.toml: exit code 4, the line and the key named, for every verb.
+
+use std::fs;
+
+use super::{config, refused, write_config};
+use crate::common::World;
+
+/// Every verb that reads sessions.toml, with words that are right.
+const VERBS: &[&[&str]] = &[
+    &["start"],
+    &["stop"],
+    &["status"],
+    &["status", "--watch"],
+    &["attach"],
+    &["delegate", "x"],
+    &["wait", "t-7k2m9qx4hz"],
+    &["result", "t-7k2m9qx4hz"],
+    &["tasks"],
+    &["show", "shell-1"],
+    &["why", "shell-1"],
+    &["cancel", "t-7k2m9qx4hz"],
+    &["retry", "t-7k2m9qx4hz"],
+    &["logs"],
+    &["logs", "-f"],
+    &["events"],
+    &["events", "-f"],
+    &["agents"],
+    &["spawn", "shell"],
+    &["kill", "shell-1"],
+    &["scale", "shell", "1"],
+    &["pause"],
+    &["drain"],
+    &["resume"],
+    &["doctor"],
+    &["supervise"],
+    &["console"],
+];
+
+#[test]
+fn each_complaint_names_the_line_the_key_and_what_is_meant() {
+    let world = World::new();
+    for (text, said) in [
+        ("[supervisor]\nheartbeat = ", &[":2:", "not valid TOML"][..]),
+        ("name = \"a\nb\"", &[":1:"]),
+        ("[roles.shell\nmax = 1", &[":1:"]),
+        ("[supervisor]\nheartbaet = \"5s\"", &[":2:", "supervisor.heartbaet", "did you mean heartbeat?"]),
+        ("[superviser]\nlease = \"5s\"", &[":1:", "superviser", "did you mean supervisor?"]),
+        ("\n\n[roles.shell]\nmaxx = 3", &[":4:", "roles.shell.maxx", "did you mean max?"]),
+        ("[roles.shell]\nmax = \"three\"", &[":2:", "roles.shell.max must be a whole number"]),
+        ("[roles.shell]\nmax = -1", &[":2:", "roles.shell.max"]),
+        ("[roles.shell]\nenv_from = \"TOKEN\"", &[":2:", "roles.shell.env_from", "list"]),
+        ("[roles.shell]\ndriver = \"shel\"", &[":2:", "roles.shell.driver", "did you mean 'shell'?"]),
+        ("[roles.shell]\ntask_timeout = \"30\"", &[":2:", "roles.shell.task_timeout", "90s"]),
+        ("[roles.shell]\ntask_timeout = 30", &[":2:", "roles.shell.task_timeout", "30s"]),
+        ("[roles.shell]\nmin = 3\nmax = 2", &[":3:", "roles.shell.max", "less than min (3)"]),
+        ("[master]\ndefault_role = \"sonett\"", &[":2:", "master.default_role", "did you mean 'sonnet'?"]),
+        ("[roles.a]\ncommand = [\"a\"]\ndelegates_to = [\"b\"]", &[":3:", "roles.a.delegates_to", "'b'"]),
+        (
+            "[roles.a]\ncommand = [\"a\"]\ndelegates_to = [\"b\"]\n[roles.b]\ncommand = [\"b\"]\ndelegates_to = [\"a\"]",
+            &["roles.a.delegates_to", "circle", "a (line 3) -> b (line 6) -> a"],
+        ),
+        ("[roles.a]\ndriver = \"command\"", &[":2:", "roles.a.command", "missing"]),
+        ("[roles.Big_Name]\n", &[":1:", "Big_Name"]),
+        ("[redis]\nurl = \"http://x\"", &[":2:", "redis.url"]),
+        ("[supervisor]\nheartbeat = \"20s\"\nlease = \"30s\"", &[":3:", "supervisor.lease", "two heartbeats"]),
+    ] {
+        write_config(&world, text);
+        let output = refused(world.orch(&["status"]), 4, said);
+        assert!(output.stderr.contains("sessions.toml:"), "{output:#?}");
+    }
+    // All complaints at once, in the order of the file.
+    write_config(&world, "x = 1\n[roles.shell]\nmax = 0\nmaxx = 1\n");
+    let all = refused(world.orch(&["status"]), 4, &[":1:", ":3:", ":4:", "correct these 3 places"]);
+    assert!(all.stderr.find(":1:") < all.stderr.find(":3:") && all.stderr.find(":3:") < all.stderr.find(":4:"));
+}
+
+#[test]
+fn every_verb_says_it_and_touches_nothing() {
+    let world = World::new();
+    write_config(&world, "[roles.shell]\nmaxx = 3\n");
+    for words in VERBS {
+        refused(world.orch(words), 4, &["sessions.toml:2:", "roles.shell.maxx"]);
+        if words == &["supervise"] || words == &["console"] {
+            continue;
+        }
+        let json = world.orch(&[words, &["--json"][..]].concat()).ended(4);
+        assert_eq!(
+            (json.json()["error"]["kind"].as_str(), json.stderr.as_str()),
+            (Some("configuration"), ""),
+            "{words:?}"
+        );
+        assert!(json.json()["error"]["message"].as_str().unwrap().contains(":2:"), "{words:?}");
+    }
+    assert!(!world.home.exists(), "nothing was made");
+    assert!(world.processes().is_empty());
+    // These need none.
+    for words in [&["--help"][..], &["--version"], &["completions", "bash"]] {
+        world.orch(words).ok();
+    }
+    write_config(&world, "");
+    fs::remove_file(world.project.join("sessions.toml")).unwrap();
+    world.orch(&["status"]).ended(3);
+}
+
+#[test]
+fn a_file_that_becomes_wrong_while_orch_runs_loses_nothing() {
+    let world = World::started("");
+    let good = config(&world);
+    let id = world.delegate("shell", &format!("{}; echo done", crate::common::gate(&world.file("go"))));
+    world.wait_for(&id, "running");
+    write_config(&world, &good.replace("[roles.opus]", "[roles.opus"));
+    for words in [&["delegate", "x"][..], &["stop"], &["start"], &["status"]] {
+        refused(world.orch(words), 4, &["sessions.toml:"]);
+    }
+    world.touch("go");
+    write_config(&world, &good);
+    assert_eq!(world.wait_for(&id, "succeeded")["result"]["text"], "done\n");
+}
+
+#[test]
+fn a_named_file_that_is_not_there_is_said() {
+    let world = World::new();
+    for (flag, by) in [(true, "--config"), (false, "ORCH_CONFIG")] {
+        for (path, why) in [("/nowhere/x.toml", "does not exist"), ("/dev/null/x", "/dev/null/x")] {
+            let mut command = match flag {
+                true => world.orch_command(&["status", "--config", path]),
+                false => world.orch_command(&["status"]),
+            };
+            if !flag {
+                command.env("ORCH_CONFIG", path);
+            }
+            refused(crate::common::start(command).end(), 4, &[path, by, why]);
+        }
+    }
+}
+
+#[test]
+fn names_that_nothing_has() {
+    let world = World::started("");
+    for (words, said) in [
+        (&["delegate", "--role", "shel", "x"][..], &["'shel'", "did you mean 'shell'?"][..]),
+        (&["spawn", "sonett"], &["'sonett'", "sonnet"]),
+        (&["scale", "nobody", "2"], &["'nobody'"]),
+        (&["pause", "nobody"], &["'nobody'"]),
+        (&["resume", "nobody"], &["'nobody'"]),
+        (&["tasks", "--role", "nobody"], &["'nobody'"]),
+        (&["show", "t-7k2m9qx4hz"], &["no task t-7k2m9qx4hz", "orch tasks"]),
+        (&["why", "t-7k2m9qx4hz"], &["no task t-7k2m9qx4hz"]),
+        (&["wait", "t-7k2m9qx4hz"], &["no task t-7k2m9qx4hz"]),
+        (&["retry", "t-7k2m9qx4hz"], &["no task t-7k2m9qx4hz"]),
+        (&["show", "shell-7"], &["no agent shell-7"]),
+        (&["attach", "shell-7"], &["no agent shell-7"]),
+        (&["kill", "shell-7"], &["no agent shell-7"]),
+        (&["show", "T-7K2"], &["'T-7K2'", "neither"]),
+        (&["wait", "t-short"], &["t-short"]),
+        (&["delegate", "--priority", "urgent", "x"], &["urgent", "low, normal, high"]),
+        (&["delegate", "--timeout", "90", "x"], &["90", "90s"]),
+        (&["delegate", "--timeout", "0s", "x"], &["limit of 0"]),
+        (&["delegate", "--retries", "-1", "x"], &["-1"]),
+        (&["delegate", "--context", "{", "x"], &["--context is not JSON"]),
+        (&["delegate", "--context", "@/nowhere", "x"], &["/nowhere"]),
+        (&["delegate", "--label", "noequals", "x"], &["noequals"]),
+        (&["delegate", "--cwd", "/nowhere", "x"], &["/nowhere"]),
+        (&["delegate", "--key", "", "x"], &["key is empty"]),
+        (&["delegate", ""], &["no text"]),
+        (&["delegate", "--role", "opus", "x"], &["role opus", "takes no tasks"]),
+    ] {
+        refused(world.orch(words), 2, said);
+    }
+    assert_eq!(world.orch_json(&["tasks"]), serde_json::json!([]), "nothing was accepted");
+}

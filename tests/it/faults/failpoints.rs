@@ -1,0 +1,300 @@
+//! A process of ours dies between two steps, at every point in turn (`os::failpoint`). Whatever was accepted ends
+//! exactly once, by itself or after an `orch start`, and `orch stop` leaves nothing.
+
+#![cfg(debug_assertions)]
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use crate::common::{Work, World, gate, kill9};
+use orch::os::{ProcessId, failpoint::POINTS};
+use serde_json::Value;
+
+const DELEGATE: &[&str] = &["delegate.checked", "delegate.answered"];
+/// At the first agent of a start, the master, too.
+const START: &[&str] = &[
+    "start.turn_taken",
+    "start.launched",
+    "start.locked",
+    "start.marked",
+    "redis.spawned",
+    "start.redis_up",
+    "start.recorded",
+    "start.standing",
+    "spawn.launch_written",
+    "spawn.opened",
+    "spawn.placed",
+    "hello.launch_taken",
+    "hello.said",
+];
+const SPAWN: &[&str] =
+    &["spawn.recorded", "spawn.launch_written", "spawn.opened", "spawn.placed", "hello.launch_taken", "hello.said"];
+const LEAVE: &[&str] = &["leave.decided", "leave.said"];
+const CLAIM: &[&str] = &["claim.answered", "claim.folder_made", "claim.started", "finish.ended"];
+/// The result is on disk by then.
+const FINISH: &[&str] = &["finish.written", "finish.told", "finish.filed"];
+const REAP: &[&str] = &["reap.told", "reap.recorded", "reap.ended", "reap.closed", "reap.forgotten"];
+const MEND: &[&str] = &["redis.spawned", "mend.redis_up"];
+/// The runner or the supervisor, whoever connects first.
+const EPOCH: &[&str] = &["epoch.reserved", "epoch.raised"];
+const STOP: &[&str] =
+    &["stop.wished", "stop.agent_told", "stop.all_ended", "stop.unwished", "stop.redis_ended", "stop.unmarked"];
+const STOP_ALONE: &[&str] = &["start.stop_wished", "start.locked", "start.redis_up", "redis.spawned"];
+
+#[test]
+fn every_point_is_in_the_code_once_and_in_a_group() {
+    let groups = [DELEGATE, START, SPAWN, LEAVE, CLAIM, FINISH, REAP, MEND, EPOCH, STOP, STOP_ALONE].concat();
+    assert_eq!(BTreeSet::from_iter(groups), BTreeSet::from_iter(POINTS.iter().copied()));
+    let mut code = String::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().flatten() {
+            match entry.path().is_dir() {
+                true => folders.push(entry.path()),
+                false => code.push_str(&fs::read_to_string(entry.path()).unwrap_or_default()),
+            }
+        }
+    }
+    let mut named: Vec<&str> = code.split("failpoint!(\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    named.sort_unstable();
+    let mut listed = POINTS.to_vec();
+    listed.sort_unstable();
+    assert_eq!(named, listed);
+}
+
+/// A world whose processes die where a test wants it, and what was accepted in it.
+struct Drill {
+    world: World,
+    work: Work,
+}
+
+impl Drill {
+    fn new(tables: &str) -> Drill {
+        let mut world = World::builder().tables(tables).build();
+        let folder = world.file("points");
+        fs::create_dir(&folder).unwrap();
+        world.env.insert("ORCH_FAILPOINTS", folder.display().to_string());
+        Drill { world, work: Work::default() }
+    }
+
+    fn started(tables: &str) -> Drill {
+        let drill = Drill::new(tables);
+        drill.world.start();
+        drill
+    }
+
+    fn arm(&self, point: &str) {
+        self.world.touch(&format!("points/{point}"));
+    }
+
+    /// Waits until somebody has died there: until then it holds its locks, and is said to run.
+    fn reached(&self, point: &str) {
+        let mut died = None;
+        self.world.wait_until(&format!("{point} is reached"), || {
+            died = self.marks().into_iter().find_map(|mark| mark.strip_prefix(point)?.strip_prefix('.')?.parse().ok());
+            died.is_some()
+        });
+        let pid: u32 = died.unwrap();
+        self.world.wait_until(&format!("{pid} has died at {point}"), || {
+            ProcessId::of(pid).is_none_or(|process| !process.is_alive())
+        });
+        fs::remove_file(self.world.file(&format!("points/{point}.{pid}"))).unwrap();
+    }
+
+    /// Names of the points that nobody has come by, and with a pid of those where somebody died.
+    fn marks(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.world.file("points")).unwrap().flatten();
+        entries.map(|entry| entry.file_name().into_string().unwrap()).collect()
+    }
+
+    /// A task that writes down that it runs, and then does this.
+    fn delegate(&mut self, then: &str) -> String {
+        self.work.delegate(&self.world, then)
+    }
+
+    /// An agent that has done a task: its death holds its role back no longer.
+    fn warm(&mut self) {
+        let task = self.delegate(":");
+        self.world.wait_for(&task, "succeeded");
+    }
+
+    /// The one agent there is; its successor may bear another number.
+    fn agent(&self) -> Value {
+        self.world.agents("shell").pop().unwrap_or_else(|| self.world.fail("there is no agent"))
+    }
+
+    fn dismiss(&self) {
+        self.world.orch(&["kill", self.agent()["id"].as_str().unwrap()]).ok();
+        self.world.wait_until("it has left", || self.world.agents("shell").is_empty());
+    }
+
+    /// Brings the supervisor back if it died, as a person would, until all has ended.
+    fn recovers(&self) {
+        self.world.wait_until("all that was accepted has succeeded", || {
+            if self.world.status()["supervisor"]["state"] != "running" {
+                self.world.orch(&["start"]);
+            }
+            let counts = self.world.status()["tasks"].clone();
+            counts["succeeded"].as_u64() == Some(self.work.tasks.len() as u64)
+        });
+    }
+
+    fn end(self) {
+        self.work.ended_once(&self.world);
+        self.world.stop_and_check_nothing_left();
+        let mut left = self.marks();
+        left.retain(|mark| POINTS.contains(&mark.as_str()));
+        assert!(left.is_empty(), "never reached: {left:?}");
+    }
+}
+
+#[test]
+fn a_delegate_that_dies_is_sent_again_and_is_one_task() {
+    let mut drill = Drill::started("[roles.shell]\nmax = 2");
+    let script = Work::script(&drill.world, ":");
+    for point in DELEGATE {
+        drill.arm(point);
+        let words = ["delegate", "--role", "shell", "--key", point, script.as_str()];
+        assert_eq!(drill.world.orch(&words).code, -1, "{point}");
+        drill.reached(point);
+        let again = drill.world.orch_json(&words);
+        assert_eq!(again["created"], *point == "delegate.checked", "{point}");
+        assert_eq!(drill.world.orch_json(&words)["id"], again["id"], "{point}");
+        drill.work.tasks.push(again["id"].as_str().unwrap().to_owned());
+    }
+    drill.recovers();
+    drill.end();
+}
+
+#[test]
+fn a_start_that_dies_is_said_again_and_is_one_start() {
+    let mut drill = Drill::new("[roles.shell]\nmax = 1");
+    for point in START {
+        drill.arm(point);
+        drill.world.orch(&["start"]);
+        drill.reached(point);
+        // Said again at once, while what the first one has started may still be coming up.
+        drill.world.start();
+        drill.delegate(":");
+        drill.recovers();
+        drill.world.stop_and_check_nothing_left();
+    }
+    drill.world.start();
+    drill.end();
+}
+
+#[test]
+fn an_agent_whose_start_is_cut_off_is_replaced() {
+    let mut drill = Drill::started("[roles.shell]\nmax = 1");
+    for point in SPAWN {
+        drill.arm(point);
+        drill.delegate(":");
+        drill.reached(point);
+        drill.recovers();
+        drill.dismiss();
+    }
+    for point in LEAVE {
+        drill.warm();
+        drill.arm(point);
+        drill.dismiss();
+        drill.reached(point);
+    }
+    drill.end();
+}
+
+#[test]
+fn a_runner_that_dies_loses_its_attempt_until_the_result_is_on_disk() {
+    let mut drill = Drill::started("[roles.shell]\nmax = 1\nretry = { lost = 50 }");
+    for point in CLAIM {
+        drill.warm();
+        drill.arm(point);
+        let task = drill.delegate(":");
+        drill.delegate(":");
+        drill.reached(point);
+        drill.recovers();
+        assert_eq!(Work::attempts(&drill.world, &task), 2, "{point}");
+    }
+    for point in FINISH {
+        drill.warm();
+        let task = drill.delegate(&gate(&drill.world.file(point)));
+        drill.delegate(":");
+        drill.arm(point);
+        drill.world.touch(point);
+        drill.reached(point);
+        drill.recovers();
+        assert_eq!((Work::attempts(&drill.world, &task), Work::runs_of(&drill.world, &task)), (1, 1), "{point}");
+    }
+    drill.end();
+}
+
+#[test]
+fn a_supervisor_that_dies_while_it_looks_after_the_dead_is_followed_by_another() {
+    let mut drill = Drill::started("[roles.shell]\nmax = 1\nretry = { lost = 50 }");
+    for point in REAP {
+        drill.warm();
+        let task = drill.delegate(&gate(&drill.world.file(point)));
+        drill.delegate(":");
+        Work::wait_until_it_runs(&drill.world, &task);
+        let runner = drill.agent()["pid"].as_u64().unwrap() as u32;
+        drill.arm(point);
+        if *point == "reap.told" {
+            // There is only something to tell where the runner could not.
+            drill.arm("finish.written");
+            drill.world.touch(point);
+        } else {
+            kill9(runner);
+        }
+        drill.reached(point);
+        drill.world.touch(point);
+        drill.recovers();
+        let told = *point == "reap.told";
+        assert_eq!(Work::attempts(&drill.world, &task), if told { 1 } else { 2 }, "{point}");
+    }
+    for point in [MEND, EPOCH].concat() {
+        let task = drill.delegate(&gate(&drill.world.file(point)));
+        Work::wait_until_it_runs(&drill.world, &task);
+        drill.arm(point);
+        kill9(drill.world.redis_pid());
+        drill.reached(point);
+        drill.world.touch(point);
+        drill.recovers();
+        let at_most = if MEND.contains(&point) { 1 } else { 2 };
+        assert!(Work::attempts(&drill.world, &task) <= at_most, "{point}");
+    }
+    drill.end();
+}
+
+#[test]
+fn a_stop_that_dies_is_said_again_and_is_one_stop() {
+    let mut drill = Drill::started("[roles.shell]\nmax = 2\nretry = { lost = 0 }");
+    drill.delegate(&gate(&drill.world.file("go")));
+    let running = |world: &World| world.status()["tasks"]["running"] == 1;
+    for point in STOP {
+        drill.world.wait_until("it runs", || running(&drill.world));
+        drill.arm(point);
+        // Where the supervisor dies, the stop itself goes on; where the stop dies, it is said again.
+        let code = drill.world.orch(&["stop"]).code;
+        assert_eq!(code, if *point == "stop.wished" { -1 } else { 0 }, "{point}");
+        drill.reached(point);
+        drill.world.stop_and_check_nothing_left();
+        drill.world.start();
+    }
+    for point in STOP_ALONE {
+        drill.world.wait_until("it runs", || running(&drill.world));
+        if *point == "redis.spawned" {
+            kill9(drill.world.supervisor_pid());
+            kill9(drill.world.redis_pid());
+        } else {
+            kill9(drill.world.supervisor_pid());
+        }
+        drill.arm(point);
+        assert_ne!(drill.world.orch(&["stop"]).code, 0, "{point}");
+        drill.reached(point);
+        drill.world.stop_and_check_nothing_left();
+        drill.world.start();
+    }
+    drill.world.touch("go");
+    drill.recovers();
+    let lost = drill.world.show(&drill.work.tasks[0])["lost"].clone();
+    assert_eq!(lost, Value::from(0), "a stop counts against nobody");
+    drill.end();
+}

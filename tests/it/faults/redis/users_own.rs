@@ -1,0 +1,231 @@
+//! A Redis of the user's own: unreachable, closed, too old, or just right.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    os::unix::{net::UnixStream, process::CommandExt},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    thread,
+};
+
+use crate::common::{Process, Signal, World, signal};
+use crate::faults::{config, refused, write_config};
+
+/// A redis-server that orch did not start.
+struct Own {
+    child: Child,
+    socket: PathBuf,
+    port: u16,
+}
+
+impl Own {
+    fn start(world: &World, settings: &[&str]) -> Own {
+        let program = orch::store::server::find_program().unwrap();
+        let port = free_port();
+        let socket = world.file("own.sock");
+        let mut command = Command::new(&program.path);
+        command.arg0(program.argv0).args(["--save", "", "--bind", "127.0.0.1", "--port", &port.to_string()]);
+        command.args(["--unixsocket", socket.to_str().unwrap(), "--dir", world.path.to_str().unwrap()]).args(settings);
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let listens = || TcpStream::connect(("127.0.0.1", port)).is_ok() && UnixStream::connect(&socket).is_ok();
+        world.wait_until("the user's own Redis listens", listens);
+        Own { child, socket, port }
+    }
+
+    fn connection(&self) -> redis::Connection {
+        redis::Client::open(format!("unix://{}", self.socket.display())).unwrap().get_connection().unwrap()
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn with_url(url: &str) -> World {
+    let world = World::new();
+    set_url(&world, url);
+    world
+}
+
+fn set_url(world: &World, url: &str) {
+    let text = format!("{}[redis]\nurl = \"{url}\"\n", config(world));
+    write_config(world, &text);
+}
+
+const ASKING: [&[&str]; 5] = [&["start"], &["delegate", "x"], &["tasks"], &["agents"], &["events"]];
+
+#[test]
+fn an_address_where_nobody_answers_is_exit_code_3() {
+    let url = format!("redis://127.0.0.1:{}", free_port());
+    let world = with_url(&url);
+    for words in ASKING {
+        refused(world.orch(words), 3, &["127.0.0.1", "url under [redis]"]);
+    }
+    let status = world.orch(&["status", "--json"]).ended(3).json();
+    assert_eq!((&status["redis"]["state"], &status["redis"]["mode"]), (&"unreachable".into(), &"external".into()));
+    world.orch(&["doctor"]).ended(4);
+    assert_eq!(world.orch(&["stop"]).ok(), "nothing was running\n");
+    assert!(world.processes().is_empty() && world.sessions().is_empty());
+    let world = with_url("unix:///nowhere/redis.sock");
+    refused(world.orch(&["start"]), 3, &["/nowhere/redis.sock"]);
+}
+
+#[test]
+fn a_redis_that_wants_a_password_is_exit_code_4() {
+    let world = World::new();
+    let own = Own::start(&world, &["--requirepass", "open sesame"]);
+    set_url(&world, &format!("redis://127.0.0.1:{}", own.port));
+    for words in ASKING {
+        refused(world.orch(words), 4, &["password", "[redis]"]);
+    }
+    // The wrong one is the same trouble; the right one opens, and is never shown.
+    for (password, code) in [("wrong-one", 4), ("open%20sesame", 0)] {
+        let text = config(&world);
+        let (before, _) = text.split_once("[redis]").unwrap();
+        write_config(&world, &format!("{before}[redis]\nurl = \"redis://:{password}@127.0.0.1:{}\"\n", own.port));
+        let started = world.orch(&["start"]).ended(code);
+        assert!(!started.stderr.contains("wrong-one"), "{started:#?}");
+    }
+    assert_eq!(world.orch(&["delegate", "--wait", "echo opened"]).ok(), "opened\n");
+    let doctor = world.orch(&["doctor"]).stdout;
+    let log = std::fs::read_to_string(world.home.join("supervisor.log")).unwrap();
+    for said in [&doctor, &log] {
+        assert!(!said.contains("sesame"), "{said}");
+    }
+    world.orch(&["stop"]).ok();
+}
+
+/// Answers as an old Redis would.
+fn old_server() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            thread::spawn(move || answer(&stream));
+        }
+    });
+    port
+}
+
+/// Reads commands (`*N`, then N times `$LENGTH` and the word) and answers each; `None` at the end.
+fn answer(stream: &TcpStream) -> Option<()> {
+    let mut reader = BufReader::new(stream);
+    let number = |reader: &mut BufReader<&TcpStream>| {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        line.trim_end().get(1..)?.parse::<usize>().ok()
+    };
+    loop {
+        let mut words = Vec::new();
+        for _ in 0..number(&mut reader)? {
+            let mut word = vec![0; number(&mut reader)? + 2];
+            reader.read_exact(&mut word).ok()?;
+            words.push(String::from_utf8_lossy(&word[..word.len() - 2]).to_ascii_uppercase());
+        }
+        let info = "# Server\r\nredis_version:5.0.0\r\nloading:0\r\n";
+        let answer = match words.first().map(String::as_str) {
+            Some("INFO") => format!("${}\r\n{info}\r\n", info.len()),
+            Some("PING") => "+PONG\r\n".to_owned(),
+            Some("CLIENT" | "SELECT") => "+OK\r\n".to_owned(),
+            _ => "-ERR unknown command\r\n".to_owned(),
+        };
+        let mut stream = stream;
+        stream.write_all(answer.as_bytes()).ok()?;
+    }
+}
+
+#[test]
+fn a_redis_that_is_too_old_is_exit_code_4() {
+    let world = with_url(&format!("redis://127.0.0.1:{}", old_server()));
+    refused(world.orch(&["start"]), 4, &["5.0.0", "6.2"]);
+    assert!(world.sessions().is_empty() && world.processes().is_empty());
+    let doctor = world.orch(&["doctor"]).ended(4);
+    assert!(doctor.stdout.contains("5.0.0"), "{doctor:#?}");
+    for words in &ASKING[1..] {
+        refused(world.orch(words), 4, &["5.0.0"]);
+    }
+}
+
+#[test]
+fn the_users_own_redis_works_and_nothing_else_in_it_is_touched() {
+    for by_socket in [true, false] {
+        let world = World::new();
+        let own = Own::start(&world, &[]);
+        set_url(
+            &world,
+            &match by_socket {
+                true => format!("unix://{}", own.socket.display()),
+                false => format!("redis://127.0.0.1:{}", own.port),
+            },
+        );
+        let mut theirs = own.connection();
+        for name in ["users", "orch", "orch:{x}:task:1", "task:1"] {
+            redis::cmd("SET").arg(name).arg("theirs").exec(&mut theirs).unwrap();
+        }
+        world.start();
+        let status = world.status();
+        assert_eq!((&status["redis"]["state"], &status["redis"]["mode"]), (&"ok".into(), &"external".into()));
+        assert_eq!(world.orch(&["delegate", "--wait", "orch delegate --wait 'echo two levels'"]).ok(), "two levels\n");
+        world.orch(&["stop"]).ok();
+
+        assert!(redis::cmd("PING").query::<String>(&mut theirs).is_ok(), "it is not ours to stop");
+        world.wait_until("nothing but it is left", || world.processes().iter().all(|p| p.pid == own.child.id()));
+        let mut keys: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut theirs).unwrap();
+        keys.retain(|key| !key.starts_with("orch:{w}:"));
+        keys.sort();
+        assert_eq!(keys, ["orch", "orch:{x}:task:1", "task:1", "users"]);
+        for key in keys {
+            assert_eq!(redis::cmd("GET").arg(key).query::<String>(&mut theirs).unwrap(), "theirs");
+        }
+        assert!(!world.home.join("redis/redis.sock").exists(), "no server of our own");
+        // What is there is there the next time.
+        world.start();
+        assert_eq!(world.orch_json(&["tasks"]).as_array().unwrap().len(), 2);
+        world.orch(&["stop"]).ok();
+    }
+}
+
+/// Two clones of one project, or two machines: the lock in the state folder is not theirs in common.
+#[test]
+fn a_redis_in_common_has_one_supervisor_for_a_namespace() {
+    let one = World::new();
+    let own = Own::start(&one, &[]);
+    let url = format!("unix://{}", own.socket.display());
+    set_url(&one, &url);
+    let two = with_url(&url);
+    one.start();
+    // Nor is it one folder because one was copied from the other.
+    std::fs::create_dir_all(&two.home).unwrap();
+    std::fs::copy(one.home.join("id"), two.home.join("id")).unwrap();
+    refused(two.orch(&["start"]), 6, &[one.home.to_str().unwrap(), "orch stop"]);
+    assert_eq!(two.orch(&["stop"]).ok(), "nothing was running\n");
+    assert!(two.processes().is_empty() && two.sessions().is_empty());
+    let from = format!("is supervised from {}:{}", orch::os::hostname(), one.home.display());
+    for asked in [two.orch(&["status"]), two.orch(&["doctor"])] {
+        assert!(asked.stdout.contains(&from) && !asked.stdout.contains("not running"), "{asked:#?}");
+        assert!(!asked.stdout.contains("start what is stopped") && !asked.stdout.contains("takes over"), "{asked:#?}");
+    }
+    assert_eq!(one.orch(&["delegate", "--wait", "echo still here"]).ok(), "still here\n");
+    one.orch(&["stop"]).ok();
+    two.start();
+
+    // One that was stopped for so long that another one has followed it finds that out before it does anything.
+    let stopped = Process::of(two.supervisor_pid()).unwrap();
+    signal(stopped.pid, Signal::SIGSTOP);
+    one.wait_until("its word does not hold any more", || one.orch(&["start"]).code == 0);
+    signal(stopped.pid, Signal::SIGCONT);
+    one.wait_until("it has ended by itself", || !stopped.is_alive());
+    let log = std::fs::read_to_string(two.home.join("supervisor.log")).unwrap();
+    let place = format!(":{} already", one.home.display());
+    assert!(log.contains("is supervised from") && log.contains(&place), "{log}");
+    assert_eq!(one.orch(&["delegate", "--wait", "echo goes on"]).ok(), "goes on\n");
+    one.orch(&["stop"]).ok();
+}

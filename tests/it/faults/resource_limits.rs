@@ -1,0 +1,302 @@
+//! What an agent's program may use, and that nothing of it gets out: limits of a role, enclosures, free memory.
+
+use std::{
+    fs,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use crate::common::{Process, World, append, gate, kill9};
+use serde_json::Value;
+
+/// Nobody else on this machine sleeps for so long.
+const ORPHAN: &str = "sleep 98764";
+
+fn orphans_left(world: &World) -> usize {
+    let mut orphans = world.processes();
+    // Who has cleared its environment and left the folder is no part of the world any more, by any other sign.
+    let known: Vec<u32> = orphans.iter().map(|p| p.pid).collect();
+    orphans.extend(enclosed(world).into_iter().filter(|pid| !known.contains(pid)).filter_map(Process::of));
+    orphans.iter().filter(|p| p.command.contains(ORPHAN)).count()
+}
+
+/// The enclosures that are there now.
+fn enclosures(world: &World) -> Vec<PathBuf> {
+    let entries =
+        world.enclosure_groups().into_iter().flat_map(|group| fs::read_dir(group).into_iter().flatten().flatten());
+    entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
+}
+
+/// Who is inside any of them.
+fn enclosed(world: &World) -> Vec<u32> {
+    let lists = enclosures(world).into_iter().filter_map(|path| fs::read_to_string(path.join("cgroup.procs")).ok());
+    lists.flat_map(|list| list.lines().filter_map(|line| line.parse().ok()).collect::<Vec<u32>>()).collect()
+}
+
+/// Whether enclosures can be made here; where not, a test of them has nothing to look at.
+fn can_enclose(world: &World) -> bool {
+    let can = !world.enclosure_groups().is_empty();
+    if !can {
+        eprintln!("skipped: no enclosure can be made here (it takes cgroup v2, and root or a delegated group)");
+    }
+    can
+}
+
+/// Stops, and nothing is left, the enclosures included.
+#[track_caller]
+fn stop_and_check_nothing_left(world: &World) {
+    let groups = world.enclosure_groups();
+    world.stop_and_check_nothing_left();
+    let left: Vec<&PathBuf> = groups.iter().filter(|group| group.exists()).collect();
+    assert_eq!(left, [] as [&PathBuf; 0], "enclosures are left");
+}
+
+/// The task is lost once and succeeds then; why it was lost.
+#[track_caller]
+fn lost_once(world: &World, task: &str) -> String {
+    let shown = world.wait_for(task, "succeeded");
+    let attempts = shown["attempts"].as_array().unwrap();
+    let causes: Vec<&str> = attempts.iter().map(|a| a["cause"].as_str().unwrap()).collect();
+    assert_eq!((causes, &shown["lost"]), (vec!["lost", "success"], &1.into()), "{shown:#}");
+    attempts[0]["reason"].as_str().unwrap().to_owned()
+}
+
+/// A script that runs `first` in the first attempt, and succeeds in every later one.
+fn only_once(first: &str) -> String {
+    format!("if [ $ORCH_ATTEMPT = 1 ]; then\n{first}\nfi\necho done by attempt $ORCH_ATTEMPT")
+}
+
+#[test]
+fn a_program_over_its_memory_is_ended_and_counts_as_lost() {
+    let world = World::started("[roles.shell]\nmax = 1\nmemory_max = \"64M\"");
+    // Nothing of it is ever printed: `tail` holds what has no line's end, until there is no more.
+    let task = world.delegate("shell", &only_once(&format!("({ORPHAN}) & (head -c 300M /dev/zero; {ORPHAN}) | tail")));
+    let runner = world.wait_for_agent("shell-1", "busy")["pid"].clone();
+    let reason = lost_once(&world, &task);
+    assert!(reason.starts_with("over-memory: ") && reason.ends_with("memory_max is 64 MiB"), "{reason}");
+    assert_eq!(orphans_left(&world), 0, "with all that it had started");
+    assert_eq!(world.agent("shell-1")["pid"], runner, "the same agent goes on");
+    let told = world.orch(&["why", &task]).ok();
+    assert!(told.contains("over-memory"), "{told}");
+    assert_eq!(world.show(&task)["attempts"][0]["evidence"]["rule"], "over_limit");
+    stop_and_check_nothing_left(&world);
+}
+
+#[test]
+fn memory_that_processes_share_counts_once() {
+    let world = World::started("[roles.shell]\nmax = 1\nmemory_max = \"128M\"");
+    // A shell that holds 32 MiB, of which eight subshells are copies that write nothing.
+    let copies = format!(
+        "text=$(head -c 32M /dev/zero | tr '\\0' x); for i in 1 2 3 4 5 6 7 8; do (read x) <'{0}' & done; read x <'{0}'",
+        world.file("pipe").display()
+    );
+    nix::unistd::mkfifo(&world.file("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let task = world.delegate("shell", &format!("{copies}; echo ${{#text}}"));
+    let rss = || world.agent("shell-1")["rss_bytes"].as_u64().unwrap_or(0);
+    world.wait_until("the plain sum is far too much", || rss() > 200 << 20);
+    // Some looks later it is still not over.
+    std::thread::sleep(Duration::from_millis(2500));
+    drop(fs::OpenOptions::new().write(true).open(world.file("pipe")).unwrap());
+    let shown = world.wait_for(&task, "succeeded");
+    assert_eq!(shown["result"]["text"], format!("{}\n", 32 << 20));
+    stop_and_check_nothing_left(&world);
+}
+
+#[test]
+fn too_many_processes_end_the_attempt() {
+    let world = World::started("[roles.shell]\nmax = 1\nmax_processes = 20\n[roles.shell.retry]\nlost = 1");
+    let task = world.delegate("shell", &format!("for i in $(seq 60); do {ORPHAN} & done; wait"));
+    let shown = world.wait_for(&task, "failed");
+    assert_eq!((&shown["lost"], &shown["cause"]), (&2.into(), &"lost".into()), "bounded, then a dead letter");
+    let reason = shown["reason"].as_str().unwrap();
+    assert!(reason.contains("over-processes: ") && reason.contains("max_processes is 20"), "{reason}");
+    assert_eq!(orphans_left(&world), 0);
+    stop_and_check_nothing_left(&world);
+}
+
+#[test]
+fn too_much_of_the_processors_ends_the_attempt() {
+    let world = World::started("[roles.shell]\nmax = 2\ncpu_max = 0.03");
+    // Also where the work is done by many that live for a moment.
+    let steady = world.delegate("shell", &only_once("while :; do :; done"));
+    let many = world.delegate("shell", &only_once("while :; do /bin/true; done"));
+    for task in [steady, many] {
+        let reason = lost_once(&world, &task);
+        assert!(reason.starts_with("over-cpu: ") && reason.ends_with("cpu_max is 0.03"), "{reason}");
+    }
+    stop_and_check_nothing_left(&world);
+}
+
+#[test]
+fn output_beyond_its_limit_is_not_kept_and_ends_the_attempt() {
+    let world = World::started("[roles.shell]\nmax = 1\nmax_output = \"64K\"");
+    let task = world.delegate("shell", &only_once("yes; echo never"));
+    let reason = lost_once(&world, &task);
+    assert!(reason.starts_with("over-output: ") && reason.ends_with("max_output is 64 KiB"), "{reason}");
+    let kept = fs::read(world.home.join(format!("runs/{task}/1/output"))).unwrap();
+    let note = "orch: the output ends here; max_output is 64 KiB\n";
+    assert!((64 << 10..(64 << 10) + 2 + note.len()).contains(&kept.len()), "{}", kept.len());
+    let log = world.orch(&["logs", "--task", &task]).ok();
+    assert!(log.contains(note.trim()) && !log.contains("never"), "{log}");
+    stop_and_check_nothing_left(&world);
+}
+
+#[test]
+fn a_hundred_megabytes_without_a_line_do_not_fill_the_runner() {
+    let world = World::started("[roles.shell]\nmax = 1\nenv_from = [\"GIVEN\"]");
+    let task = world.delegate("shell", &format!("head -c 100M /dev/zero | tr '\\0' x; {}", gate(&world.file("go"))));
+    let output = world.home.join(format!("runs/{task}/1/output"));
+    let size = || fs::metadata(&output).map_or(0, |m| m.len());
+    world.wait_until("all of it is on the disk", || size() == 100 << 20);
+    let status = fs::read_to_string(format!("/proc/{}/status", world.runner_pid("shell-1"))).unwrap();
+    let peak = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).unwrap();
+    let peak: u64 = peak.split_whitespace().next().unwrap().parse().unwrap();
+    assert!(peak < 40 << 10, "the runner had {peak} KiB");
+    world.touch("go");
+    let shown = world.wait_for(&task, "succeeded");
+    assert_eq!(
+        (&shown["result"]["truncated"], shown["result"]["text"].as_str().unwrap().len()),
+        (&true.into(), 64 << 10)
+    );
+    stop_and_check_nothing_left(&world);
+}
+
+#[test]
+fn without_memory_no_agent_is_started_and_it_is_said_why() {
+    let world = World::builder().supervisor("min_free_memory", "\"900G\"").build();
+    world.start();
+    let task = world.delegate("shell", "echo hello");
+    world.orch(&["spawn", "shell"]).ok();
+    let says = |attention: &Value| {
+        let what = attention["what"].as_str().unwrap();
+        what.starts_with("no new agent is started: ") && what.ends_with("min_free_memory is 900 GiB")
+    };
+    world.wait_until("it is said", || world.status()["attention"].as_array().unwrap().iter().any(says));
+    let why = world.orch(&["why", &task]).ok();
+    assert!(why.contains("No new agent is started: ") && why.contains("min_free_memory is 900 GiB"), "{why}");
+    let started: Vec<Value> = world.events_of("agent.starting");
+    assert!(started.iter().all(|e| e["agent"] == "opus-master"), "the master alone: {started:?}");
+    // The same world with memory.
+    let config = world.project.join("sessions.toml");
+    let text = fs::read_to_string(&config).unwrap().replace("900G", "0");
+    stop_and_check_nothing_left(&world);
+    fs::write(config, text).unwrap();
+    world.start();
+    world.wait_for(&task, "succeeded");
+    stop_and_check_nothing_left(&world);
+}
+
+#[test]
+fn who_leaves_environment_session_and_parents_does_not_outlive_a_killed_runner() {
+    let world = World::started("[roles.shell]\nmax = 1");
+    if !can_enclose(&world) {
+        return;
+    }
+    let escape = format!("cd /; env -i setsid sh -c '(exec {ORPHAN}) >/dev/null 2>&1 </dev/null & exit' &");
+    let script = format!("{escape}\n{}; {}", append(&world.file("ran"), "x"), gate(&world.file("never")));
+    let task = world.delegate("shell", &only_once(&script));
+    world.wait_until("it has got away", || world.lines("ran").len() == 1 && orphans_left(&world) == 1);
+    let escaped = enclosed(&world).into_iter().filter_map(Process::of).find(|p| p.command.contains(ORPHAN)).unwrap();
+    assert!(!world.processes().contains(&escaped), "nothing else tells whose it is");
+    kill9(world.runner_pid("shell-1"));
+    world.wait_for(&task, "succeeded");
+    world.wait_until("it is gone", || !escaped.is_alive());
+    stop_and_check_nothing_left(&world);
+}
+
+#[test]
+fn who_leaves_everything_is_found_by_the_next_supervisor_and_by_the_stop() {
+    let world = World::started("[roles.shell]\nmax = 1");
+    if !can_enclose(&world) {
+        return;
+    }
+    let escape = format!("cd /; env -i setsid sh -c '(exec {ORPHAN}) >/dev/null 2>&1 </dev/null & exit' &");
+    world.delegate("shell", &format!("{escape}\n{}", gate(&world.file("never"))));
+    world.wait_until("it has got away", || orphans_left(&world) == 1);
+    let (supervisor, runner, tmux) = (world.supervisor_pid(), world.runner_pid("shell-1"), world.tmux_server_pid());
+    for pid in [supervisor, runner, tmux] {
+        // The end of one may be that of another.
+        if Process::of(pid).is_some() {
+            kill9(pid);
+        }
+    }
+    assert_eq!(orphans_left(&world), 1, "nobody is there to end it");
+    stop_and_check_nothing_left(&world);
+    assert_eq!(orphans_left(&world), 0);
+}
+
+#[test]
+fn supervisor_redis_and_tmux_are_never_enclosed() {
+    let world = World::started("[roles.shell]\nmin = 1");
+    if !can_enclose(&world) {
+        return;
+    }
+    world.wait_for_agent("shell-1", "idle");
+    let inside = enclosed(&world);
+    assert!(inside.contains(&world.runner_pid("shell-1")) && inside.contains(&world.runner_pid("opus-master")));
+    // A supervisor that is started from within an agent's enclosure leaves it first.
+    kill9(world.supervisor_pid());
+    let within = enclosures(&world).into_iter().next().unwrap().join("cgroup.procs");
+    let orch = env!("CARGO_BIN_EXE_orch");
+    let mut shell = world.command("sh");
+    shell.args(["-c", &format!("echo 0 > {} && exec {orch} start", within.display())]);
+    crate::common::start(shell).end().ok();
+    let inside = enclosed(&world);
+    for pid in [world.supervisor_pid(), world.redis_pid(), world.tmux_server_pid()] {
+        assert!(!inside.contains(&pid), "{:?} is enclosed", Process::of(pid));
+    }
+    stop_and_check_nothing_left(&world);
+}
+
+#[test]
+fn an_enclosure_goes_with_its_agent_and_empty_ones_with_the_next_start() {
+    let world = World::started("[roles.shell]\nmin = 1");
+    if !can_enclose(&world) {
+        return;
+    }
+    world.wait_for_agent("shell-1", "idle");
+    assert_eq!(enclosures(&world).len(), 2, "one for each agent");
+    let first = enclosures(&world);
+    kill9(world.runner_pid("shell-1"));
+    let all_new = |now: &[PathBuf]| now.len() == 2 && now.iter().filter(|e| first.contains(e)).count() == 1;
+    world.wait_until("the dead one's is gone", || all_new(&enclosures(&world)));
+    kill9(world.supervisor_pid());
+    let left_over = world.enclosure_groups()[0].join("left-over");
+    fs::create_dir(&left_over).unwrap();
+    // And that of a home which is gone, by its age.
+    let place = world.enclosure_groups()[0].parent().unwrap().to_owned();
+    let name = |end: &str| place.join(format!("orch-{:0>11x}{end}", std::process::id()));
+    let (old, young) = (name("1"), name("2"));
+    for group in [&old, &young] {
+        fs::create_dir_all(group.join("agent")).unwrap();
+    }
+    let two_hours_ago = std::time::SystemTime::now() - Duration::from_secs(7200);
+    fs::File::open(&old).unwrap().set_modified(two_hours_ago).unwrap();
+    world.start();
+    assert!(!left_over.exists());
+    assert!(!old.exists() && young.exists());
+    fs::remove_dir(young.join("agent")).and_then(|()| fs::remove_dir(&young)).unwrap();
+    assert_eq!(enclosures(&world).len(), 2, "those of the living stay");
+    stop_and_check_nothing_left(&world);
+}
+
+#[test]
+fn three_hundred_processes_that_ignore_everything_go_with_their_agent() {
+    let world = World::started("[roles.shell]\nmax = 1");
+    let ready = append(&world.file("ready"), "x").replace('\'', "'\\''");
+    let deaf = format!("trap \"\" TERM HUP INT; {ready}; exec {ORPHAN}");
+    let script = format!(
+        "trap '' TERM HUP INT; n=0; while [ $n -lt 150 ]; do setsid sh -c '{deaf}' & nohup sh -c '{deaf}' >/dev/null 2>&1 & \
+         n=$((n+1)); done; wait"
+    );
+    let task = world.delegate("shell", &script);
+    world.wait_until("all of them run", || world.lines("ready").len() == 300 && orphans_left(&world) == 300);
+    let began = Instant::now();
+    world.orch(&["cancel", &task]).ok();
+    world.wait_for(&task, "cancelled");
+    let took = began.elapsed();
+    assert_eq!(orphans_left(&world), 0, "told only when nothing was left");
+    // The grace of this world is half a second, and stragglers have a fifth.
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    stop_and_check_nothing_left(&world);
+}

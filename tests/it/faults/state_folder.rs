@@ -1,0 +1,51 @@
+//! State folders that can't be made, can't be written, or have a path too long for a socket.
+
+use std::{fs, path::Path};
+
+use super::refused;
+use crate::common::{Output, World, start};
+
+fn with_home(world: &World, home: &Path, words: &[&str]) -> Output {
+    let mut command = world.orch_command(words);
+    command.env("ORCH_HOME", home);
+    start(command).end()
+}
+
+#[test]
+fn a_state_folder_that_cannot_be_made_is_named() {
+    let world = World::new();
+    fs::write(world.file("a file"), "").unwrap();
+    // Root may write everywhere: but below a file, or in /proc, nobody can make a folder.
+    for home in [world.file("a file").join("home"), "/proc/orch".into(), "/dev/null/orch".into()] {
+        let shown = home.display().to_string();
+        refused(with_home(&world, &home, &["start"]), 4, &[&shown]);
+        for words in [&["status"][..], &["delegate", "x"], &["tasks"], &["logs"], &["doctor"], &["stop"]] {
+            let ended = with_home(&world, &home, words);
+            assert!(matches!(ended.code, 0 | 3 | 4), "{words:?}: {ended:#?}");
+            assert!(!ended.stderr.contains("bug"), "{words:?}: {ended:#?}");
+        }
+    }
+    assert!(world.processes().is_empty() && world.sessions().is_empty());
+}
+
+#[test]
+fn a_folder_of_another_kind_in_its_place_is_named() {
+    let world = World::new();
+    fs::create_dir_all(&world.home).unwrap();
+    fs::write(world.home.join("runs"), "not a folder").unwrap();
+    refused(world.orch(&["start"]), 4, &["runs"]);
+    fs::remove_file(world.home.join("runs")).unwrap();
+    world.start();
+    world.stop_and_check_nothing_left();
+}
+
+#[test]
+fn a_path_too_long_for_a_socket_works() {
+    let mut world = World::new();
+    world.home = world.file(&"x".repeat(120)).join("y".repeat(120)).join("home with a blank");
+    world.start();
+    let id = world.delegate("shell", "echo far away");
+    assert_eq!(world.wait_for(&id, "succeeded")["result"]["text"], "far away\n");
+    assert!(orch::store::server::socket_path(&world.home).unwrap().as_os_str().len() < 108);
+    world.stop_and_check_nothing_left();
+}

@@ -1,0 +1,60 @@
+//! tmux missing, too old, or with a session in the way.
+
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::PathBuf,
+};
+
+use super::refused;
+use crate::common::{Output, World, start};
+
+/// A search path with all that orch needs but tmux.
+fn path_without_tmux(world: &World) -> PathBuf {
+    let folder = world.file("bin");
+    fs::create_dir(&folder).unwrap();
+    let server = orch::store::server::find_program().unwrap();
+    symlink(&server.path, folder.join(server.argv0)).unwrap();
+    symlink("/bin/sh", folder.join("sh")).unwrap();
+    folder
+}
+
+fn with_path(world: &World, path: &str, words: &[&str]) -> Output {
+    let mut command = world.orch_command(words);
+    command.env("PATH", path);
+    start(command).end()
+}
+
+#[test]
+fn without_tmux_nothing_starts_and_the_rest_works() {
+    let world = World::new();
+    let path = path_without_tmux(&world).display().to_string();
+    refused(with_path(&world, &path, &["start"]), 4, &["no program 'tmux'", "install it"]);
+    world.wait_until("nothing is left", || world.processes().is_empty());
+    refused(with_path(&world, &path, &["attach"]), 4, &["tmux"]);
+    let doctor = with_path(&world, &path, &["doctor"]).ended(4);
+    assert!(doctor.stdout.contains("no program 'tmux'") && doctor.stdout.contains("install"), "{doctor:#?}");
+
+    // What needs no tmux works without it, also while orch runs.
+    world.start();
+    let id = world.delegate("shell", "echo x");
+    world.wait_for(&id, "succeeded");
+    for words in [&["status"][..], &["tasks"], &["delegate", "--wait", "echo y"], &["logs"], &["stop"]] {
+        with_path(&world, &path, words).ok();
+    }
+    world.check_nothing_left(&[]);
+}
+
+#[test]
+fn a_tmux_that_is_too_old_is_said() {
+    let world = World::new();
+    let path = path_without_tmux(&world);
+    let tmux = path.join("tmux");
+    fs::write(&tmux, "#!/bin/sh\necho tmux 3.1\n").unwrap();
+    fs::set_permissions(&tmux, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = path.display().to_string();
+    refused(with_path(&world, &path, &["start"]), 4, &["tmux 3.1 is too old", "3.2"]);
+    let doctor = with_path(&world, &path, &["doctor", "--json"]).ended(4).json();
+    assert_eq!((&doctor[0]["name"], &doctor[0]["state"]), (&"tmux".into(), &"error".into()));
+    world.wait_until("nothing is left", || world.processes().is_empty());
+}

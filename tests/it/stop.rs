@@ -1,0 +1,222 @@
+//! The end: `orch stop` leaves nothing, whatever state it finds, and forgets nothing.
+
+use std::fs;
+
+use crate::common::{Signal, World, append, gate, kill9, signal};
+
+/// A task that does not want to end, and has children that want it even less.
+const STUBBORN: &str = "trap '' TERM HUP INT\n\
+    setsid sh -c 'trap \"\" TERM HUP; while :; do sleep 1; done' &\n\
+    (setsid nohup sleep 76543 >/dev/null 2>&1 &)\n\
+    while :; do sleep 1; done";
+
+fn is_stubborn(world: &World) -> bool {
+    world.processes().iter().any(|p| p.command.contains("sleep 76543"))
+}
+
+#[test]
+fn stop_ends_what_does_not_want_to_end_and_counts_it_against_nobody() {
+    let world = World::started("[roles.shell]\nmax = 2");
+    let stubborn = world.delegate("shell", &format!("[ $ORCH_ATTEMPT = 2 ] && exit\n{STUBBORN}"));
+    let stopped =
+        world.delegate("shell", &format!("{}; {}", append(&world.file("ran"), "$$"), gate(&world.file("go"))));
+    let ready = world.delegate("shell", "echo ready");
+    world.wait_until("both run", || is_stubborn(&world) && world.lines("ran").len() == 1);
+    signal(world.lines("ran")[0].parse().unwrap(), Signal::SIGSTOP);
+    world.stop_and_check_nothing_left();
+
+    world.touch("go");
+    world.start();
+    for task in [&stubborn, &stopped, &ready] {
+        assert_eq!(world.wait_for(task, "succeeded")["lost"], 0);
+    }
+    assert_eq!(world.show(&stubborn)["attempts"][0]["cause"], "lost");
+    world.stop_and_check_nothing_left();
+}
+
+#[test]
+fn stop_without_a_supervisor_stops_all_the_same() {
+    let world = World::started("[roles.shell]\nmax = 1");
+    world.delegate("shell", STUBBORN);
+    world.wait_until("it runs", || is_stubborn(&world));
+    kill9(world.supervisor_pid());
+    world.stop_and_check_nothing_left();
+}
+
+#[test]
+fn stop_without_redis_stops_all_the_same() {
+    let world = World::started("[roles.shell]\nmax = 1");
+    let task = world.delegate("shell", &format!("[ $ORCH_ATTEMPT = 2 ] && exit\n{STUBBORN}"));
+    world.wait_until("it runs", || is_stubborn(&world));
+    kill9(world.redis_pid());
+    world.stop_and_check_nothing_left();
+    world.start();
+    assert_eq!(world.wait_for(&task, "succeeded")["lost"], 0);
+    world.stop_and_check_nothing_left();
+}
+
+#[test]
+fn stop_after_the_end_of_everything_ends_what_is_left() {
+    let world = World::started("[roles.shell]\nmax = 1");
+    world.delegate("shell", STUBBORN);
+    world.wait_until("it runs", || is_stubborn(&world));
+    let runners = [world.runner_pid("shell-1"), world.runner_pid("opus-master")];
+    let pids = [[world.supervisor_pid(), world.redis_pid()], [world.tmux_server_pid(), runners[0]], [runners[1]; 2]];
+    for pid in &pids.concat()[..5] {
+        signal(*pid, Signal::SIGSTOP);
+    }
+    for pid in &pids.concat()[..5] {
+        kill9(*pid);
+    }
+    assert!(is_stubborn(&world), "nobody has ended it");
+    world.stop_and_check_nothing_left();
+}
+
+#[test]
+fn draining_lets_running_tasks_and_their_subtasks_finish() {
+    let world = World::started("[roles.shell]\nmax = 1\n[roles.helper]\ndriver = \"shell\"\nmax = 1");
+    let subtask = format!("{}; {}; echo from below", append(&world.file("sub"), "x"), gate(&world.file("go")));
+    let gate_first = gate(&world.file("first"));
+    let parent = world.delegate(
+        "shell",
+        &format!("{gate_first}; cat > sub.sh <<'EOF'\n{subtask}\nEOF\norch delegate --role helper --wait - < sub.sh"),
+    );
+    world.wait_until("it runs", || world.show(&parent)["state"] == "running");
+    let left = world.delegate("shell", "echo later");
+    let mut stop = world.orch_started(&["stop", "--drain"]);
+    world.wait_until("it drains", || world.status()["supervisor"]["accepting"] == false);
+    // The subtask is asked for while everything drains, and needs an agent that is not there yet.
+    world.touch("first");
+    world.wait_until("the subtask runs", || world.lines("sub").len() == 1);
+    assert!(!stop.has_ended());
+    assert_eq!(world.show(&left)["state"], "ready");
+    world.touch("go");
+    stop.end().ok();
+    world.check_nothing_left(&[]);
+
+    world.start();
+    let shown = world.show(&parent);
+    assert_eq!((&shown["state"], shown["attempts"].as_array().unwrap().len()), (&"succeeded".into(), 1), "{shown:#}");
+    assert!(shown["result"]["text"].as_str().unwrap().contains("from below"), "{shown:#}");
+    world.wait_for(&left, "succeeded");
+    world.stop_and_check_nothing_left();
+}
+
+#[test]
+fn a_drain_that_takes_too_long_becomes_a_stop() {
+    let world = World::started("[roles.shell]\nmax = 1");
+    let task = world.delegate("shell", STUBBORN);
+    world.wait_until("it runs", || is_stubborn(&world));
+    world.orch(&["stop", "--drain", "--timeout", "300ms"]).ok();
+    world.check_nothing_left(&[]);
+    world.start();
+    assert_eq!(world.show(&task)["lost"], 0);
+    world.stop_and_check_nothing_left();
+}
+
+#[test]
+fn stop_may_be_said_twice_and_history_stays() {
+    let world = World::started("");
+    let task = world.delegate("shell", "echo remembered");
+    let before = world.wait_for(&task, "succeeded");
+    let stops: Vec<_> = (0..3).map(|_| world.orch_started(&["stop"])).collect();
+    for stop in stops {
+        stop.end().ok();
+    }
+    world.check_nothing_left(&[]);
+    assert_eq!(world.orch_json(&["stop"])["stopped"], false);
+    let refused = world.orch(&["show", &task]).ended(3);
+    assert!(refused.stderr.contains("orch start"), "{refused:?}");
+
+    world.start();
+    assert_eq!(world.show(&task), before);
+    assert_eq!(world.events_of("task.succeeded").len(), 1);
+    assert!(world.orch(&["logs", "--task", &task]).ok().contains("remembered"));
+    world.stop_and_check_nothing_left();
+}
+
+#[test]
+fn stop_where_nothing_ever_ran_makes_nothing() {
+    let world = World::new();
+    assert_eq!(world.orch_json(&["stop"])["stopped"], false);
+    assert!(!world.home.exists());
+}
+
+#[test]
+fn stop_goes_on_when_the_supervisor_dies_in_the_midst_of_it() {
+    let world = World::builder().supervisor("kill_grace", "\"3s\"").tables("[roles.shell]\nmax = 1").build();
+    world.start();
+    world.delegate("shell", STUBBORN);
+    world.wait_until("it runs", || is_stubborn(&world));
+    let stop = world.orch_started(&["stop"]);
+    world.wait_until("the agent is told", || world.agent("shell-1")["state"] == "stopping");
+    kill9(world.supervisor_pid());
+    stop.end().ok();
+    world.check_nothing_left(&[]);
+}
+
+#[test]
+fn sigterm_to_the_supervisor_is_a_stop() {
+    let world = World::started("[roles.shell]\nmin = 1");
+    world.wait_for_agent("shell-1", "idle");
+    signal(world.supervisor_pid(), Signal::SIGTERM);
+    world.check_nothing_left(&[]);
+}
+
+#[test]
+fn sigterm_to_everything_is_a_stop() {
+    // What a container or a service manager does.
+    let world = World::started("[roles.shell]\nmin = 1");
+    world.wait_for_agent("shell-1", "idle");
+    let (supervisor, redis, runner) = (world.supervisor_pid(), world.redis_pid(), world.runner_pid("shell-1"));
+    signal(redis, Signal::SIGKILL);
+    signal(supervisor, Signal::SIGTERM);
+    signal(runner, Signal::SIGTERM);
+    world.check_nothing_left(&[]);
+}
+
+#[test]
+fn a_supervisor_in_the_foreground_ends_by_stop_and_by_sigterm() {
+    let world = World::new();
+    for by_signal in [false, true] {
+        let supervisor = world.orch_started(&["supervise"]);
+        world.wait_for_agent("opus-master", "idle");
+        match by_signal {
+            true => signal(supervisor.pid(), Signal::SIGTERM),
+            false => drop(world.orch(&["stop"]).ok()),
+        }
+        supervisor.end().ok();
+        world.check_nothing_left(&[]);
+    }
+}
+
+#[test]
+fn a_start_while_all_is_stopping_is_a_start() {
+    let world = World::started("[roles.shell]\nmin = 1");
+    let ready = || world.agents("shell").iter().any(|a| a["state"] == "idle");
+    world.wait_until("it is up", ready);
+    for _ in 0..3 {
+        signal(world.supervisor_pid(), Signal::SIGTERM);
+        world.wait_until("it is stopping", || world.status()["supervisor"]["accepting"] == false);
+        world.start();
+        world.wait_for_agent("opus-master", "idle");
+        world.wait_until("it is up", ready);
+    }
+    world.stop_and_check_nothing_left();
+}
+
+/// Its runner was ended between the answer and the moving of the file.
+#[test]
+fn a_report_that_was_not_put_away_is_so_by_the_stop() {
+    let world = World::started("[roles.shell]\nmax = 1");
+    let task = world.delegate("shell", "echo once");
+    world.wait_for(&task, "succeeded");
+    let filed = world.home.join(format!("runs/{task}/1/result.json"));
+    world.wait_until("it is put away", || filed.exists());
+    let mut report: serde_json::Value = serde_json::from_slice(&fs::read(&filed).unwrap()).unwrap();
+    report["incarnation"] = "of-one-who-is-dead".into();
+    let left = world.home.join(format!("reports/{task}.1.json"));
+    fs::write(&left, report.to_string()).unwrap();
+    world.stop_and_check_nothing_left();
+    assert!(!left.exists());
+}

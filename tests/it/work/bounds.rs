@@ -1,0 +1,108 @@
+//! What an agent at work may not do.
+
+use serde_json::json;
+
+use super::{delegated, done, text};
+use crate::common::{World, gate};
+
+/// Runs a script as a task and gives back what it printed, errors included.
+fn said(world: &World, script: &str) -> String {
+    let task = done(world, &["--retries", "0", &format!("exec 2>&1\n{script}")]);
+    text(&task["result"]["text"])
+}
+
+#[test]
+fn delegation_has_a_depth() {
+    let world = World::builder().supervisor("max_depth", "2").build();
+    world.start();
+    let deeper = |script: &str| format!("orch delegate --wait - <<'E{}'\n{script}\nE{}\n", script.len(), script.len());
+    let told = said(&world, &format!("{}exit 0", deeper(&deeper("orch delegate true; echo code $?; echo done"))));
+    assert!(told.contains("done") && told.contains("code 1"), "{told}");
+    let tasks = world.orch_json(&["tasks"]);
+    assert_eq!(tasks.as_array().unwrap().len(), 3, "{tasks:#}");
+    let deepest = tasks.as_array().unwrap().iter().find(|t| t["depth"] == 2).unwrap();
+    let log = world.orch(&["logs", "--task", deepest["id"].as_str().unwrap()]).ok();
+    assert!(log.contains("max_depth") && log.contains("2"), "{log}");
+}
+
+#[test]
+fn a_task_has_so_many_open_subtasks() {
+    let world = World::builder().supervisor("max_children", "2").build();
+    world.start();
+    world.orch(&["pause", "sonnet"]).ok();
+    let script =
+        "orch delegate --role sonnet a; orch delegate --role sonnet b; orch delegate --role sonnet c; echo code $?";
+    let task = done(&world, &[&format!("exec 2>&1\n{script}")]);
+    let told = text(&task["result"]["text"]);
+    assert!(told.contains("max_children") && told.ends_with("code 1\n"), "{told}");
+    let children: Vec<String> = task["children"].as_array().unwrap().iter().map(text).collect();
+    assert_eq!(children.len(), 2);
+    // Ended ones do not count.
+    let told = said(&world, "for i in 1 2 3 4; do orch delegate --wait \"echo $i\"; done");
+    assert_eq!(told, "1\n2\n3\n4\n");
+}
+
+#[test]
+fn a_role_delegates_to_those_it_names() {
+    let world = World::started(
+        "[roles.sonnet]\ndriver = \"shell\"\ndelegates_to = [\"subagent\"]\n[roles.subagent]\ndriver = \"shell\"\ndelegates_to = []",
+    );
+    let script = "exec 2>&1\norch delegate --role shell true; echo code $?\n\
+                  orch delegate --role subagent --wait 'exec 2>&1; orch delegate --role shell true; echo code $?'";
+    let task = done(&world, &["--role", "sonnet", script]);
+    let told = text(&task["result"]["text"]);
+    assert!(told.contains("sonnet-1 may not delegate to shell: its role sonnet delegates to subagent"), "{told}");
+    assert!(told.contains("its role subagent delegates to nobody"), "{told}");
+    assert_eq!(told.matches("code 1").count(), 2, "{told}");
+    assert_eq!(world.orch_json(&["tasks", "--role", "shell"]), json!([]));
+}
+
+#[test]
+fn nobody_waits_for_oneself_or_for_what_waits_for_it() {
+    let world = World::started("");
+    let told =
+        said(&world, "orch wait $ORCH_TASK; echo code $?; orch delegate --wait --after $ORCH_TASK true; echo code $?");
+    assert_eq!(told.matches("code 1").count(), 2, "{told}");
+    let told =
+        said(&world, "export TOP=$ORCH_TASK; orch delegate --wait \"exec 2>&1; orch wait $TOP; echo code \\$?\"");
+    assert!(told.contains("code 1"), "{told}");
+    // A wait with a time limit would come back, and yet is refused at once.
+    let told = said(&world, "orch wait --timeout 1h $ORCH_TASK; echo code $?");
+    assert!(told.contains("code 1"), "{told}");
+}
+
+#[test]
+fn an_agent_at_work_delegates_and_waits_and_does_nothing_else() {
+    let world = World::started("");
+    let other = delegated(&world, &[&gate(&world.file("go"))]);
+    let told = said(
+        &world,
+        &format!(
+            "for words in stop start drain pause resume 'scale shell 1' 'spawn shell' 'kill shell-1' 'cancel {other}' \
+             'retry {other}'; do orch $words >/dev/null; echo $words: $?; done"
+        ),
+    );
+    assert_eq!(told.matches(": 1\n").count(), 10, "{told}");
+    assert_eq!(world.show(&other)["state"], "running");
+    let own = said(&world, "id=$(orch delegate --role sonnet nothing); orch cancel $id; orch show $id | head -1");
+    assert!(own.contains("cancelled"), "its own subtask: {own}");
+    world.touch("go");
+    world.wait_for(&other, "succeeded");
+}
+
+#[test]
+fn a_capability_ends_with_its_attempt() {
+    let world = World::started("");
+    let task = done(&world, &["env | grep ^ORCH_"]);
+    let mut late = world.orch_command(&["delegate", "too late"]);
+    for line in task["result"]["text"].as_str().unwrap().lines() {
+        let (name, value) = line.split_once('=').unwrap();
+        late.env(name, value);
+    }
+    let refused = crate::common::start(late).end().ended(1);
+    assert!(refused.stderr.contains(task["id"].as_str().unwrap()), "{refused:#?}");
+    let mut damaged = world.orch_command(&["delegate", "x"]);
+    damaged.env("ORCH_AGENT", "shell-1").env("ORCH_CAPABILITY", "nonsense");
+    crate::common::start(damaged).end().ended(2);
+    assert_eq!(world.orch_json(&["tasks"]).as_array().unwrap().len(), 1);
+}

@@ -1,0 +1,61 @@
+//! Everything that a person or an agent delegates, on the whole machine: the real binary, Redis, tmux and programs.
+
+mod bounds;
+mod cancel;
+mod contract;
+mod fleet;
+mod hierarchy;
+mod order;
+mod output;
+mod people;
+mod projects;
+mod retries;
+mod secrets;
+mod shapes;
+mod spend;
+mod texts;
+mod waits;
+
+use std::{fs, os::unix::fs::PermissionsExt};
+
+use crate::common::World;
+use serde_json::Value;
+
+/// An executable script in the project's folder.
+fn program(world: &World, name: &str, script: &str) {
+    let path = world.project.join(name);
+    fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("a script");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("chmod");
+}
+
+/// Delegates with these words, waits for the end, however it is, and shows the task.
+#[track_caller]
+fn done(world: &World, words: &[&str]) -> Value {
+    let id = delegated(world, words);
+    let waited = world.orch(&["wait", &id, "--timeout", "30s"]);
+    assert!(matches!(waited.code, 0 | 1), "{waited:#?}");
+    world.show(&id)
+}
+
+/// Delegates with these words; the task's id.
+#[track_caller]
+fn delegated(world: &World, words: &[&str]) -> String {
+    text(&world.orch_json(&[&["delegate"], words].concat())["id"])
+}
+
+#[track_caller]
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("no text: {value}")).to_owned()
+}
+
+/// A time of the JSON, in milliseconds.
+#[track_caller]
+fn ms(value: &Value) -> i64 {
+    let time: orch::model::time::Timestamp = serde_json::from_value(value.clone()).expect("a time");
+    time.0 as i64
+}
+
+/// One field of every entry.
+fn each<'a>(list: &'a Value, field: &str) -> Vec<&'a Value> {
+    list.as_array().expect("a list").iter().map(|entry| &entry[field]).collect()
+}

@@ -1,0 +1,156 @@
+//! What programs print: results, `orch logs`, `orch events`.
+
+use std::{fs, path::Path};
+
+use serde_json::{Value, json};
+
+use super::{delegated, done, each, text};
+use crate::common::{World, gate};
+
+fn lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
+}
+
+fn texts(lines: &[Value]) -> Vec<&str> {
+    lines.iter().map(|line| line["text"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn a_long_output_is_whole_in_the_log_and_its_end_is_the_answer() {
+    let world = World::started("");
+    // 20,000 lines of 6 bytes: 117 KiB.
+    let task = done(&world, &["i=10000; while [ $i -lt 30000 ]; do echo $i; i=$((i + 1)); done"]);
+    let result = &task["result"];
+    let said = text(&result["text"]);
+    assert_eq!(result["truncated"], true);
+    assert!(said.len() <= 64 * 1024 && said.len() > 60 * 1024 && said.ends_with("29999\n"), "{}", said.len());
+    let whole: String = (10_000..30_000).map(|i| format!("{i}\n")).collect();
+    assert_eq!(fs::read_to_string(Path::new(result["path"].as_str().unwrap()).join("output")).unwrap(), whole);
+    let id = task["id"].as_str().unwrap();
+    let log = lines(&world.orch(&["logs", "--task", id, "-n", "100000", "--json"]).ok());
+    assert_eq!((log.len(), texts(&log)[0], texts(&log)[19_999]), (20_000, "10000", "29999"));
+    assert_eq!(world.orch(&["logs", "--task", id]).ok().lines().count(), 50, "the last 50 unless asked otherwise");
+}
+
+#[test]
+fn logs_are_of_a_task_or_an_agent_and_can_be_searched() {
+    let world = World::started("[roles.shell]\nmax = 1");
+    let first = done(&world, &["echo apple; echo banana >&2; echo cherry"]);
+    let second = done(&world, &["--retries", "1", "echo try $ORCH_ATTEMPT; [ $ORCH_ATTEMPT = 2 ]"]);
+    let id = first["id"].as_str().unwrap();
+    let log = lines(&world.orch(&["logs", "--task", id, "--json"]).ok());
+    let mut by_text: Vec<(&Value, &Value)> = log.iter().map(|l| (&l["text"], &l["stream"])).collect();
+    by_text.sort_by_key(|(text, _)| text.to_string());
+    let expected = [("apple", "stdout"), ("banana", "stderr"), ("cherry", "stdout")].map(|(t, s)| (json!(t), json!(s)));
+    assert_eq!(by_text, expected.iter().map(|(t, s)| (t, s)).collect::<Vec<_>>());
+    for line in &log {
+        let fields: Vec<&String> = line.as_object().unwrap().keys().collect();
+        assert_eq!(fields, ["agent", "at", "attempt", "stream", "task", "text"], "{line}");
+        assert_eq!((&line["task"], &line["agent"], &line["attempt"]), (&json!(id), &json!("shell-1"), &json!(1)));
+    }
+    let retried = lines(&world.orch(&["logs", "--task", second["id"].as_str().unwrap(), "--json"]).ok());
+    assert_eq!(retried.iter().map(|l| &l["attempt"]).collect::<Vec<_>>(), [1, 2]);
+
+    let agent = lines(&world.orch(&["logs", "shell-1", "--json"]).ok());
+    assert_eq!(agent.len(), 5);
+    assert_eq!(lines(&world.orch(&["logs", "--json"]).ok()), agent, "of all agents");
+    let found = lines(&world.orch(&["logs", "--grep", "^(apple|try \\d)$", "--json"]).ok());
+    assert_eq!(texts(&found), ["apple", "try 1", "try 2"]);
+    let last = lines(&world.orch(&["logs", "--grep", "try", "-n", "1", "--json"]).ok());
+    assert_eq!(texts(&last), ["try 2"], "the last line that matches");
+    assert_eq!(world.orch(&["logs", "-n", "0"]).ok(), "");
+
+    let human = world.orch(&["logs", "--task", id]).ok();
+    assert!(human.contains("shell-1| apple\n") && human.contains("shell-1! banana\n"), "{human}");
+    let wrong = world.orch(&["logs", "--grep", "("]).ended(2);
+    assert!(wrong.stderr.contains("not a regular expression") && wrong.stderr.contains("unclosed"), "{wrong:#?}");
+    world.orch(&["logs", "shell-9"]).ended(2);
+    world.orch(&["logs", "--task", "t-7k2m9qx4hz"]).ended(2);
+}
+
+#[test]
+fn following_a_tasks_log_ends_with_the_task() {
+    let world = World::started("");
+    let script = format!("echo one; {}; echo two; printf last", gate(&world.file("go")));
+    let id = delegated(&world, &[&script]);
+    world.wait_until("it prints", || world.orch(&["logs", "--task", &id]).stdout.contains("one"));
+    let mut follow = world.orch_started(&["logs", "--task", &id, "-f", "--json"]);
+    assert!(!follow.has_ended());
+    world.touch("go");
+    let log = lines(&follow.end().ok());
+    assert_eq!(texts(&log), ["one", "two", "last"]);
+    // Of a task that has ended it is the log, and of one that prints nothing it is empty.
+    assert_eq!(texts(&lines(&world.orch(&["logs", "--task", &id, "-f", "--json"]).ok())), ["one", "two", "last"]);
+    let silent = done(&world, &["true"]);
+    assert_eq!(world.orch(&["logs", "-f", "--task", silent["id"].as_str().unwrap()]).ok(), "");
+}
+
+#[test]
+fn events_tell_a_life_in_order() {
+    let world = World::started("");
+    let follow = world.orch_command(&["events", "-f", "-n", "0", "--json"]);
+    // What follows never ends by itself: `head` ends it.
+    let mut shell = world.command("sh");
+    let words: Vec<String> = std::iter::once(follow.get_program())
+        .chain(follow.get_args())
+        .map(|w| w.to_string_lossy().into_owned())
+        .collect();
+    shell.arg("-c").arg(format!("{} | grep -m1 task.succeeded", words.join(" ")));
+    let followed = crate::common::start(shell);
+
+    let task = done(&world, &["--retries", "1", "[ $ORCH_ATTEMPT = 2 ]"]);
+    let id = task["id"].as_str().unwrap();
+    let all = lines(&world.orch(&["events", "-n", "1000", "--json"]).ok());
+    let fields = ["agent", "at", "data", "from", "id", "kind", "reason", "task", "to"];
+    for event in &all {
+        assert_eq!(event.as_object().unwrap().keys().collect::<Vec<_>>(), fields, "{event}");
+        assert!(event["reason"].as_str().is_some_and(|r| !r.is_empty()), "every transition has a reason: {event}");
+    }
+    let of_task: Vec<&Value> =
+        all.iter().filter(|e| e["task"] == id && text(&e["kind"]).starts_with("task.")).collect();
+    let path: Vec<&Value> = of_task.iter().map(|e| &e["to"]).collect();
+    assert_eq!(path, ["ready", "running", "delayed", "ready", "running", "succeeded"], "{of_task:#?}");
+    for (a, b) in of_task.iter().zip(&of_task[1..]) {
+        assert_eq!(a["to"], b["from"], "each begins where the last ended");
+    }
+    let last = world.orch(&["events", "-n", "2", "--json"]).ok();
+    assert_eq!(lines(&last).len(), 2);
+    // The follower may have come too late for this one; the next success ends it.
+    let mut followed = followed;
+    world.wait_until("the follower has seen a success", || {
+        if !followed.has_ended() {
+            done(&world, &["true"]);
+        }
+        followed.has_ended()
+    });
+    let seen = lines(&followed.end().ok());
+    assert_eq!(each(&json!(seen), "kind"), ["task.succeeded"]);
+}
+
+#[test]
+fn whatever_a_program_prints_is_taken() {
+    let world = World::started("");
+    // Bytes that are no text, a line without end, and far more than anybody keeps in memory.
+    for (script, size) in [
+        ("head -c 100000 /dev/urandom", 100_000),
+        ("head -c 3000000 /dev/zero | tr '\\0' x", 3_000_000),
+        ("yes 0123456789 | head -c 20000000", 20_000_000),
+    ] {
+        let task = done(&world, &[script]);
+        assert_eq!((&task["state"], &task["result"]["truncated"]), (&json!("succeeded"), &json!(true)), "{script}");
+        let output = Path::new(task["result"]["path"].as_str().unwrap()).join("output");
+        assert_eq!(fs::metadata(output).unwrap().len(), size, "{script}");
+        let last = world.orch(&["logs", "--task", task["id"].as_str().unwrap(), "-n", "1", "--json"]).ok();
+        assert_eq!(lines(&last).len(), 1, "{script}");
+    }
+}
+
+#[test]
+fn numbers_of_lines_have_no_end() {
+    let world = World::started("");
+    done(&world, &["echo x"]);
+    let most = u64::MAX.to_string();
+    assert_eq!(lines(&world.orch(&["logs", "-n", &most, "--json"]).ok()).len(), 1);
+    assert!(lines(&world.orch(&["events", "-n", &most, "--json"]).ok()).len() > 3);
+    assert_eq!(world.orch(&["events", "-n", "0"]).ok(), "");
+}

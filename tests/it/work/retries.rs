@@ -1,0 +1,113 @@
+//! What is tried again, when, and what a person starts anew.
+
+use serde_json::{Value, json};
+
+use super::{delegated, done, each, ms};
+use crate::common::{World, gate};
+
+fn count(task: &Value) -> usize {
+    task["attempts"].as_array().unwrap().len()
+}
+
+#[test]
+fn failures_are_retried_with_growing_delays_and_then_kept_as_a_dead_letter() {
+    let world = World::started("[roles.shell.retry]\nbase = \"100ms\"\nfactor = 3.0\ncap = \"10s\"");
+    let task = done(&world, &["--retries", "2", "echo try $ORCH_ATTEMPT; echo no network >&2; exit 69"]);
+    assert_eq!((&task["state"], &task["cause"]), (&json!("failed"), &json!("transient")));
+    assert_eq!((&task["retries"], &task["failures"], &task["lost"]), (&json!(2), &json!(3), &json!(0)));
+    assert_eq!(each(&task["attempts"], "number"), [1, 2, 3]);
+    for (i, plain) in [(0, 100), (1, 300)] {
+        let attempt = &task["attempts"][i];
+        let delay = ms(&attempt["next_retry_at"]) - ms(&attempt["ended_at"]);
+        assert!((plain * 3 / 4..=plain * 5 / 4).contains(&delay), "{delay} ms after attempt {}", i + 1);
+        let next = &task["attempts"][i + 1];
+        assert!(ms(&next["started_at"]) >= ms(&attempt["next_retry_at"]), "{task:#}");
+        assert_eq!(attempt["cause"], "transient");
+    }
+    assert_eq!(task["attempts"][2]["next_retry_at"], Value::Null);
+    assert!(task["reason"].as_str().unwrap().contains("no network"));
+    assert_eq!(task["result"]["text"], "try 3\n", "the last output is kept");
+    assert!(!task["ended_at"].is_null());
+}
+
+#[test]
+fn without_retries_there_is_one_attempt() {
+    let world = World::started("");
+    let task = done(&world, &["--retries", "0", "exit 1"]);
+    assert_eq!((&task["state"], count(&task)), (&json!("failed"), 1));
+}
+
+#[test]
+fn an_attempt_that_takes_too_long_is_ended_whatever_it_ignores() {
+    let world = World::started("");
+    let stubborn = "trap '' TERM HUP INT; sleep 1000 & while :; do sleep 1; done";
+    let id = delegated(&world, &["--timeout", "400ms", "--retries", "0", stubborn]);
+    let task = world.wait_for(&id, "failed");
+    let attempt = &task["attempts"][0];
+    assert_eq!(
+        (&task["cause"], &attempt["cause"], &task["timeout_ms"]),
+        (&json!("timeout"), &json!("timeout"), &json!(400))
+    );
+    assert!(task["reason"].as_str().unwrap().contains("400ms"), "{}", task["reason"]);
+    assert!(ms(&attempt["ended_at"]) - ms(&attempt["started_at"]) >= 400);
+    world.wait_until("its programs have ended", || !world.processes().iter().any(|p| p.command.contains("sleep 1000")));
+
+    let twice = done(&world, &["--timeout", "300ms", "--retries", "1", "sleep 1000"]);
+    assert_eq!(each(&twice["attempts"], "cause"), ["timeout", "timeout"], "a timeout counts as a failure");
+}
+
+#[test]
+fn a_failed_task_that_a_person_starts_anew_has_its_counts_at_zero() {
+    let world = World::started("");
+    let fails = format!("[ -e '{}' ] && echo mended || exit 1", world.file("mended").display());
+    let id = delegated(&world, &["--retries", "1", &fails]);
+    assert_eq!(count(&world.wait_for(&id, "failed")), 2);
+
+    let changed = world.orch_json(&["retry", &id]);
+    assert_eq!((&changed[0]["from"], &changed[0]["changed"]), (&json!("failed"), &json!(true)));
+    let again = world.wait_for(&id, "failed");
+    assert_eq!((count(&again), &again["failures"]), (4, &json!(2)), "two fresh tries");
+
+    world.touch("mended");
+    world.orch(&["retry", &id]).ok();
+    let task = world.wait_for(&id, "succeeded");
+    assert_eq!((count(&task), &task["failures"], &task["result"]["text"]), (5, &json!(0), &json!("mended\n")));
+    assert_eq!(each(&task["attempts"], "number"), [1, 2, 3, 4, 5], "all attempts are kept");
+
+    let done = world.orch(&["retry", &id]);
+    assert_eq!(done.code, 1, "what has succeeded is not started anew: {done:#?}");
+}
+
+#[test]
+fn a_held_task_waits_for_a_person_and_goes_on() {
+    let world = World::started("");
+    let asks = format!("[ -e '{}' ] && echo in || {{ echo please log in; exit 77; }}", world.file("login").display());
+    let id = delegated(&world, &[&asks]);
+    let held = world.wait_for(&id, "held");
+    assert_eq!((&held["cause"], &held["failures"]), (&json!("needs_person"), &json!(0)));
+    let status = world.status();
+    let what = each(&status["attention"], "what");
+    assert!(what.iter().any(|w| w.as_str().unwrap().contains(&id)), "{status:#}");
+    let waited = world.orch(&["wait", &id, "--timeout", "100ms"]).ended(5);
+    assert!(waited.stderr.contains("held"), "{waited:#?}");
+
+    world.touch("login");
+    world.orch(&["retry", &id]).ok();
+    assert_eq!(world.wait_for(&id, "succeeded")["result"]["text"], "in\n");
+}
+
+#[test]
+fn a_delayed_task_can_be_started_at_once() {
+    let world = World::started("[roles.shell.retry]\nbase = \"1h\"\ncap = \"2h\"");
+    let script = format!("{}; [ $ORCH_ATTEMPT = 2 ]", gate(&world.file("go")));
+    world.touch("go");
+    let id = delegated(&world, &[&script]);
+    let delayed = world.wait_for(&id, "delayed");
+    let wait = ms(&delayed["due_at"]) - ms(&delayed["attempts"][0]["ended_at"]);
+    assert!((2_700_000..=4_500_000).contains(&wait), "{wait}");
+    assert_eq!(delayed["due_at"], delayed["attempts"][0]["next_retry_at"]);
+    let why = world.orch(&["why", &id]).ok();
+    assert!(why.contains("Attempt 2 may start in") && why.contains("1 of 3 retries"), "{why}");
+    world.orch(&["retry", &id]).ok();
+    world.wait_for(&id, "succeeded");
+}

@@ -1,0 +1,108 @@
+//! No secret leaves the environment: not into an argument, a Redis key, a tmux option, a file or a log.
+
+use std::{fs, path::Path};
+
+use super::{delegated, text};
+use crate::common::{World, gate, start};
+
+const SECRET: &str = "s3cr3t-Zx9-value";
+
+/// Every file below `dir` that holds the secret.
+fn files_with_it(dir: &Path, found: &mut Vec<String>) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => files_with_it(&path, found),
+            Ok(kind) if kind.is_file() => {
+                let bytes = fs::read(&path).unwrap_or_default();
+                if bytes.windows(SECRET.len()).any(|part| part == SECRET.as_bytes()) {
+                    found.push(path.display().to_string());
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// All keys of the world's Redis with all they hold, as text.
+fn everything_in_redis(world: &World) -> String {
+    let url = format!("unix://{}", orch::store::server::socket_path(&world.home).unwrap().display());
+    let mut redis = redis::Client::open(url).unwrap().get_connection().unwrap();
+    let keys: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut redis).unwrap();
+    assert!(!keys.is_empty());
+    let mut all = String::new();
+    for key in keys {
+        assert!(key.starts_with("orch:{w}:"), "{key} is outside the namespace");
+        let kind: String = redis::cmd("TYPE").arg(&key).query(&mut redis).unwrap();
+        let read: &[&str] = match kind.as_str() {
+            "string" => &["GET"],
+            "hash" => &["HGETALL"],
+            "set" => &["SMEMBERS"],
+            "zset" => &["ZRANGE", "0", "-1"],
+            "list" => &["LRANGE", "0", "-1"],
+            "stream" => &["XRANGE", "-", "+"],
+            other => panic!("{key} is a {other}"),
+        };
+        let value: redis::Value = redis::cmd(read[0]).arg(&key).arg(&read[1..]).query(&mut redis).unwrap();
+        all.push_str(&format!("{key} {value:?}\n"));
+    }
+    all
+}
+
+#[test]
+fn a_secret_reaches_the_program_it_is_meant_for_and_nothing_else() {
+    let world = World::builder()
+        .tables("[roles.trusted]\ndriver = \"shell\"\nenv_from = [\"DEPLOY_TOKEN\"]\n[roles.other]\ndriver = \"shell\"")
+        .build();
+    let mut begin = world.orch_command(&["start"]);
+    begin.env("DEPLOY_TOKEN", SECRET).env("DEPLOY_PLAIN", "plain");
+    start(begin).end().ok();
+
+    // It has it, says it on both streams and in its result, in pieces and as data, and is caught each time.
+    let script = format!(
+        "[ \"$DEPLOY_TOKEN\" = s3cr3t-'Zx9'-value ] && echo has it\n\
+         echo \"out: $DEPLOY_TOKEN\"; echo \"err: $DEPLOY_TOKEN\" >&2\n\
+         printf 's3cr3t-'; sleep 0.2; printf 'Zx9-value\\n'\n\
+         printf '{{\"text\": \"it is %s\", \"data\": {{\"key\": [\"%s\"]}}}}' \"$DEPLOY_TOKEN\" \"$DEPLOY_TOKEN\" > \"$ORCH_RESULT\"\n{}",
+        gate(&world.file("go"))
+    );
+    let id = delegated(&world, &["--role", "trusted", &script]);
+    world.wait_until("it has printed", || world.orch(&["logs", "--task", &id]).stdout.contains("err:"));
+    world.wait_until("all of it", || world.pane("trusted-1").matches("[redacted]").count() >= 3);
+    // While it runs: what others on this machine could look at.
+    for process in world.processes() {
+        assert!(!process.command.contains(SECRET), "{process:?}");
+    }
+    for words in [
+        &["show-environment", "-g"][..],
+        &["show-environment", "-t", "=trusted-1"],
+        &["show-options", "-t", "=trusted-1:"],
+    ] {
+        let shown = world.tmux(words).stdout;
+        assert!(!shown.contains(SECRET) && !shown.contains("DEPLOY_TOKEN"), "{words:?}: {shown}");
+    }
+    assert!(!world.pane("trusted-1").contains(SECRET));
+    world.touch("go");
+    let task = world.wait_for(&id, "succeeded");
+    assert_eq!(task["result"]["text"], "it is [redacted]");
+    assert_eq!(task["result"]["data"]["key"][0], "[redacted]", "{task:#}");
+    let log = world.orch(&["logs", "--task", &id, "-n", "100"]).ok();
+    assert!(log.contains("has it") && log.matches("[redacted]").count() == 3 && !log.contains(SECRET), "{log}");
+
+    // Named by nobody, it reaches nobody; what does not look like a secret does.
+    let other = delegated(&world, &["--role", "other", "echo \"<$DEPLOY_TOKEN> $DEPLOY_PLAIN\"; env > \"$HOME/env\""]);
+    assert_eq!(text(&world.wait_for(&other, "succeeded")["result"]["text"]), "<> plain\n");
+    assert!(!world.lines("env").iter().any(|line| line.contains(SECRET)));
+
+    assert!(!everything_in_redis(&world).contains(SECRET));
+    for words in [&["events", "-n", "1000", "--json"][..], &["status", "--json"], &["show", "trusted-1", "--json"]] {
+        assert!(!world.orch(words).stdout.contains(SECRET), "{words:?}");
+    }
+    // The whole state folder, the append-only file with everything that Redis was ever told included.
+    let mut found = Vec::new();
+    files_with_it(&world.home, &mut found);
+    // The program's own file is its own: it wrote the secret there itself.
+    found.retain(|path| !path.ends_with("/answer.json"));
+    assert_eq!(found, [] as [String; 0]);
+    world.stop_and_check_nothing_left();
+}

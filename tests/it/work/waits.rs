@@ -1,0 +1,82 @@
+//! `orch wait` and `orch result`.
+
+use serde_json::json;
+
+use super::{delegated, done, each};
+use crate::common::{World, gate};
+
+#[test]
+fn wait_is_for_all_or_for_any() {
+    let world = World::started("");
+    let slow = delegated(&world, &[&gate(&world.file("go"))]);
+    let quick = delegated(&world, &["echo quick"]);
+    let any = world.orch_json(&["wait", "--any", &slow, &quick]);
+    assert_eq!(each(&any, "id"), [&json!(quick)]);
+    assert_eq!(any[0]["result"]["text"], "quick\n");
+
+    let mut all = world.orch_started(&["wait", "--json", &slow, &quick, &slow]);
+    assert!(!all.has_ended());
+    world.touch("go");
+    let all = all.end().ended(0).json();
+    assert_eq!(each(&all, "id"), [&json!(slow), &json!(quick)], "each once, in the order asked for");
+}
+
+#[test]
+fn a_wait_that_takes_too_long_says_what_is_open() {
+    let world = World::started("");
+    let slow = delegated(&world, &[&gate(&world.file("go"))]);
+    let done = delegated(&world, &["true"]);
+    world.wait_for(&done, "succeeded");
+    let late = world.orch(&["wait", "--timeout", "150ms", &slow, &done]).ended(5);
+    assert!(late.stderr.contains(&slow) && !late.stderr.contains(&done) && late.stdout.is_empty(), "{late:#?}");
+    let late = world.orch(&["wait", "--timeout", "0s", "--json", &slow]).ended(5).json();
+    assert_eq!(late["error"]["kind"], "timed_out");
+    world.touch("go");
+    world.orch(&["wait", &slow]).ok();
+}
+
+#[test]
+fn one_failure_among_several_is_exit_code_1_and_all_are_shown() {
+    let world = World::started("");
+    let good = delegated(&world, &["echo fine"]);
+    let bad = delegated(&world, &["--retries", "0", "exit 1"]);
+    let waited = world.orch(&["wait", &good, &bad]).ended(1);
+    assert!(waited.stdout.contains(&format!("{good} succeeded")) && waited.stdout.contains(&format!("{bad} failed")));
+    let list = world.orch(&["wait", "--json", &good, &bad]).ended(1).json();
+    assert_eq!(each(&list, "state"), ["succeeded", "failed"]);
+    world.orch(&["wait", &good]).ok();
+}
+
+#[test]
+fn a_waiter_is_woken_and_does_not_look_now_and_then() {
+    let world = World::started("");
+    let id = delegated(&world, &[&gate(&world.file("go"))]);
+    world.wait_for(&id, "running");
+    let waiter = world.orch_started(&["wait", "--json", &id]);
+    world.wait_until("it waits", || world.orch(&["show", &id]).code == 0);
+    world.touch("go");
+    let ended = waiter.end().ended(0).json();
+    assert_eq!(ended[0]["state"], "succeeded");
+}
+
+#[test]
+fn result_is_the_answer_alone_or_says_why_there_is_none() {
+    let world = World::started("");
+    let open = delegated(&world, &[&gate(&world.file("go"))]);
+    let none = world.orch(&["result", &open]).ended(1);
+    assert!(none.stderr.contains("no result yet") && none.stderr.contains("orch wait"), "{none:#?}");
+    world.touch("go");
+    world.orch(&["wait", &open]).ok();
+    assert_eq!(world.orch(&["result", &open]).ok(), "", "a silent program's answer is empty");
+
+    let task = done(&world, &["printf 'no line end'"]);
+    let id = task["id"].as_str().unwrap();
+    assert_eq!(world.orch(&["result", id]).ok(), "no line end\n");
+    assert_eq!(world.orch_json(&["result", id]), task["result"]);
+
+    let failed = done(&world, &["--retries", "0", "echo last words; exit 65"]);
+    let shown = world.orch(&["result", failed["id"].as_str().unwrap()]).ended(1);
+    assert_eq!(shown.stdout, "last words\n");
+    assert!(shown.stderr.contains("exit code 65"), "{shown:#?}");
+    world.orch(&["result", "t-7k2m9qx4hz"]).ended(2);
+}

@@ -1,0 +1,130 @@
+//! `orch hook`, as an agent's program calls it.
+
+use crate::common::{Output, World, feed, kill9};
+use serde_json::{Value, json};
+
+const MASTER: &str = "opus-master";
+
+/// Calls it as the master's program does.
+fn hook(world: &World, event: &str) -> Output {
+    let mut command = world.orch_command(&["hook", "claude"]);
+    command.env("ORCH_AGENT", MASTER).env("ORCH_ROLE", "opus");
+    feed(command, json!({ "hook_event_name": event, "tool_name": "Bash" }).to_string().as_bytes())
+}
+
+fn noted(world: &World) -> Vec<Value> {
+    let text = std::fs::read_to_string(world.home.join("agents").join(MASTER).join("hooks.jsonl")).unwrap_or_default();
+    text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
+}
+
+#[test]
+fn what_waits_is_handed_over_once_also_where_a_hook_was_cut_off() {
+    let world = World::started("");
+    std::fs::create_dir_all(world.home.join("agents").join(MASTER)).expect("a folder");
+    world.orch(&["send", MASTER, "the tests are green"]).ended(0);
+    assert_eq!(hook(&world, "PreToolUse").ok(), "", "not in the middle of a turn");
+    // What a hook leaves that was killed after it had read.
+    let left = world.home.join("agents").join(MASTER).join("handing");
+    let told: Value = serde_json::from_str(&hook(&world, "Stop").ok()).expect("JSON");
+    assert!(told["reason"].as_str().is_some_and(|reason| reason.contains("the tests are green")), "{told}");
+    assert!(!left.exists());
+    assert_eq!(hook(&world, "Stop").ok(), "", "once");
+
+    world.orch(&["send", MASTER, "the docs are read"]).ended(0);
+    std::fs::write(&left, "a-token").expect("written");
+    assert_eq!(hook(&world, "PreToolUse").ok(), "");
+    assert!(left.exists(), "whoever hands over nothing settles nothing");
+    let inbox = world.orch_command(&["inbox"]).env("ORCH_AGENT", MASTER).output().expect("orch");
+    assert!(String::from_utf8_lossy(&inbox.stdout).contains("the docs are read"));
+    assert!(!left.exists(), "read by the program itself, with the same token");
+    assert_eq!(hook(&world, "Stop").ok(), "");
+    let kinds: Vec<Value> = noted(&world).into_iter().map(|line| line["hook"].clone()).collect();
+    assert_eq!(kinds, ["tool_call", "goes_on", "ended", "tool_call", "ended"]);
+    world.stop_and_check_nothing_left();
+}
+
+#[test]
+fn what_the_master_has_waited_for_it_is_not_told_again() {
+    let world = World::started("");
+    std::fs::create_dir_all(world.home.join("agents").join(MASTER)).expect("a folder");
+    let as_master = |words: &[&str]| {
+        let output = world.orch_command(words).env("ORCH_AGENT", MASTER).env("ORCH_ROLE", "opus").output();
+        String::from_utf8(output.expect("orch").stdout).expect("UTF-8").trim().to_owned()
+    };
+    let delegate = |text: &str| as_master(&["delegate", "--role", "shell", text]);
+    let (one, two) = (delegate("echo one"), delegate("echo two"));
+    as_master(&["wait", &one, &two]);
+    assert_eq!(hook(&world, "Stop").ok(), "", "each told would be a turn of the model's more");
+    let alone = delegate("echo three");
+    world.wait_for(&alone, "succeeded");
+    as_master(&["wait", &one]);
+    let told: Value = serde_json::from_str(&hook(&world, "Stop").ok()).expect("JSON");
+    let reason = told["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains(") succeeded: three") && !reason.contains(") succeeded: one"), "{told}");
+    world.stop_and_check_nothing_left();
+}
+
+#[test]
+fn what_a_program_does_is_noted_where_the_configuration_does_not_read() {
+    let world = World::new();
+    std::fs::create_dir_all(world.home.join("agents").join(MASTER)).expect("a folder");
+    std::fs::write(world.project.join("sessions.toml"), "[half a ta").expect("written");
+    assert_eq!(hook(&world, "Stop").ok(), "");
+    assert_eq!(noted(&world).len(), 1);
+    // 2 would keep the program from what it does.
+    let by_a_person = feed(world.orch_command(&["hook", "claude"]), br#"{"hook_event_name":"Stop"}"#);
+    assert!(by_a_person.ended(1).stderr.contains("called by the program of an agent"));
+    assert_eq!(hook(&world, "Nonsense").ok(), "");
+    assert_eq!(noted(&world).len(), 1);
+}
+
+/// A master's stand-in: it waits for a file before each of its turns, and takes another one's place in the middle of one.
+const TURNS: &str = r#"
+tell() { printf '{"hook_event_name":"%s",%s}' "$1" "$2" | orch hook claude > /dev/null; }
+now() { date -u +%Y-%m-%dT%H:%M:%S.%3NZ; }
+answer() { echo '{"type":"assistant","timestamp":"'${2:-$(now)}'","message":{"id":"'$1'","usage":{"input_tokens":10,"output_tokens":5}}}'; }
+# The conversation is an old one, which somebody else has led.
+[ -e ../record.jsonl ] || answer m0 2020-01-01T00:00:00Z >> ../record.jsonl
+tell SessionStart "\"session_id\":\"s-1\",\"source\":\"startup\",\"transcript_path\":\"$PWD/../record.jsonl\""
+turn() {
+    until [ -e ../turn-$1 ]; do sleep 0.05; done
+    tell UserPromptSubmit '"prompt":"go on"'
+    # The last that it has said is written down after the end is told.
+    [ $1 = 2 ] || tell Stop '"last_assistant_message":"done"'
+    answer m$1 >> ../record.jsonl
+}
+[ -e ../turn-1 ] || turn 1
+[ -e ../turn-2 ] || { turn 2; touch ../in-the-middle; }
+# An agent within it, whose words are kept apart.
+until [ -e ../turn-3 ]; do sleep 0.05; done
+mkdir -p ../record/subagents
+answer s1 >> ../record/subagents/agent-1.jsonl
+turn 3
+while :; do sleep 0.05; done
+"#;
+
+#[test]
+fn what_the_master_uses_is_counted_once_though_it_has_no_task() {
+    let world = World::builder().master_driver("claude").build();
+    world.program("claude", TURNS);
+    world.start();
+    let used = |by: &str| {
+        let rows = world.orch_json(&["costs", "--by", by])["rows"].take();
+        let names = [MASTER, "opus"];
+        let row =
+            rows.as_array().and_then(|rows| rows.iter().find(|row| names.iter().any(|name| row["name"] == *name)));
+        row.map_or(0, |row| row["input_tokens"].as_u64().expect("a number"))
+    };
+    assert_eq!(used("agent"), 0);
+    world.touch("turn-1");
+    world.wait_until("the first turn is counted", || used("agent") == 10);
+    world.touch("turn-2");
+    world.wait_until("it is in the middle of the second", || world.file("in-the-middle").exists());
+    // Its runner dies with it, and the next one knows nothing but the record.
+    kill9(world.runner_pid(MASTER));
+    world.touch("turn-3");
+    world.wait_until("three answers and a subagent's are counted", || used("agent") == 40);
+    assert_eq!((used("agent"), used("role")), (40, 40));
+    assert_eq!(world.orch_json(&["costs"])["total"]["output_tokens"], 20);
+    world.stop_and_check_nothing_left();
+}
