@@ -19,7 +19,7 @@
 //!                                                                       the agent's program, and all it starts
 //! ```
 //!
-//! *Redis* holds everything that must survive: tasks, agents, leases, wishes, events. It is a private server that the
+//! *Redis* holds everything that must survive: tasks, agents, leases, requests, events. It is a private server that the
 //! supervisor starts and watches ([`store::server`]), or the user's own.
 //!
 //! A *runner* ([`runner`]) is one agent. It claims a task of its role, runs the program of its driver ([`drivers`]) in a
@@ -57,7 +57,7 @@
 //! ## The rules that everything keeps to
 //!
 //! 1. **One table a state.** [`model::task::TRANSITIONS`] and [`model::agent::TRANSITIONS`] are written into the Lua
-//!    scripts when they are loaded; `move` and `move_agent` in `store/lua/prelude_moves.lua` are the only writers of a state,
+//!    scripts when they are loaded; `move` and `move_agent` in `store/lua/prelude/moves.lua` are the only writers of a state,
 //!    and append the event in the same step.
 //! 2. **One Lua file a transition**, which reads and checks everything before its first write, uses Redis's own clock,
 //!    and can be sent again: whoever lost an answer asks again and gets the same.
@@ -76,18 +76,18 @@
 //! A runner is a subreaper: what its program leaves behind becomes its child, and is ended when the attempt ends. A
 //! runner that is told to leave ends its program (TERM, a grace, KILL) and says goodbye. One that dies is noticed by a
 //! pidfd; the supervisor records its end, which frees the task, and then ends what is left of it: descendants, members
-//! of the pane's session, carriers of the marker, and who is in its enclosure, until two looks find nobody. What may be
-//! left of an ended agent stands in the record `remains` until somebody has looked, so that a crash in between leaves
+//! of the pane's session, carriers of the marker, and who is in its cgroup, until two looks find nobody. What may be
+//! left of an ended agent stands in the record `orphans` until somebody has looked, so that a crash in between leaves
 //! nothing behind either.
 //!
-//! An *enclosure* is a control group of the kernel's ([`os::Enclosure`]). A runner enters one of its own before it starts
+//! An *cgroup* is a control group of the kernel's ([`os::Cgroup`]). A runner enters one of its own before it starts
 //! anything, so everything that it starts is inside, also what left its environment, its session and its parents. Its
 //! place is derived from the incarnation and from a list of places in the state folder, so that every later supervisor
 //! finds it. Supervisor, Redis and tmux are never inside: a supervisor that an agent has started leaves first. Where no
-//! enclosure can be made, everything works without.
+//! cgroup can be made, everything works without.
 //!
 //! A program that uses more than its role may ([`config::Limits`]) is ended by its runner without grace, and the attempt
-//! is `lost`; the agent goes on. Where the kernel hands on its controllers it holds the bounds in the enclosure, else the
+//! is `lost`; the agent goes on. Where the kernel hands on its controllers it holds the bounds in the cgroup, else the
 //! runner looks once a second. While the machine is short of memory (`min_free_memory`) nobody is started but the master.
 //!
 //! Silence counts from the moment at which everything was there: after a break of Redis, of the machine or of the
@@ -96,7 +96,7 @@
 //! ## One supervisor
 //!
 //! Those of one state folder are kept apart by a lock in it. In a Redis of the user's own, those of several folders or
-//! machines may meet: there a supervisor says every two seconds that the namespace is its own (`supervisor::reign`), and one
+//! machines may meet: there a supervisor says every two seconds that the namespace is its own (`supervisor::leadership`), and one
 //! that finds it another's ends. What one does that has not noticed yet is refused by states and fences, as from anybody else
 //! who is late.
 //!
@@ -132,10 +132,10 @@
 //! What an attempt has used is added in the step that ends it: to its task, to all above that, to its role and agent of
 //! the day. A master has no attempt: its runner tells the total of its conversation after each turn, of which the store adds
 //! what is new, and nothing of what was used before the master took it up. `claim` gives nothing of a role that has used what it may a day, or whose account is rate limited
-//! (`held_back` in `store/lua/prelude_spend.lua`); both end by themselves, and the supervisor wakes those that were sent
+//! (`suspended` in `store/lua/prelude/usage.lua`); both end by themselves, and the supervisor wakes those that were sent
 //! away. A person who knows that a rate limit is over lifts it (`orch resume ROLE`).
 //!
-//! A role whose program is not there ([`drivers::unfit`]) is held back in the same way: the supervisor looks at each pass, and
+//! A role whose program is not there ([`drivers::unavailable`]) is held back in the same way: the supervisor looks at each pass, and
 //! its tasks wait until the program is installed, in place of failing one after the other.
 //!
 //! ## The rooms
@@ -174,6 +174,7 @@ pub mod model;
 pub mod mux;
 pub mod ops;
 pub mod os;
+pub mod redis_server;
 pub mod runner;
 pub mod store;
 pub mod supervisor;

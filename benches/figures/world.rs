@@ -20,7 +20,8 @@ use orch::{
         Ops,
         types::{Caller, Delegate},
     },
-    store::{Store, server::socket_path},
+    redis_server::socket_path,
+    store::Store,
 };
 
 use crate::{Result, processes};

@@ -28,7 +28,7 @@ pub(super) async fn run(args: args::Delegate, session: &mut Session) -> Result<u
     // For whoever waits, and for a person; a program that only delegates is not to pay for it.
     if (wait || io::stderr().is_terminal())
         && !session.json
-        && let Some(why) = ops.held_back(role.as_deref()).await?
+        && let Some(why) = ops.suspended(role.as_deref()).await?
     {
         exit::note(&format!("{} waits: {why}", delegated.id));
     }

@@ -36,11 +36,11 @@ pub(super) async fn kill(args: &args::Kill, session: &mut Session) -> Result<u8,
 pub(super) async fn scale(args: &args::Scale, session: &mut Session) -> Result<u8, End> {
     let changed = session.ops()?.scale(&args.role, args.n).await?;
     session.answer(&json!({"role": args.role, "agents": args.n, "changed": changed}), |_, _| {
-        let wish = match args.n {
+        let request = match args.n {
             Some(n) => count(n, "agent", "agents"),
             None => "as many agents as sessions.toml says".to_owned(),
         };
-        format!("{}: {wish}{}\n", args.role, if changed { "" } else { " already" })
+        format!("{}: {request}{}\n", args.role, if changed { "" } else { " already" })
     })?;
     Ok(0)
 }

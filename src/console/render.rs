@@ -71,7 +71,7 @@ pub(super) fn status(status: &Status, page: &Page) -> String {
     if !s.paused_roles.is_empty() {
         supervisor += &format!(", paused: {}", s.paused_roles.join(", "));
     }
-    // Without Redis nobody can say what was wished.
+    // Without Redis nobody can say what was requested.
     if !s.accepting && status.redis.state == "ok" {
         supervisor += ", accepts nothing new";
     }

@@ -20,9 +20,9 @@ use crate::{
         task::TaskResult,
     },
     ops::types::{Caller, Delegate},
+    redis_server::{Server, ServerSpec},
     store::{
         Store,
-        server::{Server, ServerSpec},
         tasks::{Claimed, Report},
     },
 };

@@ -17,7 +17,8 @@ use crate::{
     model::{id::TaskId, time::Timestamp},
     mux::Mux,
     os::{self, ProcessId},
-    store::{agents::Record, server},
+    redis_server,
+    store::agents::Record,
 };
 
 /// How long a target is waited for, if there is none: an agent that works, say.
@@ -85,7 +86,7 @@ async fn kill(scene: &Scene, fault: &'static Fault, target: Target, rng: &mut Rn
 async fn kill_all(scene: &Scene, fault: &'static Fault) -> Option<Injected> {
     let records = scene.look_at_agents().await;
     let supervisor = scene.world.supervisor();
-    let redis = server::running(scene.world.home.path());
+    let redis = redis_server::running(scene.world.home.path());
     let all: Vec<ProcessId> =
         records.iter().filter_map(runner).chain(tmux(&records)).chain(supervisor).chain(redis).collect();
     scene.killed.borrow_mut().extend(supervisor);
@@ -205,7 +206,7 @@ async fn find(scene: &Scene, target: Target, rng: &mut Rng) -> Option<Hit> {
         let records = scene.look_at_agents().await;
         let hit = match target {
             Target::Supervisor => scene.world.supervisor().map(|process| ("", process, Well::Started)),
-            Target::Redis => server::running(scene.world.home.path()).map(|process| ("", process, Well::Unknown)),
+            Target::Redis => redis_server::running(scene.world.home.path()).map(|process| ("", process, Well::Unknown)),
             Target::Tmux => tmux(&records).map(|process| ("", process, tmux_well(&records))),
             Target::Runner => {
                 let all: Vec<_> = records.iter().filter_map(|r| Some((r, runner(r)?))).collect();

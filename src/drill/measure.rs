@@ -1,6 +1,6 @@
 //! How long it took until what a fault had hit was well again, read from the event stream. PURE.
 //!
-//! A task's own backoff is not counted: it is a wish of sessions.toml, and no slowness of orch.
+//! A task's own backoff is not counted: it is a request of sessions.toml, and no slowness of orch.
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::scene::Scene;
-use crate::{mux::Mux, os, store::server};
+use crate::{mux::Mux, os, redis_server};
 
 /// More than this is a leak.
 const BOUND_PERCENT: f64 = 5.0;
@@ -101,7 +101,7 @@ async fn sample(scene: &Scene) -> Option<[f64; SERIES.len()]> {
     let per_runner =
         |of: &dyn Fn(u32) -> f64| runners.iter().map(|pid| of(*pid)).sum::<f64>() / runners.len().max(1) as f64;
     let sizes = world.store.sizes().await.ok()?;
-    server::running(world.home.path())?;
+    redis_server::running(world.home.path())?;
     Some([
         memory(supervisor),
         per_runner(&memory),

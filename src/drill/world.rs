@@ -20,7 +20,8 @@ use crate::{
     home::{Home, create_dir},
     mux::{TmuxMux, TmuxOptions},
     os,
-    store::{Store, server::socket_path},
+    redis_server::socket_path,
+    store::Store,
 };
 
 /// What a world's folder is called, before six random letters.
@@ -35,7 +36,7 @@ const SETTLED: Duration = Duration::from_secs(60);
 /// No command may take longer: `orch start` itself gives up after two minutes.
 const LIMIT: Duration = Duration::from_secs(150);
 /// How long a call of the drill's own tries when Redis does not answer.
-const PATIENCE: Duration = Duration::from_millis(100);
+const RETRY_FOR: Duration = Duration::from_millis(100);
 
 /// The rhythms of a world: short, so that a drill need not wait long for a lease to end.
 pub(super) const LEASE: Duration = Duration::from_secs(2);
@@ -115,7 +116,7 @@ impl World {
         let home = Home::new(path.join("home"));
         let socket = path.join(format!("tmux-{}/default", nix::unistd::getuid()));
         Ok(World {
-            store: Store::at_socket(&socket_path(home.path())?, "drill", PATIENCE)?,
+            store: Store::at_socket(&socket_path(home.path())?, "drill", RETRY_FOR)?,
             mux: tmux_at(&socket),
             env: environment(&path, home.path()),
             keep: false,
@@ -224,9 +225,9 @@ pub(super) fn tmux_at(socket: &Path) -> TmuxMux {
 }
 
 fn make_root() -> Result<PathBuf> {
-    let wished = std::env::var_os("TMPDIR").map(PathBuf::from).filter(|path| path.is_absolute());
+    let requested = std::env::var_os("TMPDIR").map(PathBuf::from).filter(|path| path.is_absolute());
     let mut refused = Vec::new();
-    for place in wished.into_iter().chain(["/tmp".into(), "/var/tmp".into()]) {
+    for place in requested.into_iter().chain(["/tmp".into(), "/var/tmp".into()]) {
         // A link in the path would hide the folder's name from who looks for it.
         let place = place.canonicalize().unwrap_or(place);
         let template = place.join(format!("{PREFIX}XXXXXX"));

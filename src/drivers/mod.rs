@@ -22,13 +22,13 @@ mod contract;
 mod conversation;
 mod copilot;
 mod event;
-mod fitness;
 mod gemini;
 mod gemini_cli;
 mod hook;
 mod hook_json;
 mod mcp;
 mod opencode;
+mod preflight;
 mod program;
 mod qwen;
 mod screen;
@@ -53,9 +53,9 @@ use self::contract::by_contract;
 pub use self::{
     conversation::Conversation,
     event::{Ending, Event, Failure, Transcript, When},
-    fitness::{Unfit, program_of, unfit},
     hook::{Hook, HookTranscript, Noted, Source},
     mcp::Mcp,
+    preflight::{Unfit, program_of, unavailable},
     program::{Program, version_in},
     screen::{Prompt, Seen},
 };

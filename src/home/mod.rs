@@ -1,7 +1,7 @@
 //! What lies in ORCH_HOME: the names of its files and folders, the outputs of attempts, and the reports that Redis has
 //! not heard yet. Everything in it is this user's own (0700, 0600).
 
-mod enclosures;
+mod cgroups;
 #[cfg(test)]
 mod fuzz;
 pub mod launch;
@@ -33,7 +33,7 @@ pub const OUTER_TMUX_TMPDIR: &str = "ORCH_OUTER_TMUX_TMPDIR";
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Said {
-    /// The master stands; or all has ended, where that was wished.
+    /// The master stands; or all has ended, where that was requested.
     Ready,
     /// It does not, and this is why.
     Failed(Error),
@@ -134,7 +134,7 @@ impl Home {
     pub fn running(&self) -> PathBuf {
         self.path.join("running")
     }
-    /// What is remembered of Redis outside of it ([`crate::store::witness`]).
+    /// What is remembered of Redis outside of it ([`crate::store::checkpoint`]).
     pub fn epoch(&self) -> PathBuf {
         self.path.join("epoch.json")
     }

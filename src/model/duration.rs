@@ -29,7 +29,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         total_ms += number * factor;
         rest = rest[unit_len..].trim_start();
     }
-    // Ten years: beyond it a typing mistake is likelier than a wish, and sums of milliseconds stay exact.
+    // Ten years: beyond it a typing mistake is likelier than a request, and sums of milliseconds stay exact.
     if total_ms > 10.0 * 366.0 * 86_400_000.0 {
         return Err(format!("'{text}' is longer than ten years"));
     }

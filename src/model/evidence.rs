@@ -44,7 +44,7 @@ words! {
 
 words! {
     /// Who saw an agent end.
-    Witness: "witness" {
+    Observer: "observer" {
         /// The supervisor, from outside.
         Supervisor = "supervisor",
         /// The agent's own runner, which said so.
@@ -116,7 +116,7 @@ pub struct Evidence {
     /// What exceeded the bound.
     pub measured_ms: Option<u64>,
     /// Who saw it.
-    pub by: Witness,
+    pub by: Observer,
     /// Which agent.
     pub agent: String,
     /// In which state the agent was.
@@ -149,7 +149,7 @@ pub struct Evidence {
 
 impl Evidence {
     /// A rule, and nothing more yet.
-    pub fn of(rule: Rule, by: Witness, agent: &str) -> Self {
+    pub fn of(rule: Rule, by: Observer, agent: &str) -> Self {
         Evidence {
             rule,
             bound_ms: None,
@@ -181,7 +181,7 @@ impl Evidence {
     pub fn facts(&self) -> Vec<(&'static str, String)> {
         let mut facts = vec![("rule", self.rule_in_words())];
         let mut add = |name, fact: Option<String>| facts.extend(fact.map(|fact| (name, fact)));
-        add("seen by", Some(self.witness()));
+        add("seen by", Some(self.observer()));
         add("heartbeat", self.heartbeat_age_ms.map(|age| self.heartbeat(age)));
         let progress = |age| format!("its program's last sign of progress came {} before", words_of(age));
         add("progress", self.progress_age_ms.map(progress));
@@ -223,12 +223,12 @@ impl Evidence {
         format!("{name}: {meaning}{measured}")
     }
 
-    fn witness(&self) -> String {
+    fn observer(&self) -> String {
         let when = self.at.map(|at| format!(", at {at}")).unwrap_or_default();
         match (&self.said, self.by) {
             (Some(said), _) => format!("its own runner{when}: {said}"),
-            (None, Witness::Runner) => format!("its own runner{when}"),
-            (None, Witness::Supervisor) => {
+            (None, Observer::Runner) => format!("its own runner{when}"),
+            (None, Observer::Supervisor) => {
                 let state = self.state.map(|s| format!(", when it was {s}")).unwrap_or_default();
                 format!("the supervisor{state}{when}")
             }
@@ -313,7 +313,7 @@ mod tests {
             report_on_disk: Some(false),
             lease_ends_at: Some(Timestamp(99_000)),
             at: Some(Timestamp(100_000)),
-            ..Evidence::of(Rule::Lease, Witness::Supervisor, "shell-1")
+            ..Evidence::of(Rule::Lease, Observer::Supervisor, "shell-1")
         }
         .beyond(Duration::from_secs(30), Duration::from_secs(31));
         let stored = serde_json::to_string(&evidence).unwrap();
@@ -338,7 +338,7 @@ mod tests {
     #[test]
     fn every_rule_says_what_it_means() {
         for rule in Rule::ALL {
-            let told = Evidence::of(*rule, Witness::Runner, "shell-1").facts();
+            let told = Evidence::of(*rule, Observer::Runner, "shell-1").facts();
             assert!(
                 told[0].1.starts_with(&format!("{rule}: ")) && told[0].1.len() > rule.as_str().len() + 10,
                 "{told:?}"

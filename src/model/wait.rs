@@ -58,7 +58,7 @@ pub struct Need {
     pub of: String,
 }
 
-/// As the end of a sentence about the program. `lua/prelude_people.lua` says the same.
+/// As the end of a sentence about the program. `lua/prelude/people.lua` says the same.
 impl Display for Need {
     fn fmt(&self, f: &mut Formatter) -> fmt::Result {
         match (self.what, self.of.as_str()) {

@@ -21,7 +21,7 @@ impl Ops {
         Ok(in_order(self.ask(|s| s.observe(&roles)).await?))
     }
 
-    /// Asks for one more agent of a role, and returns it once the supervisor has begun to start it; `None`: the wish
+    /// Asks for one more agent of a role, and returns it once the supervisor has begun to start it; `None`: the request
     /// stands, and nobody has followed it yet.
     ///
     /// # Errors
@@ -34,7 +34,7 @@ impl Ops {
         let before = self.last_event().await?;
         let token = new_incarnation();
         let reason = format!("one more agent of role {} was asked for by {}", role.name, self.caller.in_words());
-        self.ask(|s| s.wish_spawn(&role.name, &token, &reason)).await?;
+        self.ask(|s| s.request_spawn(&role.name, &token, &reason)).await?;
         if self.supervisor().is_none() {
             return Ok(None);
         }

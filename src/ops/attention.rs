@@ -16,7 +16,7 @@ use crate::{
         wait::Needs,
         wait::Wait,
     },
-    store::{observe::Snapshot, spend::HeldBack},
+    store::{observe::Snapshot, spend::Suspended},
 };
 
 /// What to do where no agent is started for want of memory.
@@ -92,7 +92,7 @@ pub(super) fn of(config: &Config, supervised: bool, look: &Look) -> Vec<Attentio
     held(look, &mut add);
     stuck_roles(config, look, &mut add);
     dead_letters(look, &mut add);
-    wishes(look, &mut add);
+    requests(look, &mut add);
     for damaged in &look.snapshot.damaged {
         add(format!("{damaged}: it is left alone"), "orch doctor".into());
     }
@@ -187,7 +187,7 @@ fn rest(look: &Look, state: TaskState, named: usize, word: &str, add: &mut impl 
 }
 
 /// Why nothing of some roles is started.
-pub(super) fn held_back(roles: &[&str], held: &HeldBack, now: Timestamp) -> String {
+pub(super) fn suspended(roles: &[&str], held: &Suspended, now: Timestamp) -> String {
     let (who, is_one) = (named(roles), roles.len() == 1);
     let why = one_line(&held.reason, 200);
     match held.until {
@@ -229,10 +229,10 @@ fn stuck_roles(config: &Config, look: &Look, add: &mut impl FnMut(String, String
             (Some(_), Some(_)) => format!("wait: it ends by itself; or lift it: orch resume {}", roles[0]),
             (Some(_), None) => "wait: it ends by itself; orch costs --by role".into(),
         };
-        add(held_back(&roles, held, look.snapshot.now), do_);
+        add(suspended(&roles, held, look.snapshot.now), do_);
     }
     for (role, load) in &look.snapshot.load {
-        if load.ready > 0 && look.snapshot.intents.scale.get(role) == Some(&0) {
+        if load.ready > 0 && look.snapshot.requests.scale.get(role) == Some(&0) {
             let n = tasks_wait(load.ready);
             add(format!("role {role} was scaled to 0, and {n} for it"), format!("orch scale {role} 1"));
         }
@@ -253,10 +253,10 @@ fn stuck_roles(config: &Config, look: &Look, add: &mut impl FnMut(String, String
 
 /// What holds roles back, each with its roles: those of one account share its limit. Who has tasks waiting is named first.
 /// A role that can't be started is nobody's trouble while it has nothing to do: some of the built-in ones never have.
-fn holds(look: &Look) -> Vec<(Vec<&str>, &HeldBack)> {
+fn holds(look: &Look) -> Vec<(Vec<&str>, &Suspended)> {
     let ready = |role: &str| look.snapshot.load.get(role).map_or(0, |load| load.ready);
-    let mut out: Vec<(Vec<&str>, &HeldBack)> = Vec::new();
-    for (role, held) in look.snapshot.held_back.iter().filter(|(role, held)| held.until.is_some() || ready(role) > 0) {
+    let mut out: Vec<(Vec<&str>, &Suspended)> = Vec::new();
+    for (role, held) in look.snapshot.suspended.iter().filter(|(role, held)| held.until.is_some() || ready(role) > 0) {
         match out.iter_mut().find(|(_, one)| one.account.is_some() && *one == held) {
             Some((roles, _)) => roles.push(role),
             None => out.push((vec![role], held)),
@@ -266,15 +266,15 @@ fn holds(look: &Look) -> Vec<(Vec<&str>, &HeldBack)> {
     out
 }
 
-fn wishes(look: &Look, add: &mut impl FnMut(String, String)) {
-    let intents = &look.snapshot.intents;
-    if intents.pause {
+fn requests(look: &Look, add: &mut impl FnMut(String, String)) {
+    let requests = &look.snapshot.requests;
+    if requests.pause {
         add("everything is paused: nothing new is started".into(), "orch resume".into());
     }
-    for role in &intents.paused_roles {
+    for role in &requests.paused_roles {
         add(format!("role {role} is paused: none of its tasks is started"), format!("orch resume {role}"));
     }
-    if intents.drain {
+    if requests.drain {
         add("orch is draining: nothing new is accepted".into(), "orch resume".into());
     }
 }

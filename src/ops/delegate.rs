@@ -75,10 +75,10 @@ impl Ops {
     ///
     /// # Errors
     /// NotFound: no such role. NotRunning: there is no Redis.
-    pub async fn held_back(&self, role: Option<&str>) -> Result<Option<String>> {
+    pub async fn suspended(&self, role: Option<&str>) -> Result<Option<String>> {
         let role = &self.config.role(role.unwrap_or(&self.config.master.default_role))?.name;
-        let (held, _) = self.ask(|s| s.held_back(std::slice::from_ref(role))).await?;
-        Ok(held.get(role).map(|held| super::attention::held_back(&[role], held, Timestamp::now())))
+        let (held, _) = self.ask(|s| s.suspended(std::slice::from_ref(role))).await?;
+        Ok(held.get(role).map(|held| super::attention::suspended(&[role], held, Timestamp::now())))
     }
 
     /// The roles that take tasks and to which the caller may delegate.

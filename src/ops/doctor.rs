@@ -26,8 +26,8 @@ use crate::{
         text::{count, one_line},
     },
     mux::Mux,
-    os::Enclosure,
-    store::server::{check_version, find_program, socket_path},
+    os::Cgroup,
+    redis_server::{check_version, find_program, socket_path},
 };
 
 /// Agent programs that people have and orch has no driver of its own for: they can be a `command`.
@@ -52,7 +52,7 @@ impl Ops {
         let programs = agent_programs(order, path).await;
         checks.extend(self.config.roles.values().map(|role| check_role(order, role, path, &programs)));
         checks.extend(programs);
-        checks.extend([self.open_files(), enclosures()]);
+        checks.extend([self.open_files(), cgroups()]);
         checks.push(self.supervision().await);
         checks.push(self.leftovers().await);
         checks.extend(self.records().await);
@@ -195,8 +195,8 @@ impl Ops {
             found.push(format!("{} that Redis has not heard of", count(reports, "result", "results")));
         }
         if let Ok(snapshot) = self.store().observe(&[]).await {
-            if !snapshot.remains.is_empty() {
-                let ended = count(snapshot.remains.len(), "ended agent", "ended agents");
+            if !snapshot.orphans.is_empty() {
+                let ended = count(snapshot.orphans.len(), "ended agent", "ended agents");
                 found.push(format!("{ended} whose processes may still be there"));
             }
             found.extend(snapshot.damaged);
@@ -228,7 +228,7 @@ fn check_role(order: &[DriverKind], role: &Role, path: Option<&OsStr>, programs:
         return warn_or_error(&name, "error", found, format!("make the folder, or correct cwd {at}"));
     }
     let kind = drivers::settle(role.driver, order, path);
-    if let Some(Unfit { why, mend }) = drivers::unfit(role, order, path) {
+    if let Some(Unfit { why, mend }) = drivers::unavailable(role, order, path) {
         // Of the built-in roles most people use some, and install no more than these need.
         let state = if role.driver == kind && kind.program().is_some() { "warning" } else { "error" };
         return warn_or_error(&name, state, format!("{why}: its tasks wait"), mend);
@@ -316,14 +316,14 @@ async fn agent_program(program: &Program, file: PathBuf) -> Check {
     warn_or_error(&name, "warning", found, mend)
 }
 
-/// Where agents would be enclosed that are started from here.
-fn enclosures() -> Check {
-    let found = match Enclosure::below_own("orch").as_ref().and_then(|group| group.path().parent()) {
+/// Where agents would be cgroup that are started from here.
+fn cgroups() -> Check {
+    let found = match Cgroup::below_own("orch").as_ref().and_then(|group| group.path().parent()) {
         Some(place) => format!("in control groups below {}", place.display()),
         // Everything works without, and what would be needed is not worth a person's time.
         None => "none: no control groups may be made here; limits are watched by looking once a second".into(),
     };
-    ok("enclosures", found)
+    ok("cgroups", found)
 }
 
 /// The path, or the nearest folder above it that is there.

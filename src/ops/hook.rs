@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// The program waits for us: a Redis that is away is not waited for. What is not handed over now is at the next turn.
-const PATIENCE: Duration = Duration::from_secs(3);
+const RETRY_FOR: Duration = Duration::from_secs(3);
 /// What a hook leaves that was cut off while it handed something over.
 const HANDING: &str = "handing";
 /// Said to a task whose turn was about to end.
@@ -69,7 +69,7 @@ impl Ops {
             note(&hook)?;
         }
         let token = folder.join(HANDING);
-        let (text, token) = match tokio::time::timeout(PATIENCE, self.waits_for_the_model(&hook, &token)).await {
+        let (text, token) = match tokio::time::timeout(RETRY_FOR, self.waits_for_the_model(&hook, &token)).await {
             Ok(Ok(text)) => (text, self.reads_the_box(&hook).then_some(token)),
             Ok(Err(e)) => {
                 tracing::warn!("nothing is handed over: {e}");

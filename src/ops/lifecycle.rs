@@ -15,7 +15,8 @@ use crate::{
     model::agent::AgentState,
     mux::{Mux, MuxError, SessionInfo},
     os::{self, ExitWatch, FileLock, ProcessId, failpoint},
-    store::{intents::Wish, server::check_version},
+    redis_server::check_version,
+    store::requests::Request,
 };
 
 /// How long a start may take: a large Redis file is loaded before anything else happens.
@@ -110,13 +111,13 @@ impl Ops {
             return Ok(Stopped { stopped: self.stop_what_is_left().await? || hastened, open_tasks: None });
         };
         let mut open_tasks = if drain { None } else { self.open_tasks().await };
-        self.wish_stop(drain).await?;
-        failpoint!("stop.wished");
+        self.request_stop(drain).await?;
+        failpoint!("stop.requested");
         let first = if drain { timeout } else { Some(timeout.unwrap_or(STOP)) };
         let mut has_ended = ended(&supervisor, first).await?;
         if drain && !has_ended {
             open_tasks = self.open_tasks().await;
-            self.wish_stop(false).await?;
+            self.request_stop(false).await?;
             has_ended = ended(&supervisor, Some(STOP)).await?;
         }
         if has_ended {
@@ -131,8 +132,8 @@ impl Ops {
     /// A `stop --drain` under way keeps its turn for as long as tasks run. Whoever says `stop` meanwhile has waited long
     /// enough: what drains ends now. Whether there was one.
     async fn hasten_drain(&self) -> bool {
-        let drains = || async { self.store.wishes().await.is_ok_and(|wishes| wishes.stop == Some(true)) };
-        self.supervisor().is_some() && drains().await && self.wish_stop(false).await.is_ok()
+        let drains = || async { self.store.requests().await.is_ok_and(|requests| requests.stop == Some(true)) };
+        self.supervisor().is_some() && drains().await && self.request_stop(false).await.is_ok()
     }
 
     /// No supervisor lives to do it: one is started for it. Where the last one ended in order, there is nothing to do.
@@ -141,7 +142,7 @@ impl Ops {
             return Ok(false);
         }
         if let Some(quicker) = self.launch_supervisor(true).await? {
-            self.wish_stop(false).await?;
+            self.request_stop(false).await?;
             ended(&quicker, Some(STOP)).await?;
         }
         Ok(true)
@@ -153,9 +154,11 @@ impl Ops {
         Some(counts.into_iter().filter(|(state, _)| !state.is_terminal()).map(|(_, n)| n).sum())
     }
 
-    async fn wish_stop(&self, drain: bool) -> Result<()> {
+    async fn request_stop(&self, drain: bool) -> Result<()> {
         let reason = if drain { "orch stop --drain" } else { "orch stop" };
-        self.ask(async |store| store.wish(&Wish::Stop { drain }, "supervisor.stopping", reason).await).await.map(drop)
+        self.ask(async |store| store.request(&Request::Stop { drain }, "supervisor.stopping", reason).await)
+            .await
+            .map(drop)
     }
 
     fn refuse_within_attempt(&self, verb: &str) -> Result<()> {
@@ -187,19 +190,19 @@ impl Ops {
     /// Waits until the master of a running supervisor stands. `false` where that supervisor has ended meanwhile: it was
     /// about to stop.
     async fn await_master(&self, supervisor: &ProcessId) -> Result<bool> {
-        let stop = Wish::Stop { drain: false };
+        let stop = Request::Stop { drain: false };
         let began = Instant::now();
-        let mut unwished = false;
+        let mut withdrawn = false;
         while supervisor.is_alive() {
             let agents = self.ask(async |store| {
-                if !unwished {
-                    store.unwish(std::slice::from_ref(&stop), "supervisor.resumed", "orch start").await?;
+                if !withdrawn {
+                    store.withdraw(std::slice::from_ref(&stop), "supervisor.resumed", "orch start").await?;
                 }
                 store.agents().await
             });
             match agents.await {
                 Ok(agents) => {
-                    unwished = true;
+                    withdrawn = true;
                     let stands = |state| matches!(state, AgentState::Idle | AgentState::Busy);
                     if agents.iter().any(|r| r.agent.master && stands(r.agent.state)) {
                         return Ok(true);

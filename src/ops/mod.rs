@@ -19,12 +19,12 @@ mod doctor;
 mod events;
 mod hook;
 mod init;
-mod intents;
 mod lifecycle;
 mod logs;
 mod messages;
-mod patience;
 mod progress;
+mod requests;
+mod retry_deadline;
 mod status;
 mod tasks;
 #[cfg(test)]
@@ -35,17 +35,15 @@ mod why;
 
 use std::{sync::atomic::AtomicUsize, time::Duration};
 
-use self::patience::Patience;
+use self::retry_deadline::RetryDeadline;
 use crate::{
     config::Config,
     error::{Error, Result},
     home::Home,
     mux::{SessionInfo, Tags, TmuxMux, TmuxOptions},
     os::{ProcessId, read_lock_holder},
-    store::{
-        self, Store, StoreError,
-        server::{check_version, socket_path},
-    },
+    redis_server::{check_version, socket_path},
+    store::{self, Store, StoreError},
 };
 pub use hook::{Handed, note_hook};
 pub use types::*;
@@ -60,8 +58,8 @@ pub struct Ops {
     caller: Caller,
     home: Home,
     store: Store,
-    /// For how long nobody may answer while nothing gets on ([`patience`]).
-    patience: Duration,
+    /// For how long nobody may answer while nothing gets on ([`retry_deadline`]).
+    retry_for: Duration,
     /// Where it is said what a verb waits for.
     tell: fn(&str),
     /// How many waits under way here have marked the caller's task as waiting.
@@ -74,15 +72,15 @@ impl Ops {
     /// # Errors
     /// `redis.url` is no address; or the place of the private server's socket is not safe.
     pub fn new(config: Config, caller: Caller) -> Result<Ops> {
-        // No patience of the store's own: `ask` knows whether waiting has a point.
+        // No retry_for of the store's own: `ask` knows whether waiting has a point.
         let store = match &config.redis.url {
             Some(url) => Store::at_url(url, &config.namespace, Duration::ZERO)
                 .map_err(|e| Error::config(e.to_string()).hint("correct url under [redis] in sessions.toml"))?,
             None => Store::at_socket(&socket_path(&config.home)?, &config.namespace, Duration::ZERO)?,
         };
         let home = Home::new(&config.home);
-        let (patience, tell): (_, fn(&str)) = (patience::PATIENCE, |_| {});
-        Ok(Ops { config, caller, home, store, patience, tell, marks: AtomicUsize::new(0) })
+        let (retry_for, tell): (_, fn(&str)) = (retry_deadline::RETRY_FOR, |_| {});
+        Ok(Ops { config, caller, home, store, retry_for, tell, marks: AtomicUsize::new(0) })
     }
 
     /// The same, for somebody who is told, in words, what a verb waits for that is long in coming.
@@ -106,7 +104,7 @@ impl Ops {
         &self.home
     }
 
-    /// Its store, without patience.
+    /// Its store, without retry_for.
     pub(crate) fn store(&self) -> &Store {
         &self.store
     }
@@ -132,14 +130,14 @@ impl Ops {
         self.config.roles.keys().cloned().collect()
     }
 
-    /// Calls the store; again while nobody answers, a supervisor lives, and patience lasts ([`patience`]). Who supervises is
+    /// Calls the store; again while nobody answers, a supervisor lives, and retry_for lasts ([`retry_deadline`]). Who supervises is
     /// looked at only when a call has failed: the ordinary call costs nothing more. Sending again is safe for every
     /// transition.
     async fn ask<'a, T, F>(&'a self, call: impl Fn(&'a Store) -> F) -> Result<T>
     where
         F: Future<Output = store::Result<T>>,
     {
-        let mut patience = Patience::new(self);
+        let mut retry_for = RetryDeadline::new(self);
         loop {
             let error = match call(&self.store).await {
                 Err(e) if e.is_unreachable() => e,
@@ -147,7 +145,7 @@ impl Ops {
                 answer => return Ok(answer?),
             };
             let Some(supervisor) = self.supervisor() else { return Err(self.unreachable(&error)) };
-            if !patience.lasts().await {
+            if !retry_for.lasts().await {
                 return Err(self.away(&error, &supervisor));
             }
         }

@@ -18,10 +18,8 @@ use crate::{
         time::Timestamp,
     },
     os::{self, ProcessId},
-    store::{
-        self, Store,
-        server::{check_version, write_trouble},
-    },
+    redis_server::{check_version, write_trouble},
+    store::{self, Store},
 };
 
 /// How many held tasks and dead letters are named one by one.
@@ -59,16 +57,16 @@ impl Ops {
         if state == "ok" {
             needs.extend(attention::of(&self.config, supervisor.is_some(), &look));
         }
-        let intents = &look.snapshot.intents;
+        let requests = &look.snapshot.requests;
         Ok(Status {
             namespace: self.config.namespace.clone(),
             supervisor: SupervisorStatus {
                 state: if supervisor.is_some() { "running" } else { "stopped" },
                 pid: supervisor.map(|s| s.pid),
                 uptime_ms: supervisor.and_then(|_| self.supervised_for()),
-                accepting: state == "ok" && !intents.drain && intents.stop.is_none(),
-                paused: intents.pause,
-                paused_roles: intents.paused_roles.clone(),
+                accepting: state == "ok" && !requests.drain && requests.stop.is_none(),
+                paused: requests.pause,
+                paused_roles: requests.paused_roles.clone(),
             },
             redis: RedisStatus { state, mode, version },
             tasks: TaskState::ALL.iter().map(|state| (state.as_str(), look.count(*state))).collect(),
@@ -102,7 +100,7 @@ impl Ops {
         is_comparable && mark.config != self.config.fingerprint()
     }
 
-    /// The store, seen once, without patience.
+    /// The store, seen once, without retry_for.
     async fn look(&self) -> store::Result<(Look, String)> {
         let store = self.store();
         let info = store.info().await?;

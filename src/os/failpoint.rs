@@ -38,7 +38,7 @@ pub const POINTS: &[&str] = &[
     "start.marked",
     "redis.spawned",
     "start.redis_up",
-    "start.stop_wished",
+    "start.stop_requested",
     "start.recorded",
     "start.standing",
     // The supervisor starts an agent, whose runner reports.
@@ -69,10 +69,10 @@ pub const POINTS: &[&str] = &[
     "epoch.reserved",
     "epoch.raised",
     // `orch stop`, then the supervisor.
-    "stop.wished",
+    "stop.requested",
     "stop.agent_told",
     "stop.all_ended",
-    "stop.unwished",
+    "stop.withdrawn",
     "stop.redis_ended",
     "stop.unmarked",
 ];

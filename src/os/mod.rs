@@ -61,10 +61,10 @@ impl fmt::Display for ProcessId {
 }
 
 /// Which processes belong together: the roots with all their descendants, the members of some sessions, the carriers of
-/// a marker, and who is inside some enclosures, each again with all their descendants.
+/// a marker, and who is inside some cgroups, each again with all their descendants.
 ///
 /// Four nets because each has a hole: descent is lost when a parent dies, a session is left by `setsid`, a marker by
-/// `env -i`; and an enclosure can't be made everywhere. Where there is one, only root can get out of it.
+/// `env -i`; and a cgroup can't be made everywhere. Where there is one, only root can get out of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tree {
     /// Belong themselves, as do their descendants. One that is gone by now counts no more.
@@ -76,7 +76,7 @@ pub struct Tree {
     /// than all roots and leaders named here: it is taken to have been made for them.
     pub marker: Option<String>,
     /// Who is inside belongs.
-    pub enclosures: Vec<Enclosure>,
+    pub cgroups: Vec<Cgroup>,
 }
 
 /// A group of processes that the kernel keeps: who is inside stays inside with all that it starts, whatever it does
@@ -84,11 +84,11 @@ pub struct Tree {
 ///
 /// Where none can be made (no permission, a container, an old kernel), everything works without.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Enclosure {
+pub struct Cgroup {
     path: PathBuf,
 }
 
-/// What all processes of an enclosure may use together.
+/// What all processes of a cgroup may use together.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Bounds {
     /// Memory in bytes; `None`: any.
@@ -99,7 +99,7 @@ pub struct Bounds {
     pub cpu: Option<f64>,
 }
 
-/// How often the kernel held a bound of an enclosure.
+/// How often the kernel held a bound of a cgroup.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Refused {
     /// Processes that it killed for their memory.

@@ -118,7 +118,7 @@ impl Running<'_> {
         began: Instant,
     ) -> Option<Ended> {
         let agent = self.agent;
-        let mut meter = Meter::start(&agent.launch.role.limits, agent.enclosed.as_ref());
+        let mut meter = Meter::start(&agent.launch.role.limits, agent.cgroup.as_ref());
         let (status, mut stop) = self.watch(claimed, beats, signals, &mut meter).await;
         // A code with which it has answered our signal says nothing of it.
         let told_to_end = stop.is_some();
@@ -228,10 +228,10 @@ impl Running<'_> {
         let linger = tokio::time::sleep(Duration::MAX);
         tokio::pin!(linger);
         let on_terminal = self.terminal.is_some();
-        let patience = if on_terminal { SETTLED } else { LINGER.min(self.agent.launch.role.stall_timeout / 2) };
+        let retry_for = if on_terminal { SETTLED } else { LINGER.min(self.agent.launch.role.stall_timeout / 2) };
         let mut stop: Option<Stop> = None;
         loop {
-            let wish = tokio::select! {
+            let request = tokio::select! {
                 // In this order: who has ended was not stopped, and a flood of output holds up nothing.
                 biased;
                 status = self.child.wait() => return (status, stop),
@@ -243,7 +243,7 @@ impl Running<'_> {
                 () = &mut timeout, if stop.is_none() => Stop::Timeout,
                 () = &mut linger, if is_over && stop.is_none() => {
                     if self.output.goes_on().await {
-                        linger.as_mut().reset(tokio::time::Instant::now() + patience);
+                        linger.as_mut().reset(tokio::time::Instant::now() + retry_for);
                         continue;
                     }
                     Stop::Lingers
@@ -268,7 +268,7 @@ impl Running<'_> {
                     self.note_wait(&waits);
                     let told = self.output.told();
                     is_over = told.is_some_and(|told| told.is_done() || on_terminal && told.has_ended());
-                    linger.as_mut().reset(tokio::time::Instant::now() + patience);
+                    linger.as_mut().reset(tokio::time::Instant::now() + retry_for);
                     let in_vain = self.output.told().is_some_and(Conversation::asks_in_vain);
                     match self.output.excess() {
                         _ if stop.is_some() => continue,
@@ -280,19 +280,19 @@ impl Running<'_> {
             };
             // A lost lease means that somebody else may be at it already, and what is over a limit is in everybody's
             // way: no grace.
-            let grace = match wish {
+            let grace = match request {
                 Stop::LeaseLost | Stop::Over(_) => Duration::ZERO,
                 _ => self.agent.launch.kill_grace,
             };
             if stop.is_none() {
-                self.signal(if matches!(wish, Stop::Interrupted) { Sig::SIGINT } else { Sig::SIGTERM });
+                self.signal(if matches!(request, Stop::Interrupted) { Sig::SIGINT } else { Sig::SIGTERM });
                 // A stopped process (Ctrl-Z, SIGSTOP) hears only this.
                 self.signal(Sig::SIGCONT);
                 kill.as_mut().reset(tokio::time::Instant::now() + grace);
-                stop = Some(wish);
-            } else if matches!(wish, Stop::LeaseLost | Stop::Leave(_)) {
+                stop = Some(request);
+            } else if matches!(request, Stop::LeaseLost | Stop::Leave(_)) {
                 // A stronger reason while the program is ending already; a second Ctrl-C or TERM hastens nothing.
-                stop = Some(wish);
+                stop = Some(request);
             }
         }
     }

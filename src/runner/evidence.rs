@@ -4,7 +4,7 @@ use super::{Agent, Leave};
 use crate::{
     home::output,
     model::{
-        evidence::{Evidence, LastOutput, ProcessSeen, ProcessState, Rule, Witness},
+        evidence::{Evidence, LastOutput, Observer, ProcessSeen, ProcessState, Rule},
         time::Timestamp,
     },
     store::tasks::Claimed,
@@ -35,7 +35,7 @@ impl Agent {
             last_output: last.map(|(at, text)| LastOutput { at, text }),
             at: Some(Timestamp::now()),
             said: Some(said.to_owned()),
-            ..Evidence::of(rule, Witness::Runner, &self.launch.agent)
+            ..Evidence::of(rule, Observer::Runner, &self.launch.agent)
         })
     }
 }

@@ -10,7 +10,7 @@ use std::{
 
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use super::enclosed::Enclosed;
+use super::cgroup::RunnerCgroup;
 use crate::{
     config::Limits,
     model::{duration::human, size, text::count},
@@ -25,7 +25,7 @@ const WINDOW: Duration = Duration::from_secs(10);
 /// Watches one attempt.
 pub(super) struct Meter<'a> {
     limits: &'a Limits,
-    enclosed: Option<&'a Enclosed>,
+    cgroup: Option<&'a RunnerCgroup>,
     before: Refused,
     ticks: Option<Interval>,
     /// Processor time used, as of some moments of the last window.
@@ -33,7 +33,7 @@ pub(super) struct Meter<'a> {
 }
 
 impl<'a> Meter<'a> {
-    pub fn start(limits: &'a Limits, enclosed: Option<&'a Enclosed>) -> Self {
+    pub fn start(limits: &'a Limits, cgroup: Option<&'a RunnerCgroup>) -> Self {
         let is_limited = limits.memory.is_some() || limits.cpu.is_some() || limits.processes.is_some();
         let ticks = is_limited.then(|| {
             let mut ticks = interval(EVERY);
@@ -42,8 +42,8 @@ impl<'a> Meter<'a> {
             ticks.reset();
             ticks
         });
-        let before = enclosed.filter(|_| is_limited).map(|e| e.enclosure.refused()).unwrap_or_default();
-        Meter { limits, enclosed, before, ticks, used: VecDeque::new() }
+        let before = cgroup.filter(|_| is_limited).map(|e| e.cgroup.refused()).unwrap_or_default();
+        Meter { limits, cgroup, before, ticks, used: VecDeque::new() }
     }
 
     /// Waits until a limit is exceeded, and says which, by how much. For ever where there is none.
@@ -62,7 +62,7 @@ impl<'a> Meter<'a> {
     /// What the kernel had to do to hold a limit, since the attempt began.
     pub fn refused(&self) -> Option<String> {
         let held = self.held();
-        let now = self.enclosed.filter(|_| held != Bounds::default())?.enclosure.refused();
+        let now = self.cgroup.filter(|_| held != Bounds::default())?.cgroup.refused();
         let (killed, forks) = (now.memory - self.before.memory, now.forks - self.before.forks);
         if let (Some(limit), 1..) = (held.memory, killed) {
             let limit = size::human(limit);
@@ -78,7 +78,7 @@ impl<'a> Meter<'a> {
     }
 
     fn held(&self) -> Bounds {
-        self.enclosed.map_or_else(Bounds::default, |enclosed| enclosed.held)
+        self.cgroup.map_or_else(Bounds::default, |cgroup| cgroup.held)
     }
 
     /// One look at all its processes.

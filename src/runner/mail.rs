@@ -53,10 +53,8 @@ mod tests {
     use crate::{
         config::{Config, Env},
         os::ProcessId,
-        store::{
-            people::NewMessage,
-            server::{Server, ServerSpec},
-        },
+        redis_server::{Server, ServerSpec},
+        store::people::NewMessage,
     };
 
     const MASTER: &str = "opus-master";

@@ -9,7 +9,7 @@
 
 mod attempt;
 mod beats;
-mod enclosed;
+mod cgroup;
 mod evidence;
 mod follow;
 mod hooks;
@@ -44,7 +44,7 @@ use std::{
 
 use self::{
     beats::{Beat, Beats},
-    enclosed::Enclosed,
+    cgroup::RunnerCgroup,
     pane::Pane,
     signals::{Signal, Signals},
     standing::Standing,
@@ -61,15 +61,15 @@ use crate::{
     os::{self, failpoint},
     store::{
         Store, StoreError,
-        agents::{Directive, Ending, Remains},
+        agents::{Directive, Ending, Orphans},
+        checkpoint::Checkpoint,
         tasks::Claimed,
-        witness::Witness,
     },
 };
 
 /// How long a call tries again while Redis is away: a private server that was killed is back within a second, a user's
 /// own may take longer. The lease decides in the end.
-const PATIENCE: Duration = Duration::from_secs(20);
+const RETRY_FOR: Duration = Duration::from_secs(20);
 
 /// One agent's runner.
 struct Agent {
@@ -80,7 +80,7 @@ struct Agent {
     standing: Arc<Standing>,
     pane: Pane,
     /// `None` where none can be made.
-    enclosed: Option<Enclosed>,
+    cgroup: Option<RunnerCgroup>,
 }
 
 /// Why the runner leaves.
@@ -121,7 +121,7 @@ pub async fn run(launch: &Path) -> Result<()> {
     let launch = Arc::new(Launch::take(launch)?);
     let home = Home::new(&launch.home);
     start_log(&home, &launch.agent);
-    let enclosed = enclosed::enter(&home, &launch);
+    let cgroup = cgroup::enter(&home, &launch);
     failpoint!("hello.launch_taken");
     os::become_subreaper().map_err(|e| Error::internal(format!("cannot become a subreaper: {e}")))?;
     let signals = Signals::new()?;
@@ -137,8 +137,8 @@ pub async fn run(launch: &Path) -> Result<()> {
     tracing::info!(agent = %launch.agent, pid = own.pid, "on duty");
     let standing = Arc::new(Standing::new(store.clone(), launch.clone(), home.clone(), process.clone()));
     // Before anything is started.
-    let enclosed = enclosed.await.ok().flatten();
-    let agent = Agent { launch, home, store, process, standing, pane: Pane::start(), enclosed };
+    let cgroup = cgroup.await.ok().flatten();
+    let agent = Agent { launch, home, store, process, standing, pane: Pane::start(), cgroup };
     let leave = if agent.launch.master { seat::serve(&agent, signals).await } else { agent.serve(signals).await };
     tracing::info!(?leave, "leaving");
     agent.leave(leave).await;
@@ -147,10 +147,10 @@ pub async fn run(launch: &Path) -> Result<()> {
 
 fn open_store(launch: &Launch) -> Result<Store> {
     let store = match &launch.redis {
-        RedisAt::Socket(path) => Store::at_socket(path, &launch.namespace, PATIENCE)?,
-        RedisAt::Url(url) => Store::at_url(url, &launch.namespace, PATIENCE)?,
+        RedisAt::Socket(path) => Store::at_socket(path, &launch.namespace, RETRY_FOR)?,
+        RedisAt::Url(url) => Store::at_url(url, &launch.namespace, RETRY_FOR)?,
     };
-    Ok(store.with_witness(Witness::new(Home::new(&launch.home).epoch(), launch.lease)))
+    Ok(store.with_checkpoint(Checkpoint::new(Home::new(&launch.home).epoch(), launch.lease)))
 }
 
 fn start_log(home: &Home, agent: &str) {
@@ -253,7 +253,7 @@ impl Agent {
         };
         let reason = leave.in_words();
         let evidence = self.evidence(leave.rule(), &reason, None);
-        let remains = Remains {
+        let orphans = Orphans {
             agent: self.launch.agent.clone(),
             session: self.launch.session.clone(),
             process: self.process.clone(),
@@ -264,7 +264,7 @@ impl Agent {
             cause: Cause::Lost,
             attempt_reason: &reason,
             delay: self.launch.role.retry.lost_delay(1),
-            remains: Some(&remains),
+            orphans: Some(&orphans),
             evidence: Some(&evidence),
         };
         failpoint!("leave.decided");

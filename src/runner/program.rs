@@ -107,7 +107,7 @@ pub(super) fn tools<'a>(orch: &'a Path, launch: &'a Launch) -> Mcp<'a> {
 pub(super) fn lack(launch: &Launch) -> Option<String> {
     let path = launch.env.get("PATH").map(OsStr::new);
     let role = Role { driver: launch.driver, ..launch.role.clone() };
-    let Unfit { why, mend } = drivers::unfit(&role, &[], path)?;
+    let Unfit { why, mend } = drivers::unavailable(&role, &[], path)?;
     tracing::warn!(?path, "{why}");
     Some(format!("{why}: {mend}"))
 }

@@ -17,7 +17,7 @@ use crate::{
 /// Between two tries while Redis is away.
 const AGAIN: Duration = Duration::from_millis(500);
 
-/// Tells, and claims the next task in the same round trip if wished.
+/// Tells, and claims the next task in the same round trip if requested.
 ///
 /// `Err` when the agent was given up meanwhile: the attempt is another's, and the report was refused for good.
 pub(super) async fn tell(

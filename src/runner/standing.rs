@@ -150,11 +150,8 @@ mod tests {
         home::launch::RedisAt,
         model::task::{Priority, TaskState},
         os::ProcessId,
-        store::{
-            server::{Server, ServerSpec},
-            tasks::NewTask,
-            witness::Witness,
-        },
+        redis_server::{Server, ServerSpec},
+        store::{checkpoint::Checkpoint, tasks::NewTask},
     };
 
     const LEASE: Duration = Duration::from_secs(60);
@@ -208,7 +205,7 @@ mod tests {
         let (server, _) = Server::start_or_adopt(&spec).await.unwrap();
         let redis = Killed(ProcessId::of(server.pid).unwrap());
         let store = Store::at_socket(&spec.socket, "test", Duration::from_secs(20)).unwrap();
-        let store = Arc::new(store.with_witness(Witness::new(home.epoch(), LEASE)));
+        let store = Arc::new(store.with_checkpoint(Checkpoint::new(home.epoch(), LEASE)));
         let process = Process { host: "h".into(), boot_id: "b".into(), pid: 1, start_time: 1 };
         store.spawn_agent("shell-1", "shell", "shell-1", "me", false, "a test", None).await.unwrap();
         store.hello("shell-1", "me", &process).await.unwrap();

@@ -129,7 +129,7 @@ impl Turn {
     }
 
     /// So often in a row it must look idle to be taken for it.
-    fn patience(&self) -> u32 {
+    fn retry_for(&self) -> u32 {
         if self.is_to_begin { TO_BEGIN } else { 2 }
     }
 
@@ -147,7 +147,7 @@ impl Turn {
             (Seen::Working, _) => self.doing = Doing::Working,
             (Seen::Idle, Doing::Idle) => {}
             (Seen::Idle, Doing::Starting) if !self.is_to_begin => self.doing = Doing::Idle,
-            (Seen::Idle, _) if looked_idle >= self.patience() => self.doing = Doing::Idle,
+            (Seen::Idle, _) if looked_idle >= self.retry_for() => self.doing = Doing::Idle,
             (Seen::Idle, _) => self.looked_idle = looked_idle,
         }
     }

@@ -33,7 +33,7 @@ pub struct Record {
 
 /// Where to look for what may be left of an agent that has ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Remains {
+pub struct Orphans {
     /// The agent's id.
     pub agent: String,
     /// Its tmux session.
@@ -80,13 +80,13 @@ pub struct Ending<'a> {
     /// If the task is tried again: after how long.
     pub delay: Duration,
     /// What may be left of it.
-    pub remains: Option<&'a Remains>,
+    pub orphans: Option<&'a Orphans>,
     /// What was known, and the rule that decided.
     pub evidence: Option<&'a Evidence>,
 }
 
 impl Store {
-    /// Records an agent that is about to be started (`lua/spawn.lua`). `wish` is the field of `intent` it fulfils.
+    /// Records an agent that is about to be started (`lua/agent/spawn.lua`). `request` is the field of `requests` it fulfils.
     ///
     /// # Errors
     /// `taken` where an agent of this id lives.
@@ -99,33 +99,37 @@ impl Store {
         incarnation: &str,
         master: bool,
         reason: &str,
-        wish: Option<&str>,
+        request: Option<&str>,
     ) -> Result<()> {
         let master = if master { "1" } else { "0" };
-        self.call(&script::SPAWN, [id, role, session, incarnation, master, reason, wish.unwrap_or("")]).await.map(drop)
+        self.call(&script::SPAWN, [id, role, session, incarnation, master, reason, request.unwrap_or("")])
+            .await
+            .map(drop)
     }
 
-    /// Notes the process of an agent's pane (`lua/place.lua`).
+    /// Notes the process of an agent's pane (`lua/agent/record_pane.lua`).
     ///
     /// # Errors
     /// `stale`.
     pub async fn place_agent(&self, id: &str, incarnation: &str, process: &Process) -> Result<()> {
         let (pid, start) = (process.pid.to_string(), process.start_time.to_string());
-        self.call(&script::PLACE, [id, incarnation, &process.host, &process.boot_id, &pid, &start]).await.map(drop)
+        self.call(&script::RECORD_PANE, [id, incarnation, &process.host, &process.boot_id, &pid, &start])
+            .await
+            .map(drop)
     }
 
-    /// A runner reports for duty (`lua/hello.lua`).
+    /// A runner reports for duty (`lua/agent/register.lua`).
     ///
     /// # Errors
     /// `stale` where the agent was given up meanwhile: the runner must leave.
     pub async fn hello(&self, id: &str, incarnation: &str, process: &Process) -> Result<AgentState> {
         let (pid, start) = (process.pid.to_string(), process.start_time.to_string());
         let args = [id, incarnation, &process.host, &process.boot_id, &pid, &start];
-        let state: String = self.read(self.call(&script::HELLO, args).await?)?;
+        let state: String = self.read(self.call(&script::REGISTER_AGENT, args).await?)?;
         parse(&state, "state")
     }
 
-    /// An agent says that it lives; its lease is renewed (`lua/heartbeat.lua`).
+    /// An agent says that it lives; its lease is renewed (`lua/agent/heartbeat.lua`).
     ///
     /// # Errors
     /// `stale` where the agent or its lease was given up.
@@ -147,7 +151,7 @@ impl Store {
         })
     }
 
-    /// Tells an agent to leave; with `only_idle`, only if it has nothing to do at this moment (`lua/stop_agent.lua`).
+    /// Tells an agent to leave; with `only_idle`, only if it has nothing to do at this moment (`lua/agent/stop.lua`).
     ///
     /// # Errors
     /// `stale`.
@@ -158,16 +162,16 @@ impl Store {
     }
 
     /// Records an agent's end, and with it that of its attempt; the task it had and that task's state now
-    /// (`lua/end_agent.lua`).
+    /// (`lua/agent/end.lua`).
     ///
     /// # Errors
     /// `stale`.
     pub async fn end_agent(&self, id: &str, incarnation: &str, e: &Ending<'_>) -> Result<Option<(TaskId, TaskState)>> {
-        let remains = e.remains.map(|r| serde_json::to_string(r).unwrap_or_default()).unwrap_or_default();
+        let orphans = e.orphans.map(|r| serde_json::to_string(r).unwrap_or_default()).unwrap_or_default();
         let delay = ms(e.delay);
         let evidence = e.evidence.map(|e| serde_json::to_string(e).unwrap_or_default()).unwrap_or_default();
         let (to, cause) = (e.to.as_str(), e.cause.as_str());
-        let args = [id, incarnation, to, e.reason, cause, e.attempt_reason, &delay, &remains, &evidence];
+        let args = [id, incarnation, to, e.reason, cause, e.attempt_reason, &delay, &orphans, &evidence];
         let (_, task, state): (String, String, String) = self.read(self.call(&script::END_AGENT, args).await?)?;
         if task.is_empty() { Ok(None) } else { Ok(Some((parse(&task, "id")?, parse(&state, "state")?))) }
     }
@@ -176,8 +180,8 @@ impl Store {
     ///
     /// # Errors
     /// An unreachable Redis.
-    pub async fn forget_remains(&self, incarnation: &str) -> Result<()> {
-        self.query(redis::cmd("HDEL").arg(self.keys.plain("remains")).arg(incarnation)).await
+    pub async fn forget_orphans(&self, incarnation: &str) -> Result<()> {
+        self.query(redis::cmd("HDEL").arg(self.keys.plain("orphans")).arg(incarnation)).await
     }
 
     /// An agent's record, also after its end (for a week).
@@ -196,11 +200,11 @@ impl Store {
         if fields.is_empty() { Ok(None) } else { decode::agent(id, &fields, now).map(Some) }
     }
 
-    /// Passes a wake-up on that reached a busy agent (`lua/pass_on.lua`).
+    /// Passes a wake-up on that reached a busy agent (`lua/agent/forward_wakeup.lua`).
     ///
     /// # Errors
     /// An unreachable Redis.
     pub async fn pass_on(&self, role: &str) -> Result<()> {
-        self.call(&script::PASS_ON, [role]).await.map(drop)
+        self.call(&script::FORWARD_WAKEUP, [role]).await.map(drop)
     }
 }

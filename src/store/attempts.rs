@@ -80,7 +80,7 @@ enum Taken {
 }
 
 impl Store {
-    /// The first ready task of an idle agent's role (`lua/claim.lua`).
+    /// The first ready task of an idle agent's role (`lua/task/claim.lua`).
     ///
     /// # Errors
     /// `stale` where the agent was given up.
@@ -95,7 +95,7 @@ impl Store {
         Ok(None)
     }
 
-    /// Reports the end of an attempt (`lua/finish.lua`).
+    /// Reports the end of an attempt (`lua/task/finish.lua`).
     ///
     /// # Errors
     /// `stale` where the lease was given to another, or the supervisor ended the attempt.
@@ -166,13 +166,13 @@ impl Store {
             Taken::Nothing => Ok(Some(None)),
             Taken::Task(claimed) => Ok(Some(Some(*claimed))),
             Taken::Damaged { id, role, why } => {
-                self.set_aside(&id, &role, &why).await?;
+                self.quarantine(&id, &role, &why).await?;
                 Ok(None)
             }
         }
     }
 
-    /// Ends the attempt of an agent that is not there any more (`lua/expire.lua`).
+    /// Ends the attempt of an agent that is not there any more (`lua/task/expire.lua`).
     ///
     /// # Errors
     /// An unreachable Redis.

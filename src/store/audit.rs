@@ -2,7 +2,7 @@
 //!
 //! Everything that can be said of a task or an agent can be said by looking at it and at its neighbours. So the audit
 //! first gathers who there is, at leisure, from every structure that names one; then it looks at some at a time, each
-//! time at one moment (`lua/look.lua`), and judges these. A system that is at work moves between two looks and never
+//! time at one moment (`lua/record/look.lua`), and judges these. A system that is at work moves between two looks and never
 //! within one: what an audit finds was so. Whoever comes after the gathering is not looked at.
 //!
 //! The events are read along: after each look up to the last one that it saw, so that they tell of the same moment.

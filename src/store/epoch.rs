@@ -5,15 +5,15 @@
 //! cut, a user's own server starts empty or fails over to a replica that is behind. Three things must hold all the same:
 //!
 //! *Fences grow.* A server that came up is known by a run id that is not the recorded one. Before anybody claims a
-//! task there, the epoch is raised, and fences go on at `epoch * 1e9`. The epoch is also on the disk ([`Witness`]), so
+//! task there, the epoch is raised, and fences go on at `epoch * 1e9`. The epoch is also on the disk ([`Checkpoint`]), so
 //! that an empty Redis does not begin at 1 again. Whoever gives or holds leases (supervisor, runners) looks at each new
 //! connection, because a server can't be replaced behind a living one.
 //!
-//! *Loss is noticed.* The witness remembers how many tasks were accepted and fences given; a Redis that knows of fewer
+//! *Loss is noticed.* The checkpoint remembers how many tasks were accepted and fences given; a Redis that knows of fewer
 //! has lost some. That is recorded (`redis.lost_data`), and shown by `orch status`.
 //!
 //! *Who lives says what he knows.* A runner whose heartbeat, claim or report is refused in a newer epoch than the one
-//! in which it was last known says who it is and what it is doing (`lua/reinstate.lua`), and goes on. Until everybody
+//! in which it was last known says who it is and what it is doing (`lua/supervisor/reinstate.lua`), and goes on. Until everybody
 //! has done so (at most a lease) nothing is claimed, started or closed.
 
 use std::{sync::atomic::Ordering, time::Duration};
@@ -24,11 +24,11 @@ use serde::Serialize;
 use super::{
     Result, Store, StoreError,
     call::{Call, send_all},
+    checkpoint::{Checkpoint, Memory},
     decode::Fields,
     script,
     spec::Spec,
     values::{ms, to_json},
-    witness::{Memory, Witness},
 };
 use crate::{
     model::{
@@ -141,8 +141,8 @@ pub enum Reinstated {
 impl Store {
     /// The same store for somebody who gives or holds leases: it sees to it that fences grow.
     #[must_use]
-    pub fn with_witness(self, witness: Witness) -> Self {
-        Store { witness: Some(witness), ..self }
+    pub fn with_checkpoint(self, checkpoint: Checkpoint) -> Self {
+        Store { checkpoint: Some(checkpoint), ..self }
     }
 
     /// The epoch of the connection in use.
@@ -160,13 +160,13 @@ impl Store {
         Ok(self.epoch())
     }
 
-    /// Makes sure, on a connection that was just made, that the epoch is that of this server (`lua/epoch.lua`).
+    /// Makes sure, on a connection that was just made, that the epoch is that of this server (`lua/supervisor/open_epoch.lua`).
     pub(super) async fn confirm_epoch(&self, connection: &mut MultiplexedConnection) -> Result<()> {
-        let Some(witness) = &self.witness else { return Ok(()) };
-        let (run_id, confirmed) = self.ask_epoch(connection, witness.recall()).await?;
+        let Some(checkpoint) = &self.checkpoint else { return Ok(()) };
+        let (run_id, confirmed) = self.ask_epoch(connection, checkpoint.recall()).await?;
         let epoch = match confirmed {
             Some(epoch) => epoch,
-            None => self.raise_epoch(connection, witness, &run_id).await?,
+            None => self.raise_epoch(connection, checkpoint, &run_id).await?,
         };
         self.epoch.store(epoch, Ordering::Relaxed);
         Ok(())
@@ -187,13 +187,13 @@ impl Store {
         Ok((run_id, confirmed))
     }
 
-    async fn raise_epoch(&self, c: &mut MultiplexedConnection, witness: &Witness, run_id: &str) -> Result<u64> {
-        let _lock = witness.lock().await;
-        let memory = witness.recall();
+    async fn raise_epoch(&self, c: &mut MultiplexedConnection, checkpoint: &Checkpoint, run_id: &str) -> Result<u64> {
+        let _lock = checkpoint.lock().await;
+        let memory = checkpoint.recall();
         if let (_, Some(epoch)) = self.ask_epoch(c, memory).await? {
             return Ok(epoch);
         }
-        let lowest = witness.reserve(memory);
+        let lowest = checkpoint.reserve(memory);
         failpoint!("epoch.reserved");
         let last = memory.unwrap_or_default();
         let args = [
@@ -202,21 +202,21 @@ impl Store {
             &memory.map(|m| m.epoch.to_string()).unwrap_or_default(),
             &last.fence.to_string(),
             &last.accepted.to_string(),
-            &ms(witness.settle),
+            &ms(checkpoint.settle),
         ];
-        let call = Call::new(&script::EPOCH, self.keys.prefix(), &args);
+        let call = Call::new(&script::OPEN_EPOCH, self.keys.prefix(), &args);
         let answer: String = self.read(call.send(c).await.map_err(|e| self.error(&e))?)?;
         let epoch = answer.parse().map_err(|_| StoreError::Other(format!("the epoch is '{answer}'")))?;
         failpoint!("epoch.raised");
         let memory = Memory { reserved: last.reserved.max(lowest).max(epoch), epoch, ..last };
-        if let Err(e) = witness.note(&memory, false) {
-            tracing::error!("{} can't be written: {e}", witness.path.display());
+        if let Err(e) = checkpoint.note(&memory, false) {
+            tracing::error!("{} can't be written: {e}", checkpoint.path.display());
         }
         Ok(epoch)
     }
 
     /// Says who lives and what it is doing, or what a dead one has left, where Redis has forgotten it
-    /// (`lua/reinstate.lua`).
+    /// (`lua/supervisor/reinstate.lua`).
     ///
     /// # Errors
     /// `stale`, `taken`; an unreachable Redis.
@@ -228,7 +228,7 @@ impl Store {
                 args.extend([task.id.to_string(), attempt.to_string()]);
                 args.push(fence.map(|f| f.to_string()).unwrap_or_default());
                 // A whole lease cannot be known here; the next heartbeat says it.
-                args.push(ms(self.witness.as_ref().map_or(Duration::ZERO, |w| w.settle)));
+                args.push(ms(self.checkpoint.as_ref().map_or(Duration::ZERO, |w| w.settle)));
                 let context = task.context.as_ref().map(|c| to_json(&json::Shallow(c))).transpose()?;
                 args.extend([to_json(&Lost::from(task))?, task.description.clone(), context.unwrap_or_default()]);
             }
@@ -262,16 +262,16 @@ impl Store {
         Ok(missing.into_iter().flatten().cloned().collect())
     }
 
-    /// After a loss: everybody who lives has said what he knows (`lua/settled.lua`).
+    /// After a loss: everybody who lives has said what he knows (`lua/supervisor/end_recovery.lua`).
     ///
     /// # Errors
     /// An unreachable Redis.
     pub async fn settled(&self, reason: &str) -> Result<()> {
-        self.call(&script::SETTLED, [reason]).await.map(drop)
+        self.call(&script::END_RECOVERY, [reason]).await.map(drop)
     }
 }
 
-/// A task as `lua/reinstate.lua` writes it down again.
+/// A task as `lua/supervisor/reinstate.lua` writes it down again.
 #[derive(Serialize)]
 struct Lost<'a> {
     #[serde(flatten)]

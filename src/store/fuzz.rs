@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 
 use super::{
-    StoreError, damaged,
+    StoreError,
     decode::{self, Fields},
-    observe::Intents,
+    observe::Requests,
+    quarantine,
 };
 use crate::model::{id::TaskId, time::Timestamp};
 
@@ -169,7 +170,7 @@ proptest! {
         }
         readable(decode::result(&fields))?;
         serde_json::to_string(&decode::event("1-1", record.clone())).unwrap();
-        Intents::from_fields(record);
+        Requests::from_fields(record);
     }
 
     #[test]
@@ -201,7 +202,7 @@ proptest! {
         ),
         queue in prop::option::of("[a-z]{1,8}"),
     ) {
-        let salvaged = damaged::salvage(&id(), &record, queue.as_deref().unwrap_or_default());
+        let salvaged = quarantine::salvage(&id(), &record, queue.as_deref().unwrap_or_default());
         let mut fields: HashMap<String, String> = salvaged.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
         // The script adds these.
         fields.extend([("state".to_owned(), "failed".to_owned()), ("number".to_owned(), "0".to_owned())]);

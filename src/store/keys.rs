@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | `task:<id>` | hash | the record; the fields are those of [`super::decode::task`] |
 //! | `attempts:<id>` | list | one JSON object an attempt, the oldest first |
-//! | `damaged:<id>` | any | what was stored as the record of a task that did not read, and was set aside |
+//! | `quarantine:<id>` | any | what was stored as the record of a task that did not read, and was set aside |
 //! | `children:<id>` | list | its subtasks' ids |
 //! | `questions:<id>` | list | what its programs have asked persons, one JSON object each ([`super::people`]) |
 //! | `asking` | zset | tasks with open questions, by the time of the first |
@@ -23,9 +23,9 @@
 //! | `agents` | set | ids of the living agents |
 //! | `agent:<id>` | hash | the record; kept a week after the agent has ended |
 //! | `idle:<role>` | set | agents without a task, the master excepted |
-//! | `remains` | hash | incarnation → what may be left of an ended agent's processes, until somebody has looked |
+//! | `orphans` | hash | incarnation → what may be left of an ended agent's processes, until somebody has looked |
 //! | `breaker:<role>` | hash | agents of this role die at once: how often, and until when none is started |
-//! | `intent` | hash | wishes: `stop` (`now`, `drain`), `pause`, `pause:<role>`, `drain`, `scale:<role>`, `spawn:<role>:<token>` |
+//! | `requests` | hash | requests: `stop` (`now`, `drain`), `pause`, `pause:<role>`, `drain`, `scale:<role>`, `spawn:<role>:<token>` |
 //! | `limits` | hash | `max:<role>`, as the supervisor read it from sessions.toml |
 //! | `budgets` | hash | `account:<role>`, `day_usd:<role>`, `day_tokens:<role>`, `task_usd:<role>`, `task_tokens:<role>` (no role: all together), as the supervisor read them; money in millionths of a dollar |
 //! | `usage:<day>` | hash | what was used on that day (days since 1970, UTC): `all:`, `role:<role>:`, `agent:<id>:` and `input_tokens`, `output_tokens`, `micro_usd` (90 days) |
@@ -33,7 +33,7 @@
 //! | `rate:<account>` | hash | that account is rate limited: `until` when, and the `reason` (2 days) |
 //! | `key:<key>` | string | idempotency key → task |
 //! | `calls:<task>:<fence>` | hash | how often this attempt delegated a given content, and what it found again (a day) |
-//! | `wished:<token>` | string | this wish to spawn was heard (an hour) |
+//! | `requested:<token>` | string | this request to spawn was heard (an hour) |
 //! | `supervisor` | hash | in a Redis of the user's own: the id of the state folder whose supervisor this namespace has, `where` that is, `until` when |
 //! | `epoch` | hash | which Redis server these records were last used with, and what was lost before it ([`super::epoch`]) |
 //! | `jumped:<token>` | string | this jump of the clock was followed (an hour) |

@@ -1,35 +1,34 @@
 //! The only room that speaks Redis: where it is, what is stored under which key, and one typed call a transition.
 //!
-//! Not for: deciding anything. Callers say what has happened or what is wished; the Lua transitions under `lua/`
+//! Not for: deciding anything. Callers say what has happened or what is requested; the Lua transitions under `lua/`
 //! decide by their tables whether that may be, atomically and by Redis's own clock.
 //!
 //! Every transition is safe to send again, so a call whose answer was lost on a broken connection is simply sent
-//! again, for as long as the store's patience lasts.
+//! again, for as long as the store's retry_for lasts.
 
 pub mod agents;
 pub mod attempts;
 pub mod audit;
 mod call;
+pub mod checkpoint;
 mod clock;
-mod damaged;
 pub mod decode;
 pub mod disturb;
 pub mod epoch;
 pub mod error;
 #[cfg(test)]
 mod fuzz;
-pub mod intents;
 pub mod keys;
 pub mod observe;
 pub mod people;
+mod quarantine;
+pub mod requests;
 mod script;
-pub mod server;
 mod spec;
 pub mod spend;
 pub mod tasks;
 mod values;
 pub mod wake;
-pub mod witness;
 
 use std::{
     path::Path,
@@ -60,38 +59,43 @@ pub struct Store {
     keys: Keys,
     client: Client,
     address: String,
-    patience: Duration,
+    retry_for: Duration,
     connection: Mutex<Option<MultiplexedConnection>>,
     /// What waits for events keeps its connection here between two waits.
     listening: Mutex<Option<MultiplexedConnection>>,
     /// Of those who give or hold leases.
-    witness: Option<witness::Witness>,
-    /// The epoch of `connection`, where there is a witness.
+    checkpoint: Option<checkpoint::Checkpoint>,
+    /// The epoch of `connection`, where there is a checkpoint.
     epoch: AtomicU64,
 }
 
 impl Store {
     /// A store at a Redis URL (`redis://`, `unix://`). Nothing is connected yet.
     ///
-    /// `patience` is for how long a call tries again when nobody answers.
+    /// `retry_for` is for how long a call tries again when nobody answers.
     ///
     /// # Errors
     /// When the URL is not one.
-    pub fn at_url(url: &str, namespace: &str, patience: Duration) -> Result<Self> {
+    pub fn at_url(url: &str, namespace: &str, retry_for: Duration) -> Result<Self> {
         let url = url.strip_prefix("unix://").map_or_else(|| url.to_owned(), |rest| format!("redis+unix://{rest}"));
-        Store::at(url.as_str(), without_password(&url), namespace, patience)
+        Store::at(url.as_str(), without_password(&url), namespace, retry_for)
     }
 
     /// A store at a private server's unix socket.
     ///
     /// # Errors
     /// When the path cannot be one.
-    pub fn at_socket(socket: &Path, namespace: &str, patience: Duration) -> Result<Self> {
+    pub fn at_socket(socket: &Path, namespace: &str, retry_for: Duration) -> Result<Self> {
         let address = redis::ConnectionAddr::Unix(socket.to_owned());
-        Store::at(address, socket.display().to_string(), namespace, patience)
+        Store::at(address, socket.display().to_string(), namespace, retry_for)
     }
 
-    fn at(place: impl redis::IntoConnectionInfo, address: String, namespace: &str, patience: Duration) -> Result<Self> {
+    fn at(
+        place: impl redis::IntoConnectionInfo,
+        address: String,
+        namespace: &str,
+        retry_for: Duration,
+    ) -> Result<Self> {
         let open = || {
             let info = place.into_connection_info()?;
             // CLIENT SETINFO would be one more round trip of every `orch delegate`.
@@ -103,10 +107,10 @@ impl Store {
             keys: Keys::new(namespace),
             client,
             address,
-            patience,
+            retry_for,
             connection: Mutex::new(None),
             listening: Mutex::new(None),
-            witness: None,
+            checkpoint: None,
             epoch: AtomicU64::new(0),
         })
     }
@@ -132,7 +136,7 @@ impl Store {
     /// What a server that comes up has read so far of what it has stored, and how much that is, in bytes; `None` where
     /// it is not reading, or does not answer.
     pub async fn loading(&self) -> Option<(u64, u64)> {
-        server::loading(&self.info().await.ok()?)
+        crate::redis_server::loading(&self.info().await.ok()?)
     }
 
     /// Whether Redis writes. One that is short of memory, or has become a replica, still answers every question.
@@ -170,10 +174,10 @@ impl Store {
         *self.connection.lock().await = None;
     }
 
-    /// Calls a transition; again on a fresh connection while nobody answers and patience lasts.
+    /// Calls a transition; again on a fresh connection while nobody answers and retry_for lasts.
     async fn call<A: Args>(&self, script: &'static Script, args: A) -> Result<Value> {
         let call = Call::new(script, self.keys.prefix(), &args);
-        self.patiently(|mut connection| {
+        self.retrying(|mut connection| {
             let call = &call;
             async move { call.send(&mut connection).await.map_err(|e| self.error(&e)) }
         })
@@ -188,7 +192,7 @@ impl Store {
     ) -> Result<(Result<Value>, Result<Value>)> {
         let first = Call::new(first.0, self.keys.prefix(), &first.1);
         let second = Call::new(second.0, self.keys.prefix(), &second.1);
-        self.patiently(|connection| {
+        self.retrying(|connection| {
             let (first, second) = (&first, &second);
             async move {
                 let (x, y) = call::send_two(&connection, first, second).await;
@@ -204,7 +208,7 @@ impl Store {
     /// One plain command, read into what the caller expects.
     async fn query<T: redis::FromRedisValue>(&self, cmd: &redis::Cmd) -> Result<T> {
         let value = self
-            .patiently(
+            .retrying(
                 |mut connection| async move { call::send(&mut connection, cmd).await.map_err(|e| self.error(&e)) },
             )
             .await?;
@@ -216,7 +220,7 @@ impl Store {
         if pipe.is_empty() {
             return Ok(Vec::new());
         }
-        self.patiently(|mut connection| async move {
+        self.retrying(|mut connection| async move {
             call::send_all(&mut connection, pipe).await.map_err(|e| self.error(&e))
         })
         .await
@@ -227,7 +231,7 @@ impl Store {
         if pipe.is_empty() {
             return Ok(Vec::new());
         }
-        self.patiently(|mut connection| async move {
+        self.retrying(|mut connection| async move {
             let answers = call::send_each(&mut connection, pipe).await.map_err(|e| self.error(&e))?;
             let answers: Vec<_> = answers.into_iter().map(|a| a.map_err(|e| self.error(&e))).collect();
             // The first that is no matter of one record stands for all.
@@ -253,7 +257,7 @@ impl Store {
         StoreError::from_redis(e, &self.address)
     }
 
-    async fn patiently<T, F, Fut>(&self, mut attempt: F) -> Result<T>
+    async fn retrying<T, F, Fut>(&self, mut attempt: F) -> Result<T>
     where
         F: FnMut(MultiplexedConnection) -> Fut,
         Fut: Future<Output = Result<T>>,
@@ -270,7 +274,7 @@ impl Store {
                 answer => return answer,
             };
             self.forget_connection().await;
-            if began.elapsed() + pause > self.patience {
+            if began.elapsed() + pause > self.retry_for {
                 return Err(error);
             }
             tokio::time::sleep(pause).await;

@@ -10,11 +10,11 @@ use redis::Value;
 
 use super::{
     Result, Store, StoreError,
-    agents::{Record, Remains},
+    agents::{Orphans, Record},
+    checkpoint::Memory,
     decode::{self, Fields},
     epoch::Epoch,
-    spend::HeldBack,
-    witness::Memory,
+    spend::Suspended,
 };
 use crate::model::{
     id::TaskId,
@@ -24,7 +24,7 @@ use crate::model::{
 
 /// What people asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Intents {
+pub struct Requests {
     /// `Some(true)`: end everything once running tasks have finished; `Some(false)`: now.
     pub stop: Option<bool>,
     /// Start nothing new.
@@ -33,36 +33,36 @@ pub struct Intents {
     pub paused_roles: Vec<String>,
     /// Accept nothing new.
     pub drain: bool,
-    /// Wished numbers of agents.
+    /// Requested numbers of agents.
     pub scale: BTreeMap<String, u32>,
     /// Wishes for one more agent: role, and the field that is removed when it is fulfilled.
     pub spawn: Vec<(String, String)>,
 }
 
-impl Intents {
+impl Requests {
     pub(super) fn from_fields(fields: HashMap<String, String>) -> Self {
-        let mut intents = Intents::default();
+        let mut requests = Requests::default();
         for (field, value) in fields {
             match field.split_once(':') {
-                None if field == "stop" => intents.stop = Some(value == "drain"),
-                None if field == "pause" => intents.pause = true,
-                None if field == "drain" => intents.drain = true,
-                Some(("pause", role)) => intents.paused_roles.push(role.to_owned()),
+                None if field == "stop" => requests.stop = Some(value == "drain"),
+                None if field == "pause" => requests.pause = true,
+                None if field == "drain" => requests.drain = true,
+                Some(("pause", role)) => requests.paused_roles.push(role.to_owned()),
                 Some(("scale", role)) => {
                     if let Ok(n) = value.parse() {
-                        intents.scale.insert(role.to_owned(), n);
+                        requests.scale.insert(role.to_owned(), n);
                     }
                 }
                 Some(("spawn", rest)) => {
                     let role = rest.split(':').next().unwrap_or(rest);
-                    intents.spawn.push((role.to_owned(), field.clone()));
+                    requests.spawn.push((role.to_owned(), field.clone()));
                 }
                 _ => {}
             }
         }
-        intents.paused_roles.sort();
-        intents.spawn.sort();
-        intents
+        requests.paused_roles.sort();
+        requests.spawn.sort();
+        requests
     }
     /// Whether tasks of this role may start.
     pub fn may_start(&self, role: &str) -> bool {
@@ -121,15 +121,15 @@ pub struct Snapshot {
     /// Running tasks whose lease has ended.
     pub overdue: Vec<Overdue>,
     /// What people asked for.
-    pub intents: Intents,
+    pub requests: Requests,
     /// Roles of which nothing is started until some time: rate limited, or beyond what they may use a day.
-    pub held_back: BTreeMap<String, HeldBack>,
+    pub suspended: BTreeMap<String, Suspended>,
     /// How many notices wait to be told.
     pub notices: u64,
     /// Roles whose agents die at once.
     pub breakers: BTreeMap<String, Breaker>,
     /// What may be left of ended agents, by incarnation.
-    pub remains: BTreeMap<String, Remains>,
+    pub orphans: BTreeMap<String, Orphans>,
     /// Which server these records are used with, and what was lost before it.
     pub epoch: Epoch,
     /// The last fence that was given.
@@ -152,8 +152,8 @@ impl Store {
         let mut pipe = redis::pipe();
         pipe.add_command(self.clock());
         pipe.cmd("SMEMBERS").arg(k.plain("agents"));
-        pipe.cmd("HGETALL").arg(k.plain("intent"));
-        pipe.cmd("HGETALL").arg(k.plain("remains"));
+        pipe.cmd("HGETALL").arg(k.plain("requests"));
+        pipe.cmd("HGETALL").arg(k.plain("orphans"));
         pipe.cmd("HGETALL").arg(k.plain("epoch"));
         pipe.cmd("MGET").arg(k.plain("fence")).arg(k.plain("seq"));
         pipe.cmd("ZCARD").arg(k.of("state", "running"));
@@ -169,14 +169,14 @@ impl Store {
         let mut next = || values.next().unwrap_or(Value::Nil);
         let now = self.time(Some(next()))?;
         let ids: Vec<String> = self.read(next())?;
-        let intents = Intents::from_fields(self.read(next())?);
-        let remains: HashMap<String, String> = self.read(next())?;
+        let requests = Requests::from_fields(self.read(next())?);
+        let orphans: HashMap<String, String> = self.read(next())?;
         let epoch = Epoch::from_fields(&Fields::new(k.plain("epoch"), self.read(next())?));
         let (fence, accepted): (Option<u64>, Option<u64>) = self.read(next())?;
         let (fence, accepted) = (fence.unwrap_or(0), accepted.unwrap_or(0));
         let running = self.read(next())?;
-        let mut snapshot = Snapshot { now, intents, epoch, fence, accepted, running, ..Snapshot::default() };
-        self.read_remains(remains, &mut snapshot);
+        let mut snapshot = Snapshot { now, requests, epoch, fence, accepted, running, ..Snapshot::default() };
+        self.read_orphans(orphans, &mut snapshot);
         let due: Vec<(String, f64)> = self.read(next())?;
         snapshot.next_due = due.first().map(|(_, at)| Timestamp(*at as u64).since(now));
         let leases: Vec<(String, f64)> = self.read(next())?;
@@ -202,7 +202,7 @@ impl Store {
             leases.into_iter().filter(|(_, end)| *end <= now.0 as f64).map(|(id, _)| id).collect();
         self.read_overdue(&overdue, &mut snapshot).await?;
         if !roles.is_empty() {
-            (snapshot.held_back, snapshot.notices) = self.held_back(roles).await?;
+            (snapshot.suspended, snapshot.notices) = self.suspended(roles).await?;
         }
         Ok(snapshot)
     }
@@ -258,12 +258,12 @@ impl Store {
         Ok(())
     }
 
-    fn read_remains(&self, fields: HashMap<String, String>, snapshot: &mut Snapshot) {
+    fn read_orphans(&self, fields: HashMap<String, String>, snapshot: &mut Snapshot) {
         for (incarnation, text) in fields {
             match serde_json::from_str(&text) {
-                Ok(remains) => drop(snapshot.remains.insert(incarnation, remains)),
+                Ok(orphans) => drop(snapshot.orphans.insert(incarnation, orphans)),
                 Err(e) => {
-                    let key = format!("{} {incarnation}", self.keys.plain("remains"));
+                    let key = format!("{} {incarnation}", self.keys.plain("orphans"));
                     snapshot.damaged.push(StoreError::Damaged { key, why: e.to_string() }.to_string());
                 }
             }
@@ -294,19 +294,19 @@ impl Store {
     /// # Errors
     /// What the system says.
     pub fn remember(&self, seen: &Snapshot) -> io::Result<()> {
-        let Some(witness) = &self.witness else { return Ok(()) };
+        let Some(checkpoint) = &self.checkpoint else { return Ok(()) };
         let grown = |memory: Memory| Memory {
             reserved: memory.reserved.max(seen.epoch.number),
             epoch: memory.epoch.max(seen.epoch.number),
             fence: memory.fence.max(seen.fence),
             accepted: memory.accepted.max(seen.accepted),
         };
-        let memory = witness.recall().unwrap_or_default();
+        let memory = checkpoint.recall().unwrap_or_default();
         if grown(memory) == memory {
             return Ok(());
         }
-        match witness.try_lock() {
-            Some(_lock) => witness.note(&grown(witness.recall().unwrap_or_default()), false),
+        match checkpoint.try_lock() {
+            Some(_lock) => checkpoint.note(&grown(checkpoint.recall().unwrap_or_default()), false),
             None => Ok(()),
         }
     }

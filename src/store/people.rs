@@ -194,7 +194,7 @@ pub(super) fn messages(texts: &[String], read: u64) -> Vec<Message> {
 
 impl Store {
     /// Asks a person, or looks whether they have answered: the same token is the same question. For `waits` from now on
-    /// the program counts as waiting (`lua/ask.lua`).
+    /// the program counts as waiting (`lua/question/ask.lua`).
     ///
     /// # Errors
     /// `stale`, `too_many`.
@@ -219,7 +219,7 @@ impl Store {
         Ok((number, asked))
     }
 
-    /// Answers the first open question of a task (`lua/answer.lua`).
+    /// Answers the first open question of a task (`lua/question/answer.lua`).
     ///
     /// # Errors
     /// `unknown`, `nothing_asked`, `not_an_option`, `damaged`.
@@ -263,7 +263,7 @@ impl Store {
         Ok((asking, all))
     }
 
-    /// Sends a message; the box it went to, and what became of it (`lua/send.lua`).
+    /// Sends a message; the box it went to, and what became of it (`lua/message/send.lua`).
     ///
     /// # Errors
     /// `stale`, `unknown`, `ended`, `idle`, `full`.
@@ -285,7 +285,7 @@ impl Store {
     }
 
     /// The messages that this reader has not read yet, which are read by this; and how many are left. The same token
-    /// reads the same again (`lua/inbox.lua`). `master` is the master's agent.
+    /// reads the same again (`lua/message/read.lua`). `master` is the master's agent.
     ///
     /// # Errors
     /// `stale`.
@@ -304,7 +304,7 @@ impl Store {
         let [of, fence, incarnation] = &args;
         let bytes = INBOX_BYTES.to_string();
         let args = [of, reader.word(), token, fence, incarnation, &at_most, &bytes];
-        let answer: Vec<Value> = self.read(self.call(&script::INBOX, args).await?)?;
+        let answer: Vec<Value> = self.read(self.call(&script::READ_MESSAGES, args).await?)?;
         let Some((left, texts)) = answer.split_first() else {
             return Err(StoreError::Other("an inbox without an answer".to_owned()));
         };
@@ -312,14 +312,14 @@ impl Store {
         Ok((messages(&texts, u64::MAX), self.read(left.clone())?))
     }
 
-    /// The master has heard how these tasks ended, so what would tell it is read, as far as it is next (`lua/heard.lua`).
+    /// The master has heard how these tasks ended, so what would tell it is read, as far as it is next (`lua/message/mark_read.lua`).
     ///
     /// # Errors
     /// An unreachable Redis.
     pub async fn master_has_heard(&self, master: &str, tasks: &[&TaskId]) -> Result<()> {
         let mut args = vec![master.to_owned(), Reader::Master.word().to_owned()];
         args.extend(tasks.iter().map(|task| task.to_string()));
-        self.call(&script::HEARD, args).await.map(drop)
+        self.call(&script::MARK_READ, args).await.map(drop)
     }
 
     /// How many messages of a box (a task's id, or the master's agent) this reader has not read yet. A message that has
@@ -347,12 +347,12 @@ impl Store {
         self.subscribe(&[self.keys.of("news", of)]).await
     }
 
-    /// Takes what newly needs a person, at most so many: each is given once (`lua/notices.lua`).
+    /// Takes what newly needs a person, at most so many: each is given once (`lua/question/take_notices.lua`).
     ///
     /// # Errors
     /// An unreachable Redis.
     pub async fn take_notices(&self, at_most: usize) -> Result<Vec<Notice>> {
-        let texts: Vec<String> = self.read(self.call(&script::NOTICES, [at_most.to_string().as_str()]).await?)?;
+        let texts: Vec<String> = self.read(self.call(&script::TAKE_NOTICES, [at_most.to_string().as_str()]).await?)?;
         Ok(texts.iter().filter_map(|text| serde_json::from_str(text).ok()).collect())
     }
 }

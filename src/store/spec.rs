@@ -1,4 +1,4 @@
-//! What a task is created from, as the scripts read it (`accept` in `lua/prelude_moves.lua`): when it is delegated, and
+//! What a task is created from, as the scripts read it (`accept` in `lua/prelude/moves.lua`): when it is delegated, and
 //! again where Redis has lost it. What is missing here is forgotten with it.
 
 use std::{collections::BTreeMap, time::Duration};

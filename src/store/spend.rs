@@ -32,12 +32,12 @@ pub struct Budget {
     /// For one task, all its attempts together.
     pub task: Allowance,
     /// Why nothing of it can be started at all, if that is so.
-    pub unfit: Option<String>,
+    pub unavailable: Option<String>,
 }
 
 /// Why nothing of a role is started, and until when.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HeldBack {
+pub struct Suspended {
     /// Until then; `None`: until somebody mends it.
     pub until: Option<Timestamp>,
     /// In words.
@@ -70,7 +70,7 @@ fn add(usage: &mut Usage, field: &str, amount: u64) {
 }
 
 impl Store {
-    /// What a role may use, for `claim` and `finish` (`lua/budgets.lua`).
+    /// What a role may use, for `claim` and `finish` (`lua/role/set_budgets.lua`).
     ///
     /// # Errors
     /// An unreachable Redis.
@@ -78,17 +78,17 @@ impl Store {
         let text = |n: Option<u64>| n.map(|n| n.to_string()).unwrap_or_default();
         let (day, task) = (budget.day, budget.task);
         let args = [text(day.micro_usd), text(day.tokens), text(task.micro_usd), text(task.tokens)];
-        let unfit = budget.unfit.as_deref().unwrap_or_default();
-        let args = [budget.role.as_str(), &budget.account, &args[0], &args[1], &args[2], &args[3], unfit];
-        self.call(&script::BUDGETS, args).await.map(drop)
+        let unavailable = budget.unavailable.as_deref().unwrap_or_default();
+        let args = [budget.role.as_str(), &budget.account, &args[0], &args[1], &args[2], &args[3], unavailable];
+        self.call(&script::SET_BUDGETS, args).await.map(drop)
     }
 
-    /// Which of these roles are held back, and how many notices wait (`lua/held_back.lua`).
+    /// Which of these roles are held back, and how many notices wait (`lua/role/suspended.lua`).
     ///
     /// # Errors
     /// An unreachable Redis.
-    pub async fn held_back(&self, roles: &[String]) -> Result<(BTreeMap<String, HeldBack>, u64)> {
-        let answer: Vec<Value> = self.read(self.call(&script::HELD_BACK, roles.to_vec()).await?)?;
+    pub async fn suspended(&self, roles: &[String]) -> Result<(BTreeMap<String, Suspended>, u64)> {
+        let answer: Vec<Value> = self.read(self.call(&script::SUSPENDED, roles.to_vec()).await?)?;
         let notices = self.read(answer.first().cloned().unwrap_or(Value::Int(0)))?;
         let mut held = BTreeMap::new();
         for entry in answer.get(1..).unwrap_or_default().chunks_exact(4) {
@@ -96,32 +96,32 @@ impl Store {
             let (reason, account): (String, String) = (self.read(entry[2].clone())?, self.read(entry[3].clone())?);
             let account = Some(account).filter(|account| !account.is_empty());
             let until = Some(Timestamp(until)).filter(|until| until.0 > 0);
-            held.insert(role, HeldBack { until, reason, account });
+            held.insert(role, Suspended { until, reason, account });
         }
         Ok((held, notices))
     }
 
-    /// Lifts the rate limit of a role's account, whose delayed tasks are ready then (`lua/lift_limit.lua`). Whether there was
+    /// Lifts the rate limit of a role's account, whose delayed tasks are ready then (`lua/role/lift_rate_limit.lua`). Whether there was
     /// one.
     ///
     /// # Errors
     /// An unreachable Redis.
     pub async fn lift_limit(&self, role: &str, by: &str) -> Result<bool> {
-        let lifted: String = self.read(self.call(&script::LIFT_LIMIT, [role, by]).await?)?;
+        let lifted: String = self.read(self.call(&script::LIFT_RATE_LIMIT, [role, by]).await?)?;
         Ok(lifted == "1")
     }
 
-    /// A role is not held back any more: whoever was sent away looks again (`lua/released.lua`).
+    /// A role is not held back any more: whoever was sent away looks again (`lua/role/wake.lua`).
     ///
     /// # Errors
     /// An unreachable Redis.
     pub async fn released(&self, role: &str) -> Result<()> {
         let reason = format!("role {role} is not held back any more");
-        self.call(&script::RELEASED, [role, &reason]).await.map(drop)
+        self.call(&script::WAKE_ROLE, [role, &reason]).await.map(drop)
     }
 
     /// What was used in a conversation that belongs to no task: in all, from its beginning, and since this agent took it up.
-    /// So much of it as was not told before is added to today's (`lua/meter.lua`).
+    /// So much of it as was not told before is added to today's (`lua/agent/record_usage.lua`).
     ///
     /// # Errors
     /// An unreachable Redis.
@@ -134,7 +134,7 @@ impl Store {
         since_taken_up: &Usage,
     ) -> Result<()> {
         let args = [agent, role, conversation, &usage_to_json(total), &usage_to_json(since_taken_up)];
-        self.call(&script::METER, args).await.map(drop)
+        self.call(&script::RECORD_USAGE, args).await.map(drop)
     }
 
     /// What was used in the last so many days, today among them; the oldest first.

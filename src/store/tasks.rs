@@ -38,7 +38,7 @@ pub struct Delegated {
 /// How many records are read in one round trip: a 1 MiB text in each must not stall the others for long.
 const BATCH: usize = 200;
 impl Store {
-    /// Accepts a task (`lua/delegate.lua`).
+    /// Accepts a task (`lua/task/delegate.lua`).
     ///
     /// # Errors
     /// A refusal that the script's header names, or an unreachable Redis.
@@ -78,21 +78,21 @@ impl Store {
         Ok(Delegated { id: parse(&id, "id")?, state: parse(&state, "state")?, created: created == "1" })
     }
 
-    /// Makes delayed tasks ready whose time has come; how many, and when the next one is due (`lua/due.lua`).
+    /// Makes delayed tasks ready whose time has come; how many, and when the next one is due (`lua/task/release_due.lua`).
     ///
     /// # Errors
     /// An unreachable Redis.
     pub async fn release_due(&self) -> Result<(u64, Option<Duration>)> {
-        let answer = self.call(&script::DUE, ["1000"]).await?;
+        let answer = self.call(&script::RELEASE_DUE, ["1000"]).await?;
         let (count, next, damaged): (u64, String, Vec<String>) = self.read(answer)?;
         for id in damaged {
-            self.set_aside(&id, "", "it can't be made ready").await?;
+            self.quarantine(&id, "", "it can't be made ready").await?;
         }
         Ok((count, next.parse::<f64>().ok().map(|ms| Duration::from_millis(ms as u64))))
     }
 
     /// Cancels tasks and their subtasks, and removes dead letters; each one's state afterwards, `None` for an unknown one
-    /// (`lua/cancel.lua`).
+    /// (`lua/task/cancel.lua`).
     ///
     /// # Errors
     /// An unreachable Redis.
@@ -102,7 +102,7 @@ impl Store {
         Ok(states.iter().map(|s| s.parse().ok()).collect())
     }
 
-    /// Starts a failed, cancelled, held or delayed task anew; its state before and afterwards (`lua/retry.lua`).
+    /// Starts a failed, cancelled, held or delayed task anew; its state before and afterwards (`lua/task/retry.lua`).
     ///
     /// # Errors
     /// `unknown`, `dependency_ended`.
@@ -111,17 +111,17 @@ impl Store {
         Ok((parse(&from, "state")?, parse(&to, "state")?))
     }
 
-    /// Marks the caller's own task as waiting for others, for at most `for_`; zero ends it (`lua/waiting.lua`).
+    /// Marks the caller's own task as waiting for others, for at most `for_`; zero ends it (`lua/task/mark_waiting.lua`).
     ///
     /// # Errors
     /// `stale`, `ancestor`.
     pub async fn mark_waiting(&self, who: &Capability, what: &[TaskId], for_: Duration) -> Result<()> {
         let mut args = vec![who.task.to_string(), who.fence.to_string(), who.incarnation.clone(), ms(for_)];
         args.extend(what.iter().map(TaskId::to_string));
-        self.call(&script::WAITING, args).await.map(drop)
+        self.call(&script::MARK_WAITING, args).await.map(drop)
     }
 
-    /// Forgets tasks that ended longer ago than `keep`; their ids (`lua/prune.lua`).
+    /// Forgets tasks that ended longer ago than `keep`; their ids (`lua/task/prune.lua`).
     ///
     /// # Errors
     /// An unreachable Redis.

@@ -4,7 +4,7 @@ use super::{Supervisor, decide::Action, observe::Observed, salvage, spawn::here}
 use crate::{
     model::{id::Process, text::count},
     os::{self, failpoint},
-    store::{StoreError, agents::Remains, observe::Snapshot},
+    store::{StoreError, agents::Orphans, observe::Snapshot},
 };
 
 impl Supervisor {
@@ -21,14 +21,14 @@ impl Supervisor {
             Action::Expire { task, fence, lost, reason } => {
                 self.store.expire(&task, fence, &reason, self.config.retry.lost_delay(lost + 1)).await
             }
-            Action::EndRemains { incarnation, remains } => {
-                self.end_remains(incarnation, remains);
+            Action::EndOrphans { incarnation, orphans } => {
+                self.end_orphans(incarnation, orphans);
                 Ok(())
             }
             Action::CloseSession { session, agent, incarnation, pid } => {
                 tracing::warn!(session, agent, "a session of ours without an agent");
                 let process = pid.and_then(os::ProcessId::of).map_or_else(Process::default, here);
-                self.end_remains(incarnation, Remains { agent, session, process });
+                self.end_orphans(incarnation, Orphans { agent, session, process });
                 Ok(())
             }
             Action::Stop { agent, incarnation, only_idle, reason } => {
@@ -36,10 +36,10 @@ impl Supervisor {
                 failpoint!("stop.agent_told");
                 told
             }
-            Action::Spawn { agent, role, master, wish, reason } => {
-                self.spawn(&agent, &role, master, wish.as_deref(), &reason, &observed.snapshot).await
+            Action::Spawn { agent, role, master, request, reason } => {
+                self.spawn(&agent, &role, master, request.as_deref(), &reason, &observed.snapshot).await
             }
-            Action::DropWish { field, role, reason } => self.store.drop_wish(&field, &role, &reason).await,
+            Action::DropRequest { field, role, reason } => self.store.drop_request(&field, &role, &reason).await,
             Action::Settle { reason } => self.settle(&reason, &observed.snapshot).await,
             Action::Recovered { role, reason } => self.store.recovered(&role, &reason).await,
             Action::ShutDown => Ok(()),

@@ -5,7 +5,7 @@
 
 mod evidence;
 mod health;
-mod remains;
+mod orphans;
 mod scale;
 mod settle;
 mod stop;
@@ -17,7 +17,7 @@ use std::time::Duration;
 use super::world::World;
 use crate::{
     model::{agent::AgentState, evidence::Evidence, id::TaskId},
-    store::agents::Remains,
+    store::agents::Orphans,
 };
 
 /// Something to do, and why.
@@ -51,11 +51,11 @@ pub(super) enum Action {
         reason: String,
     },
     /// End what is left of an ended agent: its processes, its session.
-    EndRemains {
+    EndOrphans {
         /// Which run of it.
         incarnation: String,
         /// Where to look.
-        remains: Remains,
+        orphans: Orphans,
     },
     /// Close a session of ours that belongs to no living agent.
     CloseSession {
@@ -87,14 +87,14 @@ pub(super) enum Action {
         role: String,
         /// Whether it is the master.
         master: bool,
-        /// The wish that this fulfils.
-        wish: Option<String>,
+        /// The request that this fulfils.
+        request: Option<String>,
         /// Why.
         reason: String,
     },
-    /// Take back a wish that cannot be fulfilled.
-    DropWish {
-        /// The field of `intent`.
+    /// Take back a request that cannot be fulfilled.
+    DropRequest {
+        /// The field of `requests`.
         field: String,
         /// Its role.
         role: String,
@@ -113,7 +113,7 @@ pub(super) enum Action {
         /// Why.
         reason: String,
     },
-    /// Everything has ended as a person wished: end Redis and the supervisor.
+    /// Everything has ended as a person requested: end Redis and the supervisor.
     ShutDown,
 }
 
@@ -128,7 +128,7 @@ pub(super) fn decide(world: &World) -> Vec<Action> {
     if settle::wait(world, &mut actions) {
         return actions;
     }
-    remains::clean_up(world, &given_up, &mut actions);
+    orphans::clean_up(world, &given_up, &mut actions);
     if stop::proceed(world, &given_up, &mut actions) {
         return actions;
     }

@@ -65,7 +65,7 @@ impl Schedule {
         if is_due(&mut self.damaged, DAMAGED_EVERY) {
             for state in [TaskState::Blocked, TaskState::Held] {
                 let ids = store.first_ids(state, DAMAGED_AT_ONCE).await?;
-                if store.set_damaged_aside(&ids).await? > 0 {
+                if store.quarantine_damaged(&ids).await? > 0 {
                     tracing::error!("{state} tasks whose records are damaged were set aside: orch status names them");
                 }
             }

@@ -12,7 +12,7 @@ use crate::{
     model::task::Usage,
     store::{
         StoreError,
-        observe::{Intents, Snapshot},
+        observe::{Requests, Snapshot},
         spend::{Allowance, Budget},
     },
 };
@@ -37,7 +37,7 @@ impl Supervisor {
         if self.told.epoch != snapshot.epoch.number {
             self.told = Told { epoch: snapshot.epoch.number, ..Told::default() };
         }
-        let limits = limits(&self.config.roles, &snapshot.intents);
+        let limits = limits(&self.config.roles, &snapshot.requests);
         if limits != self.told.limits {
             self.store.set_limits(&limits).await?;
             self.told.limits = limits;
@@ -62,12 +62,12 @@ impl Supervisor {
     /// wake: idle agents look by themselves now and then.
     pub(super) async fn release(&mut self, snapshot: &Snapshot) -> Result<(), StoreError> {
         let released: Vec<String> =
-            self.held_back.iter().filter(|role| !snapshot.held_back.contains_key(*role)).cloned().collect();
+            self.suspended.iter().filter(|role| !snapshot.suspended.contains_key(*role)).cloned().collect();
         for role in released {
             self.store.released(&role).await?;
-            self.held_back.remove(&role);
+            self.suspended.remove(&role);
         }
-        self.held_back.extend(snapshot.held_back.keys().cloned());
+        self.suspended.extend(snapshot.suspended.keys().cloned());
         Ok(())
     }
 }
@@ -84,12 +84,13 @@ fn budgets(config: &Config, path: Option<&OsStr>) -> Vec<Budget> {
         account: role.account(drivers::settle(role.driver, order, path)),
         day: allowance(&role.day_budget),
         task: allowance(&role.task_budget),
-        unfit: drivers::unfit(role, order, path).map(|unfit| format!("{}: {}", unfit.why, unfit.mend)),
+        unavailable: drivers::unavailable(role, order, path)
+            .map(|unavailable| format!("{}: {}", unavailable.why, unavailable.mend)),
     };
     let all = Budget { day: allowance(&config.day_budget), ..Budget::default() };
     std::iter::once(all).chain(config.roles.values().map(of_role)).collect()
 }
 
-fn limits(roles: &std::collections::BTreeMap<String, Role>, intents: &Intents) -> Vec<(String, u32)> {
-    roles.values().map(|r| (r.name.clone(), intents.scale.get(&r.name).copied().unwrap_or(r.max))).collect()
+fn limits(roles: &std::collections::BTreeMap<String, Role>, requests: &Requests) -> Vec<(String, u32)> {
+    roles.values().map(|r| (r.name.clone(), requests.scale.get(&r.name).copied().unwrap_or(r.max))).collect()
 }

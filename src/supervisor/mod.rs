@@ -7,16 +7,16 @@
 
 mod act;
 mod announce;
+mod cgroups;
 mod decide;
-mod enclosures;
 mod environment;
 mod housekeeping;
+mod leadership;
 mod limits;
 mod notify;
 mod observe;
 mod reap;
 mod redis;
-mod reign;
 mod salvage;
 mod spawn;
 mod startup;
@@ -37,8 +37,8 @@ use tokio::{
 };
 
 use self::{
-    announce::Announcement, decide::Action, limits::Told, notify::Notifier, observe::Observer, redis::Redis,
-    reign::Reign, watches::Watches,
+    announce::Announcement, decide::Action, leadership::Leadership, limits::Told, notify::Notifier, observe::Observer,
+    redis::Redis, watches::Watches,
 };
 use crate::{
     config::Config,
@@ -46,7 +46,7 @@ use crate::{
     home::Home,
     mux::Mux,
     os::{self, failpoint},
-    store::{Store, StoreError, intents::Wish},
+    store::{Store, StoreError, requests::Request},
 };
 
 /// Without any wake-up, look again after this long.
@@ -75,7 +75,7 @@ struct Supervisor {
     store: Arc<Store>,
     mux: Arc<dyn Mux>,
     redis: Redis,
-    reign: Option<Reign>,
+    leadership: Option<Leadership>,
     observer: Observer,
     watches: Watches,
     /// That of `orch start`: what agents may inherit of it, `environment` decides.
@@ -88,7 +88,7 @@ struct Supervisor {
     leaving: Leaving,
     told: Told,
     /// Roles that the last pass has seen held back.
-    held_back: BTreeSet<String>,
+    suspended: BTreeSet<String>,
     notifier: Notifier,
     /// What has been said in the log and need not be said again.
     complaints: BTreeSet<String>,
@@ -130,9 +130,9 @@ impl Supervisor {
             ending: Arc::default(),
             ending_slots: Arc::new(Semaphore::new(ENDING_AT_ONCE)),
             leaving: Leaving::No,
-            reign: None,
+            leadership: None,
             told: Told::default(),
-            held_back: BTreeSet::new(),
+            suspended: BTreeSet::new(),
             notifier: Notifier::default(),
             complaints: BTreeSet::new(),
             ended_early: String::new(),
@@ -170,7 +170,7 @@ impl Supervisor {
                         tracing::warn!("a pass ended early: {why}");
                         self.ended_early = why;
                     }
-                    self.mend_redis().await;
+                    self.restart_redis().await;
                     Duration::from_millis(100)
                 }
             };
@@ -183,7 +183,7 @@ impl Supervisor {
                     self.observer.look_at_tmux();
                     tokio::time::sleep_until(ended + rest).await;
                 }
-                () = self.redis.died() => self.mend_redis().await,
+                () = self.redis.died() => self.restart_redis().await,
                 _ = hangup.recv() => {}
                 _ = terminate.recv() => self.asked_to_leave()?,
                 _ = interrupt.recv() => self.asked_to_leave()?,
@@ -196,7 +196,7 @@ impl Supervisor {
     }
 
     /// Nobody could report while Redis was away, however long it took to bring it back.
-    async fn mend_redis(&mut self) {
+    async fn restart_redis(&mut self) {
         if self.redis.mend().await {
             // For `orch events`; if it can't be written, the log has it.
             let _ = self.store.note("redis.restarted", "our redis-server had gone, and was started again").await;
@@ -216,23 +216,23 @@ impl Supervisor {
         Ok(())
     }
 
-    /// What a signal asked for is a wish like a person's: `orch start` takes it back. Redis may be away at that moment
+    /// What a signal asked for is a request like a person's: `orch start` takes it back. Redis may be away at that moment
     /// (a service manager signals everybody); then the next pass writes it.
-    async fn wish_to_leave(&mut self) -> Result<(), StoreError> {
+    async fn request_to_leave(&mut self) -> Result<(), StoreError> {
         if self.leaving == Leaving::Asked {
             let reason = "the supervisor was sent a signal";
-            self.store.wish(&Wish::Stop { drain: false }, "supervisor.stopping", reason).await?;
-            self.leaving = Leaving::Wished;
+            self.store.request(&Request::Stop { drain: false }, "supervisor.stopping", reason).await?;
+            self.leaving = Leaving::Requested;
         }
         Ok(())
     }
 
     /// One look, one decision, its actions.
     async fn pass(&mut self) -> Result<Pass, StoreError> {
-        if let Some(reign) = &mut self.reign {
-            reign.keep(&self.store).await?;
+        if let Some(leadership) = &mut self.leadership {
+            leadership.keep(&self.store).await?;
         }
-        self.wish_to_leave().await?;
+        self.request_to_leave().await?;
         let mut observed = self.observer.observe(&self.store, &*self.mux).await?;
         let epoch = &observed.snapshot.epoch;
         if !epoch.is_known || epoch.number < self.store.epoch() {
@@ -240,7 +240,7 @@ impl Supervisor {
             self.store.look_at_epoch().await?;
             return Ok(Pass::Look(Duration::ZERO));
         }
-        if observed.snapshot.intents.stop.is_none() {
+        if observed.snapshot.requests.stop.is_none() {
             self.leaving = Leaving::No;
         }
         // While Redis answers and does not write nobody can report, and a supervisor that only reads would not notice.
@@ -251,7 +251,7 @@ impl Supervisor {
             self.complain(damaged.clone());
         }
         for id in &observed.snapshot.broken {
-            self.store.set_aside(id, "", "it ran, and does not say by whom").await?;
+            self.store.quarantine(id, "", "it ran, and does not say by whom").await?;
         }
         if self.tell_limits(&observed.snapshot).await? {
             // Who is held back from now on is not in that snapshot.
@@ -266,7 +266,7 @@ impl Supervisor {
         let actions = decide::decide(&observed.world(&self.config, &ending));
         let mut worked = false;
         for action in actions {
-            if self.reign.as_ref().is_some_and(|reign| !reign.is_sure()) {
+            if self.leadership.as_ref().is_some_and(|leadership| !leadership.is_sure()) {
                 // This pass has taken too long; whether we still decide is asked first.
                 return Ok(Pass::Look(Duration::ZERO));
             }
@@ -283,7 +283,7 @@ impl Supervisor {
             }
         }
         // Where everything is to end, nobody waits for a master.
-        if observed.snapshot.intents.stop.is_none() {
+        if observed.snapshot.requests.stop.is_none() {
             self.announcement.master(&observed.snapshot, &self.config.master.session);
         }
         self.housekeeping.run(&self.store, &self.home, &self.config, &observed.snapshot).await?;
@@ -332,18 +332,18 @@ impl Supervisor {
                 tracing::warn!("what Redis has come to could not be remembered: {e}");
             }
         }
-        // The next start takes the wish back as well, and the event is news at best: neither may keep us from ending.
+        // The next start takes the request back as well, and the event is news at best: neither may keep us from ending.
         let reason = "everything has ended in order";
-        if let Err(e) = self.store.unwish(&[Wish::Stop { drain: false }], "supervisor.stopped", reason).await {
-            tracing::warn!("the wish to stop stays, and its end was not recorded: {e}");
+        if let Err(e) = self.store.withdraw(&[Request::Stop { drain: false }], "supervisor.stopped", reason).await {
+            tracing::warn!("the request to stop stays, and its end was not recorded: {e}");
         }
-        if let Some(reign) = &self.reign {
-            reign.end(&self.store).await;
+        if let Some(leadership) = &self.leadership {
+            leadership.end(&self.store).await;
         }
         // No runner is left that could be writing one.
         self.home.remove_unfinished_reports(Duration::ZERO);
-        enclosures::end_all(&self.home).await;
-        failpoint!("stop.unwished");
+        cgroups::end_all(&self.home).await;
+        failpoint!("stop.withdrawn");
         self.redis.shut_down().await?;
         failpoint!("stop.redis_ended");
         let _ = std::fs::remove_file(self.home.running());
@@ -361,8 +361,8 @@ enum Leaving {
     No,
     /// One has, and Redis has not heard it yet.
     Asked,
-    /// It is a wish by now.
-    Wished,
+    /// It is a request by now.
+    Requested,
 }
 
 /// What a pass came to.

@@ -15,7 +15,7 @@ use crate::{
     },
     mux::{Mux, SessionInfo, Tags},
     os,
-    store::{Result, Store, agents::Record, intents::ClockBack, observe::Snapshot},
+    store::{Result, Store, agents::Record, observe::Snapshot, requests::ClockBack},
 };
 
 /// tmux tells of changes; this is for those it did not tell.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
-use super::{Supervisor, enclosures, salvage, spawn::MARKER};
+use super::{Supervisor, cgroups, salvage, spawn::MARKER};
 use crate::{
     home::output,
     model::{
@@ -15,7 +15,7 @@ use crate::{
     os::{self, failpoint},
     store::{
         StoreError,
-        agents::{Ending, Record, Remains},
+        agents::{Ending, Orphans, Record},
     },
 };
 
@@ -65,53 +65,53 @@ impl Supervisor {
             evidence.last_output = last_output(&self.home.run(task, attempt));
         }
         let retry = self.config.roles.get(&agent.role).map_or(&self.config.retry, |r| &r.retry);
-        let remains =
-            Remains { agent: agent.id.clone(), session: agent.session.clone(), process: agent.process.clone() };
+        let orphans =
+            Orphans { agent: agent.id.clone(), session: agent.session.clone(), process: agent.process.clone() };
         let ending = Ending {
             to,
             reason,
             cause: Cause::Lost,
             attempt_reason: &attempt_reason,
             delay: retry.lost_delay(lost + 1),
-            remains: Some(&remains),
+            orphans: Some(&orphans),
             evidence: Some(&evidence),
         };
         self.store.end_agent(&agent.id, &agent.incarnation, &ending).await?;
         failpoint!("reap.recorded");
-        self.end_remains(agent.incarnation.clone(), remains);
+        self.end_orphans(agent.incarnation.clone(), orphans);
         Ok(())
     }
 
     /// Where the kernel holds the memory of an agent, its runner may be what it kills, though it is the smallest of all.
     fn killed_for_memory(&self, record: &Record, reason: &str) -> Option<String> {
-        let enclosures = self.home.enclosures_of(&record.agent.incarnation);
-        let killed: u64 = enclosures.iter().map(|enclosure| enclosure.refused().memory).sum();
+        let cgroups = self.home.enclosures_of(&record.agent.incarnation);
+        let killed: u64 = cgroups.iter().map(|cgroup| cgroup.refused().memory).sum();
         let is_likely = killed > 0 && reason.starts_with("crashed: ");
         is_likely
             .then(|| format!("over-memory: the kernel killed {killed} of its processes (memory_max), and it {reason}"))
     }
 
     /// Ends an ended agent's processes and its session, beside the loop; forgets them once nothing is left.
-    pub(super) fn end_remains(&self, incarnation: String, remains: Remains) {
+    pub(super) fn end_orphans(&self, incarnation: String, orphans: Orphans) {
         let ending: Arc<_> = self.ending.clone();
         if !ending.lock().unwrap_or_else(|e| e.into_inner()).insert(incarnation.clone()) {
             return;
         }
         let (store, mux, wake, slots) =
             (self.store.clone(), self.mux.clone(), self.wake.clone(), self.ending_slots.clone());
-        let tags = self.tags(&remains.agent, &incarnation);
+        let tags = self.tags(&orphans.agent, &incarnation);
         // Its runner may have died before it took it, and there are secrets in it.
         let _ = std::fs::remove_file(self.home.launch(&incarnation));
         let home = self.home.clone();
         tokio::spawn(async move {
             let slot = slots.acquire().await;
-            let enclosures = home.enclosures_of(&incarnation);
-            let ended = end_processes(&incarnation, &remains, enclosures).await;
+            let cgroups = home.enclosures_of(&incarnation);
+            let ended = end_processes(&incarnation, &orphans, cgroups).await;
             failpoint!("reap.ended");
-            let clean = ended && close(&*mux, &remains.session, &tags).await;
+            let clean = ended && close(&*mux, &orphans.session, &tags).await;
             failpoint!("reap.closed");
             drop(slot);
-            let forgotten = clean && store.forget_remains(&incarnation).await.is_ok();
+            let forgotten = clean && store.forget_orphans(&incarnation).await.is_ok();
             failpoint!("reap.forgotten");
             if !forgotten {
                 tokio::time::sleep(AGAIN).await;
@@ -129,15 +129,15 @@ fn last_output(run: &Path) -> Option<LastOutput> {
 }
 
 /// Whether nothing is left of an incarnation's processes on this machine.
-async fn end_processes(incarnation: &str, remains: &Remains, enclosures: Vec<os::Enclosure>) -> bool {
-    let known = &remains.process;
+async fn end_processes(incarnation: &str, orphans: &Orphans, cgroups: Vec<os::Cgroup>) -> bool {
+    let known = &orphans.process;
     let place = known.place(&os::hostname(), &os::boot_id());
     if known.pid != 0 && place == Place::Elsewhere {
         // Another machine's supervisor looks after its own.
         return true;
     }
     let marker = Some(format!("{MARKER}={incarnation}"));
-    let mut tree = os::Tree { marker, enclosures: enclosures.clone(), ..os::Tree::default() };
+    let mut tree = os::Tree { marker, cgroups: cgroups.clone(), ..os::Tree::default() };
     if known.pid != 0 && place == Place::ThisBoot {
         let runner = os::ProcessId { pid: known.pid, start_time: known.start_time };
         tree.roots.push(runner);
@@ -145,21 +145,21 @@ async fn end_processes(incarnation: &str, remains: &Remains, enclosures: Vec<os:
     }
     match tokio::task::spawn_blocking(move || os::end_tree(&tree, &[], GRACE, LIMIT)).await {
         Ok(Ok(report)) if report.complete && report.survivors.is_empty() => {
-            tracing::info!(agent = remains.agent, ended = report.ended, took = ?report.took, "nothing is left");
-            enclosures.iter().for_each(enclosures::remove);
+            tracing::info!(agent = orphans.agent, ended = report.ended, took = ?report.took, "nothing is left");
+            cgroups.iter().for_each(cgroups::remove);
             true
         }
         Ok(Ok(report)) => {
             let survivors: BTreeSet<String> = report.survivors.iter().map(ToString::to_string).collect();
-            tracing::error!(agent = remains.agent, ?survivors, "could not be ended; looked for again");
+            tracing::error!(agent = orphans.agent, ?survivors, "could not be ended; looked for again");
             false
         }
         Ok(Err(e)) => {
-            tracing::error!(agent = remains.agent, "its processes could not be looked for: {e}");
+            tracing::error!(agent = orphans.agent, "its processes could not be looked for: {e}");
             false
         }
         Err(e) => {
-            tracing::error!(agent = remains.agent, "its processes could not be looked for: {e}");
+            tracing::error!(agent = orphans.agent, "its processes could not be looked for: {e}");
             false
         }
     }
@@ -190,9 +190,9 @@ mod tests {
     async fn what_is_left_is_ended_also_after_the_machine_was_renamed() {
         let mut child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
         let process = Process { host: "an-older-name".into(), ..here(os::ProcessId::of(child.id()).unwrap()) };
-        let remains = Remains { agent: "shell-1".into(), session: "shell-1".into(), process };
+        let orphans = Orphans { agent: "shell-1".into(), session: "shell-1".into(), process };
         let reaper = std::thread::spawn(move || child.wait());
-        assert!(end_processes("nobody-carries-this", &remains, Vec::new()).await);
+        assert!(end_processes("nobody-carries-this", &orphans, Vec::new()).await);
         assert!(!reaper.join().unwrap().unwrap().success());
     }
 }

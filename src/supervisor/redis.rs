@@ -8,11 +8,8 @@ use crate::{
     error::{Error, Kind, Result},
     home::{Home, launch::RedisAt},
     os::{self, failpoint},
-    store::{
-        Store,
-        server::{Origin, Server, ServerSpec, check_version},
-        witness::Witness,
-    },
+    redis_server::{Origin, Server, ServerSpec, check_version},
+    store::{Store, checkpoint::Checkpoint},
 };
 
 /// A server that is killed while the supervisor starts is started again for so long.
@@ -76,17 +73,17 @@ impl Redis {
     }
 
     /// A store on it.
-    pub fn open(&self, config: &Config, patience: Duration) -> Result<Store> {
+    pub fn open(&self, config: &Config, retry_for: Duration) -> Result<Store> {
         let store = match self.at() {
-            RedisAt::Socket(path) => Store::at_socket(&path, &config.namespace, patience)?,
-            RedisAt::Url(url) => Store::at_url(&url, &config.namespace, patience)?,
+            RedisAt::Socket(path) => Store::at_socket(&path, &config.namespace, retry_for)?,
+            RedisAt::Url(url) => Store::at_url(&url, &config.namespace, retry_for)?,
         };
-        Ok(store.with_witness(Witness::new(Home::new(&config.home).epoch(), config.supervisor.lease)))
+        Ok(store.with_checkpoint(Checkpoint::new(Home::new(&config.home).epoch(), config.supervisor.lease)))
     }
 
     /// How long the supervisor waits for an answer within a pass. Our own server is brought back by nobody but the
     /// supervisor: waiting for it would be waiting for oneself.
-    pub fn patience(&self) -> Duration {
+    pub fn retry_for(&self) -> Duration {
         match self {
             Redis::Managed(_) => Duration::from_millis(30),
             Redis::External(_) => Duration::from_millis(500),

@@ -11,12 +11,12 @@ use crate::{
     model::{
         agent::AgentState,
         cause::Cause,
-        evidence::{Evidence, Rule, Witness},
+        evidence::{Evidence, Observer, Rule},
         id::{Process, new_incarnation},
     },
     mux::{Opened, SessionSpec, Tags},
     os::{self, failpoint},
-    store::{StoreError, agents::Ending, intents::Wish, observe::Snapshot},
+    store::{StoreError, agents::Ending, observe::Snapshot, requests::Request},
 };
 
 /// Columns and rows until somebody attaches.
@@ -32,12 +32,12 @@ impl Supervisor {
         agent: &str,
         role: &str,
         master: bool,
-        wish: Option<&str>,
+        request: Option<&str>,
         reason: &str,
         snapshot: &Snapshot,
     ) -> Result<(), StoreError> {
         let incarnation = new_incarnation();
-        match self.store.spawn_agent(agent, role, agent, &incarnation, master, reason, wish).await {
+        match self.store.spawn_agent(agent, role, agent, &incarnation, master, reason, request).await {
             Err(e) if e.refusal() == Some("taken") => return Ok(()),
             other => other?,
         }
@@ -53,14 +53,14 @@ impl Supervisor {
         // Nobody will take it, and there are secrets in it.
         let _ = std::fs::remove_file(self.home.launch(&incarnation));
         let reason = format!("its session could not be opened: {problem}");
-        let evidence = Evidence::of(Rule::NotOpened, Witness::Supervisor, agent);
+        let evidence = Evidence::of(Rule::NotOpened, Observer::Supervisor, agent);
         let ending = Ending {
             to: AgentState::Failed,
             reason: &reason,
             cause: Cause::Lost,
             attempt_reason: &reason,
             delay: Duration::ZERO,
-            remains: None,
+            orphans: None,
             evidence: Some(&evidence),
         };
         // Young and failed: that holds the role back for a while.
@@ -83,7 +83,7 @@ impl Supervisor {
         }
         let reason = format!("the start has failed: {problem}");
         self.announcement.fail_at_end(problem);
-        self.store.wish(&Wish::Stop { drain: false }, "supervisor.stopping", &reason).await.map(drop)
+        self.store.request(&Request::Stop { drain: false }, "supervisor.stopping", &reason).await.map(drop)
     }
 
     async fn open(&mut self, agent: &str, role: &str, master: bool, incarnation: &str) -> Result<Opened> {

@@ -5,14 +5,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Mode, Supervisor, announce::Announcement, redis::Redis, reign::Reign, spawn};
+use super::{Mode, Supervisor, announce::Announcement, leadership::Leadership, redis::Redis, spawn};
 use crate::{
     config::Config,
     error::{Error, Result},
     home::{Home, Log, Mark},
     mux::{Mux, TmuxMux, TmuxOptions},
     os::{self, failpoint},
-    store::{Store, StoreError, intents::Wish},
+    store::{Store, StoreError, requests::Request},
 };
 
 /// Of the files that may be open, our Redis keeps 32 for itself; as many are for the supervisor, the master and the calls
@@ -35,7 +35,7 @@ pub(super) async fn supervise(mut config: Config, mode: Mode, announcement: &mut
     start_log(&home, mode.daemon);
     let _lock = lock(&home, &config.namespace).await?;
     // Before anything is started, which would be inside too.
-    super::enclosures::tidy(&home);
+    super::cgroups::tidy(&home);
     failpoint!("start.locked");
     // As it is written, before anything is fitted to this machine.
     let fingerprint = config.fingerprint();
@@ -54,10 +54,10 @@ pub(super) async fn supervise(mut config: Config, mode: Mode, announcement: &mut
     let mark = Mark { version: env!("CARGO_PKG_VERSION").to_owned(), config: fingerprint };
     let mut redis = start_redis(&config, &home, &mark).await?;
     failpoint!("start.redis_up");
-    let store = Arc::new(redis.open(&config, redis.patience())?);
-    let mut reign = Reign::of(&config, &home)?;
-    if let Some(reign) = &mut reign {
-        reign.keep(&store).await.inspect_err(|_| unmark(&home, crashed))?;
+    let store = Arc::new(redis.open(&config, redis.retry_for())?);
+    let mut leadership = Leadership::of(&config, &home)?;
+    if let Some(leadership) = &mut leadership {
+        leadership.keep(&store).await.inspect_err(|_| unmark(&home, crashed))?;
     }
     let began = Instant::now();
     while let Err(e) = say_hello(&store, &config, mode, crashed).await {
@@ -72,37 +72,39 @@ pub(super) async fn supervise(mut config: Config, mode: Mode, announcement: &mut
     tracing::info!(pid = std::process::id(), namespace = %config.namespace, "supervising");
 
     let announcement = std::mem::take(announcement);
-    Supervisor { reign, ..Supervisor::assemble(config, home, store, mux, redis, announcement) }.serve().await
+    Supervisor { leadership, ..Supervisor::assemble(config, home, store, mux, redis, announcement) }.serve().await
 }
 
-/// The wishes that a start takes back, and the event that tells of it. Safe to be said again.
+/// The requests that a start takes back, and the event that tells of it. Safe to be said again.
 async fn say_hello(store: &Store, config: &Config, mode: Mode, crashed: bool) -> Result<(), StoreError> {
     if !mode.to_stop {
-        store.unwish(&[Wish::Stop { drain: false }], "supervisor.resumed", "orch start").await?;
+        store.withdraw(&[Request::Stop { drain: false }], "supervisor.resumed", "orch start").await?;
         store.recovered(&config.master.session, "orch start").await?;
     }
     let after = if crashed { "; the one before it did not end in order" } else { "" };
     let started = format!("supervisor {}, version {}{after}", std::process::id(), env!("CARGO_PKG_VERSION"));
     store.note("supervisor.started", &started).await?;
     if mode.to_stop {
-        store.wish(&Wish::Stop { drain: false }, "supervisor.stopping", "orch stop").await?;
-        failpoint!("start.stop_wished");
+        store.request(&Request::Stop { drain: false }, "supervisor.stopping", "orch stop").await?;
+        failpoint!("start.stop_requested");
     }
     Ok(())
 }
 
 /// How many agents may run at once where so many files may be open. Whoever finds no connection to Redis left can't even
 /// say `orch stop`.
-fn agents_for(files: u64, wished: u32) -> Result<u32> {
+fn agents_for(files: u64, requested: u32) -> Result<u32> {
     let room = files.saturating_sub(FILES_BESIDES) / FILES_PER_AGENT;
     if room < FEWEST_AGENTS {
         let needed = FILES_BESIDES + FEWEST_AGENTS * FILES_PER_AGENT;
         return Err(Error::config(format!("at most {files} files may be open at once, and orch needs {needed}"))
             .hint("raise the hard limit (ulimit -Hn, /etc/security/limits.conf), then: orch start"));
     }
-    let agents = wished.min(u32::try_from(room).unwrap_or(u32::MAX));
-    if agents < wished {
-        tracing::warn!("at most {files} files may be open at once: {agents} agents instead of {wished} (max_agents)");
+    let agents = requested.min(u32::try_from(room).unwrap_or(u32::MAX));
+    if agents < requested {
+        tracing::warn!(
+            "at most {files} files may be open at once: {agents} agents instead of {requested} (max_agents)"
+        );
     }
     Ok(agents)
 }

@@ -148,7 +148,7 @@ async fn an_agent_whose_process_is_gone_is_reaped_with_all_it_had() {
     assert_eq!(ended.state, AgentState::Failed);
     assert!(ended.reason.unwrap().starts_with("crashed: "));
     assert_eq!(world.task(&task).await, (TaskState::Delayed, Some(Cause::Lost)));
-    let forgotten = async |world: &World| world.supervisor.store.observe(&[]).await.unwrap().remains.is_empty();
+    let forgotten = async |world: &World| world.supervisor.store.observe(&[]).await.unwrap().orphans.is_empty();
     world.pass_until("nothing is left of it", forgotten).await;
     let closed = Call::Close("shell-1".into(), world.tags("shell-1", &agent.incarnation));
     assert!(world.mux.calls().contains(&closed));
@@ -162,10 +162,10 @@ async fn a_runner_that_the_kernel_killed_for_memory_was_over_memory() {
     world.supervisor.store.claim("shell-1", &agent.incarnation, Duration::from_secs(60)).await.unwrap();
     // A folder in the place of the control group.
     let home = world.supervisor.home.path().to_owned();
-    let enclosure = home.join("group").join(&agent.incarnation);
-    std::fs::create_dir_all(&enclosure).unwrap();
-    std::fs::write(enclosure.join("memory.events"), "oom_kill 1\n").unwrap();
-    std::fs::write(home.join("enclosures"), format!("{}\n", home.join("group").display())).unwrap();
+    let cgroup = home.join("group").join(&agent.incarnation);
+    std::fs::create_dir_all(&cgroup).unwrap();
+    std::fs::write(cgroup.join("memory.events"), "oom_kill 1\n").unwrap();
+    std::fs::write(home.join("cgroups"), format!("{}\n", home.join("group").display())).unwrap();
     world.kill_runner("shell-1");
     world.pass().await;
 
@@ -178,7 +178,7 @@ async fn a_runner_that_the_kernel_killed_for_memory_was_over_memory() {
 #[tokio::test]
 async fn a_stop_ends_the_agents_then_the_master_then_redis() {
     let (mut world, _) = World::with_shell().await;
-    world.supervisor.store.wish(&Wish::Stop { drain: false }, "supervisor.stopping", "a test").await.unwrap();
+    world.supervisor.store.request(&Request::Stop { drain: false }, "supervisor.stopping", "a test").await.unwrap();
     let is = async |world: &World, id: &str, state| world.agent(id).await.state == state;
 
     world.pass_until("the agent is told", async |w| is(w, "shell-1", AgentState::Stopping).await).await;

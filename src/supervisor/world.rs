@@ -86,9 +86,9 @@ impl World<'_> {
         self.sessions.is_some_and(|sessions| !sessions.iter().any(is_its))
     }
 
-    /// How many agents of a role are wished at least and at most: sessions.toml, or what `orch scale` said.
+    /// How many agents of a role are requested at least and at most: sessions.toml, or what `orch scale` said.
     pub fn bounds(&self, role: &Role) -> (u32, u32) {
-        match self.store.intents.scale.get(&role.name) {
+        match self.store.requests.scale.get(&role.name) {
             Some(n) => (*n, *n),
             None => (role.min, role.max),
         }

@@ -17,7 +17,7 @@ use super::{
 };
 
 /// How long a condition may take to come true, on a machine that builds three other things meanwhile.
-const PATIENCE: Duration = Duration::from_secs(30);
+const RETRY_FOR: Duration = Duration::from_secs(30);
 
 /// What a world's sessions.toml says.
 pub struct Builder {
@@ -284,15 +284,15 @@ impl World {
         processes::of_world(&self.path)
     }
 
-    /// The control groups in which its agents are enclosed; none where that can't be done here.
+    /// The control groups in which its agents are cgroup; none where that can't be done here.
     pub fn enclosure_groups(&self) -> Vec<PathBuf> {
-        fs::read_to_string(self.home.join("enclosures")).unwrap_or_default().lines().map(PathBuf::from).collect()
+        fs::read_to_string(self.home.join("cgroups")).unwrap_or_default().lines().map(PathBuf::from).collect()
     }
 
     /// Waits until a condition holds.
     #[track_caller]
     pub fn wait_until(&self, what: &str, condition: impl FnMut() -> bool) {
-        self.wait_until_within(PATIENCE, what, condition);
+        self.wait_until_within(RETRY_FOR, what, condition);
     }
     #[track_caller]
     pub fn wait_until_within(&self, limit: Duration, what: &str, mut condition: impl FnMut() -> bool) {
@@ -360,7 +360,7 @@ impl World {
             assert!(free.is_ok(), "{lock} is held");
         }
         assert!(!self.home.join("running").exists(), "a supervisor that ends in order says so");
-        assert_eq!(self.enclosure_groups(), [] as [PathBuf; 0], "enclosures are left");
+        assert_eq!(self.enclosure_groups(), [] as [PathBuf; 0], "cgroups are left");
         assert_eq!(self.status()["supervisor"]["state"], "stopped");
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use orch::{
     model::{agent::AgentState, cause::Cause, id::TaskId, task::TaskState},
     store::{
-        intents::Wish,
+        requests::Request,
         tasks::{Delegated, NewTask},
     },
 };
@@ -37,7 +37,7 @@ async fn a_known_key_is_answered_while_draining() {
     let world = server.world("n");
     let keyed = || NewTask { key: Some("k".into()), ..task("x") };
     let first = world.delegate(&keyed()).await;
-    world.store.wish(&Wish::Drain, "drain", "a test").await.unwrap();
+    world.store.request(&Request::Drain, "drain", "a test").await.unwrap();
     let again = world.store.delegate(&keyed()).await.unwrap();
     assert_eq!((again.id, again.created), (first, false));
     assert_eq!(refusal(world.store.delegate(&task("new")).await), "draining");
@@ -163,7 +163,7 @@ async fn end_agent_twice_names_no_task_that_was_finished() {
 }
 
 #[tokio::test]
-async fn cancel_wishes_and_marks_twice_are_once() {
+async fn cancel_requests_and_marks_twice_are_once() {
     let server = Server::start();
     let world = server.world("n");
     let running = world.delegate(&task("x")).await;
@@ -171,7 +171,7 @@ async fn cancel_wishes_and_marks_twice_are_once() {
     world.claim(&agent).await;
     let ready = world.delegate(&task("x")).await;
     let ids = [running, ready];
-    for what in ["cancel", "place", "wish", "unwish"] {
+    for what in ["cancel", "place", "request", "withdraw"] {
         for again in [false, true] {
             let before = check::dump(&world);
             match what {
@@ -180,12 +180,12 @@ async fn cancel_wishes_and_marks_twice_are_once() {
                     assert_eq!(states, [Some(TaskState::Running), Some(TaskState::Cancelled)]);
                 }
                 "place" => world.store.place_agent("shell-1", &agent.incarnation, &process(4)).await.unwrap(),
-                "wish" => {
-                    let changed = world.store.wish(&Wish::Pause(None), "pause", "a test").await.unwrap();
+                "request" => {
+                    let changed = world.store.request(&Request::Pause(None), "pause", "a test").await.unwrap();
                     assert_ne!(changed, again);
                 }
                 _ => {
-                    let changed = world.store.unwish(&[Wish::Pause(None)], "resume", "a test").await.unwrap();
+                    let changed = world.store.withdraw(&[Request::Pause(None)], "resume", "a test").await.unwrap();
                     assert_ne!(changed, again);
                 }
             }
@@ -196,22 +196,22 @@ async fn cancel_wishes_and_marks_twice_are_once() {
     check::structures(&world).await;
 }
 
-/// A wish that was fulfilled before its call was sent again stays fulfilled.
+/// A request that was fulfilled before its call was sent again stays fulfilled.
 #[tokio::test]
-async fn a_spawn_wished_again_with_its_token_is_one_agent() {
+async fn a_spawn_requested_again_with_its_token_is_one_agent() {
     let server = Server::start();
     let world = server.world("n");
-    let wish = async || world.store.wish_spawn(ROLE, "token", "a test").await.unwrap();
-    wish().await;
-    wish().await;
-    let wishes = world.store.wishes().await.unwrap().spawn;
-    assert_eq!(wishes.len(), 1);
-    let spawned = world.store.spawn_agent("shell-1", ROLE, "s", "i", false, "wished", Some(&wishes[0].1));
+    let request = async || world.store.request_spawn(ROLE, "token", "a test").await.unwrap();
+    request().await;
+    request().await;
+    let requests = world.store.requests().await.unwrap().spawn;
+    assert_eq!(requests.len(), 1);
+    let spawned = world.store.spawn_agent("shell-1", ROLE, "s", "i", false, "requested", Some(&requests[0].1));
     spawned.await.unwrap();
-    wish().await;
-    assert_eq!(world.store.wishes().await.unwrap().spawn, []);
-    world.store.wish_spawn(ROLE, "another", "a test").await.unwrap();
-    assert_eq!(world.store.wishes().await.unwrap().spawn.len(), 1);
+    request().await;
+    assert_eq!(world.store.requests().await.unwrap().spawn, []);
+    world.store.request_spawn(ROLE, "another", "a test").await.unwrap();
+    assert_eq!(world.store.requests().await.unwrap().spawn.len(), 1);
 }
 
 #[tokio::test]

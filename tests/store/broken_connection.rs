@@ -111,7 +111,7 @@ async fn a_claim_never_overtakes_the_finish_before_it() {
 }
 
 #[tokio::test]
-async fn nobody_there_is_unreachable_once_patience_is_over() {
+async fn a_missing_server_is_unreachable_once_the_retry_deadline_has_passed() {
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("none");
     let store = Store::at_socket(&socket, "n", Duration::from_millis(50)).unwrap();

@@ -100,8 +100,8 @@ async fn an_agent_ended_by_a_stop_counts_nothing() {
     let id = world.delegate(&NewTask { lost_max: 0, ..task("x") }).await;
     let agent = world.agent("shell-1").await;
     world.claim(&agent).await;
-    let stop = orch::store::intents::Wish::Stop { drain: false };
-    world.store.wish(&stop, "supervisor.stop", "a test").await.unwrap();
+    let stop = orch::store::requests::Request::Stop { drain: false };
+    world.store.request(&stop, "supervisor.stop", "a test").await.unwrap();
     let ended = world.store.end_agent(&agent.id, &agent.incarnation, &crash()).await;
     assert_eq!(ended.unwrap(), Some((id.clone(), TaskState::Delayed)));
     assert_eq!(world.detail(&id).await.task.lost, 0);
@@ -115,8 +115,8 @@ async fn a_crash_while_draining_counts() {
     let id = world.delegate(&NewTask { lost_max: 0, ..task("x") }).await;
     let agent = world.agent("shell-1").await;
     world.claim(&agent).await;
-    let stop = orch::store::intents::Wish::Stop { drain: true };
-    world.store.wish(&stop, "supervisor.stop", "a test").await.unwrap();
+    let stop = orch::store::requests::Request::Stop { drain: true };
+    world.store.request(&stop, "supervisor.stop", "a test").await.unwrap();
     let ended = world.store.end_agent(&agent.id, &agent.incarnation, &crash()).await;
     assert_eq!(ended.unwrap(), Some((id, TaskState::Failed)));
     check::structures(&world).await;

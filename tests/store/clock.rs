@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use orch::{
     model::{cause::Cause, time::Timestamp},
-    store::{intents::ClockBack, tasks::Report},
+    store::{requests::ClockBack, tasks::Report},
 };
 
 use super::{check, fixture::*};

@@ -62,7 +62,7 @@ const WAYS: [&str; 22] = [
 ];
 
 fn kept(world: &World, id: &TaskId) -> bool {
-    redis::cmd("EXISTS").arg(world.store.keys().of("damaged", id.as_str())).query(&mut world.raw()).unwrap()
+    redis::cmd("EXISTS").arg(world.store.keys().of("quarantine", id.as_str())).query(&mut world.raw()).unwrap()
 }
 
 async fn events_of(world: &World, id: &TaskId) -> Vec<String> {
@@ -93,7 +93,7 @@ async fn a_damaged_ready_task_does_not_block_its_role() {
         assert_eq!(claimed.task.id, good, "{how}");
         is_a_dead_letter(&world, &bad, how).await;
         // Told a second time, it is no news, and what is kept is not written over.
-        world.store.set_aside(bad.as_str(), "", "x").await.unwrap();
+        world.store.quarantine(bad.as_str(), "", "x").await.unwrap();
         world.finish(&agent, &claimed, Cause::Success).await;
         assert_eq!(world.try_claim(&agent).await.map(|c| c.task.id), None, "{how}");
     }
@@ -193,7 +193,7 @@ async fn a_running_task_whose_record_is_lost_is_set_aside_once_its_lease_has_end
         damage(&world, &bad, how);
         let seen = world.store.observe(&[ROLE.into()]).await.unwrap();
         assert_eq!((seen.broken.as_slice(), seen.overdue.len()), ([bad.to_string()].as_slice(), 0), "{how}");
-        world.store.set_aside(bad.as_str(), "", "it ran, and does not say by whom").await.unwrap();
+        world.store.quarantine(bad.as_str(), "", "it ran, and does not say by whom").await.unwrap();
         assert_eq!(world.state(&bad).await, Failed, "{how}");
         let seen = world.store.observe(&[ROLE.into()]).await.unwrap();
         assert_eq!((seen.broken.len(), seen.running, seen.load[ROLE].running), (0, 0, 0), "{how}");
@@ -217,7 +217,7 @@ async fn the_others_are_listed_and_the_damaged_ones_told() {
             "{how}: {damaged:?}"
         );
         assert!(matches!(world.store.task(&bad).await, Err(StoreError::Damaged { .. })), "{how}");
-        assert_eq!(world.store.set_damaged_aside(&ids).await.unwrap(), 1, "{how}");
+        assert_eq!(world.store.quarantine_damaged(&ids).await.unwrap(), 1, "{how}");
         // Whose queue it is in, nobody knows by now; who finds it there throws it out.
         assert_eq!(world.claim(&world.agent("shell-1").await).await.task.id, good, "{how}");
         is_a_dead_letter(&world, &bad, how).await;

@@ -6,10 +6,10 @@ use orch::{
     model::{cause::Cause, id::TaskId, task::TaskState},
     store::{
         Store,
+        checkpoint::Checkpoint,
         epoch::{FENCES_PER_EPOCH, Known, Living, Reinstated, Speaker},
         people::Reader,
         tasks::{Claimed, NewTask},
-        witness::Witness,
     },
 };
 
@@ -28,13 +28,13 @@ impl Place {
     fn new() -> Place {
         Place { server: Server::start(), memory: tempfile::tempdir().unwrap() }
     }
-    fn witness(&self) -> PathBuf {
+    fn checkpoint(&self) -> PathBuf {
         self.memory.path().join("epoch.json")
     }
     /// The store of one who gives leases, as he would open it now.
     fn world(&self) -> World {
         let world = self.server.world("n");
-        World { store: world.store.with_witness(Witness::new(self.witness(), LEASE)), ..world }
+        World { store: world.store.with_checkpoint(Checkpoint::new(self.checkpoint(), LEASE)), ..world }
     }
     /// All that is stored.
     fn copy(&self) -> Vec<(String, Vec<u8>)> {
@@ -159,7 +159,7 @@ async fn everybody_who_notices_at_once_raises_the_epoch_once() {
 async fn an_epoch_that_was_taken_and_not_used_is_left_out() {
     let mut place = Place::new();
     place.world().store.info().await.unwrap();
-    std::fs::write(place.witness(), r#"{"reserved": 7, "epoch": 0, "fence": 0, "accepted": 0}"#).unwrap();
+    std::fs::write(place.checkpoint(), r#"{"reserved": 7, "epoch": 0, "fence": 0, "accepted": 0}"#).unwrap();
     place.server.kill();
     place.server.start_again();
     let world = place.world();

@@ -14,10 +14,10 @@ use orch::{
         id::{Capability, Process, TaskId, new_incarnation},
         task::{Priority, TaskState},
     },
+    redis_server::find_program,
     store::{
         Store,
         agents::{Ending, Pulse},
-        server::find_program,
         tasks::{Claimed, NewTask, Report},
     },
 };
@@ -53,7 +53,7 @@ impl Server {
         self.dir.path().join("s")
     }
 
-    /// A namespace on it, with a patience that outlasts a restart.
+    /// A namespace on it, with a retry_for that outlasts a restart.
     pub fn world(&self, namespace: &str) -> World {
         World {
             store: Store::at_socket(&self.socket(), namespace, Duration::from_secs(20)).unwrap(),
@@ -209,7 +209,7 @@ pub fn crash() -> Ending<'static> {
         cause: Cause::Lost,
         attempt_reason: "its agent crashed",
         delay: Duration::ZERO,
-        remains: None,
+        orphans: None,
         evidence: None,
     }
 }

@@ -13,7 +13,7 @@ use orch::{
     store::{
         StoreError,
         agents::{Directive, Ending},
-        intents::Wish,
+        requests::Request,
         tasks::{Claimed, NewTask, Report},
     },
 };
@@ -22,7 +22,7 @@ use proptest::{prelude::*, test_runner::TestRunner};
 use super::{
     check,
     fixture::*,
-    reference::{MAX_CHILDREN, MAX_DEPTH, Reference, Request},
+    reference::{MAX_CHILDREN, MAX_DEPTH, Reference, Submission},
     steps::{Step, step},
 };
 
@@ -81,7 +81,7 @@ impl Pair {
                 let after = after.iter().filter_map(|n| self.task(*n)).collect();
                 let parent = parent.and_then(|n| self.lease(n));
                 let (retries, lost_max) = bounds;
-                let r = Request { role, priority, after, parent, content, key, retries, lost_max };
+                let r = Submission { role, priority, after, parent, content, key, retries, lost_max };
                 for _ in 0..times {
                     self.delegate(&r).await;
                     if twice {
@@ -177,15 +177,15 @@ impl Pair {
                     Some(role) => self.reference.paused[role] = on,
                     None => self.reference.pause = on,
                 }
-                self.wish(Wish::Pause(role.map(|r| ROLES[r].to_owned())), on).await;
+                self.request(Request::Pause(role.map(|r| ROLES[r].to_owned())), on).await;
             }
             Step::Drain(on) => {
                 self.reference.drain = on;
-                self.wish(Wish::Drain, on).await;
+                self.request(Request::Drain, on).await;
             }
             Step::Stop(how) => {
                 self.reference.stop = how;
-                self.wish(Wish::Stop { drain: how == Some(true) }, how.is_some()).await;
+                self.request(Request::Stop { drain: how == Some(true) }, how.is_some()).await;
             }
             Step::Limit { role, most } => {
                 self.reference.limits[role] = Some(most);
@@ -194,13 +194,14 @@ impl Pair {
         }
     }
 
-    async fn wish(&self, wish: Wish, on: bool) {
+    async fn request(&self, request: Request, on: bool) {
         let store = &self.world.store;
-        let done = if on { store.wish(&wish, "k", "r").await } else { store.unwish(&[wish], "k", "r").await };
+        let done =
+            if on { store.request(&request, "k", "r").await } else { store.withdraw(&[request], "k", "r").await };
         done.unwrap();
     }
 
-    async fn delegate(&mut self, r: &Request) {
+    async fn delegate(&mut self, r: &Submission) {
         let new = NewTask {
             role: ROLES[r.role].into(),
             priority: r.priority,

@@ -134,7 +134,7 @@ async fn a_task_that_ends_closes_its_questions_and_what_newly_needs_a_person_is_
     let (first, second) = (world.claim(&one).await, world.claim(&two).await);
     world.store.ask(&capability(&one, &first), "one", "Why?", &[], WAITS).await.unwrap();
     world.finish(&two, &second, Cause::NeedsPerson).await;
-    assert_eq!(world.store.held_back(&[ROLE.into()]).await.unwrap().1, 2);
+    assert_eq!(world.store.suspended(&[ROLE.into()]).await.unwrap().1, 2);
     let told = world.store.take_notices(10).await.unwrap();
     let told: Vec<_> = told.iter().map(|n| (n.what.as_str(), n.task.as_ref(), n.question)).collect();
     assert_eq!(told, [("question", Some(&asks), Some(1)), ("held", Some(&logs_in), None)]);

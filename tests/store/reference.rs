@@ -56,7 +56,7 @@ pub struct Lease {
 }
 
 #[derive(Debug, Clone)]
-pub struct Request {
+pub struct Submission {
     pub role: usize,
     pub priority: Priority,
     pub after: Vec<usize>,
@@ -97,7 +97,7 @@ impl Reference {
     }
 
     /// The task, and whether it is new.
-    pub fn delegate(&mut self, r: &Request) -> Answer<(usize, bool)> {
+    pub fn delegate(&mut self, r: &Submission) -> Answer<(usize, bool)> {
         let parent = match r.parent {
             Some(lease) if !self.holds(lease) || self.tasks[self.leases[lease].task].cancelling => return Err("stale"),
             lease => lease.map(|l| self.leases[l].task),

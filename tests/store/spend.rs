@@ -29,7 +29,7 @@ async fn costs(world: &World, kind: &str, name: &str) -> (u64, f64) {
 }
 
 fn budget(day: Allowance, task: Allowance) -> Budget {
-    Budget { role: ROLE.into(), account: "claude".into(), day, task, unfit: None }
+    Budget { role: ROLE.into(), account: "claude".into(), day, task, unavailable: None }
 }
 
 #[tokio::test]
@@ -124,21 +124,21 @@ async fn a_role_beyond_what_it_may_use_a_day_starts_nothing_until_midnight() {
         world.store.finish(&report).await.unwrap();
     }
     assert_eq!(world.try_claim(&agent).await, None);
-    let (held, _) = world.store.held_back(&[ROLE.into()]).await.unwrap();
+    let (held, _) = world.store.suspended(&[ROLE.into()]).await.unwrap();
     assert_eq!(held[ROLE].until.unwrap().0 % 86_400_000, 0, "midnight");
     assert!(held[ROLE].reason.contains("1.00 USD of 1.00"), "{held:?}");
-    let (seen, _) = world.store.held_back(&["other".into()]).await.unwrap();
+    let (seen, _) = world.store.suspended(&["other".into()]).await.unwrap();
     assert!(seen.is_empty(), "another role goes on");
     // Before all limits: it can't be started at all.
-    let unfit = Some("its program is not on PATH".to_owned());
+    let unavailable = Some("its program is not on PATH".to_owned());
     world
         .store
-        .set_budget(&Budget { unfit: unfit.clone(), ..budget(Allowance::default(), Allowance::default()) })
+        .set_budget(&Budget { unavailable: unavailable.clone(), ..budget(Allowance::default(), Allowance::default()) })
         .await
         .unwrap();
     assert_eq!(world.try_claim(&agent).await, None);
-    let (held, _) = world.store.held_back(&[ROLE.into()]).await.unwrap();
-    assert_eq!((held[ROLE].until, Some(held[ROLE].reason.clone()), &held[ROLE].account), (None, unfit, &None));
+    let (held, _) = world.store.suspended(&[ROLE.into()]).await.unwrap();
+    assert_eq!((held[ROLE].until, Some(held[ROLE].reason.clone()), &held[ROLE].account), (None, unavailable, &None));
     // More is allowed, and it can be: at once.
     world.store.set_budget(&budget(Allowance::default(), Allowance::default())).await.unwrap();
     assert!(world.try_claim(&agent).await.is_some());
@@ -214,7 +214,7 @@ async fn a_rate_limit_holds_back_all_roles_of_its_account_until_it_is_over() {
     assert_eq!(world.try_claim(&agents[1]).await, None);
     assert!(world.try_claim(&agents[2]).await.is_some(), "another account goes on");
     let roles = [ROLE, "other", "alone"].map(str::to_owned);
-    let (held, _) = world.store.held_back(&roles).await.unwrap();
+    let (held, _) = world.store.suspended(&roles).await.unwrap();
     assert_eq!(held.keys().collect::<Vec<_>>(), ["other", ROLE]);
     let () = redis::cmd("SET")
         .arg(world.store.keys().plain("clock_offset"))
@@ -255,13 +255,13 @@ async fn a_rate_limit_that_a_person_lifts_is_over_for_all_of_its_account_and_no_
         assert_eq!(end(agent, account, cause).await, TaskState::Delayed);
     }
     let roles = [ROLE, "other", "alone"].map(str::to_owned);
-    let (held, _) = world.store.held_back(&roles).await.unwrap();
+    let (held, _) = world.store.suspended(&roles).await.unwrap();
     let accounts: Vec<_> = held.values().map(|held| held.account.as_deref().unwrap()).collect();
     assert_eq!(accounts, ["role alone", "claude", "claude"]);
 
     assert!(world.store.lift_limit("other", "a test").await.unwrap());
     assert!(!world.store.lift_limit("other", "a test").await.unwrap(), "it was lifted");
-    let (held, _) = world.store.held_back(&roles).await.unwrap();
+    let (held, _) = world.store.suspended(&roles).await.unwrap();
     assert_eq!(held.keys().collect::<Vec<_>>(), ["alone"]);
     let states = [TaskState::Delayed, TaskState::Delayed, TaskState::Ready];
     for (task, state) in tasks.iter().zip(states) {
@@ -274,7 +274,7 @@ async fn a_rate_limit_that_a_person_lifts_is_over_for_all_of_its_account_and_no_
 }
 
 #[tokio::test]
-async fn nobody_is_held_back_for_longer_than_a_day_by_nonsense() {
+async fn no_role_is_suspended_for_longer_than_a_day_by_nonsense() {
     let server = Server::start();
     let world = server.world("n");
     world.delegate(&task("x")).await;
@@ -283,7 +283,7 @@ async fn nobody_is_held_back_for_longer_than_a_day_by_nonsense() {
     let account = Some(format!("role {ROLE}"));
     let limited = Report { account, delay_ms: u64::MAX, ..report(&agent, &claimed, Cause::RateLimited) };
     world.store.finish(&limited).await.unwrap();
-    let (held, _) = world.store.held_back(&[ROLE.into()]).await.unwrap();
+    let (held, _) = world.store.suspended(&[ROLE.into()]).await.unwrap();
     let record = world.detail(&claimed.task.id).await;
     let due = record.task.due_at.unwrap();
     assert_eq!(held[ROLE].until, Some(due));

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use orch::{
     model::{agent::AgentState, cause::Cause, task::TaskState},
-    store::{Store, intents::Wish, tasks::NewTask},
+    store::{Store, requests::Request, tasks::NewTask},
 };
 
 use super::{check, fixture::*};
 
 /// Long enough that only a lost wake-up takes it.
-const PATIENCE: Duration = Duration::from_secs(20);
+const RETRY_FOR: Duration = Duration::from_secs(20);
 
 /// Whether a marker lies there for the taking.
 async fn marker(waker: &mut orch::store::wake::Waker<'_>) -> bool {
@@ -25,7 +25,7 @@ async fn drain_markers(store: &Store) {
 /// Waits until `n` clients of the server sleep in a blocking pop.
 fn until_blocked(server: &Server, n: usize) {
     let mut raw = server.raw();
-    let deadline = std::time::Instant::now() + PATIENCE;
+    let deadline = std::time::Instant::now() + RETRY_FOR;
     loop {
         let info: String = redis::cmd("INFO").arg("clients").query(&mut raw).unwrap();
         if info.contains(&format!("blocked_clients:{n}\r")) {
@@ -43,7 +43,7 @@ async fn claim_or_wait(world: World, agent: Agent) -> orch::store::tasks::Claime
         if let Some(claimed) = world.try_claim(&agent).await {
             return claimed;
         }
-        assert!(waker.wait(PATIENCE).await.unwrap(), "{} was not woken", agent.id);
+        assert!(waker.wait(RETRY_FOR).await.unwrap(), "{} was not woken", agent.id);
     }
 }
 
@@ -102,7 +102,7 @@ async fn one_task_wakes_one_agent() {
     let mut sleepers = Vec::new();
     for _ in 0..3 {
         let world = server.world("n");
-        sleepers.push(tokio::spawn(async move { world.store.role_waker(ROLE).wait(PATIENCE).await.unwrap() }));
+        sleepers.push(tokio::spawn(async move { world.store.role_waker(ROLE).wait(RETRY_FOR).await.unwrap() }));
     }
     until_blocked_async(&server, 3).await;
     world.delegate(&task("x")).await;
@@ -122,14 +122,14 @@ async fn a_waker_that_sleeps_hears_of_what_comes() {
     let world = server.world("n");
     let agent = world.agent("shell-1").await;
     let other = server.world("n");
-    let sleeper = tokio::spawn(async move { other.store.agent_waker("shell-1").wait(PATIENCE).await.unwrap() });
+    let sleeper = tokio::spawn(async move { other.store.agent_waker("shell-1").wait(RETRY_FOR).await.unwrap() });
     until_blocked_async(&server, 1).await;
     world.store.stop_agent(&agent.id, &agent.incarnation, false, "x").await.unwrap();
     assert!(sleeper.await.unwrap());
 
     let other = server.world("n");
     drain_markers(&world.store).await;
-    let sleeper = tokio::spawn(async move { other.store.supervisor_waker().wait(PATIENCE).await.unwrap() });
+    let sleeper = tokio::spawn(async move { other.store.supervisor_waker().wait(RETRY_FOR).await.unwrap() });
     until_blocked_async(&server, 1).await;
     world.delegate(&NewTask { role: "nobody".into(), ..task("x") }).await;
     assert!(sleeper.await.unwrap(), "a task without an idle agent is the supervisor's business");
@@ -142,11 +142,11 @@ async fn a_wait_that_was_given_up_takes_no_marker() {
     let world = server.world("n");
     let mut waker = world.store.role_waker(ROLE);
     for _ in 0..5 {
-        let given_up = tokio::time::timeout(Duration::from_millis(20), waker.wait(PATIENCE)).await;
+        let given_up = tokio::time::timeout(Duration::from_millis(20), waker.wait(RETRY_FOR)).await;
         assert!(given_up.is_err());
         until_blocked_async(&server, 0).await;
         world.delegate(&task("x")).await;
-        assert!(waker.wait(PATIENCE).await.unwrap());
+        assert!(waker.wait(RETRY_FOR).await.unwrap());
     }
 }
 
@@ -160,8 +160,8 @@ async fn a_waker_survives_a_restart() {
     server.start_again();
     world.delegate(&task("x")).await;
     // The first look may hear of the broken connection; the next one connects anew.
-    let woken = match waker.wait(PATIENCE).await {
-        Err(e) if e.is_unreachable() => waker.wait(PATIENCE).await,
+    let woken = match waker.wait(RETRY_FOR).await {
+        Err(e) if e.is_unreachable() => waker.wait(RETRY_FOR).await,
         answer => answer,
     };
     assert!(woken.unwrap());
@@ -185,10 +185,10 @@ async fn cancelling_wakes_the_agent_that_has_the_task() {
 #[tokio::test]
 async fn the_end_of_a_pause_wakes_the_idle_again() {
     let server = Server::start();
-    for pause in [Wish::Pause(None), Wish::Pause(Some(ROLE.into())), Wish::Stop { drain: true }] {
+    for pause in [Request::Pause(None), Request::Pause(Some(ROLE.into())), Request::Stop { drain: true }] {
         let world = server.world(&format!("{pause:?}").to_lowercase());
         let agents = [world.agent("shell-1").await, world.agent("shell-2").await];
-        world.store.wish(&pause, "pause", "a test").await.unwrap();
+        world.store.request(&pause, "pause", "a test").await.unwrap();
         world.delegate(&task("x")).await;
         world.delegate(&task("y")).await;
         // Woken, and sent back to sleep: the markers are spent.
@@ -196,7 +196,7 @@ async fn the_end_of_a_pause_wakes_the_idle_again() {
             assert!(world.try_claim(agent).await.is_none());
         }
         drain_markers(&world.store).await;
-        world.store.unwish(&[pause], "resume", "a test").await.unwrap();
+        world.store.withdraw(&[pause], "resume", "a test").await.unwrap();
         let mut waker = world.store.role_waker(ROLE);
         for agent in &agents {
             assert!(marker(&mut waker).await);
@@ -338,9 +338,9 @@ async fn the_end_of_a_task_is_told_to_who_watches() {
     let claimed = world.claim(&agent).await;
     world.finish(&agent, &claimed, Cause::Permanent).await;
     for _ in 0..2 {
-        assert!(tokio::time::timeout(PATIENCE, ends.next()).await.unwrap());
+        assert!(tokio::time::timeout(RETRY_FOR, ends.next()).await.unwrap());
     }
     until_blocked(&server, 0);
     drop(server);
-    assert!(!tokio::time::timeout(PATIENCE, ends.next()).await.unwrap(), "the connection broke");
+    assert!(!tokio::time::timeout(RETRY_FOR, ends.next()).await.unwrap(), "the connection broke");
 }

@@ -94,7 +94,7 @@ fn until_it_works(claude: &Path, role: &str, idle: bool) -> Result<Times> {
             let is_ready = if idle {
                 agents.iter().any(|agent| agent.state == AgentState::Idle)
             } else {
-                agents.is_empty() && world.wait(world.store.observe(&[]))?.remains.is_empty()
+                agents.is_empty() && world.wait(world.store.observe(&[]))?.orphans.is_empty()
             };
             Ok(is_ready && world.count(TaskState::Running)? == 0)
         })?;

@@ -59,7 +59,7 @@ pub fn to_launched() -> Result<Vec<Row>> {
     let (mut taken, mut bare) = (Vec::new(), Vec::new());
     for run in 0..WARM_UP / 4 + TO_LAUNCHED {
         world.until("the last agent and what it left are gone", || {
-            Ok(world.agents()?.is_empty() && world.wait(world.store.observe(&[]))?.remains.is_empty())
+            Ok(world.agents()?.is_empty() && world.wait(world.store.observe(&[]))?.orphans.is_empty())
         })?;
         std::thread::sleep(Duration::from_millis(100));
         let (started, _) = delegate(&world, &mut stamps)?;

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use orch::store::server::find_program;
+use orch::redis_server::find_program;
 
 use crate::{
     Result, clock, median,

@@ -45,7 +45,7 @@ fn header(status: &Status, view: &View) -> String {
     }
 }
 
-/// Whether the tasks and the wishes could be read: nothing is said of what could not.
+/// Whether the tasks and the requests could be read: nothing is said of what could not.
 fn known(status: &Status) -> bool {
     status.redis.state == "ok"
 }

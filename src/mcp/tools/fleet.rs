@@ -31,8 +31,8 @@ pub(in crate::mcp) struct ScaleWorkers {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-pub(in crate::mcp) struct Wished {
-    /// Whether that was not wished for already.
+pub(in crate::mcp) struct Requested {
+    /// Whether that was not requested for already.
     changed: bool,
 }
 
@@ -51,24 +51,24 @@ impl Server {
     /// Keeps a role at so many agents. Not needed to get work done: agents start and stop by need. Not for an agent at
     /// work on a task.
     #[tool(
-        output_schema = args::output::<Wished>(),
+        output_schema = args::output::<Requested>(),
         annotations(title = "Scale a role", read_only_hint = false, destructive_hint = false, idempotent_hint = true, open_world_hint = false)
     )]
-    async fn scale_workers(&self, Parameters(asked): Parameters<ScaleWorkers>) -> Answer<Wished> {
+    async fn scale_workers(&self, Parameters(asked): Parameters<ScaleWorkers>) -> Answer<Requested> {
         let changed = self.ops()?.scale(&asked.role, asked.n).await?;
         let size = asked.n.map_or_else(|| "the size that is configured".to_owned(), |n| count(n, "agent", "agents"));
-        reply(format!("role {} is to have {size}", asked.role), Wished { changed })
+        reply(format!("role {} is to have {size}", asked.role), Requested { changed })
     }
 
     /// Accepts no new tasks, subtasks of running ones excepted; what there is goes on to its end. A person undoes it with
     /// 'orch resume'. Not for an agent at work on a task.
     #[tool(
-        output_schema = args::output::<Wished>(),
+        output_schema = args::output::<Requested>(),
         annotations(title = "Drain", read_only_hint = false, destructive_hint = false, idempotent_hint = true, open_world_hint = false)
     )]
-    async fn drain(&self) -> Answer<Wished> {
+    async fn drain(&self) -> Answer<Requested> {
         let changed = self.ops()?.drain().await?;
-        reply("nothing new is accepted; what there is goes on", Wished { changed })
+        reply("nothing new is accepted; what there is goes on", Requested { changed })
     }
 
     /// Stops everything at once: all agents, you too if you are one, and the supervisor. Tasks are kept for the next

@@ -46,10 +46,10 @@ fn each_trouble_is_one_sentence_with_one_command() {
         [("shell".into(), breaker(9_000)), ("lead".into(), breaker(1_000)), ("opus-master".into(), breaker(9_000))]
             .into();
     look.snapshot.load = [("shell".into(), Load { ready: 1, ..Load::default() })].into();
-    look.snapshot.intents.scale = [("shell".into(), 0)].into();
-    look.snapshot.intents.drain = true;
-    let held = |until, reason: &str| HeldBack { until, reason: reason.into(), account: None };
-    look.snapshot.held_back = [
+    look.snapshot.requests.scale = [("shell".into(), 0)].into();
+    look.snapshot.requests.drain = true;
+    let held = |until, reason: &str| Suspended { until, reason: reason.into(), account: None };
+    look.snapshot.suspended = [
         ("lead".into(), held(Some(Timestamp(61_000)), "1.00 USD of 1.00 are used")),
         ("shell".into(), held(None, "its program sh is not on PATH")),
     ]
@@ -110,15 +110,15 @@ fn a_question_that_is_only_counted_is_not_said_again_of_its_agent() {
 
 #[test]
 fn a_limit_that_roles_share_is_told_once() {
-    let held = |account: &str| HeldBack {
+    let held = |account: &str| Suspended {
         until: Some(Timestamp(61_000)),
         reason: "claude: a limit is reached".into(),
         account: Some(account.into()),
     };
     let mut look = Look::default();
     look.snapshot.now = Timestamp(1_000);
-    look.snapshot.held_back = ["a", "b", "c", "d", "sonnet"].map(|role| (role.to_owned(), held("claude x"))).into();
-    look.snapshot.held_back.insert("other".into(), held("codex x"));
+    look.snapshot.suspended = ["a", "b", "c", "d", "sonnet"].map(|role| (role.to_owned(), held("claude x"))).into();
+    look.snapshot.suspended.insert("other".into(), held("codex x"));
     look.snapshot.load = [("sonnet".into(), Load { ready: 3, ..Load::default() })].into();
     let said = said(true, &look);
     assert_eq!(said.len(), 2, "{said:?}");

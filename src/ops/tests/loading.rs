@@ -13,10 +13,10 @@ use std::{
 use super::*;
 
 /// Shorter than what is read takes, at eleven looks.
-const PATIENCE: Duration = Duration::from_secs(2);
+const RETRY_FOR: Duration = Duration::from_secs(2);
 const TASK: &str = "t-7k2m9qx4hz";
 
-/// Plays it: the real one takes a file of many gigabytes to read for longer than anybody's patience.
+/// Plays it: the real one takes a file of many gigabytes to read for longer than anybody's retry_for.
 struct Loading {
     /// By how much it has come further at each look.
     step: u64,
@@ -72,8 +72,8 @@ impl Loading {
 
 static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-fn impatient(world: &World) -> Ops {
-    Ops { patience: PATIENCE, ..world.ops() }.telling(|said| SAID.lock().unwrap().push(said.to_owned()))
+fn short_deadline(world: &World) -> Ops {
+    Ops { retry_for: RETRY_FOR, ..world.ops() }.telling(|said| SAID.lock().unwrap().push(said.to_owned()))
 }
 
 #[tokio::test]
@@ -83,9 +83,9 @@ async fn a_verb_waits_for_as_long_as_redis_gets_on_and_says_what_for() {
     Loading::listen(&world, 100 << 20);
     let began = Instant::now();
     let asked = Delegate { text: "true".into(), role: Some("shell".into()), ..Delegate::default() };
-    let accepted = impatient(&world).delegate(asked).await.unwrap();
+    let accepted = short_deadline(&world).delegate(asked).await.unwrap();
     assert_eq!(accepted.id.as_str(), TASK);
-    assert!(began.elapsed() > PATIENCE, "longer than it would for one that stands still");
+    assert!(began.elapsed() > RETRY_FOR, "longer than it would for one that stands still");
     let said = SAID.lock().unwrap();
     assert!(said[0].starts_with("waits for Redis, which reads what it has stored: ") && said.len() == 1, "{said:?}");
     assert!(said[0].contains("00 MiB of 1000 MiB"), "{said:?}");
@@ -97,7 +97,7 @@ async fn a_redis_that_gets_stuck_while_it_reads_is_not_waited_for() {
     let _supervisor = world.supervise();
     Loading::listen(&world, 0);
     let asked = Delegate { text: "true".into(), role: Some("shell".into()), ..Delegate::default() };
-    let refused = Ops { tell: |_| {}, ..impatient(&world) }.delegate(asked).await.unwrap_err();
+    let refused = Ops { tell: |_| {}, ..short_deadline(&world) }.delegate(asked).await.unwrap_err();
     assert_eq!(refused.kind, crate::error::Kind::NotRunning);
     assert!(refused.message.contains("loading the dataset"), "{refused}");
 }

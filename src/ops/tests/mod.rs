@@ -20,9 +20,9 @@ use crate::{
         time::Timestamp,
     },
     os::{FileLock, ProcessId, lock_file},
+    redis_server::{Server, ServerSpec},
     store::{
         agents::Record,
-        server::{Server, ServerSpec},
         tasks::{Claimed, Report},
     },
 };

@@ -98,7 +98,7 @@ async fn an_agent_at_work_changes_its_own_subtasks_only() {
     assert!(within.pause(None).await.is_err() && within.drain().await.is_err() && within.resume(None).await.is_err());
     assert!(within.spawn("shell").await.is_err() && within.kill("lead-1").await.is_err());
     assert!(within.scale("shell", Some(1)).await.is_err());
-    assert_eq!(person.store().wishes().await.unwrap(), crate::store::observe::Intents::default());
+    assert_eq!(person.store().requests().await.unwrap(), crate::store::observe::Requests::default());
 }
 
 #[tokio::test]
@@ -116,7 +116,7 @@ async fn cancelling_twice_changes_something_once() {
 }
 
 #[tokio::test]
-async fn wishes_stand_until_they_are_taken_back() {
+async fn requests_stand_until_they_are_withdrawn() {
     let world = World::awake().await;
     let ops = world.ops();
     assert!(ops.pause(None).await.unwrap() && ops.pause(Some("shell")).await.unwrap() && ops.drain().await.unwrap());
@@ -125,13 +125,13 @@ async fn wishes_stand_until_they_are_taken_back() {
     assert!(ops.resume(Some("shell")).await.unwrap());
     assert!(!ops.resume(Some("shell")).await.unwrap());
     assert!(ops.pause(Some("lead")).await.unwrap() && ops.resume(None).await.unwrap());
-    assert_eq!(ops.store().wishes().await.unwrap(), crate::store::observe::Intents::default());
+    assert_eq!(ops.store().requests().await.unwrap(), crate::store::observe::Requests::default());
 
     assert!(ops.scale("shell", Some(1)).await.unwrap());
-    assert_eq!(ops.store().wishes().await.unwrap().scale["shell"], 1);
+    assert_eq!(ops.store().requests().await.unwrap().scale["shell"], 1);
     assert_eq!(ops.scale("shell", Some(2)).await.unwrap_err().kind, Kind::Usage);
     assert!(ops.scale("shell", None).await.unwrap());
-    assert!(ops.store().wishes().await.unwrap().scale.is_empty());
+    assert!(ops.store().requests().await.unwrap().scale.is_empty());
 }
 
 #[tokio::test]
@@ -142,19 +142,21 @@ async fn spawn_returns_the_agent_that_the_supervisor_makes() {
     assert_eq!(ops.spawn("desk").await.unwrap_err().kind, Kind::Usage);
     let _lock = world.supervise();
     let supervisor = async {
-        eventually("the wish", async || ops.store().wishes().await.unwrap().spawn.iter().any(|(r, _)| r == "shell"))
-            .await;
+        eventually("the request", async || {
+            ops.store().requests().await.unwrap().spawn.iter().any(|(r, _)| r == "shell")
+        })
+        .await;
         world.agent("shell-1", "shell").await;
     };
     let (spawned, ()) = tokio::join!(ops.spawn("shell"), supervisor);
     assert_eq!(spawned.unwrap().unwrap().id, "shell-1");
 
-    let wishes = async || ops.store().wishes().await.unwrap().spawn;
-    let standing = wishes().await;
+    let requests = async || ops.store().requests().await.unwrap().spawn;
+    let standing = requests().await;
     let refusing = async {
-        eventually("another wish", async || wishes().await.len() > standing.len()).await;
-        let (role, field) = wishes().await.into_iter().find(|wish| !standing.contains(wish)).unwrap();
-        ops.store().drop_wish(&field, &role, "1 agent is all there may be").await.unwrap();
+        eventually("another request", async || requests().await.len() > standing.len()).await;
+        let (role, field) = requests().await.into_iter().find(|request| !standing.contains(request)).unwrap();
+        ops.store().drop_request(&field, &role, "1 agent is all there may be").await.unwrap();
     };
     let (refused, ()) = tokio::join!(ops.spawn("shell"), refusing);
     let refused = refused.unwrap_err();
@@ -176,7 +178,7 @@ async fn kill_returns_the_record_of_the_end_and_not_of_a_successor() {
             cause: Cause::Lost,
             attempt_reason: "",
             delay: Duration::ZERO,
-            remains: None,
+            orphans: None,
             evidence: None,
         };
         ops.store().end_agent(&agent.id, &agent.incarnation, &ending).await.unwrap();
@@ -243,7 +245,7 @@ async fn doctor_looks_at_what_is_stored() {
     for n in 1..=5 {
         world.agent(&format!("shell-{n}"), "shell").await;
     }
-    let socket = crate::store::server::socket_path(ops.home().path()).unwrap();
+    let socket = crate::redis_server::socket_path(ops.home().path()).unwrap();
     let client = redis::Client::open(format!("redis+unix://{}", socket.display())).unwrap();
     let living = ops.store().keys().plain("agents");
     let () = redis::cmd("DEL").arg(living).query(&mut client.get_connection().unwrap()).unwrap();

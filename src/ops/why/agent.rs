@@ -46,10 +46,10 @@ fn idle(around: &Around, facts: &AgentFacts, for_: &str, out: &mut Explanation) 
     } else {
         out.say(format!("It has waited for a task of role {} for {for_}.", agent.role));
     }
-    if !seen.intents.may_start(&agent.role) {
+    if !seen.requests.may_start(&agent.role) {
         out.say(format!(
             "Nothing is started meanwhile: {} is paused.",
-            if seen.intents.pause { "everything" } else { "its role" }
+            if seen.requests.pause { "everything" } else { "its role" }
         ));
         out.hint("orch resume");
     }

@@ -15,17 +15,17 @@ use crate::model::{
 pub(super) fn obstacles(around: &Around, facts: &TaskFacts, task: &Task, out: &mut Explanation) {
     let seen = &around.snapshot;
     let role = task.role.as_str();
-    if seen.intents.stop.is_some() {
+    if seen.requests.stop.is_some() {
         out.say("orch is being stopped: nothing new is started.");
         out.hint("orch start");
     } else if !around.supervised {
         out.say("The supervisor is not running: no agent is started.");
         out.hint("orch start");
     }
-    if seen.intents.pause {
+    if seen.requests.pause {
         out.say("Everything is paused: nothing new is started.");
         out.hint("orch resume");
-    } else if !seen.intents.may_start(role) {
+    } else if !seen.requests.may_start(role) {
         out.say(format!("Role {role} is paused: none of its tasks is started."));
         out.hint(format!("orch resume {role}"));
     }
@@ -40,7 +40,7 @@ pub(super) fn obstacles(around: &Around, facts: &TaskFacts, task: &Task, out: &m
         out.say(format!("Agents of role {role} end at once ({n} in a row: {why}); the next is started in {rest}."));
         out.hint(format!("orch spawn {role}"));
     }
-    if let Some(held) = seen.held_back.get(role) {
+    if let Some(held) = seen.suspended.get(role) {
         let why = reason(Some(&held.reason));
         match (held.until, &held.account) {
             (None, _) => {
@@ -59,7 +59,7 @@ pub(super) fn obstacles(around: &Around, facts: &TaskFacts, task: &Task, out: &m
             }
         }
     }
-    if seen.intents.scale.get(role) == Some(&0) {
+    if seen.requests.scale.get(role) == Some(&0) {
         out.say(format!("Role {role} was scaled to 0 agents."));
         out.hint(format!("orch scale {role} 1"));
     }
@@ -78,7 +78,7 @@ pub(super) fn obstacles(around: &Around, facts: &TaskFacts, task: &Task, out: &m
 fn places(around: &Around, facts: &TaskFacts, task: &Task, max: u32, out: &mut Explanation) {
     let (seen, role) = (&around.snapshot, task.role.as_str());
     let taking: Vec<&Task> = facts.rivals.iter().filter(|t| t.role == role && !t.waiting).collect();
-    let places = seen.intents.scale.get(role).map_or(max, |n| max.min(*n));
+    let places = seen.requests.scale.get(role).map_or(max, |n| max.min(*n));
     if places > 0 && taking.len() as u64 >= u64::from(places) {
         let by = list(taking.iter().map(|t| standing(around, t)));
         let taken = match places {

@@ -86,7 +86,7 @@ fn delayed(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
     used(task, out);
     if task.cause == Some(Cause::RateLimited) {
         out.say("A rate limit counts against neither bound.");
-        if around.snapshot.held_back.get(&task.role).is_some_and(|held| held.account.is_some()) {
+        if around.snapshot.suspended.get(&task.role).is_some_and(|held| held.account.is_some()) {
             out.hint(format!("orch resume {} (lifts the limit, where you know that it is over)", task.role));
         }
     }

@@ -71,10 +71,10 @@ fn a_ready_task_tells_each_obstacle_with_its_remedy() {
         (&|_| {}, "No agent of role shell is free; the supervisor starts one.", ""),
         (&|a| a.outdated = true, "sessions.toml has changed since orch start", "orch stop, then: orch start"),
         (&|a| a.supervised = false, "The supervisor is not running", "orch start"),
-        (&|a| a.snapshot.intents.stop = Some(true), "orch is being stopped", "orch start"),
-        (&|a| a.snapshot.intents.pause = true, "Everything is paused", "orch resume"),
-        (&|a| a.snapshot.intents.paused_roles = vec!["shell".into()], "Role shell is paused", "orch resume shell"),
-        (&|a| a.snapshot.intents.scale = [("shell".into(), 0)].into(), "scaled to 0", "orch scale shell 1"),
+        (&|a| a.snapshot.requests.stop = Some(true), "orch is being stopped", "orch start"),
+        (&|a| a.snapshot.requests.pause = true, "Everything is paused", "orch resume"),
+        (&|a| a.snapshot.requests.paused_roles = vec!["shell".into()], "Role shell is paused", "orch resume shell"),
+        (&|a| a.snapshot.requests.scale = [("shell".into(), 0)].into(), "scaled to 0", "orch scale shell 1"),
         (
             &|a| drop(a.snapshot.breakers.insert("shell".into(), breaker.clone())),
             "end at once (3 in a row: exit code 127); the next is started in 20s",
@@ -163,7 +163,7 @@ fn a_chain_tells_of_each_link_what_it_waits_for() {
     let ahead = [(ready.id.clone(), 2)].into();
     let facts = TaskFacts { links: links.into(), ahead, ..about(task) };
     let mut around = around(&config);
-    around.snapshot.intents.paused_roles = vec!["shell".into()];
+    around.snapshot.requests.paused_roles = vec!["shell".into()];
     around.snapshot.agents = vec![recorded_agent("shell-1", AgentState::Busy)];
     let out = task::explain(&around, &facts);
     assert_eq!(
@@ -208,9 +208,9 @@ fn a_circle_and_an_endless_chain_are_told_once_and_not_for_ever() {
 
 #[test]
 fn the_evidence_of_the_last_attempt_that_was_lost_is_shown() {
-    use crate::model::evidence::{Rule, Witness};
+    use crate::model::evidence::{Observer, Rule};
     let config = configured();
-    let lost = |rule| Some(Box::new(Evidence::of(rule, Witness::Supervisor, "shell-1")));
+    let lost = |rule| Some(Box::new(Evidence::of(rule, Observer::Supervisor, "shell-1")));
     let mut facts = about(Task { agent: Some("shell-2".into()), ..recorded(TaskState::Running) });
     facts.detail.attempts = vec![
         Attempt { evidence: lost(Rule::Lease), ..tried(1, Some(Cause::Lost), "x") },

@@ -151,15 +151,15 @@ impl<'a> Ending<'a> {
         Ok(())
     }
 
-    /// Kills all that are inside the tree's enclosures at once: whoever is forked while we look at the others is inside
+    /// Kills all that are inside the tree's cgroups at once: whoever is forked while we look at the others is inside
     /// too. Left to the slower way where somebody is inside who is to be spared.
     fn strike(&self) {
-        for enclosure in &self.tree.enclosures {
-            let (Ok(inside), Ok(own_line)) = (enclosure.members(), own_line()) else { continue };
+        for cgroup in &self.tree.cgroups {
+            let (Ok(inside), Ok(own_line)) = (cgroup.members(), own_line()) else { continue };
             let is_spared = |pid: &u32| own_line.contains(pid) || self.except.contains(pid);
             if !inside.is_empty() && !inside.iter().any(is_spared) {
                 // Where the kernel can't, each is killed by itself in a moment.
-                enclosure.kill().ok();
+                cgroup.kill().ok();
             }
         }
     }

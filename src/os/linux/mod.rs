@@ -5,9 +5,9 @@
 //! every 200 ms, and a signal is sent microseconds after the comparison instead of safely.
 
 mod allocator;
+mod cgroup;
 mod daemon;
 mod descendants;
-mod enclosure;
 mod end;
 mod exit_watch;
 mod file_watch;
@@ -21,9 +21,9 @@ mod stat;
 mod terminal;
 
 pub use allocator::{SMALL, give_memory_back, share_one_heap};
+pub use cgroup::expect_entry;
 pub use daemon::{detach, inheritable_fds, stderr_to};
 pub use descendants::descendants;
-pub use enclosure::expect_entry;
 pub use end::{become_subreaper, end_children, end_tree, has_children};
 pub use exit_watch::ExitWatch;
 pub use file_watch::FileWatch;

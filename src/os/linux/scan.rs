@@ -129,8 +129,8 @@ impl Processes {
             let found = self.entries.values().filter(of_session).map(|entry| entry.stat.id.pid);
             self.spread(found.filter(|pid| !is_cut(*pid)), &mut belonging, &is_cut);
         }
-        for enclosure in &tree.enclosures {
-            let inside = enclosure.members().unwrap_or_else(|_| {
+        for cgroup in &tree.cgroups {
+            let inside = cgroup.members().unwrap_or_else(|_| {
                 self.slipped.set(true);
                 Vec::new()
             });

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{PATIENCE, eventually};
+use super::{RETRY_FOR, eventually};
 use crate::os::{ProcessId, Tree, become_subreaper, end_children, end_tree, has_children, members};
 
 /// Says to this test binary, started by itself, that it is the process of its own.
@@ -19,7 +19,7 @@ fn alone(name: &str, body: impl FnOnce()) {
         become_subreaper().expect("a subreaper");
         // A test that fails leaves nobody behind either.
         let result = catch_unwind(AssertUnwindSafe(body));
-        end_children(&[], Duration::ZERO, PATIENCE).expect("/proc");
+        end_children(&[], Duration::ZERO, RETRY_FOR).expect("/proc");
         return result.unwrap_or_else(|panic| resume_unwind(panic));
     }
     let binary = std::env::current_exe().expect("this test");
@@ -53,7 +53,7 @@ fn daemons_that_lost_their_parents_are_ended_and_reaped() {
         start("setsid env -i sh -c 'trap \"\" TERM; sleep 1000 & sleep 1001 & wait' & exit 0");
         eventually("a shell and two sleeps, cut off from the first shell", || descendants() == 3);
         assert!(has_children());
-        let report = end_children(&[], Duration::from_millis(100), PATIENCE).expect("/proc");
+        let report = end_children(&[], Duration::from_millis(100), RETRY_FOR).expect("/proc");
         assert!(report.ended >= 3, "{report:?}");
         assert_eq!(report.survivors, []);
         assert!(!has_children(), "no zombie is left either");
@@ -66,7 +66,7 @@ fn zombies_alone_are_reaped() {
         let child = start("exit 3");
         eventually("a zombie", || child.state() == Some('Z'));
         assert!(has_children(), "a zombie is a child");
-        let report = end_children(&[], PATIENCE, PATIENCE).expect("/proc");
+        let report = end_children(&[], RETRY_FOR, RETRY_FOR).expect("/proc");
         assert_eq!((report.ended, report.survivors), (0, vec![]));
         assert!(!has_children() && ProcessId::of(child.pid).is_none());
     });
@@ -81,12 +81,12 @@ fn who_is_kept_is_neither_ended_nor_reaped() {
         let kept = start("sleep 1000 & wait");
         let other = start("exec sleep 1000");
         eventually("shell, its sleep, the other sleep", || descendants() == 3);
-        let report = end_children(&[kept.pid, over.id()], Duration::ZERO, PATIENCE).expect("/proc");
+        let report = end_children(&[kept.pid, over.id()], Duration::ZERO, RETRY_FOR).expect("/proc");
         assert_eq!((report.ended, report.survivors), (1, vec![]));
         assert!(!other.is_alive() && kept.is_alive());
         assert_eq!(descendants(), 2, "what it started is kept with it");
         assert_eq!(over.wait().expect("its status is still there").code(), Some(7));
-        end_children(&[], Duration::ZERO, PATIENCE).expect("/proc");
+        end_children(&[], Duration::ZERO, RETRY_FOR).expect("/proc");
     });
 }
 
@@ -103,7 +103,7 @@ fn a_chain_of_forks_without_a_marker_is_ended() {
             far.display()
         ));
         eventually("the hundredth link", || far.exists());
-        let report = end_children(&[], Duration::from_millis(50), PATIENCE).expect("/proc");
+        let report = end_children(&[], Duration::from_millis(50), RETRY_FOR).expect("/proc");
         assert!(report.complete && report.survivors.is_empty(), "{report:?}");
         assert!(!has_children());
         assert!(!last.exists(), "it ended by itself");
@@ -120,7 +120,7 @@ fn hundreds_of_descendants_are_ended_at_once() {
         );
         eventually("241 descendants", || descendants() == 241);
         let began = Instant::now();
-        let report = end_children(&[], Duration::ZERO, PATIENCE).expect("/proc");
+        let report = end_children(&[], Duration::ZERO, RETRY_FOR).expect("/proc");
         println!("241 descendants ended and reaped in {:?}", began.elapsed());
         assert_eq!((report.ended, report.survivors), (241, vec![]));
         assert!(!has_children());
@@ -133,9 +133,9 @@ fn those_of_a_dead_runner_are_ended_by_descent_from_its_subreaper() {
         let runner = start("setsid env -i sleep 1000 & wait");
         eventually("shell and sleep", || descendants() == 2);
         let tree = Tree { roots: vec![runner], ..Tree::default() };
-        let report = end_tree(&tree, &[], Duration::from_millis(100), PATIENCE).expect("/proc");
+        let report = end_tree(&tree, &[], Duration::from_millis(100), RETRY_FOR).expect("/proc");
         assert_eq!((report.ended, report.survivors), (2, vec![]));
         assert!(has_children(), "end_tree reaps nobody: their status may be somebody's");
-        end_children(&[], Duration::ZERO, PATIENCE).expect("/proc");
+        end_children(&[], Duration::ZERO, RETRY_FOR).expect("/proc");
     });
 }

@@ -1,7 +1,7 @@
 //! What every platform has to do, proved on real processes.
 
+mod cgroup;
 mod children;
-mod enclosure;
 mod process;
 mod tree;
 mod watch;
@@ -17,7 +17,7 @@ use std::{
 use super::{ProcessId, Tree, end_tree};
 
 /// Far longer than anything here takes: only a failure waits for it.
-const PATIENCE: Duration = Duration::from_secs(20);
+const RETRY_FOR: Duration = Duration::from_secs(20);
 
 /// A shell in a session of its own, the leader, with a marker of its own; ended with all that belongs to it when it is
 /// dropped.
@@ -72,7 +72,7 @@ impl Drop for Script {
             marker: Some(self.marker.clone()),
             ..Tree::default()
         };
-        let report = end_tree(&all, &[], Duration::ZERO, PATIENCE);
+        let report = end_tree(&all, &[], Duration::ZERO, RETRY_FOR);
         // To fail while failing would hide the first reason.
         if !thread::panicking() {
             assert_eq!(report.expect("/proc").survivors, []);
@@ -84,7 +84,7 @@ impl Drop for Script {
 
 /// Looks until `what` is so; fails with `describe` when it never is.
 fn eventually(describe: &str, what: impl Fn() -> bool) {
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + RETRY_FOR;
     while !what() {
         assert!(Instant::now() < until, "never came: {describe}");
         thread::sleep(Duration::from_millis(2));

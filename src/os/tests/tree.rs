@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use super::{PATIENCE, Script, eventually};
+use super::{RETRY_FOR, Script, eventually};
 use crate::os::{ProcessId, Processes, Tree, descendants, end_tree, members, rss_bytes};
 
 const GRACE: Duration = Duration::from_millis(200);
 
 /// Ends `tree` and expects that it takes, and leaves nobody.
 fn end(tree: &Tree, grace: Duration) -> usize {
-    let report = end_tree(tree, &[], grace, PATIENCE).expect("/proc");
+    let report = end_tree(tree, &[], grace, RETRY_FOR).expect("/proc");
     assert_eq!((&report.survivors, report.complete), (&vec![], true));
     assert_eq!(members(tree, &[]).expect("/proc"), []);
-    assert!(report.took < PATIENCE);
+    assert!(report.took < RETRY_FOR);
     report.ended
 }
 
@@ -96,9 +96,9 @@ fn a_stopped_tree_is_ended_by_being_asked() {
         process.signal(Signal::SIGSTOP).expect("ours");
     }
     eventually("all stopped", || before.iter().all(|process| process.state() == Some('T')));
-    let report = end_tree(&script.by_descent(), &[], PATIENCE, PATIENCE).expect("/proc");
+    let report = end_tree(&script.by_descent(), &[], RETRY_FOR, RETRY_FOR).expect("/proc");
     assert_eq!((report.ended, report.survivors), (before.len(), vec![]));
-    assert!(report.took < PATIENCE / 2, "TERM was enough, the grace was not used up: {:?}", report.took);
+    assert!(report.took < RETRY_FOR / 2, "TERM was enough, the grace was not used up: {:?}", report.took);
 }
 
 #[test]
@@ -121,11 +121,11 @@ fn a_program_that_forks_faster_than_we_look_is_ended() {
 #[test]
 fn a_limit_is_kept_and_told_and_one_round_of_kill_comes_before_it() {
     let script = Script::start("trap '' TERM; echo ready; exec sleep 1000");
-    let report = end_tree(&script.by_descent(), &[], PATIENCE, Duration::ZERO).expect("/proc");
-    assert!(report.took < PATIENCE / 2, "{report:?}");
+    let report = end_tree(&script.by_descent(), &[], RETRY_FOR, Duration::ZERO).expect("/proc");
+    assert!(report.took < RETRY_FOR / 2, "{report:?}");
     assert!(report.ended + report.survivors.len() == 1 && !report.complete, "{report:?}");
     eventually("the end by KILL", || !script.id.is_alive());
-    let again = end_tree(&script.by_descent(), &[], PATIENCE, PATIENCE).expect("/proc");
+    let again = end_tree(&script.by_descent(), &[], RETRY_FOR, RETRY_FOR).expect("/proc");
     assert!(again.complete);
 }
 
@@ -141,7 +141,7 @@ fn what_is_spared_lives_on_with_what_it_started() {
         [shell, sleep],
         "a root's own are not spared"
     );
-    let report = end_tree(&script.by_descent(), &[shell.pid], GRACE, PATIENCE).expect("/proc");
+    let report = end_tree(&script.by_descent(), &[shell.pid], GRACE, RETRY_FOR).expect("/proc");
     assert_eq!((report.ended, report.survivors), (1, vec![]));
     assert!(shell.is_alive() && sleep.is_alive());
 }
@@ -167,9 +167,9 @@ fn a_tree_that_is_gone_costs_no_grace() {
         marker: Some("ORCH_OS_TEST=nobody".to_owned()),
         ..Tree::default()
     };
-    let report = end_tree(&tree, &[], PATIENCE, PATIENCE).expect("/proc");
+    let report = end_tree(&tree, &[], RETRY_FOR, RETRY_FOR).expect("/proc");
     assert_eq!((report.ended, report.survivors), (0, vec![]));
-    assert!(report.took < PATIENCE && script.id.is_alive());
+    assert!(report.took < RETRY_FOR && script.id.is_alive());
 }
 
 #[test]

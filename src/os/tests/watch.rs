@@ -5,7 +5,7 @@ use std::{fs, io::Write, time::Duration};
 use nix::sys::signal::Signal;
 use tokio::time::timeout;
 
-use super::{PATIENCE, Script, eventually};
+use super::{RETRY_FOR, Script, eventually};
 use crate::os::{ExitWatch, FileChange, FileWatch, ProcessId};
 
 /// Long enough to see that nothing comes; too short to be waited for often.
@@ -20,8 +20,8 @@ async fn the_end_of_somebody_elses_child_is_seen() {
     let mut watch = ExitWatch::new(&orphan).expect("a watch").expect("it lives");
     assert!(timeout(NOTHING, watch.exited()).await.is_err(), "it lives");
     assert!(orphan.signal(Signal::SIGKILL).expect("ours"));
-    timeout(PATIENCE, watch.exited()).await.expect("its end");
-    timeout(PATIENCE, watch.exited()).await.expect("its end again");
+    timeout(RETRY_FOR, watch.exited()).await.expect("its end");
+    timeout(RETRY_FOR, watch.exited()).await.expect("its end again");
     assert!(!orphan.is_alive());
 }
 
@@ -47,7 +47,7 @@ async fn what_is_written_and_removed_is_seen() {
 
     for _ in 0..2 {
         writeln!(file, "a line").expect("write");
-        let change = timeout(PATIENCE, watch.changed()).await.expect("a change").expect("inotify");
+        let change = timeout(RETRY_FOR, watch.changed()).await.expect("a change").expect("inotify");
         assert_eq!(change, FileChange::Modified);
     }
     assert!(timeout(NOTHING, watch.changed()).await.is_err(), "each change is told once");
@@ -55,7 +55,7 @@ async fn what_is_written_and_removed_is_seen() {
     // `file` is still open: an unlinked file with a reader.
     fs::remove_file(&path).expect("remove");
     for _ in 0..2 {
-        let change = timeout(PATIENCE, watch.changed()).await.expect("the end").expect("inotify");
+        let change = timeout(RETRY_FOR, watch.changed()).await.expect("the end").expect("inotify");
         assert_eq!(change, FileChange::Gone);
     }
 }
@@ -68,7 +68,7 @@ async fn a_file_that_is_replaced_is_gone() {
     fs::write(&new, "new").expect("write");
     let mut watch = FileWatch::new(&path).expect("a watch");
     fs::rename(&new, &path).expect("rename");
-    let change = timeout(PATIENCE, watch.changed()).await.expect("a change").expect("inotify");
+    let change = timeout(RETRY_FOR, watch.changed()).await.expect("a change").expect("inotify");
     assert_eq!(change, FileChange::Gone);
 }
 

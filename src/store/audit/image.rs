@@ -27,7 +27,7 @@ pub struct Image {
 }
 
 impl Image {
-    /// From the entries of `lua/look.lua`. A key may come in several, with some of its members each.
+    /// From the entries of `lua/record/look.lua`. A key may come in several, with some of its members each.
     pub(super) fn from_look(entries: Vec<Vec<String>>) -> Image {
         let mut image = Image::default();
         for entry in entries {

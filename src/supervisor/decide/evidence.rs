@@ -6,7 +6,7 @@ use super::health::silent;
 use crate::{
     model::{
         agent::Agent,
-        evidence::{Evidence, ProcessSeen, ProcessState, Rule, SessionState, Witness},
+        evidence::{Evidence, Observer, ProcessSeen, ProcessState, Rule, SessionState},
     },
     store::agents::Record,
     supervisor::world::{Death, Life, World},
@@ -27,7 +27,7 @@ pub(super) fn seen(world: &World, record: &Record, life: &Life, rule: Rule) -> E
         session: Some(session(world, agent)),
         session_age_ms: Some(ms(world.sessions_age)),
         at: Some(world.store.now),
-        ..Evidence::of(rule, Witness::Supervisor, &agent.id)
+        ..Evidence::of(rule, Observer::Supervisor, &agent.id)
     }
 }
 

@@ -21,7 +21,7 @@ pub(super) fn fit(world: &World, given_up: &BTreeSet<String>, actions: &mut Vec<
     master(world, &live, actions);
     homeless(world, &live, actions);
     if world.short_of_memory {
-        // Nobody is started, whoever wishes it: a machine that stands still ends the agents that are there. Those who
+        // Nobody is started, whoever requests it: a machine that stands still ends the agents that are there. Those who
         // have nothing to do leave as always.
         for role in world.roles.values() {
             shrink(world, role, &of_role(&live, role), actions);
@@ -37,7 +37,7 @@ pub(super) fn fit(world: &World, given_up: &BTreeSet<String>, actions: &mut Vec<
     for role in world.roles.values() {
         let agents = of_role(&live, role);
         shrink(world, role, &agents, actions);
-        for (wish, reason) in wanted(world, role, &agents, actions) {
+        for (request, reason) in wanted(world, role, &agents, actions) {
             if total >= world.limits.max_agents {
                 without_place += 1;
                 continue;
@@ -46,7 +46,7 @@ pub(super) fn fit(world: &World, given_up: &BTreeSet<String>, actions: &mut Vec<
                 break;
             }
             let agent = free_id(&role.name, &mut taken);
-            actions.push(Action::Spawn { agent, role: role.name.clone(), master: false, wish, reason });
+            actions.push(Action::Spawn { agent, role: role.name.clone(), master: false, request, reason });
             may_open -= 1;
             total += 1;
         }
@@ -88,15 +88,15 @@ fn make_room(world: &World, live: &[&Agent], without_place: usize, actions: &mut
 }
 
 fn master(world: &World, live: &[&Agent], actions: &mut Vec<Action>) {
-    let held_back =
+    let suspended =
         world.store.breakers.get(&world.master.session).is_some_and(|breaker| breaker.until > world.store.now);
-    let being_ended = world.store.remains.values().any(|r| r.session == world.master.session);
-    if !live.iter().any(|a| a.master) && !held_back && !being_ended && world.roles.contains_key(&world.master.role) {
+    let being_ended = world.store.orphans.values().any(|r| r.session == world.master.session);
+    if !live.iter().any(|a| a.master) && !suspended && !being_ended && world.roles.contains_key(&world.master.role) {
         actions.push(Action::Spawn {
             agent: world.master.session.clone(),
             role: world.master.role.clone(),
             master: true,
-            wish: None,
+            request: None,
             reason: "there is no master".into(),
         });
     }
@@ -116,27 +116,27 @@ fn homeless(world: &World, live: &[&Agent], actions: &mut Vec<Action>) {
     }
 }
 
-/// The agents to start for a role: the wish each fulfils, and why.
+/// The agents to start for a role: the request each fulfils, and why.
 fn wanted(world: &World, role: &Role, agents: &[&Agent], actions: &mut Vec<Action>) -> Vec<(Option<String>, String)> {
     let store = world.store;
     let (min, max) = world.bounds(role);
     let here = agents.iter().filter(|a| !a.waiting && a.state != AgentState::Stopping).count() as u32;
     let places = max.saturating_sub(here);
     let mut wanted: Vec<(Option<String>, String)> = Vec::new();
-    for (_, field) in store.intents.spawn.iter().filter(|(r, _)| *r == role.name) {
+    for (_, field) in store.requests.spawn.iter().filter(|(r, _)| *r == role.name) {
         if (wanted.len() as u32) < places {
-            wanted.push((Some(field.clone()), "wished by a person: orch spawn".into()));
+            wanted.push((Some(field.clone()), "requested by a person: orch spawn".into()));
         } else {
             let reason = format!("role {} has {here} already, {max} at most", role.name);
-            actions.push(Action::DropWish { field: field.clone(), role: role.name.clone(), reason });
+            actions.push(Action::DropRequest { field: field.clone(), role: role.name.clone(), reason });
         }
     }
-    let held_back = store.breakers.get(&role.name).is_some_and(|breaker| breaker.until > store.now);
-    if held_back || store.held_back.contains_key(&role.name) || !store.intents.may_start(&role.name) {
+    let suspended = store.breakers.get(&role.name).is_some_and(|breaker| breaker.until > store.now);
+    if suspended || store.suspended.contains_key(&role.name) || !store.requests.may_start(&role.name) {
         return wanted;
     }
     let load = store.load.get(&role.name).copied().unwrap_or_default();
-    let (ready, min) = if store.intents.stop.is_some() {
+    let (ready, min) = if store.requests.stop.is_some() {
         // Only what a running task waits for may still be claimed, and nobody is kept ready any more.
         let waiting = store.load.values().map(|load| load.waiting).sum();
         (load.ready.min(waiting), 0)
@@ -183,7 +183,7 @@ fn shrink(world: &World, role: &Role, agents: &[&Agent], actions: &mut Vec<Actio
 fn taken_ids(world: &World, live: &[&Agent]) -> BTreeSet<String> {
     let mut taken: BTreeSet<String> = live.iter().map(|a| a.id.clone()).collect();
     taken.extend(world.agents().map(|a| a.id.clone()));
-    taken.extend(world.store.remains.values().map(|r| r.session.clone()));
+    taken.extend(world.store.orphans.values().map(|r| r.session.clone()));
     taken.extend(world.sessions.unwrap_or_default().iter().map(|s| s.name.clone()));
     taken
 }

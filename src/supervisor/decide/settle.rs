@@ -11,7 +11,7 @@ pub(super) fn wait(world: &World, actions: &mut Vec<Action>) -> bool {
     if epoch.settling_until.is_none() {
         return false;
     }
-    let reason = if world.store.intents.stop == Some(false) {
+    let reason = if world.store.requests.stop == Some(false) {
         "everything is being stopped"
     } else if everybody_is_known(world) {
         "every agent that lives is known again"
@@ -33,7 +33,7 @@ fn everybody_is_known(world: &World) -> bool {
     let known: BTreeSet<&str> = world
         .agents()
         .map(|agent| &agent.incarnation)
-        .chain(world.store.remains.keys())
+        .chain(world.store.orphans.keys())
         .chain(world.ending)
         .map(String::as_str)
         .collect();

@@ -10,7 +10,7 @@ use crate::{
 
 /// Whether a person wants everything to end, and if so the next steps.
 pub(super) fn proceed(world: &World, given_up: &BTreeSet<String>, actions: &mut Vec<Action>) -> bool {
-    let Some(drain) = world.store.intents.stop else { return false };
+    let Some(drain) = world.store.requests.stop else { return false };
     if drain && world.store.running > 0 {
         // Running tasks may need new agents for the subtasks they wait for.
         return false;
@@ -29,7 +29,7 @@ pub(super) fn proceed(world: &World, given_up: &BTreeSet<String>, actions: &mut 
             });
         }
     }
-    let clean = world.store.remains.is_empty() && world.ending.is_empty();
+    let clean = world.store.orphans.is_empty() && world.ending.is_empty();
     let closed = !actions.iter().any(|a| matches!(a, Action::CloseSession { .. }));
     if left.is_empty() && given_up.is_empty() && clean && closed {
         actions.push(Action::ShutDown);

@@ -129,11 +129,11 @@ fn short(action: &Action) -> String {
         Action::ReleaseDue => "release".into(),
         Action::Reap { agent, to, reason, .. } => format!("reap {agent} {to}: {reason}"),
         Action::Expire { task, fence, .. } => format!("expire {task} {fence}"),
-        Action::EndRemains { remains, .. } => format!("end {}", remains.agent),
+        Action::EndOrphans { orphans, .. } => format!("end {}", orphans.agent),
         Action::CloseSession { session, .. } => format!("close {session}"),
         Action::Stop { agent, reason, .. } => format!("stop {agent}: {reason}"),
         Action::Spawn { agent, .. } => format!("spawn {agent}"),
-        Action::DropWish { role, .. } => format!("drop wish {role}"),
+        Action::DropRequest { role, .. } => format!("drop request {role}"),
         Action::Recovered { role, .. } => format!("recovered {role}"),
         Action::Settle { reason } => format!("settle: {reason}"),
         Action::ShutDown => "shut down".into(),
@@ -188,12 +188,12 @@ fn a_name_that_a_strangers_session_has_is_left_out() {
 fn pause_stop_and_breaker_hold_back() {
     let mut c = case();
     c.ready("shell", 3);
-    c.store.intents.pause = true;
+    c.store.requests.pause = true;
     assert_eq!(c.short(), [] as [&str; 0]);
-    c.store.intents.pause = false;
-    c.store.intents.paused_roles = vec!["shell".into()];
+    c.store.requests.pause = false;
+    c.store.requests.paused_roles = vec!["shell".into()];
     assert_eq!(c.short(), [] as [&str; 0]);
-    c.store.intents.paused_roles.clear();
+    c.store.requests.paused_roles.clear();
     let breaker = |until| Breaker { failures: 3, until: Timestamp(until), reason: "x".into() };
     c.store.breakers.insert("shell".into(), breaker(NOW + 1));
     assert_eq!(c.short(), [] as [&str; 0]);
@@ -222,18 +222,18 @@ fn an_idle_agent_leaves_its_place_to_a_role_that_needs_one() {
 }
 
 #[test]
-fn a_persons_wish_passes_the_breaker_but_not_the_bound() {
+fn a_persons_request_passes_the_breaker_but_not_the_bound() {
     let mut c = case();
     c.config.roles.get_mut("shell").unwrap().max = 1;
     c.store.breakers.insert("shell".into(), Breaker { failures: 9, until: Timestamp(NOW + 1), reason: "x".into() });
-    c.store.intents.spawn = vec![("shell".into(), "spawn:shell:a".into()), ("shell".into(), "spawn:shell:b".into())];
-    assert_eq!(c.short(), ["drop wish shell", "spawn shell-1"]);
+    c.store.requests.spawn = vec![("shell".into(), "spawn:shell:a".into()), ("shell".into(), "spawn:shell:b".into())];
+    assert_eq!(c.short(), ["drop request shell", "spawn shell-1"]);
 }
 
 #[test]
 fn scale_is_a_number_neither_more_nor_fewer() {
     let mut c = case();
-    c.store.intents.scale.insert("shell".into(), 2);
+    c.store.requests.scale.insert("shell".into(), 2);
     assert_eq!(c.short(), ["spawn shell-1", "spawn shell-2"]);
     for n in 1..=3 {
         c.agent(&format!("shell-{n}"), "shell", AgentState::Idle);
@@ -347,7 +347,7 @@ fn a_session_of_ours_without_an_agent_is_closed_and_no_other() {
 #[test]
 fn a_stop_ends_agents_then_the_master_then_all() {
     let mut c = case();
-    c.store.intents.stop = Some(false);
+    c.store.requests.stop = Some(false);
     c.agent("shell-1", "shell", AgentState::Busy);
     assert_eq!(c.short(), ["stop shell-1: orch stop"]);
     c.store.agents.pop();
@@ -362,7 +362,7 @@ fn a_stop_ends_agents_then_the_master_then_all() {
 #[test]
 fn a_draining_stop_lets_running_tasks_have_the_agents_they_wait_for() {
     let mut c = case();
-    c.store.intents.stop = Some(true);
+    c.store.requests.stop = Some(true);
     c.store.running = 1;
     c.ready("shell", 3);
     c.config.roles.get_mut("shell").unwrap().min = 2;

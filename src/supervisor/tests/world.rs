@@ -19,10 +19,8 @@ use crate::{
     },
     mux::{Call, Mux, RecordingMux, SessionSpec, Tags},
     os::ProcessId,
-    store::{
-        server::{Server, ServerSpec},
-        tasks::NewTask,
-    },
+    redis_server::{Server, ServerSpec},
+    store::tasks::NewTask,
 };
 
 const PROJECT: &str = "name = 'test'\n[roles.opus]\ndriver = 'console'\n[roles.shell]\nenv_from = ['GIVEN_TOKEN']\n";

@@ -17,7 +17,7 @@ use crate::{
 /// Names the folder with the programs.
 const PROGRAMS: &str = "ORCH_TEST_AGENTS";
 /// A program of 200 MB that starts on a machine that does three other things may take this long to be done.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const RETRY_FOR: Duration = Duration::from_secs(60);
 /// Names how many seconds all tests together may take. What has not begun by then does not begin: so the run is bounded,
 /// and nothing is killed in the middle.
 const TIME_FOR_ALL: &str = "ORCH_AGENTS_SECONDS";
@@ -149,7 +149,7 @@ impl Fleet {
     /// Waits until something holds.
     #[track_caller]
     pub fn wait_until(&self, what: &str, condition: impl FnMut() -> bool) {
-        self.world.wait_until_within(PATIENCE, what, condition);
+        self.world.wait_until_within(RETRY_FOR, what, condition);
     }
 
     /// Delegates a task, and waits until it has succeeded.

@@ -10,7 +10,7 @@ use orch::{
 };
 use serde_json::json;
 
-use super::fleet::{Fleet, PATIENCE};
+use super::fleet::{Fleet, RETRY_FOR};
 use crate::model_server::{Answer, tool, when};
 
 const PANE: &str = "=opus-master:";
@@ -39,7 +39,7 @@ impl Watched {
         while self.look() != (seen, prompt) {
             let (title, screen) = self.terminal();
             let what = format!("{} is seen {seen:?}, its prompt {prompt:?}", self.kind);
-            assert!(began.elapsed() < PATIENCE, "{what}, and not {:?}: [{title}]\n{screen}", self.look());
+            assert!(began.elapsed() < RETRY_FOR, "{what}, and not {:?}: [{title}]\n{screen}", self.look());
             std::thread::sleep(Duration::from_millis(20));
         }
     }

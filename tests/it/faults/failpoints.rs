@@ -37,8 +37,8 @@ const MEND: &[&str] = &["redis.spawned", "mend.redis_up"];
 /// The runner or the supervisor, whoever connects first.
 const EPOCH: &[&str] = &["epoch.reserved", "epoch.raised"];
 const STOP: &[&str] =
-    &["stop.wished", "stop.agent_told", "stop.all_ended", "stop.unwished", "stop.redis_ended", "stop.unmarked"];
-const STOP_ALONE: &[&str] = &["start.stop_wished", "start.locked", "start.redis_up", "redis.spawned"];
+    &["stop.requested", "stop.agent_told", "stop.all_ended", "stop.withdrawn", "stop.redis_ended", "stop.unmarked"];
+const STOP_ALONE: &[&str] = &["start.stop_requested", "start.locked", "start.redis_up", "redis.spawned"];
 
 #[test]
 fn every_point_is_in_the_code_once_and_in_a_group() {
@@ -273,7 +273,7 @@ fn a_stop_that_dies_is_said_again_and_is_one_stop() {
         drill.arm(point);
         // Where the supervisor dies, the stop itself goes on; where the stop dies, it is said again.
         let code = drill.world.orch(&["stop"]).code;
-        assert_eq!(code, if *point == "stop.wished" { -1 } else { 0 }, "{point}");
+        assert_eq!(code, if *point == "stop.requested" { -1 } else { 0 }, "{point}");
         drill.reached(point);
         drill.world.stop_and_check_nothing_left();
         drill.world.start();

@@ -59,8 +59,8 @@ fn after_a_reboot_the_fleet_comes_back_and_strangers_with_its_pids_live() {
     signal(world.supervisor_pid(), Signal::SIGSTOP);
     let host = nix::sys::utsname::uname().unwrap().nodename().to_string_lossy().into_owned();
     let process = json!({"host": host, "boot_id": "the-first-boot", "pid": pid, "start_time": start});
-    let remains = json!({"agent": "shell-9", "session": "shell-9", "process": process});
-    set(&world, &["HSET", "remains", "long-gone", &remains.to_string()]);
+    let orphans = json!({"agent": "shell-9", "session": "shell-9", "process": process});
+    set(&world, &["HSET", "orphans", "long-gone", &orphans.to_string()]);
     for agent in ["shell-1", "shell-2", "opus-master"] {
         let id = format!("agent:{agent}");
         set(&world, &["HSET", &id, "pid", &pid.to_string(), "start_time", &start.to_string()]);
@@ -81,8 +81,8 @@ fn after_a_reboot_the_fleet_comes_back_and_strangers_with_its_pids_live() {
     }
     world.wait_for(&ready, "succeeded");
     world.wait_until("what was left of the first boot is forgotten", || {
-        let remains: Vec<String> = redis::cmd("HKEYS").arg("orch:{w}:remains").query(&mut world.redis()).unwrap();
-        remains.is_empty()
+        let orphans: Vec<String> = redis::cmd("HKEYS").arg("orch:{w}:orphans").query(&mut world.redis()).unwrap();
+        orphans.is_empty()
     });
     world.wait_until("agents are kept ready", || {
         world.agents("shell").iter().filter(|a| a["state"] == "idle").count() == 2

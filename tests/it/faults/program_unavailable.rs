@@ -14,7 +14,7 @@ fn failed(world: &World, words: &[&str]) -> serde_json::Value {
 }
 
 #[test]
-fn a_role_whose_program_is_missing_is_held_back_and_its_tasks_wait_for_it() {
+fn a_role_whose_program_is_missing_is_suspended_and_its_tasks_wait_for_it() {
     let world = World::started(
         "[roles.missing]\ncommand = [\"no-such-program\"]\n[roles.lost]\ncommand = [\"./nowhere/agent\"]\n\
          [roles.plain]\ncommand = [\"./plain\"]\n[roles.folder]\ncommand = [\"./\"]",

@@ -1,4 +1,4 @@
-//! What an agent's program may use, and that nothing of it gets out: limits of a role, enclosures, free memory.
+//! What an agent's program may use, and that nothing of it gets out: limits of a role, cgroups, free memory.
 
 use std::{
     fs,
@@ -16,39 +16,39 @@ fn orphans_left(world: &World) -> usize {
     let mut orphans = world.processes();
     // Who has cleared its environment and left the folder is no part of the world any more, by any other sign.
     let known: Vec<u32> = orphans.iter().map(|p| p.pid).collect();
-    orphans.extend(enclosed(world).into_iter().filter(|pid| !known.contains(pid)).filter_map(Process::of));
+    orphans.extend(cgroup(world).into_iter().filter(|pid| !known.contains(pid)).filter_map(Process::of));
     orphans.iter().filter(|p| p.command.contains(ORPHAN)).count()
 }
 
-/// The enclosures that are there now.
-fn enclosures(world: &World) -> Vec<PathBuf> {
+/// The cgroups that are there now.
+fn cgroups(world: &World) -> Vec<PathBuf> {
     let entries =
         world.enclosure_groups().into_iter().flat_map(|group| fs::read_dir(group).into_iter().flatten().flatten());
     entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
 }
 
 /// Who is inside any of them.
-fn enclosed(world: &World) -> Vec<u32> {
-    let lists = enclosures(world).into_iter().filter_map(|path| fs::read_to_string(path.join("cgroup.procs")).ok());
+fn cgroup(world: &World) -> Vec<u32> {
+    let lists = cgroups(world).into_iter().filter_map(|path| fs::read_to_string(path.join("cgroup.procs")).ok());
     lists.flat_map(|list| list.lines().filter_map(|line| line.parse().ok()).collect::<Vec<u32>>()).collect()
 }
 
-/// Whether enclosures can be made here; where not, a test of them has nothing to look at.
+/// Whether cgroups can be made here; where not, a test of them has nothing to look at.
 fn can_enclose(world: &World) -> bool {
     let can = !world.enclosure_groups().is_empty();
     if !can {
-        eprintln!("skipped: no enclosure can be made here (it takes cgroup v2, and root or a delegated group)");
+        eprintln!("skipped: no cgroup can be made here (it takes cgroup v2, and root or a delegated group)");
     }
     can
 }
 
-/// Stops, and nothing is left, the enclosures included.
+/// Stops, and nothing is left, the cgroups included.
 #[track_caller]
 fn stop_and_check_nothing_left(world: &World) {
     let groups = world.enclosure_groups();
     world.stop_and_check_nothing_left();
     let left: Vec<&PathBuf> = groups.iter().filter(|group| group.exists()).collect();
-    assert_eq!(left, [] as [&PathBuf; 0], "enclosures are left");
+    assert_eq!(left, [] as [&PathBuf; 0], "cgroups are left");
 }
 
 /// The task is lost once and succeeds then; why it was lost.
@@ -196,7 +196,7 @@ fn who_leaves_environment_session_and_parents_does_not_outlive_a_killed_runner()
     let script = format!("{escape}\n{}; {}", append(&world.file("ran"), "x"), gate(&world.file("never")));
     let task = world.delegate("shell", &only_once(&script));
     world.wait_until("it has got away", || world.lines("ran").len() == 1 && orphans_left(&world) == 1);
-    let escaped = enclosed(&world).into_iter().filter_map(Process::of).find(|p| p.command.contains(ORPHAN)).unwrap();
+    let escaped = cgroup(&world).into_iter().filter_map(Process::of).find(|p| p.command.contains(ORPHAN)).unwrap();
     assert!(!world.processes().contains(&escaped), "nothing else tells whose it is");
     kill9(world.runner_pid("shell-1"));
     world.wait_for(&task, "succeeded");
@@ -232,18 +232,18 @@ fn supervisor_redis_and_tmux_are_never_enclosed() {
         return;
     }
     world.wait_for_agent("shell-1", "idle");
-    let inside = enclosed(&world);
+    let inside = cgroup(&world);
     assert!(inside.contains(&world.runner_pid("shell-1")) && inside.contains(&world.runner_pid("opus-master")));
-    // A supervisor that is started from within an agent's enclosure leaves it first.
+    // A supervisor that is started from within an agent's cgroup leaves it first.
     kill9(world.supervisor_pid());
-    let within = enclosures(&world).into_iter().next().unwrap().join("cgroup.procs");
+    let within = cgroups(&world).into_iter().next().unwrap().join("cgroup.procs");
     let orch = env!("CARGO_BIN_EXE_orch");
     let mut shell = world.command("sh");
     shell.args(["-c", &format!("echo 0 > {} && exec {orch} start", within.display())]);
     crate::common::start(shell).end().ok();
-    let inside = enclosed(&world);
+    let inside = cgroup(&world);
     for pid in [world.supervisor_pid(), world.redis_pid(), world.tmux_server_pid()] {
-        assert!(!inside.contains(&pid), "{:?} is enclosed", Process::of(pid));
+        assert!(!inside.contains(&pid), "{:?} is in the cgroup of an agent", Process::of(pid));
     }
     stop_and_check_nothing_left(&world);
 }
@@ -255,11 +255,11 @@ fn an_enclosure_goes_with_its_agent_and_empty_ones_with_the_next_start() {
         return;
     }
     world.wait_for_agent("shell-1", "idle");
-    assert_eq!(enclosures(&world).len(), 2, "one for each agent");
-    let first = enclosures(&world);
+    assert_eq!(cgroups(&world).len(), 2, "one for each agent");
+    let first = cgroups(&world);
     kill9(world.runner_pid("shell-1"));
     let all_new = |now: &[PathBuf]| now.len() == 2 && now.iter().filter(|e| first.contains(e)).count() == 1;
-    world.wait_until("the dead one's is gone", || all_new(&enclosures(&world)));
+    world.wait_until("the dead one's is gone", || all_new(&cgroups(&world)));
     kill9(world.supervisor_pid());
     let left_over = world.enclosure_groups()[0].join("left-over");
     fs::create_dir(&left_over).unwrap();
@@ -276,7 +276,7 @@ fn an_enclosure_goes_with_its_agent_and_empty_ones_with_the_next_start() {
     assert!(!left_over.exists());
     assert!(!old.exists() && young.exists());
     fs::remove_dir(young.join("agent")).and_then(|()| fs::remove_dir(&young)).unwrap();
-    assert_eq!(enclosures(&world).len(), 2, "those of the living stay");
+    assert_eq!(cgroups(&world).len(), 2, "those of the living stay");
     stop_and_check_nothing_left(&world);
 }
 

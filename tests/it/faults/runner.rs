@@ -158,7 +158,8 @@ fn a_task_that_kills_its_agents_is_poison_and_does_not_make_a_storm() {
 
     assert!(attention("agents of role shell end at once"), "the last pause is the longest");
     world.orch(&["spawn", "shell"]).ok();
-    world.wait_until("a person's wish ends the pause", || world.agents("shell").iter().any(|a| a["state"] == "idle"));
+    world
+        .wait_until("a person's request ends the pause", || world.agents("shell").iter().any(|a| a["state"] == "idle"));
     assert!(!attention("agents of role shell end at once"));
     world.stop_and_check_nothing_left();
 }

@@ -46,6 +46,6 @@ fn a_path_too_long_for_a_socket_works() {
     world.start();
     let id = world.delegate("shell", "echo far away");
     assert_eq!(world.wait_for(&id, "succeeded")["result"]["text"], "far away\n");
-    assert!(orch::store::server::socket_path(&world.home).unwrap().as_os_str().len() < 108);
+    assert!(orch::redis_server::socket_path(&world.home).unwrap().as_os_str().len() < 108);
     world.stop_and_check_nothing_left();
 }

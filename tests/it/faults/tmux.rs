@@ -13,7 +13,7 @@ use crate::common::{Output, World, start};
 fn path_without_tmux(world: &World) -> PathBuf {
     let folder = world.file("bin");
     fs::create_dir(&folder).unwrap();
-    let server = orch::store::server::find_program().unwrap();
+    let server = orch::redis_server::find_program().unwrap();
     symlink(&server.path, folder.join(server.argv0)).unwrap();
     symlink("/bin/sh", folder.join("sh")).unwrap();
     folder

@@ -110,7 +110,7 @@ fn drain_accepts_subtasks_alone() {
 }
 
 #[test]
-fn a_fresh_agent_for_every_task_if_wished() {
+fn a_fresh_agent_for_every_task_if_requested() {
     let world = World::started("[roles.shell]\nmax = 1\ntasks_per_agent = 1");
     let pids: Vec<Value> = (0..2).map(|_| done(&world, &["echo $PPID"])["result"]["text"].clone()).collect();
     assert_ne!(text(&pids[0]), text(&pids[1]));

@@ -26,7 +26,7 @@ fn files_with_it(dir: &Path, found: &mut Vec<String>) {
 
 /// All keys of the world's Redis with all they hold, as text.
 fn everything_in_redis(world: &World) -> String {
-    let url = format!("unix://{}", orch::store::server::socket_path(&world.home).unwrap().display());
+    let url = format!("unix://{}", orch::redis_server::socket_path(&world.home).unwrap().display());
     let mut redis = redis::Client::open(url).unwrap().get_connection().unwrap();
     let keys: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut redis).unwrap();
     assert!(!keys.is_empty());

@@ -115,7 +115,7 @@ async fn survives(world: &World, damages: &[(usize, &str, Option<Vec<u8>>)]) {
         assert_eq!(world.state(id).await, Succeeded);
     }
     let ids: Vec<TaskId> = all.into_iter().cloned().collect();
-    world.store.set_damaged_aside(&ids).await.unwrap();
+    world.store.quarantine_damaged(&ids).await.unwrap();
     let (tasks, damaged) = world.store.tasks_and_damaged(&ids).await.unwrap();
     assert_eq!((tasks.len(), damaged), (ids.len(), vec![]), "whatever was damaged reads again");
     for id in &ids {

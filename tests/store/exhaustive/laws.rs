@@ -122,7 +122,7 @@ fn ends(step: &Step, before: &Image, after: &Image, outcome: &Outcome) -> Vec<St
     let cause = if cancelled { Cause::Cancelled } else { cause };
     let own = matches!(cause, Cause::Transient | Cause::Timeout | Cause::Permanent);
     // What ends because a person stops everything at once counts against nobody.
-    let stopping = super::state::field(before, "intent", "stop") == "now";
+    let stopping = super::state::field(before, "requests", "stop") == "now";
     let failures = count("failures") + u32::from(own);
     let lost = count("lost") + u32::from(cause == Cause::Lost && !stopping);
     let cancelling = !task_field(before, t, "cancelling").is_empty();

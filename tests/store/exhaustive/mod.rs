@@ -4,7 +4,7 @@
 //! A search goes breadth first over what decides about the future ([`state::State`]); at each node it takes every step
 //! ([`steps`]), those of the late and the mistaken included, and looks at all that is stored before and after
 //! ([`laws`]). Nothing is drawn at random and nothing is left out, within the bounds of a [`Scenario`]: the number of
-//! retries, and which wishes there are. Ended attempts and fences are not bounded: they do not decide about the future.
+//! retries, and which requests there are. Ended attempts and fences are not bounded: they do not decide about the future.
 //! Time does not pass by itself: that a delay is over is a step, and so is the end of a lease (its agent is given up).
 //! Who is late acts on the leases and incarnations of the way on which a state was first reached.
 //!
@@ -28,7 +28,7 @@ pub struct Scenario {
     retries: u32,
     lost: u32,
     /// Field and value, each of which may stand or not.
-    wishes: &'static [(&'static str, &'static str)],
+    requests: &'static [(&'static str, &'static str)],
     /// How many tasks may run at once, if that is bounded.
     places: Option<u32>,
     /// Whether running tasks wait for others, which frees their places.
@@ -50,12 +50,12 @@ pub enum Shape {
     Subtask,
 }
 
-/// Two tasks, nothing is forgiven, and nobody wishes anything.
+/// Two tasks, nothing is forgiven, and nobody requests anything.
 const PLAIN: Scenario = Scenario {
     shape: Shape::Dependency,
     retries: 0,
     lost: 0,
-    wishes: &[],
+    requests: &[],
     places: None,
     waits: false,
     limited: false,
@@ -78,7 +78,7 @@ fn a_dependency_with_retries() {
 
 #[test]
 fn a_dependency_while_everything_is_stopped() {
-    nothing_breaks("a dependency while everything is stopped", &Scenario { wishes: &[STOP], ..PLAIN });
+    nothing_breaks("a dependency while everything is stopped", &Scenario { requests: &[STOP], ..PLAIN });
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn nobody_sleeps_over_a_ready_task() {
 }
 
 #[test]
-fn a_role_that_is_held_back_is_released() {
+fn a_role_whose_suspension_ends_is_released() {
     nothing_breaks("a rate limit", &Scenario { limited: true, markers: true, ..PLAIN });
 }
 
@@ -107,9 +107,9 @@ fn deep() {
     if std::env::var_os("ORCH_TEST_DEEP").is_none() {
         return;
     }
-    let wishes = &[STOP, ("stop", "drain"), ("drain", "1"), ("pause", "1")];
-    nothing_breaks("wishes", &Scenario { retries: 1, lost: 1, wishes, ..PLAIN });
-    nothing_breaks("markers", &Scenario { retries: 1, wishes: &[STOP], markers: true, ..PLAIN });
+    let requests = &[STOP, ("stop", "drain"), ("drain", "1"), ("pause", "1")];
+    nothing_breaks("requests", &Scenario { retries: 1, lost: 1, requests, ..PLAIN });
+    nothing_breaks("markers", &Scenario { retries: 1, requests: &[STOP], markers: true, ..PLAIN });
     let family = Scenario { shape: Shape::Subtask, retries: 1, lost: 1, ..PLAIN };
     nothing_breaks("a subtask with retries", &family);
     nothing_breaks("one place", &Scenario { places: Some(1), waits: true, ..family });

@@ -16,10 +16,10 @@ pub const AGENTS: [&str; 2] = ["shell-1", "shell-2"];
 pub struct State {
     pub tasks: [TaskView; 2],
     pub agents: [AgentView; 2],
-    /// The wishes that stand.
-    pub wishes: Vec<(String, String)>,
+    /// The requests that stand.
+    pub requests: Vec<(String, String)>,
     /// The role is held back by a rate limit.
-    pub held_back: bool,
+    pub suspended: bool,
     /// Markers that wake an agent of the role: only where they are searched.
     pub markers: usize,
 }
@@ -157,7 +157,7 @@ impl State {
     pub fn of(image: &Image, memory: &Memory, with_markers: bool) -> State {
         let tasks = [0, 1].map(|t| task_view(image, memory, t));
         let agents = [0, 1].map(|a| agent_view(image, memory, a));
-        let wishes = match image.keys.get("intent") {
+        let requests = match image.keys.get("requests") {
             Some(Content::Fields(fields)) => fields.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
             _ => Vec::new(),
         };
@@ -165,8 +165,8 @@ impl State {
             Some(Content::List(list)) if with_markers => list.len(),
             _ => 0,
         };
-        let held_back = image.keys.contains_key("rate:role shell");
-        let state = State { tasks, agents, wishes, held_back, markers };
+        let suspended = image.keys.contains_key("rate:role shell");
+        let state = State { tasks, agents, requests, suspended, markers };
         let mirrored = state.mirrored();
         state.min(mirrored)
     }
@@ -184,13 +184,13 @@ impl State {
 
     /// A task is ready, an agent is idle, and nobody will ever look: only where markers are searched.
     pub fn sleeps_over_work(&self) -> bool {
-        let may_start = !self.wishes.iter().any(|(field, _)| field == "stop" || field == "pause");
+        let may_start = !self.requests.iter().any(|(field, _)| field == "stop" || field == "pause");
         let idle = AgentView::Living { state: AgentState::Idle, woken: false };
         // A woken one that leaves or dies instead of looking passes it on.
         let will_look = |a: &AgentView| matches!(a, AgentView::Living { woken: true, .. });
         let ready = self.tasks.iter().any(|t| t.state() == Some(TaskState::Ready));
         may_start
-            && !self.held_back
+            && !self.suspended
             && ready
             && self.markers == 0
             && self.agents.contains(&idle)

@@ -14,7 +14,7 @@ use crate::fixture::ROLE;
 pub enum Kind {
     /// Somebody does his work.
     Work,
-    /// A person wishes it, or delegates.
+    /// A person requests it, or delegates.
     Person,
     /// Somebody is late, or says again what was heard: it must touch nothing.
     Late,
@@ -56,8 +56,8 @@ pub fn steps(scenario: &Scenario, image: &Image, memory: &Memory, state: &State)
     for t in 0..2 {
         of_a_task(&mut s, scenario, image, t);
     }
-    if state.held_back {
-        let over = s.add(Kind::Work, "the rate limit is over".to_owned(), "released", &[ROLE, "a test"]);
+    if state.suspended {
+        let over = s.add(Kind::Work, "the rate limit is over".to_owned(), "role/wake", &[ROLE, "a test"]);
         over.edits = vec![vec!["DEL".into(), "rate:role shell".into()]];
     }
     // What one of two equal agents does leads to the mirror image of what the other does.
@@ -72,12 +72,17 @@ pub fn steps(scenario: &Scenario, image: &Image, memory: &Memory, state: &State)
     for l in &memory.past {
         late(&mut s, l);
     }
-    s.add(Kind::Person, "prune".into(), "prune", &["0", "10"]);
-    for (field, value) in scenario.wishes {
-        let stands = state.wishes.iter().any(|(f, v)| f == field && v == value);
-        // Nobody counts on it that a wish stands for ever.
+    s.add(Kind::Person, "prune".into(), "task/prune", &["0", "10"]);
+    for (field, value) in scenario.requests {
+        let stands = state.requests.iter().any(|(f, v)| f == field && v == value);
+        // Nobody counts on it that a request stands for ever.
         let (kind, value) = if stands { (Kind::Work, "") } else { (Kind::Person, *value) };
-        s.add(kind, format!("wish {field}='{value}'"), "intend", &["test.wish", "a test", value, field]);
+        s.add(
+            kind,
+            format!("request {field}='{value}'"),
+            "supervisor/request",
+            &["test.request", "a test", value, field],
+        );
     }
     if scenario.markers {
         // Who is late wakes nobody; it is searched without markers.
@@ -111,10 +116,10 @@ fn delegate(s: &mut Steps, scenario: &Scenario, image: &Image, memory: &Memory) 
         let (state, spec) = (task_field(image, t, "state"), spec.to_string());
         let kind = if state.is_empty() { Kind::Person } else { Kind::Late };
         let again = |made: &str| Some([id, state, made].map(str::to_owned).to_vec()).filter(|_| kind == Kind::Late);
-        s.add(kind, format!("delegate {t}"), "delegate", &[id, &spec, "x", "", "a test"]).answer = again("1");
+        s.add(kind, format!("delegate {t}"), "task/delegate", &[id, &spec, "x", "", "a test"]).answer = again("1");
         if kind == Kind::Late {
             let name = format!("delegate {t} by its key");
-            let step = s.add(kind, name, "delegate", &["t-000000000k", &spec, "x", "", "a test"]);
+            let step = s.add(kind, name, "task/delegate", &["t-000000000k", &spec, "x", "", "a test"]);
             // An attempt that is to end may not ask any more.
             step.answer = again("0").filter(|_| !may_not_ask);
         }
@@ -126,22 +131,22 @@ fn of_a_task(s: &mut Steps, scenario: &Scenario, image: &Image, t: usize) {
     if state.is_empty() {
         return;
     }
-    s.add(Kind::Person, format!("cancel {t}"), "cancel", &["a test", id]);
-    s.add(Kind::Person, format!("retry {t}"), "retry", &[id, "a test"]);
+    s.add(Kind::Person, format!("cancel {t}"), "task/cancel", &["a test", id]);
+    s.add(Kind::Person, format!("retry {t}"), "task/retry", &[id, "a test"]);
     if state == "delayed" {
-        let due = s.add(Kind::Work, format!("due {t}"), "due", &["10"]);
+        let due = s.add(Kind::Work, format!("due {t}"), "task/release_due", &["10"]);
         let words = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect();
         due.edits =
             vec![words(&["ZADD", "state:delayed", "1", id]), words(&["HSET", &format!("task:{id}"), "due_at", "1"])];
     }
     let asks = !task_field(image, t, "asks").is_empty();
     if asks {
-        s.add(Kind::Person, format!("answer {t}"), "answer", &[id, "an answer", "yes", "", "a test"]);
+        s.add(Kind::Person, format!("answer {t}"), "question/answer", &[id, "an answer", "yes", "", "a test"]);
     }
     let Some(l) = lease(image, t) else { return };
     if scenario.asks && !asks {
         let args = [id, &l.fence.to_string(), &l.incarnation, "a token", "May I?", "", LEASE_MS];
-        s.add(Kind::Work, format!("{t} asks"), "ask", &args);
+        s.add(Kind::Work, format!("{t} asks"), "question/ask", &args);
     }
     if scenario.limited {
         let step = finish(s, Kind::Work, &l, Cause::RateLimited);
@@ -158,7 +163,7 @@ fn of_a_task(s: &mut Steps, scenario: &Scenario, image: &Image, t: usize) {
         step.woken = Some((l.agent, true));
     }
     // The supervisor gives up only whose agent is gone, and here it never is.
-    s.add(Kind::Late, format!("expire {t}"), "expire", &[id, &l.fence.to_string(), "a test", DELAY_MS]);
+    s.add(Kind::Late, format!("expire {t}"), "task/expire", &[id, &l.fence.to_string(), "a test", DELAY_MS]);
     // Somebody who guesses.
     let (other, ahead) = (Lease { agent: 1 - l.agent, ..l.clone() }, Lease { fence: l.fence + 1, ..l.clone() });
     late_reports(s, &other);
@@ -170,14 +175,14 @@ fn finish<'a>(s: &'a mut Steps, kind: Kind, l: &Lease, cause: Cause) -> &'a mut 
     let (fence, result) = (l.fence.to_string(), if cause == Cause::Success { "{\"text\":\"done\"}" } else { "" });
     let args =
         [TASKS[l.task], AGENTS[l.agent], &l.incarnation, &fence, cause.as_str(), "a test", "1", result, DELAY_MS, ""];
-    s.add(kind, name, "finish", &args)
+    s.add(kind, name, "task/finish", &args)
 }
 
 /// The holder of a lease that is not the current one.
 fn late(s: &mut Steps, l: &Lease) {
     late_reports(s, l);
     let args = [TASKS[l.task], &l.fence.to_string(), &l.incarnation, LEASE_MS];
-    s.add(Kind::Late, format!("late waiting of {}", l.task), "waiting", &args);
+    s.add(Kind::Late, format!("late waiting of {}", l.task), "task/mark_waiting", &args);
 }
 
 fn late_reports(s: &mut Steps, l: &Lease) {
@@ -186,7 +191,7 @@ fn late_reports(s: &mut Steps, l: &Lease) {
     }
     let fence = l.fence.to_string();
     let args = [AGENTS[l.agent], &l.incarnation, LEASE_MS, TASKS[l.task], &fence, "", "", "", "", ""];
-    s.add(Kind::Late, format!("late heartbeat of {} for {}", l.agent, l.task), "heartbeat", &args);
+    s.add(Kind::Late, format!("late heartbeat of {} for {}", l.agent, l.task), "agent/heartbeat", &args);
 }
 
 fn of_an_agent(s: &mut Steps, scenario: &Scenario, image: &Image, memory: &Memory, a: usize) {
@@ -195,10 +200,10 @@ fn of_an_agent(s: &mut Steps, scenario: &Scenario, image: &Image, memory: &Memor
     let living = !matches!(state, "" | "failed" | "stopped");
     let next = format!("run-{a}-{}", memory.runs[a] + 1);
     let spawn = if living { Kind::Late } else { Kind::Work };
-    s.add(spawn, format!("spawn {a}"), "spawn", &[id, ROLE, id, &next, "0", "a test", ""]);
+    s.add(spawn, format!("spawn {a}"), "agent/spawn", &[id, ROLE, id, &next, "0", "a test", ""]);
     let Some(incarnation) = memory.incarnation(a, 0) else { return };
     let i = incarnation.as_str();
-    s.add(Kind::Late, format!("spawn {a} again"), "spawn", &[id, ROLE, id, i, "0", "a test", ""]);
+    s.add(Kind::Late, format!("spawn {a} again"), "agent/spawn", &[id, ROLE, id, i, "0", "a test", ""]);
     if !living {
         return by_a_run(s, Kind::Late, a, i);
     }
@@ -209,16 +214,16 @@ fn of_an_agent(s: &mut Steps, scenario: &Scenario, image: &Image, memory: &Memor
         s.add(
             Kind::Work,
             format!("heartbeat of {a}"),
-            "heartbeat",
+            "agent/heartbeat",
             &[id, i, LEASE_MS, task, &fence, "", "0", "", "", ""],
         );
         for (name, ms) in [("waits", LEASE_MS), ("goes on", "0")].into_iter().filter(|_| scenario.waits) {
-            s.add(Kind::Work, format!("{} {name}", l.task), "waiting", &[task, &fence, i, ms]);
+            s.add(Kind::Work, format!("{} {name}", l.task), "task/mark_waiting", &[task, &fence, i, ms]);
         }
     }
     if scenario.markers && state == "idle" && !memory.woken[a] {
         // A blocking pop takes the marker; the script beside it finds nothing to do.
-        let step = s.add(Kind::Work, format!("{a} is woken"), "recovered", &["nobody", "a test"]);
+        let step = s.add(Kind::Work, format!("{a} is woken"), "role/close_breaker", &["nobody", "a test"]);
         step.edits = vec![vec!["LPOP".into(), "wake:role:shell".into()]];
         step.woken = Some((a, true));
     }
@@ -227,13 +232,13 @@ fn of_an_agent(s: &mut Steps, scenario: &Scenario, image: &Image, memory: &Memor
 /// What a run of an agent does, and what is done to it.
 fn by_a_run(s: &mut Steps, kind: Kind, a: usize, i: &str) {
     let id = AGENTS[a];
-    s.add(kind, format!("hello of {a}"), "hello", &[id, i, "h", "b", "1", "1"]).woken = Some((a, true));
-    s.add(kind, format!("claim by {a}"), "claim", &[id, i, LEASE_MS]).woken = Some((a, false));
-    s.add(kind, format!("{a} is told to stop if idle"), "stop_agent", &[id, i, "idle", "a test"]);
-    s.add(kind, format!("{a} is told to stop"), "stop_agent", &[id, i, "any", "a test"]);
+    s.add(kind, format!("hello of {a}"), "agent/register", &[id, i, "h", "b", "1", "1"]).woken = Some((a, true));
+    s.add(kind, format!("claim by {a}"), "task/claim", &[id, i, LEASE_MS]).woken = Some((a, false));
+    s.add(kind, format!("{a} is told to stop if idle"), "agent/stop", &[id, i, "idle", "a test"]);
+    s.add(kind, format!("{a} is told to stop"), "agent/stop", &[id, i, "any", "a test"]);
     for to in ["failed", "stopped"] {
         let args = [id, i, to, "a test", "lost", "a test", DELAY_MS, "", ""];
-        s.add(kind, format!("{a} ends as {to}"), "end_agent", &args).woken = Some((a, false));
+        s.add(kind, format!("{a} ends as {to}"), "agent/end", &args).woken = Some((a, false));
     }
 }
 
@@ -244,7 +249,7 @@ fn of_an_earlier_run(s: &mut Steps, memory: &Memory, a: usize) {
         s.add(
             Kind::Late,
             format!("late heartbeat of {a}"),
-            "heartbeat",
+            "agent/heartbeat",
             &[AGENTS[a], &i, LEASE_MS, "", "", "", "", "", "", ""],
         );
     }

@@ -16,7 +16,8 @@ use nix::{
 };
 use orch::{
     model::{id::TaskId, task::Priority},
-    store::{Store, server::find_program, tasks::NewTask},
+    redis_server::find_program,
+    store::{Store, tasks::NewTask},
 };
 
 use crate::{

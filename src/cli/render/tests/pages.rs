@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     model::{
         cause::Cause,
-        evidence::{Evidence, Rule, Witness},
+        evidence::{Evidence, Observer, Rule},
         task::{Attempt, TaskDetail, TaskResult, Usage},
     },
     ops::types::{Check, Link, Started, Why},
@@ -303,7 +303,7 @@ fn a_chain_and_evidence_are_aligned() {
     let evidence = Evidence {
         state: Some(AgentState::Busy),
         report_on_disk: Some(false),
-        ..Evidence::of(Rule::ProcessGone, Witness::Supervisor, "sonnet-1")
+        ..Evidence::of(Rule::ProcessGone, Observer::Supervisor, "sonnet-1")
     };
     let link = |depth, n, why: &str| Link { depth, id: id(n), state: TaskState::Blocked, why: why.into() };
     let why = Why {

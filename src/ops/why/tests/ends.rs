@@ -1,7 +1,7 @@
 //! How ends are told: in number, once, and each as what it is.
 
 use super::*;
-use crate::model::evidence::{Rule, Witness};
+use crate::model::evidence::{Observer, Rule};
 
 #[test]
 fn one_of_anything_is_one() {
@@ -45,7 +45,7 @@ fn what_a_held_task_waits_for_is_said_once_and_nobody_is_sent_where_nothing_is()
 fn evidence_says_which_attempt_it_is_of() {
     let config = configured();
     let mut facts = about(recorded(TaskState::Failed));
-    let evidence = Some(Box::new(Evidence::of(Rule::Lease, Witness::Supervisor, "shell-1")));
+    let evidence = Some(Box::new(Evidence::of(Rule::Lease, Observer::Supervisor, "shell-1")));
     facts.detail.attempts = vec![
         Attempt { evidence: evidence.clone(), ..tried(1, Some(Cause::Lost), "hung") },
         tried(2, Some(Cause::Transient), "exit code 1"),

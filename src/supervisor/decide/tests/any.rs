@@ -26,7 +26,7 @@ proptest! {
         c.sessions.extend(foreign.iter().map(|n| session(&format!("shell-{n}"), None)));
         c.ready("shell", ready);
         c.max_agents = max_agents;
-        c.store.intents.scale.extend(scale.map(|n| ("shell".to_owned(), n)));
+        c.store.requests.scale.extend(scale.map(|n| ("shell".to_owned(), n)));
         let max = scale.unwrap_or(4);
 
         let (mut spawned, mut ended) = (Vec::new(), BTreeSet::new());

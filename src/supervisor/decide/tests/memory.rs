@@ -8,8 +8,8 @@ fn without_memory_nobody_is_started_but_the_master() {
     c.short_of_memory = true;
     c.ready("shell", 3);
     c.config.roles.get_mut("opus").unwrap().min = 1;
-    c.store.intents.spawn.push(("shell".into(), "spawn:shell:1".into()));
-    assert_eq!(c.short(), [] as [&str; 0], "and no wish is dropped: it is only held back");
+    c.store.requests.spawn.push(("shell".into(), "spawn:shell:1".into()));
+    assert_eq!(c.short(), [] as [&str; 0], "and no request is dropped: it is only held back");
     c.store.agents.clear();
     assert_eq!(c.short(), ["spawn opus-master"]);
 }

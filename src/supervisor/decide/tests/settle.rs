@@ -55,6 +55,6 @@ fn who_is_dead_is_not_waited_for() {
 fn a_stop_does_not_wait() {
     let mut c = after_a_loss();
     c.sessions.push(ours("shell-1"));
-    c.store.intents.stop = Some(false);
+    c.store.requests.stop = Some(false);
     assert_eq!(c.short(), ["settle: everything is being stopped"]);
 }

@@ -14,7 +14,7 @@ use std::{
     thread,
 };
 
-use orch::store::server::find_program;
+use orch::redis_server::find_program;
 
 use crate::common::{Work, World, gate};
 
@@ -57,15 +57,15 @@ struct Plan {
 
 /// The scripts whose replies are lost, each by its text.
 const SCRIPTS: [(&str, &str); 9] = [
-    ("delegate", include_str!("../../../../src/store/lua/delegate.lua")),
-    ("claim", include_str!("../../../../src/store/lua/claim.lua")),
-    ("finish", include_str!("../../../../src/store/lua/finish.lua")),
-    ("end_agent", include_str!("../../../../src/store/lua/end_agent.lua")),
-    ("spawn", include_str!("../../../../src/store/lua/spawn.lua")),
-    ("hello", include_str!("../../../../src/store/lua/hello.lua")),
-    ("heartbeat", include_str!("../../../../src/store/lua/heartbeat.lua")),
-    ("stop_agent", include_str!("../../../../src/store/lua/stop_agent.lua")),
-    ("wish_spawn", include_str!("../../../../src/store/lua/wish_spawn.lua")),
+    ("delegate", include_str!("../../../../src/store/lua/task/delegate.lua")),
+    ("claim", include_str!("../../../../src/store/lua/task/claim.lua")),
+    ("finish", include_str!("../../../../src/store/lua/task/finish.lua")),
+    ("end_agent", include_str!("../../../../src/store/lua/agent/end.lua")),
+    ("spawn", include_str!("../../../../src/store/lua/agent/spawn.lua")),
+    ("hello", include_str!("../../../../src/store/lua/agent/register.lua")),
+    ("heartbeat", include_str!("../../../../src/store/lua/agent/heartbeat.lua")),
+    ("stop_agent", include_str!("../../../../src/store/lua/agent/stop.lua")),
+    ("request_spawn", include_str!("../../../../src/store/lua/role/request_spawn.lua")),
 ];
 
 impl Plan {
@@ -246,6 +246,6 @@ fn a_reply_that_is_lost_loses_and_doubles_nothing() {
     proxy.lose("");
     work.all_succeed_at_once(&world);
     let spawned = world.events_of("role.spawn").len();
-    assert_eq!(spawned, SCRIPTS.len(), "a wish whose reply was lost is one wish");
+    assert_eq!(spawned, SCRIPTS.len(), "a request whose reply was lost is one request");
     world.orch(&["stop"]).ok();
 }

@@ -94,7 +94,7 @@ fn nobody_is_given_up_who_could_not_report_because_redis_did_not_write() {
     world.wait_until("it has been silent for almost a lease", || age() > 6_300);
     tell(&world, &["CONFIG", "SET", "maxmemory", "0"]);
     world.wait_until("it has reported again", || {
-        // Each wish makes the supervisor look.
+        // Each request makes the supervisor look.
         world.orch(&["pause", "opus"]).ok();
         world.orch(&["resume", "opus"]).ok();
         age() < 3_000

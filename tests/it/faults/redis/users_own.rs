@@ -21,7 +21,7 @@ struct Own {
 
 impl Own {
     fn start(world: &World, settings: &[&str]) -> Own {
-        let program = orch::store::server::find_program().unwrap();
+        let program = orch::redis_server::find_program().unwrap();
         let port = free_port();
         let socket = world.file("own.sock");
         let mut command = Command::new(&program.path);

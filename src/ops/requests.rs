@@ -1,0 +1,104 @@
+//! `orch pause`, `orch drain`, `orch resume`, `orch scale`: requests that stand until they are taken back.
+
+use super::Ops;
+use crate::{
+    error::{Error, Result},
+    model::text::count,
+    store::requests::Request,
+};
+
+impl Ops {
+    /// Starts nothing new, of one role or of all. Whether that changed anything.
+    ///
+    /// # Errors
+    /// NotFound: no such role. Failed: an agent at work asks. NotRunning: there is no Redis.
+    pub async fn pause(&self, role: Option<&str>) -> Result<bool> {
+        self.caller.must_not_be_in_an_attempt("pause")?;
+        let what = match role {
+            Some(role) => format!("role {}", self.config.role(role)?.name),
+            None => "everything".to_owned(),
+        };
+        let reason = format!("{what} was paused by {}", self.caller.in_words());
+        let request = Request::Pause(role.map(str::to_owned));
+        self.ask(|s| s.request(&request, "request.pause", &reason)).await
+    }
+
+    /// Accepts nothing new, subtasks of running tasks excepted. Whether that changed anything.
+    ///
+    /// # Errors
+    /// Failed: an agent at work asks. NotRunning: there is no Redis.
+    pub async fn drain(&self) -> Result<bool> {
+        self.caller.must_not_be_in_an_attempt("drain")?;
+        let reason = format!("draining was asked for by {}", self.caller.in_words());
+        self.ask(|s| s.request(&Request::Drain, "request.drain", &reason)).await
+    }
+
+    /// Takes back `pause` and `drain`; with a role, the pause of that role alone, and the rate limit of its account. Whether
+    /// that changed anything.
+    ///
+    /// # Errors
+    /// NotFound: no such role, and none of that name is paused. Failed: an agent at work asks. NotRunning: there is no
+    /// Redis.
+    pub async fn resume(&self, role: Option<&str>) -> Result<bool> {
+        self.caller.must_not_be_in_an_attempt("resume")?;
+        let standing = self.ask(|s| s.requests()).await?;
+        let (what, requests) = match role {
+            Some(role) => {
+                // A role may have left sessions.toml since it was paused.
+                if !standing.paused_roles.iter().any(|paused| paused == role) {
+                    self.config.role(role)?;
+                }
+                (format!("role {role}"), vec![Request::Pause(Some(role.to_owned()))])
+            }
+            None => {
+                let roles = standing.paused_roles.into_iter().map(|role| Request::Pause(Some(role)));
+                ("everything".to_owned(), [Request::Pause(None), Request::Drain].into_iter().chain(roles).collect())
+            }
+        };
+        let who = self.caller.in_words();
+        let reason = format!("{what} was resumed by {who}");
+        let resumed = self.ask(|s| s.withdraw(&requests, "request.resume", &reason)).await?;
+        match role {
+            // Not of all at once: who lifts a limit should know of which account.
+            Some(role) => Ok(self.ask(|s| s.lift_limit(role, &who)).await? || resumed),
+            None => Ok(resumed),
+        }
+    }
+
+    /// Wishes for this many agents of a role, neither more nor fewer; `None`: as sessions.toml says again. Whether that
+    /// changed anything.
+    ///
+    /// # Errors
+    /// NotFound: no such role. Usage: more than sessions.toml allows, or a role that takes no tasks. Failed: an agent at
+    /// work asks. NotRunning: there is no Redis.
+    pub async fn scale(&self, role: &str, n: Option<u32>) -> Result<bool> {
+        self.caller.must_not_be_in_an_attempt("scale")?;
+        let role = self.config.role(role)?;
+        let who = self.caller.in_words();
+        let Some(n) = n else {
+            let requests = [Request::Scale(role.name.clone(), 0)];
+            let reason = format!("role {} was given back its size of sessions.toml by {who}", role.name);
+            return self.ask(|s| s.withdraw(&requests, "request.scale", &reason)).await;
+        };
+        super::delegate::takes_tasks(&self.config, role)?;
+        let all = self.config.supervisor.max_agents;
+        if n > role.max {
+            return Err(Error::usage(format!(
+                "role {} has at most {}, not {n}",
+                role.name,
+                count(role.max, "agent", "agents")
+            ))
+            .hint(format!("raise max under [roles.{}] in sessions.toml, then: orch stop; orch start", role.name)));
+        }
+        if n > all {
+            return Err(Error::usage(format!(
+                "there can be at most {} over all roles, not {n}",
+                count(all, "agent", "agents")
+            ))
+            .hint("raise max_agents under [supervisor] in sessions.toml, then: orch stop; orch start"));
+        }
+        let request = Request::Scale(role.name.clone(), n);
+        let reason = format!("role {} was scaled to {n} by {who}", role.name);
+        self.ask(|s| s.request(&request, "request.scale", &reason)).await
+    }
+}

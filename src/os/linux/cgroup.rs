@@ -1,0 +1,230 @@
+//! Cgroups: control groups of the unified hierarchy (cgroup v2), see cgroups(7).
+//!
+//! They are made below the group in which a process finds itself, where that is allowed: by root, and by everybody to
+//! whom a part of the tree was delegated. The older hierarchies (v1) are left alone. Entering takes the kernel 0.1 ms,
+//! and 5 to 15 ms where nobody has done it for a moment: then it waits until all processors have seen its lock.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use nix::{
+    errno::Errno,
+    unistd::{AccessFlags, access},
+};
+
+use super::stat::is_gone;
+use crate::os::{Bounds, Cgroup, Refused};
+
+/// Where the unified hierarchy is mounted: alone, or beside the older ones.
+const MOUNTS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
+/// The period of `cpu.max` in microseconds; the kernel's own default.
+const CPU_PERIOD: f64 = 100_000.0;
+/// The kernel counts threads, and we count processes: so its bound is a wide one, for what outruns us.
+const THREADS: u64 = 16;
+
+impl Cgroup {
+    /// `name` below the group in which this process is; it need not exist. `None` where this process may not make
+    /// groups there, or there is no unified hierarchy.
+    pub fn below_own(name: &str) -> Option<Cgroup> {
+        let own = own_group()?;
+        access(&own, AccessFlags::W_OK).ok()?;
+        Some(Cgroup { path: own.join(name) })
+    }
+
+    /// The one at this path, as [`Cgroup::path`] said once.
+    pub fn at(path: impl Into<PathBuf>) -> Cgroup {
+        Cgroup { path: path.into() }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// One within it.
+    pub fn child(&self, name: &str) -> Cgroup {
+        Cgroup { path: self.path.join(name) }
+    }
+
+    /// Those within it.
+    pub fn children(&self) -> Vec<Cgroup> {
+        let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
+        let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        folders.map(|entry| Cgroup { path: entry.path() }).collect()
+    }
+
+    /// Whether there is one.
+    pub fn exists(&self) -> bool {
+        self.path.is_dir()
+    }
+
+    /// Makes it, and the one it is in; it may be there.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn create(&self) -> io::Result<()> {
+        for group in self.path.parent().into_iter().chain([self.path.as_path()]) {
+            match fs::create_dir(group) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves this process into it, with all its threads; whatever it starts from then on is inside as well.
+    ///
+    /// # Errors
+    /// What the system says: not allowed, or it was removed.
+    pub fn enter(&self) -> io::Result<()> {
+        write(&self.path.join("cgroup.procs"), "0")
+    }
+
+    /// Moves this process to where the cgroup stands, if it is inside.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn leave(&self) -> io::Result<()> {
+        match (own_group(), self.path.parent()) {
+            (Some(own), Some(outside)) if own.starts_with(&self.path) => write(&outside.join("cgroup.procs"), "0"),
+            _ => Ok(()),
+        }
+    }
+
+    /// The pids of all that are inside, those of cgroups within it included. None where there is no such cgroup.
+    ///
+    /// # Errors
+    /// It is there and can't be read.
+    pub fn members(&self) -> io::Result<Vec<u32>> {
+        let mut members = Vec::new();
+        let mut open = vec![self.clone()];
+        while let Some(group) = open.pop() {
+            let list = match fs::read_to_string(group.path.join("cgroup.procs")) {
+                Ok(list) => list,
+                Err(error) if is_gone(&error) || error.raw_os_error() == Some(Errno::ENODEV as i32) => continue,
+                Err(error) => return Err(error),
+            };
+            // 0 is somebody whom our container does not see.
+            members.extend(list.lines().filter_map(|line| line.parse::<u32>().ok()).filter(|pid| *pid != 0));
+            open.extend(group.children());
+        }
+        Ok(members)
+    }
+
+    /// Kills all that are inside at one stroke, so that no fork outruns it. Kernels before 5.14 can't.
+    pub(super) fn kill(&self) -> io::Result<()> {
+        write(&self.path.join("cgroup.kill"), "1")
+    }
+
+    /// Removes it with those within it. It may be gone already.
+    ///
+    /// # Errors
+    /// Somebody is inside.
+    pub fn remove(&self) -> io::Result<()> {
+        for child in self.children() {
+            child.remove()?;
+        }
+        match fs::remove_dir(&self.path) {
+            Err(error) if !is_gone(&error) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Asks the kernel to hold these bounds, before anybody enters; says which of them it does. The others are somebody
+    /// else's to watch.
+    pub fn hold(&self, bounds: &Bounds) -> Bounds {
+        let named =
+            [("memory", bounds.memory.is_some()), ("pids", bounds.processes.is_some()), ("cpu", bounds.cpu.is_some())];
+        // From the top down. Refused where processes are at the upper one, unless it is the first of all.
+        let above: Vec<&Path> = self.path.ancestors().skip(1).take(2).collect();
+        for group in above.into_iter().rev() {
+            for (controller, _) in named.iter().filter(|(_, wanted)| *wanted) {
+                write(&group.join("cgroup.subtree_control"), &format!("+{controller}")).ok();
+            }
+        }
+        // No memory.oom.group: our own runner is inside, and is the smallest of all.
+        let holds = |file: &str, value: String| write(&self.path.join(file), &value).is_ok();
+        Bounds {
+            memory: bounds.memory.filter(|bytes| holds("memory.max", bytes.to_string())),
+            processes: bounds.processes.filter(|n| holds("pids.max", (u64::from(*n) * THREADS).to_string())),
+            cpu: bounds.cpu.filter(|cores| holds("cpu.max", format!("{:.0} {CPU_PERIOD}", cores * CPU_PERIOD))),
+        }
+    }
+
+    /// How often the kernel had to hold a bound so far.
+    pub fn refused(&self) -> Refused {
+        Refused { memory: self.count("memory.events", "oom_kill"), forks: self.count("pids.events", "max") }
+    }
+
+    /// A line of a file of counts; 0 where there is none.
+    fn count(&self, file: &str, name: &str) -> u64 {
+        let text = fs::read_to_string(self.path.join(file)).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.and_then(|count| count.parse().ok()).unwrap_or(0)
+    }
+}
+
+/// Has the kernel get ready for somebody who enters a cgroup in some milliseconds: the wait for its lock begins now,
+/// and who comes meanwhile waits for the rest of it only. Blocks for as long. Where it is not allowed, nothing happens.
+pub fn expect_entry() {
+    if let Some(own) = own_group() {
+        // To where we are: nothing is moved.
+        write(&own.join("cgroup.procs"), "0").ok();
+    }
+}
+
+/// The group of the unified hierarchy in which this process is.
+fn own_group() -> Option<PathBuf> {
+    let mount = MOUNTS.map(Path::new).into_iter().find(|mount| mount.join("cgroup.controllers").exists())?;
+    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let own = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    // A container that sees only a part of the tree, of which we are no part; or a group that was removed under us.
+    let is_elsewhere = own.split('/').any(|part| part == "..") || own.ends_with(" (deleted)");
+    (!is_elsewhere).then(|| mount.join(own))
+}
+
+/// One write, as these files want it, into a file that is there: nothing is ever made.
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    use io::Write;
+    fs::OpenOptions::new().write(true).open(path)?.write_all(text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder in the place of a group whose kernel has these controllers' files.
+    fn group(files: &[(&str, &str)]) -> (tempfile::TempDir, Cgroup) {
+        let folder = tempfile::tempdir().unwrap();
+        let cgroup = Cgroup::at(folder.path().join("world")).child("agent");
+        cgroup.create().unwrap();
+        for (name, text) in files {
+            fs::write(cgroup.path().join(name), text).unwrap();
+        }
+        (folder, cgroup)
+    }
+
+    #[test]
+    fn the_kernel_holds_the_bounds_that_it_has_controllers_for() {
+        let (folder, cgroup) = group(&[("memory.max", ""), ("cpu.max", "")]);
+        fs::write(folder.path().join("cgroup.subtree_control"), "").unwrap();
+        let bounds = Bounds { memory: Some(1 << 30), processes: Some(7), cpu: Some(1.5) };
+        assert_eq!(cgroup.hold(&bounds), Bounds { processes: None, ..bounds });
+        let written = |name: &str| fs::read_to_string(cgroup.path().join(name)).unwrap();
+        assert_eq!((written("memory.max"), written("cpu.max")), ("1073741824".into(), "150000 100000".into()));
+        let asked = fs::read_to_string(folder.path().join("cgroup.subtree_control")).unwrap();
+        assert!(asked.contains("+cpu"), "{asked}");
+        assert_eq!(cgroup.hold(&Bounds::default()), Bounds::default());
+    }
+
+    #[test]
+    fn what_the_kernel_refused_is_counted() {
+        let (_folder, cgroup) =
+            group(&[("memory.events", "low 0\noom 3\noom_kill 2\noom_group_kill 9\n"), ("pids.events", "max 5\n")]);
+        assert_eq!(cgroup.refused(), Refused { memory: 2, forks: 5 });
+        let (_folder, without) = group(&[]);
+        assert_eq!(without.refused(), Refused::default());
+    }
+}

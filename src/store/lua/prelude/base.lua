@@ -1,0 +1,71 @@
+-- What every transition begins with: the namespace's prefix, Redis's clock, and the few moves that all of them are
+-- made of. TASK and AGENT, the tables of allowed transitions, stand above this text: they are written from
+-- src/model, so that there is one table each.
+--
+-- A script reads and checks everything before its first write, because Lua does not roll back.
+-- Every key it touches begins with KEYS[1], which carries the hash tag, so one script stays in one cluster slot.
+
+local P = KEYS[1]
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+
+-- About two weeks of busy work. What `orch why` needs stands in the records themselves, not here.
+local EVENTS_KEPT = 100000
+local RANK = {high = 0, normal = 1, low = 2}
+local OPEN = {blocked = true, ready = true, delayed = true, held = true, running = true}
+
+local function refuse(code, detail)
+  return redis.error_reply('REFUSED ' .. code .. ' ' .. (detail or ''))
+end
+
+local function event(kind, task, agent, from, to, reason, data)
+  redis.call('XADD', P .. 'events', 'MAXLEN', '~', EVENTS_KEPT, '*', 'kind', kind, 'task', task or '',
+    'agent', agent or '', 'from', from or '', 'to', to or '', 'reason', reason, 'data', data or '')
+end
+
+-- A wake-up only says "look again", so one marker is enough for a single reader.
+local function wake(name)
+  local list = P .. 'wake:' .. name
+  if redis.call('LLEN', list) == 0 then redis.call('RPUSH', list, '1') end
+end
+
+-- One marker per ready task: each wakes one idle agent, not the whole herd.
+local function wake_role(role)
+  local list = P .. 'wake:role:' .. role
+  local ready = redis.call('ZCARD', P .. 'ready:' .. role)
+  if redis.call('LLEN', list) < ready then redis.call('RPUSH', list, '1') end
+  if ready > redis.call('SCARD', P .. 'idle:' .. role) then wake('supervisor') end
+end
+
+-- A place of the role has become free, or somebody who took a marker will not act on it: wakes an idle agent if there
+-- is a task for it.
+local function offer(role)
+  if redis.call('ZCARD', P .. 'ready:' .. role) > 0 and redis.call('SCARD', P .. 'idle:' .. role) > 0 then
+    wake_role(role)
+  end
+end
+
+-- Fields of a task; none of a record that is damaged so much that it is no hash.
+local function get(id, ...)
+  return redis.pcall('HMGET', P .. 'task:' .. id, ...)
+end
+
+local function number(text)
+  return tonumber(text or '0') or 0
+end
+
+-- Whether a record holds what moving it needs. Scripts trust what they wrote; what was damaged since must not stop one
+-- in the middle of its writes, nor hold up what is behind it: it is set aside (task/quarantine.lua).
+local function is_sound(id)
+  local f = get(id, 'role', 'priority', 'seq', 'number', 'text')
+  local attempts = redis.call('TYPE', P .. 'attempts:' .. id).ok
+  return f[1] and RANK[f[2] or ''] and tonumber(f[3]) and f[5] and (f[4] or ''):match('^%d+$') and #f[4] < 10
+    and (attempts == 'list' or attempts == 'none')
+end
+
+-- The last attempt of a task, or an empty one where that does not read.
+local function last_attempt(id)
+  local text = redis.pcall('LINDEX', P .. 'attempts:' .. id, -1)
+  local reads, attempt = pcall(cjson.decode, text)
+  return reads and type(attempt) == 'table' and attempt or {}
+end

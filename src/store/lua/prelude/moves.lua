@@ -1,0 +1,257 @@
+-- Part of what every transition begins with: the moves of tasks and agents, the one place for each.
+
+local cancel, settle
+
+-- Ends that are told one after another and not from within each other: a chain of dependents may be longer than
+-- Lua's stack is deep, and what is written when that overflows stays written.
+local ended = {}
+
+-- The one place where a task changes its state: the record, the structure that matches it, the event.
+-- `score` is the due time of a delayed task and the lease's end of a running one.
+local function move(id, from, to, role, score, agent, reason, data)
+  if not (TASK[from] and TASK[from][to]) then error('task ' .. id .. ' may not go from ' .. from .. ' to ' .. to) end
+  local record = P .. 'task:' .. id
+  redis.call('ZREM', P .. 'state:' .. from, id)
+  redis.call('ZADD', P .. 'state:' .. to, score or now, id)
+  redis.call('HSET', record, 'state', to, 'since', now)
+  if from == 'ready' then
+    redis.call('ZREM', P .. 'ready:' .. role, id)
+  elseif from == 'running' then
+    redis.call('SREM', P .. 'running:' .. role, id)
+    redis.call('ZREM', P .. 'waiting:' .. role, id)
+    redis.call('HDEL', record, 'agent', 'incarnation', 'cancelling', 'waiting_until', 'asking_until')
+    offer(role)
+  elseif from == 'blocked' then
+    redis.call('DEL', P .. 'deps:' .. id)
+  elseif from == 'delayed' then
+    redis.call('HDEL', record, 'due_at')
+  elseif from == 'held' then
+    redis.call('HDEL', record, 'holds')
+  elseif not OPEN[from] then
+    redis.call('HDEL', record, 'ended_at')
+  end
+  event('task.' .. to, id, agent, from, to, reason, data)
+  if to == 'ready' then
+    local f = get(id, 'priority', 'seq')
+    redis.call('HSET', record, 'ready_at', now)
+    redis.call('ZADD', P .. 'ready:' .. role, (RANK[f[1]] or RANK.normal) * 1e13 + number(f[2]), id)
+    wake_role(role)
+  elseif to == 'running' then
+    redis.call('SADD', P .. 'running:' .. role, id)
+  elseif to == 'delayed' then
+    redis.call('HSET', record, 'due_at', score)
+    wake('supervisor')
+  elseif not OPEN[to] then
+    redis.call('HSET', record, 'ended_at', now)
+    close_questions(id, 'the task has ended as ' .. to)
+    fail_unread(id, 'the task has ended as ' .. to)
+    -- A dead letter that is removed ended before: whoever waited, depended or counted was told then.
+    if OPEN[from] then ended[#ended + 1] = {id, to} end
+    if OPEN[from] and #ended == 1 then
+      local next_one = 1
+      while ended[next_one] do
+        settle(unpack(ended[next_one]))
+        next_one = next_one + 1
+      end
+      ended = {}
+    end
+  end
+end
+
+-- The one place where an agent changes its state.
+local function move_agent(id, from, to, role, task, reason, data)
+  if not (AGENT[from] and AGENT[from][to]) then error('agent ' .. id .. ' may not go from ' .. from .. ' to ' .. to) end
+  local record = P .. 'agent:' .. id
+  redis.call('HSET', record, 'state', to, 'since', now, 'reason', reason)
+  -- The master takes no tasks: it must not pass for somebody who could.
+  if to == 'idle' and redis.call('HGET', record, 'master') ~= '1' then redis.call('SADD', P .. 'idle:' .. role, id) end
+  if from == 'idle' then redis.call('SREM', P .. 'idle:' .. role, id) end
+  if to == 'failed' or to == 'stopped' then
+    redis.call('SREM', P .. 'agents', id)
+    redis.call('DEL', P .. 'wake:agent:' .. id)
+    -- Kept a week for `orch why`; a successor of the same id writes over it.
+    redis.call('PEXPIRE', record, 7 * 86400000)
+  end
+  event('agent.' .. to, task, id, from, to, reason, data)
+end
+
+-- A dead letter may outlive its parent's record: counting there would leave half a record.
+local function count_child(parent, by)
+  if get(parent, 'state')[1] then redis.pcall('HINCRBY', P .. 'task:' .. parent, 'open_children', by) end
+end
+
+-- The record of a new task and the structures that match it: blocked while what is in `open` is, else ready.
+-- `spec` is that of task/delegate.lua, with the task's depth.
+local function accept(id, spec, key, text, context, open, why)
+  local state = #open > 0 and 'blocked' or 'ready'
+  local seq = redis.call('INCR', P .. 'seq')
+  local fields = {
+    'role', spec.role, 'state', state, 'since', now, 'text', text, 'priority', spec.priority, 'seq', seq,
+    'depth', spec.depth, 'created_at', spec.created_at or now, 'timeout_ms', spec.timeout_ms, 'retries', spec.retries,
+    'lost_max', spec.lost_max, 'number', 0, 'failures', 0, 'lost', 0}
+  local function also(name, value)
+    if value and value ~= '' then
+      fields[#fields + 1] = name
+      fields[#fields + 1] = value
+    end
+  end
+  also('parent', spec.parent)
+  also('key', key)
+  also('cwd', spec.cwd)
+  also('notify', spec.notify)
+  also('context', context)
+  if #spec.after > 0 then also('after', cjson.encode(spec.after)) end
+  if next(spec.labels) then also('labels', cjson.encode(spec.labels)) end
+  if #spec.artifacts > 0 then also('artifacts', cjson.encode(spec.artifacts)) end
+  redis.call('HSET', P .. 'task:' .. id, unpack(fields))
+  redis.call('ZADD', P .. 'tasks', seq, id)
+  redis.call('ZADD', P .. 'state:' .. state, now, id)
+  if key then redis.call('SET', P .. 'key:' .. key, id) end
+  if spec.parent and get(spec.parent, 'state')[1] then
+    redis.call('RPUSH', P .. 'children:' .. spec.parent, id)
+    count_child(spec.parent, 1)
+  end
+  for _, dependency in ipairs(spec.after) do redis.call('SADD', P .. 'dependents:' .. dependency, id) end
+  for _, dependency in ipairs(open) do redis.call('SADD', P .. 'deps:' .. id, dependency) end
+  event('task.' .. state, id, nil, nil, state, why)
+  if state == 'ready' then
+    redis.call('HSET', P .. 'task:' .. id, 'ready_at', now)
+    redis.call('ZADD', P .. 'ready:' .. spec.role, RANK[spec.priority] * 1e13 + seq, id)
+    wake_role(spec.role)
+  end
+  return state
+end
+
+-- A task has ended: tell who waits, release or give up what depends on it, and its own subtasks with it.
+settle = function(id, to)
+  redis.call('PUBLISH', P .. 'ended:' .. id, to)
+  local f = get(id, 'parent', 'notify', 'reason', 'result')
+  local parent = f[1]
+  if parent then count_child(parent, -1) end
+  if f[2] then
+    local said = to == 'succeeded' and decoded(f[4] or '').text or f[3] or ''
+    local what = id .. ' (' .. short(get(id, 'text')[1] or '', 60) .. ') ' .. to
+    post(f[2], {from = 'orch', task = id, text = what .. ': ' .. short(tostring(said), 200)})
+  end
+  for _, dependent in ipairs(redis.pcall('SMEMBERS', P .. 'dependents:' .. id)) do
+    local f = get(dependent, 'state', 'role')
+    if f[1] == 'blocked' and is_sound(dependent) then
+      if to ~= 'succeeded' then
+        cancel(dependent, 'it waited for ' .. id .. ', which ended as ' .. to)
+      else
+        redis.call('SREM', P .. 'deps:' .. dependent, id)
+        if redis.call('SCARD', P .. 'deps:' .. dependent) == 0 then
+          move(dependent, 'blocked', 'ready', f[2], nil, nil, 'the last task it waited for, ' .. id .. ', has succeeded')
+        end
+      end
+    end
+  end
+  if to ~= 'succeeded' then
+    for _, child in ipairs(redis.pcall('LRANGE', P .. 'children:' .. id, 0, -1)) do
+      cancel(child, 'its parent ' .. id .. ' ended as ' .. to)
+    end
+  end
+end
+
+-- Cancels an open task: at once, or, where an agent has it, by telling the agent to stop.
+-- Returns its state afterwards; an ended task stays as it is.
+cancel = function(id, reason)
+  local f = get(id, 'state', 'role', 'agent', 'cancelling')
+  local state = f[1]
+  if not state or not OPEN[state] or not f[2] then return state end
+  if state == 'running' then
+    if not f[4] then
+      redis.call('HSET', P .. 'task:' .. id, 'cancelling', reason)
+      event('task.cancelling', id, f[3], state, state, reason)
+      if f[3] then wake('agent:' .. f[3]) end
+    end
+    return state
+  end
+  redis.call('HSET', P .. 'task:' .. id, 'cause', 'cancelled', 'reason', reason)
+  move(id, state, 'cancelled', f[2], nil, nil, reason)
+  return 'cancelled'
+end
+
+-- Ends the running attempt of a task and decides what comes next: the table of model/cause.rs.
+-- `delay` (ms) is used where the task is tried again; `told` says that the holder itself reported, so that the same
+-- report sent again gets the same answer. `evidence` (JSON) is what was known when its agent ended with it, `usage`
+-- (JSON) what it used, `account` whose rate limit ended it.
+local function end_attempt(id, cause, reason, exit_code, result, delay, told, evidence, usage, account)
+  local record = P .. 'task:' .. id
+  local f = get(id, 'role', 'agent', 'failures', 'retries', 'lost', 'lost_max', 'cancelling')
+  if f[7] and cause ~= 'success' then
+    cause, reason = 'cancelled', f[7]
+  end
+  -- Whoever ends while a person has yet to answer waits for that answer, and nothing is counted.
+  local AWAITS = {success = true, transient = true, timeout = true, needs_person = true}
+  local asks = not f[7] and AWAITS[cause] and open_question(id)
+  if asks then
+    cause, reason = 'needs_person', 'it asks: ' .. asks
+  end
+  -- A record that was damaged while it ran must not keep its end from being told.
+  local of_agent = f[2] and redis.pcall('HGET', P .. 'agent:' .. f[2], 'role')
+  local role = type(of_agent) == 'string' and of_agent or f[1] or ''
+  local failures, lost = number(f[3]), number(f[5])
+  if cause == 'transient' or cause == 'timeout' or cause == 'permanent' then failures = failures + 1 end
+  -- What ends because a person stops everything at once is no mishap, and must not make a task poison.
+  if cause == 'lost' and redis.call('HGET', P .. 'requests', 'stop') ~= 'now' then lost = lost + 1 end
+  local to, why = 'delayed', reason
+  if cause == 'success' then
+    to = 'succeeded'
+  elseif cause == 'permanent' then
+    to = 'failed'
+  elseif cause == 'needs_person' then
+    to = 'held'
+  elseif cause == 'cancelled' then
+    to = 'cancelled'
+  elseif (cause == 'transient' or cause == 'timeout') and failures > number(f[4]) then
+    to = 'failed'
+    if failures > 1 then why = reason .. '; failed ' .. failures .. ' times' end
+  elseif cause == 'lost' and lost > number(f[6]) then
+    to = 'failed'
+    if lost > 1 then why = reason .. '; lost ' .. lost .. ' times' end
+  end
+  if usage and usage ~= '' then spend(id, role, f[2] or '', decoded(usage)) end
+  local over = to == 'delayed' and over_its_limit(id, role)
+  if over then to, why = 'held', over .. '; the last attempt: ' .. reason end
+  local due = nil
+  if cause == 'rate_limited' then delay = math.min(tonumber(delay) or 0, DAY) end
+  if cause == 'rate_limited' and account and account ~= '' then
+    local limited, till = P .. 'rate:' .. account, now + math.max(0, math.floor(tonumber(delay) or 0))
+    if till > number(redis.call('HGET', limited, 'until')) or number(redis.call('HGET', limited, 'until')) > now + DAY then
+      redis.call('HSET', limited, 'until', till, 'reason', reason)
+      redis.call('PEXPIRE', limited, 2 * DAY)
+      event('role.rate_limited', id, f[2], nil, nil, reason, cjson.encode({account = account, until_ms = till}))
+      wake('supervisor')
+    end
+  end
+  if to == 'delayed' then due = now + math.max(0, math.floor(tonumber(delay) or 0)) end
+
+  local attempt = last_attempt(id)
+  attempt.ended_at, attempt.cause, attempt.reason, attempt.next = now, cause, reason, to
+  if exit_code and exit_code ~= '' then attempt.exit_code = tonumber(exit_code) end
+  attempt.next_retry_at, attempt.told = due, told
+  if evidence and evidence ~= '' then attempt.evidence = evidence end
+  if usage and usage ~= '' then attempt.usage = usage end
+  if attempt.number then redis.call('LSET', P .. 'attempts:' .. id, -1, cjson.encode(attempt)) end
+  redis.call('HSET', record, 'failures', failures, 'lost', lost)
+  -- A success needs no explanation; its attempts have theirs.
+  if to == 'succeeded' then
+    redis.call('HDEL', record, 'cause', 'reason')
+  else
+    redis.call('HSET', record, 'cause', cause, 'reason', why)
+  end
+  if result and result ~= '' then
+    redis.call('HSET', record, 'result', result)
+  elseif cause == 'success' then
+    -- What an earlier attempt said is not its answer.
+    redis.call('HDEL', record, 'result')
+  end
+  if to == 'held' then
+    redis.call('HSET', record, 'holds', asks and 'question' or over and 'limit' or 'person')
+    -- Of a question somebody was told when it was asked.
+    if not asks then notice({what = 'held', task = id, text = why}) end
+  end
+  move(id, 'running', to, role, due, f[2], why, cjson.encode({cause = cause, attempt = attempt.number}))
+  return to
+end

@@ -1,0 +1,78 @@
+-- Part of what every transition begins with: what was used, what may be used, and what is held back for it.
+
+local DAY = 86400000
+local USED = {'input_tokens', 'output_tokens', 'micro_usd'}
+
+-- Adds what was used (JSON of USED) to the sums in a record whose fields begin so.
+local function add_usage(key, prefix, usage)
+  for _, name in ipairs(USED) do
+    local amount = tonumber(usage[name]) or 0
+    if amount > 0 then redis.pcall('HINCRBY', key, prefix .. name, string.format('%.0f', amount)) end
+  end
+end
+
+-- To those of the day: of the role, of the agent, of all.
+local function spend_today(role, agent, usage)
+  local day = P .. 'usage:' .. math.floor(now / DAY)
+  add_usage(day, 'all:', usage)
+  add_usage(day, 'role:' .. role .. ':', usage)
+  add_usage(day, 'agent:' .. agent .. ':', usage)
+  redis.call('PEXPIRE', day, 90 * DAY)
+end
+
+-- What an attempt has used: to its task, to all above that, and to the day.
+local function spend(id, role, agent, usage)
+  add_usage(P .. 'task:' .. id, 'used_', usage)
+  local above, levels = id, 0
+  while above and levels < 100 and get(above, 'state')[1] do
+    add_usage(P .. 'task:' .. above, 'tree_', usage)
+    above, levels = get(above, 'parent')[1], levels + 1
+  end
+  spend_today(role, agent, usage)
+end
+
+-- Whether more was used than a limit allows, in words: 'limits' and 'used' are {millionths of a dollar, tokens}.
+local function beyond(limits, used, what)
+  local usd, tokens = tonumber(limits[1] or ''), tonumber(limits[2] or '')
+  if usd and used[1] >= usd then
+    return string.format('%.2f USD of %.2f %s', used[1] / 1e6, usd / 1e6, what)
+  end
+  if tokens and used[2] >= tokens then return string.format('%.0f tokens of %.0f %s', used[2], tokens, what) end
+end
+
+-- Whether a task has used all that one of its role may; what a person has allowed it since counts from then on.
+local function over_its_limit(id, role)
+  local limits = redis.call('HMGET', P .. 'budgets', 'task_usd:' .. role, 'task_tokens:' .. role)
+  if not limits[1] and not limits[2] then return nil end
+  local f = get(id, 'used_micro_usd', 'used_input_tokens', 'used_output_tokens', 'allowed_usd', 'allowed_tokens')
+  local used = {number(f[1]) - number(f[4]), number(f[2]) + number(f[3]) - number(f[5])}
+  return beyond(limits, used, 'that a task of role ' .. role .. ' may use are used')
+end
+
+-- The record of the rate limit that a role shares with all of its account, and that account.
+local function rate_of(role)
+  local account = redis.call('HGET', P .. 'budgets', 'account:' .. role) or 'role ' .. role
+  return P .. 'rate:' .. account, account
+end
+
+-- Until when nothing of a role is started, and why; nil where it may be. It can't be (until 0: somebody has to mend it), or
+-- there is a limit of its account, which is named then, or of the day.
+local function suspended(role)
+  local b = redis.call('HMGET', P .. 'budgets', 'account:' .. role, 'day_usd:' .. role, 'day_tokens:' .. role, 'day_usd:',
+    'day_tokens:', 'unavailable:' .. role)
+  if b[6] then return 0, b[6] end
+  local limited = redis.call('HMGET', P .. 'rate:' .. (b[1] or 'role ' .. role), 'until', 'reason')
+  local till = number(limited[1])
+  -- Longer than a day is nonsense, whoever said it.
+  if till > now and till <= now + DAY then return till, limited[2], b[1] or 'role ' .. role end
+  if not (b[2] or b[3] or b[4] or b[5]) then return nil end
+  local today = math.floor(now / DAY)
+  local function used(prefix)
+    local u = redis.call('HMGET', P .. 'usage:' .. today, prefix .. 'micro_usd', prefix .. 'input_tokens',
+      prefix .. 'output_tokens')
+    return {number(u[1]), number(u[2]) + number(u[3])}
+  end
+  local why = beyond({b[2], b[3]}, used('role:' .. role .. ':'), 'that role ' .. role .. ' may use a day are used')
+    or beyond({b[4], b[5]}, used('all:'), 'that all roles together may use a day are used')
+  if why then return (today + 1) * DAY, why end
+end

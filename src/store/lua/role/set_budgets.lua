@@ -1,0 +1,15 @@
+-- Notes what a role may use, whose account it uses, and whether it can be started; '' stands for all roles together.
+-- KEYS: 1 prefix
+-- ARGV: 1 role or '', 2 account, 3 a day: millionths of a dollar or '', 4 a day: tokens or '', 5 and 6 the same for a task,
+--       7 why nothing of it can be started, or ''
+-- Returns: 'ok'
+local fields = {'account:' .. ARGV[1], 'day_usd:' .. ARGV[1], 'day_tokens:' .. ARGV[1], 'task_usd:' .. ARGV[1],
+  'task_tokens:' .. ARGV[1], 'unavailable:' .. ARGV[1]}
+for i, value in ipairs({ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7] or ''}) do
+  if value == '' then
+    redis.call('HDEL', P .. 'budgets', fields[i])
+  else
+    redis.call('HSET', P .. 'budgets', fields[i], value)
+  end
+end
+return 'ok'

@@ -1,0 +1,76 @@
+-- An idle agent takes the first ready task of its role. Sent again, it answers with the task that the agent has.
+-- KEYS: 1 prefix
+-- ARGV: 1 agent, 2 incarnation, 3 lease (ms)
+-- Returns: {} where there is nothing to take, else {id, attempt number, fence, field, value, ...}; 'questions' (JSON) where it has asked any
+-- Refuses: stale; damaged (the first ready task does not read: set it aside, and claim again)
+local agent, incarnation = ARGV[1], ARGV[2]
+local a = redis.call('HMGET', P .. 'agent:' .. agent, 'state', 'incarnation', 'role', 'task')
+if a[2] ~= incarnation or a[1] == 'failed' or a[1] == 'stopped' then return refuse('stale', agent) end
+
+local function answer(id)
+  local f = get(id, 'number', 'fence')
+  local reply = {id, f[1], f[2]}
+  for _, v in ipairs(redis.call('HGETALL', P .. 'task:' .. id)) do reply[#reply + 1] = v end
+  local questions = redis.pcall('LRANGE', P .. 'questions:' .. id, 0, -1)
+  if #questions > 0 then
+    reply[#reply + 1] = 'questions'
+    reply[#reply + 1] = '[' .. table.concat(questions, ',') .. ']'
+  end
+  return reply
+end
+
+if a[1] == 'busy' and a[4] then return answer(a[4]) end
+local role = a[3]
+if a[1] ~= 'idle' then
+  -- It may have taken a marker before it was told to leave.
+  offer(role)
+  return {}
+end
+local requests = redis.call('HMGET', P .. 'requests', 'stop', 'pause', 'pause:' .. role)
+if requests[1] == 'now' or requests[2] or requests[3] then return {} end
+if suspended(role) then return {} end
+-- After a loss, those who live say first what they have.
+if tonumber(redis.call('HGET', P .. 'epoch', 'settling_until') or '0') > now then return {} end
+
+-- Tasks that wait for their own subtasks take no place, or a hierarchy would lock itself out.
+local max = redis.call('HGET', P .. 'limits', 'max:' .. role)
+if max then
+  local taken = redis.call('SCARD', P .. 'running:' .. role) - redis.call('ZCOUNT', P .. 'waiting:' .. role, now, '+inf')
+  if taken >= tonumber(max) then return {} end
+end
+
+local id
+if requests[1] then
+  -- A stop that drains: only what running tasks still wait for.
+  local from = 0
+  repeat
+    local batch = redis.call('ZRANGE', P .. 'ready:' .. role, from, from + 199)
+    for _, candidate in ipairs(batch) do
+      if number(get(candidate, 'depth')[1]) > 0 then
+        id = candidate
+        break
+      end
+    end
+    from = from + 200
+  until id or #batch == 0
+else
+  id = redis.call('ZRANGE', P .. 'ready:' .. role, 0, 0)[1]
+end
+if not id then
+  redis.call('DEL', P .. 'wake:role:' .. role)
+  return {}
+end
+
+local is = get(id, 'state', 'role')
+if not is_sound(id) or is[1] ~= 'ready' or is[2] ~= role then return refuse('damaged', id .. ' ' .. role) end
+
+local fence = redis.call('INCR', P .. 'fence')
+local number = redis.call('HINCRBY', P .. 'task:' .. id, 'number', 1)
+redis.call('HSET', P .. 'task:' .. id, 'agent', agent, 'incarnation', incarnation, 'fence', fence)
+redis.call('RPUSH', P .. 'attempts:' .. id,
+  cjson.encode({number = number, agent = agent, fence = fence, started_at = now}))
+move(id, 'ready', 'running', role, now + ARGV[3], agent, 'attempt ' .. number .. ' claimed by ' .. agent)
+redis.call('HSET', P .. 'agent:' .. agent, 'task', id, 'attempt', number, 'fence', fence, 'heartbeat_at', now,
+  'progress_at', now)
+move_agent(agent, 'idle', 'busy', role, id, 'claimed ' .. id)
+return answer(id)

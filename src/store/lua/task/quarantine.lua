@@ -1,0 +1,61 @@
+-- Sets a damaged task aside: what was stored is kept as `quarantine:<id>`, and in its place stands what of it could be read,
+-- as a dead letter. So it holds up nobody, and a person finds it like any other.
+-- KEYS: 1 prefix
+-- ARGV: 1 id, 2 why, 3 the role whose queue it was found in or '', 4... the fields of the new record, each followed by its
+--       value: none where the id is none
+-- Returns: the state afterwards, '' where nothing is left of it
+local id, reason, queue = ARGV[1], 'its record is damaged: ' .. ARGV[2], ARGV[3]
+local record, kept = P .. 'task:' .. id, P .. 'quarantine:' .. id
+redis.call('ZREM', P .. 'ready:' .. queue, id)
+-- Sent again, or found in a queue that nobody knew of: what was stored must not be written over by what stands in its place.
+local stands = get(id, 'state', 'reason')
+if redis.call('EXISTS', kept) == 1 and is_sound(id) and (stands[2] or ''):find('its record is damaged: ', 1, true) == 1 then
+  return stands[1]
+end
+local from
+for _, state in ipairs({'blocked', 'ready', 'delayed', 'held', 'running', 'succeeded', 'failed', 'cancelled'}) do
+  if redis.call('ZSCORE', P .. 'state:' .. state, id) then from = state end
+end
+event('task.damaged', id, nil, nil, nil, reason)
+if redis.call('EXISTS', record) == 1 then redis.call('RENAME', record, kept) end
+if #ARGV < 5 or not from then
+  redis.call('ZREM', P .. 'tasks', id)
+  redis.call('ZREM', P .. 'asking', id)
+  if from then redis.call('ZREM', P .. 'state:' .. from, id) end
+  return ''
+end
+
+for _, list in ipairs({P .. 'attempts:' .. id, P .. 'children:' .. id}) do
+  if redis.call('TYPE', list).ok ~= 'list' then redis.call('DEL', list) end
+end
+redis.call('HSET', record, unpack(ARGV, 4))
+close_questions(id, reason)
+redis.call('HSET', record, 'state', from, 'since', now, 'number', redis.call('LLEN', P .. 'attempts:' .. id))
+local fence = last_attempt(id).fence
+if fence then redis.call('HSET', record, 'fence', fence) end
+local seq = redis.call('ZSCORE', P .. 'tasks', id)
+if seq then redis.call('HSET', record, 'seq', seq) else redis.call('ZADD', P .. 'tasks', get(id, 'seq')[1], id) end
+if from == 'succeeded' or from == 'failed' or from == 'cancelled' then
+  redis.call('HSET', record, 'ended_at', now, 'reason', reason)
+  redis.call('ZADD', P .. 'state:' .. from, now, id)
+  return from
+end
+redis.call('HSET', record, 'cause', 'permanent', 'reason', reason)
+local role, agent = get(id, 'role')[1], nil
+if from == 'running' then
+  local attempt = last_attempt(id)
+  agent = attempt.agent
+  if attempt.number and not attempt.ended_at then
+    attempt.ended_at, attempt.cause, attempt.reason, attempt.next = now, 'permanent', reason, 'failed'
+    redis.call('LSET', P .. 'attempts:' .. id, -1, cjson.encode(attempt))
+  end
+  local a = redis.pcall('HMGET', P .. 'agent:' .. (agent or ''), 'state', 'task', 'role')
+  if a[2] == id then
+    redis.call('HDEL', P .. 'agent:' .. agent, 'task', 'attempt', 'fence', unpack(WAIT))
+    redis.call('SREM', P .. 'running:' .. a[3], id)
+    redis.call('ZREM', P .. 'waiting:' .. a[3], id)
+    if a[1] == 'busy' then move_agent(agent, 'busy', 'idle', a[3], id, id .. ' was set aside') end
+  end
+end
+move(id, from, 'failed', role, nil, agent, reason)
+return 'failed'

@@ -1,0 +1,204 @@
+//! Wishes (what people asked for and the supervisor makes so), the facts it records, and the event stream.
+
+use std::{collections::HashMap, time::Duration};
+
+use redis::Value;
+
+use super::{Result, Store, decode, script, values::ms};
+use crate::model::{duration::human, event::Event, id::Capability, time::Timestamp};
+
+/// A request that stands until it is taken back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    /// End everything; with `drain`, let running tasks finish first.
+    Stop {
+        /// Let running tasks finish first.
+        drain: bool,
+    },
+    /// Start nothing new: of this role, or of any.
+    Pause(Option<String>),
+    /// Accept nothing new.
+    Drain,
+    /// This many agents of a role, neither more nor fewer.
+    Scale(String, u32),
+}
+
+/// Redis's clock was set back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClockBack {
+    /// By how much.
+    pub by: Duration,
+    /// When it was last seen before, by itself.
+    pub seen: Timestamp,
+    /// One for each jump.
+    pub token: String,
+}
+
+impl Request {
+    fn field(&self) -> String {
+        match self {
+            Request::Stop { .. } => "stop".into(),
+            Request::Pause(None) => "pause".into(),
+            Request::Pause(Some(role)) => format!("pause:{role}"),
+            Request::Drain => "drain".into(),
+            Request::Scale(role, _) => format!("scale:{role}"),
+        }
+    }
+    fn value(&self) -> String {
+        match self {
+            Request::Stop { drain } => if *drain { "drain" } else { "now" }.into(),
+            Request::Scale(_, n) => n.to_string(),
+            Request::Pause(_) | Request::Drain => "1".into(),
+        }
+    }
+}
+
+impl Store {
+    /// Writes a request (`lua/supervisor/request.lua`). Whether that changed anything.
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn request(&self, request: &Request, kind: &str, reason: &str) -> Result<bool> {
+        let args = [kind, reason, &request.value() as &str, &request.field()];
+        let changed: u64 = self.read(self.call(&script::WRITE_REQUEST, args).await?)?;
+        Ok(changed > 0)
+    }
+
+    /// Takes requests back, whatever their values are (`lua/supervisor/request.lua`). Whether that changed anything.
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn withdraw(&self, requests: &[Request], kind: &str, reason: &str) -> Result<bool> {
+        let mut args = vec![kind.to_owned(), reason.to_owned(), String::new()];
+        args.extend(requests.iter().map(Request::field));
+        let changed: u64 = self.read(self.call(&script::WRITE_REQUEST, args).await?)?;
+        Ok(changed > 0)
+    }
+
+    /// Asks for one more agent of a role; the same token is the same request (`lua/role/request_spawn.lua`).
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn request_spawn(&self, role: &str, token: &str, reason: &str) -> Result<()> {
+        self.call(&script::REQUEST_SPAWN, [role, token, reason]).await.map(drop)
+    }
+
+    /// Takes back a request for one more agent that cannot be fulfilled; why is recorded.
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn drop_request(&self, field: &str, role: &str, reason: &str) -> Result<()> {
+        let reason = format!("no further agent of role {role}: {reason}");
+        self.call(&script::WRITE_REQUEST, ["role.spawn", &reason as &str, "", field]).await.map(drop)
+    }
+
+    /// All requests as they stand.
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn requests(&self) -> Result<super::observe::Requests> {
+        let fields: HashMap<String, String> =
+            self.query(redis::cmd("HGETALL").arg(self.keys.plain("requests"))).await?;
+        Ok(super::observe::Requests::from_fields(fields))
+    }
+
+    /// Closes a role's breaker: an agent of it has proven well (`lua/role/close_breaker.lua`).
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn recovered(&self, role: &str, reason: &str) -> Result<()> {
+        self.call(&script::CLOSE_BREAKER, [role, reason]).await.map(drop)
+    }
+
+    /// The supervisor of this state folder of this machine, at `place`, has this namespace for so long; zero gives it up
+    /// (`lua/supervisor/renew_leadership.lua`).
+    ///
+    /// # Errors
+    /// `supervised`: another folder's has it. An unreachable Redis.
+    pub async fn leadership(&self, home: &str, place: &str, lease: Duration) -> Result<()> {
+        self.call(&script::RENEW_LEADERSHIP, [home, place, &ms(lease)]).await.map(drop)
+    }
+
+    /// Where the supervisor is that has this namespace, where several could meet.
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn reigning(&self) -> Result<Option<String>> {
+        let mut pipe = redis::pipe();
+        pipe.add_command(self.clock());
+        pipe.cmd("HMGET").arg(self.keys.plain("supervisor")).arg("where").arg("until");
+        let mut values = self.pipeline(&pipe).await?.into_iter();
+        let now = self.time(values.next())?;
+        let (place, until): (Option<String>, Option<u64>) = self.read(values.next().unwrap_or(Value::Nil))?;
+        Ok(place.filter(|_| until.is_some_and(|until| until > now.0)))
+    }
+
+    /// Records a fact (`lua/supervisor/record_event.lua`).
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn note(&self, kind: &str, reason: &str) -> Result<()> {
+        self.call(&script::RECORD_EVENT, [kind, reason, ""]).await.map(drop)
+    }
+
+    /// Redis's clock was set back: due times and the like follow it; the same jump is followed once
+    /// (`lua/supervisor/clock_back.lua`).
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn follow_clock_back(&self, jump: &ClockBack, roles: &[String]) -> Result<()> {
+        let reason = format!("Redis's clock was set back by {}: due times follow it", human(jump.by));
+        let mut args = vec![ms(jump.by), jump.seen.0.to_string(), jump.token.clone(), reason];
+        args.extend_from_slice(roles);
+        self.call(&script::CLOCK_BACK, args).await.map(drop)
+    }
+
+    /// Records what an attempt's program says of its progress (`lua/task/report_progress.lua`).
+    ///
+    /// # Errors
+    /// `stale`.
+    pub async fn progress(&self, who: &Capability, said: &str) -> Result<()> {
+        let args = [who.task.as_str(), &who.fence.to_string(), &who.incarnation, said];
+        self.call(&script::REPORT_PROGRESS, args).await.map(drop)
+    }
+
+    /// How many agents of each role may have a task at once, for `claim` (`lua/role/set_capacity.lua`).
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn set_limits(&self, limits: &[(String, u32)]) -> Result<()> {
+        for (role, max) in limits {
+            self.call(&script::SET_CAPACITY, [role.as_str(), &max.to_string()]).await?;
+        }
+        Ok(())
+    }
+
+    /// Events after `after` (an id, or `-` for all), the oldest first.
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn events_after(&self, after: &str, at_most: usize) -> Result<Vec<Event>> {
+        let start = if after == "-" { "-".to_owned() } else { format!("({after}") };
+        let value = self
+            .query(redis::cmd("XRANGE").arg(self.keys.plain("events")).arg(start).arg("+").arg("COUNT").arg(at_most))
+            .await?;
+        self.read_events(value)
+    }
+
+    /// The newest events, the oldest of them first.
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn events_last(&self, n: usize) -> Result<Vec<Event>> {
+        let cmd = &mut redis::cmd("XREVRANGE");
+        cmd.arg(self.keys.plain("events")).arg("+").arg("-").arg("COUNT").arg(n);
+        let mut events = self.read_events(self.query(cmd).await?)?;
+        events.reverse();
+        Ok(events)
+    }
+
+    pub(super) fn read_events(&self, value: Value) -> Result<Vec<Event>> {
+        let rows: Vec<(String, HashMap<String, String>)> = self.read(value)?;
+        Ok(rows.into_iter().map(|(id, fields)| decode::event(&id, fields)).collect())
+    }
+}

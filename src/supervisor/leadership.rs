@@ -1,0 +1,66 @@
+//! That no supervisor of another state folder, or of another machine, acts in this namespace. The lock in the folder keeps
+//! those of one folder apart; in a Redis of the user's own, others may meet. In our own nobody does: it lies in the folder.
+
+use std::time::{Duration, Instant};
+
+use crate::{
+    config::Config,
+    error::Result,
+    home::Home,
+    os,
+    store::{Result as StoreResult, Store},
+};
+
+/// A supervisor that has died is followed by another folder's after this long.
+const LEASE: Duration = Duration::from_secs(10);
+/// It is said anew at the first pass after this.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// What a supervisor says of itself.
+#[derive(Debug)]
+pub(super) struct Leadership {
+    home: String,
+    place: String,
+    said: Option<Instant>,
+}
+
+impl Leadership {
+    /// Of the supervisor with this folder; `None` where only those of the same folder meet.
+    ///
+    /// # Errors
+    /// The folder can't be written.
+    pub fn of(config: &Config, home: &Home) -> Result<Option<Self>> {
+        if config.redis.url.is_none() {
+            return Ok(None);
+        }
+        let place = home.place();
+        // A folder may be copied with its id, and a machine with its folders.
+        let home = format!("{} {place} {}", home.id()?, os::boot_id());
+        Ok(Some(Leadership { home, place, said: None }))
+    }
+
+    /// Says it, where that is due.
+    ///
+    /// # Errors
+    /// `supervised`: another one has it. An unreachable Redis.
+    pub async fn keep(&mut self, store: &Store) -> StoreResult<()> {
+        if self.said.is_none_or(|at| at.elapsed() > AGAIN) {
+            let now = Instant::now();
+            store.leadership(&self.home, &self.place, LEASE).await?;
+            self.said = Some(now);
+        }
+        Ok(())
+    }
+
+    /// Whether nobody else can have taken it since it was said.
+    pub fn is_sure(&self) -> bool {
+        self.said.is_some_and(|at| at.elapsed() < LEASE)
+    }
+
+    /// It ends: whoever comes next need not wait.
+    pub async fn end(&self, store: &Store) {
+        if let Err(e) = store.leadership(&self.home, &self.place, Duration::ZERO).await {
+            tracing::warn!("another supervisor can start in {LEASE:?} only: {e}");
+        }
+    }
+}
