@@ -8,33 +8,10 @@
 //! ([`beats`]), the two waiters for wake-ups, and the thread that writes to the pane ([`pane`]).
 
 mod attempt;
-mod beats;
-mod cgroup;
-mod evidence;
-mod follow;
-mod hooks;
-mod limits;
-mod mail;
-mod outcome;
+mod interactive;
+mod lease;
 mod output;
-mod pane;
-mod program;
-mod redact;
-mod report;
-mod scratch;
-mod seat;
-mod session;
 mod signals;
-mod standing;
-mod start;
-mod tail;
-mod transcript;
-mod turn;
-mod typing;
-mod used;
-mod waits;
-mod wakeups;
-mod workspace;
 
 use std::{
     path::Path,
@@ -43,12 +20,12 @@ use std::{
 };
 
 use self::{
-    beats::{Beat, Beats},
-    cgroup::RunnerCgroup,
-    pane::Pane,
+    attempt::cgroup::RunnerCgroup,
+    lease::heartbeat::{Beat, Beats},
+    lease::registration::Standing,
+    lease::wakeups::Wakeups,
+    output::pane::Pane,
     signals::{Signal, Signals},
-    standing::Standing,
-    wakeups::Wakeups,
 };
 use crate::{
     config::DriverKind,
@@ -121,7 +98,7 @@ pub async fn run(launch: &Path) -> Result<()> {
     let launch = Arc::new(Launch::take(launch)?);
     let home = Home::new(&launch.home);
     start_log(&home, &launch.agent);
-    let cgroup = cgroup::enter(&home, &launch);
+    let cgroup = attempt::cgroup::enter(&home, &launch);
     failpoint!("hello.launch_taken");
     os::become_subreaper().map_err(|e| Error::internal(format!("cannot become a subreaper: {e}")))?;
     let signals = Signals::new()?;
@@ -139,7 +116,11 @@ pub async fn run(launch: &Path) -> Result<()> {
     // Before anything is started.
     let cgroup = cgroup.await.ok().flatten();
     let agent = Agent { launch, home, store, process, standing, pane: Pane::start(), cgroup };
-    let leave = if agent.launch.master { seat::serve(&agent, signals).await } else { agent.serve(signals).await };
+    let leave = if agent.launch.master {
+        interactive::master::serve(&agent, signals).await
+    } else {
+        agent.serve(signals).await
+    };
     tracing::info!(?leave, "leaving");
     agent.leave(leave).await;
     Ok(())
@@ -188,7 +169,7 @@ impl Agent {
                 let enough = self.launch.role.tasks_per_agent > 0 && done >= self.launch.role.tasks_per_agent;
                 let leave = ended.leave.or(enough.then_some(Leave::Done(done)));
                 let claim_next = leave.is_none();
-                match report::tell(self, &claimed, ended.report, claim_next, &mut beats).await {
+                match lease::report::tell(self, &claimed, ended.report, claim_next, &mut beats).await {
                     Ok(claimed) => next = claimed,
                     Err(()) => return Leave::GivenUp,
                 }

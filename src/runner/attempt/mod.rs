@@ -1,0 +1,363 @@
+//! One attempt: start the program, pump what it prints, watch the clock and what we are told, end its whole tree, and
+//! say what its end means.
+
+pub(in crate::runner) mod cgroup;
+pub(in crate::runner) mod evidence;
+pub(in crate::runner) mod outcome;
+pub(in crate::runner) mod program;
+pub(in crate::runner) mod resource_limits;
+pub(in crate::runner) mod scratch;
+pub(in crate::runner) mod start;
+pub(in crate::runner) mod usage;
+pub(in crate::runner) mod workspace;
+
+use std::{
+    io,
+    path::Path,
+    process::ExitStatus,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::signal::{Signal as Sig, kill, killpg},
+    unistd::Pid,
+};
+
+use crate::runner::{
+    Agent, Leave,
+    attempt::outcome::{Stop, report, stopped},
+    attempt::program::CAPABILITY,
+    attempt::resource_limits::Meter,
+    attempt::start::{NotBegun, Running, begin},
+    attempt::usage::used,
+    interactive::session,
+    lease::blocked_on::Waits,
+    lease::heartbeat::{Beat, Beats},
+    signals::{Signal, Signals},
+};
+use crate::{
+    config::Mode,
+    drivers::{Conversation, Driver, End, Verdict},
+    home::Home,
+    model::{cause::Cause, evidence::Rule, task::Usage, text::one_line, time::Timestamp},
+    os::{self, failpoint},
+    store::{
+        agents::Directive,
+        tasks::{Claimed, Report},
+    },
+};
+
+/// What the program has left behind when it ended gets this long to end in order.
+const STRAGGLERS_GRACE: Duration = Duration::from_millis(200);
+/// Beyond it whatever is left cannot be ended by us (stuck in the kernel); the supervisor looks after it.
+const STRAGGLERS_LIMIT: Duration = Duration::from_secs(5);
+/// A program that has given its result and stays, and says nothing more for so long, is ended; sooner where its role would
+/// take it for hung, and its result with it.
+const LINGER: Duration = Duration::from_secs(60);
+/// One on a terminal never ends by itself. It has this long to go on all the same: with what was typed meanwhile, or
+/// because another's hook wants it to.
+const SETTLED: Duration = Duration::from_secs(1);
+
+/// How an attempt came out.
+pub(in crate::runner) struct Ended {
+    /// What is to be told; `None` when the lease is not ours any more.
+    pub report: Option<Report>,
+    /// Whether the runner is to leave after it.
+    pub leave: Option<Leave>,
+}
+
+/// Runs an attempt to its end.
+pub(in crate::runner) async fn run(
+    agent: &Agent,
+    driver: &'static dyn Driver,
+    claimed: &Arc<Claimed>,
+    beats: &mut Beats,
+    signals: &mut Signals,
+) -> Ended {
+    if let Some(report) = known_end(agent, claimed) {
+        return Ended { report: Some(report), leave: None };
+    }
+    beats.hold(Some(claimed.clone()));
+    let task = &claimed.task;
+    agent.pane.say(&format!("── {} attempt {}: {}", task.id, claimed.attempt, one_line(&task.description, 100)));
+    let began = Instant::now();
+    // A program that does not tell its conversation has none to go on with, and nobody looks for it.
+    let may_resume = driver.transcript().is_some() && agent.launch.role.agent.resume;
+    let mut earlier = may_resume.then(|| session::earlier(&agent.home, claimed, agent.launch.driver)).flatten();
+    let is_on_terminal = agent.launch.role.agent.mode == Mode::Interactive;
+    loop {
+        let terminal = if is_on_terminal { Some(agent.pane.lend().await) } else { None };
+        let running = match begin(agent, driver, claimed, earlier.as_ref(), terminal, beats.waits()) {
+            Ok(running) => running,
+            Err(not_begun) => {
+                let NotBegun { verdict, leave } = *not_begun;
+                let mut report = report(agent, claimed, verdict, None, None, began);
+                report.evidence = leave.as_ref().map(|leave| agent.evidence(leave.rule(), &report.reason, None));
+                return Ended { report: Some(report), leave };
+            }
+        };
+        if let Some(ended) = running.finish(driver, claimed, beats, signals, began).await {
+            return ended;
+        }
+        agent.pane.say("orch: that conversation is not there any more; a new one begins");
+        earlier = None;
+    }
+}
+
+/// Redis may have lost that this very attempt was made: what came of it lies on the disk, and nothing is done twice.
+fn known_end(agent: &Agent, claimed: &Claimed) -> Option<Report> {
+    let known = agent.home.known_end(&claimed.task.id, claimed.attempt)?;
+    if matches!(known.cause, Cause::Lost | Cause::Cancelled) {
+        return None;
+    }
+    let (task, launch) = (&claimed.task.id, &agent.launch);
+    agent.pane.say(&format!("── {task} attempt {}: its end is known from before Redis lost data", claimed.attempt));
+    let (agent, incarnation) = (launch.agent.clone(), launch.incarnation.clone());
+    Some(Report { agent, incarnation, fence: claimed.fence, ..known })
+}
+
+impl Running<'_> {
+    /// `None`: the conversation that was to go on is not there, and nothing was done.
+    async fn finish(
+        mut self,
+        driver: &dyn Driver,
+        claimed: &Claimed,
+        beats: &mut Beats,
+        signals: &mut Signals,
+        began: Instant,
+    ) -> Option<Ended> {
+        let agent = self.agent;
+        let mut meter = Meter::start(&agent.launch.role.limits, agent.cgroup.as_ref());
+        let (status, mut stop) = self.watch(claimed, beats, signals, &mut meter).await;
+        // A code with which it has answered our signal says nothing of it.
+        let told_to_end = stop.is_some();
+        if stop.is_none() && !status.as_ref().is_ok_and(ExitStatus::success) {
+            stop = meter.refused().map(Stop::Over);
+        }
+        // One that was killed has left there what it was just showing, which says nothing.
+        let has_failed = status.as_ref().is_ok_and(|status| status.code().is_some_and(|code| code != 0));
+        if stop.is_none() && has_failed && !self.output.told().is_some_and(Conversation::is_done) {
+            self.output.read_screen().await;
+        }
+        let is_over = matches!(stop, Some(Stop::Over(_)));
+        let grace = if is_over { Duration::ZERO } else { STRAGGLERS_GRACE };
+        self.end_stragglers(grace).await;
+        if let Some(scratch) = self.scratch.take() {
+            scratch.end().await;
+        }
+        self.output.drain().await;
+        // Another one may go on in its place.
+        beats.waits().set(None);
+        // What it has told was read, and is kept without secrets.
+        let _ = std::fs::remove_file(Home::hooks(&self.workspace.dir));
+        self.note_session();
+        failpoint!("finish.ended");
+        let mut verdict = match (&stop, &status) {
+            // Whatever we were about to stop it for: it was done before.
+            (Some(Stop::Timeout | Stop::Interrupted | Stop::Leave(_)), Ok(status))
+                if self.is_done(stop.as_ref(), status) =>
+            {
+                self.read(driver, status, began)
+            }
+            // What it asks for, and what to do, is its driver's to say; or how it has failed.
+            (Some(Stop::AsksInVain | Stop::Lingers), Ok(status)) => self.read(driver, status, began),
+            (Some(stop), _) => stopped(stop, claimed, &self.agent.launch.agent),
+            (None, Ok(status)) => self.read(driver, status, began),
+            (None, Err(e)) => Verdict::of(Cause::Lost, format!("nobody knows how its program ended: {e}")),
+        };
+        // Also an attempt that was stopped has used what it has used.
+        if verdict.usage.is_none() {
+            let told = self.output.told().and_then(|told| told.usage.clone());
+            verdict.usage = told.or_else(|| self.used(driver, began));
+        }
+        self.terminal = None;
+        if let Some(Stop::LeaseLost) = stop {
+            self.agent.pane.say(&format!("── {} was given to another agent: nothing is reported", claimed.task.id));
+            return Some(Ended { report: None, leave: Some(Leave::GivenUp) });
+        }
+        if verdict.start_anew && self.resumed {
+            return None;
+        }
+        let exit_code = status.ok().filter(|s| s.success() || !told_to_end).and_then(|s| s.code());
+        let mut report = report(self.agent, claimed, verdict, exit_code, Some(&self.output), began);
+        let leave = match stop {
+            Some(Stop::Leave(leave)) => Some(leave),
+            _ => None,
+        };
+        if report.cause == Cause::Lost {
+            let of_program = if is_over { Rule::OverLimit } else { Rule::ProgramKilled };
+            let rule = leave.as_ref().map_or(of_program, Leave::rule);
+            report.evidence = Some(self.agent.evidence(rule, &report.reason, Some(claimed)));
+        }
+        Some(Ended { report: Some(report), leave })
+    }
+
+    /// Whether the program had done its task when it was stopped. One that tells has said so; of another the exit code
+    /// says it, except to who leaves: some end with 0 whenever they are told to.
+    fn is_done(&self, stop: Option<&Stop>, status: &ExitStatus) -> bool {
+        match self.output.told() {
+            Some(told) => told.is_done(),
+            None => status.success() && !matches!(stop, Some(Stop::Leave(_))),
+        }
+    }
+
+    /// Writes the conversation down, once its name is known. A person may begin another one.
+    fn note_session(&mut self) {
+        let Some(session) = self.output.told().and_then(|told| told.session.as_ref()) else { return };
+        if self.session.as_ref() != Some(session) {
+            let marker = format!("{CAPABILITY}={}", self.capability);
+            session::write(&self.workspace.dir, self.agent.launch.driver, session, marker);
+            self.session = Some(session.clone());
+        }
+    }
+
+    /// Passes on what the program tells that it waits for. One that tells nothing may be known otherwise.
+    fn note_wait(&mut self, waits: &Waits) {
+        let Some(waits_for) = self.output.told().map(Conversation::waits_for) else { return };
+        if self.waits_for != waits_for {
+            waits.set(waits_for.clone());
+            self.waits_for = waits_for;
+        }
+    }
+
+    /// Until the program has ended, by itself or by us.
+    async fn watch(
+        &mut self,
+        claimed: &Claimed,
+        beats: &mut Beats,
+        signals: &mut Signals,
+        meter: &mut Meter<'_>,
+    ) -> (io::Result<ExitStatus>, Option<Stop>) {
+        let (progress, waits) = (beats.progress(), beats.waits());
+        let timeout = tokio::time::sleep(Duration::from_millis(claimed.task.timeout_ms));
+        tokio::pin!(timeout);
+        let kill = tokio::time::sleep(Duration::MAX);
+        tokio::pin!(kill);
+        let mut is_over = false;
+        let linger = tokio::time::sleep(Duration::MAX);
+        tokio::pin!(linger);
+        let on_terminal = self.terminal.is_some();
+        let retry_for = if on_terminal { SETTLED } else { LINGER.min(self.agent.launch.role.stall_timeout / 2) };
+        let mut stop: Option<Stop> = None;
+        loop {
+            let request = tokio::select! {
+                // In this order: who has ended was not stopped, and a flood of output holds up nothing.
+                biased;
+                status = self.child.wait() => return (status, stop),
+                () = &mut kill, if stop.is_some() => {
+                    self.signal(Sig::SIGKILL);
+                    kill.as_mut().reset(tokio::time::Instant::now() + Duration::from_secs(1));
+                    continue;
+                }
+                () = &mut timeout, if stop.is_none() => Stop::Timeout,
+                () = &mut linger, if is_over && stop.is_none() => {
+                    if self.output.goes_on().await {
+                        linger.as_mut().reset(tokio::time::Instant::now() + retry_for);
+                        continue;
+                    }
+                    Stop::Lingers
+                }
+                beat = beats.next() => match beat {
+                    Beat::Directive(_, Directive::Cancel(reason)) => Stop::Cancelled(reason),
+                    Beat::Directive(_, Directive::Stop(reason)) => Stop::Leave(Leave::Told(reason)),
+                    Beat::Directive(_, Directive::Go) => continue,
+                    Beat::LeaseLost(_) | Beat::Gone => Stop::LeaseLost,
+                },
+                signal = signals.next() => match signal {
+                    // The program hears it as well, and knows what to do with it.
+                    Signal::Interrupt if on_terminal => continue,
+                    Signal::Interrupt => Stop::Interrupted,
+                    Signal::Hangup => Stop::Leave(Leave::SessionClosed),
+                    Signal::Terminate => Stop::Leave(Leave::Terminated),
+                },
+                excess = meter.exceeded(), if stop.is_none() => Stop::Over(excess),
+                () = self.output.pump() => {
+                    progress.touch();
+                    self.note_session();
+                    self.note_wait(&waits);
+                    let told = self.output.told();
+                    is_over = told.is_some_and(|told| told.is_done() || on_terminal && told.has_ended());
+                    linger.as_mut().reset(tokio::time::Instant::now() + retry_for);
+                    let in_vain = self.output.told().is_some_and(Conversation::asks_in_vain);
+                    match self.output.excess() {
+                        _ if stop.is_some() => continue,
+                        Some(excess) => Stop::Over(excess),
+                        None if in_vain => Stop::AsksInVain,
+                        None => continue,
+                    }
+                }
+            };
+            // A lost lease means that somebody else may be at it already, and what is over a limit is in everybody's
+            // way: no grace.
+            let grace = match request {
+                Stop::LeaseLost | Stop::Over(_) => Duration::ZERO,
+                _ => self.agent.launch.kill_grace,
+            };
+            if stop.is_none() {
+                self.signal(if matches!(request, Stop::Interrupted) { Sig::SIGINT } else { Sig::SIGTERM });
+                // A stopped process (Ctrl-Z, SIGSTOP) hears only this.
+                self.signal(Sig::SIGCONT);
+                kill.as_mut().reset(tokio::time::Instant::now() + grace);
+                stop = Some(request);
+            } else if matches!(request, Stop::LeaseLost | Stop::Leave(_)) {
+                // A stronger reason while the program is ending already; a second Ctrl-C or TERM hastens nothing.
+                stop = Some(request);
+            }
+        }
+    }
+
+    /// To the program's process group; on a terminal that is our own, and the program alone is meant.
+    fn signal(&self, signal: Sig) {
+        if let Some(pid) = self.child.id().map(|pid| Pid::from_raw(pid as i32)) {
+            let _ = if self.terminal.is_some() { kill(pid, signal) } else { killpg(pid, signal) };
+        }
+    }
+
+    /// Whatever the program has started and left behind ends with it. Nothing is the usual case, and costs one call.
+    async fn end_stragglers(&self, grace: Duration) {
+        if !os::has_children() {
+            return;
+        }
+        let ended = tokio::task::spawn_blocking(move || os::end_children(&[], grace, STRAGGLERS_LIMIT)).await;
+        match ended {
+            Ok(Ok(report)) => tracing::info!(ended = report.ended, survivors = ?report.survivors, "stragglers"),
+            Ok(Err(e)) => tracing::error!("stragglers: {e}"),
+            Err(e) => tracing::error!("stragglers: {e}"),
+        }
+    }
+
+    fn read(&self, driver: &dyn Driver, status: &ExitStatus, began: Instant) -> Verdict {
+        use std::os::unix::process::ExitStatusExt;
+        let (file, complaint) = match self.workspace.read_result() {
+            Ok(file) => (file, None),
+            Err(why) => (None, Some(why)),
+        };
+        let (stdout, stderr) = (self.output.text(), self.output.errors());
+        let end = End {
+            exit_code: status.code(),
+            signal: status.signal(),
+            stdout: &stdout,
+            stderr: &stderr,
+            file,
+            conversation: self.output.told(),
+            on_a_terminal: self.terminal.is_some(),
+            was_asking: self.output.was_asking(),
+            hold_denied: self.agent.launch.role.agent.hold_denied,
+            now: Timestamp::now(),
+        };
+        let mut verdict = driver.read(end);
+        verdict.usage = verdict.usage.or_else(|| self.used(driver, began));
+        if let Some(why) = complaint {
+            verdict.reason = format!("{}; {why}", verdict.reason);
+        }
+        verdict
+    }
+
+    /// What it has used by its own records, where it has not told.
+    fn used(&self, driver: &dyn Driver, began: Instant) -> Option<Usage> {
+        let since = Timestamp(Timestamp::now().0.saturating_sub(began.elapsed().as_millis() as u64));
+        let read = |path: &String| used(driver, Path::new(path), since);
+        self.output.told()?.records.iter().filter_map(read).reduce(|a, b| a.and(&b))
+    }
+}

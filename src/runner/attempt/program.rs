@@ -1,0 +1,113 @@
+//! Starts an agent's program: its command line, its environment, its pipes or its terminal.
+
+use std::{
+    ffi::{OsStr, OsString},
+    io,
+    path::Path,
+    process::Stdio,
+};
+
+use tokio::process::{Child, Command};
+
+use crate::runner::{Agent, attempt::workspace::Workspace};
+use crate::{
+    config::Role,
+    drivers::{self, Mcp, Start, Unfit},
+    home::{self, launch::Launch},
+    model::id::Capability,
+    os,
+    store::tasks::Claimed,
+};
+
+/// The variable by which an attempt's processes are told from those of all others.
+pub(in crate::runner) const CAPABILITY: &str = "ORCH_CAPABILITY";
+
+/// What an attempt's program is told about itself.
+pub(in crate::runner) fn own_variables(
+    claimed: &Claimed,
+    w: &Workspace,
+    capability: &Capability,
+) -> [(&'static str, OsString); 5] {
+    [
+        ("ORCH_TASK", claimed.task.id.as_str().into()),
+        ("ORCH_ATTEMPT", claimed.attempt.to_string().into()),
+        (CAPABILITY, capability.to_string().into()),
+        ("ORCH_CONTEXT", w.context.clone().into()),
+        ("ORCH_RESULT", w.result.clone().into()),
+    ]
+}
+
+/// Starts it without a screen.
+///
+/// # Errors
+/// What the system says.
+pub(in crate::runner) fn spawn(
+    agent: &Agent,
+    start: &Start,
+    cwd: &Path,
+    w: &Workspace,
+    own: &[(&str, OsString)],
+) -> io::Result<Child> {
+    let stdin = if start.prompt_on_stdin { Stdio::from(std::fs::File::open(&w.prompt)?) } else { Stdio::null() };
+    // In a process group of its own: Ctrl-C in the pane reaches the runner, which ends the program and says why.
+    let mut command = command(agent, start, cwd, own);
+    let child = command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).spawn()?;
+    // An agent program says its answer last of all, in one line, and is gone.
+    child.stdout.iter().filter(|_| agent.launch.driver.program().is_some()).for_each(os::widen_pipe);
+    Ok(child)
+}
+
+/// Starts it with the pane's terminal, which it then has to itself: in the runner's own process group, which is the one
+/// that the terminal listens to.
+///
+/// # Errors
+/// What the system says.
+pub(in crate::runner) fn spawn_on_terminal(
+    agent: &Agent,
+    start: &Start,
+    cwd: &Path,
+    own: &[(&str, OsString)],
+) -> io::Result<Child> {
+    command(agent, start, cwd, own).stdin(Stdio::inherit()).stdout(Stdio::inherit()).stderr(Stdio::inherit()).spawn()
+}
+
+/// Writes the files that the program wants.
+///
+/// # Errors
+/// What the system says.
+pub(in crate::runner) fn write_files(start: &Start) -> io::Result<()> {
+    start.files.iter().try_for_each(|(path, bytes)| home::write_new(path, bytes))
+}
+
+fn command(agent: &Agent, start: &Start, cwd: &Path, own: &[(&str, OsString)]) -> Command {
+    let launch = &agent.launch;
+    // A vfork is what makes a no-op task cheap. The standard library uses one where there is no `pre_exec`, and where it
+    // need not look for the program on the PATH of an environment that is not ours: so we look.
+    let name = start.program.to_str().filter(|name| !name.contains('/'));
+    let found = name.and_then(|name| drivers::find(name, launch.env.get("PATH").map(OsStr::new)));
+    let mut command = Command::new(found.as_deref().map_or(&*start.program, Path::as_os_str));
+    command
+        .arg0(&start.program)
+        .args(&start.args)
+        .current_dir(cwd)
+        .env_clear()
+        .envs(&launch.env)
+        .envs(start.env.iter().map(|(name, value)| (name, value)))
+        .envs(own.iter().map(|(name, value)| (name, value)));
+    command
+}
+
+/// The verbs as tools, for who has this launch.
+pub(in crate::runner) fn tools<'a>(orch: &'a Path, launch: &'a Launch) -> Mcp<'a> {
+    let ours = launch.env.iter().filter(|(name, _)| name.starts_with("ORCH_"));
+    Mcp { program: orch, env: ours.map(|(name, value)| (name.as_str(), value.clone())).collect() }
+}
+
+/// What the program of this agent lacks by now, and what to do about it.
+pub(in crate::runner) fn lack(launch: &Launch) -> Option<String> {
+    let path = launch.env.get("PATH").map(OsStr::new);
+    let role = Role { driver: launch.driver, ..launch.role.clone() };
+    let Unfit { why, mend } = drivers::unavailable(&role, &[], path)?;
+    tracing::warn!(?path, "{why}");
+    Some(format!("{why}: {mend}"))
+}

@@ -1,0 +1,145 @@
+//! Whether a program keeps within the limits of its role, with all that it has started.
+//!
+//! What the kernel holds by itself is only asked for what it had to do. The rest is looked at once a second, and only
+//! for roles that have a limit. All processes of the program descend from this one, which is a subreaper.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+use crate::runner::attempt::cgroup::RunnerCgroup;
+use crate::{
+    config::Limits,
+    model::{duration::human, size, text::count},
+    os::{self, Bounds, Refused},
+};
+
+/// Between two looks.
+const EVERY: Duration = Duration::from_secs(1);
+/// The time over which the use of processors is averaged: a short burst is nobody's trouble.
+const WINDOW: Duration = Duration::from_secs(10);
+
+/// Watches one attempt.
+pub(in crate::runner) struct Meter<'a> {
+    limits: &'a Limits,
+    cgroup: Option<&'a RunnerCgroup>,
+    before: Refused,
+    ticks: Option<Interval>,
+    /// Processor time used, as of some moments of the last window.
+    used: VecDeque<(Instant, Duration)>,
+}
+
+impl<'a> Meter<'a> {
+    pub fn start(limits: &'a Limits, cgroup: Option<&'a RunnerCgroup>) -> Self {
+        let is_limited = limits.memory.is_some() || limits.cpu.is_some() || limits.processes.is_some();
+        let ticks = is_limited.then(|| {
+            let mut ticks = interval(EVERY);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            // The first one comes at once, when there is nothing to see.
+            ticks.reset();
+            ticks
+        });
+        let before = cgroup.filter(|_| is_limited).map(|e| e.cgroup.refused()).unwrap_or_default();
+        Meter { limits, cgroup, before, ticks, used: VecDeque::new() }
+    }
+
+    /// Waits until a limit is exceeded, and says which, by how much. For ever where there is none.
+    pub async fn exceeded(&mut self) -> String {
+        loop {
+            match &mut self.ticks {
+                Some(ticks) => ticks.tick().await,
+                None => std::future::pending().await,
+            };
+            if let Some(excess) = self.refused().or_else(|| self.look()) {
+                return excess;
+            }
+        }
+    }
+
+    /// What the kernel had to do to hold a limit, since the attempt began.
+    pub fn refused(&self) -> Option<String> {
+        let held = self.held();
+        let now = self.cgroup.filter(|_| held != Bounds::default())?.cgroup.refused();
+        let (killed, forks) = (now.memory - self.before.memory, now.forks - self.before.forks);
+        if let (Some(limit), 1..) = (held.memory, killed) {
+            let limit = size::human(limit);
+            return Some(format!("over-memory: the kernel killed {killed} of its processes, memory_max is {limit}"));
+        }
+        match (held.processes, forks) {
+            (Some(limit), 1..) => Some(format!(
+                "over-processes: the kernel refused it {}, max_processes is {limit}",
+                count(forks, "more process or thread", "more processes or threads")
+            )),
+            _ => None,
+        }
+    }
+
+    fn held(&self) -> Bounds {
+        self.cgroup.map_or_else(Bounds::default, |cgroup| cgroup.held)
+    }
+
+    /// One look at all its processes.
+    fn look(&mut self) -> Option<String> {
+        let held = self.held();
+        // Whoever can't be looked at now is looked at again in a second.
+        let pids = os::descendants(&os::ProcessId::current()).ok()?;
+        if let Some(limit) = self.limits.processes
+            && pids.len() > limit as usize
+        {
+            return Some(format!("over-processes: it has {} processes, max_processes is {limit}", pids.len()));
+        }
+        if let Some(limit) = self.limits.memory.filter(|_| held.memory.is_none())
+            && let Some(used) = memory_over(limit, &pids)
+        {
+            let (used, limit) = (size::human(used), size::human(limit));
+            return Some(format!("over-memory: its processes have {used} of memory, memory_max is {limit}"));
+        }
+        let limit = self.limits.cpu.filter(|_| held.cpu.is_none())?;
+        self.used.push_back((Instant::now(), os::tree_cpu_time(&pids)));
+        let (cores, over) = average(&mut self.used)?;
+        let over = human(over);
+        (cores > limit)
+            .then(|| format!("over-cpu: its processes used {cores:.1} processor cores over {over}, cpu_max is {limit}"))
+    }
+}
+
+/// The memory of these processes, if it is more than that. What several of them share counts once; to find that out makes
+/// the kernel walk all their pages, so it is asked for only where the plain sum is too much.
+fn memory_over(limit: u64, pids: &[u32]) -> Option<u64> {
+    let sum = |of: fn(u32) -> Option<u64>| pids.iter().filter_map(|pid| of(*pid)).sum::<u64>();
+    (sum(os::rss_bytes) > limit).then(|| sum(os::pss_bytes)).filter(|used| *used > limit)
+}
+
+/// Cores used over the last window, once it is full; drops what is older.
+fn average(used: &mut VecDeque<(Instant, Duration)>) -> Option<(f64, Duration)> {
+    let (now, last) = *used.back()?;
+    while used.get(1).is_some_and(|(at, _)| now - *at >= WINDOW) {
+        used.pop_front();
+    }
+    let (then, first) = *used.front()?;
+    let over = now - then;
+    (over >= WINDOW).then(|| (last.saturating_sub(first).as_secs_f64() / over.as_secs_f64(), over))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_average_is_that_of_a_full_window() {
+        let began = Instant::now();
+        let mut used = VecDeque::new();
+        let mut at = |second: u64, cpu: u64| {
+            used.push_back((began + Duration::from_secs(second), Duration::from_secs(cpu)));
+            average(&mut used).map(|(cores, _)| cores)
+        };
+        assert_eq!((0..10).find_map(|second| at(second, 0)), None, "a burst is no average");
+        assert_eq!(at(10, 20), Some(2.0));
+        assert_eq!(at(11, 20), Some(2.0), "the first second has gone");
+        assert_eq!(at(21, 25), Some(0.5));
+        assert_eq!(used.len(), 2);
+    }
+}

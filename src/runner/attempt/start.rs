@@ -1,0 +1,204 @@
+//! The beginning of an attempt: its folder, how its driver wants the program to be started, and why that may not be.
+
+use std::{
+    ffi::{OsStr, OsString},
+    io,
+};
+
+use tokio::process::Child;
+
+use crate::runner::{
+    Agent, Leave,
+    attempt::program::{self, own_variables, spawn, spawn_on_terminal, write_files},
+    attempt::scratch::Scratch,
+    attempt::workspace::Workspace,
+    interactive::follow::Follow,
+    interactive::session::Earlier,
+    interactive::turn::Turn,
+    lease::blocked_on::Waits,
+    output::pane::Lent,
+    output::redact::Redactor,
+    output::transcript::Reading,
+    output::{From, Output},
+};
+use crate::{
+    config::Mode,
+    drivers::{self, Driver, HookTranscript, Job, Refusal, Seat, Start, Verdict},
+    model::{cause::Cause, id::Capability, question::Question, wait::Wait},
+    os::failpoint,
+    store::tasks::Claimed,
+};
+
+/// An attempt whose program runs.
+pub(in crate::runner) struct Running<'a> {
+    pub agent: &'a Agent,
+    pub workspace: Workspace,
+    pub scratch: Option<Scratch>,
+    pub child: Child,
+    pub output: Output,
+    /// The pane's terminal, where the program has it to itself.
+    pub terminal: Option<Lent>,
+    /// Whether a conversation goes on.
+    pub resumed: bool,
+    /// The conversation that has been written down.
+    pub session: Option<String>,
+    /// What it has told that it waits for.
+    pub waits_for: Option<Wait>,
+    /// What only this attempt's processes carry.
+    pub capability: Capability,
+}
+
+/// Why an attempt ended before its program ran.
+pub(in crate::runner) struct NotBegun {
+    pub verdict: Verdict,
+    pub leave: Option<Leave>,
+}
+
+impl NotBegun {
+    /// The task is to blame.
+    fn permanent(reason: String) -> Box<Self> {
+        Box::new(NotBegun { verdict: Verdict::of(Cause::Permanent, reason), leave: None })
+    }
+
+    /// This machine is: it is short of something. The task waits for as long as its role's tasks ever do, and the agent
+    /// leaves as broken, which holds its role back. Were it to go on, it would lose one task after another.
+    fn machine(agent: &Agent, reason: String) -> Box<Self> {
+        let retry_after = Some(agent.launch.role.retry.cap);
+        let leave = Some(Leave::Broken(reason.clone()));
+        Box::new(NotBegun { verdict: Verdict { retry_after, ..Verdict::of(Cause::Lost, reason) }, leave })
+    }
+}
+
+/// Makes the folder and starts the program; with the terminal, where that was lent for it.
+pub(in crate::runner) fn begin<'a>(
+    agent: &'a Agent,
+    driver: &'static dyn Driver,
+    claimed: &Claimed,
+    earlier: Option<&Earlier>,
+    terminal: Option<Lent>,
+    waits: Waits,
+) -> Result<Running<'a>, Box<NotBegun>> {
+    let (role, launch) = (&agent.launch.role, &agent.launch);
+    let mut prompt = earlier.map_or(&claimed.task.description, |earlier| &earlier.prompt).clone();
+    // A shell script is no place for it, and a program of the user's own reads ORCH_CONTEXT.
+    if launch.driver.program().is_some() {
+        prompt.push_str(&answers(&claimed.questions));
+    }
+    let prompt = prompt.as_str();
+    let workspace = Workspace::create(&agent.home, claimed, prompt)
+        .map_err(|e| NotBegun::machine(agent, format!("the attempt's folder could not be written: {e}")))?;
+    failpoint!("claim.folder_made");
+    let cwd = claimed.task.cwd.as_ref().map_or(role.cwd.clone(), Into::into);
+    if !cwd.is_dir() {
+        return Err(NotBegun::permanent(format!("its working folder {} is not there", cwd.display())));
+    }
+    let capability = Capability {
+        task: claimed.task.id.clone(),
+        attempt: claimed.attempt,
+        fence: claimed.fence,
+        incarnation: launch.incarnation.clone(),
+    };
+    let own = own_variables(claimed, &workspace, &capability);
+    let resume = earlier.map(|earlier| earlier.session.as_str());
+    let start = start(agent, driver, &workspace, prompt, resume, &own);
+    let mut start = start.map_err(|refusal| NotBegun::permanent(refusal.0))?;
+    let scratch = Scratch::make(driver, role, &workspace.dir)
+        .map_err(|e| NotBegun::machine(agent, format!("the program's own folder could not be made: {e}")))?;
+    start.env.extend(scratch.as_ref().map(Scratch::variable));
+    let could_not_start = |e: io::Error| could_not_start(&e, &start, agent);
+    write_files(&start).map_err(could_not_start)?;
+    let (child, sources, transcript) = if terminal.is_some() {
+        // Before the program can tell anything.
+        let mut follow = Follow::new(agent, &workspace.dir, Some(driver), Turn::with_task(), waits)
+            .map_err(|e| NotBegun::machine(agent, format!("what its program tells could not be followed: {e}")))?;
+        let child = spawn_on_terminal(agent, &start, &cwd, &own).map_err(could_not_start)?;
+        follow.has_started(launch, child.id());
+        let transcript = Some(Box::<HookTranscript>::default() as Box<_>);
+        (child, [From::Hooks(Box::new(follow)), From::Nowhere], transcript)
+    } else {
+        let mut child = spawn(agent, &start, &cwd, &workspace, &own).map_err(could_not_start)?;
+        let pipes = From::pipes(&mut child);
+        (child, pipes, driver.transcript())
+    };
+    failpoint!("claim.started");
+    let reading = transcript.map(|transcript| Reading::new(transcript, &workspace.dir, start.session.clone()));
+    let pane = agent.pane.clone();
+    let output = Output::new(sources, &workspace.dir, pane, Redactor::of(&agent.launch), reading, role.limits.output);
+    let resumed = earlier.is_some();
+    let session = None;
+    Ok(Running { agent, workspace, scratch, child, output, terminal, resumed, session, waits_for: None, capability })
+}
+
+/// What persons have said to the questions of earlier attempts.
+fn answers(questions: &[Question]) -> String {
+    let answered = questions.iter().filter_map(|q| Some((&q.question, q.answer.as_ref()?)));
+    let told: String = answered.map(|(question, answer)| format!("\n- {question}\n  The answer: {answer}")).collect();
+    if told.is_empty() { told } else { format!("\n\nYou have asked a person, and were answered:{told}\n") }
+}
+
+/// How the driver wants its program to be started.
+fn start(
+    agent: &Agent,
+    driver: &dyn Driver,
+    workspace: &Workspace,
+    prompt: &str,
+    resume: Option<&str>,
+    own: &[(&'static str, OsString)],
+) -> Result<Start, Refusal> {
+    let orch = agent.home.bin().join("orch");
+    let mut mcp = program::tools(&orch, &agent.launch);
+    mcp.env.extend(own.iter().map(|(name, value)| (*name, value.to_string_lossy().into_owned())));
+    let new_session = uuid::Uuid::new_v4().to_string();
+    let (role, kind) = (&agent.launch.role, agent.launch.driver);
+    if role.agent.mode == Mode::Interactive {
+        let (dir, prompt) = (workspace.dir.as_path(), Some(prompt));
+        let seat = Seat { role, dir, mcp: &mcp, new_session: &new_session, resume, prompt };
+        return driver.interactive(&seat).filter(|_| kind.knows("mode")).ok_or_else(|| {
+            Refusal(format!(
+                "role {} sets mode = \"interactive\", which {kind} has no way to keep to: name another driver, or take it out",
+                role.name
+            ))
+        });
+    }
+    driver.start(&Job {
+        role,
+        prompt,
+        prompt_file: &workspace.prompt,
+        dir: &workspace.dir,
+        mcp: &mcp,
+        new_session: &new_session,
+        resume,
+    })
+}
+
+/// What is not there now will not be there in a second either; a machine that is short of something may recover.
+fn could_not_start(e: &io::Error, start: &Start, agent: &Agent) -> Box<NotBegun> {
+    use io::ErrorKind::{ArgumentListTooLong, NotFound, OutOfMemory, PermissionDenied, StorageFull, WouldBlock};
+    let program = start.program.to_string_lossy();
+    let launch = &agent.launch;
+    let is_short_of_something = matches!(e.kind(), OutOfMemory | WouldBlock | StorageFull)
+        || matches!(e.raw_os_error(), Some(libc::EMFILE | libc::ENFILE));
+    if is_short_of_something {
+        return NotBegun::machine(agent, format!("{program} could not be started: {e}"));
+    }
+    // It was there when this agent was started. The supervisor finds the same, and starts nobody for the other tasks.
+    if let Some(lack) = program::lack(launch) {
+        return NotBegun::machine(agent, lack);
+    }
+    let path = launch.env.get("PATH").map(OsStr::new);
+    NotBegun::permanent(match e.kind() {
+        NotFound if drivers::find(&program, path).is_some() => {
+            format!("the program {program} is there, but its interpreter (its first line) is not")
+        }
+        NotFound => format!("the program {program} is not there, or its interpreter is not"),
+        PermissionDenied => format!("the program {program} may not be executed"),
+        ArgumentListTooLong => {
+            let longest = start.args.iter().map(|arg| arg.len()).max().unwrap_or_default();
+            format!(
+                "an argument of {program} is too long, with {longest} bytes: in mode = \"interactive\" the task's text is \
+                 one (name a file in it instead, or use mode = \"headless\"); else shorten instructions or args"
+            )
+        }
+        _ => format!("{program} could not be started: {e}"),
+    })
+}

@@ -1,0 +1,28 @@
+//! What a program has used by the records that it keeps of its conversation.
+
+use std::{
+    fs::{self, File},
+    io::BufReader,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    drivers::Driver,
+    model::{task::Usage, time::Timestamp},
+};
+
+/// More agents than this are not started within one conversation; a folder that holds more is something else.
+const BESIDE: usize = 1000;
+
+/// What was used since then, by this record and those beside it. `None`: they say nothing.
+pub(in crate::runner) fn used(driver: &dyn Driver, record: &Path, since: Timestamp) -> Option<Usage> {
+    let beside = driver.records_beside(record).map(|folder| records_in(&folder)).unwrap_or_default();
+    let read = |path: &Path| driver.used(&mut BufReader::new(File::open(path).ok()?), since);
+    let all = std::iter::once(record).chain(beside.iter().map(PathBuf::as_path));
+    all.filter_map(read).reduce(|a, b| a.and(&b))
+}
+
+fn records_in(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    entries.filter(|path| path.extension().is_some_and(|ext| ext == "jsonl")).take(BESIDE).collect()
+}

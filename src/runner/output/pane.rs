@@ -1,0 +1,218 @@
+//! What a person sees in the pane. A thread of its own writes it, because a terminal may block (copy mode, Ctrl-S, a
+//! stopped tmux), and nothing that matters may wait for it. What does not fit meanwhile is left out and said so; the
+//! log has everything.
+//!
+//! While a program has the terminal to itself, nothing is written to it, and what is said is lost: the log has it.
+
+use std::{
+    io::Write,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::oneshot;
+
+use crate::os::Terminal;
+
+/// How many bytes may wait.
+const WAITING: usize = 1024 * 1024;
+/// How large a buffer is kept when nothing waits.
+const KEPT: usize = 16 * 1024;
+/// Writes are gathered for this long: a pane is read by eyes, and each write wakes the tmux server.
+const GATHER: Duration = Duration::from_millis(15);
+/// What is on its way must have been written within this time, or the terminal is stopped.
+const WRITTEN: Duration = Duration::from_secs(1);
+
+/// Undoes what a program on a terminal may leave behind when it is killed: the other screen, mouse and keyboard reports,
+/// bracketed paste, colours, margins, a hidden cursor, its title. Ours begins below whatever it has drawn.
+const RESET: &str = "\x1b[?1049l\x1b[?1000;1002;1003;1004;1005;1006;1015;2004;2026l\x1b[<u\x1b[>4;0m\x1b[?1l\x1b>\x1b[?7h\
+                     \x1b[4l\x1b[r\x1b[0m\x1b(B\x1b[?25h\x1b]2;\x1b\\\x1b[999;1H\r\n";
+
+/// The way to the pane.
+#[derive(Debug, Clone)]
+pub(in crate::runner) struct Pane(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    waiting: Mutex<Waiting>,
+    came: Condvar,
+}
+
+/// One buffer here and one with the thread, which change places: pieces that went from one thread to the other would be
+/// freed there, and its allocator keeps some of every size for a thread that never asks for any.
+#[derive(Debug, Default)]
+struct Waiting {
+    bytes: Vec<u8>,
+    /// Bytes that found no room, and have not been spoken of yet.
+    left_out: usize,
+    /// Whether a program has the terminal to itself.
+    is_lent: bool,
+    /// Whoever waits until what came before is written.
+    marks: Vec<oneshot::Sender<()>>,
+}
+
+/// The terminal while a program has it to itself. Dropped, it is ours again, as it was.
+#[derive(Debug)]
+pub(in crate::runner) struct Lent {
+    pane: Pane,
+    terminal: Option<Terminal>,
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(Err(e)) = self.terminal.as_ref().map(Terminal::restore) {
+            tracing::warn!("the pane's terminal is not as it was: {e}");
+        }
+        self.pane.0.waiting().is_lent = false;
+        self.pane.show(RESET.as_bytes());
+    }
+}
+
+impl Pane {
+    /// Starts the writing thread; it ends with the process.
+    pub fn start() -> Self {
+        let pane = Pane(Arc::default());
+        // Without the thread nothing is shown; the agent works all the same.
+        let terminal = pane.0.clone();
+        let write = move || terminal.write_for_ever(&mut std::io::stdout());
+        let _ = std::thread::Builder::new().name("pane".into()).stack_size(64 * 1024).spawn(write);
+        pane
+    }
+
+    /// One that nobody writes, and what was said to it since the last look.
+    #[cfg(test)]
+    pub fn unwritten() -> (Self, impl FnMut() -> Vec<u8>) {
+        let pane = Pane(Arc::default());
+        let shared = pane.0.clone();
+        (pane, move || std::mem::take(&mut shared.waiting().bytes))
+    }
+
+    /// Gives the terminal to a program, as soon as all that was said is written.
+    pub async fn lend(&self) -> Lent {
+        let (mark, written) = oneshot::channel();
+        {
+            let mut waiting = self.0.waiting();
+            waiting.is_lent = true;
+            waiting.marks.push(mark);
+        }
+        self.0.came.notify_one();
+        // A terminal that is stopped (Ctrl-S) is the program's to wait for.
+        let _ = tokio::time::timeout(WRITTEN, written).await;
+        Lent { pane: self.clone(), terminal: Terminal::remember() }
+    }
+
+    /// Rings the bell of the terminal: tmux marks the window for whoever looks at another one. Also where a program has the
+    /// terminal: a bell is seen nowhere on it.
+    pub fn ring(&self) {
+        self.add(&mut self.0.waiting(), b"\x07");
+    }
+
+    /// A line of our own.
+    pub fn say(&self, line: &str) {
+        self.show(&own_line(line));
+    }
+
+    /// A piece of the program's output, as it came: this is the program's own pane.
+    pub fn show(&self, piece: &[u8]) {
+        let mut waiting = self.0.waiting();
+        if !waiting.is_lent {
+            self.add(&mut waiting, piece);
+        }
+    }
+
+    fn add(&self, waiting: &mut Waiting, piece: &[u8]) {
+        // No room means that the terminal does not keep up.
+        if waiting.bytes.len() + piece.len() > WAITING {
+            waiting.left_out += piece.len();
+        } else {
+            waiting.bytes.extend_from_slice(piece);
+        }
+        self.0.came.notify_one();
+    }
+}
+
+impl Shared {
+    /// Held for as long as it takes to copy some bytes.
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write_for_ever(&self, terminal: &mut impl Write) {
+        let mut bytes = Vec::new();
+        loop {
+            let nothing =
+                |waiting: &mut Waiting| waiting.bytes.is_empty() && waiting.left_out == 0 && waiting.marks.is_empty();
+            drop(self.came.wait_while(self.waiting(), nothing));
+            std::thread::sleep(GATHER);
+            self.write(&mut bytes, terminal);
+        }
+    }
+
+    /// Writes all that waits.
+    fn write(&self, bytes: &mut Vec<u8>, terminal: &mut impl Write) {
+        let mut waiting = self.waiting();
+        std::mem::swap(&mut waiting.bytes, bytes);
+        let (left_out, marks) = (std::mem::take(&mut waiting.left_out), std::mem::take(&mut waiting.marks));
+        drop(waiting);
+        if left_out > 0 {
+            let line = format!("orch: {} KiB are left out here; orch logs has everything", left_out.div_ceil(1024));
+            bytes.extend(b"\r\n");
+            bytes.extend(own_line(&line));
+        }
+        // A terminal that is gone takes nothing; the runner hears of that by SIGHUP.
+        let _ = terminal.write_all(bytes).and_then(|()| terminal.flush());
+        bytes.clear();
+        bytes.shrink_to(KEPT);
+        for mark in marks {
+            let _ = mark.send(());
+        }
+    }
+}
+
+fn own_line(line: &str) -> Vec<u8> {
+    format!("\x1b[2m{}\x1b[0m\r\n", crate::model::text::plain(line.as_bytes())).into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_is_left_out_and_said_so() {
+        let pane = Pane(Arc::default());
+        for _ in 0..3 {
+            pane.show(&vec![b'x'; WAITING / 2]);
+        }
+        let (mut bytes, mut terminal) = (Vec::new(), Vec::new());
+        pane.0.write(&mut bytes, &mut terminal);
+        assert_eq!(terminal.iter().filter(|b| **b == b'x').count(), WAITING);
+        assert!(String::from_utf8(terminal).unwrap().contains("orch: 512 KiB are left out here"));
+        assert!(bytes.is_empty() && bytes.capacity() <= KEPT, "{}", bytes.capacity());
+
+        let mut terminal = Vec::new();
+        pane.say("again");
+        pane.0.write(&mut bytes, &mut terminal);
+        let shown = String::from_utf8(terminal).unwrap();
+        assert!(shown.contains("again") && !shown.contains("left out"), "{shown}");
+    }
+
+    #[tokio::test]
+    async fn while_it_is_lent_nothing_is_written_to_it() {
+        let (pane, mut bytes, mut terminal) = (Pane(Arc::default()), Vec::new(), Vec::new());
+        pane.say("before");
+        let lending = pane.lend();
+        tokio::pin!(lending);
+        assert!(futures_util::poll!(&mut lending).is_pending(), "what was said is not written yet");
+        pane.0.write(&mut bytes, &mut terminal);
+        let lent = lending.await;
+        pane.say("meanwhile");
+        pane.ring();
+        drop(lent);
+        pane.say("after");
+        pane.0.write(&mut bytes, &mut terminal);
+        let written = String::from_utf8(terminal).unwrap();
+        let (before, after) = written.split_once(RESET).expect("what a program may have left is undone");
+        assert!(before.contains("before") && before.ends_with('\x07') && after.contains("after"), "{written:?}");
+        assert!(!written.contains("meanwhile"), "{written:?}");
+    }
+}

@@ -1,0 +1,87 @@
+//! The end of a stream that may be endless.
+
+/// How much of its output is a program's answer if it leaves no result file (DESIGN section 11).
+pub(in crate::runner) const KEPT: usize = 64 * 1024;
+
+/// Keeps the last [`KEPT`] bytes.
+#[derive(Debug, Default)]
+pub(in crate::runner) struct Tail {
+    bytes: Vec<u8>,
+    total: u64,
+}
+
+impl Tail {
+    pub fn push(&mut self, piece: &[u8]) {
+        self.total += piece.len() as u64;
+        self.bytes.extend_from_slice(&piece[piece.len().saturating_sub(KEPT)..]);
+        // Moving once per doubling keeps this linear in what is pushed.
+        if self.bytes.len() > 2 * KEPT {
+            self.bytes.drain(..self.bytes.len() - KEPT);
+        }
+    }
+
+    /// Whether the beginning is missing.
+    pub fn is_cut(&self) -> bool {
+        self.total > KEPT as u64
+    }
+
+    /// The end as text safe to show, from a whole character on.
+    pub fn text(&self) -> String {
+        let mut end = &self.bytes[self.bytes.len().saturating_sub(KEPT)..];
+        if self.is_cut() {
+            let broken = end.iter().take(3).take_while(|b| (0x80..0xC0).contains(*b)).count();
+            end = &end[broken..];
+        }
+        crate::model::text::plain(end)
+    }
+}
+
+#[cfg(test)]
+mod fuzz {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(crate::fuzz::cases(48))]
+
+        #[test]
+        fn the_end_of_any_stream_is_its_end(
+            pieces in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..40), 0usize..4_000), 0..12)
+        ) {
+            let pieces: Vec<Vec<u8>> = pieces.into_iter().map(|(bytes, times)| bytes.repeat(times)).collect();
+            let mut tail = Tail::default();
+            pieces.iter().for_each(|piece| tail.push(piece));
+            let whole = pieces.concat();
+            prop_assert_eq!(tail.is_cut(), whole.len() > KEPT);
+            let text = tail.text();
+            prop_assert!(!text.chars().any(|c| c.is_control() && c != '\n' && c != '\t'));
+            if !tail.is_cut() {
+                prop_assert_eq!(text, crate::model::text::plain(&whole));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_is_kept_whole_characters_only() {
+        let mut tail = Tail::default();
+        tail.push("ü".repeat(100_000).as_bytes());
+        tail.push(b"xend");
+        assert!(tail.is_cut());
+        let text = tail.text();
+        assert!(text.len() <= KEPT && text.len() > KEPT - 4 && text.ends_with("üxend") && text.starts_with('ü'));
+    }
+
+    #[test]
+    fn a_short_output_is_whole() {
+        let mut tail = Tail::default();
+        tail.push(b"a\n");
+        tail.push(b"b\n");
+        assert_eq!((tail.text().as_str(), tail.is_cut()), ("a\nb\n", false));
+    }
+}

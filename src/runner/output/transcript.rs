@@ -1,0 +1,255 @@
+//! What a program that prints a stream of JSON says, as a person reads it: the one renderer of all drivers' events. The
+//! lines it makes go to the pane and to the attempt's log; the stream itself lies beside it, as it came.
+
+use std::{fs::File, io::Write, path::Path};
+
+use crate::{
+    drivers::{Conversation, Ending, Event, Transcript, When},
+    home::output,
+    model::{
+        duration::human,
+        task::Usage,
+        text::{in_one_line, one_line, plain},
+        time::Timestamp,
+    },
+};
+
+/// A longer line is left to the raw file: an answer of so many MiB is nobody's to read, and a line is held in memory.
+const LONGEST_LINE: usize = 32 << 20;
+/// What a line of standard error says stands at its beginning.
+const LONGEST_ERROR: usize = 4 << 10;
+/// What a tool answered is shown up to here.
+const COLUMNS: usize = 160;
+
+/// Reads one program's stream.
+pub(in crate::runner) struct Reading {
+    transcript: Box<dyn Transcript>,
+    told: Conversation,
+    /// The beginning of a line.
+    line: Vec<u8>,
+    /// The same of standard error.
+    error_line: Vec<u8>,
+    /// Whether the line at hand is too long, and its rest is left out.
+    skipping: bool,
+    raw: Option<File>,
+    last_text: String,
+    /// The conversation's name, where the program was told it.
+    given: Option<String>,
+}
+
+impl Reading {
+    /// Of a program whose attempt has this folder, and whose conversation was given this name.
+    pub fn new(transcript: Box<dyn Transcript>, dir: &Path, given: Option<String>) -> Self {
+        let raw = output::open_raw(dir).inspect_err(|e| tracing::error!("the raw lines are not kept: {e}")).ok();
+        let told = Conversation::default();
+        Reading {
+            transcript,
+            told,
+            line: Vec::new(),
+            error_line: Vec::new(),
+            skipping: false,
+            raw,
+            last_text: String::new(),
+            given,
+        }
+    }
+
+    /// A piece of the stream; what is to be shown of it.
+    pub fn feed(&mut self, piece: &[u8]) -> Vec<u8> {
+        if let Some(Err(e)) = self.raw.as_mut().map(|raw| raw.write_all(piece)) {
+            // Once, and then no more: the disk is full, and the attempt goes on.
+            tracing::error!("the raw lines end here: {e}");
+            self.raw = None;
+        }
+        let mut shown = String::new();
+        for part in piece.split_inclusive(|b| *b == b'\n') {
+            let room = LONGEST_LINE.saturating_sub(self.line.len());
+            self.skipping |= part.len() > room;
+            if !self.skipping {
+                self.line.extend_from_slice(part);
+            }
+            if part.ends_with(b"\n") {
+                self.end_line(&mut shown);
+            }
+        }
+        shown.into_bytes()
+    }
+
+    /// A piece of standard error, of which nothing is shown but itself.
+    pub fn feed_errors(&mut self, piece: &[u8]) {
+        for part in piece.split_inclusive(|b| *b == b'\n') {
+            // Of a longer one the beginning says enough.
+            let room = LONGEST_ERROR.saturating_sub(self.error_line.len());
+            self.error_line.extend_from_slice(&part[..part.len().min(room)]);
+            if part.ends_with(b"\n") {
+                let line = std::mem::take(&mut self.error_line);
+                let events = self.transcript.error_line(String::from_utf8_lossy(&line).trim());
+                events.iter().for_each(|event| self.told.take(event));
+            }
+        }
+    }
+
+    /// The stream has ended: what is left has no line's end.
+    pub fn finish(&mut self) -> Vec<u8> {
+        let mut shown = String::new();
+        self.end_line(&mut shown);
+        shown.into_bytes()
+    }
+
+    /// What was told so far.
+    pub fn told(&self) -> &Conversation {
+        &self.told
+    }
+
+    fn end_line(&mut self, shown: &mut String) {
+        let line = std::mem::take(&mut self.line);
+        if std::mem::take(&mut self.skipping) {
+            self.told.take(&Event::Unknown { shown: None });
+            shown.push_str(&format!(
+                "orch: a line of more than {} MiB is left out; it is in raw.jsonl\n",
+                LONGEST_LINE >> 20
+            ));
+            return;
+        }
+        let line = String::from_utf8_lossy(&line);
+        let line = line.trim();
+        if line.is_empty() {
+            return;
+        }
+        for mut event in self.transcript.line(line) {
+            if let Event::Started { session: session @ None, .. } = &mut event {
+                session.clone_from(&self.given);
+            }
+            self.told.take(&event);
+            self.show(&event, shown);
+        }
+    }
+
+    fn show(&mut self, event: &Event, shown: &mut String) {
+        let line = match event {
+            Event::Started { session, model } => {
+                let session = session.as_deref().unwrap_or("without a name");
+                let model = model.as_ref().map(|model| format!(" · {model}")).unwrap_or_default();
+                format!("── conversation {session}{model}")
+            }
+            Event::Text(text) => {
+                self.last_text.clone_from(text);
+                text.trim_end().to_owned()
+            }
+            Event::ToolCall { name, summary } => format!("⏺ {name}({summary})"),
+            Event::ToolResult { ok, summary } => {
+                let summary = one_line(summary, COLUMNS);
+                match (ok, summary.as_str()) {
+                    (true, "") => return,
+                    (true, summary) => format!("  ⎿ {summary}"),
+                    (false, summary) => format!("  ⎿ failed: {summary}"),
+                }
+            }
+            Event::Usage(_) | Event::KeptIn { .. } | Event::Turn | Event::Answers | Event::HandedOver => return,
+            Event::Needs { what, of } => format!("── needs {what}: {of}"),
+            Event::Asks(asked) => format!("── {}", in_one_line(&asked.to_string(), COLUMNS)),
+            Event::RateLimited { until } => match until {
+                Some(until) => format!("── a limit is reached, for {}", human(left(*until))),
+                None => "── a limit is reached".to_owned(),
+            },
+            Event::Retrying { attempt, of, after, why, .. } => {
+                let of = of.map(|of| format!(" of {of}")).unwrap_or_default();
+                let count = attempt.map(|attempt| format!(" ({attempt}{of})")).unwrap_or_default();
+                let after = if after.is_zero() { String::new() } else { format!(" in {}", human(*after)) };
+                format!("── tries again{after}{count}: {why}")
+            }
+            Event::Result { text, ending } => self.end(text.as_deref(), ending),
+            Event::Unknown { shown: Some(line) } => one_line(line, 10 * COLUMNS),
+            Event::Unknown { shown: None } => return,
+        };
+        shown.push_str(&plain(line.as_bytes()));
+        shown.push('\n');
+    }
+
+    fn end(&self, text: Option<&str>, ending: &Ending) -> String {
+        let mut lines = Vec::new();
+        // The answer is what was said last, in most programs.
+        lines.extend(text.filter(|text| text.trim() != self.last_text.trim()).map(|text| text.trim_end().to_owned()));
+        let spent = self.told.usage.as_ref().map(spent).unwrap_or_default();
+        lines.push(match ending {
+            Ending::Done => format!("── done{spent}"),
+            Ending::Failed(_, reason) => format!("── ended: {}{spent}", one_line(reason, 2 * COLUMNS)),
+        });
+        lines.join("\n")
+    }
+}
+
+fn left(until: When) -> std::time::Duration {
+    until.from_now(Timestamp::now())
+}
+
+fn spent(usage: &Usage) -> String {
+    let money = if usage.cost_usd > 0.0 { format!(" · ${:.4}", usage.cost_usd) } else { String::new() };
+    format!(" · {} tokens in, {} out{money}", usage.input_tokens, usage.output_tokens)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{config::DriverKind, drivers, model::wait::Wait};
+
+    const STREAM: &str = concat!(
+        r#"{"type":"system","subtype":"init","session_id":"s1","model":"m"}"#,
+        "\n\r\n",
+        r#"{"type":"assistant","message":{"content":[{"type":"text","text":"héllo\u001b[31m\nworld"}]}}"#,
+        "\nno JSON \u{1b}]0;x\u{7}at all\n",
+        r#"{"type":"system","subtype":"api_retry","attempt":2,"max_retries":10,"retry_delay_ms":5000,"error":"overloaded"}"#,
+        "\n",
+        r#"{"type":"result","subtype":"success","is_error":false,"result":"bye","usage":{"input_tokens":1,"output_tokens":2}}"#,
+    );
+    const SHOWN: &str = "── conversation s1 · m\nhéllo\nworld\nno JSON at all\n\
+                         ── tries again in 5.0s (2 of 10): overloaded\nbye\n── done · 1 tokens in, 2 out\n";
+
+    fn reading(dir: &Path) -> Reading {
+        Reading::new(drivers::of(DriverKind::Claude).unwrap().transcript().unwrap(), dir, None)
+    }
+
+    #[test]
+    fn wherever_the_stream_is_cut_the_same_lines_are_shown_and_it_is_kept() {
+        for size in [1, 2, 3, 7, 64, 100_000] {
+            let dir = tempfile::tempdir().unwrap();
+            let mut reading = reading(dir.path());
+            let mut shown: Vec<u8> = STREAM.as_bytes().chunks(size).flat_map(|piece| reading.feed(piece)).collect();
+            shown.extend(reading.finish());
+            assert_eq!(String::from_utf8(shown).unwrap(), SHOWN, "in pieces of {size}");
+            assert!(reading.told().is_done());
+            assert_eq!(std::fs::read_to_string(dir.path().join("raw.jsonl")).unwrap(), STREAM);
+        }
+    }
+
+    #[test]
+    fn a_line_without_end_is_left_out_and_the_next_one_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut reading = reading(dir.path());
+        let piece = vec![b'x'; 1 << 20];
+        for _ in 0..40 {
+            assert!(reading.feed(&piece).is_empty());
+        }
+        assert!(reading.line.len() <= LONGEST_LINE);
+        let shown = String::from_utf8(reading.feed(format!("x\n{STREAM}\n").as_bytes())).unwrap();
+        assert_eq!(shown, format!("orch: a line of more than 32 MiB is left out; it is in raw.jsonl\n{SHOWN}"));
+    }
+
+    #[test]
+    fn what_standard_error_says_counts_wherever_it_is_cut() {
+        let dir = tempfile::tempdir().unwrap();
+        let transcript = drivers::of(DriverKind::Gemini).unwrap().transcript().unwrap();
+        let mut reading = Reading::new(transcript, dir.path(), None);
+        let said = format!("{}\nAttempt 1 failed. Retrying with backoff... Error: x\n", "y".repeat(9_000));
+        said.as_bytes().chunks(7).for_each(|piece| reading.feed_errors(piece));
+        assert!(matches!(reading.told().waits_for(), Some(Wait::Service(_))));
+        reading.feed(b"{\"type\":\"message\",\"role\":\"assistant\",\"delta\":true,\"content\":\"I\"}\n");
+        assert_eq!(reading.told().waits_for(), None);
+    }
+
+    #[test]
+    fn a_folder_that_is_gone_ends_nothing() {
+        let mut reading = reading(Path::new("/nonexistent"));
+        assert!(!reading.feed(format!("{STREAM}\n").as_bytes()).is_empty());
+    }
+}
