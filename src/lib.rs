@@ -20,7 +20,7 @@
 //! ```
 //!
 //! *Redis* holds everything that must survive: tasks, agents, leases, requests, events. It is a private server that the
-//! supervisor starts and watches ([`store::server`]), or the user's own.
+//! supervisor starts and watches ([`redis_server`]), or the user's own.
 //!
 //! A *runner* ([`runner`]) is one agent. It claims a task of its role, runs the program of its driver ([`drivers`]) in a
 //! folder of the attempt's own, renews the lease by heartbeat, and reports how it ended. It needs no supervisor for

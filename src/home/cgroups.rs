@@ -35,8 +35,8 @@ impl Home {
         let Some(group) = Cgroup::below_own(&format!("{PREFIX}{}", &hash.simple().to_string()[..HASH])) else {
             return Ok(None);
         };
-        if !self.enclosure_groups().contains(&group) {
-            let mut file = fs::OpenOptions::new().create(true).append(true).mode(0o600).open(self.enclosures_file())?;
+        if !self.cgroups().contains(&group) {
+            let mut file = fs::OpenOptions::new().create(true).append(true).mode(0o600).open(self.cgroups_file())?;
             // In one write: runners start at the same time. The same line twice does no harm.
             file.write_all(format!("{}\n", group.path().display()).as_bytes())?;
         }
@@ -44,24 +44,24 @@ impl Home {
     }
 
     /// The groups in which cgroups were made; they may be gone.
-    pub fn enclosure_groups(&self) -> Vec<Cgroup> {
-        let text = fs::read_to_string(self.enclosures_file()).unwrap_or_default();
+    pub fn cgroups(&self) -> Vec<Cgroup> {
+        let text = fs::read_to_string(self.cgroups_file()).unwrap_or_default();
         text.lines().filter(|line| line.starts_with('/')).map(Cgroup::at).collect()
     }
 
     /// The cgroups of one incarnation that are there.
-    pub fn enclosures_of(&self, incarnation: &str) -> Vec<Cgroup> {
-        let all = self.enclosure_groups().into_iter().map(|group| group.child(incarnation));
+    pub fn cgroups_of(&self, incarnation: &str) -> Vec<Cgroup> {
+        let all = self.cgroups().into_iter().map(|group| group.child(incarnation));
         all.filter(Cgroup::exists).collect()
     }
 
     /// Nothing is cgroup any more.
-    pub fn forget_enclosures(&self) {
-        let _ = fs::remove_file(self.enclosures_file());
+    pub fn forget_cgroups(&self) {
+        let _ = fs::remove_file(self.cgroups_file());
     }
 
     /// Groups of homes that are not there any more, in the place where this process is: nobody has been inside for long.
-    pub fn abandoned_enclosures() -> Vec<Cgroup> {
+    pub fn abandoned_cgroups() -> Vec<Cgroup> {
         let own = Cgroup::below_own(PREFIX);
         let Some(place) = own.as_ref().and_then(|group| group.path().parent()) else { return Vec::new() };
         let is_group = |cgroup: &Cgroup| {
@@ -78,7 +78,7 @@ impl Home {
         all.filter(|cgroup| is_group(cgroup) && is_old(cgroup) && is_empty(cgroup)).collect()
     }
 
-    fn enclosures_file(&self) -> PathBuf {
+    fn cgroups_file(&self) -> PathBuf {
         self.path().join("cgroups")
     }
 }

@@ -5,7 +5,7 @@
 //! it has and reports when somebody hears it.
 //!
 //! Everything waits in one place at a time: [`Agent::idle`], or the loop of an [`attempt`]. Beside it run the heartbeat
-//! ([`beats`]), the two waiters for wake-ups, and the thread that writes to the pane ([`pane`]).
+//! ([`lease::heartbeat`]), the two waiters for wake-ups, and the thread that writes to the pane ([`output::pane`]).
 
 mod attempt;
 mod interactive;

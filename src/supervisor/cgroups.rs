@@ -17,7 +17,7 @@ pub(super) fn remove(cgroup: &os::Cgroup) {
 
 /// At the start: we leave the cgroup of an agent that has started us, and what is left of ended agents' goes.
 pub(super) fn tidy(home: &Home) {
-    for group in home.enclosure_groups() {
+    for group in home.cgroups() {
         if let Err(e) = group.leave() {
             tracing::warn!("still within {}: {e}", group.path().display());
         }
@@ -27,12 +27,12 @@ pub(super) fn tidy(home: &Home) {
         }
     }
     // A folder that was removed takes with it what is written there about its groups.
-    Home::abandoned_enclosures().iter().for_each(remove);
+    Home::abandoned_cgroups().iter().for_each(remove);
 }
 
 /// At the end, when no agent lives any more: whoever is still cgroup belongs to none, and ends with all of it.
 pub(super) async fn end_all(home: &Home) {
-    let groups = home.enclosure_groups();
+    let groups = home.cgroups();
     let is_empty = |group: &os::Cgroup| group.members().is_ok_and(|members| members.is_empty());
     if !groups.iter().all(is_empty) {
         let tree = os::Tree { cgroups: groups.clone(), ..os::Tree::default() };
@@ -45,6 +45,6 @@ pub(super) async fn end_all(home: &Home) {
     }
     groups.iter().for_each(remove);
     if !groups.iter().any(os::Cgroup::exists) {
-        home.forget_enclosures();
+        home.forget_cgroups();
     }
 }

@@ -84,7 +84,7 @@ impl Supervisor {
 
     /// Where the kernel holds the memory of an agent, its runner may be what it kills, though it is the smallest of all.
     fn killed_for_memory(&self, record: &Record, reason: &str) -> Option<String> {
-        let cgroups = self.home.enclosures_of(&record.agent.incarnation);
+        let cgroups = self.home.cgroups_of(&record.agent.incarnation);
         let killed: u64 = cgroups.iter().map(|cgroup| cgroup.refused().memory).sum();
         let is_likely = killed > 0 && reason.starts_with("crashed: ");
         is_likely
@@ -105,7 +105,7 @@ impl Supervisor {
         let home = self.home.clone();
         tokio::spawn(async move {
             let slot = slots.acquire().await;
-            let cgroups = home.enclosures_of(&incarnation);
+            let cgroups = home.cgroups_of(&incarnation);
             let ended = end_processes(&incarnation, &orphans, cgroups).await;
             failpoint!("reap.ended");
             let clean = ended && close(&*mux, &orphans.session, &tags).await;

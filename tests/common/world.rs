@@ -285,7 +285,7 @@ impl World {
     }
 
     /// The control groups in which its agents are cgroup; none where that can't be done here.
-    pub fn enclosure_groups(&self) -> Vec<PathBuf> {
+    pub fn cgroups(&self) -> Vec<PathBuf> {
         fs::read_to_string(self.home.join("cgroups")).unwrap_or_default().lines().map(PathBuf::from).collect()
     }
 
@@ -360,7 +360,7 @@ impl World {
             assert!(free.is_ok(), "{lock} is held");
         }
         assert!(!self.home.join("running").exists(), "a supervisor that ends in order says so");
-        assert_eq!(self.enclosure_groups(), [] as [PathBuf; 0], "cgroups are left");
+        assert_eq!(self.cgroups(), [] as [PathBuf; 0], "cgroups are left");
         assert_eq!(self.status()["supervisor"]["state"], "stopped");
     }
 
@@ -380,7 +380,7 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        let groups = self.enclosure_groups();
+        let groups = self.cgroups();
         processes::end_world(&self.path);
         // Where the test has failed, somebody may be left whom only this finds.
         groups.iter().for_each(|group| processes::end_group(group));

@@ -74,7 +74,7 @@ fn three_hundred_who_ignore_everything_are_ended_quickly() {
 }
 
 #[test]
-fn an_enclosure_within_an_enclosure_belongs_to_it() {
+fn a_cgroup_within_a_cgroup_belongs_to_it() {
     let Some(own) = Own::new() else { return };
     let inner = own.0.child("inner").child("agent");
     inner.create().expect("ours");
@@ -94,7 +94,7 @@ fn who_is_spared_is_spared_inside_too() {
 }
 
 #[test]
-fn nobody_leaves_an_enclosure_that_he_is_not_in() {
+fn nobody_leaves_a_cgroup_that_he_is_not_in() {
     let Some(own) = Own::new() else { return };
     let before = std::fs::read_to_string("/proc/self/cgroup").expect("/proc");
     own.0.leave().expect("nothing to do");

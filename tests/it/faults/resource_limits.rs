@@ -22,8 +22,7 @@ fn orphans_left(world: &World) -> usize {
 
 /// The cgroups that are there now.
 fn cgroups(world: &World) -> Vec<PathBuf> {
-    let entries =
-        world.enclosure_groups().into_iter().flat_map(|group| fs::read_dir(group).into_iter().flatten().flatten());
+    let entries = world.cgroups().into_iter().flat_map(|group| fs::read_dir(group).into_iter().flatten().flatten());
     entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
 }
 
@@ -34,8 +33,8 @@ fn cgroup(world: &World) -> Vec<u32> {
 }
 
 /// Whether cgroups can be made here; where not, a test of them has nothing to look at.
-fn can_enclose(world: &World) -> bool {
-    let can = !world.enclosure_groups().is_empty();
+fn has_cgroups(world: &World) -> bool {
+    let can = !world.cgroups().is_empty();
     if !can {
         eprintln!("skipped: no cgroup can be made here (it takes cgroup v2, and root or a delegated group)");
     }
@@ -45,7 +44,7 @@ fn can_enclose(world: &World) -> bool {
 /// Stops, and nothing is left, the cgroups included.
 #[track_caller]
 fn stop_and_check_nothing_left(world: &World) {
-    let groups = world.enclosure_groups();
+    let groups = world.cgroups();
     world.stop_and_check_nothing_left();
     let left: Vec<&PathBuf> = groups.iter().filter(|group| group.exists()).collect();
     assert_eq!(left, [] as [&PathBuf; 0], "cgroups are left");
@@ -189,7 +188,7 @@ fn without_memory_no_agent_is_started_and_it_is_said_why() {
 #[test]
 fn who_leaves_environment_session_and_parents_does_not_outlive_a_killed_runner() {
     let world = World::started("[roles.shell]\nmax = 1");
-    if !can_enclose(&world) {
+    if !has_cgroups(&world) {
         return;
     }
     let escape = format!("cd /; env -i setsid sh -c '(exec {ORPHAN}) >/dev/null 2>&1 </dev/null & exit' &");
@@ -207,7 +206,7 @@ fn who_leaves_environment_session_and_parents_does_not_outlive_a_killed_runner()
 #[test]
 fn who_leaves_everything_is_found_by_the_next_supervisor_and_by_the_stop() {
     let world = World::started("[roles.shell]\nmax = 1");
-    if !can_enclose(&world) {
+    if !has_cgroups(&world) {
         return;
     }
     let escape = format!("cd /; env -i setsid sh -c '(exec {ORPHAN}) >/dev/null 2>&1 </dev/null & exit' &");
@@ -226,9 +225,9 @@ fn who_leaves_everything_is_found_by_the_next_supervisor_and_by_the_stop() {
 }
 
 #[test]
-fn supervisor_redis_and_tmux_are_never_enclosed() {
+fn supervisor_redis_and_tmux_are_never_in_an_agents_cgroup() {
     let world = World::started("[roles.shell]\nmin = 1");
-    if !can_enclose(&world) {
+    if !has_cgroups(&world) {
         return;
     }
     world.wait_for_agent("shell-1", "idle");
@@ -249,9 +248,9 @@ fn supervisor_redis_and_tmux_are_never_enclosed() {
 }
 
 #[test]
-fn an_enclosure_goes_with_its_agent_and_empty_ones_with_the_next_start() {
+fn a_cgroup_goes_with_its_agent_and_empty_ones_with_the_next_start() {
     let world = World::started("[roles.shell]\nmin = 1");
-    if !can_enclose(&world) {
+    if !has_cgroups(&world) {
         return;
     }
     world.wait_for_agent("shell-1", "idle");
@@ -261,10 +260,10 @@ fn an_enclosure_goes_with_its_agent_and_empty_ones_with_the_next_start() {
     let all_new = |now: &[PathBuf]| now.len() == 2 && now.iter().filter(|e| first.contains(e)).count() == 1;
     world.wait_until("the dead one's is gone", || all_new(&cgroups(&world)));
     kill9(world.supervisor_pid());
-    let left_over = world.enclosure_groups()[0].join("left-over");
+    let left_over = world.cgroups()[0].join("left-over");
     fs::create_dir(&left_over).unwrap();
     // And that of a home which is gone, by its age.
-    let place = world.enclosure_groups()[0].parent().unwrap().to_owned();
+    let place = world.cgroups()[0].parent().unwrap().to_owned();
     let name = |end: &str| place.join(format!("orch-{:0>11x}{end}", std::process::id()));
     let (old, young) = (name("1"), name("2"));
     for group in [&old, &young] {
