@@ -14,6 +14,7 @@ mod groups;
 #[allow(dead_code, unused_imports)] // It is shared; the figures use a part of it.
 #[path = "../../tests/model_server/mod.rs"]
 mod model_server;
+mod peers;
 mod processes;
 mod table;
 mod world;

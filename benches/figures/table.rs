@@ -18,8 +18,11 @@ pub enum Unit {
 #[derive(Debug, Clone, Copy)]
 pub enum Goal {
     AtMost(f64),
-    /// So many times the reference.
+    AtLeast(f64),
+    /// At least so many times the reference.
     TimesReference(f64),
+    /// At most so many times the reference.
+    WithinReference(f64),
     /// Nothing: it is there for the ones beside it.
     None,
 }
@@ -49,7 +52,9 @@ impl Row {
     fn reached(&self) -> Option<bool> {
         match self.goal {
             Goal::AtMost(most) => Some(self.measured <= most),
+            Goal::AtLeast(least) => Some(self.measured >= least),
             Goal::TimesReference(times) => Some(self.measured >= times * self.reference.as_ref()?.0),
+            Goal::WithinReference(times) => Some(self.measured <= times * self.reference.as_ref()?.0),
             Goal::None => None,
         }
     }
@@ -62,7 +67,9 @@ pub fn json(rows: &[Row]) -> serde_json::Value {
         .map(|row| {
             let (goal, of) = match row.goal {
                 Goal::AtMost(n) => (Some(n), "at_most"),
+                Goal::AtLeast(n) => (Some(n), "at_least"),
                 Goal::TimesReference(n) => (Some(n), "times_reference"),
+                Goal::WithinReference(n) => (Some(n), "within_reference"),
                 Goal::None => (None, "none"),
             };
             json!({
@@ -90,7 +97,9 @@ pub fn text(rows: &[Row]) -> String {
             row.name.clone(),
             match row.goal {
                 Goal::AtMost(most) => format!("≤ {}", row.unit.show(most)),
+                Goal::AtLeast(least) => format!("≥ {}", row.unit.show(least)),
                 Goal::TimesReference(times) => format!("≥ {times} × ref."),
+                Goal::WithinReference(times) => format!("≤ {times} × ref."),
                 Goal::None => String::new(),
             },
             row.unit.show(row.measured),

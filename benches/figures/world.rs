@@ -51,7 +51,11 @@ pub struct World {
 impl World {
     /// A world with these sections in its sessions.toml; nothing runs in it yet.
     pub fn new(sections: &str) -> Result<World> {
-        let place = std::env::var_os("TMPDIR").map_or_else(|| ON_DISK.into(), PathBuf::from);
+        World::new_in(&std::env::var_os("TMPDIR").map_or_else(|| ON_DISK.into(), PathBuf::from), sections)
+    }
+
+    /// The same with its folder in this one.
+    pub fn new_in(place: &Path, sections: &str) -> Result<World> {
         let dir = tempfile::Builder::new().prefix("orch-bench-").tempdir_in(place)?.keep();
         MADE.lock().unwrap_or_else(PoisonError::into_inner).push(dir.clone());
         let toml = format!("name = \"bench\"\n[tmux]\nsocket = {:?}\n{MASTER}{sections}", dir.join("tmux"));

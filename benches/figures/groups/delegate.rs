@@ -12,7 +12,9 @@ use orch::model::{agent::AgentState, task::TaskState};
 use crate::{
     Result,
     clock::{self, Stamps},
-    median, percentile,
+    median,
+    peers::{self, BullMq, TaskSpooler},
+    percentile,
     table::{Goal, Row, Unit},
     world::World,
 };
@@ -22,12 +24,16 @@ const TO_IDLE: usize = 200;
 const TO_LAUNCHED: usize = 40;
 const BY_HAND: &str = "by hand: two programs, two synced writes, a folder";
 
-/// An agent is there and idle.
+/// An agent is there and idle. In turns with it: what no delegation can do without, by hand, and the two peers with an idle
+/// worker.
 pub fn to_idle() -> Result<Vec<Row>> {
     let world = World::new(&role("max = 1\nmin = 1"))?;
     let mut stamps = Stamps::new(&world.dir)?;
+    let spooler = peers::installed("task-spooler", TaskSpooler::start(&world.dir, 1));
+    let mut bullmq = peers::installed("BullMQ", BullMq::start(&world.dir, 1));
     world.run(&["start"])?;
     let (mut taken, mut returned, mut bare) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut by_spooler, mut by_bullmq) = (Vec::new(), Vec::new());
     for run in 0..WARM_UP + TO_IDLE {
         world.until("the agent is idle", || {
             Ok(world.count(TaskState::Running)? == 0 && world.agents()?.iter().any(|a| a.state == AgentState::Idle))
@@ -35,20 +41,44 @@ pub fn to_idle() -> Result<Vec<Row>> {
         // For the runner to fall asleep again after its last look for a task.
         std::thread::sleep(Duration::from_millis(15));
         let (started, back) = delegate(&world, &mut stamps)?;
-        if run >= WARM_UP {
-            taken.push(started);
-            returned.push(back);
-            bare.push(by_hand(&world, &mut stamps, run)?);
+        taken.push(started);
+        returned.push(back);
+        bare.push(by_hand(&world, &mut stamps, run)?);
+        let (program, pipe) = (own_program()?, stamps.path.display().to_string());
+        let words = [program.as_str(), clock::STAMP, pipe.as_str()];
+        if let Some(spooler) = &spooler {
+            by_spooler.push(until_stamp(&mut stamps, || spooler.add(&words))?);
+        }
+        if let Some(bullmq) = &mut bullmq {
+            by_bullmq.push(until_stamp(&mut stamps, || bullmq.add(&words))?);
         }
     }
-    let row = |name, goal, p| {
-        Row::new(name, Unit::Ms, goal, percentile(&taken, p), TO_IDLE).beside(percentile(&bare, p), BY_HAND)
-    };
-    Ok(vec![
-        row("delegate to an idle agent, p50", Goal::AtMost(5.0), 50.0),
-        row("delegate to an idle agent, p99", Goal::AtMost(20.0), 99.0),
-        Row::new("orch delegate, the command itself, p50", Unit::Ms, Goal::None, median(&returned), TO_IDLE),
-    ])
+    let p = |values: &[f64], p| percentile(values.get(WARM_UP..).unwrap_or_default(), p);
+    let (p50, p99) = (p(&taken, 50.0), p(&taken, 99.0));
+    let row = |name, goal, value| Row::new(name, Unit::Ms, goal, value, TO_IDLE);
+    let (half, rest) = ("delegate to an idle agent, p50", "delegate to an idle agent, p99");
+    let mut rows = vec![
+        row(half, Goal::None, p50).beside(p(&bare, 50.0), BY_HAND),
+        row(rest, Goal::WithinReference(3.0), p99).beside(p50, "its own p50"),
+        row("orch delegate, the command itself, p50", Goal::None, p(&returned, 50.0)),
+    ];
+    for (peer, goal, values) in [
+        ("task-spooler", Goal::WithinReference(2.0), &by_spooler),
+        ("BullMQ, a process per job", Goal::WithinReference(1.0), &by_bullmq),
+    ] {
+        if !values.is_empty() {
+            rows.push(row(half, goal, p50).beside(p(values, 50.0), peer));
+            rows.push(row(rest, Goal::None, p99).beside(p(values, 99.0), peer));
+        }
+    }
+    Ok(rows)
+}
+
+/// From now until a program that is started by this has started, in ms.
+fn until_stamp(stamps: &mut Stamps, start: impl FnOnce() -> Result<()>) -> Result<f64> {
+    let began = clock::now();
+    start()?;
+    Ok(clock::ms(stamps.next()? - began))
 }
 
 /// No agent is there: its session is opened for this task, and it leaves after it.

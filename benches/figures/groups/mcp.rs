@@ -77,8 +77,8 @@ fn wait_for_an_end(world: &World, client: &mut Client, run: usize) -> Result<f64
     Ok(returned - ended / 1e6)
 }
 
-/// One `orch mcp` and what is said to it.
-struct Client {
+/// One `orch mcp` and the connection to it.
+pub(super) struct Client {
     child: Child,
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
@@ -87,7 +87,7 @@ struct Client {
 
 impl Client {
     /// Started, and its handshake answered.
-    fn start(world: &World) -> Result<Client> {
+    pub fn start(world: &World) -> Result<Client> {
         let mut child = world.orch(&["mcp"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let (stdin, stdout) = (child.stdin.take().ok_or("no pipe")?, child.stdout.take().ok_or("no pipe")?);
         let mut client = Client { child, stdin, stdout: BufReader::new(stdout), last_id: 0 };
@@ -98,14 +98,14 @@ impl Client {
         Ok(client)
     }
 
-    fn send(&mut self, method: &str, params: Value) -> Result<u64> {
+    pub fn send(&mut self, method: &str, params: Value) -> Result<u64> {
         self.last_id += 1;
         let line = json!({"jsonrpc": "2.0", "id": self.last_id, "method": method, "params": params});
         self.stdin.write_all(format!("{line}\n").as_bytes())?;
         Ok(self.last_id)
     }
 
-    fn answer(&mut self, id: u64) -> Result<Value> {
+    pub fn answer(&mut self, id: u64) -> Result<Value> {
         loop {
             let mut line = String::new();
             if self.stdout.read_line(&mut line)? == 0 {
@@ -114,6 +114,20 @@ impl Client {
             let mut answer: Value = serde_json::from_str(&line)?;
             if answer["id"] == id {
                 return Ok(answer["result"].take());
+            }
+        }
+    }
+
+    /// Waits for the answer to whichever call is answered next.
+    pub fn any_answer(&mut self) -> Result<()> {
+        loop {
+            let mut line = String::new();
+            if self.stdout.read_line(&mut line)? == 0 {
+                return Err("orch mcp has ended".into());
+            }
+            // A notification has no id.
+            if line.contains("\"id\":") {
+                return Ok(());
             }
         }
     }
@@ -132,7 +146,7 @@ impl Client {
         Ok(task["id"].as_str().ok_or("no id")?.to_owned())
     }
 
-    fn leave(mut self) -> Result<()> {
+    pub fn leave(mut self) -> Result<()> {
         drop(self.stdin);
         self.child.wait()?;
         Ok(())

@@ -1,7 +1,11 @@
-//! No-op tasks through some agents, from `orch resume` of a filled, paused queue to the last one's end; beside it what
-//! xargs does with the same program, as many at a time, in turns with ours.
+//! No-op tasks through some agents, from `orch resume` of a filled, paused queue to the end of the last one, in rounds.
+//! Beside it, in turns within the same run, what `xargs -P` does with the same program, and what task-spooler and BullMQ do.
+//!
+//! A state folder is measured where people have it, in the home folder, and in /tmp: both on the disk on most machines,
+//! but file systems treat a folder that files come and go in differently from a quiet one.
 
 use std::{
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -13,20 +17,37 @@ use orch::{
 
 use crate::{
     Result, clock, median,
+    peers::{self, BullMq, TaskSpooler},
     table::{Goal, Row, Unit},
     world::World,
 };
 
 const PROGRAM: &str = "/bin/true";
-const TASKS: usize = 3000;
-const TURNS: usize = 3;
+/// Tasks per round. The rates of the rounds show whether a world slows down while its state grows.
+const TASKS: usize = 2000;
+const ROUNDS: usize = 10;
 const WIDTHS: [usize; 2] = [4, 20];
+/// The peers take part in every third round.
+const PEERS_EVERY: usize = 3;
 /// Requests under way at once while the queue is filled.
 const AT_ONCE: usize = 32;
 
 pub fn measure() -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for (name, place) in [("home folder", on_the_disk_of_home()), ("/tmp", PathBuf::from("/tmp"))] {
+        rows.extend(measure_in(name, &place)?);
+    }
+    Ok(rows)
+}
+
+/// The build's own folder: it lies in the home folder in nearly every checkout, and is ours to write to.
+fn on_the_disk_of_home() -> PathBuf {
+    env!("CARGO_TARGET_TMPDIR").into()
+}
+
+fn measure_in(name: &str, place: &Path) -> Result<Vec<Row>> {
     let roles = WIDTHS.map(|n| format!("[roles.{}]\ncommand = [{PROGRAM:?}]\nmin = {n}\nmax = {n}\n", role(n)));
-    let world = World::new(&roles.concat())?;
+    let world = World::new_in(place, &roles.concat())?;
     world.run(&["start"])?;
     let agents: usize = WIDTHS.iter().sum();
     world.until("all agents are idle", || {
@@ -34,25 +55,61 @@ pub fn measure() -> Result<Vec<Row>> {
     })?;
     let mut rows = Vec::new();
     for width in WIDTHS {
+        let folder = world.dir.join(role(width));
+        std::fs::create_dir(&folder)?;
+        let spooler = peers::installed("task-spooler", TaskSpooler::start(&folder, width));
+        let mut bullmq = peers::installed("BullMQ", BullMq::start(&folder, width));
         xargs(width)?;
         through(&world, width)?;
-        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-        for _ in 0..TURNS {
-            theirs.push(xargs(width)?);
-            ours.push(through(&world, width)?);
+        let mut rates = Rates::default();
+        for round in 0..ROUNDS {
+            rates.xargs.push(xargs(width)?);
+            rates.ours.push(through(&world, width)?);
+            if round % PEERS_EVERY == 0 {
+                rates.spooler.extend(spooler.as_ref().map(|peer| peer.throughput(width, PROGRAM)).transpose()?);
+                rates.bullmq.extend(bullmq.as_mut().map(|peer| peer.throughput(PROGRAM)).transpose()?);
+            }
         }
-        let name = format!("no-op tasks through {width} agents");
-        let row = Row::new(name, Unit::PerSecond, Goal::TimesReference(0.5), median(&ours), TURNS);
-        rows.push(row.beside(median(&theirs), &format!("xargs -P{width} -n1 {PROGRAM}")));
+        rows.extend(rates.rows(&format!("no-op tasks, {width} agents, {name}"), width));
     }
     Ok(rows)
+}
+
+/// Per second, one for each round.
+#[derive(Default)]
+struct Rates {
+    ours: Vec<f64>,
+    xargs: Vec<f64>,
+    spooler: Vec<f64>,
+    bullmq: Vec<f64>,
+}
+
+impl Rates {
+    fn rows(&self, name: &str, width: usize) -> Vec<Row> {
+        let row = |name: String, goal, measured| Row::new(name, Unit::PerSecond, goal, measured, self.ours.len());
+        let (ours, reference) = (median(&self.ours), format!("xargs -P{width} -n1 {PROGRAM}"));
+        let ratio = |pair: &(&f64, &f64)| pair.0 / pair.1;
+        let slowest = self.ours.iter().zip(&self.xargs).min_by(|a, b| ratio(a).total_cmp(&ratio(b)));
+        let mut rows =
+            vec![row(name.to_owned(), Goal::TimesReference(0.75), ours).beside(median(&self.xargs), &reference)];
+        if let Some((ours, theirs)) = slowest {
+            let name = format!("{name}, the worst of {ROUNDS} rounds of {TASKS}");
+            rows.push(row(name, Goal::None, *ours).beside(*theirs, &reference));
+        }
+        for (peer, rates) in [("task-spooler", &self.spooler), ("BullMQ, a process per job", &self.bullmq)] {
+            if !rates.is_empty() {
+                rows.push(row(name.to_owned(), Goal::TimesReference(1.0), ours).beside(median(rates), peer));
+            }
+        }
+        rows
+    }
 }
 
 fn role(width: usize) -> String {
     format!("noop{width}")
 }
 
-/// Tasks a second through our agents.
+/// Tasks per second through our agents.
 fn through(world: &World, width: usize) -> Result<f64> {
     world.run(&["pause"])?;
     fill(world, &role(width))?;
@@ -77,7 +134,7 @@ fn fill(world: &World, role: &str) -> Result<()> {
     world.wait(requests.buffer_unordered(AT_ONCE).try_for_each(|_| std::future::ready(Ok(()))))
 }
 
-/// Programs a second through xargs.
+/// Programs per second through xargs.
 fn xargs(width: usize) -> Result<f64> {
     let mut numbers = Command::new("seq").arg(TASKS.to_string()).stdout(Stdio::piped()).spawn()?;
     let input = numbers.stdout.take().ok_or("seq has no output")?;
