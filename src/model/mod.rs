@@ -10,6 +10,7 @@ pub mod event;
 pub mod evidence;
 #[cfg(test)]
 mod fuzz;
+pub mod gate;
 pub mod id;
 pub mod json;
 pub mod message;
