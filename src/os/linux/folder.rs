@@ -89,8 +89,15 @@ mod tests {
                 .spawn()
                 .expect("sh"),
         ];
-        let found: Vec<u32> = of_folder(&path).expect("scan").iter().map(|p| p.pid).collect();
-        assert!(ours.iter().all(|child| found.contains(&child.id())), "{found:?}");
+        let scan = || of_folder(&path).expect("scan").iter().map(|p| p.pid).collect::<Vec<u32>>();
+        let mut found = scan();
+        // `spawn` may return a moment before the kernel shows the environment of the new program.
+        let began = std::time::Instant::now();
+        while !ours.iter().all(|child| found.contains(&child.id())) {
+            assert!(began.elapsed().as_secs() < 10, "{found:?}");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+            found = scan();
+        }
         assert!(!found.contains(&strangers[0].id()) && !found.contains(&std::process::id()));
 
         let shell = ProcessId::of(ours[2].id()).expect("the shell");
