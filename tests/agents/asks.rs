@@ -1,7 +1,9 @@
-//! Agent programs that ask for what a person alone can give: it is seen at once, and nobody takes them for hung.
+//! Agent programs that ask for what only a person can give, such as a login: the request is reported immediately, and
+//! the agent is not treated as hung.
+
+use serde_json::{Value, json};
 
 use crate::common::World;
-use serde_json::{Value, json};
 
 const INIT: &str = r#"{"type":"system","subtype":"init","session_id":"SESSION","model":"m1"}"#;
 const DONE: &str = r#"{"type":"result","subtype":"success","is_error":false,"result":"The answer.","usage":{"input_tokens":1,"output_tokens":1}}"#;

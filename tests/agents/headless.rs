@@ -1,8 +1,11 @@
-//! Agent programs: what becomes of a task by what its program tells. The programs here are scripts that bear the names
-//! of real ones, look at how they are called, and print what those print.
+//! One-shot agent programs: how each is called, and what its output means for the task.
+//!
+//! The programs are scripts with the names of the real ones. They record their arguments and print what the real
+//! programs print.
+
+use serde_json::{Value, json};
 
 use crate::common::{World, feed};
-use serde_json::{Value, json};
 
 /// Roles of the two, and one whose program is nowhere.
 const ROLES: &str = "[roles.c]\ndriver = \"claude\"\nmodel = \"m1\"\n[roles.x]\ndriver = \"codex\"\n\

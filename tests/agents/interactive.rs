@@ -1,9 +1,11 @@
-//! Tasks in `mode = "interactive"`: the program has the pane to itself, and what becomes of the task is known by its hooks.
-//! The program here is a script that bears claude's name, takes the terminal as a screen program does, and calls the hooks
-//! as the real one does.
+//! Tasks in `mode = "interactive"`: the program has the pane to itself, and its hooks report how the task goes.
+//!
+//! The program is a script named `claude`. It uses the terminal as a full-screen program does, and calls the hooks as
+//! the real one does.
+
+use serde_json::{Value, json};
 
 use crate::common::{Process, World, gate, kill9};
-use serde_json::{Value, json};
 
 const ROLES: &str = "[roles.c]\ndriver = \"claude\"\nmode = \"interactive\"\nmax = 1\n\
                      [roles.h]\ndriver = \"claude\"\nmode = \"headless\"";

@@ -1,5 +1,6 @@
-//! A whole orch of its own for each test: the real binary, a real private Redis, a real tmux server on a socket of its
-//! own. Everything lies in one temporary folder, and by that folder's name everything is found again: nothing here ever
+//! A complete orch for each test: the real program, a private Redis, and a tmux server on its own socket.
+//!
+//! Everything is in one temporary folder, and every process is found again by the name of that folder. Nothing here
 //! ends a process by the name of its program.
 
 mod disk;

@@ -1,4 +1,4 @@
-//! The processes of one world: all that carry its folder's name in their environment, arguments or current folder.
+//! The processes of one world: all that name its folder in their environment, arguments or current folder.
 
 use std::{
     fs,

@@ -1,4 +1,4 @@
-//! Runs a program with a hard limit, and keeps what it said.
+//! Runs a program with a time limit, and keeps its output.
 
 use std::{
     io::{Read, Write},

@@ -1,4 +1,4 @@
-//! Tasks that write down whenever they run, so that what is lost or done twice is found out.
+//! Tasks that record each of their runs, so that a lost or repeated run is found.
 
 use std::{collections::BTreeSet, fs};
 

@@ -1,4 +1,4 @@
-//! The walls of the house: imports go downward only (src/lib.rs, "The rooms").
+//! The layers: imports go downward only (src/lib.rs, "The rooms").
 
 use std::{
     collections::{BTreeMap, BTreeSet},

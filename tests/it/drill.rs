@@ -1,4 +1,4 @@
-//! `orch drill`: short drills pass, and one in which a promise is broken is seen to fail.
+//! `orch drill`: short drills pass, and a drill in which a guarantee is broken fails.
 
 use std::{
     path::{Path, PathBuf},
@@ -6,8 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::common::{Output, Process, Running, Signal, kill9, signal, start};
 use serde_json::Value;
+
+use crate::common::{Output, Process, Running, Signal, kill9, signal, start};
 
 /// Where a test's drills make their worlds: what they leave is seen.
 struct Place(tempfile::TempDir);

@@ -5,9 +5,10 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod agents;
 mod drill;
 mod faults;
-mod lifecycle;
-mod many_agents;
+mod sessions;
+mod start;
 mod stop;
 mod work;

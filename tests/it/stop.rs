@@ -1,8 +1,8 @@
-//! The end: `orch stop` leaves nothing, whatever state it finds, and forgets nothing.
+//! `orch stop` leaves no process, session or lock, whatever state it finds, and loses no task.
 
 use std::fs;
 
-use crate::common::{Signal, World, append, gate, kill9, signal};
+use crate::common::{Signal, World, append, forever, gate, kill9, signal};
 
 /// A task that does not want to end, and has children that want it even less.
 const STUBBORN: &str = "trap '' TERM HUP INT\n\
@@ -219,4 +219,16 @@ fn a_report_that_was_not_put_away_is_so_by_the_stop() {
     fs::write(&left, report.to_string()).unwrap();
     world.stop_and_check_nothing_left();
     assert!(!left.exists());
+}
+
+#[test]
+fn a_stop_hastens_a_drain() {
+    let world = World::started("[roles.shell]\nmax = 1");
+    let task = world.delegate("shell", forever());
+    world.wait_for(&task, "running");
+    let drain = world.orch_started(&["stop", "--drain"]);
+    world.wait_until("it drains", || !world.events_of("supervisor.stopping").is_empty());
+    world.orch(&["stop"]).ok();
+    drain.end().ok();
+    world.check_nothing_left(&[]);
 }

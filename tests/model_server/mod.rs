@@ -1,10 +1,10 @@
-//! A model service for tests: on loopback, at a port of the system's choosing, answering by a script.
+//! A scripted model service for tests, on a loopback port that the system chooses.
 //!
-//! It speaks what agent programs ask with: the Messages API, the Responses API, Chat Completions and `generateContent`, streamed
-//! or whole.
-//! What it answers is a list of [`Rule`]s. It keeps everything that it was asked, so that a test can count.
+//! It speaks the APIs of the agent programs: Messages, Responses, Chat Completions and `generateContent`, streamed or
+//! whole. It answers by a list of [`Rule`]s and records every request, so that a test can count them.
 //!
-//! One thread a connection, no runtime: a test is about the programs that ask, and this must not be what breaks.
+//! Each connection has a thread, and there is no runtime: a test is about the programs that call the service, so the
+//! service itself has to be simple.
 
 mod chat;
 mod generate;

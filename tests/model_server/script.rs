@@ -1,7 +1,7 @@
 //! What a model is asked, in one form whichever API it came by, and the rules by which it answers.
 //!
-//! A rule looks at the request alone, and not at what was answered before: so a program that asks again, or that resumes
-//! a conversation, gets what its conversation calls for. Only `times` counts.
+//! A rule looks at the request alone, and not at what was answered before: so a program that asks again, or that
+//! resumes a conversation, gets what its conversation calls for. Only `times` counts.
 
 use serde_json::{Value, json};
 

@@ -1,5 +1,5 @@
-//! A record that somebody else has damaged holds up nobody: not its role, not the list of tasks, not the supervisor. What
-//! of it can be read becomes a dead letter.
+//! A record that somebody else has damaged holds up nobody: not its role, not the list of tasks, not the supervisor.
+//! What of it can be read becomes a dead letter.
 
 mod fuzz;
 

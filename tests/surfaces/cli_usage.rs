@@ -1,4 +1,4 @@
-//! The program as typed, where nothing is running: help, usage errors, exit codes, streams that are closed.
+//! The command line where nothing runs: help, usage errors, exit codes, closed streams.
 
 use std::{
     io::Write,

@@ -1,4 +1,4 @@
-//! The built-in master's prompt, as a person has it: a real pane, keys typed and screens read.
+//! The built-in master's prompt as a person uses it: keys are typed into a real pane, and its screen is read.
 
 use crate::common::{World, append, feed, forever, gate, start};
 

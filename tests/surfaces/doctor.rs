@@ -1,7 +1,8 @@
-//! What `orch doctor` and `orch init` say of the agent programs on this machine.
+//! What `orch doctor` and `orch init` report about the agent programs on this machine.
+
+use serde_json::json;
 
 use crate::common::World;
-use serde_json::json;
 
 #[test]
 fn doctor_and_init_find_what_is_installed() {

@@ -1,4 +1,4 @@
-//! What the documents say is in the code.
+//! Tests and commands that the documents name exist.
 
 use std::{fs, path::Path};
 

@@ -1,5 +1,7 @@
-//! Everything in `examples/`: it is read, started, and does a task in each of its roles. The agent programs are stand-ins
-//! here, which print what the real ones do; the real ones have their own tests (`real_agents`).
+//! Every example in `examples/` is read, is started, and runs a task in each of its roles.
+//!
+//! The agent programs are stand-ins that print what the real programs print. The real programs have their own tests, in
+//! `tests/agents/real`.
 
 use std::{fs, path::Path};
 

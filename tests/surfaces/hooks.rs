@@ -1,7 +1,8 @@
-//! `orch hook`, as an agent's program calls it.
+//! `orch hook`, called as an agent's program calls it.
+
+use serde_json::{Value, json};
 
 use crate::common::{Output, World, feed, kill9};
-use serde_json::{Value, json};
 
 const MASTER: &str = "opus-master";
 

@@ -1,4 +1,4 @@
-//! Standard streams that are closed, narrow terminals, surroundings that lack something.
+//! Closed standard streams, narrow terminals, and an environment without a home or a current folder.
 
 use std::fs;
 

@@ -1,9 +1,11 @@
-//! `orch why` explains an end from what was recorded with it: the rule, its bound, and what was seen.
+//! `orch why` explains the end of an attempt from the evidence that was recorded with it: the rule, its limit, and what
+//! was observed.
 
 use std::time::Duration;
 
-use crate::common::{Signal, World, append, forever, gate, kill9, signal};
 use serde_json::Value;
+
+use crate::common::{Signal, World, append, forever, gate, kill9, signal};
 
 /// The evidence of a task's lost attempt, once that is recorded, and what `orch why` prints about the task.
 fn evidence_of(world: &World, task: &str) -> (Value, String) {

@@ -1,4 +1,4 @@
-//! `aider` as an agent: Chat Completions. It has no tools: it edits the files that the answer names.
+//! `aider` as an agent: Chat Completions. It has no tools, and edits the files that the answer names.
 
 use std::fs;
 

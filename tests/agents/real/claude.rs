@@ -1,4 +1,4 @@
-//! `claude` as an agent: it answers, it uses tools, it is refused some.
+//! `claude` as an agent: it answers, uses tools, and is refused some.
 
 use std::fs;
 

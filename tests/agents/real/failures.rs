@@ -1,4 +1,4 @@
-//! What goes wrong with `claude`: the service, and its own death.
+//! Failures of `claude`: its service fails, or the program dies.
 
 use std::{
     fs,

@@ -1,4 +1,4 @@
-//! A world whose agents are real programs, and the model service that they ask.
+//! A world whose agents are real programs, and the model service that they call.
 
 use std::{
     fs,

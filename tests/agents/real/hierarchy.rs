@@ -1,4 +1,4 @@
-//! A company of claudes: each level delegates to the one below through MCP, and waits for it.
+//! Three levels of `claude`: each delegates to the one below through MCP and waits for the result.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Waiting costs nothing.
+//! Idle agents call no model.
 
 use std::time::{Duration, Instant};
 

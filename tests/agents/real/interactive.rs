@@ -1,4 +1,4 @@
-//! The real programs with their own screens in the panes of tasks: what is seen there is what the task's record says.
+//! The real programs with their full-screen interface in the panes of tasks: the task's record agrees with the screen.
 
 use serde_json::{Value, json};
 

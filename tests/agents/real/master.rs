@@ -1,4 +1,4 @@
-//! A claude at its own prompt as the master: what it has delegated comes back to it, and nobody polls.
+//! `claude` at its own prompt as the master: the results of what it delegated reach it without polling.
 
 use serde_json::json;
 

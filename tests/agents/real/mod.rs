@@ -1,8 +1,8 @@
-//! The real agent programs, in a whole orch, asking a scripted model service on loopback.
+//! The real agent programs with everything of orch around them, calling a scripted model service on loopback.
 //!
-//! They run only where `ORCH_TEST_AGENTS` names a folder that holds them (`scripts/test-agents` installs them there and
-//! sets it); elsewhere each test says so and has nothing to say. Every program has the test's own temporary folder as its
-//! home, a key that is none, and an environment that was made for it: nobody's own configuration plays a part.
+//! These tests run only where `ORCH_TEST_AGENTS` names a folder with the programs (`scripts/test-agents` installs the
+//! programs and sets it). Elsewhere each test says that it is skipped. Every program has a temporary folder as its
+//! home, a dummy key, and an environment made for the test, so nobody's own configuration takes part.
 
 mod aider;
 mod claude;

@@ -1,5 +1,5 @@
-//! What is seen of the real programs at their own prompts: the recorded screens (`tests/fixtures/screens`) are those of the
-//! versions that are pinned here, and this tells when a newer one looks otherwise.
+//! The screens of the real programs at their own prompts. The recorded screens (`tests/fixtures/screens`) are those of
+//! the versions that are pinned here; these tests fail when a newer version looks different.
 
 use std::time::{Duration, Instant};
 

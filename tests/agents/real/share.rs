@@ -1,4 +1,4 @@
-//! How long it takes from `orch delegate` to the program's first question to a model, and how much of that is orch's.
+//! The time from `orch delegate` to the program's first call of a model, and orch's share of it.
 
 use std::{
     ffi::OsString,

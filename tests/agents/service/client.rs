@@ -1,4 +1,4 @@
-//! A client of the model service that understands just enough to check it.
+//! A client that understands just enough of the model service to check it.
 
 use std::{
     io::{Read, Write},

@@ -1,4 +1,4 @@
-//! The scripted model service itself, asked over a plain socket: what tests with real programs stand on.
+//! The scripted model service itself, called over a plain socket. The tests with real programs depend on it.
 
 mod client;
 

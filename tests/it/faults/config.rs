@@ -1,9 +1,9 @@
-//! A wrong sessions.toml: exit code 4, the line and the key named, for every verb.
+//! An invalid sessions.toml: every command ends with exit code 4 and names the line and the key.
 
 use std::fs;
 
-use super::{config, refused, write_config};
-use crate::common::World;
+use super::{config, write_config};
+use crate::common::{World, refused};
 
 /// Every verb that reads sessions.toml, with words that are right.
 const VERBS: &[&[&str]] = &[

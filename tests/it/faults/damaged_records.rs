@@ -1,7 +1,9 @@
-//! A record that somebody wrote into past orch: the others go on, and a person is told.
+//! Records in Redis that something other than orch has changed: the other tasks and agents go on, and the damage is
+//! reported.
 
-use crate::common::World;
 use redis::Commands;
+
+use crate::common::{World, append, forever, kill9};
 
 #[test]
 fn a_damaged_task_holds_up_nobody_and_is_told() {
@@ -47,4 +49,16 @@ fn a_damaged_agent_does_not_stop_the_supervisor_nor_its_role() {
     let second = world.delegate("shell", "true");
     world.wait_for(&second, "succeeded");
     world.stop_and_check_nothing_left();
+}
+
+#[test]
+fn a_record_that_cannot_be_acted_on_holds_up_nobody_else() {
+    let world = World::started("[roles.shell]\nmax = 2");
+    let damaged = world.delegate("shell", &format!("{}; {}", append(&world.file("ran"), "x"), forever()));
+    world.wait_until("it runs", || world.lines("ran").len() == 1);
+    let key = format!("orch:{{w}}:task:{damaged}");
+    let () = redis::cmd("HSET").arg(key).arg("lost").arg("garbage").query(&mut world.redis()).unwrap();
+    kill9(world.runner_pid("shell-1"));
+    let task = world.delegate("shell", "echo all the same");
+    assert_eq!(world.wait_for(&task, "succeeded")["result"]["text"], "all the same\n");
 }

@@ -1,13 +1,14 @@
-//! A process of ours dies between two steps, at every point in turn (`os::failpoint`). Whatever was accepted ends
-//! exactly once, by itself or after an `orch start`, and `orch stop` leaves nothing.
+//! A process of orch dies between two steps, at each point in turn (`os::failpoint`). Every accepted task ends exactly
+//! once, automatically or after an `orch start`, and `orch stop` leaves nothing.
 
 #![cfg(debug_assertions)]
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use crate::common::{Work, World, gate, kill9};
 use orch::os::{ProcessId, failpoint::POINTS};
 use serde_json::Value;
+
+use crate::common::{Work, World, gate, kill9};
 
 const DELEGATE: &[&str] = &["delegate.checked", "delegate.answered"];
 /// At the first agent of a start, the master, too.

@@ -1,4 +1,4 @@
-//! A full disk: nothing that was accepted is lost, and what can't be accepted is refused.
+//! A full disk: what was accepted is kept, and what can't be stored is refused.
 
 use serde_json::json;
 

@@ -1,5 +1,4 @@
-//! What the machine does: it is started anew, gives a pid to somebody else, has its clock set, runs out of descriptors,
-//! gets another orch installed.
+//! The machine reboots, reuses pids, changes its clock, runs out of file descriptors, or gets another version of orch.
 
 #![cfg(debug_assertions)]
 
@@ -8,8 +7,9 @@ use std::{
     process::{Child, Command},
 };
 
-use crate::common::{Process, Signal, Work, World, gate, kill9, signal};
 use serde_json::{Value, json};
+
+use crate::common::{Process, Signal, Work, World, gate, kill9, signal};
 
 /// Somebody else's process: nothing about it is the world's.
 struct Bystander(Child);

@@ -1,4 +1,5 @@
-//! Agent programs that behave badly: each attempt ends, is read for what it is, and nothing of it is left.
+//! Agent programs that misbehave, hang or are killed: each attempt ends with the cause that fits, and nothing of it is
+//! left.
 
 use std::{
     fs,
@@ -6,8 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::common::{World, forever, gate, kill9};
 use serde_json::{Value, json};
+
+use super::{ORPHAN, causes, only_once, orphans, orphans_left};
+use crate::common::{World, append, forever, gate, kill9};
 
 /// Delegates a script that is tried once more at most, and shows the task once it has ended.
 #[track_caller]
@@ -205,5 +208,54 @@ fn a_program_that_spoils_its_attempts_folder_holds_up_nobody() {
     assert_eq!(agent, [] as [Value; 0]);
     let forever = world.delegate("shell", forever());
     world.wait_for(&forever, "running");
+    world.stop_and_check_nothing_left();
+}
+
+#[test]
+fn a_killed_program_is_tried_again_by_the_same_agent() {
+    let world = World::started("[roles.shell]\nmax = 1");
+    let task = world.delegate("shell", &only_once(&format!("{}; exec {ORPHAN}", append(&world.file("pid"), "$$"))));
+    world.wait_until("it runs", || orphans_left(&world) == 1);
+    let runner = world.runner_pid("shell-1");
+    kill9(world.lines("pid")[0].parse().unwrap());
+    let shown = world.wait_for(&task, "succeeded");
+    assert_eq!(causes(&shown), ["lost", "success"]);
+    assert!(shown["attempts"][0]["reason"].as_str().unwrap().contains("signal 9"), "{shown:#}");
+    assert_eq!(world.runner_pid("shell-1"), runner);
+    world.stop_and_check_nothing_left();
+}
+
+#[test]
+fn a_program_that_sleeps_silently_is_hung() {
+    let world = World::started("[roles.shell]\nmax = 1\nstall_timeout = \"1s\"");
+    let task = world.delegate("shell", &only_once(&format!("exec {ORPHAN}")));
+    let shown = world.wait_for(&task, "succeeded");
+    assert_eq!(causes(&shown), ["lost", "success"]);
+    assert!(shown["attempts"][0]["reason"].as_str().unwrap().contains("stall_timeout"), "{shown:#}");
+    world.wait_until("nothing of it is left", || orphans_left(&world) == 0);
+    world.stop_and_check_nothing_left();
+}
+
+#[test]
+fn a_program_that_computes_silently_or_waits_for_its_subtasks_is_not_hung() {
+    let world = World::started(
+        "[roles.shell]\nstall_timeout = \"1500ms\"\n[roles.patient]\ndriver = \"shell\"\nstall_timeout = \"1h\"",
+    );
+    let busy = world.delegate("shell", "timeout 4 sh -c 'while :; do :; done'; echo computed");
+    let parent = world.delegate("shell", "orch delegate --role patient --wait 'sleep 4; echo waited'");
+    let busy = world.wait_for(&busy, "succeeded");
+    let parent = world.wait_for(&parent, "succeeded");
+    assert_eq!((causes(&busy), causes(&parent)), (vec!["success"], vec!["success"]));
+    world.stop_and_check_nothing_left();
+}
+
+#[test]
+fn what_a_program_leaves_behind_ends_with_its_attempt() {
+    let world = World::started("[roles.shell]\nmax = 1");
+    let wait = format!("until [ \"$(wc -l < '{}')\" = 3 ]; do sleep 0.05; done", world.file("orphans").display());
+    let task = world.delegate("shell", &format!("{}{wait}; echo done", orphans(&world)));
+    let shown = world.wait_for(&task, "succeeded");
+    assert_eq!(shown["result"]["text"], "done\n");
+    assert_eq!(orphans_left(&world), 0, "told only when nothing was left");
     world.stop_and_check_nothing_left();
 }

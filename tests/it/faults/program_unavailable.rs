@@ -1,4 +1,5 @@
-//! Agent programs that can't be run: where that is known beforehand their tasks wait, else it is said at the first attempt.
+//! Agent programs that can't be run: tasks wait where that is known in advance, and otherwise the first attempt reports
+//! it.
 
 use std::{fs, os::unix::fs::PermissionsExt};
 

@@ -1,4 +1,5 @@
-//! What an agent's program may use, and that nothing of it gets out: limits of a role, cgroups, free memory.
+//! The resource limits of a role, cgroups, and free memory: a program over its limit is ended together with every
+//! process that it started.
 
 use std::{
     fs,
@@ -6,8 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::common::{Process, World, append, gate, kill9};
 use serde_json::Value;
+
+use crate::common::{Process, World, append, gate, kill9};
 
 /// Nobody else on this machine sleeps for so long.
 const ORPHAN: &str = "sleep 98764";

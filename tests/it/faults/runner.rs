@@ -1,37 +1,12 @@
-//! What goes wrong with one agent: its runner, its program or its session dies or hangs. The task runs again, exactly
-//! one attempt counts, and nothing of the dead one is left.
+//! A runner or its session dies, hangs or never starts: the task runs again, exactly one attempt counts, and nothing of
+//! the dead runner is left.
 
-use std::time::Duration;
+use std::fs;
 
-use crate::common::{Process, Signal, World, append, gate, kill9, signal};
 use serde_json::Value;
 
-/// Nobody else on this machine sleeps for so long.
-const ORPHAN: &str = "sleep 98765";
-
-/// Starts what outlives its parents: left its session, ignores HUP and TERM, was forked twice. Says when all are there.
-fn orphans(world: &World) -> String {
-    let ready = append(&world.file("orphans"), "$$");
-    format!(
-        "setsid sh -c 'trap \"\" TERM HUP INT; {here}; {ORPHAN} & wait' &\n\
-         nohup sh -c 'trap \"\" TERM HUP; {here}; exec {ORPHAN}' >/dev/null 2>&1 &\n\
-         (setsid sh -c '({here}; exec {ORPHAN}) & exit' &)\n",
-        here = ready.replace('\'', "'\\''")
-    )
-}
-
-fn orphans_left(world: &World) -> usize {
-    world.processes().iter().filter(|p| p.command.contains(ORPHAN)).count()
-}
-
-/// A script that runs `first` in the first attempt, and succeeds in every later one.
-fn only_once(first: &str) -> String {
-    format!("if [ $ORCH_ATTEMPT = 1 ]; then\n{first}\nfi\necho done by attempt $ORCH_ATTEMPT")
-}
-
-fn causes(shown: &Value) -> Vec<&str> {
-    shown["attempts"].as_array().unwrap().iter().map(|a| a["cause"].as_str().unwrap_or("none")).collect()
-}
+use super::{ORPHAN, causes, only_once, orphans, orphans_left};
+use crate::common::{Process, Signal, World, append, forever, gate, kill9, signal};
 
 #[test]
 fn a_killed_runner_leaves_nothing_and_its_task_runs_again() {
@@ -46,20 +21,6 @@ fn a_killed_runner_leaves_nothing_and_its_task_runs_again() {
     let failed = world.events_of("agent.failed");
     assert!(failed[0]["agent"] == "shell-1" && failed[0]["reason"].as_str().unwrap().contains("is gone"), "{failed:?}");
     world.wait_until("nothing of it is left", || orphans_left(&world) == 0);
-    world.stop_and_check_nothing_left();
-}
-
-#[test]
-fn a_killed_program_is_tried_again_by_the_same_agent() {
-    let world = World::started("[roles.shell]\nmax = 1");
-    let task = world.delegate("shell", &only_once(&format!("{}; exec {ORPHAN}", append(&world.file("pid"), "$$"))));
-    world.wait_until("it runs", || orphans_left(&world) == 1);
-    let runner = world.runner_pid("shell-1");
-    kill9(world.lines("pid")[0].parse().unwrap());
-    let shown = world.wait_for(&task, "succeeded");
-    assert_eq!(causes(&shown), ["lost", "success"]);
-    assert!(shown["attempts"][0]["reason"].as_str().unwrap().contains("signal 9"), "{shown:#}");
-    assert_eq!(world.runner_pid("shell-1"), runner);
     world.stop_and_check_nothing_left();
 }
 
@@ -104,41 +65,6 @@ fn a_stopped_runner_is_given_up_and_its_late_result_changes_nothing() {
 }
 
 #[test]
-fn a_program_that_sleeps_silently_is_hung() {
-    let world = World::started("[roles.shell]\nmax = 1\nstall_timeout = \"1s\"");
-    let task = world.delegate("shell", &only_once(&format!("exec {ORPHAN}")));
-    let shown = world.wait_for(&task, "succeeded");
-    assert_eq!(causes(&shown), ["lost", "success"]);
-    assert!(shown["attempts"][0]["reason"].as_str().unwrap().contains("stall_timeout"), "{shown:#}");
-    world.wait_until("nothing of it is left", || orphans_left(&world) == 0);
-    world.stop_and_check_nothing_left();
-}
-
-#[test]
-fn a_program_that_computes_silently_or_waits_for_its_subtasks_is_not_hung() {
-    let world = World::started(
-        "[roles.shell]\nstall_timeout = \"1500ms\"\n[roles.patient]\ndriver = \"shell\"\nstall_timeout = \"1h\"",
-    );
-    let busy = world.delegate("shell", "timeout 4 sh -c 'while :; do :; done'; echo computed");
-    let parent = world.delegate("shell", "orch delegate --role patient --wait 'sleep 4; echo waited'");
-    let busy = world.wait_for(&busy, "succeeded");
-    let parent = world.wait_for(&parent, "succeeded");
-    assert_eq!((causes(&busy), causes(&parent)), (vec!["success"], vec!["success"]));
-    world.stop_and_check_nothing_left();
-}
-
-#[test]
-fn what_a_program_leaves_behind_ends_with_its_attempt() {
-    let world = World::started("[roles.shell]\nmax = 1");
-    let wait = format!("until [ \"$(wc -l < '{}')\" = 3 ]; do sleep 0.05; done", world.file("orphans").display());
-    let task = world.delegate("shell", &format!("{}{wait}; echo done", orphans(&world)));
-    let shown = world.wait_for(&task, "succeeded");
-    assert_eq!(shown["result"]["text"], "done\n");
-    assert_eq!(orphans_left(&world), 0, "told only when nothing was left");
-    world.stop_and_check_nothing_left();
-}
-
-#[test]
 fn a_task_that_kills_its_agents_is_poison_and_does_not_make_a_storm() {
     let world = World::started("[roles.shell]\nmax = 2");
     let task = world.delegate("shell", "kill -9 $PPID; sleep 60");
@@ -164,54 +90,16 @@ fn a_task_that_kills_its_agents_is_poison_and_does_not_make_a_storm() {
     world.stop_and_check_nothing_left();
 }
 
-/// The runner of shell-1, which has done a task; its pid is known before Redis stands still.
-fn ready_runner(world: &World) -> u32 {
-    let task = world.delegate("shell", ":");
-    world.wait_for(&task, "succeeded");
-    world.runner_pid("shell-1")
-}
-
-/// A task that has written its report and could not tell it: Redis stands still.
-fn untold(world: &World) -> String {
-    let ran = append(&world.file("ran"), "x");
-    let task = world.delegate("shell", &format!("{ran}; {}; echo precious", gate(&world.file("go"))));
-    world.wait_until("it runs", || world.lines("ran").len() == 1);
-    signal(world.redis_pid(), Signal::SIGSTOP);
-    world.touch("go");
-    let reports = || std::fs::read_dir(world.home.join("reports")).unwrap().flatten().collect::<Vec<_>>();
-    let is_report = |e: &std::fs::DirEntry| e.path().extension().is_some_and(|x| x == "json");
-    world.wait_until_within(Duration::from_secs(20), "the report is on disk", || reports().iter().any(is_report));
-    task
-}
-
-fn told_and_not_run_again(world: &World, task: &str) {
-    let shown = world.wait_for(task, "succeeded");
-    assert_eq!(shown["result"]["text"], "precious\n");
-    assert_eq!((causes(&shown), world.lines("ran").len()), (vec!["success"], 1));
-    let reports = std::fs::read_dir(world.home.join("reports")).unwrap().count();
-    assert_eq!(reports, 0, "a report that was heard is filed");
+#[test]
+fn a_launch_that_nobody_took_is_not_left_with_its_secrets() {
+    let world = World::started("[roles.shell]\nmax = 1");
+    let script = format!("echo $ORCH_INCARNATION > '{}'; {}", world.file("who").display(), forever());
+    let task = world.delegate("shell", &script);
+    world.wait_until("it runs", || world.lines("who").len() == 1);
+    let launch = world.home.join(format!("launch/{}.json", world.lines("who").remove(0)));
+    fs::write(&launch, "{}").unwrap();
+    world.orch(&["cancel", &task]).ok();
+    world.orch(&["kill", "shell-1"]).ok();
+    world.wait_until("it is gone", || !launch.exists());
     world.stop_and_check_nothing_left();
-}
-
-#[test]
-fn a_result_on_disk_is_told_in_the_dead_runners_place() {
-    let world = World::started("[roles.shell]\nmax = 1");
-    let runner = ready_runner(&world);
-    let task = untold(&world);
-    kill9(runner);
-    kill9(world.redis_pid());
-    told_and_not_run_again(&world, &task);
-}
-
-#[test]
-fn a_result_on_disk_is_told_by_the_next_supervisor() {
-    let world = World::started("[roles.shell]\nmax = 1");
-    let runner = ready_runner(&world);
-    let supervisor = world.supervisor_pid();
-    let task = untold(&world);
-    kill9(supervisor);
-    kill9(runner);
-    kill9(world.redis_pid());
-    world.start();
-    told_and_not_run_again(&world, &task);
 }

@@ -1,9 +1,8 @@
-//! State folders that can't be made, can't be written, or have a path too long for a socket.
+//! State folders that can't be created, can't be written, or have a path too long for a socket.
 
 use std::{fs, path::Path};
 
-use super::refused;
-use crate::common::{Output, World, start};
+use crate::common::{Output, World, refused, start};
 
 fn with_home(world: &World, home: &Path, words: &[&str]) -> Output {
     let mut command = world.orch_command(words);
@@ -47,5 +46,23 @@ fn a_path_too_long_for_a_socket_works() {
     let id = world.delegate("shell", "echo far away");
     assert_eq!(world.wait_for(&id, "succeeded")["result"]["text"], "far away\n");
     assert!(orch::redis_server::socket_path(&world.home).unwrap().as_os_str().len() < 108);
+    world.stop_and_check_nothing_left();
+}
+
+#[test]
+fn an_agent_that_cannot_write_its_folder_does_not_burn_the_queue() {
+    let world = World::started("[roles.shell]\nmax = 1");
+    let runs = world.home.join("runs");
+    fs::remove_dir(&runs).unwrap();
+    fs::write(&runs, "").unwrap();
+    let tasks: Vec<String> = (0..4).map(|n| world.delegate("shell", &format!("echo {n}"))).collect();
+    world.wait_until("it is seen", || {
+        world.status()["attention"].to_string().contains("could not be written") || world.show(&tasks[0])["lost"] == 4
+    });
+    fs::remove_file(&runs).unwrap();
+    fs::create_dir(&runs).unwrap();
+    for task in &tasks {
+        world.wait_for(task, "succeeded");
+    }
     world.stop_and_check_nothing_left();
 }

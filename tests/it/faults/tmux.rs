@@ -1,4 +1,4 @@
-//! tmux missing, too old, or with a session in the way.
+//! tmux is missing, fails, is too old, or its server ends while agents work.
 
 use std::{
     fs,
@@ -6,8 +6,8 @@ use std::{
     path::PathBuf,
 };
 
-use super::refused;
-use crate::common::{Output, World, start};
+use super::{gated, runners};
+use crate::common::{Output, World, kill9, refused, start};
 
 /// A search path with all that orch needs but tmux.
 fn path_without_tmux(world: &World) -> PathBuf {
@@ -57,4 +57,46 @@ fn a_tmux_that_is_too_old_is_said() {
     let doctor = with_path(&world, &path, &["doctor", "--json"]).ended(4).json();
     assert_eq!((&doctor[0]["name"], &doctor[0]["state"]), (&"tmux".into(), &"error".into()));
     world.wait_until("nothing is left", || world.processes().is_empty());
+}
+
+#[test]
+fn a_start_without_tmux_leaves_nothing() {
+    let world = World::new();
+    world.program("tmux", "exit 1");
+    assert_ne!(world.orch(&["start"]).code, 0);
+    world.wait_until("nothing is left", || world.processes().is_empty());
+    assert!(!world.home.join("running").exists());
+}
+
+#[test]
+fn after_the_end_of_the_tmux_server_master_and_agents_come_back() {
+    let world = World::started("[roles.shell]\nmax = 3");
+    let tasks = gated(&world, 3);
+    world.wait_until("all of them run", || world.lines("ran").len() == 3);
+    let before = runners(&world);
+    world.tmux(&["kill-server"]).ok();
+    world.wait_until("all of them run again", || world.lines("ran").len() == 6);
+    world.wait_until("master and agents are others", || runners(&world).iter().all(|r| !before.contains(r)));
+    world.wait_for_agent("opus-master", "idle");
+    world.touch("go");
+    for task in &tasks {
+        let shown = world.wait_for(task, "succeeded");
+        assert_eq!((&shown["attempts"][0]["cause"], &shown["lost"]), (&"lost".into(), &1.into()), "{shown:#}");
+    }
+    world.stop_and_check_nothing_left();
+}
+
+#[test]
+fn a_killed_tmux_server_is_no_different() {
+    let world = World::started("[roles.shell]\nmax = 2");
+    let tasks = gated(&world, 2);
+    world.wait_until("both run", || world.lines("ran").len() == 2);
+    kill9(world.tmux_server_pid());
+    world.wait_until("both run again", || world.lines("ran").len() == 4);
+    world.touch("go");
+    for task in &tasks {
+        assert_eq!(world.wait_for(task, "succeeded")["lost"], 1);
+    }
+    world.wait_for_agent("opus-master", "idle");
+    world.stop_and_check_nothing_left();
 }

@@ -1,4 +1,4 @@
-//! What an agent at work may not do.
+//! What an agent at work is not allowed to do.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! What a program is given, what it may leave, and what its end means (DESIGN section 11).
+//! The contract with a program: what it receives, what it may leave, and what its end means.
 
 use std::fs;
 

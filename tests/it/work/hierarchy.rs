@@ -1,4 +1,4 @@
-//! Agents that delegate to agents: results travel up, ends travel down, and nothing waits for ever.
+//! Agents that delegate to agents: results travel up, cancellations travel down, and no wait lasts forever.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! Everything that a person or an agent delegates, on the whole machine: the real binary, Redis, tmux and programs.
+//! Delegated work from end to end: what people and agents delegate, what their programs receive, and how it ends.
 
 mod bounds;
 mod cancel;
@@ -18,8 +18,9 @@ mod waits;
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
-use crate::common::World;
 use serde_json::Value;
+
+use crate::common::World;
 
 /// An executable script in the project's folder.
 fn program(world: &World, name: &str, script: &str) {

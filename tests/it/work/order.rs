@@ -1,4 +1,4 @@
-//! Dependencies, priorities, keys, and what is recorded with a task.
+//! Dependencies, priorities, idempotency keys, and what is recorded with a task.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! What programs print: results, `orch logs`, `orch events`.
+//! The output of programs: results, `orch logs`, `orch events`.
 
 use std::{fs, path::Path};
 

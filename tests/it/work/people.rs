@@ -1,4 +1,4 @@
-//! Questions to persons and messages, with the programs that ask and the people who answer.
+//! Questions to people and messages: the programs that ask, and the people who answer.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! Where a project begins and ends: its folder, its names, its tmux server.
+//! The boundaries of a project: its folder, its names, its tmux server.
 
 use std::fs;
 

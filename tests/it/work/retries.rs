@@ -1,4 +1,4 @@
-//! What is tried again, when, and what a person starts anew.
+//! Which attempts are retried, when, and what a person retries.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! No secret leaves the environment: not into an argument, a Redis key, a tmux option, a file or a log.
+//! A secret stays in the environment: it reaches no argument, Redis key, tmux option, file or log.
 
 use std::{fs, path::Path};
 

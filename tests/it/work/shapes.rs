@@ -1,4 +1,4 @@
-//! The JSON of DESIGN section 6, field by field: programs depend on names and types.
+//! The JSON of every command, field by field: programs depend on its names and types.
 
 use serde_json::{Value, json};
 

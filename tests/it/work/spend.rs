@@ -1,4 +1,4 @@
-//! What programs report that they used, what they may use, and what holds a role back.
+//! Usage that programs report, budgets, and rate limits that suspend a role.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! Texts arrive as they were given, whatever stands in them.
+//! A task's text reaches its program byte for byte.
 
 use std::{fs, path::Path};
 

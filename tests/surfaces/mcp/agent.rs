@@ -1,4 +1,4 @@
-//! The program of an agent's attempt: it acts as itself, and below its own task only.
+//! The MCP server of an agent's attempt: it acts as that agent, and only below the attempt's own task.
 
 use std::fs;
 

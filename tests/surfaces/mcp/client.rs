@@ -1,4 +1,4 @@
-//! A client of the protocol, down to the lines: what it sends is what the test says.
+//! A client of the Model Context Protocol that sends exactly the lines that a test gives it.
 
 use std::{
     collections::VecDeque,

@@ -1,4 +1,4 @@
-//! The client goes away: the server ends at once, leaves nothing, and undoes nothing.
+//! The client disconnects: the server ends immediately, leaves nothing behind, and undoes nothing.
 
 use std::{io::Write, process::Stdio, time::Duration};
 

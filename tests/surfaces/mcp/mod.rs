@@ -1,4 +1,4 @@
-//! `orch mcp`, as a client sees it: over its pipes, line by line, on a whole orch.
+//! `orch mcp` as a client sees it: through pipes, line by line, with everything behind it running.
 
 mod agent;
 mod client;

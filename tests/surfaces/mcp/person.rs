@@ -1,4 +1,4 @@
-//! Each tool once, as a person's program has them.
+//! Each tool once, as the program of a person calls it.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! What the protocol asks of a server, and what it answers when nothing else works.
+//! What the protocol requires of a server, and what the server answers when orch does not run.
 
 use std::fs;
 

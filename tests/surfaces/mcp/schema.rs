@@ -1,4 +1,4 @@
-//! As much of JSON Schema as the tools' schemas are made of.
+//! The part of JSON Schema that the tools' schemas use.
 
 use serde_json::{Map, Value, json};
 

@@ -1,4 +1,4 @@
-//! Waiting: it returns in time, tells how it goes, and is in nobody's way.
+//! Calls that wait: they return in time, report progress, and do not block other calls.
 
 use std::time::{Duration, Instant};
 

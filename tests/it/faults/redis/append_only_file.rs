@@ -1,4 +1,4 @@
-//! The append-only file: cut off, long, or on a full disk.
+//! The append-only file is truncated, is long, or is on a full disk.
 
 use std::{
     fs,

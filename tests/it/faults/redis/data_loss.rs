@@ -1,10 +1,10 @@
-//! A Redis that comes back with less than it had: who lives goes on, what is on the disk counts, and what is lost is
-//! told.
+//! A Redis that comes back with less than it had: living agents go on, results on disk count, and the loss is reported.
 
 use std::{fs, path::Path};
 
-use crate::common::{World, append, gate, kill9};
 use serde_json::Value;
+
+use crate::common::{World, append, gate, kill9};
 
 fn world() -> World {
     World::builder().supervisor("lease", "\"20s\"").tables("[roles.shell]\nmax = 3\nmin = 1").build()

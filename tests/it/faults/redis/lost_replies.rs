@@ -1,4 +1,4 @@
-//! Replies that are lost on their way: the script has run, and whoever called it does not know.
+//! Replies of Redis that are lost: the script has run, and its caller does not know.
 
 use std::{
     collections::HashMap,

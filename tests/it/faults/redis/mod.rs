@@ -1,9 +1,10 @@
-//! What a Redis does beside dying: it refuses to write, stands still, cuts its clients off, forgets its scripts, loses
-//! replies on their way, finds its disk full or its file cut off. Nothing that was accepted is lost or done twice, and
-//! nobody is given up for it.
+//! Faults of Redis: it is killed, refuses to write, stands still, drops connections, forgets its scripts, loses
+//! replies, has a full disk, or comes back with less than it had. Nothing that was accepted is lost or run twice, and
+//! no agent is failed for it.
 
 mod append_only_file;
 mod data_loss;
+mod killed;
 mod lost_replies;
 mod refusing;
 mod users_own;

@@ -1,4 +1,4 @@
-//! A Redis that lives, and does not do what it is asked.
+//! A Redis that is alive and does not do what it is asked.
 
 use std::{thread, time::Duration};
 

@@ -1,4 +1,4 @@
-//! A Redis of the user's own: unreachable, closed, too old, or just right.
+//! A Redis that the user runs: unreachable, protected by a password, too old, shared, or just right.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -9,8 +9,10 @@ use std::{
     thread,
 };
 
-use crate::common::{Process, Signal, World, signal};
-use crate::faults::{config, refused, write_config};
+use crate::{
+    common::{Process, Signal, World, refused, signal},
+    faults::{config, write_config},
+};
 
 /// A redis-server that orch did not start.
 struct Own {

@@ -1,0 +1,77 @@
+//! Several faults at once, and one after another: every accepted task still ends.
+
+use serde_json::Value;
+
+use super::{gated, runners};
+use crate::common::{Process, Signal, World, kill9, signal};
+
+/// Kills all that is ours at the same moment: supervisor, Redis, tmux server, every runner; not what the programs have
+/// started.
+fn kill_everything(world: &World) {
+    let runners = runners(world);
+    let mut pids = vec![world.supervisor_pid(), world.redis_pid(), world.tmux_server_pid()];
+    pids.extend(runners.iter().map(|(_, pid)| pid.expect("pid") as u32));
+    for pid in &pids {
+        signal(*pid, Signal::SIGSTOP);
+    }
+    for pid in pids {
+        kill9(pid);
+    }
+}
+
+#[test]
+fn after_the_end_of_everything_at_once_every_accepted_task_ends() {
+    let world = World::started("[roles.shell]\nmax = 3");
+    let tasks = gated(&world, 6);
+    // What its program has started, and nobody finds by descent.
+    let orphan = world.delegate("shell", "if [ $ORCH_ATTEMPT = 1 ]; then (setsid sleep 87654 &); sleep 87654; fi");
+    world.wait_until("three of them run", || world.lines("ran").len() == 3);
+    kill_everything(&world);
+    world.start();
+    world.touch("go");
+    for task in &tasks {
+        world.wait_for(task, "succeeded");
+    }
+    let lost: Vec<u64> = tasks.iter().map(|t| world.show(t)["lost"].as_u64().unwrap()).collect();
+    assert_eq!(lost.iter().sum::<u64>(), 3, "only what ran was lost: {lost:?}");
+    // And once more, now with the orphan at work.
+    world.wait_until("the orphan runs", || {
+        world.processes().iter().filter(|p| p.command.contains("87654")).count() >= 2
+    });
+    kill_everything(&world);
+    world.start();
+    world.wait_for(&orphan, "succeeded");
+    world.wait_until("the orphan is gone", || !world.processes().iter().any(|p| p.command.contains("87654")));
+    world.stop_and_check_nothing_left();
+}
+
+#[test]
+fn faults_one_after_the_other_lose_nothing() {
+    let world = World::started("[roles.shell]\nmax = 4\nretry = { lost = 50 }");
+    let tasks: Vec<String> = (0..40).map(|_| world.delegate("shell", "sleep 0.2; echo done")).collect();
+    let done = || world.status()["tasks"]["succeeded"].as_u64().unwrap_or(0);
+    for round in 0..12 {
+        let before = done();
+        match round % 4 {
+            0 => kill9(world.supervisor_pid()),
+            1 => kill9(world.redis_pid()),
+            2 => drop(world.tmux(&["kill-server"])),
+            _ => {
+                // Whoever is there; the one that was seen may have gone.
+                let agents = world.agents("shell");
+                let pid = agents.first().and_then(|a| a["pid"].as_u64());
+                pid.and_then(|pid| Process::of(pid as u32)).iter().for_each(|p| kill9(p.pid));
+            }
+        }
+        world.start();
+        world.wait_until("it goes on", || done() > before || done() == 40);
+    }
+    for task in &tasks {
+        let shown = world.wait_for(task, "succeeded");
+        let causes: Vec<&Value> = shown["attempts"].as_array().expect("attempts").iter().map(|a| &a["cause"]).collect();
+        let (last, others) = causes.split_last().expect("an attempt");
+        assert!(*last == "success" && others.iter().all(|c| *c == "lost"), "{shown:#}");
+    }
+    assert_eq!(world.events_of("task.succeeded").len(), 40);
+    world.stop_and_check_nothing_left();
+}

@@ -1,0 +1,55 @@
+//! tmux sessions that orch did not create: they are never touched, and a name that is taken is a conflict or avoided.
+
+use crate::common::World;
+
+#[test]
+fn the_masters_name_taken_by_a_persons_own_session_is_a_conflict() {
+    let world = World::new();
+    world.tmux(&["new-session", "-d", "-s", "opus-master", "cat"]).ok();
+    let refused = world.orch(&["start"]).ended(6);
+    assert!(refused.stderr.contains("opus-master") && refused.stderr.contains("kill-session"), "{refused:?}");
+    world.check_nothing_left(&["opus-master"]);
+    assert_eq!(world.pane("opus-master").trim(), "");
+    world.tmux(&["kill-session", "-t", "=opus-master"]).ok();
+    world.start();
+    world.stop_and_check_nothing_left();
+}
+
+#[test]
+fn another_namespace_with_the_same_session_is_a_conflict_and_touches_nothing() {
+    let first = World::started("");
+    let before = (first.supervisor_pid(), first.runner_pid("opus-master"));
+    let second = World::builder().name("other").socket(&first.socket).build();
+    let refused = second.orch(&["start"]).ended(6);
+    assert!(refused.stderr.contains("opus-master"), "{refused:?}");
+    second.wait_until("a start that failed leaves nothing", || second.processes().is_empty());
+    assert_eq!(second.status()["supervisor"]["state"], "stopped");
+    assert_eq!((first.supervisor_pid(), first.runner_pid("opus-master")), before);
+    first.stop_and_check_nothing_left();
+}
+
+#[test]
+fn a_persons_own_session_is_never_touched() {
+    let world = World::new();
+    world.tmux(&["new-session", "-d", "-s", "shell-1", "cat"]).ok();
+    let pane = || world.tmux(&["list-panes", "-t", "=shell-1:", "-F", "#{pane_pid} #{pane_current_command}"]).ok();
+    let before = pane();
+    world.start();
+    let task = world.delegate("shell", "echo hello");
+    let shown = world.wait_for(&task, "succeeded");
+    assert_eq!(shown["attempts"][0]["agent"], "shell-2");
+    assert_eq!((pane(), world.pane("shell-1").trim()), (before.clone(), ""));
+    world.orch(&["stop"]).ok();
+    world.check_nothing_left(&["shell-1"]);
+    assert_eq!((pane(), world.pane("shell-1").trim()), (before, ""));
+}
+
+#[test]
+fn a_session_that_takes_the_next_free_name_meanwhile_is_walked_around() {
+    let world = World::started("[roles.shell]\nmax = 1");
+    world.tmux(&["new-session", "-d", "-s", "shell-1", "cat"]).ok();
+    let task = world.delegate("shell", "echo hello");
+    assert_eq!(world.wait_for(&task, "succeeded")["attempts"][0]["agent"], "shell-2");
+    world.orch(&["stop"]).ok();
+    world.check_nothing_left(&["shell-1"]);
+}
