@@ -142,7 +142,8 @@
 //!
 //! Imports go downward only, and `tests/house/layers.rs` holds it:
 //! surfaces ([`cli`], [`console`], [`mcp`]) → [`ops`] → [`store`], [`mux`], [`home`], [`config`], [`model`], [`os`];
-//! [`supervisor`] and [`runner`] → the same and [`drivers`], but neither a surface nor each other.
+//! [`supervisor`] and [`runner`] → the same and [`drivers`], but neither a surface nor each other; [`runner`] also uses
+//! [`launchers`], which say where a program runs.
 //! [`drill`] → the same as [`ops`] but without it, and [`cli`] calls it.
 //! Only [`store`] knows a key's name. Only [`mux`] knows that there is a tmux. Only [`os`] knows Linux.
 //!
@@ -169,6 +170,7 @@ pub mod error;
 #[cfg(test)]
 mod fuzz;
 pub mod home;
+pub mod launchers;
 pub mod mcp;
 pub mod model;
 pub mod mux;

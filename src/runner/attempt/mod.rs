@@ -40,8 +40,9 @@ use crate::{
     config::Mode,
     drivers::{Conversation, Driver, End, Verdict},
     home::Home,
+    launchers,
     model::{cause::Cause, evidence::Rule, task::Usage, text::one_line, time::Timestamp},
-    os::{self, failpoint},
+    os::failpoint,
     store::{
         agents::Directive,
         tasks::{Claimed, Report},
@@ -316,10 +317,11 @@ impl Running<'_> {
 
     /// Whatever the program has started and left behind ends with it. Nothing is the usual case, and costs one call.
     async fn end_stragglers(&self, grace: Duration) {
-        if !os::has_children() {
+        let launcher = launchers::of(&self.agent.launch.role);
+        if !launcher.is_alive() {
             return;
         }
-        let ended = tokio::task::spawn_blocking(move || os::end_children(&[], grace, STRAGGLERS_LIMIT)).await;
+        let ended = tokio::task::spawn_blocking(move || launcher.end(&[], grace, STRAGGLERS_LIMIT)).await;
         match ended {
             Ok(Ok(report)) => tracing::info!(ended = report.ended, survivors = ?report.survivors, "stragglers"),
             Ok(Err(e)) => tracing::error!("stragglers: {e}"),

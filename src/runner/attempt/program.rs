@@ -13,7 +13,8 @@ use crate::runner::{Agent, attempt::workspace::Workspace};
 use crate::{
     config::Role,
     drivers::{self, Mcp, Start, Unfit},
-    home::{self, launch::Launch},
+    home::launch::Launch,
+    launchers::{self, Invocation},
     model::id::Capability,
     os,
     store::tasks::Claimed,
@@ -71,30 +72,14 @@ pub(in crate::runner) fn spawn_on_terminal(
     command(agent, start, cwd, own).stdin(Stdio::inherit()).stdout(Stdio::inherit()).stderr(Stdio::inherit()).spawn()
 }
 
-/// Writes the files that the program wants.
-///
-/// # Errors
-/// What the system says.
-pub(in crate::runner) fn write_files(start: &Start) -> io::Result<()> {
-    start.files.iter().try_for_each(|(path, bytes)| home::write_new(path, bytes))
-}
-
+/// Returns the command that starts it where its role's programs run.
 fn command(agent: &Agent, start: &Start, cwd: &Path, own: &[(&str, OsString)]) -> Command {
     let launch = &agent.launch;
-    // A vfork is what makes a no-op task cheap. The standard library uses one where there is no `pre_exec`, and where it
-    // need not look for the program on the PATH of an environment that is not ours: so we look.
-    let name = start.program.to_str().filter(|name| !name.contains('/'));
-    let found = name.and_then(|name| drivers::find(name, launch.env.get("PATH").map(OsStr::new)));
-    let mut command = Command::new(found.as_deref().map_or(&*start.program, Path::as_os_str));
-    command
-        .arg0(&start.program)
-        .args(&start.args)
-        .current_dir(cwd)
-        .env_clear()
-        .envs(&launch.env)
-        .envs(start.env.iter().map(|(name, value)| (name, value)))
-        .envs(own.iter().map(|(name, value)| (name, value)));
-    command
+    let env = launch.env.iter().map(|(name, value)| (OsStr::new(name), OsStr::new(value)));
+    let of_driver = start.env.iter().map(|(name, value)| (OsStr::new(name), value.as_os_str()));
+    let of_attempt = own.iter().map(|(name, value)| (OsStr::new(name), value.as_os_str()));
+    let env = env.chain(of_driver).chain(of_attempt).collect();
+    launchers::of(&launch.role).command(&Invocation { start, cwd, env }).into()
 }
 
 /// The verbs as tools, for who has this launch.

@@ -9,7 +9,7 @@ use tokio::process::Child;
 
 use crate::runner::{
     Agent, Leave,
-    attempt::program::{self, own_variables, spawn, spawn_on_terminal, write_files},
+    attempt::program::{self, own_variables, spawn, spawn_on_terminal},
     attempt::scratch::Scratch,
     attempt::workspace::Workspace,
     interactive::follow::Follow,
@@ -24,6 +24,7 @@ use crate::runner::{
 use crate::{
     config::Mode,
     drivers::{self, Driver, HookTranscript, Job, Refusal, Seat, Start, Verdict},
+    launchers,
     model::{cause::Cause, id::Capability, question::Question, wait::Wait},
     os::failpoint,
     store::tasks::Claimed,
@@ -106,7 +107,7 @@ pub(in crate::runner) fn begin<'a>(
         .map_err(|e| NotBegun::machine(agent, format!("the program's own folder could not be made: {e}")))?;
     start.env.extend(scratch.as_ref().map(Scratch::variable));
     let could_not_start = |e: io::Error| could_not_start(&e, &start, agent);
-    write_files(&start).map_err(could_not_start)?;
+    launchers::of(role).prepare(&start.files).map_err(could_not_start)?;
     let (child, sources, transcript) = if terminal.is_some() {
         // Before the program can tell anything.
         let mut follow = Follow::new(agent, &workspace.dir, Some(driver), Turn::with_task(), waits)

@@ -35,6 +35,7 @@ use crate::{
     config::DriverKind,
     drivers::{self, Driver, Hook, Start},
     home::{self, Home, launch::Launch},
+    launchers,
     model::text::one_line,
     mux::{Mux, Tags, TmuxMux},
     os,
@@ -148,7 +149,7 @@ impl<'a> Seat<'a> {
         let mut start = self.program()?;
         let name = start.program.to_string_lossy().into_owned();
         let in_dir = |e: std::io::Error| format!("its files could not be written to {}: {e}", self.dir.display());
-        program::write_files(&start).map_err(in_dir)?;
+        launchers::of(&self.agent.launch.role).prepare(&start.files).map_err(in_dir)?;
         let scratch = self.driver.map(|driver| Scratch::make(driver, &self.agent.launch.role, &self.dir)).transpose();
         let scratch = scratch.map_err(in_dir)?.flatten();
         start.env.extend(scratch.as_ref().map(Scratch::variable));
@@ -298,11 +299,12 @@ async fn end(agent: &Agent, child: &mut Child) {
             let _ = child.kill().await;
         }
     }
-    if os::has_children() {
+    let launcher = launchers::of(&agent.launch.role);
+    if launcher.is_alive() {
         // `orch start` may have been typed here: the supervisor is our descendant then, and not the program's own.
         let keep: Vec<u32> = os::read_lock_holder(&agent.home.supervisor_lock()).map(|p| p.pid).into_iter().collect();
         let (grace, limit) = (Duration::from_millis(200), Duration::from_secs(5));
-        let ended = tokio::task::spawn_blocking(move || os::end_children(&keep, grace, limit));
+        let ended = tokio::task::spawn_blocking(move || launcher.end(&keep, grace, limit));
         if let Ok(Err(e)) = ended.await {
             tracing::error!("what the master's program left behind: {e}");
         }
