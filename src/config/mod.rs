@@ -13,6 +13,7 @@ mod find;
 mod flags;
 mod resolve;
 mod role;
+pub mod schema;
 mod section;
 mod settings;
 mod starter;

@@ -17,8 +17,36 @@ use crate::model::{
 pub(super) struct Reader {
     pub complaints: Complaints,
     /// The keys that each kind of table knows.
-    known: BTreeMap<&'static str, Vec<&'static str>>,
+    known: Known,
     unknown: Vec<Unknown>,
+}
+
+/// Every key that was asked for, with its shape, by the kind of table.
+pub(super) type Known = BTreeMap<&'static str, Vec<(&'static str, Shape)>>;
+
+/// What the value of one key may be, as far as the key alone decides it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Shape {
+    /// A string that stands for something, or that is taken as it is.
+    Text,
+    /// One of these strings.
+    OneOf(Vec<&'static str>),
+    /// A string such as `"90s"`.
+    Duration { least: Duration },
+    /// A string such as `"4G"`.
+    Size { least: u64 },
+    /// A whole number.
+    Count { least: u32 },
+    /// A number, whole or not.
+    Number { least: f64 },
+    /// `true` or `false`.
+    Flag,
+    /// A list of strings; where `of` is not empty, of these.
+    List { of: Vec<&'static str> },
+    /// A table of strings whose keys are free.
+    Map,
+    /// A table of this kind.
+    Table(&'static str),
 }
 
 struct Unknown {
@@ -41,13 +69,12 @@ impl Reader {
     /// Tells which keys nothing asked for. Only now: where else a key would have been known takes the whole file.
     pub fn finish(mut self) -> Complaints {
         for Unknown { line, table, kind, key } in std::mem::take(&mut self.unknown) {
-            let known = self.known.get(kind).map(Vec::as_slice).unwrap_or_default();
+            let known: Vec<&str> = self.known.get(kind).into_iter().flatten().map(|(key, _)| *key).collect();
             // A table below the one at hand is likelier meant than one elsewhere.
             let elsewhere = |kinds: &str| {
-                let mut homes = self
-                    .known
-                    .iter()
-                    .filter(|(home, keys)| !home.is_empty() && home.starts_with(kinds) && keys.contains(&key.as_str()));
+                let mut homes = self.known.iter().filter(|(home, keys)| {
+                    !home.is_empty() && home.starts_with(kinds) && keys.iter().any(|(known, _)| *known == key)
+                });
                 homes.next().map(|(home, _)| *home)
             };
             let what = if let Some(home) = elsewhere(kind).or_else(|| elsewhere("")) {
@@ -61,6 +88,11 @@ impl Reader {
         }
         self.complaints
     }
+
+    /// The keys that were asked for.
+    pub fn into_known(self) -> Known {
+        self.known
+    }
 }
 
 /// One table while it is read; absent ones read as empty.
@@ -69,13 +101,13 @@ pub(super) struct Section<'r, 'a> {
     path: String,
     kind: &'static str,
     table: Option<&'a DeTable<'a>>,
-    asked: Vec<&'static str>,
+    asked: Vec<(&'static str, Shape)>,
 }
 
 impl<'a> Section<'_, 'a> {
     /// The table `key` below this one. `kind` is its name in messages about every table of its sort.
     pub fn section(&mut self, key: &'static str, kind: &'static str) -> Section<'_, 'a> {
-        let found = self.get(key);
+        let found = self.get(key, Shape::Table(kind));
         let table = found.and_then(|at| self.as_table(key, at));
         Section { path: self.key(key), reader: self.reader, kind, table, asked: Vec::new() }
     }
@@ -100,7 +132,7 @@ impl<'a> Section<'_, 'a> {
     /// Every key has been asked for: what is left is unknown.
     pub fn finish(self) {
         for (key, _) in self.table.into_iter().flatten() {
-            if !self.asked.contains(&key.get_ref().as_ref()) {
+            if !self.asked.iter().any(|(asked, _)| asked == key.get_ref()) {
                 self.reader.unknown.push(Unknown {
                     line: self.reader.complaints.line_of(key.span().start),
                     table: self.path.clone(),
@@ -127,8 +159,8 @@ impl<'a> Section<'_, 'a> {
         self.reader.complaints.add(line, self.path.clone(), what);
     }
 
-    fn get(&mut self, key: &'static str) -> Option<At<&'a DeValue<'a>>> {
-        self.asked.push(key);
+    fn get(&mut self, key: &'static str, shape: Shape) -> Option<At<&'a DeValue<'a>>> {
+        self.asked.push((key, shape));
         let (key, value) = self.table?.get_key_value(key)?;
         Some(At { line: self.reader.complaints.line_of(key.span().start), value: value.get_ref() })
     }
@@ -148,7 +180,26 @@ impl<'a> Section<'_, 'a> {
 
     /// A string of which `read` makes what it stands for, or says why not.
     pub fn checked<T>(&mut self, key: &'static str, read: impl Fn(&str) -> Result<T, String>) -> Option<At<T>> {
-        let At { line, value } = self.get(key)?;
+        self.string(key, Shape::Text, read)
+    }
+
+    /// One of these words, of which `read` makes what it stands for.
+    pub fn one_of<T>(
+        &mut self,
+        key: &'static str,
+        words: &[&'static str],
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<At<T>> {
+        self.string(key, Shape::OneOf(words.to_vec()), read)
+    }
+
+    fn string<T>(
+        &mut self,
+        key: &'static str,
+        shape: Shape,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<At<T>> {
+        let At { line, value } = self.get(key, shape)?;
         let Some(text) = value.as_str() else {
             self.complain(line, key, must_be("a string", value));
             return None;
@@ -164,7 +215,7 @@ impl<'a> Section<'_, 'a> {
 
     /// A duration with its unit, at least `least`.
     pub fn duration(&mut self, key: &'static str, least: Duration) -> Option<At<Duration>> {
-        let At { line, value } = self.get(key)?;
+        let At { line, value } = self.get(key, Shape::Duration { least })?;
         let what = match value {
             // Parsed as it would be shown: the sentence about a wrong one quotes it, and a right one shows as it is.
             DeValue::String(text) => match duration::parse(&printable(text)) {
@@ -183,7 +234,7 @@ impl<'a> Section<'_, 'a> {
 
     /// An amount of memory or output with its unit, in bytes, at least `least`.
     pub fn size(&mut self, key: &'static str, least: u64) -> Option<At<u64>> {
-        let At { line, value } = self.get(key)?;
+        let At { line, value } = self.get(key, Shape::Size { least })?;
         let what = match value {
             DeValue::String(text) => match size::parse(&printable(text)) {
                 Ok(value) if value >= least => return Some(At { line, value }),
@@ -201,7 +252,7 @@ impl<'a> Section<'_, 'a> {
 
     /// A whole number, at least `least`.
     pub fn count(&mut self, key: &'static str, least: u32) -> Option<At<u32>> {
-        let At { line, value } = self.get(key)?;
+        let At { line, value } = self.get(key, Shape::Count { least })?;
         let what = match value.as_integer() {
             Some(number) => match u32::from_str_radix(number.as_str(), number.radix()) {
                 Ok(value) if value >= least => return Some(At { line, value }),
@@ -215,7 +266,7 @@ impl<'a> Section<'_, 'a> {
 
     /// A number, whole or not, at least `least`.
     pub fn number(&mut self, key: &'static str, least: f64) -> Option<At<f64>> {
-        let At { line, value } = self.get(key)?;
+        let At { line, value } = self.get(key, Shape::Number { least })?;
         let what = match value {
             DeValue::Float(_) | DeValue::Integer(_) => match bare(value).parse::<f64>() {
                 Ok(value) if value.is_finite() && value >= least => return Some(At { line, value }),
@@ -229,7 +280,7 @@ impl<'a> Section<'_, 'a> {
 
     /// Yes or no.
     pub fn flag(&mut self, key: &'static str) -> Option<At<bool>> {
-        let At { line, value } = self.get(key)?;
+        let At { line, value } = self.get(key, Shape::Flag)?;
         let flag = value.as_bool();
         if flag.is_none() {
             self.complain(line, key, must_be("true or false", value));
@@ -243,16 +294,18 @@ impl<'a> Section<'_, 'a> {
         key: &'static str,
         check: impl Fn(&str) -> Result<(), String>,
     ) -> Option<At<Vec<At<String>>>> {
-        self.list_of(key, |text| check(text).map(|()| text.to_owned()))
+        self.list_of(key, &[], |text| check(text).map(|()| text.to_owned()))
     }
 
     /// A list of strings of each of which `read` makes what it stands for, or says why not; each with its own line.
+    /// `words` are the strings it may hold; empty: any.
     pub fn list_of<T>(
         &mut self,
         key: &'static str,
+        words: &[&'static str],
         read: impl Fn(&str) -> Result<T, String>,
     ) -> Option<At<Vec<At<T>>>> {
-        let At { line, value } = self.get(key)?;
+        let At { line, value } = self.get(key, Shape::List { of: words.to_vec() })?;
         let Some(array) = value.as_array() else {
             self.complain(line, key, must_be("a list of strings, such as [\"a\", \"b\"]", value));
             return None;
@@ -275,7 +328,7 @@ impl<'a> Section<'_, 'a> {
         key: &'static str,
         check: impl Fn(&str, &str) -> Result<(), String>,
     ) -> Option<BTreeMap<String, String>> {
-        let at = self.get(key)?;
+        let at = self.get(key, Shape::Map)?;
         let table = self.as_table(key, at)?;
         let mut map = BTreeMap::new();
         for (name, value) in table {

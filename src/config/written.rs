@@ -12,7 +12,7 @@ use toml::de::DeTable;
 use super::{
     complaint::{At, Complaints},
     role::{DriverKind, Mode},
-    section::{Reader, Section},
+    section::{Known, Reader, Section},
 };
 use crate::model::name;
 
@@ -134,6 +134,15 @@ pub(super) fn parse(text: &str, mut complaints: Complaints) -> (Written, Complai
     (written, reader.finish())
 }
 
+/// Every key that a file may have, with its shape, by the kind of table.
+pub(super) fn keys(complaints: Complaints) -> Known {
+    // One role is enough to see what is asked of each.
+    let (table, _) = DeTable::parse_recoverable("[roles.any]");
+    let mut reader = Reader::new(complaints);
+    let _ = file(reader.root(table.get_ref()));
+    reader.into_known()
+}
+
 fn file(mut top: Section<'_, '_>) -> Written {
     let name = top.checked("name", |text| name::check_namespace(text).map(|()| text.to_owned()));
 
@@ -152,7 +161,7 @@ fn file(mut top: Section<'_, '_>) -> Written {
     let supervisor = supervisor(top.section("supervisor", "supervisor"));
     let retry = retry(top.section("retry", "retry"));
     let mut agents = top.section("agents", "agents");
-    let agents_order = agents.list_of("order", agent_program);
+    let agents_order = agents.list_of("order", &DriverKind::AGENTS.map(DriverKind::as_str), agent_program);
     agents.finish();
     let master = master(top.section("master", "master"));
     let roles = top.section("roles", "roles").each("roles.NAME", role).into_iter().collect();
@@ -211,7 +220,7 @@ fn role(name: At<&str>, table: &mut Section<'_, '_>) -> (String, WrittenRole) {
     }
     let written = WrittenRole {
         line: name.line,
-        driver: table.checked("driver", str::parse),
+        driver: table.one_of("driver", &DriverKind::ALL.map(DriverKind::as_str), str::parse),
         command: words(table.list("command", command_word)),
         model: table.checked("model", |text| filled(text).map(str::to_owned)),
         instructions: table.text("instructions"),
@@ -236,14 +245,14 @@ fn role(name: At<&str>, table: &mut Section<'_, '_>) -> (String, WrittenRole) {
         max_task_cost_usd: table.number("max_task_cost_usd", LEAST_COST),
         max_task_tokens: table.count("max_task_tokens", 1),
         day: day(table),
-        mode: table.checked("mode", mode),
+        mode: table.one_of("mode", &["headless", "interactive"], mode),
         args: words(table.list("args", command_word)),
         allowed_tools: words(table.list("allowed_tools", |tool| word(tool).map(drop))),
         permission_mode: table.checked("permission_mode", |mode| word(mode).map(str::to_owned)),
         max_turns: table.count("max_turns", 1),
         max_cost_usd: table.number("max_cost_usd", LEAST_COST),
         resume: table.flag("resume"),
-        on_denial: table.checked("on_denial", on_denial),
+        on_denial: table.one_of("on_denial", &["hold", "accept"], on_denial),
     };
     (name.value.to_owned(), written)
 }
