@@ -17,6 +17,7 @@ mod hook;
 mod inspect;
 mod lifecycle;
 mod logs;
+mod man;
 mod out;
 mod people;
 pub mod render;
@@ -134,6 +135,7 @@ async fn dispatch(verb: Verb, session: &mut Session) -> Result<u8, End> {
         Verb::Doctor => setup::doctor(session).await,
         Verb::Drill(args) => drill::run(&args, session).await,
         Verb::Completions(args) => setup::completions(&args, session),
+        Verb::Man(args) => man::run(&args, session),
         Verb::Supervise(args) => {
             let mode = Mode { daemon: args.daemon, to_stop: args.to_stop };
             crate::supervisor::run(session.load_config()?, mode).await?;

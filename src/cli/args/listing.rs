@@ -12,7 +12,7 @@ pub(super) const GROUPS: &[(&str, &[&str])] = &[
     ("Watch", &["logs", "events", "costs"]),
     ("Agents", &["agents", "spawn", "kill", "scale"]),
     ("Flow", &["pause", "drain", "resume"]),
-    ("Shell and programs", &["completions", "mcp"]),
+    ("Shell and programs", &["completions", "man", "mcp"]),
     ("Proof", &["drill"]),
 ];
 

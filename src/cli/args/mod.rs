@@ -110,6 +110,8 @@ pub enum Verb {
     Drill(Drill),
     /// Print a shell's completion script
     Completions(Completions),
+    /// Print the manual page, or write all manual pages to a folder
+    Man(Man),
     /// The supervisor in the foreground, for systemd
     #[command(hide = true)]
     Supervise(Supervise),
@@ -132,11 +134,18 @@ pub fn command(width: usize) -> clap::Command {
     listing::add(Cli::command(), width)
 }
 
-/// The command line without what people do not type: for completions, which show hidden verbs too.
+/// The visible verbs in groups, each group with its title, in the order in which the help lists them.
+pub fn groups() -> &'static [(&'static str, &'static [&'static str])] {
+    listing::GROUPS
+}
+
+/// The command line without what people do not type: for completions, which show hidden verbs too, and for manual pages.
 pub fn everyday() -> clap::Command {
     let all = Cli::command();
     let verbs: Vec<clap::Command> = all.get_subcommands().filter(|verb| !verb.is_hide_set()).cloned().collect();
-    clap::Command::new("orch").version(env!("CARGO_PKG_VERSION")).args(all.get_arguments().cloned()).subcommands(verbs)
+    let about = all.get_about().cloned().unwrap_or_default();
+    let everyday = clap::Command::new("orch").version(env!("CARGO_PKG_VERSION")).about(about);
+    everyday.args(all.get_arguments().cloned()).subcommands(verbs)
 }
 
 /// Reads the words of a command line.

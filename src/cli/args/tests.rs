@@ -97,6 +97,8 @@ fn every_verb_of_the_design_parses() {
         "resume sonnet",
         "doctor",
         "completions zsh",
+        "man",
+        "man /a/man1",
         "supervise --daemon",
         "run-agent /a/launch.json",
         "console",

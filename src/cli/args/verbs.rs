@@ -325,6 +325,17 @@ pub struct Completions {
     pub shell: clap_complete::Shell,
 }
 
+/// `orch man`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  orch man | man -l -
+  orch man ~/.local/share/man/man1")]
+pub struct Man {
+    /// Write orch.1 and one orch-VERB.1 per verb to this folder
+    #[arg(value_name = "DIR")]
+    pub folder: Option<PathBuf>,
+}
+
 /// `orch supervise`
 #[derive(Debug, Args)]
 pub struct Supervise {
