@@ -46,10 +46,17 @@ impl Fleet {
 
     /// The same with a master of this driver.
     pub fn with_master(programs: &[&str], master: &'static str, tables: &str, rules: Vec<Rule>) -> Option<Fleet> {
+        let fleet = Fleet::prepared(programs, || World::builder().master_driver(master).tables(tables).build(), rules)?;
+        fleet.world.start();
+        Some(fleet)
+    }
+
+    /// A world with its programs and their settings, not started yet.
+    pub fn prepared(programs: &[&str], world: impl FnOnce() -> World, rules: Vec<Rule>) -> Option<Fleet> {
         let installed = installed(programs)?;
         within_the_time();
         let model = Server::start(rules);
-        let mut world = World::builder().master_driver(master).tables(tables).build();
+        let mut world = world();
         for (name, path) in programs.iter().zip(installed) {
             let bin = world.file("bin");
             fs::create_dir_all(&bin).expect("bin");
@@ -81,7 +88,6 @@ impl Fleet {
         fleet.settle_codex();
         fleet.settle_opencode();
         fleet.settle_gemini();
-        fleet.world.start();
         Some(fleet)
     }
 

@@ -8,6 +8,7 @@ mod aider;
 mod claude;
 mod codex;
 mod copilot;
+mod demo;
 mod failures;
 mod fleet;
 mod gemini;
