@@ -1,6 +1,6 @@
 //! Every key of sessions.toml as data: for the JSON Schema that editors use, and for the documentation.
 //!
-//! A key, its type and its bounds come from what the reader asks for ([`written`](super::written)); its description and
+//! A key, its type and its bounds come from what the reader asks for ([`written`]); its description and
 //! its default come from the commented reference ([`REFERENCE`]). Neither is written down a second time.
 
 use std::collections::BTreeMap;
