@@ -30,7 +30,7 @@
 //! dead or hung, and makes delayed tasks ready. It keeps no state that is not in Redis, in tmux or in the kernel; so a
 //! new one after `kill -9` just looks and goes on. That is all that adopting a fleet means.
 //!
-//! *Surfaces* ([`cli`], [`console`], [`mcp`]) translate to [`ops`] and render its answers.
+//! *Surfaces* ([`cli`], [`console`], [`mcp`]) translate to [`ops`] and show its answers as [`view`] renders them.
 //!
 //! ## The life of a task
 //!
@@ -141,7 +141,7 @@
 //! ## The rooms
 //!
 //! Imports go downward only, and `tests/house/layers.rs` holds it:
-//! surfaces ([`cli`], [`console`], [`mcp`]) → [`ops`] → [`store`], [`mux`], [`home`], [`config`], [`model`], [`os`];
+//! surfaces ([`cli`], [`console`], [`mcp`]) → [`view`] → [`ops`] → [`store`], [`mux`], [`home`], [`config`], [`model`], [`os`];
 //! [`supervisor`] and [`runner`] → the same and [`drivers`], but neither a surface nor each other; [`runner`] also uses
 //! [`launchers`], which say where a program runs.
 //! [`drill`] → the same as [`ops`] but without it, and [`cli`] calls it.
@@ -151,7 +151,8 @@
 //!
 //! - *A driver*: one file in `drivers`, one word in `config::DriverKind` with the keys it knows, one line in
 //!   [`drivers::of`] (README, "Adding a driver").
-//! - *A verb*: one file in `ops` with its request and answer in `ops::types`, one file in `cli`.
+//! - *A verb*: one file in `ops` with its request and answer in `ops::types`, one function in `cli`; what it answers is
+//!   rendered in `view`, in the file of its subject.
 //! - *A tool*: one file in `mcp::tools`, or a function in one.
 //! - *A transition*: its line in the table of `model`, one Lua file with its header, one typed call in `store`.
 //! - *A rule of supervision*: `supervisor::decide`, with a case in its tests.
@@ -180,3 +181,4 @@ pub mod redis_server;
 pub mod runner;
 pub mod store;
 pub mod supervisor;
+pub mod view;

@@ -1,23 +1,23 @@
-//! `orch cancel` and `orch retry`: one line a task.
+//! `orch cancel` and `orch retry`: one line per task.
 
-use super::{Session, args, end::End, render};
-use crate::{error::Kind, model::task::TaskState, ops::types::Changed};
+use super::{Session, args, stdio::End};
+use crate::{error::Kind, model::task::TaskState, ops::types::Changed, view::task};
 
 pub(super) async fn cancel(args: &args::SomeTasks, session: &mut Session) -> Result<u8, End> {
     let changes = session.ops()?.cancel(&args.tasks).await?;
-    session.answer(&changes, |changes, view| changes.iter().map(|c| render::answer::cancelled(c, view)).collect())?;
-    // Told twice is as good as told once; a task that ended otherwise is not.
-    let as_asked = |c: &Changed| c.changed || !matches!(c.state, TaskState::Succeeded | TaskState::Failed);
-    Ok(code(changes.iter().all(as_asked)))
+    session.answer(&changes, |changes, view| changes.iter().map(|c| task::cancelled(c, view)).collect())?;
+    // A task that is cancelled already is as requested; one that has ended otherwise is not.
+    let as_requested = |c: &Changed| c.changed || !matches!(c.state, TaskState::Succeeded | TaskState::Failed);
+    Ok(code(changes.iter().all(as_requested)))
 }
 
 pub(super) async fn retry(args: &args::SomeTasks, session: &mut Session) -> Result<u8, End> {
     let changes = session.ops()?.retry(&args.tasks).await?;
-    session.answer(&changes, |changes, view| changes.iter().map(|c| render::answer::retried(c, view)).collect())?;
-    let as_asked = |c: &Changed| c.changed || !c.state.is_terminal();
-    Ok(code(changes.iter().all(as_asked)))
+    session.answer(&changes, |changes, view| changes.iter().map(|c| task::retried(c, view)).collect())?;
+    let as_requested = |c: &Changed| c.changed || !c.state.is_terminal();
+    Ok(code(changes.iter().all(as_requested)))
 }
 
-fn code(as_asked: bool) -> u8 {
-    if as_asked { 0 } else { Kind::Failed.exit_code() }
+fn code(as_requested: bool) -> u8 {
+    if as_requested { 0 } else { Kind::Failed.exit_code() }
 }

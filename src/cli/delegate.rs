@@ -7,7 +7,11 @@ use std::{
 
 use serde_json::Value;
 
-use super::{Session, args, end::End, exit, inspect, text, wait};
+use super::{
+    Session, args, errors,
+    stdio::{self, End},
+    tasks, wait,
+};
 use crate::{
     error::{Error, Kind, Result},
     model::{id::TaskId, task::TaskState},
@@ -23,14 +27,14 @@ pub(super) async fn run(args: args::Delegate, session: &mut Session) -> Result<u
     let ops = session.ops()?;
     let delegated = ops.delegate(request).await?;
     if keyed && !delegated.created && !session.json {
-        exit::note(&format!("{} was delegated before with this key, and is {}", delegated.id, delegated.state));
+        errors::note(&format!("{} was delegated before with this key, and is {}", delegated.id, delegated.state));
     }
-    // For whoever waits, and for a person; a program that only delegates is not to pay for it.
+    // Only for a caller that waits and for a person: a program that only delegates should not pay for another call.
     if (wait || io::stderr().is_terminal())
         && !session.json
         && let Some(why) = ops.suspended(role.as_deref()).await?
     {
-        exit::note(&format!("{} waits: {why}", delegated.id));
+        errors::note(&format!("{} waits: {why}", delegated.id));
     }
     if wait {
         return wait_for(&ops, &delegated.id, session).await;
@@ -39,7 +43,7 @@ pub(super) async fn run(args: args::Delegate, session: &mut Session) -> Result<u
     Ok(0)
 }
 
-/// The words as meant: everything that is read, or depends on the caller's folder, is read here.
+/// The request that the words mean. What depends on the caller's folder or standard input is read here.
 fn request(args: args::Delegate) -> Result<Delegate> {
     Ok(Delegate {
         text: one_text(args.text)?,
@@ -58,7 +62,7 @@ fn request(args: args::Delegate) -> Result<Delegate> {
 
 fn one_text(words: Vec<String>) -> Result<String> {
     match words.as_slice() {
-        [text] => text::given(text.clone()),
+        [text] => stdio::text(text.clone()),
         [first, ..] => Err(Error::usage(format!("delegate takes one text, and got {} words", words.len()))
             .hint(format!("put quotes around all of it: orch delegate '{first} ...'"))),
         [] => Err(Error::usage("delegate takes a text")),
@@ -89,11 +93,11 @@ fn absolute(dir: &Path) -> Result<std::path::PathBuf> {
 async fn wait_for(ops: &Ops, id: &TaskId, session: &mut Session) -> Result<u8, End> {
     let mut stderr = io::stderr();
     if stderr.is_terminal() {
-        // For a person who changes their mind: the id is what they need then. Nothing depends on it.
-        let _ = writeln!(stderr, "{id} is on its way; Ctrl-C stops the waiting, not the task");
+        // A person who stops waiting needs the id. Nothing depends on this line.
+        let _ = writeln!(stderr, "{id} was accepted; Ctrl-C stops the waiting, not the task");
     }
     let wait = Wait { ids: vec![id.clone()], any: false, timeout: None };
-    let ended = ops.wait_telling(wait, &mut wait::tell_held).await?;
+    let ended = ops.wait_telling(wait, &mut wait::note_held).await?;
     let Some(detail) = ended.first() else {
         return Err(Error::internal(format!("no answer about {id}")).into());
     };
@@ -101,7 +105,7 @@ async fn wait_for(ops: &Ops, id: &TaskId, session: &mut Session) -> Result<u8, E
         session.out.json(detail, session.view.colour)?;
         return Ok(if detail.task.state == TaskState::Succeeded { 0 } else { Kind::Failed.exit_code() });
     }
-    inspect::print_result(detail, session)
+    tasks::print_result(detail, session)
 }
 
 #[cfg(test)]

@@ -2,38 +2,31 @@
 
 use super::{
     Session, args,
-    end::End,
-    out::{self, Out},
-    render::{View, stream},
+    stdio::{self, End},
 };
-use crate::model::event::Event;
+use crate::{model::event::Event, view};
 
 pub(super) async fn run(args: &args::Events, session: &mut Session) -> Result<u8, End> {
     let ops = session.ops()?;
-    let Session { out, view, json, .. } = session;
     let events = ops.events(args.lines).await?;
     for event in &events {
-        print(event, out, view, *json)?;
+        session.item(event, view::event::event)?;
     }
     if !args.follow {
         return Ok(0);
     }
-    out.flush()?;
-    // Without a last one there is none yet, or none was asked for.
+    session.out.flush()?;
+    // Without a last event: from now on where none was asked for, else from the first one.
     let after = events.last().map_or(if args.lines == 0 { "$" } else { "-" }, |e| e.id.as_str());
     let mut written = Ok(());
     let mut each = |event: Event| {
-        written = print(&event, out, view, *json).and_then(|()| out.flush());
+        written = session.item(&event, view::event::event).and_then(|()| session.out.flush());
         written.is_ok()
     };
     tokio::select! {
         followed = ops.follow_events(after, &mut each) => followed?,
-        end = out::unread() => return Err(end),
+        end = stdio::closed() => return Err(end),
     }
     written?;
     Ok(0)
-}
-
-fn print(event: &Event, out: &mut Out, view: &View, json: bool) -> Result<(), End> {
-    if json { out.json(event, false) } else { out.text(&stream::event(event, view)) }
 }

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use super::{Session, args, end::End};
+use super::{Session, args, stdio::End};
 use crate::{
     error::{Error, Kind},
     home::Home,

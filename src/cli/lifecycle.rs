@@ -5,14 +5,14 @@ use std::{
     os::unix::process::CommandExt,
 };
 
-use super::{Session, args, end::End, render, status};
-use crate::{error::Error, ops::Ops};
+use super::{Session, args, status, stdio::End};
+use crate::{error::Error, ops::Ops, view};
 
 pub(super) async fn start(args: &args::Start, session: &mut Session) -> Result<u8, End> {
     let ops = session.ops()?;
     let started = ops.start().await?;
     let hint = status::attach_hint(ops.config());
-    session.answer(&started, |started, view| render::answer::started(started, &hint, view))?;
+    session.answer(&started, |started, view| view::lifecycle::started(started, &hint, view))?;
     if args.attach {
         return Err(become_attached(&ops, None, session).await?);
     }
@@ -21,7 +21,7 @@ pub(super) async fn start(args: &args::Start, session: &mut Session) -> Result<u
 
 pub(super) async fn stop(args: &args::Stop, session: &mut Session) -> Result<u8, End> {
     let stopped = session.ops()?.stop(args.drain, args.timeout).await?;
-    session.answer(&stopped, |stopped, _| render::answer::stopped(stopped))?;
+    session.answer(&stopped, |stopped, _| view::lifecycle::stopped(stopped))?;
     Ok(0)
 }
 
@@ -30,15 +30,15 @@ pub(super) async fn attach(args: &args::Attach, session: &mut Session) -> Result
     Err(become_attached(&ops, args.agent.as_deref(), session).await?)
 }
 
-/// Becomes tmux: the terminal is the agent's from here on. Returns only if that did not work.
+/// Replaces this process by tmux, which shows the agent's terminal. Returns only if that failed.
 async fn become_attached(ops: &Ops, agent: Option<&str>, session: &mut Session) -> Result<End, End> {
     let mut command = ops.attach_command(agent).await?;
     session.out.flush()?;
-    // Within tmux it is the client of this pane that is switched, which has one.
+    // Within tmux the client that shows this pane is switched; that client has a terminal.
     let has_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
     if !has_terminal && std::env::var_os("TMUX").is_none_or(|tmux| tmux.is_empty()) {
-        let hint = "type it at a terminal; what an agent has printed is in: orch logs";
-        return Err(Error::usage("attach needs a terminal: here standard input or output is none").hint(hint).into());
+        let hint = "run it in a terminal; orch logs shows what an agent has printed";
+        return Err(Error::usage("attach needs a terminal, and standard input or output is not one").hint(hint).into());
     }
     let e = command.exec();
     let program = command.get_program().to_string_lossy().into_owned();

@@ -6,7 +6,7 @@ use clap::Command;
 use clap_mangen::Man;
 use serde_json::json;
 
-use super::{Session, args, end::End};
+use super::{Session, args, stdio::End};
 use crate::error::{Error, Result};
 
 pub(super) fn run(args: &args::Man, session: &mut Session) -> Result<u8, End> {

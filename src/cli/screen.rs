@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use nix::sys::termios::{self, LocalFlags, SetArg, Termios};
 use tokio::io::unix::AsyncFd;
 
-use super::end::End;
+use super::stdio::End;
 
 /// Alternate screen; hidden cursor.
 const ENTER: &str = "\x1b[?1049h\x1b[?25l";

@@ -4,22 +4,22 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::{Session, args, end::End, render};
-use crate::{config::Env, error::Kind, ops::Ops};
+use super::{Session, args, stdio::End};
+use crate::{config::Env, error::Kind, ops::Ops, view};
 
 pub(super) async fn init(args: &args::Init, session: &mut Session) -> Result<u8, End> {
     let env = Env::of_process()?;
     let file = env.cwd.join(session.config.as_deref().unwrap_or(Path::new("sessions.toml")));
     Ops::init(&env, &file, args.force).await?;
     session.answer(&json!({"path": file}), |_, _| {
-        format!("wrote {}\nnext: look at it, then type orch start\n", file.display())
+        format!("wrote {}\nnext: review it, then run orch start\n", file.display())
     })?;
     Ok(0)
 }
 
 pub(super) async fn doctor(session: &mut Session) -> Result<u8, End> {
     let checks = session.ops()?.doctor().await;
-    session.answer(&checks, |checks, view| render::answer::checks(checks, view))?;
+    session.answer(&checks, |checks, view| view::doctor::checks(checks, view))?;
     Ok(if checks.iter().any(|c| c.state == "error") { Kind::Configuration.exit_code() } else { 0 })
 }
 

@@ -14,6 +14,7 @@ use crate::model::{
     task::{Priority, Task, TaskDetail, TaskState, Usage},
     time::Timestamp,
 };
+pub use crate::store::people::Answered;
 
 /// Who asks: a person, or the program of an agent's attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]

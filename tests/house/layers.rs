@@ -21,10 +21,12 @@ const MAY: &[(&str, &[&str])] = &[
     ("runner", &["model", "os", "config", "mux", "redis_server", "store", "home", "drivers", "launchers"]),
     ("supervisor", &["model", "os", "config", "mux", "redis_server", "store", "home", "drivers"]),
     ("drill", &["model", "os", "config", "mux", "redis_server", "store", "home"]),
-    ("console", &["model", "os", "config", "home", "ops"]),
-    ("mcp", &["model", "os", "config", "home", "ops"]),
+    // It renders the answers of `ops`, and every surface renders with it.
+    ("view", &["model", "ops"]),
+    ("console", &["model", "os", "config", "home", "ops", "view"]),
+    ("mcp", &["model", "os", "config", "home", "ops", "view"]),
     // The command line also dispatches to the programs that are not verbs.
-    ("cli", &["model", "os", "config", "home", "ops", "supervisor", "runner", "console", "mcp", "drill"]),
+    ("cli", &["model", "os", "config", "home", "ops", "supervisor", "runner", "console", "mcp", "drill", "view"]),
 ];
 
 fn files(dir: &Path, into: &mut Vec<PathBuf>) {
@@ -106,6 +108,18 @@ fn imports_go_downward_only() {
         }
     });
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn view_knows_the_answers_of_ops_and_calls_no_verb() {
+    let mut wrong = Vec::new();
+    each_file(|room, path, code| {
+        let calls = code.split("ops::").skip(1).any(|after| !after.starts_with("types"));
+        if room == "view" && calls {
+            wrong.push(path.display().to_string());
+        }
+    });
+    assert!(wrong.is_empty(), "import more than ops::types: {wrong:?}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use clap::{Command, builder::StyledStr};
 
-use crate::cli::render::text::{hanging, pad};
+use crate::view::text::{hanging, pad};
 
 /// Each visible verb once, in the order in which a newcomer meets them; a test holds this complete.
 pub(super) const GROUPS: &[(&str, &[&str])] = &[

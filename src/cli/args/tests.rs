@@ -1,7 +1,7 @@
 use std::{collections::BTreeSet, ffi::OsString, time::Duration};
 
 use super::*;
-use crate::{cli::exit, model::task::TaskState};
+use crate::{cli::errors, model::task::TaskState};
 
 fn words(line: &[&str]) -> Vec<OsString> {
     std::iter::once("orch").chain(line.iter().copied()).map(OsString::from).collect()
@@ -129,7 +129,7 @@ fn what_is_wrong_is_said_with_a_hint() {
         ("--json", "no verb was given", "orch --help"),
     ] {
         let complaint = parse(&words(&line.split(' ').collect::<Vec<_>>()), 80).unwrap_err();
-        let error = exit::usage(&complaint);
+        let error = errors::usage(&complaint);
         assert!(error.message.contains(message), "{line}: {}", error.message);
         assert!(error.hint.as_ref().is_some_and(|h| h.contains(hint)), "{line}: {:?}", error.hint);
         assert!(!error.message.contains('\n'), "{line}: {}", error.message);
@@ -138,6 +138,6 @@ fn what_is_wrong_is_said_with_a_hint() {
 
 #[test]
 fn json_is_seen_where_words_do_not_parse() {
-    assert!(exit::wants_json(&words(&["stauts", "--json"])));
-    assert!(!exit::wants_json(&words(&["delegate", "--", "--json"])));
+    assert!(errors::wants_json(&words(&["stauts", "--json"])));
+    assert!(!errors::wants_json(&words(&["delegate", "--", "--json"])));
 }

@@ -12,7 +12,7 @@ use crate::{
 
 #[test]
 fn status_at_80_columns() {
-    let page = status::status(&busy_status(), ATTACH, &view(Some(80)));
+    let page = status::page(&busy_status(), ATTACH, &view(Some(80)));
     fits(&page, 80);
     same(
         &page,
@@ -36,7 +36,7 @@ needs you:
 
 #[test]
 fn status_at_40_columns() {
-    let page = status::status(&busy_status(), ATTACH, &view(Some(40)));
+    let page = status::page(&busy_status(), ATTACH, &view(Some(40)));
     fits(&page, 40);
     same(
         &page,
@@ -67,12 +67,12 @@ fn what_needs_a_person_is_above_many_agents_on_a_page_that_is_cut() {
     status.agents = (1..200).map(|n| an_agent(&format!("shell-{n}"), "shell", AgentState::Idle)).collect();
     let page = status::watched(&status, ATTACH, &view(Some(80)));
     assert!(page.lines().take(8).any(|l| l.contains("orch attach sonnet-2")), "{page}");
-    assert_eq!(page.lines().count(), status::status(&status, ATTACH, &view(Some(80))).lines().count());
+    assert_eq!(page.lines().count(), status::page(&status, ATTACH, &view(Some(80))).lines().count());
 }
 
 #[test]
 fn a_stopped_supervisor_says_how_to_start_it() {
-    let page = status::status(&stopped_status(), ATTACH, &view(Some(80)));
+    let page = status::page(&stopped_status(), ATTACH, &view(Some(80)));
     same(
         &page,
         "
@@ -84,7 +84,7 @@ next:
     );
     let mut told = stopped_status();
     told.attention.push(Attention { what: "nothing runs".into(), do_: "orch start".into() });
-    assert_eq!(status::status(&told, ATTACH, &view(None)).matches("orch start").count(), 1);
+    assert_eq!(status::page(&told, ATTACH, &view(None)).matches("orch start").count(), 1);
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn nothing_is_said_of_what_could_not_be_read() {
     status.redis = RedisStatus { state: "unreachable", mode: "managed", version: None };
     status.supervisor.accepting = false;
     status.tasks.values_mut().for_each(|n| *n = 0);
-    let page = status::status(&status, ATTACH, &view(None));
+    let page = status::page(&status, ATTACH, &view(None));
     assert!(!page.contains("tasks") && !page.contains("draining") && !page.contains("orch delegate"), "{page}");
 }
 
@@ -102,7 +102,7 @@ fn what_is_paused_or_draining_stands_in_the_first_line() {
     let mut status = busy_status();
     status.supervisor.paused_roles = vec!["shell".into()];
     status.supervisor.accepting = false;
-    let page = status::status(&status, ATTACH, &view(None));
+    let page = status::page(&status, ATTACH, &view(None));
     let first = page.lines().next().unwrap();
     assert!(first.contains("paused roles: shell") && first.contains("draining: accepts nothing new"), "{first}");
 }
@@ -112,7 +112,7 @@ fn without_redis_nothing_is_said_of_what_only_it_knows() {
     let mut status = busy_status();
     (status.redis.state, status.supervisor.accepting) = ("unreachable", false);
     status.tasks.values_mut().for_each(|n| *n = 0);
-    let page = status::status(&status, ATTACH, &view(None));
+    let page = status::page(&status, ATTACH, &view(None));
     assert!(!page.contains("draining") && !page.contains("orch delegate"), "{page}");
 }
 
@@ -123,7 +123,7 @@ fn an_empty_project_says_what_to_type() {
     status.attention.clear();
     status.agents.truncate(1);
     same(
-        &status::status(&status, ATTACH, &view(Some(80))),
+        &status::page(&status, ATTACH, &view(Some(80))),
         "
 shop-1a2b3c4d  supervisor running · pid 4242 · up 2h05m
   redis ok (managed 7.0.15)
@@ -150,7 +150,7 @@ next:
 #[test]
 fn a_start_says_what_runs_and_what_to_type() {
     let started = Started { already: true, status: busy_status(), session: "opus-master".into() };
-    let page = answer::started(&started, ATTACH, &view(None));
+    let page = lifecycle::started(&started, ATTACH, &view(None));
     assert!(page.starts_with("running already\n"), "{page}");
     assert!(page.contains("supervisor running") && page.contains(ATTACH), "{page}");
 }
@@ -196,7 +196,7 @@ fn detail() -> TaskDetail {
 #[test]
 fn a_task_with_everything_recorded() {
     same(
-        &task::task(&detail(), &view(Some(80))),
+        &task::page(&detail(), &view(Some(80))),
         "
 t-0000000001  succeeded
 text        Write the tests.
@@ -208,7 +208,7 @@ context     {\"file\":\"a.rs\"}
 labels      team=core
 created     2024-11-20T07:25:45.120Z (16m39s ago)
 ended       2024-11-20T07:40:44.120Z
-limits      30m00s an attempt; 0 of 3 failures, 1 of 3 losses forgiven
+limits      30m00s per attempt; 0 of 3 failures, 1 of 3 losses used
 
 ATTEMPT  AGENT     STARTED    TOOK  CAUSE    EXIT  REASON
       1  sonnet-1  07:37:24  3m20s  lost           agent sonnet-1 died: signal 9
@@ -242,19 +242,19 @@ fn a_task_that_runs_again_does_not_show_the_end_of_the_attempt_before() {
     detail.task.state = TaskState::Running;
     detail.task.cause = Some(Cause::Lost);
     detail.task.reason = Some("its agent died".into());
-    let page = task::task(&detail, &view(Some(80)));
+    let page = task::page(&detail, &view(Some(80)));
     assert!(!page.contains("its agent died") && !page.contains("result:"), "{page}");
     assert!(page.contains("signal 9"), "the table of attempts tells it: {page}");
     detail.task.state = TaskState::Delayed;
     detail.result = Some(TaskResult::default());
-    let page = task::task(&detail, &view(Some(80)));
+    let page = task::page(&detail, &view(Some(80)));
     assert!(page.contains("its agent died") && page.contains("result: none\n"), "{page}");
 }
 
 #[test]
 fn an_agent_with_everything_recorded() {
     same(
-        &agent::agent(&busy_status().agents[1], &view(Some(80))),
+        &agent::page(&busy_status().agents[1], &view(Some(80))),
         "
 sonnet-1  busy
 role        sonnet
@@ -282,7 +282,7 @@ fn an_explanation_is_broken_between_words() {
         evidence_attempt: None,
         events: Vec::new(),
     };
-    let page = answer::why(&why, &view(Some(40)));
+    let page = why::page(&why, &view(Some(40)));
     fits(&page, 40);
     same(
         &page,
@@ -316,7 +316,7 @@ fn a_chain_and_evidence_are_aligned() {
         evidence_attempt: Some(2),
         events: Vec::new(),
     };
-    let page = answer::why(&why, &view(Some(50)));
+    let page = why::page(&why, &view(Some(50)));
     fits(&page, 50);
     same(
         &page,
@@ -353,7 +353,7 @@ fn the_doctor_says_how_to_mend() {
         ),
         check("limits", "warning", "256 open files", Some("ulimit -n 4096")),
     ];
-    let page = answer::checks(&checks, &view(Some(40)));
+    let page = doctor::checks(&checks, &view(Some(40)));
     fits(&page, 40);
     same(
         &page,
@@ -371,8 +371,8 @@ fn the_doctor_says_how_to_mend() {
 #[test]
 fn colours_are_shown_only_where_they_are_wanted() {
     let status = busy_status();
-    let bare = status::status(&status, ATTACH, &view(Some(80)));
-    let coloured = status::status(&status, ATTACH, &View { colour: true, ..view(Some(80)) });
+    let bare = status::page(&status, ATTACH, &view(Some(80)));
+    let coloured = status::page(&status, ATTACH, &View { colour: true, ..view(Some(80)) });
     assert!(!bare.contains('\x1b'));
     assert_ne!(coloured, bare);
     assert_eq!(crate::model::text::plain(coloured.as_bytes()), bare);

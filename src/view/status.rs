@@ -1,19 +1,23 @@
-//! `orch status`.
+//! The status of a project: what runs, how much there is to do, what needs a person.
 
-use super::{Style, View, agent, millis, text};
+use super::{
+    Style, View, agent, costs,
+    text::{flow, millis, safe},
+};
 use crate::{
     model::task::TaskState,
     ops::types::{Attention, RedisStatus, Status, SupervisorStatus},
 };
 
-/// The whole page; what needs a person comes last, where the eye is. `attach` is what shows the master's terminal.
-pub fn status(status: &Status, attach: &str, view: &View) -> String {
+/// The whole page. What needs a person comes last, next to the prompt. `attach` is the command that shows the master's
+/// terminal.
+pub fn page(status: &Status, attach: &str, view: &View) -> String {
     let parts =
         [header(status, view), agents(status, view), needs_you(&status.attention, view), next(status, attach, view)];
     joined(&parts)
 }
 
-/// The same for a page that is cut at its end: what needs a person comes before the agents, of which there may be many.
+/// The same for a page that is cut at its end: what needs a person comes before the agents, which may be many.
 pub fn watched(status: &Status, attach: &str, view: &View) -> String {
     let parts =
         [header(status, view), needs_you(&status.attention, view), next(status, attach, view), agents(status, view)];
@@ -27,45 +31,40 @@ fn joined(parts: &[String]) -> String {
 fn header(status: &Status, view: &View) -> String {
     let mut pieces = supervisor(&status.supervisor, known(status));
     pieces.push(redis(&status.redis, &status.supervisor));
-    let first = text::flow(&super::safe(&status.namespace), &pieces, view.width, view.colour);
+    let first = flow(&safe(&status.namespace), &pieces, view.width, view.colour);
     match known(status) {
         true => {
             let today = match status.usage_today.is_nothing() {
                 true => String::new(),
-                false => text::flow(
-                    "today",
-                    &[(super::task::used(&status.usage_today), Style::Plain)],
-                    view.width,
-                    view.colour,
-                ),
+                false => flow("today", &[(costs::used(&status.usage_today), Style::Plain)], view.width, view.colour),
             };
-            first + &text::flow("tasks", &counts(status), view.width, view.colour) + &today
+            first + &flow("tasks", &counts(status), view.width, view.colour) + &today
         }
         false => first,
     }
 }
 
-/// Whether the tasks and the requests could be read: nothing is said of what could not.
+/// Whether tasks and requests could be read. What could not be read is left out.
 fn known(status: &Status) -> bool {
     status.redis.state == "ok"
 }
 
 fn agents(status: &Status, view: &View) -> String {
-    agent::agents_beside_attention(&status.agents, view)
+    agent::list_beside_attention(&status.agents, view)
 }
 
-/// What to type where nothing runs, or nothing has been asked for yet.
+/// What to type where nothing runs, or nothing was delegated yet.
 fn next(status: &Status, attach: &str, view: &View) -> String {
-    let told = || status.attention.iter().any(|a| a.do_.contains("orch start"));
+    let is_named = || status.attention.iter().any(|a| a.do_.contains("orch start"));
     match status.supervisor.state {
         "running" if known(status) && status.tasks.values().all(|n| *n == 0) => first_steps(attach, view),
         "running" => String::new(),
-        _ if told() => String::new(),
+        _ if is_named() => String::new(),
         _ => view.commands("next:", &[("orch start".into(), "start what is stopped")]),
     }
 }
 
-/// What to type when everything runs and nothing has been asked for yet.
+/// What to type when everything runs and nothing was delegated yet.
 pub fn first_steps(attach: &str, view: &View) -> String {
     let steps =
         [("orch delegate --role shell 'echo hello'".into(), "submit a task"), (attach.to_owned(), "see the master")];
@@ -91,14 +90,14 @@ fn supervisor(s: &SupervisorStatus, known: bool) -> Vec<(String, Style)> {
 fn redis(r: &RedisStatus, s: &SupervisorStatus) -> (String, Style) {
     let version = r.version.as_deref().map(|v| format!(" {v}")).unwrap_or_default();
     let state = match (r.state, r.mode) {
-        // The supervisor starts and stops it: that it does not answer is no trouble of its own.
+        // The supervisor starts and stops it: without a supervisor it is expected to be stopped.
         ("unreachable", "managed") if s.state == "stopped" => "stopped",
         (state, _) => state,
     };
     (format!("redis {state} ({}{version})", r.mode), if r.state == "ok" { Style::Green } else { Style::Red })
 }
 
-/// Ready and running always, the others where there are any.
+/// Ready and running tasks always, other states where there are any.
 fn counts(status: &Status) -> Vec<(String, Style)> {
     let count = |state: &TaskState| {
         let n = status.tasks.get(state.as_str()).copied().unwrap_or(0);

@@ -19,7 +19,7 @@ fn a_log_line_names_its_agent_and_marks_standard_error() {
         stream,
         text: text.into(),
     };
-    let shown = |stream, text| stream::log_line(&line(stream, text), &view(Some(40)));
+    let shown = |stream, text| log::line(&line(stream, text), &view(Some(40)));
     assert_eq!(shown("stdout", "building"), "07:42:21 sonnet-1| building\n");
     assert_eq!(shown("stderr", "oh \x1b[31mno"), "07:42:21 sonnet-1! oh no\n");
     let long = "x".repeat(200);
@@ -47,7 +47,7 @@ fn events_stand_under_each_other_and_keep_their_reasons() {
         reason: "a person".into(),
         ..event.clone()
     };
-    let shown = |width| [&event, &idle, &drained].map(|e| stream::event(e, &view(width))).concat();
+    let shown = |width| [&event, &idle, &drained].map(|e| event::event(e, &view(width))).concat();
     same(
         &shown(Some(80)),
         "
@@ -77,29 +77,29 @@ fn an_end_says_how_and_what() {
     task.ended_at = Some(Timestamp(task.created_at.0 + 3_200));
     let result = TaskResult { text: "the answer\nin two lines".into(), ..TaskResult::default() };
     let mut detail = TaskDetail { result: Some(result), ..TaskDetail::of(task) };
-    assert_eq!(stream::end(&detail, &view(Some(80))), "t-0000000001 succeeded in 3.2s: the answer…\n");
+    assert_eq!(task::life::end_in_one_line(&detail, &view(Some(80))), "t-0000000001 succeeded in 3.2s: the answer…\n");
     detail.task.state = TaskState::Failed;
     detail.task.reason = Some("exit code 65".into());
-    assert_eq!(stream::end(&detail, &view(Some(80))), "t-0000000001 failed in 3.2s: exit code 65\n");
-    assert_eq!(stream::end(&detail, &view(Some(30))), "t-0000000001 failed in 3.2s\n");
+    assert_eq!(task::life::end_in_one_line(&detail, &view(Some(80))), "t-0000000001 failed in 3.2s: exit code 65\n");
+    assert_eq!(task::life::end_in_one_line(&detail, &view(Some(30))), "t-0000000001 failed in 3.2s\n");
 }
 
 #[test]
 fn changes_say_what_was_done() {
     let change = |from, state, changed| Changed { id: id(1), from, state, changed };
-    let cancelled = |from, state, changed| answer::cancelled(&change(from, state, changed), &view(None));
+    let cancelled = |from, state, changed| task::cancelled(&change(from, state, changed), &view(None));
     use TaskState::*;
     assert_eq!(cancelled(Ready, Cancelled, true), "t-0000000001: cancelled (was ready)\n");
-    assert_eq!(cancelled(Running, Running, true), "t-0000000001: its agent was told to stop it\n");
+    assert_eq!(cancelled(Running, Running, true), "t-0000000001: its agent was asked to stop it\n");
     assert_eq!(cancelled(Running, Running, false), "t-0000000001: is being cancelled already\n");
     assert_eq!(cancelled(Succeeded, Succeeded, false), "t-0000000001: succeeded already, nothing to do\n");
-    let retried = answer::retried(&change(Failed, Ready, true), &view(None));
+    let retried = task::retried(&change(Failed, Ready, true), &view(None));
     assert_eq!(retried, "t-0000000001: ready again (was failed)\n");
 }
 
 #[test]
 fn a_stop_says_what_is_kept() {
-    let said = |open_tasks| answer::stopped(&Stopped { stopped: true, open_tasks });
+    let said = |open_tasks| lifecycle::stopped(&Stopped { stopped: true, open_tasks });
     assert_eq!(said(None), "stopped; nothing is left running\n");
     assert_eq!(said(Some(0)), "stopped; nothing is left running\n");
     assert!(said(Some(1)).ends_with("\n1 task has not ended; it is kept for the next orch start\n"));

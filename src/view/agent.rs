@@ -1,24 +1,23 @@
-//! Agents: in a table, and one by itself.
+//! Agents: in a table, and everything recorded about one.
 
 use super::{
-    Style, View, millis,
-    table::{Cell, Column, Table},
-    task::Fields,
-    text::{bytes, pad, width},
+    Style, View,
+    table::{Cell, Column, Fields, Table},
+    text::{bytes, millis},
+    why,
 };
 use crate::model::{
-    agent::Agent,
-    evidence::Evidence,
+    agent::{Agent, AgentState},
     wait::{Retry, Wait},
 };
 
-/// The agents, one a line, and under them what their programs wait for.
-pub fn agents(agents: &[Agent], view: &View) -> String {
+/// The agents, one line per agent, and below them what their programs wait for.
+pub fn list(agents: &[Agent], view: &View) -> String {
     table(agents, view) + &notes(agents.iter().filter_map(|a| Some((a, a.waits_for()?))), view)
 }
 
-/// The same where what they ask is said elsewhere.
-pub fn agents_beside_attention(agents: &[Agent], view: &View) -> String {
+/// The same for a page that shows elsewhere what agents ask.
+pub fn list_beside_attention(agents: &[Agent], view: &View) -> String {
     let waits = agents.iter().filter_map(|a| Some((a, a.waits_for()?)));
     table(agents, view) + &notes(waits.filter(|(_, wait)| matches!(wait, Wait::Service(_))), view)
 }
@@ -54,7 +53,7 @@ fn table(agents: &[Agent], view: &View) -> String {
     table.render(view)
 }
 
-/// Its state, or what is more to the point.
+/// The state, or what is more to the point.
 fn state(a: &Agent) -> String {
     match a.waits_for() {
         Some(Wait::Person(need)) => format!("needs {}", need.what),
@@ -65,8 +64,8 @@ fn state(a: &Agent) -> String {
     }
 }
 
-/// Everything recorded about one.
-pub fn agent(a: &Agent, view: &View) -> String {
+/// Everything recorded about an agent.
+pub fn page(a: &Agent, view: &View) -> String {
     let mut fields = Fields::new(view);
     let heading = if a.master { format!("{} (the master)", a.id) } else { a.id.clone() };
     fields.heading(&heading, a.state.as_str(), Style::of_agent(a.state));
@@ -87,7 +86,7 @@ pub fn agent(a: &Agent, view: &View) -> String {
     fields.option("restarts", (a.restarts > 0).then_some(a.restarts));
     let mut page = fields.finish();
     if let Some(evidence) = &a.evidence {
-        page.push_str(&format!("{}\n{}", view.paint("evidence:", Style::Bold), facts(evidence, view)));
+        page.push_str(&format!("{}\n{}", view.paint("evidence:", Style::Bold), why::facts(evidence, view)));
     }
     page
 }
@@ -99,9 +98,19 @@ fn attempt_of(task: &str, attempt: Option<u32>) -> String {
     }
 }
 
-/// One fact a line, aligned.
-pub(super) fn facts(evidence: &Evidence, view: &View) -> String {
-    let facts = evidence.facts();
-    let column = facts.iter().map(|(name, _)| width(name)).max().unwrap_or(0);
-    facts.iter().map(|(name, fact)| view.hanging(&format!("  {}  ", pad(name, column)), fact)).collect()
+/// One more agent of a role was requested; `agent`: the one that was started for it.
+pub fn spawned(role: &str, agent: Option<&Agent>) -> String {
+    match agent {
+        Some(a) => format!("{} is {} (orch attach {})\n", a.id, a.state, a.id),
+        None => format!("one more {role} was requested and has not started yet; orch status says more\n"),
+    }
+}
+
+/// An agent was asked to stop, or has.
+pub fn killed(a: &Agent) -> String {
+    match a.state {
+        AgentState::Stopping => format!("{} was asked to stop; orch why {} shows its progress\n", a.id, a.id),
+        state if a.master => format!("{} is {state}; the supervisor starts it again\n", a.id),
+        state => format!("{} is {state}\n", a.id),
+    }
 }

@@ -15,7 +15,7 @@ fn tasks() -> Vec<Task> {
 
 #[test]
 fn tasks_at_80_columns_the_newest_last() {
-    let page = task::tasks(&tasks(), false, &view(Some(80)));
+    let page = task::list(&tasks(), false, &view(Some(80)));
     fits(&page, 80);
     same(
         &page,
@@ -32,7 +32,7 @@ t-0000000005  ready         16m35s  sonnet            hostile text
 
 #[test]
 fn tasks_at_40_columns() {
-    let page = task::tasks(&tasks(), false, &view(Some(40)));
+    let page = task::list(&tasks(), false, &view(Some(40)));
     fits(&page, 40);
     same(
         &page,
@@ -49,7 +49,7 @@ t-0000000005  ready      hostile text
 
 #[test]
 fn in_a_pipe_nothing_is_cut() {
-    let page = task::tasks(&tasks(), false, &view(None));
+    let page = task::list(&tasks(), false, &view(None));
     assert!(page.contains("all of them, and some more\n"), "{page}");
     assert!(page.contains(&"日本語".repeat(9)), "{page}");
     assert_eq!(page.lines().count(), 6);
@@ -57,7 +57,7 @@ fn in_a_pipe_nothing_is_cut() {
 
 #[test]
 fn a_tree_has_children_under_their_parents() {
-    let page = task::tasks(&tasks(), true, &view(Some(80)));
+    let page = task::list(&tasks(), true, &view(Some(80)));
     fits(&page, 80);
     same(
         &page,
@@ -70,21 +70,21 @@ t-0000000001        running       16m39s  sonnet  sonnet-1  Write the tests of �
 t-0000000003        delayed 4.0s  16m37s  sonnet            third…
 ",
     );
-    fits(&task::tasks(&tasks(), true, &view(Some(40))), 40);
+    fits(&task::list(&tasks(), true, &view(Some(40))), 40);
 }
 
 #[test]
 fn a_tree_shows_each_level_below_a_last_child() {
     let child_of = |parent, n| Task { parent: Some(id(parent)), ..a_task(n, TaskState::Ready, "x") };
     let chain = [a_task(1, TaskState::Ready, "x"), child_of(1, 2), child_of(2, 3)];
-    let page = task::tasks(&chain, true, &view(None));
+    let page = task::list(&chain, true, &view(None));
     let branches: Vec<&str> = page.lines().skip(1).filter_map(|line| line.split("t-").next()).collect();
     assert_eq!(branches, ["", "└─ ", "   └─ "]);
 }
 
 #[test]
 fn a_task_whose_parent_is_not_listed_is_a_root() {
-    let page = task::tasks(&tasks()[3..4], true, &view(None));
+    let page = task::list(&tasks()[3..4], true, &view(None));
     assert!(page.lines().nth(1).unwrap().starts_with("t-0000000004"), "{page}");
 }
 
@@ -92,7 +92,7 @@ fn a_task_whose_parent_is_not_listed_is_a_root() {
 fn agents_keep_what_they_do_longest() {
     let agents = busy_status().agents;
     for width in 40..120 {
-        let page = agent::agents(&agents, &view(Some(width)));
+        let page = agent::list(&agents, &view(Some(width)));
         fits(&page, width);
         assert!(page.contains("needs login  t-0000000002"), "{page}");
     }
@@ -106,7 +106,7 @@ fn an_agent_that_asks_says_so_and_for_how_long_however_narrow_the_terminal() {
     let of = |of: &str, agent| Agent { needs_for: Some(of.into()), ..agent };
     let agents = [asks(master), of("run Bash: npm publish --tag next", asks(busy))];
     same(
-        &agent::agents(&agents, &view(Some(80))),
+        &agent::list(&agents, &view(Some(80))),
         "
 AGENT        ROLE    STATE             TASK            FOR  HEARTBEAT  DONE
 opus-master  opus    needs permission                1m05s       1.2s     4
@@ -116,7 +116,7 @@ sonnet-1     sonnet  needs permission  t-0000000001  1m05s       1.2s     4
 ",
     );
     same(
-        &agent::agents(&agents, &view(Some(40))),
+        &agent::list(&agents, &view(Some(40))),
         "
 AGENT        STATE          TASK
 opus-master  needs permis…
@@ -127,7 +127,7 @@ sonnet-1     needs permis…  t-0000000001
 ",
     );
     for width in 40..120 {
-        let page = agent::agents(&agents, &view(Some(width)));
+        let page = agent::list(&agents, &view(Some(width)));
         fits(&page, width);
         assert_eq!(page.matches("needs perm").count(), 2, "{page}");
     }
@@ -143,13 +143,13 @@ AGENT     ROLE    STATE          TASK          FOR  HEARTBEAT  DONE  MEMORY
 sonnet-1  sonnet  retrying 3/10  t-0000000001  20s       1.2s     4    210M
   sonnet-1 tries again 3 of 10: its service can't be reached
 ";
-    same(&agent::agents(std::slice::from_ref(&busy), &view(Some(80))), page);
-    same(&agent::agents_beside_attention(std::slice::from_ref(&busy), &view(Some(80))), page);
-    let shown = agent::agent(&busy, &view(Some(80)));
+    same(&agent::list(std::slice::from_ref(&busy), &view(Some(80))), page);
+    same(&agent::list_beside_attention(std::slice::from_ref(&busy), &view(Some(80))), page);
+    let shown = agent::page(&busy, &view(Some(80)));
     assert!(shown.contains("tries again 3 of 10: its service can't be reached (for 20s)"), "{shown}");
 }
 
 #[test]
 fn nothing_to_list_is_said() {
-    assert_eq!(task::tasks(&[], false, &view(Some(80))), "no such tasks\n");
+    assert_eq!(task::list(&[], false, &view(Some(80))), "no such tasks\n");
 }

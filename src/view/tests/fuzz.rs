@@ -45,11 +45,11 @@ proptest! {
         let detail = TaskDetail::of(task.clone());
         let tasks = [task];
         let pages = [
-            task::tasks(&tasks, false, &view),
-            task::tasks(&tasks, true, &view),
-            task::task(&detail, &view),
-            agent::agent(&agent, &view),
-            agent::agents(&[agent], &view),
+            task::list(&tasks, false, &view),
+            task::list(&tasks, true, &view),
+            task::page(&detail, &view),
+            agent::page(&agent, &view),
+            agent::list(&[agent], &view),
         ];
         for page in pages {
             prop_assert!(!page.chars().any(|c| c.is_control() && c != '\n' && c != '\t'), "{page:?}");

@@ -1,10 +1,12 @@
-//! Tables that fit: rows never wrap. Where the terminal is narrow, the least important columns go first, then long
-//! texts are cut.
+//! Tables that fit, and names with their values. Rows are never broken: where the terminal is narrow, the least important
+//! columns are left out first, then long texts are cut.
+
+use std::fmt::Display;
 
 use super::{
     View,
     style::{Style, paint},
-    text::{pad, width},
+    text::{line, pad, safe, width},
 };
 
 const GAP: usize = 2;
@@ -13,33 +15,33 @@ const GAP: usize = 2;
 #[derive(Debug, Clone, Copy)]
 pub struct Column {
     title: &'static str,
-    /// 0 stays; of the others the highest goes first.
+    /// 0: always shown; of the others the highest is left out first.
     expendable: u8,
     right: bool,
-    /// May be cut down to so many columns.
+    /// The width to which it may be cut.
     at_least: Option<usize>,
-    /// May be cut down to so many, but only where nothing else helps.
+    /// The width to which it may be cut where nothing else helps.
     at_worst: Option<usize>,
 }
 
 impl Column {
-    /// A column that stays as it is.
+    /// A column that is always shown whole.
     pub const fn new(title: &'static str) -> Self {
         Column { title, expendable: 0, right: false, at_least: None, at_worst: None }
     }
-    /// The same, dropped where there is no room; the highest number goes first.
+    /// The same, left out where there is no room; the highest number first.
     pub const fn expendable(self, rank: u8) -> Self {
         Column { expendable: rank, ..self }
     }
-    /// The same, for numbers.
+    /// The same, aligned to the right: for numbers.
     pub const fn right(self) -> Self {
         Column { right: true, ..self }
     }
-    /// The same, cut down to that width where there is no room.
+    /// The same, cut to that width where there is no room.
     pub const fn at_least(self, columns: usize) -> Self {
         Column { at_least: Some(columns), ..self }
     }
-    /// The same, cut down to that width where there is no room after everything else has gone.
+    /// The same, cut to that width where there is no room even after everything else was cut or left out.
     pub const fn at_worst(self, columns: usize) -> Self {
         Column { at_worst: Some(columns), ..self }
     }
@@ -48,18 +50,18 @@ impl Column {
 /// One cell.
 #[derive(Debug, Clone, Default)]
 pub struct Cell {
-    /// Of our own making, and kept as it is: the branches of a tree begin with blanks.
+    /// Our own text, kept unchanged: the branches of a tree begin with blanks.
     lead: String,
     text: String,
     style: Style,
 }
 
 impl Cell {
-    /// The first line of a text, made safe; it may come from anybody.
+    /// The first line of a text from anywhere, made safe.
     pub fn new(text: impl AsRef<str>, style: Style) -> Self {
-        Cell { lead: String::new(), text: super::line(text.as_ref(), usize::MAX), style }
+        Cell { lead: String::new(), text: line(text.as_ref(), usize::MAX), style }
     }
-    /// The same after this.
+    /// The same after `lead`.
     pub fn led_by(self, lead: String) -> Self {
         Cell { lead, ..self }
     }
@@ -67,7 +69,7 @@ impl Cell {
         width(&self.lead) + width(&self.text)
     }
     fn cut_to(&self, columns: usize) -> String {
-        format!("{}{}", self.lead, super::line(&self.text, columns.saturating_sub(width(&self.lead))))
+        format!("{}{}", self.lead, line(&self.text, columns.saturating_sub(width(&self.lead))))
     }
 }
 
@@ -95,7 +97,7 @@ impl<const N: usize> Table<N> {
         self.rows.push(cells);
     }
 
-    /// The table with a line of titles, each line with its newline; nothing without rows.
+    /// The table with a line of titles. Each line ends with a newline. Empty without rows.
     pub fn render(&self, view: &View) -> String {
         if self.rows.is_empty() {
             return String::new();
@@ -120,7 +122,7 @@ impl<const N: usize> Table<N> {
         out
     }
 
-    /// How wide each column is shown; `None`: not at all.
+    /// The width of each column; `None`: left out.
     fn fit(&self, limit: Option<usize>) -> [Option<usize>; N] {
         let natural: [usize; N] = std::array::from_fn(|i| self.rows.iter().map(|r| r[i].width()).max().unwrap_or(0));
         let mut widths: [Option<usize>; N] =
@@ -150,5 +152,45 @@ impl<const N: usize> Table<N> {
             }
         }
         widths
+    }
+}
+
+/// Names and values, one per line. An empty value is left out.
+pub struct Fields<'a> {
+    view: &'a View,
+    out: String,
+}
+
+impl<'a> Fields<'a> {
+    /// The longest name and two spaces.
+    const NAME: usize = 12;
+
+    /// Nothing yet.
+    pub fn new(view: &'a View) -> Self {
+        Fields { view, out: String::new() }
+    }
+    /// What the page is about, and its state.
+    pub fn heading(&mut self, what: &str, state: &str, style: Style) {
+        let what = self.view.paint(&safe(what), Style::Bold);
+        self.out.push_str(&format!("{what}  {}\n", self.view.paint(state, style)));
+    }
+    /// A value, which may have several lines.
+    pub fn add(&mut self, name: &str, value: &str) {
+        let mut lead = self.view.paint(&pad(name, Self::NAME), Style::Dim);
+        for line in safe(value).trim_end().lines() {
+            self.out.push_str(format!("{lead}{line}").trim_end());
+            self.out.push('\n');
+            lead = pad("", Self::NAME);
+        }
+    }
+    /// A value that may be absent.
+    pub fn option(&mut self, name: &str, value: Option<impl Display>) {
+        if let Some(value) = value {
+            self.add(name, &value.to_string());
+        }
+    }
+    /// The lines.
+    pub fn finish(self) -> String {
+        self.out
     }
 }

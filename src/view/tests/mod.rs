@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 mod fuzz;
+mod lines;
 mod pages;
-mod streams;
 mod tables;
 
 use super::*;
@@ -22,7 +22,7 @@ use crate::{
 const NOW: Timestamp = Timestamp(1_732_088_544_120);
 
 fn view(width: Option<usize>) -> View {
-    View { width, colour: false, terminal: width.is_some(), now: NOW }
+    View { width, terminal: width.is_some(), now: NOW, ..View::plain() }
 }
 
 fn ago(seconds: u64) -> Timestamp {

@@ -1,11 +1,11 @@
-//! The palette: eight looks, as SGR codes.
+//! The palette: eight styles, as SGR codes.
 
 use crate::model::{agent::AgentState, task::TaskState};
 
-/// How a piece of text looks.
+/// The style of a piece of text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Style {
-    /// As the terminal shows text.
+    /// The terminal's own style.
     #[default]
     Plain,
     /// Headings.
@@ -14,13 +14,13 @@ pub enum Style {
     Dim,
     /// Failed.
     Red,
-    /// Well.
+    /// In order.
     Green,
-    /// Needs a look.
+    /// Needs attention.
     Yellow,
     /// At work.
     Blue,
-    /// Soon.
+    /// Will go on soon.
     Cyan,
 }
 
@@ -38,7 +38,7 @@ impl Style {
         }
     }
 
-    /// How a task's state looks.
+    /// The style of a task's state.
     pub fn of_task(state: TaskState) -> Style {
         match state {
             TaskState::Blocked | TaskState::Cancelled => Style::Dim,
@@ -50,7 +50,7 @@ impl Style {
         }
     }
 
-    /// How an agent's state looks.
+    /// The style of an agent's state.
     pub fn of_agent(state: AgentState) -> Style {
         match state {
             AgentState::Starting => Style::Cyan,
@@ -62,7 +62,7 @@ impl Style {
     }
 }
 
-/// The text in that look, or bare.
+/// The text in that style, where colours are shown.
 pub fn paint(text: &str, style: Style, colour: bool) -> String {
     if colour && style != Style::Plain && !text.is_empty() {
         format!("\x1b[{}m{text}\x1b[0m", style.code())
@@ -71,7 +71,7 @@ pub fn paint(text: &str, style: Style, colour: bool) -> String {
     }
 }
 
-/// Whether the reader has not asked for none (<https://no-color.org>).
+/// Whether colours are wanted: `NO_COLOR` is not set (<https://no-color.org>), and the terminal is not dumb.
 pub fn wanted() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()) && std::env::var_os("TERM").is_none_or(|t| t != "dumb")
 }

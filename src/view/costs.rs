@@ -1,0 +1,75 @@
+//! Tokens and money that were used.
+
+use super::{
+    View,
+    table::{Cell, Column, Table},
+};
+use crate::{
+    model::{task::Usage, text::count},
+    ops::types::{CostRow, Costs, CostsBy},
+};
+
+/// One line per role, agent, task or day, and the sum.
+pub fn table(costs: &Costs, view: &View) -> String {
+    if costs.rows.is_empty() {
+        return match costs.days {
+            1 => "nothing was reported today\n".to_owned(),
+            _ => format!("nothing was reported in {}\n", days(costs.days)),
+        };
+    }
+    let what = match costs.by {
+        CostsBy::Role => "ROLE",
+        CostsBy::Agent => "AGENT",
+        CostsBy::Day => "DAY",
+        CostsBy::Task => "TASK",
+    };
+    let mut table = Table::new([
+        Column::new(what).at_least(8),
+        Column::new("TOKENS IN").right(),
+        Column::new("OUT").right(),
+        Column::new("USD").right(),
+    ]);
+    let total = CostRow { name: format!("all, {}", days(costs.days)), usage: costs.total.clone() };
+    // The total also covers tasks that are no longer kept, so it is not the sum of the tasks listed.
+    let total = (costs.by != CostsBy::Task).then_some(&total);
+    for row in costs.rows.iter().chain(total) {
+        let Usage { input_tokens, output_tokens, cost_usd } = &row.usage;
+        table.row([
+            Cell::from(&row.name),
+            Cell::from(input_tokens.to_string()),
+            Cell::from(output_tokens.to_string()),
+            Cell::from(money(*cost_usd).unwrap_or_else(|| "-".to_owned())),
+        ]);
+    }
+    table.render(view)
+}
+
+/// `1200 tokens in, 340 out, 0.12 USD`
+pub fn used(u: &Usage) -> String {
+    let money = money(u.cost_usd).map(|usd| format!(", {usd} USD")).unwrap_or_default();
+    format!("{} tokens in, {} out{money}", u.input_tokens, u.output_tokens)
+}
+
+/// An amount in dollars. `None`: no program has reported one, which does not mean that nothing was spent.
+fn money(usd: f64) -> Option<String> {
+    match usd {
+        ..=0.0 => None,
+        ..0.005 => Some("<0.01".to_owned()),
+        _ => Some(format!("{usd:.2}")),
+    }
+}
+
+fn days(n: u64) -> String {
+    if n == 1 { "today".to_owned() } else { count(n, "day", "days") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::money;
+
+    #[test]
+    fn money_that_was_not_reported_is_not_zero() {
+        let said = [0.0, 0.000_3, 0.005, 12.5, f64::NAN].map(|usd| money(usd).unwrap_or_else(|| "-".to_owned()));
+        assert_eq!(said, ["-", "<0.01", "0.01", "12.50", "NaN"]);
+    }
+}

@@ -1,0 +1,34 @@
+//! Starts and stops.
+
+use super::{Style, View, status};
+use crate::{
+    model::text::count,
+    ops::types::{Started, Stopped},
+};
+
+/// A start: what runs, how to see it, what to type next.
+pub fn started(started: &Started, attach: &str, view: &View) -> String {
+    let mut out = view.paint(if started.already { "running already" } else { "started" }, Style::Green);
+    out.push('\n');
+    out.push_str(&status::page(&started.status, attach, view));
+    if started.status.tasks.values().any(|n| *n > 0) {
+        out.push('\n');
+        out.push_str(&status::first_steps(attach, view));
+    }
+    out
+}
+
+/// A stop, and what it has left for the next start.
+pub fn stopped(stopped: &Stopped) -> String {
+    let kept = match stopped.open_tasks.unwrap_or(0) {
+        0 => String::new(),
+        n => {
+            let open = count(n, "task has not ended; it is", "tasks have not ended; they are");
+            format!("{open} kept for the next orch start\n")
+        }
+    };
+    match stopped.stopped {
+        true => format!("stopped; nothing is left running\n{kept}"),
+        false => "nothing was running\n".to_owned(),
+    }
+}

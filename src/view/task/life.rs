@@ -1,0 +1,153 @@
+//! What happens to a task over time, a line for each step: accepted, running, delayed, held, ended.
+
+use crate::{
+    model::{
+        cause::Cause,
+        duration::human,
+        id::TaskId,
+        task::{Attempt, Task, TaskDetail, TaskState},
+        text::one_line,
+    },
+    view::{
+        Style, View,
+        text::{end_of, excerpt, line, millis, width},
+    },
+};
+
+/// How much of a result is shown when a task succeeds.
+pub const RESULT_LINES: usize = 40;
+const RESULT_BYTES: usize = 8 * 1024;
+/// Columns of a reason.
+const REASON: usize = 300;
+/// Columns of a name.
+const NAME: usize = 48;
+
+/// How deep a task is below the one that was delegated here, and with that how its lines begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Depth(pub usize);
+
+impl Depth {
+    /// The beginning of a line about this task.
+    fn head(self, id: &TaskId) -> String {
+        match self.0 {
+            0 => format!("{id} "),
+            n => format!("{}↳ {id} ", "  ".repeat(n.min(8))),
+        }
+    }
+}
+
+/// A task that was delegated here.
+pub fn accepted(id: &TaskId, role: &str, state: TaskState) -> String {
+    let blocked = if state == TaskState::Blocked { ", blocked" } else { "" };
+    format!("{id} accepted for {role}{blocked}")
+}
+
+/// A subtask that was delegated by a task that is followed.
+pub fn accepted_below(task: &Task, depth: Depth, view: &View) -> String {
+    let head = format!("{}accepted for {}", depth.head(&task.id), one_line(&task.role, NAME));
+    view.item(&head, &task.description)
+}
+
+/// A task that was delegated earlier and is still open.
+pub fn open(task: &Task, depth: Depth, view: &View) -> String {
+    let agent = task.agent.as_deref().map(|a| format!(" on {}", one_line(a, NAME))).unwrap_or_default();
+    view.item(&format!("{}{}{agent}", depth.head(&task.id), task.state), &task.description)
+}
+
+/// An attempt has begun.
+pub fn running(id: &TaskId, attempt: &Attempt, depth: Depth) -> String {
+    let again = if attempt.number > 1 { format!(" (attempt {})", attempt.number) } else { String::new() };
+    format!("{}running on {}{again}", depth.head(id), one_line(&attempt.agent, NAME))
+}
+
+/// An attempt has ended and another one follows; `None` where it was the last one.
+pub fn delayed(id: &TaskId, attempt: &Attempt, depth: Depth, view: &View) -> Option<String> {
+    let wait = human(attempt.next_retry_at?.since(attempt.ended_at?));
+    let delayed = view.paint(&format!("delayed {wait}"), Style::of_task(TaskState::Delayed));
+    Some(view.fold(&format!("{}{delayed}: {}", depth.head(id), reason(attempt.reason.as_deref()))))
+}
+
+/// The task is ready (again).
+pub fn ready(id: &TaskId, depth: Depth) -> String {
+    format!("{}ready", depth.head(id))
+}
+
+/// The task waits for a person; and what that person can type.
+pub fn held(task: &Task, depth: Depth, view: &View) -> String {
+    let id = &task.id;
+    let held = view.paint("held", Style::of_task(TaskState::Held));
+    let what = view.fold(&format!("{}{held}: {}", depth.head(id), reason(task.reason.as_deref())));
+    let commands = ["why", "retry", "cancel"].map(|verb| format!("\n  {}", view.command(verb, id)));
+    what + &commands.concat()
+}
+
+/// The task has ended. Of a task that was delegated here, also its result or how to find out why it failed.
+pub fn ended(detail: &TaskDetail, depth: Depth, view: &View) -> String {
+    let task = &detail.task;
+    let (id, head) = (&task.id, depth.head(&task.id));
+    let state = view.paint(task.state.as_str(), Style::of_task(task.state));
+    match task.state {
+        TaskState::Succeeded => {
+            let took = detail.result.as_ref().map(|r| format!(" in {}", millis(r.duration_ms))).unwrap_or_default();
+            let line = format!("{head}{state}{took}");
+            match &detail.result {
+                // The parent's answer is what its delegator asked for; a subtask's is one command away.
+                Some(result) if depth.0 == 0 => line + &answer(id, &result.text, result.truncated, view),
+                _ => line,
+            }
+        }
+        TaskState::Failed => {
+            let line = view.fold(&format!("{head}{state}: {}", reason(task.reason.as_deref())));
+            if depth.0 == 0 { format!("{line}\n  {}", view.command("why", id)) } else { line }
+        }
+        _ => {
+            let why = task.reason.as_deref().filter(|_| task.cause == Some(Cause::Cancelled));
+            let why = why.map(|r| format!(": {}", one_line(r, REASON))).unwrap_or_default();
+            view.fold(&format!("{head}{state}{why}"))
+        }
+    }
+}
+
+fn reason(text: Option<&str>) -> String {
+    one_line(text.unwrap_or("no reason was recorded"), REASON)
+}
+
+fn answer(id: &TaskId, text: &str, truncated: bool, view: &View) -> String {
+    let (shown, left_out) = excerpt(text, RESULT_LINES, RESULT_BYTES);
+    let rest = format!("… {} shows all", view.command("result", id));
+    match (shown.is_empty(), left_out > 0 || truncated) {
+        (true, _) => format!("\n  {}", view.paint("(no output)", Style::Dim)),
+        (false, true) => format!("\n{shown}\n  {}", view.paint(&rest, Style::Dim)),
+        (false, false) => format!("\n{shown}"),
+    }
+}
+
+/// The end of a task in one line: `t-7k2m9qx4hz succeeded in 3.2s: the first line of its answer`.
+pub fn end_in_one_line(detail: &TaskDetail, view: &View) -> String {
+    let task = &detail.task;
+    let took = task.ended_at.map(|end| format!(" in {}", human(end.since(task.created_at))));
+    let said = match task.state {
+        TaskState::Succeeded => detail.result.as_ref().map(|r| r.text.as_str()),
+        _ => task.reason.as_deref(),
+    };
+    let lead = format!("{} {}{}", task.id, task.state, took.unwrap_or_default());
+    let room = view.width.map_or(usize::MAX, |w| w.saturating_sub(width(&lead) + 2));
+    let said = said.map(|s| line(s, room)).filter(|s| !s.is_empty() && room > 8);
+    let said = said.map(|s| format!(": {s}")).unwrap_or_default();
+    format!("{}{said}\n", view.paint(&lead, Style::of_task(task.state)))
+}
+
+/// The end of a task with its reason and the last `bytes` bytes of its answer, unchanged: for programs.
+pub fn end_with_answer(detail: &TaskDetail, bytes: usize) -> String {
+    let (task, result) = (&detail.task, detail.result.as_ref());
+    let mut said = format!("{} {}", task.id, task.state);
+    if let Some(reason) = task.reason.as_ref().filter(|_| task.state != TaskState::Succeeded) {
+        said.push_str(&format!(": {reason}"));
+    }
+    let Some(result) = result else { return said };
+    let text = end_of(&result.text, bytes);
+    if !text.trim().is_empty() {
+        said.push_str(&format!("\n{}", text.trim_end()));
+    }
+    said
+}
