@@ -152,7 +152,8 @@ impl<'a> Agent<'a> {
             reason: text.into(),
             exit_code: None,
             result: (cause == Cause::Success).then_some(result),
-            delay_ms: 10,
+            retry_after_ms: Some(10),
+            is_exact: false,
             account: None,
             evidence: None,
         };

@@ -30,7 +30,8 @@ fn report() -> Report {
         reason: "done".into(),
         exit_code: Some(0),
         result: None,
-        delay_ms: 0,
+        retry_after_ms: None,
+        is_exact: false,
         account: None,
         evidence: None,
     }

@@ -97,7 +97,8 @@ mod tests {
             reason: "done".into(),
             exit_code: Some(0),
             result: None,
-            delay_ms: 0,
+            retry_after_ms: None,
+            is_exact: false,
             account: None,
             evidence: None,
         };

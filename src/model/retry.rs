@@ -1,17 +1,23 @@
-//! When a task is tried again: exponential backoff with jitter, computed from the stored attempt number.
+//! How long a task waits before it is tried again: exponential backoff.
 //!
-//! The `backoff` crate is used as a policy only, and nowhere else: a living instance would forget its count when
-//! the process that holds it dies, so each delay is computed anew from the number that Redis keeps.
+//! A role's [`RetryPolicy`] becomes a table of [`Delays`] when a task is delegated, and that table is stored with the
+//! task. The transition that ends an attempt (`retry_delay` in `store/lua/prelude/retry.lua`) picks the entry and adds
+//! the jitter. It is the only place that computes a delay, because it is the only one that sees everything in one atomic
+//! step: the attempt's cause, the counts after it, and the task's own policy. Neither the runner, which may be dead, nor
+//! the supervisor, which may serve a newer sessions.toml, has to know the policy.
+//!
+//! The `backoff` crate computes the table, and is used nowhere else. A living instance of it would forget its count when
+//! the process that holds it dies; the count that matters is the one stored in Redis.
 
 use std::time::Duration;
 
 use backoff::{ExponentialBackoffBuilder, backoff::Backoff};
 use serde::{Deserialize, Serialize};
 
-/// A role's retry policy (DESIGN sections 3 and 11).
+/// A role's retry policy, as `[retry]` and `[roles.NAME.retry]` of sessions.toml set it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RetryPolicy {
-    /// How many times a task that failed by itself is tried again.
+    /// How many times a task is tried again after it failed.
     pub retries: u32,
     /// How many lost attempts (agent crashed, machine rebooted) are forgiven.
     pub lost: u32,
@@ -29,37 +35,87 @@ impl Default for RetryPolicy {
     }
 }
 
-/// Half of the delay at most is random: enough to part a herd, and a person still recognises the doubling.
-const JITTER: f64 = 0.25;
+/// Part of a delay that is random, in either direction: enough to part a herd, and a person still recognises the doubling.
+pub const JITTER: f64 = 0.25;
+/// The wait after a rate limit for which the program named no end, and the most that repeated limits add by themselves.
+pub const RATE_LIMIT_DEFAULT: Duration = Duration::from_secs(60);
+
+/// The most entries that a table of delays has; a policy that grows slower stays at its last one.
+const MAX_ENTRIES: usize = 64;
+/// Lost attempts after which the delay stops growing.
+const LOST_ENTRIES: u32 = 4;
+/// The longest first delay after a lost attempt.
+const LOST_BASE: Duration = Duration::from_secs(1);
+
+/// The delays of one task in milliseconds, without jitter. The last entry of each table stands for all that follow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delays {
+    /// After its first failure, its second, and so on.
+    pub failed: Vec<u64>,
+    /// After its first lost attempt, its second, and so on. These are short: the task is not to blame.
+    pub lost: Vec<u64>,
+    /// No delay is longer than this, jitter included.
+    pub cap: u64,
+}
 
 impl RetryPolicy {
-    /// The delay before the try that follows failure number `failures` (1 for the first), with jitter.
-    pub fn delay(&self, failures: u32) -> Duration {
-        self.jittered(self.plain_delay(failures))
-    }
-
-    /// The delay after a lost attempt: short, for the task is not to blame, and growing a little with each.
-    pub fn lost_delay(&self, lost: u32) -> Duration {
-        let short = (self.base / 4).min(Duration::from_secs(1));
-        self.jittered(short * lost.clamp(1, 4)).min(self.cap)
-    }
-
-    /// The delay without jitter: `base * factor^(failures-1)`, at most `cap`.
-    pub fn plain_delay(&self, failures: u32) -> Duration {
-        let exponent = failures.saturating_sub(1).min(1_000) as i32;
-        let ms = self.base.as_millis() as f64 * self.factor.max(1.0).powi(exponent);
-        Duration::from_millis(ms.min(self.cap.as_millis() as f64) as u64)
-    }
-
-    fn jittered(&self, delay: Duration) -> Duration {
-        // One step of the crate's policy, started at the delay that the stored number stands for. Its elapsed-time
-        // limit is off, and its jitter may pass the cap, so the cap is applied once more.
-        let mut step = ExponentialBackoffBuilder::new()
-            .with_initial_interval(delay)
-            .with_randomization_factor(JITTER)
+    /// Returns the delays that this policy stands for.
+    pub fn delays(&self) -> Delays {
+        let mut policy = ExponentialBackoffBuilder::new()
+            .with_initial_interval(self.base.min(self.cap))
+            .with_multiplier(self.factor.max(1.0))
             .with_max_interval(self.cap)
+            .with_randomization_factor(0.0)
             .with_max_elapsed_time(None)
             .build();
-        step.next_backoff().unwrap_or(delay).min(self.cap)
+        let mut failed: Vec<Duration> = Vec::new();
+        while let Some(delay) = policy.next_backoff().filter(|_| failed.len() < MAX_ENTRIES) {
+            if failed.last() == Some(&delay) {
+                break;
+            }
+            failed.push(delay);
+        }
+        let short = (self.base / 4).min(LOST_BASE);
+        Delays {
+            failed: failed.into_iter().map(ms).collect(),
+            lost: (1..=LOST_ENTRIES).map(|n| ms((short * n).min(self.cap))).collect(),
+            cap: ms(self.cap),
+        }
+    }
+}
+
+impl Default for Delays {
+    fn default() -> Self {
+        RetryPolicy::default().delays()
+    }
+}
+
+fn ms(delay: Duration) -> u64 {
+    u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_double_until_the_cap_and_those_after_a_loss_are_short() {
+        let Delays { failed, lost, cap } = RetryPolicy::default().delays();
+        assert_eq!(failed, [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 128_000, 256_000, 300_000]);
+        assert_eq!((lost, cap), (vec![250, 500, 750, 1_000], 300_000));
+    }
+
+    #[test]
+    fn every_policy_has_a_table_of_bounded_length() {
+        let policy = |base_ms, factor, cap_ms| {
+            let (base, cap) = (Duration::from_millis(base_ms), Duration::from_millis(cap_ms));
+            RetryPolicy { base, factor, cap, ..RetryPolicy::default() }.delays().failed
+        };
+        assert_eq!(policy(100, 1.0, 1_000), [100]);
+        assert_eq!(policy(100, 0.0, 1_000), [100], "a factor is at least 1");
+        assert_eq!(policy(0, 2.0, 1_000), [0]);
+        assert_eq!(policy(100, f64::INFINITY, 1_000), [100, 1_000]);
+        let slow = policy(1, 1.1, u64::MAX);
+        assert_eq!((slow.len(), slow[63]), (MAX_ENTRIES, 405), "1.1 to the power of 63");
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{cause::Cause, id::TaskId, time::Timestamp, words};
+use super::{cause::Cause, id::TaskId, retry::Delays, time::Timestamp, words};
 
 words! {
     /// Where a task stands (DESIGN section 3).
@@ -196,6 +196,9 @@ pub struct Task {
     pub lost: u32,
     /// How many lost attempts it is forgiven.
     pub lost_max: u32,
+    /// How long it waits after each failed or lost attempt, in milliseconds.
+    #[serde(default)]
+    pub delays_ms: Delays,
     /// The agent that has it now.
     pub agent: Option<String>,
     /// Whether a person asked to cancel it and its agent has not stopped yet.

@@ -56,6 +56,7 @@ impl Ops {
             timeout: asked.timeout.unwrap_or(role.task_timeout),
             retries: asked.retries.unwrap_or(role.retry.retries),
             lost_max: role.retry.lost,
+            delays_ms: role.retry.delays(),
             // What the master has delegated it hears of.
             notify: matches!(self.caller, Caller::Agent { attempt: None, .. })
                 .then(|| self.config.master.session.clone()),

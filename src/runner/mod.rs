@@ -244,7 +244,6 @@ impl Agent {
             reason: &reason,
             cause: Cause::Lost,
             attempt_reason: &reason,
-            delay: self.launch.role.retry.lost_delay(1),
             orphans: Some(&orphans),
             evidence: Some(&evidence),
         };

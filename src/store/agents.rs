@@ -77,8 +77,6 @@ pub struct Ending<'a> {
     pub cause: Cause,
     /// The same in words.
     pub attempt_reason: &'a str,
-    /// If the task is tried again: after how long.
-    pub delay: Duration,
     /// What may be left of it.
     pub orphans: Option<&'a Orphans>,
     /// What was known, and the rule that decided.
@@ -168,10 +166,9 @@ impl Store {
     /// `stale`.
     pub async fn end_agent(&self, id: &str, incarnation: &str, e: &Ending<'_>) -> Result<Option<(TaskId, TaskState)>> {
         let orphans = e.orphans.map(|r| serde_json::to_string(r).unwrap_or_default()).unwrap_or_default();
-        let delay = ms(e.delay);
         let evidence = e.evidence.map(|e| serde_json::to_string(e).unwrap_or_default()).unwrap_or_default();
         let (to, cause) = (e.to.as_str(), e.cause.as_str());
-        let args = [id, incarnation, to, e.reason, cause, e.attempt_reason, &delay, &orphans, &evidence];
+        let args = [id, incarnation, to, e.reason, cause, e.attempt_reason, &orphans, &evidence];
         let (_, task, state): (String, String, String) = self.read(self.call(&script::END_AGENT, args).await?)?;
         if task.is_empty() { Ok(None) } else { Ok(Some((parse(&task, "id")?, parse(&state, "state")?))) }
     }

@@ -54,8 +54,12 @@ pub struct Report {
     pub exit_code: Option<i32>,
     /// What it answered.
     pub result: Option<crate::model::task::TaskResult>,
-    /// If it is tried again: after how long.
-    pub delay_ms: u64,
+    /// When the program asked to be tried again; otherwise the task's own delays decide (`model::retry`).
+    #[serde(default, alias = "delay_ms")]
+    pub retry_after_ms: Option<u64>,
+    /// Whether that time is kept even where rate limits repeat: the program is the user's own.
+    #[serde(default)]
+    pub is_exact: bool,
     /// Of a rate-limited end: whose account it was. Nothing of that account is started until the delay is over.
     #[serde(default)]
     pub account: Option<String>,
@@ -176,8 +180,8 @@ impl Store {
     ///
     /// # Errors
     /// An unreachable Redis.
-    pub async fn expire(&self, task: &TaskId, fence: u64, reason: &str, delay: Duration) -> Result<()> {
-        let args = [task.as_str(), &fence.to_string(), reason, &ms(delay)];
+    pub async fn expire(&self, task: &TaskId, fence: u64, reason: &str) -> Result<()> {
+        let args = [task.as_str(), &fence.to_string(), reason];
         self.call(&script::EXPIRE, args).await.map(drop)
     }
 
@@ -206,9 +210,10 @@ fn finish_args(r: &Report) -> Result<Vec<String>> {
         r.reason.clone(),
         r.exit_code.map(|c| c.to_string()).unwrap_or_default(),
         r.result.as_ref().map(to_json).transpose()?.unwrap_or_default(),
-        r.delay_ms.to_string(),
+        r.retry_after_ms.map(|ms| ms.to_string()).unwrap_or_default(),
         r.evidence.as_ref().map(to_json).transpose()?.unwrap_or_default(),
         r.result.as_ref().and_then(|result| result.usage.as_ref()).map(usage_to_json).unwrap_or_default(),
         r.account.clone().unwrap_or_default(),
+        if r.is_exact { "1" } else { "" }.to_owned(),
     ])
 }

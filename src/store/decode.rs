@@ -88,6 +88,7 @@ pub(super) fn task(id: &TaskId, f: &Fields, children: Vec<String>, now: Timestam
         failures: f.parse_or("failures", 0)?,
         lost: f.parse_or("lost", 0)?,
         lost_max: f.parse_or("lost_max", 0)?,
+        delays_ms: f.json("delays_ms")?.unwrap_or_default(),
         agent: f.text("agent"),
         cancelling: f.text("cancelling").is_some(),
         cause: f.parse_opt("cause")?,

@@ -101,8 +101,6 @@ pub struct Overdue {
     pub fence: u64,
     /// Whose it was.
     pub agent: String,
-    /// How many of its attempts were lost before.
-    pub lost: u32,
 }
 
 /// What is stored, at one moment of Redis's clock.
@@ -239,15 +237,14 @@ impl Store {
     async fn read_overdue(&self, ids: &[String], snapshot: &mut Snapshot) -> Result<()> {
         let mut pipe = redis::pipe();
         for id in ids {
-            pipe.cmd("HMGET").arg(self.keys.of("task", id)).arg("fence").arg("agent").arg("lost");
+            pipe.cmd("HMGET").arg(self.keys.of("task", id)).arg("fence").arg("agent");
         }
         for (id, answer) in ids.iter().zip(self.pipeline_each(&pipe).await?) {
             let row = self.read_record(Some(answer), &self.keys.of("task", id)).unwrap_or_default();
-            let row: (Option<String>, Option<String>, Option<String>) = row;
-            let lost = row.2.and_then(|l| l.parse().ok()).unwrap_or(0);
+            let row: (Option<String>, Option<String>) = row;
             match (id.parse(), row.0.and_then(|f| f.parse().ok())) {
                 (Ok(task), Some(fence)) => {
-                    snapshot.overdue.push(Overdue { task, fence, agent: row.1.unwrap_or_default(), lost });
+                    snapshot.overdue.push(Overdue { task, fence, agent: row.1.unwrap_or_default() });
                 }
                 _ => {
                     snapshot.damaged.push(format!("the record {} has no fence", self.keys.of("task", id)));

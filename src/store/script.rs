@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use sha1_smol::Sha1;
 
-use crate::model::{agent, task};
+use crate::model::{agent, retry, task};
 
 /// A transition, ready to be called by its SHA1.
 ///
@@ -82,12 +82,13 @@ scripts! {
 }
 
 /// What is sent, in its order.
-fn parts(body: &str) -> [&str; 8] {
+fn parts(body: &str) -> [&str; 9] {
     [
         TABLES.as_str(),
         include_str!("lua/prelude/base.lua"),
         include_str!("lua/prelude/people.lua"),
         include_str!("lua/prelude/usage.lua"),
+        include_str!("lua/prelude/retry.lua"),
         include_str!("lua/prelude/moves.lua"),
         super::clock::ADDED,
         "\n",
@@ -110,10 +111,14 @@ pub const FENCES_PER_EPOCH: u64 = 1_000_000_000;
 static TABLES: LazyLock<String> = LazyLock::new(|| {
     let tasks: Vec<_> = task::TRANSITIONS.iter().map(|(f, t)| (f.as_str(), t.as_str())).collect();
     let agents: Vec<_> = agent::TRANSITIONS.iter().map(|(f, t)| (f.as_str(), t.as_str())).collect();
+    let delays = serde_json::to_string(&retry::Delays::default()).unwrap_or_default();
     format!(
-        "local TASK = {}\nlocal AGENT = {}\nlocal FENCES_PER_EPOCH = {FENCES_PER_EPOCH}\n",
+        "local TASK = {}\nlocal AGENT = {}\nlocal FENCES_PER_EPOCH = {FENCES_PER_EPOCH}\n\
+         local DEFAULT_DELAYS = '{delays}'\nlocal JITTER = {}\nlocal RATE_LIMIT_DEFAULT = {}\n",
         lua_table(&tasks),
-        lua_table(&agents)
+        lua_table(&agents),
+        retry::JITTER,
+        retry::RATE_LIMIT_DEFAULT.as_millis(),
     )
 });
 

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::values::ms;
 use crate::model::{
     id::{Capability, TaskId},
+    retry::Delays,
     task::{Priority, Task},
 };
 
@@ -38,6 +39,8 @@ pub struct NewTask {
     pub retries: u32,
     /// How many lost attempts it is forgiven.
     pub lost_max: u32,
+    /// How long it waits after each failed or lost attempt.
+    pub delays_ms: Delays,
     /// The master's agent, where it is to read how this ended.
     pub notify: Option<String>,
     /// The caller's idempotency key.
@@ -67,6 +70,7 @@ pub(super) struct Spec<'a> {
     timeout_ms: String, // Lua's numbers are floating point
     retries: u32,
     lost_max: u32,
+    delays_ms: String, // JSON, as it is stored
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,6 +91,7 @@ impl<'a> From<&'a NewTask> for Spec<'a> {
             timeout_ms: ms(new.timeout),
             retries: new.retries,
             lost_max: new.lost_max,
+            delays_ms: stored(&new.delays_ms),
             key: new.key.as_deref(),
             notify: new.notify.as_deref(),
             parent: new.parent.as_ref().map(|attempt| &attempt.task),
@@ -106,9 +111,14 @@ impl<'a> From<&'a Task> for Spec<'a> {
             timeout_ms: task.timeout_ms.to_string(),
             retries: task.retries,
             lost_max: task.lost_max,
+            delays_ms: stored(&task.delays_ms),
             key: task.key.as_deref(),
             notify: task.notify.as_deref(),
             parent: task.parent.as_ref(),
         }
     }
+}
+
+fn stored(delays: &Delays) -> String {
+    serde_json::to_string(delays).unwrap_or_default()
 }

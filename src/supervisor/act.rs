@@ -18,9 +18,7 @@ impl Supervisor {
                     None => Ok(()),
                 }
             }
-            Action::Expire { task, fence, lost, reason } => {
-                self.store.expire(&task, fence, &reason, self.config.retry.lost_delay(lost + 1)).await
-            }
+            Action::Expire { task, fence, reason } => self.store.expire(&task, fence, &reason).await,
             Action::EndOrphans { incarnation, orphans } => {
                 self.end_orphans(incarnation, orphans);
                 Ok(())

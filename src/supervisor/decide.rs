@@ -45,8 +45,6 @@ pub(super) enum Action {
         task: TaskId,
         /// The fence of its lease.
         fence: u64,
-        /// How many of its attempts were lost before.
-        lost: u32,
         /// Why.
         reason: String,
     },

@@ -50,13 +50,6 @@ impl Supervisor {
         for report in &reports {
             salvage::tell(&self.store, &self.home, report).await?;
         }
-        let lost = match &agent.task {
-            Some(task) => match self.store.tasks(std::slice::from_ref(task)).await {
-                Err(e) if !e.concerns_one_record() => return Err(e),
-                tasks => tasks.ok().and_then(|tasks| Some(tasks.first()?.lost)).unwrap_or(0),
-            },
-            None => 0,
-        };
         if let Some((task, attempt)) = agent.task.as_ref().zip(agent.attempt) {
             evidence.lease_ends_at = match self.store.lease_end(task, agent.fence).await {
                 Err(e) if !e.concerns_one_record() => return Err(e),
@@ -64,7 +57,6 @@ impl Supervisor {
             };
             evidence.last_output = last_output(&self.home.run(task, attempt));
         }
-        let retry = self.config.roles.get(&agent.role).map_or(&self.config.retry, |r| &r.retry);
         let orphans =
             Orphans { agent: agent.id.clone(), session: agent.session.clone(), process: agent.process.clone() };
         let ending = Ending {
@@ -72,7 +64,6 @@ impl Supervisor {
             reason,
             cause: Cause::Lost,
             attempt_reason: &attempt_reason,
-            delay: retry.lost_delay(lost + 1),
             orphans: Some(&orphans),
             evidence: Some(&evidence),
         };

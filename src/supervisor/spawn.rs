@@ -1,6 +1,6 @@
 //! Starts an agent: its record, its launch, its session.
 
-use std::{ffi::OsStr, time::Duration};
+use std::ffi::OsStr;
 
 use super::Supervisor;
 use crate::{
@@ -59,7 +59,6 @@ impl Supervisor {
             reason: &reason,
             cause: Cause::Lost,
             attempt_reason: &reason,
-            delay: Duration::ZERO,
             orphans: None,
             evidence: Some(&evidence),
         };

@@ -201,3 +201,20 @@ async fn a_stop_ends_the_agents_then_the_master_then_redis() {
     world.supervisor.shut_down().await.unwrap();
     assert!(store.info().await.unwrap_err().is_unreachable());
 }
+
+/// The task's policy decides, not that of whoever notices: the global `[retry]` would try it again after 250 ms.
+#[tokio::test]
+async fn a_lease_that_expires_without_its_agent_is_followed_by_the_delay_of_the_tasks_own_role() {
+    let (mut world, task) = World::with_shell().await;
+    let agent = world.agent("shell-1").await;
+    let claimed = world.supervisor.store.claim("shell-1", &agent.incarnation, Duration::from_secs(60)).await;
+    let observed = world.supervisor.observer.observe(&world.supervisor.store, &*world.mux).await.unwrap();
+    ::redis::cmd("DEL").arg("orch:{test}:agent:shell-1").exec_async(&mut world.redis().await).await.unwrap();
+
+    let fence = claimed.unwrap().unwrap().fence;
+    let expire = decide::Action::Expire { task: task.clone(), fence, reason: "its lease ended".into() };
+    world.supervisor.act(expire, &observed).await.unwrap();
+    let attempt = world.supervisor.store.task(&task).await.unwrap().unwrap().attempts.remove(0);
+    let delay = attempt.next_retry_at.unwrap().since(attempt.ended_at.unwrap());
+    assert!(delay >= Duration::from_millis(750), "{delay:?}");
+}

@@ -67,7 +67,7 @@ async fn a_subtask_found_again_is_the_same_when_the_call_is_sent_again() {
     let claimed = world.claim(&agent).await;
     let made = world.delegate(&subtask("sub", &agent, &claimed)).await;
     let mut report = report(&agent, &claimed, Cause::Transient);
-    report.delay_ms = 0;
+    report.retry_after_ms = Some(0);
     world.store.finish(&report).await.unwrap();
     world.store.release_due().await.unwrap();
     // The subtask is ready, too; the parent is older.
@@ -92,7 +92,7 @@ async fn finish_is_answered_the_same_for_ever() {
     for cause in [Cause::RateLimited, Cause::Transient, Cause::Success] {
         let claimed = world.claim(&agent).await;
         let mut report = report(&agent, &claimed, cause);
-        report.delay_ms = 0;
+        report.retry_after_ms = Some(0);
         let state = world.store.finish(&report).await.unwrap();
         reports.push((report, state));
         for (report, state) in &reports {

@@ -126,7 +126,7 @@ async fn what_moves_agrees_at_every_moment() {
             for cause in [Cause::RateLimited, Cause::Transient, Cause::Success] {
                 let claimed = other.claim(&agent).await;
                 let mut report = report(&agent, &claimed, cause);
-                report.delay_ms = 0;
+                report.retry_after_ms = Some(0);
                 other.store.finish(&report).await.unwrap();
                 other.store.release_due().await.unwrap();
             }

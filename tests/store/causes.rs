@@ -1,7 +1,5 @@
 //! The table of causes in `model/cause.rs` and the transitions `finish` and `end_agent` are one.
 
-use std::time::Duration;
-
 use orch::model::{cause::Cause, task::TaskState};
 use orch::store::{agents::Ending, tasks::NewTask};
 
@@ -36,11 +34,11 @@ async fn ends(world: &World, how: &How, bounds: (u32, u32), before: &[Cause], ca
         let state = match how {
             How::Finish => {
                 let mut report = report(&agent, &claimed, *cause);
-                report.delay_ms = 0;
+                report.retry_after_ms = Some(0);
                 world.store.finish(&report).await.unwrap()
             }
             How::EndAgent => {
-                let ending = Ending { cause: *cause, delay: Duration::ZERO, ..crash() };
+                let ending = Ending { cause: *cause, ..crash() };
                 let ended = world.store.end_agent(&agent.id, &agent.incarnation, &ending);
                 ended.await.unwrap().unwrap().1
             }
@@ -56,7 +54,10 @@ async fn ends(world: &World, how: &How, bounds: (u32, u32), before: &[Cause], ca
             assert_eq!(ended.await.unwrap(), None);
         }
         match state {
-            TaskState::Delayed => assert_eq!(world.store.release_due().await.unwrap().0, 1),
+            TaskState::Delayed => {
+                world.make_due(&id);
+                assert_eq!(world.store.release_due().await.unwrap().0, 1);
+            }
             _ => break,
         }
     }

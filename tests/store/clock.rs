@@ -37,7 +37,8 @@ async fn what_was_due_by_the_old_clock_is_due_as_soon_by_the_new_one() {
     let delay = async |agent: &Agent| {
         let task = world.delegate(&task("delayed")).await;
         let claimed = world.claim(agent).await;
-        let report = Report { delay_ms: HOUR.as_millis() as u64, ..report(agent, &claimed, Cause::Transient) };
+        let report =
+            Report { retry_after_ms: Some(HOUR.as_millis() as u64), ..report(agent, &claimed, Cause::Transient) };
         world.store.finish(&report).await.unwrap();
         task
     };

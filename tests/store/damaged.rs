@@ -143,7 +143,7 @@ async fn a_damaged_delayed_task_does_not_hold_up_those_behind_it() {
             ids.push(world.delegate(&task(text)).await);
             let claimed = world.claim(&agent).await;
             let mut report = report(&agent, &claimed, Cause::Transient);
-            report.delay_ms = 0;
+            report.retry_after_ms = Some(0);
             world.store.finish(&report).await.unwrap();
         }
         damage(&world, &ids[0], how);
@@ -171,7 +171,7 @@ async fn a_task_damaged_while_it_runs_ends_with_its_report() {
             let claimed = world.claim(&agent).await;
             damage(&world, &bad, how);
             let mut report = report(&agent, &claimed, cause);
-            report.delay_ms = 0;
+            report.retry_after_ms = Some(0);
             world.store.finish(&report).await.unwrap_or_else(|e| panic!("{how}: {e}"));
             let good = world.delegate(&task("good")).await;
             world.store.release_due().await.unwrap();

@@ -12,6 +12,7 @@ use orch::{
         agent::AgentState,
         cause::Cause,
         id::{Capability, Process, TaskId, new_incarnation},
+        retry::Delays,
         task::{Priority, TaskState},
     },
     redis_server::find_program,
@@ -150,6 +151,7 @@ pub fn task(text: &str) -> NewTask {
         timeout: Duration::from_secs(60),
         retries: 3,
         lost_max: 3,
+        delays_ms: delays(LONG, Duration::ZERO),
         notify: None,
         key: None,
         parent: None,
@@ -158,6 +160,12 @@ pub fn task(text: &str) -> NewTask {
         max_children: 50,
         who: "a test".into(),
     }
+}
+
+/// The same delay after each failed attempt, and after each lost one.
+pub fn delays(failed: Duration, lost: Duration) -> Delays {
+    let (failed, lost) = (failed.as_millis() as u64, lost.as_millis() as u64);
+    Delays { failed: vec![failed], lost: vec![lost], cap: LONG.as_millis() as u64 }
 }
 
 /// A plain task that waits for others.
@@ -195,7 +203,8 @@ pub fn report(agent: &Agent, claimed: &Claimed, cause: Cause) -> Report {
         reason: format!("a test said {cause}"),
         exit_code: Some(1),
         result: None,
-        delay_ms: LONG.as_millis() as u64,
+        retry_after_ms: Some(LONG.as_millis() as u64),
+        is_exact: false,
         account: None,
         evidence: None,
     }
@@ -208,7 +217,6 @@ pub fn crash() -> Ending<'static> {
         reason: "crashed",
         cause: Cause::Lost,
         attempt_reason: "its agent crashed",
-        delay: Duration::ZERO,
         orphans: None,
         evidence: None,
     }
@@ -257,6 +265,14 @@ impl World {
 
     pub async fn finish(&self, agent: &Agent, claimed: &Claimed, cause: Cause) -> TaskState {
         self.store.finish(&report(agent, claimed, cause)).await.unwrap()
+    }
+
+    /// Lets the delay of a delayed task pass.
+    pub fn make_due(&self, id: &TaskId) {
+        let mut raw = self.raw();
+        let keys = self.store.keys();
+        let () = redis::cmd("ZADD").arg(keys.of("state", "delayed")).arg(1).arg(id.as_str()).query(&mut raw).unwrap();
+        let () = redis::cmd("HSET").arg(keys.of("task", id.as_str())).arg("due_at").arg(1).query(&mut raw).unwrap();
     }
 
     pub async fn cancel(&self, id: &TaskId) -> Option<TaskState> {

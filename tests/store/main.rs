@@ -11,6 +11,7 @@ mod causes;
 mod check;
 mod clock;
 mod damaged;
+mod delays;
 mod dependencies;
 mod epoch;
 mod exhaustive;

@@ -71,7 +71,9 @@ impl Pair {
 
     fn report(&self, lease: usize, cause: Cause, due: bool) -> Report {
         let mut report = report(self.holder(lease), &self.claims[lease], cause);
-        report.delay_ms = if due { 0 } else { report.delay_ms };
+        report.retry_after_ms = if due { Some(0) } else { report.retry_after_ms };
+        // However many attempts in a row met a limit, `due` decides.
+        report.is_exact = true;
         report
     }
 
@@ -150,7 +152,8 @@ impl Pair {
             Step::EndAgent { slot, failed, due } => {
                 let Some(run) = self.run(slot) else { return };
                 let to = if failed { AgentState::Failed } else { AgentState::Stopped };
-                let ending = Ending { to, delay: if due { Duration::ZERO } else { LONG }, ..crash() };
+                let ending = Ending { to, ..crash() };
+                let ends_now = self.reference.runs[run].state.is_live();
                 let expected = self.reference.end_agent(run, to, Cause::Lost, due);
                 let expected = expected.map(|(task, state)| (self.ids[task].clone(), state));
                 let agent = &self.runs[run];
@@ -158,12 +161,15 @@ impl Pair {
                     let answer = self.world.store.end_agent(&agent.id, &agent.incarnation, &ending).await;
                     assert_eq!(answer.unwrap(), expected);
                 }
+                if let Some((task, TaskState::Delayed)) = expected.filter(|_| due && ends_now) {
+                    self.world.make_due(&task);
+                }
             }
             Step::Expire(n) => {
                 // Every holder here has a record; `expire` leaves them to `end_agent`.
                 let Some(lease) = self.lease(n) else { return };
                 let Claimed { task, fence, .. } = &self.claims[lease];
-                self.world.store.expire(&task.id, *fence, "a test", LONG).await.unwrap();
+                self.world.store.expire(&task.id, *fence, "a test").await.unwrap();
             }
             Step::Due => assert_eq!(self.world.store.release_due().await.unwrap().0, self.reference.due()),
             Step::Wait { lease, on } => {
@@ -212,6 +218,7 @@ impl Pair {
             key: r.key.map(|k| format!("key {k}")),
             retries: r.retries,
             lost_max: r.lost_max,
+            delays_ms: delays(LONG, LONG),
             max_depth: MAX_DEPTH,
             max_children: MAX_CHILDREN as u32,
             ..task("x")

@@ -41,7 +41,7 @@ async fn usage_is_summed_once_whoever_reports_it_how_often() {
     let above = world.claim(&one).await;
     let child = world.delegate(&subtask("child", &one, &above)).await;
     let below = world.claim(&two).await;
-    let report_below = Report { result: used(0.25), delay_ms: 0, ..report(&two, &below, Cause::Transient) };
+    let report_below = Report { result: used(0.25), retry_after_ms: Some(0), ..report(&two, &below, Cause::Transient) };
     world.store.finish(&report_below).await.unwrap();
     world.store.finish(&report_below).await.unwrap();
     world.store.release_due().await.unwrap();
@@ -176,7 +176,8 @@ async fn a_task_beyond_its_own_limit_is_held_before_its_next_attempt() {
     let id = world.delegate(&NewTask { retries: 9, ..task("x") }).await;
     let fail = async |cost| {
         let claimed = world.claim(&agent).await;
-        let report = Report { result: used(cost), delay_ms: 0, ..report(&agent, &claimed, Cause::Transient) };
+        let report =
+            Report { result: used(cost), retry_after_ms: Some(0), ..report(&agent, &claimed, Cause::Transient) };
         world.store.finish(&report).await.unwrap()
     };
     assert_eq!(fail(0.3).await, TaskState::Delayed);
@@ -207,8 +208,11 @@ async fn a_rate_limit_holds_back_all_roles_of_its_account_until_it_is_over() {
     }
     let claimed = world.claim(&agents[0]).await;
     let minute = Duration::from_secs(60).as_millis() as u64;
-    let limited =
-        Report { account: Some("claude".into()), delay_ms: minute, ..report(&agents[0], &claimed, Cause::RateLimited) };
+    let limited = Report {
+        account: Some("claude".into()),
+        retry_after_ms: Some(minute),
+        ..report(&agents[0], &claimed, Cause::RateLimited)
+    };
     assert_eq!(world.store.finish_and_claim(&limited, LEASE).await.unwrap().1.unwrap(), None, "in one step");
     world.store.finish(&limited).await.unwrap();
     assert_eq!(world.try_claim(&agents[1]).await, None);
@@ -241,7 +245,8 @@ async fn a_rate_limit_that_a_person_lifts_is_over_for_all_of_its_account_and_no_
     let hour = Duration::from_secs(3600).as_millis() as u64;
     let end = async |agent, account: &str, cause| {
         let claimed = world.claim(agent).await;
-        let report = Report { account: Some(account.into()), delay_ms: hour, ..report(agent, &claimed, cause) };
+        let report =
+            Report { account: Some(account.into()), retry_after_ms: Some(hour), ..report(agent, &claimed, cause) };
         world.store.finish(&report).await.unwrap()
     };
     let mut tasks = Vec::new();
@@ -281,7 +286,7 @@ async fn no_role_is_suspended_for_longer_than_a_day_by_nonsense() {
     let agent = world.agent("shell-1").await;
     let claimed = world.claim(&agent).await;
     let account = Some(format!("role {ROLE}"));
-    let limited = Report { account, delay_ms: u64::MAX, ..report(&agent, &claimed, Cause::RateLimited) };
+    let limited = Report { account, retry_after_ms: Some(u64::MAX), ..report(&agent, &claimed, Cause::RateLimited) };
     world.store.finish(&limited).await.unwrap();
     let (held, _) = world.store.suspended(&[ROLE.into()]).await.unwrap();
     let record = world.detail(&claimed.task.id).await;

@@ -22,7 +22,7 @@ async fn parent(world: &World) -> (TaskId, Agent, Claimed) {
 /// The parent's attempt is over, and the next one begins.
 async fn again(world: &World, agent: &Agent, claimed: &Claimed) -> Claimed {
     let mut report = report(agent, claimed, Cause::RateLimited);
-    report.delay_ms = 0;
+    report.retry_after_ms = Some(0);
     world.store.finish(&report).await.unwrap();
     world.store.release_due().await.unwrap();
     world.claim(agent).await

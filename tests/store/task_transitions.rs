@@ -265,7 +265,7 @@ async fn retry_starts_anew_what_a_person_may() {
 async fn expire_leaves_everything_to_an_agent_that_lives() {
     let expire = async |case: &Case| {
         let (id, fence) = (&case.id, case.claimed.fence);
-        told(case.world.store.expire(id, fence, "gone", Duration::ZERO).await)
+        told(case.world.store.expire(id, fence, "gone").await)
     };
     let unchanged: Vec<_> = TaskState::ALL.iter().map(|s| ("()", *s)).collect();
     in_each_state(expire, unchanged.try_into().unwrap()).await;
@@ -282,7 +282,7 @@ async fn expire_ends_the_attempt_of_an_agent_that_is_forgotten() {
             let () = redis::cmd("SREM").arg(key).arg(&case.agent.id).query(&mut raw).unwrap();
         }
         for fence in [case.claimed.fence + 1, case.claimed.fence, case.claimed.fence] {
-            let expired = case.world.store.expire(&case.id, fence, "gone", LONG).await;
+            let expired = case.world.store.expire(&case.id, fence, "gone").await;
             expired.unwrap();
         }
         let detail = case.world.detail(&case.id).await;
@@ -332,7 +332,7 @@ async fn a_delay_that_is_over_ends_in_ready() {
     let id = world.delegate(&task("x")).await;
     let claimed = world.claim(&agent).await;
     let mut report = report(&agent, &claimed, Cause::RateLimited);
-    report.delay_ms = 0;
+    report.retry_after_ms = Some(0);
     assert_eq!(world.store.finish(&report).await.unwrap(), Delayed);
     assert_eq!(world.store.release_due().await.unwrap(), (1, None));
     assert_eq!(world.state(&id).await, Ready);

@@ -152,7 +152,7 @@ async fn the_largest_numbers_stay_numbers() {
     world.store.mark_waiting(&capability(&agent, &claimed), &[], Duration::MAX).await.unwrap();
     assert!(world.detail(&id).await.task.waiting);
     let mut report = report(&agent, &claimed, Cause::Transient);
-    report.delay_ms = u64::MAX;
+    report.retry_after_ms = Some(u64::MAX);
     report.exit_code = Some(i32::MIN);
     assert_eq!(world.store.finish(&report).await.unwrap(), TaskState::Delayed);
     let detail = world.detail(&id).await;
@@ -172,7 +172,7 @@ async fn times_are_whole_milliseconds() {
     let id = world.delegate(&task("x")).await;
     let claimed = world.claim(&agent).await;
     let mut report = report(&agent, &claimed, Cause::Transient);
-    report.delay_ms = 5_000;
+    report.retry_after_ms = Some(5_000);
     world.store.finish(&report).await.unwrap();
     let mut raw = world.raw();
     let keys = world.store.keys();

@@ -266,7 +266,7 @@ async fn a_place_that_becomes_free_wakes_an_idle_agent() {
             _ => {
                 let key = world.store.keys().of("agent", &busy.id);
                 let () = redis::cmd("DEL").arg(key).query(&mut world.raw()).unwrap();
-                world.store.expire(&claimed.task.id, claimed.fence, "gone", LONG).await.unwrap();
+                world.store.expire(&claimed.task.id, claimed.fence, "gone").await.unwrap();
             }
         }
         assert!(marker(&mut world.store.role_waker(ROLE)).await, "after {how}");

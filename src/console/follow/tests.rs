@@ -41,6 +41,7 @@ fn task(id_: &str, parent: Option<&str>, state: TaskState) -> TaskDetail {
         failures: 0,
         lost: 0,
         lost_max: 3,
+        delays_ms: Default::default(),
         agent: None,
         cancelling: false,
         cause: None,

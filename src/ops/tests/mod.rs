@@ -142,7 +142,8 @@ impl Agent {
             reason: said.into(),
             exit_code: Some(0),
             result: Some(TaskResult { text: said.into(), ..TaskResult::default() }),
-            delay_ms: 0,
+            retry_after_ms: None,
+            is_exact: false,
             account: None,
             evidence: None,
         };
@@ -178,6 +179,7 @@ pub(in crate::ops) fn recorded(state: TaskState) -> Task {
         failures: 0,
         lost: 0,
         lost_max: 3,
+        delays_ms: Default::default(),
         agent: None,
         cancelling: false,
         cause: None,

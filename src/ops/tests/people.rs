@@ -177,7 +177,6 @@ async fn kill_returns_the_record_of_the_end_and_not_of_a_successor() {
             reason: "it was told to",
             cause: Cause::Lost,
             attempt_reason: "",
-            delay: Duration::ZERO,
             orphans: None,
             evidence: None,
         };

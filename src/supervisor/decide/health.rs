@@ -145,7 +145,6 @@ pub(super) fn expire(world: &World, given_up: &BTreeSet<String>, actions: &mut V
             actions.push(Action::Expire {
                 task: overdue.task.clone(),
                 fence: overdue.fence,
-                lost: overdue.lost,
                 reason: format!("its lease ended, and agent {} is not there any more", overdue.agent),
             });
         }

@@ -325,7 +325,7 @@ fn a_proven_agent_closes_its_roles_breaker() {
 fn an_attempt_without_its_agent_ends_with_its_lease() {
     let mut c = case();
     let task = TaskId::random();
-    c.store.overdue.push(Overdue { task: task.clone(), fence: 5, agent: "shell-9".into(), lost: 0 });
+    c.store.overdue.push(Overdue { task: task.clone(), fence: 5, agent: "shell-9".into() });
     assert_eq!(c.short(), [format!("expire {task} 5")]);
     c.agent("shell-9", "shell", AgentState::Busy).task = Some(task);
     assert_eq!(c.short(), [] as [&str; 0], "its agent lives: its heartbeat decides");

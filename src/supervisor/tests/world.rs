@@ -23,7 +23,7 @@ use crate::{
     store::tasks::NewTask,
 };
 
-const PROJECT: &str = "name = 'test'\n[roles.opus]\ndriver = 'console'\n[roles.shell]\nenv_from = ['GIVEN_TOKEN']\n";
+const PROJECT: &str = "name = 'test'\n[roles.opus]\ndriver = 'console'\n[roles.shell]\nenv_from = ['GIVEN_TOKEN']\n[roles.shell.retry]\nbase = '8s'\n";
 pub const MASTER: &str = "opus-master";
 pub const SECRET: &str = "told-to-nobody";
 
@@ -130,6 +130,7 @@ impl World {
             timeout: Duration::from_secs(60),
             retries: 3,
             lost_max: 3,
+            delays_ms: self.supervisor.config.roles["shell"].retry.delays(),
             notify: None,
             key: None,
             parent: None,

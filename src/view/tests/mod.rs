@@ -60,6 +60,7 @@ fn a_task(n: u64, state: TaskState, text: &str) -> Task {
         failures: 0,
         lost: 0,
         lost_max: 3,
+        delays_ms: Default::default(),
         agent: None,
         cancelling: false,
         cause: None,

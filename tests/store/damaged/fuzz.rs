@@ -87,7 +87,7 @@ fn answered<T>(answer: Result<T, StoreError>) -> Option<T> {
 async fn survives(world: &World, damages: &[(usize, &str, Option<Vec<u8>>)]) {
     let (holder, worker) = (world.agent("shell-1").await, world.agent("shell-2").await);
     let delayed = world.delegate(&task("delayed")).await;
-    let report = Report { delay_ms: 0, ..report(&worker, &world.claim(&worker).await, Cause::Transient) };
+    let report = Report { retry_after_ms: Some(0), ..report(&worker, &world.claim(&worker).await, Cause::Transient) };
     world.store.finish(&report).await.unwrap();
     let running = world.delegate(&task("running")).await;
     let held = world.claim(&holder).await;

@@ -163,7 +163,7 @@ fn of_a_task(s: &mut Steps, scenario: &Scenario, image: &Image, t: usize) {
         step.woken = Some((l.agent, true));
     }
     // The supervisor gives up only whose agent is gone, and here it never is.
-    s.add(Kind::Late, format!("expire {t}"), "task/expire", &[id, &l.fence.to_string(), "a test", DELAY_MS]);
+    s.add(Kind::Late, format!("expire {t}"), "task/expire", &[id, &l.fence.to_string(), "a test"]);
     // Somebody who guesses.
     let (other, ahead) = (Lease { agent: 1 - l.agent, ..l.clone() }, Lease { fence: l.fence + 1, ..l.clone() });
     late_reports(s, &other);
@@ -237,7 +237,7 @@ fn by_a_run(s: &mut Steps, kind: Kind, a: usize, i: &str) {
     s.add(kind, format!("{a} is told to stop if idle"), "agent/stop", &[id, i, "idle", "a test"]);
     s.add(kind, format!("{a} is told to stop"), "agent/stop", &[id, i, "any", "a test"]);
     for to in ["failed", "stopped"] {
-        let args = [id, i, to, "a test", "lost", "a test", DELAY_MS, "", ""];
+        let args = [id, i, to, "a test", "lost", "a test", "", ""];
         s.add(kind, format!("{a} ends as {to}"), "agent/end", &args).woken = Some((a, false));
     }
 }

@@ -82,6 +82,7 @@ fn task(n: usize) -> NewTask {
         timeout: Duration::from_secs(60),
         retries: 3,
         lost_max: 3,
+        delays_ms: Default::default(),
         notify: None,
         key: None,
         parent: None,

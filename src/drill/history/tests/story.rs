@@ -109,6 +109,7 @@ impl Story {
             failures: 0,
             lost: 0,
             lost_max: 1,
+            delays_ms: Default::default(),
             agent: None,
             cancelling: false,
             cause: None,

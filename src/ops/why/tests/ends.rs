@@ -13,6 +13,7 @@ fn one_of_anything_is_one() {
             lost: 1,
             retries: 1,
             lost_max: 1,
+            delays_ms: Default::default(),
             ..recorded(TaskState::Failed)
         });
         task::explain(&around(&config), &facts).sentences.join("\n")

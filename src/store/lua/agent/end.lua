@@ -3,7 +3,7 @@
 -- role's breaker: none is started for a while, twice as long each time. (The master's goes by its own id.)
 -- KEYS: 1 prefix
 -- ARGV: 1 agent, 2 incarnation, 3 'stopped' or 'failed', 4 reason, 5 cause of its attempt's end, 6 that reason,
---       7 delay until the next try (ms), 8 remains (JSON or ''), 9 evidence (JSON or ''): what was known, and the rule
+--       7 orphans (JSON or ''), 8 evidence (JSON or ''): what was known, and the rule that decided
 -- Returns: {'1' if this call ended it, the task whose attempt ended with it or '', that task's state then or ''}; the
 --          latter two the same when it is sent again
 -- Refuses: stale
@@ -32,7 +32,7 @@ if a[4] then
   local f = get(a[4], 'state', 'agent', 'fence')
   if f[1] == 'running' and f[2] == agent and f[3] == a[5] then
     task = a[4]
-    state = end_attempt(task, ARGV[5], ARGV[6], '', '', ARGV[7], nil, ARGV[9])
+    state = end_attempt(task, {cause = ARGV[5], reason = ARGV[6], evidence = ARGV[8]})
     redis.call('HSET', record, 'last_state', state)
   end
   redis.call('HDEL', record, 'task', 'attempt', 'fence')
@@ -44,9 +44,9 @@ if to == 'stopped' and a[1] ~= 'stopping' then
   move_agent(agent, a[1], 'stopping', a[3], task, ARGV[4])
   a[1] = 'stopping'
 end
-if ARGV[8] ~= '' then redis.call('HSET', P .. 'orphans', ARGV[2], ARGV[8]) end
-if ARGV[9] ~= '' then redis.call('HSET', record, 'evidence', ARGV[9]) end
-move_agent(agent, a[1], to, a[3], task, ARGV[4], ARGV[9])
+if ARGV[7] ~= '' then redis.call('HSET', P .. 'orphans', ARGV[2], ARGV[7]) end
+if ARGV[8] ~= '' then redis.call('HSET', record, 'evidence', ARGV[8]) end
+move_agent(agent, a[1], to, a[3], task, ARGV[4], ARGV[8])
 local young = tonumber(a[8] or '0') == 0 and now - (tonumber(a[9]) or 0) < 10000
 if to == 'failed' and young then open_breaker(a[10] == '1' and agent or a[3], agent, ARGV[4]) end
 -- It may have taken a marker.

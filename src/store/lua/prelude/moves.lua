@@ -99,6 +99,7 @@ local function accept(id, spec, key, text, context, open, why)
   also('key', key)
   also('cwd', spec.cwd)
   also('notify', spec.notify)
+  also('delays_ms', spec.delays_ms)
   also('context', context)
   if #spec.after > 0 then also('after', cjson.encode(spec.after)) end
   if next(spec.labels) then also('labels', cjson.encode(spec.labels)) end
@@ -173,12 +174,13 @@ cancel = function(id, reason)
 end
 
 -- Ends the running attempt of a task and decides what comes next: the table of model/cause.rs.
--- `delay` (ms) is used where the task is tried again; `told` says that the holder itself reported, so that the same
--- report sent again gets the same answer. `evidence` (JSON) is what was known when its agent ended with it, `usage`
--- (JSON) what it used, `account` whose rate limit ended it.
-local function end_attempt(id, cause, reason, exit_code, result, delay, told, evidence, usage, account)
+-- `e` holds: cause; reason; exit_code and result (JSON), where there are any; retry_after (ms) and is_exact, as for
+-- retry_delay; told, where the holder itself reported, so that the same report sent again gets the same answer; evidence
+-- (JSON), what was known when its agent ended with it; usage (JSON), what it used; account, whose rate limit ended it.
+local function end_attempt(id, e)
+  local cause, reason, usage, account = e.cause, e.reason, e.usage or '', e.account or ''
   local record = P .. 'task:' .. id
-  local f = get(id, 'role', 'agent', 'failures', 'retries', 'lost', 'lost_max', 'cancelling')
+  local f = get(id, 'role', 'agent', 'failures', 'retries', 'lost', 'lost_max', 'cancelling', 'limited')
   if f[7] and cause ~= 'success' then
     cause, reason = 'cancelled', f[7]
   end
@@ -192,6 +194,7 @@ local function end_attempt(id, cause, reason, exit_code, result, delay, told, ev
   local of_agent = f[2] and redis.pcall('HGET', P .. 'agent:' .. f[2], 'role')
   local role = type(of_agent) == 'string' and of_agent or f[1] or ''
   local failures, lost = number(f[3]), number(f[5])
+  local limited = cause == 'rate_limited' and number(f[8]) + 1 or 0
   if cause == 'transient' or cause == 'timeout' or cause == 'permanent' then failures = failures + 1 end
   -- What ends because a person stops everything at once is no mishap, and must not make a task poison.
   if cause == 'lost' and redis.call('HGET', P .. 'requests', 'stop') ~= 'now' then lost = lost + 1 end
@@ -211,38 +214,47 @@ local function end_attempt(id, cause, reason, exit_code, result, delay, told, ev
     to = 'failed'
     if lost > 1 then why = reason .. '; lost ' .. lost .. ' times' end
   end
-  if usage and usage ~= '' then spend(id, role, f[2] or '', decoded(usage)) end
+  if usage ~= '' then spend(id, role, f[2] or '', decoded(usage)) end
   local over = to == 'delayed' and over_its_limit(id, role)
   if over then to, why = 'held', over .. '; the last attempt: ' .. reason end
   local due = nil
-  if cause == 'rate_limited' then delay = math.min(tonumber(delay) or 0, DAY) end
-  if cause == 'rate_limited' and account and account ~= '' then
-    local limited, till = P .. 'rate:' .. account, now + math.max(0, math.floor(tonumber(delay) or 0))
-    if till > number(redis.call('HGET', limited, 'until')) or number(redis.call('HGET', limited, 'until')) > now + DAY then
-      redis.call('HSET', limited, 'until', till, 'reason', reason)
-      redis.call('PEXPIRE', limited, 2 * DAY)
-      event('role.rate_limited', id, f[2], nil, nil, reason, cjson.encode({account = account, until_ms = till}))
+  if to == 'delayed' or cause == 'rate_limited' then
+    local counts = {failures = failures, lost = lost, limited = limited}
+    due = now + retry_delay(id, cause, counts, tonumber(e.retry_after or ''), e.is_exact)
+  end
+  if cause == 'rate_limited' and account ~= '' then
+    local limit = P .. 'rate:' .. account
+    local till = number(redis.call('HGET', limit, 'until'))
+    if due > till or till > now + DAY then
+      redis.call('HSET', limit, 'until', due, 'reason', reason)
+      redis.call('PEXPIRE', limit, 2 * DAY)
+      event('role.rate_limited', id, f[2], nil, nil, reason, cjson.encode({account = account, until_ms = due}))
       wake('supervisor')
     end
   end
-  if to == 'delayed' then due = now + math.max(0, math.floor(tonumber(delay) or 0)) end
+  if to ~= 'delayed' then due = nil end
 
   local attempt = last_attempt(id)
   attempt.ended_at, attempt.cause, attempt.reason, attempt.next = now, cause, reason, to
-  if exit_code and exit_code ~= '' then attempt.exit_code = tonumber(exit_code) end
-  attempt.next_retry_at, attempt.told = due, told
-  if evidence and evidence ~= '' then attempt.evidence = evidence end
-  if usage and usage ~= '' then attempt.usage = usage end
+  if (e.exit_code or '') ~= '' then attempt.exit_code = tonumber(e.exit_code) end
+  attempt.next_retry_at, attempt.told = due, e.told
+  if (e.evidence or '') ~= '' then attempt.evidence = e.evidence end
+  if usage ~= '' then attempt.usage = usage end
   if attempt.number then redis.call('LSET', P .. 'attempts:' .. id, -1, cjson.encode(attempt)) end
   redis.call('HSET', record, 'failures', failures, 'lost', lost)
+  if limited > 0 then
+    redis.call('HSET', record, 'limited', limited)
+  else
+    redis.call('HDEL', record, 'limited')
+  end
   -- A success needs no explanation; its attempts have theirs.
   if to == 'succeeded' then
     redis.call('HDEL', record, 'cause', 'reason')
   else
     redis.call('HSET', record, 'cause', cause, 'reason', why)
   end
-  if result and result ~= '' then
-    redis.call('HSET', record, 'result', result)
+  if (e.result or '') ~= '' then
+    redis.call('HSET', record, 'result', e.result)
   elseif cause == 'success' then
     -- What an earlier attempt said is not its answer.
     redis.call('HDEL', record, 'result')

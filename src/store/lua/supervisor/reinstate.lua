@@ -70,7 +70,7 @@ for number = redis.call('LLEN', P .. 'attempts:' .. id) + 1, tonumber(ARGV[6]) -
     ended_at = now, cause = 'lost', reason = 'Redis lost what came of it', next = 'ready'}))
 end
 if not fence then return {'ok'} end
-if t[1] == 'running' then t[1] = end_attempt(id, 'lost', 'Redis lost how it ended', '', '', 0) end
+if t[1] == 'running' then t[1] = end_attempt(id, {cause = 'lost', reason = 'Redis lost how it ended', retry_after = 0}) end
 if t[1] == 'failed' then return refuse('stale', id) end
 if t[1] ~= 'ready' then move(id, t[1], 'ready', t[5], nil, nil, why) end
 redis.call('HSET', P .. 'task:' .. id, 'number', ARGV[6], 'agent', agent, 'incarnation', incarnation, 'fence', ARGV[7])

@@ -1,8 +1,8 @@
 -- The holder of a lease ends its attempt. Sent again with the same fence, it gives the same answer.
 -- KEYS: 1 prefix
 -- ARGV: 1 task, 2 agent, 3 incarnation, 4 fence, 5 cause, 6 reason, 7 exit code or '', 8 result (JSON or ''),
---       9 delay until the next try (ms), 10 evidence (JSON or ''), 11 usage (JSON or ''),
---       12 whose account was rate limited, or ''
+--       9 when to try again, if the program named it (ms) or '', 10 evidence (JSON or ''), 11 usage (JSON or ''),
+--       12 whose account was rate limited, or '', 13 '1' if the named time is to be kept exactly
 -- Returns: {state of the task, '1' the first time, '0' again}
 -- Refuses: stale (another lease was given meanwhile, or the attempt was ended by the supervisor)
 local id, agent, fence = ARGV[1], ARGV[2], ARGV[4]
@@ -24,7 +24,9 @@ if f[1] ~= 'running' or f[2] ~= agent or f[3] ~= ARGV[3] or f[4] ~= fence then
   return refuse('stale', id)
 end
 
-local state = end_attempt(id, ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9], true, ARGV[10], ARGV[11], ARGV[12])
+local state = end_attempt(id, {
+  cause = ARGV[5], reason = ARGV[6], exit_code = ARGV[7], result = ARGV[8], retry_after = ARGV[9], told = true,
+  evidence = ARGV[10], usage = ARGV[11], account = ARGV[12], is_exact = ARGV[13] == '1'})
 local a = redis.call('HMGET', P .. 'agent:' .. agent, 'state', 'incarnation', 'role')
 if a[2] == ARGV[3] then
   redis.call('HDEL', P .. 'agent:' .. agent, 'task', 'attempt', 'fence', unpack(WAIT))
