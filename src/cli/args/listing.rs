@@ -6,14 +6,14 @@ use crate::view::text::{hanging, pad};
 
 /// Each visible verb once, in the order in which a newcomer meets them; a test holds this complete.
 pub(super) const GROUPS: &[(&str, &[&str])] = &[
-    ("Begin and end", &["init", "start", "stop", "status", "attach", "doctor"]),
+    ("Start and stop", &["init", "start", "stop", "status", "attach", "doctor"]),
     ("Tasks", &["delegate", "wait", "result", "tasks", "show", "why", "cancel", "retry"]),
     ("Questions and messages", &["ask", "answer", "approve", "deny", "send", "inbox"]),
     ("Watch", &["logs", "events", "costs"]),
     ("Agents", &["agents", "spawn", "kill", "scale"]),
     ("Flow", &["pause", "drain", "resume"]),
     ("Shell and programs", &["completions", "man", "mcp"]),
-    ("Proof", &["drill"]),
+    ("Verification", &["drill"]),
 ];
 
 const EXAMPLES: &str = "  orch start
@@ -36,7 +36,7 @@ pub(super) fn add(command: Command, width: usize) -> Command {
         }
         list.push('\n');
     }
-    let examples = format!("{}{EXAMPLES}\n\n'orch VERB --help' says more about a verb.", heading("Examples"));
+    let examples = format!("{}{EXAMPLES}\n\n'orch VERB --help' describes a verb.", heading("Examples"));
     command
         .help_template(format!(
             "{{about}}\n\n{{usage-heading}} {{usage}}\n\n{{before-help}}{}{{options}}{{after-help}}",

@@ -21,8 +21,8 @@ pub use verbs::*;
 const AFTER_ITS_OWN: usize = 900;
 
 const MCP: &str = "\
-Name it in an agent program's configuration as a server on standard input and output, with the command 'orch mcp'.
-Its environment says who calls, as for every verb.
+Add the command 'orch mcp' to an agent program's configuration, as an MCP server on standard input and output.
+As with every verb, the environment decides who the caller is.
 
 Example:
   claude mcp add orch -- orch mcp";
@@ -31,10 +31,10 @@ Example:
 #[derive(Debug, Parser)]
 #[command(name = "orch", version, arg_required_else_help = true, max_term_width = 100)]
 pub struct Cli {
-    /// The project's sessions.toml [default: $ORCH_CONFIG, else the one in this folder or above it]
+    /// The sessions.toml to use [default: $ORCH_CONFIG, else the one in this folder or above it]
     #[arg(long, global = true, value_name = "FILE", display_order = AFTER_ITS_OWN)]
     pub config: Option<PathBuf>,
-    /// Print JSON, for programs
+    /// Print JSON
     #[arg(long, global = true, display_order = AFTER_ITS_OWN)]
     pub json: bool,
     /// What to do.
@@ -45,35 +45,35 @@ pub struct Cli {
 /// Every verb of the command line.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Write a sessions.toml for the agent programs found here
+    /// Write a sessions.toml for the installed agent programs
     Init(Init),
     /// Start Redis, the supervisor and the master
     Start(Start),
-    /// Stop everything; nothing is left behind
+    /// Stop all agents, Redis and the supervisor; tasks are kept
     Stop(Stop),
-    /// What runs, how much there is to do, what needs you
+    /// Show the agents, the number of tasks, and what needs you
     Status(Status),
-    /// Show an agent's terminal; the master's if none is named
+    /// Attach to an agent's tmux session [default: the master's]
     Attach(Attach),
-    /// Submit a task and print its id
+    /// Submit a task, and print its id
     Delegate(Box<Delegate>),
-    /// Block until tasks have ended
+    /// Wait until tasks have ended
     Wait(Wait),
-    /// Print what an agent answered, and nothing else
+    /// Print a task's answer, and nothing else
     Result(OneTask),
-    /// List tasks, the newest last
+    /// List tasks, newest last
     Tasks(Tasks),
-    /// Everything recorded about a task or an agent
+    /// Show everything that is recorded about a task or an agent
     Show(OneTarget),
-    /// Why a task or an agent is in its state
+    /// Explain the state of a task or an agent
     Why(OneTarget),
-    /// Give up tasks and their subtasks; remove failed ones
+    /// Cancel tasks and their subtasks; remove failed ones
     Cancel(SomeTasks),
-    /// Try failed, cancelled or held tasks again
+    /// Run failed, cancelled or held tasks again
     Retry(SomeTasks),
-    /// Ask a person about your own task, and wait for the answer (from within an agent)
+    /// Ask a person a question, and wait for the answer (within an agent)
     Ask(Ask),
-    /// Answer what a task asks
+    /// Answer a task's question
     Answer(Answer),
     /// Answer a task's question with yes
     Approve(Approve),
@@ -81,32 +81,32 @@ pub enum Verb {
     Deny(Approve),
     /// Send a message to a task, an agent or the master
     Send(Send),
-    /// Read the messages to you
+    /// Read your messages
     Inbox(Inbox),
-    /// What agents have printed
+    /// Print the output of agents
     Logs(Logs),
-    /// What was used: tokens and money, as far as it was reported
+    /// Show the tokens and the money that were used, as reported
     Costs(Costs),
-    /// What has happened, each with its reason
+    /// Print events, each with its reason
     Events(Events),
     /// List the agents
     Agents,
     /// Start one more agent of a role
     Spawn(Spawn),
-    /// End an agent; its task goes to another one
+    /// End an agent; another one continues its task
     Kill(Kill),
-    /// Keep a role at so many agents
+    /// Set the number of agents of a role
     Scale(Scale),
-    /// Start nothing new; tasks are still accepted
+    /// Start no further tasks; tasks are still accepted
     Pause(OneRole),
-    /// Accept nothing new, finish what there is
+    /// Accept no further tasks, and finish the existing ones
     Drain,
-    /// Undo pause and drain; of a role, also lift its rate limit
+    /// Undo pause and drain; for a role, also end its rate limit
     Resume(OneRole),
-    /// Check tmux, Redis, agent programs, folders and limits, and say how to mend each
-    #[command(after_help = "It changes nothing. Exit code 4: something keeps orch, or a role, from working.")]
+    /// Check tmux, Redis, agent programs, folders and limits, and suggest fixes
+    #[command(after_help = "It changes nothing. Exit code 4: orch or a role cannot work.")]
     Doctor,
-    /// Break things in a world of its own, and hold what happens against what is promised
+    /// Inject faults into an isolated fleet, and check every guarantee
     Drill(Drill),
     /// Print a shell's completion script
     Completions(Completions),
@@ -124,7 +124,7 @@ pub enum Verb {
     /// Called by an agent's program at the turns of its work
     #[command(hide = true)]
     Hook(Hook),
-    /// The tools for agent programs, over MCP on standard input and output
+    /// Offer orch's verbs as MCP tools, on standard input and output
     #[command(after_help = MCP)]
     Mcp,
 }

@@ -16,50 +16,50 @@ use crate::{
 /// `orch init`
 #[derive(Debug, Args)]
 pub struct Init {
-    /// Replace the sessions.toml that is here
+    /// Overwrite an existing sessions.toml
     #[arg(long)]
     pub force: bool,
 }
 
 /// `orch start`
 #[derive(Debug, Args)]
-#[command(after_help = "What runs already is left as it is: starting twice does no harm.")]
+#[command(after_help = "Whatever runs already keeps running: it is safe to repeat.")]
 pub struct Start {
-    /// Then show the master's terminal
+    /// Attach to the master afterwards
     #[arg(long)]
     pub attach: bool,
 }
 
 /// `orch stop`
 #[derive(Debug, Args)]
-#[command(after_help = "Tasks are kept: what was running is taken up again by the next 'orch start'.
+#[command(after_help = "Tasks are kept. Running tasks are run again after the next 'orch start'.
 
 Examples:
   orch stop
   orch stop --drain --timeout 10m")]
 pub struct Stop {
-    /// Let running tasks finish first; accept nothing new meanwhile
+    /// Let running tasks finish first, and accept no further ones
     #[arg(long)]
     pub drain: bool,
-    /// Wait so long at most (90s, 5m, 2h); with --drain, what still runs then is stopped
+    /// Wait for at most this long (90s, 5m, 2h); with --drain, tasks that still run then are stopped
     #[arg(long, value_name = "T", value_parser = values::duration)]
     pub timeout: Option<Duration>,
 }
 
 /// `orch status`
 #[derive(Debug, Args)]
-#[command(after_help = "Exit code 3 says that the supervisor is stopped.")]
+#[command(after_help = "Exit code 3: the supervisor is not running.")]
 pub struct Status {
-    /// Keep it on the screen, up to date; q leaves
+    /// Keep it on the screen and up to date; q leaves
     #[arg(long)]
     pub watch: bool,
 }
 
 /// `orch attach`
 #[derive(Debug, Args)]
-#[command(after_help = "Leave it with Ctrl-b d: the agent goes on.")]
+#[command(after_help = "Ctrl-b d detaches from it; the agent continues.")]
 pub struct Attach {
-    /// Whose terminal [default: the master's]
+    /// The agent [default: the master]
     #[arg(value_name = "AGENT")]
     pub agent: Option<String>,
 }
@@ -68,7 +68,7 @@ pub struct Attach {
 #[derive(Debug, Args)]
 #[command(
     override_usage = "orch delegate [OPTIONS] TEXT",
-    after_help = "Within an agent's task it makes a subtask of that task. Exit code with --wait: 1 where the task has
+    after_help = "Within an agent it creates a subtask of the agent's task. With --wait, exit code 1 means that the task
 failed or was cancelled.
 
 Examples:
@@ -78,59 +78,59 @@ Examples:
   git diff | orch delegate --wait - > review.txt"
 )]
 pub struct Delegate {
-    /// What is to be done, in one argument; '-' reads it from standard input
+    /// The task's text, as one argument; '-' reads it from standard input
     #[arg(value_name = "TEXT", required = true)]
     pub text: Vec<String>,
-    /// Which kind of agent does it [default: the default role of sessions.toml]
+    /// The role whose agents may run it [default: default_role of sessions.toml]
     #[arg(long, value_name = "ROLE")]
     pub role: Option<String>,
-    /// How urgent it is: of the ready tasks the more urgent go first [default: normal]
+    /// Ready tasks of a higher priority start first [default: normal]
     #[arg(long, value_name = "P", value_parser = values::priority())]
     pub priority: Option<Priority>,
-    /// How long one attempt may take (90s, 5m, 2h) [default: the role's]
+    /// The longest duration of one attempt (90s, 5m, 2h) [default: the role's]
     #[arg(long, value_name = "T", value_parser = values::duration)]
     pub timeout: Option<Duration>,
-    /// How many failures are forgiven [default: the role's]
+    /// The number of retries after a failure [default: the role's]
     #[arg(long, value_name = "N", value_parser = values::number::<u32>, allow_negative_numbers = true)]
     pub retries: Option<u32>,
-    /// Not before this task has succeeded (repeatable)
+    /// Start it only after this task has succeeded (repeatable)
     #[arg(long, value_name = "TASK")]
     pub after: Vec<TaskId>,
-    /// Data for the agent: JSON, or @FILE that holds it
+    /// Data for the agent: JSON, or @FILE to read it from a file
     #[arg(long, value_name = "JSON|@FILE")]
     pub context: Option<String>,
     /// A path that the task is about (repeatable)
     #[arg(long, value_name = "PATH")]
     pub artifact: Vec<String>,
-    /// The same key gives the same task: safe to send again
+    /// Idempotency key: the same key returns the same task
     #[arg(long, value_name = "KEY")]
     pub key: Option<String>,
-    /// A label, for people and programs that look at it with 'orch show' (repeatable)
+    /// A label, which 'orch show' prints (repeatable)
     #[arg(long, value_name = "K=V", value_parser = values::label)]
     pub label: Vec<(String, String)>,
-    /// The folder to work in [default: the role's]
+    /// The working folder [default: the role's]
     #[arg(long, value_name = "DIR")]
     pub cwd: Option<PathBuf>,
-    /// Wait for the end and print the result instead of the id
+    /// Wait for the end, and print the result instead of the id
     #[arg(long)]
     pub wait: bool,
 }
 
 /// `orch wait`
 #[derive(Debug, Args)]
-#[command(after_help = "Exit code 1: one has failed or was cancelled. 5: the time is over.
+#[command(after_help = "Exit code 1: a task failed or was cancelled. 5: the time is over.
 
 Examples:
   orch wait t-7k2m9qx4hz --timeout 10m
   orch wait --any t-7k2m9qx4hz t-3v8n1c5ydw")]
 pub struct Wait {
-    /// Which tasks
+    /// The tasks
     #[arg(value_name = "TASK", required = true)]
     pub tasks: Vec<TaskId>,
-    /// Until one of them has ended, not all
+    /// Wait until one of them has ended, instead of all
     #[arg(long)]
     pub any: bool,
-    /// For how long at most (90s, 5m, 2h)
+    /// Wait for at most this long (90s, 5m, 2h)
     #[arg(long, value_name = "T", value_parser = values::duration)]
     pub timeout: Option<Duration>,
 }
@@ -138,7 +138,7 @@ pub struct Wait {
 /// A verb about one task.
 #[derive(Debug, Args)]
 pub struct OneTask {
-    /// Which task
+    /// The task
     #[arg(value_name = "TASK")]
     pub task: TaskId,
 }
@@ -146,7 +146,7 @@ pub struct OneTask {
 /// A verb about several tasks.
 #[derive(Debug, Args)]
 pub struct SomeTasks {
-    /// Which tasks
+    /// The tasks
     #[arg(value_name = "TASK", required = true)]
     pub tasks: Vec<TaskId>,
 }
@@ -165,38 +165,40 @@ pub struct OneTarget {
   orch tasks --state failed
   orch tasks --parent t-7k2m9qx4hz --tree")]
 pub struct Tasks {
-    /// In this state
+    /// Only tasks in this state
     #[arg(long, value_name = "S", value_parser = values::task_state())]
     pub state: Option<TaskState>,
-    /// Of this role
+    /// Only tasks of this role
     #[arg(long, value_name = "ROLE")]
     pub role: Option<String>,
-    /// Delegated from within this task
+    /// Only subtasks of this task
     #[arg(long, value_name = "TASK")]
     pub parent: Option<TaskId>,
-    /// Subtasks under their parents; with --parent, those of any depth
+    /// Print subtasks below their parents; with --parent, at any depth
     #[arg(long)]
     pub tree: bool,
 }
 
 /// `orch logs`
 #[derive(Debug, Args)]
-#[command(after_help = "After an agent's name | stands before standard output, and ! before standard error.
+#[command(
+    after_help = "A line begins with its agent's name, followed by | for standard output or ! for standard error.
 
 Examples:
   orch logs sonnet-1 -f
-  orch logs --task t-7k2m9qx4hz -n 200 --grep 'error|warning'")]
+  orch logs --task t-7k2m9qx4hz -n 200 --grep 'error|warning'"
+)]
 pub struct Logs {
-    /// Of this agent [default: of all]
+    /// Only lines of this agent [default: all agents]
     #[arg(value_name = "AGENT")]
     pub agent: Option<String>,
-    /// Of this task
+    /// Only lines of this task
     #[arg(long, value_name = "TASK")]
     pub task: Option<TaskId>,
-    /// The last so many lines
+    /// Print this many of the last lines
     #[arg(short = 'n', long, value_name = "N", default_value_t = 50, value_parser = values::number::<usize>, allow_negative_numbers = true)]
     pub lines: usize,
-    /// Print further lines as they come
+    /// Print further lines as they appear
     #[arg(short, long)]
     pub follow: bool,
     /// Only lines that match this regular expression
@@ -206,16 +208,18 @@ pub struct Logs {
 
 /// `orch costs`
 #[derive(Debug, Args)]
-#[command(after_help = "Days begin at midnight UTC; sums are kept 90 days, those of tasks as long as the tasks.
+#[command(
+    after_help = "Days begin at midnight UTC. Sums are kept for 90 days; those of tasks, for as long as the tasks.
 
 Examples:
   orch costs
-  orch costs --by day --since 30d")]
+  orch costs --by day --since 30d"
+)]
 pub struct Costs {
-    /// What each line is about
+    /// Sum up by this
     #[arg(long, value_name = "role|agent|day|task", value_parser = values::costs_by(), default_value = "role")]
     pub by: CostsBy,
-    /// How far back (12h, 7d) [default: 7d]
+    /// Go back this far (12h, 7d) [default: 7d]
     #[arg(long, value_name = "T", value_parser = values::duration)]
     pub since: Option<Duration>,
 }
@@ -223,28 +227,28 @@ pub struct Costs {
 /// `orch events`
 #[derive(Debug, Args)]
 pub struct Events {
-    /// The last so many
+    /// Print this many of the last events
     #[arg(short = 'n', long, value_name = "N", default_value_t = 20, value_parser = values::number::<usize>, allow_negative_numbers = true)]
     pub lines: usize,
-    /// Print further ones as they come
+    /// Print further events as they occur
     #[arg(short, long)]
     pub follow: bool,
 }
 
 /// `orch spawn`
 #[derive(Debug, Args)]
-#[command(after_help = "A role that is paused because its agents end at once is tried again by it.")]
+#[command(after_help = "It also starts an agent of a role that waits because its agents end as soon as they start.")]
 pub struct Spawn {
-    /// Of which role
+    /// The role
     #[arg(value_name = "ROLE")]
     pub role: String,
 }
 
 /// `orch kill`
 #[derive(Debug, Args)]
-#[command(after_help = "That is counted as lost, not as a failure. The master is started anew.")]
+#[command(after_help = "The attempt counts as lost, not as a failure. The master is started again.")]
 pub struct Kill {
-    /// Which agent
+    /// The agent
     #[arg(value_name = "AGENT")]
     pub agent: String,
 }
@@ -255,10 +259,10 @@ pub struct Kill {
   orch scale sonnet 3
   orch scale sonnet auto")]
 pub struct Scale {
-    /// Which role
+    /// The role
     #[arg(value_name = "ROLE")]
     pub role: String,
-    /// How many agents; 'auto' goes back to what sessions.toml says
+    /// The number of agents; 'auto' returns to the bounds of sessions.toml
     #[arg(value_name = "N|auto", value_parser = values::scale, allow_negative_numbers = true)]
     pub n: Scaled,
 }
@@ -270,7 +274,7 @@ pub type Scaled = std::option::Option<u32>;
 /// A verb about one role, or everything.
 #[derive(Debug, Args)]
 pub struct OneRole {
-    /// Only this role [default: everything]
+    /// Only this role [default: all roles]
     #[arg(value_name = "ROLE")]
     pub role: Option<String>,
 }
@@ -278,8 +282,8 @@ pub struct OneRole {
 /// `orch drill`
 #[derive(Debug, Args)]
 #[command(
-    after_help = "It runs beside your own work and never touches it: its Redis, its tmux server and its state lie in
-a temporary folder. The same seed gives the same tasks and faults. Exit code 1: a promise was broken.
+    after_help = "It never touches your own work: its Redis, its tmux server and its state are in a temporary folder.
+The same seed gives the same tasks and faults. Exit code 1: a guarantee was violated.
 
 Examples:
   orch drill
@@ -287,28 +291,28 @@ Examples:
   orch drill --seed 8371 --keep"
 )]
 pub struct Drill {
-    /// Where all chance comes from [default: another one each time]
+    /// The seed of all random choices [default: a new one]
     #[arg(long, value_name = "N", value_parser = values::number::<u64>, allow_negative_numbers = true)]
     pub seed: Option<u64>,
-    /// What may be broken: names and groups, with commas; see --list
+    /// The faults to inject: names and groups, separated by commas; see --list
     #[arg(long, value_name = "F,...", value_delimiter = ',', default_value = "all")]
     pub faults: Vec<String>,
-    /// How many tasks are delegated
+    /// The number of tasks
     #[arg(long, value_name = "N", default_value_t = 40, value_parser = values::within(1, 100_000), allow_negative_numbers = true)]
     pub tasks: u64,
-    /// How many agents may work at once
+    /// The number of agents at the same time
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = values::within(1, 200), allow_negative_numbers = true)]
     pub agents: u64,
-    /// For how long tasks and faults come (3s, 20s, 5m)
+    /// How long tasks are delegated and faults injected (3s, 20s, 5m)
     #[arg(long, value_name = "T", default_value = "20s", value_parser = values::duration)]
     pub duration: Duration,
-    /// List the faults, and do nothing
+    /// List the faults, and do nothing else
     #[arg(long)]
     pub list: bool,
-    /// Keep the world's folder in any case
+    /// Keep the temporary folder
     #[arg(long)]
     pub keep: bool,
-    /// So many tasks a second at an even pace, in place of --tasks, and watch what grows
+    /// Delegate this many tasks per second instead of --tasks, and measure growth
     #[arg(long, value_name = "N", hide = true, conflicts_with = "tasks")]
     pub rate: Option<f64>,
 }
@@ -320,7 +324,7 @@ pub struct Drill {
   orch completions fish > ~/.config/fish/completions/orch.fish
   orch completions zsh > \"${fpath[1]}/_orch\"")]
 pub struct Completions {
-    /// Which shell
+    /// The shell
     #[arg(value_name = "SHELL", value_enum)]
     pub shell: clap_complete::Shell,
 }
