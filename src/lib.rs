@@ -135,22 +135,23 @@
 //! (`suspended` in `store/lua/prelude/usage.lua`); both end by themselves, and the supervisor wakes those that were sent
 //! away. A person who knows that a rate limit is over lifts it (`orch resume ROLE`).
 //!
-//! A role whose program is not there ([`drivers::unavailable`]) is held back in the same way: the supervisor looks at each pass, and
+//! A role whose program is not there ([`launchers::preflight`]) is held back in the same way: the supervisor looks at each pass, and
 //! its tasks wait until the program is installed, in place of failing one after the other.
 //!
 //! ## The rooms
 //!
 //! Imports go downward only, and `tests/house/layers.rs` holds it:
-//! surfaces ([`cli`], [`console`], [`mcp`]) → [`view`] → [`ops`] → [`store`], [`mux`], [`home`], [`config`], [`model`], [`os`];
-//! [`supervisor`] and [`runner`] → the same and [`drivers`], but neither a surface nor each other; [`runner`] also uses
-//! [`launchers`], which say where a program runs.
+//! surfaces ([`cli`], [`console`], [`mcp`]) → [`view`] → [`ops`] → [`launchers`], [`store`], [`mux`], [`home`], [`config`],
+//! [`drivers`], [`model`], [`os`]; [`supervisor`] and [`runner`] → the same, but neither a surface nor each other.
+//! [`config`] → [`drivers`] → [`model`]: what sessions.toml may say about a program is its driver's to declare.
 //! [`drill`] → the same as [`ops`] but without it, and [`cli`] calls it.
 //! Only [`store`] knows a key's name. Only [`mux`] knows that there is a tmux. Only [`os`] knows Linux.
 //!
 //! ## Where to change what
 //!
-//! - *A driver*: one file in `drivers`, one word in `config::DriverKind` with the keys it knows, one line in
-//!   [`drivers::of`] (README, "Adding a driver").
+//! - *A driver*: one file in `drivers`, its fixtures, and one line in the list in `drivers/mod.rs` ([`drivers`], "Adding a
+//!   driver").
+//! - *A place where programs run*: one file in [`launchers`].
 //! - *A verb*: one file in `ops` with its request and answer in `ops::types`, one function in `cli`; what it answers is
 //!   rendered in `view`, in the file of its subject.
 //! - *A tool*: one file in `mcp::tools`, or a function in one.

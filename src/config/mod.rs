@@ -10,8 +10,8 @@
 mod complaint;
 mod delegation;
 mod find;
-mod flags;
 mod resolve;
+mod rights;
 mod role;
 pub mod schema;
 mod section;
@@ -28,10 +28,12 @@ use std::{
 };
 
 pub use find::Env;
-pub use role::{AgentOptions, Budget, DriverKind, Limits, Mode, Role};
+pub use rights::{Right, Rights};
+pub use role::{Budget, Limits, Role};
 pub use settings::{AgentsConfig, MasterConfig, RedisConfig, SupervisorConfig, TmuxConfig};
 pub use starter::starter;
 
+pub use crate::drivers::{AgentOptions, DriverKind, Mode};
 use crate::{
     error::{Error, Result},
     model::{

@@ -10,17 +10,14 @@ use super::{
     complaint::{At, Complaints, dotted, no_role},
     delegation,
     find::{self, Env, Found},
-    flags,
-    role::{BUILTIN, DriverKind, Mode},
+    role::BUILTIN,
     written::{Written, WrittenDay, WrittenMaster, WrittenRetry, WrittenRole, WrittenSupervisor},
 };
 use crate::{
+    drivers::{DriverKind, Key, Mode},
     error::Result,
     model::{duration::human, retry::RetryPolicy, text::count},
 };
-
-/// The one thing that can be said of copilot's permissions as a whole.
-const COPILOT_MAY_ALL: &str = "allow-all";
 
 /// The whole configuration, or all complaints about it.
 pub(super) fn resolve(written: &Written, complaints: Complaints, env: &Env, found: Found) -> Result<Config> {
@@ -255,49 +252,52 @@ impl Resolver<'_> {
         }
         let is_interactive = |at: &&At<Mode>| at.value == Mode::Interactive;
         let keys = [
-            ("mode", written.mode.as_ref().filter(is_interactive).map(|at| at.line)),
-            ("args", written.args.as_ref().map(|at| at.line)),
-            ("allowed_tools", written.allowed_tools.as_ref().map(|at| at.line)),
-            ("permission_mode", written.permission_mode.as_ref().map(|at| at.line)),
-            ("max_turns", written.max_turns.as_ref().map(|at| at.line)),
-            ("max_cost_usd", written.max_cost_usd.as_ref().map(|at| at.line)),
-            ("resume", written.resume.as_ref().map(|at| at.line)),
-            ("on_denial", written.on_denial.as_ref().map(|at| at.line)),
-            ("max_task_tokens", written.max_task_tokens.as_ref().map(|at| at.line)),
-            ("max_tokens_per_day", written.day.max_tokens.as_ref().map(|at| at.line)),
+            (Key::Mode, written.mode.as_ref().filter(is_interactive).map(|at| at.line)),
+            (Key::Args, written.args.as_ref().map(|at| at.line)),
+            (Key::AllowedTools, written.allowed_tools.as_ref().map(|at| at.line)),
+            (Key::PermissionMode, written.permission_mode.as_ref().map(|at| at.line)),
+            (Key::MaxTurns, written.max_turns.as_ref().map(|at| at.line)),
+            (Key::MaxCostUsd, written.max_cost_usd.as_ref().map(|at| at.line)),
+            (Key::Resume, written.resume.as_ref().map(|at| at.line)),
+            (Key::OnDenial, written.on_denial.as_ref().map(|at| at.line)),
+            (Key::MaxTaskTokens, written.max_task_tokens.as_ref().map(|at| at.line)),
+            (Key::MaxTokensPerDay, written.day.max_tokens.as_ref().map(|at| at.line)),
         ];
         let in_money = [
-            ("max_task_cost_usd", written.max_task_cost_usd.as_ref().map(|at| at.line)),
-            ("max_cost_usd_per_day", written.day.max_cost_usd.as_ref().map(|at| at.line)),
+            (Key::MaxTaskCostUsd, written.max_task_cost_usd.as_ref().map(|at| at.line)),
+            (Key::MaxCostUsdPerDay, written.day.max_cost_usd.as_ref().map(|at| at.line)),
         ];
-        if let Some(at) = written.permission_mode.as_ref().filter(|_| role.driver == DriverKind::Copilot)
-            && at.value != COPILOT_MAY_ALL
+        let modes = role.driver.manifest().map_or(&[][..], |manifest| manifest.permission_modes);
+        if let Some(at) = written.permission_mode.as_ref().filter(|_| !modes.is_empty())
+            && !modes.contains(&at.value.as_str())
         {
-            let what = format!("is wrong: copilot knows only \"{COPILOT_MAY_ALL}\"; or name tools in allowed_tools");
-            self.complaints.add(at.line, dotted(table, "permission_mode"), what);
+            let (driver, modes) = (role.driver, modes.join("\", \""));
+            let what = format!("is wrong: {driver} knows only \"{modes}\"; or name tools in allowed_tools");
+            self.complaints.add(at.line, dotted(table, Key::PermissionMode.as_str()), what);
         }
-        for (name, line) in in_money.into_iter().filter(|_| role.agent.mode == Mode::Interactive) {
+        for (key, line) in in_money.into_iter().filter(|_| role.agent.mode == Mode::Interactive) {
             let what = "goes with mode = \"headless\" only: in its own screen a program tells tokens, and no money";
-            line.into_iter().for_each(|line| self.complaints.add(line, dotted(table, name), what));
+            line.into_iter().for_each(|line| self.complaints.add(line, dotted(table, key.as_str()), what));
         }
         if let Some(at) = &written.args
-            && let Some(what) = flags::refused(role.driver, &at.value)
+            && let Some(manifest) = role.driver.manifest()
+            && let Some(what) = manifest.flags.refusal(&at.value)
         {
             self.complaints.add(at.line, dotted(table, "args"), what);
         }
-        for (name, line) in keys.into_iter().chain(in_money) {
+        for (key, line) in keys.into_iter().chain(in_money) {
             let Some(line) = line else { continue };
-            if role.agent.mode == Mode::Interactive && ["max_turns", "max_cost_usd", "on_denial"].contains(&name) {
+            if role.agent.mode == Mode::Interactive && [Key::MaxTurns, Key::MaxCostUsd, Key::OnDenial].contains(&key) {
                 let what =
                     "goes with mode = \"headless\" only: in its own screen a program keeps to none such, and asks";
-                self.complaints.add(line, dotted(table, name), what);
+                self.complaints.add(line, dotted(table, key.as_str()), what);
             }
             let is_auto = role.driver == DriverKind::Auto;
-            if role.driver.knows(name) && (!is_auto || self.order.iter().any(|kind| kind.knows(name))) {
+            if role.driver.knows(key) && (!is_auto || self.order.iter().any(|kind| kind.knows(key))) {
                 continue;
             }
             let drivers: Vec<&str> =
-                DriverKind::AGENTS.into_iter().filter(|kind| kind.knows(name)).map(DriverKind::as_str).collect();
+                DriverKind::agents().filter(|kind| kind.knows(key)).map(DriverKind::as_str).collect();
             let what = format!(
                 "means nothing to this role's driver, which is \"{}\"{}; {} {} it",
                 role.driver,
@@ -305,7 +305,7 @@ impl Resolver<'_> {
                 drivers.join(", "),
                 if drivers.len() == 1 { "knows" } else { "know" }
             );
-            self.complaints.add(line, dotted(table, name), what);
+            self.complaints.add(line, dotted(table, key.as_str()), what);
         }
     }
 

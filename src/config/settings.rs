@@ -2,8 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use super::role::DriverKind;
-use crate::model::size::human;
+use crate::{drivers::DriverKind, model::size::human};
 
 /// `[redis]`
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -90,7 +89,7 @@ pub struct AgentsConfig {
 
 impl Default for AgentsConfig {
     fn default() -> Self {
-        AgentsConfig { order: DriverKind::AGENTS.to_vec() }
+        AgentsConfig { order: DriverKind::agents().collect() }
     }
 }
 

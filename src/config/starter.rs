@@ -5,14 +5,14 @@ use super::{DriverKind, MasterConfig};
 /// The text of a sessions.toml that uses the agent programs in `found`, with a `session` of its own for the master where
 /// the usual one is taken. Whatever is found, it is a valid file.
 pub fn starter(found: &[DriverKind], session: Option<&str>) -> String {
-    let agents: Vec<DriverKind> = DriverKind::AGENTS.into_iter().filter(|kind| found.contains(kind)).collect();
+    let agents: Vec<DriverKind> = DriverKind::agents().filter(|kind| found.contains(kind)).collect();
     let mut roles = match agents.first() {
         None => WITHOUT_AGENTS.to_owned(),
         Some(DriverKind::Claude) => WITH_CLAUDE.to_owned(),
         Some(first) => WITH_ANOTHER.replace("{first}", first.as_str()),
     };
     for kind in agents.iter().filter(|kind| **kind != DriverKind::Claude) {
-        let more = if *kind == DriverKind::Gemini { GEMINI_MAY } else { "" };
+        let more = kind.manifest().map_or("", |manifest| manifest.starter);
         roles.push_str(&format!("[roles.{kind}]\ndriver = \"{kind}\"\n{more}\n"));
     }
     let text = format!("{HEAD}{roles}{TAIL}");
@@ -52,9 +52,6 @@ const WITH_ANOTHER: &str = r#"[master]
 role = "opus"             # the agent that `orch start` starts: {first}, in the session opus-master
 default_role = "{first}"  # who gets a task that names no role
 
-"#;
-
-const GEMINI_MAY: &str = r#"# permission_mode = "auto_edit"            # without it the model is offered no tools that write, and says that it can't
 "#;
 
 const WITHOUT_AGENTS: &str = r#"# No agent program was found on this machine; once one is, driver = "claude" (or codex, gemini...) makes a role use it.

@@ -11,10 +11,12 @@ use toml::de::DeTable;
 
 use super::{
     complaint::{At, Complaints},
-    role::{DriverKind, Mode},
     section::{Known, Reader, Section},
 };
-use crate::model::name;
+use crate::{
+    drivers::{DriverKind, Mode},
+    model::name,
+};
 
 /// A shorter heartbeat only costs: the supervisor looks at leases in steps of this order.
 const LEAST_HEARTBEAT: Duration = Duration::from_millis(50);
@@ -161,7 +163,7 @@ fn file(mut top: Section<'_, '_>) -> Written {
     let supervisor = supervisor(top.section("supervisor", "supervisor"));
     let retry = retry(top.section("retry", "retry"));
     let mut agents = top.section("agents", "agents");
-    let agents_order = agents.list_of("order", &DriverKind::AGENTS.map(DriverKind::as_str), agent_program);
+    let agents_order = agents.list_of("order", &agent_names(), agent_program);
     agents.finish();
     let master = master(top.section("master", "master"));
     let roles = top.section("roles", "roles").each("roles.NAME", role).into_iter().collect();
@@ -220,7 +222,7 @@ fn role(name: At<&str>, table: &mut Section<'_, '_>) -> (String, WrittenRole) {
     }
     let written = WrittenRole {
         line: name.line,
-        driver: table.one_of("driver", &DriverKind::ALL.map(DriverKind::as_str), str::parse),
+        driver: table.one_of("driver", &driver_names(), str::parse),
         command: words(table.list("command", command_word)),
         model: table.checked("model", |text| filled(text).map(str::to_owned)),
         instructions: table.text("instructions"),
@@ -271,10 +273,20 @@ fn word(text: &str) -> Result<&str, String> {
     }
 }
 
+fn driver_names() -> Vec<&'static str> {
+    DriverKind::all().map(DriverKind::as_str).collect()
+}
+
+fn agent_names() -> Vec<&'static str> {
+    DriverKind::agents().map(DriverKind::as_str).collect()
+}
+
 fn agent_program(text: &str) -> Result<DriverKind, String> {
-    DriverKind::AGENTS.into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| {
-        let names = DriverKind::AGENTS.map(DriverKind::as_str);
-        let meant = name::nearest(text, names).map_or(String::new(), |name| format!("; did you mean '{name}'?"));
+    let known = text.parse().ok().filter(|kind: &DriverKind| kind.program().is_some());
+    known.ok_or_else(|| {
+        let names = agent_names();
+        let meant = name::nearest(text, names.iter().copied())
+            .map_or(String::new(), |name| format!("; did you mean '{name}'?"));
         format!(
             "'{}' is no agent program that orch knows; there are {}{meant}",
             name::printable(text),

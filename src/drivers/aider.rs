@@ -6,11 +6,13 @@
 
 use std::ffi::OsString;
 
-use super::{
-    Driver, End, Failure, Job, Program, Refusal, Seat, Start, Verdict, by_contract, holds_to, instructed, words,
-};
 use crate::{
-    config::{DriverKind, Role},
+    drivers::{
+        AgentOptions, Capabilities, Commands, Driver, DriverKind, End, Failure, Flags, Instead, InteractiveJob, Job,
+        Manifest, Program, Refusal, Refused, RoleSettings, Start, Verdict,
+        common::{errors, exit_code::by_exit_code, prompt::instructed},
+        rights,
+    },
     model::{cause::Cause, task::Usage, text::one_line},
 };
 
@@ -25,6 +27,29 @@ const PROGRAM: Program = Program {
     tells_when_done: false,
     allow: "in the role (allowed_tools, permission_mode)",
 };
+const MANIFEST: Manifest = Manifest {
+    program: Some(PROGRAM),
+    is_offered: true,
+    capabilities: Capabilities {
+        conversation: false,
+        mcp: false,
+        hooks: false,
+        denials: false,
+        money: true,
+        tokens: true,
+        interactive: true,
+    },
+    keys: &[],
+    permission_modes: &[],
+    flags: Flags { named: FLAGS, settings: None },
+    secrets: &["OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "DEEPSEEK_API_KEY", "OPENROUTER_API_KEY"],
+    starter: "",
+};
+/// What orch passes itself, or has a key for.
+const FLAGS: &[Refused] = &[
+    (&["-f", "--message-file", "-m", "--message", "--msg"], Instead::Nothing("orch passes the task's text by it")),
+    (&["--model"], Instead::Key("model")),
+];
 
 /// Python's own for arguments that it does not understand.
 const EX_OF_ARGUMENTS: i32 = 2;
@@ -42,31 +67,39 @@ const UNATTENDED: [&str; 7] = [
 ];
 
 impl Driver for Aider {
+    fn manifest(&self) -> &'static Manifest {
+        &MANIFEST
+    }
+
     fn start(&self, job: &Job) -> Result<Start, Refusal> {
-        holds_to(job.role, DriverKind::Aider)?;
+        job.check(DriverKind::Aider)?;
         let mut args = UNATTENDED.map(OsString::from).to_vec();
-        args.extend(model(job.role));
-        args.extend(job.role.agent.args.iter().map(OsString::from));
+        args.extend(model(&job.role));
+        args.extend(job.role.options.args.iter().map(OsString::from));
         // A file, because each line of its standard input would be a message.
         args.extend(["--message-file".into(), job.prompt_file.into()]);
         Ok(Start { program: PROGRAM.name.into(), args, files: instructed(job), ..Start::default() })
     }
 
-    fn program(&self) -> Option<&'static Program> {
-        Some(&PROGRAM)
+    /// It asks before it runs a command, also with `--yes-always`; what the role tells it to run it runs.
+    fn commands(&self, options: &AgentOptions) -> Commands {
+        match rights::has_flag(options, &["--test-cmd", "--lint-cmd", "--load"]) {
+            true => Commands::Any,
+            false => Commands::Asks,
+        }
     }
 
     fn read(&self, end: End) -> Verdict {
         let (now, said) = (end.now, Said::of(end.stdout));
-        let misuse = words::misuse(end.stderr).filter(|_| end.exit_code == Some(EX_OF_ARGUMENTS));
-        let mut verdict = by_contract(end);
+        let misuse = errors::misuse(end.stderr).filter(|_| end.exit_code == Some(EX_OF_ARGUMENTS));
+        let mut verdict = by_exit_code(end);
         if let Some(why) = misuse {
             verdict.cause = Cause::Permanent;
             verdict.reason = PROGRAM.misunderstands(&one_line(&why, 200));
         }
         if let Some(line) = said.error.filter(|_| verdict.cause == Cause::Success) {
             verdict.reason = format!("{}: {}", PROGRAM.name, one_line(line, 200));
-            verdict.cause = match words::failure(status(line), line) {
+            verdict.cause = match errors::failure(status(line), line) {
                 Failure::RateLimited(until) => {
                     verdict.retry_after = until.map(|until| until.from_now(now));
                     Cause::RateLimited
@@ -84,22 +117,14 @@ impl Driver for Aider {
         verdict
     }
 
-    fn interactive(&self, seat: &Seat) -> Option<Start> {
-        let mut args = model(seat.role);
-        args.extend(seat.role.agent.args.iter().map(OsString::from));
+    fn interactive(&self, job: &InteractiveJob) -> Option<Start> {
+        let mut args = model(&job.role);
+        args.extend(job.role.options.args.iter().map(OsString::from));
         Some(Start { program: PROGRAM.name.into(), args, ..Start::default() })
-    }
-
-    fn is_interactive(&self) -> bool {
-        true
-    }
-
-    fn secrets(&self) -> &'static [&'static str] {
-        &["OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "DEEPSEEK_API_KEY", "OPENROUTER_API_KEY"]
     }
 }
 
-fn model(role: &Role) -> Vec<OsString> {
+fn model(role: &RoleSettings) -> Vec<OsString> {
     role.model.iter().flat_map(|model| ["--model".into(), model.into()]).collect()
 }
 

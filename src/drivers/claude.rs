@@ -3,6 +3,8 @@
 //! Measured with 2.1.328. It retries an API error ten times by itself, and then says "success" with `is_error`. A tool that
 //! was denied leaves it at success too. A session is found by its id and its folder.
 
+mod screen;
+
 use std::{
     collections::BTreeMap,
     ffi::OsString,
@@ -13,14 +15,17 @@ use std::{
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{
-    Driver, Hook, Job, Program, Prompt, Refusal, Seat, Seen, Start, Transcript,
-    command::LONGEST_ARGUMENT,
-    first_prompt, holds_to, hook_json, mcp, screen,
-    stream_json::{StreamJson, tokens},
-};
 use crate::{
-    config::{DriverKind, Role},
+    drivers::{
+        AgentOptions, Capabilities, Commands, Driver, DriverKind, Flags, Hook, Instead, InteractiveJob, Job, Key,
+        Manifest, Program, Prompt, Refusal, Refused, RoleSettings, Seen, Start, Transcript,
+        common::{
+            hook_json, mcp_config,
+            prompt::{LONGEST_ARGUMENT, first_prompt},
+            stream_json::{StreamJson, tokens},
+        },
+        rights,
+    },
     model::{task::Usage, time::Timestamp, wait::Retry},
 };
 
@@ -35,23 +40,64 @@ const PROGRAM: Program = Program {
     tells_when_done: true,
     allow: "in the role (allowed_tools, permission_mode)",
 };
+const MANIFEST: Manifest = Manifest {
+    program: Some(PROGRAM),
+    is_offered: true,
+    capabilities: Capabilities {
+        conversation: true,
+        mcp: true,
+        hooks: true,
+        denials: true,
+        money: true,
+        tokens: true,
+        interactive: true,
+    },
+    keys: &[Key::AllowedTools, Key::PermissionMode, Key::MaxTurns, Key::MaxCostUsd],
+    permission_modes: &[],
+    flags: Flags { named: FLAGS, settings: None },
+    secrets: &["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN", "AWS_BEARER_TOKEN_BEDROCK"],
+    starter: "",
+};
+/// What orch passes itself, or has a key for.
+const FLAGS: &[Refused] = &[
+    (
+        &["--settings"],
+        Instead::Nothing(
+            "orch passes its hooks by it: settings of yours go to .claude/settings.json of the project or your home",
+        ),
+    ),
+    (&["--bare", "--safe-mode"], Instead::Nothing("it turns off the hooks by which orch knows what claude does")),
+    (&["-p", "--print"], Instead::Nothing("orch passes it itself; see the key mode")),
+    (&["--output-format", "--input-format"], Instead::STREAM),
+    (&["--session-id", "-r", "--resume", "-c", "--continue"], Instead::Key("resume")),
+    (&["--model"], Instead::Key("model")),
+    (&["--append-system-prompt", "--append-system-prompt-file"], Instead::Key("instructions")),
+    (&["--permission-mode"], Instead::Key("permission_mode")),
+    (&["--allowedTools", "--allowed-tools"], Instead::Key("allowed_tools")),
+    (&["--max-turns"], Instead::Key("max_turns")),
+    (&["--max-budget-usd"], Instead::Key("max_cost_usd")),
+];
 const MCP_FILE: &str = "mcp.json";
 const SETTINGS_FILE: &str = "settings.json";
 const INSTRUCTIONS_FILE: &str = "instructions";
 
 impl Driver for Claude {
+    fn manifest(&self) -> &'static Manifest {
+        &MANIFEST
+    }
+
     fn start(&self, job: &Job) -> Result<Start, Refusal> {
-        holds_to(job.role, DriverKind::Claude)?;
-        let agent = &job.role.agent;
+        job.check(DriverKind::Claude)?;
+        let agent = job.role.options;
         let mut args: Vec<OsString> =
             ["-p", "--output-format", "stream-json", "--verbose"].map(OsString::from).to_vec();
         let (flag, session) = job.resume.map_or(("--session-id", job.new_session), |session| ("--resume", session));
         args.extend([flag.into(), session.into()]);
-        let (file, argument) = mcp::file(job.dir, MCP_FILE);
+        let (file, argument) = mcp_config::file(job.dir, MCP_FILE);
         args.extend(["--mcp-config".into(), argument, "--strict-mcp-config".into()]);
-        let (settings, argument) = mcp::file(job.dir, SETTINGS_FILE);
+        let (settings, argument) = mcp_config::file(job.dir, SETTINGS_FILE);
         args.extend(["--settings".into(), argument]);
-        let (more, instructions) = options(job.role, job.dir);
+        let (more, instructions) = options(&job.role, job.dir);
         args.extend(more);
         if let Some(mode) = &agent.permission_mode {
             args.extend(["--permission-mode".into(), mode.into()]);
@@ -64,7 +110,7 @@ impl Driver for Claude {
         }
         args.extend(agent.args.iter().map(OsString::from));
         // Last, because it takes all that follows. Orch's own tools ask nobody.
-        args.extend(["--allowedTools".into(), format!("mcp__{}", mcp::NAME).into()]);
+        args.extend(["--allowedTools".into(), format!("mcp__{}", mcp_config::NAME).into()]);
         args.extend(agent.allowed_tools.iter().map(OsString::from));
         let files = vec![
             (file, job.mcp.servers(serde_json::json!({ "type": "stdio" }))),
@@ -74,36 +120,41 @@ impl Driver for Claude {
         Ok(Start { program: PROGRAM.name.into(), args, prompt_on_stdin: true, files, ..Start::default() })
     }
 
-    fn program(&self) -> Option<&'static Program> {
-        Some(&PROGRAM)
+    fn commands(&self, options: &AgentOptions) -> Commands {
+        // In the mode `auto` a model decides, and no person is asked.
+        let asks_nobody = matches!(options.permission_mode.as_deref(), Some("bypassPermissions" | "auto"));
+        if asks_nobody || rights::has_flag(options, &["--dangerously-skip-permissions"]) {
+            return Commands::Any;
+        }
+        rights::by_allowed_tools(options, "Bash")
     }
 
     fn transcript(&self) -> Option<Box<dyn Transcript>> {
         Some(Box::new(StreamJson::default()))
     }
 
-    fn interactive(&self, seat: &Seat) -> Option<Start> {
-        let agent = &seat.role.agent;
-        let (file, argument) = mcp::file(seat.dir, MCP_FILE);
+    fn interactive(&self, job: &InteractiveJob) -> Option<Start> {
+        let agent = job.role.options;
+        let (file, argument) = mcp_config::file(job.dir, MCP_FILE);
         // Not strict: a person has servers of his own.
         let mut args = vec!["--mcp-config".into(), argument];
-        let (settings, argument) = mcp::file(seat.dir, SETTINGS_FILE);
+        let (settings, argument) = mcp_config::file(job.dir, SETTINGS_FILE);
         args.extend(["--settings".into(), argument]);
-        let (flag, session) = seat.resume.map_or(("--session-id", seat.new_session), |session| ("--resume", session));
+        let (flag, session) = job.resume.map_or(("--session-id", job.new_session), |session| ("--resume", session));
         args.extend([flag.into(), session.into()]);
-        let (more, instructions) = options(seat.role, seat.dir);
+        let (more, instructions) = options(&job.role, job.dir);
         args.extend(more);
         if let Some(mode) = &agent.permission_mode {
             args.extend(["--permission-mode".into(), mode.into()]);
         }
         args.extend(agent.args.iter().map(OsString::from));
         // After all options: a prompt that looks like one is none.
-        if let Some(prompt) = seat.prompt {
+        if let Some(prompt) = job.prompt {
             args.extend(["--".into(), first_prompt(prompt).into()]);
         }
         let files = vec![
-            (file, seat.mcp.servers(serde_json::json!({ "type": "stdio" }))),
-            (settings, hook_json::settings(seat.mcp.program, &hook_json::ON_A_TERMINAL, &agent.allowed_tools)),
+            (file, job.mcp.servers(serde_json::json!({ "type": "stdio" }))),
+            (settings, hook_json::settings(job.mcp.program, &hook_json::ON_A_TERMINAL, &agent.allowed_tools)),
         ];
         let files = files.into_iter().chain(instructions).collect();
         Some(Start { program: PROGRAM.name.into(), args, files, ..Start::default() })
@@ -125,20 +176,16 @@ impl Driver for Claude {
         used(record, since)
     }
 
-    fn is_interactive(&self) -> bool {
-        true
-    }
-
     fn see(&self, title: &str, screen: &str) -> Seen {
-        screen::claude::see(title, screen)
+        screen::see(title, screen)
     }
 
     fn asked(&self, screen: &str) -> Option<String> {
-        screen::claude::asked(screen)
+        screen::asked(screen)
     }
 
     fn retrying(&self, screen: &str) -> Option<Retry> {
-        screen::claude::retrying(screen)
+        screen::retrying(screen)
     }
 
     fn status_file(&self, env: &BTreeMap<String, String>, pid: u32) -> Option<PathBuf> {
@@ -150,20 +197,16 @@ impl Driver for Claude {
     }
 
     fn read_status(&self, said: &Value) -> Seen {
-        screen::claude::status(said)
+        screen::status(said)
     }
 
     fn prompt(&self, _title: &str, screen: &str) -> Prompt {
-        screen::claude::prompt(screen)
+        screen::prompt(screen)
     }
 
     /// Its sockets (`cc-socks`) and the outputs of its background commands; not the TMPDIR of what it starts.
     fn scratch_variable(&self) -> Option<&'static str> {
         Some("CLAUDE_CODE_TMPDIR")
-    }
-
-    fn secrets(&self) -> &'static [&'static str] {
-        &["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN", "AWS_BEARER_TOKEN_BEDROCK"]
     }
 }
 
@@ -190,18 +233,18 @@ fn used(record: &mut dyn BufRead, since: Timestamp) -> Option<Usage> {
 }
 
 /// The options of both ways to start it, and the file that one of them may name.
-fn options(role: &Role, dir: &Path) -> (Vec<OsString>, Option<(PathBuf, Vec<u8>)>) {
+fn options(role: &RoleSettings, dir: &Path) -> (Vec<OsString>, Option<(PathBuf, Vec<u8>)>) {
     let mut args = Vec::new();
     if let Some(model) = &role.model {
         args.extend(["--model".into(), model.into()]);
     }
     let mut file = None;
-    match &role.instructions {
+    match role.instructions {
         // The option with a file is not among those that it lists: for what can't be said otherwise.
         Some(long) if long.len() > LONGEST_ARGUMENT => {
-            let (path, argument) = mcp::file(dir, INSTRUCTIONS_FILE);
+            let (path, argument) = mcp_config::file(dir, INSTRUCTIONS_FILE);
             args.extend(["--append-system-prompt-file".into(), argument]);
-            file = Some((path, long.clone().into_bytes()));
+            file = Some((path, long.to_owned().into_bytes()));
         }
         Some(instructions) => args.extend(["--append-system-prompt".into(), instructions.into()]),
         None => {}

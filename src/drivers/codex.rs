@@ -3,20 +3,24 @@
 //! Measured with 0.169.0. One JSON object a line: `thread.started`, `turn.started`, `item.started` and `item.completed`
 //! with an item of some type, `turn.completed` with the usage (of the whole thread, also over a resume), or `turn.failed`.
 
+mod hooks;
+mod screen;
+
 use std::{ffi::OsString, io::BufRead, time::Duration};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{
-    Driver, Hook, Job, Program, Prompt, Refusal, Seat, Seen, Start, codex_hooks,
-    event::{Ending, Event, Transcript},
-    first_prompt, holds_to, hook_json, instructed,
-    mcp::{self, Mcp},
-    screen, with_instructions, words,
-};
 use crate::{
-    config::{DriverKind, Role},
+    drivers::{
+        AgentOptions, Capabilities, Commands, Driver, DriverKind, Ending, Event, Flags, Hook, Instead, InteractiveJob,
+        Job, Key, Manifest, Mcp, Program, Prompt, Refusal, Refused, RoleSettings, Seen, Settings, Start, Transcript,
+        common::{
+            errors, hook_json, mcp_config,
+            prompt::{first_prompt, instructed, with_instructions},
+            summary,
+        },
+    },
     model::{task::Usage, time::Timestamp, wait::Retry},
 };
 
@@ -31,15 +35,60 @@ const PROGRAM: Program = Program {
     tells_when_done: true,
     allow: "in the role (permission_mode)",
 };
+const MANIFEST: Manifest = Manifest {
+    program: Some(PROGRAM),
+    is_offered: true,
+    capabilities: Capabilities {
+        conversation: true,
+        mcp: true,
+        hooks: true,
+        denials: false,
+        money: false,
+        tokens: true,
+        interactive: true,
+    },
+    keys: &[Key::PermissionMode],
+    permission_modes: &[],
+    flags: Flags {
+        named: FLAGS,
+        settings: Some(Settings {
+            flags: &["-c", "--config"],
+            keys: CONFIG_KEYS,
+            tables: &["hooks", "mcp_servers.orch"],
+        }),
+    },
+    secrets: &["OPENAI_API_KEY", "CODEX_API_KEY"],
+    starter: "",
+};
+/// What orch passes itself, or has a key for.
+const FLAGS: &[Refused] = &[
+    (&["--json"], Instead::STREAM),
+    (&["-m", "--model"], Instead::Key("model")),
+    (&["-s", "--sandbox", "--dangerously-bypass-approvals-and-sandbox", "--yolo"], Instead::Key("permission_mode")),
+];
+/// Keys of codex's own configuration, which its `-c` sets.
+const CONFIG_KEYS: &[Refused] = &[
+    (&["hooks"], Instead::Nothing("orch passes its own by it: hooks of yours go to config.toml of your CODEX_HOME")),
+    (
+        &["mcp_servers", "mcp_servers.orch"],
+        Instead::Nothing("orch passes its own tools by it: name your servers one by one"),
+    ),
+    (&["model"], Instead::Key("model")),
+    (&["sandbox_mode"], Instead::Key("permission_mode")),
+];
 
 impl Driver for Codex {
+    fn manifest(&self) -> &'static Manifest {
+        &MANIFEST
+    }
+
     fn start(&self, job: &Job) -> Result<Start, Refusal> {
-        holds_to(job.role, DriverKind::Codex)?;
+        job.check(DriverKind::Codex)?;
         let mut args: Vec<OsString> = ["exec", "--json", "--skip-git-repo-check"].map(OsString::from).to_vec();
-        args.extend(options(job.role, job.mcp));
+        args.extend(options(&job.role, job.mcp));
         // A call of a tool in `exec` is refused where it would have to ask; orch's own tools ask nobody.
         args.extend(setting("default_tools_approval_mode", &json!("approve")));
-        args.extend(job.role.agent.args.iter().map(OsString::from));
+        args.extend(job.role.options.args.iter().map(OsString::from));
         if let Some(session) = job.resume {
             args.extend(["resume".into(), session.into()]);
         }
@@ -54,27 +103,31 @@ impl Driver for Codex {
         })
     }
 
-    fn program(&self) -> Option<&'static Program> {
-        Some(&PROGRAM)
+    fn commands(&self, options: &AgentOptions) -> Commands {
+        match options.permission_mode.as_deref() {
+            // Without a mode it is read-only.
+            None | Some("read-only" | "workspace-write") => Commands::Sandboxed,
+            Some(_) => Commands::Any,
+        }
     }
 
     fn transcript(&self) -> Option<Box<dyn Transcript>> {
         Some(Box::new(Thread::default()))
     }
 
-    fn interactive(&self, seat: &Seat) -> Option<Start> {
+    fn interactive(&self, job: &InteractiveJob) -> Option<Start> {
         // Its daemon would outlive the pane, and serves other terminals of this user too.
         let mut args = vec!["--no-daemon".into()];
-        args.extend(options(seat.role, seat.mcp));
+        args.extend(options(&job.role, job.mcp));
         args.extend(setting("default_tools_approval_mode", &json!("approve")));
-        args.extend(codex_hooks::arguments(seat.mcp.program));
-        args.extend(seat.role.agent.args.iter().map(OsString::from));
-        if let Some(session) = seat.resume {
+        args.extend(hooks::arguments(job.mcp.program));
+        args.extend(job.role.options.args.iter().map(OsString::from));
+        if let Some(session) = job.resume {
             args.extend(["resume".into(), session.into()]);
         }
         // After all options: a prompt that looks like one is none.
-        if let Some(prompt) = seat.prompt {
-            let instructed = with_instructions(seat.role, prompt, seat.resume);
+        if let Some(prompt) = job.prompt {
+            let instructed = with_instructions(&job.role, prompt, job.resume);
             args.extend(["--".into(), first_prompt(instructed.as_deref().unwrap_or(prompt)).into()]);
         }
         Some(Start { program: PROGRAM.name.into(), args, ..Start::default() })
@@ -92,41 +145,33 @@ impl Driver for Codex {
         used(record, since)
     }
 
-    fn is_interactive(&self) -> bool {
-        true
-    }
-
     fn see(&self, title: &str, screen: &str) -> Seen {
-        screen::codex::see(title, screen)
+        screen::see(title, screen)
     }
 
     fn asked(&self, screen: &str) -> Option<String> {
-        screen::codex::asked(screen)
+        screen::asked(screen)
     }
 
     fn retrying(&self, screen: &str) -> Option<Retry> {
-        screen::codex::retrying(screen)
+        screen::retrying(screen)
     }
 
     fn failure(&self, screen: &str) -> Option<String> {
-        screen::codex::failure(screen)
+        screen::failure(screen)
     }
 
     fn prompt(&self, _title: &str, screen: &str) -> Prompt {
-        screen::codex::prompt(screen)
-    }
-
-    fn secrets(&self) -> &'static [&'static str] {
-        &["OPENAI_API_KEY", "CODEX_API_KEY"]
+        screen::prompt(screen)
     }
 }
 
 /// A key of our server, as `-c` takes it. A JSON string or list of such is TOML too.
 fn setting(key: &str, value: &Value) -> [OsString; 2] {
-    ["-c".into(), format!("mcp_servers.{}.{key}={value}", mcp::NAME).into()]
+    ["-c".into(), format!("mcp_servers.{}.{key}={value}", mcp_config::NAME).into()]
 }
 
-fn options(role: &Role, mcp: &Mcp) -> Vec<OsString> {
+fn options(role: &RoleSettings, mcp: &Mcp) -> Vec<OsString> {
     let mut args = Vec::new();
     // By name: codex hands on what is named from its own environment, and the values stay out of the arguments.
     let names: Vec<&str> = mcp.env.iter().map(|(name, _)| *name).collect();
@@ -136,7 +181,7 @@ fn options(role: &Role, mcp: &Mcp) -> Vec<OsString> {
     if let Some(model) = &role.model {
         args.extend(["--model".into(), model.into()]);
     }
-    match role.agent.permission_mode.as_deref() {
+    match role.options.permission_mode.as_deref() {
         Some("bypass") => args.push("--dangerously-bypass-approvals-and-sandbox".into()),
         Some(sandbox) => args.extend(["--sandbox".into(), sandbox.into()]),
         None => {}
@@ -195,7 +240,7 @@ impl Transcript for Thread {
             }
             Some("turn.failed") => {
                 let reason = error(&said["error"]);
-                vec![Event::Result { text: None, ending: Ending::Failed(words::failure(None, &reason), reason) }]
+                vec![Event::Result { text: None, ending: Ending::Failed(errors::failure(None, &reason), reason) }]
             }
             // It tries again by itself, and says what comes of it.
             Some("error") => {
@@ -219,7 +264,7 @@ impl Thread {
             }
             Some("command_execution") => result(item["aggregated_output"].as_str().unwrap_or_default().to_owned()),
             Some("mcp_tool_call") if item["error"].is_object() => result(error(&item["error"])),
-            Some("mcp_tool_call") => result(words::content(&item["result"]["content"])),
+            Some("mcp_tool_call") => result(summary::content(&item["result"]["content"])),
             Some("file_change" | "web_search") => call(item).into_iter().chain(result(String::new())).collect(),
             Some("error") => vec![Event::ToolResult { ok: false, summary: error(item) }],
             Some("reasoning" | "todo_list") => vec![Event::Answers],
@@ -240,23 +285,23 @@ fn retrying(said: &str) -> Option<Event> {
         }
         None => (None, None, rest),
     };
-    let failure = words::failure(None, why);
+    let failure = errors::failure(None, why);
     Some(Event::Retrying { attempt, of, after: Duration::ZERO, why: why.to_owned(), failure })
 }
 
 fn call(item: &Value) -> Option<Event> {
     let (name, summary) = match item["type"].as_str()? {
-        "command_execution" => ("shell".to_owned(), words::said(&item["command"])),
+        "command_execution" => ("shell".to_owned(), summary::value(&item["command"])),
         "mcp_tool_call" => {
             let name = format!("{}.{}", item["server"].as_str().unwrap_or("?"), item["tool"].as_str().unwrap_or("?"));
-            (name, words::arguments(&item["arguments"]))
+            (name, summary::arguments(&item["arguments"]))
         }
         "file_change" => {
             let changes = item["changes"].as_array()?;
             let paths: Vec<&str> = changes.iter().filter_map(|change| change["path"].as_str()).collect();
             ("edit".to_owned(), paths.join(", "))
         }
-        "web_search" => ("web_search".to_owned(), words::said(&item["query"])),
+        "web_search" => ("web_search".to_owned(), summary::value(&item["query"])),
         _ => return None,
     };
     Some(Event::ToolCall { name, summary })
@@ -274,7 +319,7 @@ fn usage(said: &Value) -> Option<Event> {
 }
 
 fn error(said: &Value) -> String {
-    said["message"].as_str().map_or_else(|| words::said(said), str::to_owned)
+    said["message"].as_str().map_or_else(|| summary::value(said), str::to_owned)
 }
 
 #[cfg(test)]

@@ -3,15 +3,16 @@
 
 use std::{ffi::OsString, os::unix::ffi::OsStrExt};
 
-use super::{Driver, Job, Refusal, Start};
-
-/// Linux refuses a longer argument (MAX_ARG_STRLEN, 32 pages), with its terminating NUL.
-pub(super) const LONGEST_ARGUMENT: usize = 128 * 1024 - 1;
+use super::{Driver, Job, Manifest, Refusal, Start, common::prompt::LONGEST_ARGUMENT};
 
 /// Runs the role's own command.
 pub(super) struct Command;
 
 impl Driver for Command {
+    fn manifest(&self) -> &'static Manifest {
+        &Manifest::GENERIC
+    }
+
     fn start(&self, job: &Job) -> Result<Start, Refusal> {
         let mut words = job.role.command.iter();
         let program = words.next().ok_or_else(|| Refusal(format!("role {} has no command", job.role.name)))?;
@@ -29,7 +30,7 @@ impl Driver for Command {
             prompt_on_stdin &= !used;
             args.push(arg);
         }
-        Ok(Start { program: relative_to(&job.role.cwd, program), args, prompt_on_stdin, ..Start::default() })
+        Ok(Start { program: relative_to(job.role.cwd, program), args, prompt_on_stdin, ..Start::default() })
     }
 }
 
@@ -61,20 +62,19 @@ fn fill(word: &str, job: &Job) -> (OsString, bool) {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
-    use crate::{
-        config::{Config, Env},
-        drivers::Mcp,
-    };
+    use crate::drivers::{AgentOptions, Mcp, RoleSettings};
 
     fn start(command: &[&str], prompt: &str) -> Result<Start, Refusal> {
-        let env = Env { cwd: "/tmp".into(), state_home: Some("/tmp".into()), ..Env::default() };
-        let mut role = Config::load_with(&env, None).unwrap().roles.remove("shell").unwrap();
-        role.command = command.iter().map(|w| (*w).to_owned()).collect();
-        role.cwd = "/w".into();
-        let (dir, mcp) = (std::path::Path::new("/r"), Mcp { program: "/bin/orch".as_ref(), env: Vec::new() });
+        let command: Vec<String> = command.iter().map(|word| (*word).to_owned()).collect();
+        let (options, cwd) = (AgentOptions::default(), Path::new("/w"));
+        let role =
+            RoleSettings { name: "x", command: &command, model: None, instructions: None, cwd, options: &options };
+        let (dir, mcp) = (Path::new("/r"), Mcp { program: "/bin/orch".as_ref(), env: Vec::new() });
         let prompt_file = &dir.join("prompt");
-        Command.start(&Job { role: &role, prompt, prompt_file, dir, mcp: &mcp, new_session: "", resume: None })
+        Command.start(&Job { role, prompt, prompt_file, dir, mcp: &mcp, new_session: "", resume: None })
     }
 
     #[test]

@@ -4,17 +4,20 @@
 //! its prompt from standard input, names its session only at the end, and tells of no tokens. It tries a refused login twice
 //! again. Told to end, it ends with 0 and a result.
 
+mod screen;
+
 use std::{collections::HashMap, ffi::OsString, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::{
-    Driver, Job, Mcp, Program, Prompt, Refusal, Seat, Seen, Start,
-    event::{Ending, Event, Failure, Transcript},
-    holds_to, instructed, mcp, screen, words,
-};
 use crate::{
-    config::{DriverKind, Role},
+    drivers::{
+        AgentOptions, Capabilities, Commands, Driver, DriverKind, Ending, Event, Failure, Flags, Instead,
+        InteractiveJob, Job, Key, Manifest, Mcp, Program, Prompt, Refusal, Refused, RoleSettings, Seen, Start,
+        Transcript,
+        common::{errors, mcp_config, prompt::instructed, summary},
+        rights,
+    },
     model::wait::Needs,
 };
 
@@ -29,17 +32,48 @@ const PROGRAM: Program = Program {
     tells_when_done: true,
     allow: "in the role (allowed_tools, permission_mode)",
 };
+/// The only value of `permission_mode`.
+const ALLOW_ALL: &str = "allow-all";
+const MANIFEST: Manifest = Manifest {
+    program: Some(PROGRAM),
+    is_offered: true,
+    capabilities: Capabilities {
+        conversation: true,
+        mcp: true,
+        hooks: false,
+        denials: true,
+        money: false,
+        tokens: false,
+        interactive: true,
+    },
+    keys: &[Key::AllowedTools, Key::PermissionMode],
+    permission_modes: &[ALLOW_ALL],
+    flags: Flags { named: FLAGS, settings: None },
+    secrets: &["COPILOT_GITHUB_TOKEN", "GH_TOKEN", "GITHUB_TOKEN", "COPILOT_PROVIDER_API_KEY"],
+    starter: "",
+};
+/// What orch passes itself, or has a key for.
+const FLAGS: &[Refused] = &[
+    (&["--output-format", "--stream"], Instead::STREAM),
+    (&["-p", "--prompt"], Instead::Nothing("the task's text is the prompt")),
+    (&["--session-id", "-r", "--resume", "--continue"], Instead::Key("resume")),
+    (&["--model"], Instead::Key("model")),
+];
 const MCP_FILE: &str = "mcp.json";
 
 impl Driver for Copilot {
+    fn manifest(&self) -> &'static Manifest {
+        &MANIFEST
+    }
+
     fn start(&self, job: &Job) -> Result<Start, Refusal> {
-        holds_to(job.role, DriverKind::Copilot)?;
-        let (mut args, mut files) = options(job.role, job.mcp, job.dir);
+        job.check(DriverKind::Copilot)?;
+        let (mut args, mut files) = options(&job.role, job.mcp, job.dir);
         files.extend(instructed(job));
         // Whole lines, and no question to somebody who is not there.
         args.extend(["--output-format", "json", "--stream", "off", "--no-ask-user"].map(OsString::from));
-        args.push(format!("--allow-tool={}", mcp::NAME).into());
-        args.extend(job.role.agent.allowed_tools.iter().map(|tool| format!("--allow-tool={tool}").into()));
+        args.push(format!("--allow-tool={}", mcp_config::NAME).into());
+        args.extend(job.role.options.allowed_tools.iter().map(|tool| format!("--allow-tool={tool}").into()));
         // Not `--session-id` for both: of one that is not there it would make another, and not say so.
         let session = job.resume.unwrap_or(job.new_session);
         args.push(format!("{}={session}", if job.resume.is_some() { "--resume" } else { "--session-id" }).into());
@@ -47,50 +81,50 @@ impl Driver for Copilot {
         Ok(Start { program: PROGRAM.name.into(), args, prompt_on_stdin: true, files, session, ..Start::default() })
     }
 
-    fn program(&self) -> Option<&'static Program> {
-        Some(&PROGRAM)
+    fn commands(&self, options: &AgentOptions) -> Commands {
+        let all = ["--allow-all-tools", "--allow-all", "--yolo"];
+        if options.permission_mode.as_deref() == Some(ALLOW_ALL) || rights::has_flag(options, &all) {
+            return Commands::Any;
+        }
+        rights::by_allowed_tools(options, "shell")
     }
 
     fn transcript(&self) -> Option<Box<dyn Transcript>> {
         Some(Box::new(Stream::default()))
     }
 
-    fn interactive(&self, seat: &Seat) -> Option<Start> {
-        let (args, files) = options(seat.role, seat.mcp, seat.dir);
+    fn interactive(&self, job: &InteractiveJob) -> Option<Start> {
+        let (args, files) = options(&job.role, job.mcp, job.dir);
         Some(Start { program: PROGRAM.name.into(), args, files, ..Start::default() })
     }
 
-    fn is_interactive(&self) -> bool {
-        true
-    }
-
     fn see(&self, title: &str, screen: &str) -> Seen {
-        screen::copilot::see(title, screen)
+        screen::see(title, screen)
     }
 
     fn asked(&self, screen: &str) -> Option<String> {
-        screen::copilot::asked(screen)
+        screen::asked(screen)
     }
 
     fn prompt(&self, _title: &str, screen: &str) -> Prompt {
-        screen::copilot::prompt(screen)
-    }
-
-    fn secrets(&self) -> &'static [&'static str] {
-        &["COPILOT_GITHUB_TOKEN", "GH_TOKEN", "GITHUB_TOKEN", "COPILOT_PROVIDER_API_KEY"]
+        screen::prompt(screen)
     }
 }
 
-fn options(role: &Role, mcp: &Mcp, dir: &std::path::Path) -> (Vec<OsString>, Vec<(std::path::PathBuf, Vec<u8>)>) {
-    let (file, _) = mcp::file(dir, MCP_FILE);
+fn options(
+    role: &RoleSettings,
+    mcp: &Mcp,
+    dir: &std::path::Path,
+) -> (Vec<OsString>, Vec<(std::path::PathBuf, Vec<u8>)>) {
+    let (file, _) = mcp_config::file(dir, MCP_FILE);
     let mut args: Vec<OsString> = vec!["--additional-mcp-config".into(), format!("@{}", file.display()).into()];
     if let Some(model) = &role.model {
         args.extend(["--model".into(), model.into()]);
     }
-    if role.agent.permission_mode.as_deref() == Some("allow-all") {
+    if role.options.permission_mode.as_deref() == Some(ALLOW_ALL) {
         args.push("--allow-all-tools".into());
     }
-    args.extend(role.agent.args.iter().map(OsString::from));
+    args.extend(role.options.args.iter().map(OsString::from));
     (args, vec![(file, mcp.servers(json!({ "type": "local", "tools": ["*"] })))])
 }
 
@@ -125,7 +159,7 @@ impl Transcript for Stream {
             Some("model.call_failure") => retrying(data).into_iter().collect(),
             Some("session.error") => {
                 let reason = data["message"].as_str().unwrap_or("it ended with an error").to_owned();
-                self.error = Some((words::failure(data["statusCode"].as_u64(), &reason), reason));
+                self.error = Some((errors::failure(data["statusCode"].as_u64(), &reason), reason));
                 Vec::new()
             }
             Some("abort") => {
@@ -156,7 +190,7 @@ impl Stream {
 
     fn call(&mut self, data: &Value) -> Event {
         let name = data["toolName"].as_str().unwrap_or("?").to_owned();
-        let summary = words::arguments(&data["arguments"]);
+        let summary = summary::arguments(&data["arguments"]);
         if let Some(id) = data["toolCallId"].as_str() {
             let shown = if summary.is_empty() { name.clone() } else { format!("{name}({summary})") };
             self.calls.insert(id.to_owned(), shown);
@@ -168,7 +202,7 @@ impl Stream {
         let call = data["toolCallId"].as_str().and_then(|id| self.calls.remove(id));
         let (ok, error) = (data["success"] == true, &data["error"]);
         let said = if ok { &data["result"]["content"] } else { &error["message"] };
-        let mut events = vec![Event::ToolResult { ok, summary: words::content(said) }];
+        let mut events = vec![Event::ToolResult { ok, summary: summary::content(said) }];
         if error["code"] == "denied" {
             let of = call.unwrap_or_else(|| "a tool".to_owned());
             events.push(Event::Needs { what: Needs::Permission, of });
@@ -190,11 +224,11 @@ impl Stream {
 /// A request that failed; it tries again, unless the service will refuse that as well.
 fn retrying(data: &Value) -> Option<Event> {
     let (text, status) = (data["errorMessage"].as_str().unwrap_or_default(), data["statusCode"].as_u64());
-    let failure = words::failure(status, text);
+    let failure = errors::failure(status, text);
     // An object with a message, or the message itself, in JSON.
     let message = serde_json::from_str::<Value>(text).ok().map(|error| match error {
         Value::String(message) => message,
-        error => words::said(&error["message"]),
+        error => summary::value(&error["message"]),
     });
     let why = message.filter(|message| !message.is_empty()).unwrap_or_else(|| text.to_owned());
     let why = status.map_or(why.clone(), |status| format!("{why} ({status})"));

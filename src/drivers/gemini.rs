@@ -3,17 +3,24 @@
 //! Measured with 0.61.0. Its launcher may leave an inner process behind, which ends with the attempt's process tree. Text
 //! comes in pieces (`delta`), which are put together here.
 
+mod screen;
+
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{
-    Driver, Job, Program, Prompt, Refusal, Seat, Seen, Start,
-    event::{Ending, Event, Transcript},
-    gemini_cli::GeminiCli,
-    screen, words,
+use crate::{
+    drivers::{
+        AgentOptions, Capabilities, Commands, Driver, DriverKind, Ending, Event, Flags, Instead, InteractiveJob, Job,
+        Key, Manifest, Program, Prompt, Refusal, Refused, Seen, Start, Transcript,
+        common::{
+            errors,
+            settings_json::{self, GeminiCli},
+            summary,
+        },
+    },
+    model::task::Usage,
 };
-use crate::{config::DriverKind, model::task::Usage};
 
 /// Runs `gemini`.
 pub(super) struct Gemini;
@@ -26,44 +33,69 @@ const PROGRAM: Program = Program {
     tells_when_done: true,
     allow: "in the role (allowed_tools, permission_mode)",
 };
+const MANIFEST: Manifest = Manifest {
+    program: Some(PROGRAM),
+    is_offered: true,
+    capabilities: Capabilities {
+        conversation: true,
+        mcp: true,
+        hooks: false,
+        denials: false,
+        money: false,
+        tokens: true,
+        interactive: true,
+    },
+    keys: &[Key::AllowedTools, Key::PermissionMode],
+    permission_modes: &[],
+    flags: Flags { named: FLAGS, settings: None },
+    secrets: &["GEMINI_API_KEY", "GOOGLE_API_KEY"],
+    starter: STARTER,
+};
+const STARTER: &str = r#"# permission_mode = "auto_edit"            # without it the model is offered no tools that write, and says that it can't
+"#;
+
+/// What orch passes itself, or has a key for.
+const FLAGS: &[Refused] = &[
+    (&["-o", "--output-format"], Instead::STREAM),
+    (&["-r", "--resume"], Instead::Key("resume")),
+    (&["-m", "--model"], Instead::Key("model")),
+    (&["--approval-mode"], Instead::Key("permission_mode")),
+    (&["--allowed-tools"], Instead::Key("allowed_tools")),
+];
 const CLI: GeminiCli =
     GeminiCli { kind: DriverKind::Gemini, program: PROGRAM.name, defaults: "GEMINI_CLI_SYSTEM_DEFAULTS_PATH" };
 
 impl Driver for Gemini {
+    fn manifest(&self) -> &'static Manifest {
+        &MANIFEST
+    }
+
     fn start(&self, job: &Job) -> Result<Start, Refusal> {
         CLI.start(job)
     }
 
-    fn program(&self) -> Option<&'static Program> {
-        Some(&PROGRAM)
+    fn commands(&self, options: &AgentOptions) -> Commands {
+        settings_json::commands(options)
     }
 
     fn transcript(&self) -> Option<Box<dyn Transcript>> {
         Some(Box::new(Stream::default()))
     }
 
-    fn interactive(&self, seat: &Seat) -> Option<Start> {
-        Some(CLI.interactive(seat))
-    }
-
-    fn is_interactive(&self) -> bool {
-        true
+    fn interactive(&self, job: &InteractiveJob) -> Option<Start> {
+        Some(CLI.interactive(job))
     }
 
     fn see(&self, title: &str, screen: &str) -> Seen {
-        screen::gemini::see(title, screen)
+        screen::see(title, screen)
     }
 
     fn asked(&self, screen: &str) -> Option<String> {
-        screen::gemini::asked(screen)
+        screen::asked(screen)
     }
 
     fn prompt(&self, _title: &str, screen: &str) -> Prompt {
-        screen::gemini::prompt(screen)
-    }
-
-    fn secrets(&self) -> &'static [&'static str] {
-        &["GEMINI_API_KEY", "GOOGLE_API_KEY"]
+        screen::prompt(screen)
     }
 }
 
@@ -96,7 +128,7 @@ impl Transcript for Stream {
                 self.stopped = None;
                 events.push(Event::ToolCall {
                     name: said["tool_name"].as_str().unwrap_or("?").to_owned(),
-                    summary: words::arguments(&said["parameters"]),
+                    summary: summary::arguments(&said["parameters"]),
                 });
             }
             Some("tool_result") => events.push(Event::ToolResult {
@@ -107,7 +139,7 @@ impl Transcript for Stream {
                 },
             }),
             Some("error") => {
-                let message = words::said(&said["message"]);
+                let message = summary::value(&said["message"]);
                 let is_over = said["severity"] == "error" || message.contains("stopping execution");
                 self.stopped = self.stopped.take().or_else(|| is_over.then(|| message.clone()));
                 events.push(Event::ToolResult { ok: false, summary: message });
@@ -132,10 +164,10 @@ fn retrying(line: &str) -> Option<Event> {
     let (attempt, why) = line.strip_prefix("Attempt ")?.split_once(". Retrying with backoff...")?;
     let (attempt, status) = attempt.split_once(" failed")?;
     let status = status.strip_prefix(" with status ").and_then(|status| status.parse().ok());
-    let failure = words::failure(status, why);
+    let failure = errors::failure(status, why);
     // `Error: exception TypeError: fetch failed`, or the answer of the service, as JSON.
     let (_, what) = why.split_once("Error: ").unwrap_or(("", why));
-    let message = serde_json::from_str::<Value>(what).ok().map(|said| words::said(&said["error"]["message"]));
+    let message = serde_json::from_str::<Value>(what).ok().map(|said| summary::value(&said["error"]["message"]));
     let message = message.filter(|message| !message.is_empty()).unwrap_or_else(|| what.trim().to_owned());
     let why = status.map_or(message.clone(), |status| format!("{message} ({status})"));
     let next = attempt.parse::<u64>().ok()?.saturating_add(1);
@@ -175,13 +207,13 @@ impl Stream {
     fn result(&mut self, said: &Value) -> Event {
         let is_done = said["status"] == "success";
         if let Some(why) = self.stopped.take().filter(|_| is_done) {
-            return Event::Result { text: None, ending: Ending::Failed(words::failure(None, &why), why) };
+            return Event::Result { text: None, ending: Ending::Failed(errors::failure(None, &why), why) };
         }
         if is_done {
             return Event::Result { text: self.answer.take(), ending: Ending::Done };
         }
         let reason = said["error"]["message"].as_str().unwrap_or("it ended with an error").to_owned();
-        Event::Result { text: None, ending: Ending::Failed(words::failure(None, &reason), reason) }
+        Event::Result { text: None, ending: Ending::Failed(errors::failure(None, &reason), reason) }
     }
 }
 

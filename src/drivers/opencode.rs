@@ -4,17 +4,18 @@
 //! one. Ended by itself in the middle of one (its last words may be lost in the pipe), it still says 0. What would have to be
 //! asked for is refused by itself, said on standard error in words, and it ends there, with 0 again.
 
+mod screen;
+
 use std::ffi::OsString;
 
 use serde_json::{Value, json};
 
-use super::{
-    Driver, Job, Mcp, Program, Prompt, Refusal, Seat, Seen, Start,
-    event::{Ending, Event, Transcript},
-    holds_to, instructed, mcp, screen, words,
-};
 use crate::{
-    config::{DriverKind, Role},
+    drivers::{
+        Capabilities, Driver, DriverKind, Ending, Event, Flags, Instead, InteractiveJob, Job, Manifest, Mcp, Program,
+        Prompt, Refusal, Refused, RoleSettings, Seen, Start, Transcript,
+        common::{errors, mcp_config, prompt::instructed, summary},
+    },
     model::{task::Usage, wait::Needs},
 };
 
@@ -29,69 +30,85 @@ const PROGRAM: Program = Program {
     tells_when_done: true,
     allow: "under permission in opencode.json",
 };
+const MANIFEST: Manifest = Manifest {
+    program: Some(PROGRAM),
+    is_offered: true,
+    capabilities: Capabilities {
+        conversation: true,
+        mcp: true,
+        hooks: false,
+        denials: true,
+        money: true,
+        tokens: true,
+        interactive: true,
+    },
+    keys: &[],
+    permission_modes: &[],
+    flags: Flags { named: FLAGS, settings: None },
+    secrets: &["OPENCODE_API_KEY", "ANTHROPIC_API_KEY", "OPENAI_API_KEY"],
+    starter: "",
+};
+/// What orch passes itself, or has a key for.
+const FLAGS: &[Refused] = &[
+    (&["--format"], Instead::STREAM),
+    (&["-s", "--session", "-c", "--continue"], Instead::Key("resume")),
+    (&["-m", "--model"], Instead::Key("model")),
+];
 /// One configuration more, put over the global one and under the project's.
 const CONFIG: &str = "OPENCODE_CONFIG";
 const CONFIG_FILE: &str = "opencode.json";
 
 impl Driver for Opencode {
+    fn manifest(&self) -> &'static Manifest {
+        &MANIFEST
+    }
+
     fn start(&self, job: &Job) -> Result<Start, Refusal> {
-        holds_to(job.role, DriverKind::Opencode)?;
+        job.check(DriverKind::Opencode)?;
         let mut args: Vec<OsString> = ["run", "--format", "json"].map(OsString::from).to_vec();
-        args.extend(model(job.role));
+        args.extend(model(&job.role));
         if let Some(session) = job.resume {
             args.extend(["--session".into(), session.into()]);
         }
-        args.extend(job.role.agent.args.iter().map(OsString::from));
-        let (file, path) = mcp::file(job.dir, CONFIG_FILE);
+        args.extend(job.role.options.args.iter().map(OsString::from));
+        let (file, path) = mcp_config::file(job.dir, CONFIG_FILE);
         let mut files = instructed(job);
         files.push((file, config(job.mcp)));
         let env = vec![(CONFIG, path)];
         Ok(Start { program: PROGRAM.name.into(), args, prompt_on_stdin: true, env, files, ..Start::default() })
     }
 
-    fn program(&self) -> Option<&'static Program> {
-        Some(&PROGRAM)
-    }
-
     fn transcript(&self) -> Option<Box<dyn Transcript>> {
         Some(Box::new(Steps::default()))
     }
 
-    fn interactive(&self, seat: &Seat) -> Option<Start> {
-        let mut args = model(seat.role);
-        args.extend(seat.role.agent.args.iter().map(OsString::from));
-        let (file, path) = mcp::file(seat.dir, CONFIG_FILE);
-        let files = vec![(file, config(seat.mcp))];
+    fn interactive(&self, job: &InteractiveJob) -> Option<Start> {
+        let mut args = model(&job.role);
+        args.extend(job.role.options.args.iter().map(OsString::from));
+        let (file, path) = mcp_config::file(job.dir, CONFIG_FILE);
+        let files = vec![(file, config(job.mcp))];
         Some(Start { program: PROGRAM.name.into(), args, env: vec![(CONFIG, path)], files, ..Start::default() })
     }
 
-    fn is_interactive(&self) -> bool {
-        true
-    }
-
     fn see(&self, title: &str, screen: &str) -> Seen {
-        screen::opencode::see(title, screen)
+        screen::see(title, screen)
     }
 
     fn asked(&self, screen: &str) -> Option<String> {
-        screen::opencode::asked(screen)
+        screen::asked(screen)
     }
 
     fn prompt(&self, _title: &str, screen: &str) -> Prompt {
-        screen::opencode::prompt(screen)
+        screen::prompt(screen)
     }
 
     /// Where it unpacks its libraries, 5 MB at each start, and leaves them.
     fn scratch_variable(&self) -> Option<&'static str> {
         Some("BUN_TMPDIR")
     }
-
-    fn secrets(&self) -> &'static [&'static str] {
-        &["OPENCODE_API_KEY", "ANTHROPIC_API_KEY", "OPENAI_API_KEY"]
-    }
 }
 
-fn model(role: &Role) -> Vec<OsString> {
+fn model(role: &RoleSettings) -> Vec<OsString> {
     role.model.iter().flat_map(|model| ["--model".into(), model.into()]).collect()
 }
 
@@ -102,7 +119,7 @@ fn config(mcp: &Mcp) -> Vec<u8> {
         "environment": mcp.variables(),
         "enabled": true,
     });
-    json!({ "mcp": { mcp::NAME: server } }).to_string().into_bytes()
+    json!({ "mcp": { mcp_config::NAME: server } }).to_string().into_bytes()
 }
 
 /// Reads its steps.
@@ -148,7 +165,7 @@ impl Transcript for Steps {
                 let status = error["data"]["statusCode"].as_u64();
                 events.push(Event::Result {
                     text: None,
-                    ending: Ending::Failed(words::failure(status, &reason), reason),
+                    ending: Ending::Failed(errors::failure(status, &reason), reason),
                 });
             }
             _ => events.push(Event::Unknown { shown: None }),
@@ -188,7 +205,7 @@ fn tool(part: &Value) -> Vec<Event> {
     let state = &part["state"];
     let ok = state["status"] != "error";
     let said = if ok { &state["output"] } else { &state["error"] }.as_str().unwrap_or_default();
-    let (name, summary) = (part["tool"].as_str().unwrap_or("?").to_owned(), words::arguments(&state["input"]));
+    let (name, summary) = (part["tool"].as_str().unwrap_or("?").to_owned(), summary::arguments(&state["input"]));
     let of = if summary.is_empty() { name.clone() } else { format!("{name}({summary})") };
     let mut events = vec![Event::ToolCall { name, summary }, Event::ToolResult { ok, summary: said.to_owned() }];
     if !ok && said.contains("rejected permission") {

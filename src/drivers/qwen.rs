@@ -2,11 +2,16 @@
 //!
 //! Measured with 0.24.4.
 
-use super::{
-    Driver, Job, Program, Prompt, Refusal, Seat, Seen, Start, Transcript, gemini_cli::GeminiCli, screen,
-    stream_json::StreamJson,
+mod screen;
+
+use crate::drivers::{
+    AgentOptions, Capabilities, Commands, Driver, DriverKind, Flags, Instead, InteractiveJob, Job, Key, Manifest,
+    Program, Prompt, Refusal, Refused, Seen, Start, Transcript,
+    common::{
+        settings_json::{self, GeminiCli},
+        stream_json::StreamJson,
+    },
 };
-use crate::config::DriverKind;
 
 /// Runs `qwen`.
 pub(super) struct Qwen;
@@ -19,43 +24,66 @@ const PROGRAM: Program = Program {
     tells_when_done: true,
     allow: "in the role (allowed_tools, permission_mode)",
 };
+const MANIFEST: Manifest = Manifest {
+    program: Some(PROGRAM),
+    is_offered: true,
+    capabilities: Capabilities {
+        conversation: true,
+        mcp: true,
+        hooks: false,
+        denials: true,
+        money: false,
+        tokens: true,
+        interactive: true,
+    },
+    keys: &[Key::AllowedTools, Key::PermissionMode, Key::MaxTurns],
+    permission_modes: &[],
+    flags: Flags { named: FLAGS, settings: None },
+    secrets: &["OPENAI_API_KEY", "DASHSCOPE_API_KEY"],
+    starter: "",
+};
+/// What orch passes itself, or has a key for.
+const FLAGS: &[Refused] = &[
+    (&["-o", "--output-format", "--input-format"], Instead::STREAM),
+    (&["-r", "--resume", "-c", "--continue"], Instead::Key("resume")),
+    (&["-m", "--model"], Instead::Key("model")),
+    (&["--approval-mode"], Instead::Key("permission_mode")),
+    (&["--allowed-tools"], Instead::Key("allowed_tools")),
+    (&["--max-session-turns"], Instead::Key("max_turns")),
+];
 const CLI: GeminiCli =
     GeminiCli { kind: DriverKind::Qwen, program: PROGRAM.name, defaults: "QWEN_CODE_SYSTEM_DEFAULTS_PATH" };
 
 impl Driver for Qwen {
+    fn manifest(&self) -> &'static Manifest {
+        &MANIFEST
+    }
+
     fn start(&self, job: &Job) -> Result<Start, Refusal> {
         CLI.start(job)
     }
 
-    fn program(&self) -> Option<&'static Program> {
-        Some(&PROGRAM)
+    fn commands(&self, options: &AgentOptions) -> Commands {
+        settings_json::commands(options)
     }
 
     fn transcript(&self) -> Option<Box<dyn Transcript>> {
         Some(Box::new(StreamJson::default()))
     }
 
-    fn interactive(&self, seat: &Seat) -> Option<Start> {
-        Some(CLI.interactive(seat))
-    }
-
-    fn is_interactive(&self) -> bool {
-        true
+    fn interactive(&self, job: &InteractiveJob) -> Option<Start> {
+        Some(CLI.interactive(job))
     }
 
     fn see(&self, title: &str, screen: &str) -> Seen {
-        screen::qwen::see(title, screen)
+        screen::see(title, screen)
     }
 
     fn asked(&self, screen: &str) -> Option<String> {
-        screen::qwen::asked(screen)
+        screen::asked(screen)
     }
 
     fn prompt(&self, _title: &str, screen: &str) -> Prompt {
-        screen::qwen::prompt(screen)
-    }
-
-    fn secrets(&self) -> &'static [&'static str] {
-        &["OPENAI_API_KEY", "DASHSCOPE_API_KEY"]
+        screen::prompt(screen)
     }
 }

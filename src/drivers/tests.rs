@@ -1,16 +1,21 @@
 //! What each program prints, case by case (tests/fixtures), and what is made of it.
 
 mod flags;
+mod screens;
 mod started;
 mod terminal;
+mod toy;
 mod waits;
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
+use serde_json::Value;
+
+use super::common::errors;
 use super::*;
 use crate::{
-    config::{AgentOptions, Config, Env},
-    model::wait::Needs,
+    config::{Config, Env, Role},
+    model::{cause::Cause, task::Usage, time::Timestamp, wait::Needs},
 };
 
 /// The time of all cases: 2023-11-14T22:13:20Z.
@@ -356,7 +361,7 @@ fn no_line_is_fatal() {
         "{\"type\":\"turn.failed\"}",
         "{\"type\":\"user\",\"message\":{\"content\":[1,null]}}",
     ];
-    for kind in DriverKind::AGENTS {
+    for kind in DriverKind::agents() {
         let (_, told) = told(kind, &lines.join("\n"));
         assert_eq!(told.is_none(), kind == DriverKind::Aider, "{kind}");
     }

@@ -9,9 +9,9 @@ use std::{
     time::Duration,
 };
 
-use super::{Invocation, Launcher};
+use super::{Invocation, Launcher, preflight};
 use crate::{
-    drivers, home,
+    home,
     os::{self, EndReport},
 };
 
@@ -30,7 +30,7 @@ impl Launcher for Direct {
         // it need not search the PATH of another environment than ours for the program. So the search happens here.
         let name = start.program.to_str().filter(|name| !name.contains('/'));
         let path = env.iter().rev().find(|(name, _)| *name == OsStr::new("PATH")).map(|(_, path)| *path);
-        let found = name.and_then(|name| drivers::find(name, path));
+        let found = name.and_then(|name| preflight::find(name, path));
         let mut command = Command::new(found.as_deref().map_or(&*start.program, Path::as_os_str));
         command.arg0(&start.program).args(&start.args).current_dir(cwd).env_clear().envs(env.iter().copied());
         command

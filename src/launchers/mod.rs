@@ -6,9 +6,12 @@
 //!
 //! [`Direct`] runs the program as the runner's own child, with the rights of the user. It is the only launcher so far.
 //!
+//! Whether a program can be started at all is [`preflight`]'s to say.
+//!
 //! To add a launcher: a file here with a type that implements [`Launcher`], and a line in [`of`].
 
 mod direct;
+pub mod preflight;
 
 use std::{
     ffi::OsStr,

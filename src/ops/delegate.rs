@@ -10,8 +10,8 @@ use uuid::Uuid;
 use super::{Caller, Delegate, Ops};
 use crate::{
     config::{Config, DriverKind, Role},
-    drivers,
     error::{Error, Result},
+    launchers::preflight,
     model::{id::TaskId, task::Priority, text::one_line, time::Timestamp},
     os::failpoint,
     store::tasks::{Delegated, NewTask},
@@ -122,7 +122,7 @@ impl Ops {
 /// A role whose driver is the console has a person for its agent program.
 pub(super) fn takes_tasks(config: &Config, role: &Role) -> Result<()> {
     let path = std::env::var_os("PATH");
-    if drivers::settle(role.driver, &config.agents.order, path.as_deref()) != DriverKind::Console {
+    if preflight::resolve(role.driver, &config.agents.order, path.as_deref()) != DriverKind::Console {
         return Ok(());
     }
     let why = match role.driver {

@@ -19,8 +19,9 @@ use nix::{
 use super::{Check, Ops};
 use crate::{
     config::{DriverKind, Role},
-    drivers::{self, Program, Unfit},
+    drivers::{self, Program},
     error::Error,
+    launchers::preflight::{self, Unavailable},
     model::{
         size::human,
         text::{count, one_line},
@@ -227,19 +228,19 @@ fn check_role(order: &[DriverKind], role: &Role, path: Option<&OsStr>, programs:
         let found = format!("its folder {} is not there", role.cwd.display());
         return warn_or_error(&name, "error", found, format!("make the folder, or correct cwd {at}"));
     }
-    let kind = drivers::settle(role.driver, order, path);
-    if let Some(Unfit { why, mend }) = drivers::unavailable(role, order, path) {
+    let kind = preflight::resolve(role.driver, order, path);
+    if let Err(Unavailable { missing, fix }) = preflight::check(role, order, path) {
         // Of the built-in roles most people use some, and install no more than these need.
         let state = if role.driver == kind && kind.program().is_some() { "warning" } else { "error" };
-        return warn_or_error(&name, state, format!("{why}: its tasks wait"), mend);
+        return warn_or_error(&name, state, format!("{missing}: its tasks wait"), fix);
     }
     let unset: Vec<&str> = role.env_from.iter().filter(|v| std::env::var_os(v).is_none()).map(String::as_str).collect();
     let program = match kind {
         DriverKind::Console => return ok(&name, "the built-in prompt".into()),
-        DriverKind::Auto => return ok(&name, "settled when it starts".into()),
+        DriverKind::Auto => return ok(&name, "resolved when it starts".into()),
         DriverKind::Shell => "/bin/sh",
         DriverKind::Command => role.command.first().map_or("", String::as_str),
-        agent => agent.as_str(),
+        agent => agent.program().unwrap_or_default(),
     };
     if !unset.is_empty() {
         return warn_or_error(
@@ -249,7 +250,7 @@ fn check_role(order: &[DriverKind], role: &Role, path: Option<&OsStr>, programs:
             format!("export it before orch start, or correct env_from {at}"),
         );
     }
-    let file = drivers::program_of(role, program, path).unwrap_or_else(|| program.into());
+    let file = preflight::locate(role, program, path).unwrap_or_else(|| program.into());
     let found = format!("{} with {}", role.driver, file.display());
     let of_program = of_program(program);
     if kind.program().is_some() && programs.iter().any(|check| check.name == of_program && check.state != "ok") {
@@ -266,14 +267,14 @@ fn of_program(program: &str) -> String {
 
 /// One line for each agent program that is installed, the preferred ones first; one in all if there is none.
 async fn agent_programs(order: &[DriverKind], path: Option<&OsStr>) -> Vec<Check> {
-    let rest = DriverKind::AGENTS.into_iter().filter(|kind| !order.contains(kind));
+    let rest = DriverKind::agents().filter(|kind| !order.contains(kind));
     let known = order.iter().copied().chain(rest).filter_map(|kind| {
         let program = drivers::of(kind)?.program()?;
-        Some(agent_program(program, drivers::find(program.name, path)?))
+        Some(agent_program(program, preflight::find(program.name, path)?))
     });
     let mut checks = futures_util::future::join_all(known).await;
     let others: Vec<&str> =
-        OTHER_PROGRAMS.into_iter().filter(|program| drivers::find(program, path).is_some()).collect();
+        OTHER_PROGRAMS.into_iter().filter(|program| preflight::find(program, path).is_some()).collect();
     if !others.is_empty() {
         checks.push(ok("other programs", format!("{}: driver = \"command\" runs them", others.join(", "))));
     }

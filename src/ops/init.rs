@@ -8,8 +8,8 @@ use std::{
 use super::{Ops, lifecycle::masters_name};
 use crate::{
     config::{Config, DriverKind, Env, starter},
-    drivers,
     error::{Error, Result},
+    launchers::preflight,
     mux::{Mux, SessionInfo, Tags, TmuxMux, TmuxOptions},
 };
 
@@ -21,8 +21,7 @@ impl Ops {
     /// Conflict: there is one. Configuration: it can't be written.
     pub async fn init(env: &Env, file: &Path, force: bool) -> Result<()> {
         let path = std::env::var_os("PATH");
-        let found: Vec<DriverKind> =
-            DriverKind::ALL.into_iter().filter(|kind| program_of(*kind, path.as_deref())).collect();
+        let found: Vec<DriverKind> = DriverKind::all().filter(|kind| program_of(*kind, path.as_deref())).collect();
         let sessions = TmuxMux::new(TmuxOptions::default()).sessions().await.unwrap_or_default();
         let session = own_session(env, file, &sessions);
         let write = || {
@@ -55,7 +54,7 @@ fn own_session(env: &Env, file: &Path, sessions: &[SessionInfo]) -> Option<Strin
 
 /// Whether the agent program of a driver is installed. Those that need none count as found.
 fn program_of(kind: DriverKind, path: Option<&std::ffi::OsStr>) -> bool {
-    kind.program().is_none_or(|program| drivers::find(program, path).is_some())
+    kind.program().is_none_or(|program| preflight::find(program, path).is_some())
 }
 
 #[cfg(test)]

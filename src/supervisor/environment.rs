@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use crate::{
     config::{Config, DriverKind, Role},
-    drivers,
     home::{Home, OUTER_TMUX_TMPDIR},
     os,
 };
@@ -32,7 +31,7 @@ pub(super) fn of_agent(
     agent: &str,
     own: BTreeMap<String, String>,
 ) -> (BTreeMap<String, String>, Vec<String>) {
-    let login = drivers::of(driver).map_or(&[] as &[&str], |d| d.secrets());
+    let login = driver.manifest().map_or(&[] as &[&str], |manifest| manifest.secrets);
     let granted = |name: &str| role.env_from.iter().any(|n| n == name) || login.contains(&name);
     let tmux_tmpdir = own.get("TMUX_TMPDIR").cloned().unwrap_or_default();
     let is_for_us = |name: &str, value: &str| is_ours(name) || (name, value) == os::SMALL;

@@ -8,7 +8,7 @@ use std::{
 use super::{Supervisor, environment};
 use crate::{
     config::{Budget as Configured, Config, Role},
-    drivers,
+    launchers::preflight,
     model::task::Usage,
     store::{
         StoreError,
@@ -81,11 +81,10 @@ fn budgets(config: &Config, path: Option<&OsStr>) -> Vec<Budget> {
     };
     let of_role = |role: &Role| Budget {
         role: role.name.clone(),
-        account: role.account(drivers::settle(role.driver, order, path)),
+        account: role.account(preflight::resolve(role.driver, order, path)),
         day: allowance(&role.day_budget),
         task: allowance(&role.task_budget),
-        unavailable: drivers::unavailable(role, order, path)
-            .map(|unavailable| format!("{}: {}", unavailable.why, unavailable.mend)),
+        unavailable: preflight::check(role, order, path).err().map(|unavailable| unavailable.to_string()),
     };
     let all = Budget { day: allowance(&config.day_budget), ..Budget::default() };
     std::iter::once(all).chain(config.roles.values().map(of_role)).collect()

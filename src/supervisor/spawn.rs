@@ -5,9 +5,9 @@ use std::ffi::OsStr;
 use super::Supervisor;
 use crate::{
     config::{DriverKind, Role},
-    drivers,
     error::{Error, Result},
     home::{Home, launch::Launch},
+    launchers::preflight,
     model::{
         agent::AgentState,
         cause::Cause,
@@ -123,9 +123,11 @@ impl Supervisor {
 
     fn launch(&self, agent: &str, role: &Role, master: bool, incarnation: &str) -> Launch {
         let path = super::environment::search_path(&self.environment);
-        let driver = match drivers::settle(role.driver, &self.config.agents.order, Some(OsStr::new(path))) {
+        let driver = match preflight::resolve(role.driver, &self.config.agents.order, Some(OsStr::new(path))) {
             // A role whose program has no prompt for a person is led from the console.
-            kind if master && !drivers::of(kind).is_some_and(|d| d.is_interactive()) => DriverKind::Console,
+            kind if master && !kind.manifest().is_some_and(|manifest| manifest.capabilities.interactive) => {
+                DriverKind::Console
+            }
             kind => kind,
         };
         let own = self.environment.clone();

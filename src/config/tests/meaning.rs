@@ -5,6 +5,7 @@ use std::{path::Path, time::Duration};
 use super::{Project, meant};
 use crate::{
     config::{AgentOptions, DriverKind, Limits, Mode, REFERENCE, SupervisorConfig, starter},
+    drivers::Key,
     error::Kind,
 };
 
@@ -75,16 +76,17 @@ fn what_the_reference_comments_out_is_valid_too() {
 #[test]
 fn a_starter_fits_what_was_found() {
     let others = [DriverKind::Shell, DriverKind::Gemini, DriverKind::Codex];
-    for found in [&[][..], &DriverKind::ALL, &[DriverKind::Shell, DriverKind::Console], &others] {
+    let every: Vec<DriverKind> = DriverKind::all().collect();
+    for found in [&[][..], &every, &[DriverKind::Shell, DriverKind::Console], &others] {
         let config = meant(&starter(found, None));
         assert_eq!(config.master.session, "opus-master");
         let apart = starter(found, Some("shop-1a2b3c-master"));
         assert_eq!(meant(&apart).master.session, "shop-1a2b3c-master");
         assert_eq!(apart.matches("opus-master").count(), 1, "it is told why, and meant nowhere else: {apart}");
         let default = config.role(&config.master.default_role).unwrap();
-        let wanted = DriverKind::AGENTS.into_iter().find(|kind| found.contains(kind)).unwrap_or(DriverKind::Shell);
+        let wanted = DriverKind::agents().find(|kind| found.contains(kind)).unwrap_or(DriverKind::Shell);
         assert_eq!(default.driver, wanted);
-        for kind in DriverKind::AGENTS {
+        for kind in DriverKind::agents() {
             // The built-in roles are claude's whatever is found.
             let has_role = config.roles.values().any(|role| role.driver == kind);
             assert_eq!(has_role, kind == DriverKind::Claude || found.contains(&kind), "{kind}");
@@ -172,7 +174,11 @@ fn how_an_agent_program_is_run_is_there_where_it_is_written() {
     assert_eq!(config.roles["tool"].agent, agent);
     let interactive = meant("[roles.tool]\nmode = \"interactive\"").roles["tool"].agent.clone();
     assert_eq!(interactive, AgentOptions { mode: Mode::Interactive, ..AgentOptions::default() });
-    assert_eq!(interactive.written_keys().collect::<Vec<_>>(), ["mode"], "nobody else is to believe in it");
+    assert_eq!(
+        interactive.written_keys().map(Key::as_str).collect::<Vec<_>>(),
+        ["mode"],
+        "nobody else is to believe in it"
+    );
     assert_eq!(config.roles["shell"].agent, AgentOptions::default());
     assert_eq!(config.agents.order, [DriverKind::Codex, DriverKind::Claude]);
 }

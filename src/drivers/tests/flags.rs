@@ -35,12 +35,12 @@ fn is_refused(kind: DriverKind, args: &[&str]) -> bool {
 
 #[test]
 fn every_flag_that_orch_passes_is_its_own_or_does_no_harm() {
-    for kind in DriverKind::AGENTS {
+    for kind in DriverKind::agents() {
         let agent = AgentOptions {
-            permission_mode: kind.knows("permission_mode").then(|| "plan".into()),
-            max_turns: kind.knows("max_turns").then_some(3),
-            max_cost_usd: kind.knows("max_cost_usd").then_some(1.0),
-            allowed_tools: if kind.knows("allowed_tools") { vec!["Edit".into()] } else { Vec::new() },
+            permission_mode: kind.knows(Key::PermissionMode).then(|| "plan".into()),
+            max_turns: kind.knows(Key::MaxTurns).then_some(3),
+            max_cost_usd: kind.knows(Key::MaxCostUsd).then_some(1.0),
+            allowed_tools: if kind.knows(Key::AllowedTools) { vec!["Edit".into()] } else { Vec::new() },
             ..AgentOptions::default()
         };
         let role = role(kind, agent);
@@ -61,4 +61,40 @@ fn every_flag_that_orch_passes_is_its_own_or_does_no_harm() {
         assert!(flags > 2, "{kind}");
     }
     assert!(!is_refused(DriverKind::Claude, &["--add-dir", "x"]));
+}
+
+#[test]
+fn a_flag_that_would_replace_ours_is_refused_and_one_that_adds_to_it_is_not() {
+    use DriverKind::{Aider, Claude, Codex, Command, Copilot, Gemini, Opencode, Qwen};
+    let refused = |kind: DriverKind, args: &str| {
+        let args: Vec<String> = args.split_whitespace().map(str::to_owned).collect();
+        kind.manifest().unwrap().flags.refusal(&args)
+    };
+    for (kind, args, words) in [
+        (Claude, "--add-dir x --settings mine.json", "may not hold --settings: orch passes its hooks by it"),
+        (Claude, "--settings={}", "--settings:"),
+        (Claude, "--bare", "--bare: it turns off the hooks"),
+        (Claude, "--model=opus", "may not hold --model: write the key model instead"),
+        (Claude, "-c", "-c: write the key resume instead"),
+        (Codex, "-c hooks.Stop=[]", "-c hooks.Stop: orch passes its own by it"),
+        (Codex, "--config=mcp_servers={}", "--config mcp_servers:"),
+        (Codex, "-c mcp_servers.orch.command=\"x\"", "-c mcp_servers.orch.command:"),
+        (Codex, "--sandbox read-only", "write the key permission_mode"),
+        (Gemini, "-o json", "-o: orch passes it itself"),
+        (Qwen, "--max-session-turns 5", "write the key max_turns"),
+        (Opencode, "--session x", "write the key resume"),
+        (Aider, "-m hi", "-m: orch passes the task's text by it"),
+        (Copilot, "--resume=x", "write the key resume"),
+    ] {
+        let said = refused(kind, args).unwrap_or_default();
+        assert!(said.starts_with("may not hold ") && said.contains(words), "{kind} {args}: {said}");
+    }
+    for (kind, args) in [
+        (Claude, "--mcp-config mine.json --add-dir --verbose -- --settings x"),
+        (Codex, "-c model_provider=x -c mcp_servers.mine.command=x -c features.hooks=true hooks"),
+        (Aider, "--no-git"),
+        (Command, "--settings x --model y"),
+    ] {
+        assert_eq!(refused(kind, args), None, "{kind} {args}");
+    }
 }

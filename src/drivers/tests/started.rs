@@ -11,7 +11,8 @@ pub(super) fn role(kind: DriverKind, agent: AgentOptions) -> Role {
 pub(super) fn start(role: &Role, resume: Option<&str>) -> Result<(String, Start), Refusal> {
     let mcp = Mcp { program: Path::new("/h/bin/orch"), env: vec![("ORCH_TASK", "t-1".into())] };
     let (dir, prompt_file) = (Path::new("/r"), Path::new("/r/prompt"));
-    let job = Job { role, prompt: "do it", prompt_file, dir, mcp: &mcp, new_session: "new-id", resume };
+    let job =
+        Job { role: role.settings(), prompt: "do it", prompt_file, dir, mcp: &mcp, new_session: "new-id", resume };
     let start = of(role.driver).unwrap().start(&job)?;
     let words: Vec<&str> = start.args.iter().map(|word| word.to_str().unwrap()).collect();
     Ok((words.join(" "), start))
@@ -88,20 +89,4 @@ fn what_a_role_says_of_its_program_is_kept_to_or_refused() {
     assert!(words.contains("--dangerously-bypass-approvals-and-sandbox"), "{words}");
     let (words, _) = start(&role(DriverKind::Codex, mode("workspace-write")), None).unwrap();
     assert!(words.contains("--sandbox workspace-write"), "{words}");
-}
-
-#[test]
-fn auto_is_the_first_that_is_installed() {
-    use std::os::unix::fs::PermissionsExt;
-    let dir = tempfile::tempdir().unwrap();
-    let path = Some(dir.path().as_os_str());
-    assert_eq!(settle(DriverKind::Auto, &DriverKind::AGENTS, path), DriverKind::Console);
-    for program in ["codex", "gemini"] {
-        let file = dir.path().join(program);
-        fs::write(&file, "").unwrap();
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
-    }
-    assert_eq!(settle(DriverKind::Auto, &DriverKind::AGENTS, path), DriverKind::Codex);
-    assert_eq!(settle(DriverKind::Auto, &[DriverKind::Gemini, DriverKind::Codex], path), DriverKind::Gemini);
-    assert_eq!(settle(DriverKind::Claude, &DriverKind::AGENTS, path), DriverKind::Claude);
 }

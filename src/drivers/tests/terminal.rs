@@ -44,8 +44,9 @@ fn a_program_on_a_terminal_begins_with_its_task_and_nothing_else() {
     let words = |kind, prompt, resume| {
         let role = role(kind, AgentOptions::default());
         let (dir, new_session) = (Path::new("/r"), "new-id");
-        let seat = Seat { role: &role, dir, mcp: &mcp, new_session, resume, prompt: Some(prompt) };
-        let start = of(kind).unwrap().interactive(&seat).unwrap();
+        let role = role.settings();
+        let job = InteractiveJob { role, dir, mcp: &mcp, new_session, resume, prompt: Some(prompt) };
+        let start = of(kind).unwrap().interactive(&job).unwrap();
         start.args.iter().map(|arg| arg.to_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     use DriverKind::*;

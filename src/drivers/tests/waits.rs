@@ -1,7 +1,7 @@
 //! What a program waits for while it runs, and what it was not allowed to do.
 
 use super::*;
-use crate::model::wait::Wait;
+use crate::model::wait::{Retry, Wait};
 
 #[test]
 fn a_login_is_asked_for_until_it_goes_on_and_in_vain_once_it_was_refused_again() {
@@ -10,7 +10,7 @@ fn a_login_is_asked_for_until_it_goes_on_and_in_vain_once_it_was_refused_again()
         of: None,
         after: Duration::ZERO,
         why: why.into(),
-        failure: words::failure(None, why),
+        failure: errors::failure(None, why),
     };
     let (bad_key, overloaded) = (refused("invalid api key"), refused("overloaded"));
     let mut all = Conversation::default();

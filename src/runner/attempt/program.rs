@@ -12,9 +12,9 @@ use tokio::process::{Child, Command};
 use crate::runner::{Agent, attempt::workspace::Workspace};
 use crate::{
     config::Role,
-    drivers::{self, Mcp, Start, Unfit},
+    drivers::{Mcp, Start},
     home::launch::Launch,
-    launchers::{self, Invocation},
+    launchers::{self, Invocation, preflight},
     model::id::Capability,
     os,
     store::tasks::Claimed,
@@ -82,17 +82,17 @@ fn command(agent: &Agent, start: &Start, cwd: &Path, own: &[(&str, OsString)]) -
     launchers::of(&launch.role).command(&Invocation { start, cwd, env }).into()
 }
 
-/// The verbs as tools, for who has this launch.
+/// Returns the verbs as tools, for the agent with this launch.
 pub(in crate::runner) fn tools<'a>(orch: &'a Path, launch: &'a Launch) -> Mcp<'a> {
     let ours = launch.env.iter().filter(|(name, _)| name.starts_with("ORCH_"));
     Mcp { program: orch, env: ours.map(|(name, value)| (name.as_str(), value.clone())).collect() }
 }
 
-/// What the program of this agent lacks by now, and what to do about it.
-pub(in crate::runner) fn lack(launch: &Launch) -> Option<String> {
+/// Returns what the program of this agent is missing by now, and what a person can do about it.
+pub(in crate::runner) fn missing(launch: &Launch) -> Option<String> {
     let path = launch.env.get("PATH").map(OsStr::new);
     let role = Role { driver: launch.driver, ..launch.role.clone() };
-    let Unfit { why, mend } = drivers::unavailable(&role, &[], path)?;
-    tracing::warn!(?path, "{why}");
-    Some(format!("{why}: {mend}"))
+    let unavailable = preflight::check(&role, &[], path).err()?;
+    tracing::warn!(?path, "{}", unavailable.missing);
+    Some(unavailable.to_string())
 }

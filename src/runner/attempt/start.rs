@@ -23,8 +23,8 @@ use crate::runner::{
 };
 use crate::{
     config::Mode,
-    drivers::{self, Driver, HookTranscript, Job, Refusal, Seat, Start, Verdict},
-    launchers,
+    drivers::{Driver, HookTranscript, InteractiveJob, Job, Key, Refusal, Start, Verdict},
+    launchers::{self, preflight},
     model::{cause::Cause, id::Capability, question::Question, wait::Wait},
     os::failpoint,
     store::tasks::Claimed,
@@ -150,11 +150,11 @@ fn start(
     let mut mcp = program::tools(&orch, &agent.launch);
     mcp.env.extend(own.iter().map(|(name, value)| (*name, value.to_string_lossy().into_owned())));
     let new_session = uuid::Uuid::new_v4().to_string();
-    let (role, kind) = (&agent.launch.role, agent.launch.driver);
-    if role.agent.mode == Mode::Interactive {
+    let (role, kind) = (agent.launch.role.settings(), agent.launch.driver);
+    if role.options.mode == Mode::Interactive {
         let (dir, prompt) = (workspace.dir.as_path(), Some(prompt));
-        let seat = Seat { role, dir, mcp: &mcp, new_session: &new_session, resume, prompt };
-        return driver.interactive(&seat).filter(|_| kind.knows("mode")).ok_or_else(|| {
+        let job = InteractiveJob { role, dir, mcp: &mcp, new_session: &new_session, resume, prompt };
+        return driver.interactive(&job).filter(|_| kind.knows(Key::Mode)).ok_or_else(|| {
             Refusal(format!(
                 "role {} sets mode = \"interactive\", which {kind} has no way to keep to: name another driver, or take it out",
                 role.name
@@ -183,12 +183,12 @@ fn could_not_start(e: &io::Error, start: &Start, agent: &Agent) -> Box<NotBegun>
         return NotBegun::machine(agent, format!("{program} could not be started: {e}"));
     }
     // It was there when this agent was started. The supervisor finds the same, and starts nobody for the other tasks.
-    if let Some(lack) = program::lack(launch) {
-        return NotBegun::machine(agent, lack);
+    if let Some(missing) = program::missing(launch) {
+        return NotBegun::machine(agent, missing);
     }
     let path = launch.env.get("PATH").map(OsStr::new);
     NotBegun::permanent(match e.kind() {
-        NotFound if drivers::find(&program, path).is_some() => {
+        NotFound if preflight::find(&program, path).is_some() => {
             format!("the program {program} is there, but its interpreter (its first line) is not")
         }
         NotFound => format!("the program {program} is not there, or its interpreter is not"),

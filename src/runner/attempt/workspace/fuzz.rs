@@ -18,7 +18,7 @@ fn read_back(bytes: &[u8]) -> Result<Option<ResultFile>, String> {
 
 /// What does not read is a sentence; what does is understood by every driver.
 fn check(bytes: &[u8], exit_code: Option<i32>, signal: Option<i32>) -> Result<(), TestCaseError> {
-    for kind in DriverKind::ALL.into_iter().filter(|kind| drivers::of(*kind).is_some()) {
+    for kind in DriverKind::all().filter(|kind| drivers::of(*kind).is_some()) {
         let file = match read_back(bytes) {
             Ok(file) => file,
             Err(why) => {

@@ -1,4 +1,4 @@
-//! The conversation of a program on a terminal, by which the next one in the same seat goes on.
+//! The conversation of a program on a terminal, which the next program of the same agent continues.
 
 use std::path::{Path, PathBuf};
 
@@ -30,7 +30,7 @@ pub(in crate::runner) struct Conversation {
 }
 
 impl Conversation {
-    /// Of the seat with this folder.
+    /// The conversation that is recorded in this folder.
     pub fn of(dir: &Path, driver: DriverKind) -> Self {
         let file = dir.join(FILE);
         let known = read_json::<Written>(&file).filter(|w| w.driver == driver && !w.session.is_empty());

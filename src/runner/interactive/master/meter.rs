@@ -1,9 +1,9 @@
-//! What the program in the seat uses. It has no task whose end would tell it, so it is read from the record that the program
+//! What the master's program uses. It has no task whose end would tell it, so it is read from the record that the program
 //! keeps of its conversation, at the end of each turn.
 //!
 //! Told is the total of a conversation, and the store adds what is new of it: a runner that dies, a store that is away for a
 //! while, a conversation that goes on another day, all are settled by the next word. Told as well is how much of that is of
-//! this seat's time: a person may take up a conversation here that was led elsewhere, and nothing is known of.
+//! this run's time: a person may take up a conversation here that was led elsewhere, and nothing is known of.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -36,11 +36,11 @@ struct Teller {
     store: Arc<Store>,
     agent: String,
     role: String,
-    /// When the seat was taken.
+    /// When the program was started.
     since: Timestamp,
 }
 
-/// The meter of one seat.
+/// The meter of one master.
 pub(in crate::runner) struct Meter {
     record: Option<Record>,
     /// What is to be read, and how often that was said.

@@ -1,4 +1,4 @@
-//! The master's seat: its program has the pane's terminal for itself and talks to a person. It takes no tasks.
+//! The master: its program has the pane's terminal to itself and talks to a person. It takes no tasks.
 //!
 //! What it does is known from its hooks, and from its screen where no hook tells ([`super::follow`]). That is how it is known
 //! that it asks its user for something, and that it is idle while something waits for it; and it is how its
@@ -33,7 +33,7 @@ use crate::runner::{
 };
 use crate::{
     config::DriverKind,
-    drivers::{self, Driver, Hook, Start},
+    drivers::{self, Driver, Hook, InteractiveJob, Start},
     home::{self, Home, launch::Launch},
     launchers,
     model::text::one_line,
@@ -55,30 +55,30 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from
 /// it again at the next attach: leaving stops nothing.
 pub(in crate::runner) async fn serve(agent: &Agent, mut signals: Signals) -> Leave {
     let mut beats = Beats::start(agent);
-    let mut seat = match Seat::of(agent) {
-        Ok(seat) => seat,
+    let mut terminal = match Terminal::of(agent) {
+        Ok(terminal) => terminal,
         Err(why) => return Leave::Broken(why),
     };
     let (mut failed, mut pause) = (0, Duration::ZERO);
     loop {
         let began = Instant::now();
-        let mut program = match seat.start(beats.waits()) {
+        let mut program = match terminal.start(beats.waits()) {
             Ok(started) => started,
             Err(why) => return Leave::Broken(why),
         };
-        let status = match seat.sit(&mut program, &mut beats, &mut signals).await {
+        let status = match terminal.follow(&mut program, &mut beats, &mut signals).await {
             Ok(status) => status,
             Err(leave) => return leave,
         };
         let at_once = began.elapsed() < AT_ONCE;
         // One that never began has failed, however long that took on a busy machine. One that a signal has ended says nothing
         // about its conversation.
-        let never_began = seat.driver.is_some() && !program.follow.has_begun();
+        let never_began = terminal.driver.is_some() && !program.follow.has_begun();
         let ended_badly = !status.as_ref().is_ok_and(ExitStatus::success);
         let by_itself = status.is_ok_and(|status| status.code().is_some());
         let has_failed = ended_badly && (at_once || never_began);
         if has_failed && program.resumed && never_began && by_itself {
-            seat.begin_anew();
+            terminal.begin_anew();
             continue;
         }
         failed = if has_failed { failed + 1 } else { 0 };
@@ -89,9 +89,9 @@ pub(in crate::runner) async fn serve(agent: &Agent, mut signals: Signals) -> Lea
             return Leave::Broken(format!("{} ends at once, {TRIES} times in a row{shown}", program.name));
         }
         match by_itself {
-            true => seat.let_out().await,
+            true => terminal.let_out().await,
             // Whoever is attached stays: another one comes at once, in the same conversation.
-            false => seat.note(&format!("{} was killed, and is started again", program.name)).await,
+            false => terminal.note(&format!("{} was killed, and is started again", program.name)).await,
         }
         pause = if at_once || has_failed { (pause * 2).clamp(PAUSES.0, PAUSES.1) } else { Duration::ZERO };
         if let Err(leave) = wait(tokio::time::sleep(pause), &mut beats, &mut signals).await {
@@ -100,8 +100,8 @@ pub(in crate::runner) async fn serve(agent: &Agent, mut signals: Signals) -> Lea
     }
 }
 
-/// Where the program sits.
-struct Seat<'a> {
+/// The terminal on which the master's program runs, one program after the other.
+struct Terminal<'a> {
     agent: &'a Agent,
     driver: Option<&'static dyn Driver>,
     /// Of its files.
@@ -126,7 +126,7 @@ struct Program {
     _scratch: Option<Scratch>,
 }
 
-impl<'a> Seat<'a> {
+impl<'a> Terminal<'a> {
     fn of(agent: &'a Agent) -> Result<Self, String> {
         let launch = &agent.launch;
         let dir = agent.home.agent_files(&launch.agent);
@@ -142,7 +142,7 @@ impl<'a> Seat<'a> {
             Line::new(typist, driver, agent.store.clone(), &launch.agent, mail)
         });
         let meter = driver.map(|d| Meter::new(d, agent.store.clone(), &launch.agent, &launch.role.name));
-        Ok(Seat { agent, driver, dir, mux, resumes: launch.role.agent.resume, conversation, line, meter })
+        Ok(Terminal { agent, driver, dir, mux, resumes: launch.role.agent.resume, conversation, line, meter })
     }
 
     fn start(&self, waits: Waits) -> Result<Program, String> {
@@ -155,7 +155,7 @@ impl<'a> Seat<'a> {
         start.env.extend(scratch.as_ref().map(Scratch::variable));
         let mut follow = Follow::new(self.agent, &self.dir, self.driver, Turn::default(), waits).map_err(in_dir)?;
         let child = program::spawn_on_terminal(self.agent, &start, &self.agent.launch.role.cwd, &[]).map_err(|e| {
-            program::lack(&self.agent.launch).unwrap_or_else(|| format!("{name} could not be started: {e}"))
+            program::missing(&self.agent.launch).unwrap_or_else(|| format!("{name} could not be started: {e}"))
         })?;
         follow.has_started(&self.agent.launch, child.id());
         Ok(Program { name, child, follow, resumed: self.to_resume().is_some(), _scratch: scratch })
@@ -169,8 +169,8 @@ impl<'a> Seat<'a> {
         }
         let orch = self.agent.home.bin().join("orch");
         let new_session = uuid::Uuid::new_v4().to_string();
-        let seat = drivers::Seat {
-            role: &launch.role,
+        let job = InteractiveJob {
+            role: launch.role.settings(),
             dir: &self.dir,
             mcp: &program::tools(&orch, launch),
             new_session: &new_session,
@@ -178,7 +178,7 @@ impl<'a> Seat<'a> {
             prompt: None,
         };
         self.driver
-            .and_then(|driver| driver.interactive(&seat))
+            .and_then(|driver| driver.interactive(&job))
             .ok_or_else(|| format!("driver {} has no prompt for a person: it cannot be the master's", launch.driver))
     }
 
@@ -195,7 +195,7 @@ impl<'a> Seat<'a> {
     }
 
     /// Follows the program to its end, which nothing that it has started outlives.
-    async fn sit(
+    async fn follow(
         &mut self,
         program: &mut Program,
         beats: &mut Beats,

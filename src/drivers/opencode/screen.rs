@@ -6,7 +6,7 @@
 //! | idle | the input bar, and folder or version under it |
 //! | asking | a bar without its foot in place of it: `△ Permission required`, or `↑↓ select  enter submit` |
 
-use super::{Prompt, Seen, bottom, choice, lines};
+use crate::drivers::common::screen::{Prompt, Seen, bottom, choice, lines};
 use crate::model::wait::Needs;
 
 /// The stroke at the left of a bar, and the foot of the one that is typed into.

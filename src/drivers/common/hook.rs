@@ -1,14 +1,14 @@
 //! What an agent program tells through its hooks: commands of ours (`orch hook`) that it runs at the turns of its work.
 //!
 //! It is the surest word there is about a program that has the pane's terminal to itself, and the only way to hand it
-//! something at the end of a turn. A driver reads what its program passes to a hook ([`super::Driver::hook`]); everybody
+//! something at the end of a turn. A driver reads what its program passes to a hook ([`Driver::hook`](crate::drivers::Driver::hook)); everybody
 //! else knows only what is here.
 
 use serde::{Deserialize, Serialize};
 
 use super::{
+    errors,
     event::{Ending, Event, Transcript},
-    words,
 };
 use crate::model::{
     text::cut,
@@ -172,7 +172,7 @@ impl Hook {
             Hook::Failed { why } => {
                 // claude: `API Error: 529 {...}`.
                 let status = why.split_once("API Error: ").and_then(|(_, rest)| rest.get(..3)?.parse().ok());
-                let failure = words::failure(status, &why);
+                let failure = errors::failure(status, &why);
                 vec![Event::Result { text: None, ending: Ending::Failed(failure, why) }]
             }
             Hook::Interrupted | Hook::Left => Vec::new(),

@@ -5,7 +5,7 @@ use std::{ffi::OsStr, path::Path};
 use serde_json::{Map, Value, json};
 
 /// The server's name; its tools are called by it.
-pub(super) const NAME: &str = "orch";
+pub(in crate::drivers) const NAME: &str = "orch";
 
 /// The command of the server, and who it will speak for.
 ///
@@ -21,17 +21,17 @@ pub struct Mcp<'a> {
 
 impl Mcp<'_> {
     /// Our program, as text.
-    pub(super) fn command(&self) -> String {
+    pub(in crate::drivers) fn command(&self) -> String {
         self.program.to_string_lossy().into_owned()
     }
 
     /// The variables as an object.
-    pub(super) fn variables(&self) -> Map<String, Value> {
+    pub(in crate::drivers) fn variables(&self) -> Map<String, Value> {
         self.env.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect()
     }
 
     /// `{"mcpServers": {"orch": {...}}}`, with what a program wants beside: how several name their servers.
-    pub(super) fn servers(&self, beside: Value) -> Vec<u8> {
+    pub(in crate::drivers) fn servers(&self, beside: Value) -> Vec<u8> {
         let mut server = json!({ "command": self.command(), "args": ["mcp"], "env": self.variables() });
         if let (Some(server), Value::Object(beside)) = (server.as_object_mut(), beside) {
             server.extend(beside);
@@ -41,7 +41,7 @@ impl Mcp<'_> {
 }
 
 /// The file in a folder, as an argument.
-pub(super) fn file(dir: &Path, name: &str) -> (std::path::PathBuf, std::ffi::OsString) {
+pub(in crate::drivers) fn file(dir: &Path, name: &str) -> (std::path::PathBuf, std::ffi::OsString) {
     let path = dir.join(name);
     let argument = OsStr::new(&path).to_owned();
     (path, argument)

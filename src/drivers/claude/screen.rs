@@ -15,7 +15,7 @@
 
 use serde_json::Value;
 
-use super::{
+use crate::drivers::common::screen::{
     Prompt, Seen, bottom, choice, end, first_choice, indent, is_rule, is_turning, is_yes_or_no, lines, paragraphs,
     tries, wants_login,
 };

@@ -25,7 +25,7 @@ pub trait Transcript: Send {
 pub enum Event {
     /// A conversation has begun, or goes on.
     Started {
-        /// What it is resumed by; `None`: what it was told ([`super::Start::session`]), or nothing.
+        /// What it is resumed by; `None`: what it was told ([`Start::session`](crate::drivers::Start::session)), or nothing.
         session: Option<String>,
         /// The model that answers.
         model: Option<String>,

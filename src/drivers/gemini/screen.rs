@@ -10,7 +10,7 @@
 //! How soon, on two busy cores: working, idle and asking show 0.05 to 0.2 s after the event, in title and screen together. The
 //! question what to do about a loop that it thinks to have found stands under the title "Ready" too.
 
-use super::{Prompt, Seen, choice, first_choice, indent, is_rule, lines, wants_login};
+use crate::drivers::common::screen::{Prompt, Seen, choice, first_choice, indent, is_rule, lines, wants_login};
 use crate::model::wait::Needs;
 
 /// The cursor of a list.

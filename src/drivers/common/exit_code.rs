@@ -1,16 +1,20 @@
-//! The contract of a program that has no driver of its own (DESIGN section 11): exit codes, and a result file.
+//! Reads the end of a program by its exit code and its result file: the contract of a program without a transcript.
+//!
+//! Exit codes: 0 success, 65 permanent, 75 transient, 77 needs a person, any other code transient; a signal means lost.
 
 use std::time::Duration;
 
-use super::{End, Verdict};
-use crate::model::cause::Cause;
+use crate::{
+    drivers::verdict::{End, Verdict},
+    model::cause::Cause,
+};
 
-/// A program that wants to be tried again later is, and not later than this: what it asks for by mistake (a time in
-/// seconds since 1970, the largest number there is) would be a task that never comes back.
+/// Longest delay that a program can ask for. A number that it writes by mistake (a time in seconds since 1970, the largest
+/// number there is) must not delay its task for ever.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 
-/// The contract that every program keeps to unless its driver knows better.
-pub(super) fn by_contract(end: End) -> Verdict {
+/// Returns what an end means where no driver knows better.
+pub(in crate::drivers) fn by_exit_code(end: End) -> Verdict {
     let file = end.file.unwrap_or_default();
     let (mut cause, mut reason) = match (end.exit_code, end.signal) {
         (Some(0), _) => (Cause::Success, "the program ended with exit code 0".to_owned()),
@@ -41,12 +45,12 @@ pub(super) fn by_contract(end: End) -> Verdict {
     }
 }
 
-/// The last line that says something; what the runner adds between the lines of a program that tells is none.
+/// Returns the last line that is not empty. Lines that the runner has added between those of the program don't count.
 fn last_line(text: &str) -> Option<&str> {
     text.lines().rev().find(|line| !line.trim().is_empty() && !line.starts_with("── "))
 }
 
-/// What a shell or sysexits.h means by a code, where a person may not know it.
+/// Explains a code of the shell or of sysexits.h.
 fn meaning(code: i32) -> &'static str {
     match code {
         65 => " (permanent)",
@@ -65,7 +69,7 @@ mod tests {
 
     fn end(code: Option<i32>, signal: Option<i32>, file: Option<&str>) -> Verdict {
         let file = file.map(|text| serde_json::from_str(text).unwrap());
-        by_contract(End {
+        by_exit_code(End {
             exit_code: code,
             signal,
             stdout: "a\n\n",

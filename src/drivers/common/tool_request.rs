@@ -12,7 +12,7 @@ use crate::model::wait::{Need, Needs};
 const LONGEST_CHOICE: usize = 30;
 
 /// What it asks before it uses this tool. Paths are told as they are seen from the folder it works in.
-pub(super) fn about_tool(name: &str, input: &Value, cwd: Option<&str>) -> Need {
+pub(in crate::drivers) fn need(name: &str, input: &Value, cwd: Option<&str>) -> Need {
     // claude's way to ask its user is a tool as well.
     if name == "AskUserQuestion" {
         return Need { what: Needs::Input, of: question(input).unwrap_or_default() };
@@ -129,7 +129,7 @@ mod tests {
             ("Bash", json!({"command": " "}), "use Bash:  "),
             ("Bash", Value::Null, "use Bash"),
         ] {
-            assert_eq!(about_tool(name, &input, Some("/w")), Need { what: Needs::Permission, of: said.into() });
+            assert_eq!(need(name, &input, Some("/w")), Need { what: Needs::Permission, of: said.into() });
         }
         let option = |label: &str| json!({"label": label});
         for (questions, said) in [
@@ -137,10 +137,10 @@ mod tests {
             (json!([{"question": "Which one?", "options": [option(&long_choice)]}]), "Which one?"),
             (json!([{"question": "What?"}, {"question": "And how?"}]), "What? [1 of 2]"),
         ] {
-            let asked = about_tool("AskUserQuestion", &json!({"questions": questions}), None);
+            let asked = need("AskUserQuestion", &json!({"questions": questions}), None);
             assert_eq!(asked, Need { what: Needs::Input, of: said.into() });
         }
-        let strange = about_tool("AskUserQuestion", &json!({"questions": [{"question": 5}]}), None);
+        let strange = need("AskUserQuestion", &json!({"questions": [{"question": 5}]}), None);
         assert_eq!(strange, Need { what: Needs::Input, of: String::new() });
     }
 }

@@ -12,8 +12,8 @@
 //! after the model has asked for the tool: it waits for that long by itself, looking as at work. Its hook `PermissionRequest`
 //! is called after 0.05 s. A denial shows in 0.02 s. A service that can't be reached is waited for without end, working.
 
-use super::{
-    Prompt, Seen, bottom, first_choice, indent, is_turning, is_yes_or_no, lines, paragraphs, tries, wants_login,
+use crate::drivers::common::screen::{
+    self, Prompt, Seen, bottom, first_choice, indent, is_turning, is_yes_or_no, lines, paragraphs, tries, wants_login,
 };
 use crate::model::wait::{Needs, Retry};
 
@@ -70,7 +70,7 @@ fn question(lines: &[&str]) -> Option<Needs> {
 /// Where what is typed begins, if the screen ends with it: under it are two lines of hints, and no list.
 fn input_line(lines: &[&str]) -> Option<usize> {
     let at = lines.iter().rposition(|line| indent(line) == 0 && !line.is_empty())?;
-    let is_near = lines.len() - at <= super::BOTTOM;
+    let is_near = lines.len() - at <= screen::BOTTOM;
     // In shell mode the sign is another one.
     (is_near && lines[at].starts_with([CURSOR, '!'])).then_some(at)
 }

@@ -7,7 +7,7 @@
 //! | asking | a box with choices in place of the input line |
 //! | not logged in | input line, and above it `Please use /login to sign in` |
 
-use super::{Prompt, Seen, bottom, choice, first_choice, is_rule, lines, wants_login};
+use crate::drivers::common::screen::{Prompt, Seen, bottom, choice, first_choice, is_rule, lines, wants_login};
 use crate::model::wait::Needs;
 
 /// The cursor of a list, and the sign before what is typed.

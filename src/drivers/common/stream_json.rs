@@ -14,14 +14,15 @@ use std::{collections::BTreeMap, time::Duration};
 use serde_json::Value;
 
 use super::{
-    event::{Ending, Event, Failure, Transcript, When},
-    words,
+    errors,
+    event::{Ending, Event, Failure, Transcript},
+    rate_limit, summary,
 };
-use crate::model::{task::Usage, time::Timestamp, wait::Needs};
+use crate::model::{task::Usage, wait::Needs};
 
 /// Reads it.
 #[derive(Debug, Default)]
-pub(super) struct StreamJson {
+pub(in crate::drivers) struct StreamJson {
     /// The last session that was told of: `init` comes again at each turn.
     session: Option<String>,
     /// The tokens of each message that has come, by its id: each of its blocks comes in a line of its own, which tells of
@@ -42,7 +43,7 @@ impl Transcript for StreamJson {
             (Some("system" | "stream_event"), _) => Vec::new(),
             (Some("assistant"), _) => self.assistant(&said),
             (Some("user"), _) => user(&said),
-            (Some("rate_limit_event"), _) => limit(&said),
+            (Some("rate_limit_event"), _) => rate_limit::event(&said).into_iter().collect(),
             (Some("result"), _) => result(&said),
             _ => vec![Event::Unknown { shown: None }],
         }
@@ -74,8 +75,8 @@ impl StreamJson {
 }
 
 fn retrying(said: &Value) -> Event {
-    let (text, status) = (words::said(&said["error"]), said["error_status"].as_u64());
-    let failure = words::failure(status, &text);
+    let (text, status) = (summary::value(&said["error"]), said["error_status"].as_u64());
+    let failure = errors::failure(status, &text);
     let why = match status {
         Some(status) => format!("{text} ({status})"),
         // So says claude where nothing has answered at all.
@@ -104,7 +105,7 @@ fn assistant(said: &Value) -> Vec<Event> {
             "text" => Some(Event::Text(block["text"].as_str()?.to_owned())),
             "tool_use" | "server_tool_use" => Some(Event::ToolCall {
                 name: block["name"].as_str().unwrap_or("?").to_owned(),
-                summary: words::arguments(&block["input"]),
+                summary: summary::arguments(&block["input"]),
             }),
             "thinking" | "redacted_thinking" => Some(Event::Answers),
             _ => None,
@@ -116,30 +117,21 @@ fn assistant(said: &Value) -> Vec<Event> {
 const FEEDBACK: &str = "Stop hook feedback:";
 
 fn user(said: &Value) -> Vec<Event> {
-    if said["isSynthetic"] == true && words::content(&said["message"]["content"]).starts_with(FEEDBACK) {
+    if said["isSynthetic"] == true && summary::content(&said["message"]["content"]).starts_with(FEEDBACK) {
         return vec![Event::HandedOver];
     }
     let blocks = said["message"]["content"].as_array().map(Vec::as_slice).unwrap_or_default();
     let results = blocks.iter().filter(|block| block["type"] == "tool_result");
     results
-        .map(|block| Event::ToolResult { ok: block["is_error"] != true, summary: words::content(&block["content"]) })
+        .map(|block| Event::ToolResult { ok: block["is_error"] != true, summary: summary::content(&block["content"]) })
         .collect()
-}
-
-/// `{"rate_limit_info":{"status":"rejected","resetsAt":SECONDS}}`; warnings are no limit yet.
-fn limit(said: &Value) -> Vec<Event> {
-    let info = &said["rate_limit_info"];
-    if info["status"] != "rejected" {
-        return Vec::new();
-    }
-    let until = info["resetsAt"].as_u64().map(|seconds| When::At(Timestamp(seconds.saturating_mul(1000))));
-    vec![Event::RateLimited { until }]
 }
 
 fn result(said: &Value) -> Vec<Event> {
     let mut events = Vec::new();
     for denial in said["permission_denials"].as_array().into_iter().flatten() {
-        let (tool, what) = (denial["tool_name"].as_str().unwrap_or("a tool"), words::arguments(&denial["tool_input"]));
+        let (tool, what) =
+            (denial["tool_name"].as_str().unwrap_or("a tool"), summary::arguments(&denial["tool_input"]));
         let of = if what.is_empty() { tool.to_owned() } else { format!("{tool}({what})") };
         events.push(Event::Needs { what: Needs::Permission, of });
     }
@@ -156,7 +148,7 @@ fn result(said: &Value) -> Vec<Event> {
 }
 
 /// The tokens of a message, or of all.
-pub(super) fn tokens(usage: &Value) -> Usage {
+pub(in crate::drivers) fn tokens(usage: &Value) -> Usage {
     let tokens = |name: &str| usage[name].as_u64().unwrap_or(0);
     Usage {
         // What came from the provider's cache was read by the model as well.
@@ -173,7 +165,7 @@ fn ending(said: &Value, text: Option<&str>) -> Ending {
     if said["is_error"] != true && subtype == "success" {
         return Ending::Done;
     }
-    let mut errors: Vec<String> = said["errors"].as_array().into_iter().flatten().map(words::said).collect();
+    let mut errors: Vec<String> = said["errors"].as_array().into_iter().flatten().map(summary::value).collect();
     errors.extend(text.map(str::to_owned));
     errors.extend(said["error"]["message"].as_str().map(str::to_owned));
     let reason = if errors.is_empty() { format!("it ended with {subtype}") } else { errors.join("; ") };
@@ -184,6 +176,6 @@ fn ending(said: &Value, text: Option<&str>) -> Ending {
         "error_max_budget_usd" => {
             Ending::Failed(Failure::Bound, format!("its bound of costs is reached (max_cost_usd): {reason}"))
         }
-        _ => Ending::Failed(words::failure(said["api_error_status"].as_u64(), &reason), reason),
+        _ => Ending::Failed(errors::failure(said["api_error_status"].as_u64(), &reason), reason),
     }
 }

@@ -7,7 +7,9 @@
 //! | asking | `✳ Qwen - dir` | choices `› 1. Yes, allow once` in place of the input line |
 //! | login wanted | `Qwen - dir` | a box `Connect a Provider` in place of the input line |
 
-use super::{Prompt, Seen, bottom, choice, first_choice, indent, is_rule, lines, paragraphs, wants_login};
+use crate::drivers::common::screen::{
+    self, Prompt, Seen, bottom, choice, first_choice, indent, is_rule, lines, paragraphs, wants_login,
+};
 use crate::model::wait::Needs;
 
 /// The cursor of a list.
@@ -51,7 +53,7 @@ fn input_line(lines: &[&str]) -> Option<usize> {
 fn question(lines: &[&str]) -> Option<Needs> {
     let says = |words: &str| lines.iter().any(|line| line.contains(words));
     let last = lines.last()?;
-    if last.ends_with("Waiting for user confirmation...") && super::is_turning(last) {
+    if last.ends_with("Waiting for user confirmation...") && screen::is_turning(last) {
         let first = lines.iter().rev().filter_map(|line| choice(line, CURSOR)).find(|(number, _)| *number == 1);
         let is_permission = first.is_some_and(|(_, text)| text.starts_with("Yes, ")) && !says("Enter: Select");
         return Some(if is_permission { Needs::Permission } else { Needs::Input });
@@ -73,7 +75,7 @@ pub(in crate::drivers) fn asked(screen: &str) -> Option<String> {
 /// `⠇ … (2s · esc to cancel)` above, in two lines where it is narrow, and under it what is queued. A text begins with
 /// another sign, and goes on further to the right.
 fn is_working(above: &[&str]) -> bool {
-    let is_turning = |line: &&str| indent(line) <= 2 && super::is_turning(line);
+    let is_turning = |line: &&str| indent(line) <= 2 && screen::is_turning(line);
     above.iter().rev().take(8).any(is_turning)
 }
 

@@ -11,19 +11,18 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::{
-    asked,
     hook::{Hook, Source},
-    mcp, words,
+    mcp_config, summary, tool_request,
 };
 use crate::model::wait::{Need, Needs};
 
 /// Seconds that a program waits for a hook of ours. It takes milliseconds; a Redis that is away must hold up nobody.
-pub(super) const TIMEOUT: u32 = 10;
+pub(in crate::drivers) const TIMEOUT: u32 = 10;
 
 /// In a task without a screen: messages are handed over at the end of a turn.
-pub(super) const HEADLESS: [&str; 1] = ["Stop"];
+pub(in crate::drivers) const HEADLESS: [&str; 1] = ["Stop"];
 /// On a terminal nothing else says what it does.
-pub(super) const ON_A_TERMINAL: [&str; 10] = [
+pub(in crate::drivers) const ON_A_TERMINAL: [&str; 10] = [
     "SessionStart",
     "UserPromptSubmit",
     "PreToolUse",
@@ -37,12 +36,12 @@ pub(super) const ON_A_TERMINAL: [&str; 10] = [
 ];
 
 /// Calls us, by a shell.
-pub(super) fn command(orch: &Path, program: &str) -> String {
+pub(in crate::drivers) fn command(orch: &Path, program: &str) -> String {
     format!("'{}' hook {program}", orch.to_string_lossy().replace('\'', r"'\''"))
 }
 
 /// Of each event, what is to be called: `{"Stop": [{"hooks": [...]}], ...}`.
-pub(super) fn calls(orch: &Path, program: &str, events: &[&str]) -> Map<String, Value> {
+pub(in crate::drivers) fn calls(orch: &Path, program: &str, events: &[&str]) -> Map<String, Value> {
     let command = command(orch, program);
     let hook = json!([{ "hooks": [{ "type": "command", "command": command, "timeout": TIMEOUT }] }]);
     events.iter().map(|event| ((*event).to_owned(), hook.clone())).collect()
@@ -50,18 +49,19 @@ pub(super) fn calls(orch: &Path, program: &str, events: &[&str]) -> Map<String, 
 
 /// claude's file for `--settings`: it adds to the person's own, and replaces nothing of them. The verbs as tools ask
 /// nobody.
-pub(super) fn settings(orch: &Path, events: &[&str], allowed_tools: &[String]) -> Vec<u8> {
-    let allow: Vec<String> = [format!("mcp__{}", mcp::NAME)].into_iter().chain(allowed_tools.iter().cloned()).collect();
+pub(in crate::drivers) fn settings(orch: &Path, events: &[&str], allowed_tools: &[String]) -> Vec<u8> {
+    let allow: Vec<String> =
+        [format!("mcp__{}", mcp_config::NAME)].into_iter().chain(allowed_tools.iter().cloned()).collect();
     json!({ "hooks": calls(orch, "claude", events), "permissions": { "allow": allow } }).to_string().into_bytes()
 }
 
 /// Reads a call.
-pub(super) fn read(call: &str) -> Option<Hook> {
+pub(in crate::drivers) fn read(call: &str) -> Option<Hook> {
     let call: Value = serde_json::from_str(call).ok()?;
     let text = |key: &str| call[key].as_str().map(str::to_owned);
     let tool = || {
         let name = text("tool_name").unwrap_or_else(|| "a tool".to_owned());
-        (name, words::arguments(&call["tool_input"]))
+        (name, summary::arguments(&call["tool_input"]))
     };
     Some(match call["hook_event_name"].as_str()? {
         "SessionStart" => Hook::Began {
@@ -79,11 +79,11 @@ pub(super) fn read(call: &str) -> Option<Hook> {
             let (name, summary) = tool();
             Hook::ToolCall { name, summary }
         }
-        "PostToolUse" => Hook::ToolResult { ok: true, summary: words::content(&call["tool_response"]) },
+        "PostToolUse" => Hook::ToolResult { ok: true, summary: summary::content(&call["tool_response"]) },
         "PostToolUseFailure" => Hook::ToolResult { ok: false, summary: text("error").unwrap_or_default() },
         "PermissionRequest" => {
             let name = call["tool_name"].as_str().unwrap_or("a tool");
-            let Need { what, of } = asked::about_tool(name, &call["tool_input"], call["cwd"].as_str());
+            let Need { what, of } = tool_request::need(name, &call["tool_input"], call["cwd"].as_str());
             Hook::Asks { what, of }
         }
         "Notification" => match call["notification_type"].as_str()? {
@@ -94,7 +94,7 @@ pub(super) fn read(call: &str) -> Option<Hook> {
         },
         "Stop" => Hook::Ended { said: text("last_assistant_message") },
         "StopFailure" => Hook::Failed {
-            why: [words::said(&call["error"]), text("last_assistant_message").unwrap_or_default()]
+            why: [summary::value(&call["error"]), text("last_assistant_message").unwrap_or_default()]
                 .join(" ")
                 .trim()
                 .to_owned(),
@@ -108,7 +108,7 @@ pub(super) fn read(call: &str) -> Option<Hook> {
 }
 
 /// What the hook prints.
-pub(super) fn hand_over(hook: &Hook, text: &str) -> Option<String> {
+pub(in crate::drivers) fn hand_over(hook: &Hook, text: &str) -> Option<String> {
     let adds = |event: &str| {
         json!({ "hookSpecificOutput": { "hookEventName": event, "additionalContext": text } }).to_string()
     };
@@ -127,7 +127,7 @@ mod tests {
     /// What a program has really passed; `tests/fixtures/hooks/README.md` says when.
     macro_rules! recorded {
         ($file:literal) => {
-            read(include_str!(concat!("../../tests/fixtures/hooks/", $file)))
+            read(include_str!(concat!("../../../tests/fixtures/hooks/", $file)))
         };
     }
 

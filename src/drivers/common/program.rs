@@ -1,6 +1,6 @@
 //! What is said of an agent program, whoever it is, where a person has to do something about it.
 
-use super::words;
+use super::errors;
 use crate::model::text::one_line;
 
 /// An agent program of a known name.
@@ -13,11 +13,11 @@ pub struct Program {
     /// The version that its driver was measured with, and is tested with (`scripts/test-agents`).
     pub tested_with: &'static str,
     /// How a person logs in to its service. A key is of the environment of `orch start`: a new one needs another.
-    pub(super) log_in: &'static str,
+    pub(in crate::drivers) log_in: &'static str,
     /// Whether it gives a result; of one that never does, the exit code says that it is done.
-    pub(super) tells_when_done: bool,
+    pub(in crate::drivers) tells_when_done: bool,
     /// Where a person allows what it was not allowed to do.
-    pub(super) allow: &'static str,
+    pub(in crate::drivers) allow: &'static str,
 }
 
 impl Program {
@@ -28,7 +28,7 @@ impl Program {
     }
 
     /// It does not understand how it was called: by the role, or by us who know another version.
-    pub(super) fn misunderstands(&self, why: &str) -> String {
+    pub(in crate::drivers) fn misunderstands(&self, why: &str) -> String {
         let Program { name, tested_with, .. } = self;
         format!(
             "{name}: {why}; mend its role (args, permission_mode), or is it another version than {tested_with}? orch doctor"
@@ -36,10 +36,10 @@ impl Program {
     }
 
     /// It is not let in: why, and what to do. Who does not pay is told so in the same way.
-    pub(super) fn asks_to_log_in(&self, why: &str) -> String {
+    pub(in crate::drivers) fn asks_to_log_in(&self, why: &str) -> String {
         // Its first line, so that what to do is not cut off with the rest.
-        let why = one_line(&words::in_short(why), 200);
-        if words::is_about_money(&why) {
+        let why = one_line(&errors::in_short(why), 200);
+        if errors::is_about_money(&why) {
             return format!("{} has to be paid for: {why}; then orch retry", self.name);
         }
         format!("{} asks to log in: {why}; {}, then orch retry", self.name, self.log_in)
@@ -62,7 +62,7 @@ fn numbers(version: &str) -> Option<(u64, u64)> {
 #[cfg(test)]
 mod tests {
     use super::version_in;
-    use crate::{config::DriverKind, drivers};
+    use crate::drivers::{self, DriverKind};
 
     #[test]
     fn a_version_is_too_old_by_its_first_two_numbers() {
@@ -126,7 +126,7 @@ mod tests {
     fn what_is_tested_is_what_is_said_to_be() {
         let file = |name: &str| std::fs::read_to_string(format!("{}/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap();
         let (readme, script) = (file("README.md"), file("scripts/test-agents"));
-        for kind in DriverKind::AGENTS {
+        for kind in DriverKind::agents() {
             let program = drivers::of(kind).unwrap().program().unwrap();
             let tested = program.tested_with;
             assert_eq!(kind.program(), Some(program.name));

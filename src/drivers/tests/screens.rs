@@ -4,9 +4,8 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use super::{super::of, Prompt, Seen};
 use crate::{
-    config::DriverKind,
+    drivers::{DriverKind, Prompt, Seen, of},
     model::{text::in_one_line, wait::COLUMNS, wait::Needs},
 };
 

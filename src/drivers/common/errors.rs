@@ -1,17 +1,11 @@
-//! What programs say in words: errors, limits, and the arguments of a tool.
-
-use std::time::Duration;
+//! Classifies the error messages of agent programs and of the services behind them.
 
 use serde_json::Value;
 
-use super::event::{Failure, When};
-use crate::model::{text::one_line, time::Timestamp};
-
-/// An argument of a tool is shown up to here.
-const COLUMNS: usize = 100;
+use super::{event::Failure, rate_limit};
 
 /// What an error means, by its HTTP status where one is known, and by its words.
-pub(super) fn failure(status: Option<u64>, text: &str) -> Failure {
+pub(in crate::drivers) fn failure(status: Option<u64>, text: &str) -> Failure {
     let text = text.to_lowercase();
     let status = status.or_else(|| said_status(&text));
     let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
@@ -29,7 +23,7 @@ pub(super) fn failure(status: Option<u64>, text: &str) -> Failure {
         return Failure::Login;
     }
     if status == Some(429) || says(&LIMIT) {
-        return Failure::RateLimited(limit_end(&text));
+        return Failure::RateLimited(rate_limit::end_of(&text));
     }
     if matches!(status, Some(400 | 404 | 413 | 422)) || says(&REFUSED) || is_about_options(&text) {
         return Failure::Permanent;
@@ -38,7 +32,7 @@ pub(super) fn failure(status: Option<u64>, text: &str) -> Failure {
 }
 
 /// An error as a person needs it: of its JSON the message, nothing twice, and without what we say better ourselves.
-pub(super) fn in_short(error: &str) -> String {
+pub(in crate::drivers) fn in_short(error: &str) -> String {
     let error = error.split(" · ").filter(|part| !part.contains("/login")).collect::<Vec<_>>().join(" · ");
     let message = |json: &str| {
         let said: Value = serde_json::from_str(json).ok()?;
@@ -65,13 +59,13 @@ fn said_status(text: &str) -> Option<u64> {
 }
 
 /// Whether a refusal says that the account has to be paid for.
-pub(super) fn is_about_money(text: &str) -> bool {
+pub(in crate::drivers) fn is_about_money(text: &str) -> bool {
     let text = text.to_lowercase();
     ["credit balance", "insufficient_quota", "insufficient quota", "billing"].iter().any(|word| text.contains(word))
 }
 
 /// Whether a program ends because it has taken as many turns as it may, by a setting that a person made.
-pub(super) fn is_bound_of_turns(text: &str) -> bool {
+pub(in crate::drivers) fn is_bound_of_turns(text: &str) -> bool {
     let text = text.to_lowercase();
     ["max session turns", "maximum session turns"].iter().any(|words| text.contains(words))
 }
@@ -143,7 +137,7 @@ fn is_about_options(text: &str) -> bool {
 
 /// What the program did not understand of how it was called, by all that it said about its end: the line may stand above all
 /// its options, or there may be nothing but these.
-pub(super) fn misuse(said: &str) -> Option<String> {
+pub(in crate::drivers) fn misuse(said: &str) -> Option<String> {
     let mut lines = said.lines().map(str::trim);
     while let Some(line) = lines.next() {
         if is_about_options(line) {
@@ -156,96 +150,12 @@ pub(super) fn misuse(said: &str) -> Option<String> {
     lists_options.then(|| "it was called with what it does not know, and printed its options".to_owned())
 }
 
-/// When a limit ends, where the words say so: `...|1799999999` (seconds since 1970), `try again in 1h 5m`.
-pub(super) fn limit_end(text: &str) -> Option<When> {
-    if let Some(at) = text.split('|').skip(1).find_map(|rest| {
-        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-        (digits.len() == 10).then(|| digits.parse::<u64>().ok()).flatten()
-    }) {
-        return Some(When::At(Timestamp(at * 1000)));
-    }
-    let text = text.to_lowercase();
-    let after = ["try again in ", "retry after ", "retry in ", "resets in "]
-        .iter()
-        .find_map(|words| text.split_once(words).map(|(_, rest)| rest))?;
-    span(after).map(When::After)
-}
-
-/// `3 days 4 hours`, `1h5m`, `20.5s`, `1 minute and 3 seconds`: as far as it goes on.
-fn span(text: &str) -> Option<Duration> {
-    let mut rest = text;
-    let mut seconds = None;
-    loop {
-        rest = rest.trim_start_matches([' ', ',']);
-        rest = rest.strip_prefix("and ").unwrap_or(rest);
-        let length = rest.bytes().take_while(|b| b.is_ascii_digit() || *b == b'.').count();
-        let Ok(number) = rest[..length].parse::<f64>() else { break };
-        let after = rest[length..].trim_start();
-        let letters = after.bytes().take_while(u8::is_ascii_alphabetic).count();
-        let unit = match &after[..letters] {
-            "d" | "day" | "days" => 86_400.0,
-            "h" | "hr" | "hrs" | "hour" | "hours" => 3_600.0,
-            "m" | "min" | "mins" | "minute" | "minutes" => 60.0,
-            "s" | "sec" | "secs" | "second" | "seconds" => 1.0,
-            "ms" => 0.001,
-            _ => break,
-        };
-        seconds = Some(seconds.unwrap_or(0.0) + number * unit);
-        rest = &after[letters..];
-    }
-    // Nobody waits for longer than a month; a number that is none of these is none.
-    seconds.filter(|s| (0.0..=31.0 * 86_400.0).contains(s)).map(Duration::from_secs_f64)
-}
-
-/// What a tool is used for: the argument that says most, else all of them.
-pub(super) fn arguments(input: &Value) -> String {
-    const TELLING: [&str; 12] = [
-        "command",
-        "cmd",
-        "file_path",
-        "filePath",
-        "path",
-        "pattern",
-        "query",
-        "url",
-        "description",
-        "prompt",
-        "text",
-        "id",
-    ];
-    let Some(fields) = input.as_object() else { return said(input) };
-    let telling = TELLING.iter().find_map(|name| fields.get(*name)).filter(|value| !value.is_null());
-    match telling {
-        Some(value) => said(value),
-        None if fields.is_empty() => String::new(),
-        None => one_line(&input.to_string(), COLUMNS),
-    }
-}
-
-/// A value as a person would write it, in one line.
-pub(super) fn said(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => one_line(text, COLUMNS),
-        Value::Array(words) if words.iter().all(Value::is_string) => {
-            one_line(&words.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" "), COLUMNS)
-        }
-        other => one_line(&other.to_string(), COLUMNS),
-    }
-}
-
-/// The text of a message's content: a string, or a list of blocks with texts.
-pub(super) fn content(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Array(blocks) => blocks.iter().filter_map(|b| b["text"].as_str()).collect::<Vec<_>>().join("\n"),
-        _ => String::new(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::{drivers::common::event::When, model::time::Timestamp};
 
     #[test]
     fn errors_are_sorted_by_what_comes_next() {
@@ -287,22 +197,5 @@ mod tests {
         ] {
             assert_eq!(failure(status, text), meaning, "{text}");
         }
-    }
-
-    #[test]
-    fn a_time_that_makes_no_sense_is_none() {
-        for text in
-            ["try again in a while", "try again in 99999999 days", "limit|12", "try again in 5 apples", "resets in "]
-        {
-            assert_eq!(limit_end(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_tool_is_told_by_its_most_telling_argument() {
-        let json = |text: &str| arguments(&serde_json::from_str(text).unwrap());
-        assert_eq!(json(r#"{"description":"x","command":"ls -la\nrm x"}"#), "ls -la…");
-        assert_eq!(json(r#"{"command":["bash","-lc","ls"]}"#), "bash -lc ls");
-        assert_eq!((json("{}"), json(r#"{"a":1}"#)), (String::new(), r#"{"a":1}"#.to_owned()));
     }
 }

@@ -1,0 +1,81 @@
+//! What a driver declares about its program, as data: `orch doctor`, the check of sessions.toml and the supervisor ask
+//! here and need no program to run.
+
+use super::{common::program::Program, flags::Flags, options::Key};
+
+/// What a driver declares about its program.
+#[derive(Debug)]
+pub struct Manifest {
+    /// The agent program; `None` for a driver that runs whatever the role or the task names.
+    pub program: Option<Program>,
+    /// Whether messages, `auto` and `orch init` offer the driver. One that has not been tested with the real program yet
+    /// works where a role names it, and is offered to nobody.
+    pub is_offered: bool,
+    /// What the program can do.
+    pub capabilities: Capabilities,
+    /// The keys that the program enforces, besides those that follow from its capabilities.
+    pub keys: &'static [Key],
+    /// The values of `permission_mode` that the driver knows; empty: the program's own, whatever they are.
+    pub permission_modes: &'static [&'static str],
+    /// The flags that a role's `args` may not hold.
+    pub flags: Flags,
+    /// Environment variables with secrets that the program needs to log in, besides those that `env_from` names.
+    pub secrets: &'static [&'static str],
+    /// Lines that `orch init` writes below the role of the driver, each with its line break.
+    pub starter: &'static str,
+}
+
+/// What a program can do, as far as orch makes use of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Capabilities {
+    /// It names its conversation and continues it later.
+    pub conversation: bool,
+    /// It takes the verbs of orch as MCP tools.
+    pub mcp: bool,
+    /// It runs `orch hook` at the turns of its work, so that a task can run on its own terminal.
+    pub hooks: bool,
+    /// It names the tools that it was not allowed to use.
+    pub denials: bool,
+    /// It reports what it has cost.
+    pub money: bool,
+    /// It reports the tokens that it has used.
+    pub tokens: bool,
+    /// It has a prompt for a person, so that it can be the master.
+    pub interactive: bool,
+}
+
+impl Manifest {
+    /// A driver without an agent program, which may report its usage in the result file.
+    pub(super) const GENERIC: Manifest = Manifest {
+        program: None,
+        is_offered: true,
+        capabilities: Capabilities {
+            conversation: false,
+            mcp: false,
+            hooks: false,
+            denials: false,
+            money: true,
+            tokens: true,
+            interactive: false,
+        },
+        keys: &[],
+        permission_modes: &[],
+        flags: Flags::NONE,
+        secrets: &[],
+        starter: "",
+    };
+
+    /// Reports whether the driver honours a key. A limit that nothing enforces must not be accepted.
+    pub fn knows(&self, key: Key) -> bool {
+        let can = &self.capabilities;
+        match key {
+            Key::Args => self.program.is_some(),
+            Key::Resume => can.conversation,
+            Key::Mode => can.hooks,
+            Key::OnDenial => can.denials,
+            Key::MaxTaskCostUsd | Key::MaxCostUsdPerDay => can.money,
+            Key::MaxTaskTokens | Key::MaxTokensPerDay => can.tokens,
+            Key::AllowedTools | Key::PermissionMode | Key::MaxTurns | Key::MaxCostUsd => self.keys.contains(&key),
+        }
+    }
+}

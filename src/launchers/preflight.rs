@@ -1,0 +1,194 @@
+//! Whether an agent of a role could do anything at all, as far as that can be known without starting one.
+//!
+//! What is missing here is no task's fault. So the supervisor starts no agent of such a role, and looks again: its tasks wait
+//! instead of failing one after the other.
+
+use std::{
+    env::split_paths,
+    ffi::OsStr,
+    fmt,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use crate::{config::Role, drivers::DriverKind};
+
+/// Why no agent of a role can be started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unavailable {
+    /// What is missing.
+    pub missing: String,
+    /// What a person can do about it.
+    pub fix: String,
+}
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.missing, self.fix)
+    }
+}
+
+/// Checks that agents of a role can be started: `order` is that of `auto`, `path` the search path of agents. The console
+/// needs no program.
+///
+/// # Errors
+/// What is missing.
+pub fn check(role: &Role, order: &[DriverKind], path: Option<&OsStr>) -> Result<(), Unavailable> {
+    let at = format!("under [roles.{}] in sessions.toml", role.name);
+    let kind = resolve(role.driver, order, path);
+    if kind.program().is_some()
+        && let Some(key) = kind.unsupported(&role.agent)
+    {
+        let stands = if role.driver == DriverKind::Auto { " (which auto stands for here)" } else { "" };
+        let missing = format!("it sets {key}, which {kind}{stands} has no way to keep to");
+        let fix = format!("name another driver {at}, or take {key} out; then: orch stop; orch start");
+        return Err(Unavailable { missing, fix });
+    }
+    let known = kind.driver().and_then(|driver| driver.program());
+    let program = match (kind, known) {
+        (_, Some(known)) => known.name,
+        (DriverKind::Command, None) => role.command.first().map_or("", String::as_str),
+        _ => "",
+    };
+    // The console, a shell: there is nothing to look for.
+    if program.is_empty() || locate(role, program, path).is_some() || may_be_elsewhere(role, program, path) {
+        return Ok(());
+    }
+    let missing = match program.contains('/') {
+        true => format!("its program {program} is not there, or may not be executed"),
+        false => format!("its program {program} is not on PATH"),
+    };
+    let fix = match known {
+        Some(known) => format!("install it: {}; or set another driver {at}", known.install),
+        None => format!("install it, or correct command {at}"),
+    };
+    Err(Unavailable { missing, fix })
+}
+
+/// Returns what `auto` stands for on this machine: the first agent program in `order` that is installed, else the built-in
+/// console. Any other kind stands for itself.
+pub fn resolve(kind: DriverKind, order: &[DriverKind], path: Option<&OsStr>) -> DriverKind {
+    if kind != DriverKind::Auto {
+        return kind;
+    }
+    let is_installed = |kind: &&DriverKind| kind.program().is_some_and(|program| find(program, path).is_some());
+    order.iter().find(is_installed).copied().unwrap_or(DriverKind::Console)
+}
+
+/// Finds a program on a search path. Folders that are not absolute are passed over.
+pub fn find(program: &str, path: Option<&OsStr>) -> Option<PathBuf> {
+    split_paths(path?)
+        .filter(|dir| dir.is_absolute())
+        .map(|dir| dir.join(program))
+        .find(|candidate| is_executable(candidate))
+}
+
+fn is_executable(file: &Path) -> bool {
+    file.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+}
+
+/// Returns the file of a role's program. A path is relative to the role's folder.
+pub fn locate(role: &Role, program: &str, path: Option<&OsStr>) -> Option<PathBuf> {
+    if program.contains('/') {
+        return Some(role.cwd.join(program)).filter(|file| is_executable(file));
+    }
+    find(program, search_path(role, path))
+}
+
+/// Reports whether only an attempt can find the program. Agents have orch itself first on their PATH, and a relative folder
+/// on it is relative to the folder of the task.
+fn may_be_elsewhere(role: &Role, program: &str, path: Option<&OsStr>) -> bool {
+    let by_name = !program.contains('/');
+    by_name
+        && (program == "orch" || search_path(role, path).is_some_and(|p| split_paths(p).any(|dir| !dir.is_absolute())))
+}
+
+/// Returns the PATH of a role's agents.
+fn search_path<'a>(role: &'a Role, path: Option<&'a OsStr>) -> Option<&'a OsStr> {
+    role.env.get("PATH").map(OsStr::new).or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Env};
+
+    fn roles(dir: &Path, text: &str) -> Config {
+        std::fs::write(dir.join("sessions.toml"), text).unwrap();
+        let env = Env { cwd: dir.into(), state_home: Some(dir.into()), ..Env::default() };
+        Config::load_with(&env, None).unwrap()
+    }
+
+    fn install(file: &Path, mode: u32) {
+        std::fs::write(file, "").unwrap();
+        std::fs::set_permissions(file, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn what_only_an_attempt_can_find_keeps_no_role_from_its_tasks() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = roles(
+            dir.path(),
+            "[roles.self]\ncommand = [\"orch\", \"version\"]\n\
+             [roles.local]\ncommand = [\"tool\"]\nenv = { PATH = \"node_modules/.bin:/nowhere\" }",
+        );
+        for role in ["self", "local"] {
+            let of_path = check(&config.roles[role], &config.agents.order, Some(dir.path().as_os_str()));
+            assert_eq!(of_path, Ok(()), "{role}");
+        }
+    }
+
+    #[test]
+    fn what_keeps_a_role_from_its_tasks_is_known_beforehand() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = roles(
+            dir.path(),
+            "[roles.tool]\ncommand = [\"tool\"]\n[roles.own]\ncommand = [\"./own\", \"-x\"]\n\
+             [roles.c]\ndriver = \"claude\"\n[roles.i]\ndriver = \"auto\"\nmode = \"interactive\"\n\
+             [roles.me]\ndriver = \"console\"\n\
+             [roles.else]\ncommand = [\"tool\"]\nenv = { PATH = \"/nowhere\" }\n[agents]\norder = [\"gemini\", \"claude\"]",
+        );
+        let path = Some(dir.path().as_os_str());
+        let why = |role: &str| {
+            check(&config.roles[role], &config.agents.order, path).err().map(|unavailable| unavailable.missing)
+        };
+        let missing = |program: &str| Some(format!("its program {program} is not on PATH"));
+        assert_eq!((why("tool"), why("c")), (missing("tool"), missing("claude")));
+        assert_eq!(why("own").as_deref(), Some("its program ./own is not there, or may not be executed"));
+        assert_eq!(
+            (why("shell"), why("me"), why("i")),
+            (None, None, None),
+            "nothing is installed: auto is the console"
+        );
+
+        install(&dir.path().join("tool"), 0o755);
+        install(&dir.path().join("own"), 0o644);
+        install(&dir.path().join("claude"), 0o755);
+        assert_eq!((why("tool"), why("c"), why("i")), (None, None, None));
+        assert_eq!(why("else"), missing("tool"), "by its own PATH");
+        assert!(why("own").is_some(), "it may not be executed");
+        install(&dir.path().join("own"), 0o755);
+        assert_eq!(why("own"), None);
+
+        install(&dir.path().join("gemini"), 0o755);
+        assert!(
+            why("i").unwrap().contains("it sets mode, which gemini (which auto stands for here) has no way to keep to"),
+            "{:?}",
+            why("i")
+        );
+    }
+
+    #[test]
+    fn auto_is_the_first_that_is_installed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = Some(dir.path().as_os_str());
+        let agents: Vec<DriverKind> = DriverKind::agents().collect();
+        assert_eq!(resolve(DriverKind::Auto, &agents, path), DriverKind::Console);
+        for program in ["codex", "gemini"] {
+            install(&dir.path().join(program), 0o755);
+        }
+        assert_eq!(resolve(DriverKind::Auto, &agents, path), DriverKind::Codex);
+        assert_eq!(resolve(DriverKind::Auto, &[DriverKind::Gemini, DriverKind::Codex], path), DriverKind::Gemini);
+        assert_eq!(resolve(DriverKind::Claude, &agents, path), DriverKind::Claude);
+    }
+}
