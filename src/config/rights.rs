@@ -1,9 +1,6 @@
 //! What a role's agents may do, computed from the configuration, and the partial order between roles.
 
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-};
+use std::{cmp::Ordering, collections::BTreeSet, path::PathBuf};
 
 use super::Role;
 use crate::drivers::{Commands, DriverKind};
@@ -56,20 +53,16 @@ impl Rights {
     pub fn beyond(&self, other: &Rights) -> Vec<Right> {
         let mut more = Vec::new();
         let runs_anything = other.commands == Commands::Any;
-        if !(self.commands <= other.commands) {
+        if self.commands.partial_cmp(&other.commands).is_none_or(Ordering::is_gt) {
             more.push(Right::Commands(self.commands));
         }
         if !runs_anything {
             more.extend(self.allowed_tools.difference(&other.allowed_tools).cloned().map(Right::Tool));
         }
         more.extend(self.secrets.difference(&other.secrets).cloned().map(Right::Secret));
-        if !runs_anything && !is_within(&self.folder, &other.folder) {
+        if !runs_anything && !self.folder.starts_with(&other.folder) {
             more.push(Right::Folder(self.folder.clone()));
         }
         more
     }
-}
-
-fn is_within(folder: &Path, other: &Path) -> bool {
-    folder.starts_with(other)
 }

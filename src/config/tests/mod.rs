@@ -5,6 +5,7 @@ mod complaints;
 mod discovery;
 mod meaning;
 mod programs;
+mod rights;
 mod spend;
 
 use std::{fs, path::PathBuf};
