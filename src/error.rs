@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::code::Code;
+
 /// What kind of trouble it is, from the reader's point of view. The kind decides the exit code (DESIGN section 5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -27,6 +29,32 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Every kind.
+    pub const ALL: &'static [Kind] = &[
+        Kind::Failed,
+        Kind::Usage,
+        Kind::NotFound,
+        Kind::NotRunning,
+        Kind::Configuration,
+        Kind::TimedOut,
+        Kind::Conflict,
+        Kind::Internal,
+    ];
+
+    /// The word as it is shown in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::Failed => "failed",
+            Kind::Usage => "usage",
+            Kind::NotFound => "not_found",
+            Kind::NotRunning => "not_running",
+            Kind::Configuration => "configuration",
+            Kind::TimedOut => "timed_out",
+            Kind::Conflict => "conflict",
+            Kind::Internal => "internal",
+        }
+    }
+
     /// The process exit code (DESIGN section 5).
     pub fn exit_code(self) -> u8 {
         match self {
@@ -47,6 +75,8 @@ impl Kind {
 pub struct Error {
     /// Sorted by what the reader can do.
     pub kind: Kind,
+    /// What happened, in one word: that of a refusal or of another vocabulary of `model`, else the kind.
+    pub code: Code,
     /// One sentence that names the thing and the place.
     pub message: String,
     /// What to do about it: a command to type, a line to change.
@@ -59,7 +89,13 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// A new error of `kind` without a hint.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Error { kind, message: message.into(), hint: None }
+        Error { kind, code: kind.into(), message: message.into(), hint: None }
+    }
+    /// The same error with a finer code than its kind.
+    #[must_use]
+    pub fn code(mut self, code: impl Into<Code>) -> Self {
+        self.code = code.into();
+        self
     }
     /// The same error with what to do about it.
     #[must_use]

@@ -10,6 +10,7 @@ use crate::model::{
     cause::Cause,
     duration::human,
     event::Event,
+    event::EventKind,
     id::TaskId,
     task::{Attempt, Task, TaskDetail, TaskState},
     text::one_line,
@@ -107,7 +108,7 @@ impl Followed {
 
     /// What this event asks for.
     pub fn hear(&self, event: &Event, page: &Page) -> Look {
-        if event.kind == "agent.needs" {
+        if event.kind == EventKind::AgentNeeds {
             let agent = one_line(event.agent.as_deref().unwrap_or("an agent"), 48);
             let text = format!("{agent}: {}", one_line(&event.reason, REASON_COLUMNS));
             return Look::Say(format!("{}\n  orch attach {agent}", page.paint(Tone::Wants, &page.fold(&text))));
@@ -115,7 +116,7 @@ impl Followed {
         let Some(id) = event.task.as_deref().and_then(|id| id.parse().ok()) else { return Look::No };
         // A task's first event has no state before it. Whose subtask it is stands in its record.
         let newcomer = event.from.is_none() && event.to.is_some();
-        let about_task = event.kind.starts_with("task.");
+        let about_task = event.kind.is_about_task();
         if about_task && (self.tasks.contains_key(&id) || newcomer && !self.tasks.is_empty()) {
             return Look::At(id);
         }

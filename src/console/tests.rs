@@ -16,6 +16,7 @@ use crate::{
     error::Kind,
     model::{
         cause::Cause,
+        end_code::EndCode,
         id::{Capability, Process, TaskId},
         task::TaskResult,
     },
@@ -149,6 +150,7 @@ impl<'a> Agent<'a> {
             incarnation: self.id.into(),
             fence: claimed.fence,
             cause,
+            code: EndCode::Unknown,
             reason: text.into(),
             exit_code: None,
             result: (cause == Cause::Success).then_some(result),

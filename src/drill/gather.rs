@@ -50,7 +50,7 @@ pub(super) async fn history(scene: &Scene) -> Result<History> {
         tasks,
         agents,
         // The stream begins with the supervisor that this drill has started, unless its oldest part was dropped.
-        trimmed: events.first().is_none_or(|e| !e.kind.starts_with("supervisor.")),
+        trimmed: events.first().is_none_or(|e| !e.kind.is_about_supervisor()),
         events,
         executions: noted.executions,
         supervisors: scene.lives.borrow().clone(),
@@ -70,7 +70,7 @@ pub(super) fn forget_forgotten(history: &mut History) {
     history.acknowledged.retain(|ack| known.contains(&ack.id));
     history.executions.retain(|execution| known.contains(&execution.task));
     let known: BTreeSet<&str> = known.into_iter().map(TaskId::as_str).collect();
-    let is_known = |e: &Event| !e.kind.starts_with("task.") || e.task.as_deref().is_some_and(|t| known.contains(t));
+    let is_known = |e: &Event| !e.kind.is_about_task() || e.task.as_deref().is_some_and(|t| known.contains(t));
     history.events.retain(is_known);
 }
 

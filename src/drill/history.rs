@@ -21,10 +21,10 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 use self::facts::Facts;
-use crate::model::{event::Event, id::TaskId, task::TaskDetail, time::Timestamp};
+use crate::model::{event::Event, event::EventKind, id::TaskId, task::TaskDetail, time::Timestamp};
 
 /// The kind of the event by which a supervisor records that Redis came back with less than it had acknowledged.
-pub const LOST_DATA: &str = "redis.lost_data";
+pub const LOST_DATA: EventKind = EventKind::RedisLostData;
 
 /// Everything that was written down.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

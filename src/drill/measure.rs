@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 use super::faults::Fault;
 use crate::model::{
     event::Event,
+    event::EventKind,
     id::TaskId,
     task::{TaskDetail, TaskState},
     time::Timestamp,
@@ -59,12 +60,11 @@ impl<'a> Facts<'a> {
         let first = |is_it: &dyn Fn(&Event) -> bool| {
             self.events.iter().find(|e| e.at >= since && is_it(e)).map(|e| e.at.since(since))
         };
-        let about =
-            |event: &Event, agent: &str| event.agent.as_deref() == Some(agent) && event.kind.starts_with("agent.");
+        let about = |event: &Event, agent: &str| event.agent.as_deref() == Some(agent) && event.kind.is_about_agent();
         match &injected.well {
             Well::Unknown => None,
             Well::Took(took) => Some(*took),
-            Well::Started => first(&|e| e.kind == "supervisor.started"),
+            Well::Started => first(&|e| e.kind == EventKind::SupervisorStarted),
             Well::Again(tasks) => self.all_again(tasks, since),
             Well::Noticed(agent) => {
                 first(&|e| about(e, agent) && matches!(e.to.as_deref(), Some("failed" | "stopped")))
@@ -103,7 +103,7 @@ impl<'a> Facts<'a> {
 
 fn is_end(event: &Event) -> bool {
     let state = event.to.as_deref().and_then(|to| to.parse::<TaskState>().ok());
-    event.kind.starts_with("task.") && state.is_some_and(TaskState::is_terminal)
+    event.kind.is_about_task() && state.is_some_and(TaskState::is_terminal)
 }
 
 /// The value below which `percent` of a hundred lie (nearest rank); `None` of nothing.
@@ -120,10 +120,12 @@ mod tests {
     use crate::drill::faults::FAULTS;
 
     fn event(ms: u64, kind: &str, about: (Option<&str>, Option<&str>), from: &str, to: &str) -> Event {
+        let kind: EventKind = kind.parse().unwrap();
         Event {
             id: format!("{ms}-0"),
             at: Timestamp(ms),
-            kind: kind.into(),
+            kind,
+            code: kind.into(),
             task: about.0.map(str::to_owned),
             agent: about.1.map(str::to_owned),
             from: Some(from.into()),

@@ -13,7 +13,7 @@ use crate::{
         common::{errors, exit_code::by_exit_code, prompt::instructed},
         rights,
     },
-    model::{cause::Cause, task::Usage, text::one_line},
+    model::{cause::Cause, end_code::EndCode, task::Usage, text::one_line},
 };
 
 /// Runs `aider`.
@@ -94,12 +94,14 @@ impl Driver for Aider {
         let misuse = errors::misuse(end.stderr).filter(|_| end.exit_code == Some(EX_OF_ARGUMENTS));
         let mut verdict = by_exit_code(end);
         if let Some(why) = misuse {
-            verdict.cause = Cause::Permanent;
+            (verdict.cause, verdict.code) = (Cause::Permanent, EndCode::BadArguments);
             verdict.reason = PROGRAM.misunderstands(&one_line(&why, 200));
         }
         if let Some(line) = said.error.filter(|_| verdict.cause == Cause::Success) {
             verdict.reason = format!("{}: {}", PROGRAM.name, one_line(line, 200));
-            verdict.cause = match errors::failure(status(line), line) {
+            let failure = errors::failure(status(line), line);
+            verdict.code = failure.code();
+            verdict.cause = match failure {
                 Failure::RateLimited(until) => {
                     verdict.retry_after = until.map(|until| until.from_now(now));
                     Cause::RateLimited

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::common::conversation::Conversation;
-use crate::model::{cause::Cause, task::Usage, time::Timestamp};
+use crate::model::{cause::Cause, end_code::EndCode, task::Usage, time::Timestamp};
 
 /// How a program ended.
 #[derive(Debug)]
@@ -54,6 +54,8 @@ pub struct ResultFile {
 pub struct Verdict {
     /// Why the attempt ended.
     pub cause: Cause,
+    /// Why it ended, in a finer word than the cause.
+    pub code: EndCode,
     /// The same as a sentence.
     pub reason: String,
     /// The answer; `None`: what was printed.
@@ -71,10 +73,11 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// A verdict with nothing but a cause and a reason.
-    pub fn of(cause: Cause, reason: String) -> Self {
+    /// A verdict with nothing but the cause, its code and a reason.
+    pub fn of(cause: Cause, code: EndCode, reason: String) -> Self {
         Verdict {
             cause,
+            code,
             reason,
             text: None,
             truncated: false,

@@ -8,7 +8,7 @@ use super::{
     *,
 };
 use crate::{
-    model::{cause::Cause, time::Timestamp},
+    model::{cause::Cause, end_code::EndCode, time::Timestamp},
     store::tasks::Report,
 };
 
@@ -27,6 +27,7 @@ fn report() -> Report {
         incarnation: "x".into(),
         fence: 7,
         cause: Cause::Success,
+        code: EndCode::Unknown,
         reason: "done".into(),
         exit_code: Some(0),
         result: None,

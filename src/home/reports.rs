@@ -94,6 +94,7 @@ mod tests {
             incarnation: "x".into(),
             fence: 7,
             cause: Cause::Success,
+            code: crate::model::end_code::EndCode::Unknown,
             reason: "done".into(),
             exit_code: Some(0),
             result: None,

@@ -5,7 +5,9 @@
 
 pub mod agent;
 pub mod cause;
+pub mod code;
 pub mod duration;
+pub mod end_code;
 pub mod event;
 pub mod evidence;
 #[cfg(test)]
@@ -16,6 +18,7 @@ pub mod json;
 pub mod message;
 pub mod name;
 pub mod question;
+pub mod refusal;
 pub mod retry;
 pub mod size;
 pub mod task;

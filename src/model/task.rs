@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{cause::Cause, id::TaskId, retry::Delays, time::Timestamp, words};
+use super::{cause::Cause, end_code::EndCode, id::TaskId, retry::Delays, time::Timestamp, words};
 
 words! {
     /// Where a task stands (DESIGN section 3).
@@ -131,6 +131,9 @@ pub struct Attempt {
     pub ended_at: Option<Timestamp>,
     /// Why it ended; `null` while it runs.
     pub cause: Option<Cause>,
+    /// Why it ended, more exactly.
+    #[serde(default)]
+    pub code: Option<EndCode>,
     /// The same in words.
     pub reason: Option<String>,
     /// The program's exit code.
@@ -205,6 +208,9 @@ pub struct Task {
     pub cancelling: bool,
     /// Why it is in its state, as the last attempt's cause.
     pub cause: Option<Cause>,
+    /// Why it is in its state, more exactly.
+    #[serde(default)]
+    pub code: Option<EndCode>,
     /// The same in words.
     pub reason: Option<String>,
 }

@@ -5,6 +5,7 @@ use crate::{
     error::{Error, Result},
     model::{
         agent::{Agent, AgentState},
+        event::EventKind,
         id::new_incarnation,
         text::one_line,
     },
@@ -41,16 +42,15 @@ impl Ops {
         let stem = format!("{}-", role.name);
         // `sonnet-1` is of role `sonnet`; `sonnet-fast-1` is not.
         let of_role = |agent: &str| agent.strip_prefix(&stem).is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()));
-        let refusal = format!("no further agent of role {}: ", role.name);
         let answer = self
-            .event_within(before, WATCHED, |event| match event.kind.as_str() {
-                "agent.starting" => event.agent.as_deref().is_some_and(of_role),
-                "role.spawn" => event.reason.starts_with(&refusal),
+            .event_within(before, WATCHED, |event| match event.kind {
+                EventKind::AgentStarting => event.agent.as_deref().is_some_and(of_role),
+                EventKind::RoleSpawnRefused => event.data.as_ref().is_some_and(|data| data["role"] == role.name),
                 _ => false,
             })
             .await?;
         match answer {
-            Some(event) if event.kind == "role.spawn" => Err(Error::failed(event.reason).hint(format!(
+            Some(event) if event.kind == EventKind::RoleSpawnRefused => Err(Error::failed(event.reason).code(event.code).hint(format!(
                 "orch agents lists them; orch scale {0} auto takes a scale back, max under [roles.{0}] in sessions.toml \
                  allows more",
                 role.name
@@ -81,16 +81,14 @@ impl Ops {
         let told = self
             .ask(async |s| match s.stop_agent(&id, &incarnation, false, &reason).await {
                 // It ended between the two calls, and a successor may bear its id.
-                Err(e) if e.refusal() == Some("stale") => Ok(None),
+                Err(e) if e.is_stale() => Ok(None),
                 answer => answer.map(Some),
             })
             .await?;
         let Some(told) = told else { return Err(already(&agent)) };
-        let ends = ["agent.stopped", "agent.failed"];
+        let ends = [EventKind::AgentStopped, EventKind::AgentFailed];
         let ended = self
-            .event_within(before, WATCHED, |event| {
-                event.agent.as_deref() == Some(&id) && ends.contains(&event.kind.as_str())
-            })
+            .event_within(before, WATCHED, |event| event.agent.as_deref() == Some(&id) && ends.contains(&event.kind))
             .await?;
         // From the event and not from the record: a successor may bear the id by now.
         agent.state = told;

@@ -12,7 +12,7 @@ use super::{Caller, Ops, Started, Stopped};
 use crate::{
     error::{Error, Kind, Result},
     home::{self, Said},
-    model::agent::AgentState,
+    model::{agent::AgentState, event::EventKind},
     mux::{Mux, MuxError, SessionInfo},
     os::{self, ExitWatch, FileLock, ProcessId, failpoint},
     redis_server::check_version,
@@ -156,7 +156,7 @@ impl Ops {
 
     async fn request_stop(&self, drain: bool) -> Result<()> {
         let reason = if drain { "orch stop --drain" } else { "orch stop" };
-        self.ask(async |store| store.request(&Request::Stop { drain }, "supervisor.stopping", reason).await)
+        self.ask(async |store| store.request(&Request::Stop { drain }, EventKind::SupervisorStopping, reason).await)
             .await
             .map(drop)
     }
@@ -196,7 +196,7 @@ impl Ops {
         while supervisor.is_alive() {
             let agents = self.ask(async |store| {
                 if !withdrawn {
-                    store.withdraw(std::slice::from_ref(&stop), "supervisor.resumed", "orch start").await?;
+                    store.withdraw(std::slice::from_ref(&stop), EventKind::SupervisorResumed, "orch start").await?;
                 }
                 store.agents().await
             });

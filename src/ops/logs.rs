@@ -17,7 +17,7 @@ use super::{LogLine, LogQuery, Ops};
 use crate::{
     error::{Error, Kind, Result},
     home::output::{Reader, attempts},
-    model::{event::Event, id::TaskId, task::Attempt, time::Timestamp},
+    model::{event::Event, event::EventKind, id::TaskId, task::Attempt, time::Timestamp},
     os::{FileChange, FileWatch},
 };
 
@@ -145,7 +145,7 @@ impl<'a> Follow<'a> {
         };
         self.seen = Some(events.last().map(|e| e.id.clone()).or(self.seen.take()).unwrap_or_else(|| "0-0".into()));
         let claimed = |event: &&Event| {
-            event.kind == "task.running" && agent.is_none_or(|agent| event.agent.as_deref() == Some(agent))
+            event.kind == EventKind::TaskRunning && agent.is_none_or(|agent| event.agent.as_deref() == Some(agent))
         };
         let newest = events.iter().rev().filter(claimed).filter_map(|event| event.task.as_ref()?.parse().ok());
         self.open.extend(newest.take(ATTEMPTS));

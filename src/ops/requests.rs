@@ -3,7 +3,7 @@
 use super::Ops;
 use crate::{
     error::{Error, Result},
-    model::text::count,
+    model::{event::EventKind, text::count},
     store::requests::Request,
 };
 
@@ -20,7 +20,7 @@ impl Ops {
         };
         let reason = format!("{what} was paused by {}", self.caller.in_words());
         let request = Request::Pause(role.map(str::to_owned));
-        self.ask(|s| s.request(&request, "request.pause", &reason)).await
+        self.ask(|s| s.request(&request, EventKind::RequestPause, &reason)).await
     }
 
     /// Accepts nothing new, subtasks of running tasks excepted. Whether that changed anything.
@@ -30,7 +30,7 @@ impl Ops {
     pub async fn drain(&self) -> Result<bool> {
         self.caller.must_not_be_in_an_attempt("drain")?;
         let reason = format!("draining was asked for by {}", self.caller.in_words());
-        self.ask(|s| s.request(&Request::Drain, "request.drain", &reason)).await
+        self.ask(|s| s.request(&Request::Drain, EventKind::RequestDrain, &reason)).await
     }
 
     /// Takes back `pause` and `drain`; with a role, the pause of that role alone, and the rate limit of its account. Whether
@@ -57,7 +57,7 @@ impl Ops {
         };
         let who = self.caller.in_words();
         let reason = format!("{what} was resumed by {who}");
-        let resumed = self.ask(|s| s.withdraw(&requests, "request.resume", &reason)).await?;
+        let resumed = self.ask(|s| s.withdraw(&requests, EventKind::RequestResume, &reason)).await?;
         match role {
             // Not of all at once: who lifts a limit should know of which account.
             Some(role) => Ok(self.ask(|s| s.lift_limit(role, &who)).await? || resumed),
@@ -78,7 +78,7 @@ impl Ops {
         let Some(n) = n else {
             let requests = [Request::Scale(role.name.clone(), 0)];
             let reason = format!("role {} was given back its size of sessions.toml by {who}", role.name);
-            return self.ask(|s| s.withdraw(&requests, "request.scale", &reason)).await;
+            return self.ask(|s| s.withdraw(&requests, EventKind::RequestScale, &reason)).await;
         };
         super::delegate::takes_tasks(&self.config, role)?;
         let all = self.config.supervisor.max_agents;
@@ -99,6 +99,6 @@ impl Ops {
         }
         let request = Request::Scale(role.name.clone(), n);
         let reason = format!("role {} was scaled to {n} by {who}", role.name);
-        self.ask(|s| s.request(&request, "request.scale", &reason)).await
+        self.ask(|s| s.request(&request, EventKind::RequestScale, &reason)).await
     }
 }

@@ -107,7 +107,7 @@ pub async fn run(launch: &Path) -> Result<()> {
     let process = Process { host: os::hostname(), boot_id: os::boot_id(), pid: own.pid, start_time: own.start_time };
     match store.hello(&launch.agent, &launch.incarnation, &process).await {
         Ok(_) => {}
-        Err(e) if e.refusal() == Some("stale") => return Ok(()),
+        Err(e) if e.is_stale() => return Ok(()),
         Err(e) => return Err(e.into()),
     }
     failpoint!("hello.said");
@@ -193,7 +193,7 @@ impl Agent {
                     return Ok(claimed);
                 }
                 Ok(None) => self.standing.was_known(epoch),
-                Err(e) if e.refusal() == Some("stale") => match self.standing.reinstate(None).await {
+                Err(e) if e.is_stale() => match self.standing.reinstate(None).await {
                     Ok(true) => continue,
                     Ok(false) => return Err(Leave::GivenUp),
                     Err(e) => tracing::warn!("claim: {e}"),
@@ -243,6 +243,7 @@ impl Agent {
             to,
             reason: &reason,
             cause: Cause::Lost,
+            code: leave.rule().into(),
             attempt_reason: &reason,
             orphans: Some(&orphans),
             evidence: Some(&evidence),

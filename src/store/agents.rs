@@ -13,6 +13,7 @@ use super::{
 use crate::model::{
     agent::{Agent, AgentState},
     cause::Cause,
+    end_code::EndCode,
     evidence::Evidence,
     id::{Process, TaskId},
     task::TaskState,
@@ -75,6 +76,8 @@ pub struct Ending<'a> {
     pub reason: &'a str,
     /// Why its attempt ended, if it had one.
     pub cause: Cause,
+    /// Why the agent ended, and its attempt with it.
+    pub code: EndCode,
     /// The same in words.
     pub attempt_reason: &'a str,
     /// What may be left of it.
@@ -167,8 +170,8 @@ impl Store {
     pub async fn end_agent(&self, id: &str, incarnation: &str, e: &Ending<'_>) -> Result<Option<(TaskId, TaskState)>> {
         let orphans = e.orphans.map(|r| serde_json::to_string(r).unwrap_or_default()).unwrap_or_default();
         let evidence = e.evidence.map(|e| serde_json::to_string(e).unwrap_or_default()).unwrap_or_default();
-        let (to, cause) = (e.to.as_str(), e.cause.as_str());
-        let args = [id, incarnation, to, e.reason, cause, e.attempt_reason, &orphans, &evidence];
+        let (to, cause, code) = (e.to.as_str(), e.cause.as_str(), e.code.as_str());
+        let args = [id, incarnation, to, e.reason, cause, e.attempt_reason, &orphans, &evidence, code];
         let (_, task, state): (String, String, String) = self.read(self.call(&script::END_AGENT, args).await?)?;
         if task.is_empty() { Ok(None) } else { Ok(Some((parse(&task, "id")?, parse(&state, "state")?))) }
     }

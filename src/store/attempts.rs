@@ -13,9 +13,11 @@ use super::{
 };
 use crate::model::{
     cause::Cause,
+    end_code::EndCode,
     evidence::Evidence,
     id::TaskId,
     question::Question,
+    refusal::Refusal,
     task::{Task, TaskState},
     time::Timestamp,
 };
@@ -48,6 +50,9 @@ pub struct Report {
     pub fence: u64,
     /// Why it ended.
     pub cause: Cause,
+    /// Why, more exactly.
+    #[serde(default)]
+    pub code: EndCode,
     /// The same in words.
     pub reason: String,
     /// The program's exit code.
@@ -139,7 +144,7 @@ impl Store {
     /// What `claim` gave.
     fn taken(&self, answer: Result<Value>) -> Result<Taken> {
         let value = match answer {
-            Err(StoreError::Refused { code, detail }) if code == "damaged" => {
+            Err(StoreError::Refused { code: Refusal::Damaged, detail }) => {
                 let (id, role) = detail.rsplit_once(' ').unwrap_or((&detail, ""));
                 let why = "the first ready task of its role is none that can be started".to_owned();
                 return Ok(Taken::Damaged { id: id.to_owned(), role: role.to_owned(), why });
@@ -215,5 +220,6 @@ fn finish_args(r: &Report) -> Result<Vec<String>> {
         r.result.as_ref().and_then(|result| result.usage.as_ref()).map(usage_to_json).unwrap_or_default(),
         r.account.clone().unwrap_or_default(),
         if r.is_exact { "1" } else { "" }.to_owned(),
+        r.code.to_string(),
     ])
 }

@@ -8,7 +8,8 @@ use super::{Result, StoreError};
 use crate::model::{
     agent::Agent,
     cause::Cause,
-    event::Event,
+    code::Code,
+    event::{Event, EventKind},
     evidence::Evidence,
     id::{Process, TaskId},
     task::{Attempt, Task, TaskResult, Usage},
@@ -92,6 +93,7 @@ pub(super) fn task(id: &TaskId, f: &Fields, children: Vec<String>, now: Timestam
         agent: f.text("agent"),
         cancelling: f.text("cancelling").is_some(),
         cause: f.parse_opt("cause")?,
+        code: f.text("code").and_then(|code| code.parse().ok()),
         reason: f.text("reason"),
     })
 }
@@ -124,6 +126,7 @@ struct StoredAttempt {
     started_at: f64,
     ended_at: Option<f64>,
     cause: Option<Cause>,
+    code: Option<String>,
     reason: Option<String>,
     exit_code: Option<i32>,
     next_retry_at: Option<f64>,
@@ -149,6 +152,7 @@ pub(super) fn attempt(key: &str, text: &str) -> Result<Attempt> {
         started_at: time(a.started_at),
         ended_at: a.ended_at.map(time),
         cause: a.cause,
+        code: a.code.and_then(|code| code.parse().ok()),
         reason: a.reason,
         exit_code: a.exit_code,
         next_retry_at: a.next_retry_at.map(time),
@@ -205,11 +209,13 @@ fn retrying(f: &Fields) -> Result<Option<Retrying>> {
 /// An entry of the event stream.
 pub(super) fn event(id: &str, fields: HashMap<String, String>) -> Event {
     let f = Fields::new("events", fields);
+    let kind = f.parse("kind").unwrap_or(EventKind::Unknown);
     let ms = id.split('-').next().and_then(|ms| ms.parse().ok()).unwrap_or(0);
     Event {
         id: id.to_owned(),
         at: Timestamp(ms),
-        kind: f.text("kind").unwrap_or_default(),
+        kind,
+        code: f.text("code").and_then(|code| Code::of_word(&code)).unwrap_or(kind.into()),
         task: f.text("task"),
         agent: f.text("agent"),
         from: f.text("from"),

@@ -1,6 +1,6 @@
 //! What can go wrong between us and Redis, by what the caller can do about it.
 
-use crate::error::Error;
+use crate::{error::Error, model::refusal::Refusal};
 
 /// An error of the store.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -8,9 +8,9 @@ pub enum StoreError {
     /// A transition was refused: the state is not what the caller believed.
     #[error("refused: {code} {detail}")]
     Refused {
-        /// The code that the script's header names.
-        code: String,
-        /// The thing it is about.
+        /// Why.
+        code: Refusal,
+        /// What it is about, mostly an id.
         detail: String,
     },
     /// Nobody answers: not running, restarting, loading, or the connection broke.
@@ -61,12 +61,16 @@ impl StoreError {
     pub fn concerns_one_record(&self) -> bool {
         matches!(self, StoreError::Damaged { .. } | StoreError::Other(_))
     }
-    /// The code of a refusal.
-    pub fn refusal(&self) -> Option<&str> {
+    /// Returns why the call was refused, if it was.
+    pub fn refusal(&self) -> Option<Refusal> {
         match self {
-            StoreError::Refused { code, .. } => Some(code),
+            StoreError::Refused { code, .. } => Some(*code),
             _ => None,
         }
+    }
+    /// Returns whether the call was refused because its caller holds the lease or the record no longer.
+    pub fn is_stale(&self) -> bool {
+        self.refusal() == Some(Refusal::Stale)
     }
 
     pub(super) fn from_redis(error: &redis::RedisError, address: &str) -> Self {
@@ -77,7 +81,10 @@ impl StoreError {
             let (code, rest) = detail.split_once(' ').unwrap_or((&detail, ""));
             // Redis 7 adds where in the script it happened.
             let rest = rest.split(" script: ").next().unwrap_or(rest).trim();
-            return StoreError::Refused { code: code.to_owned(), detail: rest.to_owned() };
+            return match code.parse() {
+                Ok(code) => StoreError::Refused { code, detail: rest.to_owned() },
+                Err(unknown) => StoreError::Other(unknown),
+            };
         }
         if matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM"))
             || error.kind() == ErrorKind::AuthenticationFailed
@@ -110,7 +117,7 @@ impl From<StoreError> for Error {
     fn from(e: StoreError) -> Error {
         let message = e.to_string();
         match e {
-            StoreError::Refused { code, detail } => refusal(&code, &detail),
+            StoreError::Refused { code, detail } => refusal(code, &detail).code(code),
             StoreError::Unreachable { .. } => {
                 Error::not_running(message).hint("start it with: orch start   (orch doctor looks closer)")
             }
@@ -127,17 +134,19 @@ impl From<StoreError> for Error {
 }
 
 /// What the scripts refuse, in words for a person.
-fn refusal(code: &str, detail: &str) -> Error {
+fn refusal(code: Refusal, detail: &str) -> Error {
     match code {
-        "draining" => Error::failed("orch is draining: it accepts nothing new").hint("accept again with: orch resume"),
-        "key_taken" => {
+        Refusal::Draining => {
+            Error::failed("orch is draining: it accepts nothing new").hint("accept again with: orch resume")
+        }
+        Refusal::KeyTaken => {
             Error::failed(format!("this key is that of {detail}, which is another's and for something else"))
                 .hint("choose a key that nobody else would, such as one with the name of your own task in it")
         }
-        "unknown_dependency" => {
+        Refusal::UnknownDependency => {
             Error::not_found(format!("there is no task {detail} to wait for")).hint("list them with: orch tasks")
         }
-        "dependency_ended" => {
+        Refusal::DependencyEnded => {
             let (id, state) = detail.split_once(' ').unwrap_or((detail, "ended"));
             Error::failed(
                 format!(
@@ -149,46 +158,50 @@ fn refusal(code: &str, detail: &str) -> Error {
             )
             .hint(format!("retry that first: orch retry {id}"))
         }
-        "stale" => {
+        Refusal::Stale => {
             Error::failed(format!("this attempt is over: {detail} was taken from this agent, cancelled, or has ended"))
                 .hint("its result and its calls are not accepted any more; end this program")
         }
-        "too_deep" => {
+        Refusal::TooDeep => {
             Error::failed(format!("tasks are nested too deeply: at most {detail} levels below a person's own task"))
                 .hint("do the work here, or raise max_depth under [supervisor] in sessions.toml")
         }
-        "too_many_children" => Error::failed(format!("this task has too many open subtasks: at most {detail}"))
+        Refusal::TooManyChildren => Error::failed(format!("this task has too many open subtasks: at most {detail}"))
             .hint("wait for some with: orch wait, or raise max_children under [supervisor] in sessions.toml"),
-        "ancestor" => {
+        Refusal::Ancestor => {
             Error::failed(format!("{detail} is this task itself or one above it: waiting for it would never end"))
                 .hint("wait for subtasks only")
         }
-        "damaged" => Error::failed(format!("the record of {detail} is damaged, and cannot be worked with"))
+        Refusal::Damaged => Error::failed(format!("the record of {detail} is damaged, and cannot be worked with"))
             .hint(format!("orch show {detail} says what is wrong with it")),
-        "unknown" => Error::not_found(format!("there is no task {detail}")).hint("list them with: orch tasks"),
-        "too_many" => {
+        Refusal::Unknown => Error::not_found(format!("there is no task {detail}")).hint("list them with: orch tasks"),
+        Refusal::TooManyQuestions => {
             Error::failed(format!("{detail} has asked too many questions: 20 may be open at once, and 500 in all"))
                 .hint("wait for answers before asking more")
         }
-        "nothing_asked" => Error::failed(format!("{detail} has no open question"))
+        Refusal::NothingAsked => Error::failed(format!("{detail} has no open question"))
             .hint(format!("see orch show {detail}; a held task goes on with: orch retry {detail}")),
-        "not_an_option" => {
+        Refusal::NotAnOption => {
             let options: Vec<String> = serde_json::from_str(detail).unwrap_or_default();
             Error::usage(format!("the question has these answers to choose from: {}", options.join(", ")))
                 .hint("give one of them, or say more with orch approve or orch deny")
         }
-        "ended" => Error::failed(format!("{detail} has ended: it reads no messages any more"))
+        Refusal::Ended => Error::failed(format!("{detail} has ended: it reads no messages any more"))
             .hint("delegate a new task with: orch delegate"),
-        "idle" => Error::failed(format!("agent {detail} has no task at this moment, and so nobody who would read it"))
-            .hint(match detail.rsplit_once('-') {
-                Some((role, _)) => format!("delegate the work to its role: orch delegate --role {role} TEXT"),
-                None => "delegate the work: orch delegate TEXT".to_owned(),
-            }),
-        "full" => Error::failed(format!("500 messages to {detail} are unread"))
+        Refusal::Idle => Error::failed(format!(
+            "agent {detail} has no task at this moment, and so nobody who would read it"
+        ))
+        .hint(match detail.rsplit_once('-') {
+            Some((role, _)) => format!("delegate the work to its role: orch delegate --role {role} TEXT"),
+            None => "delegate the work: orch delegate TEXT".to_owned(),
+        }),
+        Refusal::Full => Error::failed(format!("500 messages to {detail} are unread"))
             .hint("its program has to read them with: orch inbox"),
-        "supervised" => Error::conflict(format!("this namespace is supervised from {detail} already"))
+        Refusal::Supervised => Error::conflict(format!("this namespace is supervised from {detail} already"))
             .hint("stop that one there with: orch stop   (or give this project another name in sessions.toml)"),
-        "taken" => Error::conflict(format!("an agent {detail} lives already")),
-        _ => Error::internal(format!("refused: {code} {detail}")),
+        Refusal::Taken => Error::conflict(format!("an agent {detail} lives already")),
+        Refusal::IdTaken => {
+            Error::conflict(format!("a task {detail} exists already")).hint("send it again: it gets another id")
+        }
     }
 }

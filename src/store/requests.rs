@@ -5,7 +5,13 @@ use std::{collections::HashMap, time::Duration};
 use redis::Value;
 
 use super::{Result, Store, decode, script, values::ms};
-use crate::model::{duration::human, event::Event, id::Capability, time::Timestamp};
+use crate::model::{
+    duration::human,
+    event::{Event, EventKind},
+    gate::GateCode,
+    id::Capability,
+    time::Timestamp,
+};
 
 /// A request that stands until it is taken back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,8 +64,8 @@ impl Store {
     ///
     /// # Errors
     /// An unreachable Redis.
-    pub async fn request(&self, request: &Request, kind: &str, reason: &str) -> Result<bool> {
-        let args = [kind, reason, &request.value() as &str, &request.field()];
+    pub async fn request(&self, request: &Request, kind: EventKind, reason: &str) -> Result<bool> {
+        let args = [kind.as_str(), reason, &request.value() as &str, &request.field()];
         let changed: u64 = self.read(self.call(&script::WRITE_REQUEST, args).await?)?;
         Ok(changed > 0)
     }
@@ -68,8 +74,8 @@ impl Store {
     ///
     /// # Errors
     /// An unreachable Redis.
-    pub async fn withdraw(&self, requests: &[Request], kind: &str, reason: &str) -> Result<bool> {
-        let mut args = vec![kind.to_owned(), reason.to_owned(), String::new()];
+    pub async fn withdraw(&self, requests: &[Request], kind: EventKind, reason: &str) -> Result<bool> {
+        let mut args = vec![kind.to_string(), reason.to_owned(), String::new()];
         args.extend(requests.iter().map(Request::field));
         let changed: u64 = self.read(self.call(&script::WRITE_REQUEST, args).await?)?;
         Ok(changed > 0)
@@ -83,13 +89,12 @@ impl Store {
         self.call(&script::REQUEST_SPAWN, [role, token, reason]).await.map(drop)
     }
 
-    /// Takes back a request for one more agent that cannot be fulfilled; why is recorded.
+    /// Drops a request for one more agent that cannot be fulfilled, and records why (`lua/role/refuse_spawn.lua`).
     ///
     /// # Errors
     /// An unreachable Redis.
-    pub async fn drop_request(&self, field: &str, role: &str, reason: &str) -> Result<()> {
-        let reason = format!("no further agent of role {role}: {reason}");
-        self.call(&script::WRITE_REQUEST, ["role.spawn", &reason as &str, "", field]).await.map(drop)
+    pub async fn drop_request(&self, field: &str, role: &str, code: GateCode, reason: &str) -> Result<()> {
+        self.call(&script::REFUSE_SPAWN, [field, role, reason, code.as_str()]).await.map(drop)
     }
 
     /// All requests as they stand.
@@ -137,8 +142,8 @@ impl Store {
     ///
     /// # Errors
     /// An unreachable Redis.
-    pub async fn note(&self, kind: &str, reason: &str) -> Result<()> {
-        self.call(&script::RECORD_EVENT, [kind, reason, ""]).await.map(drop)
+    pub async fn note(&self, kind: EventKind, reason: &str) -> Result<()> {
+        self.call(&script::RECORD_EVENT, [kind.as_str(), reason, ""]).await.map(drop)
     }
 
     /// Redis's clock was set back: due times and the like follow it; the same jump is followed once

@@ -1,15 +1,19 @@
-//! The Lua transitions: one file each under `lua/`, with the prelude and the tables of `model` before it.
+//! The Lua transitions: one file each under `lua/`, with the prelude, the tables and the words of `model` before it.
+//!
+//! A script names the words of `model` as constants: `EVENT.task_ready`, `REFUSAL.stale`, `CAUSE.lost`,
+//! `CODE.over_memory`. Each is replaced by its word when the script is composed. As tables they would be built anew by
+//! every call, which takes longer than a small transition does.
 
 use std::sync::LazyLock;
 
 use sha1_smol::Sha1;
 
-use crate::model::{agent, retry, task};
+use crate::model::{agent, cause::Cause, end_code::EndCode, event::EventKind, refusal::Refusal, retry, task};
 
 /// A transition, ready to be called by its SHA1.
 ///
-/// The name is all that is kept of it: each text is some 25 KB with its preludes, every process uses several, and a
-/// server has to be told it once. (Texts that were kept at the first call were a third of a runner's memory.)
+/// It keeps its name alone: each text is some 25 KB with its preludes, every process uses several, and a server needs
+/// it once. (Texts that were kept at the first call were a third of a runner's memory.)
 pub(super) struct Script {
     pub name: &'static str,
     body: &'static str,
@@ -17,13 +21,15 @@ pub(super) struct Script {
 }
 
 impl Script {
-    /// The SHA1 by which Redis knows it.
+    /// Returns the SHA1 by which Redis knows it.
     pub fn hash(&self) -> &str {
         &self.hash
     }
-    /// Its whole text, tables and prelude included.
+    /// Returns its whole text, tables and prelude included.
     pub fn text(&self) -> String {
-        parts(self.body).concat()
+        let mut text = String::new();
+        before().into_iter().chain([self.body]).for_each(|part| expand(part, &mut text));
+        text
     }
 }
 
@@ -56,6 +62,7 @@ scripts! {
     LOOK = "record/look",
     CLOSE_BREAKER = "role/close_breaker",
     LIFT_RATE_LIMIT = "role/lift_rate_limit",
+    REFUSE_SPAWN = "role/refuse_spawn",
     REQUEST_SPAWN = "role/request_spawn",
     SET_BUDGETS = "role/set_budgets",
     SET_CAPACITY = "role/set_capacity",
@@ -81,8 +88,8 @@ scripts! {
     RETRY = "task/retry",
 }
 
-/// What is sent, in its order.
-fn parts(body: &str) -> [&str; 9] {
+/// What stands before every script.
+fn before() -> [&'static str; 8] {
     [
         TABLES.as_str(),
         include_str!("lua/prelude/base.lua"),
@@ -92,15 +99,66 @@ fn parts(body: &str) -> [&str; 9] {
         include_str!("lua/prelude/moves.lua"),
         super::clock::ADDED,
         "\n",
-        body,
     ]
 }
 
-/// Without the whole text ever being in memory.
+/// Hashes the text of a script without ever having all of it in memory.
 fn hash_of(body: &str) -> String {
-    let mut hash = Sha1::new();
-    parts(body).iter().for_each(|part| hash.update(part.as_bytes()));
+    static BEFORE: LazyLock<Sha1> = LazyLock::new(|| {
+        let (mut hash, mut text) = (Sha1::new(), String::new());
+        for part in before() {
+            expand(part, &mut text);
+            hash.update(text.as_bytes());
+            text.clear();
+        }
+        hash
+    });
+    let (mut hash, mut text) = (BEFORE.clone(), String::new());
+    expand(body, &mut text);
+    hash.update(text.as_bytes());
     hash.hexdigest()
+}
+
+/// Appends a script to `out`, each constant of a vocabulary replaced by its word. What no vocabulary knows stays as it
+/// is: there is no such global in Redis, so that the script fails, and the tests below fail first.
+fn expand(script: &str, out: &mut String) {
+    let is_name = |b: &u8| b.is_ascii_alphanumeric() || *b == b'_';
+    let mut rest = script;
+    while let Some(dot) = rest.find('.') {
+        let (before, after) = (&rest[..dot], &rest[dot + 1..]);
+        let table = before.len() - before.bytes().rev().take_while(is_name).count();
+        let name = after.bytes().take_while(is_name).count();
+        match word(&before[table..], &after[..name]) {
+            Some(word) => {
+                out.push_str(&before[..table]);
+                out.extend(["'", word, "'"]);
+                rest = &after[name..];
+            }
+            None => {
+                out.push_str(&rest[..=dot]);
+                rest = after;
+            }
+        }
+    }
+    out.push_str(rest);
+}
+
+/// Returns the word of a constant such as `EVENT.task_ready`.
+fn word(table: &str, name: &str) -> Option<&'static str> {
+    fn find(words: impl Iterator<Item = &'static str>, name: &str) -> Option<&'static str> {
+        // A name in Lua has no dots.
+        let is_same = |word: &str| {
+            word.len() == name.len() && word.bytes().zip(name.bytes()).all(|(w, n)| w == n || (w, n) == (b'.', b'_'))
+        };
+        words.into_iter().find(|word| is_same(word))
+    }
+    match table {
+        "EVENT" => find(EventKind::ALL.iter().map(|kind| kind.as_str()), name),
+        "REFUSAL" => find(Refusal::ALL.iter().map(|refusal| refusal.as_str()), name),
+        "CAUSE" => find(Cause::ALL.iter().map(|cause| cause.as_str()), name),
+        "CODE" => find(EndCode::ALL.iter().map(|code| code.as_str()), name),
+        _ => None,
+    }
 }
 
 /// So many fences has an epoch; a fence says by its size in which one it was given. Lua prints whole numbers of 14
@@ -158,11 +216,55 @@ mod tests {
             assert!(!code.contains("KEYS["), "{name}: takes only the prefix");
             let refuses = code.contains("refuse(");
             assert_eq!(refuses, header.contains("Refuses:"), "{name}: what it refuses is in its header");
-            for refusal in code.split("refuse('").skip(1) {
-                let code = refusal.split('\'').next().unwrap();
-                assert!(header.contains(code), "{name}: refuses '{code}', which its header does not name");
+            let said: Vec<&str> = code.split("REFUSAL.").skip(1).map(first_word).collect();
+            for refusal in &said {
+                assert!(header.contains(refusal), "{name}: refuses '{refusal}', which its header does not name");
+            }
+            let named = header.split("Refuses:").nth(1).unwrap_or_default();
+            for refusal in Refusal::ALL.iter().filter(|refusal| names(named, refusal.as_str())) {
+                assert!(said.contains(&refusal.as_str()), "{name}: never refuses '{refusal}', which its header names");
+            }
+            assert!(!code.contains("refuse('"), "{name}: refuses with a word instead of REFUSAL");
+        }
+    }
+
+    fn first_word(text: &str) -> &str {
+        text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap()
+    }
+
+    /// Whether a list such as `stale (it is over), taken` names this code.
+    fn names(list: &str, code: &str) -> bool {
+        let mut depth = 0;
+        let outside: String = list
+            .chars()
+            .map(|c| match c {
+                '(' => {
+                    depth += 1;
+                    ' '
+                }
+                ')' => {
+                    depth -= 1;
+                    ' '
+                }
+                c if depth == 0 => c,
+                _ => ' ',
+            })
+            .collect();
+        outside.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| word == code)
+    }
+
+    #[test]
+    fn every_constant_is_a_word_of_the_model() {
+        for script in ALL {
+            for table in ["EVENT.", "REFUSAL.", "CAUSE.", "CODE."] {
+                let text = script.text();
+                let unknown = text.split(table).nth(1).map(first_word);
+                assert_eq!(unknown, None, "{}: {table} has no such word", script.name);
             }
         }
+        let mut text = String::new();
+        expand("if EVENT.task_ready .. x.CAUSE then f(P.CAUSE.lost, CAUSE.nothing)", &mut text);
+        assert_eq!(text, "if 'task.ready' .. x.CAUSE then f(P.'lost', CAUSE.nothing)");
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::{
 use crate::model::{
     id::{Capability, TaskId},
     json,
+    refusal::Refusal,
     task::{Task, TaskDetail, TaskState},
     time::Timestamp,
 };
@@ -44,7 +45,7 @@ impl Store {
     /// A refusal that the script's header names, or an unreachable Redis.
     pub async fn delegate(&self, new: &NewTask) -> Result<Delegated> {
         match self.delegate_as(&new.id, new).await {
-            Err(e) if e.refusal() == Some("id_taken") => self.delegate_as(&TaskId::random(), new).await,
+            Err(e) if e.refusal() == Some(Refusal::IdTaken) => self.delegate_as(&TaskId::random(), new).await,
             answer => answer,
         }
     }

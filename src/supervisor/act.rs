@@ -2,7 +2,7 @@
 
 use super::{Supervisor, decide::Action, observe::Observed, salvage, spawn::here};
 use crate::{
-    model::{id::Process, text::count},
+    model::{gate::GateCode, id::Process, text::count},
     os::{self, failpoint},
     store::{StoreError, agents::Orphans, observe::Snapshot},
 };
@@ -37,14 +37,16 @@ impl Supervisor {
             Action::Spawn { agent, role, master, request, reason } => {
                 self.spawn(&agent, &role, master, request.as_deref(), &reason, &observed.snapshot).await
             }
-            Action::DropRequest { field, role, reason } => self.store.drop_request(&field, &role, &reason).await,
+            Action::DropRequest { field, role, reason } => {
+                self.store.drop_request(&field, &role, GateCode::RoleSlots, &reason).await
+            }
             Action::Settle { reason } => self.settle(&reason, &observed.snapshot).await,
             Action::Recovered { role, reason } => self.store.recovered(&role, &reason).await,
             Action::ShutDown => Ok(()),
         };
         match done {
             Err(StoreError::Refused { code, detail }) => {
-                tracing::info!(code, detail, "refused: somebody was quicker");
+                tracing::info!(%code, detail, "refused: somebody was quicker");
                 Ok(())
             }
             other => other,

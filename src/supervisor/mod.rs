@@ -44,6 +44,8 @@ use crate::{
     config::Config,
     error::{Error, Result},
     home::Home,
+    model::event::EventKind,
+    model::refusal::Refusal,
     mux::Mux,
     os::{self, failpoint},
     store::{Store, StoreError, requests::Request},
@@ -163,7 +165,7 @@ impl Supervisor {
                 }
                 Ok(Pass::ShutDown) => return self.shut_down().await,
                 // Another one acts here by now: this one was stopped for too long, and its agents are the other's.
-                Err(e) if e.refusal() == Some("supervised") => return Err(e.into()),
+                Err(e) if e.refusal() == Some(Refusal::Supervised) => return Err(e.into()),
                 Err(e) => {
                     let why = e.to_string();
                     if why != self.ended_early {
@@ -199,7 +201,8 @@ impl Supervisor {
     async fn restart_redis(&mut self) {
         if self.redis.mend().await {
             // For `orch events`; if it can't be written, the log has it.
-            let _ = self.store.note("redis.restarted", "our redis-server had gone, and was started again").await;
+            let _ =
+                self.store.note(EventKind::RedisRestarted, "our redis-server had gone, and was started again").await;
         }
         self.observer.disturbed();
     }
@@ -221,7 +224,7 @@ impl Supervisor {
     async fn request_to_leave(&mut self) -> Result<(), StoreError> {
         if self.leaving == Leaving::Asked {
             let reason = "the supervisor was sent a signal";
-            self.store.request(&Request::Stop { drain: false }, "supervisor.stopping", reason).await?;
+            self.store.request(&Request::Stop { drain: false }, EventKind::SupervisorStopping, reason).await?;
             self.leaving = Leaving::Requested;
         }
         Ok(())
@@ -334,7 +337,9 @@ impl Supervisor {
         }
         // The next start takes the request back as well, and the event is news at best: neither may keep us from ending.
         let reason = "everything has ended in order";
-        if let Err(e) = self.store.withdraw(&[Request::Stop { drain: false }], "supervisor.stopped", reason).await {
+        if let Err(e) =
+            self.store.withdraw(&[Request::Stop { drain: false }], EventKind::SupervisorStopped, reason).await
+        {
             tracing::warn!("the request to stop stays, and its end was not recorded: {e}");
         }
         if let Some(leadership) = &self.leadership {

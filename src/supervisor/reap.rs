@@ -8,7 +8,8 @@ use crate::{
     model::{
         agent::AgentState,
         cause::Cause,
-        evidence::{Evidence, LastOutput},
+        end_code::EndCode,
+        evidence::{Evidence, LastOutput, Rule},
         id::Place,
     },
     mux::{Mux, MuxError, Tags},
@@ -36,7 +37,8 @@ impl Supervisor {
         mut evidence: Evidence,
     ) -> Result<(), StoreError> {
         let agent = &record.agent;
-        let over_memory = self.killed_for_memory(record, reason);
+        let over_memory = self.killed_for_memory(record, reason, evidence.rule);
+        let code = if over_memory.is_some() { EndCode::OverMemory } else { evidence.rule.into() };
         let attempt_reason = over_memory.clone().unwrap_or_else(|| format!("agent {} {reason}", agent.id));
         let reason = over_memory.as_deref().unwrap_or(reason);
         tracing::warn!(agent = agent.id, %to, "{reason}");
@@ -63,6 +65,7 @@ impl Supervisor {
             to,
             reason,
             cause: Cause::Lost,
+            code,
             attempt_reason: &attempt_reason,
             orphans: Some(&orphans),
             evidence: Some(&evidence),
@@ -74,10 +77,10 @@ impl Supervisor {
     }
 
     /// Where the kernel holds the memory of an agent, its runner may be what it kills, though it is the smallest of all.
-    fn killed_for_memory(&self, record: &Record, reason: &str) -> Option<String> {
+    fn killed_for_memory(&self, record: &Record, reason: &str, rule: Rule) -> Option<String> {
         let cgroups = self.home.cgroups_of(&record.agent.incarnation);
         let killed: u64 = cgroups.iter().map(|cgroup| cgroup.refused().memory).sum();
-        let is_likely = killed > 0 && reason.starts_with("crashed: ");
+        let is_likely = killed > 0 && rule == Rule::ProcessGone && record.agent.state != AgentState::Stopping;
         is_likely
             .then(|| format!("over-memory: the kernel killed {killed} of its processes (memory_max), and it {reason}"))
     }

@@ -35,7 +35,7 @@ pub(super) async fn tell_all(store: &Store, home: &Home, snapshot: &Snapshot) ->
 /// Tells Redis a report in the place of its runner. Refused means that the attempt was ended otherwise meanwhile.
 pub(super) async fn tell(store: &Store, home: &Home, report: &Report) -> Result<()> {
     let mut told = store.finish(report).await;
-    if told.as_ref().is_err_and(|e| e.refusal() == Some("stale")) && reinstate(store, home, report).await? {
+    if told.as_ref().is_err_and(|e| e.is_stale()) && reinstate(store, home, report).await? {
         told = store.finish(report).await;
     }
     match told {

@@ -11,8 +11,11 @@ use crate::{
     model::{
         agent::AgentState,
         cause::Cause,
+        end_code::EndCode,
+        event::EventKind,
         evidence::{Evidence, Observer, Rule},
         id::{Process, new_incarnation},
+        refusal::Refusal,
     },
     mux::{Opened, SessionSpec, Tags},
     os::{self, failpoint},
@@ -38,7 +41,7 @@ impl Supervisor {
     ) -> Result<(), StoreError> {
         let incarnation = new_incarnation();
         match self.store.spawn_agent(agent, role, agent, &incarnation, master, reason, request).await {
-            Err(e) if e.refusal() == Some("taken") => return Ok(()),
+            Err(e) if e.refusal() == Some(Refusal::Taken) => return Ok(()),
             other => other?,
         }
         failpoint!("spawn.recorded");
@@ -58,6 +61,7 @@ impl Supervisor {
             to: AgentState::Failed,
             reason: &reason,
             cause: Cause::Lost,
+            code: EndCode::SessionFailed,
             attempt_reason: &reason,
             orphans: None,
             evidence: Some(&evidence),
@@ -82,7 +86,7 @@ impl Supervisor {
         }
         let reason = format!("the start has failed: {problem}");
         self.announcement.fail_at_end(problem);
-        self.store.request(&Request::Stop { drain: false }, "supervisor.stopping", &reason).await.map(drop)
+        self.store.request(&Request::Stop { drain: false }, EventKind::SupervisorStopping, &reason).await.map(drop)
     }
 
     async fn open(&mut self, agent: &str, role: &str, master: bool, incarnation: &str) -> Result<Opened> {

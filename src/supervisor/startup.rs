@@ -10,6 +10,7 @@ use crate::{
     config::Config,
     error::{Error, Result},
     home::{Home, Log, Mark},
+    model::event::EventKind,
     mux::{Mux, TmuxMux, TmuxOptions},
     os::{self, failpoint},
     store::{Store, StoreError, requests::Request},
@@ -78,14 +79,14 @@ pub(super) async fn supervise(mut config: Config, mode: Mode, announcement: &mut
 /// The requests that a start takes back, and the event that tells of it. Safe to be said again.
 async fn say_hello(store: &Store, config: &Config, mode: Mode, crashed: bool) -> Result<(), StoreError> {
     if !mode.to_stop {
-        store.withdraw(&[Request::Stop { drain: false }], "supervisor.resumed", "orch start").await?;
+        store.withdraw(&[Request::Stop { drain: false }], EventKind::SupervisorResumed, "orch start").await?;
         store.recovered(&config.master.session, "orch start").await?;
     }
     let after = if crashed { "; the one before it did not end in order" } else { "" };
     let started = format!("supervisor {}, version {}{after}", std::process::id(), env!("CARGO_PKG_VERSION"));
-    store.note("supervisor.started", &started).await?;
+    store.note(EventKind::SupervisorStarted, &started).await?;
     if mode.to_stop {
-        store.request(&Request::Stop { drain: false }, "supervisor.stopping", "orch stop").await?;
+        store.request(&Request::Stop { drain: false }, EventKind::SupervisorStopping, "orch stop").await?;
         failpoint!("start.stop_requested");
     }
     Ok(())

@@ -178,7 +178,12 @@ async fn a_runner_that_the_kernel_killed_for_memory_was_over_memory() {
 #[tokio::test]
 async fn a_stop_ends_the_agents_then_the_master_then_redis() {
     let (mut world, _) = World::with_shell().await;
-    world.supervisor.store.request(&Request::Stop { drain: false }, "supervisor.stopping", "a test").await.unwrap();
+    world
+        .supervisor
+        .store
+        .request(&Request::Stop { drain: false }, EventKind::SupervisorStopping, "a test")
+        .await
+        .unwrap();
     let is = async |world: &World, id: &str, state| world.agent(id).await.state == state;
 
     world.pass_until("the agent is told", async |w| is(w, "shell-1", AgentState::Stopping).await).await;

@@ -20,7 +20,7 @@ const REASON: usize = 300;
 /// `21:04:07 task.running     t-7k2m9qx4hz  attempt 1 claimed by sonnet-1`. First comes the task or the agent that the kind
 /// names; the other one follows the reason, unless the reason mentions it. A long reason is broken between words.
 pub fn event(event: &Event, view: &View) -> String {
-    let (about, other) = match event.kind.starts_with("agent.") {
+    let (about, other) = match event.kind.is_about_agent() {
         true => (&event.agent, &event.task),
         false if event.task.is_some() => (&event.task, &event.agent),
         false => (&event.agent, &None),
@@ -31,9 +31,9 @@ pub fn event(event: &Event, view: &View) -> String {
     let narrow = view.width.is_some_and(|w| w < NARROW);
     // A long kind takes from the room of what it is about, which is often empty.
     let head = match (narrow, about) {
-        (true, "") => event.kind.clone(),
+        (true, "") => event.kind.to_string(),
         (true, _) => format!("{} {about}", event.kind),
-        (false, _) => pad(&format!("{} {about}", pad(&event.kind, KIND)), KIND + 1 + ABOUT),
+        (false, _) => pad(&format!("{} {about}", pad(event.kind.as_str(), KIND)), KIND + 1 + ABOUT),
     };
     let gap = if narrow { " " } else { "  " };
     let lines = view.hanging(&format!("{} {head}{gap}", event.at.clock()), &reason);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use orch::{
-    model::{agent::AgentState, cause::Cause, id::TaskId, task::TaskState},
+    model::{agent::AgentState, cause::Cause, event::EventKind, id::TaskId, task::TaskState},
     store::{
         requests::Request,
         tasks::{Delegated, NewTask},
@@ -37,7 +37,7 @@ async fn a_known_key_is_answered_while_draining() {
     let world = server.world("n");
     let keyed = || NewTask { key: Some("k".into()), ..task("x") };
     let first = world.delegate(&keyed()).await;
-    world.store.request(&Request::Drain, "drain", "a test").await.unwrap();
+    world.store.request(&Request::Drain, EventKind::RequestDrain, "a test").await.unwrap();
     let again = world.store.delegate(&keyed()).await.unwrap();
     assert_eq!((again.id, again.created), (first, false));
     assert_eq!(refusal(world.store.delegate(&task("new")).await), "draining");
@@ -181,11 +181,16 @@ async fn cancel_requests_and_marks_twice_are_once() {
                 }
                 "place" => world.store.place_agent("shell-1", &agent.incarnation, &process(4)).await.unwrap(),
                 "request" => {
-                    let changed = world.store.request(&Request::Pause(None), "pause", "a test").await.unwrap();
+                    let changed =
+                        world.store.request(&Request::Pause(None), EventKind::RequestPause, "a test").await.unwrap();
                     assert_ne!(changed, again);
                 }
                 _ => {
-                    let changed = world.store.withdraw(&[Request::Pause(None)], "resume", "a test").await.unwrap();
+                    let changed = world
+                        .store
+                        .withdraw(&[Request::Pause(None)], EventKind::RequestResume, "a test")
+                        .await
+                        .unwrap();
                     assert_ne!(changed, again);
                 }
             }
@@ -225,7 +230,7 @@ async fn waiting_is_one_event_however_often_it_is_renewed() {
     for for_ in [LONG, LONG, Duration::ZERO, Duration::ZERO] {
         world.store.mark_waiting(&me, &[], for_).await.unwrap();
     }
-    let kinds: Vec<_> = world.events().await.into_iter().map(|e| e.kind).collect();
+    let kinds: Vec<_> = world.events().await.into_iter().map(|e| e.kind.to_string()).collect();
     for kind in ["task.waiting", "task.resumed"] {
         assert_eq!(kinds.iter().filter(|k| *k == kind).count(), 1, "{kind}");
     }

@@ -62,7 +62,7 @@ where
         let case = bring(&server, *state).await;
         let answered = match call(&case).await {
             Ok(answer) => answer,
-            Err(e) => e.refusal().unwrap_or_else(|| panic!("{e}")).to_owned(),
+            Err(e) => e.refusal().unwrap_or_else(|| panic!("{e}")).to_string(),
         };
         assert_eq!(answered, answer, "the answer while {state}");
         let is = case.world.agent_state(&case.agent).await;
@@ -242,7 +242,7 @@ async fn end_agent_from_every_state() {
             assert_eq!(refusal(other), "stale");
             let ended = world.store.end_agent(&agent.id, &agent.incarnation, &ending).await?;
             let table = world.events().await.into_iter().filter(|e| e.agent.as_deref() == Some(&agent.id));
-            for event in table.filter(|e| e.kind.starts_with("agent.")) {
+            for event in table.filter(|e| e.kind.is_about_agent()) {
                 if let (Some(from), Some(to)) = (event.from, event.to) {
                     let (from, to): (AgentState, AgentState) = (from.parse().unwrap(), to.parse().unwrap());
                     assert!(from.may_become(to), "{from} to {to}");

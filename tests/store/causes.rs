@@ -1,6 +1,6 @@
 //! The table of causes in `model/cause.rs` and the transitions `finish` and `end_agent` are one.
 
-use orch::model::{cause::Cause, task::TaskState};
+use orch::model::{cause::Cause, event::EventKind, task::TaskState};
 use orch::store::{agents::Ending, tasks::NewTask};
 
 use super::{check, fixture::*};
@@ -102,7 +102,7 @@ async fn an_agent_ended_by_a_stop_counts_nothing() {
     let agent = world.agent("shell-1").await;
     world.claim(&agent).await;
     let stop = orch::store::requests::Request::Stop { drain: false };
-    world.store.request(&stop, "supervisor.stop", "a test").await.unwrap();
+    world.store.request(&stop, EventKind::SupervisorStopping, "a test").await.unwrap();
     let ended = world.store.end_agent(&agent.id, &agent.incarnation, &crash()).await;
     assert_eq!(ended.unwrap(), Some((id.clone(), TaskState::Delayed)));
     assert_eq!(world.detail(&id).await.task.lost, 0);
@@ -117,7 +117,7 @@ async fn a_crash_while_draining_counts() {
     let agent = world.agent("shell-1").await;
     world.claim(&agent).await;
     let stop = orch::store::requests::Request::Stop { drain: true };
-    world.store.request(&stop, "supervisor.stop", "a test").await.unwrap();
+    world.store.request(&stop, EventKind::SupervisorStopping, "a test").await.unwrap();
     let ended = world.store.end_agent(&agent.id, &agent.incarnation, &crash()).await;
     assert_eq!(ended.unwrap(), Some((id, TaskState::Failed)));
     check::structures(&world).await;

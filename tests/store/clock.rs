@@ -71,7 +71,7 @@ async fn what_was_due_by_the_old_clock_is_due_as_soon_by_the_new_one() {
         for record in &snapshot.agents {
             assert!(record.agent.heartbeat_at <= Some(now) && record.agent.since <= now, "{record:?}");
         }
-        assert_eq!(world.events().await.iter().filter(|e| e.kind == "clock.back").count(), 1);
+        assert_eq!(world.events().await.iter().filter(|e| e.kind.as_str() == "clock.back").count(), 1);
         check::structures(&world).await;
     }
     // Its lease ends when it would have; and so does the mark of one that does not wait any more.

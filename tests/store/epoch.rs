@@ -134,7 +134,7 @@ async fn fences_grow_and_the_loss_is_told_when_redis_comes_back_empty() {
     assert_eq!(world.claim(&agent).await.fence, FENCES_PER_EPOCH + 1);
     let seen = world.store.observe(&[]).await.unwrap();
     assert!(seen.epoch.loss.unwrap().contains("3 tasks had been accepted, and the newest it knows is number 0"));
-    let kinds: Vec<String> = world.events().await.into_iter().map(|e| e.kind).collect();
+    let kinds: Vec<String> = world.events().await.into_iter().map(|e| e.kind.to_string()).collect();
     assert!(kinds.contains(&"redis.lost_data".to_owned()) && kinds.contains(&"redis.settled".to_owned()), "{kinds:?}");
     check::structures(&world).await;
     check::history(&world).await;

@@ -11,6 +11,7 @@ use orch::{
     model::{
         agent::AgentState,
         cause::Cause,
+        end_code::EndCode,
         id::{Capability, Process, TaskId, new_incarnation},
         retry::Delays,
         task::{Priority, TaskState},
@@ -200,6 +201,7 @@ pub fn report(agent: &Agent, claimed: &Claimed, cause: Cause) -> Report {
         incarnation: agent.incarnation.clone(),
         fence: claimed.fence,
         cause,
+        code: EndCode::Unknown,
         reason: format!("a test said {cause}"),
         exit_code: Some(1),
         result: None,
@@ -216,6 +218,7 @@ pub fn crash() -> Ending<'static> {
         to: AgentState::Failed,
         reason: "crashed",
         cause: Cause::Lost,
+        code: EndCode::AgentStopped,
         attempt_reason: "its agent crashed",
         orphans: None,
         evidence: None,
@@ -302,5 +305,5 @@ impl World {
 /// The code of a refusal.
 pub fn refusal<T: std::fmt::Debug>(answer: Result<T, orch::store::StoreError>) -> String {
     let error = answer.unwrap_err();
-    error.refusal().unwrap_or_else(|| panic!("{error}")).to_owned()
+    error.refusal().unwrap_or_else(|| panic!("{error}")).to_string()
 }

@@ -7,6 +7,7 @@ use orch::{
     model::{
         agent::AgentState,
         cause::Cause,
+        event::EventKind,
         id::{Capability, TaskId, new_incarnation},
         task::TaskState,
     },
@@ -202,8 +203,11 @@ impl Pair {
 
     async fn request(&self, request: Request, on: bool) {
         let store = &self.world.store;
-        let done =
-            if on { store.request(&request, "k", "r").await } else { store.withdraw(&[request], "k", "r").await };
+        let done = if on {
+            store.request(&request, EventKind::RequestPause, "r").await
+        } else {
+            store.withdraw(&[request], EventKind::RequestPause, "r").await
+        };
         done.unwrap();
     }
 
@@ -241,7 +245,7 @@ impl Pair {
         let Some((new, task, created)) = &self.last else { return };
         let answer = self.world.store.delegate(new).await;
         // What was found and not made is answered as long as its caller may ask.
-        if !created && answer.as_ref().is_err_and(|e| e.refusal() == Some("stale")) {
+        if !created && answer.as_ref().is_err_and(|e| e.is_stale()) {
             return;
         }
         let answer = answer.unwrap();
@@ -314,7 +318,7 @@ impl Pair {
 }
 
 fn same<T: PartialEq + std::fmt::Debug>(answer: Result<T, StoreError>, expected: Result<T, &'static str>) {
-    let answer = answer.map_err(|e| e.refusal().unwrap_or_else(|| panic!("{e}")).to_owned());
+    let answer = answer.map_err(|e| e.refusal().unwrap_or_else(|| panic!("{e}")).to_string());
     assert_eq!(answer, expected.map_err(str::to_owned));
 }
 

@@ -61,7 +61,7 @@ async fn a_question_is_asked_once_and_answered_once() {
     }
     assert_eq!(world.store.agent(&agent.id).await.unwrap().unwrap().agent.needs, None);
     let events = world.events().await;
-    let count = |kind: &str| events.iter().filter(|e| e.kind == kind).count();
+    let count = |kind: &str| events.iter().filter(|e| e.kind.as_str() == kind).count();
     assert_eq!((count("task.asks"), count("task.answered")), (1, 1));
     // Heard: the same words are a new question from now on.
     assert_eq!(world.store.ask(&who, "next", "Which one?", &[], WAITS).await.unwrap().0, 2);
@@ -307,7 +307,7 @@ async fn what_nobody_can_read_any_more_comes_back_as_failed() {
     world.finish(&two, &second, Cause::Success).await;
     let failed = &world.detail(&reader).await.messages[0];
     assert_eq!((failed.state, failed.reason.as_deref()), (Delivery::Failed, Some("the task has ended as succeeded")));
-    assert!(world.events().await.iter().any(|e| e.kind == "message.failed"));
+    assert!(world.events().await.iter().any(|e| e.kind.as_str() == "message.failed"));
     let own = Reader::Attempt(capability(&one, &first));
     let (told, _) = world.store.read_inbox(&own, "opus-master", "t", 9).await.unwrap();
     assert!(told[0].from == "orch" && told[0].text.contains("in vain"), "{told:?}");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use orch::{
-    model::{cause::Cause, task::Priority, task::TaskState},
+    model::{cause::Cause, event::EventKind, task::Priority, task::TaskState},
     store::{
         agents::{Ending, Orphans},
         requests::Request,
@@ -25,16 +25,16 @@ async fn requests_read_back_and_are_withdrawn() {
         Request::Scale("b".into(), 0),
     ];
     for request in &all {
-        assert!(world.store.request(request, "k", "r").await.unwrap());
-        assert!(!world.store.request(request, "k", "r").await.unwrap(), "nothing changed");
+        assert!(world.store.request(request, EventKind::RequestPause, "r").await.unwrap());
+        assert!(!world.store.request(request, EventKind::RequestPause, "r").await.unwrap(), "nothing changed");
     }
     let told = world.store.requests().await.unwrap();
     assert_eq!((told.stop, told.pause, told.drain), (Some(true), true, true));
     assert_eq!((told.paused_roles.as_slice(), told.scale["b"]), (["a".to_owned()].as_slice(), 0));
-    assert!(world.store.request(&Request::Stop { drain: false }, "k", "r").await.unwrap());
+    assert!(world.store.request(&Request::Stop { drain: false }, EventKind::RequestPause, "r").await.unwrap());
     assert_eq!(world.store.observe(&[]).await.unwrap().requests.stop, Some(false));
-    assert!(world.store.withdraw(&all, "k", "r").await.unwrap());
-    assert!(!world.store.withdraw(&all, "k", "r").await.unwrap());
+    assert!(world.store.withdraw(&all, EventKind::RequestPause, "r").await.unwrap());
+    assert!(!world.store.withdraw(&all, EventKind::RequestPause, "r").await.unwrap());
     assert_eq!(world.store.requests().await.unwrap(), Default::default());
 }
 
@@ -44,7 +44,7 @@ async fn a_pause_starts_nothing_and_accepts_all() {
     for (request, other_role) in [(Request::Pause(None), false), (Request::Pause(Some(ROLE.into())), true)] {
         let world = server.world(&format!("{other_role}"));
         let (agent, other) = (world.agent("shell-1").await, world.agent_of("o-1", "o").await);
-        world.store.request(&request, "k", "r").await.unwrap();
+        world.store.request(&request, EventKind::RequestPause, "r").await.unwrap();
         assert!(world.store.delegate(&task("x")).await.unwrap().created);
         world.delegate(&NewTask { role: "o".into(), ..task("x") }).await;
         assert!(world.try_claim(&agent).await.is_none());
@@ -60,7 +60,7 @@ async fn a_drain_accepts_only_subtasks_of_what_runs() {
     let agent = world.agent("shell-1").await;
     world.delegate(&task("x")).await;
     let claimed = world.claim(&agent).await;
-    world.store.request(&Request::Drain, "k", "r").await.unwrap();
+    world.store.request(&Request::Drain, EventKind::RequestPause, "r").await.unwrap();
     assert_eq!(refusal(world.store.delegate(&task("new")).await), "draining");
     assert!(world.store.delegate(&subtask("sub", &agent, &claimed)).await.unwrap().created);
     world.finish(&agent, &claimed, Cause::Success).await;
@@ -80,11 +80,11 @@ async fn a_stop_that_drains_starts_only_subtasks_and_finds_them_behind_all_other
     }
     let sub = NewTask { priority: Priority::Low, ..subtask("sub", &agent, &claimed) };
     world.delegate(&sub).await;
-    world.store.request(&Request::Stop { drain: true }, "k", "r").await.unwrap();
+    world.store.request(&Request::Stop { drain: true }, EventKind::RequestPause, "r").await.unwrap();
     assert_eq!(world.claim(&idle).await.task.description, "sub");
     let third = world.agent("shell-3").await;
     assert!(world.try_claim(&third).await.is_none());
-    world.store.request(&Request::Stop { drain: false }, "k", "r").await.unwrap();
+    world.store.request(&Request::Stop { drain: false }, EventKind::RequestPause, "r").await.unwrap();
     assert!(world.try_claim(&third).await.is_none());
     check::structures(&world).await;
 }
@@ -186,7 +186,7 @@ async fn a_damaged_record_is_reported_and_left_out() {
 async fn events_are_read_from_any_place_and_waited_for() {
     let server = Server::start();
     let world = server.world("n");
-    world.store.note("supervisor.started", "pid 1").await.unwrap();
+    world.store.note(EventKind::SupervisorStarted, "pid 1").await.unwrap();
     let id = world.delegate(&task("x")).await;
     let all = world.events().await;
     assert_eq!(all.iter().map(|e| e.kind.as_str()).collect::<Vec<_>>(), ["supervisor.started", "task.ready"]);

@@ -273,7 +273,7 @@ async fn a_rate_limit_that_a_person_lifts_is_over_for_all_of_its_account_and_no_
         assert_eq!(world.detail(task).await.task.state, state);
     }
     assert_eq!(world.claim(&agents[0]).await.attempt, 2);
-    let event = world.events().await.into_iter().find(|e| e.kind == "role.limit_lifted").unwrap();
+    let event = world.events().await.into_iter().find(|e| e.kind.as_str() == "role.limit_lifted").unwrap();
     assert!(event.reason.starts_with("the rate limit of claude was lifted by a test; it was: "), "{event:?}");
     check::structures(&world).await;
 }

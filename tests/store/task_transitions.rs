@@ -77,7 +77,7 @@ where
 fn told<T: std::fmt::Debug>(answer: Result<T, orch::store::StoreError>) -> String {
     match answer {
         Ok(value) => format!("{value:?}"),
-        Err(e) => e.refusal().unwrap_or_else(|| panic!("{e}")).to_owned(),
+        Err(e) => e.refusal().unwrap_or_else(|| panic!("{e}")).to_string(),
     }
 }
 

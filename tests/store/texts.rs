@@ -59,7 +59,7 @@ async fn comes_back(world: &World, agent: &Agent, text: &str) {
     assert_eq!(detail.result, report.result);
     assert_eq!(detail.task.reason.as_ref(), Some(&report.reason));
     assert_eq!(detail.attempts[0].reason.as_ref(), Some(&report.reason));
-    let event = world.events().await.into_iter().rfind(|e| e.kind == "task.failed").unwrap();
+    let event = world.events().await.into_iter().rfind(|e| e.kind.as_str() == "task.failed").unwrap();
     assert_eq!(event.reason, report.reason);
 }
 

@@ -96,7 +96,8 @@ async fn what_exactly_is_asked_is_recorded_and_another_thing_of_the_same_kind_is
     assert_eq!(told().await, [(Some("write q".into()), text("asks to write q"))], "it asks, of what is not known now");
     beat("write z").await;
     let events = world.events().await;
-    let asked: Vec<&str> = events.iter().filter(|e| e.kind == "agent.needs").map(|e| e.reason.as_str()).collect();
+    let asked: Vec<&str> =
+        events.iter().filter(|e| e.kind.as_str() == "agent.needs").map(|e| e.reason.as_str()).collect();
     assert_eq!(asked[1..], ["x", "y", "z", "q"].map(|file| format!("its program asks to write {file}")));
     // Lua and Rust say the same.
     for what in Needs::ALL {
@@ -124,7 +125,7 @@ async fn a_question_of_a_program_is_what_its_agent_asks() {
     world.store.heartbeat(&agent.id, &agent.incarnation, LEASE, &pulse(&claimed)).await.unwrap();
     assert_eq!(asks().await.as_deref(), Some("Which one?"), "the heartbeat takes nothing back");
     let events = world.events().await;
-    assert_eq!(events.iter().filter(|e| e.kind == "agent.needs").count(), 1);
+    assert_eq!(events.iter().filter(|e| e.kind.as_str() == "agent.needs").count(), 1);
     world.store.answer(&id, "answer", "that one", None, "a person").await.unwrap();
     assert_eq!(asks().await, None);
 }
@@ -146,7 +147,8 @@ async fn a_program_that_tries_again_is_told_of_once_and_counted_until_it_gets_on
     let third = beat(Some(Wait::Service(tries(3)))).await.retrying.unwrap();
     assert_eq!((third.retry, third.since), (tries(3), first.since), "since it began to");
     let events = world.events().await;
-    let told: Vec<&str> = events.iter().filter(|e| e.kind == "agent.retrying").map(|e| e.reason.as_str()).collect();
+    let told: Vec<&str> =
+        events.iter().filter(|e| e.kind.as_str() == "agent.retrying").map(|e| e.reason.as_str()).collect();
     assert_eq!(told, ["its program tries again: overloaded (529)"]);
     // Now somebody is asked.
     let asks = Some(Wait::Person(Need { what: Needs::Login, of: String::new() }));

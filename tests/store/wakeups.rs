@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use orch::{
-    model::{agent::AgentState, cause::Cause, task::TaskState},
+    model::{agent::AgentState, cause::Cause, event::EventKind, task::TaskState},
     store::{Store, requests::Request, tasks::NewTask},
 };
 
@@ -188,7 +188,7 @@ async fn the_end_of_a_pause_wakes_the_idle_again() {
     for pause in [Request::Pause(None), Request::Pause(Some(ROLE.into())), Request::Stop { drain: true }] {
         let world = server.world(&format!("{pause:?}").to_lowercase());
         let agents = [world.agent("shell-1").await, world.agent("shell-2").await];
-        world.store.request(&pause, "pause", "a test").await.unwrap();
+        world.store.request(&pause, EventKind::RequestPause, "a test").await.unwrap();
         world.delegate(&task("x")).await;
         world.delegate(&task("y")).await;
         // Woken, and sent back to sleep: the markers are spent.
@@ -196,7 +196,7 @@ async fn the_end_of_a_pause_wakes_the_idle_again() {
             assert!(world.try_claim(agent).await.is_none());
         }
         drain_markers(&world.store).await;
-        world.store.withdraw(&[pause], "resume", "a test").await.unwrap();
+        world.store.withdraw(&[pause], EventKind::RequestResume, "a test").await.unwrap();
         let mut waker = world.store.role_waker(ROLE);
         for agent in &agents {
             assert!(marker(&mut waker).await);

@@ -28,7 +28,7 @@ pub fn measure() -> Result<Vec<Row>> {
         programs.push(until_recorded(&world, program, its_end)?);
         world.wait(world.ops.cancel(&[task]))?;
         let (task, runner, _) = at_work(&world)?;
-        runners.push(until_recorded(&world, runner, |e| e.kind == "agent.failed")?);
+        runners.push(until_recorded(&world, runner, |e| e.kind.as_str() == "agent.failed")?);
         world.wait(world.ops.cancel(&[task]))?;
     }
     let rows = |what: &str, taken: &[f64]| {
@@ -46,7 +46,7 @@ fn at_work(world: &World) -> Result<(TaskId, u32, u32)> {
     let task = |text: &str| Delegate { role: Some(ROLE.into()), text: text.into(), ..Delegate::default() };
     let last = world.last_event()?;
     let first = world.ask(task("0"))?;
-    world.event_after(&last, |e| e.kind == "task.succeeded" && e.task.as_deref() == Some(first.as_str()))?;
+    world.event_after(&last, |e| e.kind.as_str() == "task.succeeded" && e.task.as_deref() == Some(first.as_str()))?;
     let second = world.ask(task("600"))?;
     let mut found = None;
     world.until("the program runs", || {

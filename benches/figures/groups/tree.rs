@@ -47,7 +47,8 @@ pub fn measure() -> Result<Vec<Row>> {
         // An agent that dies before it has done anything holds its role back.
         let last = world.last_event()?;
         let proof = world.delegate(ROLE, "0")?;
-        world.event_after(&last, |e| e.kind == "task.succeeded" && e.task.as_deref() == Some(proof.as_str()))?;
+        world
+            .event_after(&last, |e| e.kind.as_str() == "task.succeeded" && e.task.as_deref() == Some(proof.as_str()))?;
         let (task, tree) = grow(&world, &world.dir.join(format!("killed-{run}")))?;
         let runner = world.agents()?.first().ok_or("no agent is at it")?.process.pid;
         let began = Instant::now();

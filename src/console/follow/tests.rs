@@ -45,6 +45,7 @@ fn task(id_: &str, parent: Option<&str>, state: TaskState) -> TaskDetail {
         agent: None,
         cancelling: false,
         cause: None,
+        code: None,
         reason: None,
     };
     TaskDetail::of(task)
@@ -59,6 +60,7 @@ fn attempt(detail: &mut TaskDetail, end: Option<(&str, Option<u64>)>) {
         started_at: Timestamp(1_000),
         ended_at: end.map(|_| Timestamp(2_000)),
         cause: None,
+        code: None,
         reason: end.map(|(reason, _)| reason.to_owned()),
         exit_code: None,
         next_retry_at: end.and_then(|(_, after)| after).map(|ms| Timestamp(2_000 + ms)),
@@ -71,7 +73,8 @@ fn event(kind: &str, task: &str, from: Option<&str>) -> Event {
     let to = kind.split_once('.').map(|(_, to)| to.to_owned());
     let (task, from) = (Some(task.to_owned()), from.map(str::to_owned));
     let (agent, reason) = (Some("sonnet-1".to_owned()), "its program asks for permission".to_owned());
-    Event { id: "1-0".into(), at: Timestamp(0), kind: kind.into(), task, agent, from, to, reason, data: None }
+    let kind: EventKind = kind.parse().unwrap();
+    Event { id: "1-0".into(), at: Timestamp(0), kind, code: kind.into(), task, agent, from, to, reason, data: None }
 }
 
 fn following() -> Followed {

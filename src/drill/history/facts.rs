@@ -92,7 +92,7 @@ pub(super) fn kept(task: &TaskDetail) -> impl Iterator<Item = &Attempt> {
 
 /// `agent.idle` with the state `idle` is a step; `task.cancelling`, which stays `running`, is none.
 fn step<'a, S: FromStr>(room: &str, place: usize, event: &'a Event) -> Option<Step<'a, S>> {
-    let what = event.kind.strip_prefix(room)?;
+    let what = event.kind.as_str().strip_prefix(room)?;
     let to = event.to.as_deref().filter(|to| *to == what)?.parse().ok()?;
     Some(Step { place, event, from: event.from.as_deref().and_then(|f| f.parse().ok()), to })
 }

@@ -7,7 +7,7 @@ use super::{
     Finding,
     facts::{Facts, the_event},
 };
-use crate::model::agent::AgentState;
+use crate::model::{agent::AgentState, event::EventKind};
 
 /// Supervisors that were seen at the same time.
 pub(super) fn two_at_once(facts: &Facts<'_>) -> Vec<Finding> {
@@ -30,18 +30,16 @@ pub(super) fn after_the_end(facts: &Facts<'_>) -> Vec<Finding> {
     let mut stopped_by = None;
     let mut found = Vec::new();
     for event in &facts.history.events {
-        match (event.kind.as_str(), event.agent.as_deref()) {
-            ("supervisor.started", _) => stopped_by = None,
-            ("supervisor.stopped", _) => {
+        match (event.kind, event.agent.as_deref()) {
+            (EventKind::SupervisorStarted, _) => stopped_by = None,
+            (EventKind::SupervisorStopped, _) => {
                 stopped_by = Some(event);
                 let left = std::mem::take(&mut living).into_iter();
                 found
                     .extend(left.map(|(id, state)| (id.to_owned(), format!("it was {state} at {}", the_event(event)))));
             }
             (kind, Some(agent)) => {
-                let Some(state) = kind.strip_prefix("agent.").and_then(|s| s.parse::<AgentState>().ok()) else {
-                    continue;
-                };
+                let Some(state) = kind.agent_state() else { continue };
                 if state.is_live() {
                     living.insert(agent, state)
                 } else {

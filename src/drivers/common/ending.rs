@@ -11,6 +11,7 @@ use crate::{
     drivers::verdict::{End, Verdict},
     model::{
         cause::Cause,
+        end_code::EndCode,
         text::{count, one_line},
     },
 };
@@ -29,29 +30,32 @@ impl Conversation {
         let done_by_exit =
             !program.tells_when_done && end.exit_code == Some(0) && self.understood > 0 && self.login.is_none();
         let said = match &self.result {
-            Some((_, Ending::Failed(Failure::Login, why))) => Said::person(program.asks_to_log_in(why)),
+            Some((_, Ending::Failed(Failure::Login, why))) => {
+                Said::person(EndCode::LoginNeeded, program.asks_to_log_in(why))
+            }
             // An end that it gives no reason for, while it is not let in.
             Some((_, Ending::Failed(Failure::Transient, reason))) if self.login.is_some() => {
                 let why = self.login.as_ref().map_or(reason, |(why, _)| why);
-                Said::person(program.asks_to_log_in(why))
+                Said::person(EndCode::LoginNeeded, program.asks_to_log_in(why))
             }
             Some((_, Ending::Failed(failure, reason))) => {
                 Said::failed(*failure, format!("{name}: {reason}"), self.limited)
             }
             None if !done_by_exit => self.without_result(program, &end),
-            _ if end.hold_denied && !self.denied.is_empty() => Said::person(self.denials(program)),
+            _ if end.hold_denied && !self.denied.is_empty() => {
+                Said::person(EndCode::PermissionDenied, self.denials(program))
+            }
             _ => match end.exit_code {
-                Some(0) => Said::of(Cause::Success, format!("{name} has done it")),
+                Some(0) => Said::of(Cause::Success, EndCode::Done, format!("{name} has done it")),
                 // Nothing else ends a program that waits for its next prompt.
-                _ if end.on_a_terminal => Said::of(Cause::Success, format!("{name} has done it")),
-                _ => Said::of(Cause::Success, format!("{name} had done it when it was ended")),
+                _ if end.on_a_terminal => Said::of(Cause::Success, EndCode::Done, format!("{name} has done it")),
+                _ => Said::of(Cause::Success, EndCode::Done, format!("{name} had done it when it was ended")),
             },
         };
         let mut verdict = by_exit_code(end);
-        // Who leaves a result file says how it ended; a program that was killed says nothing.
-        let file_says = verdict.reason.starts_with("the program says");
-        if !file_says {
-            verdict.cause = said.cause;
+        // A result file says how the program ended; one that was killed says nothing.
+        if verdict.code != EndCode::ProgramSaid {
+            (verdict.cause, verdict.code) = (said.cause, said.code);
             verdict.reason = one_line(&said.reason, 400);
             verdict.retry_after = said.until.map(|until| until.from_now(now)).or(verdict.retry_after);
         }
@@ -76,17 +80,22 @@ impl Conversation {
     fn without_result(&self, program: &Program, end: &End) -> Said {
         let name = program.name;
         if let Some((why, _)) = &self.login {
-            return Said::person(program.asks_to_log_in(why));
+            return Said::person(EndCode::LoginNeeded, program.asks_to_log_in(why));
         }
         if let Some(until) = self.limited {
-            return Said { until, ..Said::of(Cause::RateLimited, format!("{name}: a limit is reached")) };
+            return Said {
+                until,
+                ..Said::of(Cause::RateLimited, EndCode::RateLimited, format!("{name}: a limit is reached"))
+            };
         }
         if end.exit_code.is_some_and(|code| code != 0) {
             // The last line often only says where to read on.
             let lines = end.stderr.lines().rev().filter(|line| !line.trim().is_empty()).take(LAST_WORDS);
             let mut told = lines.map(|line| (errors::failure(None, line), line));
             match told.find(|(failure, _)| *failure != Failure::Transient) {
-                Some((Failure::Login, line)) => return Said::person(program.asks_to_log_in(line.trim())),
+                Some((Failure::Login, line)) => {
+                    return Said::person(EndCode::LoginNeeded, program.asks_to_log_in(line.trim()));
+                }
                 Some((Failure::Bound, line)) => {
                     // Its first sentence: what follows is how it is set elsewhere.
                     let line = line.trim().split(". ").next().unwrap_or_default();
@@ -101,25 +110,33 @@ impl Conversation {
             if self.understood == 0
                 && let Some(why) = errors::misuse(end.stderr)
             {
-                return Said::of(Cause::Permanent, program.misunderstands(&one_line(&why, 200)));
+                return Said::of(Cause::Permanent, EndCode::BadArguments, program.misunderstands(&one_line(&why, 200)));
             }
         }
         if end.on_a_terminal {
             match end.exit_code {
                 Some(0) => {
-                    return Said::person(format!(
-                        "{name} was left before it was done: orch retry goes on with its conversation"
-                    ));
+                    return Said::person(
+                        EndCode::LeftUnfinished,
+                        format!("{name} was left before it was done: orch retry goes on with its conversation"),
+                    );
                 }
                 Some(code) if end.was_asking => {
-                    return Said::person(format!(
-                        "{name} was asking its user something, and ended with exit code {code}: orch retry asks again"
-                    ));
+                    return Said::person(
+                        EndCode::LeftAsking,
+                        format!(
+                            "{name} was asking its user something, and ended with exit code {code}: orch retry asks again"
+                        ),
+                    );
                 }
                 Some(code) if self.understood == 0 => {
                     return Said {
                         start_anew: true,
-                        ..Said::of(Cause::Transient, format!("{name} ended with exit code {code} before it had begun"))
+                        ..Said::of(
+                            Cause::Transient,
+                            EndCode::ConversationMissing,
+                            format!("{name} ended with exit code {code} before it had begun"),
+                        )
                     };
                 }
                 _ => {}
@@ -127,20 +144,29 @@ impl Conversation {
         }
         if end.exit_code != Some(0) {
             let by_code = by_exit_code(End { file: None, ..*end });
-            return Said::of(by_code.cause, format!("{name}: {}", by_code.reason));
+            return Said::of(by_code.cause, by_code.code, format!("{name}: {}", by_code.reason));
         }
         match (self.understood, self.unknown) {
-            (0, 0) => Said::of(Cause::Transient, format!("{name} ended with exit code 0 and had printed nothing")),
+            (0, 0) => Said::of(
+                Cause::Transient,
+                EndCode::NoResult,
+                format!("{name} ended with exit code 0 and had printed nothing"),
+            ),
             // Again would be the same, and cost the same.
             (0, n) => Said::of(
                 Cause::Permanent,
+                EndCode::OutputUnreadable,
                 format!(
                     "what {name} printed is not its stream of JSON ({}, none understood): \
                      another version, or another program of this name? (orch doctor, orch logs --task)",
                     count(n, "line", "lines")
                 ),
             ),
-            _ => Said::of(Cause::Transient, format!("{name} ended with exit code 0 before it had given a result")),
+            _ => Said::of(
+                Cause::Transient,
+                EndCode::NoResult,
+                format!("{name} ended with exit code 0 before it had given a result"),
+            ),
         }
     }
 }
@@ -148,28 +174,30 @@ impl Conversation {
 /// Cause and reason, before they are held against a result file.
 struct Said {
     cause: Cause,
+    code: EndCode,
     reason: String,
     until: Option<When>,
     start_anew: bool,
 }
 
 impl Said {
-    fn of(cause: Cause, reason: String) -> Self {
-        Said { cause, reason, until: None, start_anew: false }
+    fn of(cause: Cause, code: EndCode, reason: String) -> Self {
+        Said { cause, code, reason, until: None, start_anew: false }
     }
-    fn person(reason: String) -> Self {
-        Said::of(Cause::NeedsPerson, reason)
+    fn person(code: EndCode, reason: String) -> Self {
+        Said::of(Cause::NeedsPerson, code, reason)
     }
     fn failed(failure: Failure, reason: String, limited: Option<Option<When>>) -> Self {
+        let code = failure.code();
         match failure {
-            Failure::Transient => Said::of(Cause::Transient, reason),
+            Failure::Transient => Said::of(Cause::Transient, code, reason),
             Failure::RateLimited(until) => {
-                Said { until: until.or(limited.flatten()), ..Said::of(Cause::RateLimited, reason) }
+                Said { until: until.or(limited.flatten()), ..Said::of(Cause::RateLimited, code, reason) }
             }
             // A bound that a person has set: to try again would be to go beyond it.
-            Failure::Permanent | Failure::Bound => Said::of(Cause::Permanent, reason),
-            Failure::Login => Said::person(reason),
-            Failure::NoSuchSession => Said { start_anew: true, ..Said::of(Cause::Transient, reason) },
+            Failure::Permanent | Failure::Bound => Said::of(Cause::Permanent, code, reason),
+            Failure::Login => Said::person(code, reason),
+            Failure::NoSuchSession => Said { start_anew: true, ..Said::of(Cause::Transient, code, reason) },
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::model::{
+    end_code::EndCode,
     task::Usage,
     time::Timestamp,
     wait::{Need, Needs},
@@ -141,6 +142,20 @@ pub enum Failure {
     Login,
     /// The conversation that was to be resumed is not there.
     NoSuchSession,
+}
+
+impl Failure {
+    /// Returns the code of an attempt that ended with it.
+    pub fn code(self) -> EndCode {
+        match self {
+            Failure::Transient => EndCode::ServiceError,
+            Failure::RateLimited(_) => EndCode::RateLimited,
+            Failure::Permanent => EndCode::RequestRefused,
+            Failure::Bound => EndCode::BoundReached,
+            Failure::Login => EndCode::LoginNeeded,
+            Failure::NoSuchSession => EndCode::ConversationMissing,
+        }
+    }
 }
 
 /// The end of a limit.

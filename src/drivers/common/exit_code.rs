@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::{
     drivers::verdict::{End, Verdict},
-    model::cause::Cause,
+    model::{cause::Cause, end_code::EndCode},
 };
 
 /// Longest delay that a program can ask for. A number that it writes by mistake (a time in seconds since 1970, the largest
@@ -16,17 +16,22 @@ const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 /// Returns what an end means where no driver knows better.
 pub(in crate::drivers) fn by_exit_code(end: End) -> Verdict {
     let file = end.file.unwrap_or_default();
-    let (mut cause, mut reason) = match (end.exit_code, end.signal) {
-        (Some(0), _) => (Cause::Success, "the program ended with exit code 0".to_owned()),
-        (Some(code), _) => (Cause::of_exit_code(code), format!("exit code {code}{}", meaning(code))),
+    let (mut cause, mut code, mut reason) = match (end.exit_code, end.signal) {
+        (Some(0), _) => (Cause::Success, EndCode::Done, "the program ended with exit code 0".to_owned()),
+        (Some(code), _) => (Cause::of_exit_code(code), EndCode::ExitCode, format!("exit code {code}{}", meaning(code))),
         (None, Some(signal)) => {
             let name = nix::sys::signal::Signal::try_from(signal).map_or("", |s| s.as_str());
-            (Cause::Lost, format!("the program was killed by signal {signal} {name}").trim_end().to_owned())
+            (
+                Cause::Lost,
+                EndCode::Signal,
+                format!("the program was killed by signal {signal} {name}").trim_end().to_owned(),
+            )
         }
-        (None, None) => (Cause::Lost, "the program ended, and nobody knows how".to_owned()),
+        (None, None) => (Cause::Lost, EndCode::ExitUnknown, "the program ended, and nobody knows how".to_owned()),
     };
     if let (Some(said), true) = (file.cause, end.exit_code.is_some()) {
         if said != cause {
+            code = EndCode::ProgramSaid;
             reason = format!("the program says {said} in its result file ({reason})");
         }
         cause = said;
@@ -41,7 +46,7 @@ pub(in crate::drivers) fn by_exit_code(end: End) -> Verdict {
         data: file.data,
         usage: file.usage,
         retry_after: file.retry_after_ms.map(|ms| Duration::from_millis(ms).min(LONGEST_WAIT)),
-        ..Verdict::of(cause, reason)
+        ..Verdict::of(cause, code, reason)
     }
 }
 

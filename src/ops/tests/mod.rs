@@ -15,6 +15,7 @@ use crate::{
     model::{
         agent::AgentState,
         cause::Cause,
+        end_code::EndCode,
         id::{Capability, Process, TaskId, new_incarnation},
         task::{Priority, Task, TaskResult, TaskState},
         time::Timestamp,
@@ -139,6 +140,7 @@ impl Agent {
             incarnation: self.incarnation.clone(),
             fence: claimed.fence,
             cause,
+            code: EndCode::Unknown,
             reason: said.into(),
             exit_code: Some(0),
             result: Some(TaskResult { text: said.into(), ..TaskResult::default() }),
@@ -183,6 +185,7 @@ pub(in crate::ops) fn recorded(state: TaskState) -> Task {
         agent: None,
         cancelling: false,
         cause: None,
+        code: None,
         reason: None,
     }
 }

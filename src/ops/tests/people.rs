@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::error::Kind;
+use crate::model::{end_code::EndCode, gate::GateCode};
 
 #[tokio::test]
 async fn status_says_what_is_down_instead_of_failing() {
@@ -70,7 +71,7 @@ async fn why_tells_what_keeps_a_ready_task_and_what_goes_first() {
     assert!(why.sentences[0].contains("no such file") && why.sentences[1].contains("permanent"), "{why:?}");
     let why = ops.why(&Target::Agent("shell-1".into())).await.unwrap();
     assert_eq!(why.state, "idle");
-    assert!(why.events.iter().any(|e| e.kind == "task.failed" && e.task.as_deref() == Some(first.as_str())));
+    assert!(why.events.iter().any(|e| e.kind.as_str() == "task.failed" && e.task.as_deref() == Some(first.as_str())));
     assert_eq!(ops.why(&Target::Agent("shell-2".into())).await.unwrap_err().kind, Kind::NotFound);
 }
 
@@ -156,7 +157,7 @@ async fn spawn_returns_the_agent_that_the_supervisor_makes() {
     let refusing = async {
         eventually("another request", async || requests().await.len() > standing.len()).await;
         let (role, field) = requests().await.into_iter().find(|request| !standing.contains(request)).unwrap();
-        ops.store().drop_request(&field, &role, "1 agent is all there may be").await.unwrap();
+        ops.store().drop_request(&field, &role, GateCode::RoleSlots, "1 agent is all there may be").await.unwrap();
     };
     let (refused, ()) = tokio::join!(ops.spawn("shell"), refusing);
     let refused = refused.unwrap_err();
@@ -176,6 +177,7 @@ async fn kill_returns_the_record_of_the_end_and_not_of_a_successor() {
             to: AgentState::Stopped,
             reason: "it was told to",
             cause: Cause::Lost,
+            code: EndCode::AgentStopped,
             attempt_reason: "",
             orphans: None,
             evidence: None,
@@ -214,7 +216,7 @@ async fn tasks_are_filtered_and_events_followed() {
 
     let mut kinds = Vec::new();
     let mut each = |event: crate::model::event::Event| {
-        kinds.push(event.kind);
+        kinds.push(event.kind.as_str());
         kinds.len() < 4
     };
     let (followed, cancelled) = tokio::join!(ops.follow_events("-", &mut each), ops.cancel(std::slice::from_ref(&one)));

@@ -7,6 +7,7 @@ use super::{
 use crate::model::{
     cause::Cause,
     duration::human,
+    event::EventKind,
     question::Question,
     task::{Attempt, Task, TaskState},
     text::count,
@@ -110,7 +111,8 @@ fn running(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
     let task = &facts.detail.task;
     let agent = task.agent.as_deref().unwrap_or("an agent");
     if task.cancelling {
-        let why = around.events.iter().rev().find(|e| e.kind == "task.cancelling").map(|e| reason(Some(&e.reason)));
+        let why =
+            around.events.iter().rev().find(|e| e.kind == EventKind::TaskCancelling).map(|e| reason(Some(&e.reason)));
         let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
         out.say(format!("It is being cancelled{why}: {agent} was told to end it."));
     }

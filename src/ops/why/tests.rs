@@ -47,6 +47,7 @@ fn tried(number: u32, cause: Option<Cause>, reason: &str) -> Attempt {
         started_at: Timestamp(40_000),
         ended_at: cause.map(|_| Timestamp(52_000)),
         cause,
+        code: None,
         reason: cause.map(|_| reason.to_owned()),
         exit_code: None,
         next_retry_at: None,

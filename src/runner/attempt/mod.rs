@@ -28,7 +28,7 @@ use crate::runner::{
     Agent, Leave,
     attempt::outcome::{Stop, report, stopped},
     attempt::program::CAPABILITY,
-    attempt::resource_limits::Meter,
+    attempt::resource_limits::{Excess, Meter},
     attempt::start::{NotBegun, Running, begin},
     attempt::usage::used,
     interactive::session,
@@ -41,7 +41,7 @@ use crate::{
     drivers::{Conversation, Driver, End, Verdict},
     home::Home,
     launchers,
-    model::{cause::Cause, evidence::Rule, task::Usage, text::one_line, time::Timestamp},
+    model::{cause::Cause, end_code::EndCode, evidence::Rule, task::Usage, text::one_line, time::Timestamp},
     os::failpoint,
     store::{
         agents::Directive,
@@ -165,7 +165,9 @@ impl Running<'_> {
             (Some(Stop::AsksInVain | Stop::Lingers), Ok(status)) => self.read(driver, status, began),
             (Some(stop), _) => stopped(stop, claimed, &self.agent.launch.agent),
             (None, Ok(status)) => self.read(driver, status, began),
-            (None, Err(e)) => Verdict::of(Cause::Lost, format!("nobody knows how its program ended: {e}")),
+            (None, Err(e)) => {
+                Verdict::of(Cause::Lost, EndCode::ExitUnknown, format!("nobody knows how its program ended: {e}"))
+            }
         };
         // Also an attempt that was stopped has used what it has used.
         if verdict.usage.is_none() {
@@ -283,7 +285,7 @@ impl Running<'_> {
                     let in_vain = self.output.told().is_some_and(Conversation::asks_in_vain);
                     match self.output.excess() {
                         _ if stop.is_some() => continue,
-                        Some(excess) => Stop::Over(excess),
+                        Some(reason) => Stop::Over(Excess { code: EndCode::OverOutput, reason }),
                         None if in_vain => Stop::AsksInVain,
                         None => continue,
                     }

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::runner::{Agent, Leave, output::Output};
+use crate::runner::{Agent, Leave, attempt::resource_limits::Excess, output::Output};
 use crate::{
     drivers::Verdict,
-    model::{cause::Cause, duration::human, task::TaskResult},
+    model::{cause::Cause, duration::human, end_code::EndCode, task::TaskResult},
     store::tasks::{Claimed, Report},
 };
 
@@ -22,7 +22,7 @@ pub(in crate::runner) enum Stop {
     Leave(Leave),
     LeaseLost,
     /// It uses more than its role may; what, how much, and the limit.
-    Over(String),
+    Over(Excess),
 }
 
 /// What it means that it was ended for that.
@@ -30,15 +30,27 @@ pub(in crate::runner) fn stopped(stop: &Stop, claimed: &Claimed, agent: &str) ->
     match stop {
         Stop::Timeout => {
             let limit = human(Duration::from_millis(claimed.task.timeout_ms));
-            Verdict::of(Cause::Timeout, format!("it took longer than its time limit of {limit}"))
+            Verdict::of(Cause::Timeout, EndCode::Timeout, format!("it took longer than its time limit of {limit}"))
         }
-        Stop::Lingers => Verdict::of(Cause::Lost, "its program gave a result, did not end, and was ended".to_owned()),
-        Stop::AsksInVain => Verdict::of(Cause::NeedsPerson, "its program asks to log in".to_owned()),
-        Stop::Cancelled(reason) => Verdict::of(Cause::Cancelled, reason.clone()),
-        Stop::Interrupted => Verdict::of(Cause::Cancelled, format!("interrupted with Ctrl-C in the pane of {agent}")),
-        Stop::Leave(leave) => Verdict::of(Cause::Lost, format!("agent {agent} ended: {}", leave.in_words())),
-        Stop::LeaseLost => Verdict::of(Cause::Lost, "its lease was lost".to_owned()),
-        Stop::Over(excess) => Verdict::of(Cause::Lost, excess.clone()),
+        Stop::Lingers => Verdict::of(
+            Cause::Lost,
+            EndCode::Lingered,
+            "its program gave a result, did not end, and was ended".to_owned(),
+        ),
+        Stop::AsksInVain => {
+            Verdict::of(Cause::NeedsPerson, EndCode::LoginNeeded, "its program asks to log in".to_owned())
+        }
+        Stop::Cancelled(reason) => Verdict::of(Cause::Cancelled, EndCode::Cancelled, reason.clone()),
+        Stop::Interrupted => Verdict::of(
+            Cause::Cancelled,
+            EndCode::Interrupted,
+            format!("interrupted with Ctrl-C in the pane of {agent}"),
+        ),
+        Stop::Leave(leave) => {
+            Verdict::of(Cause::Lost, leave.rule().into(), format!("agent {agent} ended: {}", leave.in_words()))
+        }
+        Stop::LeaseLost => Verdict::of(Cause::Lost, EndCode::LeaseLost, "its lease was lost".to_owned()),
+        Stop::Over(excess) => Verdict::of(Cause::Lost, excess.code, excess.reason.clone()),
     }
 }
 
@@ -69,6 +81,7 @@ pub(in crate::runner) fn report(
         incarnation: agent.launch.incarnation.clone(),
         fence: claimed.fence,
         cause: verdict.cause,
+        code: verdict.code,
         reason: match output {
             Some(output) => output.redacted(verdict.reason),
             None => verdict.reason,

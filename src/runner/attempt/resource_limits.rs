@@ -13,7 +13,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use crate::runner::attempt::cgroup::RunnerCgroup;
 use crate::{
     config::Limits,
-    model::{duration::human, size, text::count},
+    model::{duration::human, end_code::EndCode, size, text::count},
     os::{self, Bounds, Refused},
 };
 
@@ -21,6 +21,15 @@ use crate::{
 const EVERY: Duration = Duration::from_secs(1);
 /// The time over which the use of processors is averaged: a short burst is nobody's trouble.
 const WINDOW: Duration = Duration::from_secs(10);
+
+/// A limit was exceeded.
+#[derive(Debug, Clone)]
+pub(in crate::runner) struct Excess {
+    /// Which limit.
+    pub code: EndCode,
+    /// Which one, and by how much, in words.
+    pub reason: String,
+}
 
 /// Watches one attempt.
 pub(in crate::runner) struct Meter<'a> {
@@ -47,7 +56,7 @@ impl<'a> Meter<'a> {
     }
 
     /// Waits until a limit is exceeded, and says which, by how much. For ever where there is none.
-    pub async fn exceeded(&mut self) -> String {
+    pub async fn exceeded(&mut self) -> Excess {
         loop {
             match &mut self.ticks {
                 Some(ticks) => ticks.tick().await,
@@ -60,19 +69,21 @@ impl<'a> Meter<'a> {
     }
 
     /// What the kernel had to do to hold a limit, since the attempt began.
-    pub fn refused(&self) -> Option<String> {
+    pub fn refused(&self) -> Option<Excess> {
         let held = self.held();
         let now = self.cgroup.filter(|_| held != Bounds::default())?.cgroup.refused();
         let (killed, forks) = (now.memory - self.before.memory, now.forks - self.before.forks);
         if let (Some(limit), 1..) = (held.memory, killed) {
             let limit = size::human(limit);
-            return Some(format!("over-memory: the kernel killed {killed} of its processes, memory_max is {limit}"));
+            let reason = format!("over-memory: the kernel killed {killed} of its processes, memory_max is {limit}");
+            return Some(Excess { code: EndCode::OverMemory, reason });
         }
         match (held.processes, forks) {
-            (Some(limit), 1..) => Some(format!(
-                "over-processes: the kernel refused it {}, max_processes is {limit}",
-                count(forks, "more process or thread", "more processes or threads")
-            )),
+            (Some(limit), 1..) => {
+                let refused = count(forks, "more process or thread", "more processes or threads");
+                let reason = format!("over-processes: the kernel refused it {refused}, max_processes is {limit}");
+                Some(Excess { code: EndCode::OverProcesses, reason })
+            }
             _ => None,
         }
     }
@@ -82,27 +93,31 @@ impl<'a> Meter<'a> {
     }
 
     /// One look at all its processes.
-    fn look(&mut self) -> Option<String> {
+    fn look(&mut self) -> Option<Excess> {
         let held = self.held();
         // Whoever can't be looked at now is looked at again in a second.
         let pids = os::descendants(&os::ProcessId::current()).ok()?;
         if let Some(limit) = self.limits.processes
             && pids.len() > limit as usize
         {
-            return Some(format!("over-processes: it has {} processes, max_processes is {limit}", pids.len()));
+            let reason = format!("over-processes: it has {} processes, max_processes is {limit}", pids.len());
+            return Some(Excess { code: EndCode::OverProcesses, reason });
         }
         if let Some(limit) = self.limits.memory.filter(|_| held.memory.is_none())
             && let Some(used) = memory_over(limit, &pids)
         {
             let (used, limit) = (size::human(used), size::human(limit));
-            return Some(format!("over-memory: its processes have {used} of memory, memory_max is {limit}"));
+            let reason = format!("over-memory: its processes have {used} of memory, memory_max is {limit}");
+            return Some(Excess { code: EndCode::OverMemory, reason });
         }
         let limit = self.limits.cpu.filter(|_| held.cpu.is_none())?;
         self.used.push_back((Instant::now(), os::tree_cpu_time(&pids)));
         let (cores, over) = average(&mut self.used)?;
         let over = human(over);
-        (cores > limit)
-            .then(|| format!("over-cpu: its processes used {cores:.1} processor cores over {over}, cpu_max is {limit}"))
+        (cores > limit).then(|| Excess {
+            code: EndCode::OverCpu,
+            reason: format!("over-cpu: its processes used {cores:.1} processor cores over {over}, cpu_max is {limit}"),
+        })
     }
 }
 

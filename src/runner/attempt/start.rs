@@ -25,7 +25,7 @@ use crate::{
     config::Mode,
     drivers::{Driver, HookTranscript, InteractiveJob, Job, Key, Refusal, Start, Verdict},
     launchers::{self, preflight},
-    model::{cause::Cause, id::Capability, question::Question, wait::Wait},
+    model::{cause::Cause, end_code::EndCode, id::Capability, question::Question, wait::Wait},
     os::failpoint,
     store::tasks::Claimed,
 };
@@ -57,16 +57,16 @@ pub(in crate::runner) struct NotBegun {
 
 impl NotBegun {
     /// The task is to blame.
-    fn permanent(reason: String) -> Box<Self> {
-        Box::new(NotBegun { verdict: Verdict::of(Cause::Permanent, reason), leave: None })
+    fn permanent(code: EndCode, reason: String) -> Box<Self> {
+        Box::new(NotBegun { verdict: Verdict::of(Cause::Permanent, code, reason), leave: None })
     }
 
     /// This machine is: it is short of something. The task waits for as long as its role's tasks ever do, and the agent
     /// leaves as broken, which holds its role back. Were it to go on, it would lose one task after another.
-    fn machine(agent: &Agent, reason: String) -> Box<Self> {
+    fn machine(agent: &Agent, code: EndCode, reason: String) -> Box<Self> {
         let retry_after = Some(agent.launch.role.retry.cap);
         let leave = Some(Leave::Broken(reason.clone()));
-        Box::new(NotBegun { verdict: Verdict { retry_after, ..Verdict::of(Cause::Lost, reason) }, leave })
+        Box::new(NotBegun { verdict: Verdict { retry_after, ..Verdict::of(Cause::Lost, code, reason) }, leave })
     }
 }
 
@@ -86,12 +86,16 @@ pub(in crate::runner) fn begin<'a>(
         prompt.push_str(&answers(&claimed.questions));
     }
     let prompt = prompt.as_str();
-    let workspace = Workspace::create(&agent.home, claimed, prompt)
-        .map_err(|e| NotBegun::machine(agent, format!("the attempt's folder could not be written: {e}")))?;
+    let workspace = Workspace::create(&agent.home, claimed, prompt).map_err(|e| {
+        NotBegun::machine(agent, EndCode::SpawnFailed, format!("the attempt's folder could not be written: {e}"))
+    })?;
     failpoint!("claim.folder_made");
     let cwd = claimed.task.cwd.as_ref().map_or(role.cwd.clone(), Into::into);
     if !cwd.is_dir() {
-        return Err(NotBegun::permanent(format!("its working folder {} is not there", cwd.display())));
+        return Err(NotBegun::permanent(
+            EndCode::FolderMissing,
+            format!("its working folder {} is not there", cwd.display()),
+        ));
     }
     let capability = Capability {
         task: claimed.task.id.clone(),
@@ -102,16 +106,18 @@ pub(in crate::runner) fn begin<'a>(
     let own = own_variables(claimed, &workspace, &capability);
     let resume = earlier.map(|earlier| earlier.session.as_str());
     let start = start(agent, driver, &workspace, prompt, resume, &own);
-    let mut start = start.map_err(|refusal| NotBegun::permanent(refusal.0))?;
-    let scratch = Scratch::make(driver, role, &workspace.dir)
-        .map_err(|e| NotBegun::machine(agent, format!("the program's own folder could not be made: {e}")))?;
+    let mut start = start.map_err(|refusal| NotBegun::permanent(EndCode::NotSupported, refusal.0))?;
+    let scratch = Scratch::make(driver, role, &workspace.dir).map_err(|e| {
+        NotBegun::machine(agent, EndCode::SpawnFailed, format!("the program's own folder could not be made: {e}"))
+    })?;
     start.env.extend(scratch.as_ref().map(Scratch::variable));
     let could_not_start = |e: io::Error| could_not_start(&e, &start, agent);
     launchers::of(role).prepare(&start.files).map_err(could_not_start)?;
     let (child, sources, transcript) = if terminal.is_some() {
         // Before the program can tell anything.
-        let mut follow = Follow::new(agent, &workspace.dir, Some(driver), Turn::with_task(), waits)
-            .map_err(|e| NotBegun::machine(agent, format!("what its program tells could not be followed: {e}")))?;
+        let mut follow = Follow::new(agent, &workspace.dir, Some(driver), Turn::with_task(), waits).map_err(|e| {
+            NotBegun::machine(agent, EndCode::SpawnFailed, format!("what its program tells could not be followed: {e}"))
+        })?;
         let child = spawn_on_terminal(agent, &start, &cwd, &own).map_err(could_not_start)?;
         follow.has_started(launch, child.id());
         let transcript = Some(Box::<HookTranscript>::default() as Box<_>);
@@ -180,26 +186,31 @@ fn could_not_start(e: &io::Error, start: &Start, agent: &Agent) -> Box<NotBegun>
     let is_short_of_something = matches!(e.kind(), OutOfMemory | WouldBlock | StorageFull)
         || matches!(e.raw_os_error(), Some(libc::EMFILE | libc::ENFILE));
     if is_short_of_something {
-        return NotBegun::machine(agent, format!("{program} could not be started: {e}"));
+        return NotBegun::machine(agent, EndCode::SpawnFailed, format!("{program} could not be started: {e}"));
     }
     // It was there when this agent was started. The supervisor finds the same, and starts nobody for the other tasks.
     if let Some(missing) = program::missing(launch) {
-        return NotBegun::machine(agent, missing);
+        return NotBegun::machine(agent, EndCode::ProgramMissing, missing);
     }
     let path = launch.env.get("PATH").map(OsStr::new);
-    NotBegun::permanent(match e.kind() {
-        NotFound if preflight::find(&program, path).is_some() => {
-            format!("the program {program} is there, but its interpreter (its first line) is not")
-        }
-        NotFound => format!("the program {program} is not there, or its interpreter is not"),
-        PermissionDenied => format!("the program {program} may not be executed"),
-        ArgumentListTooLong => {
-            let longest = start.args.iter().map(|arg| arg.len()).max().unwrap_or_default();
-            format!(
-                "an argument of {program} is too long, with {longest} bytes: in mode = \"interactive\" the task's text is \
+    let code =
+        if matches!(e.kind(), NotFound | PermissionDenied) { EndCode::ProgramMissing } else { EndCode::SpawnFailed };
+    NotBegun::permanent(
+        code,
+        match e.kind() {
+            NotFound if preflight::find(&program, path).is_some() => {
+                format!("the program {program} is there, but its interpreter (its first line) is not")
+            }
+            NotFound => format!("the program {program} is not there, or its interpreter is not"),
+            PermissionDenied => format!("the program {program} may not be executed"),
+            ArgumentListTooLong => {
+                let longest = start.args.iter().map(|arg| arg.len()).max().unwrap_or_default();
+                format!(
+                    "an argument of {program} is too long, with {longest} bytes: in mode = \"interactive\" the task's text is \
                  one (name a file in it instead, or use mode = \"headless\"); else shorten instructions or args"
-            )
-        }
-        _ => format!("{program} could not be started: {e}"),
-    })
+                )
+            }
+            _ => format!("{program} could not be started: {e}"),
+        },
+    )
 }

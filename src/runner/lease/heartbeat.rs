@@ -154,19 +154,17 @@ impl Heart {
                         directive => Beat::Directive(lease, directive),
                     }
                 }
-                Err(e) if e.refusal() == Some("stale") => {
-                    match self.standing.reinstate_beside(lease.as_deref()).await {
-                        Ok(true) => continue,
-                        Ok(false) => match lease {
-                            Some(lease) if stale_task(&e, &lease) => Beat::LeaseLost(lease),
-                            _ => Beat::Gone,
-                        },
-                        Err(e) => {
-                            tracing::warn!("heartbeat: {e}");
-                            continue;
-                        }
+                Err(e) if e.is_stale() => match self.standing.reinstate_beside(lease.as_deref()).await {
+                    Ok(true) => continue,
+                    Ok(false) => match lease {
+                        Some(lease) if stale_task(&e, &lease) => Beat::LeaseLost(lease),
+                        _ => Beat::Gone,
+                    },
+                    Err(e) => {
+                        tracing::warn!("heartbeat: {e}");
+                        continue;
                     }
-                }
+                },
                 Err(e) => {
                     tracing::warn!("heartbeat: {e}");
                     continue;

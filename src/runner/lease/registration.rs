@@ -11,7 +11,7 @@ use std::{
 
 use crate::{
     home::{Home, launch::Launch},
-    model::{cause::Cause, id::Process, id::TaskId},
+    model::{cause::Cause, end_code::EndCode, id::Process, id::TaskId},
     store::{
         Store, StoreError,
         epoch::{Known, Living, Reinstated, Speaker},
@@ -105,7 +105,7 @@ impl Standing {
                 // Fences grow: this one was given after ours.
                 Ok(Reinstated::Busy { fence, .. }) if beside && held.map_or(0, |h| h.fence) < fence => return Ok(true),
                 Ok(Reinstated::Busy { task, attempt, fence }) => self.tell_again(&task, attempt, fence).await?,
-                Err(e) if e.refusal() == Some("stale") => return Ok(false),
+                Err(e) if e.is_stale() => return Ok(false),
                 Err(e) => return Err(e),
             }
         }
@@ -125,6 +125,7 @@ impl Standing {
                 incarnation,
                 fence,
                 cause: Cause::Lost,
+                code: EndCode::DataLost,
                 reason: "Redis lost how it ended, and nothing of it lies on the disk".to_owned(),
                 exit_code: None,
                 result: None,
@@ -246,6 +247,7 @@ mod tests {
             incarnation: "me".into(),
             fence: held.fence,
             cause: Cause::Success,
+            code: EndCode::Unknown,
             reason: "done".into(),
             exit_code: Some(0),
             result: None,

@@ -49,7 +49,7 @@ pub(in crate::runner) async fn tell(
                 failpoint!("finish.filed");
                 return next.or_else(|e| if gone(&e) { Err(()) } else { Ok(None) });
             }
-            Err(e) if e.refusal() == Some("stale") && may_be_known_again(agent, claimed).await => {
+            Err(e) if e.is_stale() && may_be_known_again(agent, claimed).await => {
                 tracing::warn!("the report of {} was refused by a Redis that has lost data: {e}", report.task);
                 continue;
             }
@@ -111,7 +111,7 @@ impl OnDisk {
 }
 
 fn gone(e: &StoreError) -> bool {
-    e.refusal() == Some("stale")
+    e.is_stale()
 }
 
 fn file(agent: &Agent, report: &Report) {

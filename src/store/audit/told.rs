@@ -50,7 +50,7 @@ impl Told {
             found.push(format!("event {} ({}): it has no reason", event.id, event.kind));
         }
         let (Some(task), Some(to)) = (&event.task, &event.to) else { return };
-        if !event.kind.starts_with("task.") {
+        if !event.kind.is_about_task() {
             return;
         }
         match self.states.get_mut(task) {

@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     model::{
         event::Event,
+        event::EventKind,
         task::{TaskDetail, TaskResult},
     },
     ops::types::{Changed, LogLine, Stopped},
@@ -31,7 +32,8 @@ fn events_stand_under_each_other_and_keep_their_reasons() {
     let event = Event {
         id: "1-0".into(),
         at: ago(5),
-        kind: "task.failed".into(),
+        kind: EventKind::TaskFailed,
+        code: EventKind::TaskFailed.into(),
         task: Some(id(1).to_string()),
         agent: Some("sonnet-1".into()),
         from: Some("running".into()),
@@ -39,9 +41,9 @@ fn events_stand_under_each_other_and_keep_their_reasons() {
         reason: "exit code 1: no network; failed\n4 times".into(),
         data: None,
     };
-    let idle = Event { kind: "agent.idle".into(), reason: "t-0000000001 ended as failed".into(), ..event.clone() };
+    let idle = Event { kind: EventKind::AgentIdle, reason: "t-0000000001 ended as failed".into(), ..event.clone() };
     let drained = Event {
-        kind: "supervisor.draining".into(),
+        kind: EventKind::SupervisorStopping,
         task: None,
         agent: None,
         reason: "a person".into(),
@@ -54,7 +56,7 @@ fn events_stand_under_each_other_and_keep_their_reasons() {
 07:42:19 task.failed     t-0000000001  exit code 1: no network; failed 4 times
                                        (sonnet-1)
 07:42:19 agent.idle      sonnet-1      t-0000000001 ended as failed
-07:42:19 supervisor.draining           a person
+07:42:19 supervisor.stopping           a person
 ",
     );
     same(
@@ -65,7 +67,7 @@ fn events_stand_under_each_other_and_keep_their_reasons() {
     (sonnet-1)
 07:42:19 agent.idle sonnet-1
     t-0000000001 ended as failed
-07:42:19 supervisor.draining a person
+07:42:19 supervisor.stopping a person
 ",
     );
     assert_eq!(shown(None).lines().count(), 3, "one line each where nobody looks");

@@ -64,6 +64,7 @@ fn a_task(n: u64, state: TaskState, text: &str) -> Task {
         agent: None,
         cancelling: false,
         cause: None,
+        code: None,
         reason: None,
     }
 }

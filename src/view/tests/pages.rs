@@ -163,6 +163,7 @@ fn detail() -> TaskDetail {
         started_at: ago(300),
         ended_at: Some(ago(100)),
         cause: Some(Cause::Lost),
+        code: None,
         reason: Some("agent sonnet-1 died: signal 9".into()),
         exit_code: None,
         next_retry_at: None,

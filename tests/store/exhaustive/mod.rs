@@ -126,7 +126,10 @@ const MISTAKES: &[(Mistake, &str)] = &[
     (("if f[1] == 'blocked' and is_sound(dependent) then", "if false then"), "it is blocked, and"),
     (("lost > number(f[6])", "lost > number(f[6]) + 1"), "ended as lost: it is delayed instead of failed"),
     (("if f[7] and cause ~= 'success' then", "if false then"), "instead of cancelled"),
-    (("id, agent, from, to, reason, data)", "id, agent, to, to, reason, data)"), "goes from cancelled to cancelled"),
+    (
+        ("id, agent, from, to, reason, data, code)", "id, agent, to, to, reason, data, code)"),
+        "goes from cancelled to cancelled",
+    ),
     (("state = end_attempt(task, {", "state = tostring(task, {"), "it is running, and its agent"),
     (("'-inf', now, 'LIMIT', 0", "'-inf', 0, 'LIMIT', 0"), "no work leads to an end from here"),
     (("    close_questions(id, 'the task has", "    tostring(id, 'the task has"), "open questions"),

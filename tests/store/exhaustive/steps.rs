@@ -151,7 +151,7 @@ fn of_a_task(s: &mut Steps, scenario: &Scenario, image: &Image, t: usize) {
     if scenario.limited {
         let step = finish(s, Kind::Work, &l, Cause::RateLimited);
         step.args.truncate(9);
-        step.args.extend(["", "", "role shell"].map(str::to_owned));
+        step.args.extend(["", "", "role shell", "", "rate_limited"].map(str::to_owned));
         step.name.push_str(" of its account");
         step.ends = Some((t, Cause::RateLimited));
         step.woken = Some((l.agent, true));
@@ -173,8 +173,8 @@ fn of_a_task(s: &mut Steps, scenario: &Scenario, image: &Image, t: usize) {
 fn finish<'a>(s: &'a mut Steps, kind: Kind, l: &Lease, cause: Cause) -> &'a mut Step {
     let name = format!("finish {} as {cause} by {} with {}", l.task, l.agent, l.fence);
     let (fence, result) = (l.fence.to_string(), if cause == Cause::Success { "{\"text\":\"done\"}" } else { "" });
-    let args =
-        [TASKS[l.task], AGENTS[l.agent], &l.incarnation, &fence, cause.as_str(), "a test", "1", result, DELAY_MS, ""];
+    let (task, agent, i) = (TASKS[l.task], AGENTS[l.agent], &l.incarnation);
+    let args = [task, agent, i, &fence, cause.as_str(), "a test", "1", result, DELAY_MS, "", "", "", "", "exit_code"];
     s.add(kind, name, "task/finish", &args)
 }
 
@@ -237,7 +237,7 @@ fn by_a_run(s: &mut Steps, kind: Kind, a: usize, i: &str) {
     s.add(kind, format!("{a} is told to stop if idle"), "agent/stop", &[id, i, "idle", "a test"]);
     s.add(kind, format!("{a} is told to stop"), "agent/stop", &[id, i, "any", "a test"]);
     for to in ["failed", "stopped"] {
-        let args = [id, i, to, "a test", "lost", "a test", "", ""];
+        let args = [id, i, to, "a test", "lost", "a test", "", "", "runner_gone"];
         s.add(kind, format!("{a} ends as {to}"), "agent/end", &args).woken = Some((a, false));
     }
 }

@@ -49,7 +49,7 @@ fn ready_again(world: &World, end: End) -> Result<f64> {
     end(world, &agent)?;
     let is_its = |kind: &'static str, task: &TaskId| {
         let task = task.to_string();
-        move |e: &orch::model::event::Event| e.kind == kind && e.task.as_deref() == Some(task.as_str())
+        move |e: &orch::model::event::Event| e.kind.as_str() == kind && e.task.as_deref() == Some(task.as_str())
     };
     let delayed = world.event_after(&last, is_its("task.delayed", &task))?;
     let ready = world.event_after(&delayed.id, is_its("task.ready", &task))?;
@@ -66,7 +66,7 @@ fn at_work(world: &World) -> Result<(TaskId, Agent)> {
     let task = |text: &str| Delegate { role: Some(ROLE.into()), text: text.into(), ..Delegate::default() };
     let last = world.last_event()?;
     let first = world.ask(task("0"))?;
-    world.event_after(&last, |e| e.kind == "task.succeeded" && e.task.as_deref() == Some(first.as_str()))?;
+    world.event_after(&last, |e| e.kind.as_str() == "task.succeeded" && e.task.as_deref() == Some(first.as_str()))?;
     let second = world.ask(task("600"))?;
     let mut found = None;
     world.until("the program runs", || {

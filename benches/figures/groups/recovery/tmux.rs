@@ -37,7 +37,7 @@ pub fn measure() -> Result<Vec<Row>> {
     let mut again: HashSet<String> = HashSet::new();
     let (mut after, mut took) = (last, 0.0);
     while again.len() < AGENTS {
-        let event = world.event_after(&after, |e| e.kind == "task.running")?;
+        let event = world.event_after(&after, |e| e.kind.as_str() == "task.running")?;
         took = clock::in_ms(killed.elapsed());
         again.extend(event.task.clone());
         after = event.id;

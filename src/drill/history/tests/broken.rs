@@ -25,7 +25,8 @@ pub fn breaks(invariant: &str, ways: &[Way]) {
 
 /// The place of the n-th event of a kind about a task.
 pub fn place(s: &Story, letter: char, kind: &str, n: usize) -> usize {
-    let about = |e: &&crate::model::event::Event| e.task.as_deref() == Some(id(letter).as_str()) && e.kind == kind;
+    let about =
+        |e: &&crate::model::event::Event| e.task.as_deref() == Some(id(letter).as_str()) && e.kind.as_str() == kind;
     let mut all = s.history.events.iter().enumerate().filter(|(_, e)| about(e));
     all.nth(n).unwrap().0
 }

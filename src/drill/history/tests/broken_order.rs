@@ -117,7 +117,7 @@ fn agents_keep_to_the_table() {
         &[
             (
                 |s| {
-                    let second = s.history.events.iter().rposition(|e| e.kind == "agent.starting").unwrap();
+                    let second = s.history.events.iter().rposition(|e| e.kind.as_str() == "agent.starting").unwrap();
                     s.history.events.remove(second);
                 },
                 "goes from starting to idle, after nothing",
@@ -125,7 +125,7 @@ fn agents_keep_to_the_table() {
             (
                 |s| {
                     // It is started anew while it lives.
-                    let end = s.history.events.iter().position(|e| e.kind == "agent.failed").unwrap();
+                    let end = s.history.events.iter().position(|e| e.kind.as_str() == "agent.failed").unwrap();
                     s.history.events.remove(end);
                 },
                 "goes from failed to starting, after busy",
@@ -188,7 +188,9 @@ fn an_orderly_end_is_one() {
         &[
             (
                 |s| {
-                    s.history.events.retain(|e| e.agent.as_deref() != Some("shell-2") || e.kind != "agent.stopped");
+                    s.history
+                        .events
+                        .retain(|e| e.agent.as_deref() != Some("shell-2") || e.kind.as_str() != "agent.stopped");
                     let state = AgentState::Stopping;
                     let id = "shell-2".to_owned();
                     s.history.agents = Some(vec![LivingAgent { id, state }]);

@@ -128,7 +128,7 @@ fn a_loss_of_data_lifts_what_it_must_and_nothing_else() {
     s.history.events.retain(|e| e.task.as_deref() != Some(id('h').as_str()));
     let lost = broken::names(&s);
     assert!(lost.contains(&"accepted tasks are known") && lost.contains(&"programs run for attempts"), "{lost:?}");
-    s.event(LOST_DATA, None, None, "Redis came back with less than it had acknowledged");
+    s.event(LOST_DATA.as_str(), None, None, "Redis came back with less than it had acknowledged");
     assert_eq!(check(&s.history), []);
     // An agent's first lease after the loss has the fence that one before it had.
     let mut again = s.history.executions[0].clone();

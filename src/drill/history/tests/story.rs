@@ -8,6 +8,7 @@ use crate::{
         agent::AgentState,
         cause::Cause,
         event::Event,
+        event::EventKind,
         id::TaskId,
         task::{Attempt, Priority, Task, TaskDetail, TaskResult, TaskState},
         time::Timestamp,
@@ -34,10 +35,12 @@ impl Story {
 
     pub fn event(&mut self, kind: &str, task: Option<char>, agent: Option<&str>, reason: &str) -> &mut Event {
         self.clock += 1;
+        let kind: EventKind = kind.parse().unwrap();
         self.history.events.push(Event {
             id: format!("{}-0", self.clock),
             at: self.now(),
-            kind: kind.to_owned(),
+            kind,
+            code: kind.into(),
             task: task.map(|t| id(t).to_string()),
             agent: agent.map(str::to_owned),
             from: None,
@@ -113,6 +116,7 @@ impl Story {
             agent: None,
             cancelling: false,
             cause: None,
+            code: None,
             reason: None,
         }));
     }
@@ -138,6 +142,7 @@ impl Story {
             started_at,
             ended_at: None,
             cause: None,
+            code: None,
             reason: None,
             exit_code: None,
             next_retry_at: None,

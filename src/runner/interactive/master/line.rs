@@ -9,6 +9,7 @@ use tokio::{sync::watch, task::JoinHandle, time::Instant};
 
 use crate::{
     drivers::Driver,
+    model::event::EventKind,
     model::message::{Delivery, line_to_idle},
     mux::Screen,
     runner::{
@@ -133,7 +134,7 @@ impl Line {
         if typed.delivery != Delivery::Failed {
             let store = self.store.clone();
             tokio::spawn(async move {
-                if let Err(e) = store.note("agent.prompted", &said).await {
+                if let Err(e) = store.note(EventKind::AgentPrompted, &said).await {
                     tracing::warn!("it is not among the events: {e}");
                 }
             });

@@ -36,7 +36,7 @@ use crate::{
     drivers::{self, Driver, Hook, InteractiveJob, Start},
     home::{self, Home, launch::Launch},
     launchers,
-    model::text::one_line,
+    model::{event::EventKind, text::one_line},
     mux::{Mux, Tags, TmuxMux},
     os,
     store::{agents::Directive, people::Reader},
@@ -236,7 +236,7 @@ impl<'a> Terminal<'a> {
     async fn note(&self, what: &str) {
         tracing::warn!("{what}");
         let said = format!("{}: {what}", self.agent.launch.agent);
-        if let Err(e) = self.agent.store.note("agent.program_ended", &said).await {
+        if let Err(e) = self.agent.store.note(EventKind::AgentProgramEnded, &said).await {
             tracing::warn!("it is not among the events: {e}");
         }
     }

@@ -8,11 +8,11 @@
 local agent, task = ARGV[1], ARGV[4]
 local a = redis.call('HMGET', P .. 'agent:' .. agent, 'state', 'incarnation', 'needs', 'reason', 'progress_at',
   'needs_for', 'retrying')
-if a[2] ~= ARGV[2] or a[1] == 'failed' or a[1] == 'stopped' then return refuse('stale', agent) end
+if a[2] ~= ARGV[2] or a[1] == 'failed' or a[1] == 'stopped' then return refuse(REFUSAL.stale, agent) end
 local cancelling, needs, of, is_question = nil, ARGV[8], ARGV[9], false
 if task ~= '' then
   local f = get(task, 'state', 'agent', 'incarnation', 'fence', 'cancelling', 'asking_until')
-  if f[1] ~= 'running' or f[2] ~= agent or f[3] ~= ARGV[2] or f[4] ~= ARGV[5] then return refuse('stale', task) end
+  if f[1] ~= 'running' or f[2] ~= agent or f[3] ~= ARGV[2] or f[4] ~= ARGV[5] then return refuse(REFUSAL.stale, task) end
   cancelling = f[5]
   if number(f[6]) > now then
     if needs == '' then needs, of = 'input', short(open_question(task) or '', 120) end
@@ -51,7 +51,7 @@ if (a[7] or '') ~= ARGV[10] then
     redis.call('HSET', record, 'retrying', ARGV[10])
     redis.call('HSETNX', record, 'retrying_since', now)
     if not a[7] then
-      event('agent.retrying', task, agent, nil, nil, 'its program tries again: ' .. (decoded(ARGV[10]).why or ''))
+      event(EVENT.agent_retrying, task, agent, nil, nil, 'its program tries again: ' .. (decoded(ARGV[10]).why or ''))
     end
   end
 end

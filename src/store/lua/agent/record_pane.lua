@@ -4,6 +4,6 @@
 -- Returns: 'ok'
 -- Refuses: stale
 local record = P .. 'agent:' .. ARGV[1]
-if redis.call('HGET', record, 'incarnation') ~= ARGV[2] then return refuse('stale', ARGV[1]) end
+if redis.call('HGET', record, 'incarnation') ~= ARGV[2] then return refuse(REFUSAL.stale, ARGV[1]) end
 redis.call('HSET', record, 'host', ARGV[3], 'boot_id', ARGV[4], 'pid', ARGV[5], 'start_time', ARGV[6])
 return 'ok'

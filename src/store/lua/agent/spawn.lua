@@ -9,7 +9,7 @@ local record = P .. 'agent:' .. ARGV[1]
 local a = redis.pcall('HMGET', record, 'state', 'incarnation', 'restarts')
 if a[2] == ARGV[4] then return 'ok' end
 -- A record that does not read is nobody's: whoever believes it to be its own is refused by the incarnation.
-if AGENT[a[1] or ''] then return refuse('taken', ARGV[1]) end
+if AGENT[a[1] or ''] then return refuse(REFUSAL.taken, ARGV[1]) end
 local restarts = 0
 if a[1] == 'failed' then restarts = number(a[3]) + 1 end
 redis.call('DEL', record, P .. 'wake:agent:' .. ARGV[1])
@@ -17,5 +17,5 @@ redis.call('HSET', record, 'role', ARGV[2], 'state', 'starting', 'session', ARGV
   'master', ARGV[5], 'started_at', now, 'since', now, 'tasks_done', 0, 'restarts', restarts, 'reason', ARGV[6])
 redis.call('SADD', P .. 'agents', ARGV[1])
 if ARGV[7] ~= '' then redis.call('HDEL', P .. 'requests', ARGV[7]) end
-event('agent.starting', nil, ARGV[1], type(a[1]) == 'string' and a[1] or nil, 'starting', ARGV[6])
+event(EVENT.agent_starting, nil, ARGV[1], type(a[1]) == 'string' and a[1] or nil, 'starting', ARGV[6])
 return 'ok'

@@ -7,7 +7,7 @@
 local box, reader, marks = ARGV[1], ARGV[2], P .. 'marks:' .. ARGV[1]
 if ARGV[4] ~= '' then
   local f = get(box, 'state', 'fence', 'incarnation', 'agent')
-  if f[1] ~= 'running' or f[2] ~= ARGV[4] or f[3] ~= ARGV[5] then return refuse('stale', box) end
+  if f[1] ~= 'running' or f[2] ~= ARGV[4] or f[3] ~= ARGV[5] then return refuse(REFUSAL.stale, box) end
   redis.call('HSET', P .. 'agent:' .. f[4], 'progress_at', now)
 end
 local list = P .. 'messages:' .. box

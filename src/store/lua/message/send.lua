@@ -20,26 +20,26 @@ if known then
 end
 if ARGV[5] ~= '' then
   local f = get(ARGV[5], 'state', 'fence', 'incarnation')
-  if f[1] ~= 'running' or f[2] ~= ARGV[6] or f[3] ~= ARGV[7] then return refuse('stale', ARGV[5]) end
+  if f[1] ~= 'running' or f[2] ~= ARGV[6] or f[3] ~= ARGV[7] then return refuse(REFUSAL.stale, ARGV[5]) end
 end
 if to == 'master' then to = ARGV[9] end
 local box, state = to, get(to, 'state')[1]
 if not state and to ~= ARGV[9] then
   local a = redis.call('HMGET', P .. 'agent:' .. to, 'state', 'task')
-  if not a[1] then return refuse('unknown', to) end
-  if a[1] == 'failed' or a[1] == 'stopped' then return refuse('ended', to) end
-  if not a[2] then return refuse('idle', to) end
+  if not a[1] then return refuse(REFUSAL.unknown, to) end
+  if a[1] == 'failed' or a[1] == 'stopped' then return refuse(REFUSAL.ended, to) end
+  if not a[2] then return refuse(REFUSAL.idle, to) end
   box, state = a[2], get(a[2], 'state')[1]
 end
-if state and not OPEN[state] then return refuse('ended', box) end
+if state and not OPEN[state] then return refuse(REFUSAL.ended, box) end
 local m = redis.call('HMGET', P .. 'marks:' .. box, 'count', 'read:task')
 -- The master's box keeps the last ones whoever reads them.
-if state and number(m[1]) - number(m[2]) >= BOX then return refuse('full', box) end
+if state and number(m[1]) - number(m[2]) >= BOX then return refuse(REFUSAL.full, box) end
 
 local message = {id = ARGV[2], from = ARGV[4], text = ARGV[3]}
 if ARGV[5] ~= '' then message.task = ARGV[5] end
 if ARGV[8] ~= '' then message.reply_to = ARGV[8] end
 post(box, message)
 redis.call('SET', sent, box, 'PX', 3600000)
-event('message.sent', state and box or nil, nil, nil, nil, ARGV[4] .. ' wrote to ' .. box, cjson.encode({message = ARGV[2]}))
+event(EVENT.message_sent, state and box or nil, nil, nil, nil, ARGV[4] .. ' wrote to ' .. box, cjson.encode({message = ARGV[2]}))
 return {box, 'unconfirmed'}

@@ -1,6 +1,8 @@
 -- What every transition begins with: the namespace's prefix, Redis's clock, and the few moves that all of them are
 -- made of. TASK and AGENT, the tables of allowed transitions, stand above this text: they are written from
--- src/model, so that there is one table each.
+-- src/model, so that there is one table each. EVENT, REFUSAL, CAUSE and CODE are the words of src/model: before a
+-- script is sent, each `EVENT.task_ready` is replaced by its word, 'task.ready', which costs nothing at run time; a
+-- word that src/model does not know is an error.
 --
 -- A script reads and checks everything before its first write, because Lua does not roll back.
 -- Every key it touches begins with KEYS[1], which carries the hash tag, so one script stays in one cluster slot.
@@ -18,9 +20,10 @@ local function refuse(code, detail)
   return redis.error_reply('REFUSED ' .. code .. ' ' .. (detail or ''))
 end
 
-local function event(kind, task, agent, from, to, reason, data)
+-- `code` is a word finer than the kind, where there is one: why an attempt or an agent ended.
+local function event(kind, task, agent, from, to, reason, data, code)
   redis.call('XADD', P .. 'events', 'MAXLEN', '~', EVENTS_KEPT, '*', 'kind', kind, 'task', task or '',
-    'agent', agent or '', 'from', from or '', 'to', to or '', 'reason', reason, 'data', data or '')
+    'agent', agent or '', 'from', from or '', 'to', to or '', 'reason', reason, 'data', data or '', 'code', code or '')
 end
 
 -- A wake-up only says "look again", so one marker is enough for a single reader.

@@ -7,8 +7,8 @@ local cancel, settle
 local ended = {}
 
 -- The one place where a task changes its state: the record, the structure that matches it, the event.
--- `score` is the due time of a delayed task and the lease's end of a running one.
-local function move(id, from, to, role, score, agent, reason, data)
+-- `score` is the due time of a delayed task and the lease's end of a running one; `code` says why an attempt ended.
+local function move(id, from, to, role, score, agent, reason, data, code)
   if not (TASK[from] and TASK[from][to]) then error('task ' .. id .. ' may not go from ' .. from .. ' to ' .. to) end
   local record = P .. 'task:' .. id
   redis.call('ZREM', P .. 'state:' .. from, id)
@@ -19,7 +19,8 @@ local function move(id, from, to, role, score, agent, reason, data)
   elseif from == 'running' then
     redis.call('SREM', P .. 'running:' .. role, id)
     redis.call('ZREM', P .. 'waiting:' .. role, id)
-    redis.call('HDEL', record, 'agent', 'incarnation', 'cancelling', 'waiting_until', 'asking_until')
+    redis.call('HDEL', record, 'agent', 'incarnation', 'cancelling', 'cancel_code', 'waiting_until',
+      'asking_until')
     offer(role)
   elseif from == 'blocked' then
     redis.call('DEL', P .. 'deps:' .. id)
@@ -30,7 +31,7 @@ local function move(id, from, to, role, score, agent, reason, data)
   elseif not OPEN[from] then
     redis.call('HDEL', record, 'ended_at')
   end
-  event('task.' .. to, id, agent, from, to, reason, data)
+  event('task.' .. to, id, agent, from, to, reason, data, code)
   if to == 'ready' then
     local f = get(id, 'priority', 'seq')
     redis.call('HSET', record, 'ready_at', now)
@@ -59,7 +60,7 @@ local function move(id, from, to, role, score, agent, reason, data)
 end
 
 -- The one place where an agent changes its state.
-local function move_agent(id, from, to, role, task, reason, data)
+local function move_agent(id, from, to, role, task, reason, data, code)
   if not (AGENT[from] and AGENT[from][to]) then error('agent ' .. id .. ' may not go from ' .. from .. ' to ' .. to) end
   local record = P .. 'agent:' .. id
   redis.call('HSET', record, 'state', to, 'since', now, 'reason', reason)
@@ -72,7 +73,7 @@ local function move_agent(id, from, to, role, task, reason, data)
     -- Kept a week for `orch why`; a successor of the same id writes over it.
     redis.call('PEXPIRE', record, 7 * 86400000)
   end
-  event('agent.' .. to, task, id, from, to, reason, data)
+  event('agent.' .. to, task, id, from, to, reason, data, code)
 end
 
 -- A dead letter may outlive its parent's record: counting there would leave half a record.
@@ -138,7 +139,7 @@ settle = function(id, to)
     local f = get(dependent, 'state', 'role')
     if f[1] == 'blocked' and is_sound(dependent) then
       if to ~= 'succeeded' then
-        cancel(dependent, 'it waited for ' .. id .. ', which ended as ' .. to)
+        cancel(dependent, 'it waited for ' .. id .. ', which ended as ' .. to, CODE.dependency_ended)
       else
         redis.call('SREM', P .. 'deps:' .. dependent, id)
         if redis.call('SCARD', P .. 'deps:' .. dependent) == 0 then
@@ -149,93 +150,95 @@ settle = function(id, to)
   end
   if to ~= 'succeeded' then
     for _, child in ipairs(redis.pcall('LRANGE', P .. 'children:' .. id, 0, -1)) do
-      cancel(child, 'its parent ' .. id .. ' ended as ' .. to)
+      cancel(child, 'its parent ' .. id .. ' ended as ' .. to, CODE.parent_ended)
     end
   end
 end
 
 -- Cancels an open task: at once, or, where an agent has it, by telling the agent to stop.
 -- Returns its state afterwards; an ended task stays as it is.
-cancel = function(id, reason)
+cancel = function(id, reason, code)
   local f = get(id, 'state', 'role', 'agent', 'cancelling')
   local state = f[1]
   if not state or not OPEN[state] or not f[2] then return state end
   if state == 'running' then
     if not f[4] then
-      redis.call('HSET', P .. 'task:' .. id, 'cancelling', reason)
-      event('task.cancelling', id, f[3], state, state, reason)
+      redis.call('HSET', P .. 'task:' .. id, 'cancelling', reason, 'cancel_code', code)
+      event(EVENT.task_cancelling, id, f[3], state, state, reason, nil, code)
       if f[3] then wake('agent:' .. f[3]) end
     end
     return state
   end
-  redis.call('HSET', P .. 'task:' .. id, 'cause', 'cancelled', 'reason', reason)
-  move(id, state, 'cancelled', f[2], nil, nil, reason)
+  redis.call('HSET', P .. 'task:' .. id, 'cause', CAUSE.cancelled, 'code', code, 'reason', reason)
+  move(id, state, 'cancelled', f[2], nil, nil, reason, nil, code)
   return 'cancelled'
 end
 
 -- Ends the running attempt of a task and decides what comes next: the table of model/cause.rs.
--- `e` holds: cause; reason; exit_code and result (JSON), where there are any; retry_after (ms) and is_exact, as for
--- retry_delay; told, where the holder itself reported, so that the same report sent again gets the same answer; evidence
--- (JSON), what was known when its agent ended with it; usage (JSON), what it used; account, whose rate limit ended it.
+-- `e` holds: cause; code, finer than the cause, which decides nothing; reason; exit_code and result (JSON), where there
+-- are any; retry_after (ms) and is_exact, as for retry_delay; told, where the holder itself reported, so that the same
+-- report sent again gets the same answer; evidence (JSON), what was known when its agent ended with it; usage (JSON),
+-- what it used; account, whose rate limit ended it.
 local function end_attempt(id, e)
-  local cause, reason, usage, account = e.cause, e.reason, e.usage or '', e.account or ''
+  local cause, code, reason, usage, account = e.cause, e.code, e.reason, e.usage or '', e.account or ''
   local record = P .. 'task:' .. id
-  local f = get(id, 'role', 'agent', 'failures', 'retries', 'lost', 'lost_max', 'cancelling', 'limited')
-  if f[7] and cause ~= 'success' then
-    cause, reason = 'cancelled', f[7]
+  local f = get(id, 'role', 'agent', 'failures', 'retries', 'lost', 'lost_max', 'cancelling', 'limited', 'cancel_code')
+  if f[7] and cause ~= CAUSE.success then
+    cause, code, reason = CAUSE.cancelled, f[9] or CODE.cancelled, f[7]
   end
   -- Whoever ends while a person has yet to answer waits for that answer, and nothing is counted.
-  local AWAITS = {success = true, transient = true, timeout = true, needs_person = true}
+  local AWAITS = {[CAUSE.success] = true, [CAUSE.transient] = true, [CAUSE.timeout] = true, [CAUSE.needs_person] = true}
   local asks = not f[7] and AWAITS[cause] and open_question(id)
   if asks then
-    cause, reason = 'needs_person', 'it asks: ' .. asks
+    cause, code, reason = CAUSE.needs_person, CODE.question_open, 'it asks: ' .. asks
   end
   -- A record that was damaged while it ran must not keep its end from being told.
   local of_agent = f[2] and redis.pcall('HGET', P .. 'agent:' .. f[2], 'role')
   local role = type(of_agent) == 'string' and of_agent or f[1] or ''
   local failures, lost = number(f[3]), number(f[5])
-  local limited = cause == 'rate_limited' and number(f[8]) + 1 or 0
-  if cause == 'transient' or cause == 'timeout' or cause == 'permanent' then failures = failures + 1 end
+  local limited = cause == CAUSE.rate_limited and number(f[8]) + 1 or 0
+  if cause == CAUSE.transient or cause == CAUSE.timeout or cause == CAUSE.permanent then failures = failures + 1 end
   -- What ends because a person stops everything at once is no mishap, and must not make a task poison.
-  if cause == 'lost' and redis.call('HGET', P .. 'requests', 'stop') ~= 'now' then lost = lost + 1 end
+  if cause == CAUSE.lost and redis.call('HGET', P .. 'requests', 'stop') ~= 'now' then lost = lost + 1 end
   local to, why = 'delayed', reason
-  if cause == 'success' then
+  if cause == CAUSE.success then
     to = 'succeeded'
-  elseif cause == 'permanent' then
+  elseif cause == CAUSE.permanent then
     to = 'failed'
-  elseif cause == 'needs_person' then
+  elseif cause == CAUSE.needs_person then
     to = 'held'
-  elseif cause == 'cancelled' then
+  elseif cause == CAUSE.cancelled then
     to = 'cancelled'
-  elseif (cause == 'transient' or cause == 'timeout') and failures > number(f[4]) then
+  elseif (cause == CAUSE.transient or cause == CAUSE.timeout) and failures > number(f[4]) then
     to = 'failed'
     if failures > 1 then why = reason .. '; failed ' .. failures .. ' times' end
-  elseif cause == 'lost' and lost > number(f[6]) then
+  elseif cause == CAUSE.lost and lost > number(f[6]) then
     to = 'failed'
     if lost > 1 then why = reason .. '; lost ' .. lost .. ' times' end
   end
   if usage ~= '' then spend(id, role, f[2] or '', decoded(usage)) end
   local over = to == 'delayed' and over_its_limit(id, role)
   if over then to, why = 'held', over .. '; the last attempt: ' .. reason end
+  local why_code = over and CODE.over_budget or code
   local due = nil
-  if to == 'delayed' or cause == 'rate_limited' then
+  if to == 'delayed' or cause == CAUSE.rate_limited then
     local counts = {failures = failures, lost = lost, limited = limited}
     due = now + retry_delay(id, cause, counts, tonumber(e.retry_after or ''), e.is_exact)
   end
-  if cause == 'rate_limited' and account ~= '' then
+  if cause == CAUSE.rate_limited and account ~= '' then
     local limit = P .. 'rate:' .. account
     local till = number(redis.call('HGET', limit, 'until'))
     if due > till or till > now + DAY then
       redis.call('HSET', limit, 'until', due, 'reason', reason)
       redis.call('PEXPIRE', limit, 2 * DAY)
-      event('role.rate_limited', id, f[2], nil, nil, reason, cjson.encode({account = account, until_ms = due}))
+      event(EVENT.role_rate_limited, id, f[2], nil, nil, reason, cjson.encode({account = account, until_ms = due}), code)
       wake('supervisor')
     end
   end
   if to ~= 'delayed' then due = nil end
 
   local attempt = last_attempt(id)
-  attempt.ended_at, attempt.cause, attempt.reason, attempt.next = now, cause, reason, to
+  attempt.ended_at, attempt.cause, attempt.code, attempt.reason, attempt.next = now, cause, code, reason, to
   if (e.exit_code or '') ~= '' then attempt.exit_code = tonumber(e.exit_code) end
   attempt.next_retry_at, attempt.told = due, e.told
   if (e.evidence or '') ~= '' then attempt.evidence = e.evidence end
@@ -249,13 +252,13 @@ local function end_attempt(id, e)
   end
   -- A success needs no explanation; its attempts have theirs.
   if to == 'succeeded' then
-    redis.call('HDEL', record, 'cause', 'reason')
+    redis.call('HDEL', record, 'cause', 'code', 'reason')
   else
-    redis.call('HSET', record, 'cause', cause, 'reason', why)
+    redis.call('HSET', record, 'cause', cause, 'code', why_code, 'reason', why)
   end
   if (e.result or '') ~= '' then
     redis.call('HSET', record, 'result', e.result)
-  elseif cause == 'success' then
+  elseif cause == CAUSE.success then
     -- What an earlier attempt said is not its answer.
     redis.call('HDEL', record, 'result')
   end
@@ -264,6 +267,6 @@ local function end_attempt(id, e)
     -- Of a question somebody was told when it was asked.
     if not asks then notice({what = 'held', task = id, text = why}) end
   end
-  move(id, 'running', to, role, due, f[2], why, cjson.encode({cause = cause, attempt = attempt.number}))
+  move(id, 'running', to, role, due, f[2], why, cjson.encode({cause = cause, attempt = attempt.number}), why_code)
   return to
 end

@@ -36,7 +36,7 @@ local function fail_unread(id, reason)
     message.failed = reason
     redis.call('LSET', list, n - before_first - 1, cjson.encode(message))
     local what = 'the message of ' .. (message.from or '') .. ' to ' .. id .. ' was not read: ' .. reason
-    event('message.failed', id, nil, nil, nil, what, cjson.encode({message = message.id}))
+    event(EVENT.message_failed, id, nil, nil, nil, what, cjson.encode({message = message.id}))
     local to = message.reply_to
     if to and (OPEN[get(to, 'state')[1]] or string.sub(to, 1, 2) ~= 't-') then
       post(to, {from = 'orch', task = id, text = what .. ': ' .. short(message.text or '', 200)})
@@ -90,5 +90,5 @@ end
 -- From now on an agent's program asks its user for something.
 local function asks_for(agent, task, needs, of)
   redis.call('HSET', P .. 'agent:' .. agent, 'needs', needs, 'needs_since', now, 'needs_for', of)
-  event('agent.needs', task, agent, nil, nil, asks_in_words(needs, of))
+  event(EVENT.agent_needs, task, agent, nil, nil, asks_in_words(needs, of))
 end

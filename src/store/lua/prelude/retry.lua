@@ -26,7 +26,7 @@ end
 -- that it is the user's own and knows what it asks for.
 local function retry_delay(id, cause, counts, after, is_exact)
   local delays = delays_of(id)
-  if cause == 'rate_limited' then
+  if cause == CAUSE.rate_limited then
     -- A limit that is still there when it should have ended was named wrongly, or clocks differ. It counts against no
     -- bound, so without a growing delay its task would be tried again every second for ever.
     local least = 0
@@ -36,7 +36,7 @@ local function retry_delay(id, cause, counts, after, is_exact)
     return math.min(math.max(after or RATE_LIMIT_DEFAULT, least), DAY)
   end
   if after then return math.max(0, math.floor(after)) end
-  local delay = cause == 'lost' and entry(delays.lost, counts.lost) or entry(delays.failed, counts.failures)
+  local delay = cause == CAUSE.lost and entry(delays.lost, counts.lost) or entry(delays.failed, counts.failures)
   delay = delay * (1 + JITTER * (2 * fraction(id) - 1))
   return math.floor(math.min(delay, tonumber(delays.cap) or delay))
 end

@@ -5,25 +5,25 @@
 -- Refuses: unknown, nothing_asked, not_an_option (with the options as JSON), damaged (the record does not read)
 local id = ARGV[1]
 local f = get(id, 'state', 'role', 'asks', 'agent', 'holds')
-if not f[1] then return refuse('unknown', id) end
-if not is_sound(id) then return refuse('damaged', id) end
+if not f[1] then return refuse(REFUSAL.unknown, id) end
+if not is_sound(id) then return refuse(REFUSAL.damaged, id) end
 local list, place, question = P .. 'questions:' .. id, nil, nil
 for i, text in ipairs(redis.call('LRANGE', list, 0, -1)) do
   local one = decoded(text)
   if one.answer_token == ARGV[2] then return {one.number, one.text, f[1], number(f[3])} end
   if not question and one.number and not one.answer and not one.closed then place, question = i - 1, one end
 end
-if not question then return refuse('nothing_asked', id) end
+if not question then return refuse(REFUSAL.nothing_asked, id) end
 if question.options ~= '' and ARGV[4] == '' then
   local is_one = false
   for _, option in ipairs(decoded(question.options)) do is_one = is_one or option == ARGV[3] end
-  if not is_one then return refuse('not_an_option', question.options) end
+  if not is_one then return refuse(REFUSAL.not_an_option, question.options) end
 end
 
 question.answer, question.answered_at, question.answered_by, question.answer_token = ARGV[3], now, ARGV[5], ARGV[2]
 if ARGV[4] ~= '' then question.verdict = ARGV[4] end
 redis.call('LSET', list, place, cjson.encode(question))
-event('task.answered', id, f[4], nil, nil, ARGV[5] .. ' answered: ' .. short(ARGV[3], 500),
+event(EVENT.task_answered, id, f[4], nil, nil, ARGV[5] .. ' answered: ' .. short(ARGV[3], 500),
   cjson.encode({question = question.number}))
 redis.call('PUBLISH', P .. 'news:' .. id, 'answered')
 local record, open, state = P .. 'task:' .. id, number(f[3]) - 1, f[1]
@@ -41,7 +41,7 @@ if f[1] == 'running' and f[4] then
     redis.call('HDEL', P .. 'agent:' .. f[4], unpack(ASKED))
   end
 elseif f[1] == 'held' and f[5] == 'question' and open == 0 then
-  redis.call('HDEL', record, 'cause', 'reason')
+  redis.call('HDEL', record, 'cause', 'code', 'reason')
   state = 'ready'
   move(id, 'held', state, f[2], nil, nil, 'its question was answered by ' .. ARGV[5])
 end

@@ -7,7 +7,7 @@
 -- Refuses: stale (the attempt is over), too_many (open ones, or ever)
 local id = ARGV[1]
 local f = get(id, 'state', 'fence', 'incarnation', 'agent', 'number', 'asks')
-if f[1] ~= 'running' or f[2] ~= ARGV[2] or f[3] ~= ARGV[3] then return refuse('stale', id) end
+if f[1] ~= 'running' or f[2] ~= ARGV[2] or f[3] ~= ARGV[3] then return refuse(REFUSAL.stale, id) end
 local record, agent, list, attempt = P .. 'task:' .. id, P .. 'agent:' .. f[4], P .. 'questions:' .. id, number(f[5])
 
 local all, found, place, again = redis.call('LRANGE', list, 0, -1), nil, nil, nil
@@ -21,13 +21,13 @@ for i, text in ipairs(all) do
   if not found and same and (question.attempt < attempt or not question.heard) then found, place = question, i - 1 end
 end
 if not found then
-  if number(f[6]) >= 20 or #all >= 500 then return refuse('too_many', id) end
+  if number(f[6]) >= 20 or #all >= 500 then return refuse(REFUSAL.too_many, id) end
   found = {number = #all + 1, tokens = {ARGV[4]}, text = ARGV[5], options = ARGV[6], attempt = attempt, agent = f[4],
     asked_at = now}
   redis.call('RPUSH', list, cjson.encode(found))
   redis.call('HINCRBY', record, 'asks', 1)
   redis.call('ZADD', P .. 'asking', 'NX', now, id)
-  event('task.asks', id, f[4], nil, nil, short(ARGV[5], 500), cjson.encode({question = found.number}))
+  event(EVENT.task_asks, id, f[4], nil, nil, short(ARGV[5], 500), cjson.encode({question = found.number}))
   notice({what = 'question', task = id, question = found.number, text = short(ARGV[5], 2000)})
 else
   local heard = found.answer and true or nil

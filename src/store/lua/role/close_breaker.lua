@@ -2,5 +2,5 @@
 -- KEYS: 1 prefix
 -- ARGV: 1 role (the master's: its id), 2 reason
 -- Returns: 'ok'
-if redis.call('DEL', P .. 'breaker:' .. ARGV[1]) == 1 then event('role.recovered', nil, nil, nil, nil, ARGV[2]) end
+if redis.call('DEL', P .. 'breaker:' .. ARGV[1]) == 1 then event(EVENT.role_recovered, nil, nil, nil, nil, ARGV[2]) end
 return 'ok'

@@ -14,10 +14,10 @@ end
 roles[ARGV[1]] = true
 redis.call('DEL', rate)
 local why = 'the rate limit of ' .. account .. ' was lifted by ' .. ARGV[2]
-event('role.limit_lifted', nil, nil, nil, nil, why .. '; it was: ' .. (limited[2] or ''), cjson.encode({account = account}))
+event(EVENT.role_limit_lifted, nil, nil, nil, nil, why .. '; it was: ' .. (limited[2] or ''), cjson.encode({account = account}))
 for _, id in ipairs(redis.call('ZRANGE', P .. 'state:delayed', 0, -1)) do
   local f = get(id, 'role', 'cause', 'state')
-  if f[3] == 'delayed' and f[2] == 'rate_limited' and roles[f[1] or ''] and is_sound(id) then
+  if f[3] == 'delayed' and f[2] == CAUSE.rate_limited and roles[f[1] or ''] and is_sound(id) then
     move(id, 'delayed', 'ready', f[1], nil, nil, why)
   end
 end

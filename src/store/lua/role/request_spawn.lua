@@ -6,6 +6,6 @@
 if not redis.call('SET', P .. 'requested:' .. ARGV[2], '1', 'NX', 'PX', 3600000) then return 'ok' end
 redis.call('HSET', P .. 'requests', 'spawn:' .. ARGV[1] .. ':' .. ARGV[2], '1')
 redis.call('DEL', P .. 'breaker:' .. ARGV[1])
-event('role.spawn', nil, nil, nil, nil, ARGV[3])
+event(EVENT.role_spawn, nil, nil, nil, nil, ARGV[3])
 wake('supervisor')
 return 'ok'

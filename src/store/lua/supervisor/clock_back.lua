@@ -48,6 +48,6 @@ for _, agent in ipairs(redis.call('SMEMBERS', P .. 'agents')) do
     if tonumber(redis.call('HGET', record, field) or '0') > now then redis.call('HSET', record, field, now) end
   end
 end
-event('clock.back', nil, nil, nil, nil, ARGV[4])
+event(EVENT.clock_back, nil, nil, nil, nil, ARGV[4])
 wake('supervisor')
 return moved

@@ -3,7 +3,7 @@
 -- ARGV: 1 reason
 -- Returns: 'ok'
 if redis.call('HDEL', P .. 'epoch', 'settling_until') == 1 then
-  event('redis.settled', nil, nil, nil, nil, ARGV[1])
+  event(EVENT.redis_settled, nil, nil, nil, nil, ARGV[1])
   for _, limit in ipairs(redis.call('HKEYS', P .. 'limits')) do
     local role = string.match(limit, '^max:(.*)$')
     if role and redis.call('ZCARD', P .. 'ready:' .. role) > 0 then wake_role(role) end

@@ -27,10 +27,10 @@ if (last_fence > 0 or accepted > 0) and (stored < remembered or fence < last_fen
   -- They are counted from here on, or the next loss would not be noticed.
   if seq < accepted then redis.call('SET', P .. 'seq', accepted) end
   redis.call('HSET', P .. 'epoch', 'lost_at', now, 'loss', loss, 'settling_until', now + ARGV[6])
-  event('redis.lost_data', nil, nil, nil, nil, loss, cjson.encode({
+  event(EVENT.redis_lost_data, nil, nil, nil, nil, loss, cjson.encode({
     accepted = accepted, known = seq, last_fence = last_fence, known_fence = fence, epoch = number}))
 elseif stored >= 0 then
-  event('redis.epoch', nil, nil, nil, nil, 'a Redis server came up; fences go on above ' ..
+  event(EVENT.redis_epoch, nil, nil, nil, nil, 'a Redis server came up; fences go on above ' ..
     string.format('%.0f', number * FENCES_PER_EPOCH))
 end
 wake('supervisor')

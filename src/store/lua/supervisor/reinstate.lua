@@ -10,15 +10,15 @@
 -- Refuses: stale (it was given up, or the task is another's or has ended), taken (an agent of this id lives, as far as
 --          Redis knows; it may find out)
 local agent, incarnation, id, fence = ARGV[1], ARGV[2], ARGV[5], tonumber(ARGV[7])
-if tonumber(redis.call('HGET', P .. 'epoch', 'number') or '0') <= tonumber(ARGV[3]) then return refuse('stale', agent) end
+if tonumber(redis.call('HGET', P .. 'epoch', 'number') or '0') <= tonumber(ARGV[3]) then return refuse(REFUSAL.stale, agent) end
 
 local living = ARGV[4] ~= '' and cjson.decode(ARGV[4])
 local record = P .. 'agent:' .. agent
 local a = redis.call('HMGET', record, 'state', 'incarnation', 'task', 'attempt', 'fence')
 local recorded = a[1] and a[1] ~= 'failed' and a[1] ~= 'stopped'
 if living then
-  if a[2] == incarnation and not recorded then return refuse('stale', agent) end
-  if a[2] ~= incarnation and recorded then return refuse('taken', agent) end
+  if a[2] == incarnation and not recorded then return refuse(REFUSAL.stale, agent) end
+  if a[2] ~= incarnation and recorded then return refuse(REFUSAL.taken, agent) end
   if recorded and a[3] and (a[3] ~= id or tonumber(a[5]) ~= fence) then return {'busy', a[3], a[4], a[5]} end
 end
 local t = {}
@@ -28,7 +28,7 @@ if id ~= '' then
   if held then
     id = ''
   elseif t[1] and (not fence or not OPEN[t[1]] or tonumber(t[2] or '0') >= fence) then
-    return refuse('stale', id)
+    return refuse(REFUSAL.stale, id)
   end
 end
 
@@ -40,7 +40,7 @@ if living then
       incarnation, 'master', living.master and '1' or '0', 'started_at', living.started_at, 'since', now,
       'tasks_done', living.tasks_done, 'restarts', 0, 'reason', why)
     redis.call('SADD', P .. 'agents', agent)
-    event('agent.starting', nil, agent, a[1], 'starting', why)
+    event(EVENT.agent_starting, nil, agent, a[1], 'starting', why)
     a[1] = 'starting'
   end
   redis.call('HSET', record, 'host', living.host, 'boot_id', living.boot_id, 'pid', living.pid, 'start_time',
@@ -67,11 +67,13 @@ if not t[1] then
 end
 for number = redis.call('LLEN', P .. 'attempts:' .. id) + 1, tonumber(ARGV[6]) - (fence and 1 or 0) do
   redis.call('RPUSH', P .. 'attempts:' .. id, cjson.encode({number = number, agent = '', fence = 0, started_at = now,
-    ended_at = now, cause = 'lost', reason = 'Redis lost what came of it', next = 'ready'}))
+    ended_at = now, cause = CAUSE.lost, code = CODE.data_lost, reason = 'Redis lost what came of it', next = 'ready'}))
 end
 if not fence then return {'ok'} end
-if t[1] == 'running' then t[1] = end_attempt(id, {cause = 'lost', reason = 'Redis lost how it ended', retry_after = 0}) end
-if t[1] == 'failed' then return refuse('stale', id) end
+if t[1] == 'running' then
+  t[1] = end_attempt(id, {cause = CAUSE.lost, code = CODE.data_lost, reason = 'Redis lost how it ended', retry_after = 0})
+end
+if t[1] == 'failed' then return refuse(REFUSAL.stale, id) end
 if t[1] ~= 'ready' then move(id, t[1], 'ready', t[5], nil, nil, why) end
 redis.call('HSET', P .. 'task:' .. id, 'number', ARGV[6], 'agent', agent, 'incarnation', incarnation, 'fence', ARGV[7])
 redis.call('RPUSH', P .. 'attempts:' .. id,

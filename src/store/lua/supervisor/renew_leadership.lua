@@ -8,7 +8,7 @@ local record, lease = P .. 'supervisor', tonumber(ARGV[3])
 local s = redis.call('HMGET', record, 'home', 'where', 'until')
 local is_ours, rest = s[1] == ARGV[1], number(s[3]) - now
 -- Nobody says it for longer than a minute: what lasts longer was said before the clock went back.
-if s[1] and not is_ours and rest > 0 and rest <= 60000 then return refuse('supervised', s[2]) end
+if s[1] and not is_ours and rest > 0 and rest <= 60000 then return refuse(REFUSAL.supervised, s[2]) end
 if lease == 0 then
   if is_ours then redis.call('DEL', record) end
   return 'ok'

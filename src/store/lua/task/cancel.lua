@@ -6,8 +6,8 @@
 local function remove(id, reason)
   local f = get(id, 'role', 'reason')
   if f[2] then reason = reason .. '; it had failed: ' .. f[2] end
-  redis.call('HSET', P .. 'task:' .. id, 'cause', 'cancelled', 'reason', reason)
-  move(id, 'failed', 'cancelled', f[1], nil, nil, reason)
+  redis.call('HSET', P .. 'task:' .. id, 'cause', CAUSE.cancelled, 'code', CODE.cancelled, 'reason', reason)
+  move(id, 'failed', 'cancelled', f[1], nil, nil, reason, nil, CODE.cancelled)
   return 'cancelled'
 end
 
@@ -15,6 +15,6 @@ local states = {}
 for i = 2, #ARGV do
   local id = ARGV[i]
   local is_dead_letter = get(id, 'state')[1] == 'failed'
-  states[#states + 1] = (is_dead_letter and remove or cancel)(id, ARGV[1]) or ''
+  states[#states + 1] = (is_dead_letter and remove or cancel)(id, ARGV[1], CODE.cancelled) or ''
 end
 return states

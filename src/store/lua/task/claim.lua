@@ -5,7 +5,7 @@
 -- Refuses: stale; damaged (the first ready task does not read: set it aside, and claim again)
 local agent, incarnation = ARGV[1], ARGV[2]
 local a = redis.call('HMGET', P .. 'agent:' .. agent, 'state', 'incarnation', 'role', 'task')
-if a[2] ~= incarnation or a[1] == 'failed' or a[1] == 'stopped' then return refuse('stale', agent) end
+if a[2] ~= incarnation or a[1] == 'failed' or a[1] == 'stopped' then return refuse(REFUSAL.stale, agent) end
 
 local function answer(id)
   local f = get(id, 'number', 'fence')
@@ -62,7 +62,7 @@ if not id then
 end
 
 local is = get(id, 'state', 'role')
-if not is_sound(id) or is[1] ~= 'ready' or is[2] ~= role then return refuse('damaged', id .. ' ' .. role) end
+if not is_sound(id) or is[1] ~= 'ready' or is[2] ~= role then return refuse(REFUSAL.damaged, id .. ' ' .. role) end
 
 local fence = redis.call('INCR', P .. 'fence')
 local number = redis.call('HINCRBY', P .. 'task:' .. id, 'number', 1)

@@ -9,7 +9,7 @@ local id, spec = ARGV[1], cjson.decode(ARGV[2])
 
 local known = get(id, 'state', 'role', 'text')
 if known[1] then
-  if known[2] ~= spec.role or known[3] ~= ARGV[3] then return refuse('id_taken', id) end
+  if known[2] ~= spec.role or known[3] ~= ARGV[3] then return refuse(REFUSAL.id_taken, id) end
   return {id, known[1], '1'}
 end
 
@@ -17,7 +17,7 @@ local parent, p = spec.parent, nil
 if parent then
   p = get(parent, 'state', 'fence', 'incarnation', 'depth', 'open_children', 'cancelling')
   if p[1] ~= 'running' or p[2] ~= spec.attempt_fence or p[3] ~= spec.incarnation or p[6] then
-    return refuse('stale', parent)
+    return refuse(REFUSAL.stale, parent)
   end
 end
 
@@ -42,7 +42,7 @@ if existing then
   local state = e[1]
   -- Models call different things the same. Whoever asks within a task for something else does not get another's answer.
   local same = e[3] == spec.role and e[4] == ARGV[3] and (e[5] or '') == (spec.cwd or '') and (e[6] or '') == ARGV[4]
-  if state and spec.key and parent and e[2] ~= parent and not same then return refuse('key_taken', existing) end
+  if state and spec.key and parent and e[2] ~= parent and not same then return refuse(REFUSAL.key_taken, existing) end
   if state and (spec.key or (state ~= 'failed' and state ~= 'cancelled')) then
     if calls then
       redis.call('HSET', calls, 'found:' .. id, existing)
@@ -55,18 +55,18 @@ end
 local depth = 0
 if parent then
   depth = number(p[4]) + 1
-  if depth > spec.max_depth then return refuse('too_deep', tostring(spec.max_depth)) end
-  if number(p[5]) >= spec.max_children then return refuse('too_many_children', tostring(spec.max_children)) end
+  if depth > spec.max_depth then return refuse(REFUSAL.too_deep, tostring(spec.max_depth)) end
+  if number(p[5]) >= spec.max_children then return refuse(REFUSAL.too_many_children, tostring(spec.max_children)) end
 else
   local drain = redis.call('HGET', P .. 'requests', 'drain')
-  if drain then return refuse('draining', drain) end
+  if drain then return refuse(REFUSAL.draining, drain) end
 end
 
 local open = {}
 for _, dependency in ipairs(spec.after) do
   local state = get(dependency, 'state')[1]
-  if not state then return refuse('unknown_dependency', dependency) end
-  if state == 'failed' or state == 'cancelled' then return refuse('dependency_ended', dependency .. ' ' .. state) end
+  if not state then return refuse(REFUSAL.unknown_dependency, dependency) end
+  if state == 'failed' or state == 'cancelled' then return refuse(REFUSAL.dependency_ended, dependency .. ' ' .. state) end
   if state ~= 'succeeded' and not open[dependency] then
     open[dependency] = true
     open[#open + 1] = dependency

@@ -6,4 +6,4 @@ local f = get(ARGV[1], 'state', 'fence', 'agent', 'incarnation')
 if f[1] ~= 'running' or f[2] ~= ARGV[2] then return '' end
 local a = redis.pcall('HMGET', P .. 'agent:' .. (f[3] or ''), 'state', 'incarnation', 'task')
 if a[2] == f[4] and a[3] == ARGV[1] and a[1] ~= 'failed' and a[1] ~= 'stopped' then return '' end
-return end_attempt(ARGV[1], {cause = 'lost', reason = ARGV[3]})
+return end_attempt(ARGV[1], {cause = CAUSE.lost, code = CODE.agent_gone, reason = ARGV[3]})

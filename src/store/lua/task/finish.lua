@@ -2,7 +2,7 @@
 -- KEYS: 1 prefix
 -- ARGV: 1 task, 2 agent, 3 incarnation, 4 fence, 5 cause, 6 reason, 7 exit code or '', 8 result (JSON or ''),
 --       9 when to try again, if the program named it (ms) or '', 10 evidence (JSON or ''), 11 usage (JSON or ''),
---       12 whose account was rate limited, or '', 13 '1' if the named time is to be kept exactly
+--       12 whose account was rate limited, or '', 13 '1' if the named time is to be kept exactly, 14 code of the end
 -- Returns: {state of the task, '1' the first time, '0' again}
 -- Refuses: stale (another lease was given meanwhile, or the attempt was ended by the supervisor)
 local id, agent, fence = ARGV[1], ARGV[2], ARGV[4]
@@ -20,17 +20,17 @@ if f[1] ~= 'running' or f[2] ~= agent or f[3] ~= ARGV[3] or f[4] ~= fence then
       end
     end
   end
-  event('task.stale', id, agent, nil, nil, 'a late ' .. ARGV[5] .. ' with fence ' .. fence .. ' was refused')
-  return refuse('stale', id)
+  event(EVENT.task_stale, id, agent, nil, nil, 'a late ' .. ARGV[5] .. ' with fence ' .. fence .. ' was refused', nil, REFUSAL.stale)
+  return refuse(REFUSAL.stale, id)
 end
 
 local state = end_attempt(id, {
-  cause = ARGV[5], reason = ARGV[6], exit_code = ARGV[7], result = ARGV[8], retry_after = ARGV[9], told = true,
-  evidence = ARGV[10], usage = ARGV[11], account = ARGV[12], is_exact = ARGV[13] == '1'})
+  cause = ARGV[5], code = ARGV[14], reason = ARGV[6], exit_code = ARGV[7], result = ARGV[8], retry_after = ARGV[9],
+  told = true, evidence = ARGV[10], usage = ARGV[11], account = ARGV[12], is_exact = ARGV[13] == '1'})
 local a = redis.call('HMGET', P .. 'agent:' .. agent, 'state', 'incarnation', 'role')
 if a[2] == ARGV[3] then
   redis.call('HDEL', P .. 'agent:' .. agent, 'task', 'attempt', 'fence', unpack(WAIT))
-  if ARGV[5] ~= 'lost' then redis.call('HINCRBY', P .. 'agent:' .. agent, 'tasks_done', 1) end
+  if ARGV[5] ~= CAUSE.lost then redis.call('HINCRBY', P .. 'agent:' .. agent, 'tasks_done', 1) end
   if a[1] == 'busy' then move_agent(agent, 'busy', 'idle', a[3], id, id .. ' ended as ' .. state) end
 end
 return {state, '1'}

@@ -6,7 +6,7 @@
 -- Refuses: stale; ancestor (it would wait for itself, or for what waits for it)
 local id = ARGV[1]
 local f = get(id, 'state', 'fence', 'incarnation', 'role', 'waiting_until', 'agent')
-if f[1] ~= 'running' or f[2] ~= ARGV[2] or f[3] ~= ARGV[3] or not f[4] then return refuse('stale', id) end
+if f[1] ~= 'running' or f[2] ~= ARGV[2] or f[3] ~= ARGV[3] or not f[4] then return refuse(REFUSAL.stale, id) end
 local ancestors, ancestor = {}, id
 while ancestor and ancestor ~= '' do
   ancestors[ancestor] = true
@@ -17,7 +17,7 @@ for i = 5, #ARGV do asked[#asked + 1] = ARGV[i] end
 local next_one = 1
 while asked[next_one] do
   local what = asked[next_one]
-  if ancestors[what] then return refuse('ancestor', what) end
+  if ancestors[what] then return refuse(REFUSAL.ancestor, what) end
   if not seen[what] then
     seen[what] = true
     for _, dependency in ipairs(redis.call('SMEMBERS', P .. 'deps:' .. what)) do asked[#asked + 1] = dependency end
@@ -29,13 +29,13 @@ if for_ms > 0 then
   redis.call('ZADD', P .. 'waiting:' .. f[4], now + for_ms, id)
   redis.call('HSET', P .. 'task:' .. id, 'waiting_until', now + for_ms)
   if not was then
-    event('task.waiting', id, f[6], 'running', 'running', 'waits for ' .. (#ARGV - 4) .. ' of its subtasks')
+    event(EVENT.task_waiting, id, f[6], 'running', 'running', 'waits for ' .. (#ARGV - 4) .. ' of its subtasks')
     if redis.call('ZCARD', P .. 'ready:' .. f[4]) > 0 then wake_role(f[4]) end
     wake('supervisor')
   end
 else
   redis.call('ZREM', P .. 'waiting:' .. f[4], id)
   redis.call('HDEL', P .. 'task:' .. id, 'waiting_until')
-  if was then event('task.resumed', id, f[6], 'running', 'running', 'what it waited for has ended') end
+  if was then event(EVENT.task_resumed, id, f[6], 'running', 'running', 'what it waited for has ended') end
 end
 return 'ok'

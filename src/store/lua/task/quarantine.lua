@@ -8,15 +8,15 @@ local id, reason, queue = ARGV[1], 'its record is damaged: ' .. ARGV[2], ARGV[3]
 local record, kept = P .. 'task:' .. id, P .. 'quarantine:' .. id
 redis.call('ZREM', P .. 'ready:' .. queue, id)
 -- Sent again, or found in a queue that nobody knew of: what was stored must not be written over by what stands in its place.
-local stands = get(id, 'state', 'reason')
-if redis.call('EXISTS', kept) == 1 and is_sound(id) and (stands[2] or ''):find('its record is damaged: ', 1, true) == 1 then
+local stands = get(id, 'state', 'code')
+if redis.call('EXISTS', kept) == 1 and is_sound(id) and stands[2] == CODE.record_damaged then
   return stands[1]
 end
 local from
 for _, state in ipairs({'blocked', 'ready', 'delayed', 'held', 'running', 'succeeded', 'failed', 'cancelled'}) do
   if redis.call('ZSCORE', P .. 'state:' .. state, id) then from = state end
 end
-event('task.damaged', id, nil, nil, nil, reason)
+event(EVENT.task_damaged, id, nil, nil, nil, reason)
 if redis.call('EXISTS', record) == 1 then redis.call('RENAME', record, kept) end
 if #ARGV < 5 or not from then
   redis.call('ZREM', P .. 'tasks', id)
@@ -36,17 +36,18 @@ if fence then redis.call('HSET', record, 'fence', fence) end
 local seq = redis.call('ZSCORE', P .. 'tasks', id)
 if seq then redis.call('HSET', record, 'seq', seq) else redis.call('ZADD', P .. 'tasks', get(id, 'seq')[1], id) end
 if from == 'succeeded' or from == 'failed' or from == 'cancelled' then
-  redis.call('HSET', record, 'ended_at', now, 'reason', reason)
+  redis.call('HSET', record, 'ended_at', now, 'code', CODE.record_damaged, 'reason', reason)
   redis.call('ZADD', P .. 'state:' .. from, now, id)
   return from
 end
-redis.call('HSET', record, 'cause', 'permanent', 'reason', reason)
+redis.call('HSET', record, 'cause', CAUSE.permanent, 'code', CODE.record_damaged, 'reason', reason)
 local role, agent = get(id, 'role')[1], nil
 if from == 'running' then
   local attempt = last_attempt(id)
   agent = attempt.agent
   if attempt.number and not attempt.ended_at then
-    attempt.ended_at, attempt.cause, attempt.reason, attempt.next = now, 'permanent', reason, 'failed'
+    attempt.ended_at, attempt.cause, attempt.code = now, CAUSE.permanent, CODE.record_damaged
+    attempt.reason, attempt.next = reason, 'failed'
     redis.call('LSET', P .. 'attempts:' .. id, -1, cjson.encode(attempt))
   end
   local a = redis.pcall('HMGET', P .. 'agent:' .. (agent or ''), 'state', 'task', 'role')
@@ -57,5 +58,5 @@ if from == 'running' then
     if a[1] == 'busy' then move_agent(agent, 'busy', 'idle', a[3], id, id .. ' was set aside') end
   end
 end
-move(id, from, 'failed', role, nil, agent, reason)
+move(id, from, 'failed', role, nil, agent, reason, nil, CODE.record_damaged)
 return 'failed'

@@ -5,7 +5,7 @@
 -- Refuses: stale (the attempt is over)
 local id = ARGV[1]
 local f = get(id, 'state', 'fence', 'incarnation', 'agent')
-if f[1] ~= 'running' or f[2] ~= ARGV[2] or f[3] ~= ARGV[3] then return refuse('stale', id) end
+if f[1] ~= 'running' or f[2] ~= ARGV[2] or f[3] ~= ARGV[3] then return refuse(REFUSAL.stale, id) end
 redis.call('HSET', P .. 'agent:' .. f[4], 'progress_at', now)
-event('task.progress', id, f[4], nil, nil, ARGV[4])
+event(EVENT.task_progress, id, f[4], nil, nil, ARGV[4])
 return 'ok'

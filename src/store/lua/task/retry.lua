@@ -6,8 +6,8 @@
 local id = ARGV[1]
 local f = get(id, 'state', 'role', 'after', 'parent')
 local from = f[1]
-if not from then return refuse('unknown', id) end
-if not is_sound(id) then return refuse('damaged', id) end
+if not from then return refuse(REFUSAL.unknown, id) end
+if not is_sound(id) then return refuse(REFUSAL.damaged, id) end
 if from == 'delayed' then
   move(id, from, 'ready', f[2], nil, nil, ARGV[2])
   return {from, 'ready'}
@@ -15,15 +15,15 @@ end
 if from ~= 'failed' and from ~= 'cancelled' and from ~= 'held' then return {from, from} end
 
 local reads, after = pcall(cjson.decode, f[3] and f[3] ~= '' and f[3] or '[]')
-if not reads or type(after) ~= 'table' then return refuse('damaged', id) end
+if not reads or type(after) ~= 'table' then return refuse(REFUSAL.damaged, id) end
 for _, dependency in ipairs(after) do
-  if type(dependency) ~= 'string' then return refuse('damaged', id) end
+  if type(dependency) ~= 'string' then return refuse(REFUSAL.damaged, id) end
 end
 
 local open = {}
 for _, dependency in ipairs(after) do
   local state = get(dependency, 'state')[1]
-  if state == 'failed' or state == 'cancelled' then return refuse('dependency_ended', dependency .. ' ' .. state) end
+  if state == 'failed' or state == 'cancelled' then return refuse(REFUSAL.dependency_ended, dependency .. ' ' .. state) end
   if state and state ~= 'succeeded' then open[#open + 1] = dependency end
 end
 local to = #open > 0 and 'blocked' or 'ready'
@@ -35,7 +35,7 @@ if used[1] or used[2] or used[3] then
   redis.call('HSET', P .. 'task:' .. id, 'allowed_usd', number(used[1]), 'allowed_tokens',
     string.format('%.0f', number(used[2]) + number(used[3])))
 end
-redis.call('HDEL', P .. 'task:' .. id, 'cause', 'reason', 'result')
+redis.call('HDEL', P .. 'task:' .. id, 'cause', 'code', 'reason', 'result')
 if from ~= 'held' and f[4] then count_child(f[4], 1) end
 move(id, from, to, f[2], nil, nil, ARGV[2])
 return {from, to}

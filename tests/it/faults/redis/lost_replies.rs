@@ -14,7 +14,7 @@ use std::{
     thread,
 };
 
-use orch::redis_server::find_program;
+use orch::{redis_server::find_program, store::transitions};
 
 use crate::common::{Work, World, gate};
 
@@ -55,17 +55,17 @@ struct Plan {
     names: HashMap<String, &'static str>,
 }
 
-/// The scripts whose replies are lost, each by its text.
+/// The transitions whose replies are lost, each with its name in the store.
 const SCRIPTS: [(&str, &str); 9] = [
-    ("delegate", include_str!("../../../../src/store/lua/task/delegate.lua")),
-    ("claim", include_str!("../../../../src/store/lua/task/claim.lua")),
-    ("finish", include_str!("../../../../src/store/lua/task/finish.lua")),
-    ("end_agent", include_str!("../../../../src/store/lua/agent/end.lua")),
-    ("spawn", include_str!("../../../../src/store/lua/agent/spawn.lua")),
-    ("hello", include_str!("../../../../src/store/lua/agent/register.lua")),
-    ("heartbeat", include_str!("../../../../src/store/lua/agent/heartbeat.lua")),
-    ("stop_agent", include_str!("../../../../src/store/lua/agent/stop.lua")),
-    ("request_spawn", include_str!("../../../../src/store/lua/role/request_spawn.lua")),
+    ("delegate", "task/delegate"),
+    ("claim", "task/claim"),
+    ("finish", "task/finish"),
+    ("end_agent", "agent/end"),
+    ("spawn", "agent/spawn"),
+    ("hello", "agent/register"),
+    ("heartbeat", "agent/heartbeat"),
+    ("stop_agent", "agent/stop"),
+    ("request_spawn", "role/request_spawn"),
 ];
 
 impl Plan {
@@ -75,7 +75,8 @@ impl Plan {
         let name = match word(0).to_ascii_uppercase().as_str() {
             "EVAL" => {
                 let text = word(1);
-                let Some((name, _)) = SCRIPTS.iter().find(|(_, body)| text.ends_with(body)) else { return false };
+                let Some((transition, _)) = transitions().find(|(_, sent)| *sent == text) else { return false };
+                let Some((name, _)) = SCRIPTS.iter().find(|(_, name)| *name == transition) else { return false };
                 self.names.insert(sha1_smol::Sha1::from(&text).hexdigest(), name);
                 *name
             }

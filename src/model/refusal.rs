@@ -1,0 +1,47 @@
+//! What the store refuses, as codes. A script that refuses has changed nothing.
+
+use super::words;
+
+words! {
+    /// Why the store has refused a call. Beside it stands a detail: mostly the id that the call was about.
+    Refusal: "refusal" {
+        /// The caller holds the lease, or the agent's record, no longer; the detail names the task or the agent.
+        Stale = "stale",
+        /// A living agent has this id.
+        Taken = "taken",
+        /// Another task has this id.
+        IdTaken = "id_taken",
+        /// The idempotency key belongs to another task, with another text; the detail names it.
+        KeyTaken = "key_taken",
+        /// No new tasks are accepted.
+        Draining = "draining",
+        /// There is no such task to wait for.
+        UnknownDependency = "unknown_dependency",
+        /// The task to wait for has failed or was cancelled; the detail is its id and its state.
+        DependencyEnded = "dependency_ended",
+        /// The task would be nested more deeply than `max_depth`, which the detail gives.
+        TooDeep = "too_deep",
+        /// The parent has as many open subtasks as `max_children`, which the detail gives.
+        TooManyChildren = "too_many_children",
+        /// The task to wait for is the waiting task itself, or one above it.
+        Ancestor = "ancestor",
+        /// The record is damaged; the detail is the task's id, and the role in whose queue it was found.
+        Damaged = "damaged",
+        /// There is no such task or agent.
+        Unknown = "unknown",
+        /// The task has asked as many questions as it may.
+        TooManyQuestions = "too_many",
+        /// The task has no open question.
+        NothingAsked = "nothing_asked",
+        /// The answer is none of the options, which the detail gives as JSON.
+        NotAnOption = "not_an_option",
+        /// The receiver has ended.
+        Ended = "ended",
+        /// The agent has no task, so nothing would read the message.
+        Idle = "idle",
+        /// The receiver has too many unread messages.
+        Full = "full",
+        /// Another state folder's supervisor has this namespace; the detail says where it runs.
+        Supervised = "supervised",
+    }
+}
