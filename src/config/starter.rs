@@ -1,9 +1,9 @@
-//! The first sessions.toml of a project, for `orch init`: short, and fit for the agent programs of this machine.
+//! The first sessions.toml of a project, for `orch init`: short, with a role for each installed agent program.
 
 use super::{DriverKind, MasterConfig};
 
-/// The text of a sessions.toml that uses the agent programs in `found`, with a `session` of its own for the master where
-/// the usual one is taken. Whatever is found, it is a valid file.
+/// Returns the text of a sessions.toml that uses the agent programs in `found`. `session` names the master's session where
+/// the usual one is taken. The file is valid whatever was found.
 pub fn starter(found: &[DriverKind], session: Option<&str>) -> String {
     let agents: Vec<DriverKind> = DriverKind::agents().filter(|kind| found.contains(kind)).collect();
     let mut roles = match agents.first() {
@@ -22,7 +22,7 @@ pub fn starter(found: &[DriverKind], session: Option<&str>) -> String {
     text.replace(&usual, session).replacen("[master]\n", &line, 1)
 }
 
-const HEAD: &str = r#"# What orch runs in this project. Every key may be left out, and then has its default.
+const HEAD: &str = r#"# Which agents orch runs in this project. Every key is optional and has a default.
 # Durations carry their unit: 90s, 5m, 2h.
 
 # name = "shop"           # the project's namespace; default: this folder's name and a hash of its path
@@ -31,15 +31,15 @@ const HEAD: &str = r#"# What orch runs in this project. Every key may be left ou
 
 const WITH_CLAUDE: &str = r#"[master]
 role = "opus"             # the agent that `orch start` starts: Claude Code, in the session opus-master
-default_role = "sonnet"   # who gets a task that names no role
+default_role = "sonnet"   # the role of a task that names none
 
 [roles.sonnet]
 driver = "claude"
 model  = "sonnet"
 max    = 5                # agents at once
-# permission_mode = "acceptEdits"          # what it may do without asking: a task that would have to ask is held
+# permission_mode = "acceptEdits"          # what it may do without asking; a task that would have to ask is held
 # allowed_tools   = ["Bash(npm test:*)"]
-# instructions = "Run the tests before you say that you are done."
+# instructions = "Run the tests before you report that you are done."
 
 [roles.subagent]
 driver = "claude"
@@ -50,15 +50,16 @@ max    = 5                # agents at once
 
 const WITH_ANOTHER: &str = r#"[master]
 role = "opus"             # the agent that `orch start` starts: {first}, in the session opus-master
-default_role = "{first}"  # who gets a task that names no role
+default_role = "{first}"  # the role of a task that names none
 
 "#;
 
-const WITHOUT_AGENTS: &str = r#"# No agent program was found on this machine; once one is, driver = "claude" (or codex, gemini...) makes a role use it.
+const WITHOUT_AGENTS: &str = r#"# No agent program was found on this machine. After you install one, a role uses it with driver = "claude" (or codex,
+# gemini...).
 
 [master]
 role = "opus"             # what `orch start` starts: orch's own prompt, in the session opus-master
-default_role = "shell"    # who gets a task that names no role
+default_role = "shell"    # the role of a task that names none
 
 [roles.opus]
 driver = "console"
@@ -69,7 +70,7 @@ const TAIL: &str = r#"[roles.shell]
 driver = "shell"          # the task's text is a shell script
 max    = 4                # agents at once
 
-# Any program can be an agent: it gets its prompt on standard input.
+# Any program can be an agent: it receives its prompt on standard input.
 # [roles.tool]
 # driver  = "command"
 # command = ["./agent.py", "--fast"]

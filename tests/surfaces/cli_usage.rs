@@ -46,6 +46,26 @@ fn help_lists_the_verbs_in_groups_and_is_no_error() {
 }
 
 #[test]
+fn manual_pages_are_printed_and_written_to_a_folder() {
+    let page = run(&["man"]);
+    assert_eq!(code(&page), 0);
+    assert!(text(&page.stdout).contains(".TH orch 1"), "{}", text(&page.stdout));
+
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("share/man1");
+    let written = orch(dir.path(), &["man", folder.to_str().unwrap(), "--json"]).output().unwrap();
+    let pages = json(&written)["pages"].as_array().unwrap().len();
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), pages);
+    assert!(folder.join("orch.1").is_file() && folder.join("orch-delegate.1").is_file());
+
+    let file = dir.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let failed = orch(dir.path(), &["man", file.to_str().unwrap()]).output().unwrap();
+    assert_eq!((code(&failed), text(&failed.stdout)), (4, ""));
+    assert!(text(&failed.stderr).contains("cannot be written"), "{}", text(&failed.stderr));
+}
+
+#[test]
 fn each_verb_has_a_page_of_help_that_fits_into_40_columns() {
     let dir = tempfile::tempdir().unwrap();
     for verb in ["", "delegate", "tasks", "logs", "stop", "doctor", "completions", "scale", "spawn", "kill", "costs"] {
