@@ -51,7 +51,7 @@ const MANIFEST: Manifest = Manifest {
     secrets: &["GEMINI_API_KEY", "GOOGLE_API_KEY"],
     starter: STARTER,
 };
-const STARTER: &str = r#"# permission_mode = "auto_edit"            # without it the model is offered no tools that write, and says that it can't
+const STARTER: &str = r#"# permission_mode = "auto_edit"            # without it the model has no tools that write files
 "#;
 
 /// What orch passes itself, or has a key for.
