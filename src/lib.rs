@@ -86,7 +86,7 @@
 //! finds it. Supervisor, Redis and tmux are never inside: a supervisor that an agent has started leaves first. Where no
 //! cgroup can be made, everything works without.
 //!
-//! A program that uses more than its role may ([`config::Limits`]) is ended by its runner without grace, and the attempt
+//! A program that uses more than its role may ([`config::ResourceLimits`]) is ended by its runner without grace, and the attempt
 //! is `lost`; the agent goes on. Where the kernel hands on its controllers it holds the bounds in the cgroup, else the
 //! runner looks once a second. While the machine is short of memory (`min_free_memory`) nobody is started but the master.
 //!

@@ -1,19 +1,19 @@
-//! Who may delegate to whom: every name is a role's, and no declared way leads back to where it began. Roles that
-//! declare nothing may delegate to all, and are bounded by `max_depth`.
+//! Checks `delegates_to`: every name must be a role, and the declared delegations must not form a circle. Roles without the
+//! key may delegate to every role, limited by `max_depth`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Role,
-    complaint::{Complaints, dotted, no_role},
+    diagnostics::{Diagnostics, dotted, no_role},
     written::WrittenRole,
 };
 
-/// More circles than this are variations of the same ones; in the worst case there are as many as declared steps.
+/// Circles that are reported. Further ones are mostly variations; in the worst case there is one per declared delegation.
 const CIRCLES: usize = 10;
 
-/// Complains about `delegates_to` of every role.
-pub(super) fn check(written: &BTreeMap<String, WrittenRole>, roles: &BTreeMap<String, Role>, out: &mut Complaints) {
+/// Reports what is wrong with `delegates_to` of every role.
+pub(super) fn check(written: &BTreeMap<String, WrittenRole>, roles: &BTreeMap<String, Role>, out: &mut Diagnostics) {
     let names: Vec<&str> = roles.keys().map(String::as_str).collect();
     for (name, role) in written {
         for to in role.delegates_to.iter().flat_map(|at| &at.value) {
@@ -31,8 +31,8 @@ pub(super) fn check(written: &BTreeMap<String, WrittenRole>, roles: &BTreeMap<St
     }
 }
 
-/// A depth-first walk over what is declared. Each step back to a role on the way closes a circle, given as its roles
-/// with the lines of the steps. With a stack of its own: a file can hold more roles than a thread's stack has frames.
+/// Finds circles by a depth-first walk. Each is returned as its roles, with the lines that delegate to the next one. The walk
+/// has its own stack, because a file can contain more roles than a thread's stack has room for frames.
 fn circles(written: &BTreeMap<String, WrittenRole>) -> Vec<Vec<(&str, usize)>> {
     let mut circles = Vec::new();
     let mut seen = BTreeSet::new();

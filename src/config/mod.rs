@@ -1,15 +1,16 @@
 //! sessions.toml: as written, then as meant.
 //!
-//! `find` decides which file counts and where state lives, `written` reads the file (with `section`, table by table),
+//! `discovery` decides which file counts and where state lives, `written` reads the file (with `section`, table by table),
 //! `resolve` adds defaults and everything that takes more than one key to know, and the answer is a [`Config`], in
-//! which nothing is missing, relative or unchecked. Complaints are collected on the whole way (`complaint`), so that a
-//! person corrects a file once and not once for each mistake.
+//! which nothing is missing, relative or unchecked. Errors are collected over the whole file (`diagnostics`), so that a
+//! person corrects a file once, not once per mistake.
 //!
-//! Not here: whether a program is installed or a server answers. That is `orch doctor`'s to find out.
+//! What sessions.toml may say about an agent program is declared by its driver ([`crate::drivers`]). Whether a program is
+//! installed or a server answers is checked by `orch doctor`, not here.
 
-mod complaint;
 mod delegation;
-mod find;
+mod diagnostics;
+mod discovery;
 mod resolve;
 mod rights;
 mod role;
@@ -27,9 +28,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use find::Env;
+pub use discovery::Env;
 pub use rights::{Right, Rights};
-pub use role::{Budget, Limits, Role};
+pub use role::{Budget, ResourceLimits, Role};
 pub use settings::{AgentsConfig, MasterConfig, RedisConfig, SupervisorConfig, TmuxConfig};
 pub use starter::starter;
 
@@ -48,7 +49,7 @@ pub const REFERENCE: &str = include_str!("../../sessions.toml");
 /// Everything sessions.toml says, as meant.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// The project's world: prefix of its Redis keys, mark on its tmux sessions, name of its state folder.
+    /// The project's name in shared places: the prefix of its Redis keys, the tag on its tmux sessions, its state folder.
     pub namespace: String,
     /// The file that was read; `None`: there is none, and everything is at its default.
     pub file: Option<PathBuf>,
@@ -60,13 +61,13 @@ pub struct Config {
     pub redis: RedisConfig,
     /// Where tmux is.
     pub tmux: TmuxConfig,
-    /// Limits and rhythms.
+    /// ResourceLimits and rhythms.
     pub supervisor: SupervisorConfig,
-    /// What all roles together may use a day.
+    /// The budget per day of all roles together.
     pub day_budget: Budget,
-    /// How tasks are tried again where their role says nothing else.
+    /// The retry policy of roles that have none of their own.
     pub retry: RetryPolicy,
-    /// Which agent programs are preferred.
+    /// `[agents]`: the order in which `auto` looks for programs.
     pub agents: AgentsConfig,
     /// The agent that `orch start` starts.
     pub master: MasterConfig,
@@ -75,11 +76,11 @@ pub struct Config {
 }
 
 impl Config {
-    /// The configuration of the project at hand: `explicit` (`--config`), else `ORCH_CONFIG`, else the sessions.toml
+    /// Returns the configuration of the current project: `explicit` (`--config`), else `ORCH_CONFIG`, else the sessions.toml
     /// of this folder or the nearest one above it, else the defaults.
     ///
     /// # Errors
-    /// All that is wrong with the file, each with its line and key.
+    /// Everything that is wrong with the file, each error with its line and key.
     pub fn load(explicit: Option<&Path>) -> Result<Config> {
         Config::load_with(&Env::of_process()?, explicit)
     }
@@ -87,31 +88,32 @@ impl Config {
     /// As [`Config::load`], with the environment as an argument.
     ///
     /// # Errors
-    /// All that is wrong with the file, each with its line and key.
+    /// Everything that is wrong with the file, each error with its line and key.
     pub fn load_with(env: &Env, explicit: Option<&Path>) -> Result<Config> {
-        let found = find::project(env, explicit)?;
-        let (written, complaints) = written::parse(found.content.as_deref().unwrap_or_default(), found.complaints(env));
-        resolve::resolve(&written, complaints, env, found)
+        let found = discovery::project(env, explicit)?;
+        let (written, diagnostics) =
+            written::parse(found.content.as_deref().unwrap_or_default(), found.diagnostics(env));
+        resolve::resolve(&written, diagnostics, env, found)
     }
 
-    /// The defaults of the project in the current folder, whether or not a file is there.
+    /// Returns the defaults for the project in the current folder, whether or not it has a file.
     ///
     /// # Errors
     /// The folder can't be read, or there is no place for its state.
     pub fn without_file(env: &Env) -> Result<Config> {
-        let found = find::folder(env)?;
-        let (written, complaints) = written::parse("", found.complaints(env));
-        resolve::resolve(&written, complaints, env, found)
+        let found = discovery::folder(env)?;
+        let (written, diagnostics) = written::parse("", found.diagnostics(env));
+        resolve::resolve(&written, diagnostics, env, found)
     }
 
-    /// What `ORCH_CONFIG` has to be for another process to find the same project, wherever it runs: the file, else
+    /// Returns the value of `ORCH_CONFIG` by which another process finds the same project, wherever it runs: the file, else
     /// the folder.
     pub fn location(&self) -> &Path {
         self.file.as_deref().unwrap_or(&self.root)
     }
 
-    /// The same for two processes of one program that go by the same, whatever comments say and in whatever order, and
-    /// by whatever path they have come to it.
+    /// Returns a value that is equal for two processes of the same build whose configurations mean the same, regardless of
+    /// comments, order, and the path by which the folder was reached.
     pub fn fingerprint(&self) -> String {
         let said = Config { file: None, home: PathBuf::new(), ..self.clone() };
         let mut hasher = DefaultHasher::new();
@@ -119,7 +121,7 @@ impl Config {
         format!("{:016x}", hasher.finish())
     }
 
-    /// The role of that name.
+    /// Returns the role of that name.
     ///
     /// # Errors
     /// There is none; the hint names the nearest and lists all.

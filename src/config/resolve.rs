@@ -6,10 +6,10 @@ use std::{
 };
 
 use super::{
-    AgentOptions, AgentsConfig, Budget, Config, Limits, MasterConfig, RedisConfig, Role, SupervisorConfig, TmuxConfig,
-    complaint::{At, Complaints, dotted, no_role},
-    delegation,
-    find::{self, Env, Found},
+    AgentOptions, AgentsConfig, Budget, Config, MasterConfig, RedisConfig, ResourceLimits, Role, SupervisorConfig,
+    TmuxConfig, delegation,
+    diagnostics::{At, Diagnostics, dotted, no_role},
+    discovery::{self, Env, Found},
     role::BUILTIN,
     written::{Written, WrittenDay, WrittenMaster, WrittenRetry, WrittenRole, WrittenSupervisor},
 };
@@ -19,10 +19,10 @@ use crate::{
     model::{duration::human, retry::RetryPolicy, text::count},
 };
 
-/// The whole configuration, or all complaints about it.
-pub(super) fn resolve(written: &Written, complaints: Complaints, env: &Env, found: Found) -> Result<Config> {
+/// Returns the whole configuration, or all errors in it.
+pub(super) fn resolve(written: &Written, diagnostics: Diagnostics, env: &Env, found: Found) -> Result<Config> {
     let (root, order) = (&found.root, Vec::new());
-    let mut resolver = Resolver { complaints, env, root, order, texts: BTreeMap::new() };
+    let mut resolver = Resolver { diagnostics, env, root, order, texts: BTreeMap::new() };
     let supervisor = resolver.supervisor(&written.supervisor);
     let retry = resolver.retry("retry", &written.retry, &RetryPolicy::default());
     let agents = resolver.agents(written);
@@ -30,12 +30,13 @@ pub(super) fn resolve(written: &Written, complaints: Complaints, env: &Env, foun
     let master = resolver.master(&written.master, &written.roles);
     let roles = resolver.roles(written, &retry, &master);
     resolver.fits(written, &supervisor, &roles);
-    delegation::check(&written.roles, &roles, &mut resolver.complaints);
-    resolver.complaints.into_result()?;
+    delegation::check(&written.roles, &roles, &mut resolver.diagnostics);
+    resolver.diagnostics.into_result()?;
 
-    let namespace = written.name.as_ref().map_or_else(|| find::default_namespace(&found.root), |at| at.value.clone());
+    let namespace =
+        written.name.as_ref().map_or_else(|| discovery::default_namespace(&found.root), |at| at.value.clone());
     Ok(Config {
-        home: find::state_folder(env, &namespace)?,
+        home: discovery::state_folder(env, &namespace)?,
         namespace,
         file: found.file,
         root: found.root,
@@ -51,12 +52,12 @@ pub(super) fn resolve(written: &Written, complaints: Complaints, env: &Env, foun
 }
 
 struct Resolver<'a> {
-    complaints: Complaints,
+    diagnostics: Diagnostics,
     env: &'a Env,
     root: &'a Path,
-    /// What `auto` may stand for.
+    /// The agent programs that `auto` may stand for.
     order: Vec<DriverKind>,
-    /// Files of instructions that were read already, for roles that share one.
+    /// Files of instructions that were already read, for roles that share one.
     texts: BTreeMap<PathBuf, Result<String, String>>,
 }
 
@@ -75,18 +76,18 @@ impl Resolver<'_> {
             notify_command: pick(&written.notify_command, default.notify_command),
         };
         if let Some(at) = written.notify_command.as_ref().filter(|at| at.value.first().is_none_or(String::is_empty)) {
-            let what = "names no program: its first word is what is run; leave the key out for none";
-            self.complaints.add(at.line, "supervisor.notify_command", what);
+            let what = "must start with the program to run; remove the key to run none";
+            self.diagnostics.add(at.line, "supervisor.notify_command", what);
         }
         let (heartbeat, lease) = ("supervisor.heartbeat", "supervisor.lease");
-        if meant.lease < meant.heartbeat * 2 && !self.complaints.about(heartbeat) && !self.complaints.about(lease) {
-            // One heartbeat may be late without its agent being taken for dead.
+        if meant.lease < meant.heartbeat * 2 && !self.diagnostics.about(heartbeat) && !self.diagnostics.about(lease) {
+            // One late heartbeat must not make an agent lose its lease.
             let (key, line) = match (&written.lease, &written.heartbeat) {
                 (Some(at), _) => (lease, at.line),
                 (None, at) => (heartbeat, line(at)),
             };
             let (beat, span) = (human(meant.heartbeat), human(meant.lease));
-            self.complaints.add(
+            self.diagnostics.add(
                 line,
                 key,
                 format!("does not fit: the lease ({span}) must be at least two heartbeats (of {beat})"),
@@ -104,16 +105,16 @@ impl Resolver<'_> {
             cap: pick(&written.cap, default.cap),
         };
         let (base, cap) = (dotted(table, "base"), dotted(table, "cap"));
-        let told = [&base, &cap, "retry.base", "retry.cap"].iter().any(|key| self.complaints.about(key));
-        // Where neither is written here, they are complained about where they are.
+        let is_reported = [&base, &cap, "retry.base", "retry.cap"].iter().any(|key| self.diagnostics.about(key));
+        // Where neither is written here, the error is reported where they are.
         let written_here = written.base.is_some() || written.cap.is_some();
-        if written_here && !told && meant.base > meant.cap {
+        if written_here && !is_reported && meant.base > meant.cap {
             let (key, line) = match (&written.base, &written.cap) {
                 (Some(at), _) => (base, at.line),
                 (None, at) => (cap, line(at)),
             };
             let what = format!("does not fit: base ({}) is more than cap ({})", human(meant.base), human(meant.cap));
-            self.complaints.add(line, key, what);
+            self.diagnostics.add(line, key, what);
         }
         meant
     }
@@ -123,7 +124,7 @@ impl Resolver<'_> {
         let mut order: Vec<DriverKind> = Vec::with_capacity(at.value.len());
         for program in &at.value {
             if order.contains(&program.value) {
-                self.complaints.add(program.line, "agents.order", format!("names {} twice", program.value));
+                self.diagnostics.add(program.line, "agents.order", format!("names {} twice", program.value));
             }
             order.push(program.value);
         }
@@ -142,7 +143,7 @@ impl Resolver<'_> {
         for (key, at) in [("role", &written.role), ("default_role", &written.default_role)] {
             if let Some(at) = at.as_ref().filter(|at| !exists(&at.value)) {
                 let names: Vec<&str> = names(roles).collect();
-                self.complaints.add(at.line, dotted("master", key), no_role(&at.value, &names));
+                self.diagnostics.add(at.line, dotted("master", key), no_role(&at.value, &names));
             }
         }
         if let Some(at) = &written.session
@@ -152,7 +153,7 @@ impl Resolver<'_> {
             && number.bytes().all(|b| b.is_ascii_digit())
         {
             let what = format!("is taken: '{}' is the name of an agent of role {role}", at.value);
-            self.complaints.add(at.line, "master.session", what);
+            self.diagnostics.add(at.line, "master.session", what);
         }
         meant
     }
@@ -170,7 +171,7 @@ impl Resolver<'_> {
     fn role(&mut self, name: &str, written: &WrittenRole, retry: &RetryPolicy, master: &MasterConfig) -> Role {
         let table = dotted("roles", name);
         let key = |key: &str| dotted(&table, key);
-        // A new role's driver, where it is not written: what its other keys can only mean.
+        // The driver of a new role that sets none follows from its other keys.
         let driver = match () {
             () if written.command.is_some() => DriverKind::Command,
             () if name == master.role => DriverKind::Auto,
@@ -192,7 +193,7 @@ impl Resolver<'_> {
         role.instructions = self.instructions(&table, written);
         role.delegates_to =
             written.delegates_to.as_ref().map(|at| at.value.iter().map(|role| role.value.clone()).collect());
-        role.limits = Limits {
+        role.limits = ResourceLimits {
             memory: value(&written.memory_max),
             cpu: value(&written.cpu_max),
             processes: value(&written.max_processes),
@@ -210,21 +211,21 @@ impl Resolver<'_> {
         self.check_command(&table, written, &role);
         self.check_agent(&table, written, &role);
 
-        if role.max < role.min && !self.complaints.about(&key("min")) && !self.complaints.about(&key("max")) {
+        if role.max < role.min && !self.diagnostics.about(&key("min")) && !self.diagnostics.about(&key("max")) {
             let (named, line) = match (&written.max, &written.min) {
                 (Some(at), _) => (key("max"), at.line),
                 (None, at) => (key("min"), line(at)),
             };
             let what = format!("does not fit: max ({}) is less than min ({})", role.max, role.min);
-            self.complaints.add(line, named, what);
+            self.diagnostics.add(line, named, what);
         }
         role
     }
 
     fn check_command(&mut self, table: &str, written: &WrittenRole, role: &Role) {
         let key = dotted(table, "command");
-        // A wrong driver or command has been told; its stand-in says nothing.
-        if self.complaints.about(&key) || self.complaints.about(&dotted(table, "driver")) {
+        // A wrong driver or command is already reported, and its replacement means nothing.
+        if self.diagnostics.about(&key) || self.diagnostics.about(&dotted(table, "driver")) {
             return;
         }
         let program = role.command.first().is_some_and(|word| !word.is_empty());
@@ -232,22 +233,22 @@ impl Resolver<'_> {
             (DriverKind::Command, None) => {
                 let line = written.driver.as_ref().map_or(written.line, |at| at.line);
                 let what = "is missing: driver \"command\" needs one, such as command = [\"./agent.py\", \"--fast\"]";
-                self.complaints.add(line, key, what);
+                self.diagnostics.add(line, key, what);
             }
             (DriverKind::Command, Some(at)) if !program => {
-                self.complaints.add(at.line, key, "names no program: its first word is what is run");
+                self.diagnostics.add(at.line, key, "must start with the program to run");
             }
             (DriverKind::Command, Some(_)) | (_, None) => {}
             (driver, Some(at)) => {
-                let what = format!("goes with driver = \"command\" only, and this role's driver is \"{driver}\"");
-                self.complaints.add(at.line, key, what);
+                let what = format!("needs driver = \"command\", but this role's driver is \"{driver}\"");
+                self.diagnostics.add(at.line, key, what);
             }
         }
     }
 
-    /// Whether the role's agent program keeps to what is written for it.
+    /// Checks that the role's driver honours the keys that are written for it.
     fn check_agent(&mut self, table: &str, written: &WrittenRole, role: &Role) {
-        if self.complaints.about(&dotted(table, "driver")) {
+        if self.diagnostics.about(&dotted(table, "driver")) {
             return;
         }
         let is_interactive = |at: &&At<Mode>| at.value == Mode::Interactive;
@@ -273,24 +274,23 @@ impl Resolver<'_> {
         {
             let (driver, modes) = (role.driver, modes.join("\", \""));
             let what = format!("is wrong: {driver} knows only \"{modes}\"; or name tools in allowed_tools");
-            self.complaints.add(at.line, dotted(table, Key::PermissionMode.as_str()), what);
+            self.diagnostics.add(at.line, dotted(table, Key::PermissionMode.as_str()), what);
         }
         for (key, line) in in_money.into_iter().filter(|_| role.agent.mode == Mode::Interactive) {
-            let what = "goes with mode = \"headless\" only: in its own screen a program tells tokens, and no money";
-            line.into_iter().for_each(|line| self.complaints.add(line, dotted(table, key.as_str()), what));
+            let what = "needs mode = \"headless\": on its own terminal a program reports tokens, but no cost";
+            line.into_iter().for_each(|line| self.diagnostics.add(line, dotted(table, key.as_str()), what));
         }
         if let Some(at) = &written.args
             && let Some(manifest) = role.driver.manifest()
             && let Some(what) = manifest.flags.refusal(&at.value)
         {
-            self.complaints.add(at.line, dotted(table, "args"), what);
+            self.diagnostics.add(at.line, dotted(table, "args"), what);
         }
         for (key, line) in keys.into_iter().chain(in_money) {
             let Some(line) = line else { continue };
             if role.agent.mode == Mode::Interactive && [Key::MaxTurns, Key::MaxCostUsd, Key::OnDenial].contains(&key) {
-                let what =
-                    "goes with mode = \"headless\" only: in its own screen a program keeps to none such, and asks";
-                self.complaints.add(line, dotted(table, key.as_str()), what);
+                let what = "needs mode = \"headless\": on its own terminal a program does not enforce it";
+                self.diagnostics.add(line, dotted(table, key.as_str()), what);
             }
             let is_auto = role.driver == DriverKind::Auto;
             if role.driver.knows(key) && (!is_auto || self.order.iter().any(|kind| kind.knows(key))) {
@@ -299,13 +299,12 @@ impl Resolver<'_> {
             let drivers: Vec<&str> =
                 DriverKind::agents().filter(|kind| kind.knows(key)).map(DriverKind::as_str).collect();
             let what = format!(
-                "means nothing to this role's driver, which is \"{}\"{}; {} {} it",
+                "is not supported by this role's driver, \"{}\"{}; it is by {}",
                 role.driver,
-                if is_auto { ", nor to any in [agents] order" } else { "" },
-                drivers.join(", "),
-                if drivers.len() == 1 { "knows" } else { "know" }
+                if is_auto { ", or by any in [agents] order" } else { "" },
+                drivers.join(", ")
             );
-            self.complaints.add(line, dotted(table, key.as_str()), what);
+            self.diagnostics.add(line, dotted(table, key.as_str()), what);
         }
     }
 
@@ -315,26 +314,26 @@ impl Resolver<'_> {
         };
         if written.instructions.is_some() {
             let what = "is given beside instructions; one of them has to go";
-            self.complaints.add(at.line, dotted(table, "instructions_file"), what);
+            self.diagnostics.add(at.line, dotted(table, "instructions_file"), what);
             return None;
         }
         let path = self.absolute(&at.value);
         let read = |path: &PathBuf| {
-            let text = String::from_utf8(find::read(path)?);
+            let text = String::from_utf8(discovery::read(path)?);
             text.map_err(|_| "is not UTF-8 text".to_owned())
         };
         match self.texts.entry(path).or_insert_with_key(read) {
             Ok(text) => Some(text.clone()),
             Err(why) => {
                 let what = format!("is wrong: {} {why}", at.value.display());
-                self.complaints.add(at.line, dotted(table, "instructions_file"), what);
+                self.diagnostics.add(at.line, dotted(table, "instructions_file"), what);
                 None
             }
         }
     }
 
-    /// A path as meant: `~/` is the user's home, anything relative is relative to the project. Not canonical, for it
-    /// need not exist yet.
+    /// Returns a path as meant: `~/` is the user's home, any other relative path is relative to the project. It need not
+    /// exist, so it is not made canonical.
     fn absolute(&self, path: &Path) -> PathBuf {
         match (path.strip_prefix("~"), &self.env.home) {
             (Ok(rest), Some(home)) => self.env.cwd.join(home).join(rest),
@@ -343,10 +342,10 @@ impl Resolver<'_> {
         }
     }
 
-    /// Whether the agents that are to be kept ready may all be there at once.
+    /// Checks that `max_agents` has room for the agents that the roles keep ready.
     fn fits(&mut self, written: &Written, supervisor: &SupervisorConfig, roles: &BTreeMap<String, Role>) {
         let kept: u64 = roles.values().map(|role| u64::from(role.min)).sum();
-        if kept <= u64::from(supervisor.max_agents) || self.complaints.about("supervisor.max_agents") {
+        if kept <= u64::from(supervisor.max_agents) || self.diagnostics.about("supervisor.max_agents") {
             return;
         }
         let largest = written.roles.values().filter_map(|role| role.min.as_ref()).max_by_key(|min| min.value);
@@ -356,7 +355,7 @@ impl Resolver<'_> {
             count(kept, "agent", "agents"),
             supervisor.max_agents
         );
-        self.complaints.add(line.unwrap_or(1), "supervisor.max_agents", what);
+        self.diagnostics.add(line.unwrap_or(1), "supervisor.max_agents", what);
     }
 }
 
@@ -374,7 +373,7 @@ fn agent_options(written: &WrittenRole) -> AgentOptions {
     }
 }
 
-/// The names of all roles, written or built in, in order.
+/// Returns the names of all roles, written or built in, in order.
 fn names(written: &BTreeMap<String, WrittenRole>) -> impl Iterator<Item = &str> {
     let mut names: Vec<&str> = written.keys().map(String::as_str).chain(BUILTIN.map(|role| role.name)).collect();
     names.sort_unstable();
@@ -394,7 +393,7 @@ fn value<T: Clone>(written: &Option<At<T>>) -> Option<T> {
     written.as_ref().map(|at| at.value.clone())
 }
 
-/// Where it is written; the first line for what can only be wrong if something is.
+/// Returns the line of a value; 1 for a default, which is wrong only together with something that is written.
 fn line<T>(written: &Option<At<T>>) -> usize {
     written.as_ref().map_or(1, |at| at.line)
 }

@@ -1,4 +1,4 @@
-//! What a role is once everything is known about it, and the roles that are there without being written down.
+//! A role as meant, and the built-in roles.
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
@@ -9,52 +9,53 @@ use crate::{
     model::retry::RetryPolicy,
 };
 
-/// A kind of agent: how it is started, how many there are, what it may do.
+/// A kind of agent: how it is started, how many there may be, what it may do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Role {
-    /// Its key under `[roles]`; an agent's name is this, a dash and a number.
+    /// Its key under `[roles]`. An agent's name is this, a dash and a number.
     pub name: String,
-    /// Which agent program it is.
+    /// The driver of its agent program.
     pub driver: DriverKind,
     /// The program and its arguments; empty unless the driver is [`DriverKind::Command`].
     pub command: Vec<String>,
     /// The model, as the agent program calls it; `None`: the program's own default.
     pub model: Option<String>,
-    /// What every agent of this role is told beside its task.
+    /// Instructions that every agent of this role gets besides its task.
     pub instructions: Option<String>,
-    /// Agents kept ready while there is nothing to do.
+    /// Agents that are kept ready while there are no tasks.
     pub min: u32,
-    /// Agents at once, at most; at least 1 and at least `min`.
+    /// Most agents at the same time; at least 1 and at least `min`.
     pub max: u32,
-    /// An idle agent above `min` is stopped after this.
+    /// How long an agent above `min` may be idle before it is stopped.
     pub idle_timeout: Duration,
-    /// One attempt at a task may take this long.
+    /// How long one attempt may take.
     pub task_timeout: Duration,
-    /// An agent without a sign of progress for this long is hung.
+    /// How long an agent may show no progress before it counts as hung.
     pub stall_timeout: Duration,
-    /// An agent is replaced after this many tasks; 0: never.
+    /// Tasks after which an agent is replaced; 0: never.
     pub tasks_per_agent: u32,
     /// Environment variables that every agent gets.
     pub env: BTreeMap<String, String>,
-    /// Names of variables that are passed on from the caller's environment. Never in argv, Redis or a log.
+    /// Names of variables that are passed on from the environment of `orch start`. Their values are never in an argument, in
+    /// Redis or in a log.
     pub env_from: Vec<String>,
     /// Absolute path of the folder in which agents work.
     pub cwd: PathBuf,
-    /// How its tasks are tried again.
+    /// How its tasks are retried.
     pub retry: RetryPolicy,
     /// Roles to which agents of this role may delegate; `None`: every role.
     pub delegates_to: Option<Vec<String>>,
-    /// What the program of one attempt may use.
-    pub limits: Limits,
-    /// What one of its tasks may use, all attempts together (`max_task_cost_usd`, `max_task_tokens`).
+    /// Resource limits of one attempt.
+    pub limits: ResourceLimits,
+    /// The budget of one task, all attempts together (`max_task_cost_usd`, `max_task_tokens`).
     pub task_budget: Budget,
-    /// What it may use a day (`max_cost_usd_per_day`, `max_tokens_per_day`).
+    /// The budget of the role per day (`max_cost_usd_per_day`, `max_tokens_per_day`).
     pub day_budget: Budget,
     /// How its agent program is run.
     pub agent: AgentOptions,
 }
 
-/// Money and tokens that may be used; `None`: any.
+/// Most money and tokens that may be used; `None`: no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Budget {
     /// US dollars.
@@ -63,29 +64,28 @@ pub struct Budget {
     pub tokens: Option<u64>,
 }
 
-/// What the program of one attempt may use, all that it starts included. Beyond it the attempt is ended.
+/// Resource limits of an attempt's program and of everything it starts. An attempt that exceeds one is ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Limits {
-    /// Memory in bytes (`memory_max`); `None`: any.
+pub struct ResourceLimits {
+    /// Memory in bytes (`memory_max`); `None`: no limit.
     pub memory: Option<u64>,
-    /// Processor cores (`cpu_max`); `None`: any.
+    /// Processor cores (`cpu_max`); `None`: no limit.
     pub cpu: Option<f64>,
-    /// Processes at once (`max_processes`); `None`: any.
+    /// Processes at the same time (`max_processes`); `None`: no limit.
     pub processes: Option<u32>,
-    /// What it prints, in bytes (`max_output`).
+    /// Output in bytes (`max_output`).
     pub output: u64,
 }
 
-impl Default for Limits {
+impl Default for ResourceLimits {
     fn default() -> Self {
-        // Nobody reads so much; but a program that prints without end would fill the disk, and a full disk ends Redis
-        // and with it the work of everybody.
-        Limits { memory: None, cpu: None, processes: None, output: 1 << 30 }
+        // A program that prints without end would fill the disk, and a full disk stops Redis and with it all work.
+        ResourceLimits { memory: None, cpu: None, processes: None, output: 1 << 30 }
     }
 }
 
 impl Role {
-    /// The part of the role that a driver sees.
+    /// Returns the part of the role that a driver sees.
     pub fn settings(&self) -> RoleSettings<'_> {
         RoleSettings {
             name: &self.name,
@@ -97,8 +97,8 @@ impl Role {
         }
     }
 
-    /// Whose rate limits it shares, run by `program`, which is its driver once `auto` is settled: all roles of one agent
-    /// program have one account. Of a program that orch does not know nothing can be said, so each such role has its own.
+    /// Returns the account whose rate limits the role shares. All roles of one agent program share an account; a role with a
+    /// program that orch does not know has its own. `program` is the driver once `auto` is resolved.
     pub fn account(&self, program: DriverKind) -> String {
         match program.program() {
             Some(program) => program.to_owned(),
@@ -106,7 +106,7 @@ impl Role {
         }
     }
 
-    /// A role of which nothing but the name is written: a built-in one, or a new one with `driver`.
+    /// Returns a role of which only the name is written: a built-in one, or a new one with `driver`.
     pub(super) fn unwritten(name: &str, driver: DriverKind, cwd: PathBuf, retry: RetryPolicy) -> Self {
         let builtin = BUILTIN.iter().find(|builtin| builtin.name == name);
         Role {
@@ -126,7 +126,7 @@ impl Role {
             cwd,
             retry,
             delegates_to: None,
-            limits: Limits::default(),
+            limits: ResourceLimits::default(),
             task_budget: Budget::default(),
             day_budget: Budget::default(),
             agent: AgentOptions::default(),
@@ -142,8 +142,8 @@ pub(super) struct Builtin {
     max: u32,
 }
 
-/// The roles that are always there, so that `orch start` and `orch delegate --role shell` work in an empty folder.
-/// A file adds to them and overrides them key by key.
+/// The roles that always exist, so that `orch start` and `orch delegate --role shell` work in an empty folder. A file adds
+/// to them and overrides them key by key.
 pub(super) const BUILTIN: [Builtin; 4] = [
     Builtin { name: "opus", driver: DriverKind::Auto, model: None, max: 5 },
     Builtin { name: "sonnet", driver: DriverKind::Claude, model: Some("sonnet"), max: 5 },

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     REFERENCE,
-    complaint::Complaints,
+    diagnostics::Diagnostics,
     section::{Known, Shape},
     written,
 };
@@ -76,7 +76,7 @@ pub fn schema() -> Value {
 }
 
 fn known() -> Known {
-    written::keys(Complaints::new("sessions.toml", ""))
+    written::keys(Diagnostics::new("sessions.toml", ""))
 }
 
 fn table_schema(kind: &str, known: &Known, described: &BTreeMap<(String, String), Described>) -> Map<String, Value> {

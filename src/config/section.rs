@@ -1,21 +1,21 @@
-//! Reads one table of sessions.toml, key by key, and complains about what it does not understand.
+//! Reads one table of sessions.toml, key by key, and reports what it does not understand.
 //!
-//! A key is known because something asked for it: there is no second list of keys that could fall behind.
+//! A key is known because the reader asked for it, so no second list of keys can become outdated.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use toml::de::{DeTable, DeValue};
 
-use super::complaint::{At, Complaints, dotted};
+use super::diagnostics::{At, Diagnostics, dotted};
 use crate::model::{
     duration,
     name::{nearest, printable},
     size,
 };
 
-/// What reading a whole file gathers.
+/// What is collected while a file is read.
 pub(super) struct Reader {
-    pub complaints: Complaints,
+    pub diagnostics: Diagnostics,
     /// The keys that each kind of table knows.
     known: Known,
     unknown: Vec<Unknown>,
@@ -57,8 +57,8 @@ struct Unknown {
 }
 
 impl Reader {
-    pub fn new(complaints: Complaints) -> Self {
-        Reader { complaints, known: BTreeMap::new(), unknown: Vec::new() }
+    pub fn new(diagnostics: Diagnostics) -> Self {
+        Reader { diagnostics, known: BTreeMap::new(), unknown: Vec::new() }
     }
 
     /// The file's top level.
@@ -66,8 +66,8 @@ impl Reader {
         Section { reader: self, path: String::new(), kind: "", table: Some(table), asked: Vec::new() }
     }
 
-    /// Tells which keys nothing asked for. Only now: where else a key would have been known takes the whole file.
-    pub fn finish(mut self) -> Complaints {
+    /// Reports the keys that were not asked for. This comes last, because only then it is known in which table a key belongs.
+    pub fn finish(mut self) -> Diagnostics {
         for Unknown { line, table, kind, key } in std::mem::take(&mut self.unknown) {
             let known: Vec<&str> = self.known.get(kind).into_iter().flatten().map(|(key, _)| *key).collect();
             // A table below the one at hand is likelier meant than one elsewhere.
@@ -84,9 +84,9 @@ impl Reader {
             } else {
                 format!("is not a known key; the keys here are {}", known.join(", "))
             };
-            self.complaints.add(line, dotted(&table, &key), what);
+            self.diagnostics.add(line, dotted(&table, &key), what);
         }
-        self.complaints
+        self.diagnostics
     }
 
     /// The keys that were asked for.
@@ -95,7 +95,7 @@ impl Reader {
     }
 }
 
-/// One table while it is read; absent ones read as empty.
+/// One table while it is read. A table that is missing reads as empty.
 pub(super) struct Section<'r, 'a> {
     reader: &'r mut Reader,
     path: String,
@@ -105,21 +105,21 @@ pub(super) struct Section<'r, 'a> {
 }
 
 impl<'a> Section<'_, 'a> {
-    /// The table `key` below this one. `kind` is its name in messages about every table of its sort.
+    /// Returns the table `key` in this one. `kind` is the name of all such tables in messages.
     pub fn section(&mut self, key: &'static str, kind: &'static str) -> Section<'_, 'a> {
         let found = self.get(key, Shape::Table(kind));
         let table = found.and_then(|at| self.as_table(key, at));
         Section { path: self.key(key), reader: self.reader, kind, table, asked: Vec::new() }
     }
 
-    /// Reads every table below this one, whatever its key, with `read`, which gets the key and its line.
+    /// Reads every table in this one with `read`, which gets the table's key and its line.
     pub fn each<T>(self, kind: &'static str, mut read: impl FnMut(At<&str>, &mut Section<'_, 'a>) -> T) -> Vec<T> {
         let mut all = Vec::new();
         for (key, value) in self.table.into_iter().flatten() {
-            let line = self.reader.complaints.line_of(key.span().start);
+            let line = self.reader.diagnostics.line_of(key.span().start);
             let (key, path) = (key.get_ref().as_ref(), dotted(&self.path, key.get_ref()));
             let Some(table) = value.get_ref().as_table() else {
-                self.reader.complaints.add(line, path, must_be("a table", value.get_ref()));
+                self.reader.diagnostics.add(line, path, must_be("a table", value.get_ref()));
                 continue;
             };
             let mut section = Section { reader: self.reader, path, kind, table: Some(table), asked: Vec::new() };
@@ -129,12 +129,12 @@ impl<'a> Section<'_, 'a> {
         all
     }
 
-    /// Every key has been asked for: what is left is unknown.
+    /// Ends the table: keys that were not asked for are unknown.
     pub fn finish(self) {
         for (key, _) in self.table.into_iter().flatten() {
             if !self.asked.iter().any(|(asked, _)| asked == key.get_ref()) {
                 self.reader.unknown.push(Unknown {
-                    line: self.reader.complaints.line_of(key.span().start),
+                    line: self.reader.diagnostics.line_of(key.span().start),
                     table: self.path.clone(),
                     kind: self.kind,
                     key: key.get_ref().to_string(),
@@ -144,46 +144,46 @@ impl<'a> Section<'_, 'a> {
         self.reader.known.insert(self.kind, self.asked);
     }
 
-    /// The whole name of `key`, as in messages.
+    /// Returns the full name of `key`, as in messages.
     pub fn key(&self, key: &str) -> String {
         dotted(&self.path, key)
     }
 
-    pub fn complain(&mut self, line: usize, key: &str, what: impl std::fmt::Display) {
+    pub fn report(&mut self, line: usize, key: &str, what: impl std::fmt::Display) {
         let key = self.key(key);
-        self.reader.complaints.add(line, key, what);
+        self.reader.diagnostics.add(line, key, what);
     }
 
-    /// As [`Section::complain`], about the table itself.
-    pub fn complain_whole(&mut self, line: usize, what: impl std::fmt::Display) {
-        self.reader.complaints.add(line, self.path.clone(), what);
+    /// Reports an error about the table itself.
+    pub fn report_table(&mut self, line: usize, what: impl std::fmt::Display) {
+        self.reader.diagnostics.add(line, self.path.clone(), what);
     }
 
     fn get(&mut self, key: &'static str, shape: Shape) -> Option<At<&'a DeValue<'a>>> {
         self.asked.push((key, shape));
         let (key, value) = self.table?.get_key_value(key)?;
-        Some(At { line: self.reader.complaints.line_of(key.span().start), value: value.get_ref() })
+        Some(At { line: self.reader.diagnostics.line_of(key.span().start), value: value.get_ref() })
     }
 
     fn as_table(&mut self, key: &str, at: At<&'a DeValue<'a>>) -> Option<&'a DeTable<'a>> {
         let table = at.value.as_table();
         if table.is_none() {
-            self.complain(at.line, key, must_be("a table", at.value));
+            self.report(at.line, key, must_be("a table", at.value));
         }
         table
     }
 
-    /// A string.
+    /// Reads a string.
     pub fn text(&mut self, key: &'static str) -> Option<At<String>> {
         self.checked(key, |text| Ok(text.to_owned()))
     }
 
-    /// A string of which `read` makes what it stands for, or says why not.
+    /// Reads a string and converts it with `read`, which returns why it can't.
     pub fn checked<T>(&mut self, key: &'static str, read: impl Fn(&str) -> Result<T, String>) -> Option<At<T>> {
         self.string(key, Shape::Text, read)
     }
 
-    /// One of these words, of which `read` makes what it stands for.
+    /// Reads one of these words and converts it with `read`.
     pub fn one_of<T>(
         &mut self,
         key: &'static str,
@@ -201,19 +201,19 @@ impl<'a> Section<'_, 'a> {
     ) -> Option<At<T>> {
         let At { line, value } = self.get(key, shape)?;
         let Some(text) = value.as_str() else {
-            self.complain(line, key, must_be("a string", value));
+            self.report(line, key, must_be("a string", value));
             return None;
         };
         match read(text) {
             Ok(value) => Some(At { line, value }),
             Err(why) => {
-                self.complain(line, key, format!("is wrong: {why}"));
+                self.report(line, key, format!("is wrong: {why}"));
                 None
             }
         }
     }
 
-    /// A duration with its unit, at least `least`.
+    /// Reads a duration with its unit, at least `least`.
     pub fn duration(&mut self, key: &'static str, least: Duration) -> Option<At<Duration>> {
         let At { line, value } = self.get(key, Shape::Duration { least })?;
         let what = match value {
@@ -228,11 +228,11 @@ impl<'a> Section<'_, 'a> {
             }
             _ => must_be("a duration with its unit, such as \"90s\", \"5m\" or \"2h\"", value),
         };
-        self.complain(line, key, what);
+        self.report(line, key, what);
         None
     }
 
-    /// An amount of memory or output with its unit, in bytes, at least `least`.
+    /// Reads a size with its unit, at least `least`, in bytes.
     pub fn size(&mut self, key: &'static str, least: u64) -> Option<At<u64>> {
         let At { line, value } = self.get(key, Shape::Size { least })?;
         let what = match value {
@@ -246,11 +246,11 @@ impl<'a> Section<'_, 'a> {
             }
             _ => must_be("a size with its unit, such as \"512K\", \"100M\" or \"4G\"", value),
         };
-        self.complain(line, key, what);
+        self.report(line, key, what);
         None
     }
 
-    /// A whole number, at least `least`.
+    /// Reads a whole number, at least `least`.
     pub fn count(&mut self, key: &'static str, least: u32) -> Option<At<u32>> {
         let At { line, value } = self.get(key, Shape::Count { least })?;
         let what = match value.as_integer() {
@@ -260,11 +260,11 @@ impl<'a> Section<'_, 'a> {
             },
             None => must_be("a whole number", value),
         };
-        self.complain(line, key, what);
+        self.report(line, key, what);
         None
     }
 
-    /// A number, whole or not, at least `least`.
+    /// Reads a number, at least `least`.
     pub fn number(&mut self, key: &'static str, least: f64) -> Option<At<f64>> {
         let At { line, value } = self.get(key, Shape::Number { least })?;
         let what = match value {
@@ -274,21 +274,21 @@ impl<'a> Section<'_, 'a> {
             },
             _ => must_be("a number", value),
         };
-        self.complain(line, key, what);
+        self.report(line, key, what);
         None
     }
 
-    /// Yes or no.
+    /// Reads `true` or `false`.
     pub fn flag(&mut self, key: &'static str) -> Option<At<bool>> {
         let At { line, value } = self.get(key, Shape::Flag)?;
         let flag = value.as_bool();
         if flag.is_none() {
-            self.complain(line, key, must_be("true or false", value));
+            self.report(line, key, must_be("true or false", value));
         }
         flag.map(|value| At { line, value })
     }
 
-    /// A list of strings that all pass `check`, each with its own line.
+    /// Reads a list of strings that all pass `check`, each with its own line.
     pub fn list(
         &mut self,
         key: &'static str,
@@ -297,8 +297,8 @@ impl<'a> Section<'_, 'a> {
         self.list_of(key, &[], |text| check(text).map(|()| text.to_owned()))
     }
 
-    /// A list of strings of each of which `read` makes what it stands for, or says why not; each with its own line.
-    /// `words` are the strings it may hold; empty: any.
+    /// Reads a list of strings and converts each with `read`; each keeps its own line. `words` are the strings that the list
+    /// may contain; empty: any.
     pub fn list_of<T>(
         &mut self,
         key: &'static str,
@@ -307,22 +307,22 @@ impl<'a> Section<'_, 'a> {
     ) -> Option<At<Vec<At<T>>>> {
         let At { line, value } = self.get(key, Shape::List { of: words.to_vec() })?;
         let Some(array) = value.as_array() else {
-            self.complain(line, key, must_be("a list of strings, such as [\"a\", \"b\"]", value));
+            self.report(line, key, must_be("a list of strings, such as [\"a\", \"b\"]", value));
             return None;
         };
         let mut list = Vec::with_capacity(array.len());
         for item in array.iter() {
-            let line = self.reader.complaints.line_of(item.span().start);
+            let line = self.reader.diagnostics.line_of(item.span().start);
             match item.get_ref().as_str().map(&read) {
                 Some(Ok(value)) => list.push(At { line, value }),
-                Some(Err(why)) => self.complain(line, key, format!("is wrong: {why}")),
-                None => self.complain(line, key, must_be("a list of strings only", item.get_ref())),
+                Some(Err(why)) => self.report(line, key, format!("is wrong: {why}")),
+                None => self.report(line, key, must_be("a list of strings only", item.get_ref())),
             }
         }
         Some(At { line, value: list })
     }
 
-    /// A table of strings whose keys and values pass `check`.
+    /// Reads a table of strings whose keys and values pass `check`.
     pub fn map(
         &mut self,
         key: &'static str,
@@ -332,7 +332,7 @@ impl<'a> Section<'_, 'a> {
         let table = self.as_table(key, at)?;
         let mut map = BTreeMap::new();
         for (name, value) in table {
-            let line = self.reader.complaints.line_of(name.span().start);
+            let line = self.reader.diagnostics.line_of(name.span().start);
             let path = dotted(&self.key(key), name.get_ref());
             let what = match value.get_ref().as_str() {
                 Some(text) => match check(name.get_ref(), text) {
@@ -344,7 +344,7 @@ impl<'a> Section<'_, 'a> {
                 },
                 None => must_be("a string", value.get_ref()) + "; put it in quotes",
             };
-            self.reader.complaints.add(line, path, what);
+            self.reader.diagnostics.add(line, path, what);
         }
         Some(map)
     }
@@ -355,7 +355,7 @@ fn must_be(wanted: &str, found: &DeValue<'_>) -> String {
     format!("must be {wanted}, not {article} {}", found.type_str())
 }
 
-/// A number as it was written, without quotes.
+/// Returns a number as it was written, without quotes.
 fn bare(value: &DeValue<'_>) -> String {
     match value {
         DeValue::Integer(number) => printable(&number.to_string()),

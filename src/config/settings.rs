@@ -1,4 +1,4 @@
-//! The tables of sessions.toml that are not roles, as meant, with their defaults.
+//! The tables of sessions.toml other than roles, as meant, with their defaults.
 
 use std::{fmt, time::Duration};
 
@@ -11,7 +11,7 @@ pub struct RedisConfig {
     pub url: Option<String>,
 }
 
-/// An address may hold a password, and what is printed for debugging ends in logs.
+/// Leaves out the password of an address, because what is printed for debugging ends up in logs.
 impl fmt::Debug for RedisConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = self.url.as_deref().map(|url| match url.rsplit_once('@') {
@@ -36,25 +36,24 @@ pub struct SupervisorConfig {
     pub heartbeat: Duration,
     /// A lease not renewed for this long is lost; at least two heartbeats.
     pub lease: Duration,
-    /// Agents at once, over all roles; at least 1.
+    /// Most agents at the same time, of all roles together; at least 1.
     pub max_agents: u32,
-    /// How deep tasks may be delegated; 0: agents delegate nothing.
+    /// How many levels deep tasks may be delegated; 0: agents can't delegate.
     pub max_depth: u32,
-    /// Open subtasks that one task may have.
+    /// Most open subtasks of one task.
     pub max_children: u32,
     /// Time between SIGTERM and SIGKILL.
     pub kill_grace: Duration,
-    /// Ended tasks and their run folders are kept this long.
+    /// How long ended tasks and their run folders are kept.
     pub keep: Duration,
-    /// While less memory than this is available on the machine, no new agent is started, in bytes; 0: however little.
+    /// Available memory of the machine, in bytes, below which no agent is started; 0: agents are always started.
     pub min_free_memory: u64,
-    /// What is run when something newly needs a person, with the facts as JSON on standard input; empty: nothing.
+    /// The command that runs when something newly needs a person, with the facts as JSON on standard input; empty: none.
     pub notify_command: Vec<String>,
 }
 
 impl SupervisorConfig {
-    /// Why no new agent is started on a machine with `free` bytes available, in words; `None` where enough is, or nobody
-    /// knows.
+    /// Returns why no agent is started on a machine with `free` bytes available. `None`: enough is, or it is unknown.
     pub fn short_of_memory(&self, free: Option<u64>) -> Option<String> {
         let free = free.filter(|free| *free < self.min_free_memory)?;
         let least = human(self.min_free_memory);
@@ -83,7 +82,7 @@ impl Default for SupervisorConfig {
 /// `[agents]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentsConfig {
-    /// In which order `auto` looks for agent programs.
+    /// The order in which `auto` looks for agent programs.
     pub order: Vec<DriverKind>,
 }
 
@@ -100,7 +99,7 @@ pub struct MasterConfig {
     pub role: String,
     /// Its tmux session.
     pub session: String,
-    /// Where a task goes that names no role.
+    /// The role of tasks that name none.
     pub default_role: String,
 }
 

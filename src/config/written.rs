@@ -1,5 +1,5 @@
-//! sessions.toml as written: every key optional, every value with its line. What is wrong with one key by itself is
-//! found here; what depends on another key, on a default or on a file is found in `resolve`.
+//! sessions.toml as written: every key optional, every value with its line. Errors that concern one key alone are found
+//! here; those that depend on another key, on a default or on a file are found in `resolve`.
 
 use std::{
     collections::BTreeMap,
@@ -10,7 +10,7 @@ use std::{
 use toml::de::DeTable;
 
 use super::{
-    complaint::{At, Complaints},
+    diagnostics::{At, Diagnostics},
     section::{Known, Reader, Section},
 };
 use crate::{
@@ -18,17 +18,17 @@ use crate::{
     model::name,
 };
 
-/// A shorter heartbeat only costs: the supervisor looks at leases in steps of this order.
+/// A shorter heartbeat has no use: the supervisor checks leases about this often.
 const LEAST_HEARTBEAT: Duration = Duration::from_millis(50);
-/// Whoever waits for a task must still be able to read its result.
+/// A client that waits for a task must still be able to read its result.
 const LEAST_KEEP: Duration = Duration::from_secs(60);
-/// Zero would end every task before it began.
+/// Zero would end every task before it starts.
 const LEAST_TIMEOUT: Duration = Duration::from_millis(1);
-/// With less than this no program of any use starts, and its runner is counted where the kernel holds the bound.
+/// No useful program starts with less. Where the kernel enforces the limit, it includes the runner.
 const LEAST_MEMORY: u64 = 16 << 20;
 /// A hundredth of a processor core.
 const LEAST_CPU: f64 = 0.01;
-/// A tenth of a cent: zero would end every attempt before it began.
+/// A tenth of a cent. Zero would end every attempt before it starts.
 const LEAST_COST: f64 = 0.001;
 /// The longest path of a Unix socket (`sun_path` of unix(7), less its terminating NUL).
 const SOCKET_PATH: usize = 107;
@@ -77,7 +77,7 @@ pub(super) struct WrittenMaster {
 
 #[derive(Debug, Default)]
 pub(super) struct WrittenRole {
-    /// Of its first mention.
+    /// Line of the first mention.
     pub line: usize,
     pub driver: Option<At<DriverKind>>,
     pub command: Option<At<Vec<String>>>,
@@ -112,35 +112,35 @@ pub(super) struct WrittenRole {
     pub on_denial: Option<At<bool>>,
 }
 
-/// What may be used a day.
+/// The budget per day.
 #[derive(Debug, Default)]
 pub(super) struct WrittenDay {
     pub max_cost_usd: Option<At<f64>>,
     pub max_tokens: Option<At<u32>>,
 }
 
-/// Reads `text`. What could be understood is in the answer even where there are complaints, so that the rest of the
-/// file is checked too.
-pub(super) fn parse(text: &str, mut complaints: Complaints) -> (Written, Complaints) {
+/// Reads `text`. The answer contains what could be understood even where there are errors, so that the rest of the file is
+/// checked too.
+pub(super) fn parse(text: &str, mut diagnostics: Diagnostics) -> (Written, Diagnostics) {
     let (table, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
-        // What the parser recovered is a guess; a complaint about it could be about something nobody wrote.
+        // What the parser recovered is a guess; an error about it could concern something that is not in the file.
         for error in errors {
             let offset = error.span().map_or(text.len(), |span| span.start);
-            complaints.syntax(text, offset, format!("not valid TOML: {}", error.message()));
+            diagnostics.syntax(text, offset, format!("not valid TOML: {}", error.message()));
         }
-        return (Written::default(), complaints);
+        return (Written::default(), diagnostics);
     }
-    let mut reader = Reader::new(complaints);
+    let mut reader = Reader::new(diagnostics);
     let written = file(reader.root(table.get_ref()));
     (written, reader.finish())
 }
 
 /// Every key that a file may have, with its shape, by the kind of table.
-pub(super) fn keys(complaints: Complaints) -> Known {
+pub(super) fn keys(diagnostics: Diagnostics) -> Known {
     // One role is enough to see what is asked of each.
     let (table, _) = DeTable::parse_recoverable("[roles.any]");
-    let mut reader = Reader::new(complaints);
+    let mut reader = Reader::new(diagnostics);
     let _ = file(reader.root(table.get_ref()));
     reader.into_known()
 }
@@ -218,7 +218,7 @@ fn master(mut table: Section<'_, '_>) -> WrittenMaster {
 
 fn role(name: At<&str>, table: &mut Section<'_, '_>) -> (String, WrittenRole) {
     if let Err(why) = name::check_role(name.value) {
-        table.complain_whole(name.line, format!("is wrong: {why}"));
+        table.report_table(name.line, format!("is wrong: {why}"));
     }
     let written = WrittenRole {
         line: name.line,
@@ -263,7 +263,7 @@ fn words(list: Option<At<Vec<At<String>>>>) -> Option<At<Vec<String>>> {
     list.map(|at| At { line: at.line, value: at.value.into_iter().map(|word| word.value).collect() })
 }
 
-/// A word for an agent program, which must not take it for an option.
+/// Checks a word that is passed to an agent program, which must not take it for an option.
 fn word(text: &str) -> Result<&str, String> {
     match filled(text)? {
         text if text.starts_with('-') => {
@@ -295,7 +295,7 @@ fn agent_program(text: &str) -> Result<DriverKind, String> {
     })
 }
 
-/// Whether such a task is held.
+/// Reads whether a task is held when a tool was denied.
 fn on_denial(text: &str) -> Result<bool, String> {
     match text {
         "hold" => Ok(true),
@@ -312,7 +312,7 @@ fn mode(text: &str) -> Result<Mode, String> {
     }
 }
 
-/// The schemes the store speaks. The address itself stays out of the message: it may hold a password.
+/// Checks an address of Redis. The address is not in the message, because it may contain a password.
 fn redis_address(text: &str) -> Result<String, String> {
     let known = ["redis://", "rediss://", "unix://", "redis+unix://"];
     if !known.iter().any(|scheme| text.starts_with(scheme)) {
@@ -326,7 +326,7 @@ fn redis_address(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// What `tmux -L` (a name) or `tmux -S` (a path) takes.
+/// Checks what `tmux -L` (a name) or `tmux -S` (a path) accepts.
 fn socket(text: &str) -> Result<String, String> {
     let shown = name::printable(text);
     if text.is_empty() || text == "." || text == ".." || text.chars().any(char::is_control) {
@@ -357,7 +357,7 @@ fn command_word(text: &str) -> Result<(), String> {
     if text.contains('\0') { Err("a word contains a NUL".to_owned()) } else { Ok(()) }
 }
 
-/// What environ(7) can hold. `ORCH_` is how orch tells an agent who it is: no role may say otherwise.
+/// Checks an environment variable (environ(7)). The variables `ORCH_...` identify an agent, so no role may set them.
 fn variable(name: &str, value: &str) -> Result<(), String> {
     if name.is_empty() || name.contains(['=', '\0']) {
         return Err(format!("'{}' can't name an environment variable", name::printable(name)));

@@ -51,7 +51,7 @@ impl Job<'_> {
     pub(super) fn check(&self, kind: DriverKind) -> Result<(), Refusal> {
         match kind.unsupported(self.role.options) {
             Some(key) => Err(Refusal(format!(
-                "role {} sets {key}, which {kind} has no way to keep to: name another driver, or take it out",
+                "role {} sets {key}, which {kind} does not support: choose another driver, or remove the key",
                 self.role.name
             ))),
             None => Ok(()),

@@ -1,4 +1,4 @@
-//! The flags of an agent program that a role's `args` may not hold: orch passes them itself, or has a key for what they say.
+//! The flags of an agent program that a role's `args` must not contain: orch passes them itself, or has a key for what they say.
 //!
 //! Given twice, most programs silently use the last one: another `--settings` turns off the hooks by which orch knows what
 //! the program does, another `--session-id` loses its conversation. So these flags are refused, each with what to write
@@ -63,8 +63,8 @@ impl Flags {
             };
             if let Some((flag, instead)) = found {
                 return Some(match instead {
-                    Instead::Key(key) => format!("may not hold {flag}: write the key {key} instead"),
-                    Instead::Nothing(why) => format!("may not hold {flag}: {why}"),
+                    Instead::Key(key) => format!("must not contain {flag}: use the key {key} instead"),
+                    Instead::Nothing(why) => format!("must not contain {flag}: {why}"),
                 });
             }
         }

@@ -17,7 +17,7 @@ pub struct Manifest {
     pub keys: &'static [Key],
     /// The values of `permission_mode` that the driver knows; empty: the program's own, whatever they are.
     pub permission_modes: &'static [&'static str],
-    /// The flags that a role's `args` may not hold.
+    /// The flags that a role's `args` must not contain.
     pub flags: Flags,
     /// Environment variables with secrets that the program needs to log in, besides those that `env_from` names.
     pub secrets: &'static [&'static str],

@@ -10,7 +10,7 @@
 //! The state of a program on a terminal is read from its screen ([`Seen`]), and from the calls of its hooks ([`Hook`]).
 //!
 //! What a driver declares about its program is its [`Manifest`]: name and tested version, the keys of sessions.toml that it
-//! honours, the flags that `args` may not hold, the secrets of its login, its capabilities. How far its program may run
+//! honours, the flags that `args` must not contain, the secrets of its login, its capabilities. How far its program may run
 //! commands without asking is [`Driver::commands`].
 //!
 //! # Adding a driver

@@ -39,9 +39,9 @@ pub fn check(role: &Role, order: &[DriverKind], path: Option<&OsStr>) -> Result<
     if kind.program().is_some()
         && let Some(key) = kind.unsupported(&role.agent)
     {
-        let stands = if role.driver == DriverKind::Auto { " (which auto stands for here)" } else { "" };
-        let missing = format!("it sets {key}, which {kind}{stands} has no way to keep to");
-        let fix = format!("name another driver {at}, or take {key} out; then: orch stop; orch start");
+        let stands = if role.driver == DriverKind::Auto { " (the choice of auto)" } else { "" };
+        let missing = format!("it sets {key}, which {kind}{stands} does not support");
+        let fix = format!("set another driver {at}, or remove {key}; then: orch stop; orch start");
         return Err(Unavailable { missing, fix });
     }
     let known = kind.driver().and_then(|driver| driver.program());
@@ -55,7 +55,7 @@ pub fn check(role: &Role, order: &[DriverKind], path: Option<&OsStr>) -> Result<
         return Ok(());
     }
     let missing = match program.contains('/') {
-        true => format!("its program {program} is not there, or may not be executed"),
+        true => format!("its program {program} does not exist or is not executable"),
         false => format!("its program {program} is not on PATH"),
     };
     let fix = match known {
@@ -154,7 +154,7 @@ mod tests {
         };
         let missing = |program: &str| Some(format!("its program {program} is not on PATH"));
         assert_eq!((why("tool"), why("c")), (missing("tool"), missing("claude")));
-        assert_eq!(why("own").as_deref(), Some("its program ./own is not there, or may not be executed"));
+        assert_eq!(why("own").as_deref(), Some("its program ./own does not exist or is not executable"));
         assert_eq!(
             (why("shell"), why("me"), why("i")),
             (None, None, None),
@@ -172,7 +172,7 @@ mod tests {
 
         install(&dir.path().join("gemini"), 0o755);
         assert!(
-            why("i").unwrap().contains("it sets mode, which gemini (which auto stands for here) has no way to keep to"),
+            why("i").unwrap().contains("it sets mode, which gemini (the choice of auto) does not support"),
             "{:?}",
             why("i")
         );

@@ -251,7 +251,7 @@ fn one_that_ignores_being_ended_has_done_it_all_the_same() {
 fn nobody_else_is_to_believe_in_it() {
     let world = World::builder().tables("[roles.g]\ndriver = \"gemini\"\nmode = \"interactive\"").build();
     let refused = world.orch(&["start"]).ended(4);
-    assert!(refused.stderr.contains("roles.g.mode means nothing to this role's driver"), "{refused:#?}");
+    assert!(refused.stderr.contains("roles.g.mode is not supported by this role's driver"), "{refused:#?}");
 }
 
 #[test]

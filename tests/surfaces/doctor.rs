@@ -54,7 +54,7 @@ fn doctor_knows_what_auto_stands_for_here() {
     world.program("gemini", "echo 9.61.0");
     assert_eq!(role()["state"], "error");
     assert!(
-        role()["found"].as_str().unwrap().contains("sets mode, which gemini (which auto stands for here) has no way"),
+        role()["found"].as_str().unwrap().contains("sets mode, which gemini (the choice of auto) does not support"),
         "{}",
         role()
     );

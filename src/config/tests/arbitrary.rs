@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::super::{
     Config, Env, REFERENCE,
-    find::{self, Found},
+    discovery::{self, Found},
     resolve::resolve,
     written::parse,
 };
@@ -13,8 +13,8 @@ use super::super::{
 fn load(text: &str) -> crate::error::Result<Config> {
     let env = Env { cwd: "/project".into(), home: Some("/home/me".into()), ..Env::default() };
     let found = Found { file: None, root: "/project".into(), content: Some(text.to_owned()) };
-    let (written, complaints) = parse(text, found.complaints(&env));
-    resolve(&written, complaints, &env, found)
+    let (written, diagnostics) = parse(text, found.diagnostics(&env));
+    resolve(&written, diagnostics, &env, found)
 }
 
 /// Right or wrong, the answer is one that a person can use.
@@ -112,5 +112,5 @@ fn long_chains_and_many_circles_of_delegation_are_walked() {
 #[test]
 fn one_line_of_a_thousand_errors_is_told_once() {
     assert_eq!(load(&"= ] ".repeat(50_000)).unwrap_err().message.lines().count(), 1);
-    assert!(find::read("/dev/zero".as_ref()).is_err());
+    assert!(discovery::read("/dev/zero".as_ref()).is_err());
 }

@@ -82,7 +82,7 @@ fn a_namespace_is_the_folders_and_stays_the_same() {
 
 #[test]
 fn the_hash_of_a_path_is_for_ever() {
-    let namespace = |path: &str| super::super::find::default_namespace(Path::new(path));
+    let namespace = |path: &str| super::super::discovery::default_namespace(Path::new(path));
     // State folders and Redis keys of existing projects carry these: they must never change.
     assert_eq!(namespace("/home/me/shop"), "shop-8a735f");
     assert_eq!(namespace("/"), "root-310f40");

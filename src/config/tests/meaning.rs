@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use super::{Project, meant};
 use crate::{
-    config::{AgentOptions, DriverKind, Limits, Mode, REFERENCE, SupervisorConfig, starter},
+    config::{AgentOptions, DriverKind, Mode, REFERENCE, ResourceLimits, SupervisorConfig, starter},
     drivers::Key,
     error::Kind,
 };
@@ -189,9 +189,9 @@ fn limits_are_there_where_they_are_written() {
         "[supervisor]\nmin_free_memory = \"0\"\n\
          [roles.tool]\nmemory_max = \"4G\"\ncpu_max = 1.5\nmax_processes = 7\nmax_output = \"512K\"",
     );
-    let limits = Limits { memory: Some(4 << 30), cpu: Some(1.5), processes: Some(7), output: 512 << 10 };
+    let limits = ResourceLimits { memory: Some(4 << 30), cpu: Some(1.5), processes: Some(7), output: 512 << 10 };
     assert_eq!(config.roles["tool"].limits, limits);
-    assert_eq!(config.roles["shell"].limits, Limits::default());
+    assert_eq!(config.roles["shell"].limits, ResourceLimits::default());
     assert_eq!(config.supervisor.short_of_memory(Some(0)), None);
     let short = SupervisorConfig { min_free_memory: 256 << 20, ..config.supervisor };
     assert_eq!((short.short_of_memory(None), short.short_of_memory(Some(256 << 20))), (None, None));

@@ -1,7 +1,7 @@
 //! The room from outside: files in real folders, and what `Config::load_with` makes of them.
 
 mod arbitrary;
-mod complaints;
+mod diagnostics;
 mod discovery;
 mod meaning;
 mod programs;

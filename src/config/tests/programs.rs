@@ -1,19 +1,19 @@
-//! What an agent program can't keep to is complained about, and not believed in.
+//! A key that an agent program does not honour is rejected.
 
-use super::{complaints::all, error, meant};
+use super::{diagnostics::all, error, meant};
 
 #[test]
 fn an_agent_program_keeps_to_what_is_written_for_it() {
     all(&[
         (
             "[roles.shell]\nmax_turns = 5",
-            "sessions.toml:2: roles.shell.max_turns means nothing to this role's driver, which is \"shell\"; \
-             claude, qwen know it",
+            "sessions.toml:2: roles.shell.max_turns is not supported by this role's driver, \"shell\"; \
+             it is by claude, qwen",
         ),
         (
             "[roles.a]\ndriver = \"codex\"\nmax_cost_usd = 5",
-            "sessions.toml:3: roles.a.max_cost_usd means nothing to this role's driver, which is \"codex\"; \
-             claude knows it",
+            "sessions.toml:3: roles.a.max_cost_usd is not supported by this role's driver, \"codex\"; \
+             it is by claude",
         ),
         (
             "[roles.sonnet]\nmax_cost_usd = 0",
@@ -37,27 +37,27 @@ fn an_agent_program_keeps_to_what_is_written_for_it() {
         ),
         (
             "[roles.q]\ndriver = \"qwen\"\nmode = \"interactive\"",
-            "sessions.toml:3: roles.q.mode means nothing to this role's driver, which is \"qwen\"; claude, codex know it",
+            "sessions.toml:3: roles.q.mode is not supported by this role's driver, \"qwen\"; it is by claude, codex",
         ),
         (
             "[roles.sonnet]\nmode = \"interactive\"\nmax_turns = 3",
-            "sessions.toml:3: roles.sonnet.max_turns goes with mode = \"headless\" only: in its own screen a program \
-             keeps to none such, and asks",
+            "sessions.toml:3: roles.sonnet.max_turns needs mode = \"headless\": on its own terminal a program \
+             does not enforce it",
         ),
         (
             "[roles.sonnet]\nmode = \"interactive\"\nmax_cost_usd_per_day = 3.0",
-            "sessions.toml:3: roles.sonnet.max_cost_usd_per_day goes with mode = \"headless\" only: in its own screen \
-             a program tells tokens, and no money",
+            "sessions.toml:3: roles.sonnet.max_cost_usd_per_day needs mode = \"headless\": on its own terminal \
+             a program reports tokens, but no cost",
         ),
         (
             "[roles.a]\ndriver = \"codex\"\nmax_cost_usd_per_day = 5.0",
-            "sessions.toml:3: roles.a.max_cost_usd_per_day means nothing to this role's driver, which is \"codex\"; \
-             claude, opencode, aider know it",
+            "sessions.toml:3: roles.a.max_cost_usd_per_day is not supported by this role's driver, \"codex\"; \
+             it is by claude, opencode, aider",
         ),
         (
             "[roles.a]\ndriver = \"copilot\"\nmax_task_tokens = 5",
-            "sessions.toml:3: roles.a.max_task_tokens means nothing to this role's driver, which is \"copilot\"; \
-             claude, codex, gemini, opencode, qwen, aider know it",
+            "sessions.toml:3: roles.a.max_task_tokens is not supported by this role's driver, \"copilot\"; \
+             it is by claude, codex, gemini, opencode, qwen, aider",
         ),
         (
             "[roles.a]\ndriver = \"copilot\"\npermission_mode = \"yolo\"",
@@ -81,9 +81,9 @@ fn arguments_are_not_for_what_orch_passes_itself_or_has_a_key_for() {
              args = [\"-m\", \"gpt-5\"]"
         )
         .message,
-        "sessions.toml:2: roles.sonnet.args may not hold --settings: orch passes its hooks by it: settings of yours go to \
+        "sessions.toml:2: roles.sonnet.args must not contain --settings: orch passes its hooks by it: settings of yours go to \
          .claude/settings.json of the project or your home\n\
-         sessions.toml:5: roles.x.args may not hold -m: write the key model instead"
+         sessions.toml:5: roles.x.args must not contain -m: use the key model instead"
     );
 }
 
@@ -92,8 +92,8 @@ fn what_auto_can_never_keep_to_is_known_beforehand() {
     let role = "[roles.i]\ndriver = \"auto\"\nmode = \"interactive\"\n";
     assert_eq!(
         error(format!("{role}[agents]\norder = [\"gemini\", \"qwen\"]")).message,
-        "sessions.toml:3: roles.i.mode means nothing to this role's driver, which is \"auto\", nor to any in [agents] order; \
-         claude, codex know it"
+        "sessions.toml:3: roles.i.mode is not supported by this role's driver, \"auto\", or by any in [agents] order; \
+         it is by claude, codex"
     );
     meant(&format!("{role}[agents]\norder = [\"gemini\", \"claude\"]"));
 }

@@ -33,10 +33,10 @@ fn what_may_be_used_is_an_amount_and_who_is_told_a_program() {
         ),
         (
             "[supervisor]\nnotify_command = []",
-            "sessions.toml:2: supervisor.notify_command names no program: its first word is what is run; leave the key out for none",
+            "sessions.toml:2: supervisor.notify_command must start with the program to run; remove the key to run none",
         ),
     ];
-    for (text, complaint) in cases {
-        assert_eq!(error(text).message, complaint, "of:\n{text}");
+    for (text, expected) in cases {
+        assert_eq!(error(text).message, expected, "of:\n{text}");
     }
 }

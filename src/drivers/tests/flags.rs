@@ -71,23 +71,23 @@ fn a_flag_that_would_replace_ours_is_refused_and_one_that_adds_to_it_is_not() {
         kind.manifest().unwrap().flags.refusal(&args)
     };
     for (kind, args, words) in [
-        (Claude, "--add-dir x --settings mine.json", "may not hold --settings: orch passes its hooks by it"),
+        (Claude, "--add-dir x --settings mine.json", "must not contain --settings: orch passes its hooks by it"),
         (Claude, "--settings={}", "--settings:"),
         (Claude, "--bare", "--bare: it turns off the hooks"),
-        (Claude, "--model=opus", "may not hold --model: write the key model instead"),
-        (Claude, "-c", "-c: write the key resume instead"),
+        (Claude, "--model=opus", "must not contain --model: use the key model instead"),
+        (Claude, "-c", "-c: use the key resume instead"),
         (Codex, "-c hooks.Stop=[]", "-c hooks.Stop: orch passes its own by it"),
         (Codex, "--config=mcp_servers={}", "--config mcp_servers:"),
         (Codex, "-c mcp_servers.orch.command=\"x\"", "-c mcp_servers.orch.command:"),
-        (Codex, "--sandbox read-only", "write the key permission_mode"),
+        (Codex, "--sandbox read-only", "use the key permission_mode"),
         (Gemini, "-o json", "-o: orch passes it itself"),
-        (Qwen, "--max-session-turns 5", "write the key max_turns"),
-        (Opencode, "--session x", "write the key resume"),
+        (Qwen, "--max-session-turns 5", "use the key max_turns"),
+        (Opencode, "--session x", "use the key resume"),
         (Aider, "-m hi", "-m: orch passes the task's text by it"),
-        (Copilot, "--resume=x", "write the key resume"),
+        (Copilot, "--resume=x", "use the key resume"),
     ] {
         let said = refused(kind, args).unwrap_or_default();
-        assert!(said.starts_with("may not hold ") && said.contains(words), "{kind} {args}: {said}");
+        assert!(said.starts_with("must not contain ") && said.contains(words), "{kind} {args}: {said}");
     }
     for (kind, args) in [
         (Claude, "--mcp-config mine.json --add-dir --verbose -- --settings x"),

@@ -115,12 +115,9 @@ fn a_driver_is_one_file_its_fixtures_and_one_line() {
 #[test]
 fn what_sessions_toml_may_say_follows_from_the_manifest() {
     for (line, complaint) in [
-        (
-            "max_cost_usd = 1",
-            "roles.t.max_cost_usd means nothing to this role's driver, which is \"toy\"; claude knows it",
-        ),
-        ("args = [\"--turns\", \"3\"]", "roles.t.args may not hold --turns: write the key max_turns instead"),
-        ("max_task_cost_usd = 1", "roles.t.max_task_cost_usd means nothing to this role's driver, which is \"toy\"; "),
+        ("max_cost_usd = 1", "roles.t.max_cost_usd is not supported by this role's driver, \"toy\"; it is by claude"),
+        ("args = [\"--turns\", \"3\"]", "roles.t.args must not contain --turns: use the key max_turns instead"),
+        ("max_task_cost_usd = 1", "roles.t.max_task_cost_usd is not supported by this role's driver, \"toy\"; "),
     ] {
         let error = Project::new(&format!("driver = \"toy\"\n{line}")).config.unwrap_err();
         assert!(error.message.contains(complaint), "{}", error.message);

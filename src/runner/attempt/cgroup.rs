@@ -4,7 +4,7 @@
 use tokio::sync::oneshot;
 
 use crate::{
-    config::Limits,
+    config::ResourceLimits,
     home::{Home, launch::Launch},
     os::{Bounds, Cgroup},
 };
@@ -21,7 +21,7 @@ pub(in crate::runner) struct RunnerCgroup {
 pub(in crate::runner) fn enter(home: &Home, launch: &Launch) -> oneshot::Receiver<Option<RunnerCgroup>> {
     let (told, answer) = oneshot::channel();
     // A person's own program is not ended for what it uses.
-    let limits = if launch.master { Limits::default() } else { launch.role.limits.clone() };
+    let limits = if launch.master { ResourceLimits::default() } else { launch.role.limits.clone() };
     let (home, incarnation) = (home.clone(), launch.incarnation.clone());
     // Without the thread nobody answers, and that means none as well.
     let _ = std::thread::Builder::new().name("cgroup".into()).spawn(move || {
@@ -31,7 +31,7 @@ pub(in crate::runner) fn enter(home: &Home, launch: &Launch) -> oneshot::Receive
     answer
 }
 
-fn try_enter(home: &Home, incarnation: &str, limits: &Limits) -> Option<RunnerCgroup> {
+fn try_enter(home: &Home, incarnation: &str, limits: &ResourceLimits) -> Option<RunnerCgroup> {
     let cgroup = match home.cgroup(incarnation) {
         Ok(cgroup) => cgroup?,
         Err(e) => {
@@ -54,6 +54,6 @@ fn try_enter(home: &Home, incarnation: &str, limits: &Limits) -> Option<RunnerCg
 }
 
 /// What the kernel is asked to hold.
-fn bounds(limits: &Limits) -> Bounds {
+fn bounds(limits: &ResourceLimits) -> Bounds {
     Bounds { memory: limits.memory, processes: limits.processes, cpu: limits.cpu }
 }

@@ -12,7 +12,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::runner::attempt::cgroup::RunnerCgroup;
 use crate::{
-    config::Limits,
+    config::ResourceLimits,
     model::{duration::human, end_code::EndCode, size, text::count},
     os::{self, Bounds, Refused},
 };
@@ -33,7 +33,7 @@ pub(in crate::runner) struct Excess {
 
 /// Watches one attempt.
 pub(in crate::runner) struct Meter<'a> {
-    limits: &'a Limits,
+    limits: &'a ResourceLimits,
     cgroup: Option<&'a RunnerCgroup>,
     before: Refused,
     ticks: Option<Interval>,
@@ -42,7 +42,7 @@ pub(in crate::runner) struct Meter<'a> {
 }
 
 impl<'a> Meter<'a> {
-    pub fn start(limits: &'a Limits, cgroup: Option<&'a RunnerCgroup>) -> Self {
+    pub fn start(limits: &'a ResourceLimits, cgroup: Option<&'a RunnerCgroup>) -> Self {
         let is_limited = limits.memory.is_some() || limits.cpu.is_some() || limits.processes.is_some();
         let ticks = is_limited.then(|| {
             let mut ticks = interval(EVERY);

@@ -162,7 +162,7 @@ fn start(
         let job = InteractiveJob { role, dir, mcp: &mcp, new_session: &new_session, resume, prompt };
         return driver.interactive(&job).filter(|_| kind.knows(Key::Mode)).ok_or_else(|| {
             Refusal(format!(
-                "role {} sets mode = \"interactive\", which {kind} has no way to keep to: name another driver, or take it out",
+                "role {} sets mode = \"interactive\", which {kind} does not support: choose another driver, or remove the key",
                 role.name
             ))
         });

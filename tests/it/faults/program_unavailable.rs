@@ -24,7 +24,7 @@ fn a_role_whose_program_is_missing_is_suspended_and_its_tasks_wait_for_it() {
     let roles = [
         ("missing", "no-such-program is not on PATH"),
         ("lost", "nowhere/agent is not there"),
-        ("plain", "plain is not there, or may not be executed"),
+        ("plain", "plain does not exist or is not executable"),
         ("folder", "may not be executed"),
     ];
     let attention = |words: &str| world.status()["attention"].to_string().contains(words);

@@ -1,4 +1,4 @@
-//! What is wrong with a sessions.toml: collected over the whole file, told at once, each with its line and key.
+//! What is wrong with a sessions.toml: collected over the whole file and reported together, each error with its line and key.
 
 use std::{collections::BTreeSet, fmt::Display};
 
@@ -7,48 +7,48 @@ use crate::{
     model::name::{nearest, printable},
 };
 
-/// A value, and the line (from 1) of the file where it was written.
+/// A value with its line (from 1) in the file.
 #[derive(Debug, Clone)]
 pub(super) struct At<T> {
     pub line: usize,
     pub value: T,
 }
 
-/// More than this many are counted, not shown: what went wrong is on the first screen.
+/// Errors that are shown; further ones are only counted, so that the first ones stay on the screen.
 const SHOWN: usize = 50;
 
-/// Everything found wrong so far with one file.
+/// The errors found so far in one file.
 #[derive(Debug)]
-pub(super) struct Complaints {
+pub(super) struct Diagnostics {
     file: String,
     line_starts: Vec<usize>,
     found: Vec<(usize, String)>,
     keys: BTreeSet<String>,
 }
 
-impl Complaints {
-    /// None yet, about the file whose name is shown as `file` and whose content is `text`.
+impl Diagnostics {
+    /// Starts without errors, for the file that is shown as `file` and contains `text`.
     pub fn new(file: impl Into<String>, text: &str) -> Self {
         let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Complaints { file: file.into(), line_starts, found: Vec::new(), keys: BTreeSet::new() }
+        Diagnostics { file: file.into(), line_starts, found: Vec::new(), keys: BTreeSet::new() }
     }
 
-    /// The line, from 1, of the byte at `offset`.
+    /// Returns the line, from 1, of the byte at `offset`.
     pub fn line_of(&self, offset: usize) -> usize {
         self.line_starts.partition_point(|start| *start <= offset)
     }
 
-    /// `key` at `line` is not as it must be; `what` goes on after the key: "must be ...".
+    /// Adds an error about `key` at `line`. `what` continues the sentence after the key: "must be ...".
     pub fn add(&mut self, line: usize, key: impl Into<String>, what: impl Display) {
         let key = key.into();
         self.found.push((line, format!("{}:{line}: {key} {what}", self.file)));
         self.keys.insert(key);
     }
 
-    /// The file can't be understood from the byte at `offset` of `text` on.
+    /// Adds a syntax error at the byte `offset` of `text`.
     pub fn syntax(&mut self, text: &str, offset: usize, what: impl Display) {
         let line = self.line_of(offset);
-        // One is enough for a line: what follows it there is mostly its echo.
+        // One per line: further ones mostly follow from the first.
         if self.found.last().is_some_and(|(last, _)| *last == line) {
             return;
         }
@@ -57,12 +57,12 @@ impl Complaints {
         self.found.push((line, format!("{}:{line}:{column}: {what}", self.file)));
     }
 
-    /// Whether `key` has been complained about: what follows from its value would only mislead.
+    /// Reports whether there is an error about `key`. Errors that follow from its value would only mislead.
     pub fn about(&self, key: &str) -> bool {
         self.keys.contains(key)
     }
 
-    /// All of them as one error, in the order of the file.
+    /// Returns all errors as one, in the order of the file.
     pub fn into_result(mut self) -> Result<()> {
         if self.found.is_empty() {
             return Ok(());
@@ -83,20 +83,20 @@ impl Complaints {
     }
 }
 
-/// `parent.key` as it would be written in the file; a key that would need quotes gets them.
+/// Returns `parent.key` as it is written in the file, with quotes where the key needs them.
 pub(super) fn dotted(parent: &str, key: &str) -> String {
     let bare = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
     let key = if bare && key.len() <= 60 { key.to_owned() } else { format!("\"{}\"", printable(key)) };
     if parent.is_empty() { key } else { format!("{parent}.{key}") }
 }
 
-/// A longer list of roles would hide the rest of a complaint.
+/// Roles that an error lists: a longer list would hide the rest of the message.
 const LISTED: usize = 20;
 
-/// How a complaint goes on about a name that is no role's.
+/// Returns how an error about an unknown role continues after its key.
 pub(super) fn no_role(name: &str, names: &[&str]) -> String {
     let meant = nearest(name, names.iter().copied()).map_or(String::new(), |near| format!("; did you mean '{near}'?"));
     let more = if names.len() > LISTED { ", ..." } else { "" };
     let listed = names[..names.len().min(LISTED)].join(", ");
-    format!("names no role: there is no '{}', but {listed}{more}{meant}", printable(name))
+    format!("names an unknown role '{}'; the roles are {listed}{more}{meant}", printable(name))
 }

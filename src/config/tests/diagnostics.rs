@@ -1,11 +1,11 @@
-//! One case for each complaint: its whole text, with line and key.
+//! One case per error in a file: its whole text, with line and key.
 
 use super::{Project, error};
 
-/// Each text has this one complaint, and no other.
+/// Each text has this one error, and no other.
 pub(super) fn all(cases: &[(&str, &str)]) {
-    for (text, complaint) in cases {
-        assert_eq!(error(text).message, *complaint, "of:\n{text}");
+    for (text, expected) in cases {
+        assert_eq!(error(text).message, *expected, "of:\n{text}");
     }
 }
 
@@ -190,18 +190,18 @@ fn roles_that_are_named_exist() {
     all(&[
         (
             "[master]\nrole = \"opsu\"",
-            "sessions.toml:2: master.role names no role: \
-             there is no 'opsu', but opus, shell, sonnet, subagent; did you mean 'opus'?",
+            "sessions.toml:2: master.role names an unknown role 'opsu'; \
+             the roles are opus, shell, sonnet, subagent; did you mean 'opus'?",
         ),
         (
             "[master]\ndefault_role = \"x\"\n[roles.backend]",
-            "sessions.toml:2: master.default_role names no role: \
-             there is no 'x', but backend, opus, shell, sonnet, subagent",
+            "sessions.toml:2: master.default_role names an unknown role 'x'; \
+             the roles are backend, opus, shell, sonnet, subagent",
         ),
         (
             "[roles.sonnet]\ndelegates_to = [\n\"shell\",\n\"shel\"]",
-            "sessions.toml:4: roles.sonnet.delegates_to names no role: \
-             there is no 'shel', but opus, shell, sonnet, subagent; did you mean 'shell'?",
+            "sessions.toml:4: roles.sonnet.delegates_to names an unknown role 'shel'; \
+             the roles are opus, shell, sonnet, subagent; did you mean 'shell'?",
         ),
     ]);
 }
@@ -234,14 +234,11 @@ fn drivers_are_known_and_have_their_command() {
             "sessions.toml:3: roles.tool.command is missing: driver \"command\" needs one, \
              such as command = [\"./agent.py\", \"--fast\"]",
         ),
-        (
-            "[roles.tool]\ncommand = []",
-            "sessions.toml:2: roles.tool.command names no program: its first word is what is run",
-        ),
+        ("[roles.tool]\ncommand = []", "sessions.toml:2: roles.tool.command must start with the program to run"),
         (
             "[roles.shell]\ncommand = [\"./agent\"]",
-            "sessions.toml:2: roles.shell.command goes with driver = \"command\" only, \
-             and this role's driver is \"shell\"",
+            "sessions.toml:2: roles.shell.command needs driver = \"command\", \
+             but this role's driver is \"shell\"",
         ),
         (
             "[roles.tool]\ncommand = [\"a\\u0000\"]",
@@ -335,7 +332,7 @@ fn broken_toml_is_shown_by_line_and_column() {
 }
 
 #[test]
-fn all_complaints_come_at_once_in_order() {
+fn all_errors_are_reported_together_in_order() {
     let error = error(
         "[roles.sonnet]\nmax = 0\nmin = 9\n[supervisor]\nheartbeat = 5\nlease = \"1s\"\n\
          [master]\nrole = \"boss\"\n[roles.tool]\ndriver = \"command\"\ncommand = 5\ncolour = 1",
@@ -357,7 +354,7 @@ fn all_complaints_come_at_once_in_order() {
 }
 
 #[test]
-fn very_many_complaints_are_counted() {
+fn very_many_errors_are_counted() {
     let text: String = (0..80).map(|n| format!("zzzzzzzzz{n} = 1\n")).collect();
     let message = error(text).message;
     assert_eq!(message.lines().count(), 51);

@@ -1,4 +1,4 @@
-//! Which project this is: its sessions.toml, its folder, its namespace, and where its state is kept.
+//! Finds the project: its sessions.toml, its folder, its namespace, and its state folder.
 
 use std::{
     env,
@@ -12,17 +12,17 @@ use std::{
 use nix::unistd::{User, getuid};
 use uuid::Uuid;
 
-use super::complaint::Complaints;
+use super::diagnostics::Diagnostics;
 use crate::{
     error::{Error, Result},
     model::name::{self, MAX_NAMESPACE},
 };
 
 const FILE: &str = "sessions.toml";
-/// No file of ours is near this long; a log or a device given by mistake is.
+/// Longest file that is read. A sessions.toml is far shorter; a log or a device that is named by mistake is not.
 const LIMIT: u64 = 1 << 20;
 
-/// All that configuration takes from the process it runs in.
+/// Everything that configuration takes from the process it runs in.
 #[derive(Debug, Clone, Default)]
 pub struct Env {
     /// The current folder, absolute.
@@ -38,10 +38,10 @@ pub struct Env {
 }
 
 impl Env {
-    /// Of this process. Variables that are set but empty count as not set.
+    /// Reads the environment of this process. Variables that are set but empty count as not set.
     ///
     /// # Errors
-    /// The current folder is gone.
+    /// The current folder does not exist any more.
     pub fn of_process() -> Result<Env> {
         let cwd = env::current_dir().map_err(|why| {
             Error::config(format!("the current folder can't be read: {why}")).hint("cd to a folder that exists")
@@ -58,7 +58,7 @@ impl Env {
     }
 }
 
-/// A project that was found, its file read but not yet understood.
+/// A project that was found. Its file is read, but not parsed.
 #[derive(Debug)]
 pub(super) struct Found {
     pub file: Option<PathBuf>,
@@ -67,14 +67,14 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// An empty list of complaints about this file.
-    pub fn complaints(&self, env: &Env) -> Complaints {
+    /// Returns an empty list of errors about this file.
+    pub fn diagnostics(&self, env: &Env) -> Diagnostics {
         let shown = self.file.as_deref().map_or(FILE.to_owned(), |file| shown(file, env));
-        Complaints::new(shown, self.content.as_deref().unwrap_or_default())
+        Diagnostics::new(shown, self.content.as_deref().unwrap_or_default())
     }
 }
 
-/// Finds the project as [`super::Config::load`] says, and reads its file, once.
+/// Finds the project as [`super::Config::load`] describes, and reads its file once.
 pub(super) fn project(env: &Env, explicit: Option<&Path>) -> Result<Found> {
     let named = match (explicit, &env.config) {
         (Some(path), _) => Some((path, "--config")),
@@ -103,12 +103,12 @@ pub(super) fn project(env: &Env, explicit: Option<&Path>) -> Result<Found> {
     folder(env)
 }
 
-/// The current folder as a project without a file.
+/// Returns the current folder as a project without a file.
 pub(super) fn folder(env: &Env) -> Result<Found> {
     Ok(Found { file: None, root: canonical(&env.cwd)?, content: None })
 }
 
-/// `by` is what named the file, where it was not found by looking.
+/// Reads the file of a project. `by` is the option or variable that named it, if one did.
 fn read_project(file: PathBuf, env: &Env, by: Option<&str>) -> Result<Found> {
     let content = read(&file).map_err(|why| unreadable(&shown(&file, env), &why, by))?;
     let content = String::from_utf8(content).map_err(|why| {
@@ -130,7 +130,7 @@ fn unreadable(file: &str, why: &str, by: Option<&str>) -> Error {
     })
 }
 
-/// A whole file, or how to go on after its name: "does not exist".
+/// Reads a whole file. The error continues a sentence after the file's name: "does not exist".
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
     let refused = |why: std::io::Error| match why.kind() {
         ErrorKind::NotFound => "does not exist".to_owned(),
@@ -155,14 +155,14 @@ fn canonical(folder: &Path) -> Result<PathBuf> {
     })
 }
 
-/// A file as a person in the current folder would name it.
+/// Returns a file's name relative to the current folder, where it is below it.
 fn shown(file: &Path, env: &Env) -> String {
     let short = file.strip_prefix(&env.cwd).ok().or_else(|| file.strip_prefix(env.cwd.canonicalize().ok()?).ok());
     short.unwrap_or(file).display().to_string()
 }
 
-/// The namespace of a project that gives itself none: its folder's name to recognise it by, and a hash of its whole
-/// path, since many folders are called `app`. The same path gives the same namespace for ever.
+/// Returns the namespace of a project that sets none: its folder's name, and a hash of its whole path, because many folders
+/// are called `app`. The same path always gives the same namespace.
 pub(super) fn default_namespace(root: &Path) -> String {
     const HASH: usize = 6;
     let folder = root.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
@@ -174,7 +174,7 @@ pub(super) fn default_namespace(root: &Path) -> String {
     format!("{slug}-{}", &hash.simple().to_string()[..HASH])
 }
 
-/// The state folder of `namespace`.
+/// Returns the state folder of `namespace`.
 pub(super) fn state_folder(env: &Env, namespace: &str) -> Result<PathBuf> {
     if let Some(home) = &env.orch_home {
         return Ok(env.cwd.join(home));
