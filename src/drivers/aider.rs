@@ -45,7 +45,7 @@ const MANIFEST: Manifest = Manifest {
     secrets: &["OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "DEEPSEEK_API_KEY", "OPENROUTER_API_KEY"],
     starter: "",
 };
-/// What orch passes itself, or has a key for.
+/// Flags that orch passes itself or has a key for.
 const FLAGS: &[Refused] = &[
     (&["-f", "--message-file", "-m", "--message", "--msg"], Instead::Nothing("orch passes the task's text by it")),
     (&["--model"], Instead::Key("model")),

@@ -1,7 +1,7 @@
-//! `claude`: Claude Code, in print mode for tasks and on its own terminal as the master.
+//! `claude`: Claude Code, in print mode for tasks, on its own terminal as the master.
 //!
-//! Measured with 2.1.328. It retries an API error ten times by itself, and then says "success" with `is_error`. A tool that
-//! was denied leaves it at success too. A session is found by its id and its folder.
+//! Measured with 2.1.328. It retries an API error ten times itself, and then reports "success" with `is_error`. It also reports
+//! success after a tool was denied. It finds a session by its id and its folder.
 
 mod screen;
 
@@ -58,7 +58,7 @@ const MANIFEST: Manifest = Manifest {
     secrets: &["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN", "AWS_BEARER_TOKEN_BEDROCK"],
     starter: "",
 };
-/// What orch passes itself, or has a key for.
+/// Flags that orch passes itself or has a key for.
 const FLAGS: &[Refused] = &[
     (
         &["--settings"],
@@ -109,7 +109,7 @@ impl Driver for Claude {
             args.extend(["--max-budget-usd".into(), cost.to_string().into()]);
         }
         args.extend(agent.args.iter().map(OsString::from));
-        // Last, because it takes all that follows. Orch's own tools ask nobody.
+        // Last, because this flag takes all words that follow. Orch's own tools need no permission.
         args.extend(["--allowedTools".into(), format!("mcp__{}", mcp_config::NAME).into()]);
         args.extend(agent.allowed_tools.iter().map(OsString::from));
         let files = vec![
@@ -121,7 +121,7 @@ impl Driver for Claude {
     }
 
     fn commands(&self, options: &AgentOptions) -> Commands {
-        // In the mode `auto` a model decides, and no person is asked.
+        // In the mode `auto` a model decides instead of a person.
         let asks_nobody = matches!(options.permission_mode.as_deref(), Some("bypassPermissions" | "auto"));
         if asks_nobody || rights::has_flag(options, &["--dangerously-skip-permissions"]) {
             return Commands::Any;
@@ -136,7 +136,7 @@ impl Driver for Claude {
     fn interactive(&self, job: &InteractiveJob) -> Option<Start> {
         let agent = job.role.options;
         let (file, argument) = mcp_config::file(job.dir, MCP_FILE);
-        // Not strict: a person has servers of his own.
+        // Not strict: a person may have MCP servers of their own.
         let mut args = vec!["--mcp-config".into(), argument];
         let (settings, argument) = mcp_config::file(job.dir, SETTINGS_FILE);
         args.extend(["--settings".into(), argument]);
@@ -148,7 +148,7 @@ impl Driver for Claude {
             args.extend(["--permission-mode".into(), mode.into()]);
         }
         args.extend(agent.args.iter().map(OsString::from));
-        // After all options: a prompt that looks like one is none.
+        // After all options, so that no prompt is taken for one.
         if let Some(prompt) = job.prompt {
             args.extend(["--".into(), first_prompt(prompt).into()]);
         }
@@ -204,20 +204,20 @@ impl Driver for Claude {
         screen::prompt(screen)
     }
 
-    /// Its sockets (`cc-socks`) and the outputs of its background commands; not the TMPDIR of what it starts.
+    /// For its sockets (`cc-socks`) and the output of its background commands. It is not the TMPDIR of what claude starts.
     fn scratch_variable(&self) -> Option<&'static str> {
         Some("CLAUDE_CODE_TMPDIR")
     }
 }
 
-/// A line of the file in which it keeps a conversation; of most kinds of lines nothing is known here.
+/// A line of the file in which claude records a conversation. Most kinds of lines don't matter here.
 #[derive(Deserialize)]
 struct Recorded {
     timestamp: Timestamp,
     message: Answer,
 }
 
-/// What the model has answered. Each of its parts is a line of its own, and the last one has all the tokens.
+/// A message of the model. Each of its blocks has a line of its own; the last one states the tokens of the whole message.
 #[derive(Deserialize)]
 struct Answer {
     id: String,
@@ -232,7 +232,7 @@ fn used(record: &mut dyn BufRead, since: Timestamp) -> Option<Usage> {
     last.values().map(tokens).reduce(|a, b| a.and(&b))
 }
 
-/// The options of both ways to start it, and the file that one of them may name.
+/// Returns the options of both ways to start claude, and the file that one of them may name.
 fn options(role: &RoleSettings, dir: &Path) -> (Vec<OsString>, Option<(PathBuf, Vec<u8>)>) {
     let mut args = Vec::new();
     if let Some(model) = &role.model {
@@ -240,7 +240,7 @@ fn options(role: &RoleSettings, dir: &Path) -> (Vec<OsString>, Option<(PathBuf, 
     }
     let mut file = None;
     match role.instructions {
-        // The option with a file is not among those that it lists: for what can't be said otherwise.
+        // claude does not document the option that takes a file, so it is used only for what does not fit an argument.
         Some(long) if long.len() > LONGEST_ARGUMENT => {
             let (path, argument) = mcp_config::file(dir, INSTRUCTIONS_FILE);
             args.extend(["--append-system-prompt-file".into(), argument]);

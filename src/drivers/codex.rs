@@ -1,6 +1,6 @@
 //! `codex`: `codex exec --json` for tasks, its own terminal as the master.
 //!
-//! Measured with 0.169.0. One JSON object a line: `thread.started`, `turn.started`, `item.started` and `item.completed`
+//! Measured with 0.169.0. One JSON object per line: `thread.started`, `turn.started`, `item.started` and `item.completed`
 //! with an item of some type, `turn.completed` with the usage (of the whole thread, also over a resume), or `turn.failed`.
 
 mod hooks;
@@ -60,7 +60,7 @@ const MANIFEST: Manifest = Manifest {
     secrets: &["OPENAI_API_KEY", "CODEX_API_KEY"],
     starter: "",
 };
-/// What orch passes itself, or has a key for.
+/// Flags that orch passes itself or has a key for.
 const FLAGS: &[Refused] = &[
     (&["--json"], Instead::STREAM),
     (&["-m", "--model"], Instead::Key("model")),
@@ -86,7 +86,7 @@ impl Driver for Codex {
         job.check(DriverKind::Codex)?;
         let mut args: Vec<OsString> = ["exec", "--json", "--skip-git-repo-check"].map(OsString::from).to_vec();
         args.extend(options(&job.role, job.mcp));
-        // A call of a tool in `exec` is refused where it would have to ask; orch's own tools ask nobody.
+        // `exec` refuses a tool call that would need permission. Orch's own tools need none.
         args.extend(setting("default_tools_approval_mode", &json!("approve")));
         args.extend(job.role.options.args.iter().map(OsString::from));
         if let Some(session) = job.resume {
@@ -116,7 +116,7 @@ impl Driver for Codex {
     }
 
     fn interactive(&self, job: &InteractiveJob) -> Option<Start> {
-        // Its daemon would outlive the pane, and serves other terminals of this user too.
+        // Its daemon would outlive the pane, and also serves other terminals of the user.
         let mut args = vec!["--no-daemon".into()];
         args.extend(options(&job.role, job.mcp));
         args.extend(setting("default_tools_approval_mode", &json!("approve")));
@@ -125,7 +125,7 @@ impl Driver for Codex {
         if let Some(session) = job.resume {
             args.extend(["resume".into(), session.into()]);
         }
-        // After all options: a prompt that looks like one is none.
+        // After all options, so that no prompt is taken for one.
         if let Some(prompt) = job.prompt {
             let instructed = with_instructions(&job.role, prompt, job.resume);
             args.extend(["--".into(), first_prompt(instructed.as_deref().unwrap_or(prompt)).into()]);
@@ -166,14 +166,14 @@ impl Driver for Codex {
     }
 }
 
-/// A key of our server, as `-c` takes it. A JSON string or list of such is TOML too.
+/// Returns a setting of our MCP server as arguments. JSON strings and lists of strings are valid TOML.
 fn setting(key: &str, value: &Value) -> [OsString; 2] {
     ["-c".into(), format!("mcp_servers.{}.{key}={value}", mcp_config::NAME).into()]
 }
 
 fn options(role: &RoleSettings, mcp: &Mcp) -> Vec<OsString> {
     let mut args = Vec::new();
-    // By name: codex hands on what is named from its own environment, and the values stay out of the arguments.
+    // By name: codex passes these variables on from its own environment, so no value is in an argument.
     let names: Vec<&str> = mcp.env.iter().map(|(name, _)| *name).collect();
     for (key, value) in [("command", json!(mcp.command())), ("args", json!(["mcp"])), ("env_vars", json!(names))] {
         args.extend(setting(key, &value));
@@ -189,14 +189,14 @@ fn options(role: &RoleSettings, mcp: &Mcp) -> Vec<OsString> {
     args
 }
 
-/// A line of the file in which it keeps a thread.
+/// A line of the file in which codex records a thread.
 #[derive(Deserialize)]
 struct Recorded {
     timestamp: Timestamp,
     payload: Value,
 }
 
-/// What the whole thread has used is written down again and again.
+/// Returns the usage since then. The record contains running totals of the whole thread.
 fn used(record: &mut dyn BufRead, since: Timestamp) -> Option<Usage> {
     let lines = record.lines().map_while(Result::ok).filter(|line| line.contains("\"token_count\""));
     let (mut before, mut now) = (Usage::default(), None);
@@ -211,7 +211,7 @@ fn used(record: &mut dyn BufRead, since: Timestamp) -> Option<Usage> {
     })
 }
 
-/// Reads a thread.
+/// Reads the events of a thread.
 #[derive(Debug, Default)]
 struct Thread {
     answer: Option<String>,
@@ -227,7 +227,7 @@ impl Transcript for Thread {
                 vec![Event::Started { session: said["thread_id"].as_str().map(str::to_owned), model: None }]
             }
             Some("turn.started" | "item.updated") => Vec::new(),
-            // The others are told of when they are done.
+            // Other items are reported when they are complete.
             Some("item.started") => match said["item"]["type"].as_str() {
                 Some("command_execution" | "mcp_tool_call") => call(&said["item"]).into_iter().collect(),
                 _ => Vec::new(),
@@ -242,7 +242,7 @@ impl Transcript for Thread {
                 let reason = error(&said["error"]);
                 vec![Event::Result { text: None, ending: Ending::Failed(errors::failure(None, &reason), reason) }]
             }
-            // It tries again by itself, and says what comes of it.
+            // It retries itself, and reports the outcome.
             Some("error") => {
                 let said = error(&said);
                 vec![retrying(&said).unwrap_or(Event::ToolResult { ok: false, summary: said })]
@@ -273,8 +273,8 @@ impl Thread {
     }
 }
 
-/// `Reconnecting... 2/5 (why)`, or `Reconnecting... waiting for network (why)`, which it does without end and does not
-/// count. How long it waits is not said.
+/// Reads `Reconnecting... 2/5 (why)`, or `Reconnecting... waiting for network (why)`, which is endless and not counted. The
+/// delay is not reported.
 fn retrying(said: &str) -> Option<Event> {
     let rest = said.strip_prefix("Reconnecting... ")?;
     let (tries, why) = rest.split_once(' ').unwrap_or((rest, ""));

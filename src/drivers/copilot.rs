@@ -1,8 +1,8 @@
 //! `copilot`: GitHub's Copilot CLI, with `--output-format json` for tasks.
 //!
-//! Measured with 1.0.102. One JSON object a line, each with a type and its data; what is `ephemeral` is for a screen. It reads
-//! its prompt from standard input, names its session only at the end, and tells of no tokens. It tries a refused login twice
-//! again. Told to end, it ends with 0 and a result.
+//! Measured with 1.0.102. One JSON object per line, with a type and data; `ephemeral` lines are meant for a screen. It reads its
+//! prompt from standard input, names its session only at the end, and reports no tokens. It retries a refused login twice. On
+//! SIGTERM it ends with 0 and a result.
 
 mod screen;
 
@@ -52,7 +52,7 @@ const MANIFEST: Manifest = Manifest {
     secrets: &["COPILOT_GITHUB_TOKEN", "GH_TOKEN", "GITHUB_TOKEN", "COPILOT_PROVIDER_API_KEY"],
     starter: "",
 };
-/// What orch passes itself, or has a key for.
+/// Flags that orch passes itself or has a key for.
 const FLAGS: &[Refused] = &[
     (&["--output-format", "--stream"], Instead::STREAM),
     (&["-p", "--prompt"], Instead::Nothing("the task's text is the prompt")),
@@ -70,11 +70,11 @@ impl Driver for Copilot {
         job.check(DriverKind::Copilot)?;
         let (mut args, mut files) = options(&job.role, job.mcp, job.dir);
         files.extend(instructed(job));
-        // Whole lines, and no question to somebody who is not there.
+        // Whole lines, and no questions, because there is no user to answer them.
         args.extend(["--output-format", "json", "--stream", "off", "--no-ask-user"].map(OsString::from));
         args.push(format!("--allow-tool={}", mcp_config::NAME).into());
         args.extend(job.role.options.allowed_tools.iter().map(|tool| format!("--allow-tool={tool}").into()));
-        // Not `--session-id` for both: of one that is not there it would make another, and not say so.
+        // Not `--session-id` for both: it would silently create a session that does not exist.
         let session = job.resume.unwrap_or(job.new_session);
         args.push(format!("{}={session}", if job.resume.is_some() { "--resume" } else { "--session-id" }).into());
         let session = Some(session.to_owned());
@@ -132,10 +132,10 @@ fn options(
 #[derive(Debug, Default)]
 struct Stream {
     model: Option<String>,
-    /// Tools at work, by the id of their call.
+    /// Running tools by the id of their call.
     calls: HashMap<String, String>,
     answer: Option<String>,
-    /// Why it can't go on, until it does.
+    /// The last error, until it continues.
     error: Option<(Failure, String)>,
     is_aborted: bool,
 }
@@ -151,7 +151,7 @@ impl Transcript for Stream {
                 self.model = data["model"].as_str().map(str::to_owned);
                 Vec::new()
             }
-            // Now there is something that can go on.
+            // From here on the conversation can be continued.
             Some("user.message") => vec![Event::Started { session: None, model: self.model.take() }],
             Some("assistant.message") => self.message(data),
             Some("tool.execution_start") => vec![self.call(data)],
@@ -166,7 +166,7 @@ impl Transcript for Stream {
                 self.is_aborted = true;
                 Vec::new()
             }
-            // Whatever it says then: who was interrupted has come to no result.
+            // An interrupted run has no result, whatever it reports.
             Some("result") if self.is_aborted => Vec::new(),
             Some("result") => vec![self.result(&said)],
             Some("assistant.turn_start" | "assistant.turn_end") => Vec::new(),
@@ -221,11 +221,11 @@ impl Stream {
     }
 }
 
-/// A request that failed; it tries again, unless the service will refuse that as well.
+/// Reads a failed request. copilot retries it unless the service would refuse that as well.
 fn retrying(data: &Value) -> Option<Event> {
     let (text, status) = (data["errorMessage"].as_str().unwrap_or_default(), data["statusCode"].as_u64());
     let failure = errors::failure(status, text);
-    // An object with a message, or the message itself, in JSON.
+    // JSON: an object with a message, or the message itself.
     let message = serde_json::from_str::<Value>(text).ok().map(|error| match error {
         Value::String(message) => message,
         error => summary::value(&error["message"]),

@@ -1,7 +1,7 @@
 //! `gemini`: Gemini CLI, with `-o stream-json` for tasks.
 //!
 //! Measured with 0.61.0. Its launcher may leave an inner process behind, which ends with the attempt's process tree. Text
-//! comes in pieces (`delta`), which are put together here.
+//! arrives in pieces (`delta`), which are joined here.
 
 mod screen;
 
@@ -54,7 +54,7 @@ const MANIFEST: Manifest = Manifest {
 const STARTER: &str = r#"# permission_mode = "auto_edit"            # without it the model has no tools that write files
 "#;
 
-/// What orch passes itself, or has a key for.
+/// Flags that orch passes itself or has a key for.
 const FLAGS: &[Refused] = &[
     (&["-o", "--output-format"], Instead::STREAM),
     (&["-r", "--resume"], Instead::Key("resume")),
@@ -102,10 +102,10 @@ impl Driver for Gemini {
 /// Reads its stream.
 #[derive(Debug, Default)]
 struct Stream {
-    /// What is being said, in pieces so far.
+    /// The pieces of the current text.
     saying: String,
     answer: Option<String>,
-    /// Why it went no further, if it does not: of that, too, its result says success.
+    /// Why it stopped, if it does not continue. Its result reports success in that case too.
     stopped: Option<String>,
 }
 
@@ -158,14 +158,14 @@ impl Transcript for Stream {
     }
 }
 
-/// `Attempt 1 failed with status 529. Retrying with backoff... _ApiError: {...}`; of how many is not said, nor how long it
-/// waits.
+/// Reads `Attempt 1 failed with status 529. Retrying with backoff... _ApiError: {...}`. Neither the number of attempts nor the
+/// delay is reported.
 fn retrying(line: &str) -> Option<Event> {
     let (attempt, why) = line.strip_prefix("Attempt ")?.split_once(". Retrying with backoff...")?;
     let (attempt, status) = attempt.split_once(" failed")?;
     let status = status.strip_prefix(" with status ").and_then(|status| status.parse().ok());
     let failure = errors::failure(status, why);
-    // `Error: exception TypeError: fetch failed`, or the answer of the service, as JSON.
+    // Either `Error: exception TypeError: fetch failed`, or the answer of the service as JSON.
     let (_, what) = why.split_once("Error: ").unwrap_or(("", why));
     let message = serde_json::from_str::<Value>(what).ok().map(|said| summary::value(&said["error"]["message"]));
     let message = message.filter(|message| !message.is_empty()).unwrap_or_else(|| what.trim().to_owned());
@@ -188,12 +188,12 @@ impl Stream {
                 events.extend(self.said());
                 events
             }
-            // The prompt, as it was given.
+            // The prompt.
             _ => Vec::new(),
         }
     }
 
-    /// What was being said is said.
+    /// Ends the current text.
     fn said(&mut self) -> Vec<Event> {
         let text = std::mem::take(&mut self.saying);
         if text.is_empty() {

@@ -1,8 +1,8 @@
 //! `opencode`: `opencode run --format json` for tasks.
 //!
-//! Measured with 1.18.33. It tells of steps, texts and tools. It has no final result: the step that calls no tool is the last
-//! one. Ended by itself in the middle of one (its last words may be lost in the pipe), it still says 0. What would have to be
-//! asked for is refused by itself, said on standard error in words, and it ends there, with 0 again.
+//! Measured with 1.18.33. It reports steps, texts and tools, but no final result: a step that calls no tool is the last one.
+//! Its exit code is 0 even when it ends in the middle of a step (its last lines may be lost in the pipe). It refuses by itself
+//! what would need permission, says so on standard error, and ends, again with 0.
 
 mod screen;
 
@@ -48,13 +48,13 @@ const MANIFEST: Manifest = Manifest {
     secrets: &["OPENCODE_API_KEY", "ANTHROPIC_API_KEY", "OPENAI_API_KEY"],
     starter: "",
 };
-/// What orch passes itself, or has a key for.
+/// Flags that orch passes itself or has a key for.
 const FLAGS: &[Refused] = &[
     (&["--format"], Instead::STREAM),
     (&["-s", "--session", "-c", "--continue"], Instead::Key("resume")),
     (&["-m", "--model"], Instead::Key("model")),
 ];
-/// One configuration more, put over the global one and under the project's.
+/// Names a further configuration file, which overrides the global one and is overridden by the project's.
 const CONFIG: &str = "OPENCODE_CONFIG";
 const CONFIG_FILE: &str = "opencode.json";
 
@@ -102,7 +102,7 @@ impl Driver for Opencode {
         screen::prompt(screen)
     }
 
-    /// Where it unpacks its libraries, 5 MB at each start, and leaves them.
+    /// It unpacks its libraries there, 5 MB per start, and leaves them behind.
     fn scratch_variable(&self) -> Option<&'static str> {
         Some("BUN_TMPDIR")
     }
@@ -122,13 +122,13 @@ fn config(mcp: &Mcp) -> Vec<u8> {
     json!({ "mcp": { mcp_config::NAME: server } }).to_string().into_bytes()
 }
 
-/// Reads its steps.
+/// Reads its stream of steps.
 #[derive(Debug, Default)]
 struct Steps {
     session: Option<String>,
     /// The sum of all steps.
     usage: Usage,
-    /// Whether it was refused a tool in this step: it then ends with it.
+    /// Whether a tool was refused in this step, which is then the last one.
     is_refused: bool,
 }
 
@@ -141,7 +141,7 @@ impl Transcript for Steps {
         let part = &said["part"];
         match said["type"].as_str() {
             Some("reasoning") => {}
-            // Whatever the step before it was: it goes on.
+            // It continues, whatever the step before was.
             Some("step_start") => {
                 self.is_refused = false;
                 events.push(Event::Turn);
@@ -175,7 +175,7 @@ impl Transcript for Steps {
 }
 
 impl Steps {
-    /// Every line names the session.
+    /// Returns an event for the first line that names a session; every line names it.
     fn started(&mut self, said: &Value) -> Option<Event> {
         let session = said["sessionID"].as_str()?.to_owned();
         if self.session.as_ref() == Some(&session) {
@@ -200,7 +200,7 @@ impl Steps {
     }
 }
 
-/// A tool is told of once, when it is done.
+/// Reads a tool call, which is reported once, when it is complete.
 fn tool(part: &Value) -> Vec<Event> {
     let state = &part["state"];
     let ok = state["status"] != "error";

@@ -42,7 +42,7 @@ const MANIFEST: Manifest = Manifest {
     secrets: &["OPENAI_API_KEY", "DASHSCOPE_API_KEY"],
     starter: "",
 };
-/// What orch passes itself, or has a key for.
+/// Flags that orch passes itself or has a key for.
 const FLAGS: &[Refused] = &[
     (&["-o", "--output-format", "--input-format"], Instead::STREAM),
     (&["-r", "--resume", "-c", "--continue"], Instead::Key("resume")),

@@ -189,13 +189,13 @@ fn words_on_standard_error_are_read_where_nothing_else_was_said() {
             "Unknown arguments: x\nUsage: gemini [options]\n\nOptions:\n  -d\n  -h, --help  Show help  [boolean]\n\n\n\n\n-v\n-w\n-x\n-y\n-z\n-0\n-1\n-2",
             Cause::Permanent,
             false,
-            "claude: Unknown arguments: x; mend its role (args",
+            "claude: Unknown arguments: x; correct its role (args",
         ),
         (
             "Invalid values:\n  Argument: approval-mode, Given: \"x\"\nUsage: gemini",
             Cause::Permanent,
             false,
-            "values: Argument: approval-mode, Given: \"x\"; mend",
+            "values: Argument: approval-mode, Given: \"x\"; correct its role",
         ),
         (
             "opencode run [message..]\n\nOptions:\n  -h, --help  show help  [boolean]",
@@ -221,7 +221,7 @@ fn arguments_that_aider_does_not_know_are_not_tried_again() {
     let said =
         verdict(DriverKind::Aider, "ok", Some(2), "usage: aider [-h]\naider: error: unrecognized arguments: --x");
     assert_eq!(said.cause, Cause::Permanent, "{said:?}");
-    assert!(said.reason.contains("unrecognized arguments: --x; mend its role"), "{said:?}");
+    assert!(said.reason.contains("unrecognized arguments: --x; correct its role"), "{said:?}");
 }
 
 #[test]

@@ -281,7 +281,7 @@ fn a_program_that_says_nothing_and_one_that_is_not_there_are_told_apart() {
     world.program("codex", "");
     std::fs::write(world.file("bin/codex"), "#!/no/such/interpreter\n").unwrap();
     let broken = world.wait_for(&world.delegate("x", "work"), "failed");
-    reason(&broken, &["codex is there, but its interpreter"]);
+    reason(&broken, &["codex exists, but its interpreter"]);
 }
 
 #[test]

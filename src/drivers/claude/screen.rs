@@ -1,4 +1,4 @@
-//! The looks of `claude` 2.1.328.
+//! The screen layout of `claude` 2.1.328.
 //!
 //! | state | title | screen's bottom | `sessions/PID.json` |
 //! |---|---|---|---|
@@ -8,7 +8,7 @@
 //! | first start | none yet | `Welcome to Claude Code`, choices, no input box | no such file yet |
 //! | not logged in | `✳ …` | input box; the last prompt was answered with `⎿  Not logged in` | `idle` |
 //!
-//! How soon, on two busy cores: a prompt shows as working in 0.1 s everywhere. A question is on the screen 0.5 to 0.7 s
+//! Delays, measured on two busy cores: a prompt shows as working in 0.1 s everywhere. A question is on the screen 0.5 to 0.7 s
 //! after the model has asked for the tool (until then `Waiting for permission…` and the looks of working), in the file after
 //! 0.1 to 0.2 s, and its hook `PermissionRequest` is called after 0.1 to 0.2 s. The end of a turn shows in 0.1 s, a denial or
 //! Esc in 0.2 s; of these two no hook is called.
@@ -21,13 +21,13 @@ use crate::drivers::common::screen::{
 };
 use crate::model::wait::{Needs, Retry};
 
-/// The cursor of a list, and the sign before what is typed.
+/// The cursor of a list, also the sign before the input.
 const CURSOR: char = '❯';
 
 /// What turns before the words for what it does, in the first column.
 const SPINNER: [char; 7] = ['·', '✢', '✳', '✶', '✻', '✽', '*'];
 
-/// What its terminal says. The screen's choices win over the title, because a helper of its own can ask while it works.
+/// Returns what the program does. The screen's choices win over the title, because a helper of its own can ask while it works.
 pub(in crate::drivers) fn see(title: &str, screen: &str) -> Seen {
     let works = is_turning(title) || title.starts_with(['◐', '◑', '◒', '◓']);
     let lines = lines(screen);
@@ -62,7 +62,7 @@ const OWN_WORDS: [&str; 6] = [
     "Run /rewind to go",
 ];
 
-/// Its input box. In shell mode it counts as filled: what is typed there is a command.
+/// Returns the state of the input box. In shell mode it counts as filled, because typed text would be a command.
 pub(in crate::drivers) fn prompt(screen: &str) -> Prompt {
     let lines = lines(screen);
     let Some(at) = input_box(&lines) else { return Prompt::Absent };
@@ -70,7 +70,7 @@ pub(in crate::drivers) fn prompt(screen: &str) -> Prompt {
     Prompt::with(typed.trim_start_matches(CURSOR), &OWN_WORDS)
 }
 
-/// The lines of the rules above and below what is typed.
+/// The lines of the rules above and below the input.
 struct InputBox {
     top: usize,
     under: usize,
@@ -152,7 +152,7 @@ fn question(lines: &[&str]) -> Option<Question> {
     Some(if is_for_select || is_at_start { Question::Choice } else { Question::Menu })
 }
 
-/// That it tries its service again: `✻ Connection refused · retrying in 2s · attempt 3/10` above its input box.
+/// Returns which retry of its service it is at: `✻ Connection refused · retrying in 2s · attempt 3/10` above its input box.
 pub(in crate::drivers) fn retrying(screen: &str) -> Option<Retry> {
     let lines = lines(screen);
     let above = input_box(&lines)?.above(&lines);
@@ -165,7 +165,7 @@ pub(in crate::drivers) fn retrying(screen: &str) -> Option<Retry> {
     Some(Retry { attempt, of, why: why.to_owned() })
 }
 
-/// What exactly it asks: the words at the head of its choices; above its input box, why it is not let in.
+/// Returns what exactly the program asks: the words at the head of its choices; above its input box, why its service refuses it.
 pub(in crate::drivers) fn asked(screen: &str) -> Option<String> {
     let lines = lines(screen);
     if let Some(at) = input_box(&lines).filter(|at| at.follows_login_error(&lines)) {

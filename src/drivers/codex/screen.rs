@@ -1,4 +1,4 @@
-//! The looks of `codex` 0.169.0.
+//! The screen layout of `codex` 0.169.0.
 //!
 //! | state | title | screen's bottom |
 //! |---|---|---|
@@ -8,7 +8,7 @@
 //! | first start | none yet | the same with other choices |
 //! | not logged in | `dir` | input line; the last prompt was answered with `■` and the error |
 //!
-//! How soon, on two busy cores: a prompt shows as working in 0.05 s, its end too. A question shows, in title and screen, 0.95 s
+//! Delays, measured on two busy cores: a prompt shows as working in 0.05 s, its end too. A question shows, in title and screen, 0.95 s
 //! after the model has asked for the tool: it waits for that long by itself, looking as at work. Its hook `PermissionRequest`
 //! is called after 0.05 s. A denial shows in 0.02 s. A service that can't be reached is waited for without end, working.
 
@@ -17,10 +17,10 @@ use crate::drivers::common::screen::{
 };
 use crate::model::wait::{Needs, Retry};
 
-/// The cursor of a list, and the sign before what is typed.
+/// The cursor of a list, also the sign before the input.
 const CURSOR: char = '›';
 
-/// What its terminal says.
+/// Returns what the program does.
 pub(in crate::drivers) fn see(title: &str, screen: &str) -> Seen {
     let lines = lines(screen);
     if is_turning(title) {
@@ -38,7 +38,7 @@ pub(in crate::drivers) fn see(title: &str, screen: &str) -> Seen {
     Seen::at_prompt(is_working(above), ends_with_login_error(above))
 }
 
-/// Its input line. In shell mode it counts as filled: what is typed there is a command.
+/// Returns the state of the input line. In shell mode it counts as filled, because typed text would be a command.
 pub(in crate::drivers) fn prompt(screen: &str) -> Prompt {
     let lines = lines(screen);
     match input_line(&lines) {
@@ -75,7 +75,7 @@ fn input_line(lines: &[&str]) -> Option<usize> {
     (is_near && lines[at].starts_with([CURSOR, '!'])).then_some(at)
 }
 
-/// `• Working (2s • esc to interrupt)` as the last thing that was printed, but for what is queued. An answer begins with the
+/// `• Working (2s • esc to interrupt)` as the last output, but for what is queued. An answer begins with the
 /// same sign; how long it took stands under it.
 fn is_working(above: &[&str]) -> bool {
     let is_status = |line: &&str| {
@@ -87,7 +87,7 @@ fn is_working(above: &[&str]) -> bool {
     !above[at..].iter().any(|line| is_other(line) || line.starts_with("  Worked for "))
 }
 
-/// That it tries its service again: `• Reconnecting... 2/5 (3s • esc to interrupt)` as its status, and under it why.
+/// Returns which retry of its service it is at: `• Reconnecting... 2/5 (3s • esc to interrupt)` as its status, and under it why.
 pub(in crate::drivers) fn retrying(screen: &str) -> Option<Retry> {
     const WORDS: &str = " Reconnecting... ";
     let lines = lines(screen);
@@ -105,7 +105,7 @@ pub(in crate::drivers) fn retrying(screen: &str) -> Option<Retry> {
     Some(Retry { attempt, of, why })
 }
 
-/// What exactly it asks: the words at the head of its choices; above its input line, why it is not let in.
+/// Returns what exactly the program asks: the words at the head of its choices; above its input line, why its service refuses it.
 pub(in crate::drivers) fn asked(screen: &str) -> Option<String> {
     let lines = lines(screen);
     let Some(needs) = question(bottom(&lines)) else {
@@ -159,7 +159,7 @@ fn ends_with_login_error(above: &[&str]) -> bool {
     last_error(above).is_some_and(wants_login)
 }
 
-/// `■ …` as the last thing that was printed: its lines.
+/// `■ …` as the last output: its lines.
 fn last_error<'a>(above: &'a [&str]) -> Option<impl Iterator<Item = &'a str> + Clone> {
     let printed = above.iter().rposition(|line| !line.is_empty()).map_or(0, |at| at + 1);
     let above = &above[..printed];

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{event::Failure, rate_limit};
 
-/// What an error means, by its HTTP status where one is known, and by its words.
+/// Classifies an error by its HTTP status, where it is known, and by its text.
 pub(in crate::drivers) fn failure(status: Option<u64>, text: &str) -> Failure {
     let text = text.to_lowercase();
     let status = status.or_else(|| said_status(&text));
@@ -15,7 +15,7 @@ pub(in crate::drivers) fn failure(status: Option<u64>, text: &str) -> Failure {
     if is_bound_of_turns(&text) {
         return Failure::Bound;
     }
-    // Before 429: who has to pay is told so with the same status.
+    // Before 429, because an account without money gets the same status.
     if is_about_money(&text) || status == Some(402) {
         return Failure::Login;
     }
@@ -31,7 +31,7 @@ pub(in crate::drivers) fn failure(status: Option<u64>, text: &str) -> Failure {
     Failure::Transient
 }
 
-/// An error as a person needs it: of its JSON the message, nothing twice, and without what we say better ourselves.
+/// Shortens an error for a person: the message of its JSON, without repetitions, and without advice that orch gives itself.
 pub(in crate::drivers) fn in_short(error: &str) -> String {
     let error = error.split(" · ").filter(|part| !part.contains("/login")).collect::<Vec<_>>().join(" · ");
     let message = |json: &str| {
@@ -48,7 +48,7 @@ pub(in crate::drivers) fn in_short(error: &str) -> String {
     parts.join(": ").trim().trim_end_matches('.').to_owned()
 }
 
-/// The status of the service's answer, where it is told in words: `api error: 401 ...`, `{"code":404,...}`.
+/// Finds the HTTP status in an error's text: `api error: 401 ...`, `{"code":404,...}`.
 fn said_status(text: &str) -> Option<u64> {
     const BEFORE: [&str; 4] = ["api error: ", "unexpected status ", "last status: ", "\"code\":"];
     BEFORE.iter().find_map(|before| {
@@ -58,13 +58,13 @@ fn said_status(text: &str) -> Option<u64> {
     })
 }
 
-/// Whether a refusal says that the account has to be paid for.
+/// Reports whether an error says that the account has no money.
 pub(in crate::drivers) fn is_about_money(text: &str) -> bool {
     let text = text.to_lowercase();
     ["credit balance", "insufficient_quota", "insufficient quota", "billing"].iter().any(|word| text.contains(word))
 }
 
-/// Whether a program ends because it has taken as many turns as it may, by a setting that a person made.
+/// Reports whether a program ended because it reached the number of turns that its settings allow.
 pub(in crate::drivers) fn is_bound_of_turns(text: &str) -> bool {
     let text = text.to_lowercase();
     ["max session turns", "maximum session turns"].iter().any(|words| text.contains(words))
@@ -109,7 +109,7 @@ const LIMIT: [&str; 9] = [
     "quota exceeded",
     "resource_exhausted",
 ];
-/// The service refuses the request.
+/// Errors of a service that refuses the request itself.
 const REFUSED: [&str; 7] = [
     "prompt is too long",
     "prompt as too long",
@@ -120,7 +120,7 @@ const REFUSED: [&str; 7] = [
     "invalid_request_error",
 ];
 
-/// Whether the program does not understand how it was called.
+/// Reports whether an error says that the program does not understand its arguments.
 fn is_about_options(text: &str) -> bool {
     const WORDS: [&str; 7] = [
         "unknown option",
@@ -135,13 +135,13 @@ fn is_about_options(text: &str) -> bool {
     WORDS.iter().any(|word| text.contains(word))
 }
 
-/// What the program did not understand of how it was called, by all that it said about its end: the line may stand above all
-/// its options, or there may be nothing but these.
+/// Returns what the program did not understand about its arguments, given all of its standard error. The line may stand above
+/// a list of all options, or there may be only that list.
 pub(in crate::drivers) fn misuse(said: &str) -> Option<String> {
     let mut lines = said.lines().map(str::trim);
     while let Some(line) = lines.next() {
         if is_about_options(line) {
-            // `Invalid values:` is told in the next one.
+            // The next line says what `Invalid values:` refers to.
             let more = lines.next().filter(|_| line.ends_with(':')).unwrap_or_default();
             return Some(format!("{line} {more}").trim().to_owned());
         }

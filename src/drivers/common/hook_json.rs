@@ -1,10 +1,10 @@
-//! The hooks that Claude Code began with and Codex has taken over: which ones call us, what they pass, and what they hand
-//! over to the model.
+//! The hooks of Claude Code, which Codex has adopted: which ones run `orch hook`, what they pass to it, and what they pass on to
+//! the model.
 //!
 //! Measured with claude 2.1.328 and codex 0.169.0: a hook reads one JSON object on standard input. `Stop` can keep the turn
 //! from ending with `{"decision":"block","reason":...}`; `UserPromptSubmit` and `SessionStart` can add to what the model
-//! reads. claude calls none after Esc, nor after a permission was denied, nor between one that was given and the end of
-//! the tool; codex calls none after an error of the service. There the screen says what happened.
+//! reads. claude runs no hook after Esc, after a denied permission, or between a granted permission and the end of the tool;
+//! codex runs none after an error of its service. In these cases the screen shows what happened.
 
 use std::path::Path;
 
@@ -16,12 +16,13 @@ use super::{
 };
 use crate::model::wait::{Need, Needs};
 
-/// Seconds that a program waits for a hook of ours. It takes milliseconds; a Redis that is away must hold up nobody.
+/// Seconds that a program waits for `orch hook`. The hook takes milliseconds; a Redis that does not answer must not delay the
+/// program for longer.
 pub(in crate::drivers) const TIMEOUT: u32 = 10;
 
-/// In a task without a screen: messages are handed over at the end of a turn.
+/// The hooks of a task without a screen: messages are passed on at the end of a turn.
 pub(in crate::drivers) const HEADLESS: [&str; 1] = ["Stop"];
-/// On a terminal nothing else says what it does.
+/// The hooks of a program on a terminal, where nothing else reports what it does.
 pub(in crate::drivers) const ON_A_TERMINAL: [&str; 10] = [
     "SessionStart",
     "UserPromptSubmit",
@@ -35,27 +36,27 @@ pub(in crate::drivers) const ON_A_TERMINAL: [&str; 10] = [
     "SessionEnd",
 ];
 
-/// Calls us, by a shell.
+/// Returns the shell command that runs `orch hook`.
 pub(in crate::drivers) fn command(orch: &Path, program: &str) -> String {
     format!("'{}' hook {program}", orch.to_string_lossy().replace('\'', r"'\''"))
 }
 
-/// Of each event, what is to be called: `{"Stop": [{"hooks": [...]}], ...}`.
+/// Returns the hooks of each event: `{"Stop": [{"hooks": [...]}], ...}`.
 pub(in crate::drivers) fn calls(orch: &Path, program: &str, events: &[&str]) -> Map<String, Value> {
     let command = command(orch, program);
     let hook = json!([{ "hooks": [{ "type": "command", "command": command, "timeout": TIMEOUT }] }]);
     events.iter().map(|event| ((*event).to_owned(), hook.clone())).collect()
 }
 
-/// claude's file for `--settings`: it adds to the person's own, and replaces nothing of them. The verbs as tools ask
-/// nobody.
+/// Returns claude's file for `--settings`, which adds to the user's settings and replaces none. The verbs as tools need no
+/// permission.
 pub(in crate::drivers) fn settings(orch: &Path, events: &[&str], allowed_tools: &[String]) -> Vec<u8> {
     let allow: Vec<String> =
         [format!("mcp__{}", mcp_config::NAME)].into_iter().chain(allowed_tools.iter().cloned()).collect();
     json!({ "hooks": calls(orch, "claude", events), "permissions": { "allow": allow } }).to_string().into_bytes()
 }
 
-/// Reads a call.
+/// Reads what a program passes to a hook. `None`: nothing that matters.
 pub(in crate::drivers) fn read(call: &str) -> Option<Hook> {
     let call: Value = serde_json::from_str(call).ok()?;
     let text = |key: &str| call[key].as_str().map(str::to_owned);
@@ -87,9 +88,9 @@ pub(in crate::drivers) fn read(call: &str) -> Option<Hook> {
             Hook::Asks { what, of }
         }
         "Notification" => match call["notification_type"].as_str()? {
-            // It asks for as long as the permission that it has told of; for what, this does not say.
+            // The permission request has reported what it is for; this call does not repeat it.
             "permission_prompt" => Hook::Asks { what: Needs::Permission, of: String::new() },
-            // Of the prompt that has been idle for a while it is known already.
+            // That the prompt is idle is already known.
             _ => return None,
         },
         "Stop" => Hook::Ended { said: text("last_assistant_message") },
@@ -99,15 +100,15 @@ pub(in crate::drivers) fn read(call: &str) -> Option<Hook> {
                 .trim()
                 .to_owned(),
         },
-        // codex's word for Esc.
+        // codex: the user pressed Esc.
         "Interrupt" => Hook::Interrupted,
-        // After /clear another one begins at once.
+        // After /clear another session begins immediately.
         "SessionEnd" if call["reason"] != "clear" => Hook::Left,
         _ => return None,
     })
 }
 
-/// What the hook prints.
+/// Returns what a hook must print so that the model reads `text`. `None`: this hook can't pass anything on.
 pub(in crate::drivers) fn hand_over(hook: &Hook, text: &str) -> Option<String> {
     let adds = |event: &str| {
         json!({ "hookSpecificOutput": { "hookEventName": event, "additionalContext": text } }).to_string()
@@ -124,7 +125,7 @@ pub(in crate::drivers) fn hand_over(hook: &Hook, text: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    /// What a program has really passed; `tests/fixtures/hooks/README.md` says when.
+    /// What a real program has passed; `tests/fixtures/hooks/README.md` describes when.
     macro_rules! recorded {
         ($file:literal) => {
             read(include_str!(concat!("../../../tests/fixtures/hooks/", $file)))

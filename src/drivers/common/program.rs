@@ -1,4 +1,4 @@
-//! What is said of an agent program, whoever it is, where a person has to do something about it.
+//! What is known about an agent program, and the messages that tell a person what to do about it.
 
 use super::errors;
 use crate::model::text::one_line;
@@ -8,36 +8,38 @@ use crate::model::text::one_line;
 pub struct Program {
     /// As it is called on PATH.
     pub name: &'static str,
-    /// The command that installs it, or a newer one.
+    /// The command that installs or updates it.
     pub install: &'static str,
-    /// The version that its driver was measured with, and is tested with (`scripts/test-agents`).
+    /// The version with which its driver was measured and is tested (`scripts/test-agents`).
     pub tested_with: &'static str,
-    /// How a person logs in to its service. A key is of the environment of `orch start`: a new one needs another.
+    /// How a person logs in to its service. Keys come from the environment of `orch start`, so a new key needs a new start.
     pub(in crate::drivers) log_in: &'static str,
-    /// Whether it gives a result; of one that never does, the exit code says that it is done.
+    /// Whether it reports a result. For a program that never does, the exit code says whether it is done.
     pub(in crate::drivers) tells_when_done: bool,
-    /// Where a person allows what it was not allowed to do.
+    /// Where a person permits what the program was not allowed to do.
     pub(in crate::drivers) allow: &'static str,
 }
 
 impl Program {
-    /// Whether a version is older than the one it is tested with, of which it may lack something. By another third number it
-    /// is not: these come every day.
+    /// Reports whether a version is older than the tested one, so that it may lack something. The third number does not count:
+    /// it changes every day.
     pub fn is_too_old(&self, version: &str) -> bool {
         numbers(version).zip(numbers(self.tested_with)).is_some_and(|(found, tested)| found < tested)
     }
 
-    /// It does not understand how it was called: by the role, or by us who know another version.
+    /// Returns the message for a program that does not understand its arguments: because of its role, or because it is another
+    /// version than the tested one.
     pub(in crate::drivers) fn misunderstands(&self, why: &str) -> String {
         let Program { name, tested_with, .. } = self;
         format!(
-            "{name}: {why}; mend its role (args, permission_mode), or is it another version than {tested_with}? orch doctor"
+            "{name}: {why}; correct its role (args, permission_mode), or check with orch doctor whether it is another version than {tested_with}"
         )
     }
 
-    /// It is not let in: why, and what to do. Who does not pay is told so in the same way.
+    /// Returns the message for a program whose service refuses it: why, and what to do. An account without money is reported in
+    /// the same way.
     pub(in crate::drivers) fn asks_to_log_in(&self, why: &str) -> String {
-        // Its first line, so that what to do is not cut off with the rest.
+        // The first line only, so that the message is not cut before what to do.
         let why = one_line(&errors::in_short(why), 200);
         if errors::is_about_money(&why) {
             return format!("{} has to be paid for: {why}; then orch retry", self.name);
@@ -46,14 +48,14 @@ impl Program {
     }
 }
 
-/// The version in what a program says of it, which is its first word with two numbers: `codex-cli 0.169.0`, `GitHub Copilot
-/// CLI 1.0.102.`. `None`: that tells none.
+/// Returns the version in the output of `--version`: the first word with two numbers, as in `codex-cli 0.169.0` and `GitHub
+/// Copilot CLI 1.0.102.`
 pub fn version_in(said: &str) -> Option<&str> {
     let words = said.split([' ', '\n', '(', '/', ',']).map(|word| word.trim_start_matches('v').trim_end_matches('.'));
     words.into_iter().find(|word| numbers(word).is_some())
 }
 
-/// Its first two numbers.
+/// Returns the first two numbers of a version.
 fn numbers(version: &str) -> Option<(u64, u64)> {
     let mut parts = version.split(['.', '-', '+']);
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))

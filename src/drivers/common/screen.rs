@@ -20,21 +20,21 @@
 use super::{errors, event::Failure};
 use crate::model::wait::Needs;
 
-/// What a program was seen to do.
+/// What a program does, by its screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seen {
-    /// It works on what it was told.
+    /// It works.
     Working,
-    /// It waits at its prompt for the next thing to do.
+    /// It waits at its prompt for the next task.
     Idle,
-    /// It waits for an answer of its user, and does nothing until it has it.
+    /// It waits for an answer of its user.
     Asking(Needs),
-    /// Nothing that is known: it starts, has ended, or looks otherwise than it did.
+    /// Unknown: it starts, has ended, or has another layout than the tested version.
     Unknown,
 }
 
 impl Seen {
-    /// What a program does that shows its prompt: it has one while it works, too, and where it isn't logged in.
+    /// The state of a program that shows its prompt, which it also does while it works and when it is not logged in.
     pub(in crate::drivers) fn at_prompt(works: bool, wants_login: bool) -> Self {
         match (works, wants_login) {
             (true, _) => Seen::Working,
@@ -44,14 +44,14 @@ impl Seen {
     }
 }
 
-/// Where a program has its prompt, by its screen.
+/// The prompt of a program, by its screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Prompt {
-    /// It is there, and nothing is typed in it.
+    /// Nothing is typed in it.
     Empty,
-    /// It is there, and something is typed in it.
+    /// Something is typed in it.
     Filled,
-    /// There is none: the program asks something, or it can't be told what it shows.
+    /// There is none: the program asks something, or its screen is not understood.
     Absent,
 }
 

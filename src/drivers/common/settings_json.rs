@@ -17,17 +17,17 @@ use crate::drivers::{
 
 const SETTINGS_FILE: &str = "settings.json";
 
-/// One of them.
+/// One of the two programs.
 pub(in crate::drivers) struct GeminiCli {
     pub kind: DriverKind,
     pub program: &'static str,
-    /// Names a file with settings of the least weight: a person's own and a project's are put over them. Left out, with a
-    /// warning, where others may write into a folder above the file: the state folder is not such a place.
+    /// The variable that names a file with default settings, which the user's and the project's settings override. The program
+    /// ignores the file, with a warning, if others may write to a folder above it; the state folder is not such a place.
     pub defaults: &'static str,
 }
 
 impl GeminiCli {
-    /// For a task, its prompt on standard input.
+    /// Returns how to start it for a task, with the prompt on standard input.
     pub fn start(&self, job: &Job) -> Result<Start, Refusal> {
         job.check(self.kind)?;
         let options = job.role.options;
@@ -39,7 +39,7 @@ impl GeminiCli {
         if !options.allowed_tools.is_empty() {
             args.extend(["--allowed-tools".into(), options.allowed_tools.join(",").into()]);
         }
-        // Qwen's alone; of a role of gemini's it was refused.
+        // Only qwen has this flag; gemini does not honour the key.
         if let Some(turns) = options.max_turns {
             args.extend(["--max-session-turns".into(), turns.to_string().into()]);
         }
@@ -47,14 +47,14 @@ impl GeminiCli {
             args.extend(["--resume".into(), session.into()]);
         }
         args.extend(options.args.iter().map(OsString::from));
-        // Nobody is there to be asked about orch's own tools.
+        // There is no user to ask about orch's own tools.
         let mut start =
             Start { prompt_on_stdin: true, ..self.told_of(job.mcp, job.dir, json!({ "trust": true }), args) };
         start.files.extend(instructed(job));
         Ok(start)
     }
 
-    /// On a terminal.
+    /// Returns how to start it on a terminal.
     pub fn interactive(&self, job: &InteractiveJob) -> Start {
         let mut args = model(&job.role);
         args.extend(job.role.options.args.iter().map(OsString::from));
@@ -72,7 +72,7 @@ fn model(role: &RoleSettings) -> Vec<OsString> {
     role.model.iter().flat_map(|model| ["-m".into(), model.into()]).collect()
 }
 
-/// How far one of them may run commands without asking.
+/// Returns how far one of them may run commands without asking.
 pub(in crate::drivers) fn commands(options: &AgentOptions) -> Commands {
     if options.permission_mode.as_deref() == Some("yolo") || rights::has_flag(options, &["-y", "--yolo"]) {
         return Commands::Any;

@@ -1,4 +1,4 @@
-//! The stream of `--output-format stream-json` (claude; qwen prints the same shape): one JSON object a line.
+//! The stream of `--output-format stream-json`, which claude and qwen print: one JSON object per line.
 //!
 //! ```text
 //! {"type":"system","subtype":"init","session_id":S,"model":M}      first, and again at each turn
@@ -20,13 +20,13 @@ use super::{
 };
 use crate::model::{task::Usage, wait::Needs};
 
-/// Reads it.
+/// Reads the stream.
 #[derive(Debug, Default)]
 pub(in crate::drivers) struct StreamJson {
-    /// The last session that was told of: `init` comes again at each turn.
+    /// The last session that was reported: `init` is repeated at each turn.
     session: Option<String>,
-    /// The tokens of each message that has come, by its id: each of its blocks comes in a line of its own, which tells of
-    /// all of it. Those without an id are one each.
+    /// The tokens of each message by its id. Each block of a message has a line of its own, which states the tokens of the
+    /// whole message. A message without an id counts as one of its own.
     used: BTreeMap<String, Usage>,
 }
 
@@ -39,7 +39,7 @@ impl Transcript for StreamJson {
             (Some("system"), Some("init" | "session_start")) => self.started(&said),
             (Some("system"), Some("api_retry")) => vec![retrying(&said)],
             (Some("system"), Some("permission_denied")) => vec![denied(&said)],
-            // Hooks, compaction, status: of interest to nobody here.
+            // Hooks, compaction, status: not needed here.
             (Some("system" | "stream_event"), _) => Vec::new(),
             (Some("assistant"), _) => self.assistant(&said),
             (Some("user"), _) => user(&said),
@@ -60,8 +60,8 @@ impl StreamJson {
         vec![Event::Started { session, model: said["model"].as_str().map(str::to_owned) }]
     }
 
-    /// What was said, and what all that was said so far has used: the result has the exact sum, with the money, but who is
-    /// ended before it has used something too.
+    /// Returns the text and tools of a message, and the usage so far. The result states the exact sum with the cost, but a
+    /// program that is ended before its result has used something too.
     fn assistant(&mut self, said: &Value) -> Vec<Event> {
         let mut events = assistant(said);
         let message = &said["message"];
@@ -79,7 +79,7 @@ fn retrying(said: &Value) -> Event {
     let failure = errors::failure(status, &text);
     let why = match status {
         Some(status) => format!("{text} ({status})"),
-        // So says claude where nothing has answered at all.
+        // What claude reports when there was no answer at all.
         None if matches!(text.as_str(), "" | "unknown") => "its service can't be reached".to_owned(),
         None => text,
     };
@@ -113,7 +113,7 @@ fn assistant(said: &Value) -> Vec<Event> {
         .collect()
 }
 
-/// How the text begins that goes on in a turn which a hook did not let end.
+/// How the text begins that continues a turn which a hook has kept from ending.
 const FEEDBACK: &str = "Stop hook feedback:";
 
 fn user(said: &Value) -> Vec<Event> {
@@ -141,17 +141,17 @@ fn result(said: &Value) -> Vec<Event> {
     }
     let text = said["result"].as_str().map(str::to_owned);
     let ending = ending(said, text.as_deref());
-    // What is told with an error is the error, and no answer.
+    // The text of a result with an error is the error, not an answer.
     let text = text.filter(|_| ending == Ending::Done);
     events.push(Event::Result { text, ending });
     events
 }
 
-/// The tokens of a message, or of all.
+/// Reads the tokens of a message or of a whole run.
 pub(in crate::drivers) fn tokens(usage: &Value) -> Usage {
     let tokens = |name: &str| usage[name].as_u64().unwrap_or(0);
     Usage {
-        // What came from the provider's cache was read by the model as well.
+        // The model has also read what came from the provider's cache.
         input_tokens: tokens("input_tokens")
             .saturating_add(tokens("cache_creation_input_tokens"))
             .saturating_add(tokens("cache_read_input_tokens")),

@@ -1,6 +1,6 @@
-//! What a program asks its user about a tool, in words that say what would be done ([`Need`]).
+//! Describes what a program asks its user about a tool: what would be done ([`Need`]).
 //!
-//! Nothing is cut here, and lines stay lines: secrets have to be found in it before it becomes one short line.
+//! Texts are neither cut nor joined to one line here, because secrets have to be redacted in them first.
 
 use std::path::Path;
 
@@ -8,12 +8,12 @@ use serde_json::Value;
 
 use crate::model::wait::{Need, Needs};
 
-/// So much of a question's choices is told: short answers, and no explanations.
+/// Longest choice of a question that is included: short answers, but no explanations.
 const LONGEST_CHOICE: usize = 30;
 
-/// What it asks before it uses this tool. Paths are told as they are seen from the folder it works in.
+/// Returns what a program asks before it uses a tool. Paths are relative to the program's folder, where they are in it.
 pub(in crate::drivers) fn need(name: &str, input: &Value, cwd: Option<&str>) -> Need {
-    // claude's way to ask its user is a tool as well.
+    // claude asks its user by a tool as well.
     if name == "AskUserQuestion" {
         return Need { what: Needs::Input, of: question(input).unwrap_or_default() };
     }
@@ -33,7 +33,7 @@ pub(in crate::drivers) fn need(name: &str, input: &Value, cwd: Option<&str>) -> 
     Need { what: Needs::Permission, of }
 }
 
-/// `mcp__server__tool`, as people say it.
+/// Returns `server.tool` for `mcp__server__tool`.
 fn tool(name: &str) -> String {
     let of_server = name.strip_prefix("mcp__").and_then(|rest| rest.split_once("__"));
     of_server.map_or_else(|| name.to_owned(), |(server, tool)| format!("{server}.{tool}"))
@@ -43,7 +43,7 @@ fn with(what: &str) -> String {
     if what.is_empty() { String::new() } else { format!(": {what}") }
 }
 
-/// The command of a shell's tool, whatever its name: a line, or its words.
+/// Returns the command of a tool that runs one, whatever the tool's name: a line, or a list of words.
 fn command(input: &Value) -> Option<String> {
     let command = ["command", "cmd"].iter().map(|key| &input[*key]).find(|value| !value.is_null())?;
     match command {
@@ -54,7 +54,7 @@ fn command(input: &Value) -> Option<String> {
     .filter(|command| !command.trim().is_empty())
 }
 
-/// The files that a patch changes, by the lines that name them.
+/// Returns the files that a patch names.
 fn changed(patch: &str, cwd: Option<&str>) -> String {
     let kinds = ["*** Add File: ", "*** Update File: ", "*** Delete File: "];
     let files = patch.lines().filter_map(|line| kinds.iter().find_map(|kind| line.strip_prefix(kind)));
@@ -68,7 +68,7 @@ fn short(path: &str, cwd: Option<&str>) -> String {
         .map_or_else(|| path.to_owned(), |path| path.display().to_string())
 }
 
-/// All arguments, as `name: value`.
+/// Returns all arguments as `name: value`.
 fn arguments(input: &Value) -> String {
     let Some(fields) = input.as_object() else { return String::new() };
     let said = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -78,7 +78,7 @@ fn arguments(input: &Value) -> String {
     }
 }
 
-/// `{"questions": [{"question": ..., "options": [{"label": ...}]}]}`: the first one, and how many more there are.
+/// Reads `{"questions": [{"question": ..., "options": [{"label": ...}]}]}`: the first question, and how many there are.
 fn question(input: &Value) -> Option<String> {
     let questions = input["questions"].as_array()?;
     let first = questions.first()?;

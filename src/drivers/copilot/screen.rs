@@ -1,4 +1,4 @@
-//! The looks of `copilot` 1.0.102. Its title names the conversation, and says nothing of its state.
+//! The screen layout of `copilot` 1.0.102. Its title names the conversation, and does not show its state.
 //!
 //! | state | screen's bottom |
 //! |---|---|
@@ -10,10 +10,10 @@
 use crate::drivers::common::screen::{Prompt, Seen, bottom, choice, first_choice, is_rule, lines, wants_login};
 use crate::model::wait::Needs;
 
-/// The cursor of a list, and the sign before what is typed.
+/// The cursor of a list, also the sign before the input.
 const CURSOR: char = '❯';
 
-/// What its terminal says.
+/// Returns what the program does.
 pub(in crate::drivers) fn see(_title: &str, screen: &str) -> Seen {
     let lines = lines(screen);
     let Some((top, under)) = input_line(&lines) else {
@@ -22,7 +22,7 @@ pub(in crate::drivers) fn see(_title: &str, screen: &str) -> Seen {
     Seen::at_prompt(lines[under..].iter().any(is_working), ends_with_login_error(&lines[..top]))
 }
 
-/// Its input line.
+/// Returns the state of the input line.
 pub(in crate::drivers) fn prompt(screen: &str) -> Prompt {
     let lines = lines(screen);
     let Some((top, under)) = input_line(&lines) else { return Prompt::Absent };
@@ -41,7 +41,7 @@ fn is_working(hint: &&str) -> bool {
     hint.trim_start().starts_with(['○', '◎', '●', '◉']) || hint.contains("esc interrupt")
 }
 
-/// `✗ …` as the last thing that was printed, above the folder's name; or that nobody is logged in, in the same place.
+/// `✗ …` as the last output, above the folder's name; or that nobody is logged in, in the same place.
 fn ends_with_login_error(above: &[&str]) -> bool {
     // A bar to scroll by stands at the right.
     let printed = above.iter().rev().map(|line| line.trim_end_matches([' ', '┃'])).skip(1);
@@ -54,7 +54,7 @@ fn ends_with_login_error(above: &[&str]) -> bool {
     })
 }
 
-/// What exactly is asked in its box: under the heading stands for what.
+/// Returns what exactly is asked in its box: under the heading stands for what.
 pub(in crate::drivers) fn asked(screen: &str) -> Option<String> {
     let lines = lines(screen);
     let needs = question(bottom(&lines))?;

@@ -1,4 +1,4 @@
-//! The looks of `gemini` 0.61.0.
+//! The screen layout of `gemini` 0.61.0.
 //!
 //! | state | title | screen's bottom |
 //! |---|---|---|
@@ -7,7 +7,7 @@
 //! | asking | `✋  Action Required (dir)` | a box with choices in place of the input line |
 //! | login wanted | `◇  Ready (dir)` | such a box: `How would you like to authenticate` |
 //!
-//! How soon, on two busy cores: working, idle and asking show 0.05 to 0.2 s after the event, in title and screen together. The
+//! Delays, measured on two busy cores: working, idle and asking show 0.05 to 0.2 s after the event, in title and screen together. The
 //! question what to do about a loop that it thinks to have found stands under the title "Ready" too.
 
 use crate::drivers::common::screen::{Prompt, Seen, choice, first_choice, indent, is_rule, lines, wants_login};
@@ -16,7 +16,7 @@ use crate::model::wait::Needs;
 /// The cursor of a list.
 const CURSOR: char = '●';
 
-/// What its terminal says. A box at the end of the screen wins over the title, which is "Ready" while it asks for a login.
+/// Returns what the program does. A box at the end of the screen wins over the title, which is "Ready" while it asks for a login.
 pub(in crate::drivers) fn see(title: &str, screen: &str) -> Seen {
     let lines = lines(screen);
     if let Some(asked) = question(&lines) {
@@ -34,7 +34,7 @@ pub(in crate::drivers) fn see(title: &str, screen: &str) -> Seen {
     Seen::at_prompt(works, ends_with_login_error(above))
 }
 
-/// Its input line. In shell mode it counts as filled: what is typed there is a command.
+/// Returns the state of the input line. In shell mode it counts as filled, because typed text would be a command.
 pub(in crate::drivers) fn prompt(screen: &str) -> Prompt {
     let lines = lines(screen);
     let Some(rule) = input_line(&lines).filter(|_| question(&lines).is_none()) else { return Prompt::Absent };
@@ -42,7 +42,7 @@ pub(in crate::drivers) fn prompt(screen: &str) -> Prompt {
     typed.map_or(Prompt::Filled, |typed| Prompt::with(typed, &["Type your message"]))
 }
 
-/// What exactly is asked: `?  Shell  touch a1` in its box, a question, or its heading.
+/// Returns what exactly is asked: `?  Shell  touch a1` in its box, a question, or its heading.
 pub(in crate::drivers) fn asked(screen: &str) -> Option<String> {
     let lines = lines(screen);
     let needs = question(&lines)?;
@@ -84,14 +84,14 @@ fn question(lines: &[&str]) -> Option<Needs> {
     Some(if is_permission { Needs::Permission } else { Needs::Input })
 }
 
-/// The rule above what is typed, if the screen ends with that.
+/// Returns the line of the rule above the input, if the screen ends with the input.
 fn input_line(lines: &[&str]) -> Option<usize> {
     let rule = lines.iter().rposition(|line| is_rule(line, '─'))?;
     let is_sign = |line: &&str| [" > ", " ! ", " * "].iter().any(|sign| line.starts_with(sign));
     lines[rule..].iter().any(is_sign).then_some(rule)
 }
 
-/// `✕ [API Error: …` as the last thing that was printed, but for a remark on it.
+/// `✕ [API Error: …` as the last output, but for a remark on it.
 fn ends_with_login_error(above: &[&str]) -> bool {
     let Some(at) = above.iter().rposition(|line| line.starts_with('✕')) else { return false };
     let error = &above[at..];

@@ -1,4 +1,4 @@
-//! The looks of `opencode` 1.18.33. Its title names the conversation, and says nothing of its state.
+//! The screen layout of `opencode` 1.18.33. Its title names the conversation, and does not show its state.
 //!
 //! | state | screen's bottom |
 //! |---|---|
@@ -13,7 +13,7 @@ use crate::model::wait::Needs;
 const STROKE: char = '┃';
 const FOOT: &str = "╹▀▀";
 
-/// What its terminal says.
+/// Returns what the program does.
 pub(in crate::drivers) fn see(_title: &str, screen: &str) -> Seen {
     let lines = lines(screen);
     let lines = bottom(&lines);
@@ -37,7 +37,7 @@ pub(in crate::drivers) fn prompt(screen: &str) -> Prompt {
     typed.map_or(Prompt::Absent, |typed| Prompt::with(&typed, &["Ask anything"]))
 }
 
-/// What exactly is asked by its bar.
+/// Returns what exactly is asked by its bar.
 pub(in crate::drivers) fn asked(screen: &str) -> Option<String> {
     let lines = lines(screen);
     let Some(Place::Asked(bar)) = place(bottom(&lines)) else { return None };

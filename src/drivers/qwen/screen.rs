@@ -1,4 +1,4 @@
-//! The looks of `qwen` 0.24.4.
+//! The screen layout of `qwen` 0.24.4.
 //!
 //! | state | title | screen's bottom |
 //! |---|---|---|
@@ -15,7 +15,7 @@ use crate::model::wait::Needs;
 /// The cursor of a list.
 const CURSOR: char = '›';
 
-/// What its terminal says. A question on the screen wins over the title, which says nothing of menus and logins.
+/// Returns what the program does. A question on the screen wins over the title, which says nothing of menus and logins.
 pub(in crate::drivers) fn see(title: &str, screen: &str) -> Seen {
     let works = title.starts_with(['◐', '◑', '◒', '◓']);
     let lines = lines(screen);
@@ -31,7 +31,7 @@ pub(in crate::drivers) fn see(title: &str, screen: &str) -> Seen {
     Seen::at_prompt(works || is_working(above), ends_with_login_error(above))
 }
 
-/// Its input line. In shell mode it counts as filled: what is typed there is a command.
+/// Returns the state of the input line. In shell mode it counts as filled, because typed text would be a command.
 pub(in crate::drivers) fn prompt(screen: &str) -> Prompt {
     let lines = lines(screen);
     let Some(top) = input_line(&lines) else { return Prompt::Absent };
@@ -42,7 +42,7 @@ pub(in crate::drivers) fn prompt(screen: &str) -> Prompt {
     }
 }
 
-/// The rule above what is typed, if the screen ends with that: a rule and hints are under it.
+/// Returns the line of the rule above the input, if the screen ends with the input: a rule and hints are under it.
 fn input_line(lines: &[&str]) -> Option<usize> {
     let under = lines.iter().rposition(|line| is_rule(line, '─')).filter(|at| lines.len() - at <= 6)?;
     let top = lines[..under].iter().rposition(|line| is_rule(line, '─'))?;
@@ -62,7 +62,7 @@ fn question(lines: &[&str]) -> Option<Needs> {
     is_box.then(|| if says("Connect a Provider") { Needs::Login } else { Needs::Input })
 }
 
-/// What exactly a tool asks: `? Shell touch a1 (Run it) ←`, or the question above the choices.
+/// Returns what exactly a tool asks: `? Shell touch a1 (Run it) ←`, or the question above the choices.
 pub(in crate::drivers) fn asked(screen: &str) -> Option<String> {
     let lines = lines(screen);
     let tool = lines.iter().rev().find_map(|line| line.trim_start().strip_prefix("? "));
@@ -79,7 +79,7 @@ fn is_working(above: &[&str]) -> bool {
     above.iter().rev().take(8).any(is_turning)
 }
 
-/// `✕ [API Error: …` as the last thing that was printed.
+/// `✕ [API Error: …` as the last output.
 fn ends_with_login_error(above: &[&str]) -> bool {
     let Some(at) = above.iter().rposition(|line| line.trim_start().starts_with('✕')) else { return false };
     let error = above[at..].iter().take_while(|line| !line.is_empty());

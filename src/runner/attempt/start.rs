@@ -199,10 +199,10 @@ fn could_not_start(e: &io::Error, start: &Start, agent: &Agent) -> Box<NotBegun>
         code,
         match e.kind() {
             NotFound if preflight::find(&program, path).is_some() => {
-                format!("the program {program} is there, but its interpreter (its first line) is not")
+                format!("the program {program} exists, but its interpreter (named in its first line) does not")
             }
-            NotFound => format!("the program {program} is not there, or its interpreter is not"),
-            PermissionDenied => format!("the program {program} may not be executed"),
+            NotFound => format!("the program {program} or its interpreter does not exist"),
+            PermissionDenied => format!("the program {program} is not executable"),
             ArgumentListTooLong => {
                 let longest = start.args.iter().map(|arg| arg.len()).max().unwrap_or_default();
                 format!(

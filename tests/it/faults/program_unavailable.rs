@@ -23,9 +23,9 @@ fn a_role_whose_program_is_missing_is_suspended_and_its_tasks_wait_for_it() {
     fs::write(world.project.join("plain"), "#!/bin/sh\necho done\n").unwrap();
     let roles = [
         ("missing", "no-such-program is not on PATH"),
-        ("lost", "nowhere/agent is not there"),
+        ("lost", "nowhere/agent does not exist or is not executable"),
         ("plain", "plain does not exist or is not executable"),
-        ("folder", "may not be executed"),
+        ("folder", "does not exist or is not executable"),
     ];
     let attention = |words: &str| world.status()["attention"].to_string().contains(words);
     for (role, said) in roles {
@@ -43,7 +43,10 @@ fn a_role_whose_program_is_missing_is_suspended_and_its_tasks_wait_for_it() {
     fs::set_permissions(world.project.join("plain"), fs::Permissions::from_mode(0o755)).unwrap();
     let done = waits.end().ended(0);
     assert_eq!(done.stdout, "done\n");
-    assert!(done.stderr.contains(" waits: role plain can't be started: its program ./plain is not there"), "{done:#?}");
+    assert!(
+        done.stderr.contains(" waits: role plain can't be started: its program ./plain does not exist"),
+        "{done:#?}"
+    );
     world.wait_until("nothing of it is left", || !attention("role plain"));
     assert_eq!(
         world.events_of("agent.starting").iter().filter(|e| !e.to_string().contains("plain")).count(),
@@ -69,7 +72,9 @@ fn a_program_that_is_removed_while_its_agents_live_costs_its_tasks_no_failure() 
     fs::remove_file(&tool).unwrap();
     let tasks: Vec<String> = (1..=5).map(|n| world.delegate("tool", &n.to_string())).collect();
     world.wait_until("it is said", || {
-        world.status()["attention"].to_string().contains("role tool can't be started: its program ./tool is not there")
+        world.status()["attention"]
+            .to_string()
+            .contains("role tool can't be started: its program ./tool does not exist")
     });
     install();
     for task in &tasks {
