@@ -114,7 +114,7 @@ pub fn report_panics() {
             .map(|s| (*s).to_owned())
             .or_else(|| panic.payload().downcast_ref::<String>().cloned())
             .unwrap_or_default();
-        let version = env!("CARGO_PKG_VERSION");
+        let version = crate::model::build::IN_WORDS;
         let said = format!(
             "orch: this is a bug in orch {version}{place}: {what}\n  \
              hint: tasks are safe: nothing that was accepted is lost. Please report it with the lines above\n"

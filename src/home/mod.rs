@@ -2,6 +2,7 @@
 //! not heard yet. Everything in it is this user's own (0700, 0600).
 
 mod cgroups;
+mod format;
 #[cfg(test)]
 mod fuzz;
 pub mod launch;

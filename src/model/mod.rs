@@ -4,12 +4,14 @@
 //! given the same tables, so that there is one place to read and one to change.
 
 pub mod agent;
+pub mod build;
 pub mod cause;
 pub mod code;
 pub mod duration;
 pub mod end_code;
 pub mod event;
 pub mod evidence;
+pub mod format;
 #[cfg(test)]
 mod fuzz;
 pub mod gate;

@@ -110,6 +110,16 @@ impl Ops {
         let Some(supervisor) = self.supervisor() else {
             return Ok(Stopped { stopped: self.stop_what_is_left().await? || hastened, open_tasks: None });
         };
+        if !drain && self.store().info().await.is_err_and(|e| e.is_of_an_older_format()) {
+            // A supervisor of an older release reads its requests elsewhere; to every one a signal means `orch stop`.
+            supervisor
+                .signal(nix::sys::signal::Signal::SIGTERM)
+                .map_err(|e| Error::internal(format!("the supervisor (pid {}): {e}", supervisor.pid)))?;
+            return match ended(&supervisor, Some(timeout.unwrap_or(STOP))).await? {
+                true => Ok(Stopped { stopped: true, open_tasks: None }),
+                false => Err(self.still_ending(&supervisor)),
+            };
+        }
         let mut open_tasks = if drain { None } else { self.open_tasks().await };
         self.request_stop(drain).await?;
         failpoint!("stop.requested");
@@ -125,8 +135,12 @@ impl Ops {
             self.stop_what_is_left().await?;
             return Ok(Stopped { stopped: true, open_tasks });
         }
-        Err(Error::timed_out(format!("not all has ended yet; the supervisor (pid {}) goes on with it", supervisor.pid))
-            .hint("see what is left with: orch status"))
+        Err(self.still_ending(&supervisor))
+    }
+
+    fn still_ending(&self, supervisor: &ProcessId) -> Error {
+        Error::timed_out(format!("not all has ended yet; the supervisor (pid {}) goes on with it", supervisor.pid))
+            .hint("see what is left with: orch status")
     }
 
     /// A `stop --drain` under way keeps its turn for as long as tasks run. Whoever says `stop` meanwhile has waited long

@@ -67,10 +67,10 @@ pub struct Ops {
 }
 
 impl Ops {
-    /// The verbs on a project. Nothing is connected or checked yet.
+    /// The verbs on a project. Nothing is connected yet, and only the format of the state folder is checked.
     ///
     /// # Errors
-    /// `redis.url` is no address; or the place of the private server's socket is not safe.
+    /// The state folder is of a newer format; `redis.url` is no address; or the place of the private server's socket is not safe.
     pub fn new(config: Config, caller: Caller) -> Result<Ops> {
         // No retry_for of the store's own: `ask` knows whether waiting has a point.
         let store = match &config.redis.url {
@@ -79,6 +79,7 @@ impl Ops {
             None => Store::at_socket(&socket_path(&config.home)?, &config.namespace, Duration::ZERO)?,
         };
         let home = Home::new(&config.home);
+        home.check_format()?;
         let (retry_for, tell): (_, fn(&str)) = (retry_deadline::RETRY_FOR, |_| {});
         Ok(Ops { config, caller, home, store, retry_for, tell, marks: AtomicUsize::new(0) })
     }

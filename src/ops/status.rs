@@ -14,6 +14,7 @@ use crate::{
     error::{Error, Result},
     home::Mark,
     model::{
+        build,
         task::{Task, TaskState},
         time::Timestamp,
     },
@@ -46,6 +47,7 @@ impl Ops {
                 let trouble = supervisor.as_ref().map_or_else(|| self.unreachable(&e), |s| self.away(&e, s));
                 (Look::default(), None, Some(trouble))
             }
+            Err(e) if e.is_of_another_format() => return Err(e.into()),
             Err(e) => (Look::default(), None, Some(Error::from(e))),
         };
         let state = if version.is_some() { "ok" } else { "unreachable" };
@@ -78,7 +80,7 @@ impl Ops {
 
     /// Whether the supervisor is not of this program: an upgrade has replaced it.
     fn another_program(&self, supervisor: &ProcessId) -> Option<Attention> {
-        let ours = env!("CARGO_PKG_VERSION");
+        let ours = build::IN_WORDS;
         let what = match Mark::read(&self.home).version.as_str() {
             // One that says nothing there is older, or has just begun.
             theirs if theirs.is_empty() || theirs == ours => {
@@ -96,7 +98,7 @@ impl Ops {
     pub(super) fn supervisor_is_outdated(&self) -> bool {
         let mark = Mark::read(&self.home);
         // Of another program's configuration nothing is known.
-        let is_comparable = mark.version == env!("CARGO_PKG_VERSION") && !mark.config.is_empty();
+        let is_comparable = mark.version == build::IN_WORDS && !mark.config.is_empty();
         is_comparable && mark.config != self.config.fingerprint()
     }
 

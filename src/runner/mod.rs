@@ -97,6 +97,7 @@ pub async fn run(launch: &Path) -> Result<()> {
     os::share_one_heap();
     let launch = Arc::new(Launch::take(launch)?);
     let home = Home::new(&launch.home);
+    home.check_format()?;
     start_log(&home, &launch.agent);
     let cgroup = attempt::cgroup::enter(&home, &launch);
     failpoint!("hello.launch_taken");

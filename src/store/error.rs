@@ -1,6 +1,9 @@
 //! What can go wrong between us and Redis, by what the caller can do about it.
 
-use crate::{error::Error, model::refusal::Refusal};
+use crate::{
+    error::Error,
+    model::{format::FORMAT, refusal::Refusal},
+};
 
 /// An error of the store.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +43,12 @@ pub enum StoreError {
         /// What is wrong with it.
         why: String,
     },
+    /// What is stored is of another format than that of this release (`store::format`).
+    #[error("the records of this namespace in Redis are of format {found}; this orch uses format {FORMAT}")]
+    Format {
+        /// Theirs, as it is stored.
+        found: String,
+    },
     /// Anything else that Redis says: our own bug.
     #[error("Redis: {0}")]
     Other(String),
@@ -49,6 +58,18 @@ impl StoreError {
     /// Whether the connection is to blame, so that asking again may help.
     pub fn is_unreachable(&self) -> bool {
         matches!(self, StoreError::Unreachable { .. })
+    }
+    /// Records of another format.
+    pub(super) fn format(found: impl ToString) -> Self {
+        StoreError::Format { found: found.to_string() }
+    }
+    /// Whether what is stored is of another format.
+    pub fn is_of_another_format(&self) -> bool {
+        matches!(self, StoreError::Format { .. })
+    }
+    /// Whether what is stored is of an older format, which a supervisor migrates when it starts.
+    pub fn is_of_an_older_format(&self) -> bool {
+        matches!(self, StoreError::Format { found } if found.parse::<u32>().is_ok_and(|found| found < FORMAT))
     }
     /// A value that redis gave in the place of one record, as damage of that record.
     pub(super) fn of_record(self, key: &str) -> Self {
@@ -86,6 +107,9 @@ impl StoreError {
                 Err(unknown) => StoreError::Other(unknown),
             };
         }
+        if error.code() == Some("NEWERFORMAT") {
+            return StoreError::format(detail.split(' ').next().unwrap_or_default());
+        }
         if matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM"))
             || error.kind() == ErrorKind::AuthenticationFailed
         {
@@ -116,7 +140,12 @@ impl StoreError {
 impl From<StoreError> for Error {
     fn from(e: StoreError) -> Error {
         let message = e.to_string();
+        let hint = match e.is_of_an_older_format() {
+            true => "a supervisor migrates them when it starts: orch stop, then: orch start",
+            false => "use the orch that wrote them, or give this project another name in sessions.toml",
+        };
         match e {
+            StoreError::Format { .. } => Error::config(message).hint(hint),
             StoreError::Refused { code, detail } => refusal(code, &detail).code(code),
             StoreError::Unreachable { .. } => {
                 Error::not_running(message).hint("start it with: orch start   (orch doctor looks closer)")

@@ -37,6 +37,7 @@
 //! | `supervisor` | hash | in a Redis of the user's own: the id of the state folder whose supervisor this namespace has, `where` that is, `until` when |
 //! | `epoch` | hash | which Redis server these records were last used with, and what was lost before it ([`super::epoch`]) |
 //! | `jumped:<token>` | string | this jump of the clock was followed (an hour) |
+//! | `format` | string | the number of the layout that this table describes ([`super::format`]) |
 //! | `fence`, `seq` | counter | leases given; tasks accepted |
 //! | `events` | stream | capped |
 //! | `probe` | string | written to see whether Redis writes (a minute) |

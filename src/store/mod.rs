@@ -16,6 +16,7 @@ pub mod decode;
 pub mod disturb;
 pub mod epoch;
 pub mod error;
+mod format;
 #[cfg(test)]
 mod fuzz;
 pub mod keys;
@@ -65,6 +66,8 @@ pub struct Store {
     listening: Mutex<Option<MultiplexedConnection>>,
     /// Of those who give or hold leases.
     checkpoint: Option<checkpoint::Checkpoint>,
+    /// Whether it may connect to an older format, in order to migrate it.
+    accepts_older: bool,
     /// The epoch of `connection`, where there is a checkpoint.
     epoch: AtomicU64,
 }
@@ -111,6 +114,7 @@ impl Store {
             connection: Mutex::new(None),
             listening: Mutex::new(None),
             checkpoint: None,
+            accepts_older: false,
             epoch: AtomicU64::new(0),
         })
     }
@@ -154,8 +158,11 @@ impl Store {
             return Ok(connection.clone());
         }
         let mut fresh = self.connect(Some(RESPONSE_TIMEOUT)).await?;
-        self.confirm_epoch(&mut fresh).await?;
-        *slot = Some(fresh.clone());
+        let is_confirmed = self.confirm_format(&mut fresh).await?;
+        if is_confirmed {
+            self.confirm_epoch(&mut fresh).await?;
+            *slot = Some(fresh.clone());
+        }
         Ok(fresh)
     }
 

@@ -146,6 +146,14 @@ impl Store {
         self.call(&script::RECORD_EVENT, [kind.as_str(), reason, ""]).await.map(drop)
     }
 
+    /// Records a fact together with its data (`lua/supervisor/record_event.lua`).
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn note_with(&self, kind: EventKind, reason: &str, data: &serde_json::Value) -> Result<()> {
+        self.call(&script::RECORD_EVENT, [kind.as_str(), reason, &data.to_string()]).await.map(drop)
+    }
+
     /// Redis's clock was set back: due times and the like follow it; the same jump is followed once
     /// (`lua/supervisor/clock_back.lua`).
     ///

@@ -8,7 +8,9 @@ use std::sync::LazyLock;
 
 use sha1_smol::Sha1;
 
-use crate::model::{agent, cause::Cause, end_code::EndCode, event::EventKind, refusal::Refusal, retry, task};
+use crate::model::{
+    agent, cause::Cause, end_code::EndCode, event::EventKind, format::FORMAT, refusal::Refusal, retry, task,
+};
 
 /// A transition, ready to be called by its SHA1.
 ///
@@ -171,7 +173,7 @@ static TABLES: LazyLock<String> = LazyLock::new(|| {
     let agents: Vec<_> = agent::TRANSITIONS.iter().map(|(f, t)| (f.as_str(), t.as_str())).collect();
     let delays = serde_json::to_string(&retry::Delays::default()).unwrap_or_default();
     format!(
-        "local TASK = {}\nlocal AGENT = {}\nlocal FENCES_PER_EPOCH = {FENCES_PER_EPOCH}\n\
+        "local TASK = {}\nlocal AGENT = {}\nlocal FENCES_PER_EPOCH = {FENCES_PER_EPOCH}\nlocal FORMAT = {FORMAT}\n\
          local DEFAULT_DELAYS = '{delays}'\nlocal JITTER = {}\nlocal RATE_LIMIT_DEFAULT = {}\n",
         lua_table(&tasks),
         lua_table(&agents),

@@ -166,6 +166,8 @@ impl Supervisor {
                 Ok(Pass::ShutDown) => return self.shut_down().await,
                 // Another one acts here by now: this one was stopped for too long, and its agents are the other's.
                 Err(e) if e.refusal() == Some(Refusal::Supervised) => return Err(e.into()),
+                // A newer release has migrated the records.
+                Err(e) if e.is_of_another_format() => return Err(e.into()),
                 Err(e) => {
                     let why = e.to_string();
                     if why != self.ended_early {

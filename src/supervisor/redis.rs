@@ -33,6 +33,8 @@ pub(super) struct Managed {
     spec: ServerSpec,
     server: Option<Server>,
     watch: Option<os::ExitWatch>,
+    /// It ran before this supervisor did.
+    was_adopted: bool,
     /// Since when it serves; `None` where the last start has failed.
     up_since: Option<Instant>,
     pause: Duration,
@@ -56,6 +58,7 @@ impl Redis {
             spec,
             server: None,
             watch: None,
+            was_adopted: false,
             up_since: None,
             pause: Duration::ZERO,
             answered: Instant::now(),
@@ -78,7 +81,9 @@ impl Redis {
             RedisAt::Socket(path) => Store::at_socket(&path, &config.namespace, retry_for)?,
             RedisAt::Url(url) => Store::at_url(&url, &config.namespace, retry_for)?,
         };
-        Ok(store.with_checkpoint(Checkpoint::new(Home::new(&config.home).epoch(), config.supervisor.lease)))
+        Ok(store
+            .accepting_older_formats()
+            .with_checkpoint(Checkpoint::new(Home::new(&config.home).epoch(), config.supervisor.lease)))
     }
 
     /// How long the supervisor waits for an answer within a pass. Our own server is brought back by nobody but the
@@ -138,6 +143,15 @@ impl Redis {
         }
     }
 
+    /// Ends our own server unless it ran before: the start comes to nothing.
+    pub async fn undo_start(&mut self) {
+        if matches!(self, Redis::Managed(m) if !m.was_adopted)
+            && let Err(e) = self.shut_down().await
+        {
+            tracing::warn!("redis-server: {e}");
+        }
+    }
+
     /// Ends our own server.
     ///
     /// # Errors
@@ -178,6 +192,7 @@ impl Managed {
         tracing::info!(pid = server.pid, version = %server.version, adopted = origin == Origin::Adopted, "redis-server");
         self.answered = Instant::now();
         self.up_since = Some(self.answered);
+        self.was_adopted = origin == Origin::Adopted;
         self.watch = match os::ProcessId::of(server.pid) {
             Some(process) => os::ExitWatch::new(&process).map_err(|e| Error::internal(format!("redis-server: {e}")))?,
             None => None,

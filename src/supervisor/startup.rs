@@ -10,7 +10,7 @@ use crate::{
     config::Config,
     error::{Error, Result},
     home::{Home, Log, Mark},
-    model::event::EventKind,
+    model::{build, event::EventKind, format::FORMAT},
     mux::{Mux, TmuxMux, TmuxOptions},
     os::{self, failpoint},
     store::{Store, StoreError, requests::Request},
@@ -32,9 +32,11 @@ const COMES_BACK: Duration = Duration::from_secs(30);
 /// From the lock to the loop.
 pub(super) async fn supervise(mut config: Config, mode: Mode, announcement: &mut Announcement) -> Result<()> {
     let home = Home::new(&config.home);
+    home.check_format()?;
     home.create()?;
     start_log(&home, mode.daemon);
     let _lock = lock(&home, &config.namespace).await?;
+    home.migrate()?;
     // Before anything is started, which would be inside too.
     super::cgroups::tidy(&home);
     failpoint!("start.locked");
@@ -52,13 +54,18 @@ pub(super) async fn supervise(mut config: Config, mode: Mode, announcement: &mut
         mux.version().await?;
     }
     let crashed = home.running().exists();
-    let mark = Mark { version: env!("CARGO_PKG_VERSION").to_owned(), config: fingerprint };
+    let mark = Mark { version: build::IN_WORDS.to_owned(), config: fingerprint };
     let mut redis = start_redis(&config, &home, &mark).await?;
     failpoint!("start.redis_up");
     let store = Arc::new(redis.open(&config, redis.retry_for())?);
     let mut leadership = Leadership::of(&config, &home)?;
     if let Some(leadership) = &mut leadership {
         leadership.keep(&store).await.inspect_err(|_| unmark(&home, crashed))?;
+    }
+    if let Err(e) = migrate(&store, &mut redis).await {
+        redis.undo_start().await;
+        unmark(&home, crashed);
+        return Err(e.into());
     }
     let began = Instant::now();
     while let Err(e) = say_hello(&store, &config, mode, crashed).await {
@@ -76,6 +83,24 @@ pub(super) async fn supervise(mut config: Config, mode: Mode, announcement: &mut
     Supervisor { leadership, ..Supervisor::assemble(config, home, store, mux, redis, announcement) }.serve().await
 }
 
+/// Before anything is written. Records of a format that we do not know are left as they are, and so is their server.
+async fn migrate(store: &Store, redis: &mut Redis) -> Result<(), StoreError> {
+    let began = Instant::now();
+    loop {
+        match store.migrate().await {
+            Err(e) if e.is_unreachable() && began.elapsed() < COMES_BACK && matches!(redis, Redis::Managed(_)) => {
+                tracing::warn!("{e}");
+                redis.mend().await;
+            }
+            Ok(Some(older)) => {
+                tracing::info!("the records were of format {older}; they are of format {FORMAT} now");
+                return Ok(());
+            }
+            migrated => return migrated.map(drop),
+        }
+    }
+}
+
 /// The requests that a start takes back, and the event that tells of it. Safe to be said again.
 async fn say_hello(store: &Store, config: &Config, mode: Mode, crashed: bool) -> Result<(), StoreError> {
     if !mode.to_stop {
@@ -83,8 +108,9 @@ async fn say_hello(store: &Store, config: &Config, mode: Mode, crashed: bool) ->
         store.recovered(&config.master.session, "orch start").await?;
     }
     let after = if crashed { "; the one before it did not end in order" } else { "" };
-    let started = format!("supervisor {}, version {}{after}", std::process::id(), env!("CARGO_PKG_VERSION"));
-    store.note(EventKind::SupervisorStarted, &started).await?;
+    let started = format!("supervisor {}, version {}{after}", std::process::id(), build::IN_WORDS);
+    let data = serde_json::json!({"version": build::VERSION, "build": build::ID});
+    store.note_with(EventKind::SupervisorStarted, &started, &data).await?;
     if mode.to_stop {
         store.request(&Request::Stop { drain: false }, EventKind::SupervisorStopping, "orch stop").await?;
         failpoint!("start.stop_requested");

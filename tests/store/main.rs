@@ -19,6 +19,7 @@ mod fences;
 mod figures;
 mod fixture;
 mod forgetting;
+mod format;
 mod model;
 mod people;
 mod reference;

@@ -23,6 +23,7 @@ async fn parent(world: &World) -> (TaskId, Agent, Claimed) {
 async fn again(world: &World, agent: &Agent, claimed: &Claimed) -> Claimed {
     let mut report = report(agent, claimed, Cause::RateLimited);
     report.retry_after_ms = Some(0);
+    report.is_exact = true;
     world.store.finish(&report).await.unwrap();
     world.store.release_due().await.unwrap();
     world.claim(agent).await

@@ -81,10 +81,10 @@ fn each_verb_has_a_page_of_help_that_fits_into_40_columns() {
 }
 
 #[test]
-fn the_version_is_the_packages() {
+fn the_version_names_the_release_and_the_build() {
     for flag in ["-V", "--version"] {
         let version = run(&[flag]);
-        assert_eq!(text(&version.stdout), format!("orch {}\n", env!("CARGO_PKG_VERSION")));
+        assert_eq!(text(&version.stdout), format!("orch {}\n", orch::model::build::IN_WORDS));
         assert_eq!(code(&version), 0);
     }
 }

@@ -29,7 +29,7 @@ Example:
 
 /// A supervisor for coding agents: tasks through Redis, agents in tmux, nothing lost, nothing left behind.
 #[derive(Debug, Parser)]
-#[command(name = "orch", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(name = "orch", version = crate::model::build::IN_WORDS, arg_required_else_help = true, max_term_width = 100)]
 pub struct Cli {
     /// The sessions.toml to use [default: $ORCH_CONFIG, else the one in this folder or above it]
     #[arg(long, global = true, value_name = "FILE", display_order = AFTER_ITS_OWN)]

@@ -14,6 +14,7 @@ use super::*;
 
 /// Shorter than what is read takes, at eleven looks.
 const RETRY_FOR: Duration = Duration::from_secs(2);
+const LOADING: &str = "-LOADING Redis is loading the dataset in memory\r\n";
 const TASK: &str = "t-7k2m9qx4hz";
 
 /// Plays it: the real one takes a file of many gigabytes to read for longer than anybody's retry_for.
@@ -63,9 +64,13 @@ impl Loading {
             );
             return format!("${}\r\n{info}\r\n", info.len());
         }
+        if request.contains("EXISTS") {
+            // The number of the format, and whether anything is recorded: two answers.
+            return if is_there { "$-1\r\n:0\r\n".to_owned() } else { LOADING.repeat(2) };
+        }
         match is_there {
             true => format!("*3\r\n${}\r\n{TASK}\r\n$5\r\nready\r\n$1\r\n1\r\n", TASK.len()),
-            false => "-LOADING Redis is loading the dataset in memory\r\n".to_owned(),
+            false => LOADING.to_owned(),
         }
     }
 }

@@ -6,6 +6,7 @@ mod combined;
 mod config;
 mod damaged_records;
 mod failpoints;
+mod formats;
 mod full_disk;
 mod machine;
 mod master;

@@ -11,6 +11,10 @@ local P = KEYS[1]
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
+-- A newer release may have migrated the namespace behind the back of this process.
+local format = tonumber(redis.call('GET', P .. 'format') or '')
+if format and format > FORMAT then return redis.error_reply('NEWERFORMAT ' .. string.format('%.0f', format)) end
+
 -- About two weeks of busy work. What `orch why` needs stands in the records themselves, not here.
 local EVENTS_KEPT = 100000
 local RANK = {high = 0, normal = 1, low = 2}
@@ -20,8 +24,17 @@ local function refuse(code, detail)
   return redis.error_reply('REFUSED ' .. code .. ' ' .. (detail or ''))
 end
 
+-- What is recorded first in a namespace comes with the number of its format.
+local function mark_format()
+  if not format and redis.call('EXISTS', P .. 'events') == 0 then
+    format = FORMAT
+    redis.call('SET', P .. 'format', FORMAT)
+  end
+end
+
 -- `code` is a word finer than the kind, where there is one: why an attempt or an agent ended.
 local function event(kind, task, agent, from, to, reason, data, code)
+  mark_format()
   redis.call('XADD', P .. 'events', 'MAXLEN', '~', EVENTS_KEPT, '*', 'kind', kind, 'task', task or '',
     'agent', agent or '', 'from', from or '', 'to', to or '', 'reason', reason, 'data', data or '', 'code', code or '')
 end

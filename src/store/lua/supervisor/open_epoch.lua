@@ -15,6 +15,7 @@ local last_fence, accepted = tonumber(ARGV[4]), tonumber(ARGV[5])
 local number = math.max(tonumber(ARGV[2]), stored + 1)
 if number > 0 then number = math.max(number, math.floor(math.max(fence, last_fence) / FENCES_PER_EPOCH) + 1) end
 
+mark_format()
 redis.call('HSET', P .. 'epoch', 'number', number, 'run_id', ARGV[1], 'since', now)
 if number * FENCES_PER_EPOCH > fence then redis.call('SET', P .. 'fence', number * FENCES_PER_EPOCH) end
 if (last_fence > 0 or accepted > 0) and (stored < remembered or fence < last_fence or seq < accepted) then
