@@ -1,16 +1,16 @@
-//! The one error type: sorted by what the reader can do about it, each with a hint.
+//! The error type of every surface: sorted by what the reader can do about it, each with a hint and a code.
 //!
-//! Rooms below `ops` have errors of their own where a caller must tell cases apart; at the edge they become this.
+//! `store` and `mux` have error types of their own, which become this one where they leave `ops`.
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::code::Code;
 
-/// What kind of trouble it is, from the reader's point of view. The kind decides the exit code (DESIGN section 5).
+/// What the reader can do about an error. The kind decides the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// What was asked for ended otherwise: a task failed, was cancelled, a call was refused.
+    /// The call was refused, or its subject ended without success: a task failed or was cancelled.
     Failed,
     /// The call itself is wrong: a flag, a value, a name.
     Usage,
@@ -22,7 +22,7 @@ pub enum Kind {
     Configuration,
     /// A time limit of the caller's own has passed.
     TimedOut,
-    /// Something else has the name or the place already.
+    /// The name or the path belongs to something else already.
     Conflict,
     /// Our own bug.
     Internal,
@@ -41,7 +41,7 @@ impl Kind {
         Kind::Internal,
     ];
 
-    /// The word as it is shown in JSON.
+    /// Returns the word as it is shown in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Kind::Failed => "failed",
@@ -55,7 +55,7 @@ impl Kind {
         }
     }
 
-    /// The process exit code (DESIGN section 5).
+    /// Returns the exit code of the process.
     pub fn exit_code(self) -> u8 {
         match self {
             Kind::Failed => 1,
@@ -83,21 +83,21 @@ pub struct Error {
     pub hint: Option<String>,
 }
 
-/// The result type of everything above the lowest rooms.
+/// The result type of `ops` and of everything above it.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// A new error of `kind` without a hint.
+    /// Returns an error of `kind` without a hint.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
         Error { kind, code: kind.into(), message: message.into(), hint: None }
     }
-    /// The same error with a finer code than its kind.
+    /// Returns the same error with a finer code than its kind.
     #[must_use]
     pub fn code(mut self, code: impl Into<Code>) -> Self {
         self.code = code.into();
         self
     }
-    /// The same error with what to do about it.
+    /// Returns the same error with a hint: a command to type, or a key to change.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());

@@ -32,6 +32,11 @@ impl From<Error> for Failure {
     }
 }
 
+/// An error's kind and code, for programs.
+pub(super) fn codes(error: &Error) -> serde_json::Value {
+    serde_json::json!({"kind": error.kind, "code": error.code})
+}
+
 /// An error as a sentence and what to do about it.
 pub(super) fn in_words(error: &Error) -> String {
     match &error.hint {
@@ -52,6 +57,8 @@ impl<T: Serialize> IntoCallToolResult for Reply<T> {
 
 impl IntoCallToolResult for Failure {
     fn into_call_tool_result(self) -> Result<CallToolResponse, ErrorData> {
-        Ok(CallToolResult::error(vec![ContentBlock::text(in_words(&self.0))]).into())
+        let mut result = CallToolResult::error(vec![ContentBlock::text(in_words(&self.0))]);
+        result.meta = serde_json::from_value(codes(&self.0)).ok();
+        Ok(result.into())
     }
 }

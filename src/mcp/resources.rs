@@ -6,7 +6,11 @@ use rmcp::{
 };
 use serde::Serialize;
 
-use super::{Server, reply::in_words, view::end_of};
+use super::{
+    Server,
+    reply::{codes, in_words},
+    view::end_of,
+};
 use crate::{
     error::{Error, Kind},
     model::id::TaskId,
@@ -88,7 +92,7 @@ fn unknown(uri: &str) -> ErrorData {
 
 fn as_protocol(error: Error) -> ErrorData {
     match error.kind {
-        Kind::NotFound => ErrorData::resource_not_found(in_words(&error), None),
-        _ => ErrorData::internal_error(in_words(&error), None),
+        Kind::NotFound => ErrorData::resource_not_found(in_words(&error), Some(codes(&error))),
+        _ => ErrorData::internal_error(in_words(&error), Some(codes(&error))),
     }
 }

@@ -1,4 +1,4 @@
-//! An agent: one running instance of a role. Its states, their one table, and its record.
+//! An agent is one running instance of a role: its states, its table of transitions, and its record.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,24 +11,24 @@ use super::{
 };
 
 words! {
-    /// Where an agent stands (DESIGN section 3).
+    /// The state of an agent.
     AgentState: "agent state" {
-        /// Its session is being opened; its runner has not reported yet.
+        /// Its session is being opened; its runner has not registered yet.
         Starting = "starting",
         /// Waits for a task.
         Idle = "idle",
-        /// Has a task.
+        /// Works on a task.
         Busy = "busy",
         /// Was told to end.
         Stopping = "stopping",
-        /// Ended in order.
+        /// Has ended as it was told.
         Stopped = "stopped",
-        /// Ended otherwise; the reason says how.
+        /// Has ended otherwise; the reason says how.
         Failed = "failed",
     }
 }
 
-/// The one table of an agent's transitions: from, to.
+/// The table of an agent's transitions: from, to.
 pub const TRANSITIONS: &[(AgentState, AgentState)] = {
     use AgentState::*;
     &[
@@ -47,11 +47,11 @@ pub const TRANSITIONS: &[(AgentState, AgentState)] = {
 };
 
 impl AgentState {
-    /// Whether its runner may still act.
+    /// Returns whether its runner may still act.
     pub fn is_live(self) -> bool {
         !matches!(self, AgentState::Stopped | AgentState::Failed)
     }
-    /// Whether the table knows this step.
+    /// Returns whether the table has this transition.
     pub fn may_become(self, to: AgentState) -> bool {
         TRANSITIONS.contains(&(self, to))
     }
@@ -64,39 +64,39 @@ pub struct Agent {
     pub id: String,
     /// Its role.
     pub role: String,
-    /// Where it stands.
+    /// Its state.
     pub state: AgentState,
     /// Its tmux session.
     pub session: String,
-    /// Which run of this id it is.
+    /// Identifies this run of the agent; unique for ever.
     #[serde(skip)]
     pub incarnation: String,
-    /// Its runner's process; pid 0 until the runner has reported.
+    /// Its runner's process; pid 0 until the runner has registered.
     #[serde(skip)]
     pub process: Process,
     /// Its runner's pid, once known.
     pub pid: Option<u32>,
-    /// The task it has.
+    /// The task it works on.
     pub task: Option<TaskId>,
     /// The attempt's number.
     pub attempt: Option<u32>,
     /// The attempt's fence.
     #[serde(skip)]
     pub fence: u64,
-    /// Whether its task waits for subtasks of its own.
+    /// Whether its task waits for its subtasks.
     pub waiting: bool,
-    /// How long ago it last reported.
+    /// Age of its last heartbeat.
     pub heartbeat_age_ms: Option<u64>,
-    /// When it last reported.
+    /// Time of its last heartbeat.
     #[serde(skip)]
     pub heartbeat_at: Option<Timestamp>,
     /// When its session was opened.
     pub started_at: Timestamp,
     /// When it entered its state.
     pub since: Timestamp,
-    /// Tasks it has ended.
+    /// Number of tasks it has ended.
     pub tasks_done: u64,
-    /// How many agents of this id were restarted before it.
+    /// Number of earlier agents of this id that failed in a row.
     pub restarts: u32,
     /// What its program asks its user for.
     pub needs: Option<Needs>,
@@ -104,9 +104,9 @@ pub struct Agent {
     pub needs_since: Option<Timestamp>,
     /// What exactly ([`Need::of`]), where it is known.
     pub needs_for: Option<String>,
-    /// That its program asks its service again and again.
+    /// The call that its program repeats because its service does not answer.
     pub retrying: Option<Retrying>,
-    /// Memory of its process tree, as last reported.
+    /// Memory of its process tree in bytes, as last reported.
     pub rss_bytes: Option<u64>,
     /// Why it is in its state.
     pub reason: Option<String>,
@@ -117,7 +117,7 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// What its program waits for: a person before its service.
+    /// Returns what its program waits for: a person before its service.
     pub fn waits_for(&self) -> Option<Wait> {
         let need = self.needs.map(|what| Need { what, of: self.needs_for.clone().unwrap_or_default() });
         let retry = || self.retrying.as_ref().map(|retrying| retrying.retry.clone());

@@ -1,4 +1,4 @@
-//! Why an attempt ended, which decides what comes next (the table of DESIGN section 3).
+//! Why an attempt ended, which decides what happens to its task next.
 
 use super::{task::TaskState, words};
 
@@ -7,26 +7,26 @@ words! {
     Cause: "cause" {
         /// The program did what it was asked.
         Success = "success",
-        /// May go better next time: an ordinary non-zero exit, 75, network, overload.
+        /// The next attempt may succeed: an ordinary non-zero exit code, 75, network, overload.
         Transient = "transient",
         /// The task's time limit passed.
         Timeout = "timeout",
-        /// Refused until a known time; not counted.
+        /// The service takes no requests until a known time; not counted as a failure.
         RateLimited = "rate_limited",
-        /// Will fail again: exit 65, a missing program, an invalid task.
+        /// Every attempt would fail: exit code 65, a missing program, an invalid task.
         Permanent = "permanent",
-        /// Login expired, permission refused: exit 77.
+        /// Only a person can help: login expired, permission refused, exit code 77.
         NeedsPerson = "needs_person",
-        /// No fault of the task: crash, expiry, reboot, killed for memory.
+        /// The task is not to blame: a crash, an expired lease, a reboot, a resource limit.
         Lost = "lost",
-        /// A person, or the parent's end, cancelled it.
+        /// The task was cancelled, by a person or with its parent.
         Cancelled = "cancelled",
     }
 }
 
 impl Cause {
-    /// What the exit code of a program says (the contract of a `command` agent, DESIGN section 11; the numbers are
-    /// those of sysexits.h: EX_DATAERR, EX_TEMPFAIL, EX_NOPERM).
+    /// Returns what a program's exit code means. The numbers are those of sysexits.h: 65 is EX_DATAERR, 75 EX_TEMPFAIL,
+    /// 77 EX_NOPERM.
     pub fn of_exit_code(code: i32) -> Cause {
         match code {
             0 => Cause::Success,
@@ -36,8 +36,8 @@ impl Cause {
         }
     }
 
-    /// What becomes of the task. `failures` and `lost` count this attempt already where it counts; the bounds are the
-    /// task's own. The Lua transition `end_attempt` keeps to the same table, and a test holds the two together.
+    /// Returns the task's next state. `failures` and `lost` include this attempt where it counts; `retries` and
+    /// `lost_max` are the task's bounds. The Lua function `end_attempt` implements the same table; a test compares them.
     pub fn next(self, failures: u32, retries: u32, lost: u32, lost_max: u32) -> TaskState {
         match self {
             Cause::Success => TaskState::Succeeded,
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_cause_has_the_designs_next_state() {
+    fn every_cause_has_its_next_state() {
         use TaskState::*;
         let first = |c: Cause| c.next(1, 3, 1, 3);
         let spent = |c: Cause| c.next(4, 3, 4, 3);

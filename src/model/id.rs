@@ -56,13 +56,13 @@ impl std::str::FromStr for TaskId {
     }
 }
 
-/// Which run of an agent this is: fresh at each start, never used again. Leases and liveness go by it, not by the
-/// agent's id, which a successor may bear.
+/// Returns a new incarnation: the identity of one run of an agent, never used again. Leases and liveness are checked
+/// against it and not against the agent's id, which a successor may have.
 pub fn new_incarnation() -> String {
     random_chars(20)
 }
 
-/// An agent process's place in the world, so that a reused pid or a reboot is never mistaken for the agent.
+/// Identifies a process across machines and reboots, so that a reused pid is never mistaken for the agent.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Process {
     /// The machine's name.
@@ -78,9 +78,9 @@ pub struct Process {
 /// Where a process is, as seen from another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// On this machine, since its last start: its pid means something.
+    /// On this machine, since its last boot: its pid is valid.
     ThisBoot,
-    /// On this machine before it was started anew: it is gone.
+    /// On this machine, before its last boot: it is gone.
     EarlierBoot,
     /// On another machine, or in another container.
     Elsewhere,
@@ -99,7 +99,7 @@ impl Process {
 }
 
 /// What an agent's program carries to prove which attempt it belongs to (`ORCH_CAPABILITY`):
-/// `task.attempt.fence.incarnation`. It opens nothing but that attempt's own doors, and nothing once that has ended.
+/// `task.attempt.fence.incarnation`. It allows the verbs of that attempt alone, and nothing once the attempt has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Capability {
     /// The task of the attempt.

@@ -1,10 +1,10 @@
-//! JSON of others, written so that it reads back: readers refuse what is nested too deeply, and a record that does not
-//! read is a task that nobody can end.
+//! Writes foreign JSON so that it can be read back. Readers reject values that are nested too deeply, and a task whose
+//! record cannot be read could not end.
 
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-/// So many levels are kept as they are. serde_json reads 127, and what holds the value adds a few of its own.
+/// Number of levels that are kept as they are. serde_json reads 127, and what holds the value adds a few of its own.
 const MAX_LEVELS: usize = 100;
 
 /// Writes a value as it is, or as its JSON text where it has more than 100 levels.

@@ -1,7 +1,8 @@
-//! PURE. The words of the product as types, and the tables of transitions. No input, no output, no clock.
+//! The words of the product as types, and the tables of transitions. Pure: no input, no output, no clock.
 //!
-//! Every state has its table here ([`task::TRANSITIONS`], [`agent::TRANSITIONS`]); the Lua transitions of `store` are
-//! given the same tables, so that there is one place to read and one to change.
+//! The transitions of tasks and agents are declared here ([`task::TRANSITIONS`], [`agent::TRANSITIONS`]), and so are the
+//! codes: kinds of events, refusals, causes, codes of ends and gates. The Lua transitions of `store` are generated from
+//! them, so that each is declared once.
 
 pub mod agent;
 pub mod build;
@@ -35,9 +36,9 @@ macro_rules! words {
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum $name { $($(#[$vmeta])* $variant),+ }
         impl $name {
-            /// Every one, in the order of the design.
+            /// Every one, in the order of declaration.
             pub const ALL: &'static [$name] = &[$($name::$variant),+];
-            /// The word as it is stored and shown.
+            /// Returns the word as it is stored and shown.
             pub fn as_str(self) -> &'static str { match self { $($name::$variant => $word),+ } }
         }
         impl std::fmt::Display for $name {

@@ -1,15 +1,15 @@
-//! What a task's program asks a person, and what it was told.
+//! Questions of a task's program to a person, and their answers.
 
 use serde::{Deserialize, Serialize};
 
 use super::{time::Timestamp, words};
 
 words! {
-    /// A person's word on a question that asks for leave.
+    /// A person's decision on a question that asks for permission.
     Approval: "approval" {
-        /// It may.
+        /// Permission is granted.
         Approved = "approved",
-        /// It may not.
+        /// Permission is refused.
         Denied = "denied",
     }
 }
@@ -27,20 +27,20 @@ pub struct Question {
     pub attempt: u32,
     /// When it was asked first.
     pub asked_at: Timestamp,
-    /// What a person said; `null` while nobody has.
+    /// The answer; `null` while there is none.
     pub answer: Option<String>,
-    /// Where a person approved or denied it.
+    /// The decision, if a person approved or denied it.
     pub approval: Option<Approval>,
     /// When it was answered.
     pub answered_at: Option<Timestamp>,
-    /// By whom.
+    /// Who answered it.
     pub answered_by: Option<String>,
-    /// Why it needs no answer any more.
+    /// Why it no longer needs an answer.
     pub closed: Option<String>,
 }
 
 impl Question {
-    /// Whether it waits for an answer.
+    /// Returns whether it waits for an answer.
     pub fn is_open(&self) -> bool {
         self.answer.is_none() && self.closed.is_none()
     }

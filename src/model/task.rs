@@ -8,31 +8,31 @@ use serde_json::Value;
 use super::{cause::Cause, end_code::EndCode, id::TaskId, retry::Delays, time::Timestamp, words};
 
 words! {
-    /// Where a task stands (DESIGN section 3).
+    /// The state of a task.
     TaskState: "task state" {
-        /// A dependency is open.
+        /// Waits for another task.
         Blocked = "blocked",
         /// Waits for an agent.
         Ready = "ready",
-        /// Will be tried again at a known time.
+        /// Is tried again at a known time.
         Delayed = "delayed",
         /// Waits for a person.
         Held = "held",
-        /// An agent holds its lease.
+        /// An agent has claimed it and holds its lease.
         Running = "running",
         /// Done.
         Succeeded = "succeeded",
-        /// A dead letter.
+        /// Ended without success; kept as a dead letter.
         Failed = "failed",
-        /// Given up by a person, or with its parent or its dependency.
+        /// Cancelled by a person, or with its parent or its dependency.
         Cancelled = "cancelled",
     }
 }
 
-/// The one table of a task's transitions: from, to. The Lua transitions refuse whatever is not in it.
+/// The table of a task's transitions: from, to. The Lua transitions reject any other.
 pub const TRANSITIONS: &[(TaskState, TaskState)] = {
     use TaskState::*;
-    // From blocked, ready, delayed and held to failed only where a record does not read, and is set aside.
+    // From blocked, ready, delayed and held to failed only where a record is damaged, and quarantined.
     &[
         (Blocked, Ready),
         (Blocked, Failed),
@@ -61,18 +61,18 @@ pub const TRANSITIONS: &[(TaskState, TaskState)] = {
 };
 
 impl TaskState {
-    /// Ended: nothing more happens to it by itself.
+    /// Returns whether the task has ended: nothing more happens to it unless a person retries it.
     pub fn is_terminal(self) -> bool {
         matches!(self, TaskState::Succeeded | TaskState::Failed | TaskState::Cancelled)
     }
-    /// Whether the table knows this step.
+    /// Returns whether the table has this transition.
     pub fn may_become(self, to: TaskState) -> bool {
         TRANSITIONS.contains(&(self, to))
     }
 }
 
 words! {
-    /// Which ready task goes first. Within one priority the older one does.
+    /// Which ready task starts first. Within one priority, the oldest does.
     Priority: "priority" {
         /// After everything else.
         Low = "low",
@@ -121,7 +121,7 @@ pub struct TaskResult {
 pub struct Attempt {
     /// From 1.
     pub number: u32,
-    /// Who tried.
+    /// The agent that ran it.
     pub agent: String,
     /// The fence of its lease.
     pub fence: u64,
@@ -134,15 +134,15 @@ pub struct Attempt {
     /// Why it ended, more exactly.
     #[serde(default)]
     pub code: Option<EndCode>,
-    /// The same in words.
+    /// The reason as a sentence.
     pub reason: Option<String>,
     /// The program's exit code.
     pub exit_code: Option<i32>,
-    /// When the next try is due, if there is one.
+    /// When the next attempt is due, if there is one.
     pub next_retry_at: Option<Timestamp>,
     /// What it used, as far as its program reported it.
     pub usage: Option<Usage>,
-    /// Where its agent ended with it: what was known then.
+    /// What was known when its agent ended with it.
     pub evidence: Option<Box<super::evidence::Evidence>>,
 }
 
@@ -151,15 +151,15 @@ pub struct Attempt {
 pub struct Task {
     /// Its id.
     pub id: TaskId,
-    /// Which kind of agent does it.
+    /// The role whose agents may claim it.
     pub role: String,
-    /// Where it stands.
+    /// Its state.
     pub state: TaskState,
-    /// Running, and waiting for its own subtasks: it takes no place of its role meanwhile.
+    /// Whether it runs and waits for its subtasks; meanwhile it takes no slot of its role.
     pub waiting: bool,
     /// What is to be done: the text that was delegated.
     pub description: String,
-    /// Which goes first.
+    /// Its priority among ready tasks.
     pub priority: Priority,
     /// The task from within which it was delegated.
     pub parent: Option<TaskId>,
@@ -191,27 +191,27 @@ pub struct Task {
     pub ended_at: Option<Timestamp>,
     /// How long one attempt may take.
     pub timeout_ms: u64,
-    /// How many failures of its own it is forgiven.
+    /// How many failed attempts are followed by another one.
     pub retries: u32,
-    /// How many of its attempts failed by themselves.
+    /// Number of its attempts that failed.
     pub failures: u32,
-    /// How many of its attempts were lost.
+    /// Number of its attempts that were lost.
     pub lost: u32,
-    /// How many lost attempts it is forgiven.
+    /// How many lost attempts are followed by another one.
     pub lost_max: u32,
     /// How long it waits after each failed or lost attempt, in milliseconds.
     #[serde(default)]
     pub delays_ms: Delays,
-    /// The agent that has it now.
+    /// The agent that works on it now.
     pub agent: Option<String>,
-    /// Whether a person asked to cancel it and its agent has not stopped yet.
+    /// Whether it is to be cancelled and its agent has not stopped yet.
     pub cancelling: bool,
     /// Why it is in its state, as the last attempt's cause.
     pub cause: Option<Cause>,
     /// Why it is in its state, more exactly.
     #[serde(default)]
     pub code: Option<EndCode>,
-    /// The same in words.
+    /// The reason as a sentence.
     pub reason: Option<String>,
 }
 

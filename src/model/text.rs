@@ -1,4 +1,4 @@
-//! Text from others made safe for a person's terminal, and words of our own as a person writes them.
+//! Makes foreign text safe for a person's terminal, and helps to write sentences.
 
 use std::fmt::Display;
 
@@ -12,7 +12,7 @@ pub fn plain(bytes: &[u8]) -> String {
     text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
 }
 
-/// Not more than so many bytes, without a character cut in two.
+/// Returns at most `bytes` bytes of the beginning, without cutting a character in two.
 pub fn cut(text: &str, bytes: usize) -> &str {
     let end = (0..=bytes.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
     &text[..end.unwrap_or(0)]

@@ -2,21 +2,21 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Milliseconds since the Unix epoch. Whatever decides something in Redis is Redis's own clock.
+/// Milliseconds since the Unix epoch. Decisions in Redis use Redis's own clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(pub u64);
 
 impl Timestamp {
-    /// This machine's clock, for what only people read.
+    /// Returns this machine's time, for what only people read.
     pub fn now() -> Self {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         Timestamp(since.as_millis() as u64)
     }
-    /// How long after `earlier` this is; zero if it is not after.
+    /// Returns the time since `earlier`; zero if this is not later.
     pub fn since(self, earlier: Timestamp) -> std::time::Duration {
         std::time::Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
-    /// `21:04:07` in UTC: for lists that people read.
+    /// Returns `21:04:07` in UTC, for lists that people read.
     pub fn clock(self) -> String {
         self.to_string().get(11..19).unwrap_or("").to_owned()
     }

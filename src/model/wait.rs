@@ -10,13 +10,13 @@ use super::{text::in_one_line, time::Timestamp, words};
 pub const COLUMNS: usize = 120;
 
 words! {
-    /// What a busy agent's program asks its user for.
+    /// What an agent's program asks its user for.
     Needs: "need" {
-        /// May it do this?
+        /// Permission to do something.
         Permission = "permission",
-        /// What should it do?
+        /// An answer to a question.
         Input = "input",
-        /// Who are you?
+        /// A login.
         Login = "login",
     }
 }
@@ -24,9 +24,9 @@ words! {
 /// What a program waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wait {
-    /// For its user.
+    /// Its user.
     Person(Need),
-    /// For its service, which it asks again and again by itself.
+    /// Its service; the program repeats its call by itself.
     Service(Retry),
 }
 
@@ -70,14 +70,14 @@ impl Display for Need {
     }
 }
 
-/// That a program asks its service again, by itself.
+/// A call to its service that a program repeats by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retry {
-    /// Which try comes next, where it counts them.
+    /// The number of the next try, if the program counts them.
     pub attempt: Option<u64>,
-    /// Of how many, where it says so.
+    /// The number of tries, if the program names it.
     pub of: Option<u64>,
-    /// What came of the one before.
+    /// Why the previous try failed.
     pub why: String,
 }
 
@@ -94,10 +94,10 @@ impl Display for Retry {
 /// The same, as recorded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retrying {
-    /// What it tries.
+    /// The call.
     #[serde(flatten)]
     pub retry: Retry,
-    /// When it began to.
+    /// When the program began to repeat it.
     pub since: Timestamp,
 }
 

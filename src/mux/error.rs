@@ -1,22 +1,22 @@
-//! What can go wrong with tmux, sorted by what the caller does about it.
+//! Errors of tmux, sorted by what the caller can do about them.
 
 use crate::error::{Error, Kind};
 
-/// Why tmux didn't do it.
+/// Why a call to tmux failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MuxError {
-    /// There is no such program.
+    /// The program does not exist.
     #[error("tmux can't be run: there is no program '{program}'")]
     Missing {
         /// The name or path that was tried.
         program: String,
     },
-    /// The program lacks what we need.
+    /// The program is older than the oldest supported version.
     #[error("tmux {found} is too old: orch needs {needed} or newer")]
     TooOld {
-        /// As it calls itself.
+        /// Its version as it prints it.
         found: String,
-        /// The oldest that will do.
+        /// The oldest supported version.
         needed: String,
     },
     /// A session of that name exists, ours or not.
@@ -31,19 +31,19 @@ pub enum MuxError {
     /// No server runs, or it has no session (it is about to end, or was told to stay with `exit-empty off`).
     #[error("no tmux server is running")]
     Gone,
-    /// A server may be running, but doesn't answer: nothing is known about the sessions.
+    /// A server may be running, but does not answer: nothing is known about the sessions.
     #[error("tmux can't be reached: {0}")]
     Unreachable(String),
-    /// What was asked for can't be asked of tmux; nothing was done.
+    /// The arguments cannot be passed to tmux; nothing was done.
     #[error("{0}")]
     Invalid(String),
-    /// tmux said no.
+    /// tmux reported an error.
     #[error("tmux refused: {0}")]
     Refused(String),
 }
 
 impl MuxError {
-    /// What a tmux command wrote to standard error, as an error of ours. tmux never translates its messages.
+    /// Returns the error for what a tmux command wrote to standard error. tmux never translates its messages.
     pub(super) fn from_tmux(text: &str) -> Self {
         let text = text.trim();
         let after = |prefix: &str| text.strip_prefix(prefix).map(|name| name.trim_matches(['=', ':']).to_owned());

@@ -1,4 +1,4 @@
-//! What goes in and out of the room: sessions as asked for, as opened, as listed.
+//! The types of the interface: sessions as requested, as opened, as listed.
 
 use std::{
     ffi::OsString,
@@ -14,21 +14,21 @@ use super::{MuxError, Result};
 /// The oldest tmux that has all we use (client flags, `-e`, `-N`).
 const OLDEST: (u32, u32) = (3, 2);
 
-/// Whose session it is. Carried by the session as user options; each part is 1 to 200 characters of
+/// The owner of a session, stored as user options of the session; each part is 1 to 200 characters of
 /// `A-Z a-z 0-9 . _ / @ + = -`, so that no part means anything to tmux's formats.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Tags {
-    /// The project's world, as [`Tags::world`] names it.
+    /// The project, as [`Tags::world`] names it.
     pub namespace: String,
     /// The agent's id.
     pub agent: String,
-    /// Which run of that id.
+    /// Identifies the run of that agent.
     pub incarnation: String,
 }
 
 impl Tags {
-    /// What sessions of a namespace carry: its name, and a hash of its state folder, because two projects of one name may
-    /// share a tmux server. A folder that is there goes by its real path, by whatever links it is reached.
+    /// Returns the tag of a namespace: its name and a hash of its state folder, because two projects of the same name may
+    /// share a tmux server. If the folder exists, its real path is hashed, so that links do not matter.
     pub fn world(namespace: &str, home: &Path) -> String {
         const HASH: usize = 8;
         let home = home.canonicalize().unwrap_or_else(|_| home.to_owned());
@@ -36,7 +36,7 @@ impl Tags {
         format!("{namespace}@{}", &hash.simple().to_string()[..HASH])
     }
 
-    /// The namespace's name alone.
+    /// Returns the namespace's name without the hash.
     pub fn name_of_world(&self) -> &str {
         self.namespace.rsplit_once('@').map_or(&self.namespace, |(name, _)| name)
     }
@@ -56,25 +56,25 @@ impl Tags {
     }
 }
 
-/// A session as asked for.
+/// A session to be opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionSpec {
     /// `^[a-z][a-z0-9-]{0,47}$`.
     pub name: String,
-    /// Where the command starts: absolute, and there.
+    /// The command's working folder: an absolute path that exists.
     pub cwd: PathBuf,
-    /// The command, word by word; exec'ed, never read by a shell.
+    /// The command and its arguments; executed directly, never by a shell.
     pub argv: Vec<OsString>,
-    /// Columns and rows until a client attaches.
+    /// Columns and rows before a client attaches.
     pub size: (u16, u16),
-    /// Added to the command's environment. Visible to every local user: never a secret.
+    /// Variables for the command's environment. Every local user can see them: never put a secret here.
     pub env: Vec<(String, String)>,
-    /// Whose session it is.
+    /// The owner.
     pub tags: Tags,
 }
 
 impl SessionSpec {
-    /// Whether tmux can be asked for it at all. Looks at the folder.
+    /// Checks that tmux can open it, and that the folder exists.
     pub(super) fn check(&self) -> Result<()> {
         check_name(&self.name)?;
         self.tags.check()?;

@@ -73,7 +73,7 @@ fn rooms_named(code: &str) -> BTreeSet<String> {
     named
 }
 
-fn each_file(mut see: impl FnMut(&str, &Path, &str)) {
+pub fn each_file(mut see: impl FnMut(&str, &Path, &str)) {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut all = Vec::new();
     files(&src, &mut all);

@@ -210,5 +210,5 @@ impl Heart {
 }
 
 fn stale_task(error: &crate::store::StoreError, lease: &Lease) -> bool {
-    matches!(error, crate::store::StoreError::Refused { detail, .. } if detail.starts_with(lease.task.id.as_str()))
+    matches!(error, crate::store::StoreError::Refused { detail, .. } if *detail == lease.task.id.as_str())
 }

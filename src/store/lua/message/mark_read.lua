@@ -1,5 +1,5 @@
--- The reader of a box has heard in another way how tasks ended, by waiting for them: what tells of that is not told again, as
--- far as it is next to be read.
+-- The reader of a box knows how tasks ended, because it waited for them: the messages that report it are marked read, as
+-- far as they are the next ones to be read.
 -- KEYS: 1 prefix
 -- ARGV: 1 box, 2 reader ('task', 'master' or 'person'), 3... ids of tasks
 -- Returns: how many messages are read by this
@@ -9,15 +9,12 @@ for i = 3, #ARGV do heard[ARGV[i]] = true end
 local m = redis.call('HMGET', marks, 'count', 'read:' .. reader)
 local count, read = number(m[1]), number(m[2])
 local before_first = count - redis.call('LLEN', list)
--- What was dropped unread is told of to who reads next (message/read.lua).
+-- Messages that were dropped unread are reported by the next read (message/read.lua).
 if read < before_first then return 0 end
 local to = read
 while to < count do
   local message = decoded(redis.call('LINDEX', list, to - before_first) or '')
-  local id = tostring(message.task or '')
-  -- Others of orch's about a task begin with other words (settle, fail_unread).
-  local tells_its_end = message.from == 'orch' and string.sub(tostring(message.text or ''), 1, #id + 1) == id .. ' '
-  if not (heard[id] and tells_its_end) then break end
+  if not (message.tells == 'end' and heard[message.task]) then break end
   to = to + 1
 end
 if to <= read then return 0 end

@@ -133,7 +133,7 @@ settle = function(id, to)
   if f[2] then
     local said = to == 'succeeded' and decoded(f[4] or '').text or f[3] or ''
     local what = id .. ' (' .. short(get(id, 'text')[1] or '', 60) .. ') ' .. to
-    post(f[2], {from = 'orch', task = id, text = what .. ': ' .. short(tostring(said), 200)})
+    post(f[2], {from = 'orch', task = id, tells = 'end', text = what .. ': ' .. short(tostring(said), 200)})
   end
   for _, dependent in ipairs(redis.pcall('SMEMBERS', P .. 'dependents:' .. id)) do
     local f = get(dependent, 'state', 'role')
