@@ -97,7 +97,7 @@ async fn wait_for(ops: &Ops, id: &TaskId, session: &mut Session) -> Result<u8, E
         let _ = writeln!(stderr, "{id} was accepted; Ctrl-C stops the waiting, not the task");
     }
     let wait = Wait { ids: vec![id.clone()], any: false, timeout: None };
-    let ended = ops.wait_telling(wait, &mut wait::note_held).await?;
+    let ended = wait::noting_held(ops, wait).await?;
     let Some(detail) = ended.first() else {
         return Err(Error::internal(format!("no answer about {id}")).into());
     };

@@ -1,13 +1,7 @@
 //! `orch logs`.
 
-use super::{
-    Session, args, errors,
-    stdio::{self, End},
-};
-use crate::{
-    ops::types::{LogLine, LogQuery},
-    view::log,
-};
+use super::{Session, args, errors, stdio::End};
+use crate::{ops::types::LogQuery, view::log};
 
 pub(super) async fn run(args: args::Logs, session: &mut Session) -> Result<u8, End> {
     let ops = session.ops()?;
@@ -22,15 +16,5 @@ pub(super) async fn run(args: args::Logs, session: &mut Session) -> Result<u8, E
         }
         return Ok(0);
     }
-    let mut written = Ok(());
-    let mut each = |line: LogLine| {
-        written = session.item(&line, log::line).and_then(|()| session.out.flush());
-        written.is_ok()
-    };
-    tokio::select! {
-        followed = ops.follow_logs(&query, &mut each) => followed?,
-        end = stdio::closed() => return Err(end),
-    }
-    written?;
-    Ok(0)
+    session.follow(ops.follow_logs(&query), log::line).await
 }

@@ -27,6 +27,7 @@ mod wait;
 use std::{ffi::OsString, io::IsTerminal, path::PathBuf};
 
 use args::Verb;
+use futures_util::StreamExt;
 use stdio::{End, Out};
 
 use crate::{
@@ -34,7 +35,7 @@ use crate::{
     error::{Error, Result},
     model::time::Timestamp,
     ops::{
-        Ops,
+        Ops, Steps,
         types::{Answer, Caller},
     },
     supervisor::Mode,
@@ -187,6 +188,26 @@ impl Session {
     /// Prints one of many items at once: with `--json` as a line of JSON, else as `render` shows it.
     fn item<T: serde::Serialize>(&mut self, value: &T, render: impl FnOnce(&T, &View) -> String) -> Result<(), End> {
         if self.json { self.out.json(value, false) } else { self.page(render(value, &self.view)) }
+    }
+
+    /// Prints each item of a stream as it comes, until the stream ends or standard output is closed.
+    async fn follow<T: serde::Serialize>(
+        &mut self,
+        mut items: Steps<'_, T>,
+        render: impl Fn(&T, &View) -> String,
+    ) -> Result<u8, End> {
+        let closed = stdio::closed();
+        tokio::pin!(closed);
+        loop {
+            tokio::select! {
+                item = items.next() => match item {
+                    Some(item) => self.item(&item?, &render)?,
+                    None => return Ok(0),
+                },
+                end = &mut closed => return Err(end),
+            }
+            self.out.flush()?;
+        }
     }
 }
 

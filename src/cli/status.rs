@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use tokio::{
     signal::unix::{SignalKind, signal},
-    time::MissedTickBehavior,
+    time::{Instant, MissedTickBehavior},
 };
 
 use super::{
@@ -19,7 +20,8 @@ use crate::{
     view,
 };
 
-const PERIOD: Duration = Duration::from_secs(1);
+/// How often ages are drawn again. This asks nobody.
+const REDRAW: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(session: &mut Session) -> Result<u8, End> {
     let ops = session.ops()?;
@@ -49,19 +51,23 @@ pub(super) async fn watch(session: &mut Session) -> Result<u8, End> {
     if session.view.terminal && !session.json { on_screen(&ops, session).await } else { as_lines(&ops, session).await }
 }
 
-/// On a terminal, in place, until it is left.
+/// On a terminal, in place, until the reader leaves.
 async fn on_screen(ops: &Ops, session: &mut Session) -> Result<u8, End> {
-    let no_signals = |e| Error::internal(format!("signals cannot be waited for: {e}"));
+    let no_signals = |e| Error::internal(format!("signals cannot be received: {e}"));
     let mut resized = signal(SignalKind::window_change()).map_err(no_signals)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(no_signals)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
     let mut screen = Screen::open()?;
     let attach = attach_hint(ops.config());
-    let mut tick = ticks();
+    let mut changes = ops.watch_status();
+    let mut redraw = tokio::time::interval(REDRAW);
+    redraw.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut last: Option<(Status, Instant)> = None;
     loop {
         tokio::select! {
-            _ = tick.tick() => {}
+            change = changes.next() => last = change.transpose()?.map(|status| (status, Instant::now())),
+            _ = redraw.tick() => {}
             _ = resized.recv() => screen.forget(),
             _ = hangup.recv() => return Ok(0),
             _ = terminate.recv() => return Ok(0),
@@ -69,41 +75,40 @@ async fn on_screen(ops: &Ops, session: &mut Session) -> Result<u8, End> {
             () = screen.left() => return Ok(0),
         }
         session.view = view::terminal::view();
-        let status = ops.status().await?;
-        screen.draw(&view::status::watched(&status, &attach, &session.view), view::terminal::size())?;
+        if let Some((status, read)) = &last {
+            let page = view::status::watched(&status.after(read.elapsed()), &attach, &session.view);
+            screen.draw(&session.view.encode(page), view::terminal::size())?;
+        }
     }
 }
 
-/// Into a pipe or a file: a page, or a line of JSON, whenever it is another one.
+/// Into a pipe or a file: a page, or a line of JSON, after each change.
 async fn as_lines(ops: &Ops, session: &mut Session) -> Result<u8, End> {
     let attach = attach_hint(ops.config());
-    let mut tick = ticks();
+    let mut changes = ops.watch_status();
     let mut last = None;
     let closed = stdio::closed();
     tokio::pin!(closed);
     loop {
-        tokio::select! {
-            _ = tick.tick() => {}
+        let status = tokio::select! {
+            change = changes.next() => match change {
+                Some(status) => status?,
+                None => return Ok(0),
+            },
             end = &mut closed => return Err(end),
-        }
-        session.view = view::terminal::view();
-        let status = ops.status().await?;
+        };
         let facts = facts(&status);
         if last.as_ref() == Some(&facts) {
             continue;
         }
         last = Some(facts);
-        if session.json {
-            session.out.json(&status, false)?;
-        } else {
-            session.out.text(&view::status::page(&status, &attach, &session.view))?;
-            session.out.text("\n")?;
-        }
+        session.view = view::terminal::view();
+        session.item(&status, |status, view| view::status::page(status, &attach, view) + "\n")?;
         session.out.flush()?;
     }
 }
 
-/// What a status says, without the ages that change by themselves.
+/// What a status says, without the ages, which always change.
 fn facts(status: &Status) -> String {
     let mut status = status.clone();
     status.supervisor.uptime_ms = None;
@@ -112,10 +117,4 @@ fn facts(status: &Status) -> String {
         agent.rss_bytes = None;
     }
     format!("{status:?}")
-}
-
-fn ticks() -> tokio::time::Interval {
-    let mut tick = tokio::time::interval(PERIOD);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    tick
 }

@@ -1,86 +1,85 @@
-//! What the commands answer: ops asked, and its answer rendered.
+//! What the commands answer: a call of `ops`, and its answer as `view` renders it.
 
-use super::{conversation::Conversation, input::Command, render};
+use super::{conversation::Conversation, help::help, input::Command};
 use crate::{
     error::Result,
-    model::{
-        task::{Task, TaskState},
-        text::plain,
-    },
+    model::task::{Task, TaskState},
     ops::{
         Ops,
         types::{LogQuery, Shown, Target, TaskFilter},
     },
+    view::{self, text::safe},
 };
 
+/// States of tasks that have not ended.
 const OPEN: [TaskState; 5] =
     [TaskState::Blocked, TaskState::Ready, TaskState::Delayed, TaskState::Held, TaskState::Running];
-/// Open tasks of each state that are read at a time.
+/// Open tasks of each state that are read.
 const MANY: usize = 100;
 /// Ended tasks in `/tasks`, and lines in `/logs`.
 const RECENT: usize = 10;
 const LOG_LINES: usize = 40;
 
 impl Conversation<'_> {
-    /// Does it, and says what came of it.
+    /// Executes a command and returns its answer.
     pub(super) async fn command(&mut self, command: Command) -> Result<String> {
-        let page = self.screen.page();
+        let view = self.screen.view();
         let ops = self.ops;
-        match command {
-            Command::Help => Ok(render::help(&ops.config().master.default_role, &page)),
+        let page = match command {
+            Command::Help => help(&ops.config().master.default_role, &view),
             // Home, then erase all: what scrolled away stays readable.
-            Command::Clear => Ok(if self.person { "\x1b[H\x1b[2J".to_owned() } else { String::new() }),
-            Command::Status => Ok(render::status(&ops.status().await?, &page)),
-            Command::Tasks => self.tasks().await,
+            Command::Clear => if self.person { "\x1b[H\x1b[2J" } else { "" }.to_owned(),
+            Command::Status => view::status::page(&ops.status().await?, "orch attach", &view),
+            Command::Tasks => {
+                let tasks = self.newest_tasks().await?;
+                or(view::task::in_order(&tasks, &view), "no task was delegated yet")
+            }
             Command::Agents => {
                 let agents = ops.agents().await?;
                 self.with_known(|k| agents.iter().for_each(|a| k.agent(&a.id)));
-                Ok(lines(agents.iter().map(|a| render::agent(a, &page)), "no agent lives"))
+                or(view::agent::list(&agents, &view), "no agent lives")
             }
-            Command::Show(id) => Ok(match ops.show(&Ops::target(&id)?).await? {
-                Shown::Task(detail) => render::detail(&detail, &page),
-                Shown::Agent(agent) => render::agent(&agent, &page),
-            }),
-            Command::Why(id) => Ok(render::why(&ops.why(&Ops::target(&id)?).await?, &page)),
+            Command::Show(id) => match ops.show(&Ops::target(&id)?).await? {
+                Shown::Task(detail) => view::task::page(&detail, &view),
+                Shown::Agent(agent) => view::agent::page(&agent, &view),
+            },
+            Command::Why(id) => view::why::page(&ops.why(&Ops::target(&id)?).await?, &view),
             Command::Logs(id) => {
                 let mut query = LogQuery { last: LOG_LINES, ..LogQuery::default() };
                 match Ops::target(&id)? {
                     Target::Task(task) => query.task = Some(task),
                     Target::Agent(agent) => query.agent = Some(agent),
                 }
-                let log = ops.logs(&query).await?;
-                Ok(lines(log.iter().map(|line| render::log(line, &page)), "nothing was printed yet"))
+                let lines: String = ops.logs(&query).await?.iter().map(|line| view::log::line(line, &view)).collect();
+                or(lines, &view::log::nothing(&query))
             }
-            Command::Result(id) => {
-                let text = ops.result(&id).await?.result.map(|r| r.text).unwrap_or_default();
-                Ok(plain(text.trim_end().as_bytes()))
-            }
+            Command::Result(id) => safe(&ops.result(&id).await?.result.map(|r| r.text).unwrap_or_default()),
             Command::Cancel(ids) => {
-                let changed = ops.cancel(&ids).await?;
-                Ok(lines(changed.iter().map(render::changed), ""))
+                ops.cancel(&ids).await?.iter().map(|change| view::task::cancelled(change, &view)).collect()
             }
             Command::Retry(ids) => {
                 let changed = ops.retry(&ids).await?;
                 for task in changed.iter().filter(|c| c.changed) {
                     if let Some(detail) = self.read(&task.id).await {
-                        // Held and delayed ones are followed already; what came before is old news for the others.
+                        // Held and delayed tasks are followed already. The past attempts of the others are known.
                         let past = detail.attempts.iter().filter(|a| a.ended_at.is_some()).count();
                         self.followed.begin_again(&task.id, past);
                     }
                 }
-                Ok(lines(changed.iter().map(render::changed), ""))
+                changed.iter().map(|change| view::task::retried(change, &view)).collect()
             }
-        }
+        };
+        Ok(page.trim_end().to_owned())
     }
 
-    async fn tasks(&mut self) -> Result<String> {
-        let page = self.screen.page();
+    /// The tasks that ended last, then the open ones; the oldest first.
+    async fn newest_tasks(&mut self) -> Result<Vec<Task>> {
         let newest = self.ops.tasks(TaskFilter { limit: Some(RECENT), ..TaskFilter::default() }).await?;
         let mut tasks = self.open_tasks().await?;
         tasks.extend(newest.tasks.into_iter().filter(|t| t.state.is_terminal()));
         tasks.sort_by_key(|t| (!t.state.is_terminal(), t.created_at));
         self.with_known(|k| tasks.iter().for_each(|t| k.task(t.id.as_str())));
-        Ok(lines(tasks.iter().map(|t| render::task(t, &page)), "no task was delegated yet"))
+        Ok(tasks)
     }
 
     /// The newest open tasks of each state.
@@ -94,7 +93,7 @@ impl Conversation<'_> {
     }
 }
 
-fn lines(lines: impl Iterator<Item = String>, none: &str) -> String {
-    let all = lines.collect::<Vec<_>>().join("\n");
-    if all.is_empty() { none.to_owned() } else { all }
+/// The page, or a sentence where it is empty.
+fn or(page: String, empty: &str) -> String {
+    if page.is_empty() { empty.to_owned() } else { page }
 }

@@ -1,4 +1,4 @@
-//! What was typed, and what happened, answered on the screen: the console's one loop.
+//! The console's loop: answers what was typed, and reports what happened.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -6,10 +6,8 @@ use tokio::sync::mpsc::{Receiver, UnboundedReceiver};
 
 use super::{
     complete::Known,
-    follow::{Followed, Look, accepted},
+    follow::{Followed, Reaction},
     input::Input,
-    page::Tone,
-    render,
     screen::Screen,
     watch::News,
 };
@@ -23,12 +21,13 @@ use crate::{
         Ops,
         types::{Delegate, Shown, Target},
     },
+    view::{self, Style, task::life},
 };
 
-/// How many tasks from before are listed when the console starts; all of them are followed.
+/// Tasks from before that are listed when the console starts. All of them are followed.
 const LISTED: usize = 10;
 
-/// Whether Redis was reached when it was last tried.
+/// Whether the last attempt to reach Redis succeeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reached {
     NotYet,
@@ -36,7 +35,7 @@ enum Reached {
     No,
 }
 
-/// One console's talk with its person.
+/// The state of one console.
 pub(super) struct Conversation<'a> {
     pub(super) ops: &'a Ops,
     pub(super) screen: &'a Screen,
@@ -44,23 +43,23 @@ pub(super) struct Conversation<'a> {
     pub(super) followed: Followed,
     reached: Reached,
     begun: bool,
-    /// A person sits there: tasks from before are taken up, and leaving does not wait.
+    /// A person uses it: open tasks from before are followed, and leaving does not wait for tasks.
     pub(super) person: bool,
     refused: Option<Kind>,
 }
 
 impl<'a> Conversation<'a> {
-    /// A talk that has not begun.
+    /// A console that has not begun.
     pub fn new(ops: &'a Ops, screen: &'a Screen, known: Arc<Mutex<Known>>, person: bool) -> Self {
         let followed = Followed::default();
         Conversation { ops, screen, known, followed, reached: Reached::NotYet, begun: false, person, refused: None }
     }
 
-    /// Until the person leaves; or, without one, until the inputs have ended and so has everything they asked for.
+    /// Runs until the person leaves; without a person, until the inputs and all tasks that they delegated have ended.
     ///
     /// # Errors
     /// Without a person: some lines were not accepted.
-    pub async fn hold(mut self, mut inputs: Receiver<Input>, mut news: UnboundedReceiver<News>) -> Result<()> {
+    pub async fn run(mut self, mut inputs: Receiver<Input>, mut news: UnboundedReceiver<News>) -> Result<()> {
         let mut listening = true;
         while listening || !self.person && !self.followed.is_empty() && !self.screen.is_broken() {
             tokio::select! {
@@ -73,13 +72,13 @@ impl<'a> Conversation<'a> {
                     while let Ok(next) = news.try_recv() {
                         batch.push(next);
                     }
-                    self.hear(batch).await;
+                    self.receive(batch).await;
                 }
             }
         }
         match self.refused {
             Some(kind) if !self.person => Err(Error::new(kind, "not every line was accepted")
-                .hint("what is wrong with which of them stands above; the others were delegated")),
+                .hint("the errors are above; the other lines were delegated")),
             _ => Ok(()),
         }
     }
@@ -89,15 +88,15 @@ impl<'a> Conversation<'a> {
             Input::Nothing | Input::Quit => return,
             Input::Mistake(text) => {
                 self.refused.get_or_insert(Kind::Usage);
-                let page = self.screen.page();
-                Ok(page.paint(Tone::Bad, &page.fold(&text)))
+                let view = self.screen.view();
+                Ok(view.paint(&view.fold(&text), Style::Red))
             }
             Input::Delegate { role, text } => self.delegate(role, text).await,
             Input::Command(command) => self.command(command).await,
         };
         let text = answer.unwrap_or_else(|e| {
             self.refused.get_or_insert(e.kind);
-            render::error("", &e, &self.screen.page())
+            view::error::at_prompt(&e, &self.screen.view())
         });
         self.screen.say(&text);
     }
@@ -109,23 +108,23 @@ impl<'a> Conversation<'a> {
             e
         })?;
         self.with_known(|k| k.task(delegated.id.as_str()));
-        let line = accepted(&delegated.id, &named, delegated.state);
+        let line = life::accepted(&delegated.id, &named, delegated.state);
         if self.followed.begin(&delegated.id, 0) {
             return Ok(line);
         }
-        Ok(format!("{line}; too many are followed already to tell about it: /show {}", delegated.id))
+        Ok(format!("{line}; it is not followed, because too many are: /show {}", delegated.id))
     }
 
-    /// Goes through news that came together: each task is looked at once, however much happened to it.
-    async fn hear(&mut self, batch: Vec<News>) {
+    /// Handles news that arrived together. Each task is read once, however much happened to it.
+    async fn receive(&mut self, batch: Vec<News>) {
         let mut touched: Vec<TaskId> = Vec::new();
         for news in batch {
             match news {
                 News::Gone(e) if self.reached != Reached::No => {
                     self.reached = Reached::No;
-                    let page = self.screen.page();
-                    let until = page.fold("  until then nothing is accepted here, and what runs is not shown");
-                    self.screen.say(&format!("{}\n{until}", render::error("", &e, &page)));
+                    let view = self.screen.view();
+                    let until = view.fold("  until then nothing is accepted here, and what runs is not shown");
+                    self.screen.say(&format!("{}\n{until}", view::error::at_prompt(&e, &view)));
                 }
                 News::Gone(_) => {}
                 News::Connected => self.connected().await,
@@ -134,10 +133,10 @@ impl<'a> Conversation<'a> {
                         event.task.iter().for_each(|t| k.task(t));
                         event.agent.iter().for_each(|a| k.agent(a));
                     });
-                    match self.followed.hear(&event, &self.screen.page()) {
-                        Look::At(id) if !touched.contains(&id) => touched.push(id),
-                        Look::Say(text) => self.screen.say(&text),
-                        Look::At(_) | Look::No => {}
+                    match self.followed.receive(&event, &self.screen.view()) {
+                        Reaction::Read(id) if !touched.contains(&id) => touched.push(id),
+                        Reaction::Show(text) => self.screen.say(&text),
+                        Reaction::Read(_) | Reaction::Ignore => {}
                     }
                 }
             }
@@ -147,17 +146,17 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// Reads a task and tells what is new about it.
+    /// Reads a task and reports what is new about it.
     async fn look(&mut self, id: &TaskId) -> Option<TaskDetail> {
         let detail = self.read(id).await?;
-        if let Some(text) = self.followed.tell(&detail, &self.screen.page()) {
+        if let Some(text) = self.followed.report(&detail, &self.screen.view()) {
             self.screen.say(&text);
         }
         Some(detail)
     }
 
-    /// Reads a task; one whose record is gone is followed no longer. When Redis is away, the watcher says so, and
-    /// everything is looked at again afterwards.
+    /// Reads a task. A task whose record is gone is followed no longer. When Redis is unreachable, `watch` reports it, and
+    /// every task is read again afterwards.
     pub(super) async fn read(&mut self, id: &TaskId) -> Option<TaskDetail> {
         match self.ops.show(&Target::Task(id.clone())).await {
             Ok(Shown::Task(detail)) => Some(*detail),
@@ -169,7 +168,7 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// Redis answers, now or again: events may have been missed.
+    /// Redis is reachable, for the first time or again: events may have been missed.
     async fn connected(&mut self) {
         if self.reached == Reached::No {
             self.screen.say("Redis answers again.");
@@ -177,32 +176,32 @@ impl<'a> Conversation<'a> {
         self.reached = Reached::Yes;
         for id in self.followed.ids() {
             if let Some(detail) = self.look(&id).await {
-                self.take_up(detail.task.children).await.iter().for_each(|line| self.screen.say(line));
+                self.adopt(detail.task.children).await.iter().for_each(|line| self.screen.say(line));
             }
         }
         if self.person && !self.begun {
-            self.take_up_all().await;
+            self.adopt_all().await;
         }
         self.begun = true;
         if let Ok(status) = self.ops.status().await
             && status.supervisor.state != "running"
         {
             let text = "the supervisor is not running: tasks are accepted, and wait for orch start";
-            let page = self.screen.page();
-            self.screen.say(&page.paint(Tone::Wants, &page.fold(text)));
+            let view = self.screen.view();
+            self.screen.say(&view.paint(&view.fold(text), Style::Yellow));
         }
     }
 
-    /// Follows the open tasks from before this console's time.
-    async fn take_up_all(&mut self) {
+    /// Follows the open tasks that were delegated before this console began.
+    async fn adopt_all(&mut self) {
         let Ok(mut open) = self.open_tasks().await else { return };
         open.sort_by_key(|t| t.created_at);
         self.with_known(|k| open.iter().for_each(|t| k.task(t.id.as_str())));
         let (roots, children): (Vec<Task>, Vec<Task>) = open.into_iter().partition(|t| t.parent.is_none());
         let mut lines = Vec::new();
-        // A subtask is taken up after its parent, which was created before it.
+        // A subtask is followed only if its parent is, so parents come first.
         for tasks in [roots, children] {
-            lines.extend(self.take_up(tasks.into_iter().map(|t| t.id).collect()).await);
+            lines.extend(self.adopt(tasks.into_iter().map(|t| t.id).collect()).await);
         }
         if lines.is_empty() {
             return;
@@ -216,12 +215,12 @@ impl<'a> Conversation<'a> {
         self.screen.say(&text);
     }
 
-    /// Follows those of these tasks that are open, and not followed yet; a line for each.
-    async fn take_up(&mut self, ids: Vec<TaskId>) -> Vec<String> {
+    /// Follows those of these tasks that are open and not followed yet, and returns a line for each.
+    async fn adopt(&mut self, ids: Vec<TaskId>) -> Vec<String> {
         let mut lines = Vec::new();
         for id in ids {
             if let Some(detail) = self.read(&id).await {
-                lines.extend(self.followed.adopt(&detail, &self.screen.page()));
+                lines.extend(self.followed.adopt(&detail, &self.screen.view()));
             }
         }
         lines

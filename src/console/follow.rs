@@ -1,56 +1,53 @@
-//! The life of the tasks delegated here, as text. Pure.
+//! What is new about the tasks that were delegated here. Pure.
 //!
-//! An event only says "look at this task again". What is told comes from the task's own record, which holds every
-//! attempt: so nothing is told twice, and what happened while Redis was away, or in one burst, is told all the same.
+//! An event only says "look at this task again". What is reported comes from the task's own record, which holds every
+//! attempt: so nothing is reported twice, and what happened while Redis was unreachable, or in one burst, is still
+//! reported.
 
 use std::collections::HashMap;
 
-use super::page::{Page, Tone, excerpt};
-use crate::model::{
-    cause::Cause,
-    duration::human,
-    event::Event,
-    event::EventKind,
-    id::TaskId,
-    task::{Attempt, Task, TaskDetail, TaskState},
-    text::one_line,
+use crate::{
+    model::{
+        event::{Event, EventKind},
+        id::TaskId,
+        task::{TaskDetail, TaskState},
+    },
+    view::{
+        View, event,
+        task::life::{self, Depth},
+    },
 };
 
-/// Tasks followed at once. The console lives for weeks, and a person reads no more than this anyway.
+/// Tasks followed at the same time. The console runs for weeks, and nobody reads about more than this.
 const MAX_FOLLOWED: usize = 1_000;
-/// How much of a result is shown at once.
-const RESULT_LINES: usize = 40;
-const RESULT_BYTES: usize = 8 * 1024;
-/// How much of a reason or of a description is shown.
-const REASON_COLUMNS: usize = 300;
 
-/// How far the life of one task has been told.
+/// What was reported about one task.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Told {
-    /// 0 for a task delegated here, one more than its parent's otherwise.
-    depth: usize,
-    /// Attempts whose beginning was told.
+struct Reported {
+    /// 0 for a task delegated here, otherwise one more than its parent's.
+    depth: Depth,
+    /// Attempts whose beginning was reported.
     begun: usize,
-    /// Attempts whose end was told.
+    /// Attempts whose end was reported.
     ended: usize,
     state: TaskState,
 }
 
-/// What an event asks for.
+/// What to do about an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Look {
-    /// It is about nothing that is followed.
-    No,
-    /// Read this task and [`Followed::tell`] it: it is followed, or may be a subtask of one that is.
-    At(TaskId),
-    /// Tell this at once.
-    Say(String),
+pub(super) enum Reaction {
+    /// Nothing: it is about no task that is followed.
+    Ignore,
+    /// Read this task and pass it to [`Followed::report`]: it is followed, or may be a subtask of one that is.
+    Read(TaskId),
+    /// Show this.
+    Show(String),
 }
 
-/// The tasks whose life is told until they end.
+/// The tasks that are followed until they end.
 #[derive(Debug, Default)]
 pub(super) struct Followed {
-    tasks: HashMap<TaskId, Told>,
+    tasks: HashMap<TaskId, Reported>,
 }
 
 impl Followed {
@@ -58,179 +55,105 @@ impl Followed {
     pub fn is_empty(&self) -> bool {
         self.tasks.is_empty()
     }
-    /// All that are followed, parents before their subtasks.
+    /// Every task that is followed, parents before their subtasks.
     pub fn ids(&self) -> Vec<TaskId> {
-        let mut ids: Vec<_> = self.tasks.iter().map(|(id, told)| (told.depth, id.clone())).collect();
+        let mut ids: Vec<_> = self.tasks.iter().map(|(id, reported)| (reported.depth, id.clone())).collect();
         ids.sort();
         ids.into_iter().map(|(_, id)| id).collect()
     }
-    /// The task's record is gone.
+    /// Follows a task no longer: its record is gone.
     pub fn forget(&mut self, id: &TaskId) {
         self.tasks.remove(id);
     }
 
-    /// A task was delegated from here: its life is told from now on, without its first `past` attempts. Whether there
-    /// was room.
+    /// Follows a task that was delegated here, without its first `past` attempts. `false`: too many are followed already.
     pub fn begin(&mut self, id: &TaskId, past: usize) -> bool {
-        self.insert(id, Told { depth: 0, begun: past, ended: past, state: TaskState::Ready })
+        self.insert(id, Reported { depth: Depth(0), begun: past, ended: past, state: TaskState::Ready })
     }
 
-    /// A task is tried again from here. Where it is followed already, its life just goes on.
+    /// Follows a task that was retried here, unless it is followed already.
     pub fn begin_again(&mut self, id: &TaskId, past: usize) {
         if !self.tasks.contains_key(id) {
             self.begin(id, past);
         }
     }
 
-    /// An open task from before this console's time: one line says how it stands, the rest is told as it comes.
-    pub fn adopt(&mut self, detail: &TaskDetail, page: &Page) -> Option<String> {
+    /// Follows an open task that was delegated before this console began, and returns a line about its state. `None`: it is
+    /// followed already, has ended, or is a subtask of a task that is not followed.
+    pub fn adopt(&mut self, detail: &TaskDetail, view: &View) -> Option<String> {
         let task = &detail.task;
-        let depth = task.parent.as_ref().map_or(Some(0), |p| Some(self.tasks.get(p)?.depth + 1))?;
+        let depth = task.parent.as_ref().map_or(Some(Depth(0)), |p| Some(self.below(p)?))?;
         if task.state.is_terminal() || self.tasks.contains_key(&task.id) {
             return None;
         }
         let ended = detail.attempts.iter().filter(|a| a.ended_at.is_some()).count();
-        let told = Told { depth, begun: detail.attempts.len(), ended, state: task.state };
-        if !self.insert(&task.id, told) {
-            return None;
-        }
-        let on = task.agent.as_deref().map(|a| format!(" on {}", one_line(a, 48))).unwrap_or_default();
-        Some(page.item(&format!("{}{}{on}", head(task, depth), task.state), &task.description))
+        let reported = Reported { depth, begun: detail.attempts.len(), ended, state: task.state };
+        self.insert(&task.id, reported).then(|| life::open(task, depth, view))
     }
 
-    fn insert(&mut self, id: &TaskId, told: Told) -> bool {
+    /// The depth of a subtask of this task.
+    fn below(&self, parent: &TaskId) -> Option<Depth> {
+        Some(Depth(self.tasks.get(parent)?.depth.0 + 1))
+    }
+
+    fn insert(&mut self, id: &TaskId, reported: Reported) -> bool {
         let room = self.tasks.len() < MAX_FOLLOWED || self.tasks.contains_key(id);
         if room {
-            self.tasks.insert(id.clone(), told);
+            self.tasks.insert(id.clone(), reported);
         }
         room
     }
 
-    /// What this event asks for.
-    pub fn hear(&self, event: &Event, page: &Page) -> Look {
+    /// What to do about this event.
+    pub fn receive(&self, event: &Event, view: &View) -> Reaction {
         if event.kind == EventKind::AgentNeeds {
-            let agent = one_line(event.agent.as_deref().unwrap_or("an agent"), 48);
-            let text = format!("{agent}: {}", one_line(&event.reason, REASON_COLUMNS));
-            return Look::Say(format!("{}\n  orch attach {agent}", page.paint(Tone::Wants, &page.fold(&text))));
+            return Reaction::Show(event::needs(event, view));
         }
-        let Some(id) = event.task.as_deref().and_then(|id| id.parse().ok()) else { return Look::No };
-        // A task's first event has no state before it. Whose subtask it is stands in its record.
+        let Some(id) = event.task.as_deref().and_then(|id| id.parse().ok()) else { return Reaction::Ignore };
+        // A task's first event has no previous state. Its record says whose subtask it is.
         let newcomer = event.from.is_none() && event.to.is_some();
         let about_task = event.kind.is_about_task();
         if about_task && (self.tasks.contains_key(&id) || newcomer && !self.tasks.is_empty()) {
-            return Look::At(id);
+            return Reaction::Read(id);
         }
-        Look::No
+        Reaction::Ignore
     }
 
-    /// What is new about this task, as lines; `None` if nothing is, or if it is none of ours. Once it has ended it is
-    /// followed no longer.
-    pub fn tell(&mut self, detail: &TaskDetail, page: &Page) -> Option<String> {
+    /// What is new about this task, as lines; `None` if nothing is, or if it is neither followed nor a subtask of a task that
+    /// is. A task that has ended is followed no longer.
+    pub fn report(&mut self, detail: &TaskDetail, view: &View) -> Option<String> {
         let task = &detail.task;
         let mut lines = Vec::new();
         if !self.tasks.contains_key(&task.id) {
-            let depth = self.tasks.get(task.parent.as_ref()?)?.depth + 1;
-            if !self.insert(&task.id, Told { depth, begun: 0, ended: 0, state: task.state }) {
+            let depth = self.below(task.parent.as_ref()?)?;
+            if !self.insert(&task.id, Reported { depth, begun: 0, ended: 0, state: task.state }) {
                 return None;
             }
-            let accepted = format!("{}accepted for {}", head(task, depth), one_line(&task.role, 48));
-            lines.push(page.item(&accepted, &task.description));
+            lines.push(life::accepted_below(task, depth, view));
         }
-        let told = self.tasks.get_mut(&task.id)?;
-        let head = head(task, told.depth);
-        let news = told.state != TaskState::Held || detail.attempts.len() > told.begun;
-        for (i, attempt) in detail.attempts.iter().enumerate().skip(told.ended) {
-            if i >= told.begun {
-                lines.push(format!("{head}{}", running(attempt)));
+        let reported = self.tasks.get_mut(&task.id)?;
+        let depth = reported.depth;
+        let is_news = reported.state != TaskState::Held || detail.attempts.len() > reported.begun;
+        for (i, attempt) in detail.attempts.iter().enumerate().skip(reported.ended) {
+            if i >= reported.begun {
+                lines.push(life::running(&task.id, attempt, depth));
             }
-            if let (Some(ended), Some(next)) = (attempt.ended_at, attempt.next_retry_at) {
-                let delayed = page.paint(Tone::Wants, &format!("delayed {}", human(next.since(ended))));
-                lines.push(page.fold(&format!("{head}{delayed}: {}", reason(attempt.reason.as_deref()))));
-            }
+            lines.extend(life::delayed(&task.id, attempt, depth, view));
         }
-        told.begun = detail.attempts.len();
-        told.ended = detail.attempts.iter().filter(|a| a.ended_at.is_some()).count();
-        if task.state == TaskState::Held && news {
-            lines.push(held(&head, detail, page));
-        } else if task.state == TaskState::Ready && matches!(told.state, TaskState::Held | TaskState::Blocked) {
-            lines.push(format!("{head}ready"));
+        reported.begun = detail.attempts.len();
+        reported.ended = detail.attempts.iter().filter(|a| a.ended_at.is_some()).count();
+        if task.state == TaskState::Held && is_news {
+            lines.push(life::held(task, depth, view));
+        } else if task.state == TaskState::Ready && matches!(reported.state, TaskState::Held | TaskState::Blocked) {
+            lines.push(life::ready(&task.id, depth));
         }
-        told.state = task.state;
+        reported.state = task.state;
         if task.state.is_terminal() {
-            lines.push(end(&head, detail, told.depth, page));
+            lines.push(life::ended(detail, depth, view));
             self.tasks.remove(&task.id);
         }
         (!lines.is_empty()).then(|| lines.join("\n"))
     }
-}
-
-/// The line that says that a task delegated here was accepted.
-pub(super) fn accepted(id: &TaskId, role: &str, state: TaskState) -> String {
-    let blocked = if state == TaskState::Blocked { ", blocked" } else { "" };
-    format!("{id} accepted for {role}{blocked}")
-}
-
-fn head(task: &Task, depth: usize) -> String {
-    match depth {
-        0 => format!("{} ", task.id),
-        _ => format!("{}↳ {} ", "  ".repeat(depth.min(8)), task.id),
-    }
-}
-
-fn running(attempt: &Attempt) -> String {
-    let again = if attempt.number > 1 { format!(" (attempt {})", attempt.number) } else { String::new() };
-    format!("running on {}{again}", one_line(&attempt.agent, 48))
-}
-
-fn reason(text: Option<&str>) -> String {
-    one_line(text.unwrap_or("no reason was recorded"), REASON_COLUMNS)
-}
-
-fn held(head: &str, detail: &TaskDetail, page: &Page) -> String {
-    let id = &detail.task.id;
-    let word = page.paint(Tone::Wants, "held");
-    let what = page.fold(&format!("{head}{word}: {}", reason(detail.task.reason.as_deref())));
-    format!("{what}\n  orch why {id}\n  /retry {id}\n  /cancel {id}")
-}
-
-fn end(head: &str, detail: &TaskDetail, depth: usize, page: &Page) -> String {
-    let task = &detail.task;
-    let id = &task.id;
-    match task.state {
-        TaskState::Succeeded => {
-            let took = detail.result.as_ref().map(|r| format!(" in {}", human_ms(r.duration_ms))).unwrap_or_default();
-            let line = format!("{head}{}{took}", page.paint(Tone::Good, "succeeded"));
-            match &detail.result {
-                // The parent's answer is what its delegator asked for; a subtask's is one command away.
-                Some(result) if depth == 0 => line + &answer(id, &result.text, result.truncated, page),
-                _ => line,
-            }
-        }
-        TaskState::Failed => {
-            let failed = page.paint(Tone::Bad, "failed");
-            let line = page.fold(&format!("{head}{failed}: {}", reason(task.reason.as_deref())));
-            if depth == 0 { format!("{line}\n  orch why {id}") } else { line }
-        }
-        state => {
-            let why = task.reason.as_deref().filter(|_| task.cause == Some(Cause::Cancelled));
-            let why = why.map(|r| format!(": {}", one_line(r, REASON_COLUMNS))).unwrap_or_default();
-            page.fold(&format!("{head}{}{why}", page.paint(Tone::Quiet, state.as_str())))
-        }
-    }
-}
-
-fn answer(id: &TaskId, text: &str, truncated: bool, page: &Page) -> String {
-    let (shown, more) = excerpt(text, RESULT_LINES, RESULT_BYTES);
-    let rest = format!("… orch result {id} shows all");
-    match (shown.is_empty(), more || truncated) {
-        (true, _) => format!("\n  {}", page.paint(Tone::Quiet, "(it answered nothing)")),
-        (false, true) => format!("\n{shown}\n  {}", page.paint(Tone::Quiet, &rest)),
-        (false, false) => format!("\n{shown}"),
-    }
-}
-
-fn human_ms(ms: u64) -> String {
-    human(std::time::Duration::from_millis(ms))
 }
 
 #[cfg(test)]

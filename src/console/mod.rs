@@ -1,18 +1,17 @@
 //! The built-in master's prompt: a surface over ops like any other.
 //!
-//! A line that is typed becomes an [`input::Input`] on the thread that reads (`prompt`). The one async task answers it
-//! (`conversation`, `commands`) and, fed by the event stream (`watch`), tells the life of every task delegated here
-//! (`follow`). What is said goes through `screen`, above the line that is being typed. Nothing is kept but bounded sets
-//! of ids: a console lives for weeks. Leaving it stops nothing.
+//! A typed line becomes an [`input::Input`] on the thread that reads (`prompt`). The one async task answers it
+//! (`conversation`, `commands`) and reports every step of the tasks that were delegated here (`follow`), driven by the
+//! event stream (`watch`). Output goes through `screen`, above the line that is being typed, and looks as `view` renders
+//! it. Only bounded sets of ids are kept, because a console runs for weeks. Leaving it stops nothing.
 
 mod commands;
 mod complete;
 mod conversation;
 mod follow;
+mod help;
 mod input;
-mod page;
 mod prompt;
-mod render;
 mod screen;
 #[cfg(test)]
 mod tests;
@@ -32,20 +31,20 @@ use self::{
     complete::Known,
     conversation::Conversation,
     input::{Input, Roles},
-    page::Page,
     prompt::{Before, Prompt},
     screen::{Gate, Screen},
 };
 use crate::{
     error::{Error, Result},
     ops::Ops,
+    view::terminal,
 };
 
-/// Lines that may be typed ahead of their answers; a pipe that is faster waits.
+/// Lines that may be typed ahead of their answers. A faster pipe waits.
 const TYPED_AHEAD: usize = 64;
 
-/// Holds the console until its person leaves. Where standard input is no terminal, each line of it is a task or a
-/// command, and the console ends when all of these tasks have.
+/// Runs the console until its person leaves. Where standard input is not a terminal, each line of it is a task or a command,
+/// and the console ends when all of these tasks have ended.
 ///
 /// # Errors
 /// The terminal can't be used. Without a terminal: some lines were not accepted.
@@ -62,22 +61,21 @@ pub async fn run(ops: Ops) -> Result<()> {
 async fn from_pipe(ops: &Ops, roles: Roles) -> Result<()> {
     let (sender, inputs) = channel(TYPED_AHEAD);
     let known = Arc::new(Mutex::new(Known::new(&roles.names)));
-    let screen = Screen::pipe(Box::new(io::stdout()), Page::of_stdout());
+    let screen = Screen::pipe(Box::new(io::stdout()), terminal::view());
     prompt::read_pipe(roles, sender);
     talk(Conversation::new(ops, &screen, known, false), ops, inputs).await
 }
 
-/// The prompt stands before anything is connected: `orch start` waits for it.
+/// The prompt is shown before anything is connected: `orch start` waits for it.
 async fn at_terminal(ops: &Ops, roles: Roles) -> Result<()> {
     let before = Before::now();
     let (sender, inputs) = channel(TYPED_AHEAD);
     let known = Arc::new(Mutex::new(Known::new(&roles.names)));
     let gate = Arc::new(Gate::default());
     let history = ops.home().console_history();
-    let page = Page::of_stdout();
-    print(&render::greeting(&ops.config().namespace, &roles.default, &page));
+    print(&help::greeting(&ops.config().namespace, &roles.default, &terminal::prompt_view()));
     let mut prompt = Prompt::new(&history, known.clone(), gate.clone())?;
-    // A terminal that can't move its cursor (TERM=dumb) has no place above the prompt: plain lines, then.
+    // A terminal that cannot move its cursor (TERM=dumb) gets plain lines: nothing can be printed above its prompt.
     let Ok(printer) = prompt.printer() else { return from_pipe(ops, roles).await };
     let screen = Screen::above_prompt(printer, gate);
     let mut signals = Signals::new()?;
@@ -85,10 +83,10 @@ async fn at_terminal(ops: &Ops, roles: Roles) -> Result<()> {
     tokio::select! {
         ended = talk(Conversation::new(ops, &screen, known, true), ops, inputs) => {
             screen.finish();
-            print(render::GOODBYE);
+            print(help::GOODBYE);
             ended
         }
-        () = signals.told_to_end() => {
+        () = signals.received() => {
             before.restore();
             Ok(())
         }
@@ -98,21 +96,21 @@ async fn at_terminal(ops: &Ops, roles: Roles) -> Result<()> {
 async fn talk(conversation: Conversation<'_>, ops: &Ops, inputs: tokio::sync::mpsc::Receiver<Input>) -> Result<()> {
     let (sender, news) = unbounded_channel();
     tokio::select! {
-        ended = conversation.hold(inputs, news) => ended,
+        ended = conversation.run(inputs, news) => ended,
         () = watch::watch(ops, sender) => Ok(()),
     }
 }
 
-/// Prints where no prompt stands. A terminal that is gone takes nothing, and that is all there is to say about it.
+/// Prints while there is no prompt. A terminal that is gone shows nothing; that is no error.
 fn print(text: &str) {
     let _ = writeln!(io::stdout(), "{text}");
 }
 
-/// What the terminal and the system may send.
+/// The signals that end the console.
 struct Signals {
     terminate: Signal,
     hangup: Signal,
-    /// Only kept: Ctrl-C in the moment between two prompts clears nothing, and must not end the console either.
+    /// Caught only so that Ctrl-C between two prompts does not end the console.
     _interrupt: Signal,
 }
 
@@ -125,7 +123,7 @@ impl Signals {
             _interrupt: catch(SignalKind::interrupt())?,
         })
     }
-    async fn told_to_end(&mut self) {
+    async fn received(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.hangup.recv() => {}

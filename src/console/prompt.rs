@@ -47,7 +47,7 @@ impl Hinter for Assistant {
     type Hint = String;
     /// No hints: but this is called when a prompt is drawn, with the terminal already set for it.
     fn hint(&self, _: &str, _: usize, _: &Context<'_>) -> Option<String> {
-        self.gate.stands();
+        self.gate.shown();
         None
     }
 }

@@ -1,7 +1,7 @@
-//! Where the console's text goes: above the prompt on a terminal, or to a pipe as it comes.
+//! The console's output: above the prompt on a terminal, or straight to a pipe.
 //!
-//! The side that talks to Redis never waits for a terminal: a thread of its own does the printing, and what a stopped
-//! terminal (Ctrl-S) does not take is counted, not kept.
+//! The task that talks to Redis never waits for a terminal: a thread prints, and messages that a stopped terminal (Ctrl-S)
+//! does not accept are counted and dropped.
 
 use std::{
     cell::{Cell, RefCell},
@@ -15,14 +15,16 @@ use std::{
 
 use rustyline::ExternalPrinter;
 
-use super::page::Page;
-use crate::model::text::count;
+use crate::{
+    model::{text::count, time::Timestamp},
+    view::{View, terminal},
+};
 
-/// Messages that wait for the terminal; each is at most a result's beginning, so this is about 2 MB at worst.
+/// Messages that wait for the terminal. Each holds at most the beginning of a result, so this is up to about 2 MB.
 const WAITING: usize = 256;
 
-/// Whether the prompt stands. rustyline prints above its prompt only while one is there; in the moment between two
-/// prompts it writes wherever the cursor is, so the printing thread waits for the next one.
+/// Whether the prompt is shown. rustyline prints above its prompt only while there is one; between two prompts it would
+/// write wherever the cursor is, so the printing thread waits for the next one.
 #[derive(Debug, Default)]
 pub(super) struct Gate {
     state: Mutex<Prompt>,
@@ -33,15 +35,15 @@ pub(super) struct Gate {
 enum Prompt {
     #[default]
     Away,
-    Stands,
-    /// There will be none again.
+    Shown,
+    /// There will be no other.
     Gone,
 }
 
 impl Gate {
-    /// The prompt stands, or is being drawn with the terminal set for it.
-    pub fn stands(&self) {
-        self.set(Prompt::Stands);
+    /// The prompt is shown, or is being drawn with the terminal set up for it.
+    pub fn shown(&self) {
+        self.set(Prompt::Shown);
     }
     /// The line was submitted.
     pub fn away(&self) {
@@ -76,7 +78,7 @@ pub(super) struct Screen {
 
 enum Out {
     Terminal { sender: SyncSender<String>, printer: JoinHandle<()>, missed: Cell<usize> },
-    Pipe { to: RefCell<Box<dyn Write>>, page: Page, broken: Cell<bool> },
+    Pipe { to: RefCell<Box<dyn Write>>, view: View, broken: Cell<bool> },
 }
 
 impl Screen {
@@ -86,16 +88,16 @@ impl Screen {
         let printer = std::thread::spawn(move || print_all(&texts, printer, &gate));
         Screen { out: Out::Terminal { sender, printer, missed: Cell::new(0) } }
     }
-    /// To anything else, set for this page.
-    pub fn pipe(to: Box<dyn Write>, page: Page) -> Screen {
-        Screen { out: Out::Pipe { to: RefCell::new(to), page, broken: Cell::new(false) } }
+    /// To anything else, in this view.
+    pub fn pipe(to: Box<dyn Write>, view: View) -> Screen {
+        Screen { out: Out::Pipe { to: RefCell::new(to), view, broken: Cell::new(false) } }
     }
 
-    /// How text is to be set for it now: a window may have changed its size.
-    pub fn page(&self) -> Page {
+    /// How a page looks here now: a window may have changed its size.
+    pub fn view(&self) -> View {
         match &self.out {
-            Out::Terminal { .. } => Page::of_stdout(),
-            Out::Pipe { page, .. } => *page,
+            Out::Terminal { .. } => terminal::prompt_view(),
+            Out::Pipe { view, .. } => View { now: Timestamp::now(), ..*view },
         }
     }
 
@@ -108,7 +110,7 @@ impl Screen {
                     0 => format!("{text}\n"),
                     n => {
                         let lost = count(n, "message is", "messages are");
-                        format!("({lost} not shown: the terminal did not take them)\n{text}\n")
+                        format!("({lost} not shown: the terminal did not accept them)\n{text}\n")
                     }
                 };
                 if let Err(TrySendError::Full(_)) = sender.try_send(text) {
@@ -124,16 +126,16 @@ impl Screen {
         }
     }
 
-    /// Whether nobody reads any more.
+    /// Whether the reader has closed the pipe.
     pub fn is_broken(&self) -> bool {
         matches!(&self.out, Out::Pipe { broken, .. } if broken.get())
     }
 
-    /// Prints what is still waiting. For when the prompt is gone.
+    /// Prints what is still waiting. To be called when the prompt is gone.
     pub fn finish(self) {
         if let Out::Terminal { sender, printer, .. } = self.out {
             drop(sender);
-            // It only prints; if it panicked, there is nothing left to show.
+            // It only prints; if it has panicked, nothing is left to show.
             let _ = printer.join();
         }
     }
@@ -162,13 +164,13 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_printed_while_no_prompt_stands() {
+    fn nothing_is_printed_while_there_is_no_prompt() {
         let (sender, printed) = mpsc::channel();
         let gate = Arc::new(Gate::default());
         let screen = Screen::above_prompt(Recorder(sender), gate.clone());
         screen.say("one");
         assert!(printed.try_recv().is_err());
-        gate.stands();
+        gate.shown();
         assert_eq!(printed.recv().as_deref(), Ok("one\n"));
         gate.away();
         screen.say("two");
@@ -179,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_stopped_terminal_does_not_take_is_counted_not_kept() {
+    fn messages_that_a_stopped_terminal_does_not_accept_are_counted_and_dropped() {
         let (sender, printed) = mpsc::channel();
         let gate = Arc::new(Gate::default());
         let screen = Screen::above_prompt(Recorder(sender), gate.clone());
@@ -187,7 +189,7 @@ mod tests {
         for _ in 0..many {
             screen.say("x");
         }
-        gate.stands();
+        gate.shown();
         // Once this much was printed, the channel has room for one more.
         let mut texts: Vec<String> = printed.iter().take(WAITING).collect();
         screen.say("last");
@@ -210,7 +212,7 @@ mod tests {
                 Ok(())
             }
         }
-        let screen = Screen::pipe(Box::new(Closed), Page { columns: 80, colour: false });
+        let screen = Screen::pipe(Box::new(Closed), View::plain());
         assert!(!screen.is_broken());
         screen.say("x");
         assert!(screen.is_broken());

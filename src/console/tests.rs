@@ -26,6 +26,7 @@ use crate::{
         Store,
         tasks::{Claimed, Report},
     },
+    view::View,
 };
 
 /// A project of its own. Its Redis ends with it.
@@ -69,7 +70,7 @@ impl Drop for World {
     }
 }
 
-/// What was printed.
+/// The text that was printed.
 #[derive(Clone, Default)]
 struct Printed(Arc<Mutex<Vec<u8>>>);
 
@@ -100,10 +101,10 @@ impl Printed {
     }
 }
 
-/// A console without a terminal; with `person`, it behaves as if somebody sat there.
+/// A console without a terminal; with `person`, it behaves as if a person used it.
 async fn console(ops: &Ops, inputs: tokio::sync::mpsc::Receiver<Input>, out: &Printed, person: bool) -> Result<()> {
     let known = Arc::new(Mutex::new(Known::new(&roles().names)));
-    let screen = Screen::pipe(Box::new(out.clone()), Page { columns: 80, colour: false });
+    let screen = Screen::pipe(Box::new(out.clone()), View { width: Some(80), ..View::plain() });
     talk(Conversation::new(ops, &screen, known, person), ops, inputs).await
 }
 
@@ -173,7 +174,7 @@ impl<'a> Agent<'a> {
 }
 
 #[tokio::test]
-async fn a_piped_line_is_delegated_and_its_life_told_to_its_end() {
+async fn a_piped_line_is_delegated_and_reported_until_it_ends() {
     let world = World::with_redis().await;
     let (ops, out) = (world.ops(Caller::Person), Printed::default());
     let work = async {
@@ -189,11 +190,11 @@ async fn a_piped_line_is_delegated_and_its_life_told_to_its_end() {
     ended.unwrap();
     assert_eq!(task.description, "make all");
     // There is no supervisor in this world. That is said when Redis is reached, before the first answer or after it.
-    let (alone, told): (Vec<_>, Vec<_>) =
+    let (alone, reported): (Vec<_>, Vec<_>) =
         out.lines(&task.id).into_iter().partition(|line| line.starts_with("the supervisor is not running"));
     assert_eq!(alone.len(), 1, "{alone:?}");
     assert_eq!(
-        told[..5],
+        reported[..5],
         [
             "T accepted for shell",
             "T running on shell-1",
@@ -206,7 +207,7 @@ async fn a_piped_line_is_delegated_and_its_life_told_to_its_end() {
 }
 
 #[tokio::test]
-async fn subtasks_are_told_below_their_parent() {
+async fn subtasks_are_reported_below_their_parent() {
     let world = World::with_redis().await;
     let (ops, out) = (world.ops(Caller::Person), Printed::default());
     let work = async {
@@ -231,7 +232,7 @@ async fn subtasks_are_told_below_their_parent() {
 }
 
 #[tokio::test]
-async fn a_new_console_takes_up_what_is_open() {
+async fn a_new_console_follows_open_tasks() {
     let world = World::with_redis().await;
     let (ops, out) = (world.ops(Caller::Person), Printed::default());
     let agent = Agent::start("shell-1", ops.store()).await;
@@ -254,7 +255,7 @@ async fn a_new_console_takes_up_what_is_open() {
 }
 
 #[tokio::test]
-async fn without_redis_it_says_so_once_and_goes_on_when_redis_is_there() {
+async fn an_unreachable_redis_is_reported_once_and_its_return_as_well() {
     let mut world = World::new();
     let (ops, out) = (world.ops(Caller::Person), Printed::default());
     let (person, inputs) = channel(1);
@@ -286,7 +287,7 @@ async fn a_pipe_whose_lines_are_not_accepted_ends_as_an_error() {
 }
 
 #[tokio::test]
-async fn commands_answer_and_a_cancelled_task_is_tried_again() {
+async fn commands_answer_and_a_cancelled_task_is_retried() {
     let world = World::with_redis().await;
     let (ops, out) = (world.ops(Caller::Person), Printed::default());
     let (person, inputs) = channel(1);
@@ -296,14 +297,14 @@ async fn commands_answer_and_a_cancelled_task_is_tried_again() {
         out.until("accepted for shell").await;
         let id = out.text().split_whitespace().find(|w| w.starts_with("t-")).unwrap().to_owned();
         for (line, answer) in [
-            (format!("/cancel {id}"), format!("{id} cancelled (was ready)")),
-            (format!("/cancel {id}"), format!("{id} is cancelled: nothing to do")),
-            (format!("/show {id}"), format!("{id} cancelled shell  work")),
-            (format!("/why {id}"), format!("{id} is cancelled")),
-            (format!("/logs {id}"), "nothing was printed yet".to_owned()),
-            (format!("/retry {id}"), format!("{id} ready (was cancelled)")),
-            ("/tasks".to_owned(), format!("{id} ready     shell  work")),
-            ("/status".to_owned(), "tasks 1 ready".to_owned()),
+            (format!("/cancel {id}"), format!("{id}: cancelled (was ready)")),
+            (format!("/cancel {id}"), format!("{id}: cancelled already, nothing to do")),
+            (format!("/show {id}"), format!("{id}  cancelled\ntext        work")),
+            (format!("/why {id}"), format!("{id}  cancelled\n  ")),
+            (format!("/logs {id}"), format!("{id} has printed nothing")),
+            (format!("/retry {id}"), format!("{id}: ready again (was cancelled)")),
+            ("/tasks".to_owned(), format!("{id}  ready  ")),
+            ("/status".to_owned(), "tasks  1 ready".to_owned()),
             ("/agents".to_owned(), "no agent lives".to_owned()),
             ("/show t-0000000000".to_owned(), "t-0000000000".to_owned()),
         ] {

@@ -1,7 +1,8 @@
-//! News from the event stream, for as long as the console lives: Redis may come and go meanwhile.
+//! News from the event stream for as long as the console runs, across interruptions of Redis.
 
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::{
@@ -10,22 +11,22 @@ use crate::{
     ops::Ops,
 };
 
-/// Pauses between two tries to reach Redis: the first, and the longest.
+/// Pauses between two attempts to reach Redis: the first and the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// What the watcher has to say.
+/// What the watch reports.
 #[derive(Debug)]
 pub(super) enum News {
-    /// Redis answers, for the first time or again: look at everything once, for events may have been missed.
+    /// Redis is reachable, for the first time or again. Events may have been missed: every task has to be read once.
     Connected,
-    /// Something happened.
+    /// An event was recorded.
     Event(Event),
     /// Redis does not answer.
     Gone(Error),
 }
 
-/// Passes news on until nobody listens.
+/// Reports news until the receiver is dropped.
 pub(super) async fn watch(ops: &Ops, news: UnboundedSender<News>) {
     let mut after = None;
     let mut pause = FIRST_PAUSE;
@@ -44,8 +45,8 @@ async fn follow(
     after: &mut Option<String>,
     pause: &mut Duration,
 ) -> Result<()> {
-    // The place is taken before anybody looks at the tasks: what happens between the two is heard, not missed. A
-    // stream that begins anew (another Redis, an emptied one) is followed from its own end.
+    // The position is taken before the tasks are read, so that nothing that happens in between is missed. A stream that
+    // has begun anew (another Redis, an emptied one) is followed from its own end.
     let newest = ops.events(1).await?.pop().map_or_else(|| "0-0".to_owned(), |event| event.id);
     let from = match after.take() {
         Some(seen) if place(&seen) <= place(&newest) => seen,
@@ -54,14 +55,18 @@ async fn follow(
     let _ = news.send(News::Connected);
     *pause = FIRST_PAUSE;
     *after = Some(from.clone());
-    let pass_on = &mut |event: Event| {
+    let mut events = ops.follow_events(&from);
+    while let Some(event) = events.next().await {
+        let event = event?;
         *after = Some(event.id.clone());
-        news.send(News::Event(event)).is_ok()
-    };
-    ops.follow_events(&from, pass_on).await
+        if news.send(News::Event(event)).is_err() {
+            break;
+        }
+    }
+    Ok(())
 }
 
-/// A stream id (`ms-seq`) as a number pair, because as text `9-0` is behind `10-0`.
+/// A stream id (`ms-seq`) as a pair of numbers: as text, `9-0` would come after `10-0`.
 fn place(id: &str) -> (u64, u64) {
     let (ms, seq) = id.split_once('-').unwrap_or((id, "0"));
     (ms.parse().unwrap_or(0), seq.parse().unwrap_or(0))

@@ -17,8 +17,8 @@ mod args;
 mod reply;
 mod resources;
 mod stdio;
+mod task;
 mod tools;
-mod view;
 
 use std::{
     sync::{LazyLock, OnceLock},

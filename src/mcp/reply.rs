@@ -1,4 +1,4 @@
-//! What a tool answers: a text that a model can go by alone, and the same as JSON.
+//! A tool's answer: a text that suffices for a model, and the same as JSON.
 
 use rmcp::{
     ErrorData,
@@ -7,21 +7,21 @@ use rmcp::{
 };
 use serde::Serialize;
 
-use crate::error::Error;
+use crate::{error::Error, view::error::for_programs};
 
 /// The result type of every tool.
 pub(super) type Answer<T> = Result<Reply<T>, Failure>;
 
-/// Done.
+/// The answer of a call that has succeeded.
 pub(super) struct Reply<T> {
     text: String,
     value: T,
 }
 
-/// Not done, and why. The text alone: clients may check structured content against the schema of a success.
+/// The error of a call that has failed. Text alone: clients may check structured content against the schema of a success.
 pub(super) struct Failure(Error);
 
-/// A tool's answer.
+/// Makes a tool's answer.
 pub(super) fn reply<T>(text: impl Into<String>, value: T) -> Answer<T> {
     Ok(Reply { text: text.into(), value })
 }
@@ -37,14 +37,6 @@ pub(super) fn codes(error: &Error) -> serde_json::Value {
     serde_json::json!({"kind": error.kind, "code": error.code})
 }
 
-/// An error as a sentence and what to do about it.
-pub(super) fn in_words(error: &Error) -> String {
-    match &error.hint {
-        Some(hint) => format!("{}\nhint: {hint}", error.message),
-        None => error.message.clone(),
-    }
-}
-
 impl<T: Serialize> IntoCallToolResult for Reply<T> {
     fn into_call_tool_result(self) -> Result<CallToolResponse, ErrorData> {
         let value = serde_json::to_value(self.value)
@@ -57,7 +49,7 @@ impl<T: Serialize> IntoCallToolResult for Reply<T> {
 
 impl IntoCallToolResult for Failure {
     fn into_call_tool_result(self) -> Result<CallToolResponse, ErrorData> {
-        let mut result = CallToolResult::error(vec![ContentBlock::text(in_words(&self.0))]);
+        let mut result = CallToolResult::error(vec![ContentBlock::text(for_programs(&self.0))]);
         result.meta = serde_json::from_value(codes(&self.0)).ok();
         Ok(result.into())
     }

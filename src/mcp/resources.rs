@@ -1,4 +1,4 @@
-//! What is recorded, to be read by a client and its user: `orch://status`, `orch://tasks/{id}`, `orch://tasks/{id}/log`.
+//! What is recorded, as resources that a client and its user read: `orch://status`, `orch://tasks/{id}`, `orch://tasks/{id}/log`.
 
 use rmcp::{
     ErrorData,
@@ -6,24 +6,21 @@ use rmcp::{
 };
 use serde::Serialize;
 
-use super::{
-    Server,
-    reply::{codes, in_words},
-    view::end_of,
-};
+use super::{Server, reply::codes};
 use crate::{
     error::{Error, Kind},
     model::id::TaskId,
-    ops::types::{LogLine, LogQuery, Target},
+    ops::types::{LogQuery, Target},
+    view::{View, error::for_programs, log, text::end_of},
 };
 
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain";
-/// So many lines of a log, and of those so many bytes.
+/// The last lines of a log, and the last bytes of these.
 const LINES: usize = 1_000;
 const BYTES: usize = 256 * 1024;
 
-/// What is always there.
+/// The resources that always exist.
 pub(super) fn fixed() -> Vec<Resource> {
     vec![
         Resource::new("orch://status", "status")
@@ -33,7 +30,7 @@ pub(super) fn fixed() -> Vec<Resource> {
     ]
 }
 
-/// What is there for each task.
+/// The resources that exist per task.
 pub(super) fn templates() -> Vec<ResourceTemplate> {
     vec![
         ResourceTemplate::new("orch://tasks/{id}", "task")
@@ -45,10 +42,10 @@ pub(super) fn templates() -> Vec<ResourceTemplate> {
     ]
 }
 
-/// Reads one of them.
+/// Reads a resource.
 ///
 /// # Errors
-/// A protocol error, as resources have no other: not found, or what `ops` says.
+/// A protocol error, because resources have no other: not found, or the error of `ops`.
 pub(super) async fn read(server: &Server, uri: &str) -> Result<ReadResourceResult, ErrorData> {
     let ops = || server.ops().map_err(as_protocol);
     let path = uri.strip_prefix("orch://").unwrap_or_default();
@@ -61,7 +58,8 @@ pub(super) async fn read(server: &Server, uri: &str) -> Result<ReadResourceResul
         ["tasks", id, "log"] => {
             let query = LogQuery { task: Some(task(id, uri)?), last: LINES, ..LogQuery::default() };
             let lines = ops()?.logs(&query).await.map_err(as_protocol)?;
-            let text: String = lines.iter().map(line).collect();
+            let view = View::plain();
+            let text: String = lines.iter().map(|line| log::line(line, &view)).collect();
             ResourceContents::text(end_of(&text, BYTES), uri).with_mime_type(TEXT)
         }
         _ => return Err(unknown(uri)),
@@ -75,12 +73,6 @@ fn json(uri: &str, value: &impl Serialize) -> Result<ResourceContents, ErrorData
     Ok(ResourceContents::text(text, uri).with_mime_type(JSON))
 }
 
-/// As `orch logs` prints it.
-fn line(line: &LogLine) -> String {
-    let mark = if line.stream == "stderr" { '!' } else { '|' };
-    format!("{} {}{mark} {}\n", line.at.clock(), line.agent, line.text)
-}
-
 fn task(id: &str, uri: &str) -> Result<TaskId, ErrorData> {
     id.parse().map_err(|_| unknown(uri))
 }
@@ -92,7 +84,7 @@ fn unknown(uri: &str) -> ErrorData {
 
 fn as_protocol(error: Error) -> ErrorData {
     match error.kind {
-        Kind::NotFound => ErrorData::resource_not_found(in_words(&error), Some(codes(&error))),
-        _ => ErrorData::internal_error(in_words(&error), Some(codes(&error))),
+        Kind::NotFound => ErrorData::resource_not_found(for_programs(&error), Some(codes(&error))),
+        _ => ErrorData::internal_error(for_programs(&error), Some(codes(&error))),
     }
 }

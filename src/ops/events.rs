@@ -1,19 +1,20 @@
 //! `orch events`: the event stream, and the watch on it that other verbs sleep on.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
+use futures_util::{StreamExt, stream};
 use tokio::time::Instant;
 
-use super::Ops;
+use super::{Ops, Steps};
 use crate::{
     error::{Error, Result},
     model::{event::Event, text::one_line},
 };
 
-/// For how long one blocking read sleeps. A connection that died unseen is noticed after it.
+/// How long one blocking read sleeps. A connection that has died without a notice is detected after it.
 const SLEEP: Duration = Duration::from_secs(5);
-/// After news, further ones gather for this long: who follows reads with eyes, and a busy fleet makes thousands of events
-/// a second.
+/// Pause after each read, so that further events are read together: a busy fleet makes thousands per second, and a person
+/// reads them.
 const GATHER: Duration = Duration::from_millis(20);
 
 impl Ops {
@@ -30,29 +31,24 @@ impl Ops {
         self.ask(|s| s.events_last(n)).await
     }
 
-    /// Calls `each` for every event after the one with the id `after`, until it says `false`: those there are, then each
-    /// as it comes. `-` is before all events, `$` after all that there are now.
+    /// Follows the events after the one with the id `after`: those that exist, then each as it is recorded. `-` is before all
+    /// events, `$` after all that exist now. The stream has no end.
     ///
     /// # Errors
-    /// Usage: `after` is no event's id. NotRunning: Redis is gone, and nobody brings it back.
-    pub async fn follow_events(&self, after: &str, each: &mut dyn FnMut(Event) -> bool) -> Result<()> {
-        let mut after = match after {
-            "-" => "0-0".to_owned(),
-            "" | "$" => self.last_event().await?,
-            id if is_id(id) => id.to_owned(),
-            other => {
-                return Err(Error::usage(format!("'{}' is no event's id", one_line(other, 60)))
-                    .hint("it looks like 1732088544120-0; - is before all events, $ after all"));
-            }
-        };
-        loop {
-            for event in self.ask(|s| s.next_events(&after, SLEEP)).await? {
-                after.clone_from(&event.id);
-                if !each(event) {
-                    return Ok(());
-                }
-            }
-            tokio::time::sleep(GATHER).await;
+    /// Usage: `after` is no event's id. NotRunning: Redis is gone, and no supervisor brings it back.
+    pub fn follow_events(&self, after: &str) -> Steps<'_, Event> {
+        let following = Following { ops: self, after: After::Named(after.to_owned()), read: VecDeque::new() };
+        stream::try_unfold(following, async |mut following| Ok(Some((following.next().await?, following)))).boxed()
+    }
+
+    /// The id of the event that a word stands for.
+    async fn event_id(&self, word: &str) -> Result<String> {
+        match word {
+            "-" => Ok("0-0".to_owned()),
+            "" | "$" => self.last_event().await,
+            id if is_id(id) => Ok(id.to_owned()),
+            other => Err(Error::usage(format!("'{}' is not the id of an event", one_line(other, 60)))
+                .hint("it looks like 1732088544120-0; - is before all events, $ after all")),
         }
     }
 
@@ -62,7 +58,7 @@ impl Ops {
         Ok(newest.map_or_else(|| "0-0".to_owned(), |event| event.id))
     }
 
-    /// The first event after `after` that is meant, if it comes within `limit`.
+    /// The first event after `after` that `is_meant`, if it is recorded within `limit`.
     pub(super) async fn event_within(
         &self,
         mut after: String,
@@ -72,7 +68,7 @@ impl Ops {
         let deadline = Instant::now() + limit;
         loop {
             let rest = deadline.saturating_duration_since(Instant::now());
-            // Redis takes 0 for ever.
+            // Redis would wait for ever with 0.
             if rest < Duration::from_millis(1) {
                 return Ok(None);
             }
@@ -82,6 +78,41 @@ impl Ops {
                 }
                 after = event.id;
             }
+        }
+    }
+}
+
+/// Where a reader of the event stream is.
+enum After {
+    /// As the caller named it.
+    Named(String),
+    /// After the event with this id.
+    Event(String),
+}
+
+struct Following<'a> {
+    ops: &'a Ops,
+    after: After,
+    /// Events that were read and not returned yet.
+    read: VecDeque<Event>,
+}
+
+impl Following<'_> {
+    async fn next(&mut self) -> Result<Event> {
+        loop {
+            if let Some(event) = self.read.pop_front() {
+                self.after = After::Event(event.id.clone());
+                return Ok(event);
+            }
+            let after = match &self.after {
+                After::Named(word) => self.ops.event_id(word).await?,
+                After::Event(id) => {
+                    tokio::time::sleep(GATHER).await;
+                    id.clone()
+                }
+            };
+            self.read = self.ops.ask(|s| s.next_events(&after, SLEEP)).await?.into();
+            self.after = After::Event(after);
         }
     }
 }

@@ -9,11 +9,11 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::select_all;
+use futures_util::{StreamExt, future::select_all, stream};
 use regex::Regex;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::{LogLine, LogQuery, Ops};
+use super::{LogLine, LogQuery, Ops, Steps};
 use crate::{
     error::{Error, Kind, Result},
     home::output::{Reader, attempts},
@@ -44,34 +44,58 @@ impl Ops {
         Ok(follow.last_lines(&grep, true))
     }
 
-    /// Calls `each` for those lines, and then for each new one as it is printed, until it says `false`. For a task it
-    /// ends when the task has, and everything was read.
+    /// Follows those lines and each new one as it is printed. For a task, the stream ends when the task has ended and
+    /// everything was read.
     ///
     /// # Errors
-    /// As [`Ops::logs`]; NotRunning also when Redis is gone for good.
-    pub async fn follow_logs(&self, query: &LogQuery, each: &mut dyn FnMut(LogLine) -> bool) -> Result<()> {
-        let grep = pattern(query)?;
-        let mut follow = Follow::new(self, query);
-        follow.look().await?;
-        let mut lines = follow.last_lines(&grep, false);
-        let mut looked = Instant::now();
+    /// Those of [`Ops::logs`]; NotRunning also when Redis is gone and no supervisor brings it back.
+    pub fn follow_logs<'a>(&'a self, query: &'a LogQuery) -> Steps<'a, LogLine> {
+        let following =
+            Following { follow: Follow::new(self, query), grep: None, looked: None, lines: VecDeque::new() };
+        stream::try_unfold(following, async |mut following| Ok(following.next().await?.map(|line| (line, following))))
+            .boxed()
+    }
+}
+
+/// A followed log.
+struct Following<'a> {
+    follow: Follow<'a>,
+    grep: Option<Regex>,
+    /// When attempts were last looked for; `None`: not yet.
+    looked: Option<Instant>,
+    /// Lines that were read and not returned yet.
+    lines: VecDeque<LogLine>,
+}
+
+impl Following<'_> {
+    async fn next(&mut self) -> Result<Option<LogLine>> {
         loop {
-            if !lines.into_iter().all(&mut *each) || follow.is_over {
-                return Ok(());
+            if let Some(line) = self.lines.pop_front() {
+                return Ok(Some(line));
             }
-            follow.watch();
-            // Between the watch and the sleep, so that nothing printed in between is slept over.
-            lines = follow.new_lines(&grep);
-            if !lines.is_empty() {
+            let Some(looked) = self.looked else {
+                self.grep = pattern(self.follow.query)?;
+                self.follow.look().await?;
+                self.lines = self.follow.last_lines(&self.grep, false).into();
+                self.looked = Some(Instant::now());
+                continue;
+            };
+            if self.follow.is_over {
+                return Ok(None);
+            }
+            self.follow.watch();
+            // After the watch was set up and before the sleep: what is printed in between is not missed.
+            self.lines = self.follow.new_lines(&self.grep).into();
+            if !self.lines.is_empty() {
                 continue;
             }
-            if follow.changed_before(looked + LOOK).await {
+            if self.follow.changed_before(looked + LOOK).await {
                 sleep(BREATH).await;
             } else {
-                follow.look().await?;
-                looked = Instant::now();
+                self.follow.look().await?;
+                self.looked = Some(Instant::now());
             }
-            lines = follow.new_lines(&grep);
+            self.lines = self.follow.new_lines(&self.grep).into();
         }
     }
 }

@@ -5,7 +5,8 @@
 //! `lifecycle`: `start` starts the supervisor, and `stop` starts one where none lives, to do the stopping.
 //!
 //! One verb, one file, each with an `impl Ops` of its own. What is here is what all of them stand on: the project, the
-//! caller, and [`Ops::ask`], through which every verb reaches Redis.
+//! caller, and [`Ops::ask`], through which every verb reaches Redis. A verb that follows something ([`Ops::follow_events`],
+//! [`Ops::follow_logs`], [`Ops::watch_status`], [`Ops::wait_steps`]) returns a stream of [`Steps`].
 
 mod agents;
 mod ask;
@@ -35,6 +36,8 @@ mod why;
 
 use std::{sync::atomic::AtomicUsize, time::Duration};
 
+use futures_util::stream::BoxStream;
+
 use self::retry_deadline::RetryDeadline;
 use crate::{
     config::Config,
@@ -48,7 +51,10 @@ use crate::{
 pub use hook::{Handed, note_hook};
 pub use types::*;
 
-/// For how long `spawn` and `kill` watch for what they asked for.
+/// The items of a verb that follows something, up to its end or its first error.
+pub type Steps<'a, T> = BoxStream<'a, Result<T>>;
+
+/// How long `spawn` and `kill` watch for what they asked for.
 const WATCHED: Duration = Duration::from_secs(5);
 
 /// Every verb, on one project and for one caller.

@@ -3,10 +3,16 @@
 //! It is what people type when something is wrong. So it never fails because the supervisor or Redis is down, and waits
 //! for neither: it says so.
 
-use std::{collections::BTreeMap, time::UNIX_EPOCH};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, UNIX_EPOCH},
+};
+
+use futures_util::{StreamExt, stream};
+use tokio::time::sleep;
 
 use super::{
-    Attention, Ops, RedisStatus, Status, SupervisorStatus,
+    Attention, Ops, RedisStatus, Status, Steps, SupervisorStatus,
     agents::in_order,
     attention::{self, Look, OUTDATED, RESTART},
 };
@@ -25,6 +31,12 @@ use crate::{
 
 /// How many held tasks and dead letters are named one by one.
 const NAMED: usize = 3;
+/// How often a watched status is read without a change.
+const REFRESH: Duration = Duration::from_secs(5);
+/// How often a watch looks at what is on this machine: the supervisor's lock, the private server's socket.
+const LOCAL: Duration = Duration::from_secs(1);
+/// Pause after an event, so that a busy fleet's events cause few reads.
+const GATHER: Duration = Duration::from_millis(200);
 
 impl Ops {
     /// How things stand.
@@ -76,6 +88,21 @@ impl Ops {
             agents: in_order(look.snapshot),
             attention: needs,
         })
+    }
+
+    /// Follows the status: as it is now, and again after each change. Events and the supervisor's lock report changes at
+    /// once; what has neither (memory, heartbeats, sessions.toml) is read every few seconds. The stream has no end.
+    ///
+    /// # Errors
+    /// Those of [`Ops::status`].
+    pub fn watch_status(&self) -> Steps<'_, Status> {
+        self.watch_status_every(REFRESH)
+    }
+
+    /// The same; without a change, the status is read after `refresh`.
+    pub(super) fn watch_status_every(&self, refresh: Duration) -> Steps<'_, Status> {
+        let watch = Watch { ops: self, refresh, seen: Seen::Nothing };
+        stream::try_unfold(watch, async |mut watch| Ok(Some((watch.next().await?, watch)))).boxed()
     }
 
     /// Whether the supervisor is not of this program: an upgrade has replaced it.
@@ -153,6 +180,61 @@ impl Ops {
     fn supervised_for(&self) -> Option<u64> {
         let since = self.home.supervisor_lock().metadata().ok()?.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
         Some(Timestamp::now().0.saturating_sub(since.as_millis() as u64))
+    }
+}
+
+/// A watched status.
+struct Watch<'a> {
+    ops: &'a Ops,
+    refresh: Duration,
+    seen: Seen,
+}
+
+/// What was known of the events before the status was last read.
+enum Seen {
+    /// It was not read yet.
+    Nothing,
+    /// The id of the newest event.
+    Event(String),
+    /// Redis did not answer.
+    Unreachable,
+}
+
+impl Watch<'_> {
+    async fn next(&mut self) -> Result<Status> {
+        if !matches!(self.seen, Seen::Nothing) {
+            let supervisor = self.ops.supervisor();
+            tokio::select! {
+                () = self.event() => {}
+                () = self.another_supervisor(supervisor) => {}
+            }
+        }
+        // Before the status is read: an event in between causes another look.
+        self.seen = match self.ops.store().events_last(1).await {
+            Ok(newest) => Seen::Event(newest.last().map_or_else(|| "0-0".to_owned(), |event| event.id.clone())),
+            Err(_) => Seen::Unreachable,
+        };
+        self.ops.status().await
+    }
+
+    /// Returns after an event, or when it is time to read the status anyway.
+    async fn event(&self) {
+        let answer = match &self.seen {
+            Seen::Event(after) => self.ops.store().next_events(after, self.refresh).await,
+            Seen::Nothing | Seen::Unreachable => return sleep(LOCAL).await,
+        };
+        match answer {
+            Ok(events) if events.is_empty() => {}
+            Ok(_) => sleep(GATHER).await,
+            Err(_) => sleep(LOCAL).await,
+        }
+    }
+
+    /// Returns when another supervisor, or none, holds the lock. This reads a file; it does not ask Redis.
+    async fn another_supervisor(&self, before: Option<ProcessId>) {
+        while self.ops.supervisor() == before {
+            sleep(LOCAL).await;
+        }
     }
 }
 

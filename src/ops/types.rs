@@ -184,8 +184,19 @@ pub struct Waited {
     pub ended: Vec<TaskDetail>,
     /// Those that have not.
     pub open: Vec<Task>,
-    /// The time was over first.
+    /// Whether the time was over first.
     pub timed_out: bool,
+}
+
+/// One step of a wait.
+#[derive(Debug, Clone)]
+pub enum WaitStep {
+    /// The tasks as they are now: after each end of one of them, and every few seconds.
+    Looked(Vec<Task>),
+    /// A task has begun to wait for a person.
+    Held(Task),
+    /// The wait is over; no step follows.
+    Done(Waited),
 }
 
 /// `orch tasks`.
@@ -295,6 +306,16 @@ pub struct Status {
     pub usage_today: Usage,
     /// What needs a person.
     pub attention: Vec<Attention>,
+}
+
+impl Status {
+    /// The same status some time later, if nothing has changed: the supervisor has been up for longer.
+    #[must_use]
+    pub fn after(&self, passed: Duration) -> Status {
+        let mut later = self.clone();
+        later.supervisor.uptime_ms = later.supervisor.uptime_ms.map(|ms| ms.saturating_add(passed.as_millis() as u64));
+        later
+    }
 }
 
 /// Of `status`: the supervisor.

@@ -1,14 +1,18 @@
 //! `orch wait`: blocks until tasks have ended.
 //!
-//! It sleeps on a subscription, and looks at the states themselves after every message and every few seconds. So a lost
-//! message or a restarted Redis costs a moment, and waiting costs next to nothing.
+//! A wait is a stream of steps. It sleeps on a subscription, and reads the tasks' states after every message and every few
+//! seconds. So a lost message or a restarted Redis costs a moment, and waiting costs next to nothing.
 
-use std::{collections::HashSet, sync::atomic::Ordering, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::atomic::Ordering,
+    time::Duration,
+};
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, StreamExt, stream};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Caller, Ops, Wait, Waited};
+use super::{Caller, Ops, Steps, Wait, WaitStep, Waited};
 use crate::{
     error::{Error, Result},
     model::{
@@ -19,128 +23,54 @@ use crate::{
     store::wake::News,
 };
 
-/// How often to look without having been told.
+/// How often the states are read without a message.
 const LOOK: Duration = Duration::from_secs(5);
-/// For how long the mark on a waiting task holds. A waiter that is killed leaves it behind for this long at most.
+/// How long the mark on a waiting task lasts. A waiter that is killed leaves it for at most this long.
 const MARK: Duration = Duration::from_secs(15);
 
 impl Ops {
-    /// Waits until all of these tasks have ended, or with `any` until one has; those that have, in the order asked for.
-    /// Within an attempt, the attempt's own task is marked as waiting meanwhile, and takes no place of its role.
+    /// Waits until all of these tasks have ended, or with `any` until one has, and returns those that have, in the order
+    /// asked for. Within an attempt, the attempt's own task is marked as waiting meanwhile, and takes no slot of its role.
     ///
     /// # Errors
     /// TimedOut, with the states of those that have not ended. NotFound: no such task. Failed: the caller's own attempt
-    /// is over, or it would wait for itself. NotRunning: there is no Redis, and nobody who brings it back.
+    /// is over, or it would wait for itself. NotRunning: there is no Redis, and no supervisor that brings it back.
     pub async fn wait(&self, wait: Wait) -> Result<Vec<TaskDetail>> {
-        self.wait_telling(wait, &mut |_| {}).await
+        let limit = wait.timeout;
+        let mut steps = self.wait_steps(wait, std::future::pending());
+        while let Some(step) = steps.next().await {
+            if let WaitStep::Done(waited) = step? {
+                return waited.in_time(limit);
+            }
+        }
+        Err(Error::internal("the wait has ended without an answer"))
     }
 
-    /// The same; `held` is called with each of them that comes to wait for a person, within seconds.
+    /// The same, step by step. A time that is over is no error here. `cancelled` ends the wait early and takes the mark away
+    /// at once; after a stream that is only dropped, the mark expires.
     ///
-    /// # Errors
-    /// As [`Ops::wait`].
-    pub async fn wait_telling(&self, wait: Wait, held: &mut (dyn FnMut(&Task) + Send)) -> Result<Vec<TaskDetail>> {
-        let mut told: HashSet<TaskId> = HashSet::new();
-        let mut look = |tasks: &[Task]| {
-            for task in tasks {
-                match task.state {
-                    TaskState::Held if told.insert(task.id.clone()) => held(task),
-                    TaskState::Held => {}
-                    _ => drop(told.remove(&task.id)),
+    /// The stream ends with [`WaitStep::Done`] or an error: those of [`Ops::wait`] but TimedOut; Failed: it was cancelled.
+    pub fn wait_steps<'a>(
+        &'a self,
+        wait: Wait,
+        cancelled: impl Future<Output = ()> + Send + 'a,
+    ) -> Steps<'a, WaitStep> {
+        let waiting = Some((Waiting::new(self, wait), Box::pin(cancelled)));
+        stream::unfold(waiting, async |waiting| {
+            let (mut waiting, mut cancelled) = waiting?;
+            let step = tokio::select! {
+                step = waiting.next() => step,
+                () = &mut cancelled => {
+                    Err(Error::failed("the wait was cancelled; the tasks go on").hint("wait again at any time"))
                 }
+            };
+            if matches!(step, Ok(WaitStep::Looked(_) | WaitStep::Held(_))) {
+                return Some((step, Some((waiting, cancelled))));
             }
-        };
-        let waited = self.wait_watching(&wait, std::future::pending(), &mut look).await?;
-        match waited.timed_out {
-            true => Err(over(&waited.open, wait.timeout.unwrap_or_default())),
-            false => Ok(waited.ended),
-        }
-    }
-
-    /// The same for a surface that can show how it stands: `seen` is called with all of these tasks after each look, that
-    /// is after each end and every few seconds. When the time is over, that is no error; whoever stops listening before
-    /// ends the wait by `given_up`.
-    ///
-    /// # Errors
-    /// As [`Ops::wait`], but for TimedOut; Failed: it was given up.
-    pub async fn wait_watching(
-        &self,
-        wait: &Wait,
-        given_up: impl Future<Output = ()>,
-        seen: &mut (dyn FnMut(&[Task]) + Send),
-    ) -> Result<Waited> {
-        let mut ids = wait.ids.clone();
-        let mut named = HashSet::new();
-        ids.retain(|id| named.insert(id.clone()));
-        if ids.is_empty() {
-            return Err(Error::usage("there is nothing to wait for").hint("name tasks: orch wait t-..."));
-        }
-        let deadline = wait.timeout.and_then(|limit| Instant::now().checked_add(limit));
-        let mut marked = false;
-        let waited = tokio::select! {
-            waited = self.until_ended(&ids, wait.any, deadline, &mut marked, seen) => waited,
-            () = given_up => Err(Error::failed("the wait was given up; the tasks go on").hint("wait again at any time")),
-        };
-        // Of several at once the last one takes the mark away.
-        if marked
-            && self.marks.fetch_sub(1, Ordering::Relaxed) == 1
-            && let Some(attempt) = self.caller.attempt()
-        {
-            // Best effort: the mark ends by itself, and what we have to say is the answer.
-            let _ = self.store().mark_waiting(attempt, &ids, Duration::ZERO).await;
-        }
-        if let (Ok(waited), Caller::Agent { attempt: None, .. }) = (&waited, &self.caller) {
-            let ended: Vec<&TaskId> = waited.ended.iter().map(|detail| &detail.task.id).collect();
-            // Best effort: else it is told of these ends once more, at the end of its turn.
-            let _ = self.store().master_has_heard(&self.config.master.session, &ended).await;
-        }
-        waited
-    }
-
-    async fn until_ended(
-        &self,
-        ids: &[TaskId],
-        any: bool,
-        deadline: Option<Instant>,
-        marked: &mut bool,
-        seen: &mut (dyn FnMut(&[Task]) + Send),
-    ) -> Result<Waited> {
-        let mut ends: Option<News> = None;
-        loop {
-            // Before the look: what ends in between is told.
-            if ends.is_none() {
-                ends = Some(self.ask(|s| s.watch_ends(ids)).await?);
-            }
-            let tasks = self.existing(ids).await?;
-            seen(&tasks);
-            let now = Instant::now();
-            let over = deadline.is_some_and(|deadline| deadline <= now);
-            let open: Vec<TaskId> = tasks.iter().filter(|t| !t.state.is_terminal()).map(|t| t.id.clone()).collect();
-            if open.is_empty() || over || any && open.len() < tasks.len() {
-                let ended = self.ended(ids).await?;
-                let enough = any && !ended.is_empty() || ended.len() == ids.len();
-                if enough || over {
-                    let mut open = tasks;
-                    open.retain(|task| !ended.iter().any(|end| end.task.id == task.id));
-                    return Ok(Waited { ended, open, timed_out: !enough });
-                }
-                // Somebody has just started one of them anew.
-                continue;
-            }
-            if let Some(attempt) = self.caller.attempt() {
-                // First, as a call that is given up halfway may have been heard.
-                if !std::mem::replace(marked, true) {
-                    self.marks.fetch_add(1, Ordering::Relaxed);
-                }
-                self.ask(|s| s.mark_waiting(attempt, &open, MARK)).await?;
-            }
-            let until = deadline.map_or(now + LOOK, |deadline| deadline.min(now + LOOK));
-            if let Some(subscription) = &mut ends
-                && timeout_at(until, told(subscription)).await == Ok(false)
-            {
-                ends = None;
-            }
-        }
+            waiting.close(&step).await;
+            Some((step, None))
+        })
+        .boxed()
     }
 
     /// All of these tasks.
@@ -169,7 +99,143 @@ impl Ops {
     }
 }
 
-/// Sleeps until something has ended; `false` when the connection broke. Many ends at once are worth one look.
+impl Waited {
+    /// The tasks that have ended.
+    ///
+    /// # Errors
+    /// TimedOut: the time was over first.
+    pub fn in_time(self, limit: Option<Duration>) -> Result<Vec<TaskDetail>> {
+        match self.timed_out {
+            true => Err(over(&self.open, limit.unwrap_or_default())),
+            false => Ok(self.ended),
+        }
+    }
+}
+
+/// A wait that goes on.
+struct Waiting<'a> {
+    ops: &'a Ops,
+    ids: Vec<TaskId>,
+    any: bool,
+    deadline: Option<Instant>,
+    /// The subscription to their ends.
+    ends: Option<News>,
+    /// Steps that were not returned yet.
+    steps: VecDeque<WaitStep>,
+    /// Tasks that had not ended at the last look; empty: look without sleeping first.
+    open: Vec<TaskId>,
+    /// Tasks that were reported as held.
+    held: HashSet<TaskId>,
+    /// Whether the caller's task was marked as waiting.
+    is_marked: bool,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(ops: &'a Ops, wait: Wait) -> Self {
+        let mut named = HashSet::new();
+        let mut ids = wait.ids;
+        ids.retain(|id| named.insert(id.clone()));
+        let deadline = wait.timeout.and_then(|limit| Instant::now().checked_add(limit));
+        let (steps, open, held) = (VecDeque::new(), Vec::new(), HashSet::new());
+        Waiting { ops, ids, any: wait.any, deadline, ends: None, steps, open, held, is_marked: false }
+    }
+
+    async fn next(&mut self) -> Result<WaitStep> {
+        if self.ids.is_empty() {
+            return Err(Error::usage("there is nothing to wait for").hint("name tasks: orch wait t-..."));
+        }
+        loop {
+            if let Some(step) = self.steps.pop_front() {
+                return Ok(step);
+            }
+            if !self.open.is_empty() {
+                self.mark().await?;
+                self.sleep().await;
+            }
+            self.look().await?;
+        }
+    }
+
+    /// Reads the tasks, and decides whether the wait is over.
+    async fn look(&mut self) -> Result<()> {
+        // Before the tasks are read: an end in between sends a message.
+        if self.ends.is_none() {
+            self.ends = Some(self.ops.ask(|s| s.watch_ends(&self.ids)).await?);
+        }
+        let mut tasks = self.ops.existing(&self.ids).await?;
+        self.steps.push_back(WaitStep::Looked(tasks.clone()));
+        for task in &tasks {
+            match task.state {
+                TaskState::Held if self.held.insert(task.id.clone()) => {
+                    self.steps.push_back(WaitStep::Held(task.clone()));
+                }
+                TaskState::Held => {}
+                _ => drop(self.held.remove(&task.id)),
+            }
+        }
+        let is_over = self.deadline.is_some_and(|deadline| deadline <= Instant::now());
+        self.open = tasks.iter().filter(|t| !t.state.is_terminal()).map(|t| t.id.clone()).collect();
+        if self.open.is_empty() || is_over || self.any && self.open.len() < tasks.len() {
+            let ended = self.ops.ended(&self.ids).await?;
+            let is_enough = self.any && !ended.is_empty() || ended.len() == self.ids.len();
+            if is_enough || is_over {
+                tasks.retain(|task| !ended.iter().any(|end| end.task.id == task.id));
+                self.steps.push_back(WaitStep::Done(Waited { ended, open: tasks, timed_out: !is_enough }));
+            }
+            // Otherwise one of them was just retried: look again without sleeping.
+            self.open.clear();
+        }
+        Ok(())
+    }
+
+    /// Marks the caller's own task as waiting.
+    async fn mark(&mut self) -> Result<()> {
+        let Some(attempt) = self.ops.caller.attempt() else { return Ok(()) };
+        // Counted before the call, which may take effect even if it is interrupted.
+        if !std::mem::replace(&mut self.is_marked, true) {
+            self.ops.marks.fetch_add(1, Ordering::Relaxed);
+        }
+        self.ops.ask(|s| s.mark_waiting(attempt, &self.open, MARK)).await
+    }
+
+    /// Sleeps until one of them has ended, or until it is time to look anyway.
+    async fn sleep(&mut self) {
+        let look = Instant::now() + LOOK;
+        let until = self.deadline.map_or(look, |deadline| deadline.min(look));
+        if let Some(ends) = &mut self.ends
+            && timeout_at(until, told(ends)).await == Ok(false)
+        {
+            self.ends = None;
+        }
+    }
+
+    /// The wait is over: the mark is taken away, and what the master has been told is recorded.
+    async fn close(&mut self, last: &Result<WaitStep>) {
+        // Of several concurrent waits, the last one takes the mark away.
+        if std::mem::take(&mut self.is_marked)
+            && self.ops.marks.fetch_sub(1, Ordering::Relaxed) == 1
+            && let Some(attempt) = self.ops.caller.attempt()
+        {
+            // Best effort: the mark expires, and the answer matters more than this error.
+            let _ = self.ops.store().mark_waiting(attempt, &self.ids, Duration::ZERO).await;
+        }
+        if let (Ok(WaitStep::Done(waited)), Caller::Agent { attempt: None, .. }) = (last, &self.ops.caller) {
+            let ended: Vec<&TaskId> = waited.ended.iter().map(|detail| &detail.task.id).collect();
+            // Best effort: otherwise the master is told of these ends once more, after its turn.
+            let _ = self.ops.store().master_has_heard(&self.ops.config.master.session, &ended).await;
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if self.is_marked {
+            self.ops.marks.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Sleeps until something has ended; `false` when the connection broke. Many ends together are worth one look.
 pub(super) async fn told(ends: &mut News) -> bool {
     let alive = ends.next().await;
     while ends.next().now_or_never() == Some(true) {}

@@ -64,7 +64,7 @@ fn a_line_is_a_task_and_its_life_is_told() {
     shows(&world, "to the default role: shell");
     line(&world, "@shell echo what is wrong >&2; exit 65");
     shows(&world, "failed: exit code 65 (permanent): what is wrong");
-    shows(&world, "orch why t-");
+    shows(&world, "/why t-");
 
     for (mistake, answer) in [
         ("@sonet look", "did you mean @sonnet?"),
@@ -79,9 +79,9 @@ fn a_line_is_a_task_and_its_life_is_told() {
     assert_eq!(texts(&world).len(), 3, "mistakes are no tasks");
 
     for (command, answer) in [
-        ("/status", "tasks 2 succeeded, 1 failed"),
+        ("/status", "2 succeeded · 1 failed"),
         ("/tasks", "echo to the default role"),
-        ("/agents", "sonnet-1     idle"),
+        ("/agents", "sonnet-1     sonnet  idle"),
         ("/help", "Tab completes"),
     ] {
         line(&world, command);
@@ -198,7 +198,7 @@ fn forty_columns_are_enough() {
     world.tmux(&["resize-window", "-t", &format!("={MASTER}:"), "-x", "40", "-y", "24"]).ok();
     prompt(&world);
     line(&world, "exit 65");
-    shows(&world, "orch why t-");
+    shows(&world, "/why t-");
     for command in ["/status", "/tasks", "/agents", "/nonsense"] {
         line(&world, command);
         prompt(&world);

@@ -13,6 +13,7 @@ use crate::{
         reply::{Answer, reply},
     },
     ops::types,
+    view::{View, task},
 };
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -24,7 +25,7 @@ pub(in crate::mcp) struct TaskIds {
 
 #[derive(Debug, Serialize, JsonSchema)]
 pub(in crate::mcp) struct Changes {
-    /// One for each id.
+    /// One per id.
     tasks: Vec<Change>,
 }
 
@@ -33,7 +34,7 @@ struct Change {
     id: String,
     /// Its state before.
     from: &'static str,
-    /// Its state now. Still 'running' after a cancel: its agent was told to stop.
+    /// Its state now. Still 'running' after a cancel: its agent was asked to stop it.
     state: &'static str,
     /// Whether the call did anything.
     changed: bool,
@@ -41,41 +42,35 @@ struct Change {
 
 #[tool_router(router = change_tools, vis = "pub(super)")]
 impl Server {
-    /// Gives up tasks and their open subtasks; running ones are told to stop. An agent at work may cancel its own subtasks
-    /// only.
+    /// Cancels tasks and their open subtasks; running ones are asked to stop. An agent that works on a task may cancel only
+    /// its own subtasks.
     #[tool(
         output_schema = args::output::<Changes>(),
         annotations(title = "Cancel tasks", read_only_hint = false, destructive_hint = true, idempotent_hint = true, open_world_hint = false)
     )]
     async fn cancel_task(&self, Parameters(asked): Parameters<TaskIds>) -> Answer<Changes> {
-        told(self.ops()?.cancel(&args::ids(&asked.ids)?).await?)
+        changes(self.ops()?.cancel(&args::ids(&asked.ids)?).await?, task::cancelled)
     }
 
-    /// Starts failed, cancelled or held tasks anew, and delayed ones at once. An agent at work may retry its own subtasks
-    /// only.
+    /// Retries failed, cancelled or held tasks, and starts delayed ones immediately. An agent that works on a task may retry
+    /// only its own subtasks.
     #[tool(
         output_schema = args::output::<Changes>(),
         annotations(title = "Retry tasks", read_only_hint = false, destructive_hint = false, idempotent_hint = true, open_world_hint = true)
     )]
     async fn retry_task(&self, Parameters(asked): Parameters<TaskIds>) -> Answer<Changes> {
-        told(self.ops()?.retry(&args::ids(&asked.ids)?).await?)
+        changes(self.ops()?.retry(&args::ids(&asked.ids)?).await?, task::retried)
     }
 }
 
-fn told(changed: Vec<types::Changed>) -> Answer<Changes> {
-    let lines: Vec<String> = changed
-        .iter()
-        .map(|one| match (one.changed, one.from == one.state) {
-            (false, _) => format!("{} stays {}", one.id, one.state),
-            (true, true) => format!("{} is {}, and was told to stop", one.id, one.state),
-            (true, false) => format!("{} was {}, and is {}", one.id, one.from, one.state),
-        })
-        .collect();
+fn changes(changed: Vec<types::Changed>, words: impl Fn(&types::Changed, &View) -> String) -> Answer<Changes> {
+    let view = View::plain();
+    let lines: String = changed.iter().map(|one| words(one, &view)).collect();
     let tasks = changed.iter().map(|one| Change {
         id: one.id.to_string(),
         from: one.from.as_str(),
         state: one.state.as_str(),
         changed: one.changed,
     });
-    reply(lines.join("\n"), Changes { tasks: tasks.collect() })
+    reply(lines.trim_end(), Changes { tasks: tasks.collect() })
 }

@@ -13,16 +13,16 @@ use crate::{
         Server, args,
         args::{Parameters, plain},
         reply::{Answer, reply},
-        view::{Outcome, Row},
+        task::{self, Outcome, Row},
     },
     model::{agent::Agent, task::TaskState, text::one_line},
     ops::types::{Caller, Shown, Status, Target, TaskFilter},
 };
 
-/// So many tasks unless more are asked for, and so many at most.
+/// Tasks that are listed by default, and at most.
 const LISTED: usize = 20;
 const LISTED_AT_MOST: usize = 200;
-/// What is shown of the text of one task.
+/// Bytes of the answer, and characters of the text, of one task.
 const TEXT: usize = 64 * 1024;
 const DESCRIPTION: usize = 4_000;
 
@@ -40,7 +40,7 @@ pub(in crate::mcp) struct Standing {
     redis: &'static str,
     /// Whether new tasks are accepted.
     accepting: bool,
-    /// Whether nothing new is started.
+    /// Whether no new agents and tasks are started.
     paused: bool,
     /// Roles to which you may delegate.
     roles: Vec<RoleRow>,
@@ -68,7 +68,7 @@ struct RoleRow {
     driver: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     model: Option<String>,
-    /// How many work at once at most.
+    /// How many agents of it work concurrently, at most.
     max: u32,
 }
 
@@ -82,10 +82,10 @@ struct AgentRow {
     /// What it asks a person for: permission, input or login.
     #[serde(skip_serializing_if = "Option::is_none")]
     needs: Option<&'static str>,
-    /// What exactly.
+    /// What exactly it asks.
     #[serde(skip_serializing_if = "Option::is_none")]
     needs_for: Option<String>,
-    /// That it gets no answer from its service, and tries again by itself.
+    /// That its service does not answer and it tries again automatically.
     #[serde(skip_serializing_if = "Option::is_none")]
     retrying: Option<String>,
 }
@@ -108,7 +108,7 @@ pub(in crate::mcp) struct Seen {
     subtasks: Vec<String>,
     /// What must have succeeded before.
     after: Vec<String>,
-    /// Every try at it, in words.
+    /// Every attempt, in words.
     attempts: Vec<String>,
     /// How it ended.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -126,7 +126,7 @@ pub(in crate::mcp) struct ListTasks {
     role: Option<String>,
     /// Only subtasks of this task. Your own task's id is in get_status.
     parent: Option<String>,
-    /// The newest so many. Default 20, at most 200.
+    /// How many, the newest first. Default 20, at most 200.
     limit: Option<usize>,
 }
 
@@ -134,13 +134,13 @@ pub(in crate::mcp) struct ListTasks {
 pub(in crate::mcp) struct Listed {
     /// The newest first.
     tasks: Vec<Row>,
-    /// There are more than the limit.
+    /// Whether there are more than the limit.
     more: bool,
 }
 
 #[tool_router(router = look_tools, vis = "pub(super)")]
 impl Server {
-    /// How things stand: who you are, the roles you can delegate to, the agents, how many tasks are in each state, what
+    /// The project's status: who you are, the roles you can delegate to, the agents, how many tasks are in each state, what
     /// needs a person.
     #[tool(
         output_schema = args::output::<Standing>(),
@@ -168,7 +168,7 @@ impl Server {
         };
         let task = &detail.task;
         let attempts = detail.attempts.iter().map(|attempt| {
-            let how = attempt.reason.as_deref().map_or_else(|| "goes on".to_owned(), |why| one_line(why, 300));
+            let how = attempt.reason.as_deref().map_or_else(|| "running".to_owned(), |why| one_line(why, 300));
             format!("{} by {}: {how}", attempt.number, attempt.agent)
         });
         let seen = Seen {
@@ -179,8 +179,8 @@ impl Server {
             attempts: attempts.collect(),
             outcome: task.state.is_terminal().then(|| Outcome::new(&detail, TEXT)),
         };
-        let said = seen.outcome.as_ref().map_or_else(|| seen.task.in_words(), Outcome::in_words);
-        reply(said, seen)
+        let words = seen.outcome.as_ref().map(|outcome| outcome.in_words(&detail, TEXT));
+        reply(words.unwrap_or_else(|| task::in_words(task)), seen)
     }
 
     /// Lists tasks, the newest first. To wait for tasks, use wait_tasks.
@@ -196,7 +196,8 @@ impl Server {
         let filter = TaskFilter { state, role: asked.role, parent, below: false, limit: Some(limit + 1) };
         let found = self.ops()?.tasks(filter).await?.tasks;
         let listed = Listed { tasks: found.iter().take(limit).map(Row::from).collect(), more: found.len() > limit };
-        let lines = listed.tasks.iter().map(|row| format!("{}: {}", row.in_words(), row.text));
+        let rows = listed.tasks.iter().zip(&found);
+        let lines = rows.map(|(row, task)| format!("{}: {}", task::in_words(task), row.text));
         let more = listed.more.then(|| "... and more".to_owned());
         let lines: Vec<String> = lines.chain(more).collect();
         reply(if lines.is_empty() { "no tasks".to_owned() } else { lines.join("\n") }, listed)

@@ -1,7 +1,8 @@
 //! `wait_tasks`.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
+use futures_util::StreamExt;
 use rmcp::{
     Peer, RoleServer,
     model::{ProgressNotificationParam, ProgressToken},
@@ -10,27 +11,28 @@ use rmcp::{
     tool, tool_router,
 };
 use serde::{Deserialize, Serialize};
-use tokio::{sync::mpsc, time::Instant};
+use tokio::time::Instant;
 
 use crate::{
+    error::Error,
     mcp::{
         Server, args,
         args::{Parameters, plain},
         reply::{Answer, reply},
-        view::{Outcome, Row},
+        task::{self, Outcome, Row},
     },
     model::task::Task,
-    ops::types::{Wait, Waited},
+    ops::types::{Wait, WaitStep, Waited},
 };
 
-/// Clients give up on a tool after a minute or more. An answer in time that says "not yet" is worth more than a better one
-/// that nobody hears.
+/// Clients cancel a tool call after a minute or more. An early answer that says "not yet" reaches them; a complete one that
+/// is late does not.
 const DEFAULT: Duration = Duration::from_secs(50);
-/// For clients that are known to be more patient.
+/// For clients that are configured to wait longer.
 const MOST: Duration = Duration::from_secs(3600);
-/// All results of one answer together have so many bytes of text: clients refuse what is much longer.
+/// Bytes of text of all results in one answer: clients refuse much longer answers.
 const TEXTS: usize = 48 * 1024;
-/// So many open tasks are named in a line of progress.
+/// Open tasks that are named in a progress notification.
 const NAMED: usize = 3;
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -53,7 +55,7 @@ pub(in crate::mcp) struct Ended {
     done: Vec<Outcome>,
     /// Tasks that have not. Call wait_tasks again with their ids.
     open: Vec<Row>,
-    /// The time was over first.
+    /// Whether the time was over first.
     timed_out: bool,
 }
 
@@ -72,65 +74,75 @@ impl Server {
     ) -> Answer<Ended> {
         let limit = args::time(asked.timeout.as_deref())?.unwrap_or(DEFAULT).min(MOST);
         let wait = Wait { ids: args::ids(&asked.ids)?, any: asked.any, timeout: Some(limit) };
-        let ops = self.ops()?;
-        let (tell, told) = mpsc::unbounded_channel();
-        let waiting = async move {
-            let mut seen = |tasks: &[Task]| drop(tell.send(standing(tasks)));
-            // Both the client's word that it is not interested any more, and its going away.
-            ops.wait_watching(&wait, context.ct.cancelled(), &mut seen).await
-        };
-        let telling = report(context.peer, context.meta.get_progress_token(), limit, told);
-        let (waited, ()) = tokio::join!(waiting, telling);
-        let ended = Ended::from(waited?);
-        reply(ended.in_words(), ended)
+        let progress = Progress::new(context.peer, context.meta.get_progress_token(), limit);
+        // The client cancels the call, or goes away.
+        let cancelled = async move { context.ct.cancelled().await };
+        let mut steps = pin!(self.ops()?.wait_steps(wait, cancelled));
+        while let Some(step) = steps.next().await {
+            match step? {
+                WaitStep::Looked(tasks) => progress.report(&standing(&tasks)).await,
+                WaitStep::Held(_) => {}
+                WaitStep::Done(waited) => return reply(in_words(&waited), Ended::from(&waited)),
+            }
+        }
+        Err(Error::internal("the wait has ended without an answer").into())
     }
 }
 
-impl From<Waited> for Ended {
-    fn from(waited: Waited) -> Self {
-        let room = TEXTS / waited.ended.len().max(1);
+/// Bytes of text per result.
+fn room(waited: &Waited) -> usize {
+    TEXTS / waited.ended.len().max(1)
+}
+
+impl From<&Waited> for Ended {
+    fn from(waited: &Waited) -> Self {
         Ended {
-            done: waited.ended.iter().map(|detail| Outcome::new(detail, room)).collect(),
+            done: waited.ended.iter().map(|detail| Outcome::new(detail, room(waited))).collect(),
             open: waited.open.iter().map(Row::from).collect(),
             timed_out: waited.timed_out,
         }
     }
 }
 
-impl Ended {
-    fn in_words(&self) -> String {
-        let mut parts: Vec<String> = self.done.iter().map(Outcome::in_words).collect();
-        if !self.open.is_empty() {
-            let open: Vec<String> = self.open.iter().map(Row::in_words).collect();
-            parts.push(format!("not ended yet (call wait_tasks again to go on waiting):\n{}", open.join("\n")));
-        }
-        parts.join("\n\n")
+fn in_words(waited: &Waited) -> String {
+    let room = room(waited);
+    let mut parts: Vec<String> =
+        waited.ended.iter().map(|detail| Outcome::new(detail, room).in_words(detail, room)).collect();
+    if !waited.open.is_empty() {
+        let open: Vec<String> = waited.open.iter().map(task::in_words).collect();
+        parts.push(format!("not ended yet (call wait_tasks again to go on waiting):\n{}", open.join("\n")));
     }
+    parts.join("\n\n")
 }
 
-/// Sends each line to a client that has asked for progress; until there will be no more.
-async fn report(
+/// The client's progress notifications for one call, if it wants any.
+struct Progress {
     peer: Peer<RoleServer>,
     token: Option<ProgressToken>,
     limit: Duration,
-    mut lines: mpsc::UnboundedReceiver<String>,
-) {
-    let began = Instant::now();
-    while let Some(line) = lines.recv().await {
-        let Some(token) = &token else { continue };
-        // The time that has passed: it alone grows with every line, as the protocol asks for.
-        let progress = ProgressNotificationParam::new(token.clone(), began.elapsed().as_secs_f64())
-            .with_total(limit.as_secs_f64())
+    began: Instant,
+}
+
+impl Progress {
+    fn new(peer: Peer<RoleServer>, token: Option<ProgressToken>, limit: Duration) -> Self {
+        Progress { peer, token, limit, began: Instant::now() }
+    }
+
+    async fn report(&self, line: &str) {
+        let Some(token) = &self.token else { return };
+        // The time that has passed: the protocol requires a value that grows with every notification.
+        let progress = ProgressNotificationParam::new(token.clone(), self.began.elapsed().as_secs_f64())
+            .with_total(self.limit.as_secs_f64())
             .with_message(line);
-        // A client that can't be told is one that has gone, which others notice.
-        let _ = peer.notify_progress(progress).await;
+        // A client that cannot be reached has gone, which ends the call elsewhere.
+        let _ = self.peer.notify_progress(progress).await;
     }
 }
 
 /// `1 of 3 ended; t-7k2m9qx4hz running (shell-1), t-3v8n1c5ydw ready`.
 fn standing(tasks: &[Task]) -> String {
     let open: Vec<&Task> = tasks.iter().filter(|task| !task.state.is_terminal()).collect();
-    let mut named: Vec<String> = open.iter().take(NAMED).map(|task| Row::from(*task).in_words()).collect();
+    let mut named: Vec<String> = open.iter().take(NAMED).map(|task| task::in_words(task)).collect();
     if open.len() > NAMED {
         named.push(format!("{} more", open.len() - NAMED));
     }

@@ -1,5 +1,7 @@
 //! delegate, wait, result: from a person, and from within an attempt.
 
+use futures_util::StreamExt;
+
 use super::*;
 use crate::error::Kind;
 
@@ -46,18 +48,21 @@ async fn waiting_has_an_end_and_any_is_enough() {
 }
 
 #[tokio::test]
-async fn whoever_waits_for_a_held_task_is_told_once() {
+async fn a_wait_reports_once_that_a_task_is_held() {
     let world = World::awake().await;
     let ops = world.ops();
     let id = ops.delegate(task("log in", "shell")).await.unwrap().id;
     let agent = world.agent("shell-1", "shell").await;
     let claimed = agent.claim(&ops).await;
     assert_eq!(agent.finish(&ops, &claimed, Cause::NeedsPerson, "log in first").await, TaskState::Held);
-    let mut told = Vec::new();
-    let mut held = |task: &Task| told.push(task.reason.clone().unwrap_or_default());
     let limited = Wait { timeout: Some(Duration::from_millis(30)), ..wait_for(&[&id]) };
-    assert_eq!(ops.wait_telling(limited, &mut held).await.unwrap_err().kind, Kind::TimedOut);
-    assert_eq!(told, ["log in first"]);
+    let steps: Vec<WaitStep> = ops.wait_steps(limited, std::future::pending()).map(Result::unwrap).collect().await;
+    let held = steps.iter().filter_map(|step| match step {
+        WaitStep::Held(task) => Some(task.reason.clone().unwrap_or_default()),
+        _ => None,
+    });
+    assert_eq!(held.collect::<Vec<_>>(), ["log in first"]);
+    assert!(matches!(steps.last(), Some(WaitStep::Done(waited)) if waited.timed_out), "{steps:?}");
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! logs: what attempts printed.
 
+use futures_util::StreamExt;
+
 use super::*;
 use crate::{
     error::Kind,
@@ -68,37 +70,45 @@ async fn a_followed_log_shows_lines_as_they_come_and_ends_with_its_task() {
     let mut log = log_of(&ops, &claimed);
     print(&mut log, "one\n");
 
-    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
     let query = LogQuery { task: Some(id), last: 10, ..LogQuery::default() };
-    let mut each = |line: LogLine| tell.send(line.text).is_ok();
-    let follow = ops.follow_logs(&query, &mut each);
-    let work = async {
-        assert_eq!(told.recv().await.unwrap(), "one");
-        print(&mut log, "two\n");
-        assert_eq!(told.recv().await.unwrap(), "two");
-        print(&mut log, "the end, without a line's end");
-        agent.finish(&ops, &claimed, Cause::Success, "done").await;
-        assert_eq!(told.recv().await.unwrap(), "the end, without a line's end");
-    };
-    let (followed, ()) = tokio::join!(follow, work);
-    followed.unwrap();
+    let mut lines = ops.follow_logs(&query).map(|line| line.unwrap().text);
+    assert_eq!(lines.next().await.as_deref(), Some("one"));
+    print(&mut log, "two\n");
+    assert_eq!(lines.next().await.as_deref(), Some("two"));
+    print(&mut log, "the end, without a line's end");
+    agent.finish(&ops, &claimed, Cause::Success, "done").await;
+    assert_eq!(lines.next().await.as_deref(), Some("the end, without a line's end"));
+    assert_eq!(lines.next().await, None);
 }
 
 #[tokio::test]
-async fn a_followed_agent_shows_its_next_task_and_a_closed_ear_ends_it() {
+async fn a_followed_agent_shows_its_next_task() {
     let world = World::awake().await;
     let ops = world.ops();
     let agent = world.agent("shell-1", "shell").await;
     let query = LogQuery { agent: Some("shell-1".into()), last: 10, ..LogQuery::default() };
-    let mut each = |line: LogLine| {
-        assert_eq!(line.text, "hello");
-        false
-    };
+    let mut lines = ops.follow_logs(&query);
     let work = async {
         ops.delegate(task("x", "shell")).await.unwrap();
         let claimed = agent.claim(&ops).await;
         print(&mut log_of(&ops, &claimed), "hello\n");
     };
-    let (followed, ()) = tokio::join!(ops.follow_logs(&query, &mut each), work);
-    followed.unwrap();
+    let (line, ()) = tokio::join!(lines.next(), work);
+    assert_eq!(line.unwrap().unwrap().text, "hello");
+}
+
+#[tokio::test]
+async fn a_watched_status_is_read_again_after_an_event_and_not_by_the_clock() {
+    let world = World::awake().await;
+    let ops = world.ops();
+    let mut watch = ops.watch_status_every(Duration::from_secs(3_600));
+    assert_eq!(watch.next().await.unwrap().unwrap().tasks["ready"], 0);
+    let delegated = async { ops.delegate(task("x", "shell")).await.unwrap() };
+    let (status, _) = tokio::join!(watch.next(), delegated);
+    assert_eq!(status.unwrap().unwrap().tasks["ready"], 1);
+    // A supervisor that starts or dies records no event.
+    let lock = world.supervise();
+    assert_eq!(watch.next().await.unwrap().unwrap().supervisor.state, "running");
+    drop(lock);
+    assert_eq!(watch.next().await.unwrap().unwrap().supervisor.state, "stopped");
 }

@@ -1,5 +1,7 @@
 //! What people ask and say: status, why, cancel, retry, pause, spawn, kill.
 
+use futures_util::StreamExt;
+
 use super::*;
 use crate::error::Kind;
 use crate::model::{end_code::EndCode, gate::GateCode};
@@ -214,16 +216,12 @@ async fn tasks_are_filtered_and_events_followed() {
     let unknown = TaskFilter { role: Some("shel".into()), ..TaskFilter::default() };
     assert_eq!(ops.tasks(unknown).await.unwrap_err().kind, Kind::NotFound);
 
-    let mut kinds = Vec::new();
-    let mut each = |event: crate::model::event::Event| {
-        kinds.push(event.kind.as_str());
-        kinds.len() < 4
-    };
-    let (followed, cancelled) = tokio::join!(ops.follow_events("-", &mut each), ops.cancel(std::slice::from_ref(&one)));
-    followed.unwrap();
+    let kinds = ops.follow_events("-").take(4).map(|event| event.unwrap().kind.as_str()).collect::<Vec<_>>();
+    let (kinds, cancelled) = tokio::join!(kinds, ops.cancel(std::slice::from_ref(&one)));
     cancelled.unwrap();
     assert_eq!(kinds, ["task.ready", "task.ready", "task.cancelled", "task.cancelled"]);
-    assert_eq!(ops.follow_events("x", &mut |_| true).await.unwrap_err().kind, Kind::Usage);
+    let wrong = ops.follow_events("x").next().await.unwrap();
+    assert_eq!(wrong.unwrap_err().kind, Kind::Usage);
 }
 
 #[tokio::test]

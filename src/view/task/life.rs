@@ -23,7 +23,7 @@ const REASON: usize = 300;
 const NAME: usize = 48;
 
 /// How deep a task is below the one that was delegated here, and with that how its lines begin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Depth(pub usize);
 
 impl Depth {

@@ -1,21 +1,25 @@
-//! Tasks as a model is shown them: without what it can't use, and never so much that it fills its memory.
+//! Tasks as structured content: the fields that a model can use, bounded so that they do not fill its context. Their text is
+//! rendered in `view`.
 
 use rmcp::schemars::{self, JsonSchema};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::args::plain;
-use crate::model::{
-    task::{Task, TaskDetail, TaskState},
-    text::one_line,
+use crate::{
+    model::{
+        task::{Task, TaskDetail, TaskState},
+        text::one_line,
+    },
+    view::{task, text::end_of},
 };
 
-/// The first line of a task's text is shown up to this.
+/// Columns of a task's text.
 const COLUMNS: usize = 120;
-/// Structured data beyond this stays in the attempt's folder.
+/// Bytes of structured data. Larger data stays in the attempt's folder.
 const DATA: usize = 16 * 1024;
 
-/// A task in a line.
+/// A task in a list.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(transform = plain)]
 pub(super) struct Row {
@@ -27,9 +31,9 @@ pub(super) struct Row {
     pub state: &'static str,
     /// The beginning of its text.
     pub text: String,
-    /// It waits for subtasks of its own.
+    /// Whether it waits for its own subtasks.
     pub waiting: bool,
-    /// The agent that has it.
+    /// The agent that works on it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
     /// The task of which it is a subtask.
@@ -55,17 +59,10 @@ impl From<&Task> for Row {
     }
 }
 
-impl Row {
-    /// `t-7k2m9qx4hz running (shell-1)`.
-    pub fn in_words(&self) -> String {
-        let agent = self.agent.as_ref().map(|agent| format!(" ({agent})")).unwrap_or_default();
-        let why = match (self.state, &self.reason) {
-            ("held" | "delayed" | "failed" | "cancelled", Some(reason)) => format!(": {reason}"),
-            _ => String::new(),
-        };
-        let person = if self.state == TaskState::Held.as_str() { " (waits for a person: tell the user)" } else { "" };
-        format!("{} {}{agent}{person}{why}", self.id, self.state)
-    }
+/// A task in one line, with what a model has to know about its state.
+pub(super) fn in_words(task: &Task) -> String {
+    let person = if task.state == TaskState::Held { " (waits for a person: tell the user)" } else { "" };
+    format!("{}{person}", task::in_one_line(task))
 }
 
 /// How a task ended.
@@ -81,10 +78,10 @@ pub(super) struct Outcome {
     /// What the agent answered; of a failed task, the end of what it printed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
-    /// Structured data that it left.
+    /// Structured data that it has left.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<Value>,
-    /// Text or data are not whole here: read them in the folder `path`.
+    /// Whether text or data are incomplete here: read them in the folder `path`.
     pub cut: bool,
     /// The folder of the last attempt, with its whole output.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -118,40 +115,12 @@ impl Outcome {
         }
     }
 
-    /// The state, the reason and the answer.
-    pub fn in_words(&self) -> String {
-        let mut said = format!("{} {}", self.id, self.state);
-        if let Some(reason) = &self.reason {
-            said.push_str(&format!(": {reason}"));
+    /// The state, the reason and the answer, in words.
+    pub fn in_words(&self, detail: &TaskDetail, room: usize) -> String {
+        let end = task::life::end_with_answer(detail, room);
+        match (self.cut, &self.path) {
+            (true, Some(path)) => format!("{end}\n(only the end; all of it is in {path})"),
+            _ => end,
         }
-        if let Some(text) = self.text.as_deref().filter(|text| !text.trim().is_empty()) {
-            said.push_str(&format!("\n{}", text.trim_end()));
-        }
-        if let (true, Some(path)) = (self.cut, &self.path) {
-            said.push_str(&format!("\n(only the end; all of it is in {path})"));
-        }
-        said
-    }
-}
-
-/// The last `room` bytes, or a few less.
-pub(super) fn end_of(text: &str, room: usize) -> &str {
-    let mut from = text.len().saturating_sub(room);
-    while !text.is_char_boundary(from) {
-        from += 1;
-    }
-    &text[from..]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_end_of_a_text_is_whole_characters() {
-        assert_eq!(end_of("abc", 5), "abc");
-        assert_eq!(end_of("abc", 2), "bc");
-        assert_eq!(end_of("aßc", 2), "c");
-        assert_eq!(end_of("abc", 0), "");
     }
 }
