@@ -101,7 +101,7 @@ impl Ops {
 
     /// The same; without a change, the status is read after `refresh`.
     pub(super) fn watch_status_every(&self, refresh: Duration) -> Steps<'_, Status> {
-        let watch = Watch { ops: self, refresh, seen: Seen::Nothing };
+        let watch = Watch { ops: self, refresh, seen: Seen::Nothing, supervisor: None };
         stream::try_unfold(watch, async |mut watch| Ok(Some((watch.next().await?, watch)))).boxed()
     }
 
@@ -188,6 +188,8 @@ struct Watch<'a> {
     ops: &'a Ops,
     refresh: Duration,
     seen: Seen,
+    /// The supervisor before the status was last read.
+    supervisor: Option<ProcessId>,
 }
 
 /// What was known of the events before the status was last read.
@@ -203,13 +205,13 @@ enum Seen {
 impl Watch<'_> {
     async fn next(&mut self) -> Result<Status> {
         if !matches!(self.seen, Seen::Nothing) {
-            let supervisor = self.ops.supervisor();
             tokio::select! {
                 () = self.event() => {}
-                () = self.another_supervisor(supervisor) => {}
+                () = self.another_supervisor() => {}
             }
         }
-        // Before the status is read: an event in between causes another look.
+        // Before the status is read: a change in between causes another look.
+        self.supervisor = self.ops.supervisor();
         self.seen = match self.ops.store().events_last(1).await {
             Ok(newest) => Seen::Event(newest.last().map_or_else(|| "0-0".to_owned(), |event| event.id.clone())),
             Err(_) => Seen::Unreachable,
@@ -231,8 +233,8 @@ impl Watch<'_> {
     }
 
     /// Returns when another supervisor, or none, holds the lock. This reads a file; it does not ask Redis.
-    async fn another_supervisor(&self, before: Option<ProcessId>) {
-        while self.ops.supervisor() == before {
+    async fn another_supervisor(&self) {
+        while self.ops.supervisor() == self.supervisor {
             sleep(LOCAL).await;
         }
     }
