@@ -16,10 +16,10 @@ use crate::{
     },
 };
 
-/// A shorter one would end before the first fault, a longer one is a mistyped unit.
+/// A shorter drill would end before the first fault; a longer one is a mistyped unit.
 const SHORTEST: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
-/// The fastest even pace that still means something: each task is a process of its own.
+/// The fastest even pace: each task is a process, and more per second would measure the machine.
 const FASTEST: f64 = 200.0;
 
 pub(super) async fn run(args: &args::Drill, session: &mut Session) -> Result<u8, End> {
@@ -41,10 +41,14 @@ pub(super) async fn run(args: &args::Drill, session: &mut Session) -> Result<u8,
 
 fn options(args: &args::Drill) -> Result<Options, Error> {
     if !(SHORTEST..=LONGEST).contains(&args.duration) {
-        return Err(Error::usage("a drill takes at least 500ms, and at most 7d").hint("such as --duration 20s"));
+        return Err(
+            Error::usage("--duration must be at least 500ms and at most 7d").hint("for example: --duration 20s")
+        );
     }
     if let Some(rate) = args.rate.filter(|rate| !(*rate > 0.0 && *rate <= FASTEST)) {
-        return Err(Error::usage(format!("{rate} tasks a second: more than 0, and at most {FASTEST}")));
+        return Err(Error::usage(format!(
+            "--rate {rate}: it must be more than 0 and at most {FASTEST} tasks per second"
+        )));
     }
     let seed = args.seed.unwrap_or_else(|| u64::from(uuid::Uuid::new_v4().as_fields().0));
     let tasks = args.rate.map_or(args.tasks as usize, |rate| (rate * args.duration.as_secs_f64()).ceil() as usize);
@@ -60,7 +64,7 @@ fn options(args: &args::Drill) -> Result<Options, Error> {
     })
 }
 
-/// The command that does the same again.
+/// The command that repeats this drill.
 fn replay(args: &args::Drill, seed: u64) -> String {
     let (faults, agents, ms) = (args.faults.join(","), args.agents, args.duration.as_millis());
     let load = args.rate.map_or_else(|| format!("--tasks {}", args.tasks), |rate| format!("--rate {rate}"));
@@ -221,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_promise_comes_with_all_that_one_needs_to_see_it_again() {
+    fn a_violation_is_shown_with_everything_needed_to_repeat_it() {
         for width in [80, 40] {
             let page = report_page(&broken(), &view(width));
             assert!(page.lines().all(|line| text::width(line) <= width), "{page}");
@@ -243,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn where_all_went_well_it_says_so_and_no_more() {
+    fn a_drill_without_violations_is_one_line() {
         let well = Report { violations: vec![], timeline: None, folder: None, growth: vec![], ..broken() };
         let page = report_page(&well, &view(80));
         assert!(page.ends_with("violations none\n") && !page.contains("again:"), "{page}");

@@ -1,4 +1,4 @@
-//! `orch hook`: what an agent's program calls at the turns of its work.
+//! `orch hook`: called by an agent's program when something happens in its conversation.
 
 use std::io::Read;
 
@@ -9,18 +9,18 @@ use crate::{
     ops::{self, Caller},
 };
 
-/// A program passes a tool's whole answer to its hooks, and not all of that is anybody's business here.
+/// Largest input that is read: programs pass a tool's whole answer to their hooks.
 const LIMIT: u64 = 64 << 20;
 
 pub(super) async fn run(args: &args::Hook, session: &mut Session) -> Result<u8, End> {
-    // Programs take 2 for "don't let this happen", which is for nobody here to say.
+    // To programs, exit code 2 means that the hook forbids what is about to happen, which orch never does.
     let failed = |e: Error| Error { kind: Kind::Failed, ..e };
     let call = match &args.call {
         Some(call) => call.clone(),
         None => {
             let mut bytes = Vec::new();
             let read = std::io::stdin().lock().take(LIMIT).read_to_end(&mut bytes);
-            read.map_err(|e| Error::failed(format!("standard input does not read: {e}")))?;
+            read.map_err(|e| Error::failed(format!("standard input cannot be read: {e}")))?;
             String::from_utf8_lossy(&bytes).into_owned()
         }
     };
@@ -34,7 +34,7 @@ pub(super) async fn run(args: &args::Hook, session: &mut Session) -> Result<u8, 
             }
             handed.done();
         }
-        // A sessions.toml that is being edited must not keep an agent's runner from hearing what its program does.
+        // A sessions.toml that is being edited must not hide from the runner what its program does.
         (Err(_), Some(home)) => ops::note_hook(&Home::new(home), &caller, args.program, &call).map_err(failed)?,
         (Err(e), None) => return Err(failed(e).into()),
     }

@@ -141,7 +141,7 @@ async fn dispatch(verb: Verb, session: &mut Session) -> Result<u8, End> {
         }
         Verb::Console => {
             // Its prompt owns the terminal: notes would be written across it.
-            crate::console::run(session.ops()?.telling(|_| {})).await?;
+            crate::console::run(session.ops()?.with_notes(|_| {})).await?;
             Ok(0)
         }
         Verb::Hook(args) => hook::run(&args, session).await,
@@ -167,7 +167,7 @@ impl Session {
     }
 
     fn ops(&self) -> Result<Ops> {
-        Ok(Ops::new(self.load_config()?, Caller::from_env()?)?.telling(errors::note))
+        Ok(Ops::new(self.load_config()?, Caller::from_env()?)?.with_notes(errors::note))
     }
 
     /// Prints an answer: with `--json` as JSON, else as `render` shows it.

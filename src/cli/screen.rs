@@ -1,4 +1,4 @@
-//! A page drawn in place on a terminal, which gets its own look back whatever happens.
+//! A page drawn in place on a terminal. The terminal is restored however this ends.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -11,7 +11,7 @@ use super::stdio::End;
 const ENTER: &str = "\x1b[?1049h\x1b[?25l";
 const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
 
-/// The terminal, as long as this lives.
+/// The terminal while a page is drawn on it.
 pub(super) struct Screen {
     shown: Option<String>,
     keys: Option<Keys>,
@@ -30,12 +30,12 @@ impl Screen {
         Ok(screen)
     }
 
-    /// The next page is drawn whatever it is: what is on the screen has been disturbed.
+    /// Draws the next page even if it is the same: the screen was disturbed.
     pub(super) fn forget(&mut self) {
         self.shown = None;
     }
 
-    /// Draws a page, cut to the terminal's rows, unless it is what is shown already.
+    /// Draws a page, cut to the terminal's rows, unless it is shown already.
     pub(super) fn draw(&mut self, page: &str, size: Option<(usize, usize)>) -> Result<(), End> {
         let frame = frame(page, size);
         if self.shown.as_ref() != Some(&frame) {
@@ -65,7 +65,7 @@ impl Drop for Screen {
 }
 
 impl Keys {
-    /// Nothing where standard input is no terminal: then signals are the way out.
+    /// `None` where standard input is not a terminal: then only signals end the page.
     fn open() -> Option<Self> {
         let stdin = io::stdin();
         if !stdin.is_terminal() {
@@ -75,7 +75,7 @@ impl Keys {
         // SAFETY: standard input stays open, and the same, until the process ends.
         let stdin = unsafe { AsyncFd::register_with_interest(stdin, tokio::io::Interest::READABLE) }.ok()?;
         let mut by_key = before.clone();
-        // Ctrl-Z would leave the shell on the alternate screen, so Ctrl-C and Ctrl-Z arrive as keys.
+        // A stop with Ctrl-Z would leave the shell on the alternate screen, so Ctrl-C and Ctrl-Z arrive as keys.
         by_key.local_flags.remove(LocalFlags::ICANON | LocalFlags::ECHO | LocalFlags::ISIG);
         termios::tcsetattr(stdin.get_ref(), SetArg::TCSANOW, &by_key).ok()?;
         Some(Keys { stdin, before })
@@ -100,7 +100,7 @@ impl Keys {
     }
 }
 
-/// The bytes that replace whatever is shown by the page, without a moment of emptiness in between.
+/// The bytes that replace the shown page by this one without clearing the screen in between.
 fn frame(page: &str, size: Option<(usize, usize)>) -> String {
     let rows = size.map_or(usize::MAX, |(_, rows)| rows);
     let lines: Vec<&str> = page.lines().collect();

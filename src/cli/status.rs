@@ -45,7 +45,7 @@ pub(super) fn attach_hint(config: &Config) -> String {
     }
 }
 
-/// `orch status --watch`.
+/// `orch status --watch`: drawn again after each change.
 pub(super) async fn watch(session: &mut Session) -> Result<u8, End> {
     let ops = session.ops()?;
     if session.view.terminal && !session.json { on_screen(&ops, session).await } else { as_lines(&ops, session).await }

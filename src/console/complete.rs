@@ -1,10 +1,10 @@
-//! What Tab offers: roles, commands, and the ids seen so far.
+//! Completion with Tab: roles, commands, and the ids seen so far.
 
 use std::collections::VecDeque;
 
 use super::input::COMMANDS;
 
-/// Ids of each kind that are remembered: what a person may still want to name, not a history.
+/// Ids of each kind that are remembered: a person names recent ones.
 const REMEMBERED: usize = 200;
 
 /// The names that Tab knows.
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_is_bounded() {
+    fn the_number_of_remembered_ids_is_bounded() {
         let mut known = known();
         for n in 0..1_000 {
             known.task(&format!("t-{n}"));

@@ -1,18 +1,18 @@
-//! What a typed line means. Pure: text in, meaning out.
+//! What a typed line means. Pure.
 
 use crate::model::{id::TaskId, name};
 
-/// Every command: its word, what stands behind it, and what it does. `/help`, completion and "did you mean" read it.
+/// Every command: its word, its argument, and what it does. Used by `/help`, completion and "did you mean".
 pub(super) const COMMANDS: &[(&str, &str, &str)] = &[
     ("status", "", "supervisor, agents, task counts, what needs you"),
-    ("tasks", "", "open tasks, and the last that ended"),
+    ("tasks", "", "open tasks, and those that ended last"),
     ("agents", "", "living agents"),
-    ("show", "ID", "a task or an agent, as recorded"),
+    ("show", "ID", "everything about a task or an agent"),
     ("why", "ID", "why a task or an agent is in its state"),
-    ("logs", "ID", "what a task or an agent printed last"),
+    ("logs", "ID", "the last output of a task or an agent"),
     ("result", "TASK", "the whole answer of a task"),
-    ("cancel", "TASK...", "give tasks up"),
-    ("retry", "TASK...", "start failed, cancelled or held tasks anew"),
+    ("cancel", "TASK...", "cancel tasks"),
+    ("retry", "TASK...", "retry failed, cancelled or held tasks"),
     ("clear", "", "clear the screen"),
     ("help", "", "this list"),
     ("quit", "", "leave; nothing stops"),
@@ -34,18 +34,18 @@ pub(super) enum Command {
     Help,
 }
 
-/// What a line asks for.
+/// The meaning of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Input {
     /// A blank line.
     Nothing,
-    /// Work for a role; `None`: the default role.
+    /// A task for a role; `None`: the default role.
     Delegate { role: Option<String>, text: String },
     /// A command.
     Command(Command),
     /// Leave the console.
     Quit,
-    /// It means nothing; what to type instead, in words.
+    /// A mistake, described with what to type instead.
     Mistake(String),
 }
 
@@ -54,12 +54,12 @@ pub(super) enum Input {
 pub(super) struct Roles {
     /// All of them.
     pub names: Vec<String>,
-    /// Where a bare line goes.
+    /// The role of a line that names none.
     pub default: String,
 }
 
-/// Reads a whole line (or a pasted text of many). Only `/word` and `@word` at its very beginning are ours: a path such
-/// as `/etc/hosts` is plain text, and the text behind a role is passed on as it stands.
+/// Parses a whole line (or a pasted text of several lines). Only `/word` and `@word` at its very beginning have a meaning: a
+/// path such as `/etc/hosts` is plain text, and the text after a role is passed on unchanged.
 pub(super) fn parse(line: &str, roles: &Roles) -> Input {
     let text = line.trim();
     if text.is_empty() {
@@ -86,7 +86,7 @@ fn to_role(role: &str, text: &str, roles: &Roles) -> Input {
         return Input::Mistake(format!("there is no role '{}': {near}the roles are {list}", name::printable(role)));
     }
     if text.is_empty() {
-        return Input::Mistake(format!("write the task behind the role: @{role} what is to be done"));
+        return Input::Mistake(format!("write the task after the role: @{role} what is to be done"));
     }
     Input::Delegate { role: Some(role.to_owned()), text: text.to_owned() }
 }
@@ -112,7 +112,7 @@ fn to_command(word: &str, rest: &str, roles: &Roles) -> Input {
     if !fits {
         return Input::Mistake(match *argument {
             "" => {
-                format!("/{command} takes nothing behind it; to delegate this text: @{} /{command} ...", roles.default)
+                format!("/{command} takes no argument; to delegate this text: @{} /{command} ...", roles.default)
             }
             _ => format!("write it as /{command} {argument}; /tasks and /agents list the ids, Tab completes them"),
         });
@@ -136,8 +136,8 @@ fn to_command(word: &str, rest: &str, roles: &Roles) -> Input {
     command.map_or_else(Input::Mistake, Input::Command)
 }
 
-/// Puts lines together that end in `\`, as a shell does. Only the end of what was submitted counts: a pasted script
-/// keeps its own continuations.
+/// Joins lines that end in `\`, as a shell does. Only the end of the submitted text counts: a pasted script keeps its own
+/// continuations.
 #[derive(Debug, Default)]
 pub(super) struct Joiner {
     begun: String,
@@ -159,7 +159,7 @@ impl Joiner {
     pub fn is_open(&self) -> bool {
         !self.begun.is_empty()
     }
-    /// What has begun and was never finished.
+    /// The text that has begun and was not finished.
     pub fn take(&mut self) -> String {
         std::mem::take(&mut self.begun)
     }
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_role_gets_its_text_as_it_stands() {
+    fn a_role_receives_its_text_unchanged() {
         assert_eq!(read("@shell ls -la"), delegate(Some("shell"), "ls -la"));
         assert_eq!(read("@shell\nfor i in 1 2; do\n  echo $i\ndone"), {
             delegate(Some("shell"), "for i in 1 2; do\n  echo $i\ndone")
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_that_is_wrong_says_what_to_type() {
+    fn a_mistyped_command_is_answered_with_what_to_type() {
         assert!(mistake("/statsu").contains("did you mean /status?"));
         assert!(mistake("/tmp is full").contains("@sonnet /tmp"));
         assert!(mistake("/show").contains("/show ID"));
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backslash_at_the_end_goes_on_and_one_inside_stays() {
+    fn a_backslash_at_the_end_continues_the_line_and_one_inside_stays() {
         let mut joiner = Joiner::default();
         assert_eq!(joiner.push("@shell ls \\"), None);
         assert!(joiner.is_open());

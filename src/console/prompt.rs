@@ -1,5 +1,5 @@
-//! Where lines come from: rustyline on a terminal, plain reading elsewhere. Both block, so each has a thread of its
-//! own, which hands on what it read and never waits for the answer.
+//! Reads lines: with rustyline on a terminal, plainly elsewhere. Both block, so each runs on a thread of its own, which
+//! passes on what it has read and never waits for the answer.
 
 use std::{
     io::{self, BufRead},
@@ -24,10 +24,10 @@ use crate::error::{Error, Result};
 const PROMPT: &str = "orch> ";
 const GOES_ON: &str = "  ... ";
 const HISTORY_LINES: usize = 1_000;
-/// Longer texts are delegated all right, but not kept for the up-arrow: a thousand of them would fill memory.
+/// Longer texts are not kept in the history: a thousand of them would fill the memory.
 const HISTORY_LINE_BYTES: usize = 16 * 1024;
 
-/// What rustyline asks us while a line is edited.
+/// The callbacks of rustyline while a line is edited.
 struct Assistant {
     known: Arc<Mutex<Known>>,
     gate: Arc<Gate>,
@@ -45,7 +45,7 @@ impl Completer for Assistant {
 
 impl Hinter for Assistant {
     type Hint = String;
-    /// No hints: but this is called when a prompt is drawn, with the terminal already set for it.
+    /// Gives no hints. This is called when a prompt is drawn, with the terminal already set up for it.
     fn hint(&self, _: &str, _: usize, _: &Context<'_>) -> Option<String> {
         self.gate.shown();
         None
@@ -53,7 +53,7 @@ impl Hinter for Assistant {
 }
 
 impl Validator for Assistant {
-    /// Every line is valid: but this is called when Enter is pressed, before the prompt is given up.
+    /// Every line is valid. This is called when Enter is pressed, before the prompt goes away.
     fn validate(&self, _: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
         self.gate.away();
         Ok(ValidationResult::Valid(None))
@@ -77,12 +77,12 @@ impl Prompt {
             .max_history_size(HISTORY_LINES)
             .map_err(unusable)?
             .completion_type(CompletionType::List)
-            // What is pasted is one text, however many lines it has.
+            // A pasted text is one text, however many lines it has.
             .bracketed_paste(true)
             .build();
         let mut editor = Editor::with_config(config).map_err(unusable)?;
         editor.set_helper(Some(Assistant { known, gate: gate.clone() }));
-        // None yet, or one that can't be read: then there is none, and nothing else is lost. rustyline keeps it 0600.
+        // A history that does not exist or cannot be read is empty. rustyline keeps the file's mode at 0600.
         let _ = editor.load_history(history);
         Ok(Prompt { editor, gate, history: history.to_owned() })
     }
@@ -99,7 +99,7 @@ impl Prompt {
     pub fn read_on(mut self, roles: Roles, inputs: Sender<Input>) {
         std::thread::spawn(move || {
             self.read_all(&roles, &inputs);
-            // Before the sender: whoever sees the end of the inputs may print freely.
+            // Before the sender is dropped: the end of the inputs means that printing is free.
             self.gate.gone();
             drop(self);
             drop(inputs);
@@ -117,9 +117,9 @@ impl Prompt {
                     joiner.take();
                     continue;
                 }
-                // Bytes that are not UTF-8: this line is lost, the next may be better.
+                // Bytes that are not UTF-8: only this line is lost.
                 Err(ReadlineError::Io(e)) if e.kind() == io::ErrorKind::InvalidData => {
-                    let text = "that was not UTF-8, and nothing was delegated: set the terminal to UTF-8".to_owned();
+                    let text = "the line is not UTF-8 and was not delegated: set the terminal to UTF-8".to_owned();
                     if inputs.blocking_send(Input::Mistake(text)).is_err() {
                         return;
                     }
@@ -145,7 +145,7 @@ impl Prompt {
         if text.trim().is_empty() || text.len() > HISTORY_LINE_BYTES {
             return;
         }
-        // A folder that is read-only or full takes no history: the line itself goes its way.
+        // A history that cannot be written is no error: the line itself was submitted.
         if let Ok(true) = self.editor.add_history_entry(text) {
             let _ = self.editor.append_history(&self.history);
         }
@@ -162,7 +162,7 @@ pub(super) fn read_pipe(roles: Roles, inputs: Sender<Input>) {
     std::thread::spawn(move || read_lines(io::stdin().lock(), &roles, &inputs));
 }
 
-/// Reads lines until they end; what went on with `\` when they did is taken as it is.
+/// Reads lines until they end. A text that was to be continued with `\` is submitted as it is.
 pub(super) fn read_lines(mut from: impl BufRead, roles: &Roles, inputs: &Sender<Input>) {
     let mut joiner = Joiner::default();
     loop {
@@ -178,18 +178,18 @@ pub(super) fn read_lines(mut from: impl BufRead, roles: &Roles, inputs: &Sender<
     }
 }
 
-/// How the terminal was before the prompt took it, to give it back when a signal ends the console.
+/// The terminal's settings before the prompt changed them, to be restored when a signal ends the console.
 pub(super) struct Before(Option<Termios>);
 
 impl Before {
-    /// Remembers it.
+    /// Remembers them.
     pub fn now() -> Before {
         Before(termios::tcgetattr(io::stdin()).ok())
     }
-    /// Gives it back.
+    /// Restores them.
     pub fn restore(&self) {
         if let Some(before) = &self.0 {
-            // The end of bracketed paste (DECSET 2004), which rustyline would send itself if it came to it.
+            // Ends bracketed paste (DECSET 2004), as rustyline does when it ends by itself.
             let _ = io::Write::write_all(&mut io::stdout(), b"\x1b[?2004l\r\n");
             let _ = io::Write::flush(&mut io::stdout());
             let _ = termios::tcsetattr(io::stdin(), SetArg::TCSANOW, before);
@@ -217,12 +217,12 @@ mod tests {
         let delegate =
             |role: Option<&str>, text: &str| Input::Delegate { role: role.map(str::to_owned), text: text.to_owned() };
         assert_eq!(read[..3], [delegate(None, "one"), delegate(Some("shell"), "ls -la"), delegate(None, "b\u{fffd}d")]);
-        assert!(matches!(&read[3], Input::Mistake(text) if text.contains("/quit takes nothing")));
+        assert!(matches!(&read[3], Input::Mistake(text) if text.contains("/quit takes no argument")));
         assert_eq!(read[4..], [delegate(None, "last")]);
     }
 
     #[test]
-    fn a_pipe_that_says_quit_is_read_no_further() {
+    fn quit_ends_a_pipe() {
         let roles = Roles { names: vec!["sonnet".into()], default: "sonnet".into() };
         let (sender, mut inputs) = channel(16);
         read_lines(&b"/quit\none\n"[..], &roles, &sender);

@@ -1,4 +1,4 @@
-//! What arguments have in common: how they are read, and how their schemas look.
+//! Arguments of tools: how they are parsed, and their schemas.
 
 use std::{borrow::Cow, str::FromStr, sync::Arc, time::Duration};
 
@@ -20,14 +20,14 @@ use crate::{
     model::{duration, id::TaskId},
 };
 
-/// The arguments of a tool, of the name by which the macros of the SDK know them. Unlike the SDK's own, what is wrong is
-/// told with its place: models mend what they are told.
+/// The arguments of a tool. The SDK's macros expect this name. Unlike the SDK's own type, an error names the argument, so that
+/// a model can correct it.
 pub(super) struct Parameters<P>(pub P);
 
 impl<P: DeserializeOwned> FromContextPart<ToolCallContext<'_, Server>> for Parameters<P> {
     fn from_context_part(context: &mut ToolCallContext<'_, Server>) -> std::result::Result<Self, ErrorData> {
         let arguments = Value::Object(context.arguments.take().unwrap_or_default());
-        // By these words the SDK tells the model of it, and not the client.
+        // The SDK recognises these words and reports the error to the model instead of the client.
         let wrong = |e| ErrorData::invalid_params(format!("failed to deserialize parameters: {e}"), None);
         serde_path_to_error::deserialize(arguments).map(Parameters).map_err(wrong)
     }
@@ -45,7 +45,7 @@ impl<P: JsonSchema> JsonSchema for Parameters<P> {
 /// Ids of tasks.
 ///
 /// # Errors
-/// Usage: one is none.
+/// Usage: one of them is not an id.
 pub(super) fn ids(texts: &[String]) -> Result<Vec<TaskId>> {
     texts.iter().map(|text| id(text)).collect()
 }
@@ -53,7 +53,7 @@ pub(super) fn ids(texts: &[String]) -> Result<Vec<TaskId>> {
 /// The id of a task.
 ///
 /// # Errors
-/// Usage: it is none.
+/// Usage: it is not an id.
 pub(super) fn id(text: &str) -> Result<TaskId> {
     word(text, "delegate_task returns a task's id, list_tasks lists them")
 }
@@ -69,12 +69,12 @@ pub(super) fn word<T: FromStr<Err = String>>(text: &str, hint: &str) -> Result<T
 /// `90s`, `10m`.
 ///
 /// # Errors
-/// Usage: it is no duration.
+/// Usage: it is not a duration.
 pub(super) fn time(text: Option<&str>) -> Result<Option<Duration>> {
     text.map(|text| duration::parse(text).map_err(Error::usage)).transpose()
 }
 
-/// What may be left out may be null as well: some programs send every argument that a schema names.
+/// An optional argument may also be null: some programs send every argument of a schema.
 ///
 /// # Errors
 /// It is neither null nor what it should be.
@@ -91,8 +91,8 @@ pub(super) fn output<T: JsonSchema + 'static>() -> Arc<JsonObject> {
     schema_for_output::<T>()
 }
 
-/// A schema without what says nothing: what may be left out may be null for us, and has our default. Programs differ in
-/// what they make of `null` types and formats; all understand the plain form.
+/// Simplifies a schema: without `null` types, formats and defaults, which programs interpret differently. All of them
+/// understand the plain form.
 pub(super) fn plain(schema: &mut Schema) {
     let Some(Value::Object(properties)) = schema.get_mut("properties") else { return };
     for property in properties.values_mut() {
@@ -121,7 +121,7 @@ pub(super) fn plain(schema: &mut Schema) {
     }
 }
 
-/// `uint64` is a format of ours: clients warn of what they do not know.
+/// `uint64` is no standard format, and clients warn about formats that they do not know.
 fn without_formats(schema: &mut Value) {
     match schema {
         Value::Object(fields) => {
@@ -133,7 +133,7 @@ fn without_formats(schema: &mut Value) {
     }
 }
 
-/// A doc comment without the line breaks of our source.
+/// A doc comment without the line breaks of the source.
 pub(super) fn on_one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -1,15 +1,15 @@
-//! `orch mcp`: the verbs as tools of the Model Context Protocol, for the agent programs that speak it. One client, on
-//! standard input and output, for as long as it keeps them open.
+//! `orch mcp`: the verbs as tools of the Model Context Protocol, for agent programs. It serves one client on standard input
+//! and output until the client closes them.
 //!
 //! A surface like the command line: a tool (`tools`, one file for each small group) turns its arguments into a request to
-//! `ops` and the answer into a short text and the same as JSON; `resources` shows what is recorded. Who calls is said by
-//! the environment, and `ops` holds what they may do.
+//! `ops` and the answer into a short text and the same as JSON; `resources` shows what is recorded. The environment names
+//! the caller, and `ops` enforces what that caller may do.
 //!
-//! **Errors.** What `ops` refuses is a tool's result that says so (`isError`), with the hint: the model reads it and can do
-//! better. A protocol error is left for what the protocol itself calls one, such as a tool that does not exist.
+//! **Errors.** An error of `ops` is a tool's result (`isError`) with the hint: the model reads it and can correct its call.
+//! Protocol errors are for mistakes in the protocol, such as a tool that does not exist.
 //!
-//! **Ends.** When the client goes away, waits are given up, whatever else is under way gets a moment, and the process ends.
-//! Nothing is undone by that: a task that was accepted goes on.
+//! **End.** When the client goes away, waits are cancelled, other calls get half a second, and the process ends. Nothing is
+//! undone by that: an accepted task goes on.
 //!
 //! Not here: message framing, versions of the protocol, cancellation by id. That is the SDK's (`rmcp`).
 
@@ -43,52 +43,52 @@ use crate::{
     ops::Ops,
 };
 
-/// What is under way when the client goes away gets so long.
+/// Time for calls that are running when the client goes away.
 const FAREWELL: Duration = Duration::from_millis(500);
 
-/// What a model is told before it sees any tool.
+/// Instructions for the model.
 const INSTRUCTIONS: &str = "\
-orch runs coding agents beside you. Delegate work that can go on by itself with delegate_task (or spawn_workers for \
-several parts of one thing): each task goes to an agent of a role, in a session of its own, with only the text you give \
-it, so write down all it has to know. get_status lists the roles.\n\
+orch runs other coding agents concurrently with you. Delegate independent work with delegate_task (or spawn_workers for \
+several parts of one job): each task goes to an agent of a role, in a session of its own, with only the text you give \
+it, so include everything it has to know. get_status lists the roles.\n\
 Then wait with wait_tasks, which sleeps until tasks have ended and returns their results; when it returns with tasks \
 still open, call it again with their ids. Never poll get_task or list_tasks in a loop.\n\
-Tasks survive crashes and are tried again by themselves. A task that is 'held' waits for a person: tell the user.\n\
-For what only a person can decide use ask_human; send_message and read_inbox are for other agents and the master.\n\
+Tasks survive crashes and are retried automatically. A task that is 'held' waits for a person: tell the user.\n\
+For decisions that only a person can make use ask_human; send_message and read_inbox are for other agents and the master.\n\
 What you delegate while you work on a task is a subtask of it; you can wait for, cancel and retry your own subtasks. \
 Hints in error messages name commands of the orch program, which the tools here stand for.";
 
-/// Serves one client until it goes away. `load` gives the verbs on the project; it is asked again after it has failed, so
-/// that the server starts whatever is wrong, and its tools say what is.
+/// Serves one client until it goes away. `load` opens the project; after an error it is called again by the next tool, so
+/// that the server starts with an invalid project and its tools report the error.
 ///
 /// # Errors
-/// Usage: the client does not begin as the protocol says. Internal: standard input and output can't be had.
+/// Usage: the client does not begin as the protocol requires. Internal: standard input and output cannot be used.
 pub async fn run(load: impl Fn() -> Result<Ops> + Send + Sync + 'static) -> Result<()> {
     let (input, output, gone) = stdio::take()?;
-    let told_to_end = told_to_end()?;
-    tokio::pin!(told_to_end);
+    let terminated = terminated()?;
+    tokio::pin!(terminated);
     let service = tokio::select! {
         service = Server::new(load).serve((input, output)) => match service {
             Ok(service) => service,
             // The client has gone before it had said anything, or before it could be answered.
             Err(ServerInitializeError::ConnectionClosed(_) | ServerInitializeError::TransportError { .. }) => return Ok(()),
-            Err(e) => return Err(Error::usage(format!("the client does not begin as MCP says: {e}"))
-                .hint("orch mcp is for agent programs: name it in their configuration as a server on standard input and output")),
+            Err(e) => return Err(Error::usage(format!("the client does not begin as MCP requires: {e}"))
+                .hint("orch mcp is for agent programs: configure it there as a server on standard input and output")),
         },
-        () = &mut told_to_end => return Ok(()),
+        () = &mut terminated => return Ok(()),
     };
     tokio::select! {
         () = gone.notified() => {}
-        () = told_to_end => {}
+        () = terminated => {}
     }
-    // Waits end by this; whatever takes longer has not been acknowledged to anybody.
+    // Waits end by this; a call that takes longer was not acknowledged.
     let _ = tokio::time::timeout(FAREWELL, service.cancel()).await;
     Ok(())
 }
 
-/// How clients end a server that does not notice the end of its input.
-fn told_to_end() -> Result<impl Future<Output = ()>> {
-    let listen = |kind| signal(kind).map_err(|e| Error::internal(format!("signals can't be received: {e}")));
+/// Returns after a signal, with which clients end a server that does not react to the end of its input.
+fn terminated() -> Result<impl Future<Output = ()>> {
+    let listen = |kind| signal(kind).map_err(|e| Error::internal(format!("signals cannot be received: {e}")));
     let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
     let mut hangup = listen(SignalKind::hangup())?;
     Ok(async move {
@@ -100,11 +100,11 @@ fn told_to_end() -> Result<impl Future<Output = ()>> {
     })
 }
 
-/// What answers one client.
+/// The server for one client.
 struct Server {
     load: Box<dyn Fn() -> Result<Ops> + Send + Sync>,
     ops: OnceLock<Ops>,
-    /// Made when it is first asked for: the handshake does without.
+    /// Made at its first use: the handshake does not need it.
     tools: LazyLock<ToolRouter<Self>>,
 }
 
@@ -113,7 +113,7 @@ impl Server {
         Server { load: Box::new(load), ops: OnceLock::new(), tools: LazyLock::new(Server::all_tools) }
     }
 
-    /// The verbs.
+    /// The project's verbs.
     ///
     /// # Errors
     /// What is wrong with the project or the environment.
@@ -144,7 +144,8 @@ impl ServerHandler for Server {
     ) -> Result<CallToolResponse, ErrorData> {
         if !self.tools.has_route(&request.name) {
             let names: Vec<String> = self.tools.list_all().into_iter().map(|tool| tool.name.into_owned()).collect();
-            let what = format!("there is no tool '{}', but {}", text::one_line(&request.name, 80), names.join(", "));
+            let what =
+                format!("there is no tool '{}'; the tools are {}", text::one_line(&request.name, 80), names.join(", "));
             return Err(ErrorData::invalid_params(what, None));
         }
         self.tools.call(ToolCallContext::new(self, request, context)).await

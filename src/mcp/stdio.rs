@@ -1,4 +1,4 @@
-//! The two pipes to the client, and the news that it has gone.
+//! The two pipes to the client, and the detection that it has gone.
 
 use std::{
     fs::{File, OpenOptions},
@@ -23,12 +23,11 @@ pub(super) struct Pipe {
     gone: Arc<Notify>,
 }
 
-/// Takes standard input and output for the protocol alone. In their places nothing is left to be read, and what anybody
-/// prints comes out of standard error: not a byte that is no message may reach the client, and no program that is started
-/// here may read a message.
+/// Reserves standard input and output for the protocol. They are replaced by /dev/null and standard error: only messages may
+/// reach the client, and no program that is started here may read one.
 pub(super) fn take() -> Result<(Pipe, Pipe, Arc<Notify>)> {
     let (input, output) =
-        taken().map_err(|e| Error::internal(format!("standard input and output can't be taken for MCP: {e}")))?;
+        taken().map_err(|e| Error::internal(format!("standard input and output cannot be used for MCP: {e}")))?;
     let gone = Arc::new(Notify::new());
     let pipe = |file: File| Pipe { file: file.into(), gone: Arc::clone(&gone) };
     Ok((pipe(input), pipe(output), Arc::clone(&gone)))
@@ -43,9 +42,9 @@ fn taken() -> io::Result<(File, File)> {
 }
 
 impl Pipe {
-    /// Tells of an end or an error, whichever it was.
-    fn tell_if(&self, over: bool) {
-        if over {
+    /// Notifies that the client has gone, after the end of the input or an error.
+    fn notify_if(&self, gone: bool) {
+        if gone {
             self.gone.notify_one();
         }
     }
@@ -56,7 +55,7 @@ impl AsyncRead for Pipe {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.file).poll_read(cx, buf);
         let ended = matches!(polled, Poll::Ready(Ok(()))) && buf.filled().len() == before && buf.remaining() > 0;
-        self.tell_if(ended || matches!(polled, Poll::Ready(Err(_))));
+        self.notify_if(ended || matches!(polled, Poll::Ready(Err(_))));
         polled
     }
 }
@@ -64,13 +63,13 @@ impl AsyncRead for Pipe {
 impl AsyncWrite for Pipe {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.file).poll_write(cx, bytes);
-        self.tell_if(matches!(polled, Poll::Ready(Err(_))));
+        self.notify_if(matches!(polled, Poll::Ready(Err(_))));
         polled
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.file).poll_flush(cx);
-        self.tell_if(matches!(polled, Poll::Ready(Err(_))));
+        self.notify_if(matches!(polled, Poll::Ready(Err(_))));
         polled
     }
 

@@ -22,11 +22,11 @@ impl Ops {
         Ok(in_order(self.ask(|s| s.observe(&roles)).await?))
     }
 
-    /// Asks for one more agent of a role, and returns it once the supervisor has begun to start it; `None`: the request
-    /// stands, and nobody has followed it yet.
+    /// Requests one more agent of a role, and returns it once the supervisor has begun to start it; `None`: the request was
+    /// recorded and not carried out yet.
     ///
     /// # Errors
-    /// NotFound: no such role. Usage: its driver is the console. Failed: an agent at work asks, or there are as many
+    /// NotFound: no such role. Usage: its driver is the console. Failed: the caller is in an attempt, or there are as many
     /// agents as there may be. NotRunning: there is no Redis.
     pub async fn spawn(&self, role: &str) -> Result<Option<Agent>> {
         self.caller.must_not_be_in_an_attempt("spawn")?;
@@ -63,11 +63,11 @@ impl Ops {
         }
     }
 
-    /// Ends a living agent, the master too (which the supervisor then starts anew). Its task is tried again by another.
-    /// Returns its record as it ended, or as it stands when it has not ended within seconds.
+    /// Ends a living agent. Another one continues its task; the master is started again. Returns its record as it ended, or
+    /// as it is if it has not ended within seconds.
     ///
     /// # Errors
-    /// NotFound: no such agent. Conflict: it has ended already. Failed: an agent at work asks. NotRunning: there is no
+    /// NotFound: no such agent. Conflict: it has ended already. Failed: the caller is in an attempt. NotRunning: there is no
     /// Redis.
     pub async fn kill(&self, agent: &str) -> Result<Agent> {
         self.caller.must_not_be_in_an_attempt("kill")?;
@@ -78,20 +78,20 @@ impl Ops {
         let before = self.last_event().await?;
         let reason = format!("killed by {}: orch kill", self.caller.in_words());
         let (id, incarnation) = (agent.id.clone(), agent.incarnation.clone());
-        let told = self
+        let state = self
             .ask(async |s| match s.stop_agent(&id, &incarnation, false, &reason).await {
-                // It ended between the two calls, and a successor may bear its id.
+                // It ended between the two calls, and a successor may have its id.
                 Err(e) if e.is_stale() => Ok(None),
                 answer => answer.map(Some),
             })
             .await?;
-        let Some(told) = told else { return Err(already(&agent)) };
+        let Some(state) = state else { return Err(already(&agent)) };
         let ends = [EventKind::AgentStopped, EventKind::AgentFailed];
         let ended = self
             .event_within(before, WATCHED, |event| event.agent.as_deref() == Some(&id) && ends.contains(&event.kind))
             .await?;
-        // From the event and not from the record: a successor may bear the id by now.
-        agent.state = told;
+        // From the event and not from the record: a successor may have the id by now.
+        agent.state = state;
         agent.reason = Some(reason);
         if let Some(event) = ended {
             agent.state = event.to.and_then(|to| to.parse().ok()).unwrap_or(AgentState::Stopped);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
-use super::{Answer, Ask, AskState, Asked, Ops, wait::told};
+use super::{Answer, Ask, AskState, Asked, Ops, wait::message};
 use crate::{
     error::{Error, Result},
     model::{
@@ -16,50 +16,51 @@ use crate::{
     store::people::{self, Answered},
 };
 
-/// The longest question; what is larger belongs in a file that the question names.
+/// Largest question. Anything larger belongs in a file that the question names.
 const QUESTION_LIMIT: usize = 16 * 1024;
-/// The longest answer.
+/// Largest answer.
 const ANSWER_LIMIT: usize = 64 * 1024;
-/// How many options, and how long each.
+/// Number of options, and bytes of each.
 const OPTIONS: usize = 20;
 const OPTION_LIMIT: usize = 200;
-/// How often to look without having been told.
+/// How often to look without a message.
 const LOOK: Duration = Duration::from_secs(5);
-/// For how long the mark of a waiting program holds. One that is killed leaves it behind for this long at most.
+/// How long the mark of a waiting program lasts. A program that is killed leaves it for at most this long.
 const MARK: Duration = Duration::from_secs(15);
 
 impl Ops {
-    /// Asks a person about the caller's own task, and with `wait` waits for the answer. Asked again by a later attempt it
-    /// is the same question, and has the same answer.
+    /// Asks a person about the caller's own task, and with `wait` waits for the answer. When a later attempt asks again, it is
+    /// the same question with the same answer.
     ///
     /// # Errors
-    /// Usage: no question, or too much of one. Failed: the caller has no task, or its attempt is over; the task was ended
-    /// meanwhile. TimedOut: nobody has answered yet; the question stays.
+    /// Usage: no question, or too large a one. Failed: the caller has no task, its attempt is over, or the task has ended
+    /// meanwhile. TimedOut: there is no answer yet; the question stays.
     pub async fn ask_person(&self, ask: &Ask) -> Result<Asked> {
         self.ask_person_until(ask, std::future::pending()).await
     }
 
-    /// The same for a surface whose own caller may stop listening: then the question stays, and the answer says that it is
-    /// open.
+    /// The same; `cancelled` ends the wait early: the question stays, and the answer is that it is open.
     ///
     /// # Errors
     /// As [`Ops::ask_person`].
-    pub async fn ask_person_until(&self, ask: &Ask, given_up: impl Future<Output = ()>) -> Result<Asked> {
+    pub async fn ask_person_until(&self, ask: &Ask, cancelled: impl Future<Output = ()>) -> Result<Asked> {
         let text = ask.text.trim();
         check("question", text, QUESTION_LIMIT)?;
         check_options(&ask.options)?;
         let Some(attempt) = self.caller.attempt() else {
-            return Err(Error::failed("there is no task to ask for: only an agent at work asks a person")
-                .hint("a person is here already; an agent's program asks with orch ask"));
+            return Err(Error::failed(
+                "there is no task to ask about: only the program of a running attempt asks a person",
+            )
+            .hint("run orch ask within an agent's program"));
         };
-        // Sent again, and looked at again, it is one question.
+        // Sent again and looked at again, it is one question.
         let token = Uuid::new_v4().simple().to_string();
         if !ask.wait {
             return self.look_at(attempt, &token, text, ask, Duration::ZERO).await;
         }
         tokio::select! {
             answered = self.until_answered(attempt, &token, text, ask) => answered,
-            () = given_up => self.look_at(attempt, &token, text, ask, Duration::ZERO).await,
+            () = cancelled => self.look_at(attempt, &token, text, ask, Duration::ZERO).await,
         }
     }
 
@@ -67,7 +68,7 @@ impl Ops {
         let deadline = ask.timeout.and_then(|limit| Instant::now().checked_add(limit));
         let mut news = None;
         loop {
-            // Before the look: what is answered in between is told.
+            // Before the look: an answer in between sends a message.
             if news.is_none() {
                 news = Some(self.ask(|s| s.watch_news(attempt.task.as_str())).await?);
             }
@@ -79,12 +80,12 @@ impl Ops {
             if deadline.is_some_and(|deadline| deadline <= now) {
                 self.look_at(attempt, token, text, ask, Duration::ZERO).await?;
                 let limit = duration::human(ask.timeout.unwrap_or_default());
-                return Err(Error::timed_out(format!("nobody has answered within {limit}; the question stays"))
-                    .hint("end with exit code 77: the task is held, and goes on when a person has answered"));
+                return Err(Error::timed_out(format!("no answer within {limit}; the question stays"))
+                    .hint("end the program with exit code 77: the task is held until a person has answered"));
             }
             let until = deadline.map_or(now + LOOK, |deadline| deadline.min(now + LOOK));
             if let Some(subscription) = &mut news
-                && timeout_at(until, told(subscription)).await == Ok(false)
+                && timeout_at(until, message(subscription)).await == Ok(false)
             {
                 news = None;
             }
@@ -109,16 +110,16 @@ impl Ops {
                 Asked { task, question: number, state: AskState::Answered, answer: Some(answer), approval }
             }
             people::Asked::Closed(why) => {
-                return Err(Error::failed(format!("the question needs no answer any more: {why}")));
+                return Err(Error::failed(format!("the question was closed: {why}")));
             }
         })
     }
 
-    /// Answers the first open question of a task; one that is held for it becomes ready.
+    /// Answers the first open question of a task. A task that is held for it becomes ready.
     ///
     /// # Errors
-    /// NotFound: no such task. Usage: no answer, too much of one, or none of the options. Failed: nothing was asked; an
-    /// agent at work answers.
+    /// NotFound: no such task. Usage: no answer, too large a one, or none of the options. Failed: there is no open question,
+    /// or an agent's attempt answers.
     pub async fn answer(&self, task: &TaskId, answer: &Answer) -> Result<Answered> {
         let (verb, approval) = match answer {
             Answer::Text(_) => ("answer", None),
@@ -140,25 +141,27 @@ impl Ops {
     }
 }
 
-/// What people and programs write to each other has a text, and not too much of it.
+/// Checks a text that people and programs send to each other.
 pub(super) fn check(what: &str, text: &str, limit: usize) -> Result<()> {
     if text.trim().is_empty() {
-        return Err(Error::usage(format!("the {what} is empty")).hint("say it in one argument, in quotes"));
+        return Err(Error::usage(format!("the {what} is empty")).hint("write it as one argument, in quotes"));
     }
     if text.len() > limit {
-        return Err(Error::usage(format!("the {what} is {} bytes long: at most {limit}", text.len()))
-            .hint("write it to a file, and name that"));
+        return Err(Error::usage(format!("the {what} is {} bytes long, and may have at most {limit}", text.len()))
+            .hint("write it to a file and name the file"));
     }
     Ok(())
 }
 
 fn check_options(options: &[String]) -> Result<()> {
     if options.len() > OPTIONS {
-        return Err(Error::usage(format!("{} options are too many: at most {OPTIONS}", options.len())));
+        return Err(Error::usage(format!("there are {} options, and may be at most {OPTIONS}", options.len())));
     }
     match options.iter().find(|o| o.trim().is_empty() || o.len() > OPTION_LIMIT || o.contains('\n')) {
-        Some(bad) => Err(Error::usage(format!("'{bad}' is no option: one line of 1 to {OPTION_LIMIT} bytes"))
-            .hint("write them with commas between: --options yes,no")),
+        Some(bad) => {
+            Err(Error::usage(format!("'{bad}' is not an option: write one line of 1 to {OPTION_LIMIT} bytes"))
+                .hint("separate options with commas: --options yes,no"))
+        }
         None => Ok(()),
     }
 }
@@ -169,7 +172,7 @@ mod tests {
     use crate::error::Kind;
 
     #[test]
-    fn what_is_asked_and_answered_is_bounded() {
+    fn questions_and_options_are_bounded() {
         assert_eq!(check("question", " \n", 10).unwrap_err().kind, Kind::Usage);
         assert!(check("question", "12345678901", 10).unwrap_err().message.contains("11 bytes"));
         assert!(check("question", "why?", 10).is_ok());

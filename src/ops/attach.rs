@@ -1,6 +1,6 @@
-//! `orch attach`: the command that brings a terminal to an agent's session.
+//! `orch attach`: the command that shows an agent's session in a terminal.
 //!
-//! It asks tmux alone, where the sessions say whose they are: so one can look at an agent while Redis is down.
+//! It asks only tmux, whose sessions carry our tags, so it works while Redis is down.
 
 use std::process::Command;
 
@@ -38,8 +38,8 @@ impl Ops {
             Some(agent) => {
                 super::tasks::no_agent(agent, ours.iter().filter_map(|s| Some(s.tags.as_ref()?.agent.as_str())))
             }
-            None => Error::not_found(format!("the master's session {} is not there", self.config.master.session))
-                .hint("the supervisor starts it anew within seconds; orch status shows more"),
+            None => Error::not_found(format!("the master's session {} does not exist", self.config.master.session))
+                .hint("the supervisor starts it again within seconds; orch status shows more"),
         }
     }
 }

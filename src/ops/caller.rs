@@ -1,6 +1,6 @@
-//! Who asks, and what they may ask for.
+//! The caller of a verb, and what it may do.
 //!
-//! This keeps agents from harming each other by mistake. It is no wall against malice: an agent's program runs as the
+//! This keeps agents from harming each other by mistake. It is no protection against malice: an agent's program runs as the
 //! same user as everything else, and can do whatever that user can.
 
 use super::{Caller, Ops};
@@ -13,8 +13,8 @@ impl Caller {
     /// The caller that this process's environment names: `ORCH_AGENT`, `ORCH_ROLE`, `ORCH_TASK`, `ORCH_CAPABILITY`.
     ///
     /// # Errors
-    /// Usage: the capability is damaged, stands there without an agent, or is missing within a task. To go on as a person
-    /// or as the master would be to make a task that its parent never hears of.
+    /// Usage: the capability is damaged, is set without an agent, or is missing within a task. Such a caller is not treated as
+    /// a person or the master: it would delegate tasks that its parent does not know about.
     pub fn from_env() -> Result<Caller> {
         Caller::from_vars(|name| std::env::var(name).ok())
     }
@@ -37,7 +37,7 @@ impl Caller {
         }
     }
 
-    /// The attempt from within which it is asked, if any. The master's program is in none.
+    /// The caller's attempt, if it is in one. The master's program is in none.
     pub fn attempt(&self) -> Option<&Capability> {
         match self {
             Caller::Agent { attempt, .. } => attempt.as_ref(),
@@ -45,7 +45,7 @@ impl Caller {
         }
     }
 
-    /// In words, for events and reasons.
+    /// The caller in words, for events and reasons.
     pub(super) fn in_words(&self) -> String {
         match self {
             Caller::Person => "a person".to_owned(),
@@ -54,27 +54,27 @@ impl Caller {
         }
     }
 
-    /// Refuses what is for persons and for the master.
+    /// Refuses a verb that is for persons and for the master.
     pub(super) fn must_not_be_in_an_attempt(&self, verb: &str) -> Result<()> {
         match self {
             Caller::Agent { agent, attempt: Some(attempt), .. } => Err(Error::failed(format!(
-                "orch {verb} is not for an agent at work: {agent} asked for it within {}",
+                "orch {verb} is only for persons and the master: {agent} called it within {}",
                 attempt.task
             ))
-            .hint("a person or the master can do it; an agent delegates, waits, and cancels its own subtasks")),
+            .hint("ask a person or the master; an agent can delegate, wait, and cancel its own subtasks")),
             _ => Ok(()),
         }
     }
 }
 
 impl Ops {
-    /// Refuses to touch tasks that are not below the caller's own one, if the caller is an agent at work.
+    /// Refuses to change tasks that are not below the caller's own task, if the caller is in an attempt.
     pub(super) async fn must_be_below_the_caller(&self, verb: &str, ids: &[TaskId]) -> Result<()> {
         let Some(attempt) = self.caller.attempt() else { return Ok(()) };
         for id in ids {
             if !self.is_below(id, &attempt.task).await? {
                 return Err(Error::failed(format!(
-                    "orch {verb}: {id} is not a subtask of {}, which is all that an agent may {verb}",
+                    "orch {verb}: {id} is not a subtask of {}, and an agent may {verb} only its own subtasks",
                     attempt.task
                 ))
                 .hint(format!("a person can do it: orch {verb} {id}")));
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_says_who_asks() {
+    fn the_environment_names_the_caller() {
         let capability = Capability { task: TaskId::random(), attempt: 1, fence: 3, incarnation: new_incarnation() };
         assert_eq!(from(&[]), Ok(Caller::Person));
         assert_eq!(from(&[("ORCH_AGENT", ""), ("ORCH_CAPABILITY", "")]), Ok(Caller::Person));
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_capability_does_not_make_a_person_of_an_agent() {
+    fn a_damaged_capability_does_not_turn_an_agent_into_a_person() {
         for vars in [
             &[("ORCH_AGENT", "a-1"), ("ORCH_CAPABILITY", "t-1.x")][..],
             &[("ORCH_CAPABILITY", "t-7k2m9qx4hz.1.3.abc")],
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn persons_and_the_master_may_what_agents_at_work_may_not() {
+    fn persons_and_the_master_may_do_what_agents_in_an_attempt_may_not() {
         let attempt = "t-7k2m9qx4hz.1.3.abc".parse().ok();
         let agent = |attempt| Caller::Agent { agent: "a-1".into(), role: None, attempt };
         assert!(Caller::Person.must_not_be_in_an_attempt("scale").is_ok());

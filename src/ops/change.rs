@@ -1,4 +1,4 @@
-//! `orch cancel` and `orch retry`: a person's word on a task. An agent at work has it on its own subtasks.
+//! `orch cancel` and `orch retry`, for persons, the master, and agents for their own subtasks.
 
 use super::{Changed, Ops};
 use crate::{
@@ -10,11 +10,11 @@ use crate::{
 };
 
 impl Ops {
-    /// Cancels tasks, and with each its open subtasks. Of a running one the agent is told to stop. A dead letter becomes
-    /// cancelled, and is forgotten in time; any other that has ended stays as it is.
+    /// Cancels tasks with their open subtasks. The agent of a running task is asked to stop it. A dead letter becomes
+    /// cancelled, and is removed when its time to be kept has passed; any other task that has ended stays as it is.
     ///
     /// # Errors
-    /// NotFound: there is no such task; then none was cancelled. Failed: an agent asks, and it is not a subtask.
+    /// NotFound: there is no such task, and none was cancelled. Failed: an agent calls, and it is not one of its subtasks.
     pub async fn cancel(&self, ids: &[TaskId]) -> Result<Vec<Changed>> {
         let before = self.before("cancel", ids).await?;
         let reason = format!("asked for by {}", self.caller.in_words());
@@ -24,20 +24,20 @@ impl Ops {
             .zip(states)
             .map(|(task, state)| {
                 let state = state.unwrap_or(task.state);
-                let told = state == TaskState::Running && !task.cancelling;
-                Changed { id: task.id.clone(), from: task.state, state, changed: state != task.state || told }
+                let requested = state == TaskState::Running && !task.cancelling;
+                Changed { id: task.id.clone(), from: task.state, state, changed: state != task.state || requested }
             })
             .collect())
     }
 
-    /// Starts failed, cancelled and held tasks anew, and delayed ones at once. Any other one stays as it is.
+    /// Retries failed, cancelled and held tasks, and starts delayed ones immediately. Any other task stays as it is.
     ///
     /// # Errors
-    /// NotFound: there is no such task; then none was started. Failed: an agent asks, and it is not a subtask; or what
-    /// it waits for has failed.
+    /// NotFound: there is no such task, and none was retried. Failed: an agent calls, and it is not one of its subtasks; or a
+    /// task that it comes after has failed.
     pub async fn retry(&self, ids: &[TaskId]) -> Result<Vec<Changed>> {
         self.before("retry", ids).await?;
-        let reason = format!("started anew by {}", self.caller.in_words());
+        let reason = format!("retried by {}", self.caller.in_words());
         let mut changed = Vec::with_capacity(ids.len());
         for id in ids {
             let (from, state) = self.ask(|s| s.retry(id, &reason)).await?;
@@ -46,7 +46,7 @@ impl Ops {
         Ok(changed)
     }
 
-    /// The tasks as they are, one for each id, once it is clear that all exist and that the caller may change them.
+    /// Returns the tasks, one per id, after checking that all exist and that the caller may change them.
     async fn before(&self, verb: &str, ids: &[TaskId]) -> Result<Vec<Task>> {
         if ids.is_empty() {
             return Err(

@@ -10,7 +10,7 @@ use crate::{
 };
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
-/// Where nobody says since when.
+/// The default period.
 const SINCE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 impl Ops {
@@ -18,7 +18,7 @@ impl Ops {
     /// days in their order.
     ///
     /// # Errors
-    /// NotRunning: there is no Redis, and nobody who brings it back.
+    /// NotRunning: there is no Redis, and no supervisor that brings it back.
     pub async fn costs(&self, by: CostsBy, since: Option<Duration>) -> Result<Costs> {
         let since = since.unwrap_or(SINCE);
         let days = since.as_secs().div_ceil(DAY.as_secs()).clamp(1, DAYS_KEPT);

@@ -1,6 +1,6 @@
 //! `orch delegate`: accepts a task.
 //!
-//! The hot path of everything: one round trip, and no look at anything that the one script does not look at itself.
+//! The hot path: one round trip, and no read of anything that the script reads itself.
 
 use std::{collections::HashSet, path::Path, time::Duration};
 
@@ -17,17 +17,17 @@ use crate::{
     store::tasks::{Delegated, NewTask},
 };
 
-/// The longest text, and the longest context. What is larger belongs in a file that the text names: it would be carried
-/// through Redis, its append-only file and every listing.
+/// Largest text, and largest context. Anything larger belongs in a file that the text names: it would pass through Redis, its
+/// append-only file and every listing.
 const TEXT_LIMIT: usize = 1 << 20;
-/// How many artifacts, labels or dependencies one task may have.
+/// Number of artifacts, labels or dependencies of one task.
 const COUNT_LIMIT: usize = 1_000;
-/// The longest path, label or key.
+/// Largest path, label or key.
 const WORD_LIMIT: usize = 4_096;
 
 impl Ops {
-    /// Accepts a task, and returns when it is on the disk. Within an attempt it becomes a subtask of that attempt's
-    /// task, and the same call of a later attempt of the same task finds it again.
+    /// Accepts a task, and returns when it is on the disk. Within an attempt it becomes a subtask of that attempt's task, and
+    /// the same call of a later attempt of that task finds it again.
     ///
     /// # Errors
     /// Usage: what is wrong with the request. NotFound: no such role, no such dependency. Failed: orch is draining; the
@@ -72,7 +72,7 @@ impl Ops {
         answer
     }
 
-    /// Why nothing of this role is started, in words, where that is so: its tasks wait.
+    /// Why no tasks of this role are started now, in words, if that is so.
     ///
     /// # Errors
     /// NotFound: no such role. NotRunning: there is no Redis.
@@ -93,12 +93,12 @@ impl Ops {
         self.config.roles.values().filter(may).filter(|role| takes_tasks(&self.config, role).is_ok())
     }
 
-    /// `delegates_to` of the caller's own role, whether it is at work or the master.
+    /// Checks `delegates_to` of the caller's own role; this applies to the master as well.
     async fn may_delegate_to(&self, to: &Role) -> Result<()> {
         let Caller::Agent { agent, role, .. } = &self.caller else { return Ok(()) };
         let name = match role {
             Some(name) => name.clone(),
-            // Only an environment that was tampered with lacks it.
+            // Only a changed environment lacks it.
             None => match self.ask(|s| s.agent(agent)).await? {
                 Some(record) => record.agent.role,
                 None => return Ok(()),
@@ -119,7 +119,7 @@ impl Ops {
     }
 }
 
-/// A role whose driver is the console has a person for its agent program.
+/// Checks that a role takes tasks: one whose driver is the console is a prompt for a person.
 pub(super) fn takes_tasks(config: &Config, role: &Role) -> Result<()> {
     let path = std::env::var_os("PATH");
     if preflight::resolve(role.driver, &config.agents.order, path.as_deref()) != DriverKind::Console {
@@ -133,15 +133,17 @@ pub(super) fn takes_tasks(config: &Config, role: &Role) -> Result<()> {
         .hint("delegate to another role (orch delegate --role ROLE), or give it another driver in sessions.toml"))
 }
 
-/// All that can be known about a request without asking anybody.
+/// Checks everything about a request that needs no other data.
 fn check(asked: &Delegate) -> Result<()> {
     if asked.text.trim().is_empty() {
-        return Err(Error::usage("the task has no text").hint("say what is to be done: orch delegate 'run the tests'"));
+        return Err(
+            Error::usage("the task has no text").hint("write what is to be done: orch delegate 'run the tests'")
+        );
     }
     fits("the task's text", &asked.text, TEXT_LIMIT)?;
     if let Some(context) = &asked.context {
         fits("the context", &context.to_string(), TEXT_LIMIT)?;
-        // JSON can carry a NUL as an escape, and programs would read it as the end of what they were told.
+        // JSON can hold a NUL as an escape, which programs would read as the end of the text.
         if has_nul(context) {
             return Err(
                 Error::usage("the context holds a NUL character").hint("leave it out: no program could read it")
@@ -152,7 +154,7 @@ fn check(asked: &Delegate) -> Result<()> {
         [("artifacts", asked.artifacts.len()), ("labels", asked.labels.len()), ("dependencies", asked.after.len())]
     {
         if count > COUNT_LIMIT {
-            return Err(Error::usage(format!("the task has {count} {what}: at most {COUNT_LIMIT}"))
+            return Err(Error::usage(format!("the task has {count} {what}, and may have at most {COUNT_LIMIT}"))
                 .hint("list them in a file, and name that in the text"));
         }
     }
@@ -166,12 +168,13 @@ fn check(asked: &Delegate) -> Result<()> {
     if let Some(key) = &asked.key {
         word("the idempotency key", key)?;
         if key.starts_with("auto:") {
-            return Err(Error::usage("an idempotency key can't begin with 'auto:': orch's own do").hint("take another"));
+            return Err(Error::usage("an idempotency key must not begin with 'auto:', which is reserved")
+                .hint("choose another key"));
         }
     }
     if asked.timeout == Some(Duration::ZERO) {
         return Err(Error::usage("a time limit of 0 leaves no time to do anything")
-            .hint("leave it out for the role's own limit, or write one such as --timeout 10m"));
+            .hint("leave it out for the role's limit, or write one such as --timeout 10m"));
     }
     Ok(())
 }
@@ -183,15 +186,15 @@ fn word(what: &str, text: &str) -> Result<()> {
     fits(what, text, WORD_LIMIT)
 }
 
-/// At most so many bytes, and no NUL: it ends texts early in argv, environment and C.
+/// Checks that a text has at most `limit` bytes and no NUL, which would end it early in argv, environment and C.
 fn fits(what: &str, text: &str, limit: usize) -> Result<()> {
     if text.len() > limit {
-        return Err(Error::usage(format!("{what} is {} bytes long: at most {limit}", text.len()))
-            .hint("put it into a file, and name that in the text or with --artifact"));
+        return Err(Error::usage(format!("{what} is {} bytes long, and may have at most {limit}", text.len()))
+            .hint("write it to a file and name the file in the text or with --artifact"));
     }
     match text.bytes().position(|b| b == 0) {
         Some(at) => Err(Error::usage(format!("{what} holds a NUL character, at byte {at}"))
-            .hint("leave it out: no program could read what comes after it")),
+            .hint("leave it out: programs cannot read what comes after it")),
         None => Ok(()),
     }
 }
@@ -205,7 +208,7 @@ fn has_nul(value: &Value) -> bool {
     }
 }
 
-/// A working folder: absolute, there, and writable as text.
+/// Checks a working folder: an absolute path in UTF-8 to an existing folder.
 fn folder(path: &Path) -> Result<String> {
     let refused = |why: &str| {
         Error::usage(format!("the working folder {} {why}", path.display()))
@@ -222,8 +225,8 @@ fn folder(path: &Path) -> Result<String> {
     path.to_str().map(str::to_owned).ok_or_else(|| refused("has a name that is not UTF-8"))
 }
 
-/// A hash of what makes two calls the same work. Each part is preceded by its length, so that no two lists of parts run
-/// together into one.
+/// A hash of everything that makes two calls the same work. Each part is preceded by its length, so that different lists of
+/// parts cannot have the same bytes.
 fn fingerprint(role: &str, asked: &Delegate) -> String {
     let context = asked.context.as_ref().map(Value::to_string).unwrap_or_default();
     let cwd = asked.cwd.as_deref().map(Path::to_string_lossy).unwrap_or_default();
@@ -282,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_content_is_the_same_work_and_nothing_else_is() {
+    fn the_fingerprint_covers_exactly_what_makes_two_calls_the_same() {
         let one = fingerprint("a", &asked("bc"));
         assert_eq!(one, fingerprint("a", &Delegate { priority: Some(Priority::High), ..asked("bc") }));
         for other in [

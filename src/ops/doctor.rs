@@ -1,6 +1,6 @@
-//! `orch doctor`: whether this machine has what orch needs, and how to mend what it has not.
+//! `orch doctor`: whether this machine has what orch needs, and how to fix what it lacks.
 //!
-//! It looks and changes nothing. Each check stands alone, so that one that fails hides no other.
+//! It changes nothing. The checks are independent, so that one that fails hides no other.
 
 use std::{
     ffi::OsStr,
@@ -31,20 +31,20 @@ use crate::{
     redis_server::{check_version, find_program, socket_path},
 };
 
-/// Agent programs that people have and orch has no driver of its own for: they can be a `command`.
+/// Agent programs without a driver of their own: the driver `command` runs them.
 const OTHER_PROGRAMS: [&str; 6] = ["goose", "amp", "cursor-agent", "kimi", "vibe", "cline"];
-/// Saying its version takes an agent program up to 2 s, on a machine that has nothing else to do.
-const VERSION_PATIENCE: Duration = Duration::from_secs(15);
-/// Less room than this is soon full of logs.
-const ROOM_WANTED: u64 = 1 << 30;
-/// A supervisor holds a few descriptors for each of its agents, and tmux does.
+/// Time limit of `--version`. Agent programs take up to 2 s for it on an idle machine.
+const VERSION_TIMEOUT: Duration = Duration::from_secs(15);
+/// Less free space than this is soon filled by logs.
+const SPACE_WANTED: u64 = 1 << 30;
+/// Descriptors per agent in the supervisor and in tmux.
 const FILES_PER_AGENT: u64 = 16;
 const FILES_BESIDES: u64 = 256;
-/// Where one record is wrong, many others are for the same reason.
+/// Disagreements that are shown: one cause often affects many records.
 const DISAGREEMENTS_SHOWN: usize = 3;
 
 impl Ops {
-    /// Everything that was looked at, whether it is well or not.
+    /// Every check with its result.
     pub async fn doctor(&self) -> Vec<Check> {
         let path = std::env::var_os("PATH");
         let mut checks = vec![self.tmux().await, self.redis_program().await];
@@ -82,29 +82,29 @@ impl Ops {
 
     fn folder(&self) -> Check {
         let home = self.home.path();
-        // Before the first start it is not there: then its parent must let us make it.
+        // Before the first start it does not exist: then its parent has to be writable.
         let existing = existing(home);
         match access(&existing, AccessFlags::W_OK | AccessFlags::X_OK) {
             Ok(()) if existing == home => ok("state folder", home.display().to_string()),
-            Ok(()) => ok("state folder", format!("{}, made by the first start", home.display())),
+            Ok(()) => ok("state folder", format!("{}, created by the first start", home.display())),
             Err(why) => Check {
                 name: "state folder".into(),
                 state: "error",
-                found: format!("{} can't be written to: {}", existing.display(), why.desc()),
-                mend: Some("make it writable, or set ORCH_HOME to a folder of yours".into()),
+                found: format!("{} is not writable: {}", existing.display(), why.desc()),
+                fix: Some("make it writable, or set ORCH_HOME to another folder".into()),
             },
         }
     }
 
     fn room(&self) -> Check {
         let at = existing(self.home.path());
-        let Ok(disk) = statvfs(&at) else { return ok("disk", "it does not tell how full it is".into()) };
+        let Ok(disk) = statvfs(&at) else { return ok("disk", "the free space is unknown".into()) };
         let free = disk.blocks_available() * disk.fragment_size();
         let found = format!("{} free at {}", human(free), at.display());
         match free {
-            0 => warn_or_error("disk", "error", found, "make room: nothing can be accepted".into()),
-            _ if free < ROOM_WANTED => {
-                warn_or_error("disk", "warning", found, "make room: outputs of agents are kept there".into())
+            0 => warn_or_error("disk", "error", found, "free some space: no task can be accepted".into()),
+            _ if free < SPACE_WANTED => {
+                warn_or_error("disk", "warning", found, "free some space: the output of agents is kept there".into())
             }
             _ => ok("disk", found),
         }
@@ -112,7 +112,7 @@ impl Ops {
 
     fn socket(&self) -> Check {
         if self.config.redis.url.is_some() {
-            return ok("socket", "none of our own: redis.url is set".into());
+            return ok("socket", "not used: redis.url is set".into());
         }
         match socket_path(&self.config.home) {
             Ok(path) => ok("socket", format!("{} ({} bytes)", path.display(), path.as_os_str().len())),
@@ -140,7 +140,7 @@ impl Ops {
             ),
             Ok((_, hard)) => ok("open files", format!("at most {hard}")),
             Err(why) => {
-                warn_or_error("open files", "warning", format!("no answer: {}", why.desc()), "see ulimit -n".into())
+                warn_or_error("open files", "warning", format!("unknown: {}", why.desc()), "see ulimit -n".into())
             }
         }
     }
@@ -154,22 +154,22 @@ impl Ops {
                 "supervisor",
                 "error",
                 format!("running, pid {}, but {e}", supervisor.pid),
-                format!("see {}; if it stays so: orch stop, then orch start", self.home.supervisor_log().display()),
+                format!("see {}; if this persists: orch stop, then orch start", self.home.supervisor_log().display()),
             ),
             (None, Ok(_)) if let Ok(Some(place)) = &elsewhere => {
-                ok("supervisor", format!("none of this folder; the namespace is supervised from {place}"))
+                ok("supervisor", format!("none in this folder; the namespace is supervised from {place}"))
             }
             (None, Ok(_)) => warn_or_error(
                 "supervisor",
                 "warning",
                 "not running, while Redis is".into(),
-                "orch start takes over what there is".into(),
+                "run orch start: it adopts what is running".into(),
             ),
             (None, Err(_)) => ok("supervisor", "not running (orch start)".into()),
         }
     }
 
-    /// Whether all that is stored agrees. While Redis is away there is nothing to be said of it.
+    /// Whether the stored structures agree. `None` while Redis does not answer.
     async fn records(&self) -> Option<Check> {
         let found = match self.store().audit().await {
             Ok(found) => found,
@@ -184,21 +184,21 @@ impl Ops {
         if more > 0 {
             shown.push(format!("and {more} more"));
         }
-        let mend = "this is a bug: please report it, with the output of orch events and orch show";
-        Some(warn_or_error("records", "error", shown.join("; "), mend.into()))
+        let fix = "this is a bug: please report it, with the output of orch events and orch show";
+        Some(warn_or_error("records", "error", shown.join("; "), fix.into()))
     }
 
-    /// What ended agents may have left, and what was not told yet.
+    /// What ended agents may have left, and results that were not recorded yet.
     async fn leftovers(&self) -> Check {
         let mut found = Vec::new();
         let reports = self.home.unheard_reports().len();
         if reports > 0 {
-            found.push(format!("{} that Redis has not heard of", count(reports, "result", "results")));
+            found.push(format!("{} not recorded in Redis yet", count(reports, "result", "results")));
         }
         if let Ok(snapshot) = self.store().observe(&[]).await {
             if !snapshot.orphans.is_empty() {
                 let ended = count(snapshot.orphans.len(), "ended agent", "ended agents");
-                found.push(format!("{ended} whose processes may still be there"));
+                found.push(format!("{ended} whose processes may still exist"));
             }
             found.extend(snapshot.damaged);
         }
@@ -212,11 +212,11 @@ impl Ops {
         if found.is_empty() {
             return ok("leftovers", "none".into());
         }
-        let mend = match self.supervisor() {
-            Some(_) => "the supervisor clears them within seconds; if not, see its log",
+        let fix = match self.supervisor() {
+            Some(_) => "the supervisor clears them within seconds; otherwise see its log",
             None => "orch start adopts or clears them; orch stop clears them",
         };
-        warn_or_error("leftovers", "warning", found.join("; "), mend.into())
+        warn_or_error("leftovers", "warning", found.join("; "), fix.into())
     }
 }
 
@@ -225,12 +225,12 @@ fn check_role(order: &[DriverKind], role: &Role, path: Option<&OsStr>, programs:
     let name = format!("role {}", role.name);
     let at = format!("under [roles.{}] in sessions.toml", role.name);
     if !role.cwd.is_dir() {
-        let found = format!("its folder {} is not there", role.cwd.display());
-        return warn_or_error(&name, "error", found, format!("make the folder, or correct cwd {at}"));
+        let found = format!("its folder {} does not exist", role.cwd.display());
+        return warn_or_error(&name, "error", found, format!("create the folder, or correct cwd {at}"));
     }
     let kind = preflight::resolve(role.driver, order, path);
     if let Err(Unavailable { missing, fix }) = preflight::check(role, order, path) {
-        // Of the built-in roles most people use some, and install no more than these need.
+        // Most people use some of the built-in roles, and install only what these need.
         let state = if role.driver == kind && kind.program().is_some() { "warning" } else { "error" };
         return warn_or_error(&name, state, format!("{missing}: its tasks wait"), fix);
     }
@@ -246,7 +246,7 @@ fn check_role(order: &[DriverKind], role: &Role, path: Option<&OsStr>, programs:
         return warn_or_error(
             &name,
             "warning",
-            format!("env_from names what is not set here: {}", unset.join(", ")),
+            format!("env_from names variables that are not set here: {}", unset.join(", ")),
             format!("export it before orch start, or correct env_from {at}"),
         );
     }
@@ -254,7 +254,7 @@ fn check_role(order: &[DriverKind], role: &Role, path: Option<&OsStr>, programs:
     let found = format!("{} with {}", role.driver, file.display());
     let of_program = of_program(program);
     if kind.program().is_some() && programs.iter().any(|check| check.name == of_program && check.state != "ok") {
-        // How to mend it is said there.
+        // That check says how to fix it.
         return Check { state: "warning", ..ok(&name, format!("{found}: see {of_program}")) };
     }
     ok(&name, found)
@@ -265,7 +265,7 @@ fn of_program(program: &str) -> String {
     format!("agent {program}")
 }
 
-/// One line for each agent program that is installed, the preferred ones first; one in all if there is none.
+/// One check per installed agent program, the preferred ones first; a single one if there is none.
 async fn agent_programs(order: &[DriverKind], path: Option<&OsStr>) -> Vec<Check> {
     let rest = DriverKind::agents().filter(|kind| !order.contains(kind));
     let known = order.iter().copied().chain(rest).filter_map(|kind| {
@@ -279,8 +279,13 @@ async fn agent_programs(order: &[DriverKind], path: Option<&OsStr>) -> Vec<Check
         checks.push(ok("other programs", format!("{}: driver = \"command\" runs them", others.join(", "))));
     }
     if checks.is_empty() {
-        let mend = "install one (claude, codex, gemini...), or use the shell and command drivers";
-        checks.push(warn_or_error("agent programs", "warning", "none of those known to orch".into(), mend.into()));
+        let fix = "install one (claude, codex, gemini...), or use the shell and command drivers";
+        checks.push(warn_or_error(
+            "agent programs",
+            "warning",
+            "none of the supported ones is installed".into(),
+            fix.into(),
+        ));
     }
     checks
 }
@@ -292,13 +297,16 @@ async fn agent_program(program: &Program, file: PathBuf) -> Check {
         .stdin(std::process::Stdio::null())
         .kill_on_drop(true)
         .output();
-    let why = match tokio::time::timeout(VERSION_PATIENCE, asked).await {
+    let why = match tokio::time::timeout(VERSION_TIMEOUT, asked).await {
         Ok(Ok(said)) if said.status.success() => {
             let said = String::from_utf8_lossy(&said.stdout);
             let Some(version) = drivers::version_in(&said) else {
                 let found = format!("{at} --version prints no version: {:?}", one_line(&said, 60));
-                let mend = format!("is it {}? install that ({}), or take this off PATH", program.name, program.install);
-                return warn_or_error(&name, "warning", found, mend);
+                let fix = format!(
+                    "check that it is {}; install that ({}), or remove this file from PATH",
+                    program.name, program.install
+                );
+                return warn_or_error(&name, "warning", found, fix);
             };
             let found = format!("{version} at {at}");
             if program.is_too_old(version) {
@@ -309,37 +317,37 @@ async fn agent_program(program: &Program, file: PathBuf) -> Check {
         }
         Ok(Ok(said)) => format!("{}: {}", said.status, one_line(&String::from_utf8_lossy(&said.stderr), 120)),
         Ok(Err(e)) => e.to_string(),
-        Err(_) => format!("no answer within {} s", VERSION_PATIENCE.as_secs()),
+        Err(_) => format!("no answer within {} s", VERSION_TIMEOUT.as_secs()),
     };
     let found = format!("{at} does not say its version: {why}");
-    let mend =
-        format!("run {} --version by hand; install it anew ({}), or take it off PATH", program.name, program.install);
-    warn_or_error(&name, "warning", found, mend)
+    let fix =
+        format!("run {} --version by hand; reinstall it ({}), or remove it from PATH", program.name, program.install);
+    warn_or_error(&name, "warning", found, fix)
 }
 
-/// Where agents would be cgroup that are started from here.
+/// Where the cgroups of agents that are started from here would be.
 fn cgroups() -> Check {
     let found = match Cgroup::below_own("orch").as_ref().and_then(|group| group.path().parent()) {
         Some(place) => format!("in control groups below {}", place.display()),
-        // Everything works without, and what would be needed is not worth a person's time.
-        None => "none: no control groups may be made here; limits are watched by looking once a second".into(),
+        // Everything works without cgroups, so this is no warning.
+        None => "none: control groups cannot be created here; limits are checked once per second".into(),
     };
     ok("cgroups", found)
 }
 
-/// The path, or the nearest folder above it that is there.
+/// The path, or the nearest existing folder above it.
 fn existing(path: &Path) -> PathBuf {
     path.ancestors().find(|p| p.exists()).unwrap_or(Path::new("/")).to_owned()
 }
 
 fn ok(name: &str, found: String) -> Check {
-    Check { name: name.to_owned(), state: "ok", found, mend: None }
+    Check { name: name.to_owned(), state: "ok", found, fix: None }
 }
 
 fn error(name: &str, e: Error) -> Check {
-    Check { name: name.to_owned(), state: "error", found: e.message, mend: e.hint }
+    Check { name: name.to_owned(), state: "error", found: e.message, fix: e.hint }
 }
 
-fn warn_or_error(name: &str, state: &'static str, found: String, mend: String) -> Check {
-    Check { name: name.to_owned(), state, found, mend: Some(mend) }
+fn warn_or_error(name: &str, state: &'static str, found: String, fix: String) -> Check {
+    Check { name: name.to_owned(), state, found, fix: Some(fix) }
 }

@@ -1,5 +1,5 @@
-//! `orch hook`: called by an agent's program at the turns of its work. Notes for the agent's runner what the program
-//! does, and hands over at the boundary of a turn what waits for the model, so that nobody has to poll for it.
+//! `orch hook`: called by an agent's program at each step of its conversation. It records for the agent's runner what the
+//! program does, and delivers messages to the model at the end of a turn, so that nothing has to poll for them.
 
 use std::{
     fs::{self, OpenOptions},
@@ -26,25 +26,25 @@ use crate::{
     store::people::Reader,
 };
 
-/// The program waits for us: a Redis that is away is not waited for. What is not handed over now is at the next turn.
+/// Longest wait for Redis, because the program waits for its hook. Messages that are not delivered now are at the next turn.
 const RETRY_FOR: Duration = Duration::from_secs(3);
-/// What a hook leaves that was cut off while it handed something over.
+/// The file of a hook that was interrupted while it delivered messages.
 const HANDING: &str = "handing";
-/// Said to a task whose turn was about to end.
-const KEPT: &str = "What you have just answered is kept; what you say to this is added to it.\n";
-/// So many tasks are listed to a model that has forgotten them.
+/// Appended for a task whose turn was about to end.
+const KEPT: &str = "Your answer so far is kept; your reply to this is added to it.\n";
+/// Tasks that are listed to a model whose conversation begins anew.
 const LISTED: usize = 30;
 
-/// What a hook prints, and the note that it is to be printed.
+/// What a hook prints, and the token that is kept until it is printed.
 #[derive(Debug, Default)]
 pub struct Handed {
-    /// In the program's own form; empty where there is nothing.
+    /// In the program's own format; empty where there is nothing.
     pub print: String,
     token: Option<PathBuf>,
 }
 
 impl Handed {
-    /// It was printed: these messages are not handed over again.
+    /// It was printed: these messages are not delivered again.
     pub fn done(self) {
         if let Some(token) = self.token {
             let _ = fs::remove_file(token);
@@ -53,17 +53,17 @@ impl Handed {
 }
 
 impl Ops {
-    /// Takes one call of a program's hook; what is to be printed.
+    /// Handles one call of a program's hook, and returns what is to be printed.
     ///
     /// # Errors
-    /// Usage: the caller is no agent. Config: the note could not be written. Whatever else is in the way of handing
-    /// something over is not an error of the program's: it is handed over later.
+    /// Usage: the caller is not an agent. Config: the record could not be written. Any other error only delays the delivery of
+    /// messages, and is not reported to the program.
     pub async fn hook(&self, program: DriverKind, call: &str) -> Result<Handed> {
         let Some(driver) = drivers::of(program) else { return Ok(Handed::default()) };
         let Some(hook) = driver.hook(call) else { return Ok(Handed::default()) };
         let folder = folder_of_hooks(&self.home, &self.caller)?;
         let note = |hook: &Hook| note(&folder, &self.caller, hook);
-        // Whether the turn ends is known only once it is known whether something is handed over.
+        // Whether the turn ends depends on whether there are messages.
         let may_go_on = matches!(hook, Hook::Ended { .. });
         if !may_go_on {
             note(&hook)?;
@@ -75,7 +75,7 @@ impl Ops {
                 tracing::warn!("nothing is handed over: {e}");
                 (None, None)
             }
-            // Redis may do it all the same: the token is left for whoever comes next.
+            // Redis may still do it: the token stays for the next hook.
             Err(_) => (None, None),
         };
         let print = text.and_then(|text| driver.hand_over(&hook, &text)).unwrap_or_default();
@@ -85,8 +85,7 @@ impl Ops {
         Ok(Handed { print, token })
     }
 
-    /// Whether the messages to the caller are handed over by this. The line that says that they wait is answered by reading
-    /// them.
+    /// Whether this hook delivers the caller's messages. After the line that announces them, the model reads them itself.
     fn reads_the_box(&self, hook: &Hook) -> bool {
         match hook {
             Hook::Prompt { text } => self.caller.attempt().is_some() || !is_line_to_idle(text),
@@ -95,7 +94,7 @@ impl Ops {
         }
     }
 
-    /// The token that a hook which was cut off has left, if the caller has hooks.
+    /// The token that an interrupted hook has left, if the caller has hooks.
     pub(super) fn left_token(&self) -> Option<(PathBuf, String)> {
         let path = folder_of_hooks(&self.home, &self.caller).ok()?.join(HANDING);
         let word = fs::read_to_string(&path).ok().filter(|word| !word.is_empty())?;
@@ -107,7 +106,7 @@ impl Ops {
             Hook::Began { source, .. } if self.caller.attempt().is_none() => self.what_was_forgotten(*source).await,
             hook if self.reads_the_box(hook) => {
                 let mut text = self.unread(token).await?;
-                // Or it would say all of it once more, at the price of all of it.
+                // Otherwise the model would repeat its whole answer, and be paid for it again.
                 if let (Some(text), Hook::Ended { .. }, Some(_)) = (&mut text, hook, self.caller.attempt()) {
                     text.push_str(KEPT);
                 }
@@ -117,8 +116,8 @@ impl Ops {
         }
     }
 
-    /// The messages to the caller. Who was cut off before they were printed finds the same ones by the token that it has
-    /// left.
+    /// The caller's messages. After an interruption before they were printed, the token that it has left finds the same
+    /// ones.
     async fn unread(&self, token: &Path) -> Result<Option<String>> {
         let reader = match self.caller.attempt() {
             Some(attempt) => Reader::Attempt(attempt.clone()),
@@ -139,7 +138,7 @@ impl Ops {
         Ok((!messages.is_empty()).then(|| in_words(&messages, left)))
     }
 
-    /// What a master should know that begins anew, or whose conversation was summed up.
+    /// What a master has to know whose conversation begins anew or was summarised.
     async fn what_was_forgotten(&self, source: Source) -> Result<Option<String>> {
         if source == Source::Clear {
             return Ok(None);
@@ -163,15 +162,15 @@ impl Ops {
                 one_line(&task.description, 120)
             ));
         }
-        text.push_str("Their results come to you by themselves, or wait for them with wait_tasks; read_inbox has what you have missed.");
+        text.push_str("Their results are delivered to you automatically, or wait for them with wait_tasks; read_inbox has what you have missed.");
         Ok(Some(text))
     }
 }
 
-/// Takes a call where the project can't be read: what the program does is noted all the same, and nothing is handed over.
+/// Handles a call where the project cannot be read: what the program does is recorded, and nothing is delivered.
 ///
 /// # Errors
-/// Usage: the caller is no agent. Config: the note could not be written.
+/// Usage: the caller is not an agent. Config: the record could not be written.
 pub fn note_hook(home: &Home, caller: &Caller, program: DriverKind, call: &str) -> Result<()> {
     match drivers::of(program).and_then(|driver| driver.hook(call)) {
         Some(hook) => note(&folder_of_hooks(home, caller)?, caller, &hook),
@@ -190,18 +189,18 @@ fn folder_of_hooks(home: &Home, caller: &Caller) -> Result<PathBuf> {
 }
 
 fn note(folder: &Path, caller: &Caller, hook: &Hook) -> Result<()> {
-    // A master's is kept for as long as it lives, and nobody reads there what was said.
+    // A master's file is kept as long as it lives, and its texts are not needed.
     let hook = if caller.attempt().is_some() { hook } else { &hook.without_texts() };
     let append = || {
         let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(Home::hooks(folder))?;
-        // One write: lines of hooks that run at the same time do not mix.
+        // One write, so that lines of concurrent hooks do not mix.
         file.write_all(Noted::line(Timestamp::now(), hook).as_bytes())
     };
     append().map_err(|e| home::unusable(folder, &e))
 }
 
 fn in_words(messages: &[Message], left: u64) -> String {
-    let mut text = String::from("Messages to you, each told once (get_task shows a whole result):\n");
+    let mut text = String::from("Messages to you, each delivered once (get_task shows a whole result):\n");
     for message in messages {
         text.push_str(&format!("- {}: {}\n", message.from, message.text));
     }

@@ -14,11 +14,11 @@ use crate::{
 };
 
 impl Ops {
-    /// Writes a sessions.toml for the agent programs of this machine, and gives the master a session of its own where
-    /// another project's, or a person's, has the usual name. `force` writes over one that is there.
+    /// Writes a sessions.toml for the agent programs of this machine, with another name for the master's session where the
+    /// usual one is taken by another project or a person. `force` overwrites an existing file.
     ///
     /// # Errors
-    /// Conflict: there is one. Configuration: it can't be written.
+    /// Conflict: the file exists. Configuration: it cannot be written.
     pub async fn init(env: &Env, file: &Path, force: bool) -> Result<()> {
         let path = std::env::var_os("PATH");
         let found: Vec<DriverKind> = DriverKind::all().filter(|kind| program_of(*kind, path.as_deref())).collect();
@@ -33,17 +33,17 @@ impl Ops {
             Ok(()) => Ok(()),
             Err(e) if e.kind() == ErrorKind::AlreadyExists => {
                 Err(Error::conflict(format!("{} exists already", file.display()))
-                    .hint("edit it, or write over it with: orch init --force"))
+                    .hint("edit it, or overwrite it with: orch init --force"))
             }
-            Err(e) => Err(Error::config(format!("can't write {}: {e}", file.display()))
+            Err(e) => Err(Error::config(format!("cannot write {}: {e}", file.display()))
                 .hint("run orch init in a folder that you can write to")),
         }
     }
 }
 
-/// The master's session of the project in the file's folder, where the usual name is somebody else's.
+/// The name of the master's session, where the usual one is taken by another project or a person.
 fn own_session(env: &Env, file: &Path, sessions: &[SessionInfo]) -> Option<String> {
-    // As the file says it that is about to be written: the folder alone decides.
+    // The file that is about to be written sets no name, so only the folder decides.
     let nowhere = Env { config: None, cwd: file.parent()?.to_owned(), ..env.clone() };
     let config = Config::without_file(&nowhere).ok()?;
     let world = Tags::world(&config.namespace, &config.home);
@@ -52,7 +52,7 @@ fn own_session(env: &Env, file: &Path, sessions: &[SessionInfo]) -> Option<Strin
     (!ours).then(|| masters_name(&config.namespace))
 }
 
-/// Whether the agent program of a driver is installed. Those that need none count as found.
+/// Whether the agent program of a driver is installed. A driver that needs none counts as found.
 fn program_of(kind: DriverKind, path: Option<&std::ffi::OsStr>) -> bool {
     kind.program().is_none_or(|program| preflight::find(program, path).is_some())
 }
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_folder_that_is_not_there_is_named() {
+    async fn a_missing_folder_is_named() {
         let file = Path::new("/nonexistent/project/sessions.toml");
         let error = Ops::init(&Env::default(), file, false).await.unwrap_err();
         assert_eq!(error.kind, Kind::Configuration);
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn the_master_gets_a_session_of_its_own_only_where_the_usual_one_is_anothers() {
+    fn the_master_gets_another_session_name_only_where_the_usual_one_is_taken() {
         let dir = tempfile::tempdir().unwrap();
         let env = Env { home: Some(dir.path().into()), ..Env::default() };
         let folder = dir.path().join("shop");

@@ -1,7 +1,7 @@
-//! `orch logs`: what agents' programs printed, from the files of their attempts.
+//! `orch logs`: what agents' programs have printed, from the files of their attempts.
 //!
-//! Redis says which attempts there are; what was printed never goes through it. So the log of a task can be read while
-//! Redis is down, and after the task was forgotten, as long as its folder is kept.
+//! Redis knows which attempts there are; their output never passes through it. So the log of a task can be read while Redis is
+//! down, and after the task's record was removed, as long as its folder is kept.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -25,13 +25,13 @@ use crate::{
 const EVENTS: usize = 5_000;
 /// How many of its newest attempts are shown.
 const ATTEMPTS: usize = 10;
-/// How often to look for new attempts, and for ends.
+/// How often to look for new attempts and for ended ones.
 const LOOK: Duration = Duration::from_secs(2);
-/// A program that prints without pause is read this often.
+/// Pause between two reads of a program that prints continuously.
 const BREATH: Duration = Duration::from_millis(20);
 
 impl Ops {
-    /// The last lines that were printed, in the order in which they were.
+    /// The last lines that were printed, in their order.
     ///
     /// # Errors
     /// Usage: the pattern is no regular expression. NotFound: no such task or agent. NotRunning: there is no Redis to
@@ -40,7 +40,7 @@ impl Ops {
         let grep = pattern(query)?;
         let mut follow = Follow::new(self, query);
         follow.look().await?;
-        // What is printed now belongs to the answer, too: a line that is not whole yet is shown as far as it goes.
+        // An incomplete last line belongs to the answer as well.
         Ok(follow.last_lines(&grep, true))
     }
 
@@ -100,20 +100,20 @@ impl Following<'_> {
     }
 }
 
-/// The attempts that a query is about, as they come and go.
+/// The attempts that a query is about; their set changes while they are followed.
 struct Follow<'a> {
     ops: &'a Ops,
     query: &'a LogQuery,
     tails: Vec<Tail>,
-    /// Tasks with an attempt that goes on; the one that was asked for until it has ended.
+    /// Tasks with a running attempt; the task of the query until it has ended.
     open: BTreeSet<TaskId>,
     /// The newest event that was seen.
     seen: Option<String>,
-    /// The task that was asked for has ended.
+    /// Whether the task of the query has ended.
     is_over: bool,
 }
 
-/// One attempt's output, read up to some place.
+/// One attempt's output, read up to some position.
 struct Tail {
     task: TaskId,
     attempt: u32,
@@ -142,7 +142,7 @@ impl<'a> Follow<'a> {
             self.look_at(&task).await?;
         }
         if self.tails.len() > ATTEMPTS && self.query.task.is_none() {
-            // The oldest go; whatever is not over stays.
+            // The oldest are dropped, except running ones.
             self.tails.sort_by_key(|tail| tail.started);
             let spare = self.tails.len() - ATTEMPTS;
             let mut index = 0;
@@ -191,7 +191,7 @@ impl<'a> Follow<'a> {
         let asked_for = self.query.task.is_some();
         let found = attempts(&self.ops.home.task_runs(task));
         let detail = match self.ops.ask(|s| s.task(task)).await {
-            // What was printed can be read without Redis; that there will be more can't be known.
+            // The output can be read without Redis; whether there will be more cannot be known.
             Err(e) if e.kind == Kind::NotRunning && !found.is_empty() && asked_for => None,
             detail => detail?,
         };
@@ -212,7 +212,7 @@ impl<'a> Follow<'a> {
         if asked_for {
             self.is_over = over;
         } else if over || known.iter().all(|a| a.ended_at.is_some()) {
-            // Another attempt of it is claimed before it prints, and a claim is an event.
+            // A further attempt is claimed before it prints, and a claim is an event.
             self.open.remove(task);
         }
         Ok(())
@@ -260,15 +260,15 @@ impl<'a> Follow<'a> {
         lines
     }
 
-    /// Watches whatever may still grow.
+    /// Watches every output that may still grow.
     fn watch(&mut self) {
         for tail in self.tails.iter_mut().filter(|tail| !tail.done && tail.watch.is_none()) {
-            // Without a watch (no folder yet, the user's limit of them is used up) the regular look must do.
+            // Without a watch (no folder yet, the user's limit is reached) the periodic look has to do.
             tail.watch = FileWatch::new(&tail.dir).ok();
         }
     }
 
-    /// Sleeps until something was printed, or until then; whether something was.
+    /// Sleeps until something was printed, or until `then`. Returns whether something was printed.
     async fn changed_before(&mut self, then: Instant) -> bool {
         let watches = self.tails.iter_mut().filter(|tail| !tail.done).filter_map(|tail| tail.watch.as_mut());
         let changes: Vec<_> = watches.map(|watch| Box::pin(watch.changed())).collect();
@@ -316,11 +316,11 @@ impl Tail {
 fn pattern(query: &LogQuery) -> Result<Option<Regex>> {
     let compile = |text: &String| {
         Regex::new(text).map_err(|e| {
-            // The crate's message shows the place over several lines; its last one says what is wrong there.
+            // The crate's message shows the position over several lines; its last line says what is wrong.
             let why =
                 e.to_string().lines().last().unwrap_or("it does not read").trim_start_matches("error: ").to_owned();
             Error::usage(format!("'{}' is not a regular expression: {why}", crate::model::text::one_line(text, 60)))
-                .hint(r"to look for it literally, write a backslash before each of \ . + * ? ( ) | [ ] { } ^ $")
+                .hint(r"to search for it literally, write a backslash before each of \ . + * ? ( ) | [ ] { } ^ $")
         })
     };
     query.grep.as_ref().map(compile).transpose()

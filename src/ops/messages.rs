@@ -1,32 +1,32 @@
-//! `orch send` and `orch inbox`: messages between agents at work, the master, and people.
+//! `orch send` and `orch inbox`: messages between agents, the master and people.
 //!
-//! A message belongs to a task, not to an agent: whichever attempt of it reads first has it. The master has a box of its
-//! own, which people read as well; each of the two has their own marks.
+//! A message belongs to a task, not to an agent: the attempt of the task that reads it first receives it. The master has an
+//! inbox of its own, which people read as well; each of the two has its own read marks.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
-use super::{Caller, Inbox, Ops, Sent, ask::check, wait::told};
+use super::{Caller, Inbox, Ops, Sent, ask::check, wait::message};
 use crate::{
     error::{Error, Result},
     model::message::Delivery,
     store::people::{NewMessage, Reader},
 };
 
-/// The longest message; what is larger belongs in a file that the message names.
+/// Largest message. Anything larger belongs in a file that the message names.
 const LIMIT: usize = 64 * 1024;
-/// So many messages are read at once: an agent's program has to take them all in.
+/// Messages that are read together: they all have to fit into a model's context.
 pub(super) const AT_ONCE: usize = 100;
-/// How often to look without having been told.
+/// How often to look without a message.
 const LOOK: Duration = Duration::from_secs(5);
 
 impl Ops {
-    /// Sends a message to a task, to the task that an agent is at, or to the master (`master`).
+    /// Sends a message to a task, to the task that an agent works on, or to the master (`master`).
     ///
     /// # Errors
-    /// NotFound: no such task or agent. Usage: no text, or too much. Failed: the recipient has ended, or is an agent
+    /// NotFound: no such task or agent. Usage: no text, or too large a one. Failed: the recipient has ended, or is an agent
     /// without a task; the caller's attempt is over.
     pub async fn send(&self, to: &str, text: &str) -> Result<Sent> {
         check("message", text, LIMIT)?;
@@ -35,7 +35,7 @@ impl Ops {
         let reply_to = match (&attempt, &self.caller) {
             (Some(attempt), _) => Some(attempt.task.to_string()),
             (None, Caller::Agent { .. }) => Some(master.clone()),
-            // A person sees it among the events, and in the task.
+            // A person finds the reply among the events, and in the task.
             (None, Caller::Person) => None,
         };
         let new = NewMessage {
@@ -57,8 +57,8 @@ impl Ops {
         Ok(Sent { id: new.id, to, state })
     }
 
-    /// The messages to the caller that it has not read yet; they are read by this. With `wait`, waits until there is one,
-    /// for at most `timeout`: when that is over first, there is none.
+    /// Returns the caller's unread messages and marks them as read. With `wait`, waits up to `timeout` until there is one;
+    /// after that time it returns none.
     ///
     /// # Errors
     /// Failed: the caller's attempt is over.
@@ -76,7 +76,7 @@ impl Ops {
             if wait && news.is_none() {
                 news = Some(self.ask(|s| s.watch_news(of)).await?);
             }
-            // What a hook was about to hand over when it was cut off comes first: it is marked as read already.
+            // Messages of an interrupted hook come first: they are marked as read already.
             let left_over = self.left_token();
             let token =
                 left_over.as_ref().map_or_else(|| Uuid::new_v4().simple().to_string(), |(_, word)| word.clone());
@@ -91,7 +91,7 @@ impl Ops {
             }
             let until = deadline.map_or(now + LOOK, |deadline| deadline.min(now + LOOK));
             if let Some(subscription) = &mut news
-                && timeout_at(until, told(subscription)).await == Ok(false)
+                && timeout_at(until, message(subscription)).await == Ok(false)
             {
                 news = None;
             }

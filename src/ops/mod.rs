@@ -1,10 +1,10 @@
-//! The one API: every verb once, a request in, a response out, with the caller's identity. Surfaces translate to it
-//! and render its answers; none does anything else.
+//! The one API: every verb once, from a request to a response, with the caller's identity. Surfaces translate to it and
+//! show its answers; they do nothing else.
 //!
-//! A verb writes an intention to Redis and returns; the supervisor and the runners make it so. Two exceptions, both in
-//! `lifecycle`: `start` starts the supervisor, and `stop` starts one where none lives, to do the stopping.
+//! A verb writes a request to Redis and returns; the supervisor and the runners carry it out. There are two exceptions, both
+//! in `lifecycle`: `start` starts the supervisor, and `stop` starts one where none runs, to do the stopping.
 //!
-//! One verb, one file, each with an `impl Ops` of its own. What is here is what all of them stand on: the project, the
+//! Each file holds the verbs of one subject, with an `impl Ops` of its own. Here is what all of them use: the project, the
 //! caller, and [`Ops::ask`], through which every verb reaches Redis. A verb that follows something ([`Ops::follow_events`],
 //! [`Ops::follow_logs`], [`Ops::watch_status`], [`Ops::wait_steps`]) returns a stream of [`Steps`].
 
@@ -54,7 +54,7 @@ pub use types::*;
 /// The items of a verb that follows something, up to its end or its first error.
 pub type Steps<'a, T> = BoxStream<'a, Result<T>>;
 
-/// How long `spawn` and `kill` watch for what they asked for.
+/// How long `spawn` and `kill` wait for the effect of their request.
 const WATCHED: Duration = Duration::from_secs(5);
 
 /// Every verb, on one project and for one caller.
@@ -64,11 +64,11 @@ pub struct Ops {
     caller: Caller,
     home: Home,
     store: Store,
-    /// For how long nobody may answer while nothing gets on ([`retry_deadline`]).
+    /// How long Redis may fail to answer without progress ([`retry_deadline`]).
     retry_for: Duration,
-    /// Where it is said what a verb waits for.
-    tell: fn(&str),
-    /// How many waits under way here have marked the caller's task as waiting.
+    /// Receives notes about what a verb waits for.
+    note: fn(&str),
+    /// How many waits of this process have marked the caller's task as waiting.
     marks: AtomicUsize,
 }
 
@@ -76,9 +76,10 @@ impl Ops {
     /// The verbs on a project. Nothing is connected yet, and only the format of the state folder is checked.
     ///
     /// # Errors
-    /// The state folder is of a newer format; `redis.url` is no address; or the place of the private server's socket is not safe.
+    /// The state folder is of a newer format; `redis.url` is not an address; or the folder of the private
+    /// server's socket is not safe.
     pub fn new(config: Config, caller: Caller) -> Result<Ops> {
-        // No retry_for of the store's own: `ask` knows whether waiting has a point.
+        // The store itself does not retry: `ask` knows whether waiting makes sense.
         let store = match &config.redis.url {
             Some(url) => Store::at_url(url, &config.namespace, Duration::ZERO)
                 .map_err(|e| Error::config(e.to_string()).hint("correct url under [redis] in sessions.toml"))?,
@@ -86,14 +87,14 @@ impl Ops {
         };
         let home = Home::new(&config.home);
         home.check_format()?;
-        let (retry_for, tell): (_, fn(&str)) = (retry_deadline::RETRY_FOR, |_| {});
-        Ok(Ops { config, caller, home, store, retry_for, tell, marks: AtomicUsize::new(0) })
+        let (retry_for, note): (_, fn(&str)) = (retry_deadline::RETRY_FOR, |_| {});
+        Ok(Ops { config, caller, home, store, retry_for, note, marks: AtomicUsize::new(0) })
     }
 
-    /// The same, for somebody who is told, in words, what a verb waits for that is long in coming.
+    /// The same; `note` receives a sentence when a verb has to wait for Redis.
     #[must_use]
-    pub fn telling(self, tell: fn(&str)) -> Ops {
-        Ops { tell, ..self }
+    pub fn with_notes(self, note: fn(&str)) -> Ops {
+        Ops { note, ..self }
     }
 
     /// The project as configured.
@@ -101,7 +102,7 @@ impl Ops {
         &self.config
     }
 
-    /// Who asks.
+    /// The caller.
     pub fn caller(&self) -> &Caller {
         &self.caller
     }
@@ -111,12 +112,12 @@ impl Ops {
         &self.home
     }
 
-    /// Its store, without retry_for.
+    /// Its store, which does not retry.
     pub(crate) fn store(&self) -> &Store {
         &self.store
     }
 
-    /// The living supervisor's process.
+    /// The process of the running supervisor.
     fn supervisor(&self) -> Option<ProcessId> {
         read_lock_holder(&self.home.supervisor_lock())
     }
@@ -137,9 +138,9 @@ impl Ops {
         self.config.roles.keys().cloned().collect()
     }
 
-    /// Calls the store; again while nobody answers, a supervisor lives, and retry_for lasts ([`retry_deadline`]). Who supervises is
-    /// looked at only when a call has failed: the ordinary call costs nothing more. Sending again is safe for every
-    /// transition.
+    /// Calls the store, again while Redis does not answer, a supervisor runs, and the deadline has not passed
+    /// ([`retry_deadline`]). Whether a supervisor runs is checked only after a failed call, so an ordinary call costs nothing
+    /// more. Every transition is safe to send again.
     async fn ask<'a, T, F>(&'a self, call: impl Fn(&'a Store) -> F) -> Result<T>
     where
         F: Future<Output = store::Result<T>>,
@@ -158,17 +159,17 @@ impl Ops {
         }
     }
 
-    /// Nobody answers, and somebody looks after it.
+    /// Redis does not answer, and a supervisor runs.
     fn away(&self, error: &StoreError, supervisor: &ProcessId) -> Error {
         let pid = supervisor.pid;
         let hint = match self.config.redis.url {
             Some(_) => format!("start that server; the supervisor (pid {pid}) waits for it"),
-            None => format!("the supervisor (pid {pid}) runs and is bringing it back: try again, or see orch doctor"),
+            None => format!("the supervisor (pid {pid}) is restarting it: try again, or see orch doctor"),
         };
         Error::not_running(error.to_string()).hint(hint)
     }
 
-    /// A server of the user's that is too old says all kinds of things; that it is too old says more.
+    /// A Redis that is too old fails in many ways. That it is too old explains more.
     async fn odd(&self, error: StoreError) -> Error {
         match self.store.info().await.map(|info| check_version(&info)) {
             Ok(Err(too_old)) => too_old,
@@ -176,7 +177,7 @@ impl Ops {
         }
     }
 
-    /// Nobody answers, and nobody is there to mend it.
+    /// Redis does not answer, and no supervisor runs that would restart it.
     fn unreachable(&self, error: &store::StoreError) -> Error {
         if self.config.redis.url.is_some() {
             return Error::not_running(error.to_string())

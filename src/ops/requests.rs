@@ -1,4 +1,4 @@
-//! `orch pause`, `orch drain`, `orch resume`, `orch scale`: requests that stand until they are taken back.
+//! `orch pause`, `orch drain`, `orch resume`, `orch scale`: requests that apply until they are withdrawn.
 
 use super::Ops;
 use crate::{
@@ -8,10 +8,10 @@ use crate::{
 };
 
 impl Ops {
-    /// Starts nothing new, of one role or of all. Whether that changed anything.
+    /// Starts no further tasks of one role or of all. Returns whether that changed anything.
     ///
     /// # Errors
-    /// NotFound: no such role. Failed: an agent at work asks. NotRunning: there is no Redis.
+    /// NotFound: no such role. Failed: the caller is in an attempt. NotRunning: there is no Redis.
     pub async fn pause(&self, role: Option<&str>) -> Result<bool> {
         self.caller.must_not_be_in_an_attempt("pause")?;
         let what = match role {
@@ -23,21 +23,21 @@ impl Ops {
         self.ask(|s| s.request(&request, EventKind::RequestPause, &reason)).await
     }
 
-    /// Accepts nothing new, subtasks of running tasks excepted. Whether that changed anything.
+    /// Accepts no further tasks, except subtasks of running ones. Returns whether that changed anything.
     ///
     /// # Errors
-    /// Failed: an agent at work asks. NotRunning: there is no Redis.
+    /// Failed: the caller is in an attempt. NotRunning: there is no Redis.
     pub async fn drain(&self) -> Result<bool> {
         self.caller.must_not_be_in_an_attempt("drain")?;
         let reason = format!("draining was asked for by {}", self.caller.in_words());
         self.ask(|s| s.request(&Request::Drain, EventKind::RequestDrain, &reason)).await
     }
 
-    /// Takes back `pause` and `drain`; with a role, the pause of that role alone, and the rate limit of its account. Whether
-    /// that changed anything.
+    /// Withdraws `pause` and `drain`; with a role, the pause of that role alone, and the rate limit of its account. Returns
+    /// whether that changed anything.
     ///
     /// # Errors
-    /// NotFound: no such role, and none of that name is paused. Failed: an agent at work asks. NotRunning: there is no
+    /// NotFound: no such role, and none of that name is paused. Failed: the caller is in an attempt. NotRunning: there is no
     /// Redis.
     pub async fn resume(&self, role: Option<&str>) -> Result<bool> {
         self.caller.must_not_be_in_an_attempt("resume")?;
@@ -59,18 +59,18 @@ impl Ops {
         let reason = format!("{what} was resumed by {who}");
         let resumed = self.ask(|s| s.withdraw(&requests, EventKind::RequestResume, &reason)).await?;
         match role {
-            // Not of all at once: who lifts a limit should know of which account.
+            // Never for all roles: a person who lifts a rate limit should know which account it is.
             Some(role) => Ok(self.ask(|s| s.lift_limit(role, &who)).await? || resumed),
             None => Ok(resumed),
         }
     }
 
-    /// Wishes for this many agents of a role, neither more nor fewer; `None`: as sessions.toml says again. Whether that
-    /// changed anything.
+    /// Requests this many agents of a role, neither more nor fewer; `None`: as many as sessions.toml says. Returns whether
+    /// that changed anything.
     ///
     /// # Errors
-    /// NotFound: no such role. Usage: more than sessions.toml allows, or a role that takes no tasks. Failed: an agent at
-    /// work asks. NotRunning: there is no Redis.
+    /// NotFound: no such role. Usage: more than sessions.toml allows, or a role that takes no tasks. Failed: the caller is in
+    /// an attempt. NotRunning: there is no Redis.
     pub async fn scale(&self, role: &str, n: Option<u32>) -> Result<bool> {
         self.caller.must_not_be_in_an_attempt("scale")?;
         let role = self.config.role(role)?;

@@ -1,33 +1,32 @@
-//! How long a verb waits for a Redis that does not answer: for as long as somebody looks after it and it gets on.
+//! How long a verb waits for a Redis that does not answer: while a supervisor runs and Redis makes progress.
 //!
-//! One that was killed is back in a moment. But it first reads what it has stored, a second for some 100 MiB, and who
-//! asks meanwhile, an agent's program most of all, would take a no for the end of its task.
+//! A Redis that was killed is restarted within a moment, but first it loads what it has stored, about 100 MiB per second. An
+//! agent's program that gets an error meanwhile would end its task with it.
 
 use std::time::{Duration, Instant};
 
 use super::Ops;
 use crate::model::size;
 
-/// For how long a Redis that does not answer, and shows no progress, is waited for while a supervisor lives, which is
-/// bringing it back.
+/// How long a verb waits for a Redis that makes no progress, while a supervisor runs that restarts it.
 pub(super) const RETRY_FOR: Duration = Duration::from_secs(5);
-/// Whoever waits for so long is told what for.
-const TOLD_AFTER: Duration = Duration::from_secs(2);
-/// Between two looks at how far it has come.
+/// A note about the wait is written after this.
+const NOTE_AFTER: Duration = Duration::from_secs(2);
+/// Pause between two looks at the progress of loading.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
-/// A server that was stopped, or hangs, does not answer that either.
+/// A server that was stopped or hangs does not answer that question either.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
-/// Nobody else is waited for than a person, or a program that does nothing meanwhile.
+/// Longest pause between two calls. The caller is a person, or a program that does nothing meanwhile.
 const LONGEST_PAUSE: Duration = Duration::from_millis(40);
 
-/// That of one call.
+/// The deadline of one call.
 pub(super) struct RetryDeadline<'a> {
     ops: &'a Ops,
     began: Instant,
     progress: Instant,
     loaded: Option<u64>,
     looked: Instant,
-    told: bool,
+    noted: bool,
     pause: Duration,
 }
 
@@ -35,10 +34,10 @@ impl<'a> RetryDeadline<'a> {
     pub fn new(ops: &'a Ops) -> Self {
         let now = Instant::now();
         let pause = Duration::from_millis(5);
-        RetryDeadline { ops, began: now, progress: now, loaded: None, looked: now, told: false, pause }
+        RetryDeadline { ops, began: now, progress: now, loaded: None, looked: now, noted: false, pause }
     }
 
-    /// Nobody has answered: pauses before the next call, or says that there is to be none.
+    /// Redis has not answered: pauses before the next call; `false`: the deadline has passed.
     pub async fn lasts(&mut self) -> bool {
         if self.looked.elapsed() >= LOOK_AGAIN {
             self.look().await;
@@ -59,15 +58,15 @@ impl<'a> RetryDeadline<'a> {
         {
             self.progress = self.looked;
         }
-        if !self.told && self.began.elapsed() >= TOLD_AFTER {
-            self.told = true;
-            (self.ops.tell)(&match loading {
+        if !self.noted && self.began.elapsed() >= NOTE_AFTER {
+            self.noted = true;
+            (self.ops.note)(&match loading {
                 Some((loaded, total)) => format!(
-                    "waits for Redis, which reads what it has stored: {} of {} so far",
+                    "waiting for Redis, which is loading its data: {} of {} so far",
                     size::human(loaded),
                     size::human(total)
                 ),
-                None => "waits for Redis, which does not answer".to_owned(),
+                None => "waiting for Redis, which does not answer".to_owned(),
             });
         }
     }

@@ -1,7 +1,7 @@
 //! `orch status`: what runs, what there is to do, and what needs a person.
 //!
-//! It is what people type when something is wrong. So it never fails because the supervisor or Redis is down, and waits
-//! for neither: it says so.
+//! People type it when something is wrong. So it never fails because the supervisor or Redis is down, and waits for neither:
+//! it reports that they are down.
 
 use std::{
     collections::BTreeMap,
@@ -39,10 +39,10 @@ const LOCAL: Duration = Duration::from_secs(1);
 const GATHER: Duration = Duration::from_millis(200);
 
 impl Ops {
-    /// How things stand.
+    /// The project's status.
     ///
     /// # Errors
-    /// None that comes from a supervisor or a Redis that is down or refuses us.
+    /// None because a supervisor or a Redis is down or refuses the connection.
     pub async fn status(&self) -> Result<Status> {
         let supervisor = self.supervisor();
         let mode = if self.config.redis.url.is_some() { "external" } else { "managed" };
@@ -105,11 +105,11 @@ impl Ops {
         stream::try_unfold(watch, async |mut watch| Ok(Some((watch.next().await?, watch)))).boxed()
     }
 
-    /// Whether the supervisor is not of this program: an upgrade has replaced it.
+    /// Whether the supervisor runs another program than this one: an upgrade has replaced the file.
     fn another_program(&self, supervisor: &ProcessId) -> Option<Attention> {
         let ours = build::IN_WORDS;
         let what = match Mark::read(&self.home).version.as_str() {
-            // One that says nothing there is older, or has just begun.
+            // A supervisor without a recorded version is older, or has just started.
             theirs if theirs.is_empty() || theirs == ours => {
                 if supervisor.runs_our_program()? {
                     return None;
@@ -121,15 +121,15 @@ impl Ops {
         Some(Attention { what, do_: RESTART.into() })
     }
 
-    /// Whether sessions.toml says something else than when the supervisor began.
+    /// Whether sessions.toml was changed since the supervisor started.
     pub(super) fn supervisor_is_outdated(&self) -> bool {
         let mark = Mark::read(&self.home);
-        // Of another program's configuration nothing is known.
+        // Another build's fingerprint is not comparable.
         let is_comparable = mark.version == build::IN_WORDS && !mark.config.is_empty();
         is_comparable && mark.config != self.config.fingerprint()
     }
 
-    /// The store, seen once, without retry_for.
+    /// Reads the store once, without retries.
     async fn look(&self) -> store::Result<(Look, String)> {
         let store = self.store();
         let info = store.info().await?;
@@ -168,7 +168,7 @@ impl Ops {
         Ok((look, info))
     }
 
-    /// Where another folder's supervisor is. What one of our own has said last does not count: it may have died since.
+    /// Where the supervisor of another folder runs. A mark of our own supervisor does not count: it may have died since.
     pub(super) async fn supervised_from(&self, store: &Store) -> store::Result<Option<String>> {
         if self.config.redis.url.is_none() {
             return Ok(None);
@@ -176,7 +176,7 @@ impl Ops {
         Ok(store.reigning().await?.filter(|place| *place != self.home.place()))
     }
 
-    /// For how long the supervisor has held its lock: it writes itself into it when it takes it, and never again.
+    /// How long the supervisor has held its lock: the lock file is written when it is taken, and never again.
     fn supervised_for(&self) -> Option<u64> {
         let since = self.home.supervisor_lock().metadata().ok()?.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
         Some(Timestamp::now().0.saturating_sub(since.as_millis() as u64))
@@ -246,7 +246,7 @@ async fn newest(store: &Store, state: TaskState, n: usize) -> store::Result<Vec<
     store.tasks(&ids).await
 }
 
-/// The version of a server that will not do.
+/// The version of a server that cannot be used.
 fn version_of(info: &str) -> Option<String> {
     let value = info.lines().find_map(|line| line.strip_prefix("redis_version:"))?;
     Some(value.trim().to_owned())

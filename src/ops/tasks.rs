@@ -16,7 +16,7 @@ use crate::{
 const PAGE: usize = 200;
 
 impl Ops {
-    /// The tasks that the filter lets through, the newest first, and those of which nobody can tell.
+    /// The tasks that match the filter, the newest first, and the records that cannot be read.
     ///
     /// # Errors
     /// NotFound: no such role, no such parent. NotRunning: there is no Redis.
@@ -39,7 +39,7 @@ impl Ops {
                 break;
             }
         }
-        // A role that has left sessions.toml may still have tasks; one that has none is more likely misspelt.
+        // A role that has left sessions.toml may still have tasks; a role without any is more likely misspelt.
         if let (true, Some(role)) = (found.is_empty() && damaged.is_empty(), &filter.role) {
             self.config.role(role)?;
         }
@@ -65,7 +65,7 @@ impl Ops {
         Ok(ids)
     }
 
-    /// What a word on the command line stands for: `t-7k2m9qx4hz` is a task, `sonnet-1` an agent.
+    /// What a word names: `t-7k2m9qx4hz` is a task, `sonnet-1` an agent.
     ///
     /// # Errors
     /// Usage: it can be neither.
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_agent_is_answered_with_those_there_are() {
+    fn an_unknown_agent_is_answered_with_the_living_ones() {
         let hint = |id: &str, living: &[&str]| no_agent(id, living.iter().copied()).hint.unwrap_or_default();
         assert!(hint("sonet-1", &["opus-1", "sonnet-1"]).contains("did you mean sonnet-1"));
         assert!(hint("x", &["opus-1", "sonnet-1"]).contains("opus-1, sonnet-1"));

@@ -1,4 +1,4 @@
-//! What verbs are asked and what they answer. Responses serialize to DESIGN section 6.
+//! Requests and responses of the verbs. Responses serialize to the JSON that `--json` prints.
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
@@ -16,19 +16,18 @@ use crate::model::{
 };
 pub use crate::store::people::Answered;
 
-/// Who asks: a person, or the program of an agent's attempt.
+/// The caller of a verb: a person, or the program of an agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Caller {
-    /// Somebody at a terminal, or a script of theirs.
+    /// A person at a terminal, or a script that a person runs.
     Person,
-    /// A program within an agent (`ORCH_AGENT`), and within an attempt of it if there is a capability. The master's
-    /// program is within an agent, and within no attempt.
+    /// A program of an agent (`ORCH_AGENT`), in an attempt if there is a capability. The master's program is in no attempt.
     Agent {
         /// The agent's id.
         agent: String,
         /// Its role, if the environment says it (`ORCH_ROLE`).
         role: Option<String>,
-        /// Which attempt.
+        /// The attempt.
         attempt: Option<Capability>,
     },
 }
@@ -38,23 +37,23 @@ pub enum Caller {
 pub struct Delegate {
     /// What is to be done.
     pub text: String,
-    /// Which role; absent: the master's default role.
+    /// The role; absent: the master's default role.
     pub role: Option<String>,
-    /// Which goes first.
+    /// The priority among ready tasks.
     pub priority: Option<Priority>,
-    /// One attempt's time; absent: the role's.
+    /// Time limit of one attempt; absent: the role's.
     pub timeout: Option<Duration>,
-    /// Failures forgiven; absent: the role's.
+    /// Failures after which it is retried; absent: the role's.
     pub retries: Option<u32>,
-    /// What must have succeeded before.
+    /// Tasks that must have succeeded before.
     pub after: Vec<TaskId>,
     /// Structured data for the agent.
     pub context: Option<Value>,
-    /// Paths it is about.
+    /// Paths that the task is about.
     pub artifacts: Vec<String>,
     /// Idempotency key.
     pub key: Option<String>,
-    /// For people and filters.
+    /// Labels for people and programs.
     pub labels: BTreeMap<String, String>,
     /// Its working folder, made absolute by the surface.
     pub cwd: Option<PathBuf>,
@@ -63,23 +62,23 @@ pub struct Delegate {
 /// `orch ask`.
 #[derive(Debug, Clone, Default)]
 pub struct Ask {
-    /// What a person is asked.
+    /// The question.
     pub text: String,
     /// The answers to choose from; empty: any.
     pub options: Vec<String>,
     /// Whether to wait for the answer.
     pub wait: bool,
-    /// For how long at most.
+    /// Longest time to wait.
     pub timeout: Option<Duration>,
 }
 
-/// Where a question stands.
+/// The state of a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AskState {
-    /// Nobody has answered yet.
+    /// Not answered yet.
     Open,
-    /// A person has.
+    /// Answered by a person.
     Answered,
 }
 
@@ -92,13 +91,13 @@ pub struct Asked {
     pub question: u32,
     /// Whether a person has answered.
     pub state: AskState,
-    /// What they said.
+    /// The answer.
     pub answer: Option<String>,
-    /// Where they approved or denied.
+    /// Whether the person approved or denied, if one of the two.
     pub approval: Option<Approval>,
 }
 
-/// What a person says to a question.
+/// A person's answer to a question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     /// In their own words, or one of the options.
@@ -116,7 +115,7 @@ pub struct Sent {
     pub id: String,
     /// The task it went to, or the master.
     pub to: String,
-    /// What became of it so far.
+    /// Its delivery so far.
     pub state: Delivery,
 }
 
@@ -129,7 +128,7 @@ pub struct Inbox {
     pub left: u64,
 }
 
-/// How `orch costs` sums.
+/// What each line of `orch costs` is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CostsBy {
@@ -139,7 +138,7 @@ pub enum CostsBy {
     Agent,
     /// By day, UTC.
     Day,
-    /// By task, without what is below it.
+    /// By task, without its subtasks.
     Task,
 }
 
@@ -160,24 +159,24 @@ pub struct Costs {
     pub by: CostsBy,
     /// Over how many days, today among them.
     pub days: u64,
-    /// The most first; days in their order.
+    /// The most expensive first; days in their order.
     pub rows: Vec<CostRow>,
-    /// All together.
+    /// The sum.
     pub total: Usage,
 }
 
 /// `orch wait`.
 #[derive(Debug, Clone, Default)]
 pub struct Wait {
-    /// Which tasks.
+    /// The tasks.
     pub ids: Vec<TaskId>,
     /// Until one of them has ended, not all.
     pub any: bool,
-    /// For how long at most.
+    /// Longest time to wait.
     pub timeout: Option<Duration>,
 }
 
-/// What came of a wait.
+/// The outcome of a wait.
 #[derive(Debug, Clone)]
 pub struct Waited {
     /// Those of the tasks that have ended, in the order asked for.
@@ -208,9 +207,9 @@ pub struct TaskFilter {
     pub role: Option<String>,
     /// Delegated from within this task.
     pub parent: Option<TaskId>,
-    /// With `parent`: also what was delegated within those, and so on.
+    /// With `parent`: also the subtasks of its subtasks, at any depth.
     pub below: bool,
-    /// The newest so many; absent: all.
+    /// How many, the newest first; absent: all.
     pub limit: Option<usize>,
 }
 
@@ -219,7 +218,7 @@ pub struct TaskFilter {
 pub struct Listed {
     /// The tasks, the newest first.
     pub tasks: Vec<Task>,
-    /// What is wrong with the records that do not read, one sentence each.
+    /// What is wrong with records that cannot be read, one sentence each.
     pub damaged: Vec<String>,
 }
 
@@ -242,7 +241,7 @@ pub enum Shown {
     Agent(Box<Agent>),
 }
 
-/// What `orch why` answers: sentences, each drawn from recorded facts.
+/// What `orch why` answers: sentences, each based on recorded facts.
 #[derive(Debug, Clone, Serialize)]
 pub struct Why {
     /// What was asked about.
@@ -253,17 +252,17 @@ pub struct Why {
     pub sentences: Vec<String>,
     /// The next useful commands.
     pub hints: Vec<String>,
-    /// What it waits for, and what that waits for in turn.
+    /// The tasks that it waits for, and those that they wait for.
     pub chain: Vec<Link>,
-    /// Where an agent has ended: what was known then, and the rule that decided.
+    /// If an agent has ended: what was known then, and the rule that decided.
     pub evidence: Option<Box<Evidence>>,
-    /// Of a task: which of its attempts ended so. It may have been tried again since.
+    /// For a task: the attempt that ended so. There may be later ones.
     pub evidence_attempt: Option<u32>,
     /// The facts behind the sentences: events about it, the oldest first.
     pub events: Vec<crate::model::event::Event>,
 }
 
-/// Of `why`: a task that is waited for.
+/// In `why`: a task that is waited for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Link {
     /// 1 for what the asked-for task waits for, 2 for what that waits for...
@@ -283,13 +282,13 @@ pub struct Changed {
     pub id: TaskId,
     /// Its state before the call.
     pub from: TaskState,
-    /// Its state now. Still `running` after a `cancel`: its agent was told to stop.
+    /// Its state now. Still `running` after a `cancel`: its agent was asked to stop it.
     pub state: TaskState,
     /// Whether the call did anything.
     pub changed: bool,
 }
 
-/// `orch status --json` (DESIGN section 6).
+/// What `orch status` answers.
 #[derive(Debug, Clone, Serialize)]
 pub struct Status {
     /// The namespace.
@@ -318,14 +317,14 @@ impl Status {
     }
 }
 
-/// Of `status`: the supervisor.
+/// In `status`: the supervisor.
 #[derive(Debug, Clone, Serialize)]
 pub struct SupervisorStatus {
     /// `running` or `stopped`.
     pub state: &'static str,
     /// Its process.
     pub pid: Option<u32>,
-    /// For how long it has been running.
+    /// How long it has been running.
     pub uptime_ms: Option<u64>,
     /// Whether `delegate` is accepted (not draining).
     pub accepting: bool,
@@ -335,7 +334,7 @@ pub struct SupervisorStatus {
     pub paused_roles: Vec<String>,
 }
 
-/// Of `status`: the Redis.
+/// In `status`: Redis.
 #[derive(Debug, Clone, Serialize)]
 pub struct RedisStatus {
     /// `ok` or `unreachable`.
@@ -346,10 +345,10 @@ pub struct RedisStatus {
     pub version: Option<String>,
 }
 
-/// Of `status`: something that needs a person.
+/// In `status`: something that needs a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Attention {
-    /// What is the matter, in a sentence.
+    /// What needs attention, in a sentence.
     pub what: String,
     /// What to type.
     #[serde(rename = "do")]
@@ -363,7 +362,7 @@ pub struct LogQuery {
     pub agent: Option<String>,
     /// Of this task (all its attempts).
     pub task: Option<TaskId>,
-    /// The last so many lines.
+    /// How many of the last lines.
     pub last: usize,
     /// Only lines that match.
     pub grep: Option<String>,
@@ -374,7 +373,7 @@ pub struct LogQuery {
 pub struct LogLine {
     /// When it was printed.
     pub at: Timestamp,
-    /// By whose program.
+    /// The agent whose program printed it.
     pub agent: String,
     /// For which task.
     pub task: TaskId,
@@ -402,19 +401,20 @@ pub struct Started {
 pub struct Stopped {
     /// Whether anything was running.
     pub stopped: bool,
-    /// How many tasks had not ended when it was told to stop at once; they are kept. `None`: nobody could say.
+    /// How many tasks had not ended when the stop was requested; they are kept. `None`: unknown.
     pub open_tasks: Option<u64>,
 }
 
 /// One line of `orch doctor`.
 #[derive(Debug, Clone, Serialize)]
 pub struct Check {
-    /// What was looked at.
+    /// What was checked.
     pub name: String,
     /// `ok`, `warning` or `error`.
     pub state: &'static str,
     /// What was found.
     pub found: String,
-    /// How to mend it.
-    pub mend: Option<String>,
+    /// How to fix it.
+    #[serde(rename = "mend")]
+    pub fix: Option<String>,
 }

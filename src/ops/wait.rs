@@ -203,7 +203,7 @@ impl<'a> Waiting<'a> {
         let look = Instant::now() + LOOK;
         let until = self.deadline.map_or(look, |deadline| deadline.min(look));
         if let Some(ends) = &mut self.ends
-            && timeout_at(until, told(ends)).await == Ok(false)
+            && timeout_at(until, message(ends)).await == Ok(false)
         {
             self.ends = None;
         }
@@ -235,14 +235,14 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// Sleeps until something has ended; `false` when the connection broke. Many ends together are worth one look.
-pub(super) async fn told(ends: &mut News) -> bool {
-    let alive = ends.next().await;
-    while ends.next().now_or_never() == Some(true) {}
+/// Sleeps until a message arrives; `false` when the connection broke. Messages that arrive together are one.
+pub(super) async fn message(news: &mut News) -> bool {
+    let alive = news.next().await;
+    while news.next().now_or_never() == Some(true) {}
     alive
 }
 
-/// The caller's time is over.
+/// The error for a timeout that has passed.
 fn over(open: &[Task], limit: Duration) -> Error {
     const NAMED: usize = 5;
     let mut named: Vec<String> = open.iter().take(NAMED).map(|t| format!("{} ({})", t.id, t.state)).collect();

@@ -19,8 +19,8 @@ pub fn checks(checks: &[Check], view: &View) -> String {
         let line = view.hanging(&format!("{mark} {}  ", pad(&safe(&check.name), column)), &check.found);
         // Colour comes after the line was measured.
         out.push_str(&line.replacen(mark, &view.paint(mark, style), 1));
-        if let Some(mend) = check.mend.as_ref().filter(|_| check.state != "ok") {
-            out.push_str(&view.hanging("    → ", mend));
+        if let Some(fix) = check.fix.as_ref().filter(|_| check.state != "ok") {
+            out.push_str(&view.hanging("    → ", fix));
         }
     }
     out

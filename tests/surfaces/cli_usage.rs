@@ -34,7 +34,7 @@ fn json(output: &Output) -> Value {
 }
 
 #[test]
-fn help_lists_the_verbs_in_groups_and_is_no_error() {
+fn help_lists_the_verbs_in_groups_and_exits_with_0() {
     let help = run(&["--help"]);
     assert_eq!(code(&help), 0);
     let page = text(&help.stdout);
@@ -66,7 +66,7 @@ fn manual_pages_are_printed_and_written_to_a_folder() {
 }
 
 #[test]
-fn each_verb_has_a_page_of_help_that_fits_into_40_columns() {
+fn each_verb_has_a_help_page_that_fits_40_columns() {
     let dir = tempfile::tempdir().unwrap();
     for verb in ["", "delegate", "tasks", "logs", "stop", "doctor", "completions", "scale", "spawn", "kill", "costs"] {
         let args = [verb, "--help"];
@@ -90,14 +90,14 @@ fn the_version_names_the_release_and_the_build() {
 }
 
 #[test]
-fn nothing_typed_is_answered_with_help_and_an_error() {
+fn without_a_verb_it_prints_help_and_exits_with_2() {
     let nothing = run(&[]);
     assert_eq!((code(&nothing), text(&nothing.stdout)), (2, ""));
     assert!(text(&nothing.stderr).contains("\n  delegate "));
 }
 
 #[test]
-fn an_unknown_verb_suggests_the_nearest() {
+fn an_unknown_verb_suggests_the_nearest_one() {
     let wrong = run(&["stauts"]);
     assert_eq!((code(&wrong), text(&wrong.stdout)), (2, ""));
     assert_eq!(
@@ -107,7 +107,7 @@ fn an_unknown_verb_suggests_the_nearest() {
 }
 
 #[test]
-fn usage_errors_are_json_where_json_was_asked_for() {
+fn usage_errors_are_json_with_json() {
     for args in [
         &["stauts", "--json"][..],
         &["--json", "tasks", "--state", "runing"],
@@ -131,7 +131,7 @@ fn several_words_suggest_quotes() {
 }
 
 #[test]
-fn a_text_on_standard_input_is_checked_before_anything_else() {
+fn a_text_on_standard_input_is_checked_first() {
     let dir = tempfile::tempdir().unwrap();
     for (input, complaint) in [(vec![b'x'; (1 << 20) + 1], "larger than 1 MiB"), (b"caf\xe9".to_vec(), "not UTF-8")] {
         let mut child = orch(dir.path(), &["delegate", "-"])
@@ -149,7 +149,7 @@ fn a_text_on_standard_input_is_checked_before_anything_else() {
 }
 
 #[test]
-fn status_where_nothing_runs_is_answered_in_full_with_code_3() {
+fn status_is_complete_and_exits_with_3_where_nothing_runs() {
     let status = run(&["status", "--json"]);
     assert_eq!(code(&status), 3);
     let status = json(&status);
@@ -170,7 +170,7 @@ fn status_where_nothing_runs_is_answered_in_full_with_code_3() {
 }
 
 #[test]
-fn verbs_that_need_redis_say_that_nothing_runs() {
+fn verbs_that_need_redis_report_that_nothing_runs() {
     for args in [&["delegate", "x"][..], &["tasks"], &["agents"], &["events"], &["why", "t-7k2m9qx4hz"]] {
         let refused = run(args);
         assert_eq!((code(&refused), text(&refused.stdout)), (3, ""), "{args:?}");
@@ -185,7 +185,7 @@ fn verbs_that_need_redis_say_that_nothing_runs() {
 }
 
 #[test]
-fn a_wrong_sessions_toml_names_line_and_key() {
+fn an_invalid_sessions_toml_is_reported_with_line_and_key() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("sessions.toml"), "[supervisor]\nheartbaet = \"5s\"\n").unwrap();
     let wrong = orch(dir.path(), &["status", "--json"]).output().unwrap();
@@ -197,7 +197,7 @@ fn a_wrong_sessions_toml_names_line_and_key() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_error() {
+fn a_closed_pipe_is_no_error() {
     let dir = tempfile::tempdir().unwrap();
     for args in [&["--help"][..], &["status"], &["completions", "bash"], &["stauts", "--json"]] {
         let (reader, writer) = std::io::pipe().unwrap();
@@ -218,7 +218,7 @@ fn a_full_disk_is_an_error() {
 }
 
 #[test]
-fn every_shell_has_its_completions() {
+fn completions_are_printed_for_every_shell() {
     for shell in ["bash", "zsh", "fish"] {
         let script = run(&["completions", shell]);
         assert_eq!(code(&script), 0);
@@ -234,7 +234,7 @@ fn every_shell_has_its_completions() {
 }
 
 #[test]
-fn init_writes_a_file_that_reads_and_only_once() {
+fn init_writes_a_valid_file_and_never_overwrites_one() {
     let dir = tempfile::tempdir().unwrap();
     let written = orch(dir.path(), &["init", "--json"]).output().unwrap();
     assert_eq!(code(&written), 0, "{}", text(&written.stdout));

@@ -76,7 +76,7 @@ impl Terminal {
 }
 
 #[test]
-fn q_leaves_the_terminal_as_it_was() {
+fn q_restores_the_terminal() {
     let mut terminal = Terminal::start();
     assert!(terminal.drawn.starts_with(ENTER), "{:?}", terminal.drawn);
     assert_ne!(tcgetattr(&terminal.slave).unwrap(), terminal.before, "keys come one by one");
@@ -85,7 +85,7 @@ fn q_leaves_the_terminal_as_it_was() {
 }
 
 #[test]
-fn ctrl_c_and_a_signal_leave_it_too() {
+fn ctrl_c_and_a_signal_restore_the_terminal() {
     let mut terminal = Terminal::start();
     terminal.master.write_all(b"\x03").unwrap();
     terminal.ends_in_order();
@@ -95,7 +95,7 @@ fn ctrl_c_and_a_signal_leave_it_too() {
 }
 
 #[test]
-fn what_is_drawn_fits_into_40_columns() {
+fn the_watched_status_fits_40_columns() {
     let mut terminal = Terminal::start();
     let page = strip_ansi_escapes::strip_str(&terminal.drawn);
     assert!(page.lines().all(|line| line.chars().count() <= 40), "{page}");
@@ -104,7 +104,7 @@ fn what_is_drawn_fits_into_40_columns() {
 }
 
 #[test]
-fn in_a_pipe_it_prints_and_ends_with_its_reader() {
+fn in_a_pipe_the_watched_status_ends_with_its_reader() {
     let dir = tempfile::tempdir().unwrap();
     for (args, expected) in [(&["--json"][..], "{\"namespace\":"), (&[][..], "")] {
         let mut child = watch(dir.path(), args).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();

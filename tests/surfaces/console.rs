@@ -52,7 +52,7 @@ fn ends(world: &World, n: u64) {
 }
 
 #[test]
-fn a_line_is_a_task_and_its_life_is_told() {
+fn a_line_is_a_task_and_each_of_its_steps_is_reported() {
     let world = World::started("[roles.sonnet]\ndriver = \"shell\"");
     prompt(&world);
     line(&world, "@sonnet echo from-$((40 + 2))");
@@ -91,7 +91,7 @@ fn a_line_is_a_task_and_its_life_is_told() {
 }
 
 #[test]
-fn a_task_is_cancelled_and_looked_at_by_its_id() {
+fn a_task_is_shown_and_cancelled_by_its_id() {
     let world = World::started("");
     line(&world, &format!("echo begun; {}", forever()));
     shows(&world, "running on shell-1");
@@ -109,7 +109,7 @@ fn a_task_is_cancelled_and_looked_at_by_its_id() {
 }
 
 #[test]
-fn a_line_can_be_edited_cleared_and_called_back() {
+fn a_line_can_be_edited_cleared_and_recalled() {
     let world = World::started("");
     prompt(&world);
     typed(&world, "touch wrong");
@@ -143,7 +143,7 @@ fn a_line_can_be_edited_cleared_and_called_back() {
 }
 
 #[test]
-fn lines_typed_ahead_are_tasks_in_their_order() {
+fn lines_typed_ahead_become_tasks_in_order() {
     let world = World::started("[roles.shell]\nmax = 1");
     prompt(&world);
     let ran = world.file("ran");
@@ -172,7 +172,7 @@ fn a_pasted_text_of_several_lines_is_one_task() {
 }
 
 #[test]
-fn what_is_being_typed_stays_whole_while_answers_arrive() {
+fn answers_do_not_disturb_the_line_that_is_being_typed() {
     let world = World::started("");
     prompt(&world);
     for n in 1..=3 {
@@ -212,7 +212,7 @@ fn forty_columns_are_enough() {
 }
 
 #[test]
-fn to_attach_takes_a_terminal() {
+fn attach_needs_a_terminal() {
     let world = World::started("");
     let refused = world.orch(&["attach"]).ended(2);
     assert!(refused.stderr.contains("attach needs a terminal"), "{refused:#?}");
@@ -221,7 +221,7 @@ fn to_attach_takes_a_terminal() {
 }
 
 #[test]
-fn a_person_attaches_leaves_and_comes_back() {
+fn a_person_attaches_detaches_and_attaches_again() {
     let world = World::started("");
     let socket = world.file("person.sock");
     let person = |words: &[&str]| {
@@ -251,7 +251,7 @@ fn a_person_attaches_leaves_and_comes_back() {
 }
 
 #[test]
-fn without_a_terminal_each_line_is_a_task_and_the_end_is_awaited() {
+fn without_a_terminal_each_line_is_a_task_and_the_console_waits_for_all() {
     let world = World::started("");
     let said = feed(world.orch_command(&["console"]), b"echo one\n@shell echo two\n\n/tasks\n").ok();
     assert!(said.contains("  one\n") && said.contains("  two\n") && said.contains("succeeded"), "{said}");

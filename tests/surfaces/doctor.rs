@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::common::World;
 
 #[test]
-fn doctor_and_init_find_what_is_installed() {
+fn doctor_and_init_find_installed_programs() {
     let world = World::builder().tables("[roles.g]\ndriver = \"gemini\"\n[roles.x]\ndriver = \"codex\"").build();
     world.program("codex", "[ \"$*\" = --version ] && echo codex-cli 9.9.9");
     world.program("qwen", "echo node is too old >&2; exit 1");
@@ -41,7 +41,7 @@ fn doctor_and_init_find_what_is_installed() {
 }
 
 #[test]
-fn doctor_knows_what_auto_stands_for_here() {
+fn doctor_names_the_program_that_auto_stands_for() {
     let world = World::builder()
         .tables("[agents]\norder = [\"gemini\", \"claude\"]\n[roles.i]\ndriver = \"auto\"\nmode = \"interactive\"")
         .build();

@@ -19,7 +19,7 @@ fn noted(world: &World) -> Vec<Value> {
 }
 
 #[test]
-fn what_waits_is_handed_over_once_also_where_a_hook_was_cut_off() {
+fn messages_are_delivered_once_even_after_an_interrupted_hook() {
     let world = World::started("");
     std::fs::create_dir_all(world.home.join("agents").join(MASTER)).expect("a folder");
     world.orch(&["send", MASTER, "the tests are green"]).ended(0);
@@ -45,7 +45,7 @@ fn what_waits_is_handed_over_once_also_where_a_hook_was_cut_off() {
 }
 
 #[test]
-fn what_the_master_has_waited_for_it_is_not_told_again() {
+fn the_master_is_not_told_again_of_ends_that_it_has_waited_for() {
     let world = World::started("");
     std::fs::create_dir_all(world.home.join("agents").join(MASTER)).expect("a folder");
     let as_master = |words: &[&str]| {
@@ -66,7 +66,7 @@ fn what_the_master_has_waited_for_it_is_not_told_again() {
 }
 
 #[test]
-fn what_a_program_does_is_noted_where_the_configuration_does_not_read() {
+fn hooks_are_recorded_while_the_configuration_is_invalid() {
     let world = World::new();
     std::fs::create_dir_all(world.home.join("agents").join(MASTER)).expect("a folder");
     std::fs::write(world.project.join("sessions.toml"), "[half a ta").expect("written");
@@ -105,7 +105,7 @@ while :; do sleep 0.05; done
 "#;
 
 #[test]
-fn what_the_master_uses_is_counted_once_though_it_has_no_task() {
+fn the_masters_usage_is_counted_once_without_a_task() {
     let world = World::builder().master_driver("claude").build();
     world.program("claude", TURNS);
     world.start();

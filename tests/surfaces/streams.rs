@@ -12,7 +12,7 @@ fn redirected(world: &World, line: &str) -> crate::common::Output {
 }
 
 #[test]
-fn closed_streams_are_no_error() {
+fn closed_standard_streams_are_no_error() {
     let world = World::new();
     for line in
         ["start >&-", "status >&-", "delegate 'echo x' >&-", "tasks >&- 2>&-", "delegate --wait 'echo y' <&- >&- 2>&-"]
@@ -30,7 +30,7 @@ fn closed_streams_are_no_error() {
 }
 
 #[test]
-fn a_reader_that_leaves_ends_it_quietly() {
+fn a_closed_pipe_ends_a_verb_without_an_error() {
     let world = World::started("");
     world.orch(&["delegate", "--wait", "i=0; while [ $i -lt 5000 ]; do echo line $i; i=$((i + 1)); done"]).ok();
     for words in ["logs -n 100000", "logs -f", "events -f", "events -n 1000", "status"] {
@@ -63,7 +63,7 @@ fn forty_columns_are_enough() {
 }
 
 #[test]
-fn without_home_the_state_folder_is_enough() {
+fn without_home_the_state_folder_suffices() {
     let world = World::new();
     for words in [&["start"][..], &["delegate", "--wait", "echo $HOME"], &["status"], &["stop"]] {
         let mut command = world.orch_command(words);
@@ -74,7 +74,7 @@ fn without_home_the_state_folder_is_enough() {
 }
 
 #[test]
-fn a_folder_that_was_deleted_under_us_is_said() {
+fn a_deleted_working_folder_is_reported() {
     let world = World::started("");
     let gone = world.file("gone");
     fs::create_dir(&gone).unwrap();

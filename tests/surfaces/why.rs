@@ -98,7 +98,7 @@ fn a_program_that_stalls_is_explained_by_its_progress() {
 }
 
 #[test]
-fn a_closed_session_and_a_killed_program_are_told_by_the_runner() {
+fn a_closed_session_and_a_killed_program_are_reported_by_the_runner() {
     let world = World::started("[roles.shell]\nmax = 1");
     let script = format!("echo here; {}; {}", append(&world.file("ran"), "$$"), forever());
     let task = world.delegate("shell", &script);
@@ -124,7 +124,7 @@ fn a_closed_session_and_a_killed_program_are_told_by_the_runner() {
 }
 
 #[test]
-fn a_runner_that_ends_in_order_says_why_itself() {
+fn a_runner_that_ends_in_order_reports_why() {
     let world = World::started("[roles.shell]\nmax = 1");
     let task = world.delegate("shell", "true");
     world.wait_for(&task, "succeeded");
@@ -141,7 +141,7 @@ fn a_runner_that_ends_in_order_says_why_itself() {
 }
 
 #[test]
-fn a_chain_of_three_is_followed_down_to_who_is_at_work() {
+fn a_chain_of_three_is_followed_down_to_the_running_task() {
     let world = World::started("[roles.lead]\ndriver = \"shell\"\nmax = 1\n[roles.shell]\nmax = 1");
     let wait = format!("orch delegate --role shell --wait \"{}\"", gate(&world.file("go")));
     let first = world.delegate("lead", &wait);

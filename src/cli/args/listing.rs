@@ -4,7 +4,7 @@ use clap::{Command, builder::StyledStr};
 
 use crate::view::text::{hanging, pad};
 
-/// Each visible verb once, in the order in which a newcomer meets them; a test holds this complete.
+/// Each visible verb once, in the order in which a new user needs them. A test checks that none is missing.
 pub(super) const GROUPS: &[(&str, &[&str])] = &[
     ("Start and stop", &["init", "start", "stop", "status", "attach", "doctor"]),
     ("Tasks", &["delegate", "wait", "result", "tasks", "show", "why", "cancel", "retry"]),

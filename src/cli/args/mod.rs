@@ -1,7 +1,6 @@
-//! The command line as typed: every verb and flag, and what the help says about them.
+//! The command line as typed: every verb and option, with their help.
 //!
-//! Not here: what a verb does (each has a file beside this folder), nor any check that needs more than the words
-//! themselves.
+//! Not here: what a verb does (the files beside this folder), and checks that need more than the words themselves.
 
 mod listing;
 mod people;
@@ -129,7 +128,7 @@ pub enum Verb {
     Mcp,
 }
 
-/// The whole command line, with verbs listed in groups for a terminal of that width.
+/// The whole command line, with its verbs in groups for a terminal of that width.
 pub fn command(width: usize) -> clap::Command {
     listing::add(Cli::command(), width)
 }
@@ -151,10 +150,10 @@ pub fn everyday() -> clap::Command {
 /// Reads the words of a command line.
 ///
 /// # Errors
-/// Clap's own, which are also how help and version are asked for.
+/// Clap's own. A request for help or the version is one of them.
 pub fn parse(words: &[std::ffi::OsString], width: usize) -> Result<Cli, clap::Error> {
-    // The grouped list is for those who get to see a help page or a complaint, and takes longer to make than the words of
-    // a right command line to read.
+    // The grouped list is only needed for a help page or an error, and takes longer to make than a valid command line to
+    // parse.
     let matches = match Cli::command().try_get_matches_from(words) {
         Ok(matches) => matches,
         Err(_) => command(width).try_get_matches_from(words)?,

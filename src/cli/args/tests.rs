@@ -12,7 +12,7 @@ fn verb(line: &[&str]) -> Verb {
 }
 
 #[test]
-fn clap_finds_nothing_wrong_with_it() {
+fn clap_accepts_the_declarations() {
     command(80).debug_assert();
 }
 
@@ -37,7 +37,7 @@ fn every_verb_and_flag_says_what_it_is_for() {
 }
 
 #[test]
-fn a_whole_delegate_is_understood() {
+fn every_option_of_delegate_is_parsed() {
     let line = "delegate --role shell --priority high --timeout 1h30m --retries 0 --after t-7k2m9qx4hz --after \
                 t-3v8n1c5ydw --context [1] --artifact a --artifact b --key k --label x=1 --label y=a=b --cwd . --wait -";
     let Verb::Delegate(d) = verb(&line.split_whitespace().collect::<Vec<_>>()) else { panic!("not delegate") };
@@ -70,7 +70,7 @@ fn numbers_have_their_defaults() {
 }
 
 #[test]
-fn every_verb_of_the_design_parses() {
+fn every_verb_is_parsed() {
     for line in [
         "init --force",
         "start --attach",
@@ -111,7 +111,7 @@ fn every_verb_of_the_design_parses() {
 }
 
 #[test]
-fn what_is_wrong_is_said_with_a_hint() {
+fn usage_errors_have_a_hint() {
     for (line, message, hint) in [
         ("stauts", "there is no verb 'stauts'", "did you mean 'status'?"),
         ("status --josn", "unexpected argument '--josn' found", "did you mean '--json'?"),
@@ -137,7 +137,7 @@ fn what_is_wrong_is_said_with_a_hint() {
 }
 
 #[test]
-fn json_is_seen_where_words_do_not_parse() {
+fn json_is_recognised_where_words_do_not_parse() {
     assert!(errors::wants_json(&words(&["stauts", "--json"])));
     assert!(!errors::wants_json(&words(&["delegate", "--", "--json"])));
 }

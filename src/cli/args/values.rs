@@ -1,4 +1,4 @@
-//! Values that clap cannot read by itself.
+//! Parsers of values.
 
 use std::time::Duration;
 
@@ -55,7 +55,7 @@ pub(super) fn task_state() -> impl TypedValueParser<Value = TaskState> {
     PossibleValuesParser::new(TaskState::ALL.iter().map(|s| s.as_str())).try_map(|word| word.parse())
 }
 
-/// What `orch costs` sums by.
+/// What each line of `orch costs` is about.
 pub(super) fn costs_by() -> impl TypedValueParser<Value = CostsBy> {
     PossibleValuesParser::new(["role", "agent", "day", "task"]).map(|word| match word.as_str() {
         "agent" => CostsBy::Agent,

@@ -20,34 +20,34 @@ use crate::{
     ops::types::Delegate,
 };
 
-/// So many parts one thing may have. A longer list is more likely a mistake than a plan.
+/// Texts in one call. A longer list is more likely a mistake than a plan.
 const PARTS: usize = 200;
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(transform = plain)]
 pub(in crate::mcp) struct DelegateTask {
-    /// What is to be done, with all that the agent has to know: it sees nothing else of your conversation. For a role of
-    /// the driver 'shell', a shell script.
+    /// What is to be done, with everything that the agent has to know: it sees nothing else of your conversation. For a role
+    /// with the driver 'shell', a shell script.
     text: String,
-    /// Which role does it (get_status lists them). Default: the project's.
+    /// The role that does it (get_status lists the roles). Default: the project's.
     role: Option<String>,
     /// Ids of tasks that must have succeeded before.
     #[serde(default, deserialize_with = "args::or_default")]
     after: Vec<String>,
-    /// Idempotency key: the same key is the same task, so that a repeated call makes no second one.
+    /// Idempotency key: a repeated call with the same key returns the same task.
     key: Option<String>,
     /// low, normal (default) or high.
     #[schemars(extend("enum" = ["low", "normal", "high"]))]
     priority: Option<String>,
-    /// How long one attempt may take, such as 90s, 10m or 2h. Default: the role's.
+    /// Time limit of one attempt, such as 90s, 10m or 2h. Default: the role's.
     timeout: Option<String>,
     /// Structured data for the agent.
     context: Option<Map<String, Value>>,
-    /// Names and values for people and filters.
+    /// Labels: names and values for people and programs.
     #[serde(default, deserialize_with = "args::or_default")]
     labels: BTreeMap<String, String>,
-    /// Paths of files that it is about.
+    /// Paths of files that the task is about.
     #[serde(default, deserialize_with = "args::or_default")]
     artifacts: Vec<String>,
     /// The folder to work in. Default: the role's.
@@ -58,9 +58,9 @@ pub(in crate::mcp) struct DelegateTask {
 pub(in crate::mcp) struct Delegated {
     /// The task's id: what wait_tasks takes.
     id: String,
-    /// Where it stands: ready, or blocked by a task in 'after'; anything where the key was known.
+    /// Its state: ready, or blocked by a task in 'after'; any state where the key was known.
     state: &'static str,
-    /// Whether this call made it.
+    /// Whether this call created it.
     created: bool,
 }
 
@@ -68,9 +68,9 @@ pub(in crate::mcp) struct Delegated {
 #[serde(deny_unknown_fields)]
 #[schemars(transform = plain)]
 pub(in crate::mcp) struct SpawnWorkers {
-    /// One text for each worker, each whole in itself: a worker sees neither your conversation nor the other texts.
+    /// One text per worker, each complete in itself: a worker sees neither your conversation nor the other texts.
     texts: Vec<String>,
-    /// Which role does them (get_status lists them). Default: the project's.
+    /// The role that does them (get_status lists the roles). Default: the project's.
     role: Option<String>,
     /// Ids of tasks that must have succeeded before.
     #[serde(default, deserialize_with = "args::or_default")]
@@ -80,11 +80,11 @@ pub(in crate::mcp) struct SpawnWorkers {
     /// low, normal (default) or high.
     #[schemars(extend("enum" = ["low", "normal", "high"]))]
     priority: Option<String>,
-    /// How long one attempt at each may take, such as 90s, 10m or 2h. Default: the role's.
+    /// Time limit of one attempt at each, such as 90s, 10m or 2h. Default: the role's.
     timeout: Option<String>,
     /// Structured data for every worker.
     context: Option<Map<String, Value>>,
-    /// Names and values for people and filters, for each of them.
+    /// Labels of each task: names and values for people and programs.
     #[serde(default, deserialize_with = "args::or_default")]
     labels: BTreeMap<String, String>,
 }
@@ -94,14 +94,14 @@ pub(in crate::mcp) struct SpawnWorkers {
 pub(in crate::mcp) struct Spawned {
     /// The tasks' ids, in the order of the texts: what wait_tasks takes.
     ids: Vec<String>,
-    /// How many of them this call made. The others were there before, under the same key, whatever their texts are.
+    /// How many of them this call created. The others existed already under the same key, whatever their texts are.
     created: usize,
 }
 
 #[tool_router(router = delegate_tools, vis = "pub(super)")]
 impl Server {
-    /// Hands a task to an agent of a role and returns its id at once; the agent works on it beside you. Use wait_tasks for
-    /// its result.
+    /// Delegates a task to an agent of a role and returns its id immediately; the agent works on it concurrently. Use
+    /// wait_tasks for its result.
     #[tool(
         output_schema = args::output::<Delegated>(),
         annotations(title = "Delegate a task", read_only_hint = false, destructive_hint = false, open_world_hint = true)
@@ -115,8 +115,8 @@ impl Server {
         reply(said, Delegated { id: task.id.to_string(), state: task.state.as_str(), created: task.created })
     }
 
-    /// Splits a piece of work over several agents of one role: one task for each text, all at once. Returns their ids; use
-    /// wait_tasks for the results.
+    /// Splits work over several agents of one role: one task per text, run concurrently. Returns their ids; use wait_tasks
+    /// for the results.
     #[tool(
         output_schema = args::output::<Spawned>(),
         annotations(title = "Split work over workers", read_only_hint = false, destructive_hint = false, open_world_hint = true)
@@ -155,7 +155,7 @@ impl DelegateTask {
             artifacts: self.artifacts,
             key: self.key,
             labels: self.labels,
-            // As on the command line, seen from where the caller stands.
+            // Relative to the caller's folder, as on the command line.
             cwd: self
                 .cwd
                 .map(|dir| std::path::absolute(Path::new(&dir)).map_err(|e| Error::usage(format!("cwd {dir}: {e}"))))
@@ -165,7 +165,7 @@ impl DelegateTask {
 }
 
 impl SpawnWorkers {
-    /// One request for each text, once all of them are known to be texts.
+    /// One request per text, after all texts were checked.
     fn requests(self) -> Result<Vec<Delegate>> {
         if self.texts.is_empty() || self.texts.len() > PARTS {
             return Err(Error::usage(format!("{} texts: there must be 1 to {PARTS}", self.texts.len()))
@@ -196,7 +196,7 @@ fn priority(text: Option<&str>) -> Result<Option<Priority>> {
     text.map(|text| args::word(text, "leave it out for normal")).transpose()
 }
 
-/// What was accepted before stays accepted, and has to be told.
+/// Tasks that were accepted before stay accepted, so the error has to name them.
 fn stopped_at(error: Error, accepted: &[String]) -> Error {
     if accepted.is_empty() {
         return error;

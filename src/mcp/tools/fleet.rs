@@ -17,14 +17,14 @@ use crate::{
     model::text::count,
 };
 
-/// A stop goes on by itself; so long its end is waited for.
+/// How long the end of a stop is waited for. A stop completes without the caller.
 const STOP: Duration = Duration::from_secs(40);
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(transform = plain)]
 pub(in crate::mcp) struct ScaleWorkers {
-    /// Which role.
+    /// The role.
     role: String,
     /// How many agents, neither more nor fewer. Leave it out to go back to what the project's configuration says.
     n: Option<u32>,
@@ -32,7 +32,7 @@ pub(in crate::mcp) struct ScaleWorkers {
 
 #[derive(Debug, Serialize, JsonSchema)]
 pub(in crate::mcp) struct Requested {
-    /// Whether that was not requested for already.
+    /// Whether that was not requested already.
     changed: bool,
 }
 
@@ -48,8 +48,8 @@ pub(in crate::mcp) struct Stopped {
 
 #[tool_router(router = fleet_tools, vis = "pub(super)")]
 impl Server {
-    /// Keeps a role at so many agents. Not needed to get work done: agents start and stop by need. Not for an agent at
-    /// work on a task.
+    /// Sets the number of agents of a role. Not needed to get work done: agents start and stop automatically. Not for an
+    /// agent that works on a task.
     #[tool(
         output_schema = args::output::<Requested>(),
         annotations(title = "Scale a role", read_only_hint = false, destructive_hint = false, idempotent_hint = true, open_world_hint = false)
@@ -60,19 +60,19 @@ impl Server {
         reply(format!("role {} is to have {size}", asked.role), Requested { changed })
     }
 
-    /// Accepts no new tasks, subtasks of running ones excepted; what there is goes on to its end. A person undoes it with
-    /// 'orch resume'. Not for an agent at work on a task.
+    /// Accepts no new tasks, except subtasks of running ones; open tasks are finished. A person undoes it with 'orch
+    /// resume'. Not for an agent that works on a task.
     #[tool(
         output_schema = args::output::<Requested>(),
         annotations(title = "Drain", read_only_hint = false, destructive_hint = false, idempotent_hint = true, open_world_hint = false)
     )]
     async fn drain(&self) -> Answer<Requested> {
         let changed = self.ops()?.drain().await?;
-        reply("nothing new is accepted; what there is goes on", Requested { changed })
+        reply("no new tasks are accepted; open ones are finished", Requested { changed })
     }
 
-    /// Stops everything at once: all agents, you too if you are one, and the supervisor. Tasks are kept for the next
-    /// start. Only when the user asks for exactly that. Not for an agent at work on a task.
+    /// Stops everything immediately: all agents, including you if you are one, and the supervisor. Tasks are kept for the
+    /// next start. Only when the user asks for exactly that. Not for an agent that works on a task.
     #[tool(
         output_schema = args::output::<Stopped>(),
         annotations(title = "Stop everything", read_only_hint = false, destructive_hint = true, idempotent_hint = true, open_world_hint = false)

@@ -1,7 +1,7 @@
-//! The tools: one file for each small group, with a router of its own. A new one is a file, a line here and a test.
+//! The tools: one file per small group, with a router of its own. A new one is a file, a line here and a test.
 //!
-//! Descriptions are written for a model that has to decide which tool to take: what it does, and when. They cost its
-//! memory in every turn, so they are short.
+//! Descriptions are written for a model that has to choose a tool: what it does, and when to use it. They take part of its
+//! context in every turn, so they are short.
 
 mod change;
 mod delegate;

@@ -20,7 +20,7 @@ use crate::{
     ops::types::Ask,
 };
 
-/// As long as every client waits for a tool.
+/// Every client waits at least this long for a tool.
 const DEFAULT: Duration = Duration::from_secs(50);
 const MOST: Duration = Duration::from_secs(24 * 3600);
 
@@ -28,22 +28,22 @@ const MOST: Duration = Duration::from_secs(24 * 3600);
 #[serde(deny_unknown_fields)]
 #[schemars(transform = plain)]
 pub(in crate::mcp) struct AskHuman {
-    /// The question, with all that a person has to know to answer it.
+    /// The question, with everything that a person has to know to answer it.
     question: String,
     /// The answers to choose from. Left out: any.
     #[serde(default, deserialize_with = "args::or_default")]
     options: Vec<String>,
-    /// Return after this in any case: such as 30s. Default 50s, which every client allows; at most 24h.
+    /// Return after this time at the latest, such as 30s. Default 50s, which every client allows; at most 24h.
     timeout: Option<String>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
 pub(in crate::mcp) struct HumanSaid {
-    /// Whether a person has answered. If not, ask the same question again to go on waiting.
+    /// Whether a person has answered. If not, ask the same question again to continue waiting.
     answered: bool,
-    /// What they said.
+    /// The answer.
     answer: Option<String>,
-    /// 'approved' or 'denied', where they said that.
+    /// 'approved' or 'denied', if the person did that.
     approval: Option<&'static str>,
 }
 
@@ -52,7 +52,7 @@ pub(in crate::mcp) struct HumanSaid {
 pub(in crate::mcp) struct SendMessage {
     /// A task's id, the name of an agent at work, or 'master'.
     to: String,
-    /// What it has to know.
+    /// The message.
     text: String,
 }
 
@@ -73,14 +73,14 @@ pub(in crate::mcp) struct ReadInbox {
     /// Wait until there is a message.
     #[serde(default, deserialize_with = "args::or_default")]
     wait: bool,
-    /// With 'wait': return after this in any case. Default 50s; at most 24h.
+    /// With 'wait': return after this time at the latest. Default 50s; at most 24h.
     timeout: Option<String>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(transform = plain)]
 pub(in crate::mcp) struct Messages {
-    /// The oldest first. Each is shown once.
+    /// The messages, oldest first. Each is shown once.
     messages: Vec<Received>,
     /// How many more there are: call it again.
     left: u64,
@@ -98,8 +98,8 @@ struct Received {
 
 #[tool_router(router = people_tools, vis = "pub(super)")]
 impl Server {
-    /// Asks a person about your own task and waits for the answer. When nobody has answered within 'timeout', call it
-    /// again with the very same question to go on waiting; it is asked once. Only for what you can't decide or find out.
+    /// Asks a person about your own task and waits for the answer. If there is no answer within 'timeout', call it again with
+    /// exactly the same question to continue waiting; it is asked once. Only for what you cannot decide or find out.
     #[tool(
         output_schema = args::output::<HumanSaid>(),
         annotations(title = "Ask a person", read_only_hint = false, destructive_hint = false, open_world_hint = false)
@@ -120,13 +120,15 @@ impl Server {
             Err(e) if e.kind == Kind::TimedOut => HumanSaid { answered: false, answer: None, approval: None },
             Err(e) => return Err(e.into()),
         };
-        let words =
-            said.answer.clone().unwrap_or_else(|| "nobody has answered yet; ask the same again to wait on".into());
+        let words = said
+            .answer
+            .clone()
+            .unwrap_or_else(|| "no answer yet; ask exactly the same again to continue waiting".into());
         reply(words, said)
     }
 
-    /// Sends a message to another task at work, an agent, or the master. It is read when they look, and belongs to the task
-    /// whichever agent does it.
+    /// Sends a message to another running task, an agent, or the master. It is delivered when the recipient reads its inbox,
+    /// and belongs to the task, whichever agent works on it.
     #[tool(
         output_schema = args::output::<MessageSent>(),
         annotations(title = "Send a message", read_only_hint = false, destructive_hint = false, open_world_hint = false)
@@ -137,8 +139,8 @@ impl Server {
         reply(words, MessageSent { id: sent.id, to: sent.to, state: sent.state.as_str() })
     }
 
-    /// Reads the messages to you: those of your own task, or the master's, which also tell how the tasks ended that the
-    /// master has delegated.
+    /// Reads your messages: those of your own task, or the master's, which also report the ends of the tasks that the master
+    /// has delegated.
     #[tool(
         output_schema = args::output::<Messages>(),
         annotations(title = "Read messages", read_only_hint = false, destructive_hint = false, open_world_hint = false)

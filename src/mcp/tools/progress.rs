@@ -15,20 +15,20 @@ use crate::mcp::{
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::mcp) struct ReportProgress {
-    /// What was done, or what comes next, in a line.
+    /// What was done, or what comes next, in one line.
     text: String,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
 pub(in crate::mcp) struct Reported {
-    /// It stands among the events of your task.
+    /// Whether it was recorded among the events of your task.
     recorded: bool,
 }
 
 #[tool_router(router = progress_tools, vis = "pub(super)")]
 impl Server {
-    /// Says in a line how your own task goes on, for the people who watch. Worth it at each step of long work, and before
-    /// a step that takes minutes without output.
+    /// Reports the progress of your own task in one line, for people who watch. Use it at each step of long work, and before a
+    /// step that takes minutes without output.
     #[tool(
         output_schema = args::output::<Reported>(),
         annotations(title = "Report progress", read_only_hint = false, destructive_hint = false, open_world_hint = false)

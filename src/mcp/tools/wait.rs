@@ -44,8 +44,8 @@ pub(in crate::mcp) struct WaitTasks {
     /// Return as soon as one of them has ended, not all.
     #[serde(default, deserialize_with = "args::or_default")]
     any: bool,
-    /// Return after this in any case, with what has ended by then: such as 30s. Default 50s, which every client allows;
-    /// at most 1h.
+    /// Return after this time at the latest, with what has ended by then, such as 30s. Default 50s, which every client
+    /// allows; at most 1h.
     timeout: Option<String>,
 }
 
@@ -61,8 +61,8 @@ pub(in crate::mcp) struct Ended {
 
 #[tool_router(router = wait_tools, vis = "pub(super)")]
 impl Server {
-    /// Sleeps until tasks have ended and returns their results, and at the latest after 'timeout' with what has ended by
-    /// then. Waiting costs nothing. When tasks are still open, call it again with their ids.
+    /// Waits until tasks have ended and returns their results; after 'timeout' at the latest, with what has ended by then.
+    /// Waiting costs nothing. If tasks are still open, call it again with their ids.
     #[tool(
         output_schema = args::output::<Ended>(),
         annotations(title = "Wait for tasks", read_only_hint = true, open_world_hint = false)

@@ -30,7 +30,7 @@ impl Drop for Sessions<'_> {
 }
 
 #[tokio::test]
-async fn a_terminal_is_brought_to_an_agent_of_this_project_only() {
+async fn attach_finds_only_agents_of_this_project() {
     let world = World::asleep();
     let ops = world.ops();
     assert_eq!(ops.attach_command(None).await.unwrap_err().kind, Kind::NotRunning);

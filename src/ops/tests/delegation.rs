@@ -29,7 +29,7 @@ async fn a_task_is_waited_for_until_it_ends() {
 }
 
 #[tokio::test]
-async fn waiting_has_an_end_and_any_is_enough() {
+async fn a_wait_ends_by_its_timeout_or_with_any_after_the_first_end() {
     let world = World::awake().await;
     let ops = world.ops();
     let first = ops.delegate(task("1", "shell")).await.unwrap().id;
@@ -106,7 +106,7 @@ async fn what_cannot_be_delegated_is_refused() {
 }
 
 #[tokio::test]
-async fn within_an_attempt_a_subtask_is_made_and_a_retried_parent_finds_it() {
+async fn an_attempt_delegates_a_subtask_that_its_next_attempt_finds_again() {
     let world = World::awake().await;
     let person = world.ops();
     let parent = person.delegate(task("lead", "lead")).await.unwrap().id;
@@ -131,7 +131,7 @@ async fn within_an_attempt_a_subtask_is_made_and_a_retried_parent_finds_it() {
 }
 
 #[tokio::test]
-async fn who_waits_within_an_attempt_is_marked_until_it_is_over() {
+async fn a_wait_within_an_attempt_marks_its_task_until_it_is_over() {
     let world = World::awake().await;
     let person = world.ops();
     let parent = person.delegate(task("lead", "lead")).await.unwrap().id;
@@ -164,7 +164,7 @@ async fn who_waits_within_an_attempt_is_marked_until_it_is_over() {
 }
 
 #[tokio::test]
-async fn without_redis_a_verb_fails_at_once_unless_a_supervisor_lives() {
+async fn without_redis_a_verb_fails_immediately_unless_a_supervisor_runs() {
     let mut world = World::asleep();
     let ops = world.ops();
     let error = ops.delegate(task("x", "shell")).await.unwrap_err();

@@ -78,11 +78,11 @@ impl Loading {
 static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 fn short_deadline(world: &World) -> Ops {
-    Ops { retry_for: RETRY_FOR, ..world.ops() }.telling(|said| SAID.lock().unwrap().push(said.to_owned()))
+    Ops { retry_for: RETRY_FOR, ..world.ops() }.with_notes(|said| SAID.lock().unwrap().push(said.to_owned()))
 }
 
 #[tokio::test]
-async fn a_verb_waits_for_as_long_as_redis_gets_on_and_says_what_for() {
+async fn a_verb_waits_while_redis_makes_progress_and_reports_it() {
     let world = World::asleep();
     let _supervisor = world.supervise();
     Loading::listen(&world, 100 << 20);
@@ -92,17 +92,17 @@ async fn a_verb_waits_for_as_long_as_redis_gets_on_and_says_what_for() {
     assert_eq!(accepted.id.as_str(), TASK);
     assert!(began.elapsed() > RETRY_FOR, "longer than it would for one that stands still");
     let said = SAID.lock().unwrap();
-    assert!(said[0].starts_with("waits for Redis, which reads what it has stored: ") && said.len() == 1, "{said:?}");
+    assert!(said[0].starts_with("waiting for Redis, which is loading its data: ") && said.len() == 1, "{said:?}");
     assert!(said[0].contains("00 MiB of 1000 MiB"), "{said:?}");
 }
 
 #[tokio::test]
-async fn a_redis_that_gets_stuck_while_it_reads_is_not_waited_for() {
+async fn a_verb_does_not_wait_for_a_redis_that_is_stuck_while_loading() {
     let world = World::asleep();
     let _supervisor = world.supervise();
     Loading::listen(&world, 0);
     let asked = Delegate { text: "true".into(), role: Some("shell".into()), ..Delegate::default() };
-    let refused = Ops { tell: |_| {}, ..short_deadline(&world) }.delegate(asked).await.unwrap_err();
+    let refused = Ops { note: |_| {}, ..short_deadline(&world) }.delegate(asked).await.unwrap_err();
     assert_eq!(refused.kind, crate::error::Kind::NotRunning);
     assert!(refused.message.contains("loading the dataset"), "{refused}");
 }

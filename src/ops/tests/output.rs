@@ -61,7 +61,7 @@ async fn the_last_lines_of_a_task_and_of_an_agent() {
 }
 
 #[tokio::test]
-async fn a_followed_log_shows_lines_as_they_come_and_ends_with_its_task() {
+async fn a_followed_log_shows_lines_as_they_are_printed_and_ends_with_its_task() {
     let world = World::awake().await;
     let ops = world.ops();
     let agent = world.agent("shell-1", "shell").await;

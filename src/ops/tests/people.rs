@@ -7,7 +7,7 @@ use crate::error::Kind;
 use crate::model::{end_code::EndCode, gate::GateCode};
 
 #[tokio::test]
-async fn status_says_what_is_down_instead_of_failing() {
+async fn status_reports_what_is_down_instead_of_failing() {
     let world = World::asleep();
     let status = world.ops().status().await.unwrap();
     assert_eq!((status.supervisor.state, status.redis.state, status.redis.mode), ("stopped", "unreachable", "managed"));
@@ -43,7 +43,7 @@ async fn status_names_what_needs_a_person() {
 }
 
 #[tokio::test]
-async fn why_tells_what_keeps_a_ready_task_and_what_goes_first() {
+async fn why_explains_what_keeps_a_ready_task_and_what_goes_first() {
     let world = World::awake().await;
     let ops = world.ops();
     let first = ops.delegate(task("1", "shell")).await.unwrap().id;
@@ -78,7 +78,7 @@ async fn why_tells_what_keeps_a_ready_task_and_what_goes_first() {
 }
 
 #[tokio::test]
-async fn an_agent_at_work_changes_its_own_subtasks_only() {
+async fn an_agent_changes_only_its_own_subtasks() {
     let world = World::awake().await;
     let person = world.ops();
     let foreign = person.delegate(task("x", "shell")).await.unwrap().id;
@@ -113,13 +113,13 @@ async fn cancelling_twice_changes_something_once() {
     agent.claim(&ops).await;
     let ids = std::slice::from_ref(&id);
     let first = &ops.cancel(ids).await.unwrap()[0];
-    assert_eq!((first.state, first.changed), (TaskState::Running, true), "its agent was told");
+    assert_eq!((first.state, first.changed), (TaskState::Running, true), "its agent was asked to stop it");
     assert!(!ops.cancel(ids).await.unwrap()[0].changed);
     assert_eq!(ops.cancel(&[id, TaskId::random()]).await.unwrap_err().kind, Kind::NotFound);
 }
 
 #[tokio::test]
-async fn requests_stand_until_they_are_withdrawn() {
+async fn requests_apply_until_they_are_withdrawn() {
     let world = World::awake().await;
     let ops = world.ops();
     assert!(ops.pause(None).await.unwrap() && ops.pause(Some("shell")).await.unwrap() && ops.drain().await.unwrap());
@@ -138,7 +138,7 @@ async fn requests_stand_until_they_are_withdrawn() {
 }
 
 #[tokio::test]
-async fn spawn_returns_the_agent_that_the_supervisor_makes() {
+async fn spawn_returns_the_agent_that_the_supervisor_starts() {
     let world = World::awake().await;
     let ops = world.ops();
     assert_eq!(ops.spawn("lead").await.unwrap(), None, "nobody is there to make it");
@@ -225,22 +225,22 @@ async fn tasks_are_filtered_and_events_followed() {
 }
 
 #[tokio::test]
-async fn doctor_looks_at_everything_while_nothing_runs() {
+async fn doctor_checks_everything_while_nothing_runs() {
     let world = World::asleep();
     let checks = world.ops().doctor().await;
     let state = |name: &str| checks.iter().find(|c| c.name == name).map(|c| c.state);
     for name in ["redis", "state folder", "socket", "configuration", "role shell", "role desk", "supervisor"] {
         assert_eq!(state(name), Some("ok"), "{checks:?}");
     }
-    assert!(checks.iter().all(|c| (c.state == "ok") == c.mend.is_none()), "{checks:?}");
+    assert!(checks.iter().all(|c| (c.state == "ok") == c.fix.is_none()), "{checks:?}");
 }
 
 #[tokio::test]
-async fn doctor_looks_at_what_is_stored() {
+async fn doctor_checks_the_stored_records() {
     let world = World::awake().await;
     let ops = world.ops();
     let records = async || ops.doctor().await.into_iter().find(|c| c.name == "records").unwrap();
-    assert_eq!((records().await.state, records().await.mend), ("ok", None));
+    assert_eq!((records().await.state, records().await.fix), ("ok", None));
     for n in 1..=5 {
         world.agent(&format!("shell-{n}"), "shell").await;
     }

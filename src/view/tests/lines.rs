@@ -87,7 +87,7 @@ fn an_end_says_how_and_what() {
 }
 
 #[test]
-fn changes_say_what_was_done() {
+fn changes_are_described() {
     let change = |from, state, changed| Changed { id: id(1), from, state, changed };
     let cancelled = |from, state, changed| task::cancelled(&change(from, state, changed), &view(None));
     use TaskState::*;

@@ -62,7 +62,7 @@ needs you:
 }
 
 #[test]
-fn what_needs_a_person_is_above_many_agents_on_a_page_that_is_cut() {
+fn attention_comes_before_many_agents_on_a_page_that_is_cut() {
     let mut status = busy_status();
     status.agents = (1..200).map(|n| an_agent(&format!("shell-{n}"), "shell", AgentState::Idle)).collect();
     let page = status::watched(&status, ATTACH, &view(Some(80)));
@@ -71,7 +71,7 @@ fn what_needs_a_person_is_above_many_agents_on_a_page_that_is_cut() {
 }
 
 #[test]
-fn a_stopped_supervisor_says_how_to_start_it() {
+fn a_stopped_supervisor_is_shown_with_the_command_that_starts_it() {
     let page = status::page(&stopped_status(), ATTACH, &view(Some(80)));
     same(
         &page,
@@ -88,7 +88,7 @@ next:
 }
 
 #[test]
-fn nothing_is_said_of_what_could_not_be_read() {
+fn what_could_not_be_read_is_left_out() {
     let mut status = busy_status();
     status.redis = RedisStatus { state: "unreachable", mode: "managed", version: None };
     status.supervisor.accepting = false;
@@ -98,7 +98,7 @@ fn nothing_is_said_of_what_could_not_be_read() {
 }
 
 #[test]
-fn what_is_paused_or_draining_stands_in_the_first_line() {
+fn pause_and_drain_are_in_the_first_line() {
     let mut status = busy_status();
     status.supervisor.paused_roles = vec!["shell".into()];
     status.supervisor.accepting = false;
@@ -108,7 +108,7 @@ fn what_is_paused_or_draining_stands_in_the_first_line() {
 }
 
 #[test]
-fn without_redis_nothing_is_said_of_what_only_it_knows() {
+fn without_redis_what_only_redis_knows_is_left_out() {
     let mut status = busy_status();
     (status.redis.state, status.supervisor.accepting) = ("unreachable", false);
     status.tasks.values_mut().for_each(|n| *n = 0);
@@ -117,7 +117,7 @@ fn without_redis_nothing_is_said_of_what_only_it_knows() {
 }
 
 #[test]
-fn an_empty_project_says_what_to_type() {
+fn an_empty_project_is_shown_with_the_first_commands() {
     let mut status = busy_status();
     status.tasks.values_mut().for_each(|n| *n = 0);
     status.attention.clear();
@@ -148,7 +148,7 @@ next:
 }
 
 #[test]
-fn a_start_says_what_runs_and_what_to_type() {
+fn a_start_shows_what_runs_and_what_to_type() {
     let started = Started { already: true, status: busy_status(), session: "opus-master".into() };
     let page = lifecycle::started(&started, ATTACH, &view(None));
     assert!(page.starts_with("running already\n"), "{page}");
@@ -337,12 +337,12 @@ evidence of the end of attempt 2 (sonnet-1):
 }
 
 #[test]
-fn the_doctor_says_how_to_mend() {
-    let check = |name: &str, state, found: &str, mend: Option<&str>| Check {
+fn checks_are_shown_with_how_to_fix_them() {
+    let check = |name: &str, state, found: &str, fix: Option<&str>| Check {
         name: name.into(),
         state,
         found: found.into(),
-        mend: mend.map(String::from),
+        fix: fix.map(String::from),
     };
     let checks = [
         check("tmux", "ok", "3.3a, from /usr/bin/tmux", Some("never shown")),

@@ -99,7 +99,7 @@ fn agents_keep_what_they_do_longest() {
 }
 
 #[test]
-fn an_agent_that_asks_says_so_and_for_how_long_however_narrow_the_terminal() {
+fn an_agent_that_asks_its_user_is_marked_at_any_width() {
     let asks = |agent| Agent { needs: Some(Needs::Permission), needs_since: Some(ago(65)), ..agent };
     let master = Agent { master: true, ..an_agent("opus-master", "opus", AgentState::Idle) };
     let busy = Agent { task: Some(id(1)), ..an_agent("sonnet-1", "sonnet", AgentState::Busy) };
@@ -134,7 +134,7 @@ sonnet-1     needs permis…  t-0000000001
 }
 
 #[test]
-fn an_agent_that_tries_again_says_so_in_every_list() {
+fn an_agent_that_retries_is_marked_in_every_list() {
     let retry = Retry { attempt: Some(3), of: Some(10), why: "its service can't be reached".into() };
     let retrying = Some(Retrying { retry, since: ago(20) });
     let busy = Agent { retrying, task: Some(id(1)), ..an_agent("sonnet-1", "sonnet", AgentState::Busy) };
@@ -150,6 +150,6 @@ sonnet-1  sonnet  retrying 3/10  t-0000000001  20s       1.2s     4    210M
 }
 
 #[test]
-fn nothing_to_list_is_said() {
+fn an_empty_list_is_a_sentence() {
     assert_eq!(task::list(&[], false, &view(Some(80))), "no such tasks\n");
 }

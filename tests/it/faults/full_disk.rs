@@ -20,7 +20,7 @@ fn a_full_disk_refuses_and_loses_nothing() {
     let status = world.orch(&["status"]);
     assert!(matches!(status.code, 0 | 3) && !status.stderr.contains("bug"), "{status:#?}");
     let doctor = world.orch(&["doctor"]).ended(4);
-    assert!(doctor.stdout.contains("make room"), "{doctor:#?}");
+    assert!(doctor.stdout.contains("free some space"), "{doctor:#?}");
 
     disk.free();
     world.wait_until("Redis is back", || world.orch(&["resume"]).code == 0);

@@ -30,7 +30,7 @@ fn at_work(world: &World, name: &str) -> (String, Client) {
 }
 
 #[test]
-fn what_it_delegates_is_a_subtask_and_while_it_waits_it_takes_no_place() {
+fn an_agent_delegates_subtasks_and_takes_no_slot_while_it_waits() {
     let world = World::started(ROLES);
     let (task, mut client) = at_work(&world, "go");
     let status = client.ok("get_status", json!({}));
@@ -63,7 +63,7 @@ fn what_it_delegates_is_a_subtask_and_while_it_waits_it_takes_no_place() {
 }
 
 #[test]
-fn a_wait_that_is_given_up_takes_its_mark_away() {
+fn a_cancelled_wait_removes_its_mark() {
     let world = World::started(ROLES);
     let (task, mut client) = at_work(&world, "go");
     let child = client.delegate(&gate(&world.file("child")));
@@ -77,7 +77,7 @@ fn a_wait_that_is_given_up_takes_its_mark_away() {
 }
 
 #[test]
-fn tasks_of_others_are_not_its_own_to_change() {
+fn an_agent_cannot_change_tasks_of_others() {
     let world = World::started(ROLES);
     let (_, mut one) = at_work(&world, "one");
     let (other, mut two) = at_work(&world, "two");
@@ -95,7 +95,7 @@ fn tasks_of_others_are_not_its_own_to_change() {
         [("kill_all", json!({})), ("drain", json!({})), ("scale_workers", json!({"role": "worker", "n": 0}))]
     {
         let said = one.refused(tool, arguments);
-        assert!(said.contains("not for"), "{tool}: {said}");
+        assert!(said.contains("only for persons and the master"), "{tool}: {said}");
     }
     assert_eq!(world.status()["supervisor"]["accepting"], true);
 }
@@ -112,7 +112,7 @@ fn the_master_may_stop_everything() {
 }
 
 #[test]
-fn its_word_on_its_progress_is_an_event_of_its_task() {
+fn reported_progress_is_an_event_of_the_task() {
     let world = World::started(ROLES);
     let (task, mut client) = at_work(&world, "go");
     client.ok("report_progress", json!({"text": " step 1 of 2\n"}));
@@ -123,11 +123,11 @@ fn its_word_on_its_progress_is_an_event_of_its_task() {
     assert!(world.orch(&["events"]).ok().contains("step 1 of 2"));
     assert!(client.refused("report_progress", json!({"text": "x".repeat(5_000)})).contains("at most 4096"));
     let person = Client::of(&world).refused("report_progress", json!({"text": "x"}));
-    assert!(person.contains("only an agent at work"), "{person}");
+    assert!(person.contains("only the program of a running attempt"), "{person}");
 }
 
 #[test]
-fn an_attempt_that_is_over_has_no_say() {
+fn an_attempt_that_is_over_is_refused() {
     let world = World::started(ROLES);
     let (task, mut client) = at_work(&world, "go");
     world.touch("go");
@@ -142,7 +142,7 @@ fn an_attempt_that_is_over_has_no_say() {
 }
 
 #[test]
-fn an_agents_program_speaks_to_it_by_itself() {
+fn an_agents_program_finds_the_server_automatically() {
     let world = World::started(ROLES);
     let messages = [
         json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "sh", "version": "1"}}}),
@@ -158,7 +158,7 @@ fn an_agents_program_speaks_to_it_by_itself() {
 }
 
 #[test]
-fn it_asks_a_person_and_writes_to_others() {
+fn an_agent_asks_a_person_and_sends_messages() {
     let world = World::started(ROLES);
     let (task, mut client) = at_work(&world, "go");
     let asked = json!({"question": "Which one?", "timeout": "200ms"});

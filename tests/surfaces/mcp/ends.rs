@@ -10,7 +10,7 @@ use crate::common::{Process, Signal, World, feed, gate, kill9, signal};
 const AT_ONCE: Duration = Duration::from_secs(1);
 
 #[test]
-fn in_the_middle_of_a_wait() {
+fn it_ends_with_its_client_during_a_wait() {
     let world = World::started("");
     let mut client = Client::of(&world);
     let id = client.delegate(&gate(&world.file("go")));
@@ -25,7 +25,7 @@ fn in_the_middle_of_a_wait() {
 }
 
 #[test]
-fn also_while_redis_does_not_answer() {
+fn it_ends_with_its_client_while_redis_does_not_answer() {
     let world = World::started("");
     let mut client = Client::of(&world);
     let id = client.delegate(&gate(&world.file("go")));
@@ -42,7 +42,7 @@ fn also_while_redis_does_not_answer() {
 }
 
 #[test]
-fn with_nobody_who_reads_its_answers() {
+fn it_ends_when_its_answers_are_not_read() {
     let world = World::new();
     let hello = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "sh", "version": "1"}}});
     let mut command = world.orch_command(&["mcp"]);
@@ -55,7 +55,7 @@ fn with_nobody_who_reads_its_answers() {
 }
 
 #[test]
-fn with_a_killed_client_nothing_is_left() {
+fn nothing_is_left_after_a_killed_client() {
     let world = World::started("");
     let script = format!("tail -f /dev/null | '{}' mcp | cat > /dev/null", env!("CARGO_BIN_EXE_orch"));
     let mut command = world.command("sh");
@@ -72,7 +72,7 @@ fn with_a_killed_client_nothing_is_left() {
 }
 
 #[test]
-fn told_to_end_it_ends_though_its_input_stays_open() {
+fn a_signal_ends_it_while_its_input_stays_open() {
     let world = World::new();
     for order in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
         let mut client = Client::of(&world);
@@ -90,7 +90,7 @@ fn told_to_end_it_ends_though_its_input_stays_open() {
 }
 
 #[test]
-fn a_client_that_does_not_speak_the_protocol_is_told_so() {
+fn a_client_that_does_not_speak_mcp_gets_an_error() {
     let world = World::new();
     let mut client = Client::start(world.orch_command(&["mcp"]));
     client.write(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
@@ -99,7 +99,7 @@ fn a_client_that_does_not_speak_the_protocol_is_told_so() {
 }
 
 #[test]
-fn what_was_asked_before_the_end_of_input_is_answered() {
+fn requests_before_the_end_of_input_are_answered() {
     let world = World::started("");
     let lines = [
         json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "printf", "version": "1"}}}),

@@ -6,7 +6,7 @@ use super::client::{Client, text};
 use crate::common::{World, forever, gate};
 
 #[test]
-fn a_task_is_delegated_waited_for_and_looked_at() {
+fn a_task_is_delegated_waited_for_and_shown() {
     let world = World::started("");
     let mut client = Client::of(&world);
     let asked = json!({
@@ -47,7 +47,7 @@ fn a_task_is_delegated_waited_for_and_looked_at() {
 }
 
 #[test]
-fn what_may_be_left_out_may_be_null() {
+fn optional_arguments_may_be_null() {
     let world = World::started("");
     let mut client = Client::of(&world);
     let task = client.ok(
@@ -83,7 +83,7 @@ fn a_piece_of_work_is_split_over_workers() {
 }
 
 #[test]
-fn a_list_that_is_cut_short_tells_what_was_accepted() {
+fn an_interrupted_list_names_the_accepted_tasks() {
     let world = World::started("");
     let mut client = Client::of(&world);
     let said = client.refused("spawn_workers", json!({"texts": ["true", "a\0b"], "role": "shell"}));
@@ -93,7 +93,7 @@ fn a_list_that_is_cut_short_tells_what_was_accepted() {
 }
 
 #[test]
-fn tasks_are_cancelled_and_tried_again() {
+fn tasks_are_cancelled_and_retried() {
     let world = World::started("");
     let mut client = Client::of(&world);
     let id = client.delegate(forever());
@@ -122,7 +122,7 @@ fn a_failure_comes_with_its_reason_and_last_output() {
 }
 
 #[test]
-fn structured_data_comes_along() {
+fn structured_data_is_returned() {
     let world = World::started("");
     let mut client = Client::of(&world);
     let id = client.delegate(r#"echo '{"text": "ok", "data": {"n": [1, {"m": null}]}}' > "$ORCH_RESULT""#);
@@ -131,7 +131,7 @@ fn structured_data_comes_along() {
 }
 
 #[test]
-fn results_are_cut_so_that_no_answer_is_too_long() {
+fn results_are_cut_to_the_limit_of_an_answer() {
     let world = World::started("");
     let mut client = Client::of(&world);
     let ids: Vec<String> = (0..3).map(|n| client.delegate(&format!("yes {n} | head -c 60000; echo end{n}"))).collect();

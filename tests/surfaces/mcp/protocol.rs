@@ -26,7 +26,7 @@ const TOOLS: [&str; 15] = [
 ];
 
 #[test]
-fn it_says_who_it_is_and_what_it_can() {
+fn it_reports_its_name_and_capabilities() {
     let world = World::new();
     let mut client = Client::start(world.orch_command(&["mcp"]));
     let hello = client.greet();
@@ -57,13 +57,16 @@ fn it_says_who_it_is_and_what_it_can() {
 }
 
 #[test]
-fn what_is_no_call_is_a_protocol_error_and_what_is_a_bad_call_is_an_answer() {
+fn an_unknown_tool_is_a_protocol_error_and_a_bad_call_is_an_answer() {
     let world = World::new();
     let mut client = Client::of(&world);
     let code = |answer: &Value| answer["error"]["code"].as_i64();
     let unknown = client.request("tools/call", json!({"name": "no_such_tool", "arguments": {}}));
     let said = unknown["error"]["message"].as_str().unwrap_or_default();
-    assert!(said.contains("there is no tool 'no_such_tool', but ") && said.contains("wait_tasks"), "{unknown}");
+    assert!(
+        said.contains("there is no tool 'no_such_tool'; the tools are ") && said.contains("wait_tasks"),
+        "{unknown}"
+    );
     assert_eq!(code(&unknown), Some(-32602));
     assert_eq!(code(&client.request("no/such/method", json!({}))), Some(-32601));
     assert_eq!(code(&client.request("resources/read", json!({"uri": "orch://nothing"}))), Some(-32002));
@@ -91,7 +94,7 @@ fn what_is_no_call_is_a_protocol_error_and_what_is_a_bad_call_is_an_answer() {
         ("wait_tasks", json!({"ids": ["x"]}), "'x' is not a task id"),
         ("list_tasks", json!({"state": "done"}), "'done' is not a task state"),
         ("cancel_task", json!({"ids": []}), "nothing to cancel"),
-        ("report_progress", json!({"text": ""}), "no progress in an empty text"),
+        ("report_progress", json!({"text": ""}), "the progress report is empty"),
     ] {
         let answer = client.refused(tool, arguments);
         assert!(answer.contains(said), "{tool}: {answer}");
@@ -99,7 +102,7 @@ fn what_is_no_call_is_a_protocol_error_and_what_is_a_bad_call_is_an_answer() {
 }
 
 #[test]
-fn it_starts_whatever_is_wrong_and_its_tools_say_what() {
+fn it_starts_with_an_invalid_project_and_its_tools_report_it() {
     let world = World::new();
     let file = world.project.join("sessions.toml");
     let config = fs::read_to_string(&file).unwrap();
@@ -123,7 +126,7 @@ fn it_starts_whatever_is_wrong_and_its_tools_say_what() {
 }
 
 #[test]
-fn an_environment_that_was_tampered_with_makes_no_person_of_an_agent() {
+fn a_damaged_environment_does_not_turn_an_agent_into_a_person() {
     let world = World::started("");
     let vars = [("ORCH_AGENT", "shell-1"), ("ORCH_CAPABILITY", "t-1.x")].map(|(k, v)| (k.to_owned(), v.to_owned()));
     let said = Client::with(&world, &vars).refused("delegate_task", json!({"text": "x"}));

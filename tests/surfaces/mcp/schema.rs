@@ -51,7 +51,7 @@ fn is(kind: &str, value: &Value) -> bool {
 }
 
 #[test]
-fn it_sees_what_it_looks_for() {
+fn the_schema_check_finds_mistakes() {
     let schema = json!({
         "type": "object", "required": ["a"], "properties": {"a": {"items": {"$ref": "#/$defs/N"}, "type": "array"}},
         "$defs": {"N": {"type": "integer"}},

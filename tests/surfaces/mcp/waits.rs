@@ -12,7 +12,7 @@ fn ids(list: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn it_returns_before_the_client_gives_up_with_what_there_is() {
+fn it_returns_in_time_with_what_has_ended() {
     let world = World::started("");
     let mut client = Client::of(&world);
     let quick = client.delegate("echo quick");
@@ -34,7 +34,7 @@ fn it_returns_before_the_client_gives_up_with_what_there_is() {
 }
 
 #[test]
-fn with_any_the_first_end_is_enough() {
+fn with_any_it_returns_after_the_first_end() {
     let world = World::started("");
     let mut client = Client::of(&world);
     let slow = client.delegate(&gate(&world.file("never")));
@@ -45,7 +45,7 @@ fn with_any_the_first_end_is_enough() {
 }
 
 #[test]
-fn meanwhile_it_tells_how_it_goes() {
+fn progress_is_reported_during_a_wait() {
     let world = World::started("");
     let mut client = Client::of(&world);
     let (first, second) = (client.delegate(&gate(&world.file("one"))), client.delegate(&gate(&world.file("two"))));

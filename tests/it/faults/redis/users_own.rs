@@ -213,7 +213,7 @@ fn a_redis_in_common_has_one_supervisor_for_a_namespace() {
     let from = format!("is supervised from {}:{}", orch::os::hostname(), one.home.display());
     for asked in [two.orch(&["status"]), two.orch(&["doctor"])] {
         assert!(asked.stdout.contains(&from) && !asked.stdout.contains("not running"), "{asked:#?}");
-        assert!(!asked.stdout.contains("start what is stopped") && !asked.stdout.contains("takes over"), "{asked:#?}");
+        assert!(!asked.stdout.contains("start what is stopped") && !asked.stdout.contains("adopts what"), "{asked:#?}");
     }
     assert_eq!(one.orch(&["delegate", "--wait", "echo still here"]).ok(), "still here\n");
     one.orch(&["stop"]).ok();
