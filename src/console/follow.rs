@@ -82,7 +82,7 @@ impl Followed {
     /// followed already, has ended, or is a subtask of a task that is not followed.
     pub fn adopt(&mut self, detail: &TaskDetail, view: &View) -> Option<String> {
         let task = &detail.task;
-        let depth = task.parent.as_ref().map_or(Some(Depth(0)), |p| Some(self.below(p)?))?;
+        let depth = task.parent.as_ref().map_or(Some(Depth(0)), |p| self.below(p))?;
         if task.state.is_terminal() || self.tasks.contains_key(&task.id) {
             return None;
         }

@@ -193,7 +193,7 @@ pub enum WaitStep {
     /// The tasks as they are now: after each end of one of them, and every few seconds.
     Looked(Vec<Task>),
     /// A task has begun to wait for a person.
-    Held(Task),
+    Held(Box<Task>),
     /// The wait is over; no step follows.
     Done(Waited),
 }

@@ -167,7 +167,7 @@ impl<'a> Waiting<'a> {
         for task in &tasks {
             match task.state {
                 TaskState::Held if self.held.insert(task.id.clone()) => {
-                    self.steps.push_back(WaitStep::Held(task.clone()));
+                    self.steps.push_back(WaitStep::Held(Box::new(task.clone())));
                 }
                 TaskState::Held => {}
                 _ => drop(self.held.remove(&task.id)),
