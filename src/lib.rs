@@ -135,7 +135,7 @@
 //! (`suspended` in `store/lua/prelude/usage.lua`); both end by themselves, and the supervisor wakes those that were sent
 //! away. A person who knows that a rate limit is over lifts it (`orch resume ROLE`).
 //!
-//! A role whose program is not there ([`launchers::preflight`]) is held back in the same way: the supervisor looks at each pass, and
+//! A role whose program is missing ([`launchers::preflight`]) is suspended in the same way: the supervisor looks at each pass, and
 //! its tasks wait until the program is installed, in place of failing one after the other.
 //!
 //! ## The rooms

@@ -1,8 +1,8 @@
-//! `aider`: one message, and it edits what is to be edited. It prints text, knows no MCP and no conversation to go on with.
+//! `aider`: takes one message and edits files. It prints text, and has neither MCP nor conversations that can be continued.
 //!
-//! Measured with 0.86.2. It ends with 0 whatever the model's service said, so what it printed says whether it went well. It
-//! tries again by itself for a minute, and an answer may come after errors. In a folder that is in no git repository it
-//! makes one (`args = ["--no-git"]`).
+//! Measured with 0.86.2. Its exit code is 0 whatever the model's service answered, so its output decides whether it succeeded. It
+//! retries for a minute, so an answer may follow errors. Outside of a git repository it creates one (prevented by
+//! `args = ["--no-git"]`).
 
 use std::ffi::OsString;
 
@@ -51,11 +51,11 @@ const FLAGS: &[Refused] = &[
     (&["--model"], Instead::Key("model")),
 ];
 
-/// Python's own for arguments that it does not understand.
+/// Python's exit code for arguments that it does not understand.
 const EX_OF_ARGUMENTS: i32 = 2;
 
-/// Nobody is there to answer, and yes is answered to everything: so nothing is offered that would open a browser or
-/// install one (notes of a release, warnings, addresses in the text).
+/// There is no user, and every question is answered with yes. So nothing is offered that would open or install a browser:
+/// release notes, warnings, addresses in the text.
 const UNATTENDED: [&str; 7] = [
     "--yes-always",
     "--no-pretty",
@@ -81,7 +81,7 @@ impl Driver for Aider {
         Ok(Start { program: PROGRAM.name.into(), args, files: instructed(job), ..Start::default() })
     }
 
-    /// It asks before it runs a command, also with `--yes-always`; what the role tells it to run it runs.
+    /// It asks before it runs a command, even with `--yes-always`, except for commands that its arguments name.
     fn commands(&self, options: &AgentOptions) -> Commands {
         match rights::has_flag(options, &["--test-cmd", "--lint-cmd", "--load"]) {
             true => Commands::Any,
@@ -130,12 +130,12 @@ fn model(role: &RoleSettings) -> Vec<OsString> {
     role.model.iter().flat_map(|model| ["--model".into(), model.into()]).collect()
 }
 
-/// What it printed, as far as it is known.
+/// What its output says.
 #[derive(Debug, Default, PartialEq)]
 struct Said<'a> {
-    /// The last error, if nothing came after it.
+    /// The last error, if no answer followed.
     error: Option<&'a str>,
-    /// What follows its banner.
+    /// The text after its banner.
     answer: Option<&'a str>,
     usage: Option<Usage>,
 }
@@ -144,11 +144,11 @@ impl<'a> Said<'a> {
     fn of(printed: &'a str) -> Self {
         let mut said = Said::default();
         for line in printed.lines().map(str::trim) {
-            // The names are those of the library by which it calls every model.
+            // These names are those of the library by which aider calls all models.
             if line.starts_with("litellm.") {
                 said.error = Some(line);
             } else if let Some(spent) = line.strip_prefix("Tokens: ") {
-                // It is told after each answer.
+                // Printed after each answer.
                 said.error = None;
                 add(said.usage.get_or_insert_default(), spent);
             }
@@ -168,18 +168,18 @@ fn add(usage: &mut Usage, spent: &str) {
         let count = (number.parse::<f64>().unwrap_or(0.0) * times) as u64;
         match kind {
             "received" => usage.output_tokens = usage.output_tokens.saturating_add(count),
-            // What was written to or read from the provider's cache was read by the model as well.
+            // The model has also read what was written to or read from the provider's cache.
             _ => usage.input_tokens = usage.input_tokens.saturating_add(count),
         }
     }
-    // The session's is the sum so far.
+    // The cost of the session is the sum so far.
     let session = cost.split(", ").find_map(|part| part.trim_end_matches('.').strip_suffix(" session"));
     if let Some(usd) = session.and_then(|usd| usd.trim_start_matches('$').parse().ok()) {
         usage.cost_usd = usd;
     }
 }
 
-/// The status of the service's answer, by the name that the library has for it.
+/// Returns the HTTP status for an error by the name that the library has for it.
 fn status(error: &str) -> Option<u64> {
     let name = error.strip_prefix("litellm.")?.split(':').next()?;
     match name {

@@ -1,12 +1,12 @@
-//! codex's hooks as arguments of one run of it, and its trust in them.
+//! The hooks of codex as arguments of one run, marked as trusted.
 //!
-//! codex runs no hook that its user has not reviewed, and asks about new ones when it starts. To bypass that for all hooks
-//! (`--dangerously-bypass-hook-trust`) would run what others have left in the folder as well; `notify` of its own would take
-//! the place of the user's. So ours are vouched for one by one, as codex itself notes down what was reviewed: by a hash
-//! of the hook under its name, here for this run only. What else there is to review it asks as before.
+//! codex runs only hooks that its user has reviewed, and asks about new ones when it starts. Bypassing this for all hooks
+//! (`--dangerously-bypass-hook-trust`) would also run hooks that others have left in the folder, and `notify` would replace the
+//! user's own. So each of our hooks is marked as reviewed for this run, in the way in which codex records a review: by a hash of
+//! the hook under its name. codex still asks about all other hooks.
 //!
-//! Measured with 0.169.0: the hash is that of the hook's JSON with sorted keys (`hooks/list` of `codex app-server` says it).
-//! A codex that counts otherwise asks its user at its start, and does not run them.
+//! Measured with 0.169.0: the hash is that of the hook's JSON with sorted keys (as `hooks/list` of `codex app-server` reports). A
+//! codex that computes it differently asks its user at its start, and does not run the hooks.
 
 use std::{ffi::OsString, path::Path};
 
@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::hook_json::{TIMEOUT, command};
 
-/// The events that call us, and how many seconds each of them waits for us. codex waits no longer after Esc.
+/// The events that run `orch hook`, and the seconds that codex waits for it. After Esc it does not wait longer than that.
 const EVENTS: [(&str, u32); 7] = [
     ("SessionStart", TIMEOUT),
     ("UserPromptSubmit", TIMEOUT),
@@ -25,15 +25,15 @@ const EVENTS: [(&str, u32); 7] = [
     ("Stop", TIMEOUT),
     ("Interrupt", 3),
 ];
-/// How codex names what comes from its arguments.
+/// The name that codex has for settings from its arguments.
 const SOURCE: &str = "/<session-flags>/config.toml";
 
-/// The arguments.
+/// Returns the arguments.
 pub(super) fn arguments(orch: &Path) -> Vec<OsString> {
     let command = command(orch, "codex");
     let (mut args, mut trusted) = (Vec::new(), Vec::new());
     for (event, timeout) in EVENTS {
-        // A JSON string is one of TOML as well.
+        // A JSON string is valid TOML.
         let hook = format!("{{type=\"command\",command={},timeout={timeout}}}", json!(command));
         args.extend(["-c".into(), format!("hooks.{event}=[{{hooks=[{hook}]}}]").into()]);
         let event = snake_case(event);
@@ -43,7 +43,7 @@ pub(super) fn arguments(orch: &Path) -> Vec<OsString> {
     args
 }
 
-/// Under which codex remembers that a hook was reviewed.
+/// Returns the hash by which codex records that a hook was reviewed.
 fn hash(event: &str, command: &str, timeout: u32) -> String {
     let hook = json!({ "type": "command", "command": command, "timeout": timeout, "async": false });
     // Its keys are sorted.

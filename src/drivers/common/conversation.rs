@@ -7,41 +7,41 @@ use crate::model::{
     wait::{Need, Needs, Retry, Wait},
 };
 
-/// Longer answers are cut, at their end: nobody reads more, and Redis holds it. The raw lines have all of it.
+/// Longest answer, because Redis stores it. Longer ones are cut at their end; the raw lines contain the whole answer.
 const LONGEST_ANSWER: usize = 1 << 20;
 
-/// The service has refused its login so often in a row: the first time it may have been a token that has just run out, which
-/// the program renews. A refusal of the new one is final, whatever the program goes on to try.
+/// Consecutive refusals of a login after which it is final. The first may concern an expired token, which the program renews; a
+/// refusal of the new one does not change by further tries.
 const REFUSALS: u32 = 2;
 pub(super) const CUT: &str = "\n[cut here by orch at 1 MiB; all of it is in the attempt's raw.jsonl]";
 
-/// The sum of what was told.
+/// The sum of the events of one run.
 #[derive(Debug, Default)]
 pub struct Conversation {
-    /// What it is resumed by.
+    /// The session id.
     pub session: Option<String>,
-    /// Tokens and money.
+    /// Tokens and cost.
     pub usage: Option<Usage>,
-    /// The files in which the program keeps it.
+    /// The files in which the program records it.
     pub records: Vec<String>,
-    /// What it was not allowed to do.
+    /// Tools that the program was not allowed to use.
     pub(super) denied: Vec<String>,
-    /// Why it is not let in, and how often that was said since it was.
+    /// Why its service refuses its login, and how many times in a row.
     pub(super) login: Option<(String, u32)>,
-    /// That it asks its service again, since it last got on.
+    /// The current retry of its service, until there is progress.
     retry: Option<Retry>,
-    /// A limit, and its end if that is known.
+    /// Whether a limit was reached, and when it ends, where that is known.
     pub(super) limited: Option<Option<When>>,
     pub(super) result: Option<(Option<String>, Ending)>,
-    /// What was said since the last use of a tool: the answer, where no result holds one.
+    /// The text since the last use of a tool: the answer, where the result contains none.
     answer: String,
-    /// What it had answered when something was handed over to it: what it says to that comes after it, and not instead.
+    /// The answer before something was passed on in the same turn. What follows is appended to it.
     before: String,
     pub(super) understood: u64,
     pub(super) unknown: u64,
 }
 
-/// Puts one answer behind another.
+/// Appends one answer to another.
 fn join(answers: &mut String, one: &str) {
     if !answers.is_empty() && !one.is_empty() {
         answers.push_str("\n\n");
@@ -50,7 +50,7 @@ fn join(answers: &mut String, one: &str) {
 }
 
 impl Conversation {
-    /// One thing more.
+    /// Adds an event.
     pub fn take(&mut self, event: &Event) {
         self.understood += u64::from(!matches!(event, Event::Unknown { .. }));
         if event.is_progress() {
@@ -86,7 +86,7 @@ impl Conversation {
             }
             Event::Answers => self.login = None,
             Event::Usage(usage) => {
-                // Of what comes after its result it tells the tokens before the money.
+                // After a result, tokens are reported before the cost is.
                 let told = self.usage.as_ref().map_or(0.0, |usage| usage.cost_usd);
                 self.usage = Some(Usage { cost_usd: usage.cost_usd.max(told), ..usage.clone() });
             }
@@ -95,13 +95,13 @@ impl Conversation {
                 let before = self.login.as_ref().map_or(0, |(_, times)| *times);
                 self.login = Some((why.clone(), before + 1));
             }
-            // Something else is in its way now: it was let in.
+            // Another failure: the login was accepted.
             Event::Retrying { attempt, of, why, .. } => {
                 self.login = None;
                 self.retry = Some(Retry { attempt: *attempt, of: *of, why: why.clone() });
             }
             Event::Needs { of, .. } if !self.denied.contains(of) => {
-                // First the tool is named, and later what for.
+                // A tool is first reported by its name, and later with its arguments.
                 self.denied.retain(|tool| of.strip_prefix(tool.as_str()).is_none_or(|rest| !rest.starts_with('(')));
                 self.denied.push(of.clone());
             }
@@ -112,17 +112,17 @@ impl Conversation {
         }
     }
 
-    /// Whether it says that it has done what it was asked.
+    /// Reports whether the program has reported success.
     pub fn is_done(&self) -> bool {
         matches!(self.result, Some((_, Ending::Done)))
     }
 
-    /// Whether it says that it is over, well or not.
+    /// Reports whether the program has reported its end.
     pub fn has_ended(&self) -> bool {
         self.result.is_some()
     }
 
-    /// What it waits for now. What it was not allowed to do is nothing that it waits for.
+    /// Returns what the program waits for. A denied tool is nothing that it waits for.
     pub fn waits_for(&self) -> Option<Wait> {
         match &self.login {
             Some((why, _)) => Some(Wait::Person(Need { what: Needs::Login, of: why.clone() })),
@@ -130,7 +130,7 @@ impl Conversation {
         }
     }
 
-    /// Whether it asks for what nobody can give it while it runs, so that what it goes on to try is in vain.
+    /// Reports whether the program needs something that it can't get while it runs, so that its retries are useless.
     pub fn asks_in_vain(&self) -> bool {
         self.result.is_none() && self.login.as_ref().is_some_and(|(_, times)| *times >= REFUSALS)
     }
@@ -142,7 +142,7 @@ impl Conversation {
             _ => return None,
         };
         let mut text = plain(text.as_bytes());
-        // It may have said all of it once more.
+        // The last text may repeat the earlier one.
         let before = plain(self.before.as_bytes());
         if !text.contains(before.as_str()) {
             let last = std::mem::replace(&mut text, before);

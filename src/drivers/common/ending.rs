@@ -16,10 +16,10 @@ use crate::{
     },
 };
 
-/// So many lines at the end of standard error may say why a program has ended without a result.
+/// Lines at the end of standard error that are searched for the reason of an end without a result.
 const LAST_WORDS: usize = 8;
 
-/// So many of the things that it was not allowed to do are named: behind them stands what to do.
+/// Denied tools that are named in a reason, so that there is room for what to do about them.
 const DENIALS: usize = 3;
 
 impl Conversation {
@@ -33,7 +33,7 @@ impl Conversation {
             Some((_, Ending::Failed(Failure::Login, why))) => {
                 Said::person(EndCode::LoginNeeded, program.asks_to_log_in(why))
             }
-            // An end that it gives no reason for, while it is not let in.
+            // An end without a reason while its login is refused.
             Some((_, Ending::Failed(Failure::Transient, reason))) if self.login.is_some() => {
                 let why = self.login.as_ref().map_or(reason, |(why, _)| why);
                 Said::person(EndCode::LoginNeeded, program.asks_to_log_in(why))
@@ -76,7 +76,7 @@ impl Conversation {
         format!("{} was not allowed to use {list}: allow it {}, then orch retry", program.name, program.allow)
     }
 
-    /// It has ended and has not said how.
+    /// Returns what an end without a reported result means.
     fn without_result(&self, program: &Program, end: &End) -> Said {
         let name = program.name;
         if let Some((why, _)) = &self.login {
@@ -89,7 +89,7 @@ impl Conversation {
             };
         }
         if end.exit_code.is_some_and(|code| code != 0) {
-            // The last line often only says where to read on.
+            // The last line is often only a pointer to documentation.
             let lines = end.stderr.lines().rev().filter(|line| !line.trim().is_empty()).take(LAST_WORDS);
             let mut told = lines.map(|line| (errors::failure(None, line), line));
             match told.find(|(failure, _)| *failure != Failure::Transient) {
@@ -97,7 +97,7 @@ impl Conversation {
                     return Said::person(EndCode::LoginNeeded, program.asks_to_log_in(line.trim()));
                 }
                 Some((Failure::Bound, line)) => {
-                    // Its first sentence: what follows is how it is set elsewhere.
+                    // The first sentence only: the rest explains the program's own setting.
                     let line = line.trim().split(". ").next().unwrap_or_default();
                     let reason = format!("{name}: its bound of turns is reached (max_turns): {line}");
                     return Said::failed(Failure::Bound, reason, None);
@@ -152,7 +152,7 @@ impl Conversation {
                 EndCode::NoResult,
                 format!("{name} ended with exit code 0 and had printed nothing"),
             ),
-            // Again would be the same, and cost the same.
+            // A retry would have the same result and cost as much.
             (0, n) => Said::of(
                 Cause::Permanent,
                 EndCode::OutputUnreadable,
@@ -171,7 +171,7 @@ impl Conversation {
     }
 }
 
-/// Cause and reason, before they are held against a result file.
+/// Cause and reason by what was reported. A result file takes precedence.
 struct Said {
     cause: Cause,
     code: EndCode,
@@ -194,7 +194,7 @@ impl Said {
             Failure::RateLimited(until) => {
                 Said { until: until.or(limited.flatten()), ..Said::of(Cause::RateLimited, code, reason) }
             }
-            // A bound that a person has set: to try again would be to go beyond it.
+            // A retry would exceed a limit that a person has set.
             Failure::Permanent | Failure::Bound => Said::of(Cause::Permanent, code, reason),
             Failure::Login => Said::person(code, reason),
             Failure::NoSuchSession => Said { start_anew: true, ..Said::of(Cause::Transient, code, reason) },

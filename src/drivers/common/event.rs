@@ -1,4 +1,4 @@
-//! What an agent program tells while it works, in one form whatever program it is.
+//! What an agent program reports while it works, in one form for all programs.
 
 use std::time::Duration;
 
@@ -9,39 +9,39 @@ use crate::model::{
     wait::{Need, Needs},
 };
 
-/// Reads what one run of a program prints on standard output, line by line. What it does not understand is
-/// [`Event::Unknown`] and never an error: programs change.
+/// Reads what one run of a program prints, line by line. A line that it does not understand is [`Event::Unknown`] and never an
+/// error, because programs change.
 pub trait Transcript: Send {
-    /// What a line says, without its end. Several things, or nothing that is worth telling.
+    /// Returns the events of a line of standard output, which is passed without its line break.
     fn line(&mut self, line: &str) -> Vec<Event>;
 
-    /// The same of standard error, where a program says something there that counts. It is shown as it comes.
+    /// Returns the events of a line of standard error, for programs that report something there. The line is shown unchanged.
     fn error_line(&mut self, _line: &str) -> Vec<Event> {
         Vec::new()
     }
 }
 
-/// One thing that a program tells.
+/// One thing that a program reports.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
-    /// A conversation has begun, or goes on.
+    /// A conversation has begun or continues.
     Started {
-        /// What it is resumed by; `None`: what it was told ([`Start::session`](crate::drivers::Start::session)), or nothing.
+        /// Its session id; `None`: the one that the program was given ([`Start::session`](crate::drivers::Start::session)), or
+        /// none.
         session: Option<String>,
         /// The model that answers.
         model: Option<String>,
     },
-    /// The program keeps its own record of the conversation.
+    /// The program records the conversation in a file.
     KeptIn {
         /// A file.
         path: String,
     },
-    /// Its service answers, with nothing yet that is worth telling.
+    /// Its service answers, but there is nothing to report yet.
     Answers,
     /// A turn begins: what was said before is not the result.
     Turn,
-    /// The turn was about to end, and goes on with what was handed over: what was said last is an answer, and not the
-    /// last one.
+    /// The turn was about to end, and continues with what was passed on: the last text is an answer, but not the last one.
     HandedOver,
     /// The model says something.
     Text(String),
@@ -49,43 +49,43 @@ pub enum Event {
     ToolCall {
         /// The tool, as the program calls it.
         name: String,
-        /// What for, in some words.
+        /// What for, in a few words.
         summary: String,
     },
-    /// What came of it.
+    /// The result of a tool.
     ToolResult {
         /// Whether it worked.
         ok: bool,
-        /// What it printed; long ones are cut by whoever shows them.
+        /// What it printed, not cut.
         summary: String,
     },
-    /// Tokens and money of this run so far.
+    /// Tokens and cost of this run so far.
     Usage(Usage),
-    /// It can't go on, or did not do something, without a person.
+    /// It needs a person to continue, or did not do something without one.
     Needs {
         /// What kind of help.
         what: Needs,
         /// For what.
         of: String,
     },
-    /// It asks a person at its screen, and waits.
+    /// It asks its user on its screen, and waits.
     Asks(Need),
-    /// The service takes nothing more for a while.
+    /// The service has reached a limit.
     RateLimited {
-        /// How long, where it says so.
+        /// When the limit ends, where that is known.
         until: Option<When>,
     },
-    /// The program tries a call of its own again.
+    /// The program retries a call of its service itself.
     Retrying {
-        /// Which try comes next, where it counts them.
+        /// The number of the next try, where it is known.
         attempt: Option<u64>,
-        /// Of how many.
+        /// The number of tries, where it is known.
         of: Option<u64>,
-        /// After this long.
+        /// The delay before it.
         after: Duration,
         /// Why.
         why: String,
-        /// What it would mean, were it to give up.
+        /// What the failure would mean if the program stopped retrying.
         failure: Failure,
     },
     /// It is done with the task, well or not.
@@ -97,13 +97,13 @@ pub enum Event {
     },
     /// A line that is not understood.
     Unknown {
-        /// What a person may want to see of it: nothing of well-formed JSON of a kind that is not known.
+        /// The part of it that is shown: nothing for JSON of an unknown kind.
         shown: Option<String>,
     },
 }
 
 impl Event {
-    /// Whether its service has answered it since.
+    /// Reports whether the event shows that the service has answered.
     pub fn is_progress(&self) -> bool {
         matches!(
             self,
@@ -118,7 +118,7 @@ impl Event {
     }
 }
 
-/// How a program says that it ended.
+/// How a program reports its end.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Ending {
     /// It has done what it was asked.
@@ -130,17 +130,17 @@ pub enum Ending {
 /// Why not, by what comes next.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Failure {
-    /// May go better next time: the service was overloaded, the network was away.
+    /// It may succeed next time: the service was overloaded, or the network unavailable.
     Transient,
-    /// The service takes nothing more for a while.
+    /// The service has reached a limit.
     RateLimited(Option<When>),
-    /// Will fail again: the service refuses the request as such.
+    /// It would fail again: the service refuses the request itself.
     Permanent,
-    /// A bound that its role sets was reached: turns, money.
+    /// It reached a limit of its role: turns, money.
     Bound,
     /// A person must log in, or pay.
     Login,
-    /// The conversation that was to be resumed is not there.
+    /// The conversation that was to be continued does not exist.
     NoSuchSession,
 }
 
@@ -168,7 +168,7 @@ pub enum When {
 }
 
 impl When {
-    /// How long that is from `now`. Clocks differ a little, and who comes too early is refused again: one second more.
+    /// Returns the time from `now`, plus one second, because clocks differ and a call that is too early is refused again.
     pub fn from_now(self, now: Timestamp) -> Duration {
         const MARGIN: Duration = Duration::from_secs(1);
         match self {

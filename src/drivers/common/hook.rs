@@ -1,8 +1,8 @@
-//! What an agent program tells through its hooks: commands of ours (`orch hook`) that it runs at the turns of its work.
+//! What an agent program reports through its hooks: it runs `orch hook` at the turns of its work.
 //!
-//! It is the surest word there is about a program that has the pane's terminal to itself, and the only way to hand it
-//! something at the end of a turn. A driver reads what its program passes to a hook ([`Driver::hook`](crate::drivers::Driver::hook)); everybody
-//! else knows only what is here.
+//! Hooks are the most reliable source about a program that has the pane's terminal to itself, and the only way to pass something
+//! on to it at the end of a turn. A driver reads what its program passes to a hook
+//! ([`Driver::hook`](crate::drivers::Driver::hook)); all other code uses the types of this file.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,37 +16,37 @@ use crate::model::{
     wait::{Need, Needs},
 };
 
-/// What is only shown is kept up to here.
+/// Longest text, in bytes, that is only shown.
 const LONGEST: usize = 4 << 10;
-/// What was said last is the answer of the turn.
+/// Longest last text of a turn, in bytes: it is the answer.
 const LONGEST_ANSWER: usize = 1 << 20;
 
 /// One call of a hook.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "hook", rename_all = "snake_case")]
 pub enum Hook {
-    /// A conversation begins, or goes on.
+    /// A conversation begins or continues.
     Began {
-        /// What it is resumed by.
+        /// Its session id.
         session: Option<String>,
         /// Why.
         source: Source,
-        /// The file in which the program keeps it.
+        /// The file in which the program records it.
         record: Option<String>,
     },
     /// A turn begins.
     Prompt {
-        /// With this.
+        /// The prompt.
         text: String,
     },
     /// The model uses a tool.
     ToolCall {
         /// Which one.
         name: String,
-        /// What for, in some words.
+        /// What for, in a few words.
         summary: String,
     },
-    /// What came of it.
+    /// The result of a tool.
     ToolResult {
         /// Whether it worked.
         ok: bool,
@@ -57,27 +57,27 @@ pub enum Hook {
     Asks {
         /// What kind of help it wants.
         what: Needs,
-        /// For what ([`crate::model::wait::Need::of`]); empty where that was said before, or is not known.
+        /// For what ([`crate::model::wait::Need::of`]); empty where it was reported before, or is unknown.
         of: String,
     },
     /// The turn has ended: the program waits for the next prompt.
     Ended {
-        /// What was said last.
+        /// The last text.
         said: Option<String>,
     },
-    /// The turn was about to end, and goes on with what was handed over.
+    /// The turn was about to end, and continues with what was passed on.
     GoesOn {
-        /// What was said last.
+        /// The last text.
         said: Option<String>,
     },
     /// A person has ended the turn: the program waits for the next prompt.
     Interrupted,
     /// The turn has ended with an error.
     Failed {
-        /// What the program says of it.
+        /// The program's message.
         why: String,
     },
-    /// The program is being left.
+    /// The user leaves the program.
     Left,
 }
 
@@ -87,16 +87,16 @@ pub enum Hook {
 pub enum Source {
     /// The program was started.
     Startup,
-    /// It goes on with an earlier one.
+    /// It continues an earlier one.
     Resume,
-    /// A person has cleared it.
+    /// The user has cleared it.
     Clear,
-    /// It had become too long, and was summed up: what was known before may be forgotten.
+    /// It was too long and has been summarised, so earlier content may be lost.
     Compact,
 }
 
 impl Hook {
-    /// What the program does, without what anybody has said but what its user is asked.
+    /// Returns the hook without its texts, except for what the user is asked.
     pub fn without_texts(&self) -> Hook {
         let mut hook = self.clone();
         match &mut hook {
@@ -111,18 +111,18 @@ impl Hook {
     }
 }
 
-/// A line of the file in which the calls are kept, for whoever follows the program.
+/// A line of the file in which calls of hooks are recorded for the runner.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub struct Noted {
     /// When it was called.
     pub at: Timestamp,
-    /// What was told.
+    /// The call.
     #[serde(flatten)]
     pub hook: Hook,
 }
 
 impl Noted {
-    /// As a line, bounded whatever the program has said.
+    /// Returns the line of a call, with long texts cut.
     pub fn line(at: Timestamp, hook: &Hook) -> String {
         let mut hook = hook.clone();
         match &mut hook {
@@ -143,7 +143,7 @@ impl Noted {
 }
 
 impl Hook {
-    /// What is noted of the end of a turn for which something was handed over.
+    /// Returns what is recorded for the end of a turn at which something was passed on.
     pub fn going_on(self) -> Self {
         match self {
             Hook::Ended { said } => Hook::GoesOn { said },
@@ -151,7 +151,7 @@ impl Hook {
         }
     }
 
-    /// The same as a program without a screen tells it.
+    /// Returns the events of this call, as a program without a screen would report them.
     fn events(self) -> Vec<Event> {
         match self {
             Hook::Began { session, record, .. } => {
@@ -161,7 +161,7 @@ impl Hook {
             Hook::Prompt { .. } => vec![Event::Turn],
             Hook::ToolCall { name, summary } => vec![Event::ToolCall { name, summary }],
             Hook::ToolResult { ok, summary } => vec![Event::ToolResult { ok, summary }],
-            // What was said before is not told again.
+            // It was reported before.
             Hook::Asks { of, .. } if of.is_empty() => Vec::new(),
             Hook::Asks { what, of } => vec![Event::Asks(Need { what, of })],
             Hook::GoesOn { said } => said.map(Event::Text).into_iter().chain([Event::HandedOver]).collect(),
@@ -180,7 +180,7 @@ impl Hook {
     }
 }
 
-/// Reads the file of the calls as the stream of a program that has none of its own to print.
+/// Reads the file of recorded calls as the transcript of a program on a terminal, which prints none.
 #[derive(Debug, Default)]
 pub struct HookTranscript {
     /// Whether the last turn has ended.
@@ -192,7 +192,8 @@ impl Transcript for HookTranscript {
         let Ok(Noted { hook, .. }) = serde_json::from_str::<Noted>(line) else {
             return vec![Event::Unknown { shown: None }];
         };
-        // Another's hook may keep a turn from ending, and what was typed meanwhile begins another one: neither is told.
+        // The user's own hook may keep a turn from ending, and a prompt that was typed meanwhile begins another one. No hook
+        // reports either.
         let goes_on = matches!(hook, Hook::ToolCall { .. } | Hook::Asks { .. }) && self.ended;
         self.ended = match hook {
             Hook::Ended { .. } | Hook::Failed { .. } => true,
