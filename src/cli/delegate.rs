@@ -8,7 +8,7 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    Session, args, errors,
+    Session, args, delegate_each, errors,
     stdio::{self, End},
     tasks, wait,
 };
@@ -21,9 +21,13 @@ use crate::{
     },
 };
 
-pub(super) async fn run(args: args::Delegate, session: &mut Session) -> Result<u8, End> {
+pub(super) async fn run(mut args: args::Delegate, session: &mut Session) -> Result<u8, End> {
+    if args.each.is_some() {
+        return delegate_each::run(args, session).await;
+    }
     let (wait, keyed, role) = (args.wait, args.key.is_some(), args.role.clone());
-    let request = request(args)?;
+    let text = one_text(std::mem::take(&mut args.text))?;
+    let request = request(args, text)?;
     let ops = session.ops()?;
     let delegated = ops.delegate(request).await?;
     if keyed && !delegated.created && !session.json {
@@ -43,10 +47,10 @@ pub(super) async fn run(args: args::Delegate, session: &mut Session) -> Result<u
     Ok(0)
 }
 
-/// The request that the words mean. What depends on the caller's folder or standard input is read here.
-fn request(args: args::Delegate) -> Result<Delegate> {
+/// The request that the words mean. What depends on the caller's folder is read here.
+pub(super) fn request(args: args::Delegate, text: String) -> Result<Delegate> {
     Ok(Delegate {
-        text: one_text(args.text)?,
+        text,
         role: args.role,
         priority: args.priority,
         timeout: args.timeout,
@@ -60,7 +64,7 @@ fn request(args: args::Delegate) -> Result<Delegate> {
     })
 }
 
-fn one_text(words: Vec<String>) -> Result<String> {
+pub(super) fn one_text(words: Vec<String>) -> Result<String> {
     match words.as_slice() {
         [text] => stdio::text(text.clone()),
         [first, ..] => Err(Error::usage(format!("delegate takes one text, and got {} words", words.len()))
@@ -86,7 +90,7 @@ fn context(text: &str) -> Result<Value> {
     })
 }
 
-fn absolute(dir: &Path) -> Result<std::path::PathBuf> {
+pub(super) fn absolute(dir: &Path) -> Result<std::path::PathBuf> {
     std::path::absolute(dir).map_err(|e| Error::usage(format!("--cwd {}: {e}", dir.display())))
 }
 

@@ -8,6 +8,7 @@ pub mod args;
 mod cancel;
 mod costs;
 mod delegate;
+mod delegate_each;
 mod drill;
 pub mod errors;
 mod events;

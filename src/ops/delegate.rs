@@ -24,6 +24,8 @@ const TEXT_LIMIT: usize = 1 << 20;
 const COUNT_LIMIT: usize = 1_000;
 /// Largest path, label or key.
 const WORD_LIMIT: usize = 4_096;
+/// How many tasks are accepted in one step at most: for as long as that takes, Redis serves nobody else.
+pub const TOGETHER: usize = 1_000;
 
 impl Ops {
     /// Accepts a task, and returns when it is on the disk. Within an attempt it becomes a subtask of that attempt's task, and
@@ -33,7 +35,29 @@ impl Ops {
     /// Usage: what is wrong with the request. NotFound: no such role, no such dependency. Failed: orch is draining; the
     /// caller's role may not delegate to this one; the caller's attempt is over; too deep, too many subtasks; a
     /// dependency has failed. NotRunning: there is no Redis.
-    pub async fn delegate(&self, mut asked: Delegate) -> Result<Delegated> {
+    pub async fn delegate(&self, asked: Delegate) -> Result<Delegated> {
+        let new = self.prepare(asked).await?;
+        failpoint!("delegate.checked");
+        let answer = self.ask(|s| s.delegate(&new)).await;
+        failpoint!("delegate.answered");
+        answer
+    }
+
+    /// Accepts up to [`TOGETHER`] tasks in one step, all of them or none.
+    ///
+    /// # Errors
+    /// As [`Ops::delegate`]; `place` is added to the message of a request that is wrong by itself.
+    pub async fn delegate_all(&self, asked: Vec<(String, Delegate)>) -> Result<Vec<Delegated>> {
+        let mut new = Vec::with_capacity(asked.len());
+        for (place, asked) in asked {
+            let prepared = self.prepare(asked).await;
+            new.push(prepared.map_err(|e| Error { message: format!("{place}: {}", e.message), ..e })?);
+        }
+        self.ask(|s| s.delegate_all(&new)).await
+    }
+
+    /// The request as the store takes it, once all is checked that can be checked here.
+    async fn prepare(&self, mut asked: Delegate) -> Result<NewTask> {
         let role = self.config.role(asked.role.as_deref().unwrap_or(&self.config.master.default_role))?;
         takes_tasks(&self.config, role)?;
         check(&asked)?;
@@ -42,7 +66,7 @@ impl Ops {
         asked.after.retain(|id| named.insert(id.clone()));
         let parent = self.caller.attempt().cloned();
         let limits = &self.config.supervisor;
-        let new = NewTask {
+        Ok(NewTask {
             id: TaskId::random(),
             role: role.name.clone(),
             fingerprint: parent.is_some().then(|| fingerprint(&role.name, &asked)),
@@ -57,7 +81,7 @@ impl Ops {
             retries: asked.retries.unwrap_or(role.retry.retries),
             lost_max: role.retry.lost,
             delays_ms: role.retry.delays(),
-            // What the master has delegated it hears of.
+            // The master reads how what it has delegated ended.
             notify: matches!(self.caller, Caller::Agent { attempt: None, .. })
                 .then(|| self.config.master.session.clone()),
             key: asked.key,
@@ -65,11 +89,7 @@ impl Ops {
             max_depth: limits.max_depth,
             max_children: limits.max_children,
             who: self.caller.in_words(),
-        };
-        failpoint!("delegate.checked");
-        let answer = self.ask(|s| s.delegate(&new)).await;
-        failpoint!("delegate.answered");
-        answer
+        })
     }
 
     /// Why no tasks of this role are started now, in words, if that is so.

@@ -15,7 +15,7 @@ mod attention;
 mod caller;
 mod change;
 mod costs;
-mod delegate;
+pub mod delegate;
 mod doctor;
 mod events;
 mod hook;

@@ -9,7 +9,10 @@ use orch::{
         id::TaskId,
         task::TaskState::{self, *},
     },
-    store::{agents::Pulse, tasks::Claimed},
+    store::{
+        agents::Pulse,
+        tasks::{Claimed, NewTask},
+    },
 };
 
 use super::{check, fixture::*};
@@ -378,4 +381,46 @@ async fn a_running_task_that_is_being_cancelled() {
         assert_eq!(to, expected, "{cause}");
         check::structures(&case.world).await;
     }
+}
+
+#[tokio::test]
+async fn several_tasks_are_accepted_together_or_none_is() {
+    let server = Server::start();
+    let world = server.world("n");
+    let first = world.delegate(&task("first")).await;
+    let keyed = NewTask { key: Some("k".into()), ..task("a") };
+    let all = [
+        keyed.clone(),
+        NewTask { id: TaskId::random(), ..keyed },
+        NewTask { after: vec![first.clone()], ..task("b") },
+        task("c"),
+    ];
+    let accepted = world.store.delegate_all(&all).await.unwrap();
+    let told: Vec<_> = accepted.iter().map(|d| (d.state, d.created)).collect();
+    use TaskState::{Blocked, Ready};
+    assert_eq!(told, [(Ready, true), (Ready, false), (Blocked, true), (Ready, true)]);
+    assert_eq!(accepted[1].id, accepted[0].id, "the same key within one call");
+    let again = world.store.delegate_all(&all).await.unwrap();
+    assert_eq!(again.iter().map(|d| &d.id).collect::<Vec<_>>(), accepted.iter().map(|d| &d.id).collect::<Vec<_>>());
+    assert_eq!(world.store.task_ids(None).await.unwrap().len(), 4);
+
+    let wrong = NewTask { after: vec![TaskId::random()], ..task("d") };
+    let refused = world.store.delegate_all(&[task("e"), wrong]).await.unwrap_err();
+    assert_eq!(refused.refusal(), Some("unknown_dependency"));
+    assert_eq!(world.store.task_ids(None).await.unwrap().len(), 4);
+
+    let agent = world.agent("shell-1").await;
+    let parent = world.claim(&agent).await;
+    let child = |text: &str| NewTask {
+        parent: Some(capability(&agent, &parent)),
+        fingerprint: Some("the same".into()),
+        max_children: 3,
+        ..task(text)
+    };
+    let two = world.store.delegate_all(&[child("f"), child("f")]).await.unwrap();
+    assert_ne!(two[0].id, two[1].id, "the first and the second call with this content");
+    let more = world.store.delegate_all(&[child("f"), child("f")]).await.unwrap_err();
+    assert_eq!(more.refusal(), Some("too_many_children"));
+    assert_eq!(world.store.task_ids(None).await.unwrap().len(), 6);
+    check::structures(&world).await;
 }

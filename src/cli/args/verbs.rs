@@ -71,16 +71,23 @@ pub struct Attach {
     after_help = "Within an agent it creates a subtask of the agent's task. With --wait, exit code 1 means that the task
 failed or was cancelled.
 
+With --each, each line of FILE is a task: a text, or a JSON object with text, role, priority, timeout_ms, retries, after,
+context, artifacts, key, labels, cwd. Up to 1,000 tasks are accepted together, all or none.
+
 Examples:
   orch delegate 'Write tests for src/parse.rs'
   orch delegate --role shell --timeout 2m 'cargo build'
   orch delegate --after t-7k2m9qx4hz --priority high 'Review what came of it'
-  git diff | orch delegate --wait - > review.txt"
+  git diff | orch delegate --wait - > review.txt
+  git ls-files '*.rs' | orch delegate --each - 'Review {}'"
 )]
 pub struct Delegate {
     /// The task's text, as one argument; '-' reads it from standard input
-    #[arg(value_name = "TEXT", required = true)]
+    #[arg(value_name = "TEXT", required_unless_present = "each")]
     pub text: Vec<String>,
+    /// Create a task per line; {} in TEXT stands for the line
+    #[arg(long, value_name = "FILE|-", conflicts_with_all = ["wait", "key"])]
+    pub each: Option<PathBuf>,
     /// The role whose agents may run it [default: default_role of sessions.toml]
     #[arg(long, value_name = "ROLE")]
     pub role: Option<String>,
