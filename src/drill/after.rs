@@ -92,11 +92,19 @@ fn files(scene: &Scene) {
     for (folder, what) in [
         (home.launches(), "how an agent was to be started, with its environment"),
         (home.reports(), "the end of an attempt that nobody was told"),
+        (home.path().join("scratch"), "what an attempt's program was given"),
         (scene.world.path.join("tmp"), "a temporary file"),
     ] {
         for path in entries(&folder) {
             scene.violated(INVARIANT, path.display().to_string(), format!("{what}: it is there"));
         }
+    }
+    for report in home.unacknowledged(|_| true) {
+        scene.violated(
+            INVARIANT,
+            report.task.to_string(),
+            "an end that was not acknowledged is in its runner's journal",
+        );
     }
     for path in half_written(home.path()) {
         scene.violated(INVARIANT, path.display().to_string(), "a file that was never finished");

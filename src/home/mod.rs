@@ -5,6 +5,7 @@ mod cgroups;
 mod format;
 #[cfg(test)]
 mod fuzz;
+mod journal;
 pub mod launch;
 mod log;
 pub mod output;
@@ -19,10 +20,13 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-pub use self::log::{Log, open_log};
+pub use self::{
+    journal::Journal,
+    log::{Log, open_log},
+};
 use crate::{
     error::{Error, Result},
-    model::{id::TaskId, task::Task},
+    model::id::TaskId,
     os,
 };
 
@@ -91,6 +95,7 @@ impl Home {
             self.path.clone(),
             self.runs(),
             self.reports(),
+            self.journals(),
             self.launches(),
             self.agent_logs(),
             self.bin(),
@@ -160,17 +165,10 @@ impl Home {
     pub fn run(&self, task: &TaskId, attempt: u32) -> PathBuf {
         self.task_runs(task).join(attempt.to_string())
     }
-    /// Every task that has a folder.
-    pub fn tasks_with_runs(&self) -> Vec<TaskId> {
-        names(&self.runs()).filter_map(|name| name.parse().ok()).collect()
-    }
-    /// The number of a task's last attempt that has a folder.
-    pub fn last_attempt(&self, task: &TaskId) -> Option<u32> {
-        names(&self.task_runs(task)).filter_map(|name| name.parse().ok()).max()
-    }
-    /// The task as it was given to an attempt's program.
-    pub fn context(&self, task: &TaskId, attempt: u32) -> Option<Task> {
-        read_json(&self.run(task, attempt).join("context.json"))
+    /// The folder in which a runner's programs find what they are given, where nothing of an attempt is kept. It is used
+    /// again by each attempt, and goes with the runner.
+    pub fn scratch(&self, incarnation: &str) -> PathBuf {
+        self.path.join("scratch").join(incarnation)
     }
     /// Ends of attempts that Redis has not heard yet.
     pub fn reports(&self) -> PathBuf {
@@ -208,10 +206,6 @@ impl Home {
     pub fn agent_log(&self, agent: &str) -> PathBuf {
         self.agent_logs().join(format!("{agent}.log"))
     }
-}
-
-fn names(folder: &Path) -> impl Iterator<Item = String> {
-    fs::read_dir(folder).into_iter().flatten().flatten().filter_map(|entry| entry.file_name().into_string().ok())
 }
 
 /// Makes a folder (0700), its parents too.
@@ -288,7 +282,7 @@ mod tests {
         ] {
             let done = std::process::Command::new("sh").args(["-c", spoil]).current_dir(&run).status();
             assert!(done.unwrap().success(), "{spoil}");
-            assert_eq!((home.context(&task, 1), home.known_end(&task, 1)), (None, None), "{spoil}");
+            assert_eq!(home.known_end(&task, 1), None, "{spoil}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What an attempt's program printed. `output` holds the bytes as they came, standard output and error in one, for
 //! `less` and friends; `output.index` says of each piece when it came and on which stream.
 //!
-//! Both are made with the first byte: most no-op tasks print nothing.
+//! Both are made with the first byte, and the attempt's folder with them where it is missing.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -47,9 +47,14 @@ pub struct OutputLog {
 }
 
 impl OutputLog {
-    /// A log in an attempt's folder; nothing is written yet.
+    /// A log in an attempt's folder, which need not exist; nothing is written yet.
     pub fn new(dir: &Path) -> Self {
         OutputLog { dir: dir.to_owned(), files: None, failed: false }
+    }
+
+    /// Whether something was appended, so that its files are there.
+    pub fn has_begun(&self) -> bool {
+        self.files.is_some()
     }
 
     /// Appends a piece.
@@ -65,6 +70,7 @@ impl OutputLog {
 
     fn try_append(&mut self, at: Timestamp, stream: Stream, piece: &[u8]) -> io::Result<()> {
         if self.files.is_none() {
+            super::create_dir(&self.dir)?;
             self.files = Some((open_append(&self.dir.join("output"))?, open_append(&self.dir.join("output.index"))?));
         }
         let Some((output, index)) = self.files.as_mut() else {

@@ -1,8 +1,14 @@
-//! Ends of attempts that Redis has not heard yet. A result, once the program has given it, is never lost: it is
-//! written here before Redis is told, and moved to the attempt's folder when Redis has heard it. A supervisor that
-//! starts tells what a dead runner could not.
+//! Ends of attempts that Redis does not acknowledge at once. A runner has recorded each end in its journal before it reports
+//! it ([`super::Journal`]), which survives the runner; one that has to wait is written here as well and forced to the disk,
+//! so that it survives the machine. It is moved to the attempt's folder when Redis has acknowledged it.
 
-use std::{fs, io, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::PathBuf,
+    time::Duration,
+};
 
 use super::Home;
 use crate::{model::id::TaskId, store::tasks::Report};
@@ -24,7 +30,7 @@ impl Home {
         super::write_atomically(&self.report(&report.task, report.attempt), &bytes)
     }
 
-    /// Forces a report to the disk itself: for when Redis does not hear it at once.
+    /// Forces a report to the disk itself.
     ///
     /// # Errors
     /// What the system says.
@@ -47,10 +53,21 @@ impl Home {
         })
     }
 
+    /// Writes an acknowledged report into the attempt's folder, as its `result.json`.
+    ///
+    /// # Errors
+    /// What the system says. The folder is its program's as well, which may have spoiled it.
+    pub fn keep_result(&self, report: &Report) -> io::Result<()> {
+        let path = self.run(&report.task, report.attempt).join("result.json");
+        let mut options = fs::OpenOptions::new();
+        let mut file = super::open_plain(&path, options.write(true).create(true).truncate(true).mode(0o600))?;
+        file.write_all(&serde_json::to_vec(report)?)
+    }
+
     /// How an attempt ended, as its runner reported it, whether Redis has heard it or not.
     pub fn known_end(&self, task: &TaskId, attempt: u32) -> Option<Report> {
         let filed = || super::read_json(&self.run(task, attempt).join("result.json"));
-        super::read_json(&self.report(task, attempt)).or_else(filed)
+        super::read_json(&self.report(task, attempt)).or_else(filed).or_else(|| self.journaled_end(task, attempt))
     }
 
     /// Removes what writers that were killed have left half-written; one that still writes takes milliseconds.

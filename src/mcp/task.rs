@@ -109,7 +109,7 @@ impl Outcome {
             text: text.map(str::to_owned),
             data: small.cloned(),
             cut: cut || data.is_some() && small.is_none(),
-            path: result.map(|r| r.path.clone()),
+            path: result.map(|r| r.path.clone()).filter(|path| !path.is_empty()),
             exit_code: result.and_then(|r| r.exit_code),
             reason: task.reason.clone().filter(|_| task.state != TaskState::Succeeded),
         }

@@ -112,7 +112,7 @@ pub struct TaskResult {
     pub duration_ms: u64,
     /// Whether `text` is only the end of a longer output.
     pub truncated: bool,
-    /// The folder of this attempt: prompt, context, whole output, result.
+    /// The folder of this attempt: prompt, context, whole output, result. Empty where nothing was printed and no result left.
     pub path: String,
 }
 

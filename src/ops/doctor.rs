@@ -191,7 +191,9 @@ impl Ops {
     /// What ended agents may have left, and results that were not recorded yet.
     async fn leftovers(&self) -> Check {
         let mut found = Vec::new();
-        let reports = self.home.unheard_reports().len();
+        let reports = self.home.unheard_reports().into_iter().chain(self.home.unacknowledged(|_| true));
+        let reports =
+            reports.map(|report| (report.task, report.attempt)).collect::<std::collections::HashSet<_>>().len();
         if reports > 0 {
             found.push(format!("{} not recorded in Redis yet", count(reports, "result", "results")));
         }

@@ -89,9 +89,11 @@ impl Following<'_> {
             if !self.lines.is_empty() {
                 continue;
             }
-            if self.follow.changed_before(looked + LOOK).await {
+            let has_changed = self.follow.changed_before(looked + LOOK).await;
+            if has_changed {
                 sleep(BREATH).await;
-            } else {
+            }
+            if !has_changed || self.follow.runs.is_some() && self.follow.has_new_folder() {
                 self.follow.look().await?;
                 self.looked = Some(Instant::now());
             }
@@ -111,6 +113,8 @@ struct Follow<'a> {
     seen: Option<String>,
     /// Whether the task of the query has ended.
     is_over: bool,
+    /// Watches for the folder of the query's task, which appears with the first output.
+    runs: Option<FileWatch>,
 }
 
 /// One attempt's output, read up to some position.
@@ -130,7 +134,7 @@ struct Tail {
 impl<'a> Follow<'a> {
     fn new(ops: &'a Ops, query: &'a LogQuery) -> Self {
         let open = query.task.iter().cloned().collect();
-        Follow { ops, query, tails: Vec::new(), open, seen: None, is_over: false }
+        Follow { ops, query, tails: Vec::new(), open, seen: None, is_over: false, runs: None }
     }
 
     /// Looks for new attempts, and for those that have ended.
@@ -218,6 +222,13 @@ impl<'a> Follow<'a> {
         Ok(())
     }
 
+    /// Whether the task of the query has a folder of an attempt that is not known yet.
+    fn has_new_folder(&self) -> bool {
+        let Some(task) = &self.query.task else { return false };
+        let is_new = |number| !self.tails.iter().any(|tail| tail.attempt == number);
+        attempts(&self.ops.home.task_runs(task)).into_iter().any(|(number, _)| is_new(number))
+    }
+
     fn note(&mut self, task: &TaskId, number: u32, dir: PathBuf, attempt: Option<&Attempt>, over: bool) {
         let ended = over || attempt.is_none_or(|a| a.ended_at.is_some());
         if let Some(tail) = self.tails.iter_mut().find(|t| t.task == *task && t.attempt == number) {
@@ -266,11 +277,19 @@ impl<'a> Follow<'a> {
             // Without a watch (no folder yet, the user's limit is reached) the periodic look has to do.
             tail.watch = FileWatch::new(&tail.dir).ok();
         }
+        // The next attempt of a task that has one makes its folder in there.
+        if let Some(task) = self.query.task.as_ref().filter(|_| self.tails.iter().all(|tail| tail.done)) {
+            let home = &self.ops.home;
+            self.runs = FileWatch::new(&home.task_runs(task)).or_else(|_| FileWatch::new(&home.runs())).ok();
+        } else {
+            self.runs = None;
+        }
     }
 
     /// Sleeps until something was printed, or until `then`. Returns whether something was printed.
     async fn changed_before(&mut self, then: Instant) -> bool {
         let watches = self.tails.iter_mut().filter(|tail| !tail.done).filter_map(|tail| tail.watch.as_mut());
+        let watches = watches.chain(self.runs.as_mut());
         let changes: Vec<_> = watches.map(|watch| Box::pin(watch.changed())).collect();
         if changes.is_empty() {
             tokio::time::sleep_until(then).await;
@@ -282,6 +301,7 @@ impl<'a> Follow<'a> {
             // `at` counts those that were waited for; the next look makes new watches for all of them.
             tracing::debug!(at, "a followed folder went away");
             self.tails.iter_mut().for_each(|tail| tail.watch = None);
+            self.runs = None;
             sleep(BREATH).await;
         }
         true

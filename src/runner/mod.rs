@@ -15,12 +15,12 @@ mod signals;
 
 use std::{
     path::Path,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use self::{
-    attempt::cgroup::RunnerCgroup,
+    attempt::{cgroup::RunnerCgroup, earlier_ends::EarlierEnds},
     lease::heartbeat::{Beat, Beats},
     lease::registration::Standing,
     lease::wakeups::Wakeups,
@@ -31,7 +31,7 @@ use crate::{
     config::DriverKind,
     error::{Error, Result},
     home::{
-        Home,
+        Home, Journal,
         launch::{Launch, RedisAt},
     },
     model::{agent::AgentState, cause::Cause, id::Process, text::count},
@@ -56,6 +56,8 @@ struct Agent {
     process: Process,
     standing: Arc<Standing>,
     pane: Pane,
+    journal: Mutex<Journal>,
+    earlier_ends: Mutex<EarlierEnds>,
     /// `None` where none can be made.
     cgroup: Option<RunnerCgroup>,
 }
@@ -116,7 +118,18 @@ pub async fn run(launch: &Path) -> Result<()> {
     let standing = Arc::new(Standing::new(store.clone(), launch.clone(), home.clone(), process.clone()));
     // Before anything is started.
     let cgroup = cgroup.await.ok().flatten();
-    let agent = Agent { launch, home, store, process, standing, pane: Pane::start(), cgroup };
+    let journal = Mutex::new(Journal::new(&home, &launch.incarnation));
+    let agent = Agent {
+        launch,
+        home,
+        store,
+        process,
+        standing,
+        pane: Pane::start(),
+        journal,
+        earlier_ends: Mutex::default(),
+        cgroup,
+    };
     let leave = if agent.launch.master {
         interactive::master::serve(&agent, signals).await
     } else {
@@ -124,6 +137,8 @@ pub async fn run(launch: &Path) -> Result<()> {
     };
     tracing::info!(?leave, "leaving");
     agent.leave(leave).await;
+    agent.journal().close();
+    let _ = std::fs::remove_dir_all(agent.home.scratch(&agent.launch.incarnation));
     Ok(())
 }
 
@@ -147,6 +162,11 @@ fn start_log(home: &Home, agent: &str) {
 }
 
 impl Agent {
+    /// The journal, for as long as one record takes.
+    fn journal(&self) -> MutexGuard<'_, Journal> {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The life of an agent that takes tasks.
     async fn serve(&self, mut signals: Signals) -> Leave {
         let Some(driver) = crate::drivers::of(self.launch.driver) else {

@@ -72,6 +72,9 @@ impl Schedule {
         }
         let prune_every = PRUNE_EVERY.min(config.supervisor.keep / 10);
         if is_due(&mut self.prune, prune_every) {
+            home.remove_old_journals(config.supervisor.keep, |incarnation| {
+                snapshot.agents.iter().any(|r| r.agent.incarnation == incarnation)
+            });
             loop {
                 let gone = store.prune(config.supervisor.keep, PRUNE_AT_ONCE).await?;
                 for task in &gone {

@@ -44,6 +44,7 @@ impl Supervisor {
         tracing::warn!(agent = agent.id, %to, "{reason}");
         // By its reports and not by its record: it may have claimed a task, and ended it, since that was read.
         let mut reports = self.home.unheard_reports();
+        reports.extend(self.home.unacknowledged_of(&agent.incarnation));
         // Redis may have heard of its end, and lost that again.
         let last = agent.task.as_ref().zip(agent.attempt);
         reports.extend(last.and_then(|(task, attempt)| self.home.known_end(task, attempt)));
@@ -102,6 +103,10 @@ impl Supervisor {
             let cgroups = home.cgroups_of(&incarnation);
             let ended = end_processes(&incarnation, &orphans, cgroups).await;
             failpoint!("reap.ended");
+            if ended {
+                // Its programs may have been at work in it.
+                let _ = std::fs::remove_dir_all(home.scratch(&incarnation));
+            }
             let clean = ended && close(&*mux, &orphans.session, &tags).await;
             failpoint!("reap.closed");
             drop(slot);

@@ -1,8 +1,10 @@
 //! What the disk knows better than a Redis that has lost data: ends of attempts, and tasks that were begun.
 
+use std::collections::HashSet;
+
 use crate::{
     home::Home,
-    model::{cause::Cause, id::TaskId, task::Task},
+    model::id::TaskId,
     os::failpoint,
     store::{
         Result, Store,
@@ -17,9 +19,10 @@ const AT_ONCE: usize = 500;
 
 /// Tells what dead runners could not tell.
 pub(super) async fn tell_all(store: &Store, home: &Home, snapshot: &Snapshot) -> Result<()> {
-    for report in home.unheard_reports() {
-        // A living runner tells its own.
-        if snapshot.agents.iter().any(|r| r.agent.incarnation == report.incarnation) {
+    let is_alive = |incarnation: &str| snapshot.agents.iter().any(|r| r.agent.incarnation == incarnation);
+    for report in home.unheard_reports().into_iter().chain(home.unacknowledged(is_alive)) {
+        // A living runner reports its own.
+        if is_alive(&report.incarnation) {
             continue;
         }
         match tell(store, home, &report).await {
@@ -47,6 +50,7 @@ pub(super) async fn tell(store: &Store, home: &Home, report: &Report) -> Result<
     if let Err(e) = home.file_report(&report.task, report.attempt) {
         tracing::warn!(task = %report.task, "its report could not be moved: {e}");
     }
+    home.acknowledge(report);
     Ok(())
 }
 
@@ -56,7 +60,7 @@ async fn reinstate(store: &Store, home: &Home, report: &Report) -> Result<bool> 
     if store.epoch() <= epoch {
         return Ok(false);
     }
-    let Some(task) = home.context(&report.task, report.attempt) else { return Ok(false) };
+    let Some(task) = home.begun(&report.task, report.attempt) else { return Ok(false) };
     let speaker = Speaker { agent: &report.agent, incarnation: &report.incarnation, epoch, living: None };
     let known = Known { task: &task, attempt: report.attempt, fence: Some(report.fence) };
     match store.reinstate(speaker, Some(known)).await {
@@ -65,33 +69,23 @@ async fn reinstate(store: &Store, home: &Home, report: &Report) -> Result<bool> 
     }
 }
 
-/// Makes tasks known again of which only their folders are left, and which have not ended. How many.
+/// Makes tasks known again that were begun, have not ended, and are missing in Redis. How many.
 pub(super) async fn tasks(store: &Store, home: &Home) -> Result<usize> {
-    let mut begun = Vec::new();
-    for ids in home.tasks_with_runs().chunks(AT_ONCE) {
-        begun.extend(store.unknown(ids).await?.iter().filter_map(|id| begun_and_not_ended(home, id)));
-    }
-    // Who was delegated from within another comes after it, and is counted there.
+    let mut begun = home.begun_and_not_ended();
+    // A task that was delegated from within another comes after it, and is counted there.
     begun.sort_by_key(|(task, _)| task.depth);
     let mut found = 0;
-    for (task, attempt) in &begun {
-        let speaker = Speaker { agent: "", incarnation: "", epoch: 0, living: None };
-        match store.reinstate(speaker, Some(Known { task, attempt: *attempt, fence: None })).await {
-            Ok(_) => found += 1,
-            Err(e) if e.refusal().is_some() => {}
-            Err(e) => return Err(e),
+    for some in begun.chunks(AT_ONCE) {
+        let ids: Vec<TaskId> = some.iter().map(|(task, _)| task.id.clone()).collect();
+        let unknown: HashSet<TaskId> = store.unknown(&ids).await?.into_iter().collect();
+        for (task, attempt) in some.iter().filter(|(task, _)| unknown.contains(&task.id)) {
+            let speaker = Speaker { agent: "", incarnation: "", epoch: 0, living: None };
+            match store.reinstate(speaker, Some(Known { task, attempt: *attempt, fence: None })).await {
+                Ok(_) => found += 1,
+                Err(e) if e.refusal().is_some() => {}
+                Err(e) => return Err(e),
+            }
         }
     }
     Ok(found)
-}
-
-/// A task and its last attempt. One that has ended is left alone: whoever wanted its answer has it, or finds it where
-/// it lies.
-fn begun_and_not_ended(home: &Home, id: &TaskId) -> Option<(Task, u32)> {
-    let attempt = home.last_attempt(id)?;
-    let end = home.known_end(id, attempt);
-    if end.is_some_and(|end| matches!(end.cause, Cause::Success | Cause::Permanent | Cause::Cancelled)) {
-        return None;
-    }
-    Some((home.context(id, attempt)?, attempt))
 }

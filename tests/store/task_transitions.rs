@@ -7,6 +7,7 @@ use orch::{
         agent::AgentState,
         cause::Cause,
         id::TaskId,
+        refusal::Refusal,
         task::TaskState::{self, *},
     },
     store::{
@@ -406,7 +407,7 @@ async fn several_tasks_are_accepted_together_or_none_is() {
 
     let wrong = NewTask { after: vec![TaskId::random()], ..task("d") };
     let refused = world.store.delegate_all(&[task("e"), wrong]).await.unwrap_err();
-    assert_eq!(refused.refusal(), Some("unknown_dependency"));
+    assert_eq!(refused.refusal(), Some(Refusal::UnknownDependency));
     assert_eq!(world.store.task_ids(None).await.unwrap().len(), 4);
 
     let agent = world.agent("shell-1").await;
@@ -420,7 +421,7 @@ async fn several_tasks_are_accepted_together_or_none_is() {
     let two = world.store.delegate_all(&[child("f"), child("f")]).await.unwrap();
     assert_ne!(two[0].id, two[1].id, "the first and the second call with this content");
     let more = world.store.delegate_all(&[child("f"), child("f")]).await.unwrap_err();
-    assert_eq!(more.refusal(), Some("too_many_children"));
+    assert_eq!(more.refusal(), Some(Refusal::TooManyChildren));
     assert_eq!(world.store.task_ids(None).await.unwrap().len(), 6);
     check::structures(&world).await;
 }

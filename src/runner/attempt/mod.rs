@@ -2,6 +2,7 @@
 //! say what its end means.
 
 pub(in crate::runner) mod cgroup;
+pub(in crate::runner) mod earlier_ends;
 pub(in crate::runner) mod evidence;
 pub(in crate::runner) mod outcome;
 pub(in crate::runner) mod program;
@@ -15,7 +16,7 @@ use std::{
     io,
     path::Path,
     process::ExitStatus,
-    sync::Arc,
+    sync::{Arc, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -106,12 +107,10 @@ pub(in crate::runner) async fn run(
     }
 }
 
-/// Redis may have lost that this very attempt was made: what came of it lies on the disk, and nothing is done twice.
+/// Redis may have lost that this very attempt was made: how it ended is on the disk, and nothing is done twice.
 fn known_end(agent: &Agent, claimed: &Claimed) -> Option<Report> {
-    let known = agent.home.known_end(&claimed.task.id, claimed.attempt)?;
-    if matches!(known.cause, Cause::Lost | Cause::Cancelled) {
-        return None;
-    }
+    let mut known = agent.earlier_ends.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = known.of(&agent.home, agent.store.epoch(), claimed)?;
     let (task, launch) = (&claimed.task.id, &agent.launch);
     agent.pane.say(&format!("── {task} attempt {}: its end is known from before Redis lost data", claimed.attempt));
     let (agent, incarnation) = (launch.agent.clone(), launch.incarnation.clone());
@@ -150,8 +149,10 @@ impl Running<'_> {
         self.output.drain().await;
         // Another one may go on in its place.
         beats.waits().set(None);
-        // What it has told was read, and is kept without secrets.
-        let _ = std::fs::remove_file(Home::hooks(&self.workspace.dir));
+        if agent.launch.driver.program().is_some() {
+            // What its hooks have reported was read, and is kept without secrets.
+            let _ = std::fs::remove_file(Home::hooks(&self.workspace.dir));
+        }
         self.note_session();
         failpoint!("finish.ended");
         let mut verdict = match (&stop, &status) {
@@ -183,7 +184,11 @@ impl Running<'_> {
             return None;
         }
         let exit_code = status.ok().filter(|s| s.success() || !told_to_end).and_then(|s| s.code());
+        let is_kept = self.workspace.keep(self.output.is_logged());
         let mut report = report(self.agent, claimed, verdict, exit_code, Some(&self.output), began);
+        if let Some(result) = report.result.as_mut().filter(|_| !is_kept) {
+            result.path.clear();
+        }
         let leave = match stop {
             Some(Stop::Leave(leave)) => Some(leave),
             _ => None,

@@ -86,9 +86,17 @@ pub(in crate::runner) fn begin<'a>(
         prompt.push_str(&answers(&claimed.questions));
     }
     let prompt = prompt.as_str();
-    let workspace = Workspace::create(&agent.home, claimed, prompt).map_err(|e| {
-        NotBegun::machine(agent, EndCode::SpawnFailed, format!("the attempt's folder could not be written: {e}"))
-    })?;
+    let is_agent_program = launch.driver.program().is_some();
+    let workspace = if is_agent_program {
+        Workspace::in_own_folder(&agent.home, claimed, prompt)
+    } else {
+        Workspace::in_runners_folder(&agent.home, &launch.incarnation, claimed, prompt)
+    };
+    let workspace = workspace
+        .and_then(|workspace| agent.journal().begun(&claimed.task, claimed.attempt).map(|()| workspace))
+        .map_err(|e| {
+            NotBegun::machine(agent, EndCode::SpawnFailed, format!("the attempt's files could not be written: {e}"))
+        })?;
     failpoint!("claim.folder_made");
     let cwd = claimed.task.cwd.as_ref().map_or(role.cwd.clone(), Into::into);
     if !cwd.is_dir() {

@@ -1,7 +1,16 @@
-//! The folder of one attempt: what its program is given, and where it leaves its result.
+//! What one attempt's program is given, and where it leaves its result.
+//!
+//! An agent program gets the attempt's own folder, where its files stay. A shell script or a program of the user's own gets
+//! paths in a folder of the runner that every attempt uses again, so that an attempt of which nothing is kept makes no
+//! file; what is there to keep is moved to the attempt's folder at the end, and what else is left there is removed.
+//!
+//! Both folders are in the state folder, and not in memory (`$XDG_RUNTIME_DIR`, `/dev/shm`): systemd empties those when the
+//! user logs out, while agents go on, and to write over a file that exists costs the same on a disk.
 
 use std::{
+    fs::{self, OpenOptions},
     io,
+    os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -20,6 +29,11 @@ mod fuzz;
 /// A result file larger than this is not read: its text could not be stored whole anyway.
 const LARGEST_RESULT: u64 = 4 * 1024 * 1024;
 
+/// Names in an attempt's folder.
+const PROMPT: &str = "prompt";
+const CONTEXT: &str = "context.json";
+const RESULT: &str = "answer.json";
+
 /// What a program finds at `ORCH_CONTEXT`.
 #[derive(Serialize)]
 struct Context<'a> {
@@ -29,36 +43,112 @@ struct Context<'a> {
     answers: Vec<&'a Question>,
 }
 
-/// One attempt's folder.
+/// The files of one attempt.
 pub(in crate::runner) struct Workspace {
+    /// The attempt's folder. It need not exist where the files are in the runner's.
     pub dir: PathBuf,
     pub prompt: PathBuf,
     pub context: PathBuf,
     pub result: PathBuf,
+    is_shared: bool,
 }
 
 impl Workspace {
-    /// Makes the folder with the prompt and the task as JSON.
-    pub fn create(home: &Home, claimed: &Claimed, prompt: &str) -> io::Result<Self> {
+    /// Writes prompt and context into the attempt's own folder.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn in_own_folder(home: &Home, claimed: &Claimed, prompt: &str) -> io::Result<Self> {
         let dir = home.run(&claimed.task.id, claimed.attempt);
         home::create_dir(&dir)?;
         let workspace = Workspace {
-            prompt: dir.join("prompt"),
-            context: dir.join("context.json"),
-            result: dir.join("answer.json"),
+            prompt: dir.join(PROMPT),
+            context: dir.join(CONTEXT),
+            result: dir.join(RESULT),
             dir,
+            is_shared: false,
         };
         home::write_new(&workspace.prompt, prompt.as_bytes())?;
-        let answers = claimed.questions.iter().filter(|question| question.answer.is_some()).collect();
-        let context = Context { task: &claimed.task, answers };
-        home::write_new(&workspace.context, &serde_json::to_vec(&context)?)?;
+        home::write_new(&workspace.context, &context(claimed)?)?;
+        Ok(workspace)
+    }
+
+    /// Writes them over those of the runner's last attempt. The result's name is the attempt's alone: what is left of an
+    /// earlier program cannot write into it.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn in_runners_folder(home: &Home, incarnation: &str, claimed: &Claimed, prompt: &str) -> io::Result<Self> {
+        // Not the incarnation's own folder, beside which are those of other runners: a program may clean up around its files.
+        let shared = home.scratch(incarnation).join("files");
+        let workspace = Workspace {
+            dir: home.run(&claimed.task.id, claimed.attempt),
+            prompt: shared.join(PROMPT),
+            context: shared.join(CONTEXT),
+            result: shared.join(format!("answer-{}.json", claimed.fence)),
+            is_shared: true,
+        };
+        let context = context(claimed)?;
+        let write = || {
+            write_over(&workspace.prompt, prompt.as_bytes())?;
+            write_over(&workspace.context, &context)
+        };
+        if write().is_err() {
+            // It is the first attempt, or an earlier one has put something else in a file's place.
+            let _ = fs::remove_dir_all(&shared);
+            home::create_dir(&shared)?;
+            write()?;
+        }
         Ok(workspace)
     }
 
     /// What the program left, or why that does not read.
     pub fn read_result(&self) -> Result<Option<ResultFile>, String> {
-        read(&self.result).map_err(|why| format!("its result file {} does not read: {why}", self.result.display()))
+        // Named by where it is kept.
+        let kept = self.dir.join(RESULT);
+        read(&self.result).map_err(|why| format!("its result file {} does not read: {why}", kept.display()))
     }
+
+    /// Ends the use of the files. Moves them to the attempt's folder if there is something to keep: output, which makes that
+    /// folder, or a result. Returns whether there is. What cannot be moved costs the attempt nothing: Redis gets its result.
+    pub fn keep(&self, has_output: bool) -> bool {
+        let Some(shared) = self.prompt.parent().filter(|_| self.is_shared) else { return true };
+        let has_result = fs::symlink_metadata(&self.result).is_ok();
+        let is_kept = has_output || has_result;
+        if is_kept && let Err(e) = self.move_all(has_result) {
+            tracing::warn!("not all files of {} are kept: {e}", self.dir.display());
+        }
+        // What else the program has left there is in the way of the next one.
+        let is_ours = |entry: fs::DirEntry| entry.file_name() == PROMPT || entry.file_name() == CONTEXT;
+        if !fs::read_dir(shared).is_ok_and(|mut entries| entries.all(|entry| entry.is_ok_and(is_ours))) {
+            let _ = fs::remove_dir_all(shared);
+        }
+        is_kept
+    }
+
+    fn move_all(&self, has_result: bool) -> io::Result<()> {
+        home::create_dir(&self.dir)?;
+        if has_result {
+            fs::rename(&self.result, self.dir.join(RESULT))?;
+        }
+        fs::rename(&self.prompt, self.dir.join(PROMPT))?;
+        fs::rename(&self.context, self.dir.join(CONTEXT))
+    }
+}
+
+fn context(claimed: &Claimed) -> io::Result<Vec<u8>> {
+    let answers = claimed.questions.iter().filter(|question| question.answer.is_some()).collect();
+    Ok(serde_json::to_vec(&Context { task: &claimed.task, answers })?)
+}
+
+/// Writes a file in the place of what is in it. It is cut afterwards and not before: ext4 writes a file that was cut to
+/// nothing to the disk as soon as it is closed.
+fn write_over(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let file =
+        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).custom_flags(flags).open(path)?;
+    file.write_all_at(bytes, 0)?;
+    file.set_len(bytes.len() as u64)
 }
 
 fn read(path: &Path) -> Result<Option<ResultFile>, String> {

@@ -1,4 +1,4 @@
-//! Telling Redis how an attempt ended: on disk first, then until it has been heard.
+//! Reports to Redis how an attempt ended: recorded in the journal first, then repeated until it is acknowledged.
 
 use std::time::Duration;
 
@@ -7,6 +7,7 @@ use crate::runner::{
     lease::heartbeat::{Beat, Beats},
 };
 use crate::{
+    model::task::TaskState,
     os::failpoint,
     store::{
         StoreError,
@@ -17,9 +18,12 @@ use crate::{
 /// Between two tries while Redis is away.
 const AGAIN: Duration = Duration::from_millis(500);
 
-/// Tells, and claims the next task in the same round trip if requested.
+/// How long Redis may take to acknowledge a report before it is forced to the disk. It takes milliseconds.
+const AT_ONCE: Duration = Duration::from_millis(500);
+
+/// Reports, and claims the next task in the same round trip if requested.
 ///
-/// `Err` when the agent was given up meanwhile: the attempt is another's, and the report was refused for good.
+/// `Err` when the supervisor gave the agent up meanwhile: the attempt is another's, and the report was refused for good.
 pub(in crate::runner) async fn tell(
     agent: &Agent,
     claimed: &Claimed,
@@ -28,24 +32,30 @@ pub(in crate::runner) async fn tell(
     beats: &mut Beats,
 ) -> Result<Option<Claimed>, ()> {
     let Some(report) = report else { return Err(()) };
-    // A full disk must not keep a result back: Redis may still hear it.
-    let mut disk = OnDisk::Nothing;
-    disk.write(agent, &report);
+    // A full disk must not keep a result back: Redis may still acknowledge it.
+    if let Err(e) = agent.journal().ended(&report) {
+        tracing::error!("the end of {} could not be recorded: {e}", report.task);
+    }
     failpoint!("finish.written");
+    let mut disk = OnDisk::Nothing;
     loop {
-        let (told, next) = if claim_next {
-            match agent.store.finish_and_claim(&report, agent.launch.lease).await {
-                Ok((told, next)) => (told, next),
-                Err(e) => (Err(e), Ok(None)),
+        let (told, next) = {
+            let answer = send(agent, &report, claim_next);
+            tokio::pin!(answer);
+            tokio::select! {
+                biased;
+                answer = &mut answer => answer,
+                () = tokio::time::sleep(AT_ONCE) => {
+                    disk.make_safe(agent, &report);
+                    answer.await
+                }
             }
-        } else {
-            (agent.store.finish(&report).await, Ok(None))
         };
         match told {
             Ok(state) => {
                 failpoint!("finish.told");
                 agent.pane.say(&format!("── {} {state}: {}", report.task, report.reason));
-                file(agent, &report);
+                file(agent, &report, disk);
                 failpoint!("finish.filed");
                 return next.or_else(|e| if gone(&e) { Err(()) } else { Ok(None) });
             }
@@ -55,7 +65,7 @@ pub(in crate::runner) async fn tell(
             }
             Err(e) if e.refusal().is_some() => {
                 tracing::warn!("the report of {} was refused: {e}", report.task);
-                file(agent, &report);
+                file(agent, &report, disk);
                 return next.or_else(|e| if gone(&e) { Err(()) } else { Ok(None) });
             }
             Err(e) => tracing::warn!("the report of {} was not heard: {e}", report.task),
@@ -65,6 +75,18 @@ pub(in crate::runner) async fn tell(
             () = tokio::time::sleep(AGAIN) => {}
             beat = beats.next() => if beat == Beat::Gone { return Err(()) },
         }
+    }
+}
+
+type Answer = (Result<TaskState, StoreError>, Result<Option<Claimed>, StoreError>);
+
+async fn send(agent: &Agent, report: &Report, claim_next: bool) -> Answer {
+    if !claim_next {
+        return (agent.store.finish(report).await, Ok(None));
+    }
+    match agent.store.finish_and_claim(report, agent.launch.lease).await {
+        Ok(answers) => answers,
+        Err(e) => (Err(e), Ok(None)),
     }
 }
 
@@ -114,9 +136,19 @@ fn gone(e: &StoreError) -> bool {
     e.is_stale()
 }
 
-fn file(agent: &Agent, report: &Report) {
-    if let Err(e) = agent.home.file_report(&report.task, report.attempt) {
-        // It stays where it is; telling it again later gives the same answer and does no harm.
-        tracing::warn!("the report of {} could not be moved: {e}", report.task);
+/// Puts away a report that was acknowledged, or refused for good.
+fn file(agent: &Agent, report: &Report, disk: OnDisk) {
+    let is_kept = report.result.as_ref().is_some_and(|result| !result.path.is_empty());
+    let filed = match disk {
+        OnDisk::Nothing if is_kept => agent.home.keep_result(report),
+        OnDisk::Nothing => Ok(()),
+        OnDisk::Written | OnDisk::Synced => agent.home.file_report(&report.task, report.attempt),
+    };
+    if let Err(e) = filed {
+        // A report that stays where it is may be sent again later: the answer is the same.
+        tracing::warn!("the result of {} is not in its folder: {e}", report.task);
+    }
+    if let Err(e) = agent.journal().acknowledged(&report.task, report.attempt) {
+        tracing::warn!("the acknowledgement of {} could not be recorded: {e}", report.task);
     }
 }

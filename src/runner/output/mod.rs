@@ -158,6 +158,11 @@ impl Output {
         self.pane.show(piece);
     }
 
+    /// Whether anything was printed, so that the attempt has a folder with its log.
+    pub fn is_logged(&self) -> bool {
+        self.log.has_begun()
+    }
+
     /// Whether more came than may, in words.
     pub fn excess(&self) -> Option<String> {
         let (total, limit) = (self.total, size::human(self.limit));

@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use super::{delegated, done, each, ms, program};
-use crate::common::World;
+use crate::common::{World, feed};
 
 #[test]
 fn delegate_wait_prints_the_answer_alone_and_a_failure_with_its_reason() {
@@ -195,4 +195,64 @@ fn no_terminal_obeys_what_stands_in_a_result() {
         assert!(!shown.contains('\x1b') && !shown.contains('\x07'), "{words:?}: {shown:?}");
     }
     assert!(world.orch(&["show", id]).ok().contains("plain red"));
+}
+
+#[test]
+fn an_attempt_that_prints_nothing_and_leaves_nothing_makes_no_file() {
+    let world = World::started("");
+    done(&world, &["true"]);
+    let files = || {
+        let (mut found, mut open) = (Vec::new(), vec![world.home.clone()]);
+        while let Some(folder) = open.pop() {
+            // Its own business.
+            for entry in fs::read_dir(folder).unwrap().flatten().filter(|entry| entry.file_name() != "redis") {
+                if entry.path().is_dir() {
+                    open.push(entry.path());
+                }
+                found.push(entry.path());
+            }
+        }
+        found.sort();
+        found
+    };
+    let before = files();
+    for script in ["true", "cat \"$ORCH_CONTEXT\" >/dev/null", "cd \"$(dirname \"$ORCH_RESULT\")\" && : > litter"] {
+        let task = done(&world, &[script]);
+        assert_eq!(task["result"]["path"], "", "{script}");
+        assert!(!world.orch(&["show", task["id"].as_str().unwrap()]).ok().contains("files "), "{script}");
+    }
+    // The last of them has had its folder removed with what it left there; the next one makes it anew.
+    done(&world, &["true"]);
+    assert_eq!(files(), before);
+    let kept = done(&world, &["echo '{\"text\": \"kept\"}' > \"$ORCH_RESULT\""]);
+    let dir = std::path::PathBuf::from(kept["result"]["path"].as_str().unwrap());
+    for name in ["prompt", "context.json", "answer.json", "result.json"] {
+        assert!(dir.join(name).is_file(), "{name}");
+    }
+}
+
+#[test]
+fn with_each_there_is_one_task_per_line() {
+    let world = World::started("");
+    let fed = |words: &[&str], input: &str| feed(world.orch_command(words), input.as_bytes());
+    let ids = |output: &str| output.lines().map(str::to_owned).collect::<Vec<_>>();
+    let printed = fed(&["delegate", "--role", "shell", "--each", "-", "echo {}"], "one\n\ntwo\n").ok();
+    let texts: Vec<_> =
+        ids(&printed).iter().map(|id| world.wait_for(id, "succeeded")["result"]["text"].clone()).collect();
+    assert_eq!(texts, ["one\n", "two\n"]);
+
+    let file = world.file("tasks");
+    fs::write(&file, "true\n{\"text\": \"exit 65\", \"role\": \"shell\"}\n").unwrap();
+    let file = file.display().to_string();
+    let printed = world.orch(&["delegate", "--role", "shell", "--json", "--each", &file]).ok();
+    let second: Value = serde_json::from_str(printed.lines().nth(1).unwrap()).unwrap();
+    world.wait_for(second["id"].as_str().unwrap(), "failed");
+
+    // One that is wrong keeps all of its step back.
+    let before = world.status()["tasks"].clone();
+    let refused = fed(&["delegate", "--role", "shell", "--each", "-"], "true\n{\"text\": \"\"}\n").ended(2);
+    assert!(refused.stderr.contains("line 2 of standard input"), "{refused:#?}");
+    assert_eq!(refused.stdout, "");
+    assert_eq!(world.status()["tasks"], before);
+    world.orch(&["delegate", "--each", "-", "--key", "k"]).ended(2);
 }

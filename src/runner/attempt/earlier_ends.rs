@@ -1,0 +1,46 @@
+//! Ends of attempts that Redis has lost and the disk has not, so that nothing is done twice.
+//!
+//! Redis can have lost the end of an attempt only when it came up again since, and then the epoch is a later one. So nothing
+//! is looked up in the first epoch, and the journals are read once per epoch in every later one.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use crate::{
+    home::Home,
+    model::{cause::Cause, id::TaskId},
+    store::tasks::{Claimed, Report},
+};
+
+/// The ends that stood in the journals when an epoch was first met.
+#[derive(Debug, Default)]
+pub(in crate::runner) struct EarlierEnds {
+    epoch: u64,
+    /// Hashes of task and attempt, sorted: 8 bytes for each of possibly many thousands.
+    ends: Vec<u64>,
+}
+
+impl EarlierEnds {
+    /// Returns how the attempt that was just claimed has ended already, as of this epoch. `None` where it has not, or where it
+    /// is to be tried again.
+    pub fn of(&mut self, home: &Home, epoch: u64, claimed: &Claimed) -> Option<Report> {
+        let task = &claimed.task.id;
+        if epoch == 0 {
+            return None;
+        }
+        if self.epoch != epoch {
+            self.ends = home.journaled_ends().iter().map(|(task, attempt)| hash(task, *attempt)).collect();
+            self.ends.sort_unstable();
+            self.ends.shrink_to_fit();
+            self.epoch = epoch;
+        }
+        self.ends.binary_search(&hash(task, claimed.attempt)).ok()?;
+        let known = home.known_end(task, claimed.attempt)?;
+        (!matches!(known.cause, Cause::Lost | Cause::Cancelled)).then_some(known)
+    }
+}
+
+fn hash(task: &TaskId, attempt: u32) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (task.as_str(), attempt).hash(&mut hasher);
+    hasher.finish()
+}
