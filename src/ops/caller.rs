@@ -58,10 +58,12 @@ impl Caller {
     pub(super) fn must_not_be_in_an_attempt(&self, verb: &str) -> Result<()> {
         match self {
             Caller::Agent { agent, attempt: Some(attempt), .. } => Err(Error::failed(format!(
-                "orch {verb} is only for persons and the master: {agent} called it within {}",
+                "orch {verb} is not for the program of an attempt ({agent}, task {})",
                 attempt.task
             ))
-            .hint("ask a person or the master; an agent can delegate, wait, and cancel its own subtasks")),
+            .hint(
+                "ask a person or the master; the program of an attempt can delegate, wait, and cancel its own subtasks",
+            )),
             _ => Ok(()),
         }
     }

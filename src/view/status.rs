@@ -5,7 +5,7 @@ use super::{
     text::{flow, millis, safe},
 };
 use crate::{
-    model::task::TaskState,
+    model::{task::TaskState, text::count},
     ops::types::{Attention, RedisStatus, Status, SupervisorStatus},
 };
 
@@ -22,6 +22,25 @@ pub fn watched(status: &Status, attach: &str, view: &View) -> String {
     let parts =
         [header(status, view), needs_you(&status.attention, view), next(status, attach, view), agents(status, view)];
     joined(&parts)
+}
+
+/// The status in a few sentences, for programs: a line for the supervisor, one for the tasks, one per item that needs a
+/// person.
+pub fn in_words(status: &Status) -> String {
+    let there_are = |(_, n): &(&&str, &u64)| **n > 0;
+    let counts: Vec<String> = status.tasks.iter().filter(there_are).map(|(state, n)| format!("{n} {state}")).collect();
+    let tasks = match status.redis.state {
+        "ok" if counts.is_empty() => "none".to_owned(),
+        "ok" => counts.join(", "),
+        state => format!("unknown, Redis is {state}"),
+    };
+    let agents = count(status.agents.len() as u64, "agent", "agents");
+    let mut out = format!("{}: supervisor {}, {agents}\n", status.namespace, status.supervisor.state);
+    out.push_str(&format!("tasks: {tasks}\n"));
+    for a in &status.attention {
+        out.push_str(&format!("needs a person: {} (do: {})\n", a.what, a.do_));
+    }
+    out
 }
 
 fn joined(parts: &[String]) -> String {

@@ -70,7 +70,7 @@ pub enum Verb {
     Cancel(SomeTasks),
     /// Run failed, cancelled or held tasks again
     Retry(SomeTasks),
-    /// Ask a person a question, and wait for the answer (within an agent)
+    /// Within an agent, ask a person and wait for the answer
     Ask(Ask),
     /// Answer a task's question
     Answer(Answer),
@@ -102,7 +102,7 @@ pub enum Verb {
     Drain,
     /// Undo pause and drain; for a role, also end its rate limit
     Resume(OneRole),
-    /// Check tmux, Redis, agent programs, folders and limits, and suggest fixes
+    /// Check tmux, Redis, agent programs and limits, and suggest fixes
     #[command(after_help = "It changes nothing. Exit code 4: orch or a role cannot work.")]
     Doctor,
     /// Inject faults into an isolated fleet, and check every guarantee

@@ -17,6 +17,7 @@ use crate::{
     },
     model::{agent::Agent, task::TaskState, text::one_line},
     ops::types::{Caller, Shown, Status, Target, TaskFilter},
+    view,
 };
 
 /// Tasks that are listed by default, and at most.
@@ -148,12 +149,15 @@ impl Server {
     )]
     async fn get_status(&self) -> Answer<Standing> {
         let ops = self.ops()?;
+        let status = ops.status().await?;
+        let mut words = view::status::in_words(&status);
         let standing = Standing {
             you: you(ops.caller()),
             roles: ops.delegable_roles().map(RoleRow::from).collect(),
-            ..Standing::from(ops.status().await?)
+            ..Standing::from(status)
         };
-        reply(standing.in_words(), standing)
+        words.push_str(&standing.about_the_caller());
+        reply(words.trim_end(), standing)
     }
 
     /// Everything about one task: its state and why, its attempts, its result. To wait for a task, use wait_tasks.
@@ -257,25 +261,12 @@ impl From<Status> for Standing {
 }
 
 impl Standing {
-    fn in_words(&self) -> String {
-        let counts = self.tasks.iter().filter(|(_, n)| **n > 0).map(|(state, n)| format!("{n} {state}"));
-        let counts: Vec<String> = counts.collect();
-        let tasks = match self.redis {
-            "ok" if counts.is_empty() => "none".to_owned(),
-            "ok" => counts.join(", "),
-            state => format!("nothing is known, Redis is {state}"),
-        };
+    /// What the caller may do, and who it is.
+    fn about_the_caller(&self) -> String {
         let names: Vec<&str> = self.roles.iter().map(|role| role.name.as_str()).collect();
-        let mut lines = vec![
-            format!("{}: supervisor {}, {} agents", self.namespace, self.supervisor, self.agents.len()),
-            format!("tasks: {tasks}"),
-            format!("roles to delegate to: {}", names.join(", ")),
-        ];
-        if let Some(you) = &self.you {
-            let task = you.task.as_ref().map(|task| format!(", at work on {task}")).unwrap_or_default();
-            lines.push(format!("you are {}{task}", you.agent));
-        }
-        lines.extend(self.attention.iter().map(|what| format!("needs a person: {what}")));
-        lines.join("\n")
+        let roles = format!("roles to delegate to: {}\n", names.join(", "));
+        let Some(you) = &self.you else { return roles };
+        let task = you.task.as_ref().map(|task| format!(", working on {task}")).unwrap_or_default();
+        format!("{roles}you are {}{task}\n", you.agent)
     }
 }

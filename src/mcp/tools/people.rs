@@ -18,6 +18,7 @@ use crate::{
         reply::{Answer, reply},
     },
     ops::types::Ask,
+    view::messages,
 };
 
 /// Every client waits at least this long for a tool.
@@ -135,8 +136,7 @@ impl Server {
     )]
     async fn send_message(&self, Parameters(asked): Parameters<SendMessage>) -> Answer<MessageSent> {
         let sent = self.ops()?.send(&asked.to, &asked.text).await?;
-        let words = format!("sent to {}; not read yet", sent.to);
-        reply(words, MessageSent { id: sent.id, to: sent.to, state: sent.state.as_str() })
+        reply(messages::sent(&sent).trim_end(), MessageSent { id: sent.id, to: sent.to, state: sent.state.as_str() })
     }
 
     /// Reads your messages: those of your own task, or the master's, which also report the ends of the tasks that the master
@@ -148,15 +148,14 @@ impl Server {
     async fn read_inbox(&self, Parameters(asked): Parameters<ReadInbox>) -> Answer<Messages> {
         let timeout = Some(args::time(asked.timeout.as_deref())?.unwrap_or(DEFAULT).min(MOST));
         let inbox = self.ops()?.inbox(asked.wait, timeout).await?;
-        let lines: Vec<String> = inbox.messages.iter().map(|m| format!("{}: {}", m.from, m.text)).collect();
-        let messages = inbox.messages.into_iter().map(|m| Received {
+        let words = messages::inbox(&inbox);
+        let received = inbox.messages.into_iter().map(|m| Received {
             id: m.id,
             from: m.from,
             task: m.task.map(|id| id.to_string()),
             text: m.text,
             at: m.at.to_string(),
         });
-        let words = if lines.is_empty() { "no new messages".to_owned() } else { lines.join("\n") };
-        reply(words, Messages { messages: messages.collect(), left: inbox.left })
+        reply(words.trim_end(), Messages { messages: received.collect(), left: inbox.left })
     }
 }
