@@ -39,8 +39,8 @@
 //! that marker; it calls `claim`, which hands it the first ready task with a *fence*, a number that grows with every
 //! lease ever given. If nobody is idle, the script wakes the supervisor, which starts an agent.
 //!
-//! When the program has ended, the runner writes a report to disk, calls `finish` with its fence, and moves the report
-//! to the attempt's folder once Redis has heard it. `finish` decides by the cause what comes next ([`model::cause`]),
+//! When the program has ended, the runner appends the end to its journal ([`home::Journal`]), calls `finish` with its
+//! fence, and marks the end as acknowledged once Redis has answered. `finish` decides by the cause what comes next ([`model::cause`]),
 //! tells whoever waits, releases or gives up what depends on it. The same round trip claims the next task.
 //!
 //! A program that prints what it does as a stream of JSON is read while it works ([`drivers::Transcript`]): the runner
@@ -105,7 +105,8 @@
 //! Each time a Redis server comes up, the *epoch* is raised and fences go on above all that can have been given; the
 //! number is also on the disk. Where Redis knows of less than was remembered there, that is an event, `orch status`
 //! says so, and nothing is claimed, started or closed until the living have said what they are doing
-//! ([`store::epoch`]). Ends of attempts and tasks that were begun are found again in `runs/`.
+//! ([`store::epoch`]). Ends of attempts and tasks that were begun are restored from the runners'
+//! journals ([`home::Journal`]).
 //!
 //! ## A program on a terminal
 //!

@@ -40,7 +40,7 @@ pub fn measure() -> Result<Vec<Row>> {
     Ok(vec![
         if theirs.is_empty() { own } else { own.beside(median(&theirs), "tsp, a process per job") },
         row("orch delegate --each of 10,000 lines", Goal::AtLeast(10_000.0), &each),
-        row("delegate_task, 10,000 calls sent ahead to one orch mcp", Goal::AtLeast(10_000.0), &calls),
+        row("delegate_task, 10,000 calls sent ahead to one orch mcp", Goal::None, &calls),
     ])
 }
 

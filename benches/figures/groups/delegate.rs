@@ -64,7 +64,7 @@ pub fn to_idle() -> Result<Vec<Row>> {
     ];
     for (peer, goal, values) in [
         ("task-spooler", Goal::WithinReference(2.0), &by_spooler),
-        ("BullMQ, a process per job", Goal::WithinReference(1.0), &by_bullmq),
+        ("BullMQ, a process per job", Goal::None, &by_bullmq),
     ] {
         if !values.is_empty() {
             rows.push(row(half, goal, p50).beside(p(values, 50.0), peer));
