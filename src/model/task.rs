@@ -146,41 +146,85 @@ pub struct Attempt {
     pub evidence: Option<Box<super::evidence::Evidence>>,
 }
 
-/// One unit of delegated work, as recorded.
+/// The terms on which a task was delegated. They never change afterwards.
+///
+/// This is the one declaration of these fields. The store writes and reads them by their names and types
+/// (`store::spec`), the scripts copy them by name, an attempt's folder holds them in case Redis loses the task, and
+/// every answer in JSON has them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Spec {
+    /// The role whose agents may claim it.
+    pub role: String,
+    /// Its priority among ready tasks.
+    pub priority: Priority,
+    /// The tasks that must have succeeded before it starts.
+    #[serde(default)]
+    pub after: Vec<TaskId>,
+    /// For people and filters.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Paths that the task is about.
+    #[serde(default)]
+    pub artifacts: Vec<String>,
+    /// The folder it runs in, if not its role's.
+    pub cwd: Option<String>,
+    /// Idempotency key.
+    pub key: Option<String>,
+    /// The box in which its end is posted: that of the master that delegated it.
+    pub notify: Option<String>,
+    /// How long one attempt may take.
+    pub timeout_ms: u64,
+    /// How many failed attempts are followed by another one.
+    pub retries: u32,
+    /// How many lost attempts are followed by another one.
+    #[serde(default)]
+    pub lost_max: u32,
+    /// How long it waits after each failed or lost attempt, in milliseconds.
+    #[serde(default)]
+    pub delays_ms: Delays,
+}
+
+impl Default for Spec {
+    fn default() -> Self {
+        Spec {
+            role: String::new(),
+            priority: Priority::Normal,
+            after: Vec::new(),
+            labels: BTreeMap::new(),
+            artifacts: Vec::new(),
+            cwd: None,
+            key: None,
+            notify: None,
+            timeout_ms: 0,
+            retries: 0,
+            lost_max: 0,
+            delays_ms: Delays::default(),
+        }
+    }
+}
+
+/// One unit of delegated work, as recorded. What it was delegated with reads as if it were its own.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Task {
     /// Its id.
     pub id: TaskId,
-    /// The role whose agents may claim it.
-    pub role: String,
+    /// What it was delegated with.
+    #[serde(flatten)]
+    pub spec: Spec,
     /// Its state.
     pub state: TaskState,
     /// Whether it runs and waits for its subtasks; meanwhile it takes no slot of its role.
     pub waiting: bool,
     /// What is to be done: the text that was delegated.
     pub description: String,
-    /// Its priority among ready tasks.
-    pub priority: Priority,
     /// The task from within which it was delegated.
     pub parent: Option<TaskId>,
     /// Its subtasks.
     pub children: Vec<TaskId>,
-    /// The tasks that must have succeeded before it starts.
-    pub after: Vec<TaskId>,
     /// Structured data for the agent.
     pub context: Option<Value>,
-    /// For people and filters.
-    pub labels: BTreeMap<String, String>,
-    /// Paths that the task is about.
-    pub artifacts: Vec<String>,
     /// 0 for a person's own task, one more than its parent's otherwise.
     pub depth: u32,
-    /// The folder it runs in, if not its role's.
-    pub cwd: Option<String>,
-    /// Idempotency key.
-    pub key: Option<String>,
-    /// The box in which how it ended is posted: that of the master who delegated it.
-    pub notify: Option<String>,
     /// When it was accepted.
     pub created_at: Timestamp,
     /// When it last became ready.
@@ -189,19 +233,10 @@ pub struct Task {
     pub due_at: Option<Timestamp>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
-    /// How long one attempt may take.
-    pub timeout_ms: u64,
-    /// How many failed attempts are followed by another one.
-    pub retries: u32,
     /// Number of its attempts that failed.
     pub failures: u32,
     /// Number of its attempts that were lost.
     pub lost: u32,
-    /// How many lost attempts are followed by another one.
-    pub lost_max: u32,
-    /// How long it waits after each failed or lost attempt, in milliseconds.
-    #[serde(default)]
-    pub delays_ms: Delays,
     /// The agent that works on it now.
     pub agent: Option<String>,
     /// Whether it is to be cancelled and its agent has not stopped yet.
@@ -213,6 +248,19 @@ pub struct Task {
     pub code: Option<EndCode>,
     /// The reason as a sentence.
     pub reason: Option<String>,
+}
+
+impl std::ops::Deref for Task {
+    type Target = Spec;
+    fn deref(&self) -> &Spec {
+        &self.spec
+    }
+}
+
+impl std::ops::DerefMut for Task {
+    fn deref_mut(&mut self) -> &mut Spec {
+        &mut self.spec
+    }
 }
 
 /// A task with everything recorded about it (`orch show`).

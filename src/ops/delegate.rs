@@ -12,7 +12,12 @@ use crate::{
     config::{Config, DriverKind, Role},
     error::{Error, Result},
     launchers::preflight,
-    model::{id::TaskId, task::Priority, text::one_line, time::Timestamp},
+    model::{
+        id::TaskId,
+        task::{Priority, Spec},
+        text::one_line,
+        time::Timestamp,
+    },
     os::failpoint,
     store::tasks::{Delegated, NewTask},
 };
@@ -68,23 +73,25 @@ impl Ops {
         let limits = &self.config.supervisor;
         Ok(NewTask {
             id: TaskId::random(),
-            role: role.name.clone(),
             fingerprint: parent.is_some().then(|| fingerprint(&role.name, &asked)),
             text: asked.text,
             context: asked.context,
-            priority: asked.priority.unwrap_or(Priority::Normal),
-            after: asked.after,
-            labels: asked.labels,
-            artifacts: asked.artifacts,
-            cwd: asked.cwd.as_deref().map(folder).transpose()?,
-            timeout: asked.timeout.unwrap_or(role.task_timeout),
-            retries: asked.retries.unwrap_or(role.retry.retries),
-            lost_max: role.retry.lost,
-            delays_ms: role.retry.delays(),
-            // The master reads how what it has delegated ended.
-            notify: matches!(self.caller, Caller::Agent { attempt: None, .. })
-                .then(|| self.config.master.session.clone()),
-            key: asked.key,
+            spec: Spec {
+                role: role.name.clone(),
+                priority: asked.priority.unwrap_or(Priority::Normal),
+                after: asked.after,
+                labels: asked.labels,
+                artifacts: asked.artifacts,
+                cwd: asked.cwd.as_deref().map(folder).transpose()?,
+                timeout_ms: u64::try_from(asked.timeout.unwrap_or(role.task_timeout).as_millis()).unwrap_or(u64::MAX),
+                retries: asked.retries.unwrap_or(role.retry.retries),
+                lost_max: role.retry.lost,
+                delays_ms: role.retry.delays(),
+                // The master reads how what it has delegated ended.
+                notify: matches!(self.caller, Caller::Agent { attempt: None, .. })
+                    .then(|| self.config.master.session.clone()),
+                key: asked.key,
+            },
             parent,
             max_depth: limits.max_depth,
             max_children: limits.max_children,

@@ -4,7 +4,7 @@ use std::{collections::HashMap, str::FromStr};
 
 use serde::Deserialize;
 
-use super::{Result, StoreError};
+use super::{Result, StoreError, spec};
 use crate::model::{
     agent::Agent,
     cause::Cause,
@@ -63,33 +63,25 @@ impl Fields {
 
 /// `task:<id>` and `children:<id>` → the task. `now` is Redis's clock.
 pub(super) fn task(id: &TaskId, f: &Fields, children: Vec<String>, now: Timestamp) -> Result<Task> {
+    let mut spec = spec::read(&f.fields).map_err(|why| f.damaged(why))?;
+    // Those of subtasks that have none of their own are no caller's.
+    spec.key = spec.key.filter(|key| !key.starts_with("auto:"));
     Ok(Task {
         id: id.clone(),
-        role: f.parse("role")?,
+        spec,
         state: f.parse("state")?,
         waiting: f.time("waiting_until")?.is_some_and(|until| until > now),
         description: f.need("text")?.to_owned(),
-        priority: f.parse("priority")?,
         parent: f.parse_opt("parent")?,
         children: ids(f, children)?,
-        after: ids(f, f.json::<Vec<String>>("after")?.unwrap_or_default())?,
         context: f.json("context")?,
-        labels: f.json("labels")?.unwrap_or_default(),
-        artifacts: f.json("artifacts")?.unwrap_or_default(),
         depth: f.parse("depth")?,
-        cwd: f.text("cwd"),
-        key: f.text("key").filter(|k| !k.starts_with("auto:")),
-        notify: f.text("notify"),
         created_at: f.time("created_at")?.ok_or_else(|| f.damaged("it has no created_at"))?,
         ready_at: f.time("ready_at")?,
         due_at: f.time("due_at")?,
         ended_at: f.time("ended_at")?,
-        timeout_ms: f.parse("timeout_ms")?,
-        retries: f.parse("retries")?,
         failures: f.parse_or("failures", 0)?,
         lost: f.parse_or("lost", 0)?,
-        lost_max: f.parse_or("lost_max", 0)?,
-        delays_ms: f.json("delays_ms")?.unwrap_or_default(),
         agent: f.text("agent"),
         cancelling: f.text("cancelling").is_some(),
         cause: f.parse_opt("cause")?,

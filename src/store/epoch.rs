@@ -26,8 +26,7 @@ use super::{
     call::{Call, send_all},
     checkpoint::{Checkpoint, Memory},
     decode::Fields,
-    script,
-    spec::Spec,
+    script, spec,
     values::{ms, to_json},
 };
 use crate::{
@@ -230,7 +229,7 @@ impl Store {
                 // A whole lease cannot be known here; the next heartbeat says it.
                 args.push(ms(self.checkpoint.as_ref().map_or(Duration::ZERO, |w| w.settle)));
                 let context = task.context.as_ref().map(|c| to_json(&json::Shallow(c))).transpose()?;
-                args.extend([to_json(&Lost::from(task))?, task.description.clone(), context.unwrap_or_default()]);
+                args.extend([to_json(&Lost::of(task)?)?, task.description.clone(), context.unwrap_or_default()]);
             }
             None => args.extend(std::iter::repeat_n(String::new(), 7)),
         }
@@ -275,21 +274,24 @@ impl Store {
 #[derive(Serialize)]
 struct Lost<'a> {
     #[serde(flatten)]
-    spec: Spec<'a>,
+    spec: serde_json::Map<String, serde_json::Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent: Option<&'a TaskId>,
     depth: u32,
     created_at: u64,
     failures: u32,
     lost: u32,
 }
 
-impl<'a> From<&'a Task> for Lost<'a> {
-    fn from(task: &'a Task) -> Self {
-        Lost {
-            spec: Spec::from(task),
+impl<'a> Lost<'a> {
+    fn of(task: &'a Task) -> Result<Self> {
+        Ok(Lost {
+            spec: spec::stored(&task.spec)?,
+            parent: task.parent.as_ref(),
             depth: task.depth,
             created_at: task.created_at.0,
             failures: task.failures,
             lost: task.lost,
-        }
+        })
     }
 }

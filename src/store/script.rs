@@ -173,10 +173,11 @@ static TABLES: LazyLock<String> = LazyLock::new(|| {
     let agents: Vec<_> = agent::TRANSITIONS.iter().map(|(f, t)| (f.as_str(), t.as_str())).collect();
     let delays = serde_json::to_string(&retry::Delays::default()).unwrap_or_default();
     format!(
-        "local TASK = {}\nlocal AGENT = {}\nlocal FENCES_PER_EPOCH = {FENCES_PER_EPOCH}\nlocal FORMAT = {FORMAT}\n\
+        "local TASK = {}\nlocal AGENT = {}\nlocal FENCES_PER_EPOCH = {FENCES_PER_EPOCH}\nlocal FORMAT = {FORMAT}\nlocal SPEC = {}\n\
          local DEFAULT_DELAYS = '{delays}'\nlocal JITTER = {}\nlocal RATE_LIMIT_DEFAULT = {}\n",
         lua_table(&tasks),
         lua_table(&agents),
+        super::spec::names_in_lua(),
         retry::JITTER,
         retry::RATE_LIMIT_DEFAULT.as_millis(),
     )

@@ -8,8 +8,7 @@ use serde::Serialize;
 use super::{
     Result, Store, StoreError,
     decode::{self, Fields},
-    people, script,
-    spec::Spec,
+    people, script, spec,
     values::{ms, parse, to_json},
 };
 use crate::model::{
@@ -40,7 +39,9 @@ pub struct Delegated {
 #[derive(Serialize)]
 struct Delegation<'a> {
     #[serde(flatten)]
-    spec: Spec<'a>,
+    spec: serde_json::Map<String, serde_json::Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent: Option<&'a TaskId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     attempt_fence: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,16 +52,17 @@ struct Delegation<'a> {
     max_children: u32,
 }
 
-impl<'a> From<&'a NewTask> for Delegation<'a> {
-    fn from(new: &'a NewTask) -> Self {
-        Delegation {
-            spec: Spec::from(new),
+impl<'a> Delegation<'a> {
+    fn of(new: &'a NewTask) -> Result<Self> {
+        Ok(Delegation {
+            spec: spec::stored(&new.spec)?,
+            parent: new.parent.as_ref().map(|p| &p.task),
             attempt_fence: new.parent.as_ref().map(|p| p.fence.to_string()),
             incarnation: new.parent.as_ref().map(|p| p.incarnation.as_str()),
             fingerprint: new.fingerprint.as_deref(),
             max_depth: new.max_depth,
             max_children: new.max_children,
-        }
+        })
     }
 }
 
@@ -97,7 +99,7 @@ impl Store {
         let mut args = Vec::with_capacity(4 * new.len() + 1);
         for (at, (id, new)) in ids.iter().zip(new).enumerate() {
             let context = new.context.as_ref().map(|c| to_json(&json::Shallow(c))).transpose()?.unwrap_or_default();
-            args.extend([id.to_string(), to_json(&Delegation::from(new))?, new.text.clone(), context]);
+            args.extend([id.to_string(), to_json(&Delegation::of(new)?)?, new.text.clone(), context]);
             if at == 0 {
                 args.push(first.who.clone());
             }

@@ -16,7 +16,7 @@ use super::{check, fixture::*};
 async fn delegate_with_the_same_key_is_the_same_task() {
     let server = Server::start();
     let world = server.world("n");
-    let keyed = || NewTask { key: Some("k".into()), ..task("x") };
+    let keyed = || NewTask { spec: Spec { key: Some("k".into()), ..task("x").spec }, ..task("x") };
     let first = world.store.delegate(&keyed()).await.unwrap();
     assert!(first.created);
     let again = world.store.delegate(&keyed()).await.unwrap();
@@ -35,7 +35,7 @@ async fn delegate_with_the_same_key_is_the_same_task() {
 async fn a_known_key_is_answered_while_draining() {
     let server = Server::start();
     let world = server.world("n");
-    let keyed = || NewTask { key: Some("k".into()), ..task("x") };
+    let keyed = || NewTask { spec: Spec { key: Some("k".into()), ..task("x").spec }, ..task("x") };
     let first = world.delegate(&keyed()).await;
     world.store.request(&Request::Drain, EventKind::RequestDrain, "a test").await.unwrap();
     let again = world.store.delegate(&keyed()).await.unwrap();

@@ -20,7 +20,7 @@ async fn family(world: &World) {
         let claimed = world.claim(&two).await;
         world.finish(&two, &claimed, cause).await;
     }
-    world.delegate(&NewTask { role: "other".into(), ..task("ready") }).await;
+    world.delegate(&NewTask { spec: Spec { role: "other".into(), ..task("ready").spec }, ..task("ready") }).await;
     let ended = world.agent("shell-3").await;
     world.store.end_agent(&ended.id, &ended.incarnation, &crash()).await.unwrap();
 }

@@ -23,7 +23,7 @@ enum How {
 async fn ends(world: &World, how: &How, bounds: (u32, u32), before: &[Cause], cause: Cause) {
     let (retries, lost_max) = bounds;
     let role = format!("r-{}", orch::model::id::new_incarnation());
-    let new = NewTask { role: role.clone(), retries, lost_max, ..task("x") };
+    let new = NewTask { spec: Spec { role: role.clone(), retries, lost_max, ..task("x").spec }, ..task("x") };
     let id = world.delegate(&new).await;
     let (mut failures, mut lost) = (0, 0);
     for cause in before.iter().chain([&cause]) {
@@ -98,7 +98,7 @@ async fn end_agent_keeps_to_the_table() {
 async fn an_agent_ended_by_a_stop_counts_nothing() {
     let server = Server::start();
     let world = server.world("n");
-    let id = world.delegate(&NewTask { lost_max: 0, ..task("x") }).await;
+    let id = world.delegate(&NewTask { spec: Spec { lost_max: 0, ..task("x").spec }, ..task("x") }).await;
     let agent = world.agent("shell-1").await;
     world.claim(&agent).await;
     let stop = orch::store::requests::Request::Stop { drain: false };
@@ -113,7 +113,7 @@ async fn an_agent_ended_by_a_stop_counts_nothing() {
 async fn a_crash_while_draining_counts() {
     let server = Server::start();
     let world = server.world("n");
-    let id = world.delegate(&NewTask { lost_max: 0, ..task("x") }).await;
+    let id = world.delegate(&NewTask { spec: Spec { lost_max: 0, ..task("x").spec }, ..task("x") }).await;
     let agent = world.agent("shell-1").await;
     world.claim(&agent).await;
     let stop = orch::store::requests::Request::Stop { drain: true };

@@ -230,7 +230,8 @@ async fn who_waits_for_a_damaged_task_is_told() {
     let server = Server::start();
     let world = server.world("n");
     let lead = world.agent_of("lead-1", "lead").await;
-    let parent = world.delegate(&NewTask { role: "lead".into(), ..task("parent") }).await;
+    let parent =
+        world.delegate(&NewTask { spec: Spec { role: "lead".into(), ..task("parent").spec }, ..task("parent") }).await;
     let of_lead = world.claim(&lead).await;
     let child = world.delegate(&subtask("child", &lead, &of_lead)).await;
     let after = world.delegate(&task_after("after", &[&child])).await;

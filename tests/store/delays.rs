@@ -31,7 +31,8 @@ async fn each_failure_and_each_lost_attempt_has_its_entry_of_the_tasks_own_table
         cap: Duration::from_secs(80),
         ..RetryPolicy::default()
     };
-    let new = NewTask { retries: 9, lost_max: 9, delays_ms: policy.delays(), ..task("x") };
+    let new =
+        NewTask { spec: Spec { retries: 9, lost_max: 9, delays_ms: policy.delays(), ..task("x").spec }, ..task("x") };
     let id = world.delegate(&new).await;
     let agent = world.agent("shell-1").await;
     let end = async |cause| {
@@ -65,7 +66,12 @@ async fn tasks_that_fail_together_are_not_tried_again_together() {
     let agent = world.agent("shell-1").await;
     let mut delays = Vec::new();
     for n in 0..20 {
-        let id = world.delegate(&NewTask { delays_ms: RetryPolicy::default().delays(), ..task(&n.to_string()) }).await;
+        let id = world
+            .delegate(&NewTask {
+                spec: Spec { delays_ms: RetryPolicy::default().delays(), ..task(&n.to_string()).spec },
+                ..task(&n.to_string())
+            })
+            .await;
         let claimed = world.claim(&agent).await;
         let report = Report { retry_after_ms: None, ..report(&agent, &claimed, Cause::Transient) };
         world.store.finish(&report).await.unwrap();
@@ -83,7 +89,12 @@ async fn a_rate_limit_that_does_not_end_when_it_should_is_waited_for_longer_each
     let world = server.world("n");
     let agent = world.agent("shell-1").await;
     let waits = async |named: Option<u64>, is_exact| {
-        let id = world.delegate(&NewTask { delays_ms: RetryPolicy::default().delays(), ..task("x") }).await;
+        let id = world
+            .delegate(&NewTask {
+                spec: Spec { delays_ms: RetryPolicy::default().delays(), ..task("x").spec },
+                ..task("x")
+            })
+            .await;
         let mut waits = Vec::new();
         for _ in 0..9 {
             let claimed = world.claim(&agent).await;

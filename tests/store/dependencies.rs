@@ -92,7 +92,7 @@ async fn a_dependency_that_nobody_knows_is_refused() {
     let answer = world.store.delegate(&task_after("x", &[&id])).await;
     assert_eq!(refusal(answer), "unknown_dependency");
     let own = task("x");
-    let own = NewTask { after: vec![own.id.clone()], ..own };
+    let own = NewTask { spec: Spec { after: vec![own.id.clone()], ..own.spec }, ..own };
     assert_eq!(refusal(world.store.delegate(&own).await), "unknown_dependency");
     assert_eq!(world.store.task_ids(None).await.unwrap(), []);
     check::structures(&world).await;
@@ -125,7 +125,7 @@ async fn very_many_dependencies() {
     for _ in 0..3_000 {
         before.push(world.delegate(&task("before")).await);
     }
-    let id = world.delegate(&NewTask { after: before.clone(), ..task("x") }).await;
+    let id = world.delegate(&NewTask { spec: Spec { after: before.clone(), ..task("x").spec }, ..task("x") }).await;
     let event = world.store.events_last(1).await.unwrap().remove(0);
     assert_eq!((event.kind.as_str(), event.task.as_deref()), ("task.blocked", Some(id.as_str())));
     assert!(event.reason.len() < 300, "a reason is a sentence: {} bytes", event.reason.len());

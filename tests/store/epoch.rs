@@ -15,7 +15,7 @@ use orch::{
 
 use super::{
     check,
-    fixture::{Agent, LEASE, Server, World, process, refusal, report, subtask, task, task_after},
+    fixture::{Agent, LEASE, Server, Spec, World, process, refusal, report, subtask, task, task_after},
 };
 
 /// A server with a folder beside it that remembers.
@@ -285,7 +285,7 @@ async fn a_task_of_which_only_a_file_is_left_is_ready_again() {
     let world = place.world();
     let agent = world.agent("a-1").await;
     let mut new = task("x");
-    new.key = Some("k".into());
+    new.spec.key = Some("k".into());
     new.context = Some(serde_json::json!({"a": [1, 2]}));
     let id = world.delegate(&new).await;
     let claimed = world.claim(&agent).await;
@@ -344,7 +344,9 @@ async fn the_master_hears_of_what_it_delegated_before_the_loss() {
     let agent = world.agent("a-1").await;
     let mut claimed = Vec::new();
     for _ in 0..2 {
-        world.delegate(&NewTask { notify: Some("opus-master".into()), ..task("x") }).await;
+        world
+            .delegate(&NewTask { spec: Spec { notify: Some("opus-master".into()), ..task("x").spec }, ..task("x") })
+            .await;
         claimed.push(world.claim(&agent).await);
         if claimed.len() == 1 {
             world.finish(&agent, &claimed[0], Cause::NeedsPerson).await;

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use orch::model::task::Spec;
 use orch::{
     model::{
         agent::AgentState,
@@ -141,25 +142,27 @@ pub struct World {
 pub fn task(text: &str) -> NewTask {
     NewTask {
         id: TaskId::random(),
-        role: ROLE.into(),
         text: text.into(),
         context: None,
-        priority: Priority::Normal,
-        after: vec![],
-        labels: Default::default(),
-        artifacts: vec![],
-        cwd: None,
-        timeout: Duration::from_secs(60),
-        retries: 3,
-        lost_max: 3,
-        delays_ms: delays(LONG, Duration::ZERO),
-        notify: None,
-        key: None,
         parent: None,
         fingerprint: None,
         max_depth: 3,
         max_children: 50,
         who: "a test".into(),
+        spec: Spec {
+            role: ROLE.into(),
+            priority: Priority::Normal,
+            after: vec![],
+            labels: Default::default(),
+            artifacts: vec![],
+            cwd: None,
+            timeout_ms: 60_000,
+            retries: 3,
+            lost_max: 3,
+            delays_ms: delays(LONG, Duration::ZERO),
+            notify: None,
+            key: None,
+        },
     }
 }
 
@@ -171,7 +174,7 @@ pub fn delays(failed: Duration, lost: Duration) -> Delays {
 
 /// A plain task that waits for others.
 pub fn task_after(text: &str, after: &[&TaskId]) -> NewTask {
-    NewTask { after: after.iter().map(|id| (*id).clone()).collect(), ..task(text) }
+    NewTask { spec: Spec { after: after.iter().map(|id| (*id).clone()).collect(), ..task(text).spec }, ..task(text) }
 }
 
 /// A subtask as `orch delegate` makes it within an attempt.

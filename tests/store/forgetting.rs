@@ -30,7 +30,7 @@ async fn prune(world: &World, at_most: u32) -> Vec<TaskId> {
 async fn succeeded_and_cancelled_tasks_are_forgotten_and_dead_letters_stay() {
     let server = Server::start();
     let world = server.world("n");
-    let keyed = NewTask { key: Some("k".into()), ..task("x") };
+    let keyed = NewTask { spec: Spec { key: Some("k".into()), ..task("x").spec }, ..task("x") };
     let done = ended(&world, &keyed, Cause::Success).await;
     let cancelled = ended(&world, &task("x"), Cause::Cancelled).await;
     let failed = ended(&world, &task("x"), Cause::Permanent).await;
@@ -46,7 +46,11 @@ async fn succeeded_and_cancelled_tasks_are_forgotten_and_dead_letters_stay() {
     let mut expected = [failed, ready];
     expected.sort();
     assert_eq!(left, expected);
-    let anew = world.store.delegate(&NewTask { key: Some("k".into()), ..task("x") }).await.unwrap();
+    let anew = world
+        .store
+        .delegate(&NewTask { spec: Spec { key: Some("k".into()), ..task("x").spec }, ..task("x") })
+        .await
+        .unwrap();
     assert!(anew.created, "its key was forgotten with it");
     check::structures(&world).await;
 }
@@ -58,7 +62,8 @@ async fn a_removed_dead_letter_ends_nothing_a_second_time_and_is_forgotten() {
     let server = Server::start();
     let world = server.world("n");
     let lead = world.agent_of("lead-1", "lead").await;
-    let parent = world.delegate(&NewTask { role: "lead".into(), ..task("parent") }).await;
+    let parent =
+        world.delegate(&NewTask { spec: Spec { role: "lead".into(), ..task("parent").spec }, ..task("parent") }).await;
     let of_lead = world.claim(&lead).await;
     let failed = ended(&world, &subtask("child", &lead, &of_lead), Cause::Permanent).await;
     let sibling = world.delegate(&subtask("sibling", &lead, &of_lead)).await;
@@ -96,7 +101,8 @@ async fn what_an_open_task_refers_to_stays() {
     let server = Server::start();
     let world = server.world("n");
     let lead = world.agent_of("lead-1", "lead").await;
-    let parent = world.delegate(&NewTask { role: "lead".into(), ..task("parent") }).await;
+    let parent =
+        world.delegate(&NewTask { spec: Spec { role: "lead".into(), ..task("parent").spec }, ..task("parent") }).await;
     let of_lead = world.claim(&lead).await;
     ended(&world, &subtask("child", &lead, &of_lead), Cause::Success).await;
     let done = ended(&world, &task("before"), Cause::Success).await;
@@ -117,7 +123,7 @@ async fn what_must_stay_does_not_keep_the_rest() {
     let server = Server::start();
     let world = server.world("n");
     let lead = world.agent_of("lead-1", "lead").await;
-    world.delegate(&NewTask { role: "lead".into(), ..task("parent") }).await;
+    world.delegate(&NewTask { spec: Spec { role: "lead".into(), ..task("parent").spec }, ..task("parent") }).await;
     let of_lead = world.claim(&lead).await;
     for text in ["a", "b", "c"] {
         ended(&world, &subtask(text, &lead, &of_lead), Cause::Success).await;
@@ -133,7 +139,8 @@ async fn a_retried_subtask_of_a_forgotten_parent() {
     let server = Server::start();
     let world = server.world("n");
     let lead = world.agent_of("lead-1", "lead").await;
-    let parent = world.delegate(&NewTask { role: "lead".into(), ..task("parent") }).await;
+    let parent =
+        world.delegate(&NewTask { spec: Spec { role: "lead".into(), ..task("parent").spec }, ..task("parent") }).await;
     let of_lead = world.claim(&lead).await;
     let child = ended(&world, &subtask("child", &lead, &of_lead), Cause::Permanent).await;
     world.finish(&lead, &of_lead, Cause::Success).await;

@@ -213,18 +213,21 @@ impl Pair {
 
     async fn delegate(&mut self, r: &Submission) {
         let new = NewTask {
-            role: ROLES[r.role].into(),
-            priority: r.priority,
-            after: r.after.iter().map(|t| self.ids[*t].clone()).collect(),
             parent: r.parent.map(|lease| self.capability(lease)),
             fingerprint: Some(r.content.to_string()),
-            notify: None,
-            key: r.key.map(|k| format!("key {k}")),
-            retries: r.retries,
-            lost_max: r.lost_max,
-            delays_ms: delays(LONG, LONG),
             max_depth: MAX_DEPTH,
             max_children: MAX_CHILDREN as u32,
+            spec: Spec {
+                role: ROLES[r.role].into(),
+                priority: r.priority,
+                after: r.after.iter().map(|t| self.ids[*t].clone()).collect(),
+                notify: None,
+                key: r.key.map(|k| format!("key {k}")),
+                retries: r.retries,
+                lost_max: r.lost_max,
+                delays_ms: delays(LONG, LONG),
+                ..task("x").spec
+            },
             ..task("x")
         };
         let answer = self.world.store.delegate(&new).await;

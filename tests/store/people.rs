@@ -73,7 +73,7 @@ async fn whoever_ends_without_an_answer_is_held_and_the_answer_goes_on_to_the_ne
     for cause in [Cause::Success, Cause::Transient, Cause::Timeout, Cause::NeedsPerson] {
         let server = Server::start();
         let world = server.world("n");
-        let id = world.delegate(&NewTask { retries: 0, ..task("x") }).await;
+        let id = world.delegate(&NewTask { spec: Spec { retries: 0, ..task("x").spec }, ..task("x") }).await;
         let agent = world.agent("shell-1").await;
         let claimed = world.claim(&agent).await;
         let options = ["yes".to_owned(), "no".to_owned()];
@@ -256,7 +256,9 @@ async fn who_has_heard_of_an_end_is_told_of_what_was_dropped_before_it_all_the_s
         world.store.send(&message("master", &format!("m-{n}"), "x")).await.unwrap();
     };
     send(0).await;
-    let id = world.delegate(&NewTask { notify: Some("opus-master".into()), ..task("x") }).await;
+    let id = world
+        .delegate(&NewTask { spec: Spec { notify: Some("opus-master".into()), ..task("x").spec }, ..task("x") })
+        .await;
     let claimed = world.claim(&agent).await;
     world.store.finish(&report(&agent, &claimed, Cause::Success)).await.unwrap();
     for n in 1..500 {
@@ -321,7 +323,9 @@ async fn what_nobody_can_read_any_more_comes_back_as_failed() {
 async fn the_master_hears_how_what_it_delegated_has_ended() {
     let server = Server::start();
     let world = server.world("n");
-    let id = world.delegate(&NewTask { notify: Some("opus-master".into()), ..task("x") }).await;
+    let id = world
+        .delegate(&NewTask { spec: Spec { notify: Some("opus-master".into()), ..task("x").spec }, ..task("x") })
+        .await;
     let agent = world.agent("shell-1").await;
     let claimed = world.claim(&agent).await;
     let result = orch::model::task::TaskResult { text: "all\n done \u{e4}".into(), ..Default::default() };

@@ -46,7 +46,7 @@ async fn a_pause_starts_nothing_and_accepts_all() {
         let (agent, other) = (world.agent("shell-1").await, world.agent_of("o-1", "o").await);
         world.store.request(&request, EventKind::RequestPause, "r").await.unwrap();
         assert!(world.store.delegate(&task("x")).await.unwrap().created);
-        world.delegate(&NewTask { role: "o".into(), ..task("x") }).await;
+        world.delegate(&NewTask { spec: Spec { role: "o".into(), ..task("x").spec }, ..task("x") }).await;
         assert!(world.try_claim(&agent).await.is_none());
         assert_eq!(world.try_claim(&other).await.is_some(), other_role);
         check::structures(&world).await;
@@ -78,7 +78,10 @@ async fn a_stop_that_drains_starts_only_subtasks_and_finds_them_behind_all_other
     for _ in 0..450 {
         world.delegate(&task("new")).await;
     }
-    let sub = NewTask { priority: Priority::Low, ..subtask("sub", &agent, &claimed) };
+    let sub = NewTask {
+        spec: Spec { priority: Priority::Low, ..subtask("sub", &agent, &claimed).spec },
+        ..subtask("sub", &agent, &claimed)
+    };
     world.delegate(&sub).await;
     world.store.request(&Request::Stop { drain: true }, EventKind::RequestPause, "r").await.unwrap();
     assert_eq!(world.claim(&idle).await.task.description, "sub");
@@ -96,7 +99,11 @@ async fn order_is_by_priority_then_acceptance_and_a_retry_keeps_its_place() {
     let agent = world.agent("shell-1").await;
     let mut ids = Vec::new();
     for (i, priority) in [Priority::Low, Priority::Normal, Priority::High, Priority::Normal].into_iter().enumerate() {
-        ids.push(world.delegate(&NewTask { priority, ..task(&i.to_string()) }).await);
+        ids.push(
+            world
+                .delegate(&NewTask { spec: Spec { priority, ..task(&i.to_string()).spec }, ..task(&i.to_string()) })
+                .await,
+        );
     }
     assert_eq!(world.store.task_ids(None).await.unwrap().into_iter().rev().collect::<Vec<_>>(), ids);
     let mut order = Vec::new();

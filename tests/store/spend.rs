@@ -173,7 +173,7 @@ async fn a_task_beyond_its_own_limit_is_held_before_its_next_attempt() {
     let agent = world.agent("shell-1").await;
     let limit = Allowance { micro_usd: Some(500_000), tokens: None };
     world.store.set_budget(&budget(Allowance::default(), limit)).await.unwrap();
-    let id = world.delegate(&NewTask { retries: 9, ..task("x") }).await;
+    let id = world.delegate(&NewTask { spec: Spec { retries: 9, ..task("x").spec }, ..task("x") }).await;
     let fail = async |cost| {
         let claimed = world.claim(&agent).await;
         let report =
@@ -204,7 +204,7 @@ async fn a_rate_limit_holds_back_all_roles_of_its_account_until_it_is_over() {
         world.agent_of("alone-1", "alone").await,
     ];
     for role in [ROLE, "other", "alone", ROLE] {
-        world.delegate(&NewTask { role: role.into(), ..task("x") }).await;
+        world.delegate(&NewTask { spec: Spec { role: role.into(), ..task("x").spec }, ..task("x") }).await;
     }
     let claimed = world.claim(&agents[0]).await;
     let minute = Duration::from_secs(60).as_millis() as u64;
@@ -256,7 +256,11 @@ async fn a_rate_limit_that_a_person_lifts_is_over_for_all_of_its_account_and_no_
         (&agents[2], "alone", "role alone", Cause::RateLimited),
         (&agents[0], ROLE, "claude", Cause::RateLimited),
     ] {
-        tasks.push(world.delegate(&NewTask { role: role.into(), retries: 9, ..task("x") }).await);
+        tasks.push(
+            world
+                .delegate(&NewTask { spec: Spec { role: role.into(), retries: 9, ..task("x").spec }, ..task("x") })
+                .await,
+        );
         assert_eq!(end(agent, account, cause).await, TaskState::Delayed);
     }
     let roles = [ROLE, "other", "alone"].map(str::to_owned);

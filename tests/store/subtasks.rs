@@ -13,7 +13,8 @@ use super::{check, fixture::*};
 
 /// A running parent. It is of a role of its own, so that its agent never takes a subtask.
 async fn parent(world: &World) -> (TaskId, Agent, Claimed) {
-    let id = world.delegate(&NewTask { role: "lead".into(), ..task("parent") }).await;
+    let id =
+        world.delegate(&NewTask { spec: Spec { role: "lead".into(), ..task("parent").spec }, ..task("parent") }).await;
     let agent = world.agent_of("lead-1", "lead").await;
     let claimed = world.claim(&agent).await;
     (id, agent, claimed)
@@ -134,7 +135,7 @@ async fn family(world: &World) -> (TaskId, Agent, Claimed, Vec<TaskId>) {
     let worker = world.agent("shell-running").await;
     let of_worker = world.claim(&worker).await;
     children.push(world.delegate(&sub("ready")).await);
-    let blocked = NewTask { after: vec![children[4].clone()], ..sub("blocked") };
+    let blocked = NewTask { spec: Spec { after: vec![children[4].clone()], ..sub("blocked").spec }, ..sub("blocked") };
     children.push(world.delegate(&blocked).await);
     children.push(world.delegate(&subtask("grandchild", &worker, &of_worker)).await);
     let states = [Held, Delayed, Succeeded, Running, Ready, Blocked, Ready];

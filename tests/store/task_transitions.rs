@@ -32,7 +32,11 @@ async fn bring(server: &Server, name: &str, state: TaskState) -> Case {
     let agent = world.agent("shell-1").await;
     let (id, claimed) = if state == Blocked {
         let dependency = TaskId::random();
-        let elsewhere = orch::store::tasks::NewTask { id: dependency.clone(), role: "nobody".into(), ..task("before") };
+        let elsewhere = orch::store::tasks::NewTask {
+            id: dependency.clone(),
+            spec: Spec { role: "nobody".into(), ..task("before").spec },
+            ..task("before")
+        };
         world.delegate(&elsewhere).await;
         let id = world.delegate(&task_after("x", &[&dependency])).await;
         (id, None)
@@ -389,11 +393,11 @@ async fn several_tasks_are_accepted_together_or_none_is() {
     let server = Server::start();
     let world = server.world("n");
     let first = world.delegate(&task("first")).await;
-    let keyed = NewTask { key: Some("k".into()), ..task("a") };
+    let keyed = NewTask { spec: Spec { key: Some("k".into()), ..task("a").spec }, ..task("a") };
     let all = [
         keyed.clone(),
         NewTask { id: TaskId::random(), ..keyed },
-        NewTask { after: vec![first.clone()], ..task("b") },
+        NewTask { spec: Spec { after: vec![first.clone()], ..task("b").spec }, ..task("b") },
         task("c"),
     ];
     let accepted = world.store.delegate_all(&all).await.unwrap();
@@ -405,7 +409,7 @@ async fn several_tasks_are_accepted_together_or_none_is() {
     assert_eq!(again.iter().map(|d| &d.id).collect::<Vec<_>>(), accepted.iter().map(|d| &d.id).collect::<Vec<_>>());
     assert_eq!(world.store.task_ids(None).await.unwrap().len(), 4);
 
-    let wrong = NewTask { after: vec![TaskId::random()], ..task("d") };
+    let wrong = NewTask { spec: Spec { after: vec![TaskId::random()], ..task("d").spec }, ..task("d") };
     let refused = world.store.delegate_all(&[task("e"), wrong]).await.unwrap_err();
     assert_eq!(refused.refusal(), Some(Refusal::UnknownDependency));
     assert_eq!(world.store.task_ids(None).await.unwrap().len(), 4);

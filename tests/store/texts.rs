@@ -32,11 +32,14 @@ async fn comes_back(world: &World, agent: &Agent, text: &str) {
     let data = json!({"text": text, "empty": [[], {}, null, ""], "numbers": [0.1, 1e300, -1, u64::MAX]});
     let new = NewTask {
         context: Some(data.clone()),
-        labels: [(text.to_owned(), text.to_owned())].into(),
-        artifacts: vec![text.into(), String::new()],
-        cwd: Some(format!("/{text}")),
-        key: Some(format!("k{text}")),
         who: text.into(),
+        spec: Spec {
+            labels: [(text.to_owned(), text.to_owned())].into(),
+            artifacts: vec![text.into(), String::new()],
+            cwd: Some(format!("/{text}")),
+            key: Some(format!("k{text}")),
+            ..task(text).spec
+        },
         ..task(text)
     };
     let id = world.delegate(&new).await;
@@ -47,9 +50,9 @@ async fn comes_back(world: &World, agent: &Agent, text: &str) {
         assert_eq!((&task.id, task.state), (&id, TaskState::Running));
         assert_eq!(task.description, new.text);
         assert_eq!(task.context, new.context);
-        assert_eq!(task.labels, new.labels);
-        assert_eq!(task.artifacts, new.artifacts);
-        assert_eq!((&task.cwd, &task.key), (&new.cwd, &new.key));
+        assert_eq!(task.labels, new.spec.labels);
+        assert_eq!(task.artifacts, new.spec.artifacts);
+        assert_eq!((&task.cwd, &task.key), (&new.spec.cwd, &new.spec.key));
     }
     let mut report = report(agent, &claimed, Cause::Permanent);
     report.result = Some(result(text, data));
@@ -141,7 +144,10 @@ async fn the_largest_numbers_stay_numbers() {
     let server = Server::start();
     let world = server.world("n");
     let agent = world.agent("shell-1").await;
-    let new = NewTask { timeout: Duration::MAX, retries: u32::MAX, lost_max: u32::MAX, ..task("x") };
+    let new = NewTask {
+        spec: Spec { timeout_ms: u64::MAX, retries: u32::MAX, lost_max: u32::MAX, ..task("x").spec },
+        ..task("x")
+    };
     let id = world.delegate(&new).await;
     let claimed = world.store.claim(&agent.id, &agent.incarnation, Duration::MAX).await.unwrap().unwrap();
     assert_eq!(claimed.task.timeout_ms, u64::MAX);

@@ -131,7 +131,7 @@ async fn a_waker_that_sleeps_hears_of_what_comes() {
     drain_markers(&world.store).await;
     let sleeper = tokio::spawn(async move { other.store.supervisor_waker().wait(RETRY_FOR).await.unwrap() });
     until_blocked_async(&server, 1).await;
-    world.delegate(&NewTask { role: "nobody".into(), ..task("x") }).await;
+    world.delegate(&NewTask { spec: Spec { role: "nobody".into(), ..task("x").spec }, ..task("x") }).await;
     assert!(sleeper.await.unwrap(), "a task without an idle agent is the supervisor's business");
 }
 

@@ -1,6 +1,7 @@
 //! What is reported about tasks.
 
 use super::*;
+use crate::model::task::Spec;
 use crate::model::{
     cause::Cause,
     task::{Attempt, Priority, Task, TaskResult},
@@ -19,36 +20,38 @@ fn id(text: &str) -> TaskId {
 fn task(id_: &str, parent: Option<&str>, state: TaskState) -> TaskDetail {
     let task = Task {
         id: id(id_),
-        role: "sonnet".into(),
         state,
         waiting: false,
         description: "fix the tests".into(),
-        priority: Priority::Normal,
         parent: parent.map(id),
         children: Vec::new(),
-        after: Vec::new(),
         context: None,
-        labels: Default::default(),
-        artifacts: Vec::new(),
         depth: 0,
-        cwd: None,
-        key: None,
-        notify: None,
         created_at: Timestamp(0),
         ready_at: None,
         due_at: None,
         ended_at: None,
-        timeout_ms: 0,
-        retries: 3,
         failures: 0,
         lost: 0,
-        lost_max: 3,
-        delays_ms: Default::default(),
         agent: None,
         cancelling: false,
         cause: None,
         code: None,
         reason: None,
+        spec: Spec {
+            role: "sonnet".into(),
+            priority: Priority::Normal,
+            after: Vec::new(),
+            labels: Default::default(),
+            artifacts: Vec::new(),
+            cwd: None,
+            key: None,
+            notify: None,
+            timeout_ms: 0,
+            retries: 3,
+            lost_max: 3,
+            delays_ms: Default::default(),
+        },
     };
     TaskDetail::of(task)
 }

@@ -4,6 +4,7 @@ use super::{
     super::tests::{configured, recorded, recorded_agent},
     *,
 };
+use crate::model::task::Spec;
 use crate::{
     model::{
         agent::AgentState,
@@ -54,7 +55,10 @@ fn each_trouble_is_one_sentence_with_one_command() {
         ("shell".into(), held(None, "its program sh is not on PATH")),
     ]
     .into();
-    look.ready_of_unknown = vec![Task { role: "gone".into(), ..recorded(TaskState::Ready) }];
+    look.ready_of_unknown = vec![Task {
+        spec: Spec { role: "gone".into(), ..recorded(TaskState::Ready).spec },
+        ..recorded(TaskState::Ready)
+    }];
     let said = said(false, &look);
     let expected = [
         ("the supervisor is not running, and 3 tasks have not ended", "orch start"),

@@ -7,6 +7,7 @@ mod loading;
 mod output;
 mod people;
 
+use crate::model::task::Spec;
 use std::{collections::BTreeMap, time::Duration};
 
 use super::*;
@@ -157,36 +158,38 @@ impl Agent {
 pub(in crate::ops) fn recorded(state: TaskState) -> Task {
     Task {
         id: TaskId::random(),
-        role: "shell".into(),
         state,
         waiting: false,
         description: "x".into(),
-        priority: Priority::Normal,
         parent: None,
         children: Vec::new(),
-        after: Vec::new(),
         context: None,
-        labels: BTreeMap::new(),
-        artifacts: Vec::new(),
         depth: 0,
-        cwd: None,
-        key: None,
-        notify: None,
         created_at: Timestamp(1_000),
         ready_at: Some(Timestamp(1_000)),
         due_at: None,
         ended_at: None,
-        timeout_ms: 60_000,
-        retries: 3,
         failures: 0,
         lost: 0,
-        lost_max: 3,
-        delays_ms: Default::default(),
         agent: None,
         cancelling: false,
         cause: None,
         code: None,
         reason: None,
+        spec: Spec {
+            role: "shell".into(),
+            priority: Priority::Normal,
+            after: Vec::new(),
+            labels: BTreeMap::new(),
+            artifacts: Vec::new(),
+            cwd: None,
+            key: None,
+            notify: None,
+            timeout_ms: 60_000,
+            retries: 3,
+            lost_max: 3,
+            delays_ms: Default::default(),
+        },
     }
 }
 

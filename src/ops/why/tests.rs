@@ -9,6 +9,7 @@ use super::{
     },
     *,
 };
+use crate::model::task::Spec;
 use crate::{
     model::{
         agent::{Agent, AgentState},
@@ -96,7 +97,10 @@ fn a_ready_task_tells_each_obstacle_with_its_remedy() {
 #[test]
 fn a_role_that_is_gone_is_named() {
     let config = configured();
-    let facts = about(Task { role: "gone".into(), ..recorded(TaskState::Ready) });
+    let facts = about(Task {
+        spec: Spec { role: "gone".into(), ..recorded(TaskState::Ready).spec },
+        ..recorded(TaskState::Ready)
+    });
     let out = task::explain(&around(&config), &facts);
     assert!(out.sentences[0].contains("no role gone any more"), "{out:?}");
     assert!(out.hints.iter().any(|h| h.contains("[roles.gone]")), "{out:?}");
@@ -118,9 +122,15 @@ fn a_waiting_task_does_not_take_a_place() {
 fn a_blocked_task_is_followed_to_where_its_chain_begins() {
     let config = configured();
     let root = Task { reason: Some("log in.".into()), ..recorded(TaskState::Held) };
-    let link = Task { after: vec![root.id.clone()], ..recorded(TaskState::Blocked) };
+    let link = Task {
+        spec: Spec { after: vec![root.id.clone()], ..recorded(TaskState::Blocked).spec },
+        ..recorded(TaskState::Blocked)
+    };
     let done = recorded(TaskState::Succeeded);
-    let task = Task { after: vec![link.id.clone(), done.id.clone()], ..recorded(TaskState::Blocked) };
+    let task = Task {
+        spec: Spec { after: vec![link.id.clone(), done.id.clone()], ..recorded(TaskState::Blocked).spec },
+        ..recorded(TaskState::Blocked)
+    };
     let before = vec![link.clone(), done.clone()];
     let facts = TaskFacts { before, links: vec![link.clone(), done, root.clone()], ..about(task) };
     let out = task::explain(&around(&config), &facts);
@@ -159,7 +169,10 @@ fn a_chain_tells_of_each_link_what_it_waits_for() {
         ..recorded(TaskState::Running)
     };
     let after = [&delayed, &ready, &waiting].map(|t| t.id.clone());
-    let task = Task { after: after.into(), ..recorded(TaskState::Blocked) };
+    let task = Task {
+        spec: Spec { after: after.into(), ..recorded(TaskState::Blocked).spec },
+        ..recorded(TaskState::Blocked)
+    };
     let links = [&delayed, &ready, &waiting, &at_work, &gone, &ended].map(Task::clone);
     let ahead = [(ready.id.clone(), 2)].into();
     let facts = TaskFacts { links: links.into(), ahead, ..about(task) };
@@ -191,7 +204,10 @@ fn a_chain_tells_of_each_link_what_it_waits_for() {
 fn a_circle_and_an_endless_chain_are_told_once_and_not_for_ever() {
     let config = configured();
     let (mut one, mut two) = (recorded(TaskState::Blocked), recorded(TaskState::Blocked));
-    let task = Task { after: vec![one.id.clone(), two.id.clone()], ..recorded(TaskState::Blocked) };
+    let task = Task {
+        spec: Spec { after: vec![one.id.clone(), two.id.clone()], ..recorded(TaskState::Blocked).spec },
+        ..recorded(TaskState::Blocked)
+    };
     (one.after, two.after) = (vec![two.id.clone(), task.id.clone()], vec![one.id.clone()]);
     let facts = TaskFacts { links: vec![one, two], ..about(task.clone()) };
     let out = task::explain(&around(&config), &facts);
@@ -200,9 +216,12 @@ fn a_circle_and_an_endless_chain_are_told_once_and_not_for_ever() {
 
     let mut links = vec![recorded(TaskState::Held)];
     for n in 0..30 {
-        links.push(Task { after: vec![links[n].id.clone()], ..recorded(TaskState::Blocked) });
+        links.push(Task {
+            spec: Spec { after: vec![links[n].id.clone()], ..recorded(TaskState::Blocked).spec },
+            ..recorded(TaskState::Blocked)
+        });
     }
-    let task = Task { after: vec![links[30].id.clone()], ..task };
+    let task = Task { spec: Spec { after: vec![links[30].id.clone()], ..task.spec }, ..task };
     let facts = TaskFacts { links, ..about(task) };
     assert_eq!(task::explain(&around(&config), &facts).chain.len(), chain::DEPTH);
 }

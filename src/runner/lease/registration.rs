@@ -147,6 +147,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::model::task::Spec;
     use crate::{
         config::{Config, DriverKind, Env},
         home::launch::RedisAt,
@@ -161,25 +162,27 @@ mod tests {
     fn task() -> NewTask {
         NewTask {
             id: TaskId::random(),
-            role: "shell".into(),
             text: "true".into(),
             context: None,
-            priority: Priority::Normal,
-            after: Vec::new(),
-            labels: Default::default(),
-            artifacts: Vec::new(),
-            cwd: None,
-            timeout: LEASE,
-            retries: 3,
-            lost_max: 3,
-            delays_ms: Default::default(),
-            notify: None,
-            key: None,
             parent: None,
             fingerprint: None,
             max_depth: 3,
             max_children: 9,
             who: "a test".into(),
+            spec: Spec {
+                role: "shell".into(),
+                priority: Priority::Normal,
+                after: Vec::new(),
+                labels: Default::default(),
+                artifacts: Vec::new(),
+                cwd: None,
+                timeout_ms: LEASE.as_millis() as u64,
+                retries: 3,
+                lost_max: 3,
+                delays_ms: Default::default(),
+                notify: None,
+                key: None,
+            },
         }
     }
 

@@ -1,5 +1,6 @@
 //! What a test of whole passes stands on.
 
+use crate::model::task::Spec;
 use std::{
     collections::BTreeMap,
     process::{Child, Command},
@@ -119,25 +120,27 @@ impl World {
     pub async fn delegate(&self) -> TaskId {
         let new = NewTask {
             id: TaskId::random(),
-            role: "shell".into(),
             text: "true".into(),
             context: None,
-            priority: Priority::Normal,
-            after: Vec::new(),
-            labels: BTreeMap::new(),
-            artifacts: Vec::new(),
-            cwd: None,
-            timeout: Duration::from_secs(60),
-            retries: 3,
-            lost_max: 3,
-            delays_ms: self.supervisor.config.roles["shell"].retry.delays(),
-            notify: None,
-            key: None,
             parent: None,
             fingerprint: None,
             max_depth: 4,
             max_children: 10,
             who: "a test".into(),
+            spec: Spec {
+                role: "shell".into(),
+                priority: Priority::Normal,
+                after: Vec::new(),
+                labels: BTreeMap::new(),
+                artifacts: Vec::new(),
+                cwd: None,
+                timeout_ms: 60_000,
+                retries: 3,
+                lost_max: 3,
+                delays_ms: self.supervisor.config.roles["shell"].retry.delays(),
+                notify: None,
+                key: None,
+            },
         };
         self.supervisor.store.delegate(&new).await.unwrap().id
     }

@@ -1,5 +1,6 @@
 //! Whatever numbers and texts a record holds, it is shown, and shows nothing that a terminal would obey.
 
+use crate::model::task::Spec;
 use proptest::prelude::*;
 
 use super::*;
@@ -16,22 +17,7 @@ proptest! {
         state in prop::sample::select(TaskState::ALL),
     ) {
         let at = |n: usize| Timestamp(numbers[n]);
-        let task = Task {
-            created_at: at(0),
-            ready_at: Some(at(1)),
-            due_at: Some(at(2)),
-            ended_at: Some(at(3)),
-            timeout_ms: numbers[4],
-            retries: numbers[5] as u32,
-            lost: numbers[6] as u32,
-            role: text.clone(),
-            reason: Some(text.clone()),
-            agent: Some(text.clone()),
-            cwd: Some(text.clone()),
-            labels: [(text.clone(), text.clone())].into(),
-            artifacts: vec![text.clone()],
-            ..a_task(1, state, &text)
-        };
+        let task = Task { created_at: at(0), ready_at: Some(at(1)), due_at: Some(at(2)), ended_at: Some(at(3)), lost: numbers[6] as u32, reason: Some(text.clone()), agent: Some(text.clone()), spec: Spec { timeout_ms: numbers[4], retries: numbers[5] as u32, role: text.clone(), cwd: Some(text.clone()), labels: [(text.clone(), text.clone())].into(), artifacts: vec![text.clone()], ..a_task(1, state, &text).spec }, ..a_task(1, state, &text) };
         let agent = Agent {
             started_at: at(0),
             since: at(1),

@@ -1,5 +1,6 @@
 //! Answers as they look at 80 and at 40 columns, and where nobody looks. Time stands still in all of them.
 
+use crate::model::task::Spec;
 use std::collections::BTreeMap;
 
 mod fuzz;
@@ -36,36 +37,38 @@ fn id(n: u64) -> TaskId {
 fn a_task(n: u64, state: TaskState, text: &str) -> Task {
     Task {
         id: id(n),
-        role: "sonnet".into(),
         state,
         waiting: false,
         description: text.into(),
-        priority: Priority::Normal,
         parent: None,
         children: Vec::new(),
-        after: Vec::new(),
         context: None,
-        labels: BTreeMap::new(),
-        artifacts: Vec::new(),
         depth: 0,
-        cwd: None,
-        key: None,
-        notify: None,
         created_at: ago(1000 - n),
         ready_at: None,
         due_at: None,
         ended_at: None,
-        timeout_ms: 1_800_000,
-        retries: 3,
         failures: 0,
         lost: 0,
-        lost_max: 3,
-        delays_ms: Default::default(),
         agent: None,
         cancelling: false,
         cause: None,
         code: None,
         reason: None,
+        spec: Spec {
+            role: "sonnet".into(),
+            priority: Priority::Normal,
+            after: Vec::new(),
+            labels: BTreeMap::new(),
+            artifacts: Vec::new(),
+            cwd: None,
+            key: None,
+            notify: None,
+            timeout_ms: 1_800_000,
+            retries: 3,
+            lost_max: 3,
+            delays_ms: Default::default(),
+        },
     }
 }
 

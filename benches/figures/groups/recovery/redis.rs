@@ -15,7 +15,10 @@ use nix::{
     unistd::Pid,
 };
 use orch::{
-    model::{id::TaskId, task::Priority},
+    model::{
+        id::TaskId,
+        task::{Priority, Spec},
+    },
     redis_server::find_program,
     store::{Store, tasks::NewTask},
 };
@@ -71,25 +74,27 @@ fn accepted_again(tasks: usize, goal: f64) -> Result<[Row; 2]> {
 fn task(n: usize) -> NewTask {
     NewTask {
         id: TaskId::random(),
-        role: ROLE.into(),
         text: format!("task {n}: look at the module, find what is wrong with it, and write down what you have found"),
         context: None,
-        priority: Priority::Normal,
-        after: Vec::new(),
-        labels: Default::default(),
-        artifacts: Vec::new(),
-        cwd: None,
-        timeout: Duration::from_secs(60),
-        retries: 3,
-        lost_max: 3,
-        delays_ms: Default::default(),
-        notify: None,
-        key: None,
         parent: None,
         fingerprint: None,
         max_depth: 3,
         max_children: 50,
         who: "a person".into(),
+        spec: Spec {
+            role: ROLE.into(),
+            priority: Priority::Normal,
+            after: Vec::new(),
+            labels: Default::default(),
+            artifacts: Vec::new(),
+            cwd: None,
+            timeout_ms: 60_000,
+            retries: 3,
+            lost_max: 3,
+            delays_ms: Default::default(),
+            notify: None,
+            key: None,
+        },
     }
 }
 

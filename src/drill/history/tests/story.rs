@@ -1,5 +1,6 @@
 //! Histories that went well, told in a few moves: each move writes what the store would have written.
 
+use crate::model::task::Spec;
 use serde_json::json;
 
 use crate::{
@@ -88,36 +89,38 @@ impl Story {
         self.history.acknowledged.push(Ack { at, id: id(letter), key: Some(format!("key of {letter}")) });
         self.history.tasks.push(TaskDetail::of(Task {
             id: id(letter),
-            role: "shell".into(),
             state,
             waiting: false,
             description: format!("do {letter}"),
-            priority: Priority::Normal,
             parent: parent.map(id),
             children: vec![],
-            after: after.iter().map(|a| id(*a)).collect(),
             context: None,
-            labels: Default::default(),
-            artifacts: vec![],
             depth: 0,
-            cwd: None,
-            key: Some(format!("key of {letter}")),
-            notify: None,
             created_at: at,
             ready_at: None,
             due_at: None,
             ended_at: None,
-            timeout_ms: 1,
-            retries: 1,
             failures: 0,
             lost: 0,
-            lost_max: 1,
-            delays_ms: Default::default(),
             agent: None,
             cancelling: false,
             cause: None,
             code: None,
             reason: None,
+            spec: Spec {
+                role: "shell".into(),
+                priority: Priority::Normal,
+                after: after.iter().map(|a| id(*a)).collect(),
+                labels: Default::default(),
+                artifacts: vec![],
+                cwd: None,
+                key: Some(format!("key of {letter}")),
+                notify: None,
+                timeout_ms: 1,
+                retries: 1,
+                lost_max: 1,
+                delays_ms: Default::default(),
+            },
         }));
     }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::model::evidence::{Observer, Rule};
+use crate::model::task::Spec;
 
 #[test]
 fn one_of_anything_is_one() {
@@ -11,9 +12,7 @@ fn one_of_anything_is_one() {
             cause: Some(cause),
             failures: 2,
             lost: 1,
-            retries: 1,
-            lost_max: 1,
-            delays_ms: Default::default(),
+            spec: Spec { retries: 1, lost_max: 1, delays_ms: Default::default(), ..recorded(TaskState::Failed).spec },
             ..recorded(TaskState::Failed)
         });
         task::explain(&around(&config), &facts).sentences.join("\n")

@@ -86,25 +86,23 @@ end
 local function accept(id, spec, key, text, context, open, why)
   local state = #open > 0 and 'blocked' or 'ready'
   local seq = redis.call('INCR', P .. 'seq')
-  local fields = {
-    'role', spec.role, 'state', state, 'since', now, 'text', text, 'priority', spec.priority, 'seq', seq,
-    'depth', spec.depth, 'created_at', spec.created_at or now, 'timeout_ms', spec.timeout_ms, 'retries', spec.retries,
-    'lost_max', spec.lost_max, 'number', 0, 'failures', 0, 'lost', 0}
+  local fields = {'state', state, 'since', now, 'text', text, 'seq', seq, 'depth', spec.depth,
+    'created_at', spec.created_at or now, 'number', 0, 'failures', 0, 'lost', 0}
   local function also(name, value)
     if value and value ~= '' then
       fields[#fields + 1] = name
       fields[#fields + 1] = value
     end
   end
-  also('parent', spec.parent)
+  -- The terms as they are (src/model/task.rs, Spec). Its key is that of the caller, or one of ours.
+  for _, name in ipairs(SPEC) do
+    local value = spec[name]
+    if type(value) == 'table' then value = #value > 0 and cjson.encode(value) end
+    if name ~= 'key' then also(name, value) end
+  end
   also('key', key)
-  also('cwd', spec.cwd)
-  also('notify', spec.notify)
-  also('delays_ms', spec.delays_ms)
+  also('parent', spec.parent)
   also('context', context)
-  if #spec.after > 0 then also('after', cjson.encode(spec.after)) end
-  if next(spec.labels) then also('labels', cjson.encode(spec.labels)) end
-  if #spec.artifacts > 0 then also('artifacts', cjson.encode(spec.artifacts)) end
   redis.call('HSET', P .. 'task:' .. id, unpack(fields))
   redis.call('ZADD', P .. 'tasks', seq, id)
   redis.call('ZADD', P .. 'state:' .. state, now, id)
