@@ -40,8 +40,10 @@ pub const OUTER_TMUX_TMPDIR: &str = "ORCH_OUTER_TMUX_TMPDIR";
 pub enum Said {
     /// The master stands; or all has ended, where that was requested.
     Ready,
-    /// It does not, and this is why.
+    /// It does not, and this is why; the supervisor ends.
     Failed(Error),
+    /// It does not, and this is why; the supervisor goes on trying.
+    StillTrying(Error),
 }
 
 /// What a supervisor says of itself in [`Home::running`], a line each. Empty where it has just begun, or is older.

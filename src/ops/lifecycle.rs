@@ -286,6 +286,7 @@ impl Ops {
                         _ => Err(error),
                     }
                 }
+                Ok(Said::StillTrying(error)) => Err(error),
                 Ok(Said::Ready) if to_stop => {
                     last_breath(&mut child).await;
                     Ok(None)

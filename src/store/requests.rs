@@ -124,6 +124,14 @@ impl Store {
         self.call(&script::RENEW_LEADERSHIP, [home, place, &ms(lease)]).await.map(drop)
     }
 
+    /// Counts a start of a supervisor: agents that were started before it and fail open no breaker from now on.
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn count_supervisor_start(&self) -> Result<()> {
+        self.query(redis::cmd("INCR").arg(self.keys.plain("supervisor_starts"))).await
+    }
+
     /// Where the supervisor is that has this namespace, where several could meet.
     ///
     /// # Errors

@@ -1,10 +1,13 @@
-//! The one line on standard output by which `orch start` learns that all is up, or why not.
+//! The one line on standard output by which `orch start` learns that everything is up, or why it is not.
 
-use std::io::Write;
+use std::{io::Write, path::PathBuf};
 
 use crate::{error::Error, home::Said, os::failpoint, store::observe::Snapshot};
 
-/// Says it once.
+/// A start has failed once this many masters in a row have: one may die of something that is over by the next.
+const MASTERS: u32 = 3;
+
+/// Prints the line, once.
 #[derive(Debug, Default)]
 pub(super) struct Announcement {
     due: bool,
@@ -15,18 +18,24 @@ impl Announcement {
     pub fn new(daemon: bool) -> Self {
         Announcement { due: daemon, problem: None }
     }
-    /// Whether somebody still waits for the line.
+    /// Whether `orch start` still waits for the line.
     pub fn is_due(&self) -> bool {
         self.due
     }
-    /// The master has reported.
-    pub fn master(&mut self, snapshot: &Snapshot, session: &str) {
+    /// Prints the outcome as soon as there is one: the master has reported, or [`MASTERS`] have failed. `log` is the
+    /// master's.
+    pub fn master(&mut self, snapshot: &Snapshot, session: &str, log: impl FnOnce() -> PathBuf) {
         use crate::model::agent::AgentState::{Busy, Idle};
-        if self.due && snapshot.agents.iter().any(|r| r.agent.id == session && matches!(r.agent.state, Idle | Busy)) {
-            self.ready();
-        } else if let (Some(breaker), None) = (snapshot.breakers.get(session), &self.problem) {
-            let hint = "look at its log in the agents folder of the state folder; orch doctor looks closer";
-            self.failed(&Error::config(format!("the master does not stay up: {}", breaker.reason)).hint(hint));
+        if !self.due {
+            return;
+        }
+        if snapshot.agents.iter().any(|r| r.agent.id == session && matches!(r.agent.state, Idle | Busy)) {
+            return self.ready();
+        }
+        let breaker = snapshot.breakers.get(session).filter(|breaker| breaker.failures >= MASTERS);
+        if let (Some(breaker), None) = (breaker, &self.problem) {
+            let hint = format!("look at {}; orch doctor looks closer", log().display());
+            self.still_trying(Error::config(format!("the master does not stay up: {}", breaker.reason)).hint(hint));
         }
     }
     /// It will not stand; that is said when everything that was started for it has ended.
@@ -41,6 +50,10 @@ impl Announcement {
     /// It is not.
     pub fn failed(&mut self, e: &Error) {
         self.say(&Said::Failed(e.clone()));
+    }
+    /// It is not, and the supervisor goes on trying.
+    pub fn still_trying(&mut self, e: Error) {
+        self.say(&Said::StillTrying(e));
     }
     fn say(&mut self, said: &Said) {
         if !std::mem::take(&mut self.due) {

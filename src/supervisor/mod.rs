@@ -289,7 +289,8 @@ impl Supervisor {
         }
         // Where everything is to end, nobody waits for a master.
         if observed.snapshot.requests.stop.is_none() {
-            self.announcement.master(&observed.snapshot, &self.config.master.session);
+            let session = &self.config.master.session;
+            self.announcement.master(&observed.snapshot, session, || self.home.agent_log(session));
         }
         self.housekeeping.run(&self.store, &self.home, &self.config, &observed.snapshot).await?;
         let next = observed.next_look().min(LOOK_AGAIN);

@@ -81,7 +81,7 @@ impl Supervisor {
             return Ok(());
         }
         if !snapshot.agents.is_empty() {
-            self.announcement.failed(&problem);
+            self.announcement.still_trying(problem);
             return Ok(());
         }
         let reason = format!("the start has failed: {problem}");

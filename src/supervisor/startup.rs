@@ -105,6 +105,7 @@ async fn migrate(store: &Store, redis: &mut Redis) -> Result<(), StoreError> {
 async fn say_hello(store: &Store, config: &Config, mode: Mode, crashed: bool) -> Result<(), StoreError> {
     if !mode.to_stop {
         store.withdraw(&[Request::Stop { drain: false }], EventKind::SupervisorResumed, "orch start").await?;
+        store.count_supervisor_start().await?;
         store.recovered(&config.master.session, "orch start").await?;
     }
     let after = if crashed { "; the one before it did not end in order" } else { "" };

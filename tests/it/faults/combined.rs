@@ -45,6 +45,26 @@ fn after_the_end_of_everything_at_once_every_accepted_task_ends() {
     world.stop_and_check_nothing_left();
 }
 
+/// The master that died with everything else was a few hundred milliseconds old: that says nothing about the next one.
+#[test]
+fn a_start_after_the_end_of_everything_does_not_blame_the_next_master_for_the_last_one() {
+    let world = World::started("[roles.shell]\nmax = 1");
+    for _ in 0..2 {
+        let before = world.runner_pid("opus-master");
+        kill9(world.tmux_server_pid());
+        world.wait_until("there is another master", || {
+            let master = world.agent("opus-master");
+            master["state"] == "idle" && master["pid"] != before
+        });
+        let backoffs = world.events_of("role.backoff").len();
+        kill_everything(&world);
+        world.start();
+        assert_eq!(world.agent("opus-master")["state"], "idle");
+        assert_eq!(world.events_of("role.backoff").len(), backoffs, "what died before the start counts against nobody");
+    }
+    world.stop_and_check_nothing_left();
+}
+
 #[test]
 fn faults_one_after_the_other_lose_nothing() {
     let world = World::started("[roles.shell]\nmax = 4\nretry = { lost = 50 }");

@@ -184,6 +184,44 @@ fn a_start_that_dies_is_said_again_and_is_one_start() {
 }
 
 #[test]
+fn a_start_waits_for_the_master_that_follows_one_that_died() {
+    let drill = Drill::new("[roles.shell]\nmax = 1");
+    drill.arm("hello.launch_taken");
+    drill.world.start();
+    drill.reached("hello.launch_taken");
+    assert_eq!(drill.world.agent("opus-master")["state"], "idle");
+    drill.end();
+}
+
+#[test]
+fn a_start_whose_masters_all_die_says_so_and_names_the_log() {
+    let drill = Drill::new("[roles.shell]\nmax = 1");
+    drill.arm("hello.launch_taken");
+    let mut start = drill.world.orch_started(&["start", "--json"]);
+    let mut died = 0;
+    while !start.has_ended() {
+        if drill.marks().iter().all(|mark| mark != "hello.launch_taken") {
+            died += 1;
+            drill.arm("hello.launch_taken");
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let start = start.end().ended(4);
+    assert!(died >= 3, "{died} masters died");
+    let log = drill.world.home.join("agents/opus-master.log");
+    let said = format!("{}{}", start.stdout, start.stderr);
+    assert!(said.contains("opus-master failed right after it started, 3 times in a row"), "{said}");
+    assert!(said.contains(&format!("look at {}", log.display())), "{said}");
+    for mark in drill.marks() {
+        fs::remove_file(drill.world.file(&format!("points/{mark}"))).unwrap();
+    }
+    // The supervisor goes on, and so the next start finds a master.
+    drill.world.start();
+    assert_eq!(drill.world.agent("opus-master")["state"], "idle");
+    drill.end();
+}
+
+#[test]
 fn an_agent_whose_start_is_cut_off_is_replaced() {
     let mut drill = Drill::started("[roles.shell]\nmax = 1");
     for point in SPAWN {

@@ -14,7 +14,8 @@ local function open_breaker(role, who, why)
   if tonumber(b[2] or '0') > now then return end
   local failures = tonumber(b[1] or '0') + 1
   local pause = math.min(60000, 500 * 2 ^ math.min(failures - 1, 10))
-  local reason = who .. ' died at once, ' .. failures .. ' in a row; the last one ' .. why
+  local often = failures > 1 and ', ' .. failures .. ' times in a row' or ''
+  local reason = who .. ' failed right after it started' .. often .. ': ' .. why
   redis.call('HSET', record, 'failures', failures, 'until', now + pause, 'reason', reason)
   redis.call('PEXPIRE', record, 3600000)
   event(EVENT.role_backoff, nil, nil, nil, nil, reason)
@@ -24,7 +25,7 @@ local agent, to = ARGV[1], ARGV[3]
 if to ~= 'stopped' and to ~= 'failed' then error('an agent ends as stopped or failed, not as ' .. to) end
 local record = P .. 'agent:' .. agent
 local a = redis.call('HMGET', record, 'state', 'incarnation', 'role', 'task', 'fence', 'last_task', 'last_state',
-  'tasks_done', 'started_at', 'master')
+  'tasks_done', 'started_at', 'master', 'supervisor_start')
 if a[2] ~= ARGV[2] then return refuse(REFUSAL.stale, agent) end
 if a[1] == 'failed' or a[1] == 'stopped' then return {'0', a[7] and a[6] or '', a[7] or ''} end
 local task, state = '', ''
@@ -48,7 +49,9 @@ if ARGV[7] ~= '' then redis.call('HSET', P .. 'orphans', ARGV[2], ARGV[7]) end
 if ARGV[8] ~= '' then redis.call('HSET', record, 'evidence', ARGV[8]) end
 move_agent(agent, a[1], to, a[3], task, ARGV[4], ARGV[8], ARGV[9])
 local young = tonumber(a[8] or '0') == 0 and now - (tonumber(a[9]) or 0) < 10000
-if to == 'failed' and young then open_breaker(a[10] == '1' and agent or a[3], agent, ARGV[4]) end
+-- An agent of an earlier supervisor may have died with it: that says nothing about the next one.
+local is_ours = a[11] == redis.call('GET', P .. 'supervisor_starts')
+if to == 'failed' and young and is_ours then open_breaker(a[10] == '1' and agent or a[3], agent, ARGV[4]) end
 -- It may have taken a marker.
 offer(a[3])
 wake('supervisor')

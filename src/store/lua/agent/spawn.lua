@@ -15,6 +15,8 @@ if a[1] == 'failed' then restarts = number(a[3]) + 1 end
 redis.call('DEL', record, P .. 'wake:agent:' .. ARGV[1])
 redis.call('HSET', record, 'role', ARGV[2], 'state', 'starting', 'session', ARGV[3], 'incarnation', ARGV[4],
   'master', ARGV[5], 'started_at', now, 'since', now, 'tasks_done', 0, 'restarts', restarts, 'reason', ARGV[6])
+local start = redis.call('GET', P .. 'supervisor_starts')
+if start then redis.call('HSET', record, 'supervisor_start', start) end
 redis.call('SADD', P .. 'agents', ARGV[1])
 if ARGV[7] ~= '' then redis.call('HDEL', P .. 'requests', ARGV[7]) end
 event(EVENT.agent_starting, nil, ARGV[1], type(a[1]) == 'string' and a[1] or nil, 'starting', ARGV[6])
