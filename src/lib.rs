@@ -164,6 +164,7 @@
 // Tests may unwrap: a test that cannot go on has failed.
 #![warn(clippy::unwrap_used)]
 
+pub mod admission;
 pub mod cli;
 pub mod config;
 pub mod console;

@@ -36,7 +36,7 @@ pub(super) async fn run(mut args: args::Delegate, session: &mut Session) -> Resu
     // Only for a caller that waits and for a person: a program that only delegates should not pay for another call.
     if (wait || io::stderr().is_terminal())
         && !session.json
-        && let Some(why) = ops.suspended(role.as_deref()).await?
+        && let Some(why) = ops.holds_up(role.as_deref()).await?
     {
         errors::note(&format!("{} waits: {why}", delegated.id));
     }

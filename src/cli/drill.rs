@@ -117,6 +117,11 @@ fn report_page(report: &Report, view: &View) -> String {
     }
     pieces.push((format!("took {}", millis(report.took_ms)), Style::Dim));
     out.push_str(&text::flow("tasks", &pieces, view.width, view.colour));
+    let passes = [
+        (format!("longest {}", millis(report.passes.max_ms)), Style::Plain),
+        (format!("held up {} at most", millis(report.passes.max_held_up_ms)), Style::Plain),
+    ];
+    out.push_str(&text::flow("passes", &passes, view.width, view.colour));
     out.push_str(&violations(report, view));
     out
 }
@@ -186,7 +191,10 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::{drill::history::Violation, model::time::Timestamp};
+    use crate::{
+        drill::{history::Violation, report::Passes},
+        model::time::Timestamp,
+    };
 
     fn view(width: usize) -> View {
         View { width: Some(width), now: Timestamp(0), ..View::plain() }
@@ -217,6 +225,7 @@ mod tests {
             executions: 69,
             attempts_lost: 4,
             tasks: BTreeMap::from([("succeeded", 50), ("failed", 4)]),
+            passes: Passes { last_ms: 2, max_ms: 31, max_held_up_ms: 4 },
             growth: vec![grown("supervisor memory", false), grown("redis memory", true)],
             violations: (0..25).map(violation).collect(),
             timeline: Some("/tmp/d/timeline".into()),

@@ -28,6 +28,8 @@ pub(super) enum Deed {
     KillAll,
     /// SIGSTOP for longer than a lease, then SIGCONT.
     Stop(Target),
+    /// SIGSTOP to the tmux server and to a runner in it, for longer than a lease, then SIGCONT.
+    StopTmuxAndRunner,
     /// What Redis itself can be asked for.
     Redis(Disturbance),
     /// `tmux kill-session`.
@@ -88,6 +90,12 @@ pub const FAULTS: &[Fault] = &[
         "the tmux server stands still for longer than a lease",
         Deed::Stop(Target::Tmux),
     ),
+    fault(
+        "tmux-stopped",
+        &["stop", "tmux"],
+        "the tmux server stands still, and a runner in it",
+        Deed::StopTmuxAndRunner,
+    ),
     fault("redis-script-flush", &["redis"], "Redis forgets all scripts", Deed::Redis(Disturbance::ForgetScripts)),
     fault("redis-client-kill", &["redis"], "Redis ends all connections", Deed::Redis(Disturbance::EndConnections)),
     fault("redis-pause", &["redis"], "Redis answers nobody for 2 seconds", Deed::Redis(Disturbance::Pause(2_000))),
@@ -136,7 +144,7 @@ mod tests {
 
     #[test]
     fn a_group_selects_all_of_it_and_nothing_twice() {
-        assert_eq!(names(&["tmux", "kill-tmux"]), ["kill-tmux", "stop-tmux", "close-session"]);
+        assert_eq!(names(&["tmux", "kill-tmux"]), ["kill-tmux", "stop-tmux", "tmux-stopped", "close-session"]);
         assert_eq!(names(&["all"]).len(), FAULTS.len());
         assert_eq!(names(&["none"]), [""; 0]);
         for group in FAULTS.iter().flat_map(|f| f.groups) {

@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 
 use super::{
     faults::{Deed, Fault, Target},
-    measure::{Injected, Well},
+    measure::{GIVEN_UP_WITHIN, Injected, Well},
     plan::Planned,
     rng::Rng,
     scene::Scene,
@@ -44,6 +44,7 @@ pub(super) async fn inject(scene: &Scene, planned: Planned) -> Option<Injected> 
         Deed::Kill(target) => kill(scene, fault, target, &mut rng).await,
         Deed::KillAll => kill_all(scene, fault).await,
         Deed::Stop(target) => stop(scene, fault, target, &mut rng).await,
+        Deed::StopTmuxAndRunner => stop_tmux_and_runner(scene, fault, &mut rng).await,
         Deed::Redis(disturbance) => {
             let at = Timestamp::now();
             match tokio::time::timeout(TARGET_WITHIN, scene.world.store.disturb(disturbance)).await {
@@ -112,6 +113,23 @@ async fn stop(scene: &Scene, fault: &'static Fault, target: Target, rng: &mut Rn
         done.well = probe(scene, Timestamp::now()).await;
     }
     Some(done)
+}
+
+/// A runner that hangs has to be given up also while tmux does not answer, and no pass may wait for that.
+async fn stop_tmux_and_runner(scene: &Scene, fault: &'static Fault, rng: &mut Rng) -> Option<Injected> {
+    let server = find(scene, Target::Tmux, rng).await?;
+    let runner = find(scene, Target::Runner, rng).await?;
+    let hit = injected(scene, fault, runner.name, runner.well);
+    // tmux continues the stopped processes of its panes, so it is stopped first.
+    let stopped = |process: &ProcessId| process.signal(Signal::SIGSTOP).ok().filter(|sent| *sent);
+    let done = stopped(&server.process).and_then(|_| stopped(&runner.process));
+    if done.is_some() {
+        tokio::time::sleep(LEASE + GIVEN_UP_WITHIN + rng.ms(BEYOND_LEASE_MS.0, BEYOND_LEASE_MS.1)).await;
+        let _ = runner.process.signal(Signal::SIGCONT);
+    }
+    let _ = server.process.signal(Signal::SIGCONT);
+    scene.note(format!("{} {} goes on", fault.name, hit.hit));
+    done.map(|_| hit)
 }
 
 /// Delegates a task until one is accepted: then all is well.

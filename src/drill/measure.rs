@@ -8,10 +8,16 @@ use super::faults::Fault;
 use crate::model::{
     event::Event,
     event::EventKind,
+    evidence::{Evidence, Rule},
     id::TaskId,
     task::{TaskDetail, TaskState},
     time::Timestamp,
 };
+
+/// An agent that hangs is given up this long after its lease has ended, at the latest.
+pub(super) const GIVEN_UP_WITHIN: Duration = Duration::from_secs(1);
+/// A pass of the supervisor is held up by something else than Redis for this long at most.
+pub(super) const HELD_UP_WITHIN: Duration = Duration::from_millis(100);
 
 /// By what one sees that all is well again.
 #[derive(Debug, Clone, PartialEq)]
@@ -80,6 +86,16 @@ impl<'a> Facts<'a> {
 
     fn all_again(&self, tasks: &[TaskId], since: Timestamp) -> Option<Duration> {
         tasks.iter().filter_map(|task| self.again(task, since)).max()
+    }
+
+    /// Agents that were given up for their silence, and how long that had lasted by then. The time of a break, in which
+    /// nobody could report, is not in it.
+    pub fn silences(&self) -> impl Iterator<Item = (&Event, Duration)> {
+        let silence = |e: &Event| {
+            let evidence: Evidence = serde_json::from_value(e.data.clone()?).ok()?;
+            evidence.silence_ms.filter(|_| evidence.rule == Rule::Lease).map(Duration::from_millis)
+        };
+        self.events.iter().filter_map(move |e| Some((e, silence(e)?)))
     }
 
     /// From the fault to where the task is ready again, less its backoff; to its end, where it has ended instead.

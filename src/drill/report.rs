@@ -14,6 +14,8 @@ use super::{
 };
 use crate::model::{cause::Cause, event::Event, time::Timestamp};
 
+pub use crate::store::passes::Passes;
+
 /// The answer of `orch drill`.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
@@ -37,6 +39,8 @@ pub struct Report {
     pub tasks: BTreeMap<&'static str, usize>,
     /// What has grown, if that was watched.
     pub growth: Vec<Growth>,
+    /// What the supervisor's passes have taken.
+    pub passes: Passes,
     /// Broken promises.
     pub violations: Vec<Violation>,
     /// The whole story, where it was kept.

@@ -11,23 +11,24 @@ use tokio::{
 use super::{
     Options, after,
     bystanders::Bystanders,
+    faults::{Deed, Target},
     gather,
     history::{self, History},
     inject,
-    measure::Facts,
-    measure::Injected,
+    measure::{Facts, GIVEN_UP_WITHIN, HELD_UP_WITHIN, Injected},
     plan,
     report::{self, Report},
     rng::Rng,
     scene::Scene,
     steady::Samples,
     workload::{self, Job},
-    world::{Fleet, TIMELINE, World},
+    world::{Fleet, LEASE, TIMELINE, World},
 };
 use crate::{
     error::{Error, Result},
     model::id::TaskId,
     mux::Mux,
+    store::passes::Passes,
 };
 
 /// How long after the last fault everything may take to come to rest. A runner that does not report is given up after
@@ -84,6 +85,7 @@ async fn drill(options: &Options) -> Result<Report> {
     for contradiction in scene.world.store.audit().await.unwrap_or_default() {
         scene.violated("what is stored agrees", "Redis", contradiction);
     }
+    let passes = scene.world.store.passes().await.unwrap_or_default();
     after::stop_and_look(&scene, bystanders.spared()).await;
     bystanders.check(&scene).await;
     scene.check_too_late(&history.tasks);
@@ -96,6 +98,7 @@ async fn drill(options: &Options) -> Result<Report> {
         scene.violated("nothing grows under an even load", grown.what, facts);
     }
     let facts = Facts::new(&history.events, &history.tasks);
+    delays(&scene, &injected, &facts, passes);
     let faults = report::faults(&injected, &missed, &facts);
     finish(
         scene,
@@ -110,6 +113,7 @@ async fn drill(options: &Options) -> Result<Report> {
             attempts_lost: report::lost(&history),
             tasks: report::states(&history),
             growth,
+            passes,
             violations: Vec::new(),
             timeline: None,
             folder: None,
@@ -117,6 +121,23 @@ async fn drill(options: &Options) -> Result<Report> {
         options,
         &history,
     )
+}
+
+/// Whether somebody waited who should not have. A supervisor that was stopped itself can't help it.
+fn delays(scene: &Scene, injected: &[Injected], facts: &Facts, passes: Passes) {
+    if injected.iter().any(|i| i.fault.deed == Deed::Stop(Target::Supervisor)) {
+        return;
+    }
+    for (event, silence) in facts.silences().filter(|(_, silence)| *silence > LEASE + GIVEN_UP_WITHIN) {
+        let agent = event.agent.clone().unwrap_or_default();
+        let facts = format!("it was given up after {silence:?}, and its lease is {LEASE:?}: event {}", event.id);
+        scene.violated("who hangs is given up in time", agent, facts);
+    }
+    let held_up = Duration::from_millis(passes.max_held_up_ms);
+    if held_up > HELD_UP_WITHIN {
+        let facts = format!("a pass was held up for {held_up:?} by something else than Redis");
+        scene.violated("nothing slow delays a decision", "supervisor", facts);
+    }
 }
 
 /// Adds what the scene knows, and keeps the folder where it is needed.

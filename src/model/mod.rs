@@ -5,6 +5,7 @@
 //! them, so that each is declared once.
 
 pub mod agent;
+pub mod breaker;
 pub mod build;
 pub mod cause;
 pub mod code;

@@ -1,34 +1,33 @@
 //! What needs a person: one sentence and one command each, the worst first. Pure.
 
-use std::{cmp::Reverse, collections::BTreeMap, time::Duration};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use super::Attention;
 use crate::{
+    admission::{self, Gate},
     config::Config,
     error::Error,
     model::{
         duration::human,
+        gate::GateCode,
         id::TaskId,
         question::Question,
         task::{Task, TaskState, Usage},
         text::{count, one_line},
-        time::Timestamp,
         wait::Needs,
         wait::Wait,
     },
-    store::{observe::Snapshot, spend::Suspended},
+    store::{observe::Snapshot, passes::Passes},
 };
-
-/// What to do where no agent is started for want of memory.
-pub(super) const FREE_MEMORY: &str = "end what uses it, or set min_free_memory under [supervisor] lower";
 
 /// The supervisor goes by what it has read once; agents read it when they start.
 pub(super) const OUTDATED: &str =
     "sessions.toml has changed since orch start: the supervisor and the agents of before go by what it said then";
 pub(super) const RESTART: &str = "orch stop, then: orch start";
-
-/// The supervisor has the PATH of `orch start`; that of whoever asks may be longer by now.
-pub(super) const MEND_ROLE: &str = "orch doctor; where that finds all it needs: orch stop, then: orch start";
 
 /// What `status` has seen of the store.
 #[derive(Debug, Default)]
@@ -51,13 +50,35 @@ pub(super) struct Look {
     pub free_memory: Option<u64>,
     /// Where another folder's supervisor is that has this namespace.
     pub supervised_from: Option<String>,
+    /// What the supervisor's passes have taken.
+    pub passes: Passes,
 }
 
 impl Look {
+    /// What keeps roles from starting.
+    fn admission(&self, config: &Config, supervised: bool) -> admission::Snapshot {
+        admission_of(config, supervised, &self.snapshot, self.free_memory)
+    }
+
     /// How many tasks are in that state.
     pub fn count(&self, state: TaskState) -> u64 {
         self.counts.get(&state).copied().unwrap_or(0)
     }
+}
+
+/// What keeps tasks and roles from starting, as far as it is recorded, configured, or seen on this machine.
+pub(super) fn admission_of(
+    config: &Config,
+    supervised: bool,
+    snapshot: &Snapshot,
+    free_memory: Option<u64>,
+) -> admission::Snapshot {
+    let mut now = snapshot.admission(&config.master.session, &BTreeSet::new());
+    now.configure(config.roles.values().map(|role| (role.name.as_str(), role.max)), config.supervisor.max_agents);
+    now.supervised = supervised;
+    // Without a supervisor none is started anyway.
+    now.short_of_memory = config.supervisor.short_of_memory(free_memory).filter(|_| supervised);
+    now
 }
 
 /// An error as something to attend to.
@@ -84,15 +105,18 @@ pub(super) fn of(config: &Config, supervised: bool, look: &Look) -> Vec<Attentio
         add("the supervisor is not running, and agents live".into(), "orch start".into());
     }
     lost_data(look, &mut add);
-    if let Some(short) = config.supervisor.short_of_memory(look.free_memory).filter(|_| supervised) {
-        add(format!("no new agent is started: {short}"), FREE_MEMORY.into());
-    }
+    let now = look.admission(config, supervised);
+    let gates = Gates::of(&now);
+    gates.add(&[GateCode::Memory], &mut add);
     questions(look, &mut add);
     asking(look, &mut add);
     held(look, &mut add);
-    stuck_roles(config, look, &mut add);
+    stuck_roles(config, look, &gates, &mut add);
     dead_letters(look, &mut add);
-    requests(look, &mut add);
+    gates.add(&[GateCode::Paused, GateCode::RolePaused], &mut add);
+    if look.snapshot.requests.drain {
+        add("orch is draining: nothing new is accepted".into(), "orch resume".into());
+    }
     for damaged in &look.snapshot.damaged {
         add(format!("{damaged}: it is left alone"), "orch doctor".into());
     }
@@ -186,55 +210,75 @@ fn rest(look: &Look, state: TaskState, named: usize, word: &str, add: &mut impl 
     }
 }
 
-/// Why nothing of some roles is started.
-pub(super) fn suspended(roles: &[&str], held: &Suspended, now: Timestamp) -> String {
-    let (who, is_one) = (named(roles), roles.len() == 1);
-    let why = one_line(&held.reason, 200);
-    match held.until {
-        Some(until) => {
-            let start = if is_one { "starts" } else { "start" };
-            format!("{who} {start} nothing for {}, until {until}: {why}", human(until.since(now)))
+/// What keeps roles from starting anything: each thing once, with the roles that it concerns, those first that have tasks
+/// waiting.
+struct Gates<'a> {
+    now: &'a admission::Snapshot,
+    found: Vec<(Vec<&'a str>, Gate)>,
+}
+
+impl<'a> Gates<'a> {
+    fn of(now: &'a admission::Snapshot) -> Self {
+        let mut found: Vec<(Vec<&str>, Gate)> = Vec::new();
+        for role in now.roles.keys() {
+            for gate in admission::gates(None, role, now) {
+                match found.iter_mut().find(|(_, one)| *one == gate && is_shared(&gate)) {
+                    Some((roles, _)) => roles.push(role),
+                    None => found.push((vec![role], gate)),
+                }
+            }
         }
-        None => format!("{who} can't be started: {why}"),
+        let ready = |role: &str| now.roles.get(role).map_or(0, |state| state.ready);
+        found.iter_mut().for_each(|(roles, _)| roles.sort_by_key(|role| Reverse(ready(role))));
+        found.splice(0..0, admission::master_gates(now).into_iter().map(|gate| (Vec::new(), gate)));
+        Gates { now, found }
+    }
+
+    /// Those with one of these codes, in the order of the codes.
+    fn with<'g>(&'g self, codes: &'g [GateCode]) -> impl Iterator<Item = (&'g [&'a str], &'g Gate)> {
+        let of = move |code: &'g GateCode| self.found.iter().filter(move |(_, gate)| gate.code() == *code);
+        codes.iter().flat_map(of).map(|(roles, gate)| (roles.as_slice(), gate))
+    }
+
+    /// Adds these as they are.
+    fn add(&self, codes: &[GateCode], add: &mut impl FnMut(String, String)) {
+        for (roles, gate) in self.with(codes) {
+            add(gate.sentence(roles, self.now.now), gate.hint(roles).unwrap_or_default());
+        }
+    }
+
+    fn ready(&self, role: &str) -> u64 {
+        self.now.roles.get(role).map_or(0, |state| state.ready)
     }
 }
 
-fn named(roles: &[&str]) -> String {
-    const NAMED: usize = 3;
-    match roles {
-        [role] => format!("role {role}"),
-        _ if roles.len() <= NAMED => format!("roles {}", roles.join(", ")),
-        _ => format!("roles {} and {} more", roles[..NAMED].join(", "), roles.len() - NAMED),
+/// Whether it is one thing for all roles that have it: the roles of one account share its limit.
+fn is_shared(gate: &Gate) -> bool {
+    match gate {
+        Gate::Suspended(suspension) => suspension.account.is_some(),
+        Gate::RolePaused
+        | Gate::UnknownRole
+        | Gate::BreakerOpen { .. }
+        | Gate::ScaledToZero
+        | Gate::RoleSlots { .. } => false,
+        _ => true,
     }
 }
 
 /// Roles whose ready tasks no agent will take.
-fn stuck_roles(config: &Config, look: &Look, add: &mut impl FnMut(String, String)) {
-    for (role, breaker) in &look.snapshot.breakers {
-        if breaker.until > look.snapshot.now {
-            let rest = human(breaker.until.since(look.snapshot.now));
-            let why = one_line(&breaker.reason, 200);
-            if *role == config.master.session {
-                let what = format!("the master does not stay up ({why}); the next try is in {rest}");
-                add(what, "orch doctor".into());
-            } else {
-                let what = format!("agents of role {role} end at once ({why}); the next try is in {rest}");
-                add(what, format!("orch spawn {role}"));
-            }
+fn stuck_roles(config: &Config, look: &Look, gates: &Gates, add: &mut impl FnMut(String, String)) {
+    gates.add(&[GateCode::BreakerOpen], add);
+    for (roles, gate) in gates.with(SUSPENSIONS) {
+        // A role that can't be started is nobody's trouble while it has nothing to do: some of the built-in ones never have.
+        if gate.code() != GateCode::ProgramMissing || roles.iter().any(|role| gates.ready(role) > 0) {
+            add(gate.sentence(roles, gates.now.now), gate.hint(roles).unwrap_or_default());
         }
     }
-    for (roles, held) in holds(look) {
-        let do_ = match (held.until, &held.account) {
-            (None, _) => MEND_ROLE.into(),
-            (Some(_), Some(_)) => format!("wait: it ends by itself; or lift it: orch resume {}", roles[0]),
-            (Some(_), None) => "wait: it ends by itself; orch costs --by role".into(),
-        };
-        add(suspended(&roles, held, look.snapshot.now), do_);
-    }
-    for (role, load) in &look.snapshot.load {
-        if load.ready > 0 && look.snapshot.requests.scale.get(role) == Some(&0) {
-            let n = tasks_wait(load.ready);
-            add(format!("role {role} was scaled to 0, and {n} for it"), format!("orch scale {role} 1"));
+    for (roles, gate) in gates.with(&[GateCode::ScaledToZero]) {
+        let ready: u64 = roles.iter().map(|role| gates.ready(role)).sum();
+        if ready > 0 {
+            let what = format!("{}, and {} for it", gate.sentence(roles, gates.now.now), tasks_wait(ready));
+            add(what, gate.hint(roles).unwrap_or_default());
         }
     }
     let mut unknown: BTreeMap<&str, u64> = BTreeMap::new();
@@ -243,41 +287,16 @@ fn stuck_roles(config: &Config, look: &Look, add: &mut impl FnMut(String, String
     }
     for (role, n) in unknown {
         let file = config.file.as_deref().map_or("sessions.toml".into(), |file| file.display().to_string());
-        let n = tasks_wait(n);
+        let gone = Gate::UnknownRole.sentence(&[role], gates.now.now);
         add(
-            format!("there is no role {role} any more, and {n} for it"),
+            format!("{gone}, and {} for it", tasks_wait(n)),
             format!("write [roles.{role}] into {file} and restart (orch stop; orch start), or: orch cancel TASK"),
         );
     }
 }
 
-/// What holds roles back, each with its roles: those of one account share its limit. Who has tasks waiting is named first.
-/// A role that can't be started is nobody's trouble while it has nothing to do: some of the built-in ones never have.
-fn holds(look: &Look) -> Vec<(Vec<&str>, &Suspended)> {
-    let ready = |role: &str| look.snapshot.load.get(role).map_or(0, |load| load.ready);
-    let mut out: Vec<(Vec<&str>, &Suspended)> = Vec::new();
-    for (role, held) in look.snapshot.suspended.iter().filter(|(role, held)| held.until.is_some() || ready(role) > 0) {
-        match out.iter_mut().find(|(_, one)| one.account.is_some() && *one == held) {
-            Some((roles, _)) => roles.push(role),
-            None => out.push((vec![role], held)),
-        }
-    }
-    out.iter_mut().for_each(|(roles, _)| roles.sort_by_key(|role| Reverse(ready(role))));
-    out
-}
-
-fn requests(look: &Look, add: &mut impl FnMut(String, String)) {
-    let requests = &look.snapshot.requests;
-    if requests.pause {
-        add("everything is paused: nothing new is started".into(), "orch resume".into());
-    }
-    for role in &requests.paused_roles {
-        add(format!("role {role} is paused: none of its tasks is started"), format!("orch resume {role}"));
-    }
-    if requests.drain {
-        add("orch is draining: nothing new is accepted".into(), "orch resume".into());
-    }
-}
+const SUSPENSIONS: &[GateCode] =
+    &[GateCode::RateLimited, GateCode::BudgetDay, GateCode::BudgetTotal, GateCode::ProgramMissing];
 
 fn reason(task: &Task, otherwise: &str) -> String {
     task.reason.as_ref().map_or_else(|| otherwise.to_owned(), |reason| one_line(reason, 200))

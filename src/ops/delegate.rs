@@ -7,8 +7,9 @@ use std::{collections::HashSet, path::Path, time::Duration};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Caller, Delegate, Ops};
+use super::{Caller, Delegate, Ops, attention::admission_of};
 use crate::{
+    admission::{self, Gate},
     config::{Config, DriverKind, Role},
     error::{Error, Result},
     launchers::preflight,
@@ -16,9 +17,8 @@ use crate::{
         id::TaskId,
         task::{Priority, Spec},
         text::one_line,
-        time::Timestamp,
     },
-    os::failpoint,
+    os::{self, failpoint},
     store::tasks::{Delegated, NewTask},
 };
 
@@ -99,14 +99,17 @@ impl Ops {
         })
     }
 
-    /// Why no tasks of this role are started now, in words, if that is so.
+    /// Returns why a task of this role waits, in words, where more than its turn keeps it from starting.
     ///
     /// # Errors
     /// NotFound: no such role. NotRunning: there is no Redis.
-    pub async fn suspended(&self, role: Option<&str>) -> Result<Option<String>> {
+    pub async fn holds_up(&self, role: Option<&str>) -> Result<Option<String>> {
         let role = &self.config.role(role.unwrap_or(&self.config.master.default_role))?.name;
-        let (held, _) = self.ask(|s| s.suspended(std::slice::from_ref(role))).await?;
-        Ok(held.get(role).map(|held| super::attention::suspended(&[role], held, Timestamp::now())))
+        let snapshot = self.ask(|s| s.observe(std::slice::from_ref(role))).await?;
+        let supervised = self.supervisor().is_some() || self.supervised_from(self.store()).await?.is_some();
+        let now = admission_of(&self.config, supervised, &snapshot, os::available_memory());
+        let gate = admission::held_up_by(None, role, &now).into_iter().find(Gate::is_news);
+        Ok(gate.map(|gate| gate.sentence(&[role], now.now)))
     }
 
     /// The roles that take tasks and to which the caller may delegate.

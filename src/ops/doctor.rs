@@ -149,7 +149,14 @@ impl Ops {
         let redis = self.store().info().await;
         let elsewhere = self.supervised_from(self.store()).await;
         match (self.supervisor(), redis) {
-            (Some(supervisor), Ok(_)) => ok("supervisor", format!("running, pid {}; Redis answers", supervisor.pid)),
+            (Some(supervisor), Ok(_)) => {
+                let passes = self.store().passes().await.unwrap_or_default();
+                let running = format!(
+                    "running, pid {}; Redis answers; the longest pass took {} ms, {} ms of it held up by disk or tmux",
+                    supervisor.pid, passes.max_ms, passes.max_held_up_ms
+                );
+                ok("supervisor", running)
+            }
             (Some(supervisor), Err(e)) => warn_or_error(
                 "supervisor",
                 "error",

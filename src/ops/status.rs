@@ -81,6 +81,7 @@ impl Ops {
                 accepting: state == "ok" && !requests.drain && requests.stop.is_none(),
                 paused: requests.pause,
                 paused_roles: requests.paused_roles.clone(),
+                passes: look.passes,
             },
             redis: RedisStatus { state, mode, version },
             tasks: TaskState::ALL.iter().map(|state| (state.as_str(), look.count(*state))).collect(),
@@ -164,6 +165,7 @@ impl Ops {
             failed,
             free_memory: os::available_memory(),
             supervised_from: self.supervised_from(store).await?,
+            passes: store.passes().await?,
         };
         Ok((look, info))
     }

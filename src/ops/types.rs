@@ -332,6 +332,8 @@ pub struct SupervisorStatus {
     pub paused: bool,
     /// Roles that are paused.
     pub paused_roles: Vec<String>,
+    /// What its passes have taken.
+    pub passes: crate::store::passes::Passes,
 }
 
 /// In `status`: Redis.

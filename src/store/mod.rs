@@ -21,6 +21,7 @@ mod format;
 mod fuzz;
 pub mod keys;
 pub mod observe;
+pub mod passes;
 pub mod people;
 mod quarantine;
 pub mod requests;

@@ -1,7 +1,7 @@
 //! One look at everything that the supervisor decides by, in two round trips.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     io,
     time::Duration,
 };
@@ -16,10 +16,14 @@ use super::{
     epoch::Epoch,
     spend::Suspended,
 };
-use crate::model::{
-    id::TaskId,
-    task::{Task, TaskState},
-    time::Timestamp,
+use crate::{
+    admission::{self, RoleState, Stop},
+    model::{
+        agent::AgentState,
+        id::TaskId,
+        task::{Task, TaskState},
+        time::Timestamp,
+    },
 };
 
 /// What people asked for.
@@ -138,6 +142,57 @@ pub struct Snapshot {
     pub damaged: Vec<String>,
     /// Running tasks whose lease has ended, and whose records do not say whose it was: to be set aside.
     pub broken: Vec<String>,
+}
+
+impl Snapshot {
+    /// What is recorded of what keeps tasks and roles from starting, but for agents that are `given_up` (incarnations). The
+    /// caller adds what is configured. `master` is the session by which the master's breaker goes.
+    pub fn admission(&self, master: &str, given_up: &BTreeSet<String>) -> admission::Snapshot {
+        let breaker = |role: &str| {
+            let breaker = self.breakers.get(role)?;
+            Some(admission::Breaker { until: breaker.until, reason: breaker.reason.clone() })
+        };
+        let mut seen = admission::Snapshot {
+            now: self.now,
+            stop: self.requests.stop.map(|drain| if drain { Stop::Drain } else { Stop::Now }),
+            paused: self.requests.pause,
+            recovering: self.epoch.is_settling(self.now),
+            masters_breaker: breaker(master),
+            ..admission::Snapshot::default()
+        };
+        let requests = &self.requests;
+        let named = self.load.keys().chain(self.suspended.keys()).chain(self.breakers.keys());
+        let named = named.chain(&requests.paused_roles).chain(requests.scale.keys());
+        for role in named.filter(|role| *role != master) {
+            let load = self.load.get(role).copied().unwrap_or_default();
+            let suspension = self.suspended.get(role).map(|held| admission::Suspension {
+                code: held.code,
+                until: held.until,
+                reason: held.reason.clone(),
+                account: held.account.clone(),
+            });
+            let scale = requests.scale.get(role).copied();
+            let state = RoleState {
+                configured: false,
+                paused: requests.paused_roles.contains(role),
+                slots: scale,
+                scaled_to_zero: scale == Some(0),
+                taken: u32::try_from(load.running.saturating_sub(load.waiting)).unwrap_or(u32::MAX),
+                ready: load.ready,
+                breaker: breaker(role),
+                suspension,
+                ..RoleState::default()
+            };
+            seen.roles.insert(role.clone(), state);
+        }
+        let live = self.agents.iter().map(|record| &record.agent);
+        for agent in live.filter(|a| !a.master && !a.waiting && !given_up.contains(&a.incarnation)) {
+            let role = seen.roles.entry(agent.role.clone()).or_default();
+            role.agents += 1;
+            role.idle += u32::from(agent.state == AgentState::Idle);
+        }
+        seen
+    }
 }
 
 impl Store {

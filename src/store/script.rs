@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use sha1_smol::Sha1;
 
 use crate::model::{
-    agent, cause::Cause, end_code::EndCode, event::EventKind, format::FORMAT, refusal::Refusal, retry, task,
+    agent, breaker, cause::Cause, end_code::EndCode, event::EventKind, format::FORMAT, refusal::Refusal, retry, task,
 };
 
 /// A transition, ready to be called by its SHA1.
@@ -180,8 +180,18 @@ static TABLES: LazyLock<String> = LazyLock::new(|| {
         super::spec::names_in_lua(),
         retry::JITTER,
         retry::RATE_LIMIT_DEFAULT.as_millis(),
-    )
+    ) + &breaker_policy()
 });
+
+/// The numbers of `model::breaker`, in milliseconds.
+fn breaker_policy() -> String {
+    format!(
+        "local BREAKER = {{first_pause = {}, longest_pause = {}, proven = {}}}\n",
+        breaker::FIRST_PAUSE.as_millis(),
+        breaker::LONGEST_PAUSE.as_millis(),
+        breaker::PROVEN.as_millis()
+    )
+}
 
 fn lua_table(pairs: &[(&str, &str)]) -> String {
     let mut out = String::from("{");

@@ -4,8 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 
 use redis::Value;
 
-use super::{Result, Store, script, values::usage_to_json};
-use crate::model::{id::TaskId, task::Usage, time::Timestamp};
+use super::{
+    Result, Store, script,
+    values::{parse, usage_to_json},
+};
+use crate::model::{gate::GateCode, id::TaskId, task::Usage, time::Timestamp};
 
 /// Milliseconds of a day.
 const DAY_MS: u64 = 86_400_000;
@@ -38,6 +41,8 @@ pub struct Budget {
 /// Why nothing of a role is started, and until when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Suspended {
+    /// What kind of a reason it is.
+    pub code: GateCode,
     /// Until then; `None`: until somebody mends it.
     pub until: Option<Timestamp>,
     /// In words.
@@ -91,12 +96,13 @@ impl Store {
         let answer: Vec<Value> = self.read(self.call(&script::SUSPENDED, roles.to_vec()).await?)?;
         let notices = self.read(answer.first().cloned().unwrap_or(Value::Int(0)))?;
         let mut held = BTreeMap::new();
-        for entry in answer.get(1..).unwrap_or_default().chunks_exact(4) {
+        for entry in answer.get(1..).unwrap_or_default().chunks_exact(5) {
             let (role, until): (String, u64) = (self.read(entry[0].clone())?, self.read(entry[1].clone())?);
             let (reason, account): (String, String) = (self.read(entry[2].clone())?, self.read(entry[3].clone())?);
             let account = Some(account).filter(|account| !account.is_empty());
             let until = Some(Timestamp(until)).filter(|until| until.0 > 0);
-            held.insert(role, Suspended { until, reason, account });
+            let code: String = self.read(entry[4].clone())?;
+            held.insert(role, Suspended { code: parse(&code, "code")?, until, reason, account });
         }
         Ok((held, notices))
     }

@@ -1,10 +1,10 @@
-//! Acts: record first, then the effect.
+//! Acts: record first, then the effect. What may take its time is begun here and goes on beside the loop.
 
-use super::{Supervisor, decide::Action, observe::Observed, salvage, spawn::here};
+use super::{Supervisor, decide::Action, observe::Observed, spawn::here};
 use crate::{
-    model::{gate::GateCode, id::Process, text::count},
+    model::{gate::GateCode, id::Process},
     os::{self, failpoint},
-    store::{StoreError, agents::Orphans, observe::Snapshot},
+    store::{StoreError, agents::Orphans},
 };
 
 impl Supervisor {
@@ -14,19 +14,22 @@ impl Supervisor {
             Action::ReleaseDue => self.store.release_due().await.map(drop),
             Action::Reap { incarnation, to, reason, evidence, .. } => {
                 match observed.snapshot.agents.iter().find(|r| r.agent.incarnation == incarnation) {
-                    Some(record) => self.reap(record, to, &reason, *evidence).await,
+                    Some(record) => {
+                        self.jobs.reap(record.clone(), to, reason, *evidence);
+                        Ok(())
+                    }
                     None => Ok(()),
                 }
             }
             Action::Expire { task, fence, reason } => self.store.expire(&task, fence, &reason).await,
             Action::EndOrphans { incarnation, orphans } => {
-                self.end_orphans(incarnation, orphans);
+                self.jobs.end_orphans(incarnation, orphans);
                 Ok(())
             }
             Action::CloseSession { session, agent, incarnation, pid } => {
                 tracing::warn!(session, agent, "a session of ours without an agent");
                 let process = pid.and_then(os::ProcessId::of).map_or_else(Process::default, here);
-                self.end_orphans(incarnation, Orphans { agent, session, process });
+                self.jobs.end_orphans(incarnation, Orphans { agent, session, process });
                 Ok(())
             }
             Action::Stop { agent, incarnation, only_idle, reason } => {
@@ -35,12 +38,15 @@ impl Supervisor {
                 told
             }
             Action::Spawn { agent, role, master, request, reason } => {
-                self.spawn(&agent, &role, master, request.as_deref(), &reason, &observed.snapshot).await
+                self.spawn(&agent, &role, master, request.as_deref(), &reason).await
             }
             Action::DropRequest { field, role, reason } => {
                 self.store.drop_request(&field, &role, GateCode::RoleSlots, &reason).await
             }
-            Action::Settle { reason } => self.settle(&reason, &observed.snapshot).await,
+            Action::Settle { reason } => {
+                self.jobs.end_recovery(reason, observed.snapshot.clone());
+                Ok(())
+            }
             Action::Recovered { role, reason } => self.store.recovered(&role, &reason).await,
             Action::ShutDown => Ok(()),
         };
@@ -51,16 +57,5 @@ impl Supervisor {
             }
             other => other,
         }
-    }
-
-    /// After a loss, once all who live are known again: what the disk knows better is told, and work goes on.
-    async fn settle(&self, reason: &str, snapshot: &Snapshot) -> Result<(), StoreError> {
-        salvage::tell_all(&self.store, &self.home, snapshot).await?;
-        let found = salvage::tasks(&self.store, &self.home).await?;
-        let more = match found {
-            0 => String::new(),
-            _ => format!("; {} found again on the disk", count(found, "task was", "tasks were")),
-        };
-        self.store.settled(&format!("{reason}{more}")).await
     }
 }

@@ -2,10 +2,10 @@
 
 use std::{io::Write, path::PathBuf};
 
-use crate::{error::Error, home::Said, os::failpoint, store::observe::Snapshot};
+use crate::{error::Error, home::Said, os::failpoint, store::observe::Breaker};
 
 /// A start has failed once this many masters in a row have: one may die of something that is over by the next.
-const MASTERS: u32 = 3;
+pub(super) const MASTERS: u32 = 3;
 
 /// Prints the line, once.
 #[derive(Debug, Default)]
@@ -24,15 +24,14 @@ impl Announcement {
     }
     /// Prints the outcome as soon as there is one: the master has reported, or [`MASTERS`] have failed. `log` is the
     /// master's.
-    pub fn master(&mut self, snapshot: &Snapshot, session: &str, log: impl FnOnce() -> PathBuf) {
-        use crate::model::agent::AgentState::{Busy, Idle};
+    pub fn master(&mut self, is_up: bool, breaker: Option<&Breaker>, log: impl FnOnce() -> PathBuf) {
         if !self.due {
             return;
         }
-        if snapshot.agents.iter().any(|r| r.agent.id == session && matches!(r.agent.state, Idle | Busy)) {
+        if is_up {
             return self.ready();
         }
-        let breaker = snapshot.breakers.get(session).filter(|breaker| breaker.failures >= MASTERS);
+        let breaker = breaker.filter(|breaker| breaker.failures >= MASTERS);
         if let (Some(breaker), None) = (breaker, &self.problem) {
             let hint = format!("look at {}; orch doctor looks closer", log().display());
             self.still_trying(Error::config(format!("the master does not stay up: {}", breaker.reason)).hint(hint));

@@ -1,4 +1,5 @@
-//! What has time: reports that dead runners could not tell, and records that nobody needs any more.
+//! What has time, and is done beside the loop: reports that dead runners could not tell, and records that nobody needs any
+//! more.
 
 use std::time::{Duration, Instant};
 
@@ -36,6 +37,16 @@ pub(super) struct Schedule {
     damaged: Option<Instant>,
 }
 
+/// What is due.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Due {
+    memory: bool,
+    pages: bool,
+    reports: bool,
+    prune: bool,
+    damaged: bool,
+}
+
 fn is_due(last: &mut Option<Instant>, every: Duration) -> bool {
     let due = last.is_none_or(|at| at.elapsed() > every);
     if due {
@@ -45,24 +56,38 @@ fn is_due(last: &mut Option<Instant>, every: Duration) -> bool {
 }
 
 impl Schedule {
-    /// Does what is due.
-    pub async fn run(&mut self, store: &Store, home: &Home, config: &Config, snapshot: &Snapshot) -> Result<()> {
-        if is_due(&mut self.memory, MEMORY_EVERY)
+    /// What is to be done now, if anything is. It does not count as due again.
+    pub fn due(&mut self, config: &Config) -> Option<Due> {
+        let due = Due {
+            memory: is_due(&mut self.memory, MEMORY_EVERY),
+            pages: is_due(&mut self.pages, PAGES_EVERY),
+            reports: is_due(&mut self.reports, REPORTS_EVERY),
+            damaged: is_due(&mut self.damaged, DAMAGED_EVERY),
+            prune: is_due(&mut self.prune, PRUNE_EVERY.min(config.supervisor.keep / 10)),
+        };
+        (due != Due::default()).then_some(due)
+    }
+}
+
+impl Due {
+    /// Does it.
+    pub async fn run(self, store: &Store, home: &Home, config: &Config, snapshot: &Snapshot) -> Result<()> {
+        if self.memory
             && let Err(e) = store.remember(snapshot)
         {
             tracing::warn!("what Redis has come to could not be remembered: {e}");
         }
-        if is_due(&mut self.pages, PAGES_EVERY) {
+        if self.pages {
             os::give_memory_back();
         }
-        if is_due(&mut self.reports, REPORTS_EVERY) {
+        if self.reports {
             home.remove_forgotten_launches(UNFINISHED, |incarnation| {
                 snapshot.agents.iter().any(|r| r.agent.incarnation == incarnation)
             });
             home.remove_unfinished_reports(UNFINISHED);
             tell_all(store, home, snapshot).await?;
         }
-        if is_due(&mut self.damaged, DAMAGED_EVERY) {
+        if self.damaged {
             for state in [TaskState::Blocked, TaskState::Held] {
                 let ids = store.first_ids(state, DAMAGED_AT_ONCE).await?;
                 if store.quarantine_damaged(&ids).await? > 0 {
@@ -70,8 +95,7 @@ impl Schedule {
                 }
             }
         }
-        let prune_every = PRUNE_EVERY.min(config.supervisor.keep / 10);
-        if is_due(&mut self.prune, prune_every) {
+        if self.prune {
             home.remove_old_journals(config.supervisor.keep, |incarnation| {
                 snapshot.agents.iter().any(|r| r.agent.incarnation == incarnation)
             });

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Supervisor, environment};
+use super::{Supervisor, beside::on_a_thread, environment};
 use crate::{
     config::{Budget as Configured, Config, Role},
     launchers::preflight,
@@ -42,11 +42,7 @@ impl Supervisor {
             self.store.set_limits(&limits).await?;
             self.told.limits = limits;
         }
-        if self.told.looked_for_programs.is_some_and(|at| at.elapsed() < LOOK_FOR_PROGRAMS) {
-            return Ok(false);
-        }
-        let path = environment::search_path(&self.environment);
-        let budgets = budgets(&self.config, Some(OsStr::new(path)));
+        let Some(budgets) = self.look_for_programs().await else { return Ok(false) };
         let has_changed = budgets != self.told.budgets;
         if has_changed {
             for budget in &budgets {
@@ -54,8 +50,21 @@ impl Supervisor {
             }
             self.told.budgets = budgets;
         }
-        self.told.looked_for_programs = Some(Instant::now());
         Ok(has_changed)
+    }
+
+    /// What each role may use, and whether its program is there, where that was looked at since the last call. A folder on
+    /// PATH may be slow.
+    async fn look_for_programs(&mut self) -> Option<Vec<Budget>> {
+        let found = self.programs.take().await;
+        let is_due = self.told.looked_for_programs.is_none_or(|at| at.elapsed() >= LOOK_FOR_PROGRAMS);
+        if found.is_some() || self.programs.is_running() || !is_due {
+            return found;
+        }
+        self.told.looked_for_programs = Some(Instant::now());
+        let (config, path) = (self.config.clone(), environment::search_path(&self.environment).to_owned());
+        self.programs.begin(on_a_thread(async move { budgets(&config, Some(OsStr::new(&path))) }));
+        self.programs.take().await
     }
 
     /// Wakes the agents of roles that are held back no more. A supervisor that was not there when that began has nobody to

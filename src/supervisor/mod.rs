@@ -7,6 +7,7 @@
 
 mod act;
 mod announce;
+mod beside;
 mod cgroups;
 mod decide;
 mod environment;
@@ -15,9 +16,11 @@ mod leadership;
 mod limits;
 mod notify;
 mod observe;
+mod passes;
 mod reap;
 mod redis;
 mod salvage;
+mod sessions;
 mod spawn;
 mod startup;
 #[cfg(test)]
@@ -27,18 +30,26 @@ mod world;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::{Notify, Semaphore},
+    sync::Notify,
 };
 
 use self::{
-    announce::Announcement, decide::Action, leadership::Leadership, limits::Told, notify::Notifier, observe::Observer,
-    redis::Redis, watches::Watches,
+    announce::Announcement,
+    beside::{Beside, Jobs, on_a_thread},
+    decide::Action,
+    leadership::Leadership,
+    limits::Told,
+    notify::Notifier,
+    observe::{Observed, Observer},
+    passes::Stopwatch,
+    redis::Redis,
+    watches::Watches,
 };
 use crate::{
     config::Config,
@@ -48,7 +59,7 @@ use crate::{
     model::refusal::Refusal,
     mux::Mux,
     os::{self, failpoint},
-    store::{Store, StoreError, requests::Request},
+    store::{Store, StoreError, observe::Snapshot, requests::Request, spend::Budget},
 };
 
 /// Without any wake-up, look again after this long.
@@ -58,8 +69,6 @@ const STOOD_STILL: Duration = Duration::from_secs(2);
 /// After a pass, the next one waits for so many times of what it took, so that a storm of wake-ups takes at most a
 /// quarter of a core. A wake-up out of silence is answered at once.
 const REST: u32 = 3;
-/// Trees that are ended at the same time: each is some scans of all processes.
-const ENDING_AT_ONCE: usize = 4;
 
 /// How a supervisor is started.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -75,16 +84,13 @@ struct Supervisor {
     config: Arc<Config>,
     home: Home,
     store: Arc<Store>,
-    mux: Arc<dyn Mux>,
     redis: Redis,
+    jobs: Jobs,
     leadership: Option<Leadership>,
     observer: Observer,
     watches: Watches,
     /// That of `orch start`: what agents may inherit of it, `environment` decides.
     environment: BTreeMap<String, String>,
-    /// Incarnations whose remains are being ended.
-    ending: Arc<Mutex<BTreeSet<String>>>,
-    ending_slots: Arc<Semaphore>,
     wake: Arc<Notify>,
     announcement: Announcement,
     leaving: Leaving,
@@ -92,11 +98,13 @@ struct Supervisor {
     /// Roles that the last pass has seen held back.
     suspended: BTreeSet<String>,
     notifier: Notifier,
-    /// What has been said in the log and need not be said again.
-    complaints: BTreeSet<String>,
+    /// What each role may use, and whether its program is there.
+    programs: Beside<Vec<Budget>>,
     /// Why the last pass ended early; many in a row say the same.
     ended_early: String,
     housekeeping: housekeeping::Schedule,
+    chores: Beside<()>,
+    stopwatch: Stopwatch,
 }
 
 /// Supervises until a person stops everything.
@@ -124,25 +132,25 @@ impl Supervisor {
         redis: Redis,
         announcement: Announcement,
     ) -> Self {
-        let wake = Arc::new(Notify::new());
+        let (wake, config) = (Arc::new(Notify::new()), Arc::new(config));
         Supervisor {
-            observer: Observer::new(&config),
+            observer: Observer::new(&config, mux.clone(), wake.clone()),
+            jobs: Jobs::new(config.clone(), home.clone(), store.clone(), mux, wake.clone()),
+            programs: Beside::new(wake.clone()),
+            chores: Beside::new(wake.clone()),
             watches: Watches::new(wake.clone()),
             environment: environment::of_process(),
-            ending: Arc::default(),
-            ending_slots: Arc::new(Semaphore::new(ENDING_AT_ONCE)),
             leaving: Leaving::No,
+            stopwatch: Stopwatch::default(),
             leadership: None,
             told: Told::default(),
             suspended: BTreeSet::new(),
             notifier: Notifier::default(),
-            complaints: BTreeSet::new(),
             ended_early: String::new(),
             housekeeping: housekeeping::Schedule::default(),
-            config: Arc::new(config),
+            config,
             home,
             store,
-            mux,
             redis,
             wake,
             announcement,
@@ -154,11 +162,15 @@ impl Supervisor {
         let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
         let mut hangup = listen(SignalKind::hangup())?;
         self.wait_for_wakeups();
-        let mut changes = self.mux.changes();
+        let mut changes = self.jobs.mux.changes();
         loop {
             let began = Instant::now();
-            let wait = match self.pass().await {
+            let (pass, busy) = passes::measured(self.pass()).await;
+            let waited = self.observer.take_waited() + self.programs.take_waited();
+            self.stopwatch.add(began.elapsed(), busy + waited);
+            let wait = match pass {
                 Ok(Pass::Look(after)) => {
+                    let _ = self.stopwatch.write(&self.store).await;
                     self.ended_early.clear();
                     self.redis.has_answered();
                     after
@@ -238,7 +250,7 @@ impl Supervisor {
             leadership.keep(&self.store).await?;
         }
         self.request_to_leave().await?;
-        let mut observed = self.observer.observe(&self.store, &*self.mux).await?;
+        let mut observed = self.observe().await?;
         let epoch = &observed.snapshot.epoch;
         if !epoch.is_known || epoch.number < self.store.epoch() {
             // Redis was emptied while it served.
@@ -253,22 +265,24 @@ impl Supervisor {
             self.store.can_write().await?;
         }
         for damaged in &observed.snapshot.damaged {
-            self.complain(damaged.clone());
+            self.jobs.complain(damaged.clone());
         }
         for id in &observed.snapshot.broken {
             self.store.quarantine(id, "", "it ran, and does not say by whom").await?;
         }
         if self.tell_limits(&observed.snapshot).await? {
             // Who is held back from now on is not in that snapshot.
-            observed = self.observer.observe(&self.store, &*self.mux).await?;
+            observed = self.observe().await?;
         }
         self.release(&observed.snapshot).await?;
         if observed.snapshot.notices > 0 {
             self.notifier.tell(&self.store, &self.config).await?;
         }
+        if let Some(problem) = self.jobs.take_masters_problem() {
+            self.start_has_failed(problem, &observed.snapshot).await?;
+        }
         self.watches.keep(observed.runners());
-        let ending = self.ending.lock().unwrap_or_else(|e| e.into_inner()).clone();
-        let actions = decide::decide(&observed.world(&self.config, &ending));
+        let actions = decide::decide(&observed.world(&self.config));
         let mut worked = false;
         for action in actions {
             if self.leadership.as_ref().is_some_and(|leadership| !leadership.is_sure()) {
@@ -283,30 +297,43 @@ impl Supervisor {
             match self.act(action, &observed).await {
                 Ok(()) => worked = true,
                 // What is wrong with one thing must not hold up everything else.
-                Err(e) if e.concerns_one_record() => self.complain(format!("{what}: {e}")),
+                Err(e) if e.concerns_one_record() => self.jobs.complain(format!("{what}: {e}")),
                 Err(e) => return Err(e),
             }
         }
         // Where everything is to end, nobody waits for a master.
         if observed.snapshot.requests.stop.is_none() {
             let session = &self.config.master.session;
-            self.announcement.master(&observed.snapshot, session, || self.home.agent_log(session));
+            let breaker = observed.snapshot.breakers.get(session);
+            self.announcement.master(observed.is_up(session), breaker, || self.home.agent_log(session));
         }
-        self.housekeeping.run(&self.store, &self.home, &self.config, &observed.snapshot).await?;
-        let next = observed.next_look().min(LOOK_AGAIN);
+        self.keep_house(&observed.snapshot);
+        let next = observed.next_look(self.config.supervisor.lease).min(LOOK_AGAIN);
         // Actions change what is to be decided next; a change of ours is worth a second look, soon but not at once.
         Ok(Pass::Look(if worked { next.min(Duration::from_millis(50)) } else { next }))
     }
 
-    /// Says once what every pass finds again.
-    fn complain(&mut self, what: String) {
-        if self.complaints.len() > 1000 {
-            self.complaints.clear();
+    async fn observe(&mut self) -> Result<Observed, StoreError> {
+        let hands = self.jobs.hands();
+        if self.jobs.have_sessions_changed() {
+            self.observer.look_at_tmux();
         }
-        if !self.complaints.contains(&what) {
-            tracing::error!("{what}");
-            self.complaints.insert(what);
+        self.observer.observe(&self.store, hands).await
+    }
+
+    /// Begins the chores that are due, once those before them have ended.
+    fn keep_house(&mut self, snapshot: &Arc<Snapshot>) {
+        if !self.chores.is_free() {
+            return;
         }
+        let Some(due) = self.housekeeping.due(&self.config) else { return };
+        let (store, home, config) = (self.store.clone(), self.home.clone(), self.config.clone());
+        let snapshot = snapshot.clone();
+        self.chores.begin(on_a_thread(async move {
+            if let Err(e) = due.run(&store, &home, &config, &snapshot).await {
+                tracing::warn!("housekeeping: {e}");
+            }
+        }));
     }
 
     fn wait_for_wakeups(&self) {

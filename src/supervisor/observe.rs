@@ -1,15 +1,22 @@
 //! Observes: the store, the runners' processes, tmux, and whether any of them was away.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use super::world::{Death, Life, Limits, World};
+use tokio::sync::Notify;
+
+use super::{
+    beside::Hands,
+    sessions::Sessions,
+    world::{Death, Life, Limits, World},
+};
 use crate::{
     config::Config,
     model::{
-        agent::Agent,
+        agent::{Agent, AgentState},
         id::{Place, new_incarnation},
         time::Timestamp,
     },
@@ -18,8 +25,6 @@ use crate::{
     store::{Result, Store, agents::Record, observe::Snapshot, requests::ClockBack},
 };
 
-/// tmux tells of changes; this is for those it did not tell.
-const LOOK_AT_TMUX: Duration = Duration::from_secs(15);
 /// When Redis's clock and ours part by more than this, the machine slept, or a clock was set.
 const JUMP: Duration = Duration::from_secs(2);
 
@@ -37,24 +42,25 @@ pub(super) struct Observer {
     epoch: u64,
     /// Jumps of Redis's clock that Redis has not followed yet.
     jumps: Vec<ClockBack>,
-    sessions: Option<Vec<SessionInfo>>,
-    sessions_at: Option<Instant>,
+    sessions: Sessions,
 }
 
 /// One look.
 pub(super) struct Observed {
-    pub snapshot: Snapshot,
+    pub snapshot: Arc<Snapshot>,
     world: String,
     lives: BTreeMap<String, Life>,
     sessions: Option<Vec<SessionInfo>>,
     sessions_age: Duration,
+    taken_names: Vec<String>,
+    hands: Hands,
     undisturbed: Duration,
     /// Memory available on this machine, in bytes.
     free_memory: Option<u64>,
 }
 
 impl Observer {
-    pub fn new(config: &Config) -> Self {
+    pub fn new(config: &Config, mux: Arc<dyn Mux>, wake: Arc<Notify>) -> Self {
         let mut roles: Vec<String> = config.roles.keys().cloned().collect();
         // The master's breaker goes by its session.
         roles.push(config.master.session.clone());
@@ -67,8 +73,7 @@ impl Observer {
             last: None,
             epoch: 0,
             jumps: Vec::new(),
-            sessions: None,
-            sessions_at: None,
+            sessions: Sessions::new(mux, wake),
         }
     }
 
@@ -78,10 +83,16 @@ impl Observer {
     }
     /// The sessions may have changed.
     pub fn look_at_tmux(&mut self) {
-        self.sessions_at = None;
+        self.sessions.changed();
     }
 
-    pub async fn observe(&mut self, store: &Store, mux: &dyn Mux) -> Result<Observed> {
+    /// For how long something else than Redis was waited for since the last call.
+    pub fn take_waited(&mut self) -> Duration {
+        self.sessions.take_waited()
+    }
+
+    /// Looks. What is in hand was looked at before.
+    pub async fn observe(&mut self, store: &Store, hands: Hands) -> Result<Observed> {
         let asked = Instant::now();
         let mut snapshot = store.observe(&self.roles).await?;
         let mut now = Instant::now();
@@ -98,23 +109,22 @@ impl Observer {
             // Who lives, and is not in these records?
             self.look_at_tmux();
         }
-        // As of the snapshot: tmux may take its time, in which heartbeats come that the snapshot does not have.
+        // As of the snapshot: heartbeats that come after it are not in it.
         let undisturbed = now.saturating_duration_since(self.since);
-        if self.sessions_at.is_none_or(|at| at.elapsed() > LOOK_AT_TMUX) {
-            self.sessions = match mux.sessions().await {
-                Ok(sessions) => Some(sessions),
-                Err(e) => {
-                    tracing::warn!("tmux: {e}");
-                    None
-                }
-            };
-            self.sessions_at = Some(now);
-        }
+        self.sessions.look().await;
         let lives = snapshot.agents.iter().map(|r| (r.agent.incarnation.clone(), self.life(&r.agent))).collect();
         let free_memory = os::available_memory();
-        let sessions_age = self.sessions_at.map_or(Duration::ZERO, |at| at.elapsed());
-        let (world, sessions) = (self.world.clone(), self.sessions.clone());
-        Ok(Observed { snapshot, world, lives, sessions, sessions_age, undisturbed, free_memory })
+        Ok(Observed {
+            snapshot: Arc::new(snapshot),
+            world: self.world.clone(),
+            lives,
+            sessions: self.sessions.known(),
+            sessions_age: self.sessions.age(),
+            taken_names: self.sessions.names(),
+            hands,
+            undisturbed,
+            free_memory,
+        })
     }
 
     /// Redis read its clock at some moment between the two of ours.
@@ -161,24 +171,34 @@ impl Observed {
         })
     }
 
+    /// Whether an agent of this id has reported and lives. The record of one that has died says that it is idle until its
+    /// end is recorded.
+    pub fn is_up(&self, id: &str) -> bool {
+        let lives = |incarnation| matches!(self.lives.get(incarnation), Some(Life::Alive(_) | Life::Elsewhere));
+        let is_up = |agent: &Agent| matches!(agent.state, AgentState::Idle | AgentState::Busy);
+        let agent = self.snapshot.agents.iter().map(|record| &record.agent).find(|agent| agent.id == id);
+        agent.is_some_and(|agent| is_up(agent) && lives(&agent.incarnation))
+    }
+
     /// Whether an agent has not reported for longer than this, for whatever reason.
     pub fn is_anyone_silent(&self, limit: Duration) -> bool {
         let last = |r: &Record| r.agent.heartbeat_at.map(|at| self.snapshot.now.since(at));
         self.snapshot.agents.iter().filter_map(last).any(|silence| silence > limit)
     }
 
-    pub fn world<'a>(&'a self, config: &'a Config, ending: &'a BTreeSet<String>) -> World<'a> {
+    pub fn world<'a>(&'a self, config: &'a Config) -> World<'a> {
         World {
             store: &self.snapshot,
             lives: self.lives.clone(),
             sessions: self.sessions.as_deref(),
             sessions_age: self.sessions_age,
+            taken_names: &self.taken_names,
             undisturbed: self.undisturbed,
-            ending,
+            hands: &self.hands,
             namespace: &self.world,
             roles: &config.roles,
             master: &config.master,
-            short_of_memory: config.supervisor.short_of_memory(self.free_memory).is_some(),
+            short_of_memory: config.supervisor.short_of_memory(self.free_memory),
             limits: Limits {
                 lease: config.supervisor.lease,
                 max_agents: config.supervisor.max_agents,
@@ -188,9 +208,17 @@ impl Observed {
     }
 
     /// When something is due by the clock alone.
-    pub fn next_look(&self) -> Duration {
+    pub fn next_look(&self, lease: Duration) -> Duration {
         let breakers = self.snapshot.breakers.values().map(|b| b.until.since(self.snapshot.now));
         let due = self.snapshot.next_due.into_iter().chain(breakers.filter(|d| !d.is_zero()));
-        due.min().unwrap_or(Duration::MAX)
+        due.chain(self.next_lease_end(lease)).min().unwrap_or(Duration::MAX)
+    }
+
+    /// When the first of those whose lease has not ended would be silent for longer than it.
+    fn next_lease_end(&self, lease: Duration) -> Option<Duration> {
+        let heard = self.snapshot.agents.iter().filter_map(|r| r.agent.heartbeat_at);
+        let silences = heard.map(|at| self.snapshot.now.since(at).min(self.undisturbed));
+        let rests = silences.filter_map(|silence| lease.checked_sub(silence));
+        rests.min().map(|rest| rest + Duration::from_millis(1))
     }
 }

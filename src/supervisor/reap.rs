@@ -1,10 +1,14 @@
 //! Reaps an agent that has ended: what it could not tell, its record, its processes, its session.
 
-use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, path::Path, time::Duration};
 
-use super::{Supervisor, cgroups, salvage, spawn::MARKER};
+use super::{
+    beside::{Jobs, on_a_thread},
+    cgroups, salvage,
+    spawn::MARKER,
+};
 use crate::{
-    home::output,
+    home::{Home, output},
     model::{
         agent::AgentState,
         cause::Cause,
@@ -26,11 +30,36 @@ const GRACE: Duration = Duration::from_millis(100);
 const LIMIT: Duration = Duration::from_secs(5);
 /// When something could not be ended, or Redis could not be told.
 const AGAIN: Duration = Duration::from_secs(1);
+/// When an end could not be recorded.
+const TRY_AGAIN: Duration = Duration::from_millis(100);
 
-impl Supervisor {
-    /// Tells what the agent could not tell, records its end, and ends what is left of it.
-    pub(super) async fn reap(
-        &mut self,
+impl Jobs {
+    /// Reports what the agent could not, records its end, and ends what is left of it; beside the loop.
+    pub(super) fn reap(&self, record: Record, to: AgentState, reason: String, evidence: Evidence) {
+        let Some(hold) = self.reaping.take(&record.agent.incarnation) else { return };
+        let jobs = self.clone();
+        tokio::spawn(async move {
+            let slot = jobs.reaping_slots.acquire().await;
+            let (inner, id) = (jobs.clone(), record.agent.id.clone());
+            let reaped = on_a_thread(async move { inner.record_end(&record, to, &reason, evidence).await }).await;
+            drop(slot);
+            match reaped {
+                Ok(()) => {}
+                Err(StoreError::Refused { code, detail }) => {
+                    tracing::info!(%code, detail, "refused: somebody was quicker");
+                }
+                Err(e) => {
+                    jobs.complain(format!("the end of {id} could not be recorded: {e}"));
+                    tokio::time::sleep(TRY_AGAIN).await;
+                }
+            }
+            drop(hold);
+            jobs.wake.notify_one();
+        });
+    }
+
+    async fn record_end(
+        &self,
         record: &Record,
         to: AgentState,
         reason: &str,
@@ -88,35 +117,24 @@ impl Supervisor {
 
     /// Ends an ended agent's processes and its session, beside the loop; forgets them once nothing is left.
     pub(super) fn end_orphans(&self, incarnation: String, orphans: Orphans) {
-        let ending: Arc<_> = self.ending.clone();
-        if !ending.lock().unwrap_or_else(|e| e.into_inner()).insert(incarnation.clone()) {
-            return;
-        }
-        let (store, mux, wake, slots) =
-            (self.store.clone(), self.mux.clone(), self.wake.clone(), self.ending_slots.clone());
+        let Some(hold) = self.ending.take(&incarnation) else { return };
+        let jobs = self.clone();
         let tags = self.tags(&orphans.agent, &incarnation);
-        // Its runner may have died before it took it, and there are secrets in it.
-        let _ = std::fs::remove_file(self.home.launch(&incarnation));
-        let home = self.home.clone();
         tokio::spawn(async move {
-            let slot = slots.acquire().await;
-            let cgroups = home.cgroups_of(&incarnation);
-            let ended = end_processes(&incarnation, &orphans, cgroups).await;
+            let slot = jobs.ending_slots.acquire().await;
+            let ended = end_processes(&jobs.home, &incarnation, &orphans).await;
             failpoint!("reap.ended");
-            if ended {
-                // Its programs may have been at work in it.
-                let _ = std::fs::remove_dir_all(home.scratch(&incarnation));
-            }
-            let clean = ended && close(&*mux, &orphans.session, &tags).await;
+            let clean = ended && close(&*jobs.mux, &orphans.session, &tags).await;
             failpoint!("reap.closed");
             drop(slot);
-            let forgotten = clean && store.forget_orphans(&incarnation).await.is_ok();
+            let forgotten = clean && jobs.store.forget_orphans(&incarnation).await.is_ok();
             failpoint!("reap.forgotten");
             if !forgotten {
                 tokio::time::sleep(AGAIN).await;
             }
-            ending.lock().unwrap_or_else(|e| e.into_inner()).remove(&incarnation);
-            wake.notify_one();
+            jobs.change_sessions();
+            drop(hold);
+            jobs.wake.notify_one();
         });
     }
 }
@@ -128,7 +146,7 @@ fn last_output(run: &Path) -> Option<LastOutput> {
 }
 
 /// Whether nothing is left of an incarnation's processes on this machine.
-async fn end_processes(incarnation: &str, orphans: &Orphans, cgroups: Vec<os::Cgroup>) -> bool {
+async fn end_processes(home: &Home, incarnation: &str, orphans: &Orphans) -> bool {
     let known = &orphans.process;
     let place = known.place(&os::hostname(), &os::boot_id());
     if known.pid != 0 && place == Place::Elsewhere {
@@ -136,16 +154,28 @@ async fn end_processes(incarnation: &str, orphans: &Orphans, cgroups: Vec<os::Cg
         return true;
     }
     let marker = Some(format!("{MARKER}={incarnation}"));
-    let mut tree = os::Tree { marker, cgroups: cgroups.clone(), ..os::Tree::default() };
+    let mut tree = os::Tree { marker, ..os::Tree::default() };
     if known.pid != 0 && place == Place::ThisBoot {
         let runner = os::ProcessId { pid: known.pid, start_time: known.start_time };
         tree.roots.push(runner);
         tree.sessions.push(runner);
     }
-    match tokio::task::spawn_blocking(move || os::end_tree(&tree, &[], GRACE, LIMIT)).await {
+    let (home, incarnation) = (home.clone(), incarnation.to_owned());
+    let end = move || {
+        // Its runner may have died before it took it, and there are secrets in it.
+        let _ = std::fs::remove_file(home.launch(&incarnation));
+        tree.cgroups = home.cgroups_of(&incarnation);
+        let report = os::end_tree(&tree, &[], GRACE, LIMIT)?;
+        if report.complete && report.survivors.is_empty() {
+            tree.cgroups.iter().for_each(cgroups::remove);
+            // Its programs may have been at work in it.
+            let _ = std::fs::remove_dir_all(home.scratch(&incarnation));
+        }
+        Ok::<_, std::io::Error>(report)
+    };
+    match tokio::task::spawn_blocking(end).await {
         Ok(Ok(report)) if report.complete && report.survivors.is_empty() => {
             tracing::info!(agent = orphans.agent, ended = report.ended, took = ?report.took, "nothing is left");
-            cgroups.iter().for_each(cgroups::remove);
             true
         }
         Ok(Ok(report)) => {
@@ -191,7 +221,8 @@ mod tests {
         let process = Process { host: "an-older-name".into(), ..here(os::ProcessId::of(child.id()).unwrap()) };
         let orphans = Orphans { agent: "shell-1".into(), session: "shell-1".into(), process };
         let reaper = std::thread::spawn(move || child.wait());
-        assert!(end_processes("nobody-carries-this", &orphans, Vec::new()).await);
+        let folder = tempfile::tempdir().unwrap();
+        assert!(end_processes(&Home::new(folder.path()), "nobody-carries-this", &orphans).await);
         assert!(!reaper.join().unwrap().unwrap().success());
     }
 }

@@ -1,10 +1,11 @@
 //! What the disk knows better than a Redis that has lost data: ends of attempts, and tasks that were begun.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
+use super::beside::{Jobs, on_a_thread};
 use crate::{
     home::Home,
-    model::id::TaskId,
+    model::{id::TaskId, text::count},
     os::failpoint,
     store::{
         Result, Store,
@@ -16,6 +17,30 @@ use crate::{
 
 /// Tasks that are looked for in one round trip.
 const AT_ONCE: usize = 500;
+
+impl Jobs {
+    /// After a loss of data, once all who live are known again: what the disk knows better is told, and work goes on.
+    pub(super) fn end_recovery(&self, reason: String, snapshot: Arc<Snapshot>) {
+        let Some(hold) = self.recovering.take("") else { return };
+        let (store, home, wake) = (self.store.clone(), self.home.clone(), self.wake.clone());
+        tokio::spawn(on_a_thread(async move {
+            if let Err(e) = end_recovery(&store, &home, &reason, &snapshot).await {
+                tracing::warn!("the recovery goes on: {e}");
+            }
+            drop(hold);
+            wake.notify_one();
+        }));
+    }
+}
+
+async fn end_recovery(store: &Store, home: &Home, reason: &str, snapshot: &Snapshot) -> Result<()> {
+    tell_all(store, home, snapshot).await?;
+    let more = match tasks(store, home).await? {
+        0 => String::new(),
+        found => format!("; {} found again on the disk", count(found, "task was", "tasks were")),
+    };
+    store.settled(&format!("{reason}{more}")).await
+}
 
 /// Tells what dead runners could not tell.
 pub(super) async fn tell_all(store: &Store, home: &Home, snapshot: &Snapshot) -> Result<()> {

@@ -1,12 +1,20 @@
 //! Starts an agent: its record, its launch, its session.
 
-use std::ffi::OsStr;
+use std::{collections::BTreeMap, ffi::OsStr};
 
-use super::Supervisor;
+use super::{
+    Supervisor,
+    announce::MASTERS,
+    beside::{Hold, Jobs},
+    environment,
+};
 use crate::{
-    config::{DriverKind, Role},
-    error::{Error, Result},
-    home::{Home, launch::Launch},
+    config::{Config, DriverKind},
+    error::{Error, Kind, Result},
+    home::{
+        Home,
+        launch::{Launch, RedisAt},
+    },
     launchers::preflight,
     model::{
         agent::AgentState,
@@ -29,7 +37,7 @@ const SIZE: (u16, u16) = (160, 48);
 pub(super) const MARKER: &str = "ORCH_INCARNATION";
 
 impl Supervisor {
-    /// Starts an agent. What keeps it from starting is recorded with it and holds its role back for a while.
+    /// Records an agent that is to start, and opens its session beside the loop.
     pub(super) async fn spawn(
         &mut self,
         agent: &str,
@@ -37,24 +45,145 @@ impl Supervisor {
         master: bool,
         request: Option<&str>,
         reason: &str,
-        snapshot: &Snapshot,
     ) -> Result<(), StoreError> {
         let incarnation = new_incarnation();
+        // Before the record: no pass may see that one without knowing that its session is being opened.
+        let Some(hold) = self.jobs.opening.take(&incarnation) else { return Ok(()) };
         match self.store.spawn_agent(agent, role, agent, &incarnation, master, reason, request).await {
             Err(e) if e.refusal() == Some(Refusal::Taken) => return Ok(()),
             other => other?,
         }
         failpoint!("spawn.recorded");
-        self.observer.look_at_tmux();
-        // Until its session stands and its runner is there, half of this has passed.
-        tokio::task::spawn_blocking(os::expect_entry);
-        let problem = match self.open(agent, role, master, &incarnation).await {
-            Ok(opened) => return self.place(agent, incarnation, opened.pane_pid).await,
-            Err(problem) => problem,
+        let plan = Plan {
+            agent: agent.to_owned(),
+            role: role.to_owned(),
+            master,
+            incarnation,
+            environment: self.environment.clone(),
+            redis: self.redis.at(),
         };
+        self.jobs.open(plan, hold);
+        Ok(())
+    }
+
+    /// `orch start` that cannot start a master leaves nothing behind. But where agents have outlived a supervisor, they
+    /// are looked after all the same, and the master is tried again.
+    pub(super) async fn start_has_failed(&mut self, problem: Error, snapshot: &Snapshot) -> Result<(), StoreError> {
+        let is_over = !matches!(problem.kind, Kind::NotRunning | Kind::TimedOut);
+        let tried = snapshot.breakers.get(&self.config.master.session).map_or(1, |breaker| breaker.failures);
+        // A tmux server may end, or be busy, at the moment at which it is asked.
+        if !self.announcement.is_due() || !(is_over || tried >= MASTERS) {
+            return Ok(());
+        }
+        if snapshot.agents.iter().any(|r| !r.agent.master) {
+            self.announcement.still_trying(problem);
+            return Ok(());
+        }
+        let reason = format!("the start has failed: {problem}");
+        self.announcement.fail_at_end(problem);
+        self.store.request(&Request::Stop { drain: false }, EventKind::SupervisorStopping, &reason).await.map(drop)
+    }
+}
+
+/// An agent whose session is to be opened.
+struct Plan {
+    agent: String,
+    role: String,
+    master: bool,
+    incarnation: String,
+    /// That of `orch start`.
+    environment: BTreeMap<String, String>,
+    redis: RedisAt,
+}
+
+impl Plan {
+    /// What its runner is given. Programs are looked for on PATH.
+    fn launch(self, config: &Config, home: &Home) -> Result<Launch> {
+        let role = config.role(&self.role)?.clone();
+        let path = environment::search_path(&self.environment);
+        let driver = match preflight::resolve(role.driver, &config.agents.order, Some(OsStr::new(path))) {
+            // A role whose program has no prompt for a person is led from the console.
+            kind if self.master && !kind.manifest().is_some_and(|manifest| manifest.capabilities.interactive) => {
+                DriverKind::Console
+            }
+            kind => kind,
+        };
+        let (mut env, secrets) = environment::of_agent(config, home, &role, driver, &self.agent, self.environment);
+        // The program's processes must be found, too, when the runner that looks after them was killed.
+        env.insert(MARKER.to_owned(), self.incarnation.clone());
+        Ok(Launch {
+            session: self.agent.clone(),
+            agent: self.agent,
+            incarnation: self.incarnation,
+            master: self.master,
+            namespace: config.namespace.clone(),
+            home: config.home.clone(),
+            redis: self.redis,
+            tmux_socket: config.tmux.socket.clone(),
+            config: config.location().to_owned(),
+            role,
+            driver,
+            heartbeat: config.supervisor.heartbeat,
+            lease: config.supervisor.lease,
+            kill_grace: config.supervisor.kill_grace,
+            env,
+            secrets,
+        })
+    }
+
+    /// Writes its launch, and says which session to open.
+    fn write(self, config: &Config, home: &Home, tags: Tags) -> Result<SessionSpec> {
+        let launch = self.launch(config, home)?;
+        let path = launch.write()?;
+        failpoint!("spawn.launch_written");
+        let mut env = os::failpoint::inherited();
+        env.push((MARKER.to_owned(), launch.incarnation));
+        // The runner's alone: its program gets what stands in the launch.
+        env.push((os::SMALL.0.to_owned(), os::SMALL.1.to_owned()));
+        // Where the folder is missing, the attempt says so; the agent itself can start anywhere.
+        let cwd = if launch.role.cwd.is_dir() { launch.role.cwd } else { home.path().to_owned() };
+        let argv = vec![own_program()?.into(), "run-agent".into(), path.into()];
+        Ok(SessionSpec { name: launch.agent, cwd, argv, size: SIZE, env, tags })
+    }
+}
+
+impl Jobs {
+    /// Opens the session of an agent that is recorded. What keeps it from starting is recorded with it, and holds its
+    /// role back for a while.
+    fn open(&self, plan: Plan, hold: Hold) {
+        let jobs = self.clone();
+        tokio::spawn(async move {
+            let slot = jobs.opening_slots.acquire().await;
+            // Until its session stands and its runner is there, half of this has passed.
+            tokio::task::spawn_blocking(os::expect_entry);
+            let (agent, incarnation, master) = (plan.agent.clone(), plan.incarnation.clone(), plan.master);
+            let opened = jobs.open_session(plan).await;
+            drop(slot);
+            jobs.change_sessions();
+            let noted = match opened {
+                Ok(opened) => jobs.place(&agent, &incarnation, opened.pane_pid).await,
+                Err(problem) => jobs.was_not_opened(&agent, &incarnation, master, problem).await,
+            };
+            if let Err(e) = noted {
+                // Its runner reports by itself; one that does not is given up as one that did not report.
+                tracing::warn!(agent, "what became of its session could not be recorded: {e}");
+            }
+            drop(hold);
+            jobs.wake.notify_one();
+        });
+    }
+
+    async fn was_not_opened(
+        &self,
+        agent: &str,
+        incarnation: &str,
+        master: bool,
+        problem: Error,
+    ) -> Result<(), StoreError> {
         tracing::error!(agent, "not started: {problem}");
+        let launch = self.home.launch(incarnation);
         // Nobody will take it, and there are secrets in it.
-        let _ = std::fs::remove_file(self.home.launch(&incarnation));
+        let _ = tokio::task::spawn_blocking(move || std::fs::remove_file(launch)).await;
         let reason = format!("its session could not be opened: {problem}");
         let evidence = Evidence::of(Rule::NotOpened, Observer::Supervisor, agent);
         let ending = Ending {
@@ -67,95 +196,30 @@ impl Supervisor {
             evidence: Some(&evidence),
         };
         // Young and failed: that holds the role back for a while.
-        self.store.end_agent(agent, &incarnation, &ending).await?;
+        self.store.end_agent(agent, incarnation, &ending).await?;
         if master {
-            self.start_has_failed(problem, snapshot).await?;
+            self.note_masters_problem(problem);
         }
         Ok(())
     }
 
-    /// `orch start` that cannot start a master leaves nothing behind. But where agents have outlived a supervisor, they
-    /// are looked after all the same, and the master is tried again.
-    async fn start_has_failed(&mut self, problem: Error, snapshot: &Snapshot) -> Result<(), StoreError> {
-        if !self.announcement.is_due() {
-            return Ok(());
-        }
-        if !snapshot.agents.is_empty() {
-            self.announcement.still_trying(problem);
-            return Ok(());
-        }
-        let reason = format!("the start has failed: {problem}");
-        self.announcement.fail_at_end(problem);
-        self.store.request(&Request::Stop { drain: false }, EventKind::SupervisorStopping, &reason).await.map(drop)
-    }
-
-    async fn open(&mut self, agent: &str, role: &str, master: bool, incarnation: &str) -> Result<Opened> {
-        let role = self.config.role(role)?.clone();
-        let launch = self.launch(agent, &role, master, incarnation);
-        let path = launch.write()?;
-        failpoint!("spawn.launch_written");
-        let program = own_program()?;
-        // Where the folder is missing, the attempt says so; the agent itself can start anywhere.
-        let mut env = os::failpoint::inherited();
-        env.push((MARKER.to_owned(), incarnation.to_owned()));
-        // The runner's alone: its program gets what stands in the launch.
-        env.push((os::SMALL.0.to_owned(), os::SMALL.1.to_owned()));
-        let cwd = if role.cwd.is_dir() { role.cwd } else { self.home.path().to_owned() };
-        let spec = SessionSpec {
-            name: agent.to_owned(),
-            cwd,
-            argv: vec![program.into(), "run-agent".into(), path.into()],
-            size: SIZE,
-            env,
-            tags: self.tags(agent, incarnation),
-        };
+    async fn open_session(&self, plan: Plan) -> Result<Opened> {
+        let (config, home, tags) = (self.config.clone(), self.home.clone(), self.tags(&plan.agent, &plan.incarnation));
+        let written = tokio::task::spawn_blocking(move || plan.write(&config, &home, tags)).await;
+        let spec = written.map_err(|e| Error::internal(format!("its launch: {e}")))??;
         let opened = self.mux.open(&spec).await?;
         failpoint!("spawn.opened");
         Ok(opened)
     }
 
-    /// Notes the process of a session that was just opened. Where that fails its runner reports it, and one that has
+    /// Records the process of a session that was just opened. Where that fails its runner reports it, and one that has
     /// ended already is found by the next pass as one that did not report.
-    async fn place(&mut self, agent: &str, incarnation: String, pane_pid: u32) -> Result<(), StoreError> {
+    async fn place(&self, agent: &str, incarnation: &str, pane_pid: u32) -> Result<(), StoreError> {
         if let Some(process) = os::ProcessId::of(pane_pid) {
-            self.store.place_agent(agent, &incarnation, &here(process)).await?;
+            self.store.place_agent(agent, incarnation, &here(process)).await?;
             failpoint!("spawn.placed");
-            self.watches.watch(incarnation, process);
         }
         Ok(())
-    }
-
-    fn launch(&self, agent: &str, role: &Role, master: bool, incarnation: &str) -> Launch {
-        let path = super::environment::search_path(&self.environment);
-        let driver = match preflight::resolve(role.driver, &self.config.agents.order, Some(OsStr::new(path))) {
-            // A role whose program has no prompt for a person is led from the console.
-            kind if master && !kind.manifest().is_some_and(|manifest| manifest.capabilities.interactive) => {
-                DriverKind::Console
-            }
-            kind => kind,
-        };
-        let own = self.environment.clone();
-        let (mut env, secrets) = super::environment::of_agent(&self.config, &self.home, role, driver, agent, own);
-        // The program's processes must be found, too, when the runner that looks after them was killed.
-        env.insert(MARKER.to_owned(), incarnation.to_owned());
-        Launch {
-            agent: agent.to_owned(),
-            incarnation: incarnation.to_owned(),
-            session: agent.to_owned(),
-            master,
-            namespace: self.config.namespace.clone(),
-            home: self.config.home.clone(),
-            redis: self.redis.at(),
-            tmux_socket: self.config.tmux.socket.clone(),
-            config: self.config.location().to_owned(),
-            role: role.clone(),
-            driver,
-            heartbeat: self.config.supervisor.heartbeat,
-            lease: self.config.supervisor.lease,
-            kill_grace: self.config.supervisor.kill_grace,
-            env,
-            secrets,
-        }
     }
 
     pub(super) fn tags(&self, agent: &str, incarnation: &str) -> Tags {

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Mode, Supervisor, announce::Announcement, leadership::Leadership, redis::Redis, spawn};
+use super::{Mode, Supervisor, announce::Announcement, leadership::Leadership, passes::Stopwatch, redis::Redis, spawn};
 use crate::{
     config::Config,
     error::{Error, Result},
@@ -13,7 +13,7 @@ use crate::{
     model::{build, event::EventKind, format::FORMAT},
     mux::{Mux, TmuxMux, TmuxOptions},
     os::{self, failpoint},
-    store::{Store, StoreError, requests::Request},
+    store::{Store, StoreError, passes::Passes, requests::Request},
 };
 
 /// Of the files that may be open, our Redis keeps 32 for itself; as many are for the supervisor, the master and the calls
@@ -79,8 +79,12 @@ pub(super) async fn supervise(mut config: Config, mode: Mode, announcement: &mut
     failpoint!("start.recorded");
     tracing::info!(pid = std::process::id(), namespace = %config.namespace, "supervising");
 
+    // What was measured before a crash is of the same run.
+    let stopwatch = Stopwatch::since(if crashed { store.passes().await? } else { Passes::default() });
     let announcement = std::mem::take(announcement);
-    Supervisor { leadership, ..Supervisor::assemble(config, home, store, mux, redis, announcement) }.serve().await
+    Supervisor { leadership, stopwatch, ..Supervisor::assemble(config, home, store, mux, redis, announcement) }
+        .serve()
+        .await
 }
 
 /// Before anything is written. Records of a format that we do not know are left as they are, and so is their server.

@@ -213,7 +213,7 @@ async fn a_lease_that_expires_without_its_agent_is_followed_by_the_delay_of_the_
     let (mut world, task) = World::with_shell().await;
     let agent = world.agent("shell-1").await;
     let claimed = world.supervisor.store.claim("shell-1", &agent.incarnation, Duration::from_secs(60)).await;
-    let observed = world.supervisor.observer.observe(&world.supervisor.store, &*world.mux).await.unwrap();
+    let observed = world.supervisor.observe().await.unwrap();
     ::redis::cmd("DEL").arg("orch:{test}:agent:shell-1").exec_async(&mut world.redis().await).await.unwrap();
 
     let fence = claimed.unwrap().unwrap().fence;

@@ -5,9 +5,11 @@ use std::{
     time::Duration,
 };
 
+use super::beside::Hands;
 use crate::{
+    admission,
     config::{MasterConfig, Role},
-    model::agent::Agent,
+    model::{agent::Agent, time::Timestamp},
     mux::SessionInfo,
     store::observe::Snapshot,
 };
@@ -46,19 +48,21 @@ pub(super) struct World<'a> {
     pub sessions: Option<&'a [SessionInfo]>,
     /// How old that look at tmux is.
     pub sessions_age: Duration,
+    /// The names of all sessions that were seen last: none of them can be given to another one.
+    pub taken_names: &'a [String],
     /// For how long Redis and this machine have been there without a break. Whoever could not report during a break is
     /// given a whole lease to do so after it.
     pub undisturbed: Duration,
-    /// Incarnations whose remains are being ended at this moment.
-    pub ending: &'a BTreeSet<String>,
+    /// What is being done about single agents at this moment.
+    pub hands: &'a Hands,
     /// The namespace, as sessions of ours carry it.
     pub namespace: &'a str,
     /// The roles.
     pub roles: &'a BTreeMap<String, Role>,
     /// The master.
     pub master: &'a MasterConfig,
-    /// Whether the machine has no memory for further agents (`min_free_memory`).
-    pub short_of_memory: bool,
+    /// Why the machine has no memory for further agents (`min_free_memory`), in words.
+    pub short_of_memory: Option<String>,
     /// Bounds and times.
     pub limits: Limits,
 }
@@ -80,10 +84,24 @@ impl World<'_> {
         self.store.agents.iter().map(|r| &r.agent)
     }
 
+    /// For how long there was silence since then. What fell into a break of Redis or of this machine is no agent's fault, and
+    /// does not count.
+    pub fn silence(&self, since: Option<Timestamp>) -> Option<Duration> {
+        since.map(|at| self.store.now.since(at).min(self.undisturbed))
+    }
+
     /// Whether tmux says that this agent has no session.
     pub fn has_no_session(&self, agent: &Agent) -> bool {
         let is_its = |s: &SessionInfo| s.tags.as_ref().is_some_and(|t| t.incarnation == agent.incarnation);
         self.sessions.is_some_and(|sessions| !sessions.iter().any(is_its))
+    }
+
+    /// What keeps roles from starting agents, once those are gone that are given up.
+    pub fn admission(&self, given_up: &BTreeSet<String>) -> admission::Snapshot {
+        let mut seen = self.store.admission(&self.master.session, given_up);
+        seen.configure(self.roles.values().map(|role| (role.name.as_str(), role.max)), self.limits.max_agents);
+        seen.short_of_memory.clone_from(&self.short_of_memory);
+        seen
     }
 
     /// How many agents of a role are requested at least and at most: sessions.toml, or what `orch scale` said.

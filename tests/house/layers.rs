@@ -10,16 +10,20 @@ use std::{
 const MAY: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("os", &[]),
+    ("admission", &["model"]),
     ("drivers", &["model"]),
     ("config", &["model", "drivers"]),
     ("mux", &["model", "os"]),
     ("redis_server", &["os"]),
-    ("store", &["model", "os", "redis_server"]),
+    ("store", &["model", "os", "redis_server", "admission"]),
     ("home", &["model", "os", "config", "store"]),
     ("launchers", &["model", "os", "config", "home", "drivers"]),
-    ("ops", &["model", "os", "config", "mux", "redis_server", "store", "home", "drivers", "launchers"]),
+    ("ops", &["model", "admission", "os", "config", "mux", "redis_server", "store", "home", "drivers", "launchers"]),
     ("runner", &["model", "os", "config", "mux", "redis_server", "store", "home", "drivers", "launchers"]),
-    ("supervisor", &["model", "os", "config", "mux", "redis_server", "store", "home", "drivers", "launchers"]),
+    (
+        "supervisor",
+        &["model", "admission", "os", "config", "mux", "redis_server", "store", "home", "drivers", "launchers"],
+    ),
     ("drill", &["model", "os", "config", "mux", "redis_server", "store", "home"]),
     // It renders the answers of `ops`, and every surface renders with it.
     ("view", &["model", "ops"]),

@@ -107,6 +107,13 @@ fn nothing_is_lost_where_redis_and_tmux_have_trouble() {
 }
 
 #[test]
+fn a_tmux_server_that_stands_still_delays_no_decision() {
+    let report = passes("tmux-stopped", "17");
+    assert!(injected(&report) >= 1, "{report:#}");
+    assert!(report["passes"]["max_held_up_ms"].as_u64().unwrap() <= 100, "{report:#}");
+}
+
+#[test]
 fn people_may_do_what_they_like() {
     assert!(injected(&passes("people", "14")) >= 2);
 }

@@ -3,6 +3,7 @@
 //!
 //! After whatever a test does, the store's own audit reads all that is stored and holds it together.
 
+mod admission;
 mod again;
 mod agent_transitions;
 mod audit;

@@ -6,12 +6,17 @@ use super::{
 };
 use crate::model::task::Spec;
 use crate::{
+    admission::{FIX_ROLE, FREE_MEMORY},
     model::{
         agent::AgentState,
+        time::Timestamp,
         wait::Needs,
         wait::{Retry, Retrying},
     },
-    store::observe::{Breaker, Load},
+    store::{
+        observe::{Breaker, Load},
+        spend::Suspended,
+    },
 };
 
 fn said(supervised: bool, look: &Look) -> Vec<(String, String)> {
@@ -49,10 +54,10 @@ fn each_trouble_is_one_sentence_with_one_command() {
     look.snapshot.load = [("shell".into(), Load { ready: 1, ..Load::default() })].into();
     look.snapshot.requests.scale = [("shell".into(), 0)].into();
     look.snapshot.requests.drain = true;
-    let held = |until, reason: &str| Suspended { until, reason: reason.into(), account: None };
+    let held = |code, until, reason: &str| Suspended { code, until, reason: reason.into(), account: None };
     look.snapshot.suspended = [
-        ("lead".into(), held(Some(Timestamp(61_000)), "1.00 USD of 1.00 are used")),
-        ("shell".into(), held(None, "its program sh is not on PATH")),
+        ("lead".into(), held(GateCode::BudgetDay, Some(Timestamp(61_000)), "1.00 USD of 1.00 are used")),
+        ("shell".into(), held(GateCode::ProgramMissing, None, "its program sh is not on PATH")),
     ]
     .into();
     look.ready_of_unknown = vec![Task {
@@ -65,12 +70,15 @@ fn each_trouble_is_one_sentence_with_one_command() {
         ("agent opus-master waits: its program asks for permission (for 600ms)", "orch attach opus-master"),
         ("agent shell-1 waits: its program asks for login", "orch attach shell-1"),
         ("the master does not stay up (exit code 127); the next try is in 8.0s", "orch doctor"),
-        ("agents of role shell end at once (exit code 127); the next try is in 8.0s", "orch spawn shell"),
+        (
+            "agents of role shell fail right after they start (exit code 127); the next one starts in 8.0s",
+            "orch spawn shell",
+        ),
         (
             "role lead starts nothing for 1m00s, until 1970-01-01T00:01:01.000Z: 1.00 USD of 1.00 are used",
             "wait: it ends by itself; orch costs",
         ),
-        ("role shell can't be started: its program sh is not on PATH", MEND_ROLE),
+        ("role shell can't be started: its program sh is not on PATH", FIX_ROLE),
         ("role shell was scaled to 0, and 1 ready task waits for it", "orch scale shell 1"),
         ("there is no role gone any more, and 1 ready task waits for it", "write [roles.gone] into"),
         ("orch is draining: nothing new is accepted", "orch resume"),
@@ -115,6 +123,7 @@ fn a_question_that_is_only_counted_is_not_said_again_of_its_agent() {
 #[test]
 fn a_limit_that_roles_share_is_told_once() {
     let held = |account: &str| Suspended {
+        code: GateCode::RateLimited,
         until: Some(Timestamp(61_000)),
         reason: "claude: a limit is reached".into(),
         account: Some(account.into()),

@@ -57,7 +57,7 @@ async fn why_explains_what_keeps_a_ready_task_and_what_goes_first() {
     assert_eq!(why.state, "ready");
     let said = why.sentences.join("\n");
     assert!(why.sentences[0].contains("supervisor is not running"), "{said}");
-    assert!(said.contains(&format!("The one place of role shell is taken, by {first} (running, shell-1)")), "{said}");
+    assert!(said.contains(&format!("The one slot of role shell is taken, by {first} (running, shell-1)")), "{said}");
     assert!(why.hints.contains(&"orch start".to_owned()));
     assert_eq!(why.events.iter().map(|e| e.kind.as_str()).collect::<Vec<_>>(), ["task.ready"]);
 

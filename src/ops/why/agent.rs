@@ -1,7 +1,10 @@
 //! Why an agent is in its state.
 
 use super::{AgentFacts, Around, Explanation, at_work, reason, since, standing, waits};
-use crate::model::{agent::AgentState, duration::human};
+use crate::{
+    admission::{self, Gate},
+    model::{agent::AgentState, duration::human},
+};
 
 /// The explanation of an agent's state.
 pub(super) fn explain(around: &Around, facts: &AgentFacts) -> Explanation {
@@ -46,12 +49,10 @@ fn idle(around: &Around, facts: &AgentFacts, for_: &str, out: &mut Explanation) 
     } else {
         out.say(format!("It has waited for a task of role {} for {for_}.", agent.role));
     }
-    if !seen.requests.may_start(&agent.role) {
-        out.say(format!(
-            "Nothing is started meanwhile: {} is paused.",
-            if seen.requests.pause { "everything" } else { "its role" }
-        ));
-        out.hint("orch resume");
+    for gate in admission::gates(None, &agent.role, &around.admission()) {
+        if matches!(gate, Gate::Paused | Gate::RolePaused) {
+            tell(around, &gate, &agent.role, out);
+        }
     }
     let ready = seen.load.get(&agent.role).map_or(0, |load| load.ready);
     if ready > 0 && !agent.master {
@@ -91,10 +92,10 @@ fn ended(around: &Around, facts: &AgentFacts, out: &mut Explanation) {
         out.say(format!("The last task it had: {}.", standing(around, task)));
         out.hint(format!("orch why {}", task.id));
     }
-    if let Some(breaker) = around.snapshot.breakers.get(&agent.role).filter(|b| b.until > around.snapshot.now) {
-        let rest = human(breaker.until.since(around.snapshot.now));
-        out.say(format!("Agents of role {} end at once; the next is started in {rest}.", agent.role));
-        out.hint(format!("orch spawn {}", agent.role));
+    let now = around.admission();
+    let gates = if agent.master { admission::master_gates(&now) } else { admission::gates(None, &agent.role, &now) };
+    for gate in gates.iter().filter(|gate| matches!(gate, Gate::BreakerOpen { .. })) {
+        tell(around, gate, &agent.role, out);
     }
     out.hint(format!("orch logs {}", agent.id));
 }
@@ -103,5 +104,12 @@ fn unsupervised(around: &Around, then: &str, out: &mut Explanation) {
     if !around.supervised {
         out.say(format!("The supervisor is not running: {then}."));
         out.hint("orch start");
+    }
+}
+
+fn tell(around: &Around, gate: &Gate, role: &str, out: &mut Explanation) {
+    out.say_of(gate, &[role], around, "");
+    if let Some(hint) = gate.hint(&[role]) {
+        out.hint(hint);
     }
 }

@@ -12,8 +12,9 @@ mod tests;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use super::{Link, Ops, Target, Why};
+use super::{Link, Ops, Target, Why, attention::admission_of};
 use crate::{
+    admission::{self, Gate},
     config::Config,
     error::Result,
     model::{
@@ -85,7 +86,18 @@ struct Explanation {
     evidence_attempt: Option<u32>,
 }
 
+impl Around<'_> {
+    /// What keeps tasks and roles from starting.
+    fn admission(&self) -> admission::Snapshot {
+        admission_of(self.config, self.supervised, &self.snapshot, self.free_memory)
+    }
+}
+
 impl Explanation {
+    /// Says what a gate says, as a whole sentence.
+    fn say_of(&mut self, gate: &Gate, roles: &[&str], around: &Around, more: &str) {
+        self.say(format!("{}{more}.", capitalised(&gate.sentence(roles, around.snapshot.now))));
+    }
     fn say(&mut self, sentence: impl Into<String>) {
         self.sentences.push(sentence.into());
     }
@@ -127,7 +139,9 @@ impl Ops {
     }
 
     async fn around(&self, id: &str) -> Result<Around<'_>> {
-        let roles = self.roles();
+        let mut roles = self.roles();
+        // The master's breaker goes by its session.
+        roles.push(self.config.master.session.clone());
         let snapshot = self.ask(|s| s.observe(&roles)).await?;
         let mut events = self.events(SEARCHED).await?;
         events.retain(|e| e.task.as_deref() == Some(id) || e.agent.as_deref() == Some(id));
@@ -196,6 +210,15 @@ impl Ops {
 fn answer(id: String, state: &str, said: Explanation, events: Vec<Event>) -> Why {
     let Explanation { sentences, hints, chain, evidence, evidence_attempt } = said;
     Why { id, state: state.to_owned(), sentences, hints, chain, evidence, evidence_attempt, events }
+}
+
+/// The sentence with a capital letter; the program's own name is written small everywhere.
+fn capitalised(sentence: &str) -> String {
+    if sentence.starts_with("orch ") {
+        return sentence.to_owned();
+    }
+    let mut letters = sentence.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// How long ago, or for how long by now.

@@ -1,118 +1,66 @@
-//! What keeps a ready task from an agent.
+//! What keeps a ready task from an agent: the gates of [`crate::admission`] as sentences, and what stands behind them.
 
 use super::{
-    super::attention::{FREE_MEMORY, MEND_ROLE, OUTDATED, RESTART},
-    Around, Explanation, TaskFacts, list, living, reason, standing,
+    super::attention::{OUTDATED, RESTART},
+    Around, Explanation, TaskFacts, list, living, standing,
 };
-use crate::model::{
-    agent::{Agent, AgentState},
-    duration::human,
-    task::Task,
-    text::count,
+use crate::{
+    admission::{self, Candidate, Gate},
+    model::{
+        agent::{Agent, AgentState},
+        task::Task,
+    },
 };
 
-/// What keeps a ready task from an agent, the decisive first.
+/// Says what keeps a ready task from an agent, the decisive first.
 pub(super) fn obstacles(around: &Around, facts: &TaskFacts, task: &Task, out: &mut Explanation) {
-    let seen = &around.snapshot;
     let role = task.role.as_str();
-    if seen.requests.stop.is_some() {
-        out.say("orch is being stopped: nothing new is started.");
-        out.hint("orch start");
-    } else if !around.supervised {
-        out.say("The supervisor is not running: no agent is started.");
-        out.hint("orch start");
+    let taking: Vec<&Task> = facts.rivals.iter().filter(|t| t.role == role && !t.waiting).collect();
+    let mut now = around.admission();
+    // As of the look at the tasks themselves, which are named.
+    now.roles.entry(role.to_owned()).or_default().taken = taking.len() as u32;
+    let candidate = Candidate { task, ahead: facts.ahead.get(&task.id).copied().unwrap_or(0) };
+    let mut gates = admission::held_up_by(Some(candidate), role, &now);
+    let has = |gates: &[Gate], is_it: fn(&Gate) -> bool| gates.iter().any(is_it);
+    if has(&gates, |gate| *gate == Gate::UnknownRole) {
+        gates.retain(|gate| !matches!(gate, Gate::MaxAgents { .. } | Gate::Memory { .. } | Gate::BehindOthers { .. }));
     }
-    if seen.requests.pause {
-        out.say("Everything is paused: nothing new is started.");
-        out.hint("orch resume");
-    } else if !seen.requests.may_start(role) {
-        out.say(format!("Role {role} is paused: none of its tasks is started."));
-        out.hint(format!("orch resume {role}"));
+    if has(&gates, |gate| matches!(gate, Gate::Stopping | Gate::Draining)) {
+        gates.retain(|gate| *gate != Gate::SupervisorDown);
     }
-    let Some(configured) = around.config.roles.get(role) else {
-        out.say(format!("There is no role {role} any more: sessions.toml does not name it."));
-        out.hint(format!("write [roles.{role}] into sessions.toml, then: orch stop; orch start"));
-        return out.hint(format!("orch cancel {}", task.id));
-    };
-    if let Some(breaker) = seen.breakers.get(role).filter(|b| b.until > seen.now) {
-        let rest = human(breaker.until.since(seen.now));
-        let (n, why) = (breaker.failures, reason(Some(&breaker.reason)));
-        out.say(format!("Agents of role {role} end at once ({n} in a row: {why}); the next is started in {rest}."));
-        out.hint(format!("orch spawn {role}"));
+    if has(&gates, |gate| matches!(gate, Gate::RoleSlots { .. })) {
+        gates.retain(|gate| !matches!(gate, Gate::MaxAgents { .. }));
     }
-    if let Some(held) = seen.suspended.get(role) {
-        let why = reason(Some(&held.reason));
-        match (held.until, &held.account) {
-            (None, _) => {
-                out.say(format!(
-                    "Nothing of role {role} can be started: {why}. It is tried again once that is mended."
-                ));
-                out.hint(MEND_ROLE);
-            }
-            (Some(until), account) => {
-                let rest = human(until.since(seen.now));
-                out.say(format!("Nothing of role {role} is started for {rest}, until {until}: {why}."));
-                out.hint(match account {
-                    Some(_) => format!("orch resume {role} (lifts the limit, where you know that it is over)"),
-                    None => "orch costs --by role".to_owned(),
-                });
-            }
-        }
+    for gate in &gates {
+        say(around, gate, &taking, task, out);
     }
-    if seen.requests.scale.get(role) == Some(&0) {
-        out.say(format!("Role {role} was scaled to 0 agents."));
-        out.hint(format!("orch scale {role} 1"));
-    }
-    places(around, facts, task, configured.max, out);
-    memory(around, role, out);
-    if let Some(n) = facts.ahead.get(&task.id).filter(|n| **n > 0) {
-        let (one, many) = ("ready task of its role goes", "ready tasks of its role go");
-        out.say(format!("{} first.", count(*n, one, many)));
-    }
-    if out.sentences.is_empty() {
+    if gates.is_empty() {
         coming(around, role, out);
     }
 }
 
-/// Whether all places of the role, or of all roles together, are taken.
-fn places(around: &Around, facts: &TaskFacts, task: &Task, max: u32, out: &mut Explanation) {
-    let (seen, role) = (&around.snapshot, task.role.as_str());
-    let taking: Vec<&Task> = facts.rivals.iter().filter(|t| t.role == role && !t.waiting).collect();
-    let places = seen.requests.scale.get(role).map_or(max, |n| max.min(*n));
-    if places > 0 && taking.len() as u64 >= u64::from(places) {
-        let by = list(taking.iter().map(|t| standing(around, t)));
-        let taken = match places {
-            1 => format!("The one place of role {role} is taken"),
-            n => format!("All {n} places of role {role} are taken"),
-        };
-        out.say(format!("{taken}, by {by}."));
-        let waits = |task: &&&Task| {
-            task.agent.as_deref().and_then(|id| living(around, id)).and_then(Agent::waits_for).is_some()
-        };
-        for task in taking.iter().filter(waits) {
-            out.hint(format!("orch why {}", task.id));
+fn say(around: &Around, gate: &Gate, taking: &[&Task], task: &Task, out: &mut Explanation) {
+    let role = [task.role.as_str()];
+    match gate {
+        Gate::RoleSlots { .. } => {
+            let by = list(taking.iter().map(|t| standing(around, t)));
+            out.say_of(gate, &role, around, &format!(", by {by}"));
+            let waits = |task: &&&Task| {
+                task.agent.as_deref().and_then(|id| living(around, id)).and_then(Agent::waits_for).is_some()
+            };
+            for task in taking.iter().filter(waits) {
+                out.hint(format!("orch why {}", task.id));
+            }
         }
-        return out.hint(format!("orch tasks --state running --role {role}"));
+        Gate::UnknownRole => out.say_of(gate, &role, around, ": sessions.toml does not name it"),
+        _ => out.say_of(gate, &role, around, ""),
     }
-    let (live, most) = (seen.agents.len() as u64, u64::from(around.config.supervisor.max_agents));
-    if live >= most && !has_idle(around, role) {
-        let live = count(live, "agent lives", "agents live");
-        out.say(format!("{live}, and max_agents under [supervisor] allows {most} over all roles."));
-        out.hint("orch agents");
+    if let Some(hint) = gate.hint(&role) {
+        out.hint(hint);
     }
-}
-
-/// Whether the machine has no memory for the agent that would take it.
-fn memory(around: &Around, role: &str, out: &mut Explanation) {
-    let short = around.config.supervisor.short_of_memory(around.free_memory);
-    if let Some(short) = short.filter(|_| around.supervised && !has_idle(around, role)) {
-        out.say(format!("No new agent is started: {short}."));
-        out.hint(FREE_MEMORY);
+    if *gate == Gate::UnknownRole {
+        out.hint(format!("orch cancel {}", task.id));
     }
-}
-
-fn has_idle(around: &Around, role: &str) -> bool {
-    around.snapshot.agents.iter().any(|r| r.agent.role == role && r.agent.state == AgentState::Idle)
 }
 
 /// Nothing is in the way.

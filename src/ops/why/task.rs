@@ -4,13 +4,17 @@ use super::{
     Around, Explanation, TaskFacts, at_work, attempt_in_words, chain, list, obstacles::obstacles, reason, since,
     standing,
 };
-use crate::model::{
-    cause::Cause,
-    duration::human,
-    event::EventKind,
-    question::Question,
-    task::{Attempt, Task, TaskState},
-    text::count,
+use crate::{
+    admission,
+    model::{
+        cause::Cause,
+        duration::human,
+        event::EventKind,
+        gate::GateCode,
+        question::Question,
+        task::{Attempt, Task, TaskState},
+        text::count,
+    },
 };
 
 /// How many attempts are told one by one.
@@ -87,7 +91,8 @@ fn delayed(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
     used(task, out);
     if task.cause == Some(Cause::RateLimited) {
         out.say("A rate limit counts against neither bound.");
-        if around.snapshot.suspended.get(&task.role).is_some_and(|held| held.account.is_some()) {
+        let gates = admission::gates(None, &task.role, &around.admission());
+        if gates.iter().any(|gate| gate.code() == GateCode::RateLimited) {
             out.hint(format!("orch resume {} (lifts the limit, where you know that it is over)", task.role));
         }
     }

@@ -3,14 +3,12 @@
 mod ends;
 
 use super::{
-    super::{
-        attention::FREE_MEMORY,
-        tests::{configured, recorded, recorded_agent},
-    },
+    super::tests::{configured, recorded, recorded_agent},
     *,
 };
 use crate::model::task::Spec;
 use crate::{
+    admission::FREE_MEMORY,
     model::{
         agent::{Agent, AgentState},
         cause::Cause,
@@ -79,7 +77,7 @@ fn a_ready_task_tells_each_obstacle_with_its_remedy() {
         (&|a| a.snapshot.requests.scale = [("shell".into(), 0)].into(), "scaled to 0", "orch scale shell 1"),
         (
             &|a| drop(a.snapshot.breakers.insert("shell".into(), breaker.clone())),
-            "end at once (3 in a row: exit code 127); the next is started in 20s",
+            "fail right after they start (exit code 127); the next one starts in 20s",
             "orch spawn shell",
         ),
         (&|a| a.free_memory = Some(5), "No new agent is started: 5 bytes of memory are free", FREE_MEMORY),
@@ -114,8 +112,8 @@ fn a_waiting_task_does_not_take_a_place() {
         let facts = TaskFacts { rivals: vec![running(waiting)], ..about(recorded(TaskState::Ready)) };
         task::explain(&around(&config), &facts).sentences.join("\n")
     };
-    assert!(said(false).contains("The one place of role shell is taken"), "{}", said(false));
-    assert!(!said(true).contains("place"), "{}", said(true));
+    assert!(said(false).contains("The one slot of role shell is taken"), "{}", said(false));
+    assert!(!said(true).contains("slot"), "{}", said(true));
 }
 
 #[test]
@@ -188,7 +186,7 @@ fn a_chain_tells_of_each_link_what_it_waits_for() {
                 delayed.id
             ),
             format!(
-                "1 {} ready: Role shell is paused: none of its tasks is started. 2 ready tasks of its role go first.",
+                "1 {} ready: Role shell is paused: none of its tasks starts. 2 ready tasks of its role go first.",
                 ready.id
             ),
             format!("1 {} running: lead-1 is at it, and waits for its subtasks", waiting.id),
@@ -369,7 +367,7 @@ fn a_task_that_waits_for_a_person_takes_a_place_and_whoever_waits_for_that_is_to
         vec![Record { agent: Agent { needs: Some(Needs::Input), ..agent.agent.clone() }, ..agent }];
     let out = task::explain(&around, &facts);
     let said =
-        format!("The one place of role shell is taken, by {} (running, shell-1; its program asks for input).", asks.id);
+        format!("The one slot of role shell is taken, by {} (running, shell-1; its program asks for input).", asks.id);
     assert_eq!(out.sentences[0], said);
     assert_eq!(out.hints[0], format!("orch why {}", asks.id));
 }

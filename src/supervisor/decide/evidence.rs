@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::health::silent;
 use crate::{
     model::{
         agent::Agent,
@@ -19,7 +18,7 @@ pub(super) fn seen(world: &World, record: &Record, life: &Life, rule: Rule) -> E
     Evidence {
         state: Some(agent.state),
         heartbeat_age_ms: age(agent.heartbeat_at),
-        silence_ms: silent(world, agent.heartbeat_at).map(ms),
+        silence_ms: world.silence(agent.heartbeat_at).map(ms),
         undisturbed_ms: Some(ms(world.undisturbed)),
         // Of an earlier task, once that has ended: it says nothing about one that waits.
         progress_age_ms: age(record.progress_at).filter(|_| agent.task.is_some()),

@@ -6,9 +6,9 @@ use super::{Action, evidence};
 use crate::{
     model::{
         agent::{Agent, AgentState},
+        breaker::PROVEN,
         duration::human,
         evidence::{Evidence, Rule},
-        time::Timestamp,
     },
     store::agents::Record,
     supervisor::world::{Death, Life, World},
@@ -23,14 +23,16 @@ const TO_BE_THERE: Duration = Duration::from_secs(1);
 const TO_REPORT: Duration = Duration::from_secs(20);
 /// Beyond its grace, a runner that was told to leave gets this long to record its end.
 const TO_LEAVE: Duration = Duration::from_secs(5);
-/// An agent that has lived this long, or has done a task, is well (`end_agent.lua` counts the others).
-const PROVEN: Duration = Duration::from_secs(10);
 
 /// Reaps whom there is reason to; the incarnations.
 pub(super) fn check(world: &World, actions: &mut Vec<Action>) -> BTreeSet<String> {
     let mut given_up = BTreeSet::new();
     for record in &world.store.agents {
         let agent = &record.agent;
+        if world.hands.reaping.contains(&agent.incarnation) {
+            given_up.insert(agent.incarnation.clone());
+            continue;
+        }
         let Some(Verdict { to, reason, evidence }) = verdict(world, record) else {
             all_is_well(world, agent, actions);
             continue;
@@ -69,7 +71,8 @@ fn verdict(world: &World, record: &Record) -> Option<Verdict> {
     }
     if agent.state == AgentState::Starting {
         let to_open = if world.has_no_session(agent) { TO_BE_THERE } else { TO_OPEN };
-        if *life == Life::Unknown && age > to_open {
+        let is_opening = world.hands.opening.contains(&agent.incarnation);
+        if *life == Life::Unknown && age > to_open && !is_opening {
             let reason = format!("lost: its session was not opened within {}", human(to_open));
             return failed(reason, seen(Rule::Open).beyond(to_open, age));
         }
@@ -85,7 +88,7 @@ fn verdict(world: &World, record: &Record) -> Option<Verdict> {
         let reason = format!("{reason}; it did not leave within {}", human(age));
         return Some(Verdict { to: AgentState::Stopped, reason, evidence: seen(Rule::Leave).beyond(to_leave, age) });
     }
-    let silence = silent(world, agent.heartbeat_at).unwrap_or_default();
+    let silence = world.silence(agent.heartbeat_at).unwrap_or_default();
     if silence > limits.lease {
         let state = match life {
             Life::Alive('T' | 't') => "; its runner is stopped (SIGSTOP)",
@@ -96,18 +99,12 @@ fn verdict(world: &World, record: &Record) -> Option<Verdict> {
         return failed(reason, seen(Rule::Lease).beyond(limits.lease, silence));
     }
     let stall = world.roles.get(&agent.role)?.stall_timeout;
-    let quiet = silent(world, record.progress_at).unwrap_or_default();
+    let quiet = world.silence(record.progress_at).unwrap_or_default();
     if agent.state == AgentState::Busy && !agent.waiting && agent.needs.is_none() && quiet > stall {
         let reason = format!("hung: no sign of progress for {} (stall_timeout)", human(quiet));
         return failed(reason, seen(Rule::StallTimeout).beyond(stall, quiet));
     }
     None
-}
-
-/// For how long nothing was heard since then. What happened before a break of Redis or of this machine is no one's
-/// fault, and does not count.
-pub(super) fn silent(world: &World, since: Option<Timestamp>) -> Option<Duration> {
-    since.map(|at| world.store.now.since(at).min(world.undisturbed))
 }
 
 fn dead(how: Death, agent: &Agent) -> String {

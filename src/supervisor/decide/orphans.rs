@@ -8,7 +8,7 @@ use crate::supervisor::world::World;
 /// Ends what is left of ended agents, and closes sessions of ours that belong to no living one.
 pub(super) fn clean_up(world: &World, given_up: &BTreeSet<String>, actions: &mut Vec<Action>) {
     for (incarnation, orphans) in &world.store.orphans {
-        if !world.ending.contains(incarnation) {
+        if !world.hands.ending.contains(incarnation) {
             actions.push(Action::EndOrphans { incarnation: incarnation.clone(), orphans: orphans.clone() });
         }
     }
@@ -18,7 +18,7 @@ pub(super) fn clean_up(world: &World, given_up: &BTreeSet<String>, actions: &mut
         let known = living.contains(tags.incarnation.as_str())
             || world.store.orphans.contains_key(&tags.incarnation)
             || given_up.contains(&tags.incarnation)
-            || world.ending.contains(&tags.incarnation);
+            || world.hands.ending.contains(&tags.incarnation);
         if !known {
             actions.push(Action::CloseSession {
                 session: session.name.clone(),

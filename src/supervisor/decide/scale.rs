@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Action;
 use crate::{
+    admission::{self, Gate, Snapshot},
     config::Role,
     model::{
         agent::{Agent, AgentState},
@@ -18,27 +19,25 @@ const OPENING: usize = 32;
 /// Starts and stops agents.
 pub(super) fn fit(world: &World, given_up: &BTreeSet<String>, actions: &mut Vec<Action>) {
     let live: Vec<&Agent> = world.agents().filter(|a| !given_up.contains(&a.incarnation)).collect();
-    master(world, &live, actions);
+    let now = world.admission(given_up);
+    master(world, &now, actions);
     homeless(world, &live, actions);
-    if world.short_of_memory {
-        // Nobody is started, whoever requests it: a machine that stands still ends the agents that are there. Those who
-        // have nothing to do leave as always.
-        for role in world.roles.values() {
-            shrink(world, role, &of_role(&live, role), actions);
-        }
-        return;
-    }
     let mut taken = taken_ids(world, &live);
     // What waits for its own subtasks takes no place, or a hierarchy would lock itself out.
-    let mut total = live.iter().filter(|a| !a.master && !a.waiting).count() as u32;
+    let mut total = now.agents_that_count();
     let opening = live.iter().filter(|a| a.state == AgentState::Starting).count();
     let mut may_open = OPENING.saturating_sub(opening);
     let mut without_place = 0;
     for role in world.roles.values() {
         let agents = of_role(&live, role);
         shrink(world, role, &agents, actions);
-        for (request, reason) in wanted(world, role, &agents, actions) {
-            if total >= world.limits.max_agents {
+        let gates = admission::gates(None, &role.name, &now);
+        if gates.iter().any(|gate| matches!(gate, Gate::Memory { .. })) {
+            // Nobody is started, whoever requests it: a machine that stands still ends the agents that are there.
+            continue;
+        }
+        for (request, reason) in wanted(world, role, &agents, &gates, actions) {
+            if total >= now.max_agents {
                 without_place += 1;
                 continue;
             }
@@ -87,11 +86,11 @@ fn make_room(world: &World, live: &[&Agent], without_place: usize, actions: &mut
     }
 }
 
-fn master(world: &World, live: &[&Agent], actions: &mut Vec<Action>) {
-    let suspended =
-        world.store.breakers.get(&world.master.session).is_some_and(|breaker| breaker.until > world.store.now);
+fn master(world: &World, now: &Snapshot, actions: &mut Vec<Action>) {
+    let suspended = !admission::master_gates(now).is_empty();
     let being_ended = world.store.orphans.values().any(|r| r.session == world.master.session);
-    if !live.iter().any(|a| a.master) && !suspended && !being_ended && world.roles.contains_key(&world.master.role) {
+    // One that is given up has the name until its end is recorded.
+    if !world.agents().any(|a| a.master) && !suspended && !being_ended && world.roles.contains_key(&world.master.role) {
         actions.push(Action::Spawn {
             agent: world.master.session.clone(),
             role: world.master.role.clone(),
@@ -117,7 +116,13 @@ fn homeless(world: &World, live: &[&Agent], actions: &mut Vec<Action>) {
 }
 
 /// The agents to start for a role: the request each fulfils, and why.
-fn wanted(world: &World, role: &Role, agents: &[&Agent], actions: &mut Vec<Action>) -> Vec<(Option<String>, String)> {
+fn wanted(
+    world: &World,
+    role: &Role,
+    agents: &[&Agent],
+    gates: &[Gate],
+    actions: &mut Vec<Action>,
+) -> Vec<(Option<String>, String)> {
     let store = world.store;
     let (min, max) = world.bounds(role);
     let here = agents.iter().filter(|a| !a.waiting && a.state != AgentState::Stopping).count() as u32;
@@ -131,8 +136,7 @@ fn wanted(world: &World, role: &Role, agents: &[&Agent], actions: &mut Vec<Actio
             actions.push(Action::DropRequest { field: field.clone(), role: role.name.clone(), reason });
         }
     }
-    let suspended = store.breakers.get(&role.name).is_some_and(|breaker| breaker.until > store.now);
-    if suspended || store.suspended.contains_key(&role.name) || !store.requests.may_start(&role.name) {
+    if gates.iter().any(Gate::suspends_role) {
         return wanted;
     }
     let load = store.load.get(&role.name).copied().unwrap_or_default();
@@ -184,7 +188,7 @@ fn taken_ids(world: &World, live: &[&Agent]) -> BTreeSet<String> {
     let mut taken: BTreeSet<String> = live.iter().map(|a| a.id.clone()).collect();
     taken.extend(world.agents().map(|a| a.id.clone()));
     taken.extend(world.store.orphans.values().map(|r| r.session.clone()));
-    taken.extend(world.sessions.unwrap_or_default().iter().map(|s| s.name.clone()));
+    taken.extend(world.taken_names.iter().cloned());
     taken
 }
 

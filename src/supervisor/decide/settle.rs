@@ -34,7 +34,7 @@ fn everybody_is_known(world: &World) -> bool {
         .agents()
         .map(|agent| &agent.incarnation)
         .chain(world.store.orphans.keys())
-        .chain(world.ending)
+        .chain(&world.hands.ending)
         .map(String::as_str)
         .collect();
     let ours = |sessions: &[crate::mux::SessionInfo]| {

@@ -29,7 +29,8 @@ pub(super) fn proceed(world: &World, given_up: &BTreeSet<String>, actions: &mut 
             });
         }
     }
-    let clean = world.store.orphans.is_empty() && world.ending.is_empty();
+    let hands = world.hands;
+    let clean = world.store.orphans.is_empty() && hands.ending.is_empty() && hands.opening.is_empty();
     let closed = !actions.iter().any(|a| matches!(a, Action::CloseSession { .. }));
     if left.is_empty() && given_up.is_empty() && clean && closed {
         actions.push(Action::ShutDown);

@@ -22,7 +22,10 @@ use crate::{
         agents::Record,
         observe::{Breaker, Load, Overdue, Snapshot},
     },
-    supervisor::world::{Death, Life, Limits},
+    supervisor::{
+        beside::Hands,
+        world::{Death, Life, Limits},
+    },
 };
 
 const NOW: u64 = 1_000_000_000;
@@ -35,7 +38,7 @@ struct Case {
     sessions: Vec<SessionInfo>,
     tmux_answers: bool,
     undisturbed: Duration,
-    ending: BTreeSet<String>,
+    hands: Hands,
     max_agents: u32,
     short_of_memory: bool,
 }
@@ -50,7 +53,7 @@ fn case() -> Case {
         sessions: Vec::new(),
         tmux_answers: true,
         undisturbed: Duration::from_secs(3600),
-        ending: BTreeSet::new(),
+        hands: Hands::default(),
         max_agents: 50,
         short_of_memory: false,
     };
@@ -100,17 +103,19 @@ impl Case {
         self.store.load.insert(role.into(), Load { ready, ..Load::default() });
     }
     fn decide(&self) -> Vec<Action> {
+        let taken_names: Vec<String> = self.sessions.iter().map(|s| s.name.clone()).collect();
         decide(&World {
             store: &self.store,
             lives: self.lives.clone(),
             sessions: self.tmux_answers.then_some(self.sessions.as_slice()),
             sessions_age: Duration::from_secs(3),
+            taken_names: &taken_names,
             undisturbed: self.undisturbed,
-            ending: &self.ending,
+            hands: &self.hands,
             namespace: "ns",
             roles: &self.config.roles,
             master: &self.config.master,
-            short_of_memory: self.short_of_memory,
+            short_of_memory: self.short_of_memory.then(|| "little is left".to_owned()),
             limits: Limits {
                 lease: Duration::from_secs(30),
                 max_agents: self.max_agents,
@@ -286,6 +291,32 @@ fn an_agent_whose_session_was_never_opened_is_given_up_soon() {
 }
 
 #[test]
+fn a_session_that_is_being_opened_is_waited_for() {
+    let mut c = case();
+    c.agent("shell-1", "shell", AgentState::Starting).since = Timestamp(NOW - 10_000);
+    c.life("shell-1", Life::Unknown);
+    c.hands.opening.insert("shell-1#".into());
+    assert_eq!(c.short(), [] as [&str; 0]);
+    c.hands.opening.clear();
+    assert_eq!(c.short(), ["reap shell-1 failed: lost: its session was not opened within 1.0s"]);
+}
+
+#[test]
+fn an_agent_whose_end_is_being_recorded_is_neither_reaped_again_nor_replaced_by_its_name() {
+    let mut c = case();
+    for id in ["opus-master", "shell-1"] {
+        c.life(id, Life::Dead(Death::Gone));
+    }
+    c.agent("shell-1", "shell", AgentState::Idle);
+    c.life("shell-1", Life::Dead(Death::Gone));
+    c.ready("shell", 1);
+    let reap = |id: &str| format!("reap {id} failed: crashed: its runner (pid 7) is gone");
+    assert_eq!(c.short(), [reap("opus-master"), reap("shell-1"), "spawn shell-2".into()]);
+    c.hands.reaping.extend(["opus-master#".to_owned(), "shell-1#".to_owned()]);
+    assert_eq!(c.short(), ["spawn shell-2"], "the master's name is free once its end is recorded");
+}
+
+#[test]
 fn a_clock_that_was_set_ahead_makes_nobody_old() {
     let mut c = case();
     for (id, state) in [("shell-1", AgentState::Starting), ("shell-2", AgentState::Stopping)] {
@@ -353,9 +384,9 @@ fn a_stop_ends_agents_then_the_master_then_all() {
     c.store.agents.pop();
     assert_eq!(c.short(), ["stop opus-master: orch stop"]);
     c.store.agents.clear();
-    c.ending.insert("x".into());
+    c.hands.ending.insert("x".into());
     assert_eq!(c.short(), [] as [&str; 0], "something is still being ended");
-    c.ending.clear();
+    c.hands.ending.clear();
     assert_eq!(c.short(), ["shut down"]);
 }
 

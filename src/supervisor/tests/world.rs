@@ -104,7 +104,19 @@ impl World {
             self.changes.mark_unchanged();
             self.supervisor.observer.look_at_tmux();
         }
-        self.supervisor.pass().await.unwrap()
+        let pass = self.supervisor.pass().await.unwrap();
+        self.recorded().await;
+        pass
+    }
+
+    /// Waits until what the pass has begun stands in the records.
+    async fn recorded(&self) {
+        let began = Instant::now();
+        let jobs = &self.supervisor.jobs;
+        while !(jobs.opening.now().is_empty() && jobs.reaping.now().is_empty()) {
+            assert!(began.elapsed() < Duration::from_secs(20), "something is still being opened or reaped");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     /// Passes until it holds; none of them may be the last.

@@ -122,6 +122,7 @@ fn busy_status() -> Status {
             accepting: true,
             paused: false,
             paused_roles: Vec::new(),
+            passes: Default::default(),
         },
         redis: RedisStatus { state: "ok", mode: "managed", version: Some("7.0.15".into()) },
         agents: vec![
@@ -148,6 +149,7 @@ fn stopped_status() -> Status {
             accepting: false,
             paused: false,
             paused_roles: Vec::new(),
+            passes: Default::default(),
         },
         redis: RedisStatus { state: "unreachable", mode: "managed", version: None },
         agents: Vec::new(),

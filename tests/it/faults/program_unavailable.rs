@@ -34,7 +34,7 @@ fn a_role_whose_program_is_missing_is_suspended_and_its_tasks_wait_for_it() {
         world.wait_until("it is said", || attention(&format!("role {role} can't be started: ")) && attention(said));
         for task in &tasks {
             let why = world.orch(&["why", task]).ok();
-            assert!(why.contains(&format!("Nothing of role {role} can be started: ")) && why.contains(said), "{why}");
+            assert!(why.contains(&format!("Role {role} can't be started: ")) && why.contains(said), "{why}");
         }
     }
     // Whoever waits for one is told. Mended, it is done at once.

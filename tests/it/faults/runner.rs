@@ -72,7 +72,9 @@ fn a_task_that_kills_its_agents_is_poison_and_does_not_make_a_storm() {
         let status = world.status();
         status["attention"].as_array().unwrap().iter().any(|a| a["what"].as_str().unwrap().contains(what))
     };
-    world.wait_until("the backoff is seen, with its reason", || attention("agents of role shell end at once"));
+    world.wait_until("the backoff is seen, with its reason", || {
+        attention("agents of role shell fail right after they start")
+    });
     let shown = world.wait_for(&task, "failed");
     assert_eq!((causes(&shown), &shown["cause"], &shown["lost"]), (vec!["lost"; 4], &"lost".into(), &4.into()));
     assert!(attention(&task), "a dead letter asks for attention");
@@ -82,11 +84,11 @@ fn a_task_that_kills_its_agents_is_poison_and_does_not_make_a_storm() {
     let backoffs = world.events_of("role.backoff").len();
     assert_eq!(backoffs, 4, "one for each death");
 
-    assert!(attention("agents of role shell end at once"), "the last pause is the longest");
+    assert!(attention("agents of role shell fail right after they start"), "the last pause is the longest");
     world.orch(&["spawn", "shell"]).ok();
     world
         .wait_until("a person's request ends the pause", || world.agents("shell").iter().any(|a| a["state"] == "idle"));
-    assert!(!attention("agents of role shell end at once"));
+    assert!(!attention("agents of role shell fail right after they start"));
     world.stop_and_check_nothing_left();
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{gated, runners};
-use crate::common::{Output, World, kill9, refused, start};
+use crate::common::{Output, Signal, World, append, forever, kill9, refused, signal, start};
 
 /// A search path with all that orch needs but tmux.
 fn path_without_tmux(world: &World) -> PathBuf {
@@ -98,5 +98,30 @@ fn a_killed_tmux_server_is_no_different() {
         assert_eq!(world.wait_for(task, "succeeded")["lost"], 1);
     }
     world.wait_for_agent("opus-master", "idle");
+    world.stop_and_check_nothing_left();
+}
+
+/// The supervisor asks tmux for another agent meanwhile, and gets no answer.
+#[test]
+fn a_hung_runner_is_given_up_in_time_while_the_tmux_server_does_not_answer() {
+    let world = World::builder().supervisor("lease", "\"2s\"").tables("[roles.shell]\nmax = 2").build();
+    world.start();
+    let script = format!("{}; [ $ORCH_ATTEMPT = 2 ] || {{ {}; }}", append(&world.file("ran"), "x"), forever());
+    let task = world.delegate("shell", &script);
+    world.wait_until("it runs", || world.lines("ran").len() == 1);
+    let (runner, tmux) = (world.runner_pid("shell-1"), world.tmux_server_pid());
+    // tmux continues the stopped processes of its panes, so it has to be stopped first.
+    signal(tmux, Signal::SIGSTOP);
+    signal(runner, Signal::SIGSTOP);
+    let other = world.delegate("shell", "echo done");
+    world.wait_until("the runner is given up", || world.show(&task)["lost"] == 1);
+    signal(tmux, Signal::SIGCONT);
+    let silence = world.show(&task)["attempts"][0]["evidence"]["silence_ms"].as_u64().unwrap();
+    assert!(silence <= 3_000, "it was given up {silence} ms after its last heartbeat");
+    world.wait_for(&task, "succeeded");
+    world.wait_for(&other, "succeeded");
+    let held_up = world.status()["supervisor"]["passes"]["max_held_up_ms"].as_u64().unwrap();
+    assert!(held_up <= 100, "a pass was held up for {held_up} ms");
+    assert_eq!(world.events_of("agent.failed").iter().filter(|e| e["agent"] == "opus-master").count(), 0);
     world.stop_and_check_nothing_left();
 }

@@ -38,7 +38,7 @@ fn a_role_beyond_its_day_leaves_its_tasks_ready_and_says_until_when() {
     });
     assert_eq!(world.show(&id)["state"], "ready");
     let why = world.orch(&["why", &id]).ok();
-    assert!(why.contains("Nothing of role shell is started") && why.contains("0.50 USD of 0.50"), "{why}");
+    assert!(why.contains("Role shell starts nothing for") && why.contains("0.50 USD of 0.50"), "{why}");
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn a_rate_limit_holds_the_role_back_until_it_is_over() {
     let due = super::ms(&world.show(&first)["due_at"]);
     let other = delegated(&world, &["echo other"]);
     let why = world.orch(&["why", &other]).ok();
-    assert!(why.contains("Nothing of role shell is started for"), "{why}");
+    assert!(why.contains("Role shell starts nothing for"), "{why}");
     let task = world.wait_for(&other, "succeeded");
     assert!(super::ms(&task["attempts"][0]["started_at"]) >= due, "{task:#}");
     world.wait_for(&first, "succeeded");

@@ -55,16 +55,16 @@ local function rate_of(role)
   return P .. 'rate:' .. account, account
 end
 
--- Until when nothing of a role is started, and why; nil where it may be. It can't be (until 0: somebody has to mend it), or
--- there is a limit of its account, which is named then, or of the day.
+-- Until when nothing of a role starts (0: until a person mends it), why, whose rate limit it is where it is one, and the
+-- code of the gate (model/gate.rs); nil where it may start.
 local function suspended(role)
   local b = redis.call('HMGET', P .. 'budgets', 'account:' .. role, 'day_usd:' .. role, 'day_tokens:' .. role, 'day_usd:',
     'day_tokens:', 'unavailable:' .. role)
-  if b[6] then return 0, b[6] end
+  if b[6] then return 0, b[6], nil, 'program_missing' end
   local limited = redis.call('HMGET', P .. 'rate:' .. (b[1] or 'role ' .. role), 'until', 'reason')
   local till = number(limited[1])
   -- Longer than a day is nonsense, whoever said it.
-  if till > now and till <= now + DAY then return till, limited[2], b[1] or 'role ' .. role end
+  if till > now and till <= now + DAY then return till, limited[2], b[1] or 'role ' .. role, 'rate_limited' end
   if not (b[2] or b[3] or b[4] or b[5]) then return nil end
   local today = math.floor(now / DAY)
   local function used(prefix)
@@ -72,7 +72,9 @@ local function suspended(role)
       prefix .. 'output_tokens')
     return {number(u[1]), number(u[2]) + number(u[3])}
   end
+  local midnight = (today + 1) * DAY
   local why = beyond({b[2], b[3]}, used('role:' .. role .. ':'), 'that role ' .. role .. ' may use a day are used')
-    or beyond({b[4], b[5]}, used('all:'), 'that all roles together may use a day are used')
-  if why then return (today + 1) * DAY, why end
+  if why then return midnight, why, nil, 'budget_day' end
+  why = beyond({b[4], b[5]}, used('all:'), 'that all roles together may use a day are used')
+  if why then return midnight, why, nil, 'budget_total' end
 end

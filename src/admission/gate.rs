@@ -1,0 +1,147 @@
+//! One thing that keeps a task or a role from starting.
+
+use super::snapshot::Suspension;
+use crate::model::{gate::GateCode, time::Timestamp};
+
+/// One thing that keeps a task or a role from starting, with what there is to say of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Gate {
+    /// `orch stop` was requested.
+    Stopping,
+    /// `orch stop --drain` was requested, and no running task waits for this one.
+    Draining,
+    /// No supervisor runs, so no agent starts.
+    SupervisorDown,
+    /// Redis has lost data: living agents report what they hold first.
+    Recovery,
+    /// Everything is paused.
+    Paused,
+    /// The role is paused.
+    RolePaused,
+    /// The configuration has no such role.
+    UnknownRole,
+    /// The role's agents, or the master, fail right after they start.
+    BreakerOpen {
+        /// Until when none starts.
+        until: Timestamp,
+        /// In words.
+        reason: String,
+        /// Whether it is the master's.
+        of_master: bool,
+    },
+    /// A missing program, a rate limit, or a spent budget.
+    Suspended(Suspension),
+    /// The role was scaled to zero agents.
+    ScaledToZero,
+    /// Every slot of the role is taken.
+    RoleSlots {
+        /// How many there are.
+        slots: u32,
+    },
+    /// As many agents live as may.
+    MaxAgents {
+        /// How many live.
+        agents: u32,
+        /// How many may.
+        max: u32,
+    },
+    /// The machine has too little memory for another agent.
+    Memory {
+        /// In words.
+        shortage: String,
+    },
+    /// Other ready tasks of the role go first.
+    BehindOthers {
+        /// How many.
+        ahead: u64,
+    },
+    /// The task waits for another one.
+    Dependency,
+    /// The task is tried again at a later time.
+    Delayed {
+        /// When.
+        until: Option<Timestamp>,
+    },
+    /// The task waits for a person.
+    Held,
+    /// The task runs, or has ended.
+    NotReady,
+}
+
+impl Gate {
+    /// Returns its code.
+    pub fn code(&self) -> GateCode {
+        match self {
+            Gate::Stopping => GateCode::Stopping,
+            Gate::Draining => GateCode::Draining,
+            Gate::SupervisorDown => GateCode::SupervisorDown,
+            Gate::Recovery => GateCode::Recovery,
+            Gate::Paused => GateCode::Paused,
+            Gate::RolePaused => GateCode::RolePaused,
+            Gate::UnknownRole => GateCode::UnknownRole,
+            Gate::BreakerOpen { .. } => GateCode::BreakerOpen,
+            Gate::Suspended(suspension) => suspension.code,
+            Gate::ScaledToZero => GateCode::ScaledToZero,
+            Gate::RoleSlots { .. } => GateCode::RoleSlots,
+            Gate::MaxAgents { .. } => GateCode::MaxAgents,
+            Gate::Memory { .. } => GateCode::Memory,
+            Gate::BehindOthers { .. } => GateCode::BehindOthers,
+            Gate::Dependency => GateCode::Dependency,
+            Gate::Delayed { .. } => GateCode::Delayed,
+            Gate::Held => GateCode::HeldPerson,
+            Gate::NotReady => GateCode::NotReady,
+        }
+    }
+
+    /// Returns whether an idle agent of the role is refused the task. What goes first does not count: it is another task
+    /// that is claimed then.
+    pub fn blocks_claim(&self) -> bool {
+        match self {
+            Gate::Stopping
+            | Gate::Draining
+            | Gate::Recovery
+            | Gate::Paused
+            | Gate::RolePaused
+            | Gate::Suspended(_)
+            | Gate::ScaledToZero
+            | Gate::RoleSlots { .. }
+            | Gate::Dependency
+            | Gate::Delayed { .. }
+            | Gate::Held
+            | Gate::NotReady => true,
+            Gate::SupervisorDown
+            | Gate::UnknownRole
+            | Gate::BreakerOpen { .. }
+            | Gate::MaxAgents { .. }
+            | Gate::Memory { .. }
+            | Gate::BehindOthers { .. } => false,
+        }
+    }
+
+    /// Returns whether the supervisor starts no agent of the role for its ready tasks, and keeps none ready. How many it may
+    /// start is another matter: slots, `max_agents` and memory bound that, and a person's `orch spawn` too, which no other
+    /// gate does.
+    pub fn suspends_role(&self) -> bool {
+        matches!(
+            self,
+            Gate::Stopping
+                | Gate::Recovery
+                | Gate::Paused
+                | Gate::RolePaused
+                | Gate::BreakerOpen { .. }
+                | Gate::Suspended(_)
+        )
+    }
+
+    /// Returns whether a person would be surprised by it: a role that works and is busy is nothing to be told of.
+    pub fn is_news(&self) -> bool {
+        !matches!(
+            self,
+            Gate::RoleSlots { .. }
+                | Gate::MaxAgents { .. }
+                | Gate::BehindOthers { .. }
+                | Gate::Dependency
+                | Gate::Delayed { .. }
+        )
+    }
+}

@@ -1,0 +1,109 @@
+//! Why a task or a role may not start now: the one place that knows.
+//!
+//! [`gates`] is a pure function of a [`Snapshot`]. The supervisor asks it before it starts an agent; `orch why`, `orch status`
+//! and `orch delegate` show what it says ([`Gate::sentence`], [`Gate::hint`]). The one other place is `task/claim.lua`, which has
+//! to check within its own atomic step, and a test holds it to this room: a claim takes the first ready task exactly when no
+//! gate blocks it ([`Gate::blocks_claim`]).
+//!
+//! Two things can be held up, and not by the same gates:
+//!
+//! - *a claim*: an idle agent of the role asks for a task. A pause, a stop, a suspension, a recovery and taken slots block it.
+//! - *a start*: the supervisor starts another agent of the role. All of these block it as well, and so do an open breaker,
+//!   `max_agents`, too little memory, a missing role, and a supervisor that does not run.
+
+mod gate;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+mod words;
+
+pub use gate::Gate;
+pub use snapshot::{Breaker, RoleState, Snapshot, Stop, Suspension};
+pub use words::{FIX_ROLE, FREE_MEMORY};
+
+use crate::model::task::{Task, TaskState};
+
+/// A task, and how many ready tasks of its role go first.
+#[derive(Debug, Clone, Copy)]
+pub struct Candidate<'a> {
+    /// The task.
+    pub task: &'a Task,
+    /// Ready tasks of its role that an agent takes before it.
+    pub ahead: u64,
+}
+
+/// Returns everything that keeps the task from starting, or without one every further task of the role: what concerns
+/// everything first, then the role, then the task. Empty where nothing does.
+pub fn gates(task: Option<Candidate>, role: &str, now: &Snapshot) -> Vec<Gate> {
+    let state = now.role(role);
+    let mut gates = Vec::new();
+    match now.stop {
+        Some(Stop::Now) => gates.push(Gate::Stopping),
+        // What running tasks wait for still starts.
+        Some(Stop::Drain) if task.is_none_or(|task| task.task.depth == 0) => gates.push(Gate::Draining),
+        _ => {}
+    }
+    if !now.supervised {
+        gates.push(Gate::SupervisorDown);
+    }
+    if now.recovering {
+        gates.push(Gate::Recovery);
+    }
+    if now.paused {
+        gates.push(Gate::Paused);
+    }
+    if state.paused {
+        gates.push(Gate::RolePaused);
+    }
+    if !state.configured {
+        gates.push(Gate::UnknownRole);
+    }
+    if let Some(breaker) = state.breaker.as_ref().filter(|breaker| breaker.until > now.now) {
+        gates.push(Gate::BreakerOpen { until: breaker.until, reason: breaker.reason.clone(), of_master: false });
+    }
+    gates.extend(state.suspension.clone().map(Gate::Suspended));
+    match (state.slots, state.taken) {
+        (Some(0), _) if state.scaled_to_zero => gates.push(Gate::ScaledToZero),
+        (Some(slots), taken) if taken >= slots => gates.push(Gate::RoleSlots { slots }),
+        _ => {}
+    }
+    let agents = now.agents_that_count();
+    if agents >= now.max_agents {
+        gates.push(Gate::MaxAgents { agents, max: now.max_agents });
+    }
+    gates.extend(now.short_of_memory.clone().map(|shortage| Gate::Memory { shortage }));
+    if let Some(candidate) = task {
+        gates.extend(task_gates(candidate));
+    }
+    gates
+}
+
+/// Returns those of the [`gates`] that hold it up as things are: with an idle agent of the role, nothing that only keeps
+/// another one from starting.
+pub fn held_up_by(task: Option<Candidate>, role: &str, now: &Snapshot) -> Vec<Gate> {
+    let mut gates = gates(task, role, now);
+    let state = now.role(role);
+    if state.idle > 0 && state.configured {
+        gates.retain(|gate| gate.blocks_claim() || matches!(gate, Gate::BehindOthers { .. }));
+    }
+    gates
+}
+
+/// What keeps this one task from starting.
+fn task_gates(Candidate { task, ahead }: Candidate) -> Option<Gate> {
+    match task.state {
+        TaskState::Ready if ahead > 0 => Some(Gate::BehindOthers { ahead }),
+        TaskState::Ready => None,
+        TaskState::Blocked => Some(Gate::Dependency),
+        TaskState::Delayed => Some(Gate::Delayed { until: task.due_at }),
+        TaskState::Held => Some(Gate::Held),
+        TaskState::Running | TaskState::Succeeded | TaskState::Failed | TaskState::Cancelled => Some(Gate::NotReady),
+    }
+}
+
+/// Returns what keeps the master from starting again after its end.
+pub fn master_gates(now: &Snapshot) -> Vec<Gate> {
+    let open = now.masters_breaker.as_ref().filter(|breaker| breaker.until > now.now);
+    let gate = |b: &Breaker| Gate::BreakerOpen { until: b.until, reason: b.reason.clone(), of_master: true };
+    open.map(gate).into_iter().collect()
+}

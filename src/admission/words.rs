@@ -1,0 +1,106 @@
+//! What is said of a gate, and what to do about it: the same wherever it is shown.
+
+use super::Gate;
+use crate::model::{
+    duration::human,
+    text::{count, one_line},
+    time::Timestamp,
+};
+
+/// What to do where no agent starts for want of memory.
+pub const FREE_MEMORY: &str = "end what uses it, or set min_free_memory under [supervisor] lower";
+/// The supervisor has the PATH of `orch start`; that of whoever asks may be longer by now.
+pub const FIX_ROLE: &str = "orch doctor; where that finds all it needs: orch stop, then: orch start";
+
+/// A recorded reason, in a sentence of ours.
+const REASON: usize = 200;
+
+impl Gate {
+    /// Returns what is so, as a sentence without its capital and its full stop. `roles` are those that it concerns, one as a
+    /// rule.
+    pub fn sentence(&self, roles: &[&str], now: Timestamp) -> String {
+        let (who, is_one) = (named(roles), roles.len() == 1);
+        match self {
+            Gate::Stopping => "orch is being stopped: nothing new starts".to_owned(),
+            Gate::Draining => "orch is being stopped: only what running tasks wait for starts".to_owned(),
+            Gate::SupervisorDown => "the supervisor is not running: no agent starts".to_owned(),
+            Gate::Recovery => "Redis has lost data: nothing starts until the living agents have reported".to_owned(),
+            Gate::Paused => "everything is paused: nothing new starts".to_owned(),
+            Gate::RolePaused => format!("{who} is paused: none of its tasks starts"),
+            Gate::UnknownRole => format!("there is no {who} any more"),
+            Gate::BreakerOpen { until, reason, of_master: true } => {
+                let (rest, why) = (human(until.since(now)), one_line(reason, REASON));
+                format!("the master does not stay up ({why}); the next try is in {rest}")
+            }
+            Gate::BreakerOpen { until, reason, .. } => {
+                let (rest, why) = (human(until.since(now)), one_line(reason, REASON));
+                format!("agents of {who} fail right after they start ({why}); the next one starts in {rest}")
+            }
+            Gate::Suspended(suspension) => {
+                let why = one_line(suspension.reason.trim_end_matches('.'), REASON);
+                match suspension.until {
+                    Some(until) => {
+                        let start = if is_one { "starts" } else { "start" };
+                        format!("{who} {start} nothing for {}, until {until}: {why}", human(until.since(now)))
+                    }
+                    None => format!("{who} can't be started: {why}"),
+                }
+            }
+            Gate::ScaledToZero => format!("{who} was scaled to 0"),
+            Gate::RoleSlots { slots: 1 } => format!("the one slot of {who} is taken"),
+            Gate::RoleSlots { slots } => format!("all {slots} slots of {who} are taken"),
+            Gate::MaxAgents { agents, max } => {
+                let live = count(u64::from(*agents), "agent lives", "agents live");
+                format!("{live}, and max_agents under [supervisor] allows {max} over all roles")
+            }
+            Gate::Memory { shortage } => format!("no new agent is started: {shortage}"),
+            Gate::BehindOthers { ahead } => {
+                format!("{} first", count(*ahead, "ready task of its role goes", "ready tasks of its role go"))
+            }
+            Gate::Dependency => "it waits for another task".to_owned(),
+            Gate::Delayed { until: Some(until) } if *until > now => {
+                format!("it is tried again in {}, at {until}", human(until.since(now)))
+            }
+            Gate::Delayed { .. } => "it is tried again now".to_owned(),
+            Gate::Held => "it waits for a person".to_owned(),
+            Gate::NotReady => "it runs, or has ended".to_owned(),
+        }
+    }
+
+    /// Returns what to type or to change, where there is something.
+    pub fn hint(&self, roles: &[&str]) -> Option<String> {
+        let role = roles.first().copied().unwrap_or_default();
+        Some(match self {
+            Gate::Stopping | Gate::Draining | Gate::SupervisorDown => "orch start".to_owned(),
+            Gate::Paused => "orch resume".to_owned(),
+            Gate::RolePaused => format!("orch resume {role}"),
+            Gate::UnknownRole => format!("write [roles.{role}] into sessions.toml, then: orch stop; orch start"),
+            Gate::BreakerOpen { of_master: true, .. } => "orch doctor".to_owned(),
+            Gate::BreakerOpen { .. } => format!("orch spawn {role}"),
+            Gate::Suspended(suspension) => match (suspension.until, &suspension.account) {
+                (None, _) => FIX_ROLE.to_owned(),
+                (Some(_), Some(_)) => format!("wait: it ends by itself; or lift it: orch resume {role}"),
+                (Some(_), None) => "wait: it ends by itself; orch costs --by role".to_owned(),
+            },
+            Gate::ScaledToZero => format!("orch scale {role} 1"),
+            Gate::RoleSlots { .. } => format!("orch tasks --state running --role {role}"),
+            Gate::MaxAgents { .. } => "orch agents".to_owned(),
+            Gate::Memory { .. } => FREE_MEMORY.to_owned(),
+            Gate::Recovery
+            | Gate::BehindOthers { .. }
+            | Gate::Dependency
+            | Gate::Delayed { .. }
+            | Gate::Held
+            | Gate::NotReady => return None,
+        })
+    }
+}
+
+fn named(roles: &[&str]) -> String {
+    const NAMED: usize = 3;
+    match roles {
+        [role] => format!("role {role}"),
+        _ if roles.len() <= NAMED => format!("roles {}", roles.join(", ")),
+        _ => format!("roles {} and {} more", roles[..NAMED].join(", "), roles.len() - NAMED),
+    }
+}

@@ -1,0 +1,90 @@
+//! How long passes take: all in all, and held up by this process itself or by what it waits for beside Redis.
+//!
+//! A pass asks Redis, and has to wait for that. Nothing else may hold it up: not tmux, not a disk, not a scan of processes.
+//! What does is the time for which the pass has the loop's thread, and the short waits of [`super::beside`].
+
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    time::{Duration, Instant},
+};
+
+use crate::store::{Result, Store, passes::Passes};
+
+/// What has changed since is written this often.
+const WRITE_EVERY: Duration = Duration::from_secs(10);
+
+/// What the passes of this supervisor took.
+#[derive(Debug, Default)]
+pub(super) struct Stopwatch {
+    measured: Passes,
+    written: Passes,
+    written_at: Option<Instant>,
+}
+
+impl Stopwatch {
+    /// One that goes on from what an earlier supervisor has measured, where that one did not end in order.
+    pub fn since(earlier: Passes) -> Self {
+        Stopwatch { measured: earlier, written: earlier, written_at: None }
+    }
+
+    /// Adds a pass: what it took in all, and for how long it was held up.
+    pub fn add(&mut self, took: Duration, held_up: Duration) {
+        let ms = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
+        let (took, held_up) = (ms(took), ms(held_up));
+        self.measured = Passes {
+            last_ms: took,
+            max_ms: self.measured.max_ms.max(took),
+            max_held_up_ms: self.measured.max_held_up_ms.max(held_up),
+        };
+    }
+
+    /// Writes it down: a new maximum at once, all else now and then.
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn write(&mut self, store: &Store) -> Result<()> {
+        let of = |p: &Passes| (p.max_ms, p.max_held_up_ms);
+        let is_due = self.written_at.is_none_or(|at| at.elapsed() > WRITE_EVERY);
+        if of(&self.measured) != of(&self.written) || (is_due && self.measured != self.written) {
+            store.note_passes(&self.measured).await?;
+            (self.written, self.written_at) = (self.measured, Some(Instant::now()));
+        }
+        Ok(())
+    }
+}
+
+/// Runs a future, and measures for how long it had the thread.
+pub(super) async fn measured<T>(work: impl Future<Output = T>) -> (T, Duration) {
+    let mut work = pin!(work);
+    let mut busy = Duration::ZERO;
+    let output = poll_fn(|context| {
+        let began = Instant::now();
+        let polled = work.as_mut().poll(context);
+        busy += began.elapsed();
+        polled
+    })
+    .await;
+    (output, busy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_blocks_counts_and_what_waits_does_not() {
+        let (_, waited) = measured(tokio::time::sleep(Duration::from_millis(300))).await;
+        let (_, blocked) = measured(async { std::thread::sleep(Duration::from_millis(300)) }).await;
+        assert!(waited < Duration::from_millis(300) && blocked >= Duration::from_millis(300));
+    }
+
+    #[test]
+    fn the_longest_pass_is_kept() {
+        let mut watch = Stopwatch::since(Passes { max_ms: 7, ..Passes::default() });
+        for (took, held_up) in [(5, 1), (9, 3), (2, 2)] {
+            watch.add(Duration::from_millis(took), Duration::from_millis(held_up));
+        }
+        assert_eq!(watch.measured, Passes { last_ms: 2, max_ms: 9, max_held_up_ms: 3 });
+    }
+}

@@ -1,0 +1,112 @@
+//! What tmux says about the sessions. It is asked beside the loop: a server that does not answer delays nothing, and until
+//! it does nothing is known, which says nothing about the agents.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::Notify;
+
+use super::beside::Beside;
+use crate::mux::{self, Mux, SessionInfo};
+
+/// tmux tells of changes; this is for those of which it did not.
+const LOOK_AGAIN: Duration = Duration::from_secs(15);
+/// A server that did not answer may again.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// The last answer, and whether it still holds.
+pub(super) struct Sessions {
+    mux: Arc<dyn Mux>,
+    asked: Beside<mux::Result<Vec<SessionInfo>>>,
+    asked_at: Option<Instant>,
+    /// What was listed last.
+    listed: Vec<SessionInfo>,
+    /// When that was asked.
+    listed_at: Option<Instant>,
+    /// Whether that is how things are.
+    is_known: bool,
+    /// Something may have changed since tmux was asked last.
+    is_stale: bool,
+    /// Why it did not answer, where it did not.
+    failed: Option<String>,
+}
+
+impl Sessions {
+    pub fn new(mux: Arc<dyn Mux>, wake: Arc<Notify>) -> Self {
+        Sessions {
+            mux,
+            asked: Beside::new(wake),
+            asked_at: None,
+            listed: Vec::new(),
+            listed_at: None,
+            is_known: false,
+            is_stale: true,
+            failed: None,
+        }
+    }
+
+    /// The sessions may have changed.
+    pub fn changed(&mut self) {
+        (self.is_stale, self.is_known) = (true, false);
+    }
+
+    /// Asks tmux where that is due, and takes its answer where that is there.
+    pub async fn look(&mut self) {
+        if let Some(answer) = self.asked.take().await {
+            self.note(answer);
+        }
+        if self.asked.is_running() || !self.is_due() {
+            return;
+        }
+        // What changes from here on, the answer may not have.
+        (self.is_stale, self.asked_at) = (false, Some(Instant::now()));
+        let mux = self.mux.clone();
+        self.asked.begin(async move { mux.sessions().await });
+        if let Some(answer) = self.asked.take().await {
+            self.note(answer);
+        }
+    }
+
+    fn is_due(&self) -> bool {
+        let every = if self.failed.is_some() { ASK_AGAIN } else { LOOK_AGAIN };
+        (self.is_stale && self.failed.is_none()) || self.asked_at.is_none_or(|at| at.elapsed() > every)
+    }
+
+    fn note(&mut self, answer: mux::Result<Vec<SessionInfo>>) {
+        match answer {
+            Ok(sessions) => {
+                (self.listed, self.listed_at) = (sessions, self.asked_at);
+                (self.is_known, self.failed) = (!self.is_stale, None);
+            }
+            Err(e) => {
+                let why = Some(e.to_string());
+                if self.failed != why {
+                    tracing::warn!("tmux: {e}");
+                }
+                (self.is_known, self.failed) = (false, why);
+            }
+        }
+    }
+
+    /// The sessions as they are; `None` where that is not known.
+    pub fn known(&self) -> Option<Vec<SessionInfo>> {
+        self.is_known.then(|| self.listed.clone())
+    }
+
+    /// The names that were taken when they were listed last.
+    pub fn names(&self) -> Vec<String> {
+        self.listed.iter().map(|session| session.name.clone()).collect()
+    }
+
+    /// For how long tmux was waited for since the last call.
+    pub fn take_waited(&mut self) -> Duration {
+        self.asked.take_waited()
+    }
+
+    /// How old the last list is.
+    pub fn age(&self) -> Duration {
+        self.listed_at.map_or(Duration::ZERO, |at| at.elapsed())
+    }
+}
