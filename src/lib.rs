@@ -144,6 +144,7 @@
 //! Imports go downward only, and `tests/house/layers.rs` holds it:
 //! surfaces ([`cli`], [`console`], [`mcp`]) → [`view`] → [`ops`] → [`launchers`], [`store`], [`mux`], [`home`], [`config`],
 //! [`drivers`], [`model`], [`os`]; [`supervisor`] and [`runner`] → the same, but neither a surface nor each other.
+//! [`store`], [`ops`] and [`supervisor`] → [`admission`] → [`model`]: what keeps a task or a role from starting is decided there.
 //! [`config`] → [`drivers`] → [`model`]: what sessions.toml may say about a program is its driver's to declare.
 //! [`drill`] → the same as [`ops`] but without it, and [`cli`] calls it.
 //! Only [`store`] knows a key's name. Only [`mux`] knows that there is a tmux. Only [`os`] knows Linux.
@@ -157,6 +158,8 @@
 //!   rendered in `view`, in the file of its subject.
 //! - *A tool*: one file in `mcp::tools`, or a function in one.
 //! - *A transition*: its line in the table of `model`, one Lua file with its header, one typed call in `store`.
+//! - *A reason not to start something now*: a gate in [`admission`]; one that also blocks a claim stands in `task/claim.lua`
+//!   as well, and `tests/store/admission.rs` holds the two together.
 //! - *A rule of supervision*: `supervisor::decide`, with a case in its tests.
 //! - *A step between two others that must not be torn apart by a death*: a point in the table of [`mod@os::failpoint`], and
 //!   `tests/it/faults/failpoints.rs` lets a process die there.

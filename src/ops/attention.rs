@@ -155,7 +155,7 @@ fn questions(look: &Look, add: &mut impl FnMut(String, String)) {
     }
 }
 
-/// Whether a question of this task is shown by itself, or counted among those that are not.
+/// Returns whether a question of this task is shown on its own, or counted among those that are not.
 fn asks(look: &Look, task: Option<&TaskId>) -> bool {
     task.is_some_and(|task| look.all_asking.contains(task))
 }
@@ -269,7 +269,7 @@ fn is_shared(gate: &Gate) -> bool {
 fn stuck_roles(config: &Config, look: &Look, gates: &Gates, add: &mut impl FnMut(String, String)) {
     gates.add(&[GateCode::BreakerOpen], add);
     for (roles, gate) in gates.with(SUSPENSIONS) {
-        // A role that can't be started is nobody's trouble while it has nothing to do: some of the built-in ones never have.
+        // A role that can't be started needs no attention while it has nothing to do: some of the built-in ones never have.
         if gate.code() != GateCode::ProgramMissing || roles.iter().any(|role| gates.ready(role) > 0) {
             add(gate.sentence(roles, gates.now.now), gate.hint(roles).unwrap_or_default());
         }

@@ -21,11 +21,11 @@ use crate::{
 
 /// How long a start may take: a large Redis file is loaded before anything else happens.
 const START: Duration = Duration::from_secs(120);
-/// How long a supervisor that has said its last word may take to be gone.
+/// How long a supervisor that has printed its outcome may take to exit.
 const LAST_BREATH: Duration = Duration::from_secs(10);
-/// How long the master of a supervisor that runs already is waited for.
+/// How long to wait for the master of a supervisor that runs already.
 const MASTER: Duration = Duration::from_secs(15);
-/// How long another `orch start` or `orch stop` is waited for.
+/// How long to wait for another `orch start` or `orch stop`.
 const TURN: Duration = Duration::from_secs(180);
 /// How long a stop may take without `--timeout`: two graces of some seconds, and what a loaded machine needs.
 const STOP: Duration = Duration::from_secs(90);
@@ -99,7 +99,7 @@ impl Ops {
     /// `timeout` bounds the wait.
     ///
     /// # Errors
-    /// `TimedOut` where it takes longer; it goes on by itself.
+    /// `TimedOut` if it takes longer; it continues in the background.
     pub async fn stop(&self, drain: bool, timeout: Option<Duration>) -> Result<Stopped> {
         self.refuse_within_attempt("stop")?;
         if !self.home.path().is_dir() {
@@ -143,8 +143,8 @@ impl Ops {
             .hint("see what is left with: orch status")
     }
 
-    /// A `stop --drain` under way keeps its turn for as long as tasks run. Whoever says `stop` meanwhile has waited long
-    /// enough: what drains ends now. Whether there was one.
+    /// A running `stop --drain` keeps its turn while tasks run. A `stop` that is called meanwhile ends the draining tasks now.
+    /// Returns whether there was one.
     async fn hasten_drain(&self) -> bool {
         let drains = || async { self.store.requests().await.is_ok_and(|requests| requests.stop == Some(true)) };
         self.supervisor().is_some() && drains().await && self.request_stop(false).await.is_ok()
@@ -185,7 +185,7 @@ impl Ops {
         }
     }
 
-    /// One start or stop at a time; the others wait for it and then find its result.
+    /// One start or stop at a time; the others wait for it and then see its result.
     async fn turn(&self) -> Result<FileLock> {
         let (path, began) = (self.home.start_lock(), Instant::now());
         loop {
@@ -311,12 +311,12 @@ impl Ops {
     }
 }
 
-/// A supervisor that ends says so first: what it holds is free, and nothing of it is left, only when it is gone.
+/// A supervisor reports its end before it exits: what it holds is free only once it has exited.
 async fn last_breath(supervisor: &mut tokio::process::Child) {
     let _ = tokio::time::timeout(LAST_BREATH, supervisor.wait()).await;
 }
 
-/// Somebody has ended the supervisor while it started: a person, or the kernel where memory was short.
+/// The supervisor was killed while it started: by a person, or by the kernel because memory was short.
 fn killed(signal: i32) -> Error {
     let name = nix::sys::signal::Signal::try_from(signal).map_or("", |s| s.as_str());
     Error::not_running(format!("the supervisor was ended by signal {signal} {name} before it was up"))

@@ -1,4 +1,4 @@
-//! Acts: record first, then the effect. What may take its time is begun here and goes on beside the loop.
+//! Acts: record first, then the effect. An action that may take long is started here and continues in the background.
 
 use super::{Supervisor, decide::Action, observe::Observed, spawn::here};
 use crate::{
@@ -52,7 +52,7 @@ impl Supervisor {
         };
         match done {
             Err(StoreError::Refused { code, detail }) => {
-                tracing::info!(%code, detail, "refused: somebody was quicker");
+                tracing::info!(%code, detail, "refused: another caller was faster");
                 Ok(())
             }
             other => other,

@@ -4,7 +4,7 @@ use std::{io::Write, path::PathBuf};
 
 use crate::{error::Error, home::Said, os::failpoint, store::observe::Breaker};
 
-/// A start has failed once this many masters in a row have: one may die of something that is over by the next.
+/// A start has failed once this many masters in a row have: the cause of one failure may be gone by the next attempt.
 pub(super) const MASTERS: u32 = 3;
 
 /// Prints the line, once.
@@ -61,7 +61,7 @@ impl Announcement {
         failpoint!("start.standing");
         let mut out = std::io::stdout();
         let line = serde_json::to_string(said).unwrap_or_default();
-        // Whoever asked may have gone: that changes nothing.
+        // The caller may have gone; that changes nothing.
         let _ = writeln!(out, "{line}").and_then(|()| out.flush());
         // The pipe is its reader's; a later write of ours must never meet a closed one.
         if let Ok(null) = std::fs::OpenOptions::new().write(true).open("/dev/null") {

@@ -1,13 +1,13 @@
-//! The control groups in which agents are cgroup, as far as a supervisor looks after them.
+//! The agents' control groups, as far as the supervisor manages them.
 
 use std::time::Duration;
 
 use crate::{home::Home, os};
 
-/// Beyond it whoever is still cgroup can't be ended by us.
+/// A process that is still in a cgroup after this long can't be ended by us.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// Removes a cgroup in which nobody is left.
+/// Removes an empty cgroup.
 pub(super) fn remove(cgroup: &os::Cgroup) {
     if let Err(e) = cgroup.remove() {
         // The next start or the stop removes it.
@@ -15,14 +15,14 @@ pub(super) fn remove(cgroup: &os::Cgroup) {
     }
 }
 
-/// At the start: we leave the cgroup of an agent that has started us, and what is left of ended agents' goes.
+/// At the start: leaves the cgroup of an agent that has started us, and removes the cgroups of ended agents.
 pub(super) fn tidy(home: &Home) {
     for group in home.cgroups() {
         if let Err(e) = group.leave() {
             tracing::warn!("still within {}: {e}", group.path().display());
         }
         for cgroup in group.children() {
-            // Somebody is inside most: living agents, or what is left of one and will be ended.
+            // Most are not empty: they hold living agents, or orphans that will be ended.
             let _ = cgroup.remove();
         }
     }
@@ -30,7 +30,7 @@ pub(super) fn tidy(home: &Home) {
     Home::abandoned_cgroups().iter().for_each(remove);
 }
 
-/// At the end, when no agent lives any more: whoever is still cgroup belongs to none, and ends with all of it.
+/// At the end, when no agent lives any more: a process that is still in a cgroup belongs to none, and is ended.
 pub(super) async fn end_all(home: &Home) {
     let groups = home.cgroups();
     let is_empty = |group: &os::Cgroup| group.members().is_ok_and(|members| members.is_empty());
@@ -38,9 +38,9 @@ pub(super) async fn end_all(home: &Home) {
         let tree = os::Tree { cgroups: groups.clone(), ..os::Tree::default() };
         let ended = tokio::task::spawn_blocking(move || os::end_tree(&tree, &[], Duration::ZERO, LIMIT)).await;
         match ended {
-            Ok(Ok(report)) => tracing::warn!(?report, "somebody was still cgroup"),
-            Ok(Err(e)) => tracing::error!("who is cgroup could not be looked for: {e}"),
-            Err(e) => tracing::error!("who is cgroup could not be looked for: {e}"),
+            Ok(Ok(report)) => tracing::warn!(?report, "processes were still in a cgroup"),
+            Ok(Err(e)) => tracing::error!("the processes in cgroups could not be listed: {e}"),
+            Err(e) => tracing::error!("the processes in cgroups could not be listed: {e}"),
         }
     }
     groups.iter().for_each(remove);

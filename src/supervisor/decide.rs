@@ -1,7 +1,7 @@
 //! Decides, and does nothing: a pure function of what was observed. Each action says why.
 //!
-//! In the order of the table below: whoever is dead or hung is given up first, so that its place and its task are free
-//! for what follows. While agents that Redis has forgotten may still report, nothing else is done.
+//! In the order of the table below: dead and hung agents are reaped first, so that their slots and tasks are free for what
+//! follows. While agents that Redis has forgotten may still report, nothing else is done.
 
 mod evidence;
 mod health;
@@ -99,7 +99,7 @@ pub(super) enum Action {
         /// Why.
         reason: String,
     },
-    /// After a loss of data: nobody is waited for any more.
+    /// Ends the recovery after a loss of data: no further agent is waited for.
     Settle {
         /// Why.
         reason: String,

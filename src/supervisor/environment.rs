@@ -43,7 +43,7 @@ pub(super) fn of_agent(
     env.extend(role.env.clone());
     let path = search_path(&env).to_owned();
     env.insert("PATH".into(), format!("{}:{path}", home.bin().display()));
-    // A bare `tmux kill-server` typed by an agent must not hit the server that everybody lives on.
+    // A bare `tmux kill-server` typed by an agent must not end the server that all agents live in.
     env.insert("TMUX_TMPDIR".into(), home.agent_tmux().display().to_string());
     env.insert(OUTER_TMUX_TMPDIR.into(), tmux_tmpdir);
     for (name, value) in [
@@ -57,7 +57,7 @@ pub(super) fn of_agent(
     (env, secrets)
 }
 
-/// The terminal's and our own: an agent's are not those of whoever typed `orch start`.
+/// Variables of the terminal and of orch: those of the caller of `orch start` are not an agent's.
 fn is_ours(name: &str) -> bool {
     name.starts_with("ORCH_")
         || name.starts_with("TMUX")

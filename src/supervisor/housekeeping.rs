@@ -1,5 +1,5 @@
-//! What has time, and is done beside the loop: reports that dead runners could not tell, and records that nobody needs any
-//! more.
+//! Housekeeping, done in the background: delivers the reports of dead runners, and removes records that are no longer
+//! needed.
 
 use std::time::{Duration, Instant};
 
@@ -24,10 +24,10 @@ const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 /// Ready and delayed tasks are looked at when their turn comes; those that wait for something else, so often.
 const DAMAGED_EVERY: Duration = Duration::from_secs(600);
 const DAMAGED_AT_ONCE: usize = 1000;
-/// Records forgotten in one call: a longer one would hold up everybody else.
+/// Records that one call removes: a longer call would block all other clients of Redis.
 const PRUNE_AT_ONCE: u32 = 500;
 
-/// When each was done last; never, at the start.
+/// When each chore was last started; `None` before the first time.
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
     memory: Option<Instant>,
@@ -56,7 +56,7 @@ fn is_due(last: &mut Option<Instant>, every: Duration) -> bool {
 }
 
 impl Schedule {
-    /// What is to be done now, if anything is. It does not count as due again.
+    /// Returns the chores that are due now, if any, and counts them as done.
     pub fn due(&mut self, config: &Config) -> Option<Due> {
         let due = Due {
             memory: is_due(&mut self.memory, MEMORY_EVERY),

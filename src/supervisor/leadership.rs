@@ -13,7 +13,7 @@ use crate::{
 
 /// A supervisor that has died is followed by another folder's after this long.
 const LEASE: Duration = Duration::from_secs(10);
-/// It is said anew at the first pass after this.
+/// It is renewed by the first pass after this long.
 const AGAIN: Duration = Duration::from_secs(2);
 
 /// What a supervisor says of itself.
@@ -52,12 +52,12 @@ impl Leadership {
         Ok(())
     }
 
-    /// Whether nobody else can have taken it since it was said.
+    /// Returns whether no other supervisor can have taken it since it was renewed.
     pub fn is_sure(&self) -> bool {
         self.said.is_some_and(|at| at.elapsed() < LEASE)
     }
 
-    /// It ends: whoever comes next need not wait.
+    /// Releases it, so that the next supervisor need not wait.
     pub async fn end(&self, store: &Store) {
         if let Err(e) = store.leadership(&self.home, &self.place, Duration::ZERO).await {
             tracing::warn!("another supervisor can start in {LEASE:?} only: {e}");

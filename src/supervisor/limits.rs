@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Supervisor, beside::on_a_thread, environment};
+use super::{Supervisor, background::on_a_thread, environment};
 use crate::{
     config::{Budget as Configured, Config, Role},
     launchers::preflight,
@@ -67,8 +67,8 @@ impl Supervisor {
         self.programs.take().await
     }
 
-    /// Wakes the agents of roles that are held back no more. A supervisor that was not there when that began has nobody to
-    /// wake: idle agents look by themselves now and then.
+    /// Wakes the agents of roles that are no longer suspended. A supervisor that started later does not know of the suspension
+    /// and wakes none: idle agents look for tasks periodically.
     pub(super) async fn release(&mut self, snapshot: &Snapshot) -> Result<(), StoreError> {
         let released: Vec<String> =
             self.suspended.iter().filter(|role| !snapshot.suspended.contains_key(*role)).cloned().collect();

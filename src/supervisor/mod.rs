@@ -7,7 +7,7 @@
 
 mod act;
 mod announce;
-mod beside;
+mod background;
 mod cgroups;
 mod decide;
 mod environment;
@@ -41,7 +41,7 @@ use tokio::{
 
 use self::{
     announce::Announcement,
-    beside::{Beside, Jobs, on_a_thread},
+    background::{Background, Jobs, on_a_thread},
     decide::Action,
     leadership::Leadership,
     limits::Told,
@@ -64,10 +64,10 @@ use crate::{
 
 /// Without any wake-up, look again after this long.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
-/// Who comes back from a rest by so much later than meant was stopped meanwhile, perhaps with all the others.
+/// A supervisor that wakes up this much later than planned was stopped meanwhile, perhaps with all agents.
 const STOOD_STILL: Duration = Duration::from_secs(2);
 /// After a pass, the next one waits for so many times of what it took, so that a storm of wake-ups takes at most a
-/// quarter of a core. A wake-up out of silence is answered at once.
+/// quarter of a core. A wake-up after a quiet time is answered immediately.
 const REST: u32 = 3;
 
 /// How a supervisor is started.
@@ -99,11 +99,11 @@ struct Supervisor {
     suspended: BTreeSet<String>,
     notifier: Notifier,
     /// What each role may use, and whether its program is there.
-    programs: Beside<Vec<Budget>>,
+    programs: Background<Vec<Budget>>,
     /// Why the last pass ended early; many in a row say the same.
     ended_early: String,
     housekeeping: housekeeping::Schedule,
-    chores: Beside<()>,
+    chores: Background<()>,
     stopwatch: Stopwatch,
 }
 
@@ -136,8 +136,8 @@ impl Supervisor {
         Supervisor {
             observer: Observer::new(&config, mux.clone(), wake.clone()),
             jobs: Jobs::new(config.clone(), home.clone(), store.clone(), mux, wake.clone()),
-            programs: Beside::new(wake.clone()),
-            chores: Beside::new(wake.clone()),
+            programs: Background::new(wake.clone()),
+            chores: Background::new(wake.clone()),
             watches: Watches::new(wake.clone()),
             environment: environment::of_process(),
             leaving: Leaving::No,
@@ -211,7 +211,7 @@ impl Supervisor {
         }
     }
 
-    /// Nobody could report while Redis was away, however long it took to bring it back.
+    /// No agent could report while Redis was away, however long it took to bring it back.
     async fn restart_redis(&mut self) {
         if self.redis.mend().await {
             // For `orch events`; if it can't be written, the log has it.
@@ -234,7 +234,7 @@ impl Supervisor {
     }
 
     /// What a signal asked for is a request like a person's: `orch start` takes it back. Redis may be away at that moment
-    /// (a service manager signals everybody); then the next pass writes it.
+    /// (a service manager signals all processes); then the next pass writes it.
     async fn request_to_leave(&mut self) -> Result<(), StoreError> {
         if self.leaving == Leaving::Asked {
             let reason = "the supervisor was sent a signal";
@@ -260,7 +260,7 @@ impl Supervisor {
         if observed.snapshot.requests.stop.is_none() {
             self.leaving = Leaving::No;
         }
-        // While Redis answers and does not write nobody can report, and a supervisor that only reads would not notice.
+        // While Redis answers but does not write, no agent can report, and a supervisor that only reads would not notice.
         if observed.is_anyone_silent(self.config.supervisor.lease / 2) {
             self.store.can_write().await?;
         }
@@ -271,7 +271,7 @@ impl Supervisor {
             self.store.quarantine(id, "", "it ran, and does not say by whom").await?;
         }
         if self.tell_limits(&observed.snapshot).await? {
-            // Who is held back from now on is not in that snapshot.
+            // Roles that are suspended from now on are not in that snapshot.
             observed = self.observe().await?;
         }
         self.release(&observed.snapshot).await?;
@@ -301,7 +301,7 @@ impl Supervisor {
                 Err(e) => return Err(e),
             }
         }
-        // Where everything is to end, nobody waits for a master.
+        // While everything is being stopped, no `orch start` waits for a master.
         if observed.snapshot.requests.stop.is_none() {
             let session = &self.config.master.session;
             let breaker = observed.snapshot.breakers.get(session);
@@ -309,7 +309,7 @@ impl Supervisor {
         }
         self.keep_house(&observed.snapshot);
         let next = observed.next_look(self.config.supervisor.lease).min(LOOK_AGAIN);
-        // Actions change what is to be decided next; a change of ours is worth a second look, soon but not at once.
+        // Actions change what is to be decided next, so the next look comes soon, but not immediately.
         Ok(Pass::Look(if worked { next.min(Duration::from_millis(50)) } else { next }))
     }
 

@@ -1,4 +1,4 @@
-//! `notify_command`: tells somebody that something newly needs a person. Beside the loop, and each thing once.
+//! `notify_command`: notifies a person that something newly needs one. In the background, once per notice.
 
 use std::{process::Stdio, sync::Arc, time::Duration};
 
@@ -14,12 +14,12 @@ use crate::{
     store::{Result, Store, people::Notice},
 };
 
-/// A notifier that takes longer is ended: it is to tell somebody, not to wait for them.
+/// A notifier that takes longer is ended: it is to deliver a message, not to wait for an answer.
 const LIMIT: Duration = Duration::from_secs(30);
-/// So many are told at once; the others follow with the next passes.
+/// Notifiers that run concurrently; further notices follow in later passes.
 const AT_ONCE: usize = 4;
 
-/// Who tells.
+/// Runs `notify_command`.
 #[derive(Debug)]
 pub(super) struct Notifier {
     slots: Arc<Semaphore>,

@@ -9,7 +9,7 @@ use std::{
 use tokio::sync::Notify;
 
 use super::{
-    beside::Hands,
+    background::Hands,
     sessions::Sessions,
     world::{Death, Life, Limits, World},
 };
@@ -77,7 +77,7 @@ impl Observer {
         }
     }
 
-    /// Something was away: whoever could not report meanwhile gets a whole lease to do so.
+    /// Something was away: agents that could not report meanwhile get a whole lease to do so.
     pub fn disturbed(&mut self) {
         self.since = Instant::now();
     }
@@ -86,12 +86,12 @@ impl Observer {
         self.sessions.changed();
     }
 
-    /// For how long something else than Redis was waited for since the last call.
+    /// Returns how long something other than Redis was waited for since the last call.
     pub fn take_waited(&mut self) -> Duration {
         self.sessions.take_waited()
     }
 
-    /// Looks. What is in hand was looked at before.
+    /// Looks. `hands` is as of a moment before.
     pub async fn observe(&mut self, store: &Store, hands: Hands) -> Result<Observed> {
         let asked = Instant::now();
         let mut snapshot = store.observe(&self.roles).await?;
@@ -106,7 +106,7 @@ impl Observer {
             now = Instant::now();
         }
         if std::mem::replace(&mut self.epoch, snapshot.epoch.number) != snapshot.epoch.number {
-            // Who lives, and is not in these records?
+            // Living agents may be missing in these records.
             self.look_at_tmux();
         }
         // As of the snapshot: heartbeats that come after it are not in it.

@@ -1,7 +1,8 @@
-//! How long passes take: all in all, and held up by this process itself or by what it waits for beside Redis.
+//! How long passes take: in all, and how long something other than Redis delayed them.
 //!
-//! A pass asks Redis, and has to wait for that. Nothing else may hold it up: not tmux, not a disk, not a scan of processes.
-//! What does is the time for which the pass has the loop's thread, and the short waits of [`super::beside`].
+//! A pass asks Redis, and has to wait for its answer. Nothing else may delay it: neither tmux, nor a disk, nor a scan of
+//! processes. The delay is the time during which the pass occupies the loop's thread, plus the short waits of
+//! [`super::background`].
 
 use std::{
     future::{Future, poll_fn},
@@ -11,10 +12,10 @@ use std::{
 
 use crate::store::{Result, Store, passes::Passes};
 
-/// What has changed since is written this often.
+/// How often a change is written that is no new maximum.
 const WRITE_EVERY: Duration = Duration::from_secs(10);
 
-/// What the passes of this supervisor took.
+/// How long the passes of this supervisor took.
 #[derive(Debug, Default)]
 pub(super) struct Stopwatch {
     measured: Passes,
@@ -23,12 +24,12 @@ pub(super) struct Stopwatch {
 }
 
 impl Stopwatch {
-    /// One that goes on from what an earlier supervisor has measured, where that one did not end in order.
+    /// Continues the measurement of an earlier supervisor that crashed.
     pub fn since(earlier: Passes) -> Self {
         Stopwatch { measured: earlier, written: earlier, written_at: None }
     }
 
-    /// Adds a pass: what it took in all, and for how long it was held up.
+    /// Adds a pass: how long it took in all, and how long it was delayed.
     pub fn add(&mut self, took: Duration, held_up: Duration) {
         let ms = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
         let (took, held_up) = (ms(took), ms(held_up));
@@ -39,7 +40,7 @@ impl Stopwatch {
         };
     }
 
-    /// Writes it down: a new maximum at once, all else now and then.
+    /// Writes it to Redis: a new maximum immediately, everything else every [`WRITE_EVERY`].
     ///
     /// # Errors
     /// An unreachable Redis.
@@ -54,7 +55,7 @@ impl Stopwatch {
     }
 }
 
-/// Runs a future, and measures for how long it had the thread.
+/// Runs a future, and measures how long it occupied the thread.
 pub(super) async fn measured<T>(work: impl Future<Output = T>) -> (T, Duration) {
     let mut work = pin!(work);
     let mut busy = Duration::ZERO;

@@ -1,9 +1,9 @@
-//! Reaps an agent that has ended: what it could not tell, its record, its processes, its session.
+//! Reaps an agent that has ended: its undelivered reports, its record, its processes, its session.
 
 use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use super::{
-    beside::{Jobs, on_a_thread},
+    background::{Jobs, on_a_thread},
     cgroups, salvage,
     spawn::MARKER,
 };
@@ -24,17 +24,17 @@ use crate::{
     },
 };
 
-/// An ended agent's processes get this long to end in order; the agent itself had its own grace.
+/// How long the processes of an ended agent get to exit cleanly; the agent itself had its own grace.
 const GRACE: Duration = Duration::from_millis(100);
-/// Beyond it they are looked for again later.
+/// After this long, they are looked for again later.
 const LIMIT: Duration = Duration::from_secs(5);
-/// When something could not be ended, or Redis could not be told.
+/// Pause after something could not be ended, or Redis did not answer.
 const AGAIN: Duration = Duration::from_secs(1);
-/// When an end could not be recorded.
+/// Pause after an end could not be recorded.
 const TRY_AGAIN: Duration = Duration::from_millis(100);
 
 impl Jobs {
-    /// Reports what the agent could not, records its end, and ends what is left of it; beside the loop.
+    /// Delivers the reports that the agent could not, records its end, and ends what is left of it, in the background.
     pub(super) fn reap(&self, record: Record, to: AgentState, reason: String, evidence: Evidence) {
         let Some(hold) = self.reaping.take(&record.agent.incarnation) else { return };
         let jobs = self.clone();
@@ -46,7 +46,7 @@ impl Jobs {
             match reaped {
                 Ok(()) => {}
                 Err(StoreError::Refused { code, detail }) => {
-                    tracing::info!(%code, detail, "refused: somebody was quicker");
+                    tracing::info!(%code, detail, "refused: another caller was faster");
                 }
                 Err(e) => {
                     jobs.complain(format!("the end of {id} could not be recorded: {e}"));
@@ -115,7 +115,7 @@ impl Jobs {
             .then(|| format!("over-memory: the kernel killed {killed} of its processes (memory_max), and it {reason}"))
     }
 
-    /// Ends an ended agent's processes and its session, beside the loop; forgets them once nothing is left.
+    /// Ends an ended agent's processes and its session in the background, and forgets them once nothing is left.
     pub(super) fn end_orphans(&self, incarnation: String, orphans: Orphans) {
         let Some(hold) = self.ending.take(&incarnation) else { return };
         let jobs = self.clone();

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use super::beside::{Jobs, on_a_thread};
+use super::background::{Jobs, on_a_thread};
 use crate::{
     home::Home,
     model::{id::TaskId, text::count},
@@ -19,7 +19,8 @@ use crate::{
 const AT_ONCE: usize = 500;
 
 impl Jobs {
-    /// After a loss of data, once all who live are known again: what the disk knows better is told, and work goes on.
+    /// After a loss of data, once all living agents are known again: reports to Redis what the disk still has, and lets work
+    /// continue.
     pub(super) fn end_recovery(&self, reason: String, snapshot: Arc<Snapshot>) {
         let Some(hold) = self.recovering.take("") else { return };
         let (store, home, wake) = (self.store.clone(), self.home.clone(), self.wake.clone());
@@ -97,7 +98,7 @@ async fn reinstate(store: &Store, home: &Home, report: &Report) -> Result<bool> 
 /// Makes tasks known again that were begun, have not ended, and are missing in Redis. How many.
 pub(super) async fn tasks(store: &Store, home: &Home) -> Result<usize> {
     let mut begun = home.begun_and_not_ended();
-    // A task that was delegated from within another comes after it, and is counted there.
+    // A subtask comes after its parent, which counts it.
     begun.sort_by_key(|(task, _)| task.depth);
     let mut found = 0;
     for some in begun.chunks(AT_ONCE) {

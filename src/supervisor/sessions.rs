@@ -1,5 +1,5 @@
-//! What tmux says about the sessions. It is asked beside the loop: a server that does not answer delays nothing, and until
-//! it does nothing is known, which says nothing about the agents.
+//! What tmux reports about the sessions. It is asked in the background, so a server that does not answer delays no
+//! decision. Until it answers, the state of the sessions is unknown, which says nothing about the agents.
 
 use std::{
     sync::Arc,
@@ -8,24 +8,24 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::beside::Beside;
+use super::background::Background;
 use crate::mux::{self, Mux, SessionInfo};
 
-/// tmux tells of changes; this is for those of which it did not.
+/// tmux reports changes; this finds those that it did not report.
 const LOOK_AGAIN: Duration = Duration::from_secs(15);
-/// A server that did not answer may again.
+/// How soon a server that did not answer is asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
-/// The last answer, and whether it still holds.
+/// The last answer, and whether it is still valid.
 pub(super) struct Sessions {
     mux: Arc<dyn Mux>,
-    asked: Beside<mux::Result<Vec<SessionInfo>>>,
+    asked: Background<mux::Result<Vec<SessionInfo>>>,
     asked_at: Option<Instant>,
     /// What was listed last.
     listed: Vec<SessionInfo>,
     /// When that was asked.
     listed_at: Option<Instant>,
-    /// Whether that is how things are.
+    /// Whether the list is up to date.
     is_known: bool,
     /// Something may have changed since tmux was asked last.
     is_stale: bool,
@@ -37,7 +37,7 @@ impl Sessions {
     pub fn new(mux: Arc<dyn Mux>, wake: Arc<Notify>) -> Self {
         Sessions {
             mux,
-            asked: Beside::new(wake),
+            asked: Background::new(wake),
             asked_at: None,
             listed: Vec::new(),
             listed_at: None,
@@ -52,7 +52,7 @@ impl Sessions {
         (self.is_stale, self.is_known) = (true, false);
     }
 
-    /// Asks tmux where that is due, and takes its answer where that is there.
+    /// Asks tmux if that is due, and takes its answer if there is one.
     pub async fn look(&mut self) {
         if let Some(answer) = self.asked.take().await {
             self.note(answer);
@@ -60,7 +60,7 @@ impl Sessions {
         if self.asked.is_running() || !self.is_due() {
             return;
         }
-        // What changes from here on, the answer may not have.
+        // A change from here on may be missing in the answer.
         (self.is_stale, self.asked_at) = (false, Some(Instant::now()));
         let mux = self.mux.clone();
         self.asked.begin(async move { mux.sessions().await });
@@ -90,7 +90,7 @@ impl Sessions {
         }
     }
 
-    /// The sessions as they are; `None` where that is not known.
+    /// Returns the sessions as they are now; `None` where that is unknown.
     pub fn known(&self) -> Option<Vec<SessionInfo>> {
         self.is_known.then(|| self.listed.clone())
     }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ffi::OsStr};
 use super::{
     Supervisor,
     announce::MASTERS,
-    beside::{Hold, Jobs},
+    background::{Hold, Jobs},
     environment,
 };
 use crate::{
@@ -30,14 +30,14 @@ use crate::{
     store::{StoreError, agents::Ending, observe::Snapshot, requests::Request},
 };
 
-/// Columns and rows until somebody attaches.
+/// Columns and rows until a terminal attaches.
 const SIZE: (u16, u16) = (160, 48);
 
 /// The environment variable by which an agent's processes are found wherever they went. It is no secret.
 pub(super) const MARKER: &str = "ORCH_INCARNATION";
 
 impl Supervisor {
-    /// Records an agent that is to start, and opens its session beside the loop.
+    /// Records an agent that is to start, and opens its session in the background.
     pub(super) async fn spawn(
         &mut self,
         agent: &str,
@@ -47,7 +47,7 @@ impl Supervisor {
         reason: &str,
     ) -> Result<(), StoreError> {
         let incarnation = new_incarnation();
-        // Before the record: no pass may see that one without knowing that its session is being opened.
+        // Before the record, so that no pass sees the record without knowing that its session is being opened.
         let Some(hold) = self.jobs.opening.take(&incarnation) else { return Ok(()) };
         match self.store.spawn_agent(agent, role, agent, &incarnation, master, reason, request).await {
             Err(e) if e.refusal() == Some(Refusal::Taken) => return Ok(()),
@@ -165,7 +165,7 @@ impl Jobs {
                 Err(problem) => jobs.was_not_opened(&agent, &incarnation, master, problem).await,
             };
             if let Err(e) = noted {
-                // Its runner reports by itself; one that does not is given up as one that did not report.
+                // Its runner registers without this; an agent whose runner does not is ended as one that did not report.
                 tracing::warn!(agent, "what became of its session could not be recorded: {e}");
             }
             drop(hold);
@@ -182,7 +182,7 @@ impl Jobs {
     ) -> Result<(), StoreError> {
         tracing::error!(agent, "not started: {problem}");
         let launch = self.home.launch(incarnation);
-        // Nobody will take it, and there are secrets in it.
+        // No runner will take it, and it holds secrets.
         let _ = tokio::task::spawn_blocking(move || std::fs::remove_file(launch)).await;
         let reason = format!("its session could not be opened: {problem}");
         let evidence = Evidence::of(Rule::NotOpened, Observer::Supervisor, agent);

@@ -24,7 +24,7 @@ const FILES_PER_AGENT: u64 = 4;
 /// With room for fewer than these, nothing is started.
 const FEWEST_AGENTS: u64 = 4;
 
-/// How long a lock is waited for that nobody's name is in: its holder is ending.
+/// How long to wait for a lock that names no holder: its holder is ending.
 const LETS_GO: Duration = Duration::from_secs(5);
 /// How long a Redis of our own that has gone away during the start is brought back.
 const COMES_BACK: Duration = Duration::from_secs(30);

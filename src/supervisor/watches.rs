@@ -6,7 +6,7 @@ use tokio::{sync::Notify, task::AbortHandle};
 
 use crate::os;
 
-/// One watch a living runner.
+/// One watch per living runner.
 pub(super) struct Watches {
     wake: Arc<Notify>,
     by_incarnation: HashMap<String, AbortHandle>,
@@ -34,7 +34,7 @@ impl Watches {
         }
     }
 
-    /// Watches one process more.
+    /// Watches one more process.
     pub fn watch(&mut self, incarnation: String, process: os::ProcessId) {
         match os::ExitWatch::new(&process) {
             Ok(Some(mut watch)) => {

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::beside::Hands;
+use super::background::Hands;
 use crate::{
     admission,
     config::{MasterConfig, Role},
@@ -34,7 +34,7 @@ pub(super) enum Death {
     Gone,
     /// It has ended, and its parent has not collected its exit status.
     Zombie,
-    /// It ran before the machine was started anew.
+    /// It ran before the machine was rebooted.
     EarlierBoot,
 }
 
@@ -50,8 +50,8 @@ pub(super) struct World<'a> {
     pub sessions_age: Duration,
     /// The names of all sessions that were seen last: none of them can be given to another one.
     pub taken_names: &'a [String],
-    /// For how long Redis and this machine have been there without a break. Whoever could not report during a break is
-    /// given a whole lease to do so after it.
+    /// How long Redis and this machine have run without a break. An agent that could not report during a break gets a whole
+    /// lease to do so after it.
     pub undisturbed: Duration,
     /// What is being done about single agents at this moment.
     pub hands: &'a Hands,
@@ -84,8 +84,8 @@ impl World<'_> {
         self.store.agents.iter().map(|r| &r.agent)
     }
 
-    /// For how long there was silence since then. What fell into a break of Redis or of this machine is no agent's fault, and
-    /// does not count.
+    /// Returns how long there was silence since then. A break of Redis or of this machine is no agent's fault, and does not
+    /// count.
     pub fn silence(&self, since: Option<Timestamp>) -> Option<Duration> {
         since.map(|at| self.store.now.since(at).min(self.undisturbed))
     }

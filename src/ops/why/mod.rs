@@ -1,7 +1,7 @@
-//! `orch why`: why a task or an agent is in its state. Sentences from recorded facts alone, with the facts beside them.
+//! `orch why`: explains why a task or an agent is in its state, in sentences made from recorded facts alone.
 //!
-//! Here the facts are gathered; [`task`] and [`agent`] make sentences of them and are pure. What is not recorded is not
-//! said.
+//! The facts are gathered here; [`task`] and [`agent`] turn them into sentences and are pure. What is not recorded is not
+//! claimed.
 
 mod agent;
 mod chain;
@@ -110,7 +110,7 @@ impl Explanation {
 }
 
 impl Ops {
-    /// Why a task or an agent is in its state.
+    /// Explains why a task or an agent is in its state.
     ///
     /// # Errors
     /// NotFound: there is none. NotRunning: there is no Redis.
@@ -182,7 +182,7 @@ impl Ops {
         Ok(links)
     }
 
-    /// Who goes before the ready ones of these tasks, and who is at work meanwhile.
+    /// Returns how many tasks go before the ready ones of these, and which tasks run meanwhile.
     async fn queue(&self, tasks: impl Iterator<Item = &Task>) -> Result<(BTreeMap<TaskId, u64>, Vec<Task>)> {
         let mut ahead = BTreeMap::new();
         for task in tasks.filter(|t| t.state == TaskState::Ready) {

@@ -1,4 +1,4 @@
-//! What was seen of an agent whose end is decided: every fact that a rule looked at, and those beside it.
+//! What was observed about an agent whose end is decided: the facts that the rule used, and related ones.
 
 use std::time::Duration;
 

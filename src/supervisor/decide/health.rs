@@ -1,4 +1,4 @@
-//! Who is dead, hung, or did not start.
+//! Which agents are dead, hung, or did not start.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -17,14 +17,14 @@ use crate::{
 /// An agent that was recorded, and whose session was not opened within this time, was interrupted by a crash of the
 /// supervisor.
 const TO_OPEN: Duration = Duration::from_secs(5);
-/// The same where tmux says that there is no such session: recording and opening follow each other at once.
+/// The same where tmux reports no such session: the session is opened immediately after the record is written.
 const TO_BE_THERE: Duration = Duration::from_secs(1);
 /// A runner reports some milliseconds after its session was opened; a loaded machine may take a thousand times as long.
 const TO_REPORT: Duration = Duration::from_secs(20);
 /// Beyond its grace, a runner that was told to leave gets this long to record its end.
 const TO_LEAVE: Duration = Duration::from_secs(5);
 
-/// Reaps whom there is reason to; the incarnations.
+/// Reaps every agent that a rule applies to; returns their incarnations.
 pub(super) fn check(world: &World, actions: &mut Vec<Action>) -> BTreeSet<String> {
     let mut given_up = BTreeSet::new();
     for record in &world.store.agents {

@@ -13,7 +13,7 @@ use crate::{
     supervisor::world::World,
 };
 
-/// Sessions that are opened at once; the next ones follow as these report. More would only make all of them slower.
+/// Sessions that are opened concurrently; the next ones follow as these report. More would only make all of them slower.
 const OPENING: usize = 32;
 
 /// Starts and stops agents.
@@ -23,7 +23,7 @@ pub(super) fn fit(world: &World, given_up: &BTreeSet<String>, actions: &mut Vec<
     master(world, &now, actions);
     homeless(world, &live, actions);
     let mut taken = taken_ids(world, &live);
-    // What waits for its own subtasks takes no place, or a hierarchy would lock itself out.
+    // An agent that waits for its own subtasks takes no slot, or a hierarchy would block itself.
     let mut total = now.agents_that_count();
     let opening = live.iter().filter(|a| a.state == AgentState::Starting).count();
     let mut may_open = OPENING.saturating_sub(opening);
@@ -33,7 +33,7 @@ pub(super) fn fit(world: &World, given_up: &BTreeSet<String>, actions: &mut Vec<
         shrink(world, role, &agents, actions);
         let gates = admission::gates(None, &role.name, &now);
         if gates.iter().any(|gate| matches!(gate, Gate::Memory { .. })) {
-            // Nobody is started, whoever requests it: a machine that stands still ends the agents that are there.
+            // No agent is started, not even by request: a machine that runs out of memory ends the agents that it has.
             continue;
         }
         for (request, reason) in wanted(world, role, &agents, &gates, actions) {
@@ -141,7 +141,7 @@ fn wanted(
     }
     let load = store.load.get(&role.name).copied().unwrap_or_default();
     let (ready, min) = if store.requests.stop.is_some() {
-        // Only what a running task waits for may still be claimed, and nobody is kept ready any more.
+        // Only what a running task waits for may still be claimed, and no spare agents are kept.
         let waiting = store.load.values().map(|load| load.waiting).sum();
         (load.ready.min(waiting), 0)
     } else {

@@ -1,11 +1,11 @@
-//! After Redis has lost data: those who live say first what they know.
+//! After Redis has lost data, living agents report first what they hold.
 
 use std::collections::BTreeSet;
 
 use super::Action;
 use crate::supervisor::world::World;
 
-/// Whether strangers may still turn out to be ours, so that nothing is closed and nobody is started.
+/// Returns whether unknown sessions may still turn out to be ours, so that none is closed and no agent is started.
 pub(super) fn wait(world: &World, actions: &mut Vec<Action>) -> bool {
     let epoch = &world.store.epoch;
     if epoch.settling_until.is_none() {
@@ -24,7 +24,8 @@ pub(super) fn wait(world: &World, actions: &mut Vec<Action>) -> bool {
     true
 }
 
-/// Whoever has a session is recorded, and whoever is recorded has reported since. (The dead are reaped by now.)
+/// Returns whether every agent with a session is recorded, and every recorded one has reported since. (Dead agents are reaped
+/// by now.)
 fn everybody_is_known(world: &World) -> bool {
     let lost_at = world.store.epoch.lost_at;
     if !world.agents().all(|agent| agent.heartbeat_at >= lost_at) {

@@ -23,7 +23,7 @@ use crate::{
         observe::{Breaker, Load, Overdue, Snapshot},
     },
     supervisor::{
-        beside::Hands,
+        background::Hands,
         world::{Death, Life, Limits},
     },
 };

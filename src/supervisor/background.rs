@@ -1,10 +1,10 @@
-//! Work beside the loop: what may take its time (tmux, the disk, scans of processes) delays no decision by it.
+//! Background work: tmux, the disk and scans of processes may take long, and must not delay a decision.
 //!
-//! [`Beside`] is one piece of work at a time whose result the loop takes in a later pass. [`Jobs`] are those about one
-//! agent: each kind at most once per incarnation, a bounded number of them at the same time, and what they have done is
-//! in Redis when they end. Both wake the loop.
+//! [`Background`] runs one piece of work at a time, whose result the loop takes in a later pass. [`Jobs`] are about one agent
+//! each: at most one of a kind per incarnation, a bounded number of them concurrently, and their results are in Redis when
+//! they end. Both wake the loop.
 //!
-//! The runtime has one thread, so what touches the disk runs on a thread of its own ([`on_a_thread`]).
+//! The runtime has one thread, so whatever touches the disk runs on a thread of its own ([`on_a_thread`]).
 
 use std::{
     collections::BTreeSet,
@@ -21,36 +21,36 @@ use tokio::{
 
 use crate::{config::Config, error::Error, home::Home, mux::Mux, store::Store};
 
-/// A pass waits this long for what was begun in it: tmux and the disk answer in a few milliseconds as a rule, and a pass
-/// that knows decides better than one that does not.
+/// How long a pass waits for work that it has started: tmux and the disk usually answer within a few milliseconds, and a
+/// pass that has the answer decides better.
 const WAIT: Duration = Duration::from_millis(25);
-/// Sessions that are opened at the same time. tmux does one thing at a time; more would only wait in its queue.
+/// Sessions that are opened concurrently. tmux does one thing at a time; more would only wait in its queue.
 const OPENING_AT_ONCE: usize = 4;
-/// Agents whose ends are recorded at the same time.
+/// Agents whose ends are recorded concurrently.
 const REAPING_AT_ONCE: usize = 4;
-/// Process trees that are ended at the same time: each takes some scans of all processes.
+/// Process trees that are ended concurrently: each takes several scans of all processes.
 const ENDING_AT_ONCE: usize = 4;
 
-/// One piece of work at a time, of which the loop takes the result.
-pub(super) struct Beside<T> {
+/// One piece of work at a time, whose result the loop takes.
+pub(super) struct Background<T> {
     running: Option<(Instant, JoinHandle<T>)>,
     wake: Arc<Notify>,
-    /// For how long it was waited for since that was asked last.
+    /// How long [`Self::take`] has waited since the last [`Self::take_waited`].
     waited: Duration,
 }
 
-impl<T: Send + 'static> Beside<T> {
+impl<T: Send + 'static> Background<T> {
     pub fn new(wake: Arc<Notify>) -> Self {
-        Beside { running: None, wake, waited: Duration::ZERO }
+        Background { running: None, wake, waited: Duration::ZERO }
     }
 
-    /// Whether there is some whose result was not taken.
+    /// Returns whether there is work whose result was not taken yet.
     pub fn is_running(&self) -> bool {
         self.running.is_some()
     }
 
-    /// Begins it; what ran before goes on, and its result is dropped. Where its result is needed, [`Self::take`] is to
-    /// follow in the same pass: what is quick wakes nobody.
+    /// Starts it; work that was running continues, and its result is dropped. Call [`Self::take`] in the same pass where the
+    /// result is needed: work that ends quickly does not wake the loop.
     pub fn begin(&mut self, work: impl Future<Output = T> + Send + 'static) {
         let (began, wake) = (Instant::now(), self.wake.clone());
         let running = tokio::spawn(async move {
@@ -79,19 +79,19 @@ impl<T: Send + 'static> Beside<T> {
         running.await.ok()
     }
 
-    /// Whether it has ended, and may be begun again; its result is dropped. It is not waited for.
+    /// Returns whether it has ended and may be started again, without waiting; its result is dropped.
     pub fn is_free(&mut self) -> bool {
         self.running.take_if(|(_, running)| running.is_finished());
         self.running.is_none()
     }
 
-    /// For how long it was waited for since the last call.
+    /// Returns how long it was waited for since the last call.
     pub fn take_waited(&mut self) -> Duration {
         std::mem::take(&mut self.waited)
     }
 }
 
-impl<T> Drop for Beside<T> {
+impl<T> Drop for Background<T> {
     fn drop(&mut self) {
         if let Some((_, running)) = &self.running {
             running.abort();
@@ -108,16 +108,16 @@ pub(super) async fn on_a_thread<T: Send + 'static>(work: impl Future<Output = T>
     match tokio::task::spawn_blocking(move || runtime.block_on(work)).await {
         Ok(result) => result,
         Err(e) if e.is_panic() => std::panic::resume_unwind(e.into_panic()),
-        // The runtime ends, and everything with it.
+        // The runtime is shutting down.
         Err(_) => std::future::pending().await,
     }
 }
 
-/// What is being done about some agents, by their incarnations.
+/// The agents that one kind of job works on now, by their incarnations.
 #[derive(Debug, Clone, Default)]
 pub(super) struct InHand(Arc<Mutex<BTreeSet<String>>>);
 
-/// One of them; dropped, it is done.
+/// One of them, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Hold {
     of: InHand,
@@ -125,12 +125,12 @@ pub(super) struct Hold {
 }
 
 impl InHand {
-    /// Takes one on; `None` where that was done already.
+    /// Adds one; `None` if it was added already.
     pub fn take(&self, incarnation: &str) -> Option<Hold> {
         let is_new = self.lock().insert(incarnation.to_owned());
         is_new.then(|| Hold { of: self.clone(), incarnation: incarnation.to_owned() })
     }
-    /// All of them at this moment.
+    /// Returns all of them.
     pub fn now(&self) -> BTreeSet<String> {
         self.lock().clone()
     }
@@ -145,7 +145,7 @@ impl Drop for Hold {
     }
 }
 
-/// What is in hand, as a pass has found it when it began.
+/// What the jobs work on, as of the start of a pass.
 #[derive(Debug, Default)]
 pub(super) struct Hands {
     /// Incarnations whose sessions are being opened.
@@ -156,7 +156,7 @@ pub(super) struct Hands {
     pub ending: BTreeSet<String>,
 }
 
-/// What the work about single agents needs, and which of it is in hand.
+/// What jobs about single agents need, and what they work on now.
 #[derive(Clone)]
 pub(super) struct Jobs {
     pub config: Arc<Config>,
@@ -167,7 +167,7 @@ pub(super) struct Jobs {
     pub opening: InHand,
     pub reaping: InHand,
     pub ending: InHand,
-    /// At most one, under this name: what the disk knows better is told after a loss of data.
+    /// At most one, under an empty name: after a loss of data, what the disk still has is reported to Redis.
     pub recovering: InHand,
     pub opening_slots: Arc<Semaphore>,
     pub reaping_slots: Arc<Semaphore>,
@@ -176,7 +176,7 @@ pub(super) struct Jobs {
     sessions_changed: Arc<Mutex<bool>>,
     /// Why the master's session could not be opened, until the loop has taken it.
     master_problem: Arc<Mutex<Option<Error>>>,
-    /// What has been said in the log and need not be said again.
+    /// What stands in the log and need not be logged again.
     complaints: Arc<Mutex<BTreeSet<String>>>,
 }
 
@@ -201,33 +201,33 @@ impl Jobs {
         }
     }
 
-    /// What is in hand now. Looked at before the store is: what ends in between is still in hand then, and so nothing is
-    /// done twice.
+    /// Returns what the jobs work on now. Call it before the store is read: a job that ends in between still counts then, and
+    /// nothing is done twice.
     pub fn hands(&self) -> Hands {
         Hands { opening: self.opening.now(), reaping: self.reaping.now(), ending: self.ending.now() }
     }
 
-    /// Notes that sessions have been opened or closed.
+    /// Records that sessions have been opened or closed.
     pub fn change_sessions(&self) {
         *lock(&self.sessions_changed) = true;
     }
 
-    /// Whether they have since this was asked last.
+    /// Returns whether that has happened since the last call.
     pub fn have_sessions_changed(&self) -> bool {
         std::mem::take(&mut *lock(&self.sessions_changed))
     }
 
-    /// Notes why the master's session could not be opened.
+    /// Records why the master's session could not be opened.
     pub fn note_masters_problem(&self, problem: Error) {
         *lock(&self.master_problem) = Some(problem);
     }
 
-    /// That, once.
+    /// Returns that reason, once.
     pub fn take_masters_problem(&self) -> Option<Error> {
         lock(&self.master_problem).take()
     }
 
-    /// Logs once what every pass finds again.
+    /// Logs an error once that every pass finds again.
     pub fn complain(&self, what: String) {
         let mut complaints = lock(&self.complaints);
         if complaints.len() > 1000 {
@@ -251,21 +251,21 @@ mod tests {
     #[tokio::test]
     async fn what_is_quick_is_there_in_the_same_pass_and_what_is_slow_wakes_the_loop() {
         let wake = Arc::new(Notify::new());
-        let mut beside = Beside::new(wake.clone());
-        beside.begin(async { 1 });
-        assert_eq!(beside.take().await, Some(1));
-        assert!(!beside.is_running());
+        let mut background = Background::new(wake.clone());
+        background.begin(async { 1 });
+        assert_eq!(background.take().await, Some(1));
+        assert!(!background.is_running());
 
         let (go, gone) = tokio::sync::oneshot::channel();
-        beside.begin(async move { gone.await.unwrap_or(0) });
+        background.begin(async move { gone.await.unwrap_or(0) });
         let began = Instant::now();
-        assert_eq!(beside.take().await, None);
+        assert_eq!(background.take().await, None);
         assert!(began.elapsed() >= WAIT);
-        assert_eq!(beside.take().await, None, "it is not waited for again");
+        assert_eq!(background.take().await, None, "it is not waited for again");
         go.send(2).unwrap();
         wake.notified().await;
-        assert_eq!(beside.take().await, Some(2));
-        assert_eq!(beside.take().await, None);
+        assert_eq!(background.take().await, Some(2));
+        assert_eq!(background.take().await, None);
     }
 
     #[test]
