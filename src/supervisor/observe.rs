@@ -111,8 +111,8 @@ impl Observer {
         }
         // As of the snapshot: heartbeats that come after it are not in it.
         let undisturbed = now.saturating_duration_since(self.since);
-        self.sessions.look().await;
         let lives = snapshot.agents.iter().map(|r| (r.agent.incarnation.clone(), self.life(&r.agent))).collect();
+        self.sessions.look().await;
         let free_memory = os::available_memory();
         Ok(Observed {
             snapshot: Arc::new(snapshot),

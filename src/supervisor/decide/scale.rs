@@ -36,7 +36,13 @@ pub(super) fn fit(world: &World, given_up: &BTreeSet<String>, actions: &mut Vec<
             // No agent is started, not even by request: a machine that runs out of memory ends the agents that it has.
             continue;
         }
+        let is_dying = |agent: &Agent| agent.role == role.name && given_up.contains(&agent.incarnation);
+        let settled = !world.agents().any(is_dying);
         for (request, reason) in wanted(world, role, &agents, &gates, actions) {
+            // A death may open the breaker, and may have taken the very task that this snapshot says is ready.
+            if request.is_none() && !settled {
+                continue;
+            }
             if total >= now.max_agents {
                 without_place += 1;
                 continue;
