@@ -12,7 +12,6 @@ use orch::{
     store::{
         requests::Request,
         spend::{Allowance, Budget},
-        tasks::NewTask,
     },
 };
 use proptest::{prelude::*, test_runner::TestRunner};
@@ -96,13 +95,16 @@ impl Way {
             world.delegate(&task("runs")).await;
             let claimed = world.claim(&agent).await;
             if *waits {
-                let below = NewTask { role: "other".into(), ..subtask("is waited for", &agent, &claimed) };
+                let mut below = subtask("is waited for", &agent, &claimed);
+                below.spec.role = "other".into();
                 let below = world.delegate(&below).await;
                 store.mark_waiting(&capability(&agent, &claimed), &[below], LONG).await.unwrap();
             }
         }
         let lead = world.agent_of("lead-1", "lead").await;
-        world.delegate(&NewTask { role: "lead".into(), ..task("leads") }).await;
+        let mut leading = task("leads");
+        leading.spec.role = "lead".into();
+        world.delegate(&leading).await;
         let leads = world.claim(&lead).await;
         for (n, is_subtask) in self.ready.iter().enumerate() {
             let text = format!("ready {n}");
