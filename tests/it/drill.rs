@@ -151,7 +151,7 @@ fn an_unexpected_end_of_the_supervisor_is_detected() {
     let holder = orch::os::read_lock_holder(&world.join("home/supervisor.lock")).expect("a supervisor");
     kill9(holder.pid);
     let output = drill.end().ended(1).stdout;
-    assert!(output.contains("nothing dies by itself"), "{output}");
+    assert!(output.contains("no supervisor ends unexpectedly"), "{output}");
 }
 
 #[test]
