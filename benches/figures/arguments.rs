@@ -4,21 +4,21 @@ use std::process::ExitCode;
 
 use crate::groups::{GROUPS, Group};
 
-/// What was asked for.
+/// The parsed arguments.
 pub struct Arguments {
-    /// JSON instead of a table.
+    /// Print JSON instead of a table.
     pub json: bool,
-    /// Which groups, in their own order.
+    /// The groups to measure, in the order of [`GROUPS`].
     pub groups: Vec<&'static Group>,
 }
 
-/// Reads the words; `Err` is how to end at once.
+/// Parses the arguments; `Err` is the exit code with which to end immediately.
 pub fn parse(words: &[String]) -> Result<Arguments, ExitCode> {
     let (mut json, mut names) = (false, Vec::new());
     for word in words {
         match word.as_str() {
             "--json" => json = true,
-            // Cargo's own way to say that this is no test run.
+            // Cargo passes `--bench` to a benchmark.
             "--bench" => {}
             "--help" | "-h" => {
                 println!("scripts/bench [--json] [NAME...]\n\nMeasures what orch promises. NAME is any of:");

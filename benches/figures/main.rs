@@ -1,17 +1,17 @@
 //! The figures that orch promises, measured on the real program: `scripts/bench`.
 //!
-//! Each group of figures gets a [`world::World`] of its own: a temporary ORCH_HOME with its private Redis, a private tmux
-//! socket, a sessions.toml at its defaults but for the agents that the figure is about. Everything in it is ended when
-//! the group is done, also after Ctrl-C or when its time is up, and its folder removed at the end.
+//! Each group of figures gets its own [`world::World`]: a temporary ORCH_HOME with its private Redis, a private tmux
+//! socket, and a sessions.toml with defaults except for the agents that the figure is about. Everything in it is ended
+//! when the group is done, also after Ctrl-C or a timeout, and its folder is removed at the end.
 //!
-//! Machines differ, and this one is perhaps at work on something else meanwhile. So most figures come with a reference:
-//! what the bare system needs for the same work, measured in the same run. Judge by the ratio of the two, and look at the
-//! load beside it.
+//! Machines differ, and may be busy with other work. Most figures therefore have a reference: the time or rate of the
+//! bare system for the same work, measured in the same run. Compare the ratio of the two, and check the load in the
+//! same row.
 
 mod arguments;
 mod clock;
 mod groups;
-#[allow(dead_code, unused_imports)] // It is shared; the figures use a part of it.
+#[allow(dead_code, unused_imports)] // The module is shared; the figures use a part of it.
 #[path = "../../tests/model_server/mod.rs"]
 mod model_server;
 mod peers;
@@ -25,7 +25,7 @@ use groups::Group;
 use table::Row;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// What goes wrong here is told to a person who reads it where it happened.
+/// Errors are only printed for a person, so they need no type.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 fn main() -> ExitCode {
@@ -51,7 +51,7 @@ fn main() -> ExitCode {
     };
     let (rows, whole) = runtime.block_on(measure(&arguments.groups));
     world::remove_all();
-    // A group that was given up may still wait for something that will not come.
+    // An abandoned group may still wait for something that will not happen.
     runtime.shutdown_background();
     if arguments.json {
         println!("{}", table::json(&rows));
@@ -61,7 +61,7 @@ fn main() -> ExitCode {
     if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// All rows, and whether every group came to its end.
+/// Returns all rows, and whether every group was completed.
 async fn measure(groups: &[&'static Group]) -> (Vec<Row>, bool) {
     let (mut rows, mut whole) = (Vec::new(), true);
     for group in groups {
@@ -70,7 +70,7 @@ async fn measure(groups: &[&'static Group]) -> (Vec<Row>, bool) {
         let outcome = tokio::select! {
             outcome = work => outcome.unwrap_or_else(|panic| Err(panic.to_string().into())),
             () = tokio::time::sleep(group.limit) => Err(format!("not done after {:?}", group.limit).into()),
-            () = told_to_end() => {
+            () = interrupted() => {
                 eprintln!("bench: interrupted");
                 return (rows, false);
             }
@@ -83,14 +83,14 @@ async fn measure(groups: &[&'static Group]) -> (Vec<Row>, bool) {
                 whole = false;
             }
         }
-        // The next group is not to pay for this one's last writes and dying processes.
+        // Keeps this group's last writes and exiting processes out of the next group's figures.
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
     (rows, whole)
 }
 
-/// Waits for Ctrl-C, or for whoever ends a job that takes too long.
-async fn told_to_end() {
+/// Waits for SIGINT or SIGTERM.
+async fn interrupted() {
     let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
     tokio::select! {
         _ = terminate.recv() => {}
@@ -98,12 +98,12 @@ async fn told_to_end() {
     }
 }
 
-/// Median of what was measured; zero if nothing was.
+/// Returns the median of the values; zero if there are none.
 fn median(values: &[f64]) -> f64 {
     percentile(values, 50.0)
 }
 
-/// The smallest value that `p` percent of all do not exceed.
+/// Returns the smallest value that `p` percent of all values do not exceed.
 fn percentile(values: &[f64], p: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

@@ -1,15 +1,15 @@
-//! What /proc says about processes: which belong to a world, what they hold, what they have used.
+//! Reads /proc: which processes belong to a world, their memory, and their processor time.
 
 use std::{fs, path::Path};
 
-/// One minute's load average.
+/// Returns the load average of the last minute.
 pub fn load() -> f64 {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split_whitespace().next().and_then(|word| word.parse().ok()).unwrap_or(0.0)
 }
 
-/// Every process that has to do with a folder: by its environment, its arguments or its working folder. The folder is a
-/// fresh temporary one, so nobody else's process is among them. Not we ourselves.
+/// Returns every other process whose environment, arguments or working folder name this folder. The folder is a new
+/// temporary one, so only processes of its world match.
 pub fn of_folder(dir: &Path) -> Vec<u32> {
     let own = std::process::id();
     let pids = fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -28,14 +28,14 @@ fn mentions(pid: u32, dir: &Path) -> bool {
     fs::read_link(proc.join("cwd")).is_ok_and(|cwd| cwd.starts_with(dir)) || holds("environ") || holds("cmdline")
 }
 
-/// The children of a process.
+/// Returns the children of a process.
 pub fn children(pid: u32) -> Vec<u32> {
     let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     text.split_whitespace().filter_map(|word| word.parse().ok()).collect()
 }
 
-/// Processor time of all threads of a process so far, in ns. The scheduler counts them exactly; what `ps` shows is cut to
-/// 10 ms, which is more than an idle process uses in minutes.
+/// Returns the processor time of all threads of a process, in ns. The scheduler counts it exactly; `ps` rounds it down
+/// to 10 ms, which is more than an idle process uses in minutes.
 pub fn cpu_ns(pid: u32) -> u64 {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     threads
@@ -44,16 +44,16 @@ pub fn cpu_ns(pid: u32) -> u64 {
         .sum()
 }
 
-/// Memory of a process, in bytes.
+/// The memory of a process, in bytes.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Memory {
-    /// All that is resident.
+    /// All resident memory.
     pub rss: f64,
-    /// What nobody else shares: what one more such process costs.
+    /// Memory that no other process shares: the cost of one more such process.
     pub private: f64,
 }
 
-/// Memory of a process; nothing if it is gone.
+/// Returns the memory of a process; zero if it has ended.
 pub fn memory(pid: u32) -> Memory {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
     let bytes = |name: &str| -> f64 {

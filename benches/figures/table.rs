@@ -1,10 +1,10 @@
-//! A figure, and how figures are printed.
+//! Figures, and how they are printed.
 
 use serde_json::json;
 
 use crate::processes;
 
-/// What a number counts.
+/// The unit of a figure.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Unit {
     Ms,
@@ -14,20 +14,20 @@ pub enum Unit {
     Count,
 }
 
-/// What is promised.
+/// The goal of a figure.
 #[derive(Debug, Clone, Copy)]
 pub enum Goal {
     AtMost(f64),
     AtLeast(f64),
-    /// At least so many times the reference.
+    /// At least this multiple of the reference.
     TimesReference(f64),
-    /// At most so many times the reference.
+    /// At most this multiple of the reference.
     WithinReference(f64),
-    /// Nothing: it is there for the ones beside it.
+    /// No goal: the figure is for comparison.
     None,
 }
 
-/// One line of the answer.
+/// One row of the table.
 #[derive(Debug, Clone)]
 pub struct Row {
     name: String,
@@ -44,8 +44,8 @@ impl Row {
         Row { name: name.into(), unit, goal, measured, runs, reference: None, load: processes::load() }
     }
 
-    /// What the bare system needs for the same work, and what that was.
-    pub fn beside(self, reference: f64, what: &str) -> Self {
+    /// Adds a reference, which is the bare system's figure for the same work, and its description.
+    pub fn with_reference(self, reference: f64, what: &str) -> Self {
         Row { reference: Some((reference, what.to_owned())), ..self }
     }
 
@@ -60,7 +60,7 @@ impl Row {
     }
 }
 
-/// For programs.
+/// Returns the rows as JSON, for programs.
 pub fn json(rows: &[Row]) -> serde_json::Value {
     let rows: Vec<_> = rows
         .iter()
@@ -84,7 +84,7 @@ pub fn json(rows: &[Row]) -> serde_json::Value {
     json!({"cores": cores(), "figures": rows})
 }
 
-/// For people.
+/// Returns the rows as a table, for people.
 pub fn text(rows: &[Row]) -> String {
     let head = ["figure", "to reach", "measured", "reached", "runs", "reference (same run)", "ratio", "load"];
     let mut table = vec![head.map(str::to_owned)];

@@ -1,4 +1,4 @@
-//! A project of its own for a group of figures: folder, sessions.toml, state, private Redis, private tmux server.
+//! A separate project for a group of figures: folder, sessions.toml, state, private Redis, private tmux server.
 
 use std::{
     fs,
@@ -26,19 +26,18 @@ use orch::{
 
 use crate::{Result, processes};
 
-/// The folders of all worlds that were made: what has to be ended when a group does not come to its own end, and removed
-/// at the very end.
+/// The folders of all worlds. A world is ended here if its group did not end it, and all folders are removed at the
+/// end.
 static MADE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
-/// Where worlds are made if TMPDIR does not say otherwise. `/tmp` is memory on some systems, where a synced write costs
-/// nothing; and where it is not, it is the folder in which most files of a machine come and go, which some file systems
-/// make new ones pay for.
+/// The parent folder of worlds unless TMPDIR is set. `/tmp` is in memory on some systems, where a synced write costs
+/// nothing. Elsewhere most files of a machine are created and removed in it, which makes some file systems slower.
 const ON_DISK: &str = "/var/tmp";
-/// Names another build of orch than the one that was made with this program: to compare the two.
+/// The environment variable that names another build of orch, to compare it with this one.
 const PROGRAM: &str = "ORCH_BENCH_PROGRAM";
-/// What every world's master is: orch's own prompt, whatever is installed here.
+/// The master of every world: orch's own console, independent of the installed programs.
 const MASTER: &str = "[roles.opus]\ndriver = \"console\"\n";
-/// What is waited for here takes a fraction of this, also on a loaded machine.
+/// The time limit of every wait. Waits take a fraction of it, also on a loaded machine.
 const LIMIT: Duration = Duration::from_secs(60);
 
 pub struct World {
@@ -49,26 +48,26 @@ pub struct World {
 }
 
 impl World {
-    /// A world with these sections in its sessions.toml; nothing runs in it yet.
+    /// Creates a world with these sections in its sessions.toml. Nothing runs in it yet.
     pub fn new(sections: &str) -> Result<World> {
         World::new_in(&std::env::var_os("TMPDIR").map_or_else(|| ON_DISK.into(), PathBuf::from), sections)
     }
 
-    /// The same with its folder in this one.
-    pub fn new_in(place: &Path, sections: &str) -> Result<World> {
-        let dir = tempfile::Builder::new().prefix("orch-bench-").tempdir_in(place)?.keep();
+    /// Creates a world below this folder.
+    pub fn new_in(parent: &Path, sections: &str) -> Result<World> {
+        let dir = tempfile::Builder::new().prefix("orch-bench-").tempdir_in(parent)?.keep();
         MADE.lock().unwrap_or_else(PoisonError::into_inner).push(dir.clone());
         let toml = format!("name = \"bench\"\n[tmux]\nsocket = {:?}\n{MASTER}{sections}", dir.join("tmux"));
         fs::write(dir.join("sessions.toml"), toml)?;
         let env = Env { cwd: dir.clone(), orch_home: Some(dir.join("home")), ..Env::default() };
         let config = Config::load_with(&env, None)?;
-        // The private server's address can be known before it runs.
+        // The private server's address is known before the server runs.
         let store = Store::at_socket(&socket_path(&config.home)?, &config.namespace, Duration::from_secs(5))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         Ok(World { dir, ops: Ops::new(config, Caller::Person)?, store, runtime })
     }
 
-    /// A call of ops or store, to its end.
+    /// Runs a future of ops or store to completion.
     pub fn wait<T, E: Into<Box<dyn std::error::Error + Send + Sync>>>(
         &self,
         call: impl Future<Output = std::result::Result<T, E>>,
@@ -76,26 +75,26 @@ impl World {
         self.runtime.block_on(call).map_err(Into::into)
     }
 
-    /// The real program, in this world.
+    /// Returns a command for the real `orch` in this world.
     pub fn orch(&self, words: &[&str]) -> Command {
         orch(&self.dir, words)
     }
 
-    /// Runs the real program to its end, which has to be a good one.
+    /// Runs the real `orch`, which must succeed.
     pub fn run(&self, words: &[&str]) -> Result<()> {
         let output = self.orch(words).stdin(Stdio::null()).output()?;
         if output.status.success() {
             return Ok(());
         }
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        Err(format!("orch {}: {} {}", words.join(" "), output.status, said.trim()).into())
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        Err(format!("orch {}: {} {}", words.join(" "), output.status, stderr.trim()).into())
     }
 
     pub fn tmux(&self, words: &[&str]) -> Command {
         tmux(&self.dir, words)
     }
 
-    /// Accepts a task without a process for it.
+    /// Delegates a task in this process, without starting `orch`.
     pub fn delegate(&self, role: &str, text: &str) -> Result<TaskId> {
         self.ask(Delegate { role: Some(role.into()), text: text.into(), ..Delegate::default() })
     }
@@ -104,24 +103,24 @@ impl World {
         Ok(self.wait(self.ops.delegate(what))?.id)
     }
 
-    /// The living agents, the master excepted.
+    /// Returns the live agents except the master.
     pub fn agents(&self) -> Result<Vec<Agent>> {
         let records = self.wait(self.store.agents())?;
         Ok(records.into_iter().map(|record| record.agent).filter(|agent| !agent.master).collect())
     }
 
-    /// How many tasks are in a state.
+    /// Returns the number of tasks in a state.
     pub fn count(&self, state: TaskState) -> Result<u64> {
         let counts = self.wait(self.store.task_counts())?;
         Ok(counts.into_iter().find(|(s, _)| *s == state).map_or(0, |(_, n)| n))
     }
 
-    /// Where the event stream ends now.
+    /// Returns the id of the last event.
     pub fn last_event(&self) -> Result<String> {
         Ok(self.wait(self.store.events_last(1))?.pop().map_or_else(|| "0".to_owned(), |event| event.id))
     }
 
-    /// The first event after `after` that is the one.
+    /// Waits for the first event after `after` that matches.
     pub fn event_after(&self, after: &str, is_it: impl Fn(&Event) -> bool) -> Result<Event> {
         let (began, mut after) = (Instant::now(), after.to_owned());
         while began.elapsed() < LIMIT {
@@ -135,12 +134,13 @@ impl World {
         Err("what was waited for did not happen".into())
     }
 
-    /// Looks until it holds. Coarse on purpose: a look costs the machine something, and is not what is measured.
+    /// Polls until a condition is true. The interval is coarse, because polling costs processor time and is not
+    /// measured.
     pub fn until(&self, what: &str, holds: impl FnMut() -> Result<bool>) -> Result<()> {
         self.until_by(what, Duration::from_millis(5), holds)
     }
 
-    /// The same, with its own time between two looks.
+    /// Polls until a condition is true, with this interval.
     pub fn until_by(&self, what: &str, pause: Duration, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
         let began = Instant::now();
         while !holds()? {
@@ -159,15 +159,15 @@ impl Drop for World {
     }
 }
 
-/// Ends every world that still stands.
+/// Ends every world that still runs.
 pub fn end_all() {
     let made = MADE.lock().unwrap_or_else(PoisonError::into_inner).clone();
     made.iter().for_each(|dir| end(dir));
 }
 
-/// Ends every world and removes all folders. Not one by one: ext4 without a journal passes over the places of files that
-/// were removed in the last minutes, and looks at each of them again for each new file. The next world's tasks, with five
-/// new files and folders each, would take twice as long.
+/// Ends every world and removes all folders. The folders are not removed after each group, because ext4 without a
+/// journal skips the inodes of recently removed files, and checks each of them again for each new file. The tasks of
+/// the next world, with five new files and folders each, would take twice as long.
 pub fn remove_all() {
     end_all();
     for dir in MADE.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
@@ -175,7 +175,7 @@ pub fn remove_all() {
     }
 }
 
-/// Ends a world in order, then whatever did not end so. Its folder stays.
+/// Ends a world in order, and then kills the remaining processes. Its folder is kept.
 fn end(dir: &Path) {
     if !processes::of_folder(dir).is_empty() {
         let stop = orch(dir, &["stop"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
@@ -214,7 +214,7 @@ fn orch(dir: &Path, words: &[&str]) -> Command {
     let program = std::env::var_os(PROGRAM).unwrap_or_else(|| env!("CARGO_BIN_EXE_orch").into());
     let mut command = Command::new(program);
     command.args(words).current_dir(dir).env("ORCH_HOME", dir.join("home")).env("ORCH_CONFIG", dir);
-    // Whoever measures may be an agent at work.
+    // The benchmark itself may run inside an agent's task.
     for name in ["ORCH_AGENT", "ORCH_ROLE", "ORCH_TASK", "ORCH_ATTEMPT", "ORCH_CAPABILITY", "ORCH_LOG", "TMUX"] {
         command.env_remove(name);
     }

@@ -1,4 +1,4 @@
-//! `orch stop`, and what must not be left then: a process, a session, a socket, a lock, a half-written file.
+//! Runs `orch stop`, and checks that no process, session, socket, lock or half-written file is left.
 
 use std::{
     fs,
@@ -12,11 +12,11 @@ use crate::{
     os::{self, ProcessId},
 };
 
-/// The tmux server ends by itself some moments after its last session.
+/// The time limit for every end. The tmux server exits some moments after its last session.
 const GONE_WITHIN: Duration = Duration::from_secs(10);
 const INVARIANT: &str = "orch stop leaves nothing behind";
 
-/// At rest, nothing is left of the tasks' programs: all attempts have ended, and the agents are idle.
+/// Checks that no process of a task's program is left once all attempts have ended and the agents are idle.
 pub(super) async fn look_for_programs(scene: &Scene) {
     let is_left = |process: &ProcessId| os::command_line(process.pid).is_some_and(|words| words == LITTER);
     let began = Instant::now();
@@ -28,7 +28,7 @@ pub(super) async fn look_for_programs(scene: &Scene) {
         }
         if began.elapsed() > GONE_WITHIN {
             for process in left {
-                let facts = format!("'{LITTER}' of a task is there {GONE_WITHIN:?} after everything has come to rest");
+                let facts = format!("'{LITTER}' of a task still runs {GONE_WITHIN:?} after all tasks have ended");
                 scene.violated("no process outlives its attempt", format!("process {}", process.pid), facts);
             }
             return;
@@ -37,7 +37,7 @@ pub(super) async fn look_for_programs(scene: &Scene) {
     }
 }
 
-/// Stops the world, and looks for what is left of it. `spared` is the process of a bystander's session.
+/// Stops the world, and reports everything that is left of it. `spared` is the process of a bystander's session.
 pub(super) async fn stop_and_look(scene: &Scene, spared: Option<u32>) {
     let output = scene.world.orch(&["stop", "--json"]).await;
     if output.code != 0 {
@@ -51,7 +51,7 @@ pub(super) async fn stop_and_look(scene: &Scene, spared: Option<u32>) {
     match scene.world.mux.sessions().await {
         Ok(sessions) => {
             for session in sessions.iter().filter(|s| s.tags.is_some()) {
-                scene.violated(INVARIANT, format!("tmux session {}", session.name), "it is there");
+                scene.violated(INVARIANT, format!("tmux session {}", session.name), "it still exists");
             }
         }
         Err(e) => scene.note(format!("tmux: {e}")),
@@ -59,7 +59,7 @@ pub(super) async fn stop_and_look(scene: &Scene, spared: Option<u32>) {
     files(scene);
 }
 
-/// The processes of the world that do not end by themselves.
+/// Returns the processes of the world that have not ended within the limit.
 async fn left(scene: &Scene, spared: Option<u32>) -> Vec<ProcessId> {
     // A bystander's session keeps its tmux server.
     let server = spared.and_then(ProcessId::of).and_then(|pane| os::parent_of(&pane)).map(|process| process.pid);
@@ -78,10 +78,10 @@ fn files(scene: &Scene) {
     let home = &scene.world.home;
     for (what, path) in [
         ("Redis's socket", home.redis().join("redis.sock")),
-        ("the mark of a supervisor that did not end in order", home.running()),
+        ("the marker of a supervisor that did not end in order", home.running()),
     ] {
         if path.exists() {
-            scene.violated(INVARIANT, path.display().to_string(), format!("{what} is there"));
+            scene.violated(INVARIANT, path.display().to_string(), format!("{what} still exists"));
         }
     }
     for lock in [home.supervisor_lock(), home.start_lock(), home.redis().join("server.lock")] {
@@ -90,24 +90,20 @@ fn files(scene: &Scene) {
         }
     }
     for (folder, what) in [
-        (home.launches(), "how an agent was to be started, with its environment"),
-        (home.reports(), "the end of an attempt that nobody was told"),
-        (home.path().join("scratch"), "what an attempt's program was given"),
+        (home.launches(), "the launch file of an agent, with its environment"),
+        (home.reports(), "an unsent report of an attempt's end"),
+        (home.path().join("scratch"), "the input of an attempt's program"),
         (scene.world.path.join("tmp"), "a temporary file"),
     ] {
         for path in entries(&folder) {
-            scene.violated(INVARIANT, path.display().to_string(), format!("{what}: it is there"));
+            scene.violated(INVARIANT, path.display().to_string(), format!("{what} still exists"));
         }
     }
     for report in home.unacknowledged(|_| true) {
-        scene.violated(
-            INVARIANT,
-            report.task.to_string(),
-            "an end that was not acknowledged is in its runner's journal",
-        );
+        scene.violated(INVARIANT, report.task.to_string(), "its runner's journal has an unacknowledged end");
     }
     for path in half_written(home.path()) {
-        scene.violated(INVARIANT, path.display().to_string(), "a file that was never finished");
+        scene.violated(INVARIANT, path.display().to_string(), "the file is half-written");
     }
 }
 
@@ -115,7 +111,7 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
     fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
 }
 
-/// Files under temporary names, anywhere below.
+/// Returns all files with temporary names in and below a folder.
 fn half_written(folder: &Path) -> Vec<PathBuf> {
     let (mut found, mut open) = (Vec::new(), vec![folder.to_owned()]);
     while let Some(folder) = open.pop() {
@@ -135,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_unfinished_file_is_found_wherever_it_lies() {
+    fn a_half_written_file_is_found_in_any_folder() {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir_all(dir.path().join("runs/t/1")).unwrap();
         for name in ["runs/t/1/result.tmp", "runs/t/1/result.json", "tmp"] {

@@ -1,5 +1,5 @@
-//! Those whom nothing may touch: processes with names that the drill's own have too, a tmux session on the drill's tmux
-//! server, and one on another server that is called like an agent.
+//! Processes and sessions that orch must not touch: processes with the same names as the drill's, a tmux session on the
+//! drill's tmux server, and one on another server that has an agent's name.
 
 use std::{
     ffi::OsString,
@@ -16,12 +16,12 @@ use crate::{
     os::ProcessId,
 };
 
-/// A person's session on the drill's own server, and an agent's name on another.
+/// The name of a person's session on the drill's server, and an agent's name on another server.
 const NOTES: &str = "notes";
 const NAMESAKE: &str = "worker-1";
 
 pub(super) struct Bystanders {
-    /// Not the world's: nothing about them names its folder.
+    /// Processes that do not name the world's folder in any way.
     processes: Vec<Child>,
     /// Another tmux server.
     elsewhere: TmuxMux,
@@ -30,45 +30,49 @@ pub(super) struct Bystanders {
 }
 
 impl Bystanders {
-    /// Brings them in. `beside`: also onto the drill's tmux server, which must be up.
+    /// Starts them. With `on_drills_server`, also opens a session on the drill's tmux server, which must be running.
     ///
     /// # Errors
-    /// When they cannot be started.
-    pub async fn bring(world: &World, beside: bool) -> Result<Bystanders> {
+    /// Returns an error if they cannot be started.
+    pub async fn start(world: &World, on_drills_server: bool) -> Result<Bystanders> {
         let elsewhere = tmux_at(&world.root.join("a/tmux"));
         let mut bystanders = Bystanders {
-            processes: vec![start(&["sleep", "86400"])?, start(&["sh", "-c", "while :; do sleep 3600; done"])?],
+            processes: vec![
+                start_process(&["sleep", "86400"])?,
+                start_process(&["sh", "-c", "while :; do sleep 3600; done"])?,
+            ],
             namesake: open(&elsewhere, NAMESAKE).await?,
             elsewhere,
             notes: None,
         };
-        if beside {
+        if on_drills_server {
             bystanders.notes = Some(open(&world.mux, NOTES).await?);
         }
         Ok(bystanders)
     }
 
-    /// The pane's process on the drill's server: it is nobody's leftover.
+    /// Returns the pid of the pane on the drill's server, which is not an orphan.
     pub fn spared(&self) -> Option<u32> {
         self.notes.as_ref().and_then(|session| session.pane_pid)
     }
 
-    /// Says who has been touched.
+    /// Reports every bystander that was touched.
     pub async fn check(&mut self, scene: &Scene) {
-        let harmed = |who: String, facts: &str| scene.violated("who is not orch's is never touched", who, facts);
+        let harmed =
+            |subject: String, facts: &str| scene.violated("nothing outside of the world is touched", subject, facts);
         for child in &mut self.processes {
             if !matches!(child.try_wait(), Ok(None)) {
-                harmed(format!("process {}", child.id()), "a process with nothing to do with orch has ended");
+                harmed(format!("process {}", child.id()), "a process that does not belong to orch has ended");
             }
         }
-        let beside = self.notes.as_ref().map(|session| (&scene.world.mux, session));
-        for (mux, before) in [(&self.elsewhere, &self.namesake)].into_iter().chain(beside) {
-            let who = format!("tmux session {}", before.name);
+        let on_drills_server = self.notes.as_ref().map(|session| (&scene.world.mux, session));
+        for (mux, before) in [(&self.elsewhere, &self.namesake)].into_iter().chain(on_drills_server) {
+            let subject = format!("tmux session {}", before.name);
             match find(mux, &before.name).await {
                 Ok(Some(now)) if now == *before => {}
-                Ok(Some(_)) => harmed(who, "it is not what it was"),
-                Ok(None) => harmed(who, "it is gone"),
-                Err(e) => harmed(who, &e.message),
+                Ok(Some(_)) => harmed(subject, "it has changed"),
+                Ok(None) => harmed(subject, "it has ended"),
+                Err(e) => harmed(subject, &e.message),
             }
         }
     }
@@ -88,7 +92,7 @@ impl Drop for Bystanders {
     }
 }
 
-fn start(words: &[&str]) -> Result<Child> {
+fn start_process(words: &[&str]) -> Result<Child> {
     Command::new(words[0])
         .args(&words[1..])
         .current_dir("/")
@@ -105,7 +109,7 @@ async fn open(mux: &TmuxMux, name: &str) -> Result<SessionInfo> {
     let words: Vec<OsString> = ["sleep", "86400"].map(OsString::from).into();
     mux.open_untagged(name, &words).await?;
     let opened = find(mux, name).await?;
-    opened.ok_or_else(|| Error::failed(format!("the tmux session {name} has ended at once")))
+    opened.ok_or_else(|| Error::failed(format!("the tmux session {name} has ended immediately")))
 }
 
 async fn find(mux: &TmuxMux, name: &str) -> Result<Option<SessionInfo>> {

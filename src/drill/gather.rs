@@ -1,4 +1,4 @@
-//! What everybody wrote down, collected: the store, the event stream, and what the tasks' programs noted themselves.
+//! Collects the history of a drill: the records in the store, the event stream, and the notes of the tasks' programs.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,16 +20,16 @@ use crate::{
     store::{Store, agents::Record},
 };
 
-/// Read at a time.
+/// The number of events per read.
 const EVENTS: usize = 5_000;
 
-/// How often the agents are looked at until none has changed between two looks at the events.
+/// How often the agents are read until none of them has changed between two reads of the events.
 const LOOKS: usize = 50;
 
-/// The whole history, at rest.
+/// Returns the whole history, after all work has ended.
 ///
 /// # Errors
-/// Redis does not answer.
+/// Returns an error if Redis does not answer.
 pub(super) async fn history(scene: &Scene) -> Result<History> {
     let store = &scene.world.store;
     let mut tasks = Vec::new();
@@ -49,7 +49,7 @@ pub(super) async fn history(scene: &Scene) -> Result<History> {
         outputs: Some(outputs(scene, &tasks)),
         tasks,
         agents,
-        // The stream begins with the supervisor that this drill has started, unless its oldest part was dropped.
+        // The stream begins with the first supervisor of this drill, unless its oldest part was dropped.
         trimmed: events.first().is_none_or(|e| !e.kind.is_about_supervisor()),
         events,
         executions: noted.executions,
@@ -58,14 +58,14 @@ pub(super) async fn history(scene: &Scene) -> Result<History> {
     })
 }
 
-/// How many tasks were accepted: those that are known, and those that were acknowledged and are forgotten by now.
+/// Returns the number of accepted tasks: the stored ones, and the acknowledged ones whose records have expired.
 pub(super) fn accepted(history: &History) -> usize {
     let known = history.tasks.iter().map(|t| &t.task.id);
     known.chain(history.acknowledged.iter().map(|ack| &ack.id)).collect::<BTreeSet<_>>().len()
 }
 
-/// Takes out what is told of tasks that were forgotten meanwhile, because they ended so long ago (`keep`).
-pub(super) fn forget_forgotten(history: &mut History) {
+/// Removes the history of tasks whose records have expired (`keep`).
+pub(super) fn remove_expired(history: &mut History) {
     let known: BTreeSet<&TaskId> = history.tasks.iter().map(|t| &t.task.id).collect();
     history.acknowledged.retain(|ack| known.contains(&ack.id));
     history.executions.retain(|execution| known.contains(&execution.task));
@@ -74,7 +74,8 @@ pub(super) fn forget_forgotten(history: &mut History) {
     history.events.retain(is_known);
 }
 
-/// Both as of one moment: idle agents come and go also at rest. Where they never stand still, nothing is said of agents.
+/// Returns events and agents of the same moment. Idle agents may start and stop at any time; if they change at every
+/// read, no agents are returned.
 async fn events_and_agents(store: &Store) -> Result<(Vec<Event>, Option<Vec<LivingAgent>>)> {
     let mut events: Vec<Event> = Vec::new();
     for _ in 0..LOOKS {
@@ -96,13 +97,13 @@ async fn read_more(store: &Store, events: &mut Vec<Event>) -> Result<bool> {
     Ok(is_more)
 }
 
-/// The attempts whose output is on the disk.
+/// Returns the attempts whose output is on disk.
 fn outputs(scene: &Scene, tasks: &[TaskDetail]) -> Vec<(TaskId, u32)> {
     let all = tasks.iter().flat_map(|t| t.attempts.iter().map(|a| (t.task.id.clone(), a.number)));
     all.filter(|(task, number)| scene.world.home.run(task, *number).join("output").exists()).collect()
 }
 
-/// What the programs wrote into the file of executions.
+/// The notes of the programs in the file of executions.
 #[derive(Debug, Default)]
 struct Noted {
     executions: Vec<Execution>,
@@ -113,7 +114,7 @@ struct Noted {
 impl Noted {
     fn read(text: &str) -> Noted {
         let mut noted = Noted::default();
-        // By run: the program's pid and the time at which it began.
+        // Keyed by run: the program's pid and start time.
         let mut open: BTreeMap<String, usize> = BTreeMap::new();
         for line in text.lines() {
             if noted.read_line(line, &mut open).is_none() {
@@ -171,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_execution_is_read_with_its_end_where_it_has_one() {
+    fn each_execution_is_read_with_its_end_if_any() {
         let noted = Noted::read(
             "begin 7-1000 worker-1 t-7k2m9qx4hz.1.5.abc\nbegin 8-1001 worker-2 t-7k2m9qx4hz.2.6.abd\n\
              ack 1002 {\"id\":\"t-3v8n1c5ydw\",\"state\":\"ready\",\"created\":true}\nend 8-1001 1010 75 ran it\nrubbish\nend 9-1 2 0\n",
@@ -180,6 +181,6 @@ mod tests {
         assert_eq!(noted.executions[1].text.as_deref(), Some("ran it"));
         assert_eq!(ends, [(1, Some(5), None, None), (2, Some(6), Some(Timestamp(1010)), Some(75))]);
         assert_eq!(noted.acks.iter().map(|a| a.at).collect::<Vec<_>>(), [Timestamp(1002)]);
-        assert_eq!(noted.unreadable, ["rubbish", "end 9-1 2 0"], "an end without its beginning is one, too");
+        assert_eq!(noted.unreadable, ["rubbish", "end 9-1 2 0"], "an end without a beginning is unreadable");
     }
 }

@@ -1,12 +1,12 @@
-//! What happened, as written down by several who did not talk to each other, held together: whoever delegated, the
-//! store, the event stream, and the agents' programs themselves. PURE: no clock, no file, no Redis.
+//! The history of a run from independent records: the callers of `orch delegate`, the store, the event stream, and the
+//! agents' programs. PURE: no clock, no file, no Redis.
 //!
-//! [`check`] says where they contradict each other or what is promised. Each promise is an [`Invariant`]: a name and a
-//! function; [`INVARIANTS`] lists all of them. A violation names the invariant, what it is about, and the facts.
+//! [`check`] reports where the records contradict each other or a promise. Each promise is an [`Invariant`]: a name and
+//! a function; [`INVARIANTS`] lists all of them. A violation names the invariant, its subject, and the facts.
 //!
-//! A history may be taken at rest, or while work is going on (`unsettled`); of one whole life, or with its oldest
-//! events dropped (`trimmed`). What was told by a Redis that lost data afterwards cannot be held against it: after an
-//! event [`LOST_DATA`] only those invariants count that bind nevertheless ([`Invariant::survives_loss`]).
+//! A history may be taken after all work has ended or during work (`unsettled`), and completely or with its oldest
+//! events dropped (`trimmed`). Records of a Redis that lost data afterwards prove nothing: after an event
+//! [`LOST_DATA`], only the invariants with [`Invariant::survives_loss`] apply.
 
 mod accepted;
 mod attempts;
@@ -26,54 +26,54 @@ use crate::model::{event::Event, event::EventKind, id::TaskId, task::TaskDetail,
 /// The kind of the event by which a supervisor records that Redis came back with less than it had acknowledged.
 pub const LOST_DATA: EventKind = EventKind::RedisLostData;
 
-/// Everything that was written down.
+/// All records of a run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct History {
-    /// Every delegate that was answered, in this order.
+    /// Every acknowledged `orch delegate`, oldest first.
     pub acknowledged: Vec<Ack>,
-    /// Every task that the store knows at the end, as `orch show --json` gives it.
+    /// Every task that the store contains at the end, as `orch show --json` prints it.
     pub tasks: Vec<TaskDetail>,
-    /// The living agents at the end (none, after `orch stop`); `None` where nobody looked.
+    /// The live agents at the end (none after `orch stop`); `None` if they were not read.
     pub agents: Option<Vec<LivingAgent>>,
-    /// The event stream as it is at the end, the oldest first.
+    /// The event stream at the end, oldest first.
     pub events: Vec<Event>,
-    /// What the agents' programs noted of themselves, where they did.
+    /// The notes of the agents' programs, if they take any.
     pub executions: Vec<Execution>,
-    /// The attempts (task, number) whose output lies in the state folder; `None` where nobody looked.
+    /// The attempts (task, number) whose output is in the state folder; `None` if it was not checked.
     pub outputs: Option<Vec<(TaskId, u32)>>,
-    /// Supervisors as somebody beside them saw them.
+    /// The supervisors, as observed from outside.
     pub supervisors: Vec<Life>,
-    /// Taken while work was going on: tasks may still be open.
+    /// Whether the history was taken during work, so that tasks may still be open.
     pub unsettled: bool,
-    /// The stream's oldest events were dropped before it was read.
+    /// Whether the stream's oldest events were dropped before it was read.
     pub trimmed: bool,
-    /// Redis lost data that it had acknowledged, and no event says so.
+    /// Whether Redis lost acknowledged data without an event that records it.
     pub data_lost: bool,
 }
 
-/// A delegate's answer.
+/// The acknowledgement of an `orch delegate`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ack {
-    /// When it was heard, by the caller's clock.
+    /// When it was received, by the caller's clock.
     pub at: Timestamp,
-    /// The task it named.
+    /// The accepted task.
     pub id: TaskId,
-    /// The idempotency key it was asked with.
+    /// The idempotency key of the request.
     #[serde(default)]
     pub key: Option<String>,
 }
 
-/// A living agent.
+/// A live agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LivingAgent {
     /// Its id.
     pub id: String,
-    /// Where it stands.
+    /// Its state.
     pub state: crate::model::agent::AgentState,
 }
 
-/// One run of an agent's program, noted by the program itself: when it began, and again right before it ended.
+/// One run of an agent's program, recorded by the program itself at its start and right before its end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Execution {
     /// The task (`ORCH_TASK`).
@@ -82,39 +82,39 @@ pub struct Execution {
     pub attempt: u32,
     /// The agent (`ORCH_AGENT`).
     pub agent: String,
-    /// The fence of its lease, if it was noted (it is in `ORCH_CAPABILITY`).
+    /// The fence of its lease (from `ORCH_CAPABILITY`), if it was recorded.
     #[serde(default)]
     pub fence: Option<u64>,
     /// When it began, by the program's clock.
     pub started_at: Timestamp,
-    /// When it ended; `None` where it was ended before it could say so.
+    /// When it ended; `None` if it was killed before it could record its end.
     #[serde(default)]
     pub ended_at: Option<Timestamp>,
-    /// The exit code it was about to end with.
+    /// The exit code with which it was about to end.
     #[serde(default)]
     pub exit_code: Option<i32>,
-    /// What it gave as its result.
+    /// Its result.
     #[serde(default)]
     pub text: Option<String>,
 }
 
-/// How long somebody was there, as seen from outside.
+/// The lifetime of a supervisor, as observed from outside.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Life {
     /// The process.
     pub pid: u32,
-    /// When it was first seen with the lock in its hand.
+    /// When it was first observed as the holder of the lock.
     pub from: Timestamp,
-    /// When it was last seen so.
+    /// When it was last observed as the holder of the lock.
     pub until: Timestamp,
 }
 
-/// A promise that a history breaks.
+/// A violated invariant.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Violation {
     /// The invariant's name.
     pub invariant: &'static str,
-    /// The task, the agent, or the event's id it is about.
+    /// The task, the agent, or the id of the event that it concerns.
     pub subject: String,
     /// The facts, in one sentence.
     pub facts: String,
@@ -126,21 +126,21 @@ impl std::fmt::Display for Violation {
     }
 }
 
-/// One promise.
+/// An invariant: one promise of orch.
 #[derive(Debug, Clone, Copy)]
 pub struct Invariant {
     /// Its name, as a violation shows it.
     pub name: &'static str,
     /// What it promises, in one sentence.
     pub promise: &'static str,
-    /// Whether it binds only where everything has come to rest.
+    /// Whether it applies only after all work has ended.
     pub needs_rest: bool,
-    /// Whether it binds even where Redis lost data that it had acknowledged.
+    /// Whether it applies even if Redis lost acknowledged data.
     pub survives_loss: bool,
     broken: fn(&Facts<'_>) -> Vec<Finding>,
 }
 
-/// What breaks a promise: what it is about, and the facts.
+/// The subject of a violation, and the facts.
 type Finding = (String, String);
 
 impl Invariant {
@@ -155,98 +155,114 @@ impl Invariant {
     }
 }
 
-/// Every promise, in the order in which a reader wants to hear of them.
+/// All invariants, the most important first.
 pub const INVARIANTS: &[Invariant] = &[
-    Invariant::new("accepted tasks are known", "every acknowledged task is known, once", accepted::unknown)
+    Invariant::new("accepted tasks are known", "every acknowledged task is stored exactly once", accepted::unknown)
         .unless_data_is_lost(),
     Invariant::new("one key, one task", "the same idempotency key gives the same task", accepted::keys_of_several)
         .unless_data_is_lost(),
     Invariant::new(
-        "every task comes to rest",
-        "in the end every task has ended, or waits for a person",
+        "every task ends or waits for a person",
+        "no task is open at the end, except those that wait for a person",
         accepted::restless,
     )
     .at_rest(),
     Invariant::new(
-        "an end explains itself",
-        "what failed, was cancelled or is held has a cause that leads there, and a reason",
+        "every end has a cause and a reason",
+        "a failed, cancelled or held task has a matching cause and a reason",
         accepted::unexplained,
     ),
     Invariant::new(
-        "dead letters are whole",
-        "a dead letter keeps its text and what its program printed",
+        "dead letters are complete",
+        "a dead letter keeps its text and its program's output",
         accepted::incomplete_dead_letters,
     ),
-    Invariant::new("one success", "a task succeeds once at most, and then it is over", attempts::several_successes)
+    Invariant::new("one success", "a task succeeds at most once, and then it has ended", attempts::several_successes)
         .at_rest(),
     Invariant::new(
         "fences grow",
-        "each lease has a greater fence than every one given before it",
+        "each lease has a greater fence than every earlier lease",
         attempts::shrinking_fences,
     )
     .at_rest(),
     Invariant::new(
-        "attempts are as told",
-        "events and records agree on who tried, and on how it ended",
+        "attempts match their events",
+        "events and records agree on the agent and the end of each attempt",
         attempts::disagreeing,
     )
     .at_rest(),
     Invariant::new(
         "an attempt ends once",
-        "an attempt that has ended, as lost above all, has no later effect",
+        "an attempt that has ended, in particular as lost, has no later effect",
         attempts::late_effects,
     )
     .at_rest(),
     Invariant::new(
-        "tries are bounded",
-        "a task is given up after as many failures and losses as it is forgiven, neither earlier nor later",
+        "attempts are bounded",
+        "a task fails after exactly its permitted numbers of failures and losses",
         attempts::unbounded,
     ),
     Invariant::new(
         "dependencies come first",
-        "no task starts before everything has succeeded that it waits for",
+        "no task starts before all its dependencies have succeeded",
         order::too_early,
     )
     .unless_data_is_lost(),
     Invariant::new(
         "nothing stays blocked",
-        "a blocked task waits for an open one; it is cancelled with what it waits for",
+        "a blocked task waits for an open one, and is cancelled together with it",
         order::stuck,
     )
     .at_rest(),
-    Invariant::new("subtasks end with their parent", "who gives up a task gives up its subtasks", order::outliving),
-    Invariant::new("tasks keep to the table", "the events of a task are a path through its table", paths::of_tasks),
-    Invariant::new("agents keep to the table", "so are those of each incarnation of an agent", paths::of_agents),
-    Invariant::new("the last event tells the state", "records and events agree on the end", paths::last_states)
-        .at_rest(),
-    Invariant::new("every event says why", "every event has a reason in words", paths::without_reason),
-    Invariant::new("one supervisor", "no two supervisors are there at the same time", supervisors::two_at_once),
     Invariant::new(
-        "an orderly end is one",
-        "once everything has ended in order no agent lives, until the next supervisor starts",
+        "subtasks end with their parent",
+        "a task that fails or is cancelled cancels its subtasks",
+        order::outliving,
+    ),
+    Invariant::new(
+        "tasks follow the transition table",
+        "the events of a task are a path through its transition table",
+        paths::of_tasks,
+    ),
+    Invariant::new(
+        "agents follow the transition table",
+        "the events of each incarnation of an agent are a path through its transition table",
+        paths::of_agents,
+    ),
+    Invariant::new(
+        "the last event matches the state",
+        "the last event of a task or agent has the same state as its record",
+        paths::last_states,
+    )
+    .at_rest(),
+    Invariant::new("every event has a reason", "no event has an empty reason", paths::without_reason),
+    Invariant::new("one supervisor", "no two supervisors run at the same time", supervisors::two_at_once),
+    Invariant::new(
+        "a clean stop is complete",
+        "no agent lives between a clean stop and the start of the next supervisor",
         supervisors::after_the_end,
     )
     .unless_data_is_lost(),
-    Invariant::new("programs run for attempts", "whatever ran, ran for a recorded attempt", executions::unknown)
+    Invariant::new("programs run for attempts", "every execution belongs to a recorded attempt", executions::unknown)
         .at_rest()
         .unless_data_is_lost(),
-    Invariant::new("an attempt runs once", "the program of an attempt is started once at most", executions::repeated),
+    Invariant::new("an attempt runs once", "the program of an attempt is started at most once", executions::repeated),
     Invariant::new(
         "attempts do not overlap",
-        "no attempt begins while an earlier one runs that was not given up as lost",
+        "no attempt begins while an earlier one runs that is not lost",
         executions::overlapping,
     )
     .unless_data_is_lost(),
     Invariant::new(
         "results are kept",
-        "what succeeded is recorded so, or as lost; a task's result is what its program gave",
+        "a successful execution is recorded as one, or as lost, and its result is the task's",
         executions::misreported,
     )
     .at_rest()
     .unless_data_is_lost(),
 ];
 
-/// Every violation, in the order of [`INVARIANTS`].
+/// Returns all violations, in the order of [`INVARIANTS`].
 pub fn check(history: &History) -> Vec<Violation> {
     let facts = Facts::of(history);
     let binds = |i: &&Invariant| !(i.needs_rest && history.unsettled) && (i.survives_loss || !facts.data_lost);

@@ -1,16 +1,16 @@
-//! Proving on a running system that what is promised holds, whatever is broken meanwhile.
+//! Chaos tests: checks on a running system that orch keeps its promises under faults.
 //!
-//! `orch drill` is an instrument that looks at orch from outside. It makes a [`world`] of its own (folder, Redis, tmux
-//! server, all of it private), starts the same program in it, feeds it tasks by the real command line ([`workload`]),
-//! breaks things at times drawn from a seed ([`plan`], [`faults`], [`inject`]), waits until all is quiet, and then holds
-//! what happened against what is promised: [`history`] compares what everybody wrote down, [`after`] looks for what
-//! `orch stop` has left, [`bystanders`] have to be as they were. [`measure`] says how long each recovery took.
+//! `orch drill` tests orch from outside. It creates a private [`world`] (folder, Redis, tmux server), starts the same
+//! program in it, delegates tasks with the real command line ([`workload`]), injects faults at times drawn from a seed
+//! ([`plan`], [`faults`], [`inject`]), waits until all tasks have ended, and then checks the promises: [`history`]
+//! compares all records, [`after`] checks what `orch stop` has left, and the [`bystanders`] must be unchanged.
+//! [`measure`] computes how long each recovery took.
 //!
-//! The same seed is the same schedule of tasks and faults; what each fault hits depends on who is there by then, and that
-//! on the machine.
+//! The same seed gives the same schedule of tasks and faults. The target of each fault also depends on the processes
+//! that exist at that time, and so on the machine.
 //!
-//! Not here: any knowledge of how orch works that a person at the command line could not have, but for two doors: where
-//! the records are read (`store`), and where processes are found (`os`).
+//! The drill uses only what a person at the command line could know, with two exceptions: it reads the records
+//! (`store`), and it finds processes (`os`).
 
 mod after;
 mod bystanders;
@@ -36,31 +36,32 @@ pub use self::{
 };
 use crate::error::Result;
 
-/// What a drill is to do.
+/// The options of a drill.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Where all chance comes from.
+    /// The seed of all random choices.
     pub seed: u64,
-    /// What may be broken.
+    /// The faults to inject.
     pub faults: Vec<&'static Fault>,
-    /// How many tasks are delegated, subtasks not counted.
+    /// The number of tasks to delegate, without subtasks.
     pub tasks: usize,
-    /// So many agents may work at once.
+    /// The maximum number of concurrent agents.
     pub agents: u32,
-    /// For how long tasks and faults come.
+    /// How long tasks are delegated and faults injected.
     pub duration: Duration,
-    /// Tasks a second at an even pace, in place of `tasks`, and a look at what grows.
+    /// Tasks per second at a constant rate, instead of `tasks`; resource usage is checked for growth.
     pub rate: Option<f64>,
-    /// The world's folder stays in any case.
+    /// Keep the world's folder in any case.
     pub keep: bool,
-    /// What does the same again.
+    /// The command that repeats the drill.
     pub replay: String,
 }
 
-/// Does a drill. Leaves nothing behind, unless a promise was broken: then the folder is kept.
+/// Runs a drill. It leaves nothing behind, unless an invariant is violated: then the folder is kept.
 ///
 /// # Errors
-/// What keeps the world from starting: no tmux, no Redis, no folder; or a signal, after the world was ended.
+/// Returns an error if the world cannot be started (no tmux, Redis or folder), or on a signal after the world has
+/// ended.
 pub async fn run(options: &Options) -> Result<Report> {
     run::run(options).await
 }

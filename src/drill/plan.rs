@@ -1,39 +1,39 @@
-//! When which fault comes: drawn from the seed alone, before anything runs.
+//! The schedule of faults, which depends only on the seed.
 //!
-//! Faults are dealt like cards, so that each one comes up before any comes a second time. They come alone, in pairs (two
-//! within some milliseconds), and as a second one while the world still recovers from the first: most of what goes wrong
-//! in recovery goes wrong there.
+//! Faults are shuffled, so that each one occurs before any occurs a second time. They occur alone, in pairs within some
+//! milliseconds, and as a second fault while the world still recovers from the first, because most errors in recovery
+//! code show there.
 
 use std::time::Duration;
 
 use super::{faults::Fault, rng::Rng};
 
-/// Between two faults, or pairs of them.
+/// The time between two faults or pairs of faults, in ms.
 const APART_MS: (u64, u64) = (250, 1_100);
-/// Of a pair.
+/// The time between the two faults of a pair, in ms.
 const TOGETHER_MS: (u64, u64) = (0, 30);
-/// After the first, while what it hit is being mended.
+/// The time from a fault to a second one during its recovery, in ms.
 const MEANWHILE_MS: (u64, u64) = (40, 500);
-/// In so many of a hundred cases a second fault follows as one of a pair, and as one during recovery.
+/// The percentages of faults that are followed by a second one as a pair, and during recovery.
 const PAIRS: usize = 20;
 const DURING_RECOVERY: usize = 30;
 
-/// One fault to come.
+/// A planned fault.
 #[derive(Debug, Clone)]
 pub(super) struct Planned {
-    /// After the beginning.
+    /// The time since the beginning of the drill.
     pub at: Duration,
     pub fault: &'static Fault,
-    /// Draws the target, among those that there are by then.
+    /// Draws the target among the ones that exist at that time.
     pub rng: Rng,
 }
 
-/// The faults of a drill, in their order.
+/// Returns the faults of a drill, in the order of their times.
 pub(super) fn faults(seed: u64, from: &[&'static Fault], duration: Duration) -> Vec<Planned> {
     let mut rng = Rng::new(seed, 1);
     let mut planned = Vec::new();
     let mut pile: Vec<&'static Fault> = Vec::new();
-    // Something has to be there that can be broken.
+    // Leaves some time for the first processes to start.
     let mut at = rng.ms(150, 400);
     while at < duration && !from.is_empty() {
         if pile.is_empty() {
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn in_twenty_seconds_every_fault_comes_at_least_once_and_some_in_pairs() {
+    fn in_twenty_seconds_every_fault_occurs_and_some_in_pairs() {
         for seed in 0..50 {
             let planned = faults(seed, &all(), Duration::from_secs(20));
             for fault in FAULTS {
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn without_faults_there_is_nothing_to_come() {
+    fn without_faults_the_plan_is_empty() {
         assert!(faults(1, &[], Duration::from_secs(20)).is_empty());
     }
 }

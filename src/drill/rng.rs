@@ -1,22 +1,22 @@
-//! Chance that can be repeated: SplitMix64 (Steele, Lea, Flood 2014).
+//! A reproducible random number generator: SplitMix64 (Steele, Lea, Flood 2014).
 //!
-//! Ten lines of our own and no crate: a seed in a report has to mean the same drill in every later version, and what a
-//! crate's generator draws from a seed may change with each of its releases.
+//! It is implemented here because a seed in a report must mean the same drill in every later version, and a crate may
+//! change its algorithm with any release.
 
 use std::time::Duration;
 
-/// A sequence of numbers that looks random, and is the same for the same seed.
+/// A sequence of pseudo-random numbers that depends only on the seed.
 #[derive(Debug, Clone)]
 pub(super) struct Rng(u64);
 
 impl Rng {
-    /// The sequence of this seed; different `stream`s of one seed have nothing to do with each other.
+    /// Returns the sequence of this seed. Different `stream`s of one seed are independent.
     pub fn new(seed: u64, stream: u64) -> Self {
         let mut mixed = Rng(seed ^ stream.wrapping_mul(0xD1B5_4A32_D192_ED03));
         Rng(mixed.next())
     }
 
-    /// The next number.
+    /// Returns the next number.
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
@@ -25,27 +25,27 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    /// One of `0..n`; 0 where there is nothing to choose from. The bias of the remainder is below one in 2^50 here.
+    /// Returns a number of `0..n`, or 0 if `n` is 0. The bias of the remainder is below one in 2^50 here.
     pub fn below(&mut self, n: usize) -> usize {
         if n == 0 { 0 } else { (self.next() % n as u64) as usize }
     }
 
-    /// Between two numbers of milliseconds.
+    /// Returns a duration between two numbers of milliseconds.
     pub fn ms(&mut self, from: u64, to: u64) -> Duration {
         Duration::from_millis(from + self.below((to - from) as usize + 1) as u64)
     }
 
-    /// True in so many of a hundred cases.
+    /// Returns true in `percent` of 100 cases.
     pub fn chance(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }
 
-    /// One of them.
+    /// Returns one of the items; `None` if there are none.
     pub fn pick<'a, T>(&mut self, all: &'a [T]) -> Option<&'a T> {
         all.get(self.below(all.len()))
     }
 
-    /// In another order.
+    /// Shuffles the items.
     pub fn shuffle<T>(&mut self, all: &mut [T]) {
         for i in (1..all.len()).rev() {
             all.swap(i, self.below(i + 1));
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seed_means_the_same_for_ever() {
+    fn a_seed_always_gives_the_same_numbers() {
         // The first numbers of SplitMix64 from 1234567, as its authors' program prints them.
         let mut rng = Rng(1_234_567);
         assert_eq!([rng.next(), rng.next()], [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]);

@@ -67,23 +67,23 @@ async fn drill(options: &Options) -> Result<Report> {
     }
     let scene = Scene::new(world, !options.faults.is_empty());
     let tmux_ends = options.faults.iter().any(|fault| fault.ends_tmux());
-    let mut bystanders = Bystanders::bring(&scene.world, !tmux_ends).await?;
+    let mut bystanders = Bystanders::start(&scene.world, !tmux_ends).await?;
 
     let (injected, missed, samples) = beside(trouble(&scene, options), keeping(&scene, options)).await;
     after::look_for_programs(&scene).await;
     let mut history = match gather::history(&scene).await {
         Ok(history) => history,
         Err(e) => {
-            scene.violated("everything comes back", "Redis", e.message);
+            scene.violated("everything recovers", "Redis", e.message);
             History::default()
         }
     };
     let (accepted, executions) = (gather::accepted(&history), history.executions.len());
     if options.rate.is_some() {
-        gather::forget_forgotten(&mut history);
+        gather::remove_expired(&mut history);
     }
     for contradiction in scene.world.store.audit().await.unwrap_or_default() {
-        scene.violated("what is stored agrees", "Redis", contradiction);
+        scene.violated("stored records are consistent", "Redis", contradiction);
     }
     let passes = scene.world.store.passes().await.unwrap_or_default();
     after::stop_and_look(&scene, bystanders.spared()).await;
@@ -275,8 +275,8 @@ async fn settled(fates: &RefCell<Vec<Fate>>, i: usize) -> Option<TaskId> {
     }
 }
 
-/// A job with a key is delegated by two at once, and again where nobody answered; one without may have been accepted all
-/// the same, so it is not.
+/// A job with a key is delegated by two at once, and again where nobody answered; one without may have been accepted
+/// all the same, so it is not.
 async fn delegate(scene: &Scene, job: &Job, after: Option<&TaskId>) -> Option<TaskId> {
     let words = job.words(after.map(TaskId::as_str));
     let Some(key) = &job.key else { return scene.delegate(&words, None, after).await };

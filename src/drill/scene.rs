@@ -1,4 +1,4 @@
-//! What all parts of a running drill see and write to. One thread, so plain cells do.
+//! The shared state of a running drill. The drill has one thread, so plain cells suffice.
 
 use std::{
     cell::{Cell, RefCell},
@@ -22,16 +22,16 @@ use crate::{
     store::agents::Record,
 };
 
-/// How long a person who sees that nothing supervises needs to type `orch start`, at most.
+/// The time after which a simulated person types `orch start` when no supervisor runs, in ms.
 const NOTICED_WITHIN_MS: (u64, u64) = (0, 400);
-/// The exit codes of a command that finds nothing running, and of one that has found a bug in orch.
-const NOBODY_ANSWERS: i32 = 3;
+/// The exit codes of a command that finds nothing running, and of an internal error.
+const NOT_RUNNING: i32 = 3;
 const BUG: i32 = 70;
-const DOES_AS_ASKED: &str = "a command does what it is asked, or says that nobody answers";
-/// How often somebody looks who holds the supervisor's lock.
+const SUCCEEDS_OR_REPORTS: &str = "a command succeeds, or reports that nothing answers";
+/// The interval between two checks of the supervisor's lock.
 const GLANCE: Duration = Duration::from_millis(20);
 
-/// What the drill itself did or saw, for the timeline.
+/// An action or observation of the drill, for the timeline.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Note {
     pub at: Timestamp,
@@ -42,20 +42,20 @@ pub(super) struct Note {
 pub(super) struct Scene {
     pub world: World,
     pub notes: RefCell<Vec<Note>>,
-    /// Every delegate that was answered.
+    /// Every acknowledged `orch delegate`.
     pub acks: RefCell<Vec<Ack>>,
-    /// Delegates that were refused because of the task that they come after, and with which words.
+    /// The dependency and the message of every `orch delegate` that was rejected because of its dependency.
     pub too_late: RefCell<Vec<(TaskId, String)>>,
-    /// How many delegates were not answered.
+    /// The number of `orch delegate` calls without an acknowledgement.
     pub unanswered: Cell<usize>,
     pub violations: RefCell<Vec<Violation>>,
-    /// Who was seen with the supervisor's lock.
+    /// The observed holders of the supervisor's lock.
     pub lives: RefCell<Vec<Life>>,
-    /// Supervisors that the drill itself has ended.
+    /// The supervisors that the drill has killed.
     pub killed: RefCell<BTreeSet<ProcessId>>,
-    /// The agents as last seen: whom to hit while Redis is away.
+    /// The agents as last read, which are the targets while Redis is unreachable.
     pub agents: RefCell<Vec<Record>>,
-    /// Whether faults come: only then may a command fail.
+    /// Whether faults are injected: only then may a command fail.
     pub troubled: bool,
 }
 
@@ -85,8 +85,8 @@ impl Scene {
         self.violations.borrow_mut().push(violation);
     }
 
-    /// Delegates by the real command line; the task, where it was acknowledged. `after` is what the task comes after: where
-    /// that has ended otherwise than well, the delegate is refused.
+    /// Delegates with the real command line, and returns the task if it was acknowledged. `after` is the task's
+    /// dependency: if it ended without success, the delegate is rejected.
     pub async fn delegate(&self, words: &[String], key: Option<&str>, after: Option<&TaskId>) -> Option<TaskId> {
         #[derive(serde::Deserialize)]
         struct Answer {
@@ -112,32 +112,32 @@ impl Scene {
         None
     }
 
-    /// Whether what delegates were refused for was so: that what they come after had ended otherwise than well. It stays
-    /// so: nobody retries in a drill what is not held.
+    /// Checks that every rejected dependency had ended without success. That is final, because a drill retries only
+    /// held tasks.
     pub fn check_too_late(&self, tasks: &[TaskDetail]) {
-        for (after, said) in self.too_late.take() {
+        for (after, message) in self.too_late.take() {
             let state = tasks.iter().find(|t| t.task.id == after).map(|t| t.task.state);
             if !matches!(state, Some(TaskState::Failed | TaskState::Cancelled)) {
-                self.violated(DOES_AS_ASKED, "orch delegate", said);
+                self.violated(SUCCEEDS_OR_REPORTS, "orch delegate", message);
             }
         }
     }
 
-    /// A command that did not do what was asked: while things are broken it may say that nobody answers, and nothing else.
+    /// Checks a command that failed: while faults are injected, it may report that nothing answers, and nothing else.
     pub fn refused(&self, what: &str, output: &Output) {
         self.refused_but_for(&[], what, output);
     }
 
-    /// The same of one that may refuse for reasons of its own, with these exit codes.
+    /// Checks a command that failed, and that may also fail with these exit codes.
     pub fn refused_but_for(&self, codes: &[i32], what: &str, output: &Output) {
-        let said = output.complaint();
-        self.note(format!("{what}: {said}"));
-        if !(codes.contains(&output.code) || self.troubled && output.code == NOBODY_ANSWERS) {
-            self.violated(DOES_AS_ASKED, what, said);
+        let message = output.complaint();
+        self.note(format!("{what}: {message}"));
+        if !(codes.contains(&output.code) || self.troubled && output.code == NOT_RUNNING) {
+            self.violated(SUCCEEDS_OR_REPORTS, what, message);
         }
     }
 
-    /// Looks who supervises, for as long as this is polled.
+    /// Observes the supervisors, for as long as the future is polled.
     pub async fn watch_supervisors(&self) {
         let mut current: Option<ProcessId> = None;
         loop {
@@ -159,12 +159,12 @@ impl Scene {
 
     fn supervisor_ended(&self, process: &ProcessId) {
         if !self.killed.borrow().contains(process) {
-            let facts = "it ended, and nobody had killed it (supervisor.log says more)";
-            self.violated("nothing dies by itself", format!("supervisor {}", process.pid), facts);
+            let facts = "it ended, and the drill had not killed it (see supervisor.log)";
+            self.violated("no supervisor ends unexpectedly", format!("supervisor {}", process.pid), facts);
         }
     }
 
-    /// Does what a person does who finds that nothing supervises any more: types `orch start`, until it works.
+    /// Runs `orch start` whenever no supervisor runs, like a person, until it succeeds.
     pub async fn keep_started(&self, mut rng: super::rng::Rng) {
         loop {
             tokio::time::sleep(GLANCE).await;
@@ -175,16 +175,16 @@ impl Scene {
             self.note("orch start");
             let output = self.world.orch(&["start", "--json"]).await;
             if output.code != 0 {
-                // Whatever broke under it may break it; that it comes up in the end is what the drill waits for.
+                // A start may fail because of a fault. The drill waits until a later one succeeds.
                 self.note(format!("orch start: {}", output.complaint()));
                 if output.code == BUG {
-                    self.violated("orch has no bugs that it knows of", "orch start", output.complaint());
+                    self.violated("orch reports no internal error", "orch start", output.complaint());
                 }
             }
         }
     }
 
-    /// Keeps an eye on who there is.
+    /// Reads the agents repeatedly.
     pub async fn watch_agents(&self) {
         loop {
             self.look_at_agents().await;
@@ -192,7 +192,7 @@ impl Scene {
         }
     }
 
-    /// The agents now, or as last seen where Redis does not answer at once.
+    /// Returns the current agents, or those of the last read if Redis does not answer immediately.
     pub async fn look_at_agents(&self) -> Vec<Record> {
         let looked = tokio::time::timeout(Duration::from_millis(200), self.world.store.agents()).await;
         if let Ok(Ok(agents)) = looked {
@@ -201,7 +201,7 @@ impl Scene {
         self.agents.borrow().clone()
     }
 
-    /// Waits until no task has anything more to do by itself. Held ones are released on the way, as a person would.
+    /// Waits until all tasks have ended. Held tasks are retried on the way, as a person would do.
     pub async fn quiet(&self, limit: Duration) {
         let began = Instant::now();
         loop {
@@ -243,9 +243,13 @@ impl Scene {
             }
         }
         let counts: Vec<String> = counts.iter().map(|(state, n)| format!("{n} {state}")).collect();
-        self.note(format!("it does not come to rest: {}", counts.join(", ")));
+        self.note(format!("not all tasks end: {}", counts.join(", ")));
         if counts.is_empty() {
-            self.violated("everything comes back", "Redis", format!("nobody answers {limit:?} after the last fault"));
+            self.violated(
+                "everything recovers",
+                "Redis",
+                format!("Redis does not answer {limit:?} after the last fault"),
+            );
         }
     }
 }

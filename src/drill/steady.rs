@@ -1,7 +1,7 @@
-//! What grows under an even load: memory, descriptors, keys, sessions, sampled over the whole time.
+//! Growth under a constant load: memory, descriptors, keys and sessions, sampled over the whole time.
 //!
-//! The first fifth is warm-up, and so is what passes until the first tasks are forgotten: only then does as much go as
-//! comes. What is compared are the medians of the first and of the last quarter of the rest.
+//! The first fifth is warm-up, and so is the time until the first records expire: only then are as many removed as
+//! added. The medians of the first and of the last quarter of the rest are compared.
 
 use std::time::Duration;
 
@@ -11,32 +11,32 @@ use tokio::time::Instant;
 use super::scene::Scene;
 use crate::{mux::Mux, os, redis_server};
 
-/// More than this is a leak.
+/// The growth above which a resource leaks.
 const BOUND_PERCENT: f64 = 5.0;
 const WARM_UP: f64 = 0.2;
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(90);
-/// So many samples in all.
+/// The total number of samples.
 const SAMPLES: u32 = 120;
 
-/// How one thing has grown.
+/// The growth of one resource.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Growth {
-    /// Of what.
+    /// The name of the resource.
     pub what: &'static str,
     /// `bytes` or `count`.
     pub unit: &'static str,
-    /// After the warm-up.
+    /// The value after the warm-up.
     pub first: f64,
-    /// At the end.
+    /// The value at the end.
     pub last: f64,
-    /// From the one to the other.
+    /// The growth from the first to the last value, in percent.
     pub percent: f64,
-    /// Whether that is within what is promised.
+    /// Whether the growth is within the bound.
     pub within: bool,
 }
 
-/// What is sampled: name, unit, and a difference that is no growth, whatever percentage it is. That of the runners is an
-/// average runner's: where each of them keeps 100 bytes of every task, half an hour shows it.
+/// The sampled resources: name, unit, and the difference that is always permitted. The runners' values are averages per
+/// runner: half an hour reveals a runner that keeps 100 bytes per task.
 const SERIES: [(&str, &str, f64); 8] = [
     ("supervisor memory", "bytes", 64.0 * 1024.0),
     ("runners memory", "bytes", 32.0 * 1024.0),
@@ -48,16 +48,16 @@ const SERIES: [(&str, &str, f64); 8] = [
     ("processes", "count", 8.0),
 ];
 
-/// Samples, each with a value for each of the series.
+/// Samples, each with one value per series.
 #[derive(Debug, Default)]
 pub(super) struct Samples(Vec<[f64; SERIES.len()]>);
 
 impl Samples {
-    /// Samples until `duration` is over.
+    /// Takes samples until `duration` has passed.
     pub async fn take(scene: &Scene, duration: Duration) -> Samples {
         let mut samples = Samples::default();
         let began = Instant::now();
-        // A sample takes its time on a busy machine; none is taken when the load has ended.
+        // A sample may be slow on a busy machine; none is taken after the load has ended.
         for n in 1..SAMPLES {
             tokio::time::sleep_until(began + duration * n / SAMPLES).await;
             if began.elapsed() < duration {
@@ -67,7 +67,7 @@ impl Samples {
         samples
     }
 
-    /// What has grown; nothing where there are too few to tell.
+    /// Returns the growth of each resource; empty if there are too few samples.
     pub fn growth(&self, duration: Duration) -> Vec<Growth> {
         let warm_up = FORGOTTEN_AFTER.div_duration_f64(duration).clamp(WARM_UP, 1.0);
         let rest = &self.0[(self.0.len() as f64 * warm_up) as usize..];
@@ -97,7 +97,7 @@ async fn sample(scene: &Scene) -> Option<[f64; SERIES.len()]> {
     let runners: Vec<u32> = world.store.agents().await.ok()?.iter().filter_map(|r| r.agent.pid).collect();
     let memory = |pid: u32| os::memory(pid).and_then(|m| m.private_bytes).unwrap_or(0) as f64;
     let fds = |pid: u32| os::open_fds(pid).unwrap_or(0) as f64;
-    // By agent: how many there are differs from moment to moment.
+    // Averages per runner, because the number of runners varies.
     let per_runner =
         |of: &dyn Fn(u32) -> f64| runners.iter().map(|pid| of(*pid)).sum::<f64>() / runners.len().max(1) as f64;
     let sizes = world.store.sizes().await.ok()?;
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leak_is_seen_and_warm_up_and_spikes_are_not_taken_for_one() {
+    fn a_leak_is_detected_and_warm_up_and_spikes_are_not() {
         let mb = 1024.0 * 1024.0;
         let leak = of(|i| (20.0 + i as f64) * mb);
         assert!(leak.iter().filter(|g| g.unit == "bytes").all(|g| !g.within && g.percent > 100.0), "{leak:?}");
@@ -136,16 +136,16 @@ mod tests {
         assert!(spike.iter().all(|g| g.within));
         assert!(Samples(Vec::new()).growth(HALF_AN_HOUR).is_empty());
         let short = Samples(vec![[1.0; SERIES.len()]; 100]);
-        assert!(short.growth(Duration::from_secs(60)).is_empty(), "nothing is forgotten yet");
+        assert!(short.growth(Duration::from_secs(60)).is_empty(), "no record has expired yet");
     }
-    /// Of the half hour's tasks each of 20 runners has some 900, at ten a second: what it would keep of each.
+    /// At ten tasks per second, each of 20 runners runs about 900 tasks in half an hour.
     #[test]
-    fn what_a_runner_keeps_of_every_task_is_seen_before_it_matters() {
+    fn memory_that_a_runner_keeps_per_task_is_detected() {
         let runners = |per_task: f64| {
             let growth = of(|i| 1024.0 * 1024.0 + i as f64 / 100.0 * 900.0 * per_task);
             growth.into_iter().find(|g| g.what == "runners memory").unwrap()
         };
-        assert!(runners(16.0).within, "pages come one at a time");
+        assert!(runners(16.0).within, "single pages are permitted");
         assert!(!runners(100.0).within, "{:?}", runners(100.0));
     }
 }

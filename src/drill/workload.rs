@@ -1,13 +1,13 @@
-//! What the agents have to do meanwhile: a mixture of small tasks, drawn from the seed, fed by the real command line.
+//! The workload of a drill: a mixture of small tasks, drawn from the seed and delegated with the real command line.
 //!
-//! The tasks' programs are shell scripts that note in one file, each line one append, that they have begun and how they
-//! are about to end: whatever orch believes, this is what ran.
+//! The tasks' programs are shell scripts that append their start and their imminent end to one file. This file shows
+//! what ran, independent of orch's records.
 
 use std::time::Duration;
 
 use super::rng::Rng;
 
-/// What every task begins with; it lies in the world's folder as `task`.
+/// The script of every task; it is in the world's folder as `task`.
 pub(super) const SCRIPT: &str = r#"# What a task of a drill is made of: it notes that it has begun, does its part, and notes how it is about to end.
 # Until there is one: the drill may have killed it.
 now() { at=; until [ -n "$at" ]; do at=$(date +%s%3N); done; }
@@ -51,32 +51,32 @@ deep() {
 }
 "#;
 
-/// What [`SCRIPT`] leaves behind wherever it can.
+/// The process that [`SCRIPT`] leaves behind in every possible way.
 pub(super) const LITTER: &str = "sleep 600";
 
-/// One task to come.
+/// A planned task.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Job {
-    /// After the beginning.
+    /// The time since the beginning of the drill.
     pub at: Duration,
     pub role: &'static str,
-    /// What its program does, in the words of [`SCRIPT`].
+    /// The arguments of [`SCRIPT`].
     pub part: String,
     pub priority: &'static str,
     pub retries: Option<u32>,
-    /// Delegated twice at the same time with this key, by two who do not know of each other.
+    /// The idempotency key with which it is delegated twice at the same time.
     pub key: Option<String>,
-    /// Not before this earlier job.
+    /// The earlier job on which it depends.
     pub after: Option<usize>,
 }
 
 impl Job {
-    /// The text that is delegated.
+    /// Returns the text that is delegated.
     pub fn text(&self) -> String {
         text(&self.part)
     }
 
-    /// The words of `orch delegate`; `after` is the task that the earlier job has become.
+    /// Returns the arguments of `orch delegate`; `after` is the task of the earlier job.
     pub fn words(&self, after: Option<&str>) -> Vec<String> {
         let mut words = delegate(self.role, self.priority);
         words.extend(self.retries.iter().flat_map(|n| ["--retries".to_owned(), n.to_string()]));
@@ -87,17 +87,18 @@ impl Job {
     }
 }
 
-/// A task whose program does this.
+/// Returns the text of a task whose program runs [`SCRIPT`] with these arguments.
 pub(super) fn text(part: &str) -> String {
     format!(". \"$DRILL/task\"; {part}")
 }
 
-/// The words of an `orch delegate`, its text excepted.
+/// Returns the arguments of an `orch delegate` without the text.
 pub(super) fn delegate(role: &str, priority: &str) -> Vec<String> {
     ["delegate", "--json", "--role", role, "--priority", priority].map(str::to_owned).into()
 }
 
-/// A drill's tasks, in the order in which they are delegated: some at the very beginning, the others over its time.
+/// Returns a drill's tasks, in the order in which they are delegated: some at the beginning, the others over its
+/// duration.
 pub(super) fn jobs(seed: u64, n: usize, duration: Duration) -> Vec<Job> {
     let mut rng = Rng::new(seed, 2);
     let mut times: Vec<Duration> = (0..n)
@@ -122,7 +123,7 @@ fn job(rng: &mut Rng, i: usize, at: Duration) -> Job {
     };
     let retries = match part.as_str() {
         "always 75" => Some(1),
-        // What it calls may find Redis away.
+        // The commands it calls may find Redis unreachable.
         "parent" | "deep" => Some(8),
         _ => None,
     };
@@ -137,7 +138,7 @@ fn job(rng: &mut Rng, i: usize, at: Duration) -> Job {
     }
 }
 
-/// Tasks at an even pace, for [`steady`](super::steady).
+/// Returns tasks at a constant rate, for [`steady`](super::steady).
 pub(super) fn even(n: usize, duration: Duration) -> Vec<Job> {
     let job = |i: usize| Job {
         at: duration.mul_f64(i as f64 / n as f64),
@@ -156,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seed_is_one_workload_of_every_kind() {
+    fn a_seed_gives_one_workload_with_every_kind_of_task() {
         let one = jobs(3, 400, Duration::from_secs(20));
         assert_eq!(one, jobs(3, 400, Duration::from_secs(20)));
         for part in
@@ -165,17 +166,20 @@ mod tests {
             assert!(one.iter().any(|job| job.part.starts_with(part)), "{part}");
         }
         assert!(one.iter().any(|j| j.key.is_some()) && one.iter().any(|j| j.after.is_some()));
-        assert!(one.iter().enumerate().all(|(i, j)| j.after.is_none_or(|earlier| earlier < i)), "no circles");
+        assert!(
+            one.iter().enumerate().all(|(i, j)| j.after.is_none_or(|earlier| earlier < i)),
+            "dependencies have no cycles"
+        );
         assert!(one.windows(2).all(|w| w[0].at <= w[1].at) && one[399].at < Duration::from_secs(20));
     }
 
     #[test]
-    fn it_leaves_behind_what_is_looked_for() {
+    fn the_script_leaves_the_process_that_is_searched_for() {
         assert!(SCRIPT.matches(LITTER).count() >= 3);
     }
 
     #[test]
-    fn its_words_are_those_of_the_command_line() {
+    fn the_arguments_are_valid_for_the_command_line() {
         let job = Job { after: Some(0), key: Some("k".into()), ..jobs(1, 2, Duration::from_secs(1))[1].clone() };
         let mut words: Vec<std::ffi::OsString> = vec!["orch".into()];
         words.extend(job.words(Some("t-7k2m9qx4hz")).into_iter().map(Into::into));

@@ -1,6 +1,6 @@
-//! A world of the drill's own: a folder, an environment, an orch in it. What is done in here can reach nobody's real
-//! work: its Redis, its tmux server and its state lie in a fresh temporary folder, and by that folder's name all its
-//! processes are found again.
+//! A private world for a drill: a folder, an environment, and an orch in it. A drill cannot reach the user's real work:
+//! its Redis, its tmux server and its state are in a new temporary folder, and all its processes are found by the name
+//! of that folder.
 
 use std::{
     ffi::OsString,
@@ -24,61 +24,61 @@ use crate::{
     store::Store,
 };
 
-/// What a world's folder is called, before six random letters.
+/// The prefix of a world's folder; six random letters follow.
 const PREFIX: &str = "orch-drill-";
 /// The longest folder in which all sockets still have paths that are short enough (107 bytes).
 const LONGEST_ROOT: usize = 60;
-/// In a world's folder: held by its drill; what is told where something went wrong.
+/// Files in a world's folder: the lock that its drill holds, and the timeline after a violation.
 const LOCK: &str = "lock";
 pub(super) const TIMELINE: &str = "timeline";
-/// A world whose lock was made so long ago has its lock held, or nobody's hand on it any more.
+/// The age from which an unheld lock means that the world's drill has ended.
 const SETTLED: Duration = Duration::from_secs(60);
-/// No command may take longer: `orch start` itself gives up after two minutes.
+/// The time limit of every command. `orch start` itself times out after two minutes.
 const LIMIT: Duration = Duration::from_secs(150);
-/// How long a call of the drill's own tries when Redis does not answer.
+/// The retry deadline of the drill's own calls to Redis.
 const RETRY_FOR: Duration = Duration::from_millis(100);
 
-/// The rhythms of a world: short, so that a drill need not wait long for a lease to end.
+/// The intervals of a world. They are short, so that leases expire soon.
 pub(super) const LEASE: Duration = Duration::from_secs(2);
 
-/// How its agents come and go.
+/// How many agents a world has, and how long records are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fleet {
-    /// As there is work, of two roles, and nothing is forgotten.
+    /// Agents of two roles start and stop with the load, and no record expires.
     Changing,
-    /// All stay, and what has ended is forgotten as soon as may be: so nothing has a reason to grow.
+    /// All agents keep running, and records of ended tasks expire as soon as possible, so that nothing should grow.
     Steady,
 }
 
-/// One world. Dropped, it ends all its processes and removes its folder.
+/// One world. Dropping it kills all its processes and removes its folder.
 pub(super) struct World {
-    /// Holds the world, and beside it what belongs to the drill but not to the world.
+    /// The folder that contains the world and the drill's other files.
     pub root: PathBuf,
-    /// The world itself.
+    /// The world's folder.
     pub path: PathBuf,
     pub home: Home,
-    /// Its Redis, looked at from outside.
+    /// The drill's connection to the world's Redis.
     pub store: Store,
     /// Its tmux server.
     pub mux: TmuxMux,
-    /// Whether the folder stays.
+    /// Whether the folder is kept.
     pub keep: bool,
     env: Vec<(OsString, OsString)>,
-    /// Held as long as we live: by it others see that this world is somebody's.
+    /// Held for the lifetime of the drill, so that other drills do not remove this world.
     _lock: Option<os::FileLock>,
 }
 
-/// How a command came out.
+/// The outcome of a command.
 #[derive(Debug)]
 pub(super) struct Output {
-    /// The exit code; -1 where it was killed, or did not end.
+    /// The exit code; -1 if the command was killed or did not end.
     pub code: i32,
     pub stdout: String,
     pub stderr: String,
 }
 
 impl Output {
-    /// What it says is wrong, on one line.
+    /// Returns the error message on one line.
     pub fn complaint(&self) -> String {
         let said = serde_json::from_str::<serde_json::Value>(&self.stdout).ok();
         let message = said.as_ref().and_then(|v| v["error"]["message"].as_str());
@@ -88,10 +88,10 @@ impl Output {
 }
 
 impl World {
-    /// Makes the folder with all that is in it; nothing runs yet.
+    /// Creates the folder with its files. Nothing runs yet.
     ///
     /// # Errors
-    /// Configuration: there is no place for a short folder of ours.
+    /// Returns a configuration error if no folder with a short enough path can be created.
     pub fn create(fleet: Fleet, agents: u32) -> Result<World> {
         let root = make_root()?;
         root.parent().into_iter().for_each(sweep);
@@ -127,7 +127,7 @@ impl World {
         })
     }
 
-    /// A program in this world.
+    /// Returns a command for a program in this world.
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command
@@ -137,13 +137,13 @@ impl World {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            // Ctrl-C is ours: the world ends in our order.
+            // Ctrl-C is handled by the drill, which ends the world in order.
             .process_group(0)
             .kill_on_drop(true);
         command
     }
 
-    /// The real program, to its end.
+    /// Runs the real `orch`, and returns its outcome.
     pub async fn orch<S: AsRef<std::ffi::OsStr>>(&self, words: &[S]) -> Output {
         let program = self.path.join("bin/orch");
         let running = self.command(&program.to_string_lossy()).args(words).output();
@@ -158,13 +158,13 @@ impl World {
         }
     }
 
-    /// The supervisor that holds the lock.
+    /// Returns the supervisor that holds the lock.
     pub fn supervisor(&self) -> Option<os::ProcessId> {
         os::read_lock_holder(&self.home.supervisor_lock())
     }
 
-    /// Ends every process of the world and of what stands beside it: stopped first, so that none starts another while we
-    /// look. Blocks for some milliseconds; ten seconds at most.
+    /// Kills every process whose folder is the world's or the drill's. They are stopped first, so that none of them
+    /// starts another one meanwhile. Blocks for some milliseconds, at most ten seconds.
     pub fn end(&self) {
         end(&self.root);
     }
@@ -185,7 +185,7 @@ fn end(root: &Path) {
         let left = os::of_folder(root).unwrap_or_default();
         for order in [Signal::SIGSTOP, Signal::SIGKILL] {
             for process in &left {
-                // Gone by now is what was wanted.
+                // A process that has already ended is no error.
                 let _ = process.signal(order);
             }
         }
@@ -194,12 +194,12 @@ fn end(root: &Path) {
     }
 }
 
-/// Ends the worlds whose drill was killed before it could. Kept ones have a timeline, and stay.
-fn sweep(place: &Path) {
-    for entry in fs::read_dir(place).into_iter().flatten().flatten() {
+/// Removes the worlds whose drill was killed. Kept worlds have a timeline, and are not removed.
+fn sweep(parent: &Path) {
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
         let (root, name) = (entry.path(), entry.file_name());
         let is_ours = || entry.metadata().is_ok_and(|m| m.is_dir() && m.uid() == nix::unistd::geteuid().as_raw());
-        // A younger one may be about to take its lock.
+        // The drill of a younger world may not have taken its lock yet.
         let is_old = || {
             fs::metadata(root.join(LOCK))
                 .and_then(|m| m.modified())
@@ -218,7 +218,7 @@ fn sweep(place: &Path) {
     }
 }
 
-/// tmux at that socket; a server that we start ourselves reads nobody's tmux.conf.
+/// Returns tmux at that socket. A server that the drill starts reads no tmux.conf.
 pub(super) fn tmux_at(socket: &Path) -> TmuxMux {
     let socket = Some(socket.display().to_string());
     TmuxMux::new(TmuxOptions { socket, config: Some("/dev/null".into()), ..TmuxOptions::default() })
@@ -227,25 +227,25 @@ pub(super) fn tmux_at(socket: &Path) -> TmuxMux {
 fn make_root() -> Result<PathBuf> {
     let requested = std::env::var_os("TMPDIR").map(PathBuf::from).filter(|path| path.is_absolute());
     let mut refused = Vec::new();
-    for place in requested.into_iter().chain(["/tmp".into(), "/var/tmp".into()]) {
-        // A link in the path would hide the folder's name from who looks for it.
-        let place = place.canonicalize().unwrap_or(place);
-        let template = place.join(format!("{PREFIX}XXXXXX"));
+    for parent in requested.into_iter().chain(["/tmp".into(), "/var/tmp".into()]) {
+        // Processes are found by the folder's real path, so links must be resolved.
+        let parent = parent.canonicalize().unwrap_or(parent);
+        let template = parent.join(format!("{PREFIX}XXXXXX"));
         if template.as_os_str().len() > LONGEST_ROOT {
-            refused.push(format!("{} is too long for the path of a socket", place.display()));
+            refused.push(format!("{} is too long for the path of a socket", parent.display()));
             continue;
         }
         match nix::unistd::mkdtemp(&template) {
             Ok(root) => return Ok(root),
-            Err(e) => refused.push(format!("{}: {}", place.display(), e.desc())),
+            Err(e) => refused.push(format!("{}: {}", parent.display(), e.desc())),
         }
     }
     Err(Error::config(format!("there is no folder for a drill: {}", refused.join("; ")))
         .hint("set TMPDIR to a short folder that you can write to"))
 }
 
-/// The caller's environment without what speaks of another orch or tmux, and with a home in which nobody has settled:
-/// a person's tmux.conf may start anything.
+/// Returns the caller's environment without the variables of another orch or tmux, and with an empty home, because the
+/// user's tmux.conf may start anything.
 fn environment(path: &Path, home: &Path) -> Vec<(OsString, OsString)> {
     let foreign = |name: &OsString| {
         let name = name.to_string_lossy();
@@ -275,7 +275,7 @@ fn environment(path: &Path, home: &Path) -> Vec<(OsString, OsString)> {
     env
 }
 
-/// A lost attempt is forgiven more often than any drill loses one: that a task may be poison is not what is proven here.
+/// Returns a sessions.toml that permits more losses than any drill causes, because dead letters by loss are not tested.
 fn sessions_toml(path: &Path, fleet: Fleet, agents: u32) -> String {
     let (leads, workers, keep, rest) = match fleet {
         Fleet::Changing => {
@@ -284,7 +284,7 @@ fn sessions_toml(path: &Path, fleet: Fleet, agents: u32) -> String {
         }
         Fleet::Steady => (1, agents, "1m".to_owned(), format!("min = {agents}")),
     };
-    // Parents that wait take no place, but they are agents.
+    // Waiting parents take no slot, but they are agents.
     let most = agents * 4 + 4;
     let env = format!("env = {{ DRILL = {:?} }}", path.display().to_string());
     format!(
@@ -305,7 +305,7 @@ mod tests {
     use crate::config::{Config, Env};
 
     #[test]
-    fn its_sessions_toml_reads_well_for_any_number_of_agents() {
+    fn its_sessions_toml_is_valid_for_any_number_of_agents() {
         let folder = tempfile::tempdir().unwrap();
         for agents in [1, 2, 6, 20, 100] {
             let toml = sessions_toml(Path::new("/tmp/x"), Fleet::Changing, agents);
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn its_environment_speaks_of_no_other_orch_or_tmux() {
+    fn its_environment_names_no_other_orch_or_tmux() {
         let env = environment(Path::new("/tmp/d/w"), Path::new("/tmp/d/w/home"));
         let of = |name: &str| env.iter().filter(|(n, _)| n == name).map(|(_, v)| v.clone()).collect::<Vec<_>>();
         assert_eq!((of("ORCH_HOME"), of("TMUX_TMPDIR")), (vec!["/tmp/d/w/home".into()], vec!["/tmp/d/w".into()]));
@@ -332,10 +332,10 @@ mod tests {
     }
 
     #[test]
-    fn worlds_that_nobody_looks_after_any_more_are_swept_away() {
-        let place = tempfile::tempdir().unwrap();
+    fn abandoned_worlds_are_removed() {
+        let parent = tempfile::tempdir().unwrap();
         let world = |name: &str, age: Duration| {
-            let root = place.path().join(format!("{PREFIX}{name}"));
+            let root = parent.path().join(format!("{PREFIX}{name}"));
             fs::create_dir(&root).unwrap();
             let lock = fs::File::create(root.join(LOCK)).unwrap();
             lock.set_modified(std::time::SystemTime::now() - age).unwrap();
@@ -349,9 +349,9 @@ mod tests {
         let long_ago = std::time::SystemTime::now() - SETTLED * 2;
         fs::File::options().write(true).open(held.join(LOCK)).unwrap().set_modified(long_ago).unwrap();
 
-        sweep(place.path());
+        sweep(parent.path());
         assert!(!old.exists() && young.exists() && kept.exists() && held.exists());
-        assert!(!left.wait().unwrap().success(), "its process is ended");
+        assert!(!left.wait().unwrap().success(), "its process is killed");
         drop(lock);
     }
 }

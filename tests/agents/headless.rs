@@ -7,16 +7,16 @@ use serde_json::{Value, json};
 
 use crate::common::{World, feed};
 
-/// Roles of the two, and one whose program is nowhere.
+/// Roles of both programs, and one whose program is not installed.
 const ROLES: &str = "[roles.c]\ndriver = \"claude\"\nmodel = \"m1\"\n[roles.x]\ndriver = \"codex\"\n\
                      [roles.none]\ndriver = \"codex\"\nenv = { PATH = \"/nonexistent\" }\n\
                      [roles.screen]\ndriver = \"claude\"\nmode = \"interactive\"\n";
 
-/// The first line of claude's stream, and its last.
+/// The first and the last line of claude's stream.
 const INIT: &str = r#"{"type":"system","subtype":"init","session_id":"SESSION","model":"m1"}"#;
 const DONE: &str = r#"{"type":"result","subtype":"success","is_error":false,"result":"The answer.","session_id":"SESSION","total_cost_usd":0.25,"usage":{"input_tokens":10,"output_tokens":4},"permission_denials":[]}"#;
 
-/// A world with a `claude` that writes down how it is called, and then does this.
+/// Starts a world with a `claude` that records its arguments and then runs `then`.
 fn world_with_claude(then: &str) -> World {
     world_with("claude", then)
 }
@@ -30,12 +30,12 @@ fn world_with(program: &str, then: &str) -> World {
     world
 }
 
-/// A shell line that prints this.
+/// Returns a shell command that prints this line.
 fn say(line: &str) -> String {
     format!("cat <<'EOF'\n{line}\nEOF\n")
 }
 
-/// What an attempt left.
+/// Returns the contents of a file of an attempt.
 fn kept(world: &World, task: &str, attempt: u32, name: &str) -> String {
     let path = world.home.join(format!("runs/{task}/{attempt}/{name}"));
     std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
@@ -48,7 +48,7 @@ fn reason(of: &Value, words: &[&str]) {
 }
 
 #[test]
-fn the_answer_and_what_it_cost_are_the_results_and_people_read_lines() {
+fn the_result_has_the_answer_and_the_cost_and_the_log_has_readable_lines() {
     let call =
         r#"{"type":"assistant","message":{"content":[{"type":"tool_use","name":"Bash","input":{"command":"ls"}}]}}"#;
     let script = [INIT, r#"{"type":"new_in_a_later_version"}"#, call, DONE].map(say).concat();
@@ -84,8 +84,8 @@ fn the_answer_and_what_it_cost_are_the_results_and_people_read_lines() {
 }
 
 #[test]
-fn the_server_that_a_program_is_told_of_speaks_for_its_task() {
-    // Asks the server as a client would, with nothing of its environment but what the file names.
+fn the_configured_mcp_server_acts_for_the_programs_task() {
+    // Calls the server as a client would, with only the environment that the configuration file names.
     let ask = r#"
         while [ "$1" != --mcp-config ]; do shift; done
         printf '%s\n%s\n%s\n' \
@@ -109,7 +109,7 @@ fn the_server_that_a_program_is_told_of_speaks_for_its_task() {
 }
 
 #[test]
-fn what_was_not_allowed_holds_the_task_for_a_person() {
+fn a_denied_permission_holds_the_task_for_a_person() {
     let denied = DONE.replace(
         r#""permission_denials":[]"#,
         r#""permission_denials":[{"tool_name":"Bash","tool_input":{"command":"npm test"}}]"#,
@@ -137,15 +137,15 @@ fn a_limit_delays_until_it_ends_and_counts_as_no_failure() {
 }
 
 #[test]
-fn a_limit_that_a_person_lifts_is_over_at_once() {
+fn a_limit_that_a_person_lifts_ends_immediately() {
     let limit = r#"{"type":"result","subtype":"success","is_error":true,"result":"You've hit your limit. Try again in 5 hours.","api_error_status":429}"#;
     let script = format!("{}[ $ORCH_ATTEMPT = 1 ] && {{ {}exit 1; }}\n{}", say(INIT), say(limit), say(DONE));
     let world = world_with_claude(&script);
     let task = world.delegate("c", "work");
     world.wait_for(&task, "delayed");
-    let told = |what: &str, of: &str| assert!(of.contains("orch resume c"), "{what} names the command: {of}");
-    told("status", &world.status()["attention"].to_string());
-    told("why", &world.orch(&["why", &task]).ok());
+    let names_the_command = |what: &str, of: &str| assert!(of.contains("orch resume c"), "{what}: {of}");
+    names_the_command("status", &world.status()["attention"].to_string());
+    names_the_command("why", &world.orch(&["why", &task]).ok());
     assert_eq!(world.orch_json(&["resume", "c"])["changed"], true);
     assert_eq!(world.wait_for(&task, "succeeded")["attempts"].as_array().map(Vec::len), Some(2));
     assert_eq!(world.orch_json(&["resume", "c"])["changed"], false);
@@ -153,16 +153,16 @@ fn a_limit_that_a_person_lifts_is_over_at_once() {
 }
 
 #[test]
-fn after_a_crash_the_conversation_goes_on() {
-    // The first attempt dies in the middle; the second one is told that it is.
+fn after_a_crash_the_conversation_is_resumed() {
+    // The first attempt dies in the middle; the prompt of the second one says that it is the second.
     let world = World::builder().tables(ROLES).build();
-    let (called, heard) = (world.file("called"), world.file("heard"));
+    let (called, prompts) = (world.file("called"), world.file("prompts"));
     world.program(
         "claude",
         &format!(
             "echo \"$*\" >> '{}'\ncat >> '{}'\n{}[ $ORCH_ATTEMPT = 1 ] && kill -9 $$\n{}",
             called.display(),
-            heard.display(),
+            prompts.display(),
             say(INIT),
             say(DONE)
         ),
@@ -174,14 +174,14 @@ fn after_a_crash_the_conversation_goes_on() {
     let called = world.lines("called");
     assert!(called[0].contains("--session-id ") && !called[0].contains("--resume"), "{called:?}");
     assert!(called[1].contains("--resume SESSION ") && !called[1].contains("--session-id"), "{called:?}");
-    let heard = world.lines("heard").join("\n");
+    let prompts = world.lines("prompts").join("\n");
     for words in ["This is attempt 2 of your task. Attempt 1", "lost: ", "signal 9", "a long piece of work"] {
-        assert!(heard.contains(words), "{words} in {heard}");
+        assert!(prompts.contains(words), "{words} in {prompts}");
     }
 }
 
 #[test]
-fn a_conversation_that_is_gone_is_begun_anew_in_the_same_attempt() {
+fn a_lost_conversation_is_replaced_in_the_same_attempt() {
     let gone = r#"{"type":"result","subtype":"error_during_execution","is_error":true,"errors":["No conversation found with session ID: SESSION"]}"#;
     let script = format!(
         "case \"$*\" in *--resume*) {}exit 1;; esac\n{}[ $ORCH_ATTEMPT = 1 ] && exit 75\n{}",
@@ -199,7 +199,7 @@ fn a_conversation_that_is_gone_is_begun_anew_in_the_same_attempt() {
 
 #[test]
 fn two_programs_are_never_in_one_conversation() {
-    // Somebody of the first attempt got away from all who look after it, and is still there.
+    // A process of the first attempt has escaped every cleanup, and still runs.
     let script = format!("{}[ $ORCH_ATTEMPT = 1 ] && exit 75\n{}", say(INIT), say(DONE));
     let world = World::builder().tables(&format!("{ROLES}[roles.c.retry]\nbase = \"1h\"\ncap = \"1h\"")).build();
     let called = world.file("called");
@@ -219,7 +219,7 @@ fn two_programs_are_never_in_one_conversation() {
 }
 
 #[test]
-fn a_limit_that_should_have_ended_long_ago_does_not_make_a_storm() {
+fn a_limit_that_ended_in_the_past_does_not_cause_a_retry_storm() {
     let tables = "[roles.c]\ndriver = \"claude\"\n[roles.c.retry]\nbase = \"30s\"\ncap = \"60s\"";
     let world = World::builder().tables(tables).build();
     let limit = r#"{"type":"result","subtype":"success","is_error":true,"result":"usage limit reached|1700000000","api_error_status":429,"permission_denials":[]}"#;
@@ -227,7 +227,9 @@ fn a_limit_that_should_have_ended_long_ago_does_not_make_a_storm() {
     world.start();
     let task = world.delegate("c", "work");
     let attempts = || world.show(&task)["attempts"].as_array().unwrap().clone();
-    world.wait_until("it was tried again", || attempts().get(1).is_some_and(|again| !again["cause"].is_null()));
+    world.wait_until("the second attempt has ended", || {
+        attempts().get(1).is_some_and(|again| !again["cause"].is_null())
+    });
     assert_eq!(attempts()[1]["cause"], "rate_limited");
     let why = world.orch(&["why", &task]).ok();
     let (_, rest) = why.split_once("Attempt 3 may start in ").unwrap_or_else(|| panic!("{why}"));
@@ -235,7 +237,7 @@ fn a_limit_that_should_have_ended_long_ago_does_not_make_a_storm() {
 }
 
 #[test]
-fn what_is_not_its_format_is_said_so_and_not_paid_for_again() {
+fn output_in_another_format_is_reported_and_not_retried() {
     let world = world_with_claude("echo 'Welcome to the other claude'; echo '{\"x\": 1}'");
     let failed = world.wait_for(&world.delegate("c", "work"), "failed");
     reason(&failed, &["claude", "not its stream of JSON (2 lines, none understood)", "orch doctor"]);
@@ -244,7 +246,7 @@ fn what_is_not_its_format_is_said_so_and_not_paid_for_again() {
 }
 
 #[test]
-fn a_program_of_another_version_that_does_not_know_an_option_is_not_called_again() {
+fn a_program_version_without_a_required_option_is_not_retried() {
     let world = world_with_claude("echo \"error: unknown option '--strict-mcp-config'\" >&2; exit 1");
     let failed = world.wait_for(&world.delegate("c", "work"), "failed");
     assert_eq!((&failed["cause"], failed["attempts"].as_array().map(Vec::len)), (&json!("permanent"), Some(1)));
@@ -255,7 +257,7 @@ fn a_program_of_another_version_that_does_not_know_an_option_is_not_called_again
 fn instructions_of_any_length_reach_the_program() {
     let world = World::builder().tables("[roles.c]\ndriver = \"claude\"\ninstructions_file = \"long.md\"").build();
     let called = world.file("called");
-    // Longer than an argument may be.
+    // This is longer than an argument may be.
     let long = "be brief. ".repeat(20_000);
     std::fs::write(world.project.join("long.md"), &long).unwrap();
     let script = format!("echo \"$*\" >> '{}'\ncat > /dev/null\n{}", called.display(), [INIT, DONE].map(say).concat());
@@ -270,14 +272,15 @@ fn instructions_of_any_length_reach_the_program() {
 }
 
 #[test]
-fn a_program_that_says_nothing_and_one_that_is_not_there_are_told_apart() {
+fn a_silent_program_and_a_missing_one_are_reported_differently() {
     let world = world_with_claude("exit 0");
     let silent = world.orch(&["delegate", "--role", "c", "--retries", "0", "work"]).ok();
     reason(&world.wait_for(silent.trim(), "failed"), &["claude ended with exit code 0 and had printed nothing"]);
     let missing = world.delegate("none", "work");
-    let said = "role none can't be started: its program codex is not on PATH: install it: npm install -g @openai/codex";
-    world.wait_until("it is said", || world.status()["attention"].to_string().contains(said));
-    assert_eq!(world.show(&missing)["state"], "ready", "it waits for it");
+    let missing_program =
+        "role none can't be started: its program codex is not on PATH: install it: npm install -g @openai/codex";
+    world.wait_until("status reports the role", || world.status()["attention"].to_string().contains(missing_program));
+    assert_eq!(world.show(&missing)["state"], "ready", "the task waits for the program");
     world.program("codex", "");
     std::fs::write(world.file("bin/codex"), "#!/no/such/interpreter\n").unwrap();
     let broken = world.wait_for(&world.delegate("x", "work"), "failed");
@@ -285,7 +288,7 @@ fn a_program_that_says_nothing_and_one_that_is_not_there_are_told_apart() {
 }
 
 #[test]
-fn a_text_that_is_too_long_for_an_argument_is_said_to_be() {
+fn a_text_that_is_too_long_for_an_argument_is_reported() {
     let world = world_with_claude("exit 0");
     let long = "long ".repeat(30_000);
     let id = feed(world.orch_command(&["delegate", "--role", "screen", "-"]), long.as_bytes()).ok();
@@ -301,21 +304,22 @@ fn the_master_is_the_first_program_that_is_installed_and_has_the_tools() {
     let large = "x=$(head -c 40000000 /dev/zero | tr '\\0' x)";
     world.program("codex", &format!("echo \"$*\" >> '{}'; {large}; sleep 1000", called.display()));
     world.start();
-    world.wait_until("it is called", || !world.lines("called").is_empty());
+    world.wait_until("the program is started", || !world.lines("called").is_empty());
     let called = &world.lines("called")[0];
     assert!(called.starts_with("--no-daemon -c mcp_servers.orch.command="), "{called}");
     let memory = || world.agent("opus-master")["rss_bytes"].as_u64();
-    world.wait_until("its memory is told with that of its program", || memory() > Some(40_000_000));
+    world.wait_until("the master's memory includes its program's", || memory() > Some(40_000_000));
     world.stop_and_check_nothing_left();
 }
 
 #[test]
-fn an_attempt_that_was_ended_has_used_what_it_has_used() {
-    let said = r#"{"type":"assistant","message":{"id":"a","content":[{"type":"text","text":"I look."}],"usage":{"input_tokens":30,"output_tokens":4}}}"#;
-    let world = world_with_claude(&format!("{}touch \"$HOME/said\"; exec sleep 1000", [INIT, said].map(say).concat()));
+fn the_usage_of_a_cancelled_attempt_is_counted() {
+    let message = r#"{"type":"assistant","message":{"id":"a","content":[{"type":"text","text":"I look."}],"usage":{"input_tokens":30,"output_tokens":4}}}"#;
+    let world =
+        world_with_claude(&format!("{}touch \"$HOME/said\"; exec sleep 1000", [INIT, message].map(say).concat()));
     let task = world.delegate("c", "look around");
-    world.wait_until("it has said something", || world.file("said").exists());
-    world.wait_until("it was heard", || kept(&world, &task, 1, "output").contains("I look."));
+    world.wait_until("the program has printed its message", || world.file("said").exists());
+    world.wait_until("the output is recorded", || kept(&world, &task, 1, "output").contains("I look."));
     world.orch(&["cancel", &task]).ok();
     let shown = world.wait_for(&task, "cancelled");
     assert_eq!(shown["result"]["usage"], json!({"input_tokens": 30, "output_tokens": 4, "cost_usd": 0.0}), "{shown:#}");
@@ -324,7 +328,7 @@ fn an_attempt_that_was_ended_has_used_what_it_has_used() {
 }
 
 #[test]
-fn an_answer_of_ten_megabytes_is_kept_and_cut() {
+fn an_answer_of_ten_megabytes_is_kept_truncated() {
     let (head, tail) = DONE.split_once("The answer.").unwrap();
     let script =
         format!("{}printf '%s' '{head}'; head -c 10485760 /dev/zero | tr '\\0' a; printf '%s\\n' '{tail}'", say(INIT));
@@ -339,16 +343,16 @@ fn an_answer_of_ten_megabytes_is_kept_and_cut() {
 }
 
 #[test]
-fn a_secret_is_kept_out_of_what_the_program_tells_however_it_is_written() {
+fn a_secret_is_redacted_from_output_in_every_encoding() {
     let mut world =
         World::builder().tables(&format!("{ROLES}[roles.s]\ndriver = \"claude\"\nenv_from = [\"MY_TOKEN\"]")).build();
     world.env.insert("MY_TOKEN", r#"hunter"2\hunter"#.to_owned());
     let text = |kind: &str| format!(r#"{{"type":"text","text":"{kind} hunter\"2\\hunter"}}"#);
-    let said = format!(r#"{{"type":"assistant","message":{{"content":[{}]}}}}"#, text("said"));
-    // Written in yet another way: only what it stands for is the secret.
-    let other = said.replace("said", "other").replace("hunter\\", "\\u0068unter\\");
+    let message = format!(r#"{{"type":"assistant","message":{{"content":[{}]}}}}"#, text("said"));
+    // The same secret with another JSON escape: only the decoded text matches.
+    let other = message.replace("said", "other").replace("hunter\\", "\\u0068unter\\");
     let done = DONE.replace("The answer.", r#"answer hunter\"2\\hunter"#);
-    world.program("claude", &format!("cat > /dev/null\n{}", [INIT, &said, &other, &done].map(say).concat()));
+    world.program("claude", &format!("cat > /dev/null\n{}", [INIT, &message, &other, &done].map(say).concat()));
     world.start();
     let task = world.delegate("s", "tell me");
     let shown = world.wait_for(&task, "succeeded");
@@ -359,7 +363,7 @@ fn a_secret_is_kept_out_of_what_the_program_tells_however_it_is_written() {
 }
 
 #[test]
-fn a_result_that_came_before_the_time_limit_counts() {
+fn a_result_that_arrives_while_the_attempt_is_ended_counts() {
     let stubborn = format!("{}trap '{}exit 143' TERM; sleep 1000 & wait", say(INIT), say(DONE).replace('\'', "'\\''"));
     let world = world_with_claude(&stubborn);
     let task = world.orch(&["delegate", "--role", "c", "--timeout", "500ms", "work"]).ok();
@@ -383,16 +387,16 @@ fn a_program_that_stays_after_its_result_is_ended_and_the_result_counts() {
 }
 
 #[test]
-fn codex_goes_on_with_its_thread() {
+fn codex_resumes_its_thread() {
     let begun = r#"{"type":"thread.started","thread_id":"thread-1"}"#;
     let failed = r#"{"type":"turn.failed","error":{"message":"stream disconnected before completion"}}"#;
-    let said = r#"{"type":"item.completed","item":{"type":"agent_message","text":"The answer."}}"#;
+    let message = r#"{"type":"item.completed","item":{"type":"agent_message","text":"The answer."}}"#;
     let done = r#"{"type":"turn.completed","usage":{"input_tokens":3,"output_tokens":2}}"#;
     let script = format!(
         "{}[ $ORCH_ATTEMPT = 1 ] && {{ {}exit 1; }}\n{}",
         say(begun),
         say(failed),
-        [said, done].map(say).concat()
+        [message, done].map(say).concat()
     );
     let world = world_with("codex", &script);
     let task = world.delegate("x", "work");

@@ -1,7 +1,7 @@
 //! Agent programs: stand-ins that print what the real programs print, the real programs themselves, and the scripted
 //! model service that the real programs call.
 
-#[allow(dead_code, unused_imports)] // It is shared; these tests use a part of it.
+#[allow(dead_code, unused_imports)] // The module is shared; these tests use a part of it.
 #[path = "../common/mod.rs"]
 mod common;
 #[path = "../model_server/mod.rs"]

@@ -2,11 +2,11 @@
 
 use std::{fs, io::Write, path::Path, process::Command};
 
-/// A small disk of its own, taken away at the end.
+/// A small mounted disk, unmounted on drop.
 pub struct Disk<'a>(&'a Path);
 
 impl<'a> Disk<'a> {
-    /// Mounts it; `None`, and says so, where that is not allowed.
+    /// Mounts the disk. Returns `None` and prints a notice if mounting is not allowed.
     pub fn new(at: &'a Path) -> Option<Self> {
         fs::create_dir_all(at).ok()?;
         let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=8m,mode=0700", "tmpfs"]).arg(at).output();

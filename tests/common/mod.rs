@@ -1,7 +1,7 @@
 //! A complete orch for each test: the real program, a private Redis, and a tmux server on its own socket.
 //!
-//! Everything is in one temporary folder, and every process is found again by the name of that folder. Nothing here
-//! ends a process by the name of its program.
+//! Everything is in one temporary folder, and every process is found by the name of that folder. No process is ended by
+//! the name of its program.
 
 mod disk;
 mod processes;

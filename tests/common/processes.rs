@@ -1,4 +1,4 @@
-//! The processes of one world: all that name its folder in their environment, arguments or current folder.
+//! The processes of one world: all whose environment, arguments or current folder name its folder.
 
 use std::{
     fs,
@@ -9,7 +9,7 @@ use std::{
 pub use nix::sys::signal::Signal;
 use nix::{sys::signal::kill, unistd::Pid};
 
-/// A living process, told apart from a later one of the same pid by its start time.
+/// A live process. The start time distinguishes it from a later process with the same pid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {
     pub pid: u32,
@@ -19,10 +19,10 @@ pub struct Process {
 }
 
 impl Process {
-    /// The process with this pid; `None` where there is none, or only a zombie.
+    /// Returns the process with this pid; `None` if there is none or it is a zombie.
     pub fn of(pid: u32) -> Option<Process> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // The name in parentheses may itself hold parentheses.
+        // The name in parentheses may itself contain parentheses.
         let fields: Vec<&str> = stat.get(stat.rfind(')')? + 1..)?.split_ascii_whitespace().collect();
         if matches!(*fields.first()?, "Z" | "X") {
             return None;
@@ -42,7 +42,7 @@ pub fn signal(pid: u32, signal: Signal) {
     kill(Pid::from_raw(pid as i32), signal).unwrap_or_else(|e| panic!("{signal} to {pid}: {e}"));
 }
 
-/// Kills one process, and returns when it is gone.
+/// Sends SIGKILL to one process, and returns when it has ended.
 pub fn kill9(pid: u32) {
     let process = Process::of(pid).unwrap_or_else(|| panic!("there is no process {pid} to kill"));
     signal(pid, Signal::SIGKILL);
@@ -53,7 +53,7 @@ pub fn kill9(pid: u32) {
     }
 }
 
-/// All living processes that belong to the world in `folder`. Our own is none of them.
+/// Returns all live processes that belong to the world in `folder`, without the test's own process.
 pub fn of_world(folder: &Path) -> Vec<Process> {
     let name = folder.as_os_str().as_encoded_bytes();
     let mentions = |bytes: Vec<u8>| bytes.windows(name.len()).any(|part| part == name);
@@ -68,7 +68,7 @@ pub fn of_world(folder: &Path) -> Vec<Process> {
         .collect()
 }
 
-/// Ends all that are in a control group, and removes it.
+/// Kills all processes in a cgroup, and removes the cgroup.
 pub fn end_group(group: &Path) {
     let _ = fs::write(group.join("cgroup.kill"), "1");
     let inner = || fs::read_dir(group).into_iter().flatten().flatten().filter(|e| e.path().is_dir());
@@ -80,7 +80,7 @@ pub fn end_group(group: &Path) {
     }
 }
 
-/// Ends all of them: stopped first, so that none of them starts another one while we look.
+/// Kills all processes of a world. They are stopped first, so that none of them starts another one meanwhile.
 pub fn end_world(folder: &Path) {
     let began = Instant::now();
     while began.elapsed() < Duration::from_secs(10) {

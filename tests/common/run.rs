@@ -1,4 +1,4 @@
-//! Runs a program with a time limit, and keeps its output.
+//! Runs a program with a time limit, and collects its output.
 
 use std::{
     io::{Read, Write},
@@ -10,53 +10,53 @@ use std::{
 
 use serde_json::Value;
 
-/// No command may take longer, on however slow a machine.
+/// The time limit of every command, even on a slow machine.
 const LIMIT: Duration = Duration::from_secs(90);
 
-/// What a program said, and how it ended.
+/// A program's output, and how it ended.
 #[derive(Debug)]
 pub struct Output {
-    // It is shown where a test fails.
+    // Shown in the message of a failed test.
     #[allow(dead_code)]
     pub words: String,
-    /// The exit code; -1 where a signal ended it.
+    /// The exit code; -1 if a signal ended the program.
     pub code: i32,
     pub stdout: String,
     pub stderr: String,
 }
 
 impl Output {
-    /// It ended with this exit code.
+    /// Asserts that the program ended with this exit code.
     #[track_caller]
     pub fn ended(self, code: i32) -> Output {
         assert_eq!(self.code, code, "{self:#?}");
         self
     }
-    /// It did what was asked; what it printed.
+    /// Asserts that the program succeeded, and returns its standard output.
     #[track_caller]
     pub fn ok(self) -> String {
         self.ended(0).stdout
     }
-    /// What it printed, as JSON.
+    /// Parses the standard output as JSON.
     #[track_caller]
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("{e}: {self:#?}"))
     }
 }
 
-/// It ended with this code, said all of this, and what to do.
+/// Asserts that `orch` ended with this code, and that its error message contains all of `expected` and a hint.
 #[track_caller]
-pub fn refused(output: Output, code: i32, said: &[&str]) -> Output {
+pub fn refused(output: Output, code: i32, expected: &[&str]) -> Output {
     let output = output.ended(code);
-    for part in said {
-        assert!(output.stderr.contains(part), "{part:?} is not said: {output:#?}");
+    for part in expected {
+        assert!(output.stderr.contains(part), "{part:?} is missing: {output:#?}");
     }
     assert!(output.stderr.starts_with("orch: ") && output.stderr.contains("\n  hint: "), "{output:#?}");
     assert_eq!(output.stdout, "", "{output:#?}");
     output
 }
 
-/// A program that was started and has not been waited for.
+/// A running program.
 pub struct Running {
     words: String,
     child: std::process::Child,
@@ -64,17 +64,17 @@ pub struct Running {
     stderr: mpsc::Receiver<String>,
 }
 
-/// Starts a program that reads nothing.
+/// Starts a program with empty standard input.
 pub fn start(command: Command) -> Running {
     start_with(command, Stdio::null())
 }
 
-/// Runs a program that is given this on standard input.
+/// Runs a program with this standard input.
 #[track_caller]
 pub fn feed(command: Command, input: &[u8]) -> Output {
     let mut running = start_with(command, Stdio::piped());
     let (mut pipe, input) = (running.child.stdin.take().expect("piped"), input.to_vec());
-    // Beside it, as a program may answer while it reads; one that stops reading breaks the pipe.
+    // In a thread, because the program may write while it reads. If it stops reading, the pipe breaks.
     let writer = thread::spawn(move || drop(pipe.write_all(&input)));
     let output = running.end();
     writer.join().expect("the writer");
@@ -83,7 +83,7 @@ pub fn feed(command: Command, input: &[u8]) -> Output {
 
 fn start_with(mut command: Command, stdin: Stdio) -> Running {
     let words = format!("{command:?}");
-    // The environment is the world's and the same for all.
+    // The environment is the same for all commands of a world, so it is left out.
     let words = words.rsplit_once("/orch\" ").map_or(words.clone(), |(_, words)| format!("orch {words}"));
     let mut child = command
         .stdin(stdin)
@@ -101,12 +101,12 @@ impl Running {
         self.child.id()
     }
 
-    /// Whether it has ended by now.
+    /// Returns whether the program has ended.
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().expect("wait").is_some()
     }
 
-    /// Waits for its end.
+    /// Waits until the program has ended.
     #[track_caller]
     pub fn end(mut self) -> Output {
         let began = Instant::now();
@@ -121,7 +121,7 @@ impl Running {
             }
             thread::sleep(Duration::from_millis(3));
         };
-        // A daemon that it left behind must not hold its pipes open: whoever reads them would wait for ever.
+        // A daemon that the program left behind must not keep its pipes open: a reader would wait forever.
         let text = |from: mpsc::Receiver<String>| {
             from.recv_timeout(Duration::from_secs(10))
                 .unwrap_or_else(|_| panic!("{}: its output is still open", self.words))

@@ -6,19 +6,19 @@ use serde_json::Value;
 
 use super::{World, append};
 
-/// What was accepted in a world.
+/// The tasks that were accepted in a world.
 #[derive(Default)]
 pub struct Work {
     pub tasks: Vec<String>,
 }
 
 impl Work {
-    /// A task's script: writes down the attempt, and then does this.
+    /// Returns a script that records its attempt and then runs `then`.
     pub fn script(world: &World, then: &str) -> String {
         format!("{}; {then}; echo done", append(&world.file("ran"), "$ORCH_TASK $ORCH_ATTEMPT"))
     }
 
-    /// A task of role shell.
+    /// Delegates a task to role shell.
     #[track_caller]
     pub fn delegate(&mut self, world: &World, then: &str) -> String {
         let task = world.delegate("shell", &Work::script(world, then));
@@ -26,12 +26,12 @@ impl Work {
         task
     }
 
-    /// A task that is asked for, with the same key, until it is accepted.
+    /// Delegates a task repeatedly with the same key, until it is accepted.
     #[track_caller]
     pub fn delegate_until_accepted(&mut self, world: &World, key: &str, then: &str) -> String {
         let script = Work::script(world, then);
         let mut accepted = Value::Null;
-        world.wait_until("it is accepted", || {
+        world.wait_until("the task is accepted", || {
             let answer = world.orch(&["delegate", "--role", "shell", "--key", key, "--json", &script]);
             if answer.code == 0 {
                 accepted = answer.json()["id"].clone();
@@ -43,18 +43,18 @@ impl Work {
         task
     }
 
-    /// How often a task ran.
+    /// Returns how often a task ran.
     pub fn runs_of(world: &World, task: &str) -> usize {
         world.lines("ran").iter().filter(|line| line.starts_with(task)).count()
     }
 
-    /// Waits until it runs.
+    /// Waits until a task runs.
     #[track_caller]
     pub fn wait_until_it_runs(world: &World, task: &str) {
-        world.wait_until("it runs", || Work::runs_of(world, task) > 0);
+        world.wait_until("the task runs", || Work::runs_of(world, task) > 0);
     }
 
-    /// Waits until all have succeeded, and sees that each did so at its first attempt.
+    /// Waits until all tasks have succeeded, and checks that each did so at its first attempt.
     #[track_caller]
     pub fn all_succeed_at_once(&self, world: &World) {
         for task in &self.tasks {
@@ -67,7 +67,8 @@ impl Work {
         assert_eq!(world.events_of("agent.failed"), [] as [Value; 0]);
     }
 
-    /// Each task has one attempt that counts; none ran twice; what was lost was lost by a death; nothing is left lying.
+    /// Asserts that each task has exactly one successful attempt, that no attempt ran twice, that every other attempt
+    /// is lost, and that no file is left.
     #[track_caller]
     pub fn ended_once(&self, world: &World) {
         let ran = world.lines("ran");
@@ -89,7 +90,7 @@ impl Work {
         }
     }
 
-    /// How many attempts a task has.
+    /// Returns the number of attempts of a task.
     pub fn attempts(world: &World, task: &str) -> usize {
         world.show(task)["attempts"].as_array().map_or(0, Vec::len)
     }

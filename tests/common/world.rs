@@ -1,4 +1,4 @@
-//! One world: its folder, its orch, its tmux server.
+//! One world: its folder, its orch, and its tmux server.
 
 use std::{
     collections::BTreeMap,
@@ -16,10 +16,10 @@ use super::{
     run::{self, Output, Running},
 };
 
-/// How long a condition may take to come true, on a machine that builds three other things meanwhile.
+/// How long a condition may take to become true, on a loaded machine.
 const RETRY_FOR: Duration = Duration::from_secs(30);
 
-/// What a world's sessions.toml says.
+/// The contents of a world's sessions.toml.
 pub struct Builder {
     name: String,
     socket: Option<PathBuf>,
@@ -30,40 +30,40 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// The namespace; `w` unless said.
+    /// Sets the namespace; the default is `w`.
     pub fn name(mut self, name: &str) -> Self {
         self.name = name.to_owned();
         self
     }
-    /// Another world's tmux server.
+    /// Uses another world's tmux server.
     pub fn socket(mut self, socket: &Path) -> Self {
         self.socket = Some(socket.to_owned());
         self
     }
-    /// No `[tmux] socket`: what would be the user's own tmux server is this world's.
+    /// Leaves `[tmux] socket` out: the default tmux server is a private one of this world.
     pub fn users_own_server(mut self) -> Self {
         self.users_own_server = true;
         self
     }
-    /// The driver of the master's role; `console` unless said.
+    /// Sets the driver of the master's role; the default is `console`.
     pub fn master_driver(mut self, driver: &'static str) -> Self {
         self.master_driver = driver;
         self
     }
-    /// A key of `[supervisor]`; its value as TOML writes it.
+    /// Sets a key of `[supervisor]` to a value in TOML syntax.
     pub fn supervisor(mut self, key: &'static str, value: &str) -> Self {
         self.supervisor.retain(|(k, _)| *k != key);
         self.supervisor.push((key, value.to_owned()));
         self
     }
-    /// Further tables, such as `[roles.shell]`.
+    /// Adds tables, such as `[roles.shell]`.
     pub fn tables(mut self, text: &str) -> Self {
         self.tables = text.to_owned();
         self
     }
 
     pub fn build(self) -> World {
-        // Not in $TMPDIR, which may be too long for the sockets.
+        // $TMPDIR may be too long for the paths of sockets.
         let dir = tempfile::Builder::new().prefix("orch-e2e-").tempdir_in("/tmp").expect("a folder");
         let path = dir.path().to_owned();
         let (project, home) = (path.join("project"), path.join("home"));
@@ -89,24 +89,24 @@ impl Builder {
     }
 }
 
-/// One world. Dropped, it ends all its processes, also when the test has failed.
+/// One world. Dropping it kills all its processes, also when the test has failed.
 pub struct World {
-    /// Everything lies in here; a test may put its own files here as well.
+    /// The world's folder; a test may put its own files here as well.
     pub path: PathBuf,
-    /// Where `orch` is called.
+    /// The current folder of `orch`.
     pub project: PathBuf,
-    /// ORCH_HOME.
+    /// The state folder, ORCH_HOME.
     pub home: PathBuf,
     /// The socket of the tmux server.
     pub socket: PathBuf,
-    /// More of the environment of every program that a test starts here.
+    /// Additional environment variables of every program that a test starts here.
     pub env: BTreeMap<&'static str, String>,
     _dir: tempfile::TempDir,
 }
 
 impl World {
-    /// Heartbeats are short, and leases long enough for a machine that is busy with other things: a test of a lease's
-    /// end makes it shorter.
+    /// Returns a builder with short heartbeats, and with leases that are long enough for a loaded machine. A test of an
+    /// expiring lease sets a shorter one.
     pub fn builder() -> Builder {
         let supervisor = [("heartbeat", "\"200ms\""), ("lease", "\"10s\""), ("kill_grace", "\"500ms\"")];
         Builder {
@@ -121,27 +121,27 @@ impl World {
     pub fn new() -> World {
         World::builder().build()
     }
-    /// With these tables, and started.
+    /// Starts a world with these tables.
     pub fn started(tables: &str) -> World {
         let world = World::builder().tables(tables).build();
         world.start();
         world
     }
 
-    /// A file of the test's own.
+    /// Returns the path of a file in the world's folder.
     pub fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
-    /// Its lines so far.
+    /// Returns the current lines of a file in the world's folder.
     pub fn lines(&self, name: &str) -> Vec<String> {
         fs::read_to_string(self.file(name)).unwrap_or_default().lines().map(str::to_owned).collect()
     }
-    /// Makes an empty file.
+    /// Creates an empty file in the world's folder.
     pub fn touch(&self, name: &str) {
         fs::write(self.file(name), "").expect("touch");
     }
 
-    /// Puts a shell script on the PATH.
+    /// Writes a shell script into a folder on the PATH.
     pub fn program(&self, name: &str, script: &str) {
         let (bin, mode) = (self.file("bin"), fs::Permissions::from_mode(0o755));
         fs::create_dir_all(&bin).expect("bin");
@@ -149,31 +149,31 @@ impl World {
         fs::set_permissions(bin.join(name), mode).expect("executable");
     }
 
-    /// A connection to its Redis, past all of orch.
+    /// Connects directly to the world's Redis, bypassing orch.
     pub fn redis(&self) -> redis::Connection {
         let url = format!("redis+unix://{}", self.home.join("redis/redis.sock").display());
         redis::Client::open(url).and_then(|client| client.get_connection()).unwrap_or_else(|e| panic!("Redis: {e}"))
     }
 
-    /// Any program in this world's environment and no other.
+    /// Returns a command for any program, with exactly this world's environment.
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.env_clear().current_dir(&self.project).env("HOME", &self.path).env("ORCH_HOME", &self.home);
-        // A test may put programs of its own into `bin`.
+        // A test may put its own programs into `bin`.
         let path = std::env::var_os("PATH").unwrap_or_default();
         let path = std::iter::once(self.file("bin")).chain(std::env::split_paths(&path));
         command.env("PATH", std::env::join_paths(path).expect("PATH"));
-        // Where a test, or a bug, means the user's own tmux server, it means this world's.
+        // The default tmux server is this world's, even if a test or a bug uses it.
         command.env("TMUX_TMPDIR", &self.path);
         command.envs(&self.env);
         command.env("TERM", "xterm-256color").env("SHELL", "/bin/sh").env("LANG", "C.UTF-8");
         command
     }
-    /// `orch` that is not waited for.
+    /// Starts `orch` without waiting for its end.
     pub fn orch_started(&self, args: &[&str]) -> Running {
         run::start(self.orch_command(args))
     }
-    /// `orch` with these words, for a caller who changes its surroundings first.
+    /// Returns an `orch` command with these arguments, for a caller that changes its environment first.
     pub fn orch_command(&self, args: &[&str]) -> Command {
         let mut command = self.command(env!("CARGO_BIN_EXE_orch"));
         command.args(args);
@@ -183,7 +183,7 @@ impl World {
     pub fn orch(&self, args: &[&str]) -> Output {
         self.orch_started(args).end()
     }
-    /// The JSON of a call that did what was asked.
+    /// Runs `orch` with `--json`, asserts that it succeeded, and returns its output.
     #[track_caller]
     pub fn orch_json(&self, args: &[&str]) -> Value {
         self.orch(&[args, &["--json"]].concat()).ended(0).json()
@@ -199,47 +199,47 @@ impl World {
     pub fn start(&self) {
         self.orch(&["start"]).ok();
     }
-    /// `orch status --json`, whatever it says.
+    /// Returns the output of `orch status --json`, with any exit code.
     pub fn status(&self) -> Value {
         self.orch(&["status", "--json"]).json()
     }
-    /// Delegates a task; its id.
+    /// Delegates a task, and returns its id.
     #[track_caller]
     pub fn delegate(&self, role: &str, text: &str) -> String {
         let answer = self.orch_json(&["delegate", "--role", role, text]);
         answer["id"].as_str().expect("id").to_owned()
     }
-    /// `orch show ID --json`.
+    /// Returns the output of `orch show ID --json`.
     #[track_caller]
     pub fn show(&self, id: &str) -> Value {
         self.orch_json(&["show", id])
     }
-    /// An agent as `status` shows it; `Null` where there is none.
+    /// Returns an agent as `status` shows it; `Null` if there is none.
     pub fn agent(&self, id: &str) -> Value {
         let status = self.status();
         let agents = status["agents"].as_array().cloned().unwrap_or_default();
         agents.into_iter().find(|agent| agent["id"] == id).unwrap_or_default()
     }
-    /// The living agents of a role.
+    /// Returns the live agents of a role.
     pub fn agents(&self, role: &str) -> Vec<Value> {
         let status = self.status();
         let agents = status["agents"].as_array().cloned().unwrap_or_default();
         agents.into_iter().filter(|agent| agent["role"] == role).collect()
     }
-    /// The last events, the oldest first.
+    /// Returns the last events, oldest first.
     pub fn events(&self) -> Vec<Value> {
         let out = self.orch(&["events", "-n", "1000", "--json"]);
         out.stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
-    /// Its events of one kind.
+    /// Returns the last events of one kind.
     pub fn events_of(&self, kind: &str) -> Vec<Value> {
         self.events().into_iter().filter(|event| event["kind"] == kind).collect()
     }
-    /// What an agent's pane shows.
+    /// Returns the text of an agent's pane.
     pub fn pane(&self, session: &str) -> String {
         self.tmux(&["capture-pane", "-p", "-S", "-", "-t", &format!("={session}:")]).stdout
     }
-    /// The names of all sessions.
+    /// Returns the names of all sessions.
     pub fn sessions(&self) -> Vec<String> {
         self.tmux(&["list-sessions", "-F", "#{session_name}"]).stdout.lines().map(str::to_owned).collect()
     }
@@ -252,7 +252,7 @@ impl World {
     pub fn redis_pid(&self) -> u32 {
         self.redis_pid_if_any().unwrap_or_else(|| self.fail("there is no Redis"))
     }
-    /// The same where there may be none.
+    /// Returns the pid of the private Redis, if it runs.
     pub fn redis_pid_if_any(&self) -> Option<u32> {
         let lock = fs::read_to_string(self.home.join("redis/server.lock")).ok()?;
         Some(Process::of(lock.trim().parse().ok()?)?.pid)
@@ -261,15 +261,16 @@ impl World {
     pub fn tmux_server_pid(&self) -> u32 {
         self.tmux(&["display-message", "-p", "#{pid}"]).ok().trim().parse().expect("a pid")
     }
-    /// The pid of an agent's runner.
+    /// Returns the pid of an agent's runner.
     #[track_caller]
     pub fn runner_pid(&self, agent: &str) -> u32 {
         let pid = self.agent(agent)["pid"].as_u64();
         pid.unwrap_or_else(|| self.fail(&format!("agent {agent} has no process"))) as u32
     }
-    /// The machine loses its power: everything ends at the same moment, and nobody says a word.
+    /// Simulates a power failure: every process ends at the same moment, without any cleanup.
     pub fn lose_power(&self) {
-        // tmux goes first to sleep, as it lets its stopped children continue, and dies last, as they would hear of it.
+        // tmux is stopped first, because it continues its stopped children, and killed last, because they would get a
+        // HUP.
         let tmux = self.tmux_server_pid();
         processes::signal(tmux, processes::Signal::SIGSTOP);
         let others: Vec<Process> = self.processes().into_iter().filter(|p| p.pid != tmux).collect();
@@ -284,12 +285,12 @@ impl World {
         processes::of_world(&self.path)
     }
 
-    /// The control groups in which its agents are cgroup; none where that can't be done here.
+    /// Returns the cgroups of the world's agents; none if cgroups cannot be created here.
     pub fn cgroups(&self) -> Vec<PathBuf> {
         fs::read_to_string(self.home.join("cgroups")).unwrap_or_default().lines().map(PathBuf::from).collect()
     }
 
-    /// Waits until a condition holds.
+    /// Waits until a condition is true.
     #[track_caller]
     pub fn wait_until(&self, what: &str, condition: impl FnMut() -> bool) {
         self.wait_until_within(RETRY_FOR, what, condition);
@@ -304,7 +305,7 @@ impl World {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
-    /// Waits until a task is in this state, and shows it.
+    /// Waits until a task is in this state, and returns it.
     #[track_caller]
     pub fn wait_for(&self, task: &str, state: &str) -> Value {
         let mut shown = Value::Null;
@@ -314,7 +315,7 @@ impl World {
         });
         shown
     }
-    /// Waits until an agent is in this state, and shows it.
+    /// Waits until an agent is in this state, and returns it.
     #[track_caller]
     pub fn wait_for_agent(&self, agent: &str, state: &str) -> Value {
         let mut shown = Value::Null;
@@ -324,7 +325,7 @@ impl World {
         });
         shown
     }
-    /// Fails with all that may tell why.
+    /// Fails the test with status, events, log and processes.
     #[track_caller]
     pub fn fail(&self, what: &str) -> ! {
         let events: Vec<String> = self.events().iter().map(Value::to_string).collect();
@@ -339,17 +340,18 @@ impl World {
         );
     }
 
-    /// `orch stop`, and then nothing is left of it.
+    /// Runs `orch stop`, and checks that nothing is left.
     #[track_caller]
     pub fn stop_and_check_nothing_left(&self) {
         self.orch(&["stop"]).ok();
         self.check_nothing_left(&[]);
     }
 
-    /// Nothing of ours is left: no process but those of the test's own tmux sessions, no socket, no lock.
+    /// Checks that nothing of orch is left: no process except those of the test's own tmux sessions, no socket, no
+    /// lock.
     #[track_caller]
     pub fn check_nothing_left(&self, own_sessions: &[&str]) {
-        // The tmux server ends by itself some moments after its last session.
+        // The tmux server exits some moments after its last session.
         self.wait_until("all processes are gone", || self.strangers(own_sessions).is_empty());
         assert_eq!(self.sessions(), own_sessions, "sessions");
         assert!(!self.home.join("redis/redis.sock").exists(), "Redis's socket is left");
@@ -359,12 +361,12 @@ impl World {
             let free = nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock);
             assert!(free.is_ok(), "{lock} is held");
         }
-        assert!(!self.home.join("running").exists(), "a supervisor that ends in order says so");
+        assert!(!self.home.join("running").exists(), "a supervisor that ends in order removes its marker");
         assert_eq!(self.cgroups(), [] as [PathBuf; 0], "cgroups are left");
         assert_eq!(self.status()["supervisor"]["state"], "stopped");
     }
 
-    /// Processes that belong neither to the tmux server nor to the panes of the named sessions.
+    /// Returns the processes that belong neither to the tmux server nor to the panes of the named sessions.
     fn strangers(&self, own_sessions: &[&str]) -> Vec<Process> {
         let (mut server, mut panes) = (None, Vec::new());
         if !own_sessions.is_empty() {
@@ -382,7 +384,7 @@ impl Drop for World {
     fn drop(&mut self) {
         let groups = self.cgroups();
         processes::end_world(&self.path);
-        // Where the test has failed, somebody may be left whom only this finds.
+        // After a failed test, some processes may be found only by their cgroup.
         groups.iter().for_each(|group| processes::end_group(group));
     }
 }

@@ -10,15 +10,16 @@ use serde_json::Value;
 
 use crate::common::{Output, Process, Running, Signal, kill9, signal, start};
 
-/// Where a test's drills make their worlds: what they leave is seen.
-struct Place(tempfile::TempDir);
+/// The temporary folder in which a test's drills create their worlds. Whatever they leave is found there.
+struct Folder(tempfile::TempDir);
 
-impl Place {
-    fn new() -> Place {
-        Place(tempfile::Builder::new().prefix("orch-e2e-").tempdir_in("/tmp").expect("a folder"))
+impl Folder {
+    fn new() -> Folder {
+        Folder(tempfile::Builder::new().prefix("orch-e2e-").tempdir_in("/tmp").expect("a folder"))
     }
 
-    /// As a person may call it who is at work with another orch, within tmux, in an agent's task.
+    /// `orch drill` with the environment of a user inside tmux, of another orch, and of an agent's task: it must ignore
+    /// all.
     fn drill(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_orch"));
         command.arg("drill").args(words).current_dir(self.0.path()).env("TMPDIR", self.0.path());
@@ -31,9 +32,9 @@ impl Place {
         start(self.drill(words)).end()
     }
 
-    /// The folders of its worlds.
+    /// Returns the folders of the worlds in it.
     fn worlds(&self) -> Vec<PathBuf> {
-        let all = std::fs::read_dir(self.0.path()).expect("the place").flatten().map(|entry| entry.path());
+        let all = std::fs::read_dir(self.0.path()).expect("the folder").flatten().map(|entry| entry.path());
         all.filter(|path| path.is_dir()).collect()
     }
 
@@ -43,7 +44,7 @@ impl Place {
         assert!(left.is_empty(), "{:?}", left.iter().map(|p| orch::os::command_line(p.pid)).collect::<Vec<_>>());
     }
 
-    /// The state folder of the one drill that runs, once it has programs that have run.
+    /// Waits until the programs of the running drill have run, and returns the drill's state folder.
     fn world_at_work(&self, drill: &mut Running) -> PathBuf {
         let mut found = None;
         until("its tasks run", || {
@@ -59,7 +60,7 @@ impl Place {
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let began = Instant::now();
     while !holds() {
-        assert!(began.elapsed() < Duration::from_secs(30), "it did not come to this: {what}");
+        assert!(began.elapsed() < Duration::from_secs(30), "timed out: {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -68,18 +69,18 @@ fn lines(path: &Path) -> Vec<String> {
     std::fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect()
 }
 
-/// A small one; further words win.
+/// Returns the arguments of a small drill; `words` override its defaults.
 fn small<'a>(words: &[&'a str]) -> Vec<&'a str> {
     [&["--tasks", "12", "--agents", "4", "--duration", "2s"], words].concat()
 }
 
 fn passes(faults: &str, seed: &str) -> Value {
-    let place = Place::new();
-    let report = place.run(&small(&["--json", "--seed", seed, "--faults", faults])).ended(0).json();
+    let folder = Folder::new();
+    let report = folder.run(&small(&["--json", "--seed", seed, "--faults", faults])).ended(0).json();
     assert_eq!(report["violations"], Value::Array(vec![]), "{report:#}");
     assert!(report["accepted"].as_u64() >= Some(12) && report["executions"].as_u64() > Some(0), "{report:#}");
     assert!(report["folder"].is_null() && report["timeline"].is_null());
-    place.check_nothing_left();
+    folder.check_nothing_left();
     report
 }
 
@@ -89,7 +90,7 @@ fn injected(report: &Value) -> u64 {
 }
 
 #[test]
-fn nothing_is_lost_where_processes_are_killed() {
+fn nothing_is_lost_when_processes_are_killed() {
     let report = passes("kill-supervisor,kill-runner,kill-program,kill-redis,kill-all", "11");
     assert!(injected(&report) >= 3, "{report:#}");
     let supervisor = report["faults"].as_array().unwrap().iter().find(|f| f["fault"] == "kill-supervisor").unwrap();
@@ -97,12 +98,12 @@ fn nothing_is_lost_where_processes_are_killed() {
 }
 
 #[test]
-fn nothing_is_lost_where_processes_stand_still() {
+fn nothing_is_lost_when_processes_are_stopped() {
     assert!(injected(&passes("stop", "12")) >= 2);
 }
 
 #[test]
-fn nothing_is_lost_where_redis_and_tmux_have_trouble() {
+fn nothing_is_lost_when_redis_and_tmux_fail() {
     assert!(injected(&passes("redis,tmux", "13")) >= 2);
 }
 
@@ -114,82 +115,85 @@ fn a_tmux_server_that_stands_still_delays_no_decision() {
 }
 
 #[test]
-fn people_may_do_what_they_like() {
+fn nothing_is_lost_when_people_interfere() {
     assert!(injected(&passes("people", "14")) >= 2);
 }
 
 #[test]
-fn without_faults_nobody_is_lost_or_left_unanswered() {
+fn without_faults_no_attempt_is_lost_and_no_request_unanswered() {
     let report = passes("none", "15");
     assert_eq!((&report["attempts_lost"], &report["unanswered"]), (&0.into(), &0.into()), "{report:#}");
     assert_eq!(report["faults"], Value::Array(vec![]));
 }
 
 #[test]
-fn a_program_that_ran_twice_is_seen_and_the_story_is_kept() {
-    let place = Place::new();
-    let mut drill = start(place.drill(&small(&["--seed", "16", "--faults", "none"])));
-    let executions = place.world_at_work(&mut drill).join("executions");
+fn a_program_that_ran_twice_is_detected_and_the_timeline_is_kept() {
+    let folder = Folder::new();
+    let mut drill = start(folder.drill(&small(&["--seed", "16", "--faults", "none"])));
+    let executions = folder.world_at_work(&mut drill).join("executions");
     let begin = lines(&executions).into_iter().find(|line| line.starts_with("begin ")).expect("an execution");
     let again = format!("{}\n", begin.replacen("begin ", "begin 1", 1));
     let mut file = std::fs::OpenOptions::new().append(true).open(&executions).expect("executions");
     std::io::Write::write_all(&mut file, again.as_bytes()).expect("a line");
 
-    let said = drill.end().ended(1).stdout;
-    assert!(said.contains("an attempt runs once") && said.contains("orch drill --seed 16 --faults none"), "{said}");
-    let timeline = said.lines().find_map(|line| line.strip_prefix("timeline: ")).expect("a timeline");
-    let told = std::fs::read_to_string(timeline).expect("the timeline");
+    let output = drill.end().ended(1).stdout;
+    assert!(
+        output.contains("an attempt runs once") && output.contains("orch drill --seed 16 --faults none"),
+        "{output}"
+    );
+    let timeline = output.lines().find_map(|line| line.strip_prefix("timeline: ")).expect("a timeline");
+    let text = std::fs::read_to_string(timeline).expect("the timeline");
     for part in ["VIOLATION an attempt runs once", "task.succeeded", "supervisor.started"] {
-        assert!(told.contains(part), "{part} is not in\n{told}");
+        assert!(text.contains(part), "{part} is not in\n{text}");
     }
-    assert_eq!(place.worlds().len(), 1, "the folder is kept");
-    assert_eq!(orch::os::of_folder(place.0.path()).expect("processes"), []);
+    assert_eq!(folder.worlds().len(), 1, "the folder is kept");
+    assert_eq!(orch::os::of_folder(folder.0.path()).expect("processes"), []);
 }
 
 #[test]
-fn a_supervisor_that_ends_without_the_drills_doing_is_seen() {
-    let place = Place::new();
-    let mut drill = start(place.drill(&small(&["--seed", "17", "--faults", "none"])));
-    let world = place.world_at_work(&mut drill);
+fn an_unexpected_end_of_the_supervisor_is_detected() {
+    let folder = Folder::new();
+    let mut drill = start(folder.drill(&small(&["--seed", "17", "--faults", "none"])));
+    let world = folder.world_at_work(&mut drill);
     let holder = orch::os::read_lock_holder(&world.join("home/supervisor.lock")).expect("a supervisor");
     kill9(holder.pid);
-    let said = drill.end().ended(1).stdout;
-    assert!(said.contains("nothing dies by itself"), "{said}");
+    let output = drill.end().ended(1).stdout;
+    assert!(output.contains("no supervisor ends unexpectedly"), "{output}");
 }
 
 #[test]
-fn a_process_that_is_left_is_seen_and_ended() {
-    let place = Place::new();
-    let mut drill = start(place.drill(&small(&["--seed", "19", "--faults", "none"])));
-    let world = place.world_at_work(&mut drill);
+fn a_leftover_process_is_detected_and_killed() {
+    let folder = Folder::new();
+    let mut drill = start(folder.drill(&small(&["--seed", "19", "--faults", "none"])));
+    let world = folder.world_at_work(&mut drill);
     let mut left = Command::new("sleep").arg("601").current_dir(&world).spawn().expect("sleep");
-    let said = drill.end().ended(1).stdout;
-    assert!(said.contains(&format!("orch stop leaves nothing behind: process {}: sleep 601", left.id())), "{said}");
+    let output = drill.end().ended(1).stdout;
+    assert!(output.contains(&format!("orch stop leaves nothing behind: process {}: sleep 601", left.id())), "{output}");
     assert!(!left.wait().expect("its end").success());
 }
 
 #[test]
-fn whoever_interrupts_it_finds_nothing_left() {
-    let place = Place::new();
-    let mut drill = start(place.drill(&["--seed", "18"]));
-    place.world_at_work(&mut drill);
+fn an_interrupted_drill_leaves_nothing() {
+    let folder = Folder::new();
+    let mut drill = start(folder.drill(&["--seed", "18"]));
+    folder.world_at_work(&mut drill);
     let pid = Process::of(drill.pid()).expect("the drill").pid;
     signal(pid, Signal::SIGINT);
     assert!(drill.end().ended(1).stderr.contains("interrupted"));
-    place.check_nothing_left();
+    folder.check_nothing_left();
 }
 
 #[test]
-fn all_faults_are_listed_with_what_they_do() {
-    let place = Place::new();
-    let list = place.run(&["--list"]).ok();
-    let json = place.run(&["--list", "--json"]).ended(0).json();
+fn every_fault_is_listed_with_its_description() {
+    let folder = Folder::new();
+    let list = folder.run(&["--list"]).ok();
+    let json = folder.run(&["--list", "--json"]).ended(0).json();
     for fault in json.as_array().expect("a list") {
         let (name, what) = (fault["fault"].as_str().expect("name"), fault["what"].as_str().expect("what"));
         assert!(list.lines().any(|line| line.starts_with(name) && line.contains(what)), "{name}: {list}");
     }
     assert!(json.as_array().is_some_and(|all| all.len() >= 19));
-    let mut narrow = place.drill(&["--list"]);
+    let mut narrow = folder.drill(&["--list"]);
     narrow.env("COLUMNS", "40");
     let narrow = start(narrow).end().ok();
     assert!(narrow.lines().all(|line| line.chars().count() <= 40), "{narrow}");
@@ -197,8 +201,8 @@ fn all_faults_are_listed_with_what_they_do() {
 }
 
 #[test]
-fn what_cannot_be_meant_is_a_usage_error() {
-    let place = Place::new();
+fn invalid_arguments_are_a_usage_error() {
+    let folder = Folder::new();
     for (words, part) in [
         (vec!["--faults", "kil"], "did you mean 'kill'"),
         (vec!["--faults", ""], "there is no fault"),
@@ -210,18 +214,18 @@ fn what_cannot_be_meant_is_a_usage_error() {
         (vec!["--rate", "0"], "0 tasks a second"),
         (vec!["now"], "now"),
     ] {
-        let said = place.run(&words).ended(2).stderr;
-        assert!(said.contains(part), "{words:?}: {said}");
+        let output = folder.run(&words).ended(2).stderr;
+        assert!(output.contains(part), "{words:?}: {output}");
     }
-    place.check_nothing_left();
+    folder.check_nothing_left();
 }
 
 #[test]
-fn without_tmux_it_says_so_and_leaves_nothing() {
-    let place = Place::new();
-    let mut drill = place.drill(&[]);
+fn without_tmux_it_reports_that_and_leaves_nothing() {
+    let folder = Folder::new();
+    let mut drill = folder.drill(&[]);
     drill.env("PATH", "/nonexistent");
-    let said = start(drill).end().ended(4).stderr;
-    assert!(said.contains("tmux"), "{said}");
-    place.check_nothing_left();
+    let output = start(drill).end().ended(4).stderr;
+    assert!(output.contains("tmux"), "{output}");
+    folder.check_nothing_left();
 }

@@ -22,7 +22,7 @@ fn another_namespace_with_the_same_session_is_a_conflict_and_touches_nothing() {
     let second = World::builder().name("other").socket(&first.socket).build();
     let refused = second.orch(&["start"]).ended(6);
     assert!(refused.stderr.contains("opus-master"), "{refused:?}");
-    second.wait_until("a start that failed leaves nothing", || second.processes().is_empty());
+    second.wait_until("the failed start leaves no process", || second.processes().is_empty());
     assert_eq!(second.status()["supervisor"]["state"], "stopped");
     assert_eq!((first.supervisor_pid(), first.runner_pid("opus-master")), before);
     first.stop_and_check_nothing_left();
@@ -45,7 +45,7 @@ fn a_persons_own_session_is_never_touched() {
 }
 
 #[test]
-fn a_session_that_takes_the_next_free_name_meanwhile_is_walked_around() {
+fn a_session_that_takes_the_next_agent_name_is_avoided() {
     let world = World::started("[roles.shell]\nmax = 1");
     world.tmux(&["new-session", "-d", "-s", "shell-1", "cat"]).ok();
     let task = world.delegate("shell", "echo hello");

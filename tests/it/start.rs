@@ -1,10 +1,10 @@
-//! `orch start`: in an empty folder, twice, and many times at the same moment.
+//! `orch start`: in an empty folder, twice, and many times concurrently.
 
 use std::{fs, os::unix::fs::symlink};
 
 use crate::common::World;
 
-/// How many processes of this world are supervisors, and how many are Redis servers.
+/// Returns the numbers of supervisors and of Redis servers in this world.
 fn supervisors_and_servers(world: &World) -> (usize, usize) {
     let processes = world.processes();
     let count = |words: &str| processes.iter().filter(|p| p.command.contains(words)).count();
@@ -15,7 +15,7 @@ fn supervisors_and_servers(world: &World) -> (usize, usize) {
 fn it_starts_in_an_empty_folder() {
     let world = World::builder().users_own_server().build();
     fs::remove_file(world.project.join("sessions.toml")).unwrap();
-    // The agent CLIs of this machine are kept out.
+    // The PATH excludes the agent CLIs of this machine.
     let bin = world.file("bin");
     fs::create_dir(&bin).unwrap();
     let path = std::env::var_os("PATH").unwrap();
@@ -40,7 +40,7 @@ fn a_second_start_changes_nothing() {
 }
 
 #[test]
-fn ten_starts_at_the_same_moment_are_one() {
+fn ten_concurrent_starts_are_one_start() {
     let world = World::new();
     let starts: Vec<_> = (0..10).map(|_| world.orch_started(&["start"])).collect();
     for start in starts {

@@ -4,24 +4,24 @@ use std::fs;
 
 use crate::common::{Signal, World, append, forever, gate, kill9, signal};
 
-/// A task that does not want to end, and has children that want it even less.
+/// A task that ignores signals, and has children that also leave its session.
 const STUBBORN: &str = "trap '' TERM HUP INT\n\
     setsid sh -c 'trap \"\" TERM HUP; while :; do sleep 1; done' &\n\
     (setsid nohup sleep 76543 >/dev/null 2>&1 &)\n\
     while :; do sleep 1; done";
 
-fn is_stubborn(world: &World) -> bool {
+fn stubborn_child_runs(world: &World) -> bool {
     world.processes().iter().any(|p| p.command.contains("sleep 76543"))
 }
 
 #[test]
-fn stop_ends_what_does_not_want_to_end_and_counts_it_against_nobody() {
+fn stop_ends_stubborn_programs_and_counts_no_failure() {
     let world = World::started("[roles.shell]\nmax = 2");
     let stubborn = world.delegate("shell", &format!("[ $ORCH_ATTEMPT = 2 ] && exit\n{STUBBORN}"));
     let stopped =
         world.delegate("shell", &format!("{}; {}", append(&world.file("ran"), "$$"), gate(&world.file("go"))));
     let ready = world.delegate("shell", "echo ready");
-    world.wait_until("both run", || is_stubborn(&world) && world.lines("ran").len() == 1);
+    world.wait_until("both tasks run", || stubborn_child_runs(&world) && world.lines("ran").len() == 1);
     signal(world.lines("ran")[0].parse().unwrap(), Signal::SIGSTOP);
     world.stop_and_check_nothing_left();
 
@@ -35,19 +35,19 @@ fn stop_ends_what_does_not_want_to_end_and_counts_it_against_nobody() {
 }
 
 #[test]
-fn stop_without_a_supervisor_stops_all_the_same() {
+fn stop_works_without_a_supervisor() {
     let world = World::started("[roles.shell]\nmax = 1");
     world.delegate("shell", STUBBORN);
-    world.wait_until("it runs", || is_stubborn(&world));
+    world.wait_until("the task runs", || stubborn_child_runs(&world));
     kill9(world.supervisor_pid());
     world.stop_and_check_nothing_left();
 }
 
 #[test]
-fn stop_without_redis_stops_all_the_same() {
+fn stop_works_without_redis() {
     let world = World::started("[roles.shell]\nmax = 1");
     let task = world.delegate("shell", &format!("[ $ORCH_ATTEMPT = 2 ] && exit\n{STUBBORN}"));
-    world.wait_until("it runs", || is_stubborn(&world));
+    world.wait_until("the task runs", || stubborn_child_runs(&world));
     kill9(world.redis_pid());
     world.stop_and_check_nothing_left();
     world.start();
@@ -56,10 +56,10 @@ fn stop_without_redis_stops_all_the_same() {
 }
 
 #[test]
-fn stop_after_the_end_of_everything_ends_what_is_left() {
+fn stop_after_the_death_of_every_process_ends_the_orphans() {
     let world = World::started("[roles.shell]\nmax = 1");
     world.delegate("shell", STUBBORN);
-    world.wait_until("it runs", || is_stubborn(&world));
+    world.wait_until("the task runs", || stubborn_child_runs(&world));
     let runners = [world.runner_pid("shell-1"), world.runner_pid("opus-master")];
     let pids = [[world.supervisor_pid(), world.redis_pid()], [world.tmux_server_pid(), runners[0]], [runners[1]; 2]];
     for pid in &pids.concat()[..5] {
@@ -68,7 +68,7 @@ fn stop_after_the_end_of_everything_ends_what_is_left() {
     for pid in &pids.concat()[..5] {
         kill9(*pid);
     }
-    assert!(is_stubborn(&world), "nobody has ended it");
+    assert!(stubborn_child_runs(&world), "the stubborn child is still alive");
     world.stop_and_check_nothing_left();
 }
 
@@ -81,11 +81,11 @@ fn draining_lets_running_tasks_and_their_subtasks_finish() {
         "shell",
         &format!("{gate_first}; cat > sub.sh <<'EOF'\n{subtask}\nEOF\norch delegate --role helper --wait - < sub.sh"),
     );
-    world.wait_until("it runs", || world.show(&parent)["state"] == "running");
+    world.wait_until("the task runs", || world.show(&parent)["state"] == "running");
     let left = world.delegate("shell", "echo later");
     let mut stop = world.orch_started(&["stop", "--drain"]);
-    world.wait_until("it drains", || world.status()["supervisor"]["accepting"] == false);
-    // The subtask is asked for while everything drains, and needs an agent that is not there yet.
+    world.wait_until("the supervisor drains", || world.status()["supervisor"]["accepting"] == false);
+    // The subtask is delegated during the drain, and needs an agent that is not started yet.
     world.touch("first");
     world.wait_until("the subtask runs", || world.lines("sub").len() == 1);
     assert!(!stop.has_ended());
@@ -106,7 +106,7 @@ fn draining_lets_running_tasks_and_their_subtasks_finish() {
 fn a_drain_that_takes_too_long_becomes_a_stop() {
     let world = World::started("[roles.shell]\nmax = 1");
     let task = world.delegate("shell", STUBBORN);
-    world.wait_until("it runs", || is_stubborn(&world));
+    world.wait_until("the task runs", || stubborn_child_runs(&world));
     world.orch(&["stop", "--drain", "--timeout", "300ms"]).ok();
     world.check_nothing_left(&[]);
     world.start();
@@ -115,7 +115,7 @@ fn a_drain_that_takes_too_long_becomes_a_stop() {
 }
 
 #[test]
-fn stop_may_be_said_twice_and_history_stays() {
+fn stop_may_be_repeated_and_history_is_kept() {
     let world = World::started("");
     let task = world.delegate("shell", "echo remembered");
     let before = world.wait_for(&task, "succeeded");
@@ -136,20 +136,20 @@ fn stop_may_be_said_twice_and_history_stays() {
 }
 
 #[test]
-fn stop_where_nothing_ever_ran_makes_nothing() {
+fn stop_where_nothing_ever_ran_creates_nothing() {
     let world = World::new();
     assert_eq!(world.orch_json(&["stop"])["stopped"], false);
     assert!(!world.home.exists());
 }
 
 #[test]
-fn stop_goes_on_when_the_supervisor_dies_in_the_midst_of_it() {
+fn stop_continues_when_the_supervisor_dies_during_it() {
     let world = World::builder().supervisor("kill_grace", "\"3s\"").tables("[roles.shell]\nmax = 1").build();
     world.start();
     world.delegate("shell", STUBBORN);
-    world.wait_until("it runs", || is_stubborn(&world));
+    world.wait_until("the task runs", || stubborn_child_runs(&world));
     let stop = world.orch_started(&["stop"]);
-    world.wait_until("the agent is told", || world.agent("shell-1")["state"] == "stopping");
+    world.wait_until("the agent is asked to stop", || world.agent("shell-1")["state"] == "stopping");
     kill9(world.supervisor_pid());
     stop.end().ok();
     world.check_nothing_left(&[]);
@@ -165,7 +165,7 @@ fn sigterm_to_the_supervisor_is_a_stop() {
 
 #[test]
 fn sigterm_to_everything_is_a_stop() {
-    // What a container or a service manager does.
+    // A container or a service manager does this.
     let world = World::started("[roles.shell]\nmin = 1");
     world.wait_for_agent("shell-1", "idle");
     let (supervisor, redis, runner) = (world.supervisor_pid(), world.redis_pid(), world.runner_pid("shell-1"));
@@ -176,7 +176,7 @@ fn sigterm_to_everything_is_a_stop() {
 }
 
 #[test]
-fn a_supervisor_in_the_foreground_ends_by_stop_and_by_sigterm() {
+fn a_foreground_supervisor_ends_by_stop_and_by_sigterm() {
     let world = World::new();
     for by_signal in [false, true] {
         let supervisor = world.orch_started(&["supervise"]);
@@ -191,28 +191,28 @@ fn a_supervisor_in_the_foreground_ends_by_stop_and_by_sigterm() {
 }
 
 #[test]
-fn a_start_while_all_is_stopping_is_a_start() {
+fn a_start_during_a_stop_is_a_start() {
     let world = World::started("[roles.shell]\nmin = 1");
     let ready = || world.agents("shell").iter().any(|a| a["state"] == "idle");
-    world.wait_until("it is up", ready);
+    world.wait_until("the supervisor runs", ready);
     for _ in 0..3 {
         signal(world.supervisor_pid(), Signal::SIGTERM);
-        world.wait_until("it is stopping", || world.status()["supervisor"]["accepting"] == false);
+        world.wait_until("the supervisor is stopping", || world.status()["supervisor"]["accepting"] == false);
         world.start();
         world.wait_for_agent("opus-master", "idle");
-        world.wait_until("it is up", ready);
+        world.wait_until("the supervisor runs", ready);
     }
     world.stop_and_check_nothing_left();
 }
 
-/// Its runner was ended between the answer and the moving of the file.
+/// The runner was ended after Redis acknowledged the report and before the runner moved the file.
 #[test]
-fn a_report_that_was_not_put_away_is_so_by_the_stop() {
+fn an_acknowledged_report_that_was_not_filed_is_filed_by_the_stop() {
     let world = World::started("[roles.shell]\nmax = 1");
     let task = world.delegate("shell", "echo once");
     world.wait_for(&task, "succeeded");
     let filed = world.home.join(format!("runs/{task}/1/result.json"));
-    world.wait_until("it is put away", || filed.exists());
+    world.wait_until("the report is filed", || filed.exists());
     let mut report: serde_json::Value = serde_json::from_slice(&fs::read(&filed).unwrap()).unwrap();
     report["incarnation"] = "of-one-who-is-dead".into();
     let left = world.home.join(format!("reports/{task}.1.json"));
@@ -222,12 +222,12 @@ fn a_report_that_was_not_put_away_is_so_by_the_stop() {
 }
 
 #[test]
-fn a_stop_hastens_a_drain() {
+fn a_stop_ends_a_drain_early() {
     let world = World::started("[roles.shell]\nmax = 1");
     let task = world.delegate("shell", forever());
     world.wait_for(&task, "running");
     let drain = world.orch_started(&["stop", "--drain"]);
-    world.wait_until("it drains", || !world.events_of("supervisor.stopping").is_empty());
+    world.wait_until("the supervisor drains", || !world.events_of("supervisor.stopping").is_empty());
     world.orch(&["stop"]).ok();
     drain.end().ok();
     world.check_nothing_left(&[]);

@@ -1,34 +1,34 @@
-//! Chat Completions (what most other programs speak).
+//! The Chat Completions API, which most other programs use.
 
 use serde_json::{Value, json};
 
-use super::script::{Answer, Asked, INPUT_TOKENS, OUTPUT_TOKENS, Said, flat, halves, is_a_persons};
+use super::script::{Answer, Asked, Entry, INPUT_TOKENS, OUTPUT_TOKENS, flat, halves, is_a_persons};
 
-pub fn said(body: &Value) -> Vec<Said> {
-    let mut said = Vec::new();
+pub fn entries(body: &Value) -> Vec<Entry> {
+    let mut entries = Vec::new();
     for message in body["messages"].as_array().into_iter().flatten() {
         let text = flat(&message["content"]);
         match message["role"].as_str() {
-            Some("assistant") => said.push(Said::Model),
-            Some("tool") => said.push(Said::Tool(text)),
-            Some("user") => said.extend(persons(&message["content"]).map(Said::Person)),
+            Some("assistant") => entries.push(Entry::Model),
+            Some("tool") => entries.push(Entry::Tool(text)),
+            Some("user") => entries.extend(persons(&message["content"]).map(Entry::Person)),
             _ => {}
         }
     }
-    said
+    entries
 }
 
-/// What a person said of a message, which may hold more.
+/// Returns the text of a message that a person wrote; programs may add more to it.
 fn persons(content: &Value) -> Option<String> {
     let parts = match content {
         Value::Array(parts) => parts.iter().map(|part| flat(&part["text"])).collect(),
         whole => vec![flat(whole)],
     };
-    let said: Vec<String> = parts.into_iter().filter(|part| is_a_persons(part)).collect();
-    Some(said.join("\n")).filter(|said| !said.is_empty())
+    let texts: Vec<String> = parts.into_iter().filter(|part| is_a_persons(part)).collect();
+    Some(texts.join("\n")).filter(|texts| !texts.is_empty())
 }
 
-/// The answer's message, and why it stops.
+/// Returns the answer's message, and its stop reason.
 fn message(answer: &Answer) -> (Value, &'static str) {
     match answer {
         Answer::Tools(calls) => {

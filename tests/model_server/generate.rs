@@ -1,35 +1,35 @@
-//! `generateContent` (`gemini`). The model is in the path; a call of a tool has no id.
+//! The `generateContent` API (`gemini`). The model is in the path; a tool call has no id.
 
 use serde_json::{Value, json};
 
-use super::script::{Answer, Asked, INPUT_TOKENS, OUTPUT_TOKENS, Said, flat, halves, is_a_persons};
+use super::script::{Answer, Asked, Entry, INPUT_TOKENS, OUTPUT_TOKENS, flat, halves, is_a_persons};
 
-/// The model in a path such as `/v1beta/models/MODEL:generateContent`.
+/// Returns the model in a path such as `/v1beta/models/MODEL:generateContent`.
 pub fn model(path: &str) -> &str {
     path.rsplit('/').next().and_then(|last| last.split(':').next()).unwrap_or_default()
 }
 
-/// The tools in their lists.
+/// Returns the tools of all lists.
 pub fn tools(lists: &Value) -> Vec<&Value> {
     let lists = lists.as_array().into_iter().flatten();
     lists.filter_map(|list| list["functionDeclarations"].as_array()).flatten().collect()
 }
 
-pub fn said(body: &Value) -> Vec<Said> {
-    let mut said = Vec::new();
+pub fn entries(body: &Value) -> Vec<Entry> {
+    let mut entries = Vec::new();
     for content in body["contents"].as_array().into_iter().flatten() {
         match content["role"].as_str() {
-            Some("model") => said.push(Said::Model),
-            _ => said.extend(content["parts"].as_array().into_iter().flatten().filter_map(part)),
+            Some("model") => entries.push(Entry::Model),
+            _ => entries.extend(content["parts"].as_array().into_iter().flatten().filter_map(part)),
         }
     }
-    said
+    entries
 }
 
-fn part(part: &Value) -> Option<Said> {
+fn part(part: &Value) -> Option<Entry> {
     match part["functionResponse"].get("response") {
-        Some(response) => Some(Said::Tool(response["output"].as_str().map_or_else(|| flat(response), str::to_owned))),
-        None => part["text"].as_str().filter(|text| is_a_persons(text)).map(|text| Said::Person(text.to_owned())),
+        Some(response) => Some(Entry::Tool(response["output"].as_str().map_or_else(|| flat(response), str::to_owned))),
+        None => part["text"].as_str().filter(|text| is_a_persons(text)).map(|text| Entry::Person(text.to_owned())),
     }
 }
 

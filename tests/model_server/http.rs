@@ -1,4 +1,4 @@
-//! As much of HTTP/1.1 as agent programs use on loopback: bodies with a length, answers whole or in chunks.
+//! The part of HTTP/1.1 that agent programs use on loopback: bodies with a length, answers whole or in chunks.
 
 use std::{
     io::{self, Read as _, Write},
@@ -7,10 +7,10 @@ use std::{
 
 use serde_json::Value;
 
-/// Prompts are long, but nothing is as long as this.
+/// The maximum length of a request, in bytes: longer than any prompt.
 const LONGEST: usize = 64 << 20;
 
-/// A request as it came.
+/// A request as it was received.
 #[derive(Debug)]
 pub struct Read {
     pub method: String,
@@ -18,16 +18,16 @@ pub struct Read {
     pub body: Value,
 }
 
-/// What comes after an answer.
+/// What happens to the connection after an answer.
 #[derive(Debug)]
 pub enum After {
     /// The connection may be used again.
     GoOn,
-    /// It is to be ended.
+    /// The connection must be closed.
     End,
 }
 
-/// The next request; `None` where the other side has ended the connection.
+/// Reads the next request; `None` if the peer has closed the connection.
 pub fn read(stream: &mut TcpStream) -> io::Result<Option<Read>> {
     let mut bytes = Vec::new();
     let head_end = loop {
@@ -68,7 +68,7 @@ fn read_more(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> io::Result<bool> {
     Ok(n > 0)
 }
 
-/// An answer in one piece.
+/// Writes an answer in one piece.
 pub fn write(
     stream: &mut TcpStream,
     status: u16,
@@ -85,7 +85,7 @@ pub fn write(
     Ok(After::GoOn)
 }
 
-/// An answer as a stream of events. `cut`: the connection ends without the end of the stream.
+/// Writes an answer as a stream of events. With `cut`, the stream's end is left out.
 pub fn write_stream(stream: &mut TcpStream, events: &[String], cut: bool) -> io::Result<After> {
     stream.write_all(b"HTTP/1.1 200 -\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")?;
     for event in events {

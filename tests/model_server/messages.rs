@@ -2,30 +2,30 @@
 
 use serde_json::{Value, json};
 
-use super::script::{Answer, Asked, INPUT_TOKENS, OUTPUT_TOKENS, Said, event, flat, halves, is_a_persons};
+use super::script::{Answer, Asked, Entry, INPUT_TOKENS, OUTPUT_TOKENS, event, flat, halves, is_a_persons};
 
-pub fn said(body: &Value) -> Vec<Said> {
-    let mut said = Vec::new();
+pub fn entries(body: &Value) -> Vec<Entry> {
+    let mut entries = Vec::new();
     for message in body["messages"].as_array().into_iter().flatten() {
         match (message["role"].as_str(), &message["content"]) {
-            (Some("assistant"), _) => said.push(Said::Model),
-            (Some("user"), Value::Array(blocks)) => said.extend(blocks.iter().filter_map(block)),
-            (Some("user"), content) => said.push(Said::Person(flat(content))),
+            (Some("assistant"), _) => entries.push(Entry::Model),
+            (Some("user"), Value::Array(blocks)) => entries.extend(blocks.iter().filter_map(block)),
+            (Some("user"), content) => entries.push(Entry::Person(flat(content))),
             _ => {}
         }
     }
-    said
+    entries
 }
 
-fn block(block: &Value) -> Option<Said> {
+fn block(block: &Value) -> Option<Entry> {
     match block["type"].as_str()? {
-        "text" => Some(flat(&block["text"])).filter(|text| is_a_persons(text)).map(Said::Person),
-        "tool_result" => Some(Said::Tool(flat(&block["content"]))),
+        "text" => Some(flat(&block["text"])).filter(|text| is_a_persons(text)).map(Entry::Person),
+        "tool_result" => Some(Entry::Tool(flat(&block["content"]))),
         _ => None,
     }
 }
 
-/// The blocks of an answer, and why it stops.
+/// Returns the blocks of an answer, and its stop reason.
 fn content(answer: &Answer) -> (Vec<Value>, &'static str) {
     match answer {
         Answer::Tools(calls) => {

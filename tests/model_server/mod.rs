@@ -1,10 +1,10 @@
 //! A scripted model service for tests, on a loopback port that the system chooses.
 //!
 //! It speaks the APIs of the agent programs: Messages, Responses, Chat Completions and `generateContent`, streamed or
-//! whole. It answers by a list of [`Rule`]s and records every request, so that a test can count them.
+//! whole. It answers according to a list of [`Rule`]s and records every request, so that a test can count them.
 //!
-//! Each connection has a thread, and there is no runtime: a test is about the programs that call the service, so the
-//! service itself has to be simple.
+//! Each connection has a thread, and there is no async runtime: the tests are about the programs that call the service,
+//! so the service itself is kept simple.
 
 mod chat;
 mod generate;
@@ -26,7 +26,7 @@ use std::{
 pub use script::{Answer, Asked, Rule, ToolCall, tool, when};
 use serde_json::{Value, json};
 
-/// The ways in which a model is asked.
+/// The supported APIs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Api {
     /// `/v1/messages`
@@ -39,20 +39,20 @@ pub enum Api {
     Generate,
 }
 
-/// Something that it was asked.
+/// A request that the service received.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// When it had come, whole.
+    /// When the complete request had been received.
     pub at: Instant,
     pub method: String,
     pub path: String,
-    /// `Null` where there was none, or no JSON.
+    /// The body; `Null` if there was none or it was not JSON.
     pub body: Value,
-    /// What it means, where it is for a model; nothing for what programs ask besides.
+    /// The parsed request to a model; `None` for other requests.
     pub asked: Option<Asked>,
 }
 
-/// The service. Dropped, it ends all connections and threads of its own.
+/// The service. Dropping it ends all its connections and threads.
 pub struct Server {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -63,16 +63,16 @@ pub struct Server {
 struct Shared {
     rules: Mutex<Vec<Rule>>,
     requests: Mutex<Vec<Request>>,
-    /// A second handle of each living connection, by which it is ended.
+    /// A second handle of each open connection, with which it is closed.
     connections: Mutex<Vec<(TcpStream, JoinHandle<()>)>>,
     ending: AtomicBool,
 }
 
 impl Server {
-    /// Starts it with these rules: the first that fits answers.
+    /// Starts the service with these rules. The first rule that matches a request answers it.
     pub fn start(rules: Vec<Rule>) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port on loopback");
-        let address = listener.local_addr().expect("its address");
+        let address = listener.local_addr().expect("a local address");
         let shared = Arc::new(Shared { rules: Mutex::new(rules), ..Shared::default() });
         let accepting = thread::spawn({
             let shared = shared.clone();
@@ -81,22 +81,22 @@ impl Server {
         Server { address, shared, accepting: Some(accepting) }
     }
 
-    /// Its address, without a path.
+    /// Returns the service's URL, without a path.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Everything that it was asked, in the order in which it came.
+    /// Returns all requests, in the order in which they were received.
     pub fn requests(&self) -> Vec<Request> {
         lock(&self.shared.requests).clone()
     }
 
-    /// What models were asked, in the same order.
+    /// Returns the requests to models, in the same order.
     pub fn asked(&self) -> Vec<Asked> {
         self.requests().into_iter().filter_map(|request| request.asked).collect()
     }
 
-    /// How often a model was asked something that has this in the last text.
+    /// Returns the number of requests to models whose last text contains `text`.
     pub fn times_asked(&self, text: &str) -> usize {
         self.asked().iter().filter(|asked| asked.text.contains(text)).count()
     }
@@ -105,7 +105,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.shared.ending.store(true, SeqCst);
-        // Wakes it, and is refused nothing: the backlog takes it.
+        // Wakes the accepting thread; the backlog accepts this connection.
         let _ = TcpStream::connect(self.address);
         if let Some(accepting) = self.accepting.take() {
             let _ = accepting.join();
@@ -132,7 +132,8 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
     }
 }
 
-/// Answers one connection until it ends. Whoever goes away in the middle is no error: programs are killed here.
+/// Answers the requests of one connection until it ends. A client that disconnects is no error, because tests kill
+/// programs.
 fn serve(mut stream: TcpStream, shared: &Shared) {
     let _ = stream.set_nodelay(true);
     while let Ok(Some(request)) = http::read(&mut stream) {
@@ -162,11 +163,11 @@ fn answer(stream: &mut TcpStream, request: http::Read, shared: &Shared) -> std::
         body: request.body.clone(),
         asked: asked.clone(),
     });
-    let Some(asked) = asked else { return besides(stream, &request.method, &path) };
+    let Some(asked) = asked else { return answer_other(stream, &request.method, &path) };
     let answer = script::choose(&mut lock(&shared.rules), &asked);
     match answer {
         Answer::Hang => {
-            // Until the program gives up, or the test is over: both end the connection.
+            // Waits until the program or the end of the test closes the connection.
             let _ = http::read(stream)?;
             Ok(http::After::End)
         }
@@ -192,8 +193,8 @@ fn answer(stream: &mut TcpStream, request: http::Read, shared: &Shared) -> std::
     }
 }
 
-/// What programs ask besides: whether it is there, what models it has, how long a text is.
-fn besides(stream: &mut TcpStream, method: &str, path: &str) -> std::io::Result<http::After> {
+/// Answers the other requests of programs: health checks, lists of models, token counts.
+fn answer_other(stream: &mut TcpStream, method: &str, path: &str) -> std::io::Result<http::After> {
     let (status, body) = match (method, path) {
         ("HEAD", _) => (200, String::new()),
         ("POST", "/v1/messages/count_tokens") => (200, json!({"input_tokens": 10}).to_string()),

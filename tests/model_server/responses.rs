@@ -2,33 +2,33 @@
 
 use serde_json::{Value, json};
 
-use super::script::{Answer, Asked, INPUT_TOKENS, OUTPUT_TOKENS, Said, event, flat, halves, is_a_persons};
+use super::script::{Answer, Asked, Entry, INPUT_TOKENS, OUTPUT_TOKENS, event, flat, halves, is_a_persons};
 
-pub fn said(body: &Value) -> Vec<Said> {
+pub fn entries(body: &Value) -> Vec<Entry> {
     if let Value::String(text) = &body["input"] {
-        return vec![Said::Person(text.clone())];
+        return vec![Entry::Person(text.clone())];
     }
-    let mut said = Vec::new();
+    let mut entries = Vec::new();
     for item in body["input"].as_array().into_iter().flatten() {
         match (item["type"].as_str(), item["role"].as_str()) {
-            (Some("message") | None, Some("user")) => said.extend(persons(&item["content"])),
-            (Some("message") | None, Some("assistant")) => said.push(Said::Model),
-            (Some("function_call" | "custom_tool_call" | "local_shell_call"), _) => said.push(Said::Model),
+            (Some("message") | None, Some("user")) => entries.extend(persons(&item["content"])),
+            (Some("message") | None, Some("assistant")) => entries.push(Entry::Model),
+            (Some("function_call" | "custom_tool_call" | "local_shell_call"), _) => entries.push(Entry::Model),
             (Some("function_call_output" | "custom_tool_call_output" | "local_shell_call_output"), _) => {
-                said.push(Said::Tool(flat(&item["output"])));
+                entries.push(Entry::Tool(flat(&item["output"])));
             }
             _ => {}
         }
     }
-    said
+    entries
 }
 
-fn persons(content: &Value) -> Vec<Said> {
+fn persons(content: &Value) -> Vec<Entry> {
     let texts: Vec<String> = match content {
         Value::Array(parts) => parts.iter().map(|part| flat(&part["text"])).collect(),
         other => vec![flat(other)],
     };
-    texts.into_iter().filter(|text| is_a_persons(text)).map(Said::Person).collect()
+    texts.into_iter().filter(|text| is_a_persons(text)).map(Entry::Person).collect()
 }
 
 fn items(answer: &Answer) -> Vec<Value> {

@@ -1,32 +1,32 @@
-//! What a model is asked, in one form whichever API it came by, and the rules by which it answers.
+//! Requests to a model in a form that is independent of the API, and the rules that choose the answers.
 //!
-//! A rule looks at the request alone, and not at what was answered before: so a program that asks again, or that
-//! resumes a conversation, gets what its conversation calls for. Only `times` counts.
+//! A rule depends only on the request, not on earlier answers: a program that repeats a request or resumes a
+//! conversation gets the answer that fits its conversation. Only `times` counts requests.
 
 use serde_json::{Value, json};
 
 use super::{Api, chat, generate, messages, responses};
 
-/// What a model is asked.
+/// A request to a model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Asked {
     pub api: Api,
     pub model: String,
-    /// The last thing that a person said.
+    /// The last text of a person.
     pub text: String,
-    /// All that persons said, the oldest first: more than one where a conversation goes on.
+    /// All texts of a person, oldest first; more than one in a resumed conversation.
     pub texts: Vec<String>,
-    /// How many rounds of tool calls were answered since the last text: 0 for a text that was just said.
+    /// The number of rounds of tool calls since the last text; 0 for a new text.
     pub step: usize,
-    /// What the tools of the last round gave.
+    /// The results of the tools of the last round.
     pub results: Vec<String>,
-    /// The tools that are offered, by name.
+    /// The names of the offered tools.
     pub tools: Vec<String>,
 }
 
-/// One thing in a conversation, as far as rules care.
+/// One entry of a conversation, reduced to what rules need.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Said {
+pub enum Entry {
     Person(String),
     Model,
     Tool(String),
@@ -34,18 +34,20 @@ pub enum Said {
 
 impl Asked {
     pub fn of(api: Api, path: &str, body: &Value) -> Asked {
-        let said = match api {
-            Api::Messages => messages::said(body),
-            Api::Responses => responses::said(body),
-            Api::Chat => chat::said(body),
-            Api::Generate => generate::said(body),
+        let entries = match api {
+            Api::Messages => messages::entries(body),
+            Api::Responses => responses::entries(body),
+            Api::Chat => chat::entries(body),
+            Api::Generate => generate::entries(body),
         };
-        let is_person = |said: &Said| matches!(said, Said::Person(_));
-        let texts = said.iter().filter_map(|one| if let Said::Person(text) = one { Some(text.clone()) } else { None });
+        let is_person = |entry: &Entry| matches!(entry, Entry::Person(_));
+        let texts =
+            entries.iter().filter_map(|one| if let Entry::Person(text) = one { Some(text.clone()) } else { None });
         let texts: Vec<String> = texts.collect();
-        let since = said.iter().rposition(is_person).map_or(0, |at| at + 1);
-        let rounds: Vec<&[Said]> = said[since..].split(|one| *one == Said::Model).filter(|r| !r.is_empty()).collect();
-        let result = |one: &Said| if let Said::Tool(result) = one { Some(result.clone()) } else { None };
+        let since = entries.iter().rposition(is_person).map_or(0, |at| at + 1);
+        let rounds: Vec<&[Entry]> =
+            entries[since..].split(|one| *one == Entry::Model).filter(|r| !r.is_empty()).collect();
+        let result = |one: &Entry| if let Entry::Tool(result) = one { Some(result.clone()) } else { None };
         let (model, tools) = match api {
             Api::Generate => (generate::model(path), generate::tools(&body["tools"])),
             _ => (body["model"].as_str().unwrap_or_default(), body["tools"].as_array().into_iter().flatten().collect()),
@@ -63,7 +65,7 @@ impl Asked {
         }
     }
 
-    /// The first JSON object in the results of the last round that has this field; its value.
+    /// Returns the value of this field in the first JSON object of the last round's results that has it.
     pub fn found(&self, field: &str) -> Option<Value> {
         self.results.iter().find_map(|text| {
             let (from, to) = (text.find('{')?, text.rfind('}')?);
@@ -73,31 +75,31 @@ impl Asked {
     }
 }
 
-/// What a model answers.
+/// An answer of a model.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
-    /// A text, which ends its turn.
+    /// A text, which ends the turn.
     Text(String),
-    /// Calls of tools, all at once.
+    /// Parallel tool calls.
     Tools(Vec<ToolCall>),
-    /// An error in place of an answer.
+    /// An error instead of an answer.
     Error { status: u16, kind: &'static str, message: String, headers: Vec<(String, String)> },
-    /// Nothing at all.
+    /// No answer: the connection stays open.
     Hang,
-    /// This much of a text, and then the connection ends.
+    /// The beginning of a text, after which the connection is closed.
     Cut(String),
 }
 
-/// A call of a tool.
+/// A tool call.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ToolCall {
-    /// Where the API has tools within tools: the outer name.
+    /// The namespace of the tool, for an API that has one.
     pub namespace: Option<String>,
     pub name: String,
     pub input: Value,
 }
 
-/// A call of one tool.
+/// Returns an answer with one tool call.
 pub fn tool(name: &str, input: Value) -> Answer {
     Answer::Tools(vec![ToolCall { namespace: None, name: name.to_owned(), input }])
 }
@@ -107,23 +109,23 @@ impl Answer {
         Answer::Text(text.to_owned())
     }
 
-    /// The service has too much to do.
+    /// Returns the error of an overloaded service.
     pub fn overloaded() -> Answer {
         Answer::error(529, "overloaded_error", "Overloaded")
     }
 
-    /// A limit, until so many seconds from now.
+    /// Returns a rate limit error that ends after this number of seconds.
     pub fn rate_limited(retry_after_s: u64) -> Answer {
         Answer::error(429, "rate_limit_error", "This request would exceed your account's rate limit.")
             .with("retry-after", &retry_after_s.to_string())
     }
 
-    /// The same error with the word that to ask again at once is of no use.
+    /// Adds the header that asks clients not to retry.
     pub fn no_retry(self) -> Answer {
         self.with("x-should-retry", "false")
     }
 
-    /// The same error with a header.
+    /// Adds a header to the error.
     pub fn with(mut self, name: &str, value: &str) -> Answer {
         if let Answer::Error { headers, .. } = &mut self {
             headers.push((name.to_owned(), value.to_owned()));
@@ -138,7 +140,7 @@ impl Answer {
 
 type Make = Box<dyn Fn(&Asked) -> Answer + Send>;
 
-/// When to answer what.
+/// A condition on a request, and the answer to it.
 pub struct Rule {
     text: String,
     model: Option<String>,
@@ -147,33 +149,33 @@ pub struct Rule {
     make: Make,
 }
 
-/// A rule for what has this in its last text; "" is any.
+/// Returns a rule for requests whose last text contains `text`; "" matches every request.
 pub fn when(text: &str) -> Rule {
     let make = Box::new(|_: &Asked| Answer::error(400, "invalid_request_error", "the rule has no answer"));
     Rule { text: text.to_owned(), model: None, step: None, times: None, make }
 }
 
 impl Rule {
-    /// Only where the model's name has this in it.
+    /// Restricts the rule to models whose name contains `name`.
     pub fn model(mut self, name: &str) -> Rule {
         self.model = Some(name.to_owned());
         self
     }
-    /// Only after so many rounds of tool calls.
+    /// Restricts the rule to requests after this number of rounds of tool calls.
     pub fn step(mut self, step: usize) -> Rule {
         self.step = Some(step);
         self
     }
-    /// Only so many times; then the rules after it are looked at.
+    /// Limits how often the rule answers; afterwards the next rules apply.
     pub fn times(mut self, times: usize) -> Rule {
         self.times = Some(times);
         self
     }
-    /// What it answers.
+    /// Sets the answer.
     pub fn answer(self, answer: Answer) -> Rule {
         self.answer_by(move |_| answer.clone())
     }
-    /// What it answers, by what is asked.
+    /// Sets a function that makes the answer from the request.
     pub fn answer_by(mut self, make: impl Fn(&Asked) -> Answer + Send + 'static) -> Rule {
         self.make = Box::new(make);
         self
@@ -187,7 +189,7 @@ impl Rule {
     }
 }
 
-/// The first rule that fits. That there is none is an error that no program tries again.
+/// Returns the answer of the first matching rule. If none matches, it is an error that no program retries.
 pub fn choose(rules: &mut [Rule], asked: &Asked) -> Answer {
     match rules.iter_mut().find(|rule| rule.fits(asked)) {
         Some(rule) => {
@@ -201,11 +203,11 @@ pub fn choose(rules: &mut [Rule], asked: &Asked) -> Answer {
     }
 }
 
-/// The tokens of every answer: the same, so that a test can multiply.
+/// The tokens of every answer. They are constant, so that a test can multiply.
 pub const INPUT_TOKENS: u64 = 11;
 pub const OUTPUT_TOKENS: u64 = 7;
 
-/// The text of a content: a string, or a list of parts with texts.
+/// Returns the text of a content: a string, or a list of parts with texts.
 pub fn flat(content: &Value) -> String {
     match content {
         Value::String(text) => text.clone(),
@@ -215,13 +217,13 @@ pub fn flat(content: &Value) -> String {
     }
 }
 
-/// What programs put among a person's words that no person said, by how it begins.
+/// Returns whether a person wrote a text. The beginnings of the texts that programs add are known.
 pub fn is_a_persons(text: &str) -> bool {
     let begins = ["<system-reminder>", "<environment_context>", "<user_instructions>", "# AGENTS.md", "<permissions"];
     !text.trim().is_empty() && !begins.iter().any(|begin| text.trim_start().starts_with(begin))
 }
 
-/// A text in two pieces, so that whoever reads a stream must put it together.
+/// Splits a text into two pieces, so that a reader of a stream must join them.
 pub fn halves(text: &str) -> [&str; 2] {
     let mut middle = text.len() / 2;
     while !text.is_char_boundary(middle) {
@@ -231,7 +233,7 @@ pub fn halves(text: &str) -> [&str; 2] {
     [a, b]
 }
 
-/// An event of a stream with a name.
+/// Returns a named event of a stream.
 pub fn event(name: &str, mut data: Value) -> String {
     data["type"] = json!(name);
     format!("event: {name}\ndata: {data}\n\n")

@@ -1,5 +1,5 @@
-//! Tasks accepted per second while nobody works on them: by a process per task, by `orch delegate --each`, and by calls
-//! sent to one `orch mcp` without waiting for their answers.
+//! Tasks accepted per second while none of them runs: by one process per task, by `orch delegate --each`, and by calls
+//! that are sent to one `orch mcp` without waiting for their answers.
 
 use std::{io::Write, process::Stdio, time::Instant};
 
@@ -38,7 +38,7 @@ pub fn measure() -> Result<Vec<Row>> {
     let row = |name, goal, rates: &[f64]| Row::new(name, Unit::PerSecond, goal, median(rates), TURNS);
     let own = row("orch delegate, a process per task, one after the other", Goal::None, &processes);
     Ok(vec![
-        if theirs.is_empty() { own } else { own.beside(median(&theirs), "tsp, a process per job") },
+        if theirs.is_empty() { own } else { own.with_reference(median(&theirs), "tsp, a process per job") },
         row("orch delegate --each of 10,000 lines", Goal::AtLeast(10_000.0), &each),
         row("delegate_task, 10,000 calls sent ahead to one orch mcp", Goal::None, &calls),
     ])
@@ -68,7 +68,7 @@ fn lines(world: &World) -> Result<f64> {
 fn pipelined(world: &World) -> Result<f64> {
     let mut client = Client::start(world)?;
     let began = Instant::now();
-    // So many are under way that neither side waits for the other, and few enough for the pipes between them.
+    // Enough calls in flight that neither side waits for the other, and few enough for the pipes between them.
     const AHEAD: usize = 100;
     for n in 0..LINES {
         let arguments = json!({"text": format!("true {n}"), "role": "shell"});

@@ -1,8 +1,8 @@
-//! orch's own share of the time until a real agent program is at work: from just before `orch delegate` is started to the
-//! first instruction of `claude`, which then does its task with a scripted model service on loopback. Needs
-//! `scripts/test-agents` to have installed it; nobody's own configuration or key plays a part.
+//! orch's share of the time until a real agent program works: from just before the start of `orch delegate` to the
+//! first instruction of `claude`, which then completes its task with a scripted model service on loopback.
+//! `scripts/test-agents` must have installed claude. The user's configuration and keys are not used.
 //!
-//! And how soon a permission that it asks for on its own screen is in `orch status`.
+//! Also how soon a permission that claude asks for on its screen is in `orch status`.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -27,11 +27,11 @@ use crate::{
 
 const WARM_UP: usize = 2;
 const RUNS: usize = 15;
-/// Of a permission that is asked for.
+/// The number of runs with a permission request.
 const ASKED: usize = 5;
 const SEEN: Goal = Goal::AtMost(2_000.0);
 const KEY: &str = "sk-ant-none-000000000000000000000000";
-/// What orch may take of the time until a program asks its model.
+/// The maximum of orch's share of the time until a program calls its model.
 const SHARE: Goal = Goal::AtMost(60.0);
 
 pub fn measure() -> Result<Vec<Row>> {
@@ -49,7 +49,7 @@ pub fn measure() -> Result<Vec<Row>> {
         row("delegate until claude asks its model, agent idle, p50", Goal::None, &idle.asked),
         row("delegate until claude starts, agent launched, p50", SHARE, &launched.started),
         row("delegate until claude asks its model, agent launched, p50", Goal::None, &launched.asked),
-        // Less than nothing: its hook is quicker than its screen.
+        // May be negative: the hook may run before the screen shows the question.
         Row::new(
             "permission prompt shown until it is in status, p50",
             Unit::Ms,
@@ -60,7 +60,7 @@ pub fn measure() -> Result<Vec<Row>> {
     ])
 }
 
-/// What `scripts/test-agents` has installed beside the build of this program.
+/// Returns the claude that `scripts/test-agents` installed in the target folder of this binary.
 fn installed() -> Result<Option<PathBuf>> {
     let own = std::env::current_exe()?;
     let agents = own.ancestors().map(|folder| folder.join("agents")).find(|agents| agents.is_dir());
@@ -71,7 +71,7 @@ fn installed() -> Result<Option<PathBuf>> {
     Ok(programs.filter(|program| program.exists()).max())
 }
 
-/// Times since `orch delegate` was started, in ms.
+/// Times since the start of `orch delegate`, in ms.
 #[derive(Default)]
 struct Times {
     started: Vec<f64>,
@@ -84,12 +84,12 @@ fn until_it_works(claude: &Path, role: &str, idle: bool) -> Result<Times> {
     let mut stamps = Stamps::new(&world.dir)?;
     let bin = world.dir.join("bin");
     fs::create_dir(&bin)?;
-    // In the place of claude: this very binary, which says that it was started, and becomes it.
+    // This binary replaces claude: it reports its start time, and then executes the real one.
     symlink(std::env::current_exe()?, bin.join(clock::CLAUDE))?;
     start(&world, &model, &bin, &[(clock::STAMPS, stamps.path.as_os_str()), (clock::CLAUDE_AT, claude.as_os_str())])?;
     let mut times = Times::default();
     for run in 0..WARM_UP + RUNS {
-        world.until("the last task is done, and who is to take the next is there", || {
+        world.until("the last task is done, and the agents are ready for the next", || {
             let agents = world.agents()?;
             let is_ready = if idle {
                 agents.iter().any(|agent| agent.state == AgentState::Idle)
@@ -103,7 +103,7 @@ fn until_it_works(claude: &Path, role: &str, idle: bool) -> Result<Times> {
         let (began, began_at) = (clock::now(), Instant::now());
         world.run(&["delegate", "--role", "worker", &text])?;
         let started = clock::ms(stamps.next()? - began);
-        world.until("it is done", || Ok(world.count(TaskState::Succeeded)? == run as u64 + 1))?;
+        world.until("the task is done", || Ok(world.count(TaskState::Succeeded)? == run as u64 + 1))?;
         let requests = model.requests();
         let first = requests.iter().find(|r| r.asked.as_ref().is_some_and(|asked| asked.text.contains(&text)));
         let asked = first.ok_or("claude has not asked")?.at.duration_since(began_at);
@@ -115,7 +115,7 @@ fn until_it_works(claude: &Path, role: &str, idle: bool) -> Result<Times> {
     Ok(times)
 }
 
-/// How long after its screen has shown a question for a permission it is recorded that the agent asks, in ms.
+/// Returns the times from a permission request on claude's screen to its record in the agent's state, in ms.
 fn until_seen(claude: &Path) -> Result<Vec<f64>> {
     let model = Server::start(vec![when("").answer(tool("Bash", json!({ "command": "touch made" })))]);
     let role = "driver = \"claude\"\nmode = \"interactive\"\npermission_mode = \"manual\"\nmax = 1";
@@ -123,7 +123,7 @@ fn until_seen(claude: &Path) -> Result<Vec<f64>> {
     let bin = world.dir.join("bin");
     fs::create_dir(&bin)?;
     symlink(claude, bin.join(clock::CLAUDE))?;
-    // What its user has answered at its first start.
+    // The settings that claude asks for at its first start.
     let answered = json!({
         "hasCompletedOnboarding": true, "theme": "dark", "hasSeenAutoDefaultNotice": true,
         "customApiKeyResponses": { "approved": [&KEY[KEY.len() - 20..]], "rejected": [] },
@@ -135,7 +135,7 @@ fn until_seen(claude: &Path) -> Result<Vec<f64>> {
     for _ in 0..ASKED {
         let task = world.delegate("worker", "make it")?;
         let (mut shown, mut recorded) = (None, None);
-        world.until("it asks", || {
+        world.until("claude asks for a permission", || {
             let agents = world.agents()?;
             if recorded.is_none() && agents.iter().any(|agent| agent.needs == Some(Needs::Permission)) {
                 recorded = Some(clock::now());
@@ -148,13 +148,13 @@ fn until_seen(claude: &Path) -> Result<Vec<f64>> {
         })?;
         times.extend(recorded.zip(shown).map(|(recorded, shown)| clock::ms(recorded - shown)));
         world.run(&["cancel", task.as_str()])?;
-        world.until("it has ended", || Ok(world.count(TaskState::Running)? == 0))?;
+        world.until("the task has ended", || Ok(world.count(TaskState::Running)? == 0))?;
     }
     Ok(times)
 }
 
-/// `orch start` with an environment made for it: no key, no proxy and no setting of whoever measures.
-fn start(world: &World, model: &Server, bin: &Path, beside: &[(&str, &OsStr)]) -> Result<()> {
+/// Runs `orch start` with a clean environment: without the user's keys, proxies and settings.
+fn start(world: &World, model: &Server, bin: &Path, extra: &[(&str, &OsStr)]) -> Result<()> {
     let mut path = OsString::from(bin);
     path.push(":");
     path.push(std::env::var_os("PATH").unwrap_or_default());
@@ -162,9 +162,9 @@ fn start(world: &World, model: &Server, bin: &Path, beside: &[(&str, &OsStr)]) -
     command.env_clear().env("PATH", path).env("HOME", &world.dir).env("TERM", "xterm-256color");
     command.env("ORCH_HOME", world.dir.join("home")).env("ORCH_CONFIG", &world.dir);
     command.env("ANTHROPIC_BASE_URL", model.url()).env("ANTHROPIC_API_KEY", KEY);
-    // claude refuses some of its modes to root where nobody says that this is a sandbox.
+    // claude refuses some modes to root unless this variable declares a sandbox.
     command.env("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1").env("IS_SANDBOX", "1");
-    command.envs(beside.iter().copied());
+    command.envs(extra.iter().copied());
     let output = command.stdin(Stdio::null()).output()?;
     match output.status.success() {
         true => Ok(()),

@@ -1,4 +1,4 @@
-//! `kill -9` of a runner and of an agent's program, until the event that records it.
+//! The time from `kill -9` of a runner or of an agent's program to the event that records it.
 
 use nix::{
     sys::signal::{Signal, kill},
@@ -40,8 +40,8 @@ pub fn measure() -> Result<Vec<Row>> {
     Ok([rows("a runner", &runners), rows("a program", &programs)].concat())
 }
 
-/// A task, with the processes of the runner and of the program that are at it. The agent has done another one before: the
-/// role of an agent that dies without is held back for a while, and so it should be.
+/// Returns a running task, and the pids of its runner and its program. The agent has completed a task before, because
+/// the role of an agent that dies before its first success is suspended for a while.
 fn at_work(world: &World) -> Result<(TaskId, u32, u32)> {
     let task = |text: &str| Delegate { role: Some(ROLE.into()), text: text.into(), ..Delegate::default() };
     let last = world.last_event()?;
@@ -58,7 +58,7 @@ fn at_work(world: &World) -> Result<(TaskId, u32, u32)> {
     Ok((second, runner, program))
 }
 
-/// In ms; Redis says when, to the millisecond.
+/// Returns the time in ms; the event's time is Redis's, with a resolution of one millisecond.
 fn until_recorded(world: &World, pid: u32, is_it: impl Fn(&Event) -> bool) -> Result<f64> {
     let last = world.last_event()?;
     let killed = clock::time_of_day_ms();

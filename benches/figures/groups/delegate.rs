@@ -1,4 +1,4 @@
-//! `orch delegate`, the whole command, from just before it is started to the first instruction of the agent's program.
+//! The time from just before the start of the command `orch delegate` to the first instruction of the agent's program.
 
 use std::{
     fs::{self, OpenOptions},
@@ -24,8 +24,8 @@ const TO_IDLE: usize = 200;
 const TO_LAUNCHED: usize = 40;
 const BY_HAND: &str = "by hand: two programs, two synced writes, a folder";
 
-/// An agent is there and idle. In turns with it: what no delegation can do without, by hand, and the two peers with an idle
-/// worker.
+/// Measures a delegation to an idle agent. Alternating with it: the minimal steps of a delegation by hand, and the two
+/// peers with an idle worker.
 pub fn to_idle() -> Result<Vec<Row>> {
     let world = World::new(&role("max = 1\nmin = 1"))?;
     let mut stamps = Stamps::new(&world.dir)?;
@@ -38,7 +38,7 @@ pub fn to_idle() -> Result<Vec<Row>> {
         world.until("the agent is idle", || {
             Ok(world.count(TaskState::Running)? == 0 && world.agents()?.iter().any(|a| a.state == AgentState::Idle))
         })?;
-        // For the runner to fall asleep again after its last look for a task.
+        // Lets the runner sleep again after its last check for a task.
         std::thread::sleep(Duration::from_millis(15));
         let (started, back) = delegate(&world, &mut stamps)?;
         taken.push(started);
@@ -58,8 +58,8 @@ pub fn to_idle() -> Result<Vec<Row>> {
     let row = |name, goal, value| Row::new(name, Unit::Ms, goal, value, TO_IDLE);
     let (half, rest) = ("delegate to an idle agent, p50", "delegate to an idle agent, p99");
     let mut rows = vec![
-        row(half, Goal::None, p50).beside(p(&bare, 50.0), BY_HAND),
-        row(rest, Goal::WithinReference(3.0), p99).beside(p50, "its own p50"),
+        row(half, Goal::None, p50).with_reference(p(&bare, 50.0), BY_HAND),
+        row(rest, Goal::WithinReference(3.0), p99).with_reference(p50, "its own p50"),
         row("orch delegate, the command itself, p50", Goal::None, p(&returned, 50.0)),
     ];
     for (peer, goal, values) in [
@@ -67,28 +67,28 @@ pub fn to_idle() -> Result<Vec<Row>> {
         ("BullMQ, a process per job", Goal::None, &by_bullmq),
     ] {
         if !values.is_empty() {
-            rows.push(row(half, goal, p50).beside(p(values, 50.0), peer));
-            rows.push(row(rest, Goal::None, p99).beside(p(values, 99.0), peer));
+            rows.push(row(half, goal, p50).with_reference(p(values, 50.0), peer));
+            rows.push(row(rest, Goal::None, p99).with_reference(p(values, 99.0), peer));
         }
     }
     Ok(rows)
 }
 
-/// From now until a program that is started by this has started, in ms.
+/// Returns the time from now until the program that `start` starts has started, in ms.
 fn until_stamp(stamps: &mut Stamps, start: impl FnOnce() -> Result<()>) -> Result<f64> {
     let began = clock::now();
     start()?;
     Ok(clock::ms(stamps.next()? - began))
 }
 
-/// No agent is there: its session is opened for this task, and it leaves after it.
+/// Measures a delegation without an agent: an agent is launched for the task, and leaves after it.
 pub fn to_launched() -> Result<Vec<Row>> {
     let world = World::new(&role("max = 5\ntasks_per_agent = 1"))?;
     let mut stamps = Stamps::new(&world.dir)?;
     world.run(&["start"])?;
     let (mut taken, mut bare) = (Vec::new(), Vec::new());
     for run in 0..WARM_UP / 4 + TO_LAUNCHED {
-        world.until("the last agent and what it left are gone", || {
+        world.until("the last agent and its session are gone", || {
             Ok(world.agents()?.is_empty() && world.wait(world.store.observe(&[]))?.orphans.is_empty())
         })?;
         std::thread::sleep(Duration::from_millis(100));
@@ -101,9 +101,9 @@ pub fn to_launched() -> Result<Vec<Row>> {
     let what = "the program in a new tmux session, by tmux alone";
     Ok(vec![
         Row::new("delegate, agent launched for it, p50", Unit::Ms, Goal::AtMost(25.0), median(&taken), TO_LAUNCHED)
-            .beside(median(&bare), what),
+            .with_reference(median(&bare), what),
         Row::new("delegate, agent launched for it, p99", Unit::Ms, Goal::None, percentile(&taken, 99.0), TO_LAUNCHED)
-            .beside(percentile(&bare, 99.0), what),
+            .with_reference(percentile(&bare, 99.0), what),
     ])
 }
 
@@ -116,7 +116,8 @@ fn role(more: &str) -> String {
     format!("[roles.stamp]\ncommand = [{program:?}, {:?}, \"{{prompt}}\"]\n{more}\n", clock::STAMP)
 }
 
-/// How long after we started `orch delegate` the agent's program started, and `orch delegate` itself was done; in ms.
+/// Returns the times from the start of `orch delegate` to the start of the agent's program and to the end of the
+/// command, in ms.
 fn delegate(world: &World, stamps: &mut Stamps) -> Result<(f64, f64)> {
     let pipe = stamps.path.display().to_string();
     let mut command = world.orch(&["delegate", "--role", "stamp", &pipe]);
@@ -131,8 +132,8 @@ fn delegate(world: &World, stamps: &mut Stamps) -> Result<(f64, f64)> {
     Ok((clock::ms(stamps.next()? - began), clock::ms(back - began)))
 }
 
-/// What no `orch delegate` can do without: a program for the command; the task's record and the claim's, both on the
-/// disk; the attempt's folder with its two files; the agent's program. One after the other, in ms.
+/// Measures the minimal steps of a delegation, one after the other, in ms: a process for the command, the records of
+/// the task and of the claim on disk, the attempt's folder with its two files, and the agent's program.
 fn by_hand(world: &World, stamps: &mut Stamps, run: usize) -> Result<f64> {
     let mut program = Command::new(own_program()?);
     program.arg(clock::STAMP).arg(&stamps.path).stdin(Stdio::null());

@@ -1,5 +1,5 @@
-//! Files and folders that appear in the state folder while no-op tasks run, counted by the kernel (inotify), those that
-//! are gone again included.
+//! Files and folders that are created in the state folder while no-op tasks run, counted with inotify. Removed ones
+//! count, too.
 
 use std::{
     collections::HashMap,
@@ -25,7 +25,7 @@ pub fn measure() -> Result<Vec<Row>> {
     let world = World::new("[roles.noop]\ncommand = [\"/bin/true\"]\nmin = 1\nmax = 1\n")?;
     world.run(&["start"])?;
     world.until("the agent is idle", || Ok(world.agents()?.iter().any(|agent| agent.state == AgentState::Idle)))?;
-    // What an agent makes for its first task and then uses again is not made for each.
+    // Excludes files that an agent creates for its first task and reuses afterwards.
     run(&world, 1)?;
     let mut watch = Watch::new(&world.dir.join("home"))?;
     run(&world, TASKS)?;
@@ -47,7 +47,7 @@ fn run(world: &World, count: usize) -> Result<()> {
     world.until("all tasks are done", || Ok(world.count(TaskState::Succeeded)? == before + count as u64))
 }
 
-/// What appears in a folder and in all below it, Redis's own files excepted.
+/// Counts the creations in and below a folder, except Redis's own files.
 struct Watch {
     inotify: Inotify,
     folders: HashMap<WatchDescriptor, PathBuf>,
@@ -73,7 +73,7 @@ impl Watch {
         Ok(())
     }
 
-    /// How many were made since the watch began.
+    /// Returns the number of creations since the watch began.
     fn made(&mut self) -> Result<usize> {
         loop {
             let events = match self.inotify.read_events() {
@@ -84,7 +84,7 @@ impl Watch {
                 self.made += 1;
                 let folder = self.folders.get(&event.wd).zip(event.name).map(|(folder, name)| folder.join(name));
                 if let Some(folder) = folder.filter(|_| event.mask.contains(AddWatchFlags::IN_ISDIR)) {
-                    // Nobody has watched it so far: what is in it counts.
+                    // The new folder was not watched before, so its entries count.
                     self.made += entries(&folder);
                     self.add(folder)?;
                 }
@@ -93,7 +93,7 @@ impl Watch {
     }
 }
 
-/// Files and folders below a folder.
+/// Returns the number of files and folders below a folder.
 fn entries(folder: &Path) -> usize {
     let below = fs::read_dir(folder).into_iter().flatten().flatten();
     below.map(|entry| 1 + if entry.path().is_dir() { entries(&entry.path()) } else { 0 }).sum()

@@ -1,5 +1,5 @@
-//! A hundred agents: what they need, what they do while nothing happens, without a task and with one that sleeps, and
-//! how fast a new supervisor has them.
+//! A hundred agents: their memory, their processor time while idle and while each runs a sleeping task, and how fast a
+//! new supervisor adopts them.
 
 use std::{
     process::Stdio,
@@ -38,7 +38,7 @@ pub fn measure() -> Result<Vec<Row>> {
     world.until("all agents are idle", || Ok(idle(&world)?.len() == AGENTS))?;
     let mut rows =
         vec![Row::new(format!("{AGENTS} agents started"), Unit::Ms, Goal::None, clock::in_ms(began.elapsed()), 1)];
-    // What starting them has stirred up settles.
+    // Lets the system become quiet after the starts.
     std::thread::sleep(Duration::from_secs(3));
     rows.extend(memory(&world)?);
     rows.extend(rest(&world, "at rest", Goal::AtMost(2.0))?);
@@ -74,13 +74,13 @@ fn memory(world: &World) -> Result<Vec<Row>> {
     Ok(vec![
         Row::new("supervisor's memory (RSS)", Unit::Mb, Goal::AtMost(30.0), megabytes(supervisor.rss), 1),
         Row::new("an idle runner's memory, private", Unit::Mb, Goal::AtMost(6.0), of(|m| m.private), AGENTS)
-            .beside(megabytes(sleep.private), "sleep"),
+            .with_reference(megabytes(sleep.private), "sleep"),
         Row::new("an idle runner's memory, RSS", Unit::Mb, Goal::None, of(|m| m.rss), AGENTS)
-            .beside(megabytes(sleep.rss), "sleep"),
+            .with_reference(megabytes(sleep.rss), "sleep"),
     ])
 }
 
-/// Gives each agent a task that waits for a pipe which nobody opens, and lets that settle.
+/// Gives each agent a task that waits for a pipe that is never opened, and lets the system become quiet.
 fn all_at_work(world: &World) -> Result<()> {
     let gate = world.dir.join("gate");
     mkfifo(&gate, Mode::S_IRUSR | Mode::S_IWUSR)?;
@@ -92,7 +92,7 @@ fn all_at_work(world: &World) -> Result<()> {
     Ok(())
 }
 
-/// Processor time while nothing happens.
+/// Measures the processor time while nothing happens.
 fn rest(world: &World, when: &str, goal: Goal) -> Result<Vec<Row>> {
     let output = world.tmux(&["display-message", "-p", "#{pid}"]).output()?;
     let tmux: u32 = String::from_utf8_lossy(&output.stdout).trim().parse()?;
@@ -122,7 +122,7 @@ fn rest(world: &World, when: &str, goal: Goal) -> Result<Vec<Row>> {
     ])
 }
 
-/// From `orch start` after `kill -9` of the supervisor until it returns with all agents there, the same ones as before.
+/// Measures `orch start` after `kill -9` of the supervisor, until it returns with all previous agents adopted.
 fn adoption(world: &World) -> Result<Row> {
     let mut taken = Vec::new();
     for _ in 0..ADOPTIONS {
@@ -130,7 +130,7 @@ fn adoption(world: &World) -> Result<Row> {
         let before = pids(idle(world)?);
         let old = supervisor(world)?.ok_or("no supervisor")?;
         kill(Pid::from_raw(old as i32), Signal::SIGKILL)?;
-        world.until("the supervisor is gone", || Ok(supervisor(world)?.is_none()))?;
+        world.until("the supervisor has ended", || Ok(supervisor(world)?.is_none()))?;
         let began = Instant::now();
         world.run(&["start"])?;
         world.until("all agents have a supervisor", || {

@@ -1,4 +1,4 @@
-//! Three hundred agents at work at the same moment, and nothing left of them afterwards.
+//! Three hundred agents that work concurrently, and leave nothing behind.
 
 use std::{
     fs::OpenOptions,
@@ -18,7 +18,7 @@ use crate::{
 const AGENTS: usize = 300;
 
 pub fn measure() -> Result<Vec<Row>> {
-    // Each waits at the gate, so that all of them are at work at once, and then has something to do.
+    // Each task waits at the gate, so that all of them run concurrently, and then does some work.
     let work = "read -r _ <\"$1\"; seq 2000 | sort -n | tail -n 1";
     let world = World::new(&format!(
         "[supervisor]\nmax_agents = {AGENTS}\n[roles.worker]\ncommand = [\"sh\", \"-c\", {work:?}, \"sh\", \"{{prompt}}\"]\nmax = {AGENTS}\n"
@@ -35,8 +35,8 @@ pub fn measure() -> Result<Vec<Row>> {
     let started = began.elapsed();
     let at_gate = Instant::now();
     world.until_by("all tasks are done", look, || {
-        // Opened and closed again, it reads as ended to everybody who waits there; whoever comes late, the next time.
-        // Without waiting, since there may be nobody any more.
+        // Opening and closing the pipe sends an end of file to every waiting reader; a late reader gets the next one.
+        // It is opened without blocking, because there may be no reader any more.
         drop(OpenOptions::new().write(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(&gate));
         Ok(world.count(TaskState::Succeeded)? + world.count(TaskState::Failed)? == AGENTS as u64)
     })?;

@@ -1,4 +1,4 @@
-//! `orch mcp`: its start, a call, and how soon a waiting call hears of an end.
+//! `orch mcp`: its start, a call, and the time from the end of a task to the return of a waiting call.
 
 use std::{
     fs,
@@ -35,7 +35,7 @@ pub fn measure() -> Result<Vec<Row>> {
     for run in 0..WARM_UP + WAITS {
         waits.push(wait_for_an_end(&world, &mut client, run)?);
     }
-    // The only agent is busy with the first of them: the call alone is measured.
+    // The only agent is busy with the first task, so only the call is measured.
     let mut calls = Vec::new();
     let mut ids = vec![client.delegate("sleep 600")?];
     for _ in 0..WARM_UP + CALLS {
@@ -57,7 +57,7 @@ pub fn measure() -> Result<Vec<Row>> {
     ])
 }
 
-/// From the last thing that a task's program does, which is to write down the time, to the answer.
+/// Returns the time from the last action of a task's program, which records the time, to the answer.
 fn wait_for_an_end(world: &World, client: &mut Client, run: usize) -> Result<f64> {
     let (gate, ended) = (world.dir.join(format!("gate{run}")), world.dir.join(format!("ended{run}")));
     let made = std::process::Command::new("mkfifo").arg(&gate).status()?;
@@ -67,7 +67,7 @@ fn wait_for_an_end(world: &World, client: &mut Client, run: usize) -> Result<f64
     let script = format!("read line < '{}'; date +%s%N > '{}'", gate.display(), ended.display());
     let id = client.delegate(&script)?;
     let wait = client.send("tools/call", json!({"name": "wait_tasks", "arguments": {"ids": [id]}}))?;
-    // Opened once the program reads it. Then everybody is to be asleep.
+    // The pipe opens when the program reads it. Afterwards all processes should be asleep.
     let mut open = fs::OpenOptions::new().write(true).open(&gate)?;
     std::thread::sleep(Duration::from_millis(20));
     writeln!(open, "go")?;
@@ -86,7 +86,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// Started, and its handshake answered.
+    /// Starts `orch mcp`, and completes the handshake.
     pub fn start(world: &World) -> Result<Client> {
         let mut child = world.orch(&["mcp"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let (stdin, stdout) = (child.stdin.take().ok_or("no pipe")?, child.stdout.take().ok_or("no pipe")?);
@@ -118,7 +118,7 @@ impl Client {
         }
     }
 
-    /// Waits for the answer to whichever call is answered next.
+    /// Waits for the next answer to any call.
     pub fn any_answer(&mut self) -> Result<()> {
         loop {
             let mut line = String::new();

@@ -1,4 +1,5 @@
-//! From a death to work again: of a runner, a program, a session; of Redis with much stored; of the tmux server.
+//! The time from a death until work continues: of a runner, a program, a session, of Redis with much data, and of the
+//! tmux server.
 
 mod agents;
 mod redis;
@@ -6,7 +7,7 @@ mod tmux;
 
 use crate::{Result, table::Row};
 
-/// Each in a world of its own.
+/// Measures each of them in a separate world.
 pub fn measure() -> Result<Vec<Row>> {
     Ok([agents::measure()?, redis::measure()?, tmux::measure()?].concat())
 }

@@ -31,22 +31,22 @@ pub fn measure() -> Result<Vec<Row>> {
     let what = "a redis-server, then a tmux server with cat, by hand";
     Ok(vec![
         Row::new("orch start, cold: the prompt stands", Unit::Ms, Goal::AtMost(1000.0), median(&prompts), RUNS)
-            .beside(median(&bare), what),
+            .with_reference(median(&bare), what),
         Row::new("orch start, cold: the command returns", Unit::Ms, Goal::None, median(&returns), RUNS),
     ])
 }
 
-/// Looks at a pane until it shows a text.
+/// Polls a pane until it shows a text.
 fn shows(world: &World, session: &str, text: &str) -> Result<()> {
     let target = format!("={session}:");
-    world.until_by("the prompt stands in the pane", Duration::from_millis(2), || {
+    world.until_by("the prompt is in the pane", Duration::from_millis(2), || {
         let pane = world.tmux(&["capture-pane", "-p", "-t", &target]).stderr(Stdio::null()).output()?;
         Ok(String::from_utf8_lossy(&pane.stdout).lines().any(|line| line.starts_with(text.trim_end())))
     })
 }
 
-/// The same two servers without orch, one after the other: a redis-server that answers, and a tmux session that shows
-/// what its program printed. In ms.
+/// Measures the same two servers without orch, one after the other, in ms: a redis-server until it answers, and a tmux
+/// session until it shows its program's output.
 fn by_hand() -> Result<f64> {
     let world = World::new("")?;
     let program = find_program()?;

@@ -1,8 +1,9 @@
-//! No-op tasks through some agents, from `orch resume` of a filled, paused queue to the end of the last one, in rounds.
-//! Beside it, in turns within the same run, what `xargs -P` does with the same program, and what task-spooler and BullMQ do.
+//! The rate of no-op tasks through some agents, from `orch resume` of a filled, paused queue to the end of the last
+//! task, in rounds. The references are measured alternately in the same run: `xargs -P` with the same program,
+//! task-spooler and BullMQ.
 //!
-//! A state folder is measured where people have it, in the home folder, and in /tmp: both on the disk on most machines,
-//! but file systems treat a folder that files come and go in differently from a quiet one.
+//! The state folder is measured in the home folder, where users have it, and in /tmp. Both are on the disk on most
+//! machines, but some file systems are slower in a folder with many changes than in a quiet one.
 
 use std::{
     path::{Path, PathBuf},
@@ -29,25 +30,25 @@ const ROUNDS: usize = 10;
 const WIDTHS: [usize; 2] = [4, 20];
 /// The peers take part in every third round.
 const PEERS_EVERY: usize = 3;
-/// Requests under way at once while the queue is filled.
+/// The number of concurrent requests while the queue is filled.
 const AT_ONCE: usize = 32;
 
 pub fn measure() -> Result<Vec<Row>> {
     let mut rows = Vec::new();
-    for (name, place) in [("home folder", on_the_disk_of_home()), ("/tmp", PathBuf::from("/tmp"))] {
-        rows.extend(measure_in(name, &place)?);
+    for (name, folder) in [("home folder", on_the_disk_of_home()), ("/tmp", PathBuf::from("/tmp"))] {
+        rows.extend(measure_in(name, &folder)?);
     }
     Ok(rows)
 }
 
-/// The build's own folder: it lies in the home folder in nearly every checkout, and is ours to write to.
+/// Returns the build folder: in most checkouts it is in the home folder, and benchmarks may write to it.
 fn on_the_disk_of_home() -> PathBuf {
     env!("CARGO_TARGET_TMPDIR").into()
 }
 
-fn measure_in(name: &str, place: &Path) -> Result<Vec<Row>> {
+fn measure_in(name: &str, folder: &Path) -> Result<Vec<Row>> {
     let roles = WIDTHS.map(|n| format!("[roles.{}]\ncommand = [{PROGRAM:?}]\nmin = {n}\nmax = {n}\n", role(n)));
-    let world = World::new_in(place, &roles.concat())?;
+    let world = World::new_in(folder, &roles.concat())?;
     world.run(&["start"])?;
     let agents: usize = WIDTHS.iter().sum();
     world.until("all agents are idle", || {
@@ -75,7 +76,7 @@ fn measure_in(name: &str, place: &Path) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// Per second, one for each round.
+/// Rates per second, one per round.
 #[derive(Default)]
 struct Rates {
     ours: Vec<f64>,
@@ -90,15 +91,16 @@ impl Rates {
         let (ours, reference) = (median(&self.ours), format!("xargs -P{width} -n1 {PROGRAM}"));
         let ratio = |pair: &(&f64, &f64)| pair.0 / pair.1;
         let slowest = self.ours.iter().zip(&self.xargs).min_by(|a, b| ratio(a).total_cmp(&ratio(b)));
-        let mut rows =
-            vec![row(name.to_owned(), Goal::TimesReference(0.75), ours).beside(median(&self.xargs), &reference)];
+        let mut rows = vec![
+            row(name.to_owned(), Goal::TimesReference(0.75), ours).with_reference(median(&self.xargs), &reference),
+        ];
         if let Some((ours, theirs)) = slowest {
             let name = format!("{name}, the worst of {ROUNDS} rounds of {TASKS}");
-            rows.push(row(name, Goal::None, *ours).beside(*theirs, &reference));
+            rows.push(row(name, Goal::None, *ours).with_reference(*theirs, &reference));
         }
         for (peer, rates) in [("task-spooler", &self.spooler), ("BullMQ, a process per job", &self.bullmq)] {
             if !rates.is_empty() {
-                rows.push(row(name.to_owned(), Goal::TimesReference(1.0), ours).beside(median(rates), peer));
+                rows.push(row(name.to_owned(), Goal::TimesReference(1.0), ours).with_reference(median(rates), peer));
             }
         }
         rows
@@ -109,12 +111,12 @@ fn role(width: usize) -> String {
     format!("noop{width}")
 }
 
-/// Tasks per second through our agents.
+/// Returns the tasks per second through orch's agents.
 fn through(world: &World, width: usize) -> Result<f64> {
     world.run(&["pause"])?;
     fill(world, &role(width))?;
     let before = world.count(TaskState::Succeeded)?;
-    // For the writes of the filling to be over.
+    // Waits until the writes of the filling are complete.
     std::thread::sleep(Duration::from_millis(300));
     let began = clock::time_of_day_ms();
     world.run(&["resume"])?;
@@ -134,7 +136,7 @@ fn fill(world: &World, role: &str) -> Result<()> {
     world.wait(requests.buffer_unordered(AT_ONCE).try_for_each(|_| std::future::ready(Ok(()))))
 }
 
-/// Programs per second through xargs.
+/// Returns the programs per second through xargs.
 fn xargs(width: usize) -> Result<f64> {
     let mut numbers = Command::new("seq").arg(TASKS.to_string()).stdout(Stdio::piped()).spawn()?;
     let input = numbers.stdout.take().ok_or("seq has no output")?;

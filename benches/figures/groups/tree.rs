@@ -1,5 +1,5 @@
-//! A program with a tree of three hundred processes that ignore all that can be ignored, half of which have left its
-//! session: how long they outlive its grace time, and its runner.
+//! A program with a tree of three hundred processes that ignore every signal that can be ignored, half of them in other
+//! sessions: how long they outlive the grace time and the runner.
 
 use std::{
     fs,
@@ -22,7 +22,7 @@ use crate::{
 const RUNS: usize = 5;
 const PROCESSES: usize = 300;
 const ROLE: &str = "deaf";
-/// Between the polite and the final signal.
+/// The time between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_millis(500);
 
 pub fn measure() -> Result<Vec<Row>> {
@@ -44,7 +44,7 @@ pub fn measure() -> Result<Vec<Row>> {
         let began = Instant::now();
         world.wait(world.ops.cancel(&[task]))?;
         cancelled.push(until_gone(&world, &tree, began)? - clock::in_ms(GRACE));
-        // An agent that dies before it has done anything holds its role back.
+        // The role of an agent that dies before its first success would be suspended.
         let last = world.last_event()?;
         let proof = world.delegate(ROLE, "0")?;
         world
@@ -53,7 +53,7 @@ pub fn measure() -> Result<Vec<Row>> {
         let runner = world.agents()?.first().ok_or("no agent is at it")?.process.pid;
         let began = Instant::now();
         kill(Pid::from_raw(runner as i32), Signal::SIGKILL)?;
-        // It would be tried again.
+        // The task would be retried.
         world.wait(world.ops.cancel(&[task]))?;
         killed.push(until_gone(&world, &tree, began)?);
         survivors += tree.iter().filter(|p| p.is_alive()).count();
@@ -70,11 +70,11 @@ pub fn measure() -> Result<Vec<Row>> {
     ])
 }
 
-/// A task whose whole tree is there, and that tree.
+/// Returns a task whose whole process tree runs, and the tree.
 fn grow(world: &World, list: &Path) -> Result<(TaskId, Vec<ProcessId>)> {
     let task = world.delegate(ROLE, &list.display().to_string())?;
     let mut tree = Vec::new();
-    world.until("the tree is grown", || {
+    world.until("the whole tree runs", || {
         let text = fs::read_to_string(list).unwrap_or_default();
         tree = text.lines().filter_map(|line| ProcessId::of(line.parse().ok()?)).collect();
         Ok(tree.len() == PROCESSES)
@@ -82,7 +82,7 @@ fn grow(world: &World, list: &Path) -> Result<(TaskId, Vec<ProcessId>)> {
     Ok((task, tree))
 }
 
-/// In ms. Whoever has ended and was not yet waited for by the first process is gone.
+/// Returns the time until all processes have ended, in ms. A zombie counts as ended.
 fn until_gone(world: &World, tree: &[ProcessId], began: Instant) -> Result<f64> {
     world.until_by("the tree is gone", Duration::from_millis(1), || Ok(!tree.iter().any(ProcessId::is_alive)))?;
     Ok(clock::in_ms(began.elapsed()))

@@ -1,5 +1,5 @@
-//! BullMQ: a queue in Redis for Node programs, here with a worker that starts a process per job. Its Redis is the same
-//! program with the same settings as orch's own: a unix socket, and each write on the disk before it is answered.
+//! BullMQ: a queue in Redis for Node programs, here with a worker that starts one process per job. Its Redis is the
+//! same program with the same settings as orch's: a unix socket, and each write is on disk before it is answered.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -13,19 +13,19 @@ use orch::redis_server::find_program;
 
 use crate::Result;
 
-/// The folder that `scripts/bench` has installed the packages in.
+/// The folder in which `scripts/bench` installs the packages.
 const PACKAGES: &str = "ORCH_BENCH_PEERS";
 const JOBS: usize = 1000;
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// A Redis and a Node process of its own. Both end when dropped.
+/// A private Redis and a Node process. Both end when dropped.
 pub struct BullMq {
     redis: Child,
     node: Option<(Child, ChildStdin, BufReader<ChildStdout>)>,
 }
 
 impl BullMq {
-    /// Starts both, with a worker that runs `width` jobs at once.
+    /// Starts both, with a worker that runs `width` jobs concurrently.
     pub fn start(dir: &Path, width: usize) -> Result<Self> {
         let packages = std::env::var(PACKAGES).map_err(|_| format!("{PACKAGES} is not set"))?;
         if !Path::new(&packages).join("node_modules/bullmq").is_dir() {
@@ -66,26 +66,26 @@ impl BullMq {
         Ok(peer)
     }
 
-    /// Jobs per second, from the resumption of a filled, paused queue to the end of its last job.
+    /// Returns the jobs per second, from the resumption of a filled, paused queue to the end of its last job.
     pub fn throughput(&mut self, program: &str) -> Result<f64> {
-        self.say(&format!("fill {JOBS} {program}"))?;
+        self.send(&format!("fill {JOBS} {program}"))?;
         self.answer("filled")?;
-        self.say(&format!("run {JOBS}"))?;
+        self.send(&format!("run {JOBS}"))?;
         let took: f64 = self.answer("ran")?.trim().parse()?;
         Ok(JOBS as f64 / took * 1e3)
     }
 
-    /// Adds a job; returns when the Node process was told so.
+    /// Sends a job to the Node process.
     pub fn add(&mut self, words: &[&str]) -> Result<()> {
-        self.say(&format!("add {}", words.join(" ")))
+        self.send(&format!("add {}", words.join(" ")))
     }
 
-    fn say(&mut self, line: &str) -> Result<()> {
+    fn send(&mut self, line: &str) -> Result<()> {
         let (_, stdin, _) = self.node.as_mut().ok_or("node does not run")?;
         writeln!(stdin, "{line}").map_err(Into::into)
     }
 
-    /// The rest of the line that begins so.
+    /// Waits for a line that begins with `word`, and returns the rest of it.
     fn answer(&mut self, word: &str) -> Result<String> {
         let (_, _, stdout) = self.node.as_mut().ok_or("node does not run")?;
         let mut line = String::new();

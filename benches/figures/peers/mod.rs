@@ -1,5 +1,5 @@
-//! Other programs that run queued commands, measured in turns with orch. `scripts/bench` installs them where it can; one
-//! that is missing is named on standard error, and its rows are left out.
+//! Other programs that run queued commands, measured in turns with orch. `scripts/bench` installs them where it can;
+//! one that is missing is named on standard error, and its rows are left out.
 
 mod bullmq;
 mod task_spooler;
@@ -7,7 +7,7 @@ mod task_spooler;
 pub use self::{bullmq::BullMq, task_spooler::TaskSpooler};
 use crate::Result;
 
-/// Returns the peer, or `None` and says why where it is not installed.
+/// Returns the peer. If it is not installed, prints the reason and returns `None`.
 pub fn installed<T>(name: &str, peer: Result<T>) -> Option<T> {
     peer.inspect_err(|e| eprintln!("bench: without {name}: {e}")).ok()
 }

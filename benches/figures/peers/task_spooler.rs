@@ -12,16 +12,16 @@ use nix::{sys::stat::Mode, unistd::mkfifo};
 
 use crate::Result;
 
-/// The server accepts 1,000 connections, and each job that is not done keeps one.
+/// The server accepts 1,000 connections, and each unfinished job keeps one.
 const JOBS: usize = 500;
 
-/// A server of its own in a folder. Ends with its jobs when dropped.
+/// A private server in a folder. It ends with its jobs when dropped.
 pub struct TaskSpooler {
     dir: PathBuf,
 }
 
 impl TaskSpooler {
-    /// Starts a server that runs `width` jobs at once.
+    /// Starts a server that runs `width` jobs concurrently.
     pub fn start(dir: &Path, width: usize) -> Result<Self> {
         let dir = dir.join("task-spooler");
         fs::create_dir(&dir)?;
@@ -30,7 +30,7 @@ impl TaskSpooler {
         Ok(spooler)
     }
 
-    /// Jobs per second, from the release of a filled queue to the end of its last job.
+    /// Returns the jobs per second, from the release of a filled queue to the end of its last job.
     pub fn throughput(&self, width: usize, program: &str) -> Result<f64> {
         let gate = self.close()?;
         for _ in 0..JOBS {
@@ -45,7 +45,7 @@ impl TaskSpooler {
         Ok(rate)
     }
 
-    /// Holds the queue back with a job that waits for a pipe.
+    /// Blocks the queue with a job that waits for a pipe.
     pub fn close(&self) -> Result<PathBuf> {
         let gate = self.dir.join("gate");
         let _ = fs::remove_file(&gate);
@@ -55,13 +55,13 @@ impl TaskSpooler {
         Ok(gate)
     }
 
-    /// Lets the queue go on.
+    /// Releases the queue.
     pub fn open(&self, gate: &Path) -> Result<()> {
         // Waits for the job to open its end.
         OpenOptions::new().write(true).open(gate)?.write_all(b"go\n").map_err(Into::into)
     }
 
-    /// Adds a job whose output nobody keeps; returns when its client has.
+    /// Adds a job whose output is discarded; returns when the client has exited.
     pub fn add(&self, words: &[&str]) -> Result<()> {
         self.run(&[&["-n"], words].concat())
     }

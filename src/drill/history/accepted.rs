@@ -1,4 +1,4 @@
-//! What was acknowledged is there, once, and comes to an end that explains itself.
+//! Invariants of accepted tasks: each is stored exactly once, and ends with a cause and a reason.
 
 use std::collections::BTreeMap;
 
@@ -8,12 +8,14 @@ use crate::model::{
     task::{TaskDetail, TaskState},
 };
 
-/// Acknowledged tasks that nobody knows, and tasks that are there twice.
+/// Finds acknowledged tasks that are not stored, and tasks that are stored twice.
 pub(super) fn unknown(facts: &Facts<'_>) -> Vec<Finding> {
     let acknowledged = facts.history.acknowledged.iter();
     let mut found: Vec<Finding> = acknowledged
         .filter(|ack| !facts.tasks.contains_key(ack.id.as_str()))
-        .map(|ack| (ack.id.to_string(), format!("it was acknowledged at {}, and the store does not know it", ack.at)))
+        .map(|ack| {
+            (ack.id.to_string(), format!("it was acknowledged at {}, and the store does not contain it", ack.at))
+        })
         .collect();
     let mut times: BTreeMap<&str, u32> = BTreeMap::new();
     facts.history.tasks.iter().for_each(|t| *times.entry(t.task.id.as_str()).or_default() += 1);
@@ -22,29 +24,30 @@ pub(super) fn unknown(facts: &Facts<'_>) -> Vec<Finding> {
     found
 }
 
-/// Keys that stand for more than one task.
+/// Finds keys that belong to more than one task.
 pub(super) fn keys_of_several(facts: &Facts<'_>) -> Vec<Finding> {
     let mut by_key: BTreeMap<&str, &str> = BTreeMap::new();
-    let told = facts.history.acknowledged.iter().filter_map(|a| Some((a.key.as_deref()?, a.id.as_str())));
+    let acknowledged = facts.history.acknowledged.iter().filter_map(|a| Some((a.key.as_deref()?, a.id.as_str())));
     let stored = facts.history.tasks.iter().filter_map(|t| Some((t.task.key.as_deref()?, t.task.id.as_str())));
-    told.chain(stored)
+    acknowledged
+        .chain(stored)
         .filter_map(|(key, id)| {
             let first = *by_key.entry(key).or_insert(id);
-            (first != id).then(|| (id.to_owned(), format!("its key '{key}' stood for {first} before")))
+            (first != id).then(|| (id.to_owned(), format!("its key '{key}' belonged to {first} before")))
         })
         .collect()
 }
 
-/// Tasks that are still open although everything has come to rest. A blocked one may wait for one that is held; whether
-/// it waits for anything is asked elsewhere.
+/// Finds tasks that are still open after all work has ended. A blocked task may wait for a held one; whether it waits
+/// for an open task at all is another invariant.
 pub(super) fn restless(facts: &Facts<'_>) -> Vec<Finding> {
     use TaskState::*;
     let moving = |t: &&TaskDetail| matches!(t.task.state, Ready | Delayed | Running);
-    let says = |t: &TaskDetail| format!("it is {} although everything has come to rest", t.task.state);
+    let says = |t: &TaskDetail| format!("it is {} although all work has ended", t.task.state);
     facts.history.tasks.iter().filter(moving).map(|t| (t.task.id.to_string(), says(t))).collect()
 }
 
-/// Tasks that failed, were cancelled or are held, and do not say why, or say what does not lead there.
+/// Finds failed, cancelled and held tasks without a reason or with a cause that does not match.
 pub(super) fn unexplained(facts: &Facts<'_>) -> Vec<Finding> {
     use TaskState::*;
     let mut found = Vec::new();
@@ -68,7 +71,7 @@ pub(super) fn unexplained(facts: &Facts<'_>) -> Vec<Finding> {
     found
 }
 
-/// Dead letters without their text, or without what their last program printed.
+/// Finds dead letters without their text or without the output of their last program.
 pub(super) fn incomplete_dead_letters(facts: &Facts<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     for letter in facts.history.tasks.iter().filter(|t| t.task.state == TaskState::Failed) {

@@ -1,4 +1,4 @@
-//! Attempts: each ends once, one succeeds at most, fences grow, and nobody is tried more often than allowed.
+//! Invariants of attempts: each ends once, at most one succeeds, fences grow, and their number is bounded.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,24 +11,26 @@ use crate::model::{
     task::{Attempt, TaskDetail, TaskState},
 };
 
-/// Tasks with more than one success, or whose success was not their end.
+/// Finds tasks with more than one success, or that continued after a success.
 pub(super) fn several_successes(facts: &Facts<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     for t in &facts.history.tasks {
         let successes: Vec<_> = t.attempts.iter().filter(|a| a.cause == Some(Cause::Success)).collect();
-        let told = facts.steps(t.task.id.as_str()).iter().filter(|s| s.to == TaskState::Succeeded).count();
+        let events = facts.steps(t.task.id.as_str()).iter().filter(|s| s.to == TaskState::Succeeded).count();
         let facts = match successes.as_slice() {
-            [] if t.task.state == TaskState::Succeeded => "it has succeeded, and none of its attempts has".to_owned(),
-            [] if told == 0 => continue,
-            [_] if told > 1 => format!("{told} events say that it succeeded"),
+            [] if t.task.state == TaskState::Succeeded => {
+                "it has succeeded, and none of its attempts has succeeded".to_owned()
+            }
+            [] if events == 0 => continue,
+            [_] if events > 1 => format!("{events} events record a success"),
             [one] if t.task.state != TaskState::Succeeded => {
                 format!("attempt {} succeeded, and the task is {}", one.number, t.task.state)
             }
             [one] if t.attempts.last() != Some(*one) => {
-                format!("it was tried again after attempt {} succeeded", one.number)
+                format!("it was retried after attempt {} succeeded", one.number)
             }
             [_] => continue,
-            [] => "an event says that it succeeded, and none of its attempts has".to_owned(),
+            [] => "an event records a success, and none of its attempts has succeeded".to_owned(),
             [first, .., last] => format!("attempts {} and {} both succeeded", first.number, last.number),
         };
         found.push((t.task.id.to_string(), facts));
@@ -36,14 +38,14 @@ pub(super) fn several_successes(facts: &Facts<'_>) -> Vec<Finding> {
     found
 }
 
-/// Fences that did not grow from one lease to the next, whoever got them.
+/// Finds fences that did not grow from one lease to the next, across all tasks.
 pub(super) fn shrinking_fences(facts: &Facts<'_>) -> Vec<Finding> {
     let mut given: Vec<(usize, &TaskDetail, &Attempt)> = Vec::new();
     for t in facts.tasks.values().copied() {
-        given.extend(facts.claims(t).into_iter().filter_map(|(step, attempt)| Some((step.place, t, attempt?))));
+        given.extend(facts.claims(t).into_iter().filter_map(|(step, attempt)| Some((step.index, t, attempt?))));
     }
-    given.sort_by_key(|(place, ..)| *place);
-    // After a loss of data the living take up their leases again, each in its own time.
+    given.sort_by_key(|(index, ..)| *index);
+    // After a loss of data, live agents renew their leases in any order.
     if facts.data_lost {
         given.sort_by_key(|(_, t, _)| &t.task.id);
     }
@@ -61,7 +63,7 @@ pub(super) fn shrinking_fences(facts: &Facts<'_>) -> Vec<Finding> {
             ));
         }
     }
-    // What was given before a loss of data may stand in no record any more; the programs have noted it.
+    // A fence from before a loss of data may be missing in the records, but the programs have recorded it.
     let recorded = given.iter().map(|(_, t, a)| (a.fence, (t.task.id.as_str(), a.number)));
     let noted = facts.history.executions.iter().filter_map(|e| Some((e.fence?, (e.task.as_str(), e.attempt))));
     let mut holders: BTreeMap<u64, BTreeSet<(&str, u32)>> = BTreeMap::new();
@@ -75,7 +77,7 @@ pub(super) fn shrinking_fences(facts: &Facts<'_>) -> Vec<Finding> {
     found
 }
 
-/// Claims and ends of which events and attempts tell different things.
+/// Finds claims and ends in which events and attempts differ.
 pub(super) fn disagreeing(facts: &Facts<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     for t in &facts.history.tasks {
@@ -83,14 +85,20 @@ pub(super) fn disagreeing(facts: &Facts<'_>) -> Vec<Finding> {
         let claims = facts.claims(t);
         let recorded = kept(t).count();
         if claims.len() > recorded || (claims.len() < recorded && !facts.history.trimmed) {
-            found.push((id, format!("{} claims are told, and {recorded} attempts recorded", claims.len())));
+            found.push((id, format!("{} events record a claim, and {recorded} attempts are recorded", claims.len())));
             continue;
         }
         for (step, attempt) in claims {
-            let (told, Some(attempt)) = (step.event.agent.as_deref().unwrap_or("nobody"), attempt) else { continue };
-            if attempt.agent != told {
-                let facts = format!("attempt {} was claimed by {told}, says {}", attempt.number, the_event(step.event));
-                found.push((id.clone(), format!("{facts}; its record says by {}", attempt.agent)));
+            let (claimer, Some(attempt)) = (step.event.agent.as_deref().unwrap_or("no agent"), attempt) else {
+                continue;
+            };
+            if attempt.agent != claimer {
+                let facts = format!(
+                    "attempt {} was claimed by {claimer} according to {}",
+                    attempt.number,
+                    the_event(step.event)
+                );
+                found.push((id.clone(), format!("{facts}, and by {} according to its record", attempt.agent)));
             }
         }
         let ends = facts.steps(&id).iter().filter_map(|s| Some((s, s.end()?)));
@@ -98,15 +106,18 @@ pub(super) fn disagreeing(facts: &Facts<'_>) -> Vec<Finding> {
             let recorded = t.attempts.iter().find(|a| a.number == end.attempt).and_then(|a| a.cause);
             if recorded != Some(end.cause) {
                 let recorded = recorded.map_or("nothing", Cause::as_str);
-                let told = format!("attempt {} ended as {}", end.attempt, end.cause);
-                found.push((id.clone(), format!("{told}, says {}; its record says {recorded}", the_event(step.event))));
+                let ended = format!("attempt {} ended as {}", end.attempt, end.cause);
+                found.push((
+                    id.clone(),
+                    format!("{ended} according to {}; its record says {recorded}", the_event(step.event)),
+                ));
             }
         }
     }
     found
 }
 
-/// Attempts that ended twice, or had an effect while another one held the lease.
+/// Finds attempts that ended twice, or had an effect while another attempt held the lease.
 pub(super) fn late_effects(facts: &Facts<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     for t in &facts.history.tasks {
@@ -114,7 +125,7 @@ pub(super) fn late_effects(facts: &Facts<'_>) -> Vec<Finding> {
         let mut ended = BTreeSet::new();
         let ends = facts.steps(t.task.id.as_str()).iter().filter_map(|s| Some((s, s.end()?)));
         for (step, end) in ends {
-            let holder = claims.iter().rfind(|(claim, _)| claim.place < step.place).and_then(|(_, attempt)| *attempt);
+            let holder = claims.iter().rfind(|(claim, _)| claim.index < step.index).and_then(|(_, attempt)| *attempt);
             let what = format!("attempt {} ended as {} by {}", end.attempt, end.cause, the_event(step.event));
             if !ended.insert(end.attempt) {
                 found.push((t.task.id.to_string(), format!("{what}, and had ended before")));
@@ -126,7 +137,7 @@ pub(super) fn late_effects(facts: &Facts<'_>) -> Vec<Finding> {
     found
 }
 
-/// Tasks that were given up too early, or too late.
+/// Finds tasks that failed too early or too late.
 pub(super) fn unbounded(facts: &Facts<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     for t in &facts.history.tasks {
@@ -135,7 +146,7 @@ pub(super) fn unbounded(facts: &Facts<'_>) -> Vec<Finding> {
             found.push((
                 id.clone(),
                 format!(
-                    "it failed {} times ({} retries) and was lost {} times ({} forgiven)",
+                    "it failed {} times ({} retries) and was lost {} times ({} permitted)",
                     task.failures, task.retries, task.lost, task.lost_max
                 ),
             ));
@@ -150,13 +161,13 @@ pub(super) fn unbounded(facts: &Facts<'_>) -> Vec<Finding> {
             failures += u32::from(own || end.cause == Cause::Permanent);
             lost += u32::from(end.cause == Cause::Lost);
             let failed = step.to == TaskState::Failed;
-            // What was lost while a person stopped everything is not counted; so there may be more of these.
+            // Losses during an `orch stop` are not counted, so there may be more of them.
             let too_early = (own && failures <= task.retries) || (end.cause == Cause::Lost && lost <= task.lost_max);
-            // What was counted before a loss of data is known again, and its events are not.
+            // After a loss of data, the counts are recovered, but the events are not.
             let counted = !facts.history.trimmed && !facts.data_lost;
             let wrong = match (own && failures > task.retries, failed) {
-                (true, false) => "it was not given up",
-                (false, true) if too_early && counted => "it was given up too early",
+                (true, false) => "it did not fail",
+                (false, true) if too_early && counted => "it failed too early",
                 _ => continue,
             };
             let times =

@@ -1,4 +1,4 @@
-//! What the agents' programs noted of themselves, beside what was recorded about them.
+//! Invariants of executions: the notes of the agents' programs match the records.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use crate::model::{
     task::{Attempt, TaskState},
 };
 
-/// The attempt that an execution says it belongs to.
+/// Returns the recorded attempt of an execution.
 fn attempt_of<'a>(facts: &Facts<'a>, e: &Execution) -> Option<&'a Attempt> {
     facts.tasks.get(e.task.as_str())?.attempts.iter().find(|a| a.number == e.attempt)
 }
@@ -17,15 +17,15 @@ fn name(e: &Execution) -> String {
     format!("the execution of attempt {} by {} at {}", e.attempt, e.agent, e.started_at)
 }
 
-/// Executions of attempts that nobody gave, or gave to somebody else.
+/// Finds executions of attempts that are not recorded, or that belong to another agent or lease.
 pub(super) fn unknown(facts: &Facts<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     for e in &facts.history.executions {
         let why = match attempt_of(facts, e) {
             None => "no such attempt is recorded".to_owned(),
-            Some(a) if a.agent != e.agent => format!("it was given to {}", a.agent),
+            Some(a) if a.agent != e.agent => format!("it belongs to {}", a.agent),
             Some(a) if e.fence.is_some_and(|fence| fence != a.fence) => {
-                format!("it noted another fence than {}, the attempt's", a.fence)
+                format!("it recorded another fence than {}, the attempt's", a.fence)
             }
             Some(_) => continue,
         };
@@ -34,12 +34,12 @@ pub(super) fn unknown(facts: &Facts<'_>) -> Vec<Finding> {
     found
 }
 
-/// Attempts whose program was started more than once.
+/// Finds attempts whose program was started more than once.
 pub(super) fn repeated(facts: &Facts<'_>) -> Vec<Finding> {
     let mut seen: BTreeMap<(&str, u32, Option<u64>), &Execution> = BTreeMap::new();
     let mut found = Vec::new();
     for e in &facts.history.executions {
-        // After a loss of data the same number may be given again; the fence is another.
+        // After a loss of data, an attempt's number may be used again, with another fence.
         let fence = e.fence.filter(|_| facts.data_lost);
         if facts.data_lost && fence.is_none() {
             continue;
@@ -51,8 +51,8 @@ pub(super) fn repeated(facts: &Facts<'_>) -> Vec<Finding> {
     found
 }
 
-/// Executions of one task that ran at the same time, but for those that were given up as lost: these may run on until
-/// they are found and ended.
+/// Finds executions of one task that ran at the same time. Lost ones are excluded: they may run until they are found
+/// and ended.
 pub(super) fn overlapping(facts: &Facts<'_>) -> Vec<Finding> {
     let mut by_task: BTreeMap<&str, Vec<&Execution>> = BTreeMap::new();
     for e in &facts.history.executions {
@@ -73,10 +73,10 @@ pub(super) fn overlapping(facts: &Facts<'_>) -> Vec<Finding> {
     found
 }
 
-/// Successes that were not recorded as such, recorded ones that nobody had, and results that are not what was given.
+/// Finds successes that were not recorded, recorded successes without an execution, and results that differ.
 pub(super) fn misreported(facts: &Facts<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
-    // A program that was ended by us may have noted its success a moment before.
+    // A program may have recorded its success a moment before orch ended it.
     let may_end_so = [Cause::Success, Cause::Lost, Cause::Cancelled, Cause::Timeout];
     for e in facts.history.executions.iter().filter(|e| e.ended_at.is_some() && e.exit_code == Some(0)) {
         let cause = attempt_of(facts, e).and_then(|a| a.cause);
@@ -95,7 +95,7 @@ pub(super) fn misreported(facts: &Facts<'_>) -> Vec<Finding> {
         let Some(attempt) = t.attempts.iter().rfind(|a| a.cause == Some(Cause::Success)) else { continue };
         let mut executions = facts.history.executions.iter().filter(|e| e.task.as_str() == id);
         let Some(e) = executions.find(|e| e.attempt == attempt.number) else {
-            // Where the programs of a task note nothing, none of its successes was.
+            // A task whose programs record nothing has no executions at all.
             if noted.contains(id) {
                 found.push((id.to_owned(), format!("attempt {} succeeded, and was not executed", attempt.number)));
             }

@@ -1,4 +1,4 @@
-//! A history with its indexes: who looks for the events of a task does not read all of them.
+//! A history with indexes, so that the events of a task are found without reading all events.
 
 use std::{collections::BTreeMap, str::FromStr};
 
@@ -10,33 +10,33 @@ use crate::model::{
     task::{Attempt, TaskDetail, TaskState},
 };
 
-/// An event that tells a state, with its place in the stream.
+/// An event that records a state, with its index in the stream.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Step<'a, S> {
-    pub place: usize,
+    pub index: usize,
     pub event: &'a Event,
-    /// `None` where there was nothing before, or something that is no state.
+    /// The previous state; `None` if there was none.
     pub from: Option<S>,
     pub to: S,
 }
 
-/// How an attempt ended, as its event tells.
+/// The end of an attempt, as recorded in its event.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct End {
     pub attempt: u32,
     pub cause: Cause,
 }
 
-/// A history, and where to find what in it.
+/// A history with its indexes.
 pub(super) struct Facts<'a> {
     pub history: &'a History,
     /// By id.
     pub tasks: BTreeMap<&'a str, &'a TaskDetail>,
-    /// By task, the oldest first.
+    /// By task, oldest first.
     pub task_steps: BTreeMap<&'a str, Vec<Step<'a, TaskState>>>,
-    /// By agent id, the oldest first.
+    /// By agent id, oldest first.
     pub agent_steps: BTreeMap<&'a str, Vec<Step<'a, AgentState>>>,
-    /// Whether Redis ever came back with less than it had acknowledged.
+    /// Whether Redis ever lost acknowledged data.
     pub data_lost: bool,
 }
 
@@ -49,11 +49,11 @@ impl<'a> Facts<'a> {
             agent_steps: BTreeMap::new(),
             data_lost: history.data_lost || history.events.iter().any(|e| e.kind == LOST_DATA),
         };
-        for (place, event) in history.events.iter().enumerate() {
-            if let (Some(task), Some(step)) = (&event.task, step("task.", place, event)) {
+        for (index, event) in history.events.iter().enumerate() {
+            if let (Some(task), Some(step)) = (&event.task, step("task.", index, event)) {
                 facts.task_steps.entry(task).or_default().push(step);
             }
-            if let (Some(agent), Some(step)) = (&event.agent, step("agent.", place, event)) {
+            if let (Some(agent), Some(step)) = (&event.agent, step("agent.", index, event)) {
                 facts.agent_steps.entry(agent).or_default().push(step);
             }
         }
@@ -64,18 +64,18 @@ impl<'a> Facts<'a> {
         self.task_steps.get(task).map_or(&[], Vec::as_slice)
     }
 
-    /// A task's state right before a place in the stream.
-    pub fn state_before(&self, task: &str, place: usize) -> Option<TaskState> {
-        self.steps(task).iter().take_while(|s| s.place < place).last().map(|s| s.to)
+    /// Returns a task's state right before an index of the stream.
+    pub fn state_before(&self, task: &str, index: usize) -> Option<TaskState> {
+        self.steps(task).iter().take_while(|s| s.index < index).last().map(|s| s.to)
     }
 
-    /// A task's first step after a place in the stream.
-    pub fn next_step(&self, task: &str, place: usize) -> Option<&Step<'a, TaskState>> {
-        self.steps(task).iter().find(|s| s.place > place)
+    /// Returns a task's first step after an index of the stream.
+    pub fn next_step(&self, task: &str, index: usize) -> Option<&Step<'a, TaskState>> {
+        self.steps(task).iter().find(|s| s.index > index)
     }
 
-    /// The steps by which a task was claimed, each with the attempt that it began. The last event belongs to the last
-    /// attempt, so it fits, too, where the oldest events were dropped. Attempts that Redis lost have no event.
+    /// Returns the steps with which a task was claimed, each with its attempt. They are matched from the end, because
+    /// the oldest events may have been dropped. Attempts that Redis lost have no event.
     pub fn claims(&self, task: &'a TaskDetail) -> Vec<(&Step<'a, TaskState>, Option<&'a Attempt>)> {
         let steps = self.steps(task.task.id.as_str()).iter();
         let claims: Vec<_> = steps.filter(|s| s.to == TaskState::Running).collect();
@@ -85,36 +85,37 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// The attempts of which more is known than that they were lost with the data of a Redis.
+/// Returns the attempts except those that are only known as lost with Redis's data.
 pub(super) fn kept(task: &TaskDetail) -> impl Iterator<Item = &Attempt> {
     task.attempts.iter().filter(|a| a.fence > 0)
 }
 
-/// `agent.idle` with the state `idle` is a step; `task.cancelling`, which stays `running`, is none.
-fn step<'a, S: FromStr>(room: &str, place: usize, event: &'a Event) -> Option<Step<'a, S>> {
+/// Returns the step that an event records, if any: `agent.idle` with the state `idle` is one, but `task.cancelling`,
+/// which leaves the state `running`, is not.
+fn step<'a, S: FromStr>(room: &str, index: usize, event: &'a Event) -> Option<Step<'a, S>> {
     let what = event.kind.as_str().strip_prefix(room)?;
     let to = event.to.as_deref().filter(|to| *to == what)?.parse().ok()?;
-    Some(Step { place, event, from: event.from.as_deref().and_then(|f| f.parse().ok()), to })
+    Some(Step { index, event, from: event.from.as_deref().and_then(|f| f.parse().ok()), to })
 }
 
 impl Step<'_, TaskState> {
-    /// The attempt that ended with this step.
+    /// Returns the end of the attempt that this step records.
     pub fn end(&self) -> Option<End> {
         let data = self.event.data.as_ref()?;
-        // Lua's numbers may be written either way.
+        // Lua may write an integer as a float.
         let attempt = data.get("attempt")?.as_f64()? as u32;
         let cause = data.get("cause")?.as_str()?.parse().ok()?;
         Some(End { attempt, cause }).filter(|_| self.from == Some(TaskState::Running))
     }
 
-    /// Whether a person started the task anew by it, with its counts at zero.
+    /// Returns whether a person retried the task with this step, which resets its counts.
     pub fn is_retry(&self) -> bool {
         use TaskState::*;
         matches!(self.from, Some(Failed | Cancelled | Held)) && matches!(self.to, Ready | Blocked)
     }
 }
 
-/// `event 17-0`: how a finding points at one.
+/// Returns the notation of an event in a finding, such as `event 17-0`.
 pub(super) fn the_event(event: &Event) -> String {
     format!("event {} ({})", event.id, event.kind)
 }

@@ -1,4 +1,4 @@
-//! What comes after what: dependencies and subtasks.
+//! Invariants of dependencies and subtasks.
 
 use super::{
     Finding,
@@ -6,17 +6,17 @@ use super::{
 };
 use crate::model::task::{TaskDetail, TaskState};
 
-/// Attempts that began before what the task waits for had succeeded.
+/// Finds attempts that began before all dependencies of the task had succeeded.
 pub(super) fn too_early(facts: &Facts<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     for t in &facts.history.tasks {
         for dependency in t.task.after.iter().filter_map(|d| facts.tasks.get(d.as_str())) {
             let id = dependency.task.id.as_str();
-            let succeeded = facts.steps(id).iter().find(|s| s.to == TaskState::Succeeded).map(|s| s.place);
-            let told_before = facts.history.trimmed && dependency.task.state == TaskState::Succeeded;
+            let succeeded = facts.steps(id).iter().find(|s| s.to == TaskState::Succeeded).map(|s| s.index);
+            let dropped_success = facts.history.trimmed && dependency.task.state == TaskState::Succeeded;
             let claims = facts.steps(t.task.id.as_str()).iter().filter(|s| s.to == TaskState::Running);
             for claim in claims {
-                let early = succeeded.map_or(!told_before, |place| claim.place < place);
+                let early = succeeded.map_or(!dropped_success, |index| claim.index < index);
                 if early {
                     let facts = format!("it was claimed by {} before {id} had succeeded", the_event(claim.event));
                     found.push((t.task.id.to_string(), facts));
@@ -27,17 +27,17 @@ pub(super) fn too_early(facts: &Facts<'_>) -> Vec<Finding> {
     found
 }
 
-/// Tasks that stay blocked although nothing holds them any more, or although what they wait for has been given up.
+/// Finds tasks that stay blocked although no open task blocks them, or although a dependency failed or was cancelled.
 pub(super) fn stuck(facts: &Facts<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     for TaskDetail { task, .. } in &facts.history.tasks {
         let id = task.id.as_str();
         let dependencies = || task.after.iter().filter_map(|d| facts.tasks.get(d.as_str())).map(|d| &d.task);
         let not_cancelled = dependencies().find_map(|d| {
-            let mut ends = facts.steps(d.id.as_str()).iter().filter(|s| gives_up(s));
+            let mut ends = facts.steps(d.id.as_str()).iter().filter(|s| is_unsuccessful_end(s));
             ends.find(|end| {
-                let next = facts.next_step(id, end.place).map(|s| s.to);
-                facts.state_before(id, end.place) == Some(TaskState::Blocked) && next != Some(TaskState::Cancelled)
+                let next = facts.next_step(id, end.index).map(|s| s.to);
+                facts.state_before(id, end.index) == Some(TaskState::Blocked) && next != Some(TaskState::Cancelled)
             })
         });
         if let Some(end) = not_cancelled {
@@ -49,25 +49,25 @@ pub(super) fn stuck(facts: &Facts<'_>) -> Vec<Finding> {
     found
 }
 
-/// Subtasks that went on after their parent was given up.
+/// Finds subtasks that continued after their parent failed or was cancelled.
 pub(super) fn outliving(facts: &Facts<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     for TaskDetail { task, .. } in &facts.history.tasks {
         let Some(parent) = &task.parent else { continue };
-        for end in facts.steps(parent.as_str()).iter().filter(|s| gives_up(s)) {
-            let next = facts.next_step(task.id.as_str(), end.place).map(|s| s.to);
-            let went_on = match facts.state_before(task.id.as_str(), end.place) {
+        for end in facts.steps(parent.as_str()).iter().filter(|s| is_unsuccessful_end(s)) {
+            let next = facts.next_step(task.id.as_str(), end.index).map(|s| s.to);
+            let continued = match facts.state_before(task.id.as_str(), end.index) {
                 None => false,
                 Some(state) if state.is_terminal() => false,
-                // Its agent is told to stop, and may have finished before it hears.
+                // Its agent is asked to stop, and may have finished before it receives the request.
                 Some(TaskState::Running) => {
                     next.is_some_and(|to| !matches!(to, TaskState::Cancelled | TaskState::Succeeded))
                 }
                 Some(_) => next != Some(TaskState::Cancelled),
             };
-            if went_on {
+            if continued {
                 let next = next.map_or("nothing", TaskState::as_str);
-                let facts = format!("{} gave up its parent {parent}, and it became {next}", the_event(end.event));
+                let facts = format!("{} ended its parent {parent}, and it became {next}", the_event(end.event));
                 found.push((task.id.to_string(), facts));
             }
         }
@@ -75,7 +75,8 @@ pub(super) fn outliving(facts: &Facts<'_>) -> Vec<Finding> {
     found
 }
 
-/// Not where a dead letter is removed: what hung on it ended when it failed.
-fn gives_up(step: &Step<'_, TaskState>) -> bool {
+/// Returns whether a step fails or cancels a task. The removal of a dead letter does not count: its dependents ended
+/// when it failed.
+fn is_unsuccessful_end(step: &Step<'_, TaskState>) -> bool {
     matches!(step.to, TaskState::Failed | TaskState::Cancelled) && !step.from.is_some_and(TaskState::is_terminal)
 }

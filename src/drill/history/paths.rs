@@ -1,4 +1,5 @@
-//! What the events say one after another: paths through the tables of `model`, from a beginning to what is recorded.
+//! Invariants of the event stream: the events are paths through the transition tables of `model`, up to the recorded
+//! state.
 
 use std::collections::BTreeMap;
 
@@ -8,13 +9,13 @@ use super::{
 };
 use crate::model::{agent::AgentState, event::Event, task::TaskState};
 
-/// Events without a reason.
+/// Finds events without a reason.
 pub(super) fn without_reason(facts: &Facts<'_>) -> Vec<Finding> {
     let silent = facts.history.events.iter().filter(|e| e.reason.trim().is_empty());
     silent.map(|e| (the_event(e), "it has no reason".to_owned())).collect()
 }
 
-/// Steps of tasks that the table does not know, or that do not begin where the one before has ended.
+/// Finds steps of tasks that are not in the table, or that do not start in the state of the previous step.
 pub(super) fn of_tasks(facts: &Facts<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     for (id, steps) in &facts.task_steps {
@@ -35,14 +36,14 @@ pub(super) fn of_tasks(facts: &Facts<'_>) -> Vec<Finding> {
     found
 }
 
-/// The same of agents. A new incarnation begins where the one before it has ended.
+/// Finds such steps of agents. A new incarnation starts after the end of the previous one.
 pub(super) fn of_agents(facts: &Facts<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     for (id, steps) in &facts.agent_steps {
         let mut before: Option<AgentState> = None;
         for (i, step) in steps.iter().enumerate() {
             let allowed = match step.to {
-                // The record of an agent that ended long ago is forgotten.
+                // The record of an agent that ended long ago has expired.
                 AgentState::Starting => {
                     !before.is_some_and(AgentState::is_live) && !step.from.is_some_and(AgentState::is_live)
                 }
@@ -66,30 +67,30 @@ fn not_allowed(event: &Event, before: Option<&str>) -> String {
     format!("{} goes from {from} to {to}, after {}", the_event(event), before.unwrap_or("nothing"))
 }
 
-/// Tasks and agents whose last event tells another state than their record.
+/// Finds tasks and agents whose last event has another state than their record.
 pub(super) fn last_states(facts: &Facts<'_>) -> Vec<Finding> {
-    let differs = |id: &str, told: Option<&str>, is: Option<&str>| {
+    let differs = |id: &str, last: Option<&str>, is: Option<&str>| {
         let or = |s: Option<&str>| s.map_or_else(|| "nothing".to_owned(), str::to_owned);
-        (told != is).then(|| (id.to_owned(), format!("its last event says {}, its record {}", or(told), or(is))))
+        (last != is).then(|| (id.to_owned(), format!("its last event says {}, its record {}", or(last), or(is))))
     };
     let mut found = Vec::new();
     for (id, t) in &facts.tasks {
-        let told = facts.steps(id).last().map(|s| s.to.as_str());
-        // All about it may have been dropped.
-        if told.is_some() || !facts.history.trimmed {
-            found.extend(differs(id, told, Some(t.task.state.as_str())));
+        let last = facts.steps(id).last().map(|s| s.to.as_str());
+        // All its events may have been dropped.
+        if last.is_some() || !facts.history.trimmed {
+            found.extend(differs(id, last, Some(t.task.state.as_str())));
         }
     }
     for (id, steps) in facts.task_steps.iter().filter(|(id, _)| !facts.tasks.contains_key(*id)) {
         found.extend(differs(id, steps.last().map(|s| s.to.as_str()), None));
     }
     let Some(agents) = &facts.history.agents else { return found };
-    let living: BTreeMap<&str, AgentState> = agents.iter().map(|a| (a.id.as_str(), a.state)).collect();
+    let live: BTreeMap<&str, AgentState> = agents.iter().map(|a| (a.id.as_str(), a.state)).collect();
     for (id, steps) in &facts.agent_steps {
-        let told = steps.last().map(|s| s.to).filter(|s| s.is_live());
-        found.extend(differs(id, told.map(AgentState::as_str), living.get(*id).map(|s| s.as_str())));
+        let last = steps.last().map(|s| s.to).filter(|s| s.is_live());
+        found.extend(differs(id, last.map(AgentState::as_str), live.get(*id).map(|s| s.as_str())));
     }
-    let untold = living.iter().filter(|(id, _)| !facts.agent_steps.contains_key(*id) && !facts.history.trimmed);
-    found.extend(untold.filter_map(|(id, state)| differs(id, None, Some(state.as_str()))));
+    let without_events = live.iter().filter(|(id, _)| !facts.agent_steps.contains_key(*id) && !facts.history.trimmed);
+    found.extend(without_events.filter_map(|(id, state)| differs(id, None, Some(state.as_str()))));
     found
 }

@@ -1,5 +1,5 @@
-//! One supervisor acts, and one that has ended in order leaves nothing behind. As far as anybody tells: one that was
-//! killed has told nothing.
+//! Invariants of supervisors: at most one acts, and one that ends in order leaves no agent behind. A killed supervisor
+//! records no end, so nothing is expected of it.
 
 use std::collections::BTreeMap;
 
@@ -9,22 +9,21 @@ use super::{
 };
 use crate::model::{agent::AgentState, event::EventKind};
 
-/// Supervisors that were seen at the same time.
+/// Finds supervisors that ran at the same time.
 pub(super) fn two_at_once(facts: &Facts<'_>) -> Vec<Finding> {
     let mut lives: Vec<_> = facts.history.supervisors.iter().collect();
     lives.sort_by_key(|l| (l.from, l.until));
     let mut found = Vec::new();
     for pair in lives.windows(2) {
         if pair[0].pid != pair[1].pid && pair[1].from < pair[0].until {
-            let facts =
-                format!("it was there at {}, when {} was, too, until {}", pair[1].from, pair[0].pid, pair[0].until);
+            let facts = format!("it ran at {}, while {} ran until {}", pair[1].from, pair[0].pid, pair[0].until);
             found.push((format!("supervisor {}", pair[1].pid), facts));
         }
     }
     found
 }
 
-/// Agents that lived on after everything had ended in order, or that did something before the next supervisor's start.
+/// Finds agents that were alive after a clean stop, or that recorded an event before the start of the next supervisor.
 pub(super) fn after_the_end(facts: &Facts<'_>) -> Vec<Finding> {
     let mut living: BTreeMap<&str, AgentState> = BTreeMap::new();
     let mut stopped_by = None;

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::fleet::Fleet;
 use crate::model_server::{Answer, when};
 
-/// It asks other hosts for the models' prices: here it reaches none, at once.
+/// aider asks other hosts for the models' prices. The unreachable proxy makes these requests fail immediately.
 const CODER: &str = "
 [roles.coder]
 driver = \"aider\"
@@ -17,8 +17,8 @@ args = [\"--no-git\"]
 env = { HTTPS_PROXY = \"http://127.0.0.1:9\", NO_PROXY = \"127.0.0.1\" }";
 
 #[test]
-fn aider_edits_a_file_and_what_it_says_is_the_answer() {
-    // All lines of the text are one message.
+fn aider_edits_a_file_and_its_reply_is_the_answer() {
+    // All lines of the text are sent as one message.
     let rules = vec![when("make it\nby hand").answer(Answer::text("I make it.\n\nmade.txt\n```\nby aider\n```\n"))];
     let Some(fleet) = Fleet::started(&["aider"], CODER, rules) else { return };
     let task = fleet.done("coder", "make it\nby hand");
@@ -33,7 +33,7 @@ fn aider_edits_a_file_and_what_it_says_is_the_answer() {
 }
 
 #[test]
-fn aider_ends_well_whatever_the_service_said_and_orch_reads_what_it_printed() {
+fn failures_of_aiders_service_are_read_from_its_output_despite_exit_code_0() {
     let broken = Answer::error(500, "api_error", "broken");
     let rules = vec![
         when("first refused").answer(Answer::error(401, "authentication_error", "bad key")),
@@ -47,7 +47,7 @@ fn aider_ends_well_whatever_the_service_said_and_orch_reads_what_it_printed() {
     let held = fleet.wait_for(&refused, "held");
     assert!(held["reason"].as_str().unwrap().contains("aider asks to log in: litellm.AuthenticationError"), "{held:#}");
     let done = fleet.wait_for(&again, "succeeded");
-    assert_eq!(done["attempts"].as_array().map(Vec::len), Some(1), "it tries again by itself: {done:#}");
+    assert_eq!(done["attempts"].as_array().map(Vec::len), Some(1), "aider retries within the attempt: {done:#}");
     assert!(done["result"]["text"].as_str().unwrap().contains("hello at last"), "{done:#}");
     assert_eq!(fleet.wait_for(&long, "failed")["attempts"][0]["cause"], json!("permanent"));
     fleet.stop();

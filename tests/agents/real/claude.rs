@@ -1,4 +1,4 @@
-//! `claude` as an agent: it answers, uses tools, and is refused some.
+//! `claude` as an agent: it answers, uses tools, and is denied some.
 
 use std::fs;
 
@@ -19,7 +19,7 @@ fn claude_answers_a_task() {
     let asked = fleet.model.asked();
     assert_eq!(asked.len(), 1, "one task is one request: {asked:#?}");
     assert!(asked[0].model.contains("sonnet"), "{}", asked[0].model);
-    // What a person sees is what was said, and no JSON.
+    // The log shows the answer, and no JSON.
     let log = fleet.world.orch(&["logs", "--task", task["id"].as_str().unwrap()]).ok();
     assert!(log.contains("hello from the model") && !log.contains("\"type\""), "{log}");
     fleet.stop();
@@ -31,13 +31,14 @@ fn instructions_that_are_longer_than_an_argument_reach_the_model() {
     let long = format!("{SONNET}\ninstructions = \"{}and be of good cheer\"", "be brief ".repeat(20_000));
     let Some(fleet) = Fleet::started(&["claude"], &long, rules) else { return };
     fleet.done("sonnet", "say hello");
-    let told = |request: &crate::model_server::Request| request.body["system"].to_string().contains("of good cheer");
-    assert!(fleet.model.requests().iter().any(told), "they are in the system's prompt");
+    let has_instructions =
+        |request: &crate::model_server::Request| request.body["system"].to_string().contains("of good cheer");
+    assert!(fleet.model.requests().iter().any(has_instructions), "the instructions are in the system prompt");
     fleet.stop();
 }
 
 #[test]
-fn claude_writes_a_file_where_its_role_lets_it() {
+fn claude_writes_a_file_if_its_role_allows_it() {
     let may_edit = format!("{SONNET}\npermission_mode = \"acceptEdits\"");
     let rules = vec![
         when("write the file").step(0).answer(tool("Write", json!({"file_path": "made.txt", "content": "by claude"}))),
@@ -47,12 +48,12 @@ fn claude_writes_a_file_where_its_role_lets_it() {
     let task = fleet.done("sonnet", "write the file");
     assert_eq!(fs::read_to_string(fleet.world.project.join("made.txt")).unwrap(), "by claude");
     assert_eq!(task["result"]["text"].as_str().map(str::trim_end), Some("written"));
-    assert_eq!(task["result"]["usage"]["output_tokens"], 14, "two answers");
+    assert_eq!(task["result"]["usage"]["output_tokens"], 14, "the tokens of both answers are counted");
     fleet.stop();
 }
 
 #[test]
-fn what_claude_may_not_do_waits_for_a_person() {
+fn a_tool_that_claude_may_not_use_holds_the_task_for_a_person() {
     let rules = vec![
         when("").step(0).answer(tool("Write", json!({"file_path": "made.txt", "content": "x"}))),
         when("").step(1).answer(Answer::text("I could not write it")),
@@ -63,28 +64,28 @@ fn what_claude_may_not_do_waits_for_a_person() {
     assert_eq!(held["attempts"][0]["cause"], "needs_person", "{held:#}");
     assert!(!fleet.world.project.join("made.txt").exists());
     let why = fleet.world.orch(&["why", &task]).ok();
-    assert!(why.contains("Write") && why.contains("allow"), "it says what was not allowed, and what to do: {why}");
+    assert!(why.contains("Write") && why.contains("allow"), "the reason names the denied tool and the remedy: {why}");
     let attention = fleet.world.status()["attention"].to_string();
     assert!(attention.contains(&task), "{attention}");
     fleet.stop();
 }
 
 #[test]
-fn a_message_is_handed_over_at_the_end_of_the_turn() {
+fn a_message_is_delivered_at_the_end_of_the_turn() {
     let tables = format!("{SONNET}\nallowed_tools = [\"Bash(until:*)\", \"Bash\"]");
     let rules = vec![
-        when("paint it").step(0).answer(tool("Bash", json!({"command": "until [ -e told ]; do sleep 0.1; done"}))),
+        when("paint it").step(0).answer(tool("Bash", json!({"command": "until [ -e sent ]; do sleep 0.1; done"}))),
         when("paint it").answer(Answer::text("It is painted.")),
         when("red, please").answer(Answer::text("It is painted red.")),
     ];
     let Some(fleet) = Fleet::started(&["claude"], &tables, rules) else { return };
     let task = fleet.world.delegate("sonnet", "paint it");
-    fleet.wait_until("it is at it", || fleet.model.times_asked("paint it") == 1);
+    fleet.wait_until("claude works on the task", || fleet.model.times_asked("paint it") == 1);
     fleet.world.orch(&["send", &task, "red, please"]).ended(0);
-    std::fs::write(fleet.world.project.join("told"), "").expect("told");
+    std::fs::write(fleet.world.project.join("sent"), "").expect("sent");
     let done = fleet.wait_for(&task, "succeeded");
     let text = done["result"]["text"].as_str().map(str::trim_end);
-    assert_eq!(text, Some("It is painted.\n\nIt is painted red."), "nothing that it has answered is lost: {done:#}");
+    assert_eq!(text, Some("It is painted.\n\nIt is painted red."), "no part of the answer is lost: {done:#}");
     assert_eq!(done["messages"][0]["state"], "delivered", "{done:#}");
     fleet.stop();
 }

@@ -10,7 +10,7 @@ const CODER: &str = "
 driver = \"codex\"
 permission_mode = \"bypass\"";
 
-/// A tool of orch's, as this API names tools of a server.
+/// Returns a call of one of orch's tools, in this API's notation for tools of a server.
 fn orch_tool(name: &str, input: Value) -> Answer {
     Answer::Tools(vec![ToolCall { namespace: Some("mcp__orch".to_owned()), name: name.to_owned(), input }])
 }
@@ -48,7 +48,7 @@ fn codex_delegates_through_mcp() {
 }
 
 #[test]
-fn a_turn_that_fails_ends_the_attempt_by_what_failed() {
+fn a_failed_turn_ends_the_attempt_with_the_cause_of_the_failure() {
     let rules = vec![
         when("is refused").answer(Answer::error(400, "invalid_request_error", "this can't be done")),
         when("This is attempt 2").answer(Answer::text("better now")),
@@ -58,26 +58,26 @@ fn a_turn_that_fails_ends_the_attempt_by_what_failed() {
     let task = fleet.world.delegate("coder", "is refused");
     let failed = fleet.wait_for(&task, "failed");
     assert_eq!(failed["cause"], "permanent", "{failed:#}");
-    assert_eq!(fleet.model.times_asked("is refused"), 1, "it costs nothing more");
+    assert_eq!(fleet.model.times_asked("is refused"), 1, "a refusal is not retried");
     let task = fleet.done("coder", "goes wrong");
     let causes: Vec<_> = task["attempts"].as_array().unwrap().iter().map(|a| a["cause"].as_str().unwrap()).collect();
     assert_eq!(causes, ["transient", "success"], "{task:#}");
     fleet.stop();
 }
 
-/// Types a line at codex's prompt, as a person does.
+/// Types a line at codex's prompt, like a person.
 fn say(fleet: &Fleet, line: &str) {
     let pane = || fleet.world.pane("opus-master");
     fleet.wait_until("the master is at its prompt", || pane().contains("? for shortcuts"));
     fleet.world.tmux(&["send-keys", "-t", "=opus-master:", "-l", line]).ok();
     fleet.wait_until("the line is typed", || pane().lines().any(|shown| shown.trim_end() == format!("› {line}")));
-    // An Enter that comes at once is lost on it.
+    // codex ignores an Enter that follows immediately.
     std::thread::sleep(std::time::Duration::from_millis(400));
     fleet.world.tmux(&["send-keys", "-t", "=opus-master:", "Enter"]).ok();
 }
 
 #[test]
-fn as_the_master_codex_is_handed_results_and_goes_on_with_its_thread() {
+fn as_the_master_codex_receives_results_and_resumes_its_thread() {
     let rules = vec![
         when("forty-two").answer(Answer::text("They are forty-two.")),
         when("count them")
@@ -94,16 +94,16 @@ fn as_the_master_codex_is_handed_results_and_goes_on_with_its_thread() {
     };
     let pane = || fleet.world.pane("opus-master");
     say(&fleet, "count them");
-    fleet.wait_until("the result was handed over and answered", || pane().contains("They are forty-two."));
+    fleet.wait_until("the result is delivered and answered", || pane().contains("They are forty-two."));
 
     let before = fleet.processes_of("codex");
     before.iter().for_each(|process| crate::common::kill9(process.pid));
-    fleet.wait_until("another one sits there", || {
+    fleet.wait_until("another codex runs", || {
         let now = fleet.processes_of("codex");
         !now.is_empty() && now.iter().all(|process| before.iter().all(|old| old.pid != process.pid))
     });
     say(&fleet, "how many");
-    fleet.wait_until("it has answered", || pane().contains("Still so many."));
+    fleet.wait_until("codex has answered", || pane().contains("Still so many."));
     let last = fleet.model.asked().into_iter().rfind(|asked| asked.text.contains("how many")).expect("asked");
     assert!(last.texts.iter().any(|text| text.contains("count them")), "the same thread: {last:#?}");
     fleet.stop();

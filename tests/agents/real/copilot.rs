@@ -1,4 +1,4 @@
-//! `copilot` as an agent: Chat Completions, with a tool of its own and one of orch's.
+//! `copilot` as an agent: Chat Completions, with one of its own tools and one of orch's.
 
 use std::fs;
 
@@ -20,7 +20,7 @@ fn may_do_all() -> String {
 }
 
 #[test]
-fn copilot_runs_a_command_and_asks_orch() {
+fn copilot_runs_a_command_and_calls_orch() {
     let command = json!({"command": "echo by copilot > made.txt", "description": "makes it"});
     let rules = vec![
         when("make it").step(0).answer(tool("bash", command)),
@@ -28,18 +28,18 @@ fn copilot_runs_a_command_and_asks_orch() {
         when("make it").step(2).answer_by(|asked| Answer::Text(asked.results.join(" "))),
     ];
     let Some(fleet) = Fleet::started(&["copilot"], &may_do_all(), rules) else { return };
-    // Longer than an argument may be.
+    // This is longer than an argument may be.
     let text = format!("make it{}, please", " ".repeat(200 * 1024));
     let delegate = fleet.world.orch_command(&["delegate", "--role", "coder", "-"]);
     let task = fleet.wait_for(feed(delegate, text.as_bytes()).ok().trim(), "succeeded");
     let text = task["result"]["text"].as_str().unwrap();
-    assert!(text.contains("coder-1"), "it was told of the agents: {task:#}");
+    assert!(text.contains("coder-1"), "the tool returned the agents: {task:#}");
     assert_eq!(fs::read_to_string(fleet.world.project.join("made.txt")).unwrap(), "by copilot\n");
     fleet.stop();
 }
 
 #[test]
-fn what_copilot_may_not_do_waits_for_a_person() {
+fn a_tool_that_copilot_may_not_use_holds_the_task_for_a_person() {
     let rules = vec![
         when("").step(0).answer(tool("bash", json!({"command": "touch made.txt", "description": "makes it"}))),
         when("").step(1).answer(Answer::text("I could not make it")),
@@ -54,7 +54,7 @@ fn what_copilot_may_not_do_waits_for_a_person() {
 }
 
 #[test]
-fn a_killed_copilot_leaves_no_command_behind_and_the_next_attempt_goes_on_with_its_conversation() {
+fn a_killed_copilot_leaves_no_command_behind_and_the_next_attempt_resumes_its_conversation() {
     let command = json!({"command": "echo begun > begun; sleep 2719", "description": "works"});
     let rules = vec![
         when("do the work").step(0).times(1).answer(tool("bash", command)),
@@ -64,7 +64,7 @@ fn a_killed_copilot_leaves_no_command_behind_and_the_next_attempt_goes_on_with_i
     let task = fleet.world.delegate("coder", "do the work");
     let commands = || fleet.world.processes().into_iter().filter(|p| p.command.contains("sleep 2719")).count();
     fleet.wait_until("its command runs", || fleet.world.project.join("begun").exists() && commands() > 0);
-    // Its launcher: what that had started is left to orch.
+    // Only the launcher is killed; orch has to end the processes that it started.
     let [launcher] = &fleet.processes_of("node")[..] else { panic!("{:#?}", fleet.world.processes()) };
     kill9(launcher.pid);
     let done = fleet.wait_for(&task, "succeeded");
@@ -80,7 +80,7 @@ fn a_killed_copilot_leaves_no_command_behind_and_the_next_attempt_goes_on_with_i
 }
 
 #[test]
-fn a_key_that_copilot_is_refused_with_waits_for_a_person() {
+fn a_rejected_key_of_copilot_holds_the_task_for_a_person() {
     let refused = Answer::error(401, "authentication_error", "bad key");
     let Some(fleet) = Fleet::started(&["copilot"], CODER, vec![when("").answer(refused)]) else { return };
     let task = fleet.world.delegate("coder", "say hello");

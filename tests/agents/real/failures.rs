@@ -14,7 +14,7 @@ use crate::{
 };
 
 #[test]
-fn an_overloaded_service_is_asked_again_by_claude_itself() {
+fn claude_itself_retries_an_overloaded_service() {
     let rules = vec![
         when("say hello").times(3).answer(Answer::overloaded()),
         when("say hello").answer(Answer::text("hello at last")),
@@ -22,19 +22,19 @@ fn an_overloaded_service_is_asked_again_by_claude_itself() {
     let Some(fleet) = Fleet::started(&["claude"], SONNET, rules) else { return };
     let task = fleet.world.delegate("sonnet", "say hello");
     let retrying = || fleet.world.agent("sonnet-1")["retrying"].clone();
-    fleet.wait_until("it is said", || !retrying().is_null());
+    fleet.wait_until("the agent reports the retry", || !retrying().is_null());
     assert_eq!((&retrying()["of"], &retrying()["why"]), (&json!(10), &json!("overloaded (529)")));
     let task = fleet.wait_for(&task, "succeeded");
     assert!(retrying().is_null());
-    assert_eq!(task["attempts"].as_array().map(Vec::len), Some(1), "nothing failed: {task:#}");
+    assert_eq!(task["attempts"].as_array().map(Vec::len), Some(1), "no attempt failed: {task:#}");
     assert_eq!(fleet.model.times_asked("say hello"), 4);
     let log = fleet.world.orch(&["logs", "--task", task["id"].as_str().unwrap()]).ok();
-    assert!(log.contains("529"), "a person sees why it takes long: {log}");
+    assert!(log.contains("529"), "the log shows the reason for the delay: {log}");
     fleet.stop();
 }
 
 #[test]
-fn a_stream_that_is_cut_is_asked_again_by_claude_itself() {
+fn claude_itself_retries_after_a_cut_stream() {
     let rules = vec![
         when("say hello").times(1).answer(Answer::Cut("hel".to_owned())),
         when("say hello").answer(Answer::text("hello, whole")),
@@ -47,7 +47,7 @@ fn a_stream_that_is_cut_is_asked_again_by_claude_itself() {
 }
 
 #[test]
-fn a_service_that_fails_for_longer_than_claude_tries_is_tried_again_by_orch() {
+fn orch_retries_a_service_that_fails_for_longer_than_claude_retries() {
     let broken = Answer::error(500, "api_error", "Internal server error");
     let rules =
         vec![when("say hello").times(1).answer(broken.no_retry()), when("").answer(Answer::text("hello at last"))];
@@ -75,7 +75,7 @@ fn a_usage_limit_delays_the_task_and_costs_it_no_retry() {
 }
 
 #[test]
-fn a_model_that_never_answers_does_not_hold_up_its_task() {
+fn a_model_that_never_answers_does_not_block_its_task() {
     let rules = vec![
         when("say hello").times(1).answer(Answer::Hang),
         when("say hello").answer(Answer::text("hello from the next attempt")),
@@ -89,17 +89,17 @@ fn a_model_that_never_answers_does_not_hold_up_its_task() {
     fleet.stop();
 }
 
-/// From the first refusal on: `orch status` says that somebody must log in.
+/// From the first rejection on, `orch status` reports that a login is needed.
 const SEEN_WITHIN: Duration = Duration::from_secs(2);
 
 #[test]
-fn a_key_that_is_refused_is_seen_at_once_and_waits_for_a_person() {
+fn a_rejected_key_is_reported_immediately_and_holds_the_task_for_a_person() {
     let refused = Answer::error(401, "authentication_error", "invalid x-api-key");
-    // By itself claude asks ten times more, over some minutes.
+    // claude alone would retry ten times, over some minutes.
     let Some(fleet) = Fleet::started(&["claude"], SONNET, vec![when("").answer(refused)]) else { return };
     let task = fleet.world.delegate("sonnet", "say hello");
     let mut seen_at = None;
-    fleet.wait_until("status says that somebody must log in", || {
+    fleet.wait_until("status reports that a login is needed", || {
         let attention = fleet.world.status()["attention"].to_string();
         seen_at = Some(Instant::now());
         attention.contains("asks for login") || attention.contains("claude asks to log in")
@@ -115,10 +115,10 @@ fn a_key_that_is_refused_is_seen_at_once_and_waits_for_a_person() {
     fleet.stop();
 }
 
-/// A command that claude runs in a session of its own, so that it outlives a claude that is killed; where the world sees it.
+/// A command that claude runs in a separate session, so that it outlives a killed claude. The world can find it.
 const COMMAND: &str = "sleep 2718";
 
-/// A claude in the middle of its task: its command runs.
+/// Starts a claude, and waits until it is in the middle of its task and its command runs.
 fn at_work() -> Option<(Fleet, String)> {
     let command = json!({"command": format!("echo begun > begun; {COMMAND}"), "timeout": 600_000});
     let rules = vec![
@@ -137,7 +137,7 @@ fn commands(fleet: &Fleet) -> Vec<Process> {
 }
 
 #[test]
-fn a_killed_claude_leaves_no_command_behind_and_the_next_attempt_goes_on_with_its_conversation() {
+fn a_killed_claude_leaves_no_command_behind_and_the_next_attempt_resumes_its_conversation() {
     let Some((fleet, task)) = at_work() else { return };
     let [claude] = &fleet.processes_of("claude")[..] else { panic!("{:#?}", fleet.world.processes()) };
     let sockets = fleet.world.home.join(format!("runs/{task}/1/tmp/cc-socks"));
@@ -147,8 +147,8 @@ fn a_killed_claude_leaves_no_command_behind_and_the_next_attempt_goes_on_with_it
     let attempts = done["attempts"].as_array().unwrap();
     assert_eq!((attempts.len(), attempts[0]["cause"].as_str()), (2, Some("lost")), "{done:#}");
     assert_eq!(done["lost"], 1);
-    assert_eq!(commands(&fleet), [], "the killed program's command");
-    // Nor its sockets and outputs: of the one that was killed, and of the one that ended by itself.
+    assert_eq!(commands(&fleet), [], "the killed program's command has ended");
+    // Sockets and outputs are removed, too: those of the killed claude, and those of the claude that exited.
     for attempt in ["1", "2"] {
         let run = fleet.world.home.join("runs").join(&task).join(attempt);
         assert!(run.join("mcp.json").exists() && !run.join("tmp").exists(), "{}", run.display());
@@ -161,18 +161,21 @@ fn a_killed_claude_leaves_no_command_behind_and_the_next_attempt_goes_on_with_it
     };
     assert_eq!(session(1), session(2));
     let texts = fleet.model.asked().pop().unwrap().texts;
-    assert!(texts.iter().any(|text| text.trim() == "do the work"), "the first attempt is before it: {texts:#?}");
+    assert!(
+        texts.iter().any(|text| text.trim() == "do the work"),
+        "the conversation contains the first attempt: {texts:#?}"
+    );
     assert!(texts.last().unwrap().contains("This is attempt 2"), "{texts:#?}");
     fleet.stop();
 }
 
 #[test]
-fn a_killed_runner_leaves_neither_claude_nor_its_command_and_its_task_is_done() {
+fn a_killed_runner_leaves_neither_claude_nor_its_command_and_its_task_succeeds() {
     let Some((fleet, task)) = at_work() else { return };
     let before = [fleet.processes_of("claude"), commands(&fleet)].concat();
     kill9(fleet.world.runner_pid("sonnet-1"));
     let done = fleet.wait_for(&task, "succeeded");
     assert_eq!((&done["lost"], done["attempts"].as_array().map(Vec::len)), (&json!(1), Some(2)), "{done:#}");
-    fleet.wait_until("what the dead one ran has ended", || !before.iter().any(Process::is_alive));
+    fleet.wait_until("the processes of the dead runner have ended", || !before.iter().any(Process::is_alive));
     fleet.stop();
 }

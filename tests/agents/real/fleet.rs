@@ -14,19 +14,19 @@ use crate::{
     model_server::{Rule, Server},
 };
 
-/// Names the folder with the programs.
+/// The environment variable that names the folder with the programs.
 const PROGRAMS: &str = "ORCH_TEST_AGENTS";
-/// A program of 200 MB that starts on a machine that does three other things may take this long to be done.
+/// The time limit of every wait: a program of 200 MB starts slowly on a loaded machine.
 pub const RETRY_FOR: Duration = Duration::from_secs(60);
-/// Names how many seconds all tests together may take. What has not begun by then does not begin: so the run is bounded,
-/// and nothing is killed in the middle.
+/// The environment variable that limits the duration of all tests together, in seconds. A test that has not started by
+/// then fails without starting, so the run is bounded and no test is killed in the middle.
 const TIME_FOR_ALL: &str = "ORCH_AGENTS_SECONDS";
 
-/// Keys that are none. Only their form is right.
+/// Dummy keys of the right form.
 const CLAUDE_KEY: &str = "sk-ant-none-0000000000000000000000000000";
 const CODEX_KEY: &str = "sk-none-00000000000000000000000000000000";
 
-/// What a role of claude's is in most of these tests.
+/// The claude role of most of these tests.
 pub const SONNET: &str = "
 [roles.sonnet]
 driver = \"claude\"
@@ -39,19 +39,19 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// With these tables and rules, started. `None`, and says so, where one of the programs is not there.
+    /// Starts a world with these tables and rules. Returns `None` and prints a notice if a program is not installed.
     pub fn started(programs: &[&str], tables: &str, rules: Vec<Rule>) -> Option<Fleet> {
         Fleet::with_master(programs, "console", tables, rules)
     }
 
-    /// The same with a master of this driver.
+    /// Starts a world like [`Fleet::started`], with a master of this driver.
     pub fn with_master(programs: &[&str], master: &'static str, tables: &str, rules: Vec<Rule>) -> Option<Fleet> {
         let fleet = Fleet::prepared(programs, || World::builder().master_driver(master).tables(tables).build(), rules)?;
         fleet.world.start();
         Some(fleet)
     }
 
-    /// A world with its programs and their settings, not started yet.
+    /// Returns a world with its programs and their settings that is not started yet.
     pub fn prepared(programs: &[&str], world: impl FnOnce() -> World, rules: Vec<Rule>) -> Option<Fleet> {
         let installed = installed(programs)?;
         within_the_time();
@@ -65,45 +65,45 @@ impl Fleet {
         world.env.insert("ANTHROPIC_BASE_URL", model.url());
         world.env.insert("ANTHROPIC_API_KEY", CLAUDE_KEY.to_owned());
         world.env.insert("OPENAI_API_KEY", CODEX_KEY.to_owned());
-        // qwen's and aider's; codex and opencode are told by their configuration.
+        // For qwen and aider; codex and opencode read the URL from their configuration.
         world.env.insert("OPENAI_BASE_URL", format!("{}/v1", model.url()));
         world.env.insert("OPENAI_API_BASE", format!("{}/v1", model.url()));
         world.env.insert("GEMINI_API_KEY", "none-0000000000000000000000000000000000".to_owned());
         world.env.insert("GOOGLE_GEMINI_BASE_URL", model.url());
-        // A service of one's own, and no other word to anybody.
+        // For copilot: a custom provider, and no other network access.
         world.env.insert("COPILOT_PROVIDER_BASE_URL", format!("{}/v1", model.url()));
         world.env.insert("COPILOT_PROVIDER_API_KEY", CODEX_KEY.to_owned());
         world.env.insert("COPILOT_OFFLINE", "true".to_owned());
-        // What it may do in a folder that nobody has said to trust is little.
+        // gemini restricts itself in a folder that is not trusted.
         world.env.insert("GEMINI_CLI_TRUST_WORKSPACE", "true".to_owned());
-        // claude refuses some of its modes to root where nobody says that this is a sandbox.
+        // claude refuses some modes to root unless this variable declares a sandbox.
         world.env.insert("IS_SANDBOX", "1".to_owned());
-        // Sockets and scratch files of theirs, which otherwise stay in /tmp.
+        // The programs would leave sockets and scratch files in /tmp.
         let temporary = world.file("tmp");
         fs::create_dir(&temporary).expect("tmp");
         world.env.insert("TMPDIR", temporary.to_str().expect("a path").to_owned());
         world.env.insert("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1".to_owned());
         let fleet = Fleet { world, model };
-        fleet.settle_claude();
-        fleet.settle_codex();
-        fleet.settle_opencode();
-        fleet.settle_gemini();
+        fleet.configure_claude();
+        fleet.configure_codex();
+        fleet.configure_opencode();
+        fleet.configure_gemini();
         Some(fleet)
     }
 
-    /// What a person has answered once, at claude's first start on a terminal.
-    fn settle_claude(&self) {
-        let settled = serde_json::json!({
+    /// Writes the settings that claude asks for at its first start on a terminal.
+    fn configure_claude(&self) {
+        let settings = serde_json::json!({
             "hasCompletedOnboarding": true, "theme": "dark",
             "customApiKeyResponses": {"approved": [&CLAUDE_KEY[CLAUDE_KEY.len() - 20..]], "rejected": []},
             "hasSeenAutoDefaultNotice": true,
             "projects": {self.world.project.to_str().expect("a path"): {"hasTrustDialogAccepted": true}},
         });
-        fs::write(self.world.path.join(".claude.json"), settled.to_string()).expect(".claude.json");
+        fs::write(self.world.path.join(".claude.json"), settings.to_string()).expect(".claude.json");
     }
 
-    /// Where codex finds its models: it has no variable for that.
-    fn settle_codex(&self) {
+    /// Writes the configuration with codex's model provider, for which codex has no environment variable.
+    fn configure_codex(&self) {
         let dir = self.world.path.join(".codex");
         fs::create_dir(&dir).expect(".codex");
         let config = format!(
@@ -116,8 +116,8 @@ impl Fleet {
         fs::write(dir.join("config.toml"), config).expect("config.toml");
     }
 
-    /// The same for opencode, as a provider of its own.
-    fn settle_opencode(&self) {
+    /// Writes the configuration with opencode's model provider.
+    fn configure_opencode(&self) {
         let dir = self.world.path.join(".config/opencode");
         fs::create_dir_all(&dir).expect(".config/opencode");
         let provider = serde_json::json!({
@@ -129,15 +129,15 @@ impl Fleet {
         fs::write(dir.join("opencode.json"), config.to_string()).expect("opencode.json");
     }
 
-    /// And for gemini: with a service of another address it does not take its key unless it is told to.
-    fn settle_gemini(&self) {
+    /// Writes the setting that makes gemini use its key with a custom service address.
+    fn configure_gemini(&self) {
         let dir = self.world.path.join(".gemini");
         fs::create_dir(&dir).expect(".gemini");
         let settings = serde_json::json!({"security": {"auth": {"selectedType": "gemini-api-key"}}});
         fs::write(dir.join("settings.json"), settings.to_string()).expect("settings.json");
     }
 
-    /// Waits until a task is in this state, and shows it.
+    /// Waits until a task is in this state, and returns it.
     #[track_caller]
     pub fn wait_for(&self, task: &str, state: &str) -> Value {
         let mut shown = Value::Null;
@@ -146,26 +146,26 @@ impl Fleet {
             shown = self.world.show(task);
             let now = shown["state"].as_str().unwrap_or_default();
             let is_over = ["succeeded", "failed", "cancelled", "held"].contains(&now);
-            assert!(now == state || !is_over, "task {task} should become {state}: {shown:#}\n{}", self.told());
+            assert!(now == state || !is_over, "task {task} should become {state}: {shown:#}\n{}", self.diagnostics());
             now == state
         });
         shown
     }
 
-    /// Waits until something holds.
+    /// Waits until a condition is true.
     #[track_caller]
     pub fn wait_until(&self, what: &str, condition: impl FnMut() -> bool) {
         self.world.wait_until_within(RETRY_FOR, what, condition);
     }
 
-    /// Delegates a task, and waits until it has succeeded.
+    /// Delegates a task, waits until it has succeeded, and returns it.
     #[track_caller]
     pub fn done(&self, role: &str, text: &str) -> Value {
         let task = self.world.delegate(role, text);
         self.wait_for(&task, "succeeded")
     }
 
-    /// All processes of a program in this world.
+    /// Returns all processes of a program in this world.
     pub fn processes_of(&self, program: &str) -> Vec<Process> {
         let has_name = |p: &Process| {
             let first = p.command.split(' ').next().unwrap_or_default();
@@ -174,21 +174,21 @@ impl Fleet {
         self.world.processes().into_iter().filter(has_name).collect()
     }
 
-    /// What the programs asked and printed, for a test that has failed.
-    fn told(&self) -> String {
+    /// Returns the programs' requests and output, for the message of a failed test.
+    fn diagnostics(&self) -> String {
         let logs = self.world.orch(&["logs", "-n", "60"]).stdout;
         let asked: Vec<String> = self.model.requests().iter().map(|r| format!("{} {}", r.method, r.path)).collect();
         format!("── logs\n{logs}\n── requests\n{}", asked.join("\n"))
     }
 
-    /// Stops orch; nothing is left of it, nor of the programs.
+    /// Stops orch, and checks that nothing of it or of the programs is left.
     #[track_caller]
     pub fn stop(self) {
         self.world.stop_and_check_nothing_left();
     }
 }
 
-/// The paths of these programs, if all are there.
+/// Returns the paths of these programs if all are installed.
 fn installed(programs: &[&str]) -> Option<Vec<PathBuf>> {
     let Some(folder) = std::env::var_os(PROGRAMS).map(PathBuf::from) else {
         eprintln!("skipped: {PROGRAMS} names no folder with {} (scripts/test-agents)", programs.join(" and "));
@@ -208,7 +208,7 @@ fn installed(programs: &[&str]) -> Option<Vec<PathBuf>> {
 fn within_the_time() {
     static BEGAN: OnceLock<Instant> = OnceLock::new();
     let Ok(limit) = std::env::var(TIME_FOR_ALL) else { return };
-    let limit = Duration::from_secs(limit.parse().unwrap_or_else(|_| panic!("{TIME_FOR_ALL}={limit} is no number")));
+    let limit = Duration::from_secs(limit.parse().unwrap_or_else(|_| panic!("{TIME_FOR_ALL}={limit} is not a number")));
     let began = BEGAN.get_or_init(Instant::now);
-    assert!(began.elapsed() < limit, "not begun: the tests before it took more than {limit:?} ({TIME_FOR_ALL})");
+    assert!(began.elapsed() < limit, "not started: the tests before it took more than {limit:?} ({TIME_FOR_ALL})");
 }

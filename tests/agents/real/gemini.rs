@@ -1,5 +1,5 @@
-//! `gemini` as an agent: `generateContent`, with a tool of its own. Not with orch's: it reads no settings of ours below
-//! a folder that others may write to, and the worlds of tests lie in /tmp.
+//! `gemini` as an agent: `generateContent`, with one of its own tools. It is not tested with orch's tools: gemini reads
+//! no settings below a folder that other users may write to, and the worlds of tests are in /tmp.
 
 use serde_json::json;
 

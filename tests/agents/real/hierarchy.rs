@@ -16,7 +16,8 @@ driver = \"claude\"
 model = \"haiku\"
 max = 1";
 
-/// Who is told `text` has a part of it done by `role`, waits for that, and answers with what came back.
+/// Returns rules by which the agent that receives `text` delegates `part` to `role`, waits for it, and answers with its
+/// result.
 fn delegates(text: &'static str, role: &'static str, part: &'static str) -> Vec<Rule> {
     let wait = |asked: &Asked| match asked.found("id") {
         Some(id) => tool("mcp__orch__wait_tasks", json!({"ids": [id]})),
@@ -39,7 +40,7 @@ fn three_levels_of_claude_delegate_through_mcp_and_the_answer_travels_up() {
     let mut rules = delegates("build the shop", "sonnet", "write the cart");
     rules.extend(delegates("write the cart", "subagent", "count the items"));
     rules.push(when("count the items").answer(Answer::text("three items")));
-    // The master is a claude too, at its own prompt: it is there, and asks nothing by itself.
+    // The master is a claude too, at its own prompt. It runs without asking the model.
     let Some(fleet) = Fleet::with_master(&["claude"], "claude", LEVELS, rules) else { return };
     let top = fleet.done("opus", "build the shop");
     assert_eq!(top["result"]["text"].as_str().map(str::trim_end), Some("sonnet says: subagent says: three items"));
@@ -60,7 +61,7 @@ fn three_levels_of_claude_delegate_through_mcp_and_the_answer_travels_up() {
     let mut sessions = fleet.world.sessions();
     sessions.retain(|session| session != "opus-master");
     sessions.sort();
-    assert_eq!(sessions, ["opus-1", "sonnet-1", "subagent-1"], "each at work in a session of its own");
-    assert_eq!(fleet.processes_of("claude").len(), 1, "the master alone: who is done has ended");
+    assert_eq!(sessions, ["opus-1", "sonnet-1", "subagent-1"], "each agent has its own session");
+    assert_eq!(fleet.processes_of("claude").len(), 1, "only the master's claude still runs");
     fleet.stop();
 }

@@ -19,7 +19,7 @@ driver = \"codex\"
 mode = \"interactive\"
 max = 1";
 
-/// Presses a key in the pane, as a person does.
+/// Presses a key in an agent's pane.
 fn press(fleet: &Fleet, agent: &str, key: &str) {
     fleet.world.tmux(&["send-keys", "-t", &format!("={agent}:"), key]).ok();
 }
@@ -29,7 +29,7 @@ fn needs(fleet: &Fleet, agent: &str) -> Value {
 }
 
 #[test]
-fn claude_does_a_task_in_its_own_screen() {
+fn claude_completes_a_task_in_its_full_screen_interface() {
     let rules = vec![
         when("look around").step(0).answer(tool("Bash", json!({"command": "echo seen"}))),
         when("look around").answer(Answer::text("I have seen it.")),
@@ -39,7 +39,7 @@ fn claude_does_a_task_in_its_own_screen() {
     let Some(fleet) = Fleet::started(&["claude"], &allowed, rules) else { return };
     let task = fleet.done("c", "look around");
     assert_eq!(task["result"]["text"].as_str().map(str::trim_end), Some("I have seen it."), "{task:#}");
-    assert_eq!(task["result"]["usage"]["output_tokens"], 14, "two answers: {task:#}");
+    assert_eq!(task["result"]["usage"]["output_tokens"], 14, "the tokens of both answers are counted: {task:#}");
     let log = fleet.world.orch(&["logs", "--task", task["id"].as_str().unwrap()]).ok();
     assert!(log.contains("⏺ Bash(echo seen)") && log.contains("I have seen it."), "{log}");
     let again = fleet.done("c", "and again");
@@ -50,7 +50,7 @@ fn claude_does_a_task_in_its_own_screen() {
 }
 
 #[test]
-fn what_claude_asks_is_said_at_once_and_answered_in_its_pane() {
+fn a_permission_request_of_claude_is_reported_immediately_and_answered_in_its_pane() {
     let rules = vec![
         when("write it").step(0).answer(tool("Bash", json!({"command": "echo by claude > made.txt"}))),
         when("write it").answer(Answer::text("It is written.")),
@@ -58,9 +58,9 @@ fn what_claude_asks_is_said_at_once_and_answered_in_its_pane() {
     let Some(fleet) = Fleet::started(&["claude"], ROLES, rules) else { return };
     let task = fleet.world.delegate("c", "write it");
     fleet.wait_until("the question is on the screen", || fleet.world.pane("c-1").contains("Do you want to proceed?"));
-    fleet
-        .world
-        .wait_until_within(std::time::Duration::from_secs(2), "it is said", || needs(&fleet, "c-1") == "permission");
+    fleet.world.wait_until_within(std::time::Duration::from_secs(2), "the agent needs a permission", || {
+        needs(&fleet, "c-1") == "permission"
+    });
     let attention = fleet.world.status()["attention"].to_string();
     assert!(attention.contains("its program asks to run Bash: echo by claude > made.txt"), "{attention}");
     press(&fleet, "c-1", "1");
@@ -71,7 +71,7 @@ fn what_claude_asks_is_said_at_once_and_answered_in_its_pane() {
 }
 
 #[test]
-fn a_killed_claude_goes_on_in_its_screen() {
+fn a_killed_interactive_claude_resumes_its_conversation() {
     let rules = vec![
         when("This is attempt 2").answer(Answer::text("Now it is done.")),
         when("begin it").step(0).answer(tool("Bash", json!({"command": "touch begun; while :; do sleep 1; done"}))),
@@ -79,7 +79,7 @@ fn a_killed_claude_goes_on_in_its_screen() {
     let allowed = format!("{ROLES}\nallowed_tools = [\"Bash\"]");
     let Some(fleet) = Fleet::started(&["claude"], &allowed, rules) else { return };
     let task = fleet.world.delegate("c", "begin it");
-    fleet.wait_until("it works", || fleet.world.project.join("begun").exists());
+    fleet.wait_until("claude works", || fleet.world.project.join("begun").exists());
     fleet.processes_of("claude").iter().for_each(|process| kill9(process.pid));
     let shown = fleet.wait_for(&task, "succeeded");
     assert_eq!((&shown["attempts"][0]["cause"], &shown["lost"]), (&json!("lost"), &json!(1)), "{shown:#}");
@@ -90,7 +90,7 @@ fn a_killed_claude_goes_on_in_its_screen() {
 }
 
 #[test]
-fn codex_does_a_task_in_its_own_screen() {
+fn codex_completes_a_task_in_its_full_screen_interface() {
     let rules = vec![
         when("and again").answer(Answer::text("Still there.")),
         when("look around").step(0).answer(tool("exec_command", json!({"cmd": "echo seen"}))),
@@ -102,12 +102,12 @@ fn codex_does_a_task_in_its_own_screen() {
     assert_eq!(task["result"]["text"].as_str().map(str::trim_end), Some("I have seen it."), "{task:#}");
     let log = fleet.world.orch(&["logs", "--task", task["id"].as_str().unwrap()]).ok();
     assert!(log.contains("echo seen") && log.contains("I have seen it."), "{log}");
-    assert_eq!(task["result"]["usage"]["output_tokens"], 14, "two answers: {task:#}");
+    assert_eq!(task["result"]["usage"]["output_tokens"], 14, "the tokens of both answers are counted: {task:#}");
     fleet.stop();
 }
 
 #[test]
-fn what_codex_asks_is_answered_in_its_pane_and_killed_it_goes_on() {
+fn codexs_permission_request_is_answered_in_its_pane_and_a_killed_codex_resumes() {
     let ask = || {
         tool(
             "exec_command",
@@ -122,10 +122,12 @@ fn what_codex_asks_is_answered_in_its_pane_and_killed_it_goes_on() {
     ];
     let Some(fleet) = Fleet::started(&["codex"], CODER, rules) else { return };
     let task = fleet.world.delegate("x", "make it");
-    fleet.wait_until("it asks", || needs(&fleet, "x-1") == "permission");
+    fleet.wait_until("the agent asks", || needs(&fleet, "x-1") == "permission");
     assert_eq!(fleet.world.agent("x-1")["needs_for"], "run Bash: touch made");
     press(&fleet, "x-1", "y");
-    fleet.wait_until("it was allowed", || fleet.world.project.join("made").exists() && needs(&fleet, "x-1").is_null());
+    fleet.wait_until("the command was allowed", || {
+        fleet.world.project.join("made").exists() && needs(&fleet, "x-1").is_null()
+    });
     fleet.processes_of("codex").iter().for_each(|process| kill9(process.pid));
     let shown = fleet.wait_for(&task, "succeeded");
     assert_eq!(shown["attempts"][0]["cause"], "lost", "{shown:#}");
@@ -136,7 +138,7 @@ fn what_codex_asks_is_answered_in_its_pane_and_killed_it_goes_on() {
 }
 
 #[test]
-fn whoever_stops_claude_in_the_middle_is_waited_for() {
+fn an_interrupted_claude_waits_for_its_user() {
     let rules = vec![
         when("go on").answer(Answer::text("It is done now.")),
         when("begin it").answer(tool("Bash", json!({"command": "touch begun; while :; do sleep 1; done"}))),
@@ -144,23 +146,23 @@ fn whoever_stops_claude_in_the_middle_is_waited_for() {
     let allowed = format!("{ROLES}\nallowed_tools = [\"Bash\"]");
     let Some(fleet) = Fleet::started(&["claude"], &allowed, rules) else { return };
     let task = fleet.world.delegate("c", "begin it");
-    fleet.wait_until("it works", || fleet.world.project.join("begun").exists());
+    fleet.wait_until("claude works", || fleet.world.project.join("begun").exists());
     press(&fleet, "c-1", "C-z");
-    // No shell could bring it back: it takes what is typed all the same.
+    // No shell could continue it, so it must not stop on Ctrl-Z: it still accepts input.
     press(&fleet, "c-1", "x");
-    fleet.wait_until("it is typed", || {
+    fleet.wait_until("the input is on the screen", || {
         fleet.world.pane("c-1").lines().any(|line| line.replace('\u{a0}', " ").trim_end() == "❯ x")
     });
     press(&fleet, "c-1", "BSpace");
-    fleet.wait_until("it is gone", || {
+    fleet.wait_until("the input is deleted", || {
         !fleet.world.pane("c-1").lines().any(|line| line.replace('\u{a0}', " ").trim_end() == "❯ x")
     });
     press(&fleet, "c-1", "C-c");
-    fleet.wait_until("it waits", || needs(&fleet, "c-1") == "input");
+    fleet.wait_until("the agent needs input", || needs(&fleet, "c-1") == "input");
     assert_eq!(fleet.world.show(&task)["state"], "running");
     press(&fleet, "c-1", "C-u");
     fleet.world.tmux(&["send-keys", "-t", "=c-1:", "-l", "go on"]).ok();
-    fleet.wait_until("it is typed", || fleet.world.pane("c-1").contains("go on"));
+    fleet.wait_until("the input is on the screen", || fleet.world.pane("c-1").contains("go on"));
     press(&fleet, "c-1", "Enter");
     let shown = fleet.wait_for(&task, "succeeded");
     assert_eq!(shown["result"]["text"].as_str().map(str::trim_end), Some("It is done now."), "{shown:#}");
@@ -168,23 +170,23 @@ fn whoever_stops_claude_in_the_middle_is_waited_for() {
 }
 
 #[test]
-fn a_folder_that_nobody_trusts_yet_is_asked_about_where_everybody_sees_it() {
+fn claudes_question_about_an_untrusted_folder_is_reported() {
     let rules = vec![when("look around").answer(Answer::text("Seen."))];
     let elsewhere = tempfile::tempdir().unwrap();
     let roles = format!("{ROLES}\ncwd = {:?}", elsewhere.path());
     let Some(fleet) = Fleet::started(&["claude"], &roles, rules) else { return };
     let task = fleet.world.delegate("c", "look around");
-    fleet.wait_until("it asks", || !needs(&fleet, "c-1").is_null());
+    fleet.wait_until("the agent asks", || !needs(&fleet, "c-1").is_null());
     let attention = fleet.world.status()["attention"].to_string();
     assert!(attention.contains("orch attach c-1"), "{attention}");
     let folder = elsewhere.path().file_name().unwrap().to_string_lossy().into_owned();
     assert!(attention.contains("asks: Accessing workspace: /") && attention.contains(&folder), "{attention}");
-    // Whoever does not trust it is asked again when he says so, and not before.
+    // After a refusal, claude asks again only when the task is retried.
     press(&fleet, "c-1", "Enter");
     let held = fleet.wait_for(&task, "held");
     assert!(held["reason"].as_str().unwrap().contains("was asking its user something"), "{held:#}");
     fleet.world.orch(&["retry", &task]).ok();
-    fleet.wait_until("it asks again", || !needs(&fleet, "c-1").is_null());
+    fleet.wait_until("the agent asks again", || !needs(&fleet, "c-1").is_null());
     press(&fleet, "c-1", "Down");
     press(&fleet, "c-1", "Enter");
     let shown = fleet.wait_for(&task, "succeeded");
@@ -193,7 +195,7 @@ fn a_folder_that_nobody_trusts_yet_is_asked_about_where_everybody_sees_it() {
 }
 
 #[test]
-fn an_error_of_codexs_service_is_seen_and_tried_again() {
+fn an_error_of_codexs_service_is_detected_and_retried() {
     let rules = vec![
         when("This is attempt 2").answer(Answer::text("better now")),
         when("goes wrong").answer(Answer::error(500, "server_error", "broken")),
@@ -207,7 +209,7 @@ fn an_error_of_codexs_service_is_seen_and_tried_again() {
 }
 
 #[test]
-fn a_question_of_claude_is_told_with_its_answers() {
+fn a_question_of_claude_is_reported_with_its_options() {
     let option = |label: &str| json!({"label": label, "description": "one of them"});
     let question = json!({"question": "Which one?", "header": "One", "multiSelect": false,
         "options": [option("Red"), option("Blue")]});
@@ -217,11 +219,11 @@ fn a_question_of_claude_is_told_with_its_answers() {
     ];
     let Some(fleet) = Fleet::started(&["claude"], ROLES, rules) else { return };
     let task = fleet.world.delegate("c", "ask me");
-    fleet.wait_until("it asks", || needs(&fleet, "c-1") == "input");
+    fleet.wait_until("the agent asks", || needs(&fleet, "c-1") == "input");
     assert_eq!(fleet.world.agent("c-1")["needs_for"], "Which one? (Red, Blue)");
-    fleet.wait_until("it stands there", || fleet.world.pane("c-1").contains("1. Red"));
-    // It takes no answer in the first moment, which might have been meant for something else.
-    fleet.wait_until("it is answered", || {
+    fleet.wait_until("the options are on the screen", || fleet.world.pane("c-1").contains("1. Red"));
+    // claude ignores keys in the first moment, in case they were meant for something else.
+    fleet.wait_until("the question is answered", || {
         if fleet.world.pane("c-1").contains("1. Red") {
             press(&fleet, "c-1", "Enter");
         }
@@ -231,7 +233,7 @@ fn a_question_of_claude_is_told_with_its_answers() {
 }
 
 #[test]
-fn on_its_screen_claude_says_that_its_service_is_away() {
+fn an_interactive_claude_reports_that_its_service_is_unavailable() {
     let rules = vec![
         when("say hello").times(5).answer(Answer::overloaded()),
         when("say hello").answer(Answer::text("hello at last")),
@@ -239,7 +241,7 @@ fn on_its_screen_claude_says_that_its_service_is_away() {
     let Some(fleet) = Fleet::started(&["claude"], ROLES, rules) else { return };
     let task = fleet.world.delegate("c", "say hello");
     let retrying = || fleet.world.agent("c-1")["retrying"].clone();
-    fleet.wait_until("it tries again", || retrying()["of"] == 10);
+    fleet.wait_until("the agent reports a retry", || retrying()["of"] == 10);
     let shown = fleet.wait_for(&task, "succeeded");
     assert_eq!(shown["attempts"].as_array().map(Vec::len), Some(1), "{shown:#}");
     assert!(retrying().is_null());

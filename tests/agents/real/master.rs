@@ -16,7 +16,7 @@ min = 1";
 
 const MASTER: &str = "opus-master";
 
-/// Types a line at the master's prompt, as a person does.
+/// Types a line at the master's prompt, like a person.
 fn say(fleet: &Fleet, line: &str) {
     fleet.wait_until("the master is at its prompt", || fleet.world.pane(MASTER).contains("? for shortcuts"));
     fleet.world.tmux(&["send-keys", "-t", &format!("={MASTER}:"), "-l", line]).ok();
@@ -28,13 +28,13 @@ fn delegates(text: &'static str, script: &str) -> Rule {
     when(text).step(0).answer(tool("mcp__orch__delegate_task", json!({"text": script, "role": "shell"})))
 }
 
-/// All that the model was told in one request.
-fn was_told(fleet: &Fleet, words: &str) -> bool {
+/// Returns whether a request to the model contained these words.
+fn was_sent(fleet: &Fleet, words: &str) -> bool {
     fleet.model.requests().iter().any(|request| request.body.to_string().contains(words))
 }
 
 #[test]
-fn a_result_is_handed_over_at_the_end_of_the_turn() {
+fn a_result_is_delivered_at_the_end_of_the_turn() {
     let rules = vec![
         delegates("count them", "echo forty-two"),
         when("count them").step(1).answer(tool("Bash", json!({"command": "sleep 1"}))),
@@ -43,13 +43,13 @@ fn a_result_is_handed_over_at_the_end_of_the_turn() {
     ];
     let Some(fleet) = Fleet::with_master(&["claude"], "claude", TOOLS, rules) else { return };
     say(&fleet, "count them");
-    fleet.wait_until("the result was handed over", || was_told(&fleet, "succeeded: forty-two"));
+    fleet.wait_until("the result is delivered", || was_sent(&fleet, "succeeded: forty-two"));
     fleet.wait_until("the model has answered it", || fleet.world.pane(MASTER).contains("They are forty-two."));
     fleet.stop();
 }
 
 #[test]
-fn an_idle_master_is_told_by_one_line_and_reads_what_waits() {
+fn an_idle_master_is_woken_by_one_line_and_reads_its_inbox() {
     let rules = vec![
         delegates("count them", "until [ -e go ]; do sleep 0.1; done; echo forty-two"),
         when("count them").answer(Answer::text("It is delegated.")),
@@ -59,18 +59,20 @@ fn an_idle_master_is_told_by_one_line_and_reads_what_waits() {
     let Some(fleet) = Fleet::with_master(&["claude"], "claude", TOOLS, rules) else { return };
     say(&fleet, "count them");
     fleet.wait_until("the master is idle again", || fleet.world.pane(MASTER).contains("It is delegated."));
-    // A person's own half a line is not typed into.
+    // orch does not type into a line that a person has begun.
     let pane = format!("={MASTER}:");
     fleet.world.tmux(&["send-keys", "-t", &pane, "-l", "half a thought"]).ok();
-    fleet.wait_until("it stands there", || fleet.world.pane(MASTER).contains("half a thought"));
+    fleet.wait_until("the unfinished line is on the screen", || fleet.world.pane(MASTER).contains("half a thought"));
     std::fs::write(fleet.world.project.join("go"), "").expect("go");
     let log = fleet.world.home.join("agents").join(format!("{MASTER}.log"));
     let logged = || std::fs::read_to_string(&log).unwrap_or_default();
-    fleet.wait_until("it was left alone", || logged().contains("something stands in the prompt"));
+    fleet.wait_until("the unfinished line is left alone", || logged().contains("something stands in the prompt"));
     assert_eq!(fleet.model.times_asked("call read_inbox"), 0);
     fleet.world.tmux(&["send-keys", "-t", &pane, "C-u"]).ok();
-    fleet.wait_until("it has read and answered", || fleet.world.pane(MASTER).contains("They are forty-two."));
-    assert!(was_told(&fleet, "succeeded: forty-two"), "read_inbox gave the result");
+    fleet.wait_until("the master has read its inbox and answered", || {
+        fleet.world.pane(MASTER).contains("They are forty-two.")
+    });
+    assert!(was_sent(&fleet, "succeeded: forty-two"), "read_inbox gave the result");
     assert_eq!(fleet.model.times_asked("call read_inbox"), 2, "one line, one turn");
     let prompted = fleet.world.events_of("agent.prompted");
     assert_eq!(prompted.len(), 1, "{prompted:#?}");
@@ -79,35 +81,37 @@ fn an_idle_master_is_told_by_one_line_and_reads_what_waits() {
 }
 
 #[test]
-fn a_master_that_asks_for_permission_is_seen_at_once() {
+fn a_permission_request_of_the_master_is_reported_immediately() {
     let rules = vec![
         when("look around").step(0).answer(tool("Bash", json!({"command": "touch seen"}))),
         when("look around").step(1).answer(Answer::text("I have looked around.")),
     ];
     let Some(fleet) = Fleet::with_master(&["claude"], "claude", TOOLS, rules) else { return };
     say(&fleet, "look around");
-    fleet.wait_until("it asks", || fleet.world.pane(MASTER).contains("Do you want to proceed?"));
+    fleet.wait_until("the master asks for a permission", || {
+        fleet.world.pane(MASTER).contains("Do you want to proceed?")
+    });
     let asked = std::time::Instant::now();
     fleet.wait_until("status shows it", || fleet.world.agent(MASTER)["needs"] == "permission");
     assert!(asked.elapsed() < std::time::Duration::from_secs(2), "after {:?}", asked.elapsed());
     let attention = fleet.world.status()["attention"].to_string();
     assert!(attention.contains(&format!("orch attach {MASTER}")), "{attention}");
     assert!(attention.contains("its program asks to run Bash: touch seen"), "{attention}");
-    // It takes no answer in the first moment, which might have been meant for something else.
-    fleet.wait_until("it takes the answer", || {
+    // claude ignores keys in the first moment, in case they were meant for something else.
+    fleet.wait_until("the answer is accepted", || {
         let asks = fleet.world.pane(MASTER).contains("Do you want to proceed?");
         if asks {
             fleet.world.tmux(&["send-keys", "-t", &format!("={MASTER}:"), "Enter"]).ok();
         }
         !asks
     });
-    fleet.wait_until("it goes on", || fleet.world.pane(MASTER).contains("I have looked around."));
-    fleet.wait_until("nothing is asked any more", || fleet.world.agent(MASTER)["needs"].is_null());
+    fleet.wait_until("the master continues", || fleet.world.pane(MASTER).contains("I have looked around."));
+    fleet.wait_until("the master needs nothing any more", || fleet.world.agent(MASTER)["needs"].is_null());
     fleet.stop();
 }
 
 #[test]
-fn a_killed_master_goes_on_with_its_conversation_and_knows_its_open_tasks() {
+fn a_killed_master_resumes_its_conversation_and_knows_its_open_tasks() {
     let rules = vec![
         delegates("paint the fence", "until [ -e \"$GATE\" ]; do sleep 0.1; done"),
         when("paint the fence").answer(Answer::text("It is being painted.")),
@@ -116,26 +120,26 @@ fn a_killed_master_goes_on_with_its_conversation_and_knows_its_open_tasks() {
     ];
     let Some(fleet) = Fleet::with_master(&["claude"], "claude", TOOLS, rules) else { return };
     say(&fleet, "paint the fence");
-    fleet.wait_until("it is delegated", || fleet.world.pane(MASTER).contains("It is being painted."));
+    fleet.wait_until("the task is delegated", || fleet.world.pane(MASTER).contains("It is being painted."));
     let task = fleet.world.orch_json(&["tasks"])[0]["id"].as_str().expect("a task").to_owned();
 
     let before = fleet.processes_of("claude");
     before.iter().for_each(|process| kill9(process.pid));
-    fleet.wait_until("another one sits there", || {
+    fleet.wait_until("another claude runs", || {
         let now = fleet.processes_of("claude");
         !now.is_empty() && now.iter().all(|process| before.iter().all(|old| old.pid != process.pid))
     });
     say(&fleet, "how far");
-    fleet.wait_until("it has answered", || fleet.world.pane(MASTER).contains("Still being painted."));
+    fleet.wait_until("the master has answered", || fleet.world.pane(MASTER).contains("Still being painted."));
     let last = fleet.model.asked().into_iter().rfind(|asked| asked.text.contains("how far")).expect("asked");
     assert!(last.texts.iter().any(|text| text.contains("paint the fence")), "the same conversation: {last:#?}");
-    assert!(was_told(&fleet, &format!("{task} (shell, running)")), "it is told what is open");
+    assert!(was_sent(&fleet, &format!("{task} (shell, running)")), "the prompt lists the open tasks");
 
     say(&fleet, "/compact");
-    fleet.wait_until("it was summed up", || fleet.world.pane(MASTER).contains("Compacted"));
+    fleet.wait_until("the conversation is compacted", || fleet.world.pane(MASTER).contains("Compacted"));
     let so_far = fleet.model.requests().len();
     say(&fleet, "how far");
-    fleet.wait_until("it is told again what is open", || {
+    fleet.wait_until("the open tasks are sent again", || {
         let since = &fleet.model.requests()[so_far..];
         since.iter().any(|request| request.body.to_string().contains(&format!("{task} (shell, running)")))
     });

@@ -1,8 +1,8 @@
 //! The real agent programs with everything of orch around them, calling a scripted model service on loopback.
 //!
-//! These tests run only where `ORCH_TEST_AGENTS` names a folder with the programs (`scripts/test-agents` installs the
-//! programs and sets it). Elsewhere each test says that it is skipped. Every program has a temporary folder as its
-//! home, a dummy key, and an environment made for the test, so nobody's own configuration takes part.
+//! These tests run only if `ORCH_TEST_AGENTS` names a folder with the programs (`scripts/test-agents` installs the
+//! programs and sets it). Otherwise each test prints that it is skipped. Every program has a temporary folder as its
+//! home, a dummy key, and an environment made for the test, so the user's configuration has no effect.
 
 mod aider;
 mod claude;

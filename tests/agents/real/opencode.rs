@@ -1,4 +1,4 @@
-//! `opencode` as an agent: Chat Completions, with a tool of its own and one of orch's.
+//! `opencode` as an agent: Chat Completions, with one of its own tools and one of orch's.
 
 use std::fs;
 
@@ -13,11 +13,11 @@ driver = \"opencode\"
 model = \"scripted/model-1\"";
 
 #[test]
-fn opencode_runs_a_command_and_asks_orch() {
+fn opencode_runs_a_command_and_calls_orch() {
     let command = json!({"command": "echo by opencode > made.txt", "description": "makes it"});
     let rules = vec![
         when("make it").step(0).answer_by(move |asked| match asked.tools.is_empty() {
-            // It also asks for a title.
+            // opencode also asks for a title.
             true => Answer::text("a title"),
             false => tool("bash", command.clone()),
         }),
@@ -27,16 +27,16 @@ fn opencode_runs_a_command_and_asks_orch() {
     let Some(fleet) = Fleet::started(&["opencode"], CODER, rules) else { return };
     let task = fleet.done("coder", "make it");
     let text = task["result"]["text"].as_str().unwrap();
-    assert!(text.contains("coder-1"), "it was told of the agents: {task:#}");
+    assert!(text.contains("coder-1"), "the tool returned the agents: {task:#}");
     assert_eq!(fs::read_to_string(fleet.world.project.join("made.txt")).unwrap(), "by opencode\n");
     let left = fs::read_dir(fleet.world.file("tmp")).unwrap().map(|entry| entry.unwrap().file_name());
     let libraries: Vec<_> = left.filter(|name| name.to_string_lossy().ends_with(".so")).collect();
-    assert!(libraries.is_empty(), "5 MB at each task: {libraries:?}");
+    assert!(libraries.is_empty(), "each task would leave 5 MB: {libraries:?}");
     fleet.stop();
 }
 
 #[test]
-fn what_opencode_may_not_do_waits_for_a_person() {
+fn a_tool_that_opencode_may_not_use_holds_the_task_for_a_person() {
     let touch = json!({"command": "touch made.txt", "description": "makes it"});
     let rules = vec![when("make it").answer_by(move |asked| match asked.tools.is_empty() {
         true => Answer::text("a title"),

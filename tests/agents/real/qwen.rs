@@ -1,4 +1,4 @@
-//! `qwen` as an agent: Chat Completions, with a tool of its own and one of orch's.
+//! `qwen` as an agent: Chat Completions, with one of its own tools and one of orch's.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use crate::{
     model_server::{Answer, tool, when},
 };
 
-/// Without a model's name in its environment it does not take its key for a login.
+/// qwen accepts its key as a login only if its environment also names a model.
 const CODER: &str = "
 [roles.coder]
 driver = \"qwen\"
@@ -22,7 +22,7 @@ fn may_do_all() -> String {
 }
 
 #[test]
-fn qwen_runs_a_command_and_asks_orch() {
+fn qwen_runs_a_command_and_calls_orch() {
     let command = json!({"command": "echo by qwen > made.txt", "description": "makes it", "is_background": false});
     let rules = vec![
         when("make it").step(0).answer(tool("run_shell_command", command)),
@@ -32,14 +32,14 @@ fn qwen_runs_a_command_and_asks_orch() {
     let Some(fleet) = Fleet::started(&["qwen"], &may_do_all(), rules) else { return };
     let task = fleet.done("coder", "make it");
     let text = task["result"]["text"].as_str().unwrap();
-    assert!(text.contains("coder-1"), "it was told of the agents: {task:#}");
+    assert!(text.contains("coder-1"), "the tool returned the agents: {task:#}");
     assert_eq!(fs::read_to_string(fleet.world.project.join("made.txt")).unwrap(), "by qwen\n");
     assert!(task["result"]["usage"]["input_tokens"].as_u64() > Some(0), "{task:#}");
     fleet.stop();
 }
 
 #[test]
-fn a_killed_qwen_leaves_no_command_behind_and_the_next_attempt_goes_on_with_its_conversation() {
+fn a_killed_qwen_leaves_no_command_behind_and_the_next_attempt_resumes_its_conversation() {
     let command = json!({"command": "echo begun > begun; sleep 2720", "description": "works", "is_background": false});
     let rules = vec![
         when("do the work").step(0).times(1).answer(tool("run_shell_command", command)),
@@ -49,20 +49,20 @@ fn a_killed_qwen_leaves_no_command_behind_and_the_next_attempt_goes_on_with_its_
     let task = fleet.world.delegate("coder", "do the work");
     let commands = || fleet.world.processes().into_iter().filter(|p| p.command.contains("sleep 2720")).count();
     fleet.wait_until("its command runs", || fleet.world.project.join("begun").exists() && commands() > 0);
-    // Its launcher: what that had started is left to orch.
+    // Only the launcher is killed; orch has to end the processes that it started.
     let launcher = fleet.processes_of("node").into_iter().min_by_key(|process| process.pid);
     kill9(launcher.unwrap_or_else(|| panic!("{:#?}", fleet.world.processes())).pid);
     let done = fleet.wait_for(&task, "succeeded");
     assert_eq!((&done["lost"], done["attempts"].as_array().map(Vec::len)), (&json!(1), Some(2)), "{done:#}");
     assert_eq!((commands(), fleet.processes_of("node").len()), (0, 0));
-    // Afterwards it also asks what to remember.
+    // At the end qwen also asks the model what to remember.
     let asked = fleet.model.asked().into_iter().find(|asked| asked.text.contains("This is attempt 2")).unwrap();
-    assert!(asked.texts[0].trim() == "do the work", "the first attempt is before it: {:#?}", asked.texts);
+    assert!(asked.texts[0].trim() == "do the work", "the conversation contains the first attempt: {:#?}", asked.texts);
     fleet.stop();
 }
 
 #[test]
-fn what_qwen_may_not_do_and_a_key_that_is_refused_wait_for_a_person() {
+fn a_denied_tool_and_a_rejected_key_of_qwen_hold_the_task_for_a_person() {
     let touch = json!({"command": "touch made.txt", "description": "makes it", "is_background": false});
     let rules = vec![
         when("make it").step(0).answer(tool("run_shell_command", touch)),

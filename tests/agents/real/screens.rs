@@ -1,5 +1,5 @@
 //! The screens of the real programs at their own prompts. The recorded screens (`tests/fixtures/screens`) are those of
-//! the versions that are pinned here; these tests fail when a newer version looks different.
+//! the pinned versions; these tests fail when a newer version looks different.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use crate::model_server::{Answer, tool, when};
 
 const PANE: &str = "=opus-master:";
 
-/// The master's pane.
+/// A fleet whose master's pane is observed.
 struct Watched {
     fleet: Fleet,
     kind: DriverKind,
@@ -50,67 +50,73 @@ impl Watched {
 
     /// Types a line at the empty prompt, and submits it.
     #[track_caller]
-    fn say(&self, line: &str) {
+    fn submit(&self, line: &str) {
         self.until(Seen::Idle, Prompt::Empty);
         self.fleet.world.tmux(&["send-keys", "-t", PANE, "-l", line]).ok();
         self.until(Seen::Idle, Prompt::Filled);
-        // An Enter that comes at once is lost; one that comes too often answers what is asked next.
+        // The program ignores an Enter that follows immediately, and a surplus Enter would answer the next question.
         let mut pressed: Option<Instant> = None;
-        self.fleet.wait_until("the line is taken", || {
-            let stands = self.look() == (Seen::Idle, Prompt::Filled);
-            if stands && pressed.is_none_or(|at| at.elapsed() > Duration::from_secs(2)) {
+        self.fleet.wait_until("the line is submitted", || {
+            let is_pending = self.look() == (Seen::Idle, Prompt::Filled);
+            if is_pending && pressed.is_none_or(|at| at.elapsed() > Duration::from_secs(2)) {
                 self.press("Enter");
                 pressed = Some(Instant::now());
             }
-            !stands
+            !is_pending
         });
     }
 }
 
-/// Works, is interrupted, asks, is refused, and answers.
+/// Asserts that the driver recognizes the program while it works, is interrupted, asks, is denied, and answers.
 #[track_caller]
-fn is_seen(kind: DriverKind, tables: &str, asks: Answer) {
+fn assert_states_are_recognized(kind: DriverKind, tables: &str, asks: Answer) {
     let rules = vec![
         when("take your time").answer(Answer::Hang),
         when("touch it").step(0).answer(asks),
         when("say it")
             .answer(Answer::text("Do you want to proceed?\n❯ 1. Yes\n  2. No\n\nEsc to cancel · Tab to amend")),
-        // Whatever it asks for itself, such as a title.
+        // Requests of the program itself, such as one for a title.
         when("").answer(Answer::text("A title")),
     ];
     let Some(fleet) = Fleet::with_master(&[kind.as_str()], kind.as_str(), tables, rules) else { return };
     let watched = Watched { fleet, kind };
-    watched.say("take your time");
+    watched.submit("take your time");
     watched.until(Seen::Working, Prompt::Empty);
     watched.press("Escape");
-    watched.fleet.wait_until("it is idle", || watched.look().0 == Seen::Idle);
-    // What was interrupted before an answer may have been put back.
+    watched.fleet.wait_until("the program is idle", || watched.look().0 == Seen::Idle);
+    // The program may have put an interrupted prompt back into the line.
     if watched.look().1 == Prompt::Filled {
         watched.press("C-u");
     }
-    watched.say("touch it");
+    watched.submit("touch it");
     watched.until(Seen::Asking(Needs::Permission), Prompt::Absent);
     watched.press("Escape");
-    watched.say("say it");
-    watched.fleet.wait_until("it is said", || watched.fleet.world.pane("opus-master").contains("Esc to cancel"));
+    watched.submit("say it");
+    watched.fleet.wait_until("the answer is on the screen", || {
+        watched.fleet.world.pane("opus-master").contains("Esc to cancel")
+    });
     watched.until(Seen::Idle, Prompt::Empty);
     watched.fleet.stop();
 }
 
 #[test]
-fn claude_is_seen_for_what_it_does() {
-    is_seen(DriverKind::Claude, "permission_mode = \"manual\"", tool("Bash", json!({"command": "touch it"})));
+fn the_states_of_claude_are_recognized() {
+    assert_states_are_recognized(
+        DriverKind::Claude,
+        "permission_mode = \"manual\"",
+        tool("Bash", json!({"command": "touch it"})),
+    );
 }
 
 #[test]
-fn codex_is_seen_for_what_it_does() {
+fn the_states_of_codex_are_recognized() {
     let asks = json!({"cmd": "touch it", "sandbox_permissions": "require_escalated", "justification": "May I?"});
-    is_seen(DriverKind::Codex, "", tool("exec_command", asks));
+    assert_states_are_recognized(DriverKind::Codex, "", tool("exec_command", asks));
 }
 
 #[test]
-fn gemini_is_seen_for_what_it_does() {
-    // Else it asks first which model is to answer.
+fn the_states_of_gemini_are_recognized() {
+    // Without a model, gemini asks first which one to use.
     let tables = "model = \"gemini-2.5-pro\"";
-    is_seen(DriverKind::Gemini, tables, tool("run_shell_command", json!({"command": "touch it"})));
+    assert_states_are_recognized(DriverKind::Gemini, tables, tool("run_shell_command", json!({"command": "touch it"})));
 }

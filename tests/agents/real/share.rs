@@ -12,13 +12,13 @@ use super::fleet::{Fleet, SONNET};
 use crate::model_server::{Answer, when};
 
 const ROUNDS: usize = 5;
-/// So many while the machine is at work on something else.
+/// The maximum number of rounds, used while the machine is busy with other work.
 const ROUNDS_AT_MOST: usize = 12;
-/// orch's own part, at most.
+/// The upper limit of orch's share.
 const SHARE: Duration = Duration::from_millis(60);
 
-/// In the place of claude: it writes down when it was started, and how, and becomes it.
-const WRITES_DOWN: &str = r#"date +%s%N > "$HOME/started"; env -0 > "$HOME/env"; printf '%s\0' "$@" > "$HOME/args"
+/// A wrapper for claude that records its start time, environment and arguments, and then executes the real claude.
+const RECORDING_WRAPPER: &str = r#"date +%s%N > "$HOME/started"; env -0 > "$HOME/env"; printf '%s\0' "$@" > "$HOME/args"
 exec "$HOME/bin/real-claude" "$@""#;
 
 #[test]
@@ -27,8 +27,8 @@ fn orchs_share_of_the_time_to_the_first_question_is_small() {
     let Some(fleet) = Fleet::started(&["claude"], SONNET, rules) else { return };
     let bin = fleet.world.file("bin");
     fs::rename(bin.join("claude"), bin.join("real-claude")).unwrap();
-    fleet.world.program("claude", WRITES_DOWN);
-    // Whatever it does at its first start in a new home.
+    fleet.world.program("claude", RECORDING_WRAPPER);
+    // Excludes the work of the first start in a new home.
     fleet.done("sonnet", "warm up");
 
     let (mut until_started, mut by_orch, mut by_hand) = (Vec::new(), Vec::new(), Vec::new());
@@ -43,27 +43,28 @@ fn orchs_share_of_the_time_to_the_first_question_is_small() {
     println!("orch delegate → claude started    {until_started:?}");
     println!("orch delegate → first question    {by_orch:?}");
     println!("claude by hand → first question   {by_hand:?}");
-    // The best of each: what comes on top is the machine at work on something else.
+    // The best time of each: longer times are due to other work on the machine.
     let (start, share) = (best(&until_started), best(&by_orch).saturating_sub(best(&by_hand)));
     println!("orch's share: {start:?} until it is started, {share:?} until it asks (at most {SHARE:?})");
     assert!(start <= SHARE, "until claude is started: {start:?}");
     fleet.stop();
 }
 
-/// When a model was first asked this.
+/// Returns when the model first received this text.
 fn first_asked(fleet: &Fleet, text: &str) -> Instant {
     let requests = fleet.model.requests();
     let is_it = |request: &&crate::model_server::Request| request.asked.as_ref().is_some_and(|a| a.text.contains(text));
     requests.iter().find(is_it).unwrap_or_else(|| panic!("'{text}' was not asked")).at
 }
 
-/// When claude was last started.
+/// Returns when claude was last started.
 fn started_at(fleet: &Fleet) -> SystemTime {
     let text = fs::read_to_string(fleet.world.file("started")).unwrap();
     UNIX_EPOCH + Duration::from_nanos(text.trim().parse().unwrap())
 }
 
-/// The last start of claude once more, in its folder and environment, with its arguments and another prompt.
+/// Repeats the last start of claude with its folder, environment and arguments, and another prompt. Returns the time
+/// until its first request.
 fn started_by_hand(fleet: &Fleet, text: &str) -> Duration {
     let parts = |name: &str| -> Vec<OsString> {
         let bytes = fs::read(fleet.world.file(name)).unwrap();

@@ -1,4 +1,4 @@
-//! A client that understands just enough of the model service to check it.
+//! A client that implements just enough of the protocols to check the model service.
 
 use std::{
     io::{Read, Write},
@@ -9,11 +9,11 @@ use std::{
 use serde_json::Value;
 
 pub struct Response {
-    /// 0 where the connection ended without an answer.
+    /// The HTTP status; 0 if the connection ended without an answer.
     pub status: u16,
     headers: Vec<(String, String)>,
     pub body: String,
-    /// Whether the body came to its end.
+    /// Whether the body is complete.
     pub whole: bool,
 }
 
@@ -26,14 +26,14 @@ impl Response {
     }
 }
 
-/// What an answer says in all.
+/// The contents of an answer, independent of the API.
 #[derive(Debug, Default)]
 pub struct Answered {
     pub text: String,
     pub calls: Vec<(String, Value)>,
 }
 
-/// Asks once, on a connection of its own.
+/// Sends one request on a new connection, and returns the response.
 pub fn ask(url: &str, path: &str, body: &Value) -> Response {
     let address = url.strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(address).unwrap();
@@ -86,7 +86,7 @@ fn chunks(mut rest: &str) -> String {
     body
 }
 
-/// The events of a stream: name (empty where it has none) and data.
+/// Returns the events of a stream: the name, which may be empty, and the data.
 pub fn events(response: &Response) -> Vec<(String, Value)> {
     let field = |event: &str, name: &str| {
         event.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim().to_owned())
@@ -96,7 +96,7 @@ pub fn events(response: &Response) -> Vec<(String, Value)> {
     events.map(|event| (field(event, "event:").unwrap_or_default(), data(event))).collect()
 }
 
-/// The answer in a response of any of the APIs.
+/// Returns the answer in a response of any of the APIs.
 pub fn answered(response: &Response, stream: bool) -> Answered {
     let mut answered = Answered::default();
     let arguments = |text: &Value| serde_json::from_str(text.as_str().unwrap()).unwrap();

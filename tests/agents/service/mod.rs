@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use crate::model_server::{Answer, Api, Server, tool, when};
 
-/// A request of each API that says this, and streams or not.
-fn asks(text: &str, stream: bool) -> [(&'static str, Value); 4] {
+/// Returns a request of each API with this text, streamed or not.
+fn requests_with(text: &str, stream: bool) -> [(&'static str, Value); 4] {
     let message = json!([{"role": "user", "content": text}]);
     [
         ("/v1/messages?beta=true", json!({"model": "m", "stream": stream, "messages": message})),
@@ -24,10 +24,10 @@ fn asks(text: &str, stream: bool) -> [(&'static str, Value); 4] {
 }
 
 #[test]
-fn a_text_comes_whole_or_in_pieces_by_each_api() {
+fn each_api_sends_a_text_whole_or_streamed() {
     let server = Server::start(vec![when("hi").answer(Answer::text("grüß dich"))]);
     for stream in [false, true] {
-        for (path, body) in asks("hi there", stream) {
+        for (path, body) in requests_with("hi there", stream) {
             let response = ask(&server.url(), path, &body);
             assert_eq!((response.status, response.whole), (200, true), "{path}");
             assert_eq!(answered(&response, stream).text, "grüß dich", "{path} {stream}");
@@ -50,7 +50,7 @@ fn a_tool_is_called_and_its_result_leads_to_the_next_step() {
     };
     let server = Server::start(rules());
     for stream in [false, true] {
-        for (path, mut body) in asks("look", stream) {
+        for (path, mut body) in requests_with("look", stream) {
             let first = answered(&ask(&server.url(), path, &body), stream);
             assert_eq!(first.calls, [("Read".to_owned(), json!({"path": "/a"}))], "{path} {stream}");
             let more = match path {
@@ -77,7 +77,7 @@ fn a_tool_is_called_and_its_result_leads_to_the_next_step() {
 }
 
 #[test]
-fn the_first_rule_that_fits_answers_until_its_times_are_used() {
+fn the_first_matching_rule_answers_until_its_count_is_used_up() {
     let server = Server::start(vec![
         when("x").model("small").answer(Answer::text("by the small one")),
         when("x").times(2).answer(Answer::overloaded()),
@@ -103,19 +103,19 @@ fn a_cut_stream_and_a_silent_one_are_neither_ended_nor_answered() {
         when("cut").answer(Answer::Cut("half of it".to_owned())),
         when("hang").answer(Answer::Hang),
     ]);
-    for (path, body) in asks("cut", true) {
+    for (path, body) in requests_with("cut", true) {
         let response = ask(&server.url(), path, &body);
         assert!(!response.whole && response.body.contains("half"), "{path}");
         let ends = ["message_stop", "response.completed", "[DONE]"];
         assert!(ends.iter().all(|end| !response.body.contains(end)), "{path}: {}", response.body);
     }
-    // Who hangs is let go when the service ends.
+    // A hanging request ends when the service ends.
     let url = server.url();
-    let (path, body) = asks("hang", true)[0].clone();
+    let (path, body) = requests_with("hang", true)[0].clone();
     let hanging = std::thread::spawn(move || ask(&url, path, &body));
     let began = Instant::now();
     while server.times_asked("hang") == 0 {
-        assert!(began.elapsed() < Duration::from_secs(20), "it was asked");
+        assert!(began.elapsed() < Duration::from_secs(20), "the request arrives");
         std::thread::sleep(Duration::from_millis(2));
     }
     assert!(!hanging.is_finished());
@@ -124,7 +124,7 @@ fn a_cut_stream_and_a_silent_one_are_neither_ended_nor_answered() {
 }
 
 #[test]
-fn what_programs_ask_besides_is_kept_and_is_no_question_to_a_model() {
+fn other_requests_are_recorded_and_do_not_count_as_model_calls() {
     let server = Server::start(vec![]);
     let counted = ask(&server.url(), "/v1/messages/count_tokens", &json!({"messages": []}));
     assert!(counted.status == 200 && counted.json()["input_tokens"].as_u64() > Some(0));
@@ -135,10 +135,10 @@ fn what_programs_ask_besides_is_kept_and_is_no_question_to_a_model() {
 }
 
 #[test]
-fn events_have_names_and_are_told_in_the_order_of_the_api() {
+fn events_have_names_and_follow_the_order_of_the_api() {
     let server = Server::start(vec![when("").answer(Answer::text("ab"))]);
     let names = |at: usize| {
-        let (path, body) = asks("x", true)[at].clone();
+        let (path, body) = requests_with("x", true)[at].clone();
         events(&ask(&server.url(), path, &body)).into_iter().map(|(name, _)| name).collect::<Vec<_>>()
     };
     let delta = "content_block_delta";

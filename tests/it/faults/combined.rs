@@ -1,12 +1,12 @@
-//! Several faults at once, and one after another: every accepted task still ends.
+//! Several faults concurrently, and one after another: every accepted task still ends.
 
 use serde_json::Value;
 
 use super::{gated, runners};
 use crate::common::{Process, Signal, World, kill9, signal};
 
-/// Kills all that is ours at the same moment: supervisor, Redis, tmux server, every runner; not what the programs have
-/// started.
+/// Kills every process of orch at the same moment: the supervisor, Redis, the tmux server and all runners. The
+/// processes that agents' programs started keep running.
 fn kill_everything(world: &World) {
     let runners = runners(world);
     let mut pids = vec![world.supervisor_pid(), world.redis_pid(), world.tmux_server_pid()];
@@ -20,12 +20,12 @@ fn kill_everything(world: &World) {
 }
 
 #[test]
-fn after_the_end_of_everything_at_once_every_accepted_task_ends() {
+fn every_accepted_task_ends_after_everything_is_killed_together() {
     let world = World::started("[roles.shell]\nmax = 3");
     let tasks = gated(&world, 6);
-    // What its program has started, and nobody finds by descent.
+    // Its program starts a process that cannot be found by descent.
     let orphan = world.delegate("shell", "if [ $ORCH_ATTEMPT = 1 ]; then (setsid sleep 87654 &); sleep 87654; fi");
-    world.wait_until("three of them run", || world.lines("ran").len() == 3);
+    world.wait_until("three tasks run", || world.lines("ran").len() == 3);
     kill_everything(&world);
     world.start();
     world.touch("go");
@@ -33,8 +33,8 @@ fn after_the_end_of_everything_at_once_every_accepted_task_ends() {
         world.wait_for(task, "succeeded");
     }
     let lost: Vec<u64> = tasks.iter().map(|t| world.show(t)["lost"].as_u64().unwrap()).collect();
-    assert_eq!(lost.iter().sum::<u64>(), 3, "only what ran was lost: {lost:?}");
-    // And once more, now with the orphan at work.
+    assert_eq!(lost.iter().sum::<u64>(), 3, "only the running attempts are lost: {lost:?}");
+    // Once more, now while the orphan runs.
     world.wait_until("the orphan runs", || {
         world.processes().iter().filter(|p| p.command.contains("87654")).count() >= 2
     });
@@ -66,7 +66,7 @@ fn a_start_after_the_end_of_everything_does_not_blame_the_next_master_for_the_la
 }
 
 #[test]
-fn faults_one_after_the_other_lose_nothing() {
+fn successive_faults_lose_nothing() {
     let world = World::started("[roles.shell]\nmax = 4\nretry = { lost = 50 }");
     let tasks: Vec<String> = (0..40).map(|_| world.delegate("shell", "sleep 0.2; echo done")).collect();
     let done = || world.status()["tasks"]["succeeded"].as_u64().unwrap_or(0);
@@ -77,14 +77,14 @@ fn faults_one_after_the_other_lose_nothing() {
             1 => kill9(world.redis_pid()),
             2 => drop(world.tmux(&["kill-server"])),
             _ => {
-                // Whoever is there; the one that was seen may have gone.
+                // Any runner that is alive; the one listed before may have ended.
                 let agents = world.agents("shell");
                 let pid = agents.first().and_then(|a| a["pid"].as_u64());
                 pid.and_then(|pid| Process::of(pid as u32)).iter().for_each(|p| kill9(p.pid));
             }
         }
         world.start();
-        world.wait_until("it goes on", || done() > before || done() == 40);
+        world.wait_until("work continues", || done() > before || done() == 40);
     }
     for task in &tasks {
         let shown = world.wait_for(task, "succeeded");

@@ -5,7 +5,7 @@ use std::fs;
 use super::{config, write_config};
 use crate::common::{World, refused};
 
-/// Every verb that reads sessions.toml, with words that are right.
+/// Every verb that reads sessions.toml, with valid arguments.
 const VERBS: &[&[&str]] = &[
     &["start"],
     &["stop"],
@@ -37,9 +37,9 @@ const VERBS: &[&[&str]] = &[
 ];
 
 #[test]
-fn each_complaint_names_the_line_the_key_and_what_is_meant() {
+fn each_error_names_the_line_the_key_and_the_likely_intent() {
     let world = World::new();
-    for (text, said) in [
+    for (text, expected) in [
         ("[supervisor]\nheartbeat = ", &[":2:", "not valid TOML"][..]),
         ("name = \"a\nb\"", &[":1:"]),
         ("[roles.shell\nmax = 1", &[":1:"]),
@@ -65,17 +65,17 @@ fn each_complaint_names_the_line_the_key_and_what_is_meant() {
         ("[supervisor]\nheartbeat = \"20s\"\nlease = \"30s\"", &[":3:", "supervisor.lease", "two heartbeats"]),
     ] {
         write_config(&world, text);
-        let output = refused(world.orch(&["status"]), 4, said);
+        let output = refused(world.orch(&["status"]), 4, expected);
         assert!(output.stderr.contains("sessions.toml:"), "{output:#?}");
     }
-    // All complaints at once, in the order of the file.
+    // All errors are reported together, in the order of the file.
     write_config(&world, "x = 1\n[roles.shell]\nmax = 0\nmaxx = 1\n");
     let all = refused(world.orch(&["status"]), 4, &[":1:", ":3:", ":4:", "correct these 3 places"]);
     assert!(all.stderr.find(":1:") < all.stderr.find(":3:") && all.stderr.find(":3:") < all.stderr.find(":4:"));
 }
 
 #[test]
-fn every_verb_says_it_and_touches_nothing() {
+fn every_verb_reports_it_and_changes_nothing() {
     let world = World::new();
     write_config(&world, "[roles.shell]\nmaxx = 3\n");
     for words in VERBS {
@@ -91,9 +91,9 @@ fn every_verb_says_it_and_touches_nothing() {
         );
         assert!(json.json()["error"]["message"].as_str().unwrap().contains(":2:"), "{words:?}");
     }
-    assert!(!world.home.exists(), "nothing was made");
+    assert!(!world.home.exists(), "nothing is created");
     assert!(world.processes().is_empty());
-    // These need none.
+    // These verbs need no configuration.
     for words in [&["--help"][..], &["--version"], &["completions", "bash"]] {
         world.orch(words).ok();
     }
@@ -103,7 +103,7 @@ fn every_verb_says_it_and_touches_nothing() {
 }
 
 #[test]
-fn a_file_that_becomes_wrong_while_orch_runs_loses_nothing() {
+fn a_file_that_becomes_invalid_while_orch_runs_loses_nothing() {
     let world = World::started("");
     let good = config(&world);
     let id = world.delegate("shell", &format!("{}; echo done", crate::common::gate(&world.file("go"))));
@@ -118,7 +118,7 @@ fn a_file_that_becomes_wrong_while_orch_runs_loses_nothing() {
 }
 
 #[test]
-fn a_named_file_that_is_not_there_is_said() {
+fn a_named_file_that_does_not_exist_is_reported() {
     let world = World::new();
     for (flag, by) in [(true, "--config"), (false, "ORCH_CONFIG")] {
         for (path, why) in [("/nowhere/x.toml", "does not exist"), ("/dev/null/x", "/dev/null/x")] {
@@ -135,9 +135,9 @@ fn a_named_file_that_is_not_there_is_said() {
 }
 
 #[test]
-fn names_that_nothing_has() {
+fn unknown_names_are_usage_errors_with_suggestions() {
     let world = World::started("");
-    for (words, said) in [
+    for (words, expected) in [
         (&["delegate", "--role", "shel", "x"][..], &["'shel'", "did you mean 'shell'?"][..]),
         (&["spawn", "sonett"], &["'sonett'", "sonnet"]),
         (&["scale", "nobody", "2"], &["'nobody'"]),
@@ -165,7 +165,7 @@ fn names_that_nothing_has() {
         (&["delegate", ""], &["no text"]),
         (&["delegate", "--role", "opus", "x"], &["role opus", "takes no tasks"]),
     ] {
-        refused(world.orch(words), 2, said);
+        refused(world.orch(words), 2, expected);
     }
-    assert_eq!(world.orch_json(&["tasks"]), serde_json::json!([]), "nothing was accepted");
+    assert_eq!(world.orch_json(&["tasks"]), serde_json::json!([]), "no task is accepted");
 }

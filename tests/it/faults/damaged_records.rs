@@ -1,4 +1,4 @@
-//! Records in Redis that something other than orch has changed: the other tasks and agents go on, and the damage is
+//! Records in Redis that something other than orch has changed: the other tasks and agents continue, and the damage is
 //! reported.
 
 use redis::Commands;
@@ -6,7 +6,7 @@ use redis::Commands;
 use crate::common::{World, append, forever, kill9};
 
 #[test]
-fn a_damaged_task_holds_up_nobody_and_is_told() {
+fn a_damaged_task_blocks_no_other_and_is_reported() {
     let world = World::started("[roles.shell]\nmax = 1");
     world.orch(&["pause"]).ok();
     let bad = world.delegate("shell", "echo bad");
@@ -27,7 +27,7 @@ fn a_damaged_task_holds_up_nobody_and_is_told() {
     assert_eq!(world.wait_for(&good, "succeeded")["result"]["text"], "good\n");
     let shown = world.wait_for(&bad, "failed");
     assert!(shown["reason"].as_str().unwrap().starts_with("its record is damaged: "), "{shown:#}");
-    assert_eq!(shown["description"], "echo bad", "what could be read is kept");
+    assert_eq!(shown["description"], "echo bad", "the readable fields are kept");
     assert_eq!(world.events_of("task.damaged")[0]["task"], bad);
     let attention = world.status()["attention"].clone();
     assert!(attention[0]["what"].as_str().unwrap().contains(&format!("task {bad} has failed: its record is")));
@@ -37,7 +37,7 @@ fn a_damaged_task_holds_up_nobody_and_is_told() {
 }
 
 #[test]
-fn a_damaged_agent_does_not_stop_the_supervisor_nor_its_role() {
+fn a_damaged_agent_record_stops_neither_the_supervisor_nor_its_role() {
     let world = World::started("[roles.shell]\nmax = 1");
     let first = world.delegate("shell", "true");
     world.wait_for(&first, "succeeded");
@@ -45,17 +45,17 @@ fn a_damaged_agent_does_not_stop_the_supervisor_nor_its_role() {
     let mut redis = world.redis();
     let () = redis.del("orch:{w}:agent:shell-1").unwrap();
     let () = redis.set("orch:{w}:agent:shell-1", "not a hash").unwrap();
-    world.wait_until("the old one is gone", || crate::common::Process::of(runner).is_none());
+    world.wait_until("the old runner has ended", || crate::common::Process::of(runner).is_none());
     let second = world.delegate("shell", "true");
     world.wait_for(&second, "succeeded");
     world.stop_and_check_nothing_left();
 }
 
 #[test]
-fn a_record_that_cannot_be_acted_on_holds_up_nobody_else() {
+fn a_record_that_cannot_be_processed_blocks_no_other() {
     let world = World::started("[roles.shell]\nmax = 2");
     let damaged = world.delegate("shell", &format!("{}; {}", append(&world.file("ran"), "x"), forever()));
-    world.wait_until("it runs", || world.lines("ran").len() == 1);
+    world.wait_until("the task runs", || world.lines("ran").len() == 1);
     let key = format!("orch:{{w}}:task:{damaged}");
     let () = redis::cmd("HSET").arg(key).arg("lost").arg("garbage").query(&mut world.redis()).unwrap();
     kill9(world.runner_pid("shell-1"));

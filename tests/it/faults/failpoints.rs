@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::common::{Work, World, gate, kill9};
 
 const DELEGATE: &[&str] = &["delegate.checked", "delegate.answered"];
-/// At the first agent of a start, the master, too.
+/// These are also passed when a start launches its first agent, the master.
 const START: &[&str] = &[
     "start.turn_taken",
     "start.launched",
@@ -31,11 +31,11 @@ const SPAWN: &[&str] =
     &["spawn.recorded", "spawn.launch_written", "spawn.opened", "spawn.placed", "hello.launch_taken", "hello.said"];
 const LEAVE: &[&str] = &["leave.decided", "leave.said"];
 const CLAIM: &[&str] = &["claim.answered", "claim.folder_made", "claim.started", "finish.ended"];
-/// The result is on disk by then.
+/// From these points on, the result is on disk.
 const FINISH: &[&str] = &["finish.written", "finish.told", "finish.filed"];
 const REAP: &[&str] = &["reap.told", "reap.recorded", "reap.ended", "reap.closed", "reap.forgotten"];
 const MEND: &[&str] = &["redis.spawned", "mend.redis_up"];
-/// The runner or the supervisor, whoever connects first.
+/// Passed by the runner or by the supervisor, whichever connects first.
 const EPOCH: &[&str] = &["epoch.reserved", "epoch.raised"];
 const STOP: &[&str] =
     &["stop.requested", "stop.agent_told", "stop.all_ended", "stop.withdrawn", "stop.redis_ended", "stop.unmarked"];
@@ -62,7 +62,7 @@ fn every_point_is_in_the_code_once_and_in_a_group() {
     assert_eq!(named, listed);
 }
 
-/// A world whose processes die where a test wants it, and what was accepted in it.
+/// A world whose processes die at the failpoints a test names, and the tasks that were accepted in it.
 struct Drill {
     world: World,
     work: Work,
@@ -87,10 +87,10 @@ impl Drill {
         self.world.touch(&format!("points/{point}"));
     }
 
-    /// Waits until somebody has died there: until then it holds its locks, and is said to run.
+    /// Waits until a process has died at `point`: until then it holds its locks and counts as running.
     fn reached(&self, point: &str) {
         let mut died = None;
-        self.world.wait_until(&format!("{point} is reached"), || {
+        self.world.wait_until(&format!("a process reaches {point}"), || {
             died = self.marks().into_iter().find_map(|mark| mark.strip_prefix(point)?.strip_prefix('.')?.parse().ok());
             died.is_some()
         });
@@ -101,36 +101,36 @@ impl Drill {
         fs::remove_file(self.world.file(&format!("points/{point}.{pid}"))).unwrap();
     }
 
-    /// Names of the points that nobody has come by, and with a pid of those where somebody died.
+    /// Returns the names of the armed points that no process has reached, and, with a pid, of those where one died.
     fn marks(&self) -> Vec<String> {
         let entries = fs::read_dir(self.world.file("points")).unwrap().flatten();
         entries.map(|entry| entry.file_name().into_string().unwrap()).collect()
     }
 
-    /// A task that writes down that it runs, and then does this.
+    /// Delegates a task that records its run and then runs `then`.
     fn delegate(&mut self, then: &str) -> String {
         self.work.delegate(&self.world, then)
     }
 
-    /// An agent that has done a task: its death holds its role back no longer.
+    /// Runs one task, so that a later death of its agent does not suspend the role.
     fn warm(&mut self) {
         let task = self.delegate(":");
         self.world.wait_for(&task, "succeeded");
     }
 
-    /// The one agent there is; its successor may bear another number.
+    /// Returns the only agent of the role; its successor may have another number.
     fn agent(&self) -> Value {
         self.world.agents("shell").pop().unwrap_or_else(|| self.world.fail("there is no agent"))
     }
 
     fn dismiss(&self) {
         self.world.orch(&["kill", self.agent()["id"].as_str().unwrap()]).ok();
-        self.world.wait_until("it has left", || self.world.agents("shell").is_empty());
+        self.world.wait_until("the agent has left", || self.world.agents("shell").is_empty());
     }
 
-    /// Brings the supervisor back if it died, as a person would, until all has ended.
+    /// Starts the supervisor again whenever it has died, as a person would, until every accepted task has succeeded.
     fn recovers(&self) {
-        self.world.wait_until("all that was accepted has succeeded", || {
+        self.world.wait_until("every accepted task has succeeded", || {
             if self.world.status()["supervisor"]["state"] != "running" {
                 self.world.orch(&["start"]);
             }
@@ -167,13 +167,13 @@ fn a_delegate_that_dies_is_sent_again_and_is_one_task() {
 }
 
 #[test]
-fn a_start_that_dies_is_said_again_and_is_one_start() {
+fn a_start_that_dies_is_repeated_and_is_one_start() {
     let mut drill = Drill::new("[roles.shell]\nmax = 1");
     for point in START {
         drill.arm(point);
         drill.world.orch(&["start"]);
         drill.reached(point);
-        // Said again at once, while what the first one has started may still be coming up.
+        // Start again immediately, while the processes of the first start may still be starting.
         drill.world.start();
         drill.delegate(":");
         drill.recovers();
@@ -222,7 +222,7 @@ fn a_start_whose_masters_all_die_says_so_and_names_the_log() {
 }
 
 #[test]
-fn an_agent_whose_start_is_cut_off_is_replaced() {
+fn an_agent_whose_start_is_interrupted_is_replaced() {
     let mut drill = Drill::started("[roles.shell]\nmax = 1");
     for point in SPAWN {
         drill.arm(point);
@@ -266,7 +266,7 @@ fn a_runner_that_dies_loses_its_attempt_until_the_result_is_on_disk() {
 }
 
 #[test]
-fn a_supervisor_that_dies_while_it_looks_after_the_dead_is_followed_by_another() {
+fn the_next_supervisor_completes_the_cleanup_of_one_that_died() {
     let mut drill = Drill::started("[roles.shell]\nmax = 1\nretry = { lost = 50 }");
     for point in REAP {
         drill.warm();
@@ -276,7 +276,7 @@ fn a_supervisor_that_dies_while_it_looks_after_the_dead_is_followed_by_another()
         let runner = drill.agent()["pid"].as_u64().unwrap() as u32;
         drill.arm(point);
         if *point == "reap.told" {
-            // There is only something to tell where the runner could not.
+            // The supervisor has something to report only where the runner could not.
             drill.arm("finish.written");
             drill.world.touch(point);
         } else {
@@ -285,8 +285,8 @@ fn a_supervisor_that_dies_while_it_looks_after_the_dead_is_followed_by_another()
         drill.reached(point);
         drill.world.touch(point);
         drill.recovers();
-        let told = *point == "reap.told";
-        assert_eq!(Work::attempts(&drill.world, &task), if told { 1 } else { 2 }, "{point}");
+        let reported = *point == "reap.told";
+        assert_eq!(Work::attempts(&drill.world, &task), if reported { 1 } else { 2 }, "{point}");
     }
     for point in [MEND, EPOCH].concat() {
         let task = drill.delegate(&gate(&drill.world.file(point)));
@@ -303,14 +303,14 @@ fn a_supervisor_that_dies_while_it_looks_after_the_dead_is_followed_by_another()
 }
 
 #[test]
-fn a_stop_that_dies_is_said_again_and_is_one_stop() {
+fn a_stop_that_dies_is_repeated_and_is_one_stop() {
     let mut drill = Drill::started("[roles.shell]\nmax = 2\nretry = { lost = 0 }");
     drill.delegate(&gate(&drill.world.file("go")));
     let running = |world: &World| world.status()["tasks"]["running"] == 1;
     for point in STOP {
-        drill.world.wait_until("it runs", || running(&drill.world));
+        drill.world.wait_until("the task runs", || running(&drill.world));
         drill.arm(point);
-        // Where the supervisor dies, the stop itself goes on; where the stop dies, it is said again.
+        // If the supervisor dies, the stop itself continues; if the stop dies, it is repeated.
         let code = drill.world.orch(&["stop"]).code;
         assert_eq!(code, if *point == "stop.requested" { -1 } else { 0 }, "{point}");
         drill.reached(point);
@@ -318,7 +318,7 @@ fn a_stop_that_dies_is_said_again_and_is_one_stop() {
         drill.world.start();
     }
     for point in STOP_ALONE {
-        drill.world.wait_until("it runs", || running(&drill.world));
+        drill.world.wait_until("the task runs", || running(&drill.world));
         if *point == "redis.spawned" {
             kill9(drill.world.supervisor_pid());
             kill9(drill.world.redis_pid());
@@ -334,6 +334,6 @@ fn a_stop_that_dies_is_said_again_and_is_one_stop() {
     drill.world.touch("go");
     drill.recovers();
     let lost = drill.world.show(&drill.work.tasks[0])["lost"].clone();
-    assert_eq!(lost, Value::from(0), "a stop counts against nobody");
+    assert_eq!(lost, Value::from(0), "a stop counts as no loss");
     drill.end();
 }

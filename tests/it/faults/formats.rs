@@ -1,11 +1,11 @@
-//! State of another format: a newer one is refused by every verb and left as it is, an older one is migrated by the next
-//! start.
+//! State of another format: a newer one is refused by every verb and left as it is, an older one is migrated by the
+//! next start.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
 use crate::common::{World, refused};
 
-/// Verbs that read or write state, with words that are right.
+/// Verbs that read or write state, with valid arguments.
 const VERBS: &[&[&str]] = &[
     &["start"],
     &["stop"],
@@ -25,7 +25,7 @@ const VERBS: &[&[&str]] = &[
     &["resume"],
 ];
 
-/// The files of a folder and below it, with their contents.
+/// Returns all files in and below a folder, with their contents.
 fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut all = BTreeMap::new();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -44,7 +44,7 @@ fn redis(world: &World, words: &[&str]) {
     command.exec(&mut world.redis()).unwrap();
 }
 
-/// As the first release left it: without a number, and under other names.
+/// Changes the state to what the first release left: no format number, and other names.
 fn make_it_old(world: &World) {
     redis(world, &["DEL", "format"]);
     redis::cmd("RENAME").arg("orch:{w}:requests").arg("orch:{w}:intent").exec(&mut world.redis()).unwrap();
@@ -93,11 +93,11 @@ fn state_of_the_first_release_is_migrated_by_the_next_start() {
     world.orch(&["pause"]).ok();
     let id = world.delegate("shell", "echo kept");
     make_it_old(&world);
-    // An older supervisor serves: what it reads and writes is not where this release looks.
+    // A supervisor of the older release is running, and reads and writes other keys than this release.
     refused(world.orch(&["status"]), 4, &["are of format 1", "orch stop, then: orch start"]);
     world.orch(&["stop"]).ok();
     world.start();
-    assert_eq!(world.status()["supervisor"]["paused"], true, "a request is kept");
+    assert_eq!(world.status()["supervisor"]["paused"], true, "requests are kept");
     assert_eq!(fs::read_to_string(world.home.join("format")).unwrap(), "2\n");
     world.orch(&["resume"]).ok();
     assert_eq!(world.wait_for(&id, "succeeded")["result"]["text"], "kept\n");
@@ -105,7 +105,7 @@ fn state_of_the_first_release_is_migrated_by_the_next_start() {
 }
 
 #[test]
-fn the_present_format_without_its_numbers_is_started_as_ever() {
+fn state_of_the_current_format_without_its_number_starts_normally() {
     let world = World::started("");
     let id = world.delegate("shell", "echo kept");
     world.wait_for(&id, "succeeded");

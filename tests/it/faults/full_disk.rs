@@ -1,4 +1,4 @@
-//! A full disk: what was accepted is kept, and what can't be stored is refused.
+//! A full disk: accepted tasks are kept, and tasks that cannot be stored are rejected.
 
 use serde_json::json;
 
@@ -13,7 +13,7 @@ fn a_full_disk_refuses_and_loses_nothing() {
     world.orch(&["pause"]).ok();
     let accepted: Vec<String> = (0..3).map(|i| world.delegate("shell", &format!("echo {i}"))).collect();
     disk.fill();
-    // Redis writes before it answers: what it can't write is not accepted.
+    // Redis writes before it answers, so a task that it cannot write is not accepted.
     let refused = world.orch(&["delegate", &"x".repeat(8_000)]);
     assert_ne!(refused.code, 0, "{refused:#?}");
     assert!(refused.stderr.starts_with("orch: ") && refused.stderr.contains("hint:"), "{refused:#?}");
@@ -23,7 +23,7 @@ fn a_full_disk_refuses_and_loses_nothing() {
     assert!(doctor.stdout.contains("free some space"), "{doctor:#?}");
 
     disk.free();
-    world.wait_until("Redis is back", || world.orch(&["resume"]).code == 0);
+    world.wait_until("Redis serves again", || world.orch(&["resume"]).code == 0);
     for (i, id) in accepted.iter().enumerate() {
         assert_eq!(world.wait_for(id, "succeeded")["result"]["text"], format!("{i}\n"));
     }

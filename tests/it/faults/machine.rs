@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::common::{Process, Signal, Work, World, gate, kill9, signal};
 
-/// Somebody else's process: nothing about it is the world's.
+/// A process that does not belong to the world in any way.
 struct Bystander(Child);
 
 impl Bystander {
@@ -19,7 +19,7 @@ impl Bystander {
         Bystander(Command::new("sleep").arg("1000").spawn().unwrap())
     }
     fn process(&self) -> Process {
-        Process::of(self.0.id()).expect("nobody has touched it")
+        Process::of(self.0.id()).expect("the bystander is alive")
     }
 }
 
@@ -47,7 +47,7 @@ fn booted(tables: &str) -> World {
 }
 
 #[test]
-fn after_a_reboot_the_fleet_comes_back_and_strangers_with_its_pids_live() {
+fn after_a_reboot_the_fleet_returns_and_processes_with_reused_pids_live() {
     let mut world = booted("[roles.shell]\nmin = 2\nmax = 2");
     let mut work = Work::default();
     let running = [0, 1].map(|_| work.delegate(&world, &gate(&world.file("go"))));
@@ -55,7 +55,8 @@ fn after_a_reboot_the_fleet_comes_back_and_strangers_with_its_pids_live() {
     let ready = work.delegate(&world, ":");
     let bystander = Bystander::start();
     let Process { pid, start, .. } = bystander.process();
-    // Everybody whom orch knows by a pid has, after the reboot, the bystander's. Before it, that would be taken for true.
+    // Every pid that orch has recorded is, after the reboot, the bystander's. Before the reboot it would count as
+    // valid.
     signal(world.supervisor_pid(), Signal::SIGSTOP);
     let host = nix::sys::utsname::uname().unwrap().nodename().to_string_lossy().into_owned();
     let process = json!({"host": host, "boot_id": "the-first-boot", "pid": pid, "start_time": start});
@@ -80,7 +81,7 @@ fn after_a_reboot_the_fleet_comes_back_and_strangers_with_its_pids_live() {
         assert!(shown["attempts"][0]["reason"].as_str().unwrap().contains("the machine was started anew"), "{shown:#}");
     }
     world.wait_for(&ready, "succeeded");
-    world.wait_until("what was left of the first boot is forgotten", || {
+    world.wait_until("the records of the first boot are removed", || {
         let orphans: Vec<String> = redis::cmd("HKEYS").arg("orch:{w}:orphans").query(&mut world.redis()).unwrap();
         orphans.is_empty()
     });
@@ -93,7 +94,7 @@ fn after_a_reboot_the_fleet_comes_back_and_strangers_with_its_pids_live() {
 }
 
 #[test]
-fn a_pid_that_was_given_to_somebody_else_is_not_touched() {
+fn a_process_with_a_reused_pid_is_not_touched() {
     let world = World::started("[roles.shell]\nmax = 1");
     let mut work = Work::default();
     let task = work.delegate(&world, &gate(&world.file("go")));
@@ -113,13 +114,13 @@ fn a_pid_that_was_given_to_somebody_else_is_not_touched() {
     assert_eq!(bystander.process().start, start);
 }
 
-/// Sets Redis's clock so far ahead of the real one, or behind it.
+/// Sets Redis's clock `hours` ahead of the real one; a negative number sets it back.
 fn set_clock(world: &World, hours: i64) {
     set(world, &["SET", "clock_offset", &(hours * 3_600_000).to_string()]);
 }
 
 #[test]
-fn a_clock_that_is_set_gives_nobody_up_and_holds_nothing_back() {
+fn a_changed_clock_fails_no_agent_and_delays_no_task() {
     let tables = "[roles.shell]\nmax = 1\n[roles.clock]\ndriver = \"shell\"\nretry = { base = \"4s\", cap = \"4s\" }";
     let world = World::started(tables);
     let mut work = Work::default();
@@ -133,15 +134,15 @@ fn a_clock_that_is_set_gives_nobody_up_and_holds_nothing_back() {
         assert_eq!(world.show(&running)["attempts"].as_array().unwrap().len(), 1);
     }
     let followed = world.events_of("clock.back").len();
-    assert_eq!(followed, 2, "an hour back twice");
+    assert_eq!(followed, 2, "both steps of an hour back are followed");
     world.touch("go");
     work.all_succeed_at_once(&world);
     world.stop_and_check_nothing_left();
 }
 
-/// With 40 descriptors Redis would take 8 connections, and nobody would find one left to say `orch stop`.
+/// With 40 descriptors Redis would accept 8 connections, and `orch stop` would find none free.
 #[test]
-fn too_few_descriptors_are_said_and_few_are_enough() {
+fn too_few_descriptors_are_reported_and_few_are_enough() {
     let world = World::builder().tables("[roles.shell]\nmax = 12").build();
     let limited = |files: u32| {
         let mut shell = world.command("sh");
@@ -150,12 +151,12 @@ fn too_few_descriptors_are_said_and_few_are_enough() {
     };
     let refused = limited(40).ended(4);
     assert!(refused.stderr.contains("40 files") && refused.stderr.contains("ulimit -Hn"), "{refused:#?}");
-    assert!(world.processes().is_empty(), "nothing was started");
+    assert!(world.processes().is_empty(), "no process is started");
 
     limited(100).ok();
     let mut work = Work::default();
     (0..12).for_each(|_| drop(work.delegate(&world, &gate(&world.file("go")))));
-    world.wait_until("as many run as there is room for", || world.status()["tasks"]["running"] == 9);
+    world.wait_until("as many tasks run as the descriptors allow", || world.status()["tasks"]["running"] == 9);
     let mut waiting = world.orch_started(&["wait", &work.tasks[11]]);
     assert!(!waiting.has_ended());
     world.touch("go");
@@ -165,7 +166,7 @@ fn too_few_descriptors_are_said_and_few_are_enough() {
 }
 
 #[test]
-fn logs_that_cannot_be_written_are_said_before_a_start_and_cost_nothing_after_it() {
+fn unwritable_logs_are_reported_before_a_start_and_cost_nothing_after_it() {
     let world = World::new();
     let log = world.home.join("supervisor.log");
     fs::create_dir_all(&log).unwrap();
@@ -188,31 +189,31 @@ fn logs_that_cannot_be_written_are_said_before_a_start_and_cost_nothing_after_it
 }
 
 #[test]
-fn a_log_that_has_become_long_is_begun_anew_by_the_supervisor_that_writes_it() {
+fn the_supervisor_rotates_its_own_long_log() {
     let world = World::new();
     world.start();
     let (log, old) = (world.home.join("supervisor.log"), world.home.join("supervisor.log.old"));
     fs::OpenOptions::new().write(true).open(&log).unwrap().set_len(9 << 20).unwrap();
     let pid = world.supervisor_pid();
-    // It tells of that.
+    // The supervisor logs the death of Redis.
     kill9(world.redis_pid());
-    world.wait_until("it has begun anew", || old.metadata().is_ok_and(|m| m.len() >= 9 << 20));
-    world.wait_until("it writes there", || {
-        fs::read_to_string(&log).is_ok_and(|said| said.contains("redis-server is gone"))
+    world.wait_until("the log is rotated", || old.metadata().is_ok_and(|m| m.len() >= 9 << 20));
+    world.wait_until("the supervisor writes to the new log", || {
+        fs::read_to_string(&log).is_ok_and(|text| text.contains("redis-server is gone"))
     });
     let stderr = fs::read_link(format!("/proc/{pid}/fd/2")).unwrap();
-    assert_eq!(stderr, log.canonicalize().unwrap(), "where its last words go, if it panics");
+    assert_eq!(stderr, log.canonicalize().unwrap(), "standard error, which receives a panic, is the new log");
     assert!(log.metadata().unwrap().len() < 100_000);
     world.stop_and_check_nothing_left();
 }
 
 #[test]
 #[cfg(target_env = "gnu")]
-fn a_runner_is_told_to_stay_small_and_its_program_is_not() {
+fn only_the_runner_gets_the_allocator_settings_and_not_its_program() {
     let world = World::new();
     world.start();
-    let said = world.orch(&["delegate", "--wait", "--role", "shell", "echo \"tunables: $GLIBC_TUNABLES\""]).ok();
-    assert_eq!(said, "tunables: \n");
+    let shown = world.orch(&["delegate", "--wait", "--role", "shell", "echo \"tunables: $GLIBC_TUNABLES\""]).ok();
+    assert_eq!(shown, "tunables: \n");
     let environ = fs::read(format!("/proc/{}/environ", world.runner_pid("shell-1"))).unwrap();
     let environ: Vec<&[u8]> = environ.split(|b| *b == 0).collect();
     assert!(environ.contains(&b"GLIBC_TUNABLES=glibc.malloc.tcache_count=0".as_slice()));
@@ -220,18 +221,18 @@ fn a_runner_is_told_to_stay_small_and_its_program_is_not() {
 }
 
 #[test]
-fn a_supervisor_of_another_orch_is_said() {
+fn a_supervisor_of_another_version_is_reported() {
     let world = World::new();
     let attention = |world: &World| world.status()["attention"].clone();
     world.start();
     assert_eq!(attention(&world), Value::Array(vec![]));
     fs::write(world.home.join("running"), "0.0.9").unwrap();
-    let said = attention(&world)[0].clone();
-    assert!(said["what"].as_str().unwrap().contains("supervisor 0.0.9 runs, this is orch "), "{said}");
-    assert!(said["do"].as_str().unwrap().starts_with("orch stop"), "{said}");
+    let shown = attention(&world)[0].clone();
+    assert!(shown["what"].as_str().unwrap().contains("supervisor 0.0.9 runs, this is orch "), "{shown}");
+    assert!(shown["do"].as_str().unwrap().starts_with("orch stop"), "{shown}");
     world.stop_and_check_nothing_left();
 
-    // The same version, installed anew.
+    // The same version, installed again.
     fs::create_dir(world.file("bin")).unwrap();
     let (program, installed) = (world.file("bin/orch"), world.file("bin/orch.new"));
     fs::copy(env!("CARGO_BIN_EXE_orch"), &program).unwrap();
@@ -244,9 +245,9 @@ fn a_supervisor_of_another_orch_is_said() {
     assert_eq!(orch(&["status", "--json"]).json()["attention"], Value::Array(vec![]));
     fs::copy(env!("CARGO_BIN_EXE_orch"), &installed).unwrap();
     fs::rename(&installed, &program).unwrap();
-    let said = orch(&["status", "--json"]).json()["attention"][0].clone();
-    assert!(said["what"].as_str().unwrap().contains("was replaced"), "{said}");
-    // What was replaced goes on: agents are started by the new one.
+    let shown = orch(&["status", "--json"]).json()["attention"][0].clone();
+    assert!(shown["what"].as_str().unwrap().contains("was replaced"), "{shown}");
+    // The replaced supervisor continues to run, and starts agents with the new program.
     assert_eq!(orch(&["delegate", "--wait", "echo done"]).ok(), "done\n");
     orch(&["stop"]).ok();
     world.check_nothing_left(&[]);

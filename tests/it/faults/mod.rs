@@ -31,7 +31,7 @@ fn write_config(world: &World, text: &str) {
     std::fs::write(world.project.join("sessions.toml"), text).expect("sessions.toml");
 }
 
-/// The contents of the world's sessions.toml.
+/// Returns the contents of the world's sessions.toml.
 fn config(world: &World) -> String {
     std::fs::read_to_string(world.project.join("sessions.toml")).expect("sessions.toml")
 }
@@ -42,35 +42,35 @@ fn gated(world: &World, n: usize) -> Vec<String> {
     (0..n).map(|_| world.delegate("shell", &script)).collect()
 }
 
-/// The number of tasks that run.
+/// Returns the number of running tasks.
 fn running(world: &World) -> usize {
     world.status()["tasks"]["running"].as_u64().unwrap_or(0) as usize
 }
 
-/// The id of each agent and the pid of its runner, in the order of `status`. A runner that starts has no pid yet.
+/// Returns the id of each agent and the pid of its runner, in the order of `status`. A starting runner has no pid yet.
 fn runners(world: &World) -> Vec<(String, Option<u64>)> {
     let pid = |a: &Value| (a["id"].as_str().expect("id").to_owned(), a["pid"].as_u64());
     world.status()["agents"].as_array().expect("agents").iter().map(pid).collect()
 }
 
-/// Waits until all of them have succeeded, each with its first attempt.
-fn succeeded_at_once(world: &World, tasks: &[String]) {
+/// Waits until all of these tasks have succeeded, each with its first attempt.
+fn succeeded_at_first_attempt(world: &World, tasks: &[String]) {
     for task in tasks {
         let shown = world.wait_for(task, "succeeded");
         assert_eq!(shown["attempts"].as_array().map(Vec::len), Some(1), "{shown:#}");
     }
 }
 
-/// The causes with which the attempts of a task ended, in order; `none` where it runs.
+/// Returns the causes of the ends of a task's attempts, in order; `none` for a running attempt.
 fn causes(shown: &Value) -> Vec<&str> {
     shown["attempts"].as_array().unwrap().iter().map(|a| a["cause"].as_str().unwrap_or("none")).collect()
 }
 
-/// The path of the first of these programs that this machine has.
+/// Returns the path of the first of these programs that is installed.
 fn real(names: &[&str]) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap();
     let named = |name: &&str| std::env::split_paths(&path).map(|folder| folder.join(name)).find(|p| p.exists());
-    names.iter().find_map(named).unwrap_or_else(|| panic!("there is no {names:?}"))
+    names.iter().find_map(named).unwrap_or_else(|| panic!("none of {names:?} is installed"))
 }
 
 /// The command of a process that outlives its parents. Nothing else on this machine sleeps for this long.

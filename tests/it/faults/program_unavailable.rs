@@ -1,4 +1,4 @@
-//! Agent programs that can't be run: tasks wait where that is known in advance, and otherwise the first attempt reports
+//! Agent programs that cannot be run: if that is known in advance, the tasks wait; otherwise the first attempt reports
 //! it.
 
 use std::{fs, os::unix::fs::PermissionsExt};
@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::common::World;
 
-/// Delegates, and shows the task once it has failed.
+/// Delegates a task, and returns it after it has failed.
 #[track_caller]
 fn failed(world: &World, words: &[&str]) -> serde_json::Value {
     let id = world.orch_json(&[&["delegate"], words].concat())["id"].as_str().unwrap().to_owned();
@@ -28,18 +28,23 @@ fn a_role_whose_program_is_missing_is_suspended_and_its_tasks_wait_for_it() {
         ("folder", "does not exist or is not executable"),
     ];
     let attention = |words: &str| world.status()["attention"].to_string().contains(words);
-    for (role, said) in roles {
-        assert!(!attention(role), "it has nothing to do");
+    for (role, expected) in roles {
+        assert!(!attention(role), "a role without tasks is not reported");
         let tasks = [world.delegate(role, "1"), world.delegate(role, "2")];
-        world.wait_until("it is said", || attention(&format!("role {role} can't be started: ")) && attention(said));
+        world.wait_until("status reports the role", || {
+            attention(&format!("role {role} can't be started: ")) && attention(expected)
+        });
         for task in &tasks {
             let why = world.orch(&["why", task]).ok();
-            assert!(why.contains(&format!("Role {role} can't be started: ")) && why.contains(said), "{why}");
+            assert!(
+                why.contains(&format!("Role {role} can't be started: ")) && why.contains(expected),
+                "{why}"
+            );
         }
     }
-    // Whoever waits for one is told. Mended, it is done at once.
+    // A waiting `orch delegate` reports the reason. After a repair the task runs immediately.
     let waits = world.orch_started(&["delegate", "--wait", "--role", "plain", "3"]);
-    world.wait_until("it is accepted", || world.status()["tasks"]["ready"] == 9);
+    world.wait_until("the task is accepted", || world.status()["tasks"]["ready"] == 9);
     fs::set_permissions(world.project.join("plain"), fs::Permissions::from_mode(0o755)).unwrap();
     let done = waits.end().ended(0);
     assert_eq!(done.stdout, "done\n");
@@ -47,20 +52,20 @@ fn a_role_whose_program_is_missing_is_suspended_and_its_tasks_wait_for_it() {
         done.stderr.contains(" waits: role plain can't be started: its program ./plain does not exist"),
         "{done:#?}"
     );
-    world.wait_until("nothing of it is left", || !attention("role plain"));
+    world.wait_until("status no longer reports the role", || !attention("role plain"));
     assert_eq!(
         world.events_of("agent.starting").iter().filter(|e| !e.to_string().contains("plain")).count(),
         1,
-        "the master"
+        "only the master was started"
     );
     let ready = world.status()["tasks"]["ready"].clone();
-    assert_eq!(ready, json!(6), "no task has paid for it");
+    assert_eq!(ready, json!(6), "no task has lost a retry");
     let doctor = world.orch(&["doctor"]).ended(4);
     assert!(doctor.stdout.contains("its program no-such-program is not on PATH: its tasks wait"), "{doctor:#?}");
 }
 
 #[test]
-fn a_program_that_is_removed_while_its_agents_live_costs_its_tasks_no_failure() {
+fn a_program_that_is_removed_while_its_agents_run_costs_its_tasks_no_failure() {
     let world = World::started("[roles.tool]\ncommand = [\"./tool\"]\nmax = 1\n[roles.tool.retry]\nretries = 0");
     let tool = world.project.join("tool");
     let install = || {
@@ -71,7 +76,7 @@ fn a_program_that_is_removed_while_its_agents_live_costs_its_tasks_no_failure() 
     world.wait_for(&world.delegate("tool", "0"), "succeeded");
     fs::remove_file(&tool).unwrap();
     let tasks: Vec<String> = (1..=5).map(|n| world.delegate("tool", &n.to_string())).collect();
-    world.wait_until("it is said", || {
+    world.wait_until("status reports the role", || {
         world.status()["attention"]
             .to_string()
             .contains("role tool can't be started: its program ./tool does not exist")
@@ -83,7 +88,7 @@ fn a_program_that_is_removed_while_its_agents_live_costs_its_tasks_no_failure() 
 }
 
 #[test]
-fn a_program_that_cannot_be_run_is_permanent_at_the_first_attempt() {
+fn a_program_that_cannot_be_run_fails_permanently_at_the_first_attempt() {
     let world = World::started("[roles.broken]\ncommand = [\"./broken\"]");
     fs::write(world.project.join("broken"), "#!/no/such/interpreter\n").unwrap();
     fs::set_permissions(world.project.join("broken"), fs::Permissions::from_mode(0o755)).unwrap();
@@ -92,16 +97,16 @@ fn a_program_that_cannot_be_run_is_permanent_at_the_first_attempt() {
     assert!(task["reason"].as_str().unwrap().contains("interpreter"), "{}", task["reason"]);
     let why = world.orch(&["why", task["id"].as_str().unwrap()]).ok();
     assert!(why.contains("interpreter") && why.contains("not tried again"), "{why}");
-    // The agent is well: it was the program.
+    // The agent is not at fault: the program was.
     assert!(world.events_of("agent.failed").is_empty());
 }
 
 #[test]
-fn a_folder_that_went_away_is_said() {
+fn a_missing_working_folder_is_reported() {
     let world = World::started("[roles.else]\ndriver = \"shell\"\ncwd = \"not/made/yet\"");
     let task = failed(&world, &["--role", "else", "pwd"]);
     assert!(task["reason"].as_str().unwrap().contains("not/made/yet is not there"), "{}", task["reason"]);
-    // Made, and the task started anew.
+    // The folder is created, and the task retried.
     fs::create_dir_all(world.project.join("not/made/yet")).unwrap();
     let id = task["id"].as_str().unwrap();
     world.orch(&["retry", id]).ok();

@@ -11,39 +11,39 @@ use serde_json::Value;
 
 use crate::common::{Process, World, append, gate, kill9};
 
-/// Nobody else on this machine sleeps for so long.
+/// A command that no other process of this machine runs.
 const ORPHAN: &str = "sleep 98764";
 
 fn orphans_left(world: &World) -> usize {
     let mut orphans = world.processes();
-    // Who has cleared its environment and left the folder is no part of the world any more, by any other sign.
+    // A process that has cleared its environment and left the folder is found only by its cgroup.
     let known: Vec<u32> = orphans.iter().map(|p| p.pid).collect();
-    orphans.extend(cgroup(world).into_iter().filter(|pid| !known.contains(pid)).filter_map(Process::of));
+    orphans.extend(pids_in_cgroups(world).into_iter().filter(|pid| !known.contains(pid)).filter_map(Process::of));
     orphans.iter().filter(|p| p.command.contains(ORPHAN)).count()
 }
 
-/// The cgroups that are there now.
+/// Returns the world's current cgroups.
 fn cgroups(world: &World) -> Vec<PathBuf> {
     let entries = world.cgroups().into_iter().flat_map(|group| fs::read_dir(group).into_iter().flatten().flatten());
     entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
 }
 
-/// Who is inside any of them.
-fn cgroup(world: &World) -> Vec<u32> {
+/// Returns the pids in any of the world's cgroups.
+fn pids_in_cgroups(world: &World) -> Vec<u32> {
     let lists = cgroups(world).into_iter().filter_map(|path| fs::read_to_string(path.join("cgroup.procs")).ok());
     lists.flat_map(|list| list.lines().filter_map(|line| line.parse().ok()).collect::<Vec<u32>>()).collect()
 }
 
-/// Whether cgroups can be made here; where not, a test of them has nothing to look at.
+/// Returns whether cgroups can be created here. If not, a test of them is skipped.
 fn has_cgroups(world: &World) -> bool {
     let can = !world.cgroups().is_empty();
     if !can {
-        eprintln!("skipped: no cgroup can be made here (it takes cgroup v2, and root or a delegated group)");
+        eprintln!("skipped: no cgroup can be created here (this needs cgroup v2, and root or a delegated group)");
     }
     can
 }
 
-/// Stops, and nothing is left, the cgroups included.
+/// Stops orch, and checks that nothing is left, including cgroups.
 #[track_caller]
 fn stop_and_check_nothing_left(world: &World) {
     let groups = world.cgroups();
@@ -52,7 +52,7 @@ fn stop_and_check_nothing_left(world: &World) {
     assert_eq!(left, [] as [&PathBuf; 0], "cgroups are left");
 }
 
-/// The task is lost once and succeeds then; why it was lost.
+/// Waits until the task has succeeded after one lost attempt, and returns the reason of the loss.
 #[track_caller]
 fn lost_once(world: &World, task: &str) -> String {
     let shown = world.wait_for(task, "succeeded");
@@ -70,15 +70,15 @@ fn only_once(first: &str) -> String {
 #[test]
 fn a_program_over_its_memory_is_ended_and_counts_as_lost() {
     let world = World::started("[roles.shell]\nmax = 1\nmemory_max = \"64M\"");
-    // Nothing of it is ever printed: `tail` holds what has no line's end, until there is no more.
+    // Nothing is ever printed: `tail` keeps a line without an end in memory.
     let task = world.delegate("shell", &only_once(&format!("({ORPHAN}) & (head -c 300M /dev/zero; {ORPHAN}) | tail")));
     let runner = world.wait_for_agent("shell-1", "busy")["pid"].clone();
     let reason = lost_once(&world, &task);
     assert!(reason.starts_with("over-memory: ") && reason.ends_with("memory_max is 64 MiB"), "{reason}");
-    assert_eq!(orphans_left(&world), 0, "with all that it had started");
-    assert_eq!(world.agent("shell-1")["pid"], runner, "the same agent goes on");
-    let told = world.orch(&["why", &task]).ok();
-    assert!(told.contains("over-memory"), "{told}");
+    assert_eq!(orphans_left(&world), 0, "all its processes are ended");
+    assert_eq!(world.agent("shell-1")["pid"], runner, "the same agent continues");
+    let why = world.orch(&["why", &task]).ok();
+    assert!(why.contains("over-memory"), "{why}");
     assert_eq!(world.show(&task)["attempts"][0]["evidence"]["rule"], "over_limit");
     stop_and_check_nothing_left(&world);
 }
@@ -86,7 +86,7 @@ fn a_program_over_its_memory_is_ended_and_counts_as_lost() {
 #[test]
 fn memory_that_processes_share_counts_once() {
     let world = World::started("[roles.shell]\nmax = 1\nmemory_max = \"128M\"");
-    // A shell that holds 32 MiB, of which eight subshells are copies that write nothing.
+    // A shell that holds 32 MiB, and eight subshells that share this memory.
     let copies = format!(
         "text=$(head -c 32M /dev/zero | tr '\\0' x); for i in 1 2 3 4 5 6 7 8; do (read x) <'{0}' & done; read x <'{0}'",
         world.file("pipe").display()
@@ -94,8 +94,8 @@ fn memory_that_processes_share_counts_once() {
     nix::unistd::mkfifo(&world.file("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     let task = world.delegate("shell", &format!("{copies}; echo ${{#text}}"));
     let rss = || world.agent("shell-1")["rss_bytes"].as_u64().unwrap_or(0);
-    world.wait_until("the plain sum is far too much", || rss() > 200 << 20);
-    // Some looks later it is still not over.
+    world.wait_until("the sum of all resident sizes is over the limit", || rss() > 200 << 20);
+    // After several measurements, the task is still within its limit.
     std::thread::sleep(Duration::from_millis(2500));
     drop(fs::OpenOptions::new().write(true).open(world.file("pipe")).unwrap());
     let shown = world.wait_for(&task, "succeeded");
@@ -108,7 +108,11 @@ fn too_many_processes_end_the_attempt() {
     let world = World::started("[roles.shell]\nmax = 1\nmax_processes = 20\n[roles.shell.retry]\nlost = 1");
     let task = world.delegate("shell", &format!("for i in $(seq 60); do {ORPHAN} & done; wait"));
     let shown = world.wait_for(&task, "failed");
-    assert_eq!((&shown["lost"], &shown["cause"]), (&2.into(), &"lost".into()), "bounded, then a dead letter");
+    assert_eq!(
+        (&shown["lost"], &shown["cause"]),
+        (&2.into(), &"lost".into()),
+        "the losses are bounded, then the task is a dead letter"
+    );
     let reason = shown["reason"].as_str().unwrap();
     assert!(reason.contains("over-processes: ") && reason.contains("max_processes is 20"), "{reason}");
     assert_eq!(orphans_left(&world), 0);
@@ -118,7 +122,7 @@ fn too_many_processes_end_the_attempt() {
 #[test]
 fn too_much_of_the_processors_ends_the_attempt() {
     let world = World::started("[roles.shell]\nmax = 2\ncpu_max = 0.03");
-    // Also where the work is done by many that live for a moment.
+    // This also holds where many short-lived processes use the time.
     let steady = world.delegate("shell", &only_once("while :; do :; done"));
     let many = world.delegate("shell", &only_once("while :; do /bin/true; done"));
     for task in [steady, many] {
@@ -129,7 +133,7 @@ fn too_much_of_the_processors_ends_the_attempt() {
 }
 
 #[test]
-fn output_beyond_its_limit_is_not_kept_and_ends_the_attempt() {
+fn output_over_its_limit_is_not_kept_and_ends_the_attempt() {
     let world = World::started("[roles.shell]\nmax = 1\nmax_output = \"64K\"");
     let task = world.delegate("shell", &only_once("yes; echo never"));
     let reason = lost_once(&world, &task);
@@ -148,7 +152,7 @@ fn a_hundred_megabytes_without_a_line_do_not_fill_the_runner() {
     let task = world.delegate("shell", &format!("head -c 100M /dev/zero | tr '\\0' x; {}", gate(&world.file("go"))));
     let output = world.home.join(format!("runs/{task}/1/output"));
     let size = || fs::metadata(&output).map_or(0, |m| m.len());
-    world.wait_until("all of it is on the disk", || size() == 100 << 20);
+    world.wait_until("the whole output is on disk", || size() == 100 << 20);
     let status = fs::read_to_string(format!("/proc/{}/status", world.runner_pid("shell-1"))).unwrap();
     let peak = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).unwrap();
     let peak: u64 = peak.split_whitespace().next().unwrap().parse().unwrap();
@@ -163,7 +167,7 @@ fn a_hundred_megabytes_without_a_line_do_not_fill_the_runner() {
 }
 
 #[test]
-fn without_memory_no_agent_is_started_and_it_is_said_why() {
+fn without_free_memory_no_agent_is_started_and_the_reason_is_reported() {
     let world = World::builder().supervisor("min_free_memory", "\"900G\"").build();
     world.start();
     let task = world.delegate("shell", "echo hello");
@@ -172,12 +176,12 @@ fn without_memory_no_agent_is_started_and_it_is_said_why() {
         let what = attention["what"].as_str().unwrap();
         what.starts_with("no new agent is started: ") && what.ends_with("min_free_memory is 900 GiB")
     };
-    world.wait_until("it is said", || world.status()["attention"].as_array().unwrap().iter().any(says));
+    world.wait_until("status reports it", || world.status()["attention"].as_array().unwrap().iter().any(says));
     let why = world.orch(&["why", &task]).ok();
     assert!(why.contains("No new agent is started: ") && why.contains("min_free_memory is 900 GiB"), "{why}");
     let started: Vec<Value> = world.events_of("agent.starting");
-    assert!(started.iter().all(|e| e["agent"] == "opus-master"), "the master alone: {started:?}");
-    // The same world with memory.
+    assert!(started.iter().all(|e| e["agent"] == "opus-master"), "only the master was started: {started:?}");
+    // The same world with enough memory.
     let config = world.project.join("sessions.toml");
     let text = fs::read_to_string(&config).unwrap().replace("900G", "0");
     stop_and_check_nothing_left(&world);
@@ -188,7 +192,7 @@ fn without_memory_no_agent_is_started_and_it_is_said_why() {
 }
 
 #[test]
-fn who_leaves_environment_session_and_parents_does_not_outlive_a_killed_runner() {
+fn a_process_without_environment_session_or_parents_ends_with_its_killed_runner() {
     let world = World::started("[roles.shell]\nmax = 1");
     if !has_cgroups(&world) {
         return;
@@ -196,32 +200,33 @@ fn who_leaves_environment_session_and_parents_does_not_outlive_a_killed_runner()
     let escape = format!("cd /; env -i setsid sh -c '(exec {ORPHAN}) >/dev/null 2>&1 </dev/null & exit' &");
     let script = format!("{escape}\n{}; {}", append(&world.file("ran"), "x"), gate(&world.file("never")));
     let task = world.delegate("shell", &only_once(&script));
-    world.wait_until("it has got away", || world.lines("ran").len() == 1 && orphans_left(&world) == 1);
-    let escaped = cgroup(&world).into_iter().filter_map(Process::of).find(|p| p.command.contains(ORPHAN)).unwrap();
-    assert!(!world.processes().contains(&escaped), "nothing else tells whose it is");
+    world.wait_until("the process has escaped", || world.lines("ran").len() == 1 && orphans_left(&world) == 1);
+    let escaped =
+        pids_in_cgroups(&world).into_iter().filter_map(Process::of).find(|p| p.command.contains(ORPHAN)).unwrap();
+    assert!(!world.processes().contains(&escaped), "only its cgroup identifies it");
     kill9(world.runner_pid("shell-1"));
     world.wait_for(&task, "succeeded");
-    world.wait_until("it is gone", || !escaped.is_alive());
+    world.wait_until("the escaped process has ended", || !escaped.is_alive());
     stop_and_check_nothing_left(&world);
 }
 
 #[test]
-fn who_leaves_everything_is_found_by_the_next_supervisor_and_by_the_stop() {
+fn an_escaped_process_is_found_by_stop_after_everything_was_killed() {
     let world = World::started("[roles.shell]\nmax = 1");
     if !has_cgroups(&world) {
         return;
     }
     let escape = format!("cd /; env -i setsid sh -c '(exec {ORPHAN}) >/dev/null 2>&1 </dev/null & exit' &");
     world.delegate("shell", &format!("{escape}\n{}", gate(&world.file("never"))));
-    world.wait_until("it has got away", || orphans_left(&world) == 1);
+    world.wait_until("the process has escaped", || orphans_left(&world) == 1);
     let (supervisor, runner, tmux) = (world.supervisor_pid(), world.runner_pid("shell-1"), world.tmux_server_pid());
     for pid in [supervisor, runner, tmux] {
-        // The end of one may be that of another.
+        // The end of one process may end another.
         if Process::of(pid).is_some() {
             kill9(pid);
         }
     }
-    assert_eq!(orphans_left(&world), 1, "nobody is there to end it");
+    assert_eq!(orphans_left(&world), 1, "the escaped process is still alive");
     stop_and_check_nothing_left(&world);
     assert_eq!(orphans_left(&world), 0);
 }
@@ -233,16 +238,16 @@ fn supervisor_redis_and_tmux_are_never_in_an_agents_cgroup() {
         return;
     }
     world.wait_for_agent("shell-1", "idle");
-    let inside = cgroup(&world);
+    let inside = pids_in_cgroups(&world);
     assert!(inside.contains(&world.runner_pid("shell-1")) && inside.contains(&world.runner_pid("opus-master")));
-    // A supervisor that is started from within an agent's cgroup leaves it first.
+    // A supervisor that is started inside an agent's cgroup leaves it first.
     kill9(world.supervisor_pid());
     let within = cgroups(&world).into_iter().next().unwrap().join("cgroup.procs");
     let orch = env!("CARGO_BIN_EXE_orch");
     let mut shell = world.command("sh");
     shell.args(["-c", &format!("echo 0 > {} && exec {orch} start", within.display())]);
     crate::common::start(shell).end().ok();
-    let inside = cgroup(&world);
+    let inside = pids_in_cgroups(&world);
     for pid in [world.supervisor_pid(), world.redis_pid(), world.tmux_server_pid()] {
         assert!(!inside.contains(&pid), "{:?} is in the cgroup of an agent", Process::of(pid));
     }
@@ -250,23 +255,23 @@ fn supervisor_redis_and_tmux_are_never_in_an_agents_cgroup() {
 }
 
 #[test]
-fn a_cgroup_goes_with_its_agent_and_empty_ones_with_the_next_start() {
+fn a_cgroup_is_removed_with_its_agent_and_empty_ones_at_the_next_start() {
     let world = World::started("[roles.shell]\nmin = 1");
     if !has_cgroups(&world) {
         return;
     }
     world.wait_for_agent("shell-1", "idle");
-    assert_eq!(cgroups(&world).len(), 2, "one for each agent");
+    assert_eq!(cgroups(&world).len(), 2, "one cgroup per agent");
     let first = cgroups(&world);
     kill9(world.runner_pid("shell-1"));
     let all_new = |now: &[PathBuf]| now.len() == 2 && now.iter().filter(|e| first.contains(e)).count() == 1;
-    world.wait_until("the dead one's is gone", || all_new(&cgroups(&world)));
+    world.wait_until("the dead agent's cgroup is removed", || all_new(&cgroups(&world)));
     kill9(world.supervisor_pid());
     let left_over = world.cgroups()[0].join("left-over");
     fs::create_dir(&left_over).unwrap();
-    // And that of a home which is gone, by its age.
-    let place = world.cgroups()[0].parent().unwrap().to_owned();
-    let name = |end: &str| place.join(format!("orch-{:0>11x}{end}", std::process::id()));
+    // The cgroup of a removed home is recognized by its age.
+    let parent = world.cgroups()[0].parent().unwrap().to_owned();
+    let name = |end: &str| parent.join(format!("orch-{:0>11x}{end}", std::process::id()));
     let (old, young) = (name("1"), name("2"));
     for group in [&old, &young] {
         fs::create_dir_all(group.join("agent")).unwrap();
@@ -277,12 +282,12 @@ fn a_cgroup_goes_with_its_agent_and_empty_ones_with_the_next_start() {
     assert!(!left_over.exists());
     assert!(!old.exists() && young.exists());
     fs::remove_dir(young.join("agent")).and_then(|()| fs::remove_dir(&young)).unwrap();
-    assert_eq!(cgroups(&world).len(), 2, "those of the living stay");
+    assert_eq!(cgroups(&world).len(), 2, "the cgroups of live agents are kept");
     stop_and_check_nothing_left(&world);
 }
 
 #[test]
-fn three_hundred_processes_that_ignore_everything_go_with_their_agent() {
+fn three_hundred_processes_that_ignore_signals_end_with_their_attempt() {
     let world = World::started("[roles.shell]\nmax = 1");
     let ready = append(&world.file("ready"), "x").replace('\'', "'\\''");
     let deaf = format!("trap \"\" TERM HUP INT; {ready}; exec {ORPHAN}");
@@ -296,8 +301,8 @@ fn three_hundred_processes_that_ignore_everything_go_with_their_agent() {
     world.orch(&["cancel", &task]).ok();
     world.wait_for(&task, "cancelled");
     let took = began.elapsed();
-    assert_eq!(orphans_left(&world), 0, "told only when nothing was left");
-    // The grace of this world is half a second, and stragglers have a fifth.
+    assert_eq!(orphans_left(&world), 0, "the end is reported only after everything is gone");
+    // The grace period of this world is half a second, and stragglers get a fifth of it.
     assert!(took < Duration::from_secs(5), "{took:?}");
     stop_and_check_nothing_left(&world);
 }

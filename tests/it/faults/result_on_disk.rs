@@ -6,18 +6,18 @@ use std::{fs, time::Duration};
 use super::{causes, real};
 use crate::common::{Signal, World, append, forever, gate, kill9, signal};
 
-/// The runner of shell-1, which has done a task; its pid is known before Redis stands still.
+/// Returns the pid of shell-1's runner, which has completed a task. It is read before Redis is stopped.
 fn ready_runner(world: &World) -> u32 {
     let task = world.delegate("shell", ":");
     world.wait_for(&task, "succeeded");
     world.runner_pid("shell-1")
 }
 
-/// A task that has written its report and could not tell it: Redis stands still.
-fn untold(world: &World) -> String {
+/// Delegates a task whose result is on disk but not sent, because Redis is stopped.
+fn task_with_unsent_result(world: &World) -> String {
     let ran = append(&world.file("ran"), "x");
     let task = world.delegate("shell", &format!("{ran}; {}; echo precious", gate(&world.file("go"))));
-    world.wait_until("it runs", || world.lines("ran").len() == 1);
+    world.wait_until("the task runs", || world.lines("ran").len() == 1);
     signal(world.redis_pid(), Signal::SIGSTOP);
     world.touch("go");
     let reports = || std::fs::read_dir(world.home.join("reports")).unwrap().flatten().collect::<Vec<_>>();
@@ -26,40 +26,40 @@ fn untold(world: &World) -> String {
     task
 }
 
-fn told_and_not_run_again(world: &World, task: &str) {
+fn assert_reported_without_another_run(world: &World, task: &str) {
     let shown = world.wait_for(task, "succeeded");
     assert_eq!(shown["result"]["text"], "precious\n");
     assert_eq!((causes(&shown), world.lines("ran").len()), (vec!["success"], 1));
     let reports = std::fs::read_dir(world.home.join("reports")).unwrap().count();
-    assert_eq!(reports, 0, "a report that was heard is filed");
+    assert_eq!(reports, 0, "an acknowledged report is filed");
     world.stop_and_check_nothing_left();
 }
 
 #[test]
-fn a_result_on_disk_is_told_in_the_dead_runners_place() {
+fn the_supervisor_reports_a_result_on_disk_for_a_dead_runner() {
     let world = World::started("[roles.shell]\nmax = 1");
     let runner = ready_runner(&world);
-    let task = untold(&world);
+    let task = task_with_unsent_result(&world);
     kill9(runner);
     kill9(world.redis_pid());
-    told_and_not_run_again(&world, &task);
+    assert_reported_without_another_run(&world, &task);
 }
 
 #[test]
-fn a_result_on_disk_is_told_by_the_next_supervisor() {
+fn the_next_supervisor_reports_a_result_on_disk() {
     let world = World::started("[roles.shell]\nmax = 1");
     let runner = ready_runner(&world);
     let supervisor = world.supervisor_pid();
-    let task = untold(&world);
+    let task = task_with_unsent_result(&world);
     kill9(supervisor);
     kill9(runner);
     kill9(world.redis_pid());
     world.start();
-    told_and_not_run_again(&world, &task);
+    assert_reported_without_another_run(&world, &task);
 }
 
-/// The supervisor has read that an agent is idle; before it looks at the agent's process, that one has claimed a task,
-/// written its result and died.
+/// The supervisor has read that an agent is idle. Before it checks the agent's process, the agent claims a task, writes
+/// its result and dies.
 #[test]
 fn a_result_on_disk_counts_also_for_an_agent_that_was_idle_a_moment_ago() {
     let world = World::builder().tables("[roles.shell]\nmax = 1\nmin = 1").build();
@@ -78,12 +78,13 @@ fn a_result_on_disk_counts_also_for_an_agent_that_was_idle_a_moment_ago() {
     world.wait_for_agent("shell-1", "idle");
     let runner = world.runner_pid("shell-1");
     world.touch("slow");
-    world.wait_until("the supervisor is between two looks", || hangs.exists());
-    let script = format!("echo $ORCH_CAPABILITY $ORCH_INCARNATION > '{}'; {}", world.file("who").display(), forever());
+    world.wait_until("the supervisor is between reading the agent and checking its process", || hangs.exists());
+    let script =
+        format!("echo $ORCH_CAPABILITY $ORCH_INCARNATION > '{}'; {}", world.file("identity").display(), forever());
     let task = world.delegate("shell", &script);
-    world.wait_until("it runs", || world.lines("who").len() == 1);
-    let who = world.lines("who").remove(0);
-    let (_, incarnation) = who.split_once(' ').unwrap();
+    world.wait_until("the task runs", || world.lines("identity").len() == 1);
+    let identity = world.lines("identity").remove(0);
+    let (_, incarnation) = identity.split_once(' ').unwrap();
     let fence = world.show(&task)["attempts"][0]["fence"].clone();
     let report = serde_json::json!({
         "task": task, "attempt": 1, "agent": "shell-1", "incarnation": incarnation, "fence": fence,

@@ -11,10 +11,10 @@ fn with_home(world: &World, home: &Path, words: &[&str]) -> Output {
 }
 
 #[test]
-fn a_state_folder_that_cannot_be_made_is_named() {
+fn a_state_folder_that_cannot_be_created_is_named() {
     let world = World::new();
     fs::write(world.file("a file"), "").unwrap();
-    // Root may write everywhere: but below a file, or in /proc, nobody can make a folder.
+    // Even root cannot create a folder below a file or in /proc.
     for home in [world.file("a file").join("home"), "/proc/orch".into(), "/dev/null/orch".into()] {
         let shown = home.display().to_string();
         refused(with_home(&world, &home, &["start"]), 4, &[&shown]);
@@ -28,7 +28,7 @@ fn a_state_folder_that_cannot_be_made_is_named() {
 }
 
 #[test]
-fn a_folder_of_another_kind_in_its_place_is_named() {
+fn a_file_in_the_place_of_a_folder_is_named() {
     let world = World::new();
     fs::create_dir_all(&world.home).unwrap();
     fs::write(world.home.join("runs"), "not a folder").unwrap();
@@ -50,13 +50,13 @@ fn a_path_too_long_for_a_socket_works() {
 }
 
 #[test]
-fn an_agent_that_cannot_write_its_folder_does_not_burn_the_queue() {
+fn an_agent_that_cannot_write_its_folder_does_not_fail_the_whole_queue() {
     let world = World::started("[roles.shell]\nmax = 1");
     let runs = world.home.join("runs");
     fs::remove_dir(&runs).unwrap();
     fs::write(&runs, "").unwrap();
     let tasks: Vec<String> = (0..4).map(|n| world.delegate("shell", &format!("echo {n}"))).collect();
-    world.wait_until("it is seen", || {
+    world.wait_until("the failure is reported", || {
         world.status()["attention"].to_string().contains("could not be written") || world.show(&tasks[0])["lost"] == 4
     });
     fs::remove_file(&runs).unwrap();

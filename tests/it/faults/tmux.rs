@@ -9,7 +9,7 @@ use std::{
 use super::{gated, runners};
 use crate::common::{Output, Signal, World, append, forever, kill9, refused, signal, start};
 
-/// A search path with all that orch needs but tmux.
+/// Returns a PATH with everything that orch needs except tmux.
 fn path_without_tmux(world: &World) -> PathBuf {
     let folder = world.file("bin");
     fs::create_dir(&folder).unwrap();
@@ -30,12 +30,12 @@ fn without_tmux_nothing_starts_and_the_rest_works() {
     let world = World::new();
     let path = path_without_tmux(&world).display().to_string();
     refused(with_path(&world, &path, &["start"]), 4, &["no program 'tmux'", "install it"]);
-    world.wait_until("nothing is left", || world.processes().is_empty());
+    world.wait_until("no process is left", || world.processes().is_empty());
     refused(with_path(&world, &path, &["attach"]), 4, &["tmux"]);
     let doctor = with_path(&world, &path, &["doctor"]).ended(4);
     assert!(doctor.stdout.contains("no program 'tmux'") && doctor.stdout.contains("install"), "{doctor:#?}");
 
-    // What needs no tmux works without it, also while orch runs.
+    // Verbs that do not need tmux work without it, also while orch runs.
     world.start();
     let id = world.delegate("shell", "echo x");
     world.wait_for(&id, "succeeded");
@@ -46,7 +46,7 @@ fn without_tmux_nothing_starts_and_the_rest_works() {
 }
 
 #[test]
-fn a_tmux_that_is_too_old_is_said() {
+fn a_tmux_that_is_too_old_is_reported() {
     let world = World::new();
     let path = path_without_tmux(&world);
     let tmux = path.join("tmux");
@@ -56,7 +56,7 @@ fn a_tmux_that_is_too_old_is_said() {
     refused(with_path(&world, &path, &["start"]), 4, &["tmux 3.1 is too old", "3.2"]);
     let doctor = with_path(&world, &path, &["doctor", "--json"]).ended(4).json();
     assert_eq!((&doctor[0]["name"], &doctor[0]["state"]), (&"tmux".into(), &"error".into()));
-    world.wait_until("nothing is left", || world.processes().is_empty());
+    world.wait_until("no process is left", || world.processes().is_empty());
 }
 
 #[test]
@@ -64,19 +64,19 @@ fn a_start_without_tmux_leaves_nothing() {
     let world = World::new();
     world.program("tmux", "exit 1");
     assert_ne!(world.orch(&["start"]).code, 0);
-    world.wait_until("nothing is left", || world.processes().is_empty());
+    world.wait_until("no process is left", || world.processes().is_empty());
     assert!(!world.home.join("running").exists());
 }
 
 #[test]
-fn after_the_end_of_the_tmux_server_master_and_agents_come_back() {
+fn after_the_end_of_the_tmux_server_master_and_agents_are_restarted() {
     let world = World::started("[roles.shell]\nmax = 3");
     let tasks = gated(&world, 3);
-    world.wait_until("all of them run", || world.lines("ran").len() == 3);
+    world.wait_until("all tasks run", || world.lines("ran").len() == 3);
     let before = runners(&world);
     world.tmux(&["kill-server"]).ok();
-    world.wait_until("all of them run again", || world.lines("ran").len() == 6);
-    world.wait_until("master and agents are others", || runners(&world).iter().all(|r| !before.contains(r)));
+    world.wait_until("all tasks run again", || world.lines("ran").len() == 6);
+    world.wait_until("master and agents have new runners", || runners(&world).iter().all(|r| !before.contains(r)));
     world.wait_for_agent("opus-master", "idle");
     world.touch("go");
     for task in &tasks {
@@ -87,12 +87,12 @@ fn after_the_end_of_the_tmux_server_master_and_agents_come_back() {
 }
 
 #[test]
-fn a_killed_tmux_server_is_no_different() {
+fn a_killed_tmux_server_is_handled_the_same_way() {
     let world = World::started("[roles.shell]\nmax = 2");
     let tasks = gated(&world, 2);
-    world.wait_until("both run", || world.lines("ran").len() == 2);
+    world.wait_until("both tasks run", || world.lines("ran").len() == 2);
     kill9(world.tmux_server_pid());
-    world.wait_until("both run again", || world.lines("ran").len() == 4);
+    world.wait_until("both tasks run again", || world.lines("ran").len() == 4);
     world.touch("go");
     for task in &tasks {
         assert_eq!(world.wait_for(task, "succeeded")["lost"], 1);

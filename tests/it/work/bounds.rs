@@ -5,19 +5,20 @@ use serde_json::json;
 use super::{delegated, done, text};
 use crate::common::{World, gate};
 
-/// Runs a script as a task and gives back what it printed, errors included.
-fn said(world: &World, script: &str) -> String {
+/// Runs a script as a task, and returns its output including errors.
+fn output_of(world: &World, script: &str) -> String {
     let task = done(world, &["--retries", "0", &format!("exec 2>&1\n{script}")]);
     text(&task["result"]["text"])
 }
 
 #[test]
-fn delegation_has_a_depth() {
+fn delegation_has_a_maximum_depth() {
     let world = World::builder().supervisor("max_depth", "2").build();
     world.start();
     let deeper = |script: &str| format!("orch delegate --wait - <<'E{}'\n{script}\nE{}\n", script.len(), script.len());
-    let told = said(&world, &format!("{}exit 0", deeper(&deeper("orch delegate true; echo code $?; echo done"))));
-    assert!(told.contains("done") && told.contains("code 1"), "{told}");
+    let output =
+        output_of(&world, &format!("{}exit 0", deeper(&deeper("orch delegate true; echo code $?; echo done"))));
+    assert!(output.contains("done") && output.contains("code 1"), "{output}");
     let tasks = world.orch_json(&["tasks"]);
     assert_eq!(tasks.as_array().unwrap().len(), 3, "{tasks:#}");
     let deepest = tasks.as_array().unwrap().iter().find(|t| t["depth"] == 2).unwrap();
@@ -26,66 +27,68 @@ fn delegation_has_a_depth() {
 }
 
 #[test]
-fn a_task_has_so_many_open_subtasks() {
+fn a_task_has_a_maximum_number_of_open_subtasks() {
     let world = World::builder().supervisor("max_children", "2").build();
     world.start();
     world.orch(&["pause", "sonnet"]).ok();
     let script =
         "orch delegate --role sonnet a; orch delegate --role sonnet b; orch delegate --role sonnet c; echo code $?";
     let task = done(&world, &[&format!("exec 2>&1\n{script}")]);
-    let told = text(&task["result"]["text"]);
-    assert!(told.contains("max_children") && told.ends_with("code 1\n"), "{told}");
+    let output = text(&task["result"]["text"]);
+    assert!(output.contains("max_children") && output.ends_with("code 1\n"), "{output}");
     let children: Vec<String> = task["children"].as_array().unwrap().iter().map(text).collect();
     assert_eq!(children.len(), 2);
-    // Ended ones do not count.
-    let told = said(&world, "for i in 1 2 3 4; do orch delegate --wait \"echo $i\"; done");
-    assert_eq!(told, "1\n2\n3\n4\n");
+    // Ended subtasks do not count.
+    let output = output_of(&world, "for i in 1 2 3 4; do orch delegate --wait \"echo $i\"; done");
+    assert_eq!(output, "1\n2\n3\n4\n");
 }
 
 #[test]
-fn a_role_delegates_to_those_it_names() {
+fn a_role_delegates_only_to_the_roles_it_names() {
     let world = World::started(
         "[roles.sonnet]\ndriver = \"shell\"\ndelegates_to = [\"subagent\"]\n[roles.subagent]\ndriver = \"shell\"\ndelegates_to = []",
     );
     let script = "exec 2>&1\norch delegate --role shell true; echo code $?\n\
                   orch delegate --role subagent --wait 'exec 2>&1; orch delegate --role shell true; echo code $?'";
     let task = done(&world, &["--role", "sonnet", script]);
-    let told = text(&task["result"]["text"]);
-    assert!(told.contains("sonnet-1 may not delegate to shell: its role sonnet delegates to subagent"), "{told}");
-    assert!(told.contains("its role subagent delegates to nobody"), "{told}");
-    assert_eq!(told.matches("code 1").count(), 2, "{told}");
+    let output = text(&task["result"]["text"]);
+    assert!(output.contains("sonnet-1 may not delegate to shell: its role sonnet delegates to subagent"), "{output}");
+    assert!(output.contains("its role subagent delegates to nobody"), "{output}");
+    assert_eq!(output.matches("code 1").count(), 2, "{output}");
     assert_eq!(world.orch_json(&["tasks", "--role", "shell"]), json!([]));
 }
 
 #[test]
-fn nobody_waits_for_oneself_or_for_what_waits_for_it() {
+fn a_task_cannot_wait_for_itself_or_for_a_task_that_waits_for_it() {
     let world = World::started("");
-    let told =
-        said(&world, "orch wait $ORCH_TASK; echo code $?; orch delegate --wait --after $ORCH_TASK true; echo code $?");
-    assert_eq!(told.matches("code 1").count(), 2, "{told}");
-    let told =
-        said(&world, "export TOP=$ORCH_TASK; orch delegate --wait \"exec 2>&1; orch wait $TOP; echo code \\$?\"");
-    assert!(told.contains("code 1"), "{told}");
-    // A wait with a time limit would come back, and yet is refused at once.
-    let told = said(&world, "orch wait --timeout 1h $ORCH_TASK; echo code $?");
-    assert!(told.contains("code 1"), "{told}");
+    let output = output_of(
+        &world,
+        "orch wait $ORCH_TASK; echo code $?; orch delegate --wait --after $ORCH_TASK true; echo code $?",
+    );
+    assert_eq!(output.matches("code 1").count(), 2, "{output}");
+    let output =
+        output_of(&world, "export TOP=$ORCH_TASK; orch delegate --wait \"exec 2>&1; orch wait $TOP; echo code \\$?\"");
+    assert!(output.contains("code 1"), "{output}");
+    // A wait with a time limit would end, but is rejected immediately as well.
+    let output = output_of(&world, "orch wait --timeout 1h $ORCH_TASK; echo code $?");
+    assert!(output.contains("code 1"), "{output}");
 }
 
 #[test]
-fn an_agent_at_work_delegates_and_waits_and_does_nothing_else() {
+fn a_working_agent_may_only_delegate_and_wait() {
     let world = World::started("");
     let other = delegated(&world, &[&gate(&world.file("go"))]);
-    let told = said(
+    let output = output_of(
         &world,
         &format!(
             "for words in stop start drain pause resume 'scale shell 1' 'spawn shell' 'kill shell-1' 'cancel {other}' \
              'retry {other}'; do orch $words >/dev/null; echo $words: $?; done"
         ),
     );
-    assert_eq!(told.matches(": 1\n").count(), 10, "{told}");
+    assert_eq!(output.matches(": 1\n").count(), 10, "{output}");
     assert_eq!(world.show(&other)["state"], "running");
-    let own = said(&world, "id=$(orch delegate --role sonnet nothing); orch cancel $id; orch show $id | head -1");
-    assert!(own.contains("cancelled"), "its own subtask: {own}");
+    let own = output_of(&world, "id=$(orch delegate --role sonnet nothing); orch cancel $id; orch show $id | head -1");
+    assert!(own.contains("cancelled"), "it may cancel its own subtask: {own}");
     world.touch("go");
     world.wait_for(&other, "succeeded");
 }

@@ -11,7 +11,7 @@ fn one(changes: &Value) -> (&str, &str, bool) {
 }
 
 #[test]
-fn what_does_not_run_is_cancelled_at_once() {
+fn a_task_that_does_not_run_is_cancelled_immediately() {
     let world = World::started("[roles.shell.retry]\nbase = \"1h\"\ncap = \"2h\"");
     let held = delegated(&world, &["exit 77"]);
     let delayed = delegated(&world, &["exit 1"]);
@@ -28,10 +28,10 @@ fn what_does_not_run_is_cancelled_at_once() {
         assert_eq!(
             one(&world.orch_json(&["cancel", id])),
             ("cancelled", "cancelled", false),
-            "twice is as good as once"
+            "cancelling again changes nothing"
         );
     }
-    // A person may think better of it.
+    // A person may change their mind.
     world.orch(&["resume"]).ok();
     world.orch(&["retry", &ready]).ok();
     world.wait_for(&ready, "succeeded");
@@ -40,13 +40,13 @@ fn what_does_not_run_is_cancelled_at_once() {
 }
 
 #[test]
-fn a_running_program_is_told_to_end_and_then_made_to() {
+fn a_running_program_gets_sigterm_and_then_sigkill() {
     let world = World::started("");
     let polite = format!("trap 'echo cleaned up; exit 3' TERM\n{}\n{}", append(&world.file("polite"), "on"), forever());
     let stubborn = format!("trap '' TERM INT HUP\n{}\n{}", append(&world.file("stubborn"), "on"), forever());
     for (name, script) in [("polite", polite), ("stubborn", stubborn)] {
         let id = delegated(&world, &[&script]);
-        world.wait_until("it runs", || world.lines(name) == ["on"]);
+        world.wait_until("the program runs", || world.lines(name) == ["on"]);
         let (from, _, changed) = {
             let changes = world.orch_json(&["cancel", &id]);
             let (from, state, changed) = one(&changes);
@@ -57,15 +57,15 @@ fn a_running_program_is_told_to_end_and_then_made_to() {
         let attempt = &task["attempts"][0];
         assert_eq!((&attempt["cause"], &task["cause"]), (&json!("cancelled"), &json!("cancelled")));
         if name == "polite" {
-            assert_eq!(task["result"]["text"], "cleaned up\n", "its last words are kept");
+            assert_eq!(task["result"]["text"], "cleaned up\n", "its last output is kept");
         }
     }
     assert!(!world.processes().iter().any(|p| p.command.contains("/prompt")), "{:#?}", world.processes());
-    assert_eq!(world.agent("shell-1")["state"], "idle", "the agent lives on");
+    assert_eq!(world.agent("shell-1")["state"], "idle", "the agent keeps running");
 }
 
 #[test]
-fn what_has_ended_stays_as_it_is() {
+fn an_ended_task_is_not_changed() {
     let world = World::started("");
     let well = done(&world, &["true"]);
     let id = well["id"].as_str().unwrap();
@@ -94,7 +94,7 @@ fn a_dead_letter_is_removed() {
 }
 
 #[test]
-fn one_unknown_among_several_cancels_none() {
+fn one_unknown_id_among_several_cancels_none() {
     let world = World::started("");
     let id = delegated(&world, &[&gate(&world.file("go"))]);
     world.orch(&["cancel", &id, "t-7k2m9qx4hz"]).ended(2);

@@ -1,4 +1,4 @@
-//! The contract with a program: what it receives, what it may leave, and what its end means.
+//! The contract with a program: what it receives, which files it may write, and what its end means.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use super::{delegated, done, each, ms, program};
 use crate::common::{World, feed};
 
 #[test]
-fn delegate_wait_prints_the_answer_alone_and_a_failure_with_its_reason() {
+fn delegate_wait_prints_only_the_answer_and_a_failure_with_its_reason() {
     let world = World::started("");
     let well = world.orch(&["delegate", "--role", "shell", "--wait", "echo answer; echo noise >&2"]);
     assert_eq!((well.code, well.stdout.as_str(), well.stderr.as_str()), (0, "answer\n", ""));
@@ -25,7 +25,7 @@ fn delegate_wait_prints_the_answer_alone_and_a_failure_with_its_reason() {
 }
 
 #[test]
-fn the_prompt_is_standard_input_or_stands_where_a_word_says() {
+fn the_prompt_is_standard_input_or_replaces_its_placeholder() {
     let world = World::started(
         r#"
         [roles.input]
@@ -66,7 +66,10 @@ fn a_program_finds_its_task_in_its_environment_and_orch_on_its_path() {
     assert_eq!([value("ORCH_TASK"), value("ORCH_AGENT"), value("ORCH_ATTEMPT")], [id.as_str(), "tool-1", "1"]);
     assert_eq!(value("COLOUR"), "teal");
     assert!(!env.iter().any(|line| line.starts_with("TMUX=") || line.starts_with("TMUX_PANE=")), "{env:#?}");
-    assert!(value("TMUX_TMPDIR").starts_with(&world.home.display().to_string()), "a tmux server of its own");
+    assert!(
+        value("TMUX_TMPDIR").starts_with(&world.home.display().to_string()),
+        "the program's tmux server is a private one"
+    );
 
     let context: Value = serde_json::from_str(&world.lines("context").join("\n")).unwrap();
     for field in ["id", "role", "description", "context", "labels", "artifacts", "depth", "timeout_ms"] {
@@ -96,15 +99,15 @@ fn the_result_file_says_what_the_exit_code_cannot() {
 
     let cause = left(r#"{"cause": "permanent"}"#, "exit 0");
     assert_eq!((&cause["state"], &cause["cause"]), (&json!("failed"), &json!("permanent")));
-    assert_eq!(cause["result"]["text"], "printed\n", "what was printed stands in for a text");
+    assert_eq!(cause["result"]["text"], "printed\n", "the output replaces a missing text");
 
     let broken = left("{", "");
-    assert_eq!(broken["state"], "succeeded", "the exit code stands");
+    assert_eq!(broken["state"], "succeeded", "the exit code decides");
     assert!(broken["attempts"][0]["reason"].as_str().unwrap().contains("does not read"), "{broken:#}");
 }
 
 #[test]
-fn a_rate_limit_is_waited_for_and_not_counted() {
+fn a_rate_limit_delays_the_task_and_counts_as_no_failure() {
     let world = World::started("");
     let script = format!(
         "[ -e '{0}' ] && exit 0; touch '{0}'; echo '{{\"cause\": \"rate_limited\", \"retry_after_ms\": 400}}' > \"$ORCH_RESULT\"; exit 1",
@@ -121,7 +124,7 @@ fn a_rate_limit_is_waited_for_and_not_counted() {
 #[test]
 fn every_end_of_a_program_has_its_cause_and_state() {
     let world = World::started("[roles.shell.retry]\nretries = 0\nlost = 0");
-    for (script, cause, state, code, said) in [
+    for (script, cause, state, code, part) in [
         ("exit 0", "success", "succeeded", json!(0), "exit code 0"),
         ("exit 65", "permanent", "failed", json!(65), "exit code 65"),
         ("exit 75", "transient", "failed", json!(75), "exit code 75"),
@@ -138,7 +141,7 @@ fn every_end_of_a_program_has_its_cause_and_state() {
             (&1, &json!(cause), &code),
             "{script}: {task:#}"
         );
-        assert!(attempt["reason"].as_str().unwrap().contains(said), "{script}: {attempt:#}");
+        assert!(attempt["reason"].as_str().unwrap().contains(part), "{script}: {attempt:#}");
         if cause != "success" {
             let (reason, last) = (task["reason"].as_str().unwrap(), attempt["reason"].as_str().unwrap());
             assert!(task["cause"] == cause && reason.starts_with(last), "{script}: {task:#}");
@@ -163,9 +166,9 @@ fn an_attempts_folder_holds_prompt_context_and_output() {
 }
 
 #[test]
-fn a_result_file_that_is_not_one_is_said_and_the_exit_code_stands() {
+fn an_invalid_result_file_is_reported_and_the_exit_code_decides() {
     let world = World::started("");
-    for (left, said) in [
+    for (left, part) in [
         ("mkdir \"$ORCH_RESULT\"", "not a file"),
         ("mkfifo \"$ORCH_RESULT\"", "not a file"),
         ("ln -s /dev/zero \"$ORCH_RESULT\"", "not a file"),
@@ -177,14 +180,17 @@ fn a_result_file_that_is_not_one_is_said_and_the_exit_code_stands() {
         let task = done(&world, &[&format!("{left}; echo printed")]);
         assert_eq!((&task["state"], &task["result"]["text"]), (&json!("succeeded"), &json!("printed\n")), "{left}");
         let reason = task["attempts"][0]["reason"].as_str().unwrap();
-        assert!(reason.contains(said), "{left}: {reason}");
+        assert!(reason.contains(part), "{left}: {reason}");
     }
     let empty = done(&world, &["> \"$ORCH_RESULT\"; echo printed"]);
-    assert_eq!(empty["attempts"][0]["reason"], "the program ended with exit code 0", "an empty one is none");
+    assert_eq!(
+        empty["attempts"][0]["reason"], "the program ended with exit code 0",
+        "an empty result file counts as none"
+    );
 }
 
 #[test]
-fn no_terminal_obeys_what_stands_in_a_result() {
+fn no_terminal_executes_escape_sequences_in_a_result() {
     let world = World::started("");
     let script =
         r#"printf '{"text": "\\u001b]0;title\\u0007plain \\u001b[31mred", "data": "\\u001b[2J"}' > "$ORCH_RESULT""#;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{delegated, done, text};
 use crate::common::{World, gate};
 
-/// How many agents of the role live and can take tasks.
+/// Returns the number of idle agents of the role.
 fn idle(world: &World, role: &str) -> usize {
     world.agents(role).iter().filter(|agent| agent["state"] == "idle").count()
 }
@@ -17,25 +17,25 @@ fn spawn_and_kill_change_the_number_by_one() {
     assert_eq!(agent["id"], "shell-1");
     world.wait_for_agent("shell-1", "idle");
     world.orch(&["spawn", "shell"]).ok();
-    world.wait_until("two are idle", || idle(&world, "shell") == 2);
+    world.wait_until("two agents are idle", || idle(&world, "shell") == 2);
     let sessions = world.sessions();
     assert!(sessions.contains(&"shell-1".to_owned()) && sessions.contains(&"shell-2".to_owned()), "{sessions:?}");
 
     let killed = world.orch_json(&["kill", "shell-1"]);
     assert_eq!(killed["state"], "stopped");
     assert!(killed["reason"].as_str().unwrap().contains("orch kill"), "{killed:#}");
-    world.wait_until("its session is gone", || !world.sessions().contains(&"shell-1".to_owned()));
+    world.wait_until("its session is closed", || !world.sessions().contains(&"shell-1".to_owned()));
     let twice = world.orch(&["kill", "shell-1"]).ended(6);
     assert!(twice.stderr.contains("already"), "{twice:#?}");
-    assert_eq!(world.orch_json(&["show", "shell-1"])["state"], "stopped", "it is remembered");
+    assert_eq!(world.orch_json(&["show", "shell-1"])["state"], "stopped", "a stopped agent is still shown");
     let unknown = world.orch(&["kill", "shel-2"]).ended(2);
-    assert!(unknown.stderr.contains("shell-2"), "the nearest is named: {unknown:#?}");
+    assert!(unknown.stderr.contains("shell-2"), "the closest name is suggested: {unknown:#?}");
     world.orch(&["spawn", "nobody"]).ended(2);
     world.orch(&["spawn", "opus"]).ended(2);
 }
 
 #[test]
-fn a_killed_agents_task_is_done_by_another() {
+fn another_agent_runs_the_task_of_a_killed_agent() {
     let world = World::started("");
     let id = delegated(&world, &[&format!("echo at work; {}; echo $ORCH_ATTEMPT", gate(&world.file("go")))]);
     world.wait_for_agent("shell-1", "busy");
@@ -51,15 +51,15 @@ fn a_killed_agents_task_is_done_by_another() {
 }
 
 #[test]
-fn scale_holds_a_number_until_it_is_given_back() {
+fn scale_keeps_a_number_until_it_is_reset() {
     let world = World::started("[roles.shell]\nidle_timeout = \"200ms\"\nmax = 3");
     assert_eq!(world.orch_json(&["scale", "shell", "2"]), json!({"role": "shell", "agents": 2, "changed": true}));
-    world.wait_until("two are idle", || idle(&world, "shell") == 2);
+    world.wait_until("two agents are idle", || idle(&world, "shell") == 2);
     assert_eq!(world.orch_json(&["scale", "shell", "2"])["changed"], false);
     world.orch(&["kill", "shell-1"]).ok();
-    world.wait_until("there are two again", || idle(&world, "shell") == 2);
+    world.wait_until("two agents are idle again", || idle(&world, "shell") == 2);
     world.orch(&["scale", "shell", "0"]).ok();
-    world.wait_until("none is left", || world.agents("shell").is_empty());
+    world.wait_until("no agent is left", || world.agents("shell").is_empty());
     let id = delegated(&world, &["true"]);
     assert!(world.orch(&["why", &id]).ok().contains("scaled to 0"));
     world.orch(&["scale", "shell", "auto"]).ok();
@@ -94,7 +94,7 @@ fn pause_starts_nothing_and_loses_nothing() {
 }
 
 #[test]
-fn drain_accepts_subtasks_alone() {
+fn a_drain_accepts_only_subtasks() {
     let world = World::started("");
     let script = format!("{}; orch delegate --wait --role shell 'echo from below'", gate(&world.file("go")));
     let running = delegated(&world, &[&script]);
@@ -110,7 +110,7 @@ fn drain_accepts_subtasks_alone() {
 }
 
 #[test]
-fn a_fresh_agent_for_every_task_if_requested() {
+fn each_task_gets_a_new_agent_if_configured() {
     let world = World::started("[roles.shell]\nmax = 1\ntasks_per_agent = 1");
     let pids: Vec<Value> = (0..2).map(|_| done(&world, &["echo $PPID"])["result"]["text"].clone()).collect();
     assert_ne!(text(&pids[0]), text(&pids[1]));

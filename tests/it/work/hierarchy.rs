@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{delegated, done, each, text};
 use crate::common::{World, append, forever, gate};
 
-/// Every role has one place and runs shell scripts.
+/// Every role has one slot and runs shell scripts.
 const ONE_EACH: &str = "
 [roles.sonnet]
 driver = \"shell\"
@@ -18,7 +18,7 @@ max = 1
 [roles.shell]
 max = 1";
 
-/// With a master that is of role `opus` like the task's own agent, which is a script, too.
+/// A world in which the master and an agent of its role `opus` run shell scripts, too.
 fn world_of_three_levels() -> World {
     let world = World::builder().tables(ONE_EACH).build();
     let file = world.project.join("sessions.toml");
@@ -28,21 +28,21 @@ fn world_of_three_levels() -> World {
     world
 }
 
-/// A script that delegates another one and prints what came of it.
+/// Returns a script that delegates `script` to `role` and prints its result.
 fn asks(role: &str, script: &str) -> String {
-    // No two that are within each other may end with the same word.
+    // Nested here-documents need different end words.
     let end = format!("END{}", script.len());
     format!("printf '<%s>' \"$(orch delegate --wait --role {role} - <<'{end}'\n{script}\n{end}\n)\"")
 }
 
 #[test]
-fn results_travel_up_three_levels_of_one_place_each() {
+fn results_travel_up_three_levels_of_one_slot_each() {
     let world = world_of_three_levels();
     let deepest = format!("{}; echo deep", gate(&world.file("go")));
     let top = delegated(&world, &["--role", "opus", &asks("sonnet", &asks("subagent", &deepest))]);
-    // The subtask of the subtask runs, and those above it wait and take no place.
-    world.wait_until("the deepest runs", || !world.agents("subagent").is_empty());
-    world.wait_until("those above it are waiting", || {
+    // The deepest subtask runs; the tasks above it wait and take no slot.
+    world.wait_until("the deepest task runs", || !world.agents("subagent").is_empty());
+    world.wait_until("the tasks above it are waiting", || {
         let tasks = world.orch_json(&["tasks"]);
         let state = |role: &str| {
             let task = tasks.as_array().unwrap().iter().find(|t| t["role"] == role);
@@ -74,7 +74,7 @@ fn results_travel_up_three_levels_of_one_place_each() {
 }
 
 #[test]
-fn many_parents_of_one_place_do_not_block_their_children() {
+fn many_parents_in_one_slot_do_not_block_their_children() {
     let world = World::started(ONE_EACH);
     let mut tops = Vec::new();
     for i in 0..4 {
@@ -86,16 +86,16 @@ fn many_parents_of_one_place_do_not_block_their_children() {
 }
 
 #[test]
-fn a_parent_may_delegate_to_its_own_role_of_one_place() {
+fn a_parent_may_delegate_to_its_own_role_with_one_slot() {
     let world = World::started(ONE_EACH);
     let task = done(&world, &["--role", "shell", &asks("shell", &asks("shell", "echo self"))]);
     assert_eq!((&task["state"], &task["result"]["text"]), (&json!("succeeded"), &json!("<<self>>")), "{task:#}");
-    // The master's agent is none of them, and each has run beside the one that waits.
+    // Each subtask ran in another agent while its parent waited; the master's agent ran none of them.
     assert!(world.events_of("task.waiting").len() >= 2);
 }
 
 #[test]
-fn a_parent_that_delegates_before_it_waits_collects_all() {
+fn a_parent_that_delegates_before_it_waits_collects_all_results() {
     let world = World::started("");
     let script = "ids=\nfor i in 1 2 3; do ids=\"$ids $(orch delegate --role shell \"echo part $i\")\"; done\n\
                   orch wait $ids > /dev/null && for id in $ids; do orch result $id; done";
@@ -112,7 +112,7 @@ fn a_retried_parent_finds_its_finished_subtasks_again() {
         "{one}\n{two}\n{again}\n[ -e '{go}' ] || exit 1",
         one = asks("subagent", &format!("{}; echo one", append(&ran, "one"))),
         two = asks("subagent", &format!("{}; echo two", append(&ran, "two"))),
-        // The same words a second time are a second piece of work, also for a retried parent.
+        // The same text a second time is a second subtask, also for a retried parent.
         again = asks("subagent", &format!("{}; echo two", append(&ran, "two"))),
         go = done_by.display()
     );
@@ -125,11 +125,11 @@ fn a_retried_parent_finds_its_finished_subtasks_again() {
     let task = world.wait_for(&id, "succeeded");
     assert_eq!(task["result"]["text"], "<one><two><two>");
     assert_eq!(task["children"].as_array().unwrap().len(), 3);
-    assert_eq!(world.lines("ran"), ["one", "two", "two"], "nothing was done twice");
+    assert_eq!(world.lines("ran"), ["one", "two", "two"], "no subtask ran twice");
 }
 
 #[test]
-fn a_subtasks_failure_comes_back_with_its_reason() {
+fn a_subtasks_failure_is_returned_with_its_reason() {
     let world = World::started(ONE_EACH);
     let script = "orch delegate --wait --role subagent --retries 0 'echo half; echo no disk >&2; exit 65'; echo code $?; exit 65";
     let task = done(&world, &["--role", "sonnet", script]);
@@ -145,7 +145,7 @@ fn cancelling_a_parent_ends_its_whole_tree() {
     let deepest = format!("trap '' TERM HUP\n{}\n{}", append(&world.file("deep"), "here"), forever());
     let top = delegated(&world, &["--role", "sonnet", &asks("subagent", &asks("shell", &deepest))]);
     let waiting_below = delegated(&world, &["--after", &top, "true"]);
-    world.wait_until("the deepest runs", || world.lines("deep") == ["here"]);
+    world.wait_until("the deepest task runs", || world.lines("deep") == ["here"]);
     let middle = text(&world.show(&top)["children"][0]);
     let below = text(&world.show(&middle)["children"][0]);
 
@@ -156,16 +156,16 @@ fn cancelling_a_parent_ends_its_whole_tree() {
         assert!(!task["reason"].is_null(), "{task:#}");
     }
     assert!(world.show(&top)["reason"].as_str().unwrap().contains("a person"));
-    world.wait_until("no program of theirs is left", || {
+    world.wait_until("no program of these tasks is left", || {
         !world.processes().iter().any(|p| p.command.contains("/prompt") || p.command.contains("orch delegate"))
     });
-    // Their agents live on, and take the next task.
+    // Their agents keep running, and take the next task.
     assert_eq!(done(&world, &["--role", "shell", "echo next"])["result"]["text"], "next\n");
     assert!(world.events_of("agent.failed").is_empty());
 }
 
 #[test]
-fn a_parent_that_ends_without_waiting_leaves_its_subtasks_to_themselves() {
+fn subtasks_continue_after_a_parent_that_ends_without_waiting() {
     let world = World::started(ONE_EACH);
     let script = format!("orch delegate --role subagent '{}; echo late'", gate(&world.file("go")).replace('\'', ""));
     let task = done(&world, &["--role", "sonnet", &script]);
@@ -177,14 +177,14 @@ fn a_parent_that_ends_without_waiting_leaves_its_subtasks_to_themselves() {
 }
 
 #[test]
-fn a_lost_parents_next_attempt_takes_up_the_subtask_that_goes_on() {
+fn the_next_attempt_of_a_lost_parent_finds_its_running_subtask() {
     let world = World::started(ONE_EACH);
     let ran = world.file("ran");
     let below = format!("{}; {}; echo once", append(&ran, "ran"), gate(&world.file("go")));
     let top = delegated(&world, &["--role", "sonnet", &asks("subagent", &below)]);
     world.wait_until("the subtask runs", || world.lines("ran") == ["ran"]);
     world.orch(&["kill", "sonnet-1"]).ok();
-    world.wait_until("the second attempt waits for it", || {
+    world.wait_until("the second attempt waits for the subtask", || {
         let task = world.show(&top);
         task["attempts"].as_array().unwrap().len() == 2 && task["waiting"] == true
     });

@@ -22,14 +22,14 @@ use serde_json::Value;
 
 use crate::common::World;
 
-/// An executable script in the project's folder.
+/// Writes an executable script into the project's folder.
 fn program(world: &World, name: &str, script: &str) {
     let path = world.project.join(name);
     fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("a script");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("chmod");
 }
 
-/// Delegates with these words, waits for the end, however it is, and shows the task.
+/// Delegates with these arguments, waits until the task has ended in any way, and returns it.
 #[track_caller]
 fn done(world: &World, words: &[&str]) -> Value {
     let id = delegated(world, words);
@@ -38,7 +38,7 @@ fn done(world: &World, words: &[&str]) -> Value {
     world.show(&id)
 }
 
-/// Delegates with these words; the task's id.
+/// Delegates with these arguments, and returns the task's id.
 #[track_caller]
 fn delegated(world: &World, words: &[&str]) -> String {
     text(&world.orch_json(&[&["delegate"], words].concat())["id"])
@@ -49,14 +49,14 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_else(|| panic!("no text: {value}")).to_owned()
 }
 
-/// A time of the JSON, in milliseconds.
+/// Returns a time of the JSON in milliseconds since the Unix epoch.
 #[track_caller]
 fn ms(value: &Value) -> i64 {
     let time: orch::model::time::Timestamp = serde_json::from_value(value.clone()).expect("a time");
     time.0 as i64
 }
 
-/// One field of every entry.
+/// Returns one field of every entry.
 fn each<'a>(list: &'a Value, field: &str) -> Vec<&'a Value> {
     list.as_array().expect("a list").iter().map(|entry| &entry[field]).collect()
 }

@@ -19,14 +19,14 @@ fn a_task_starts_after_all_it_depends_on() {
     let blocked = world.show(&third);
     assert_eq!((&blocked["state"], &blocked["after"]), (&json!("blocked"), &json!([first, second])));
     let why = world.orch(&["why", &last]).ok();
-    assert!(why.contains(&third) && why.contains(&first), "the chain is told: {why}");
+    assert!(why.contains(&third) && why.contains(&first), "the chain is reported: {why}");
     world.touch("go");
     world.wait_for(&last, "succeeded");
     assert_eq!(world.lines("ran"), ["second", "first", "third", "last"]);
 }
 
 #[test]
-fn what_depends_on_a_failure_is_cancelled_with_the_reason() {
+fn dependents_of_a_failed_task_are_cancelled_with_the_reason() {
     let world = World::started("");
     let bad = delegated(&world, &["--retries", "0", &format!("{}; exit 1", gate(&world.file("go")))]);
     let next = delegated(&world, &["--after", &bad, "touch next"]);
@@ -74,13 +74,17 @@ fn the_same_key_is_the_same_task() {
     let again = world.orch_json(&words);
     assert_eq!(again, json!({"id": first["id"], "state": "succeeded", "created": false}));
     let waited = world.orch(&["delegate", "--wait", "--key", "nightly build", "echo ran >> ran"]);
-    assert_eq!((waited.code, waited.stdout.as_str()), (0, ""), "its result is there already");
+    assert_eq!(
+        (waited.code, waited.stdout.as_str()),
+        (0, ""),
+        "the result of the existing task is printed, which is empty"
+    );
     assert_eq!(fs::read_to_string(world.project.join("ran")).unwrap(), "ran\n");
     assert_eq!(world.orch_json(&["tasks"]).as_array().unwrap().len(), 1);
 }
 
 #[test]
-fn a_key_that_is_anothers_for_something_else_is_refused_within_a_task() {
+fn a_key_of_another_tasks_different_subtask_is_rejected() {
     let world = World::started("[roles.lead]\ndriver = \"shell\"\nmax = 3\nretry = { retries = 0 }");
     let lead = |says: &str| {
         let script = format!("orch delegate --key tests --role shell --wait 'echo {says}'");
@@ -89,10 +93,10 @@ fn a_key_that_is_anothers_for_something_else_is_refused_within_a_task() {
     let first = lead("one");
     assert_eq!(world.wait_for(&first, "succeeded")["result"]["text"], "one\none\n");
     let same = lead("one");
-    assert_eq!(world.wait_for(&same, "succeeded")["result"]["text"], "one\none\n", "the same work is done once");
+    assert_eq!(world.wait_for(&same, "succeeded")["result"]["text"], "one\none\n", "the same work runs once");
     let child = text(&world.show(&first)["children"][0]);
     assert_eq!(world.show(&same)["children"].as_array().map(Vec::len), Some(0));
-    // The tests of another working copy are other tests.
+    // The same text in another folder is different work.
     let elsewhere = "orch delegate --key tests --role shell --cwd / --wait 'echo one'";
     let elsewhere = text(&world.orch_json(&["delegate", "--role", "lead", elsewhere])["id"]);
     for other in [lead("other"), elsewhere] {
@@ -103,7 +107,7 @@ fn a_key_that_is_anothers_for_something_else_is_refused_within_a_task() {
 }
 
 #[test]
-fn what_was_said_with_a_task_is_recorded_and_given_to_its_program() {
+fn the_options_of_a_task_are_recorded_and_passed_to_its_program() {
     let world = World::started("");
     let folder = world.file("a folder");
     fs::create_dir(&folder).unwrap();
@@ -139,7 +143,7 @@ fn what_was_said_with_a_task_is_recorded_and_given_to_its_program() {
     let context: Value = serde_json::from_str(context).unwrap();
     assert_eq!((&context["context"], &context["labels"]), (&task["context"], &task["labels"]));
 
-    // Relative to where it was typed, not to the project.
+    // A path is relative to the caller's folder, not to the project.
     let mut typed = world.orch_command(&["delegate", "--wait", "--cwd", "a folder", "pwd"]);
     typed.current_dir(&world.path).env("ORCH_CONFIG", world.project.join("sessions.toml"));
     assert_eq!(crate::common::start(typed).end().ok(), format!("{}\n", folder.display()));

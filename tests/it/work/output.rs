@@ -16,24 +16,24 @@ fn texts(lines: &[Value]) -> Vec<&str> {
 }
 
 #[test]
-fn a_long_output_is_whole_in_the_log_and_its_end_is_the_answer() {
+fn a_long_output_is_complete_in_the_log_and_its_end_is_the_answer() {
     let world = World::started("");
     // 20,000 lines of 6 bytes: 117 KiB.
     let task = done(&world, &["i=10000; while [ $i -lt 30000 ]; do echo $i; i=$((i + 1)); done"]);
     let result = &task["result"];
-    let said = text(&result["text"]);
+    let answer = text(&result["text"]);
     assert_eq!(result["truncated"], true);
-    assert!(said.len() <= 64 * 1024 && said.len() > 60 * 1024 && said.ends_with("29999\n"), "{}", said.len());
+    assert!(answer.len() <= 64 * 1024 && answer.len() > 60 * 1024 && answer.ends_with("29999\n"), "{}", answer.len());
     let whole: String = (10_000..30_000).map(|i| format!("{i}\n")).collect();
     assert_eq!(fs::read_to_string(Path::new(result["path"].as_str().unwrap()).join("output")).unwrap(), whole);
     let id = task["id"].as_str().unwrap();
     let log = lines(&world.orch(&["logs", "--task", id, "-n", "100000", "--json"]).ok());
     assert_eq!((log.len(), texts(&log)[0], texts(&log)[19_999]), (20_000, "10000", "29999"));
-    assert_eq!(world.orch(&["logs", "--task", id]).ok().lines().count(), 50, "the last 50 unless asked otherwise");
+    assert_eq!(world.orch(&["logs", "--task", id]).ok().lines().count(), 50, "the default is the last 50 lines");
 }
 
 #[test]
-fn logs_are_of_a_task_or_an_agent_and_can_be_searched() {
+fn logs_are_selected_by_task_or_agent_and_can_be_searched() {
     let world = World::started("[roles.shell]\nmax = 1");
     let first = done(&world, &["echo apple; echo banana >&2; echo cherry"]);
     let second = done(&world, &["--retries", "1", "echo try $ORCH_ATTEMPT; [ $ORCH_ATTEMPT = 2 ]"]);
@@ -53,7 +53,7 @@ fn logs_are_of_a_task_or_an_agent_and_can_be_searched() {
 
     let agent = lines(&world.orch(&["logs", "shell-1", "--json"]).ok());
     assert_eq!(agent.len(), 5);
-    assert_eq!(lines(&world.orch(&["logs", "--json"]).ok()), agent, "of all agents");
+    assert_eq!(lines(&world.orch(&["logs", "--json"]).ok()), agent, "the default is all agents");
     let found = lines(&world.orch(&["logs", "--grep", "^(apple|try \\d)$", "--json"]).ok());
     assert_eq!(texts(&found), ["apple", "try 1", "try 2"]);
     let last = lines(&world.orch(&["logs", "--grep", "try", "-n", "1", "--json"]).ok());
@@ -73,23 +73,23 @@ fn following_a_tasks_log_ends_with_the_task() {
     let world = World::started("");
     let script = format!("echo one; {}; echo two; printf last", gate(&world.file("go")));
     let id = delegated(&world, &[&script]);
-    world.wait_until("it prints", || world.orch(&["logs", "--task", &id]).stdout.contains("one"));
+    world.wait_until("the task prints", || world.orch(&["logs", "--task", &id]).stdout.contains("one"));
     let mut follow = world.orch_started(&["logs", "--task", &id, "-f", "--json"]);
     assert!(!follow.has_ended());
     world.touch("go");
     let log = lines(&follow.end().ok());
     assert_eq!(texts(&log), ["one", "two", "last"]);
-    // Of a task that has ended it is the log, and of one that prints nothing it is empty.
+    // For an ended task, following prints the log; for a task without output, nothing.
     assert_eq!(texts(&lines(&world.orch(&["logs", "--task", &id, "-f", "--json"]).ok())), ["one", "two", "last"]);
     let silent = done(&world, &["true"]);
     assert_eq!(world.orch(&["logs", "-f", "--task", silent["id"].as_str().unwrap()]).ok(), "");
 }
 
 #[test]
-fn events_tell_a_life_in_order() {
+fn events_record_the_transitions_of_a_task_in_order() {
     let world = World::started("");
     let follow = world.orch_command(&["events", "-f", "-n", "0", "--json"]);
-    // What follows never ends by itself: `head` ends it.
+    // A follower does not exit on its own: `grep -m1` ends it.
     let mut shell = world.command("sh");
     let words: Vec<String> = std::iter::once(follow.get_program())
         .chain(follow.get_args())
@@ -111,11 +111,11 @@ fn events_tell_a_life_in_order() {
     let path: Vec<&Value> = of_task.iter().map(|e| &e["to"]).collect();
     assert_eq!(path, ["ready", "running", "delayed", "ready", "running", "succeeded"], "{of_task:#?}");
     for (a, b) in of_task.iter().zip(&of_task[1..]) {
-        assert_eq!(a["to"], b["from"], "each begins where the last ended");
+        assert_eq!(a["to"], b["from"], "each transition starts in the state in which the previous one ended");
     }
     let last = world.orch(&["events", "-n", "2", "--json"]).ok();
     assert_eq!(lines(&last).len(), 2);
-    // The follower may have come too late for this one; the next success ends it.
+    // The follower may have started after this success; the next one ends it.
     let mut followed = followed;
     world.wait_until("the follower has seen a success", || {
         if !followed.has_ended() {
@@ -128,9 +128,9 @@ fn events_tell_a_life_in_order() {
 }
 
 #[test]
-fn whatever_a_program_prints_is_taken() {
+fn any_output_of_a_program_is_accepted() {
     let world = World::started("");
-    // Bytes that are no text, a line without end, and far more than anybody keeps in memory.
+    // Bytes that are not text, an endless line, and far more than should be kept in memory.
     for (script, size) in [
         ("head -c 100000 /dev/urandom", 100_000),
         ("head -c 3000000 /dev/zero | tr '\\0' x", 3_000_000),
@@ -146,7 +146,7 @@ fn whatever_a_program_prints_is_taken() {
 }
 
 #[test]
-fn numbers_of_lines_have_no_end() {
+fn the_number_of_lines_is_unlimited() {
     let world = World::started("");
     done(&world, &["echo x"]);
     let most = u64::MAX.to_string();

@@ -12,9 +12,9 @@ fn an_empty_folder_is_enough() {
     let orch = |words: &[&str]| {
         let mut command = world.orch_command(words);
         command.current_dir(&folder).env_remove("ORCH_HOME");
-        // The user's own tmux server and state folder, of this test's user.
+        // The default tmux server and state folder of this test's user.
         command.env("TMUX_TMPDIR", &world.path).env("XDG_STATE_HOME", world.file("state"));
-        // No agent CLI, whatever is installed here.
+        // The PATH excludes the agent CLIs of this machine.
         command.env("PATH", "/usr/local/bin:/usr/bin:/bin");
         start(command).end()
     };
@@ -28,13 +28,13 @@ fn an_empty_folder_is_enough() {
     tmux.env("TMUX_TMPDIR", &world.path).args(["list-sessions", "-F", "#{session_name}"]);
     let sessions = start(tmux).end().ok();
     assert!(sessions.lines().any(|name| name == "opus-master"), "tmux attach -t opus-master works: {sessions}");
-    assert_eq!(fs::read_dir(&folder).unwrap().count(), 0, "nothing is left in the folder");
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 0, "the folder stays empty");
     orch(&["stop"]).ok();
-    world.wait_until("nothing is left", || world.processes().is_empty());
+    world.wait_until("no process is left", || world.processes().is_empty());
 }
 
 #[test]
-fn a_role_that_was_written_after_the_start_waits_for_a_restart_and_status_says_so() {
+fn a_role_added_after_the_start_needs_a_restart_and_status_reports_it() {
     let world = World::started("");
     let file = world.project.join("sessions.toml");
     let config = fs::read_to_string(&file).unwrap();
@@ -55,7 +55,7 @@ fn a_role_that_was_written_after_the_start_waits_for_a_restart_and_status_says_s
 }
 
 #[test]
-fn a_second_project_gets_a_masters_session_of_its_own_by_init() {
+fn init_gives_a_second_project_its_own_master_session() {
     let one = World::builder().users_own_server().build();
     one.start();
     let folder = one.file("second");
@@ -63,7 +63,7 @@ fn a_second_project_gets_a_masters_session_of_its_own_by_init() {
     let orch = |words: &[&str]| {
         let mut command = one.orch_command(words);
         command.current_dir(&folder).env("ORCH_HOME", one.file("second-home"));
-        // No agent CLI, whatever is installed here.
+        // The PATH excludes the agent CLIs of this machine.
         command.env("PATH", "/usr/local/bin:/usr/bin:/bin");
         start(command).end()
     };
@@ -72,16 +72,19 @@ fn a_second_project_gets_a_masters_session_of_its_own_by_init() {
     assert!(written.contains("session = \"second-"), "{written}");
     orch(&["start"]).ok();
     assert_eq!(one.sessions().len(), 2, "{:?}", one.sessions());
-    // Now the usual name is free again for one's own, and the second project keeps what it wrote.
+    // The default name is free again for a new project, and the second project keeps its file.
     orch(&["stop"]).ok();
     one.stop_and_check_nothing_left();
     fs::remove_file(folder.join("sessions.toml")).unwrap();
     orch(&["init"]).ok();
-    assert!(!fs::read_to_string(folder.join("sessions.toml")).unwrap().contains("session = "), "nobody has the name");
+    assert!(
+        !fs::read_to_string(folder.join("sessions.toml")).unwrap().contains("session = "),
+        "the default name is free"
+    );
 }
 
 #[test]
-fn two_projects_of_one_name_leave_each_others_sessions_alone() {
+fn two_projects_of_the_same_name_leave_each_others_sessions_alone() {
     let one = World::new();
     one.start();
     let two = World::builder().socket(&one.socket).build();
@@ -93,13 +96,17 @@ fn two_projects_of_one_name_leave_each_others_sessions_alone() {
     two.start();
     for (world, agent) in [(&one, "shell-1"), (&two, "shell-2")] {
         let id = world.delegate("shell", "echo $ORCH_AGENT");
-        assert_eq!(world.wait_for(&id, "succeeded")["result"]["text"], format!("{agent}\n"), "a free name");
+        assert_eq!(
+            world.wait_for(&id, "succeeded")["result"]["text"],
+            format!("{agent}\n"),
+            "the agent gets a free name"
+        );
     }
-    // Each supervisor looks at all sessions again and again, and at the end one more time.
+    // Each supervisor inspects all sessions repeatedly, and once more when it stops.
     assert!(one.orch(&["attach", "shell-2"]).ended(2).stderr.contains("there is no agent shell-2"));
     two.orch(&["stop"]).ok();
     let left = ["opus-master", "shell-1"];
-    assert_eq!(one.sessions(), left, "the other's sessions are not its own to close");
+    assert_eq!(one.sessions(), left, "it closes no session of the other project");
     assert_eq!(one.agent("shell-1")["state"], "idle");
     two.start();
     one.orch(&["stop"]).ok();
@@ -114,7 +121,11 @@ fn a_project_is_found_from_the_folders_below() {
     fs::create_dir_all(&below).unwrap();
     let mut command = world.orch_command(&["delegate", "--wait", "pwd"]);
     command.current_dir(&below);
-    assert_eq!(start(command).end().ok(), format!("{}\n", world.project.display()), "the role's folder");
+    assert_eq!(
+        start(command).end().ok(),
+        format!("{}\n", world.project.display()),
+        "the task runs in the role's folder"
+    );
     for named in [world.project.clone(), world.project.join("sessions.toml")] {
         let mut command = world.orch_command(&["status", "--config", named.to_str().unwrap()]);
         command.current_dir("/");
@@ -138,7 +149,11 @@ fn two_projects_share_a_tmux_server_and_leave_each_other_alone() {
     two.start();
     for (world, agent) in [(&one, "shell-1"), (&two, "shell-2")] {
         let id = world.delegate("shell", "echo $ORCH_AGENT");
-        assert_eq!(world.wait_for(&id, "succeeded")["result"]["text"], format!("{agent}\n"), "a free name");
+        assert_eq!(
+            world.wait_for(&id, "succeeded")["result"]["text"],
+            format!("{agent}\n"),
+            "the agent gets a free name"
+        );
         assert_eq!(world.orch_json(&["tasks"]).as_array().unwrap().len(), 1);
     }
     two.orch(&["stop"]).ok();

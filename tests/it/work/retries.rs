@@ -1,4 +1,4 @@
-//! Which attempts are retried, when, and what a person retries.
+//! Which attempts are retried, when, and which tasks a person may retry.
 
 use serde_json::{Value, json};
 
@@ -50,14 +50,15 @@ fn an_attempt_that_takes_too_long_is_ended_whatever_it_ignores() {
     );
     assert!(task["reason"].as_str().unwrap().contains("400ms"), "{}", task["reason"]);
     assert!(ms(&attempt["ended_at"]) - ms(&attempt["started_at"]) >= 400);
-    world.wait_until("its programs have ended", || !world.processes().iter().any(|p| p.command.contains("sleep 1000")));
+    world
+        .wait_until("its processes have ended", || !world.processes().iter().any(|p| p.command.contains("sleep 1000")));
 
     let twice = done(&world, &["--timeout", "300ms", "--retries", "1", "sleep 1000"]);
     assert_eq!(each(&twice["attempts"], "cause"), ["timeout", "timeout"], "a timeout counts as a failure");
 }
 
 #[test]
-fn a_failed_task_that_a_person_starts_anew_has_its_counts_at_zero() {
+fn a_manual_retry_resets_the_counts_of_a_failed_task() {
     let world = World::started("");
     let fails = format!("[ -e '{}' ] && echo mended || exit 1", world.file("mended").display());
     let id = delegated(&world, &["--retries", "1", &fails]);
@@ -66,7 +67,7 @@ fn a_failed_task_that_a_person_starts_anew_has_its_counts_at_zero() {
     let changed = world.orch_json(&["retry", &id]);
     assert_eq!((&changed[0]["from"], &changed[0]["changed"]), (&json!("failed"), &json!(true)));
     let again = world.wait_for(&id, "failed");
-    assert_eq!((count(&again), &again["failures"]), (4, &json!(2)), "two fresh tries");
+    assert_eq!((count(&again), &again["failures"]), (4, &json!(2)), "two new attempts");
 
     world.touch("mended");
     world.orch(&["retry", &id]).ok();
@@ -75,11 +76,11 @@ fn a_failed_task_that_a_person_starts_anew_has_its_counts_at_zero() {
     assert_eq!(each(&task["attempts"], "number"), [1, 2, 3, 4, 5], "all attempts are kept");
 
     let done = world.orch(&["retry", &id]);
-    assert_eq!(done.code, 1, "what has succeeded is not started anew: {done:#?}");
+    assert_eq!(done.code, 1, "a succeeded task cannot be retried: {done:#?}");
 }
 
 #[test]
-fn a_held_task_waits_for_a_person_and_goes_on() {
+fn a_held_task_waits_for_a_person_and_continues() {
     let world = World::started("");
     let asks = format!("[ -e '{}' ] && echo in || {{ echo please log in; exit 77; }}", world.file("login").display());
     let id = delegated(&world, &[&asks]);
@@ -97,7 +98,7 @@ fn a_held_task_waits_for_a_person_and_goes_on() {
 }
 
 #[test]
-fn a_delayed_task_can_be_started_at_once() {
+fn a_delayed_task_can_be_started_immediately() {
     let world = World::started("[roles.shell.retry]\nbase = \"1h\"\ncap = \"2h\"");
     let script = format!("{}; [ $ORCH_ATTEMPT = 2 ]", gate(&world.file("go")));
     world.touch("go");

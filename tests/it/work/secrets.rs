@@ -7,7 +7,7 @@ use crate::common::{World, gate, start};
 
 const SECRET: &str = "s3cr3t-Zx9-value";
 
-/// Every file below `dir` that holds the secret.
+/// Appends every file below `dir` that contains the secret to `found`.
 fn files_with_it(dir: &Path, found: &mut Vec<String>) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let path = entry.path();
@@ -24,7 +24,7 @@ fn files_with_it(dir: &Path, found: &mut Vec<String>) {
     }
 }
 
-/// All keys of the world's Redis with all they hold, as text.
+/// Returns all keys of the world's Redis and their values, as text.
 fn everything_in_redis(world: &World) -> String {
     let url = format!("unix://{}", orch::redis_server::socket_path(&world.home).unwrap().display());
     let mut redis = redis::Client::open(url).unwrap().get_connection().unwrap();
@@ -58,7 +58,7 @@ fn a_secret_reaches_the_program_it_is_meant_for_and_nothing_else() {
     begin.env("DEPLOY_TOKEN", SECRET).env("DEPLOY_PLAIN", "plain");
     start(begin).end().ok();
 
-    // It has it, says it on both streams and in its result, in pieces and as data, and is caught each time.
+    // The program prints the secret on both streams, in pieces, and in its result's text and data: each is redacted.
     let script = format!(
         "[ \"$DEPLOY_TOKEN\" = s3cr3t-'Zx9'-value ] && echo has it\n\
          echo \"out: $DEPLOY_TOKEN\"; echo \"err: $DEPLOY_TOKEN\" >&2\n\
@@ -67,9 +67,9 @@ fn a_secret_reaches_the_program_it_is_meant_for_and_nothing_else() {
         gate(&world.file("go"))
     );
     let id = delegated(&world, &["--role", "trusted", &script]);
-    world.wait_until("it has printed", || world.orch(&["logs", "--task", &id]).stdout.contains("err:"));
-    world.wait_until("all of it", || world.pane("trusted-1").matches("[redacted]").count() >= 3);
-    // While it runs: what others on this machine could look at.
+    world.wait_until("the output is in the log", || world.orch(&["logs", "--task", &id]).stdout.contains("err:"));
+    world.wait_until("all output is in the pane", || world.pane("trusted-1").matches("[redacted]").count() >= 3);
+    // While it runs, other users of this machine could read arguments and tmux's environment.
     for process in world.processes() {
         assert!(!process.command.contains(SECRET), "{process:?}");
     }
@@ -89,7 +89,7 @@ fn a_secret_reaches_the_program_it_is_meant_for_and_nothing_else() {
     let log = world.orch(&["logs", "--task", &id, "-n", "100"]).ok();
     assert!(log.contains("has it") && log.matches("[redacted]").count() == 3 && !log.contains(SECRET), "{log}");
 
-    // Named by nobody, it reaches nobody; what does not look like a secret does.
+    // A role without `env_from` does not receive it, but does receive a variable that does not look like a secret.
     let other = delegated(&world, &["--role", "other", "echo \"<$DEPLOY_TOKEN> $DEPLOY_PLAIN\"; env > \"$HOME/env\""]);
     assert_eq!(text(&world.wait_for(&other, "succeeded")["result"]["text"]), "<> plain\n");
     assert!(!world.lines("env").iter().any(|line| line.contains(SECRET)));
@@ -98,10 +98,10 @@ fn a_secret_reaches_the_program_it_is_meant_for_and_nothing_else() {
     for words in [&["events", "-n", "1000", "--json"][..], &["status", "--json"], &["show", "trusted-1", "--json"]] {
         assert!(!world.orch(words).stdout.contains(SECRET), "{words:?}");
     }
-    // The whole state folder, the append-only file with everything that Redis was ever told included.
+    // The whole state folder, including the append-only file with every command that Redis received.
     let mut found = Vec::new();
     files_with_it(&world.home, &mut found);
-    // The program's own file is its own: it wrote the secret there itself.
+    // The program itself wrote the secret into this file.
     found.retain(|path| !path.ends_with("/answer.json"));
     assert_eq!(found, [] as [String; 0]);
     world.stop_and_check_nothing_left();

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::{delegated, done, text};
 use crate::common::{World, gate};
 
-/// Asserts that `value` has exactly these fields, in words: `text`, `count`, `bool`, `time`, `list`, `map`, `number`,
-/// `any`, each perhaps with a `?` where `null` will do.
+/// Asserts that `value` has exactly these fields, of these types: `text`, `count`, `bool`, `time`, `list`, `map`,
+/// `number` or `any`. A `?` after the type also allows `null`.
 #[track_caller]
 fn has(value: &Value, fields: &[(&str, &str)]) {
     let map = value.as_object().unwrap_or_else(|| panic!("no object: {value}"));
@@ -107,11 +107,14 @@ fn status_and_agents() {
     for agent in agents {
         has(agent, AGENT);
     }
-    assert_eq!(agents[0]["session"], "opus-master", "the master is first");
+    assert_eq!(agents[0]["session"], "opus-master", "the master is listed first");
     let busy = &agents[1];
     assert_eq!((&busy["id"], &busy["task"], &busy["attempt"]), (&json!("shell-1"), &json!(id), &json!(1)));
     let pid = busy["pid"].as_u64().unwrap() as u32;
-    assert!(world.processes().iter().any(|p| p.pid == pid && p.command.contains("run-agent")), "the runner's");
+    assert!(
+        world.processes().iter().any(|p| p.pid == pid && p.command.contains("run-agent")),
+        "the pid is the runner's"
+    );
 
     let listed = world.orch_json(&["agents"]);
     let ids = |list: &Value| list.as_array().unwrap().iter().map(|a| text(&a["id"])).collect::<Vec<_>>();
@@ -164,7 +167,10 @@ fn tasks() {
     );
     let listed = world.orch_json(&["tasks"]);
     has(&listed[0], TASK);
-    assert!(listed[0].get("attempts").is_none() && listed[0].get("result").is_none(), "a list is short");
+    assert!(
+        listed[0].get("attempts").is_none() && listed[0].get("result").is_none(),
+        "a list has no attempts and no results"
+    );
     assert_eq!(world.orch_json(&["wait", &id]), json!([task]));
 
     let other = done(&world, &["--retries", "0", "exit 1"]);
@@ -172,7 +178,7 @@ fn tasks() {
     let ids = |words: &[&str]| -> Vec<String> {
         world.orch_json(words).as_array().unwrap().iter().map(|t| text(&t["id"])).collect()
     };
-    assert_eq!(ids(&["tasks"]), [other, &id], "the newest first");
+    assert_eq!(ids(&["tasks"]), [other, &id], "tasks are listed newest first");
     assert_eq!(ids(&["tasks", "--state", "failed"]), [other]);
     assert_eq!(ids(&["tasks", "--role", "shell", "--state", "succeeded"]), [id.as_str()]);
     assert!(ids(&["tasks", "--role", "sonnet"]).is_empty());

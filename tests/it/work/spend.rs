@@ -5,14 +5,14 @@ use serde_json::json;
 use super::{delegated, done, each, text};
 use crate::common::World;
 
-/// Reports so much, and ends so.
+/// Returns a script that reports usage with this cost, and then runs `then`.
 fn uses(cost_usd: &str, then: &str) -> String {
     let usage = format!("{{\"usage\": {{\"input_tokens\": 1000, \"output_tokens\": 20, \"cost_usd\": {cost_usd}}}}}");
     format!("echo '{usage}' > \"$ORCH_RESULT\"; {then}")
 }
 
 #[test]
-fn what_was_used_is_shown_by_task_and_role_and_day() {
+fn usage_is_shown_by_task_role_and_day() {
     let world = World::started("[roles.shell.retry]\nbase = \"10ms\"");
     let task = done(&world, &["--retries", "1", &uses("0.25", "[ $ORCH_ATTEMPT = 2 ]")]);
     assert_eq!(each(&task["attempts"], "usage").iter().map(|u| &u["cost_usd"]).collect::<Vec<_>>(), [0.25, 0.25]);
@@ -28,11 +28,11 @@ fn what_was_used_is_shown_by_task_and_role_and_day() {
 }
 
 #[test]
-fn a_role_beyond_its_day_leaves_its_tasks_ready_and_says_until_when() {
+fn a_role_over_its_daily_budget_keeps_its_tasks_ready_and_reports_until_when() {
     let world = World::started("[roles.shell]\nmax_cost_usd_per_day = 0.5");
     done(&world, &[&uses("0.5", "true")]);
     let id = delegated(&world, &["echo later"]);
-    world.wait_until("status says it", || {
+    world.wait_until("status reports it", || {
         let status = world.status();
         each(&status["attention"], "what").iter().any(|w| w.as_str().unwrap().contains("role shell starts nothing for"))
     });
@@ -42,7 +42,7 @@ fn a_role_beyond_its_day_leaves_its_tasks_ready_and_says_until_when() {
 }
 
 #[test]
-fn a_task_beyond_its_limit_is_held_and_a_person_lets_it_go_on() {
+fn a_task_over_its_budget_is_held_until_a_person_retries_it() {
     let world = World::started("[roles.shell]\nmax_task_cost_usd = 0.5\n[roles.shell.retry]\nbase = \"10ms\"");
     let id = delegated(&world, &[&uses("0.5", "[ $ORCH_ATTEMPT = 2 ]")]);
     let held = world.wait_for(&id, "held");
@@ -52,11 +52,11 @@ fn a_task_beyond_its_limit_is_held_and_a_person_lets_it_go_on() {
 }
 
 #[test]
-fn a_rate_limit_holds_the_role_back_until_it_is_over() {
+fn a_rate_limit_suspends_the_role_until_it_ends() {
     let world = World::started("");
     let limited = "echo '{\"cause\": \"rate_limited\", \"retry_after_ms\": 4000}' > \"$ORCH_RESULT\"; exit 1";
     let first = delegated(&world, &[&format!("[ $ORCH_ATTEMPT = 2 ] || {{ {limited}; }}")]);
-    world.wait_until("it is limited", || world.show(&first)["state"] == "delayed");
+    world.wait_until("the task is delayed by the limit", || world.show(&first)["state"] == "delayed");
     let due = super::ms(&world.show(&first)["due_at"]);
     let other = delegated(&world, &["echo other"]);
     let why = world.orch(&["why", &other]).ok();

@@ -12,7 +12,7 @@ const CAT: &str = "[roles.cat]\ncommand = [\"cat\"]\n[roles.word]\ncommand = [\"
 #[test]
 fn a_text_arrives_byte_for_byte() {
     let world = World::started(CAT);
-    for said in [
+    for sent in [
         "quotes ' \" ` and $HOME $(touch pwned) \\ \\n %s",
         "lines\n\n  more\n",
         "semicolons; and one at the end;",
@@ -24,18 +24,18 @@ fn a_text_arrives_byte_for_byte() {
         " ",
         "*",
     ] {
-        if said.trim().is_empty() {
-            let empty = world.orch(&["delegate", "--role", "cat", said]).ended(2);
+        if sent.trim().is_empty() {
+            let empty = world.orch(&["delegate", "--role", "cat", sent]).ended(2);
             assert!(empty.stderr.contains("no text"), "{empty:#?}");
             continue;
         }
         for role in ["cat", "word"] {
-            let words = ["delegate", "--json", "--role", role, "--", said];
+            let words = ["delegate", "--json", "--role", role, "--", sent];
             let id = text(&world.orch(&words).ended(0).json()["id"]);
             let task = world.wait_for(&id, "succeeded");
             assert_eq!(
                 (task["description"].as_str(), task["result"]["text"].as_str()),
-                (Some(said), Some(said)),
+                (Some(sent), Some(sent)),
                 "{role}"
             );
         }
@@ -44,15 +44,15 @@ fn a_text_arrives_byte_for_byte() {
 }
 
 #[test]
-fn what_would_command_a_terminal_reaches_the_program_and_no_terminal() {
+fn terminal_escape_sequences_reach_the_program_and_no_terminal() {
     let world = World::started(CAT);
     let hostile = "\x1b]0;title\x07\x1b[31mred\x1b[0m \u{9b}2J\r\nend";
     let task = done(&world, &["--role", "cat", hostile]);
     let output = fs::read(Path::new(task["result"]["path"].as_str().unwrap()).join("output")).unwrap();
-    assert_eq!(output, hostile.as_bytes(), "the program had it all, and the log has it all");
-    let said = text(&task["result"]["text"]);
-    assert!(!said.contains(|c: char| c.is_control() && c != '\n'), "{said:?}");
-    assert!(said.contains("red") && said.ends_with("end"), "{said:?}");
+    assert_eq!(output, hostile.as_bytes(), "the program received every byte, and the log contains every byte");
+    let shown = text(&task["result"]["text"]);
+    assert!(!shown.contains(|c: char| c.is_control() && c != '\n'), "{shown:?}");
+    assert!(shown.contains("red") && shown.ends_with("end"), "{shown:?}");
     for words in [&["tasks"][..], &["events"], &["logs"], &["show", task["id"].as_str().unwrap()]] {
         let shown = world.orch(words).ok();
         assert!(!shown.contains(|c: char| c.is_control() && c != '\n' && c != '\t'), "{words:?}: {shown:?}");
@@ -60,7 +60,7 @@ fn what_would_command_a_terminal_reaches_the_program_and_no_terminal() {
 }
 
 #[test]
-fn a_text_has_a_mebibyte_and_not_a_byte_more() {
+fn a_text_has_at_most_one_mebibyte() {
     let world = World::started(CAT);
     let delegate = |input: &[u8]| feed(world.orch_command(&["delegate", "--role", "cat", "--json", "-"]), input);
     let mut most = "0123456789abcdé\n".repeat(1 << 16).into_bytes();
@@ -76,7 +76,7 @@ fn a_text_has_a_mebibyte_and_not_a_byte_more() {
     assert_eq!(fs::read(Path::new(result["path"].as_str().unwrap()).join("output")).unwrap(), most);
     assert_eq!(result["truncated"], true);
     assert!(most.ends_with(result["text"].as_str().unwrap().as_bytes()), "the end is kept");
-    // As one argument it can't be: the task says so, and is not tried again.
+    // As a single argument it is too long: the task reports that, and is not retried.
     let id = text(&feed(world.orch_command(&["delegate", "--role", "word", "--json", "-"]), &most).json()["id"]);
     let task = world.wait_for(&id, "failed");
     assert_eq!((&task["cause"], task["attempts"].as_array().unwrap().len()), (&json!("permanent"), 1));
@@ -85,15 +85,15 @@ fn a_text_has_a_mebibyte_and_not_a_byte_more() {
     most.push(b'.');
     let refused = delegate(&most).ended(2);
     assert!(refused.stdout.contains("1 MiB") && refused.stdout.contains("--artifact"), "{refused:#?}");
-    assert_eq!(world.orch_json(&["tasks"]).as_array().unwrap().len(), 2, "nothing was accepted");
+    assert_eq!(world.orch_json(&["tasks"]).as_array().unwrap().len(), 2, "no other task is accepted");
 }
 
 #[test]
 fn standard_input_is_a_text() {
     let world = World::started(CAT);
-    let said =
+    let output =
         feed(world.orch_command(&["delegate", "--role", "cat", "--wait", "-"]), "-\nvon der Pipe ü\n".as_bytes());
-    assert_eq!(said.ok(), "-\nvon der Pipe ü\n");
+    assert_eq!(output.ok(), "-\nvon der Pipe ü\n");
     for (input, complaint) in [(&b"a\0b"[..], "NUL"), (b"caf\xe9", "UTF-8"), (b"", "no text"), (b" \n", "no text")] {
         let refused = feed(world.orch_command(&["delegate", "--role", "cat", "-"]), input).ended(2);
         assert!(refused.stderr.contains(complaint) && refused.stderr.contains("hint:"), "{refused:#?}");

@@ -18,11 +18,11 @@ fn wait_is_for_all_or_for_any() {
     assert!(!all.has_ended());
     world.touch("go");
     let all = all.end().ended(0).json();
-    assert_eq!(each(&all, "id"), [&json!(slow), &json!(quick)], "each once, in the order asked for");
+    assert_eq!(each(&all, "id"), [&json!(slow), &json!(quick)], "each task once, in the order of the arguments");
 }
 
 #[test]
-fn a_wait_that_takes_too_long_says_what_is_open() {
+fn a_wait_that_times_out_reports_the_open_tasks() {
     let world = World::started("");
     let slow = delegated(&world, &[&gate(&world.file("go"))]);
     let done = delegated(&world, &["true"]);
@@ -48,19 +48,19 @@ fn one_failure_among_several_is_exit_code_1_and_all_are_shown() {
 }
 
 #[test]
-fn a_waiter_is_woken_and_does_not_look_now_and_then() {
+fn a_waiter_is_woken_by_the_end_of_its_task() {
     let world = World::started("");
     let id = delegated(&world, &[&gate(&world.file("go"))]);
     world.wait_for(&id, "running");
     let waiter = world.orch_started(&["wait", "--json", &id]);
-    world.wait_until("it waits", || world.orch(&["show", &id]).code == 0);
+    world.wait_until("the waiter waits", || world.orch(&["show", &id]).code == 0);
     world.touch("go");
     let ended = waiter.end().ended(0).json();
     assert_eq!(ended[0]["state"], "succeeded");
 }
 
 #[test]
-fn result_is_the_answer_alone_or_says_why_there_is_none() {
+fn result_prints_only_the_answer_or_the_reason_for_its_absence() {
     let world = World::started("");
     let open = delegated(&world, &[&gate(&world.file("go"))]);
     let none = world.orch(&["result", &open]).ended(1);

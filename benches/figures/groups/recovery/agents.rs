@@ -1,5 +1,5 @@
-//! kill -9 of a runner or of a program, kill-session of a session: until the task is ready again, less the delay before its
-//! next try, which is meant.
+//! The time from `kill -9` of a runner or of a program, or from `kill-session`, until the task is ready again, without
+//! the intended delay before its next attempt.
 
 use nix::{
     sys::signal::{Signal, kill},
@@ -19,11 +19,11 @@ use crate::{
 const RUNS: usize = 50;
 const ROLE: &str = "sleeper";
 
-/// Ends something of an agent's.
+/// Ends a part of an agent.
 type End = fn(&World, &Agent) -> Result<()>;
 
 pub fn measure() -> Result<Vec<Row>> {
-    // The delay is not what is measured: a short one, lest the measuring takes long.
+    // The delay is not measured; a short one keeps the measurement short.
     let world = World::new(&format!(
         "[retry]\nbase = \"40ms\"\n[roles.{ROLE}]\ncommand = [\"sleep\", \"{{prompt}}\"]\nmin = 1\nmax = 1\n"
     ))?;
@@ -41,7 +41,7 @@ pub fn measure() -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// In ms; Redis says when, to the millisecond.
+/// Returns the time in ms; the event's time is Redis's, with a resolution of one millisecond.
 fn ready_again(world: &World, end: End) -> Result<f64> {
     let (task, agent) = at_work(world)?;
     let last = world.last_event()?;
@@ -60,8 +60,8 @@ fn ready_again(world: &World, end: End) -> Result<f64> {
     Ok(ready.at.0 as f64 - ended - meant)
 }
 
-/// A task that runs, and the agent that has it. The agent has done another one before: the role of an agent that dies
-/// without is held back for a while, and so it should be.
+/// Returns a running task and its agent. The agent has completed a task before, because the role of an agent that dies
+/// before its first success is suspended for a while.
 fn at_work(world: &World) -> Result<(TaskId, Agent)> {
     let task = |text: &str| Delegate { role: Some(ROLE.into()), text: text.into(), ..Delegate::default() };
     let last = world.last_event()?;

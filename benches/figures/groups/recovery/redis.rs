@@ -1,5 +1,5 @@
-//! kill -9 of the redis-server with many tasks stored, until a task is accepted again; beside the same server on the same
-//! files by hand, until it answers.
+//! The time from `kill -9` of a redis-server with many tasks until a task is accepted again. The reference is the time
+//! that the same server needs to answer when it is started by hand on the same files.
 
 use std::{
     fs,
@@ -30,7 +30,7 @@ use crate::{
 };
 
 const ROLE: &str = "idler";
-/// As many calls are under way at once; Redis syncs them together.
+/// The number of concurrent calls; Redis syncs them together.
 const AT_ONCE: usize = 500;
 
 pub fn measure() -> Result<Vec<Row>> {
@@ -56,7 +56,7 @@ fn accepted_again(tasks: usize, goal: f64) -> Result<[Row; 2]> {
     let pid: i32 = fs::read_to_string(server.join("server.lock"))?.trim().parse()?;
     let killed = Instant::now();
     kill(Pid::from_raw(pid), Signal::SIGKILL)?;
-    // Whoever is told after some seconds to try again does so.
+    // A call that fails after some seconds is repeated.
     world.until_by("a task is accepted again", Duration::from_millis(1), || {
         Ok(world.delegate(ROLE, "the first one after it").is_ok())
     })?;
@@ -66,7 +66,8 @@ fn accepted_again(tasks: usize, goal: f64) -> Result<[Row; 2]> {
     let bare = by_hand(&world, &copy)?;
     let name = format!("Redis killed with {tasks} tasks: a task is accepted again");
     Ok([
-        Row::new(name, Unit::Ms, Goal::AtMost(goal), took, 1).beside(bare, "redis-server on these files, by hand"),
+        Row::new(name, Unit::Ms, Goal::AtMost(goal), took, 1)
+            .with_reference(bare, "redis-server on these files, by hand"),
         Row::new(format!("{tasks} tasks delegated"), Unit::Ms, Goal::None, clock::in_ms(filled), 1),
     ])
 }
@@ -107,7 +108,7 @@ fn copy_all(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Until the server has loaded its file and answers, in ms.
+/// Returns the time until the server has loaded its file and answers, in ms.
 fn by_hand(world: &World, dir: &Path) -> Result<f64> {
     let (program, socket) = (find_program()?, dir.join("s"));
     let began = Instant::now();

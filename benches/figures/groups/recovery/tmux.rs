@@ -1,4 +1,4 @@
-//! kill -9 of the tmux server under fifty agents at work, until all their tasks run again.
+//! The time from `kill -9` of the tmux server with fifty busy agents until all their tasks run again.
 
 use std::{
     collections::HashSet,
@@ -27,10 +27,10 @@ pub fn measure() -> Result<Vec<Row>> {
     let tasks = (0..AGENTS).map(|_| world.delegate("sleeper", "600")).collect::<Result<Vec<_>>>()?;
     let look = Duration::from_millis(20);
     world.until_by("all agents are at work", look, || Ok(world.count(TaskState::Running)? == AGENTS as u64))?;
-    // Agents that die young hold their role back, and so they should.
+    // The role of agents that die before their first success would be suspended.
     std::thread::sleep(Duration::from_secs(11));
-    let said = world.tmux(&["display-message", "-p", "#{pid}"]).output()?;
-    let server: i32 = String::from_utf8_lossy(&said.stdout).trim().parse()?;
+    let output = world.tmux(&["display-message", "-p", "#{pid}"]).output()?;
+    let server: i32 = String::from_utf8_lossy(&output.stdout).trim().parse()?;
     let last = world.last_event()?;
     let killed = Instant::now();
     kill(Pid::from_raw(server), Signal::SIGKILL)?;

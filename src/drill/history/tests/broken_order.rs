@@ -1,7 +1,7 @@
-//! What comes after what, broken by hand.
+//! Violations of the invariants of order.
 
 use super::{
-    broken::{Way, breaks, place},
+    broken::{Way, breaks, index},
     story::{Story, id},
 };
 use crate::{
@@ -13,8 +13,8 @@ use crate::{
 fn dependencies_come_first() {
     let early: Way = (
         |s| {
-            // All of `b` is told before the success of `a`.
-            let success = place(s, 'a', "task.succeeded", 0);
+            // Moves all events of `b` before the success of `a`.
+            let success = index(s, 'a', "task.succeeded", 0);
             let event = s.history.events.remove(success);
             s.history.events.push(event);
         },
@@ -30,7 +30,7 @@ fn nothing_stays_blocked() {
         &[
             (
                 |s| {
-                    // Nobody cancels `j` with the `k` that it waits for.
+                    // `j` is not cancelled together with its dependency `k`.
                     s.delegate('k', &[], None);
                     s.delegate('j', &['k'], None);
                     s.cancel('k');
@@ -40,7 +40,7 @@ fn nothing_stays_blocked() {
                 "left it blocked, and did not cancel it",
             ),
             (
-                // What it waits for had ended when it was delegated, and will not end again.
+                // Its dependency had already ended when it was delegated.
                 |s| s.delegate('j', &['a'], None),
                 "it is blocked, and nothing that it waits for is open",
             ),
@@ -50,7 +50,7 @@ fn nothing_stays_blocked() {
 
 #[test]
 fn subtasks_end_with_their_parent() {
-    // A parent that is at work, and its subtask.
+    // A running parent, and its subtask.
     fn family(s: &mut Story) {
         s.supervisor(12, 50);
         s.spawn("shell-1");
@@ -66,7 +66,7 @@ fn subtasks_end_with_their_parent() {
             s.claim('k', "shell-2");
             s.finish('k', Cause::Success);
         },
-        "gave up its parent t-000000000j, and it became running",
+        "ended its parent t-000000000j, and it became running",
     );
     let running: Way = (
         |s| {
@@ -75,33 +75,33 @@ fn subtasks_end_with_their_parent() {
             s.finish('j', Cause::Permanent);
             s.finish('k', Cause::NeedsPerson);
         },
-        "gave up its parent t-000000000j, and it became held",
+        "ended its parent t-000000000j, and it became held",
     );
     breaks("subtasks end with their parent", &[ready, running]);
 }
 
 #[test]
-fn tasks_keep_to_the_table() {
+fn tasks_follow_the_transition_table() {
     breaks(
-        "tasks keep to the table",
+        "tasks follow the transition table",
         &[
             (
                 |s| {
-                    let place = place(s, 'a', "task.ready", 1);
-                    s.history.events.remove(place);
+                    let index = index(s, 'a', "task.ready", 1);
+                    s.history.events.remove(index);
                 },
                 "goes from ready to running, after delayed",
             ),
             (
                 |s| {
-                    let first = place(s, 'h', "task.ready", 0);
+                    let first = index(s, 'h', "task.ready", 0);
                     s.history.events[first].from = Some("succeeded".into());
                 },
                 "goes from succeeded to ready, after nothing",
             ),
             (
                 |s| {
-                    let first = place(s, 'h', "task.ready", 0);
+                    let first = index(s, 'h', "task.ready", 0);
                     s.history.events.remove(first);
                 },
                 "goes from ready to running, after nothing",
@@ -111,9 +111,9 @@ fn tasks_keep_to_the_table() {
 }
 
 #[test]
-fn agents_keep_to_the_table() {
+fn agents_follow_the_transition_table() {
     breaks(
-        "agents keep to the table",
+        "agents follow the transition table",
         &[
             (
                 |s| {
@@ -124,7 +124,7 @@ fn agents_keep_to_the_table() {
             ),
             (
                 |s| {
-                    // It is started anew while it lives.
+                    // It is started again while it is alive.
                     let end = s.history.events.iter().position(|e| e.kind.as_str() == "agent.failed").unwrap();
                     s.history.events.remove(end);
                 },
@@ -135,9 +135,9 @@ fn agents_keep_to_the_table() {
 }
 
 #[test]
-fn the_last_event_tells_the_state() {
+fn the_last_event_matches_the_state() {
     breaks(
-        "the last event tells the state",
+        "the last event matches the state",
         &[
             (
                 |s| {
@@ -148,7 +148,7 @@ fn the_last_event_tells_the_state() {
             ),
             (
                 |s| {
-                    // Nobody heard that it was accepted.
+                    // Its acceptance was not acknowledged.
                     s.history.acknowledged.retain(|a| a.id != id('f'));
                     s.history.tasks.retain(|t| t.task.id != id('f'));
                 },
@@ -167,24 +167,24 @@ fn the_last_event_tells_the_state() {
 }
 
 #[test]
-fn every_event_says_why() {
+fn every_event_has_a_reason() {
     let silent: Way = (|s| s.history.events[3].reason = " ".into(), "it has no reason");
-    breaks("every event says why", &[silent]);
+    breaks("every event has a reason", &[silent]);
 }
 
 #[test]
 fn one_supervisor() {
     let two: Way = (
         |s| s.history.supervisors[0].until = Timestamp(s.history.supervisors[1].from.0 + 1),
-        "supervisor 11: it was there at",
+        "supervisor 11: it ran at",
     );
     breaks("one supervisor", &[two]);
 }
 
 #[test]
-fn an_orderly_end_is_one() {
+fn a_clean_stop_is_complete() {
     breaks(
-        "an orderly end is one",
+        "a clean stop is complete",
         &[
             (
                 |s| {

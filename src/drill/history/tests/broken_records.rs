@@ -1,7 +1,7 @@
-//! What is acknowledged, recorded and executed, broken by hand.
+//! Violations of the invariants of acknowledgements, records and executions.
 
 use super::{
-    broken::{Way, breaks, forget, place},
+    broken::{Way, breaks, index, remove_task},
     story::{Story, id},
 };
 use crate::model::{cause::Cause, time::Timestamp};
@@ -11,7 +11,7 @@ fn accepted_tasks_are_known() {
     breaks(
         "accepted tasks are known",
         &[
-            (|s| forget(s, 'h'), "t-000000000h: it was acknowledged at"),
+            (|s| remove_task(s, 'h'), "t-000000000h: it was acknowledged at"),
             (
                 |s| {
                     let twice = s.task('h').clone();
@@ -34,22 +34,22 @@ fn one_key_one_task() {
                     s.history.acknowledged[1].key = None;
                     s.task('b').task.key = Some("key of a".into());
                 },
-                "stood for t-000000000a before",
+                "belonged to t-000000000a before",
             ),
         ],
     );
 }
 
 #[test]
-fn every_task_comes_to_rest() {
+fn every_task_ends_or_waits_for_a_person() {
     let delegated: Way = (|s| s.delegate('j', &[], None), "t-000000000j: it is ready although");
-    breaks("every task comes to rest", &[delegated]);
+    breaks("every task ends or waits for a person", &[delegated]);
 }
 
 #[test]
-fn an_end_explains_itself() {
+fn every_end_has_a_cause_and_a_reason() {
     breaks(
-        "an end explains itself",
+        "every end has a cause and a reason",
         &[
             (|s| s.task('h').task.cause = None, "it is failed, with no cause"),
             (|s| s.task('h').task.cause = Some(Cause::Success), "it is failed, with success"),
@@ -60,9 +60,9 @@ fn an_end_explains_itself() {
 }
 
 #[test]
-fn dead_letters_are_whole() {
+fn dead_letters_are_complete() {
     breaks(
-        "dead letters are whole",
+        "dead letters are complete",
         &[
             (|s| s.task('h').task.description.clear(), "its text is gone"),
             (|s| s.history.outputs = Some(vec![(id('e'), 1), (id('h'), 1)]), "attempt 2 has no output"),
@@ -72,7 +72,7 @@ fn dead_letters_are_whole() {
 
 #[test]
 fn one_success() {
-    /// Says of an attempt that it ended otherwise than it did, in its record and in its event.
+    /// Changes the cause of an attempt, in its record and in its event.
     fn ended(s: &mut Story, letter: char, number: usize, cause: Cause) {
         s.task(letter).attempts[number - 1].cause = Some(cause);
         let about = |e: &&mut crate::model::event::Event| {
@@ -92,7 +92,7 @@ fn one_success() {
                     ended(s, 'b', 1, Cause::Success);
                     ended(s, 'b', 2, Cause::Lost);
                 },
-                "it was tried again after attempt 1 succeeded",
+                "it was retried after attempt 1 succeeded",
             ),
             (
                 |s| {
@@ -129,24 +129,24 @@ fn fences_grow() {
 }
 
 #[test]
-fn attempts_are_as_told() {
+fn attempts_match_their_events() {
     breaks(
-        "attempts are as told",
+        "attempts match their events",
         &[
             (
                 |s| {
-                    let place = place(s, 'a', "task.running", 0);
-                    s.history.events[place].agent = Some("shell-7".into());
+                    let index = index(s, 'a', "task.running", 0);
+                    s.history.events[index].agent = Some("shell-7".into());
                 },
                 "attempt 1 was claimed by shell-7",
             ),
             (|s| s.task('h').attempts[0].cause = Some(Cause::RateLimited), "its record says rate_limited"),
             (
                 |s| {
-                    let untold = s.task('d').attempts[0].clone();
-                    s.task('f').attempts.push(untold);
+                    let unclaimed = s.task('d').attempts[0].clone();
+                    s.task('f').attempts.push(unclaimed);
                 },
-                "0 claims are told, and 1 attempts recorded",
+                "0 events record a claim, and 1 attempts are recorded",
             ),
         ],
     );
@@ -154,20 +154,20 @@ fn attempts_are_as_told() {
 
 #[test]
 fn an_attempt_ends_once() {
-    // The first attempt was given up as lost, and ends the task a second time.
+    // The first attempt was lost, and ends the task a second time.
     let twice: Way = (
         |s| {
-            let place = place(s, 'b', "task.succeeded", 0);
-            s.history.events[place].data = Some(serde_json::json!({"cause": "lost", "attempt": 1}));
+            let index = index(s, 'b', "task.succeeded", 0);
+            s.history.events[index].data = Some(serde_json::json!({"cause": "lost", "attempt": 1}));
         },
         "attempt 1 ended as lost by event 27-0 (task.succeeded), and had ended before",
     );
-    // An earlier attempt, which nobody had ended, comes back.
+    // An earlier attempt without a recorded end reports one.
     let late: Way = (
         |s| {
-            let first = place(s, 'h', "task.delayed", 0);
+            let first = index(s, 'h', "task.delayed", 0);
             s.history.events[first].data = None;
-            let last = place(s, 'h', "task.failed", 0);
+            let last = index(s, 'h', "task.failed", 0);
             s.history.events[last].data = Some(serde_json::json!({"cause": "transient", "attempt": 1}));
             s.task('h').task.retries = 0;
             s.task('h').task.failures = 1;
@@ -178,14 +178,14 @@ fn an_attempt_ends_once() {
 }
 
 #[test]
-fn tries_are_bounded() {
+fn attempts_are_bounded() {
     breaks(
-        "tries are bounded",
+        "attempts are bounded",
         &[
             (|s| s.task('h').task.failures = 3, "it failed 3 times (1 retries)"),
-            (|s| s.task('b').task.lost = 3, "was lost 3 times (1 forgiven)"),
-            (|s| s.task('h').task.retries = 5, "it was given up too early"),
-            (|s| s.task('a').task.retries = 0, "it was not given up"),
+            (|s| s.task('b').task.lost = 3, "was lost 3 times (1 permitted)"),
+            (|s| s.task('h').task.retries = 5, "it failed too early"),
+            (|s| s.task('a').task.retries = 0, "it did not fail"),
         ],
     );
 }
@@ -203,7 +203,7 @@ fn programs_run_for_attempts() {
                 },
                 "no such attempt is recorded",
             ),
-            (|s| s.history.executions[0].agent = "shell-9".into(), "it was given to shell-1"),
+            (|s| s.history.executions[0].agent = "shell-9".into(), "it belongs to shell-1"),
             (|s| s.history.executions[0].fence = Some(77), "another fence than 1"),
         ],
     );
@@ -223,11 +223,11 @@ fn an_attempt_runs_once() {
 
 #[test]
 fn attempts_do_not_overlap() {
-    let at_once: Way = (
+    let overlap: Way = (
         |s| s.history.executions[0].ended_at = Some(Timestamp(s.history.executions[1].started_at.0 + 1)),
         "t-000000000a: the execution of attempt 2",
     );
-    breaks("attempts do not overlap", &[at_once]);
+    breaks("attempts do not overlap", &[overlap]);
 }
 
 #[test]

@@ -7,15 +7,15 @@ use self::story::{Story, id};
 use super::{INVARIANTS, LOST_DATA, check};
 use crate::model::{agent::AgentState, cause::Cause};
 
-/// Everything that may go well: retries, losses, a late finish, dependencies, cancellations, a hierarchy, two
-/// supervisors, an orderly end.
+/// Returns a history without violations that contains retries, losses, a late finish, dependencies, cancellations, a
+/// hierarchy, two supervisors, and a clean stop.
 ///
 /// - `a` fails once, and succeeds; `b` waits for it, is lost once, and succeeds.
-/// - `c` is lost too often, and is a dead letter; `d`, which waits for it, is cancelled with it. A person starts both
-///   anew; `c` succeeds, and `d` is held.
-/// - `e` fails for good, and with it its subtasks `f`, which was ready, and `g`, which was running.
+/// - `c` is lost too often, and is a dead letter; `d`, which waits for it, is cancelled with it. A person retries both;
+///   `c` succeeds, and `d` is held.
+/// - `e` fails permanently, and with it its subtasks `f`, which was ready, and `g`, which was running.
 /// - `h` fails twice, and is a dead letter.
-/// - `m` fails with its subtask `n`; a person starts `n` anew, which is held, and removes the dead letter `m`.
+/// - `m` fails with its subtask `n`; a person retries `n`, which is held, and removes the dead letter `m`.
 fn good() -> Story {
     let mut s = Story::default();
     s.supervisor(10, 12);
@@ -91,26 +91,26 @@ fn good() -> Story {
 }
 
 #[test]
-fn a_good_history_breaks_nothing() {
+fn a_good_history_has_no_violations() {
     assert_eq!(check(&good().history), []);
 }
 
 #[test]
-fn an_unsettled_one_may_have_open_tasks_and_living_agents() {
+fn an_unsettled_history_may_have_open_tasks_and_live_agents() {
     let mut s = good();
     s.supervisor(12, 5);
     s.spawn("shell-3");
     s.delegate('j', &[], None);
     s.delegate('k', &['j'], None);
     s.claim('j', "shell-3");
-    assert_eq!(broken::names(&s), ["every task comes to rest"]);
+    assert_eq!(broken::names(&s), ["every task ends or waits for a person"]);
     s.history.unsettled = true;
     assert_eq!(check(&s.history), []);
 }
 
-/// Wherever the stream is cut: what is left of it breaks nothing that is said to hold nevertheless.
+/// Wherever the stream is cut, the rest violates no invariant.
 #[test]
-fn a_trimmed_one_is_judged_by_what_is_left() {
+fn a_trimmed_history_is_checked_by_its_remaining_events() {
     let whole = good();
     for cut in 0..whole.history.events.len() {
         let mut history = whole.history.clone();
@@ -120,9 +120,9 @@ fn a_trimmed_one_is_judged_by_what_is_left() {
     }
 }
 
-/// A Redis that lost its newest writes: everything that happened last is unknown to records and events alike.
+/// A Redis that lost its newest writes: records and events both lack everything that happened last.
 #[test]
-fn a_loss_of_data_lifts_what_it_must_and_nothing_else() {
+fn a_loss_of_data_suspends_only_the_affected_invariants() {
     let mut s = good();
     s.history.tasks.retain(|t| t.task.id != id('h'));
     s.history.events.retain(|e| e.task.as_deref() != Some(id('h').as_str()));
@@ -130,7 +130,7 @@ fn a_loss_of_data_lifts_what_it_must_and_nothing_else() {
     assert!(lost.contains(&"accepted tasks are known") && lost.contains(&"programs run for attempts"), "{lost:?}");
     s.event(LOST_DATA.as_str(), None, None, "Redis came back with less than it had acknowledged");
     assert_eq!(check(&s.history), []);
-    // An agent's first lease after the loss has the fence that one before it had.
+    // An agent's first lease after the loss has the fence of an earlier lease.
     let mut again = s.history.executions[0].clone();
     (again.task, again.attempt) = (id('j'), 1);
     s.history.executions.push(again);
@@ -138,14 +138,14 @@ fn a_loss_of_data_lifts_what_it_must_and_nothing_else() {
 }
 
 #[test]
-fn it_is_written_down_and_read_back() {
+fn a_history_survives_serialization() {
     let history = good().history;
     let text = serde_json::to_string(&history).unwrap();
     assert_eq!(serde_json::from_str::<super::History>(&text).unwrap(), history);
 }
 
 #[test]
-fn every_promise_has_a_name_of_its_own_and_a_sentence() {
+fn every_invariant_has_a_unique_name_and_a_sentence() {
     let names: std::collections::BTreeSet<_> = INVARIANTS.iter().map(|i| i.name).collect();
     assert_eq!(names.len(), INVARIANTS.len());
     assert!(INVARIANTS.iter().all(|i| i.promise.len() > i.name.len()));

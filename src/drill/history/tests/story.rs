@@ -1,4 +1,4 @@
-//! Histories that went well, told in a few moves: each move writes what the store would have written.
+//! Builds histories from a few moves; each move writes the records and events that the store would have written.
 
 use crate::model::task::Spec;
 use serde_json::json;
@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// Tells a history, one move after another; a clock ticks with each event.
+/// A history under construction; its clock ticks with each event.
 #[derive(Default)]
 pub struct Story {
     pub history: History,
@@ -24,7 +24,7 @@ pub struct Story {
     clock: u64,
 }
 
-/// `t-000000000a` and so on: which task it is can be read in a violation.
+/// Returns `t-000000000a` and so on, so that a violation shows which task it concerns.
 pub fn id(letter: char) -> TaskId {
     format!("t-000000000{letter}").parse().unwrap()
 }
@@ -74,7 +74,7 @@ impl Story {
         }
     }
 
-    /// A supervisor's whole life is one move: it is seen from here for `ticks` events.
+    /// Adds a whole life of a supervisor: from now on, it is observed for `ticks` events.
     pub fn supervisor(&mut self, pid: u32, ticks: u64) {
         self.event("supervisor.started", None, None, &format!("supervisor {pid}"));
         let from = self.now();
@@ -131,7 +131,7 @@ impl Story {
         self.move_agent(agent, Some(AgentState::Starting), AgentState::Idle);
     }
 
-    /// The agent takes the task, and its program begins.
+    /// The agent claims the task, and its program starts.
     pub fn claim(&mut self, letter: char, agent: &str) {
         self.fence += 1;
         let (fence, number) = (self.fence, self.task(letter).attempts.len() as u32 + 1);
@@ -179,7 +179,7 @@ impl Story {
         self.task(letter).result = Some(result);
     }
 
-    /// The agent dies with its program, and the task is lost with it.
+    /// The agent and its program die, and the attempt is lost.
     pub fn crash(&mut self, letter: char, agent: &str) {
         self.end(letter, Cause::Lost, agent);
         self.move_agent(agent, Some(AgentState::Busy), AgentState::Failed);

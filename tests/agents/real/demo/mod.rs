@@ -1,7 +1,8 @@
 //! Records the session that the README shows: the real orch and the real claude, with a scripted model service.
 //!
-//! It runs only where `ORCH_DEMO` names the file to write (`scripts/demo` sets it). A person's terminal is a tmux server of
-//! its own; what it shows is captured while the story goes on, and [`svg`] turns the captures into one animated picture.
+//! It runs only if `ORCH_DEMO` names the file to write (`scripts/demo` sets it). The terminal of the demo's user is a
+//! separate tmux server. Its screen is captured during the demo, and [`svg`] turns the captures into one animated
+//! picture.
 
 mod screen;
 mod svg;
@@ -37,7 +38,7 @@ fn delegation(text: &str) -> ToolCall {
     ToolCall { namespace: None, name: "mcp__orch__delegate_task".to_owned(), input }
 }
 
-/// What the models say.
+/// Returns the rules by which the models answer.
 fn script() -> Vec<Rule> {
     let found = |text: &str| -> Option<&'static str> {
         let (cart, payment) = (text.contains(CART), text.contains(PAYMENT));
@@ -75,7 +76,7 @@ fn script() -> Vec<Rule> {
     ]
 }
 
-/// For a viewer to read what stands there.
+/// Waits so that a viewer can read the screen.
 fn pause(ms: u64) {
     thread::sleep(Duration::from_millis(ms));
 }
@@ -110,7 +111,7 @@ fn records_the_session_of_the_readme() {
 
     screen.clears();
     let at_work = |agent: &str| fleet.world.agent(agent)["state"] == "busy";
-    fleet.wait_until("both are at work", || at_work("sonnet-1") && at_work("sonnet-2"));
+    fleet.wait_until("both agents are busy", || at_work("sonnet-1") && at_work("sonnet-2"));
     screen.runs("orch status", "sonnet-2");
     pause(2200);
     let cart = fleet.world.orch_json(&["tasks"]);
@@ -118,7 +119,7 @@ fn records_the_session_of_the_readme() {
     let (task, agent) = (cart["id"].as_str().unwrap(), cart["agent"].as_str().unwrap());
     let runner = fleet.world.runner_pid(agent);
     screen.runs(&format!("kill -9 {runner}     # the runner of {agent}"), "kill -9");
-    fleet.wait_until("it is tried again", || {
+    fleet.wait_until("the task is retried", || {
         fleet.world.show(task)["attempts"].as_array().is_some_and(|a| a.len() == 2)
     });
     pause(900);

@@ -1,4 +1,4 @@
-//! A person's terminal: it types, waits for what it shows, and keeps every change of it.
+//! The terminal of the demo's user: types into it, waits for text on it, and records every change of it.
 
 use std::{
     process::Command,
@@ -15,18 +15,18 @@ use crate::common::World;
 pub const COLUMNS: usize = 100;
 pub const ROWS: usize = 24;
 
-/// How often the terminal is looked at.
+/// The interval between two captures of the terminal.
 const LOOK: Duration = Duration::from_millis(70);
-/// Between two keys.
+/// The delay between two keys.
 const KEY: Duration = Duration::from_millis(35);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the terminal showed, and for how long.
 pub struct Frame {
     pub at: Duration,
-    /// As `capture-pane -e` gives it: a line per row, with colours.
+    /// The output of `capture-pane -e`: one line per row, with colours.
     pub text: String,
-    /// Column and row, where it is visible.
+    /// Column and row of the cursor, if it is visible.
     pub cursor: Option<(usize, usize)>,
 }
 
@@ -38,7 +38,7 @@ pub struct Screen {
     watch: Option<JoinHandle<()>>,
 }
 
-/// Calls of its tmux server.
+/// Makes commands for its tmux server.
 struct Tmux {
     world: Arc<dyn Fn() -> Command + Send + Sync>,
 }
@@ -72,7 +72,7 @@ impl Screen {
         let size = (COLUMNS.to_string(), ROWS.to_string());
         let shell = "PS1='\\[\\e[1;32m\\]~/shop\\[\\e[0m\\] $ ' exec bash --norc --noprofile";
         tmux.call(&["new-session", "-d", "-s", "screen", "-x", &size.0, "-y", &size.1, shell]);
-        // The prefix is the one of the sessions within.
+        // The prefix key belongs to the inner sessions.
         for option in [["status", "off"], ["prefix", "None"]] {
             tmux.call(&["set", "-g", option[0], option[1]]);
         }
@@ -87,7 +87,8 @@ impl Screen {
         screen
     }
 
-    /// Types a line at the shell's prompt, and waits until this is on the screen and the prompt is back, or a program has it.
+    /// Types a line at the shell's prompt, and waits until `until` is on the screen and the prompt is back or a program
+    /// has taken the screen.
     pub fn runs(&self, line: &str, until: &str) {
         self.types(line);
         thread::sleep(Duration::from_millis(300));
@@ -108,14 +109,14 @@ impl Screen {
         self.tmux.call(&["send-keys", "-t", "screen", name]);
     }
 
-    /// Leaves the session within.
+    /// Detaches from the inner session.
     pub fn leaves(&self) {
         self.key("C-b");
         self.key("d");
         self.shows("[detached");
     }
 
-    /// An empty screen with a prompt.
+    /// Clears the screen except for a prompt.
     pub fn clears(&self) {
         self.key("C-l");
         self.until("the screen is empty", |text| text.trim_end().lines().count() == 1);
@@ -138,7 +139,7 @@ impl Screen {
         }
     }
 
-    /// Closes it; all that it has shown.
+    /// Closes the terminal, and returns everything that it showed.
     pub fn close(mut self) -> Vec<Frame> {
         self.closing.store(true, SeqCst);
         if let Some(watch) = self.watch.take() {

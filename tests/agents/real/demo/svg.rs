@@ -1,23 +1,23 @@
-//! Captures of a terminal as one animated SVG: a film strip, moved by one frame at each change.
+//! Captures of a terminal as one animated SVG: a film strip that moves by one frame at each change.
 //!
-//! Each line that occurs is drawn once, and used by every frame that shows it. No script, no font, nothing from elsewhere: it
-//! plays where pictures are shown, on light and on dark pages.
+//! Each distinct line is drawn once, and used by every frame that shows it. The SVG has no script, no font and no
+//! external resource: it plays wherever images are shown, on light and on dark pages.
 
 use std::{collections::HashMap, fmt::Write, time::Duration};
 
 use super::screen::{COLUMNS, Frame, ROWS};
 
-/// Of one character.
+/// The size of one character, in pixels.
 const WIDTH: f64 = 8.4;
 const HEIGHT: f64 = 18.0;
-/// Around the text, and above it for the window's title.
+/// The margin around the text, and the space above it for the window's title.
 const MARGIN: f64 = 14.0;
 const TITLE: f64 = 34.0;
-/// No frame stays longer: a viewer waits for nothing.
+/// The longest time for which a frame is shown, so that pauses are short.
 const LONGEST: Duration = Duration::from_millis(2600);
-/// Nor shorter: what moves faster than this is one frame.
+/// The shortest time for which a frame is shown; faster changes are merged into one frame.
 const SHORTEST: Duration = Duration::from_millis(90);
-/// The last one, before it begins again.
+/// How long the last frame is shown before the animation starts again.
 const LAST: Duration = Duration::from_millis(5000);
 
 const TEXT: &str = "#d4dae1";
@@ -28,7 +28,7 @@ const PALETTE: [&str; 16] = [
     "#abe6a4", "#f5d88f", "#9cc6ff", "#dcb8ff", "#93e6eb", "#ffffff",
 ];
 
-/// How a piece of a line looks.
+/// The style of a part of a line.
 #[derive(Debug, Clone, PartialEq, Default)]
 struct Style {
     text: Option<String>,
@@ -40,7 +40,7 @@ struct Style {
     inverse: bool,
 }
 
-/// Characters of one look, with the column in which they begin.
+/// Characters of the same style, with the column in which they begin.
 #[derive(Debug, PartialEq)]
 struct Span {
     column: usize,
@@ -48,7 +48,7 @@ struct Span {
     style: Style,
 }
 
-/// The frames as one picture.
+/// Returns the frames as one animated SVG.
 pub fn animation(frames: &[Frame]) -> String {
     let shown = timed(frames);
     let total: f64 = shown.iter().map(|(_, time)| time.as_secs_f64()).sum();
@@ -98,7 +98,7 @@ pub fn animation(frames: &[Frame]) -> String {
     )
 }
 
-/// The frames that are shown, each with how long: pauses are cut short, and flicker is left out.
+/// Returns the frames to show and their durations: pauses are shortened, and flicker is removed.
 fn timed(frames: &[Frame]) -> Vec<(&Frame, Duration)> {
     let mut shown: Vec<(&Frame, Duration)> = Vec::new();
     for (number, frame) in frames.iter().enumerate() {
@@ -111,7 +111,7 @@ fn timed(frames: &[Frame]) -> Vec<(&Frame, Duration)> {
     shown
 }
 
-/// One line as SVG; empty where nothing is to be seen.
+/// Returns one line as SVG; empty if nothing is visible.
 fn draw(spans: &[Span]) -> String {
     let mut drawn = String::new();
     for span in spans {
@@ -137,7 +137,7 @@ fn draw(spans: &[Span]) -> String {
         let classes: Vec<&str> = classes.iter().filter_map(|(is, class)| is.then_some(*class)).collect();
         let class = if classes.is_empty() { String::new() } else { format!(" class=\"{}\"", classes.join(" ")) };
         let fill = text.map_or(String::new(), |colour| format!(" style=\"fill:{colour}\""));
-        // Whatever font is there, a column is a column.
+        // `textLength` keeps the columns aligned in any font.
         let length = text_of.chars().count() as f64 * WIDTH;
         let _ = write!(
             drawn,
@@ -153,7 +153,7 @@ fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;")
 }
 
-/// The pieces of one captured line.
+/// Returns the spans of one captured line.
 fn spans(line: &str) -> Vec<Span> {
     let (mut spans, mut style, mut column) = (Vec::<Span>::new(), Style::default(), 0);
     let mut rest = line;
@@ -165,7 +165,7 @@ fn spans(line: &str) -> Vec<Span> {
             }
             rest = sequence.get(end + 1..).unwrap_or_default();
         } else if let Some(command) = rest.strip_prefix("\x1b]") {
-            // A link: its text stands outside.
+            // A link: its text is outside of the sequence.
             rest = command.split_once("\x1b\\").map_or("", |(_, after)| after);
         } else if character == '\x1b' {
             rest = rest.get(2..).unwrap_or_default();
@@ -181,7 +181,7 @@ fn spans(line: &str) -> Vec<Span> {
     spans
 }
 
-/// What a sequence of SGR parameters changes.
+/// Applies a sequence of SGR parameters to a style.
 fn restyle(style: &mut Style, parameters: &str) {
     let mut numbers = parameters.split([';', ':']).map(|n| n.parse::<usize>().unwrap_or(0));
     while let Some(number) = numbers.next() {
@@ -209,7 +209,7 @@ fn restyle(style: &mut Style, parameters: &str) {
     }
 }
 
-/// A colour of 256, or of red, green and blue.
+/// Returns a colour of the palette of 256, or one of red, green and blue.
 fn extended(numbers: &mut impl Iterator<Item = usize>) -> Option<String> {
     match numbers.next()? {
         5 => Some(match numbers.next()? {

@@ -8,7 +8,7 @@ use std::{
 
 use crate::common::{Disk, Work, World, gate, kill9};
 
-/// The append-only file that is being written: of several the one that was changed last.
+/// Returns the append-only file that Redis writes: of several, the one that was modified last.
 fn append_only_file(folder: &Path) -> PathBuf {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).unwrap().flatten() {
@@ -22,7 +22,7 @@ fn append_only_file(folder: &Path) -> PathBuf {
 }
 
 #[test]
-fn a_record_that_was_cut_in_half_was_never_acknowledged_and_holds_up_nothing() {
+fn a_truncated_record_was_never_acknowledged_and_blocks_nothing() {
     let world = World::started("[roles.shell]\nmax = 1");
     let mut work = Work::default();
     let halves = ["*3\r\n$3\r\nSET\r\n$4\r\nhal", "*1\r\n$5\r\nMULTI\r\n*3\r\n$3\r\nSET\r\n$1\r\nx\r\n$1\r\nx\r\n"];
@@ -44,7 +44,7 @@ fn a_record_that_was_cut_in_half_was_never_acknowledged_and_holds_up_nothing() {
 }
 
 #[test]
-fn a_redis_that_is_killed_while_it_loads_loads_again() {
+fn a_redis_that_is_killed_while_it_loads_is_started_again() {
     let world = World::started("[roles.shell]\nmax = 1");
     let mut work = Work::default();
     let task = work.delegate(&world, &gate(&world.file("go")));
@@ -55,7 +55,7 @@ fn a_redis_that_is_killed_while_it_loads_loads_again() {
     kill9(world.redis_pid());
     let socket = format!("redis+unix://{}", world.home.join("redis/redis.sock").display());
     let mut loading = 0;
-    world.wait_until("it was killed three times while it loaded", || {
+    world.wait_until("Redis was killed three times while it loaded", || {
         let asked = redis::Client::open(socket.as_str()).and_then(|client| client.get_connection());
         let answer = asked.and_then(|mut connection| redis::cmd("PING").query::<String>(&mut connection));
         if answer.is_err_and(|e| e.code() == Some("LOADING") || e.to_string().contains("LOADING"))
@@ -72,7 +72,7 @@ fn a_redis_that_is_killed_while_it_loads_loads_again() {
 }
 
 #[test]
-fn a_full_disk_under_redis_alone_holds_results_back_and_loses_none() {
+fn a_full_disk_under_redis_delays_results_and_loses_none() {
     let world = World::builder().tables("[roles.shell]\nmax = 2").build();
     let folder = world.home.join("redis");
     let Some(disk) = Disk::new(&folder) else { return };
@@ -85,9 +85,9 @@ fn a_full_disk_under_redis_alone_holds_results_back_and_loses_none() {
     assert!(refused.code != 0 && refused.stderr.contains("hint:"), "{refused:#?}");
     world.touch("go");
     let report = world.home.join(format!("reports/{task}.1.json"));
-    world.wait_until("its report lies on disk", || report.exists());
+    world.wait_until("the report is on disk", || report.exists());
     disk.free();
-    world.wait_until("Redis is back", || world.orch(&["show", &task]).code == 0);
+    world.wait_until("Redis serves again", || world.orch(&["show", &task]).code == 0);
     work.delegate(&world, ":");
     work.all_succeed_at_once(&world);
     world.stop_and_check_nothing_left();

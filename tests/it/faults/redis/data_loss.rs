@@ -1,4 +1,5 @@
-//! A Redis that comes back with less than it had: living agents go on, results on disk count, and the loss is reported.
+//! A Redis that returns with less data than it had: live agents continue, results on disk count, and the loss is
+//! reported.
 
 use std::{fs, path::Path};
 
@@ -10,22 +11,22 @@ fn world() -> World {
     World::builder().supervisor("lease", "\"20s\"").tables("[roles.shell]\nmax = 3\nmin = 1").build()
 }
 
-/// A task that notes that it runs, and ends when the file `go` is there.
+/// Delegates a task that records its run in the file `name`, and ends when the file `go` exists.
 fn waits(world: &World, name: &str) -> String {
     let ran = append(&world.file(name), "x");
     world.delegate("shell", &format!("{ran}; {}; echo done", gate(&world.file("go"))))
 }
 
-/// Redis's files as they are now.
+/// Copies Redis's current files.
 fn copy(world: &World) -> tempfile::TempDir {
     let to = tempfile::tempdir().unwrap();
     copy_files(&world.home.join("redis/appendonlydir"), to.path());
     to
 }
 
-/// `kill -9` of Redis; its files become those of the copy, or are gone.
+/// Kills Redis with SIGKILL and replaces its files with those of the copy, or removes them.
 fn comes_back_with(world: &World, copy: Option<&Path>) {
-    // Its files are changed while the supervisor cannot start it again.
+    // The supervisor is stopped, so that it cannot start Redis before the files have changed.
     let (redis, supervisor) = (world.redis_pid(), world.supervisor_pid());
     crate::common::signal(supervisor, crate::common::Signal::SIGSTOP);
     kill9(redis);
@@ -44,9 +45,9 @@ fn copy_files(from: &Path, to: &Path) {
     }
 }
 
-/// The supervisor has remembered, outside of Redis, that these tasks were accepted.
-fn wait_until_remembered(world: &World, accepted: u64) {
-    world.wait_until("it is remembered", || {
+/// Waits until the supervisor has recorded, outside of Redis, that this number of tasks was accepted.
+fn wait_until_recorded(world: &World, accepted: u64) {
+    world.wait_until("the number of accepted tasks is recorded on disk", || {
         let memory: Value = fs::read(world.home.join("epoch.json"))
             .ok()
             .and_then(|bytes| serde_json::from_slice(&bytes).ok())
@@ -55,9 +56,9 @@ fn wait_until_remembered(world: &World, accepted: u64) {
     });
 }
 
-fn wait_until_settled(world: &World) {
-    world.wait_until("all who live are known again", || {
-        // Redis is away for a moment.
+fn wait_until_recovered(world: &World) {
+    world.wait_until("every live agent is registered again", || {
+        // Redis may be unreachable for a moment, so the command may fail.
         world.orch(&["events", "-n", "1000", "--json"]).stdout.contains("redis.settled")
     });
 }
@@ -73,29 +74,29 @@ fn agents_and_their_attempts_outlive_a_redis_that_comes_back_empty() {
     let ended = world.delegate("shell", "echo long ago");
     world.wait_for(&ended, "succeeded");
     let task = waits(&world, "ran");
-    world.wait_until("it runs", || world.lines("ran").len() == 1);
+    world.wait_until("the tasks run", || world.lines("ran").len() == 1);
     let (before, master) = (world.show(&task), world.runner_pid("opus-master"));
-    wait_until_remembered(&world, 2);
+    wait_until_recorded(&world, 2);
 
     comes_back_with(&world, None);
-    wait_until_settled(&world);
+    wait_until_recovered(&world);
     let shown = world.wait_for(&task, "running");
-    assert_eq!(fence_of(&shown, 0), fence_of(&before, 0), "its program goes on with the lease it has");
-    assert_eq!(world.runner_pid("opus-master"), master, "the master is the same");
+    assert_eq!(fence_of(&shown, 0), fence_of(&before, 0), "the program continues with its lease");
+    assert_eq!(world.runner_pid("opus-master"), master, "the master was not restarted");
     let attention = world.status()["attention"].to_string();
     assert!(attention.contains("Redis came back with less than it had: 2 tasks had been accepted"), "{attention}");
 
     world.touch("go");
     let shown = world.wait_for(&task, "succeeded");
     assert_eq!((shown["attempts"].as_array().unwrap().len(), &shown["result"]["text"]), (1, &"done\n".into()));
-    assert_eq!(world.lines("ran").len(), 1, "nothing was done twice");
+    assert_eq!(world.lines("ran").len(), 1, "no task ran twice");
     let next = world.delegate("shell", "echo after");
     assert!(fence_of(&world.wait_for(&next, "succeeded"), 0) > fence_of(&before, 0));
     world.stop_and_check_nothing_left();
 }
 
 #[test]
-fn what_happened_since_an_older_copy_is_taken_over_from_the_living_and_from_the_disk() {
+fn changes_since_an_older_copy_are_recovered_from_live_agents_and_the_disk() {
     let world = world();
     world.start();
     world.orch(&["scale", "shell", "3"]).ok();
@@ -109,21 +110,21 @@ fn what_happened_since_an_older_copy_is_taken_over_from_the_living_and_from_the_
             &format!("{}; echo first; {}", append(&world.file("ending"), "x"), gate(&world.file("end"))),
         ),
     );
-    world.wait_until("it runs", || world.lines("going").len() == 1 && world.lines("ending").len() == 1);
+    world.wait_until("the tasks run", || world.lines("going").len() == 1 && world.lines("ending").len() == 1);
     let blocked = world.orch_json(&["delegate", "--role", "shell", "--after", &going, "echo at last"]);
     let blocked = blocked["id"].as_str().unwrap().to_owned();
     let copy = copy(&world);
-    // Since then: one that was running has ended, a new one was accepted and is running, another one has ended.
+    // After the copy, a running task ends, a new task is accepted and runs, and another one is accepted and ends.
     world.touch("end");
     world.wait_for(&ending, "succeeded");
     let accepted = waits(&world, "accepted");
-    world.wait_until("it runs", || world.lines("accepted").len() == 1);
+    world.wait_until("the tasks run", || world.lines("accepted").len() == 1);
     let done = world.delegate("shell", "echo done and forgotten");
     world.wait_for(&done, "succeeded");
-    wait_until_remembered(&world, 5);
+    wait_until_recorded(&world, 5);
 
     comes_back_with(&world, Some(copy.path()));
-    wait_until_settled(&world);
+    wait_until_recovered(&world);
     let shown = world.wait_for(&ending, "succeeded");
     assert_eq!((shown["attempts"].as_array().unwrap().len(), &shown["result"]["text"]), (1, &"first\n".into()));
     world.touch("go");
@@ -131,20 +132,24 @@ fn what_happened_since_an_older_copy_is_taken_over_from_the_living_and_from_the_
         assert_eq!(world.wait_for(task, "succeeded")["attempts"].as_array().unwrap().len(), 1);
     }
     for name in ["going", "ending", "accepted"] {
-        assert_eq!(world.lines(name).len(), 1, "{name} was done twice");
+        assert_eq!(world.lines(name).len(), 1, "{name} ran twice");
     }
     world.wait_for(&blocked, "succeeded");
-    assert_eq!(world.orch(&["show", &done]).code, 2, "it had ended, and nobody needs it");
+    assert_eq!(
+        world.orch(&["show", &done]).code,
+        2,
+        "a task that had ended and that no other task needs is not recovered"
+    );
     world.stop_and_check_nothing_left();
 }
 
 #[test]
-fn a_task_whose_agent_died_with_redis_is_found_again_on_the_disk() {
+fn a_task_whose_agent_died_with_redis_is_recovered_from_the_disk() {
     let world = world();
     world.start();
     let task = waits(&world, "ran");
-    world.wait_until("it runs", || world.lines("ran").len() == 1);
-    wait_until_remembered(&world, 1);
+    world.wait_until("the tasks run", || world.lines("ran").len() == 1);
+    wait_until_recorded(&world, 1);
     let agent = world.show(&task)["attempts"][0]["agent"].as_str().unwrap().to_owned();
     let runner = world.runner_pid(&agent);
     let (redis, supervisor) = (world.redis_pid(), world.supervisor_pid());
@@ -160,14 +165,14 @@ fn a_task_whose_agent_died_with_redis_is_found_again_on_the_disk() {
 }
 
 #[test]
-fn a_redis_that_was_emptied_while_it_served_is_noticed() {
+fn a_redis_that_is_emptied_while_it_runs_is_noticed() {
     let world = world();
     world.start();
     let task = waits(&world, "ran");
-    world.wait_until("it runs", || world.lines("ran").len() == 1);
-    wait_until_remembered(&world, 1);
+    world.wait_until("the tasks run", || world.lines("ran").len() == 1);
+    wait_until_recorded(&world, 1);
     let () = redis::cmd("FLUSHALL").query(&mut world.redis()).unwrap();
-    wait_until_settled(&world);
+    wait_until_recovered(&world);
     world.touch("go");
     let shown = world.wait_for(&task, "succeeded");
     assert_eq!(shown["attempts"].as_array().unwrap().len(), 1, "{shown:#}");
@@ -176,13 +181,13 @@ fn a_redis_that_was_emptied_while_it_served_is_noticed() {
 }
 
 #[test]
-fn a_last_record_that_was_cut_from_the_file_costs_nothing_that_is_known_elsewhere() {
+fn records_that_were_cut_from_the_file_are_recovered_from_elsewhere() {
     let world = world();
     world.start();
     world.wait_for_agent("shell-1", "idle");
     let task = waits(&world, "ran");
-    world.wait_until("it runs", || world.lines("ran").len() == 1);
-    wait_until_remembered(&world, 1);
+    world.wait_until("the tasks run", || world.lines("ran").len() == 1);
+    wait_until_recorded(&world, 1);
     let (redis, supervisor) = (world.redis_pid(), world.supervisor_pid());
     crate::common::signal(supervisor, crate::common::Signal::SIGSTOP);
     kill9(redis);
@@ -190,12 +195,12 @@ fn a_last_record_that_was_cut_from_the_file_costs_nothing_that_is_known_elsewher
     let file = fs::read_dir(&files).unwrap().flatten().find(|f| f.file_name().to_string_lossy().ends_with(".incr.aof"));
     let path = file.unwrap().path();
     let whole = fs::read(&path).unwrap();
-    // The claim, and everything after it.
+    // Cuts the claim and everything after it.
     let marker = b"attempt 1 claimed by shell-1";
     let claim = whole.windows(marker.len()).position(|w| w == marker).unwrap();
     fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(claim as u64 + 5).unwrap();
     crate::common::signal(supervisor, crate::common::Signal::SIGCONT);
-    wait_until_settled(&world);
+    wait_until_recovered(&world);
     world.touch("go");
     let shown = world.wait_for(&task, "succeeded");
     assert_eq!(shown["attempts"].as_array().unwrap().len(), 1, "{shown:#}");

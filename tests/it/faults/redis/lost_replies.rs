@@ -1,4 +1,4 @@
-//! Replies of Redis that are lost: the script has run, and its caller does not know.
+//! Lost replies of Redis: the script has run, but its caller does not know.
 
 use std::{
     collections::HashMap,
@@ -18,11 +18,11 @@ use orch::{redis_server::find_program, store::transitions};
 
 use crate::common::{Work, World, gate};
 
-/// A redis-server of the user's own.
+/// A redis-server that the user runs.
 struct Own(Child);
 
 impl Own {
-    /// With an append-only file, so that it can come back.
+    /// Starts it with an append-only file, so that it keeps its data over a restart.
     fn start(world: &World, socket: &Path) -> Own {
         let program = find_program().unwrap();
         let mut command = Command::new(&program.path);
@@ -44,14 +44,14 @@ impl Drop for Own {
     }
 }
 
-/// Which replies do not arrive.
+/// Which replies are lost.
 #[derive(Default)]
 struct Plan {
-    /// Every second one of this script.
+    /// Every second reply to this script is lost.
     script: &'static str,
     calls: usize,
     lost: usize,
-    /// The transitions by the hashes they are called by, as they were first sent in full.
+    /// The transitions by the hash of their script, recorded when the script was first sent in full.
     names: HashMap<String, &'static str>,
 }
 
@@ -69,7 +69,7 @@ const SCRIPTS: [(&str, &str); 9] = [
 ];
 
 impl Plan {
-    /// Whether the reply to this request is to be lost.
+    /// Returns whether the reply to this request is to be lost.
     fn loses(&mut self, request: &[Vec<u8>]) -> bool {
         let word = |n: usize| request.get(n).map(|w| String::from_utf8_lossy(w).into_owned()).unwrap_or_default();
         let name = match word(0).to_ascii_uppercase().as_str() {
@@ -92,7 +92,7 @@ impl Plan {
     }
 }
 
-/// Stands between orch and Redis.
+/// A proxy between orch and Redis.
 struct Proxy(Arc<Mutex<Plan>>);
 
 impl Proxy {
@@ -109,7 +109,7 @@ impl Proxy {
         proxy
     }
 
-    /// From now on every second reply of this script is lost.
+    /// Loses every second reply to this script from now on.
     fn lose(&self, script: &'static str) {
         let mut plan = self.0.lock().unwrap();
         (plan.script, plan.calls, plan.lost) = (script, 0, 0);
@@ -120,7 +120,7 @@ impl Proxy {
     }
 }
 
-/// Passes requests and replies, one after the other, until a reply is to be lost.
+/// Forwards requests and replies alternately, until a reply is to be lost.
 fn pass(client: &UnixStream, server: &UnixStream, plan: &Mutex<Plan>) -> io::Result<()> {
     let (mut requests, mut replies) = (BufReader::new(client), BufReader::new(server));
     let (mut to_client, mut to_server) = (client, server);
@@ -134,18 +134,18 @@ fn pass(client: &UnixStream, server: &UnixStream, plan: &Mutex<Plan>) -> io::Res
         }
         let mut reply = Vec::new();
         read_value(&mut replies, &mut reply, &mut Vec::new())?;
-        // A hash that Redis does not know is no call yet.
+        // A hash that Redis does not know runs nothing yet.
         losing |= !reply.starts_with(b"-NOSCRIPT") && plan.lock().unwrap().loses(&words);
         match losing {
             false => to_client.write_all(&reply)?,
-            // What was sent along with it has its effect, too, before the connection breaks.
+            // Let Redis run the commands that were sent with it before the connection breaks.
             true if requests.buffer().is_empty() => return client.shutdown(std::net::Shutdown::Both),
             true => {}
         }
     }
 }
 
-/// Whatever comes, both ways.
+/// Forwards all bytes in both directions.
 fn pass_all(client: &UnixStream, server: &UnixStream) -> io::Result<()> {
     thread::scope(|scope| {
         scope.spawn(move || {
@@ -159,7 +159,7 @@ fn pass_all(client: &UnixStream, server: &UnixStream) -> io::Result<()> {
     })
 }
 
-/// Reads one value of the protocol as it stands, and the words in it.
+/// Reads one value of the protocol: its raw bytes, and the words in it.
 fn read_value(from: &mut impl BufRead, raw: &mut Vec<u8>, words: &mut Vec<Vec<u8>>) -> io::Result<()> {
     let mut line = Vec::new();
     if from.read_until(b'\n', &mut line)? == 0 {
@@ -186,19 +186,19 @@ fn read_value(from: &mut impl BufRead, raw: &mut Vec<u8>, words: &mut Vec<Vec<u8
     Ok(())
 }
 
-/// Says in sessions.toml where it is.
-fn uses(world: &World, socket: &Path) {
+/// Sets the URL of Redis in sessions.toml.
+fn configure_url(world: &World, socket: &Path) {
     let config = world.project.join("sessions.toml");
     let text = fs::read_to_string(&config).unwrap();
     fs::write(&config, format!("{text}[redis]\nurl = \"unix://{}\"\n", socket.display())).unwrap();
 }
 
 #[test]
-fn the_users_own_redis_that_dies_is_waited_for() {
+fn orch_waits_for_the_users_own_redis_that_died() {
     let world = World::builder().tables("[roles.shell]\nmax = 2").build();
     let socket = world.file("own.sock");
     let own = Own::start(&world, &socket);
-    uses(&world, &socket);
+    configure_url(&world, &socket);
     world.start();
     let mut work = Work::default();
     let task = work.delegate(&world, &gate(&world.file("go")));
@@ -211,7 +211,7 @@ fn the_users_own_redis_that_dies_is_waited_for() {
     assert!(refused.stderr.contains("own.sock") && refused.stderr.contains("hint: "), "{refused:#?}");
     world.touch("go");
     let report = world.home.join(format!("reports/{task}.1.json"));
-    world.wait_until("its report lies on disk", || report.exists());
+    world.wait_until("the report is on disk", || report.exists());
     let _own = Own::start(&world, &socket);
     world.wait_for(&task, "succeeded");
     work.delegate(&world, ":");
@@ -220,12 +220,12 @@ fn the_users_own_redis_that_dies_is_waited_for() {
 }
 
 #[test]
-fn a_reply_that_is_lost_loses_and_doubles_nothing() {
+fn a_lost_reply_neither_loses_nor_repeats_work() {
     let world = World::builder().tables("[roles.shell]\nmax = 2").build();
     let (server, socket) = (world.file("server.sock"), world.file("proxy.sock"));
     let _own = Own::start(&world, &server);
     let proxy = Proxy::start(&socket, server);
-    uses(&world, &socket);
+    configure_url(&world, &socket);
     world.start();
     let mut work = Work::default();
     for (script, _) in SCRIPTS {
@@ -233,10 +233,10 @@ fn a_reply_that_is_lost_loses_and_doubles_nothing() {
         for _ in 0..4 {
             work.delegate(&world, ":");
         }
-        world.wait_until("all have ended", || {
+        world.wait_until("all tasks have ended", || {
             world.status()["tasks"]["succeeded"].as_u64() == Some(work.tasks.len() as u64)
         });
-        // Agents come and go: what is said of them is lost as well.
+        // Agents start and leave, so that replies to their transitions are lost as well.
         world.orch(&["spawn", "opus"]);
         for agent in world.agents("shell") {
             world.orch(&["kill", agent["id"].as_str().unwrap()]);

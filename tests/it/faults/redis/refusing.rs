@@ -1,11 +1,11 @@
-//! A Redis that is alive and does not do what it is asked.
+//! A Redis that is alive but refuses or delays commands.
 
 use std::{thread, time::Duration};
 
 use crate::common::{Output, Work, World, gate};
 
-/// Sends a command past all of orch.
-fn tell(world: &World, words: &[&str]) {
+/// Sends a command directly to Redis, bypassing orch.
+fn send(world: &World, words: &[&str]) {
     let mut command = redis::cmd(words[0]);
     for word in &words[1..] {
         command.arg(*word);
@@ -13,7 +13,7 @@ fn tell(world: &World, words: &[&str]) {
     command.exec(&mut world.redis()).unwrap_or_else(|e| panic!("{words:?}: {e}"));
 }
 
-/// Asks for `n` tasks, one after the other and each until it is accepted, while `faults` happen.
+/// Delegates `n` tasks, one after the other and each until it is accepted, while `faults` happen.
 fn under_load(world: &World, n: usize, faults: impl FnOnce(&World)) -> Work {
     let mut work = Work::default();
     thread::scope(|scope| {
@@ -30,15 +30,16 @@ fn under_load(world: &World, n: usize, faults: impl FnOnce(&World)) -> Work {
     work
 }
 
-/// It said that Redis does not write, and what to do.
+/// Asserts that the command reported that Redis cannot write, with a hint.
 #[track_caller]
-fn says_that_it_cannot_write(refused: Output) {
+fn assert_reports_that_redis_cannot_write(refused: Output) {
     let refused = refused.ended(4);
     assert!(refused.stderr.contains("Redis cannot write") && refused.stderr.contains("hint: "), "{refused:#?}");
 }
 
-/// While Redis refuses to write, a delegate is refused and an agent keeps what it has to tell; then all goes on.
-fn refuses_and_goes_on(refuse: &[&str], serve: &[&str]) {
+/// Asserts that `orch delegate` is rejected and an agent keeps its report while Redis refuses to write, and that
+/// everything continues afterwards.
+fn assert_refuses_and_recovers(refuse: &[&str], serve: &[&str]) {
     let world = World::started("[roles.shell]\nmax = 2");
     let mut work = Work::default();
     let running = work.delegate(&world, &gate(&world.file("go")));
@@ -47,16 +48,16 @@ fn refuses_and_goes_on(refuse: &[&str], serve: &[&str]) {
     for task in [&running, &lasting] {
         Work::wait_until_it_runs(&world, task);
     }
-    tell(&world, refuse);
-    says_that_it_cannot_write(world.orch(&["delegate", "--key", "k", "echo refused"]));
-    says_that_it_cannot_write(world.orch(&["cancel", &ready]));
+    send(&world, refuse);
+    assert_reports_that_redis_cannot_write(world.orch(&["delegate", "--key", "k", "echo refused"]));
+    assert_reports_that_redis_cannot_write(world.orch(&["cancel", &ready]));
     let attention = world.status()["attention"].to_string();
     assert!(attention.contains("Redis cannot write"), "{attention}");
     world.touch("go");
     let report = world.home.join(format!("reports/{running}.1.json"));
-    world.wait_until("its report lies on disk", || report.exists());
+    world.wait_until("the report is on disk", || report.exists());
     assert_eq!(world.show(&running)["state"], "running", "reading works");
-    tell(&world, serve);
+    send(&world, serve);
     world.wait_for(&running, "succeeded");
     assert!(!world.status()["attention"].to_string().contains("cannot write"));
     work.delegate_until_accepted(&world, "k", ":");
@@ -67,18 +68,19 @@ fn refuses_and_goes_on(refuse: &[&str], serve: &[&str]) {
 
 #[test]
 fn a_full_memory_refuses_and_loses_nothing() {
-    refuses_and_goes_on(&["CONFIG", "SET", "maxmemory", "1"], &["CONFIG", "SET", "maxmemory", "0"]);
+    assert_refuses_and_recovers(&["CONFIG", "SET", "maxmemory", "1"], &["CONFIG", "SET", "maxmemory", "0"]);
 }
 
 #[test]
 fn a_redis_that_became_a_replica_refuses_and_loses_nothing() {
-    // Nobody listens on port 1.
-    refuses_and_goes_on(&["REPLICAOF", "127.0.0.1", "1"], &["REPLICAOF", "NO", "ONE"]);
+    // Nothing listens on port 1.
+    assert_refuses_and_recovers(&["REPLICAOF", "127.0.0.1", "1"], &["REPLICAOF", "NO", "ONE"]);
 }
 
-/// Heartbeats are refused for almost a lease, and the next one comes after its end: the agents did nothing wrong.
+/// Heartbeats are refused for almost a lease, and the next one comes after the lease's end. The agents are not at
+/// fault.
 #[test]
-fn nobody_is_given_up_who_could_not_report_because_redis_did_not_write() {
+fn an_agent_is_not_failed_while_redis_refuses_its_heartbeats() {
     let world = World::builder()
         .supervisor("heartbeat", "\"3s\"")
         .supervisor("lease", "\"7s\"")
@@ -89,12 +91,12 @@ fn nobody_is_given_up_who_could_not_report_because_redis_did_not_write() {
     let task = work.delegate(&world, &gate(&world.file("go")));
     Work::wait_until_it_runs(&world, &task);
     let age = || world.agent("shell-1")["heartbeat_age_ms"].as_u64().unwrap();
-    world.wait_until("it has just reported", || age() < 500);
-    tell(&world, &["CONFIG", "SET", "maxmemory", "1"]);
-    world.wait_until("it has been silent for almost a lease", || age() > 6_300);
-    tell(&world, &["CONFIG", "SET", "maxmemory", "0"]);
-    world.wait_until("it has reported again", || {
-        // Each request makes the supervisor look.
+    world.wait_until("the agent has just sent a heartbeat", || age() < 500);
+    send(&world, &["CONFIG", "SET", "maxmemory", "1"]);
+    world.wait_until("the last heartbeat is almost a lease old", || age() > 6_300);
+    send(&world, &["CONFIG", "SET", "maxmemory", "0"]);
+    world.wait_until("the agent has sent a heartbeat again", || {
+        // Each request makes the supervisor check all leases.
         world.orch(&["pause", "opus"]).ok();
         world.orch(&["resume", "opus"]).ok();
         age() < 3_000
@@ -105,7 +107,7 @@ fn nobody_is_given_up_who_could_not_report_because_redis_did_not_write() {
 }
 
 #[test]
-fn scripts_that_are_forgotten_and_connections_that_are_cut_cost_nothing() {
+fn forgotten_scripts_and_cut_connections_cost_nothing() {
     let world = World::started("[roles.shell]\nmax = 4");
     let awaited = world.delegate("shell", &gate(&world.file("go")));
     let mut waiting = world.orch_started(&["wait", &awaited]);
@@ -113,12 +115,12 @@ fn scripts_that_are_forgotten_and_connections_that_are_cut_cost_nothing() {
     let work = under_load(&world, 30, |world| {
         for i in 0..40 {
             match i % 2 {
-                0 => tell(world, &["SCRIPT", "FLUSH"]),
-                _ => tell(world, &["CLIENT", "KILL", "TYPE", "normal"]),
+                0 => send(world, &["SCRIPT", "FLUSH"]),
+                _ => send(world, &["CLIENT", "KILL", "TYPE", "normal"]),
             }
             thread::sleep(Duration::from_millis(20));
         }
-        tell(world, &["CLIENT", "KILL", "TYPE", "pubsub"]);
+        send(world, &["CLIENT", "KILL", "TYPE", "pubsub"]);
     });
     assert!(!waiting.has_ended() && !following.has_ended());
     world.touch("go");
@@ -129,11 +131,11 @@ fn scripts_that_are_forgotten_and_connections_that_are_cut_cost_nothing() {
 }
 
 #[test]
-fn a_redis_that_pauses_is_waited_for() {
+fn orch_waits_for_a_redis_that_pauses() {
     let world = World::started("[roles.shell]\nmax = 4");
     let work = under_load(&world, 20, |world| {
         for all in ["ALL", "WRITE"] {
-            tell(world, &["CLIENT", "PAUSE", "2000", all]);
+            send(world, &["CLIENT", "PAUSE", "2000", all]);
             thread::sleep(Duration::from_millis(100));
             assert_eq!(world.status()["redis"]["state"], "ok");
         }

@@ -1,4 +1,4 @@
-//! A Redis that the user runs: unreachable, protected by a password, too old, shared, or just right.
+//! A Redis that the user runs: unreachable, protected by a password, too old, shared, or suitable.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -65,7 +65,7 @@ fn set_url(world: &World, url: &str) {
 const ASKING: [&[&str]; 5] = [&["start"], &["delegate", "x"], &["tasks"], &["agents"], &["events"]];
 
 #[test]
-fn an_address_where_nobody_answers_is_exit_code_3() {
+fn an_address_where_nothing_answers_is_exit_code_3() {
     let url = format!("redis://127.0.0.1:{}", free_port());
     let world = with_url(&url);
     for words in ASKING {
@@ -81,14 +81,14 @@ fn an_address_where_nobody_answers_is_exit_code_3() {
 }
 
 #[test]
-fn a_redis_that_wants_a_password_is_exit_code_4() {
+fn a_redis_that_requires_a_password_is_exit_code_4() {
     let world = World::new();
     let own = Own::start(&world, &["--requirepass", "open sesame"]);
     set_url(&world, &format!("redis://127.0.0.1:{}", own.port));
     for words in ASKING {
         refused(world.orch(words), 4, &["password", "[redis]"]);
     }
-    // The wrong one is the same trouble; the right one opens, and is never shown.
+    // A wrong password is the same error; the right one connects, and is never shown.
     for (password, code) in [("wrong-one", 4), ("open%20sesame", 0)] {
         let text = config(&world);
         let (before, _) = text.split_once("[redis]").unwrap();
@@ -99,13 +99,13 @@ fn a_redis_that_wants_a_password_is_exit_code_4() {
     assert_eq!(world.orch(&["delegate", "--wait", "echo opened"]).ok(), "opened\n");
     let doctor = world.orch(&["doctor"]).stdout;
     let log = std::fs::read_to_string(world.home.join("supervisor.log")).unwrap();
-    for said in [&doctor, &log] {
-        assert!(!said.contains("sesame"), "{said}");
+    for text in [&doctor, &log] {
+        assert!(!text.contains("sesame"), "{text}");
     }
     world.orch(&["stop"]).ok();
 }
 
-/// Answers as an old Redis would.
+/// Starts a server that answers as an old Redis would, and returns its port.
 fn old_server() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -117,7 +117,8 @@ fn old_server() -> u16 {
     port
 }
 
-/// Reads commands (`*N`, then N times `$LENGTH` and the word) and answers each; `None` at the end.
+/// Reads commands (`*N`, then N times `$LENGTH` and the word) and answers each. Returns `None` at the end of the
+/// stream.
 fn answer(stream: &TcpStream) -> Option<()> {
     let mut reader = BufReader::new(stream);
     let number = |reader: &mut BufReader<&TcpStream>| {
@@ -178,8 +179,8 @@ fn the_users_own_redis_works_and_nothing_else_in_it_is_touched() {
         assert_eq!(world.orch(&["delegate", "--wait", "orch delegate --wait 'echo two levels'"]).ok(), "two levels\n");
         world.orch(&["stop"]).ok();
 
-        assert!(redis::cmd("PING").query::<String>(&mut theirs).is_ok(), "it is not ours to stop");
-        world.wait_until("nothing but it is left", || world.processes().iter().all(|p| p.pid == own.child.id()));
+        assert!(redis::cmd("PING").query::<String>(&mut theirs).is_ok(), "orch does not stop the user's Redis");
+        world.wait_until("only the user's Redis is left", || world.processes().iter().all(|p| p.pid == own.child.id()));
         let mut keys: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut theirs).unwrap();
         keys.retain(|key| !key.starts_with("orch:{w}:"));
         keys.sort();
@@ -187,24 +188,24 @@ fn the_users_own_redis_works_and_nothing_else_in_it_is_touched() {
         for key in keys {
             assert_eq!(redis::cmd("GET").arg(key).query::<String>(&mut theirs).unwrap(), "theirs");
         }
-        assert!(!world.home.join("redis/redis.sock").exists(), "no server of our own");
-        // What is there is there the next time.
+        assert!(!world.home.join("redis/redis.sock").exists(), "orch starts no private server");
+        // The data is kept for the next start.
         world.start();
         assert_eq!(world.orch_json(&["tasks"]).as_array().unwrap().len(), 2);
         world.orch(&["stop"]).ok();
     }
 }
 
-/// Two clones of one project, or two machines: the lock in the state folder is not theirs in common.
+/// Two clones of one project, or two machines, do not share the lock in the state folder.
 #[test]
-fn a_redis_in_common_has_one_supervisor_for_a_namespace() {
+fn a_shared_redis_has_one_supervisor_per_namespace() {
     let one = World::new();
     let own = Own::start(&one, &[]);
     let url = format!("unix://{}", own.socket.display());
     set_url(&one, &url);
     let two = with_url(&url);
     one.start();
-    // Nor is it one folder because one was copied from the other.
+    // A copied id does not make two state folders one.
     std::fs::create_dir_all(&two.home).unwrap();
     std::fs::copy(one.home.join("id"), two.home.join("id")).unwrap();
     refused(two.orch(&["start"]), 6, &[one.home.to_str().unwrap(), "orch stop"]);
@@ -219,15 +220,15 @@ fn a_redis_in_common_has_one_supervisor_for_a_namespace() {
     one.orch(&["stop"]).ok();
     two.start();
 
-    // One that was stopped for so long that another one has followed it finds that out before it does anything.
+    // A supervisor that was stopped until another one took over notices that before it acts.
     let stopped = Process::of(two.supervisor_pid()).unwrap();
     signal(stopped.pid, Signal::SIGSTOP);
-    one.wait_until("its word does not hold any more", || one.orch(&["start"]).code == 0);
+    one.wait_until("the leadership of the stopped supervisor has expired", || one.orch(&["start"]).code == 0);
     signal(stopped.pid, Signal::SIGCONT);
-    one.wait_until("it has ended by itself", || !stopped.is_alive());
+    one.wait_until("the stopped supervisor has exited", || !stopped.is_alive());
     let log = std::fs::read_to_string(two.home.join("supervisor.log")).unwrap();
-    let place = format!(":{} already", one.home.display());
-    assert!(log.contains("is supervised from") && log.contains(&place), "{log}");
+    let owner = format!(":{} already", one.home.display());
+    assert!(log.contains("is supervised from") && log.contains(&owner), "{log}");
     assert_eq!(one.orch(&["delegate", "--wait", "echo goes on"]).ok(), "goes on\n");
     one.orch(&["stop"]).ok();
 }
