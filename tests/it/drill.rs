@@ -108,7 +108,7 @@ fn nothing_is_lost_when_redis_and_tmux_fail() {
 }
 
 #[test]
-fn a_tmux_server_that_stands_still_delays_no_decision() {
+fn a_stopped_tmux_server_delays_no_decision() {
     let report = passes("tmux-stopped", "13");
     assert!(injected(&report) >= 1, "{report:#}");
     assert!(report["passes"]["max_held_up_ms"].as_u64().unwrap() <= 100, "{report:#}");

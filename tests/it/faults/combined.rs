@@ -47,7 +47,7 @@ fn every_accepted_task_ends_after_everything_is_killed_together() {
 
 /// The master that died with everything else was a few hundred milliseconds old: that says nothing about the next one.
 #[test]
-fn a_start_after_the_end_of_everything_does_not_blame_the_next_master_for_the_last_one() {
+fn a_start_after_everything_was_killed_does_not_blame_the_next_master() {
     let world = World::started("[roles.shell]\nmax = 1");
     for _ in 0..2 {
         let before = world.runner_pid("opus-master");

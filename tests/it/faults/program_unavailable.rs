@@ -36,10 +36,7 @@ fn a_role_whose_program_is_missing_is_suspended_and_its_tasks_wait_for_it() {
         });
         for task in &tasks {
             let why = world.orch(&["why", task]).ok();
-            assert!(
-                why.contains(&format!("Role {role} can't be started: ")) && why.contains(expected),
-                "{why}"
-            );
+            assert!(why.contains(&format!("Role {role} can't be started: ")) && why.contains(expected), "{why}");
         }
     }
     // A waiting `orch delegate` reports the reason. After a repair the task runs immediately.

@@ -72,7 +72,9 @@ fn a_task_that_kills_its_agents_becomes_a_dead_letter_without_a_restart_storm() 
         let status = world.status();
         status["attention"].as_array().unwrap().iter().any(|a| a["what"].as_str().unwrap().contains(what))
     };
-    world.wait_until("status shows the backoff with its reason", || attention("agents of role shell fail right after they start"));
+    world.wait_until("status shows the backoff with its reason", || {
+        attention("agents of role shell fail right after they start")
+    });
     let shown = world.wait_for(&task, "failed");
     assert_eq!((causes(&shown), &shown["cause"], &shown["lost"]), (vec!["lost"; 4], &"lost".into(), &4.into()));
     assert!(attention(&task), "a dead letter is listed under attention");

@@ -103,7 +103,7 @@ fn a_killed_tmux_server_is_handled_the_same_way() {
 
 /// The supervisor asks tmux for another agent meanwhile, and gets no answer.
 #[test]
-fn a_hung_runner_is_given_up_in_time_while_the_tmux_server_does_not_answer() {
+fn a_hung_runner_is_declared_failed_in_time_while_the_tmux_server_does_not_answer() {
     let world = World::builder().supervisor("lease", "\"2s\"").tables("[roles.shell]\nmax = 2").build();
     world.start();
     let script = format!("{}; [ $ORCH_ATTEMPT = 2 ] || {{ {}; }}", append(&world.file("ran"), "x"), forever());
