@@ -1,4 +1,4 @@
-//! What can be broken: one row of one table each.
+//! The faults that a drill can inject: one row of a table each.
 
 use crate::{
     error::{Error, Result},
@@ -9,17 +9,17 @@ use crate::{
 /// A kind of fault.
 #[derive(Debug)]
 pub struct Fault {
-    /// As it is asked for and shown.
+    /// The name on the command line and in reports.
     pub name: &'static str,
-    /// What selects it together with others.
+    /// The names of the groups that contain it.
     pub groups: &'static [&'static str],
-    /// What it does, in one line.
+    /// A description of one line.
     pub what: &'static str,
-    /// How it is done.
+    /// How the fault is injected.
     pub(super) deed: Deed,
 }
 
-/// How a fault is done.
+/// How a fault is injected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Deed {
     /// SIGKILL.
@@ -42,21 +42,21 @@ pub(super) enum Deed {
     KillAgent,
 }
 
-/// Whom a signal is for.
+/// The target of a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Target {
     Supervisor,
     Redis,
     Tmux,
-    /// An agent's own process.
+    /// An agent's runner.
     Runner,
-    /// What a runner has started for a task.
+    /// The program that a runner has started for a task.
     Program,
-    /// What such a program has started.
+    /// A process that such a program has started.
     Grandchild,
 }
 
-/// Every fault, in the order in which they are listed.
+/// All faults, in the order in which they are listed.
 pub const FAULTS: &[Fault] = &[
     fault(
         "kill-supervisor",
@@ -66,28 +66,33 @@ pub const FAULTS: &[Fault] = &[
     ),
     fault("kill-runner", &["kill"], "kill -9 of an agent's runner", Deed::Kill(Target::Runner)),
     fault("kill-program", &["kill"], "kill -9 of the program that works on a task", Deed::Kill(Target::Program)),
-    fault("kill-grandchild", &["kill"], "kill -9 of what such a program has started", Deed::Kill(Target::Grandchild)),
+    fault(
+        "kill-grandchild",
+        &["kill"],
+        "kill -9 of a process that such a program has started",
+        Deed::Kill(Target::Grandchild),
+    ),
     fault("kill-redis", &["kill", "redis"], "kill -9 of Redis", Deed::Kill(Target::Redis)),
     fault("kill-tmux", &["kill", "tmux"], "kill -9 of the tmux server", Deed::Kill(Target::Tmux)),
     fault("kill-all", &["kill"], "kill -9 of supervisor, Redis, tmux and runners at once", Deed::KillAll),
     fault(
         "stop-supervisor",
         &["stop"],
-        "the supervisor stands still for longer than a lease",
+        "the supervisor is stopped for longer than a lease",
         Deed::Stop(Target::Supervisor),
     ),
-    fault("stop-runner", &["stop"], "a runner stands still for longer than its lease", Deed::Stop(Target::Runner)),
+    fault("stop-runner", &["stop"], "a runner is stopped for longer than its lease", Deed::Stop(Target::Runner)),
     fault(
         "stop-program",
         &["stop"],
-        "a task's program stands still for longer than a lease",
+        "a task's program is stopped for longer than a lease",
         Deed::Stop(Target::Program),
     ),
-    fault("stop-redis", &["stop", "redis"], "Redis stands still for longer than a lease", Deed::Stop(Target::Redis)),
+    fault("stop-redis", &["stop", "redis"], "Redis is stopped for longer than a lease", Deed::Stop(Target::Redis)),
     fault(
         "stop-tmux",
         &["stop", "tmux"],
-        "the tmux server stands still for longer than a lease",
+        "the tmux server is stopped for longer than a lease",
         Deed::Stop(Target::Tmux),
     ),
     fault(
@@ -110,16 +115,17 @@ const fn fault(name: &'static str, groups: &'static [&'static str], what: &'stat
 }
 
 impl Fault {
-    /// Whether the tmux server ends by it, and with it the sessions of others.
+    /// Returns whether the fault ends the tmux server, and with it the sessions of other users of the server.
     pub(super) fn ends_tmux(&self) -> bool {
         matches!(self.deed, Deed::KillAll | Deed::Kill(Target::Tmux))
     }
 }
 
-/// The faults that some words select: names, groups, `all`, `none`. Each once, in the order of the table.
+/// Returns the faults with these names or groups, or `all`, or `none`. Each is returned once, in the order of the
+/// table.
 ///
 /// # Errors
-/// Usage: a word that is none of these.
+/// Returns a usage error for an unknown word.
 pub fn select(words: &[String]) -> Result<Vec<&'static Fault>> {
     let known = |word: &str| FAULTS.iter().any(|f| f.name == word || f.groups.contains(&word));
     if let Some(word) = words.iter().find(|word| !known(word) && *word != "all" && *word != "none") {

@@ -1,4 +1,4 @@
-//! Does the faults, each to a target drawn among those that there are.
+//! Injects the faults, each into a target drawn among the existing ones.
 
 use std::time::{Duration, Instant};
 
@@ -21,23 +21,24 @@ use crate::{
     store::agents::Record,
 };
 
-/// How long a target is waited for, if there is none: an agent that works, say.
+/// How long the injection waits for a target, such as a busy agent.
 const TARGET_WITHIN: Duration = Duration::from_secs(3);
-/// Longer than a lease by so much.
+/// The time by which a stop is longer than a lease, in ms.
 const BEYOND_LEASE_MS: (u64, u64) = (400, 1_000);
-/// Beyond it, somebody else waits for Redis to come back: the drill itself.
+/// How long a probe waits for Redis to recover. Afterwards the drill itself waits for it.
 const ACCEPTED_WITHIN: Duration = Duration::from_secs(30);
-/// A second supervisor may wait for some seconds for a lock whose holder is ending.
+/// The time limit for the refusal of a second supervisor, which may wait some seconds for a lock whose holder is
+/// ending.
 const REFUSED_WITHIN: Duration = Duration::from_secs(15);
 
-/// A process to be hit, and what depends on it.
+/// The target process of a fault, and the sign of its recovery.
 struct Hit {
     process: ProcessId,
     name: String,
     well: Well,
 }
 
-/// Does a planned fault; `None` where there was nothing to be hit.
+/// Injects a planned fault. Returns `None` if there was no target.
 pub(super) async fn inject(scene: &Scene, planned: Planned) -> Option<Injected> {
     let Planned { fault, mut rng, .. } = planned;
     let done = match fault.deed {
@@ -94,7 +95,7 @@ async fn kill_all(scene: &Scene, fault: &'static Fault) -> Option<Injected> {
     let done = injected(scene, fault, format!("{} processes", all.len()), tmux_well(&records));
     for order in [Signal::SIGSTOP, Signal::SIGKILL] {
         for process in &all {
-            // Who has ended by himself is as dead.
+            // A process that has already ended needs no signal.
             let _ = process.signal(order);
         }
     }
@@ -106,7 +107,7 @@ async fn stop(scene: &Scene, fault: &'static Fault, target: Target, rng: &mut Rn
     let mut done = injected(scene, fault, hit.name, hit.well);
     hit.process.signal(Signal::SIGSTOP).ok().filter(|sent| *sent)?;
     tokio::time::sleep(LEASE + rng.ms(BEYOND_LEASE_MS.0, BEYOND_LEASE_MS.1)).await;
-    // Who was given up and ended meanwhile goes on nowhere.
+    // The process may have been killed meanwhile.
     let _ = hit.process.signal(Signal::SIGCONT);
     scene.note(format!("{} {} goes on", fault.name, done.hit));
     if matches!(target, Target::Supervisor | Target::Redis | Target::Tmux) {
@@ -155,7 +156,7 @@ async fn close_session(scene: &Scene, fault: &'static Fault, rng: &mut Rng) -> O
     matches!(scene.world.mux.close(name, tags).await, Ok(true)).then_some(done)
 }
 
-/// It has to refuse, unless the first one dies in the same moments: then it may take its place.
+/// Starts a second supervisor. It must refuse to run, unless the first one dies meanwhile: then it may take over.
 async fn second_supervisor(scene: &Scene, fault: &'static Fault) -> Option<Injected> {
     let first = scene.world.supervisor()?;
     let program = scene.world.path.join("bin/orch");
@@ -177,7 +178,7 @@ async fn second_supervisor(scene: &Scene, fault: &'static Fault) -> Option<Injec
             let facts = format!("another one runs beside it for {REFUSED_WITHIN:?}");
             scene.violated("there is one supervisor", format!("supervisor {}", first.pid), facts);
         }
-        // It lives on without us, until `orch stop` or another fault ends it.
+        // It continues to run until `orch stop` or another fault ends it.
         Err(_) => drop(tokio::spawn(async move { second.wait().await })),
         Ok(_) => {}
     }
@@ -200,7 +201,7 @@ async fn cancel(scene: &Scene, fault: &'static Fault, rng: &mut Rng) -> Option<I
     let words: Vec<String> = std::iter::once("cancel".to_owned()).chain(open.iter().map(TaskId::to_string)).collect();
     let output = scene.world.orch(&words).await;
     if output.code != 0 {
-        // 1: one of them has ended meanwhile.
+        // 1: one of the tasks has ended meanwhile.
         scene.refused_but_for(&[1], "orch cancel", &output);
     }
     Some(done)
@@ -212,7 +213,7 @@ async fn kill_agent(scene: &Scene, fault: &'static Fault, rng: &mut Rng) -> Opti
     let done = injected(scene, fault, record.agent.id.clone(), agent_well(record));
     let output = scene.world.orch(&["kill", &record.agent.id]).await;
     if output.code != 0 {
-        // 2 and 6: it has ended by itself meanwhile.
+        // 2 and 6: the agent has ended meanwhile.
         scene.refused_but_for(&[2, 6], "orch kill", &output);
     }
     Some(done)
@@ -259,12 +260,12 @@ fn runner(record: &Record) -> Option<ProcessId> {
     process.is_alive().then_some(process)
 }
 
-/// The tmux server is who has started the panes' processes.
+/// Returns the tmux server, which is the parent of the panes' processes.
 fn tmux(records: &[Record]) -> Option<ProcessId> {
     records.iter().filter_map(runner).find_map(|process| os::parent_of(&process)).filter(|process| process.pid > 1)
 }
 
-/// When the task that it has goes on elsewhere; where it has none, when its end is known.
+/// Returns the sign of an agent's recovery: its task is ready again, or, if it has none, its end is recorded.
 fn agent_well(record: &Record) -> Well {
     match &record.agent.task {
         Some(task) => Well::Again(vec![task.clone()]),
@@ -272,7 +273,7 @@ fn agent_well(record: &Record) -> Well {
     }
 }
 
-/// When every task that ran goes on, and the master stands again.
+/// Returns the sign of the tmux server's recovery: every running task is ready again, and the master runs.
 fn tmux_well(records: &[Record]) -> Well {
     let tasks: Vec<TaskId> = records.iter().filter_map(|r| r.agent.task.clone()).collect();
     let master = records.iter().find(|r| r.agent.master).map(|r| r.agent.id.clone());

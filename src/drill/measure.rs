@@ -1,6 +1,6 @@
-//! How long it took until what a fault had hit was well again, read from the event stream. PURE.
+//! The recovery times after faults, computed from the event stream. PURE.
 //!
-//! A task's own backoff is not counted: it is a request of sessions.toml, and no slowness of orch.
+//! A task's backoff is not counted, because it is configured and not caused by orch.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -34,22 +34,22 @@ pub(super) enum Well {
     Noticed(String),
     /// This task has ended.
     Ended(TaskId),
-    /// These tasks are ready again, and this agent, the master, waits for its person.
+    /// These tasks are ready again, and this agent, the master, is idle.
     Everybody(Vec<TaskId>, Option<String>),
 }
 
-/// A fault that was done.
+/// An injected fault.
 #[derive(Debug, Clone)]
 pub(super) struct Injected {
     pub fault: &'static Fault,
     pub at: Timestamp,
-    /// What it hit.
+    /// The target of the fault.
     pub hit: String,
     /// By what one sees that all is well again.
     pub well: Well,
 }
 
-/// What is known of everything, for looking things up.
+/// The events and tasks of a drill.
 pub(super) struct Facts<'a> {
     pub events: &'a [Event],
     pub tasks: BTreeMap<&'a TaskId, &'a TaskDetail>,
@@ -60,7 +60,7 @@ impl<'a> Facts<'a> {
         Facts { events, tasks: tasks.iter().map(|t| (&t.task.id, t)).collect() }
     }
 
-    /// How long it took; `None` where nothing tells.
+    /// Returns the recovery time of a fault; `None` if it is unknown.
     pub fn recovery(&self, injected: &Injected) -> Option<Duration> {
         let since = injected.at;
         let first = |is_it: &dyn Fn(&Event) -> bool| {
@@ -109,7 +109,7 @@ impl<'a> Facts<'a> {
         Some(ready.at.since(since).saturating_sub(self.backoff(task, left.at)))
     }
 
-    /// What the attempt that ended at that time was to wait.
+    /// Returns the backoff after the attempt that ended at that time.
     fn backoff(&self, task: &TaskId, ended: Timestamp) -> Duration {
         let attempts = self.tasks.get(task).map(|t| t.attempts.as_slice()).unwrap_or_default();
         let of = attempts.iter().find(|a| a.ended_at == Some(ended));
@@ -122,7 +122,7 @@ fn is_end(event: &Event) -> bool {
     event.kind.is_about_task() && state.is_some_and(TaskState::is_terminal)
 }
 
-/// The value below which `percent` of a hundred lie (nearest rank); `None` of nothing.
+/// Returns the percentile of the values by the nearest-rank method; `None` if there are none.
 pub(super) fn percentile(values: &mut [Duration], percent: usize) -> Option<Duration> {
     values.sort();
     values.get((values.len() * percent).div_ceil(100).saturating_sub(1)).copied()
@@ -179,7 +179,7 @@ mod tests {
         ];
         let again = || Well::Again(vec![T.parse().unwrap()]);
         assert_eq!(after(again(), &events, &[task()]), Some(120));
-        assert_eq!(after(again(), &events[..2], &[task()]), None, "it never was");
+        assert_eq!(after(again(), &events[..2], &[task()]), None, "the task is never ready again");
         let ended = [event(1_040, "task.succeeded", about, "running", "succeeded")];
         assert_eq!(after(again(), &ended, &[]), Some(40));
         assert_eq!(after(Well::Ended(T.parse().unwrap()), &ended, &[]), Some(40));

@@ -1,4 +1,4 @@
-//! What a drill has come to: the answer of `orch drill`, and the file that tells its story where something went wrong.
+//! The result of a drill: the answer of `orch drill`, and the timeline that is written after a violation.
 
 use std::{collections::BTreeMap, fs, io, path::Path, time::Duration};
 
@@ -19,19 +19,19 @@ pub use crate::store::passes::Passes;
 /// The answer of `orch drill`.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// By which it can be done again.
+    /// The seed of the drill.
     pub seed: u64,
-    /// The command that does it again.
+    /// The command that repeats the drill.
     pub replay: String,
-    /// From the start to the last check.
+    /// The duration from the start to the last check, in ms.
     pub took_ms: u64,
-    /// Each kind of fault that came up, in the order of the list.
+    /// Each kind of fault that was planned, in the order of the list.
     pub faults: Vec<FaultReport>,
-    /// Tasks that were acknowledged, subtasks too.
+    /// The number of acknowledged tasks, including subtasks.
     pub accepted: usize,
-    /// Delegates that were told that nobody answers.
+    /// The number of `orch delegate` calls without an acknowledgement.
     pub unanswered: usize,
-    /// How often a task's program began.
+    /// How often a task's program was started.
     pub executions: usize,
     /// Attempts that ended through no fault of their tasks.
     pub attempts_lost: usize,
@@ -43,9 +43,9 @@ pub struct Report {
     pub passes: Passes,
     /// Broken promises.
     pub violations: Vec<Violation>,
-    /// The whole story, where it was kept.
+    /// The path of the timeline, if it was kept.
     pub timeline: Option<String>,
-    /// The world's folder, where it was kept.
+    /// The path of the world's folder, if it was kept.
     pub folder: Option<String>,
 }
 
@@ -54,19 +54,19 @@ pub struct Report {
 pub struct FaultReport {
     /// Its name.
     pub fault: &'static str,
-    /// How often it was done.
+    /// How often it was injected.
     pub injected: usize,
-    /// How often there was nothing that it could have hit.
+    /// How often there was no target.
     pub missed: usize,
-    /// How often what it hit was seen to be well again.
+    /// How often the recovery of its target was observed.
     pub recovered: usize,
-    /// How long that took: half of them no longer than this.
+    /// The median of the recovery times, in ms.
     pub p50_ms: Option<u64>,
-    /// And 99 of a hundred.
+    /// The 99th percentile of the recovery times, in ms.
     pub p99_ms: Option<u64>,
 }
 
-/// The faults, by kind.
+/// Returns the faults by kind.
 pub(super) fn faults(injected: &[Injected], missed: &[&'static str], facts: &Facts<'_>) -> Vec<FaultReport> {
     let report = |fault: &'static str| {
         let of: Vec<&Injected> = injected.iter().filter(|i| i.fault.name == fault).collect();
@@ -84,7 +84,7 @@ pub(super) fn faults(injected: &[Injected], missed: &[&'static str], facts: &Fac
     FAULTS.iter().map(|f| report(f.name)).filter(|r| r.injected + r.missed > 0).collect()
 }
 
-/// How many tasks are in each state.
+/// Returns the number of tasks in each state.
 pub(super) fn states(history: &History) -> BTreeMap<&'static str, usize> {
     let mut states = BTreeMap::new();
     for task in &history.tasks {
@@ -93,15 +93,15 @@ pub(super) fn states(history: &History) -> BTreeMap<&'static str, usize> {
     states
 }
 
-/// How many attempts were lost.
+/// Returns the number of lost attempts.
 pub(super) fn lost(history: &History) -> usize {
     history.tasks.iter().flat_map(|t| &t.attempts).filter(|a| a.cause == Some(Cause::Lost)).count()
 }
 
-/// Writes what happened, in the order in which it did: faults, what the drill did and saw, and every event.
+/// Writes the timeline: faults, actions and observations of the drill, and all events, in the order of their times.
 ///
 /// # Errors
-/// What the system says.
+/// Returns the error of the file system.
 pub(super) fn write_timeline(path: &Path, notes: &[Note], events: &[Event]) -> io::Result<()> {
     let event = |e: &Event| {
         let about: Vec<&str> = [&e.task, &e.agent].into_iter().flatten().map(String::as_str).collect();
@@ -109,7 +109,7 @@ pub(super) fn write_timeline(path: &Path, notes: &[Note], events: &[Event]) -> i
     };
     let mut lines: Vec<(Timestamp, String)> = notes.iter().map(|n| (n.at, format!("drill {}", n.what))).collect();
     lines.extend(events.iter().map(event));
-    // Stable: what has the same time stays as it came.
+    // The sort is stable, so entries with the same time keep their order.
     lines.sort_by_key(|(at, _)| *at);
     let text: String = lines.iter().map(|(at, line)| format!("{at} {line}\n")).collect();
     fs::write(path, text)

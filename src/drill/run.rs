@@ -1,4 +1,4 @@
-//! One drill from its beginning to its end.
+//! Runs one drill from its beginning to its end.
 
 use std::{cell::RefCell, future::Future, time::Duration};
 
@@ -43,7 +43,7 @@ pub(super) async fn run(options: &Options) -> Result<Report> {
     let listen = |kind| signal(kind).map_err(|e| Error::internal(format!("signals: {e}")));
     let (mut int, mut term) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
     let mut hup = listen(SignalKind::hangup())?;
-    // Whatever ends this, the world ends with it: it is dropped.
+    // The world ends in every case, because it is dropped.
     tokio::select! {
         report = drill(options) => report,
         _ = int.recv() => Err(interrupted()),
@@ -157,7 +157,7 @@ fn finish(mut scene: Scene, mut report: Report, options: &Options, history: &His
     Ok(report)
 }
 
-/// What `orch start` has refused with.
+/// Returns the error with which `orch start` failed.
 fn said(output: &super::world::Output) -> Error {
     #[derive(serde::Deserialize)]
     struct Answer {
@@ -169,7 +169,7 @@ fn said(output: &super::world::Output) -> Error {
     }
 }
 
-/// Runs the first to its end while the second goes on.
+/// Runs the first future to completion while also polling the second.
 async fn beside<T>(first: impl Future<Output = T>, second: impl Future<Output = ()>) -> T {
     tokio::pin!(first, second);
     loop {
@@ -180,12 +180,12 @@ async fn beside<T>(first: impl Future<Output = T>, second: impl Future<Output = 
     }
 }
 
-/// Watches, and starts what has ended, for ever.
+/// Observes supervisors and agents, and starts a supervisor that has ended, forever.
 async fn keeping(scene: &Scene, options: &Options) {
     tokio::join!(scene.watch_supervisors(), scene.watch_agents(), scene.keep_started(Rng::new(options.seed, 3)),);
 }
 
-/// Tasks and faults, and then the wait for rest.
+/// Delegates the tasks and injects the faults, and then waits until all tasks have ended.
 async fn trouble(scene: &Scene, options: &Options) -> (Vec<Injected>, Vec<&'static str>, Samples) {
     let jobs = match options.rate {
         Some(_) => workload::even(options.tasks, options.duration),
@@ -203,7 +203,7 @@ async fn trouble(scene: &Scene, options: &Options) -> (Vec<Injected>, Vec<&'stat
     (injected, missed, samples)
 }
 
-/// Every fault at its time, also while others still go on.
+/// Injects every fault at its time, also while earlier ones still run.
 async fn break_things(scene: &Scene, options: &Options) -> (Vec<Injected>, Vec<&'static str>) {
     let began = Instant::now();
     let planned = plan::faults(options.seed, &options.faults, options.duration);
@@ -225,7 +225,7 @@ async fn break_things(scene: &Scene, options: &Options) -> (Vec<Injected>, Vec<&
     (injected, missed)
 }
 
-/// What became of a job that others wait for.
+/// The outcome of a job on which other jobs depend.
 #[derive(Clone)]
 enum Fate {
     Open,
@@ -263,7 +263,7 @@ async fn feed(scene: &Scene, jobs: &[Job]) {
     while going.next().await.is_some() {}
 }
 
-/// The task that an earlier job has become; `None` where nobody took it.
+/// Returns the task of an earlier job; `None` if it was not accepted.
 async fn settled(fates: &RefCell<Vec<Fate>>, i: usize) -> Option<TaskId> {
     loop {
         let fate = fates.borrow()[i].clone();
@@ -275,8 +275,8 @@ async fn settled(fates: &RefCell<Vec<Fate>>, i: usize) -> Option<TaskId> {
     }
 }
 
-/// A job with a key is delegated by two at once, and again where nobody answered; one without may have been accepted
-/// all the same, so it is not.
+/// Delegates a job. A job with a key is delegated twice concurrently, and again if there was no answer. A job without a
+/// key is delegated once, because it may have been accepted without an answer.
 async fn delegate(scene: &Scene, job: &Job, after: Option<&TaskId>) -> Option<TaskId> {
     let words = job.words(after.map(TaskId::as_str));
     let Some(key) = &job.key else { return scene.delegate(&words, None, after).await };

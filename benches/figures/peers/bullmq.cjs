@@ -1,5 +1,5 @@
-// Runs BullMQ with a process per job, for the benchmark beside it. Commands come as lines on standard input, answers go as
-// lines to standard output.
+// Runs BullMQ with one process per job, for the benchmark. Commands are lines on standard input, answers are lines on
+// standard output.
 //
 //   node bullmq.cjs PACKAGES SOCKET WIDTH
 //
