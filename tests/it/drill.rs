@@ -211,7 +211,7 @@ fn invalid_arguments_are_a_usage_error() {
         (vec!["--duration", "5"], "unit"),
         (vec!["--duration", "1ms"], "at least"),
         (vec!["--seed", "x"], "--seed"),
-        (vec!["--rate", "0"], "0 tasks a second"),
+        (vec!["--rate", "0"], "more than 0"),
         (vec!["now"], "now"),
     ] {
         let output = folder.run(&words).ended(2).stderr;

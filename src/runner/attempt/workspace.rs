@@ -79,6 +79,10 @@ impl Workspace {
     /// # Errors
     /// What the system says.
     pub fn in_runners_folder(home: &Home, incarnation: &str, claimed: &Claimed, prompt: &str) -> io::Result<Self> {
+        // Output and results are kept below `runs/`. An attempt whose output has nowhere to go must not begin.
+        if !fs::metadata(home.runs())?.is_dir() {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
         // Not the incarnation's own folder, beside which are those of other runners: a program may clean up around its files.
         let shared = home.scratch(incarnation).join("files");
         let workspace = Workspace {

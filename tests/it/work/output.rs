@@ -101,7 +101,7 @@ fn events_record_the_transitions_of_a_task_in_order() {
     let task = done(&world, &["--retries", "1", "[ $ORCH_ATTEMPT = 2 ]"]);
     let id = task["id"].as_str().unwrap();
     let all = lines(&world.orch(&["events", "-n", "1000", "--json"]).ok());
-    let fields = ["agent", "at", "data", "from", "id", "kind", "reason", "task", "to"];
+    let fields = ["agent", "at", "code", "data", "from", "id", "kind", "reason", "task", "to"];
     for event in &all {
         assert_eq!(event.as_object().unwrap().keys().collect::<Vec<_>>(), fields, "{event}");
         assert!(event["reason"].as_str().is_some_and(|r| !r.is_empty()), "every transition has a reason: {event}");

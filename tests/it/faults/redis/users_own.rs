@@ -138,6 +138,9 @@ fn answer(stream: &TcpStream) -> Option<()> {
             Some("INFO") => format!("${}\r\n{info}\r\n", info.len()),
             Some("PING") => "+PONG\r\n".to_owned(),
             Some("CLIENT" | "SELECT") => "+OK\r\n".to_owned(),
+            // An empty server.
+            Some("GET") => "$-1\r\n".to_owned(),
+            Some("EXISTS") => ":0\r\n".to_owned(),
             _ => "-ERR unknown command\r\n".to_owned(),
         };
         let mut stream = stream;
