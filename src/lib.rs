@@ -1,170 +1,174 @@
-//! orch supervises coding agents: tasks go through Redis, agents live in tmux, nothing is lost, nothing is left behind.
+//! orch supervises coding agents on one machine: tasks travel through Redis, agents run in tmux sessions, every accepted
+//! task ends exactly once, and nothing is left behind.
 //!
 //! # Theory of operation
 //!
-//! Read this first. It is the whole machine in a few pages; every module opens with its own part of it.
+//! Start here. This page describes the whole machine; the documentation of each module continues with its own part.
 //!
-//! ## Who there is
+//! ## The parts
 //!
 //! ```text
 //!   a person, or an agent's program
-//!        │  orch delegate, wait, status ...          (cli, console, mcp: surfaces)
+//!        │  orch delegate, wait, status ...            (surfaces: cli, console, mcp)
 //!        ▼
-//!       ops ── writes an intention, reads records ─────────┐
-//!                                                          ▼
-//!   supervisor ── observe, decide, act ──────────────▶  Redis  ◀── claim, renew, report ── runner (one an agent)
-//!        │                                                                                   │
-//!        └── opens and closes sessions ──▶ tmux ── the pane's own command is the runner ─────┘
-//!                                                                                            │
-//!                                                                       the agent's program, and all it starts
+//!       ops ── writes a request, reads records ─────────────┐
+//!                                                           ▼
+//!   supervisor ── observe, decide, act ──────────────▶  Redis  ◀── claim, renew, report ── runner (one per agent)
+//!        │                                                                                    │
+//!        └── opens and closes sessions ──▶ tmux ── the pane's own command is the runner ──────┘
+//!                                                                                             │
+//!                                                                     the agent's program and its processes
 //! ```
 //!
-//! *Redis* holds everything that must survive: tasks, agents, leases, requests, events. It is a private server that the
-//! supervisor starts and watches ([`redis_server`]), or the user's own.
+//! *Redis* holds everything that must survive: tasks, agents, leases, requests, events. It is either a private server that
+//! the supervisor starts and watches ([`redis_server`]), or the user's own.
 //!
-//! A *runner* ([`runner`]) is one agent. It claims a task of its role, runs the program of its driver ([`drivers`]) in a
-//! folder of the attempt's own, renews the lease by heartbeat, and reports how it ended. It needs no supervisor for
-//! that: with the supervisor dead, running agents go on and take further tasks.
+//! A *runner* ([`runner`]) is one agent. It claims a task of its role, runs the program that the role's driver describes
+//! ([`drivers`]), renews the lease by heartbeat, and reports how the attempt ended. It does not depend on the supervisor:
+//! while the supervisor is dead, running agents continue and claim further tasks.
 //!
-//! The *supervisor* ([`supervisor`]) starts and stops agents so that their number fits the work, gives up those who are
-//! dead or hung, and makes delayed tasks ready. It keeps no state that is not in Redis, in tmux or in the kernel; so a
-//! new one after `kill -9` just looks and goes on. That is all that adopting a fleet means.
+//! The *supervisor* ([`supervisor`]) starts and stops agents so that their number fits the work, ends agents that are dead
+//! or hung, and releases delayed tasks. It keeps no state outside Redis, tmux and the kernel, so adopting a running fleet
+//! after a crash is not a special case: it is the first pass of the next supervisor.
 //!
-//! *Surfaces* ([`cli`], [`console`], [`mcp`]) translate to [`ops`] and show its answers as [`view`] renders them.
+//! *Surfaces* ([`cli`], [`console`], [`mcp`]) translate between their caller and [`ops`], and render the answers with
+//! [`view`].
 //!
 //! ## The life of a task
 //!
-//! `orch delegate` calls one Lua script, `delegate`, which stores the record, puts it among the ready tasks of its role,
-//! appends the event and leaves a wake-up marker, all or nothing. An idle runner of that role sits in a blocking pop on
-//! that marker; it calls `claim`, which hands it the first ready task with a *fence*, a number that grows with every
-//! lease ever given. If nobody is idle, the script wakes the supervisor, which starts an agent.
+//! `orch delegate` calls one Lua script, `task/delegate`. It stores the record, adds the task to the ready queue of its role,
+//! appends the event and leaves a wake-up marker, all in one atomic step. An idle runner of that role blocks on the marker
+//! and calls `task/claim`, which gives it the first ready task together with a *fence*: a number that grows with every lease.
+//! If no runner is idle, the script wakes the supervisor, which starts an agent.
 //!
-//! When the program has ended, the runner appends the end to its journal ([`home::Journal`]), calls `finish` with its
-//! fence, and marks the end as acknowledged once Redis has answered. `finish` decides by the cause what comes next ([`model::cause`]),
-//! tells whoever waits, releases or gives up what depends on it. The same round trip claims the next task.
+//! When the program ends, the runner appends the end to its journal (`home/journal.rs`) and calls `task/finish` with its
+//! fence. The cause of the end decides what follows ([`model::cause`]); the same script notifies waiting callers and releases
+//! or cancels dependent tasks. The runner's next claim travels in the same round trip. If Redis does not acknowledge the
+//! report promptly, it is also written to `reports/` and synced. An attempt that prints nothing and leaves no result makes
+//! no file at all.
 //!
-//! A program that prints what it does as a stream of JSON is read while it works ([`drivers::Transcript`]): the runner
-//! shows and logs it as lines that a person reads, keeps the raw lines, and writes the conversation's name down, by which
-//! the task's next attempt goes on. What the stream said, and not the exit code alone, says how it ended.
+//! Programs that print a stream of JSON are read while they work ([`drivers::Transcript`]). Programs that use the terminal
+//! themselves (the master, and tasks in `mode = "interactive"`) are followed through their hooks, which call `orch hook`, and
+//! through the content of their pane ([`runner`], `interactive`).
 //!
-//! A program that has the pane's terminal to itself (the master's, and that of a task in `mode = "interactive"`) prints
-//! nothing that could be read. It calls `orch hook` at the turns of its work, which leaves lines in a file; the runner
-//! follows it, and looks at the screen where no hook tells (`runner::follow`). Of a task these lines are the stream.
+//! Every interruption has a reader: the supervisor delivers what a dead runner left in its journal or in `reports/`; a lease that is not renewed
+//! expires, and its attempt counts as `lost`; the late call of a former lease holder is rejected because its fence is old.
 //!
-//! Wherever this is cut, somebody finds it: a report that nobody heard is told by the supervisor; a lease that is not
-//! renewed ends, and the attempt is `lost`; a holder that wakes up late is refused by its fence.
+//! ## Rules
 //!
-//! ## The rules that everything keeps to
+//! 1. **One table per state machine.** [`model::task::TRANSITIONS`] and [`model::agent::TRANSITIONS`] are compiled into the
+//!    Lua scripts when these are loaded. `move` and `move_agent` in `store/lua/prelude/moves.lua` are the only writers of a
+//!    state, and record the event in the same step.
+//! 2. **One Lua file per transition.** It reads and checks everything before its first write, uses Redis's clock, and is
+//!    safe to repeat: a caller that lost the reply calls again and receives the same answer.
+//! 3. **Codes decide, sentences explain.** Event kinds, causes, refusals and gates are enums in [`model`], shared with the
+//!    Lua scripts. No decision reads a sentence; a test searches for such comparisons.
+//! 4. **A wake-up only means "look again".** A lost or repeated wake-up does no harm, because every reader also looks at
+//!    regular intervals.
+//! 5. **Decisions are pure.** `supervisor::decide` and [`admission`] are functions of what was observed; drivers are
+//!    functions of what a program printed. Clocks and processes are passed in.
+//! 6. **Record first, then the effect.** A crash between the two leaves a record on which the next pass acts.
+//! 7. **A process is identified by more than its pid**, and never by its name: by its pid and start time, its terminal
+//!    session, its cgroup, or the marker `ORCH_INCARNATION` in its environment ([`os`]).
+//! 8. **A tmux session without orch's tags is never touched** ([`mux`]).
+//! 9. **Secrets stay in environments.** They do not appear in arguments, Redis keys, tmux options or logs. A runner receives
+//!    its environment through a file that exists for a few milliseconds ([`home::launch`]).
 //!
-//! 1. **One table a state.** [`model::task::TRANSITIONS`] and [`model::agent::TRANSITIONS`] are written into the Lua
-//!    scripts when they are loaded; `move` and `move_agent` in `store/lua/prelude/moves.lua` are the only writers of a state,
-//!    and append the event in the same step.
-//! 2. **One Lua file a transition**, which reads and checks everything before its first write, uses Redis's own clock,
-//!    and can be sent again: whoever lost an answer asks again and gets the same.
-//! 3. **A wake-up only says "look again".** Lost or doubled ones do no harm: everybody looks by himself now and then.
-//! 4. **Deciding is pure.** `supervisor::decide` is a function of what was observed; drivers are functions of what a
-//!    program printed. Clocks and processes are passed in.
-//! 5. **Record first, then the effect.** A crash between the two leaves a record that the next pass acts on.
-//! 6. **A process is never named by its pid alone**, nor found by its name. It is a pid with a start time, a terminal
-//!    session, or the marker `ORCH_INCARNATION` in its environment ([`os`]).
-//! 7. **A session that does not carry our tags is never touched** ([`mux`]).
-//! 8. **No secret leaves the environment**: not in an argument, a Redis key, a tmux option or a log. Runners get their
-//!    environment by a file that exists for some milliseconds ([`home::launch`]).
+//! ## What keeps a task from starting
+//!
+//! [`admission`] computes the *gates* of a task or a role: paused, suspended by a rate limit, budget used up, all slots
+//! taken, too little memory, and so on. The supervisor's scaling, `orch why`, `orch status` and the note that `orch delegate`
+//! prints all use this list. `task/claim.lua` applies the same rules inside Redis; a property test on a real server checks
+//! that it claims exactly when the list is empty.
+//!
+//! A task that waits for a person keeps its slot, because its program is still there with its memory and its unfinished
+//! files. A task that waits for its own subtasks gives its slot up, because these could not start otherwise.
 //!
 //! ## How agents end
 //!
-//! A runner is a subreaper: what its program leaves behind becomes its child, and is ended when the attempt ends. A
-//! runner that is told to leave ends its program (TERM, a grace, KILL) and says goodbye. One that dies is noticed by a
-//! pidfd; the supervisor records its end, which frees the task, and then ends what is left of it: descendants, members
-//! of the pane's session, carriers of the marker, and who is in its cgroup, until two looks find nobody. What may be
-//! left of an ended agent stands in the record `orphans` until somebody has looked, so that a crash in between leaves
-//! nothing behind either.
+//! A runner is a child subreaper: orphaned processes of its program become its own children, and it ends them when the
+//! attempt ends. A runner that is asked to stop ends its program (SIGTERM, a grace period, SIGKILL) and signs off. The death
+//! of a runner is noticed through a pidfd. The supervisor then records the end of the agent, which frees the task, and ends
+//! the *orphans*: descendants, members of the pane's session, carriers of the marker and members of the agent's cgroup,
+//! until two consecutive scans find none. The record `orphans` persists until that has happened, so that a crash in between
+//! leaves nothing behind.
 //!
-//! An *cgroup* is a control group of the kernel's ([`os::Cgroup`]). A runner enters one of its own before it starts
-//! anything, so everything that it starts is inside, also what left its environment, its session and its parents. Its
-//! place is derived from the incarnation and from a list of places in the state folder, so that every later supervisor
-//! finds it. Supervisor, Redis and tmux are never inside: a supervisor that an agent has started leaves first. Where no
-//! cgroup can be made, everything works without.
+//! Each runner enters a cgroup of its own before it starts anything ([`os::Cgroup`]), where cgroup v2 is available and
+//! writable. Even a process that cleared its environment, left its session and lost its parents is found there. The
+//! supervisor, Redis and tmux are never inside an agent's cgroup.
 //!
-//! A program that uses more than its role may ([`config::ResourceLimits`]) is ended by its runner without grace, and the attempt
-//! is `lost`; the agent goes on. Where the kernel hands on its controllers it holds the bounds in the cgroup, else the
-//! runner looks once a second. While the machine is short of memory (`min_free_memory`) nobody is started but the master.
+//! A program that exceeds the resource limits of its role is ended without a grace period, and its attempt counts as
+//! `lost`. The kernel enforces the limits where it offers the controllers; elsewhere the runner checks once per second.
 //!
-//! Silence counts from the moment at which everything was there: after a break of Redis, of the machine or of the
-//! supervisor itself, everybody gets a whole lease to report ([`supervisor`], `undisturbed`).
+//! The lease of a silent agent expires only after a full lease without disturbance: after an interruption of Redis, of the
+//! machine or of the supervisor, every agent has a whole lease to report again ([`supervisor`], `undisturbed`).
 //!
 //! ## One supervisor
 //!
-//! Those of one state folder are kept apart by a lock in it. In a Redis of the user's own, those of several folders or
-//! machines may meet: there a supervisor says every two seconds that the namespace is its own (`supervisor::leadership`), and one
-//! that finds it another's ends. What one does that has not noticed yet is refused by states and fences, as from anybody else
-//! who is late.
+//! A lock in the state folder keeps a second supervisor of the same folder out. In a Redis server that several folders or
+//! machines share, the supervisor renews its leadership of the namespace every two seconds (`supervisor::leadership`), and
+//! ends when another one holds it. Actions of a supervisor that has not noticed yet are rejected by states and fences.
 //!
-//! ## A Redis that lost something
+//! ## A Redis server that lost data
 //!
-//! Each time a Redis server comes up, the *epoch* is raised and fences go on above all that can have been given; the
-//! number is also on the disk. Where Redis knows of less than was remembered there, that is an event, `orch status`
-//! says so, and nothing is claimed, started or closed until the living have said what they are doing
-//! ([`store::epoch`]). Ends of attempts and tasks that were begun are restored from the runners'
-//! journals ([`home::Journal`]).
+//! Whenever a Redis server comes up, the *epoch* is raised, also on disk, and new fences start above every fence that can
+//! have been given before. If Redis knows less than the supervisor's checkpoint, this is recorded as an event and shown in
+//! `orch status`; until every living agent has reported what it holds, nothing is claimed, started or closed
+//! ([`store::epoch`]). Ends of attempts and tasks that were running are recovered from `runs/`.
 //!
-//! ## A program on a terminal
+//! ## People
 //!
-//! The program of the master, or of a task in `mode = "interactive"`, has the pane to itself, so nothing that it prints is
-//! read. It calls us: its hooks run `orch hook`
-//! ([`ops`], `hook`), which leaves a line for the runner in a file and hands over what waits for the model, at the boundary of
-//! a turn. The runner follows that file ([`runner`], `follow`), looks at the screen while no hook can tell ([`drivers`], `see`),
-//! and so knows whether the program works, is idle, or asks its user. Only an idle master with an empty prompt is typed to (`seat`),
-//! one line, and what becomes of it is found out, not assumed.
+//! A question ([`model::question`]) belongs to a task, not to an attempt: an attempt that ends while its question is open
+//! leaves the task `held`, and the answer makes it `ready` again. Messages ([`model::message`]) belong to tasks too; each
+//! reader has its own position. What a program waits for ([`model::wait`]: its user, or its service) is part of the runner's
+//! heartbeat, and an agent that waits for a person never counts as hung.
 //!
-//! ## What waits for a person, and what waits for money
+//! The usage of an attempt is added to its task, to the task's ancestors, and to its role and agent for the day, in the step
+//! that ends the attempt. A role whose daily budget is used up, whose account is rate limited, or whose program is missing is
+//! *suspended*: its tasks wait, and the supervisor wakes its agents when the suspension ends.
 //!
-//! A question ([`model::question`]) belongs to its task, not to the attempt that asked it. Whoever waits for its answer
-//! renews a mark, which keeps his agent from passing for hung; whoever ends instead is held, and the answer makes the task
-//! ready. Who waits for a person keeps his place in his role, and only who ends gives it up: his program is there, with its
-//! memory and with what it has half done in its folder, and however many ask, no more live than may. (Who waits for his
-//! own subtasks gives it up, because they could not run otherwise; of them there are only so many.) A message
-//! ([`model::message`]) belongs to a task as well; each reader has a mark up to which it has read.
+//! ## Formats
 //!
-//! What an agent's program waits for ([`model::wait`]: its user, or its service, which it asks again and again by itself) is
-//! one state of its runner, and its heart says each change of it at once; who asks is not taken for hung. What exactly is
-//! asked is others' text: without secrets, one short line. A program that tries on where only a login would help is ended, and its task held.
-//!
-//! What an attempt has used is added in the step that ends it: to its task, to all above that, to its role and agent of
-//! the day. A master has no attempt: its runner tells the total of its conversation after each turn, of which the store adds
-//! what is new, and nothing of what was used before the master took it up. `claim` gives nothing of a role that has used what it may a day, or whose account is rate limited
-//! (`suspended` in `store/lua/prelude/usage.lua`); both end by themselves, and the supervisor wakes those that were sent
-//! away. A person who knows that a rate limit is over lifts it (`orch resume ROLE`).
-//!
-//! A role whose program is missing ([`launchers::preflight`]) is suspended in the same way: the supervisor looks at each pass, and
-//! its tasks wait until the program is installed, in place of failing one after the other.
+//! Redis and the state folder carry a `format` number. A build refuses a newer format without touching anything; the
+//! supervisor migrates an older one under its lock before it does anything else ([`model::format`]).
 //!
 //! ## The rooms
 //!
-//! Imports go downward only, and `tests/house/layers.rs` holds it:
-//! surfaces ([`cli`], [`console`], [`mcp`]) → [`view`] → [`ops`] → [`launchers`], [`store`], [`mux`], [`home`], [`config`],
-//! [`drivers`], [`model`], [`os`]; [`supervisor`] and [`runner`] → the same, but neither a surface nor each other.
-//! [`store`], [`ops`] and [`supervisor`] → [`admission`] → [`model`]: what keeps a task or a role from starting is decided there.
-//! [`config`] → [`drivers`] → [`model`]: what sessions.toml may say about a program is its driver's to declare.
-//! [`drill`] → the same as [`ops`] but without it, and [`cli`] calls it.
-//! Only [`store`] knows a key's name. Only [`mux`] knows that there is a tmux. Only [`os`] knows Linux.
+//! Imports go downward only; `tests/house/layers.rs` holds the exact table and enforces it:
+//!
+//! ```text
+//!   cli  console  mcp                             surfaces
+//!   view                                          rendering: tables, text, styles
+//!   ops        supervisor        runner           the one API; the loop; one agent
+//!   store  redis_server  mux  home  launchers     one outside thing each
+//!   config                                        sessions.toml: as written, then as meant
+//!   drivers    admission         os
+//!   model                                         pure words, tables, causes, codes
+//! ```
+//!
+//! Only [`store`] knows the names of Redis keys. Only [`mux`] knows tmux. Only [`os`] knows Linux. [`supervisor`] and
+//! [`runner`] import no surface, and not each other. [`config`] is above [`drivers`], because each driver declares what
+//! sessions.toml may say about its program. [`drill`] builds worlds of its own and checks them.
 //!
 //! ## Where to change what
 //!
 //! - *A driver*: one file in `drivers`, its fixtures, and one line in the list in `drivers/mod.rs` ([`drivers`], "Adding a
 //!   driver").
 //! - *A place where programs run*: one file in [`launchers`].
-//! - *A verb*: one file in `ops` with its request and answer in `ops::types`, one function in `cli`; what it answers is
-//!   rendered in `view`, in the file of its subject.
+//! - *A verb*: one file in `ops` with its request and answer in `ops::types`, one function in `cli`; its answer is rendered in
+//!   `view`, in the file of its subject.
 //! - *A tool*: one file in `mcp::tools`, or a function in one.
 //! - *A transition*: its line in the table of `model`, one Lua file with its header, one typed call in `store`.
-//! - *A reason not to start something now*: a gate in [`admission`]; one that also blocks a claim stands in `task/claim.lua`
-//!   as well, and `tests/store/admission.rs` holds the two together.
+//! - *A field of a task*: `model::task::Spec`, and where it is filled (`ops/delegate.rs`) or shown (`view`).
+//! - *A reason not to start something now*: a gate in [`admission`]; one that also blocks a claim belongs in `task/claim.lua`
+//!   as well, and `tests/store/admission.rs` compares the two.
 //! - *A rule of supervision*: `supervisor::decide`, with a case in its tests.
-//! - *A step between two others that must not be torn apart by a death*: a point in the table of [`mod@os::failpoint`], and
-//!   `tests/it/faults/failpoints.rs` lets a process die there.
+//! - *A step between two others that a crash must not tear apart*: a point in the table of [`mod@os::failpoint`], where
+//!   `tests/it/faults/failpoints.rs` kills the process.
+//!
+//! CONTRIBUTING.md describes each of these with its files.
 
-// Tests may unwrap: a test that cannot go on has failed.
+// Tests may unwrap: a test that cannot continue has failed.
 #![warn(clippy::unwrap_used)]
 
 pub mod admission;
