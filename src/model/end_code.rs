@@ -128,7 +128,7 @@ impl From<Rule> for EndCode {
             Rule::Leave => EndCode::StopTimedOut,
             Rule::Lease => EndCode::LeaseExpired,
             Rule::StallTimeout => EndCode::Stalled,
-            Rule::Told => EndCode::AgentStopped,
+            Rule::Requested => EndCode::AgentStopped,
             Rule::SessionClosed => EndCode::SessionClosed,
             Rule::Terminated => EndCode::Terminated,
             Rule::TasksPerAgent => EndCode::TasksPerAgent,

@@ -26,7 +26,7 @@ words! {
         /// No sign of progress for longer than its role's stall_timeout.
         StallTimeout = "stall_timeout",
         /// It was told to end, and did.
-        Told = "told",
+        Requested = "told",
         /// Its tmux session was closed under it.
         SessionClosed = "session_closed",
         /// Its runner was sent SIGTERM.
@@ -211,7 +211,7 @@ impl Evidence {
             Rule::Leave => format!("it was told to end, and did not within {bound}"),
             Rule::Lease => format!("no heartbeat for longer than the lease of {bound}"),
             Rule::StallTimeout => format!("no sign of progress for longer than {bound}"),
-            Rule::Told => "it was told to end, and did".to_owned(),
+            Rule::Requested => "it was told to end, and did".to_owned(),
             Rule::SessionClosed => "its tmux session was closed under it".to_owned(),
             Rule::Terminated => "its runner was sent SIGTERM".to_owned(),
             Rule::TasksPerAgent => "it had done as many tasks as its role wants of one agent".to_owned(),

@@ -1,11 +1,12 @@
 //! What runs in a pane: claim → run → renew → report.
 //!
-//! One runner is one agent. It holds the lease of its attempt, so it decides nothing about other agents, and it does
-//! not need the supervisor: with the supervisor dead it goes on taking tasks, with Redis away it goes on with the one
-//! it has and reports when somebody hears it.
+//! A runner runs one agent. It owns the lease of its attempt, decides nothing about other agents, and does not need
+//! the supervisor: while the supervisor is down it keeps claiming tasks, and while Redis is down it continues its
+//! current attempt and reports the result once Redis acknowledges it.
 //!
-//! Everything waits in one place at a time: [`Agent::idle`], or the loop of an [`attempt`]. Beside it run the heartbeat
-//! ([`lease::heartbeat`]), the two waiters for wake-ups, and the thread that writes to the pane ([`output::pane`]).
+//! All waiting happens in one place at a time: [`Agent::idle`], or the loop of an [`attempt`]. The heartbeat
+//! ([`lease::heartbeat`]), the two wake-up listeners, and the thread that writes to the pane ([`output::pane`]) run
+//! concurrently.
 
 mod attempt;
 mod interactive;
@@ -21,8 +22,8 @@ use std::{
 
 use self::{
     attempt::{cgroup::RunnerCgroup, earlier_ends::EarlierEnds},
-    lease::heartbeat::{Beat, Beats},
-    lease::registration::Standing,
+    lease::heartbeat::{Heartbeat, Reply},
+    lease::registration::Registration,
     lease::wakeups::Wakeups,
     output::pane::Pane,
     signals::{Signal, Signals},
@@ -44,8 +45,8 @@ use crate::{
     },
 };
 
-/// How long a call tries again while Redis is away: a private server that was killed is back within a second, a user's
-/// own may take longer. The lease decides in the end.
+/// How long a call is retried while Redis is unavailable. A private server that was killed is back within a second; a
+/// user's own server may take longer. In the end the lease decides.
 const RETRY_FOR: Duration = Duration::from_secs(20);
 
 /// One agent's runner.
@@ -54,27 +55,27 @@ struct Agent {
     home: Home,
     store: Arc<Store>,
     process: Process,
-    standing: Arc<Standing>,
+    registration: Arc<Registration>,
     pane: Pane,
     journal: Mutex<Journal>,
     earlier_ends: Mutex<EarlierEnds>,
-    /// `None` where none can be made.
+    /// `None` where no cgroup can be created.
     cgroup: Option<RunnerCgroup>,
 }
 
 /// Why the runner leaves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Leave {
-    /// It was told to.
-    Told(String),
+    /// A directive requested it.
+    Requested(String),
     /// Its tmux session was closed under it.
     SessionClosed,
-    /// Somebody sent SIGTERM.
+    /// The runner received SIGTERM.
     Terminated,
-    /// It has done as many tasks as its role wants of one agent.
+    /// The agent has finished `tasks_per_agent` tasks.
     Done(u32),
-    /// The supervisor has given it up: it must not touch anything any more.
-    GivenUp,
+    /// The supervisor has declared the agent lost: it must not touch anything any more.
+    DeclaredLost,
     /// Its program cannot run.
     Broken(String),
 }
@@ -82,11 +83,11 @@ enum Leave {
 impl Leave {
     fn in_words(&self) -> String {
         match self {
-            Leave::Told(reason) | Leave::Broken(reason) => reason.clone(),
+            Leave::Requested(reason) | Leave::Broken(reason) => reason.clone(),
             Leave::SessionClosed => "crashed: its tmux session was closed".into(),
             Leave::Terminated => "its runner was sent SIGTERM".into(),
             Leave::Done(n) => format!("it has done {} (tasks_per_agent)", count(*n, "task", "tasks")),
-            Leave::GivenUp => "it was given up by the supervisor".into(),
+            Leave::DeclaredLost => "it was given up by the supervisor".into(),
         }
     }
 }
@@ -94,7 +95,7 @@ impl Leave {
 /// Runs an agent until it leaves.
 ///
 /// # Errors
-/// When the launch does not read, or Redis cannot be reached at the beginning.
+/// Fails when the launch file cannot be read, or when Redis cannot be reached at startup.
 pub async fn run(launch: &Path) -> Result<()> {
     os::share_one_heap();
     let launch = Arc::new(Launch::take(launch)?);
@@ -113,10 +114,10 @@ pub async fn run(launch: &Path) -> Result<()> {
         Err(e) if e.is_stale() => return Ok(()),
         Err(e) => return Err(e.into()),
     }
-    failpoint!("hello.said");
+    failpoint!("hello.registered");
     tracing::info!(agent = %launch.agent, pid = own.pid, "on duty");
-    let standing = Arc::new(Standing::new(store.clone(), launch.clone(), home.clone(), process.clone()));
-    // Before anything is started.
+    let registration = Arc::new(Registration::new(store.clone(), launch.clone(), home.clone(), process.clone()));
+    // Before any program is started.
     let cgroup = cgroup.await.ok().flatten();
     let journal = Mutex::new(Journal::new(&home, &launch.incarnation));
     let agent = Agent {
@@ -124,7 +125,7 @@ pub async fn run(launch: &Path) -> Result<()> {
         home,
         store,
         process,
-        standing,
+        registration,
         pane: Pane::start(),
         journal,
         earlier_ends: Mutex::default(),
@@ -162,37 +163,37 @@ fn start_log(home: &Home, agent: &str) {
 }
 
 impl Agent {
-    /// The journal, for as long as one record takes.
+    /// Locks the journal, for the time that one record takes.
     fn journal(&self) -> MutexGuard<'_, Journal> {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The life of an agent that takes tasks.
+    /// Runs an agent that takes tasks.
     async fn serve(&self, mut signals: Signals) -> Leave {
         let Some(driver) = crate::drivers::of(self.launch.driver) else {
             return Leave::Broken(no_driver(&self.launch));
         };
-        let mut beats = Beats::start(self);
+        let mut heartbeat = Heartbeat::start(self);
         let wakeups = Wakeups::start(self.store.clone(), &self.launch);
-        self.pane.say(&format!("orch: {} is ready for tasks of role {}", self.launch.agent, self.launch.role.name));
+        self.pane.print(&format!("orch: {} is ready for tasks of role {}", self.launch.agent, self.launch.role.name));
         let mut done = 0;
         loop {
-            let mut next = match self.idle(&mut beats, &wakeups, &mut signals).await {
+            let mut next = match self.idle(&mut heartbeat, &wakeups, &mut signals).await {
                 Ok(claimed) => Some(claimed),
                 Err(leave) => return leave,
             };
             while let Some(claimed) = next.take() {
                 let claimed = Arc::new(claimed);
-                let ended = attempt::run(self, driver, &claimed, &mut beats, &mut signals).await;
-                beats.hold(None);
+                let ended = attempt::run(self, driver, &claimed, &mut heartbeat, &mut signals).await;
+                heartbeat.hold(None);
                 done += 1;
-                self.standing.has_done_one();
+                self.registration.count_task();
                 let enough = self.launch.role.tasks_per_agent > 0 && done >= self.launch.role.tasks_per_agent;
                 let leave = ended.leave.or(enough.then_some(Leave::Done(done)));
                 let claim_next = leave.is_none();
-                match lease::report::tell(self, &claimed, ended.report, claim_next, &mut beats).await {
+                match lease::report::deliver(self, &claimed, ended.report, claim_next, &mut heartbeat).await {
                     Ok(claimed) => next = claimed,
-                    Err(()) => return Leave::GivenUp,
+                    Err(()) => return Leave::DeclaredLost,
                 }
                 if let Some(leave) = leave {
                     return leave;
@@ -202,42 +203,47 @@ impl Agent {
     }
 
     /// Waits until there is a task, or a reason to leave.
-    async fn idle(&self, beats: &mut Beats, wakeups: &Wakeups, signals: &mut Signals) -> Result<Claimed, Leave> {
+    async fn idle(
+        &self,
+        heartbeat: &mut Heartbeat,
+        wakeups: &Wakeups,
+        signals: &mut Signals,
+    ) -> Result<Claimed, Leave> {
         loop {
-            // Look once before sleeping: what came meanwhile has perhaps no wake-up left.
-            let epoch = self.standing.epoch();
+            // Check once before sleeping: a task that arrived in the meantime may have no wake-up left.
+            let epoch = self.registration.epoch();
             match self.store.claim(&self.launch.agent, &self.launch.incarnation, self.launch.lease).await {
                 Ok(Some(claimed)) => {
-                    self.standing.was_known(epoch);
+                    self.registration.record_epoch(epoch);
                     failpoint!("claim.answered");
                     wakeups.set_idle(false);
                     return Ok(claimed);
                 }
-                Ok(None) => self.standing.was_known(epoch),
-                Err(e) if e.is_stale() => match self.standing.reinstate(None).await {
+                Ok(None) => self.registration.record_epoch(epoch),
+                Err(e) if e.is_stale() => match self.registration.reinstate(None).await {
                     Ok(true) => continue,
-                    Ok(false) => return Err(Leave::GivenUp),
+                    Ok(false) => return Err(Leave::DeclaredLost),
                     Err(e) => tracing::warn!("claim: {e}"),
                 },
                 Err(e) => tracing::warn!("claim: {e}"),
             }
             wakeups.set_idle(true);
-            self.sleep(beats, wakeups, signals).await?;
+            self.sleep(heartbeat, wakeups, signals).await?;
         }
     }
 
-    /// Until a task may be ready, or there is a reason to leave.
-    async fn sleep(&self, beats: &mut Beats, wakeups: &Wakeups, signals: &mut Signals) -> Result<(), Leave> {
+    /// Sleeps until a task may be ready, or there is a reason to leave.
+    async fn sleep(&self, heartbeat: &mut Heartbeat, wakeups: &Wakeups, signals: &mut Signals) -> Result<(), Leave> {
         loop {
             tokio::select! {
                 () = wakeups.role() => return Ok(()),
-                beat = beats.next() => match beat {
-                    Beat::Directive(_, Directive::Stop(reason)) => return Err(Leave::Told(reason)),
-                    Beat::Gone => return Err(Leave::GivenUp),
-                    Beat::Directive(..) | Beat::LeaseLost(_) => {}
+                beat = heartbeat.next() => match beat {
+                    Reply::Directive(_, Directive::Stop(reason)) => return Err(Leave::Requested(reason)),
+                    Reply::AgentLost => return Err(Leave::DeclaredLost),
+                    Reply::Directive(..) | Reply::LeaseLost(_) => {}
                 },
                 signal = signals.next() => match signal {
-                    Signal::Interrupt => self.pane.say("orch: nothing is running here (orch kill ends this agent)"),
+                    Signal::Interrupt => self.pane.print("orch: nothing is running here (orch kill ends this agent)"),
                     Signal::Hangup => return Err(Leave::SessionClosed),
                     Signal::Terminate => return Err(Leave::Terminated),
                 },
@@ -245,12 +251,12 @@ impl Agent {
         }
     }
 
-    /// Records the end. What may be left of us is looked at by the supervisor, not believed.
+    /// Records the end of the agent. The supervisor checks for itself which processes are left.
     async fn leave(&self, leave: Leave) {
         use AgentState::{Failed, Stopped};
         let to = match leave {
-            Leave::GivenUp => return,
-            Leave::Told(_) | Leave::Done(_) | Leave::Terminated => Stopped,
+            Leave::DeclaredLost => return,
+            Leave::Requested(_) | Leave::Done(_) | Leave::Terminated => Stopped,
             Leave::SessionClosed | Leave::Broken(_) => Failed,
         };
         let reason = leave.in_words();
@@ -273,9 +279,9 @@ impl Agent {
         match self.store.end_agent(&self.launch.agent, &self.launch.incarnation, &ending).await {
             Ok(_) => {}
             Err(StoreError::Refused { .. }) => {}
-            Err(e) => tracing::error!("could not say goodbye: {e}"),
+            Err(e) => tracing::error!("the end of the agent could not be recorded: {e}"),
         }
-        failpoint!("leave.said");
+        failpoint!("leave.recorded");
     }
 }
 

@@ -8,18 +8,18 @@ use tokio::signal::unix::{self, SignalKind};
 
 use crate::error::{Error, Result};
 
-/// A signal, by what it means in a pane.
+/// A signal, by its meaning in a pane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Signal {
-    /// Ctrl-C was typed in the pane: the program of this attempt is to stop, not the runner.
+    /// Ctrl-C was typed in the pane: it stops the attempt's program, not the runner.
     Interrupt,
-    /// The pane's terminal is gone: its session was closed, or the tmux server has died.
+    /// The pane's terminal is gone: its session was closed, or the tmux server died.
     Hangup,
-    /// Somebody wants us to end.
+    /// SIGTERM: the runner is to end.
     Terminate,
 }
 
-/// Listens from its creation on.
+/// The signals, received since this was created.
 pub(super) struct Signals {
     interrupt: unix::Signal,
     hangup: unix::Signal,
@@ -38,15 +38,15 @@ impl Signals {
         })
     }
 
-    /// The next one.
+    /// Waits for the next signal.
     pub async fn next(&mut self) -> Signal {
         loop {
             tokio::select! {
                 _ = self.interrupt.recv() => return Signal::Interrupt,
                 _ = self.hangup.recv() => return Signal::Hangup,
                 _ = self.terminate.recv() => return Signal::Terminate,
-                // A program on our terminal has heard Ctrl-Z, and waits until somebody types `fg` at a shell. There is none:
-                // it goes on at once.
+                // A program on our terminal has received Ctrl-Z, and would wait for `fg` from a shell. There is no
+                // shell, so it is continued immediately.
                 _ = self.suspend.recv() => drop(killpg(getpgrp(), Sig::SIGCONT)),
             }
         }

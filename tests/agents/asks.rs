@@ -180,7 +180,7 @@ fn a_master_that_does_not_stay_up_reports_its_last_output() {
     world.program("claude", &format!("printf '\\033[31m****\\033[0m\\n'; echo \"{shown}\"; exit 1"));
     // The program may have ended three times before the start has checked; the start then fails with the reason.
     world.orch(&["start"]);
-    let shown = "claude ends at once, 3 times in a row; it shows: The service is not there: no route to host \
+    let shown = "claude ends immediately, 3 times in a row; it shows: The service is not there: no route to host \
                  (with [redacted])";
     let ended = || world.events_of("agent.failed");
     world.wait_until("the master is declared failed", || !ended().is_empty());

@@ -1,5 +1,5 @@
-//! The cgroup of this runner and all that it starts: it finds what has left its session, its parents and its
-//! environment behind, when the runner itself is not there any more to look for it.
+//! The cgroup of this runner and all that it starts. It finds processes that have left their session, parents and
+//! environment behind, even after the runner itself is gone.
 
 use tokio::sync::oneshot;
 
@@ -13,20 +13,20 @@ use crate::{
 #[derive(Debug)]
 pub(in crate::runner) struct RunnerCgroup {
     pub cgroup: Cgroup,
-    /// The bounds that the kernel holds.
+    /// The limits that the kernel enforces.
     pub held: Bounds,
 }
 
-/// Enters one, on a thread of its own: the kernel may take 15 ms for it, in which the runner says hello.
+/// Enters a cgroup, on a separate thread: the kernel may take 15 ms for it, while the runner registers.
 pub(in crate::runner) fn enter(home: &Home, launch: &Launch) -> oneshot::Receiver<Option<RunnerCgroup>> {
-    let (told, answer) = oneshot::channel();
-    // A person's own program is not ended for what it uses.
+    let (sender, answer) = oneshot::channel();
+    // A user's own program is not ended for what it uses.
     let limits = if launch.master { ResourceLimits::default() } else { launch.role.limits.clone() };
     let (home, incarnation) = (home.clone(), launch.incarnation.clone());
-    // Without the thread nobody answers, and that means none as well.
+    // If the thread cannot be started, the channel closes, which means no cgroup as well.
     let _ = std::thread::Builder::new().name("cgroup".into()).spawn(move || {
         let cgroup = try_enter(&home, &incarnation, &limits);
-        let _ = told.send(cgroup);
+        let _ = sender.send(cgroup);
     });
     answer
 }
@@ -35,7 +35,7 @@ fn try_enter(home: &Home, incarnation: &str, limits: &ResourceLimits) -> Option<
     let cgroup = match home.cgroup(incarnation) {
         Ok(cgroup) => cgroup?,
         Err(e) => {
-            tracing::warn!("not cgroup: {e}");
+            tracing::warn!("no cgroup: {e}");
             return None;
         }
     };
@@ -46,14 +46,14 @@ fn try_enter(home: &Home, incarnation: &str, limits: &ResourceLimits) -> Option<
     match entered {
         Ok(held) => Some(RunnerCgroup { cgroup, held }),
         Err(e) => {
-            tracing::info!("not cgroup: {}: {e}", cgroup.path().display());
+            tracing::info!("no cgroup: {}: {e}", cgroup.path().display());
             let _ = cgroup.remove();
             None
         }
     }
 }
 
-/// What the kernel is asked to hold.
+/// Returns the limits that the kernel is to enforce.
 fn bounds(limits: &ResourceLimits) -> Bounds {
     Bounds { memory: limits.memory, processes: limits.processes, cpu: limits.cpu }
 }

@@ -1,7 +1,7 @@
-//! Ends of attempts that Redis has lost and the disk has not, so that nothing is done twice.
+//! Ends of attempts that Redis has lost but the disk has not, so that nothing is done twice.
 //!
-//! Redis can have lost the end of an attempt only when it came up again since, and then the epoch is a later one. So nothing
-//! is looked up in the first epoch, and the journals are read once per epoch in every later one.
+//! Redis can have lost the end of an attempt only if it has restarted since, and then the epoch is a later one. So
+//! nothing is looked up in the first epoch, and the journals are read once per epoch in every later one.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -11,7 +11,7 @@ use crate::{
     store::tasks::{Claimed, Report},
 };
 
-/// The ends that stood in the journals when an epoch was first met.
+/// The ends that the journals contained when an epoch was first seen.
 #[derive(Debug, Default)]
 pub(in crate::runner) struct EarlierEnds {
     epoch: u64,
@@ -20,8 +20,8 @@ pub(in crate::runner) struct EarlierEnds {
 }
 
 impl EarlierEnds {
-    /// Returns how the attempt that was just claimed has ended already, as of this epoch. `None` where it has not, or where it
-    /// is to be tried again.
+    /// Returns how the attempt that was just claimed has already ended, as of this epoch. Returns `None` where it has
+    /// not, or where it is to be retried.
     pub fn of(&mut self, home: &Home, epoch: u64, claimed: &Claimed) -> Option<Report> {
         let task = &claimed.task.id;
         if epoch == 0 {

@@ -1,4 +1,4 @@
-//! What a runner says of the ends that it sees itself: its own, and those of its programs.
+//! The evidence of the ends that a runner observes: its own, and those of its programs.
 
 use crate::runner::{Agent, Leave};
 use crate::{
@@ -11,21 +11,21 @@ use crate::{
 };
 
 impl Leave {
-    /// The rule by which it leaves.
+    /// Returns the rule by which the runner leaves.
     pub(in crate::runner) fn rule(&self) -> Rule {
         match self {
-            Leave::Told(_) => Rule::Told,
+            Leave::Requested(_) => Rule::Requested,
             Leave::SessionClosed => Rule::SessionClosed,
             Leave::Terminated => Rule::Terminated,
             Leave::Done(_) => Rule::TasksPerAgent,
-            Leave::GivenUp => Rule::Lease,
+            Leave::DeclaredLost => Rule::Lease,
             Leave::Broken(_) => Rule::Broken,
         }
     }
 }
 
 impl Agent {
-    /// The runner's own words, under the rule that decided; of an attempt, also the last that its program printed.
+    /// Builds the evidence: the runner's own words and the rule that decided; for an attempt, also the last output.
     pub(in crate::runner) fn evidence(&self, rule: Rule, said: &str, attempt: Option<&Claimed>) -> Box<Evidence> {
         let run = attempt.map(|claimed| self.home.run(&claimed.task.id, claimed.attempt));
         let last = run.and_then(|run| output::last_lines(&run).ok().flatten());

@@ -1,5 +1,5 @@
-//! One attempt: start the program, pump what it prints, watch the clock and what we are told, end its whole tree, and
-//! say what its end means.
+//! One attempt: starts the program, forwards its output, enforces time limits, follows directives, ends the whole
+//! process tree, and decides the outcome.
 
 pub(in crate::runner) mod cgroup;
 pub(in crate::runner) mod earlier_ends;
@@ -33,8 +33,8 @@ use crate::runner::{
     attempt::start::{NotBegun, Running, begin},
     attempt::usage::used,
     interactive::session,
-    lease::blocked_on::Waits,
-    lease::heartbeat::{Beat, Beats},
+    lease::blocked_on::BlockedOn,
+    lease::heartbeat::{Heartbeat, Reply},
     signals::{Signal, Signals},
 };
 use crate::{
@@ -50,22 +50,23 @@ use crate::{
     },
 };
 
-/// What the program has left behind when it ended gets this long to end in order.
+/// Processes that the program has left behind get this long to end cleanly.
 const STRAGGLERS_GRACE: Duration = Duration::from_millis(200);
-/// Beyond it whatever is left cannot be ended by us (stuck in the kernel); the supervisor looks after it.
+/// After this time, what is left cannot be ended by the runner (it is stuck in the kernel); the supervisor takes care
+/// of it.
 const STRAGGLERS_LIMIT: Duration = Duration::from_secs(5);
-/// A program that has given its result and stays, and says nothing more for so long, is ended; sooner where its role would
-/// take it for hung, and its result with it.
+/// A program that has given its result, stays, and is silent for this long is ended; earlier where its role would
+/// consider it hung and lose the result.
 const LINGER: Duration = Duration::from_secs(60);
-/// One on a terminal never ends by itself. It has this long to go on all the same: with what was typed meanwhile, or
-/// because another's hook wants it to.
+/// A program on a terminal never exits on its own. It has this long to continue: with a prompt that was typed
+/// meanwhile, or because another hook requests it.
 const SETTLED: Duration = Duration::from_secs(1);
 
-/// How an attempt came out.
+/// The outcome of an attempt.
 pub(in crate::runner) struct Ended {
-    /// What is to be told; `None` when the lease is not ours any more.
+    /// What to report; `None` when the lease belongs to another agent.
     pub report: Option<Report>,
-    /// Whether the runner is to leave after it.
+    /// Whether the runner leaves after it, and why.
     pub leave: Option<Leave>,
 }
 
@@ -74,23 +75,23 @@ pub(in crate::runner) async fn run(
     agent: &Agent,
     driver: &'static dyn Driver,
     claimed: &Arc<Claimed>,
-    beats: &mut Beats,
+    heartbeat: &mut Heartbeat,
     signals: &mut Signals,
 ) -> Ended {
     if let Some(report) = known_end(agent, claimed) {
         return Ended { report: Some(report), leave: None };
     }
-    beats.hold(Some(claimed.clone()));
+    heartbeat.hold(Some(claimed.clone()));
     let task = &claimed.task;
-    agent.pane.say(&format!("── {} attempt {}: {}", task.id, claimed.attempt, one_line(&task.description, 100)));
+    agent.pane.print(&format!("── {} attempt {}: {}", task.id, claimed.attempt, one_line(&task.description, 100)));
     let began = Instant::now();
-    // A program that does not tell its conversation has none to go on with, and nobody looks for it.
+    // A program that does not report its conversation has none to resume, so none is looked up.
     let may_resume = driver.transcript().is_some() && agent.launch.role.agent.resume;
     let mut earlier = may_resume.then(|| session::earlier(&agent.home, claimed, agent.launch.driver)).flatten();
     let is_on_terminal = agent.launch.role.agent.mode == Mode::Interactive;
     loop {
         let terminal = if is_on_terminal { Some(agent.pane.lend().await) } else { None };
-        let running = match begin(agent, driver, claimed, earlier.as_ref(), terminal, beats.waits()) {
+        let running = match begin(agent, driver, claimed, earlier.as_ref(), terminal, heartbeat.blocked_on()) {
             Ok(running) => running,
             Err(not_begun) => {
                 let NotBegun { verdict, leave } = *not_begun;
@@ -99,45 +100,46 @@ pub(in crate::runner) async fn run(
                 return Ended { report: Some(report), leave };
             }
         };
-        if let Some(ended) = running.finish(driver, claimed, beats, signals, began).await {
+        if let Some(ended) = running.finish(driver, claimed, heartbeat, signals, began).await {
             return ended;
         }
-        agent.pane.say("orch: that conversation is not there any more; a new one begins");
+        agent.pane.print("orch: that conversation does not exist any more; a new one is started");
         earlier = None;
     }
 }
 
-/// Redis may have lost that this very attempt was made: how it ended is on the disk, and nothing is done twice.
+/// Returns the recorded end of this attempt. Redis may have lost that this very attempt was made: its end is on disk,
+/// and nothing is done twice.
 fn known_end(agent: &Agent, claimed: &Claimed) -> Option<Report> {
     let mut known = agent.earlier_ends.lock().unwrap_or_else(PoisonError::into_inner);
     let known = known.of(&agent.home, agent.store.epoch(), claimed)?;
     let (task, launch) = (&claimed.task.id, &agent.launch);
-    agent.pane.say(&format!("── {task} attempt {}: its end is known from before Redis lost data", claimed.attempt));
+    agent.pane.print(&format!("── {task} attempt {}: its end is known from before Redis lost data", claimed.attempt));
     let (agent, incarnation) = (launch.agent.clone(), launch.incarnation.clone());
     Some(Report { agent, incarnation, fence: claimed.fence, ..known })
 }
 
 impl Running<'_> {
-    /// `None`: the conversation that was to go on is not there, and nothing was done.
+    /// Returns `None` if the conversation to resume does not exist, and nothing was done.
     async fn finish(
         mut self,
         driver: &dyn Driver,
         claimed: &Claimed,
-        beats: &mut Beats,
+        heartbeat: &mut Heartbeat,
         signals: &mut Signals,
         began: Instant,
     ) -> Option<Ended> {
         let agent = self.agent;
         let mut meter = Meter::start(&agent.launch.role.limits, agent.cgroup.as_ref());
-        let (status, mut stop) = self.watch(claimed, beats, signals, &mut meter).await;
-        // A code with which it has answered our signal says nothing of it.
+        let (status, mut stop) = self.watch(claimed, heartbeat, signals, &mut meter).await;
+        // The exit code of a program that we have signalled proves nothing.
         let told_to_end = stop.is_some();
         if stop.is_none() && !status.as_ref().is_ok_and(ExitStatus::success) {
             stop = meter.refused().map(Stop::Over);
         }
-        // One that was killed has left there what it was just showing, which says nothing.
+        // The screen of a killed program shows only what it was doing.
         let has_failed = status.as_ref().is_ok_and(|status| status.code().is_some_and(|code| code != 0));
-        if stop.is_none() && has_failed && !self.output.told().is_some_and(Conversation::is_done) {
+        if stop.is_none() && has_failed && !self.output.conversation().is_some_and(Conversation::is_done) {
             self.output.read_screen().await;
         }
         let is_over = matches!(stop, Some(Stop::Over(_)));
@@ -147,38 +149,38 @@ impl Running<'_> {
             scratch.end().await;
         }
         self.output.drain().await;
-        // Another one may go on in its place.
-        beats.waits().set(None);
+        // Another attempt may continue in its place.
+        heartbeat.blocked_on().set(None);
         if agent.launch.driver.program().is_some() {
-            // What its hooks have reported was read, and is kept without secrets.
+            // The hooks' reports were read, and are kept without secrets.
             let _ = std::fs::remove_file(Home::hooks(&self.workspace.dir));
         }
-        self.note_session();
+        self.record_session();
         failpoint!("finish.ended");
         let mut verdict = match (&stop, &status) {
-            // Whatever we were about to stop it for: it was done before.
+            // Takes precedence over a stop: it was done before.
             (Some(Stop::Timeout | Stop::Interrupted | Stop::Leave(_)), Ok(status))
                 if self.is_done(stop.as_ref(), status) =>
             {
                 self.read(driver, status, began)
             }
-            // What it asks for, and what to do, is its driver's to say; or how it has failed.
+            // Its driver decides what it asks for and what to do, or how it has failed.
             (Some(Stop::AsksInVain | Stop::Lingers), Ok(status)) => self.read(driver, status, began),
             (Some(stop), _) => stopped(stop, claimed, &self.agent.launch.agent),
             (None, Ok(status)) => self.read(driver, status, began),
             (None, Err(e)) => {
-                Verdict::of(Cause::Lost, EndCode::ExitUnknown, format!("nobody knows how its program ended: {e}"))
+                Verdict::of(Cause::Lost, EndCode::ExitUnknown, format!("how its program ended is unknown: {e}"))
             }
         };
-        // Also an attempt that was stopped has used what it has used.
+        // A stopped attempt reports its usage as well.
         if verdict.usage.is_none() {
-            let told = self.output.told().and_then(|told| told.usage.clone());
-            verdict.usage = told.or_else(|| self.used(driver, began));
+            let reported = self.output.conversation().and_then(|reported| reported.usage.clone());
+            verdict.usage = reported.or_else(|| self.used(driver, began));
         }
         self.terminal = None;
         if let Some(Stop::LeaseLost) = stop {
-            self.agent.pane.say(&format!("── {} was given to another agent: nothing is reported", claimed.task.id));
-            return Some(Ended { report: None, leave: Some(Leave::GivenUp) });
+            self.agent.pane.print(&format!("── {} was given to another agent: nothing is reported", claimed.task.id));
+            return Some(Ended { report: None, leave: Some(Leave::DeclaredLost) });
         }
         if verdict.start_anew && self.resumed {
             return None;
@@ -201,18 +203,19 @@ impl Running<'_> {
         Some(Ended { report: Some(report), leave })
     }
 
-    /// Whether the program had done its task when it was stopped. One that tells has said so; of another the exit code
-    /// says it, except to who leaves: some end with 0 whenever they are told to.
+    /// Returns whether the program had done its task when it was stopped. A program that reports its result has
+    /// reported it; for another the exit code decides, except when the runner leaves: some programs exit with 0
+    /// whenever they are asked to end.
     fn is_done(&self, stop: Option<&Stop>, status: &ExitStatus) -> bool {
-        match self.output.told() {
-            Some(told) => told.is_done(),
+        match self.output.conversation() {
+            Some(reported) => reported.is_done(),
             None => status.success() && !matches!(stop, Some(Stop::Leave(_))),
         }
     }
 
-    /// Writes the conversation down, once its name is known. A person may begin another one.
-    fn note_session(&mut self) {
-        let Some(session) = self.output.told().and_then(|told| told.session.as_ref()) else { return };
+    /// Records the conversation, once its name is known. A user may begin another one.
+    fn record_session(&mut self) {
+        let Some(session) = self.output.conversation().and_then(|reported| reported.session.as_ref()) else { return };
         if self.session.as_ref() != Some(session) {
             let marker = format!("{CAPABILITY}={}", self.capability);
             session::write(&self.workspace.dir, self.agent.launch.driver, session, marker);
@@ -220,24 +223,24 @@ impl Running<'_> {
         }
     }
 
-    /// Passes on what the program tells that it waits for. One that tells nothing may be known otherwise.
-    fn note_wait(&mut self, waits: &Waits) {
-        let Some(waits_for) = self.output.told().map(Conversation::waits_for) else { return };
+    /// Forwards what the program reports to wait for. A program that reports nothing may be observed in another way.
+    fn forward_wait(&mut self, blocked_on: &BlockedOn) {
+        let Some(waits_for) = self.output.conversation().map(Conversation::waits_for) else { return };
         if self.waits_for != waits_for {
-            waits.set(waits_for.clone());
+            blocked_on.set(waits_for.clone());
             self.waits_for = waits_for;
         }
     }
 
-    /// Until the program has ended, by itself or by us.
+    /// Runs until the program has ended, or was ended by us.
     async fn watch(
         &mut self,
         claimed: &Claimed,
-        beats: &mut Beats,
+        heartbeat: &mut Heartbeat,
         signals: &mut Signals,
         meter: &mut Meter<'_>,
     ) -> (io::Result<ExitStatus>, Option<Stop>) {
-        let (progress, waits) = (beats.progress(), beats.waits());
+        let (progress, blocked_on) = (heartbeat.progress(), heartbeat.blocked_on());
         let timeout = tokio::time::sleep(Duration::from_millis(claimed.task.timeout_ms));
         tokio::pin!(timeout);
         let kill = tokio::time::sleep(Duration::MAX);
@@ -250,7 +253,7 @@ impl Running<'_> {
         let mut stop: Option<Stop> = None;
         loop {
             let request = tokio::select! {
-                // In this order: who has ended was not stopped, and a flood of output holds up nothing.
+                // In this order: a program that has ended was not stopped, and a flood of output delays nothing.
                 biased;
                 status = self.child.wait() => return (status, stop),
                 () = &mut kill, if stop.is_some() => {
@@ -266,14 +269,14 @@ impl Running<'_> {
                     }
                     Stop::Lingers
                 }
-                beat = beats.next() => match beat {
-                    Beat::Directive(_, Directive::Cancel(reason)) => Stop::Cancelled(reason),
-                    Beat::Directive(_, Directive::Stop(reason)) => Stop::Leave(Leave::Told(reason)),
-                    Beat::Directive(_, Directive::Go) => continue,
-                    Beat::LeaseLost(_) | Beat::Gone => Stop::LeaseLost,
+                beat = heartbeat.next() => match beat {
+                    Reply::Directive(_, Directive::Cancel(reason)) => Stop::Cancelled(reason),
+                    Reply::Directive(_, Directive::Stop(reason)) => Stop::Leave(Leave::Requested(reason)),
+                    Reply::Directive(_, Directive::Go) => continue,
+                    Reply::LeaseLost(_) | Reply::AgentLost => Stop::LeaseLost,
                 },
                 signal = signals.next() => match signal {
-                    // The program hears it as well, and knows what to do with it.
+                    // The program receives it as well, and handles it.
                     Signal::Interrupt if on_terminal => continue,
                     Signal::Interrupt => Stop::Interrupted,
                     Signal::Hangup => Stop::Leave(Leave::SessionClosed),
@@ -282,47 +285,47 @@ impl Running<'_> {
                 excess = meter.exceeded(), if stop.is_none() => Stop::Over(excess),
                 () = self.output.pump() => {
                     progress.touch();
-                    self.note_session();
-                    self.note_wait(&waits);
-                    let told = self.output.told();
-                    is_over = told.is_some_and(|told| told.is_done() || on_terminal && told.has_ended());
+                    self.record_session();
+                    self.forward_wait(&blocked_on);
+                    let reported = self.output.conversation();
+                    is_over = reported.is_some_and(|reported| reported.is_done() || on_terminal && reported.has_ended());
                     linger.as_mut().reset(tokio::time::Instant::now() + retry_for);
-                    let in_vain = self.output.told().is_some_and(Conversation::asks_in_vain);
+                    let asks_in_vain = self.output.conversation().is_some_and(Conversation::asks_in_vain);
                     match self.output.excess() {
                         _ if stop.is_some() => continue,
                         Some(reason) => Stop::Over(Excess { code: EndCode::OverOutput, reason }),
-                        None if in_vain => Stop::AsksInVain,
+                        None if asks_in_vain => Stop::AsksInVain,
                         None => continue,
                     }
                 }
             };
-            // A lost lease means that somebody else may be at it already, and what is over a limit is in everybody's
-            // way: no grace.
+            // A lost lease means that another agent may already be working on the task, and a program over a limit
+            // affects all others: no grace period.
             let grace = match request {
                 Stop::LeaseLost | Stop::Over(_) => Duration::ZERO,
                 _ => self.agent.launch.kill_grace,
             };
             if stop.is_none() {
                 self.signal(if matches!(request, Stop::Interrupted) { Sig::SIGINT } else { Sig::SIGTERM });
-                // A stopped process (Ctrl-Z, SIGSTOP) hears only this.
+                // A stopped process (Ctrl-Z, SIGSTOP) only reacts to this.
                 self.signal(Sig::SIGCONT);
                 kill.as_mut().reset(tokio::time::Instant::now() + grace);
                 stop = Some(request);
             } else if matches!(request, Stop::LeaseLost | Stop::Leave(_)) {
-                // A stronger reason while the program is ending already; a second Ctrl-C or TERM hastens nothing.
+                // A stronger reason while the program is already ending; a second Ctrl-C or TERM changes nothing.
                 stop = Some(request);
             }
         }
     }
 
-    /// To the program's process group; on a terminal that is our own, and the program alone is meant.
+    /// Signals the program's process group. On a terminal that is our own group, so only the program is signalled.
     fn signal(&self, signal: Sig) {
         if let Some(pid) = self.child.id().map(|pid| Pid::from_raw(pid as i32)) {
             let _ = if self.terminal.is_some() { kill(pid, signal) } else { killpg(pid, signal) };
         }
     }
 
-    /// Whatever the program has started and left behind ends with it. Nothing is the usual case, and costs one call.
+    /// Ends the processes that the program has started and left behind. Usually there are none, which costs one call.
     async fn end_stragglers(&self, grace: Duration) {
         let launcher = launchers::of(&self.agent.launch.role);
         if !launcher.is_alive() {
@@ -349,7 +352,7 @@ impl Running<'_> {
             stdout: &stdout,
             stderr: &stderr,
             file,
-            conversation: self.output.told(),
+            conversation: self.output.conversation(),
             on_a_terminal: self.terminal.is_some(),
             was_asking: self.output.was_asking(),
             hold_denied: self.agent.launch.role.agent.hold_denied,
@@ -363,10 +366,10 @@ impl Running<'_> {
         verdict
     }
 
-    /// What it has used by its own records, where it has not told.
+    /// Returns its usage according to its own records, where it has not reported it.
     fn used(&self, driver: &dyn Driver, began: Instant) -> Option<Usage> {
         let since = Timestamp(Timestamp::now().0.saturating_sub(began.elapsed().as_millis() as u64));
         let read = |path: &String| used(driver, Path::new(path), since);
-        self.output.told()?.records.iter().filter_map(read).reduce(|a, b| a.and(&b))
+        self.output.conversation()?.records.iter().filter_map(read).reduce(|a, b| a.and(&b))
     }
 }

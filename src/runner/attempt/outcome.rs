@@ -9,23 +9,23 @@ use crate::{
     store::tasks::{Claimed, Report},
 };
 
-/// Why we end a program that has not ended by itself.
+/// Why the runner ends a program that has not exited.
 #[derive(Debug)]
 pub(in crate::runner) enum Stop {
     Timeout,
-    /// It has given its result, and does not end.
+    /// It has given its result, and does not exit.
     Lingers,
     Cancelled(String),
     Interrupted,
-    /// It asks for what a person alone can give it, and not while it runs.
+    /// It asks for something that only a person can provide, and not while it runs.
     AsksInVain,
     Leave(Leave),
     LeaseLost,
-    /// It uses more than its role may; what, how much, and the limit.
+    /// It uses more than its role may: what, how much, and the limit.
     Over(Excess),
 }
 
-/// What it means that it was ended for that.
+/// Returns the verdict on an attempt that was stopped for this reason.
 pub(in crate::runner) fn stopped(stop: &Stop, claimed: &Claimed, agent: &str) -> Verdict {
     match stop {
         Stop::Timeout => {
@@ -54,7 +54,7 @@ pub(in crate::runner) fn stopped(stop: &Stop, claimed: &Claimed, agent: &str) ->
     }
 }
 
-/// What is told of an attempt.
+/// Builds the report of an attempt.
 pub(in crate::runner) fn report(
     agent: &Agent,
     claimed: &Claimed,

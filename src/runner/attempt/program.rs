@@ -20,10 +20,10 @@ use crate::{
     store::tasks::Claimed,
 };
 
-/// The variable by which an attempt's processes are told from those of all others.
+/// The variable that identifies an attempt's processes.
 pub(in crate::runner) const CAPABILITY: &str = "ORCH_CAPABILITY";
 
-/// What an attempt's program is told about itself.
+/// Returns the variables that describe an attempt to its program.
 pub(in crate::runner) fn own_variables(
     claimed: &Claimed,
     w: &Workspace,
@@ -38,10 +38,10 @@ pub(in crate::runner) fn own_variables(
     ]
 }
 
-/// Starts it without a screen.
+/// Starts the program without a terminal.
 ///
 /// # Errors
-/// What the system says.
+/// Fails when the program cannot be started.
 pub(in crate::runner) fn spawn(
     agent: &Agent,
     start: &Start,
@@ -50,19 +50,19 @@ pub(in crate::runner) fn spawn(
     own: &[(&str, OsString)],
 ) -> io::Result<Child> {
     let stdin = if start.prompt_on_stdin { Stdio::from(std::fs::File::open(&w.prompt)?) } else { Stdio::null() };
-    // In a process group of its own: Ctrl-C in the pane reaches the runner, which ends the program and says why.
+    // In a process group of its own: Ctrl-C in the pane reaches the runner, which ends the program and reports why.
     let mut command = command(agent, start, cwd, own);
     let child = command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).spawn()?;
-    // An agent program says its answer last of all, in one line, and is gone.
+    // An agent program prints its answer last, in one line, and exits.
     child.stdout.iter().filter(|_| agent.launch.driver.program().is_some()).for_each(os::widen_pipe);
     Ok(child)
 }
 
-/// Starts it with the pane's terminal, which it then has to itself: in the runner's own process group, which is the one
-/// that the terminal listens to.
+/// Starts the program on the pane's terminal, which it then has to itself: in the runner's own process group, which is
+/// the terminal's foreground group.
 ///
 /// # Errors
-/// What the system says.
+/// Fails when the program cannot be started.
 pub(in crate::runner) fn spawn_on_terminal(
     agent: &Agent,
     start: &Start,
@@ -88,7 +88,7 @@ pub(in crate::runner) fn tools<'a>(orch: &'a Path, launch: &'a Launch) -> Mcp<'a
     Mcp { program: orch, env: ours.map(|(name, value)| (name.as_str(), value.clone())).collect() }
 }
 
-/// Returns what the program of this agent is missing by now, and what a person can do about it.
+/// Returns what the program of this agent is missing now, and how a person can fix it.
 pub(in crate::runner) fn missing(launch: &Launch) -> Option<String> {
     let path = launch.env.get("PATH").map(OsStr::new);
     let role = Role { driver: launch.driver, ..launch.role.clone() };

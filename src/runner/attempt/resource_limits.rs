@@ -1,7 +1,8 @@
-//! Whether a program keeps within the limits of its role, with all that it has started.
+//! Checks whether a program, with all that it has started, stays within the resource limits of its role.
 //!
-//! What the kernel holds by itself is only asked for what it had to do. The rest is looked at once a second, and only
-//! for roles that have a limit. All processes of the program descend from this one, which is a subreaper.
+//! Limits that the kernel enforces are only checked for what the kernel had to do. The rest is measured once per
+//! second, and only for roles that have a limit. All processes of the program descend from the runner, which is a
+//! subreaper.
 
 use std::{
     collections::VecDeque,
@@ -17,27 +18,27 @@ use crate::{
     os::{self, Bounds, Refused},
 };
 
-/// Between two looks.
+/// Interval between two measurements.
 const EVERY: Duration = Duration::from_secs(1);
-/// The time over which the use of processors is averaged: a short burst is nobody's trouble.
+/// The window over which processor use is averaged: a short burst is allowed.
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// A limit was exceeded.
+/// A limit that was exceeded.
 #[derive(Debug, Clone)]
 pub(in crate::runner) struct Excess {
     /// Which limit.
     pub code: EndCode,
-    /// Which one, and by how much, in words.
+    /// Which limit and by how much, in words.
     pub reason: String,
 }
 
-/// Watches one attempt.
+/// Checks one attempt.
 pub(in crate::runner) struct Meter<'a> {
     limits: &'a ResourceLimits,
     cgroup: Option<&'a RunnerCgroup>,
     before: Refused,
     ticks: Option<Interval>,
-    /// Processor time used, as of some moments of the last window.
+    /// Processor time used, at several points of the last window.
     used: VecDeque<(Instant, Duration)>,
 }
 
@@ -47,7 +48,7 @@ impl<'a> Meter<'a> {
         let ticks = is_limited.then(|| {
             let mut ticks = interval(EVERY);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            // The first one comes at once, when there is nothing to see.
+            // The first tick fires immediately, when there is nothing to measure.
             ticks.reset();
             ticks
         });
@@ -55,7 +56,7 @@ impl<'a> Meter<'a> {
         Meter { limits, cgroup, before, ticks, used: VecDeque::new() }
     }
 
-    /// Waits until a limit is exceeded, and says which, by how much. For ever where there is none.
+    /// Waits until a limit is exceeded, and returns which one. Never returns where there is no limit.
     pub async fn exceeded(&mut self) -> Excess {
         loop {
             match &mut self.ticks {
@@ -68,7 +69,7 @@ impl<'a> Meter<'a> {
         }
     }
 
-    /// What the kernel had to do to hold a limit, since the attempt began.
+    /// Returns what the kernel had to do to enforce a limit, since the attempt began.
     pub fn refused(&self) -> Option<Excess> {
         let held = self.held();
         let now = self.cgroup.filter(|_| held != Bounds::default())?.cgroup.refused();
@@ -92,10 +93,10 @@ impl<'a> Meter<'a> {
         self.cgroup.map_or_else(Bounds::default, |cgroup| cgroup.held)
     }
 
-    /// One look at all its processes.
+    /// Measures all its processes once.
     fn look(&mut self) -> Option<Excess> {
         let held = self.held();
-        // Whoever can't be looked at now is looked at again in a second.
+        // A process that cannot be measured now is measured again in a second.
         let pids = os::descendants(&os::ProcessId::current()).ok()?;
         if let Some(limit) = self.limits.processes
             && pids.len() > limit as usize
@@ -121,14 +122,14 @@ impl<'a> Meter<'a> {
     }
 }
 
-/// The memory of these processes, if it is more than that. What several of them share counts once; to find that out makes
-/// the kernel walk all their pages, so it is asked for only where the plain sum is too much.
+/// Returns the memory of these processes, if it is more than `limit`. Shared memory counts once; to find that out, the
+/// kernel has to walk all their pages, so it is requested only where the plain sum exceeds the limit.
 fn memory_over(limit: u64, pids: &[u32]) -> Option<u64> {
     let sum = |of: fn(u32) -> Option<u64>| pids.iter().filter_map(|pid| of(*pid)).sum::<u64>();
     (sum(os::rss_bytes) > limit).then(|| sum(os::pss_bytes)).filter(|used| *used > limit)
 }
 
-/// Cores used over the last window, once it is full; drops what is older.
+/// Returns the cores used over the last window, once it is full; drops older values.
 fn average(used: &mut VecDeque<(Instant, Duration)>) -> Option<(f64, Duration)> {
     let (now, last) = *used.back()?;
     while used.get(1).is_some_and(|(at, _)| now - *at >= WINDOW) {
@@ -144,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_average_is_that_of_a_full_window() {
+    fn the_average_covers_a_full_window() {
         let began = Instant::now();
         let mut used = VecDeque::new();
         let mut at = |second: u64, cpu: u64| {

@@ -1,9 +1,9 @@
-//! A folder for what an agent program scribbles beside its work: sockets, and outputs that it reads again. One that is
-//! killed leaves it behind, and in /tmp it would stay until the machine is started anew.
+//! A folder for temporary files of an agent program: sockets, and outputs that it reads again. A killed program leaves
+//! them behind, and in /tmp they would stay until the machine restarts.
 //!
-//! By a variable of the program's own alone, and not by TMPDIR. That is meant for all that the program starts, and a person
-//! expects of builds and tests that they find /tmp: it may be in memory, has its own bounds, and its path leaves room for
-//! sockets, which the state folder's may not.
+//! It is set by a variable of the program's own, and not by TMPDIR. TMPDIR applies to everything that the program
+//! starts, and builds and tests are expected to use /tmp: it may be in memory, has its own limits, and its path is
+//! short enough for sockets, which a path in the state folder may not be.
 
 use std::{
     ffi::OsString,
@@ -14,23 +14,24 @@ use std::{
 use crate::{config::Role, drivers::Driver, home};
 
 const NAME: &str = "tmp";
-/// A socket's path may be this long on Linux (`sun_path`).
+/// The longest path of a socket on Linux (`sun_path`).
 const LONGEST_SOCKET_PATH: usize = 107;
-/// What a program may put below the folder: `/cc-socks/4194304.sock` of claude's is 22 bytes.
+/// What a program may put below the folder: claude's `/cc-socks/4194304.sock` is 22 bytes.
 const ROOM: usize = 32;
 
-/// One program's. Removed when dropped; where nobody is left to drop it, it goes with the folder that it lies in.
+/// The folder of one program. Removed when dropped; if the process is killed first, it is removed with its parent
+/// folder.
 pub(in crate::runner) struct Scratch {
     variable: &'static str,
     path: PathBuf,
 }
 
 impl Scratch {
-    /// In this folder. `None` where the program has no variable for it, where its role says itself where such files belong,
-    /// or where the path is too long for a socket: then they lie where the program puts them.
+    /// Creates one in this folder. Returns `None` where the program has no variable for it, where its role sets the
+    /// place of such files, or where the path is too long for a socket: then they are where the program puts them.
     ///
     /// # Errors
-    /// What the system says.
+    /// Fails when the folder cannot be created.
     pub fn make(driver: &dyn Driver, role: &Role, dir: &Path) -> io::Result<Option<Scratch>> {
         let Some(variable) = driver.scratch_variable() else { return Ok(None) };
         let path = dir.join(NAME);
@@ -39,20 +40,20 @@ impl Scratch {
         if is_said || path.as_os_str().len() + ROOM > LONGEST_SOCKET_PATH {
             return Ok(None);
         }
-        // From before a runner was killed: the same attempt, or the same master.
+        // Left by a runner that was killed: the same attempt, or the same master.
         remove(&path);
         home::create_dir(&path)?;
         Ok(Some(Scratch { variable, path }))
     }
 
-    /// How the program is told of it.
+    /// Returns the variable that sets it for the program.
     pub fn variable(&self) -> (&'static str, OsString) {
         (self.variable, self.path.clone().into())
     }
 
-    /// Removes it; away from the runner's own work, because it may hold much.
+    /// Removes it on another thread, because it may contain many files.
     pub async fn end(self) {
-        // A thread that cannot be had has dropped it all the same.
+        // If no thread can be started, it is dropped all the same.
         let _ = tokio::task::spawn_blocking(move || drop(self)).await;
     }
 }
@@ -65,7 +66,7 @@ impl Drop for Scratch {
 
 fn remove(path: &Path) {
     match std::fs::remove_dir_all(path) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => tracing::warn!("{} stays: {e}", path.display()),
+        Err(e) if e.kind() != io::ErrorKind::NotFound => tracing::warn!("{} could not be removed: {e}", path.display()),
         _ => {}
     }
 }
@@ -90,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_empty_at_first_and_gone_afterwards() {
+    fn it_is_empty_at_first_and_removed_afterwards() {
         let dir = tempfile::tempdir_in("/tmp").unwrap();
         let path = dir.path().join("tmp");
         std::fs::create_dir(&path).unwrap();
@@ -103,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_none_where_the_role_says_where_or_a_socket_would_not_fit() {
+    fn there_is_none_where_the_role_sets_the_place_or_a_socket_would_not_fit() {
         let dir = tempfile::tempdir_in("/tmp").unwrap();
         for name in ["TMPDIR", "CLAUDE_CODE_TMPDIR"] {
             assert!(make(DriverKind::Claude, &role(&[name]), dir.path()).is_none(), "{name}");

@@ -1,4 +1,4 @@
-//! The beginning of an attempt: its folder, how its driver wants the program to be started, and why that may not be.
+//! The beginning of an attempt: its folder, how its driver starts the program, and why a start may fail.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -15,7 +15,7 @@ use crate::runner::{
     interactive::follow::Follow,
     interactive::session::Earlier,
     interactive::turn::Turn,
-    lease::blocked_on::Waits,
+    lease::blocked_on::BlockedOn,
     output::pane::Lent,
     output::redact::Redactor,
     output::transcript::Reading,
@@ -39,13 +39,13 @@ pub(in crate::runner) struct Running<'a> {
     pub output: Output,
     /// The pane's terminal, where the program has it to itself.
     pub terminal: Option<Lent>,
-    /// Whether a conversation goes on.
+    /// Whether a conversation is resumed.
     pub resumed: bool,
-    /// The conversation that has been written down.
+    /// The conversation that has been recorded.
     pub session: Option<String>,
-    /// What it has told that it waits for.
+    /// What the program has reported that it waits for.
     pub waits_for: Option<Wait>,
-    /// What only this attempt's processes carry.
+    /// The marker that only this attempt's processes carry.
     pub capability: Capability,
 }
 
@@ -56,13 +56,13 @@ pub(in crate::runner) struct NotBegun {
 }
 
 impl NotBegun {
-    /// The task is to blame.
+    /// The task is the reason.
     fn permanent(code: EndCode, reason: String) -> Box<Self> {
         Box::new(NotBegun { verdict: Verdict::of(Cause::Permanent, code, reason), leave: None })
     }
 
-    /// This machine is: it is short of something. The task waits for as long as its role's tasks ever do, and the agent
-    /// leaves as broken, which holds its role back. Were it to go on, it would lose one task after another.
+    /// The machine is the reason: it is short of something. The task is retried after the longest delay of its role,
+    /// and the agent leaves as broken, which suspends the role. If it continued, it would lose one task after another.
     fn machine(agent: &Agent, code: EndCode, reason: String) -> Box<Self> {
         let retry_after = Some(agent.launch.role.retry.cap);
         let leave = Some(Leave::Broken(reason.clone()));
@@ -70,18 +70,18 @@ impl NotBegun {
     }
 }
 
-/// Makes the folder and starts the program; with the terminal, where that was lent for it.
+/// Creates the folder and starts the program; on the terminal, if that was lent for it.
 pub(in crate::runner) fn begin<'a>(
     agent: &'a Agent,
     driver: &'static dyn Driver,
     claimed: &Claimed,
     earlier: Option<&Earlier>,
     terminal: Option<Lent>,
-    waits: Waits,
+    blocked_on: BlockedOn,
 ) -> Result<Running<'a>, Box<NotBegun>> {
     let (role, launch) = (&agent.launch.role, &agent.launch);
     let mut prompt = earlier.map_or(&claimed.task.description, |earlier| &earlier.prompt).clone();
-    // A shell script is no place for it, and a program of the user's own reads ORCH_CONTEXT.
+    // A shell script has no use for it, and a custom program reads ORCH_CONTEXT.
     if launch.driver.program().is_some() {
         prompt.push_str(&answers(&claimed.questions));
     }
@@ -102,7 +102,7 @@ pub(in crate::runner) fn begin<'a>(
     if !cwd.is_dir() {
         return Err(NotBegun::permanent(
             EndCode::FolderMissing,
-            format!("its working folder {} is not there", cwd.display()),
+            format!("its working folder {} does not exist", cwd.display()),
         ));
     }
     let capability = Capability {
@@ -116,16 +116,21 @@ pub(in crate::runner) fn begin<'a>(
     let start = start(agent, driver, &workspace, prompt, resume, &own);
     let mut start = start.map_err(|refusal| NotBegun::permanent(EndCode::NotSupported, refusal.0))?;
     let scratch = Scratch::make(driver, role, &workspace.dir).map_err(|e| {
-        NotBegun::machine(agent, EndCode::SpawnFailed, format!("the program's own folder could not be made: {e}"))
+        NotBegun::machine(agent, EndCode::SpawnFailed, format!("the program's own folder could not be created: {e}"))
     })?;
     start.env.extend(scratch.as_ref().map(Scratch::variable));
     let could_not_start = |e: io::Error| could_not_start(&e, &start, agent);
     launchers::of(role).prepare(&start.files).map_err(could_not_start)?;
     let (child, sources, transcript) = if terminal.is_some() {
-        // Before the program can tell anything.
-        let mut follow = Follow::new(agent, &workspace.dir, Some(driver), Turn::with_task(), waits).map_err(|e| {
-            NotBegun::machine(agent, EndCode::SpawnFailed, format!("what its program tells could not be followed: {e}"))
-        })?;
+        // Before the program can report anything.
+        let mut follow =
+            Follow::new(agent, &workspace.dir, Some(driver), Turn::with_task(), blocked_on).map_err(|e| {
+                NotBegun::machine(
+                    agent,
+                    EndCode::SpawnFailed,
+                    format!("the output of its program could not be followed: {e}"),
+                )
+            })?;
         let child = spawn_on_terminal(agent, &start, &cwd, &own).map_err(could_not_start)?;
         follow.has_started(launch, child.id());
         let transcript = Some(Box::<HookTranscript>::default() as Box<_>);
@@ -144,14 +149,15 @@ pub(in crate::runner) fn begin<'a>(
     Ok(Running { agent, workspace, scratch, child, output, terminal, resumed, session, waits_for: None, capability })
 }
 
-/// What persons have said to the questions of earlier attempts.
+/// Returns the answers of people to the questions of earlier attempts.
 fn answers(questions: &[Question]) -> String {
     let answered = questions.iter().filter_map(|q| Some((&q.question, q.answer.as_ref()?)));
-    let told: String = answered.map(|(question, answer)| format!("\n- {question}\n  The answer: {answer}")).collect();
-    if told.is_empty() { told } else { format!("\n\nYou have asked a person, and were answered:{told}\n") }
+    let answers: String =
+        answered.map(|(question, answer)| format!("\n- {question}\n  The answer: {answer}")).collect();
+    if answers.is_empty() { answers } else { format!("\n\nYou have asked a person, and were answered:{answers}\n") }
 }
 
-/// How the driver wants its program to be started.
+/// Returns how the driver wants its program to be started.
 fn start(
     agent: &Agent,
     driver: &dyn Driver,
@@ -186,7 +192,7 @@ fn start(
     })
 }
 
-/// What is not there now will not be there in a second either; a machine that is short of something may recover.
+/// A file that is missing now will still be missing in a second; a machine that is short of something may recover.
 fn could_not_start(e: &io::Error, start: &Start, agent: &Agent) -> Box<NotBegun> {
     use io::ErrorKind::{ArgumentListTooLong, NotFound, OutOfMemory, PermissionDenied, StorageFull, WouldBlock};
     let program = start.program.to_string_lossy();
@@ -196,7 +202,8 @@ fn could_not_start(e: &io::Error, start: &Start, agent: &Agent) -> Box<NotBegun>
     if is_short_of_something {
         return NotBegun::machine(agent, EndCode::SpawnFailed, format!("{program} could not be started: {e}"));
     }
-    // It was there when this agent was started. The supervisor finds the same, and starts nobody for the other tasks.
+    // It existed when this agent was started. The supervisor's preflight finds the same, and starts no agents for the
+    // other tasks.
     if let Some(missing) = program::missing(launch) {
         return NotBegun::machine(agent, EndCode::ProgramMissing, missing);
     }

@@ -1,4 +1,4 @@
-//! What a program has used by the records that it keeps of its conversation.
+//! What a program has used, according to the records that it keeps of its conversation.
 
 use std::{
     fs::{self, File},
@@ -11,10 +11,10 @@ use crate::{
     model::{task::Usage, time::Timestamp},
 };
 
-/// More agents than this are not started within one conversation; a folder that holds more is something else.
+/// No more agents than this are started within one conversation; a folder that contains more is something else.
 const BESIDE: usize = 1000;
 
-/// What was used since then, by this record and those beside it. `None`: they say nothing.
+/// Returns the usage since then, from this record and those in the same folder. `None`: the records contain none.
 pub(in crate::runner) fn used(driver: &dyn Driver, record: &Path, since: Timestamp) -> Option<Usage> {
     let beside = driver.records_beside(record).map(|folder| records_in(&folder)).unwrap_or_default();
     let read = |path: &Path| driver.used(&mut BufReader::new(File::open(path).ok()?), since);

@@ -1,11 +1,11 @@
-//! What one attempt's program is given, and where it leaves its result.
+//! The files that one attempt's program receives, and the file in which it leaves its result.
 //!
-//! An agent program gets the attempt's own folder, where its files stay. A shell script or a program of the user's own gets
-//! paths in a folder of the runner that every attempt uses again, so that an attempt of which nothing is kept makes no
-//! file; what is there to keep is moved to the attempt's folder at the end, and what else is left there is removed.
+//! An agent program gets the attempt's own folder, where its files stay. A shell script or custom program gets paths
+//! in a folder of the runner that every attempt reuses, so that an attempt without output creates no files. At the
+//! end, what is to be kept is moved to the attempt's folder, and everything else is removed.
 //!
-//! Both folders are in the state folder, and not in memory (`$XDG_RUNTIME_DIR`, `/dev/shm`): systemd empties those when the
-//! user logs out, while agents go on, and to write over a file that exists costs the same on a disk.
+//! Both folders are in the state folder, and not in memory (`$XDG_RUNTIME_DIR`, `/dev/shm`): systemd empties those
+//! when the user logs out, while agents continue, and overwriting an existing file costs the same on a disk.
 
 use std::{
     fs::{self, OpenOptions},
@@ -26,26 +26,26 @@ use crate::{
 #[cfg(test)]
 mod fuzz;
 
-/// A result file larger than this is not read: its text could not be stored whole anyway.
+/// A larger result file is not read: its text could not be stored completely anyway.
 const LARGEST_RESULT: u64 = 4 * 1024 * 1024;
 
-/// Names in an attempt's folder.
+/// File names in an attempt's folder.
 const PROMPT: &str = "prompt";
 const CONTEXT: &str = "context.json";
 const RESULT: &str = "answer.json";
 
-/// What a program finds at `ORCH_CONTEXT`.
+/// The content of the file at `ORCH_CONTEXT`.
 #[derive(Serialize)]
 struct Context<'a> {
     #[serde(flatten)]
     task: &'a Task,
-    /// What persons have answered to earlier attempts.
+    /// What people have answered to earlier attempts.
     answers: Vec<&'a Question>,
 }
 
 /// The files of one attempt.
 pub(in crate::runner) struct Workspace {
-    /// The attempt's folder. It need not exist where the files are in the runner's.
+    /// The attempt's folder. It may not exist while the files are in the runner's.
     pub dir: PathBuf,
     pub prompt: PathBuf,
     pub context: PathBuf,
@@ -57,7 +57,7 @@ impl Workspace {
     /// Writes prompt and context into the attempt's own folder.
     ///
     /// # Errors
-    /// What the system says.
+    /// Fails when a file cannot be written.
     pub fn in_own_folder(home: &Home, claimed: &Claimed, prompt: &str) -> io::Result<Self> {
         let dir = home.run(&claimed.task.id, claimed.attempt);
         home::create_dir(&dir)?;
@@ -73,17 +73,18 @@ impl Workspace {
         Ok(workspace)
     }
 
-    /// Writes them over those of the runner's last attempt. The result's name is the attempt's alone: what is left of an
-    /// earlier program cannot write into it.
+    /// Overwrites the files of the runner's last attempt. The result's file name is unique to the attempt: processes
+    /// left from an earlier program cannot write into it.
     ///
     /// # Errors
-    /// What the system says.
+    /// Fails when a file cannot be written.
     pub fn in_runners_folder(home: &Home, incarnation: &str, claimed: &Claimed, prompt: &str) -> io::Result<Self> {
         // Output and results are kept below `runs/`. An attempt whose output has nowhere to go must not begin.
         if !fs::metadata(home.runs())?.is_dir() {
             return Err(io::ErrorKind::NotADirectory.into());
         }
-        // Not the incarnation's own folder, beside which are those of other runners: a program may clean up around its files.
+        // Not the incarnation's own folder, whose siblings belong to other runners: a program may clean up around its
+        // files.
         let shared = home.scratch(incarnation).join("files");
         let workspace = Workspace {
             dir: home.run(&claimed.task.id, claimed.attempt),
@@ -98,7 +99,7 @@ impl Workspace {
             write_over(&workspace.context, &context)
         };
         if write().is_err() {
-            // It is the first attempt, or an earlier one has put something else in a file's place.
+            // It is the first attempt, or an earlier one has replaced a file by something else.
             let _ = fs::remove_dir_all(&shared);
             home::create_dir(&shared)?;
             write()?;
@@ -106,15 +107,16 @@ impl Workspace {
         Ok(workspace)
     }
 
-    /// What the program left, or why that does not read.
+    /// Returns what the program left, or why that cannot be read.
     pub fn read_result(&self) -> Result<Option<ResultFile>, String> {
-        // Named by where it is kept.
+        // Named by where it will be kept.
         let kept = self.dir.join(RESULT);
-        read(&self.result).map_err(|why| format!("its result file {} does not read: {why}", kept.display()))
+        read(&self.result).map_err(|why| format!("its result file {} cannot be read: {why}", kept.display()))
     }
 
-    /// Ends the use of the files. Moves them to the attempt's folder if there is something to keep: output, which makes that
-    /// folder, or a result. Returns whether there is. What cannot be moved costs the attempt nothing: Redis gets its result.
+    /// Ends the use of the files. Moves them to the attempt's folder if there is output, which has created that
+    /// folder, or a result. Returns whether there is. A file that cannot be moved does not fail the attempt: Redis
+    /// receives its result.
     pub fn keep(&self, has_output: bool) -> bool {
         let Some(shared) = self.prompt.parent().filter(|_| self.is_shared) else { return true };
         let has_result = fs::symlink_metadata(&self.result).is_ok();
@@ -122,7 +124,7 @@ impl Workspace {
         if is_kept && let Err(e) = self.move_all(has_result) {
             tracing::warn!("not all files of {} are kept: {e}", self.dir.display());
         }
-        // What else the program has left there is in the way of the next one.
+        // Anything else that the program has left there would be in the way of the next one.
         let is_ours = |entry: fs::DirEntry| entry.file_name() == PROMPT || entry.file_name() == CONTEXT;
         if !fs::read_dir(shared).is_ok_and(|mut entries| entries.all(|entry| entry.is_ok_and(is_ours))) {
             let _ = fs::remove_dir_all(shared);
@@ -145,8 +147,8 @@ fn context(claimed: &Claimed) -> io::Result<Vec<u8>> {
     Ok(serde_json::to_vec(&Context { task: &claimed.task, answers })?)
 }
 
-/// Writes a file in the place of what is in it. It is cut afterwards and not before: ext4 writes a file that was cut to
-/// nothing to the disk as soon as it is closed.
+/// Overwrites a file in place. It is truncated afterwards and not before: ext4 flushes a file that was truncated to
+/// zero as soon as it is closed.
 fn write_over(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
     let file =
@@ -165,13 +167,13 @@ fn read(path: &Path) -> Result<Option<ResultFile>, String> {
         return Err("it is not a file".into());
     }
     if meta.len() > LARGEST_RESULT {
-        return Err(format!("it has {} MiB, 4 at most", meta.len() >> 20));
+        return Err(format!("it has {} MiB, the limit is 4 MiB", meta.len() >> 20));
     }
     let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
     if bytes.is_empty() {
         return Ok(None);
     }
-    // An object, and not a list of a struct's fields in their order, which would read as well.
+    // It must be an object: a list of a struct's fields in order would be accepted as well.
     let fields: serde_json::Map<_, _> = serde_json::from_slice(&bytes).map_err(|e| e.to_string())?;
     serde_json::from_value(fields.into()).map(Some).map_err(|e| e.to_string())
 }

@@ -1,5 +1,5 @@
-//! Follows a program that has the pane's terminal to itself: by what its hooks leave in a file, and by its screen where no
-//! hook tells. It notes what the program asks its user as soon as it is known.
+//! Follows a program that has the pane's terminal to itself: by the lines its hooks write to a file, and by its screen
+//! where no hook reports. It records immediately what the program asks its user.
 
 use std::{
     io,
@@ -16,7 +16,7 @@ use crate::runner::{
     Agent,
     interactive::hooks::Hooks,
     interactive::turn::{Doing, Turn},
-    lease::blocked_on::Waits,
+    lease::blocked_on::BlockedOn,
 };
 use crate::{
     drivers::{Driver, Hook, Noted, Seen},
@@ -25,52 +25,53 @@ use crate::{
     mux::{Mux, TmuxMux, TmuxOptions},
 };
 
-/// How often a program is looked at that is in a turn, of which no hook may tell the end. One that is idle is not.
+/// How often the screen is read during a turn, whose end no hook may report. The screen of an idle program is not
+/// read.
 const LOOK: Duration = Duration::from_millis(1_500);
 
-/// One that says itself that it works is looked at only every so many times: that its service does not answer stands on its
-/// screen alone.
+/// If the program itself reports that it works, its screen is read only every this many times: only the screen shows
+/// that its service does not answer.
 const LOOK_WHILE_WORKING: u32 = 4;
 
-/// Of what an ended program has left on the screen, so many lines are told.
+/// At most this many last lines on the screen of an ended program are reported.
 const LAST_LINES: usize = 4;
 
-/// A line of the hooks is never longer: an answer is at most 1 MiB, and JSON may write a character as six.
+/// Longest line of the hooks: an answer is at most 1 MiB, and JSON may encode a byte as six.
 const LONGEST_LINE: usize = 8 << 20;
 
 /// Follows one program.
 pub(in crate::runner) struct Follow {
     hooks: Option<Hooks>,
-    /// The beginning of a line of theirs.
+    /// The beginning of an incomplete line of the hooks.
     line: Vec<u8>,
     screen: Option<Screen>,
     looks: Interval,
     turn: Turn,
-    /// What it does, for whoever wants to hear of it.
+    /// The current state, for subscribers.
     doing: watch::Sender<Doing>,
-    waits: Waits,
-    /// Whether it was ever known to do anything.
+    blocked_on: BlockedOn,
+    /// Whether any activity was ever seen.
     begun: bool,
     ended: bool,
 }
 
-/// What the hooks have told: whole lines.
+/// What the hooks have reported: whole lines.
 #[derive(Debug, Default)]
-pub(in crate::runner) struct Heard {
-    /// As they came.
+pub(in crate::runner) struct HookOutput {
+    /// The lines as written.
     pub lines: Vec<u8>,
-    /// As they are understood.
+    /// The lines as parsed.
     pub hooks: Vec<Hook>,
 }
 
-/// What a look at a program has shown.
+/// What reading the screen has shown.
 struct Look {
     seen: Seen,
     /// What it asks, if it does.
     asked: Option<String>,
-    /// The error with which its last turn has ended.
+    /// The error with which its last turn ended.
     failure: Option<String>,
-    /// Whether it tries its service again; `None`: its screen was not looked at.
+    /// Whether it retries its service; `None`: its screen was not read.
     retry: Option<Option<Retry>>,
 }
 
@@ -80,18 +81,19 @@ impl Look {
     }
 }
 
-/// The screen of the own pane, what the program writes about itself, and who can read it.
+/// The screen of the runner's own pane, the program's status record, and the driver that reads both.
 struct Screen {
     mux: TmuxMux,
     pane: String,
     driver: &'static dyn Driver,
     status: Option<PathBuf>,
-    /// How often in a row it has said itself that it works.
+    /// How many times in a row the program itself has reported that it works.
     said_working: u32,
 }
 
 impl Screen {
-    /// What the program is seen to do. That it works it says itself, which costs nothing; of all else the screen knows more.
+    /// Reads the program's state. That it works it reports itself, which costs nothing; for everything else the screen
+    /// is more reliable.
     async fn see(&mut self) -> Look {
         let said = self.status.as_deref().and_then(home::read_json);
         let said = said.map_or(Seen::Unknown, |said| self.driver.read_status(&said));
@@ -112,9 +114,9 @@ impl Screen {
                     retry: Some(self.driver.retrying(&screen.text)),
                 },
             },
-            // A tmux that does not answer says nothing about the program.
+            // A tmux that does not answer proves nothing about the program.
             Err(e) => {
-                tracing::debug!("its screen can't be looked at: {e}");
+                tracing::debug!("its screen cannot be read: {e}");
                 Look::of(said)
             }
         }
@@ -122,16 +124,17 @@ impl Screen {
 }
 
 impl Follow {
-    /// A program that has this folder and is about to be started. One without a driver has no hooks.
+    /// Prepares to follow a program that has this folder and is about to be started. Without a driver there are no
+    /// hooks.
     ///
     /// # Errors
-    /// The file of its hooks can't be made.
+    /// Fails when the file of its hooks cannot be created.
     pub fn new(
         agent: &Agent,
         dir: &Path,
         driver: Option<&'static dyn Driver>,
         turn: Turn,
-        waits: Waits,
+        blocked_on: BlockedOn,
     ) -> io::Result<Self> {
         let mut looks = tokio::time::interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -145,61 +148,62 @@ impl Follow {
         });
         let hooks = driver.map(|_| Hooks::of_new_program(&Home::hooks(dir))).transpose()?;
         let doing = watch::Sender::new(turn.doing());
-        Ok(Follow { hooks, line: Vec::new(), screen, looks, turn, doing, waits, begun: false, ended: false })
+        Ok(Follow { hooks, line: Vec::new(), screen, looks, turn, doing, blocked_on, begun: false, ended: false })
     }
 
-    /// It runs, as this process.
+    /// Records that it was started as this process.
     pub fn has_started(&mut self, launch: &Launch, pid: Option<u32>) {
         if let (Some(screen), Some(pid)) = (&mut self.screen, pid) {
             screen.status = screen.driver.status_file(&launch.env, pid);
         }
     }
 
-    /// Whether it was ever known to work, or to wait for anything.
+    /// Returns whether it was ever seen to work, or to wait for anything.
     pub fn has_begun(&self) -> bool {
         self.begun
     }
 
-    /// Whether it is in a turn.
+    /// Returns whether it is in a turn.
     pub fn is_working(&self) -> bool {
         self.turn.doing() == Doing::Working
     }
 
-    /// Whether it asks its user something.
+    /// Returns whether it asks its user something.
     pub fn is_asking(&self) -> bool {
         matches!(self.turn.doing(), Doing::Asking(_))
     }
 
-    /// What it does, from now on.
+    /// Returns a receiver of its state from now on.
     pub fn doing(&self) -> watch::Receiver<Doing> {
         self.doing.subscribe()
     }
 
-    /// The next that the hooks tell. Nothing, at once and for ever, when the program has ended and all is told. May be
-    /// cancelled.
-    pub async fn next(&mut self) -> Heard {
+    /// Returns the next lines of the hooks. Returns an empty value immediately, each time, once the program has ended
+    /// and all lines are read. Cancel safe.
+    pub async fn next(&mut self) -> HookOutput {
         loop {
             let is_looked_at = self.screen.is_some() && !self.ended && self.turn.doing() != Doing::Idle;
             tokio::select! {
                 piece = next_piece(&mut self.hooks, self.ended) => match piece {
                     Some(piece) => {
                         self.looks.reset();
-                        let heard = self.hear(&piece);
-                        if !heard.lines.is_empty() {
-                            return heard;
+                        let output = self.handle(&piece);
+                        if !output.lines.is_empty() {
+                            return output;
                         }
                     }
-                    None => return Heard::default(),
+                    None => return HookOutput::default(),
                 },
                 _ = self.looks.tick(), if is_looked_at => if let Some(hook) = self.look().await {
                     let lines = Noted::line(Timestamp::now(), &hook).into_bytes();
-                    return Heard { lines, hooks: vec![hook] };
+                    return HookOutput { lines, hooks: vec![hook] };
                 },
             }
         }
     }
 
-    /// The last lines that an ended program has left on the screen: they may say why. What it has drawn there says nothing.
+    /// Returns the last lines that an ended program has left on the screen, which may explain why it ended. Its own
+    /// drawings are ignored.
     pub async fn last_lines(&self) -> Vec<String> {
         let Some(Screen { mux, pane, .. }) = &self.screen else { return Vec::new() };
         let Ok(screen) = mux.screen(pane).await else { return Vec::new() };
@@ -210,13 +214,13 @@ impl Follow {
         last
     }
 
-    /// Nobody is left who could tell more: what comes is what was told already.
+    /// Records that the program has ended: what is still read was written before.
     pub fn has_ended(&mut self) {
         self.ended = true;
-        self.waits.set(None);
+        self.blocked_on.set(None);
     }
 
-    /// Looks at the terminal. What no hook has told, and it says as well: that a turn has failed.
+    /// Reads the terminal. Returns what no hook has reported but the screen shows: that a turn has failed.
     pub async fn look(&mut self) -> Option<Hook> {
         let Look { seen, asked, failure, retry } = self.screen.as_mut()?.see().await;
         let was_idle = self.turn.doing() == Doing::Idle;
@@ -227,43 +231,44 @@ impl Follow {
         let ends_here = !was_idle && self.turn.doing() == Doing::Idle;
         let failed = failure.filter(|_| ends_here).map(|why| Hook::Failed { why });
         if let Some(hook) = &failed {
-            self.turn.hear(hook);
+            self.turn.handle(hook);
         }
         self.has_changed();
         failed
     }
 
-    fn hear(&mut self, piece: &[u8]) -> Heard {
+    fn handle(&mut self, piece: &[u8]) -> HookOutput {
         if self.line.len() > LONGEST_LINE {
-            // Nothing of ours: its end is not waited for.
+            // Not a line of ours: do not wait for its end.
             self.line.clear();
         }
         self.line.extend_from_slice(piece);
         let mut lines = std::mem::take(&mut self.line);
         let rest = lines.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
         self.line = lines.split_off(rest);
-        // Whoever writes there otherwise says nothing to us.
+        // Lines from other writers are ignored.
         let noted = lines.split(|b| *b == b'\n').filter_map(|line| serde_json::from_slice::<Noted>(line).ok());
         let hooks: Vec<Hook> = noted.map(|noted| noted.hook).collect();
-        hooks.iter().for_each(|hook| self.turn.hear(hook));
+        hooks.iter().for_each(|hook| self.turn.handle(hook));
         self.has_changed();
-        Heard { lines, hooks }
+        HookOutput { lines, hooks }
     }
 
     fn has_changed(&mut self) {
-        self.waits.set(self.turn.waits_for());
+        self.blocked_on.set(self.turn.waits_for());
         let doing = self.turn.doing();
         self.begun |= doing != Doing::Starting;
         self.doing.send_if_modified(|known| std::mem::replace(known, doing) != doing);
     }
 }
 
-/// The tmux server that the agent lives on.
+/// Returns the tmux server that the agent lives on.
 pub(in crate::runner) fn mux(launch: &Launch) -> TmuxMux {
     TmuxMux::new(TmuxOptions { socket: launch.tmux_socket.clone(), ..TmuxOptions::default() })
 }
 
-/// What hooks have told; never again once the file can't be read. `None`: the program has ended, and that was all.
+/// Returns what hooks have written; waits forever once the file cannot be read. `None`: the program has ended, and
+/// everything was read.
 async fn next_piece(hooks: &mut Option<Hooks>, ended: bool) -> Option<Vec<u8>> {
     let piece = match hooks {
         Some(file) if ended => file.rest(),
@@ -272,7 +277,7 @@ async fn next_piece(hooks: &mut Option<Hooks>, ended: bool) -> Option<Vec<u8>> {
         None => std::future::pending().await,
     };
     piece.unwrap_or_else(|e| {
-        tracing::warn!("what the program's hooks tell is not heard any more: {e}");
+        tracing::warn!("the program's hooks can no longer be read: {e}");
         *hooks = None;
         Some(Vec::new())
     })

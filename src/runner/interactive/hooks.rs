@@ -1,4 +1,4 @@
-//! Follows the file in which a program's hooks leave what they were told ([`crate::drivers::Noted`]).
+//! Follows the file to which a program's hooks append what they were called with ([`crate::drivers::Noted`]).
 
 use std::{
     fs::{File, OpenOptions},
@@ -9,7 +9,7 @@ use std::{
 
 use crate::os::FileWatch;
 
-/// Read at once.
+/// Bytes per read.
 const PIECE: usize = 16 * 1024;
 
 /// The file of one program, from its beginning.
@@ -21,19 +21,19 @@ pub(in crate::runner) struct Hooks {
 }
 
 impl Hooks {
-    /// Makes the file anew: what an earlier program has left in it is nobody's business any more.
+    /// Creates the file, and discards what an earlier program has left in it.
     ///
     /// # Errors
-    /// What the system says.
+    /// Fails when the file cannot be created or watched.
     pub fn of_new_program(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)?;
         Ok(Hooks { watch: FileWatch::new(path)?, file, path: path.to_owned() })
     }
 
-    /// What is there of it at this moment; `None` at its end.
+    /// Returns what can be read now; `None` at the end of the file.
     ///
     /// # Errors
-    /// The file does not read.
+    /// Fails when the file cannot be read.
     pub fn rest(&mut self) -> io::Result<Option<Vec<u8>>> {
         let mut piece = vec![0; PIECE];
         let n = self.file.read(&mut piece)?;
@@ -41,13 +41,13 @@ impl Hooks {
         Ok((n > 0).then_some(piece))
     }
 
-    /// The next piece, as soon as there is one. May be cancelled.
+    /// Waits for the next piece. Cancel safe.
     ///
     /// # Errors
-    /// The file does not read, or is gone with its folder.
+    /// Fails when the file cannot be read, or was removed with its folder.
     pub async fn next(&mut self) -> io::Result<Vec<u8>> {
         loop {
-            // Before the wait: what was written since the last look has woken nobody.
+            // Read before waiting: what was written since the last read triggers no event.
             if let Some(piece) = self.rest()? {
                 return Ok(piece);
             }
@@ -56,7 +56,7 @@ impl Hooks {
                 if let Some(piece) = self.rest()? {
                     return Ok(piece);
                 }
-                // Somebody has removed it: the next hook would write where nobody reads.
+                // The file was removed: the next hook would write where it is not read.
                 let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&self.path)?;
                 (self.watch, self.file) = (FileWatch::new(&self.path)?, file);
             }

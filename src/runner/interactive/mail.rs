@@ -1,5 +1,4 @@
-//! How much mail waits for the agent's program: kept up to date beside everything else, so that whoever wants to know need
-//! not ask.
+//! How many messages wait for the agent's program: kept up to date concurrently, so that readers need no request.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,13 +6,13 @@ use tokio::{sync::watch, time::timeout};
 
 use crate::store::{Result, Store, people::Reader};
 
-/// How often to look without having been told: news that were lost are found by then.
+/// How often to poll without a notification. It bounds how long a lost notification goes unnoticed.
 const LOOK: Duration = Duration::from_secs(60);
-/// Between two tries to hear of news.
+/// Pause before subscribing again.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// How many messages of a box (`store::people`) this reader has not read yet, from now on and for as long as the answer is
-/// held. It is 0 until Redis has been asked.
+/// Follows the number of unread messages in a box (`store::people`) for this reader, for as long as the receiver is
+/// kept. It is 0 until Redis has answered.
 pub(in crate::runner) fn unread(store: Arc<Store>, of: String, reader: Reader) -> watch::Receiver<u64> {
     let (sender, receiver) = watch::channel(0);
     tokio::spawn(async move {
@@ -28,15 +27,15 @@ pub(in crate::runner) fn unread(store: Arc<Store>, of: String, reader: Reader) -
 async fn follow(store: &Store, of: &str, reader: &Reader, unread: &watch::Sender<u64>) {
     loop {
         if let Err(e) = follow_while_connected(store, of, reader, unread).await {
-            tracing::debug!("whether there is mail is not known: {e}");
+            tracing::debug!("the number of unread messages is not known: {e}");
         }
         tokio::time::sleep(PAUSE).await;
     }
 }
 
-/// Looks, and looks again with each news, until the connection breaks.
+/// Counts, and counts again after each notification, until the connection breaks.
 async fn follow_while_connected(store: &Store, of: &str, reader: &Reader, unread: &watch::Sender<u64>) -> Result<()> {
-    // Before the first look: what comes between the two is heard.
+    // Subscribe before the first count, so that messages between the two are not missed.
     let mut news = store.watch_news(of).await?;
     loop {
         let n = store.unread(of, reader).await?;
@@ -59,7 +58,7 @@ mod tests {
 
     const MASTER: &str = "opus-master";
 
-    /// A Redis that dies with this.
+    /// A Redis server that is killed when this is dropped.
     struct Killed(ProcessId);
 
     impl Drop for Killed {
@@ -89,13 +88,13 @@ mod tests {
         store.send(&message).await.unwrap();
     }
 
-    /// Sooner than anybody looks without having been told.
+    /// Waits for less than the polling interval.
     async fn becomes(unread: &mut watch::Receiver<u64>, n: u64) {
         timeout(LOOK / 3, unread.wait_for(|now| *now == n)).await.unwrap_or_else(|_| panic!("it is not {n}")).unwrap();
     }
 
     #[tokio::test]
-    async fn it_is_known_at_once_what_came_and_what_was_read() {
+    async fn new_and_read_messages_are_counted_immediately() {
         let folder = tempfile::tempdir().unwrap();
         let env = Env { cwd: folder.path().into(), orch_home: Some(folder.path().join("home")), ..Env::default() };
         let config = Config::load_with(&env, None).unwrap();
@@ -112,7 +111,7 @@ mod tests {
         store.read_inbox(&Reader::Master, MASTER, "t", 1).await.unwrap();
         becomes(&mut unread, 1).await;
 
-        // A Redis that was away is heard again.
+        // The subscription works again after Redis was down.
         drop(redis);
         let _redis = started(&spec).await;
         send(&store, "m-3").await;

@@ -1,5 +1,5 @@
-//! A program that has the pane's terminal to itself: what it does is followed by its hooks and its screen, and text is
-//! typed into it only where it is safe to.
+//! A program that has the pane's terminal to itself: its state is followed by its hooks and its screen, and text is
+//! typed into it only where that is safe.
 
 pub(in crate::runner) mod follow;
 pub(in crate::runner) mod hooks;

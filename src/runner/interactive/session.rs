@@ -1,7 +1,7 @@
-//! The conversation of an attempt, by which a later attempt of its task goes on.
+//! The conversation of an attempt, which a later attempt of the same task resumes.
 //!
-//! It is written down as soon as the program has named it, and found again in the folders of earlier attempts. Never two
-//! programs in one conversation: while anybody of that attempt is left, the next one begins anew.
+//! It is recorded as soon as the program has named it, and found again in the folders of earlier attempts. Two
+//! programs never share a conversation: while a process of that attempt is left, the next attempt starts a new one.
 
 use std::path::Path;
 
@@ -16,36 +16,36 @@ use crate::{
 };
 
 const FILE: &str = "session.json";
-/// An attempt whose folder is gone, and those without a conversation, are passed over: so many of them.
+/// Up to this many attempts without a conversation, or whose folder is gone, are skipped.
 const ATTEMPTS_BACK: u32 = 20;
 
-/// A conversation as written down.
+/// A conversation as recorded.
 #[derive(Debug, Serialize, Deserialize)]
 struct Written {
     driver: DriverKind,
     session: String,
-    /// The marker that all of that attempt's processes carry.
+    /// The marker that all processes of that attempt carry.
     marker: String,
 }
 
-/// One that can go on.
+/// A conversation that can be resumed.
 #[derive(Debug)]
 pub(in crate::runner) struct Earlier {
     pub session: String,
-    /// What to say in it.
+    /// The prompt to resume it with.
     pub prompt: String,
 }
 
-/// Writes an attempt's conversation down.
+/// Records the conversation of an attempt.
 pub(in crate::runner) fn write(dir: &Path, driver: DriverKind, session: &str, marker: String) {
     let written = Written { driver, session: session.to_owned(), marker };
     let bytes = serde_json::to_vec(&written).unwrap_or_default();
     if let Err(e) = home::write_atomically(&dir.join(FILE), &bytes) {
-        tracing::warn!("the conversation {session} is not written down: {e}");
+        tracing::warn!("the conversation {session} could not be recorded: {e}");
     }
 }
 
-/// The last conversation of a task with this program, if it may go on.
+/// Returns the last conversation of a task with this program, if it may be resumed.
 pub(in crate::runner) fn earlier(home: &Home, claimed: &Claimed, driver: DriverKind) -> Option<Earlier> {
     let (task, attempt) = (&claimed.task, claimed.attempt);
     let found = (1..attempt).rev().take(ATTEMPTS_BACK as usize).find_map(|number| {
@@ -53,7 +53,7 @@ pub(in crate::runner) fn earlier(home: &Home, claimed: &Claimed, driver: DriverK
         Some((number, written))
     });
     let (number, written) = found?;
-    if written.driver != driver || written.session.is_empty() || somebody_is_left(&written.marker) {
+    if written.driver != driver || written.session.is_empty() || may_have_processes(&written.marker) {
         return None;
     }
     let end = home.known_end(&task.id, number).map(|report| format!("{}: {}", report.cause, report.reason));
@@ -69,8 +69,8 @@ fn prompt(task: &Task, attempt: u32, earlier: u32, end: &str) -> String {
     )
 }
 
-/// Where nobody can tell, somebody may be.
-fn somebody_is_left(marker: &str) -> bool {
+/// Returns whether a process of that attempt may be left; `true` where that cannot be determined.
+fn may_have_processes(marker: &str) -> bool {
     let tree = os::Tree { marker: Some(marker.to_owned()), ..os::Tree::default() };
     os::members(&tree, &[]).map_or(true, |left| !left.is_empty())
 }

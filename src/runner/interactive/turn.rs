@@ -1,7 +1,7 @@
-//! What a program on a terminal is doing, from all that is known of it. Pure.
+//! The state of a program on a terminal, derived from all that is known of it. Pure.
 //!
-//! Hooks are the surest word, and come at once; but none comes after Esc, nor between a permission that was given and the
-//! end of the tool. So the screen is looked at as well, while the program is not idle.
+//! Hooks are the most reliable source, and arrive immediately; but none arrives after Esc, nor between a granted
+//! permission and the end of the tool. So the screen is read as well, while the program is not idle.
 
 use crate::{
     drivers::{Hook, Seen, Source},
@@ -11,13 +11,13 @@ use crate::{
     },
 };
 
-/// A program that shows its prompt already may still start, and begin by itself with what it was given.
+/// A program that already shows its prompt may still be starting, and begin with the task it was started with.
 const TO_BEGIN: u32 = 8;
 
-/// What it does.
+/// The state of a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::runner) enum Doing {
-    /// Nothing was heard of it yet.
+    /// Nothing is known of it yet.
     Starting,
     /// It is in the middle of a turn.
     Working,
@@ -27,23 +27,24 @@ pub(in crate::runner) enum Doing {
     Asking(Needs),
 }
 
-/// What a program does, and what was seen that is not believed yet.
+/// The state of a program, and observations that are not confirmed yet.
 #[derive(Debug)]
 pub(in crate::runner) struct Turn {
     doing: Doing,
     /// What exactly it asks its user, if it does; empty where that is not known.
     of: String,
-    /// Whether a hook has told that: then no screen knows it better.
+    /// Whether a hook has reported that: then the screen does not override it.
     is_told: bool,
-    /// That it was last seen to try its service again.
+    /// The retry of its service that was last seen.
     retry: Option<Retry>,
     /// Whether it was started with a task.
     of_task: bool,
-    /// Whether nobody has said yet how that came out: then it is not idle for nothing.
+    /// Whether the outcome of that task is still unknown: then an idle program waits for its user.
     has_task: bool,
-    /// Whether it still has to begin by itself with what it was given.
+    /// Whether it has yet to begin with the task it was started with.
     is_to_begin: bool,
-    /// How often in a row it was seen idle while it was thought to work: between two of its steps a screen may look so.
+    /// How many times in a row it was seen idle while it was believed to work: between two steps a screen may look
+    /// idle.
     looked_idle: u32,
 }
 
@@ -63,23 +64,23 @@ impl Default for Turn {
 }
 
 impl Turn {
-    /// Of a program that is started with a task.
+    /// Creates the state of a program that is started with a task.
     pub fn with_task() -> Self {
         Turn { of_task: true, has_task: true, is_to_begin: true, ..Turn::default() }
     }
 
-    /// What it does.
+    /// Returns its state.
     pub fn doing(&self) -> Doing {
         self.doing
     }
 
-    /// What it waits for: a person before its service.
+    /// Returns what it is blocked on: its user takes precedence over its service.
     pub fn waits_for(&self) -> Option<Wait> {
         let retry = || self.retry.clone().filter(|_| self.doing == Doing::Working);
         self.asks().map(Wait::Person).or_else(|| retry().map(Wait::Service))
     }
 
-    /// What it asks. Whoever stops it in the middle of its task is the one it waits for.
+    /// Returns what it asks. If a user stops it in the middle of its task, it waits for that user.
     fn asks(&self) -> Option<Need> {
         match self.doing {
             Doing::Asking(what) => Some(Need { what, of: self.of.clone() }),
@@ -88,11 +89,13 @@ impl Turn {
         }
     }
 
-    /// It asks this from now on. Who only says that it still does takes back nothing of what is known.
+    /// Records a question. A screen that shows the same question does not override what a hook has reported.
     fn ask(&mut self, what: Needs, of: &str, is_told: bool) {
         let is_known = match self.doing {
             Doing::Asking(_) if is_told => of.is_empty(),
-            Doing::Asking(known) => known == what && (of.is_empty() || self.is_told || is_wrapped_anew(of, &self.of)),
+            Doing::Asking(known) => {
+                known == what && (of.is_empty() || self.is_told || differs_only_in_wrapping(of, &self.of))
+            }
             _ => false,
         };
         if !is_known {
@@ -101,12 +104,12 @@ impl Turn {
         }
     }
 
-    /// One of its hooks was called.
-    pub fn hear(&mut self, hook: &Hook) {
+    /// Handles a hook of the program.
+    pub fn handle(&mut self, hook: &Hook) {
         self.looked_idle = 0;
         self.retry = None;
         self.doing = match hook {
-            // It goes on with what it does.
+            // It continues with what it does.
             Hook::Began { source: Source::Compact, .. } => return,
             Hook::Began { source: Source::Startup | Source::Resume, .. } if self.is_to_begin => Doing::Starting,
             Hook::Began { .. } | Hook::Interrupted => Doing::Idle,
@@ -116,7 +119,7 @@ impl Turn {
             }
             Hook::Prompt { .. } | Hook::ToolCall { .. } | Hook::ToolResult { .. } | Hook::GoesOn { .. } => {
                 self.is_to_begin = false;
-                // Whatever begins takes the result back; the end of what had begun before does not.
+                // A turn that begins withdraws the result; the end of an earlier turn does not.
                 self.has_task |= self.of_task && !matches!(hook, Hook::ToolResult { .. });
                 Doing::Working
             }
@@ -128,17 +131,17 @@ impl Turn {
         };
     }
 
-    /// So often in a row it must look idle to be taken for it.
+    /// Returns how many times in a row it must look idle to be considered idle.
     fn retry_for(&self) -> u32 {
         if self.is_to_begin { TO_BEGIN } else { 2 }
     }
 
-    /// Its screen was looked at: this is what it says of its service there.
+    /// Records what its screen shows about retries of its service.
     pub fn see_retry(&mut self, retry: Option<Retry>) {
         self.retry = retry;
     }
 
-    /// Its terminal was looked at; if it asks, this is what stands there.
+    /// Records what its screen shows; if it asks, `asked` is the question there.
     pub fn see(&mut self, seen: Seen, asked: Option<&str>) {
         let looked_idle = std::mem::take(&mut self.looked_idle) + 1;
         match (seen, self.doing) {
@@ -153,8 +156,9 @@ impl Turn {
     }
 }
 
-/// Whether two texts of a screen are the same but for where it has wrapped them: whoever attaches may give it another width.
-fn is_wrapped_anew(one: &str, other: &str) -> bool {
+/// Returns whether two texts of a screen differ only in where it has wrapped them: an attaching client may change its
+/// width.
+fn differs_only_in_wrapping(one: &str, other: &str) -> bool {
     let bare = |text: &str| text.chars().filter(|c| !c.is_whitespace()).collect::<String>();
     bare(one) == bare(other)
 }
@@ -167,9 +171,9 @@ mod tests {
         turn.asks().map(|asked| asked.what)
     }
 
-    fn heard(hooks: &[Hook]) -> Turn {
+    fn after_hooks(hooks: &[Hook]) -> Turn {
         let mut turn = Turn::default();
-        hooks.iter().for_each(|hook| turn.hear(hook));
+        hooks.iter().for_each(|hook| turn.handle(hook));
         turn
     }
 
@@ -182,21 +186,21 @@ mod tests {
     }
 
     #[test]
-    fn hooks_say_at_once_what_it_does() {
+    fn hooks_report_immediately_what_it_does() {
         let prompt = Hook::Prompt { text: "x".into() };
-        assert_eq!(heard(&[]).doing(), Doing::Starting);
-        assert_eq!(heard(&[began(Source::Startup)]).doing(), Doing::Idle);
-        assert_eq!(heard(std::slice::from_ref(&prompt)).doing(), Doing::Working);
-        assert_eq!(needs(&heard(&[prompt.clone(), asks()])), Some(Needs::Permission));
-        assert_eq!(heard(&[prompt.clone(), began(Source::Compact)]).doing(), Doing::Working, "it goes on");
-        assert_eq!(heard(&[prompt, Hook::Ended { said: None }]).doing(), Doing::Idle);
+        assert_eq!(after_hooks(&[]).doing(), Doing::Starting);
+        assert_eq!(after_hooks(&[began(Source::Startup)]).doing(), Doing::Idle);
+        assert_eq!(after_hooks(std::slice::from_ref(&prompt)).doing(), Doing::Working);
+        assert_eq!(needs(&after_hooks(&[prompt.clone(), asks()])), Some(Needs::Permission));
+        assert_eq!(after_hooks(&[prompt.clone(), began(Source::Compact)]).doing(), Doing::Working, "it continues");
+        assert_eq!(after_hooks(&[prompt, Hook::Ended { said: None }]).doing(), Doing::Idle);
     }
 
     #[test]
-    fn the_screen_says_what_no_hook_does() {
-        let mut turn = heard(&[asks()]);
+    fn the_screen_shows_what_no_hook_reports() {
+        let mut turn = after_hooks(&[asks()]);
         turn.see(Seen::Unknown, None);
-        assert_eq!(needs(&turn), Some(Needs::Permission), "a screen that says nothing changes nothing");
+        assert_eq!(needs(&turn), Some(Needs::Permission), "a screen that proves nothing changes nothing");
         turn.see(Seen::Working, None);
         assert_eq!(turn.doing(), Doing::Working, "it was allowed");
         turn.see(Seen::Idle, None);
@@ -208,60 +212,64 @@ mod tests {
     }
 
     #[test]
-    fn a_step_between_two_looks_makes_the_first_one_old() {
-        let mut turn = heard(&[Hook::Prompt { text: "x".into() }]);
+    fn a_step_between_two_reads_of_the_screen_resets_the_count() {
+        let mut turn = after_hooks(&[Hook::Prompt { text: "x".into() }]);
         turn.see(Seen::Idle, None);
-        turn.hear(&Hook::ToolCall { name: "Bash".into(), summary: String::new() });
+        turn.handle(&Hook::ToolCall { name: "Bash".into(), summary: String::new() });
         turn.see(Seen::Idle, None);
         assert_eq!(turn.doing(), Doing::Working);
     }
 
     #[test]
-    fn who_stops_a_task_in_the_middle_is_waited_for() {
+    fn a_task_that_was_stopped_in_the_middle_waits_for_its_user() {
         let mut turn = Turn::with_task();
-        turn.hear(&began(Source::Startup));
-        assert_eq!((turn.doing(), needs(&turn)), (Doing::Starting, None), "it begins by itself");
+        turn.handle(&began(Source::Startup));
+        assert_eq!((turn.doing(), needs(&turn)), (Doing::Starting, None), "it begins automatically");
         for _ in 1..TO_BEGIN {
             turn.see(Seen::Idle, None);
             assert_eq!(needs(&turn), None, "in a moment");
         }
         turn.see(Seen::Idle, None);
         assert_eq!(needs(&turn), Some(Needs::Input), "it does not");
-        turn.hear(&Hook::Prompt { text: "x".into() });
+        turn.handle(&Hook::Prompt { text: "x".into() });
         assert_eq!(needs(&turn), None);
-        turn.hear(&Hook::Interrupted);
+        turn.handle(&Hook::Interrupted);
         assert_eq!(needs(&turn), Some(Needs::Input));
-        turn.hear(&Hook::Prompt { text: "go on".into() });
-        turn.hear(&Hook::Ended { said: None }.going_on());
+        turn.handle(&Hook::Prompt { text: "go on".into() });
+        turn.handle(&Hook::Ended { said: None }.going_on());
         assert_eq!(turn.doing(), Doing::Working);
-        turn.hear(&Hook::Ended { said: None });
+        turn.handle(&Hook::Ended { said: None });
         assert_eq!((turn.doing(), needs(&turn)), (Doing::Idle, None), "it is done");
     }
 
     #[test]
-    fn a_turn_after_the_result_that_is_stopped_waits_for_its_person() {
+    fn a_turn_after_the_result_that_is_stopped_waits_for_its_user() {
         let mut turn = Turn::with_task();
         let prompt = Hook::Prompt { text: "one thing more".into() };
         for hook in [prompt.clone(), Hook::Ended { said: Some("done".into()) }, prompt, Hook::Interrupted] {
-            turn.hear(&hook);
+            turn.handle(&hook);
         }
         assert_eq!(needs(&turn), Some(Needs::Input));
-        turn.hear(&Hook::Ended { said: Some("done".into()) });
+        turn.handle(&Hook::Ended { said: Some("done".into()) });
         assert_eq!(needs(&turn), None);
     }
 
     #[test]
-    fn what_a_hook_has_told_is_what_is_asked_and_a_screen_says_it_where_none_has() {
+    fn a_question_reported_by_a_hook_overrides_the_one_on_the_screen() {
         let of = |turn: &Turn| turn.asks().unwrap().of;
         let asks = |of: &str| Hook::Asks { what: Needs::Permission, of: of.into() };
-        let mut turn = heard(&[asks("run Bash: ls")]);
+        let mut turn = after_hooks(&[asks("run Bash: ls")]);
         turn.see(Seen::Asking(Needs::Permission), Some("run Bash: l"));
-        turn.hear(&asks(""));
+        turn.handle(&asks(""));
         assert_eq!(of(&turn), "run Bash: ls", "still the same");
         let which = Hook::Asks { what: Needs::Input, of: "Which?".into() };
-        let still = heard(&[which, asks("")]);
-        assert_eq!((needs(&still), of(&still).as_str()), (Some(Needs::Input), "Which?"), "its kind was told as well");
-        turn.hear(&asks("run Bash: pwd"));
+        let still = after_hooks(&[which, asks("")]);
+        assert_eq!(
+            (needs(&still), of(&still).as_str()),
+            (Some(Needs::Input), "Which?"),
+            "its kind was reported as well"
+        );
+        turn.handle(&asks("run Bash: pwd"));
         assert_eq!(of(&turn), "run Bash: pwd", "the next one");
         turn.see(Seen::Asking(Needs::Input), Some("Which one?"));
         turn.see(Seen::Asking(Needs::Input), None);
@@ -269,17 +277,17 @@ mod tests {
         turn.see(Seen::Asking(Needs::Input), Some("And which one now?"));
         assert_eq!(of(&turn), "And which one now?");
         turn.see(Seen::Asking(Needs::Input), Some("And which o ne now?"));
-        assert_eq!(of(&turn), "And which one now?", "it was only wrapped anew");
-        turn.hear(&Hook::Prompt { text: "x".into() });
+        assert_eq!(of(&turn), "And which one now?", "it was only wrapped again");
+        turn.handle(&Hook::Prompt { text: "x".into() });
         assert_eq!(turn.asks(), None);
         turn.see(Seen::Asking(Needs::Input), None);
-        assert_eq!(of(&turn), "", "what was asked before is nothing of it");
+        assert_eq!(of(&turn), "", "the earlier question does not belong to it");
     }
 
     #[test]
-    fn a_service_is_waited_for_until_something_else_is_seen_or_heard() {
+    fn a_service_is_waited_for_until_something_else_is_seen_or_reported() {
         let retry = || Some(Retry { attempt: Some(2), of: None, why: "overloaded".into() });
-        let mut turn = heard(&[Hook::Prompt { text: "x".into() }]);
+        let mut turn = after_hooks(&[Hook::Prompt { text: "x".into() }]);
         turn.see_retry(retry());
         assert_eq!(turn.waits_for(), retry().map(Wait::Service));
         turn.see(Seen::Asking(Needs::Login), Some("not logged in"));
@@ -288,7 +296,7 @@ mod tests {
         turn.see_retry(None);
         assert_eq!(turn.waits_for(), None);
         turn.see_retry(retry());
-        turn.hear(&Hook::ToolCall { name: "Bash".into(), summary: String::new() });
+        turn.handle(&Hook::ToolCall { name: "Bash".into(), summary: String::new() });
         assert_eq!(turn.waits_for(), None);
     }
 }

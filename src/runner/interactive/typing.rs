@@ -1,9 +1,9 @@
-//! Types a line into the program's own prompt, and finds out whether it was taken.
+//! Types a line into the program's own prompt, and checks whether the program accepted it.
 //!
-//! Typing is the last resort: a program that can be told otherwise is. A pane that takes bytes proves nothing, so the line
-//! counts as delivered only when the program itself says that a prompt was submitted. And Enter at the wrong moment answers
-//! a question that only its user may answer; so it is pressed only where our line is seen to stand in the prompt, and a
-//! second time only where it still stands there.
+//! Typing is the last resort, for programs that have no other input. A pane that accepts bytes proves nothing, so the
+//! line counts as delivered only when the program itself reports a submitted prompt. Enter at the wrong moment would
+//! answer a question that only the user may answer; so it is pressed only where our line is seen in the prompt, and a
+//! second time only where it is still there.
 
 use std::{
     sync::Arc,
@@ -18,28 +18,29 @@ use crate::{
     mux::{Mux, MuxError, Screen, Tags},
 };
 
-/// What became of a line.
+/// The outcome of a typed line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::runner) struct Typed {
-    /// `Delivered`: the program says that a prompt was submitted. `Failed`: nothing was typed, so it may be tried again.
-    /// `Unconfirmed`: it was typed and may stand there, or may have been read; typing it again could say it twice.
+    /// `Delivered`: the program reports a submitted prompt. `Failed`: nothing was typed, so it may be tried again.
+    /// `Unconfirmed`: it was typed, and may still be in the prompt or may have been read; typing it again could
+    /// deliver it twice.
     pub delivery: Delivery,
-    /// Why it was not delivered, in words; of a delivered one, how.
+    /// Why it was not delivered, in words; for a delivered line, how.
     pub why: String,
 }
 
-/// How long things take.
+/// The time limits.
 #[derive(Debug, Clone)]
 pub(in crate::runner) struct Pace {
-    /// Whoever has typed or attached within this time may go on.
+    /// A user who has typed or attached within this time may continue to type.
     pub person: Duration,
-    /// After this long it is known whether somebody who has attached types as well.
+    /// After this time it is known whether a user who has attached also types.
     pub attached: Duration,
-    /// Between a paste and Enter: programs lose an Enter that comes at once.
+    /// Between a paste and Enter: programs lose an Enter that follows immediately.
     pub before_enter: Duration,
-    /// How long a program may take to show what was pasted, and how often it is looked for.
+    /// How long a program may take to show what was pasted, and how often the screen is checked.
     pub shown: (Duration, Duration),
-    /// How long it may take to say that a prompt was submitted.
+    /// How long it may take to report a submitted prompt.
     pub confirmed: Duration,
 }
 
@@ -59,16 +60,16 @@ impl Default for Pace {
 #[derive(Clone)]
 pub(in crate::runner) struct Typist {
     pub mux: Arc<dyn Mux>,
-    /// tmux's own id of it.
+    /// tmux's own id of the pane.
     pub pane: String,
-    /// Of its session.
+    /// The name of its session.
     pub tags: Tags,
     pub pace: Pace,
 }
 
 impl Typist {
-    /// Types a line and presses Enter, where the prompt is empty and no person is typing. `prompt` reads a screen;
-    /// `submitted` counts the prompts that the program says were submitted, whoever has.
+    /// Types a line and presses Enter, if the prompt is empty and no user is typing. `prompt` reads a screen;
+    /// `submitted` counts the submitted prompts that the program reports, from any source.
     pub async fn type_line(
         &self,
         text: &str,
@@ -105,14 +106,14 @@ impl Typist {
             }
             match self.look(began).await {
                 Ok(screen) if stands(&screen) => {}
-                Ok(_) => return unconfirmed("it has left the prompt, and the program has not said so".to_owned()),
+                Ok(_) => return unconfirmed("it has left the prompt, and the program has not reported it".to_owned()),
                 Err(why) => return unconfirmed(why),
             }
         }
-        unconfirmed("it stands in the prompt, and Enter does not submit it".to_owned())
+        unconfirmed("it is in the prompt, and Enter does not submit it".to_owned())
     }
 
-    /// The screen, if there is an empty prompt, and nobody who types.
+    /// Returns the screen, if there is an empty prompt and no user is typing.
     async fn look_before(&self, prompt: &impl Fn(&Screen) -> Prompt) -> Result<Screen, String> {
         let screen = self.mux.screen(&self.pane).await.map_err(|e| e.to_string())?;
         if screen.last_typed.is_some_and(|ago| ago < self.pace.person) {
@@ -128,12 +129,13 @@ impl Typist {
         }
     }
 
-    /// The screen, if nobody but us has typed since then. Of somebody who attaches meanwhile that is known a second later.
+    /// Returns the screen, if no user has typed since `began`. Whether a client that attaches meanwhile types is known
+    /// a second later.
     async fn look(&self, began: Instant) -> Result<Screen, String> {
         loop {
             let screen = self.mux.screen(&self.pane).await.map_err(|e| e.to_string())?;
             if screen.last_typed.is_some_and(|ago| ago < began.elapsed()) {
-                return Err("a person has begun to type: it is theirs to submit".to_owned());
+                return Err("a person has begun to type, and decides whether to submit it".to_owned());
             }
             if screen.last_attached.is_none_or(|ago| ago >= self.pace.attached.min(began.elapsed())) {
                 return Ok(screen);
@@ -164,13 +166,13 @@ fn unconfirmed(why: String) -> Typed {
     Typed { delivery: Delivery::Unconfirmed, why }
 }
 
-/// How often a text stands on a screen, wherever its lines were broken and whatever frame is drawn around them.
+/// Counts how many times a text is on a screen, regardless of line breaks and of frames drawn around it.
 fn times(screen: &Screen, text: &str) -> usize {
     let bare = |text: &str| text.chars().filter(|c| !c.is_whitespace() && !is_frame(*c)).collect::<String>();
     bare(&screen.text).matches(&bare(text)).count()
 }
 
-/// Box drawings and block elements, and the plain bar that stands in for them.
+/// Returns whether it is a box drawing or block element, or the plain bar that replaces one.
 fn is_frame(c: char) -> bool {
     matches!(c, '\u{2500}'..='\u{259f}' | '|')
 }

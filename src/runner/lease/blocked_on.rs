@@ -1,8 +1,7 @@
-//! What the program waits for at this moment: for its user, or for its service. Whoever notices it says so here: who reads its
-//! stream, its hooks or its screen; and the heart, which hears of each change, passes it on at once. The pane's bell rings
-//! as well where a person is asked.
+//! What the program is blocked on now: its user, or its service. The readers of its stream, hooks and screen record it
+//! here; the heartbeat sends each change immediately. When a person is asked, the pane's bell rings as well.
 //!
-//! Who asks is not hung, however long nobody answers.
+//! A program that waits for an answer is not considered hung, however long the answer takes.
 
 use std::sync::Arc;
 
@@ -11,20 +10,20 @@ use tokio::sync::watch;
 use crate::model::wait::Wait;
 use crate::runner::{output::pane::Pane, output::redact::Redactor};
 
-/// The one state, shared by its clones. The last word counts, whoever says it.
+/// The state, shared by its clones. The last write wins.
 #[derive(Debug, Clone)]
-pub(in crate::runner) struct Waits {
+pub(in crate::runner) struct BlockedOn {
     now: watch::Sender<Option<Wait>>,
     redactor: Arc<Redactor>,
 }
 
-impl Waits {
-    /// For nothing. What is said from now on passes through the redactor before anybody hears of it.
+impl BlockedOn {
+    /// Starts unblocked. The redactor is applied to everything that is recorded.
     pub fn new(redactor: Redactor) -> Self {
-        Waits { now: watch::Sender::new(None), redactor: Arc::new(redactor) }
+        BlockedOn { now: watch::Sender::new(None), redactor: Arc::new(redactor) }
     }
 
-    /// It waits for this from now on; `None`: it goes on. Saying the same again wakes nobody.
+    /// Records what the program is blocked on; `None`: it continues. Recording the same value again wakes no receiver.
     pub fn set(&self, what: Option<Wait>) {
         let what = what.map(|what| what.shown(|text| self.redactor.wrapped(text)));
         self.now.send_if_modified(|now| {
@@ -35,41 +34,41 @@ impl Waits {
         });
     }
 
-    /// What it waits for now.
+    /// Returns what it is blocked on now.
     pub fn get(&self) -> Option<Wait> {
         self.now.borrow().clone()
     }
 
-    /// Whether that is a person.
+    /// Returns whether it waits for a person.
     pub fn is_for_person(&self) -> bool {
         matches!(*self.now.borrow(), Some(Wait::Person(_)))
     }
 
-    /// Hears of changes from now on.
+    /// Returns a receiver of changes from now on.
     pub fn changes(&self) -> Changes {
         Changes(self.now.subscribe())
     }
 }
 
-/// Who hears of changes.
+/// A receiver of changes.
 pub(in crate::runner) struct Changes(watch::Receiver<Option<Wait>>);
 
 impl Changes {
-    /// Waits until it is another than when this was last called. Several in between are one.
+    /// Waits until the value differs from the last call. Several changes in between count as one.
     pub async fn next(&mut self) {
         if self.0.changed().await.is_err() {
-            // Nobody is left who could say anything.
+            // All senders are gone: no change can come.
             std::future::pending().await
         }
     }
 }
 
-/// Rings the bell whenever something is newly asked for, once each time.
-pub(in crate::runner) async fn ring(waits: Waits, pane: Pane) {
-    let mut changes = waits.changes();
+/// Rings the bell each time the program asks for something new, once per question.
+pub(in crate::runner) async fn ring(blocked_on: BlockedOn, pane: Pane) {
+    let mut changes = blocked_on.changes();
     loop {
         changes.next().await;
-        if waits.is_for_person() {
+        if blocked_on.is_for_person() {
             pane.ring();
         }
     }
@@ -93,56 +92,56 @@ mod tests {
         Some(Wait::Service(Retry { attempt: Some(attempt), of: Some(10), why: "overloaded".into() }))
     }
 
-    async fn hears(changes: &mut Changes) -> bool {
+    async fn receives(changes: &mut Changes) -> bool {
         tokio::time::timeout(Duration::from_millis(1), changes.next()).await.is_ok()
     }
 
     #[tokio::test]
-    async fn a_change_is_heard_once_and_the_same_again_is_none() {
-        let waits = Waits::new(Redactor::default());
-        let mut changes = waits.changes();
-        waits.set(None);
-        assert!(!hears(&mut changes).await);
-        waits.clone().set(asks(Needs::Login, "no key"));
-        assert!(hears(&mut changes).await && !hears(&mut changes).await);
-        assert_eq!(waits.get(), asks(Needs::Login, "no key"));
-        waits.set(asks(Needs::Login, "no\tkey "));
-        assert!(!hears(&mut changes).await);
+    async fn a_change_is_received_once_and_a_repeated_value_is_no_change() {
+        let blocked_on = BlockedOn::new(Redactor::default());
+        let mut changes = blocked_on.changes();
+        blocked_on.set(None);
+        assert!(!receives(&mut changes).await);
+        blocked_on.clone().set(asks(Needs::Login, "no key"));
+        assert!(receives(&mut changes).await && !receives(&mut changes).await);
+        assert_eq!(blocked_on.get(), asks(Needs::Login, "no key"));
+        blocked_on.set(asks(Needs::Login, "no\tkey "));
+        assert!(!receives(&mut changes).await);
         for other in [asks(Needs::Login, "a bad one"), tries(1), tries(2), None] {
-            waits.set(other);
-            assert!(hears(&mut changes).await);
+            blocked_on.set(other);
+            assert!(receives(&mut changes).await);
         }
-        drop(waits);
-        assert!(!hears(&mut changes).await, "with nobody left to say anything it waits, and does not spin");
+        drop(blocked_on);
+        assert!(!receives(&mut changes).await, "without a sender it waits, and does not spin");
     }
 
     #[tokio::test]
     async fn the_bell_rings_once_each_time_something_is_asked() {
         let (pane, mut rung) = Pane::unwritten();
-        let waits = Waits::new(Redactor::default());
-        let ringing = ring(waits.clone(), pane);
+        let blocked_on = BlockedOn::new(Redactor::default());
+        let ringing = ring(blocked_on.clone(), pane);
         tokio::pin!(ringing);
-        let mut heard = Vec::new();
+        let mut bells = Vec::new();
         let (login, input) = (asks(Needs::Login, ""), asks(Needs::Input, ""));
         for what in [None, login.clone(), login.clone(), None, tries(1), login, input, None] {
             assert!(futures_util::poll!(&mut ringing).is_pending());
-            waits.set(what);
+            blocked_on.set(what);
             assert!(futures_util::poll!(&mut ringing).is_pending());
-            heard.push(rung());
+            bells.push(rung());
         }
-        assert_eq!(heard, [&b""[..], b"\x07", b"", b"", b"", b"\x07", b"\x07", b""]);
+        assert_eq!(bells, [&b""[..], b"\x07", b"", b"", b"", b"\x07", b"\x07", b""]);
     }
 
     #[test]
-    fn a_secret_is_none_of_what_is_asked() {
-        let waits = Waits::new(Redactor::new(["hunter2-hunter2"].into_iter()));
-        waits.set(asks(Needs::Permission, "run Bash: login --password hunter2-hunter2"));
-        assert_eq!(waits.get(), asks(Needs::Permission, "run Bash: login --password [redacted]"));
-        // A screen has wrapped it, perhaps in the middle.
-        waits.set(asks(Needs::Permission, "use Shell: login --password hunter2-h unter2 --now"));
-        assert_eq!(waits.get(), asks(Needs::Permission, "use Shell: login --password [redacted] --now"));
-        // Where it is too long to be shown, its beginning is none either.
-        waits.set(asks(Needs::Permission, &format!("run Bash: {} hunter2-hunter2", "x".repeat(100))));
-        assert!(waits.get().is_some_and(|wait| !format!("{wait:?}").contains("hunt")));
+    fn secrets_are_redacted_from_questions() {
+        let blocked_on = BlockedOn::new(Redactor::new(["hunter2-hunter2"].into_iter()));
+        blocked_on.set(asks(Needs::Permission, "run Bash: login --password hunter2-hunter2"));
+        assert_eq!(blocked_on.get(), asks(Needs::Permission, "run Bash: login --password [redacted]"));
+        // A screen has wrapped it, possibly in the middle.
+        blocked_on.set(asks(Needs::Permission, "use Shell: login --password hunter2-h unter2 --now"));
+        assert_eq!(blocked_on.get(), asks(Needs::Permission, "use Shell: login --password [redacted] --now"));
+        // If the text is too long to be shown, its beginning contains no secret either.
+        blocked_on.set(asks(Needs::Permission, &format!("run Bash: {} hunter2-hunter2", "x".repeat(100))));
+        assert!(blocked_on.get().is_some_and(|wait| !format!("{wait:?}").contains("hunt")));
     }
 }

@@ -1,6 +1,6 @@
-//! The heartbeat: renews the lease, says how the program is doing, and brings back what we are told.
+//! The heartbeat: renews the lease, reports the program's state, and receives directives.
 //!
-//! It runs beside the attempt, so that neither a slow Redis nor a flood of output holds the other up.
+//! It runs concurrently with the attempt, so that neither a slow Redis nor a flood of output delays the other.
 
 use std::{
     sync::{
@@ -14,8 +14,8 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use crate::runner::{
     Agent,
-    lease::blocked_on::{Changes, Waits},
-    lease::registration::Standing,
+    lease::blocked_on::{BlockedOn, Changes},
+    lease::registration::Registration,
     output::redact::Redactor,
 };
 use crate::{
@@ -28,36 +28,36 @@ use crate::{
     },
 };
 
-/// What is held: an attempt and its fence.
+/// An attempt and its fence.
 pub(in crate::runner) type Lease = Arc<Claimed>;
 
-/// What a heartbeat was answered with.
+/// An answer to a heartbeat that requires action.
 #[derive(Debug, PartialEq)]
-pub(in crate::runner) enum Beat {
-    /// Something is to be done; said while this lease was held.
+pub(in crate::runner) enum Reply {
+    /// A directive, and the lease that was owned when it arrived.
     Directive(Option<Lease>, Directive),
-    /// This lease is not ours any more.
+    /// This lease now belongs to another agent.
     LeaseLost(Lease),
-    /// The agent was given up.
-    Gone,
+    /// The supervisor has declared the agent lost.
+    AgentLost,
 }
 
-/// The heart of one agent.
-pub(in crate::runner) struct Beats {
+/// The heartbeat of one agent, as seen by the runner.
+pub(in crate::runner) struct Heartbeat {
     lease: watch::Sender<Option<Lease>>,
     progress: Arc<Progress>,
-    waits: Waits,
-    answers: mpsc::Receiver<Beat>,
+    blocked_on: BlockedOn,
+    answers: mpsc::Receiver<Reply>,
 }
 
-/// When the program last showed a sign of life.
+/// When the program last made progress.
 pub(in crate::runner) struct Progress {
     began: Instant,
     last_ms: AtomicU64,
 }
 
 impl Progress {
-    /// It did just now.
+    /// Records progress now.
     pub fn touch(&self) {
         self.last_ms.store(self.began.elapsed().as_millis() as u64, Ordering::Relaxed);
     }
@@ -66,99 +66,100 @@ impl Progress {
     }
 }
 
-impl Beats {
+impl Heartbeat {
     pub fn start(agent: &Agent) -> Self {
         let (store, launch) = (agent.store.clone(), agent.launch.clone());
         let lease = watch::Sender::new(None);
         let progress = Arc::new(Progress { began: Instant::now(), last_ms: AtomicU64::new(0) });
-        let (waits, now) = (Waits::new(Redactor::of(&launch)), Arc::new(Notify::new()));
+        let (blocked_on, now) = (BlockedOn::new(Redactor::of(&launch)), Arc::new(Notify::new()));
         tokio::spawn(crate::runner::lease::wakeups::wait_for_inbox(store.clone(), launch.agent.clone(), now.clone()));
         let (sender, answers) = mpsc::channel(8);
-        let heart = Heart {
+        let task = HeartbeatLoop {
             store,
             launch,
-            standing: agent.standing.clone(),
+            registration: agent.registration.clone(),
             lease: lease.subscribe(),
             progress: progress.clone(),
-            waits: waits.clone(),
+            blocked_on: blocked_on.clone(),
             cpu: Duration::ZERO,
         };
-        tokio::spawn(heart.beat(now, waits.changes(), sender));
-        tokio::spawn(crate::runner::lease::blocked_on::ring(waits.clone(), agent.pane.clone()));
-        Beats { lease, progress, waits, answers }
+        tokio::spawn(task.run(now, blocked_on.changes(), sender));
+        tokio::spawn(crate::runner::lease::blocked_on::ring(blocked_on.clone(), agent.pane.clone()));
+        Heartbeat { lease, progress, blocked_on, answers }
     }
 
-    /// From now on this lease is renewed, or none. What the program before waited for is settled.
+    /// Renews this lease from now on, or none. Clears what the previous program was blocked on.
     pub fn hold(&self, lease: Option<Lease>) {
         self.progress.touch();
-        self.waits.set(None);
+        self.blocked_on.set(None);
         self.lease.send_replace(lease);
     }
-    /// Where the attempt notes signs of life.
+    /// Returns where the attempt records progress.
     pub fn progress(&self) -> Arc<Progress> {
         self.progress.clone()
     }
-    /// Where is noted what the program waits for; the heart says it at once.
-    pub fn waits(&self) -> Waits {
-        self.waits.clone()
+    /// Returns where the attempt records what its program is blocked on; each change is sent immediately.
+    pub fn blocked_on(&self) -> BlockedOn {
+        self.blocked_on.clone()
     }
-    /// The next answer that asks for something. One about a lease that is not held any more is old news.
-    pub async fn next(&mut self) -> Beat {
+    /// Returns the next answer that requires action. Skips answers about a lease that is no longer owned.
+    pub async fn next(&mut self) -> Reply {
         loop {
             match self.answers.recv().await {
-                Some(Beat::LeaseLost(lease)) if self.lease.borrow().as_ref() != Some(&lease) => {}
-                Some(Beat::Directive(lease, Directive::Cancel(_))) if *self.lease.borrow() != lease => {}
+                Some(Reply::LeaseLost(lease)) if self.lease.borrow().as_ref() != Some(&lease) => {}
+                Some(Reply::Directive(lease, Directive::Cancel(_))) if *self.lease.borrow() != lease => {}
                 Some(beat) => return beat,
-                // The heart stops only with the process; nothing more will be said.
+                // The sender lives as long as the process; no further answer can come.
                 None => std::future::pending().await,
             }
         }
     }
 }
 
-struct Heart {
+struct HeartbeatLoop {
     store: Arc<Store>,
     launch: Arc<Launch>,
-    standing: Arc<Standing>,
+    registration: Arc<Registration>,
     lease: watch::Receiver<Option<Lease>>,
     progress: Arc<Progress>,
-    waits: Waits,
+    blocked_on: BlockedOn,
     cpu: Duration,
 }
 
-impl Heart {
-    async fn beat(mut self, now: Arc<Notify>, mut waits: Changes, answers: mpsc::Sender<Beat>) {
+impl HeartbeatLoop {
+    async fn run(mut self, now: Arc<Notify>, mut blocked_on: Changes, answers: mpsc::Sender<Reply>) {
         let mut tick = tokio::time::interval(self.launch.heartbeat);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        // The first tick is at once; `hello` or `claim` has just said as much.
+        // The first tick fires immediately; registration or `claim` has just reported the same.
         tick.tick().await;
         loop {
             tokio::select! {
                 _ = tick.tick() => {}
                 () = now.notified() => {}
-                () = waits.next() => {}
+                () = blocked_on.next() => {}
             }
-            // What an attempt has needed is not kept for the next one, or a runner is as large as its largest moment.
+            // Memory that one attempt needed is returned before the next; otherwise a runner would stay as large as
+            // its peak.
             if self.lease.has_changed().unwrap_or(false) {
                 os::give_memory_back();
             }
-            let (lease, epoch) = (self.lease.borrow_and_update().clone(), self.standing.epoch());
+            let (lease, epoch) = (self.lease.borrow_and_update().clone(), self.registration.epoch());
             let pulse = self.pulse(lease.as_deref());
             let answer =
                 self.store.heartbeat(&self.launch.agent, &self.launch.incarnation, self.launch.lease, &pulse).await;
             let beat = match answer {
                 Ok(directive) => {
-                    self.standing.was_known(epoch);
+                    self.registration.record_epoch(epoch);
                     match directive {
                         Directive::Go => continue,
-                        directive => Beat::Directive(lease, directive),
+                        directive => Reply::Directive(lease, directive),
                     }
                 }
-                Err(e) if e.is_stale() => match self.standing.reinstate_beside(lease.as_deref()).await {
+                Err(e) if e.is_stale() => match self.registration.reinstate_concurrently(lease.as_deref()).await {
                     Ok(true) => continue,
                     Ok(false) => match lease {
-                        Some(lease) if stale_task(&e, &lease) => Beat::LeaseLost(lease),
-                        _ => Beat::Gone,
+                        Some(lease) if stale_task(&e, &lease) => Reply::LeaseLost(lease),
+                        _ => Reply::AgentLost,
                     },
                     Err(e) => {
                         tracing::warn!("heartbeat: {e}");
@@ -177,10 +178,10 @@ impl Heart {
     }
 
     fn pulse(&mut self, lease: Option<&Claimed>) -> Pulse {
-        let wait = self.waits.get();
+        let wait = self.blocked_on.get();
         let Some(lease) = lease else {
             let own = std::process::id();
-            // The master's program is there without a lease.
+            // The master's program runs without a lease.
             let below = match self.launch.master {
                 true => os::descendants(&os::ProcessId::current()).unwrap_or_default(),
                 false => Vec::new(),
@@ -188,12 +189,12 @@ impl Heart {
             let rss_bytes = Some(below.iter().chain([&own]).filter_map(|pid| os::rss_bytes(*pid)).sum());
             return Pulse { rss_bytes, wait, ..Pulse::default() };
         };
-        // Who waits for a person does not hang, nor who says that its service is away; the attempt's own time is its bound.
-        // Nor is it the program's silence, once it was answered.
+        // A program that waits for a person or reports that its service is unavailable does not hang; the attempt's
+        // time limit applies. Nor does the waiting time count as silence after it is answered.
         if wait.is_some() {
             self.progress.touch();
         }
-        // A program that computes without a word makes progress too: its tree's processor time says so.
+        // A program that computes silently makes progress too: the processor time of its process tree shows it.
         let own = os::ProcessId::current();
         let mut rss_bytes = None;
         if let Ok(below) = os::descendants(&own) {

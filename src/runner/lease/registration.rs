@@ -1,5 +1,5 @@
-//! How we stand with Redis: since when it knows us, and what it is told where it has forgotten us
-//! (`store::epoch` has the whole story).
+//! The agent's registration with Redis: the epoch in which Redis last knew it, and how it registers again after Redis
+//! has lost data (see `store::epoch`).
 
 use std::{
     sync::{
@@ -19,22 +19,22 @@ use crate::{
     },
 };
 
-/// Between telling an end and being told of the next one, only this many can have been lost.
-const FORGOTTEN_AT_MOST: usize = 10;
+/// Between reporting one end and receiving the next task, at most this many ends can be lost.
+const MAX_LOST_ENDS: usize = 10;
 
-/// One agent's standing.
-pub(in crate::runner) struct Standing {
+/// The registration of one agent.
+pub(in crate::runner) struct Registration {
     store: Arc<Store>,
     launch: Arc<Launch>,
     home: Home,
     living: Living,
     tasks_done: AtomicU64,
-    /// The epoch in which Redis last knew us.
+    /// The epoch in which Redis last knew this agent.
     epoch: AtomicU64,
 }
 
-impl Standing {
-    /// Of an agent that Redis knows: it has just been greeted.
+impl Registration {
+    /// Creates the registration of an agent that has just registered, so Redis knows it.
     pub fn new(store: Arc<Store>, launch: Arc<Launch>, home: Home, process: Process) -> Self {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let living = Living {
@@ -46,44 +46,45 @@ impl Standing {
             process,
         };
         let epoch = AtomicU64::new(store.epoch());
-        Standing { store, launch, home, living, tasks_done: AtomicU64::new(0), epoch }
+        Registration { store, launch, home, living, tasks_done: AtomicU64::new(0), epoch }
     }
 
-    /// The epoch of a call that is about to be made. Once it was answered, Redis has known us in that epoch
-    /// ([`Standing::was_known`]); the connection, and the epoch with it, may change while it is under way.
+    /// Returns the epoch of a call that is about to be made. An answer proves that Redis knew the agent in that epoch
+    /// ([`Registration::record_epoch`]); the connection, and with it the epoch, may change during the call.
     pub fn epoch(&self) -> u64 {
         self.store.epoch()
     }
-    /// Redis has known us in this epoch.
-    pub fn was_known(&self, epoch: u64) {
+    /// Records that Redis knew the agent in this epoch.
+    pub fn record_epoch(&self, epoch: u64) {
         self.epoch.fetch_max(epoch, Ordering::Relaxed);
     }
-    /// One task more.
-    pub fn has_done_one(&self) {
+    /// Counts one finished task.
+    pub fn count_task(&self) {
         self.tasks_done.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Redis has refused us as stale. Where it has come up anew since it last knew us, it is told who we are and what
-    /// we are doing. Whether it knows us now; if not, we were given up, or what we hold is another's.
+    /// Registers the agent again after Redis has refused it as stale. If Redis has restarted since it last knew the
+    /// agent, this sends the agent's identity and its current attempt. Returns whether Redis knows the agent now;
+    /// `false` means that the agent was declared lost, or that another agent owns its attempt.
     ///
     /// # Errors
-    /// An unreachable Redis; `taken`: it may find out later.
+    /// Fails when Redis is unreachable. In that case the caller tries again later.
     pub async fn reinstate(&self, held: Option<&Claimed>) -> Result<bool, StoreError> {
-        self.tell_who_we_are(held, false).await
+        self.register_again(held, false).await
     }
 
-    /// The same for the heartbeat, which beats beside the attempt: what it takes to be held may have ended just now, and
-    /// the next lease been given, of which only the attempt's side will hear.
+    /// Does the same for the heartbeat, which runs concurrently with the attempt: the attempt in `held` may just have
+    /// ended, and the next lease may have been granted, which only the attempt's side receives.
     ///
     /// # Errors
-    /// As [`Standing::reinstate`].
-    pub async fn reinstate_beside(&self, held: Option<&Claimed>) -> Result<bool, StoreError> {
-        self.tell_who_we_are(held, true).await
+    /// The same as [`Registration::reinstate`].
+    pub async fn reinstate_concurrently(&self, held: Option<&Claimed>) -> Result<bool, StoreError> {
+        self.register_again(held, true).await
     }
 
-    async fn tell_who_we_are(&self, held: Option<&Claimed>, beside: bool) -> Result<bool, StoreError> {
+    async fn register_again(&self, held: Option<&Claimed>, concurrent: bool) -> Result<bool, StoreError> {
         let known = self.epoch.load(Ordering::Relaxed);
-        for _ in 0..FORGOTTEN_AT_MOST {
+        for _ in 0..MAX_LOST_ENDS {
             let epoch = self.store.look_at_epoch().await?;
             if epoch <= known {
                 return Ok(false);
@@ -98,13 +99,15 @@ impl Standing {
             let attempt = held.map(|c| Known { task: &c.task, attempt: c.attempt, fence: Some(c.fence) });
             match self.store.reinstate(speaker, attempt).await {
                 Ok(Reinstated::Done) => {
-                    tracing::warn!("Redis had lost data, and was told of us again");
-                    self.was_known(epoch);
+                    tracing::warn!("Redis had lost data; the agent has registered again");
+                    self.record_epoch(epoch);
                     return Ok(true);
                 }
-                // Fences grow: this one was given after ours.
-                Ok(Reinstated::Busy { fence, .. }) if beside && held.map_or(0, |h| h.fence) < fence => return Ok(true),
-                Ok(Reinstated::Busy { task, attempt, fence }) => self.tell_again(&task, attempt, fence).await?,
+                // Fences grow: this lease was granted after ours.
+                Ok(Reinstated::Busy { fence, .. }) if concurrent && held.map_or(0, |h| h.fence) < fence => {
+                    return Ok(true);
+                }
+                Ok(Reinstated::Busy { task, attempt, fence }) => self.report_lost_end(&task, attempt, fence).await?,
                 Err(e) if e.is_stale() => return Ok(false),
                 Err(e) => return Err(e),
             }
@@ -112,11 +115,11 @@ impl Standing {
         Ok(false)
     }
 
-    /// Redis has forgotten how that attempt ended.
-    async fn tell_again(&self, task: &TaskId, attempt: u32, fence: u64) -> Result<(), StoreError> {
+    /// Reports the end of an attempt that Redis has lost.
+    async fn report_lost_end(&self, task: &TaskId, attempt: u32, fence: u64) -> Result<(), StoreError> {
         let (agent, incarnation) = (self.launch.agent.clone(), self.launch.incarnation.clone());
         let report = match self.home.known_end(task, attempt) {
-            // Where the claim was lost as well, and made again, its fence is another one.
+            // If the claim was lost as well and repeated, it has another fence.
             Some(known) => Report { agent, incarnation, fence, ..known },
             None => Report {
                 task: task.clone(),
@@ -186,7 +189,7 @@ mod tests {
         }
     }
 
-    /// A Redis that dies with this, at the latest with its test.
+    /// A Redis server that is killed when this is dropped, at the latest with its test.
     struct Killed(ProcessId);
 
     impl Drop for Killed {
@@ -198,10 +201,10 @@ mod tests {
         }
     }
 
-    /// A heartbeat is under way while an attempt is told and the next one claimed, just after Redis has come up anew: it
-    /// is refused, and the lease that it does not know must not be taken for one that was forgotten.
+    /// A heartbeat is in flight while an attempt is reported and the next one claimed, just after Redis has restarted.
+    /// The heartbeat is refused, and the lease that it does not know must not be treated as a forgotten one.
     #[tokio::test]
-    async fn a_heartbeat_does_not_end_the_attempt_that_was_claimed_beside_it() {
+    async fn a_heartbeat_does_not_end_the_attempt_that_was_claimed_concurrently() {
         let folder = tempfile::tempdir().unwrap();
         let env = Env { cwd: folder.path().into(), orch_home: Some(folder.path().join("home")), ..Env::default() };
         let config = Config::load_with(&env, None).unwrap();
@@ -233,7 +236,7 @@ mod tests {
             env: Default::default(),
             secrets: Vec::new(),
         };
-        let standing = Standing::new(store.clone(), Arc::new(launch), home, process);
+        let registration = Registration::new(store.clone(), Arc::new(launch), home, process);
         let (first, second) = (task(), task());
         for task in [&first, &second] {
             store.delegate(task).await.unwrap();
@@ -259,10 +262,10 @@ mod tests {
             account: None,
             evidence: None,
         };
-        let (told, next) = store.finish_and_claim(&report, LEASE).await.unwrap();
-        assert_eq!((told.unwrap(), next.unwrap().unwrap().task.id), (TaskState::Succeeded, second.id.clone()));
+        let (reported, next) = store.finish_and_claim(&report, LEASE).await.unwrap();
+        assert_eq!((reported.unwrap(), next.unwrap().unwrap().task.id), (TaskState::Succeeded, second.id.clone()));
 
-        assert!(standing.reinstate_beside(Some(&held)).await.unwrap());
+        assert!(registration.reinstate_concurrently(Some(&held)).await.unwrap());
         assert_eq!(store.task(&second.id).await.unwrap().unwrap().task.state, TaskState::Running);
     }
 }

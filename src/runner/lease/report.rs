@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::runner::{
     Agent,
-    lease::heartbeat::{Beat, Beats},
+    lease::heartbeat::{Heartbeat, Reply},
 };
 use crate::{
     model::task::TaskState,
@@ -15,51 +15,52 @@ use crate::{
     },
 };
 
-/// Between two tries while Redis is away.
-const AGAIN: Duration = Duration::from_millis(500);
+/// Pause between two attempts to send while Redis is unavailable.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 /// How long Redis may take to acknowledge a report before it is forced to the disk. It takes milliseconds.
-const AT_ONCE: Duration = Duration::from_millis(500);
+const ACKNOWLEDGE_WITHIN: Duration = Duration::from_millis(500);
 
 /// Reports, and claims the next task in the same round trip if requested.
 ///
-/// `Err` when the supervisor gave the agent up meanwhile: the attempt is another's, and the report was refused for good.
-pub(in crate::runner) async fn tell(
+/// Returns `Err` when the supervisor has declared the agent lost in the meantime: the attempt belongs to another
+/// agent, and the report was refused for good.
+pub(in crate::runner) async fn deliver(
     agent: &Agent,
     claimed: &Claimed,
     report: Option<Report>,
     claim_next: bool,
-    beats: &mut Beats,
+    heartbeat: &mut Heartbeat,
 ) -> Result<Option<Claimed>, ()> {
     let Some(report) = report else { return Err(()) };
-    // A full disk must not keep a result back: Redis may still acknowledge it.
+    // A full disk must not delay a result: Redis may still acknowledge it.
     if let Err(e) = agent.journal().ended(&report) {
         tracing::error!("the end of {} could not be recorded: {e}", report.task);
     }
     failpoint!("finish.written");
     let mut disk = OnDisk::Nothing;
     loop {
-        let (told, next) = {
+        let (reported, next) = {
             let answer = send(agent, &report, claim_next);
             tokio::pin!(answer);
             tokio::select! {
                 biased;
                 answer = &mut answer => answer,
-                () = tokio::time::sleep(AT_ONCE) => {
+                () = tokio::time::sleep(ACKNOWLEDGE_WITHIN) => {
                     disk.make_safe(agent, &report);
                     answer.await
                 }
             }
         };
-        match told {
+        match reported {
             Ok(state) => {
-                failpoint!("finish.told");
-                agent.pane.say(&format!("── {} {state}: {}", report.task, report.reason));
+                failpoint!("finish.acknowledged");
+                agent.pane.print(&format!("── {} {state}: {}", report.task, report.reason));
                 file(agent, &report, disk);
                 failpoint!("finish.filed");
                 return next.or_else(|e| if gone(&e) { Err(()) } else { Ok(None) });
             }
-            Err(e) if e.is_stale() && may_be_known_again(agent, claimed).await => {
+            Err(e) if e.is_stale() && try_reinstate(agent, claimed).await => {
                 tracing::warn!("the report of {} was refused by a Redis that has lost data: {e}", report.task);
                 continue;
             }
@@ -68,12 +69,12 @@ pub(in crate::runner) async fn tell(
                 file(agent, &report, disk);
                 return next.or_else(|e| if gone(&e) { Err(()) } else { Ok(None) });
             }
-            Err(e) => tracing::warn!("the report of {} was not heard: {e}", report.task),
+            Err(e) => tracing::warn!("the report of {} was not acknowledged: {e}", report.task),
         }
         disk.make_safe(agent, &report);
         tokio::select! {
-            () = tokio::time::sleep(AGAIN) => {}
-            beat = beats.next() => if beat == Beat::Gone { return Err(()) },
+            () = tokio::time::sleep(RETRY_PAUSE) => {}
+            beat = heartbeat.next() => if beat == Reply::AgentLost { return Err(()) },
         }
     }
 }
@@ -90,19 +91,20 @@ async fn send(agent: &Agent, report: &Report, claim_next: bool) -> Answer {
     }
 }
 
-/// Whether Redis had only forgotten us. Where it goes away again meanwhile, the next try finds out.
-async fn may_be_known_again(agent: &Agent, claimed: &Claimed) -> bool {
-    match agent.standing.reinstate(Some(claimed)).await {
+/// Returns whether the report should be sent again because Redis had only lost its data. If Redis becomes unavailable
+/// meanwhile, the next attempt to send decides.
+async fn try_reinstate(agent: &Agent, claimed: &Claimed) -> bool {
+    match agent.registration.reinstate(Some(claimed)).await {
         Ok(known) => known,
         Err(e) => {
             tracing::warn!("the report of {}: {e}", claimed.task.id);
-            tokio::time::sleep(AGAIN).await;
+            tokio::time::sleep(RETRY_PAUSE).await;
             true
         }
     }
 }
 
-/// What of a report has reached the disk.
+/// How much of a report has reached the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum OnDisk {
     Nothing,
@@ -118,7 +120,7 @@ impl OnDisk {
         }
     }
 
-    /// One step further, if there is one: the disk may have room again.
+    /// Advances one step, if there is one: the disk may have room again.
     fn make_safe(&mut self, agent: &Agent, report: &Report) {
         if *self == OnDisk::Nothing {
             self.write(agent, report);
@@ -136,7 +138,7 @@ fn gone(e: &StoreError) -> bool {
     e.is_stale()
 }
 
-/// Puts away a report that was acknowledged, or refused for good.
+/// Files a report that was acknowledged, or refused for good.
 fn file(agent: &Agent, report: &Report, disk: OnDisk) {
     let is_kept = report.result.as_ref().is_some_and(|result| !result.path.is_empty());
     let filed = match disk {
@@ -145,7 +147,7 @@ fn file(agent: &Agent, report: &Report, disk: OnDisk) {
         OnDisk::Written | OnDisk::Synced => agent.home.file_report(&report.task, report.attempt),
     };
     if let Err(e) = filed {
-        // A report that stays where it is may be sent again later: the answer is the same.
+        // A report that stays in place may be sent again later: the answer is the same.
         tracing::warn!("the result of {} is not in its folder: {e}", report.task);
     }
     if let Err(e) = agent.journal().acknowledged(&report.task, report.attempt) {

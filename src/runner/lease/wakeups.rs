@@ -1,5 +1,5 @@
-//! The two waiters for wake-ups: "a task of your role is ready", and "you are told something". Each waits on a
-//! connection of its own, beside everything else.
+//! The two wake-up listeners: one for ready tasks of the agent's role, one for the agent's own directives. Each uses a
+//! connection of its own and runs concurrently with everything else.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,10 +10,10 @@ use crate::{
     store::{Store, wake::Waker},
 };
 
-/// How long one blocking pop lasts: a connection that died unseen is found out by then, and a wake-up that was lost.
+/// How long one blocking pop lasts. It bounds how long a dead connection or a lost wake-up goes unnoticed.
 const POP: Duration = Duration::from_secs(15);
 
-/// Hears of ready tasks while the agent is idle.
+/// Receives wake-ups for ready tasks while the agent is idle.
 pub(in crate::runner) struct Wakeups {
     idle: watch::Sender<bool>,
     role: Arc<Notify>,
@@ -27,11 +27,11 @@ impl Wakeups {
         Wakeups { idle, role }
     }
 
-    /// Says whether a task could be taken now.
+    /// Sets whether the agent could take a task now.
     pub fn set_idle(&self, idle: bool) {
         self.idle.send_if_modified(|now| std::mem::replace(now, idle) != idle);
     }
-    /// A task of the role may be ready.
+    /// Waits until a task of the role may be ready.
     pub async fn role(&self) {
         self.role.notified().await;
     }
@@ -40,38 +40,38 @@ impl Wakeups {
 async fn wait_for_role(store: Arc<Store>, role: String, mut idle: watch::Receiver<bool>, notify: Arc<Notify>) {
     let mut waker = store.role_waker(&role);
     while idle.wait_for(|idle| *idle).await.is_ok() {
-        // Whether a marker came, none did for a long time, or the answer was lost on its way: an idle agent looks.
+        // In each case (marker, timeout, or an answer lost on its way) an idle agent checks for tasks.
         let came = wait(&mut waker).await;
         if *idle.borrow() {
             notify.notify_one();
         } else if came == Came::Marker
             && let Err(e) = store.pass_on(&role).await
         {
-            // The pop was under way when we became busy: this marker belongs to an idle agent. If it is lost, that one
-            // looks again by itself.
-            tracing::warn!("a wake-up could not be passed on: {e}");
+            // The pop was in flight when the agent became busy: this marker belongs to an idle agent. If it is lost,
+            // that agent finds the task at its next poll.
+            tracing::warn!("a wake-up could not be forwarded: {e}");
         }
     }
 }
 
-/// Notifies whenever we are told something: the answer to the next heartbeat says what.
+/// Notifies when a directive waits for the agent; the answer to the next heartbeat contains it.
 pub(in crate::runner) async fn wait_for_inbox(store: Arc<Store>, agent: String, notify: Arc<Notify>) {
     let mut waker = store.agent_waker(&agent);
     loop {
-        // Also when the connection broke: a Redis that comes back hears of us at once, and need not wait for the next
-        // heartbeat to learn who lives.
+        // Also when the connection broke: a Redis that comes back receives a heartbeat immediately, and need not wait
+        // for the next interval to learn which agents are alive.
         if wait(&mut waker).await != Came::Nothing {
             notify.notify_one();
         }
     }
 }
 
-/// What a wait came to.
+/// The result of a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Came {
     /// A marker.
     Marker,
-    /// None for a long time.
+    /// No marker before the timeout.
     Nothing,
     /// The connection broke.
     Break,
@@ -82,7 +82,7 @@ async fn wait(waker: &mut Waker<'_>) -> Came {
         Ok(true) => Came::Marker,
         Ok(false) => Came::Nothing,
         Err(_) => {
-            // Redis is away; the heartbeat says so in the log. Markers that were written meanwhile are still there.
+            // Redis is unavailable; the heartbeat logs that. Markers written in the meantime are still there.
             tokio::time::sleep(Duration::from_millis(250)).await;
             Came::Break
         }

@@ -1,5 +1,5 @@
-//! What the program prints: to the pane as it comes, to the log, and its end kept for the answer. Of a program that has
-//! the pane to itself, what its hooks tell is the same as what another prints.
+//! What the program prints: to the pane as it arrives, to the log, and its end kept for the answer. For a program that
+//! has the pane to itself, the lines of its hooks take the place of its output.
 
 pub(in crate::runner) mod pane;
 pub(in crate::runner) mod redact;
@@ -24,39 +24,39 @@ use crate::{
     model::{size, time::Timestamp},
 };
 
-/// The size of a piece: that of a pipe's default buffer would be 64 KiB, and a quarter is enough per wake-up.
+/// Bytes per read. The default buffer of a pipe would be 64 KiB; a quarter is enough per wake-up.
 const PIECE: usize = 16 * 1024;
-/// How long what is left in the pipes may take after everybody who could write to them has been ended.
+/// How long reading the rest of the pipes may take after all known writers were ended.
 const DRAIN: Duration = Duration::from_secs(2);
 
 /// Both streams of one program.
 pub(in crate::runner) struct Output {
-    /// Its standard output, or what its hooks tell.
+    /// Its standard output, or the lines of its hooks.
     out: Source,
     err: Source,
     log: OutputLog,
     pane: Pane,
     redactor: Redactor,
-    /// Of a program that tells what it does: it is read, and what it says is shown.
+    /// Reads the stream of a program that reports its state, and renders it.
     reading: Option<Reading>,
-    /// How much may come (`max_output`), and how much has.
+    /// How much may be printed (`max_output`), and how much was.
     limit: u64,
     total: u64,
     was_asking: bool,
 }
 
-/// Where a stream comes from.
+/// The source of a stream.
 pub(in crate::runner) enum From {
-    /// From the program itself.
+    /// A pipe of the program.
     Pipe(Box<dyn AsyncRead + Unpin + Send>),
-    /// From its hooks.
+    /// The file of its hooks.
     Hooks(Box<Follow>),
-    /// Nothing comes, or comes any more.
+    /// No data, or no more data.
     Nowhere,
 }
 
 impl From {
-    /// Standard output and standard error of a program, where they are ours to read.
+    /// Takes standard output and standard error of a program, where they are piped.
     pub fn pipes(child: &mut Child) -> [From; 2] {
         let pipe = |pipe: Option<Box<dyn AsyncRead + Unpin + Send>>| pipe.map_or(From::Nowhere, From::Pipe);
         [
@@ -103,7 +103,7 @@ impl Output {
         }
     }
 
-    /// Waits for a piece and passes it on; sleeps for ever once both streams have ended.
+    /// Waits for a piece and forwards it; waits forever once both streams have ended.
     pub async fn pump(&mut self) {
         let (source, piece) = tokio::select! {
             piece = self.out.read() => (&mut self.out, piece),
@@ -132,53 +132,54 @@ impl Output {
             if at_end {
                 shown.extend(reading.finish());
             }
-            // What stood there in JSON's way of writing it is a secret only now.
+            // A secret that JSON had escaped becomes visible only now.
             shown = self.redactor.whole(shown);
         }
         if let Some(reading) = self.reading.as_mut().filter(|_| stream == Stream::Err) {
             reading.feed_errors(&shown);
         }
         source.tail.push(&shown);
-        self.pass_on(stream, &shown);
+        self.forward(stream, &shown);
         if ends_here {
             let note = format!("orch: the output ends here; max_output is {}\n", size::human(self.limit));
-            self.pass_on(Stream::Err, note.as_bytes());
+            self.forward(Stream::Err, note.as_bytes());
         }
     }
 
-    /// To the log and to the pane.
-    fn pass_on(&mut self, stream: Stream, piece: &[u8]) {
+    /// Forwards a piece to the log and to the pane.
+    fn forward(&mut self, stream: Stream, piece: &[u8]) {
         if piece.is_empty() {
             return;
         }
         if let Err(e) = self.log.append(Timestamp::now(), stream, piece) {
             tracing::error!("the output log ends here: {e}");
-            self.pane.say(&format!("orch: the output can't be logged any more: {e}"));
+            self.pane.print(&format!("orch: the output can no longer be logged: {e}"));
         }
         self.pane.show(piece);
     }
 
-    /// Whether anything was printed, so that the attempt has a folder with its log.
+    /// Returns whether anything was printed, so that the attempt has a folder with its log.
     pub fn is_logged(&self) -> bool {
         self.log.has_begun()
     }
 
-    /// Whether more came than may, in words.
+    /// Returns whether more was printed than allowed, in words.
     pub fn excess(&self) -> Option<String> {
         let (total, limit) = (self.total, size::human(self.limit));
         (total > self.limit).then(|| format!("over-output: it printed {total} bytes and more, max_output is {limit}"))
     }
 
-    /// What a program has left on its terminal that ended there without a result: the nearest to an error that it prints.
+    /// Reads what a program that ended without a result has left on its terminal: the closest thing to an error
+    /// message.
     pub async fn read_screen(&mut self) {
         let From::Hooks(follow) = &self.out.from else { return };
         let lines: String = follow.last_lines().await.iter().map(|line| format!("{line}\n")).collect();
         let lines = self.redactor.wrapped(lines);
         self.err.tail.push(lines.as_bytes());
-        self.pass_on(Stream::Err, lines.as_bytes());
+        self.forward(Stream::Err, lines.as_bytes());
     }
 
-    /// Reads what is left after the program and all it had started have ended.
+    /// Reads what is left after the program and all that it has started have ended.
     pub async fn drain(&mut self) {
         if let From::Hooks(follow) = &mut self.out.from {
             self.was_asking = follow.is_asking();
@@ -189,46 +190,46 @@ impl Output {
                 self.pump().await;
             }
         };
-        // Somebody whom we could not end (another user's process) may hold a pipe for ever.
+        // A process that we could not end (another user's) may keep a pipe open forever.
         if tokio::time::timeout(DRAIN, all).await.is_err() {
-            tracing::warn!("a pipe of the program stays open; what comes through it now is lost");
+            tracing::warn!("a pipe of the program stays open; further output on it is lost");
         }
     }
 
-    /// Whether a program on a terminal that has given a result is seen to do more all the same.
+    /// Returns whether a program on a terminal is seen to continue although it has given a result.
     pub async fn goes_on(&mut self) -> bool {
         let From::Hooks(follow) = &mut self.out.from else { return false };
         follow.look().await;
         follow.is_working()
     }
 
-    /// Whether a program on a terminal was asking its user something when it ended.
+    /// Returns whether a program on a terminal was asking its user something when it ended.
     pub fn was_asking(&self) -> bool {
         self.was_asking
     }
 
-    /// What the program has told, if it is one that does.
-    pub fn told(&self) -> Option<&Conversation> {
-        self.reading.as_ref().map(Reading::told)
+    /// Returns what the program has reported, if it reports.
+    pub fn conversation(&self) -> Option<&Conversation> {
+        self.reading.as_ref().map(Reading::conversation)
     }
 
-    /// The end of standard output, as it was shown.
+    /// Returns the end of standard output, as it was shown.
     pub fn text(&self) -> String {
         self.out.tail.text()
     }
-    /// Whether that is not all.
+    /// Returns whether earlier output is missing from it.
     pub fn is_cut(&self) -> bool {
         self.out.tail.is_cut()
     }
-    /// The end of standard error.
+    /// Returns the end of standard error.
     pub fn errors(&self) -> String {
         self.err.tail.text()
     }
-    /// A text that did not come through the pipes.
+    /// Redacts a text that did not come through the pipes.
     pub fn redacted(&self, text: String) -> String {
         self.redactor.text(text)
     }
-    /// Data that did not come through the pipes.
+    /// Redacts data that did not come through the pipes.
     pub fn redacted_data(&self, data: Value) -> Value {
         self.redactor.data(data)
     }
@@ -239,7 +240,7 @@ impl Source {
         matches!(self.from, From::Nowhere)
     }
 
-    /// The next piece, in the buffer.
+    /// Reads the next piece into the buffer.
     async fn read(&mut self) -> io::Result<usize> {
         let pipe = match &mut self.from {
             From::Pipe(pipe) => pipe,
@@ -249,7 +250,7 @@ impl Source {
             }
             From::Nowhere => return std::future::pending().await,
         };
-        // Most no-op tasks print nothing: the buffer comes with the first byte.
+        // Many attempts print nothing: the buffer is allocated with the first byte.
         if self.buffer.is_empty() {
             self.buffer.resize(PIECE, 0);
         }

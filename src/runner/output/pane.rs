@@ -1,8 +1,8 @@
-//! What a person sees in the pane. A thread of its own writes it, because a terminal may block (copy mode, Ctrl-S, a
-//! stopped tmux), and nothing that matters may wait for it. What does not fit meanwhile is left out and said so; the
-//! log has everything.
+//! What a user sees in the pane. A separate thread writes it, because a terminal may block (copy mode, Ctrl-S, a
+//! stopped tmux), and nothing important may wait for it. Output that does not fit in the buffer is dropped with a
+//! notice; the log contains everything.
 //!
-//! While a program has the terminal to itself, nothing is written to it, and what is said is lost: the log has it.
+//! While a program has the terminal to itself, nothing is written to it, and our own lines appear only in the log.
 
 use std::{
     io::Write,
@@ -18,17 +18,17 @@ use crate::os::Terminal;
 const WAITING: usize = 1024 * 1024;
 /// How large a buffer is kept when nothing waits.
 const KEPT: usize = 16 * 1024;
-/// Writes are gathered for this long: a pane is read by eyes, and each write wakes the tmux server.
+/// Writes are batched for this long: panes are read by people, and each write wakes the tmux server.
 const GATHER: Duration = Duration::from_millis(15);
-/// What is on its way must have been written within this time, or the terminal is stopped.
+/// Pending output must have been written within this time; otherwise the terminal is considered stopped.
 const WRITTEN: Duration = Duration::from_secs(1);
 
-/// Undoes what a program on a terminal may leave behind when it is killed: the other screen, mouse and keyboard reports,
-/// bracketed paste, colours, margins, a hidden cursor, its title. Ours begins below whatever it has drawn.
+/// Undoes what a killed program may leave behind on a terminal: the alternate screen, mouse and keyboard reports,
+/// bracketed paste, colours, margins, a hidden cursor, its title. Our output begins below whatever it has drawn.
 const RESET: &str = "\x1b[?1049l\x1b[?1000;1002;1003;1004;1005;1006;1015;2004;2026l\x1b[<u\x1b[>4;0m\x1b[?1l\x1b>\x1b[?7h\
                      \x1b[4l\x1b[r\x1b[0m\x1b(B\x1b[?25h\x1b]2;\x1b\\\x1b[999;1H\r\n";
 
-/// The way to the pane.
+/// A handle to the pane.
 #[derive(Debug, Clone)]
 pub(in crate::runner) struct Pane(Arc<Shared>);
 
@@ -38,20 +38,20 @@ struct Shared {
     came: Condvar,
 }
 
-/// One buffer here and one with the thread, which change places: pieces that went from one thread to the other would be
-/// freed there, and its allocator keeps some of every size for a thread that never asks for any.
+/// One buffer here and one in the thread, which are swapped: pieces sent from one thread to the other would be freed
+/// there, and the allocator caches freed sizes for a thread that never allocates them.
 #[derive(Debug, Default)]
 struct Waiting {
     bytes: Vec<u8>,
-    /// Bytes that found no room, and have not been spoken of yet.
+    /// Bytes that were dropped, and are not announced yet.
     left_out: usize,
     /// Whether a program has the terminal to itself.
     is_lent: bool,
-    /// Whoever waits until what came before is written.
+    /// Waiters for the earlier output to be written.
     marks: Vec<oneshot::Sender<()>>,
 }
 
-/// The terminal while a program has it to itself. Dropped, it is ours again, as it was.
+/// The terminal while a program has it to itself. When dropped, it is restored.
 #[derive(Debug)]
 pub(in crate::runner) struct Lent {
     pane: Pane,
@@ -61,7 +61,7 @@ pub(in crate::runner) struct Lent {
 impl Drop for Lent {
     fn drop(&mut self) {
         if let Some(Err(e)) = self.terminal.as_ref().map(Terminal::restore) {
-            tracing::warn!("the pane's terminal is not as it was: {e}");
+            tracing::warn!("the pane's terminal could not be restored: {e}");
         }
         self.pane.0.waiting().is_lent = false;
         self.pane.show(RESET.as_bytes());
@@ -79,7 +79,7 @@ impl Pane {
         pane
     }
 
-    /// One that nobody writes, and what was said to it since the last look.
+    /// Returns a pane that is never written, and a function that takes what was printed since its last call.
     #[cfg(test)]
     pub fn unwritten() -> (Self, impl FnMut() -> Vec<u8>) {
         let pane = Pane(Arc::default());
@@ -87,7 +87,7 @@ impl Pane {
         (pane, move || std::mem::take(&mut shared.waiting().bytes))
     }
 
-    /// Gives the terminal to a program, as soon as all that was said is written.
+    /// Gives the terminal to a program, as soon as all earlier output is written.
     pub async fn lend(&self) -> Lent {
         let (mark, written) = oneshot::channel();
         {
@@ -96,23 +96,23 @@ impl Pane {
             waiting.marks.push(mark);
         }
         self.0.came.notify_one();
-        // A terminal that is stopped (Ctrl-S) is the program's to wait for.
+        // If the terminal is stopped (Ctrl-S), the program has to wait for it.
         let _ = tokio::time::timeout(WRITTEN, written).await;
         Lent { pane: self.clone(), terminal: Terminal::remember() }
     }
 
-    /// Rings the bell of the terminal: tmux marks the window for whoever looks at another one. Also where a program has the
-    /// terminal: a bell is seen nowhere on it.
+    /// Rings the bell of the terminal: tmux marks the window for clients that show another one. Also while a program
+    /// has the terminal: a bell leaves nothing on the screen.
     pub fn ring(&self) {
         self.add(&mut self.0.waiting(), b"\x07");
     }
 
-    /// A line of our own.
-    pub fn say(&self, line: &str) {
+    /// Prints a line of our own.
+    pub fn print(&self, line: &str) {
         self.show(&own_line(line));
     }
 
-    /// A piece of the program's output, as it came: this is the program's own pane.
+    /// Shows a piece of the program's output unchanged: this is the program's own pane.
     pub fn show(&self, piece: &[u8]) {
         let mut waiting = self.0.waiting();
         if !waiting.is_lent {
@@ -121,7 +121,7 @@ impl Pane {
     }
 
     fn add(&self, waiting: &mut Waiting, piece: &[u8]) {
-        // No room means that the terminal does not keep up.
+        // A full buffer means that the terminal is too slow.
         if waiting.bytes.len() + piece.len() > WAITING {
             waiting.left_out += piece.len();
         } else {
@@ -132,7 +132,7 @@ impl Pane {
 }
 
 impl Shared {
-    /// Held for as long as it takes to copy some bytes.
+    /// Locks the buffer, for the time to copy some bytes.
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -148,7 +148,7 @@ impl Shared {
         }
     }
 
-    /// Writes all that waits.
+    /// Writes all pending output.
     fn write(&self, bytes: &mut Vec<u8>, terminal: &mut impl Write) {
         let mut waiting = self.waiting();
         std::mem::swap(&mut waiting.bytes, bytes);
@@ -159,7 +159,7 @@ impl Shared {
             bytes.extend(b"\r\n");
             bytes.extend(own_line(&line));
         }
-        // A terminal that is gone takes nothing; the runner hears of that by SIGHUP.
+        // A closed terminal takes nothing; the runner receives SIGHUP for that.
         let _ = terminal.write_all(bytes).and_then(|()| terminal.flush());
         bytes.clear();
         bytes.shrink_to(KEPT);
@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_does_not_fit_is_left_out_and_said_so() {
+    fn output_that_does_not_fit_is_dropped_with_a_notice() {
         let pane = Pane(Arc::default());
         for _ in 0..3 {
             pane.show(&vec![b'x'; WAITING / 2]);
@@ -190,7 +190,7 @@ mod tests {
         assert!(bytes.is_empty() && bytes.capacity() <= KEPT, "{}", bytes.capacity());
 
         let mut terminal = Vec::new();
-        pane.say("again");
+        pane.print("again");
         pane.0.write(&mut bytes, &mut terminal);
         let shown = String::from_utf8(terminal).unwrap();
         assert!(shown.contains("again") && !shown.contains("left out"), "{shown}");
@@ -199,16 +199,16 @@ mod tests {
     #[tokio::test]
     async fn while_it_is_lent_nothing_is_written_to_it() {
         let (pane, mut bytes, mut terminal) = (Pane(Arc::default()), Vec::new(), Vec::new());
-        pane.say("before");
+        pane.print("before");
         let lending = pane.lend();
         tokio::pin!(lending);
-        assert!(futures_util::poll!(&mut lending).is_pending(), "what was said is not written yet");
+        assert!(futures_util::poll!(&mut lending).is_pending(), "earlier output is not written yet");
         pane.0.write(&mut bytes, &mut terminal);
         let lent = lending.await;
-        pane.say("meanwhile");
+        pane.print("meanwhile");
         pane.ring();
         drop(lent);
-        pane.say("after");
+        pane.print("after");
         pane.0.write(&mut bytes, &mut terminal);
         let written = String::from_utf8(terminal).unwrap();
         let (before, after) = written.split_once(RESET).expect("what a program may have left is undone");

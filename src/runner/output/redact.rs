@@ -1,4 +1,4 @@
-//! Keeps the values of secrets out of what is shown, logged and reported.
+//! Removes the values of secrets from what is shown, logged and reported.
 
 use serde_json::Value;
 
@@ -7,11 +7,11 @@ use crate::home::launch::Launch;
 #[cfg(test)]
 mod fuzz;
 
-/// Shorter ones would black out half of an ordinary text.
+/// Shorter ones would black out much of an ordinary text.
 const SHORTEST: usize = 6;
 const MASK: &[u8] = b"[redacted]";
 
-/// Replaces secrets in a stream of pieces, also where one is cut in two by the pieces' edge.
+/// Replaces secrets in a stream of pieces, also where a secret spans two pieces.
 #[derive(Debug, Default)]
 pub(in crate::runner) struct Redactor {
     secrets: Vec<Vec<u8>>,
@@ -21,21 +21,21 @@ pub(in crate::runner) struct Redactor {
 impl Redactor {
     pub fn new<'a>(values: impl Iterator<Item = &'a str>) -> Self {
         let values = values.filter(|v| v.len() >= SHORTEST);
-        // As it is, and as JSON writes it: programs print JSON, and so do their tools.
+        // Both verbatim and escaped as in JSON: programs and their tools print JSON.
         let mut secrets: Vec<Vec<u8>> =
             values.flat_map(|v| [v.to_owned(), in_json(v)]).map(String::into_bytes).collect();
-        // A secret that holds another one must be looked for first.
+        // A secret that contains another one must be tried first.
         secrets.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         secrets.dedup();
         Redactor { secrets, held: Vec::new() }
     }
 
-    /// Of the secrets that an agent's program has.
+    /// Creates a redactor for the secrets of an agent's program.
     pub fn of(launch: &Launch) -> Self {
         Redactor::new(launch.secrets.iter().filter_map(|name| launch.env.get(name)).map(String::as_str))
     }
 
-    /// What can be shown now. What may be the beginning of a secret is held back until the next piece.
+    /// Returns what can be shown now. A possible beginning of a secret is kept back until the next piece.
     pub fn feed(&mut self, piece: &[u8]) -> Vec<u8> {
         if self.secrets.is_empty() {
             return piece.to_vec();
@@ -46,7 +46,7 @@ impl Redactor {
         while at < self.held.len() {
             let rest = &self.held[at..];
             if self.secrets.iter().any(|s| s.len() > rest.len() && s.starts_with(rest)) {
-                // The next piece says whether it is one, or a longer one.
+                // The next piece decides whether it is one, or a longer one.
                 break;
             }
             at += self.pass(&self.held[at..], &mut out);
@@ -55,7 +55,7 @@ impl Redactor {
         out
     }
 
-    /// What was held back at the stream's end: perhaps a shorter secret, never the whole of a longer one.
+    /// Returns what was kept back at the stream's end: possibly a shorter secret, never a complete longer one.
     pub fn finish(&mut self) -> Vec<u8> {
         let rest = std::mem::take(&mut self.held);
         let mut out = Vec::with_capacity(rest.len());
@@ -66,7 +66,7 @@ impl Redactor {
         out
     }
 
-    /// Shows what stands at the beginning of `rest`: a mask for a secret, else one byte. How much of it that was.
+    /// Shows the beginning of `rest`: a mask for a secret, else one byte. Returns how many bytes were consumed.
     fn pass(&self, rest: &[u8], out: &mut Vec<u8>) -> usize {
         match self.secrets.iter().find(|secret| rest.starts_with(secret)) {
             Some(secret) => {
@@ -80,12 +80,12 @@ impl Redactor {
         }
     }
 
-    /// A fresh one for another stream.
+    /// Creates a new redactor with the same secrets, for another stream.
     pub fn again(&self) -> Self {
         Redactor { secrets: self.secrets.clone(), held: Vec::new() }
     }
 
-    /// A piece that nothing comes before or after.
+    /// Redacts a complete piece.
     pub fn whole(&self, piece: Vec<u8>) -> Vec<u8> {
         if self.secrets.is_empty() {
             return piece;
@@ -96,7 +96,7 @@ impl Redactor {
         out
     }
 
-    /// A whole text.
+    /// Redacts a complete text.
     pub fn text(&self, text: String) -> String {
         if self.secrets.is_empty() {
             return text;
@@ -104,7 +104,7 @@ impl Redactor {
         String::from_utf8_lossy(&self.whole(text.into_bytes())).into_owned()
     }
 
-    /// A whole text that was read from a screen, which may have wrapped a secret wherever it liked.
+    /// Redacts a complete text that was read from a screen, which may have wrapped a secret anywhere.
     pub fn wrapped(&self, text: String) -> String {
         if self.secrets.is_empty() {
             return text;
@@ -125,7 +125,7 @@ impl Redactor {
         String::from_utf8_lossy(&out).into_owned()
     }
 
-    /// Every text in a piece of data, the names of its fields included.
+    /// Redacts every text in a piece of data, including the names of its fields.
     pub fn data(&self, data: Value) -> Value {
         match data {
             Value::String(text) => Value::String(self.text(text)),
@@ -138,7 +138,7 @@ impl Redactor {
     }
 }
 
-/// How much of a text its beginning is that is a secret but for white space.
+/// Returns how many bytes at the beginning of a text are the secret, ignoring white space.
 fn wrapped_length(text: &[u8], secret: &[u8]) -> Option<usize> {
     let mut length = 0;
     for byte in secret.iter().filter(|byte| !byte.is_ascii_whitespace()) {
@@ -153,7 +153,7 @@ fn wrapped_length(text: &[u8], secret: &[u8]) -> Option<usize> {
     (length > 0).then_some(length)
 }
 
-/// A text within the quotes of a JSON string.
+/// Returns a text as escaped within a JSON string.
 fn in_json(text: &str) -> String {
     let quoted = Value::from(text).to_string();
     quoted[1..quoted.len() - 1].to_owned()
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn without_secrets_everything_passes() {
+    fn without_secrets_everything_is_unchanged() {
         let mut r = Redactor::new(std::iter::empty());
         assert_eq!(r.feed(b"abc"), b"abc");
         assert_eq!(r.text("abc".into()), "abc");

@@ -1,6 +1,6 @@
-//! The end of a stream that may be endless.
+//! The end of a stream of unknown length.
 
-/// How much of its output is a program's answer if it leaves no result file (DESIGN section 11).
+/// How much of its output counts as a program's answer if it leaves no result file.
 pub(in crate::runner) const KEPT: usize = 64 * 1024;
 
 /// Keeps the last [`KEPT`] bytes.
@@ -14,18 +14,18 @@ impl Tail {
     pub fn push(&mut self, piece: &[u8]) {
         self.total += piece.len() as u64;
         self.bytes.extend_from_slice(&piece[piece.len().saturating_sub(KEPT)..]);
-        // Moving once per doubling keeps this linear in what is pushed.
+        // Moving once per doubling keeps the cost linear in the total size.
         if self.bytes.len() > 2 * KEPT {
             self.bytes.drain(..self.bytes.len() - KEPT);
         }
     }
 
-    /// Whether the beginning is missing.
+    /// Returns whether the beginning is missing.
     pub fn is_cut(&self) -> bool {
         self.total > KEPT as u64
     }
 
-    /// The end as text safe to show, from a whole character on.
+    /// Returns the end as text that is safe to show, starting at a whole character.
     pub fn text(&self) -> String {
         let mut end = &self.bytes[self.bytes.len().saturating_sub(KEPT)..];
         if self.is_cut() {
@@ -46,7 +46,7 @@ mod fuzz {
         #![proptest_config(crate::fuzz::cases(48))]
 
         #[test]
-        fn the_end_of_any_stream_is_its_end(
+        fn the_end_of_any_stream_is_kept(
             pieces in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..40), 0usize..4_000), 0..12)
         ) {
             let pieces: Vec<Vec<u8>> = pieces.into_iter().map(|(bytes, times)| bytes.repeat(times)).collect();
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_end_is_kept_whole_characters_only() {
+    fn only_whole_characters_are_kept() {
         let mut tail = Tail::default();
         tail.push("ü".repeat(100_000).as_bytes());
         tail.push(b"xend");

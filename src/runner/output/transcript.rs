@@ -1,5 +1,5 @@
-//! What a program that prints a stream of JSON says, as a person reads it: the one renderer of all drivers' events. The
-//! lines it makes go to the pane and to the attempt's log; the stream itself lies beside it, as it came.
+//! Renders a program's JSON stream for people: the only renderer of all drivers' events. The rendered lines go to the
+//! pane and to the attempt's log; the raw stream is kept next to it.
 
 use std::{fs::File, io::Write, path::Path};
 
@@ -14,37 +14,37 @@ use crate::{
     },
 };
 
-/// A longer line is left to the raw file: an answer of so many MiB is nobody's to read, and a line is held in memory.
+/// A longer line is only in the raw file: an answer of many MiB is unreadable, and a line is buffered in memory.
 const LONGEST_LINE: usize = 32 << 20;
-/// What a line of standard error says stands at its beginning.
+/// What matters in a line of standard error is at its beginning.
 const LONGEST_ERROR: usize = 4 << 10;
-/// What a tool answered is shown up to here.
+/// The answer of a tool is shown up to here.
 const COLUMNS: usize = 160;
 
 /// Reads one program's stream.
 pub(in crate::runner) struct Reading {
     transcript: Box<dyn Transcript>,
-    told: Conversation,
-    /// The beginning of a line.
+    conversation: Conversation,
+    /// The beginning of an incomplete line.
     line: Vec<u8>,
-    /// The same of standard error.
+    /// The same for standard error.
     error_line: Vec<u8>,
-    /// Whether the line at hand is too long, and its rest is left out.
+    /// Whether the current line is too long, and its rest is skipped.
     skipping: bool,
     raw: Option<File>,
     last_text: String,
-    /// The conversation's name, where the program was told it.
+    /// The conversation's name, where the program was started with one.
     given: Option<String>,
 }
 
 impl Reading {
-    /// Of a program whose attempt has this folder, and whose conversation was given this name.
+    /// Reads for a program whose attempt has this folder, and whose conversation was given this name.
     pub fn new(transcript: Box<dyn Transcript>, dir: &Path, given: Option<String>) -> Self {
         let raw = output::open_raw(dir).inspect_err(|e| tracing::error!("the raw lines are not kept: {e}")).ok();
-        let told = Conversation::default();
+        let conversation = Conversation::default();
         Reading {
             transcript,
-            told,
+            conversation,
             line: Vec::new(),
             error_line: Vec::new(),
             skipping: false,
@@ -54,10 +54,10 @@ impl Reading {
         }
     }
 
-    /// A piece of the stream; what is to be shown of it.
+    /// Processes a piece of the stream; returns what is to be shown of it.
     pub fn feed(&mut self, piece: &[u8]) -> Vec<u8> {
         if let Some(Err(e)) = self.raw.as_mut().map(|raw| raw.write_all(piece)) {
-            // Once, and then no more: the disk is full, and the attempt goes on.
+            // Logged once, then not again: the disk is full, and the attempt continues.
             tracing::error!("the raw lines end here: {e}");
             self.raw = None;
         }
@@ -75,36 +75,36 @@ impl Reading {
         shown.into_bytes()
     }
 
-    /// A piece of standard error, of which nothing is shown but itself.
+    /// Processes a piece of standard error, which is shown unchanged.
     pub fn feed_errors(&mut self, piece: &[u8]) {
         for part in piece.split_inclusive(|b| *b == b'\n') {
-            // Of a longer one the beginning says enough.
+            // For a longer line the beginning is enough.
             let room = LONGEST_ERROR.saturating_sub(self.error_line.len());
             self.error_line.extend_from_slice(&part[..part.len().min(room)]);
             if part.ends_with(b"\n") {
                 let line = std::mem::take(&mut self.error_line);
                 let events = self.transcript.error_line(String::from_utf8_lossy(&line).trim());
-                events.iter().for_each(|event| self.told.take(event));
+                events.iter().for_each(|event| self.conversation.take(event));
             }
         }
     }
 
-    /// The stream has ended: what is left has no line's end.
+    /// Ends the stream: the rest has no newline.
     pub fn finish(&mut self) -> Vec<u8> {
         let mut shown = String::new();
         self.end_line(&mut shown);
         shown.into_bytes()
     }
 
-    /// What was told so far.
-    pub fn told(&self) -> &Conversation {
-        &self.told
+    /// Returns what was reported so far.
+    pub fn conversation(&self) -> &Conversation {
+        &self.conversation
     }
 
     fn end_line(&mut self, shown: &mut String) {
         let line = std::mem::take(&mut self.line);
         if std::mem::take(&mut self.skipping) {
-            self.told.take(&Event::Unknown { shown: None });
+            self.conversation.take(&Event::Unknown { shown: None });
             shown.push_str(&format!(
                 "orch: a line of more than {} MiB is left out; it is in raw.jsonl\n",
                 LONGEST_LINE >> 20
@@ -120,7 +120,7 @@ impl Reading {
             if let Event::Started { session: session @ None, .. } = &mut event {
                 session.clone_from(&self.given);
             }
-            self.told.take(&event);
+            self.conversation.take(&event);
             self.show(&event, shown);
         }
     }
@@ -168,9 +168,9 @@ impl Reading {
 
     fn end(&self, text: Option<&str>, ending: &Ending) -> String {
         let mut lines = Vec::new();
-        // The answer is what was said last, in most programs.
+        // In most programs the answer repeats the last message.
         lines.extend(text.filter(|text| text.trim() != self.last_text.trim()).map(|text| text.trim_end().to_owned()));
-        let spent = self.told.usage.as_ref().map(spent).unwrap_or_default();
+        let spent = self.conversation.usage.as_ref().map(spent).unwrap_or_default();
         lines.push(match ending {
             Ending::Done => format!("── done{spent}"),
             Ending::Failed(_, reason) => format!("── ended: {}{spent}", one_line(reason, 2 * COLUMNS)),
@@ -217,7 +217,7 @@ mod tests {
             let mut shown: Vec<u8> = STREAM.as_bytes().chunks(size).flat_map(|piece| reading.feed(piece)).collect();
             shown.extend(reading.finish());
             assert_eq!(String::from_utf8(shown).unwrap(), SHOWN, "in pieces of {size}");
-            assert!(reading.told().is_done());
+            assert!(reading.conversation().is_done());
             assert_eq!(std::fs::read_to_string(dir.path().join("raw.jsonl")).unwrap(), STREAM);
         }
     }
@@ -236,19 +236,19 @@ mod tests {
     }
 
     #[test]
-    fn what_standard_error_says_counts_wherever_it_is_cut() {
+    fn standard_error_is_read_wherever_it_is_cut() {
         let dir = tempfile::tempdir().unwrap();
         let transcript = drivers::of(DriverKind::Gemini).unwrap().transcript().unwrap();
         let mut reading = Reading::new(transcript, dir.path(), None);
         let said = format!("{}\nAttempt 1 failed. Retrying with backoff... Error: x\n", "y".repeat(9_000));
         said.as_bytes().chunks(7).for_each(|piece| reading.feed_errors(piece));
-        assert!(matches!(reading.told().waits_for(), Some(Wait::Service(_))));
+        assert!(matches!(reading.conversation().waits_for(), Some(Wait::Service(_))));
         reading.feed(b"{\"type\":\"message\",\"role\":\"assistant\",\"delta\":true,\"content\":\"I\"}\n");
-        assert_eq!(reading.told().waits_for(), None);
+        assert_eq!(reading.conversation().waits_for(), None);
     }
 
     #[test]
-    fn a_folder_that_is_gone_ends_nothing() {
+    fn a_missing_folder_does_not_end_the_attempt() {
         let mut reading = reading(Path::new("/nonexistent"));
         assert!(!reading.feed(format!("{STREAM}\n").as_bytes()).is_empty());
     }

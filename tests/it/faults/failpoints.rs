@@ -25,14 +25,20 @@ const START: &[&str] = &[
     "spawn.opened",
     "spawn.placed",
     "hello.launch_taken",
-    "hello.said",
+    "hello.registered",
 ];
-const SPAWN: &[&str] =
-    &["spawn.recorded", "spawn.launch_written", "spawn.opened", "spawn.placed", "hello.launch_taken", "hello.said"];
-const LEAVE: &[&str] = &["leave.decided", "leave.said"];
+const SPAWN: &[&str] = &[
+    "spawn.recorded",
+    "spawn.launch_written",
+    "spawn.opened",
+    "spawn.placed",
+    "hello.launch_taken",
+    "hello.registered",
+];
+const LEAVE: &[&str] = &["leave.decided", "leave.recorded"];
 const CLAIM: &[&str] = &["claim.answered", "claim.folder_made", "claim.started", "finish.ended"];
 /// From these points on, the result is on disk.
-const FINISH: &[&str] = &["finish.written", "finish.told", "finish.filed"];
+const FINISH: &[&str] = &["finish.written", "finish.acknowledged", "finish.filed"];
 const REAP: &[&str] = &["reap.told", "reap.recorded", "reap.ended", "reap.closed", "reap.forgotten"];
 const MEND: &[&str] = &["redis.spawned", "mend.redis_up"];
 /// Passed by the runner or by the supervisor, whichever connects first.

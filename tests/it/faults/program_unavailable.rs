@@ -102,7 +102,7 @@ fn a_program_that_cannot_be_run_fails_permanently_at_the_first_attempt() {
 fn a_missing_working_folder_is_reported() {
     let world = World::started("[roles.else]\ndriver = \"shell\"\ncwd = \"not/made/yet\"");
     let task = failed(&world, &["--role", "else", "pwd"]);
-    assert!(task["reason"].as_str().unwrap().contains("not/made/yet is not there"), "{}", task["reason"]);
+    assert!(task["reason"].as_str().unwrap().contains("not/made/yet does not exist"), "{}", task["reason"]);
     // The folder is created, and the task retried.
     fs::create_dir_all(world.project.join("not/made/yet")).unwrap();
     let id = task["id"].as_str().unwrap();
@@ -118,5 +118,5 @@ fn a_missing_working_folder_is_reported() {
     world.orch(&["resume"]).ok();
     let task = world.wait_for(&id, "failed");
     assert_eq!((&task["cause"], task["attempts"].as_array().unwrap().len()), (&json!("permanent"), 1));
-    assert!(task["reason"].as_str().unwrap().contains("soon gone is not there"), "{}", task["reason"]);
+    assert!(task["reason"].as_str().unwrap().contains("soon gone does not exist"), "{}", task["reason"]);
 }

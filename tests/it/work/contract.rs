@@ -103,7 +103,7 @@ fn the_result_file_says_what_the_exit_code_cannot() {
 
     let broken = left("{", "");
     assert_eq!(broken["state"], "succeeded", "the exit code decides");
-    assert!(broken["attempts"][0]["reason"].as_str().unwrap().contains("does not read"), "{broken:#}");
+    assert!(broken["attempts"][0]["reason"].as_str().unwrap().contains("cannot be read"), "{broken:#}");
 }
 
 #[test]
@@ -172,10 +172,10 @@ fn an_invalid_result_file_is_reported_and_the_exit_code_decides() {
         ("mkdir \"$ORCH_RESULT\"", "not a file"),
         ("mkfifo \"$ORCH_RESULT\"", "not a file"),
         ("ln -s /dev/zero \"$ORCH_RESULT\"", "not a file"),
-        ("head -c 5000000 /dev/zero > \"$ORCH_RESULT\"", "4 at most"),
-        ("printf '\\377' > \"$ORCH_RESULT\"", "does not read"),
+        ("head -c 5000000 /dev/zero > \"$ORCH_RESULT\"", "the limit is 4 MiB"),
+        ("printf '\\377' > \"$ORCH_RESULT\"", "cannot be read"),
         ("echo '{\"cause\": \"bored\"}' > \"$ORCH_RESULT\"", "bored"),
-        ("echo '[]' > \"$ORCH_RESULT\"", "does not read"),
+        ("echo '[]' > \"$ORCH_RESULT\"", "cannot be read"),
     ] {
         let task = done(&world, &[&format!("{left}; echo printed")]);
         assert_eq!((&task["state"], &task["result"]["text"]), (&json!("succeeded"), &json!("printed\n")), "{left}");

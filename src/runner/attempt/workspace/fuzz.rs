@@ -1,4 +1,4 @@
-//! A result file is whatever a program has left there.
+//! A result file contains whatever a program has written.
 
 use proptest::prelude::*;
 
@@ -16,7 +16,7 @@ fn read_back(bytes: &[u8]) -> Result<Option<ResultFile>, String> {
     read(&path)
 }
 
-/// What does not read is a sentence; what does is understood by every driver.
+/// What cannot be read gives an error message; what can is accepted by every driver.
 fn check(bytes: &[u8], exit_code: Option<i32>, signal: Option<i32>) -> Result<(), TestCaseError> {
     for kind in DriverKind::all().filter(|kind| drivers::of(*kind).is_some()) {
         let file = match read_back(bytes) {
@@ -27,11 +27,11 @@ fn check(bytes: &[u8], exit_code: Option<i32>, signal: Option<i32>) -> Result<()
             }
         };
         let stdout = String::from_utf8_lossy(bytes);
-        let mut told = Conversation::default();
+        let mut reported = Conversation::default();
         let mut transcript = drivers::of(kind).unwrap().transcript();
         let events = stdout.lines().flat_map(|line| transcript.as_mut().map(|t| t.line(line)).unwrap_or_default());
-        events.for_each(|event| told.take(&event));
-        let conversation = transcript.is_some().then_some(&told);
+        events.for_each(|event| reported.take(&event));
+        let conversation = transcript.is_some().then_some(&reported);
         let now = Timestamp(0);
         let end = End {
             exit_code,
@@ -80,7 +80,7 @@ proptest! {
 }
 
 #[test]
-fn what_is_no_file_or_nested_without_end_is_refused() {
+fn a_result_that_is_no_file_or_nested_too_deeply_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     assert!(read(dir.path()).is_err_and(|why| why.contains("not a file")));
     let link = dir.path().join("link");

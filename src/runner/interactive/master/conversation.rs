@@ -1,4 +1,4 @@
-//! The conversation of a program on a terminal, which the next program of the same agent continues.
+//! The conversation of a program on a terminal, which the next program of the same agent resumes.
 
 use std::path::{Path, PathBuf};
 
@@ -18,19 +18,19 @@ struct Written {
     session: String,
 }
 
-/// Which conversation is to go on, and which one is going on.
+/// The conversation to resume, and the current one.
 #[derive(Debug)]
 pub(in crate::runner) struct Conversation {
     file: PathBuf,
     driver: DriverKind,
-    /// What the program calls it, once it has said so.
+    /// The program's own name for it, once reported.
     session: Option<String>,
-    /// What stands in the file.
+    /// The content of the file.
     written: Option<String>,
 }
 
 impl Conversation {
-    /// The conversation that is recorded in this folder.
+    /// Reads the conversation that is recorded in this folder.
     pub fn of(dir: &Path, driver: DriverKind) -> Self {
         let file = dir.join(FILE);
         let known = read_json::<Written>(&file).filter(|w| w.driver == driver && !w.session.is_empty());
@@ -38,20 +38,20 @@ impl Conversation {
         Conversation { file, driver, written: session.clone(), session }
     }
 
-    /// The one to go on with.
+    /// Returns the conversation to resume.
     pub fn to_resume(&self) -> Option<&str> {
         self.written.as_deref()
     }
 
-    /// It can't go on: the next program begins anew.
+    /// Forgets the conversation, which cannot be resumed: the next program starts a new one.
     pub fn forget(&mut self) {
         let _ = std::fs::remove_file(&self.file);
         (self.session, self.written) = (None, None);
     }
 
-    /// The program has told something. A conversation in which nothing was said yet is not there for the program either, so
-    /// it is written down with its first prompt.
-    pub fn hear(&mut self, hook: &Hook) {
+    /// Handles a hook of the program. Until the first prompt a program cannot resume its conversation, so it is
+    /// recorded with that prompt.
+    pub fn handle(&mut self, hook: &Hook) {
         match hook {
             Hook::Began { session: Some(session), .. } => self.session = Some(session.clone()),
             Hook::Prompt { .. } if self.session != self.written => {
@@ -60,7 +60,7 @@ impl Conversation {
                 let bytes = serde_json::to_vec(&written).unwrap_or_default();
                 match write_atomically(&self.file, &bytes) {
                     Ok(()) => self.written = Some(written.session),
-                    Err(e) => tracing::warn!("the conversation is not written down: {e}"),
+                    Err(e) => tracing::warn!("the conversation could not be recorded: {e}"),
                 }
             }
             _ => {}
@@ -78,17 +78,17 @@ mod tests {
     }
 
     #[test]
-    fn a_conversation_goes_on_once_something_was_said_in_it() {
+    fn a_conversation_is_resumed_only_after_its_first_prompt() {
         let dir = tempfile::tempdir().unwrap();
         let of = |driver| Conversation::of(dir.path(), driver);
         let mut first = of(DriverKind::Claude);
-        first.hear(&began("s-1"));
-        assert_eq!(of(DriverKind::Claude).to_resume(), None, "nothing was said");
-        first.hear(&Hook::Prompt { text: "hello".into() });
+        first.handle(&began("s-1"));
+        assert_eq!(of(DriverKind::Claude).to_resume(), None, "it has no prompt yet");
+        first.handle(&Hook::Prompt { text: "hello".into() });
         assert_eq!(of(DriverKind::Claude).to_resume(), Some("s-1"));
-        assert_eq!(of(DriverKind::Codex).to_resume(), None, "another program's");
-        first.hear(&began("s-2"));
-        first.hear(&Hook::Prompt { text: "after /clear".into() });
+        assert_eq!(of(DriverKind::Codex).to_resume(), None, "it belongs to another program");
+        first.handle(&began("s-2"));
+        first.handle(&Hook::Prompt { text: "after /clear".into() });
         let mut next = of(DriverKind::Claude);
         assert_eq!(next.to_resume(), Some("s-2"));
         next.forget();

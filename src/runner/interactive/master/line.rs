@@ -1,7 +1,7 @@
-//! The one line that tells an idle program that something waits for it.
+//! The line that is typed into an idle program when messages wait for it.
 //!
-//! Most of what waits is handed over at the end of a turn, by a hook. A program that is idle has no turn to end; so one
-//! line is typed, which begins one. What comes while several results arrive together is told at once.
+//! Most messages are delivered at the end of a turn, by a hook. An idle program has no turn to end; so one line is
+//! typed, which starts a turn. Results that arrive together are announced with one line.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,54 +19,54 @@ use crate::{
     store::Store,
 };
 
-/// What else arrives within this time is told with it.
+/// Messages that arrive within this time are announced together.
 const GATHER: Duration = Duration::from_secs(1);
-/// Where nothing was typed (somebody is typing, something stands in the prompt).
-const AGAIN: Duration = Duration::from_secs(10);
-/// Where it was typed and nothing was read since: the turn has failed, or there was none, and a person has to look. To type
-/// it once more now and then does no harm, because it is typed into an empty prompt only.
+/// Pause after an attempt that typed nothing (a user is typing, or the prompt is not empty).
+const RETRY_PAUSE: Duration = Duration::from_secs(10);
+/// Pause after a line was typed and no message was read since: the turn failed, or there was none, and a person has to
+/// look. Typing the line again occasionally does no harm, because it is typed into an empty prompt only.
 const MUCH_LATER: Duration = Duration::from_secs(300);
 
-/// When it is typed.
+/// When the line is typed.
 #[derive(Debug, Default)]
 struct Schedule {
-    /// Since when the program is idle while something waits.
+    /// Since when the program is idle while messages wait.
     since: Option<Instant>,
     not_before: Option<Instant>,
-    /// How much waited when the last line was typed; 0 once something of it was read.
-    told: u64,
+    /// How many messages waited when the last line was typed; 0 after one of them was read.
+    announced: u64,
 }
 
 impl Schedule {
-    /// What is known now.
+    /// Records the current state.
     fn observe(&mut self, doing: Doing, waiting: u64, now: Instant) {
         match (doing, waiting) {
             (Doing::Idle, 1..) => self.since = self.since.or(Some(now)),
             _ => self.since = None,
         }
-        // That a turn was made settles nothing: it may have failed, and the next one would too.
-        if waiting < self.told {
-            (self.not_before, self.told) = (None, 0);
+        // A finished turn proves nothing: it may have failed, and the next one would too.
+        if waiting < self.announced {
+            (self.not_before, self.announced) = (None, 0);
         }
     }
 
-    /// When it is due, if it is.
+    /// Returns when the line is due, if it is.
     fn due(&self) -> Option<Instant> {
         let due = self.since? + GATHER;
         Some(self.not_before.map_or(due, |not_before| due.max(not_before)))
     }
 
-    /// What became of the line that told of so many.
-    fn ended(&mut self, delivery: Delivery, told: u64, now: Instant) {
+    /// Records the outcome of a line that announced this many messages.
+    fn ended(&mut self, delivery: Delivery, announced: u64, now: Instant) {
         if delivery != Delivery::Failed {
-            self.told = told;
+            self.announced = announced;
         }
-        let pause = if delivery == Delivery::Failed { AGAIN } else { MUCH_LATER };
+        let pause = if delivery == Delivery::Failed { RETRY_PAUSE } else { MUCH_LATER };
         self.not_before = Some(now + pause);
     }
 }
 
-/// Types it, where the program has a prompt that can be read.
+/// Types the line, where the program has a prompt that can be read.
 pub(in crate::runner) struct Line {
     typist: Typist,
     driver: &'static dyn Driver,
@@ -75,15 +75,15 @@ pub(in crate::runner) struct Line {
     /// How many messages wait for the program.
     mail: watch::Receiver<u64>,
     schedule: Schedule,
-    /// How many prompts the program says were submitted.
+    /// How many submitted prompts the program has reported.
     submitted: watch::Sender<u64>,
     under_way: Option<JoinHandle<Typed>>,
-    /// How many the line under way tells of.
+    /// How many messages the line being typed announces.
     telling: u64,
 }
 
 impl Line {
-    /// For the program of this driver in that pane.
+    /// Creates it for a program of this driver in that pane.
     pub fn new(
         typist: Typist,
         driver: &'static dyn Driver,
@@ -95,12 +95,12 @@ impl Line {
         Line { typist, driver, store, agent: agent.to_owned(), mail, schedule, submitted, under_way: None, telling: 0 }
     }
 
-    /// The program says that a prompt was submitted.
+    /// Records that the program has reported a submitted prompt.
     pub fn submitted(&self) {
         self.submitted.send_modify(|count| *count += 1);
     }
 
-    /// Does what is to be done while the program does what `doing` says; for ever. May be cancelled.
+    /// Types when due, according to the state in `doing`; never returns. Cancel safe.
     pub async fn drive(&mut self, doing: &mut watch::Receiver<Doing>) {
         loop {
             let (does, waiting) = (*doing.borrow_and_update(), *self.mail.borrow_and_update());
@@ -125,17 +125,19 @@ impl Line {
         }));
     }
 
-    /// What became of it.
+    /// Records the outcome.
     fn note(&mut self, typed: &Typed) {
         self.schedule.ended(typed.delivery, self.telling, Instant::now());
-        let said =
-            format!("{} was told by a typed line that something waits: {}, {}", self.agent, typed.delivery, typed.why);
+        let said = format!(
+            "{} was notified of waiting messages by a typed line: {}, {}",
+            self.agent, typed.delivery, typed.why
+        );
         tracing::info!("{said}");
         if typed.delivery != Delivery::Failed {
             let store = self.store.clone();
             tokio::spawn(async move {
                 if let Err(e) = store.note(EventKind::AgentPrompted, &said).await {
-                    tracing::warn!("it is not among the events: {e}");
+                    tracing::warn!("the event could not be recorded: {e}");
                 }
             });
         }
@@ -161,17 +163,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_typed_once_while_the_program_is_idle_and_something_waits() {
+    fn it_is_typed_once_while_the_program_is_idle_and_messages_wait() {
         let (mut schedule, now) = (Schedule::default(), Instant::now());
         schedule.observe(Doing::Idle, 0, now);
         assert_eq!(schedule.due(), None, "nothing waits");
         schedule.observe(Doing::Working, 2, now);
-        assert_eq!(schedule.due(), None, "its next turn's end will do");
+        assert_eq!(schedule.due(), None, "the end of its next turn delivers them");
         schedule.observe(Doing::Idle, 2, now);
         schedule.observe(Doing::Idle, 3, now + GATHER / 2);
-        assert_eq!(schedule.due(), Some(now + GATHER), "what arrives meanwhile does not put it off");
+        assert_eq!(schedule.due(), Some(now + GATHER), "later messages do not postpone it");
         schedule.ended(Delivery::Failed, 3, now);
-        assert_eq!(schedule.due(), Some(now + AGAIN));
+        assert_eq!(schedule.due(), Some(now + RETRY_PAUSE));
         schedule.ended(Delivery::Delivered, 3, now);
         assert_eq!(schedule.due(), Some(now + MUCH_LATER));
         schedule.observe(Doing::Working, 3, now);

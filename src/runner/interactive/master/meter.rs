@@ -1,9 +1,10 @@
-//! What the master's program uses. It has no task whose end would tell it, so it is read from the record that the program
-//! keeps of its conversation, at the end of each turn.
+//! Measures what the master's program uses. The master has no task whose end would report it, so it is read from the
+//! record that the program keeps of its conversation, at the end of each turn.
 //!
-//! Told is the total of a conversation, and the store adds what is new of it: a runner that dies, a store that is away for a
-//! while, a conversation that goes on another day, all are settled by the next word. Told as well is how much of that is of
-//! this run's time: a person may take up a conversation here that was led elsewhere, and nothing is known of.
+//! The report contains the total of a conversation, and the store adds the difference. So a runner that dies, a store
+//! that is unavailable for a while, and a conversation that is resumed another day are all corrected by the next
+//! report. The report also contains the share of this run: a user may resume a conversation here that was started
+//! elsewhere, and whose earlier usage is unknown.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -16,22 +17,22 @@ use crate::{
     store::Store,
 };
 
-/// A program tells the end of a turn before it has written down what was said in it last (claude: 0.1 s).
+/// A program reports the end of a turn before it has written the last message to its record (claude: 0.1 s).
 const WRITTEN: Duration = Duration::from_secs(1);
-/// How long after a store that was away it is told again.
-const AGAIN: Duration = Duration::from_secs(10);
-/// A runner that leaves tells the last turn first, and waits no longer for that.
-const LAST_WORD: Duration = Duration::from_secs(2);
+/// Pause before a report is repeated after the store was unavailable.
+const RETRY_PAUSE: Duration = Duration::from_secs(10);
+/// A runner that leaves first reports the last turn, and waits at most this long.
+const LAST_REPORT: Duration = Duration::from_secs(2);
 
-/// A conversation, and the file in which the program keeps it.
+/// A conversation, and the file in which the program records it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Record {
     conversation: String,
     path: PathBuf,
 }
 
-/// Reads and tells.
-struct Teller {
+/// Reads records and reports the usage.
+struct Reporter {
     driver: &'static dyn Driver,
     store: Arc<Store>,
     agent: String,
@@ -40,38 +41,38 @@ struct Teller {
     since: Timestamp,
 }
 
-/// The meter of one master.
+/// The usage meter of one master.
 pub(in crate::runner) struct Meter {
     record: Option<Record>,
-    /// What is to be read, and how often that was said.
+    /// What to read, and how often that was requested.
     due: watch::Sender<Option<(u64, Record)>>,
-    teller: Arc<Teller>,
-    telling: JoinHandle<()>,
+    reporter: Arc<Reporter>,
+    reporting: JoinHandle<()>,
 }
 
 impl Meter {
-    /// Of a program with this driver.
+    /// Creates the meter of a program with this driver.
     pub fn new(driver: &'static dyn Driver, store: Arc<Store>, agent: &str, role: &str) -> Self {
         let (agent, role, since) = (agent.to_owned(), role.to_owned(), Timestamp::now());
-        let teller = Arc::new(Teller { driver, store, agent, role, since });
+        let reporter = Arc::new(Reporter { driver, store, agent, role, since });
         let (due, mut dues) = watch::channel(None::<(u64, Record)>);
-        let telling = tokio::spawn({
-            let teller = teller.clone();
+        let reporting = tokio::spawn({
+            let reporter = reporter.clone();
             async move {
                 while dues.changed().await.is_ok() {
                     tokio::time::sleep(WRITTEN).await;
                     let Some((_, record)) = dues.borrow_and_update().clone() else { continue };
-                    while !teller.tell(&record).await {
-                        tokio::time::sleep(AGAIN).await;
+                    while !reporter.report(&record).await {
+                        tokio::time::sleep(RETRY_PAUSE).await;
                     }
                 }
             }
         });
-        Meter { record: None, due, teller, telling }
+        Meter { record: None, due, reporter, reporting }
     }
 
-    /// The program has told something.
-    pub fn hear(&mut self, hook: &Hook) {
+    /// Handles a hook of the program.
+    pub fn handle(&mut self, hook: &Hook) {
         match hook {
             Hook::Began { session: Some(conversation), record: Some(path), .. } => {
                 self.record = Some(Record { conversation: conversation.clone(), path: path.into() });
@@ -84,25 +85,25 @@ impl Meter {
         }
     }
 
-    /// The program has ended: what it has used since the last turn is told as well.
+    /// The program has ended: reports what it has used since the last turn.
     pub async fn ended(&self) {
         if let Some(record) = &self.record {
-            let _ = tokio::time::timeout(LAST_WORD, self.teller.tell(record)).await;
+            let _ = tokio::time::timeout(LAST_REPORT, self.reporter.report(record)).await;
         }
     }
 }
 
 impl Drop for Meter {
     fn drop(&mut self) {
-        self.telling.abort();
+        self.reporting.abort();
     }
 }
 
-impl Teller {
-    /// Whether it was told, or there was nothing to tell.
-    async fn tell(&self, record: &Record) -> bool {
+impl Reporter {
+    /// Returns whether the usage was reported, or there was nothing to report.
+    async fn report(&self, record: &Record) -> bool {
         let (driver, path, since) = (self.driver, record.path.clone(), self.since);
-        // A long conversation is some megabytes. In this order nothing that comes in between counts twice.
+        // A long conversation is a few megabytes. In this order, nothing written in between is counted twice.
         let read = move || {
             let own = used(driver, &path, since).unwrap_or_default();
             used(driver, &path, Timestamp(0)).map(|total| (total, own))
@@ -114,7 +115,7 @@ impl Teller {
         match self.store.meter(&self.agent, &self.role, &record.conversation, &total, &own).await {
             Ok(()) => true,
             Err(e) => {
-                tracing::debug!("what was used is not told yet: {e}");
+                tracing::debug!("the usage could not be reported yet: {e}");
                 false
             }
         }

@@ -1,4 +1,4 @@
-//! Typing by the rules on the recording double, and into a real prompt on real tmux.
+//! Typing against the recording test double, and into a real prompt on a real tmux server.
 
 use super::*;
 use crate::mux::{Call, Opened, RecordingMux, SessionSpec, TmuxMux, TmuxOptions};
@@ -17,7 +17,7 @@ fn spec(argv: &[&str], cwd: &std::path::Path) -> SessionSpec {
     }
 }
 
-/// `> ` and what is typed, unless something is asked.
+/// A prompt that is `> ` and the typed text, unless the program asks something.
 fn prompt(screen: &Screen) -> Prompt {
     match screen.text.lines().rfind(|line| line.starts_with('>')) {
         _ if screen.text.contains("proceed?") => Prompt::Absent,
@@ -39,7 +39,7 @@ fn attached(ago: Duration, text: &str) -> Screen {
     Screen { last_attached: Some(ago), ..shows(text) }
 }
 
-/// A double with one session, whose pane shows this at each look.
+/// A test double with one session, whose pane shows the next of these screens at each read.
 struct Scene {
     mux: Arc<RecordingMux>,
     typist: Typist,
@@ -56,7 +56,7 @@ impl Scene {
         Scene { typist: Typist { mux: mux.clone(), pane: pane_id, tags: spec.tags, pace }, mux }
     }
 
-    /// What was done to the pane: a letter each.
+    /// What was done to the pane, one letter per action.
     fn done(&self) -> String {
         let letter = |call: &Call| match call {
             Call::Paste(_, text) if text == LINE => Some('p'),
@@ -66,7 +66,7 @@ impl Scene {
         self.mux.calls().iter().filter_map(letter).collect()
     }
 
-    /// Types the line into a program that says that it was submitted after so many Enters, if ever.
+    /// Types the line into a program that reports the submitted prompt after this many Enters, if ever.
     async fn type_it(&self, confirmed_after: Option<usize>) -> Typed {
         let submitted = watch::Sender::new(7);
         let program = async {
@@ -77,7 +77,7 @@ impl Scene {
         };
         let typing = self.typist.type_line(LINE, prompt, submitted.subscribe());
         tokio::pin!(typing);
-        // The program first: what it says in time is heard in time, however slow this machine is.
+        // The program is polled first: what it reports in time is received in time, however slow this machine is.
         tokio::select! {
             biased;
             () = program => typing.await,
@@ -87,7 +87,7 @@ impl Scene {
 }
 
 #[tokio::test]
-async fn a_line_is_delivered_once_the_program_has_said_so() {
+async fn a_line_is_delivered_once_the_program_has_reported_it() {
     let scene =
         Scene::of(vec![shows(">"), shows(">"), shows("> orch: 2 new\n> messages"), shows("> orch: 2 new messages")])
             .await;
@@ -97,17 +97,17 @@ async fn a_line_is_delivered_once_the_program_has_said_so() {
 
 #[tokio::test]
 async fn enter_is_pressed_once_more_where_the_line_still_stands() {
-    let standing = "he said\n> orch: 2 new messages";
-    let scene = Scene::of(vec![shows("he said\n>"), shows(standing)]).await;
+    let in_prompt = "he said\n> orch: 2 new messages";
+    let scene = Scene::of(vec![shows("he said\n>"), shows(in_prompt)]).await;
     let typed = scene.type_it(Some(2)).await;
     assert_eq!((typed.delivery, scene.done()), (Delivery::Delivered, "pee".to_owned()), "{typed:?}");
 
-    let scene = Scene::of(vec![shows("he said\n>"), shows(standing)]).await;
+    let scene = Scene::of(vec![shows("he said\n>"), shows(in_prompt)]).await;
     let typed = scene.type_it(None).await;
     assert_eq!((typed.delivery, scene.done()), (Delivery::Unconfirmed, "pee".to_owned()), "{typed:?}");
 }
 
-/// The line was submitted, the program does not say so, and it asks whether it may do something: Enter would allow it.
+/// The line was submitted, the program does not report it, and asks for a permission: Enter would grant it.
 #[tokio::test]
 async fn a_question_is_never_answered_by_enter() {
     let asks = shows("> orch: 2 new messages\nDo you want to proceed?\n1. Yes");
@@ -115,7 +115,8 @@ async fn a_question_is_never_answered_by_enter() {
     let typed = scene.type_it(None).await;
     assert_eq!((typed.delivery, scene.done()), (Delivery::Unconfirmed, "pe".to_owned()), "{typed:?}");
 
-    // It came up just as we pasted; what was said earlier is no proof that our line has arrived.
+    // The question appeared while the line was pasted; earlier text on the screen does not prove that the line
+    // arrived.
     for looks in
         [vec![shows(">"), asks.clone()], vec![shows("> orch: 2 new messages\n>"), shows("> orch: 2 new messages")]]
     {
@@ -139,11 +140,15 @@ async fn nothing_is_typed_where_a_person_is_or_the_prompt_is_not_free() {
     }
     let scene =
         Scene::of(vec![typed_by_a_person(LONG_AGO, ">"), typed_by_a_person(LONG_AGO, "> orch: 2 new messages")]).await;
-    assert_eq!(scene.type_it(Some(1)).await.delivery, Delivery::Delivered, "who only looks on is in nobody's way");
+    assert_eq!(
+        scene.type_it(Some(1)).await.delivery,
+        Delivery::Delivered,
+        "an attached user who does not type does not prevent it"
+    );
 }
 
 #[tokio::test]
-async fn what_a_person_has_begun_to_type_is_theirs_to_submit() {
+async fn a_line_that_a_user_has_begun_to_edit_is_not_submitted() {
     let theirs = typed_by_a_person(Duration::ZERO, "> orch: 2 new messages wait");
     let scene = Scene::of(vec![shows(">"), theirs.clone()]).await;
     let typed = scene.type_it(None).await;
@@ -154,15 +159,15 @@ async fn what_a_person_has_begun_to_type_is_theirs_to_submit() {
 }
 
 #[tokio::test]
-async fn who_attaches_while_we_type_has_not_begun_to_type() {
-    let standing = "> orch: 2 new messages";
-    let comes = vec![shows(">"), attached(Duration::ZERO, standing), attached(LONG_AGO, standing)];
+async fn attaching_while_we_type_does_not_count_as_typing() {
+    let in_prompt = "> orch: 2 new messages";
+    let comes = vec![shows(">"), attached(Duration::ZERO, in_prompt), attached(LONG_AGO, in_prompt)];
     let scene = Scene::of(comes).await;
     let typed = scene.type_it(Some(1)).await;
     assert_eq!((typed.delivery, scene.done()), (Delivery::Delivered, "pe".to_owned()), "{typed:?}");
 
-    let theirs = typed_by_a_person(Duration::ZERO, standing);
-    let scene = Scene::of(vec![shows(">"), attached(Duration::ZERO, standing), theirs]).await;
+    let theirs = typed_by_a_person(Duration::ZERO, in_prompt);
+    let scene = Scene::of(vec![shows(">"), attached(Duration::ZERO, in_prompt), theirs]).await;
     let typed = scene.type_it(None).await;
     assert_eq!((typed.delivery, scene.done()), (Delivery::Unconfirmed, "p".to_owned()), "they typed in that second");
 }
@@ -180,7 +185,7 @@ async fn a_pane_that_is_not_ours_and_a_line_that_is_a_command_fail() {
     assert_eq!(scene.done(), "");
 }
 
-/// A real tmux server with one session in it. Ends with its value.
+/// A real tmux server with one session. It ends when this is dropped.
 struct Server {
     dir: tempfile::TempDir,
     typist: Typist,
@@ -202,7 +207,7 @@ impl Server {
     async fn until(&self, what: &str, holds: impl Fn(&Screen) -> bool) {
         let start = Instant::now();
         while !holds(&self.typist.mux.screen(&self.typist.pane).await.unwrap()) {
-            assert!(start.elapsed() < Duration::from_secs(20), "waited in vain: {what}");
+            assert!(start.elapsed() < Duration::from_secs(20), "never happened: {what}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -219,7 +224,7 @@ impl Drop for Server {
     }
 }
 
-/// A prompt with line editing and bracketed paste, which asks something after the first line that it was told.
+/// A prompt with line editing and bracketed paste, which asks a question after the first line that it receives.
 const PROGRAM: &str = "IFS= read -re -p '> ' line; printf '%s\\n' \"$line\" >>said; \
                        echo 'Do you want to proceed?'; read -rsn1; echo yes >>said; read -r";
 

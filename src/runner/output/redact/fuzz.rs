@@ -1,4 +1,4 @@
-//! Whatever the secrets, the text and the edges of its pieces: nothing of a secret is shown, and the rest is as it was.
+//! For all secrets, texts and cuts into pieces: no part of a secret is shown, and the rest is unchanged.
 
 use proptest::prelude::*;
 
@@ -11,7 +11,7 @@ fn redacted(secrets: &[String], pieces: &[&[u8]]) -> Vec<u8> {
     out
 }
 
-/// Few letters, so that secrets begin within each other, follow each other, and are cut in two.
+/// Few letters, so that secrets start within each other, follow each other, and are cut in two.
 fn secrets() -> impl Strategy<Value = Vec<String>> {
     prop::collection::vec(prop_oneof!["[ab]{6,12}", "a{6,10}", "(ab){3,5}", "ü{3,6}"], 1..4)
 }
@@ -44,14 +44,14 @@ proptest! {
     }
 
     #[test]
-    fn what_holds_no_secret_passes_as_it_is(text in prop::collection::vec(any::<u8>(), 0..300), cut in 0usize..300) {
+    fn text_without_secrets_is_unchanged(text in prop::collection::vec(any::<u8>(), 0..300), cut in 0usize..300) {
         let secrets = ["hunter2-hunter2".to_owned()];
         let (one, two) = text.split_at(cut.min(text.len()));
         prop_assert_eq!(redacted(&secrets, &[one, two]), text);
     }
 }
 
-/// What is put in a secret's place may look like one itself.
+/// The mask that replaces a secret may look like one itself.
 #[test]
 fn a_secret_that_is_part_of_the_mask_does_not_hang() {
     let secrets = ["redacted".to_owned(), "redacted-and-more".to_owned()];
