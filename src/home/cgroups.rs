@@ -1,7 +1,7 @@
-//! Where the agents' processes are cgroup: a group for each home in each place where a runner found itself, and in it
-//! one for each incarnation.
+//! The cgroups of the agents' processes: a group per home below each group in which a runner was started, and in it
+//! one per incarnation.
 //!
-//! The groups are written down before they are made. By this a later supervisor finds them, wherever it was started
+//! The groups are recorded before they are created, so that a later supervisor finds them, wherever it was started
 //! itself.
 
 use std::{
@@ -17,50 +17,50 @@ use uuid::Uuid;
 use super::Home;
 use crate::os::Cgroup;
 
-/// How the name of every group begins, and how many digits follow.
+/// The prefix of every group's name, and how many hex digits follow.
 const PREFIX: &str = "orch-";
 const HASH: usize = 12;
-/// A group in which nobody is and nothing has changed for this long has no living supervisor: its master would be inside.
+/// A group that has been empty and unchanged for this long has no living supervisor: its master would be inside.
 const ABANDONED: Duration = Duration::from_secs(3600);
 
 impl Home {
-    /// A runner's cgroup, below the group in which this process is, and written down; it need not exist yet. `None`
-    /// where this process may not make one.
+    /// Returns a runner's cgroup, below the group of this process, and records it; it need not exist yet. `None` where
+    /// this process may not create groups.
     ///
     /// # Errors
-    /// What the system says.
+    /// Fails when it cannot be recorded.
     pub fn cgroup(&self, incarnation: &str) -> io::Result<Option<Cgroup>> {
-        // The folder's path and not the namespace: two homes may have the same.
+        // The folder's path and not the namespace: two homes may have the same namespace.
         let hash = Uuid::new_v5(&Uuid::NAMESPACE_URL, self.path().as_os_str().as_encoded_bytes());
         let Some(group) = Cgroup::below_own(&format!("{PREFIX}{}", &hash.simple().to_string()[..HASH])) else {
             return Ok(None);
         };
         if !self.cgroups().contains(&group) {
             let mut file = fs::OpenOptions::new().create(true).append(true).mode(0o600).open(self.cgroups_file())?;
-            // In one write: runners start at the same time. The same line twice does no harm.
+            // In one write: runners start concurrently. A repeated line does no harm.
             file.write_all(format!("{}\n", group.path().display()).as_bytes())?;
         }
         Ok(Some(group.child(incarnation)))
     }
 
-    /// The groups in which cgroups were made; they may be gone.
+    /// Returns the recorded groups; they may be gone.
     pub fn cgroups(&self) -> Vec<Cgroup> {
         let text = fs::read_to_string(self.cgroups_file()).unwrap_or_default();
         text.lines().filter(|line| line.starts_with('/')).map(Cgroup::at).collect()
     }
 
-    /// The cgroups of one incarnation that are there.
+    /// Returns the existing cgroups of one incarnation.
     pub fn cgroups_of(&self, incarnation: &str) -> Vec<Cgroup> {
         let all = self.cgroups().into_iter().map(|group| group.child(incarnation));
         all.filter(Cgroup::exists).collect()
     }
 
-    /// Nothing is cgroup any more.
+    /// Forgets all recorded groups.
     pub fn forget_cgroups(&self) {
         let _ = fs::remove_file(self.cgroups_file());
     }
 
-    /// Groups of homes that are not there any more, in the place where this process is: nobody has been inside for long.
+    /// Returns groups of homes that no longer exist, below the group of this process, that have been empty for long.
     pub fn abandoned_cgroups() -> Vec<Cgroup> {
         let own = Cgroup::below_own(PREFIX);
         let Some(place) = own.as_ref().and_then(|group| group.path().parent()) else { return Vec::new() };

@@ -1,4 +1,4 @@
-//! The format of the state folder, in its file `format`.
+//! The format of the state folder, recorded in its file `format`.
 
 use std::{fs, io};
 
@@ -8,30 +8,30 @@ use crate::{
     model::format::{FORMAT, UNNUMBERED},
 };
 
-/// What changed the names of files: the format that it leads to, the old name and the new one.
+/// File renames: the format that they lead to, the old name and the new one.
 const RENAMED: &[(u32, &str, &str)] = &[(2, "enclosures", "cgroups")];
 
 impl Home {
-    /// Checks that this release can work with the folder. An older format passes: the supervisor migrates it.
+    /// Checks that this release supports the folder's format. An older format is accepted: the supervisor migrates it.
     ///
     /// # Errors
-    /// A configuration error where the folder is of a newer format, or its number does not read.
+    /// A configuration error if the folder has a newer format, or its format number cannot be read.
     pub fn check_format(&self) -> Result<()> {
         match self.format()? {
             found if found <= FORMAT => Ok(()),
             found => Err(Error::config(format!(
-                "the state folder {} is of format {found}, written by a newer orch; this one knows formats up to {FORMAT}",
+                "the state folder {} is of format {found}, written by a newer orch; this one supports formats up to {FORMAT}",
                 self.path().display()
             ))
             .hint("use the newer orch, or another folder (ORCH_HOME)")),
         }
     }
 
-    /// Brings the folder to the format of this release. The caller holds the supervisor's lock. Each step may be done
-    /// again, and the number is written last, so that a crash in between loses nothing.
+    /// Migrates the folder to the format of this release. The caller must own the supervisor's lock. Each step can be
+    /// repeated, and the number is written last, so that a crash in between loses nothing.
     ///
     /// # Errors
-    /// As [`Home::check_format`]; what the system says.
+    /// Fails as [`Home::check_format`], or when a file cannot be written.
     pub fn migrate(&self) -> Result<()> {
         self.check_format()?;
         let found = self.format()?;
@@ -49,19 +49,19 @@ impl Home {
         self.path().join("format")
     }
 
-    /// The folder's format; that of this release where nothing is there yet.
+    /// Returns the folder's format; that of this release if the folder is empty.
     fn format(&self) -> Result<u32> {
         let path = self.format_file();
         match fs::read_to_string(&path) {
             Ok(text) => text.trim().parse().map_err(|_| {
                 let found = crate::model::text::one_line(&text, 40);
-                Error::config(format!("the file {} holds '{found}', which is not a format's number", path.display()))
+                Error::config(format!("the file {} contains '{found}', which is not a format number", path.display()))
                     .hint(format!(
                         "this orch writes {FORMAT} there; restore the file, or use another folder (ORCH_HOME)"
                     ))
             }),
             Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                // A supervisor makes these two before anything else is recorded here.
+                // A supervisor creates these two before it records anything else here.
                 let has_run = self.running().exists() || self.supervisor_lock().exists();
                 Ok(if has_run { UNNUMBERED } else { FORMAT })
             }
@@ -69,7 +69,8 @@ impl Home {
         }
     }
 
-    /// Lines of both where the new name exists already: a step that was cut off, or a program of each kind at work.
+    /// If the new name already exists, the lines of both are kept: a step was interrupted, or programs of both formats
+    /// run.
     fn rename_file(&self, old: &str, new: &str) -> io::Result<()> {
         let (old, new) = (self.path().join(old), self.path().join(new));
         if !old.exists() {
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_folder_and_one_whose_number_does_not_read_are_refused_and_left_as_they_are() {
+    fn a_newer_folder_and_one_with_an_unreadable_number_are_refused_and_left_unchanged() {
         for (number, said) in
             [("3", "newer orch"), ("4000000000", "newer orch"), ("two", "'two'"), ("", "''"), ("-1", "'-1'")]
         {
@@ -130,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_of_the_first_format_keeps_what_it_knows_under_the_new_name() {
+    fn a_folder_of_the_first_format_keeps_its_records_under_the_new_name() {
         for already in [None, Some("/b\n")] {
             let (_dir, home) = home();
             fs::write(home.supervisor_lock(), "").unwrap();

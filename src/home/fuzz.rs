@@ -1,4 +1,4 @@
-//! What lies in ORCH_HOME: reports, launches, outputs. Whatever is in them, nothing panics, hangs, or hides the others.
+//! The files in ORCH_HOME: reports, launches, outputs. With any content, nothing panics, hangs, or hides other files.
 
 use proptest::prelude::*;
 
@@ -38,7 +38,7 @@ fn report() -> Report {
     }
 }
 
-/// JSON that is nearly right: one place of it is something else.
+/// JSON with one error: a single place is replaced.
 fn nearly(json: &str) -> impl Strategy<Value = Vec<u8>> + use<> {
     let json = json.as_bytes().to_vec();
     (any::<prop::sample::Index>(), 0usize..12, prop::collection::vec(any::<u8>(), 0..6)).prop_map(
@@ -66,7 +66,7 @@ proptest! {
     #![proptest_config(crate::fuzz::cases(64))]
 
     #[test]
-    fn a_report_of_whatever_bytes_hides_no_other(
+    fn a_report_with_any_content_hides_no_other(
         bytes in prop_oneof![
             prop::collection::vec(any::<u8>(), 0..200),
             nearly(&serde_json::to_string(&report()).unwrap()),
@@ -76,17 +76,17 @@ proptest! {
         let good = report();
         home.write_report(&good).unwrap();
         fs::write(home.reports().join("t-7k2m9qx4hz.1.json"), &bytes).unwrap();
-        let read = home.unheard_reports();
+        let read = home.pending_reports();
         prop_assert!(read.contains(&good) && read.len() <= 2);
     }
 
     #[test]
-    fn a_launch_of_whatever_bytes_is_taken_or_refused_and_gone(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn a_launch_with_any_content_is_taken_or_refused_and_removed(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let (_dir, home) = home();
         let path = home.launch("x");
         fs::write(&path, &bytes).unwrap();
         prop_assert!(Launch::take(&path).is_err_and(|e| e.message.contains("x.json")));
-        prop_assert!(!path.exists(), "there are secrets in it");
+        prop_assert!(!path.exists(), "it contains secrets");
     }
 
     #[test]
@@ -109,7 +109,7 @@ proptest! {
         }
     }
 
-    /// However it was written and however often it is looked at, it is the same lines.
+    /// The lines are the same regardless of the pieces they were written in and the number of reads.
     #[test]
     fn what_was_written_in_pieces_is_read_as_it_was_written(
         pieces in prop::collection::vec((any::<bool>(), prop_oneof!["[a-c\nü]{0,9}", "\\x1b\\[[0-9]{1,2}m[a-z]{1,3}"]), 0..12),
@@ -136,19 +136,19 @@ proptest! {
     }
 }
 
-/// Opening a pipe would wait for its other end, and with it the supervisor.
+/// Opening a pipe would block the supervisor until its other end is opened.
 #[test]
-fn what_is_no_file_among_the_reports_is_passed_over() {
+fn entries_that_are_not_files_are_skipped_among_the_reports() {
     let (_dir, home) = home();
     let good = report();
     home.write_report(&good).unwrap();
     nix::unistd::mkfifo(&home.reports().join("pipe.json"), nix::sys::stat::Mode::S_IRUSR).unwrap();
     fs::create_dir(home.reports().join("folder.json")).unwrap();
     std::os::unix::fs::symlink("/dev/zero", home.reports().join("endless.json")).unwrap();
-    assert_eq!(home.unheard_reports(), [good]);
+    assert_eq!(home.pending_reports(), [good]);
 }
 
-/// Two entries whose lengths add up to more than there are numbers, and one that is no text.
+/// Two entries whose lengths overflow when added, and one that is not text.
 #[test]
 fn an_index_with_absurd_lengths_is_read() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,18 +1,19 @@
-//! The journal of a runner: the attempts that it has begun, and how they ended, in a file that it only appends to.
+//! The journal of a runner: the attempts that it has begun, and how they ended, in an append-only file.
 //!
-//! Redis is where tasks live. The journal keeps what has to be known without it:
+//! Tasks are stored in Redis. The journal records what has to be known without it:
 //!
 //! - *A result that a program has given is not lost.* The runner appends the attempt's end before it reports it, and a mark
 //!   once Redis has acknowledged it. If the runner dies in between, the supervisor finds an end without a mark at the end
 //!   of its journal and reports it.
-//! - *A Redis that has lost data* gets back the tasks that were begun and the ends that it had acknowledged.
+//! - *A Redis that has lost data* receives the tasks that were begun and the ends that it had acknowledged.
 //!
-//! A record is one line of JSON, appended by one write to a file that is there already: an attempt makes no file for it. It
-//! is in the kernel's cache when the write returns, which outlives the runner, but not a failure of the machine. Where
-//! Redis does not answer at once, the runner also writes a report of its own and forces that to the disk ([`super::reports`]).
+//! A record is one line of JSON, appended with one write to an existing file: an attempt creates no file for it. When
+//! the write returns it is in the kernel's cache, which survives the runner, but not a failure of the machine. If
+//! Redis does not answer immediately, the runner also writes a separate report and syncs it ([`super::reports`]).
 //!
-//! A runner appends to `INCARNATION.PART.jsonl`, and begins the next part when one has become long. A part is renamed to
-//! `.closed` when nothing in it is left to report, and removed when it was not appended to for as long as tasks are kept.
+//! A runner appends to `INCARNATION.PART.jsonl`, and starts the next part when one has become long. A part is renamed
+//! to `.closed` when nothing in it is left to report, and removed when nothing was appended to it for the retention
+//! time of tasks.
 
 use std::{
     collections::HashMap,
@@ -31,19 +32,19 @@ use crate::{
     store::tasks::Report,
 };
 
-/// A longer part is followed by another one.
+/// A part longer than this is followed by the next one.
 const PART: u64 = 4 << 20;
-/// A line is never longer: a text, a context and a result have 1 MiB each, and JSON may write a byte as six.
+/// Longest line: a text, a context and a result have at most 1 MiB each, and JSON may encode a byte as six.
 const LONGEST: u64 = 32 << 20;
-/// How far back a file's last line is looked for at first; most lines are shorter.
+/// How many bytes from the end a file's last line is searched first; most lines are shorter.
 const LOOK_BACK: u64 = 4 << 10;
-/// How the name of a part ends that may hold an end to report, and of one that does not.
+/// The suffix of a part that may contain an end to report, and of one that does not.
 const OPEN: &str = ".jsonl";
 const CLOSED: &str = ".closed";
-/// A runner that is not known and has recorded nothing for so long is not about to become known.
+/// A runner that is unknown and has recorded nothing for this long is not about to register.
 const SETTLED: Duration = Duration::from_secs(60);
 
-/// A line of a journal, as it is written.
+/// A line of a journal, for writing.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Line<'a> {
@@ -52,7 +53,7 @@ enum Line<'a> {
     Acknowledged { task: &'a TaskId, attempt: u32 },
 }
 
-/// A line of a journal, as it is read.
+/// A line of a journal, for reading.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Record {
@@ -61,7 +62,7 @@ enum Record {
     Acknowledged {},
 }
 
-/// The same where only its attempt matters.
+/// The same line where only its attempt matters.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Head {
@@ -70,7 +71,7 @@ enum Head {
     Acknowledged {},
 }
 
-/// A runner's own journal, to append to.
+/// The journal of this runner, for appending.
 #[derive(Debug)]
 pub struct Journal {
     folder: PathBuf,
@@ -78,23 +79,23 @@ pub struct Journal {
     part: u32,
     length: u64,
     file: Option<File>,
-    /// Whether the last write may have left half a line.
+    /// Whether the last write may have left an incomplete line.
     is_torn: bool,
-    /// Whether the last record is an end that was not acknowledged.
+    /// Whether the last record is an unacknowledged end.
     is_owed: bool,
 }
 
 impl Journal {
-    /// The journal of one run of an agent. Its file is made with the first record.
+    /// Creates the journal of one incarnation of an agent. Its file is created with the first record.
     pub fn new(home: &Home, incarnation: &str) -> Self {
         let (folder, incarnation) = (home.journals(), incarnation.to_owned());
         Journal { folder, incarnation, part: 0, length: 0, file: None, is_torn: false, is_owed: false }
     }
 
-    /// Records that an attempt begins.
+    /// Records the beginning of an attempt.
     ///
     /// # Errors
-    /// What the system says (a full or read-only disk, a folder that is gone).
+    /// Fails when it cannot be written (a full or read-only disk, a missing folder).
     pub fn begun(&mut self, task: &Task, attempt: u32) -> io::Result<()> {
         self.append(&Line::Begun { attempt, task })
     }
@@ -118,7 +119,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Closes the journal, unless it ends with what has yet to be reported.
+    /// Closes the journal, unless its last record still has to be reported.
     pub fn close(&mut self) {
         self.file = None;
         if !self.is_owed {
@@ -156,7 +157,7 @@ fn open_to_append(path: &Path) -> io::Result<File> {
     open_plain(path, fs::OpenOptions::new().create(true).append(true).mode(0o600))
 }
 
-/// A part that cannot be renamed is looked at again, and reports nothing.
+/// A part that cannot be renamed is read again, and reports nothing.
 fn close_parts(folder: &Path, incarnation: &str) {
     for part in parts(folder, OPEN).filter(|part| part.incarnation == incarnation) {
         let _ = fs::rename(&part.path, part.path.with_extension(&CLOSED[1..]));
@@ -168,13 +169,13 @@ fn part_path(folder: &Path, incarnation: &str, part: u32) -> PathBuf {
 }
 
 impl Home {
-    /// The journals of all runners.
+    /// Returns the folder of all runners' journals.
     pub fn journals(&self) -> PathBuf {
         self.path().join("journals")
     }
 
-    /// Returns the ends in runners' journals that were not acknowledged, at most one per runner. Closes the journals of
-    /// runners that are not alive and have none.
+    /// Returns the unacknowledged ends in runners' journals, at most one per runner. Closes the journals of runners
+    /// that are not alive and have none.
     pub fn unacknowledged(&self, is_alive: impl Fn(&str) -> bool) -> Vec<Report> {
         let mut newest: HashMap<String, Part> = HashMap::new();
         for part in parts(&self.journals(), OPEN) {
@@ -186,7 +187,7 @@ impl Home {
         for part in newest.into_values() {
             match part.last_end() {
                 Some(report) => found.push(report),
-                // One that has just been started may not be known yet.
+                // A runner that has just been started may not be known yet.
                 None if !is_alive(&part.incarnation) && part.age().is_some_and(|age| age >= SETTLED) => {
                     close_parts(&self.journals(), &part.incarnation);
                 }
@@ -196,7 +197,7 @@ impl Home {
         found
     }
 
-    /// The end that one runner has recorded last, where it was not acknowledged.
+    /// Returns the end that one runner has recorded last, if it was not acknowledged.
     pub fn unacknowledged_of(&self, incarnation: &str) -> Option<Report> {
         let parts = parts(&self.journals(), OPEN).filter(|part| part.incarnation == incarnation);
         parts.max_by_key(|part| part.number)?.last_end()
@@ -207,7 +208,7 @@ impl Home {
         close_parts(&self.journals(), &report.incarnation);
     }
 
-    /// How an attempt ended, as the journals have it.
+    /// Returns how an attempt ended according to the journals.
     pub(super) fn journaled_end(&self, task: &TaskId, attempt: u32) -> Option<Report> {
         self.find(task, |record| match record {
             Record::Ended(report) if report.task == *task && report.attempt == attempt => Some(*report),
@@ -215,7 +216,7 @@ impl Home {
         })
     }
 
-    /// The task as it was given to an attempt.
+    /// Returns the task as it was given to an attempt.
     pub fn begun(&self, task: &TaskId, attempt: u32) -> Option<Task> {
         self.find(task, |record| match record {
             Record::Begun { attempt: begun, task: known } if known.id == *task && begun == attempt => Some(*known),
@@ -223,7 +224,7 @@ impl Home {
         })
     }
 
-    /// Every end in the journals, as task and attempt.
+    /// Returns every end in the journals, as task and attempt.
     pub fn journaled_ends(&self) -> Vec<(TaskId, u32)> {
         let mut found = Vec::new();
         for Part { path, .. } in self.journal_parts() {
@@ -236,7 +237,7 @@ impl Home {
         found
     }
 
-    /// Every task that was begun with its last attempt, except those of which the last attempt has ended for good.
+    /// Returns every task that was begun, with its last attempt, except those whose last attempt has ended for good.
     pub fn begun_and_not_ended(&self) -> Vec<(Task, u32)> {
         let mut begun: HashMap<TaskId, (Task, u32)> = HashMap::new();
         let mut ended: HashMap<TaskId, u32> = HashMap::new();
@@ -259,7 +260,7 @@ impl Home {
         begun.into_values().collect()
     }
 
-    /// Removes the parts of dead runners' journals to which nothing was appended for so long.
+    /// Removes parts of dead runners' journals to which nothing was appended for this long.
     pub fn remove_old_journals(&self, older_than: Duration, is_alive: impl Fn(&str) -> bool) {
         for part in self.journal_parts() {
             if !is_alive(&part.incarnation) && part.age().is_some_and(|age| age >= older_than) {
@@ -268,7 +269,7 @@ impl Home {
         }
     }
 
-    /// The first record about a task of which `choose` returns something.
+    /// Returns the first result of `choose` for a record of the task.
     fn find<T>(&self, task: &TaskId, mut choose: impl FnMut(Record) -> Option<T>) -> Option<T> {
         let needle = task.as_str().as_bytes();
         let mut found = None;
@@ -299,22 +300,22 @@ struct Part {
 }
 
 impl Part {
-    /// The end that is its last record.
+    /// Returns the end that is its last record.
     fn last_end(&self) -> Option<Report> {
         match serde_json::from_slice(&last_line(&self.path)?) {
-            // A file by another's name tells nothing of that one.
+            // A file with the name of another incarnation proves nothing about that one.
             Ok(Record::Ended(report)) if report.incarnation == self.incarnation => Some(*report),
             _ => None,
         }
     }
 
-    /// The time since the last record.
+    /// Returns the time since the last record.
     fn age(&self) -> Option<Duration> {
         self.path.metadata().ok()?.modified().ok()?.elapsed().ok()
     }
 }
 
-/// The parts in a folder whose names end so.
+/// Returns the parts in a folder whose names have this suffix.
 fn parts(folder: &Path, suffix: &'static str) -> impl Iterator<Item = Part> + use<> {
     fs::read_dir(folder).into_iter().flatten().flatten().filter_map(move |entry| {
         let name = entry.file_name().into_string().ok()?;
@@ -323,7 +324,7 @@ fn parts(folder: &Path, suffix: &'static str) -> impl Iterator<Item = Part> + us
     })
 }
 
-/// Whether nothing follows an attempt that ended so.
+/// Returns whether no further attempt follows an end with this cause.
 fn is_final(cause: Cause) -> bool {
     matches!(cause, Cause::Success | Cause::Permanent | Cause::Cancelled)
 }
@@ -332,7 +333,7 @@ fn each_line(path: &Path, mut each: impl FnMut(&[u8])) {
     let Ok(file) = open_plain(path, fs::OpenOptions::new().read(true)) else { return };
     let (mut file, mut line) = (BufReader::with_capacity(64 << 10, file), Vec::new());
     while (&mut file).take(LONGEST).read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
-        // The last one may be half of one: its writer is at it, or was killed.
+        // The last line may be incomplete: its writer is active, or was killed.
         if line.ends_with(b"\n") {
             each(&line);
         }
@@ -340,7 +341,7 @@ fn each_line(path: &Path, mut each: impl FnMut(&[u8])) {
     }
 }
 
-/// The last whole line of a file, however long the file is.
+/// Returns the last complete line of a file, however long the file is.
 fn last_line(path: &Path) -> Option<Vec<u8>> {
     let mut file = open_plain(path, fs::OpenOptions::new().read(true)).ok()?;
     let length = file.metadata().ok()?.len();
@@ -351,7 +352,7 @@ fn last_line(path: &Path) -> Option<Vec<u8>> {
         let mut end = Vec::new();
         (&mut file).take(length - from).read_to_end(&mut end).ok()?;
         let whole = end.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        // What follows the last line's end is half of one.
+        // What follows the last newline is an incomplete line.
         let lines = &end[..whole];
         let begins = lines.len().checked_sub(1).and_then(|last| lines[..last].iter().rposition(|byte| *byte == b'\n'));
         match begins {
@@ -426,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_line_hides_nothing() {
+    fn an_incomplete_line_hides_nothing() {
         let (_dir, home) = home();
         let (mut journal, task) = (Journal::new(&home, "i"), task());
         let report = report(&task, 1, Cause::Success, "done");
@@ -434,7 +435,7 @@ mod tests {
         let path = part_path(&home.journals(), "i", 0);
         fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"acknowledged\":{\"ta").unwrap();
         assert_eq!(home.unacknowledged(|_| true), std::slice::from_ref(&report));
-        // A writer whose last write failed goes on in a line of its own.
+        // After a failed write, the writer continues on a new line.
         journal.is_torn = true;
         journal.begun(&task, 2).unwrap();
         assert_eq!(home.begun(&task.id, 2), Some(task.clone()));
@@ -458,7 +459,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_journal_goes_on_in_another_part_and_only_what_is_old_and_dead_is_removed() {
+    fn a_long_journal_continues_in_another_part_and_only_old_parts_of_dead_runners_are_removed() {
         let (_dir, home) = home();
         let (mut journal, task) = (Journal::new(&home, "i"), task());
         let long = report(&task, 1, Cause::Success, &"x".repeat(PART as usize));
@@ -475,7 +476,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_passed_over() {
+    fn entries_that_are_not_files_are_skipped() {
         let (_dir, home) = home();
         nix::unistd::mkfifo(&home.journals().join("pipe.0.jsonl"), nix::sys::stat::Mode::S_IRUSR).unwrap();
         fs::create_dir(home.journals().join("folder.0.jsonl")).unwrap();

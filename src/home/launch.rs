@@ -1,7 +1,7 @@
-//! How an agent is to be started: written by the supervisor, read and removed by the agent's runner.
+//! A launch file describes how to start an agent: written by the supervisor, read and removed by the agent's runner.
 //!
-//! It holds the environment, secrets included, which must be in no argument, no Redis key and no tmux environment. So
-//! it is a file of this user's own (0600) that lies there for the few milliseconds between the two.
+//! It contains the environment, including secrets, which must not appear in any argument, Redis key or tmux
+//! environment. So it is a private file (0600) that exists only for the few milliseconds between the two.
 
 use std::{collections::BTreeMap, fs, path::PathBuf, time::Duration};
 
@@ -12,13 +12,13 @@ use crate::{
     error::{Error, Result},
 };
 
-/// Where the Redis is.
+/// The address of Redis.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RedisAt {
-    /// Our own private server.
+    /// The private server.
     Socket(PathBuf),
-    /// The user's.
+    /// The user's server.
     Url(String),
 }
 
@@ -27,11 +27,11 @@ pub enum RedisAt {
 pub struct Launch {
     /// The agent's id.
     pub agent: String,
-    /// Which run of it.
+    /// The agent's incarnation.
     pub incarnation: String,
     /// Its tmux session.
     pub session: String,
-    /// Whether it is the master: its program talks to a person and takes no tasks.
+    /// Whether it is the master: its program talks to a user and takes no tasks.
     pub master: bool,
     /// The namespace.
     pub namespace: String,
@@ -41,29 +41,29 @@ pub struct Launch {
     pub redis: RedisAt,
     /// The tmux server, if not the user's own.
     pub tmux_socket: Option<String>,
-    /// What agents are told as ORCH_CONFIG.
+    /// The value of ORCH_CONFIG for agents.
     pub config: PathBuf,
     /// The role.
     pub role: Role,
-    /// What the role's driver stands for on this machine.
+    /// The driver of the role on this machine.
     pub driver: DriverKind,
-    /// How often it reports.
+    /// The interval between heartbeats.
     pub heartbeat: Duration,
-    /// How long it is believed without a report.
+    /// How long a lease lasts without a heartbeat.
     pub lease: Duration,
-    /// Between the polite and the final signal.
+    /// Time between SIGTERM and SIGKILL.
     pub kill_grace: Duration,
     /// The program's environment.
     pub env: BTreeMap<String, String>,
-    /// Which of its variables are secrets: their values are kept out of logs and results.
+    /// Names of variables that contain secrets: their values are redacted from logs and results.
     pub secrets: Vec<String>,
 }
 
 impl Launch {
-    /// Writes it where the runner will look.
+    /// Writes it to the path that the runner reads.
     ///
     /// # Errors
-    /// What the system says.
+    /// Fails when it cannot be written.
     pub fn write(&self) -> Result<PathBuf> {
         let path = super::Home::new(&self.home).launch(&self.incarnation);
         let bytes = serde_json::to_vec(self).map_err(|e| Error::internal(e.to_string()))?;
@@ -74,13 +74,13 @@ impl Launch {
     /// Reads and removes it.
     ///
     /// # Errors
-    /// When it is not there (any more) or does not read.
+    /// Fails when the file does not exist (any more) or cannot be read.
     pub fn take(path: &std::path::Path) -> Result<Launch> {
         let bytes = fs::read(path).map_err(|e| super::unusable(path, &e))?;
         fs::remove_file(path).map_err(|e| super::unusable(path, &e))?;
         let mut launch: Launch =
             serde_json::from_slice(&bytes).map_err(|e| Error::internal(format!("{}: {e}", path.display())))?;
-        // What the pane's terminal understands only tmux knows.
+        // Only tmux knows the capabilities of the pane's terminal.
         if let Ok(term) = std::env::var("TERM") {
             launch.env.insert("TERM".into(), term);
         }
@@ -89,15 +89,15 @@ impl Launch {
 }
 
 impl super::Home {
-    /// Removes launches that no living agent will take: there are secrets in them. The agent's record, by which each is
-    /// removed with its agent, may have been lost.
+    /// Removes launches that no living agent will take: they contain secrets. Normally each is removed with its agent,
+    /// but the agent's record may have been lost.
     pub fn remove_forgotten_launches(&self, older_than: Duration, lives: impl Fn(&str) -> bool) {
         for entry in fs::read_dir(self.launches()).into_iter().flatten().flatten() {
             let path = entry.path();
             let age = entry.metadata().ok().and_then(|m| m.modified().ok()?.elapsed().ok());
             let agents = path.file_stem().is_some_and(|incarnation| lives(&incarnation.to_string_lossy()));
             if !agents && age.is_some_and(|age| age >= older_than) {
-                tracing::warn!("nobody takes {}: it is removed", path.display());
+                tracing::warn!("no agent takes {}: it is removed", path.display());
                 let _ = fs::remove_file(&path);
             }
         }
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_launch_that_nobody_will_take_is_removed() {
+    fn a_launch_that_no_agent_will_take_is_removed() {
         let dir = tempfile::tempdir().unwrap();
         let home = super::super::Home::new(dir.path());
         home.create().unwrap();

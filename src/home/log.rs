@@ -1,5 +1,5 @@
-//! Our own logs, those of the supervisor and of the runners. None grows without end, however long its writer lives: one
-//! that is long is put aside as `.log.old`, over the one before it, and a new one is begun.
+//! The logs of the supervisor and the runners. Their size is limited, however long the writer lives: a log that has
+//! become long is renamed to `.log.old`, replacing the previous one, and a new one is started.
 
 use std::{
     fs,
@@ -10,13 +10,13 @@ use std::{
 
 use crate::os;
 
-/// A log that is longer than this is put aside.
+/// A log that is longer than this is rotated.
 const LIMIT: u64 = 8 << 20;
 
-/// Opens a log (0600) to append to it.
+/// Opens a log (0600) for appending.
 ///
 /// # Errors
-/// What the system says.
+/// Fails when it cannot be opened.
 pub fn open_log(path: &Path) -> io::Result<fs::File> {
     open_within(path, LIMIT)
 }
@@ -28,13 +28,13 @@ fn open_within(path: &Path, limit: u64) -> io::Result<fs::File> {
     fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path)
 }
 
-/// A log of one who lives long.
+/// The log of a long-lived process.
 #[derive(Debug)]
 pub struct Log {
     path: PathBuf,
     limit: u64,
     file: fs::File,
-    /// Whether standard error is this log, too.
+    /// Whether standard error is redirected to this log as well.
     is_stderr: bool,
 }
 
@@ -42,7 +42,7 @@ impl Log {
     /// Opens a log.
     ///
     /// # Errors
-    /// What the system says.
+    /// Fails when it cannot be opened.
     pub fn open(path: &Path) -> io::Result<Log> {
         Log::within(path, LIMIT)
     }
@@ -51,17 +51,16 @@ impl Log {
         Ok(Log { path: path.to_owned(), limit, file: open_within(path, limit)?, is_stderr: false })
     }
 
-    /// From here on what anybody in this process writes to standard error (a panic's last words) goes there as well.
-    ///
+    /// Redirects standard error of this process (such as the message of a panic) to this log as well.
     /// # Errors
-    /// What the system says.
+    /// Fails when it cannot be redirected.
     pub fn with_stderr(self) -> io::Result<Log> {
         os::stderr_to(&self.file)?;
         Ok(Log { is_stderr: true, ..self })
     }
 
-    /// One that can't be begun anew (a disk that is full, a folder that is gone) is written on.
-    fn begin_anew(&mut self) {
+    /// Rotates the log. If that fails (a full disk, a missing folder), writing continues in the old file.
+    fn rotate(&mut self) {
         if let Ok(file) = open_within(&self.path, self.limit) {
             if self.is_stderr {
                 let _ = os::stderr_to(&file);
@@ -72,11 +71,11 @@ impl Log {
 }
 
 impl Write for Log {
-    /// One line, as tracing writes it: none is cut in two.
+    /// Writes one line from tracing: a line is never split between two files.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        // Not counted: others write to it, too.
+        // The file's size is read and not counted: other processes append to it as well.
         if self.file.metadata().is_ok_and(|m| m.len() > self.limit) {
-            self.begin_anew();
+            self.rotate();
         }
         self.file.write(line)
     }
@@ -90,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_log_is_put_aside() {
+    fn a_long_log_is_rotated() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("shell-1.log");
         open_log(&path).unwrap().set_len(LIMIT + 1).unwrap();
@@ -101,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn however_much_is_written_the_last_of_it_is_there_and_not_much_more() {
+    fn the_most_recent_lines_are_kept_and_the_size_is_limited() {
         let dir = tempfile::tempdir().unwrap();
         let (path, old) = (dir.path().join("a.log"), dir.path().join("a.log.old"));
         let mut log = Log::within(&path, 1_000).unwrap();
@@ -116,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_whose_folder_is_gone_costs_nothing() {
+    fn a_log_whose_folder_is_missing_does_not_fail() {
         let dir = tempfile::tempdir().unwrap();
         let mut log = Log::within(&dir.path().join("a.log"), 10).unwrap();
         drop(dir);

@@ -1,5 +1,5 @@
-//! What lies in ORCH_HOME: the names of its files and folders, the outputs of attempts, and the reports that Redis has
-//! not heard yet. Everything in it is this user's own (0700, 0600).
+//! The state folder, ORCH_HOME: the names of its files and folders, the outputs of attempts, and reports that Redis
+//! has not acknowledged yet. Everything in it is accessible to this user alone (0700, 0600).
 
 mod cgroups;
 mod format;
@@ -30,33 +30,34 @@ use crate::{
     os,
 };
 
-/// The variable by which an agent's environment says what TMUX_TMPDIR was outside; empty where it was not set. An agent
-/// has one of its own, so that a bare `tmux kill-server` does not end its own server.
+/// The variable that passes the original value of TMUX_TMPDIR to an agent; empty if it was not set. An agent has a
+/// TMUX_TMPDIR of its own, so that a bare `tmux kill-server` does not end its own server.
 pub const OUTER_TMUX_TMPDIR: &str = "ORCH_OUTER_TMUX_TMPDIR";
 
-/// The one line that a supervisor in the background says to whoever started it.
+/// The single line that a supervisor in the background reports to the process that started it.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Said {
-    /// The master stands; or all has ended, where that was requested.
+    /// The master runs; or everything has ended, where that was requested.
     Ready,
-    /// It does not, and this is why; the supervisor ends.
+    /// The start failed for this reason, and the supervisor ends.
     Failed(Error),
-    /// It does not, and this is why; the supervisor goes on trying.
+    /// The start failed for this reason, and the supervisor keeps trying.
     StillTrying(Error),
 }
 
-/// What a supervisor says of itself in [`Home::running`], a line each. Empty where it has just begun, or is older.
+/// What a supervisor records about itself in [`Home::running`], one line per field. Empty if it has just started, or
+/// is older.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Mark {
     /// Its version.
     pub version: String,
-    /// The fingerprint of the configuration that it goes by ([`crate::config::Config::fingerprint`]).
+    /// The fingerprint of its configuration ([`crate::config::Config::fingerprint`]).
     pub config: String,
 }
 
 impl Mark {
-    /// The one that is there.
+    /// Reads the recorded mark.
     pub fn read(home: &Home) -> Mark {
         let text = fs::read_to_string(home.running()).unwrap_or_default();
         let mut lines = text.lines().map(|line| line.trim().to_owned());
@@ -64,10 +65,10 @@ impl Mark {
         Mark { version: next(), config: next() }
     }
 
-    /// Leaves it there.
+    /// Writes the mark.
     ///
     /// # Errors
-    /// What the system says.
+    /// Fails when it cannot be written.
     pub fn write(&self, home: &Home) -> io::Result<()> {
         write_new(&home.running(), format!("{}\n{}\n", self.version, self.config).as_bytes())
     }
@@ -80,18 +81,18 @@ pub struct Home {
 }
 
 impl Home {
-    /// The folder as configured; it need not exist.
+    /// Returns the folder as configured; it need not exist.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Home { path: path.into() }
     }
-    /// The folder itself.
+    /// Returns the path of the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
-    /// Makes the folder and those below it, where they are missing.
+    /// Creates the folder and its subfolders, where they are missing.
     ///
     /// # Errors
-    /// A configuration error that names the folder: read-only, full, not ours.
+    /// A configuration error that names the folder: read-only, full, or not owned by this user.
     pub fn create(&self) -> Result<()> {
         for dir in [
             self.path.clone(),
@@ -107,11 +108,11 @@ impl Home {
         }
         Ok(())
     }
-    /// Where it is, in words for people of several machines.
+    /// Returns the place of the folder, including the machine's name.
     pub fn place(&self) -> String {
         format!("{}:{}", os::hostname(), self.path.display())
     }
-    /// What this folder is known by where a path is not enough: two machines may have the same one.
+    /// Returns a unique id of this folder: two machines may have the same path.
     ///
     /// # Errors
     /// A configuration error that names the file.
@@ -125,120 +126,120 @@ impl Home {
         write_atomically(&path, id.as_bytes()).map_err(|e| unusable(&path, &e))?;
         Ok(id)
     }
-    /// The private Redis.
+    /// Returns the folder of the private Redis.
     pub fn redis(&self) -> PathBuf {
         self.path.join("redis")
     }
-    /// The supervisor's log.
+    /// Returns the path of the supervisor's log.
     pub fn supervisor_log(&self) -> PathBuf {
         self.path.join("supervisor.log")
     }
-    /// Held by the supervisor as long as it lives; its pid stands in it.
+    /// Returns the lock that the supervisor owns while it lives; the file contains its pid.
     pub fn supervisor_lock(&self) -> PathBuf {
         self.path.join("supervisor.lock")
     }
-    /// There from a supervisor's start until everything has ended in order: what a crash leaves behind. It holds that
-    /// supervisor's [`Mark`].
+    /// Returns the file that exists from a supervisor's start until everything has ended cleanly; after a crash it is
+    /// left behind. It contains that supervisor's [`Mark`].
     pub fn running(&self) -> PathBuf {
         self.path.join("running")
     }
-    /// What is remembered of Redis outside of it ([`crate::store::checkpoint`]).
+    /// Returns the file that keeps what must be known about Redis without it ([`crate::store::checkpoint`]).
     pub fn epoch(&self) -> PathBuf {
         self.path.join("epoch.json")
     }
-    /// Held by `orch start` and `orch stop`, so that ten at the same moment do it once.
+    /// Returns the lock of `orch start` and `orch stop`, so that several concurrent calls act once.
     pub fn start_lock(&self) -> PathBuf {
         self.path.join("start.lock")
     }
-    /// The console's history.
+    /// Returns the console's history.
     pub fn console_history(&self) -> PathBuf {
         self.path.join("console.history")
     }
-    /// Where all attempts lie.
+    /// Returns the folder of all attempts.
     pub fn runs(&self) -> PathBuf {
         self.path.join("runs")
     }
-    /// The attempts of one task.
+    /// Returns the folder of one task's attempts.
     pub fn task_runs(&self, task: &TaskId) -> PathBuf {
         self.runs().join(task.as_str())
     }
-    /// One attempt: `prompt`, `context.json`, `output`, `output.index`, `result.json`; of an agent program that tells what
-    /// it does also `raw.jsonl` and `session.json`.
+    /// Returns the folder of one attempt: `prompt`, `context.json`, `output`, `output.index`, `result.json`; for an
+    /// agent program that reports its state also `raw.jsonl` and `session.json`.
     pub fn run(&self, task: &TaskId, attempt: u32) -> PathBuf {
         self.task_runs(task).join(attempt.to_string())
     }
-    /// The folder in which a runner's programs find what they are given, where nothing of an attempt is kept. It is used
-    /// again by each attempt, and goes with the runner.
+    /// Returns the folder for the files of a runner's programs while nothing of an attempt is kept. Each attempt
+    /// reuses it, and it is removed with the runner.
     pub fn scratch(&self, incarnation: &str) -> PathBuf {
         self.path.join("scratch").join(incarnation)
     }
-    /// Ends of attempts that Redis has not heard yet.
+    /// Returns the folder of reports that Redis has not acknowledged yet.
     pub fn reports(&self) -> PathBuf {
         self.path.join("reports")
     }
-    /// How an agent is to be started; read and removed by its runner.
+    /// Returns the folder of launch files, each read and removed by its runner.
     pub fn launches(&self) -> PathBuf {
         self.path.join("launch")
     }
-    /// One agent's launch.
+    /// Returns one agent's launch file.
     pub fn launch(&self, incarnation: &str) -> PathBuf {
         self.launches().join(format!("{incarnation}.json"))
     }
-    /// On every agent's PATH: `orch` itself.
+    /// Returns the folder on every agent's PATH that contains `orch` itself.
     pub fn bin(&self) -> PathBuf {
         self.path.join("bin")
     }
-    /// Where a bare `tmux` of an agent looks for its server.
+    /// Returns the folder in which a bare `tmux` of an agent looks for its server.
     pub fn agent_tmux(&self) -> PathBuf {
         self.path.join("tmux")
     }
-    /// The runners' own logs.
+    /// Returns the folder of the runners' own logs.
     pub fn agent_logs(&self) -> PathBuf {
         self.path.join("agents")
     }
-    /// Where a master's program finds what it was given.
+    /// Returns the folder of a master's program files.
     pub fn agent_files(&self, agent: &str) -> PathBuf {
         self.agent_logs().join(agent)
     }
-    /// What a program has told through its hooks, in the folder of its attempt or of its master.
+    /// Returns the file that a program's hooks write to, in the folder of its attempt or master.
     pub fn hooks(folder: &Path) -> PathBuf {
         folder.join("hooks.jsonl")
     }
-    /// One runner's own log (not what its program prints).
+    /// Returns one runner's own log (not the output of its program).
     pub fn agent_log(&self, agent: &str) -> PathBuf {
         self.agent_logs().join(format!("{agent}.log"))
     }
 }
 
-/// Makes a folder (0700), its parents too.
+/// Creates a folder (0700), and its parents.
 ///
 /// # Errors
-/// What the system says.
+/// Fails when a folder cannot be created.
 pub fn create_dir(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Writes a file (0600) so that it is there whole or not at all: a temporary name, then a rename.
+/// Writes a file (0600) atomically: to a temporary name, then renames it.
 ///
 /// # Errors
-/// What the system says.
+/// Fails when it cannot be written.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("tmp");
     write_new(&temporary, bytes)?;
     fs::rename(&temporary, path)
 }
 
-/// Writes a file (0600), over an old one.
+/// Writes a file (0600), overwriting an old one.
 ///
 /// # Errors
-/// What the system says.
+/// Fails when it cannot be written.
 pub fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     file.write_all(bytes)
 }
 
-/// Opens a file in an attempt's folder, which is its program's as well. A pipe in a file's place would be waited for, a
-/// device would never end, and a link would lead anywhere: all of them are errors.
+/// Opens a file in an attempt's folder, to which its program has access. A pipe in its place would block, a device
+/// would never end, and a link could lead anywhere: all of them are errors.
 fn open_plain(path: &Path, options: &mut fs::OpenOptions) -> io::Result<fs::File> {
     let file = options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
     match file.metadata()?.is_file() {
@@ -247,7 +248,7 @@ fn open_plain(path: &Path, options: &mut fs::OpenOptions) -> io::Result<fs::File
     }
 }
 
-/// What we have written into an attempt's folder, if it is still as we wrote it.
+/// Reads a file of ours in an attempt's folder, if it is still valid.
 pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Option<T> {
     let mut bytes = Vec::new();
     let file = open_plain(path, fs::OpenOptions::new().read(true)).ok()?;
@@ -255,10 +256,10 @@ pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Option<T> {
     serde_json::from_slice(&bytes).ok()
 }
 
-/// A task with the longest text and context, or a report with the largest result, is some MiB.
+/// The largest size: a task with the longest text and context, or a report with the largest result, is a few MiB.
 const LARGEST_JSON: u64 = 64 * 1024 * 1024;
 
-/// A folder that cannot be used, in words.
+/// Returns the error for a folder that cannot be used.
 pub fn unusable(path: &Path, e: &io::Error) -> Error {
     let hint = match e.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free space on that disk, then try again",
@@ -272,7 +273,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_program_put_in_a_files_place_is_not_waited_for() {
+    fn a_file_replaced_by_its_program_does_not_block() {
         let dir = tempfile::tempdir().unwrap();
         let (home, task) = (Home::new(dir.path()), TaskId::random());
         let run = home.run(&task, 1);

@@ -1,7 +1,7 @@
-//! What an attempt's program printed. `output` holds the bytes as they came, standard output and error in one, for
-//! `less` and friends; `output.index` says of each piece when it came and on which stream.
+//! The recorded output of an attempt. `output` contains the raw bytes of standard output and error in one file, for
+//! `less` and other tools; `output.index` records the time and stream of each piece.
 //!
-//! Both are made with the first byte, and the attempt's folder with them where it is missing.
+//! Both files are created with the first byte, together with the attempt's folder if it is missing.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -13,7 +13,7 @@ use std::{
 use super::open_plain;
 use crate::model::{text, time::Timestamp};
 
-/// Which of the program's streams.
+/// The stream of a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stream {
     /// Standard output.
@@ -23,7 +23,7 @@ pub enum Stream {
 }
 
 impl Stream {
-    /// As `orch logs --json` shows it.
+    /// Returns its name as in `orch logs --json`.
     pub fn as_str(self) -> &'static str {
         match self {
             Stream::Out => "stdout",
@@ -32,7 +32,7 @@ impl Stream {
     }
 }
 
-/// A line longer than this is cut in two when it is read back: 100 MB without a newline must not fill the memory.
+/// A longer line is split when it is read back: 100 MB without a newline must not fill the memory.
 const LINE_LIMIT: usize = 64 * 1024;
 
 /// A line of the index is never longer than this: three words, two of them numbers.
@@ -47,12 +47,12 @@ pub struct OutputLog {
 }
 
 impl OutputLog {
-    /// A log in an attempt's folder, which need not exist; nothing is written yet.
+    /// Creates a log in an attempt's folder, which need not exist; nothing is written yet.
     pub fn new(dir: &Path) -> Self {
         OutputLog { dir: dir.to_owned(), files: None, failed: false }
     }
 
-    /// Whether something was appended, so that its files are there.
+    /// Returns whether something was appended, so that its files exist.
     pub fn has_begun(&self) -> bool {
         self.files.is_some()
     }
@@ -60,7 +60,7 @@ impl OutputLog {
     /// Appends a piece.
     ///
     /// # Errors
-    /// The first failure; after it the log stays as it is and every further call succeeds silently.
+    /// Returns the first failure; after it the log stays as it is and every further call succeeds silently.
     pub fn append(&mut self, at: Timestamp, stream: Stream, piece: &[u8]) -> io::Result<()> {
         if self.failed || piece.is_empty() {
             return Ok(());
@@ -82,10 +82,10 @@ impl OutputLog {
     }
 }
 
-/// The stream of a program that prints JSON, as it came; `output` has what it says. To append to it.
+/// Opens the raw stream of a program that prints JSON, for appending; `output` contains the rendered text.
 ///
 /// # Errors
-/// What the system says.
+/// Fails when the file cannot be opened.
 pub fn open_raw(dir: &Path) -> io::Result<File> {
     open_append(&dir.join("raw.jsonl"))
 }
@@ -94,18 +94,18 @@ fn open_append(path: &Path) -> io::Result<File> {
     open_plain(path, OpenOptions::new().create(true).append(true).mode(0o600))
 }
 
-/// A line of output with when and where it was printed.
+/// A line of output with its time and stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
-    /// When its first byte came.
+    /// The time of its first byte.
     pub at: Timestamp,
-    /// On which stream.
+    /// Its stream.
     pub stream: Stream,
-    /// Made safe for a terminal.
+    /// Its text, safe for a terminal.
     pub text: String,
 }
 
-/// Reads an attempt's output from where it stopped last; made for following it while it grows.
+/// Reads an attempt's output incrementally, so that it can be followed while it grows.
 #[derive(Debug, Default)]
 pub struct Reader {
     dir: PathBuf,
@@ -122,16 +122,16 @@ struct Partial {
 }
 
 impl Reader {
-    /// A reader at the beginning of an attempt's output.
+    /// Creates a reader at the beginning of an attempt's output.
     pub fn new(dir: &Path) -> Self {
         Reader { dir: dir.to_owned(), ..Reader::default() }
     }
 
-    /// Calls `each` for every whole line that has come since the last call; with `to_end`, also for what is left
-    /// without a line's end.
+    /// Calls `each` for every complete line since the last call; with `to_end`, also for a last line without a
+    /// newline.
     ///
     /// # Errors
-    /// What the system says; an output that is not there (yet) is empty.
+    /// Fails when a file cannot be read; an output that does not exist (yet) is empty.
     pub fn read(&mut self, to_end: bool, mut each: impl FnMut(Line)) -> io::Result<()> {
         let (Some(mut index), Some(mut output)) = (
             open_at(&self.dir.join("output.index"), self.index_at)?,
@@ -140,7 +140,7 @@ impl Reader {
             return Ok(());
         };
         let mut entry = Vec::new();
-        // As bytes: what is no text in it is no number either, and hides nothing of what follows.
+        // As bytes: an entry that is not text is not a number either, and must not hide the entries that follow.
         while (&mut index).take(INDEX_LIMIT).read_until(b'\n', &mut entry)? > 0 && entry.ends_with(b"\n") {
             let text = String::from_utf8_lossy(&entry).into_owned();
             let mut words = text.split_whitespace();
@@ -154,7 +154,7 @@ impl Reader {
                 if (&mut piece).take(LINE_LIMIT as u64).read_to_end(&mut chunk)? == 0 {
                     break;
                 }
-                // What was read, and not what the index says: no file is as long as it may say.
+                // Counts the bytes read, not the length in the index: the index may claim more than any file contains.
                 self.output_at += chunk.len() as u64;
                 self.partial(stream).feed(at, stream, &chunk, &mut each);
             }
@@ -210,14 +210,14 @@ fn open_at(path: &Path, offset: u64) -> io::Result<Option<BufReader<File>>> {
     }
 }
 
-/// How much of an output's end is read for its last lines.
+/// How many bytes at the end of an output are read for its last lines.
 const LAST_READ: u64 = 4096;
 
-/// The last line or two that an attempt's program printed, each cut to 160 columns and safe for a terminal, and when the
-/// last piece came. `None` where it has printed nothing (but spaces).
+/// Returns the last one or two lines that an attempt's program printed, each cut to 160 columns and safe for a
+/// terminal, and the time of the last piece. `None` if it has printed nothing (except white space).
 ///
 /// # Errors
-/// What the system says; an output that is not there is empty.
+/// Fails when a file cannot be read; an output that does not exist is empty.
 pub fn last_lines(dir: &Path) -> io::Result<Option<(Timestamp, String)>> {
     const LINES: usize = 2;
     const COLUMNS: usize = 160;
@@ -234,7 +234,7 @@ pub fn last_lines(dir: &Path) -> io::Result<Option<(Timestamp, String)>> {
     Ok(Some((Timestamp(at), last.collect::<Vec<_>>().join("\n"))))
 }
 
-/// The last bytes of a file, `most` at most.
+/// Returns the last bytes of a file, at most `most`.
 fn end_of(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     use std::io::{Seek, SeekFrom};
     let mut file = match File::open(path) {
@@ -249,7 +249,7 @@ fn end_of(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     Ok(end)
 }
 
-/// The attempts of a task that have a folder: number and path, the oldest first.
+/// Returns the attempts of a task that have a folder: number and path, oldest first.
 pub fn attempts(task_dir: &Path) -> Vec<(u32, PathBuf)> {
     let mut found: Vec<(u32, PathBuf)> = fs::read_dir(task_dir)
         .into_iter()

@@ -1,6 +1,7 @@
-//! Ends of attempts that Redis does not acknowledge at once. A runner has recorded each end in its journal before it reports
-//! it ([`super::Journal`]), which survives the runner; one that has to wait is written here as well and forced to the disk,
-//! so that it survives the machine. It is moved to the attempt's folder when Redis has acknowledged it.
+//! Reports of ended attempts that Redis has not acknowledged immediately. A runner records each end in its journal
+//! before it reports it ([`super::Journal`]), which survives the runner; a report that has to wait is also written
+//! here and synced, so that it survives a failure of the machine. It is moved to the attempt's folder when Redis has
+//! acknowledged it.
 
 use std::{
     fs,
@@ -13,7 +14,7 @@ use std::{
 use super::Home;
 use crate::{model::id::TaskId, store::tasks::Report};
 
-/// No report of ours comes near: its text is bounded.
+/// No report of ours is as large: the length of its text is limited.
 const LARGEST: u64 = 64 << 20;
 
 impl Home {
@@ -21,32 +22,32 @@ impl Home {
         self.reports().join(format!("{task}.{attempt}.json"))
     }
 
-    /// Writes a report, whole or not at all.
+    /// Writes a report atomically.
     ///
     /// # Errors
-    /// What the system says (a full or read-only disk).
+    /// Fails when the disk is full or read-only.
     pub fn write_report(&self, report: &Report) -> io::Result<()> {
         let bytes = serde_json::to_vec(report)?;
         super::write_atomically(&self.report(&report.task, report.attempt), &bytes)
     }
 
-    /// Forces a report to the disk itself.
+    /// Syncs a report to the disk.
     ///
     /// # Errors
-    /// What the system says.
+    /// Fails when the sync fails.
     pub fn sync_report(&self, report: &Report) -> io::Result<()> {
         fs::File::open(self.report(&report.task, report.attempt))?.sync_all()?;
         fs::File::open(self.reports())?.sync_all()
     }
 
-    /// Redis has heard it, or refused it for good: the report becomes the attempt's `result.json`.
+    /// Files a report that Redis has acknowledged, or refused for good: it becomes the attempt's `result.json`.
     ///
     /// # Errors
-    /// What the system says.
+    /// Fails when it cannot be moved.
     pub fn file_report(&self, task: &TaskId, attempt: u32) -> io::Result<()> {
         let from = self.report(task, attempt);
         let filed = fs::rename(&from, self.run(task, attempt).join("result.json"));
-        // The attempt's folder is its program's as well, which may have removed or spoiled it: Redis has the result.
+        // The attempt's program has access to the folder, and may have removed or damaged it: Redis has the result.
         filed.or_else(|_| match fs::remove_file(&from) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
             _ => Ok(()),
@@ -56,7 +57,7 @@ impl Home {
     /// Writes an acknowledged report into the attempt's folder, as its `result.json`.
     ///
     /// # Errors
-    /// What the system says. The folder is its program's as well, which may have spoiled it.
+    /// Fails when it cannot be written. The attempt's program has access to the folder, and may have damaged it.
     pub fn keep_result(&self, report: &Report) -> io::Result<()> {
         let path = self.run(&report.task, report.attempt).join("result.json");
         let mut options = fs::OpenOptions::new();
@@ -64,13 +65,13 @@ impl Home {
         file.write_all(&serde_json::to_vec(report)?)
     }
 
-    /// How an attempt ended, as its runner reported it, whether Redis has heard it or not.
+    /// Returns how an attempt ended according to its runner, whether Redis has acknowledged the report or not.
     pub fn known_end(&self, task: &TaskId, attempt: u32) -> Option<Report> {
         let filed = || super::read_json(&self.run(task, attempt).join("result.json"));
         super::read_json(&self.report(task, attempt)).or_else(filed).or_else(|| self.journaled_end(task, attempt))
     }
 
-    /// Removes what writers that were killed have left half-written; one that still writes takes milliseconds.
+    /// Removes unfinished files of writers that were killed; an active writer takes milliseconds.
     pub fn remove_unfinished_reports(&self, older_than: Duration) {
         for entry in fs::read_dir(self.reports()).into_iter().flatten().flatten() {
             let age = || entry.metadata().ok()?.modified().ok()?.elapsed().ok();
@@ -80,14 +81,15 @@ impl Home {
         }
     }
 
-    /// Every report that lies here. One that does not read is skipped: its attempt ends by its lease.
-    pub fn unheard_reports(&self) -> Vec<Report> {
+    /// Returns every report that waits here. A report that cannot be read is skipped: its attempt ends when its lease
+    /// expires.
+    pub fn pending_reports(&self) -> Vec<Report> {
         fs::read_dir(self.reports())
             .into_iter()
             .flatten()
             .flatten()
             .filter(|e| e.path().extension().is_some_and(|x| x == "json"))
-            // Opening a pipe would wait for its other end; reading a device would not end.
+            // Opening a pipe would block until its other end is opened; reading a device would not end.
             .filter(|e| e.metadata().is_ok_and(|m| m.is_file() && m.len() <= LARGEST))
             .filter_map(|e| serde_json::from_slice(&fs::read(e.path()).ok()?).ok())
             .collect()
@@ -100,7 +102,7 @@ mod tests {
     use crate::model::cause::Cause;
 
     #[test]
-    fn a_report_lies_there_until_it_is_filed() {
+    fn a_report_waits_until_it_is_filed() {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::new(dir.path().join("h"));
         home.create().unwrap();
@@ -123,16 +125,16 @@ mod tests {
         super::super::create_dir(&home.run(&report.task, 2)).unwrap();
         home.write_report(&report).unwrap();
         home.sync_report(&report).unwrap();
-        assert_eq!(home.unheard_reports(), std::slice::from_ref(&report));
+        assert_eq!(home.pending_reports(), std::slice::from_ref(&report));
         home.file_report(&report.task, 2).unwrap();
-        assert_eq!(home.unheard_reports(), []);
+        assert_eq!(home.pending_reports(), []);
         assert!(home.run(&report.task, 2).join("result.json").exists());
         assert_eq!((home.known_end(&report.task, 2), home.known_end(&report.task, 1)), (Some(report.clone()), None));
         home.file_report(&report.task, 2).unwrap();
     }
 
     #[test]
-    fn what_was_never_finished_is_removed_and_nothing_else() {
+    fn unfinished_files_are_removed_and_nothing_else() {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::new(dir.path().join("h"));
         home.create().unwrap();
@@ -140,7 +142,7 @@ mod tests {
         fs::write(&unfinished, "{").unwrap();
         fs::write(&whole, "{").unwrap();
         home.remove_unfinished_reports(Duration::from_secs(60));
-        assert!(unfinished.exists(), "its writer may be at it");
+        assert!(unfinished.exists(), "its writer may be active");
         home.remove_unfinished_reports(Duration::ZERO);
         assert!(!unfinished.exists() && whole.exists());
     }

@@ -198,7 +198,7 @@ impl Ops {
     /// What ended agents may have left, and results that were not recorded yet.
     async fn leftovers(&self) -> Check {
         let mut found = Vec::new();
-        let reports = self.home.unheard_reports().into_iter().chain(self.home.unacknowledged(|_| true));
+        let reports = self.home.pending_reports().into_iter().chain(self.home.unacknowledged(|_| true));
         let reports =
             reports.map(|report| (report.task, report.attempt)).collect::<std::collections::HashSet<_>>().len();
         if reports > 0 {

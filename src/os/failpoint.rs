@@ -1,22 +1,23 @@
-//! Points at which a test has a process die: `kill -9` between two steps of ours, there and nowhere else.
+//! Points at which a test kills a process: `kill -9` between two specific steps.
 //!
-//! They exist in debug builds alone; in a release build `failpoint!` is nothing. A test names a folder in
-//! `ORCH_FAILPOINTS`. Whoever comes by a point that has a file of its name there adds its own pid to that name
-//! (`spawn.opened.4711`), and kills its own process. Of several that come by at once one can rename it, so exactly one
-//! dies; and the test knows whose end to wait for, as a process that is killed lives on for a moment.
+//! They exist in debug builds only; in a release build `failpoint!` does nothing. A test names a folder in
+//! `ORCH_FAILPOINTS`. A process that passes a point for which this folder contains a file of the same name appends its
+//! own pid to the file's name (`spawn.opened.4711`) and kills itself. If several pass at the same time, only one can
+//! rename the file, so exactly one dies; and the test knows which process to wait for, since a killed process exists
+//! for a moment longer.
 
-/// Variables by which a test reaches the processes that we start; a release build knows none.
+/// Variables by which a test reaches the processes that orch starts; a release build ignores them.
 #[cfg(debug_assertions)]
 const INHERITED: &[&str] = &["ORCH_FAILPOINTS", "ORCH_TEST_BOOT_ID"];
 #[cfg(not(debug_assertions))]
 const INHERITED: &[&str] = &[];
 
-/// What of a test's variables has to be handed on to a process that would not inherit it: tmux starts the runners.
+/// Returns the variables of a test to pass to a process that would not inherit them: tmux starts the runners.
 pub fn inherited() -> Vec<(String, String)> {
     INHERITED.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?))).collect()
 }
 
-/// Dies here, if a test wants it.
+/// Kills this process here, if a test has armed the point.
 macro_rules! failpoint {
     ($name:literal) => {
         #[cfg(debug_assertions)]
@@ -25,7 +26,7 @@ macro_rules! failpoint {
 }
 pub(crate) use failpoint;
 
-/// Every point, in the order of a life: what the one who dies there has done last.
+/// All points, in the order of a typical run; each is named after the last completed step.
 #[cfg(debug_assertions)]
 pub const POINTS: &[&str] = &[
     // `orch delegate`.
@@ -58,14 +59,14 @@ pub const POINTS: &[&str] = &[
     "finish.filed",
     "leave.decided",
     "leave.recorded",
-    // The supervisor looks after what has died.
+    // The supervisor cleans up after dead processes.
     "reap.told",
     "reap.recorded",
     "reap.ended",
     "reap.closed",
     "reap.forgotten",
     "mend.redis_up",
-    // Whoever meets a Redis that came up anew first.
+    // The first process that connects to a restarted Redis.
     "epoch.reserved",
     "epoch.raised",
     // `orch stop`, then the supervisor.
@@ -77,16 +78,16 @@ pub const POINTS: &[&str] = &[
     "stop.unmarked",
 ];
 
-/// Kills this process if a test has armed the point; behind the macro.
+/// Kills this process if a test has armed the point; called by the macro.
 #[cfg(debug_assertions)]
 pub fn reach(name: &str) {
     use std::{path::PathBuf, sync::OnceLock};
     static ARMED: OnceLock<Option<PathBuf>> = OnceLock::new();
     let Some(folder) = ARMED.get_or_init(|| std::env::var_os("ORCH_FAILPOINTS").map(PathBuf::from)) else { return };
-    assert!(POINTS.contains(&name), "{name} is in no table");
+    assert!(POINTS.contains(&name), "{name} is not in POINTS");
     let own = nix::unistd::Pid::this();
     if std::fs::rename(folder.join(name), folder.join(format!("{name}.{own}"))).is_ok() {
-        // By the kernel, so that nothing is unwound, flushed or said; the call does not return.
+        // SIGKILL, so that nothing is unwound, flushed or logged; the call does not return.
         let _ = nix::sys::signal::kill(own, nix::sys::signal::Signal::SIGKILL);
         std::process::abort();
     }

@@ -1,4 +1,4 @@
-//! One holder at a time: a lock that ends with its holder, however that one ends, and says who has it.
+//! An exclusive file lock that the kernel releases when its owner ends, and that records the owner.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -15,26 +15,27 @@ use nix::{
 use super::ProcessId;
 use crate::error::{Error, Result};
 
-/// A held lock. Dropped, or its process killed, it is free; the file stays (to remove it would let two processes lock
-/// two files of one name).
+/// A lock that is owned by this process. It is released when dropped, or when the process ends; the file stays
+/// (removing it would let two processes lock two files of the same name).
 #[derive(Debug)]
 pub struct FileLock(Flock<File>);
 
 impl Drop for FileLock {
     fn drop(&mut self) {
-        // Best effort: who reads an old holder finds it dead, or alive and not holding, and tries the lock anyway.
+        // Best effort: a reader of an old record finds that its process is dead, or does not own the lock, and tries
+        // to lock anyway.
         self.0.set_len(0).ok();
     }
 }
 
 /// Takes the lock at `path` without waiting, and writes this process's [`ProcessId`] into it; `None` when another
-/// holds it. The file is made with mode 0600 if need be. The lock is close-on-exec: no child holds it on.
+/// process owns it. Creates the file with mode 0600 if it is missing. The lock is close-on-exec: no child inherits it.
 ///
 /// # Errors
-/// `Configuration`: the file can't be made, opened or written.
+/// `Configuration`: the file cannot be created, opened or written.
 pub fn lock_file(path: &Path) -> Result<Option<FileLock>> {
     try_lock(path).map_err(|error| {
-        Error::config(format!("can't lock {}: {error}", path.display()))
+        Error::config(format!("cannot lock {}: {error}", path.display()))
             .hint("check that its folder exists, is yours, and is on a disk that is neither full nor read-only")
     })
 }
@@ -47,8 +48,7 @@ fn try_lock(path: &Path) -> io::Result<Option<FileLock>> {
             Err((_, Errno::EWOULDBLOCK)) => return Ok(None),
             Err((_, errno)) => return Err(errno.into()),
         };
-        // Somebody may have removed or replaced the file between the opening and the locking: then this lock guards
-        // nothing.
+        // The file may have been removed or replaced between opening and locking: then this lock protects nothing.
         if !is_at(&lock, path)? {
             continue;
         }
@@ -68,8 +68,8 @@ fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Who holds the lock at `path`. It looks for no longer than an instant, in which whoever would take the lock finds it
-/// held by nobody's name.
+/// Returns the owner of the lock at `path`. While this checks, which takes an instant, a process that tries to take
+/// the lock finds it locked without an owner.
 pub fn read_lock_holder(path: &Path) -> Option<ProcessId> {
     let text = fs::read_to_string(path).ok()?;
     let (pid, start_time) = text.trim().split_once(' ')?;
@@ -77,7 +77,7 @@ pub fn read_lock_holder(path: &Path) -> Option<ProcessId> {
     (holder.is_alive() && is_held(path)).then_some(holder)
 }
 
-/// After a reboot, what is written there may be the name of somebody else.
+/// After a reboot, the recorded pid may belong to an unrelated process.
 fn is_held(path: &Path) -> bool {
     File::open(path).is_ok_and(|file| Flock::lock(file, FlockArg::LockSharedNonblock).is_err())
 }
@@ -90,7 +90,7 @@ mod tests {
     use crate::{error::Kind, os::inheritable_fds};
 
     #[test]
-    fn a_lock_has_one_holder_and_names_it() {
+    fn a_lock_has_one_owner_and_records_it() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("supervisor.lock");
         let lock = lock_file(&path).expect("lock").expect("free");
@@ -106,17 +106,17 @@ mod tests {
     }
 
     #[test]
-    fn a_holder_that_died_is_not_named() {
+    fn an_owner_that_died_is_not_returned() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("lock");
         let me = ProcessId::current();
         fs::write(&path, format!("{} {}\n", me.pid, me.start_time + 1)).expect("write");
         assert_eq!(read_lock_holder(&path), None);
-        assert!(lock_file(&path).expect("lock").is_some(), "what is written in it does not make it held");
+        assert!(lock_file(&path).expect("lock").is_some(), "the record alone does not lock it");
     }
 
     #[test]
-    fn whoever_has_the_pid_of_a_holder_of_an_earlier_boot_is_not_named() {
+    fn a_process_with_the_pid_of_an_owner_from_an_earlier_boot_is_not_returned() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("lock");
         let me = ProcessId::current();

@@ -1,21 +1,20 @@
-//! What orch asks of the operating system: who is alive, what belongs together, and how it ends so that nothing is
-//! left.
+//! Operating system interface: which processes are alive, which belong together, and how to end them completely.
 //!
-//! The one wall behind which everything of Linux's own stands (`/proc`, prctl, pidfd, inotify). The types are declared
-//! here, once for every platform; `linux/` gives them their behaviour. Another platform is another folder beside it
+//! All Linux-specific code is behind this module (`/proc`, prctl, pidfd, inotify). The types are declared here, once
+//! for every platform; `linux/` implements their behaviour. Support for another platform is another folder next to it
 //! with the same public items, and the tests in `tests/` are its acceptance test.
 //!
-//! **A process is never named by its pid alone.** Pids are used again; a [`ProcessId`] carries the start time too, and
-//! whatever is signalled here is pinned by a pidfd first and compared second, so that a stranger who got an old pid is
-//! never hit.
+//! **A process is never identified by its pid alone.** Pids are reused; a [`ProcessId`] contains the start time too.
+//! To signal a process, a pidfd is opened first and the start time compared second, so that a process that has reused
+//! a pid is never signalled.
 //!
-//! **Not found and not readable are two things.** A process that vanishes between two reads is ordinary, and skipped.
-//! A `/proc` that can't be read (no file descriptors left) is an error and never "nobody is there": agents would be
-//! declared dead, or a tree ended, on the strength of it.
+//! **Not found and not readable are different.** A process that vanishes between two reads is normal, and skipped. A
+//! `/proc` that cannot be read (no file descriptors left) is an error and never means "no process exists": otherwise
+//! agents would be declared dead, or a tree considered ended.
 //!
-//! Nothing here knows of agents, tasks, Redis or tmux. All calls block for microseconds to a few milliseconds, except
-//! [`end_tree`] and [`end_children`], which take their time limits as arguments, and the two watches, which are async
-//! and need a tokio runtime.
+//! This module does not depend on agents, tasks, Redis or tmux. All calls block for microseconds to a few
+//! milliseconds, except [`end_tree`] and [`end_children`], which receive their time limits as arguments, and the two
+//! watches, which are async and need a tokio runtime.
 
 pub mod failpoint;
 mod lock;
@@ -43,12 +42,13 @@ pub use linux::{
 };
 pub use lock::{FileLock, lock_file, read_lock_holder};
 
-/// One process, for good: within one boot the pair is never used again (a pid alone is).
+/// A unique process identity: within one boot the pair is never reused (a pid alone is).
 ///
-/// Made by [`ProcessId::of`] and [`ProcessId::current`], asked by `is_alive`, `state`, `signal`. Written `pid@start`.
+/// Created by [`ProcessId::of`] and [`ProcessId::current`]; see `is_alive`, `state`, `signal`. Displayed as
+/// `pid@start`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ProcessId {
-    /// The process's number, as this process sees it.
+    /// The pid, as seen by this process.
     pub pid: u32,
     /// When it started: clock ticks since boot (Linux: field 22 of `/proc/PID/stat`).
     pub start_time: u64,
@@ -60,82 +60,84 @@ impl fmt::Display for ProcessId {
     }
 }
 
-/// Which processes belong together: the roots with all their descendants, the members of some sessions, the carriers of
-/// a marker, and who is inside some cgroups, each again with all their descendants.
+/// Which processes belong together: the roots, the members of some sessions, the carriers of a marker, and the members
+/// of some cgroups, each with all their descendants.
 ///
-/// Four nets because each has a hole: descent is lost when a parent dies, a session is left by `setsid`, a marker by
-/// `env -i`; and a cgroup can't be made everywhere. Where there is one, only root can get out of it.
+/// There are four criteria because each has a gap: descent is lost when a parent dies, a session is left by `setsid`,
+/// a marker by `env -i`; and a cgroup cannot be created everywhere. Where there is one, only root can leave it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tree {
-    /// Belong themselves, as do their descendants. One that is gone by now counts no more.
+    /// Belong themselves, with their descendants. A root that is gone is ignored.
     pub roots: Vec<ProcessId>,
-    /// Leaders of sessions, dead or alive: the members of their sessions belong. The start time keeps out a later
-    /// session that got the same number.
+    /// Leaders of sessions, dead or alive: the members of their sessions belong. The start time excludes a later
+    /// session with the same number.
     pub sessions: Vec<ProcessId>,
-    /// An exact `NAME=value` entry of the environment that a process was started with. Nobody carries it who is older
-    /// than all roots and leaders named here: it is taken to have been made for them.
+    /// An exact `NAME=value` entry of the environment that a process was started with. Processes older than all roots
+    /// and leaders named here are excluded: the marker is assumed to have been created for those.
     pub marker: Option<String>,
-    /// Who is inside belongs.
+    /// The processes inside belong.
     pub cgroups: Vec<Cgroup>,
 }
 
-/// A group of processes that the kernel keeps: who is inside stays inside with all that it starts, whatever it does
-/// about its parents, its session and its environment. Linux: a control group.
+/// A group of processes that the kernel maintains: a process inside stays inside with all that it starts, whatever it
+/// does to its parents, session and environment. On Linux: a control group.
 ///
-/// Where none can be made (no permission, a container, an old kernel), everything works without.
+/// Where none can be created (no permission, a container, an old kernel), everything works without.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cgroup {
     path: PathBuf,
 }
 
-/// What all processes of a cgroup may use together.
+/// Limits for all processes of a cgroup together.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Bounds {
-    /// Memory in bytes; `None`: any.
+    /// Memory in bytes; `None`: unlimited.
     pub memory: Option<u64>,
-    /// Processes at once; `None`: any.
+    /// Number of processes; `None`: unlimited.
     pub processes: Option<u32>,
-    /// Processor cores; `None`: any.
+    /// Processor cores; `None`: unlimited.
     pub cpu: Option<f64>,
 }
 
-/// How often the kernel held a bound of a cgroup.
+/// How often the kernel enforced a limit of a cgroup.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Refused {
-    /// Processes that it killed for their memory.
+    /// Processes that it killed because of their memory.
     pub memory: u64,
-    /// Processes and threads that it did not start.
+    /// Processes and threads that it refused to start.
     pub forks: u64,
 }
 
-/// What [`end_tree`] or [`end_children`] came to.
+/// The result of [`end_tree`] or [`end_children`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EndReport {
-    /// How many processes were there and are gone now.
+    /// How many processes were found and are gone now.
     pub ended: usize,
-    /// Who is still there: stuck in the kernel (state `D`), or another user's, whom we may not signal.
+    /// The processes that are left: stuck in the kernel (state `D`), or another user's, which we may not signal.
     pub survivors: Vec<ProcessId>,
-    /// Whether it is certain that nobody is left. Without it and without survivors the limit came first: call again.
+    /// Whether it is certain that no process is left. `false` without survivors means that the limit was reached
+    /// first: call again.
     pub complete: bool,
-    /// From the call to the return.
+    /// Time from the call to the return.
     pub took: Duration,
 }
 
-/// How much memory a process has.
+/// The memory of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Memory {
-    /// Resident, pages shared with others included.
+    /// Resident, including shared pages.
     pub rss_bytes: u64,
-    /// What it has written, and nobody shares: that would be free if it ended, also while others run its program. `None` where we may not look (another user's process).
+    /// Written by the process and not shared: this would be freed if it ended, even while other instances of its
+    /// program run. `None` without permission (another user's process).
     pub private_bytes: Option<u64>,
 }
 
-/// What [`FileWatch::changed`] was woken by.
+/// What woke [`FileWatch::changed`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileChange {
-    /// There may be something new: read on.
+    /// There may be new content: continue reading.
     Modified,
-    /// The path no longer stands for the watched file (removed, renamed, replaced): read what is left of it, then watch
-    /// the path anew.
+    /// The path no longer refers to the watched file (removed, renamed, replaced): read the rest of it, then start a
+    /// new watch.
     Gone,
 }

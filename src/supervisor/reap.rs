@@ -72,7 +72,7 @@ impl Jobs {
         let reason = over_memory.as_deref().unwrap_or(reason);
         tracing::warn!(agent = agent.id, %to, "{reason}");
         // By its reports and not by its record: it may have claimed a task, and ended it, since that was read.
-        let mut reports = self.home.unheard_reports();
+        let mut reports = self.home.pending_reports();
         reports.extend(self.home.unacknowledged_of(&agent.incarnation));
         // Redis may have heard of its end, and lost that again.
         let last = agent.task.as_ref().zip(agent.attempt);

@@ -46,7 +46,7 @@ async fn end_recovery(store: &Store, home: &Home, reason: &str, snapshot: &Snaps
 /// Tells what dead runners could not tell.
 pub(super) async fn tell_all(store: &Store, home: &Home, snapshot: &Snapshot) -> Result<()> {
     let is_alive = |incarnation: &str| snapshot.agents.iter().any(|r| r.agent.incarnation == incarnation);
-    for report in home.unheard_reports().into_iter().chain(home.unacknowledged(is_alive)) {
+    for report in home.pending_reports().into_iter().chain(home.unacknowledged(is_alive)) {
         // A living runner reports its own.
         if is_alive(&report.incarnation) {
             continue;

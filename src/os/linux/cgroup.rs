@@ -1,8 +1,8 @@
 //! Cgroups: control groups of the unified hierarchy (cgroup v2), see cgroups(7).
 //!
-//! They are made below the group in which a process finds itself, where that is allowed: by root, and by everybody to
-//! whom a part of the tree was delegated. The older hierarchies (v1) are left alone. Entering takes the kernel 0.1 ms,
-//! and 5 to 15 ms where nobody has done it for a moment: then it waits until all processors have seen its lock.
+//! They are created below the group of this process, where that is allowed: for root, and for users to whom a part of
+//! the tree was delegated. Version 1 hierarchies are ignored. Entering takes the kernel 0.1 ms, or 5 to 15 ms if no
+//! process has entered one recently: then it waits until all processors have seen its lock.
 
 use std::{
     fs, io,
@@ -17,53 +17,53 @@ use nix::{
 use super::stat::is_gone;
 use crate::os::{Bounds, Cgroup, Refused};
 
-/// Where the unified hierarchy is mounted: alone, or beside the older ones.
+/// Where the unified hierarchy is mounted: alone, or in addition to version 1.
 const MOUNTS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
 /// The period of `cpu.max` in microseconds; the kernel's own default.
 const CPU_PERIOD: f64 = 100_000.0;
-/// The kernel counts threads, and we count processes: so its bound is a wide one, for what outruns us.
+/// The kernel counts threads, and we count processes: so its limit is higher, as a backstop against fast forks.
 const THREADS: u64 = 16;
 
 impl Cgroup {
-    /// `name` below the group in which this process is; it need not exist. `None` where this process may not make
-    /// groups there, or there is no unified hierarchy.
+    /// Returns the group `name` below the group of this process; it need not exist. `None` where this process may not
+    /// create groups, or there is no unified hierarchy.
     pub fn below_own(name: &str) -> Option<Cgroup> {
         let own = own_group()?;
         access(&own, AccessFlags::W_OK).ok()?;
         Some(Cgroup { path: own.join(name) })
     }
 
-    /// The one at this path, as [`Cgroup::path`] said once.
+    /// Returns the group at this path, as returned by [`Cgroup::path`].
     pub fn at(path: impl Into<PathBuf>) -> Cgroup {
         Cgroup { path: path.into() }
     }
 
-    /// Where it is.
+    /// Returns its path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// One within it.
+    /// Returns a group within it.
     pub fn child(&self, name: &str) -> Cgroup {
         Cgroup { path: self.path.join(name) }
     }
 
-    /// Those within it.
+    /// Returns the groups within it.
     pub fn children(&self) -> Vec<Cgroup> {
         let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
         let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
         folders.map(|entry| Cgroup { path: entry.path() }).collect()
     }
 
-    /// Whether there is one.
+    /// Returns whether it exists.
     pub fn exists(&self) -> bool {
         self.path.is_dir()
     }
 
-    /// Makes it, and the one it is in; it may be there.
+    /// Creates it and its parent; either may already exist.
     ///
     /// # Errors
-    /// What the system says.
+    /// Fails when the folder cannot be created.
     pub fn create(&self) -> io::Result<()> {
         for group in self.path.parent().into_iter().chain([self.path.as_path()]) {
             match fs::create_dir(group) {
@@ -74,18 +74,18 @@ impl Cgroup {
         Ok(())
     }
 
-    /// Moves this process into it, with all its threads; whatever it starts from then on is inside as well.
+    /// Moves this process into it, with all its threads; processes that it starts from then on are inside as well.
     ///
     /// # Errors
-    /// What the system says: not allowed, or it was removed.
+    /// Fails when that is not allowed, or the group was removed.
     pub fn enter(&self) -> io::Result<()> {
         write(&self.path.join("cgroup.procs"), "0")
     }
 
-    /// Moves this process to where the cgroup stands, if it is inside.
+    /// Moves this process to the parent of the group, if it is inside.
     ///
     /// # Errors
-    /// What the system says.
+    /// Fails when that is not allowed.
     pub fn leave(&self) -> io::Result<()> {
         match (own_group(), self.path.parent()) {
             (Some(own), Some(outside)) if own.starts_with(&self.path) => write(&outside.join("cgroup.procs"), "0"),
@@ -93,10 +93,10 @@ impl Cgroup {
         }
     }
 
-    /// The pids of all that are inside, those of cgroups within it included. None where there is no such cgroup.
+    /// Returns the pids of all processes inside, including those of nested groups. Empty if there is no such group.
     ///
     /// # Errors
-    /// It is there and can't be read.
+    /// Fails when it exists and cannot be read.
     pub fn members(&self) -> io::Result<Vec<u32>> {
         let mut members = Vec::new();
         let mut open = vec![self.clone()];
@@ -106,22 +106,22 @@ impl Cgroup {
                 Err(error) if is_gone(&error) || error.raw_os_error() == Some(Errno::ENODEV as i32) => continue,
                 Err(error) => return Err(error),
             };
-            // 0 is somebody whom our container does not see.
+            // 0 is a process outside our container's pid namespace.
             members.extend(list.lines().filter_map(|line| line.parse::<u32>().ok()).filter(|pid| *pid != 0));
             open.extend(group.children());
         }
         Ok(members)
     }
 
-    /// Kills all that are inside at one stroke, so that no fork outruns it. Kernels before 5.14 can't.
+    /// Kills all processes inside in one operation, which no fork can outrun. Not supported before Linux 5.14.
     pub(super) fn kill(&self) -> io::Result<()> {
         write(&self.path.join("cgroup.kill"), "1")
     }
 
-    /// Removes it with those within it. It may be gone already.
+    /// Removes it and the groups within it. It may already be gone.
     ///
     /// # Errors
-    /// Somebody is inside.
+    /// Fails when a process is inside.
     pub fn remove(&self) -> io::Result<()> {
         for child in self.children() {
             child.remove()?;
@@ -132,19 +132,19 @@ impl Cgroup {
         }
     }
 
-    /// Asks the kernel to hold these bounds, before anybody enters; says which of them it does. The others are somebody
-    /// else's to watch.
+    /// Sets limits that the kernel is to enforce, before any process enters; returns those that it does. The others
+    /// have to be monitored.
     pub fn hold(&self, bounds: &Bounds) -> Bounds {
         let named =
             [("memory", bounds.memory.is_some()), ("pids", bounds.processes.is_some()), ("cpu", bounds.cpu.is_some())];
-        // From the top down. Refused where processes are at the upper one, unless it is the first of all.
+        // From the top down. Refused if the upper group contains processes, unless it is the root group.
         let above: Vec<&Path> = self.path.ancestors().skip(1).take(2).collect();
         for group in above.into_iter().rev() {
             for (controller, _) in named.iter().filter(|(_, wanted)| *wanted) {
                 write(&group.join("cgroup.subtree_control"), &format!("+{controller}")).ok();
             }
         }
-        // No memory.oom.group: our own runner is inside, and is the smallest of all.
+        // No memory.oom.group: the runner itself is inside, and is the smallest process.
         let holds = |file: &str, value: String| write(&self.path.join(file), &value).is_ok();
         Bounds {
             memory: bounds.memory.filter(|bytes| holds("memory.max", bytes.to_string())),
@@ -153,12 +153,12 @@ impl Cgroup {
         }
     }
 
-    /// How often the kernel had to hold a bound so far.
+    /// Returns how often the kernel had to enforce a limit so far.
     pub fn refused(&self) -> Refused {
         Refused { memory: self.count("memory.events", "oom_kill"), forks: self.count("pids.events", "max") }
     }
 
-    /// A line of a file of counts; 0 where there is none.
+    /// Returns a value of a file of counters; 0 where there is none.
     fn count(&self, file: &str, name: &str) -> u64 {
         let text = fs::read_to_string(self.path.join(file)).unwrap_or_default();
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
@@ -166,26 +166,27 @@ impl Cgroup {
     }
 }
 
-/// Has the kernel get ready for somebody who enters a cgroup in some milliseconds: the wait for its lock begins now,
-/// and who comes meanwhile waits for the rest of it only. Blocks for as long. Where it is not allowed, nothing happens.
+/// Prepares the kernel for a process that will enter a cgroup in a few milliseconds: the wait for its lock starts now,
+/// so the entry only waits for the rest. Blocks for as long. Where it is not allowed, nothing happens.
 pub fn expect_entry() {
     if let Some(own) = own_group() {
-        // To where we are: nothing is moved.
+        // To the current group: nothing is moved.
         write(&own.join("cgroup.procs"), "0").ok();
     }
 }
 
-/// The group of the unified hierarchy in which this process is.
+/// Returns the group of the unified hierarchy that this process is in.
 fn own_group() -> Option<PathBuf> {
     let mount = MOUNTS.map(Path::new).into_iter().find(|mount| mount.join("cgroup.controllers").exists())?;
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
     let own = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    // A container that sees only a part of the tree, of which we are no part; or a group that was removed under us.
+    // A container that sees only a part of the tree, outside of which we are; or a group that was removed while we
+    // were inside.
     let is_elsewhere = own.split('/').any(|part| part == "..") || own.ends_with(" (deleted)");
     (!is_elsewhere).then(|| mount.join(own))
 }
 
-/// One write, as these files want it, into a file that is there: nothing is ever made.
+/// Writes a text in one write, as these files require, into an existing file: never creates one.
 fn write(path: &Path, text: &str) -> io::Result<()> {
     use io::Write;
     fs::OpenOptions::new().write(true).open(path)?.write_all(text.as_bytes())
@@ -195,7 +196,7 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    /// A folder in the place of a group whose kernel has these controllers' files.
+    /// A folder that imitates a group whose kernel has these controllers' files.
     fn group(files: &[(&str, &str)]) -> (tempfile::TempDir, Cgroup) {
         let folder = tempfile::tempdir().unwrap();
         let cgroup = Cgroup::at(folder.path().join("world")).child("agent");
@@ -207,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_holds_the_bounds_that_it_has_controllers_for() {
+    fn the_kernel_enforces_the_limits_that_it_has_controllers_for() {
         let (folder, cgroup) = group(&[("memory.max", ""), ("cpu.max", "")]);
         fs::write(folder.path().join("cgroup.subtree_control"), "").unwrap();
         let bounds = Bounds { memory: Some(1 << 30), processes: Some(7), cpu: Some(1.5) };

@@ -1,4 +1,4 @@
-//! How a long-lived process of ours is started so that it depends on nobody, and holds nothing of anybody's.
+//! Starts a long-lived process that does not depend on its caller and keeps none of its caller's descriptors.
 
 use std::{
     fs::{self, File},
@@ -10,11 +10,11 @@ use std::{
 /// The first descriptor after standard input, output and error.
 const FIRST_OTHER: RawFd = 3;
 
-/// Makes `command` start a daemon: in a session of its own, so that neither Ctrl-C nor the terminal's end reaches it,
-/// with no standard input, and with none of our caller's other descriptors (a lock or a pipe of the shell that typed
+/// Makes `command` start a daemon: in a session of its own, so that it receives neither Ctrl-C nor the terminal's
+/// hangup, with no standard input, and without the caller's other descriptors (a lock or a pipe of the shell that ran
 /// `orch start` would stay open for days).
 ///
-/// Standard output and error are the caller's to set: to a log file, or the daemon keeps its caller's pipe open.
+/// The caller sets standard output and error: to a log file, or the daemon keeps its caller's pipe open.
 pub fn detach(command: &mut Command) {
     command.stdin(Stdio::null());
     let apart = || {
@@ -27,16 +27,16 @@ pub fn detach(command: &mut Command) {
     unsafe { command.pre_exec(apart) };
 }
 
-/// From now on what this process writes to its standard error goes to `file`.
+/// Redirects standard error of this process to `file` from now on.
 ///
 /// # Errors
-/// What the system says (never seen).
+/// Fails when `dup2` fails (never observed).
 pub fn stderr_to(file: &File) -> io::Result<()> {
     Ok(nix::unistd::dup2_stderr(file)?)
 }
 
-/// Marks all but the standard descriptors close-on-exec. Closing them at once would also close the pipe through which
-/// std learns that the exec failed.
+/// Marks all but the standard descriptors close-on-exec. Closing them immediately would also close the pipe through
+/// which std learns that the exec failed.
 fn drop_other_descriptors() {
     // SAFETY: takes three integers and no pointer.
     let marked =
@@ -44,18 +44,18 @@ fn drop_other_descriptors() {
     if marked == 0 {
         return;
     }
-    // Kernels before 5.11. Whoever inherits descriptors beyond this has more trouble than we can mend.
+    // Kernels before 5.11. Inherited descriptors beyond this limit are ignored.
     for fd in FIRST_OTHER..1024 {
         // SAFETY: fcntl with integers; a descriptor that is not open gives EBADF.
         unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
     }
 }
 
-/// Which descriptors, beside the standard three, a program that is exec'ed now would inherit. Ours are all
-/// close-on-exec, so it should be those that we inherited ourselves.
+/// Returns the descriptors, besides the standard three, that a program exec'ed now would inherit. Ours are all
+/// close-on-exec, so these should be the ones that we inherited ourselves.
 ///
 /// # Errors
-/// `/proc` can't be read.
+/// Fails when `/proc` cannot be read.
 pub fn inheritable_fds() -> io::Result<Vec<RawFd>> {
     let mut fds = Vec::new();
     for entry in fs::read_dir("/proc/self/fd")? {

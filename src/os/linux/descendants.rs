@@ -1,4 +1,4 @@
-//! Who descends from one process, without a look at all the others.
+//! The descendants of one process, without reading all other processes.
 
 use std::{fs, io, sync::LazyLock};
 
@@ -11,14 +11,14 @@ static LISTS_CHILDREN: LazyLock<bool> = LazyLock::new(|| {
     fs::exists(format!("/proc/{own}/task/{own}/children")).unwrap_or(false)
 });
 
-/// The pids of all that descend from `process`, zombies included, itself excluded.
+/// Returns the pids of all descendants of `process`, including zombies, excluding itself.
 ///
-/// It costs by what is found, not by what runs on the machine: each of a hundred agents can ask every few seconds. In
-/// return it may overlook somebody whose parent ends in this very moment. So it is for measuring; to end a tree, use
-/// [`end_tree`](super::end_tree).
+/// The cost depends on the number of descendants, not on the processes of the machine: each of a hundred agents can
+/// call this every few seconds. In return it may miss a process whose parent ends at that moment. So use it for
+/// measurements; to end a tree, use [`end_tree`](super::end_tree).
 ///
 /// # Errors
-/// `/proc` can't be read.
+/// Fails when `/proc` cannot be read.
 pub fn descendants(process: &ProcessId) -> io::Result<Vec<u32>> {
     if !*LISTS_CHILDREN {
         let tree = Tree { roots: vec![*process], ..Tree::default() };
@@ -27,14 +27,14 @@ pub fn descendants(process: &ProcessId) -> io::Result<Vec<u32>> {
     let mut found = children(process.pid)?;
     let mut next = 0;
     while let Some(pid) = found.get(next) {
-        // One that has ended meanwhile has none.
+        // A process that has ended meanwhile has no children.
         found.extend(children(*pid).unwrap_or_default());
         next += 1;
     }
     Ok(found)
 }
 
-/// The children of all threads of a process: each is listed with the thread that started it.
+/// Returns the children of all threads of a process: each child is listed with the thread that started it.
 pub(super) fn children(pid: u32) -> io::Result<Vec<u32>> {
     let mut children = Vec::new();
     for thread in fs::read_dir(format!("/proc/{pid}/task"))? {

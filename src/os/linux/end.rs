@@ -1,12 +1,13 @@
-//! To end processes so that none is left, whatever they do about it.
+//! Ends process trees completely, even if they resist.
 //!
-//! First they are asked: TERM, and CONT, for a stopped process acts on TERM only when it goes on. Then they are made
-//! to: each is stopped as soon as it is seen, newcomers too, until there are none; only then all are killed. To kill
-//! without stopping is a race that a program which forks faster than we look wins; a stopped one can't fork, and the
-//! kernel lets no fork succeed over which a signal has come. It is over when two looks in a row find nobody.
+//! First the processes are asked: TERM, and CONT, because a stopped process handles TERM only when it continues. Then
+//! they are forced: each is stopped as soon as it is seen, including new ones, until no new ones appear; only then all
+//! are killed. Killing without stopping would lose the race against a program that forks faster than we scan; a
+//! stopped process cannot fork, and the kernel fails a fork that a signal interrupts. It is finished when two scans in
+//! a row find no process.
 //!
-//! tmux sends CONT to a pane's own process when it sees it stopped: that is why KILL follows at once, and why all of it
-//! is repeated.
+//! tmux sends CONT to a pane's own process when it sees it stopped: that is why KILL follows immediately, and why the
+//! sequence is repeated.
 
 use std::{
     collections::BTreeSet,
@@ -26,52 +27,52 @@ use nix::{
 use super::scan::{Processes, own_line};
 use crate::os::{EndReport, ProcessId, Tree};
 
-/// So many looks in a row must find nobody.
+/// This many scans in a row must find no process.
 const EMPTY_LOOKS: u32 = 2;
 
-/// How often at most one look catches up with newcomers: a program that forks without end on many processors must lose
-/// members too, not only gain stopped ones.
+/// Maximum number of times one scan catches up with new processes: a program that forks endlessly on many processors
+/// must also lose members, not only gain stopped ones.
 const CATCH_UPS: u32 = 200;
 
-/// How long those who were killed are waited for before we look for others: one that is stuck in the kernel must not
-/// give the rest time to spread.
+/// How long to wait for killed processes before scanning again: a process that is stuck in the kernel must not give
+/// the others time to spread.
 const ROUND: Duration = Duration::from_millis(100);
 
-/// Makes this process the parent of every descendant whose own parent has ended, so that none can hide from
-/// [`end_children`] by a double fork. Lasts until the process ends; children don't inherit it.
-///
+/// Makes this process the parent of every descendant whose own parent has ended, so that none can escape
+/// [`end_children`] by a double fork. Lasts until the process ends; children do not inherit it.
 /// # Errors
-/// The kernel refuses (never seen; older than 3.4).
+/// Fails when the kernel refuses (never observed; kernels before 3.4).
 pub fn become_subreaper() -> io::Result<()> {
     Ok(nix::sys::prctl::set_child_subreaper(true)?)
 }
 
-/// Whether this process has any child, living or a zombie. One system call, and it reaps nothing. To a subreaper,
-/// `false` means: no descendant is left.
+/// Returns whether this process has any child, living or a zombie. One system call, which reaps nothing. For a
+/// subreaper, `false` means that no descendant is left.
 pub fn has_children() -> bool {
     let look_only = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
     !matches!(waitid(Id::All, look_only), Err(Errno::ECHILD))
 }
 
-/// Ends all members of `tree`: TERM, up to `grace` for them to end by it, then KILL until none is left; no grace, no
-/// TERM. Returns when `limit` is over, or a tenth of a second later; one round of KILL happens in any case.
+/// Ends all members of `tree`: TERM, up to `grace` for them to exit, then KILL until none is left; without grace there
+/// is no TERM. Returns when `limit` has passed, or up to a tenth of a second later; one round of KILL happens in any
+/// case.
 ///
-/// Spares the first process, ourselves, those above us, and `except` with what they have started (see
-/// [`Processes::members`]). Who was a member once is followed wherever it goes. Blocks: call it where that is allowed.
+/// Spares the first process, this process, its ancestors, and `except` with their descendants (see
+/// [`Processes::members`]). A process that was a member once remains one wherever it moves. Blocks the calling thread.
 ///
 /// # Errors
-/// `/proc` can't be read, so that nobody can say what is left.
+/// Fails when `/proc` cannot be read, so that it is unknown what is left.
 pub fn end_tree(tree: &Tree, except: &[u32], grace: Duration, limit: Duration) -> io::Result<EndReport> {
     Ending::new(tree, except, Zombies::AreTheirParents).run(grace, limit)
 }
 
-/// Ends all descendants of this process but `keep` and what those have started, and reaps who has become our child.
-/// For a subreaper: without [`become_subreaper`] daemons escape it. Times as in [`end_tree`].
+/// Ends all descendants of this process except `keep` and what those have started, and reaps those that have become
+/// our children. For a subreaper: without [`become_subreaper`] daemons escape. Times as in [`end_tree`].
 ///
-/// A child whose exit status somebody here still waits for (tokio's, say) belongs into `keep`, or the status is lost.
+/// If other code waits for a child's exit status (such as tokio), pass that child in `keep`, or the status is lost.
 ///
 /// # Errors
-/// `/proc` can't be read, so that nobody can say what is left.
+/// Fails when `/proc` cannot be read, so that it is unknown what is left.
 pub fn end_children(keep: &[u32], grace: Duration, limit: Duration) -> io::Result<EndReport> {
     if !has_children() {
         return Ok(EndReport { complete: true, ..EndReport::default() });
@@ -80,7 +81,7 @@ pub fn end_children(keep: &[u32], grace: Duration, limit: Duration) -> io::Resul
     Ending::new(&own, keep, Zombies::AreOurs).run(grace, limit)
 }
 
-/// Who is to reap those who have ended.
+/// Who reaps the processes that have ended.
 #[derive(PartialEq)]
 enum Zombies {
     AreOurs,
@@ -91,7 +92,7 @@ struct Ending<'a> {
     tree: &'a Tree,
     except: &'a [u32],
     zombies: Zombies,
-    /// Who was found once stays a member in every later look: its parent's end must not hide it.
+    /// A process that was found once stays a member in every later scan: its parent's end must not hide it.
     found: BTreeSet<ProcessId>,
     empty_looks: u32,
     started: Instant,
@@ -107,7 +108,7 @@ impl<'a> Ending<'a> {
             self.ask(self.started + grace.min(limit))?;
         }
         if let Err(error) = self.force(self.started + limit) {
-            // We may have stopped them; whoever asks next should not find them so, for good.
+            // We may have stopped them; leave none of them stopped.
             self.found.iter().for_each(|process| drop(process.signal(Signal::SIGKILL)));
             return Err(error);
         }
@@ -116,7 +117,7 @@ impl<'a> Ending<'a> {
         Ok(EndReport { ended, survivors, complete: self.is_over(), took: self.started.elapsed() })
     }
 
-    /// TERM to each, once, until none is left or the time is over.
+    /// Sends TERM to each, once, and waits until none is left or the time has passed.
     fn ask(&mut self, until: Instant) -> io::Result<()> {
         let mut asked = BTreeSet::new();
         loop {
@@ -125,7 +126,7 @@ impl<'a> Ending<'a> {
                 return Ok(());
             }
             for process in members.iter().filter(|process| asked.insert(**process)) {
-                // Who is gone or refuses is seen by the next look.
+                // If it is gone or cannot be signalled, the next scan shows it.
                 process.signal(Signal::SIGTERM).ok();
                 process.signal(Signal::SIGCONT).ok();
             }
@@ -135,7 +136,7 @@ impl<'a> Ending<'a> {
         }
     }
 
-    /// Rounds of STOP and KILL until none is left, the time is over, or nobody who is left may be signalled by us.
+    /// Repeats STOP and KILL until none is left, the time has passed, or we may signal none of those left.
     fn force(&mut self, until: Instant) -> io::Result<()> {
         while !self.is_over() {
             let doomed = self.look(|process| drop(process.signal(Signal::SIGSTOP)))?;
@@ -151,22 +152,22 @@ impl<'a> Ending<'a> {
         Ok(())
     }
 
-    /// Kills all that are inside the tree's cgroups at once: whoever is forked while we look at the others is inside
-    /// too. Left to the slower way where somebody is inside who is to be spared.
+    /// Kills all processes inside the tree's cgroups in one operation: processes forked during the scan are inside
+    /// too. Skipped if a process that is to be spared is inside.
     fn strike(&self) {
         for cgroup in &self.tree.cgroups {
             let (Ok(inside), Ok(own_line)) = (cgroup.members(), own_line()) else { continue };
             let is_spared = |pid: &u32| own_line.contains(pid) || self.except.contains(pid);
             if !inside.is_empty() && !inside.iter().any(is_spared) {
-                // Where the kernel can't, each is killed by itself in a moment.
+                // Where the kernel does not support it, each is killed individually.
                 cgroup.kill().ok();
             }
         }
     }
 
-    /// Who is there of the tree. Each one is shown to `meet` as soon as it is seen, and the list is caught up with
-    /// until it has nobody new: a chain of processes, of which each starts the next and ends, is always one ahead of
-    /// whom a single list shows.
+    /// Returns the existing members of the tree. Each one is passed to `meet` as soon as it is seen, and the list is
+    /// refreshed until it has no new members: in a chain where each process starts the next and exits, a single list
+    /// is always one process behind.
     fn look(&mut self, meet: impl Fn(&ProcessId)) -> io::Result<BTreeSet<ProcessId>> {
         let mut processes = Processes::scan()?;
         let mut members = BTreeSet::new();
@@ -190,26 +191,26 @@ impl<'a> Ending<'a> {
         Ok(members)
     }
 
-    /// Reaps those who are ours, and says how many: their own children may be ours since then.
+    /// Reaps zombies that are our children, and returns how many: their own children may have become ours since.
     fn reap(&self, processes: &Processes) -> usize {
         if self.zombies == Zombies::AreTheirParents {
             return 0;
         }
         let zombies = processes.zombies_of(process::id()).filter(|pid| !self.except.contains(pid));
-        // Each by its own pid: to wait for any child would take the exit status of others' children.
+        // Each by its own pid: waiting for any child would take exit statuses that other code waits for.
         let reap = |pid: &u32| waitpid(Pid::from_raw(*pid as i32), Some(WaitPidFlag::WNOHANG)).is_ok();
         zombies.filter(reap).count()
     }
 
     fn is_over(&self) -> bool {
-        let nobody_at_all = || self.zombies == Zombies::AreOurs && !has_children();
-        self.empty_looks >= EMPTY_LOOKS || nobody_at_all()
+        let none_at_all = || self.zombies == Zombies::AreOurs && !has_children();
+        self.empty_looks >= EMPTY_LOOKS || none_at_all()
     }
 }
 
-/// Whether all have ended before the time was over.
+/// Returns whether all have ended before the time has passed.
 fn wait_until_gone<'a>(processes: impl IntoIterator<Item = &'a ProcessId>, until: Instant) -> bool {
-    // Most end within a millisecond of KILL; who takes its time to end after TERM is not asked a thousand times.
+    // Most end within a millisecond of KILL; the interval grows for those that take longer after TERM.
     let mut pause = Duration::from_micros(200);
     for process in processes {
         while process.is_alive() {

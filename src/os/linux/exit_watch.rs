@@ -1,4 +1,4 @@
-//! To be woken when a process ends, whoever's child it is.
+//! Waits for the end of any process, not only of a child.
 
 use std::{io, os::fd::OwnedFd, time::Duration};
 
@@ -7,10 +7,10 @@ use tokio::io::{Interest, unix::AsyncFd};
 use super::{pidfd, stat::is_gone};
 use crate::os::ProcessId;
 
-/// How often the fallback looks. Seconds are too long for a person who waits, and a look costs some 10 µs.
+/// Polling interval of the fallback. Seconds would be too long for an interactive user, and a check costs about 10 µs.
 const POLL: Duration = Duration::from_millis(200);
 
-/// Waits for the end of one process, ours or not. Costs nothing while it waits, but one descriptor.
+/// Waits for the end of one process, ours or not. While waiting it costs one descriptor and nothing else.
 #[derive(Debug)]
 pub struct ExitWatch {
     process: ProcessId,
@@ -19,10 +19,10 @@ pub struct ExitWatch {
 }
 
 impl ExitWatch {
-    /// Starts to watch; `None` when the process has ended already. Call it within a tokio runtime.
+    /// Starts to watch; `None` when the process has already ended. Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// No descriptors left. Where there are no pidfds (kernels before 5.3, some containers) it looks every 200 ms.
+    /// Fails when no descriptors are left. Without pidfds (kernels before 5.3, some containers) it polls every 200 ms.
     pub fn new(process: &ProcessId) -> io::Result<Option<Self>> {
         let pidfd = match pidfd::open(process.pid) {
             // SAFETY: the descriptor is owned, and stays open and the same for as long as it is registered.
@@ -31,11 +31,11 @@ impl ExitWatch {
             Err(error) if is_gone(&error) || error.kind() == io::ErrorKind::InvalidInput => return Ok(None),
             Err(error) => return Err(error),
         };
-        // After the opening: had the pid changed hands before it, the descriptor would be a stranger's.
+        // Compared after opening: had the pid been reused before, the descriptor would refer to another process.
         Ok(process.is_alive().then_some(ExitWatch { process: *process, pidfd }))
     }
 
-    /// Returns once the process has ended, and at once when called again. May be cancelled at any time.
+    /// Returns once the process has ended; returns immediately when called again. Cancel safe.
     pub async fn exited(&mut self) {
         if let Some(pidfd) = &self.pidfd
             && pidfd.readable().await.is_ok()
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn without_pidfds_it_looks_again_and_again() {
+    async fn without_pidfds_it_polls() {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("sleep");
         let process = ProcessId::of(child.id()).expect("just started");
         let mut watch = ExitWatch { process, pidfd: None };

@@ -1,4 +1,4 @@
-//! To be woken when a file grows (`logs -f`), by inotify.
+//! Waits for changes of a file or folder (`logs -f`), by inotify.
 
 use std::{
     fs, io,
@@ -17,17 +17,17 @@ use tokio::io::{Interest, unix::AsyncFd};
 
 use crate::os::FileChange;
 
-/// Waits for changes of one file; of a folder, for entries that come, go or are written.
+/// Waits for changes of one file; for a folder, for entries that are added, removed or written.
 #[derive(Debug)]
 pub struct FileWatch {
     inotify: AsyncFd<Descriptor>,
     path: PathBuf,
-    /// Which file had the path when the watch began.
+    /// The identity of the file when the watch began.
     identity: Identity,
     gone: bool,
 }
 
-/// Device and inode: what a path stands for.
+/// Device and inode: the identity of a file at a path.
 type Identity = (u64, u64);
 
 #[derive(Debug)]
@@ -40,8 +40,8 @@ impl AsRawFd for Descriptor {
 }
 
 impl FileWatch {
-    /// Starts to watch `path`, which must exist. Who first makes the watch, then reads the file, then waits, misses
-    /// nothing. Call it within a tokio runtime.
+    /// Starts to watch `path`, which must exist. To miss nothing, create the watch first, then read the file, then
+    /// wait. Must be called within a tokio runtime.
     ///
     /// # Errors
     /// No such file, not readable, or the user's inotify limits are used up; the message names the path.
@@ -51,12 +51,12 @@ impl FileWatch {
     }
 
     fn start(path: &Path) -> io::Result<Self> {
-        // Before the watch begins: a file that is replaced in between is reported as gone, not overlooked.
+        // Before the watch begins: a file that is replaced in between is reported as gone, not missed.
         let identity = identity(path)?;
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
         let file = AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_MOVE_SELF | AddWatchFlags::IN_DELETE_SELF;
-        // An unlinked file that somebody still has open (most likely the reader who waits here) is not "deleted" yet:
-        // all that shows is its link count.
+        // An unlinked file that is still open (most likely in the waiting reader) is not "deleted" yet: only its link
+        // count changes.
         let unlinked = AddWatchFlags::IN_ATTRIB;
         let entries = AddWatchFlags::IN_CREATE | AddWatchFlags::IN_DELETE | AddWatchFlags::IN_MOVE;
         inotify.add_watch(path, file | unlinked | entries)?;
@@ -65,11 +65,10 @@ impl FileWatch {
         Ok(FileWatch { inotify, path: path.to_owned(), identity, gone: false })
     }
 
-    /// Returns when something has changed since the last call; many changes are told once. May be cancelled at any
-    /// time.
+    /// Returns when something has changed since the last call; several changes are reported once. Cancel safe.
     ///
     /// # Errors
-    /// inotify itself failed.
+    /// Fails when inotify itself fails.
     pub async fn changed(&mut self) -> io::Result<FileChange> {
         if self.gone {
             return Ok(FileChange::Gone);
@@ -81,14 +80,14 @@ impl FileWatch {
             if !seen {
                 continue;
             }
-            // Whatever the event was called: what counts is whether the path still stands for the same file.
+            // Regardless of the event's type: what counts is whether the path still refers to the same file.
             self.gone = !identity(&self.path).is_ok_and(|now| now == self.identity);
             return Ok(if self.gone { FileChange::Gone } else { FileChange::Modified });
         }
     }
 }
 
-/// Takes all events that are waiting; whether there were any.
+/// Discards all pending events; returns whether there were any.
 fn drain(inotify: &Inotify) -> io::Result<bool> {
     let mut seen = false;
     loop {

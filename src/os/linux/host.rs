@@ -1,4 +1,4 @@
-//! The machine: which one, which boot of it, and how many descriptors it lets us have.
+//! The machine: its name, its boot id, and its limits.
 
 use std::{fs, io, sync::OnceLock};
 
@@ -7,16 +7,16 @@ use nix::sys::{
     utsname::uname,
 };
 
-/// The pid namespace that is there from the boot on (PROC_PID_INIT_INO in the kernel's proc_ns.h).
+/// The initial pid namespace (PROC_PID_INIT_INO in the kernel's proc_ns.h).
 const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";
 
-/// Names this boot of this machine: a pid or start time of another boot means nothing. In a container, which shares
-/// the boot with its host but not the pids, it names the container too. Where the kernel hides it (some sandboxes)
-/// it names the host alone; start times still tell most processes apart there.
+/// Returns an id of this boot of this machine: a pid or start time of another boot is meaningless. In a container,
+/// which shares the boot with its host but not the pids, it includes the container. Where the kernel hides the boot id
+/// (some sandboxes) it contains the host name alone; start times still distinguish most processes there.
 pub fn boot_id() -> String {
     static BOOT_ID: OnceLock<String> = OnceLock::new();
     let read = || {
-        // A test has the machine started anew by it.
+        // A test simulates a reboot with it.
         #[cfg(debug_assertions)]
         if let Ok(id) = std::env::var("ORCH_TEST_BOOT_ID") {
             return id;
@@ -34,7 +34,7 @@ pub fn boot_id() -> String {
     BOOT_ID.get_or_init(read).clone()
 }
 
-/// How much memory could be used without pushing others' out, in bytes; `None` where nobody knows (kernels before 3.14).
+/// Returns how much memory can be used without swapping, in bytes; `None` where that is unknown (kernels before 3.14).
 pub fn available_memory() -> Option<u64> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
@@ -42,7 +42,7 @@ pub fn available_memory() -> Option<u64> {
     Some(kib * 1024)
 }
 
-/// The machine's name, as `uname -n` prints it.
+/// Returns the machine's name, as printed by `uname -n`.
 pub fn hostname() -> String {
     uname().map_or_else(|_| "unknown".to_owned(), |uname| uname.nodename().to_string_lossy().into_owned())
 }
@@ -51,7 +51,7 @@ pub fn hostname() -> String {
 /// 1,024. Children inherit it.
 ///
 /// # Errors
-/// The limits can't be read or set; the old limit holds.
+/// Fails when the limits cannot be read or set; the old limit stays in effect.
 pub fn raise_nofile_limit() -> io::Result<u64> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     if soft < hard {

@@ -1,8 +1,8 @@
-//! Linux: `/proc` says who is there, pidfds say when someone ends and make signals safe, prctl makes a subreaper.
+//! Linux: `/proc` lists processes, pidfds report their end and make signals safe, prctl makes a subreaper.
 //!
 //! `stat` reads one line of `/proc`; `process` and `scan` are built on it, for one process and for all; `end` ends
-//! what `scan` finds. Where pidfds are missing (kernels before 5.3, some containers) there is a fallback: a watch looks
-//! every 200 ms, and a signal is sent microseconds after the comparison instead of safely.
+//! what `scan` finds. Where pidfds are missing (kernels before 5.3, some containers) there is a fallback: a watch
+//! polls every 200 ms, and a signal is sent microseconds after the comparison, with a small race.
 
 mod allocator;
 mod cgroup;
@@ -11,7 +11,7 @@ mod descendants;
 mod end;
 mod exit_watch;
 mod file_watch;
-mod folder;
+mod inspect;
 mod host;
 mod pidfd;
 mod pipe;
@@ -27,7 +27,7 @@ pub use descendants::descendants;
 pub use end::{become_subreaper, end_children, end_tree, has_children};
 pub use exit_watch::ExitWatch;
 pub use file_watch::FileWatch;
-pub use folder::{children_of, command_line, of_folder, open_fds, parent_of};
+pub use inspect::{children_of, command_line, of_folder, open_fds, parent_of};
 pub use host::{available_memory, boot_id, hostname, raise_nofile_limit};
 pub use pipe::widen_pipe;
 pub use process::{cpu_time, memory, pss_bytes, rss_bytes, tree_cpu_time};

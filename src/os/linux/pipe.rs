@@ -1,15 +1,15 @@
-//! Pipes that hold more.
+//! Pipes with a larger capacity.
 
 use std::os::fd::AsFd;
 
 use nix::fcntl::{FcntlArg, fcntl};
 
-/// What one pipe may hold without privileges (`/proc/sys/fs/pipe-max-size`), in bytes; by itself it holds 64 KiB.
+/// The largest capacity of a pipe without privileges (`/proc/sys/fs/pipe-max-size`), in bytes; the default is 64 KiB.
 const LARGEST: i32 = 1 << 20;
 
-/// Lets a pipe hold as much as one may, for a writer that does not wait for its reader: programs of node and bun leave what
-/// does not fit for later, and lose it when they exit. Where the system has given away too much for that already, it holds
-/// what it held.
+/// Sets a pipe's capacity to the maximum, for a writer that does not wait for its reader: programs of node and bun
+/// queue what does not fit, and lose it when they exit. If the system's total for pipes is used up, the capacity stays
+/// as it was.
 pub fn widen_pipe(pipe: impl AsFd) {
     let _ = fcntl(pipe, FcntlArg::F_SETPIPE_SZ(LARGEST));
 }
@@ -23,7 +23,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_writes_and_exits_before_anybody_reads_loses_nothing() {
+    fn a_writer_that_exits_before_anything_is_read_loses_nothing() {
         let (mut reader, mut writer) = std::io::pipe().unwrap();
         fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
         widen_pipe(&reader);

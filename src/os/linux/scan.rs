@@ -1,9 +1,9 @@
-//! All processes of the machine at one glance, and which of them belong together.
+//! A snapshot of all processes of the machine, and which of them belong together.
 //!
-//! One glance serves any number of questions: a supervisor with fifty agents looks once per pass. A glance costs some
-//! 10 µs per process for the `stat` lines, nearly all of it the kernel's; an environment costs as much again, and is
-//! read only where a marker is asked for, of processes that the other two nets have not caught and that are young
-//! enough.
+//! One snapshot answers any number of questions: a supervisor with fifty agents takes one per pass. It costs about 10
+//! µs per process for the `stat` lines, nearly all of it in the kernel; an environment costs as much again, and is
+//! read only if a marker is looked for, and only of processes that are young enough and not already found by descent
+//! or session.
 
 use std::{
     cell::{Cell, OnceCell},
@@ -17,30 +17,31 @@ use nix::errno::Errno;
 use super::stat::{Stat, is_gone};
 use crate::os::{ProcessId, Tree};
 
-/// All processes, as they were when [`Processes::scan`] looked.
+/// All processes at the time of [`Processes::scan`].
 #[derive(Debug)]
 pub struct Processes {
     entries: BTreeMap<u32, Entry>,
     children: BTreeMap<u32, Vec<u32>>,
-    /// This process and those above it, up to the first.
+    /// This process and its ancestors.
     own_line: BTreeSet<u32>,
-    /// Somebody was listed, but had ended before we could see what he was: he may have left a child behind that the
-    /// list does not have.
+    /// A process was listed, but ended before it could be read: it may have left a child behind that is not in the
+    /// list.
     slipped: Cell<bool>,
 }
 
 #[derive(Debug)]
 struct Entry {
     stat: Stat,
-    /// What `/proc/PID/environ` holds: `NAME=value` entries, each closed by a zero byte. Empty where we may not look.
+    /// The content of `/proc/PID/environ`: `NAME=value` entries, each terminated by a zero byte. Empty without
+    /// permission.
     environ: OnceCell<Vec<u8>>,
 }
 
 impl Processes {
-    /// Looks at all processes.
+    /// Reads all processes.
     ///
     /// # Errors
-    /// `/proc` can't be read: who is there is unknown then.
+    /// Fails when `/proc` cannot be read: then it is unknown which processes exist.
     pub fn scan() -> io::Result<Self> {
         let mut processes = Processes {
             entries: BTreeMap::new(),
@@ -58,8 +59,8 @@ impl Processes {
         Ok(processes)
     }
 
-    /// Lists again and adds who was not there before; the others stay as they were. Far quicker than a new scan, and
-    /// so the way to catch up with a program that forks while we look.
+    /// Lists again and adds new processes; the others stay as they were. Far quicker than a new scan, which makes it
+    /// possible to catch up with a program that forks meanwhile.
     pub(super) fn add_newcomers(&mut self) -> io::Result<()> {
         self.slipped.set(false);
         for entry in fs::read_dir("/proc")? {
@@ -73,7 +74,7 @@ impl Processes {
                     self.slipped.set(true);
                     continue;
                 }
-                // /proc is mounted so that it hides other users' processes: they are none of ours.
+                // /proc is mounted so that it hides other users' processes: none of them is ours.
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => continue,
                 Err(error) => return Err(error),
             };
@@ -86,21 +87,21 @@ impl Processes {
         Ok(())
     }
 
-    /// Whether the last list, or the last question about it, may have overlooked somebody. Then list again.
+    /// Returns whether the last list, or the last query, may have missed a process. If so, list again.
     pub(super) fn has_slipped(&self) -> bool {
         self.slipped.get()
     }
 
-    /// The living members of `tree` that may be ended: never the first process, never ourselves nor those above us,
-    /// and none of `except`.
+    /// Returns the living members of `tree` that may be ended: never the first process, this process, its ancestors,
+    /// or any of `except`.
     ///
-    /// Nobody is a member for descending from a process that is spared so, unless that process is one of the tree's
+    /// Descent from a process that is spared this way does not make a member, unless that process is one of the tree's
     /// roots: what a spared process has started is spared with it.
     pub fn members(&self, tree: &Tree, except: &[u32]) -> Vec<ProcessId> {
         self.members_and(&BTreeSet::new(), tree, except)
     }
 
-    /// The same, with what `known` processes and their descendants add: those who were members when last looked at.
+    /// The same, plus the processes in `known` and their descendants: the members found by earlier scans.
     pub(super) fn members_and(&self, known: &BTreeSet<ProcessId>, tree: &Tree, except: &[u32]) -> Vec<ProcessId> {
         let is_spared = |pid: u32| pid <= 1 || self.own_line.contains(&pid) || except.contains(&pid);
         let mut belonging = self.belonging(tree, is_spared);
@@ -110,16 +111,18 @@ impl Processes {
         living.filter(|entry| !entry.stat.is_ended()).map(|entry| entry.stat.id).collect()
     }
 
-    /// Children of `parent` that have ended and wait to be reaped.
+    /// Returns the children of `parent` that have ended and wait to be reaped.
     pub(super) fn zombies_of(&self, parent: u32) -> impl Iterator<Item = u32> {
         let children = self.children.get(&parent).into_iter().flatten().copied();
         children.filter(|pid| self.entries.get(pid).is_some_and(|entry| entry.stat.is_ended()))
     }
 
-    /// Pids of all that belong, zombies included. Descent ends at whom `is_cut` names, roots excepted.
+    /// Returns the pids of all members, including zombies. Descent stops at the pids that `is_cut` returns `true` for,
+    /// except at roots.
     fn belonging(&self, tree: &Tree, is_cut: impl Fn(u32) -> bool) -> BTreeSet<u32> {
         let mut belonging = BTreeSet::new();
-        // The first process is everybody's ancestor: a root only to itself (a container whose first process we are).
+        // The first process is the ancestor of all: as a root it counts only itself (in a container whose first
+        // process we are).
         let is_root = |root: &&ProcessId| self.is_there(root) && (root.pid > 1 || root.pid == std::process::id());
         let roots = tree.roots.iter().filter(is_root).map(|root| root.pid);
         self.spread(roots, &mut belonging, &is_cut);
@@ -134,7 +137,7 @@ impl Processes {
                 self.slipped.set(true);
                 Vec::new()
             });
-            // Somebody newer than our list: list again.
+            // A process newer than our list: list again.
             if inside.iter().any(|pid| !self.entries.contains_key(pid)) {
                 self.slipped.set(true);
             }
@@ -169,15 +172,15 @@ impl Processes {
         self.entries.get(&process.pid).is_some_and(|entry| entry.stat.id == *process)
     }
 
-    /// A child is never older than its parent; one that looks so is a stranger's, whose pid was used again while we
-    /// were looking.
+    /// A child is never older than its parent; a process that appears to be has another parent, whose pid was reused
+    /// during the scan.
     fn is_younger(&self, child: u32, parent: u32) -> bool {
         let start = |pid: u32| self.entries.get(&pid).map(|entry| entry.stat.id.start_time);
         start(child) >= start(parent)
     }
 
-    /// The kernel gives nobody a pid that is still some session's number. So as long as the leader is not somebody
-    /// else by now, the session is the leader's, dead or alive.
+    /// The kernel does not assign a pid that is still in use as a session id. So unless the leader's pid was reused,
+    /// the session is the leader's, dead or alive.
     fn is_of_session(&self, stat: &Stat, leader: &ProcessId) -> bool {
         let is_number_ours = self.entries.get(&leader.pid).is_none_or(|entry| entry.stat.id == *leader);
         stat.session == leader.pid && stat.id.start_time >= leader.start_time && is_number_ours
@@ -187,13 +190,13 @@ impl Processes {
         if entry.environ.get().is_none() {
             let environ = match read_environ(&entry.stat) {
                 Ok(environ) => environ,
-                // Another user's environment is closed to us, and none of ours.
+                // Another user's environment is not readable, and its process is not ours.
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Vec::new(),
                 Err(error) if is_gone(&error) => {
                     self.slipped.set(true);
                     Vec::new()
                 }
-                // No descriptors left, say: try again when asked again.
+                // For example, no descriptors left: try again at the next query.
                 Err(_) => {
                     self.slipped.set(true);
                     return false;
@@ -206,10 +209,10 @@ impl Processes {
     }
 }
 
-/// This process and those above it.
+/// Returns this process and its ancestors.
 ///
 /// # Errors
-/// `/proc` can't be read.
+/// Fails when `/proc` cannot be read.
 pub(super) fn own_line() -> io::Result<BTreeSet<u32>> {
     let mut line = BTreeSet::new();
     let mut pid = std::process::id();
@@ -221,36 +224,37 @@ pub(super) fn own_line() -> io::Result<BTreeSet<u32>> {
     Ok(line)
 }
 
-/// The environment that a process was started with.
+/// Returns the environment that a process was started with.
 ///
 /// # Errors
-/// `ESRCH` when it has ended since it was listed.
+/// Fails with `ESRCH` when it has ended since it was listed.
 fn read_environ(stat: &Stat) -> io::Result<Vec<u8>> {
     if stat.kernel_thread || stat.is_ended() {
         return Ok(Vec::new());
     }
     let pid = stat.id.pid;
     let is_now = |what: fn(&Stat) -> bool| Ok::<bool, io::Error>(Stat::read(pid)?.is_none_or(|now| what(&now)));
-    // To read the memory of a process that is stuck in the kernel (a dead network disk) may get us stuck too. Most
-    // are on their way out of it: look again before giving up.
+    // Reading the memory of a process that is stuck in the kernel (a dead network disk) may block us too. Most such
+    // processes leave that state soon: check again first.
     if stat.state == 'D' && is_now(|now| now.state == 'D')? {
         return Ok(Vec::new());
     }
-    // Room for nearly all at once: each further read makes the kernel find the process's memory again.
+    // Room for nearly all environments in one read: each further read makes the kernel find the process's memory
+    // again.
     let mut environ = Vec::with_capacity(16 * 1024);
     File::open(format!("/proc/{pid}/environ"))?.read_to_end(&mut environ)?;
     environ.shrink_to_fit();
-    // `env -i` leaves nothing, and so does the end.
+    // Empty after `env -i`, and after the process has ended.
     if environ.is_empty() && is_now(Stat::is_ended)? {
         return Err(Errno::ESRCH.into());
     }
     Ok(environ)
 }
 
-/// The living members of `tree` that may be ended; see [`Processes::members`]. One scan.
+/// Returns the living members of `tree` that may be ended; see [`Processes::members`]. One scan.
 ///
 /// # Errors
-/// `/proc` can't be read.
+/// Fails when `/proc` cannot be read.
 pub fn members(tree: &Tree, except: &[u32]) -> io::Result<Vec<ProcessId>> {
     Ok(Processes::scan()?.members(tree, except))
 }

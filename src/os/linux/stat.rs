@@ -1,4 +1,4 @@
-//! One line of `/proc/PID/stat`: the cheapest answer to who a process is, whose child, and in what state.
+//! One line of `/proc/PID/stat`: the cheapest source for a process's identity, parent and state.
 
 use std::{
     fs::File,
@@ -12,7 +12,7 @@ use crate::os::ProcessId;
 /// Set in the `flags` field of a kernel thread (`PF_KTHREAD` in the kernel's `sched.h`).
 const PF_KTHREAD: u64 = 0x0020_0000;
 
-/// What orch reads of the line; see proc_pid_stat(5).
+/// The fields of the line that orch uses; see proc_pid_stat(5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stat {
     pub id: ProcessId,
@@ -23,7 +23,7 @@ pub(super) struct Stat {
     pub kernel_thread: bool,
     /// User and system time together.
     pub cpu_ticks: u64,
-    /// That of children that have ended and were waited for, with what theirs had handed on to them.
+    /// The time of children that have ended and were waited for, including the inherited time of theirs.
     pub children_ticks: u64,
     threads: u64,
 }
@@ -32,9 +32,10 @@ impl Stat {
     /// Reads the line of `pid`; `None` when there is no such process (any more).
     ///
     /// # Errors
-    /// `/proc` can't be read (no descriptors left, not mounted): this does *not* mean that the process is gone.
+    /// Fails when `/proc` cannot be read (no descriptors left, not mounted): this does *not* mean that the process is
+    /// gone.
     pub fn read(pid: u32) -> io::Result<Option<Stat>> {
-        // One read gives the whole line, or none: the kernel writes it at once, and it is never this long.
+        // One read returns the whole line, or nothing: the kernel writes it in one piece, and it is never this long.
         let mut line = [0u8; 2048];
         let length = match File::open(format!("/proc/{pid}/stat")).and_then(|mut file| file.read(&mut line)) {
             Ok(length) => length,
@@ -51,8 +52,8 @@ impl Stat {
         }
     }
 
-    /// The program's name, second in the line, is whatever the program wants, `) R 1` included; what follows the last
-    /// `)` is the kernel's.
+    /// The program's name, second in the line, may contain anything, including `) R 1`; what follows the last `)` is
+    /// written by the kernel.
     fn parse(pid: u32, line: &str) -> Option<Stat> {
         let fields: Vec<&str> = line.get(line.rfind(')')? + 1..)?.split_ascii_whitespace().collect();
         // The first of `fields` has number 3 in the manual.
@@ -69,20 +70,21 @@ impl Stat {
         })
     }
 
-    /// Whether it runs no more and only waits to be reaped. A program whose first thread ended while others go on is
-    /// shown as a zombie too, but with a count of threads: it lives.
+    /// Returns whether it has ended and only waits to be reaped. A program whose first thread has ended while others
+    /// run is shown as a zombie too, but with a thread count: it is alive.
     pub fn is_ended(&self) -> bool {
         matches!(self.state, 'Z' | 'X') && self.threads <= 1
     }
 }
 
-/// A process that is reaped while its line is written has lost its group and its session: -1.
+/// A process that is reaped while its line is written has no group and no session: -1.
 fn is_being_removed(line: &str) -> bool {
     let after_name = line.rsplit(')').next().unwrap_or_default();
     after_name.split_ascii_whitespace().nth(3) == Some("-1")
 }
 
-/// Whether an error of a read below `/proc/PID` says that the process is gone, rather than that we couldn't look.
+/// Returns whether an error of a read below `/proc/PID` means that the process is gone, rather than that it could not
+/// be read.
 pub(super) fn is_gone(error: &io::Error) -> bool {
     let errno = error.raw_os_error();
     errno == Some(Errno::ENOENT as i32) || errno == Some(Errno::ESRCH as i32)
@@ -104,7 +106,7 @@ mod fuzz {
             let _ = Stat::parse(1, &format!("1 ({line}) S {}", numbers.join(" ")));
         }
 
-        /// A program may call itself anything of up to 15 bytes.
+        /// A program may name itself anything of up to 15 bytes.
         #[test]
         fn no_name_shifts_the_fields(name in "[ ()SRZ0-9a-z\\n\\PC-]{0,15}", state in "[RSDTtZXI]", ppid in any::<u32>()) {
             let line = format!("7 ({name}) {state} {ppid} 8 9 0 -1 0 1 2 3 4 50 25 6 7 20 0 1 0 12345 4096");
@@ -138,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_reaped_under_our_eyes_is_gone_and_no_error() {
+    fn a_process_that_is_reaped_during_a_read_is_gone_and_no_error() {
         for state in ['X', 'Z'] {
             let line = format!("42 (sh) {state} 0 -1 -1 0 -1 4227084 178 0 0 0 0 0 0 0 20 0 0 0 154688 0 0");
             assert_eq!(Stat::parse(42, &line), None);

@@ -1,4 +1,4 @@
-//! The terminal that this process writes to, for giving it back as it was.
+//! Saves and restores the terminal that this process writes to.
 
 use std::io;
 
@@ -10,26 +10,26 @@ use nix::{
     unistd::{getpgrp, tcsetpgrp},
 };
 
-/// How a terminal was.
+/// The saved state of a terminal.
 #[derive(Debug)]
 pub struct Terminal {
     modes: Termios,
 }
 
 impl Terminal {
-    /// The terminal that is standard output. `None`: it is none.
+    /// Saves the state of the terminal on standard output. `None`: standard output is not a terminal.
     pub fn remember() -> Option<Self> {
         tcgetattr(io::stdout()).ok().map(|modes| Terminal { modes })
     }
 
-    /// Makes it ours again, and as it was. What was typed and nobody has read is thrown away: it was meant for somebody
-    /// who has ended.
+    /// Takes the terminal back and restores its state. Unread input is discarded: it was typed for a program that has
+    /// ended.
     ///
     /// # Errors
-    /// What the system says, most likely that the terminal is gone.
+    /// Fails when the terminal is gone.
     pub fn restore(&self) -> io::Result<()> {
-        // Whoever had the terminal may have taken it from our process group. To speak to it from another one stops a
-        // process, unless this signal is kept from it.
+        // The program may have taken the terminal from our process group. Writing settings from another group stops a
+        // process, unless this signal is blocked.
         let (stops, mut before) = (SigSet::from(Signal::SIGTTOU), SigSet::empty());
         pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&stops), Some(&mut before))?;
         let done = tcsetpgrp(io::stdout(), getpgrp())

@@ -1,11 +1,11 @@
-//! Cgroups, where the machine lets us make them.
+//! Cgroups, where the machine permits creating them.
 
 use std::time::Duration;
 
 use super::{RETRY_FOR, Script, eventually};
 use crate::os::{Cgroup, Tree, end_tree, members};
 
-/// A cgroup of this test's own, removed at its end; `None`, and said, where none can be made.
+/// A cgroup of this test, removed at its end; `None`, with a message, where none can be created.
 struct Own(Cgroup);
 
 impl Own {
@@ -14,12 +14,12 @@ impl Own {
             .map(|group| group.child("agent"))
             .filter(|cgroup| cgroup.create().is_ok());
         if made.is_none() {
-            eprintln!("skipped: no cgroup can be made here (it takes cgroup v2, and root or a delegated group)");
+            eprintln!("skipped: no cgroup can be created here (this requires cgroup v2, and root or a delegated group)");
         }
         made.map(Own)
     }
 
-    /// A script that enters it, and then has nothing in common with us any more.
+    /// A script that enters it, and then has no other connection to the test.
     fn script(&self, script: &str) -> Script {
         Script::start(&format!("echo 0 > {}/cgroup.procs || exit 1\n{script}", self.0.path().display()))
     }
@@ -36,14 +36,14 @@ impl Drop for Own {
         let removed = group.remove();
         if !std::thread::panicking() {
             assert_eq!(ended.expect("/proc").survivors, []);
-            removed.expect("nobody is inside");
+            removed.expect("no process is inside");
             assert!(!group.exists());
         }
     }
 }
 
 #[test]
-fn who_left_everything_else_behind_is_still_inside() {
+fn a_process_that_left_everything_else_behind_is_still_inside() {
     let Some(own) = Own::new() else { return };
     let mut script = own.script("env -i setsid sh -c '(exec sleep 1000 >/dev/null) &'; echo ready");
     script.wait();
@@ -51,16 +51,16 @@ fn who_left_everything_else_behind_is_still_inside() {
     assert_eq!(members(&lost, &[]).expect("/proc"), []);
     let found = members(&own.tree(), &[]).expect("/proc");
     assert_eq!(found.len(), 1);
-    assert!(own.0.remove().is_err(), "somebody is inside");
+    assert!(own.0.remove().is_err(), "a process is inside");
     let report = end_tree(&own.tree(), &[], Duration::from_millis(200), RETRY_FOR).expect("/proc");
     assert_eq!((report.ended, report.complete), (1, true));
-    own.0.remove().expect("nobody is inside");
+    own.0.remove().expect("no process is inside");
     own.0.remove().expect("to remove it twice does no harm");
     assert_eq!(own.0.members().expect("gone"), [] as [u32; 0]);
 }
 
 #[test]
-fn three_hundred_who_ignore_everything_are_ended_quickly() {
+fn three_hundred_processes_that_ignore_signals_are_ended_quickly() {
     let Some(own) = Own::new() else { return };
     let deaf = "trap \"\" TERM HUP INT; setsid sh -c \"trap \\\"\\\" TERM HUP; exec sleep 1000\" & exec sleep 1000";
     let _script = own.script(&format!(
@@ -84,7 +84,7 @@ fn a_cgroup_within_a_cgroup_belongs_to_it() {
 }
 
 #[test]
-fn who_is_spared_is_spared_inside_too() {
+fn a_spared_process_is_spared_inside_too() {
     let Some(own) = Own::new() else { return };
     let script = own.script("sleep 1000 & echo ready; wait");
     let all = own.0.members().expect("readable");
@@ -94,7 +94,7 @@ fn who_is_spared_is_spared_inside_too() {
 }
 
 #[test]
-fn nobody_leaves_a_cgroup_that_he_is_not_in() {
+fn leaving_a_cgroup_from_outside_does_nothing() {
     let Some(own) = Own::new() else { return };
     let before = std::fs::read_to_string("/proc/self/cgroup").expect("/proc");
     own.0.leave().expect("nothing to do");

@@ -1,5 +1,5 @@
-//! What a subreaper does, each in a process of its own: the flag is the whole process's, and so are its children, which
-//! must not be those of the tests that run beside.
+//! The behaviour of a subreaper. Each test runs in a process of its own: the flag applies to the whole process, and so
+//! do its children, which must not include those of tests that run concurrently.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
@@ -10,14 +10,14 @@ use std::{
 use super::{RETRY_FOR, eventually};
 use crate::os::{ProcessId, Tree, become_subreaper, end_children, end_tree, has_children, members};
 
-/// Says to this test binary, started by itself, that it is the process of its own.
+/// Marks this test binary, started by itself, as the separate process.
 const ALONE: &str = "ORCH_OS_TEST_ALONE";
 
-/// Runs `body` as a subreaper in a process that runs the test `name` alone; fails when it fails there.
+/// Runs `body` as a subreaper in a process that runs the test `name` alone; fails if the test fails there.
 fn alone(name: &str, body: impl FnOnce()) {
     if std::env::var_os(ALONE).is_some() {
         become_subreaper().expect("a subreaper");
-        // A test that fails leaves nobody behind either.
+        // A failing test leaves no process behind either.
         let result = catch_unwind(AssertUnwindSafe(body));
         end_children(&[], Duration::ZERO, RETRY_FOR).expect("/proc");
         return result.unwrap_or_else(|panic| resume_unwind(panic));
@@ -33,12 +33,12 @@ fn alone(name: &str, body: impl FnOnce()) {
     print!("{text}");
 }
 
-/// Starts a shell with `script`, whose end nobody waits for.
+/// Starts a shell with `script`; its exit status is not waited for.
 fn start(script: &str) -> ProcessId {
-    // Output to nowhere: what outlives a failed test must not keep the outer test's pipe open.
+    // Output to /dev/null: what outlives a failed test must not keep the outer test's pipe open.
     let mut command = Command::new("/bin/sh");
     let command = command.args(["-c", script]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    ProcessId::of(command.spawn().expect("/bin/sh").id()).expect("nobody reaps it but us")
+    ProcessId::of(command.spawn().expect("/bin/sh").id()).expect("only we reap it")
 }
 
 fn descendants() -> usize {
@@ -95,7 +95,7 @@ fn a_chain_of_forks_without_a_marker_is_ended() {
     alone("a_chain_of_forks_without_a_marker_is_ended", || {
         let folder = tempfile::tempdir().expect("a folder");
         let (far, last) = (folder.path().join("far"), folder.path().join("last"));
-        // dash forks a link without exec: some thousands a second. Bounded, so that a failure ends by itself.
+        // dash forks a link without exec: several thousand per second. Bounded, so that a failure ends automatically.
         start(&format!(
             "trap '' TERM; link() {{ [ $1 -gt 0 ] || {{ : > {}; exit; }}; (link $(($1-1))) & \
              [ $1 != 29900 ] || : > {}; }}; link 30000",
@@ -106,7 +106,7 @@ fn a_chain_of_forks_without_a_marker_is_ended() {
         let report = end_children(&[], Duration::from_millis(50), RETRY_FOR).expect("/proc");
         assert!(report.complete && report.survivors.is_empty(), "{report:?}");
         assert!(!has_children());
-        assert!(!last.exists(), "it ended by itself");
+        assert!(!last.exists(), "the chain was ended before its last link");
     });
 }
 
@@ -135,7 +135,7 @@ fn those_of_a_dead_runner_are_ended_by_descent_from_its_subreaper() {
         let tree = Tree { roots: vec![runner], ..Tree::default() };
         let report = end_tree(&tree, &[], Duration::from_millis(100), RETRY_FOR).expect("/proc");
         assert_eq!((report.ended, report.survivors), (2, vec![]));
-        assert!(has_children(), "end_tree reaps nobody: their status may be somebody's");
+        assert!(has_children(), "end_tree reaps nothing: other code may wait for the status");
         end_children(&[], Duration::ZERO, RETRY_FOR).expect("/proc");
     });
 }

@@ -1,4 +1,4 @@
-//! What every platform has to do, proved on real processes.
+//! The behaviour required of every platform, tested with real processes.
 
 mod cgroup;
 mod children;
@@ -16,11 +16,10 @@ use std::{
 
 use super::{ProcessId, Tree, end_tree};
 
-/// Far longer than anything here takes: only a failure waits for it.
+/// Far longer than anything here takes: only a failure waits this long.
 const RETRY_FOR: Duration = Duration::from_secs(20);
 
-/// A shell in a session of its own, the leader, with a marker of its own; ended with all that belongs to it when it is
-/// dropped.
+/// A shell that leads a session of its own, with a unique marker; its whole tree is ended when it is dropped.
 struct Script {
     shell: Child,
     id: ProcessId,
@@ -41,7 +40,7 @@ impl Script {
         let mut lines = BufReader::new(shell.stdout.take().expect("piped")).lines();
         let script = Script { shell, id, marker: format!("ORCH_OS_TEST={value}") };
         assert_eq!(lines.next().expect("a line before the end").expect("text"), "ready");
-        // Whoever still writes there later must not be ended by a closed pipe, for that would prove nothing.
+        // A process that still writes there later must not be ended by a closed pipe, which would prove nothing.
         std::mem::forget(lines);
         script
     }
@@ -58,7 +57,7 @@ impl Script {
         Tree { marker: Some(self.marker.clone()), ..Tree::default() }
     }
 
-    /// The shell itself is over, and reaped.
+    /// Waits until the shell itself has ended, and reaps it.
     fn wait(&mut self) {
         self.shell.wait().expect("our child");
     }
@@ -73,7 +72,7 @@ impl Drop for Script {
             ..Tree::default()
         };
         let report = end_tree(&all, &[], Duration::ZERO, RETRY_FOR);
-        // To fail while failing would hide the first reason.
+        // A panic while panicking would hide the first failure.
         if !thread::panicking() {
             assert_eq!(report.expect("/proc").survivors, []);
         }
@@ -82,11 +81,11 @@ impl Drop for Script {
     }
 }
 
-/// Looks until `what` is so; fails with `describe` when it never is.
+/// Polls until `what` holds; fails with `describe` after the deadline.
 fn eventually(describe: &str, what: impl Fn() -> bool) {
     let until = Instant::now() + RETRY_FOR;
     while !what() {
-        assert!(Instant::now() < until, "never came: {describe}");
+        assert!(Instant::now() < until, "never happened: {describe}");
         thread::sleep(Duration::from_millis(2));
     }
 }

@@ -1,4 +1,4 @@
-//! One process: identity, signals, numbers.
+//! One process: identity, signals, resource use.
 
 use std::{process::Command, time::Duration};
 
@@ -22,23 +22,23 @@ fn a_process_is_alive_until_it_ends_and_a_zombie_is_not() {
 }
 
 #[test]
-fn who_got_an_old_pid_is_neither_alive_nor_signalled() {
+fn a_process_with_a_reused_pid_is_neither_alive_nor_signalled() {
     let script = Script::start("echo ready; exec sleep 1000");
     let earlier = ProcessId { start_time: script.id.start_time - 1, ..script.id };
     assert!(!earlier.is_alive());
     assert_eq!(earlier.state(), None);
-    assert!(!earlier.signal(Signal::SIGKILL).expect("nobody to refuse"));
+    assert!(!earlier.signal(Signal::SIGKILL).expect("no process to refuse it"));
     // Signals to one process arrive in order: were the first KILL sent, STOP would find it dead.
     assert!(script.id.signal(Signal::SIGSTOP).expect("ours"));
     eventually("stopped", || script.id.state() == Some('T'));
 }
 
 #[test]
-fn pids_that_cannot_be_are_nobody() {
+fn impossible_pids_match_no_process() {
     for pid in [0, u32::MAX, i32::MAX as u32] {
-        let nobody = ProcessId { pid, start_time: 1 };
+        let impossible = ProcessId { pid, start_time: 1 };
         assert_eq!(ProcessId::of(pid), None);
-        assert!(!nobody.is_alive() && !nobody.signal(Signal::SIGCONT).expect("nobody to refuse"), "{pid}");
+        assert!(!impossible.is_alive() && !impossible.signal(Signal::SIGCONT).expect("no process to refuse it"), "{pid}");
     }
 }
 
@@ -79,7 +79,7 @@ fn the_machine_has_names_and_limits() {
 
 #[test]
 fn a_detached_process_has_a_session_of_its_own_and_nothing_of_ours() {
-    // A descriptor that a child inherits, as a careless caller of ours would leave it.
+    // A descriptor that a child inherits, such as a careless caller would leave.
     let (kept, _other) = nix::unistd::pipe().expect("a pipe without close-on-exec");
     let stray = std::os::fd::AsRawFd::as_raw_fd(&kept);
     assert!(crate::os::inheritable_fds().expect("fds").contains(&stray));
@@ -98,10 +98,10 @@ fn a_detached_process_has_a_session_of_its_own_and_nothing_of_ours() {
     assert!(!lines.any(|fd| fd == stray.to_string()), "{text}");
 }
 
-/// Other tests of this process have memory too, but none so much.
+/// Other tests of this process use memory too, but not this much.
 #[test]
 #[cfg(target_env = "gnu")]
-fn what_was_freed_between_what_is_kept_is_given_back() {
+fn memory_freed_between_live_allocations_is_returned() {
     const PIECE: usize = 16 * 1024;
     let private = || memory(std::process::id()).and_then(|m| m.private_bytes).expect("our own");
     let mut pieces: Vec<Vec<u8>> = (0..6_000).map(|n| vec![n as u8 | 1; PIECE]).collect();

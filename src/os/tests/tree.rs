@@ -1,4 +1,4 @@
-//! Ending what belongs together, and nothing else.
+//! Ends the processes that belong together, and no others.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::os::{ProcessId, Processes, Tree, descendants, end_tree, members, rss_
 
 const GRACE: Duration = Duration::from_millis(200);
 
-/// Ends `tree` and expects that it takes, and leaves nobody.
+/// Ends `tree` and expects that this takes time and leaves no process.
 fn end(tree: &Tree, grace: Duration) -> usize {
     let report = end_tree(tree, &[], grace, RETRY_FOR).expect("/proc");
     assert_eq!((&report.survivors, report.complete), (&vec![], true));
@@ -30,7 +30,7 @@ fn descendants_that_left_the_session_and_ignore_term_are_ended() {
 }
 
 #[test]
-fn descendants_are_found_without_a_look_at_all_processes() {
+fn descendants_are_found_without_reading_all_processes() {
     let script = Script::start("setsid sh -c 'sleep 1000 & echo ready; wait' & sleep 1001 >/dev/null & wait");
     let found = || {
         let mut pids = descendants(&script.id).expect("/proc");
@@ -73,7 +73,7 @@ fn a_marker_finds_a_daemon_that_forked_twice() {
 }
 
 #[test]
-fn who_does_not_belong_is_untouched() {
+fn a_process_that_does_not_belong_is_untouched() {
     let stranger = Script::start("echo ready; exec sleep 1000");
     let script = Script::start("sleep 1000 & echo ready; wait");
     let all = Tree {
@@ -102,9 +102,9 @@ fn a_stopped_tree_is_ended_by_being_asked() {
 }
 
 #[test]
-fn a_program_that_forks_faster_than_we_look_is_ended() {
-    // Each link of the chain starts the next and ends, in a session of its own, deaf to TERM. Bounded, so that a
-    // failure here ends by itself; the last link says that we were too slow.
+fn a_program_that_forks_faster_than_we_scan_is_ended() {
+    // Each link of the chain starts the next and exits, in a session of its own, ignoring TERM. Bounded, so that a
+    // failure here ends automatically; the last link proves that we were too slow.
     let folder = tempfile::tempdir().expect("a folder");
     let last = folder.path().join("last");
     let link = format!(
@@ -115,11 +115,11 @@ fn a_program_that_forks_faster_than_we_look_is_ended() {
     let script =
         Script::start(&format!("link=$(cat <<'END'\n{link}\nEND\n); sh -c \"$link\" sh 5000 \"$link\"; sleep 1000"));
     end(&script.by_marker(), Duration::ZERO);
-    assert!(!last.exists(), "it ended by itself");
+    assert!(!last.exists(), "the chain was ended before its last link");
 }
 
 #[test]
-fn a_limit_is_kept_and_told_and_one_round_of_kill_comes_before_it() {
+fn a_limit_is_observed_and_reported_after_at_least_one_round_of_kill() {
     let script = Script::start("trap '' TERM; echo ready; exec sleep 1000");
     let report = end_tree(&script.by_descent(), &[], RETRY_FOR, Duration::ZERO).expect("/proc");
     assert!(report.took < RETRY_FOR / 2, "{report:?}");
@@ -130,7 +130,7 @@ fn a_limit_is_kept_and_told_and_one_round_of_kill_comes_before_it() {
 }
 
 #[test]
-fn what_is_spared_lives_on_with_what_it_started() {
+fn a_spared_process_survives_with_what_it_started() {
     let script = Script::start("sh -c 'sleep 1000 & echo ready; wait' & wait");
     let all = members(&script.by_descent(), &[]).expect("/proc");
     let [root, shell, sleep] = all[..] else { panic!("{all:?}") };
@@ -139,7 +139,7 @@ fn what_is_spared_lives_on_with_what_it_started() {
     assert_eq!(
         members(&script.by_descent(), &[root.pid]).expect("/proc"),
         [shell, sleep],
-        "a root's own are not spared"
+        "the children of a root are not spared"
     );
     let report = end_tree(&script.by_descent(), &[shell.pid], GRACE, RETRY_FOR).expect("/proc");
     assert_eq!((report.ended, report.survivors), (1, vec![]));
@@ -147,7 +147,7 @@ fn what_is_spared_lives_on_with_what_it_started() {
 }
 
 #[test]
-fn ourselves_and_those_above_us_are_never_members() {
+fn this_process_and_its_ancestors_are_never_members() {
     let parent = ProcessId::of(nix::unistd::getppid().as_raw() as u32).expect("cargo, or a shell");
     let first = ProcessId::of(1).expect("the first process");
     let roots = vec![parent, ProcessId::current(), first];

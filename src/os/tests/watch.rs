@@ -8,11 +8,11 @@ use tokio::time::timeout;
 use super::{RETRY_FOR, Script, eventually};
 use crate::os::{ExitWatch, FileChange, FileWatch, ProcessId};
 
-/// Long enough to see that nothing comes; too short to be waited for often.
+/// Long enough to notice an unexpected event; short enough not to delay the tests.
 const NOTHING: Duration = Duration::from_millis(50);
 
 #[tokio::test]
-async fn the_end_of_somebody_elses_child_is_seen() {
+async fn the_end_of_a_foreign_child_is_seen() {
     let mut script = Script::start("sleep 1000 >/dev/null & echo ready");
     script.wait();
     let found = crate::os::members(&script.by_session(), &[]).expect("/proc");
@@ -26,7 +26,7 @@ async fn the_end_of_somebody_elses_child_is_seen() {
 }
 
 #[tokio::test]
-async fn who_is_gone_cannot_be_watched() {
+async fn a_process_that_is_gone_cannot_be_watched() {
     let mut script = Script::start("echo ready; exec sleep 1000");
     let earlier = ProcessId { start_time: script.id.start_time - 1, ..script.id };
     assert!(ExitWatch::new(&earlier).expect("no error").is_none(), "its pid is another's by now");
@@ -50,7 +50,7 @@ async fn what_is_written_and_removed_is_seen() {
         let change = timeout(RETRY_FOR, watch.changed()).await.expect("a change").expect("inotify");
         assert_eq!(change, FileChange::Modified);
     }
-    assert!(timeout(NOTHING, watch.changed()).await.is_err(), "each change is told once");
+    assert!(timeout(NOTHING, watch.changed()).await.is_err(), "each change is reported once");
 
     // `file` is still open: an unlinked file with a reader.
     fs::remove_file(&path).expect("remove");

@@ -35,9 +35,9 @@ impl Scratch {
     pub fn make(driver: &dyn Driver, role: &Role, dir: &Path) -> io::Result<Option<Scratch>> {
         let Some(variable) = driver.scratch_variable() else { return Ok(None) };
         let path = dir.join(NAME);
-        let says = |name: &str| role.env.contains_key(name) || role.env_from.iter().any(|from| from == name);
-        let is_said = says("TMPDIR") || says(variable);
-        if is_said || path.as_os_str().len() + ROOM > LONGEST_SOCKET_PATH {
+        let sets = |name: &str| role.env.contains_key(name) || role.env_from.iter().any(|from| from == name);
+        let is_set = sets("TMPDIR") || sets(variable);
+        if is_set || path.as_os_str().len() + ROOM > LONGEST_SOCKET_PATH {
             return Ok(None);
         }
         // Left by a runner that was killed: the same attempt, or the same master.

@@ -1,15 +1,16 @@
-//! Who has to do with a folder: the widest net there is, for worlds that lie in a temporary folder of their own.
+//! Look-ups in `/proc` for tests and messages: the processes that use a folder, and parents, children, arguments and
+//! descriptors of one process.
 
 use std::{fs, io, os::unix::ffi::OsStrExt, path::Path};
 
 use super::{descendants::children, stat::Stat};
 use crate::os::ProcessId;
 
-/// Every living process whose environment, arguments or working folder names `folder`, except ourselves. It has to be a
-/// folder that nobody else has any business with.
+/// Returns every living process whose environment, arguments or working folder names `folder`, except this process.
+/// Use it only for a folder that no unrelated process uses, such as a test's temporary folder.
 ///
 /// # Errors
-/// `/proc` can't be read: who is there is unknown then.
+/// Fails when `/proc` cannot be read: then it is unknown which processes exist.
 pub fn of_folder(folder: &Path) -> io::Result<Vec<ProcessId>> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc")? {
@@ -23,7 +24,7 @@ pub fn of_folder(folder: &Path) -> io::Result<Vec<ProcessId>> {
 
 fn names(pid: u32, folder: &Path) -> bool {
     let needle = folder.as_os_str().as_bytes();
-    // One that has ended meanwhile, or is another user's, has nothing to read.
+    // A process that has ended meanwhile, or belongs to another user, cannot be read.
     let holds = |file: &str| {
         let bytes = fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
         bytes.windows(needle.len()).any(|window| window == needle)
@@ -33,13 +34,13 @@ fn names(pid: u32, folder: &Path) -> bool {
         || holds("cmdline")
 }
 
-/// The words that a process was started with, for messages; `None` when it is gone.
+/// Returns the command line of a process, for messages; `None` when it is gone.
 pub fn command_line(pid: u32) -> Option<String> {
     let bytes = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     Some(String::from_utf8_lossy(&bytes).trim_end_matches('\0').replace('\0', " "))
 }
 
-/// The processes that `process` itself has started, or adopted, zombies included; empty where it is gone.
+/// Returns the processes that `process` has started or adopted, including zombies; empty if it is gone.
 pub fn children_of(process: &ProcessId) -> Vec<ProcessId> {
     if !process.is_alive() {
         return Vec::new();
@@ -47,13 +48,13 @@ pub fn children_of(process: &ProcessId) -> Vec<ProcessId> {
     children(process.pid).unwrap_or_default().into_iter().filter_map(ProcessId::of).collect()
 }
 
-/// Who started `process`, or took it over; `None` where either is gone.
+/// Returns the parent of `process`; `None` if either is gone.
 pub fn parent_of(process: &ProcessId) -> Option<ProcessId> {
     let stat = Stat::read(process.pid).ok()??;
     if stat.id != *process { None } else { ProcessId::of(stat.parent) }
 }
 
-/// How many descriptors a process has open; `None` when it is gone, or another user's.
+/// Returns the number of descriptors that a process has open; `None` when it is gone, or another user's.
 pub fn open_fds(pid: u32) -> Option<usize> {
     Some(fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count())
 }
@@ -65,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_names_a_folder_is_found_by_each_of_the_three() {
+    fn a_process_that_names_a_folder_in_any_of_the_three_ways_is_found() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().canonicalize().expect("its path");
         let start = |change: &dyn Fn(&mut Command)| {
@@ -91,7 +92,7 @@ mod tests {
         ];
         let scan = || of_folder(&path).expect("scan").iter().map(|p| p.pid).collect::<Vec<u32>>();
         let mut found = scan();
-        // `spawn` may return a moment before the kernel shows the environment of the new program.
+        // `spawn` may return just before the kernel shows the environment of the new program.
         let began = std::time::Instant::now();
         while !ours.iter().all(|child| found.contains(&child.id())) {
             assert!(began.elapsed().as_secs() < 10, "{found:?}");
