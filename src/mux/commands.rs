@@ -1,4 +1,4 @@
-//! The few commands we speak, and the one listing we read.
+//! The tmux commands that orch uses, and the parser of their listing.
 
 use std::ffi::{OsStr, OsString};
 
@@ -8,16 +8,17 @@ use tmux_interface::{
 
 use super::{MuxError, Opened, Result, SessionInfo, SessionSpec, Tags, quote};
 
-/// What a session of ours says about itself. `PANE` names the agent's own pane, whatever a person adds to the window.
+/// The tags of a session of ours. `PANE` is the id of the agent's own pane, regardless of other panes in the window.
 const NAMESPACE: &str = "@orch-namespace";
 const AGENT: &str = "@orch-agent";
 const INCARNATION: &str = "@orch-incarnation";
 pub(super) const PANE: &str = "@orch-pane";
 
-/// What a guarded command prints where the session isn't ours.
+/// The output of a guarded command when the session is not ours.
 pub(super) const OTHER: &str = "orch:other";
 
-/// Commands that tmux runs in one go, nothing of anybody's in between; the first that fails drops the rest.
+/// Commands that tmux runs as one sequence, without interleaved commands of other clients; the first failure drops the
+/// rest.
 #[derive(Debug, Clone)]
 pub(super) struct Batch(Vec<Vec<OsString>>);
 
@@ -26,7 +27,7 @@ impl Batch {
         Batch(commands)
     }
 
-    /// As arguments of a tmux process.
+    /// Returns them as arguments of a tmux process.
     pub(super) fn arguments(&self) -> Vec<OsString> {
         let commands: Vec<Vec<OsString>> =
             self.0.iter().map(|words| words.iter().map(|word| quote::process_word(word)).collect()).collect();
@@ -38,7 +39,7 @@ pub(super) fn words(command: TmuxCommand<'_>) -> Vec<OsString> {
     command.to_vec().into_iter().map(|word| OsString::from(word.into_owned())).collect()
 }
 
-/// The exact session of that name, as a target of whatever kind a command takes.
+/// Returns a target that matches exactly this session name, valid for any target type.
 fn target(name: &str) -> String {
     format!("={name}:")
 }
@@ -51,7 +52,7 @@ fn set_window(name: &str, option: &str, value: &str) -> Vec<OsString> {
     words(SetOption::new().window().target_pane(target(name)).option(option).value(value).build())
 }
 
-/// The words of a new session's command. tmux hands a lone word to the user's shell; `env` keeps it a word.
+/// Returns the words of a new session's command. tmux passes a single word to the user's shell; `env` prevents that.
 fn command_words(argv: &[OsString]) -> Vec<OsString> {
     let mut words = vec![OsString::from("--")];
     if argv.len() == 1 {
@@ -61,8 +62,8 @@ fn command_words(argv: &[OsString]) -> Vec<OsString> {
     words
 }
 
-/// Makes the session and tags it. The options of the user's that would keep or end the session by other rules than
-/// ours are set for this session alone.
+/// Creates the session and tags it. User options that would keep or end the session by other rules are overridden for
+/// this session only.
 pub(super) fn open(spec: &SessionSpec) -> Batch {
     let name = spec.name.as_str();
     let mut new = words(
@@ -92,26 +93,27 @@ pub(super) fn open(spec: &SessionSpec) -> Batch {
     ])
 }
 
-/// A session as a person makes it: without our tags.
+/// Opens a session without our tags, as a user would.
 pub(super) fn open_untagged(name: &str, argv: &[OsString]) -> Batch {
     let mut new = words(NewSession::new().detached().session_name(name).build());
     new.extend(command_words(argv));
     Batch(vec![new])
 }
 
-/// What [`open`] prints: tmux's id of the session (`$3`), and what the caller gets. A person's hooks may print too.
+/// Parses the output of [`open`]: tmux's id of the session (`$3`), and the result for the caller. A user's hooks may
+/// print additional lines.
 pub(super) fn opened(text: &str) -> Option<(String, Opened)> {
     let mut fields = text.lines().find(|line| line.starts_with('$'))?.split(' ');
     let (session, pane, pid) = (fields.next()?, fields.next()?, fields.next()?);
     Some((session.to_owned(), Opened { pane_pid: pid.parse().ok()?, pane_id: pane.to_owned() }))
 }
 
-/// Kills a session by tmux's own id, which is never used twice.
+/// Kills a session by tmux's own id, which is never reused.
 pub(super) fn kill(session_id: &str) -> Batch {
     Batch(vec![words(KillSession::new().target_session(session_id).build())])
 }
 
-/// The condition that a session's tags are exactly these.
+/// Returns the condition that a session's tags are exactly these.
 pub(super) fn are_tags(tags: &Tags) -> String {
     let is = |option: &str, value: &str| format!("#{{==:#{{{option}}},{value}}}");
     format!(
@@ -122,7 +124,7 @@ pub(super) fn are_tags(tags: &Tags) -> String {
     )
 }
 
-/// Runs `command` if the session's tags are exactly these, else prints [`OTHER`]; check and act are one step of tmux's.
+/// Runs `command` if the session's tags are exactly these, else prints [`OTHER`]; tmux checks and acts atomically.
 fn guarded(name: &str, tags: &Tags, command: TmuxCommand<'_>) -> Batch {
     let mut guard = words(
         IfShell::new()
@@ -136,7 +138,7 @@ fn guarded(name: &str, tags: &Tags, command: TmuxCommand<'_>) -> Batch {
     Batch(vec![guard])
 }
 
-/// Whether a guarded command found the session to be ours.
+/// Returns whether a guarded command found the session to be ours.
 pub(super) fn was_ours(text: &str) -> bool {
     !text.lines().any(|line| line == OTHER)
 }
@@ -149,8 +151,8 @@ pub(super) fn detach_clients(name: &str, tags: &Tags) -> Batch {
     guarded(name, tags, DetachClient::new().target_session(format!("={name}")).build())
 }
 
-/// Every pane of the server. The separators are printable, because some versions mask control characters: `:` is in no
-/// session's name, and neither `:` nor a space is in our tags, which come last.
+/// Lists all panes of the server. The separators are printable, because some versions mask control characters: no
+/// session name contains `:`, and our tags, which come last, contain neither `:` nor spaces.
 pub(super) fn list() -> Batch {
     let format = format!(
         "#{{session_id}}:#{{session_created}}:#{{session_attached}}:#{{pane_id}}:#{{pane_pid}}:#{{pane_dead}}:\
@@ -159,13 +161,13 @@ pub(super) fn list() -> Batch {
     Batch(vec![words(ListPanes::new().all().format(format).build())])
 }
 
-/// Reads what [`list`] prints: one session for each id, with its own pane where it is still there. Lines that don't
-/// begin with an id are a person's hooks'.
+/// Parses the output of [`list`]: one session per id, with its own pane if that still exists. Lines that do not begin
+/// with an id come from a user's hooks.
 pub(super) fn listed(text: &str) -> Result<Vec<SessionInfo>> {
     let mut sessions: Vec<(&str, SessionInfo)> = Vec::new();
     for line in text.lines().filter(|line| line.starts_with('$')) {
         let row = Row::parse(line)
-            .ok_or_else(|| MuxError::Refused(format!("its list of panes has a line that can't be read: {line:?}")))?;
+            .ok_or_else(|| MuxError::Refused(format!("its list of panes has a line that cannot be read: {line:?}")))?;
         let known = sessions.last().is_some_and(|(id, _)| *id == row.session_id);
         if !known {
             sessions.push((row.session_id, row.session()));
@@ -227,7 +229,7 @@ impl<'a> Row<'a> {
 
     fn session(&self) -> SessionInfo {
         let tags = self.tags();
-        // Ours, but this pane is another: until its own one turns up, the agent's pane is gone.
+        // Ours, but this is another pane: unless its own pane follows, the agent's pane is gone.
         let gone = tags.is_some() && !self.is_own_pane();
         SessionInfo {
             name: self.name.to_owned(),

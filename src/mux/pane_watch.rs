@@ -1,10 +1,11 @@
-//! To be told when an agent's pane ends: by the kernel, about the process itself.
+//! Notifies when an agent's pane ends, by watching the process through the kernel.
 //!
-//! tmux could tell too, to a control-mode client. But up to tmux 3.6 the server dies of a null pointer when any session
-//! is made, renamed or closed while such a client connects, and with it everything in it: 104 crashes in 515 connections
-//! while sessions came and went (tmux 3.3a; the fix is "Do not notify clients if not fully initialized", in 3.7). It
-//! dies as well when a control client goes just as `destroy-unattached` ends its session. The server is the user's, and
-//! every agent lives in it: we never attach a control client. A process descriptor costs tmux nothing and misses nothing.
+//! tmux could report this too, to a control-mode client. But up to tmux 3.6 the server crashes with a null pointer
+//! when any session is created, renamed or closed while such a client connects, and all sessions end with it: 104
+//! crashes in 515 connections while sessions were created and closed (tmux 3.3a; the fix is "Do not notify clients if
+//! not fully initialized", in 3.7). It crashes as well when a control client exits just as `destroy-unattached` ends
+//! its session. The server is the user's, and every agent lives in it: orch never attaches a control client. A process
+//! descriptor costs tmux nothing and misses no event.
 
 use std::{
     collections::HashSet,
@@ -15,7 +16,7 @@ use tokio::{sync::watch, task::JoinSet};
 
 use crate::os::{ExitWatch, ProcessId};
 
-/// The processes that are watched, and the counter that grows when one of them ends. Watches end with this value.
+/// The watched processes, and the counter that is incremented when one of them ends. Watches end when this is dropped.
 #[derive(Debug)]
 pub(super) struct PaneWatch {
     changes: watch::Sender<u64>,
@@ -32,7 +33,7 @@ impl PaneWatch {
         self.changes.subscribe()
     }
 
-    /// Watches the process, once, as long as somebody listens.
+    /// Watches the process, once, while there is a receiver.
     pub(super) fn add(&self, process: ProcessId) {
         if self.changes.receiver_count() == 0 || !lock(&self.watched).insert(process) {
             return;
@@ -53,7 +54,7 @@ impl PaneWatch {
             }
             Ok(None) => ended(),
             Err(error) => {
-                // Whoever listens also looks from time to time.
+                // Receivers also poll from time to time.
                 tracing::warn!(%process, %error, "the end of this pane's process will be noticed late");
                 lock(&self.watched).remove(&process);
             }

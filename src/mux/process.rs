@@ -1,4 +1,4 @@
-//! One tmux process for each call: two to five milliseconds, and nothing that could be lost in between.
+//! Runs one tmux process per call: two to five milliseconds, and no connection that could break in between.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -12,8 +12,8 @@ use tokio::{io::AsyncWriteExt, process::Command};
 
 use super::{MuxError, Result, commands::Batch};
 
-/// The variables that tmux gets from us. The first tmux command starts the server, and every pane inherits the server's
-/// environment: whatever else is in ours is none of the panes' business.
+/// The environment variables that are passed to tmux. The first tmux command starts the server, and every pane
+/// inherits the server's environment: other variables of ours must not reach the panes.
 const PASSED_ON: &[&str] = &[
     "PATH",
     "HOME",
@@ -39,45 +39,45 @@ const PASSED_ON: &[&str] = &[
     "LD_LIBRARY_PATH",
 ];
 
-/// Whether tmux, and with it every pane of a server that we start, gets this variable of ours.
+/// Returns whether tmux, and with it every pane of a server that we start, receives this variable.
 pub(super) fn is_passed_on(key: &OsStr) -> bool {
     key.to_str().is_some_and(|key| PASSED_ON.contains(&key) || key.starts_with("LC_"))
 }
 
-/// How one tmux process is started.
+/// How to start a tmux process.
 #[derive(Debug, Clone)]
 pub(super) struct Program {
     /// A name on PATH, or a path.
     pub program: PathBuf,
     /// `-L name` or `-S path`, `-f file`.
     pub server: Vec<OsString>,
-    /// How long a call may take.
+    /// Time limit of a call.
     pub limit: Duration,
 }
 
-/// What a batch came to.
+/// The result of a batch.
 #[derive(Debug, Default)]
 pub(super) struct Answer {
-    /// What the commands printed before one of them failed, if one did.
+    /// The output of the commands before the first failure.
     pub text: String,
-    /// Why the rest was dropped.
+    /// The error of the command that failed, if one did.
     pub error: Option<MuxError>,
 }
 
 impl Answer {
-    /// The text, if all went well.
+    /// Returns the output if all commands succeeded.
     pub(super) fn text(self) -> Result<String> {
         self.error.map_or(Ok(self.text), Err)
     }
 }
 
 impl Program {
-    /// A tmux process of ours: the right server, UTF-8 whatever the locale, no input, no way to outlive its caller, and
-    /// out of reach of the terminal's Ctrl-C.
+    /// Returns a tmux process for the right server, with UTF-8 in any locale and no input; it cannot outlive its
+    /// caller, and does not receive the terminal's Ctrl-C.
     fn command(&self, before: &[&str], arguments: &[OsString]) -> Command {
         let mut command = Command::new(&self.program);
-        // Taken out one by one. After `env_clear`, or with a PATH of its own, the standard library would copy the whole of
-        // this process for each call (fork), where it otherwise lends it (vfork).
+        // Variables are removed one by one. After `env_clear`, or with a changed PATH, the standard library would copy
+        // the whole process for each call (fork) instead of sharing it (vfork).
         for (key, _) in std::env::vars_os().filter(|(key, _)| !is_passed_on(key)) {
             command.env_remove(key);
         }
@@ -94,19 +94,19 @@ impl Program {
         command
     }
 
-    /// Runs the commands in one process. An `Err` leaves open whether they were run.
+    /// Runs the commands in one process. After an `Err` it is unknown whether they were run.
     pub(super) async fn run(&self, batch: &Batch) -> Result<Answer> {
         self.output(self.command(&[], &batch.arguments()), &[]).await
     }
 
-    /// The same with something to read on standard input.
+    /// Does the same with data on standard input.
     pub(super) async fn feed(&self, batch: &Batch, input: &[u8]) -> Result<Answer> {
         let mut command = self.command(&[], &batch.arguments());
         command.stdin(Stdio::piped());
         self.output(command, input).await
     }
 
-    /// What `tmux -V` prints.
+    /// Returns the output of `tmux -V`.
     pub(super) async fn version(&self) -> Result<String> {
         self.output(self.command(&["-V"], &[]), &[]).await?.text()
     }
@@ -115,7 +115,7 @@ impl Program {
         let mut child = command.spawn().map_err(|error| self.not_started(&error))?;
         let output = async {
             if let Some(mut stdin) = child.stdin.take() {
-                // One that has ended without reading says itself why.
+                // A process that ended without reading reports the reason itself.
                 let _ = stdin.write_all(input).await;
             }
             child.wait_with_output().await
@@ -128,7 +128,7 @@ impl Program {
         Ok(Answer { text: String::from_utf8_lossy(&output.stdout).into_owned(), error })
     }
 
-    /// Why a process did not come to be.
+    /// Returns the error of a process that could not be started.
     fn not_started(&self, error: &std::io::Error) -> MuxError {
         let program = self.program.display().to_string();
         match error.kind() {
@@ -137,7 +137,7 @@ impl Program {
         }
     }
 
-    /// The server may be stopped, or busy for too long.
+    /// Returns the error of a timeout: the server may be stopped, or overloaded.
     fn silent(&self) -> MuxError {
         MuxError::Unreachable(format!("its server did not answer within {} ms", self.limit.as_millis()))
     }

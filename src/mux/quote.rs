@@ -1,11 +1,11 @@
-//! Words that reach tmux exactly as they are.
+//! Quotes words so that tmux receives them unchanged.
 
 use std::{
     ffi::{OsStr, OsString},
     os::unix::ffi::{OsStrExt, OsStringExt},
 };
 
-/// One word of a tmux process's arguments: there a trailing `;` would separate commands, and `\;` stands for it.
+/// Quotes a word of a tmux process's arguments: a trailing `;` would separate commands, and `\;` stands for it.
 pub(super) fn process_word(word: &OsStr) -> OsString {
     match word.as_bytes().strip_suffix(b";") {
         Some(head) => OsString::from_vec([head, br"\;"].concat()),
@@ -13,8 +13,8 @@ pub(super) fn process_word(word: &OsStr) -> OsString {
     }
 }
 
-/// Text that tmux will expand as a format, such that it comes out unchanged: `##` stands for `#`, except before `[`,
-/// where tmux leaves any number of `#` alone.
+/// Quotes text that tmux expands as a format, so that the result is unchanged: `##` stands for `#`, except before `[`,
+/// where tmux leaves any number of `#` unchanged.
 pub(super) fn format_literal(text: &OsStr) -> OsString {
     let mut literal = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

@@ -1,4 +1,4 @@
-//! A double for tests of what stands above this room: keeps sessions in memory, and remembers what it was asked.
+//! A test double for users of the multiplexer: keeps sessions in memory, and records the calls.
 
 use std::{
     collections::BTreeMap,
@@ -12,23 +12,24 @@ use tokio::sync::watch;
 
 use super::{Mux, MuxError, Opened, Result, Screen, SessionInfo, SessionSpec, Tags, Version, typing};
 
-/// The pid of the double's first pane: beyond the kernel's largest, so that no test can signal a real process.
+/// The pid of the double's first pane: beyond the kernel's maximum, so that no test can signal a real process.
 const FIRST_PID: u32 = 1 << 24;
 
-/// What the double was asked to change. Looking is not recorded: how often one looks is nobody's contract.
+/// A change that was requested from the double. Reads are not recorded: their number is not part of any contract.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Call {
-    /// A session was asked for, whether or not it was opened.
+    /// A session was requested, whether or not it was opened.
     Open(SessionSpec),
     /// This session was to be closed.
     Close(String, Tags),
-    /// This text was typed into this pane: a foreign one is refused, and nothing is recorded.
+    /// This text was typed into this pane: for a foreign pane the call is refused, and nothing is recorded.
     Paste(String, String),
     /// Enter was pressed in this pane.
     Enter(String),
 }
 
-/// tmux without tmux. Opens at once, lists what it opened, closes by the same rules as the real one.
+/// A multiplexer without tmux. Opens sessions immediately, lists them, and closes them by the same rules as the real
+/// one.
 #[derive(Debug, Default)]
 pub(crate) struct RecordingMux {
     state: Mutex<State>,
@@ -46,32 +47,32 @@ struct State {
 }
 
 impl RecordingMux {
-    /// No session, all well.
+    /// Creates a double without sessions or failures.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// What it was asked so far, in order.
+    /// Returns the recorded calls, in order.
     pub fn calls(&self) -> Vec<Call> {
         self.state().calls.clone()
     }
 
-    /// The next `open` opens nothing, and fails with this.
+    /// Makes the next `open` fail with this error.
     pub fn fail_next_open(&self, error: MuxError) {
         self.state().next_open = Some(error);
     }
 
-    /// Until `None` is given, every call fails with this and does nothing: an unreachable server.
+    /// Makes every call fail with this error until `None` is set: an unreachable server.
     pub fn fail_all(&self, error: Option<MuxError>) {
         self.state().outage = error;
     }
 
-    /// What the pane shows at each look from now on, in order; the last one stays.
+    /// Sets what the pane shows at each read from now on, in order; the last screen stays.
     pub fn show(&self, pane: &str, screens: Vec<Screen>) {
         self.state().screens.insert(pane.to_owned(), screens);
     }
 
-    /// A session that orch did not make.
+    /// Adds a session that orch did not create.
     pub fn add_foreign(&self, name: &str) {
         self.state().add(name, None);
     }
@@ -118,7 +119,7 @@ impl State {
         self.sessions.get(name).is_some_and(|session| session.tags.as_ref() == Some(tags))
     }
 
-    /// An empty one where nothing else is to be shown.
+    /// Returns an empty screen where none was set.
     fn screen(&mut self, pane: &str) -> Result<Screen> {
         self.up()?;
         typing::check_pane(pane)?;
@@ -175,7 +176,7 @@ impl Mux for RecordingMux {
         async move {
             let closed = self.state().close(name, tags)?;
             if closed {
-                // With the session its process ends, and that is what is told.
+                // Its process ends with the session, and that is reported.
                 self.changes.send_modify(|count| *count += 1);
             }
             Ok(closed)
@@ -235,7 +236,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_double_keeps_to_the_rules_of_the_real_one() {
+    async fn the_double_follows_the_rules_of_the_real_one() {
         let mux = RecordingMux::new();
         let (first, changes) = (spec("a-1"), mux.changes());
         mux.fail_next_open(MuxError::Gone);
@@ -261,6 +262,6 @@ mod tests {
         mux.fail_all(Some(MuxError::Unreachable("no answer".into())));
         assert!(mux.sessions().await.is_err() && mux.version().await.is_err());
         mux.fail_all(None);
-        assert_eq!(mux.sessions().await.unwrap().len(), 1, "nobody ends because the server is away");
+        assert_eq!(mux.sessions().await.unwrap().len(), 1, "no session ends because the server is unreachable");
     }
 }

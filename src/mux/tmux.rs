@@ -1,4 +1,4 @@
-//! The real multiplexer: what is asked of tmux, and what its answers mean.
+//! The multiplexer that uses tmux: which commands it sends, and how it interprets the answers.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -19,17 +19,17 @@ use super::{
 };
 use crate::os::ProcessId;
 
-/// How often a server may go away under an `open` that is to start one.
+/// How many times a server may exit during an `open` that starts one.
 const STARTS: usize = 3;
 
-/// How to reach tmux. The default is the user's own server.
+/// How to connect to tmux. The default is the user's own server.
 #[derive(Debug, Clone)]
 pub struct TmuxOptions {
     /// A name on PATH, or a path.
     pub program: PathBuf,
-    /// A server of its own: a name (`tmux -L`), or the absolute path of its socket (`tmux -S`).
+    /// A separate server: a name (`tmux -L`), or the absolute path of its socket (`tmux -S`).
     pub socket: Option<String>,
-    /// Read instead of the user's tmux.conf by a server that we start.
+    /// The configuration file of a server that we start, instead of the user's tmux.conf.
     pub config: Option<PathBuf>,
     /// How long a call may take before the server counts as unreachable.
     pub limit: Duration,
@@ -41,7 +41,7 @@ impl Default for TmuxOptions {
     }
 }
 
-/// tmux itself.
+/// The tmux multiplexer.
 #[derive(Debug)]
 pub struct TmuxMux {
     program: Program,
@@ -51,7 +51,7 @@ pub struct TmuxMux {
 }
 
 impl TmuxMux {
-    /// Reaches for nothing yet: the first call does.
+    /// Creates it without connecting: the first call connects.
     pub fn new(options: TmuxOptions) -> Self {
         let mut server: Vec<OsString> = Vec::new();
         if let Some(socket) = &options.socket {
@@ -73,10 +73,10 @@ impl TmuxMux {
         self.program.run(batch).await?.text()
     }
 
-    /// Opens a session as a person does, without our tags: for drills, which hold that nobody touches it.
+    /// Opens a session without our tags, as a user would: for drills, which check that such a session stays untouched.
     ///
     /// # Errors
-    /// What tmux says.
+    /// Fails when tmux does.
     pub async fn open_untagged(&self, name: &str, argv: &[OsString]) -> Result<()> {
         types::check_name(name)?;
         self.run(&commands::open_untagged(name, argv)).await.map(drop)
@@ -89,7 +89,8 @@ impl TmuxMux {
             Err(error) => return Err(error),
         };
         for session in sessions.iter_mut().filter(|session| session.tags.is_some()) {
-            // tmux notices later than we do, and who was woken by the end of a process must not find it alive.
+            // tmux notices later than we do, and a caller that was woken by the end of a process must not find it
+            // alive.
             match session.pane_pid.and_then(ProcessId::of).filter(ProcessId::is_alive) {
                 Some(process) => self.watch.add(process),
                 None => session.pane_pid = None,
@@ -102,7 +103,7 @@ impl TmuxMux {
         let batch = commands::open(spec);
         let mut answer = self.program.run(&batch).await?;
         for _ in 1..STARTS {
-            // A server that has lost its last session still takes connections while it ends.
+            // A server that has lost its last session still accepts connections while it exits.
             if answer.error != Some(MuxError::Gone) || !answer.text.is_empty() {
                 break;
             }
@@ -115,7 +116,7 @@ impl TmuxMux {
         Ok(opened)
     }
 
-    /// A session that was made but not wholly tagged is ended at once: nobody would know it for ours.
+    /// A session that was created but not completely tagged is ended immediately: it could not be recognized as ours.
     async fn opened(&self, answer: Answer) -> Result<Opened> {
         match (commands::opened(&answer.text), answer.error) {
             (Some((_, opened)), None) => Ok(opened),
@@ -128,7 +129,7 @@ impl TmuxMux {
         }
     }
 
-    /// Runs a command that does nothing to a session with other tags. Whether it was ours.
+    /// Runs a command that does not affect a session with other tags. Returns whether the session was ours.
     async fn guarded(&self, name: &str, tags: &Tags, batch: impl Fn(&str, &Tags) -> Batch) -> Result<bool> {
         types::check_name(name)?;
         tags.check()?;
@@ -144,7 +145,7 @@ impl TmuxMux {
         typing::looked(&self.run(&typing::look(pane)).await?, SystemTime::now())
     }
 
-    /// Types into the pane, if it is the own one of a session with these tags. Whether it was.
+    /// Types into the pane, if it is the own pane of a session with these tags. Returns whether it was.
     async fn type_into(&self, pane: &str, tags: &Tags, text: &str, bracketed: bool) -> Result<bool> {
         typing::check_pane(pane)?;
         tags.check()?;
@@ -154,7 +155,7 @@ impl TmuxMux {
             Ok(text) => Ok(commands::was_ours(&text)),
             Err(MuxError::Gone) => Ok(false),
             Err(error) => {
-                // It may have stopped in between.
+                // The server may have exited in between.
                 let _ = self.run(&typing::forget(&buffer)).await;
                 Err(error)
             }
@@ -210,7 +211,7 @@ impl Mux for TmuxMux {
         if inside {
             command.arg("switch-client");
         } else {
-            // Inside another server, tmux would refuse to nest.
+            // Inside another server, tmux would refuse to nest sessions.
             command.arg("attach-session").env_remove("TMUX");
         }
         command.arg("-t").arg(quote::process_word(format!("={name}").as_ref()));
@@ -222,7 +223,7 @@ impl Mux for TmuxMux {
     }
 }
 
-/// Where the server's socket is, by tmux's own rules.
+/// Returns the path of the server's socket, by tmux's own rules.
 fn socket_path(socket: Option<&str>) -> PathBuf {
     if let Some(path) = socket.map(Path::new).filter(|path| path.is_absolute()) {
         return path.to_owned();
@@ -231,7 +232,7 @@ fn socket_path(socket: Option<&str>) -> PathBuf {
     Path::new(&folder).join(format!("tmux-{}", nix::unistd::getuid())).join(socket.unwrap_or("default"))
 }
 
-/// Whether `TMUX` (socket, server's pid, session, with commas) names this server.
+/// Returns whether `TMUX` (socket, server's pid, session, separated by commas) refers to this server.
 fn same_socket(socket: &Path, tmux_env: &OsStr) -> bool {
     let env = tmux_env.to_string_lossy();
     let theirs = Path::new(env.rsplitn(3, ',').last().unwrap_or_default()).to_owned();

@@ -1,4 +1,4 @@
-//! Looking at a pane, and typing into it: only into the own pane of a session of ours, and only one line.
+//! Reads a pane and types into it: only into the own pane of a session of ours, and only one line at a time.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,17 +12,17 @@ use super::{
     commands::{self, Batch, OTHER, PANE, words},
 };
 
-/// Enter, as a terminal sends it. Pasted like any text: `send-keys` would press it in copy mode, where a person reads, and
-/// in every other pane of a synchronized window.
+/// Enter, as a terminal sends it. It is pasted like text: `send-keys` would press it in copy mode, which a user reads
+/// in, and in every other pane of a synchronized window.
 pub(super) const ENTER: &str = "\r";
 
-/// How long a typed line may be, in bytes: a reader in canonical mode gets nothing of 1,024 and more.
+/// The longest line to type, in bytes: a reader in canonical mode receives nothing of 1,024 or more.
 const LONGEST: usize = 1000;
 
-/// Begins the line that says what kind of pane the following lines are of.
+/// The prefix of the line that separates the pane's title from its content.
 const SCREEN: &str = "orch:screen ";
 
-/// tmux's own ids of panes are all that goes into a target here.
+/// Checks that a target is one of tmux's own pane ids.
 pub(super) fn check_pane(pane: &str) -> Result<()> {
     let number = pane.strip_prefix('%').unwrap_or_default();
     if (1..=10).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -31,31 +31,31 @@ pub(super) fn check_pane(pane: &str) -> Result<()> {
     Err(MuxError::Invalid(format!("{pane:?} is no pane of tmux's: those are called %0, %1 and so on")))
 }
 
-/// Whether a text may be typed as a line into a program that talks to a person. Nothing in it may end the paste, or mean
-/// anything else to the program than what is written there.
+/// Checks that a text may be typed as a line into an interactive program. It must not end the paste, nor have a
+/// special meaning to the program.
 pub(super) fn check_line(text: &str) -> Result<()> {
-    let invalid = |why: String| Err(MuxError::Invalid(format!("this can't be typed into a pane: {why}")));
-    // Escape sequences, and all that ends a line.
+    let invalid = |why: String| Err(MuxError::Invalid(format!("this cannot be typed into a pane: {why}")));
+    // Escape sequences, and characters that end a line.
     let is_special = |c: &char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
     if let Some(c) = text.chars().find(is_special) {
-        return invalid(format!("it holds the control character {c:?}"));
+        return invalid(format!("it contains the control character {c:?}"));
     }
     match text.trim_start().chars().next() {
         None => return invalid("it is empty".into()),
-        // The one is run by a shell without asking, the other is a command.
+        // `!` runs a shell command without confirmation, `/` is a command of the program.
         Some(c @ ('!' | '/')) => return invalid(format!("it begins with {c:?}, which makes it a command")),
         Some(_) => {}
     }
     if text.trim_end().ends_with('\\') {
-        return invalid("it ends in a backslash, after which Enter begins a further line".into());
+        return invalid("it ends in a backslash, after which Enter starts another line".into());
     }
     if text.len() > LONGEST {
-        return invalid(format!("it has {} bytes, and {LONGEST} are the most", text.len()));
+        return invalid(format!("it has {} bytes, the limit is {LONGEST}", text.len()));
     }
     Ok(())
 }
 
-/// Shows a pane: when those who are attached were last active and when they attached, its title, its visible lines.
+/// Reads a pane: when its clients were last active and when they attached, its title, its visible lines.
 pub(super) fn look(pane: &str) -> Batch {
     let title = format!("{SCREEN}#{{pane_title}}");
     Batch::new(vec![
@@ -65,7 +65,7 @@ pub(super) fn look(pane: &str) -> Batch {
     ])
 }
 
-/// Reads what [`look`] prints. A person's hooks may print too, before the line that we know.
+/// Parses the output of [`look`]. A user's hooks may print additional lines before the separator.
 pub(super) fn looked(text: &str, now: SystemTime) -> Result<Screen> {
     let (before, rest) = text.split_once(SCREEN).unwrap_or((text, ""));
     if rest.is_empty() {
@@ -76,9 +76,9 @@ pub(super) fn looked(text: &str, now: SystemTime) -> Result<Screen> {
         let (active, attached) = line.split_once(' ')?;
         Some((active.parse::<u32>().ok()?, attached.parse::<u32>().ok()?))
     });
-    // tmux tells whole seconds: it may have been one later.
+    // tmux reports whole seconds: the time may have been up to one second later.
     let ago = |at: u32| now.duration_since(UNIX_EPOCH + Duration::from_secs(at.into()) + SECOND).unwrap_or_default();
-    // To attach is to be active as well.
+    // Attaching counts as activity as well.
     let typed = clients.clone().filter(|(active, attached)| active > attached).map(|(active, _)| active).max();
     Ok(Screen {
         title: title.to_owned(),
@@ -90,13 +90,13 @@ pub(super) fn looked(text: &str, now: SystemTime) -> Result<Screen> {
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A name for a buffer that nobody else has.
+/// Returns a unique name for a buffer.
 pub(super) fn new_buffer() -> String {
     format!("orch-{}", Uuid::new_v4().simple())
 }
 
-/// Types what is on standard input into the pane: by way of that buffer, which is gone afterwards, and only into the own
-/// pane of a session with these tags. A dead pane is left alone too: tmux 3.3a crashes on pasting into one.
+/// Types standard input into the pane: through that buffer, which is deleted afterwards, and only into the own pane of
+/// a session with these tags. A dead pane is skipped too: tmux 3.3a crashes when pasting into one.
 pub(super) fn paste(pane: &str, tags: &Tags, buffer: &str, bracketed: bool) -> Batch {
     let mut paste = PasteBuffer::new().no_replacement().delete().buffer_name(buffer).target_pane(pane);
     if bracketed {
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_could_mean_anything_else_is_not_typed() {
+    fn a_line_with_a_special_meaning_is_not_typed() {
         for good in ["orch: 2 new messages", "a;", "#(touch x) #{pid}", "ä 漢 🦀", &"x".repeat(LONGEST)] {
             assert!(check_line(good).is_ok(), "{good}");
         }
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_look_is_read() {
+    fn the_output_of_a_look_is_parsed() {
         let now = UNIX_EPOCH + Duration::from_millis(100_500);
         let screen = looked("97 90\n99 99\norch:screen a title\n> hello\n\norch:screen b\n\n\n", now).unwrap();
         let expected = Screen {

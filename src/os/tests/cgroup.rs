@@ -14,7 +14,9 @@ impl Own {
             .map(|group| group.child("agent"))
             .filter(|cgroup| cgroup.create().is_ok());
         if made.is_none() {
-            eprintln!("skipped: no cgroup can be created here (this requires cgroup v2, and root or a delegated group)");
+            eprintln!(
+                "skipped: no cgroup can be created here (this requires cgroup v2, and root or a delegated group)"
+            );
         }
         made.map(Own)
     }

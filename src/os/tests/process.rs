@@ -38,7 +38,10 @@ fn impossible_pids_match_no_process() {
     for pid in [0, u32::MAX, i32::MAX as u32] {
         let impossible = ProcessId { pid, start_time: 1 };
         assert_eq!(ProcessId::of(pid), None);
-        assert!(!impossible.is_alive() && !impossible.signal(Signal::SIGCONT).expect("no process to refuse it"), "{pid}");
+        assert!(
+            !impossible.is_alive() && !impossible.signal(Signal::SIGCONT).expect("no process to refuse it"),
+            "{pid}"
+        );
     }
 }
 
