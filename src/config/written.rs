@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     drivers::{DriverKind, Mode},
-    model::name,
+    model::{name, socket},
 };
 
 /// A shorter heartbeat has no use: the supervisor checks leases about this often.
@@ -30,8 +30,6 @@ const LEAST_MEMORY: u64 = 16 << 20;
 const LEAST_CPU: f64 = 0.01;
 /// A tenth of a cent. Zero would end every attempt before it starts.
 const LEAST_COST: f64 = 0.001;
-/// The longest path of a Unix socket (`sun_path` of unix(7), less its terminating NUL).
-const SOCKET_PATH: usize = 107;
 
 #[derive(Debug, Default)]
 pub(super) struct Written {
@@ -335,8 +333,9 @@ fn socket(text: &str) -> Result<String, String> {
     if text.contains('/') && !Path::new(text).is_absolute() {
         return Err(format!("'{shown}' is neither a name (without '/') nor an absolute path"));
     }
-    if text.len() > SOCKET_PATH {
-        return Err(format!("'{shown}' is longer than the {SOCKET_PATH} bytes that a socket's path can have"));
+    let longest = socket::LONGEST_PATH;
+    if text.len() > longest {
+        return Err(format!("'{shown}' is longer than the {longest} bytes that a socket's path can have"));
     }
     Ok(text.to_owned())
 }

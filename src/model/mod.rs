@@ -25,6 +25,7 @@ pub mod question;
 pub mod refusal;
 pub mod retry;
 pub mod size;
+pub mod socket;
 pub mod task;
 pub mod text;
 pub mod time;

@@ -13,10 +13,10 @@ use std::{
 use nix::{sys::statvfs::statvfs, unistd::geteuid};
 use uuid::Uuid;
 
-use crate::error::{Error, Result};
-
-/// The longest path of a unix socket in bytes: `sockaddr_un` has 108 on Linux and 104 on macOS, one for the final NUL.
-const LONGEST_SOCKET_PATH: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
+use crate::{
+    error::{Error, Result},
+    model::socket,
+};
 
 /// The server's folder in `home`.
 pub(super) fn server_dir(home: &Path) -> PathBuf {
@@ -35,7 +35,7 @@ pub(super) fn server_dir(home: &Path) -> PathBuf {
 pub fn socket_path(home: &Path) -> Result<PathBuf> {
     let home = resolved(home).map_err(|e| cannot("resolve", home, &e))?;
     let socket = server_dir(&home).join("redis.sock");
-    if socket.as_os_str().len() <= LONGEST_SOCKET_PATH {
+    if socket.as_os_str().len() <= socket::LONGEST_PATH {
         return Ok(socket);
     }
     let hash = Uuid::new_v5(&Uuid::NAMESPACE_OID, home.as_os_str().as_bytes()).simple().to_string();
@@ -117,7 +117,7 @@ fn check_short_folder(folder: &Path, found: &fs::Metadata) -> Result<()> {
         "{} is not a folder that only you can open: it is not safe for a socket",
         folder.display()
     ))
-    .hint(format!("remove it, or set ORCH_HOME to a path of at most {} bytes", LONGEST_SOCKET_PATH - 17)))
+    .hint(format!("remove it, or set ORCH_HOME to a path of at most {} bytes", socket::LONGEST_PATH - 17)))
 }
 
 fn private_dir_builder() -> DirBuilder {
@@ -183,7 +183,7 @@ mod tests {
         let link = base.path().join("link");
         symlink(&long, &link).unwrap();
         assert_eq!((socket_path(&long).unwrap(), socket_path(&link).unwrap()), (before.clone(), before.clone()));
-        assert!(before.starts_with("/tmp") && before.as_os_str().len() <= LONGEST_SOCKET_PATH);
+        assert!(before.starts_with("/tmp") && before.as_os_str().len() <= socket::LONGEST_PATH);
     }
 
     #[test]

@@ -186,10 +186,12 @@ static TABLES: LazyLock<String> = LazyLock::new(|| {
 /// The numbers of `model::breaker`, in milliseconds.
 fn breaker_policy() -> String {
     format!(
-        "local BREAKER = {{first_pause = {}, longest_pause = {}, proven = {}}}\n",
+        "local BREAKER_FIRST_PAUSE = {}\nlocal BREAKER_LONGEST_PAUSE = {}\nlocal BREAKER_PROVEN = {}\n\
+         local BREAKER_KEPT = {}\n",
         breaker::FIRST_PAUSE.as_millis(),
         breaker::LONGEST_PAUSE.as_millis(),
-        breaker::PROVEN.as_millis()
+        breaker::PROVEN.as_millis(),
+        breaker::KEPT.as_millis(),
     )
 }
 

@@ -14,7 +14,7 @@ const MAY: &[(&str, &[&str])] = &[
     ("drivers", &["model"]),
     ("config", &["model", "drivers"]),
     ("mux", &["model", "os"]),
-    ("redis_server", &["os"]),
+    ("redis_server", &["model", "os"]),
     ("store", &["model", "os", "redis_server", "admission"]),
     ("home", &["model", "os", "config", "store"]),
     ("launchers", &["model", "os", "config", "home", "drivers"]),

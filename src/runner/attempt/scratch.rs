@@ -11,11 +11,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{config::Role, drivers::Driver, home};
+use crate::{config::Role, drivers::Driver, home, model::socket};
 
 const NAME: &str = "tmp";
-/// The longest path of a socket on Linux (`sun_path`).
-const LONGEST_SOCKET_PATH: usize = 107;
 /// What a program may put below the folder: claude's `/cc-socks/4194304.sock` is 22 bytes.
 const ROOM: usize = 32;
 
@@ -37,7 +35,7 @@ impl Scratch {
         let path = dir.join(NAME);
         let sets = |name: &str| role.env.contains_key(name) || role.env_from.iter().any(|from| from == name);
         let is_set = sets("TMPDIR") || sets(variable);
-        if is_set || path.as_os_str().len() + ROOM > LONGEST_SOCKET_PATH {
+        if is_set || path.as_os_str().len() + ROOM > socket::LONGEST_PATH {
             return Ok(None);
         }
         // Left by a runner that was killed: the same attempt, or the same master.

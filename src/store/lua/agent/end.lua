@@ -13,11 +13,11 @@ local function open_breaker(role, who, why)
   -- Whoever was started before the pause began is no further failure: a whole fleet may die at one blow.
   if tonumber(b[2] or '0') > now then return end
   local failures = tonumber(b[1] or '0') + 1
-  local pause = math.min(BREAKER.longest_pause, BREAKER.first_pause * 2 ^ math.min(failures - 1, 20))
+  local pause = math.min(BREAKER_LONGEST_PAUSE, BREAKER_FIRST_PAUSE * 2 ^ math.min(failures - 1, 20))
   local often = failures > 1 and ', ' .. failures .. ' times in a row' or ''
   local reason = who .. ' failed right after it started' .. often .. ': ' .. why
   redis.call('HSET', record, 'failures', failures, 'until', now + pause, 'reason', reason)
-  redis.call('PEXPIRE', record, 3600000)
+  redis.call('PEXPIRE', record, BREAKER_KEPT)
   event(EVENT.role_backoff, nil, nil, nil, nil, reason)
 end
 
@@ -48,7 +48,7 @@ end
 if ARGV[7] ~= '' then redis.call('HSET', P .. 'orphans', ARGV[2], ARGV[7]) end
 if ARGV[8] ~= '' then redis.call('HSET', record, 'evidence', ARGV[8]) end
 move_agent(agent, a[1], to, a[3], task, ARGV[4], ARGV[8], ARGV[9])
-local young = tonumber(a[8] or '0') == 0 and now - (tonumber(a[9]) or 0) < BREAKER.proven
+local young = tonumber(a[8] or '0') == 0 and now - (tonumber(a[9]) or 0) < BREAKER_PROVEN
 -- An agent of an earlier supervisor may have died with it: that says nothing about the next one.
 local is_ours = a[11] == redis.call('GET', P .. 'supervisor_starts')
 if to == 'failed' and young and is_ours then open_breaker(a[10] == '1' and agent or a[3], agent, ARGV[4]) end
