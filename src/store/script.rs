@@ -4,7 +4,7 @@
 //! `CODE.over_memory`. Each is replaced by its word when the script is composed. As tables they would be built anew by
 //! every call, which takes longer than a small transition does.
 
-use std::sync::LazyLock;
+use std::{fmt::Display, sync::LazyLock};
 
 use sha1_smol::Sha1;
 
@@ -169,15 +169,13 @@ pub const FENCES_PER_EPOCH: u64 = 1_000_000_000;
 
 /// The transition tables of `model` as Lua.
 static TABLES: LazyLock<String> = LazyLock::new(|| {
-    let tasks: Vec<_> = task::TRANSITIONS.iter().map(|(f, t)| (f.as_str(), t.as_str())).collect();
-    let agents: Vec<_> = agent::TRANSITIONS.iter().map(|(f, t)| (f.as_str(), t.as_str())).collect();
     let delays = serde_json::to_string(&retry::Delays::default()).unwrap_or_default();
     format!(
-        "local TASK = {}\nlocal AGENT = {}\nlocal FENCES_PER_EPOCH = {FENCES_PER_EPOCH}\nlocal FORMAT = {FORMAT}\nlocal SPEC = {}\n\
+        "local TASK = '{}'\nlocal AGENT = '{}'\nlocal FENCES_PER_EPOCH = {FENCES_PER_EPOCH}\nlocal FORMAT = {FORMAT}\nlocal function spec_fields() return {} end\n\
          local DEFAULT_DELAYS = '{delays}'\nlocal JITTER = {}\nlocal RATE_LIMIT_DEFAULT = {}\n",
-        lua_table(&tasks),
-        lua_table(&agents),
-        super::spec::names_in_lua(),
+        transitions(task::TRANSITIONS),
+        transitions(agent::TRANSITIONS),
+        super::spec::fields_in_lua(),
         retry::JITTER,
         retry::RATE_LIMIT_DEFAULT.as_millis(),
     ) + &breaker_policy()
@@ -195,16 +193,10 @@ fn breaker_policy() -> String {
     )
 }
 
-fn lua_table(pairs: &[(&str, &str)]) -> String {
-    let mut out = String::from("{");
-    let mut froms: Vec<&str> = pairs.iter().map(|(f, _)| *f).collect();
-    froms.dedup();
-    for from in froms {
-        let tos: Vec<String> = pairs.iter().filter(|(f, _)| *f == from).map(|(_, to)| format!("{to} = true")).collect();
-        out.push_str(&format!("{from} = {{{}}}, ", tos.join(", ")));
-    }
-    out.push('}');
-    out
+/// Returns a table of transitions as one string, ` from>to from>to `, which `allows` searches: a table of tables would be
+/// built by every call.
+fn transitions<S: Display>(pairs: &[(S, S)]) -> String {
+    pairs.iter().fold(String::from(" "), |text, (from, to)| text + &format!("{from}>{to} "))
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ pub struct NewTask {
 }
 
 /// The names of the fields of [`Spec`], as a list of texts in Lua.
-pub(super) fn names_in_lua() -> String {
+pub(super) fn fields_in_lua() -> String {
     let fields = serde_json::to_value(Spec::default()).unwrap_or_default();
     let names = fields.as_object().into_iter().flat_map(Map::keys).map(|name| format!("'{name}'"));
     format!("{{{}}}", names.collect::<Vec<_>>().join(", "))
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn every_field_has_a_name_for_the_scripts() {
-        let names = names_in_lua();
+        let names = fields_in_lua();
         for name in record(&full()).keys() {
             assert!(names.contains(&format!("'{name}'")), "{name} is not in {names}");
         }

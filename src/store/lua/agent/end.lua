@@ -33,7 +33,7 @@ if a[4] then
   local f = get(a[4], 'state', 'agent', 'fence')
   if f[1] == 'running' and f[2] == agent and f[3] == a[5] then
     task = a[4]
-    state = end_attempt(task, {cause = ARGV[5], code = ARGV[9], reason = ARGV[6], evidence = ARGV[8]})
+    state = end_attempt(task, {cause = ARGV[5], code = ARGV[9], reason = ARGV[6], evidence = ARGV[8], role = a[3]})
     redis.call('HSET', record, 'last_state', state)
   end
   redis.call('HDEL', record, 'task', 'attempt', 'fence')

@@ -9,7 +9,7 @@ local record = P .. 'agent:' .. ARGV[1]
 local a = redis.pcall('HMGET', record, 'state', 'incarnation', 'restarts')
 if a[2] == ARGV[4] then return 'ok' end
 -- A record that does not read is nobody's: whoever believes it to be its own is refused by the incarnation.
-if AGENT[a[1] or ''] then return refuse(REFUSAL.taken, ARGV[1]) end
+if string.find(AGENT, ' ' .. (a[1] or '') .. '>', 1, true) then return refuse(REFUSAL.taken, ARGV[1]) end
 local restarts = 0
 if a[1] == 'failed' then restarts = number(a[3]) + 1 end
 redis.call('DEL', record, P .. 'wake:agent:' .. ARGV[1])

@@ -20,6 +20,15 @@ local EVENTS_KEPT = 100000
 local RANK = {high = 0, normal = 1, low = 2}
 local OPEN = {blocked = true, ready = true, delayed = true, held = true, running = true}
 
+-- Whether a table of transitions, 'from>to' between spaces, has this one.
+local function allows(transitions, from, to)
+  return string.find(transitions, ' ' .. from .. '>' .. to .. ' ', 1, true)
+end
+
+local function append(list, ...)
+  for _, value in ipairs({...}) do list[#list + 1] = value end
+end
+
 local function refuse(code, detail)
   return redis.error_reply('REFUSED ' .. code .. ' ' .. (detail or ''))
 end
@@ -45,20 +54,21 @@ local function wake(name)
   if redis.call('LLEN', list) == 0 then redis.call('RPUSH', list, '1') end
 end
 
--- One marker per ready task: each wakes one idle agent, not the whole herd.
-local function wake_role(role)
+-- One marker per ready task: each wakes one idle agent, not the whole herd. The two counts are read unless given.
+local function wake_role(role, ready, idle)
   local list = P .. 'wake:role:' .. role
-  local ready = redis.call('ZCARD', P .. 'ready:' .. role)
+  ready = ready or redis.call('ZCARD', P .. 'ready:' .. role)
   if redis.call('LLEN', list) < ready then redis.call('RPUSH', list, '1') end
-  if ready > redis.call('SCARD', P .. 'idle:' .. role) then wake('supervisor') end
+  if ready > (idle or redis.call('SCARD', P .. 'idle:' .. role)) then wake('supervisor') end
 end
 
 -- A place of the role has become free, or somebody who took a marker will not act on it: wakes an idle agent if there
 -- is a task for it.
 local function offer(role)
-  if redis.call('ZCARD', P .. 'ready:' .. role) > 0 and redis.call('SCARD', P .. 'idle:' .. role) > 0 then
-    wake_role(role)
-  end
+  local ready = redis.call('ZCARD', P .. 'ready:' .. role)
+  if ready == 0 then return end
+  local idle = redis.call('SCARD', P .. 'idle:' .. role)
+  if idle > 0 then wake_role(role, ready, idle) end
 end
 
 -- Fields of a task; none of a record that is damaged so much that it is no hash.
@@ -72,11 +82,13 @@ end
 
 -- Whether a record holds what moving it needs. Scripts trust what they wrote; what was damaged since must not stop one
 -- in the middle of its writes, nor hold up what is behind it: it is set aside (task/quarantine.lua).
+-- Also returns its state, role and number of attempts.
 local function is_sound(id)
-  local f = get(id, 'role', 'priority', 'seq', 'number', 'text')
+  local f = get(id, 'role', 'priority', 'seq', 'number', 'text', 'state')
   local attempts = redis.call('TYPE', P .. 'attempts:' .. id).ok
-  return f[1] and RANK[f[2] or ''] and tonumber(f[3]) and f[5] and (f[4] or ''):match('^%d+$') and #f[4] < 10
+  local sound = f[1] and RANK[f[2] or ''] and tonumber(f[3]) and f[5] and (f[4] or ''):match('^%d+$') and #f[4] < 10
     and (attempts == 'list' or attempts == 'none')
+  return sound, f[6], f[1], tonumber(f[4] or '')
 end
 
 -- The last attempt of a task, or an empty one where that does not read.

@@ -8,42 +8,50 @@ local ended = {}
 
 -- The one place where a task changes its state: the record, the structure that matches it, the event.
 -- `score` is the due time of a delayed task and the lease's end of a running one; `code` says why an attempt ended.
-local function move(id, from, to, role, score, agent, reason, data, code)
-  if not (TASK[from] and TASK[from][to]) then error('task ' .. id .. ' may not go from ' .. from .. ' to ' .. to) end
+-- `set` (field, value, ...) and `drop` (field, ...) are further changes to the record, which this writes along with its
+-- own: one command for each instead of several.
+local function move(id, from, to, role, score, agent, reason, data, code, set, drop)
+  if not allows(TASK, from, to) then error('task ' .. id .. ' may not go from ' .. from .. ' to ' .. to) end
   local record = P .. 'task:' .. id
+  set, drop = set or {}, drop or {}
+  append(set, 'state', to, 'since', now)
   redis.call('ZREM', P .. 'state:' .. from, id)
   redis.call('ZADD', P .. 'state:' .. to, score or now, id)
-  redis.call('HSET', record, 'state', to, 'since', now)
   if from == 'ready' then
     redis.call('ZREM', P .. 'ready:' .. role, id)
   elseif from == 'running' then
     redis.call('SREM', P .. 'running:' .. role, id)
     redis.call('ZREM', P .. 'waiting:' .. role, id)
-    redis.call('HDEL', record, 'agent', 'incarnation', 'cancelling', 'cancel_code', 'waiting_until',
-      'asking_until')
+    append(drop, 'agent', 'incarnation', 'cancelling', 'cancel_code', 'waiting_until', 'asking_until')
     offer(role)
   elseif from == 'blocked' then
     redis.call('DEL', P .. 'deps:' .. id)
   elseif from == 'delayed' then
-    redis.call('HDEL', record, 'due_at')
+    append(drop, 'due_at')
   elseif from == 'held' then
-    redis.call('HDEL', record, 'holds')
+    append(drop, 'holds')
   elseif not OPEN[from] then
-    redis.call('HDEL', record, 'ended_at')
+    append(drop, 'ended_at')
   end
+  if to == 'ready' then
+    append(set, 'ready_at', now)
+  elseif to == 'delayed' then
+    append(set, 'due_at', score)
+  elseif not OPEN[to] then
+    append(set, 'ended_at', now)
+  end
+  if #drop > 0 then redis.call('HDEL', record, unpack(drop)) end
+  redis.call('HSET', record, unpack(set))
   event('task.' .. to, id, agent, from, to, reason, data, code)
   if to == 'ready' then
     local f = get(id, 'priority', 'seq')
-    redis.call('HSET', record, 'ready_at', now)
     redis.call('ZADD', P .. 'ready:' .. role, (RANK[f[1]] or RANK.normal) * 1e13 + number(f[2]), id)
     wake_role(role)
   elseif to == 'running' then
     redis.call('SADD', P .. 'running:' .. role, id)
   elseif to == 'delayed' then
-    redis.call('HSET', record, 'due_at', score)
     wake('supervisor')
   elseif not OPEN[to] then
-    redis.call('HSET', record, 'ended_at', now)
     close_questions(id, 'the task has ended as ' .. to)
     fail_unread(id, 'the task has ended as ' .. to)
     -- A dead letter that is removed ended before: whoever waited, depended or counted was told then.
@@ -59,13 +67,19 @@ local function move(id, from, to, role, score, agent, reason, data, code)
   end
 end
 
--- The one place where an agent changes its state.
-local function move_agent(id, from, to, role, task, reason, data, code)
-  if not (AGENT[from] and AGENT[from][to]) then error('agent ' .. id .. ' may not go from ' .. from .. ' to ' .. to) end
+-- The one place where an agent changes its state. `set` is that of `move`; `master` is that field of its record where the
+-- caller has read it.
+local function move_agent(id, from, to, role, task, reason, data, code, set, master)
+  if not allows(AGENT, from, to) then error('agent ' .. id .. ' may not go from ' .. from .. ' to ' .. to) end
   local record = P .. 'agent:' .. id
-  redis.call('HSET', record, 'state', to, 'since', now, 'reason', reason)
+  set = set or {}
+  append(set, 'state', to, 'since', now, 'reason', reason)
+  redis.call('HSET', record, unpack(set))
   -- The master takes no tasks: it must not pass for somebody who could.
-  if to == 'idle' and redis.call('HGET', record, 'master') ~= '1' then redis.call('SADD', P .. 'idle:' .. role, id) end
+  if to == 'idle' then
+    if master == nil then master = redis.call('HGET', record, 'master') end
+    if master ~= '1' then redis.call('SADD', P .. 'idle:' .. role, id) end
+  end
   if from == 'idle' then redis.call('SREM', P .. 'idle:' .. role, id) end
   if to == 'failed' or to == 'stopped' then
     redis.call('SREM', P .. 'agents', id)
@@ -95,7 +109,7 @@ local function accept(id, spec, key, text, context, open, why)
     end
   end
   -- The terms as they are (src/model/task.rs, Spec). Its key is that of the caller, or one of ours.
-  for _, name in ipairs(SPEC) do
+  for _, name in ipairs(spec_fields()) do
     local value = spec[name]
     if type(value) == 'table' then value = #value > 0 and cjson.encode(value) end
     if name ~= 'key' then also(name, value) end
@@ -176,10 +190,9 @@ end
 -- `e` holds: cause; code, finer than the cause, which decides nothing; reason; exit_code and result (JSON), where there
 -- are any; retry_after (ms) and is_exact, as for retry_delay; told, where the holder itself reported, so that the same
 -- report sent again gets the same answer; evidence (JSON), what was known when its agent ended with it; usage (JSON),
--- what it used; account, whose rate limit ended it.
+-- what it used; account, whose rate limit ended it; role, that of its agent's record, where the caller has read it.
 local function end_attempt(id, e)
   local cause, code, reason, usage, account = e.cause, e.code, e.reason, e.usage or '', e.account or ''
-  local record = P .. 'task:' .. id
   local f = get(id, 'role', 'agent', 'failures', 'retries', 'lost', 'lost_max', 'cancelling', 'limited', 'cancel_code')
   if f[7] and cause ~= CAUSE.success then
     cause, code, reason = CAUSE.cancelled, f[9] or CODE.cancelled, f[7]
@@ -191,7 +204,7 @@ local function end_attempt(id, e)
     cause, code, reason = CAUSE.needs_person, CODE.question_open, 'it asks: ' .. asks
   end
   -- A record that was damaged while it ran must not keep its end from being told.
-  local of_agent = f[2] and redis.pcall('HGET', P .. 'agent:' .. f[2], 'role')
+  local of_agent = e.role or f[2] and redis.pcall('HGET', P .. 'agent:' .. f[2], 'role')
   local role = type(of_agent) == 'string' and of_agent or f[1] or ''
   local failures, lost = number(f[3]), number(f[5])
   local limited = cause == CAUSE.rate_limited and number(f[8]) + 1 or 0
@@ -242,29 +255,26 @@ local function end_attempt(id, e)
   if (e.evidence or '') ~= '' then attempt.evidence = e.evidence end
   if usage ~= '' then attempt.usage = usage end
   if attempt.number then redis.call('LSET', P .. 'attempts:' .. id, -1, cjson.encode(attempt)) end
-  redis.call('HSET', record, 'failures', failures, 'lost', lost)
-  if limited > 0 then
-    redis.call('HSET', record, 'limited', limited)
-  else
-    redis.call('HDEL', record, 'limited')
-  end
+  local set, drop = {'failures', failures, 'lost', lost}, {}
+  if limited > 0 then append(set, 'limited', limited) else append(drop, 'limited') end
   -- A success needs no explanation; its attempts have theirs.
   if to == 'succeeded' then
-    redis.call('HDEL', record, 'cause', 'code', 'reason')
+    append(drop, 'cause', 'code', 'reason')
   else
-    redis.call('HSET', record, 'cause', cause, 'code', why_code, 'reason', why)
+    append(set, 'cause', cause, 'code', why_code, 'reason', why)
   end
   if (e.result or '') ~= '' then
-    redis.call('HSET', record, 'result', e.result)
+    append(set, 'result', e.result)
   elseif cause == CAUSE.success then
     -- What an earlier attempt said is not its answer.
-    redis.call('HDEL', record, 'result')
+    append(drop, 'result')
   end
   if to == 'held' then
-    redis.call('HSET', record, 'holds', asks and 'question' or over and 'limit' or 'person')
+    append(set, 'holds', asks and 'question' or over and 'limit' or 'person')
     -- Of a question somebody was told when it was asked.
     if not asks then notice({what = 'held', task = id, text = why}) end
   end
-  move(id, 'running', to, role, due, f[2], why, cjson.encode({cause = cause, attempt = attempt.number}), why_code)
+  move(id, 'running', to, role, due, f[2], why, cjson.encode({cause = cause, attempt = attempt.number}), why_code,
+    set, drop)
   return to
 end

@@ -8,9 +8,12 @@ local a = redis.call('HMGET', P .. 'agent:' .. agent, 'state', 'incarnation', 'r
 if a[2] ~= incarnation or a[1] == 'failed' or a[1] == 'stopped' then return refuse(REFUSAL.stale, agent) end
 
 local function answer(id)
-  local f = get(id, 'number', 'fence')
-  local reply = {id, f[1], f[2]}
-  for _, v in ipairs(redis.call('HGETALL', P .. 'task:' .. id)) do reply[#reply + 1] = v end
+  local reply, record = {id, false, false}, redis.call('HGETALL', P .. 'task:' .. id)
+  for i = 1, #record, 2 do
+    if record[i] == 'number' then reply[2] = record[i + 1] end
+    if record[i] == 'fence' then reply[3] = record[i + 1] end
+    append(reply, record[i], record[i + 1])
+  end
   local questions = redis.pcall('LRANGE', P .. 'questions:' .. id, 0, -1)
   if #questions > 0 then
     reply[#reply + 1] = 'questions'
@@ -61,16 +64,15 @@ if not id then
   return {}
 end
 
-local is = get(id, 'state', 'role')
-if not is_sound(id) or is[1] ~= 'ready' or is[2] ~= role then return refuse(REFUSAL.damaged, id .. ' ' .. role) end
+local sound, state, its_role, attempts = is_sound(id)
+if not sound or state ~= 'ready' or its_role ~= role then return refuse(REFUSAL.damaged, id .. ' ' .. role) end
 
 local fence = redis.call('INCR', P .. 'fence')
-local number = redis.call('HINCRBY', P .. 'task:' .. id, 'number', 1)
-redis.call('HSET', P .. 'task:' .. id, 'agent', agent, 'incarnation', incarnation, 'fence', fence)
+local number = attempts + 1
 redis.call('RPUSH', P .. 'attempts:' .. id,
   cjson.encode({number = number, agent = agent, fence = fence, started_at = now}))
-move(id, 'ready', 'running', role, now + ARGV[3], agent, 'attempt ' .. number .. ' claimed by ' .. agent)
-redis.call('HSET', P .. 'agent:' .. agent, 'task', id, 'attempt', number, 'fence', fence, 'heartbeat_at', now,
-  'progress_at', now)
-move_agent(agent, 'idle', 'busy', role, id, 'claimed ' .. id)
+move(id, 'ready', 'running', role, now + ARGV[3], agent, 'attempt ' .. number .. ' claimed by ' .. agent,
+  nil, nil, {'number', number, 'agent', agent, 'incarnation', incarnation, 'fence', fence})
+move_agent(agent, 'idle', 'busy', role, id, 'claimed ' .. id, nil, nil,
+  {'task', id, 'attempt', number, 'fence', fence, 'heartbeat_at', now, 'progress_at', now})
 return answer(id)

@@ -24,13 +24,19 @@ if f[1] ~= 'running' or f[2] ~= agent or f[3] ~= ARGV[3] or f[4] ~= fence then
   return refuse(REFUSAL.stale, id)
 end
 
+local record = P .. 'agent:' .. agent
+local a = redis.pcall('HMGET', record, 'state', 'incarnation', 'role', 'tasks_done', 'master')
 local state = end_attempt(id, {
   cause = ARGV[5], code = ARGV[14], reason = ARGV[6], exit_code = ARGV[7], result = ARGV[8], retry_after = ARGV[9],
-  told = true, evidence = ARGV[10], usage = ARGV[11], account = ARGV[12], is_exact = ARGV[13] == '1'})
-local a = redis.call('HMGET', P .. 'agent:' .. agent, 'state', 'incarnation', 'role')
+  told = true, evidence = ARGV[10], usage = ARGV[11], account = ARGV[12], is_exact = ARGV[13] == '1',
+  role = a[3]})
 if a[2] == ARGV[3] then
-  redis.call('HDEL', P .. 'agent:' .. agent, 'task', 'attempt', 'fence', unpack(WAIT))
-  if ARGV[5] ~= CAUSE.lost then redis.call('HINCRBY', P .. 'agent:' .. agent, 'tasks_done', 1) end
-  if a[1] == 'busy' then move_agent(agent, 'busy', 'idle', a[3], id, id .. ' ended as ' .. state) end
+  redis.call('HDEL', record, 'task', 'attempt', 'fence', unpack(WAIT))
+  local set = ARGV[5] ~= CAUSE.lost and {'tasks_done', number(a[4]) + 1} or {}
+  if a[1] == 'busy' then
+    move_agent(agent, 'busy', 'idle', a[3], id, id .. ' ended as ' .. state, nil, nil, set, a[5])
+  elseif #set > 0 then
+    redis.call('HSET', record, unpack(set))
+  end
 end
 return {state, '1'}
