@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt::Display};
 
 use crate::{
     error::{Error, Result},
-    model::name::{nearest, printable},
+    model::suggest::{nearest, printable},
 };
 
 /// A value with its line (from 1) in the file.

@@ -38,8 +38,8 @@ pub use crate::drivers::{AgentOptions, DriverKind, Mode};
 use crate::{
     error::{Error, Result},
     model::{
-        name::{nearest, printable},
         retry::RetryPolicy,
+        suggest::{nearest, printable},
     },
 };
 

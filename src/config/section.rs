@@ -8,9 +8,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::diagnostics::{At, Diagnostics, dotted};
 use crate::model::{
-    duration,
-    name::{nearest, printable},
-    size,
+    duration, size,
+    suggest::{nearest, printable},
 };
 
 /// What is collected while a file is read.

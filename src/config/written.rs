@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     drivers::{DriverKind, Mode},
-    model::{name, socket},
+    model::{name, socket, suggest},
 };
 
 /// A shorter heartbeat has no use: the supervisor checks leases about this often.
@@ -265,7 +265,7 @@ fn words(list: Option<At<Vec<At<String>>>>) -> Option<At<Vec<String>>> {
 fn word(text: &str) -> Result<&str, String> {
     match filled(text)? {
         text if text.starts_with('-') => {
-            Err(format!("'{}' looks like an option; options go into args", name::printable(text)))
+            Err(format!("'{}' looks like an option; options go into args", suggest::printable(text)))
         }
         text => Ok(text),
     }
@@ -283,11 +283,11 @@ fn agent_program(text: &str) -> Result<DriverKind, String> {
     let known = text.parse().ok().filter(|kind: &DriverKind| kind.program().is_some());
     known.ok_or_else(|| {
         let names = agent_names();
-        let meant = name::nearest(text, names.iter().copied())
+        let meant = suggest::nearest(text, names.iter().copied())
             .map_or(String::new(), |name| format!("; did you mean '{name}'?"));
         format!(
             "'{}' is no agent program that orch knows; there are {}{meant}",
-            name::printable(text),
+            suggest::printable(text),
             names.join(", ")
         )
     })
@@ -298,7 +298,7 @@ fn on_denial(text: &str) -> Result<bool, String> {
     match text {
         "hold" => Ok(true),
         "accept" => Ok(false),
-        _ => Err(format!("'{}' is neither \"hold\" nor \"accept\"", name::printable(text))),
+        _ => Err(format!("'{}' is neither \"hold\" nor \"accept\"", suggest::printable(text))),
     }
 }
 
@@ -306,7 +306,7 @@ fn mode(text: &str) -> Result<Mode, String> {
     match text {
         "headless" => Ok(Mode::Headless),
         "interactive" => Ok(Mode::Interactive),
-        _ => Err(format!("'{}' is neither \"headless\" nor \"interactive\"", name::printable(text))),
+        _ => Err(format!("'{}' is neither \"headless\" nor \"interactive\"", suggest::printable(text))),
     }
 }
 
@@ -326,7 +326,7 @@ fn redis_address(text: &str) -> Result<String, String> {
 
 /// Checks what `tmux -L` (a name) or `tmux -S` (a path) accepts.
 fn socket(text: &str) -> Result<String, String> {
-    let shown = name::printable(text);
+    let shown = suggest::printable(text);
     if text.is_empty() || text == "." || text == ".." || text.chars().any(char::is_control) {
         return Err(format!("'{shown}' is neither a socket's name nor its absolute path"));
     }
@@ -359,13 +359,13 @@ fn command_word(text: &str) -> Result<(), String> {
 /// Checks an environment variable (environ(7)). The variables `ORCH_...` identify an agent, so no role may set them.
 fn variable(name: &str, value: &str) -> Result<(), String> {
     if name.is_empty() || name.contains(['=', '\0']) {
-        return Err(format!("'{}' can't name an environment variable", name::printable(name)));
+        return Err(format!("'{}' can't name an environment variable", suggest::printable(name)));
     }
     if value.contains('\0') {
         return Err("its value contains a NUL".to_owned());
     }
     if name.starts_with("ORCH_") {
-        return Err(format!("orch sets the variables ORCH_... itself; rename '{}'", name::printable(name)));
+        return Err(format!("orch sets the variables ORCH_... itself; rename '{}'", suggest::printable(name)));
     }
     Ok(())
 }

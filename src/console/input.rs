@@ -1,6 +1,6 @@
 //! What a typed line means. Pure.
 
-use crate::model::{id::TaskId, name};
+use crate::model::{id::TaskId, suggest};
 
 /// Every command: its word, its argument, and what it does. Used by `/help`, completion and "did you mean".
 pub(super) const COMMANDS: &[(&str, &str, &str)] = &[
@@ -81,9 +81,9 @@ pub(super) fn parse(line: &str, roles: &Roles) -> Input {
 fn to_role(role: &str, text: &str, roles: &Roles) -> Input {
     if !roles.names.iter().any(|r| r == role) {
         let names = || roles.names.iter().map(String::as_str);
-        let near = name::nearest(role, names()).map(|n| format!("did you mean @{n}? ")).unwrap_or_default();
+        let near = suggest::nearest(role, names()).map(|n| format!("did you mean @{n}? ")).unwrap_or_default();
         let list = names().map(|n| format!("@{n}")).collect::<Vec<_>>().join(" ");
-        return Input::Mistake(format!("there is no role '{}': {near}the roles are {list}", name::printable(role)));
+        return Input::Mistake(format!("there is no role '{}': {near}the roles are {list}", suggest::printable(role)));
     }
     if text.is_empty() {
         return Input::Mistake(format!("write the task after the role: @{role} what is to be done"));
@@ -95,13 +95,13 @@ fn to_command(word: &str, rest: &str, roles: &Roles) -> Input {
     let words: Vec<&str> = rest.split_whitespace().collect();
     let lower = word.to_ascii_lowercase();
     let Some((command, argument, _)) = COMMANDS.iter().find(|(known, ..)| *known == lower) else {
-        let near = name::nearest(&lower, COMMANDS.iter().map(|(known, ..)| *known));
+        let near = suggest::nearest(&lower, COMMANDS.iter().map(|(known, ..)| *known));
         let near = near.map(|n| format!("did you mean /{n}? ")).unwrap_or_default();
         let default = &roles.default;
         return Input::Mistake(format!(
             "there is no command '/{}': {near}/help lists them; to delegate this text as it is: @{default} /{} ...",
-            name::printable(word),
-            name::printable(word)
+            suggest::printable(word),
+            suggest::printable(word)
         ));
     };
     let fits = match *argument {

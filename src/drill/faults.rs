@@ -2,7 +2,7 @@
 
 use crate::{
     error::{Error, Result},
-    model::name::nearest,
+    model::suggest::nearest,
     store::disturb::Disturbance,
 };
 
@@ -132,7 +132,7 @@ pub fn select(words: &[String]) -> Result<Vec<&'static Fault>> {
         let groups = ["kill", "stop", "redis", "tmux", "people", "all", "none"];
         let names = FAULTS.iter().map(|f| f.name).chain(groups);
         let meant = nearest(word, names).map_or(String::new(), |near| format!("did you mean '{near}'? "));
-        return Err(Error::usage(format!("there is no fault '{}'", crate::model::name::printable(word)))
+        return Err(Error::usage(format!("there is no fault '{}'", crate::model::suggest::printable(word)))
             .hint(format!("{meant}orch drill --list shows all")));
     }
     let named = |f: &&Fault| words.iter().any(|w| w == "all" || w == f.name || f.groups.contains(&w.as_str()));

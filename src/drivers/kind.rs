@@ -9,7 +9,7 @@ use super::{
     manifest::Manifest,
     options::{AgentOptions, Key},
 };
-use crate::model::name::{nearest, printable};
+use crate::model::suggest::{nearest, printable};
 
 /// Declares the drivers, one per line: `Claude => claude,` is the module `claude` (a file beside this one) with the unit
 /// struct `Claude`, which implements [`Driver`](super::Driver) and is called `claude` in sessions.toml.

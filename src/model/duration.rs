@@ -1,11 +1,12 @@
-//! Durations as people write them: `500ms`, `90s`, `5m`, `2h`, `7d`. A bare number is refused: its unit would be a guess.
+//! Durations as people write them: `500ms`, `90s`, `5m`, `2h`, `7d`. A bare number is rejected: its unit would have to
+//! be guessed.
 
 use std::time::Duration;
 
-/// Reads `90s`, `5m`, `1h30m`, `1.5h`; never a number without its unit.
+/// Parses `90s`, `5m`, `1h30m`, `1.5h`. A number needs a unit.
 ///
 /// # Errors
-/// A sentence that shows how it is written.
+/// A message that describes the accepted forms.
 pub fn parse(text: &str) -> Result<Duration, String> {
     let bad = || format!("'{text}' is not a duration: write a number with its unit, such as 500ms, 90s, 5m, 2h or 7d");
     let mut rest = text.trim();
@@ -29,14 +30,14 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         total_ms += number * factor;
         rest = rest[unit_len..].trim_start();
     }
-    // Ten years: beyond it a typing mistake is likelier than a request, and sums of milliseconds stay exact.
+    // Ten years: a longer duration is more likely a typing mistake, and the limit keeps sums of milliseconds exact.
     if total_ms > 10.0 * 366.0 * 86_400_000.0 {
         return Err(format!("'{text}' is longer than ten years"));
     }
     Ok(Duration::from_millis(total_ms.round() as u64))
 }
 
-/// The shortest exact-enough form for people: `850ms`, `4.2s`, `3m20s`, `2h05m`, `3d4h`.
+/// Formats a duration for people, rounded to a short form: `850ms`, `4.2s`, `3m20s`, `2h05m`, `3d4h`.
 pub fn human(d: Duration) -> String {
     let ms = d.as_millis() as u64;
     let s = ms / 1000;

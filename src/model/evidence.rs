@@ -1,4 +1,4 @@
-//! What was known when an agent's end was recorded, and the rule that decided it: what `orch why` explains it from.
+//! The evidence recorded with an agent's end, and the rule that decided it. `orch why` explains the end from it.
 
 use std::time::Duration;
 
@@ -7,63 +7,63 @@ use serde::{Deserialize, Serialize};
 use super::{duration::human, time::Timestamp, words};
 
 words! {
-    /// The rule by which an agent ended. The words are stable; the bound beside them may be configured.
+    /// The rule by which an agent ended. The words are stable; the bound that is recorded with them may be configured.
     Rule: "rule" {
         /// Its runner's process was gone.
         ProcessGone = "process_gone",
-        /// The machine was started anew since.
+        /// The machine has been restarted since.
         Boot = "boot",
-        /// Its session was recorded, and not opened in time: the supervisor died in between.
+        /// Its session was recorded, but not opened in time: the supervisor died in between.
         Open = "open",
-        /// tmux, or the disk, refused what its session needs.
+        /// tmux or the disk refused an operation that its session requires.
         NotOpened = "not_opened",
         /// Its runner did not report in time.
         Start = "start",
-        /// It was told to end, and did not in time.
+        /// It was asked to end, and did not in time.
         Leave = "leave",
         /// No heartbeat for longer than the lease.
         Lease = "lease",
-        /// No sign of progress for longer than its role's stall_timeout.
+        /// No progress for longer than its role's stall_timeout.
         StallTimeout = "stall_timeout",
-        /// It was told to end, and did.
+        /// It was asked to end, and did.
         Requested = "told",
-        /// Its tmux session was closed under it.
+        /// Its tmux session was closed while it ran.
         SessionClosed = "session_closed",
-        /// Its runner was sent SIGTERM.
+        /// Its runner received SIGTERM.
         Terminated = "terminated",
-        /// It had done as many tasks as its role wants of one agent.
+        /// It had finished the number of tasks after which its role replaces an agent.
         TasksPerAgent = "tasks_per_agent",
-        /// Its program can't run.
+        /// Its program cannot run.
         Broken = "broken",
-        /// The attempt's program was ended by a signal, or nobody knows how; the agent goes on.
+        /// The attempt's program was ended by a signal, or its exit status is unknown; the agent continues.
         ProgramKilled = "program_killed",
-        /// The attempt's program used more than its role may; the agent goes on.
+        /// The attempt's program used more than its role permits; the agent continues.
         OverLimit = "over_limit",
     }
 }
 
 words! {
-    /// Who saw an agent end.
+    /// The observer of an agent's end.
     Observer: "observer" {
         /// The supervisor, from outside.
         Supervisor = "supervisor",
-        /// The agent's own runner, which said so.
+        /// The agent's own runner, which reported it.
         Runner = "runner",
     }
 }
 
 words! {
-    /// How a process was found.
+    /// The state in which a process was found.
     ProcessState: "process state" {
         /// It runs or sleeps.
         Alive = "alive",
         /// A signal stopped it.
         Stopped = "stopped",
-        /// It hangs in the kernel, mostly on a disk.
+        /// It is blocked in the kernel, usually by a disk.
         Stuck = "stuck",
         /// It has ended, and its parent has not collected its exit status.
         Zombie = "zombie",
-        /// There is no such process any more.
+        /// The process no longer exists.
         Gone = "gone",
         /// It is on another machine.
         Elsewhere = "elsewhere",
@@ -73,36 +73,36 @@ words! {
 }
 
 words! {
-    /// What tmux said of an agent's session.
+    /// The result of asking tmux for an agent's session.
     SessionState: "session state" {
-        /// It was there.
+        /// It existed.
         There = "there",
-        /// It was not.
+        /// It did not exist.
         Gone = "gone",
-        /// tmux did not answer, which says nothing about its sessions.
+        /// tmux did not answer, which proves nothing about its sessions.
         Unknown = "unknown",
     }
 }
 
-/// A runner's process, as it was found.
+/// A runner's process, as observed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProcessSeen {
-    /// Its number, if one was recorded.
+    /// Its pid, if one was recorded.
     pub pid: Option<u32>,
-    /// What it did.
+    /// Its state.
     pub state: ProcessState,
-    /// The kernel's letter for it: `S`, `T`, `Z`...
+    /// The kernel's state letter: `S`, `T`, `Z`...
     pub letter: Option<char>,
-    /// How that is known, in words.
+    /// The source of the observation, in words.
     pub known_by: String,
 }
 
-/// The last that an attempt's program printed.
+/// The last output of an attempt's program.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LastOutput {
-    /// When its last piece came.
+    /// The time of its last piece.
     pub at: Timestamp,
-    /// Its last line or two, safe for a terminal and cut.
+    /// Its last one or two lines, safe for a terminal and shortened.
     pub text: String,
 }
 
@@ -111,44 +111,44 @@ pub struct LastOutput {
 pub struct Evidence {
     /// The rule that decided.
     pub rule: Rule,
-    /// Its bound, if it has one.
+    /// The rule's bound, if it has one.
     pub bound_ms: Option<u64>,
-    /// What exceeded the bound.
+    /// The measured value that exceeded the bound.
     pub measured_ms: Option<u64>,
-    /// Who saw it.
+    /// Who observed it.
     pub by: Observer,
-    /// Which agent.
+    /// The agent.
     pub agent: String,
-    /// In which state the agent was.
+    /// The agent's state.
     pub state: Option<super::agent::AgentState>,
-    /// How long ago its last heartbeat came.
+    /// Age of its last heartbeat.
     pub heartbeat_age_ms: Option<u64>,
-    /// How much of that counted: what was silent during a break of Redis or of the machine does not.
+    /// The part of that age which counted: silence during an interruption of Redis or of the machine does not.
     pub silence_ms: Option<u64>,
-    /// For how long all had been there without a break.
+    /// For how long Redis, the supervisor and the machine had been available without interruption.
     pub undisturbed_ms: Option<u64>,
-    /// How long ago its program last showed a sign of progress.
+    /// Age of its program's last progress.
     pub progress_age_ms: Option<u64>,
     /// Its runner.
     pub process: Option<ProcessSeen>,
     /// Its tmux session.
     pub session: Option<SessionState>,
-    /// How old that look at tmux was.
+    /// Age of the observation of tmux.
     pub session_age_ms: Option<u64>,
-    /// The last that its program printed; `null` where it had printed nothing, or had no task.
+    /// The last output of its program; `null` if it had printed nothing, or had no task.
     pub last_output: Option<LastOutput>,
-    /// Whether a report of its runner lay on disk that Redis had not heard.
+    /// Whether a report of its runner was on disk that Redis had not acknowledged.
     pub report_on_disk: Option<bool>,
-    /// When the lease of its attempt ended, or would have.
+    /// When the lease of its attempt expired, or would have.
     pub lease_ends_at: Option<Timestamp>,
-    /// When all this was seen.
+    /// The time of the observation.
     pub at: Option<Timestamp>,
-    /// Its runner's own words, where it said goodbye.
+    /// The runner's own reason, if it reported its end.
     pub said: Option<String>,
 }
 
 impl Evidence {
-    /// A rule, and nothing more yet.
+    /// Creates evidence with a rule and nothing else yet.
     pub fn of(rule: Rule, by: Observer, agent: &str) -> Self {
         Evidence {
             rule,
@@ -172,18 +172,18 @@ impl Evidence {
         }
     }
 
-    /// With the bound of the rule, and what exceeded it.
+    /// Adds the bound of the rule, and the value that exceeded it.
     pub fn beyond(self, bound: Duration, measured: Duration) -> Self {
         Evidence { bound_ms: Some(ms(bound)), measured_ms: Some(ms(measured)), ..self }
     }
 
-    /// Each fact with its name, for people; the rule first.
+    /// Returns each fact with its name, for people; the rule first.
     pub fn facts(&self) -> Vec<(&'static str, String)> {
         let mut facts = vec![("rule", self.rule_in_words())];
         let mut add = |name, fact: Option<String>| facts.extend(fact.map(|fact| (name, fact)));
         add("seen by", Some(self.observer()));
         add("heartbeat", self.heartbeat_age_ms.map(|age| self.heartbeat(age)));
-        let progress = |age| format!("its program's last sign of progress came {} before", words_of(age));
+        let progress = |age| format!("its program last made progress {} before", words_of(age));
         add("progress", self.progress_age_ms.map(progress));
         add("process", self.process.as_ref().map(process));
         add("session", self.session.map(|session| self.session(session)));
@@ -191,8 +191,8 @@ impl Evidence {
         add(
             "report",
             self.report_on_disk.map(|there| match there {
-                true => "its runner's report lay on disk; it was told in its place".to_owned(),
-                false => "none of its runner lay on disk".to_owned(),
+                true => "its runner's report was on disk, and was delivered instead".to_owned(),
+                false => "its runner had left none on disk".to_owned(),
             }),
         );
         add("lease", self.lease_ends_at.zip(self.at).map(|(end, now)| lease(end, now)));
@@ -204,20 +204,22 @@ impl Evidence {
         let bound = self.bound_ms.map_or_else(|| "its time".to_owned(), words_of);
         let meaning = match self.rule {
             Rule::ProcessGone => "its runner's process was gone".to_owned(),
-            Rule::Boot => "the machine was started anew".to_owned(),
+            Rule::Boot => "the machine was restarted".to_owned(),
             Rule::Open => format!("its session was not opened within {bound}"),
             Rule::NotOpened => "its session could not be opened".to_owned(),
             Rule::Start => format!("its runner did not report within {bound}"),
-            Rule::Leave => format!("it was told to end, and did not within {bound}"),
+            Rule::Leave => format!("it was asked to end, and did not within {bound}"),
             Rule::Lease => format!("no heartbeat for longer than the lease of {bound}"),
-            Rule::StallTimeout => format!("no sign of progress for longer than {bound}"),
-            Rule::Requested => "it was told to end, and did".to_owned(),
-            Rule::SessionClosed => "its tmux session was closed under it".to_owned(),
-            Rule::Terminated => "its runner was sent SIGTERM".to_owned(),
-            Rule::TasksPerAgent => "it had done as many tasks as its role wants of one agent".to_owned(),
-            Rule::Broken => "its program can't run".to_owned(),
-            Rule::OverLimit => "its program used more than its role may, and was ended; the agent goes on".to_owned(),
-            Rule::ProgramKilled => "its program was ended, and not by itself; the agent goes on".to_owned(),
+            Rule::StallTimeout => format!("no progress for longer than {bound}"),
+            Rule::Requested => "it was asked to end, and did".to_owned(),
+            Rule::SessionClosed => "its tmux session was closed while it ran".to_owned(),
+            Rule::Terminated => "its runner received SIGTERM".to_owned(),
+            Rule::TasksPerAgent => "it had finished the number of tasks set by tasks_per_agent".to_owned(),
+            Rule::Broken => "its program cannot run".to_owned(),
+            Rule::OverLimit => {
+                "its program used more than its role permits, and was ended; the agent continues".to_owned()
+            }
+            Rule::ProgramKilled => "its program was killed; the agent continues".to_owned(),
         };
         let measured = self.measured_ms.map(|m| format!("; it was {}", words_of(m))).unwrap_or_default();
         format!("{name}: {meaning}{measured}")
@@ -238,13 +240,13 @@ impl Evidence {
     fn heartbeat(&self, age: u64) -> String {
         let counted = match self.silence_ms {
             Some(silence) if silence < age => format!(
-                "; {} of it count, since all had been there without a break for {}",
+                "; {} of it count, because nothing had been interrupted for {}",
                 words_of(silence),
                 words_of(self.undisturbed_ms.unwrap_or(silence))
             ),
             _ => String::new(),
         };
-        format!("the last one came {} before{counted}", words_of(age))
+        format!("the last one arrived {} before{counted}", words_of(age))
     }
 
     fn session(&self, session: SessionState) -> String {
@@ -253,9 +255,9 @@ impl Evidence {
             _ => String::new(),
         };
         match session {
-            SessionState::There => format!("its tmux session was there{age}"),
+            SessionState::There => format!("its tmux session existed{age}"),
             SessionState::Gone => format!("its tmux session was gone{age}"),
-            SessionState::Unknown => format!("nobody knows: tmux did not answer{age}"),
+            SessionState::Unknown => format!("unknown: tmux did not answer{age}"),
         }
     }
 
@@ -271,7 +273,7 @@ fn process(seen: &ProcessSeen) -> String {
     let letter = seen.letter.map(|l| format!(" ({l})")).unwrap_or_default();
     let known_by = &seen.known_by;
     match seen.state {
-        ProcessState::Unrecorded => format!("no process of its was recorded ({known_by})"),
+        ProcessState::Unrecorded => format!("its process was not recorded ({known_by})"),
         ProcessState::Elsewhere => format!("{who} is on another machine ({known_by})"),
         state => format!("{who} was {state}{letter}, known by {known_by}"),
     }
@@ -279,8 +281,8 @@ fn process(seen: &ProcessSeen) -> String {
 
 fn lease(end: Timestamp, now: Timestamp) -> String {
     match now.since(end) {
-        Duration::ZERO => format!("that of its attempt would have held for another {}", human(end.since(now))),
-        past => format!("that of its attempt had ended {} before", human(past)),
+        Duration::ZERO => format!("the lease of its attempt would have lasted for another {}", human(end.since(now))),
+        past => format!("the lease of its attempt had expired {} before", human(past)),
     }
 }
 
@@ -297,7 +299,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn evidence_reads_back_and_is_told_fact_by_fact() {
+    fn evidence_round_trips_and_lists_its_facts() {
         let evidence = Evidence {
             heartbeat_age_ms: Some(40_000),
             silence_ms: Some(31_000),
@@ -324,19 +326,18 @@ mod tests {
             [
                 "rule: lease: no heartbeat for longer than the lease of 30s; it was 31s",
                 "seen by: the supervisor, at 1970-01-01T00:01:40.000Z",
-                "heartbeat: the last one came 40s before; 31s of it count, since all had been there without a break \
-                 for 31s",
+                "heartbeat: the last one arrived 40s before; 31s of it count, because nothing had been interrupted for 31s",
                 "process: its runner, pid 7, was stopped (T), known by /proc/7/stat",
-                "session: nobody knows: tmux did not answer",
+                "session: unknown: tmux did not answer",
                 "output: its program printed last 40s before: one / two",
-                "report: none of its runner lay on disk",
-                "lease: that of its attempt had ended 1.0s before",
+                "report: its runner had left none on disk",
+                "lease: the lease of its attempt had expired 1.0s before",
             ]
         );
     }
 
     #[test]
-    fn every_rule_says_what_it_means() {
+    fn every_rule_has_an_explanation() {
         for rule in Rule::ALL {
             let told = Evidence::of(*rule, Observer::Runner, "shell-1").facts();
             assert!(

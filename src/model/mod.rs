@@ -26,6 +26,7 @@ pub mod refusal;
 pub mod retry;
 pub mod size;
 pub mod socket;
+pub mod suggest;
 pub mod task;
 pub mod text;
 pub mod time;

@@ -1,28 +1,30 @@
-//! Names that people write and orch puts into tmux targets, Redis keys and paths: which are good, and which was meant.
+//! Checks names that users write and orch uses in tmux targets, Redis keys and paths.
 //!
-//! A name that has passed [`check`] needs no quoting anywhere: it can't end a tmux command, match as a prefix pattern,
-//! or leave its folder.
+//! A name that has passed [`check`] needs no quoting anywhere: it cannot end a tmux command, match as a prefix
+//! pattern, or leave its folder.
+
+use super::suggest::printable;
 
 /// The longest name of an agent or a session.
 pub const MAX: usize = 48;
 /// The longest name of a role: an agent's name (`sonnet-1`) and the master's session (`opus-master`) are the role's
-/// name and a little more, and still have to fit [`MAX`].
+/// name plus a suffix, and must fit [`MAX`].
 pub const MAX_ROLE: usize = 40;
 /// The longest namespace.
 pub const MAX_NAMESPACE: usize = 64;
 
-/// Whether `text` can name an agent or a session: `^[a-z][a-z0-9-]{0,47}$`.
+/// Checks that `text` can name an agent or a session: `^[a-z][a-z0-9-]{0,47}$`.
 ///
 /// # Errors
-/// A sentence that says what a name looks like.
+/// A message that describes a valid name.
 pub fn check(text: &str) -> Result<(), String> {
     check_up_to(text, MAX)
 }
 
-/// Whether `text` can name a role: as [`check`], but at most [`MAX_ROLE`] characters.
+/// Checks that `text` can name a role: as [`check`], but at most [`MAX_ROLE`] characters.
 ///
 /// # Errors
-/// A sentence that says what a name looks like.
+/// A message that describes a valid name.
 pub fn check_role(text: &str) -> Result<(), String> {
     check_up_to(text, MAX_ROLE)
 }
@@ -40,11 +42,11 @@ fn check_up_to(text: &str, max: usize) -> Result<(), String> {
     ))
 }
 
-/// Whether `text` can be a namespace: `^[a-z0-9][a-z0-9._-]{0,63}$`. Braces are out because a namespace is the hash
-/// tag of its Redis keys, slashes because it names a folder.
+/// Checks that `text` can be a namespace: `^[a-z0-9][a-z0-9._-]{0,63}$`. Braces are excluded because a namespace is
+/// the hash tag of its Redis keys, slashes because it names a folder.
 ///
 /// # Errors
-/// A sentence that says what a namespace looks like, and the nearest one that is good.
+/// A message that describes a valid namespace, and suggests the most similar one.
 pub fn check_namespace(text: &str) -> Result<(), String> {
     let good = text.len() <= MAX_NAMESPACE
         && text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
@@ -64,8 +66,8 @@ pub fn check_namespace(text: &str) -> Result<(), String> {
     Err(sentence)
 }
 
-/// The nearest good namespace to any text, at most `max` bytes: `My Shop!` becomes `my-shop`. Empty where nothing of
-/// the text can stay.
+/// Returns the valid namespace that is most similar to a text, at most `max` bytes: `My Shop!` becomes `my-shop`.
+/// Empty if no character of the text can be used.
 pub fn slug(text: &str, max: usize) -> String {
     let mut slug = String::new();
     for c in text.chars() {
@@ -81,31 +83,6 @@ pub fn slug(text: &str, max: usize) -> String {
     }
     slug.truncate(slug.trim_end_matches(['.', '_', '-']).len());
     slug
-}
-
-/// The one of `candidates` that `word` was most likely meant to be, if any is near: at most a third of its letters
-/// may be wrong, missing or swapped.
-pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    // A longer word is no slip of the finger, and comparing costs its length times the candidate's.
-    if word.len() > MAX_NAMESPACE {
-        return None;
-    }
-    candidates
-        .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
-        .filter(|(distance, candidate)| distance * 3 <= candidate.len().max(word.len()))
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
-}
-
-/// `text` as it may stand in a message: short, and without characters that move a terminal's cursor.
-pub fn printable(text: &str) -> String {
-    const SHOWN: usize = 60;
-    let mut shown: String = text.chars().take(SHOWN).flat_map(char::escape_debug).collect();
-    if text.chars().nth(SHOWN).is_some() {
-        shown.push('…');
-    }
-    shown
 }
 
 #[cfg(test)]
@@ -139,21 +116,6 @@ mod tests {
             assert!(check_namespace(bad).is_err(), "{bad}");
         }
         assert!(!check_namespace("!").unwrap_err().contains("did you mean"));
-    }
-
-    #[test]
-    fn nearest_needs_to_be_near() {
-        let keys = ["idle_timeout", "task_timeout", "min", "max"];
-        assert_eq!(nearest("idle_timout", keys), Some("idle_timeout"));
-        assert_eq!(nearest("mni", keys), Some("min"));
-        assert_eq!(nearest("colour", keys), None);
-        assert_eq!(nearest(&"x".repeat(1 << 20), keys), None);
-    }
-
-    #[test]
-    fn messages_stay_on_their_line() {
-        assert_eq!(printable("a\x1b[2J\nb"), "a\\u{1b}[2J\\nb");
-        assert_eq!(printable(&"x".repeat(61)).chars().count(), 61);
     }
 
     proptest! {

@@ -1,13 +1,13 @@
-//! Amounts of memory and output as people write them: `512K`, `100M`, `4G`. A bare number is refused: its unit would be
-//! a guess.
+//! Amounts of memory and output as people write them: `512K`, `100M`, `4G`. A bare number is rejected: its unit would
+//! have to be guessed.
 
-/// Each unit with what it stands for in bytes, the largest first.
+/// Each unit with its size in bytes, largest first.
 const UNITS: [(char, u64); 4] = [('T', 1 << 40), ('G', 1 << 30), ('M', 1 << 20), ('K', 1 << 10)];
 
-/// Reads `512K`, `100M`, `1.5G`, `2T`, in powers of 1024; never a number without its unit, but for `0`. In bytes.
+/// Parses `512K`, `100M`, `1.5G`, `2T`, in powers of 1024, into bytes. A number needs a unit, except `0`.
 ///
 /// # Errors
-/// A sentence that shows how it is written.
+/// A message that describes the accepted forms.
 pub fn parse(text: &str) -> Result<u64, String> {
     let bad = || format!("'{text}' is not a size: write a number with its unit, such as 512K, 100M or 4G");
     let trimmed = text.trim();
@@ -20,14 +20,14 @@ pub fn parse(text: &str) -> Result<u64, String> {
         return Err(bad());
     }
     let bytes = number.parse::<f64>().map_err(|_| bad())? * unit as f64;
-    // A typing mistake is likelier than such a machine, and sums stay far from the end of the numbers.
+    // A larger size is more likely a typing mistake, and the limit keeps sums far from overflow.
     if bytes > (1u64 << 50) as f64 {
         return Err(format!("'{text}' is more than 1024T"));
     }
     Ok(bytes.round() as u64)
 }
 
-/// The shortest exact-enough form for people: `900 bytes`, `120 MiB`, `1.5 GiB`.
+/// Formats a size for people, rounded to a short form: `900 bytes`, `120 MiB`, `1.5 GiB`.
 pub fn human(bytes: u64) -> String {
     let Some((letter, unit)) = UNITS.into_iter().find(|(_, unit)| bytes >= *unit) else {
         return format!("{bytes} bytes");

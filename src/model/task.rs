@@ -1,4 +1,4 @@
-//! A task: its states and their one table, its attempts, its result. The types serialize to DESIGN section 6.
+//! A task: its states and their one table, its attempts, its result. The types serialize to the documented JSON of a task.
 
 use std::collections::BTreeMap;
 

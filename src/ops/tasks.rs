@@ -5,7 +5,7 @@ use crate::{
     error::{Error, Result},
     model::{
         id::TaskId,
-        name,
+        name, suggest,
         task::{TaskDetail, TaskState},
         text::one_line,
     },
@@ -146,8 +146,8 @@ pub(super) fn no_task(id: &TaskId) -> Error {
 
 /// There is no such agent.
 pub(super) fn no_agent<'a>(id: &str, living: impl Iterator<Item = &'a str> + Clone) -> Error {
-    let error = Error::not_found(format!("there is no agent {}", name::printable(id)));
-    match (name::nearest(id, living.clone()), living.clone().next()) {
+    let error = Error::not_found(format!("there is no agent {}", suggest::printable(id)));
+    match (suggest::nearest(id, living.clone()), living.clone().next()) {
         (Some(near), _) => error.hint(format!("did you mean {near}? list them with: orch agents")),
         (None, Some(_)) => error.hint(format!("these live: {}", living.collect::<Vec<_>>().join(", "))),
         (None, None) => error.hint("none lives: orch status says whether orch runs, orch spawn ROLE asks for one"),

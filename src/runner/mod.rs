@@ -68,7 +68,7 @@ struct Agent {
 enum Leave {
     /// A directive requested it.
     Requested(String),
-    /// Its tmux session was closed under it.
+    /// Its tmux session was closed while it ran.
     SessionClosed,
     /// The runner received SIGTERM.
     Terminated,
@@ -85,9 +85,9 @@ impl Leave {
         match self {
             Leave::Requested(reason) | Leave::Broken(reason) => reason.clone(),
             Leave::SessionClosed => "crashed: its tmux session was closed".into(),
-            Leave::Terminated => "its runner was sent SIGTERM".into(),
+            Leave::Terminated => "its runner received SIGTERM".into(),
             Leave::Done(n) => format!("it has done {} (tasks_per_agent)", count(*n, "task", "tasks")),
-            Leave::DeclaredLost => "it was given up by the supervisor".into(),
+            Leave::DeclaredLost => "the supervisor declared it lost".into(),
         }
     }
 }

@@ -79,7 +79,7 @@ fn a_killed_runner_is_explained_by_its_process() {
     assert!(["gone", "zombie"].contains(&state), "{evidence:#}");
     assert_eq!(evidence["last_output"], Value::Null, "it had printed nothing");
     assert!(evidence["lease_ends_at"].is_string(), "{evidence:#}");
-    assert!(why.contains("would have held for another"), "{why}");
+    assert!(why.contains("would have lasted for another"), "{why}");
     world.stop_and_check_nothing_left();
 }
 
@@ -92,7 +92,7 @@ fn a_program_that_stalls_is_explained_by_its_progress() {
     assert_eq!((&evidence["process"]["state"], &evidence["session"]), (&"alive".into(), &"there".into()));
     assert!(evidence["heartbeat_age_ms"].as_u64().unwrap() < 5_000, "its runner was well: {evidence:#}");
     assert_eq!(evidence["last_output"]["text"], "no newline");
-    assert!(why.contains("stall_timeout: no sign of progress for longer than 1.0s"), "{why}");
+    assert!(why.contains("stall_timeout: no progress for longer than 1.0s"), "{why}");
     world.orch(&["cancel", &task]).ok();
     world.stop_and_check_nothing_left();
 }
@@ -118,7 +118,7 @@ fn a_closed_session_and_a_killed_program_are_reported_by_the_runner() {
     let closed = attempt(2);
     assert_eq!(closed["rule"], "session_closed", "{closed:#}");
     let why = world.orch(&["why", &task]).ok();
-    assert!(why.contains("session_closed: its tmux session was closed under it"), "{why}");
+    assert!(why.contains("session_closed: its tmux session was closed while it ran"), "{why}");
     world.orch(&["cancel", &task]).ok();
     world.stop_and_check_nothing_left();
 }

@@ -73,8 +73,8 @@ fn zombies_alone_are_reaped() {
 }
 
 #[test]
-fn who_is_kept_is_neither_ended_nor_reaped() {
-    alone("who_is_kept_is_neither_ended_nor_reaped", || {
+fn a_kept_process_is_neither_ended_nor_reaped() {
+    alone("a_kept_process_is_neither_ended_nor_reaped", || {
         let mut over = Command::new("/bin/sh").args(["-c", "exit 7"]).spawn().expect("/bin/sh");
         let over_id = ProcessId::of(over.id()).expect("not reaped");
         eventually("a zombie", || !over_id.is_alive());

@@ -331,7 +331,7 @@ evidence of the end of attempt 2 (sonnet-1):
   rule     process_gone: its runner's process was
            gone
   seen by  the supervisor, when it was busy
-  report   none of its runner lay on disk
+  report   its runner had left none on disk
 ",
     );
 }
