@@ -19,11 +19,11 @@ words! {
         Idle = "idle",
         /// Works on a task.
         Busy = "busy",
-        /// Was told to end.
+        /// Was asked to end.
         Stopping = "stopping",
-        /// Has ended as it was told.
+        /// Has ended on request.
         Stopped = "stopped",
-        /// Has ended otherwise; the reason says how.
+        /// Has ended in another way; the reason explains it.
         Failed = "failed",
     }
 }

@@ -72,9 +72,9 @@ words! {
         OverCpu = "over_cpu",
         /// The program printed more than `max_output`.
         OverOutput = "over_output",
-        /// The agent was told to end.
+        /// The agent was asked to end.
         AgentStopped = "agent_stopped",
-        /// The agent did not end in time after it was told to.
+        /// The agent was asked to end, and did not in time.
         StopTimedOut = "stop_timed_out",
         /// The agent had done `tasks_per_agent` tasks.
         TasksPerAgent = "tasks_per_agent",

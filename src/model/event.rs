@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{agent::AgentState, code::Code, task::TaskState, time::Timestamp, words};
 
 words! {
-    /// What an event reports. The part before the dot says what the event is about.
+    /// What an event reports. The part before the dot names its subject.
     EventKind: "kind of event" {
         /// A task was accepted, or retried, and waits for another one.
         TaskBlocked = "task.blocked",
@@ -26,7 +26,7 @@ words! {
         TaskFailed = "task.failed",
         /// A task was cancelled.
         TaskCancelled = "task.cancelled",
-        /// A running task is to be cancelled; its agent was told.
+        /// A running task is being cancelled; its agent was notified.
         TaskCancelling = "task.cancelling",
         /// A task's program asks a person a question.
         TaskAsks = "task.asks",
@@ -48,9 +48,9 @@ words! {
         AgentIdle = "agent.idle",
         /// An agent works on a task.
         AgentBusy = "agent.busy",
-        /// An agent was told to end.
+        /// An agent was asked to end.
         AgentStopping = "agent.stopping",
-        /// An agent has ended as it was told.
+        /// An agent has ended on request.
         AgentStopped = "agent.stopped",
         /// An agent has ended otherwise.
         AgentFailed = "agent.failed",

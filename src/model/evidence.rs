@@ -115,7 +115,7 @@ pub struct Evidence {
     pub bound_ms: Option<u64>,
     /// The measured value that exceeded the bound.
     pub measured_ms: Option<u64>,
-    /// Who observed it.
+    /// The observer.
     pub by: Observer,
     /// The agent.
     pub agent: String,
@@ -339,10 +339,10 @@ mod tests {
     #[test]
     fn every_rule_has_an_explanation() {
         for rule in Rule::ALL {
-            let told = Evidence::of(*rule, Observer::Runner, "shell-1").facts();
+            let facts = Evidence::of(*rule, Observer::Runner, "shell-1").facts();
             assert!(
-                told[0].1.starts_with(&format!("{rule}: ")) && told[0].1.len() > rule.as_str().len() + 10,
-                "{told:?}"
+                facts[0].1.starts_with(&format!("{rule}: ")) && facts[0].1.len() > rule.as_str().len() + 10,
+                "{facts:?}"
             );
         }
     }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{text::in_one_line, time::Timestamp, words};
 
-/// What a program asks for, and why it tries again, is one line of so many columns at most.
+/// The maximum width, in columns, of the text that describes what a program asks for or why it retries.
 pub const COLUMNS: usize = 120;
 
 words! {
@@ -26,7 +26,7 @@ words! {
 pub enum Wait {
     /// Its user.
     Person(Need),
-    /// Its service; the program repeats its call by itself.
+    /// Its service; the program retries the call automatically.
     Service(Retry),
 }
 
@@ -58,7 +58,7 @@ pub struct Need {
     pub of: String,
 }
 
-/// As the end of a sentence about the program. `lua/prelude/people.lua` says the same.
+/// Formats it as the end of a sentence about the program, as `lua/prelude/people.lua` does.
 impl Display for Need {
     fn fmt(&self, f: &mut Formatter) -> fmt::Result {
         match (self.what, self.of.as_str()) {
@@ -70,7 +70,7 @@ impl Display for Need {
     }
 }
 
-/// A call to its service that a program repeats by itself.
+/// A call to its service that a program retries automatically.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retry {
     /// The number of the next try, if the program counts them.

@@ -25,7 +25,7 @@ mod tests;
 mod linux;
 #[cfg(not(target_os = "linux"))]
 compile_error!(
-    "orch runs on Linux only so far: another platform needs a folder beside src/os/linux with the same items"
+    "orch runs on Linux only so far: another platform needs a folder next to src/os/linux with the same items"
 );
 
 use std::{fmt, path::PathBuf, time::Duration};

@@ -81,7 +81,7 @@ pub fn end_children(keep: &[u32], grace: Duration, limit: Duration) -> io::Resul
     Ending::new(&own, keep, Zombies::AreOurs).run(grace, limit)
 }
 
-/// Who reaps the processes that have ended.
+/// What reaps the processes that have ended.
 #[derive(PartialEq)]
 enum Zombies {
     AreOurs,

@@ -47,7 +47,7 @@ impl FileWatch {
     /// No such file, not readable, or the user's inotify limits are used up; the message names the path.
     pub fn new(path: &Path) -> io::Result<Self> {
         Self::start(path)
-            .map_err(|error| io::Error::new(error.kind(), format!("can't watch {}: {error}", path.display())))
+            .map_err(|error| io::Error::new(error.kind(), format!("cannot watch {}: {error}", path.display())))
     }
 
     fn start(path: &Path) -> io::Result<Self> {
