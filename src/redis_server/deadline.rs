@@ -1,11 +1,11 @@
-//! How long a server is waited for: a bound that moves on as long as it makes progress.
+//! The deadline for a server's start: it moves on as long as the server makes progress.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
 /// How long a server may show no sign of progress while it starts. It is there in 10 ms; one that loads an append-only
-/// file counts its bytes; a disk that is busy may hold up the first write for seconds.
+/// file counts its bytes; a busy disk may delay the first write for seconds.
 pub(super) const RETRY_FOR: Duration = Duration::from_secs(15);
 
 /// A wait for one server.
@@ -15,23 +15,23 @@ pub(super) struct RetryDeadline {
     began: Instant,
     progress: Instant,
     loaded: u64,
-    told: Instant,
+    reported: Instant,
 }
 
 impl RetryDeadline {
     pub(super) fn new(limit: Duration) -> RetryDeadline {
         let now = Instant::now();
-        RetryDeadline { limit, began: now, progress: now, loaded: 0, told: now }
+        RetryDeadline { limit, began: now, progress: now, loaded: 0, reported: now }
     }
 
-    /// Takes note of how much of the append-only file is loaded, and tells people who wait for it once a second.
+    /// Records how much of the append-only file is loaded, in bytes, and logs it once a second.
     pub(super) fn loading(&mut self, loaded: u64, total: u64) {
         let now = Instant::now();
         if loaded != self.loaded {
             (self.loaded, self.progress) = (loaded, now);
         }
-        if now - self.told >= Duration::from_secs(1) {
-            self.told = now;
+        if now - self.reported >= Duration::from_secs(1) {
+            self.reported = now;
             tracing::info!(loaded_bytes = loaded, total_bytes = total, "redis-server loads its append-only file");
         }
     }

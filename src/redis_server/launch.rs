@@ -1,4 +1,4 @@
-//! Starts a server in a folder whose lock we hold, and waits until it serves; or says why it does not.
+//! Starts a server in a folder whose lock we hold, and waits until it serves; or reports why it does not.
 
 use std::{
     env,
@@ -29,7 +29,7 @@ use crate::{
 
 const LOG_FILE: &str = "redis.log";
 
-/// A log longer than this is set aside as `redis.log.1` at the next start. At loglevel notice it is years away.
+/// A log longer than this is renamed to `redis.log.1` at the next start. At loglevel notice it is years away.
 const LONGEST_LOG: u64 = 5 << 20;
 
 /// All that a server gets of our environment. No more, because a caller's holds secrets, and marks by which the
@@ -50,7 +50,7 @@ pub(super) async fn launch(spec: &ServerSpec, lock: FolderLock, limit: Duration)
         ))
         .hint(format!("see what it is with 'ps -fp {}', and end it", stranger.pid)));
     }
-    // Nobody has the lock, nobody answers: a socket that is still there was left by a server that was killed.
+    // The lock is free and no server answers: a socket that still exists was left by a server that was killed.
     remove_socket(&spec.dir, &spec.socket)?;
     prepare_socket_folder(&spec.dir, &spec.socket)?;
 
@@ -63,11 +63,11 @@ pub(super) async fn launch(spec: &ServerSpec, lock: FolderLock, limit: Duration)
     failpoint!("redis.spawned");
     let served = wait_until_it_serves(spec, &program, &mut child, &log, RetryDeadline::new(limit)).await;
     if served.is_err() {
-        // Ours, not yet waited for: its pid can't be another's.
+        // It is our child and not yet reaped, so its pid can't belong to another process.
         let _ = child.kill().await;
         return served;
     }
-    // Whoever started it has to reap it when it ends, or its pid stays taken.
+    // The process that started it has to reap it when it ends, or it stays a zombie.
     tokio::spawn(async move { child.wait().await });
     served
 }
@@ -156,7 +156,7 @@ async fn wait_until_it_serves(
         .hint(format!("its log: {}", log.path.display())))
 }
 
-/// Why a server ended while it started, from what it wrote, and what to do about it.
+/// Explains why a server ended while it started, from its log, and hints at what to do.
 fn explain_end(spec: &ServerSpec, program: &Program, status: ExitStatus, said: &str) -> Error {
     let dir = &spec.dir;
     // On a full disk the log may well be empty.

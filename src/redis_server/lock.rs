@@ -45,8 +45,8 @@ impl FolderLock {
     /// Opens the lock file of `dir`, and makes it if it is missing. Does not lock.
     pub(super) fn open(dir: &Path) -> Result<FolderLock> {
         let path = dir.join(FILE);
-        // Not truncated: whoever holds the lock has its pid in there. O_CLOEXEC (the standard library's default) keeps
-        // the lock from every other program that this process may start meanwhile.
+        // Not truncated: the file has the pid of the process that holds the lock. O_CLOEXEC (the standard library's
+        // default) keeps the lock from every other program that this process may start meanwhile.
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -59,7 +59,7 @@ impl FolderLock {
         Ok(FolderLock { path, file })
     }
 
-    /// Takes the lock if nobody has it, and says whether it did. Does not wait.
+    /// Takes the lock if it is free, and returns whether it did. Does not wait.
     pub(super) fn try_lock(&self) -> Result<bool> {
         // Not nix's `Flock`: it unlocks when dropped, and would take the lock from the server that inherited it.
         // SAFETY: flock takes no pointer, and the descriptor is open as long as `self` lives.

@@ -1,4 +1,4 @@
-//! The private server: a redis-server (or valkey-server) of our own, in ORCH_HOME, that nobody else can reach.
+//! The private server: a redis-server (or valkey-server) of our own, in ORCH_HOME, that no other user can reach.
 //!
 //! One folder has one server, whatever happens. The folder's lock is held by the server process itself, so whoever
 //! comes later, a supervisor after a `kill -9` or a second one by mistake, either gets the lock, and then no server is
@@ -63,7 +63,7 @@ impl ServerSpec {
 /// The process of the private server of `home` (ORCH_HOME), serving or not; `None` where none lives.
 pub fn running(home: &Path) -> Option<crate::os::ProcessId> {
     let dir = places::server_dir(home);
-    // Only looked at: to make the folder's lock is for whoever starts a server.
+    // Only read: the lock file is created by the process that starts a server.
     let holder = dir.join("server.lock").is_file().then(|| FolderLock::open(&dir).ok()?.holder())?;
     process::living(holder?)
 }
@@ -91,8 +91,8 @@ pub struct Server {
 impl Server {
     /// Returns the folder's server: the one that runs there, else a new one. It serves when this returns.
     ///
-    /// Safe to call at any time, from several processes at once: there will be one server. Waits for one that loads its
-    /// append-only file as long as the load makes progress.
+    /// Safe to call at any time, from several processes concurrently: there will be one server. Waits for one that
+    /// loads its append-only file as long as the load makes progress.
     ///
     /// # Errors
     /// Configuration: no program, a folder that is not ours or can't be written to, a full disk, a damaged append-only

@@ -26,7 +26,7 @@ pub(super) fn server_dir(home: &Path) -> PathBuf {
 /// The socket of the private server of `home` (ORCH_HOME).
 ///
 /// `home/redis/redis.sock` where that is short enough for a socket, else `/tmp/orch-UID-HASH/redis.sock`. It depends
-/// on `home`, on who we are and on nothing else, so that every process finds the same. (Not on `XDG_RUNTIME_DIR`: an
+/// on `home`, on our user id and on nothing else, so that every process finds the same. (Not on `XDG_RUNTIME_DIR`: an
 /// agent, a cron job and a login shell see different ones, and it vanishes at logout while agents run on. systemd's
 /// cleaning of `/tmp` spares sockets that are listened on.)
 ///
@@ -126,7 +126,7 @@ fn private_dir_builder() -> DirBuilder {
     builder
 }
 
-/// Whether the disk that holds `dir` has no room left for us. A file system that can't tell has room.
+/// Whether the disk that holds `dir` has no room left for us. A file system that does not report it has room.
 pub(super) fn disk_is_full(dir: &Path) -> bool {
     let Ok(disk) = statvfs(dir) else { return false };
     let free = if geteuid().is_root() { disk.blocks_free() } else { disk.blocks_available() };

@@ -1,7 +1,7 @@
-//! Asks who listens on a socket, before anything is entrusted to it.
+//! Identifies the process that listens on a socket before anything is sent to it.
 //!
-//! Not the client library: who answers is taken from the kernel (the socket's peer), also when nothing is answered at
-//! all, and a server that is still loading or was stopped is a result here, not an error.
+//! Not the client library: the answering process is taken from the kernel (the socket's peer), also when nothing is
+//! answered at all, and a server that is still loading or was stopped is a result here, not an error.
 
 use std::{io, path::Path, time::Duration};
 
@@ -19,12 +19,12 @@ pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(1);
 /// More than INFO ever is: beyond it, this is no Redis.
 const LONGEST_ANSWER: usize = 1 << 20;
 
-/// What whoever listens had to say.
+/// The answer of the process that listens.
 #[derive(Debug)]
 pub(super) enum Answer {
     /// It serves. With its INFO.
     Ready(String),
-    /// It reads its append-only file; so many bytes so far.
+    /// It loads its append-only file; bytes loaded so far and in total.
     Loading { loaded: u64, total: u64 },
     /// It refuses, or is no Redis: what it said.
     Refused(String),
@@ -32,7 +32,7 @@ pub(super) enum Answer {
     Nothing,
 }
 
-/// A connection to whoever listens on the socket.
+/// A connection to the process that listens on the socket.
 pub(super) struct Peer {
     /// The process that listens, says the kernel.
     pub(super) pid: u32,
@@ -40,7 +40,7 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    /// Connects; `None` if nobody listens there.
+    /// Connects; `None` if no process listens there.
     pub(super) async fn connect(socket: &Path) -> Option<Peer> {
         let stream = UnixStream::connect(socket).await.ok()?;
         let pid = stream.peer_cred().ok()?.pid()?;

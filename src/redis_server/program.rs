@@ -166,7 +166,7 @@ pub fn check_version(info: &str) -> Result<String> {
     let version = field(info, "valkey_version").or_else(|| field(info, "redis_version"));
     let needed = format!("orch needs Redis {}.{} or newer, or Valkey", OLDEST.0, OLDEST.1);
     let Some(version) = version else {
-        return Err(Error::config(format!("the server at redis.url does not tell its version: {needed}"))
+        return Err(Error::config(format!("the server at redis.url does not report its version: {needed}"))
             .hint("point redis.url in sessions.toml at a Redis or Valkey server"));
     };
     match parse_version(version) {
@@ -242,7 +242,7 @@ mod tests {
         assert!(said(&well.replace("status:ok", "status:err")).contains("append-only file"));
         assert!(said(&well.replace("maxmemory:0", "maxmemory:8388608")).contains("full (8 of 8 MiB)"));
         assert!(said(&well.replace("noeviction", "allkeys-lru")).contains("may drop tasks"));
-        assert_eq!(said(""), "", "an answer that tells nothing");
+        assert_eq!(said(""), "", "an answer without any field");
     }
 
     /// A folder with a program `name` that is the shell script `body`.

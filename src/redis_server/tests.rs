@@ -242,7 +242,7 @@ async fn a_strangers_server_on_our_socket_is_not_adopted() {
     let elsewhere = tempfile::tempdir().unwrap();
     let foreign = Foreign::start(elsewhere.path(), &home.spec.socket).await;
 
-    // The lock is free: nobody of ours runs.
+    // The lock is free: no server of ours runs.
     let free = home.start_error().await;
     assert_eq!(free.kind, Kind::Conflict);
     assert!(free.message.contains(&foreign.0.id().to_string()), "{}", free.message);
@@ -293,8 +293,8 @@ async fn a_server_whose_socket_was_removed_is_told_and_ended() {
     let home = Home::new();
     let (server, _) = home.start().await;
     fs::remove_file(&home.spec.socket).unwrap();
-    let told = server.ping().await.unwrap_err();
-    assert!(told.message.contains("socket"), "{}", told.message);
+    let error = server.ping().await.unwrap_err();
+    assert!(error.message.contains("socket"), "{}", error.message);
     assert!(home.start_error().await.hint.unwrap().contains(&format!("kill -9 {}", server.pid)));
 
     server.shutdown().await.unwrap();

@@ -21,7 +21,7 @@ use crate::model::{
     wait::Wait,
 };
 
-/// An agent's record with what only the supervisor wants to know.
+/// An agent's record with the fields that only the supervisor needs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Record {
     /// The agent.
@@ -43,18 +43,18 @@ pub struct Orphans {
     pub process: Process,
 }
 
-/// What a heartbeat is answered with.
+/// The answer to a heartbeat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Directive {
-    /// All is well.
+    /// Continue.
     Go,
-    /// Leave; why.
+    /// Stop the agent; the reason.
     Stop(String),
-    /// End the attempt; why.
+    /// End the attempt; the reason.
     Cancel(String),
 }
 
-/// What a runner says of itself with each heartbeat.
+/// What a runner reports with each heartbeat.
 #[derive(Debug, Clone, Default)]
 pub struct Pulse {
     /// The task it has and the fence of its lease.
@@ -108,7 +108,7 @@ impl Store {
             .map(drop)
     }
 
-    /// Notes the process of an agent's pane (`lua/agent/record_pane.lua`).
+    /// Records the process of an agent's pane (`lua/agent/record_pane.lua`).
     ///
     /// # Errors
     /// `stale`.
@@ -119,10 +119,10 @@ impl Store {
             .map(drop)
     }
 
-    /// A runner reports for duty (`lua/agent/register.lua`).
+    /// Registers a runner (`lua/agent/register.lua`).
     ///
     /// # Errors
-    /// `stale` where the agent was given up meanwhile: the runner must leave.
+    /// `stale` if the agent was declared dead meanwhile: the runner must exit.
     pub async fn hello(&self, id: &str, incarnation: &str, process: &Process) -> Result<AgentState> {
         let (pid, start) = (process.pid.to_string(), process.start_time.to_string());
         let args = [id, incarnation, &process.host, &process.boot_id, &pid, &start];
@@ -133,7 +133,7 @@ impl Store {
     /// An agent says that it lives; its lease is renewed (`lua/agent/heartbeat.lua`).
     ///
     /// # Errors
-    /// `stale` where the agent or its lease was given up.
+    /// `stale` if the agent was declared dead or its lease has expired.
     pub async fn heartbeat(&self, id: &str, incarnation: &str, lease: Duration, pulse: &Pulse) -> Result<Directive> {
         let (task, fence) = pulse.lease.as_ref().map(|(t, f)| (t.to_string(), f.to_string())).unwrap_or_default();
         let rss = pulse.rss_bytes.map(|b| b.to_string()).unwrap_or_default();
@@ -152,7 +152,7 @@ impl Store {
         })
     }
 
-    /// Tells an agent to leave; with `only_idle`, only if it has nothing to do at this moment (`lua/agent/stop.lua`).
+    /// Asks an agent to stop; with `only_idle`, only if it has no task at this moment (`lua/agent/stop.lua`).
     ///
     /// # Errors
     /// `stale`.
@@ -176,7 +176,7 @@ impl Store {
         if task.is_empty() { Ok(None) } else { Ok(Some((parse(&task, "id")?, parse(&state, "state")?))) }
     }
 
-    /// Somebody has looked: nothing is left of that incarnation.
+    /// Removes the orphans of an incarnation of which no process is left.
     ///
     /// # Errors
     /// An unreachable Redis.

@@ -1,4 +1,4 @@
-//! The typed calls about attempts: who claims, how it ends.
+//! The typed calls about attempts: claiming a task and reporting how the attempt ended.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -35,14 +35,14 @@ pub struct Claimed {
     pub questions: Vec<Question>,
 }
 
-/// The end of an attempt, as its holder reports it. It is also what lies on disk until Redis has heard it.
+/// The end of an attempt, as its holder reports it. It also lies on the disk until Redis has acknowledged it.
 #[derive(Debug, Clone, PartialEq, Serialize, serde::Deserialize)]
 pub struct Report {
     /// The task.
     pub task: TaskId,
     /// The attempt's number.
     pub attempt: u32,
-    /// Who reports.
+    /// The agent that reports.
     pub agent: String,
     /// Which run of that agent.
     pub incarnation: String,
@@ -73,7 +73,7 @@ pub struct Report {
     pub evidence: Option<Box<Evidence>>,
 }
 
-/// How many damaged tasks one call to claim sets aside before it gives up for this time.
+/// How many damaged tasks one call to claim quarantines before it returns without a task.
 const SET_ASIDE_AT_ONCE: usize = 100;
 
 /// What `claim` gave.
@@ -92,7 +92,7 @@ impl Store {
     /// The first ready task of an idle agent's role (`lua/task/claim.lua`).
     ///
     /// # Errors
-    /// `stale` where the agent was given up.
+    /// `stale` if the agent was declared dead.
     pub async fn claim(&self, agent: &str, incarnation: &str, lease: Duration) -> Result<Option<Claimed>> {
         let args = [agent, incarnation, &ms(lease)];
         for _ in 0..SET_ASIDE_AT_ONCE {
@@ -127,7 +127,7 @@ impl Store {
         let claimed = match self.taken(claim) {
             Ok(taken) => match self.claimed(taken).await {
                 Ok(Some(claimed)) => Ok(claimed),
-                // One was set aside: there may be another behind it.
+                // One was quarantined: there may be another behind it.
                 Ok(None) => self.claim(agent, incarnation, lease).await,
                 Err(e) => Err(e),
             },
@@ -169,7 +169,7 @@ impl Store {
         })
     }
 
-    /// The claimed task, or that there is none; `None` where one was set aside, and it is worth asking again.
+    /// Returns the claimed task, or that there is none; `None` if one was quarantined and the caller should claim again.
     async fn claimed(&self, taken: Taken) -> Result<Option<Option<Claimed>>> {
         match taken {
             Taken::Nothing => Ok(Some(None)),

@@ -1,4 +1,4 @@
-//! What remembers outside of Redis how far it had come: a small file in ORCH_HOME.
+//! The checkpoint: a small file in ORCH_HOME that records, outside of Redis, the state that Redis was last known in.
 
 use std::{
     fs, io,
@@ -10,13 +10,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::os;
 
-/// Whoever has the checkpoint's lock for longer is stopped or hung: the numbers it took are simply left out.
+/// A process that holds the checkpoint's lock for longer is stopped or hung: the numbers it reserved are skipped.
 const LOCK_LIMIT: Duration = Duration::from_secs(2);
 
-/// What is remembered of Redis outside of it.
+/// The last known state of Redis.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Memory {
-    /// The highest epoch that anybody may have raised.
+pub struct LastKnown {
+    /// The highest epoch that any process may have opened.
     pub reserved: u64,
     /// The last epoch that Redis was seen in.
     pub epoch: u64,
@@ -26,22 +26,22 @@ pub struct Memory {
     pub accepted: u64,
 }
 
-/// A file beside Redis that remembers its epoch.
+/// A file beside Redis that records its epoch.
 #[derive(Debug)]
 pub struct Checkpoint {
     pub(super) path: PathBuf,
-    /// How long living agents get to say what they know after a loss.
+    /// How long living agents get to report what they know after a loss of data.
     pub(super) settle: Duration,
 }
 
 impl Checkpoint {
-    /// The checkpoint at `path`; it need not exist. After a loss everybody gets `settle` to say what he knows.
+    /// Creates the checkpoint at `path`, which need not exist. After a loss of data, living agents get `settle` to report.
     pub fn new(path: PathBuf, settle: Duration) -> Self {
         Checkpoint { path, settle }
     }
 
-    /// What it remembers; `None` where it has never seen this namespace, or is damaged.
-    pub fn recall(&self) -> Option<Memory> {
+    /// Reads the last known state; `None` if none was recorded yet, or the file is damaged.
+    pub fn recall(&self) -> Option<LastKnown> {
         let bytes = match fs::read(&self.path) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return None,
@@ -50,13 +50,13 @@ impl Checkpoint {
         serde_json::from_slice(&bytes).map_or_else(|e| self.forgotten(&e), Some)
     }
 
-    fn forgotten(&self, why: &dyn std::fmt::Display) -> Option<Memory> {
+    fn forgotten(&self, why: &dyn std::fmt::Display) -> Option<LastKnown> {
         tracing::error!("{} does not read, so a loss of data would not be noticed: {why}", self.path.display());
         None
     }
 
-    /// Remembers, under the lock. `durable` forces it to the disk before it returns.
-    pub(super) fn note(&self, memory: &Memory, durable: bool) -> io::Result<()> {
+    /// Writes the last known state; the caller holds the lock. `durable` syncs it to the disk before this returns.
+    pub(super) fn note(&self, memory: &LastKnown, durable: bool) -> io::Result<()> {
         let temporary = self.path.with_extension("tmp");
         fs::write(&temporary, serde_json::to_vec(memory)?)?;
         if durable {
@@ -69,17 +69,17 @@ impl Checkpoint {
         }
     }
 
-    /// The lowest epoch that is free, which nobody else gets.
-    pub(super) fn reserve(&self, memory: Option<Memory>) -> u64 {
+    /// Reserves the lowest free epoch for the caller alone.
+    pub(super) fn reserve(&self, memory: Option<LastKnown>) -> u64 {
         let Some(memory) = memory else { return 0 };
         let number = memory.reserved.max(memory.epoch) + 1;
-        if let Err(e) = self.note(&Memory { reserved: number, ..memory }, true) {
+        if let Err(e) = self.note(&LastKnown { reserved: number, ..memory }, true) {
             tracing::error!("{} can't be written: {e}", self.path.display());
         }
         number
     }
 
-    /// Held by whoever changes it, for some milliseconds.
+    /// Takes the lock that protects changes, which are a matter of milliseconds.
     pub(super) async fn lock(&self) -> Option<os::FileLock> {
         let began = Instant::now();
         loop {

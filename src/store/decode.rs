@@ -99,7 +99,7 @@ pub(super) fn result(f: &Fields) -> Result<Option<TaskResult>> {
     f.json("result")
 }
 
-/// What a task has used: `used` by itself, `tree` with everything below it.
+/// What a task has used: `used` for the task alone, `tree` with all its subtasks.
 pub(super) fn usage(f: &Fields, what: &str) -> Usage {
     let number = |name: &str| f.parse_or::<u64>(&format!("{what}_{name}"), 0).unwrap_or(0);
     Usage {
@@ -192,7 +192,7 @@ pub(super) fn agent(id: &str, f: &Fields, now: Timestamp) -> Result<super::agent
     Ok(super::agents::Record { agent, progress_at: f.time("progress_at")?, last_task: f.parse_opt("last_task")? })
 }
 
-/// What its program tries again; nothing of what does not read: it says so anew with its next try.
+/// Returns what its program retries; `None` if it can't be decoded: the next retry reports it again.
 fn retrying(f: &Fields) -> Result<Option<Retrying>> {
     let retry = f.text("retrying").and_then(|text| serde_json::from_str(&text).ok());
     Ok(retry.zip(f.time("retrying_since")?).map(|(retry, since)| Retrying { retry, since }))

@@ -1,4 +1,4 @@
-//! What `orch drill` does to its own Redis, and asks of it. Nothing else calls this.
+//! The faults that `orch drill` injects into its own Redis. No other code calls this.
 
 use super::{Result, Store};
 
@@ -9,7 +9,7 @@ pub enum Disturbance {
     ForgetScripts,
     /// Ends every connection but the one that asks (CLIENT KILL).
     EndConnections,
-    /// Answers nobody for so many milliseconds (CLIENT PAUSE).
+    /// Answers no client for this many milliseconds (CLIENT PAUSE).
     Pause(u64),
 }
 
@@ -25,7 +25,7 @@ pub struct Sizes {
 }
 
 impl Store {
-    /// Disturbs the Redis. Only for one that nobody else uses.
+    /// Injects a fault into Redis. Only for a Redis that no other program uses.
     ///
     /// # Errors
     /// An unreachable Redis.

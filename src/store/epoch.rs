@@ -4,17 +4,17 @@
 //! Redis is the truth, but it may lose what it acknowledged: its folder is restored from an older copy, its file is
 //! cut, a user's own server starts empty or fails over to a replica that is behind. Three things must hold all the same:
 //!
-//! *Fences grow.* A server that came up is known by a run id that is not the recorded one. Before anybody claims a
+//! *Fences grow.* A server that came up is known by a run id that is not the recorded one. Before any agent claims a
 //! task there, the epoch is raised, and fences go on at `epoch * 1e9`. The epoch is also on the disk ([`Checkpoint`]), so
-//! that an empty Redis does not begin at 1 again. Whoever gives or holds leases (supervisor, runners) looks at each new
-//! connection, because a server can't be replaced behind a living one.
+//! that an empty Redis does not begin at 1 again. Each process that grants or holds leases (supervisor, runners) looks
+//! at each new connection, because a server can't be replaced behind a living one.
 //!
 //! *Loss is noticed.* The checkpoint remembers how many tasks were accepted and fences given; a Redis that knows of fewer
 //! has lost some. That is recorded (`redis.lost_data`), and shown by `orch status`.
 //!
-//! *Who lives says what he knows.* A runner whose heartbeat, claim or report is refused in a newer epoch than the one
-//! in which it was last known says who it is and what it is doing (`lua/supervisor/reinstate.lua`), and goes on. Until everybody
-//! has done so (at most a lease) nothing is claimed, started or closed.
+//! *Living agents report what they know.* A runner whose heartbeat, claim or report is refused in a newer epoch than
+//! the one in which it was last known reports its identity and its attempt (`lua/supervisor/reinstate.lua`), and goes
+//! on. Until all of them have done so (at most a lease) nothing is claimed, started or closed.
 
 use std::{sync::atomic::Ordering, time::Duration};
 
@@ -24,7 +24,7 @@ use serde::Serialize;
 use super::{
     Result, Store, StoreError,
     call::{Call, send_all},
-    checkpoint::{Checkpoint, Memory},
+    checkpoint::{Checkpoint, LastKnown},
     decode::Fields,
     script, spec,
     values::{ms, to_json},
@@ -108,7 +108,7 @@ pub struct Known<'a> {
     pub fence: Option<u64>,
 }
 
-/// Who speaks.
+/// The agent that a report is about.
 #[derive(Debug, Clone, Copy)]
 pub struct Speaker<'a> {
     /// The agent's id.
@@ -117,7 +117,7 @@ pub struct Speaker<'a> {
     pub incarnation: &'a str,
     /// The epoch in which Redis last knew it.
     pub epoch: u64,
-    /// What it says of itself; `None` where it is dead, and somebody else speaks for it.
+    /// What it reports of itself; `None` if it is dead and another process reports for it.
     pub living: Option<&'a Living>,
 }
 
@@ -126,7 +126,7 @@ pub struct Speaker<'a> {
 pub enum Reinstated {
     /// Redis knows the agent, and its attempt.
     Done,
-    /// Redis knows the agent with an attempt that it has ended: its end is to be told first.
+    /// Redis knows the agent with an attempt that it has ended: its end is to be reported first.
     Busy {
         /// The task.
         task: TaskId,
@@ -138,7 +138,7 @@ pub enum Reinstated {
 }
 
 impl Store {
-    /// The same store for somebody who gives or holds leases: it sees to it that fences grow.
+    /// Returns the same store for a process that grants or holds leases: it ensures that fences grow.
     #[must_use]
     pub fn with_checkpoint(self, checkpoint: Checkpoint) -> Self {
         Store { checkpoint: Some(checkpoint), ..self }
@@ -149,7 +149,7 @@ impl Store {
         self.epoch.load(Ordering::Relaxed)
     }
 
-    /// Looks at the epoch again: somebody may have emptied a server that goes on serving.
+    /// Checks the epoch again: a running server may have been emptied.
     ///
     /// # Errors
     /// An unreachable Redis.
@@ -172,7 +172,11 @@ impl Store {
     }
 
     /// The server's run id, and the epoch where it is the server's already.
-    async fn ask_epoch(&self, c: &mut MultiplexedConnection, memory: Option<Memory>) -> Result<(String, Option<u64>)> {
+    async fn ask_epoch(
+        &self,
+        c: &mut MultiplexedConnection,
+        memory: Option<LastKnown>,
+    ) -> Result<(String, Option<u64>)> {
         let mut pipe = redis::pipe();
         pipe.cmd("INFO").arg("server");
         pipe.cmd("HMGET").arg(self.keys.plain("epoch")).arg("number").arg("run_id");
@@ -207,14 +211,14 @@ impl Store {
         let answer: String = self.read(call.send(c).await.map_err(|e| self.error(&e))?)?;
         let epoch = answer.parse().map_err(|_| StoreError::Other(format!("the epoch is '{answer}'")))?;
         failpoint!("epoch.raised");
-        let memory = Memory { reserved: last.reserved.max(lowest).max(epoch), epoch, ..last };
+        let memory = LastKnown { reserved: last.reserved.max(lowest).max(epoch), epoch, ..last };
         if let Err(e) = checkpoint.note(&memory, false) {
             tracing::error!("{} can't be written: {e}", checkpoint.path.display());
         }
         Ok(epoch)
     }
 
-    /// Says who lives and what it is doing, or what a dead one has left, where Redis has forgotten it
+    /// Reports a living agent and its attempt, or what a dead one has left, after Redis has lost it
     /// (`lua/supervisor/reinstate.lua`).
     ///
     /// # Errors
@@ -261,7 +265,7 @@ impl Store {
         Ok(missing.into_iter().flatten().cloned().collect())
     }
 
-    /// After a loss: everybody who lives has said what he knows (`lua/supervisor/end_recovery.lua`).
+    /// Ends the recovery after a loss of data (`lua/supervisor/end_recovery.lua`).
     ///
     /// # Errors
     /// An unreachable Redis.

@@ -16,7 +16,7 @@ pub enum StoreError {
         /// What it is about, mostly an id.
         detail: String,
     },
-    /// Nobody answers: not running, restarting, loading, or the connection broke.
+    /// Redis does not answer: not running, restarting, loading, or the connection broke.
     #[error("Redis is not reachable at {address}: {why}")]
     Unreachable {
         /// Where it was looked for, without a password.
@@ -71,7 +71,7 @@ impl StoreError {
     pub fn is_of_an_older_format(&self) -> bool {
         matches!(self, StoreError::Format { found } if found.parse::<u32>().is_ok_and(|found| found < FORMAT))
     }
-    /// A value that redis gave in the place of one record, as damage of that record.
+    /// Turns an error about one record into damage of that record.
     pub(super) fn of_record(self, key: &str) -> Self {
         match self {
             StoreError::Other(why) => StoreError::Damaged { key: key.to_owned(), why },

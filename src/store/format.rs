@@ -1,8 +1,8 @@
 //! The format of what is stored in Redis, in the key `format`, and how older ones become that of this release.
 //!
 //! Every new connection looks at the number, and every transition looks again before it does anything
-//! (`lua/prelude/base.lua`), so that a process of an older release touches nothing that a newer one has migrated behind
-//! its back. A namespace without a number is of format 1 if anything is recorded in it; the first event of an empty one
+//! (`lua/prelude/base.lua`), so that a process of an older release touches nothing that a newer one has migrated
+//! meanwhile. A namespace without a number is of format 1 if anything is recorded in it; the first event of an empty one
 //! comes with the number of this release.
 //!
 //! Only the supervisor migrates, under its lock and before anything else. Each step may be done again and leaves alone
@@ -126,7 +126,7 @@ impl Store {
         self.pipeline(&pipe).await.map(drop)
     }
 
-    /// Renames every key that begins so. They are found by SCAN, which holds nobody up.
+    /// Renames every key that begins so. They are found by SCAN, which does not block other clients.
     async fn rename_keys(&self, old: &str, new: &str) -> Result<()> {
         let prefix = self.keys.plain(old);
         let pattern: String = prefix.chars().flat_map(escaped).chain(['*']).collect();

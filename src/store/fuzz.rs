@@ -192,7 +192,7 @@ proptest! {
         }
     }
 
-    /// What of a damaged record is put in its place always reads.
+    /// The replacement of a damaged record can always be read.
     #[test]
     fn what_is_salvaged_reads(
         record in prop::collection::hash_map(

@@ -1,20 +1,20 @@
 //! The shape of what is stored. Every key begins with the namespace's prefix `orch:{ns}:`, whose braces keep them in
-//! one cluster slot. The Lua transitions build the same names from the same prefix; nobody else knows any.
+//! one cluster slot. The Lua transitions build the same names from the same prefix; no other code knows them.
 //!
 //! | key | type | what |
 //! |---|---|---|
 //! | `task:<id>` | hash | the record; the fields are those of [`super::decode::task`] |
-//! | `attempts:<id>` | list | one JSON object an attempt, the oldest first |
-//! | `quarantine:<id>` | any | what was stored as the record of a task that did not read, and was set aside |
+//! | `attempts:<id>` | list | one JSON object per attempt, the oldest first |
+//! | `quarantine:<id>` | any | what was stored as the record of a task that could not be read and was quarantined |
 //! | `children:<id>` | list | its subtasks' ids |
-//! | `questions:<id>` | list | what its programs have asked persons, one JSON object each ([`super::people`]) |
+//! | `questions:<id>` | list | the questions of its programs to persons, one JSON object each ([`super::people`]) |
 //! | `asking` | zset | tasks with open questions, by the time of the first |
 //! | `messages:<box>` | list | messages to a task or to the master (by its session), the last 500, one JSON object each |
 //! | `marks:<box>` | hash | `count` of messages so far; `read:<reader>`: up to which that reader has read; `token:`, `before:` of its last reading |
 //! | `sent:<id>` | string | the box that this message went to (an hour) |
-//! | `notices` | list | what newly needs a person, until the supervisor has told it (`notify_command`) |
+//! | `notices` | list | what newly needs a person, until the supervisor has run `notify_command` for it |
 //! | `deps:<id>` | set | while it is blocked: its open dependencies |
-//! | `dependents:<id>` | set | who was delegated to start after it |
+//! | `dependents:<id>` | set | the tasks that start after it |
 //! | `tasks` | zset | every id, by order of acceptance |
 //! | `state:<state>` | zset | the ids in that state, by the time they entered it; `delayed`: by due time; `running`: by the lease's end |
 //! | `ready:<role>` | zset | by priority, then by order of acceptance |
@@ -23,8 +23,8 @@
 //! | `agents` | set | ids of the living agents |
 //! | `agent:<id>` | hash | the record; kept a week after the agent has ended |
 //! | `idle:<role>` | set | agents without a task, the master excepted |
-//! | `orphans` | hash | incarnation → what may be left of an ended agent's processes, until somebody has looked |
-//! | `breaker:<role>` | hash | agents of this role die at once: how often, and until when none is started |
+//! | `orphans` | hash | incarnation → what may be left of an ended agent's processes, until the supervisor has verified that none is left |
+//! | `breaker:<role>` | hash | agents of this role fail right after they start: how often in a row, and until when none is started |
 //! | `requests` | hash | requests: `stop` (`now`, `drain`), `pause`, `pause:<role>`, `drain`, `scale:<role>`, `spawn:<role>:<token>` |
 //! | `limits` | hash | `max:<role>`, as the supervisor read it from sessions.toml |
 //! | `budgets` | hash | `account:<role>`, `day_usd:<role>`, `day_tokens:<role>`, `task_usd:<role>`, `task_tokens:<role>` (no role: all together), as the supervisor read them; money in millionths of a dollar |
@@ -33,12 +33,12 @@
 //! | `rate:<account>` | hash | that account is rate limited: `until` when, and the `reason` (2 days) |
 //! | `key:<key>` | string | idempotency key → task |
 //! | `calls:<task>:<fence>` | hash | how often this attempt delegated a given content, and what it found again (a day) |
-//! | `requested:<token>` | string | this request to spawn was heard (an hour) |
+//! | `requested:<token>` | string | this request to spawn was received (an hour) |
 //! | `supervisor` | hash | in a Redis of the user's own: the id of the state folder whose supervisor this namespace has, `where` that is, `until` when |
 //! | `supervisor_starts` | counter | supervisors started; an agent's record has its value as `supervisor_start` |
 //! | `passes` | hash | what the supervisor's passes took: `last_ms`, `max_ms`, `max_held_up_ms` |
 //! | `epoch` | hash | which Redis server these records were last used with, and what was lost before it ([`super::epoch`]) |
-//! | `jumped:<token>` | string | this jump of the clock was followed (an hour) |
+//! | `jumped:<token>` | string | this jump of the clock was applied (an hour) |
 //! | `format` | string | the number of the layout that this table describes ([`super::format`]) |
 //! | `fence`, `seq` | counter | leases given; tasks accepted |
 //! | `events` | stream | capped |

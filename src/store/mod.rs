@@ -1,10 +1,10 @@
-//! The only room that speaks Redis: where it is, what is stored under which key, and one typed call a transition.
+//! The only module that speaks Redis: connections, the layout of the keys, and one typed call per transition.
 //!
-//! Not for: deciding anything. Callers say what has happened or what is requested; the Lua transitions under `lua/`
-//! decide by their tables whether that may be, atomically and by Redis's own clock.
+//! It decides nothing. Callers report what has happened or what is requested; the Lua transitions under `lua/` decide by
+//! their tables whether that is allowed, atomically and by Redis's own clock.
 //!
-//! Every transition is safe to send again, so a call whose answer was lost on a broken connection is simply sent
-//! again, for as long as the store's retry_for lasts.
+//! Every transition is idempotent, so a call whose answer was lost on a broken connection is sent again until the store's
+//! retry deadline.
 
 pub mod agents;
 pub mod attempts;
@@ -63,9 +63,9 @@ pub struct Store {
     address: String,
     retry_for: Duration,
     connection: Mutex<Option<MultiplexedConnection>>,
-    /// What waits for events keeps its connection here between two waits.
+    /// Calls that wait for events keep their connection here between two waits.
     listening: Mutex<Option<MultiplexedConnection>>,
-    /// Of those who give or hold leases.
+    /// Set for processes that grant or hold leases.
     checkpoint: Option<checkpoint::Checkpoint>,
     /// Whether it may connect to an older format, in order to migrate it.
     accepts_older: bool,
@@ -74,9 +74,9 @@ pub struct Store {
 }
 
 impl Store {
-    /// A store at a Redis URL (`redis://`, `unix://`). Nothing is connected yet.
+    /// Creates a store at a Redis URL (`redis://`, `unix://`) without connecting to it.
     ///
-    /// `retry_for` is for how long a call tries again when nobody answers.
+    /// `retry_for` is how long a call is retried while Redis does not answer.
     ///
     /// # Errors
     /// When the URL is not one.
@@ -85,7 +85,7 @@ impl Store {
         Store::at(url.as_str(), without_password(&url), namespace, retry_for)
     }
 
-    /// A store at a private server's unix socket.
+    /// Creates a store at the Unix socket of a private server.
     ///
     /// # Errors
     /// When the path cannot be one.
@@ -95,13 +95,13 @@ impl Store {
     }
 
     fn at(
-        place: impl redis::IntoConnectionInfo,
+        target: impl redis::IntoConnectionInfo,
         address: String,
         namespace: &str,
         retry_for: Duration,
     ) -> Result<Self> {
         let open = || {
-            let info = place.into_connection_info()?;
+            let info = target.into_connection_info()?;
             // CLIENT SETINFO would be one more round trip of every `orch delegate`.
             let settings = info.redis_settings().clone().set_skip_set_lib_name();
             Client::open(info.set_redis_settings(settings))
@@ -120,31 +120,31 @@ impl Store {
         })
     }
 
-    /// The names of this namespace's keys.
+    /// Returns the names of this namespace's keys.
     pub fn keys(&self) -> &Keys {
         &self.keys
     }
 
-    /// Where the Redis is, without its password.
+    /// Returns the address of the Redis, without its password.
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// Whether Redis answers, and the `INFO` it answers with.
+    /// Returns the answer of Redis to `INFO`.
     ///
     /// # Errors
-    /// When nobody answers, or we are not let in.
+    /// Redis does not answer, or refuses the credentials.
     pub async fn info(&self) -> Result<String> {
         self.query(&redis::cmd("INFO")).await
     }
 
-    /// What a server that comes up has read so far of what it has stored, and how much that is, in bytes; `None` where
-    /// it is not reading, or does not answer.
+    /// Returns how much of its stored data a starting server has loaded and the total, in bytes; `None` if it is not loading
+    /// or does not answer.
     pub async fn loading(&self) -> Option<(u64, u64)> {
         crate::redis_server::loading(&self.info().await.ok()?)
     }
 
-    /// Whether Redis writes. One that is short of memory, or has become a replica, still answers every question.
+    /// Checks that Redis accepts writes. One that is short of memory, or has become a replica, still answers reads.
     ///
     /// # Errors
     /// `CannotWrite`, or an unreachable Redis.
@@ -182,7 +182,7 @@ impl Store {
         *self.connection.lock().await = None;
     }
 
-    /// Calls a transition; again on a fresh connection while nobody answers and retry_for lasts.
+    /// Calls a transition, and retries on a new connection until the retry deadline while Redis does not answer.
     async fn call<A: Args>(&self, script: &'static Script, args: A) -> Result<Value> {
         let call = Call::new(script, self.keys.prefix(), &args);
         self.retrying(|mut connection| {
@@ -242,7 +242,7 @@ impl Store {
         self.retrying(|mut connection| async move {
             let answers = call::send_each(&mut connection, pipe).await.map_err(|e| self.error(&e))?;
             let answers: Vec<_> = answers.into_iter().map(|a| a.map_err(|e| self.error(&e))).collect();
-            // The first that is no matter of one record stands for all.
+            // The first error that does not concern a single record stands for all.
             match answers.iter().find_map(|a| a.as_ref().err().filter(|e| !e.concerns_one_record())) {
                 Some(e) => Err(e.clone()),
                 None => Ok(answers),
@@ -291,8 +291,7 @@ impl Store {
     }
 }
 
-/// Every transition by its name, with the text that Redis is sent: for those who put the transitions themselves to the
-/// test.
+/// Returns every transition by its name, with the text that is sent to Redis. For tests of the transitions themselves.
 pub fn transitions() -> impl Iterator<Item = (&'static str, String)> {
     script::ALL.iter().map(|script| (script.name, script.text()))
 }

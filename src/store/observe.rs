@@ -1,4 +1,4 @@
-//! One look at everything that the supervisor decides by, in two round trips.
+//! Reads everything that the supervisor decides by, in two round trips.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -11,7 +11,7 @@ use redis::Value;
 use super::{
     Result, Store, StoreError,
     agents::{Orphans, Record},
-    checkpoint::Memory,
+    checkpoint::LastKnown,
     decode::{self, Fields},
     epoch::Epoch,
     spend::Suspended,
@@ -39,7 +39,7 @@ pub struct Requests {
     pub drain: bool,
     /// Requested numbers of agents.
     pub scale: BTreeMap<String, u32>,
-    /// Wishes for one more agent: role, and the field that is removed when it is fulfilled.
+    /// Requests for one more agent: the role, and the field that is removed when the request is fulfilled.
     pub spawn: Vec<(String, String)>,
 }
 
@@ -74,7 +74,7 @@ impl Requests {
     }
 }
 
-/// Agents of a role die at once.
+/// The open breaker of a role: its agents fail right after they start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Breaker {
     /// How often in a row.
@@ -96,14 +96,14 @@ pub struct Load {
     pub waiting: u64,
 }
 
-/// A running task whose lease has ended.
+/// A running task whose lease has expired.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Overdue {
     /// The task.
     pub task: TaskId,
     /// The fence of that lease.
     pub fence: u64,
-    /// Whose it was.
+    /// The agent that held the lease.
     pub agent: String,
 }
 
@@ -120,15 +120,15 @@ pub struct Snapshot {
     pub running: u64,
     /// When the next delayed task is due.
     pub next_due: Option<Duration>,
-    /// Running tasks whose lease has ended.
+    /// Running tasks whose lease has expired.
     pub overdue: Vec<Overdue>,
     /// What people asked for.
     pub requests: Requests,
     /// Roles of which nothing is started until some time: rate limited, or beyond what they may use a day.
     pub suspended: BTreeMap<String, Suspended>,
-    /// How many notices wait to be told.
+    /// How many notices wait for the supervisor.
     pub notices: u64,
-    /// Roles whose agents die at once.
+    /// The open breakers, by role.
     pub breakers: BTreeMap<String, Breaker>,
     /// What may be left of ended agents, by incarnation.
     pub orphans: BTreeMap<String, Orphans>,
@@ -140,7 +140,7 @@ pub struct Snapshot {
     pub accepted: u64,
     /// Records that do not read, with why.
     pub damaged: Vec<String>,
-    /// Running tasks whose lease has ended, and whose records do not say whose it was: to be set aside.
+    /// Running tasks whose lease has expired and whose records name no holder: they are to be quarantined.
     pub broken: Vec<String>,
 }
 
@@ -196,7 +196,7 @@ impl Snapshot {
 }
 
 impl Store {
-    /// One look at everything the supervisor decides by.
+    /// Reads everything that the supervisor decides by.
     ///
     /// # Errors
     /// An unreachable Redis. A damaged record is reported in the snapshot and left out.
@@ -340,14 +340,14 @@ impl Store {
         Ok(ids.iter().filter_map(|id| id.parse().ok()).collect())
     }
 
-    /// Remembers, outside of Redis, what it has come to. Where somebody raises the epoch at this moment, the next call
-    /// does.
+    /// Records the last known state in the checkpoint. If another process opens an epoch at this moment, the next call
+    /// does it.
     ///
     /// # Errors
     /// What the system says.
     pub fn remember(&self, seen: &Snapshot) -> io::Result<()> {
         let Some(checkpoint) = &self.checkpoint else { return Ok(()) };
-        let grown = |memory: Memory| Memory {
+        let grown = |memory: LastKnown| LastKnown {
             reserved: memory.reserved.max(seen.epoch.number),
             epoch: memory.epoch.max(seen.epoch.number),
             fence: memory.fence.max(seen.fence),

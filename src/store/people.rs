@@ -25,11 +25,11 @@ const INBOX_BYTES: usize = 128 * 1024;
 /// Where a question stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Asked {
-    /// Nobody has answered yet.
+    /// There is no answer yet.
     Open,
-    /// A person has.
+    /// A person has answered.
     Answered {
-        /// What they said.
+        /// The answer.
         answer: String,
         /// Where they approved or denied.
         approval: Option<Approval>,
@@ -60,17 +60,17 @@ pub struct NewMessage {
     pub to: String,
     /// What it says.
     pub text: String,
-    /// Who sends it, in words.
+    /// The sender in words.
     pub from: String,
     /// The attempt from within which it is sent.
     pub attempt: Option<Capability>,
-    /// The box where its failure is told.
+    /// The box that gets a message if this one is not read.
     pub reply_to: Option<String>,
     /// The master's agent.
     pub master: String,
 }
 
-/// Who reads a box.
+/// A reader of a box.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reader {
     /// An attempt, its own task's.
@@ -106,7 +106,7 @@ pub struct Notice {
     pub needs: Option<Needs>,
     /// What exactly, where it is known.
     pub needs_for: Option<String>,
-    /// The question, why the task is held, or who asks for what.
+    /// The question, why the task is held, or which agent asks for what.
     pub text: String,
     /// When.
     #[serde(deserialize_with = "millis")]
@@ -175,7 +175,7 @@ impl StoredMessage {
     }
 }
 
-/// What does not read is left out: it must not keep the others from their reader.
+/// Skips elements that can't be decoded, so that the others still reach their reader.
 pub(super) fn questions(texts: &[String]) -> Vec<Question> {
     texts.iter().filter_map(|text| serde_json::from_str::<StoredQuestion>(text).ok()).map(Question::from).collect()
 }
@@ -237,8 +237,8 @@ impl Store {
         Ok(Answered { number, question, state: parse(&state, "state")?, open })
     }
 
-    /// The tasks with open questions and those questions, the first asked first; at most so many tasks. And all tasks that
-    /// have any.
+    /// Returns up to `at_most` tasks with their open questions, the first asked first; and the ids of all tasks that have
+    /// any.
     ///
     /// # Errors
     /// An unreachable Redis.
@@ -312,7 +312,8 @@ impl Store {
         Ok((messages(&texts, u64::MAX), self.read(left.clone())?))
     }
 
-    /// The master has heard how these tasks ended, so what would tell it is read, as far as it is next (`lua/message/mark_read.lua`).
+    /// Marks the messages read that report how these tasks ended, as far as they are the next ones
+    /// (`lua/message/mark_read.lua`).
     ///
     /// # Errors
     /// An unreachable Redis.
@@ -339,7 +340,7 @@ impl Store {
         Ok(count.unwrap_or(0).saturating_sub(read.unwrap_or(0)).min(kept))
     }
 
-    /// Hears from now on of messages to these boxes and of their being read, and of answers to these tasks' questions.
+    /// Subscribes to the news of these boxes: messages that come or are read, and answers to questions.
     ///
     /// # Errors
     /// An unreachable Redis.
@@ -347,7 +348,7 @@ impl Store {
         self.subscribe(&[self.keys.of("news", of)]).await
     }
 
-    /// Takes what newly needs a person, at most so many: each is given once (`lua/question/take_notices.lua`).
+    /// Takes up to `at_most` notices; each is returned once (`lua/question/take_notices.lua`).
     ///
     /// # Errors
     /// An unreachable Redis.

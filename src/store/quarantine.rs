@@ -1,4 +1,5 @@
-//! Records that somebody has damaged: what of them can be read, and where they go, so that they hold up nobody.
+//! Quarantines damaged records: a dead letter with the fields that can be read replaces them, so that they block no other
+//! task.
 
 use std::collections::HashMap;
 
@@ -6,8 +7,8 @@ use super::{Result, Store, script};
 use crate::model::{id::TaskId, task::Priority, text::one_line};
 
 impl Store {
-    /// Sets a task aside whose record does not read: what of it does becomes a dead letter (`lua/task/quarantine.lua`). `role`
-    /// is that of the queue it was found in, if it was in one.
+    /// Quarantines a task whose record can't be read; the readable fields become a dead letter
+    /// (`lua/task/quarantine.lua`). `role` is that of the queue it was found in, if it was in one.
     ///
     /// # Errors
     /// An unreachable Redis.
@@ -25,7 +26,7 @@ impl Store {
         self.call(&script::QUARANTINE, args).await.map(drop)
     }
 
-    /// Sets those of these tasks aside whose records do not read; how many.
+    /// Quarantines those of these tasks whose records can't be read, and returns their number.
     ///
     /// # Errors
     /// An unreachable Redis.

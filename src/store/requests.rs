@@ -1,4 +1,4 @@
-//! Wishes (what people asked for and the supervisor makes so), the facts it records, and the event stream.
+//! The typed calls about requests (what people asked for and the supervisor carries out), recorded facts and events.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -34,7 +34,7 @@ pub enum Request {
 pub struct ClockBack {
     /// By how much.
     pub by: Duration,
-    /// When it was last seen before, by itself.
+    /// When the clock was last read before the jump, by that clock.
     pub seen: Timestamp,
     /// One for each jump.
     pub token: String,
@@ -60,7 +60,7 @@ impl Request {
 }
 
 impl Store {
-    /// Writes a request (`lua/supervisor/request.lua`). Whether that changed anything.
+    /// Writes a request (`lua/supervisor/request.lua`), and returns whether that changed anything.
     ///
     /// # Errors
     /// An unreachable Redis.
@@ -70,7 +70,8 @@ impl Store {
         Ok(changed > 0)
     }
 
-    /// Takes requests back, whatever their values are (`lua/supervisor/request.lua`). Whether that changed anything.
+    /// Removes requests, whatever their values are (`lua/supervisor/request.lua`), and returns whether that changed
+    /// anything.
     ///
     /// # Errors
     /// An unreachable Redis.
@@ -97,7 +98,7 @@ impl Store {
         self.call(&script::REFUSE_SPAWN, [field, role, reason, code.as_str()]).await.map(drop)
     }
 
-    /// All requests as they stand.
+    /// Returns all requests.
     ///
     /// # Errors
     /// An unreachable Redis.
@@ -107,7 +108,7 @@ impl Store {
         Ok(super::observe::Requests::from_fields(fields))
     }
 
-    /// Closes a role's breaker: an agent of it has proven well (`lua/role/close_breaker.lua`).
+    /// Closes a role's breaker after an agent of the role has proven to work (`lua/role/close_breaker.lua`).
     ///
     /// # Errors
     /// An unreachable Redis.
@@ -115,7 +116,7 @@ impl Store {
         self.call(&script::CLOSE_BREAKER, [role, reason]).await.map(drop)
     }
 
-    /// The supervisor of this state folder of this machine, at `place`, has this namespace for so long; zero gives it up
+    /// Renews the lease on this namespace for the supervisor of the state folder `home`, at `place`; zero releases it
     /// (`lua/supervisor/renew_leadership.lua`).
     ///
     /// # Errors
@@ -132,7 +133,7 @@ impl Store {
         self.query(redis::cmd("INCR").arg(self.keys.plain("supervisor_starts"))).await
     }
 
-    /// Where the supervisor is that has this namespace, where several could meet.
+    /// Returns where the supervisor of this namespace runs, in a Redis that several state folders can reach.
     ///
     /// # Errors
     /// An unreachable Redis.
@@ -174,7 +175,7 @@ impl Store {
         self.call(&script::CLOCK_BACK, args).await.map(drop)
     }
 
-    /// Records what an attempt's program says of its progress (`lua/task/report_progress.lua`).
+    /// Records the progress that an attempt's program reports (`lua/task/report_progress.lua`).
     ///
     /// # Errors
     /// `stale`.
@@ -183,7 +184,7 @@ impl Store {
         self.call(&script::REPORT_PROGRESS, args).await.map(drop)
     }
 
-    /// How many agents of each role may have a task at once, for `claim` (`lua/role/set_capacity.lua`).
+    /// Records how many agents of each role may have a task at the same time, for `claim` (`lua/role/set_capacity.lua`).
     ///
     /// # Errors
     /// An unreachable Redis.
@@ -194,7 +195,7 @@ impl Store {
         Ok(())
     }
 
-    /// Events after `after` (an id, or `-` for all), the oldest first.
+    /// Returns the events after `after` (an id, or `-` for all), the oldest first.
     ///
     /// # Errors
     /// An unreachable Redis.
@@ -206,7 +207,7 @@ impl Store {
         self.read_events(value)
     }
 
-    /// The newest events, the oldest of them first.
+    /// Returns the newest events, the oldest of them first.
     ///
     /// # Errors
     /// An unreachable Redis.

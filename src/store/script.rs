@@ -1,7 +1,7 @@
 //! The Lua transitions: one file each under `lua/`, with the prelude, the tables and the words of `model` before it.
 //!
 //! A script names the words of `model` as constants: `EVENT.task_ready`, `REFUSAL.stale`, `CAUSE.lost`,
-//! `CODE.over_memory`. Each is replaced by its word when the script is composed. As tables they would be built anew by
+//! `CODE.over_memory`. Each is replaced by its word when the script is composed. As tables they would be built again by
 //! every call, which takes longer than a small transition does.
 
 use std::{fmt::Display, sync::LazyLock};
@@ -163,8 +163,8 @@ fn word(table: &str, name: &str) -> Option<&'static str> {
     }
 }
 
-/// So many fences has an epoch; a fence says by its size in which one it was given. Lua prints whole numbers of 14
-/// digits, so there can be a hundred thousand epochs.
+/// The number of fences per epoch: the size of a fence shows in which epoch it was granted. Lua prints whole numbers of
+/// 14 digits, so there can be a hundred thousand epochs.
 pub const FENCES_PER_EPOCH: u64 = 1_000_000_000;
 
 /// The transition tables of `model` as Lua.
@@ -214,12 +214,15 @@ mod tests {
             let argv = header.split("ARGV:").nth(1).unwrap().split("Returns:").next().unwrap();
             let code: String = text.lines().filter(|l| !l.starts_with("--")).collect::<Vec<_>>().join("\n");
             let used = (1..20).filter(|n| code.contains(&format!("ARGV[{n}]"))).max().unwrap_or(0);
-            let told = (1..20)
+            let documented = (1..20)
                 .filter(|n| argv.contains(&format!(" {n} ")) || argv.contains(&format!(" {n}...")))
                 .max()
                 .unwrap_or(0);
             let variadic = argv.contains("...");
-            assert!(used == told || variadic && used <= told, "{name}: uses ARGV[{used}], its header ends at {told}");
+            assert!(
+                used == documented || variadic && used <= documented,
+                "{name}: uses ARGV[{used}], its header ends at {documented}"
+            );
             assert!(!code.contains("KEYS["), "{name}: takes only the prefix");
             let refuses = code.contains("refuse(");
             assert_eq!(refuses, header.contains("Refuses:"), "{name}: what it refuses is in its header");

@@ -39,7 +39,7 @@ pub struct NewTask {
     pub max_depth: u32,
     /// Open subtasks that one task may have.
     pub max_children: u32,
-    /// Who asks, in words, for the event.
+    /// The caller in words, for the event.
     pub who: String,
 }
 

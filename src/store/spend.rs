@@ -43,7 +43,7 @@ pub struct Budget {
 pub struct Suspended {
     /// What kind of a reason it is.
     pub code: GateCode,
-    /// Until then; `None`: until somebody mends it.
+    /// Until when; `None`: until a person fixes it.
     pub until: Option<Timestamp>,
     /// In words.
     pub reason: String,
@@ -88,7 +88,7 @@ impl Store {
         self.call(&script::SET_BUDGETS, args).await.map(drop)
     }
 
-    /// Which of these roles are held back, and how many notices wait (`lua/role/suspended.lua`).
+    /// Returns which of these roles are suspended, and how many notices wait (`lua/role/suspended.lua`).
     ///
     /// # Errors
     /// An unreachable Redis.
@@ -117,7 +117,7 @@ impl Store {
         Ok(lifted == "1")
     }
 
-    /// A role is not held back any more: whoever was sent away looks again (`lua/role/wake.lua`).
+    /// Wakes the idle agents of a role that is no longer suspended (`lua/role/wake.lua`).
     ///
     /// # Errors
     /// An unreachable Redis.
@@ -127,7 +127,7 @@ impl Store {
     }
 
     /// What was used in a conversation that belongs to no task: in all, from its beginning, and since this agent took it up.
-    /// So much of it as was not told before is added to today's (`lua/agent/record_usage.lua`).
+    /// What was not reported before is added to today's (`lua/agent/record_usage.lua`).
     ///
     /// # Errors
     /// An unreachable Redis.
@@ -143,7 +143,7 @@ impl Store {
         self.call(&script::RECORD_USAGE, args).await.map(drop)
     }
 
-    /// What was used in the last so many days, today among them; the oldest first.
+    /// Returns what was used in the last `days` days, including today; the oldest first.
     ///
     /// # Errors
     /// An unreachable Redis.
@@ -167,7 +167,7 @@ impl Store {
         Ok(sums.into_iter().map(|((day, kind, name), usage)| Spent { day, kind, name, usage }).collect())
     }
 
-    /// What each task has used by itself, those that used nothing left out; the newest first.
+    /// Returns what each task has used itself, the newest first; tasks without usage are left out.
     ///
     /// # Errors
     /// An unreachable Redis.

@@ -78,8 +78,8 @@ impl Store {
         accepted.into_iter().next().ok_or_else(|| StoreError::Other("nothing was accepted".into()))
     }
 
-    /// Accepts tasks that the same caller asks for, all of them or none, in one call. It holds up everybody else for some
-    /// 50 µs per task.
+    /// Accepts tasks that the same caller asks for, all of them or none, in one call. Redis serves no other client
+    /// meanwhile, for about 50 µs per task.
     ///
     /// # Errors
     /// As [`Store::delegate`].
@@ -112,7 +112,8 @@ impl Store {
         accepted.collect()
     }
 
-    /// Makes delayed tasks ready whose time has come; how many, and when the next one is due (`lua/task/release_due.lua`).
+    /// Makes the delayed tasks ready that are due; returns how many, and when the next one is due
+    /// (`lua/task/release_due.lua`).
     ///
     /// # Errors
     /// An unreachable Redis.
@@ -136,7 +137,8 @@ impl Store {
         Ok(states.iter().map(|s| s.parse().ok()).collect())
     }
 
-    /// Starts a failed, cancelled, held or delayed task anew; its state before and afterwards (`lua/task/retry.lua`).
+    /// Retries a failed, cancelled, held or delayed task; returns its state before and afterwards
+    /// (`lua/task/retry.lua`).
     ///
     /// # Errors
     /// `unknown`, `dependency_ended`.
@@ -268,7 +270,7 @@ impl Store {
         let Some((task, fields)) = self.task_of(id, record, children, now)? else { return Ok(None) };
         let key = self.keys.of("attempts", id.as_str());
         let attempts: Vec<String> = self.read_record(values.next(), &key)?;
-        // What was said is not worth losing the record for.
+        // Questions and messages that can't be decoded must not hide the record.
         let mut list = |what| self.read_record::<Vec<String>>(values.next(), what).unwrap_or_default();
         let (questions, messages) = (list("questions"), list("messages"));
         let read: Option<u64> = self.read_record(values.next(), "marks").unwrap_or_default();

@@ -1,6 +1,6 @@
 //! Sleeping until there may be something to do: blocking pops and subscriptions, each on a connection of its own.
 //!
-//! A wake-up only says "look again". A lost one costs the caller's own time-out, a doubled one a look.
+//! A wake-up only means "look again". A lost one costs the caller its own timeout, a duplicate one a needless look.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ impl Store {
     pub fn supervisor_waker(&self) -> Waker<'_> {
         Waker { store: self, lists: vec![self.keys.of("wake", "supervisor")], connection: None }
     }
-    /// Wakes one agent: it is told to stop, or to end its attempt.
+    /// Wakes one agent: it is asked to stop or to end its attempt.
     pub fn agent_waker(&self, agent: &str) -> Waker<'_> {
         Waker { store: self, lists: vec![self.keys.of("wake:agent", agent)], connection: None }
     }
@@ -31,8 +31,7 @@ impl Store {
         Waker { store: self, lists: vec![self.keys.of("wake:role", role)], connection: None }
     }
 
-    /// Hears of the ends of these tasks from now on. Look at their states after this call: what ended before it is
-    /// not told.
+    /// Subscribes to the ends of these tasks. Read their states after this call: earlier ends are not published again.
     ///
     /// # Errors
     /// An unreachable Redis.
@@ -58,8 +57,8 @@ impl Store {
         let mut cmd = redis::cmd("XREAD");
         cmd.arg("COUNT").arg(500).arg("BLOCK").arg(timeout.as_millis() as u64);
         cmd.arg("STREAMS").arg(self.keys.plain("events")).arg(after);
-        // A connection for each event of a busy fleet would cost Redis more than the events do. The kept one is in nobody's
-        // way: who waits at the same time finds none, and makes one.
+        // A connection for each event of a busy fleet would cost Redis more than the events do. A caller that waits
+        // concurrently finds none, and makes its own.
         let kept = self.listening.lock().await.take();
         let answer = match kept {
             Some(connection) => self.listen(connection, &cmd).await.ok(),
@@ -101,7 +100,7 @@ impl Waker<'_> {
     /// Waits for a marker, for at most `timeout`. Whether one came.
     ///
     /// # Errors
-    /// An unreachable Redis; the next call connects anew.
+    /// An unreachable Redis; the next call connects again.
     pub async fn wait(&mut self, timeout: Duration) -> Result<bool> {
         let mut connection = match self.connection.take() {
             Some(c) => c,

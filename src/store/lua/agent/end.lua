@@ -1,6 +1,7 @@
--- An agent has ended, or is given up: its attempt ends with it. What may be left of its processes is noted in
--- `orphans` until somebody has seen that nothing is. One that fails young, without having done anything, opens its
--- role's breaker: none is started for a while, twice as long each time. (The master's goes by its own id.)
+-- Ends an agent that has exited or was declared dead, and its attempt with it. Processes that it may have left are
+-- recorded in `orphans` until the supervisor has verified that none is left. One that fails young, without having done
+-- anything, opens its role's breaker: none is started for a while, twice as long each time. (The master's goes by its
+-- own id.)
 -- KEYS: 1 prefix
 -- ARGV: 1 agent, 2 incarnation, 3 'stopped' or 'failed', 4 reason, 5 cause of its attempt's end, 6 that reason,
 --       7 orphans (JSON or ''), 8 evidence (JSON or ''): what was known, and the rule that decided, 9 code of the end
@@ -10,7 +11,7 @@
 local function open_breaker(role, who, why)
   local record = P .. 'breaker:' .. role
   local b = redis.call('HMGET', record, 'failures', 'until')
-  -- Whoever was started before the pause began is no further failure: a whole fleet may die at one blow.
+  -- An agent that was started before the pause began is no further failure: a whole fleet may fail together.
   if tonumber(b[2] or '0') > now then return end
   local failures = tonumber(b[1] or '0') + 1
   local pause = math.min(BREAKER_LONGEST_PAUSE, BREAKER_FIRST_PAUSE * 2 ^ math.min(failures - 1, 20))

@@ -1,4 +1,4 @@
--- An agent says that it lives; with a task, its lease is renewed.
+-- Records an agent's heartbeat and renews the lease of its task, if it has one.
 -- KEYS: 1 prefix
 -- ARGV: 1 agent, 2 incarnation, 3 lease (ms), 4 task or '', 5 fence or '', 6 memory (bytes) or '',
 --       7 age of the last progress (ms) or '', 8 needs or '', 9 for what exactly or '', 10 what it tries again (JSON: why)
@@ -16,7 +16,7 @@ if task ~= '' then
   cancelling = f[5]
   if number(f[6]) > now then
     if needs == '' then needs, of = 'input', short(open_question(task) or '', 120) end
-    -- Which was told as such.
+    -- The question had its own notice.
     is_question = needs == 'input'
   end
   redis.call('ZADD', P .. 'state:running', 'XX', now + ARGV[3], task)
@@ -26,8 +26,8 @@ redis.call('HSET', record, 'heartbeat_at', now)
 if ARGV[6] ~= '' then redis.call('HSET', record, 'rss_bytes', ARGV[6]) end
 -- What its program has reported itself may be later than what its runner has seen of it.
 if ARGV[7] ~= '' then
-  local seen, told = now - ARGV[7], tonumber(a[5] or 0) or 0
-  if seen > told or told > now then redis.call('HSET', record, 'progress_at', seen) end
+  local seen, reported = now - ARGV[7], tonumber(a[5] or 0) or 0
+  if seen > reported or reported > now then redis.call('HSET', record, 'progress_at', seen) end
 end
 local asked, asked_for = a[3] or '', a[6] or ''
 if needs == '' then
@@ -41,7 +41,7 @@ elseif asked ~= needs or asked_for ~= '' and of ~= '' and asked_for ~= of then
       text = 'agent ' .. agent .. ' waits' .. at .. ': ' .. asks_in_words(needs, of)})
   end
 elseif asked_for ~= of then
-  -- The same, of which more is known now, or less.
+  -- The program still asks for the same, with more or fewer details.
   redis.call('HSET', record, 'needs_for', of)
 end
 if (a[7] or '') ~= ARGV[10] then

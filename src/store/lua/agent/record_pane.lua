@@ -1,4 +1,4 @@
--- Notes the process of a pane that was just opened, so that its death is noticed before its runner has reported.
+-- Records the process of a pane that was just opened, so that its death is noticed before its runner has reported.
 -- KEYS: 1 prefix
 -- ARGV: 1 agent, 2 incarnation, 3 host, 4 boot id, 5 pid, 6 start time
 -- Returns: 'ok'

@@ -1,8 +1,8 @@
--- A runner reports for duty: its agent goes from starting to idle. Sent again, it changes nothing.
+-- Registers a runner: its agent goes from starting to idle. Sent again, it changes nothing.
 -- KEYS: 1 prefix
 -- ARGV: 1 agent, 2 incarnation, 3 host, 4 boot id, 5 pid, 6 start time
 -- Returns: the agent's state
--- Refuses: stale (the agent was given up, or its id belongs to another incarnation)
+-- Refuses: stale (the agent was declared dead, or its id belongs to another incarnation)
 local record = P .. 'agent:' .. ARGV[1]
 local a = redis.call('HMGET', record, 'state', 'incarnation', 'role')
 if a[2] ~= ARGV[2] or a[1] == 'failed' or a[1] == 'stopped' then return refuse(REFUSAL.stale, ARGV[1]) end

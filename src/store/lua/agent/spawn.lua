@@ -1,5 +1,5 @@
 -- Records an agent that is about to be started. The record comes first: a crash before the session is opened leaves
--- a `starting` agent, which the next pass finds and gives up.
+-- a `starting` agent, which the next pass finds and declares dead.
 -- KEYS: 1 prefix
 -- ARGV: 1 agent, 2 role, 3 session, 4 incarnation, 5 '1' for the master, 6 reason,
 --       7 the request that it fulfils (a field of `requests`) or ''
@@ -8,7 +8,8 @@
 local record = P .. 'agent:' .. ARGV[1]
 local a = redis.pcall('HMGET', record, 'state', 'incarnation', 'restarts')
 if a[2] == ARGV[4] then return 'ok' end
--- A record that does not read is nobody's: whoever believes it to be its own is refused by the incarnation.
+-- A record without a known state belongs to no living agent: an agent that believes otherwise is refused by the
+-- incarnation.
 if string.find(AGENT, ' ' .. (a[1] or '') .. '>', 1, true) then return refuse(REFUSAL.taken, ARGV[1]) end
 local restarts = 0
 if a[1] == 'failed' then restarts = number(a[3]) + 1 end

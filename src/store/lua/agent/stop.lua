@@ -1,4 +1,4 @@
--- Tells an agent to leave. With 'idle' it does so only if the agent has nothing to do at this moment.
+-- Asks an agent to stop; with 'idle', only if it has no task at this moment.
 -- KEYS: 1 prefix
 -- ARGV: 1 agent, 2 incarnation, 3 'idle' or 'any', 4 reason
 -- Returns: the agent's state afterwards

@@ -4,8 +4,8 @@
 -- ARGV: 1 box, 2 reader ('task', 'master' or 'person'), 3... ids of tasks
 -- Returns: how many messages are read by this
 local box, reader, marks, list = ARGV[1], ARGV[2], P .. 'marks:' .. ARGV[1], P .. 'messages:' .. ARGV[1]
-local heard = {}
-for i = 3, #ARGV do heard[ARGV[i]] = true end
+local known = {}
+for i = 3, #ARGV do known[ARGV[i]] = true end
 local m = redis.call('HMGET', marks, 'count', 'read:' .. reader)
 local count, read = number(m[1]), number(m[2])
 local before_first = count - redis.call('LLEN', list)
@@ -14,7 +14,7 @@ if read < before_first then return 0 end
 local to = read
 while to < count do
   local message = decoded(redis.call('LINDEX', list, to - before_first) or '')
-  if not (message.tells == 'end' and heard[message.task]) then break end
+  if not (message.tells == 'end' and known[message.task]) then break end
   to = to + 1
 end
 if to <= read then return 0 end

@@ -2,7 +2,7 @@
 -- KEYS: 1 prefix
 -- ARGV: 1 box, 2 reader ('task', 'master' or 'person'), 3 token, 4 fence or '', 5 incarnation, 6 how many at most,
 --       7 how many bytes at most, but for the first one
--- Returns: {how many are left unread, message (JSON)...}; the first one tells of those that were dropped before it
+-- Returns: {how many are left unread, message (JSON)...}; the first one reports those that were dropped before it
 -- Refuses: stale (the reading attempt is over)
 local box, reader, marks = ARGV[1], ARGV[2], P .. 'marks:' .. ARGV[1]
 if ARGV[4] ~= '' then

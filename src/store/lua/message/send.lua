@@ -1,7 +1,7 @@
 -- Sends a message to a task, to the task that an agent is at, or to the master. Sent again, it is one message.
 -- KEYS: 1 prefix
--- ARGV: 1 task or agent, 2 the message's id, 3 text, 4 who sends, 5 the sender's task or '', 6 its fence,
---       7 its incarnation, 8 the box where the sender hears that it was not read, or '', 9 the master's agent
+-- ARGV: 1 task or agent, 2 the message's id, 3 text, 4 the sender in words, 5 the sender's task or '', 6 its fence,
+--       7 its incarnation, 8 the box that gets a message if this one is not read, or '', 9 the master's agent
 -- Returns: {the box it went to, 'unconfirmed' 'delivered' or 'failed'}
 -- Refuses: stale (the sender's attempt is over), unknown, ended (it reads nothing any more), idle (an agent without a
 --          task), full
@@ -33,7 +33,7 @@ if not state and to ~= ARGV[9] then
 end
 if state and not OPEN[state] then return refuse(REFUSAL.ended, box) end
 local m = redis.call('HMGET', P .. 'marks:' .. box, 'count', 'read:task')
--- The master's box keeps the last ones whoever reads them.
+-- The master's box is never full: it keeps the last messages, read or not.
 if state and number(m[1]) - number(m[2]) >= BOX then return refuse(REFUSAL.full, box) end
 
 local message = {id = ARGV[2], from = ARGV[4], text = ARGV[3]}

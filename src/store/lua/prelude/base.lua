@@ -11,7 +11,7 @@ local P = KEYS[1]
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
--- A newer release may have migrated the namespace behind the back of this process.
+-- A newer release may have migrated the namespace while this process was running.
 local format = tonumber(redis.call('GET', P .. 'format') or '')
 if format and format > FORMAT then return redis.error_reply('NEWERFORMAT ' .. string.format('%.0f', format)) end
 
@@ -62,8 +62,8 @@ local function wake_role(role, ready, idle)
   if ready > (idle or redis.call('SCARD', P .. 'idle:' .. role)) then wake('supervisor') end
 end
 
--- A place of the role has become free, or somebody who took a marker will not act on it: wakes an idle agent if there
--- is a task for it.
+-- A slot of the role has become free, or an agent that took a marker will not act on it: wakes an idle agent if there is
+-- a ready task.
 local function offer(role)
   local ready = redis.call('ZCARD', P .. 'ready:' .. role)
   if ready == 0 then return end
@@ -71,7 +71,7 @@ local function offer(role)
   if idle > 0 then wake_role(role, ready, idle) end
 end
 
--- Fields of a task; none of a record that is damaged so much that it is no hash.
+-- Returns fields of a task; none if the record is not a hash.
 local function get(id, ...)
   return redis.pcall('HMGET', P .. 'task:' .. id, ...)
 end
@@ -80,8 +80,8 @@ local function number(text)
   return tonumber(text or '0') or 0
 end
 
--- Whether a record holds what moving it needs. Scripts trust what they wrote; what was damaged since must not stop one
--- in the middle of its writes, nor hold up what is behind it: it is set aside (task/quarantine.lua).
+-- Whether a record has every field that a move needs. A record that was damaged after a script wrote it must neither stop
+-- a script in the middle of its writes nor block the tasks behind it: it is quarantined (task/quarantine.lua).
 -- Also returns its state, role and number of attempts.
 local function is_sound(id)
   local f = get(id, 'role', 'priority', 'seq', 'number', 'text', 'state')
@@ -91,7 +91,7 @@ local function is_sound(id)
   return sound, f[6], f[1], tonumber(f[4] or '')
 end
 
--- The last attempt of a task, or an empty one where that does not read.
+-- Returns the last attempt of a task, or an empty table if it can't be decoded.
 local function last_attempt(id)
   local text = redis.pcall('LINDEX', P .. 'attempts:' .. id, -1)
   local reads, attempt = pcall(cjson.decode, text)

@@ -1,12 +1,12 @@
--- Part of what every transition begins with: the moves of tasks and agents, the one place for each.
+-- Part of the prelude of every transition: the moves of tasks and agents. Each kind of move is defined once.
 
-local cancel, settle
+local cancel, propagate_end
 
--- Ends that are told one after another and not from within each other: a chain of dependents may be longer than
--- Lua's stack is deep, and what is written when that overflows stays written.
+-- Ends that are propagated one after another and not recursively: a chain of dependents may be longer than Lua's stack
+-- is deep, and Redis keeps what a script has written before its stack overflows.
 local ended = {}
 
--- The one place where a task changes its state: the record, the structure that matches it, the event.
+-- The only function that changes the state of a task: the record, the structure that matches it, the event.
 -- `score` is the due time of a delayed task and the lease's end of a running one; `code` says why an attempt ended.
 -- `set` (field, value, ...) and `drop` (field, ...) are further changes to the record, which this writes along with its
 -- own: one command for each instead of several.
@@ -54,12 +54,12 @@ local function move(id, from, to, role, score, agent, reason, data, code, set, d
   elseif not OPEN[to] then
     close_questions(id, 'the task has ended as ' .. to)
     fail_unread(id, 'the task has ended as ' .. to)
-    -- A dead letter that is removed ended before: whoever waited, depended or counted was told then.
+    -- The end of a dead letter was propagated when it failed, and is not propagated again when it is removed.
     if OPEN[from] then ended[#ended + 1] = {id, to} end
     if OPEN[from] and #ended == 1 then
       local next_one = 1
       while ended[next_one] do
-        settle(unpack(ended[next_one]))
+        propagate_end(unpack(ended[next_one]))
         next_one = next_one + 1
       end
       ended = {}
@@ -67,15 +67,15 @@ local function move(id, from, to, role, score, agent, reason, data, code, set, d
   end
 end
 
--- The one place where an agent changes its state. `set` is that of `move`; `master` is that field of its record where the
--- caller has read it.
+-- The only function that changes the state of an agent. `set` is that of `move`; `master` is that field of its record
+-- where the caller has read it.
 local function move_agent(id, from, to, role, task, reason, data, code, set, master)
   if not allows(AGENT, from, to) then error('agent ' .. id .. ' may not go from ' .. from .. ' to ' .. to) end
   local record = P .. 'agent:' .. id
   set = set or {}
   append(set, 'state', to, 'since', now, 'reason', reason)
   redis.call('HSET', record, unpack(set))
-  -- The master takes no tasks: it must not pass for somebody who could.
+  -- The master takes no tasks, so it does not count as an idle agent.
   if to == 'idle' then
     if master == nil then master = redis.call('HGET', record, 'master') end
     if master ~= '1' then redis.call('SADD', P .. 'idle:' .. role, id) end
@@ -84,7 +84,7 @@ local function move_agent(id, from, to, role, task, reason, data, code, set, mas
   if to == 'failed' or to == 'stopped' then
     redis.call('SREM', P .. 'agents', id)
     redis.call('DEL', P .. 'wake:agent:' .. id)
-    -- Kept a week for `orch why`; a successor of the same id writes over it.
+    -- Kept for a week for `orch why`; an agent with the same id overwrites it.
     redis.call('PEXPIRE', record, 7 * 86400000)
   end
   event('agent.' .. to, task, id, from, to, reason, data, code)
@@ -136,8 +136,9 @@ local function accept(id, spec, key, text, context, open, why)
   return state
 end
 
--- A task has ended: tell who waits, release or give up what depends on it, and its own subtasks with it.
-settle = function(id, to)
+-- Propagates the end of a task: notifies waiting clients, releases or cancels its dependents, and cancels its subtasks
+-- unless it has succeeded.
+propagate_end = function(id, to)
   redis.call('PUBLISH', P .. 'ended:' .. id, to)
   local f = get(id, 'parent', 'notify', 'reason', 'result')
   local parent = f[1]
@@ -167,7 +168,7 @@ settle = function(id, to)
   end
 end
 
--- Cancels an open task: at once, or, where an agent has it, by telling the agent to stop.
+-- Cancels an open task: immediately, or by asking the agent that runs it to end the attempt.
 -- Returns its state afterwards; an ended task stays as it is.
 cancel = function(id, reason, code)
   local f = get(id, 'state', 'role', 'agent', 'cancelling')
@@ -188,8 +189,8 @@ end
 
 -- Ends the running attempt of a task and decides what comes next: the table of model/cause.rs.
 -- `e` holds: cause; code, finer than the cause, which decides nothing; reason; exit_code and result (JSON), where there
--- are any; retry_after (ms) and is_exact, as for retry_delay; told, where the holder itself reported, so that the same
--- report sent again gets the same answer; evidence (JSON), what was known when its agent ended with it; usage (JSON),
+-- are any; retry_after (ms) and is_exact, as for retry_delay; told, set if the holder itself reported, so that a repeated
+-- report gets the same answer; evidence (JSON), what was known when its agent ended with it; usage (JSON),
 -- what it used; account, whose rate limit ended it; role, that of its agent's record, where the caller has read it.
 local function end_attempt(id, e)
   local cause, code, reason, usage, account = e.cause, e.code, e.reason, e.usage or '', e.account or ''
@@ -197,19 +198,19 @@ local function end_attempt(id, e)
   if f[7] and cause ~= CAUSE.success then
     cause, code, reason = CAUSE.cancelled, f[9] or CODE.cancelled, f[7]
   end
-  -- Whoever ends while a person has yet to answer waits for that answer, and nothing is counted.
+  -- An attempt that ends while its question is open waits for the answer, and no failure is counted.
   local AWAITS = {[CAUSE.success] = true, [CAUSE.transient] = true, [CAUSE.timeout] = true, [CAUSE.needs_person] = true}
   local asks = not f[7] and AWAITS[cause] and open_question(id)
   if asks then
     cause, code, reason = CAUSE.needs_person, CODE.question_open, 'it asks: ' .. asks
   end
-  -- A record that was damaged while it ran must not keep its end from being told.
+  -- A record that was damaged while the task ran must not prevent its end from being recorded.
   local of_agent = e.role or f[2] and redis.pcall('HGET', P .. 'agent:' .. f[2], 'role')
   local role = type(of_agent) == 'string' and of_agent or f[1] or ''
   local failures, lost = number(f[3]), number(f[5])
   local limited = cause == CAUSE.rate_limited and number(f[8]) + 1 or 0
   if cause == CAUSE.transient or cause == CAUSE.timeout or cause == CAUSE.permanent then failures = failures + 1 end
-  -- What ends because a person stops everything at once is no mishap, and must not make a task poison.
+  -- An attempt that ends because a person stops everything immediately does not count as lost.
   if cause == CAUSE.lost and redis.call('HGET', P .. 'requests', 'stop') ~= 'now' then lost = lost + 1 end
   local to, why = 'delayed', reason
   if cause == CAUSE.success then
@@ -266,12 +267,12 @@ local function end_attempt(id, e)
   if (e.result or '') ~= '' then
     append(set, 'result', e.result)
   elseif cause == CAUSE.success then
-    -- What an earlier attempt said is not its answer.
+    -- The result of an earlier attempt is not the result of this one.
     append(drop, 'result')
   end
   if to == 'held' then
     append(set, 'holds', asks and 'question' or over and 'limit' or 'person')
-    -- Of a question somebody was told when it was asked.
+    -- A question was already notified when it was asked.
     if not asks then notice({what = 'held', task = id, text = why}) end
   end
   move(id, 'running', to, role, due, f[2], why, cjson.encode({cause = cause, attempt = attempt.number}), why_code,

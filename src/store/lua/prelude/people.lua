@@ -1,6 +1,6 @@
--- Part of what every transition begins with: messages, questions to persons, and what newly needs one.
+-- Part of the prelude of every transition: messages, questions to persons, and notices.
 
--- What somebody wrote, as one line of so many bytes; no character is cut in two.
+-- Shortens a text to one line of at most `bytes` bytes, without cutting a character in two.
 local function short(text, bytes)
   text = string.gsub(text, '%s+', ' ')
   if #text <= bytes then return text end
@@ -12,10 +12,10 @@ local function decoded(text)
   return reads and type(value) == 'table' and value or {}
 end
 
--- So many messages a box keeps.
+-- How many messages a box keeps.
 local BOX = 500
 
--- Puts a message into a box, which is a task's id or the master's. Whoever waits there hears of it.
+-- Appends a message to a box (the id of a task or of the master) and publishes that to its subscribers.
 local function post(box, message)
   message.n, message.at = redis.call('HINCRBY', P .. 'marks:' .. box, 'count', 1), now
   message.id = message.id or ('m-' .. box .. '-' .. message.n)
@@ -24,7 +24,7 @@ local function post(box, message)
   redis.call('PUBLISH', P .. 'news:' .. box, message.id)
 end
 
--- Its task has ended: what it has not read it never will, and whoever wrote it is told so.
+-- Marks the unread messages of a task that has ended as failed, and notifies their senders.
 local function fail_unread(id, reason)
   local marks, list = P .. 'marks:' .. id, P .. 'messages:' .. id
   local m = redis.pcall('HMGET', marks, 'count', 'read:task')
@@ -60,7 +60,7 @@ local function close_questions(id, reason)
   redis.call('PUBLISH', P .. 'news:' .. id, 'closed')
 end
 
--- The first question of a task that nobody has answered, in words.
+-- Returns the text of a task's first open question.
 local function open_question(id)
   if not redis.call('ZSCORE', P .. 'asking', id) then return nil end
   for _, text in ipairs(redis.pcall('LRANGE', P .. 'questions:' .. id, 0, -1)) do
@@ -69,7 +69,7 @@ local function open_question(id)
   end
 end
 
--- Something newly needs a person: the supervisor runs notify_command for each of these once.
+-- Records that something newly needs a person: the supervisor runs notify_command once for each notice.
 local function notice(one)
   one.at = now
   redis.call('RPUSH', P .. 'notices', cjson.encode(one))
@@ -77,7 +77,7 @@ local function notice(one)
   wake('supervisor')
 end
 
--- What an agent's record says of what its program waits for.
+-- The fields of an agent's record for what its program waits for.
 local ASKED = {'needs', 'needs_since', 'needs_for'}
 local WAIT = {'needs', 'needs_since', 'needs_for', 'retrying', 'retrying_since'}
 

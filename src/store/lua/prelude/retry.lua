@@ -1,4 +1,4 @@
--- Part of what every transition begins with: how long a task waits until its next attempt. It is computed here and
+-- Part of the prelude of every transition: how long a task waits until its next attempt. It is computed here and
 -- nowhere else, from the table of delays that is stored with the task (src/model/retry.rs). DEFAULT_DELAYS, JITTER and
 -- RATE_LIMIT_DEFAULT stand above this text and are written from there.
 
@@ -14,7 +14,7 @@ local function delays_of(id)
   return delays
 end
 
--- A number from 0 to 1 that is fixed for each attempt, so that an answer does not depend on who computes it, and
+-- A number from 0 to 1 that is fixed for each attempt, so that a repeated call gets the same delay, and
 -- differs from task to task, so that tasks that failed together are not tried again together.
 local function fraction(id)
   local attempt = get(id, 'number')[1] or '0'

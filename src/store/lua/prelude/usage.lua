@@ -1,9 +1,9 @@
--- Part of what every transition begins with: what was used, what may be used, and what is held back for it.
+-- Part of the prelude of every transition: usage, budgets, and the roles that are suspended because of them.
 
 local DAY = 86400000
 local USED = {'input_tokens', 'output_tokens', 'micro_usd'}
 
--- Adds what was used (JSON of USED) to the sums in a record whose fields begin so.
+-- Adds usage (a table with the fields of USED) to the sums in a record; `prefix` begins the names of its fields.
 local function add_usage(key, prefix, usage)
   for _, name in ipairs(USED) do
     local amount = tonumber(usage[name]) or 0
@@ -11,7 +11,7 @@ local function add_usage(key, prefix, usage)
   end
 end
 
--- To those of the day: of the role, of the agent, of all.
+-- Adds usage to the sums of the day: those of the role, of the agent, and of all.
 local function spend_today(role, agent, usage)
   local day = P .. 'usage:' .. math.floor(now / DAY)
   add_usage(day, 'all:', usage)
@@ -20,7 +20,7 @@ local function spend_today(role, agent, usage)
   redis.call('PEXPIRE', day, 90 * DAY)
 end
 
--- What an attempt has used: to its task, to all above that, and to the day.
+-- Adds the usage of an attempt to its task, to each ancestor of the task, and to the day.
 local function spend(id, role, agent, usage)
   add_usage(P .. 'task:' .. id, 'used_', usage)
   local above, levels = id, 0
@@ -55,7 +55,7 @@ local function rate_of(role)
   return P .. 'rate:' .. account, account
 end
 
--- Until when nothing of a role starts (0: until a person mends it), why, whose rate limit it is where it is one, and the
+-- Until when nothing of a role starts (0: until a person fixes it), why, whose rate limit it is where it is one, and the
 -- code of the gate (model/gate.rs); nil where it may start.
 local function suspended(role)
   local b = redis.call('HMGET', P .. 'budgets', 'account:' .. role, 'day_usd:' .. role, 'day_tokens:' .. role, 'day_usd:',
@@ -63,7 +63,7 @@ local function suspended(role)
   if b[6] then return 0, b[6], nil, 'program_missing' end
   local limited = redis.call('HMGET', P .. 'rate:' .. (b[1] or 'role ' .. role), 'until', 'reason')
   local till = number(limited[1])
-  -- Longer than a day is nonsense, whoever said it.
+  -- A rate limit of more than a day is implausible and ignored.
   if till > now and till <= now + DAY then return till, limited[2], b[1] or 'role ' .. role, 'rate_limited' end
   if not (b[2] or b[3] or b[4] or b[5]) then return nil end
   local today = math.floor(now / DAY)

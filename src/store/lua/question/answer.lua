@@ -1,17 +1,18 @@
 -- A person answers the first open question of a task. One that was held for it becomes ready.
 -- KEYS: 1 prefix
--- ARGV: 1 task, 2 token (the same answer sent again is one answer), 3 the answer, 4 'approved' 'denied' or '', 5 who
+-- ARGV: 1 task, 2 token (the same answer sent again is one answer), 3 the answer, 4 'approved' 'denied' or '',
+--       5 the person in words
 -- Returns: {the question's number, its text, the task's state afterwards, how many of its questions are open}
 -- Refuses: unknown, nothing_asked, not_an_option (with the options as JSON), damaged (the record does not read)
 local id = ARGV[1]
 local f = get(id, 'state', 'role', 'asks', 'agent', 'holds')
 if not f[1] then return refuse(REFUSAL.unknown, id) end
 if not is_sound(id) then return refuse(REFUSAL.damaged, id) end
-local list, place, question = P .. 'questions:' .. id, nil, nil
+local list, index, question = P .. 'questions:' .. id, nil, nil
 for i, text in ipairs(redis.call('LRANGE', list, 0, -1)) do
   local one = decoded(text)
   if one.answer_token == ARGV[2] then return {one.number, one.text, f[1], number(f[3])} end
-  if not question and one.number and not one.answer and not one.closed then place, question = i - 1, one end
+  if not question and one.number and not one.answer and not one.closed then index, question = i - 1, one end
 end
 if not question then return refuse(REFUSAL.nothing_asked, id) end
 if question.options ~= '' and ARGV[4] == '' then
@@ -22,7 +23,7 @@ end
 
 question.answer, question.answered_at, question.answered_by, question.answer_token = ARGV[3], now, ARGV[5], ARGV[2]
 if ARGV[4] ~= '' then question.verdict = ARGV[4] end
-redis.call('LSET', list, place, cjson.encode(question))
+redis.call('LSET', list, index, cjson.encode(question))
 event(EVENT.task_answered, id, f[4], nil, nil, ARGV[5] .. ' answered: ' .. short(ARGV[3], 500),
   cjson.encode({question = question.number}))
 redis.call('PUBLISH', P .. 'news:' .. id, 'answered')

@@ -1,5 +1,5 @@
 -- An attempt's program asks a person, or looks whether its question was answered. The same token is the same question;
--- so is the same text, where an earlier attempt asked it or this one has not heard the answer yet.
+-- so is the same text, where an earlier attempt asked it or this one has not received the answer yet.
 -- KEYS: 1 prefix
 -- ARGV: 1 task, 2 fence, 3 incarnation, 4 token, 5 text, 6 options (JSON or ''), 7 for how long from now the program
 --       waits for the answer (ms; 0: it does not)
@@ -10,15 +10,15 @@ local f = get(id, 'state', 'fence', 'incarnation', 'agent', 'number', 'asks')
 if f[1] ~= 'running' or f[2] ~= ARGV[2] or f[3] ~= ARGV[3] then return refuse(REFUSAL.stale, id) end
 local record, agent, list, attempt = P .. 'task:' .. id, P .. 'agent:' .. f[4], P .. 'questions:' .. id, number(f[5])
 
-local all, found, place, again = redis.call('LRANGE', list, 0, -1), nil, nil, nil
+local all, found, index, again = redis.call('LRANGE', list, 0, -1), nil, nil, nil
 for i, text in ipairs(all) do
   local question = decoded(text)
   for _, token in ipairs(question.tokens or {}) do
-    if token == ARGV[4] then found, place, again = question, i - 1, true end
+    if token == ARGV[4] then found, index, again = question, i - 1, true end
   end
   local same = question.text == ARGV[5] and question.options == ARGV[6] and not question.closed
-  -- Whoever gave up waiting within this attempt asks again for the answer that nobody has heard.
-  if not found and same and (question.attempt < attempt or not question.heard) then found, place = question, i - 1 end
+  -- A program whose wait has expired within this attempt asks again for the answer that it has not received.
+  if not found and same and (question.attempt < attempt or not question.heard) then found, index = question, i - 1 end
 end
 if not found then
   if number(f[6]) >= 20 or #all >= 500 then return refuse(REFUSAL.too_many, id) end
@@ -30,14 +30,14 @@ if not found then
   event(EVENT.task_asks, id, f[4], nil, nil, short(ARGV[5], 500), cjson.encode({question = found.number}))
   notice({what = 'question', task = id, question = found.number, text = short(ARGV[5], 2000)})
 else
-  local heard = found.answer and true or nil
-  if not again or heard ~= found.heard then
+  local received = found.answer and true or nil
+  if not again or received ~= found.heard then
     if not again then
       found.attempt = attempt
       found.tokens = {ARGV[4], found.tokens[1], found.tokens[2], found.tokens[3]}
     end
-    found.heard = heard
-    redis.call('LSET', list, place, cjson.encode(found))
+    found.heard = received
+    redis.call('LSET', list, index, cjson.encode(found))
   end
 end
 
@@ -46,7 +46,7 @@ local waits = tonumber(ARGV[7])
 if state == 'open' and waits > 0 then
   redis.call('HSET', record, 'asking_until', now + waits)
   redis.call('HSET', agent, 'progress_at', now)
-  -- What it asks for besides is said by its runner, and is not said anew each time this waits on.
+  -- Its runner reports whatever else the program asks for; a renewed wait does not report that again.
   if (redis.call('HGET', agent, 'needs') or '') == '' then
     asks_for(f[4], id, 'input', short(open_question(id) or '', 120))
   end

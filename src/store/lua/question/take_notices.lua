@@ -1,4 +1,4 @@
--- Takes what newly needs a person, and still does: each is given once.
+-- Takes the notices that still apply: each is returned once.
 -- KEYS: 1 prefix
 -- ARGV: 1 how many at most
 -- Returns: notices (JSON: what, text, at, and what it is about: task, question, agent, needs, needs_for)
@@ -9,7 +9,7 @@ for _ = 1, tonumber(ARGV[1]) do
   local one = decoded(text)
   if one.agent then
     local asks = redis.pcall('HMGET', P .. 'agent:' .. one.agent, 'needs', 'needs_for')
-    -- What is told of it may have become known since, or is not known any more.
+    -- The details may have become known since, or be unknown again.
     if asks[1] == one.needs and (asks[2] == one.needs_for or asks[2] == '' or not one.needs_for) then due[#due + 1] = text end
   end
   if one.task and not one.question and not one.agent and get(one.task, 'state')[1] == 'held' then due[#due + 1] = text end

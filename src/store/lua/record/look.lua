@@ -13,8 +13,8 @@ local AGENT_FIELDS = {'role', 'state', 'incarnation', 'master', 'task', 'fence'}
 local last_event = redis.call('XREVRANGE', P .. 'events', '+', '-', 'COUNT', 1)[1]
 local seen = {last_event and last_event[1] or ''}
 
-local function told(key, kind, content)
-  -- Somebody has put something else there: that is told, too.
+local function add(key, kind, content)
+  -- A key of another type is returned with the error.
   if content.err then kind, content = 'text', {content.err} end
   if #content == 0 then return end
   local entry = {key, kind}
@@ -31,16 +31,16 @@ local function fields(key, names)
       content[#content + 1] = values[i]
     end
   end
-  told(key, 'fields', content)
+  add(key, 'fields', content)
 end
 
 local function score(key, member)
   local value = redis.pcall('ZSCORE', P .. key, member)
-  if type(value) == 'string' then told(key, 'scores', {member, value}) end
+  if type(value) == 'string' then add(key, 'scores', {member, value}) end
 end
 
 local function member(key, id)
-  if redis.pcall('SISMEMBER', P .. key, id) == 1 then told(key, 'set', {id}) end
+  if redis.pcall('SISMEMBER', P .. key, id) == 1 then add(key, 'set', {id}) end
 end
 
 local is_subject = {}
@@ -60,21 +60,21 @@ for _, id in ipairs(which.tasks) do
     member('running:' .. role, id)
     score('waiting:' .. role, id)
   end
-  told('attempts:' .. id, 'list', redis.pcall('LRANGE', P .. 'attempts:' .. id, 0, -1))
-  told('questions:' .. id, 'list', redis.pcall('LRANGE', P .. 'questions:' .. id, 0, -1))
+  add('attempts:' .. id, 'list', redis.pcall('LRANGE', P .. 'attempts:' .. id, 0, -1))
+  add('questions:' .. id, 'list', redis.pcall('LRANGE', P .. 'questions:' .. id, 0, -1))
   fields('marks:' .. id, {'count', 'read:task'})
-  told('deps:' .. id, 'set', redis.pcall('SMEMBERS', P .. 'deps:' .. id))
+  add('deps:' .. id, 'set', redis.pcall('SMEMBERS', P .. 'deps:' .. id))
   local children = redis.pcall('LRANGE', P .. 'children:' .. id, 0, -1)
   local dependents = redis.pcall('SMEMBERS', P .. 'dependents:' .. id)
-  told('children:' .. id, 'list', children)
-  told('dependents:' .. id, 'set', dependents)
+  add('children:' .. id, 'list', children)
+  add('dependents:' .. id, 'set', dependents)
   for _, child in ipairs(children) do neighbour(child) end
   for _, dependent in ipairs(dependents) do neighbour(dependent) end
   local f = get(id, 'parent', 'after', 'agent')
   if f[1] and not is_subject[f[1]] then
     neighbour(f[1])
     for _ = 1, #redis.pcall('LPOS', P .. 'children:' .. f[1], id, 'COUNT', 0) do
-      told('children:' .. f[1], 'list', {id})
+      add('children:' .. f[1], 'list', {id})
     end
   end
   local reads, after = pcall(cjson.decode, f[2] or '[]')

@@ -1,4 +1,4 @@
--- An agent of a role has proven well: the role's breaker is closed.
+-- Closes a role's breaker after an agent of the role has proven to work.
 -- KEYS: 1 prefix
 -- ARGV: 1 role (the master's: its id), 2 reason
 -- Returns: 'ok'

@@ -1,7 +1,7 @@
--- A person lifts the rate limit of a role's account, of which he may know more than was said when it was reached: its roles
--- start again, and what was delayed by it is ready.
+-- Lifts the rate limit of a role's account at a person's request: its roles start again, and the tasks that it delayed
+-- become ready.
 -- KEYS: 1 prefix
--- ARGV: 1 role, 2 by whom, in words
+-- ARGV: 1 role, 2 the person in words
 -- Returns: '1' where there was a limit, else '0'
 local rate, account = rate_of(ARGV[1])
 local limited = redis.call('HMGET', rate, 'until', 'reason')
@@ -21,7 +21,7 @@ for _, id in ipairs(redis.call('ZRANGE', P .. 'state:delayed', 0, -1)) do
     move(id, 'delayed', 'ready', f[1], nil, nil, why)
   end
 end
--- Idle agents that were sent away look again.
+-- Idle agents claim again.
 for role in pairs(roles) do
   for _ = 1, redis.call('SCARD', P .. 'idle:' .. role) do offer(role) end
 end

@@ -1,4 +1,4 @@
--- Notes what a role may use, whose account it uses, and whether it can be started; '' stands for all roles together.
+-- Records the budgets of a role, its account, and whether it can be started; '' stands for all roles together.
 -- KEYS: 1 prefix
 -- ARGV: 1 role or '', 2 account, 3 a day: millionths of a dollar or '', 4 a day: tokens or '', 5 and 6 the same for a task,
 --       7 why nothing of it can be started, or ''

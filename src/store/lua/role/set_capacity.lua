@@ -1,4 +1,4 @@
--- Notes how many agents of a role may have a task at once.
+-- Records how many agents of a role may have a task at the same time.
 -- KEYS: 1 prefix
 -- ARGV: 1 role, 2 how many
 -- Returns: 'ok'

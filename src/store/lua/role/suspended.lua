@@ -1,7 +1,7 @@
--- Which roles are held back, and what else the supervisor has to look at. It writes nothing.
+-- Returns which roles are suspended, and the number of notices. It writes nothing.
 -- KEYS: 1 prefix
 -- ARGV: 1... roles
--- Returns: {how many notices wait, role, until (ms; 0: until it is mended), why, whose rate limit it is or '', the code of the
+-- Returns: {how many notices wait, role, until (ms; 0: until a person fixes it), why, whose rate limit it is or '', the code of the
 --          gate, ...}
 local reply = {redis.call('LLEN', P .. 'notices')}
 for _, role in ipairs(ARGV) do

@@ -1,4 +1,4 @@
--- A role is not held back any more: idle agents that were sent away look again.
+-- Wakes the idle agents of a role that is no longer suspended.
 -- KEYS: 1 prefix
 -- ARGV: 1 role, 2 reason
 -- Returns: 'ok'

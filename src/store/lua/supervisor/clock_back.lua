@@ -1,5 +1,5 @@
 -- Redis's clock was set back: what is due by it, and what was seen by it, moves back as well. Otherwise a delayed task
--- would wait, and an agent that hangs be believed, for so much longer.
+-- would wait longer, and a hung agent be detected later, by that much.
 -- KEYS: 1 prefix
 -- ARGV: 1 by how much (ms), 2 when the old clock was last seen (ms, by the old clock), 3 token (the same jump sent
 --       again is one jump), 4 reason, 5... roles
@@ -40,7 +40,7 @@ for i = 5, #ARGV do
   move_field(P .. 'breaker:' .. ARGV[i], 'until')
   move_scores(P .. 'waiting:' .. ARGV[i], 'waiting_until')
 end
--- Nobody was seen later than now: whoever does not report from now on is silent from now on.
+-- No agent was seen later than now: the silence of an agent is counted from now on.
 for _, agent in ipairs(redis.call('SMEMBERS', P .. 'agents')) do
   local record = P .. 'agent:' .. agent
   for _, field in ipairs({'started_at', 'since', 'heartbeat_at', 'progress_at', 'needs_since',

@@ -1,4 +1,4 @@
--- After a loss, everybody who lives has said what he knows: tasks may be claimed again.
+-- Ends the recovery after a loss of data: the living agents have reported, and tasks may be claimed again.
 -- KEYS: 1 prefix
 -- ARGV: 1 reason
 -- Returns: 'ok'

@@ -1,10 +1,10 @@
 -- A Redis server came up with these records: another one, or the same one started again. It may have lost what it had
 -- acknowledged (a cut file, an older copy, an empty folder), so fences go on above all that can ever have been given.
--- Sent again, or by another one who noticed it too, it changes nothing.
+-- A repeated call, also from another process that noticed the same, changes nothing.
 -- KEYS: 1 prefix
 -- ARGV: 1 this server's run id, 2 the lowest epoch that may be taken, 3 the last epoch that is remembered outside of
---       Redis or '', 4 the last fence, 5 the number of tasks accepted, 6 how long living agents get to say what they
---       know if something is lost (ms)
+--       Redis or '', 4 the last fence, 5 the number of tasks accepted, 6 how long living agents get to report what
+--       they know if something is lost (ms)
 -- Returns: the epoch
 local e = redis.call('HMGET', P .. 'epoch', 'number', 'run_id')
 local stored, remembered = tonumber(e[1] or '-1'), tonumber(ARGV[3]) or -1

@@ -1,13 +1,13 @@
--- After Redis has lost data: a living agent says who it is and what it is doing, or somebody says of a dead one what
--- lies on its disk. What Redis knows better (a later lease, an end) wins.
+-- Records again what Redis has lost: a living agent reports its identity and its attempt, or another process reports
+-- what a dead agent left on its disk. What Redis knows better (a later lease, an end) wins.
 -- KEYS: 1 prefix
 -- ARGV: 1 agent, 2 incarnation, 3 the epoch in which Redis last knew it, 4 the agent (JSON: role, session, master,
 --       started_at, tasks_done, host, boot_id, pid, start_time) or '' where it does not live, 5 task or '',
 --       6 attempt, 7 fence or '' where the attempt is over, 8 lease (ms), 9 the task (JSON: as for delegate, and depth,
 --       failures, lost) or '', 10 its text, 11 its context (JSON or '')
 -- Returns: {'ok'}, or {'busy', task, attempt, fence}: Redis knows the agent with an attempt that it has ended, and that
---          end is to be told first
--- Refuses: stale (it was given up, or the task is another's or has ended), taken (an agent of this id lives, as far as
+--          end is to be reported first
+-- Refuses: stale (it was declared dead, or the task is another's or has ended), taken (an agent of this id lives, as far as
 --          Redis knows; it may find out)
 local agent, incarnation, id, fence = ARGV[1], ARGV[2], ARGV[5], tonumber(ARGV[7])
 if tonumber(redis.call('HGET', P .. 'epoch', 'number') or '0') <= tonumber(ARGV[3]) then return refuse(REFUSAL.stale, agent) end

@@ -1,4 +1,4 @@
--- Writes a person's request, or takes it back, and wakes whoever carries it out.
+-- Writes or removes a person's request, and wakes the supervisor and the agents concerned.
 -- KEYS: 1 prefix
 -- ARGV: 1 event kind, 2 reason, 3 value ('' takes it back), 4... fields
 -- Returns: how many requests changed

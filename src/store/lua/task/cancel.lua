@@ -1,8 +1,9 @@
 -- Cancels tasks, and with each its open subtasks. A dead letter is removed: it becomes cancelled, and is forgotten in
--- time like any other; what ended with it, and what a person started anew since, stays as it is.
+-- time like any other; what ended with it, and what a person has retried since, stays as it is.
 -- KEYS: 1 prefix
 -- ARGV: 1 reason, 2... ids
--- Returns: for each id its state afterwards; 'running' means that its agent was told to stop, '' that there is none
+-- Returns: for each id its state afterwards; 'running' means that its agent was asked to end the
+--          attempt, '' that there is no such task
 local function remove(id, reason)
   local f = get(id, 'role', 'reason')
   if f[2] then reason = reason .. '; it had failed: ' .. f[2] end

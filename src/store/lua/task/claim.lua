@@ -2,7 +2,7 @@
 -- KEYS: 1 prefix
 -- ARGV: 1 agent, 2 incarnation, 3 lease (ms)
 -- Returns: {} where there is nothing to take, else {id, attempt number, fence, field, value, ...}; 'questions' (JSON) where it has asked any
--- Refuses: stale; damaged (the first ready task does not read: set it aside, and claim again)
+-- Refuses: stale; damaged (the first ready task can't be read: quarantine it, and claim again)
 local agent, incarnation = ARGV[1], ARGV[2]
 local a = redis.call('HMGET', P .. 'agent:' .. agent, 'state', 'incarnation', 'role', 'task')
 if a[2] ~= incarnation or a[1] == 'failed' or a[1] == 'stopped' then return refuse(REFUSAL.stale, agent) end
@@ -25,17 +25,17 @@ end
 if a[1] == 'busy' and a[4] then return answer(a[4]) end
 local role = a[3]
 if a[1] ~= 'idle' then
-  -- It may have taken a marker before it was told to leave.
+  -- It may have taken a marker before it was asked to stop.
   offer(role)
   return {}
 end
 local requests = redis.call('HMGET', P .. 'requests', 'stop', 'pause', 'pause:' .. role)
 if requests[1] == 'now' or requests[2] or requests[3] then return {} end
 if suspended(role) then return {} end
--- After a loss, those who live say first what they have.
+-- After a loss of data, living agents report first which tasks they have.
 if tonumber(redis.call('HGET', P .. 'epoch', 'settling_until') or '0') > now then return {} end
 
--- Tasks that wait for their own subtasks take no place, or a hierarchy would lock itself out.
+-- Tasks that wait for their own subtasks occupy no slot: a hierarchy would deadlock otherwise.
 local max = redis.call('HGET', P .. 'limits', 'max:' .. role)
 if max then
   local taken = redis.call('SCARD', P .. 'running:' .. role) - redis.call('ZCOUNT', P .. 'waiting:' .. role, now, '+inf')

@@ -1,7 +1,7 @@
 -- Accepts tasks, all of them or none: each is blocked while a dependency is open, else ready.
 -- KEYS: 1 prefix
 -- ARGV: 1 id, 2 spec (JSON: role, priority, after, labels, artifacts, cwd, timeout_ms, retries, lost_max, key, notify, parent,
---       attempt_fence, incarnation, fingerprint, max_depth, max_children), 3 text, 4 context (JSON or ''), 5 who asks,
+--       attempt_fence, incarnation, fingerprint, max_depth, max_children), 3 text, 4 context (JSON or ''), 5 the caller in words,
 --       6... id, spec, text and context of each further task
 -- Returns: {id, state, '1' if it was created by this call or an earlier sending of it} of each, in one list
 -- Refuses: id_taken (by another task: take another), key_taken (it is that of another's task, for something else), draining,
@@ -27,7 +27,7 @@ local function check(id, text_of_spec, text, context)
   end
 
   -- The same call of an earlier attempt of the parent (its k-th with this very content) finds the subtask that it made
-  -- then: a retried parent does not have its work done twice. Failed and cancelled ones are made anew.
+  -- then: a retried parent does not have its work done twice. Failed and cancelled ones are created again.
   -- What is known is answered before any bound is looked at: it adds nothing.
   local key, calls = spec.key, nil
   if not key and parent and spec.fingerprint then
@@ -45,7 +45,7 @@ local function check(id, text_of_spec, text, context)
     local e = here and {'ready', spec.parent, here.role, here.text, here.cwd, here.context}
       or get(existing, 'state', 'parent', 'role', 'text', 'cwd', 'context')
     local state = e[1]
-    -- Models call different things the same. Whoever asks within a task for something else does not get another's answer.
+    -- Models give different work the same key. A subtask with other content does not get the result of another task.
     local same = e[3] == spec.role and e[4] == text and (e[5] or '') == (spec.cwd or '') and (e[6] or '') == context
     if state and spec.key and parent and e[2] ~= parent and not same then return nil, refuse(REFUSAL.key_taken, existing) end
     if state and (spec.key or (state ~= 'failed' and state ~= 'cancelled')) then
@@ -85,7 +85,7 @@ end
 
 local plans = {}
 for at = 1, #ARGV, 4 do
-  -- Who asks stands between the first task and the others.
+  -- ARGV[5], the caller, stands between the first task and the others.
   local from = at == 1 and 1 or at + 1
   if from > #ARGV then break end
   local plan, refusal = check(ARGV[from], ARGV[from + 1], ARGV[from + 2], ARGV[from + 3])

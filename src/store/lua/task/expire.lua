@@ -1,4 +1,4 @@
--- Ends an attempt whose agent is not there any more (its record is gone, or says that it has ended).
+-- Ends an attempt whose agent no longer exists (its record is gone, or has an ended state).
 -- KEYS: 1 prefix
 -- ARGV: 1 task, 2 fence, 3 reason
 -- Returns: the task's state, or '' if there was nothing to end

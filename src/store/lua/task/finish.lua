@@ -12,7 +12,7 @@ if f[1] ~= 'running' or f[2] ~= agent or f[3] ~= ARGV[3] or f[4] ~= fence then
     local attempt = decoded(text)
     if tostring(attempt.fence) == fence and attempt.agent == agent then
       if attempt.told then return {attempt.next, '0'} end
-      -- Given up meanwhile; what it has used was used all the same.
+      -- The attempt was ended by the supervisor meanwhile; its usage counts all the same.
       if (ARGV[11] or '') ~= '' and attempt.ended_at and not attempt.usage then
         attempt.usage = ARGV[11]
         redis.call('LSET', P .. 'attempts:' .. id, i - 1, cjson.encode(attempt))

@@ -1,4 +1,4 @@
--- A program waits for tasks from within its own attempt: until the given time its task takes no place of its role.
+-- A program waits for tasks from within its own attempt: until the given time its task occupies no slot of its role.
 -- Renewed while it waits, so that a waiter that dies does not leave the mark behind.
 -- KEYS: 1 prefix
 -- ARGV: 1 task, 2 fence, 3 incarnation, 4 for how long (ms; 0 ends it), 5... what it waits for

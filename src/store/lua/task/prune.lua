@@ -4,7 +4,7 @@
 -- ARGV: 1 older than (ms), 2 how many at most
 -- Returns: the ids that were forgotten
 local gone, at_most = {}, tonumber(ARGV[2])
--- So many are passed over in one call, lest those that must stay cost everybody's time.
+-- How many tasks that must stay one call passes over at most: Redis serves no other client meanwhile.
 local PASSED_OVER = 10000
 
 local function is_open(id)

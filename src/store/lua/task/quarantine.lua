@@ -1,5 +1,5 @@
--- Sets a damaged task aside: what was stored is kept as `quarantine:<id>`, and in its place stands what of it could be read,
--- as a dead letter. So it holds up nobody, and a person finds it like any other.
+-- Quarantines a damaged task: what was stored is kept as `quarantine:<id>`, and replaced by a dead letter with the
+-- fields that could be read. So it blocks no other task, and a person finds it like any other dead letter.
 -- KEYS: 1 prefix
 -- ARGV: 1 id, 2 why, 3 the role whose queue it was found in or '', 4... the fields of the new record, each followed by its
 --       value: none where the id is none
@@ -7,7 +7,7 @@
 local id, reason, queue = ARGV[1], 'its record is damaged: ' .. ARGV[2], ARGV[3]
 local record, kept = P .. 'task:' .. id, P .. 'quarantine:' .. id
 redis.call('ZREM', P .. 'ready:' .. queue, id)
--- Sent again, or found in a queue that nobody knew of: what was stored must not be written over by what stands in its place.
+-- In a repeated call the quarantined record must not be overwritten by its replacement.
 local stands = get(id, 'state', 'code')
 if redis.call('EXISTS', kept) == 1 and is_sound(id) and stands[2] == CODE.record_damaged then
   return stands[1]

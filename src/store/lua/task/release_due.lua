@@ -1,7 +1,7 @@
--- Makes delayed tasks ready whose time has come.
+-- Makes the delayed tasks ready that are due.
 -- KEYS: 1 prefix
 -- ARGV: 1 how many at most
--- Returns: {how many, ms until the next one is due or '', those that do not read: set them aside}
+-- Returns: {how many, ms until the next one is due or '', ids of damaged ones, to be quarantined}
 local ids = redis.call('ZRANGEBYSCORE', P .. 'state:delayed', '-inf', now, 'LIMIT', 0, ARGV[1])
 local damaged = {}
 for _, id in ipairs(ids) do

@@ -1,4 +1,4 @@
--- An attempt's program says how it goes on. Told twice, it is recorded twice: nothing else depends on it.
+-- Records the progress that an attempt's program reports. A repeated call is recorded twice: nothing else depends on it.
 -- KEYS: 1 prefix
 -- ARGV: 1 task, 2 fence, 3 incarnation, 4 what it says
 -- Returns: 'ok'

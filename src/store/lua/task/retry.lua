@@ -1,4 +1,4 @@
--- A person starts a dead letter, a cancelled or a held task anew, with its counts at zero.
+-- Retries a dead letter, a cancelled or a held task at a person's request, with its counts at zero.
 -- KEYS: 1 prefix
 -- ARGV: 1 id, 2 reason
 -- Returns: {state before, state afterwards}; the same twice where there was nothing to do
@@ -29,7 +29,7 @@ end
 local to = #open > 0 and 'blocked' or 'ready'
 for _, dependency in ipairs(open) do redis.call('SADD', P .. 'deps:' .. id, dependency) end
 redis.call('HSET', P .. 'task:' .. id, 'failures', 0, 'lost', 0)
--- Whoever starts it anew allows it as much again.
+-- A retry allows the same budget again.
 local used = get(id, 'used_micro_usd', 'used_input_tokens', 'used_output_tokens')
 if used[1] or used[2] or used[3] then
   redis.call('HSET', P .. 'task:' .. id, 'allowed_usd', number(used[1]), 'allowed_tokens',
