@@ -34,6 +34,16 @@
 //! *Surfaces* ([`cli`], [`console`], [`mcp`]) translate between their caller and [`ops`], and render the answers with
 //! [`view`].
 //!
+//! *Launchers* ([`launchers`]) decide where a program runs. The only one so far starts it directly.
+//!
+//! ## Words
+//!
+//! An *attempt* is one try at a task; a *lease* is the time-limited right to it, and its *fence* is a number that grows with
+//! every lease. A *role* is a kind of agent, with `max` *slots* for running tasks; an agent's name is its role and a number.
+//! A task that is *held* waits for a person; a role that is *suspended* starts nothing for now. A *dead letter* is a failed
+//! task, kept until a person retries or removes it. Each attempt has a folder of its own below `runs/` in the state folder,
+//! if it leaves anything to keep.
+//!
 //! ## The life of a task
 //!
 //! `orch delegate` calls one Lua script, `task/delegate`. It stores the record, adds the task to the ready queue of its role,
@@ -43,16 +53,15 @@
 //!
 //! When the program ends, the runner appends the end to its journal (`home/journal.rs`) and calls `task/finish` with its
 //! fence. The cause of the end decides what follows ([`model::cause`]); the same script notifies waiting callers and releases
-//! or cancels dependent tasks. The runner's next claim travels in the same round trip. If Redis does not acknowledge the
-//! report promptly, it is also written to `reports/` and synced. An attempt that prints nothing and leaves no result makes
-//! no file at all.
+//! or cancels dependent tasks. The runner sends its next claim together with this call, in one round trip. If Redis does not
+//! acknowledge the end promptly, a report of it is also written to `reports/` and synced.
 //!
 //! Programs that print a stream of JSON are read while they work ([`drivers::Transcript`]). Programs that use the terminal
 //! themselves (the master, and tasks in `mode = "interactive"`) are followed through their hooks, which call `orch hook`, and
 //! through the content of their pane ([`runner`], `interactive`).
 //!
-//! Every interruption has a reader: the supervisor delivers what a dead runner left in its journal or in `reports/`; a lease that is not renewed
-//! expires, and its attempt counts as `lost`; the late call of a former lease holder is rejected because its fence is old.
+//! Every interruption has a reader: the supervisor delivers what a dead runner left in its journal or in `reports/`; a lease
+//! that is not renewed expires, and its attempt counts as `lost`; the late call of a former lease holder is rejected because its fence is old.
 //!
 //! ## Rules
 //!
@@ -101,7 +110,7 @@
 //! `lost`. The kernel enforces the limits where it offers the controllers; elsewhere the runner checks once per second.
 //!
 //! The lease of a silent agent expires only after a full lease without disturbance: after an interruption of Redis, of the
-//! machine or of the supervisor, every agent has a whole lease to report again ([`supervisor`], `undisturbed`).
+//! machine or of the supervisor, every agent has a whole lease to report again (`undisturbed` in [`supervisor`]).
 //!
 //! ## One supervisor
 //!
