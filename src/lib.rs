@@ -61,7 +61,8 @@
 //! through the content of their pane ([`runner`], `interactive`).
 //!
 //! Every interruption has a reader: the supervisor delivers what a dead runner left in its journal or in `reports/`; a lease
-//! that is not renewed expires, and its attempt counts as `lost`; the late call of a former lease holder is rejected because its fence is old.
+//! that is not renewed expires, and its attempt counts as `lost`; the late call of a former lease holder is rejected because
+//! its fence is old.
 //!
 //! ## Rules
 //!
