@@ -31,7 +31,7 @@ pub(super) async fn run(mut args: args::Delegate, session: &mut Session) -> Resu
     let ops = session.ops()?;
     let delegated = ops.delegate(request).await?;
     if keyed && !delegated.created && !session.json {
-        errors::note(&format!("{} was delegated before with this key, and is {}", delegated.id, delegated.state));
+        errors::note(&format!("{} already has this key; its state is {}", delegated.id, delegated.state));
     }
     // Only for a caller that waits and for a person: a program that only delegates should not pay for another call.
     if (wait || io::stderr().is_terminal())

@@ -142,7 +142,7 @@ fn task(line: &str, template: Option<&str>, all: &Delegate) -> Result<Delegate> 
         return Ok(Delegate { text: line.to_owned(), ..all.clone() });
     };
     let spec: Spec = serde_json::from_value(object.into()).map_err(|e| {
-        Error::usage(format!("its JSON is no task: {e}"))
+        Error::usage(format!("its JSON does not describe a task: {e}"))
             .hint("write it like {\"text\": \"run the tests\", \"role\": \"shell\"}")
     })?;
     Ok(Delegate {
@@ -194,9 +194,10 @@ mod tests {
 
     #[test]
     fn what_is_no_task_is_refused_with_its_line() {
-        for (text, why) in
-            [("ok\n{\"txt\": 1}\n", "line 2 of a file: its JSON is no task"), ("{}", "missing field `text`")]
-        {
+        for (text, why) in [
+            ("ok\n{\"txt\": 1}\n", "line 2 of a file: its JSON does not describe a task"),
+            ("{}", "missing field `text`"),
+        ] {
             let error = lines(text).next_tasks(None, &Delegate::default()).unwrap_err();
             assert!(error.message.contains(why) && error.hint.is_some(), "{error:?}");
         }

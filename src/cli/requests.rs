@@ -26,7 +26,7 @@ pub(super) async fn resume(args: &args::OneRole, session: &mut Session) -> Resul
 
 fn requested(changed: bool, sentence: &str, session: &mut Session) -> Result<u8, End> {
     session.answer(&json!({"changed": changed}), |_, _| {
-        format!("{sentence}{}\n", if changed { "" } else { "; this was so already" })
+        format!("{sentence}{}\n", if changed { "" } else { "; this was already the case" })
     })?;
     Ok(0)
 }

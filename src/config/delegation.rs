@@ -27,7 +27,7 @@ pub(super) fn check(written: &BTreeMap<String, WrittenRole>, roles: &BTreeMap<St
         let steps: Vec<String> = circle.iter().map(|(role, line)| format!("{role} (line {line})")).collect();
         let Some((first, line)) = circle.first() else { continue };
         let key = dotted(&dotted("roles", first), "delegates_to");
-        out.add(*line, key, format!("leads in a circle: {} -> {first}", steps.join(" -> ")));
+        out.add(*line, key, format!("forms a cycle: {} -> {first}", steps.join(" -> ")));
     }
 }
 

@@ -208,7 +208,7 @@ impl<'a> Conversation<'a> {
         }
         let more = lines.len().saturating_sub(LISTED);
         lines.truncate(LISTED);
-        let mut text = format!("open since before:\n{}", lines.join("\n"));
+        let mut text = format!("still open from before:\n{}", lines.join("\n"));
         if more > 0 {
             text += &format!("\n… and {more} more: /tasks");
         }

@@ -242,7 +242,7 @@ async fn a_new_console_follows_open_tasks() {
     let second = ops.delegate(Delegate { text: waits, ..Delegate::default() }).await.unwrap().id;
     let (person, inputs) = channel(1);
     let work = async {
-        out.until("open since before").await;
+        out.until("still open from before").await;
         agent.finish(&claimed, Cause::Success, "done at last").await;
         out.until("done at last").await;
         drop(person);

@@ -110,7 +110,7 @@ impl FromStr for DriverKind {
             let names: Vec<&str> = DriverKind::all().map(DriverKind::as_str).collect();
             let meant =
                 nearest(text, names.iter().copied()).map_or(String::new(), |name| format!("; did you mean '{name}'?"));
-            format!("'{}' is no driver; there are {}{meant}", printable(text), names.join(", "))
+            format!("'{}' is not a driver; the drivers are {}{meant}", printable(text), names.join(", "))
         })
     }
 }

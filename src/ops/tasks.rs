@@ -149,7 +149,7 @@ pub(super) fn no_agent<'a>(id: &str, living: impl Iterator<Item = &'a str> + Clo
     let error = Error::not_found(format!("there is no agent {}", suggest::printable(id)));
     match (suggest::nearest(id, living.clone()), living.clone().next()) {
         (Some(near), _) => error.hint(format!("did you mean {near}? list them with: orch agents")),
-        (None, Some(_)) => error.hint(format!("these live: {}", living.collect::<Vec<_>>().join(", "))),
+        (None, Some(_)) => error.hint(format!("living agents: {}", living.collect::<Vec<_>>().join(", "))),
         (None, None) => error.hint("none lives: orch status says whether orch runs, orch spawn ROLE asks for one"),
     }
 }

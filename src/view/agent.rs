@@ -102,7 +102,7 @@ fn attempt_of(task: &str, attempt: Option<u32>) -> String {
 pub fn spawned(role: &str, agent: Option<&Agent>) -> String {
     match agent {
         Some(a) => format!("{} is {} (orch attach {})\n", a.id, a.state, a.id),
-        None => format!("one more {role} was requested and has not started yet; orch status says more\n"),
+        None => format!("a new agent of role {role} was requested and has not started yet; see orch status\n"),
     }
 }
 

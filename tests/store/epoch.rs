@@ -150,7 +150,7 @@ async fn everybody_who_notices_at_once_raises_the_epoch_once() {
     place.server.kill();
     place.server.start_again();
     place.server.raw();
-    futures_util::future::join_all(worlds.iter().map(|w| w.store.info())).await;
+    futures_util::future::join_all(worlds.iter().map(|w| w.store.observe(&[]))).await;
     let epochs: Vec<u64> = worlds.iter().map(|w| w.store.epoch()).collect();
     assert_eq!(epochs, [1; 8]);
 }
@@ -163,7 +163,8 @@ async fn an_epoch_that_was_taken_and_not_used_is_left_out() {
     place.server.kill();
     place.server.start_again();
     let world = place.world();
-    world.store.info().await.unwrap();
+    // INFO is answered even while the server still loads; a read of records waits for it.
+    world.store.observe(&[]).await.unwrap();
     assert_eq!(world.store.epoch(), 8);
 }
 
@@ -260,7 +261,7 @@ async fn what_redis_knows_better_wins() {
     place.server.kill();
     place.server.start_again();
     let world = place.world();
-    world.store.info().await.unwrap();
+    world.store.observe(&[]).await.unwrap();
     let retried = super::fixture::crash();
     world.store.end_agent(&agent.id, &agent.incarnation, &retried).await.unwrap();
     assert_eq!(refusal(reinstate(&world.store, &agent, 0, Some(&claimed)).await), "stale", "it was given up");

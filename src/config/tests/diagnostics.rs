@@ -211,12 +211,9 @@ fn delegation_does_not_go_in_circles() {
     all(&[
         (
             "[roles.a]\ndelegates_to = [\"b\"]\n[roles.b]\ndelegates_to = [\"shell\",\n\"a\"]",
-            "sessions.toml:2: roles.a.delegates_to leads in a circle: a (line 2) -> b (line 5) -> a",
+            "sessions.toml:2: roles.a.delegates_to forms a cycle: a (line 2) -> b (line 5) -> a",
         ),
-        (
-            "[roles.a]\ndelegates_to = [\"a\"]",
-            "sessions.toml:2: roles.a.delegates_to leads in a circle: a (line 2) -> a",
-        ),
+        ("[roles.a]\ndelegates_to = [\"a\"]", "sessions.toml:2: roles.a.delegates_to forms a cycle: a (line 2) -> a"),
     ]);
 }
 
@@ -225,8 +222,8 @@ fn drivers_are_known_and_have_their_command() {
     all(&[
         (
             "[roles.tool]\ndriver = \"cluade\"",
-            "sessions.toml:2: roles.tool.driver is wrong: 'cluade' is no driver; \
-             there are auto, console, shell, command, claude, codex, gemini, opencode, qwen, aider, copilot; \
+            "sessions.toml:2: roles.tool.driver is wrong: 'cluade' is not a driver; \
+             the drivers are auto, console, shell, command, claude, codex, gemini, opencode, qwen, aider, copilot; \
              did you mean 'claude'?",
         ),
         (

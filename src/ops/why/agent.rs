@@ -44,7 +44,7 @@ fn idle(around: &Around, facts: &AgentFacts, for_: &str, out: &mut Explanation) 
     let agent = &facts.record.agent;
     let seen = &around.snapshot;
     if agent.master {
-        out.say("It is the master: it takes no tasks, it gives them.");
+        out.say("It is the master: it delegates tasks and claims none.");
         waits(around, agent, out);
     } else {
         out.say(format!("It has waited for a task of role {} for {for_}.", agent.role));
@@ -61,7 +61,7 @@ fn idle(around: &Around, facts: &AgentFacts, for_: &str, out: &mut Explanation) 
     }
     if let Some(role) = around.config.roles.get(&agent.role).filter(|_| !agent.master) {
         out.say(format!(
-            "Beyond {} of its role, an idle agent is stopped after {}.",
+            "Its role keeps at least {} agents; an idle agent beyond that is stopped after {}.",
             role.min,
             human(role.idle_timeout)
         ));

@@ -90,7 +90,7 @@ fn delayed(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
     }
     used(task, out);
     if task.cause == Some(Cause::RateLimited) {
-        out.say("A rate limit counts against neither bound.");
+        out.say("A rate limit does not count as a failure or a lost attempt.");
         let gates = admission::gates(None, &task.role, &around.admission());
         if gates.iter().any(|gate| gate.code() == GateCode::RateLimited) {
             out.hint(format!("orch resume {} (lifts the limit, where you know that it is over)", task.role));
@@ -165,7 +165,7 @@ fn held(facts: &TaskFacts, out: &mut Explanation) {
         questions(facts, out);
         out.say("The answer starts it again.");
     } else {
-        out.say("Once that is settled, it has to be started anew.");
+        out.say("Retry it once that is resolved.");
         out.hint(format!("orch logs --task {}", task.id));
     }
     out.hint(format!("orch retry {}", task.id));

@@ -78,7 +78,7 @@ fn after_a_reboot_the_fleet_returns_and_processes_with_reused_pids_live() {
     for task in &running {
         let shown = world.wait_for(task, "succeeded");
         assert_eq!((Work::attempts(&world, task), &shown["lost"]), (2, &json!(1)), "{shown:#}");
-        assert!(shown["attempts"][0]["reason"].as_str().unwrap().contains("the machine was started anew"), "{shown:#}");
+        assert!(shown["attempts"][0]["reason"].as_str().unwrap().contains("the machine was rebooted"), "{shown:#}");
     }
     world.wait_for(&ready, "succeeded");
     world.wait_until("the records of the first boot are removed", || {

@@ -34,7 +34,7 @@ fn what_a_held_task_waits_for_is_said_once_and_nobody_is_sent_where_nothing_is()
         [
             "It waits for a person: claude asks to log in.",
             "Attempt 1 (shell-1, 12s) ended as needs_person.",
-            "Once that is settled, it has to be started anew.",
+            "Retry it once that is resolved.",
         ]
     );
     let id = &facts.detail.task.id;
