@@ -287,7 +287,10 @@ impl World {
 
     /// Returns the cgroups of the world's agents; none if cgroups cannot be created here.
     pub fn cgroups(&self) -> Vec<PathBuf> {
-        fs::read_to_string(self.home.join("cgroups")).unwrap_or_default().lines().map(PathBuf::from).collect()
+        let text = fs::read_to_string(self.home.join("cgroups")).unwrap_or_default();
+        // Runners that start at the same time may each record their common group.
+        let groups: std::collections::BTreeSet<PathBuf> = text.lines().map(PathBuf::from).collect();
+        groups.into_iter().collect()
     }
 
     /// Waits until a condition is true.

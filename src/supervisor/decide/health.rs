@@ -110,7 +110,7 @@ fn verdict(world: &World, record: &Record) -> Option<Verdict> {
 fn dead(how: Death, agent: &Agent) -> String {
     match how {
         Death::Gone => format!("its runner (pid {}) is gone", agent.process.pid),
-        Death::Zombie => format!("its runner (pid {}) has ended and is a zombie process", agent.process.pid),
+        Death::Zombie => format!("its runner (pid {}) is gone and remains as a zombie process", agent.process.pid),
         Death::EarlierBoot => "the machine was rebooted".to_owned(),
     }
 }

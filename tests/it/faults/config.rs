@@ -57,7 +57,7 @@ fn each_error_names_the_line_the_key_and_the_likely_intent() {
         ("[roles.a]\ncommand = [\"a\"]\ndelegates_to = [\"b\"]", &[":3:", "roles.a.delegates_to", "'b'"]),
         (
             "[roles.a]\ncommand = [\"a\"]\ndelegates_to = [\"b\"]\n[roles.b]\ncommand = [\"b\"]\ndelegates_to = [\"a\"]",
-            &["roles.a.delegates_to", "circle", "a (line 3) -> b (line 6) -> a"],
+            &["roles.a.delegates_to", "cycle", "a (line 3) -> b (line 6) -> a"],
         ),
         ("[roles.a]\ndriver = \"command\"", &[":2:", "roles.a.command", "missing"]),
         ("[roles.Big_Name]\n", &[":1:", "Big_Name"]),
