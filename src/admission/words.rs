@@ -9,7 +9,7 @@ use crate::model::{
 
 /// What to do where no agent starts for want of memory.
 pub const FREE_MEMORY: &str = "end what uses it, or set min_free_memory under [supervisor] lower";
-/// The supervisor has the PATH of `orch start`; that of whoever asks may be longer by now.
+/// The supervisor has the PATH of `orch start`; the PATH of a caller may have changed since.
 pub const FIX_ROLE: &str = "orch doctor; if it reports no problem, restart: orch stop, then orch start";
 
 /// A recorded reason, in a sentence of ours.

@@ -49,7 +49,7 @@ impl Rights {
         }
     }
 
-    /// Returns the rights that these have and `other` lacks. Whoever may run any command needs no tool for it.
+    /// Returns the rights that these have and `other` lacks. A role that may run any command needs no tool right for it.
     pub fn beyond(&self, other: &Rights) -> Vec<Right> {
         let mut more = Vec::new();
         let runs_anything = other.commands == Commands::Any;

@@ -123,7 +123,7 @@ async fn drill(options: &Options) -> Result<Report> {
     )
 }
 
-/// Whether somebody waited who should not have. A supervisor that was stopped itself can't help it.
+/// Whether a decision was delayed. A supervisor that was itself stopped is not to blame.
 fn delays(scene: &Scene, injected: &[Injected], facts: &Facts, passes: Passes) {
     if injected.iter().any(|i| i.fault.deed == Deed::Stop(Target::Supervisor)) {
         return;

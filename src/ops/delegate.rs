@@ -29,7 +29,7 @@ const TEXT_LIMIT: usize = 1 << 20;
 const COUNT_LIMIT: usize = 1_000;
 /// Largest path, label or key.
 const WORD_LIMIT: usize = 4_096;
-/// How many tasks are accepted in one step at most: for as long as that takes, Redis serves nobody else.
+/// How many tasks are accepted in one step at most: Redis serves no other caller in the meantime.
 pub const TOGETHER: usize = 1_000;
 
 impl Ops {

@@ -32,7 +32,7 @@ const RETRY_FOR: Duration = Duration::from_secs(3);
 const HANDING: &str = "handing";
 /// Appended for a task whose turn was about to end.
 const KEPT: &str = "Your answer so far is kept; your reply to this is added to it.\n";
-/// Tasks that are listed to a model whose conversation begins anew.
+/// Limit on the tasks that are listed to a model whose conversation starts again.
 const LISTED: usize = 30;
 
 /// What a hook prints, and the token that is kept until it is printed.
@@ -138,7 +138,7 @@ impl Ops {
         Ok((!messages.is_empty()).then(|| in_words(&messages, left)))
     }
 
-    /// What a master has to know whose conversation begins anew or was summarised.
+    /// Returns what a master needs to know after its conversation was restarted or summarised.
     async fn what_was_forgotten(&self, source: Source) -> Result<Option<String>> {
         if source == Source::Clear {
             return Ok(None);

@@ -221,7 +221,7 @@ impl<'a> Waiting<'a> {
         }
         if let (Ok(WaitStep::Done(waited)), Caller::Agent { attempt: None, .. }) = (last, &self.ops.caller) {
             let ended: Vec<&TaskId> = waited.ended.iter().map(|detail| &detail.task.id).collect();
-            // Best effort: otherwise the master is told of these ends once more, after its turn.
+            // Best effort: on failure the master receives these ends again, after its turn.
             let _ = self.ops.store().master_has_heard(&self.ops.config.master.session, &ended).await;
         }
     }

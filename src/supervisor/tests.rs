@@ -207,7 +207,7 @@ async fn a_stop_ends_the_agents_then_the_master_then_redis() {
     assert!(store.info().await.unwrap_err().is_unreachable());
 }
 
-/// The task's policy decides, not that of whoever notices: the global `[retry]` would try it again after 250 ms.
+/// The task's own policy decides: the global `[retry]` would run it again after 250 ms.
 #[tokio::test]
 async fn a_lease_that_expires_without_its_agent_is_followed_by_the_delay_of_the_tasks_own_role() {
     let (mut world, task) = World::with_shell().await;
