@@ -10,6 +10,7 @@ pub mod launch;
 mod log;
 pub mod output;
 pub mod reports;
+mod runners;
 
 use std::{
     fs,
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     journal::Journal,
     log::{Log, open_log},
+    runners::{Registered, Runner},
 };
 use crate::{
     error::{Error, Result},
@@ -100,6 +102,7 @@ impl Home {
             self.reports(),
             self.journals(),
             self.launches(),
+            self.runners(),
             self.agent_logs(),
             self.bin(),
             self.agent_tmux(),

@@ -102,6 +102,10 @@ pub async fn run(launch: &Path) -> Result<()> {
     let home = Home::new(&launch.home);
     home.check_format()?;
     start_log(&home, &launch.agent);
+    // Before any program is started: which agent a process belongs to is found through this entry.
+    let _registered = home
+        .register_runner(&launch.agent, &launch.incarnation)
+        .map_err(|e| crate::home::unusable(&home.runners(), &e))?;
     let cgroup = attempt::cgroup::enter(&home, &launch);
     failpoint!("hello.launch_taken");
     os::become_subreaper().map_err(|e| Error::internal(format!("cannot become a subreaper: {e}")))?;

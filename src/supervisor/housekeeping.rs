@@ -85,6 +85,7 @@ impl Due {
                 snapshot.agents.iter().any(|r| r.agent.incarnation == incarnation)
             });
             home.remove_unfinished_reports(UNFINISHED);
+            home.remove_ended_runners();
             tell_all(store, home, snapshot).await?;
         }
         if self.damaged {

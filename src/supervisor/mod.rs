@@ -377,6 +377,7 @@ impl Supervisor {
         }
         // No runner is left that could be writing one.
         self.home.remove_unfinished_reports(Duration::ZERO);
+        self.home.remove_ended_runners();
         cgroups::end_all(&self.home).await;
         failpoint!("stop.withdrawn");
         self.redis.shut_down().await?;

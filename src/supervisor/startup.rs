@@ -39,6 +39,7 @@ pub(super) async fn supervise(mut config: Config, mode: Mode, announcement: &mut
     home.migrate()?;
     // Before anything is started, which would be inside too.
     super::cgroups::tidy(&home);
+    home.remove_ended_runners();
     failpoint!("start.locked");
     // As it is written, before anything is fitted to this machine.
     let fingerprint = config.fingerprint();

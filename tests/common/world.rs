@@ -293,6 +293,12 @@ impl World {
         groups.into_iter().collect()
     }
 
+    /// Returns the entries of the registry of runners.
+    pub fn runners(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.home.join("runners")).into_iter().flatten().flatten();
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    }
+
     /// Waits until a condition is true.
     #[track_caller]
     pub fn wait_until(&self, what: &str, condition: impl FnMut() -> bool) {
@@ -366,6 +372,7 @@ impl World {
         }
         assert!(!self.home.join("running").exists(), "a supervisor that ends in order removes its marker");
         assert_eq!(self.cgroups(), [] as [PathBuf; 0], "cgroups are left");
+        assert_eq!(self.runners(), [] as [String; 0], "runners are registered");
         assert_eq!(self.status()["supervisor"]["state"], "stopped");
     }
 

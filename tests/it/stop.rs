@@ -23,6 +23,7 @@ fn stop_ends_stubborn_programs_and_counts_no_failure() {
     let ready = world.delegate("shell", "echo ready");
     world.wait_until("both tasks run", || stubborn_child_runs(&world) && world.lines("ran").len() == 1);
     signal(world.lines("ran")[0].parse().unwrap(), Signal::SIGSTOP);
+    assert_eq!(world.runners().len(), 3, "the master and two agents");
     world.stop_and_check_nothing_left();
 
     world.touch("go");
