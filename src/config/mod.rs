@@ -30,7 +30,7 @@ use std::{
 
 pub use discovery::Env;
 pub use rights::{Right, Rights};
-pub use role::{Budget, ResourceLimits, Role};
+pub use role::{Budget, ResourceLimits, Role, Sandbox};
 pub use settings::{AgentsConfig, MasterConfig, RedisConfig, SupervisorConfig, TmuxConfig};
 pub use starter::starter;
 

@@ -10,13 +10,13 @@ use super::{
     TmuxConfig, delegation,
     diagnostics::{At, Diagnostics, dotted, no_role},
     discovery::{self, Env, Found},
-    role::BUILTIN,
+    role::{BUILTIN, Sandbox},
     written::{Written, WrittenDay, WrittenMaster, WrittenRetry, WrittenRole, WrittenSupervisor},
 };
 use crate::{
     drivers::{DriverKind, Key, Mode},
     error::Result,
-    model::{duration::human, retry::RetryPolicy, text::count},
+    model::{duration::human, network::Network, retry::RetryPolicy, text::count},
 };
 
 /// Returns the whole configuration, or all errors in it.
@@ -193,6 +193,8 @@ impl Resolver<'_> {
         role.instructions = self.instructions(&table, written);
         role.delegates_to =
             written.delegates_to.as_ref().map(|at| at.value.iter().map(|role| role.value.clone()).collect());
+        role.sandbox = pick(&written.sandbox, role.sandbox);
+        role.network = pick(&written.network, role.network);
         role.limits = ResourceLimits {
             memory: value(&written.memory_max),
             cpu: value(&written.cpu_max),
@@ -210,6 +212,7 @@ impl Resolver<'_> {
         role.agent = agent_options(written);
         self.check_command(&table, written, &role);
         self.check_agent(&table, written, &role);
+        self.check_sandbox(&table, written, &role);
 
         if role.max < role.min && !self.diagnostics.about(&key("min")) && !self.diagnostics.about(&key("max")) {
             let (named, line) = match (&written.max, &written.min) {
@@ -243,6 +246,18 @@ impl Resolver<'_> {
                 let what = format!("needs driver = \"command\", but this role's driver is \"{driver}\"");
                 self.diagnostics.add(at.line, key, what);
             }
+        }
+    }
+
+    /// Checks that the limits of the role's network are enforced by something.
+    fn check_sandbox(&mut self, table: &str, written: &WrittenRole, role: &Role) {
+        let Some(at) = &written.network else { return };
+        if role.sandbox == Sandbox::None
+            && at.value != Network::All
+            && !self.diagnostics.about(&dotted(table, "sandbox"))
+        {
+            let what = "needs sandbox = \"bwrap\": without a sandbox nothing keeps a program from the network";
+            self.diagnostics.add(at.line, dotted(table, "network"), what);
         }
     }
 

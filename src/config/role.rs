@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     drivers::{AgentOptions, DriverKind, RoleSettings},
-    model::retry::RetryPolicy,
+    model::{network::Network, retry::RetryPolicy},
 };
 
 /// A kind of agent: how it is started, how many there may be, what it may do.
@@ -45,6 +45,10 @@ pub struct Role {
     pub retry: RetryPolicy,
     /// Roles to which agents of this role may delegate; `None`: every role.
     pub delegates_to: Option<Vec<String>>,
+    /// Where its programs run.
+    pub sandbox: Sandbox,
+    /// What its programs reach of the network. Anything but [`Network::All`] needs a sandbox.
+    pub network: Network,
     /// Resource limits of one attempt.
     pub limits: ResourceLimits,
     /// The budget of one task, all attempts together (`max_task_cost_usd`, `max_task_tokens`).
@@ -53,6 +57,27 @@ pub struct Role {
     pub day_budget: Budget,
     /// How its agent program is run.
     pub agent: AgentOptions,
+}
+
+/// Where a role's programs run, and what they see there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sandbox {
+    /// As children of the runner, with the rights of the user.
+    #[default]
+    None,
+    /// In namespaces of their own that bubblewrap (`bwrap`) makes.
+    Bwrap,
+}
+
+impl Sandbox {
+    /// As written in sessions.toml.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Sandbox::None => "none",
+            Sandbox::Bwrap => "bwrap",
+        }
+    }
 }
 
 /// Most money and tokens that may be used; `None`: no limit.
@@ -126,6 +151,8 @@ impl Role {
             cwd,
             retry,
             delegates_to: None,
+            sandbox: Sandbox::None,
+            network: Network::All,
             limits: ResourceLimits::default(),
             task_budget: Budget::default(),
             day_budget: Budget::default(),

@@ -116,6 +116,9 @@ fn value_schema(shape: &Shape) -> Map<String, Value> {
         Shape::Number { least } => json!({"type": "number", "minimum": least}),
         Shape::Flag => json!({"type": "boolean"}),
         Shape::List { of } => json!({"type": "array", "items": strings(of)}),
+        Shape::OneOfOrList(words) => {
+            json!({"anyOf": [strings(words), {"type": "array", "items": strings(&[])}]})
+        }
         Shape::Map => json!({"type": "object", "additionalProperties": {"type": "string"}}),
         Shape::Table(_) => json!({"type": "object"}),
     })
@@ -135,6 +138,7 @@ fn in_words(shape: &Shape) -> String {
         Shape::Flag => "`true` or `false`".to_owned(),
         Shape::List { of } if of.is_empty() => "list of strings".to_owned(),
         Shape::List { of } => format!("list of {}", any_of(of)),
+        Shape::OneOfOrList(words) => format!("{}, or list of strings", any_of(words)),
         Shape::Map => "table of strings".to_owned(),
         Shape::Table(kind) => format!("table [{kind}]"),
     }

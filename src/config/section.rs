@@ -42,10 +42,19 @@ pub(super) enum Shape {
     Flag,
     /// A list of strings; where `of` is not empty, of these.
     List { of: Vec<&'static str> },
+    /// One of these strings, or a list of others.
+    OneOfOrList(Vec<&'static str>),
     /// A table of strings whose keys are free.
     Map,
     /// A table of this kind.
     Table(&'static str),
+}
+
+/// A value that is one of two things.
+#[derive(Debug)]
+pub(super) enum Either<T, L> {
+    Word(T),
+    List(L),
 }
 
 struct Unknown {
@@ -198,7 +207,16 @@ impl<'a> Section<'_, 'a> {
         shape: Shape,
         read: impl Fn(&str) -> Result<T, String>,
     ) -> Option<At<T>> {
-        let At { line, value } = self.get(key, shape)?;
+        let at = self.get(key, shape)?;
+        self.read_string(key, at, read)
+    }
+
+    fn read_string<T>(
+        &mut self,
+        key: &str,
+        At { line, value }: At<&DeValue<'_>>,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<At<T>> {
         let Some(text) = value.as_str() else {
             self.report(line, key, must_be("a string", value));
             return None;
@@ -304,7 +322,16 @@ impl<'a> Section<'_, 'a> {
         words: &[&'static str],
         read: impl Fn(&str) -> Result<T, String>,
     ) -> Option<At<Vec<At<T>>>> {
-        let At { line, value } = self.get(key, Shape::List { of: words.to_vec() })?;
+        let at = self.get(key, Shape::List { of: words.to_vec() })?;
+        self.read_list(key, at, read)
+    }
+
+    fn read_list<T>(
+        &mut self,
+        key: &str,
+        At { line, value }: At<&DeValue<'_>>,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<At<Vec<At<T>>>> {
         let Some(array) = value.as_array() else {
             self.report(line, key, must_be("a list of strings, such as [\"a\", \"b\"]", value));
             return None;
@@ -319,6 +346,21 @@ impl<'a> Section<'_, 'a> {
             }
         }
         Some(At { line, value: list })
+    }
+
+    /// Reads one of these words and converts it with `read`, or a list of strings and converts each with `item`.
+    pub fn one_of_or_list<T, E>(
+        &mut self,
+        key: &'static str,
+        words: &[&'static str],
+        read: impl Fn(&str) -> Result<T, String>,
+        item: impl Fn(&str) -> Result<E, String>,
+    ) -> Option<At<Either<T, Vec<At<E>>>>> {
+        let at = self.get(key, Shape::OneOfOrList(words.to_vec()))?;
+        match at.value.is_str() {
+            true => self.read_string(key, at, read).map(|at| At { line: at.line, value: Either::Word(at.value) }),
+            false => self.read_list(key, at, item).map(|at| At { line: at.line, value: Either::List(at.value) }),
+        }
     }
 
     /// Reads a table of strings whose keys and values pass `check`.

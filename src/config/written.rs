@@ -11,11 +11,12 @@ use toml::de::DeTable;
 
 use super::{
     diagnostics::{At, Diagnostics},
-    section::{Known, Reader, Section},
+    role::Sandbox,
+    section::{Either, Known, Reader, Section},
 };
 use crate::{
     drivers::{DriverKind, Mode},
-    model::{name, socket, suggest},
+    model::{name, network::Network, socket, suggest},
 };
 
 /// A shorter heartbeat has no use: the supervisor checks leases about this often.
@@ -93,6 +94,8 @@ pub(super) struct WrittenRole {
     pub cwd: Option<At<PathBuf>>,
     pub retry: WrittenRetry,
     pub delegates_to: Option<At<Vec<At<String>>>>,
+    pub sandbox: Option<At<Sandbox>>,
+    pub network: Option<At<Network>>,
     pub memory_max: Option<At<u64>>,
     pub cpu_max: Option<At<f64>>,
     pub max_processes: Option<At<u32>>,
@@ -238,6 +241,8 @@ fn role(name: At<&str>, table: &mut Section<'_, '_>) -> (String, WrittenRole) {
         cwd: table.checked("cwd", path),
         retry: retry(table.section("retry", "roles.NAME.retry")),
         delegates_to: table.list("delegates_to", |_| Ok(())),
+        sandbox: table.one_of("sandbox", &["none", "bwrap"], sandbox),
+        network: network(table),
         memory_max: table.size("memory_max", LEAST_MEMORY),
         cpu_max: table.number("cpu_max", LEAST_CPU),
         max_processes: table.count("max_processes", 1),
@@ -291,6 +296,32 @@ fn agent_program(text: &str) -> Result<DriverKind, String> {
             names.join(", ")
         )
     })
+}
+
+fn sandbox(text: &str) -> Result<Sandbox, String> {
+    match text {
+        "none" => Ok(Sandbox::None),
+        "bwrap" => Ok(Sandbox::Bwrap),
+        _ => Err(format!("'{}' is neither \"none\" nor \"bwrap\"", suggest::printable(text))),
+    }
+}
+
+fn network(table: &mut Section<'_, '_>) -> Option<At<Network>> {
+    let word = |text: &str| match text {
+        "all" => Ok(Network::All),
+        "none" => Ok(Network::None),
+        _ => Err(format!(
+            "'{}' is neither \"all\" nor \"none\"; a list names destinations, such as [\"api.example.com:443\"]",
+            suggest::printable(text)
+        )),
+    };
+    let At { line, value } = table.one_of_or_list("network", &["all", "none"], word, str::parse)?;
+    let value = match value {
+        Either::Word(network) => network,
+        Either::List(list) if list.is_empty() => Network::None,
+        Either::List(list) => Network::Only(list.into_iter().map(|at| at.value).collect()),
+    };
+    Some(At { line, value })
 }
 
 /// Reads whether a task is held when a tool was denied.

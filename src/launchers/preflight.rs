@@ -11,7 +11,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{config::Role, drivers::DriverKind};
+use crate::{
+    config::{Role, Sandbox},
+    drivers::DriverKind,
+};
 
 /// Why no agent of a role can be started.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +38,10 @@ impl fmt::Display for Unavailable {
 /// What is missing.
 pub fn check(role: &Role, order: &[DriverKind], path: Option<&OsStr>) -> Result<(), Unavailable> {
     let at = format!("under [roles.{}] in sessions.toml", role.name);
+    if role.sandbox == Sandbox::Bwrap {
+        let missing = "this build cannot start its sandbox yet".to_owned();
+        return Err(Unavailable { missing, fix: format!("remove sandbox {at}") });
+    }
     let kind = resolve(role.driver, order, path);
     if kind.program().is_some()
         && let Some(key) = kind.unsupported(&role.agent)

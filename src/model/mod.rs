@@ -21,6 +21,7 @@ pub mod id;
 pub mod json;
 pub mod message;
 pub mod name;
+pub mod network;
 pub mod question;
 pub mod refusal;
 pub mod retry;

@@ -38,6 +38,34 @@ fn a_key_of_another_table_is_sent_there() {
 }
 
 #[test]
+fn a_network_names_destinations_and_needs_a_sandbox() {
+    all(&[
+        (
+            "[roles.a]\nnetwork = \"none\"",
+            "sessions.toml:2: roles.a.network needs sandbox = \"bwrap\": without a sandbox nothing keeps a program from the \
+             network",
+        ),
+        (
+            "[roles.a]\nsandbox = \"bwrap\"\nnetwork = \"some\"",
+            "sessions.toml:3: roles.a.network is wrong: 'some' is neither \"all\" nor \"none\"; a list names destinations, \
+             such as [\"api.example.com:443\"]",
+        ),
+        (
+            "[roles.a]\nsandbox = \"bwrap\"\nnetwork = [\n\"a.org:443\",\n\"b.org\"]",
+            "sessions.toml:5: roles.a.network is wrong: 'b.org' names no port: write \"host:443\" or \"*.domain:443\"",
+        ),
+        (
+            "[roles.a]\nnetwork = 1",
+            "sessions.toml:2: roles.a.network must be a list of strings, such as [\"a\", \"b\"], not an integer",
+        ),
+        (
+            "[roles.a]\nsandbox = \"docker\"",
+            "sessions.toml:2: roles.a.sandbox is wrong: 'docker' is neither \"none\" nor \"bwrap\"",
+        ),
+    ]);
+}
+
+#[test]
 fn values_have_their_type() {
     all(&[
         ("name = 5", "sessions.toml:1: name must be a string, not an integer"),

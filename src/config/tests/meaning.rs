@@ -74,6 +74,19 @@ fn what_the_reference_comments_out_is_valid_too() {
 }
 
 #[test]
+fn a_sandbox_and_its_network_are_read() {
+    use crate::{config::Sandbox, model::network::Network};
+    let config = meant(
+        "[roles.a]\nsandbox = \"bwrap\"\nnetwork = [\"api.example.com:443\"]\n\
+         [roles.b]\nsandbox = \"bwrap\"\nnetwork = []\n[roles.c]\nsandbox = \"none\"\nnetwork = \"all\"",
+    );
+    let (a, b, c) = (&config.roles["a"], &config.roles["b"], &config.roles["c"]);
+    assert_eq!((a.sandbox, a.network.to_string().as_str()), (Sandbox::Bwrap, "api.example.com:443"));
+    assert_eq!(b.network, Network::None, "an empty list permits nothing");
+    assert_eq!((c.sandbox, &c.network), (Sandbox::None, &Network::All));
+}
+
+#[test]
 fn a_starter_fits_what_was_found() {
     let others = [DriverKind::Shell, DriverKind::Gemini, DriverKind::Codex];
     let every: Vec<DriverKind> = DriverKind::all().collect();
