@@ -2,6 +2,7 @@
 //! has not acknowledged yet. Everything in it is accessible to this user alone (0700, 0600).
 
 mod cgroups;
+mod end;
 mod format;
 #[cfg(test)]
 mod fuzz;
@@ -22,9 +23,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    end::Ended,
     journal::Journal,
     log::{Log, open_log},
-    runners::{Registered, Runner},
+    runners::{MARKER, Registered, Runner, marker},
 };
 use crate::{
     error::{Error, Result},
@@ -145,6 +147,11 @@ impl Home {
     /// left behind. It contains that supervisor's [`Mark`].
     pub fn running(&self) -> PathBuf {
         self.path.join("running")
+    }
+    /// Returns the file that an emergency stop makes of [`Home::running`]: Redis does not know yet that everything has
+    /// ended.
+    pub fn stopped(&self) -> PathBuf {
+        self.path.join("stopped")
     }
     /// Returns the file that keeps what must be known about Redis without it ([`crate::store::checkpoint`]).
     pub fn epoch(&self) -> PathBuf {

@@ -9,6 +9,14 @@ use std::{fs, io, path::PathBuf};
 use super::Home;
 use crate::os::ProcessId;
 
+/// The environment variable by which an agent's processes are found wherever they went: its incarnation. It is no secret.
+pub const MARKER: &str = "ORCH_INCARNATION";
+
+/// Returns the entry of the environment that marks the processes of an incarnation.
+pub fn marker(incarnation: &str) -> String {
+    format!("{MARKER}={incarnation}")
+}
+
 /// A registered runner.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Runner {
@@ -78,16 +86,18 @@ impl Home {
         Ok(runners)
     }
 
-    /// Removes the entries of runners that are gone.
-    pub fn remove_ended_runners(&self) {
+    /// Removes the entries of runners that are gone, except those of incarnations that are still `needed`: by its
+    /// entry, an emergency stop finds what a dead runner has left behind.
+    pub fn remove_ended_runners(&self, needed: impl Fn(&str) -> bool) {
         for runner in self.registered_runners().unwrap_or_default() {
-            if !runner.process.is_alive() {
+            if !needed(&runner.incarnation) && !runner.process.is_alive() {
                 let _ = fs::remove_file(self.runners().join(runner.file_name()));
             }
         }
     }
 
-    fn registered_runners(&self) -> io::Result<Vec<Runner>> {
+    /// Returns all entries, also of runners that are gone.
+    pub(super) fn registered_runners(&self) -> io::Result<Vec<Runner>> {
         let entries = match fs::read_dir(self.runners()) {
             Ok(entries) => entries,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -128,7 +138,9 @@ mod tests {
             fs::write(path, "").unwrap();
         }
         assert_eq!(home.living_runners().unwrap().len(), 1);
-        home.remove_ended_runners();
+        home.remove_ended_runners(|incarnation| incarnation == "old");
+        assert!(earlier.exists(), "its processes may still be there");
+        home.remove_ended_runners(|_| false);
         assert!(!earlier.exists() && unrelated.exists());
         assert_eq!(home.living_runners().unwrap().len(), 1);
     }

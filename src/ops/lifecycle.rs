@@ -1,4 +1,4 @@
-//! `start` and `stop`: the only verbs that start a process.
+//! `start`, and what `stop` needs of it: the only verbs that start a process.
 
 use std::{
     os::unix::process::ExitStatusExt,
@@ -8,13 +8,13 @@ use std::{
 
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-use super::{Caller, Ops, Started, Stopped};
+use super::{Caller, Ops, Started};
 use crate::{
     error::{Error, Kind, Result},
     home::{self, Said},
     model::{agent::AgentState, event::EventKind},
     mux::{Mux, MuxError, SessionInfo},
-    os::{self, ExitWatch, FileLock, ProcessId, failpoint},
+    os::{self, FileLock, ProcessId, failpoint},
     redis_server::check_version,
     store::requests::Request,
 };
@@ -27,9 +27,6 @@ const LAST_BREATH: Duration = Duration::from_secs(10);
 const MASTER: Duration = Duration::from_secs(15);
 /// How long to wait for another `orch start` or `orch stop`.
 const TURN: Duration = Duration::from_secs(180);
-/// How long a stop may take without `--timeout`: two graces of some seconds, and what a loaded machine needs.
-const STOP: Duration = Duration::from_secs(90);
-
 impl Ops {
     /// Starts the supervisor, and with it Redis and the master; returns when the master stands. Where it is running
     /// already, that is said, and nothing is started twice.
@@ -93,89 +90,7 @@ impl Ops {
         }
     }
 
-    /// Ends everything: agents, master, Redis, supervisor.
-    ///
-    /// With `drain`, running tasks finish first; `timeout` then bounds that, and what is left is stopped. Without it,
-    /// `timeout` bounds the wait.
-    ///
-    /// # Errors
-    /// `TimedOut` if it takes longer; it continues in the background.
-    pub async fn stop(&self, drain: bool, timeout: Option<Duration>) -> Result<Stopped> {
-        self.refuse_within_attempt("stop")?;
-        if !self.home.path().is_dir() {
-            return Ok(Stopped { stopped: false, open_tasks: None });
-        }
-        let hastened = !drain && self.hasten_drain().await;
-        let _turn = self.turn().await?;
-        let Some(supervisor) = self.supervisor() else {
-            return Ok(Stopped { stopped: self.stop_what_is_left().await? || hastened, open_tasks: None });
-        };
-        if !drain && self.store().info().await.is_err_and(|e| e.is_of_an_older_format()) {
-            // A supervisor of an older release reads its requests elsewhere; to every one a signal means `orch stop`.
-            supervisor
-                .signal(nix::sys::signal::Signal::SIGTERM)
-                .map_err(|e| Error::internal(format!("the supervisor (pid {}): {e}", supervisor.pid)))?;
-            return match ended(&supervisor, Some(timeout.unwrap_or(STOP))).await? {
-                true => Ok(Stopped { stopped: true, open_tasks: None }),
-                false => Err(self.still_ending(&supervisor)),
-            };
-        }
-        let mut open_tasks = if drain { None } else { self.open_tasks().await };
-        self.request_stop(drain).await?;
-        failpoint!("stop.requested");
-        let first = if drain { timeout } else { Some(timeout.unwrap_or(STOP)) };
-        let mut has_ended = ended(&supervisor, first).await?;
-        if drain && !has_ended {
-            open_tasks = self.open_tasks().await;
-            self.request_stop(false).await?;
-            has_ended = ended(&supervisor, Some(STOP)).await?;
-        }
-        if has_ended {
-            // It may have been killed before it had done everything.
-            self.stop_what_is_left().await?;
-            return Ok(Stopped { stopped: true, open_tasks });
-        }
-        Err(self.still_ending(&supervisor))
-    }
-
-    fn still_ending(&self, supervisor: &ProcessId) -> Error {
-        Error::timed_out(format!("not all has ended yet; the supervisor (pid {}) goes on with it", supervisor.pid))
-            .hint("see what is left with: orch status")
-    }
-
-    /// A running `stop --drain` keeps its turn while tasks run. A `stop` that is called meanwhile ends the draining tasks now.
-    /// Returns whether there was one.
-    async fn hasten_drain(&self) -> bool {
-        let drains = || async { self.store.requests().await.is_ok_and(|requests| requests.stop == Some(true)) };
-        self.supervisor().is_some() && drains().await && self.request_stop(false).await.is_ok()
-    }
-
-    /// No supervisor lives to do it: one is started for it. Where the last one ended in order, there is nothing to do.
-    async fn stop_what_is_left(&self) -> Result<bool> {
-        if !self.home.running().exists() {
-            return Ok(false);
-        }
-        if let Some(quicker) = self.launch_supervisor(true).await? {
-            self.request_stop(false).await?;
-            ended(&quicker, Some(STOP)).await?;
-        }
-        Ok(true)
-    }
-
-    /// How many tasks have not ended. A stop does not wait for a Redis that does not answer.
-    async fn open_tasks(&self) -> Option<u64> {
-        let counts = self.store().task_counts().await.ok()?;
-        Some(counts.into_iter().filter(|(state, _)| !state.is_terminal()).map(|(_, n)| n).sum())
-    }
-
-    async fn request_stop(&self, drain: bool) -> Result<()> {
-        let reason = if drain { "orch stop --drain" } else { "orch stop" };
-        self.ask(async |store| store.request(&Request::Stop { drain }, EventKind::SupervisorStopping, reason).await)
-            .await
-            .map(drop)
-    }
-
-    fn refuse_within_attempt(&self, verb: &str) -> Result<()> {
+    pub(super) fn refuse_within_attempt(&self, verb: &str) -> Result<()> {
         match &self.caller {
             Caller::Agent { attempt: Some(attempt), .. } => {
                 Err(Error::failed(format!("orch {verb} is not for the program of an attempt (task {})", attempt.task))
@@ -186,13 +101,18 @@ impl Ops {
     }
 
     /// One start or stop at a time; the others wait for it and then see its result.
-    async fn turn(&self) -> Result<FileLock> {
+    pub(super) async fn turn(&self) -> Result<FileLock> {
+        self.turn_within(TURN).await
+    }
+
+    /// The same, for at most this long.
+    pub(super) async fn turn_within(&self, limit: Duration) -> Result<FileLock> {
         let (path, began) = (self.home.start_lock(), Instant::now());
         loop {
             if let Some(lock) = os::lock_file(&path)? {
                 return Ok(lock);
             }
-            if began.elapsed() > TURN {
+            if began.elapsed() > limit {
                 let holder = os::read_lock_holder(&path).map_or_else(String::new, |p| format!(" (pid {})", p.pid));
                 return Err(Error::timed_out(format!("another orch start or orch stop{holder} takes very long"))
                     .hint(format!("look at {}", self.home.supervisor_log().display())));
@@ -240,7 +160,7 @@ impl Ops {
 
     /// Starts a supervisor in the background and waits for its one line. Some other one where that was quicker to take
     /// the lock: a start that was killed may have left one behind that is only coming up.
-    async fn launch_supervisor(&self, to_stop: bool) -> Result<Option<ProcessId>> {
+    pub(super) async fn launch_supervisor(&self, to_stop: bool) -> Result<Option<ProcessId>> {
         let path = self.home.supervisor_log();
         let log = home::open_log(&path).map_err(|e| home::unusable(&path, &e))?;
         let log_began = log.metadata().map_or(0, |m| m.len());
@@ -330,20 +250,6 @@ pub(super) fn masters_name(namespace: &str) -> String {
     match plain.trim_matches('-') {
         name if name.starts_with(|c: char| c.is_ascii_lowercase()) => format!("{name}-master"),
         name => format!("p{name}-master"),
-    }
-}
-
-/// Whether a process ends within a time; without one, however long it takes.
-async fn ended(process: &ProcessId, within: Option<Duration>) -> Result<bool> {
-    let watch = ExitWatch::new(process)
-        .map_err(|e| Error::internal(format!("the supervisor (pid {}) can't be watched: {e}", process.pid)))?;
-    let Some(mut watch) = watch else { return Ok(true) };
-    match within {
-        Some(limit) => Ok(tokio::time::timeout(limit, watch.exited()).await.is_ok()),
-        None => {
-            watch.exited().await;
-            Ok(true)
-        }
     }
 }
 

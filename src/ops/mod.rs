@@ -27,6 +27,7 @@ mod progress;
 mod requests;
 mod retry_deadline;
 mod status;
+mod stop;
 mod tasks;
 #[cfg(test)]
 mod tests;

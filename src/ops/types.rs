@@ -399,12 +399,21 @@ pub struct Started {
 }
 
 /// What `orch stop` answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Stopped {
     /// Whether anything was running.
     pub stopped: bool,
     /// How many tasks had not ended when the stop was requested; they are kept. `None`: unknown.
     pub open_tasks: Option<u64>,
+    /// Why this was an emergency stop: everything was ended by its processes, and the next start records it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub emergency: Option<String>,
+    /// How many processes the emergency stop has ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_processes: Option<usize>,
+    /// What could not be closed, in sentences.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<String>,
 }
 
 /// One line of `orch doctor`.

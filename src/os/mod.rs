@@ -72,9 +72,9 @@ pub struct Tree {
     /// Leaders of sessions, dead or alive: the members of their sessions belong. The start time excludes a later
     /// session with the same number.
     pub sessions: Vec<ProcessId>,
-    /// An exact `NAME=value` entry of the environment that a process was started with. Processes older than all roots
-    /// and leaders named here are excluded: the marker is assumed to have been created for those.
-    pub marker: Option<String>,
+    /// Exact `NAME=value` entries of the environment that a process was started with; one is enough. Processes older
+    /// than all roots and leaders named here are excluded: the markers are assumed to have been created for those.
+    pub markers: Vec<String>,
     /// The processes inside belong.
     pub cgroups: Vec<Cgroup>,
 }

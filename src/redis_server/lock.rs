@@ -27,7 +27,7 @@ use super::places::{cannot, quoted};
 use crate::error::{Error, Result};
 
 /// The lock file's name, in the server's folder. It is never removed: a removed lock file is two lock files.
-const FILE: &str = "server.lock";
+pub(super) const FILE: &str = "server.lock";
 
 /// The width of the content. Fixed, so that it overwrites its own block and needs no space on a full disk.
 const WIDTH: usize = 16;

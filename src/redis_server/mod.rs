@@ -9,6 +9,7 @@
 //! [`Server::is_alive`] and calls [`Server::start_or_adopt`] again.
 
 mod deadline;
+mod end;
 mod launch;
 mod lock;
 mod places;
@@ -32,6 +33,7 @@ use self::{
     process::ProcessId,
 };
 pub use self::{
+    end::end,
     places::socket_path,
     program::{Program, check_version, find_program, loading, write_trouble},
 };

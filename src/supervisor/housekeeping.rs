@@ -85,7 +85,11 @@ impl Due {
                 snapshot.agents.iter().any(|r| r.agent.incarnation == incarnation)
             });
             home.remove_unfinished_reports(UNFINISHED);
-            home.remove_ended_runners();
+            // Those whose processes are still to be ended are needed for an emergency stop.
+            home.remove_ended_runners(|incarnation| {
+                snapshot.orphans.contains_key(incarnation)
+                    || snapshot.agents.iter().any(|r| r.agent.incarnation == incarnation)
+            });
             tell_all(store, home, snapshot).await?;
         }
         if self.damaged {

@@ -10,9 +10,11 @@ mod announce;
 mod background;
 mod cgroups;
 mod decide;
+mod earlier_stop;
 mod environment;
 mod housekeeping;
 mod leadership;
+mod leaving;
 mod limits;
 mod notify;
 mod observe;
@@ -44,6 +46,7 @@ use self::{
     background::{Background, Jobs, on_a_thread},
     decide::Action,
     leadership::Leadership,
+    leaving::Leaving,
     limits::Told,
     notify::Notifier,
     observe::{Observed, Observer},
@@ -140,7 +143,7 @@ impl Supervisor {
             chores: Background::new(wake.clone()),
             watches: Watches::new(wake.clone()),
             environment: environment::of_process(),
-            leaving: Leaving::No,
+            leaving: Leaving::new(),
             stopwatch: Stopwatch::default(),
             leadership: None,
             told: Told::default(),
@@ -159,7 +162,7 @@ impl Supervisor {
 
     async fn serve(mut self) -> Result<()> {
         let listen = |kind| signal(kind).map_err(|e| Error::internal(format!("signals: {e}")));
-        let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+        self.leaving.listen(&self.config, &self.home)?;
         let mut hangup = listen(SignalKind::hangup())?;
         self.wait_for_wakeups();
         let mut changes = self.jobs.mux.changes();
@@ -201,8 +204,13 @@ impl Supervisor {
                 }
                 () = self.redis.died() => self.restart_redis().await,
                 _ = hangup.recv() => {}
-                _ = terminate.recv() => self.asked_to_leave()?,
-                _ = interrupt.recv() => self.asked_to_leave()?,
+                () = self.leaving.changed() => {}
+            }
+            if self.leaving.state() == leaving::State::AskedTwice {
+                // The agents go on, and the next supervisor adopts them.
+                return Err(
+                    Error::failed("ended by a second signal; agents and Redis go on").hint("adopt them: orch start")
+                );
             }
             if ended.elapsed() > wait.max(rest) + STOOD_STILL {
                 tracing::warn!("this supervisor stood still for {:?}", ended.elapsed());
@@ -221,25 +229,13 @@ impl Supervisor {
         self.observer.disturbed();
     }
 
-    /// SIGTERM and Ctrl-C mean `orch stop`. The second one means now: the agents go on, and the next supervisor adopts
-    /// them.
-    fn asked_to_leave(&mut self) -> Result<()> {
-        if self.leaving != Leaving::No {
-            return Err(
-                Error::failed("ended by a second signal; agents and Redis go on").hint("adopt them: orch start")
-            );
-        }
-        self.leaving = Leaving::Asked;
-        Ok(())
-    }
-
     /// What a signal asked for is a request like a person's: `orch start` takes it back. Redis may be away at that moment
     /// (a service manager signals all processes); then the next pass writes it.
     async fn request_to_leave(&mut self) -> Result<(), StoreError> {
-        if self.leaving == Leaving::Asked {
+        if self.leaving.state() == leaving::State::Asked {
             let reason = "the supervisor was sent a signal";
             self.store.request(&Request::Stop { drain: false }, EventKind::SupervisorStopping, reason).await?;
-            self.leaving = Leaving::Requested;
+            self.leaving.is_requested();
         }
         Ok(())
     }
@@ -258,7 +254,7 @@ impl Supervisor {
             return Ok(Pass::Look(Duration::ZERO));
         }
         if observed.snapshot.requests.stop.is_none() {
-            self.leaving = Leaving::No;
+            self.leaving.is_withdrawn();
         }
         // While Redis answers but does not write, no agent can report, and a supervisor that only reads would not notice.
         if observed.is_anyone_silent(self.config.supervisor.lease / 2) {
@@ -377,7 +373,7 @@ impl Supervisor {
         }
         // No runner is left that could be writing one.
         self.home.remove_unfinished_reports(Duration::ZERO);
-        self.home.remove_ended_runners();
+        self.home.remove_ended_runners(|_| false);
         cgroups::end_all(&self.home).await;
         failpoint!("stop.withdrawn");
         self.redis.shut_down().await?;
@@ -388,17 +384,6 @@ impl Supervisor {
         tracing::info!("stopped");
         Ok(())
     }
-}
-
-/// Whether a signal has asked us to end everything.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Leaving {
-    /// None has.
-    No,
-    /// One has, and Redis has not heard it yet.
-    Asked,
-    /// It is a request by now.
-    Requested,
 }
 
 /// What a pass came to.

@@ -5,10 +5,9 @@ use std::{collections::BTreeSet, path::Path, time::Duration};
 use super::{
     background::{Jobs, on_a_thread},
     cgroups, salvage,
-    spawn::MARKER,
 };
 use crate::{
-    home::{Home, output},
+    home::{Home, marker, output},
     model::{
         agent::AgentState,
         cause::Cause,
@@ -58,7 +57,7 @@ impl Jobs {
         });
     }
 
-    async fn record_end(
+    pub(super) async fn record_end(
         &self,
         record: &Record,
         to: AgentState,
@@ -153,8 +152,7 @@ async fn end_processes(home: &Home, incarnation: &str, orphans: &Orphans) -> boo
         // Another machine's supervisor looks after its own.
         return true;
     }
-    let marker = Some(format!("{MARKER}={incarnation}"));
-    let mut tree = os::Tree { marker, ..os::Tree::default() };
+    let mut tree = os::Tree { markers: vec![marker(incarnation)], ..os::Tree::default() };
     if known.pid != 0 && place == Place::ThisBoot {
         let runner = os::ProcessId { pid: known.pid, start_time: known.start_time };
         tree.roots.push(runner);
@@ -170,6 +168,7 @@ async fn end_processes(home: &Home, incarnation: &str, orphans: &Orphans) -> boo
             tree.cgroups.iter().for_each(cgroups::remove);
             // Its programs may have been at work in it.
             let _ = std::fs::remove_dir_all(home.scratch(&incarnation));
+            home.remove_ended_runners(|other| other != incarnation);
         }
         Ok::<_, std::io::Error>(report)
     };

@@ -12,7 +12,7 @@ use crate::{
     config::{Config, DriverKind},
     error::{Error, Kind, Result},
     home::{
-        Home,
+        Home, MARKER,
         launch::{Launch, RedisAt},
     },
     launchers::preflight,
@@ -32,9 +32,6 @@ use crate::{
 
 /// Columns and rows until a terminal attaches.
 const SIZE: (u16, u16) = (160, 48);
-
-/// The environment variable by which an agent's processes are found wherever they went. It is no secret.
-pub(super) const MARKER: &str = "ORCH_INCARNATION";
 
 impl Supervisor {
     /// Records an agent that is to start, and opens its session in the background.

@@ -39,7 +39,6 @@ pub(super) async fn supervise(mut config: Config, mode: Mode, announcement: &mut
     home.migrate()?;
     // Before anything is started, which would be inside too.
     super::cgroups::tidy(&home);
-    home.remove_ended_runners();
     failpoint!("start.locked");
     // As it is written, before anything is fitted to this machine.
     let fingerprint = config.fingerprint();
@@ -83,9 +82,12 @@ pub(super) async fn supervise(mut config: Config, mode: Mode, announcement: &mut
     // What was measured before a crash is of the same run.
     let stopwatch = Stopwatch::since(if crashed { store.passes().await? } else { Passes::default() });
     let announcement = std::mem::take(announcement);
-    Supervisor { leadership, stopwatch, ..Supervisor::assemble(config, home, store, mux, redis, announcement) }
-        .serve()
-        .await
+    let supervisor =
+        Supervisor { leadership, stopwatch, ..Supervisor::assemble(config, home, store, mux, redis, announcement) };
+    if let Err(e) = supervisor.jobs.record_earlier_stop().await {
+        tracing::warn!("what the last stop has ended counts as lost: {e}");
+    }
+    supervisor.serve().await
 }
 
 /// Before anything is written. Records of a format that we do not know are left as they are, and so is their server.

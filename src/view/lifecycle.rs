@@ -27,8 +27,16 @@ pub fn stopped(stopped: &Stopped) -> String {
             format!("{open} kept for the next orch start\n")
         }
     };
-    match stopped.stopped {
-        true => format!("stopped; nothing is left running\n{kept}"),
-        false => "nothing was running\n".to_owned(),
+    let left: String = stopped.left.iter().map(|what| format!("{what}\n")).collect();
+    match (&stopped.emergency, stopped.stopped) {
+        (Some(why), _) => {
+            let processes = count(stopped.ended_processes.unwrap_or(0) as u64, "process was", "processes were");
+            format!(
+                "stopped by force, because it could not be done in order: {why}\n{processes} ended, and nothing is left \
+                 running; the next orch start records it and continues the tasks\n{left}"
+            )
+        }
+        (None, true) => format!("stopped; nothing is left running\n{kept}"),
+        (None, false) => "nothing was running\n".to_owned(),
     }
 }

@@ -143,14 +143,14 @@ impl Processes {
             }
             self.spread(inside.into_iter().filter(|pid| !is_cut(*pid)), &mut belonging, &is_cut);
         }
-        if let Some(marker) = &tree.marker {
+        if !tree.markers.is_empty() {
             let oldest = tree.roots.iter().chain(&tree.sessions).map(|process| process.start_time).min().unwrap_or(0);
             let may_carry = |pid: u32, entry: &Entry| {
                 entry.stat.id.start_time >= oldest && !belonging.contains(&pid) && !is_cut(pid)
             };
             let others = self.entries.iter().filter(|(pid, entry)| may_carry(**pid, entry));
             let found: Vec<u32> =
-                others.filter(|(_, entry)| self.carries(entry, marker)).map(|(pid, _)| *pid).collect();
+                others.filter(|(_, entry)| self.carries(entry, &tree.markers)).map(|(pid, _)| *pid).collect();
             self.spread(found.into_iter(), &mut belonging, &is_cut);
         }
         belonging
@@ -186,7 +186,7 @@ impl Processes {
         stat.session == leader.pid && stat.id.start_time >= leader.start_time && is_number_ours
     }
 
-    fn carries(&self, entry: &Entry, marker: &str) -> bool {
+    fn carries(&self, entry: &Entry, markers: &[String]) -> bool {
         if entry.environ.get().is_none() {
             let environ = match read_environ(&entry.stat) {
                 Ok(environ) => environ,
@@ -205,7 +205,8 @@ impl Processes {
             entry.environ.set(environ).ok();
         }
         let environ = entry.environ.get().map(Vec::as_slice).unwrap_or_default();
-        environ.split(|byte| *byte == 0).any(|entry| entry == marker.as_bytes())
+        let is_marker = |entry: &[u8]| markers.iter().any(|marker| entry == marker.as_bytes());
+        environ.split(|byte| *byte == 0).any(is_marker)
     }
 }
 

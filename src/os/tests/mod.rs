@@ -54,7 +54,7 @@ impl Script {
     }
 
     fn by_marker(&self) -> Tree {
-        Tree { marker: Some(self.marker.clone()), ..Tree::default() }
+        Tree { markers: vec![self.marker.clone()], ..Tree::default() }
     }
 
     /// Waits until the shell itself has ended, and reaps it.
@@ -68,7 +68,7 @@ impl Drop for Script {
         let all = Tree {
             roots: vec![self.id],
             sessions: vec![self.id],
-            marker: Some(self.marker.clone()),
+            markers: vec![self.marker.clone()],
             ..Tree::default()
         };
         let report = end_tree(&all, &[], Duration::ZERO, RETRY_FOR);

@@ -62,7 +62,7 @@ fn a_marker_finds_a_daemon_that_forked_twice() {
     for lost in [script.by_descent(), script.by_session()] {
         assert_eq!(members(&lost, &[]).expect("/proc"), []);
     }
-    let almost = Tree { marker: Some(script.marker[..script.marker.len() - 1].to_owned()), ..Tree::default() };
+    let almost = Tree { markers: vec![script.marker[..script.marker.len() - 1].to_owned()], ..Tree::default() };
     assert_eq!(members(&almost, &[]).expect("/proc"), [], "a marker is a whole entry");
     let later = ProcessId { start_time: u64::MAX, ..script.id };
     let of_later = Tree { roots: vec![later], ..script.by_marker() };
@@ -79,7 +79,7 @@ fn a_process_that_does_not_belong_is_untouched() {
     let all = Tree {
         roots: vec![script.id],
         sessions: vec![script.id],
-        marker: Some(script.marker.clone()),
+        markers: vec![script.marker.clone()],
         ..Tree::default()
     };
     assert!(!members(&all, &[]).expect("/proc").contains(&stranger.id));
@@ -164,7 +164,7 @@ fn a_tree_that_is_gone_costs_no_grace() {
     let tree = Tree {
         roots: vec![reused],
         sessions: vec![reused],
-        marker: Some("ORCH_OS_TEST=nobody".to_owned()),
+        markers: vec!["ORCH_OS_TEST=nobody".to_owned()],
         ..Tree::default()
     };
     let report = end_tree(&tree, &[], RETRY_FOR, RETRY_FOR).expect("/proc");

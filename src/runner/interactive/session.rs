@@ -71,6 +71,6 @@ fn prompt(task: &Task, attempt: u32, earlier: u32, end: &str) -> String {
 
 /// Returns whether a process of that attempt may be left; `true` where that cannot be determined.
 fn may_have_processes(marker: &str) -> bool {
-    let tree = os::Tree { marker: Some(marker.to_owned()), ..os::Tree::default() };
+    let tree = os::Tree { markers: vec![marker.to_owned()], ..os::Tree::default() };
     os::members(&tree, &[]).map_or(true, |left| !left.is_empty())
 }

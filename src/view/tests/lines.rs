@@ -101,7 +101,7 @@ fn changes_are_described() {
 
 #[test]
 fn a_stop_says_what_is_kept() {
-    let said = |open_tasks| lifecycle::stopped(&Stopped { stopped: true, open_tasks });
+    let said = |open_tasks| lifecycle::stopped(&Stopped { stopped: true, open_tasks, ..Stopped::default() });
     assert_eq!(said(None), "stopped; nothing is left running\n");
     assert_eq!(said(Some(0)), "stopped; nothing is left running\n");
     assert!(said(Some(1)).ends_with("\n1 task has not ended; it is kept for the next orch start\n"));

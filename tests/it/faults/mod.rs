@@ -5,6 +5,7 @@
 mod combined;
 mod config;
 mod damaged_records;
+mod emergency_stop;
 mod failpoints;
 mod formats;
 mod full_disk;

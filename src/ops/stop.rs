@@ -1,0 +1,371 @@
+//! `orch stop`: in order where supervisor and Redis do their part, by force where they do not.
+//!
+//! In order means: the request is written to Redis, the supervisor ends agents, master and Redis, and everything is
+//! recorded. The emergency stop needs none of that, and no disk space: it ends processes ([`Home::end_processes`]), then
+//! the private Redis, then closes the sessions that tmux still shows. Nothing that was accepted is lost: results stand in
+//! the runners' journals, and the next supervisor records what has ended.
+//!
+//! [`Home::end_processes`]: crate::home::Home::end_processes
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use nix::sys::signal::Signal;
+use tokio::time::timeout;
+
+use super::{Ops, Stopped};
+use crate::{
+    error::{Error, Kind, Result},
+    model::{event::EventKind, text::count},
+    mux::{Mux, TmuxMux, TmuxOptions},
+    os::{self, ExitWatch, ProcessId, failpoint},
+    redis_server,
+    store::{StoreError, requests::Request},
+};
+
+/// How long Redis may take to answer and to accept the request. A private server that was killed is back within a second.
+const ANSWERS: Duration = Duration::from_millis(1500);
+/// How long a supervisor may take without progress, beyond the grace of the programs.
+const WITHOUT_PROGRESS: Duration = Duration::from_secs(2);
+/// The same once no agent is left: it records their ends, closes sessions, and ends Redis.
+const LAST_STEPS: Duration = Duration::from_secs(5);
+/// After this long without progress and without agents, whether tmux answers is checked.
+const CHECK_TMUX: Duration = Duration::from_millis(300);
+/// How long tmux may take to answer in an emergency.
+const TMUX: Duration = Duration::from_millis(700);
+/// How long another `orch start` or `orch stop` may take beyond the grace of the programs.
+const TURN: Duration = Duration::from_secs(15);
+/// How long a supervisor that was started only to stop may take beyond that grace: its Redis loads its data first.
+const TO_STOP: Duration = Duration::from_secs(30);
+/// How long runners get in an emergency to end their programs and to record what these have done.
+const GRACE: Duration = Duration::from_secs(1);
+/// How long killed processes, and the private Redis, may take to be gone.
+const LIMIT: Duration = Duration::from_secs(1);
+/// How long a stop may take in all where the programs' grace is short: two graces, and what a loaded machine needs.
+const STOP: Duration = Duration::from_secs(90);
+
+/// How the attempt to stop in order ended.
+enum InOrder {
+    Stopped(Stopped),
+    /// This has to be ended by force.
+    Failed(Error),
+    /// This is the answer.
+    Refused(Error),
+}
+
+impl Ops {
+    /// Ends everything: agents, master, Redis, supervisor.
+    ///
+    /// With `drain`, running tasks finish first; `limit` then bounds that, and what is left is stopped. Without it,
+    /// `limit` bounds the wait. Where supervisor, Redis, tmux or the disk do not do their part, everything is ended by
+    /// force.
+    ///
+    /// # Errors
+    /// `TimedOut` if it takes longer than `limit`; it continues in the background. `Failed` if processes cannot be ended.
+    pub async fn stop(&self, drain: bool, limit: Option<Duration>) -> Result<Stopped> {
+        self.refuse_within_attempt("stop")?;
+        if !self.home.path().is_dir() {
+            return Ok(Stopped::default());
+        }
+        self.continue_what_was_stopped();
+        match self.stop_in_order(drain, limit).await {
+            InOrder::Stopped(stopped) => Ok(stopped),
+            InOrder::Refused(e) => Err(e),
+            InOrder::Failed(e) => self.stop_by_force(e).await,
+        }
+    }
+
+    /// A supervisor or a private Redis that was stopped by a signal does its part once it continues.
+    fn continue_what_was_stopped(&self) {
+        let private = self.config.redis.url.is_none();
+        let redis = private.then(|| redis_server::running(self.home.path())).flatten();
+        for process in self.supervisor().into_iter().chain(redis) {
+            if process.state() == Some('T') {
+                let _ = process.signal(Signal::SIGCONT);
+            }
+        }
+    }
+
+    async fn stop_in_order(&self, drain: bool, limit: Option<Duration>) -> InOrder {
+        let mut is_older = false;
+        if !drain && self.supervisor().is_some() {
+            match timeout(ANSWERS, self.reach()).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(e)) if e.is_of_an_older_format() => is_older = true,
+                // Another release runs here, and knows how to stop it.
+                Ok(Err(e)) if e.is_of_another_format() => return InOrder::Refused(e.into()),
+                Ok(Err(e)) => return InOrder::Failed(e.into()),
+                Err(_) => return InOrder::Failed(self.silent_redis(ANSWERS)),
+            }
+        }
+        let hastened = !drain && !is_older && self.hasten_drain().await;
+        let grace = self.config.supervisor.kill_grace;
+        let longest = STOP.max(grace * 3);
+        let turn = match drain {
+            true => self.turn().await,
+            false => self.turn_within(TURN + grace * 2).await,
+        };
+        let _turn = match turn {
+            Ok(turn) => turn,
+            Err(e) => return InOrder::Failed(e),
+        };
+        let Some(supervisor) = self.supervisor() else {
+            return match timeout(TO_STOP + grace * 2, self.stop_what_is_left()).await {
+                Ok(Ok(stopped)) => InOrder::Stopped(Stopped { stopped: stopped || hastened, ..Stopped::default() }),
+                Ok(Err(e)) => InOrder::Failed(e),
+                Err(_) => InOrder::Failed(Error::timed_out("the supervisor that was started to stop takes very long")),
+            };
+        };
+        if is_older {
+            // A supervisor of an older release reads its requests elsewhere; to every one a signal means `orch stop`.
+            if let Err(e) = supervisor.signal(Signal::SIGTERM) {
+                return InOrder::Failed(Error::internal(format!("the supervisor (pid {}): {e}", supervisor.pid)));
+            }
+            return match self.ends(&supervisor, limit.unwrap_or(longest)).await {
+                Ok(true) => InOrder::Stopped(Stopped { stopped: true, ..Stopped::default() }),
+                Ok(false) => self.still_ending(&supervisor, limit),
+                Err(e) => InOrder::Failed(e),
+            };
+        }
+        let mut open_tasks = None;
+        if drain {
+            if let Err(e) = self.request_stop(true).await {
+                // Running tasks were to finish: that is no reason to end them.
+                return InOrder::Refused(e);
+            }
+            match ended(&supervisor, limit).await {
+                Ok(true) => return self.stopped_in_order(open_tasks).await,
+                Ok(false) => {}
+                Err(e) => return InOrder::Failed(e),
+            }
+        }
+        let request = async {
+            let open_tasks = self.open_tasks().await;
+            self.request_stop(false).await.map(|()| open_tasks)
+        };
+        match timeout(ANSWERS, request).await {
+            Ok(Ok(open)) => open_tasks = open,
+            Ok(Err(e)) => return InOrder::Failed(e),
+            Err(_) => return InOrder::Failed(self.silent_redis(ANSWERS)),
+        }
+        failpoint!("stop.requested");
+        match self.ends(&supervisor, limit.filter(|_| !drain).unwrap_or(longest)).await {
+            Ok(true) => self.stopped_in_order(open_tasks).await,
+            Ok(false) => self.still_ending(&supervisor, limit.filter(|_| !drain)),
+            Err(e) => InOrder::Failed(e),
+        }
+    }
+
+    /// The supervisor has ended. It may have been killed before it had done everything.
+    async fn stopped_in_order(&self, open_tasks: Option<u64>) -> InOrder {
+        match self.stop_what_is_left().await {
+            Ok(_) => InOrder::Stopped(Stopped { stopped: true, open_tasks, ..Stopped::default() }),
+            Err(e) => InOrder::Failed(e),
+        }
+    }
+
+    /// The time is over. Where a person has set it, the supervisor continues; otherwise everything is ended by force.
+    fn still_ending(&self, supervisor: &ProcessId, limit: Option<Duration>) -> InOrder {
+        let error =
+            Error::timed_out(format!("not all has ended yet; the supervisor (pid {}) goes on with it", supervisor.pid))
+                .hint("see what is left with: orch status");
+        if limit.is_some() { InOrder::Refused(error) } else { InOrder::Failed(error) }
+    }
+
+    /// A running `stop --drain` keeps its turn while tasks run. A `stop` that is called meanwhile ends the draining tasks now.
+    /// Returns whether there was one.
+    async fn hasten_drain(&self) -> bool {
+        let hasten = async {
+            let drains = self.store.requests().await.is_ok_and(|requests| requests.stop == Some(true));
+            drains && self.request_stop(false).await.is_ok()
+        };
+        self.supervisor().is_some() && timeout(ANSWERS, hasten).await.unwrap_or(false)
+    }
+
+    /// No supervisor lives to do it: one is started for it. Where the last one ended in order, there is nothing to do.
+    async fn stop_what_is_left(&self) -> Result<bool> {
+        if !self.home.running().exists() {
+            return Ok(false);
+        }
+        if let Some(quicker) = self.launch_supervisor(true).await? {
+            self.request_stop(false).await?;
+            ended(&quicker, Some(STOP)).await?;
+        }
+        Ok(true)
+    }
+
+    /// How many tasks have not ended. A stop does not wait for a Redis that does not answer.
+    async fn open_tasks(&self) -> Option<u64> {
+        let counts = self.store().task_counts().await.ok()?;
+        Some(counts.into_iter().filter(|(state, _)| !state.is_terminal()).map(|(_, n)| n).sum())
+    }
+
+    async fn request_stop(&self, drain: bool) -> Result<()> {
+        let reason = if drain { "orch stop --drain" } else { "orch stop" };
+        self.ask(async |store| store.request(&Request::Stop { drain }, EventKind::SupervisorStopping, reason).await)
+            .await
+            .map(drop)
+    }
+
+    /// Waits until Redis answers: a private server that was killed is being restarted.
+    async fn reach(&self) -> Result<(), StoreError> {
+        while let Err(e) = self.store().info().await {
+            if !e.is_unreachable() {
+                return Err(e);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+
+    /// Waits until the supervisor has ended; `false` when `limit` has passed.
+    ///
+    /// # Errors
+    /// It makes no progress: no agent ends, and then it does not end itself.
+    async fn ends(&self, supervisor: &ProcessId, limit: Duration) -> Result<bool> {
+        let began = Instant::now();
+        let mut progress = (self.agents_left(), Instant::now());
+        let mut is_tmux_checked = false;
+        while began.elapsed() < limit {
+            let step = Duration::from_millis(100).min(limit.saturating_sub(began.elapsed()));
+            if ended(supervisor, Some(step)).await? {
+                return Ok(true);
+            }
+            let left = self.agents_left();
+            if left != progress.0 {
+                progress = (left, Instant::now());
+            }
+            let quiet = progress.1.elapsed();
+            let patience = match left {
+                0 => LAST_STEPS,
+                _ => self.config.supervisor.kill_grace + WITHOUT_PROGRESS,
+            };
+            if quiet > patience {
+                let pid = supervisor.pid;
+                return Err(Error::timed_out(format!("the supervisor (pid {pid}) makes no progress")));
+            }
+            if left == 0 && quiet > CHECK_TMUX && !std::mem::replace(&mut is_tmux_checked, true) {
+                self.quick_mux().sessions().await?;
+            }
+        }
+        Ok(false)
+    }
+
+    fn agents_left(&self) -> usize {
+        self.home.living_runners().map_or(0, |runners| runners.len())
+    }
+
+    fn quick_mux(&self) -> TmuxMux {
+        TmuxMux::new(TmuxOptions { socket: self.config.tmux.socket.clone(), limit: TMUX, ..TmuxOptions::default() })
+    }
+
+    /// Ends everything by its processes.
+    async fn stop_by_force(&self, why: Error) -> Result<Stopped> {
+        tracing::warn!("emergency stop: {why}");
+        let supervisor = self.supervisor();
+        let private = self.config.redis.url.is_none();
+        let redis = private.then(|| redis_server::running(self.home.path())).flatten();
+        let home = self.home.clone();
+        let grace = self.config.supervisor.kill_grace.min(GRACE);
+        let spared: Vec<u32> = redis.iter().map(|process| process.pid).collect();
+        let end = move || {
+            let ended = home.end_processes(supervisor, &spared, grace, LIMIT);
+            let redis = if private { redis_server::end(home.path(), LIMIT) } else { None };
+            ended.map(|ended| (ended, redis))
+        };
+        let (mut ended, redis) = tokio::task::spawn_blocking(end)
+            .await
+            .map_err(|e| Error::internal(e.to_string()))?
+            .map_err(|e| Error::failed(format!("what runs is unknown: {e}")).hint("try again: orch stop"))?;
+        ended.processes += usize::from(redis.is_some_and(|redis| !redis.is_alive()));
+        ended.survivors.extend(redis.filter(ProcessId::is_alive));
+        let was_running = ended.processes > 0 || supervisor.is_some() || self.home.running().exists();
+        if !was_running && why.kind == Kind::Conflict {
+            // Another folder's supervisor has this namespace.
+            return Err(why);
+        }
+        if !ended.survivors.is_empty() {
+            let pids: Vec<String> = ended.survivors.iter().map(|process| process.pid.to_string()).collect();
+            let what = count(pids.len() as u64, "process", "processes");
+            return Err(Error::failed(format!("{what} could not be ended: {}", pids.join(", ")))
+                .hint("they wait for a device or belong to another user; try again: orch stop"));
+        }
+        self.home.mark_stopped();
+        let left =
+            self.close_sessions().await.err().map(|e| {
+                format!("tmux does not close its sessions of this project ({e}); they close when it continues")
+            });
+        self.end_own_runner();
+        Ok(Stopped {
+            stopped: was_running,
+            emergency: was_running.then(|| why.message),
+            ended_processes: was_running.then_some(ended.processes),
+            left: left.filter(|_| was_running).into_iter().collect(),
+            ..Stopped::default()
+        })
+    }
+
+    /// Closes the sessions that carry our tags. Those of ended runners close by themselves, unless a person has added a
+    /// pane.
+    async fn close_sessions(&self) -> Result<()> {
+        let mux = self.quick_mux();
+        let sessions = mux.sessions().await?;
+        let own: Vec<_> = self.own_line();
+        let is_own = |pid: Option<u32>| pid.is_some_and(|pid| own.iter().any(|process| process.pid == pid));
+        let ours = sessions.into_iter().filter(|session| self.is_ours(session) && !is_own(session.pane_pid));
+        let closing = ours.map(|session| {
+            let mux = &mux;
+            async move {
+                match &session.tags {
+                    Some(tags) => mux.close(&session.name, tags).await.map(drop),
+                    None => Ok(()),
+                }
+            }
+        });
+        join_all(closing).await.into_iter().collect::<Result<(), _>>().map_err(Error::from)
+    }
+
+    /// A stop that was called within an agent ends that agent's runner last.
+    fn end_own_runner(&self) {
+        let own = self.own_line();
+        for runner in self.home.living_runners().unwrap_or_default() {
+            if own.contains(&runner.process) {
+                let _ = runner.process.signal(Signal::SIGTERM);
+            }
+        }
+    }
+
+    /// This process and its ancestors.
+    fn own_line(&self) -> Vec<ProcessId> {
+        std::iter::successors(Some(ProcessId::current()), os::parent_of).collect()
+    }
+
+    /// The error for a Redis that does not answer.
+    pub(super) fn silent_redis(&self, waited: Duration) -> Error {
+        let waited = crate::model::duration::human(waited);
+        let message = format!("Redis at {} has not answered for {waited}", self.store().address());
+        let private = self.config.redis.url.is_none();
+        let server = private.then(|| redis_server::running(self.home.path())).flatten();
+        match server {
+            Some(server) if matches!(server.state(), Some('T' | 't')) => {
+                Error::not_running(format!("{message}: its process (pid {}) was stopped by a signal", server.pid))
+                    .hint(format!("kill -CONT {}", server.pid))
+            }
+            _ => Error::not_running(message).hint("orch doctor"),
+        }
+    }
+}
+
+/// Whether a process ends within a time; without one, however long it takes.
+async fn ended(process: &ProcessId, within: Option<Duration>) -> Result<bool> {
+    let watch = ExitWatch::new(process)
+        .map_err(|e| Error::internal(format!("the supervisor (pid {}) can't be watched: {e}", process.pid)))?;
+    let Some(mut watch) = watch else { return Ok(true) };
+    match within {
+        Some(limit) => Ok(timeout(limit, watch.exited()).await.is_ok()),
+        None => {
+            watch.exited().await;
+            Ok(true)
+        }
+    }
+}
