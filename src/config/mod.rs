@@ -11,6 +11,7 @@
 mod delegation;
 mod diagnostics;
 mod discovery;
+mod environment;
 mod resolve;
 mod rights;
 mod role;
@@ -29,6 +30,7 @@ use std::{
 };
 
 pub use discovery::Env;
+pub use environment::InheritEnv;
 pub use rights::{Right, Rights};
 pub use role::{Budget, ResourceLimits, Role, Sandbox};
 pub use settings::{AgentsConfig, MasterConfig, RedisConfig, SupervisorConfig, TmuxConfig};

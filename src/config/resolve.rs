@@ -194,6 +194,7 @@ impl Resolver<'_> {
         role.delegates_to =
             written.delegates_to.as_ref().map(|at| at.value.iter().map(|role| role.value.clone()).collect());
         role.sandbox = pick(&written.sandbox, role.sandbox);
+        role.inherit_env = pick(&written.inherit_env, super::InheritEnv::of_role(role.sandbox));
         role.network = pick(&written.network, role.network);
         role.limits = ResourceLimits {
             memory: value(&written.memory_max),

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use super::InheritEnv;
 use crate::{
     drivers::{AgentOptions, DriverKind, RoleSettings},
     model::{network::Network, retry::RetryPolicy},
@@ -39,6 +40,8 @@ pub struct Role {
     /// Names of variables that are passed on from the environment of `orch start`. Their values are never in an argument, in
     /// Redis or in a log.
     pub env_from: Vec<String>,
+    /// What else its programs get of the environment of `orch start`.
+    pub inherit_env: InheritEnv,
     /// Absolute path of the folder in which agents work.
     pub cwd: PathBuf,
     /// How its tasks are retried.
@@ -148,6 +151,7 @@ impl Role {
             tasks_per_agent: 0,
             env: BTreeMap::new(),
             env_from: Vec::new(),
+            inherit_env: InheritEnv::of_role(Sandbox::None),
             cwd,
             retry,
             delegates_to: None,

@@ -10,6 +10,7 @@ use std::{
 use toml::de::DeTable;
 
 use super::{
+    InheritEnv,
     diagnostics::{At, Diagnostics},
     role::Sandbox,
     section::{Either, Known, Reader, Section},
@@ -91,6 +92,7 @@ pub(super) struct WrittenRole {
     pub tasks_per_agent: Option<At<u32>>,
     pub env: Option<BTreeMap<String, String>>,
     pub env_from: Option<Vec<String>>,
+    pub inherit_env: Option<At<InheritEnv>>,
     pub cwd: Option<At<PathBuf>>,
     pub retry: WrittenRetry,
     pub delegates_to: Option<At<Vec<At<String>>>>,
@@ -238,6 +240,7 @@ fn role(name: At<&str>, table: &mut Section<'_, '_>) -> (String, WrittenRole) {
         env_from: table
             .list("env_from", |name| variable(name, ""))
             .map(|at| at.value.into_iter().map(|name| name.value).collect()),
+        inherit_env: table.one_of("inherit_env", &InheritEnv::NAMES, str::parse),
         cwd: table.checked("cwd", path),
         retry: retry(table.section("retry", "roles.NAME.retry")),
         delegates_to: table.list("delegates_to", |_| Ok(())),

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     config::{DriverKind, Role},
     error::{Error, Result},
+    model::secret::Redactor,
 };
 
 /// The address of Redis.
@@ -55,7 +56,8 @@ pub struct Launch {
     pub kill_grace: Duration,
     /// The program's environment.
     pub env: BTreeMap<String, String>,
-    /// Names of variables that contain secrets: their values are redacted from logs and results.
+    /// The values of all secrets that the supervisor knows, also those of other roles: they are removed from everything that
+    /// the runner stores, shows or sends.
     pub secrets: Vec<String>,
 }
 
@@ -69,6 +71,11 @@ impl Launch {
         let bytes = serde_json::to_vec(self).map_err(|e| Error::internal(e.to_string()))?;
         super::write_new(&path, &bytes).map_err(|e| super::unusable(&path, &e))?;
         Ok(path)
+    }
+
+    /// Returns what removes the secrets from texts.
+    pub fn redactor(&self) -> Redactor {
+        Redactor::new(self.secrets.iter().map(String::as_str))
     }
 
     /// Reads and removes it.

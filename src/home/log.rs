@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::os;
+use crate::{model::secret::Redactor, os};
 
 /// A log that is longer than this is rotated.
 const LIMIT: u64 = 8 << 20;
@@ -36,6 +36,7 @@ pub struct Log {
     file: fs::File,
     /// Whether standard error is redirected to this log as well.
     is_stderr: bool,
+    redactor: Redactor,
 }
 
 impl Log {
@@ -48,7 +49,13 @@ impl Log {
     }
 
     fn within(path: &Path, limit: u64) -> io::Result<Log> {
-        Ok(Log { path: path.to_owned(), limit, file: open_within(path, limit)?, is_stderr: false })
+        Ok(Log {
+            path: path.to_owned(),
+            limit,
+            file: open_within(path, limit)?,
+            is_stderr: false,
+            redactor: Redactor::default(),
+        })
     }
 
     /// Redirects standard error of this process (such as the message of a panic) to this log as well.
@@ -57,6 +64,12 @@ impl Log {
     pub fn with_stderr(self) -> io::Result<Log> {
         os::stderr_to(&self.file)?;
         Ok(Log { is_stderr: true, ..self })
+    }
+
+    /// Removes these secrets from each line, besides everything that has the form of one.
+    #[must_use]
+    pub fn redacted(self, redactor: Redactor) -> Log {
+        Log { redactor, ..self }
     }
 
     /// Rotates the log. If that fails (a full disk, a missing folder), writing continues in the old file.
@@ -77,7 +90,8 @@ impl Write for Log {
         if self.file.metadata().is_ok_and(|m| m.len() > self.limit) {
             self.rotate();
         }
-        self.file.write(line)
+        // The caller counts the bytes of its own line.
+        self.file.write_all(&self.redactor.whole(line.to_vec())).map(|()| line.len())
     }
     fn flush(&mut self) -> io::Result<()> {
         Ok(())

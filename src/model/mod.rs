@@ -25,6 +25,7 @@ pub mod network;
 pub mod question;
 pub mod refusal;
 pub mod retry;
+pub mod secret;
 pub mod size;
 pub mod socket;
 pub mod suggest;

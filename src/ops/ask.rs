@@ -44,6 +44,9 @@ impl Ops {
     /// # Errors
     /// As [`Ops::ask_person`].
     pub async fn ask_person_until(&self, ask: &Ask, cancelled: impl Future<Output = ()>) -> Result<Asked> {
+        let redacted = |text: &str| self.redactor().text(text.to_owned());
+        let options = ask.options.iter().map(|option| redacted(option)).collect();
+        let ask = &Ask { text: redacted(&ask.text), options, ..ask.clone() };
         let text = ask.text.trim();
         check("question", text, QUESTION_LIMIT)?;
         check_options(&ask.options)?;
@@ -135,6 +138,7 @@ impl Ops {
                 more.map_or_else(|| word.to_owned(), |more| format!("{word}: {more}"))
             }
         };
+        let text = self.redactor().text(text);
         check("answer", &text, ANSWER_LIMIT)?;
         let (token, who) = (Uuid::new_v4().simple().to_string(), self.caller.in_words());
         self.ask(|s| s.answer(task, &token, &text, approval, &who)).await

@@ -15,6 +15,7 @@ use crate::{
     launchers::preflight,
     model::{
         id::TaskId,
+        secret::Redactor,
         task::{Priority, Spec},
         text::one_line,
     },
@@ -62,7 +63,9 @@ impl Ops {
     }
 
     /// The request as the store takes it, once all is checked that can be checked here.
-    async fn prepare(&self, mut asked: Delegate) -> Result<NewTask> {
+    async fn prepare(&self, asked: Delegate) -> Result<NewTask> {
+        // Before anything is compared or stored: the same call later is the same call.
+        let mut asked = redacted(asked, self.redactor());
         let role = self.config.role(asked.role.as_deref().unwrap_or(&self.config.master.default_role))?;
         takes_tasks(&self.config, role)?;
         check(&asked)?;
@@ -146,6 +149,18 @@ impl Ops {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// Returns the request without secrets.
+fn redacted(asked: Delegate, redactor: &Redactor) -> Delegate {
+    Delegate {
+        text: redactor.text(asked.text),
+        context: asked.context.map(|context| redactor.data(context)),
+        artifacts: asked.artifacts.into_iter().map(|path| redactor.text(path)).collect(),
+        labels: asked.labels.into_iter().map(|(name, value)| (redactor.text(name), redactor.text(value))).collect(),
+        key: asked.key.map(|key| redactor.text(key)),
+        ..asked
     }
 }
 

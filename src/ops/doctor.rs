@@ -53,11 +53,31 @@ impl Ops {
         let programs = agent_programs(order, path).await;
         checks.extend(self.config.roles.values().map(|role| check_role(order, role, path, &programs)));
         checks.extend(programs);
+        checks.extend(self.environment(path));
         checks.extend([self.open_files(), cgroups()]);
         checks.push(self.supervision().await);
         checks.push(self.leftovers().await);
         checks.extend(self.records().await);
         checks
+    }
+
+    /// What of the environment programs get that `orch start` would pass on from here, by name. Roles that get the same are
+    /// listed together.
+    fn environment(&self, path: Option<&OsStr>) -> Vec<Check> {
+        let env: Vec<(String, String)> =
+            std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect();
+        let mut found: Vec<(String, Vec<&str>)> = Vec::new();
+        for role in self.config.roles.values() {
+            let kind = preflight::resolve(role.driver, &self.config.agents.order, path);
+            let (passed, withheld) = role.environment(kind, env.iter().map(|(n, v)| (n.as_str(), v.as_str())));
+            let list = |names: Vec<&str>| if names.is_empty() { "nothing".to_owned() } else { names.join(" ") };
+            let said = format!("passed: {}; withheld: {}", list(passed), list(withheld));
+            match found.iter_mut().find(|(same, _)| *same == said) {
+                Some((_, roles)) => roles.push(&role.name),
+                None => found.push((said, vec![&role.name])),
+            }
+        }
+        found.into_iter().map(|(said, roles)| ok(&format!("environment of {}", roles.join(", ")), said)).collect()
     }
 
     async fn tmux(&self) -> Check {

@@ -11,7 +11,7 @@ use std::{
 
 use uuid::Uuid;
 
-use super::{Caller, Ops, TaskFilter, messages::AT_ONCE};
+use super::{Caller, Ops, TaskFilter, messages::AT_ONCE, redactor_of_environment};
 use crate::{
     config::DriverKind,
     drivers::{self, Hook, Noted, Source},
@@ -19,6 +19,7 @@ use crate::{
     home::{self, Home},
     model::{
         message::{Delivery, Message, is_line_to_idle},
+        secret::Redactor,
         task::{Task, TaskState},
         text::{count, one_line},
         time::Timestamp,
@@ -62,7 +63,7 @@ impl Ops {
         let Some(driver) = drivers::of(program) else { return Ok(Handed::default()) };
         let Some(hook) = driver.hook(call) else { return Ok(Handed::default()) };
         let folder = folder_of_hooks(&self.home, &self.caller)?;
-        let note = |hook: &Hook| note(&folder, &self.caller, hook);
+        let note = |hook: &Hook| note(&folder, &self.caller, hook, self.redactor());
         // Whether the turn ends depends on whether there are messages.
         let may_go_on = matches!(hook, Hook::Ended { .. });
         if !may_go_on {
@@ -173,7 +174,7 @@ impl Ops {
 /// Usage: the caller is not an agent. Config: the record could not be written.
 pub fn note_hook(home: &Home, caller: &Caller, program: DriverKind, call: &str) -> Result<()> {
     match drivers::of(program).and_then(|driver| driver.hook(call)) {
-        Some(hook) => note(&folder_of_hooks(home, caller)?, caller, &hook),
+        Some(hook) => note(&folder_of_hooks(home, caller)?, caller, &hook, &redactor_of_environment(None)),
         None => Ok(()),
     }
 }
@@ -188,13 +189,14 @@ fn folder_of_hooks(home: &Home, caller: &Caller) -> Result<PathBuf> {
     }
 }
 
-fn note(folder: &Path, caller: &Caller, hook: &Hook) -> Result<()> {
+fn note(folder: &Path, caller: &Caller, hook: &Hook, redactor: &Redactor) -> Result<()> {
     // A master's file is kept as long as it lives, and its texts are not needed.
     let hook = if caller.attempt().is_some() { hook } else { &hook.without_texts() };
+    let hook = hook.clone().shown(|text| redactor.text(text));
     let append = || {
         let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(Home::hooks(folder))?;
         // One write, so that lines of concurrent hooks do not mix.
-        file.write_all(Noted::line(Timestamp::now(), hook).as_bytes())
+        file.write_all(Noted::line(Timestamp::now(), &hook).as_bytes())
     };
     append().map_err(|e| home::unusable(folder, &e))
 }

@@ -29,7 +29,8 @@ impl Ops {
     /// NotFound: no such task or agent. Usage: no text, or too large a one. Failed: the recipient has ended, or is an agent
     /// without a task; the caller's attempt is over.
     pub async fn send(&self, to: &str, text: &str) -> Result<Sent> {
-        check("message", text, LIMIT)?;
+        let text = self.redactor().text(text.to_owned());
+        check("message", &text, LIMIT)?;
         let attempt = self.caller.attempt().cloned();
         let master = self.config.master.session.clone();
         let reply_to = match (&attempt, &self.caller) {
@@ -41,7 +42,7 @@ impl Ops {
         let new = NewMessage {
             id: format!("m-{}", Uuid::new_v4().simple()),
             to: to.to_owned(),
-            text: text.to_owned(),
+            text,
             from: self.caller.in_words(),
             attempt,
             reply_to,

@@ -35,7 +35,10 @@ pub mod types;
 mod wait;
 mod why;
 
-use std::{sync::atomic::AtomicUsize, time::Duration};
+use std::{
+    sync::{OnceLock, atomic::AtomicUsize},
+    time::Duration,
+};
 
 use futures_util::stream::BoxStream;
 
@@ -44,6 +47,7 @@ use crate::{
     config::Config,
     error::{Error, Result},
     home::Home,
+    model::secret::{Redactor, known_values},
     mux::{SessionInfo, Tags, TmuxMux, TmuxOptions},
     os::{ProcessId, read_lock_holder},
     redis_server::{check_version, socket_path},
@@ -54,6 +58,19 @@ pub use types::*;
 
 /// The items of a verb that follows something, up to its end or its first error.
 pub type Steps<'a, T> = BoxStream<'a, Result<T>>;
+
+/// Returns what removes the secrets that this process knows: those of its environment, and with a configuration those that
+/// its roles name.
+fn redactor_of_environment(config: Option<&Config>) -> Redactor {
+    let env: Vec<(String, String)> =
+        std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect();
+    let env = env.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let values: Vec<String> = match config {
+        Some(config) => config.secrets(env),
+        None => env.flat_map(|(name, value)| known_values(name, value)).collect(),
+    };
+    Redactor::new(values.iter().map(String::as_str))
+}
 
 /// How long `spawn` and `kill` wait for the effect of their request.
 const WATCHED: Duration = Duration::from_secs(5);
@@ -71,6 +88,7 @@ pub struct Ops {
     note: fn(&str),
     /// How many waits of this process have marked the caller's task as waiting.
     marks: AtomicUsize,
+    redactor: OnceLock<Redactor>,
 }
 
 impl Ops {
@@ -89,13 +107,25 @@ impl Ops {
         let home = Home::new(&config.home);
         home.check_format()?;
         let (retry_for, note): (_, fn(&str)) = (retry_deadline::RETRY_FOR, |_| {});
-        Ok(Ops { config, caller, home, store, retry_for, note, marks: AtomicUsize::new(0) })
+        Ok(Ops { config, caller, home, store, retry_for, note, marks: AtomicUsize::new(0), redactor: OnceLock::new() })
     }
 
     /// The same; `note` receives a sentence when a verb has to wait for Redis.
     #[must_use]
     pub fn with_notes(self, note: fn(&str)) -> Ops {
         Ops { note, ..self }
+    }
+
+    /// The same, for a process that knows more secrets than those in its own environment.
+    #[must_use]
+    pub fn with_redactor(self, redactor: Redactor) -> Ops {
+        Ops { redactor: redactor.into(), ..self }
+    }
+
+    /// Removes secrets from what a verb stores or sends: those that this process's environment holds, and everything that
+    /// has the form of one.
+    fn redactor(&self) -> &Redactor {
+        self.redactor.get_or_init(|| redactor_of_environment(Some(&self.config)))
     }
 
     /// The project as configured.

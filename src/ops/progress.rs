@@ -13,6 +13,7 @@ impl Ops {
     /// Usage: no text, or too large a one. Failed: the caller has no task, or its attempt is over. NotRunning: there is no
     /// Redis.
     pub async fn report_progress(&self, text: &str) -> Result<()> {
+        let text = self.redactor().text(text.to_owned());
         let text = text.trim();
         if text.is_empty() {
             return Err(Error::usage("the progress report is empty").hint("write in one line what was done"));

@@ -35,7 +35,7 @@ use crate::{
         Home, Journal,
         launch::{Launch, RedisAt},
     },
-    model::{agent::AgentState, cause::Cause, id::Process, text::count},
+    model::{agent::AgentState, cause::Cause, id::Process, secret::Redactor, text::count},
     os::{self, failpoint},
     store::{
         Store, StoreError,
@@ -55,6 +55,8 @@ struct Agent {
     home: Home,
     store: Arc<Store>,
     process: Process,
+    /// Removes secrets from everything that the runner stores, shows or sends.
+    redactor: Redactor,
     registration: Arc<Registration>,
     pane: Pane,
     journal: Mutex<Journal>,
@@ -101,7 +103,8 @@ pub async fn run(launch: &Path) -> Result<()> {
     let launch = Arc::new(Launch::take(launch)?);
     let home = Home::new(&launch.home);
     home.check_format()?;
-    start_log(&home, &launch.agent);
+    let redactor = launch.redactor();
+    start_log(&home, &launch.agent, redactor.clone());
     // Before any program is started: which agent a process belongs to is found through this entry.
     let _registered = home
         .register_runner(&launch.agent, &launch.incarnation)
@@ -125,6 +128,7 @@ pub async fn run(launch: &Path) -> Result<()> {
     let cgroup = cgroup.await.ok().flatten();
     let journal = Mutex::new(Journal::new(&home, &launch.incarnation));
     let agent = Agent {
+        redactor,
         launch,
         home,
         store,
@@ -155,8 +159,9 @@ fn open_store(launch: &Launch) -> Result<Store> {
     Ok(store.with_checkpoint(Checkpoint::new(Home::new(&launch.home).epoch(), launch.lease)))
 }
 
-fn start_log(home: &Home, agent: &str) {
+fn start_log(home: &Home, agent: &str, redactor: Redactor) {
     let Ok(log) = crate::home::Log::open(&home.agent_log(agent)) else { return };
+    let log = log.redacted(redactor);
     // A second subscriber in one process (tests) is no reason to fail.
     let _ = tracing_subscriber::fmt()
         .with_writer(Mutex::new(log))
@@ -187,7 +192,8 @@ impl Agent {
                 Err(leave) => return leave,
             };
             while let Some(claimed) = next.take() {
-                let claimed = Arc::new(claimed);
+                // Whoever delegated it may not have known what is a secret here.
+                let claimed = Arc::new(claimed.redacted(&self.redactor));
                 let ended = attempt::run(self, driver, &claimed, &mut heartbeat, &mut signals).await;
                 heartbeat.hold(None);
                 done += 1;

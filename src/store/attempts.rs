@@ -18,6 +18,7 @@ use crate::model::{
     id::TaskId,
     question::Question,
     refusal::Refusal,
+    secret::Redactor,
     task::{Task, TaskState},
     time::Timestamp,
 };
@@ -33,6 +34,27 @@ pub struct Claimed {
     pub fence: u64,
     /// What its programs have asked persons so far.
     pub questions: Vec<Question>,
+}
+
+impl Claimed {
+    /// Returns it with every text that a person or a program has written changed.
+    #[must_use]
+    pub fn redacted(mut self, redactor: &Redactor) -> Self {
+        let text = |text: &mut String| *text = redactor.text(std::mem::take(text));
+        text(&mut self.task.description);
+        self.task.reason.iter_mut().for_each(text);
+        self.task.artifacts.iter_mut().for_each(text);
+        self.task.key.iter_mut().for_each(text);
+        self.task.context = self.task.context.take().map(|context| redactor.data(context));
+        let labels = std::mem::take(&mut self.task.labels);
+        self.task.labels =
+            labels.into_iter().map(|(name, value)| (redactor.text(name), redactor.text(value))).collect();
+        for question in &mut self.questions {
+            text(&mut question.question);
+            question.options.iter_mut().chain(&mut question.answer).for_each(text);
+        }
+        self
+    }
 }
 
 /// The end of an attempt, as its holder reports it. It also lies on the disk until Redis has acknowledged it.

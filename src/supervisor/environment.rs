@@ -1,5 +1,5 @@
-//! What an agent's program finds in its environment: that of `orch start`, without what looks like a secret. The
-//! secrets it may have are named by `env_from`, and by its driver for its own login.
+//! What an agent's program finds in its environment: what its role inherits of that of `orch start`
+//! ([`Role::inherits`](crate::config::Role::inherits)), and what orch adds.
 
 use std::collections::BTreeMap;
 
@@ -8,9 +8,6 @@ use crate::{
     home::{Home, OUTER_TMUX_TMPDIR},
     os,
 };
-
-/// Words in a variable's name that say it holds a secret.
-const SECRET_WORDS: [&str; 7] = ["TOKEN", "SECRET", "PASSWORD", "PASSWD", "API_KEY", "CREDENTIAL", "PRIVATE_KEY"];
 
 /// This process's environment, without what is no text.
 pub(super) fn of_process() -> BTreeMap<String, String> {
@@ -22,7 +19,12 @@ pub(super) fn search_path(env: &BTreeMap<String, String>) -> &str {
     env.get("PATH").map_or("/usr/local/bin:/usr/bin:/bin", String::as_str)
 }
 
-/// The environment of an agent's program, and which of its variables are secrets.
+/// The values of all secrets in an environment, as the runners have to know them.
+pub(super) fn secrets(config: &Config, env: &BTreeMap<String, String>) -> Vec<String> {
+    config.secrets(env.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+}
+
+/// The environment of an agent's program.
 pub(super) fn of_agent(
     config: &Config,
     home: &Home,
@@ -30,16 +32,12 @@ pub(super) fn of_agent(
     driver: DriverKind,
     agent: &str,
     own: BTreeMap<String, String>,
-) -> (BTreeMap<String, String>, Vec<String>) {
-    let login = driver.manifest().map_or(&[] as &[&str], |manifest| manifest.secrets);
-    let granted = |name: &str| role.env_from.iter().any(|n| n == name) || login.contains(&name);
+) -> BTreeMap<String, String> {
     let tmux_tmpdir = own.get("TMUX_TMPDIR").cloned().unwrap_or_default();
-    let is_for_us = |name: &str, value: &str| is_ours(name) || (name, value) == os::SMALL;
     let mut env: BTreeMap<String, String> = own
         .into_iter()
-        .filter(|(name, value)| granted(name) || !(is_for_us(name, value) || looks_secret(name)))
+        .filter(|(name, value)| (name.as_str(), value.as_str()) != os::SMALL && role.inherits(driver, name, value))
         .collect();
-    let secrets = env.keys().filter(|name| granted(name)).cloned().collect();
     env.extend(role.env.clone());
     let path = search_path(&env).to_owned();
     env.insert("PATH".into(), format!("{}:{path}", home.bin().display()));
@@ -54,25 +52,21 @@ pub(super) fn of_agent(
     ] {
         env.insert(name.into(), value);
     }
-    (env, secrets)
-}
-
-/// Variables of the terminal and of orch: those of the caller of `orch start` are not an agent's.
-fn is_ours(name: &str) -> bool {
-    name.starts_with("ORCH_")
-        || name.starts_with("TMUX")
-        || ["TERM", "COLUMNS", "LINES", "_", "OLDPWD", "PWD"].contains(&name)
-}
-
-fn looks_secret(name: &str) -> bool {
-    let name = name.to_ascii_uppercase();
-    SECRET_WORDS.iter().any(|word| name.contains(word))
+    env
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Env;
+    use crate::config::{Env, InheritEnv, Sandbox};
+
+    fn names(env: &BTreeMap<String, String>) -> Vec<&str> {
+        let added =
+            ["ORCH_AGENT", "ORCH_CONFIG", "ORCH_HOME", "ORCH_OUTER_TMUX_TMPDIR", "ORCH_ROLE", "PATH", "TMUX_TMPDIR"];
+        let missing: Vec<&&str> = added.iter().filter(|name| !env.contains_key(**name)).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+        env.keys().map(String::as_str).filter(|name| !added.contains(name)).collect()
+    }
 
     #[test]
     fn a_secret_goes_only_where_it_is_named() {
@@ -81,33 +75,38 @@ mod tests {
         let mut role = config.roles["shell"].clone();
         role.env_from = vec!["GITHUB_TOKEN".into()];
         role.env.insert("PATH".into(), "/p".into());
-        let own = [
+        let own: BTreeMap<String, String> = [
             ("GITHUB_TOKEN", "g"),
             ("NPM_TOKEN", "n"),
             ("my_secret_x", "s"),
+            ("DATABASE_URL", "postgres://u:pw@db"),
+            ("CLAUDE_CODE_MAX_OUTPUT_TOKENS", "32000"),
+            ("SSH_AUTH_SOCK", "/run/agent"),
             ("LANG", "C"),
+            ("LC_TIME", "C"),
+            ("HTTPS_PROXY", "http://u:pw@proxy"),
+            ("NO_PROXY", "localhost"),
             ("TMUX", "t"),
             ("ORCH_TASK", "x"),
             os::SMALL,
-        ];
-        let own = own.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        let (env, secrets) = of_agent(&config, &Home::new("/h"), &role, DriverKind::Shell, "shell-1", own);
-        let names: Vec<&str> = env.keys().map(String::as_str).collect();
+        ]
+        .iter()
+        .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+        .collect();
+        let with = |inherits| {
+            let role = Role { inherit_env: inherits, ..role.clone() };
+            of_agent(&config, &Home::new("/h"), &role, DriverKind::Shell, "shell-1", own.clone())
+        };
+        assert_eq!(with(InheritEnv::Safe)["PATH"], "/h/bin:/p");
         assert_eq!(
-            names,
-            [
-                "GITHUB_TOKEN",
-                "LANG",
-                "ORCH_AGENT",
-                "ORCH_CONFIG",
-                "ORCH_HOME",
-                "ORCH_OUTER_TMUX_TMPDIR",
-                "ORCH_ROLE",
-                "PATH",
-                "TMUX_TMPDIR"
-            ]
+            names(&with(InheritEnv::Safe)),
+            ["CLAUDE_CODE_MAX_OUTPUT_TOKENS", "GITHUB_TOKEN", "LANG", "LC_TIME", "NO_PROXY", "SSH_AUTH_SOCK"]
         );
-        assert_eq!(secrets, ["GITHUB_TOKEN"]);
-        assert_eq!(env["PATH"], "/h/bin:/p");
+        assert_eq!(names(&with(InheritEnv::Minimal)), ["GITHUB_TOKEN", "LANG", "LC_TIME", "NO_PROXY"]);
+        assert_eq!(names(&with(InheritEnv::All)).len(), own.len() - 3);
+        role.sandbox = Sandbox::Bwrap;
+        role.inherit_env = InheritEnv::Safe;
+        let env = of_agent(&config, &Home::new("/h"), &role, DriverKind::Shell, "shell-1", own);
+        assert!(!env.contains_key("SSH_AUTH_SOCK") && env.contains_key("NO_PROXY"));
     }
 }

@@ -60,6 +60,7 @@ use crate::{
     home::Home,
     model::event::EventKind,
     model::refusal::Refusal,
+    model::secret::Redactor,
     mux::Mux,
     os::{self, failpoint},
     store::{Store, StoreError, observe::Snapshot, requests::Request, spend::Budget},
@@ -136,19 +137,21 @@ impl Supervisor {
         announcement: Announcement,
     ) -> Self {
         let (wake, config) = (Arc::new(Notify::new()), Arc::new(config));
+        let environment = environment::of_process();
+        let secrets = environment::secrets(&config, &environment);
         Supervisor {
             observer: Observer::new(&config, mux.clone(), wake.clone()),
             jobs: Jobs::new(config.clone(), home.clone(), store.clone(), mux, wake.clone()),
             programs: Background::new(wake.clone()),
             chores: Background::new(wake.clone()),
             watches: Watches::new(wake.clone()),
-            environment: environment::of_process(),
+            environment,
             leaving: Leaving::new(),
             stopwatch: Stopwatch::default(),
             leadership: None,
             told: Told::default(),
             suspended: BTreeSet::new(),
-            notifier: Notifier::default(),
+            notifier: Notifier::new(Redactor::new(secrets.iter().map(String::as_str))),
             ended_early: String::new(),
             housekeeping: housekeeping::Schedule::default(),
             config,

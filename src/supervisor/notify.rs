@@ -10,6 +10,7 @@ use tokio::{io::AsyncWriteExt, process::Command, sync::Semaphore};
 
 use crate::{
     config::Config,
+    model::secret::Redactor,
     os,
     store::{Result, Store, people::Notice},
 };
@@ -23,15 +24,15 @@ const AT_ONCE: usize = 4;
 #[derive(Debug)]
 pub(super) struct Notifier {
     slots: Arc<Semaphore>,
-}
-
-impl Default for Notifier {
-    fn default() -> Self {
-        Notifier { slots: Arc::new(Semaphore::new(AT_ONCE)) }
-    }
+    redactor: Redactor,
 }
 
 impl Notifier {
+    /// Creates one that removes these secrets from what it passes on.
+    pub fn new(redactor: Redactor) -> Self {
+        Notifier { slots: Arc::new(Semaphore::new(AT_ONCE)), redactor }
+    }
+
     /// Takes what waits to be told, and starts telling it. What was taken is never told again, also where the telling
     /// fails: `orch status` says it for as long as it is so.
     pub async fn tell(&self, store: &Store, config: &Config) -> Result<()> {
@@ -48,7 +49,7 @@ impl Notifier {
                 command.env_remove(tunables);
             }
             command.args(args).current_dir(&config.root);
-            let (slots, facts) = (self.slots.clone(), facts(&notice, config));
+            let (slots, facts) = (self.slots.clone(), facts(&notice, config, &self.redactor));
             tokio::spawn(async move {
                 let _slot = slots.acquire_owned().await;
                 if let Err(why) = run(command, facts, LIMIT).await {
@@ -61,14 +62,14 @@ impl Notifier {
 }
 
 /// What the program reads: the notice, the namespace, and what to type.
-fn facts(notice: &Notice, config: &Config) -> Vec<u8> {
+fn facts(notice: &Notice, config: &Config, redactor: &Redactor) -> Vec<u8> {
     let do_ = match (&notice.agent, &notice.task, notice.question) {
         (Some(agent), ..) => format!("orch attach {agent}"),
         (None, Some(task), Some(_)) => format!("orch answer {task} TEXT"),
         (None, Some(task), None) => format!("orch why {task}, then: orch retry {task}"),
         (None, None, _) => "orch status".to_owned(),
     };
-    let mut facts = serde_json::to_value(notice).unwrap_or_default();
+    let mut facts = redactor.data(serde_json::to_value(notice).unwrap_or_default());
     facts["namespace"] = config.namespace.as_str().into();
     facts["do"] = do_.into();
     facts.to_string().into_bytes()

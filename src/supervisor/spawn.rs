@@ -105,7 +105,8 @@ impl Plan {
             }
             kind => kind,
         };
-        let (mut env, secrets) = environment::of_agent(config, home, &role, driver, &self.agent, self.environment);
+        let secrets = environment::secrets(config, &self.environment);
+        let mut env = environment::of_agent(config, home, &role, driver, &self.agent, self.environment);
         // The program's processes must be found, too, when the runner that looks after them was killed.
         env.insert(MARKER.to_owned(), self.incarnation.clone());
         Ok(Launch {

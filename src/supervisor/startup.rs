@@ -10,7 +10,7 @@ use crate::{
     config::Config,
     error::{Error, Result},
     home::{Home, Log, Mark},
-    model::{build, event::EventKind, format::FORMAT},
+    model::{build, event::EventKind, format::FORMAT, secret::Redactor},
     mux::{Mux, TmuxMux, TmuxOptions},
     os::{self, failpoint},
     store::{Store, StoreError, passes::Passes, requests::Request},
@@ -34,7 +34,8 @@ pub(super) async fn supervise(mut config: Config, mode: Mode, announcement: &mut
     let home = Home::new(&config.home);
     home.check_format()?;
     home.create()?;
-    start_log(&home, mode.daemon);
+    let secrets = super::environment::secrets(&config, &super::environment::of_process());
+    start_log(&home, mode.daemon, Redactor::new(secrets.iter().map(String::as_str)));
     let _lock = lock(&home, &config.namespace).await?;
     home.migrate()?;
     // Before anything is started, which would be inside too.
@@ -180,11 +181,12 @@ async fn lock(home: &Home, namespace: &str) -> Result<os::FileLock> {
 
 /// To the terminal of whoever watches, or to our log. Where that can't be opened, standard error is what `orch start` has
 /// made it.
-fn start_log(home: &Home, daemon: bool) {
+fn start_log(home: &Home, daemon: bool, redactor: Redactor) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("ORCH_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(!daemon).with_target(false);
-    let log = daemon.then(|| Log::open(&home.supervisor_log()).and_then(Log::with_stderr));
+    let log =
+        daemon.then(|| Log::open(&home.supervisor_log()).and_then(Log::with_stderr).map(|log| log.redacted(redactor)));
     let _ = match log {
         Some(Ok(log)) => subscriber.with_writer(Mutex::new(log)).try_init(),
         _ => subscriber.with_writer(std::io::stderr).try_init(),

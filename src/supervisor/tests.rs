@@ -34,7 +34,7 @@ async fn a_ready_task_opens_one_session_and_its_secrets_are_in_the_launch_alone(
 
     let launch = world.report("shell-1").await;
     assert_eq!(launch.env["GIVEN_TOKEN"], SECRET);
-    assert_eq!(launch.secrets, ["GIVEN_TOKEN"]);
+    assert!(launch.secrets.iter().any(|value| value == SECRET));
 }
 
 fn mode(path: &Path) -> u32 {

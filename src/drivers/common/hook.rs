@@ -111,6 +111,23 @@ impl Hook {
     }
 }
 
+impl Hook {
+    /// Returns the hook with each of its texts changed. Names of conversations, files and tools are no texts.
+    #[must_use]
+    pub fn shown(self, show: impl Fn(String) -> String) -> Hook {
+        match self {
+            Hook::Prompt { text } => Hook::Prompt { text: show(text) },
+            Hook::ToolCall { name, summary } => Hook::ToolCall { name, summary: show(summary) },
+            Hook::ToolResult { ok, summary } => Hook::ToolResult { ok, summary: show(summary) },
+            Hook::Asks { what, of } => Hook::Asks { what, of: show(of) },
+            Hook::Ended { said } => Hook::Ended { said: said.map(show) },
+            Hook::GoesOn { said } => Hook::GoesOn { said: said.map(show) },
+            Hook::Failed { why } => Hook::Failed { why: show(why) },
+            Hook::Began { .. } | Hook::Interrupted | Hook::Left => self,
+        }
+    }
+}
+
 /// A line of the file in which calls of hooks are recorded for the runner.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub struct Noted {

@@ -4,6 +4,7 @@
 pub(in crate::runner) mod cgroup;
 pub(in crate::runner) mod earlier_ends;
 pub(in crate::runner) mod evidence;
+mod kept;
 pub(in crate::runner) mod outcome;
 pub(in crate::runner) mod program;
 pub(in crate::runner) mod resource_limits;
@@ -186,6 +187,9 @@ impl Running<'_> {
             return None;
         }
         let exit_code = status.ok().filter(|s| s.success() || !told_to_end).and_then(|s| s.code());
+        if let Err(e) = kept::redact(&self.workspace.result, &self.agent.redactor) {
+            tracing::warn!("the result file of {} is not kept: {e}", claimed.task.id);
+        }
         let is_kept = self.workspace.keep(self.output.is_logged());
         let mut report = report(self.agent, claimed, verdict, exit_code, Some(&self.output), began);
         if let Some(result) = report.result.as_mut().filter(|_| !is_kept) {

@@ -66,9 +66,9 @@ pub(in crate::runner) fn report(
     let task = &claimed.task;
     let printed = verdict.text.is_none();
     let result = output.map(|output| TaskResult {
-        text: output.redacted(verdict.text.unwrap_or_else(|| output.text())),
+        text: agent.redactor.text(verdict.text.unwrap_or_else(|| output.text())),
         exit_code,
-        data: verdict.data.map(|data| output.redacted_data(data)),
+        data: verdict.data.map(|data| agent.redactor.data(data)),
         usage: verdict.usage,
         duration_ms: began.elapsed().as_millis() as u64,
         truncated: verdict.truncated || printed && output.is_cut(),
@@ -82,10 +82,7 @@ pub(in crate::runner) fn report(
         fence: claimed.fence,
         cause: verdict.cause,
         code: verdict.code,
-        reason: match output {
-            Some(output) => output.redacted(verdict.reason),
-            None => verdict.reason,
-        },
+        reason: agent.redactor.text(verdict.reason),
         exit_code,
         result,
         retry_after_ms: verdict.retry_after.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),

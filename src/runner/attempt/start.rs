@@ -17,7 +17,6 @@ use crate::runner::{
     interactive::turn::Turn,
     lease::blocked_on::BlockedOn,
     output::pane::Lent,
-    output::redact::Redactor,
     output::transcript::Reading,
     output::{From, Output},
 };
@@ -143,7 +142,7 @@ pub(in crate::runner) fn begin<'a>(
     failpoint!("claim.started");
     let reading = transcript.map(|transcript| Reading::new(transcript, &workspace.dir, start.session.clone()));
     let pane = agent.pane.clone();
-    let output = Output::new(sources, &workspace.dir, pane, Redactor::of(&agent.launch), reading, role.limits.output);
+    let output = Output::new(sources, &workspace.dir, pane, agent.redactor.clone(), reading, role.limits.output);
     let resumed = earlier.is_some();
     let session = None;
     Ok(Running { agent, workspace, scratch, child, output, terminal, resumed, session, waits_for: None, capability })

@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::model::wait::Wait;
-use crate::runner::{output::pane::Pane, output::redact::Redactor};
+use crate::{
+    model::{secret::Redactor, wait::Wait},
+    runner::output::pane::Pane,
+};
 
 /// The state, shared by its clones. The last write wins.
 #[derive(Debug, Clone)]

@@ -16,7 +16,6 @@ use crate::runner::{
     Agent,
     lease::blocked_on::{BlockedOn, Changes},
     lease::registration::Registration,
-    output::redact::Redactor,
 };
 use crate::{
     home::launch::Launch,
@@ -71,7 +70,7 @@ impl Heartbeat {
         let (store, launch) = (agent.store.clone(), agent.launch.clone());
         let lease = watch::Sender::new(None);
         let progress = Arc::new(Progress { began: Instant::now(), last_ms: AtomicU64::new(0) });
-        let (blocked_on, now) = (BlockedOn::new(Redactor::of(&launch)), Arc::new(Notify::new()));
+        let (blocked_on, now) = (BlockedOn::new(agent.redactor.clone()), Arc::new(Notify::new()));
         tokio::spawn(crate::runner::lease::wakeups::wait_for_inbox(store.clone(), launch.agent.clone(), now.clone()));
         let (sender, answers) = mpsc::channel(8);
         let task = HeartbeatLoop {

@@ -2,26 +2,21 @@
 //! has the pane to itself, the lines of its hooks take the place of its output.
 
 pub(in crate::runner) mod pane;
-pub(in crate::runner) mod redact;
 pub(in crate::runner) mod tail;
 pub(in crate::runner) mod transcript;
 
 use std::{io, path::Path, time::Duration};
 
-use serde_json::Value;
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     process::Child,
 };
 
-use crate::runner::{
-    interactive::follow::Follow, output::pane::Pane, output::redact::Redactor, output::tail::Tail,
-    output::transcript::Reading,
-};
+use crate::runner::{interactive::follow::Follow, output::pane::Pane, output::tail::Tail, output::transcript::Reading};
 use crate::{
     drivers::Conversation,
     home::output::{OutputLog, Stream},
-    model::{size, time::Timestamp},
+    model::{secret::Redactor, size, time::Timestamp},
 };
 
 /// Bytes per read. The default buffer of a pipe would be 64 KiB; a quarter is enough per wake-up.
@@ -87,7 +82,7 @@ impl Output {
             from,
             buffer: Vec::new(),
             stream,
-            redactor: redactor.again(),
+            redactor: redactor.clone(),
             tail: Tail::default(),
         };
         Output {
@@ -95,7 +90,7 @@ impl Output {
             err: source(err, Stream::Err),
             log: OutputLog::new(dir),
             pane,
-            redactor: redactor.again(),
+            redactor: redactor.clone(),
             reading,
             limit,
             total: 0,
@@ -224,14 +219,6 @@ impl Output {
     /// Returns the end of standard error.
     pub fn errors(&self) -> String {
         self.err.tail.text()
-    }
-    /// Redacts a text that did not come through the pipes.
-    pub fn redacted(&self, text: String) -> String {
-        self.redactor.text(text)
-    }
-    /// Redacts data that did not come through the pipes.
-    pub fn redacted_data(&self, data: Value) -> Value {
-        self.redactor.data(data)
     }
 }
 

@@ -28,7 +28,6 @@ use crate::runner::{
     interactive::typing::{Pace, Typist},
     lease::blocked_on::BlockedOn,
     lease::heartbeat::{Heartbeat, Reply},
-    output::redact::Redactor,
     signals::{Signal, Signals},
 };
 use crate::{
@@ -84,7 +83,7 @@ pub(in crate::runner) async fn serve(agent: &Agent, mut signals: Signals) -> Lea
         failed = if has_failed { failed + 1 } else { 0 };
         if failed >= TRIES {
             let lines = program.follow.last_lines().await.join("\n");
-            let lines = Redactor::of(&agent.launch).wrapped(lines).replace('\n', " / ");
+            let lines = agent.redactor.wrapped(lines).replace('\n', " / ");
             let shown = if lines.is_empty() { lines } else { format!("; it shows: {}", one_line(&lines, 300)) };
             return Leave::Broken(format!("{} ends immediately, {TRIES} times in a row{shown}", program.name));
         }
