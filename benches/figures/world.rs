@@ -20,7 +20,7 @@ use orch::{
         Ops,
         types::{Caller, Delegate},
     },
-    redis_server::socket_path,
+    redis_server::User,
     store::Store,
 };
 
@@ -62,7 +62,7 @@ impl World {
         let env = Env { cwd: dir.clone(), orch_home: Some(dir.join("home")), ..Env::default() };
         let config = Config::load_with(&env, None)?;
         // The private server's address is known before the server runs.
-        let store = Store::at_socket(&socket_path(&config.home)?, &config.namespace, Duration::from_secs(5))?;
+        let store = Store::private(&config.home, &config.namespace, User::Supervisor, Duration::from_secs(5))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         Ok(World { dir, ops: Ops::new(config, Caller::Person)?, store, runtime })
     }

@@ -24,6 +24,7 @@ pub(super) fn resolve(written: &Written, diagnostics: Diagnostics, env: &Env, fo
     let (root, order) = (&found.root, Vec::new());
     let mut resolver = Resolver { diagnostics, env, root, order, texts: BTreeMap::new() };
     let supervisor = resolver.supervisor(&written.supervisor);
+    let redis = resolver.redis(written);
     let retry = resolver.retry("retry", &written.retry, &RetryPolicy::default());
     let agents = resolver.agents(written);
     resolver.order.clone_from(&agents.order);
@@ -40,7 +41,7 @@ pub(super) fn resolve(written: &Written, diagnostics: Diagnostics, env: &Env, fo
         namespace,
         file: found.file,
         root: found.root,
-        redis: RedisConfig { url: value(&written.redis_url) },
+        redis,
         tmux: TmuxConfig { socket: value(&written.tmux_socket) },
         day_budget: day(&written.day),
         supervisor,
@@ -62,6 +63,15 @@ struct Resolver<'a> {
 }
 
 impl Resolver<'_> {
+    fn redis(&self, written: &Written) -> RedisConfig {
+        let ca_file = value(&written.redis_ca_file).map(|path| self.absolute(&path));
+        RedisConfig {
+            url: value(&written.redis_url),
+            ca_file,
+            max_memory: pick(&written.redis_max_memory, RedisConfig::default().max_memory),
+        }
+    }
+
     fn supervisor(&mut self, written: &WrittenSupervisor) -> SupervisorConfig {
         let default = SupervisorConfig::default();
         let meant = SupervisorConfig {

@@ -1,24 +1,38 @@
 //! The tables of sessions.toml other than roles, as meant, with their defaults.
 
-use std::{fmt, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use crate::{drivers::DriverKind, model::size::human};
 
 /// `[redis]`
-#[derive(Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct RedisConfig {
     /// The server's address; `None`: orch runs a private one.
     pub url: Option<String>,
+    /// The certificates that a server at `rediss://` is verified with; `None`: the system's.
+    pub ca_file: Option<PathBuf>,
+    /// With more data than this in the private server, in bytes, no new task is accepted; 0: no limit.
+    pub max_memory: u64,
+}
+
+impl Default for RedisConfig {
+    fn default() -> Self {
+        RedisConfig { url: None, ca_file: None, max_memory: 1 << 30 }
+    }
 }
 
 /// Leaves out the password of an address, because what is printed for debugging ends up in logs.
 impl fmt::Debug for RedisConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = self.url.as_deref().map(|url| match url.rsplit_once('@') {
-            Some((_, place)) => format!("...@{place}"),
-            None => url.to_owned(),
+        let shown = self.url.as_deref().map(|url| {
+            let (scheme, rest) = url.split_once("://").unwrap_or_default();
+            // A path may contain an '@'; and a password, where it is written as it is, a '?'.
+            let place = if scheme.ends_with("unix") { rest } else { rest.rsplit('@').next().unwrap_or_default() };
+            format!("{scheme}://{}", place.split(['?', '#']).next().unwrap_or_default())
         });
-        f.debug_struct("RedisConfig").field("url", &shown).finish()
+        let Self { ca_file, max_memory, .. } = self;
+        let mut shown_as = f.debug_struct("RedisConfig");
+        shown_as.field("url", &shown).field("ca_file", ca_file).field("max_memory", max_memory).finish()
     }
 }
 
@@ -115,7 +129,13 @@ mod tests {
 
     #[test]
     fn a_password_is_not_printed() {
-        let redis = RedisConfig { url: Some("redis://me:p@ss@host:6379/1".into()) };
-        assert_eq!(format!("{redis:?}"), "RedisConfig { url: Some(\"...@host:6379/1\") }");
+        for (url, shown) in [
+            ("redis://me:p@ss@host:6379/1", "redis://host:6379/1"),
+            ("rediss://:p?ss@host", "rediss://host"),
+            ("unix:///run/a@b.sock?pass=p@ss", "unix:///run/a@b.sock"),
+        ] {
+            let redis = format!("{:?}", RedisConfig { url: Some(url.into()), ..RedisConfig::default() });
+            assert!(redis.starts_with(&format!("RedisConfig {{ url: Some(\"{shown}\")")), "{redis}");
+        }
     }
 }

@@ -37,6 +37,8 @@ const LEAST_COST: f64 = 0.001;
 pub(super) struct Written {
     pub name: Option<At<String>>,
     pub redis_url: Option<At<String>>,
+    pub redis_ca_file: Option<At<PathBuf>>,
+    pub redis_max_memory: Option<At<u64>>,
     pub tmux_socket: Option<At<String>>,
     pub day: WrittenDay,
     pub supervisor: WrittenSupervisor,
@@ -153,6 +155,8 @@ fn file(mut top: Section<'_, '_>) -> Written {
 
     let mut redis = top.section("redis", "redis");
     let redis_url = redis.checked("url", redis_address);
+    let redis_ca_file = redis.checked("ca_file", path);
+    let redis_max_memory = redis.size("max_memory", 0);
     redis.finish();
 
     let mut tmux = top.section("tmux", "tmux");
@@ -171,7 +175,19 @@ fn file(mut top: Section<'_, '_>) -> Written {
     let master = master(top.section("master", "master"));
     let roles = top.section("roles", "roles").each("roles.NAME", role).into_iter().collect();
     top.finish();
-    Written { name, redis_url, tmux_socket, day, supervisor, retry, agents_order, master, roles }
+    Written {
+        name,
+        redis_url,
+        redis_ca_file,
+        redis_max_memory,
+        tmux_socket,
+        day,
+        supervisor,
+        retry,
+        agents_order,
+        master,
+        roles,
+    }
 }
 
 fn supervisor(mut table: Section<'_, '_>) -> WrittenSupervisor {

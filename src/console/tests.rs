@@ -50,7 +50,7 @@ impl World {
         world
     }
     async fn start_redis(&mut self) {
-        let spec = ServerSpec::of_home(&self.config.home).unwrap();
+        let spec = ServerSpec::of_home(&self.config.home, &self.config.namespace).unwrap();
         self.server = Some(Server::start_or_adopt(&spec).await.unwrap().0);
     }
     fn ops(&self, caller: Caller) -> Ops {

@@ -20,7 +20,7 @@ use crate::{
     home::{Home, create_dir},
     mux::{TmuxMux, TmuxOptions},
     os,
-    redis_server::socket_path,
+    redis_server::User,
     store::Store,
 };
 
@@ -116,7 +116,7 @@ impl World {
         let home = Home::new(path.join("home"));
         let socket = path.join(format!("tmux-{}/default", nix::unistd::getuid()));
         Ok(World {
-            store: Store::at_socket(&socket_path(home.path())?, "drill", RETRY_FOR)?,
+            store: Store::private(home.path(), "drill", User::Supervisor, RETRY_FOR)?,
             mux: tmux_at(&socket),
             env: environment(&path, home.path()),
             keep: false,

@@ -3,7 +3,7 @@
 //! It contains the environment, including secrets, which must not appear in any argument, Redis key or tmux
 //! environment. So it is a private file (0600) that exists only for the few milliseconds between the two.
 
-use std::{collections::BTreeMap, fs, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt, fs, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -11,16 +11,37 @@ use crate::{
     config::{DriverKind, Role},
     error::{Error, Result},
     model::secret::Redactor,
+    redis_server::Login,
 };
 
 /// The address of Redis.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RedisAt {
     /// The private server.
-    Socket(PathBuf),
+    Socket {
+        /// Its socket.
+        path: PathBuf,
+        /// The user and password of a runner.
+        login: Option<Login>,
+    },
     /// The user's server.
-    Url(String),
+    Url {
+        /// Its address, which may have a password in it.
+        url: String,
+        /// The certificates that it is verified with; `None`: the system's.
+        ca_file: Option<PathBuf>,
+    },
+}
+
+/// Leaves out the address of a user's server, because it may have a password in it.
+impl fmt::Debug for RedisAt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RedisAt::Socket { path, login } => write!(f, "Socket({}, {login:?})", path.display()),
+            RedisAt::Url { .. } => f.write_str("Url(..)"),
+        }
+    }
 }
 
 /// Everything a runner needs to know.

@@ -50,8 +50,8 @@ use crate::{
     model::secret::{Redactor, known_values},
     mux::{SessionInfo, Tags, TmuxMux, TmuxOptions},
     os::{ProcessId, read_lock_holder},
-    redis_server::{check_version, socket_path},
-    store::{self, Store, StoreError},
+    redis_server::{User, check_version},
+    store::{self, Store, StoreError, Tls},
 };
 pub use hook::{Handed, note_hook};
 pub use types::*;
@@ -100,9 +100,12 @@ impl Ops {
     pub fn new(config: Config, caller: Caller) -> Result<Ops> {
         // The store itself does not retry: `ask` knows whether waiting makes sense.
         let store = match &config.redis.url {
-            Some(url) => Store::at_url(url, &config.namespace, Duration::ZERO)
-                .map_err(|e| Error::config(e.to_string()).hint("correct url under [redis] in sessions.toml"))?,
-            None => Store::at_socket(&socket_path(&config.home)?, &config.namespace, Duration::ZERO)?,
+            Some(url) => {
+                let tls = Tls { ca_file: config.redis.ca_file.clone() };
+                Store::at_url(url, tls, &config.namespace, Duration::ZERO)
+                    .map_err(|e| Error::config(e.to_string()).hint("correct url under [redis] in sessions.toml"))?
+            }
+            None => Store::private(&config.home, &config.namespace, User::Person, Duration::ZERO)?,
         };
         let home = Home::new(&config.home);
         home.check_format()?;

@@ -15,6 +15,7 @@ use tokio::process::{Child, Command};
 
 use super::{
     ServerSpec,
+    access::{Access, Login, USERS, User},
     deadline::RetryDeadline,
     lock::FolderLock,
     places::{cannot, disk_is_full, full_disk, prepare_socket_folder, quoted, remove_socket},
@@ -37,7 +38,12 @@ const LONGEST_LOG: u64 = 5 << 20;
 const ENVIRONMENT: [&str; 5] = ["PATH", "TZ", "LANG", "LC_ALL", "LD_LIBRARY_PATH"];
 
 /// Starts a server as the holder of `lock`, and returns when it serves.
-pub(super) async fn launch(spec: &ServerSpec, lock: FolderLock, limit: Duration) -> Result<(ProcessId, String)> {
+pub(super) async fn launch(
+    spec: &ServerSpec,
+    access: &Access,
+    lock: FolderLock,
+    limit: Duration,
+) -> Result<(ProcessId, String)> {
     let program = find_program()?;
     if disk_is_full(&spec.dir) {
         return Err(full_disk(&spec.dir));
@@ -54,6 +60,7 @@ pub(super) async fn launch(spec: &ServerSpec, lock: FolderLock, limit: Duration)
     remove_socket(&spec.dir, &spec.socket)?;
     prepare_socket_folder(&spec.dir, &spec.socket)?;
 
+    access.write_users(&spec.dir, &spec.namespace)?;
     let log = Log::open(&spec.dir)?;
     let command = command(spec, &program, &log)?;
     let mut child = lock.spawn(command).map_err(|e| match e.kind() {
@@ -61,7 +68,15 @@ pub(super) async fn launch(spec: &ServerSpec, lock: FolderLock, limit: Duration)
         _ => Error::config(format!("cannot run {}: {e}", program.path.display())).hint("orch doctor"),
     })?;
     failpoint!("redis.spawned");
-    let served = wait_until_it_serves(spec, &program, &mut child, &log, RetryDeadline::new(limit)).await;
+    let served = wait_until_it_serves(
+        spec,
+        &program,
+        &access.login(User::Supervisor),
+        &mut child,
+        &log,
+        RetryDeadline::new(limit),
+    )
+    .await;
     if served.is_err() {
         // It is our child and not yet reaped, so its pid can't belong to another process.
         let _ = child.kill().await;
@@ -94,6 +109,8 @@ fn arguments(socket: &Path, program: &Program) -> Vec<OsString> {
         ("--port", "0".into()),
         ("--unixsocket", socket.into()),
         ("--unixsocketperm", "700".into()),
+        // And a program that reaches it needs a password. The path is relative to the folder it is started in.
+        ("--aclfile", USERS.into()),
         // What was acknowledged is on the disk, also while the file is being rewritten.
         ("--appendonly", "yes".into()),
         ("--appendfsync", "always".into()),
@@ -120,6 +137,7 @@ fn arguments(socket: &Path, program: &Program) -> Vec<OsString> {
 async fn wait_until_it_serves(
     spec: &ServerSpec,
     program: &Program,
+    login: &Login,
     child: &mut Child,
     log: &Log,
     mut retry_for: RetryDeadline,
@@ -135,7 +153,7 @@ async fn wait_until_it_serves(
                 return Err(Error::conflict(format!("process {} took over {}", peer.pid, socket.display()))
                     .hint(format!("see what it is with 'ps -fp {}', and end it", peer.pid)));
             }
-            match peer.ask().await {
+            match peer.ask(login).await {
                 Answer::Ready(info) => {
                     let version = check_version(&info)?;
                     // Gone in this very moment: the next turn says why.
@@ -144,6 +162,12 @@ async fn wait_until_it_serves(
                     }
                 }
                 Answer::Loading { loaded, total } => retry_for.loading(loaded, total),
+                Answer::Denied => {
+                    return Err(Error::config(format!(
+                        "{} does not accept the password it was started with",
+                        program.argv0
+                    )));
+                }
                 Answer::Refused(what) => {
                     return Err(Error::config(format!("{} answers: {what}", program.argv0)));
                 }
@@ -247,7 +271,7 @@ mod tests {
     #[test]
     fn one_that_was_killed_while_it_loaded_is_not_taken_for_damaged() {
         let home = tempfile::tempdir().unwrap();
-        let spec = ServerSpec::of_home(home.path()).unwrap();
+        let spec = ServerSpec::of_home(home.path(), "test").unwrap();
         let program = Program { path: "/usr/bin/redis-server".into(), argv0: "redis-server", version: "7.0.15".into() };
         let said = "DB loaded from base file\nReading the remaining AOF file";
         let why = |status| explain_end(&spec, &program, ExitStatus::from_raw(status), said);

@@ -8,6 +8,7 @@
 //! Not here: keys, scripts, typed calls, and whether a server that ended is started again. The supervisor asks
 //! [`Server::is_alive`] and calls [`Server::start_or_adopt`] again.
 
+mod access;
 mod deadline;
 mod end;
 mod launch;
@@ -26,16 +27,17 @@ use std::{
 
 use tokio::time::{Instant, sleep};
 
+pub use self::{
+    access::{Access, COMMANDS, Login, User, UserRules, url_with_password},
+    end::end,
+    places::socket_path,
+    program::{Program, check_version, find_program, loading, write_trouble},
+};
 use self::{
     deadline::{RETRY_FOR, RetryDeadline},
     lock::FolderLock,
     probe::{Answer, Peer},
     process::ProcessId,
-};
-pub use self::{
-    end::end,
-    places::socket_path,
-    program::{Program, check_version, find_program, loading, write_trouble},
 };
 use crate::error::{Error, Kind, Result};
 
@@ -50,15 +52,18 @@ pub struct ServerSpec {
     pub dir: PathBuf,
     /// Its socket, as [`socket_path`] says.
     pub socket: PathBuf,
+    /// The namespace whose keys its users may use.
+    pub namespace: String,
 }
 
 impl ServerSpec {
-    /// The private server of `home` (ORCH_HOME).
+    /// The private server of `home` (ORCH_HOME), for `namespace`.
     ///
     /// # Errors
     /// As [`socket_path`].
-    pub fn of_home(home: &Path) -> Result<ServerSpec> {
-        Ok(ServerSpec { dir: places::server_dir(home), socket: socket_path(home)? })
+    pub fn of_home(home: &Path, namespace: &str) -> Result<ServerSpec> {
+        let (dir, socket) = (places::server_dir(home), socket_path(home)?);
+        Ok(ServerSpec { dir, socket, namespace: namespace.to_owned() })
     }
 }
 
@@ -88,6 +93,7 @@ pub struct Server {
     pub version: String,
     process: ProcessId,
     spec: ServerSpec,
+    access: Access,
 }
 
 impl Server {
@@ -110,8 +116,12 @@ impl Server {
         loop {
             let lock = FolderLock::open(&spec.dir)?;
             if lock.try_lock()? {
-                match launch::launch(spec, lock, limit).await {
-                    Ok((process, version)) => return Ok((Server::new(process, version, spec), Origin::Started)),
+                // Under the lock: whoever starts a server, and no other process, says what its passwords are.
+                let access = Access::read_or_create(&spec.dir)?;
+                match launch::launch(spec, &access, lock, limit).await {
+                    Ok((process, version)) => {
+                        return Ok((Server::new(process, version, spec, access), Origin::Started));
+                    }
                     // Killed in its first moments.
                     Err(e) if e.kind == Kind::NotRunning && !retry_for.is_over() => {
                         tracing::warn!("{e}");
@@ -121,8 +131,9 @@ impl Server {
                     Err(e) => return Err(e),
                 }
             }
+            let access = Access::read_or_create(&spec.dir)?;
             let peer = Peer::connect(&spec.socket).await;
-            if let Some(server) = Server::adopt(spec, &lock, peer, &mut retry_for).await? {
+            if let Some(server) = Server::adopt(spec, access, &lock, peer, &mut retry_for).await? {
                 return Ok((server, Origin::Adopted));
             }
             if retry_for.is_over() {
@@ -140,6 +151,7 @@ impl Server {
     /// The server behind `peer`, if it serves and is the one that holds the lock; `None` if that may be so later.
     async fn adopt(
         spec: &ServerSpec,
+        access: Access,
         lock: &FolderLock,
         peer: Option<Peer>,
         retry_for: &mut RetryDeadline,
@@ -150,20 +162,27 @@ impl Server {
         let Some(process) = process::living(peer.pid) else {
             return Ok(None);
         };
-        match peer.ask().await {
+        match peer.ask(&access.login(User::Supervisor)).await {
             Answer::Ready(info) => {
                 // Both as the server itself sees it, which in a container is another number than ours.
                 let own_pid = program::field(&info, "process_id").and_then(|pid| pid.parse().ok());
                 // Read after the answer: a server has written its pid before it can answer.
                 if own_pid.is_some() && own_pid == lock.holder() {
-                    return Ok(Some(Server::new(process, check_version(&info)?, spec)));
+                    return Ok(Some(Server::new(process, check_version(&info)?, spec, access)));
                 }
             }
             Answer::Loading { loaded, total } => {
                 retry_for.loading(loaded, total);
                 return Ok(None);
             }
-            Answer::Refused(_) => {}
+            Answer::Denied if lock.holder() == Some(peer.pid) => {
+                // The file of the passwords was removed while it ran. It ends and is started again with new ones; it has
+                // lost nothing that it acknowledged.
+                tracing::warn!(pid = peer.pid, "redis-server does not accept our password: it is started again");
+                process::kill(&process);
+                return Ok(None);
+            }
+            Answer::Denied | Answer::Refused(_) => {}
             Answer::Nothing => return Ok(None),
         }
         // It answers, and is not the holder: it has been replaced just now, or it does not belong here.
@@ -178,8 +197,18 @@ impl Server {
         .hint(format!("see what it is with 'ps -fp {}', end it, then start again", process.pid)))
     }
 
-    fn new(process: ProcessId, version: String, spec: &ServerSpec) -> Server {
-        Server { pid: process.pid, version, process, spec: spec.clone() }
+    fn new(process: ProcessId, version: String, spec: &ServerSpec, access: Access) -> Server {
+        Server { pid: process.pid, version, process, spec: spec.clone(), access }
+    }
+
+    /// The passwords of its users.
+    pub fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// What [`Peer`] asks with.
+    fn login(&self) -> Login {
+        self.access.login(User::Supervisor)
     }
 
     /// The socket to connect to.
@@ -208,9 +237,10 @@ impl Server {
             return Err(Error::not_running(format!("redis-server (pid {pid}) runs, but its socket {socket} is gone"))
                 .hint(format!("kill -9 {pid}, then orch start; nothing that was accepted is lost")));
         };
-        match peer.ask().await {
+        match peer.ask(&self.login()).await {
             Answer::Ready(_) => Ok(()),
             Answer::Loading { .. } => Err(Error::not_running("redis-server still loads its append-only file")),
+            Answer::Denied => Err(Error::not_running("redis-server does not accept our password")),
             Answer::Refused(what) => Err(Error::not_running(format!("redis-server answers: {what}"))),
             Answer::Nothing => Err(silent(&self.spec, Some(self.pid), probe::ANSWER_LIMIT)),
         }
@@ -227,12 +257,12 @@ impl Server {
     async fn shutdown_within(self, limit: Duration) -> Result<()> {
         let mut peer = Peer::connect(&self.spec.socket).await.filter(|peer| peer.pid == self.pid);
         let answer = match &mut peer {
-            Some(peer) => peer.ask().await,
+            Some(peer) => peer.ask(&self.login()).await,
             None => Answer::Nothing,
         };
         match (peer, answer) {
             // It hangs, or its socket was removed or leads elsewhere: it can't be asked.
-            (None, _) | (_, Answer::Nothing) => process::kill(&self.process),
+            (None, _) | (_, Answer::Nothing | Answer::Denied) => process::kill(&self.process),
             (Some(mut peer), _) => peer.shut_down().await,
         }
         if !becomes_true(limit, || !self.is_alive()).await {

@@ -11,7 +11,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::program::loading;
+use super::{access::Login, program::loading};
 
 /// How long one answer may take. A server on this machine takes 0.1 ms; one whose disk is slow may take its time.
 pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(1);
@@ -26,6 +26,8 @@ pub(super) enum Answer {
     Ready(String),
     /// It loads its append-only file; bytes loaded so far and in total.
     Loading { loaded: u64, total: u64 },
+    /// It accepts neither our password nor a caller without one.
+    Denied,
     /// It refuses, or is no Redis: what it said.
     Refused(String),
     /// Nothing, within the limit or before it hung up: stopped, hung, ending.
@@ -47,10 +49,12 @@ impl Peer {
         Some(Peer { pid: u32::try_from(pid).ok()?, stream })
     }
 
-    /// Asks for INFO, which a server also answers while it loads.
-    pub(super) async fn ask(&mut self) -> Answer {
-        match timeout(ANSWER_LIMIT, self.info()).await {
+    /// Logs in and asks for INFO, both of which a server also answers while it loads. A server that has no such user, such
+    /// as one that an earlier release has started, answers without a login.
+    pub(super) async fn ask(&mut self, login: &Login) -> Answer {
+        match timeout(ANSWER_LIMIT, self.info(login)).await {
             Ok(Ok(text)) => understand(text),
+            Ok(Err(error)) if error.kind() == io::ErrorKind::PermissionDenied => Answer::Denied,
             Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => Answer::Refused(error.to_string()),
             _ => Answer::Nothing,
         }
@@ -62,18 +66,31 @@ impl Peer {
         let _ = timeout(ANSWER_LIMIT, self.stream.write_all(b"SHUTDOWN NOSAVE\r\n")).await;
     }
 
-    /// One bulk string (`$LENGTH CRLF TEXT CRLF`), or an error (`-TEXT CRLF`).
-    async fn info(&mut self) -> io::Result<String> {
-        self.stream.write_all(b"INFO\r\n").await?;
+    /// The answer to the login (`+OK CRLF`, or an error), and one bulk string (`$LENGTH CRLF TEXT CRLF`), or an error
+    /// (`-TEXT CRLF`).
+    async fn info(&mut self, Login { user, password }: &Login) -> io::Result<String> {
+        self.stream.write_all(format!("AUTH {user} {password}\r\nINFO\r\n").as_bytes()).await?;
         let mut answer = Vec::with_capacity(8192);
         loop {
-            if let Some(text) = whole(&answer)? {
+            if let Some(text) = after_login(&answer).map_or(Ok(None), whole)? {
                 return Ok(text);
             }
             if self.stream.read_buf(&mut answer).await? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
+    }
+}
+
+/// What comes after the answer to the login; `None` while that is not there. Whether the login was accepted shows in what
+/// follows.
+fn after_login(answer: &[u8]) -> Option<&[u8]> {
+    let is_reply = answer.first().is_none_or(|first| matches!(first, b'+' | b'-'));
+    match answer.windows(2).position(|pair| pair == b"\r\n") {
+        Some(end) if is_reply => Some(&answer[end + 2..]),
+        // No Redis answers a login so.
+        _ if !is_reply || answer.len() >= LONGEST_ANSWER => Some(answer),
+        _ => None,
     }
 }
 
@@ -84,6 +101,9 @@ fn whole(answer: &[u8]) -> io::Result<Option<String>> {
     };
     let head = String::from_utf8_lossy(&answer[..end]);
     let refused = || io::Error::new(io::ErrorKind::InvalidData, head.chars().take(200).collect::<String>());
+    if head.starts_with("-NOAUTH") || head.starts_with("-NOPERM") {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
     let length: usize = head.strip_prefix('$').and_then(|n| n.parse().ok()).ok_or_else(refused)?;
     if length > LONGEST_ANSWER {
         return Err(refused());
@@ -114,12 +134,21 @@ mod tests {
 
     #[test]
     fn what_is_no_info_is_refused_with_its_words() {
-        assert_eq!(
-            whole(b"-NOAUTH Authentication required.\r\n").unwrap_err().to_string(),
-            "-NOAUTH Authentication required."
-        );
+        assert_eq!(whole(b"-ERR no\r\n").unwrap_err().to_string(), "-ERR no");
+        let denied = whole(b"-NOAUTH Authentication required.\r\n").unwrap_err();
+        assert_eq!(denied.kind(), io::ErrorKind::PermissionDenied);
         assert!(whole(b"$99999999999\r\n").is_err() && whole(b"$-1\r\n").is_err());
         assert!(whole(&vec![b'x'; LONGEST_ANSWER]).is_err());
+    }
+
+    #[test]
+    fn the_answer_to_the_login_is_left_out() {
+        for login in ["+OK\r\n", "-WRONGPASS invalid username-password pair or user is disabled.\r\n"] {
+            let answer = [login.as_bytes(), b"$1\r\na\r\n"].concat();
+            assert_eq!(after_login(&answer), Some(&b"$1\r\na\r\n"[..]));
+            assert_eq!(after_login(&answer[..3]), None);
+        }
+        assert_eq!(after_login(b"HTTP/1.1 400\r\n"), Some(&b"HTTP/1.1 400\r\n"[..]));
     }
 
     #[test]

@@ -38,7 +38,7 @@ use crate::{
     model::{agent::AgentState, cause::Cause, id::Process, secret::Redactor, text::count},
     os::{self, failpoint},
     store::{
-        Store, StoreError,
+        Store, StoreError, Tls,
         agents::{Directive, Ending, Orphans},
         checkpoint::Checkpoint,
         tasks::Claimed,
@@ -153,8 +153,10 @@ pub async fn run(launch: &Path) -> Result<()> {
 
 fn open_store(launch: &Launch) -> Result<Store> {
     let store = match &launch.redis {
-        RedisAt::Socket(path) => Store::at_socket(path, &launch.namespace, RETRY_FOR)?,
-        RedisAt::Url(url) => Store::at_url(url, &launch.namespace, RETRY_FOR)?,
+        RedisAt::Socket { path, login } => Store::at_socket(path, login.clone(), &launch.namespace, RETRY_FOR)?,
+        RedisAt::Url { url, ca_file } => {
+            Store::at_url(url, Tls { ca_file: ca_file.clone() }, &launch.namespace, RETRY_FOR)?
+        }
     };
     Ok(store.with_checkpoint(Checkpoint::new(Home::new(&launch.home).epoch(), launch.lease)))
 }

@@ -12,6 +12,9 @@ pub mod audit;
 mod call;
 pub mod checkpoint;
 mod clock;
+#[cfg(test)]
+mod commands;
+mod connect;
 pub mod decode;
 pub mod disturb;
 pub mod epoch;
@@ -33,34 +36,32 @@ mod values;
 pub mod wake;
 
 use std::{
-    path::Path,
     sync::atomic::AtomicU64,
     time::{Duration, Instant},
 };
 
-use redis::{AsyncConnectionConfig, Client, Value, aio::MultiplexedConnection};
+use redis::{Value, aio::MultiplexedConnection};
 use tokio::sync::Mutex;
 
-pub use self::error::StoreError;
 use self::{
     call::{Args, Call},
+    connect::Server,
     keys::Keys,
     script::Script,
 };
+pub use self::{connect::Tls, error::StoreError};
 
 /// The store's own result.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
 /// How long one answer may take. A busy disk under `appendfsync always` can hold one back for a second or two.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// One namespace in one Redis.
 #[derive(Debug)]
 pub struct Store {
     keys: Keys,
-    client: Client,
-    address: String,
+    server: Server,
     retry_for: Duration,
     connection: Mutex<Option<MultiplexedConnection>>,
     /// Calls that wait for events keep their connection here between two waits.
@@ -74,50 +75,17 @@ pub struct Store {
 }
 
 impl Store {
-    /// Creates a store at a Redis URL (`redis://`, `unix://`) without connecting to it.
-    ///
-    /// `retry_for` is how long a call is retried while Redis does not answer.
-    ///
-    /// # Errors
-    /// When the URL is not one.
-    pub fn at_url(url: &str, namespace: &str, retry_for: Duration) -> Result<Self> {
-        let url = url.strip_prefix("unix://").map_or_else(|| url.to_owned(), |rest| format!("redis+unix://{rest}"));
-        Store::at(url.as_str(), without_password(&url), namespace, retry_for)
-    }
-
-    /// Creates a store at the Unix socket of a private server.
-    ///
-    /// # Errors
-    /// When the path cannot be one.
-    pub fn at_socket(socket: &Path, namespace: &str, retry_for: Duration) -> Result<Self> {
-        let address = redis::ConnectionAddr::Unix(socket.to_owned());
-        Store::at(address, socket.display().to_string(), namespace, retry_for)
-    }
-
-    fn at(
-        target: impl redis::IntoConnectionInfo,
-        address: String,
-        namespace: &str,
-        retry_for: Duration,
-    ) -> Result<Self> {
-        let open = || {
-            let info = target.into_connection_info()?;
-            // CLIENT SETINFO would be one more round trip of every `orch delegate`.
-            let settings = info.redis_settings().clone().set_skip_set_lib_name();
-            Client::open(info.set_redis_settings(settings))
-        };
-        let client = open().map_err(|e| StoreError::Unreachable { address: address.clone(), why: e.to_string() })?;
-        Ok(Store {
+    fn on(server: Server, namespace: &str, retry_for: Duration) -> Self {
+        Store {
             keys: Keys::new(namespace),
-            client,
-            address,
+            server,
             retry_for,
             connection: Mutex::new(None),
             listening: Mutex::new(None),
             checkpoint: None,
             accepts_older: false,
             epoch: AtomicU64::new(0),
-        })
+        }
     }
 
     /// Returns the names of this namespace's keys.
@@ -127,7 +95,7 @@ impl Store {
 
     /// Returns the address of the Redis, without its password.
     pub fn address(&self) -> &str {
-        &self.address
+        &self.server.address
     }
 
     /// Returns the answer of Redis to `INFO`.
@@ -165,17 +133,6 @@ impl Store {
             *slot = Some(fresh.clone());
         }
         Ok(fresh)
-    }
-
-    /// A new connection of its own. Without a response timeout it may block for as long as it likes.
-    async fn connect(&self, response_timeout: Option<Duration>) -> Result<MultiplexedConnection> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(response_timeout);
-        self.client
-            .get_multiplexed_async_connection_with_config(&config)
-            .await
-            .map_err(|e| StoreError::from_redis(&e, &self.address))
     }
 
     async fn forget_connection(&self) {
@@ -262,7 +219,7 @@ impl Store {
     }
 
     fn error(&self, e: &redis::RedisError) -> StoreError {
-        StoreError::from_redis(e, &self.address)
+        StoreError::from_redis(e, &self.server.address)
     }
 
     async fn retrying<T, F, Fut>(&self, mut attempt: F) -> Result<T>
@@ -294,24 +251,4 @@ impl Store {
 /// Returns every transition by its name, with the text that is sent to Redis. For tests of the transitions themselves.
 pub fn transitions() -> impl Iterator<Item = (&'static str, String)> {
     script::ALL.iter().map(|script| (script.name, script.text()))
-}
-
-fn without_password(url: &str) -> String {
-    match (url.find("://"), url.rfind('@')) {
-        (Some(scheme), Some(at)) if at > scheme => {
-            format!("{}{}", &url[..scheme + 3], &url[at + 1..])
-        }
-        _ => url.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_shows_no_password() {
-        assert_eq!(without_password("redis://me:p@ss@h:1/2"), "redis://h:1/2");
-        assert_eq!(without_password("redis+unix:///a/b"), "redis+unix:///a/b");
-    }
 }

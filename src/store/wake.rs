@@ -42,7 +42,7 @@ impl Store {
 
     pub(super) async fn subscribe(&self, channels: &[String]) -> Result<News> {
         let fail = |e: redis::RedisError| self.error(&e);
-        let mut pubsub = self.client.get_async_pubsub().await.map_err(fail)?;
+        let mut pubsub = self.connect_pubsub().await?;
         for channel in channels {
             pubsub.subscribe(channel).await.map_err(fail)?;
         }

@@ -8,8 +8,8 @@ use crate::{
     error::{Error, Kind, Result},
     home::{Home, launch::RedisAt},
     os::{self, failpoint},
-    redis_server::{Origin, Server, ServerSpec, check_version},
-    store::{Store, checkpoint::Checkpoint},
+    redis_server::{Access, Origin, Server, ServerSpec, User, check_version},
+    store::{Store, Tls, checkpoint::Checkpoint},
 };
 
 /// A server that is killed while the supervisor starts is started again for so long.
@@ -26,12 +26,14 @@ pub(super) enum Redis {
     /// Our own.
     Managed(Box<Managed>),
     /// The user's.
-    External(String),
+    External(String, Tls),
 }
 
 pub(super) struct Managed {
     spec: ServerSpec,
     server: Option<Server>,
+    /// The passwords of the last server that was started or adopted.
+    access: Option<Access>,
     watch: Option<os::ExitWatch>,
     /// It ran before this supervisor did.
     was_adopted: bool,
@@ -49,14 +51,16 @@ impl Redis {
     /// What keeps it from starting; an unreachable or too old server of the user's.
     pub async fn start(config: &Config) -> Result<Self> {
         if let Some(url) = &config.redis.url {
-            let store = Store::at_url(url, &config.namespace, Duration::from_secs(2))?;
+            let tls = Tls { ca_file: config.redis.ca_file.clone() };
+            let store = Store::at_url(url, tls.clone(), &config.namespace, Duration::from_secs(2))?;
             check_version(&store.info().await?)?;
-            return Ok(Redis::External(url.clone()));
+            return Ok(Redis::External(url.clone(), tls));
         }
-        let spec = ServerSpec::of_home(Home::new(&config.home).path())?;
+        let spec = ServerSpec::of_home(&config.home, &config.namespace)?;
         let mut managed = Managed {
             spec,
             server: None,
+            access: None,
             watch: None,
             was_adopted: false,
             up_since: None,
@@ -77,9 +81,9 @@ impl Redis {
 
     /// A store on it.
     pub fn open(&self, config: &Config, retry_for: Duration) -> Result<Store> {
-        let store = match self.at() {
-            RedisAt::Socket(path) => Store::at_socket(&path, &config.namespace, retry_for)?,
-            RedisAt::Url(url) => Store::at_url(&url, &config.namespace, retry_for)?,
+        let store = match self {
+            Redis::Managed(_) => Store::private(&config.home, &config.namespace, User::Supervisor, retry_for)?,
+            Redis::External(url, tls) => Store::at_url(url, tls.clone(), &config.namespace, retry_for)?,
         };
         Ok(store
             .accepting_older_formats()
@@ -91,15 +95,18 @@ impl Redis {
     pub fn retry_for(&self) -> Duration {
         match self {
             Redis::Managed(_) => Duration::from_millis(30),
-            Redis::External(_) => Duration::from_millis(500),
+            Redis::External(..) => Duration::from_millis(500),
         }
     }
 
     /// Where runners find it.
     pub fn at(&self) -> RedisAt {
         match self {
-            Redis::Managed(m) => RedisAt::Socket(m.spec.socket.clone()),
-            Redis::External(url) => RedisAt::Url(url.clone()),
+            Redis::Managed(m) => RedisAt::Socket {
+                path: m.spec.socket.clone(),
+                login: m.access.as_ref().map(|access| access.login(User::Runner)),
+            },
+            Redis::External(url, tls) => RedisAt::Url { url: url.clone(), ca_file: tls.ca_file.clone() },
         }
     }
 
@@ -110,7 +117,7 @@ impl Redis {
                 Some(watch) => watch.exited().await,
                 None => std::future::pending().await,
             },
-            Redis::External(_) => std::future::pending().await,
+            Redis::External(..) => std::future::pending().await,
         }
     }
 
@@ -162,7 +169,7 @@ impl Redis {
                 Some(server) => server.shutdown().await,
                 None => Ok(()),
             },
-            Redis::External(_) => Ok(()),
+            Redis::External(..) => Ok(()),
         }
     }
 }
@@ -197,6 +204,7 @@ impl Managed {
             Some(process) => os::ExitWatch::new(&process).map_err(|e| Error::internal(format!("redis-server: {e}")))?,
             None => None,
         };
+        self.access = Some(server.access().clone());
         self.server = Some(server);
         Ok(())
     }

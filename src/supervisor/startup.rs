@@ -71,7 +71,7 @@ pub(super) async fn supervise(mut config: Config, mode: Mode, announcement: &mut
     let began = Instant::now();
     while let Err(e) = say_hello(&store, &config, mode, crashed).await {
         // It may die in its first moments as in any other.
-        if !e.is_unreachable() || began.elapsed() > COMES_BACK || matches!(redis, Redis::External(_)) {
+        if !e.is_unreachable() || began.elapsed() > COMES_BACK || matches!(redis, Redis::External(..)) {
             return Err(e.into());
         }
         tracing::warn!("{e}");

@@ -151,7 +151,8 @@ impl World {
 
     /// Connects directly to the world's Redis, bypassing orch.
     pub fn redis(&self) -> redis::Connection {
-        let url = format!("redis+unix://{}", self.home.join("redis/redis.sock").display());
+        let url = orch::redis_server::url_with_password(&self.home, orch::redis_server::User::Supervisor);
+        let url = url.unwrap_or_else(|e| panic!("Redis: {e}"));
         redis::Client::open(url).and_then(|client| client.get_connection()).unwrap_or_else(|e| panic!("Redis: {e}"))
     }
 

@@ -16,7 +16,7 @@ const MAY: &[(&str, &[&str])] = &[
     ("mux", &["model", "os"]),
     ("redis_server", &["model", "os"]),
     ("store", &["model", "os", "redis_server", "admission"]),
-    ("home", &["model", "os", "config", "store"]),
+    ("home", &["model", "os", "config", "redis_server", "store"]),
     ("launchers", &["model", "os", "config", "home", "drivers"]),
     ("ops", &["model", "admission", "os", "config", "mux", "redis_server", "store", "home", "drivers", "launchers"]),
     ("runner", &["model", "os", "config", "mux", "redis_server", "store", "home", "drivers", "launchers"]),

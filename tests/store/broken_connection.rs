@@ -114,7 +114,7 @@ async fn a_claim_never_overtakes_the_finish_before_it() {
 async fn a_missing_server_is_unreachable_once_the_retry_deadline_has_passed() {
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("none");
-    let store = Store::at_socket(&socket, "n", Duration::from_millis(50)).unwrap();
+    let store = Store::at_socket(&socket, None, "n", Duration::from_millis(50)).unwrap();
     let error = store.delegate(&task("x")).await.unwrap_err();
     assert!(error.is_unreachable(), "{error}");
     assert!(error.to_string().contains(socket.to_str().unwrap()), "{error}");

@@ -17,7 +17,7 @@ use orch::{
         retry::Delays,
         task::{Priority, TaskState},
     },
-    redis_server::find_program,
+    redis_server::{COMMANDS, Login, find_program},
     store::{
         Store,
         agents::{Ending, Pulse},
@@ -29,6 +29,8 @@ use orch::{
 pub const LONG: Duration = Duration::from_secs(3600);
 pub const LEASE: Duration = Duration::from_secs(30);
 pub const ROLE: &str = "shell";
+/// A user of the server, and its password.
+const USER: &str = "limited";
 
 /// A redis-server of this test's own: a unix socket in a temporary folder, no port.
 pub struct Server {
@@ -41,7 +43,7 @@ impl Server {
         let dir = tempfile::tempdir().unwrap();
         let child = launch(dir.path());
         let server = Server { dir, child };
-        server.raw();
+        server.limit_users();
         server
     }
 
@@ -52,6 +54,25 @@ impl Server {
         server
     }
 
+    /// Makes a user with the rights of a runner and of a person, in every namespace: what the tests do with a store, these
+    /// may do.
+    fn limit_users(&self) {
+        let mut user = redis::cmd("ACL");
+        user.arg(&[
+            "SETUSER",
+            USER,
+            "reset",
+            "on",
+            &format!(">{USER}"),
+            "resetchannels",
+            "~orch:*",
+            "&orch:*",
+            "-@all",
+        ]);
+        user.arg(COMMANDS.iter().map(|command| format!("+{command}")).collect::<Vec<_>>());
+        user.exec(&mut self.raw()).unwrap();
+    }
+
     pub fn socket(&self) -> PathBuf {
         self.dir.path().join("s")
     }
@@ -59,7 +80,7 @@ impl Server {
     /// A namespace on it, with a retry_for that outlasts a restart.
     pub fn world(&self, namespace: &str) -> World {
         World {
-            store: Store::at_socket(&self.socket(), namespace, Duration::from_secs(20)).unwrap(),
+            store: Store::at_socket(&self.socket(), login(), namespace, Duration::from_secs(20)).unwrap(),
             socket: self.socket(),
         }
     }
@@ -86,6 +107,12 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// With which the tests' stores log in. A server that was started again does not know it any more, and lets in a caller that
+/// has no password.
+fn login() -> Option<Login> {
+    Some(Login { user: USER.into(), password: USER.into() })
 }
 
 fn launch(dir: &Path) -> Child {

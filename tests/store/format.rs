@@ -21,7 +21,7 @@ fn format_of(world: &World) -> Option<String> {
 
 /// A store with a connection of its own, as each process has it.
 fn another(world: &World) -> Store {
-    Store::at_socket(&world.socket, "n", Duration::from_secs(20)).unwrap()
+    Store::at_socket(&world.socket, None, "n", Duration::from_secs(20)).unwrap()
 }
 
 fn supervisors(world: &World) -> Store {

@@ -28,7 +28,7 @@ impl Loading {
     const ALL: u64 = 1_000 << 20;
 
     fn listen(world: &World, step: u64) {
-        let socket = socket_path(&world.ops().config().home).unwrap();
+        let socket = crate::redis_server::socket_path(&world.ops().config().home).unwrap();
         std::fs::create_dir_all(socket.parent().unwrap()).unwrap();
         let listener = UnixListener::bind(socket).unwrap();
         let server = std::sync::Arc::new(Loading { step, loaded: AtomicU64::new(0) });

@@ -59,7 +59,7 @@ impl World {
     }
 
     async fn start_redis(&mut self) {
-        let spec = ServerSpec::of_home(self.ops().home().path()).unwrap();
+        let spec = ServerSpec::of_home(self.ops().home().path(), "test").unwrap();
         let (server, _) = Server::start_or_adopt(&spec).await.unwrap();
         self.server = ProcessId::of(server.pid);
     }

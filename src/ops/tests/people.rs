@@ -5,6 +5,7 @@ use futures_util::StreamExt;
 use super::*;
 use crate::error::Kind;
 use crate::model::{end_code::EndCode, gate::GateCode};
+use crate::redis_server::url_with_password;
 
 #[tokio::test]
 async fn status_reports_what_is_down_instead_of_failing() {
@@ -244,8 +245,8 @@ async fn doctor_checks_the_stored_records() {
     for n in 1..=5 {
         world.agent(&format!("shell-{n}"), "shell").await;
     }
-    let socket = crate::redis_server::socket_path(ops.home().path()).unwrap();
-    let client = redis::Client::open(format!("redis+unix://{}", socket.display())).unwrap();
+    let url = url_with_password(ops.home().path(), User::Supervisor).unwrap();
+    let client = redis::Client::open(url).unwrap();
     let living = ops.store().keys().plain("agents");
     let () = redis::cmd("DEL").arg(living).query(&mut client.get_connection().unwrap()).unwrap();
     let records = records().await;

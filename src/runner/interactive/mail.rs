@@ -52,7 +52,7 @@ mod tests {
     use crate::{
         config::{Config, Env},
         os::ProcessId,
-        redis_server::{Server, ServerSpec},
+        redis_server::{Server, ServerSpec, User},
         store::people::NewMessage,
     };
 
@@ -99,9 +99,9 @@ mod tests {
         let env = Env { cwd: folder.path().into(), orch_home: Some(folder.path().join("home")), ..Env::default() };
         let config = Config::load_with(&env, None).unwrap();
         crate::home::Home::new(&config.home).create().unwrap();
-        let spec = ServerSpec::of_home(&config.home).unwrap();
+        let spec = ServerSpec::of_home(&config.home, "test").unwrap();
         let redis = started(&spec).await;
-        let store = Arc::new(Store::at_socket(&spec.socket, "test", Duration::from_secs(20)).unwrap());
+        let store = Arc::new(Store::private(&config.home, "test", User::Runner, Duration::from_secs(20)).unwrap());
         send(&store, "m-1").await;
         let mut unread = super::unread(store.clone(), MASTER.into(), Reader::Master);
         becomes(&mut unread, 1).await;

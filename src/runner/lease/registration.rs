@@ -156,7 +156,7 @@ mod tests {
         home::launch::RedisAt,
         model::task::{Priority, TaskState},
         os::ProcessId,
-        redis_server::{Server, ServerSpec},
+        redis_server::{Server, ServerSpec, User},
         store::{checkpoint::Checkpoint, tasks::NewTask},
     };
 
@@ -210,10 +210,10 @@ mod tests {
         let config = Config::load_with(&env, None).unwrap();
         let home = Home::new(&config.home);
         home.create().unwrap();
-        let spec = ServerSpec::of_home(home.path()).unwrap();
+        let spec = ServerSpec::of_home(home.path(), "test").unwrap();
         let (server, _) = Server::start_or_adopt(&spec).await.unwrap();
         let redis = Killed(ProcessId::of(server.pid).unwrap());
-        let store = Store::at_socket(&spec.socket, "test", Duration::from_secs(20)).unwrap();
+        let store = Store::private(&config.home, "test", User::Runner, Duration::from_secs(20)).unwrap();
         let store = Arc::new(store.with_checkpoint(Checkpoint::new(home.epoch(), LEASE)));
         let process = Process { host: "h".into(), boot_id: "b".into(), pid: 1, start_time: 1 };
         store.spawn_agent("shell-1", "shell", "shell-1", "me", false, "a test", None).await.unwrap();
@@ -225,7 +225,7 @@ mod tests {
             master: false,
             namespace: "test".into(),
             home: config.home.clone(),
-            redis: RedisAt::Socket(spec.socket.clone()),
+            redis: RedisAt::Socket { path: spec.socket.clone(), login: None },
             tmux_socket: None,
             config: config.location().to_owned(),
             role: config.roles["shell"].clone(),

@@ -20,7 +20,7 @@ use crate::{
     },
     mux::{Call, Mux, RecordingMux, SessionSpec, Tags},
     os::ProcessId,
-    redis_server::{Server, ServerSpec},
+    redis_server::{Server, ServerSpec, User, url_with_password},
     store::tasks::NewTask,
 };
 
@@ -70,7 +70,7 @@ impl World {
         let home = Home::new(&config.home);
         home.create().unwrap();
         // Started here, so that its process is known, and adopted by the supervisor.
-        let (server, _) = Server::start_or_adopt(&ServerSpec::of_home(home.path()).unwrap()).await.unwrap();
+        let (server, _) = Server::start_or_adopt(&ServerSpec::of_home(home.path(), "test").unwrap()).await.unwrap();
         let guard = PrivateRedis(ProcessId::of(server.pid).unwrap());
         let redis = Redis::start(&config).await.unwrap();
         let store = Arc::new(redis.open(&config, Duration::from_millis(500)).unwrap());
@@ -184,8 +184,8 @@ impl World {
 
     /// A connection of its own.
     pub async fn redis(&self) -> ::redis::aio::MultiplexedConnection {
-        let socket = self.supervisor.home.redis().join("redis.sock");
-        let client = ::redis::Client::open(format!("unix://{}", socket.display())).unwrap();
+        let url = url_with_password(self.supervisor.home.path(), User::Supervisor).unwrap();
+        let client = ::redis::Client::open(url).unwrap();
         client.get_multiplexed_async_connection().await.unwrap()
     }
 

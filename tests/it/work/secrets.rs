@@ -26,8 +26,7 @@ fn files_with_it(dir: &Path, found: &mut Vec<String>) {
 
 /// Returns all keys of the world's Redis and their values, as text.
 fn everything_in_redis(world: &World) -> String {
-    let url = format!("unix://{}", orch::redis_server::socket_path(&world.home).unwrap().display());
-    let mut redis = redis::Client::open(url).unwrap().get_connection().unwrap();
+    let mut redis = world.redis();
     let keys: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut redis).unwrap();
     assert!(!keys.is_empty());
     let mut all = String::new();

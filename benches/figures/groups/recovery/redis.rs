@@ -120,7 +120,7 @@ fn by_hand(world: &World, dir: &Path) -> Result<f64> {
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .spawn()?;
-    let store = Store::at_socket(&socket, "bench", Duration::ZERO)?;
+    let store = Store::at_socket(&socket, None, "bench", Duration::ZERO)?;
     let answered = world.until_by("redis-server has loaded its file", Duration::from_millis(1), || {
         Ok(world.wait(store.task_counts()).is_ok())
     });

@@ -53,10 +53,10 @@ fn a_redis_that_is_killed_while_it_loads_is_started_again() {
     let long = "for i = 1, 300000 do redis.call('SET', 'orch:{w}:ballast:' .. i, 'x') end";
     redis::cmd("EVAL").arg(long).arg(0).exec(&mut world.redis()).unwrap();
     kill9(world.redis_pid());
-    let socket = format!("redis+unix://{}", world.home.join("redis/redis.sock").display());
+    let url = orch::redis_server::url_with_password(&world.home, orch::redis_server::User::Supervisor).unwrap();
     let mut loading = 0;
     world.wait_until("Redis was killed three times while it loaded", || {
-        let asked = redis::Client::open(socket.as_str()).and_then(|client| client.get_connection());
+        let asked = redis::Client::open(url.as_str()).and_then(|client| client.get_connection());
         let answer = asked.and_then(|mut connection| redis::cmd("PING").query::<String>(&mut connection));
         if answer.is_err_and(|e| e.code() == Some("LOADING") || e.to_string().contains("LOADING"))
             && let Some(pid) = world.redis_pid_if_any()
