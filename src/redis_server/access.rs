@@ -196,7 +196,10 @@ impl Access {
     }
 
     /// Reads the passwords in the server's folder; makes them where there are none.
-    pub(super) fn read_or_create(dir: &Path) -> Result<Access> {
+    ///
+    /// # Errors
+    /// As [`Access::of_home`]; and where they cannot be written.
+    pub fn read_or_create(dir: &Path) -> Result<Access> {
         if let Some(access) = Access::read(dir)? {
             return Ok(access);
         }
@@ -274,6 +277,10 @@ impl Access {
             .iter()
             .map(|UserRules { user, rules }| format!("user {user} reset resetchannels {}\n", rules.join(" ")))
             .collect();
+        // As it is already, after the first start: this needs no room on the disk.
+        if fs::read_to_string(&path).is_ok_and(|found| found == text) {
+            return Ok(());
+        }
         let write = || fs::rename(write_temporary(dir, text.as_bytes())?, &path);
         write().map_err(|e| cannot("write", &path, &e))
     }

@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use super::script;
-use crate::redis_server::COMMANDS;
+use crate::redis_server::{Access, COMMANDS};
 
 /// What only the supervisor calls: to migrate records, to compare the server's configuration, and for a drill.
 const OF_THE_SUPERVISOR: &[&str] = &["client", "dbsize", "memory", "renamenx", "script"];
@@ -43,6 +43,18 @@ fn of_calls() -> BTreeSet<String> {
     // By the client library: it has functions for these.
     used.insert("subscribe".into());
     used
+}
+
+#[test]
+fn users_may_use_exactly_the_keys_of_their_namespace() {
+    let dir = tempfile::tempdir().unwrap();
+    let access = Access::read_or_create(dir.path()).unwrap();
+    let prefix = super::Keys::new("shop").prefix().to_owned();
+    for user in access.rules("shop").iter().filter(|user| matches!(user.user.as_str(), "runner" | "person")) {
+        for rule in user.rules.iter().filter(|rule| rule.starts_with(['~', '&'])) {
+            assert_eq!(rule[1..], format!("{prefix}*"));
+        }
+    }
 }
 
 #[test]
