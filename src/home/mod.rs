@@ -1,6 +1,7 @@
 //! The state folder, ORCH_HOME: the names of its files and folders, the outputs of attempts, and reports that Redis
 //! has not acknowledged yet. Everything in it is accessible to this user alone (0700, 0600).
 
+mod bin;
 mod cgroups;
 mod end;
 mod format;

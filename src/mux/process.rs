@@ -11,6 +11,7 @@ use std::{
 use tokio::{io::AsyncWriteExt, process::Command};
 
 use super::{MuxError, Result, commands::Batch};
+use crate::os;
 
 /// The environment variables that are passed to tmux. The first tmux command starts the server, and every pane
 /// inherits the server's environment: other variables of ours must not reach the panes.
@@ -112,7 +113,8 @@ impl Program {
     }
 
     async fn output(&self, mut command: Command, input: &[u8]) -> Result<Answer> {
-        let mut child = command.spawn().map_err(|error| self.not_started(&error))?;
+        // It may become the server, from which the user's own sessions inherit.
+        let mut child = os::as_before(|| command.spawn()).map_err(|error| self.not_started(&error))?;
         let output = async {
             if let Some(mut stdin) = child.stdin.take() {
                 // A process that ended without reading reports the reason itself.

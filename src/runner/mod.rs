@@ -15,6 +15,7 @@ mod output;
 mod signals;
 
 use std::{
+    ffi::OsStr,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -35,7 +36,13 @@ use crate::{
         Home, Journal,
         launch::{Launch, RedisAt},
     },
-    model::{agent::AgentState, cause::Cause, id::Process, secret::Redactor, text::count},
+    model::{
+        agent::AgentState,
+        cause::Cause,
+        id::Process,
+        secret::{Redactor, looks_secret},
+        text::count,
+    },
     os::{self, failpoint},
     store::{
         Store, StoreError, Tls,
@@ -99,6 +106,7 @@ impl Leave {
 /// # Errors
 /// Fails when the launch file cannot be read, or when Redis cannot be reached at startup.
 pub async fn run(launch: &Path) -> Result<()> {
+    protect();
     os::share_one_heap();
     let launch = Arc::new(Launch::take(launch)?);
     let home = Home::new(&launch.home);
@@ -149,6 +157,19 @@ pub async fn run(launch: &Path) -> Result<()> {
     agent.journal().close();
     let _ = std::fs::remove_dir_all(agent.home.scratch(&agent.launch.incarnation));
     Ok(())
+}
+
+/// Removes what the tmux server had of its user's secrets from this process's own environment, and closes the process to
+/// others of its user. What its program gets stands in the launch.
+fn protect() {
+    let is_secret = |name: &OsStr, value: &OsStr| match (name.to_str(), value.to_str()) {
+        (Some(name), _) if name.starts_with("ORCH_") => false,
+        (Some(name), Some(value)) => looks_secret(name, value),
+        _ => false,
+    };
+    if let Err(e) = os::without_secrets(is_secret, false).and_then(|()| os::protect_this_process()) {
+        tracing::warn!("other processes of this user can read the secrets of this agent: {e}");
+    }
 }
 
 fn open_store(launch: &Launch) -> Result<Store> {

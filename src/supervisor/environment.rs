@@ -1,7 +1,7 @@
 //! What an agent's program finds in its environment: what its role inherits of that of `orch start`
 //! ([`Role::inherits`](crate::config::Role::inherits)), and what orch adds.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ffi::OsStr};
 
 use crate::{
     config::{Config, DriverKind, Role},
@@ -9,9 +9,23 @@ use crate::{
     os,
 };
 
-/// This process's environment, without what is no text.
+/// The environment of `orch start`, without what is no text.
 pub(super) fn of_process() -> BTreeMap<String, String> {
-    std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect()
+    os::started_with().collect()
+}
+
+/// Removes the secrets from this process's own environment, and closes the process to others of its user. Must come first:
+/// the program may be executed again.
+pub(super) fn protect(config: &Config) {
+    let is_secret = |name: &OsStr, value: &OsStr| match (name.to_str(), value.to_str()) {
+        // What orch itself reads again.
+        (Some(name), _) if name.starts_with("ORCH_") => false,
+        (Some(name), Some(value)) => config.is_secret(name, value),
+        _ => false,
+    };
+    if let Err(e) = os::without_secrets(is_secret, true).and_then(|()| os::protect_this_process()) {
+        tracing::warn!("other processes of this user can read the secrets of the supervisor: {e}");
+    }
 }
 
 /// Where programs are looked for.

@@ -116,6 +116,7 @@ struct Supervisor {
 /// # Errors
 /// `Conflict` where another supervisor has this namespace; what keeps Redis or the master from starting.
 pub async fn run(config: Config, mode: Mode) -> Result<()> {
+    environment::protect(&config);
     os::share_one_heap();
     let mut announcement = Announcement::new(mode.daemon);
     let result = startup::supervise(config, mode, &mut announcement).await;

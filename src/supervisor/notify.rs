@@ -89,7 +89,7 @@ impl Drop for Group {
 
 async fn run(mut command: Command, facts: Vec<u8>, limit: Duration) -> std::result::Result<(), String> {
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0).kill_on_drop(true);
-    let mut child = command.spawn().map_err(|e| format!("it could not be started: {e}"))?;
+    let mut child = os::as_before(|| command.spawn()).map_err(|e| format!("it could not be started: {e}"))?;
     // After `child`, so that it is dropped before: also with the supervisor, which may end at any time.
     let mut group = Group(child.id().map(|pid| Pid::from_raw(pid as i32)));
     let told = async {

@@ -163,6 +163,11 @@ async fn end_processes(home: &Home, incarnation: &str, orphans: &Orphans) -> boo
         // Its runner may have died before it took it, and there are secrets in it.
         let _ = std::fs::remove_file(home.launch(&incarnation));
         tree.cgroups = home.cgroups_of(&incarnation);
+        // A runner's own environment, with the marker, can be read by root alone.
+        for runner in home.living_runners()?.into_iter().filter(|runner| runner.incarnation == incarnation) {
+            tree.roots.push(runner.process);
+            tree.sessions.push(runner.process);
+        }
         let report = os::end_tree(&tree, &[], GRACE, LIMIT)?;
         if report.complete && report.survivors.is_empty() {
             tree.cgroups.iter().for_each(cgroups::remove);

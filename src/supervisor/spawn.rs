@@ -131,6 +131,7 @@ impl Plan {
 
     /// Writes its launch, and says which session to open.
     fn write(self, config: &Config, home: &Home, tags: Tags) -> Result<SessionSpec> {
+        put_on_path(home)?;
         let launch = self.launch(config, home)?;
         let path = launch.write()?;
         failpoint!("spawn.launch_written");
@@ -234,14 +235,9 @@ fn own_program() -> Result<std::path::PathBuf> {
     Ok(text.strip_suffix(" (deleted)").map_or(path.clone(), Into::into))
 }
 
-/// Agents find `orch` on their PATH, and it is this one.
+/// Agents find `orch` on their PATH, and it is this one; nothing else is there.
 pub(super) fn put_on_path(home: &Home) -> Result<()> {
-    let (program, link) = (own_program()?, home.bin().join("orch"));
-    if std::fs::read_link(&link).is_ok_and(|there| there == program) {
-        return Ok(());
-    }
-    let _ = std::fs::remove_file(&link);
-    std::os::unix::fs::symlink(program, &link).map_err(|e| crate::home::unusable(&link, &e))
+    home.put_on_path(&own_program()?).map_err(|e| crate::home::unusable(&home.bin(), &e))
 }
 
 /// A process of this machine and this boot.

@@ -16,6 +16,7 @@ mod inspect;
 mod pidfd;
 mod pipe;
 mod process;
+mod protect;
 mod scan;
 mod stat;
 mod terminal;
@@ -32,5 +33,6 @@ pub use inspect::{children_of, command_line, of_folder, open_fds, parent_of};
 pub use pipe::widen_pipe;
 pub use process::{cpu_time, memory, pss_bytes, rss_bytes, tree_cpu_time};
 
+pub use protect::{as_before, protect_this_process, started_with, without_secrets};
 pub use scan::{Processes, members};
 pub use terminal::Terminal;

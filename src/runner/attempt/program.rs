@@ -52,7 +52,8 @@ pub(in crate::runner) fn spawn(
     let stdin = if start.prompt_on_stdin { Stdio::from(std::fs::File::open(&w.prompt)?) } else { Stdio::null() };
     // In a process group of its own: Ctrl-C in the pane reaches the runner, which ends the program and reports why.
     let mut command = command(agent, start, cwd, own);
-    let child = command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).spawn()?;
+    command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    let child = os::as_before(|| command.spawn())?;
     // An agent program prints its answer last, in one line, and exits.
     child.stdout.iter().filter(|_| agent.launch.driver.program().is_some()).for_each(os::widen_pipe);
     Ok(child)
@@ -69,7 +70,9 @@ pub(in crate::runner) fn spawn_on_terminal(
     cwd: &Path,
     own: &[(&str, OsString)],
 ) -> io::Result<Child> {
-    command(agent, start, cwd, own).stdin(Stdio::inherit()).stdout(Stdio::inherit()).stderr(Stdio::inherit()).spawn()
+    let mut command = command(agent, start, cwd, own);
+    command.stdin(Stdio::inherit()).stdout(Stdio::inherit()).stderr(Stdio::inherit());
+    os::as_before(|| command.spawn())
 }
 
 /// Returns the command that starts it where its role's programs run.

@@ -96,6 +96,9 @@ pub(in crate::runner) fn begin<'a>(
         .map_err(|e| {
             NotBegun::machine(agent, EndCode::SpawnFailed, format!("the attempt's files could not be written: {e}"))
         })?;
+    if let Err(e) = agent.home.remove_strangers_from_path() {
+        tracing::warn!("what is not from orch stays on the path of agents: {e}");
+    }
     failpoint!("claim.folder_made");
     let cwd = claimed.task.cwd.as_ref().map_or(role.cwd.clone(), Into::into);
     if !cwd.is_dir() {
