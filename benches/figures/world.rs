@@ -16,10 +16,7 @@ use nix::{
 use orch::{
     config::{Config, Env},
     model::{agent::Agent, event::Event, id::TaskId, task::TaskState},
-    ops::{
-        Ops,
-        types::{Caller, Delegate},
-    },
+    ops::{Caller, Ops, Person, types::Delegate},
     redis_server::User,
     store::Store,
 };
@@ -64,7 +61,7 @@ impl World {
         // The private server's address is known before the server runs.
         let store = Store::private(&config.home, &config.namespace, User::Supervisor, Duration::from_secs(5))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        Ok(World { dir, ops: Ops::new(config, Caller::Person)?, store, runtime })
+        Ok(World { dir, ops: Ops::new(config, Caller::Person(Person::default()))?, store, runtime })
     }
 
     /// Runs a future of ops or store to completion.
@@ -215,7 +212,9 @@ fn orch(dir: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.args(words).current_dir(dir).env("ORCH_HOME", dir.join("home")).env("ORCH_CONFIG", dir);
     // The benchmark itself may run inside an agent's task.
-    for name in ["ORCH_AGENT", "ORCH_ROLE", "ORCH_TASK", "ORCH_ATTEMPT", "ORCH_CAPABILITY", "ORCH_LOG", "TMUX"] {
+    for name in
+        ["ORCH_AGENT", "ORCH_ROLE", "ORCH_TASK", "ORCH_ATTEMPT", "ORCH_CAPABILITY", "ORCH_LOG", "ORCH_SOCKET", "TMUX"]
+    {
         command.env_remove(name);
     }
     command

@@ -4,7 +4,7 @@ use super::{Session, args, stdio::End};
 use crate::view::agent;
 
 pub(super) async fn list(session: &mut Session) -> Result<u8, End> {
-    let agents = session.ops()?.agents().await?;
+    let agents = session.client().await?.agents().await?;
     session.answer(&agents, |agents, view| match agents.is_empty() {
         true => "no agents: they start when there is something to do\n".to_owned(),
         false => agent::list(agents, view),
@@ -13,13 +13,13 @@ pub(super) async fn list(session: &mut Session) -> Result<u8, End> {
 }
 
 pub(super) async fn spawn(args: &args::Spawn, session: &mut Session) -> Result<u8, End> {
-    let agent = session.ops()?.spawn(&args.role).await?;
+    let agent = session.client().await?.spawn(args.role.clone()).await?;
     session.answer(&agent, |agent, _| agent::spawned(&args.role, agent.as_ref()))?;
     Ok(0)
 }
 
 pub(super) async fn kill(args: &args::Kill, session: &mut Session) -> Result<u8, End> {
-    let agent = session.ops()?.kill(&args.agent).await?;
+    let agent = session.client().await?.kill(args.agent.clone()).await?;
     session.answer(&agent, |agent, _| agent::killed(agent))?;
     Ok(0)
 }

@@ -16,7 +16,7 @@ use crate::{
     error::{Error, Kind, Result},
     model::{id::TaskId, task::TaskState},
     ops::{
-        Ops,
+        Client,
         types::{Delegate, Wait},
     },
 };
@@ -28,7 +28,7 @@ pub(super) async fn run(mut args: args::Delegate, session: &mut Session) -> Resu
     let (wait, keyed, role) = (args.wait, args.key.is_some(), args.role.clone());
     let text = one_text(std::mem::take(&mut args.text))?;
     let request = request(args, text)?;
-    let ops = session.ops()?;
+    let ops = session.client().await?;
     let delegated = ops.delegate(request).await?;
     if keyed && !delegated.created && !session.json {
         errors::note(&format!("{} already has this key; its state is {}", delegated.id, delegated.state));
@@ -36,7 +36,7 @@ pub(super) async fn run(mut args: args::Delegate, session: &mut Session) -> Resu
     // Only for a caller that waits and for a person: a program that only delegates should not pay for another call.
     if (wait || io::stderr().is_terminal())
         && !session.json
-        && let Some(why) = ops.holds_up(role.as_deref()).await?
+        && let Some(why) = ops.holds_up(role).await?
     {
         errors::note(&format!("{} waits: {why}", delegated.id));
     }
@@ -94,7 +94,7 @@ pub(super) fn absolute(dir: &Path) -> Result<std::path::PathBuf> {
     std::path::absolute(dir).map_err(|e| Error::usage(format!("--cwd {}: {e}", dir.display())))
 }
 
-async fn wait_for(ops: &Ops, id: &TaskId, session: &mut Session) -> Result<u8, End> {
+async fn wait_for(ops: &Client, id: &TaskId, session: &mut Session) -> Result<u8, End> {
     let mut stderr = io::stderr();
     if stderr.is_terminal() {
         // A person who stops waiting needs the id. Nothing depends on this line.

@@ -29,7 +29,7 @@ pub(super) async fn run(mut args: args::Delegate, session: &mut Session) -> Resu
         _ => Some(delegate::one_text(std::mem::take(&mut args.text))?),
     };
     let all = delegate::request(args, String::new())?;
-    let ops = session.ops()?;
+    let ops = session.client().await?;
     let mut lines = Lines::open(&file)?;
     let mut accepted = 0;
     loop {

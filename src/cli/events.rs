@@ -4,7 +4,7 @@ use super::{Session, args, stdio::End};
 use crate::view;
 
 pub(super) async fn run(args: &args::Events, session: &mut Session) -> Result<u8, End> {
-    let ops = session.ops()?;
+    let ops = session.client().await?;
     let events = ops.events(args.lines).await?;
     for event in &events {
         session.item(event, view::event::event)?;
@@ -14,6 +14,6 @@ pub(super) async fn run(args: &args::Events, session: &mut Session) -> Result<u8
     }
     session.out.flush()?;
     // Without a last event: from now on where none was asked for, else from the first one.
-    let after = events.last().map_or(if args.lines == 0 { "$" } else { "-" }, |e| e.id.as_str());
+    let after = events.last().map_or(if args.lines == 0 { "$" } else { "-" }, |e| e.id.as_str()).to_owned();
     session.follow(ops.follow_events(after), view::event::event).await
 }

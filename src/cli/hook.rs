@@ -3,11 +3,7 @@
 use std::io::Read;
 
 use super::{Session, args, stdio::End};
-use crate::{
-    error::{Error, Kind},
-    home::Home,
-    ops::{self, Caller},
-};
+use crate::error::{Error, Kind};
 
 /// Largest input that is read: programs pass a tool's whole answer to their hooks.
 const LIMIT: u64 = 64 << 20;
@@ -24,19 +20,14 @@ pub(super) async fn run(args: &args::Hook, session: &mut Session) -> Result<u8, 
             String::from_utf8_lossy(&bytes).into_owned()
         }
     };
-    let caller = Caller::from_env().map_err(failed)?;
-    let home = std::env::var_os("ORCH_HOME").filter(|home| !home.is_empty());
-    match (session.ops(), home) {
-        (Ok(ops), _) => {
-            let handed = ops.hook(args.program, &call).await.map_err(failed)?;
-            if !handed.print.is_empty() {
-                session.out.text(&handed.print)?;
-            }
-            handed.done();
-        }
-        // A sessions.toml that is being edited must not hide from the runner what its program does.
-        (Err(_), Some(home)) => ops::note_hook(&Home::new(home), &caller, args.program, &call).map_err(failed)?,
-        (Err(e), None) => return Err(failed(e).into()),
+    let client = session.client().await.map_err(failed)?;
+    let handed = client.hook(args.program, call).await.map_err(failed)?;
+    if !handed.print.is_empty() {
+        session.out.text(&handed.print)?;
+        session.out.flush()?;
+    }
+    if handed.to_confirm {
+        client.hook_done().await.map_err(failed)?;
     }
     Ok(0)
 }

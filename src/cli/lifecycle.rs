@@ -9,25 +9,26 @@ use super::{Session, args, status, stdio::End};
 use crate::{error::Error, ops::Ops, view};
 
 pub(super) async fn start(args: &args::Start, session: &mut Session) -> Result<u8, End> {
-    let ops = session.ops()?;
+    let client = session.client().await?;
+    let ops = client.for_person("start")?;
     let started = ops.start().await?;
-    let hint = status::attach_hint(ops.config());
+    let hint = status::attach_hint(&client.project().await?);
     session.answer(&started, |started, view| view::lifecycle::started(started, &hint, view))?;
     if args.attach {
-        return Err(become_attached(&ops, None, session).await?);
+        return Err(become_attached(ops, None, session).await?);
     }
     Ok(0)
 }
 
 pub(super) async fn stop(args: &args::Stop, session: &mut Session) -> Result<u8, End> {
-    let stopped = session.ops()?.stop(args.drain, args.timeout).await?;
+    let stopped = session.client().await?.stop(args.drain, args.timeout).await?;
     session.answer(&stopped, |stopped, _| view::lifecycle::stopped(stopped))?;
     Ok(0)
 }
 
 pub(super) async fn attach(args: &args::Attach, session: &mut Session) -> Result<u8, End> {
-    let ops = session.ops()?;
-    Err(become_attached(&ops, args.agent.as_deref(), session).await?)
+    let client = session.client().await?;
+    Err(become_attached(client.for_person("attach")?, args.agent.as_deref(), session).await?)
 }
 
 /// Replaces this process by tmux, which shows the agent's terminal. Returns only if that failed.

@@ -4,10 +4,10 @@ use super::{Session, args, errors, stdio::End};
 use crate::{ops::types::LogQuery, view::log};
 
 pub(super) async fn run(args: args::Logs, session: &mut Session) -> Result<u8, End> {
-    let ops = session.ops()?;
+    let ops = session.client().await?;
     let query = LogQuery { agent: args.agent, task: args.task, last: args.lines, grep: args.grep };
     if !args.follow {
-        let lines = ops.logs(&query).await?;
+        let lines = ops.logs(query.clone()).await?;
         for line in &lines {
             session.item(line, log::line)?;
         }
@@ -16,5 +16,5 @@ pub(super) async fn run(args: args::Logs, session: &mut Session) -> Result<u8, E
         }
         return Ok(0);
     }
-    session.follow(ops.follow_logs(&query), log::line).await
+    session.follow(ops.follow_logs(query), log::line).await
 }

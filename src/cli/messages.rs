@@ -14,7 +14,7 @@ use crate::{
 pub(super) async fn ask(args: args::Ask, session: &mut Session) -> Result<u8, End> {
     let text = stdio::text(args.text)?;
     let ask = types::Ask { text, options: args.options, wait: !args.no_wait, timeout: args.timeout };
-    let asked = session.ops()?.ask_person(&ask).await?;
+    let asked = session.client().await?.ask(ask).await?;
     session.answer(&asked, |asked, _| messages::asked(asked))?;
     // A "no" is a denial, whether given with `orch deny` or `orch answer`: what follows `&&` must not run.
     let no = asked.answer.as_deref().is_some_and(|answer| answer.trim().eq_ignore_ascii_case("no"));
@@ -22,19 +22,19 @@ pub(super) async fn ask(args: args::Ask, session: &mut Session) -> Result<u8, En
 }
 
 pub(super) async fn answer(task: &TaskId, answer: Answer, session: &mut Session) -> Result<u8, End> {
-    let answered = session.ops()?.answer(task, &answer).await?;
+    let answered = session.client().await?.answer(task.clone(), answer).await?;
     session.answer(&answered, |answered, _| messages::answered(task, answered))?;
     Ok(0)
 }
 
 pub(super) async fn send(args: args::Send, session: &mut Session) -> Result<u8, End> {
-    let sent = session.ops()?.send(&args.to, &stdio::text(args.text)?).await?;
+    let sent = session.client().await?.send(args.to, stdio::text(args.text)?).await?;
     session.answer(&sent, |sent, _| messages::sent(sent))?;
     Ok(0)
 }
 
 pub(super) async fn inbox(args: &args::Inbox, session: &mut Session) -> Result<u8, End> {
-    let inbox = session.ops()?.inbox(args.wait, args.timeout).await?;
+    let inbox = session.client().await?.inbox(args.wait, args.timeout).await?;
     let timed_out = args.wait && inbox.messages.is_empty();
     session.answer(&inbox, |inbox, _| messages::inbox(inbox))?;
     Ok(if timed_out { Kind::TimedOut.exit_code() } else { 0 })

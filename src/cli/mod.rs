@@ -35,10 +35,7 @@ use crate::{
     config::Config,
     error::{Error, Result},
     model::time::Timestamp,
-    ops::{
-        Ops, Steps,
-        types::{Answer, Caller},
-    },
+    ops::{Answer, Client, Steps},
     supervisor::Mode,
     view::{self, View},
 };
@@ -142,13 +139,14 @@ async fn dispatch(verb: Verb, session: &mut Session) -> Result<u8, End> {
         }
         Verb::Console => {
             // Its prompt owns the terminal: notes would be written across it.
-            crate::console::run(session.ops()?.with_notes(|_| {})).await?;
+            crate::console::run(Client::open(session.config.as_deref(), "the console", |_| {}).await?).await?;
             Ok(0)
         }
         Verb::Hook(args) => hook::run(&args, session).await,
         Verb::Mcp => {
             let config = session.config.take();
-            crate::mcp::run(move || Ops::new(Config::load(config.as_deref())?, Caller::from_env()?)).await?;
+            let load = async |config: Option<PathBuf>| Client::open(config.as_deref(), "orch mcp", |_| {}).await;
+            crate::mcp::run(move || Box::pin(load(config.clone()))).await?;
             Ok(0)
         }
     }
@@ -167,8 +165,8 @@ impl Session {
         Config::load(self.config.as_deref())
     }
 
-    fn ops(&self) -> Result<Ops> {
-        Ok(Ops::new(self.load_config()?, Caller::from_env()?)?.with_notes(errors::note))
+    async fn client(&self) -> Result<Client> {
+        Client::open(self.config.as_deref(), "the command line", errors::note).await
     }
 
     /// Prints an answer: with `--json` as JSON, else as `render` shows it.

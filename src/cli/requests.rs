@@ -7,7 +7,7 @@ use crate::model::text::count;
 
 pub(super) async fn pause(args: &args::OneRole, session: &mut Session) -> Result<u8, End> {
     let role = args.role.as_deref();
-    let changed = session.ops()?.pause(role).await?;
+    let changed = session.client().await?.pause(args.role.clone()).await?;
     let what = role.unwrap_or("everything");
     let undo = role.map(|r| format!(" {r}")).unwrap_or_default();
     let sentence = format!("paused {what}: nothing new starts, tasks are accepted (orch resume{undo} undoes it)");
@@ -15,12 +15,12 @@ pub(super) async fn pause(args: &args::OneRole, session: &mut Session) -> Result
 }
 
 pub(super) async fn drain(session: &mut Session) -> Result<u8, End> {
-    let changed = session.ops()?.drain().await?;
+    let changed = session.client().await?.drain().await?;
     requested(changed, "draining: no new tasks are accepted, open ones are finished (orch resume undoes it)", session)
 }
 
 pub(super) async fn resume(args: &args::OneRole, session: &mut Session) -> Result<u8, End> {
-    let changed = session.ops()?.resume(args.role.as_deref()).await?;
+    let changed = session.client().await?.resume(args.role.clone()).await?;
     requested(changed, &format!("{} goes on", args.role.as_deref().unwrap_or("everything")), session)
 }
 
@@ -32,7 +32,7 @@ fn requested(changed: bool, sentence: &str, session: &mut Session) -> Result<u8,
 }
 
 pub(super) async fn scale(args: &args::Scale, session: &mut Session) -> Result<u8, End> {
-    let changed = session.ops()?.scale(&args.role, args.n).await?;
+    let changed = session.client().await?.scale(args.role.clone(), args.n).await?;
     session.answer(&json!({"role": args.role, "agents": args.n, "changed": changed}), |_, _| {
         let request = match args.n {
             Some(n) => count(n, "agent", "agents"),

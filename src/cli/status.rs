@@ -14,9 +14,8 @@ use super::{
     stdio::{self, End},
 };
 use crate::{
-    config::Config,
     error::{Error, Kind, Result},
-    ops::{Ops, types::Status},
+    ops::{Client, Project, types::Status},
     view,
 };
 
@@ -24,9 +23,9 @@ use crate::{
 const REDRAW: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(session: &mut Session) -> Result<u8, End> {
-    let ops = session.ops()?;
+    let ops = session.client().await?;
     let status = ops.status().await?;
-    let attach = attach_hint(ops.config());
+    let attach = attach_hint(&ops.project().await?);
     session.answer(&status, |status, view| view::status::page(status, &attach, view))?;
     Ok(code(&status))
 }
@@ -37,9 +36,9 @@ pub(super) fn code(status: &Status) -> u8 {
 }
 
 /// The command that shows the master's terminal.
-pub(super) fn attach_hint(config: &Config) -> String {
-    match config.tmux.socket.as_deref() {
-        None => format!("tmux attach -t {}", config.master.session),
+pub(super) fn attach_hint(project: &Project) -> String {
+    match project.tmux_socket {
+        None => format!("tmux attach -t {}", project.master),
         // With a private socket the tmux command is long; this one is short.
         Some(_) => "orch attach".to_owned(),
     }
@@ -47,19 +46,19 @@ pub(super) fn attach_hint(config: &Config) -> String {
 
 /// `orch status --watch`: drawn again after each change.
 pub(super) async fn watch(session: &mut Session) -> Result<u8, End> {
-    let ops = session.ops()?;
+    let ops = session.client().await?;
     if session.view.terminal && !session.json { on_screen(&ops, session).await } else { as_lines(&ops, session).await }
 }
 
 /// On a terminal, in place, until the reader leaves.
-async fn on_screen(ops: &Ops, session: &mut Session) -> Result<u8, End> {
+async fn on_screen(ops: &Client, session: &mut Session) -> Result<u8, End> {
     let no_signals = |e| Error::internal(format!("signals cannot be received: {e}"));
     let mut resized = signal(SignalKind::window_change()).map_err(no_signals)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(no_signals)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
     let mut screen = Screen::open()?;
-    let attach = attach_hint(ops.config());
+    let attach = attach_hint(&ops.project().await?);
     let mut changes = ops.watch_status();
     let mut redraw = tokio::time::interval(REDRAW);
     redraw.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -83,8 +82,8 @@ async fn on_screen(ops: &Ops, session: &mut Session) -> Result<u8, End> {
 }
 
 /// Into a pipe or a file: a page, or a line of JSON, after each change.
-async fn as_lines(ops: &Ops, session: &mut Session) -> Result<u8, End> {
-    let attach = attach_hint(ops.config());
+async fn as_lines(ops: &Client, session: &mut Session) -> Result<u8, End> {
+    let attach = attach_hint(&ops.project().await?);
     let mut changes = ops.watch_status();
     let mut last = None;
     let closed = stdio::closed();

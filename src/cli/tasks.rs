@@ -17,7 +17,7 @@ use crate::{
 pub(super) async fn list(args: args::Tasks, session: &mut Session) -> Result<u8, End> {
     let all = args.state.is_none() && args.role.is_none() && args.parent.is_none();
     let filter = TaskFilter { state: args.state, role: args.role, parent: args.parent, below: args.tree, limit: None };
-    let listed = session.ops()?.tasks(filter).await?;
+    let listed = session.client().await?.tasks(filter).await?;
     for damaged in &listed.damaged {
         errors::note(&format!("{damaged}; it is left out of this list"));
     }
@@ -32,7 +32,7 @@ pub(super) async fn list(args: args::Tasks, session: &mut Session) -> Result<u8,
 
 pub(super) async fn show(args: &args::OneTarget, session: &mut Session) -> Result<u8, End> {
     let target = Ops::target(&args.target)?;
-    let shown = session.ops()?.show(&target).await?;
+    let shown = session.client().await?.show(target).await?;
     session.answer(&shown, |shown, view| match shown {
         Shown::Task(detail) => view::task::page(detail, view),
         Shown::Agent(agent) => view::agent::page(agent, view),
@@ -41,7 +41,7 @@ pub(super) async fn show(args: &args::OneTarget, session: &mut Session) -> Resul
 }
 
 pub(super) async fn result(args: &args::OneTask, session: &mut Session) -> Result<u8, End> {
-    let detail = session.ops()?.result(&args.task).await?;
+    let detail = session.client().await?.result(args.task.clone()).await?;
     if session.json {
         session.out.json(&detail.result, session.view.colour)?;
         return Ok(if detail.task.state == TaskState::Succeeded { 0 } else { Kind::Failed.exit_code() });
@@ -75,7 +75,7 @@ pub(super) fn print_result(detail: &TaskDetail, session: &mut Session) -> Result
 
 pub(super) async fn why(args: &args::OneTarget, session: &mut Session) -> Result<u8, End> {
     let target = Ops::target(&args.target)?;
-    let why = session.ops()?.why(&target).await?;
+    let why = session.client().await?.why(target).await?;
     session.answer(&why, view::why::page)?;
     Ok(0)
 }

@@ -10,7 +10,7 @@ use crate::{
         text::one_line,
     },
     ops::{
-        Ops,
+        Client,
         types::{Wait, WaitStep},
     },
     view::task::life,
@@ -18,7 +18,7 @@ use crate::{
 
 pub(super) async fn run(args: args::Wait, session: &mut Session) -> Result<u8, End> {
     let wait = Wait { ids: args.tasks, any: args.any, timeout: args.timeout };
-    let ended = noting_held(&session.ops()?, wait).await?;
+    let ended = noting_held(&session.client().await?, wait).await?;
     session.answer(&ended, |ended, view| ended.iter().map(|detail| life::end_in_one_line(detail, view)).collect())?;
     let well = ended.iter().all(|detail| detail.task.state == TaskState::Succeeded);
     Ok(if well { 0 } else { Kind::Failed.exit_code() })
@@ -26,9 +26,9 @@ pub(super) async fn run(args: args::Wait, session: &mut Session) -> Result<u8, E
 
 /// Waits, and notes on standard error each task that begins to wait for a person: without the note, it would look as if the
 /// task were at work.
-pub(super) async fn noting_held(ops: &Ops, wait: Wait) -> Result<Vec<TaskDetail>> {
+pub(super) async fn noting_held(ops: &Client, wait: Wait) -> Result<Vec<TaskDetail>> {
     let limit = wait.timeout;
-    let mut steps = ops.wait_steps(wait, std::future::pending());
+    let mut steps = ops.wait_steps(wait);
     while let Some(step) = steps.next().await {
         match step? {
             WaitStep::Looked(_) => {}

@@ -36,6 +36,8 @@ pub use role::{Budget, ResourceLimits, Role, Sandbox};
 pub use settings::{AgentsConfig, MasterConfig, RedisConfig, SupervisorConfig, TmuxConfig};
 pub use starter::starter;
 
+use serde::{Deserialize, Serialize};
+
 pub use crate::drivers::{AgentOptions, DriverKind, Mode};
 use crate::{
     error::{Error, Result},
@@ -49,7 +51,7 @@ use crate::{
 pub const REFERENCE: &str = include_str!("../../sessions.toml");
 
 /// Everything sessions.toml says, as meant.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Config {
     /// The project's name in shared places: the prefix of its Redis keys, the tag on its tmux sessions, its state folder.
     pub namespace: String,

@@ -2,10 +2,12 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{drivers::DriverKind, model::size::human};
 
 /// `[redis]`
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RedisConfig {
     /// The server's address; `None`: orch runs a private one.
     pub url: Option<String>,
@@ -37,14 +39,14 @@ impl fmt::Debug for RedisConfig {
 }
 
 /// `[tmux]`
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct TmuxConfig {
     /// A name (`tmux -L`) or an absolute path (`tmux -S`); `None`: the user's own server.
     pub socket: Option<String>,
 }
 
 /// `[supervisor]`
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SupervisorConfig {
     /// How often an agent renews its lease.
     pub heartbeat: Duration,
@@ -94,7 +96,7 @@ impl Default for SupervisorConfig {
 }
 
 /// `[agents]`
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentsConfig {
     /// The order in which `auto` looks for agent programs.
     pub order: Vec<DriverKind>,
@@ -107,7 +109,7 @@ impl Default for AgentsConfig {
 }
 
 /// `[master]`
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MasterConfig {
     /// The role of the agent that `orch start` starts.
     pub role: String,

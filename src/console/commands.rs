@@ -26,7 +26,7 @@ impl Conversation<'_> {
         let view = self.screen.view();
         let ops = self.ops;
         let page = match command {
-            Command::Help => help(&ops.config().master.default_role, &view),
+            Command::Help => help(&self.default_role, &view),
             // Home, then erase all: what scrolled away stays readable.
             Command::Clear => if self.person { "\x1b[H\x1b[2J" } else { "" }.to_owned(),
             Command::Status => view::status::page(&ops.status().await?, "orch attach", &view),
@@ -39,26 +39,27 @@ impl Conversation<'_> {
                 self.with_known(|k| agents.iter().for_each(|a| k.agent(&a.id)));
                 or(view::agent::list(&agents, &view), "no agent lives")
             }
-            Command::Show(id) => match ops.show(&Ops::target(&id)?).await? {
+            Command::Show(id) => match ops.show(Ops::target(&id)?).await? {
                 Shown::Task(detail) => view::task::page(&detail, &view),
                 Shown::Agent(agent) => view::agent::page(&agent, &view),
             },
-            Command::Why(id) => view::why::page(&ops.why(&Ops::target(&id)?).await?, &view),
+            Command::Why(id) => view::why::page(&ops.why(Ops::target(&id)?).await?, &view),
             Command::Logs(id) => {
                 let mut query = LogQuery { last: LOG_LINES, ..LogQuery::default() };
                 match Ops::target(&id)? {
                     Target::Task(task) => query.task = Some(task),
                     Target::Agent(agent) => query.agent = Some(agent),
                 }
-                let lines: String = ops.logs(&query).await?.iter().map(|line| view::log::line(line, &view)).collect();
+                let lines: String =
+                    ops.logs(query.clone()).await?.iter().map(|line| view::log::line(line, &view)).collect();
                 or(lines, &view::log::nothing(&query))
             }
-            Command::Result(id) => safe(&ops.result(&id).await?.result.map(|r| r.text).unwrap_or_default()),
+            Command::Result(id) => safe(&ops.result(id).await?.result.map(|r| r.text).unwrap_or_default()),
             Command::Cancel(ids) => {
-                ops.cancel(&ids).await?.iter().map(|change| view::task::cancelled(change, &view)).collect()
+                ops.cancel(ids).await?.iter().map(|change| view::task::cancelled(change, &view)).collect()
             }
             Command::Retry(ids) => {
-                let changed = ops.retry(&ids).await?;
+                let changed = ops.retry(ids).await?;
                 for task in changed.iter().filter(|c| c.changed) {
                     if let Some(detail) = self.read(&task.id).await {
                         // Held and delayed tasks are followed already. The past attempts of the others are known.

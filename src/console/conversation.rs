@@ -18,7 +18,7 @@ use crate::{
         task::{Task, TaskDetail},
     },
     ops::{
-        Ops,
+        Client,
         types::{Delegate, Shown, Target},
     },
     view::{self, Style, task::life},
@@ -37,7 +37,9 @@ enum Reached {
 
 /// The state of one console.
 pub(super) struct Conversation<'a> {
-    pub(super) ops: &'a Ops,
+    pub(super) ops: &'a Client,
+    /// The role of a task that names none.
+    pub(super) default_role: String,
     pub(super) screen: &'a Screen,
     known: Arc<Mutex<Known>>,
     pub(super) followed: Followed,
@@ -50,9 +52,25 @@ pub(super) struct Conversation<'a> {
 
 impl<'a> Conversation<'a> {
     /// A console that has not begun.
-    pub fn new(ops: &'a Ops, screen: &'a Screen, known: Arc<Mutex<Known>>, person: bool) -> Self {
+    pub fn new(
+        ops: &'a Client,
+        default_role: &str,
+        screen: &'a Screen,
+        known: Arc<Mutex<Known>>,
+        person: bool,
+    ) -> Self {
         let followed = Followed::default();
-        Conversation { ops, screen, known, followed, reached: Reached::NotYet, begun: false, person, refused: None }
+        Conversation {
+            ops,
+            default_role: default_role.to_owned(),
+            screen,
+            known,
+            followed,
+            reached: Reached::NotYet,
+            begun: false,
+            person,
+            refused: None,
+        }
     }
 
     /// Runs until the person leaves; without a person, until the inputs and all tasks that they delegated have ended.
@@ -102,7 +120,7 @@ impl<'a> Conversation<'a> {
     }
 
     async fn delegate(&mut self, role: Option<String>, text: String) -> Result<String> {
-        let named = role.clone().unwrap_or_else(|| self.ops.config().master.default_role.clone());
+        let named = role.clone().unwrap_or_else(|| self.default_role.clone());
         let delegated = self.ops.delegate(Delegate { text, role, ..Delegate::default() }).await.map_err(|mut e| {
             e.message = format!("not accepted: {}", e.message);
             e
@@ -158,7 +176,7 @@ impl<'a> Conversation<'a> {
     /// Reads a task. A task whose record is gone is followed no longer. When Redis is unreachable, `watch` reports it, and
     /// every task is read again afterwards.
     pub(super) async fn read(&mut self, id: &TaskId) -> Option<TaskDetail> {
-        match self.ops.show(&Target::Task(id.clone())).await {
+        match self.ops.show(Target::Task(id.clone())).await {
             Ok(Shown::Task(detail)) => Some(*detail),
             Err(e) if e.kind == Kind::NotFound => {
                 self.followed.forget(id);

@@ -36,7 +36,8 @@ use self::{
 };
 use crate::{
     error::{Error, Result},
-    ops::Ops,
+    home::Home,
+    ops::{Client, Project},
     view::terminal,
 };
 
@@ -48,40 +49,43 @@ const TYPED_AHEAD: usize = 64;
 ///
 /// # Errors
 /// The terminal can't be used. Without a terminal: some lines were not accepted.
-pub async fn run(ops: Ops) -> Result<()> {
-    let names = ops.config().roles.keys().cloned().collect();
-    let roles = Roles { names, default: ops.config().master.default_role.clone() };
+pub async fn run(ops: Client) -> Result<()> {
+    let project = ops.project().await?;
+    let names = project.roles.iter().map(|role| role.name.clone()).collect();
+    let roles = Roles { names, default: project.default_role.clone() };
     if io::stdin().is_terminal() && io::stdout().is_terminal() {
-        at_terminal(&ops, roles).await
+        at_terminal(&ops, &project, roles).await
     } else {
         from_pipe(&ops, roles).await
     }
 }
 
-async fn from_pipe(ops: &Ops, roles: Roles) -> Result<()> {
+async fn from_pipe(ops: &Client, roles: Roles) -> Result<()> {
     let (sender, inputs) = channel(TYPED_AHEAD);
     let known = Arc::new(Mutex::new(Known::new(&roles.names)));
     let screen = Screen::pipe(Box::new(io::stdout()), terminal::view());
+    let default = roles.default.clone();
     prompt::read_pipe(roles, sender);
-    talk(Conversation::new(ops, &screen, known, false), ops, inputs).await
+    talk(Conversation::new(ops, &default, &screen, known, false), ops, inputs).await
 }
 
 /// The prompt is shown before anything is connected: `orch start` waits for it.
-async fn at_terminal(ops: &Ops, roles: Roles) -> Result<()> {
+async fn at_terminal(ops: &Client, project: &Project, roles: Roles) -> Result<()> {
     let before = Before::now();
     let (sender, inputs) = channel(TYPED_AHEAD);
     let known = Arc::new(Mutex::new(Known::new(&roles.names)));
     let gate = Arc::new(Gate::default());
-    let history = ops.home().console_history();
-    print(&help::greeting(&ops.config().namespace, &roles.default, &terminal::prompt_view()));
+    let history = Home::new(&project.home).console_history();
+    print(&help::greeting(&project.namespace, &roles.default, &terminal::prompt_view()));
     let mut prompt = Prompt::new(&history, known.clone(), gate.clone())?;
     // A terminal that cannot move its cursor (TERM=dumb) gets plain lines: nothing can be printed above its prompt.
     let Ok(printer) = prompt.printer() else { return from_pipe(ops, roles).await };
     let screen = Screen::above_prompt(printer, gate);
     let mut signals = Signals::new()?;
+    let default = roles.default.clone();
     prompt.read_on(roles, sender);
     tokio::select! {
-        ended = talk(Conversation::new(ops, &screen, known, true), ops, inputs) => {
+        ended = talk(Conversation::new(ops, &default, &screen, known, true), ops, inputs) => {
             screen.finish();
             print(help::GOODBYE);
             ended
@@ -93,7 +97,7 @@ async fn at_terminal(ops: &Ops, roles: Roles) -> Result<()> {
     }
 }
 
-async fn talk(conversation: Conversation<'_>, ops: &Ops, inputs: tokio::sync::mpsc::Receiver<Input>) -> Result<()> {
+async fn talk(conversation: Conversation<'_>, ops: &Client, inputs: tokio::sync::mpsc::Receiver<Input>) -> Result<()> {
     let (sender, news) = unbounded_channel();
     tokio::select! {
         ended = conversation.run(inputs, news) => ended,

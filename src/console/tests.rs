@@ -20,7 +20,7 @@ use crate::{
         id::{Capability, Process, TaskId},
         task::TaskResult,
     },
-    ops::types::{Caller, Delegate},
+    ops::{Caller, Client, Ops, Person, types::Delegate},
     redis_server::{Server, ServerSpec},
     store::{
         Store,
@@ -52,6 +52,9 @@ impl World {
     async fn start_redis(&mut self) {
         let spec = ServerSpec::of_home(&self.config.home, &self.config.namespace).unwrap();
         self.server = Some(Server::start_or_adopt(&spec).await.unwrap().0);
+    }
+    fn person(&self) -> Ops {
+        self.ops(Caller::Person(Person::default()))
     }
     fn ops(&self, caller: Caller) -> Ops {
         Ops::new(self.config.clone(), caller).unwrap()
@@ -102,10 +105,11 @@ impl Printed {
 }
 
 /// A console without a terminal; with `person`, it behaves as if a person used it.
-async fn console(ops: &Ops, inputs: tokio::sync::mpsc::Receiver<Input>, out: &Printed, person: bool) -> Result<()> {
+async fn console(ops: Ops, inputs: tokio::sync::mpsc::Receiver<Input>, out: &Printed, person: bool) -> Result<()> {
     let known = Arc::new(Mutex::new(Known::new(&roles().names)));
     let screen = Screen::pipe(Box::new(out.clone()), View { width: Some(80), ..View::plain() });
-    talk(Conversation::new(ops, &screen, known, person), ops, inputs).await
+    let client = Client::from(ops);
+    talk(Conversation::new(&client, "shell", &screen, known, person), &client, inputs).await
 }
 
 fn roles() -> Roles {
@@ -169,14 +173,14 @@ impl<'a> Agent<'a> {
             fence: claimed.fence,
             incarnation: self.id.into(),
         });
-        Caller::Agent { agent: self.id.into(), role: Some("shell".into()), attempt }
+        Caller::Agent { agent: self.id.into(), role: "shell".into(), attempt }
     }
 }
 
 #[tokio::test]
 async fn a_piped_line_is_delegated_and_reported_until_it_ends() {
     let world = World::with_redis().await;
-    let (ops, out) = (world.ops(Caller::Person), Printed::default());
+    let (ops, out) = (world.person(), Printed::default());
     let work = async {
         let agent = Agent::start("shell-1", ops.store()).await;
         let first = agent.claim().await;
@@ -186,7 +190,7 @@ async fn a_piped_line_is_delegated_and_reported_until_it_ends() {
         agent.finish(&second, Cause::Success, "one\n\x1b[2Jtwo\n").await;
         first.task
     };
-    let (ended, task) = tokio::join!(console(&ops, piped("@shell make \\\nall\n"), &out, false), work);
+    let (ended, task) = tokio::join!(console(world.person(), piped("@shell make \\\nall\n"), &out, false), work);
     ended.unwrap();
     assert_eq!(task.description, "make all");
     // There is no supervisor in this world. That is said when Redis is reached, before the first answer or after it.
@@ -209,7 +213,7 @@ async fn a_piped_line_is_delegated_and_reported_until_it_ends() {
 #[tokio::test]
 async fn subtasks_are_reported_below_their_parent() {
     let world = World::with_redis().await;
-    let (ops, out) = (world.ops(Caller::Person), Printed::default());
+    let (ops, out) = (world.person(), Printed::default());
     let work = async {
         let (parent, child) = (Agent::start("shell-1", ops.store()).await, Agent::start("shell-2", ops.store()).await);
         let whole = parent.claim().await;
@@ -222,7 +226,7 @@ async fn subtasks_are_reported_below_their_parent() {
         parent.finish(&whole, Cause::Permanent, "exit code 65").await;
         (whole.task.id, part.task.id)
     };
-    let (ended, (whole, part)) = tokio::join!(console(&ops, piped("the whole"), &out, false), work);
+    let (ended, (whole, part)) = tokio::join!(console(world.person(), piped("the whole"), &out, false), work);
     ended.unwrap();
     let text = out.text();
     assert!(text.contains(&format!("\n  ↳ {part} accepted for shell  a part\n")), "{text}");
@@ -234,7 +238,7 @@ async fn subtasks_are_reported_below_their_parent() {
 #[tokio::test]
 async fn a_new_console_follows_open_tasks() {
     let world = World::with_redis().await;
-    let (ops, out) = (world.ops(Caller::Person), Printed::default());
+    let (ops, out) = (world.person(), Printed::default());
     let agent = Agent::start("shell-1", ops.store()).await;
     let (running, waits) = (Delegate { text: "first".into(), ..Delegate::default() }, "second".to_owned());
     let first = ops.delegate(running).await.unwrap().id;
@@ -247,7 +251,7 @@ async fn a_new_console_follows_open_tasks() {
         out.until("done at last").await;
         drop(person);
     };
-    let (left, ()) = tokio::join!(console(&ops, inputs, &out, true), work);
+    let (left, ()) = tokio::join!(console(world.person(), inputs, &out, true), work);
     left.unwrap();
     let text = out.text();
     assert!(text.contains(&format!("{first} running on shell-1  first\n{second} ready  second\n")), "{text}");
@@ -257,8 +261,8 @@ async fn a_new_console_follows_open_tasks() {
 #[tokio::test]
 async fn an_unreachable_redis_is_reported_once_and_its_return_as_well() {
     let mut world = World::new();
-    let (ops, out) = (world.ops(Caller::Person), Printed::default());
-    let (person, inputs) = channel(1);
+    let out = Printed::default();
+    let (ops, (person, inputs)) = (world.person(), channel(1));
     let line = || Input::Delegate { role: None, text: "work".into() };
     let work = async {
         out.until("what runs is not shown").await;
@@ -270,7 +274,7 @@ async fn an_unreachable_redis_is_reported_once_and_its_return_as_well() {
         out.until("accepted for shell").await;
         drop(person);
     };
-    let (left, ()) = tokio::join!(console(&ops, inputs, &out, true), work);
+    let (left, ()) = tokio::join!(console(ops, inputs, &out, true), work);
     left.unwrap();
     assert_eq!(out.text().matches("what runs is not shown").count(), 1, "{}", out.text());
 }
@@ -278,18 +282,18 @@ async fn an_unreachable_redis_is_reported_once_and_its_return_as_well() {
 #[tokio::test]
 async fn a_pipe_whose_lines_are_not_accepted_ends_as_an_error() {
     let world = World::new();
-    let (ops, out) = (world.ops(Caller::Person), Printed::default());
-    let error = console(&ops, piped("work\n"), &out, false).await.unwrap_err();
+    let out = Printed::default();
+    let error = console(world.person(), piped("work\n"), &out, false).await.unwrap_err();
     assert_eq!(error.kind, Kind::NotRunning);
     assert!(out.text().contains("not accepted: "), "{}", out.text());
-    let error = console(&ops, piped("@nobody work\n"), &out, false).await.unwrap_err();
+    let error = console(world.person(), piped("@nobody work\n"), &out, false).await.unwrap_err();
     assert_eq!(error.kind, Kind::Usage);
 }
 
 #[tokio::test]
 async fn commands_answer_and_a_cancelled_task_is_retried() {
     let world = World::with_redis().await;
-    let (ops, out) = (world.ops(Caller::Person), Printed::default());
+    let (ops, out) = (world.person(), Printed::default());
     let (person, inputs) = channel(1);
     let work = async {
         let type_ = async |line: &str| person.send(input::parse(line, &roles())).await.unwrap();
@@ -319,6 +323,6 @@ async fn commands_answer_and_a_cancelled_task_is_retried() {
         out.until("\nthe answer\n").await;
         drop(person);
     };
-    let (left, ()) = tokio::join!(console(&ops, inputs, &out, true), work);
+    let (left, ()) = tokio::join!(console(world.person(), inputs, &out, true), work);
     left.unwrap();
 }

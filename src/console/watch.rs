@@ -8,7 +8,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::{
     error::{Error, Result},
     model::event::Event,
-    ops::Ops,
+    ops::Client,
 };
 
 /// Pauses between two attempts to reach Redis: the first and the longest.
@@ -27,7 +27,7 @@ pub(super) enum News {
 }
 
 /// Reports news until the receiver is dropped.
-pub(super) async fn watch(ops: &Ops, news: UnboundedSender<News>) {
+pub(super) async fn watch(ops: &Client, news: UnboundedSender<News>) {
     let mut after = None;
     let mut pause = FIRST_PAUSE;
     while !news.is_closed() {
@@ -40,7 +40,7 @@ pub(super) async fn watch(ops: &Ops, news: UnboundedSender<News>) {
 }
 
 async fn follow(
-    ops: &Ops,
+    ops: &Client,
     news: &UnboundedSender<News>,
     after: &mut Option<String>,
     pause: &mut Duration,
@@ -55,7 +55,7 @@ async fn follow(
     let _ = news.send(News::Connected);
     *pause = FIRST_PAUSE;
     *after = Some(from.clone());
-    let mut events = ops.follow_events(&from);
+    let mut events = ops.follow_events(from);
     while let Some(event) = events.next().await {
         let event = event?;
         *after = Some(event.id.clone());

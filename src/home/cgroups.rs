@@ -15,7 +15,7 @@ use std::{
 use uuid::Uuid;
 
 use super::Home;
-use crate::os::Cgroup;
+use crate::os::{self, Cgroup};
 
 /// The prefix of every group's name, and how many hex digits follow.
 const PREFIX: &str = "orch-";
@@ -53,6 +53,14 @@ impl Home {
     pub fn cgroups_of(&self, incarnation: &str) -> Vec<Cgroup> {
         let all = self.cgroups().into_iter().map(|group| group.child(incarnation));
         all.filter(Cgroup::exists).collect()
+    }
+
+    /// Returns the incarnation in whose cgroup this process is, if it is in one of this folder.
+    pub fn incarnation_of_own_cgroup(&self) -> Option<String> {
+        let own = os::own_group()?;
+        let below =
+            self.cgroups().iter().find_map(|group| own.strip_prefix(group.path()).ok().map(ToOwned::to_owned))?;
+        Some(below.components().next()?.as_os_str().to_str()?.to_owned())
     }
 
     /// Forgets all recorded groups.

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, fmt, fs, path::PathBuf, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    config::{DriverKind, Role},
+    config::{Config, DriverKind, Role},
     error::{Error, Result},
     model::secret::Redactor,
     redis_server::Login,
@@ -63,8 +63,8 @@ pub struct Launch {
     pub redis: RedisAt,
     /// The tmux server, if not the user's own.
     pub tmux_socket: Option<String>,
-    /// The value of ORCH_CONFIG for agents.
-    pub config: PathBuf,
+    /// The whole project as the supervisor has read it: what its programs ask for is judged by this.
+    pub policy: Config,
     /// The role.
     pub role: Role,
     /// The driver of the role on this machine.

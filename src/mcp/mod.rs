@@ -20,10 +20,9 @@ mod stdio;
 mod task;
 mod tools;
 
-use std::{
-    sync::{LazyLock, OnceLock},
-    time::Duration,
-};
+use std::{sync::LazyLock, time::Duration};
+
+use futures_util::future::BoxFuture;
 
 use rmcp::{
     ErrorData, RoleServer, ServerHandler, ServiceExt,
@@ -35,12 +34,15 @@ use rmcp::{
     service::{RequestContext, ServerInitializeError},
     tool_handler,
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::OnceCell,
+};
 
 use crate::{
     error::{Error, Result},
     model::text,
-    ops::Ops,
+    ops::Client,
 };
 
 /// Time for calls that are running when the client goes away.
@@ -63,7 +65,7 @@ Hints in error messages name commands of the orch program, which the tools here 
 ///
 /// # Errors
 /// Usage: the client does not begin as the protocol requires. Internal: standard input and output cannot be used.
-pub async fn run(load: impl Fn() -> Result<Ops> + Send + Sync + 'static) -> Result<()> {
+pub async fn run(load: impl Fn() -> BoxFuture<'static, Result<Client>> + Send + Sync + 'static) -> Result<()> {
     let (input, output, gone) = stdio::take()?;
     let terminated = terminated()?;
     tokio::pin!(terminated);
@@ -102,29 +104,23 @@ fn terminated() -> Result<impl Future<Output = ()>> {
 
 /// The server for one client.
 struct Server {
-    load: Box<dyn Fn() -> Result<Ops> + Send + Sync>,
-    ops: OnceLock<Ops>,
+    load: Box<dyn Fn() -> BoxFuture<'static, Result<Client>> + Send + Sync>,
+    ops: OnceCell<Client>,
     /// Made at its first use: the handshake does not need it.
     tools: LazyLock<ToolRouter<Self>>,
 }
 
 impl Server {
-    fn new(load: impl Fn() -> Result<Ops> + Send + Sync + 'static) -> Self {
-        Server { load: Box::new(load), ops: OnceLock::new(), tools: LazyLock::new(Server::all_tools) }
+    fn new(load: impl Fn() -> BoxFuture<'static, Result<Client>> + Send + Sync + 'static) -> Self {
+        Server { load: Box::new(load), ops: OnceCell::new(), tools: LazyLock::new(Server::all_tools) }
     }
 
     /// The project's verbs.
     ///
     /// # Errors
     /// What is wrong with the project or the environment.
-    fn ops(&self) -> Result<&Ops> {
-        match self.ops.get() {
-            Some(ops) => Ok(ops),
-            None => {
-                let loaded = (self.load)()?;
-                Ok(self.ops.get_or_init(|| loaded))
-            }
-        }
+    async fn ops(&self) -> Result<&Client> {
+        self.ops.get_or_try_init(|| (self.load)()).await
     }
 }
 

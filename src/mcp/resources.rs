@@ -47,17 +47,17 @@ pub(super) fn templates() -> Vec<ResourceTemplate> {
 /// # Errors
 /// A protocol error, because resources have no other: not found, or the error of `ops`.
 pub(super) async fn read(server: &Server, uri: &str) -> Result<ReadResourceResult, ErrorData> {
-    let ops = || server.ops().map_err(as_protocol);
+    let ops = server.ops().await.map_err(as_protocol)?;
     let path = uri.strip_prefix("orch://").unwrap_or_default();
     let contents = match path.split('/').collect::<Vec<_>>().as_slice() {
-        ["status"] => json(uri, &ops()?.status().await.map_err(as_protocol)?)?,
+        ["status"] => json(uri, &ops.status().await.map_err(as_protocol)?)?,
         ["tasks", id] => {
             let target = Target::Task(task(id, uri)?);
-            json(uri, &ops()?.show(&target).await.map_err(as_protocol)?)?
+            json(uri, &ops.show(target).await.map_err(as_protocol)?)?
         }
         ["tasks", id, "log"] => {
             let query = LogQuery { task: Some(task(id, uri)?), last: LINES, ..LogQuery::default() };
-            let lines = ops()?.logs(&query).await.map_err(as_protocol)?;
+            let lines = ops.logs(query).await.map_err(as_protocol)?;
             let view = View::plain();
             let text: String = lines.iter().map(|line| log::line(line, &view)).collect();
             ResourceContents::text(end_of(&text, BYTES), uri).with_mime_type(TEXT)

@@ -1,54 +1,75 @@
 //! The caller of a verb, and what it may do.
 //!
-//! This keeps agents from harming each other by mistake. It is no protection against malice: an agent's program runs as the
-//! same user as everything else, and can do whatever that user can.
+//! Who calls is derived and never claimed: [`Caller::Agent`] is what an agent's runner says about the programs that it
+//! has started itself, and a process is a person's only if no agent of this project is above it ([`super::identity`]).
 
-use super::{Caller, Ops};
+use std::fmt;
+
+use super::Ops;
 use crate::{
     error::{Error, Result},
     model::id::{Capability, TaskId},
 };
 
-impl Caller {
-    /// The caller that this process's environment names: `ORCH_AGENT`, `ORCH_ROLE`, `ORCH_TASK`, `ORCH_CAPABILITY`.
-    ///
-    /// # Errors
-    /// Usage: the capability is damaged, is set without an agent, or is missing within a task. Such a caller is not treated as
-    /// a person or the master: it would delegate tasks that its parent does not know about.
-    pub fn from_env() -> Result<Caller> {
-        Caller::from_vars(|name| std::env::var(name).ok())
-    }
+/// The caller of a verb: a person, or the program of an agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Caller {
+    /// A person at a terminal, or a script that a person runs.
+    Person(Person),
+    /// A program of an agent, in an attempt if there is a capability. The master's program is in no attempt.
+    Agent {
+        /// The agent's id.
+        agent: String,
+        /// Its role.
+        role: String,
+        /// The attempt.
+        attempt: Option<Capability>,
+    },
+}
 
-    fn from_vars(var: impl Fn(&str) -> Option<String>) -> Result<Caller> {
-        let set = |name: &str| var(name).filter(|value| !value.is_empty());
-        let hint = "call orch with the environment that the agent's program was started with, or with none of \
-                    ORCH_AGENT, ORCH_ROLE, ORCH_TASK and ORCH_CAPABILITY";
-        let attempt = match set("ORCH_CAPABILITY") {
-            Some(text) => Some(text.parse::<Capability>().map_err(|e| Error::usage(e).hint(hint))?),
-            None => None,
-        };
-        match (set("ORCH_AGENT"), attempt) {
-            (_, None) if set("ORCH_TASK").is_some() => {
-                Err(Error::usage("ORCH_TASK is set, and ORCH_CAPABILITY is not").hint(hint))
-            }
-            (Some(agent), attempt) => Ok(Caller::Agent { agent, role: set("ORCH_ROLE"), attempt }),
-            (None, None) => Ok(Caller::Person),
-            (None, Some(_)) => Err(Error::usage("ORCH_CAPABILITY is set, and ORCH_AGENT is not").hint(hint)),
+/// Where a person decides something: it is recorded with the decision.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Person {
+    /// What the person uses: `the command line`, `the console`.
+    pub surface: &'static str,
+    /// Its process.
+    pub pid: u32,
+    /// Its terminal, such as `/dev/pts/3`.
+    pub tty: Option<String>,
+}
+
+impl fmt::Display for Person {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a person")?;
+        if self.pid == 0 {
+            return Ok(());
         }
+        let tty = self.tty.as_deref().map(|tty| format!(" on {}", tty.trim_start_matches("/dev/"))).unwrap_or_default();
+        write!(f, " ({}, pid {}{tty})", self.surface, self.pid)
     }
+}
 
+impl Caller {
     /// The caller's attempt, if it is in one. The master's program is in none.
     pub fn attempt(&self) -> Option<&Capability> {
         match self {
             Caller::Agent { attempt, .. } => attempt.as_ref(),
-            Caller::Person => None,
+            Caller::Person(_) => None,
         }
     }
 
-    /// The caller in words, for events and reasons.
+    /// The caller's name, for those who read its messages.
+    pub(super) fn name(&self) -> String {
+        match self {
+            Caller::Person(_) => "a person".to_owned(),
+            Caller::Agent { .. } => self.in_words(),
+        }
+    }
+
+    /// The caller in words, for events and reasons: where a person decided belongs to the record.
     pub(super) fn in_words(&self) -> String {
         match self {
-            Caller::Person => "a person".to_owned(),
+            Caller::Person(person) => person.to_string(),
             Caller::Agent { agent, attempt: None, .. } => agent.clone(),
             Caller::Agent { agent, attempt: Some(attempt), .. } => format!("{agent} within {}", attempt.task),
         }
@@ -102,39 +123,13 @@ impl Ops {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{error::Kind, model::id::new_incarnation};
-
-    fn from(vars: &[(&str, &str)]) -> Result<Caller> {
-        Caller::from_vars(|name| vars.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()))
-    }
-
-    #[test]
-    fn the_environment_names_the_caller() {
-        let capability = Capability { task: TaskId::random(), attempt: 1, fence: 3, incarnation: new_incarnation() };
-        assert_eq!(from(&[]), Ok(Caller::Person));
-        assert_eq!(from(&[("ORCH_AGENT", ""), ("ORCH_CAPABILITY", "")]), Ok(Caller::Person));
-        assert_eq!(
-            from(&[("ORCH_AGENT", "a-1"), ("ORCH_ROLE", "a"), ("ORCH_CAPABILITY", &capability.to_string())]),
-            Ok(Caller::Agent { agent: "a-1".into(), role: Some("a".into()), attempt: Some(capability) })
-        );
-    }
-
-    #[test]
-    fn a_damaged_capability_does_not_turn_an_agent_into_a_person() {
-        for vars in [
-            &[("ORCH_AGENT", "a-1"), ("ORCH_CAPABILITY", "t-1.x")][..],
-            &[("ORCH_CAPABILITY", "t-7k2m9qx4hz.1.3.abc")],
-            &[("ORCH_AGENT", "a-1"), ("ORCH_TASK", "t-7k2m9qx4hz")],
-        ] {
-            assert_eq!(from(vars).unwrap_err().kind, Kind::Usage);
-        }
-    }
+    use crate::error::Kind;
 
     #[test]
     fn persons_and_the_master_may_do_what_agents_in_an_attempt_may_not() {
         let attempt = "t-7k2m9qx4hz.1.3.abc".parse().ok();
-        let agent = |attempt| Caller::Agent { agent: "a-1".into(), role: None, attempt };
-        assert!(Caller::Person.must_not_be_in_an_attempt("scale").is_ok());
+        let agent = |attempt| Caller::Agent { agent: "a-1".into(), role: "a".into(), attempt };
+        assert!(Caller::Person(Person::default()).must_not_be_in_an_attempt("scale").is_ok());
         assert!(agent(None).must_not_be_in_an_attempt("scale").is_ok());
         let refused = agent(attempt).must_not_be_in_an_attempt("scale").unwrap_err();
         assert_eq!(refused.kind, Kind::Failed);

@@ -69,7 +69,7 @@ impl Ops {
         let role = self.config.role(asked.role.as_deref().unwrap_or(&self.config.master.default_role))?;
         takes_tasks(&self.config, role)?;
         check(&asked)?;
-        self.may_delegate_to(role).await?;
+        self.may_delegate_to(role)?;
         let mut named = HashSet::new();
         asked.after.retain(|id| named.insert(id.clone()));
         let parent = self.caller.attempt().cloned();
@@ -118,7 +118,7 @@ impl Ops {
     /// The roles that take tasks and to which the caller may delegate.
     pub fn delegable_roles(&self) -> impl Iterator<Item = &Role> {
         let own = match &self.caller {
-            Caller::Agent { role: Some(role), .. } => self.config.roles.get(role),
+            Caller::Agent { role, .. } => self.config.roles.get(role),
             _ => None,
         };
         let allowed = own.and_then(|role| role.delegates_to.as_ref());
@@ -127,17 +127,9 @@ impl Ops {
     }
 
     /// Checks `delegates_to` of the caller's own role; this applies to the master as well.
-    async fn may_delegate_to(&self, to: &Role) -> Result<()> {
-        let Caller::Agent { agent, role, .. } = &self.caller else { return Ok(()) };
-        let name = match role {
-            Some(name) => name.clone(),
-            // Only a changed environment lacks it.
-            None => match self.ask(|s| s.agent(agent)).await? {
-                Some(record) => record.agent.role,
-                None => return Ok(()),
-            },
-        };
-        let allowed = self.config.roles.get(&name).and_then(|role| role.delegates_to.as_ref());
+    fn may_delegate_to(&self, to: &Role) -> Result<()> {
+        let Caller::Agent { agent, role: name, .. } = &self.caller else { return Ok(()) };
+        let allowed = self.config.roles.get(name).and_then(|role| role.delegates_to.as_ref());
         match allowed {
             Some(allowed) if !allowed.contains(&to.name) => {
                 let list = if allowed.is_empty() { "nobody".to_owned() } else { allowed.join(", ") };

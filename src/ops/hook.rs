@@ -9,9 +9,10 @@ use std::{
     time::Duration,
 };
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Caller, Ops, TaskFilter, messages::AT_ONCE, redactor_of_environment};
+use super::{Caller, Ops, TaskFilter, messages::AT_ONCE};
 use crate::{
     config::DriverKind,
     drivers::{self, Hook, Noted, Source},
@@ -36,21 +37,13 @@ const KEPT: &str = "Your answer so far is kept; your reply to this is added to i
 /// Limit on the tasks that are listed to a model whose conversation starts again.
 const LISTED: usize = 30;
 
-/// What a hook prints, and the token that is kept until it is printed.
-#[derive(Debug, Default)]
+/// What a hook prints.
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Handed {
     /// In the program's own format; empty where there is nothing.
     pub print: String,
-    token: Option<PathBuf>,
-}
-
-impl Handed {
-    /// It was printed: these messages are not delivered again.
-    pub fn done(self) {
-        if let Some(token) = self.token {
-            let _ = fs::remove_file(token);
-        }
-    }
+    /// Whether the messages in it are delivered again unless the caller says that it has printed them ([`Ops::hook_done`]).
+    pub to_confirm: bool,
 }
 
 impl Ops {
@@ -71,7 +64,7 @@ impl Ops {
         }
         let token = folder.join(HANDING);
         let (text, token) = match tokio::time::timeout(RETRY_FOR, self.waits_for_the_model(&hook, &token)).await {
-            Ok(Ok(text)) => (text, self.reads_the_box(&hook).then_some(token)),
+            Ok(Ok(text)) => (text, self.reads_the_box(&hook).then_some(())),
             Ok(Err(e)) => {
                 tracing::warn!("nothing is handed over: {e}");
                 (None, None)
@@ -79,11 +72,21 @@ impl Ops {
             // Redis may still do it: the token stays for the next hook.
             Err(_) => (None, None),
         };
+        let to_confirm = token.is_some();
         let print = text.and_then(|text| driver.hand_over(&hook, &text)).unwrap_or_default();
         if may_go_on {
             note(&if print.is_empty() { hook } else { hook.going_on() })?;
         }
-        Ok(Handed { print, token })
+        Ok(Handed { print, to_confirm })
+    }
+
+    /// What the last hook returned was printed: these messages are not delivered again.
+    ///
+    /// # Errors
+    /// Usage: the caller is not an agent.
+    pub async fn hook_done(&self) -> Result<()> {
+        let _ = fs::remove_file(folder_of_hooks(&self.home, &self.caller)?.join(HANDING));
+        Ok(())
     }
 
     /// Whether this hook delivers the caller's messages. After the line that announces them, the model reads them itself.
@@ -168,23 +171,12 @@ impl Ops {
     }
 }
 
-/// Handles a call where the project cannot be read: what the program does is recorded, and nothing is delivered.
-///
-/// # Errors
-/// Usage: the caller is not an agent. Config: the record could not be written.
-pub fn note_hook(home: &Home, caller: &Caller, program: DriverKind, call: &str) -> Result<()> {
-    match drivers::of(program).and_then(|driver| driver.hook(call)) {
-        Some(hook) => note(&folder_of_hooks(home, caller)?, caller, &hook, &redactor_of_environment(None)),
-        None => Ok(()),
-    }
-}
-
 /// The folder of the caller's program: its attempt's, or the master's.
 fn folder_of_hooks(home: &Home, caller: &Caller) -> Result<PathBuf> {
     match (caller, caller.attempt()) {
         (_, Some(attempt)) => Ok(home.run(&attempt.task, attempt.attempt)),
         (Caller::Agent { agent, .. }, None) => Ok(home.agent_files(agent)),
-        (Caller::Person, None) => Err(Error::usage("orch hook is called by the program of an agent")
+        (Caller::Person(_), None) => Err(Error::usage("orch hook is called by the program of an agent")
             .hint("orch sets it up in the programs that it starts")),
     }
 }

@@ -38,7 +38,7 @@ impl Ops {
     /// say which attempts an agent had.
     pub async fn logs(&self, query: &LogQuery) -> Result<Vec<LogLine>> {
         let grep = pattern(query)?;
-        let mut follow = Follow::new(self, query);
+        let mut follow = Follow::new(self, query.clone());
         follow.look().await?;
         // An incomplete last line belongs to the answer as well.
         Ok(follow.last_lines(&grep, true))
@@ -49,7 +49,7 @@ impl Ops {
     ///
     /// # Errors
     /// Those of [`Ops::logs`]; NotRunning also when Redis is gone and no supervisor brings it back.
-    pub fn follow_logs<'a>(&'a self, query: &'a LogQuery) -> Steps<'a, LogLine> {
+    pub fn follow_logs(&self, query: LogQuery) -> Steps<'_, LogLine> {
         let following =
             Following { follow: Follow::new(self, query), grep: None, looked: None, lines: VecDeque::new() };
         stream::try_unfold(following, async |mut following| Ok(following.next().await?.map(|line| (line, following))))
@@ -74,7 +74,7 @@ impl Following<'_> {
                 return Ok(Some(line));
             }
             let Some(looked) = self.looked else {
-                self.grep = pattern(self.follow.query)?;
+                self.grep = pattern(&self.follow.query)?;
                 self.follow.look().await?;
                 self.lines = self.follow.last_lines(&self.grep, false).into();
                 self.looked = Some(Instant::now());
@@ -105,7 +105,7 @@ impl Following<'_> {
 /// The attempts that a query is about; their set changes while they are followed.
 struct Follow<'a> {
     ops: &'a Ops,
-    query: &'a LogQuery,
+    query: LogQuery,
     tails: Vec<Tail>,
     /// Tasks with a running attempt; the task of the query until it has ended.
     open: BTreeSet<TaskId>,
@@ -132,7 +132,7 @@ struct Tail {
 }
 
 impl<'a> Follow<'a> {
-    fn new(ops: &'a Ops, query: &'a LogQuery) -> Self {
+    fn new(ops: &'a Ops, query: LogQuery) -> Self {
         let open = query.task.iter().cloned().collect();
         Follow { ops, query, tails: Vec::new(), open, seen: None, is_over: false, runs: None }
     }
@@ -160,7 +160,8 @@ impl<'a> Follow<'a> {
 
     /// Which tasks agents have claimed: at first from the newest events, then from those that came since.
     async fn look_for_tasks(&mut self) -> Result<()> {
-        let agent = self.query.agent.as_deref();
+        let agent = self.query.agent.clone();
+        let agent = agent.as_deref();
         let events = match &self.seen {
             Some(seen) => self.ops.ask(|s| s.events_after(seen, EVENTS)).await?,
             None => {
@@ -318,7 +319,7 @@ impl Tail {
                     agent: self.agent.clone(),
                     task: self.task.clone(),
                     attempt: self.attempt,
-                    stream: line.stream.as_str(),
+                    stream: line.stream.as_str().into(),
                     text: line.text,
                 });
             }

@@ -37,13 +37,13 @@ impl Ops {
             (Some(attempt), _) => Some(attempt.task.to_string()),
             (None, Caller::Agent { .. }) => Some(master.clone()),
             // A person finds the reply among the events, and in the task.
-            (None, Caller::Person) => None,
+            (None, Caller::Person(_)) => None,
         };
         let new = NewMessage {
             id: format!("m-{}", Uuid::new_v4().simple()),
             to: to.to_owned(),
             text,
-            from: self.caller.in_words(),
+            from: self.caller.name(),
             attempt,
             reply_to,
             master,
@@ -66,7 +66,7 @@ impl Ops {
     pub async fn inbox(&self, wait: bool, timeout: Option<Duration>) -> Result<Inbox> {
         let reader = match (&self.caller, self.caller.attempt()) {
             (_, Some(attempt)) => Reader::Attempt(attempt.clone()),
-            (Caller::Person, None) => Reader::Person,
+            (Caller::Person(_), None) => Reader::Person,
             (Caller::Agent { .. }, None) => Reader::Master,
         };
         let master = self.config.master.session.as_str();

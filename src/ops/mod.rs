@@ -19,24 +19,28 @@ pub mod delegate;
 mod doctor;
 mod events;
 mod hook;
+mod identity;
 mod init;
 mod lifecycle;
 mod logs;
 mod messages;
 mod progress;
+mod project;
 mod requests;
 mod retry_deadline;
+pub mod socket;
 mod status;
 mod stop;
 mod tasks;
 #[cfg(test)]
 mod tests;
 pub mod types;
+mod verbs;
 mod wait;
 mod why;
 
 use std::{
-    sync::{OnceLock, atomic::AtomicUsize},
+    sync::{Arc, OnceLock, atomic::AtomicUsize},
     time::Duration,
 };
 
@@ -53,8 +57,12 @@ use crate::{
     redis_server::{User, check_version},
     store::{self, Store, StoreError, Tls},
 };
-pub use hook::{Handed, note_hook};
+pub use caller::{Caller, Person};
+pub use hook::Handed;
+pub use identity::Identity;
+pub use project::{Project, RoleInfo, You};
 pub use types::*;
+pub use verbs::{Client, Request, VERBS};
 
 /// The items of a verb that follows something, up to its end or its first error.
 pub type Steps<'a, T> = BoxStream<'a, Result<T>>;
@@ -78,10 +86,10 @@ const WATCHED: Duration = Duration::from_secs(5);
 /// Every verb, on one project and for one caller.
 #[derive(Debug)]
 pub struct Ops {
-    config: Config,
+    config: Arc<Config>,
     caller: Caller,
     home: Home,
-    store: Store,
+    store: Arc<Store>,
     /// How long Redis may fail to answer without progress ([`retry_deadline`]).
     retry_for: Duration,
     /// Receives notes about what a verb waits for.
@@ -98,19 +106,29 @@ impl Ops {
     /// The state folder is of a newer format; `redis.url` is not an address; or the folder of the private
     /// server's socket is not safe.
     pub fn new(config: Config, caller: Caller) -> Result<Ops> {
+        let store = Arc::new(Ops::open_store(&config)?);
+        Home::new(&config.home).check_format()?;
+        Ok(Ops::on(Arc::new(config), caller, store))
+    }
+
+    /// The verbs on a project whose store is open already, and whose state folder was checked. The redactor is
+    /// made at its first use, unless [`Ops::with_redactor`] gives one.
+    pub fn on(config: Arc<Config>, caller: Caller, store: Arc<Store>) -> Ops {
+        let home = Home::new(&config.home);
+        let (retry_for, note): (_, fn(&str)) = (retry_deadline::RETRY_FOR, |_| {});
+        Ops { config, caller, home, store, retry_for, note, marks: AtomicUsize::new(0), redactor: OnceLock::new() }
+    }
+
+    fn open_store(config: &Config) -> Result<Store> {
         // The store itself does not retry: `ask` knows whether waiting makes sense.
-        let store = match &config.redis.url {
+        match &config.redis.url {
             Some(url) => {
                 let tls = Tls { ca_file: config.redis.ca_file.clone() };
                 Store::at_url(url, tls, &config.namespace, Duration::ZERO)
-                    .map_err(|e| Error::config(e.to_string()).hint("correct url under [redis] in sessions.toml"))?
+                    .map_err(|e| Error::config(e.to_string()).hint("correct url under [redis] in sessions.toml"))
             }
-            None => Store::private(&config.home, &config.namespace, User::Person, Duration::ZERO)?,
-        };
-        let home = Home::new(&config.home);
-        home.check_format()?;
-        let (retry_for, note): (_, fn(&str)) = (retry_deadline::RETRY_FOR, |_| {});
-        Ok(Ops { config, caller, home, store, retry_for, note, marks: AtomicUsize::new(0), redactor: OnceLock::new() })
+            None => Store::private(&config.home, &config.namespace, User::Person, Duration::ZERO),
+        }
     }
 
     /// The same; `note` receives a sentence when a verb has to wait for Redis.

@@ -75,7 +75,7 @@ impl Ops {
         Ok(Status {
             namespace: self.config.namespace.clone(),
             supervisor: SupervisorStatus {
-                state: if supervisor.is_some() { "running" } else { "stopped" },
+                state: if supervisor.is_some() { "running" } else { "stopped" }.into(),
                 pid: supervisor.map(|s| s.pid),
                 uptime_ms: supervisor.and_then(|_| self.supervised_for()),
                 accepting: state == "ok" && !requests.drain && requests.stop.is_none(),
@@ -83,8 +83,8 @@ impl Ops {
                 paused_roles: requests.paused_roles.clone(),
                 passes: look.passes,
             },
-            redis: RedisStatus { state, mode, version },
-            tasks: TaskState::ALL.iter().map(|state| (state.as_str(), look.count(*state))).collect(),
+            redis: RedisStatus { state: state.into(), mode: mode.into(), version },
+            tasks: TaskState::ALL.iter().map(|state| (state.as_str().into(), look.count(*state))).collect(),
             usage_today: look.usage_today,
             agents: in_order(look.snapshot),
             attention: needs,

@@ -13,7 +13,7 @@ use futures_util::future::join_all;
 use nix::sys::signal::Signal;
 use tokio::time::timeout;
 
-use super::{Ops, Stopped};
+use super::{Caller, Ops, Stopped};
 use crate::{
     error::{Error, Kind, Result},
     model::{event::EventKind, text::count},
@@ -64,6 +64,11 @@ impl Ops {
     /// `TimedOut` if it takes longer than `limit`; it continues in the background. `Failed` if processes cannot be ended.
     pub async fn stop(&self, drain: bool, limit: Option<Duration>) -> Result<Stopped> {
         self.refuse_within_attempt("stop")?;
+        if let Caller::Agent { .. } = self.caller {
+            // The master's program is among what is stopped: it only asks.
+            self.request_stop(drain).await?;
+            return Ok(Stopped { stopped: true, ..Stopped::default() });
+        }
         if !self.home.path().is_dir() {
             return Ok(Stopped::default());
         }

@@ -1,14 +1,14 @@
 //! Requests and responses of the verbs. Responses serialize to the JSON that `--json` prints.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, path::PathBuf, time::Duration};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::model::{
     agent::Agent,
     evidence::Evidence,
-    id::{Capability, TaskId},
+    id::TaskId,
     message::{Delivery, Message},
     question::Approval,
     task::{Priority, Task, TaskDetail, TaskState, Usage},
@@ -16,24 +16,9 @@ use crate::model::{
 };
 pub use crate::store::people::Answered;
 
-/// The caller of a verb: a person, or the program of an agent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Caller {
-    /// A person at a terminal, or a script that a person runs.
-    Person,
-    /// A program of an agent (`ORCH_AGENT`), in an attempt if there is a capability. The master's program is in no attempt.
-    Agent {
-        /// The agent's id.
-        agent: String,
-        /// Its role, if the environment says it (`ORCH_ROLE`).
-        role: Option<String>,
-        /// The attempt.
-        attempt: Option<Capability>,
-    },
-}
-
 /// `orch delegate`.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Delegate {
     /// What is to be done.
     pub text: String,
@@ -60,7 +45,7 @@ pub struct Delegate {
 }
 
 /// `orch ask`.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Ask {
     /// The question.
     pub text: String,
@@ -73,7 +58,7 @@ pub struct Ask {
 }
 
 /// The state of a question.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AskState {
     /// Not answered yet.
@@ -83,7 +68,7 @@ pub enum AskState {
 }
 
 /// What `orch ask` answers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Asked {
     /// The caller's own task.
     pub task: TaskId,
@@ -98,7 +83,7 @@ pub struct Asked {
 }
 
 /// A person's answer to a question.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
     /// In their own words, or one of the options.
     Text(String),
@@ -109,7 +94,7 @@ pub enum Answer {
 }
 
 /// What `orch send` answers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sent {
     /// The message's id.
     pub id: String,
@@ -120,7 +105,7 @@ pub struct Sent {
 }
 
 /// What `orch inbox` answers.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Inbox {
     /// The oldest first.
     pub messages: Vec<Message>,
@@ -129,7 +114,7 @@ pub struct Inbox {
 }
 
 /// What each line of `orch costs` is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CostsBy {
     /// By role.
@@ -143,7 +128,7 @@ pub enum CostsBy {
 }
 
 /// One line of `orch costs`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CostRow {
     /// The role, agent, day or task.
     pub name: String,
@@ -153,7 +138,7 @@ pub struct CostRow {
 }
 
 /// What `orch costs` answers.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Costs {
     /// What each row is about.
     pub by: CostsBy,
@@ -166,7 +151,7 @@ pub struct Costs {
 }
 
 /// `orch wait`.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Wait {
     /// The tasks.
     pub ids: Vec<TaskId>,
@@ -177,7 +162,7 @@ pub struct Wait {
 }
 
 /// The outcome of a wait.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Waited {
     /// Those of the tasks that have ended, in the order asked for.
     pub ended: Vec<TaskDetail>,
@@ -188,7 +173,7 @@ pub struct Waited {
 }
 
 /// One step of a wait.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum WaitStep {
     /// The tasks as they are now: after each end of one of them, and every few seconds.
     Looked(Vec<Task>),
@@ -199,7 +184,7 @@ pub enum WaitStep {
 }
 
 /// `orch tasks`.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct TaskFilter {
     /// In this state.
     pub state: Option<TaskState>,
@@ -214,7 +199,7 @@ pub struct TaskFilter {
 }
 
 /// What `orch tasks` answers.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Listed {
     /// The tasks, the newest first.
     pub tasks: Vec<Task>,
@@ -223,7 +208,7 @@ pub struct Listed {
 }
 
 /// What `show` and `why` are asked about.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Target {
     /// `t-...`
     Task(TaskId),
@@ -232,7 +217,7 @@ pub enum Target {
 }
 
 /// What `orch show` answers.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Shown {
     /// A task with its attempts and its result.
@@ -242,7 +227,7 @@ pub enum Shown {
 }
 
 /// What `orch why` answers: sentences, each based on recorded facts.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Why {
     /// What was asked about.
     pub id: String,
@@ -263,7 +248,7 @@ pub struct Why {
 }
 
 /// In `why`: a task that is waited for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
     /// 1 for what the asked-for task waits for, 2 for what that waits for...
     pub depth: usize,
@@ -276,7 +261,7 @@ pub struct Link {
 }
 
 /// One task's answer to `cancel` or `retry`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Changed {
     /// The task.
     pub id: TaskId,
@@ -289,7 +274,7 @@ pub struct Changed {
 }
 
 /// What `orch status` answers.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Status {
     /// The namespace.
     pub namespace: String,
@@ -300,7 +285,7 @@ pub struct Status {
     /// The living agents, the master first.
     pub agents: Vec<Agent>,
     /// How many tasks are in each state.
-    pub tasks: BTreeMap<&'static str, u64>,
+    pub tasks: BTreeMap<Cow<'static, str>, u64>,
     /// What was used today (UTC), as far as it was reported.
     pub usage_today: Usage,
     /// What needs a person.
@@ -318,10 +303,10 @@ impl Status {
 }
 
 /// In `status`: the supervisor.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SupervisorStatus {
     /// `running` or `stopped`.
-    pub state: &'static str,
+    pub state: Cow<'static, str>,
     /// Its process.
     pub pid: Option<u32>,
     /// How long it has been running.
@@ -337,18 +322,18 @@ pub struct SupervisorStatus {
 }
 
 /// In `status`: Redis.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RedisStatus {
     /// `ok` or `unreachable`.
-    pub state: &'static str,
+    pub state: Cow<'static, str>,
     /// `managed` (our own private server) or `external`.
-    pub mode: &'static str,
+    pub mode: Cow<'static, str>,
     /// Its version, if it answers.
     pub version: Option<String>,
 }
 
 /// In `status`: something that needs a person.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attention {
     /// What needs attention, in a sentence.
     pub what: String,
@@ -358,7 +343,7 @@ pub struct Attention {
 }
 
 /// `orch logs`.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct LogQuery {
     /// Of this agent (its newest attempts).
     pub agent: Option<String>,
@@ -371,7 +356,7 @@ pub struct LogQuery {
 }
 
 /// One line of `orch logs --json`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogLine {
     /// When it was printed.
     pub at: Timestamp,
@@ -382,13 +367,13 @@ pub struct LogLine {
     /// In which attempt.
     pub attempt: u32,
     /// `stdout` or `stderr`.
-    pub stream: &'static str,
+    pub stream: Cow<'static, str>,
     /// The line, made safe for a terminal.
     pub text: String,
 }
 
 /// What `orch start` answers.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Started {
     /// Whether it was running already.
     pub already: bool,
@@ -399,20 +384,20 @@ pub struct Started {
 }
 
 /// What `orch stop` answers.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stopped {
     /// Whether anything was running.
     pub stopped: bool,
     /// How many tasks had not ended when the stop was requested; they are kept. `None`: unknown.
     pub open_tasks: Option<u64>,
     /// Why this was an emergency stop: everything was ended by its processes, and the next start records it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub emergency: Option<String>,
     /// How many processes the emergency stop has ended.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_processes: Option<usize>,
     /// What could not be closed, in sentences.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left: Vec<String>,
 }
 

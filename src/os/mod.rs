@@ -35,11 +35,11 @@ use serde::{Deserialize, Serialize};
 pub(crate) use failpoint::failpoint;
 #[cfg(target_os = "linux")]
 pub use linux::{
-    ExitWatch, FileWatch, Processes, SMALL, Terminal, as_before, available_memory, become_subreaper, boot_id,
-    children_of, command_line, cpu_time, descendants, detach, end_children, end_tree, expect_entry, give_memory_back,
-    has_children, hostname, inheritable_fds, members, memory, of_folder, open_fds, parent_of, protect_this_process,
-    pss_bytes, raise_nofile_limit, rss_bytes, share_one_heap, started_with, stderr_to, tree_cpu_time, widen_pipe,
-    without_secrets,
+    ExitWatch, FileWatch, Processes, SMALL, Terminal, ancestors, as_before, available_memory, become_subreaper,
+    boot_id, children_of, command_line, cpu_time, descendants, detach, end_children, end_tree, expect_entry,
+    give_memory_back, has_children, hostname, inheritable_fds, members, memory, of_folder, open_fds, own_group,
+    parent_of, protect_this_process, pss_bytes, raise_nofile_limit, rss_bytes, share_one_heap, started_with, stderr_to,
+    tree_cpu_time, widen_pipe, without_secrets,
 };
 pub use lock::{FileLock, lock_file, read_lock_holder};
 

@@ -30,7 +30,7 @@ use tokio::time::{Instant, sleep};
 pub use self::{
     access::{Access, COMMANDS, Login, User, UserRules, url_with_password},
     end::end,
-    places::socket_path,
+    places::{agent_socket, socket_path},
     program::{Program, check_version, find_program, loading, write_trouble},
 };
 use self::{

@@ -38,6 +38,25 @@ pub fn socket_path(home: &Path) -> Result<PathBuf> {
     if socket.as_os_str().len() <= socket::LONGEST_PATH {
         return Ok(socket);
     }
+    Ok(short_place(&home)?.join("redis.sock"))
+}
+
+/// The socket on which the runner of `incarnation` serves its agent's programs: `home/sockets/INCARNATION.sock` where that is
+/// short enough, else beside the short socket of the private server.
+///
+/// # Errors
+/// As [`socket_path`].
+pub fn agent_socket(home: &Path, incarnation: &str) -> Result<PathBuf> {
+    let (name, resolved) = (format!("{incarnation}.sock"), resolved(home).map_err(|e| cannot("resolve", home, &e))?);
+    let socket = resolved.join("sockets").join(&name);
+    if socket.as_os_str().len() <= socket::LONGEST_PATH {
+        return Ok(socket);
+    }
+    Ok(short_place(&resolved)?.join(name))
+}
+
+/// The folder for sockets of a `home` whose own path is too long for them.
+fn short_place(home: &Path) -> Result<PathBuf> {
     let hash = Uuid::new_v5(&Uuid::NAMESPACE_OID, home.as_os_str().as_bytes()).simple().to_string();
     let folder = PathBuf::from(format!("/tmp/orch-{}-{}", geteuid(), &hash[..16]));
     match fs::symlink_metadata(&folder) {
@@ -45,7 +64,7 @@ pub fn socket_path(home: &Path) -> Result<PathBuf> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
         Err(e) => return Err(cannot("read", &folder, &e)),
     }
-    Ok(folder.join("redis.sock"))
+    Ok(folder)
 }
 
 /// `path` without symbolic links, as far as it exists: the same before and after its last folders are made.

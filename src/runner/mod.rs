@@ -13,6 +13,7 @@ mod interactive;
 mod lease;
 mod output;
 mod signals;
+mod socket;
 
 use std::{
     ffi::OsStr,
@@ -28,6 +29,7 @@ use self::{
     lease::wakeups::Wakeups,
     output::pane::Pane,
     signals::{Signal, Signals},
+    socket::AgentSocket,
 };
 use crate::{
     config::DriverKind,
@@ -43,7 +45,9 @@ use crate::{
         secret::{Redactor, looks_secret},
         text::count,
     },
+    ops::socket::VARIABLE,
     os::{self, failpoint},
+    redis_server::agent_socket,
     store::{
         Store, StoreError, Tls,
         agents::{Directive, Ending, Orphans},
@@ -70,6 +74,8 @@ struct Agent {
     earlier_ends: Mutex<EarlierEnds>,
     /// `None` where no cgroup can be created.
     cgroup: Option<RunnerCgroup>,
+    /// How its programs reach orch.
+    socket: AgentSocket,
 }
 
 /// Why the runner leaves.
@@ -108,7 +114,7 @@ impl Leave {
 pub async fn run(launch: &Path) -> Result<()> {
     protect();
     os::share_one_heap();
-    let launch = Arc::new(Launch::take(launch)?);
+    let mut launch = Launch::take(launch)?;
     let home = Home::new(&launch.home);
     home.check_format()?;
     let redactor = launch.redactor();
@@ -117,11 +123,15 @@ pub async fn run(launch: &Path) -> Result<()> {
     let _registered = home
         .register_runner(&launch.agent, &launch.incarnation)
         .map_err(|e| crate::home::unusable(&home.runners(), &e))?;
+    let socket = agent_socket(&launch.home, &launch.incarnation)?;
+    launch.env.insert(VARIABLE.to_owned(), socket.display().to_string());
+    let launch = Arc::new(launch);
     let cgroup = attempt::cgroup::enter(&home, &launch);
     failpoint!("hello.launch_taken");
     os::become_subreaper().map_err(|e| Error::internal(format!("cannot become a subreaper: {e}")))?;
     let signals = Signals::new()?;
-    let store = Arc::new(open_store(&launch)?);
+    let checkpoint = Checkpoint::new(home.epoch(), launch.lease);
+    let store = Arc::new(open_store(&launch, RETRY_FOR)?.with_checkpoint(checkpoint));
     let own = os::ProcessId::current();
     let process = Process { host: os::hostname(), boot_id: os::boot_id(), pid: own.pid, start_time: own.start_time };
     match store.hello(&launch.agent, &launch.incarnation, &process).await {
@@ -134,6 +144,7 @@ pub async fn run(launch: &Path) -> Result<()> {
     let registration = Arc::new(Registration::new(store.clone(), launch.clone(), home.clone(), process.clone()));
     // Before any program is started.
     let cgroup = cgroup.await.ok().flatten();
+    let socket = AgentSocket::listen(&launch, open_store)?;
     let journal = Mutex::new(Journal::new(&home, &launch.incarnation));
     let agent = Agent {
         redactor,
@@ -146,6 +157,7 @@ pub async fn run(launch: &Path) -> Result<()> {
         journal,
         earlier_ends: Mutex::default(),
         cgroup,
+        socket,
     };
     let leave = if agent.launch.master {
         interactive::master::serve(&agent, signals).await
@@ -172,14 +184,13 @@ fn protect() {
     }
 }
 
-fn open_store(launch: &Launch) -> Result<Store> {
-    let store = match &launch.redis {
-        RedisAt::Socket { path, login } => Store::at_socket(path, login.clone(), &launch.namespace, RETRY_FOR)?,
+fn open_store(launch: &Launch, retry_for: Duration) -> Result<Store> {
+    match &launch.redis {
+        RedisAt::Socket { path, login } => Ok(Store::at_socket(path, login.clone(), &launch.namespace, retry_for)?),
         RedisAt::Url { url, ca_file } => {
-            Store::at_url(url, Tls { ca_file: ca_file.clone() }, &launch.namespace, RETRY_FOR)?
+            Ok(Store::at_url(url, Tls { ca_file: ca_file.clone() }, &launch.namespace, retry_for)?)
         }
-    };
-    Ok(store.with_checkpoint(Checkpoint::new(Home::new(&launch.home).epoch(), launch.lease)))
+    }
 }
 
 fn start_log(home: &Home, agent: &str, redactor: Redactor) {

@@ -39,7 +39,7 @@ pub enum Asked {
 }
 
 /// What `answer` answers.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Answered {
     /// The question's number within its task.
     pub number: u32,

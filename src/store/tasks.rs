@@ -3,7 +3,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use redis::Value;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     Result, Store, StoreError,
@@ -25,7 +25,7 @@ pub use super::{
 };
 
 /// What `delegate` answers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delegated {
     /// The task.
     pub id: TaskId,

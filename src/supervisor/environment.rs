@@ -40,7 +40,6 @@ pub(super) fn secrets(config: &Config, env: &BTreeMap<String, String>) -> Vec<St
 
 /// The environment of an agent's program.
 pub(super) fn of_agent(
-    config: &Config,
     home: &Home,
     role: &Role,
     driver: DriverKind,
@@ -58,25 +57,18 @@ pub(super) fn of_agent(
     // A bare `tmux kill-server` typed by an agent must not end the server that all agents live in.
     env.insert("TMUX_TMPDIR".into(), home.agent_tmux().display().to_string());
     env.insert(OUTER_TMUX_TMPDIR.into(), tmux_tmpdir);
-    for (name, value) in [
-        ("ORCH_AGENT", agent.to_owned()),
-        ("ORCH_ROLE", role.name.clone()),
-        ("ORCH_HOME", config.home.display().to_string()),
-        ("ORCH_CONFIG", config.location().display().to_string()),
-    ] {
-        env.insert(name.into(), value);
-    }
+    // For the program to know. Who it is to orch is said by its socket, which the runner adds.
+    env.extend([("ORCH_AGENT".into(), agent.to_owned()), ("ORCH_ROLE".into(), role.name.clone())]);
     env
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Env, InheritEnv, Sandbox};
+    use crate::config::{Config, Env, InheritEnv, Sandbox};
 
     fn names(env: &BTreeMap<String, String>) -> Vec<&str> {
-        let added =
-            ["ORCH_AGENT", "ORCH_CONFIG", "ORCH_HOME", "ORCH_OUTER_TMUX_TMPDIR", "ORCH_ROLE", "PATH", "TMUX_TMPDIR"];
+        let added = ["ORCH_AGENT", "ORCH_OUTER_TMUX_TMPDIR", "ORCH_ROLE", "PATH", "TMUX_TMPDIR"];
         let missing: Vec<&&str> = added.iter().filter(|name| !env.contains_key(**name)).collect();
         assert!(missing.is_empty(), "{missing:?}");
         env.keys().map(String::as_str).filter(|name| !added.contains(name)).collect()
@@ -109,7 +101,7 @@ mod tests {
         .collect();
         let with = |inherits| {
             let role = Role { inherit_env: inherits, ..role.clone() };
-            of_agent(&config, &Home::new("/h"), &role, DriverKind::Shell, "shell-1", own.clone())
+            of_agent(&Home::new("/h"), &role, DriverKind::Shell, "shell-1", own.clone())
         };
         assert_eq!(with(InheritEnv::Safe)["PATH"], "/h/bin:/p");
         assert_eq!(
@@ -120,7 +112,7 @@ mod tests {
         assert_eq!(names(&with(InheritEnv::All)).len(), own.len() - 3);
         role.sandbox = Sandbox::Bwrap;
         role.inherit_env = InheritEnv::Safe;
-        let env = of_agent(&config, &Home::new("/h"), &role, DriverKind::Shell, "shell-1", own);
+        let env = of_agent(&Home::new("/h"), &role, DriverKind::Shell, "shell-1", own);
         assert!(!env.contains_key("SSH_AUTH_SOCK") && env.contains_key("NO_PROXY"));
     }
 }

@@ -106,7 +106,7 @@ impl Plan {
             kind => kind,
         };
         let secrets = environment::secrets(config, &self.environment);
-        let mut env = environment::of_agent(config, home, &role, driver, &self.agent, self.environment);
+        let mut env = environment::of_agent(home, &role, driver, &self.agent, self.environment);
         // The program's processes must be found, too, when the runner that looks after them was killed.
         env.insert(MARKER.to_owned(), self.incarnation.clone());
         Ok(Launch {
@@ -118,7 +118,7 @@ impl Plan {
             home: config.home.clone(),
             redis: self.redis,
             tmux_socket: config.tmux.socket.clone(),
-            config: config.location().to_owned(),
+            policy: config.clone(),
             role,
             driver,
             heartbeat: config.supervisor.heartbeat,

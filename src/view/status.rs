@@ -1,5 +1,7 @@
 //! The status of a project: what runs, how much there is to do, what needs a person.
 
+use std::borrow::Cow;
+
 use super::{
     Style, View, agent, costs,
     text::{flow, millis, safe},
@@ -27,9 +29,9 @@ pub fn watched(status: &Status, attach: &str, view: &View) -> String {
 /// The status in a few sentences, for programs: a line for the supervisor, one for the tasks, one per item that needs a
 /// person.
 pub fn in_words(status: &Status) -> String {
-    let there_are = |(_, n): &(&&str, &u64)| **n > 0;
+    let there_are = |(_, n): &(&Cow<str>, &u64)| **n > 0;
     let counts: Vec<String> = status.tasks.iter().filter(there_are).map(|(state, n)| format!("{n} {state}")).collect();
-    let tasks = match status.redis.state {
+    let tasks = match &*status.redis.state {
         "ok" if counts.is_empty() => "none".to_owned(),
         "ok" => counts.join(", "),
         state => format!("unknown, Redis is {state}"),
@@ -75,7 +77,7 @@ fn agents(status: &Status, view: &View) -> String {
 /// What to type where nothing runs, or nothing was delegated yet.
 fn next(status: &Status, attach: &str, view: &View) -> String {
     let is_named = || status.attention.iter().any(|a| a.do_.contains("orch start"));
-    match status.supervisor.state {
+    match &*status.supervisor.state {
         "running" if known(status) && status.tasks.values().all(|n| *n == 0) => first_steps(attach, view),
         "running" => String::new(),
         _ if is_named() => String::new(),
@@ -108,7 +110,7 @@ fn supervisor(s: &SupervisorStatus, known: bool) -> Vec<(String, Style)> {
 
 fn redis(r: &RedisStatus, s: &SupervisorStatus) -> (String, Style) {
     let version = r.version.as_deref().map(|v| format!(" {v}")).unwrap_or_default();
-    let state = match (r.state, r.mode) {
+    let state = match (&*r.state, &*r.mode) {
         // The supervisor starts and stops it: without a supervisor it is expected to be stopped.
         ("unreachable", "managed") if s.state == "stopped" => "stopped",
         (state, _) => state,

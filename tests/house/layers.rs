@@ -19,7 +19,8 @@ const MAY: &[(&str, &[&str])] = &[
     ("home", &["model", "os", "config", "redis_server", "store"]),
     ("launchers", &["model", "os", "config", "home", "drivers"]),
     ("ops", &["model", "admission", "os", "config", "mux", "redis_server", "store", "home", "drivers", "launchers"]),
-    ("runner", &["model", "os", "config", "mux", "redis_server", "store", "home", "drivers", "launchers"]),
+    // It executes what its agent's programs ask for.
+    ("runner", &["model", "os", "config", "mux", "redis_server", "store", "home", "drivers", "launchers", "ops"]),
     (
         "supervisor",
         &["model", "admission", "os", "config", "mux", "redis_server", "store", "home", "drivers", "launchers"],

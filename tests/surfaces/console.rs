@@ -102,7 +102,7 @@ fn a_task_is_shown_and_cancelled_by_its_id() {
     line(&world, &format!("/why {id}"));
     shows(&world, "shell-1 has been at it");
     line(&world, &format!("/cancel {id}"));
-    shows(&world, "cancelled: asked for by opus-master");
+    shows(&world, "cancelled: asked for by a person (the console, pid ");
     world.wait_for(&id, "cancelled");
     line(&world, &format!("/show {id}"));
     prompt(&world);

@@ -8,9 +8,7 @@ const MASTER: &str = "opus-master";
 
 /// Calls it as the master's program does.
 fn hook(world: &World, event: &str) -> Output {
-    let mut command = world.orch_command(&["hook", "claude"]);
-    command.env("ORCH_AGENT", MASTER).env("ORCH_ROLE", "opus");
-    feed(command, json!({ "hook_event_name": event, "tool_name": "Bash" }).to_string().as_bytes())
+    world.as_master(&["hook", "claude"], &json!({ "hook_event_name": event, "tool_name": "Bash" }).to_string())
 }
 
 fn noted(world: &World) -> Vec<Value> {
@@ -20,8 +18,7 @@ fn noted(world: &World) -> Vec<Value> {
 
 #[test]
 fn messages_are_delivered_once_even_after_an_interrupted_hook() {
-    let world = World::started("");
-    std::fs::create_dir_all(world.home.join("agents").join(MASTER)).expect("a folder");
+    let world = World::with_obedient_master("");
     world.orch(&["send", MASTER, "the tests are green"]).ended(0);
     assert_eq!(hook(&world, "PreToolUse").ok(), "", "not in the middle of a turn");
     // What a hook leaves that was killed after it had read.
@@ -35,8 +32,7 @@ fn messages_are_delivered_once_even_after_an_interrupted_hook() {
     std::fs::write(&left, "a-token").expect("written");
     assert_eq!(hook(&world, "PreToolUse").ok(), "");
     assert!(left.exists(), "whoever hands over nothing settles nothing");
-    let inbox = world.orch_command(&["inbox"]).env("ORCH_AGENT", MASTER).output().expect("orch");
-    assert!(String::from_utf8_lossy(&inbox.stdout).contains("the docs are read"));
+    assert!(world.as_master(&["inbox"], "").ok().contains("the docs are read"));
     assert!(!left.exists(), "read by the program itself, with the same token");
     assert_eq!(hook(&world, "Stop").ok(), "");
     let kinds: Vec<Value> = noted(&world).into_iter().map(|line| line["hook"].clone()).collect();
@@ -46,12 +42,8 @@ fn messages_are_delivered_once_even_after_an_interrupted_hook() {
 
 #[test]
 fn the_master_is_not_told_again_of_ends_that_it_has_waited_for() {
-    let world = World::started("");
-    std::fs::create_dir_all(world.home.join("agents").join(MASTER)).expect("a folder");
-    let as_master = |words: &[&str]| {
-        let output = world.orch_command(words).env("ORCH_AGENT", MASTER).env("ORCH_ROLE", "opus").output();
-        String::from_utf8(output.expect("orch").stdout).expect("UTF-8").trim().to_owned()
-    };
+    let world = World::with_obedient_master("");
+    let as_master = |words: &[&str]| world.as_master(words, "").stdout.trim().to_owned();
     let delegate = |text: &str| as_master(&["delegate", "--role", "shell", text]);
     let (one, two) = (delegate("echo one"), delegate("echo two"));
     as_master(&["wait", &one, &two]);
@@ -67,16 +59,16 @@ fn the_master_is_not_told_again_of_ends_that_it_has_waited_for() {
 
 #[test]
 fn hooks_are_recorded_while_the_configuration_is_invalid() {
-    let world = World::new();
-    std::fs::create_dir_all(world.home.join("agents").join(MASTER)).expect("a folder");
+    let world = World::with_obedient_master("");
     std::fs::write(world.project.join("sessions.toml"), "[half a ta").expect("written");
     assert_eq!(hook(&world, "Stop").ok(), "");
     assert_eq!(noted(&world).len(), 1);
-    // 2 would keep the program from what it does.
-    let by_a_person = feed(world.orch_command(&["hook", "claude"]), br#"{"hook_event_name":"Stop"}"#);
-    assert!(by_a_person.ended(1).stderr.contains("called by the program of an agent"));
     assert_eq!(hook(&world, "Nonsense").ok(), "");
     assert_eq!(noted(&world).len(), 1);
+    let elsewhere = World::new();
+    // 2 would keep the program from what it does.
+    let by_a_person = feed(elsewhere.orch_command(&["hook", "claude"]), br#"{"hook_event_name":"Stop"}"#);
+    assert!(by_a_person.ended(1).stderr.contains("called by the program of an agent"));
 }
 
 /// A master's stand-in: it waits for a file before each of its turns, and takes another one's place in the middle of one.

@@ -12,6 +12,7 @@ mod doctor;
 mod documents;
 mod examples;
 mod hooks;
+mod inside;
 mod mcp;
 mod streams;
 mod why;

@@ -107,7 +107,7 @@ impl Server {
         annotations(title = "Delegate a task", read_only_hint = false, destructive_hint = false, open_world_hint = true)
     )]
     async fn delegate_task(&self, Parameters(asked): Parameters<DelegateTask>) -> Answer<Delegated> {
-        let task = self.ops()?.delegate(asked.request()?).await?;
+        let task = self.ops().await?.delegate(asked.request()?).await?;
         let said = match task.created {
             true => format!("{} is {}; wait_tasks returns its result", task.id, task.state),
             false => format!("{} was delegated before, and is {}", task.id, task.state),
@@ -122,7 +122,7 @@ impl Server {
         annotations(title = "Split work over workers", read_only_hint = false, destructive_hint = false, open_world_hint = true)
     )]
     async fn spawn_workers(&self, Parameters(asked): Parameters<SpawnWorkers>) -> Answer<Spawned> {
-        let ops = self.ops()?;
+        let ops = self.ops().await?;
         let (mut ids, mut created) = (Vec::new(), 0);
         for request in asked.requests()? {
             match ops.delegate(request).await {

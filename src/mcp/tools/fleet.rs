@@ -55,7 +55,7 @@ impl Server {
         annotations(title = "Scale a role", read_only_hint = false, destructive_hint = false, idempotent_hint = true, open_world_hint = false)
     )]
     async fn scale_workers(&self, Parameters(asked): Parameters<ScaleWorkers>) -> Answer<Requested> {
-        let changed = self.ops()?.scale(&asked.role, asked.n).await?;
+        let changed = self.ops().await?.scale(asked.role.clone(), asked.n).await?;
         let size = asked.n.map_or_else(|| "the size that is configured".to_owned(), |n| count(n, "agent", "agents"));
         reply(format!("role {} is to have {size}", asked.role), Requested { changed })
     }
@@ -67,7 +67,7 @@ impl Server {
         annotations(title = "Drain", read_only_hint = false, destructive_hint = false, idempotent_hint = true, open_world_hint = false)
     )]
     async fn drain(&self) -> Answer<Requested> {
-        let changed = self.ops()?.drain().await?;
+        let changed = self.ops().await?.drain().await?;
         reply("no new tasks are accepted; open ones are finished", Requested { changed })
     }
 
@@ -78,7 +78,7 @@ impl Server {
         annotations(title = "Stop everything", read_only_hint = false, destructive_hint = true, idempotent_hint = true, open_world_hint = false)
     )]
     async fn kill_all(&self) -> Answer<Stopped> {
-        let stopped = self.ops()?.stop(false, Some(STOP)).await?;
+        let stopped = self.ops().await?.stop(false, Some(STOP)).await?;
         let said = match (stopped.stopped, stopped.open_tasks) {
             (false, _) => "nothing was running".to_owned(),
             (true, Some(n)) if n > 0 => {

@@ -1,6 +1,6 @@
 //! `get_status`, `get_task`, `list_tasks`.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use rmcp::{
     schemars::{self, JsonSchema},
@@ -16,7 +16,8 @@ use crate::{
         task::{self, Outcome, Row},
     },
     model::{agent::Agent, task::TaskState, text::one_line},
-    ops::types::{Caller, Shown, Status, Target, TaskFilter},
+    ops::types::{Shown, Status, Target, TaskFilter},
+    ops::{RoleInfo, You as Caller},
     view,
 };
 
@@ -36,9 +37,9 @@ pub(in crate::mcp) struct Standing {
     #[serde(skip_serializing_if = "Option::is_none")]
     you: Option<You>,
     /// running or stopped.
-    supervisor: &'static str,
+    supervisor: Cow<'static, str>,
     /// ok; or unreachable: then nothing is known of agents and tasks.
-    redis: &'static str,
+    redis: Cow<'static, str>,
     /// Whether new tasks are accepted.
     accepting: bool,
     /// Whether no new agents and tasks are started.
@@ -48,7 +49,7 @@ pub(in crate::mcp) struct Standing {
     /// Living agents.
     agents: Vec<AgentRow>,
     /// How many tasks are in each state.
-    tasks: BTreeMap<&'static str, u64>,
+    tasks: BTreeMap<Cow<'static, str>, u64>,
     /// What needs a person.
     attention: Vec<String>,
 }
@@ -148,12 +149,12 @@ impl Server {
         annotations(title = "Status", read_only_hint = true, open_world_hint = false)
     )]
     async fn get_status(&self) -> Answer<Standing> {
-        let ops = self.ops()?;
-        let status = ops.status().await?;
+        let ops = self.ops().await?;
+        let (status, project) = (ops.status().await?, ops.project().await?);
         let mut words = view::status::in_words(&status);
         let standing = Standing {
-            you: you(ops.caller()),
-            roles: ops.delegable_roles().map(RoleRow::from).collect(),
+            you: project.you.map(You::from),
+            roles: project.roles.into_iter().filter(|role| role.delegable).map(RoleRow::from).collect(),
             ..Standing::from(status)
         };
         words.push_str(&standing.about_the_caller());
@@ -166,7 +167,7 @@ impl Server {
         annotations(title = "Show a task", read_only_hint = true, open_world_hint = false)
     )]
     async fn get_task(&self, Parameters(asked): Parameters<GetTask>) -> Answer<Seen> {
-        let shown = self.ops()?.show(&Target::Task(args::id(&asked.id)?)).await?;
+        let shown = self.ops().await?.show(Target::Task(args::id(&asked.id)?)).await?;
         let Shown::Task(detail) = shown else {
             return Err(crate::error::Error::internal(format!("{} is no task", asked.id)).into());
         };
@@ -198,7 +199,7 @@ impl Server {
             asked.state.as_deref().map(|state| args::word(state, "leave it out for all")).transpose()?;
         let parent = asked.parent.as_deref().map(args::id).transpose()?;
         let filter = TaskFilter { state, role: asked.role, parent, below: false, limit: Some(limit + 1) };
-        let found = self.ops()?.tasks(filter).await?.tasks;
+        let found = self.ops().await?.tasks(filter).await?.tasks;
         let listed = Listed { tasks: found.iter().take(limit).map(Row::from).collect(), more: found.len() > limit };
         let rows = listed.tasks.iter().zip(&found);
         let lines = rows.map(|(row, task)| format!("{}: {}", task::in_words(task), row.text));
@@ -208,12 +209,9 @@ impl Server {
     }
 }
 
-fn you(caller: &Caller) -> Option<You> {
-    match caller {
-        Caller::Person => None,
-        Caller::Agent { agent, attempt, .. } => {
-            Some(You { agent: agent.clone(), task: attempt.as_ref().map(|attempt| attempt.task.to_string()) })
-        }
+impl From<Caller> for You {
+    fn from(you: Caller) -> Self {
+        You { agent: you.agent, task: you.task.map(|task| task.to_string()) }
     }
 }
 
@@ -224,9 +222,9 @@ fn beginning(text: &str) -> String {
     }
 }
 
-impl From<&crate::config::Role> for RoleRow {
-    fn from(role: &crate::config::Role) -> Self {
-        RoleRow { name: role.name.clone(), driver: role.driver.as_str(), model: role.model.clone(), max: role.max }
+impl From<RoleInfo> for RoleRow {
+    fn from(role: RoleInfo) -> Self {
+        RoleRow { name: role.name, driver: role.driver.as_str(), model: role.model, max: role.max }
     }
 }
 

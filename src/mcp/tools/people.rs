@@ -112,7 +112,7 @@ impl Server {
     ) -> Answer<HumanSaid> {
         let timeout = Some(args::time(asked.timeout.as_deref())?.unwrap_or(DEFAULT).min(MOST));
         let ask = Ask { text: asked.question, options: asked.options, wait: true, timeout };
-        let said = match self.ops()?.ask_person_until(&ask, context.ct.cancelled()).await {
+        let said = match self.ops().await?.ask_until(ask, context.ct.cancelled()).await {
             Ok(asked) => HumanSaid {
                 answered: asked.answer.is_some(),
                 answer: asked.answer,
@@ -135,7 +135,7 @@ impl Server {
         annotations(title = "Send a message", read_only_hint = false, destructive_hint = false, open_world_hint = false)
     )]
     async fn send_message(&self, Parameters(asked): Parameters<SendMessage>) -> Answer<MessageSent> {
-        let sent = self.ops()?.send(&asked.to, &asked.text).await?;
+        let sent = self.ops().await?.send(asked.to, asked.text).await?;
         reply(messages::sent(&sent).trim_end(), MessageSent { id: sent.id, to: sent.to, state: sent.state.as_str() })
     }
 
@@ -147,7 +147,7 @@ impl Server {
     )]
     async fn read_inbox(&self, Parameters(asked): Parameters<ReadInbox>) -> Answer<Messages> {
         let timeout = Some(args::time(asked.timeout.as_deref())?.unwrap_or(DEFAULT).min(MOST));
-        let inbox = self.ops()?.inbox(asked.wait, timeout).await?;
+        let inbox = self.ops().await?.inbox(asked.wait, timeout).await?;
         let words = messages::inbox(&inbox);
         let received = inbox.messages.into_iter().map(|m| Received {
             id: m.id,

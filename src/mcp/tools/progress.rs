@@ -34,7 +34,7 @@ impl Server {
         annotations(title = "Report progress", read_only_hint = false, destructive_hint = false, open_world_hint = false)
     )]
     async fn report_progress(&self, Parameters(asked): Parameters<ReportProgress>) -> Answer<Reported> {
-        self.ops()?.report_progress(&asked.text).await?;
+        self.ops().await?.report_progress(asked.text).await?;
         reply("recorded", Reported { recorded: true })
     }
 }

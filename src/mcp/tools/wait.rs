@@ -77,7 +77,7 @@ impl Server {
         let progress = Progress::new(context.peer, context.meta.get_progress_token(), limit);
         // The client cancels the call, or goes away.
         let cancelled = async move { context.ct.cancelled().await };
-        let mut steps = pin!(self.ops()?.wait_steps(wait, cancelled));
+        let mut steps = pin!(self.ops().await?.wait_steps_until(wait, cancelled));
         while let Some(step) = steps.next().await {
             match step? {
                 WaitStep::Looked(tasks) => progress.report(&standing(&tasks)).await,

@@ -75,7 +75,7 @@ impl World {
 
     /// The verbs, asked for by a person.
     fn ops(&self) -> Ops {
-        self.ops_of(Caller::Person)
+        self.ops_of(Caller::Person(Person::default()))
     }
 
     fn ops_of(&self, caller: Caller) -> Ops {
@@ -92,7 +92,7 @@ impl World {
             fence: claimed.fence,
             incarnation: agent.incarnation.clone(),
         };
-        let (id, role) = (agent.id.clone(), Some(agent.role.clone()));
+        let (id, role) = (agent.id.clone(), agent.role.clone());
         self.ops_of(Caller::Agent { agent: id, role, attempt: Some(attempt) })
     }
 
@@ -227,7 +227,7 @@ pub(in crate::ops) fn recorded_agent(id: &str, state: AgentState) -> Record {
 
 /// The configuration of [`World`], for what is pure.
 pub(in crate::ops) fn configured() -> Config {
-    World::asleep().ops().config
+    Config::clone(World::asleep().ops().config())
 }
 
 fn task(text: &str, role: &str) -> Delegate {

@@ -71,7 +71,7 @@ async fn a_followed_log_shows_lines_as_they_are_printed_and_ends_with_its_task()
     print(&mut log, "one\n");
 
     let query = LogQuery { task: Some(id), last: 10, ..LogQuery::default() };
-    let mut lines = ops.follow_logs(&query).map(|line| line.unwrap().text);
+    let mut lines = ops.follow_logs(query).map(|line| line.unwrap().text);
     assert_eq!(lines.next().await.as_deref(), Some("one"));
     print(&mut log, "two\n");
     assert_eq!(lines.next().await.as_deref(), Some("two"));
@@ -87,7 +87,7 @@ async fn a_followed_agent_shows_its_next_task() {
     let ops = world.ops();
     let agent = world.agent("shell-1", "shell").await;
     let query = LogQuery { agent: Some("shell-1".into()), last: 10, ..LogQuery::default() };
-    let mut lines = ops.follow_logs(&query);
+    let mut lines = ops.follow_logs(query);
     let work = async {
         ops.delegate(task("x", "shell")).await.unwrap();
         let claimed = agent.claim(&ops).await;

@@ -11,7 +11,10 @@ use crate::redis_server::url_with_password;
 async fn status_reports_what_is_down_instead_of_failing() {
     let world = World::asleep();
     let status = world.ops().status().await.unwrap();
-    assert_eq!((status.supervisor.state, status.redis.state, status.redis.mode), ("stopped", "unreachable", "managed"));
+    assert_eq!(
+        (&*status.supervisor.state, &*status.redis.state, &*status.redis.mode),
+        ("stopped", "unreachable", "managed")
+    );
     assert!(!status.supervisor.accepting && status.agents.is_empty());
     assert_eq!(status.tasks.len(), TaskState::ALL.len());
     assert!(status.tasks.values().all(|n| *n == 0));
@@ -32,7 +35,7 @@ async fn status_names_what_needs_a_person() {
     ops.pause(Some("lead")).await.unwrap();
     let _lock = world.supervise();
     let status = ops.status().await.unwrap();
-    assert_eq!((status.supervisor.state, status.supervisor.pid), ("running", Some(std::process::id())));
+    assert_eq!((&*status.supervisor.state, status.supervisor.pid), ("running", Some(std::process::id())));
     assert!(status.supervisor.uptime_ms.is_some() && status.supervisor.accepting);
     assert_eq!(status.supervisor.paused_roles, ["lead"]);
     assert_eq!((status.tasks["held"], status.tasks["failed"], status.agents.len()), (1, 1, 1));

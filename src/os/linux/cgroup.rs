@@ -175,8 +175,8 @@ pub fn expect_entry() {
     }
 }
 
-/// Returns the group of the unified hierarchy that this process is in.
-fn own_group() -> Option<PathBuf> {
+/// Returns the group of the unified hierarchy that this process is in; `None` where there is none, or it can't be seen.
+pub fn own_group() -> Option<PathBuf> {
     let mount = MOUNTS.map(Path::new).into_iter().find(|mount| mount.join("cgroup.controllers").exists())?;
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
     let own = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;

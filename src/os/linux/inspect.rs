@@ -54,6 +54,19 @@ pub fn parent_of(process: &ProcessId) -> Option<ProcessId> {
     if stat.id != *process { None } else { ProcessId::of(stat.parent) }
 }
 
+/// Returns the processes above this one, its parent first, up to the first process of the system.
+pub fn ancestors(pid: u32) -> Vec<ProcessId> {
+    let mut above = Vec::new();
+    let mut at = Stat::read(pid).ok().flatten().map_or(0, |stat| stat.parent);
+    // A process that ends on the way gives its children to another one. The bound only guards against a circle that can't be.
+    while at > 0 && above.len() < 1_000 {
+        let Ok(Some(stat)) = Stat::read(at) else { break };
+        above.push(stat.id);
+        at = stat.parent;
+    }
+    above
+}
+
 /// Returns the number of descriptors that a process has open; `None` when it is gone, or another user's.
 pub fn open_fds(pid: u32) -> Option<usize> {
     Some(fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count())

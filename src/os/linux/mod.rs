@@ -22,14 +22,14 @@ mod stat;
 mod terminal;
 
 pub use allocator::{SMALL, give_memory_back, share_one_heap};
-pub use cgroup::expect_entry;
+pub use cgroup::{expect_entry, own_group};
 pub use daemon::{detach, inheritable_fds, stderr_to};
 pub use descendants::descendants;
 pub use end::{become_subreaper, end_children, end_tree, has_children};
 pub use exit_watch::ExitWatch;
 pub use file_watch::FileWatch;
 pub use host::{available_memory, boot_id, hostname, raise_nofile_limit};
-pub use inspect::{children_of, command_line, of_folder, open_fds, parent_of};
+pub use inspect::{ancestors, children_of, command_line, of_folder, open_fds, parent_of};
 pub use pipe::widen_pipe;
 pub use process::{cpu_time, memory, pss_bytes, rss_bytes, tree_cpu_time};
 

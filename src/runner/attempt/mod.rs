@@ -146,6 +146,7 @@ impl Running<'_> {
         let is_over = matches!(stop, Some(Stop::Over(_)));
         let grace = if is_over { Duration::ZERO } else { STRAGGLERS_GRACE };
         self.end_stragglers(grace).await;
+        agent.socket.close();
         if let Some(scratch) = self.scratch.take() {
             scratch.end().await;
         }

@@ -113,6 +113,7 @@ pub(in crate::runner) fn begin<'a>(
         fence: claimed.fence,
         incarnation: launch.incarnation.clone(),
     };
+    agent.socket.admit(Some(capability.clone()));
     let own = own_variables(claimed, &workspace, &capability);
     let resume = earlier.map(|earlier| earlier.session.as_str());
     let start = start(agent, driver, &workspace, prompt, resume, &own);

@@ -227,7 +227,7 @@ mod tests {
             home: config.home.clone(),
             redis: RedisAt::Socket { path: spec.socket.clone(), login: None },
             tmux_socket: None,
-            config: config.location().to_owned(),
+            policy: config.clone(),
             role: config.roles["shell"].clone(),
             driver: DriverKind::Shell,
             heartbeat: LEASE / 6,

@@ -1,5 +1,7 @@
 //! What comes line by line.
 
+use std::borrow::Cow;
+
 use super::*;
 use crate::{
     model::{
@@ -17,7 +19,7 @@ fn a_log_line_names_its_agent_and_marks_standard_error() {
         agent: "sonnet-1".into(),
         task: id(1),
         attempt: 1,
-        stream,
+        stream: Cow::Borrowed(stream),
         text: text.into(),
     };
     let shown = |stream, text| log::line(&line(stream, text), &view(Some(40)));

@@ -1,7 +1,7 @@
 //! Answers as they look at 80 and at 40 columns, and where nobody looks. Time stands still in all of them.
 
 use crate::model::task::Spec;
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 mod fuzz;
 mod lines;
@@ -103,8 +103,8 @@ fn an_agent(id: &str, role: &str, state: AgentState) -> Agent {
 }
 
 fn busy_status() -> Status {
-    let mut tasks: BTreeMap<&'static str, u64> = TaskState::ALL.iter().map(|s| (s.as_str(), 0)).collect();
-    tasks.extend([("running", 2), ("held", 1), ("succeeded", 12)]);
+    let mut tasks: BTreeMap<Cow<'static, str>, u64> = TaskState::ALL.iter().map(|s| (s.as_str().into(), 0)).collect();
+    tasks.extend([("running".into(), 2), ("held".into(), 1), ("succeeded".into(), 12)]);
     let busy = Agent { task: Some(id(1)), attempt: Some(1), ..an_agent("sonnet-1", "sonnet", AgentState::Busy) };
     let asking =
         Agent { needs: Some(Needs::Login), task: Some(id(2)), ..an_agent("sonnet-2", "sonnet", AgentState::Busy) };
@@ -116,7 +116,7 @@ fn busy_status() -> Status {
     Status {
         namespace: "shop-1a2b3c4d".into(),
         supervisor: SupervisorStatus {
-            state: "running",
+            state: "running".into(),
             pid: Some(4242),
             uptime_ms: Some(7_500_000),
             accepting: true,
@@ -124,7 +124,7 @@ fn busy_status() -> Status {
             paused_roles: Vec::new(),
             passes: Default::default(),
         },
-        redis: RedisStatus { state: "ok", mode: "managed", version: Some("7.0.15".into()) },
+        redis: RedisStatus { state: "ok".into(), mode: "managed".into(), version: Some("7.0.15".into()) },
         agents: vec![
             Agent { master: true, rss_bytes: None, ..an_agent("opus-master", "opus", AgentState::Idle) },
             busy,
@@ -143,7 +143,7 @@ fn busy_status() -> Status {
 fn stopped_status() -> Status {
     Status {
         supervisor: SupervisorStatus {
-            state: "stopped",
+            state: "stopped".into(),
             pid: None,
             uptime_ms: None,
             accepting: false,
@@ -151,7 +151,7 @@ fn stopped_status() -> Status {
             paused_roles: Vec::new(),
             passes: Default::default(),
         },
-        redis: RedisStatus { state: "unreachable", mode: "managed", version: None },
+        redis: RedisStatus { state: "unreachable".into(), mode: "managed".into(), version: None },
         agents: Vec::new(),
         tasks: BTreeMap::new(),
         usage_today: Default::default(),

@@ -90,7 +90,7 @@ next:
 #[test]
 fn what_could_not_be_read_is_left_out() {
     let mut status = busy_status();
-    status.redis = RedisStatus { state: "unreachable", mode: "managed", version: None };
+    status.redis = RedisStatus { state: "unreachable".into(), mode: "managed".into(), version: None };
     status.supervisor.accepting = false;
     status.tasks.values_mut().for_each(|n| *n = 0);
     let page = status::page(&status, ATTACH, &view(None));
@@ -110,7 +110,7 @@ fn pause_and_drain_are_in_the_first_line() {
 #[test]
 fn without_redis_what_only_redis_knows_is_left_out() {
     let mut status = busy_status();
-    (status.redis.state, status.supervisor.accepting) = ("unreachable", false);
+    (status.redis.state, status.supervisor.accepting) = ("unreachable".into(), false);
     status.tasks.values_mut().for_each(|n| *n = 0);
     let page = status::page(&status, ATTACH, &view(None));
     assert!(!page.contains("draining") && !page.contains("orch delegate"), "{page}");

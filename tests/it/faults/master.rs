@@ -40,7 +40,7 @@ fn a_master_program_that_ends_immediately_is_not_restarted_endlessly() {
 }
 
 #[test]
-fn a_start_from_within_the_masters_session_works_normally() {
+fn a_start_beside_the_master_in_its_session_works_normally() {
     let world = World::builder().users_own_server().master_driver("claude").tables("[roles.shell]\nmax = 1").build();
     world.program("claude", "exec sh -i");
     world.start();
@@ -49,16 +49,21 @@ fn a_start_from_within_the_masters_session_works_normally() {
     let type_line = |line: &str| {
         world.tmux(&["send-keys", "-t", "=opus-master:", line, "Enter"]).ok();
     };
+    // Its program is an agent's, which starts nothing: the supervisor would be one of the agent's environment and choice.
     type_line("orch start");
+    world.wait_until("it is refused", || world.pane("opus-master").contains("orch start is for a person"));
+    let home = format!("ORCH_HOME={}", world.home.display());
+    let orch = env!("CARGO_BIN_EXE_orch");
+    world.tmux(&["split-window", "-d", "-t", "=opus-master:", "-e", &home, orch, "start"]).ok();
     world.wait_until("the supervisor runs again", || world.status()["supervisor"]["state"] == "running");
     let (supervisor, redis) = (world.supervisor_pid(), world.redis_pid());
-    assert_eq!(world.runner_pid("opus-master"), master, "a supervisor that was started inside the master adopts it");
+    assert_eq!(world.runner_pid("opus-master"), master, "the new supervisor adopts it");
 
     let task = world.delegate("shell", "echo done");
     world.wait_for(&task, "succeeded");
     assert!(world.sessions().contains(&"shell-1".to_owned()), "on the same tmux server: {:?}", world.sessions());
 
-    // The master's program ends together with every process it started, except the supervisor.
+    // The master's program ends together with every process it started.
     let shell = || world.processes().into_iter().find(|p| p.parent == master && p.command.starts_with("sh -i"));
     let before = shell();
     assert!(before.is_some());

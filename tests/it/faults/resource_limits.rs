@@ -240,13 +240,15 @@ fn supervisor_redis_and_tmux_are_never_in_an_agents_cgroup() {
     world.wait_for_agent("shell-1", "idle");
     let inside = pids_in_cgroups(&world);
     assert!(inside.contains(&world.runner_pid("shell-1")) && inside.contains(&world.runner_pid("opus-master")));
-    // A supervisor that is started inside an agent's cgroup leaves it first.
+    // Who is in an agent's cgroup is the agent's, wherever it was started, and starts no supervisor.
     kill9(world.supervisor_pid());
     let within = cgroups(&world).into_iter().next().unwrap().join("cgroup.procs");
     let orch = env!("CARGO_BIN_EXE_orch");
     let mut shell = world.command("sh");
     shell.args(["-c", &format!("echo 0 > {} && exec {orch} start", within.display())]);
-    crate::common::start(shell).end().ok();
+    let refused = crate::common::start(shell).end().ended(1);
+    assert!(refused.stderr.contains("is for a person"), "{refused:#?}");
+    world.start();
     let inside = pids_in_cgroups(&world);
     for pid in [world.supervisor_pid(), world.redis_pid(), world.tmux_server_pid()] {
         assert!(!inside.contains(&pid), "{:?} is in the cgroup of an agent", Process::of(pid));

@@ -94,18 +94,40 @@ fn a_working_agent_may_only_delegate_and_wait() {
 }
 
 #[test]
-fn a_capability_ends_with_its_attempt() {
-    let world = World::started("");
-    let task = done(&world, &["env | grep ^ORCH_"]);
-    let mut late = world.orch_command(&["delegate", "too late"]);
-    for line in task["result"]["text"].as_str().unwrap().lines() {
-        let (name, value) = line.split_once('=').unwrap();
-        late.env(name, value);
+fn what_the_environment_says_proves_nothing() {
+    let world = World::started("[roles.sonnet]\ndriver = \"shell\"\ndelegates_to = []");
+    let task = delegated(&world, &["--role", "sonnet", &gate(&world.file("go"))]);
+    world.wait_for(&task, "running");
+    let socket = world.home.join("sockets");
+    let socket = std::fs::read_dir(socket).unwrap().flatten().map(|entry| entry.path());
+    let socket = socket.filter(|path| path.extension().is_some_and(|end| end == "sock"));
+    // A stranger that knows the sockets of all agents.
+    for socket in socket {
+        let mut stranger = world.orch_command(&["delegate", "x"]);
+        stranger.env_remove("ORCH_HOME").env("ORCH_SOCKET", socket).env("ORCH_AGENT", "sonnet-1");
+        let refused = crate::common::start(stranger).end().ended(3);
+        assert!(refused.stderr.contains("does not answer"), "{refused:#?}");
     }
-    let refused = crate::common::start(late).end().ended(1);
-    assert!(refused.stderr.contains(task["id"].as_str().unwrap()), "{refused:#?}");
-    let mut damaged = world.orch_command(&["delegate", "x"]);
-    damaged.env("ORCH_AGENT", "shell-1").env("ORCH_CAPABILITY", "nonsense");
-    crate::common::start(damaged).end().ended(2);
-    assert_eq!(world.orch_json(&["tasks"]).as_array().unwrap().len(), 1);
+    // An agent that drops its socket, claims another role, or is given another file is still itself.
+    let other = world.file("other.toml");
+    let config = std::fs::read_to_string(world.project.join("sessions.toml")).unwrap();
+    std::fs::write(&other, config.replace("delegates_to = []", "")).unwrap();
+    let home = world.home.display();
+    let (other, project) = (other.display(), world.project.display());
+    for (n, claim) in [
+        "unset ORCH_SOCKET ORCH_AGENT ORCH_ROLE ORCH_TASK ORCH_CAPABILITY".to_owned(),
+        "export ORCH_ROLE=shell".to_owned(),
+        format!("export ORCH_CONFIG='{other}' ORCH_HOME='{home}'"),
+        format!("exec env -i PATH=\"$PATH\" ORCH_HOME='{home}' sh -c 'cd {project}; exec setsid -w orch delegate --role shell x'"),
+    ]
+    .iter()
+    .enumerate()
+    {
+        let script = format!("exec 2>&1\nexport ORCH_HOME='{home}'; cd '{project}'; {claim}\norch delegate --role shell x");
+        let ended = done(&world, &["--role", "sonnet", "--retries", "0", &script]);
+        let output = text(&ended["result"]["text"]);
+        assert!(output.contains("may not delegate to shell"), "{n}: {output}");
+    }
+    assert_eq!(world.orch_json(&["tasks", "--role", "shell"]), json!([]));
+    world.touch("go");
 }

@@ -1,7 +1,5 @@
 //! The MCP server of an agent's attempt: it acts as that agent, and only below the attempt's own task.
 
-use std::fs;
-
 use serde_json::json;
 
 use super::client::{Client, succeeded};
@@ -16,17 +14,13 @@ driver = \"shell\"
 max = 2
 delegates_to = [\"shell\"]";
 
-/// An attempt at work, its environment, and a client that has it.
+/// An attempt at work, and a client that its program has started.
 fn at_work(world: &World, name: &str) -> (String, Client) {
-    let vars = world.file(&format!("{name}.env"));
-    let script = format!("env > '{0}.new'; mv '{0}.new' '{0}'; {1}", vars.display(), gate(&world.file(name)));
-    let task = world.delegate("worker", &script);
-    world.wait_until("the program has begun", || vars.exists());
-    let text = fs::read_to_string(vars).unwrap();
-    let own = text.lines().filter_map(|line| line.split_once('=')).filter(|(name, _)| name.starts_with("ORCH_"));
-    let own: Vec<(String, String)> = own.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    assert!(own.iter().any(|(name, _)| name == "ORCH_CAPABILITY"), "{own:?}");
-    (task, Client::with(world, &own))
+    let mut task = String::new();
+    let client = Client::inside(world, name, |server| {
+        task = world.delegate("worker", &format!("{server}\n{}", gate(&world.file(name))));
+    });
+    (task, client)
 }
 
 #[test]
@@ -102,12 +96,12 @@ fn an_agent_cannot_change_tasks_of_others() {
 
 #[test]
 fn the_master_may_stop_everything() {
-    let world = World::started(ROLES);
-    let vars = [("ORCH_AGENT", "opus-master"), ("ORCH_ROLE", "opus")].map(|(k, v)| (k.to_owned(), v.to_owned()));
-    let mut client = Client::with(&world, &vars);
+    let world = World::with_obedient_master(ROLES);
+    let mut client = Client::inside(&world, "master", |server| drop(world.run_in_master(server, "")));
     assert_eq!(client.ok("get_status", json!({}))["you"], json!({"agent": "opus-master"}));
     assert_eq!(client.ok("kill_all", json!({}))["stopped"], true);
-    client.leave();
+    assert!(client.is_gone(), "it is among what is stopped");
+    world.wait_until("everything has ended", || world.status()["supervisor"]["state"] == "stopped");
     world.check_nothing_left(&[]);
 }
 
@@ -127,18 +121,13 @@ fn reported_progress_is_an_event_of_the_task() {
 }
 
 #[test]
-fn an_attempt_that_is_over_is_refused() {
+fn a_server_ends_with_the_attempt_that_has_started_it() {
     let world = World::started(ROLES);
     let (task, mut client) = at_work(&world, "go");
+    client.ok("get_status", json!({}));
     world.touch("go");
     world.wait_for(&task, "succeeded");
-    for (tool, arguments) in
-        [("delegate_task", json!({"text": "true", "role": "shell"})), ("report_progress", json!({"text": "late"}))]
-    {
-        let said = client.refused(tool, arguments);
-        assert!(said.contains("this attempt is over"), "{tool}: {said}");
-    }
-    assert!(world.events_of("task.progress").is_empty());
+    assert!(client.is_gone());
 }
 
 #[test]

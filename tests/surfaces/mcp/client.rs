@@ -2,8 +2,9 @@
 
 use std::{
     collections::VecDeque,
+    fs,
     io::{BufRead, BufReader, Read, Write},
-    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -18,8 +19,9 @@ use crate::common::World;
 const LIMIT: Duration = Duration::from_secs(60);
 
 pub struct Client {
-    child: Child,
-    stdin: Option<ChildStdin>,
+    /// `None`: it was started by somebody else.
+    child: Option<Child>,
+    stdin: Option<Box<dyn Write>>,
     lines: Receiver<String>,
     stderr: Option<JoinHandle<String>>,
     /// What came while something else was waited for.
@@ -30,14 +32,35 @@ pub struct Client {
 impl Client {
     /// `orch mcp` as a person has it, greeted.
     pub fn of(world: &World) -> Client {
-        Client::with(world, &[])
+        let mut client = Client::start(world.orch_command(&["mcp"]));
+        client.greet();
+        client
     }
 
-    /// The same with these variables in its environment.
-    pub fn with(world: &World, vars: &[(String, String)]) -> Client {
-        let mut command = world.orch_command(&["mcp"]);
-        command.envs(vars.iter().cloned());
-        let mut client = Client::start(command);
+    /// One that a program inside an agent has started on two named pipes, greeted. `run` makes that program run a shell
+    /// command in the background.
+    pub fn inside(world: &World, name: &str, run: impl FnOnce(&str)) -> Client {
+        let [to, from, err] = ["to", "from", "err"].map(|end| world.file(&format!("{name}.{end}")));
+        for pipe in [&to, &from] {
+            nix::unistd::mkfifo(pipe, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+        }
+        run(&format!("orch mcp < '{}' > '{}' 2> '{}' &", to.display(), from.display(), err.display()));
+        // Each blocks until the other end is opened.
+        let stdin = fs::OpenOptions::new().write(true).open(&to).expect("its input");
+        let out = fs::File::open(&from).expect("its output");
+        let (sender, lines) = channel();
+        let stderr = thread::spawn(move || {
+            BufReader::new(out).lines().map_while(Result::ok).try_for_each(|line| sender.send(line)).ok();
+            fs::read_to_string(err).unwrap_or_default()
+        });
+        let mut client = Client {
+            child: None,
+            stdin: Some(Box::new(stdin)),
+            lines,
+            stderr: Some(stderr),
+            pending: VecDeque::new(),
+            last_id: 0,
+        };
         client.greet();
         client
     }
@@ -54,7 +77,8 @@ impl Client {
             let _ = err.read_to_string(&mut text);
             text
         });
-        let stdin = child.stdin.take();
+        let stdin = child.stdin.take().map(|stdin| Box::new(stdin) as Box<dyn Write>);
+        let child = Some(child);
         Client { child, stdin, lines, stderr: Some(stderr), pending: VecDeque::new(), last_id: 0 }
     }
 
@@ -68,7 +92,7 @@ impl Client {
     }
 
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.child.as_ref().expect("started here").id()
     }
 
     /// Sends a line as it is.
@@ -194,12 +218,22 @@ impl Client {
         self.stdin = None;
     }
 
+    /// Whether the server has closed its end, within the time that any answer may take.
+    pub fn is_gone(&mut self) -> bool {
+        loop {
+            match self.lines.recv_timeout(LIMIT) {
+                Ok(_) => {}
+                Err(e) => return e == RecvTimeoutError::Disconnected,
+            }
+        }
+    }
+
     /// How it ended, within a limit.
     #[track_caller]
     pub fn end_within(&mut self, limit: Duration) -> ExitStatus {
         let began = Instant::now();
         loop {
-            if let Some(status) = self.child.try_wait().expect("wait") {
+            if let Some(status) = self.child.as_mut().expect("started here").try_wait().expect("wait") {
                 return status;
             }
             assert!(began.elapsed() < limit, "orch mcp does not end within {limit:?}");
@@ -211,16 +245,20 @@ impl Client {
     #[track_caller]
     pub fn leave(mut self) -> String {
         self.close();
-        let status = self.end_within(Duration::from_secs(1));
-        assert_eq!(status.code(), Some(0));
+        if self.child.is_some() {
+            let status = self.end_within(Duration::from_secs(1));
+            assert_eq!(status.code(), Some(0));
+        }
         self.stderr.take().map(|reader| reader.join().expect("stderr")).unwrap_or_default()
     }
 }
 
 impl Drop for Client {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 

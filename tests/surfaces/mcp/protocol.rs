@@ -124,12 +124,3 @@ fn it_starts_with_an_invalid_project_and_its_tools_report_it() {
     world.start();
     client.delegate("true");
 }
-
-#[test]
-fn a_damaged_environment_does_not_turn_an_agent_into_a_person() {
-    let world = World::started("");
-    let vars = [("ORCH_AGENT", "shell-1"), ("ORCH_CAPABILITY", "t-1.x")].map(|(k, v)| (k.to_owned(), v.to_owned()));
-    let said = Client::with(&world, &vars).refused("delegate_task", json!({"text": "x"}));
-    assert!(said.contains("ORCH_CAPABILITY is damaged"), "{said}");
-    assert_eq!(world.status()["tasks"]["ready"], 0);
-}

@@ -54,6 +54,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from
 /// the session and finds it again at the next attach: exiting stops nothing.
 pub(in crate::runner) async fn serve(agent: &Agent, mut signals: Signals) -> Leave {
     let mut heartbeat = Heartbeat::start(agent);
+    agent.socket.admit(None);
     let mut terminal = match Terminal::of(agent) {
         Ok(terminal) => terminal,
         Err(why) => return Leave::Broken(why),
@@ -145,7 +146,7 @@ impl<'a> Terminal<'a> {
     }
 
     fn start(&self, blocked_on: BlockedOn) -> Result<Program, String> {
-        let mut start = self.program()?;
+        let (mut start, launch) = (self.program()?, &self.agent.launch);
         let name = start.program.to_string_lossy().into_owned();
         let in_dir = |e: std::io::Error| format!("its files could not be written to {}: {e}", self.dir.display());
         launchers::of(&self.agent.launch.role).prepare(&start.files).map_err(in_dir)?;
@@ -154,10 +155,15 @@ impl<'a> Terminal<'a> {
         start.env.extend(scratch.as_ref().map(Scratch::variable));
         let mut follow =
             Follow::new(self.agent, &self.dir, self.driver, Turn::default(), blocked_on).map_err(in_dir)?;
+        // A person types there. What the console starts has another process, and is the agent's.
+        let console = (launch.driver == DriverKind::Console).then(|| self.agent.socket.console());
         let child = program::spawn_on_terminal(self.agent, &start, &self.agent.launch.role.cwd, &[]).map_err(|e| {
             program::missing(&self.agent.launch).unwrap_or_else(|| format!("{name} could not be started: {e}"))
         })?;
-        follow.has_started(&self.agent.launch, child.id());
+        if let Some(mut console) = console {
+            *console = child.id().and_then(os::ProcessId::of);
+        }
+        follow.has_started(launch, child.id());
         Ok(Program { name, child, follow, resumed: self.to_resume().is_some(), _scratch: scratch })
     }
 
@@ -213,6 +219,7 @@ impl<'a> Terminal<'a> {
         };
         program.follow.has_ended();
         end(self.agent, &mut program.child).await;
+        *self.agent.socket.console() = None;
         // Its questions were read, and may contain secrets.
         let _ = std::fs::remove_file(Home::hooks(&self.dir));
         if let Some(meter) = &self.meter {
