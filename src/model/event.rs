@@ -84,6 +84,8 @@ words! {
         ClockBack = "clock.back",
         /// The supervisor has restarted its Redis.
         RedisRestarted = "redis.restarted",
+        /// The configuration of the private Redis was changed from outside.
+        RedisChanged = "redis.changed",
         /// A Redis server came up: a new epoch begins.
         RedisEpoch = "redis.epoch",
         /// Redis came back with less than it had acknowledged.

@@ -21,7 +21,7 @@ use crate::{
         wait::Needs,
         wait::Wait,
     },
-    store::{observe::Snapshot, passes::Passes},
+    store::{guard::Tampering, observe::Snapshot, passes::Passes},
 };
 
 /// The supervisor goes by what it has read once; agents read it when they start.
@@ -52,6 +52,8 @@ pub(super) struct Look {
     pub supervised_from: Option<String>,
     /// What the supervisor's passes have taken.
     pub passes: Passes,
+    /// How the private Redis was last changed from outside.
+    pub tampering: Option<Tampering>,
 }
 
 impl Look {
@@ -104,6 +106,7 @@ pub(super) fn of(config: &Config, supervised: bool, look: &Look) -> Vec<Attentio
     } else if !supervised && !look.snapshot.agents.is_empty() {
         add("the supervisor is not running, and agents live".into(), "orch start".into());
     }
+    tampering(look, &mut add);
     lost_data(look, &mut add);
     let now = look.admission(config, supervised);
     let gates = Gates::of(&now);
@@ -127,6 +130,18 @@ pub(super) fn of(config: &Config, supervised: bool, look: &Look) -> Vec<Attentio
 const RETRYING_IS_NEWS: Duration = Duration::from_secs(60);
 /// For so long it is said that data was lost.
 const LOSS_IS_NEWS: Duration = Duration::from_secs(24 * 3600);
+
+/// A program has the supervisor's password, and may do it again.
+fn tampering(look: &Look, add: &mut impl FnMut(String, String)) {
+    let Some(Tampering { at, what, left }) = &look.tampering else { return };
+    let age = look.snapshot.now.since(*at);
+    if !left.is_empty() {
+        add(format!("{what} ({} ago); still so: {left}", human(age)), "orch stop, then: orch start".into());
+    } else if age < LOSS_IS_NEWS {
+        let do_ = "find the program that did it: it can read the state folder; orch doctor compares again";
+        add(format!("{what} ({} ago)", human(age)), do_.into());
+    }
+}
 
 fn lost_data(look: &Look, add: &mut impl FnMut(String, String)) {
     let epoch = &look.snapshot.epoch;

@@ -20,7 +20,7 @@ use super::{Check, Ops};
 use crate::{
     config::{DriverKind, Role},
     drivers::{self, Program},
-    error::Error,
+    error::{Error, Kind},
     launchers::preflight::{self, Unavailable},
     model::{
         size::human,
@@ -28,7 +28,8 @@ use crate::{
     },
     mux::Mux,
     os::Cgroup,
-    redis_server::{check_version, find_program, socket_path},
+    redis_server::{Access, ServerSpec, User, check_version, find_program, socket_path},
+    store::Store,
 };
 
 /// Agent programs without a driver of their own: the driver `command` runs them.
@@ -55,6 +56,7 @@ impl Ops {
         checks.extend(programs);
         checks.extend(self.environment(path));
         checks.extend([self.open_files(), cgroups()]);
+        checks.extend(self.redis_configuration().await);
         checks.push(self.supervision().await);
         checks.push(self.leftovers().await);
         checks.extend(self.records().await);
@@ -97,6 +99,38 @@ impl Ops {
         match find_program() {
             Ok(program) => ok("redis", format!("{}, for a private server", program.in_words())),
             Err(e) => error("redis", e),
+        }
+    }
+
+    /// Whether the private server is configured as intended. `None` while it does not answer.
+    async fn redis_configuration(&self) -> Option<Check> {
+        const NAME: &str = "redis configuration";
+        if self.config.redis.url.is_some() {
+            return None;
+        }
+        let compare = async || {
+            let (home, namespace) = (&self.config.home, &self.config.namespace);
+            let spec = ServerSpec::of_home(home, namespace)?.with_max_memory(self.config.redis.max_memory);
+            let store = Store::private(home, namespace, User::Supervisor, Duration::ZERO)?;
+            let Some(access) = Access::of_home(home)? else {
+                store.info().await?;
+                return Err(
+                    Error::config("it was started by an earlier release, and has no passwords").hint("orch start")
+                );
+            };
+            Ok::<_, Error>(store.compare(&spec.settings(), &access.rules(namespace)).await?)
+        };
+        match compare().await {
+            Err(e) if e.kind == Kind::NotRunning => None,
+            Err(e) => Some(error(NAME, e)),
+            Ok(found) if found.differences.is_empty() => {
+                Some(ok(NAME, "as intended: no port, synced at each write, three users with passwords".into()))
+            }
+            Ok(found) => {
+                let what: Vec<String> = found.differences.iter().map(ToString::to_string).collect();
+                let fix = "a supervisor puts it back within seconds; if this persists: orch stop, then orch start";
+                Some(warn_or_error(NAME, "error", what.join("; "), fix.into()))
+            }
         }
     }
 

@@ -166,6 +166,7 @@ impl Ops {
             free_memory: os::available_memory(),
             supervised_from: self.supervised_from(store).await?,
             passes: store.passes().await?,
+            tampering: store.tampering().await?,
         };
         Ok((look, info))
     }

@@ -92,7 +92,7 @@ fn command(spec: &ServerSpec, program: &Program, log: &Log) -> Result<Command> {
     let mut command = Command::new(&program.path);
     command
         .arg0(program.argv0)
-        .args(arguments(&spec.socket, program))
+        .args(arguments(spec, program))
         .current_dir(&spec.dir)
         .env_clear()
         .envs(ENVIRONMENT.iter().filter_map(|name| Some((name, env::var_os(name)?))))
@@ -103,33 +103,29 @@ fn command(spec: &ServerSpec, program: &Program, log: &Log) -> Result<Command> {
 }
 
 /// The settings that differ from the server's defaults, or that must not. Its folder is the one it is started in.
-fn arguments(socket: &Path, program: &Program) -> Vec<OsString> {
-    let mut settings: Vec<(&str, OsString)> = vec![
-        // Reached by a socket that only we can open, and by nothing else.
-        ("--port", "0".into()),
-        ("--unixsocket", socket.into()),
-        ("--unixsocketperm", "700".into()),
-        // And a program that reaches it needs a password. The path is relative to the folder it is started in.
-        ("--aclfile", USERS.into()),
-        // What was acknowledged is on the disk, also while the file is being rewritten.
-        ("--appendonly", "yes".into()),
-        ("--appendfsync", "always".into()),
-        ("--no-appendfsync-on-rewrite", "no".into()),
-        // The last, half-written command of a crash was never acknowledged: cut it off and start.
-        ("--aof-load-truncated", "yes".into()),
-        // A start replays what has come since the last rewrite, and that costs three times what the rewritten part does;
-        // the default of 64mb is half a second of it.
-        ("--auto-aof-rewrite-min-size", "16mb".into()),
-        // Snapshots would be a second, older truth.
-        ("--save", "".into()),
-        // A full memory refuses new tasks; it never drops old ones.
-        ("--maxmemory-policy", "noeviction".into()),
-        ("--daemonize", "no".into()),
-        ("--loglevel", "notice".into()),
-    ];
+fn arguments(spec: &ServerSpec, program: &Program) -> Vec<OsString> {
+    let mut settings: Vec<(String, OsString)> = spec
+        .settings()
+        .into_iter()
+        // It is started there.
+        .filter(|(name, _)| *name != "dir")
+        .map(|(name, value)| (format!("--{name}"), value.into()))
+        .collect();
+    let mut add = |name: &str, value: OsString| settings.push((name.to_owned(), value));
+    add("--unixsocket", spec.socket.clone().into());
+    add("--unixsocketperm", "700".into());
+    // A program that reaches the socket needs a password. The path is relative to the folder it is started in.
+    add("--aclfile", USERS.into());
+    // The last, half-written command of a crash was never acknowledged: cut it off and start.
+    add("--aof-load-truncated", "yes".into());
+    // A start replays what has come since the last rewrite, and that costs three times what the rewritten part does; the
+    // default of 64mb is half a second of it.
+    add("--auto-aof-rewrite-min-size", "16mb".into());
+    add("--daemonize", "no".into());
+    add("--loglevel", "notice".into());
     if program.is_at_least(7) {
-        settings.push(("--latency-tracking", "no".into()));
-        settings.push(("--enable-debug-command", "no".into()));
+        add("--latency-tracking", "no".into());
+        add("--enable-debug-command", "no".into());
     }
     settings.into_iter().flat_map(|(name, value)| [name.into(), value]).collect()
 }

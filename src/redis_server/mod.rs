@@ -54,6 +54,8 @@ pub struct ServerSpec {
     pub socket: PathBuf,
     /// The namespace whose keys its users may use.
     pub namespace: String,
+    /// With more data than this, in bytes, it accepts no new task; 0: no limit.
+    pub max_memory: u64,
 }
 
 impl ServerSpec {
@@ -63,7 +65,32 @@ impl ServerSpec {
     /// As [`socket_path`].
     pub fn of_home(home: &Path, namespace: &str) -> Result<ServerSpec> {
         let (dir, socket) = (places::server_dir(home), socket_path(home)?);
-        Ok(ServerSpec { dir, socket, namespace: namespace.to_owned() })
+        Ok(ServerSpec { dir, socket, namespace: namespace.to_owned(), max_memory: 0 })
+    }
+
+    /// The same server with a limit for its data.
+    #[must_use]
+    pub fn with_max_memory(self, max_memory: u64) -> ServerSpec {
+        ServerSpec { max_memory, ..self }
+    }
+
+    /// The settings that keep what was acknowledged, and keep others out, as `CONFIG GET` returns them.
+    pub fn settings(&self) -> Vec<(&'static str, String)> {
+        let dir = self.dir.canonicalize().unwrap_or_else(|_| self.dir.clone());
+        vec![
+            // Reached by a socket that only we can open, and by nothing else.
+            ("port", "0".into()),
+            // What was acknowledged is on the disk, also while the file is being rewritten.
+            ("appendonly", "yes".into()),
+            ("appendfsync", "always".into()),
+            ("no-appendfsync-on-rewrite", "no".into()),
+            // Snapshots would be a second, older truth.
+            ("save", String::new()),
+            // A full memory refuses new tasks; it never drops old ones. Ends and reports get through all the same.
+            ("maxmemory", self.max_memory.to_string()),
+            ("maxmemory-policy", "noeviction".into()),
+            ("dir", dir.display().to_string()),
+        ]
     }
 }
 

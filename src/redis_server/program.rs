@@ -203,7 +203,9 @@ pub fn write_trouble(info: &str) -> Option<(String, String)> {
     if policy == "noeviction" && most > 0 && used > most {
         return Some((
             format!("Redis cannot write: its memory is full ({} of {} MiB)", used >> 20, most >> 20),
-            "raise its maxmemory; nothing that was acknowledged is lost".into(),
+            "it accepts no new task, and running ones still end: raise max_memory under [redis] in sessions.toml (of your own \
+             Redis: maxmemory), or shorten keep; then: orch stop, orch start"
+                .into(),
         ));
     }
     policy.starts_with("allkeys").then(|| {

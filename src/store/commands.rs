@@ -7,7 +7,7 @@ use super::script;
 use crate::redis_server::{Access, COMMANDS};
 
 /// What only the supervisor calls: to migrate records, to compare the server's configuration, and for a drill.
-const OF_THE_SUPERVISOR: &[&str] = &["client", "dbsize", "memory", "renamenx", "script"];
+const OF_THE_SUPERVISOR: &[&str] = &["acl", "client", "config", "dbsize", "memory", "renamenx", "replicaof", "script"];
 
 /// The first word after each `before` in `text`, where it is a quoted one.
 fn words_after(text: &str, before: &str) -> BTreeSet<String> {

@@ -98,6 +98,7 @@ impl StoreError {
         use redis::{ErrorKind, ServerErrorKind};
         let address = address.to_owned();
         let detail = error.detail().unwrap_or_default().to_owned();
+        let said = || without_hashes(&error.to_string());
         if error.code() == Some("REFUSED") {
             let (code, rest) = detail.split_once(' ').unwrap_or((&detail, ""));
             // Redis 7 adds where in the script it happened.
@@ -113,12 +114,15 @@ impl StoreError {
         if matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM"))
             || error.kind() == ErrorKind::AuthenticationFailed
         {
-            return StoreError::Denied { address, why: error.to_string() };
+            return StoreError::Denied { address, why: said() };
         }
-        if matches!(error.code(), Some("OOM" | "MISCONF" | "READONLY"))
+        if error.code() == Some("OOM") || error.to_string().contains("OOM command not allowed") {
+            return StoreError::CannotWrite(FULL.to_owned());
+        }
+        if matches!(error.code(), Some("MISCONF" | "READONLY"))
             || error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly)
         {
-            return StoreError::CannotWrite(error.to_string());
+            return StoreError::CannotWrite(said());
         }
         let loading = error.kind() == ErrorKind::Server(ServerErrorKind::BusyLoading)
             // Another client's script runs long, or a failover is under way: no answer, but there will be one.
@@ -131,10 +135,28 @@ impl StoreError {
             || loading
             || error.is_unrecoverable_error()
         {
-            return StoreError::Unreachable { address, why: error.to_string() };
+            return StoreError::Unreachable { address, why: said() };
         }
-        StoreError::Other(error.to_string())
+        StoreError::Other(said())
     }
+}
+
+/// A memory over its limit, for a call that would add to it.
+const FULL: &str =
+    "its memory is full, so it accepts nothing new; tasks that run still end, and their results are kept";
+
+/// Leaves out which script failed, which Redis says by the script's SHA1: ` script: HASH, on @user_script:N.` and
+/// ` (call to f_HASH)`.
+fn without_hashes(said: &str) -> String {
+    let is_hash = |text: &str| text.len() >= 40 && text.bytes().take(40).all(|b| b.is_ascii_hexdigit());
+    let mut said = said.to_owned();
+    while let Some(at) = said.find(" (call to f_").filter(|at| is_hash(&said[at + 12..])) {
+        said.replace_range(at..(at + 12 + 41).min(said.len()), "");
+    }
+    if let Some(at) = said.find(" script: ").filter(|at| is_hash(&said[at + 9..])) {
+        said.truncate(at);
+    }
+    said
 }
 
 impl From<StoreError> for Error {
@@ -150,8 +172,15 @@ impl From<StoreError> for Error {
             StoreError::Unreachable { .. } => {
                 Error::not_running(message).hint("start it with: orch start   (orch doctor looks closer)")
             }
+            StoreError::Denied { address, .. } if !address.contains("://") => Error::config(message).hint(
+                "the private Redis does not know the passwords of this state folder: orch stop, then: orch start",
+            ),
             StoreError::Denied { .. } => Error::config(message)
                 .hint("give user and password in sessions.toml: [redis] url = \"redis://user:password@host:port\""),
+            StoreError::CannotWrite(why) if why == FULL => Error::config(message).hint(
+                "raise max_memory under [redis] in sessions.toml (of your own Redis: maxmemory), or shorten keep; \
+                 then: orch stop, orch start",
+            ),
             StoreError::CannotWrite(_) => Error::config(message)
                 .hint("free disk space or memory; nothing that was acknowledged is lost. orch doctor looks closer"),
             StoreError::Damaged { .. } => {

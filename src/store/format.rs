@@ -98,7 +98,9 @@ impl Store {
                 self.take(step).await?;
             }
         }
-        let () = self.query(redis::cmd("SET").arg(self.keys.plain("format")).arg(FORMAT)).await?;
+        if found != Some(FORMAT) {
+            let () = self.query(redis::cmd("SET").arg(self.keys.plain("format")).arg(FORMAT)).await?;
+        }
         Ok(older)
     }
 

@@ -42,6 +42,7 @@
 //! | `format` | string | the number of the layout that this table describes ([`super::format`]) |
 //! | `fence`, `seq` | counter | leases given; tasks accepted |
 //! | `events` | stream | capped |
+//! | `tampering` | hash | the last change of the private server's configuration that the supervisor found: `at`, `what`, and what is `left` of it |
 //! | `probe` | string | written to see whether Redis writes (a minute) |
 //! | `wake:supervisor`, `wake:role:<role>`, `wake:agent:<id>` | list | markers for blocking pops |
 //! | `ended:<id>` | channel | published when a task has ended |

@@ -22,6 +22,7 @@ pub mod error;
 mod format;
 #[cfg(test)]
 mod fuzz;
+pub mod guard;
 pub mod keys;
 pub mod observe;
 pub mod passes;
@@ -117,7 +118,9 @@ impl Store {
     /// # Errors
     /// `CannotWrite`, or an unreachable Redis.
     pub async fn can_write(&self) -> Result<()> {
-        self.query(redis::cmd("SET").arg(self.keys.plain("probe")).arg("").arg("PX").arg(60_000)).await
+        // A memory over its limit refuses only what is new ([`script`]).
+        let write = "redis.call('DEL', KEYS[1]) redis.call('SET', KEYS[1], '', 'PX', 60000)";
+        self.query(redis::cmd("EVAL").arg(write).arg(1).arg(self.keys.plain("probe"))).await
     }
 
     /// A connection for one command after another; each caller gets a handle on the same one.

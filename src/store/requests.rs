@@ -130,7 +130,10 @@ impl Store {
     /// # Errors
     /// An unreachable Redis.
     pub async fn count_supervisor_start(&self) -> Result<()> {
-        self.query(redis::cmd("INCR").arg(self.keys.plain("supervisor_starts"))).await
+        // Also with a memory over its limit.
+        let count = "redis.call('DEL', KEYS[1]) redis.call('INCR', KEYS[2])";
+        let (probe, starts) = (self.keys.plain("probe"), self.keys.plain("supervisor_starts"));
+        self.query(redis::cmd("EVAL").arg(count).arg(2).arg(probe).arg(starts)).await
     }
 
     /// Returns where the supervisor of this namespace runs, in a Redis that several state folders can reach.

@@ -12,6 +12,7 @@ mod cgroups;
 mod decide;
 mod earlier_stop;
 mod environment;
+mod guard;
 mod housekeeping;
 mod leadership;
 mod leaving;
@@ -169,6 +170,7 @@ impl Supervisor {
         self.leaving.listen(&self.config, &self.home)?;
         let mut hangup = listen(SignalKind::hangup())?;
         self.wait_for_wakeups();
+        let _guard = guard::Guard::of(&self.redis, &self.config)?.map(guard::Guard::watch);
         let mut changes = self.jobs.mux.changes();
         loop {
             let began = Instant::now();

@@ -56,7 +56,7 @@ impl Redis {
             check_version(&store.info().await?)?;
             return Ok(Redis::External(url.clone(), tls));
         }
-        let spec = ServerSpec::of_home(&config.home, &config.namespace)?;
+        let spec = ServerSpec::of_home(&config.home, &config.namespace)?.with_max_memory(config.redis.max_memory);
         let mut managed = Managed {
             spec,
             server: None,
@@ -107,6 +107,14 @@ impl Redis {
                 login: m.access.as_ref().map(|access| access.login(User::Runner)),
             },
             Redis::External(url, tls) => RedisAt::Url { url: url.clone(), ca_file: tls.ca_file.clone() },
+        }
+    }
+
+    /// Our own server and its passwords.
+    pub fn private(&self) -> Option<(&ServerSpec, &Access)> {
+        match self {
+            Redis::Managed(m) => Some((&m.spec, m.access.as_ref()?)),
+            Redis::External(..) => None,
         }
     }
 

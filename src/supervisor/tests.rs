@@ -1,6 +1,7 @@
 //! Passes against a real private Redis and a recorded tmux. The runners are played by the test: each is a `sleep` that
 //! reports for duty as a runner does. Every test has a project, a server and a state folder of its own.
 
+mod guard;
 mod world;
 
 use std::{os::unix::fs::PermissionsExt, path::Path};

@@ -158,4 +158,44 @@ async fn a_full_memory_is_said_and_not_waited_for() {
     let () = redis::cmd("CONFIG").arg(&["SET", "maxmemory", "1"]).query(&mut raw).unwrap();
     let error = world.store.delegate(&task("x")).await.unwrap_err();
     assert!(matches!(error, orch::store::StoreError::CannotWrite(_)), "{error:?}");
+    let error = orch::error::Error::from(error);
+    assert!(
+        error.message.contains("memory is full") && error.hint.unwrap().contains("max_memory"),
+        "{}",
+        error.message
+    );
+}
+
+/// What was accepted goes on: only what is new needs room.
+#[tokio::test]
+async fn a_full_memory_lets_reports_and_ends_through() {
+    let server = Server::start();
+    let world = server.world("n");
+    let agent = world.agent("shell-1").await;
+    let [first, second, third] = [(); 3].map(|()| task("x"));
+    for task in [&first, &second, &third] {
+        world.delegate(task).await;
+    }
+    let claimed = world.claim(&agent).await;
+    let () = redis::cmd("CONFIG").arg(&["SET", "maxmemory", "1"]).query(&mut server.raw()).unwrap();
+    assert!(world.store.delegate(&task("y")).await.is_err());
+    world.store.can_write().await.unwrap();
+    world.store.cancel(std::slice::from_ref(&third.id), "a test").await.unwrap();
+    let report = report(&agent, &claimed, Cause::Success);
+    let (finished, next) = world.store.finish_and_claim(&report, LEASE).await.unwrap();
+    assert_eq!(finished.unwrap(), TaskState::Succeeded);
+    assert!(next.unwrap().is_some(), "the next one is claimed");
+    world.store.count_supervisor_start().await.unwrap();
+    assert_eq!(world.state(&third.id).await, TaskState::Cancelled);
+}
+
+#[tokio::test]
+async fn no_error_shows_the_hash_of_a_script() {
+    let server = Server::start();
+    let world = server.world("n");
+    world.delegate(&task("x")).await;
+    let keys = world.store.keys().clone();
+    let () = redis::cmd("SET").arg(keys.plain("events")).arg("damaged").query(&mut server.raw()).unwrap();
+    let error = world.store.delegate(&task("y")).await.unwrap_err().to_string();
+    assert!(error.contains("WRONGTYPE") && !error.contains("script: ") && !error.contains("f_"), "{error}");
 }

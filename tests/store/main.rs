@@ -30,5 +30,6 @@ mod steps;
 mod subtasks;
 mod task_transitions;
 mod texts;
+mod tls;
 mod waits;
 mod wakeups;

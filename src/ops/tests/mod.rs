@@ -59,7 +59,7 @@ impl World {
     }
 
     async fn start_redis(&mut self) {
-        let spec = ServerSpec::of_home(self.ops().home().path(), "test").unwrap();
+        let spec = ServerSpec::of_home(self.ops().home().path(), "test").unwrap().with_max_memory(1 << 30);
         let (server, _) = Server::start_or_adopt(&spec).await.unwrap();
         self.server = ProcessId::of(server.pid);
     }
