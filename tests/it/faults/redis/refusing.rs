@@ -2,6 +2,7 @@
 
 use std::{thread, time::Duration};
 
+use super::users_own::{Own, set_url};
 use crate::common::{Output, Work, World, gate};
 
 /// Sends a command directly to Redis, bypassing orch.
@@ -37,10 +38,27 @@ fn assert_reports_that_redis_cannot_write(refused: Output) {
     assert!(refused.stderr.contains("Redis cannot write") && refused.stderr.contains("hint: "), "{refused:#?}");
 }
 
-/// Asserts that `orch delegate` is rejected and an agent keeps its report while Redis refuses to write, and that
-/// everything continues afterwards.
-fn assert_refuses_and_recovers(refuse: &[&str], serve: &[&str]) {
-    let world = World::started("[roles.shell]\nmax = 2");
+/// Starts orch on a Redis of the user's own, which nobody puts back to what it was.
+fn on_own_redis(world: &World) -> Own {
+    let own = Own::start(world, &[]);
+    set_url(world, &format!("unix://{}", own.socket.display()));
+    world.start();
+    own
+}
+
+fn send_to(own: &Own, words: &[&str]) {
+    redis::cmd(words[0]).arg(&words[1..]).exec(&mut own.connection()).unwrap_or_else(|e| panic!("{words:?}: {e}"));
+}
+
+fn stop(world: &World, own: &Own) {
+    world.orch(&["stop"]).ok();
+    world.wait_until("only the user's Redis is left", || world.processes().iter().all(|p| p.pid == own.child.id()));
+}
+
+#[test]
+fn a_redis_that_became_a_replica_refuses_and_loses_nothing() {
+    let world = World::builder().tables("[roles.shell]\nmax = 2").build();
+    let own = on_own_redis(&world);
     let mut work = Work::default();
     let running = work.delegate(&world, &gate(&world.file("go")));
     let lasting = work.delegate(&world, &gate(&world.file("later")));
@@ -48,7 +66,8 @@ fn assert_refuses_and_recovers(refuse: &[&str], serve: &[&str]) {
     for task in [&running, &lasting] {
         Work::wait_until_it_runs(&world, task);
     }
-    send(&world, refuse);
+    // Nothing listens on port 1.
+    send_to(&own, &["REPLICAOF", "127.0.0.1", "1"]);
     assert_reports_that_redis_cannot_write(world.orch(&["delegate", "--key", "k", "echo refused"]));
     assert_reports_that_redis_cannot_write(world.orch(&["cancel", &ready]));
     let attention = world.status()["attention"].to_string();
@@ -57,24 +76,58 @@ fn assert_refuses_and_recovers(refuse: &[&str], serve: &[&str]) {
     let report = world.home.join(format!("reports/{running}.1.json"));
     world.wait_until("the report is on disk", || report.exists());
     assert_eq!(world.show(&running)["state"], "running", "reading works");
-    send(&world, serve);
+    send_to(&own, &["REPLICAOF", "NO", "ONE"]);
     world.wait_for(&running, "succeeded");
     assert!(!world.status()["attention"].to_string().contains("cannot write"));
     work.delegate_until_accepted(&world, "k", ":");
     world.touch("later");
     work.all_succeed_at_once(&world);
+    stop(&world, &own);
+}
+
+/// Only what is new is refused: what was accepted runs, ends and is reported.
+#[test]
+fn a_full_memory_refuses_new_tasks_and_lets_the_others_end() {
+    let world = World::builder().tables("[roles.shell]\nmax = 2").build();
+    let own = on_own_redis(&world);
+    let mut work = Work::default();
+    let running = work.delegate(&world, &gate(&world.file("go")));
+    let lasting = work.delegate(&world, &gate(&world.file("later")));
+    let ready = work.delegate(&world, ":");
+    for task in [&running, &lasting] {
+        Work::wait_until_it_runs(&world, task);
+    }
+    send_to(&own, &["CONFIG", "SET", "maxmemory", "1"]);
+    let refused = world.orch(&["delegate", "--key", "k", "echo refused"]);
+    assert!(refused.stderr.contains("memory is full") && refused.stderr.contains("max_memory"), "{refused:#?}");
+    assert_reports_that_redis_cannot_write(refused);
+    let attention = world.status()["attention"].to_string();
+    assert!(attention.contains("its memory is full") && attention.contains("max_memory"), "{attention}");
+    world.touch("go");
+    world.wait_for(&running, "succeeded");
+    world.wait_for(&ready, "succeeded");
+    send_to(&own, &["CONFIG", "SET", "maxmemory", "0"]);
+    assert!(!world.status()["attention"].to_string().contains("cannot write"));
+    work.delegate_until_accepted(&world, "k", ":");
+    world.touch("later");
+    work.all_succeed_at_once(&world);
+    stop(&world, &own);
+}
+
+/// A program that knows the supervisor's password opens a port and lets Redis forget.
+#[test]
+fn a_changed_configuration_is_put_back_and_shown() {
+    let world = World::started("[roles.shell]\nmax = 1");
+    let doctor = || world.orch(&["doctor"]).stdout;
+    world.wait_until("the configuration is as intended", || doctor().contains("as intended: no port"));
+    for words in [["CONFIG", "SET", "appendonly", "no"], ["CONFIG", "SET", "appendfsync", "no"]] {
+        send(&world, &words);
+    }
+    world.wait_until("status shows it", || world.status()["attention"].to_string().contains("changed from outside"));
+    assert!(doctor().contains("as intended: no port"), "it was put back");
+    let events = world.orch_json(&["events"]).to_string();
+    assert!(events.contains("redis.changed") && events.contains("appendonly"), "{events}");
     world.stop_and_check_nothing_left();
-}
-
-#[test]
-fn a_full_memory_refuses_and_loses_nothing() {
-    assert_refuses_and_recovers(&["CONFIG", "SET", "maxmemory", "1"], &["CONFIG", "SET", "maxmemory", "0"]);
-}
-
-#[test]
-fn a_redis_that_became_a_replica_refuses_and_loses_nothing() {
-    // Nothing listens on port 1.
-    assert_refuses_and_recovers(&["REPLICAOF", "127.0.0.1", "1"], &["REPLICAOF", "NO", "ONE"]);
 }
 
 /// Heartbeats are refused for almost a lease, and the next one comes after the lease's end. The agents are not at
@@ -86,15 +139,15 @@ fn an_agent_is_not_failed_while_redis_refuses_its_heartbeats() {
         .supervisor("lease", "\"7s\"")
         .tables("[roles.shell]\nmax = 1")
         .build();
-    world.start();
+    let own = on_own_redis(&world);
     let mut work = Work::default();
     let task = work.delegate(&world, &gate(&world.file("go")));
     Work::wait_until_it_runs(&world, &task);
     let age = || world.agent("shell-1")["heartbeat_age_ms"].as_u64().unwrap();
     world.wait_until("the agent has just sent a heartbeat", || age() < 500);
-    send(&world, &["CONFIG", "SET", "maxmemory", "1"]);
+    send_to(&own, &["REPLICAOF", "127.0.0.1", "1"]);
     world.wait_until("the last heartbeat is almost a lease old", || age() > 6_300);
-    send(&world, &["CONFIG", "SET", "maxmemory", "0"]);
+    send_to(&own, &["REPLICAOF", "NO", "ONE"]);
     world.wait_until("the agent has sent a heartbeat again", || {
         // Each request makes the supervisor check all leases.
         world.orch(&["pause", "opus"]).ok();
@@ -103,7 +156,7 @@ fn an_agent_is_not_failed_while_redis_refuses_its_heartbeats() {
     });
     world.touch("go");
     work.all_succeed_at_once(&world);
-    world.stop_and_check_nothing_left();
+    stop(&world, &own);
 }
 
 #[test]

@@ -15,14 +15,14 @@ use crate::{
 };
 
 /// A redis-server that orch did not start.
-struct Own {
-    child: Child,
-    socket: PathBuf,
+pub(super) struct Own {
+    pub(super) child: Child,
+    pub(super) socket: PathBuf,
     port: u16,
 }
 
 impl Own {
-    fn start(world: &World, settings: &[&str]) -> Own {
+    pub(super) fn start(world: &World, settings: &[&str]) -> Own {
         let program = orch::redis_server::find_program().unwrap();
         let port = free_port();
         let socket = world.file("own.sock");
@@ -35,7 +35,7 @@ impl Own {
         Own { child, socket, port }
     }
 
-    fn connection(&self) -> redis::Connection {
+    pub(super) fn connection(&self) -> redis::Connection {
         redis::Client::open(format!("unix://{}", self.socket.display())).unwrap().get_connection().unwrap()
     }
 }
@@ -57,7 +57,7 @@ fn with_url(url: &str) -> World {
     world
 }
 
-fn set_url(world: &World, url: &str) {
+pub(super) fn set_url(world: &World, url: &str) {
     let text = format!("{}[redis]\nurl = \"{url}\"\n", config(world));
     write_config(world, &text);
 }
