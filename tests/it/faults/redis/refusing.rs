@@ -125,7 +125,7 @@ fn a_changed_configuration_is_put_back_and_shown() {
     }
     world.wait_until("status shows it", || world.status()["attention"].to_string().contains("changed from outside"));
     assert!(doctor().contains("as intended: no port"), "it was put back");
-    let events = world.orch_json(&["events"]).to_string();
+    let events = world.orch(&["events", "--json"]).ok();
     assert!(events.contains("redis.changed") && events.contains("appendonly"), "{events}");
     world.stop_and_check_nothing_left();
 }
