@@ -33,6 +33,10 @@ pub(super) async fn run(mut args: args::Delegate, session: &mut Session) -> Resu
     if keyed && !delegated.created && !session.json {
         errors::note(&format!("{} already has this key; its state is {}", delegated.id, delegated.state));
     }
+    if !delegated.needs_approval.is_empty() && !session.json {
+        let rights = delegated.needs_approval.join(", ");
+        errors::note(&format!("{} is held until a person approves it: its role may {rights}", delegated.id));
+    }
     // Only for a caller that waits and for a person: a program that only delegates should not pay for another call.
     if (wait || io::stderr().is_terminal())
         && !session.json

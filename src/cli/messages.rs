@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     error::Kind,
-    model::{id::TaskId, question::Approval},
+    model::question::{Approval, QuestionRef},
     ops::types::{self, Answer},
     view::messages,
 };
@@ -21,9 +21,9 @@ pub(super) async fn ask(args: args::Ask, session: &mut Session) -> Result<u8, En
     Ok(if no || asked.approval == Some(Approval::Denied) { Kind::Failed.exit_code() } else { 0 })
 }
 
-pub(super) async fn answer(task: &TaskId, answer: Answer, session: &mut Session) -> Result<u8, End> {
-    let answered = session.client().await?.answer(task.clone(), answer).await?;
-    session.answer(&answered, |answered, _| messages::answered(task, answered))?;
+pub(super) async fn answer(question: &QuestionRef, answer: Answer, session: &mut Session) -> Result<u8, End> {
+    let answered = session.client().await?.answer(question.clone(), answer).await?;
+    session.answer(&answered, |answered, _| messages::answered(&question.task, answered))?;
     Ok(0)
 }
 

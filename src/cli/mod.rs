@@ -105,12 +105,12 @@ async fn dispatch(verb: Verb, session: &mut Session) -> Result<u8, End> {
         Verb::Cancel(args) => cancel::cancel(&args, session).await,
         Verb::Retry(args) => cancel::retry(&args, session).await,
         Verb::Ask(args) => messages::ask(args, session).await,
-        Verb::Answer(args) => messages::answer(&args.task, Answer::Text(stdio::text(args.text)?), session).await,
+        Verb::Answer(args) => messages::answer(&args.question, Answer::Text(stdio::text(args.text)?), session).await,
         Verb::Approve(args) => {
-            messages::answer(&args.task, Answer::Approve(args.text.map(stdio::text).transpose()?), session).await
+            messages::answer(&args.question, Answer::Approve(args.text.map(stdio::text).transpose()?), session).await
         }
         Verb::Deny(args) => {
-            messages::answer(&args.task, Answer::Deny(args.text.map(stdio::text).transpose()?), session).await
+            messages::answer(&args.question, Answer::Deny(args.text.map(stdio::text).transpose()?), session).await
         }
         Verb::Send(args) => messages::send(args, session).await,
         Verb::Inbox(args) => messages::inbox(&args, session).await,

@@ -1,10 +1,10 @@
-//! Checks `delegates_to`: every name must be a role, and the declared delegations must not form a circle. Roles without the
-//! key may delegate to every role, limited by `max_depth`.
+//! Checks `delegates_to`: every name must be a role, the declared delegations must not form a circle, and none may lead out of
+//! a sandbox: what it names needs no approval. Roles without the key delegate by rights, limited by `max_depth`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Role,
+    Role, Sandbox,
     diagnostics::{Diagnostics, dotted, no_role},
     written::WrittenRole,
 };
@@ -20,6 +20,17 @@ pub(super) fn check(written: &BTreeMap<String, WrittenRole>, roles: &BTreeMap<St
             if !roles.contains_key(&to.value) {
                 let key = dotted(&dotted("roles", name), "delegates_to");
                 out.add(to.line, key, no_role(&to.value, &names));
+            }
+        }
+    }
+    for (name, role) in written {
+        let Some(own) = roles.get(name).filter(|role| role.sandbox != Sandbox::None) else { continue };
+        for to in role.delegates_to.iter().flat_map(|at| &at.value) {
+            if roles.get(&to.value).is_some_and(|to| to.sandbox == Sandbox::None) {
+                let key = dotted(&dotted("roles", name), "delegates_to");
+                let (to_name, sandbox) = (&to.value, own.sandbox.as_str());
+                let why = format!("leaves the sandbox: {name} (sandbox = \"{sandbox}\") -> {to_name} (none)");
+                out.add(to.line, key, why);
             }
         }
     }

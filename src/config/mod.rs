@@ -12,6 +12,7 @@ mod delegation;
 mod diagnostics;
 mod discovery;
 mod environment;
+mod reach;
 mod resolve;
 mod rights;
 mod role;
@@ -31,8 +32,9 @@ use std::{
 
 pub use discovery::Env;
 pub use environment::InheritEnv;
-pub use rights::{Right, Rights};
-pub use role::{Budget, ResourceLimits, Role, Sandbox};
+pub use reach::{Reach, reach};
+pub use rights::{Right, Rights, Spending};
+pub use role::{Budget, EscalationRule, ResourceLimits, Role, Sandbox};
 pub use settings::{AgentsConfig, MasterConfig, RedisConfig, SupervisorConfig, TmuxConfig};
 pub use starter::starter;
 

@@ -6,8 +6,8 @@ use std::{
 };
 
 use super::{
-    AgentOptions, AgentsConfig, Budget, Config, MasterConfig, RedisConfig, ResourceLimits, Role, SupervisorConfig,
-    TmuxConfig, delegation,
+    AgentOptions, AgentsConfig, Budget, Config, EscalationRule, MasterConfig, RedisConfig, ResourceLimits, Role,
+    SupervisorConfig, TmuxConfig, delegation,
     diagnostics::{At, Diagnostics, dotted, no_role},
     discovery::{self, Env, Found},
     role::{BUILTIN, Sandbox},
@@ -206,6 +206,12 @@ impl Resolver<'_> {
         role.sandbox = pick(&written.sandbox, role.sandbox);
         role.inherit_env = pick(&written.inherit_env, super::InheritEnv::of_role(role.sandbox));
         role.network = pick(&written.network, role.network);
+        // A list alone stays a limit.
+        let otherwise = match role.delegates_to {
+            Some(_) => EscalationRule::Refuse,
+            None => EscalationRule::Approve,
+        };
+        role.escalation = pick(&written.escalation, otherwise);
         role.limits = ResourceLimits {
             memory: value(&written.memory_max),
             cpu: value(&written.cpu_max),

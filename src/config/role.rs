@@ -46,12 +46,15 @@ pub struct Role {
     pub cwd: PathBuf,
     /// How its tasks are retried.
     pub retry: RetryPolicy,
-    /// Roles to which agents of this role may delegate; `None`: every role.
+    /// Roles to which agents of this role delegate without approval; `None`: those that have no right which this one lacks.
     pub delegates_to: Option<Vec<String>>,
     /// Where its programs run.
     pub sandbox: Sandbox,
     /// What its programs reach of the network. Anything but [`Network::All`] needs a sandbox.
     pub network: Network,
+    /// What becomes of a delegation to any other role.
+    #[serde(default)]
+    pub escalation: EscalationRule,
     /// Resource limits of one attempt.
     pub limits: ResourceLimits,
     /// The budget of one task, all attempts together (`max_task_cost_usd`, `max_task_tokens`).
@@ -81,6 +84,17 @@ impl Sandbox {
             Sandbox::Bwrap => "bwrap",
         }
     }
+}
+
+/// What becomes of a task that an agent delegates to a role which needs approval.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EscalationRule {
+    /// It is accepted, and held until a person approves it.
+    #[default]
+    Approve,
+    /// It is refused.
+    Refuse,
 }
 
 /// Most money and tokens that may be used; `None`: no limit.
@@ -157,6 +171,7 @@ impl Role {
             delegates_to: None,
             sandbox: Sandbox::None,
             network: Network::All,
+            escalation: EscalationRule::Approve,
             limits: ResourceLimits::default(),
             task_budget: Budget::default(),
             day_budget: Budget::default(),

@@ -27,6 +27,9 @@ const HEAD: &str = r#"# Which agents orch runs in this project. Every key is opt
 
 # name = "shop"           # the project's namespace; default: this folder's name and a hash of its path
 
+# An agent's task for a role that may do more than its own waits until you approve it (orch status shows it). The key
+# delegates_to of a role names the roles that need no approval.
+
 "#;
 
 const WITH_CLAUDE: &str = r#"[master]

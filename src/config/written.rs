@@ -10,7 +10,7 @@ use std::{
 use toml::de::DeTable;
 
 use super::{
-    InheritEnv,
+    EscalationRule, InheritEnv,
     diagnostics::{At, Diagnostics},
     role::Sandbox,
     section::{Either, Known, Reader, Section},
@@ -100,6 +100,7 @@ pub(super) struct WrittenRole {
     pub delegates_to: Option<At<Vec<At<String>>>>,
     pub sandbox: Option<At<Sandbox>>,
     pub network: Option<At<Network>>,
+    pub escalation: Option<At<EscalationRule>>,
     pub memory_max: Option<At<u64>>,
     pub cpu_max: Option<At<f64>>,
     pub max_processes: Option<At<u32>>,
@@ -262,6 +263,7 @@ fn role(name: At<&str>, table: &mut Section<'_, '_>) -> (String, WrittenRole) {
         delegates_to: table.list("delegates_to", |_| Ok(())),
         sandbox: table.one_of("sandbox", &["none", "bwrap"], sandbox),
         network: network(table),
+        escalation: table.one_of("escalation", &["approve", "refuse"], escalation),
         memory_max: table.size("memory_max", LEAST_MEMORY),
         cpu_max: table.number("cpu_max", LEAST_CPU),
         max_processes: table.count("max_processes", 1),
@@ -341,6 +343,15 @@ fn network(table: &mut Section<'_, '_>) -> Option<At<Network>> {
         Either::List(list) => Network::Only(list.into_iter().map(|at| at.value).collect()),
     };
     Some(At { line, value })
+}
+
+/// Reads what becomes of a delegation to a role with more rights.
+fn escalation(text: &str) -> Result<EscalationRule, String> {
+    match text {
+        "approve" => Ok(EscalationRule::Approve),
+        "refuse" => Ok(EscalationRule::Refuse),
+        _ => Err(format!("'{}' is neither \"approve\" nor \"refuse\"", suggest::printable(text))),
+    }
 }
 
 /// Reads whether a task is held when a tool was denied.

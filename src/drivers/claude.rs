@@ -13,7 +13,7 @@ use std::{
 };
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     drivers::{
@@ -109,12 +109,14 @@ impl Driver for Claude {
             args.extend(["--max-budget-usd".into(), cost.to_string().into()]);
         }
         args.extend(agent.args.iter().map(OsString::from));
-        // Last, because this flag takes all words that follow. Orch's own tools need no permission.
-        args.extend(["--allowedTools".into(), format!("mcp__{}", mcp_config::NAME).into()]);
+        // Last, because this flag takes all words that follow.
+        args.push("--allowedTools".into());
+        args.extend(hook_json::free_tools().map(OsString::from));
         args.extend(agent.allowed_tools.iter().map(OsString::from));
+        let free: Vec<String> = hook_json::free_tools().collect();
         let files = vec![
             (file, job.mcp.servers(serde_json::json!({ "type": "stdio" }))),
-            (settings, hook_json::settings(job.mcp.program, &hook_json::HEADLESS, &[])),
+            (settings, hook_json::settings(job.mcp.program, &hook_json::HEADLESS, json!({ "allow": free }))),
         ];
         let files = files.into_iter().chain(instructions).collect();
         Ok(Start { program: PROGRAM.name.into(), args, prompt_on_stdin: true, files, ..Start::default() })
@@ -127,6 +129,12 @@ impl Driver for Claude {
             return Commands::Any;
         }
         rights::by_allowed_tools(options, "Bash")
+    }
+
+    fn edits(&self, options: &AgentOptions) -> bool {
+        rights::has_mode(options, &["acceptEdits", "bypassPermissions", "auto"])
+            || rights::has_flag(options, &["--dangerously-skip-permissions"])
+            || rights::allows_one_of(options, &["Edit", "Write", "MultiEdit", "NotebookEdit"])
     }
 
     fn transcript(&self) -> Option<Box<dyn Transcript>> {
@@ -154,7 +162,14 @@ impl Driver for Claude {
         }
         let files = vec![
             (file, job.mcp.servers(serde_json::json!({ "type": "stdio" }))),
-            (settings, hook_json::settings(job.mcp.program, &hook_json::ON_A_TERMINAL, &agent.allowed_tools)),
+            (
+                settings,
+                hook_json::settings(
+                    job.mcp.program,
+                    &hook_json::ON_A_TERMINAL,
+                    hook_json::permissions(&agent.allowed_tools),
+                ),
+            ),
         ];
         let files = files.into_iter().chain(instructions).collect();
         Some(Start { program: PROGRAM.name.into(), args, files, ..Start::default() })

@@ -21,7 +21,7 @@ use crate::{
             summary,
         },
     },
-    model::{task::Usage, time::Timestamp, wait::Retry},
+    model::{task::Usage, time::Timestamp, tool::Tool, wait::Retry},
 };
 
 /// Runs `codex`.
@@ -86,8 +86,8 @@ impl Driver for Codex {
         job.check(DriverKind::Codex)?;
         let mut args: Vec<OsString> = ["exec", "--json", "--skip-git-repo-check"].map(OsString::from).to_vec();
         args.extend(options(&job.role, job.mcp));
-        // `exec` refuses a tool call that would need permission. Orch's own tools need none.
-        args.extend(setting("default_tools_approval_mode", &json!("approve")));
+        // `exec` refuses a tool call that would need permission.
+        args.extend(approvals());
         args.extend(job.role.options.args.iter().map(OsString::from));
         if let Some(session) = job.resume {
             args.extend(["resume".into(), session.into()]);
@@ -111,6 +111,10 @@ impl Driver for Codex {
         }
     }
 
+    fn edits(&self, options: &AgentOptions) -> bool {
+        !matches!(options.permission_mode.as_deref(), None | Some("read-only"))
+    }
+
     fn transcript(&self) -> Option<Box<dyn Transcript>> {
         Some(Box::new(Thread::default()))
     }
@@ -119,7 +123,7 @@ impl Driver for Codex {
         // Its daemon would outlive the pane, and also serves other terminals of the user.
         let mut args = vec!["--no-daemon".into()];
         args.extend(options(&job.role, job.mcp));
-        args.extend(setting("default_tools_approval_mode", &json!("approve")));
+        args.extend(approvals());
         args.extend(hooks::arguments(job.mcp.program));
         args.extend(job.role.options.args.iter().map(OsString::from));
         if let Some(session) = job.resume {
@@ -169,6 +173,13 @@ impl Driver for Codex {
 /// Returns a setting of our MCP server as arguments. JSON strings and lists of strings are valid TOML.
 fn setting(key: &str, value: &Value) -> [OsString; 2] {
     ["-c".into(), format!("mcp_servers.{}.{key}={value}", mcp_config::NAME).into()]
+}
+
+/// Returns the settings by which codex asks before it uses a tool of orch, except for the free ones.
+fn approvals() -> impl Iterator<Item = OsString> {
+    let free = Tool::ALL.iter().filter(|tool| tool.is_free());
+    let each = free.map(|tool| setting(&format!("tools.{tool}.approval_mode"), &json!("approve")));
+    setting("default_tools_approval_mode", &json!("prompt")).into_iter().chain(each.flatten())
 }
 
 fn options(role: &RoleSettings, mcp: &Mcp) -> Vec<OsString> {

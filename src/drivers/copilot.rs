@@ -18,7 +18,7 @@ use crate::{
         common::{errors, mcp_config, prompt::instructed, summary},
         rights,
     },
-    model::wait::Needs,
+    model::{tool::Tool, wait::Needs},
 };
 
 /// Runs `copilot`.
@@ -60,6 +60,8 @@ const FLAGS: &[Refused] = &[
     (&["--model"], Instead::Key("model")),
 ];
 const MCP_FILE: &str = "mcp.json";
+/// Flags that allow every tool.
+const ALL_TOOLS: &[&str] = &["--allow-all-tools", "--allow-all", "--yolo"];
 
 impl Driver for Copilot {
     fn manifest(&self) -> &'static Manifest {
@@ -72,7 +74,8 @@ impl Driver for Copilot {
         files.extend(instructed(job));
         // Whole lines, and no questions, because there is no user to answer them.
         args.extend(["--output-format", "json", "--stream", "off", "--no-ask-user"].map(OsString::from));
-        args.push(format!("--allow-tool={}", mcp_config::NAME).into());
+        let free = Tool::ALL.iter().filter(|tool| tool.is_free());
+        args.extend(free.map(|tool| format!("--allow-tool={}({tool})", mcp_config::NAME).into()));
         args.extend(job.role.options.allowed_tools.iter().map(|tool| format!("--allow-tool={tool}").into()));
         // Not `--session-id` for both: it would silently create a session that does not exist.
         let session = job.resume.unwrap_or(job.new_session);
@@ -82,11 +85,16 @@ impl Driver for Copilot {
     }
 
     fn commands(&self, options: &AgentOptions) -> Commands {
-        let all = ["--allow-all-tools", "--allow-all", "--yolo"];
-        if options.permission_mode.as_deref() == Some(ALLOW_ALL) || rights::has_flag(options, &all) {
+        if options.permission_mode.as_deref() == Some(ALLOW_ALL) || rights::has_flag(options, ALL_TOOLS) {
             return Commands::Any;
         }
         rights::by_allowed_tools(options, "shell")
+    }
+
+    fn edits(&self, options: &AgentOptions) -> bool {
+        options.permission_mode.as_deref() == Some(ALLOW_ALL)
+            || rights::has_flag(options, ALL_TOOLS)
+            || rights::allows_one_of(options, &["write"])
     }
 
     fn transcript(&self) -> Option<Box<dyn Transcript>> {

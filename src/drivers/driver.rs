@@ -121,6 +121,11 @@ pub trait Driver: Sync {
         Commands::Any
     }
 
+    /// Reports whether the program may change files without asking, given how its role runs it. The default is that it may.
+    fn edits(&self, _options: &AgentOptions) -> bool {
+        true
+    }
+
     /// Returns what the end of the program means: what it reported, else its exit code, and what its result file says.
     fn read(&self, end: End) -> Verdict {
         match (self.program(), end.conversation) {

@@ -78,6 +78,10 @@ impl Driver for Gemini {
         settings_json::commands(options)
     }
 
+    fn edits(&self, options: &AgentOptions) -> bool {
+        settings_json::edits(options)
+    }
+
     fn transcript(&self) -> Option<Box<dyn Transcript>> {
         Some(Box::new(Stream::default()))
     }

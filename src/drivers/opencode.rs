@@ -8,7 +8,7 @@ mod screen;
 
 use std::ffi::OsString;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::{
     drivers::{
@@ -16,7 +16,7 @@ use crate::{
         Prompt, Refusal, Refused, RoleSettings, Seen, Start, Transcript,
         common::{errors, mcp_config, prompt::instructed, summary},
     },
-    model::{task::Usage, wait::Needs},
+    model::{task::Usage, tool::Tool, wait::Needs},
 };
 
 /// Runs `opencode`.
@@ -119,7 +119,10 @@ fn config(mcp: &Mcp) -> Vec<u8> {
         "environment": mcp.variables(),
         "enabled": true,
     });
-    json!({ "mcp": { mcp_config::NAME: server } }).to_string().into_bytes()
+    // It allows every tool that no rule names.
+    let asks = Tool::ALL.iter().filter(|tool| !tool.is_free());
+    let rules: Map<String, Value> = asks.map(|tool| (format!("{}_{tool}", mcp_config::NAME), json!("ask"))).collect();
+    json!({ "mcp": { mcp_config::NAME: server }, "permission": rules }).to_string().into_bytes()
 }
 
 /// Reads its stream of steps.

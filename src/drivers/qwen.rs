@@ -67,6 +67,10 @@ impl Driver for Qwen {
         settings_json::commands(options)
     }
 
+    fn edits(&self, options: &AgentOptions) -> bool {
+        settings_json::edits(options)
+    }
+
     fn transcript(&self) -> Option<Box<dyn Transcript>> {
         Some(Box::new(StreamJson::default()))
     }

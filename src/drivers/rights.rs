@@ -43,6 +43,17 @@ pub(super) fn by_allowed_tools(options: &AgentOptions, shell: &str) -> Commands 
     rights.fold(Commands::Asks, |most, one| if one > most { one } else { most })
 }
 
+/// Reports whether a list of allowed tools names one of these, alone or with a pattern.
+pub(super) fn allows_one_of(options: &AgentOptions, tools: &[&str]) -> bool {
+    let names = options.allowed_tools.iter().map(|tool| tool.trim().split('(').next().unwrap_or_default());
+    names.into_iter().any(|name| tools.contains(&name))
+}
+
+/// Reports whether the role's `permission_mode` is one of these.
+pub(super) fn has_mode(options: &AgentOptions, modes: &[&str]) -> bool {
+    options.permission_mode.as_deref().is_some_and(|mode| modes.contains(&mode))
+}
+
 /// Reports whether a role's `args` hold one of these flags.
 pub(super) fn has_flag(options: &AgentOptions, flags: &[&str]) -> bool {
     options.args.iter().any(|word| flags.contains(&word.split('=').next().unwrap_or(word)))
@@ -93,6 +104,33 @@ mod tests {
             let kind: DriverKind = driver.parse().unwrap();
             let found = kind.driver().unwrap().commands(&options(mode, tools, args));
             assert_eq!(found, commands, "{driver} {mode:?} {tools:?} {args:?}");
+        }
+    }
+
+    #[test]
+    fn whether_a_program_may_change_files_follows_from_how_it_is_run() {
+        for (driver, mode, tools, args, edits) in [
+            ("shell", None, &[][..], &[][..], true),
+            ("claude", None, &["Read", "Bash(git:*)"], &[], false),
+            ("claude", Some("plan"), &[], &[], false),
+            ("claude", Some("acceptEdits"), &[], &[], true),
+            ("claude", None, &["Edit(src/**)"], &[], true),
+            ("claude", None, &[], &["--dangerously-skip-permissions"], true),
+            ("codex", None, &[], &[], false),
+            ("codex", Some("read-only"), &[], &[], false),
+            ("codex", Some("workspace-write"), &[], &[], true),
+            ("gemini", None, &[], &[], false),
+            ("gemini", Some("auto_edit"), &[], &[], true),
+            ("qwen", Some("auto-edit"), &[], &[], true),
+            ("qwen", None, &["write_file"], &[], true),
+            ("opencode", None, &[], &[], true),
+            ("aider", None, &[], &[], true),
+            ("copilot", None, &["shell(git)"], &[], false),
+            ("copilot", None, &["write"], &[], true),
+        ] {
+            let kind: DriverKind = driver.parse().unwrap();
+            let found = kind.driver().unwrap().edits(&options(mode, tools, args));
+            assert_eq!(found, edits, "{driver} {mode:?} {tools:?} {args:?}");
         }
     }
 

@@ -62,6 +62,10 @@ words! {
         Interrupted = "interrupted",
         /// The attempt ended while a person has yet to answer its question.
         QuestionOpen = "question_open",
+        /// The task was delegated to a role with more rights, and a person has yet to approve it.
+        ApprovalNeeded = "approval_needed",
+        /// A person has denied a delegation to a role with more rights.
+        ApprovalDenied = "approval_denied",
         /// The task has spent what one task of its role may spend.
         OverBudget = "over_budget",
         /// The program used more memory than `memory_max`.

@@ -11,6 +11,7 @@ pub mod cause;
 pub mod code;
 pub mod duration;
 pub mod end_code;
+pub mod escalation;
 pub mod event;
 pub mod evidence;
 pub mod format;
@@ -32,6 +33,7 @@ pub mod suggest;
 pub mod task;
 pub mod text;
 pub mod time;
+pub mod tool;
 pub mod wait;
 
 /// Defines an enum of words: its `as_str`, `Display`, `FromStr`, `ALL` and serde form are one list.

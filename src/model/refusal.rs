@@ -35,6 +35,17 @@ words! {
         NothingAsked = "nothing_asked",
         /// The answer is none of the options, which the detail gives as JSON.
         NotAnOption = "not_an_option",
+        /// The answer must name its question: several are open, or the open one is not the first that this task has
+        /// asked. The detail is the task and the numbers of the open ones.
+        QuestionUnnamed = "question_unnamed",
+        /// The named question does not wait for an answer; the detail is its task and number.
+        QuestionClosed = "question_closed",
+        /// The question has options, one of which must be the answer; the detail gives them as JSON.
+        HasOptions = "has_options",
+        /// The question is whether to approve a delegation, which takes no other answer.
+        ApproveOrDeny = "approve_or_deny",
+        /// The task was never approved by a person, which its role's rights demand.
+        NotApproved = "not_approved",
         /// The receiver has ended.
         Ended = "ended",
         /// The agent has no task, so nothing would read the message.

@@ -44,6 +44,8 @@ pub const TRANSITIONS: &[(TaskState, TaskState)] = {
         (Delayed, Failed),
         (Delayed, Cancelled),
         (Held, Ready),
+        // A person approves a delegation that was held before it could wait for its dependencies.
+        (Held, Blocked),
         (Held, Failed),
         (Held, Cancelled),
         (Running, Succeeded),

@@ -10,8 +10,9 @@ use crate::{
     error::{Error, Result},
     model::{
         duration,
-        id::{Capability, TaskId},
-        question::Approval,
+        id::Capability,
+        question::{Approval, QuestionRef},
+        refusal::Refusal,
     },
     store::people::{self, Answered},
 };
@@ -118,12 +119,13 @@ impl Ops {
         })
     }
 
-    /// Answers the first open question of a task. A task that is held for it becomes ready.
+    /// Answers a question. A task that is held for it becomes ready; a task that is denied before it ran is cancelled.
     ///
     /// # Errors
-    /// NotFound: no such task. Usage: no answer, too large a one, or none of the options. Failed: there is no open question,
-    /// or an agent's attempt answers.
-    pub async fn answer(&self, task: &TaskId, answer: &Answer) -> Result<Answered> {
+    /// NotFound: no such task. Usage: no answer, too large a one, or none of the options; `approve` or `deny` of a question
+    /// with options; the question is not named, and more than one has been asked. Failed: there is no open question, the
+    /// named one is not open, or an agent's attempt answers.
+    pub async fn answer(&self, question: &QuestionRef, answer: &Answer) -> Result<Answered> {
         let (verb, approval) = match answer {
             Answer::Text(_) => ("answer", None),
             Answer::Approve(_) => ("approve", Some(Approval::Approved)),
@@ -141,7 +143,19 @@ impl Ops {
         let text = self.redactor().text(text);
         check("answer", &text, ANSWER_LIMIT)?;
         let (token, who) = (Uuid::new_v4().simple().to_string(), self.caller.in_words());
-        self.ask(|s| s.answer(task, &token, &text, approval, &who)).await
+        match self.ask(|s| s.answer(question, &token, &text, approval, &who)).await {
+            Err(e) if e.code == Refusal::QuestionUnnamed.into() => Err(self.show_questions(question, e).await),
+            answered => answered,
+        }
+    }
+
+    /// Adds the open questions to an error, whole: the person is about to answer one of them.
+    async fn show_questions(&self, asked: &QuestionRef, error: Error) -> Error {
+        let Ok(Some(detail)) = self.ask(|s| s.task(&asked.task)).await else { return error };
+        let open = detail.questions.iter().filter(|question| question.is_open());
+        let shown = open.map(|one| format!("{}: {}", QuestionRef::new(&asked.task, one.number), one.question));
+        let message = std::iter::once(error.message.clone()).chain(shown).collect::<Vec<_>>().join("\n");
+        Error { message, ..error }
     }
 }
 

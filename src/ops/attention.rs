@@ -15,7 +15,7 @@ use crate::{
         duration::human,
         gate::GateCode,
         id::TaskId,
-        question::Question,
+        question::{Question, QuestionRef},
         task::{Task, TaskState, Usage},
         text::{count, one_line},
         wait::Needs,
@@ -159,8 +159,8 @@ fn questions(look: &Look, add: &mut impl FnMut(String, String)) {
                 true => String::new(),
                 false => format!(" ({})", question.options.join(", ")),
             };
-            let what = format!("task {task} asks: {}{options}", one_line(&question.question, 200));
-            add(what, format!("orch answer {task} TEXT"));
+            let named = QuestionRef::new(task, question.number);
+            add(format!("task {named} asks: {}{options}", question.question.trim_end()), question.command(task));
         }
     }
     let more = look.all_asking.len().saturating_sub(look.asking.len());

@@ -16,7 +16,7 @@ use crate::{
     model::{
         id::TaskId,
         secret::Redactor,
-        task::{Priority, Spec},
+        task::{Priority, Spec, TaskState},
         text::one_line,
     },
     os::{self, failpoint},
@@ -39,14 +39,15 @@ impl Ops {
     ///
     /// # Errors
     /// Usage: what is wrong with the request. NotFound: no such role, no such dependency. Failed: orch is draining; the
-    /// caller's role may not delegate to this one; the caller's attempt is over; too deep, too many subtasks; a
+    /// caller's role may not delegate to this one (a role with more rights is no error: the task is held until a person
+    /// approves it, unless the role says `escalation = "refuse"`); the caller's attempt is over; too deep, too many subtasks; a
     /// dependency has failed. NotRunning: there is no Redis.
     pub async fn delegate(&self, asked: Delegate) -> Result<Delegated> {
         let new = self.prepare(asked).await?;
         failpoint!("delegate.checked");
         let answer = self.ask(|s| s.delegate(&new)).await;
         failpoint!("delegate.answered");
-        answer
+        answer.map(|accepted| with_its_rights(accepted, &new))
     }
 
     /// Accepts up to [`TOGETHER`] tasks in one step, all of them or none.
@@ -59,7 +60,8 @@ impl Ops {
             let prepared = self.prepare(asked).await;
             new.push(prepared.map_err(|e| Error { message: format!("{place}: {}", e.message), ..e })?);
         }
-        self.ask(|s| s.delegate_all(&new)).await
+        let accepted = self.ask(|s| s.delegate_all(&new)).await?;
+        Ok(accepted.into_iter().zip(&new).map(|(accepted, new)| with_its_rights(accepted, new)).collect())
     }
 
     /// The request as the store takes it, once all is checked that can be checked here.
@@ -69,7 +71,8 @@ impl Ops {
         let role = self.config.role(asked.role.as_deref().unwrap_or(&self.config.master.default_role))?;
         takes_tasks(&self.config, role)?;
         check(&asked)?;
-        self.may_delegate_to(role)?;
+        let cwd = asked.cwd.as_deref().map(folder).transpose()?;
+        let escalation = self.escalation(role, &asked, cwd.as_deref()).await?;
         let mut named = HashSet::new();
         asked.after.retain(|id| named.insert(id.clone()));
         let parent = self.caller.attempt().cloned();
@@ -85,7 +88,7 @@ impl Ops {
                 after: asked.after,
                 labels: asked.labels,
                 artifacts: asked.artifacts,
-                cwd: asked.cwd.as_deref().map(folder).transpose()?,
+                cwd,
                 timeout_ms: u64::try_from(asked.timeout.unwrap_or(role.task_timeout).as_millis()).unwrap_or(u64::MAX),
                 retries: asked.retries.unwrap_or(role.retry.retries),
                 lost_max: role.retry.lost,
@@ -96,6 +99,7 @@ impl Ops {
                 key: asked.key,
             },
             parent,
+            escalation,
             max_depth: limits.max_depth,
             max_children: limits.max_children,
             who: self.caller.in_words(),
@@ -114,34 +118,12 @@ impl Ops {
         let gate = admission::held_up_by(None, role, &now).into_iter().find(Gate::is_news);
         Ok(gate.map(|gate| gate.sentence(&[role], now.now)))
     }
+}
 
-    /// The roles that take tasks and to which the caller may delegate.
-    pub fn delegable_roles(&self) -> impl Iterator<Item = &Role> {
-        let own = match &self.caller {
-            Caller::Agent { role, .. } => self.config.roles.get(role),
-            _ => None,
-        };
-        let allowed = own.and_then(|role| role.delegates_to.as_ref());
-        let may = move |role: &&Role| allowed.is_none_or(|allowed| allowed.contains(&role.name));
-        self.config.roles.values().filter(may).filter(|role| takes_tasks(&self.config, role).is_ok())
-    }
-
-    /// Checks `delegates_to` of the caller's own role; this applies to the master as well.
-    fn may_delegate_to(&self, to: &Role) -> Result<()> {
-        let Caller::Agent { agent, role: name, .. } = &self.caller else { return Ok(()) };
-        let allowed = self.config.roles.get(name).and_then(|role| role.delegates_to.as_ref());
-        match allowed {
-            Some(allowed) if !allowed.contains(&to.name) => {
-                let list = if allowed.is_empty() { "nobody".to_owned() } else { allowed.join(", ") };
-                Err(Error::failed(format!(
-                    "{agent} may not delegate to {}: its role {name} delegates to {list}",
-                    to.name
-                ))
-                .hint(format!("name one of these, or change delegates_to under [roles.{name}] in sessions.toml")))
-            }
-            _ => Ok(()),
-        }
-    }
+/// Adds the rights for which a new task is held.
+fn with_its_rights(accepted: Delegated, new: &NewTask) -> Delegated {
+    let rights = new.escalation.as_ref().filter(|_| accepted.state == TaskState::Held);
+    Delegated { needs_approval: rights.map(|one| one.rights.clone()).unwrap_or_default(), ..accepted }
 }
 
 /// Returns the request without secrets.

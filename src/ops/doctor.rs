@@ -18,7 +18,7 @@ use nix::{
 
 use super::{Check, Ops};
 use crate::{
-    config::{DriverKind, Role},
+    config::{DriverKind, Reach, Role},
     drivers::{self, Program},
     error::{Error, Kind},
     launchers::preflight::{self, Unavailable},
@@ -55,6 +55,7 @@ impl Ops {
         checks.extend(self.config.roles.values().map(|role| check_role(order, role, path, &programs)));
         checks.extend(programs);
         checks.extend(self.environment(path));
+        checks.push(self.rights());
         checks.extend([self.open_files(), cgroups()]);
         checks.extend(self.redis_configuration().await);
         checks.push(self.supervision().await);
@@ -80,6 +81,16 @@ impl Ops {
             }
         }
         found.into_iter().map(|(said, roles)| ok(&format!("environment of {}", roles.join(", ")), said)).collect()
+    }
+
+    /// Which role reaches which right, by which chain of delegations.
+    fn rights(&self) -> Check {
+        let reached: Vec<String> = self.reached_rights().iter().map(Reach::sentence).collect();
+        if reached.is_empty() {
+            return ok("rights", "no role reaches a right that it lacks without a person's approval".to_owned());
+        }
+        let fix = "if that is not meant, take the role out of delegates_to in sessions.toml";
+        warn_or_error("rights", "warning", reached.join("; "), fix.to_owned())
     }
 
     async fn tmux(&self) -> Check {

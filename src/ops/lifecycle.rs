@@ -10,6 +10,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 
 use super::{Caller, Ops, Started};
 use crate::{
+    config::Reach,
     error::{Error, Kind, Result},
     home::{self, Said},
     model::{agent::AgentState, event::EventKind},
@@ -49,7 +50,9 @@ impl Ops {
                 break false;
             }
         };
-        Ok(Started { already, status: self.status().await?, session: self.config.master.session.clone() })
+        let reached_rights = self.reached_rights().iter().map(Reach::sentence).collect();
+        let (status, session) = (self.status().await?, self.config.master.session.clone());
+        Ok(Started { already, status, session, reached_rights })
     }
 
     /// What a person has to mend first is said before anything is started.

@@ -17,6 +17,7 @@ mod change;
 mod costs;
 pub mod delegate;
 mod doctor;
+mod escalation;
 mod events;
 mod hook;
 mod identity;

@@ -43,6 +43,8 @@ pub struct RoleInfo {
     pub max: u32,
     /// Whether the caller may delegate to it.
     pub delegable: bool,
+    /// Whether a person has to approve each task that the caller delegates to it.
+    pub needs_approval: bool,
 }
 
 /// An agent that calls.
@@ -60,13 +62,14 @@ impl Ops {
     /// # Errors
     /// None.
     pub async fn project(&self) -> Result<Project> {
-        let delegable: Vec<&str> = self.delegable_roles().map(|role| role.name.as_str()).collect();
+        let delegable = self.delegable_roles();
         let info = |role: &Role| RoleInfo {
             name: role.name.clone(),
             driver: role.driver,
             model: role.model.clone(),
             max: role.max,
-            delegable: delegable.contains(&role.name.as_str()),
+            delegable: delegable.contains_key(role.name.as_str()),
+            needs_approval: delegable.get(role.name.as_str()).copied().unwrap_or(false),
         };
         let you = match self.caller() {
             Caller::Person(_) => None,

@@ -303,7 +303,7 @@ impl Ops {
         self.end_own_runner();
         Ok(Stopped {
             stopped: was_running,
-            emergency: was_running.then(|| why.message),
+            emergency: was_running.then_some(why.message),
             ended_processes: was_running.then_some(ended.processes),
             left: left.filter(|_| was_running).into_iter().collect(),
             ..Stopped::default()

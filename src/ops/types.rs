@@ -381,6 +381,8 @@ pub struct Started {
     pub status: Status,
     /// The master's tmux session.
     pub session: String,
+    /// The rights that roles reach by `delegates_to` and lack, in sentences.
+    pub reached_rights: Vec<String>,
 }
 
 /// What `orch stop` answers.

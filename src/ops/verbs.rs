@@ -16,7 +16,7 @@ use super::{
 use crate::{
     config::{Config, DriverKind},
     error::{Error, Result},
-    model::{agent::Agent, event::Event, id::TaskId, task::TaskDetail},
+    model::{agent::Agent, event::Event, id::TaskId, question::QuestionRef, task::TaskDetail},
     store::tasks::Delegated,
 };
 
@@ -115,7 +115,7 @@ verbs! {
         /// Asks a person about the caller's own task.
         ask = Ask(ask: Ask) -> Asked: |ops| ops.ask_person(&ask);
         /// Answers a question of a task.
-        answer = Answer(task: TaskId, answer: Answer) -> Answered: |ops| ops.answer(&task, &answer);
+        answer = Answer(question: QuestionRef, answer: Answer) -> Answered: |ops| ops.answer(&question, &answer);
         /// Sends a message to a task, an agent or the master.
         send = Send(to: String, text: String) -> Sent: |ops| ops.send(&to, &text);
         /// The caller's unread messages.

@@ -191,6 +191,19 @@ impl From<StoreError> for Error {
     }
 }
 
+/// The error for an answer that does not say to which question it belongs.
+fn question_unnamed(detail: &str) -> Error {
+    let mut words = detail.split(' ');
+    let id = words.next().unwrap_or_default();
+    let open: Vec<String> = words.map(|number| format!("{id}#{number}")).collect();
+    let why = match open.as_slice() {
+        [one] => format!("{id} has asked before, and asks something else now: {one}"),
+        _ => format!("{id} has several open questions: {}", open.join(", ")),
+    };
+    let first = open.first().map_or(id, String::as_str);
+    Error::usage(why).hint(format!("read them (orch show {id}), and name the one that you answer, such as {first}"))
+}
+
 /// What the scripts refuse, in words for a person.
 fn refusal(code: Refusal, detail: &str) -> Error {
     match code {
@@ -242,7 +255,30 @@ fn refusal(code: Refusal, detail: &str) -> Error {
         Refusal::NotAnOption => {
             let options: Vec<String> = serde_json::from_str(detail).unwrap_or_default();
             Error::usage(format!("the question has these answers to choose from: {}", options.join(", ")))
-                .hint("give one of them, or say more with orch approve or orch deny")
+                .hint("give one of them: orch answer TASK#N CHOICE")
+        }
+        Refusal::HasOptions => {
+            let options: Vec<String> = serde_json::from_str(detail).unwrap_or_default();
+            Error::usage(format!(
+                "approve and deny are for questions without choices; this one has: {}",
+                options.join(", ")
+            ))
+            .hint("choose one: orch answer TASK#N CHOICE")
+        }
+        Refusal::QuestionUnnamed => question_unnamed(detail),
+        Refusal::QuestionClosed => Error::failed(format!("{detail} does not wait for an answer"))
+            .hint(format!("see its questions with: orch show {}", detail.split('#').next().unwrap_or(detail))),
+        Refusal::ApproveOrDeny => {
+            Error::usage(format!("{detail} asks whether its task may run, and takes no other answer"))
+                .hint(format!("orch approve {detail}, or: orch deny {detail} WHY"))
+        }
+        Refusal::NotApproved => {
+            let (id, state) = detail.split_once(' ').unwrap_or((detail, ""));
+            let error = Error::failed(format!("no person has approved {id}, and its role has rights that demand it"));
+            error.hint(match state {
+                "held" => format!("orch approve {id}#1, or: orch deny {id}#1 WHY"),
+                _ => "delegate it again: a person is asked again".to_owned(),
+            })
         }
         Refusal::Ended => Error::failed(format!("{detail} has ended: it reads no messages any more"))
             .hint("delegate a new task with: orch delegate"),

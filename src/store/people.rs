@@ -13,7 +13,7 @@ use super::{
 use crate::model::{
     id::{Capability, TaskId},
     message::{Delivery, Message},
-    question::{Approval, Question},
+    question::{Approval, Question, QuestionKind, QuestionRef},
     task::TaskState,
     time::Timestamp,
     wait::Needs,
@@ -100,6 +100,9 @@ pub struct Notice {
     pub task: Option<TaskId>,
     /// The question's number.
     pub question: Option<u32>,
+    /// Whether the question is to be approved or denied: a delegation to a role with more rights.
+    #[serde(default)]
+    pub escalates: bool,
     /// The agent whose program asks.
     pub agent: Option<String>,
     /// What it asks for.
@@ -124,6 +127,10 @@ pub(super) struct StoredQuestion {
     text: String,
     #[serde(default)]
     options: String,
+    #[serde(default)]
+    kind: QuestionKind,
+    #[serde(default)]
+    rights: Vec<String>,
     attempt: u32,
     asked_at: f64,
     answer: Option<String>,
@@ -137,6 +144,8 @@ impl From<StoredQuestion> for Question {
     fn from(q: StoredQuestion) -> Self {
         Question {
             number: q.number,
+            kind: q.kind,
+            rights: q.rights,
             question: q.text,
             options: serde_json::from_str(&q.options).unwrap_or_default(),
             attempt: q.attempt,
@@ -219,19 +228,21 @@ impl Store {
         Ok((number, asked))
     }
 
-    /// Answers the first open question of a task (`lua/question/answer.lua`).
+    /// Answers a question (`lua/question/answer.lua`).
     ///
     /// # Errors
-    /// `unknown`, `nothing_asked`, `not_an_option`, `damaged`.
+    /// `unknown`, `nothing_asked`, `question_unnamed`, `question_closed`, `not_an_option`, `has_options`,
+    /// `approve_or_deny`, `damaged`.
     pub async fn answer(
         &self,
-        task: &TaskId,
+        question: &QuestionRef,
         token: &str,
         text: &str,
         approval: Option<Approval>,
         who: &str,
     ) -> Result<Answered> {
-        let args = [task.as_str(), token, text, approval.map_or("", Approval::as_str), who];
+        let number = question.number.map(|number| number.to_string()).unwrap_or_default();
+        let args = [question.task.as_str(), token, text, approval.map_or("", Approval::as_str), who, &number];
         let answer = self.call(&script::ANSWER, args).await?;
         let (number, question, state, open): (u32, String, String, u32) = self.read(answer)?;
         Ok(Answered { number, question, state: parse(&state, "state")?, open })

@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 
 use super::{Result, StoreError};
 use crate::model::{
+    escalation::Escalation,
     id::{Capability, TaskId},
     task::Spec,
     text::one_line,
@@ -35,6 +36,8 @@ pub struct NewTask {
     pub parent: Option<Capability>,
     /// A hash of its content, by which a retried parent finds its subtasks again.
     pub fingerprint: Option<String>,
+    /// What a person has to approve before it runs.
+    pub escalation: Option<Escalation>,
     /// The bounds of the namespace.
     pub max_depth: u32,
     /// Open subtasks that one task may have.

@@ -12,6 +12,7 @@ use super::{
     values::{ms, parse, to_json},
 };
 use crate::model::{
+    escalation::Escalation,
     id::{Capability, TaskId},
     json,
     refusal::Refusal,
@@ -33,6 +34,8 @@ pub struct Delegated {
     pub state: TaskState,
     /// Whether this call made it; false where the key was known.
     pub created: bool,
+    /// The rights for which a person has to approve it: those of its role that the delegating role lacks.
+    pub needs_approval: Vec<String>,
 }
 
 /// The specification of a task as `lua/task/delegate.lua` reads it.
@@ -48,6 +51,8 @@ struct Delegation<'a> {
     incarnation: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     fingerprint: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    escalation: Option<&'a Escalation>,
     max_depth: u32,
     max_children: u32,
 }
@@ -60,6 +65,7 @@ impl<'a> Delegation<'a> {
             attempt_fence: new.parent.as_ref().map(|p| p.fence.to_string()),
             incarnation: new.parent.as_ref().map(|p| p.incarnation.as_str()),
             fingerprint: new.fingerprint.as_deref(),
+            escalation: new.escalation.as_ref(),
             max_depth: new.max_depth,
             max_children: new.max_children,
         })
@@ -107,7 +113,7 @@ impl Store {
         let answer: Vec<String> = self.read(self.call(&script::DELEGATE, args).await?)?;
         let accepted = answer.chunks_exact(3).map(|words| {
             let (id, state) = (parse(&words[0], "id")?, parse(&words[1], "state")?);
-            Ok(Delegated { id, state, created: words[2] == "1" })
+            Ok(Delegated { id, state, created: words[2] == "1", needs_approval: Vec::new() })
         });
         accepted.collect()
     }
@@ -141,7 +147,7 @@ impl Store {
     /// (`lua/task/retry.lua`).
     ///
     /// # Errors
-    /// `unknown`, `dependency_ended`.
+    /// `unknown`, `dependency_ended`, `not_approved`.
     pub async fn retry(&self, id: &TaskId, reason: &str) -> Result<(TaskState, TaskState)> {
         let (from, to): (String, String) = self.read(self.call(&script::RETRY, [id.as_str(), reason]).await?)?;
         Ok((parse(&from, "state")?, parse(&to, "state")?))

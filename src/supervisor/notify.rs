@@ -65,7 +65,10 @@ impl Notifier {
 fn facts(notice: &Notice, config: &Config, redactor: &Redactor) -> Vec<u8> {
     let do_ = match (&notice.agent, &notice.task, notice.question) {
         (Some(agent), ..) => format!("orch attach {agent}"),
-        (None, Some(task), Some(_)) => format!("orch answer {task} TEXT"),
+        (None, Some(task), Some(number)) => match notice.escalates {
+            true => format!("orch approve {task}#{number}, or: orch deny {task}#{number} WHY"),
+            false => format!("orch answer {task}#{number} TEXT"),
+        },
         (None, Some(task), None) => format!("orch why {task}, then: orch retry {task}"),
         (None, None, _) => "orch status".to_owned(),
     };

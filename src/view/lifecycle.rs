@@ -11,6 +11,10 @@ pub fn started(started: &Started, attach: &str, view: &View) -> String {
     let mut out = view.paint(if started.already { "running already" } else { "started" }, Style::Green);
     out.push('\n');
     out.push_str(&status::page(&started.status, attach, view));
+    if !started.reached_rights.is_empty() {
+        out.push_str(&format!("\n{}\n", view.paint("without a person's approval:", Style::Yellow)));
+        out.extend(started.reached_rights.iter().map(|sentence| view.hanging("  ", sentence)));
+    }
     if started.status.tasks.values().any(|n| *n > 0) {
         out.push('\n');
         out.push_str(&status::first_steps(attach, view));

@@ -5,7 +5,7 @@ use super::{
     text::{line, safe},
 };
 use crate::{
-    model::{id::TaskId, message::Message, task::TaskDetail},
+    model::{id::TaskId, message::Message, question::QuestionRef, task::TaskDetail},
     ops::types::{Answered, Asked, Inbox, Sent},
 };
 
@@ -38,7 +38,10 @@ pub fn sent(sent: &Sent) -> String {
 pub fn asked(asked: &Asked) -> String {
     match &asked.answer {
         Some(answer) => format!("{}\n", answer.trim_end()),
-        None => format!("asked; a person answers with: orch answer {} TEXT\n", asked.task),
+        None => {
+            let question = QuestionRef::new(&asked.task, asked.question);
+            format!("asked; a person answers with: orch answer {question} TEXT\n")
+        }
     }
 }
 
@@ -58,9 +61,12 @@ pub(super) fn of_task(detail: &TaskDetail, view: &View) -> String {
         let answer = match (&question.answer, &question.closed) {
             (Some(answer), _) => format!("{answer} ({})", question.answered_by.as_deref().unwrap_or("a person")),
             (None, Some(why)) => format!("not answered: {why}"),
-            (None, None) => format!("not answered yet: orch answer {} TEXT", detail.task.id),
+            (None, None) => format!("not answered yet: {}", question.command(&detail.task.id)),
         };
-        out.push_str(&view.hanging(&format!("question {}  ", question.number), &question.question));
+        out.push_str(&view.verbatim(&format!("question {}  ", question.number), &question.question));
+        if !question.options.is_empty() {
+            out.push_str(&view.hanging("    choices: ", &question.options.join(", ")));
+        }
         out.push_str(&view.hanging("    → ", &answer));
     }
     for message in &detail.messages {

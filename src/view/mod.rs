@@ -84,6 +84,12 @@ impl View {
         text::hanging(lead, &text::safe(sentence), self.width)
     }
 
+    /// A text after a mark or a name, each of its lines as it is; what is too long for a line goes on below, indented like
+    /// all of it. Ends with a newline.
+    pub fn verbatim(&self, lead: &str, text: &str) -> String {
+        text::verbatim(lead, &text::safe(text), self.width)
+    }
+
     /// A sentence of ours, which may be coloured, broken between words; further lines are indented by two columns.
     /// Without a newline at its end.
     pub fn fold(&self, sentence: &str) -> String {

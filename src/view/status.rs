@@ -7,9 +7,15 @@ use super::{
     text::{flow, millis, safe},
 };
 use crate::{
-    model::{task::TaskState, text::count},
+    model::{
+        task::TaskState,
+        text::{count, one_line},
+    },
     ops::types::{Attention, RedisStatus, Status, SupervisorStatus},
 };
+
+/// Columns of what needs a person, for a program.
+const ITEM: usize = 400;
 
 /// The whole page. What needs a person comes last, next to the prompt. `attach` is the command that shows the master's
 /// terminal.
@@ -40,7 +46,7 @@ pub fn in_words(status: &Status) -> String {
     let mut out = format!("{}: supervisor {}, {agents}\n", status.namespace, status.supervisor.state);
     out.push_str(&format!("tasks: {tasks}\n"));
     for a in &status.attention {
-        out.push_str(&format!("needs a person: {} (do: {})\n", a.what, a.do_));
+        out.push_str(&format!("needs a person: {} (do: {})\n", one_line(&a.what, ITEM), a.do_));
     }
     out
 }
@@ -135,7 +141,11 @@ fn needs_you(attention: &[Attention], view: &View) -> String {
     }
     let mut out = format!("{}\n", view.paint("needs you:", Style::Yellow));
     for a in attention {
-        out.push_str(&view.hanging("  ", &a.what));
+        match a.what.contains('\n') {
+            // A question, whole: whoever answers it has to have read it.
+            true => out.push_str(&view.verbatim("  ", &a.what)),
+            false => out.push_str(&view.hanging("  ", &a.what)),
+        }
         out.push_str(&view.hanging("    ", &a.do_));
     }
     out

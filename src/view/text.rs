@@ -24,6 +24,38 @@ pub fn hanging(lead: &str, text: &str, limit: Option<usize>) -> String {
     broken(lead, text, if narrow { 4 } else { width(lead) }, limit) + "\n"
 }
 
+/// `lead` and then the text, whose lines are kept, spaces included. A line of more than `limit` columns is broken anywhere;
+/// every line but the first is indented by the width of the lead, so that none of them looks like a line of ours. Ends with a
+/// newline.
+pub fn verbatim(lead: &str, text: &str, limit: Option<usize>) -> String {
+    let indent = if limit.is_some_and(|l| width(lead) * 2 > l) { 4 } else { width(lead) };
+    let (mut out, mut used) = (lead.to_owned(), width(lead));
+    for (n, line) in text.trim_end().lines().enumerate() {
+        if n > 0 {
+            (out, used) = (below(out, indent), indent);
+        }
+        for c in line.chars() {
+            let columns = width(c.encode_utf8(&mut [0; 4]));
+            if limit.is_some_and(|l| used + columns > l && used > indent) {
+                (out, used) = (below(out, indent), indent);
+            }
+            out.push(c);
+            used += columns;
+        }
+    }
+    out.truncate(out.trim_end().len());
+    out.push('\n');
+    out
+}
+
+/// Begins another line.
+fn below(mut out: String, indent: usize) -> String {
+    out.truncate(out.trim_end_matches(' ').len());
+    out.push('\n');
+    out.push_str(&" ".repeat(indent));
+    out
+}
+
 /// A sentence broken between words; further lines are indented by two columns more than its first. Without a newline at
 /// its end.
 pub fn fold(sentence: &str, limit: Option<usize>) -> String {

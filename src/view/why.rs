@@ -10,7 +10,10 @@ use crate::{model::evidence::Evidence, ops::types::Why};
 pub fn page(why: &Why, view: &View) -> String {
     let mut out = format!("{}  {}\n", view.paint(&safe(&why.id), Style::Bold), state(&why.state, view));
     for sentence in &why.sentences {
-        out.push_str(&view.hanging("  ", sentence));
+        match sentence.contains('\n') {
+            true => out.push_str(&view.verbatim("  ", sentence)),
+            false => out.push_str(&view.hanging("  ", sentence)),
+        }
     }
     if !why.chain.is_empty() {
         out.push_str(&format!("{}\n", view.paint("waits for:", Style::Bold)));

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::common::{World, feed};
 
 /// Roles of both programs, and one whose program is not installed.
-const ROLES: &str = "[roles.c]\ndriver = \"claude\"\nmodel = \"m1\"\n[roles.x]\ndriver = \"codex\"\n\
+const ROLES: &str = "[roles.c]\ndriver = \"claude\"\nmodel = \"m1\"\ndelegates_to = [\"shell\"]\n[roles.x]\ndriver = \"codex\"\n\
                      [roles.none]\ndriver = \"codex\"\nenv = { PATH = \"/nonexistent\" }\n\
                      [roles.screen]\ndriver = \"claude\"\nmode = \"interactive\"\n";
 
@@ -72,7 +72,11 @@ fn the_result_has_the_answer_and_the_cost_and_the_log_has_readable_lines() {
 
     let called = &world.lines("called")[0];
     let run = world.home.join(format!("runs/{task}/1"));
-    for words in ["-p --output-format stream-json --verbose --session-id ", "--model m1", "--allowedTools mcp__orch"] {
+    for words in [
+        "-p --output-format stream-json --verbose --session-id ",
+        "--model m1",
+        "--allowedTools mcp__orch__delegate_task ",
+    ] {
         assert!(called.contains(words), "{words} in {called}");
     }
     assert!(called.contains(&format!("--mcp-config {}/mcp.json --strict-mcp-config", run.display())), "{called}");

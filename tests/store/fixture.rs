@@ -173,6 +173,7 @@ pub fn task(text: &str) -> NewTask {
         context: None,
         parent: None,
         fingerprint: None,
+        escalation: None,
         max_depth: 3,
         max_children: 50,
         who: "a test".into(),

@@ -126,7 +126,7 @@ async fn a_question_of_a_program_is_what_its_agent_asks() {
     assert_eq!(asks().await.as_deref(), Some("Which one?"), "the heartbeat takes nothing back");
     let events = world.events().await;
     assert_eq!(events.iter().filter(|e| e.kind.as_str() == "agent.needs").count(), 1);
-    world.store.answer(&id, "answer", "that one", None, "a person").await.unwrap();
+    world.store.answer(&(&id).into(), "answer", "that one", None, "a person").await.unwrap();
     assert_eq!(asks().await, None);
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::values;
-use crate::model::id::TaskId;
+use crate::model::question::QuestionRef;
 
 /// `orch ask`
 #[derive(Debug, Args)]
@@ -38,14 +38,17 @@ pub struct Ask {
 
 /// `orch answer`
 #[derive(Debug, Args)]
-#[command(after_help = "If the task has several open questions, it answers the first one.
+#[command(
+    after_help = "orch status, why and show print each open question with its name, such as t-7k2m9qx4hz#2. The task alone is
+enough while it has asked only one question.
 
 Example:
-  orch answer t-7k2m9qx4hz 'the one on port 5433'")]
+  orch answer t-7k2m9qx4hz#1 'the one on port 5433'"
+)]
 pub struct Answer {
-    /// The task that asks
-    #[arg(value_name = "TASK")]
-    pub task: TaskId,
+    /// The question, or the task that asks
+    #[arg(value_name = "TASK[#N]")]
+    pub question: QuestionRef,
     /// The answer, as one argument; '-' reads it from standard input
     #[arg(value_name = "TEXT")]
     pub text: String,
@@ -53,10 +56,19 @@ pub struct Answer {
 
 /// `orch approve`, `orch deny`
 #[derive(Debug, Args)]
+#[command(
+    after_help = "For questions without choices, and for a task that a role with fewer rights has delegated: approved, it runs; denied,
+it is cancelled, and the task that delegated it gets TEXT as a message. orch status, why and show print each open question
+with its name. The task alone is enough while it has asked only one question.
+
+Examples:
+  orch approve t-7k2m9qx4hz#1
+  orch deny t-7k2m9qx4hz#1 'use the staging database'"
+)]
 pub struct Approve {
-    /// The task that asks
-    #[arg(value_name = "TASK")]
-    pub task: TaskId,
+    /// The question, or the task that asks
+    #[arg(value_name = "TASK[#N]")]
+    pub question: QuestionRef,
     /// A remark, as one argument; '-' reads it from standard input
     #[arg(value_name = "TEXT")]
     pub text: Option<String>,

@@ -241,6 +241,14 @@ fn delegation_does_not_go_in_circles() {
             "[roles.a]\ndelegates_to = [\"b\"]\n[roles.b]\ndelegates_to = [\"shell\",\n\"a\"]",
             "sessions.toml:2: roles.a.delegates_to forms a cycle: a (line 2) -> b (line 5) -> a",
         ),
+        (
+            "[roles.a]\nsandbox = \"bwrap\"\ndelegates_to = [\"b\"]\n[roles.b]\nsandbox = \"bwrap\"\ndelegates_to = [\"shell\"]",
+            "sessions.toml:6: roles.b.delegates_to leaves the sandbox: b (sandbox = \"bwrap\") -> shell (none)",
+        ),
+        (
+            "[roles.a]\nescalation = \"ask\"",
+            "sessions.toml:2: roles.a.escalation is wrong: 'ask' is neither \"approve\" nor \"refuse\"",
+        ),
         ("[roles.a]\ndelegates_to = [\"a\"]", "sessions.toml:2: roles.a.delegates_to forms a cycle: a (line 2) -> a"),
     ]);
 }

@@ -14,7 +14,10 @@ use super::{
     hook::{Hook, Source},
     mcp_config, summary, tool_request,
 };
-use crate::model::wait::{Need, Needs};
+use crate::model::{
+    tool::Tool,
+    wait::{Need, Needs},
+};
 
 /// Seconds that a program waits for `orch hook`. The hook takes milliseconds; a Redis that does not answer must not delay the
 /// program for longer.
@@ -48,12 +51,29 @@ pub(in crate::drivers) fn calls(orch: &Path, program: &str, events: &[&str]) -> 
     events.iter().map(|event| ((*event).to_owned(), hook.clone())).collect()
 }
 
-/// Returns claude's file for `--settings`, which adds to the user's settings and replaces none. The verbs as tools need no
-/// permission.
-pub(in crate::drivers) fn settings(orch: &Path, events: &[&str], allowed_tools: &[String]) -> Vec<u8> {
-    let allow: Vec<String> =
-        [format!("mcp__{}", mcp_config::NAME)].into_iter().chain(allowed_tools.iter().cloned()).collect();
-    json!({ "hooks": calls(orch, "claude", events), "permissions": { "allow": allow } }).to_string().into_bytes()
+/// Returns orch's tool as claude calls it.
+fn named(tool: Tool) -> String {
+    format!("mcp__{}__{tool}", mcp_config::NAME)
+}
+
+/// Returns the tools of orch that claude may use without asking.
+pub(in crate::drivers) fn free_tools() -> impl Iterator<Item = String> {
+    Tool::ALL.iter().copied().filter(|tool| tool.is_free()).map(named)
+}
+
+/// Returns the permissions of a claude on a terminal: it asks its user before it uses a tool of orch that reaches others,
+/// whatever mode it is in, except for those that its role allows.
+pub(in crate::drivers) fn permissions(allowed_tools: &[String]) -> Value {
+    let whole = format!("mcp__{}", mcp_config::NAME);
+    let allowed = Tool::allowed(allowed_tools, |name, tool| name == whole || name == named(tool));
+    let ask: Vec<String> = Tool::ALL.iter().filter(|tool| !allowed.contains(tool)).map(|tool| named(*tool)).collect();
+    let allow: Vec<String> = free_tools().chain(allowed_tools.iter().cloned()).collect();
+    json!({ "allow": allow, "ask": ask })
+}
+
+/// Returns claude's file for `--settings`, which adds to the user's settings and replaces none.
+pub(in crate::drivers) fn settings(orch: &Path, events: &[&str], permissions: Value) -> Vec<u8> {
+    json!({ "hooks": calls(orch, "claude", events), "permissions": permissions }).to_string().into_bytes()
 }
 
 /// Reads what a program passes to a hook. `None`: nothing that matters.
@@ -192,9 +212,10 @@ mod tests {
 
     #[test]
     fn a_path_with_a_quote_is_one_word_of_the_shell() {
-        let settings: Value = serde_json::from_slice(&settings(Path::new("/a b/it's/orch"), &["Stop"], &[])).unwrap();
+        let settings: Value =
+            serde_json::from_slice(&settings(Path::new("/a b/it's/orch"), &["Stop"], permissions(&[]))).unwrap();
         let command = settings["hooks"]["Stop"][0]["hooks"][0]["command"].as_str().unwrap();
         assert_eq!(command, r"'/a b/it'\''s/orch' hook claude");
-        assert_eq!(settings["permissions"]["allow"], json!(["mcp__orch"]));
+        assert_eq!(settings["permissions"]["allow"], json!(free_tools().collect::<Vec<_>>()));
     }
 }

@@ -14,6 +14,7 @@ use crate::drivers::{
     options::{AgentOptions, RoleSettings},
     rights::{self, Commands},
 };
+use crate::model::tool::Tool;
 
 const SETTINGS_FILE: &str = "settings.json";
 
@@ -47,9 +48,11 @@ impl GeminiCli {
             args.extend(["--resume".into(), session.into()]);
         }
         args.extend(options.args.iter().map(OsString::from));
-        // There is no user to ask about orch's own tools.
-        let mut start =
-            Start { prompt_on_stdin: true, ..self.told_of(job.mcp, job.dir, json!({ "trust": true }), args) };
+        // There is no user to ask about orch's own tools: the others are not offered.
+        let allowed = Tool::allowed(&options.allowed_tools, is_named);
+        let tools: Vec<&str> = allowed.iter().map(|tool| tool.as_str()).collect();
+        let trusted = json!({ "trust": true, "includeTools": tools });
+        let mut start = Start { prompt_on_stdin: true, ..self.told_of(job.mcp, job.dir, trusted, args) };
         start.files.extend(instructed(job));
         Ok(start)
     }
@@ -68,6 +71,14 @@ impl GeminiCli {
     }
 }
 
+/// Whether an entry of `allowed_tools` names a tool of orch: alone or with the server's name before it, as these programs
+/// print it.
+fn is_named(entry: &str, tool: Tool) -> bool {
+    let entry = entry.strip_prefix("mcp_").unwrap_or(entry).trim_start_matches('_');
+    let name = entry.strip_prefix(mcp_config::NAME).map_or(entry, |rest| rest.trim_start_matches('_'));
+    name == tool.as_str()
+}
+
 fn model(role: &RoleSettings) -> Vec<OsString> {
     role.model.iter().flat_map(|model| ["-m".into(), model.into()]).collect()
 }
@@ -78,4 +89,11 @@ pub(in crate::drivers) fn commands(options: &AgentOptions) -> Commands {
         return Commands::Any;
     }
     rights::by_allowed_tools(options, "run_shell_command")
+}
+
+/// Reports whether one of them may change files without asking.
+pub(in crate::drivers) fn edits(options: &AgentOptions) -> bool {
+    rights::has_mode(options, &["yolo", "auto_edit", "auto-edit", "auto"])
+        || rights::has_flag(options, &["-y", "--yolo"])
+        || rights::allows_one_of(options, &["write_file", "replace", "edit", "WriteFileTool", "EditTool"])
 }

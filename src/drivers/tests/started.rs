@@ -1,6 +1,7 @@
 //! How each program is started.
 
 use super::*;
+use crate::model::tool::Tool;
 
 pub(super) fn role(kind: DriverKind, agent: AgentOptions) -> Role {
     let env = Env { cwd: "/tmp".into(), state_home: Some("/tmp".into()), ..Env::default() };
@@ -21,13 +22,23 @@ pub(super) fn start(role: &Role, resume: Option<&str>) -> Result<(String, Start)
 #[test]
 fn each_is_started_without_a_screen() {
     use DriverKind::*;
+    let free = |before: &str, after: &str| {
+        let tools = Tool::ALL.iter().filter(|tool| tool.is_free());
+        tools.map(|tool| format!("{before}{tool}{after}")).collect::<Vec<_>>().join(" ")
+    };
     let codex = "exec --json --skip-git-repo-check -c mcp_servers.orch.command=\"/h/bin/orch\" \
                  -c mcp_servers.orch.args=[\"mcp\"] -c mcp_servers.orch.env_vars=[\"ORCH_TASK\"] --model m1 \
-                 -c mcp_servers.orch.default_tools_approval_mode=\"approve\"";
+                 -c mcp_servers.orch.default_tools_approval_mode=\"prompt\" "
+        .to_owned()
+        + &free("-c mcp_servers.orch.tools.", ".approval_mode=\"approve\"");
     let claude = "--mcp-config /r/mcp.json --strict-mcp-config --settings /r/settings.json --model m1 \
-                  --append-system-prompt Be brief. --allowedTools mcp__orch";
+                  --append-system-prompt Be brief. --allowedTools "
+        .to_owned()
+        + &free("mcp__orch__", "");
     let copilot = "--additional-mcp-config @/r/mcp.json --model m1 --output-format json --stream off --no-ask-user \
-                   --allow-tool=orch";
+                   "
+    .to_owned()
+        + &free("--allow-tool=orch(", ")");
     let flags = "-p --output-format stream-json --verbose";
     for (kind, resume, words, on_stdin, file) in [
         (Claude, None, format!("{flags} --session-id new-id {claude}"), true, Some("mcp.json")),
@@ -66,6 +77,54 @@ fn each_is_started_without_a_screen() {
     }
 }
 
+/// What a program may do without asking, by all that it is started with.
+fn started_with(kind: DriverKind, options: AgentOptions) -> String {
+    let (words, start) = start(&role(kind, options), None).unwrap();
+    let files = start.files.iter().map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned());
+    files.fold(words, |all, file| format!("{all}\n{file}"))
+}
+
+#[test]
+fn each_may_use_the_free_tools_of_orch_without_asking_and_no_others() {
+    use DriverKind::*;
+    let granted = |kind: DriverKind, all: &str, tool: Tool| match kind {
+        Claude => all.contains(&format!("mcp__orch__{tool}")),
+        Codex => all.contains(&format!("tools.{tool}.approval_mode=\"approve\"")),
+        Gemini | Qwen => all.contains(&format!("\"{tool}\"")),
+        Opencode => !all.contains(&format!("\"orch_{tool}\":\"ask\"")),
+        Copilot => all.contains(&format!("--allow-tool=orch({tool})")),
+        // It knows no tools of others.
+        _ => tool.is_free(),
+    };
+    for kind in DriverKind::agents() {
+        let all = started_with(kind, AgentOptions::default());
+        for tool in Tool::ALL {
+            assert_eq!(granted(kind, &all, *tool), tool.is_free(), "{kind}: {tool}\n{all}");
+        }
+        for everything in ["mcp__orch ", "mcp__orch\"", "--allow-tool=orch ", "approval_mode=\"auto\""] {
+            assert!(!all.contains(everything), "{kind}: {everything}\n{all}");
+        }
+    }
+    let one_more = AgentOptions { allowed_tools: vec!["mcp_orch_send_message".into()], ..AgentOptions::default() };
+    let all = started_with(Gemini, one_more);
+    assert!(all.contains("\"send_message\"") && !all.contains("\"kill_all\""), "{all}");
+}
+
+#[test]
+fn a_program_on_a_terminal_asks_its_user_before_it_reaches_others() {
+    let settings = |allowed: &[&str]| {
+        let allowed: Vec<String> = allowed.iter().map(|tool| (*tool).to_owned()).collect();
+        crate::drivers::common::hook_json::permissions(&allowed)
+    };
+    let asked = |allowed: &[&str]| settings(allowed)["ask"].to_string();
+    for tool in Tool::ALL {
+        let named = format!("mcp__orch__{tool}");
+        assert_eq!(asked(&[]).contains(&named), !tool.is_free(), "{tool}");
+    }
+    assert!(!asked(&["mcp__orch__cancel_task"]).contains("cancel_task"));
+    assert_eq!(asked(&["mcp__orch"]), "[]", "the whole server is allowed by its role");
+}
+
 #[test]
 fn what_a_role_says_of_its_program_is_kept_to_or_refused() {
     let bounds = AgentOptions { max_turns: Some(7), max_cost_usd: Some(1.5), ..AgentOptions::default() };
@@ -82,8 +141,8 @@ fn what_a_role_says_of_its_program_is_kept_to_or_refused() {
         ..AgentOptions::default()
     };
     let (words, _) = start(&role(DriverKind::Claude, tools), None).unwrap();
-    let expected = "--permission-mode acceptEdits --add-dir x --allowedTools mcp__orch Edit Bash(npm test:*)";
-    assert!(words.ends_with(expected), "{words}");
+    assert!(words.contains("--permission-mode acceptEdits --add-dir x --allowedTools mcp__orch__"), "{words}");
+    assert!(words.ends_with("mcp__orch__read_inbox Edit Bash(npm test:*)"), "{words}");
     let mode = |mode: &str| AgentOptions { permission_mode: Some(mode.into()), ..AgentOptions::default() };
     let (words, _) = start(&role(DriverKind::Codex, mode("bypass")), None).unwrap();
     assert!(words.contains("--dangerously-bypass-approvals-and-sandbox"), "{words}");

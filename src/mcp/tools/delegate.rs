@@ -58,10 +58,13 @@ pub(in crate::mcp) struct DelegateTask {
 pub(in crate::mcp) struct Delegated {
     /// The task's id: what wait_tasks takes.
     id: String,
-    /// Its state: ready, or blocked by a task in 'after'; any state where the key was known.
+    /// Its state: ready, blocked by a task in 'after', or held until a person approves it; any state where the key was
+    /// known.
     state: &'static str,
     /// Whether this call created it.
     created: bool,
+    /// The rights of its role that you lack. With any of them, it is held until a person approves it.
+    needs_approval: Vec<String>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -96,6 +99,8 @@ pub(in crate::mcp) struct Spawned {
     ids: Vec<String>,
     /// How many of them this call created. The others existed already under the same key, whatever their texts are.
     created: usize,
+    /// The rights of their role that you lack. With any of them, they are held until a person approves each.
+    needs_approval: Vec<String>,
 }
 
 #[tool_router(router = delegate_tools, vis = "pub(super)")]
@@ -108,11 +113,13 @@ impl Server {
     )]
     async fn delegate_task(&self, Parameters(asked): Parameters<DelegateTask>) -> Answer<Delegated> {
         let task = self.ops().await?.delegate(asked.request()?).await?;
-        let said = match task.created {
-            true => format!("{} is {}; wait_tasks returns its result", task.id, task.state),
-            false => format!("{} was delegated before, and is {}", task.id, task.state),
+        let said = match (task.created, task.needs_approval.as_slice()) {
+            (false, _) => format!("{} was delegated before, and is {}", task.id, task.state),
+            (true, []) => format!("{} is {}; wait_tasks returns its result", task.id, task.state),
+            (true, rights) => format!("{} is held until a person approves it: {}", task.id, of_more_rights(rights)),
         };
-        reply(said, Delegated { id: task.id.to_string(), state: task.state.as_str(), created: task.created })
+        let (state, created) = (task.state.as_str(), task.created);
+        reply(said, Delegated { id: task.id.to_string(), state, created, needs_approval: task.needs_approval })
     }
 
     /// Splits work over several agents of one role: one task per text, run concurrently. Returns their ids; use wait_tasks
@@ -123,12 +130,15 @@ impl Server {
     )]
     async fn spawn_workers(&self, Parameters(asked): Parameters<SpawnWorkers>) -> Answer<Spawned> {
         let ops = self.ops().await?;
-        let (mut ids, mut created) = (Vec::new(), 0);
+        let (mut ids, mut created, mut needs_approval) = (Vec::new(), 0, Vec::new());
         for request in asked.requests()? {
             match ops.delegate(request).await {
                 Ok(task) => {
                     ids.push(task.id.to_string());
                     created += usize::from(task.created);
+                    if !task.needs_approval.is_empty() {
+                        needs_approval = task.needs_approval;
+                    }
                 }
                 Err(error) => return Err(stopped_at(error, &ids).into()),
             }
@@ -137,8 +147,12 @@ impl Server {
             0 => String::new(),
             n => format!(" ({n} of them delegated before, under the same key)"),
         };
-        let said = format!("{} tasks{before}; wait_tasks returns their results: {}", ids.len(), ids.join(" "));
-        reply(said, Spawned { ids, created })
+        let then = match needs_approval.as_slice() {
+            [] => "wait_tasks returns their results".to_owned(),
+            rights => format!("held until a person approves each: {}", of_more_rights(rights)),
+        };
+        let said = format!("{} tasks{before}; {then}: {}", ids.len(), ids.join(" "));
+        reply(said, Spawned { ids, created, needs_approval })
     }
 }
 
@@ -190,6 +204,11 @@ impl SpawnWorkers {
         };
         Ok(self.texts.into_iter().enumerate().map(each).collect())
     }
+}
+
+/// Why a person has to approve, for the model that delegates.
+fn of_more_rights(rights: &[String]) -> String {
+    format!("its role may {}, which yours may not; tell the user, or use another role", rights.join(", "))
 }
 
 fn priority(text: Option<&str>) -> Result<Option<Priority>> {

@@ -72,6 +72,8 @@ struct RoleRow {
     model: Option<String>,
     /// How many agents of it work concurrently, at most.
     max: u32,
+    /// Whether a task for it is held until a person approves it: it may do what you may not.
+    needs_approval: bool,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -224,7 +226,8 @@ fn beginning(text: &str) -> String {
 
 impl From<RoleInfo> for RoleRow {
     fn from(role: RoleInfo) -> Self {
-        RoleRow { name: role.name, driver: role.driver.as_str(), model: role.model, max: role.max }
+        let (driver, needs_approval) = (role.driver.as_str(), role.needs_approval);
+        RoleRow { name: role.name, driver, model: role.model, max: role.max, needs_approval }
     }
 }
 

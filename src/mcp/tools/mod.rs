@@ -14,6 +14,7 @@ mod wait;
 use rmcp::handler::server::router::tool::ToolRouter;
 
 use super::{Server, args::on_one_line};
+use crate::model::tool::{Tool, ToolClass};
 
 impl Server {
     /// All of them.
@@ -25,9 +26,36 @@ impl Server {
             + Server::progress_tools()
             + Server::people_tools()
             + Server::fleet_tools();
+        for route in all.map.values_mut() {
+            // The table of tools decides what clients may call without asking.
+            if let (Some(hints), Ok(tool)) = (route.attr.annotations.as_mut(), route.attr.name.parse::<Tool>()) {
+                hints.read_only_hint = Some(tool.class() == ToolClass::Reads);
+                hints.destructive_hint = Some(tool.destroys());
+            }
+        }
         for description in all.map.values_mut().filter_map(|route| route.attr.description.as_mut()) {
             *description = on_one_line(description).into();
         }
         all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_tool_is_in_the_table_and_says_what_the_table_says() {
+        let all = Server::all_tools();
+        let mut names: Vec<&str> = Tool::ALL.iter().map(|tool| tool.as_str()).collect();
+        names.sort_unstable();
+        let mut offered: Vec<String> = all.list_all().into_iter().map(|tool| tool.name.into_owned()).collect();
+        offered.sort_unstable();
+        assert_eq!(offered, names);
+        for tool in Tool::ALL {
+            let hints = all.map[tool.as_str()].attr.annotations.clone().expect("hints");
+            assert_eq!(hints.read_only_hint, Some(tool.class() == ToolClass::Reads), "{tool}");
+            assert_eq!(hints.destructive_hint, Some(tool.destroys()), "{tool}");
+        }
     }
 }

@@ -6,6 +6,7 @@ mod delegation;
 mod loading;
 mod output;
 mod people;
+mod rights;
 
 use crate::model::task::Spec;
 use std::{collections::BTreeMap, time::Duration};

@@ -9,9 +9,10 @@ use crate::{
     model::{
         cause::Cause,
         duration::human,
+        end_code::EndCode,
         event::EventKind,
         gate::GateCode,
-        question::Question,
+        question::{Approval, Question, QuestionKind},
         task::{Attempt, Task, TaskState},
         text::count,
     },
@@ -163,12 +164,17 @@ fn held(facts: &TaskFacts, out: &mut Explanation) {
     }
     if facts.detail.questions.iter().any(Question::is_open) {
         questions(facts, out);
-        out.say("The answer starts it again.");
+        match task.code == Some(EndCode::ApprovalNeeded) {
+            true => out.say("Nothing of it runs before it is approved."),
+            false => out.say("The answer starts it again."),
+        }
     } else {
         out.say("Retry it once that is resolved.");
         out.hint(format!("orch logs --task {}", task.id));
     }
-    out.hint(format!("orch retry {}", task.id));
+    if task.code != Some(EndCode::ApprovalNeeded) {
+        out.hint(format!("orch retry {}", task.id));
+    }
     out.hint(format!("orch cancel {}", task.id));
 }
 
@@ -205,7 +211,12 @@ fn cancelled(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
     for culprit in facts.before.iter().filter(|t| matches!(t.state, TaskState::Failed | TaskState::Cancelled)) {
         out.hint(format!("orch why {}", culprit.id));
     }
-    out.hint(format!("orch retry {}", task.id));
+    let is_approval = |question: &&Question| question.kind == QuestionKind::Escalation;
+    let approval = facts.detail.questions.iter().find(is_approval);
+    // What was never approved can't be retried.
+    if approval.is_none_or(|question| question.approval == Some(Approval::Approved)) {
+        out.hint(format!("orch retry {}", task.id));
+    }
 }
 
 fn succeeded(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
@@ -229,7 +240,7 @@ fn questions(facts: &TaskFacts, out: &mut Explanation) {
         if !question.options.is_empty() {
             out.say(format!("The answers to choose from: {}.", question.options.join(", ")));
         }
-        out.hint(format!("orch answer {} TEXT", facts.detail.task.id));
+        out.hint(question.command(&facts.detail.task.id));
     }
 }
 

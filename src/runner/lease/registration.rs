@@ -169,6 +169,7 @@ mod tests {
             context: None,
             parent: None,
             fingerprint: None,
+            escalation: None,
             max_depth: 3,
             max_children: 9,
             who: "a test".into(),

@@ -78,7 +78,8 @@ impl Image {
         }
     }
 
-    pub(super) fn list(&self, kind: &str, id: &str) -> &[String] {
+    /// The elements of a list: `kind` is the first part of its key.
+    pub fn list(&self, kind: &str, id: &str) -> &[String] {
         match self.keys.get(&format!("{kind}:{id}")) {
             Some(Content::List(list)) => list,
             _ => &[],

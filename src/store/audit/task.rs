@@ -86,6 +86,9 @@ fn has_its_fields(task: Record<'_>, state: TaskState, say: &mut impl FnMut(Strin
             say(format!("it is {state}, and has {} {field}", if there { "no" } else { "a" }));
         }
     }
+    if task.has("unapproved") && !state.is_terminal() && state != TaskState::Held {
+        say(format!("it is {state}, and no person has approved it"));
+    }
     for field in ["cancelling", "waiting_until", "asking_until"] {
         if task.has(field) && !running {
             say(format!("it is {state}, and has a {field}"));
@@ -111,16 +114,19 @@ fn waits_for_what_is_open(image: &Image, id: &str, task: Record<'_>, state: Task
         if its_state != TaskState::Succeeded.as_str() {
             open.insert(name);
         }
-        if state == TaskState::Blocked && matches!(its_state, "failed" | "cancelled") {
-            say(format!("it is blocked, and waits for {name}, which is {its_state}"));
+        let waits = state == TaskState::Blocked || state == TaskState::Held && task.has("unapproved");
+        if waits && matches!(its_state, "failed" | "cancelled") {
+            say(format!("it is {state}, and waits for {name}, which is {its_state}"));
         }
     }
     for dependent in image.set("dependents", id).filter(|d| image.record("task", d).is_none()) {
         say(format!("it remembers {dependent}, which is not known"));
     }
     let deps: BTreeSet<&String> = image.set("deps", id).collect();
-    if state == TaskState::Blocked {
-        if open.is_empty() {
+    // A task that a person has yet to approve waits for its dependencies meanwhile.
+    let unapproved = state == TaskState::Held && task.has("unapproved");
+    if state == TaskState::Blocked || unapproved {
+        if open.is_empty() && !unapproved {
             say("it is blocked, and nothing holds it".to_owned());
         }
         if deps != open {

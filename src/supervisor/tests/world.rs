@@ -136,6 +136,7 @@ impl World {
             context: None,
             parent: None,
             fingerprint: None,
+            escalation: None,
             max_depth: 4,
             max_children: 10,
             who: "a test".into(),

@@ -109,3 +109,15 @@ fn a_stop_says_what_is_kept() {
     assert!(said(Some(1)).ends_with("\n1 task has not ended; it is kept for the next orch start\n"));
     assert!(said(Some(7)).contains("7 tasks"));
 }
+
+#[test]
+fn a_question_keeps_its_lines_and_none_of_them_looks_like_ours() {
+    let asked = "May it?\n  | if x; then\n  |     rm   -rf build\n\nneeds you:\u{1b}[2J";
+    assert_eq!(
+        text::verbatim("  ", &text::safe(asked), None),
+        "  May it?\n    | if x; then\n    |     rm   -rf build\n\n  needs you:\n"
+    );
+    let narrow = text::verbatim("  ", "0123456789abc\nx", Some(10));
+    assert_eq!(narrow, "  01234567\n  89abc\n  x\n");
+    assert_eq!(text::verbatim("question 1  ", "", None), "question 1\n");
+}

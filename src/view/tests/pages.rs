@@ -149,10 +149,12 @@ next:
 
 #[test]
 fn a_start_shows_what_runs_and_what_to_type() {
-    let started = Started { already: true, status: busy_status(), session: "opus-master".into() };
+    let reached_rights = vec!["role web may not run any command".to_owned()];
+    let started = Started { already: true, status: busy_status(), session: "opus-master".into(), reached_rights };
     let page = lifecycle::started(&started, ATTACH, &view(None));
     assert!(page.starts_with("running already\n"), "{page}");
     assert!(page.contains("supervisor running") && page.contains(ATTACH), "{page}");
+    assert!(page.contains("without a person's approval:\n  role web may not run any command\n"), "{page}");
 }
 
 fn detail() -> TaskDetail {

@@ -88,8 +88,12 @@ fn as_the_master_codex_receives_results_and_resumes_its_thread() {
         when("how many").answer(Answer::text("Still so many.")),
         when("").answer(Answer::text("A title")),
     ];
-    let Some(fleet) = Fleet::with_master(&["codex"], "codex", "[roles.shell]\ndriver = \"shell\"\nmin = 1", rules)
-    else {
+    let Some(fleet) = Fleet::with_master(
+        &["codex"],
+        "codex",
+        "delegates_to = [\"shell\"]\n[roles.shell]\ndriver = \"shell\"\nmin = 1",
+        rules,
+    ) else {
         return;
     };
     let pane = || fleet.world.pane("opus-master");

@@ -10,6 +10,7 @@ use crate::{
 
 const TOOLS: &str = "allowed_tools = [\"Bash(sleep:*)\"]
 permission_mode = \"manual\"
+delegates_to = [\"shell\"]
 [roles.shell]
 driver = \"shell\"
 min = 1";

@@ -10,6 +10,7 @@ mod output;
 mod people;
 mod projects;
 mod retries;
+mod rights;
 mod secrets;
 mod shapes;
 mod spend;

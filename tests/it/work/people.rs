@@ -25,7 +25,7 @@ fn a_program_asks_waits_and_continues_with_the_answer() {
     let world = World::started("[roles.shell]\nstall_timeout = \"1s\"");
     let id = delegated(&world, &["echo \"it is $(orch ask 'Which one?' --options red,blue)\""]);
     let action = wait_for_question(&world, "Which one? (red, blue)");
-    assert_eq!(action, format!("orch answer {id} TEXT"));
+    assert_eq!(action, format!("orch answer {id}#1 TEXT"));
     world.wait_until("its agent needs input", || world.agent("shell-1")["needs"] == "input");
     let asked_at = ms(&world.show(&id)["questions"][0]["asked_at"]);
     world.wait_until("the program has waited for twice its stall_timeout", || {
@@ -55,7 +55,7 @@ fn a_question_survives_a_crash_and_its_answer_starts_a_held_task() {
         crate::common::kill9(pid);
     }
     world.start();
-    assert_eq!(wait_for_question(&world, &format!("task {id} asks: Why?")), format!("orch answer {id} TEXT"));
+    assert_eq!(wait_for_question(&world, &format!("task {id}#1 asks: Why?")), format!("orch answer {id}#1 TEXT"));
     world.orch(&["answer", &id, "because"]).ok();
     let task = world.wait_for(&id, "succeeded");
     assert_eq!(task["result"]["text"], "\"answer\":\"because\"\n");
@@ -67,8 +67,8 @@ fn yes_and_no_are_exit_codes_and_a_working_agent_cannot_answer() {
     let world = World::started("");
     let asks = "orch ask 'May I?' && echo did it || echo let it be";
     let (yes, no) = (delegated(&world, &[asks]), delegated(&world, &[asks]));
-    wait_for_question(&world, &format!("{yes} asks: May I?"));
-    wait_for_question(&world, &format!("{no} asks: May I?"));
+    wait_for_question(&world, &format!("{yes}#1 asks: May I?"));
+    wait_for_question(&world, &format!("{no}#1 asks: May I?"));
     let cheats = delegated(&world, &[&format!("orch approve {yes}; echo $?")]);
     assert_eq!(world.wait_for(&cheats, "succeeded")["result"]["text"], "1\n");
     world.orch(&["approve", &yes, "but carefully"]).ok();
@@ -78,7 +78,7 @@ fn yes_and_no_are_exit_codes_and_a_working_agent_cannot_answer() {
 
     // A "no" is a denial with either verb.
     let plain = delegated(&world, &[asks]);
-    wait_for_question(&world, &format!("{plain} asks: May I?"));
+    wait_for_question(&world, &format!("{plain}#1 asks: May I?"));
     world.orch(&["answer", &plain, "No"]).ok();
     assert_eq!(world.wait_for(&plain, "succeeded")["result"]["text"], "No\nlet it be\n");
 }
@@ -108,7 +108,7 @@ fn each_need_for_a_person_is_notified_once() {
     assert_eq!(notified.len(), 2, "{notified:#?}");
     assert_eq!((&notified[0]["what"], &notified[0]["task"]), (&json!("held"), &json!(login)));
     assert_eq!((&notified[1]["what"], &notified[1]["text"]), (&json!("question"), &json!("Now?")));
-    assert_eq!(notified[1]["do"], format!("orch answer {id} TEXT"));
+    assert_eq!(notified[1]["do"], format!("orch answer {id}#1 TEXT"));
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn a_running_notifier_ends_with_orch() {
 fn a_text_may_come_from_standard_input() {
     let world = World::started("");
     let id = delegated(&world, &["echo 'Which one?' | orch ask -; orch inbox --wait --timeout 30s"]);
-    wait_for_question(&world, &format!("{id} asks: Which one?"));
+    wait_for_question(&world, &format!("{id}#1 asks: Which one?"));
     feed(world.orch_command(&["send", &id, "-"]), "straße\n".as_bytes()).ended(0);
     feed(world.orch_command(&["answer", &id, "-"]), b"the red one\n").ended(0);
     let result = world.wait_for(&id, "succeeded")["result"]["text"].take();

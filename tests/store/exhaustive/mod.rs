@@ -37,6 +37,8 @@ pub struct Scenario {
     limited: bool,
     /// Whether programs ask persons, who answer.
     asks: bool,
+    /// Whether a person has to approve the second task.
+    approval: bool,
     /// Whether markers are taken, and who has taken one, is part of the state.
     markers: bool,
 }
@@ -60,6 +62,7 @@ const PLAIN: Scenario = Scenario {
     waits: false,
     limited: false,
     asks: false,
+    approval: false,
     markers: false,
 };
 const STOP: (&str, &str) = ("stop", "now");
@@ -101,6 +104,12 @@ fn a_question_is_answered_or_closed() {
     nothing_breaks("questions", &Scenario { asks: true, ..PLAIN });
 }
 
+#[test]
+fn what_a_person_has_to_approve_does_not_run_before() {
+    nothing_breaks("an approval before a dependency", &Scenario { approval: true, ..PLAIN });
+    nothing_breaks("an approval of a subtask", &Scenario { approval: true, shape: Shape::Subtask, ..PLAIN });
+}
+
 /// Wider bounds, for minutes: `ORCH_TEST_DEEP=1 cargo test --release --test store exhaustive -- --nocapture`.
 #[test]
 fn deep() {
@@ -123,7 +132,16 @@ const MISTAKES: &[(Mistake, &str)] = &[
     (("or f[4] ~= fence then", "then"), "somebody who is late has changed something"),
     (("if known[1] then", "if false then"), "it was answered with"),
     (("('INCR', P .. 'fence')", "('INCRBY', P .. 'fence', 0)"), "1 leases were given"),
-    (("if f[1] == 'blocked' and is_sound(dependent) then", "if false then"), "it is blocked, and"),
+    (
+        ("if (f[1] == 'blocked' or f[1] == 'held' and f[3]) and is_sound(dependent) then", "if false then"),
+        "it is blocked, and",
+    ),
+    (("(f[1] == 'blocked' or f[1] == 'held' and f[3])", "f[1] == 'blocked'"), "it is held, and waits for"),
+    (
+        ("if f[5] then return refuse('not_approved'", "if false then return refuse('not_approved'"),
+        "no person has approved",
+    ),
+    (("escalation and 'held' or", "false and 'held' or"), "no person has approved"),
     (("lost > number(f[6])", "lost > number(f[6]) + 1"), "ended as lost: it is delayed instead of failed"),
     (("if f[7] and cause ~= 'success' then", "if false then"), "instead of cancelled"),
     (
@@ -145,6 +163,7 @@ fn a_mistake_is_found() {
             markers: says.contains("wakes"),
             limited: says.contains("wakes"),
             asks: says.contains("open questions"),
+            approval: says.contains("approved") || says.contains("it is held"),
             ..PLAIN
         };
         let found = search(&scenario, Some(*mistake)).expect_err(&format!("{mistake:?} breaks nothing"));

@@ -36,6 +36,8 @@ pub enum TaskView {
         waiting: bool,
         /// It has an open question.
         asks: bool,
+        /// No person has approved it.
+        unapproved: bool,
         /// Which agent has it.
         holder: Option<usize>,
     },
@@ -218,6 +220,7 @@ fn task_view(image: &Image, memory: &Memory, t: usize) -> TaskView {
         cancelling: !task_field(image, t, "cancelling").is_empty(),
         waiting: !task_field(image, t, "waiting_until").is_empty(),
         asks: !task_field(image, t, "asks").is_empty(),
+        unapproved: !task_field(image, t, "unapproved").is_empty(),
         holder: lease(image, t).map(|l| l.agent),
     }
 }

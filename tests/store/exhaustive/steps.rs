@@ -1,7 +1,7 @@
 //! What anybody may do at a node: whoever is there, and whoever was and does not know better.
 
 use orch::{model::cause::Cause, store::audit::Image};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     Scenario, Shape,
@@ -112,6 +112,9 @@ fn delegate(s: &mut Steps, scenario: &Scenario, image: &Image, memory: &Memory) 
             (1, Shape::Subtask, None) => continue,
             _ => {}
         }
+        if t == 1 && scenario.approval {
+            spec["escalation"] = json!({"question": "May it?", "reason": "it may more", "rights": ["more"]});
+        }
         let may_not_ask = spec.get("parent").is_some() && !task_field(image, 0, "cancelling").is_empty();
         let (state, spec) = (task_field(image, t, "state"), spec.to_string());
         let kind = if state.is_empty() { Kind::Person } else { Kind::Late };
@@ -124,6 +127,13 @@ fn delegate(s: &mut Steps, scenario: &Scenario, image: &Image, memory: &Memory) 
             step.answer = again("0").filter(|_| !may_not_ask);
         }
     }
+}
+
+/// The number of a task's open question, and whether it asks for approval.
+fn open_question(image: &Image, id: &str) -> Option<(u64, bool)> {
+    let questions = image.list("questions", id).iter().filter_map(|q| serde_json::from_str::<Value>(q).ok());
+    let mut open = questions.filter(|q| q["answer"].is_null() && q["closed"].is_null());
+    open.find_map(|q| Some((q["number"].as_u64()?, q["kind"] == "escalation")))
 }
 
 fn of_a_task(s: &mut Steps, scenario: &Scenario, image: &Image, t: usize) {
@@ -140,8 +150,19 @@ fn of_a_task(s: &mut Steps, scenario: &Scenario, image: &Image, t: usize) {
             vec![words(&["ZADD", "state:delayed", "1", id]), words(&["HSET", &format!("task:{id}"), "due_at", "1"])];
     }
     let asks = !task_field(image, t, "asks").is_empty();
-    if asks {
-        s.add(Kind::Person, format!("answer {t}"), "question/answer", &[id, "an answer", "yes", "", "a test"]);
+    if let Some((number, escalates)) = open_question(image, id) {
+        let token = format!("token {number}");
+        let mut answer = |kind, name: &str, verdict, number: &str| {
+            let args = [id, &token, "yes", verdict, "a test", number];
+            s.add(kind, format!("{name} {t}"), "question/answer", &args);
+        };
+        let number = number.to_string();
+        answer(if escalates { Kind::Late } else { Kind::Person }, "answer", "", &number);
+        answer(Kind::Late, "answer another question of", "approved", "99");
+        if escalates {
+            answer(Kind::Person, "approve", "approved", &number);
+            answer(Kind::Person, "deny", "denied", &number);
+        }
     }
     let Some(l) = lease(image, t) else { return };
     if scenario.asks && !asks {

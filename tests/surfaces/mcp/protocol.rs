@@ -57,6 +57,20 @@ fn it_reports_its_name_and_capabilities() {
 }
 
 #[test]
+fn tools_that_reach_others_are_marked_as_such() {
+    let world = World::new();
+    let mut client = Client::start(world.orch_command(&["mcp"]));
+    client.greet();
+    let listed = client.request("tools/list", json!({}))["result"]["tools"].take();
+    let with = |hint: &str| -> Vec<String> {
+        let tools = listed.as_array().unwrap().iter().filter(|tool| tool["annotations"][hint] == true);
+        tools.map(|tool| tool["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(with("readOnlyHint"), ["get_status", "get_task", "list_tasks", "wait_tasks"]);
+    assert_eq!(with("destructiveHint"), ["cancel_task", "kill_all"]);
+}
+
+#[test]
 fn an_unknown_tool_is_a_protocol_error_and_a_bad_call_is_an_answer() {
     let world = World::new();
     let mut client = Client::of(&world);

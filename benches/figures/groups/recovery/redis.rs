@@ -79,6 +79,7 @@ fn task(n: usize) -> NewTask {
         context: None,
         parent: None,
         fingerprint: None,
+        escalation: None,
         max_depth: 3,
         max_children: 50,
         who: "a person".into(),

@@ -30,6 +30,7 @@ local function move(id, from, to, role, score, agent, reason, data, code, set, d
     append(drop, 'due_at')
   elseif from == 'held' then
     append(drop, 'holds')
+    if to ~= 'blocked' then redis.call('DEL', P .. 'deps:' .. id) end
   elseif not OPEN[from] then
     append(drop, 'ended_at')
   end
@@ -95,10 +96,10 @@ local function count_child(parent, by)
   if get(parent, 'state')[1] then redis.pcall('HINCRBY', P .. 'task:' .. parent, 'open_children', by) end
 end
 
--- The record of a new task and the structures that match it: blocked while what is in `open` is, else ready.
--- `spec` is that of task/delegate.lua, with the task's depth.
-local function accept(id, spec, key, text, context, open, why)
-  local state = #open > 0 and 'blocked' or 'ready'
+-- The record of a new task and the structures that match it: held where `escalation` says what a person has to approve,
+-- else blocked while what is in `open` is, else ready. `spec` is that of task/delegate.lua, with the task's depth.
+local function accept(id, spec, key, text, context, open, why, escalation)
+  local state = escalation and 'held' or #open > 0 and 'blocked' or 'ready'
   local seq = redis.call('INCR', P .. 'seq')
   local fields = {'state', state, 'since', now, 'text', text, 'seq', seq, 'depth', spec.depth,
     'created_at', spec.created_at or now, 'number', 0, 'failures', 0, 'lost', 0}
@@ -117,6 +118,11 @@ local function accept(id, spec, key, text, context, open, why)
   also('key', key)
   also('parent', spec.parent)
   also('context', context)
+  if escalation then
+    -- `unapproved` stays with the record until a person approves, whatever becomes of the task.
+    append(fields, 'holds', 'approval', 'unapproved', '1', 'cause', CAUSE.needs_person, 'code', CODE.approval_needed,
+      'reason', escalation.reason)
+  end
   redis.call('HSET', P .. 'task:' .. id, unpack(fields))
   redis.call('ZADD', P .. 'tasks', seq, id)
   redis.call('ZADD', P .. 'state:' .. state, now, id)
@@ -127,7 +133,13 @@ local function accept(id, spec, key, text, context, open, why)
   end
   for _, dependency in ipairs(spec.after) do redis.call('SADD', P .. 'dependents:' .. dependency, id) end
   for _, dependency in ipairs(open) do redis.call('SADD', P .. 'deps:' .. id, dependency) end
-  event('task.' .. state, id, nil, nil, state, why)
+  if escalation then
+    event('task.held', id, nil, nil, state, why .. '; ' .. escalation.reason, nil, CODE.approval_needed)
+    raise_question(id, {number = 1, tokens = {}, kind = 'escalation', text = escalation.question,
+      rights = escalation.rights, options = '', attempt = 0, asked_at = now}, nil)
+  else
+    event('task.' .. state, id, nil, nil, state, why)
+  end
   if state == 'ready' then
     redis.call('HSET', P .. 'task:' .. id, 'ready_at', now)
     redis.call('ZADD', P .. 'ready:' .. spec.role, RANK[spec.priority] * 1e13 + seq, id)
@@ -149,13 +161,13 @@ propagate_end = function(id, to)
     post(f[2], {from = 'orch', task = id, tells = 'end', text = what .. ': ' .. short(tostring(said), 200)})
   end
   for _, dependent in ipairs(redis.pcall('SMEMBERS', P .. 'dependents:' .. id)) do
-    local f = get(dependent, 'state', 'role')
-    if f[1] == 'blocked' and is_sound(dependent) then
+    local f = get(dependent, 'state', 'role', 'unapproved')
+    if (f[1] == 'blocked' or f[1] == 'held' and f[3]) and is_sound(dependent) then
       if to ~= 'succeeded' then
         cancel(dependent, 'it waited for ' .. id .. ', which ended as ' .. to, CODE.dependency_ended)
       else
         redis.call('SREM', P .. 'deps:' .. dependent, id)
-        if redis.call('SCARD', P .. 'deps:' .. dependent) == 0 then
+        if f[1] == 'blocked' and redis.call('SCARD', P .. 'deps:' .. dependent) == 0 then
           move(dependent, 'blocked', 'ready', f[2], nil, nil, 'the last task it waited for, ' .. id .. ', has succeeded')
         end
       end

@@ -60,6 +60,24 @@ local function close_questions(id, reason)
   redis.call('PUBLISH', P .. 'news:' .. id, 'closed')
 end
 
+-- Records that something newly needs a person: the supervisor runs notify_command once for each notice.
+local function notice(one)
+  one.at = now
+  redis.call('RPUSH', P .. 'notices', cjson.encode(one))
+  redis.call('LTRIM', P .. 'notices', -1000, -1)
+  wake('supervisor')
+end
+
+-- A new question of a task to a person. `agent` is the one whose program asks it, where one does.
+local function raise_question(id, question, agent)
+  redis.call('RPUSH', P .. 'questions:' .. id, cjson.encode(question))
+  redis.call('HINCRBY', P .. 'task:' .. id, 'asks', 1)
+  redis.call('ZADD', P .. 'asking', 'NX', now, id)
+  event(EVENT.task_asks, id, agent, nil, nil, short(question.text, 500), cjson.encode({question = question.number}))
+  notice({what = 'question', task = id, question = question.number, text = short(question.text, 2000),
+    escalates = question.kind == 'escalation' or nil})
+end
+
 -- Returns the text of a task's first open question.
 local function open_question(id)
   if not redis.call('ZSCORE', P .. 'asking', id) then return nil end
@@ -67,14 +85,6 @@ local function open_question(id)
     local question = decoded(text)
     if question.text and not question.answer and not question.closed then return short(question.text, 200) end
   end
-end
-
--- Records that something newly needs a person: the supervisor runs notify_command once for each notice.
-local function notice(one)
-  one.at = now
-  redis.call('RPUSH', P .. 'notices', cjson.encode(one))
-  redis.call('LTRIM', P .. 'notices', -1000, -1)
-  wake('supervisor')
 end
 
 -- The fields of an agent's record for what its program waits for.

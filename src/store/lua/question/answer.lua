@@ -1,21 +1,37 @@
--- A person answers the first open question of a task. One that was held for it becomes ready.
+-- A person answers a question of a task. A task that was held for it becomes ready. If the question is whether to approve
+-- the delegation itself, a denial cancels the task, and its parent is sent a message.
 -- KEYS: 1 prefix
 -- ARGV: 1 task, 2 token (the same answer sent again is one answer), 3 the answer, 4 'approved' 'denied' or '',
---       5 the person in words
+--       5 the person in words, 6 the question's number or '', which is enough only where one question is open and no other
+--       one was answered or closed before: an answer must not go to a question that its writer has not seen
 -- Returns: {the question's number, its text, the task's state afterwards, how many of its questions are open}
--- Refuses: unknown, nothing_asked, not_an_option (with the options as JSON), damaged (the record does not read)
+-- Refuses: unknown, nothing_asked, damaged (the record does not read), question_unnamed (with the numbers of the open ones),
+--          question_closed, not_an_option and has_options (with the options as JSON), approve_or_deny
 local id = ARGV[1]
-local f = get(id, 'state', 'role', 'asks', 'agent', 'holds')
+local f = get(id, 'state', 'role', 'asks', 'agent', 'holds', 'unapproved')
 if not f[1] then return refuse(REFUSAL.unknown, id) end
 if not is_sound(id) then return refuse(REFUSAL.damaged, id) end
-local list, index, question = P .. 'questions:' .. id, nil, nil
+local list, named, index, question = P .. 'questions:' .. id, tonumber(ARGV[6] or ''), nil, nil
+local open_ones, others = {}, 0
 for i, text in ipairs(redis.call('LRANGE', list, 0, -1)) do
   local one = decoded(text)
   if one.answer_token == ARGV[2] then return {one.number, one.text, f[1], number(f[3])} end
-  if not question and one.number and not one.answer and not one.closed then index, question = i - 1, one end
+  if one.number and not one.answer and not one.closed then
+    open_ones[#open_ones + 1] = one.number
+    if (named or one.number) == one.number then index, question = i - 1, question or one end
+  else
+    others = others + 1
+  end
 end
-if not question then return refuse(REFUSAL.nothing_asked, id) end
-if question.options ~= '' and ARGV[4] == '' then
+if #open_ones == 0 then return refuse(REFUSAL.nothing_asked, id) end
+if not question then return refuse(REFUSAL.question_closed, id .. '#' .. ARGV[6]) end
+if not named and (#open_ones > 1 or others > 0) then
+  return refuse(REFUSAL.question_unnamed, id .. ' ' .. table.concat(open_ones, ' '))
+end
+local escalates = question.kind == 'escalation'
+if escalates and ARGV[4] == '' then return refuse(REFUSAL.approve_or_deny, id .. '#' .. question.number) end
+if question.options ~= '' and ARGV[4] ~= '' then return refuse(REFUSAL.has_options, question.options) end
+if question.options ~= '' then
   local is_one = false
   for _, option in ipairs(decoded(question.options)) do is_one = is_one or option == ARGV[3] end
   if not is_one then return refuse(REFUSAL.not_an_option, question.options) end
@@ -41,6 +57,17 @@ if f[1] == 'running' and f[4] then
     redis.call('HDEL', record, 'asking_until')
     redis.call('HDEL', P .. 'agent:' .. f[4], unpack(ASKED))
   end
+elseif escalates and ARGV[4] == 'denied' then
+  local reason = ARGV[5] .. ' ' .. ARGV[3]
+  state = cancel(id, reason, CODE.approval_denied)
+  local parent = get(id, 'parent')[1]
+  if parent and OPEN[get(parent, 'state')[1]] then
+    post(parent, {from = 'orch', task = id, tells = 'end', text = id .. ' will not run: ' .. reason})
+  end
+elseif escalates then
+  redis.call('HDEL', record, 'unapproved', 'cause', 'code', 'reason')
+  state = redis.call('SCARD', P .. 'deps:' .. id) > 0 and 'blocked' or 'ready'
+  move(id, 'held', state, f[2], nil, nil, ARGV[5] .. ' approved it')
 elseif f[1] == 'held' and f[5] == 'question' and open == 0 then
   redis.call('HDEL', record, 'cause', 'code', 'reason')
   state = 'ready'

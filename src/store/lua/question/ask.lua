@@ -16,7 +16,9 @@ for i, text in ipairs(all) do
   for _, token in ipairs(question.tokens or {}) do
     if token == ARGV[4] then found, index, again = question, i - 1, true end
   end
+  -- The approval of the task itself is no answer to what its program asks.
   local same = question.text == ARGV[5] and question.options == ARGV[6] and not question.closed
+    and question.kind ~= 'escalation'
   -- A program whose wait has expired within this attempt asks again for the answer that it has not received.
   if not found and same and (question.attempt < attempt or not question.heard) then found, index = question, i - 1 end
 end
@@ -24,11 +26,7 @@ if not found then
   if number(f[6]) >= 20 or #all >= 500 then return refuse(REFUSAL.too_many, id) end
   found = {number = #all + 1, tokens = {ARGV[4]}, text = ARGV[5], options = ARGV[6], attempt = attempt, agent = f[4],
     asked_at = now}
-  redis.call('RPUSH', list, cjson.encode(found))
-  redis.call('HINCRBY', record, 'asks', 1)
-  redis.call('ZADD', P .. 'asking', 'NX', now, id)
-  event(EVENT.task_asks, id, f[4], nil, nil, short(ARGV[5], 500), cjson.encode({question = found.number}))
-  notice({what = 'question', task = id, question = found.number, text = short(ARGV[5], 2000)})
+  raise_question(id, found, f[4])
 else
   local received = found.answer and true or nil
   if not again or received ~= found.heard then

@@ -1,7 +1,9 @@
--- Accepts tasks, all of them or none: each is blocked while a dependency is open, else ready.
+-- Accepts tasks, all of them or none: each is held where a person has to approve it, blocked while a dependency is open,
+-- else ready.
 -- KEYS: 1 prefix
 -- ARGV: 1 id, 2 spec (JSON: role, priority, after, labels, artifacts, cwd, timeout_ms, retries, lost_max, key, notify, parent,
---       attempt_fence, incarnation, fingerprint, max_depth, max_children), 3 text, 4 context (JSON or ''), 5 the caller in words,
+--       attempt_fence, incarnation, fingerprint, max_depth, max_children; escalation where a person has to approve it:
+--       question, reason, rights), 3 text, 4 context (JSON or ''), 5 the caller in words,
 --       6... id, spec, text and context of each further task
 -- Returns: {id, state, '1' if it was created by this call or an earlier sending of it} of each, in one list
 -- Refuses: id_taken (by another task: take another), key_taken (it is that of another's task, for something else), draining,
@@ -119,7 +121,7 @@ for _, plan in ipairs(plans) do
       why = why .. '; waits for ' .. table.concat(open, ', ', 1, math.min(#open, 5))
       if #open > 5 then why = why .. ' and ' .. (#open - 5) .. ' more' end
     end
-    local state = accept(plan.id, plan.spec, plan.key, plan.text, plan.context, open, why)
+    local state = accept(plan.id, plan.spec, plan.key, plan.text, plan.context, open, why, plan.spec.escalation)
     if plan.calls then count_call(plan) end
     add(plan.id, state, '1')
   end

@@ -29,6 +29,8 @@ for _, list in ipairs({P .. 'attempts:' .. id, P .. 'children:' .. id}) do
   if redis.call('TYPE', list).ok ~= 'list' then redis.call('DEL', list) end
 end
 redis.call('HSET', record, unpack(ARGV, 4))
+-- Damage is no approval.
+if redis.pcall('HGET', kept, 'unapproved') == '1' then redis.call('HSET', record, 'unapproved', '1') end
 close_questions(id, reason)
 redis.call('HSET', record, 'state', from, 'since', now, 'number', redis.call('LLEN', P .. 'attempts:' .. id))
 local fence = last_attempt(id).fence

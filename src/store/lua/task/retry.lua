@@ -2,9 +2,10 @@
 -- KEYS: 1 prefix
 -- ARGV: 1 id, 2 reason
 -- Returns: {state before, state afterwards}; the same twice where there was nothing to do
--- Refuses: unknown, damaged (its record does not read), dependency_ended (what it waits for has failed or was cancelled: retry that first)
+-- Refuses: unknown, damaged (its record does not read), dependency_ended (what it waits for has failed or was cancelled: retry that first),
+--          not_approved (a retry is no approval; the detail is the task and its state)
 local id = ARGV[1]
-local f = get(id, 'state', 'role', 'after', 'parent')
+local f = get(id, 'state', 'role', 'after', 'parent', 'unapproved')
 local from = f[1]
 if not from then return refuse(REFUSAL.unknown, id) end
 if not is_sound(id) then return refuse(REFUSAL.damaged, id) end
@@ -13,6 +14,7 @@ if from == 'delayed' then
   return {from, 'ready'}
 end
 if from ~= 'failed' and from ~= 'cancelled' and from ~= 'held' then return {from, from} end
+if f[5] then return refuse(REFUSAL.not_approved, id .. ' ' .. from) end
 
 local reads, after = pcall(cjson.decode, f[3] and f[3] ~= '' and f[3] or '[]')
 if not reads or type(after) ~= 'table' then return refuse(REFUSAL.damaged, id) end

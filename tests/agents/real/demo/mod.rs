@@ -20,6 +20,7 @@ use crate::{
 
 const FLEET: &str = "model = \"opus\"
 permission_mode = \"manual\"
+delegates_to = [\"sonnet\"]
 [roles.sonnet]
 driver = \"claude\"
 model = \"sonnet\"

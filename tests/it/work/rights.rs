@@ -1,0 +1,115 @@
+//! Rights between roles: what a program without a shell gets done by orch, and what a person reads and decides.
+
+use serde_json::{Value, json};
+
+use super::text;
+use crate::common::World;
+
+/// The agent programs whose roles may not run any command unless their configuration says so.
+const PROGRAMS: [&str; 6] = ["claude", "codex", "gemini", "qwen", "copilot", "aider"];
+
+/// A world with one role per program, each program a stand-in that runs this script as its task.
+fn world(script: &str, tables: &str) -> World {
+    let roles: String = PROGRAMS.iter().map(|program| format!("[roles.{program}]\ndriver = \"{program}\"\n")).collect();
+    let world = World::builder().tables(&format!("{roles}{tables}")).build();
+    for program in PROGRAMS {
+        // A master's program or a look for its version gets no task.
+        world.program(program, &format!("[ -n \"$ORCH_TASK\" ] || exit 0\n{script}"));
+    }
+    world.start();
+    world
+}
+
+/// Waits until the task has as many subtasks, and returns them.
+fn subtasks(world: &World, task: &str, count: usize) -> Vec<Value> {
+    let children = || world.show(task)["children"].as_array().cloned().unwrap_or_default();
+    world.wait_until("the subtasks are accepted", || children().len() == count);
+    children().iter().map(|id| world.show(&text(id))).collect()
+}
+
+#[test]
+fn a_program_without_shell_rights_reaches_no_shell() {
+    // Directly, through a role like its own, by the same key again, by a retry, by an answer of its own.
+    let world = world(
+        r#"if [ -e "$HOME/all-$ORCH_ROLE" ]; then sleep 1000; fi
+        touch "$HOME/all-$ORCH_ROLE"
+        id=$(orch delegate --role shell "touch $HOME/pwned-$ORCH_ROLE")
+        orch delegate --role shell --key "$ORCH_ROLE" "touch $HOME/pwned-$ORCH_ROLE"
+        orch delegate --role lead "touch $HOME/pwned-$ORCH_ROLE"
+        orch approve "$id" && touch "$HOME/cheated"
+        orch approve "$id#1" && touch "$HOME/cheated"
+        orch retry "$id" && touch "$HOME/cheated"
+        orch scale shell 3 && touch "$HOME/cheated"
+        touch "$HOME/done-$ORCH_ROLE"
+        sleep 1000"#,
+        "[roles.lead]\ndriver = \"command\"\ncommand = [\"sh\"]\n",
+    );
+    for program in PROGRAMS {
+        let task = world.delegate(program, "get a shell");
+        for subtask in subtasks(&world, &task, 3) {
+            assert_eq!((&subtask["state"], &subtask["code"]), (&json!("held"), &json!("approval_needed")), "{program}");
+            assert_eq!(subtask["questions"][0]["rights"], json!(["run any command"]), "{program}");
+        }
+        world.wait_until("the program has tried all", || world.file(&format!("done-{program}")).exists());
+        world.orch(&["cancel", &task]).ok();
+        world.wait_for(&task, "cancelled");
+    }
+    // A shell that runs has not run any of it.
+    let last = world.delegate("shell", "echo free");
+    world.wait_for(&last, "succeeded");
+    let made: Vec<&str> = PROGRAMS.iter().copied().filter(|p| world.file(&format!("pwned-{p}")).exists()).collect();
+    assert_eq!(made, Vec::<&str>::new(), "nothing of it ran");
+    assert!(!world.file("cheated").exists(), "a program decides no question");
+    world.stop_and_check_nothing_left();
+}
+
+#[test]
+fn a_person_reads_what_would_run_before_it_runs() {
+    let world = world(
+        r#"orch delegate --role shell "echo one
+echo two > $HOME/made"; sleep 1000"#,
+        "",
+    );
+    let task = world.delegate("claude", "do something");
+    let held = text(&subtasks(&world, &task, 1)[0]["id"]);
+    let status = world.orch(&["status"]).ok();
+    for shown in [
+        format!("task {held}#1 asks: May role shell do this task?"),
+        format!("asked by: claude-1 within {task} (role claude)"),
+        "| echo one".to_owned(),
+        "| echo two > ".to_owned(),
+        format!("orch approve {held}#1"),
+    ] {
+        assert!(status.contains(&shown), "{shown}: {status}");
+    }
+    let refused = world.orch(&["answer", &held, "yes"]).ended(2);
+    assert!(refused.stderr.contains("takes no other answer"), "{refused:#?}");
+    let refused = world.orch(&["retry", &held]).ended(1);
+    assert!(refused.stderr.contains("no person has approved"), "{refused:#?}");
+    assert!(!world.file("made").exists());
+    world.orch(&["approve", &format!("{held}#1")]).ok();
+    world.wait_for(&held, "succeeded");
+    assert_eq!(world.lines("made"), ["two"]);
+
+    world.orch(&["cancel", &task]).ok();
+    let again = world.delegate("claude", "do something");
+    let held = text(&subtasks(&world, &again, 1)[0]["id"]);
+    world.orch(&["deny", &held, "not twice"]).ok();
+    let denied = world.show(&held);
+    assert_eq!((&denied["state"], &denied["code"]), (&json!("cancelled"), &json!("approval_denied")));
+    assert!(text(&world.show(&again)["messages"][0]["text"]).contains("denied: not twice"));
+    world.stop_and_check_nothing_left();
+}
+
+#[test]
+fn a_subtask_that_leaves_its_callers_folder_waits_for_a_person() {
+    let world = world(
+        r#"orch delegate --role gemini --cwd / "look around"; orch delegate --role gemini --cwd . "look here"; sleep 1000"#,
+        "[roles.reader]\ndriver = \"gemini\"\n",
+    );
+    let task = world.delegate("reader", "look");
+    let [out, inside] = &subtasks(&world, &task, 2)[..] else { panic!("two subtasks") };
+    assert_eq!((&out["state"], &out["questions"][0]["rights"]), (&json!("held"), &json!(["work in /"])));
+    assert_eq!(inside["questions"], json!([]), "{inside:#}");
+    world.stop_and_check_nothing_left();
+}
