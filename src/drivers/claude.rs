@@ -97,7 +97,7 @@ impl Driver for Claude {
         args.extend(["--mcp-config".into(), argument, "--strict-mcp-config".into()]);
         let (settings, argument) = mcp_config::file(job.dir, SETTINGS_FILE);
         args.extend(["--settings".into(), argument]);
-        let (more, instructions) = options(&job.role, job.dir);
+        let (more, instructions) = options(&job.role, job.dir, true);
         args.extend(more);
         if let Some(mode) = &agent.permission_mode {
             args.extend(["--permission-mode".into(), mode.into()]);
@@ -150,7 +150,7 @@ impl Driver for Claude {
         args.extend(["--settings".into(), argument]);
         let (flag, session) = job.resume.map_or(("--session-id", job.new_session), |session| ("--resume", session));
         args.extend([flag.into(), session.into()]);
-        let (more, instructions) = options(&job.role, job.dir);
+        let (more, instructions) = options(&job.role, job.dir, false);
         args.extend(more);
         if let Some(mode) = &agent.permission_mode {
             args.extend(["--permission-mode".into(), mode.into()]);
@@ -248,15 +248,17 @@ fn used(record: &mut dyn BufRead, since: Timestamp) -> Option<Usage> {
 }
 
 /// Returns the options of both ways to start claude, and the file that one of them may name.
-fn options(role: &RoleSettings, dir: &Path) -> (Vec<OsString>, Option<(PathBuf, Vec<u8>)>) {
+///
+/// Every user of the machine can read arguments, so instructions are in a file where claude takes one: without a terminal
+/// always, on a terminal only what does not fit an argument, because claude does not document the option there.
+fn options(role: &RoleSettings, dir: &Path, takes_file: bool) -> (Vec<OsString>, Option<(PathBuf, Vec<u8>)>) {
     let mut args = Vec::new();
     if let Some(model) = &role.model {
         args.extend(["--model".into(), model.into()]);
     }
     let mut file = None;
     match role.instructions {
-        // claude does not document the option that takes a file, so it is used only for what does not fit an argument.
-        Some(long) if long.len() > LONGEST_ARGUMENT => {
+        Some(long) if takes_file || long.len() > LONGEST_ARGUMENT => {
             let (path, argument) = mcp_config::file(dir, INSTRUCTIONS_FILE);
             args.extend(["--append-system-prompt-file".into(), argument]);
             file = Some((path, long.to_owned().into_bytes()));

@@ -96,7 +96,12 @@ impl Launch {
 
     /// Returns what removes the secrets from texts.
     pub fn redactor(&self) -> Redactor {
-        Redactor::new(self.secrets.iter().map(String::as_str))
+        let login = match &self.redis {
+            RedisAt::Socket { login, .. } => login.as_ref(),
+            RedisAt::Url { .. } => None,
+        };
+        let login = login.map(|login| login.password.as_str());
+        Redactor::new(self.secrets.iter().map(String::as_str).chain(login))
     }
 
     /// Reads and removes it.

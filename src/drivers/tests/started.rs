@@ -32,7 +32,7 @@ fn each_is_started_without_a_screen() {
         .to_owned()
         + &free("-c mcp_servers.orch.tools.", ".approval_mode=\"approve\"");
     let claude = "--mcp-config /r/mcp.json --strict-mcp-config --settings /r/settings.json --model m1 \
-                  --append-system-prompt Be brief. --allowedTools "
+                  --append-system-prompt-file /r/instructions --allowedTools "
         .to_owned()
         + &free("mcp__orch__", "");
     let copilot = "--additional-mcp-config @/r/mcp.json --model m1 --output-format json --stream off --no-ask-user \

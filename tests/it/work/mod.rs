@@ -8,6 +8,7 @@ mod hierarchy;
 mod order;
 mod output;
 mod people;
+mod planted;
 mod projects;
 mod retries;
 mod rights;

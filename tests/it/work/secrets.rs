@@ -25,7 +25,7 @@ fn files_with_it(dir: &Path, found: &mut Vec<String>) {
 }
 
 /// Returns all keys of the world's Redis and their values, as text.
-fn everything_in_redis(world: &World) -> String {
+pub(super) fn everything_in_redis(world: &World) -> String {
     let mut redis = world.redis();
     let keys: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut redis).unwrap();
     assert!(!keys.is_empty());
