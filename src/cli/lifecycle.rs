@@ -6,9 +6,16 @@ use std::{
 };
 
 use super::{Session, args, status, stdio::End};
-use crate::{error::Error, ops::Ops, view};
+use crate::{
+    error::Error,
+    ops::Ops,
+    view,
+};
 
 pub(super) async fn start(args: &args::Start, session: &mut Session) -> Result<u8, End> {
+    if args.adopt {
+        Ops::adopt(&session.load_config()?)?;
+    }
     let client = session.client().await?;
     let ops = client.for_person("start")?;
     let started = ops.start().await?;

@@ -3,9 +3,9 @@
 use std::{
     env,
     ffi::OsString,
-    fs::{self, File},
+    fs::{self, OpenOptions},
     io::{ErrorKind, Read},
-    os::unix::ffi::OsStrExt,
+    os::unix::{ffi::OsStrExt, fs::OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -16,6 +16,7 @@ use super::diagnostics::Diagnostics;
 use crate::{
     error::{Error, Result},
     model::name::{self, MAX_NAMESPACE},
+    os,
 };
 
 const FILE: &str = "sessions.toml";
@@ -111,6 +112,7 @@ pub(super) fn folder(env: &Env) -> Result<Found> {
 /// Reads the file of a project. `by` is the option or variable that named it, if one did.
 fn read_project(file: PathBuf, env: &Env, by: Option<&str>) -> Result<Found> {
     let content = read(&file).map_err(|why| unreadable(&shown(&file, env), &why, by))?;
+    check_owner(&file, env)?;
     let content = String::from_utf8(content).map_err(|why| {
         let valid = &why.as_bytes()[..why.utf8_error().valid_up_to()];
         let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
@@ -121,6 +123,28 @@ fn read_project(file: PathBuf, env: &Env, by: Option<&str>) -> Result<Found> {
     let root = canonical(file.parent().unwrap_or(&env.cwd))?;
     let file = root.join(file.file_name().unwrap_or(FILE.as_ref()));
     Ok(Found { file: Some(file), root, content: Some(content) })
+}
+
+/// Refuses a sessions.toml that another user can change: what it says runs as the user who starts orch. It and its folder
+/// must belong to that user or to root, and must not be writable by others. Where the file is a link, this applies to the
+/// link's folder as well.
+fn check_owner(file: &Path, env: &Env) -> Result<()> {
+    let real = file.canonicalize().unwrap_or_else(|_| file.to_owned());
+    for path in [Some(real.as_path()), real.parent(), file.parent()].into_iter().flatten() {
+        let Some(exposure) = fs::metadata(path).ok().and_then(|metadata| os::exposure(&metadata)) else { continue };
+        let what = if path == real { shown(file, env) } else { format!("the folder of {}", shown(file, env)) };
+        let path = path.display();
+        let fix = match exposure {
+            os::Exposure::Owner(_) => {
+                format!("read it; if you trust it, copy it into a folder of yours, or: sudo chown \"$USER\" '{path}'")
+            }
+            os::Exposure::Group(_) | os::Exposure::Everyone(_) => {
+                format!("check that nobody has changed it, then: chmod go-w '{path}'")
+            }
+        };
+        return Err(Error::config(format!("{what} {exposure}: what it says would run as you")).hint(fix));
+    }
+    Ok(())
 }
 
 fn unreadable(file: &str, why: &str, by: Option<&str>) -> Error {
@@ -136,12 +160,13 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
         ErrorKind::NotFound => "does not exist".to_owned(),
         _ => format!("can't be read: {why}"),
     };
-    // Before it is opened: opening a pipe would wait for its other end.
-    if !fs::metadata(path).map_err(refused)?.is_file() {
+    // Opening a pipe does not wait for its other end.
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(refused)?;
+    if !file.metadata().map_err(refused)?.is_file() {
         return Err("is not a regular file".to_owned());
     }
     let mut content = Vec::new();
-    File::open(path).and_then(|file| file.take(LIMIT + 1).read_to_end(&mut content)).map_err(refused)?;
+    file.take(LIMIT + 1).read_to_end(&mut content).map_err(refused)?;
     if content.len() as u64 > LIMIT {
         return Err("is larger than 1 MiB".to_owned());
     }

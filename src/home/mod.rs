@@ -3,6 +3,7 @@
 
 mod bin;
 mod cgroups;
+mod check;
 mod end;
 mod format;
 #[cfg(test)]
@@ -11,6 +12,7 @@ mod journal;
 pub mod launch;
 mod log;
 pub mod output;
+mod project;
 pub mod reports;
 mod runners;
 

@@ -8,11 +8,11 @@ use std::{
 
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-use super::{Caller, Ops, Started};
+use super::{Caller, Ops, Started, identity::Identity};
 use crate::{
-    config::Reach,
+    config::{Config, Reach},
     error::{Error, Kind, Result},
-    home::{self, Said},
+    home::{self, Home, Said},
     model::{agent::AgentState, event::EventKind},
     mux::{Mux, MuxError, SessionInfo},
     os::{self, FileLock, ProcessId, failpoint},
@@ -53,6 +53,19 @@ impl Ops {
         let reached_rights = self.reached_rights().iter().map(Reach::sentence).collect();
         let (status, session) = (self.status().await?, self.config.master.session.clone());
         Ok(Started { already, status, session, reached_rights })
+    }
+
+    /// Makes the state folder that of this project, whose folder was moved. Before [`Ops::new`], which refuses a state
+    /// folder of another project.
+    ///
+    /// # Errors
+    /// Conflict: a supervisor runs for the other path. Failed: an agent calls.
+    pub fn adopt(config: &Config) -> Result<()> {
+        if let Identity::Agent { agent, .. } = Identity::of_process(config)? {
+            return Err(Error::failed(format!("orch start --adopt is for a person, and this terminal is inside agent {agent}"))
+                .hint("use a terminal outside of orch's agents"));
+        }
+        Home::new(&config.home).adopt(&config.root, &config.namespace)
     }
 
     /// What a person has to mend first is said before anything is started.

@@ -101,14 +101,17 @@ pub struct Ops {
 }
 
 impl Ops {
-    /// The verbs on a project. Nothing is connected yet, and only the format of the state folder is checked.
+    /// The verbs on a project. Nothing is connected yet, and only the state folder is checked.
     ///
     /// # Errors
-    /// The state folder is of a newer format; `redis.url` is not an address; or the folder of the private
+    /// The state folder is not safe, of a newer format, or another project's; `redis.url` is not an address; or the folder of the private
     /// server's socket is not safe.
     pub fn new(config: Config, caller: Caller) -> Result<Ops> {
         let store = Arc::new(Ops::open_store(&config)?);
-        Home::new(&config.home).check_format()?;
+        let home = Home::new(&config.home);
+        home.check_safety()?;
+        home.check_format()?;
+        home.check_project(&config.root, &config.namespace)?;
         Ok(Ops::on(Arc::new(config), caller, store))
     }
 

@@ -18,6 +18,7 @@
 
 pub mod failpoint;
 mod lock;
+mod ownership;
 #[cfg(test)]
 mod tests;
 
@@ -42,6 +43,7 @@ pub use linux::{
     tree_cpu_time, widen_pipe, without_secrets,
 };
 pub use lock::{FileLock, lock_file, read_lock_holder};
+pub use ownership::{Exposure, exposure, user};
 
 /// A unique process identity: within one boot the pair is never reused (a pid alone is).
 ///

@@ -116,6 +116,7 @@ pub async fn run(launch: &Path) -> Result<()> {
     os::share_one_heap();
     let mut launch = Launch::take(launch)?;
     let home = Home::new(&launch.home);
+    home.check_safety()?;
     home.check_format()?;
     let redactor = launch.redactor();
     start_log(&home, &launch.agent, redactor.clone());

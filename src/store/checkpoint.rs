@@ -1,7 +1,9 @@
 //! The checkpoint: a small file in ORCH_HOME that records, outside of Redis, the state that Redis was last known in.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -58,7 +60,8 @@ impl Checkpoint {
     /// Writes the last known state; the caller holds the lock. `durable` syncs it to the disk before this returns.
     pub(super) fn note(&self, memory: &LastKnown, durable: bool) -> io::Result<()> {
         let temporary = self.path.with_extension("tmp");
-        fs::write(&temporary, serde_json::to_vec(memory)?)?;
+        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        file.write_all(&serde_json::to_vec(memory)?)?;
         if durable {
             fs::File::open(&temporary)?.sync_all()?;
         }

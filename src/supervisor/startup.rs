@@ -32,12 +32,15 @@ const COMES_BACK: Duration = Duration::from_secs(30);
 /// From the lock to the loop.
 pub(super) async fn supervise(mut config: Config, mode: Mode, announcement: &mut Announcement) -> Result<()> {
     let home = Home::new(&config.home);
+    home.check_safety()?;
     home.check_format()?;
     home.create()?;
+    home.protect()?;
     let secrets = super::environment::secrets(&config, &super::environment::of_process());
     start_log(&home, mode.daemon, Redactor::new(secrets.iter().map(String::as_str)));
     let _lock = lock(&home, &config.namespace).await?;
     home.migrate()?;
+    home.claim_project(&config.root, &config.namespace)?;
     // Before anything is started, which would be inside too.
     super::cgroups::tidy(&home);
     failpoint!("start.locked");

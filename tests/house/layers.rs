@@ -12,7 +12,7 @@ const MAY: &[(&str, &[&str])] = &[
     ("os", &[]),
     ("admission", &["model"]),
     ("drivers", &["model"]),
-    ("config", &["model", "drivers"]),
+    ("config", &["model", "drivers", "os"]),
     ("mux", &["model", "os"]),
     ("redis_server", &["model", "os"]),
     ("store", &["model", "os", "redis_server", "admission"]),

@@ -28,6 +28,9 @@ pub struct Start {
     /// Attach to the master afterwards
     #[arg(long)]
     pub attach: bool,
+    /// Take over the state of this project, whose folder was moved here
+    #[arg(long)]
+    pub adopt: bool,
 }
 
 /// `orch stop`

@@ -1,6 +1,10 @@
 //! Which file counts, which project it is, and where its state is kept.
 
-use std::{fs, os::unix::fs::symlink, path::Path};
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, chown, symlink},
+    path::Path,
+};
 
 use super::{Config, Project};
 use crate::error::Kind;
@@ -125,4 +129,47 @@ fn state_is_where_the_environment_says() {
 fn the_process_has_an_environment() {
     let env = super::super::Env::of_process().unwrap();
     assert!(env.cwd.is_absolute());
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn a_file_that_every_user_may_change_is_refused_with_the_fix() {
+    let project = Project::with("name = \"shop\"");
+    let file = project.root.join("sessions.toml");
+    for path in [&file, &project.root] {
+        let mode = fs::metadata(path).unwrap().permissions().mode();
+        set_mode(path, 0o777);
+        let error = project.load().unwrap_err();
+        assert_eq!(error.kind, Kind::Configuration);
+        assert!(error.message.contains("sessions.toml can be changed by every user (mode 0777)"), "{error}");
+        let hint = error.hint.unwrap();
+        assert!(hint.ends_with(&format!("chmod go-w '{}'", path.display())), "{hint}");
+        set_mode(path, mode);
+    }
+    assert_eq!(project.load().unwrap().namespace, "shop");
+}
+
+#[test]
+fn a_file_of_another_user_is_refused_also_through_a_link_and_from_below() {
+    let project = Project::with("name = \"shop\"");
+    let file = project.root.join("sessions.toml");
+    if chown(&file, Some(12_345), None).is_err() {
+        return eprintln!("skipped: giving a file away takes root");
+    }
+    project.write("sub/x", "");
+    symlink(&file, project.root.join("sub/link.toml")).unwrap();
+    let mut env = project.env.clone();
+    env.cwd = project.root.join("sub");
+    for explicit in [None, Some(Path::new("link.toml")), Some(Path::new("../sessions.toml"))] {
+        let error = Config::load_with(&env, explicit).unwrap_err();
+        assert!(error.message.contains("belongs to uid 12345, and you are root (uid 0)"), "{error}");
+        assert!(error.hint.as_ref().unwrap().contains("sudo chown"), "{error:?}");
+    }
+    chown(&file, Some(0), None).unwrap();
+    chown(&project.root, Some(12_345), None).unwrap();
+    let error = project.load().unwrap_err();
+    assert!(error.message.starts_with("the folder of sessions.toml belongs to uid 12345"), "{error}");
 }

@@ -1,6 +1,6 @@
 //! State folders that can't be created, can't be written, or have a path too long for a socket.
 
-use std::{fs, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use crate::common::{Output, World, refused, start};
 
@@ -65,4 +65,50 @@ fn an_agent_that_cannot_write_its_folder_does_not_fail_the_whole_queue() {
         world.wait_for(task, "succeeded");
     }
     world.stop_and_check_nothing_left();
+}
+
+#[test]
+fn two_project_folders_of_one_name_are_not_one_project() {
+    let world = World::started("");
+    let other = world.file("clone");
+    fs::create_dir(&other).unwrap();
+    fs::copy(world.project.join("sessions.toml"), other.join("sessions.toml")).unwrap();
+    let in_other = |words: &[&str]| {
+        let mut command = world.orch_command(words);
+        command.current_dir(&other);
+        start(command).end()
+    };
+    let paths = [world.project.display().to_string(), other.display().to_string()];
+    for words in [&["delegate", "echo x"][..], &["stop"], &["status"], &["start"]] {
+        refused(in_other(words), 6, &[&paths[0], &paths[1], "--adopt", "ORCH_HOME"]);
+    }
+    refused(in_other(&["start", "--adopt"]), 6, &["orch stop"]);
+    assert_eq!(world.status()["supervisor"]["state"], "running");
+    let task = world.delegate("shell", "echo here");
+    world.wait_for(&task, "succeeded");
+    world.stop_and_check_nothing_left();
+
+    // The project is moved: a copy of it goes on with what it has.
+    fs::rename(&world.project, world.file("gone")).unwrap();
+    refused(in_other(&["start"]), 6, &["which is gone", "orch start --adopt"]);
+    in_other(&["start", "--adopt"]).ok();
+    assert!(in_other(&["tasks"]).ok().contains(&task));
+    in_other(&["stop"]).ok();
+    fs::rename(world.file("gone"), &world.project).unwrap();
+    refused(world.orch(&["status"]), 6, &[&paths[1]]);
+}
+
+#[test]
+fn a_state_folder_that_others_can_change_is_refused_with_the_fix() {
+    let world = World::started("");
+    let everyone = fs::Permissions::from_mode(0o777);
+    let private = fs::Permissions::from_mode(0o700);
+    let runs = world.home.join("runs");
+    fs::set_permissions(&runs, everyone).unwrap();
+    for words in [&["delegate", "x"][..], &["start"], &["tasks"]] {
+        refused(world.orch(words), 4, &["runs can be changed by others (mode 0777)", "chmod -R go-w"]);
+    }
+    fs::set_permissions(&runs, private).unwrap();
+    world.stop_and_check_nothing_left();
+    assert_eq!(fs::metadata(world.home.join("epoch.json")).unwrap().permissions().mode() & 0o777, 0o600);
 }
