@@ -10,10 +10,10 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 
 use super::{Caller, Ops, Started, identity::Identity};
 use crate::{
-    config::{Config, Reach},
+    config::{Config, DriverKind, Reach},
     error::{Error, Kind, Result},
     home::{self, Home, Said},
-    model::{agent::AgentState, event::EventKind},
+    model::{agent::AgentState, event::EventKind, text::count},
     mux::{Mux, MuxError, SessionInfo},
     os::{self, FileLock, ProcessId, failpoint},
     redis_server::check_version,
@@ -52,7 +52,26 @@ impl Ops {
         };
         let reached_rights = self.reached_rights().iter().map(Reach::sentence).collect();
         let (status, session) = (self.status().await?, self.config.master.session.clone());
-        Ok(Started { already, status, session, reached_rights })
+        Ok(Started { already, status, session, reached_rights, runs_by_itself: self.runs_by_itself() })
+    }
+
+    /// What sessions.toml runs without a task: the master, agents that are always there, the notifier.
+    fn runs_by_itself(&self) -> Vec<String> {
+        let master = &self.config.master;
+        let mut out = Vec::new();
+        if let Ok(role) = self.config.role(&master.role)
+            && role.driver != DriverKind::Console
+        {
+            out.push(format!("master {}: driver {} (role {})", master.session, role.driver, role.name));
+        }
+        for role in self.config.roles.values().filter(|role| role.min > 0) {
+            let agents = count(role.min, "agent", "agents");
+            out.push(format!("role {}: at least {agents} with driver {}", role.name, role.driver));
+        }
+        if !self.config.supervisor.notify_command.is_empty() {
+            out.push(format!("notify_command: {}", self.config.supervisor.notify_command.join(" ")));
+        }
+        out
     }
 
     /// Makes the state folder that of this project, whose folder was moved. Before [`Ops::new`], which refuses a state

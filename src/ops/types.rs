@@ -383,6 +383,8 @@ pub struct Started {
     pub session: String,
     /// The rights that roles reach by `delegates_to` and lack, in sentences.
     pub reached_rights: Vec<String>,
+    /// What the configuration runs without being asked, in sentences.
+    pub runs_by_itself: Vec<String>,
 }
 
 /// What `orch stop` answers.

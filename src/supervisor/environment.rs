@@ -38,6 +38,15 @@ pub(super) fn secrets(config: &Config, env: &BTreeMap<String, String>) -> Vec<St
     config.secrets(env.iter().map(|(name, value)| (name.as_str(), value.as_str())))
 }
 
+/// The environment of a program that orch itself runs (`notify_command`): that of `orch start` without what is a secret to
+/// any role.
+pub(super) fn of_helper(config: &Config, own: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let passes = |(name, value): &(&String, &String)| {
+        (name.as_str(), value.as_str()) != os::SMALL && !config.is_secret(name, value)
+    };
+    own.iter().filter(passes).map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
 /// The environment of an agent's program.
 pub(super) fn of_agent(
     home: &Home,

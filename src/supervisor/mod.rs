@@ -278,7 +278,7 @@ impl Supervisor {
         }
         self.release(&observed.snapshot).await?;
         if observed.snapshot.notices > 0 {
-            self.notifier.tell(&self.store, &self.config).await?;
+            self.notifier.tell(&self.store, &self.config, &self.environment).await?;
         }
         if let Some(problem) = self.jobs.take_masters_problem() {
             self.start_has_failed(problem, &observed.snapshot).await?;

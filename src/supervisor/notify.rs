@@ -1,6 +1,6 @@
 //! `notify_command`: notifies a person that something newly needs one. In the background, once per notice.
 
-use std::{process::Stdio, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, process::Stdio, sync::Arc, time::Duration};
 
 use nix::{
     sys::signal::{Signal, killpg},
@@ -8,10 +8,10 @@ use nix::{
 };
 use tokio::{io::AsyncWriteExt, process::Command, sync::Semaphore};
 
+use super::environment;
 use crate::{
     config::Config,
     model::secret::Redactor,
-    os,
     store::{Result, Store, people::Notice},
 };
 
@@ -35,7 +35,9 @@ impl Notifier {
 
     /// Takes what waits to be told, and starts telling it. What was taken is never told again, also where the telling
     /// fails: `orch status` says it for as long as it is so.
-    pub async fn tell(&self, store: &Store, config: &Config) -> Result<()> {
+    ///
+    /// Its programs get `environment`, that of `orch start`, without what is a secret.
+    pub async fn tell(&self, store: &Store, config: &Config, environment: &BTreeMap<String, String>) -> Result<()> {
         let at_most = if config.supervisor.notify_command.is_empty() { 1000 } else { self.slots.available_permits() };
         if at_most == 0 {
             return Ok(());
@@ -44,10 +46,7 @@ impl Notifier {
         let [program, args @ ..] = config.supervisor.notify_command.as_slice() else { return Ok(()) };
         for notice in notices {
             let mut command = Command::new(program);
-            let (tunables, small) = os::SMALL;
-            if std::env::var_os(tunables).is_some_and(|value| value == small) {
-                command.env_remove(tunables);
-            }
+            command.env_clear().envs(environment::of_helper(config, environment));
             command.args(args).current_dir(&config.root);
             let (slots, facts) = (self.slots.clone(), facts(&notice, config, &self.redactor));
             tokio::spawn(async move {

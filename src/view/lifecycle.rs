@@ -15,6 +15,10 @@ pub fn started(started: &Started, attach: &str, view: &View) -> String {
         out.push_str(&format!("\n{}\n", view.paint("without a person's approval:", Style::Yellow)));
         out.extend(started.reached_rights.iter().map(|sentence| view.hanging("  ", sentence)));
     }
+    if !started.already && !started.runs_by_itself.is_empty() {
+        out.push_str("\nsessions.toml runs by itself:\n");
+        started.runs_by_itself.iter().for_each(|what| out.push_str(&view.hanging("  ", what)));
+    }
     if started.status.tasks.values().any(|n| *n > 0) {
         out.push('\n');
         out.push_str(&status::first_steps(attach, view));

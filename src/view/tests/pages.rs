@@ -150,7 +150,8 @@ next:
 #[test]
 fn a_start_shows_what_runs_and_what_to_type() {
     let reached_rights = vec!["role web may not run any command".to_owned()];
-    let started = Started { already: true, status: busy_status(), session: "opus-master".into(), reached_rights };
+    let (status, session) = (busy_status(), "opus-master".to_owned());
+    let started = Started { already: true, status, session, reached_rights, runs_by_itself: Vec::new() };
     let page = lifecycle::started(&started, ATTACH, &view(None));
     assert!(page.starts_with("running already\n"), "{page}");
     assert!(page.contains("supervisor running") && page.contains(ATTACH), "{page}");

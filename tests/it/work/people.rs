@@ -95,13 +95,18 @@ fn a_task_that_times_out_while_a_person_thinks_is_held_and_counts_no_failure() {
 
 #[test]
 fn each_need_for_a_person_is_notified_once() {
-    let world = World::builder().supervisor("notify_command", "[\"notify\", \"notified\"]").build();
-    world.program("notify", "line=$(cat); echo \"$line\" >> \"$HOME/$1\"");
-    world.start();
+    let mut world = World::builder().supervisor("notify_command", "[\"notify\", \"notified\"]").build();
+    world.program("notify", "env > \"$HOME/environment\"; line=$(cat); echo \"$line\" >> \"$HOME/$1\"");
+    world.env.extend([("DEPLOY_TOKEN", "hidden-from-it".to_owned()), ("EDITOR", "vi".to_owned())]);
+    let started = world.orch(&["start"]).ok();
+    assert!(started.contains("runs by itself") && started.contains("notify_command: notify notified"), "{started}");
     let id = delegated(&world, &["orch ask --no-wait 'Now?'; exit 77"]);
     let login = delegated(&world, &["echo log in; exit 77"]);
     world.wait_until("both notifications are sent", || world.lines("notified").len() >= 2);
     world.wait_for(&id, "held");
+    let environment = world.lines("environment");
+    assert!(environment.contains(&"EDITOR=vi".to_owned()), "{environment:?}");
+    assert!(!environment.iter().any(|line| line.contains("hidden-from-it")), "{environment:?}");
     let mut notified: Vec<serde_json::Value> =
         world.lines("notified").iter().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     notified.sort_by_key(|t| t["what"].to_string());
