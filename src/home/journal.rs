@@ -19,14 +19,16 @@ use std::{
     collections::HashMap,
     fs::{self, File},
     io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write},
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
 
-use super::{Home, open_plain};
+use super::{
+    Home,
+    files::{self, For},
+};
 use crate::{
     model::{cause::Cause, id::TaskId, task::Task},
     store::tasks::Report,
@@ -154,7 +156,7 @@ impl Journal {
 }
 
 fn open_to_append(path: &Path) -> io::Result<File> {
-    open_plain(path, fs::OpenOptions::new().create(true).append(true).mode(0o600))
+    files::open(path, For::Appending)
 }
 
 /// A part that cannot be renamed is read again, and reports nothing.
@@ -330,7 +332,7 @@ fn is_final(cause: Cause) -> bool {
 }
 
 fn each_line(path: &Path, mut each: impl FnMut(&[u8])) {
-    let Ok(file) = open_plain(path, fs::OpenOptions::new().read(true)) else { return };
+    let Ok(file) = files::open(path, For::Reading) else { return };
     let (mut file, mut line) = (BufReader::with_capacity(64 << 10, file), Vec::new());
     while (&mut file).take(LONGEST).read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
         // The last line may be incomplete: its writer is active, or was killed.
@@ -343,7 +345,7 @@ fn each_line(path: &Path, mut each: impl FnMut(&[u8])) {
 
 /// Returns the last complete line of a file, however long the file is.
 fn last_line(path: &Path) -> Option<Vec<u8>> {
-    let mut file = open_plain(path, fs::OpenOptions::new().read(true)).ok()?;
+    let mut file = files::open(path, For::Reading).ok()?;
     let length = file.metadata().ok()?.len();
     let mut back = LOOK_BACK;
     loop {

@@ -5,6 +5,7 @@ mod bin;
 mod cgroups;
 mod check;
 mod end;
+pub mod files;
 mod format;
 #[cfg(test)]
 mod fuzz;
@@ -17,9 +18,8 @@ pub mod reports;
 mod runners;
 
 use std::{
-    fs,
-    io::{self, Read, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    fs, io,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
 
@@ -36,6 +36,9 @@ use crate::{
     model::id::TaskId,
     os,
 };
+
+/// The file in an attempt's folder in which its program leaves its result.
+pub const RESULT: &str = "answer.json";
 
 /// The variable that passes the original value of TMUX_TMPDIR to an agent; empty if it was not set. An agent has a
 /// TMUX_TMPDIR of its own, so that a bare `tmux kill-server` does not end its own server.
@@ -238,35 +241,21 @@ pub fn create_dir(path: &Path) -> io::Result<()> {
 /// Fails when it cannot be written.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("tmp");
-    write_new(&temporary, bytes)?;
+    files::write(&temporary, bytes)?;
     fs::rename(&temporary, path)
 }
 
-/// Writes a file (0600), overwriting an old one.
+/// Writes a file (0600) in place of an old one.
 ///
 /// # Errors
 /// Fails when it cannot be written.
 pub fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(bytes)
-}
-
-/// Opens a file in an attempt's folder, to which its program has access. A pipe in its place would block, a device
-/// would never end, and a link could lead anywhere: all of them are errors.
-fn open_plain(path: &Path, options: &mut fs::OpenOptions) -> io::Result<fs::File> {
-    let file = options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
-    match file.metadata()?.is_file() {
-        true => Ok(file),
-        false => Err(io::Error::other(format!("{} is not a file", path.display()))),
-    }
+    files::write(path, bytes)
 }
 
 /// Reads a file of ours in an attempt's folder, if it is still valid.
 pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Option<T> {
-    let mut bytes = Vec::new();
-    let file = open_plain(path, fs::OpenOptions::new().read(true)).ok()?;
-    file.take(LARGEST_JSON).read_to_end(&mut bytes).ok()?;
-    serde_json::from_slice(&bytes).ok()
+    serde_json::from_slice(&files::read(path, LARGEST_JSON).ok()?).ok()
 }
 
 /// The largest size: a task with the longest text and context, or a report with the largest result, is a few MiB.

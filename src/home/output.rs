@@ -4,13 +4,12 @@
 //! Both files are created with the first byte, together with the attempt's folder if it is missing.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{self, BufRead, BufReader, Read, Write},
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
-use super::open_plain;
+use super::files::{self, For};
 use crate::model::{text, time::Timestamp};
 
 /// The stream of a program.
@@ -91,7 +90,7 @@ pub fn open_raw(dir: &Path) -> io::Result<File> {
 }
 
 fn open_append(path: &Path) -> io::Result<File> {
-    open_plain(path, OpenOptions::new().create(true).append(true).mode(0o600))
+    files::open(path, For::Appending)
 }
 
 /// A line of output with its time and stream.
@@ -200,7 +199,7 @@ impl Partial {
 
 fn open_at(path: &Path, offset: u64) -> io::Result<Option<BufReader<File>>> {
     use std::io::{Seek, SeekFrom};
-    match open_plain(path, OpenOptions::new().read(true)) {
+    match files::open(path, For::Reading) {
         Ok(mut file) => {
             file.seek(SeekFrom::Start(offset))?;
             Ok(Some(BufReader::new(file)))
@@ -237,7 +236,7 @@ pub fn last_lines(dir: &Path) -> io::Result<Option<(Timestamp, String)>> {
 /// Returns the last bytes of a file, at most `most`.
 fn end_of(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     use std::io::{Seek, SeekFrom};
-    let mut file = match File::open(path) {
+    let mut file = match files::open(path, For::Reading) {
         Ok(file) => file,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(e) => return Err(e),

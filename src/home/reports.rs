@@ -3,13 +3,7 @@
 //! here and synced, so that it survives a failure of the machine. It is moved to the attempt's folder when Redis has
 //! acknowledged it.
 
-use std::{
-    fs,
-    io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
-    path::PathBuf,
-    time::Duration,
-};
+use std::{fs, io, path::PathBuf, time::Duration};
 
 use super::Home;
 use crate::{model::id::TaskId, store::tasks::Report};
@@ -60,9 +54,7 @@ impl Home {
     /// Fails when it cannot be written. The attempt's program has access to the folder, and may have damaged it.
     pub fn keep_result(&self, report: &Report) -> io::Result<()> {
         let path = self.run(&report.task, report.attempt).join("result.json");
-        let mut options = fs::OpenOptions::new();
-        let mut file = super::open_plain(&path, options.write(true).create(true).truncate(true).mode(0o600))?;
-        file.write_all(&serde_json::to_vec(report)?)
+        super::write_new(&path, &serde_json::to_vec(report)?)
     }
 
     /// Returns how an attempt ended according to its runner, whether Redis has acknowledged the report or not.
@@ -91,7 +83,7 @@ impl Home {
             .filter(|e| e.path().extension().is_some_and(|x| x == "json"))
             // Opening a pipe would block until its other end is opened; reading a device would not end.
             .filter(|e| e.metadata().is_ok_and(|m| m.is_file() && m.len() <= LARGEST))
-            .filter_map(|e| serde_json::from_slice(&fs::read(e.path()).ok()?).ok())
+            .filter_map(|e| super::read_json(&e.path()))
             .collect()
     }
 }

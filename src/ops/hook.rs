@@ -2,9 +2,8 @@
 //! program does, and delivers messages to the model at the end of a turn, so that nothing has to poll for them.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs,
     io::Write,
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -17,7 +16,10 @@ use crate::{
     config::DriverKind,
     drivers::{self, Hook, Noted, Source},
     error::{Error, Result},
-    home::{self, Home},
+    home::{
+        self, Home,
+        files::{self, For},
+    },
     model::{
         message::{Delivery, Message, is_line_to_idle},
         secret::Redactor,
@@ -101,7 +103,7 @@ impl Ops {
     /// The token that an interrupted hook has left, if the caller has hooks.
     pub(super) fn left_token(&self) -> Option<(PathBuf, String)> {
         let path = folder_of_hooks(&self.home, &self.caller).ok()?.join(HANDING);
-        let word = fs::read_to_string(&path).ok().filter(|word| !word.is_empty())?;
+        let word = read_token(&path)?;
         Some((path, word))
     }
 
@@ -127,8 +129,7 @@ impl Ops {
             Some(attempt) => Reader::Attempt(attempt.clone()),
             None => Reader::Master,
         };
-        let known = fs::read_to_string(token).ok().filter(|text| !text.is_empty());
-        let word = match known {
+        let word = match read_token(token) {
             Some(word) => word,
             None => {
                 let word = Uuid::new_v4().simple().to_string();
@@ -186,11 +187,17 @@ fn note(folder: &Path, caller: &Caller, hook: &Hook, redactor: &Redactor) -> Res
     let hook = if caller.attempt().is_some() { hook } else { &hook.without_texts() };
     let hook = hook.clone().shown(|text| redactor.text(text));
     let append = || {
-        let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(Home::hooks(folder))?;
+        let mut file = files::open(&Home::hooks(folder), For::Appending)?;
         // One write, so that lines of concurrent hooks do not mix.
         file.write_all(Noted::line(Timestamp::now(), &hook).as_bytes())
     };
     append().map_err(|e| home::unusable(folder, &e))
+}
+
+/// The token of an interrupted hook: a word of ours, which a program may have replaced by anything.
+fn read_token(path: &Path) -> Option<String> {
+    let word = String::from_utf8(files::read(path, 64).ok()?).ok()?;
+    (!word.is_empty()).then_some(word)
 }
 
 fn in_words(messages: &[Message], left: u64) -> String {

@@ -12,6 +12,7 @@ use super::environment;
 use crate::{
     config::Config,
     model::secret::Redactor,
+    os,
     store::{Result, Store, people::Notice},
 };
 

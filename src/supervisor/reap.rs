@@ -7,7 +7,7 @@ use super::{
     cgroups, salvage,
 };
 use crate::{
-    home::{Home, marker, output},
+    home::{self, Home, marker, output},
     model::{
         agent::AgentState,
         cause::Cause,
@@ -101,6 +101,13 @@ impl Jobs {
         };
         self.store.end_agent(&agent.id, &agent.incarnation, &ending).await?;
         failpoint!("reap.recorded");
+        if let Some((task, attempt)) = last.filter(|_| reports.is_empty()) {
+            // Its runner would have removed them: nothing reads them any more, and they may hold secrets.
+            let run = self.home.run(task, attempt);
+            for stale in [Home::hooks(&run), run.join(home::RESULT)] {
+                let _ = std::fs::remove_file(stale);
+            }
+        }
         self.end_orphans(agent.incarnation.clone(), orphans);
         Ok(())
     }

@@ -53,6 +53,8 @@ use crate::{
 
 /// Processes that the program has left behind get this long to end cleanly.
 const STRAGGLERS_GRACE: Duration = Duration::from_millis(200);
+/// How long reading the program's own records may take.
+const READING: Duration = Duration::from_secs(5);
 /// After this time, what is left cannot be ended by the runner (it is stuck in the kernel); the supervisor takes care
 /// of it.
 const STRAGGLERS_LIMIT: Duration = Duration::from_secs(5);
@@ -124,7 +126,7 @@ impl Running<'_> {
     /// Returns `None` if the conversation to resume does not exist, and nothing was done.
     async fn finish(
         mut self,
-        driver: &dyn Driver,
+        driver: &'static dyn Driver,
         claimed: &Claimed,
         heartbeat: &mut Heartbeat,
         signals: &mut Signals,
@@ -164,12 +166,12 @@ impl Running<'_> {
             (Some(Stop::Timeout | Stop::Interrupted | Stop::Leave(_)), Ok(status))
                 if self.is_done(stop.as_ref(), status) =>
             {
-                self.read(driver, status, began)
+                self.read(driver, status)
             }
             // Its driver decides what it asks for and what to do, or how it has failed.
-            (Some(Stop::AsksInVain | Stop::Lingers), Ok(status)) => self.read(driver, status, began),
+            (Some(Stop::AsksInVain | Stop::Lingers), Ok(status)) => self.read(driver, status),
             (Some(stop), _) => stopped(stop, claimed, &self.agent.launch.agent),
-            (None, Ok(status)) => self.read(driver, status, began),
+            (None, Ok(status)) => self.read(driver, status),
             (None, Err(e)) => {
                 Verdict::of(Cause::Lost, EndCode::ExitUnknown, format!("how its program ended is unknown: {e}"))
             }
@@ -177,7 +179,10 @@ impl Running<'_> {
         // A stopped attempt reports its usage as well.
         if verdict.usage.is_none() {
             let reported = self.output.conversation().and_then(|reported| reported.usage.clone());
-            verdict.usage = reported.or_else(|| self.used(driver, began));
+            verdict.usage = match reported {
+                Some(usage) => Some(usage),
+                None => self.used(driver, began).await,
+            };
         }
         self.terminal = None;
         if let Some(Stop::LeaseLost) = stop {
@@ -344,7 +349,7 @@ impl Running<'_> {
         }
     }
 
-    fn read(&self, driver: &dyn Driver, status: &ExitStatus, began: Instant) -> Verdict {
+    fn read(&self, driver: &dyn Driver, status: &ExitStatus) -> Verdict {
         use std::os::unix::process::ExitStatusExt;
         let (file, complaint) = match self.workspace.read_result() {
             Ok(file) => (file, None),
@@ -364,7 +369,6 @@ impl Running<'_> {
             now: Timestamp::now(),
         };
         let mut verdict = driver.read(end);
-        verdict.usage = verdict.usage.or_else(|| self.used(driver, began));
         if let Some(why) = complaint {
             verdict.reason = format!("{}; {why}", verdict.reason);
         }
@@ -372,9 +376,14 @@ impl Running<'_> {
     }
 
     /// Returns its usage according to its own records, where it has not reported it.
-    fn used(&self, driver: &dyn Driver, began: Instant) -> Option<Usage> {
+    async fn used(&self, driver: &'static dyn Driver, began: Instant) -> Option<Usage> {
         let since = Timestamp(Timestamp::now().0.saturating_sub(began.elapsed().as_millis() as u64));
-        let read = |path: &String| used(driver, Path::new(path), since);
-        self.output.conversation()?.records.iter().filter_map(read).reduce(|a, b| a.and(&b))
+        let records = self.output.conversation()?.records.clone();
+        let read = move || {
+            let read = |path: &String| used(driver, Path::new(path), since);
+            records.iter().filter_map(read).reduce(|a, b| a.and(&b))
+        };
+        // The program has named these files, and may have named anything: not in this loop, and not for long.
+        tokio::time::timeout(READING, tokio::task::spawn_blocking(read)).await.ok()?.ok()?
     }
 }

@@ -13,7 +13,10 @@ use crate::runner::{Agent, attempt::workspace::Workspace};
 use crate::{
     config::Role,
     drivers::{Mcp, Start},
-    home::launch::Launch,
+    home::{
+        files::{self, For},
+        launch::Launch,
+    },
     launchers::{self, Invocation, preflight},
     model::id::Capability,
     os,
@@ -49,7 +52,7 @@ pub(in crate::runner) fn spawn(
     w: &Workspace,
     own: &[(&str, OsString)],
 ) -> io::Result<Child> {
-    let stdin = if start.prompt_on_stdin { Stdio::from(std::fs::File::open(&w.prompt)?) } else { Stdio::null() };
+    let stdin = if start.prompt_on_stdin { Stdio::from(files::open(&w.prompt, For::Reading)?) } else { Stdio::null() };
     // In a process group of its own: Ctrl-C in the pane reaches the runner, which ends the program and reports why.
     let mut command = command(agent, start, cwd, own);
     command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);

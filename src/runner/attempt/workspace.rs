@@ -8,9 +8,8 @@
 //! when the user logs out, while agents continue, and overwriting an existing file costs the same on a disk.
 
 use std::{
-    fs::{self, OpenOptions},
-    io,
-    os::unix::fs::{FileExt, OpenOptionsExt},
+    fs, io,
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
 
@@ -18,7 +17,10 @@ use serde::Serialize;
 
 use crate::{
     drivers::ResultFile,
-    home::{self, Home},
+    home::{
+        self, Home, RESULT,
+        files::{self, For},
+    },
     model::{question::Question, task::Task},
     store::tasks::Claimed,
 };
@@ -32,7 +34,6 @@ const LARGEST_RESULT: u64 = 4 * 1024 * 1024;
 /// File names in an attempt's folder.
 const PROMPT: &str = "prompt";
 const CONTEXT: &str = "context.json";
-const RESULT: &str = "answer.json";
 
 /// The content of the file at `ORCH_CONTEXT`.
 #[derive(Serialize)]
@@ -68,6 +69,8 @@ impl Workspace {
             dir,
             is_shared: false,
         };
+        // Redis may have lost an attempt of this number.
+        let _ = fs::remove_file(&workspace.result);
         home::write_new(&workspace.prompt, prompt.as_bytes())?;
         home::write_new(&workspace.context, &context(claimed)?)?;
         Ok(workspace)
@@ -150,26 +153,16 @@ fn context(claimed: &Claimed) -> io::Result<Vec<u8>> {
 /// Overwrites a file in place. It is truncated afterwards and not before: ext4 flushes a file that was truncated to
 /// zero as soon as it is closed.
 fn write_over(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
-    let file =
-        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).custom_flags(flags).open(path)?;
+    let file = files::open(path, For::Overwriting)?;
     file.write_all_at(bytes, 0)?;
     file.set_len(bytes.len() as u64)
 }
 
 fn read(path: &Path) -> Result<Option<ResultFile>, String> {
-    let meta = match std::fs::symlink_metadata(path) {
+    let bytes = match files::read(path, LARGEST_RESULT) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(e.to_string()),
-        Ok(meta) => meta,
+        read => read.map_err(|e| e.to_string())?,
     };
-    if !meta.is_file() {
-        return Err("it is not a file".into());
-    }
-    if meta.len() > LARGEST_RESULT {
-        return Err(format!("it has {} MiB, the limit is 4 MiB", meta.len() >> 20));
-    }
-    let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
     if bytes.is_empty() {
         return Ok(None);
     }

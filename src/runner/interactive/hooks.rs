@@ -1,13 +1,15 @@
 //! Follows the file to which a program's hooks append what they were called with ([`crate::drivers::Noted`]).
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::File,
     io::{self, Read},
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
-use crate::os::FileWatch;
+use crate::{
+    home::files::{self, For},
+    os::FileWatch,
+};
 
 /// Bytes per read.
 const PIECE: usize = 16 * 1024;
@@ -26,7 +28,7 @@ impl Hooks {
     /// # Errors
     /// Fails when the file cannot be created or watched.
     pub fn of_new_program(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        let file = files::create(path)?;
         Ok(Hooks { watch: FileWatch::new(path)?, file, path: path.to_owned() })
     }
 
@@ -57,7 +59,7 @@ impl Hooks {
                     return Ok(piece);
                 }
                 // The file was removed: the next hook would write where it is not read.
-                let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&self.path)?;
+                let file = files::open(&self.path, For::Appending)?;
                 (self.watch, self.file) = (FileWatch::new(&self.path)?, file);
             }
         }
