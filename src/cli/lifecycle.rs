@@ -6,11 +6,7 @@ use std::{
 };
 
 use super::{Session, args, status, stdio::End};
-use crate::{
-    error::Error,
-    ops::Ops,
-    view,
-};
+use crate::{error::Error, ops::Ops, view};
 
 pub(super) async fn start(args: &args::Start, session: &mut Session) -> Result<u8, End> {
     if args.adopt {

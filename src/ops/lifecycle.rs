@@ -81,8 +81,10 @@ impl Ops {
     /// Conflict: a supervisor runs for the other path. Failed: an agent calls.
     pub fn adopt(config: &Config) -> Result<()> {
         if let Identity::Agent { agent, .. } = Identity::of_process(config)? {
-            return Err(Error::failed(format!("orch start --adopt is for a person, and this terminal is inside agent {agent}"))
-                .hint("use a terminal outside of orch's agents"));
+            return Err(Error::failed(format!(
+                "orch start --adopt is for a person, and this terminal is inside agent {agent}"
+            ))
+            .hint("use a terminal outside of orch's agents"));
         }
         Home::new(&config.home).adopt(&config.root, &config.namespace)
     }
