@@ -27,7 +27,7 @@ mod wait;
 
 use std::{ffi::OsString, io::IsTerminal, path::PathBuf};
 
-use args::Verb;
+use args::{RunSandboxed, Verb};
 use futures_util::StreamExt;
 use stdio::{End, Out};
 
@@ -70,6 +70,12 @@ fn parse_and_run(words: &[OsString], session: &mut Session) -> Result<u8, End> {
     session.config = cli.config;
     match cli.verb {
         Verb::Supervise(_) | Verb::RunAgent(_) => {}
+        // No event loop: it is single-threaded, and waits for signals.
+        Verb::RunSandboxed(args) => {
+            let RunSandboxed { report, on_a_terminal, proxy, guard, program } = args;
+            let inside = crate::runner::Inside { report, on_a_terminal, proxy, guard, program };
+            return Ok(crate::runner::run_sandboxed(inside)?);
+        }
         // It runs for hours without a reader.
         Verb::Mcp => log_to_stderr(Some("warn")),
         _ => log_to_stderr(None),
@@ -137,6 +143,7 @@ async fn dispatch(verb: Verb, session: &mut Session) -> Result<u8, End> {
             crate::runner::run(&args.launch).await?;
             Ok(0)
         }
+        Verb::RunSandboxed(_) => Err(Error::internal("it has no event loop").into()),
         Verb::Console => {
             // Its prompt owns the terminal: notes would be written across it.
             crate::console::run(Client::open(session.config.as_deref(), "the console", |_| {}).await?).await?;

@@ -8,8 +8,8 @@ use std::ffi::OsString;
 
 use crate::{
     drivers::{
-        AgentOptions, Capabilities, Commands, Driver, DriverKind, End, Failure, Flags, Instead, InteractiveJob, Job,
-        Manifest, Program, Refusal, Refused, RoleSettings, Start, Verdict,
+        Access, AgentOptions, Capabilities, Commands, Driver, DriverKind, End, Failure, Flags, HomeFiles, Instead,
+        InteractiveJob, Job, Manifest, Program, Refusal, Refused, RoleSettings, Start, Verdict,
         common::{errors, exit_code::by_exit_code, prompt::instructed},
         rights,
     },
@@ -43,8 +43,16 @@ const MANIFEST: Manifest = Manifest {
     permission_modes: &[],
     flags: Flags { named: FLAGS, settings: None },
     secrets: &["OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "DEEPSEEK_API_KEY", "OPENROUTER_API_KEY"],
+    home: HomeFiles { moved_by: None, files: HOME },
     starter: "",
 };
+/// What it finds in its home folder in a sandbox.
+const HOME: &[(&str, Access)] = &[
+    (".aider.conf.yml", Access::Read),
+    (".aider.model.settings.yml", Access::Read),
+    (".aider.model.metadata.json", Access::Read),
+    (".aider/oauth-keys.env", Access::Read),
+];
 /// Flags that orch passes itself or has a key for.
 const FLAGS: &[Refused] = &[
     (&["-f", "--message-file", "-m", "--message", "--msg"], Instead::Nothing("orch passes the task's text by it")),

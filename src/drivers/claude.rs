@@ -17,8 +17,8 @@ use serde_json::{Value, json};
 
 use crate::{
     drivers::{
-        AgentOptions, Capabilities, Commands, Driver, DriverKind, Flags, Hook, Instead, InteractiveJob, Job, Key,
-        Manifest, Program, Prompt, Refusal, Refused, RoleSettings, Seen, Start, Transcript,
+        Access, AgentOptions, Capabilities, Commands, Driver, DriverKind, Flags, HomeFiles, Hook, Instead,
+        InteractiveJob, Job, Key, Manifest, Program, Prompt, Refusal, Refused, RoleSettings, Seen, Start, Transcript,
         common::{
             hook_json, mcp_config,
             prompt::{LONGEST_ARGUMENT, first_prompt},
@@ -56,8 +56,22 @@ const MANIFEST: Manifest = Manifest {
     permission_modes: &[],
     flags: Flags { named: FLAGS, settings: None },
     secrets: &["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN", "AWS_BEARER_TOKEN_BEDROCK"],
+    home: HomeFiles { moved_by: Some(("CLAUDE_CONFIG_DIR", ".claude")), files: HOME },
     starter: "",
 };
+/// What it finds in its home folder in a sandbox.
+const HOME: &[(&str, Access)] = &[
+    (".claude.json", Access::Copy),
+    (".claude/.claude.json", Access::Copy),
+    (".claude/.credentials.json", Access::Write),
+    (".claude/settings.json", Access::Read),
+    (".claude/CLAUDE.md", Access::Read),
+    (".claude/agents", Access::Read),
+    (".claude/commands", Access::Read),
+    (".claude/plugins", Access::Read),
+    (".claude/skills", Access::Read),
+    (".claude/projects", Access::Kept),
+];
 /// Flags that orch passes itself or has a key for.
 const FLAGS: &[Refused] = &[
     (

@@ -13,8 +13,9 @@ use serde_json::{Value, json};
 
 use crate::{
     drivers::{
-        AgentOptions, Capabilities, Commands, Driver, DriverKind, Ending, Event, Flags, Hook, Instead, InteractiveJob,
-        Job, Key, Manifest, Mcp, Program, Prompt, Refusal, Refused, RoleSettings, Seen, Settings, Start, Transcript,
+        Access, AgentOptions, Capabilities, Commands, Driver, DriverKind, Ending, Event, Flags, HomeFiles, Hook,
+        Instead, InteractiveJob, Job, Key, Manifest, Mcp, Program, Prompt, Refusal, Refused, RoleSettings, Seen,
+        Settings, Start, Transcript,
         common::{
             errors, hook_json, mcp_config,
             prompt::{first_prompt, instructed, with_instructions},
@@ -58,8 +59,18 @@ const MANIFEST: Manifest = Manifest {
         }),
     },
     secrets: &["OPENAI_API_KEY", "CODEX_API_KEY"],
+    home: HomeFiles { moved_by: Some(("CODEX_HOME", ".codex")), files: HOME },
     starter: "",
 };
+/// What it finds in its home folder in a sandbox.
+const HOME: &[(&str, Access)] = &[
+    (".codex/auth.json", Access::Write),
+    (".codex/config.toml", Access::Copy),
+    (".codex/AGENTS.md", Access::Read),
+    (".codex/prompts", Access::Read),
+    (".codex/skills", Access::Read),
+    (".codex/sessions", Access::Kept),
+];
 /// Flags that orch passes itself or has a key for.
 const FLAGS: &[Refused] = &[
     (&["--json"], Instead::STREAM),

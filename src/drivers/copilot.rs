@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use crate::{
     drivers::{
-        AgentOptions, Capabilities, Commands, Driver, DriverKind, Ending, Event, Failure, Flags, Instead,
-        InteractiveJob, Job, Key, Manifest, Mcp, Program, Prompt, Refusal, Refused, RoleSettings, Seen, Start,
+        Access, AgentOptions, Capabilities, Commands, Driver, DriverKind, Ending, Event, Failure, Flags, HomeFiles,
+        Instead, InteractiveJob, Job, Key, Manifest, Mcp, Program, Prompt, Refusal, Refused, RoleSettings, Seen, Start,
         Transcript,
         common::{errors, mcp_config, prompt::instructed, summary},
         rights,
@@ -50,8 +50,16 @@ const MANIFEST: Manifest = Manifest {
     permission_modes: &[ALLOW_ALL],
     flags: Flags { named: FLAGS, settings: None },
     secrets: &["COPILOT_GITHUB_TOKEN", "GH_TOKEN", "GITHUB_TOKEN", "COPILOT_PROVIDER_API_KEY"],
+    home: HomeFiles { moved_by: None, files: HOME },
     starter: "",
 };
+/// What it finds in its home folder in a sandbox.
+const HOME: &[(&str, Access)] = &[
+    (".copilot/config.json", Access::Copy),
+    (".copilot/mcp-config.json", Access::Read),
+    (".copilot/copilot-instructions.md", Access::Read),
+    (".copilot/session-state", Access::Kept),
+];
 /// Flags that orch passes itself or has a key for.
 const FLAGS: &[Refused] = &[
     (&["--output-format", "--stream"], Instead::STREAM),

@@ -11,8 +11,8 @@ use serde_json::Value;
 
 use crate::{
     drivers::{
-        AgentOptions, Capabilities, Commands, Driver, DriverKind, Ending, Event, Flags, Instead, InteractiveJob, Job,
-        Key, Manifest, Program, Prompt, Refusal, Refused, Seen, Start, Transcript,
+        Access, AgentOptions, Capabilities, Commands, Driver, DriverKind, Ending, Event, Flags, HomeFiles, Instead,
+        InteractiveJob, Job, Key, Manifest, Program, Prompt, Refusal, Refused, Seen, Start, Transcript,
         common::{
             errors,
             settings_json::{self, GeminiCli},
@@ -49,8 +49,21 @@ const MANIFEST: Manifest = Manifest {
     permission_modes: &[],
     flags: Flags { named: FLAGS, settings: None },
     secrets: &["GEMINI_API_KEY", "GOOGLE_API_KEY"],
+    home: HomeFiles { moved_by: None, files: HOME },
     starter: STARTER,
 };
+/// What it finds in its home folder in a sandbox.
+const HOME: &[(&str, Access)] = &[
+    (".gemini/oauth_creds.json", Access::Write),
+    (".gemini/google_accounts.json", Access::Copy),
+    (".gemini/installation_id", Access::Read),
+    (".gemini/settings.json", Access::Copy),
+    (".gemini/trustedFolders.json", Access::Copy),
+    (".gemini/GEMINI.md", Access::Read),
+    (".gemini/.env", Access::Read),
+    (".gemini/extensions", Access::Read),
+    (".gemini/tmp", Access::Kept),
+];
 const STARTER: &str = r#"# permission_mode = "auto_edit"            # without it the model has no tools that write files
 "#;
 

@@ -21,8 +21,38 @@ pub struct Manifest {
     pub flags: Flags,
     /// Environment variables with secrets that the program needs to log in, besides those that `env_from` names.
     pub secrets: &'static [&'static str],
+    /// What the program finds in its home folder in a sandbox, where that folder is otherwise empty.
+    pub home: HomeFiles,
     /// Lines that `orch init` writes below the role of the driver, each with its line break.
     pub starter: &'static str,
+}
+
+/// The files of a program below the home folder, as far as it needs them to log in, to keep to its user's settings and to
+/// continue a conversation.
+#[derive(Debug)]
+pub struct HomeFiles {
+    /// The variable that sets another folder for the program's files, and the folder that it replaces.
+    pub moved_by: Option<(&'static str, &'static str)>,
+    /// Paths below the home folder.
+    pub files: &'static [(&'static str, Access)],
+}
+
+/// How a program in a sandbox finds a file of its user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// It can be read.
+    Read,
+    /// It can be written: a login that the program renews.
+    Write,
+    /// A copy, which the program may change and which is then discarded.
+    Copy,
+    /// A folder that is empty at first and kept for the attempts of the same task, or for the same master: conversations.
+    Kept,
+}
+
+impl HomeFiles {
+    /// No files.
+    pub const NONE: HomeFiles = HomeFiles { moved_by: None, files: &[] };
 }
 
 /// What a program can do, as far as orch makes use of it.
@@ -62,6 +92,7 @@ impl Manifest {
         permission_modes: &[],
         flags: Flags::NONE,
         secrets: &[],
+        home: HomeFiles::NONE,
         starter: "",
     };
 

@@ -53,7 +53,7 @@ pub use self::{
     },
     driver::{Driver, InteractiveJob, Job, Refusal, Start},
     flags::{Flags, Instead, Refused, Settings},
-    manifest::{Capabilities, Manifest},
+    manifest::{Access, Capabilities, HomeFiles, Manifest},
     options::{AgentOptions, Key, Mode, RoleSettings},
     rights::Commands,
     verdict::{End, ResultFile, Verdict},

@@ -12,8 +12,8 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     drivers::{
-        Capabilities, Driver, DriverKind, Ending, Event, Flags, Instead, InteractiveJob, Job, Manifest, Mcp, Program,
-        Prompt, Refusal, Refused, RoleSettings, Seen, Start, Transcript,
+        Access, Capabilities, Driver, DriverKind, Ending, Event, Flags, HomeFiles, Instead, InteractiveJob, Job,
+        Manifest, Mcp, Program, Prompt, Refusal, Refused, RoleSettings, Seen, Start, Transcript,
         common::{errors, mcp_config, prompt::instructed, summary},
     },
     model::{task::Usage, tool::Tool, wait::Needs},
@@ -46,8 +46,16 @@ const MANIFEST: Manifest = Manifest {
     permission_modes: &[],
     flags: Flags { named: FLAGS, settings: None },
     secrets: &["OPENCODE_API_KEY", "ANTHROPIC_API_KEY", "OPENAI_API_KEY"],
+    home: HomeFiles { moved_by: None, files: HOME },
     starter: "",
 };
+/// What it finds in its home folder in a sandbox.
+const HOME: &[(&str, Access)] = &[
+    (".local/share/opencode", Access::Kept),
+    (".local/share/opencode/auth.json", Access::Write),
+    (".config/opencode", Access::Read),
+    (".local/state/opencode", Access::Kept),
+];
 /// Flags that orch passes itself or has a key for.
 const FLAGS: &[Refused] = &[
     (&["--format"], Instead::STREAM),

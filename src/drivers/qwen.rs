@@ -5,8 +5,8 @@
 mod screen;
 
 use crate::drivers::{
-    AgentOptions, Capabilities, Commands, Driver, DriverKind, Flags, Instead, InteractiveJob, Job, Key, Manifest,
-    Program, Prompt, Refusal, Refused, Seen, Start, Transcript,
+    Access, AgentOptions, Capabilities, Commands, Driver, DriverKind, Flags, HomeFiles, Instead, InteractiveJob, Job,
+    Key, Manifest, Program, Prompt, Refusal, Refused, Seen, Start, Transcript,
     common::{
         settings_json::{self, GeminiCli},
         stream_json::StreamJson,
@@ -40,8 +40,19 @@ const MANIFEST: Manifest = Manifest {
     permission_modes: &[],
     flags: Flags { named: FLAGS, settings: None },
     secrets: &["OPENAI_API_KEY", "DASHSCOPE_API_KEY"],
+    home: HomeFiles { moved_by: None, files: HOME },
     starter: "",
 };
+/// What it finds in its home folder in a sandbox.
+const HOME: &[(&str, Access)] = &[
+    (".qwen/oauth_creds.json", Access::Write),
+    (".qwen/settings.json", Access::Copy),
+    (".qwen/installation_id", Access::Read),
+    (".qwen/QWEN.md", Access::Read),
+    (".qwen/.env", Access::Read),
+    (".qwen/projects", Access::Kept),
+    (".qwen/tmp", Access::Kept),
+];
 /// Flags that orch passes itself or has a key for.
 const FLAGS: &[Refused] = &[
     (&["-o", "--output-format", "--input-format"], Instead::STREAM),

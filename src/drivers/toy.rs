@@ -4,8 +4,8 @@
 use std::ffi::OsString;
 
 use super::{
-    AgentOptions, Capabilities, Commands, Driver, DriverKind, Flags, Instead, Job, Key, Manifest, Program, Refusal,
-    Start, Transcript, common::stream_json::StreamJson,
+    AgentOptions, Capabilities, Commands, Driver, DriverKind, Flags, HomeFiles, Instead, Job, Key, Manifest, Program,
+    Refusal, Start, Transcript, common::stream_json::StreamJson,
 };
 
 /// Runs `toy`.
@@ -35,6 +35,7 @@ const MANIFEST: Manifest = Manifest {
     permission_modes: &[],
     flags: Flags { named: &[(&["--turns"], Instead::Key("max_turns"))], settings: None },
     secrets: &["TOY_API_KEY"],
+    home: HomeFiles::NONE,
     starter: "",
 };
 

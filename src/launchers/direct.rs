@@ -1,7 +1,6 @@
 //! `direct`: the program is a child of the runner and has all rights of the user.
 
 use std::{
-    ffi::OsStr,
     io,
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
@@ -24,16 +23,15 @@ impl Launcher for Direct {
         files.iter().try_for_each(|(path, bytes)| home::write_new(path, bytes))
     }
 
-    fn command(&self, invocation: &Invocation) -> Command {
-        let Invocation { start, cwd, env } = invocation;
+    fn command(&self, invocation: &Invocation) -> io::Result<Command> {
+        let Invocation { start, cwd, env, .. } = invocation;
         // A vfork is what makes a no-op task cheap. The standard library uses one only where there is no `pre_exec`, and where
         // it need not search the PATH of another environment than ours for the program. So the search happens here.
         let name = start.program.to_str().filter(|name| !name.contains('/'));
-        let path = env.iter().rev().find(|(name, _)| *name == OsStr::new("PATH")).map(|(_, path)| *path);
-        let found = name.and_then(|name| preflight::find(name, path));
+        let found = name.and_then(|name| preflight::find(name, invocation.variable("PATH")));
         let mut command = Command::new(found.as_deref().map_or(&*start.program, Path::as_os_str));
         command.arg0(&start.program).args(&start.args).current_dir(cwd).env_clear().envs(env.iter().copied());
-        command
+        Ok(command)
     }
 
     fn is_alive(&self) -> bool {
@@ -47,14 +45,21 @@ impl Launcher for Direct {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+
     use super::*;
-    use crate::drivers::Start;
+    use crate::{
+        config::{Config, Env},
+        drivers::Start,
+    };
 
     fn run(program: &str, args: &[&str], env: &[(&str, &str)], cwd: &Path) -> String {
         let args = args.iter().map(Into::into).collect();
         let start = Start { program: program.into(), args, ..Start::default() };
         let env = env.iter().map(|(name, value)| (OsStr::new(*name), OsStr::new(*value))).collect();
-        let output = Direct.command(&Invocation { start: &start, cwd, env }).output().unwrap();
+        let of = Env { cwd: "/tmp".into(), state_home: Some("/tmp".into()), ..Env::default() };
+        let role = Config::load_with(&of, None).unwrap().roles.remove("shell").unwrap();
+        let output = Direct.command(&Invocation::plain(&start, cwd, env, &role)).unwrap().output().unwrap();
         String::from_utf8(output.stdout).unwrap()
     }
 

@@ -4,12 +4,13 @@
 //! command that starts it there, and ends what the program has left behind. The runner does the rest in the same way for
 //! every launcher: pipes or terminal, time limits, signals to the program itself.
 //!
-//! [`Direct`] runs the program as the runner's own child, with the rights of the user. It is the only launcher so far.
+//! [`Direct`] runs the program as the runner's own child, with the rights of the user. [`Bwrap`] runs it in a sandbox.
 //!
 //! Whether a program can be started at all is [`preflight`]'s to say.
 //!
 //! To add a launcher: a file here with a type that implements [`Launcher`], and a line in [`of`].
 
+pub mod bwrap;
 mod direct;
 pub mod preflight;
 
@@ -17,12 +18,19 @@ use std::{
     ffi::OsStr,
     io,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, ExitStatus},
     time::Duration,
 };
 
-pub use self::direct::Direct;
-use crate::{config::Role, drivers::Start, os::EndReport};
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+
+pub use self::{bwrap::Bwrap, direct::Direct, preflight::Unavailable};
+use crate::{
+    config::{Role, Sandbox},
+    drivers::{DriverKind, Start},
+    os::EndReport,
+};
 
 /// One start of a program.
 #[derive(Debug)]
@@ -33,6 +41,47 @@ pub struct Invocation<'a> {
     pub cwd: &'a Path,
     /// The whole environment. Of a name that occurs twice, the last value counts.
     pub env: Vec<(&'a OsStr, &'a OsStr)>,
+    /// The role.
+    pub role: &'a Role,
+    /// Its driver, once `auto` is resolved.
+    pub driver: DriverKind,
+    /// The state folder.
+    pub state: &'a Path,
+    /// The sessions.toml, or the project's folder if there is none.
+    pub config: &'a Path,
+    /// The folders of the attempt's or the master's files, which the program may write to.
+    pub files: Vec<&'a Path>,
+    /// A folder that is kept for all attempts of the task, or for the master. It need not exist.
+    pub kept: &'a Path,
+    /// Whether the program has the pane's terminal.
+    pub on_a_terminal: bool,
+    /// The socket of the proxy that the role reaches the network by.
+    pub proxy: Option<&'a Path>,
+}
+
+impl<'a> Invocation<'a> {
+    /// A start without anything that only a sandbox asks for.
+    pub fn plain(start: &'a Start, cwd: &'a Path, env: Vec<(&'a OsStr, &'a OsStr)>, role: &'a Role) -> Self {
+        Invocation {
+            start,
+            cwd,
+            env,
+            role,
+            driver: role.driver,
+            state: Path::new("/nonexistent"),
+            config: cwd,
+            files: Vec::new(),
+            kept: Path::new("/nonexistent"),
+            on_a_terminal: false,
+            proxy: None,
+        }
+    }
+
+    /// Returns the value of a variable, unless it is empty.
+    pub fn variable(&self, name: &str) -> Option<&'a OsStr> {
+        let (_, value) = self.env.iter().rev().find(|(known, _)| *known == OsStr::new(name))?;
+        Some(*value).filter(|value| !value.is_empty())
+    }
 }
 
 /// A place where programs run.
@@ -45,8 +94,28 @@ pub trait Launcher: Send + Sync {
     /// What the system says.
     fn prepare(&self, files: &[(PathBuf, Vec<u8>)]) -> io::Result<()>;
 
-    /// Returns the command that starts the program. Its standard streams and its process group are up to the caller.
-    fn command(&self, invocation: &Invocation) -> Command;
+    /// Returns the command that starts the program. Its standard streams and its process group are up to the caller, who
+    /// starts it from a thread that lives as long as the program.
+    ///
+    /// # Errors
+    /// The program is missing, or the place where it is to run can't be made.
+    fn command(&self, invocation: &Invocation) -> io::Result<Command>;
+
+    /// Signals the program: on a terminal itself alone, because it shares a process group with the runner, else its whole
+    /// process group. `started` is the process that the command has started. SIGKILL ends all that there is.
+    fn signal(&self, started: u32, signal: Signal, on_a_terminal: bool) {
+        let pid = Pid::from_raw(started as i32);
+        // It may have ended.
+        let _ = if on_a_terminal { kill(pid, signal) } else { killpg(pid, signal) };
+    }
+
+    /// Returns how the program ended, given how the process ended that the command has started.
+    ///
+    /// # Errors
+    /// It was never started, or the place where it ran has failed.
+    fn status(&self, started: ExitStatus) -> io::Result<ExitStatus> {
+        Ok(started)
+    }
 
     /// Reports whether any process that the program has started still exists, the program included. Zombies count.
     fn is_alive(&self) -> bool;
@@ -61,7 +130,14 @@ pub trait Launcher: Send + Sync {
     fn end(&self, keep: &[u32], grace: Duration, limit: Duration) -> io::Result<EndReport>;
 }
 
-/// Returns the launcher of a role's programs.
-pub fn of(_role: &Role) -> &'static dyn Launcher {
-    &Direct
+/// The sandbox of this process's programs: a runner has one program at a time.
+static BWRAP: Bwrap = Bwrap::new();
+
+/// Returns the launcher of a role's programs; `driver` is the role's, once `auto` is resolved. The console is orch itself,
+/// and what a person types there must reach the state folder.
+pub fn of(role: &Role, driver: DriverKind) -> &'static dyn Launcher {
+    match role.sandbox {
+        Sandbox::Bwrap if driver != DriverKind::Console => &BWRAP,
+        Sandbox::Bwrap | Sandbox::None => &Direct,
+    }
 }

@@ -11,6 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::bwrap;
 use crate::{
     config::{Role, Sandbox},
     drivers::DriverKind,
@@ -38,10 +39,6 @@ impl fmt::Display for Unavailable {
 /// What is missing.
 pub fn check(role: &Role, order: &[DriverKind], path: Option<&OsStr>) -> Result<(), Unavailable> {
     let at = format!("under [roles.{}] in sessions.toml", role.name);
-    if role.sandbox == Sandbox::Bwrap {
-        let missing = "this build cannot start its sandbox yet".to_owned();
-        return Err(Unavailable { missing, fix: format!("remove sandbox {at}") });
-    }
     let kind = resolve(role.driver, order, path);
     if kind.program().is_some()
         && let Some(key) = kind.unsupported(&role.agent)
@@ -57,6 +54,9 @@ pub fn check(role: &Role, order: &[DriverKind], path: Option<&OsStr>) -> Result<
         (DriverKind::Command, None) => role.command.first().map_or("", String::as_str),
         _ => "",
     };
+    if role.sandbox == Sandbox::Bwrap && kind != DriverKind::Console {
+        bwrap::check(role)?;
+    }
     // The console, a shell: there is nothing to look for.
     if program.is_empty() || locate(role, program, path).is_some() || may_be_elsewhere(role, program, path) {
         return Ok(());

@@ -60,6 +60,8 @@ words! {
         AgentRetrying = "agent.retrying",
         /// A prompt was typed into an agent's program.
         AgentPrompted = "agent.prompted",
+        /// A program in a sandbox tried to reach a destination that its role may not.
+        AgentNetworkRefused = "agent.network_refused",
         /// The master's program has ended.
         AgentProgramEnded = "agent.program_ended",
         /// A message was sent.

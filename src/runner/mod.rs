@@ -31,6 +31,7 @@ use self::{
     signals::{Signal, Signals},
     socket::AgentSocket,
 };
+pub use crate::launchers::bwrap::inside::Inside;
 use crate::{
     config::DriverKind,
     error::{Error, Result},
@@ -38,6 +39,7 @@ use crate::{
         Home, Journal,
         launch::{Launch, RedisAt},
     },
+    launchers,
     model::{
         agent::AgentState,
         cause::Cause,
@@ -183,6 +185,14 @@ fn protect() {
     if let Err(e) = os::without_secrets(is_secret, false).and_then(|()| os::protect_this_process()) {
         tracing::warn!("other processes of this user can read the secrets of this agent: {e}");
     }
+}
+
+/// Runs the program of a sandbox, as its first process, and returns its exit code.
+///
+/// # Errors
+/// Fails when this is not the first process of a sandbox, or the program cannot be started.
+pub fn run_sandboxed(inside: Inside) -> Result<u8> {
+    launchers::bwrap::inside::run(inside).map_err(|e| Error::failed(format!("the sandbox's program: {e}")))
 }
 
 fn open_store(launch: &Launch, retry_for: Duration) -> Result<Store> {

@@ -27,9 +27,16 @@ pub struct Builder {
     master_driver: &'static str,
     supervisor: Vec<(&'static str, String)>,
     tables: String,
+    user: Option<u32>,
 }
 
 impl Builder {
+    /// Runs every program of the world as this user, who owns the world. Only root can do that.
+    pub fn user(mut self, user: Option<u32>) -> Self {
+        self.user = user;
+        self
+    }
+
     /// Sets the namespace; the default is `w`.
     pub fn name(mut self, name: &str) -> Self {
         self.name = name.to_owned();
@@ -85,7 +92,9 @@ impl Builder {
             self.name, self.master_driver, self.tables
         );
         fs::write(project.join("sessions.toml"), config).expect("sessions.toml");
-        World { path, project, home, socket, env: BTreeMap::new(), _dir: dir }
+        let world = World { path, project, home, socket, env: BTreeMap::new(), user: self.user, _dir: dir };
+        world.give_to_user();
+        world
     }
 }
 
@@ -101,6 +110,8 @@ pub struct World {
     pub socket: PathBuf,
     /// Additional environment variables of every program that a test starts here.
     pub env: BTreeMap<&'static str, String>,
+    /// The user that its programs run as, if not the test's own.
+    user: Option<u32>,
     _dir: tempfile::TempDir,
 }
 
@@ -116,6 +127,7 @@ impl World {
             master_driver: "console",
             supervisor: supervisor.map(|(key, value)| (key, value.to_owned())).into(),
             tables: String::new(),
+            user: None,
         }
     }
     pub fn new() -> World {
@@ -126,6 +138,14 @@ impl World {
         let world = World::builder().tables(tables).build();
         world.start();
         world
+    }
+
+    /// Gives everything in the world to the user that its programs run as.
+    pub fn give_to_user(&self) {
+        let Some(user) = self.user else { return };
+        let owner = format!("{user}:{user}");
+        let changed = Command::new("chown").args(["-R", &owner]).arg(&self.path).status().expect("chown");
+        assert!(changed.success());
     }
 
     /// Returns the path of a file in the world's folder.
@@ -158,7 +178,15 @@ impl World {
 
     /// Returns a command for any program, with exactly this world's environment.
     pub fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
+        let mut command = match self.user {
+            None => Command::new(program),
+            Some(user) => {
+                let user = user.to_string();
+                let mut command = Command::new("setpriv");
+                command.args(["--reuid", &user, "--regid", &user, "--clear-groups", "--", program]);
+                command
+            }
+        };
         command.env_clear().current_dir(&self.project).env("HOME", &self.path).env("ORCH_HOME", &self.home);
         // A test may put its own programs into `bin`.
         let path = std::env::var_os("PATH").unwrap_or_default();

@@ -9,6 +9,7 @@ mod common;
 mod agents;
 mod drill;
 mod faults;
+mod sandbox;
 mod sessions;
 mod start;
 mod stop;

@@ -117,6 +117,9 @@ pub enum Verb {
     /// What runs in a pane
     #[command(hide = true)]
     RunAgent(RunAgent),
+    /// The first process of a sandbox
+    #[command(hide = true)]
+    RunSandboxed(RunSandboxed),
     /// The built-in master's prompt
     #[command(hide = true)]
     Console,

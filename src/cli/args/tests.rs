@@ -101,6 +101,7 @@ fn every_verb_is_parsed() {
         "man /a/man1",
         "supervise --daemon",
         "run-agent /a/launch.json",
+        "run-sandboxed --report 3 -- sh /bin/sh -c true",
         "console",
         "mcp",
         "agents --json --config /a/sessions.toml",

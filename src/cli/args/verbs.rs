@@ -369,6 +369,26 @@ pub struct RunAgent {
     pub launch: PathBuf,
 }
 
+/// `orch run-sandboxed`
+#[derive(Debug, Args)]
+pub struct RunSandboxed {
+    /// The descriptor of the file for its report
+    #[arg(long, value_name = "FD")]
+    pub report: i32,
+    /// The program shares the pane's terminal
+    #[arg(long)]
+    pub on_a_terminal: bool,
+    /// The socket of the proxy
+    #[arg(long, value_name = "SOCKET")]
+    pub proxy: Option<PathBuf>,
+    /// Mounts that must last
+    #[arg(long, value_name = "PATH")]
+    pub guard: Vec<PathBuf>,
+    /// The program's name, its file, and its arguments
+    #[arg(last = true, required = true, value_name = "NAME FILE ARGUMENT")]
+    pub program: Vec<std::ffi::OsString>,
+}
+
 /// `orch hook`.
 #[derive(Debug, clap::Args)]
 pub struct Hook {

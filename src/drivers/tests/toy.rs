@@ -60,10 +60,10 @@ impl Project {
         let (role_settings, prompt_file) = (role.settings(), prompt_file.as_path());
         let job = Job { role: role_settings, prompt, prompt_file, dir, mcp: &mcp, new_session: "new-id", resume: None };
         let start = of(role.driver).unwrap().start(&job).unwrap();
-        let launcher = launchers::of(role);
+        let launcher = launchers::of(role, role.driver);
         launcher.prepare(&start.files).unwrap();
         let env = vec![(OsStr::new("PATH"), self.path().unwrap()), (OsStr::new("TOY_API_KEY"), OsStr::new("k"))];
-        let mut command = launcher.command(&Invocation { start: &start, cwd: dir, env });
+        let mut command = launcher.command(&Invocation::plain(&start, dir, env, role)).unwrap();
         assert!(start.prompt_on_stdin);
         command.stdin(Stdio::from(File::open(prompt_file).unwrap())).output().unwrap()
     }

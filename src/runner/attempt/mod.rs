@@ -21,15 +21,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nix::{
-    sys::signal::{Signal as Sig, kill, killpg},
-    unistd::Pid,
-};
+use nix::sys::signal::Signal as Sig;
 
 use crate::runner::{
     Agent, Leave,
     attempt::outcome::{Stop, report, stopped},
-    attempt::program::CAPABILITY,
+    attempt::program::{CAPABILITY, launcher},
     attempt::resource_limits::{Excess, Meter},
     attempt::start::{NotBegun, Running, begin},
     attempt::usage::used,
@@ -42,7 +39,6 @@ use crate::{
     config::Mode,
     drivers::{Conversation, Driver, End, Verdict},
     home::Home,
-    launchers,
     model::{cause::Cause, end_code::EndCode, evidence::Rule, task::Usage, text::one_line, time::Timestamp},
     os::failpoint,
     store::{
@@ -152,6 +148,7 @@ impl Running<'_> {
         if let Some(scratch) = self.scratch.take() {
             scratch.end().await;
         }
+        self.proxy = None;
         self.output.drain().await;
         // Another attempt may continue in its place.
         heartbeat.blocked_on().set(None);
@@ -265,7 +262,9 @@ impl Running<'_> {
             let request = tokio::select! {
                 // In this order: a program that has ended was not stopped, and a flood of output delays nothing.
                 biased;
-                status = self.child.wait() => return (status, stop),
+                status = self.child.wait() => {
+                    return (status.and_then(|status| launcher(&self.agent.launch).status(status)), stop);
+                }
                 () = &mut kill, if stop.is_some() => {
                     self.signal(Sig::SIGKILL);
                     kill.as_mut().reset(tokio::time::Instant::now() + Duration::from_secs(1));
@@ -330,14 +329,14 @@ impl Running<'_> {
 
     /// Signals the program's process group. On a terminal that is our own group, so only the program is signalled.
     fn signal(&self, signal: Sig) {
-        if let Some(pid) = self.child.id().map(|pid| Pid::from_raw(pid as i32)) {
-            let _ = if self.terminal.is_some() { kill(pid, signal) } else { killpg(pid, signal) };
+        if let Some(pid) = self.child.id() {
+            launcher(&self.agent.launch).signal(pid, signal, self.terminal.is_some());
         }
     }
 
     /// Ends the processes that the program has started and left behind. Usually there are none, which costs one call.
     async fn end_stragglers(&self, grace: Duration) {
-        let launcher = launchers::of(&self.agent.launch.role);
+        let launcher = launcher(&self.agent.launch);
         if !launcher.is_alive() {
             return;
         }

@@ -9,7 +9,7 @@ use tokio::process::Child;
 
 use crate::runner::{
     Agent, Leave,
-    attempt::program::{self, own_variables, spawn, spawn_on_terminal},
+    attempt::program::{self, Place, own_variables, spawn, spawn_on_terminal},
     attempt::scratch::Scratch,
     attempt::workspace::Workspace,
     interactive::follow::Follow,
@@ -23,7 +23,7 @@ use crate::runner::{
 use crate::{
     config::Mode,
     drivers::{Driver, HookTranscript, InteractiveJob, Job, Key, Refusal, Start, Verdict},
-    launchers::{self, preflight},
+    launchers::{bwrap::proxy::Proxy, preflight},
     model::{cause::Cause, end_code::EndCode, id::Capability, question::Question, wait::Wait},
     os::failpoint,
     store::tasks::Claimed,
@@ -34,6 +34,8 @@ pub(in crate::runner) struct Running<'a> {
     pub agent: &'a Agent,
     pub workspace: Workspace,
     pub scratch: Option<Scratch>,
+    /// Its way to the network, for as long as it runs.
+    pub proxy: Option<Proxy>,
     pub child: Child,
     pub output: Output,
     /// The pane's terminal, where the program has it to itself.
@@ -123,7 +125,10 @@ pub(in crate::runner) fn begin<'a>(
     })?;
     start.env.extend(scratch.as_ref().map(Scratch::variable));
     let could_not_start = |e: io::Error| could_not_start(&e, &start, agent);
-    launchers::of(role).prepare(&start.files).map_err(could_not_start)?;
+    let proxy = program::proxy(agent).map_err(could_not_start)?;
+    let kept = agent.home.task_runs(&claimed.task.id).join("home");
+    let place = Place { cwd: &cwd, files: vec![workspace.files()], kept: &kept, proxy: proxy.as_ref(), own: &own };
+    program::launcher(launch).prepare(&start.files).map_err(could_not_start)?;
     let (child, sources, transcript) = if terminal.is_some() {
         // Before the program can report anything.
         let mut follow =
@@ -134,12 +139,12 @@ pub(in crate::runner) fn begin<'a>(
                     format!("the output of its program could not be followed: {e}"),
                 )
             })?;
-        let child = spawn_on_terminal(agent, &start, &cwd, &own).map_err(could_not_start)?;
+        let child = spawn_on_terminal(agent, &start, &place).map_err(could_not_start)?;
         follow.has_started(launch, child.id());
         let transcript = Some(Box::<HookTranscript>::default() as Box<_>);
         (child, [From::Hooks(Box::new(follow)), From::Nowhere], transcript)
     } else {
-        let mut child = spawn(agent, &start, &cwd, &workspace, &own).map_err(could_not_start)?;
+        let mut child = spawn(agent, &start, &place, &workspace.prompt).map_err(could_not_start)?;
         let pipes = From::pipes(&mut child);
         (child, pipes, driver.transcript())
     };
@@ -149,7 +154,19 @@ pub(in crate::runner) fn begin<'a>(
     let output = Output::new(sources, &workspace.dir, pane, agent.redactor.clone(), reading, role.limits.output);
     let resumed = earlier.is_some();
     let session = None;
-    Ok(Running { agent, workspace, scratch, child, output, terminal, resumed, session, waits_for: None, capability })
+    Ok(Running {
+        agent,
+        workspace,
+        scratch,
+        proxy,
+        child,
+        output,
+        terminal,
+        resumed,
+        session,
+        waits_for: None,
+        capability,
+    })
 }
 
 /// Returns the answers of people to the questions of earlier attempts.

@@ -110,6 +110,11 @@ impl Workspace {
         Ok(workspace)
     }
 
+    /// Returns the folder of the files.
+    pub fn files(&self) -> &Path {
+        self.prompt.parent().unwrap_or(&self.dir)
+    }
+
     /// Returns what the program left, or why that cannot be read.
     pub fn read_result(&self) -> Result<Option<ResultFile>, String> {
         // Named by where it will be kept.

@@ -15,6 +15,7 @@ fn check(schema: &Value, value: &Value, at: &str) -> Result<(), String> {
             "minimum" => value.as_f64().is_none_or(|value| value >= said.as_f64().unwrap()),
             "maximum" => value.as_f64().is_none_or(|value| value <= said.as_f64().unwrap()),
             "pattern" => value.as_str().is_none_or(|value| matches(said, value)),
+            "anyOf" => said.as_array().into_iter().flatten().any(|one| check(one, value, at).is_ok()),
             "items" => {
                 for item in value.as_array().into_iter().flatten() {
                     check(said, item, at)?;
@@ -97,6 +98,9 @@ fn what_orch_rejects_does_not_fit_the_schema() {
         "[roles.a]\ndriver = \"clod\"",
         "[roles.a]\nmode = \"headles\"",
         "[roles.a]\nresume = \"yes\"",
+        "[roles.a]\nsandbox = \"docker\"",
+        "[roles.a]\nnetwork = \"some\"",
+        "[roles.a]\nnetwork = [1]",
         "[roles.a.retry]\nfactor = 0.5",
     ] {
         assert!(fits(wrong).is_err(), "{wrong}");

@@ -20,7 +20,7 @@ use tokio::{process::Child, sync::watch};
 use self::{conversation::Conversation, line::Line, meter::Meter};
 use crate::runner::{
     Agent, Leave,
-    attempt::program,
+    attempt::program::{self, Place},
     attempt::scratch::Scratch,
     interactive::follow::{self, Follow},
     interactive::mail,
@@ -34,7 +34,7 @@ use crate::{
     config::DriverKind,
     drivers::{self, Driver, Hook, InteractiveJob, Start},
     home::{self, Home, launch::Launch},
-    launchers,
+    launchers::bwrap::proxy::Proxy,
     model::{event::EventKind, text::one_line},
     mux::{Mux, Tags, TmuxMux},
     os,
@@ -124,6 +124,7 @@ struct Program {
     /// Whether it was started to resume a conversation.
     resumed: bool,
     _scratch: Option<Scratch>,
+    _proxy: Option<Proxy>,
 }
 
 impl<'a> Terminal<'a> {
@@ -149,22 +150,31 @@ impl<'a> Terminal<'a> {
         let (mut start, launch) = (self.program()?, &self.agent.launch);
         let name = start.program.to_string_lossy().into_owned();
         let in_dir = |e: std::io::Error| format!("its files could not be written to {}: {e}", self.dir.display());
-        launchers::of(&self.agent.launch.role).prepare(&start.files).map_err(in_dir)?;
+        program::launcher(&self.agent.launch).prepare(&start.files).map_err(in_dir)?;
         let scratch = self.driver.map(|driver| Scratch::make(driver, &self.agent.launch.role, &self.dir)).transpose();
         let scratch = scratch.map_err(in_dir)?.flatten();
         start.env.extend(scratch.as_ref().map(Scratch::variable));
         let mut follow =
             Follow::new(self.agent, &self.dir, self.driver, Turn::default(), blocked_on).map_err(in_dir)?;
+        let proxy = program::proxy(self.agent).map_err(in_dir)?;
+        let kept = self.dir.join("home");
+        let place = Place {
+            cwd: &launch.role.cwd,
+            files: self.driver.map(|_| self.dir.as_path()).into_iter().collect(),
+            kept: &kept,
+            proxy: proxy.as_ref(),
+            own: &[],
+        };
         // A person types there. What the console starts has another process, and is the agent's.
         let console = (launch.driver == DriverKind::Console).then(|| self.agent.socket.console());
-        let child = program::spawn_on_terminal(self.agent, &start, &self.agent.launch.role.cwd, &[]).map_err(|e| {
-            program::missing(&self.agent.launch).unwrap_or_else(|| format!("{name} could not be started: {e}"))
-        })?;
+        let child = program::spawn_on_terminal(self.agent, &start, &place)
+            .map_err(|e| program::missing(launch).unwrap_or_else(|| format!("{name} could not be started: {e}")))?;
         if let Some(mut console) = console {
             *console = child.id().and_then(os::ProcessId::of);
         }
         follow.has_started(launch, child.id());
-        Ok(Program { name, child, follow, resumed: self.to_resume().is_some(), _scratch: scratch })
+        let resumed = self.to_resume().is_some();
+        Ok(Program { name, child, follow, resumed, _scratch: scratch, _proxy: proxy })
     }
 
     fn program(&self) -> Result<Start, String> {
@@ -209,9 +219,10 @@ impl<'a> Terminal<'a> {
         signals: &mut Signals,
     ) -> Result<std::io::Result<ExitStatus>, Leave> {
         let mut doing = program.follow.doing();
+        let launcher = program::launcher(&self.agent.launch);
         let ended = loop {
             tokio::select! {
-                status = program.child.wait() => break Ok(status),
+                status = program.child.wait() => break Ok(status.and_then(|status| launcher.status(status))),
                 output = program.follow.next() => output.hooks.iter().for_each(|hook| self.handle(hook)),
                 () = drive(&mut self.line, &mut doing) => {}
                 leave = reason_to_leave(heartbeat, signals) => break Err(leave),
@@ -301,13 +312,14 @@ async fn reason_to_leave(heartbeat: &mut Heartbeat, signals: &mut Signals) -> Le
 
 /// Ends the program, if it still runs, and all that it has started.
 async fn end(agent: &Agent, child: &mut Child) {
+    let launcher = program::launcher(&agent.launch);
     if let Some(pid) = child.id() {
-        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid as i32), nix::sys::signal::Signal::SIGTERM);
+        launcher.signal(pid, nix::sys::signal::Signal::SIGTERM, true);
         if tokio::time::timeout(agent.launch.kill_grace, child.wait()).await.is_err() {
+            launcher.signal(pid, nix::sys::signal::Signal::SIGKILL, true);
             let _ = child.kill().await;
         }
     }
-    let launcher = launchers::of(&agent.launch.role);
     if launcher.is_alive() {
         // `orch start` may have been run here: then the supervisor is our descendant, and does not belong to the
         // program.

@@ -1,0 +1,247 @@
+//! What a program in the sandbox sees of the file system, as options of bwrap, which are carried out in order.
+
+use std::{
+    collections::BTreeSet,
+    ffi::{OsStr, OsString},
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+};
+
+use super::{OWN_PROGRAM, PROXY_SOCKET, repository::Repository, tools::Tools};
+use crate::{drivers::Access, home, launchers::Invocation, model::network::Network, os};
+
+/// Folders that are empty in the sandbox, besides home folders and the state folder.
+const HIDDEN: [&str; 5] = ["/home", "/root", "/run", "/tmp", "/var/tmp"];
+/// Folders with the homes of users. Nobody works in one of them.
+const HOMES: [&str; 2] = ["/home", "/root"];
+/// Files of the administrator, which root could read in the sandbox although it has no capabilities there.
+const OF_ROOT: [&str; 7] =
+    ["/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-", "/etc/sudoers", "/etc/ssh", "/etc/ssl/private"];
+/// Switches of the kernel, which root could turn in the sandbox although it has no capabilities there.
+const OF_THE_KERNEL: [&str; 4] = ["/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus"];
+/// Settings of git that a commit needs. Its stored passwords are not among them.
+const OF_GIT: [&str; 4] = [".gitconfig", ".config/git/config", ".config/git/ignore", ".config/git/attributes"];
+/// Files of a project that agent programs take orders from, where they exist.
+const SETTINGS: [&str; 5] = [".claude", ".codex", ".gemini", ".mcp.json", ".qwen"];
+/// Variables that name certificates.
+const CERTIFICATES: [&str; 6] =
+    ["SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "GIT_SSL_CAINFO"];
+/// The home folder of a program whose user has none.
+const HOME: &str = "/run/orch/home";
+
+/// The options of bwrap that make what a program sees.
+#[derive(Debug, Default)]
+pub(super) struct View {
+    pub args: Vec<OsString>,
+    /// Files that bwrap reads from.
+    pub files: Vec<File>,
+    /// Variables with another value in the sandbox.
+    pub env: Vec<(&'static str, OsString)>,
+    /// Paths whose mounts must last ([`super::inside`]).
+    pub guarded: Vec<PathBuf>,
+    hidden: BTreeSet<PathBuf>,
+}
+
+impl View {
+    /// Returns the view of a program in this working folder.
+    ///
+    /// # Errors
+    /// The working folder would show what the sandbox hides; or files of the program can't be made.
+    pub fn of(invocation: &Invocation, cwd: &Path, program: &Path, own_program: &Path) -> io::Result<View> {
+        let home = user_home(invocation);
+        check_folder(cwd, home.as_deref())?;
+        let mut view = View { hidden: hidden(invocation, home.as_deref()), ..View::default() };
+        view.bind("--ro-bind", Path::new("/"), Path::new("/"));
+        view.arg(["--dev", "/dev", "--proc", "/proc"]);
+        for name in OF_THE_KERNEL.map(Path::new).into_iter().filter(|path| path.exists()) {
+            view.bind("--ro-bind", name, name);
+        }
+        let all: Vec<PathBuf> = view.hidden.iter().cloned().collect();
+        all.iter().for_each(|folder| view.hide(folder));
+        view.folder(invocation, cwd, home.as_deref(), &all)?;
+        for file in OF_ROOT.map(Path::new).into_iter().filter(|_| nix::unistd::geteuid().is_root()) {
+            view.mask(file);
+        }
+        view.tools(invocation, program);
+        match &home {
+            Some(home) => view.logins(invocation, home)?,
+            None => view.no_home(),
+        }
+        view.files_of_orch(invocation, own_program);
+        view.arg(["--chdir".as_ref(), cwd.as_os_str()]);
+        Ok(view)
+    }
+
+    /// The working folder, and what is protected in it.
+    fn folder(
+        &mut self,
+        invocation: &Invocation,
+        cwd: &Path,
+        home: Option<&Path>,
+        hidden: &[PathBuf],
+    ) -> io::Result<()> {
+        // A home folder may be a repository too.
+        let repository = Repository::around(cwd).filter(|repository| check_folder(&repository.top, home).is_ok());
+        let top = repository.as_ref().map_or(cwd, |repository| &repository.top);
+        // The folders bring back what was hidden in them.
+        for (option, shown) in [("--ro-bind", top), ("--bind", cwd)] {
+            self.bind(option, shown, shown);
+            let again = |folder: &&PathBuf| folder.starts_with(shown) && *folder != cwd;
+            hidden.iter().filter(again).for_each(|folder| self.hide(folder));
+        }
+        for name in SETTINGS {
+            self.reveal_at(&cwd.join(name));
+        }
+        let config = invocation.config;
+        if config.starts_with(cwd) && config.is_file() {
+            self.reveal_at(config);
+        }
+        if let Some(repository) = repository {
+            repository.protect(&mut self.args)?;
+            self.guarded.extend(repository.guarded());
+        }
+        Ok(())
+    }
+
+    fn tools(&mut self, invocation: &Invocation, program: &Path) {
+        let mut tools = Tools::new(|path| self.is_hidden(path));
+        let own = invocation.state.join("bin");
+        tools.search_path(invocation.variable("PATH"), &own);
+        tools.program(program, invocation.variable("PATH"));
+        CERTIFICATES.iter().filter_map(|name| invocation.variable(name)).for_each(|path| tools.file(Path::new(path)));
+        if invocation.role.network != Network::None {
+            tools.file(Path::new("/etc/resolv.conf"));
+        }
+        let args = tools.into_args();
+        self.args.extend(args);
+    }
+
+    /// The home folder: empty, except for what is named.
+    fn logins(&mut self, invocation: &Invocation, home: &Path) -> io::Result<()> {
+        for name in OF_GIT {
+            self.reveal_at(&home.join(name));
+        }
+        let Some(manifest) = invocation.driver.manifest() else { return Ok(()) };
+        for (name, access) in manifest.home.files {
+            let moved = manifest.home.moved_by.and_then(|(variable, folder)| {
+                let rest = Path::new(name).strip_prefix(folder).ok()?;
+                Some(Path::new(invocation.variable(variable)?).join(rest))
+            });
+            let path = moved.unwrap_or_else(|| home.join(name));
+            match access {
+                Access::Read => self.reveal_at(&path),
+                Access::Write => {
+                    if let Ok(real) = path.canonicalize() {
+                        self.bind("--bind", &real, &path);
+                    }
+                }
+                Access::Copy => {
+                    if let Ok(file) = File::open(&path).and_then(|file| Ok(file.metadata()?.is_file().then_some(file)))
+                        && let Some(file) = file
+                    {
+                        self.arg(["--perms", "0600", "--file", &os::number(&file).to_string()]);
+                        self.args.push(path.into());
+                        self.files.push(file);
+                    }
+                }
+                Access::Kept => {
+                    let kept = invocation.kept.join(name);
+                    home::create_dir(&kept)?;
+                    self.bind("--bind", &kept, &path);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn no_home(&mut self) {
+        self.arg(["--perms", "0700", "--dir", HOME]);
+        self.env.push(("HOME", HOME.into()));
+    }
+
+    /// What the program needs of orch: its verbs, the files of its attempt, the agent's socket.
+    fn files_of_orch(&mut self, invocation: &Invocation, own_program: &Path) {
+        self.bind("--ro-bind", own_program, Path::new(OWN_PROGRAM));
+        if invocation.state.is_dir() {
+            self.bind("--ro-bind", own_program, &invocation.state.join("bin/orch"));
+        }
+        for name in ["TMUX_TMPDIR", "XDG_RUNTIME_DIR", "TMPDIR"] {
+            if let Some(folder) = invocation.variable(name).map(Path::new).filter(|folder| self.is_hidden(folder)) {
+                self.arg(["--perms".as_ref(), "0700".as_ref(), "--dir".as_ref(), folder.as_os_str()]);
+            }
+        }
+        for folder in &invocation.files {
+            self.bind("--bind", folder, folder);
+        }
+        if let Some(socket) = invocation.variable("ORCH_SOCKET").map(Path::new) {
+            self.bind("--bind-try", socket, socket);
+        }
+        if let Some(socket) = invocation.proxy {
+            self.bind("--ro-bind", socket, Path::new(PROXY_SOCKET));
+        }
+    }
+
+    fn is_hidden(&self, path: &Path) -> bool {
+        self.hidden.iter().any(|folder| path.starts_with(folder))
+    }
+
+    fn hide(&mut self, folder: &Path) {
+        let mode = if ["/tmp", "/var/tmp"].map(Path::new).contains(&folder) { "1777" } else { "0700" };
+        self.arg(["--perms".as_ref(), mode.as_ref(), "--tmpfs".as_ref(), folder.as_os_str()]);
+    }
+
+    /// Makes a file unreadable, and a folder empty.
+    fn mask(&mut self, path: &Path) {
+        match fs::symlink_metadata(path) {
+            Ok(meta) if meta.is_dir() => self.hide(path),
+            Ok(meta) if meta.is_file() => self.bind("--ro-bind", Path::new("/dev/null"), path),
+            _ => {}
+        }
+    }
+
+    /// Shows a file or folder read-only at its own path, if it exists.
+    fn reveal_at(&mut self, path: &Path) {
+        if let Ok(real) = path.canonicalize() {
+            self.bind("--ro-bind", &real, path);
+        }
+    }
+
+    fn bind(&mut self, option: &str, from: &Path, to: &Path) {
+        self.arg([option.as_ref(), from.as_os_str(), to.as_os_str()]);
+    }
+
+    fn arg<'a, S: AsRef<OsStr> + ?Sized + 'a>(&mut self, args: impl IntoIterator<Item = &'a S>) {
+        self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+    }
+}
+
+/// Returns the home folder of the program's user, if there is one.
+fn user_home(invocation: &Invocation) -> Option<PathBuf> {
+    let home = invocation.variable("HOME").map(PathBuf::from)?;
+    (home.is_absolute() && home != Path::new("/") && home.is_dir()).then_some(home)
+}
+
+/// Returns the folders that are empty in the sandbox, each after the one that it is in.
+fn hidden(invocation: &Invocation, home: Option<&Path>) -> BTreeSet<PathBuf> {
+    let named = HIDDEN.map(PathBuf::from).into_iter();
+    let user = nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten().map(|user| user.dir);
+    let homes = home.map(Path::to_owned).into_iter().chain(user);
+    let variables =
+        ["XDG_RUNTIME_DIR", "TMPDIR"].iter().filter_map(|name| invocation.variable(name)).map(PathBuf::from);
+    let all = named.chain(homes).chain(variables).chain([invocation.state.to_owned()]);
+    let real = all.filter(|folder| folder.is_absolute()).filter_map(|folder| folder.canonicalize().ok());
+    // The working folder may lie between two of them, so those within another one are needed too.
+    real.filter(|folder| folder.parent().is_some() && folder.is_dir()).collect()
+}
+
+/// Refuses a working folder that would show what the sandbox hides.
+pub(super) fn check_folder(cwd: &Path, home: Option<&Path>) -> io::Result<()> {
+    let is_above = |folder: &Path| folder.starts_with(cwd);
+    let is_home = home.and_then(|home| home.canonicalize().ok()).is_some_and(|home| home == cwd);
+    if is_home || HOMES.map(Path::new).into_iter().any(is_above) {
+        let why = format!("a sandbox cannot have {} as its working folder: a home folder is in it", cwd.display());
+        return Err(io::Error::other(why));
+    }
+    Ok(())
+}
