@@ -5,7 +5,10 @@ use std::{collections::BTreeSet, str::FromStr};
 use serde::{Deserialize, Serialize};
 
 use super::{Config, DriverKind, Role, Sandbox};
-use crate::model::secret::{known_values, looks_secret};
+use crate::model::{
+    secret::{known_values, looks_secret},
+    suggest::printable,
+};
 
 /// What of the environment of `orch start` reaches a role's programs (`inherit_env`), besides `env`, `env_from` and the login
 /// of their driver.
@@ -43,7 +46,7 @@ impl FromStr for InheritEnv {
             "safe" => Ok(InheritEnv::Safe),
             "minimal" => Ok(InheritEnv::Minimal),
             "all" => Ok(InheritEnv::All),
-            other => Err(format!("'{other}' is not one of {}", InheritEnv::NAMES.join(", "))),
+            other => Err(format!("'{}' is not one of {}", printable(other), InheritEnv::NAMES.join(", "))),
         }
     }
 }

@@ -140,6 +140,8 @@ fn a_planted_secret_is_found_nowhere() {
         ],
     );
     world.wait_until("its question is open", || world.show(&id)["questions"][0]["question"].is_string());
+    // Before it is answered: an answered question needs nobody any more.
+    world.wait_until("its question was notified", || !world.lines("notices").is_empty());
     world.orch(&["send", &id, &text]).ok();
     world.orch(&["answer", &id, &text]).ok();
     let progress = || world.events_of("task.progress").len();
@@ -163,7 +165,6 @@ fn a_planted_secret_is_found_nowhere() {
     processes(&mut found);
     world.touch("go");
     world.wait_for(&id, "failed");
-    world.wait_until("the failure was notified", || !world.lines("notices").is_empty());
     found.extend(in_text("notices", &world.lines("notices").join("\n"), &needles));
     found.extend(in_text("redis", &super::secrets::everything_in_redis(&world), &needles));
     in_files(&world.home, &needles, &mut found);
