@@ -34,7 +34,8 @@
 //! *Surfaces* ([`cli`], [`console`], [`mcp`]) translate between their caller and [`ops`], and render the answers with
 //! [`view`].
 //!
-//! *Launchers* ([`launchers`]) decide where a program runs. The only one so far starts it directly.
+//! *Launchers* ([`launchers`]) decide where a program runs. One starts it
+//! directly, the other in a sandbox of bubblewrap ([`launchers::bwrap`]).
 //!
 //! ## Words
 //!

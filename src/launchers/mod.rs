@@ -117,6 +117,18 @@ pub trait Launcher: Send + Sync {
         Ok(started)
     }
 
+    /// Returns where a file is that the program has named. `value` returns the value of a variable of its environment, and
+    /// `kept` is the folder of [`Invocation::kept`].
+    fn on_disk<'a>(
+        &self,
+        _driver: DriverKind,
+        _value: &dyn Fn(&str) -> Option<&'a OsStr>,
+        _kept: &Path,
+        named: &Path,
+    ) -> PathBuf {
+        named.to_owned()
+    }
+
     /// Reports whether any process that the program has started still exists, the program included. Zombies count.
     fn is_alive(&self) -> bool;
 

@@ -270,3 +270,32 @@ fn the_output_of_a_program_that_ends_before_its_start_is_the_reason() {
     assert!(log.contains("unknown option"), "{log}");
     world.stop_and_check_nothing_left();
 }
+
+/// In a sandbox its record is in a folder that only the task's own attempts have, and its hooks reach the runner.
+#[test]
+fn a_program_with_the_pane_works_in_a_sandbox_too() {
+    let roles =
+        "[roles.c]\ndriver = \"claude\"\nmode = \"interactive\"\nmax = 1\nsandbox = \"bwrap\"\nnetwork = \"none\"";
+    let world = World::builder().tables(roles).build();
+    std::fs::create_dir_all(world.path.join(".claude/projects/other")).unwrap();
+    std::fs::write(world.path.join(".claude/.credentials.json"), "a login").unwrap();
+    std::fs::write(world.path.join(".claude.json"), "{}").unwrap();
+    std::fs::write(world.path.join("secret"), "x").unwrap();
+    let answer = json!({"type": "assistant", "timestamp": "2999-01-01T00:00:00Z",
+        "message": {"id": "m1", "usage": {"input_tokens": 10, "output_tokens": 4}}});
+    let called = "CALLED=\"$HOME/.claude/projects/p\"; mkdir -p ~/.claude/projects";
+    let seen = "ls -A ~ ~/.claude ~/.claude/projects | tr '\\n' ' '";
+    let then = format!(
+        "echo '{answer}' > \"$CALLED.record\"; echo new > ~/.claude.json; ended \"$(cat ~/.claude/.credentials.json); $({seen})\"\nstay"
+    );
+    world.program("claude", &format!("{called}\n{BEGIN}\n{then}"));
+    world.start();
+    let task = world.delegate("c", "look");
+    let shown = world.wait_for(&task, "succeeded");
+    let text = shown["result"]["text"].as_str().unwrap();
+    assert!(text.starts_with("a login; ") && text.contains("p.record"), "{text}");
+    assert!(!text.contains("secret") && !text.contains("other"), "{text}");
+    assert_eq!(shown["result"]["usage"]["output_tokens"], 4, "its record is read: {shown:#}");
+    assert_eq!(std::fs::read_to_string(world.path.join(".claude.json")).unwrap(), "{}", "it had a copy");
+    assert!(!world.path.join(".claude/projects/p.record").exists());
+}

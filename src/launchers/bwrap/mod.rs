@@ -52,6 +52,7 @@ use self::{inside::Report, view::View};
 use super::{Direct, Invocation, Launcher, Unavailable, preflight};
 use crate::{
     config::Role,
+    drivers::DriverKind,
     model::network::Network,
     os::{self, EndReport, ProcessId},
 };
@@ -159,6 +160,16 @@ impl Launcher for Bwrap {
             }
             None => Err(io::Error::other(format!("its sandbox could not be set up ({PROGRAM}: {status})"))),
         }
+    }
+
+    fn on_disk<'a>(
+        &self,
+        driver: DriverKind,
+        value: &dyn Fn(&str) -> Option<&'a OsStr>,
+        kept: &Path,
+        named: &Path,
+    ) -> PathBuf {
+        view::on_disk(driver, value, kept, named).unwrap_or_else(|| named.to_owned())
     }
 
     fn is_alive(&self) -> bool {

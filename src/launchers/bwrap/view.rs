@@ -9,7 +9,13 @@ use std::{
 };
 
 use super::{OWN_PROGRAM, PROXY_SOCKET, repository::Repository, tools::Tools};
-use crate::{drivers::Access, home, launchers::Invocation, model::network::Network, os};
+use crate::{
+    drivers::{Access, DriverKind, HomeFiles},
+    home,
+    launchers::Invocation,
+    model::network::Network,
+    os,
+};
 
 /// Folders that are empty in the sandbox, besides home folders and the state folder.
 const HIDDEN: [&str; 5] = ["/home", "/root", "/run", "/tmp", "/var/tmp"];
@@ -124,11 +130,7 @@ impl View {
         }
         let Some(manifest) = invocation.driver.manifest() else { return Ok(()) };
         for (name, access) in manifest.home.files {
-            let moved = manifest.home.moved_by.and_then(|(variable, folder)| {
-                let rest = Path::new(name).strip_prefix(folder).ok()?;
-                Some(Path::new(invocation.variable(variable)?).join(rest))
-            });
-            let path = moved.unwrap_or_else(|| home.join(name));
+            let path = place(&manifest.home, name, home, |variable| invocation.variable(variable));
             match access {
                 Access::Read => self.reveal_at(&path),
                 Access::Write => {
@@ -214,6 +216,30 @@ impl View {
     fn arg<'a, S: AsRef<OsStr> + ?Sized + 'a>(&mut self, args: impl IntoIterator<Item = &'a S>) {
         self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
     }
+}
+
+/// Returns where a program has one of its files.
+fn place<'a>(files: &HomeFiles, name: &str, home: &Path, value: impl Fn(&str) -> Option<&'a OsStr>) -> PathBuf {
+    let moved = files.moved_by.and_then(|(variable, folder)| {
+        let rest = Path::new(name).strip_prefix(folder).ok()?;
+        Some(Path::new(value(variable)?).join(rest))
+    });
+    moved.unwrap_or_else(|| home.join(name))
+}
+
+/// Returns where a file is that a program in a sandbox has named: in the folder that is kept for it, or elsewhere under the
+/// same name.
+pub(super) fn on_disk<'a>(
+    driver: DriverKind,
+    value: impl Fn(&str) -> Option<&'a OsStr>,
+    kept: &Path,
+    named: &Path,
+) -> Option<PathBuf> {
+    let (files, home) = (&driver.manifest()?.home, Path::new(value("HOME")?));
+    files.files.iter().filter(|(_, access)| *access == Access::Kept).find_map(|(name, _)| {
+        let rest = named.strip_prefix(place(files, name, home, &value)).ok()?;
+        Some(kept.join(name).join(rest))
+    })
 }
 
 /// Returns the home folder of the program's user, if there is one.

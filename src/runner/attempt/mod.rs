@@ -15,7 +15,7 @@ pub(in crate::runner) mod workspace;
 
 use std::{
     io,
-    path::Path,
+    path::{Path, PathBuf},
     process::ExitStatus,
     sync::{Arc, PoisonError},
     time::{Duration, Instant},
@@ -26,7 +26,7 @@ use nix::sys::signal::Signal as Sig;
 use crate::runner::{
     Agent, Leave,
     attempt::outcome::{Stop, report, stopped},
-    attempt::program::{CAPABILITY, launcher},
+    attempt::program::{CAPABILITY, launcher, on_disk},
     attempt::resource_limits::{Excess, Meter},
     attempt::start::{NotBegun, Running, begin},
     attempt::usage::used,
@@ -377,9 +377,11 @@ impl Running<'_> {
     /// Returns its usage according to its own records, where it has not reported it.
     async fn used(&self, driver: &'static dyn Driver, began: Instant) -> Option<Usage> {
         let since = Timestamp(Timestamp::now().0.saturating_sub(began.elapsed().as_millis() as u64));
-        let records = self.output.conversation()?.records.clone();
+        let named = &self.output.conversation()?.records;
+        let place = |path: &String| on_disk(&self.agent.launch, &self.kept, Path::new(path));
+        let records: Vec<PathBuf> = named.iter().map(place).collect();
         let read = move || {
-            let read = |path: &String| used(driver, Path::new(path), since);
+            let read = |path: &PathBuf| used(driver, path, since);
             records.iter().filter_map(read).reduce(|a, b| a.and(&b))
         };
         // The program has named these files, and may have named anything: not in this loop, and not for long.

@@ -3,7 +3,7 @@
 use std::{
     ffi::{OsStr, OsString},
     io,
-    path::Path,
+    path::{Path, PathBuf},
     process::Stdio,
 };
 
@@ -107,6 +107,12 @@ fn command(agent: &Agent, start: &Start, place: &Place, on_a_terminal: bool) -> 
 /// Returns where the programs of this agent run.
 pub(in crate::runner) fn launcher(launch: &Launch) -> &'static dyn Launcher {
     launchers::of(&launch.role, launch.driver)
+}
+
+/// Returns where a file is that a program of this agent has named; `kept` as in [`Place`].
+pub(in crate::runner) fn on_disk(launch: &Launch, kept: &Path, named: &Path) -> PathBuf {
+    let value = |name: &str| launch.env.get(name).map(OsStr::new).filter(|value| !value.is_empty());
+    launcher(launch).on_disk(launch.driver, &value, kept, named)
 }
 
 /// Serves the proxy of a role that may reach a list of destinations. What it refuses is shown in the pane and recorded.

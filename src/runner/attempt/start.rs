@@ -3,6 +3,7 @@
 use std::{
     ffi::{OsStr, OsString},
     io,
+    path::PathBuf,
 };
 
 use tokio::process::Child;
@@ -34,6 +35,8 @@ pub(in crate::runner) struct Running<'a> {
     pub agent: &'a Agent,
     pub workspace: Workspace,
     pub scratch: Option<Scratch>,
+    /// The folder that is kept for all attempts of the task ([`Place::kept`]).
+    pub kept: PathBuf,
     /// Its way to the network, for as long as it runs.
     pub proxy: Option<Proxy>,
     pub child: Child,
@@ -155,6 +158,7 @@ pub(in crate::runner) fn begin<'a>(
     let resumed = earlier.is_some();
     let session = None;
     Ok(Running {
+        kept,
         agent,
         workspace,
         scratch,

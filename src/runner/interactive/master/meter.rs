@@ -6,7 +6,11 @@
 //! report. The report also contains the share of this run: a user may resume a conversation here that was started
 //! elsewhere, and whose earlier usage is unknown.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{sync::watch, task::JoinHandle};
 
@@ -44,6 +48,8 @@ struct Reporter {
 /// The usage meter of one master.
 pub(in crate::runner) struct Meter {
     record: Option<Record>,
+    /// Where a file is that the program has named.
+    place: Box<dyn Fn(&Path) -> PathBuf + Send>,
     /// What to read, and how often that was requested.
     due: watch::Sender<Option<(u64, Record)>>,
     reporter: Arc<Reporter>,
@@ -52,7 +58,13 @@ pub(in crate::runner) struct Meter {
 
 impl Meter {
     /// Creates the meter of a program with this driver.
-    pub fn new(driver: &'static dyn Driver, store: Arc<Store>, agent: &str, role: &str) -> Self {
+    pub fn new(
+        driver: &'static dyn Driver,
+        store: Arc<Store>,
+        agent: &str,
+        role: &str,
+        place: impl Fn(&Path) -> PathBuf + Send + 'static,
+    ) -> Self {
         let (agent, role, since) = (agent.to_owned(), role.to_owned(), Timestamp::now());
         let reporter = Arc::new(Reporter { driver, store, agent, role, since });
         let (due, mut dues) = watch::channel(None::<(u64, Record)>);
@@ -68,14 +80,14 @@ impl Meter {
                 }
             }
         });
-        Meter { record: None, due, reporter, reporting }
+        Meter { record: None, place: Box::new(place), due, reporter, reporting }
     }
 
     /// Handles a hook of the program.
     pub fn handle(&mut self, hook: &Hook) {
         match hook {
             Hook::Began { session: Some(conversation), record: Some(path), .. } => {
-                self.record = Some(Record { conversation: conversation.clone(), path: path.into() });
+                self.record = Some(Record { conversation: conversation.clone(), path: (self.place)(path.as_ref()) });
             }
             Hook::Ended { .. } | Hook::GoesOn { .. } | Hook::Failed { .. } | Hook::Interrupted | Hook::Left => {
                 let Some(record) = self.record.clone() else { return };

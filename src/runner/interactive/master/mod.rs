@@ -9,7 +9,7 @@ mod line;
 mod meter;
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitStatus,
     sync::Arc,
     time::{Duration, Instant},
@@ -41,6 +41,8 @@ use crate::{
     store::{agents::Directive, people::Reader},
 };
 
+/// The folder of what is kept of the home folder of its sandbox.
+const KEPT: &str = "home";
 /// A program that ends sooner than this was not ended by a user.
 const EARLY_END: Duration = Duration::from_secs(2);
 /// After this many early ends in a row the agent is broken.
@@ -142,7 +144,11 @@ impl<'a> Terminal<'a> {
             let mail = mail::unread(agent.store.clone(), launch.agent.clone(), Reader::Master);
             Line::new(typist, driver, agent.store.clone(), &launch.agent, mail)
         });
-        let meter = driver.map(|d| Meter::new(d, agent.store.clone(), &launch.agent, &launch.role.name));
+        let place = {
+            let (launch, kept) = (launch.clone(), dir.join(KEPT));
+            move |named: &Path| program::on_disk(&launch, &kept, named)
+        };
+        let meter = driver.map(|d| Meter::new(d, agent.store.clone(), &launch.agent, &launch.role.name, place));
         Ok(Terminal { agent, driver, dir, mux, resumes: launch.role.agent.resume, conversation, line, meter })
     }
 
@@ -157,7 +163,7 @@ impl<'a> Terminal<'a> {
         let mut follow =
             Follow::new(self.agent, &self.dir, self.driver, Turn::default(), blocked_on).map_err(in_dir)?;
         let proxy = program::proxy(self.agent).map_err(in_dir)?;
-        let kept = self.dir.join("home");
+        let kept = self.dir.join(KEPT);
         let place = Place {
             cwd: &launch.role.cwd,
             files: self.driver.map(|_| self.dir.as_path()).into_iter().collect(),
