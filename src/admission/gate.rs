@@ -50,6 +50,11 @@ pub enum Gate {
         /// In words.
         shortage: String,
     },
+    /// The disk has too little free space for another agent.
+    Disk {
+        /// In words.
+        shortage: String,
+    },
     /// Other ready tasks of the role go first.
     BehindOthers {
         /// How many.
@@ -85,6 +90,7 @@ impl Gate {
             Gate::RoleSlots { .. } => GateCode::RoleSlots,
             Gate::MaxAgents { .. } => GateCode::MaxAgents,
             Gate::Memory { .. } => GateCode::Memory,
+            Gate::Disk { .. } => GateCode::Disk,
             Gate::BehindOthers { .. } => GateCode::BehindOthers,
             Gate::Dependency => GateCode::Dependency,
             Gate::Delayed { .. } => GateCode::Delayed,
@@ -114,6 +120,7 @@ impl Gate {
             | Gate::BreakerOpen { .. }
             | Gate::MaxAgents { .. }
             | Gate::Memory { .. }
+            | Gate::Disk { .. }
             | Gate::BehindOthers { .. } => false,
         }
     }

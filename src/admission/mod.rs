@@ -9,7 +9,7 @@
 //!
 //! - *a claim*: an idle agent of the role asks for a task. A pause, a stop, a suspension, a recovery and taken slots block it.
 //! - *a start*: the supervisor starts another agent of the role. All of these block it as well, and so do an open breaker,
-//!   `max_agents`, too little memory, a missing role, and a supervisor that does not run.
+//!   `max_agents`, too little memory or disk space, a missing role, and a supervisor that does not run.
 
 mod gate;
 mod snapshot;
@@ -19,7 +19,7 @@ mod words;
 
 pub use gate::Gate;
 pub use snapshot::{Breaker, RoleState, Snapshot, Stop, Suspension};
-pub use words::{FIX_ROLE, FREE_MEMORY};
+pub use words::{FIX_ROLE, FREE_DISK, FREE_MEMORY};
 
 use crate::model::task::{Task, TaskState};
 
@@ -72,6 +72,7 @@ pub fn gates(task: Option<Candidate>, role: &str, now: &Snapshot) -> Vec<Gate> {
         gates.push(Gate::MaxAgents { agents, max: now.max_agents });
     }
     gates.extend(now.short_of_memory.clone().map(|shortage| Gate::Memory { shortage }));
+    gates.extend(now.short_of_disk.clone().map(|shortage| Gate::Disk { shortage }));
     if let Some(candidate) = task {
         gates.extend(task_gates(candidate));
     }

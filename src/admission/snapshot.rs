@@ -21,6 +21,8 @@ pub struct Snapshot {
     pub max_agents: u32,
     /// Why the machine has no memory for another agent, in words.
     pub short_of_memory: Option<String>,
+    /// Why the disk has no room for another agent, in words.
+    pub short_of_disk: Option<String>,
     /// The master's breaker.
     pub masters_breaker: Option<Breaker>,
     /// Each role that is configured, or of which something is recorded.
@@ -94,6 +96,7 @@ impl Default for Snapshot {
             supervised: true,
             max_agents: u32::MAX,
             short_of_memory: None,
+            short_of_disk: None,
             masters_breaker: None,
             roles: BTreeMap::new(),
         }

@@ -36,7 +36,7 @@ fn each_fact_is_one_gate() {
         }
     };
     let (rate_limited, budget) = (suspended(GateCode::RateLimited), suspended(GateCode::BudgetTotal));
-    let cases: [Case; 14] = [
+    let cases: [Case; 15] = [
         (&|now| now.stop = Some(Stop::Now), GateCode::Stopping),
         (&|now| now.stop = Some(Stop::Drain), GateCode::Draining),
         (&|now| now.supervised = false, GateCode::SupervisorDown),
@@ -51,6 +51,7 @@ fn each_fact_is_one_gate() {
         (&role(|role| role.taken = 2), GateCode::RoleSlots),
         (&role(|role| role.agents = 4), GateCode::MaxAgents),
         (&|now| now.short_of_memory = Some("little is left".into()), GateCode::Memory),
+        (&|now| now.short_of_disk = Some("little is left".into()), GateCode::Disk),
     ];
     let mut all = quiet();
     let mut before = Vec::new();

@@ -9,6 +9,9 @@ use crate::model::{
 
 /// What to do where no agent starts for want of memory.
 pub const FREE_MEMORY: &str = "end what uses it, or set min_free_memory under [supervisor] lower";
+/// What to do where no agent starts for want of disk space.
+pub const FREE_DISK: &str =
+    "free space on that disk, or set min_free_disk under [supervisor] lower; orch doctor names it";
 /// The supervisor has the PATH of `orch start`; the PATH of a caller may have changed since.
 pub const FIX_ROLE: &str = "orch doctor; if it reports no problem, restart: orch stop, then orch start";
 
@@ -53,7 +56,7 @@ impl Gate {
                 let live = count(u64::from(*agents), "agent lives", "agents live");
                 format!("{live}, and max_agents under [supervisor] allows {max} over all roles")
             }
-            Gate::Memory { shortage } => format!("no new agent is started: {shortage}"),
+            Gate::Memory { shortage } | Gate::Disk { shortage } => format!("no new agent is started: {shortage}"),
             Gate::BehindOthers { ahead } => {
                 format!("{} first", count(*ahead, "ready task of its role goes", "ready tasks of its role go"))
             }
@@ -86,6 +89,7 @@ impl Gate {
             Gate::RoleSlots { .. } => format!("orch tasks --state running --role {role}"),
             Gate::MaxAgents { .. } => "orch agents".to_owned(),
             Gate::Memory { .. } => FREE_MEMORY.to_owned(),
+            Gate::Disk { .. } => FREE_DISK.to_owned(),
             Gate::Recovery
             | Gate::BehindOthers { .. }
             | Gate::Dependency

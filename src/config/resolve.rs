@@ -83,6 +83,8 @@ impl Resolver<'_> {
             kill_grace: pick(&written.kill_grace, default.kill_grace),
             keep: pick(&written.keep, default.keep),
             min_free_memory: pick(&written.min_free_memory, default.min_free_memory),
+            min_free_disk: pick(&written.min_free_disk, default.min_free_disk),
+            max_runs_disk: pick(&written.max_runs_disk, default.max_runs_disk),
             notify_command: pick(&written.notify_command, default.notify_command),
         };
         if let Some(at) = written.notify_command.as_ref().filter(|at| at.value.first().is_none_or(String::is_empty)) {

@@ -64,6 +64,11 @@ pub struct SupervisorConfig {
     pub keep: Duration,
     /// Available memory of the machine, in bytes, below which no agent is started; 0: agents are always started.
     pub min_free_memory: u64,
+    /// Free space on the disk of the state folder, in bytes, below which no agent is started; 0: agents are always started.
+    pub min_free_disk: u64,
+    /// Most space that the folders of attempts (`runs/`) take together, in bytes; beyond it those that ended first are
+    /// removed. 0: no limit.
+    pub max_runs_disk: u64,
     /// The command that runs when something newly needs a person, with the facts as JSON on standard input; empty: none.
     pub notify_command: Vec<String>,
 }
@@ -74,6 +79,14 @@ impl SupervisorConfig {
         let free = free.filter(|free| *free < self.min_free_memory)?;
         let least = human(self.min_free_memory);
         Some(format!("{} of memory are free, min_free_memory is {least}", human(free)))
+    }
+
+    /// Returns why no agent is started with `free` bytes left on the disk of the state folder. `None`: enough is left, or it
+    /// is unknown.
+    pub fn short_of_disk(&self, free: Option<u64>) -> Option<String> {
+        let free = free.filter(|free| *free < self.min_free_disk)?;
+        let least = human(self.min_free_disk);
+        Some(format!("the disk is full: {} are free, min_free_disk is {least}", human(free)))
     }
 }
 
@@ -90,6 +103,9 @@ impl Default for SupervisorConfig {
             // Less than any agent program needs, so that a small machine is not held back; a machine that has no more
             // than this left is about to stand still.
             min_free_memory: 128 << 20,
+            // What Redis and the runners need to record the ends of a large fleet.
+            min_free_disk: 32 << 20,
+            max_runs_disk: 10 << 30,
             notify_command: Vec::new(),
         }
     }

@@ -58,6 +58,8 @@ pub(super) struct WrittenSupervisor {
     pub kill_grace: Option<At<Duration>>,
     pub keep: Option<At<Duration>>,
     pub min_free_memory: Option<At<u64>>,
+    pub min_free_disk: Option<At<u64>>,
+    pub max_runs_disk: Option<At<u64>>,
     pub notify_command: Option<At<Vec<String>>>,
 }
 
@@ -201,6 +203,8 @@ fn supervisor(mut table: Section<'_, '_>) -> WrittenSupervisor {
         kill_grace: table.duration("kill_grace", Duration::ZERO),
         keep: table.duration("keep", LEAST_KEEP),
         min_free_memory: table.size("min_free_memory", 0),
+        min_free_disk: table.size("min_free_disk", 0),
+        max_runs_disk: table.size("max_runs_disk", 0),
         notify_command: words(table.list("notify_command", command_word)),
     };
     table.finish();

@@ -16,6 +16,7 @@ pub mod output;
 mod project;
 pub mod reports;
 mod runners;
+mod runs;
 
 use std::{
     fs, io,

@@ -39,6 +39,8 @@ words! {
         MaxAgents = "max_agents",
         /// The machine has too little free memory for another agent.
         Memory = "memory",
+        /// The disk that holds the state folder has too little free space for another agent.
+        Disk = "disk",
         /// Other ready tasks of the role go first.
         BehindOthers = "behind_others",
         /// The task waits for another task.

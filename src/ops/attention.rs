@@ -48,6 +48,8 @@ pub(super) struct Look {
     pub failed: Vec<Task>,
     /// Memory available on this machine, in bytes.
     pub free_memory: Option<u64>,
+    /// Free space on the state folder's disk, in bytes.
+    pub free_disk: Option<u64>,
     /// Where another folder's supervisor is that has this namespace.
     pub supervised_from: Option<String>,
     /// What the supervisor's passes have taken.
@@ -59,7 +61,7 @@ pub(super) struct Look {
 impl Look {
     /// What keeps roles from starting.
     fn admission(&self, config: &Config, supervised: bool) -> admission::Snapshot {
-        admission_of(config, supervised, &self.snapshot, self.free_memory)
+        admission_of(config, supervised, &self.snapshot, self.free_memory, self.free_disk)
     }
 
     /// How many tasks are in that state.
@@ -74,12 +76,14 @@ pub(super) fn admission_of(
     supervised: bool,
     snapshot: &Snapshot,
     free_memory: Option<u64>,
+    free_disk: Option<u64>,
 ) -> admission::Snapshot {
     let mut now = snapshot.admission(&config.master.session, &BTreeSet::new());
     now.configure(config.roles.values().map(|role| (role.name.as_str(), role.max)), config.supervisor.max_agents);
     now.supervised = supervised;
     // Without a supervisor none is started anyway.
     now.short_of_memory = config.supervisor.short_of_memory(free_memory).filter(|_| supervised);
+    now.short_of_disk = config.supervisor.short_of_disk(free_disk).filter(|_| supervised);
     now
 }
 
@@ -110,7 +114,7 @@ pub(super) fn of(config: &Config, supervised: bool, look: &Look) -> Vec<Attentio
     lost_data(look, &mut add);
     let now = look.admission(config, supervised);
     let gates = Gates::of(&now);
-    gates.add(&[GateCode::Memory], &mut add);
+    gates.add(&[GateCode::Disk, GateCode::Memory], &mut add);
     questions(look, &mut add);
     asking(look, &mut add);
     held(look, &mut add);

@@ -114,7 +114,8 @@ impl Ops {
         let role = &self.config.role(role.unwrap_or(&self.config.master.default_role))?.name;
         let snapshot = self.ask(|s| s.observe(std::slice::from_ref(role))).await?;
         let supervised = self.supervisor().is_some() || self.supervised_from(self.store()).await?.is_some();
-        let now = admission_of(&self.config, supervised, &snapshot, os::available_memory());
+        let now =
+            admission_of(&self.config, supervised, &snapshot, os::available_memory(), os::free_space(self.home.path()));
         let gate = admission::held_up_by(None, role, &now).into_iter().find(Gate::is_news);
         Ok(gate.map(|gate| gate.sentence(&[role], now.now)))
     }

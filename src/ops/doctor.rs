@@ -9,10 +9,7 @@ use std::{
 };
 
 use nix::{
-    sys::{
-        resource::{Resource, getrlimit},
-        statvfs::statvfs,
-    },
+    sys::resource::{Resource, getrlimit},
     unistd::{AccessFlags, access},
 };
 
@@ -27,7 +24,7 @@ use crate::{
         text::{count, one_line},
     },
     mux::Mux,
-    os::Cgroup,
+    os::{self, Cgroup},
     redis_server::{Access, ServerSpec, User, check_version, find_program, socket_path},
     store::Store,
 };
@@ -163,11 +160,13 @@ impl Ops {
 
     fn room(&self) -> Check {
         let at = existing(self.home.path());
-        let Ok(disk) = statvfs(&at) else { return ok("disk", "the free space is unknown".into()) };
-        let free = disk.blocks_available() * disk.fragment_size();
+        let Some(free) = os::free_space(&at) else { return ok("disk", "the free space is unknown".into()) };
         let found = format!("{} free at {}", human(free), at.display());
         match free {
             0 => warn_or_error("disk", "error", found, "free some space: no task can be accepted".into()),
+            _ if self.config.supervisor.short_of_disk(Some(free)).is_some() => {
+                warn_or_error("disk", "error", found, "free some space: no agent is started (min_free_disk)".into())
+            }
             _ if free < SPACE_WANTED => {
                 warn_or_error("disk", "warning", found, "free some space: the output of agents is kept there".into())
             }

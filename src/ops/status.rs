@@ -9,7 +9,7 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::{
     Attention, Ops, RedisStatus, Status, Steps, SupervisorStatus,
@@ -21,16 +21,19 @@ use crate::{
     home::Mark,
     model::{
         build,
+        duration::human,
         task::{Task, TaskState},
         time::Timestamp,
     },
     os::{self, ProcessId},
     redis_server::{check_version, write_trouble},
-    store::{self, Store},
+    store::{self, Store, StoreError},
 };
 
 /// How many held tasks and dead letters are named one by one.
 const NAMED: usize = 3;
+/// How long Redis may take to answer: a person who types `status` wants to know that it does not.
+const ANSWERS: Duration = Duration::from_secs(2);
 /// How often a watched status is read without a change.
 const REFRESH: Duration = Duration::from_secs(5);
 /// How often a watch looks at what is on this machine: the supervisor's lock, the private server's socket.
@@ -56,8 +59,8 @@ impl Ops {
                 }
             }
             Err(e) if e.is_unreachable() => {
-                let trouble = supervisor.as_ref().map_or_else(|| self.unreachable(&e), |s| self.away(&e, s));
-                (Look::default(), None, Some(trouble))
+                let away = || supervisor.as_ref().map_or_else(|| self.unreachable(&e), |s| self.away(&e, s));
+                (Look::default(), None, Some(self.frozen_redis().unwrap_or_else(away)))
             }
             Err(e) if e.is_of_another_format() => return Err(e.into()),
             Err(e) => (Look::default(), None, Some(Error::from(e))),
@@ -65,6 +68,11 @@ impl Ops {
         let state = if version.is_some() { "ok" } else { "unreachable" };
         let mut needs: Vec<Attention> = trouble.into_iter().map(attention::of_error).collect();
         needs.extend(writes.map(|(what, do_)| Attention { what, do_ }));
+        let frozen = supervisor.filter(is_frozen);
+        needs.extend(frozen.map(|s| Attention {
+            what: format!("the supervisor (pid {}) was stopped by a signal, and does nothing", s.pid),
+            do_: format!("kill -CONT {}, or end everything: orch stop", s.pid),
+        }));
         needs.extend(supervisor.and_then(|s| self.another_program(&s)));
         let outdated = supervisor.is_some() && self.supervisor_is_outdated();
         needs.extend(outdated.then(|| Attention { what: OUTDATED.into(), do_: RESTART.into() }));
@@ -75,7 +83,12 @@ impl Ops {
         Ok(Status {
             namespace: self.config.namespace.clone(),
             supervisor: SupervisorStatus {
-                state: if supervisor.is_some() { "running" } else { "stopped" }.into(),
+                state: match supervisor {
+                    Some(_) if frozen.is_some() => "frozen",
+                    Some(_) => "running",
+                    None => "stopped",
+                }
+                .into(),
                 pid: supervisor.map(|s| s.pid),
                 uptime_ms: supervisor.and_then(|_| self.supervised_for()),
                 accepting: state == "ok" && !requests.drain && requests.stop.is_none(),
@@ -133,7 +146,10 @@ impl Ops {
     /// Reads the store once, without retries.
     async fn look(&self) -> store::Result<(Look, String)> {
         let store = self.store();
-        let info = store.info().await?;
+        let info = timeout(ANSWERS, store.info()).await.unwrap_or_else(|_| {
+            let why = format!("it has not answered for {}", human(ANSWERS));
+            Err(StoreError::Unreachable { address: store.address().to_owned(), why })
+        })?;
         // The master's breaker goes by its session.
         let mut roles = self.roles();
         roles.push(self.config.master.session.clone());
@@ -164,6 +180,7 @@ impl Ops {
             usage_today,
             failed,
             free_memory: os::available_memory(),
+            free_disk: os::free_space(self.home.path()),
             supervised_from: self.supervised_from(store).await?,
             passes: store.passes().await?,
             tampering: store.tampering().await?,
@@ -215,9 +232,9 @@ impl Watch<'_> {
         }
         // Before the status is read: a change in between causes another look.
         self.supervisor = self.ops.supervisor();
-        self.seen = match self.ops.store().events_last(1).await {
-            Ok(newest) => Seen::Event(newest.last().map_or_else(|| "0-0".to_owned(), |event| event.id.clone())),
-            Err(_) => Seen::Unreachable,
+        self.seen = match timeout(ANSWERS, self.ops.store().events_last(1)).await {
+            Ok(Ok(newest)) => Seen::Event(newest.last().map_or_else(|| "0-0".to_owned(), |event| event.id.clone())),
+            Ok(Err(_)) | Err(_) => Seen::Unreachable,
         };
         self.ops.status().await
     }
@@ -241,6 +258,11 @@ impl Watch<'_> {
             sleep(LOCAL).await;
         }
     }
+}
+
+/// Whether a process was stopped by a signal or a debugger.
+pub(super) fn is_frozen(process: &ProcessId) -> bool {
+    matches!(process.state(), Some('T' | 't'))
 }
 
 async fn newest(store: &Store, state: TaskState, n: usize) -> store::Result<Vec<Task>> {

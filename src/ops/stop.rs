@@ -13,7 +13,7 @@ use futures_util::future::join_all;
 use nix::sys::signal::Signal;
 use tokio::time::timeout;
 
-use super::{Caller, Ops, Stopped};
+use super::{Caller, Ops, Stopped, status::is_frozen};
 use crate::{
     error::{Error, Kind, Result},
     model::{event::EventKind, text::count},
@@ -85,7 +85,7 @@ impl Ops {
         let private = self.config.redis.url.is_none();
         let redis = private.then(|| redis_server::running(self.home.path())).flatten();
         for process in self.supervisor().into_iter().chain(redis) {
-            if process.state() == Some('T') {
+            if is_frozen(&process) {
                 let _ = process.signal(Signal::SIGCONT);
             }
         }
@@ -346,18 +346,20 @@ impl Ops {
     }
 
     /// The error for a Redis that does not answer.
-    pub(super) fn silent_redis(&self, waited: Duration) -> Error {
-        let waited = crate::model::duration::human(waited);
-        let message = format!("Redis at {} has not answered for {waited}", self.store().address());
+    fn silent_redis(&self, waited: Duration) -> Error {
+        let message = || {
+            let (address, waited) = (self.store().address(), crate::model::duration::human(waited));
+            Error::not_running(format!("Redis at {address} has not answered for {waited}")).hint("orch doctor")
+        };
+        self.frozen_redis().unwrap_or_else(message)
+    }
+
+    /// The error for a private Redis whose process was stopped by a signal; `None` if it was not.
+    pub(super) fn frozen_redis(&self) -> Option<Error> {
         let private = self.config.redis.url.is_none();
-        let server = private.then(|| redis_server::running(self.home.path())).flatten();
-        match server {
-            Some(server) if matches!(server.state(), Some('T' | 't')) => {
-                Error::not_running(format!("{message}: its process (pid {}) was stopped by a signal", server.pid))
-                    .hint(format!("kill -CONT {}", server.pid))
-            }
-            _ => Error::not_running(message).hint("orch doctor"),
-        }
+        let server = private.then(|| redis_server::running(self.home.path())).flatten().filter(is_frozen)?;
+        let what = format!("the private Redis (pid {}) was stopped by a signal, and does not answer", server.pid);
+        Some(Error::not_running(what).hint(format!("kill -CONT {}, or end everything: orch stop", server.pid)))
     }
 }
 

@@ -305,7 +305,7 @@ impl Status {
 /// In `status`: the supervisor.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SupervisorStatus {
-    /// `running` or `stopped`.
+    /// `running`, `frozen` (it was stopped by a signal, and does nothing) or `stopped`.
     pub state: Cow<'static, str>,
     /// Its process.
     pub pid: Option<u32>,

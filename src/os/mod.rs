@@ -16,6 +16,7 @@
 //! milliseconds, except [`end_tree`] and [`end_children`], which receive their time limits as arguments, and the two
 //! watches, which are async and need a tokio runtime.
 
+mod disk;
 pub mod failpoint;
 mod lock;
 mod ownership;
@@ -33,6 +34,7 @@ use std::{fmt, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+pub use disk::free_space;
 pub(crate) use failpoint::failpoint;
 #[cfg(target_os = "linux")]
 pub use linux::{

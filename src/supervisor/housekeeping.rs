@@ -1,7 +1,10 @@
 //! Housekeeping, done in the background: delivers the reports of dead runners, and removes records that are no longer
 //! needed.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 
 use super::salvage::tell_all;
 use crate::{
@@ -24,6 +27,10 @@ const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 /// Ready and delayed tasks are looked at when their turn comes; those that wait for something else, so often.
 const DAMAGED_EVERY: Duration = Duration::from_secs(600);
 const DAMAGED_AT_ONCE: usize = 1000;
+/// What attempts have written takes time to add up.
+const RUNS_EVERY: Duration = Duration::from_secs(600);
+/// A folder of a task that Redis does not know is removed after so long without a change.
+const FORGOTTEN: Duration = Duration::from_secs(24 * 3600);
 /// Records that one call removes: a longer call would block all other clients of Redis.
 const PRUNE_AT_ONCE: u32 = 500;
 
@@ -35,6 +42,7 @@ pub(super) struct Schedule {
     reports: Option<Instant>,
     prune: Option<Instant>,
     damaged: Option<Instant>,
+    runs: Option<Instant>,
 }
 
 /// What is due.
@@ -45,6 +53,7 @@ pub(super) struct Due {
     reports: bool,
     prune: bool,
     damaged: bool,
+    runs: bool,
 }
 
 fn is_due(last: &mut Option<Instant>, every: Duration) -> bool {
@@ -63,6 +72,7 @@ impl Schedule {
             pages: is_due(&mut self.pages, PAGES_EVERY),
             reports: is_due(&mut self.reports, REPORTS_EVERY),
             damaged: is_due(&mut self.damaged, DAMAGED_EVERY),
+            runs: is_due(&mut self.runs, RUNS_EVERY),
             prune: is_due(&mut self.prune, PRUNE_EVERY.min(config.supervisor.keep / 10)),
         };
         (due != Due::default()).then_some(due)
@@ -100,6 +110,9 @@ impl Due {
                 }
             }
         }
+        if self.runs {
+            tidy_runs(store, home, config, snapshot).await?;
+        }
         if self.prune {
             home.remove_old_journals(config.supervisor.keep, |incarnation| {
                 snapshot.agents.iter().any(|r| r.agent.incarnation == incarnation)
@@ -116,4 +129,30 @@ impl Due {
         }
         Ok(())
     }
+}
+
+/// Removes the folders of tasks that Redis does not know, and the oldest folders beyond `max_runs_disk`.
+async fn tidy_runs(store: &Store, home: &Home, config: &Config, snapshot: &Snapshot) -> Result<()> {
+    if !snapshot.epoch.is_known || snapshot.epoch.is_settling(snapshot.now) {
+        // What Redis has lost is recovered from these folders.
+        return Ok(());
+    }
+    for ids in home.tasks_with_old_folders(FORGOTTEN).unwrap_or_default().chunks(PRUNE_AT_ONCE as usize) {
+        for task in store.unknown(ids).await? {
+            tracing::info!(%task, "its folder is removed: Redis does not know the task");
+            let _ = std::fs::remove_dir_all(home.task_runs(&task));
+        }
+    }
+    let most = config.supervisor.max_runs_disk;
+    if most > 0 {
+        let mut open = HashSet::new();
+        for state in TaskState::ALL.iter().copied().filter(|state| !state.is_terminal()) {
+            open.extend(store.task_ids(Some(state)).await?);
+        }
+        let (removed, bytes) = home.trim_runs(most, &open);
+        if removed > 0 {
+            tracing::warn!(removed, bytes, "the folders of the oldest attempts were removed (max_runs_disk)");
+        }
+    }
+    Ok(())
 }

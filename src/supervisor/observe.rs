@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -32,6 +33,8 @@ const JUMP: Duration = Duration::from_secs(2);
 pub(super) struct Observer {
     /// Whose sessions are ours.
     world: String,
+    /// The state folder, whose disk must not be full.
+    home: PathBuf,
     roles: Vec<String>,
     host: String,
     boot_id: String,
@@ -57,6 +60,8 @@ pub(super) struct Observed {
     undisturbed: Duration,
     /// Memory available on this machine, in bytes.
     free_memory: Option<u64>,
+    /// Free space on the state folder's disk, in bytes.
+    free_disk: Option<u64>,
 }
 
 impl Observer {
@@ -66,6 +71,7 @@ impl Observer {
         roles.push(config.master.session.clone());
         Observer {
             world: Tags::world(&config.namespace, &config.home),
+            home: config.home.clone(),
             roles,
             host: os::hostname(),
             boot_id: os::boot_id(),
@@ -124,6 +130,7 @@ impl Observer {
             hands,
             undisturbed,
             free_memory,
+            free_disk: os::free_space(&self.home),
         })
     }
 
@@ -199,6 +206,7 @@ impl Observed {
             roles: &config.roles,
             master: &config.master,
             short_of_memory: config.supervisor.short_of_memory(self.free_memory),
+            short_of_disk: config.supervisor.short_of_disk(self.free_disk),
             limits: Limits {
                 lease: config.supervisor.lease,
                 max_agents: config.supervisor.max_agents,

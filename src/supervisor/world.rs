@@ -63,6 +63,8 @@ pub(super) struct World<'a> {
     pub master: &'a MasterConfig,
     /// Why the machine has no memory for further agents (`min_free_memory`), in words.
     pub short_of_memory: Option<String>,
+    /// Why the disk has no room for further agents (`min_free_disk`), in words.
+    pub short_of_disk: Option<String>,
     /// Bounds and times.
     pub limits: Limits,
 }
@@ -101,6 +103,7 @@ impl World<'_> {
         let mut seen = self.store.admission(&self.master.session, given_up);
         seen.configure(self.roles.values().map(|role| (role.name.as_str(), role.max)), self.limits.max_agents);
         seen.short_of_memory.clone_from(&self.short_of_memory);
+        seen.short_of_disk.clone_from(&self.short_of_disk);
         seen
     }
 

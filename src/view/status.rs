@@ -85,7 +85,7 @@ fn next(status: &Status, attach: &str, view: &View) -> String {
     let is_named = || status.attention.iter().any(|a| a.do_.contains("orch start"));
     match &*status.supervisor.state {
         "running" if known(status) && status.tasks.values().all(|n| *n == 0) => first_steps(attach, view),
-        "running" => String::new(),
+        "running" | "frozen" => String::new(),
         _ if is_named() => String::new(),
         _ => view.commands("next:", &[("orch start".into(), "start what is stopped")]),
     }

@@ -9,7 +9,7 @@ impl<'a> Disk<'a> {
     /// Mounts the disk. Returns `None` and prints a notice if mounting is not allowed.
     pub fn new(at: &'a Path) -> Option<Self> {
         fs::create_dir_all(at).ok()?;
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=8m,mode=0700", "tmpfs"]).arg(at).output();
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=64m,mode=0700", "tmpfs"]).arg(at).output();
         let disk = mounted.is_ok_and(|out| out.status.success()).then_some(Disk(at));
         if disk.is_none() {
             eprintln!("skipped: no small disk can be mounted here (it takes root)");

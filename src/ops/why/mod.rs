@@ -45,6 +45,8 @@ struct Around<'a> {
     snapshot: Snapshot,
     /// Memory available on this machine, in bytes.
     free_memory: Option<u64>,
+    /// Free space on the state folder's disk, in bytes.
+    free_disk: Option<u64>,
     /// Events about it, the oldest first.
     events: Vec<Event>,
 }
@@ -89,7 +91,7 @@ struct Explanation {
 impl Around<'_> {
     /// What keeps tasks and roles from starting.
     fn admission(&self) -> admission::Snapshot {
-        admission_of(self.config, self.supervised, &self.snapshot, self.free_memory)
+        admission_of(self.config, self.supervised, &self.snapshot, self.free_memory, self.free_disk)
     }
 }
 
@@ -147,9 +149,10 @@ impl Ops {
         events.retain(|e| e.task.as_deref() == Some(id) || e.agent.as_deref() == Some(id));
         let events = events.split_off(events.len().saturating_sub(SHOWN));
         let (is_ours, free_memory) = (self.supervisor().is_some(), os::available_memory());
+        let free_disk = os::free_space(self.home.path());
         let outdated = is_ours && self.supervisor_is_outdated();
         let supervised = is_ours || self.supervised_from(self.store()).await?.is_some();
-        Ok(Around { config: &self.config, supervised, outdated, snapshot, free_memory, events })
+        Ok(Around { config: &self.config, supervised, outdated, snapshot, free_memory, free_disk, events })
     }
 
     async fn task_facts(&self, id: &TaskId) -> Result<TaskFacts> {

@@ -23,7 +23,12 @@ pub(super) fn obstacles(around: &Around, facts: &TaskFacts, task: &Task, out: &m
     let mut gates = admission::held_up_by(Some(candidate), role, &now);
     let has = |gates: &[Gate], is_it: fn(&Gate) -> bool| gates.iter().any(is_it);
     if has(&gates, |gate| *gate == Gate::UnknownRole) {
-        gates.retain(|gate| !matches!(gate, Gate::MaxAgents { .. } | Gate::Memory { .. } | Gate::BehindOthers { .. }));
+        gates.retain(|gate| {
+            !matches!(
+                gate,
+                Gate::MaxAgents { .. } | Gate::Memory { .. } | Gate::Disk { .. } | Gate::BehindOthers { .. }
+            )
+        });
     }
     if has(&gates, |gate| matches!(gate, Gate::Stopping | Gate::Draining)) {
         gates.retain(|gate| *gate != Gate::SupervisorDown);

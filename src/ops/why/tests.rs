@@ -8,7 +8,7 @@ use super::{
 };
 use crate::model::task::Spec;
 use crate::{
-    admission::FREE_MEMORY,
+    admission::{FREE_DISK, FREE_MEMORY},
     model::{
         agent::{Agent, AgentState},
         cause::Cause,
@@ -21,7 +21,15 @@ const NOW: Timestamp = Timestamp(100_000);
 
 fn around(config: &Config) -> Around<'_> {
     let snapshot = Snapshot { now: NOW, ..Snapshot::default() };
-    Around { config, supervised: true, outdated: false, snapshot, free_memory: None, events: Vec::new() }
+    Around {
+        config,
+        supervised: true,
+        outdated: false,
+        snapshot,
+        free_memory: None,
+        free_disk: None,
+        events: Vec::new(),
+    }
 }
 
 fn about(task: Task) -> TaskFacts {
@@ -67,7 +75,7 @@ fn a_ready_task_tells_each_obstacle_with_its_remedy() {
     };
     let breaker = Breaker { failures: 3, until: Timestamp(120_000), reason: "exit code 127".into() };
     type Case<'a> = (&'a dyn Fn(&mut Around), &'a str, &'a str);
-    let cases: [Case; 10] = [
+    let cases: [Case; 11] = [
         (&|_| {}, "No agent of role shell is free; the supervisor starts one.", ""),
         (&|a| a.outdated = true, "sessions.toml has changed since orch start", "orch stop, then: orch start"),
         (&|a| a.supervised = false, "The supervisor is not running", "orch start"),
@@ -81,6 +89,7 @@ fn a_ready_task_tells_each_obstacle_with_its_remedy() {
             "orch spawn shell",
         ),
         (&|a| a.free_memory = Some(5), "No new agent is started: 5 bytes of memory are free", FREE_MEMORY),
+        (&|a| a.free_disk = Some(5), "No new agent is started: the disk is full: 5 bytes are free", FREE_DISK),
         (&|a| a.snapshot.agents = vec![recorded_agent("shell-1", AgentState::Idle)], "shell-1 is idle", ""),
     ];
     for (change, sentence, hint) in cases {

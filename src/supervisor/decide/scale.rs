@@ -32,8 +32,9 @@ pub(super) fn fit(world: &World, given_up: &BTreeSet<String>, actions: &mut Vec<
         let agents = of_role(&live, role);
         shrink(world, role, &agents, actions);
         let gates = admission::gates(None, &role.name, &now);
-        if gates.iter().any(|gate| matches!(gate, Gate::Memory { .. })) {
-            // No agent is started, not even by request: a machine that runs out of memory ends the agents that it has.
+        if gates.iter().any(|gate| matches!(gate, Gate::Memory { .. } | Gate::Disk { .. })) {
+            // No agent is started, not even by request: a machine that runs out of memory ends the agents that it has, and
+            // on a full disk Redis ends.
             continue;
         }
         let is_dying = |agent: &Agent| agent.role == role.name && given_up.contains(&agent.incarnation);

@@ -116,6 +116,7 @@ impl Case {
             roles: &self.config.roles,
             master: &self.config.master,
             short_of_memory: self.short_of_memory.then(|| "little is left".to_owned()),
+            short_of_disk: None,
             limits: Limits {
                 lease: Duration::from_secs(30),
                 max_agents: self.max_agents,

@@ -192,6 +192,34 @@ fn without_free_memory_no_agent_is_started_and_the_reason_is_reported() {
 }
 
 #[test]
+fn on_a_full_disk_no_agent_is_started_and_the_reason_is_reported() {
+    let world = World::builder().supervisor("min_free_disk", "\"900T\"").build();
+    world.start();
+    let task = world.delegate("shell", "echo hello");
+    world.orch(&["spawn", "shell"]).ok();
+    let says = |attention: &Value| {
+        let what = attention["what"].as_str().unwrap();
+        what.starts_with("no new agent is started: the disk is full: ") && what.ends_with("min_free_disk is 900 TiB")
+    };
+    world.wait_until("status reports it", || world.status()["attention"].as_array().unwrap().iter().any(says));
+    let why = world.orch(&["why", &task]).ok();
+    assert!(
+        why.contains("No new agent is started: the disk is full: ") && why.contains("min_free_disk is 900 TiB"),
+        "{why}"
+    );
+    let started: Vec<Value> = world.events_of("agent.starting");
+    assert!(started.iter().all(|e| e["agent"] == "opus-master"), "only the master was started: {started:?}");
+    // The same world with enough memory.
+    let config = world.project.join("sessions.toml");
+    let text = fs::read_to_string(&config).unwrap().replace("900T", "0");
+    stop_and_check_nothing_left(&world);
+    fs::write(config, text).unwrap();
+    world.start();
+    world.wait_for(&task, "succeeded");
+    stop_and_check_nothing_left(&world);
+}
+
+#[test]
 fn a_process_without_environment_session_or_parents_ends_with_its_killed_runner() {
     let world = World::started("[roles.shell]\nmax = 1");
     if !has_cgroups(&world) {
