@@ -162,7 +162,9 @@ fn stop_without_a_supervisor_ends_what_is_left_on_a_full_disk() {
     disk.fill();
     kill9(fleet.world.supervisor_pid());
     // A Redis that cannot write to its disk may have ended already.
-    fleet.world.redis_pid_if_any().map(kill9);
+    if let Some(redis) = fleet.world.redis_pid_if_any() {
+        kill9(redis);
+    }
     fleet.stop(0);
     assert_eq!(fleet.world.orch(&["stop", "--json"]).ended(0).json()["stopped"], false, "again");
     disk.free();
