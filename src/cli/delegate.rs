@@ -1,11 +1,6 @@
 //! `orch delegate`.
 
-use std::{
-    io::{self, IsTerminal, Write},
-    path::Path,
-};
-
-use serde_json::Value;
+use std::io::{self, IsTerminal, Write};
 
 use super::{
     Session, args, delegate_each, errors,
@@ -25,9 +20,9 @@ pub(super) async fn run(mut args: args::Delegate, session: &mut Session) -> Resu
     if args.each.is_some() {
         return delegate_each::run(args, session).await;
     }
-    let (wait, keyed, role) = (args.wait, args.key.is_some(), args.role.clone());
+    let (wait, keyed, role) = (args.wait, args.task.key.is_some(), args.task.role.clone());
     let text = one_text(std::mem::take(&mut args.text))?;
-    let request = request(args, text)?;
+    let request = request(args, text);
     let ops = session.client().await?;
     let delegated = ops.delegate(request).await?;
     if keyed && !delegated.created && !session.json {
@@ -51,21 +46,9 @@ pub(super) async fn run(mut args: args::Delegate, session: &mut Session) -> Resu
     Ok(0)
 }
 
-/// The request that the words mean. What depends on the caller's folder is read here.
-pub(super) fn request(args: args::Delegate, text: String) -> Result<Delegate> {
-    Ok(Delegate {
-        text,
-        role: args.role,
-        priority: args.priority,
-        timeout: args.timeout,
-        retries: args.retries,
-        after: args.after,
-        context: args.context.as_deref().map(context).transpose()?,
-        artifacts: args.artifact,
-        key: args.key,
-        labels: args.label.into_iter().collect(),
-        cwd: args.cwd.map(|dir| absolute(&dir)).transpose()?,
-    })
+/// The request that the words mean.
+pub(super) fn request(args: args::Delegate, text: String) -> Delegate {
+    Delegate { text, labels: args.label.into_iter().collect(), ..args.task }
 }
 
 pub(super) fn one_text(words: Vec<String>) -> Result<String> {
@@ -75,27 +58,6 @@ pub(super) fn one_text(words: Vec<String>) -> Result<String> {
             .hint(format!("put quotes around all of it: orch delegate '{first} ...'"))),
         [] => Err(Error::usage("delegate takes a text")),
     }
-}
-
-fn context(text: &str) -> Result<Value> {
-    let (json, what) = match text.strip_prefix('@') {
-        None => (text.to_owned(), "--context".to_owned()),
-        Some(file) => {
-            let what = format!("--context @{file}");
-            let unreadable = |e| {
-                Error::usage(format!("{what} can't be read: {e}"))
-                    .hint("name a file that holds JSON, or write the JSON itself")
-            };
-            (std::fs::read_to_string(file).map_err(unreadable)?, what)
-        }
-    };
-    serde_json::from_str(&json).map_err(|e| {
-        Error::usage(format!("{what} is not JSON: {e}")).hint("write it like --context '{\"file\": \"a.rs\"}'")
-    })
-}
-
-pub(super) fn absolute(dir: &Path) -> Result<std::path::PathBuf> {
-    std::path::absolute(dir).map_err(|e| Error::usage(format!("--cwd {}: {e}", dir.display())))
 }
 
 async fn wait_for(ops: &Client, id: &TaskId, session: &mut Session) -> Result<u8, End> {
@@ -127,16 +89,5 @@ mod tests {
         let several = one_text(words(&["fix", "the", "tests"])).unwrap_err();
         assert_eq!(several.kind, Kind::Usage);
         assert!(several.hint.unwrap().contains("quotes"));
-    }
-
-    #[test]
-    fn context_is_json_or_a_file_of_it() {
-        assert_eq!(context("[1]"), Ok(serde_json::json!([1])));
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("c.json");
-        std::fs::write(&file, "{\"a\": 2}").unwrap();
-        assert_eq!(context(&format!("@{}", file.display())), Ok(serde_json::json!({"a": 2})));
-        assert_eq!(context("{a}").unwrap_err().kind, Kind::Usage);
-        assert!(context("@/nowhere.json").unwrap_err().message.contains("/nowhere.json"));
     }
 }

@@ -4,16 +4,13 @@ use std::{
     fs::File,
     io::{self, BufRead, BufReader},
     path::Path,
-    time::Duration,
 };
 
-use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Session, args, delegate, stdio::End};
+use super::{Session, args, delegate, errors, stdio::End};
 use crate::{
     error::{Error, Result},
-    model::{id::TaskId, task::Priority},
     ops::{delegate::TOGETHER, types::Delegate},
 };
 
@@ -28,7 +25,12 @@ pub(super) async fn run(mut args: args::Delegate, session: &mut Session) -> Resu
         0 => None,
         _ => Some(delegate::one_text(std::mem::take(&mut args.text))?),
     };
-    let all = delegate::request(args, String::new())?;
+    if template.as_ref().is_some_and(|text| !text.contains("{}")) {
+        return Err(Error::usage("--each: TEXT does not contain {}, so that all tasks would be the same")
+            .hint("write {} where the line belongs: orch delegate --each FILE 'Review {}'; or leave TEXT out")
+            .into());
+    }
+    let all = delegate::request(args, String::new());
     let ops = session.client().await?;
     let mut lines = Lines::open(&file)?;
     let mut accepted = 0;
@@ -36,6 +38,9 @@ pub(super) async fn run(mut args: args::Delegate, session: &mut Session) -> Resu
         let tasks = lines.next_tasks(template.as_deref(), &all)?;
         let Some((first, last)) = tasks.first().zip(tasks.last()).map(|(a, b)| (a.0.clone(), b.0.clone())) else {
             session.out.flush()?;
+            if accepted == 0 && !session.json {
+                errors::note(&format!("{} has no lines: nothing was delegated", lines.name));
+            }
             return Ok(0);
         };
         let answer = ops.delegate_all(tasks).await.map_err(|e| {
@@ -115,49 +120,25 @@ impl Lines {
     }
 }
 
-/// A line that says more than a text.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Spec {
-    text: String,
-    role: Option<String>,
-    priority: Option<Priority>,
-    timeout_ms: Option<u64>,
-    retries: Option<u32>,
-    after: Option<Vec<TaskId>>,
-    context: Option<Value>,
-    artifacts: Option<Vec<String>>,
-    key: Option<String>,
-    labels: Option<std::collections::BTreeMap<String, String>>,
-    cwd: Option<std::path::PathBuf>,
-}
-
 /// The task of one line. What the line does not say is as for all.
 fn task(line: &str, template: Option<&str>, all: &Delegate) -> Result<Delegate> {
     if let Some(template) = template {
         return Ok(Delegate { text: template.replace("{}", line), ..all.clone() });
     }
-    // A script may begin with a brace as well; what reads as an object is one.
-    let Ok(object) = serde_json::from_str::<serde_json::Map<String, Value>>(line) else {
-        return Ok(Delegate { text: line.to_owned(), ..all.clone() });
+    // A script may begin with a brace as well; what reads as an object is one, and what almost does is a mistake.
+    let object = match serde_json::from_str::<serde_json::Map<String, Value>>(line) {
+        Ok(object) => object,
+        Err(e) if line.trim_start().starts_with("{\"") => {
+            return Err(Error::usage(format!("it begins like JSON, and is none: {e}"))
+                .hint("correct it; as a text, put it into the object: {\"text\": \"...\"}"));
+        }
+        Err(_) => return Ok(Delegate { text: line.to_owned(), ..all.clone() }),
     };
-    let spec: Spec = serde_json::from_value(object.into()).map_err(|e| {
+    let task: Delegate = serde_json::from_value(object.into()).map_err(|e| {
         Error::usage(format!("its JSON does not describe a task: {e}"))
             .hint("write it like {\"text\": \"run the tests\", \"role\": \"shell\"}")
     })?;
-    Ok(Delegate {
-        text: spec.text,
-        role: spec.role.or_else(|| all.role.clone()),
-        priority: spec.priority.or(all.priority),
-        timeout: spec.timeout_ms.map(Duration::from_millis).or(all.timeout),
-        retries: spec.retries.or(all.retries),
-        after: spec.after.unwrap_or_else(|| all.after.clone()),
-        context: spec.context.or_else(|| all.context.clone()),
-        artifacts: spec.artifacts.unwrap_or_else(|| all.artifacts.clone()),
-        key: spec.key,
-        labels: spec.labels.unwrap_or_else(|| all.labels.clone()),
-        cwd: spec.cwd.map(|dir| delegate::absolute(&dir)).transpose()?.or_else(|| all.cwd.clone()),
-    })
+    task.completed(all).map_err(Error::usage)
 }
 
 #[cfg(test)]
@@ -197,6 +178,7 @@ mod tests {
         for (text, why) in [
             ("ok\n{\"txt\": 1}\n", "line 2 of a file: its JSON does not describe a task"),
             ("{}", "missing field `text`"),
+            ("{\"text\": \"x\"", "line 1 of a file: it begins like JSON, and is none"),
         ] {
             let error = lines(text).next_tasks(None, &Delegate::default()).unwrap_err();
             assert!(error.message.contains(why) && error.hint.is_some(), "{error:?}");

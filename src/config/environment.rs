@@ -77,7 +77,7 @@ const MINIMAL: [&str; 18] = [
 fn is_of_caller(name: &str) -> bool {
     name.starts_with("ORCH_")
         || name.starts_with("TMUX")
-        || ["TERM", "COLUMNS", "LINES", "_", "OLDPWD", "PWD"].contains(&name)
+        || ["TERM", "TERM_PROGRAM", "TERM_PROGRAM_VERSION", "COLUMNS", "LINES", "_", "OLDPWD", "PWD"].contains(&name)
 }
 
 impl Role {

@@ -216,6 +216,24 @@ fn regular(file: OwnedFd, path: &Path) -> io::Result<File> {
     }
 }
 
+/// Reads a text file that somebody names: at most `limit` bytes of a plain file. A pipe would block, and a device never end.
+///
+/// # Errors
+/// It is no plain file, is larger, is not UTF-8, or cannot be read.
+pub fn read_text(path: &Path, limit: u64) -> io::Result<String> {
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let found = file.metadata()?;
+    if !found.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
+    if found.len() > limit {
+        return Err(io::Error::other(format!("it has {} bytes, and may have at most {limit}", found.len())));
+    }
+    let mut text = String::new();
+    file.take(limit).read_to_string(&mut text)?;
+    Ok(text)
+}
+
 #[cfg(test)]
 mod tests {
     use std::{fs, os::unix::fs::symlink};

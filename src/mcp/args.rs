@@ -11,10 +11,11 @@ use rmcp::{
     model::JsonObject,
     schemars::{JsonSchema, Schema, SchemaGenerator},
 };
-use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::Server;
+pub(super) use crate::ops::delegation::or_default;
 use crate::{
     error::{Error, Result},
     model::{duration, id::TaskId},
@@ -72,18 +73,6 @@ pub(super) fn word<T: FromStr<Err = String>>(text: &str, hint: &str) -> Result<T
 /// Usage: it is not a duration.
 pub(super) fn time(text: Option<&str>) -> Result<Option<Duration>> {
     text.map(|text| duration::parse(text).map_err(Error::usage)).transpose()
-}
-
-/// An optional argument may also be null: some programs send every argument of a schema.
-///
-/// # Errors
-/// It is neither null nor what it should be.
-pub(super) fn or_default<'de, D, T>(deserializer: D) -> std::result::Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de> + Default,
-{
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// The schema of what a tool returns.

@@ -4,12 +4,20 @@ use serde::{Deserialize, Serialize};
 
 /// A task's id: `t-` and ten characters, random, easy to read aloud (no i, l, o, u).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "String")]
 pub struct TaskId(String);
 
 /// Crockford's base 32 in lower case: nothing in it is mistaken for something else.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const RANDOM_CHARS: usize = 10;
+
+impl TryFrom<String> for TaskId {
+    type Error = String;
+    /// As [`TaskId::from_str`]: an id becomes part of keys and paths, wherever it comes from.
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
 
 impl TaskId {
     /// A new id: 50 random bits. The delegate transition refuses one that exists, and the caller takes another.

@@ -77,7 +77,7 @@ impl Ops {
                 None => found.push((said, vec![&role.name])),
             }
         }
-        found.into_iter().map(|(said, roles)| ok(&format!("environment of {}", roles.join(", ")), said)).collect()
+        found.into_iter().map(|(said, roles)| ok("environment", format!("of {}: {said}", roles.join(", ")))).collect()
     }
 
     /// Which role reaches which right, by which chain of delegations.

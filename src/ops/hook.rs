@@ -21,7 +21,7 @@ use crate::{
         files::{self, For},
     },
     model::{
-        message::{Delivery, Message, is_line_to_idle},
+        message::{self, Delivery, Message, is_line_to_idle},
         secret::Redactor,
         task::{Task, TaskState},
         text::{count, one_line},
@@ -201,10 +201,10 @@ fn read_token(path: &Path) -> Option<String> {
 }
 
 fn in_words(messages: &[Message], left: u64) -> String {
-    let mut text = String::from("Messages to you, each delivered once (get_task shows a whole result):\n");
-    for message in messages {
-        text.push_str(&format!("- {}: {}\n", message.from, message.text));
-    }
+    let mut text = String::from("Messages to you, each delivered once (get_task shows a whole result). ");
+    text.push_str(message::HOW_TO_READ);
+    text.push('\n');
+    text.push_str(&message::for_model(messages));
     if left > 0 {
         text.push_str(&format!("{}: call read_inbox\n", count(left, "more waits", "more wait")));
     }

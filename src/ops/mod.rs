@@ -16,6 +16,7 @@ mod caller;
 mod change;
 mod costs;
 pub mod delegate;
+pub mod delegation;
 mod doctor;
 mod escalation;
 mod events;

@@ -1,48 +1,20 @@
 //! Requests and responses of the verbs. Responses serialize to the JSON that `--json` prints.
 
-use std::{borrow::Cow, collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
+pub use super::delegation::Delegate;
 use crate::model::{
     agent::Agent,
     evidence::Evidence,
     id::TaskId,
     message::{Delivery, Message},
     question::Approval,
-    task::{Priority, Task, TaskDetail, TaskState, Usage},
+    task::{Task, TaskDetail, TaskState, Usage},
     time::Timestamp,
 };
 pub use crate::store::people::Answered;
-
-/// `orch delegate`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Delegate {
-    /// What is to be done.
-    pub text: String,
-    /// The role; absent: the master's default role.
-    pub role: Option<String>,
-    /// The priority among ready tasks.
-    pub priority: Option<Priority>,
-    /// Time limit of one attempt; absent: the role's.
-    pub timeout: Option<Duration>,
-    /// Failures after which it is retried; absent: the role's.
-    pub retries: Option<u32>,
-    /// Tasks that must have succeeded before.
-    pub after: Vec<TaskId>,
-    /// Structured data for the agent.
-    pub context: Option<Value>,
-    /// Paths that the task is about.
-    pub artifacts: Vec<String>,
-    /// Idempotency key.
-    pub key: Option<String>,
-    /// Labels for people and programs.
-    pub labels: BTreeMap<String, String>,
-    /// Its working folder, made absolute by the surface.
-    pub cwd: Option<PathBuf>,
-}
 
 /// `orch ask`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

@@ -20,7 +20,9 @@ static COMMANDS: AtomicU32 = AtomicU32::new(0);
 impl World {
     /// A started world whose master's program is [`OBEDIENT`].
     pub fn with_obedient_master(tables: &str) -> World {
-        let world = World::builder().master_driver("claude").tables(tables).build();
+        // It is below the table of its role.
+        let tables = format!("delegates_to = [\"shell\"]\n{tables}");
+        let world = World::builder().master_driver("claude").tables(&tables).build();
         world.program("claude", OBEDIENT);
         world.start();
         world.wait_until("the master's program reads", || world.file("do").exists());

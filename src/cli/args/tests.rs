@@ -42,11 +42,14 @@ fn every_option_of_delegate_is_parsed() {
                 t-3v8n1c5ydw --context [1] --artifact a --artifact b --key k --label x=1 --label y=a=b --cwd . --wait -";
     let Verb::Delegate(d) = verb(&line.split_whitespace().collect::<Vec<_>>()) else { panic!("not delegate") };
     assert_eq!(d.text, ["-"]);
-    assert_eq!((d.role.as_deref(), d.priority), (Some("shell"), Some(crate::model::task::Priority::High)));
-    assert_eq!((d.timeout, d.retries), (Some(Duration::from_secs(5400)), Some(0)));
-    assert_eq!((d.after.len(), d.artifact), (2, vec!["a".to_owned(), "b".to_owned()]));
+    assert_eq!((d.task.role.as_deref(), d.task.priority), (Some("shell"), Some(crate::model::task::Priority::High)));
+    assert_eq!((d.task.timeout, d.task.retries), (Some(Duration::from_secs(5400)), Some(0)));
+    assert_eq!((d.task.after.len(), d.task.artifacts), (2, vec!["a".to_owned(), "b".to_owned()]));
     assert_eq!(d.label, [("x".to_owned(), "1".to_owned()), ("y".to_owned(), "a=b".to_owned())]);
-    assert_eq!((d.context.as_deref(), d.key.as_deref(), d.wait), (Some("[1]"), Some("k"), true));
+    assert_eq!(
+        (d.task.context.clone(), d.task.key.as_deref(), d.wait),
+        (Some(serde_json::json!([1])), Some("k"), true)
+    );
 }
 
 #[test]

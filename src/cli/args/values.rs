@@ -5,10 +5,7 @@ use std::time::Duration;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::{
-    model::{
-        duration,
-        task::{Priority, TaskState},
-    },
+    model::{duration, task::TaskState},
     ops::types::CostsBy,
 };
 
@@ -36,12 +33,6 @@ pub(super) fn scale(text: &str) -> Result<Option<u32>, String> {
     }
 }
 
-/// How many.
-pub(super) fn number<N: TryFrom<u64>>(text: &str) -> Result<N, String> {
-    let number = text.parse().ok().and_then(|number: u64| N::try_from(number).ok());
-    number.ok_or_else(|| format!("'{text}' is not a number (0, 1, 2...)"))
-}
-
 /// A number within bounds that the message names.
 pub(super) fn within(from: u64, to: u64) -> impl Fn(&str) -> Result<u64, String> + Clone {
     move |text| match text.parse() {
@@ -63,9 +54,4 @@ pub(super) fn costs_by() -> impl TypedValueParser<Value = CostsBy> {
         "task" => CostsBy::Task,
         _ => CostsBy::Role,
     })
-}
-
-/// A priority, likewise.
-pub(super) fn priority() -> impl TypedValueParser<Value = Priority> {
-    PossibleValuesParser::new(Priority::ALL.iter().map(|p| p.as_str())).try_map(|word| word.parse())
 }

@@ -6,11 +6,11 @@ use clap::Args;
 
 use super::values;
 use crate::{
-    model::{
-        id::TaskId,
-        task::{Priority, TaskState},
+    model::{id::TaskId, task::TaskState},
+    ops::{
+        delegation::number,
+        types::{CostsBy, Delegate as Task},
     },
-    ops::types::CostsBy,
 };
 
 /// `orch init`
@@ -91,36 +91,12 @@ pub struct Delegate {
     /// Create a task per line; {} in TEXT stands for the line
     #[arg(long, value_name = "FILE|-", conflicts_with_all = ["wait", "key"])]
     pub each: Option<PathBuf>,
-    /// The role whose agents may run it [default: default_role of sessions.toml]
-    #[arg(long, value_name = "ROLE")]
-    pub role: Option<String>,
-    /// Ready tasks of a higher priority start first [default: normal]
-    #[arg(long, value_name = "P", value_parser = values::priority())]
-    pub priority: Option<Priority>,
-    /// The longest duration of one attempt (90s, 5m, 2h) [default: the role's]
-    #[arg(long, value_name = "T", value_parser = values::duration)]
-    pub timeout: Option<Duration>,
-    /// The number of retries after a failure [default: the role's]
-    #[arg(long, value_name = "N", value_parser = values::number::<u32>, allow_negative_numbers = true)]
-    pub retries: Option<u32>,
-    /// Start it only after this task has succeeded (repeatable)
-    #[arg(long, value_name = "TASK")]
-    pub after: Vec<TaskId>,
-    /// Data for the agent: JSON, or @FILE to read it from a file
-    #[arg(long, value_name = "JSON|@FILE")]
-    pub context: Option<String>,
-    /// A path that the task is about (repeatable)
-    #[arg(long, value_name = "PATH")]
-    pub artifact: Vec<String>,
-    /// Idempotency key: the same key returns the same task
-    #[arg(long, value_name = "KEY")]
-    pub key: Option<String>,
+    /// What else it says of the task
+    #[command(flatten)]
+    pub task: Task,
     /// A label, which 'orch show' prints (repeatable)
     #[arg(long, value_name = "K=V", value_parser = values::label)]
     pub label: Vec<(String, String)>,
-    /// The working folder [default: the role's]
-    #[arg(long, value_name = "DIR")]
-    pub cwd: Option<PathBuf>,
     /// Wait for the end, and print the result instead of the id
     #[arg(long)]
     pub wait: bool,
@@ -206,7 +182,7 @@ pub struct Logs {
     #[arg(long, value_name = "TASK")]
     pub task: Option<TaskId>,
     /// Print this many of the last lines
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 50, value_parser = values::number::<usize>, allow_negative_numbers = true)]
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 50, value_parser = number::<usize>, allow_negative_numbers = true)]
     pub lines: usize,
     /// Print further lines as they appear
     #[arg(short, long)]
@@ -238,7 +214,7 @@ pub struct Costs {
 #[derive(Debug, Args)]
 pub struct Events {
     /// Print this many of the last events
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 20, value_parser = values::number::<usize>, allow_negative_numbers = true)]
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 20, value_parser = number::<usize>, allow_negative_numbers = true)]
     pub lines: usize,
     /// Print further events as they occur
     #[arg(short, long)]
@@ -302,7 +278,7 @@ Examples:
 )]
 pub struct Drill {
     /// The seed of all random choices [default: a new one]
-    #[arg(long, value_name = "N", value_parser = values::number::<u64>, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = number::<u64>, allow_negative_numbers = true)]
     pub seed: Option<u64>,
     /// The faults to inject: names and groups, separated by commas; see --list
     #[arg(long, value_name = "F,...", value_delimiter = ',', default_value = "all")]

@@ -1,6 +1,6 @@
 //! `delegate_task` and `spawn_workers`.
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
 use rmcp::{
     schemars::{self, JsonSchema},
@@ -22,37 +22,6 @@ use crate::{
 
 /// Texts in one call. A longer list is more likely a mistake than a plan.
 const PARTS: usize = 200;
-
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(transform = plain)]
-pub(in crate::mcp) struct DelegateTask {
-    /// What is to be done, with everything that the agent has to know: it sees nothing else of your conversation. For a role
-    /// with the driver 'shell', a shell script.
-    text: String,
-    /// The role that does it (get_status lists the roles). Default: the project's.
-    role: Option<String>,
-    /// Ids of tasks that must have succeeded before.
-    #[serde(default, deserialize_with = "args::or_default")]
-    after: Vec<String>,
-    /// Idempotency key: a repeated call with the same key returns the same task.
-    key: Option<String>,
-    /// low, normal (default) or high.
-    #[schemars(extend("enum" = ["low", "normal", "high"]))]
-    priority: Option<String>,
-    /// Time limit of one attempt, such as 90s, 10m or 2h. Default: the role's.
-    timeout: Option<String>,
-    /// Structured data for the agent.
-    context: Option<Map<String, Value>>,
-    /// Labels: names and values for people and programs.
-    #[serde(default, deserialize_with = "args::or_default")]
-    labels: BTreeMap<String, String>,
-    /// Paths of files that the task is about.
-    #[serde(default, deserialize_with = "args::or_default")]
-    artifacts: Vec<String>,
-    /// The folder to work in. Default: the role's.
-    cwd: Option<String>,
-}
 
 #[derive(Debug, Serialize, JsonSchema)]
 pub(in crate::mcp) struct Delegated {
@@ -111,8 +80,8 @@ impl Server {
         output_schema = args::output::<Delegated>(),
         annotations(title = "Delegate a task", read_only_hint = false, destructive_hint = false, open_world_hint = true)
     )]
-    async fn delegate_task(&self, Parameters(asked): Parameters<DelegateTask>) -> Answer<Delegated> {
-        let task = self.ops().await?.delegate(asked.request()?).await?;
+    async fn delegate_task(&self, Parameters(asked): Parameters<Delegate>) -> Answer<Delegated> {
+        let task = self.ops().await?.delegate(asked.completed(&Delegate::default()).map_err(Error::usage)?).await?;
         let said = match (task.created, task.needs_approval.as_slice()) {
             (false, _) => format!("{} was delegated before, and is {}", task.id, task.state),
             (true, []) => format!("{} is {}; wait_tasks returns its result", task.id, task.state),
@@ -153,28 +122,6 @@ impl Server {
         };
         let said = format!("{} tasks{before}; {then}: {}", ids.len(), ids.join(" "));
         reply(said, Spawned { ids, created, needs_approval })
-    }
-}
-
-impl DelegateTask {
-    fn request(self) -> Result<Delegate> {
-        Ok(Delegate {
-            text: self.text,
-            role: self.role,
-            priority: priority(self.priority.as_deref())?,
-            timeout: args::time(self.timeout.as_deref())?,
-            retries: None,
-            after: args::ids(&self.after)?,
-            context: self.context.map(Value::Object),
-            artifacts: self.artifacts,
-            key: self.key,
-            labels: self.labels,
-            // Relative to the caller's folder, as on the command line.
-            cwd: self
-                .cwd
-                .map(|dir| std::path::absolute(Path::new(&dir)).map_err(|e| Error::usage(format!("cwd {dir}: {e}"))))
-                .transpose()?,
-        })
     }
 }
 

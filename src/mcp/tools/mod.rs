@@ -11,9 +11,14 @@ mod people;
 mod progress;
 mod wait;
 
-use rmcp::handler::server::router::tool::ToolRouter;
+use std::sync::Arc;
 
-use super::{Server, args::on_one_line};
+use rmcp::{handler::server::router::tool::ToolRouter, model::JsonObject, schemars::Schema};
+
+use super::{
+    Server,
+    args::{on_one_line, plain},
+};
 use crate::model::tool::{Tool, ToolClass};
 
 impl Server {
@@ -31,6 +36,11 @@ impl Server {
             if let (Some(hints), Ok(tool)) = (route.attr.annotations.as_mut(), route.attr.name.parse::<Tool>()) {
                 hints.read_only_hint = Some(tool.class() == ToolClass::Reads);
                 hints.destructive_hint = Some(tool.destroys());
+            }
+            let mut schema = Schema::from(JsonObject::clone(&route.attr.input_schema));
+            plain(&mut schema);
+            if let Some(schema) = schema.as_object() {
+                route.attr.input_schema = Arc::new(schema.clone());
             }
         }
         for description in all.map.values_mut().filter_map(|route| route.attr.description.as_mut()) {

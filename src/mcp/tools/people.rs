@@ -17,6 +17,7 @@ use crate::{
         args::{Parameters, plain},
         reply::{Answer, reply},
     },
+    model::message,
     ops::types::Ask,
     view::messages,
 };
@@ -148,7 +149,14 @@ impl Server {
     async fn read_inbox(&self, Parameters(asked): Parameters<ReadInbox>) -> Answer<Messages> {
         let timeout = Some(args::time(asked.timeout.as_deref())?.unwrap_or(DEFAULT).min(MOST));
         let inbox = self.ops().await?.inbox(asked.wait, timeout).await?;
-        let words = messages::inbox(&inbox);
+        let words = match inbox.messages.is_empty() {
+            true => messages::inbox(&inbox),
+            false => {
+                let left =
+                    if inbox.left > 0 { format!("{} more: read_inbox again", inbox.left) } else { String::new() };
+                format!("{}\n{}{left}", message::HOW_TO_READ, message::for_model(&inbox.messages))
+            }
+        };
         let received = inbox.messages.into_iter().map(|m| Received {
             id: m.id,
             from: m.from,

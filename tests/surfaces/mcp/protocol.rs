@@ -91,7 +91,11 @@ fn an_unknown_tool_is_a_protocol_error_and_a_bad_call_is_an_answer() {
         ("delegate_task", json!({"text": 5}), "text: invalid type: integer `5`, expected a string"),
         ("delegate_task", json!({"text": "x", "labels": {"a": 1}}), "labels.a: invalid type: integer `1`"),
         ("delegate_task", json!({}), "missing field `text`"),
-        ("delegate_task", json!({"text": "x", "agent": "y"}), "unknown field `agent`, expected one of `text`, `role`"),
+        (
+            "delegate_task",
+            json!({"text": "x", "agent": "y"}),
+            "unknown field `agent`, expected one of `description`, `text`",
+        ),
         ("delegate_task", json!({"text": "x", "priority": "urgent"}), "one of low, normal, high"),
         ("delegate_task", json!({"text": "x", "timeout": "90"}), "such as 500ms, 90s, 5m"),
         ("delegate_task", json!({"text": "x", "after": ["t-1"]}), "'t-1' is not a task id"),
