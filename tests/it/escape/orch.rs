@@ -290,4 +290,10 @@ pub const ATTEMPTS: &[Attempt] = &[
         BY_A_PERSON,
         r#"env -u ORCH_SOCKET ORCH_HOME="$STATE" orch stop; orch stop"#,
     ),
+    attempt(
+        "end the user's tmux server by its default name",
+        Success::Ends("TMUX_SERVER"),
+        BY_A_PERSON,
+        "tmux kill-server",
+    ),
 ];

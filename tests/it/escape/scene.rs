@@ -79,7 +79,9 @@ impl Scene {
              [roles.idle]\ndriver = \"shell\"\n[roles.unused]\ndriver = \"shell\"\n[roles.scaled]\ndriver = \"shell\"\nmax = 2\n"
         );
         let user = (mode == Mode::BwrapAsOrdinaryUser).then_some(ORDINARY);
-        let world = World::builder().user(user).supervisor("max_children", "50").tables(&tables).build();
+        let builder = World::builder().user(user).supervisor("max_children", "50").tables(&tables);
+        // Without a sandbox, the default tmux server is at stake, too. It is one of the world's own.
+        let world = if mode == Mode::None { builder.users_own_server() } else { builder }.build();
         let unique = world.path.file_name().expect("a name").to_string_lossy().into_owned();
         let shared = [Path::new("/tmp").join(format!("{unique}.txt")), Path::new("/dev/shm").join(&unique)];
         let mut scene = Scene {
@@ -107,6 +109,10 @@ impl Scene {
         let at = |name: &str| self.world.path.join(name);
         for folder in [".ssh", "out", "bin", "project/loot"] {
             fs::create_dir(at(folder)).expect(folder);
+        }
+        if let Some(folder) = self.world.socket.parent().filter(|folder| !folder.exists()) {
+            fs::create_dir(folder).expect("a folder");
+            fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).expect("chmod");
         }
         fs::write(at(".ssh/id_planted"), "planted-key\n").expect("a key");
         fs::write(at(".profile"), "").expect("a file");
