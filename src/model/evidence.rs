@@ -23,6 +23,10 @@ words! {
         Leave = "leave",
         /// No heartbeat for longer than the lease.
         Lease = "lease",
+        /// No heartbeat for several leases of time in which Redis answered, whatever was interrupted meanwhile.
+        Silent = "silent",
+        /// Its attempt was past the task's time limit, and its runner did not end it.
+        TaskTimeout = "task_timeout",
         /// No progress for longer than its role's stall_timeout.
         StallTimeout = "stall_timeout",
         /// It was asked to end, and did.
@@ -210,6 +214,10 @@ impl Evidence {
             Rule::Start => format!("its runner did not report within {bound}"),
             Rule::Leave => format!("it was asked to end, and did not within {bound}"),
             Rule::Lease => format!("no heartbeat for longer than the lease of {bound}"),
+            Rule::Silent => format!("no heartbeat for {bound} during which Redis answered, whatever was interrupted"),
+            Rule::TaskTimeout => {
+                format!("its attempt passed the task's time limit, and its runner did not end it within {bound}")
+            }
             Rule::StallTimeout => format!("no progress for longer than {bound}"),
             Rule::Requested => "it was asked to end, and did".to_owned(),
             Rule::SessionClosed => "its tmux session was closed while it ran".to_owned(),

@@ -28,6 +28,8 @@ pub struct Record {
     pub agent: Agent,
     /// When its program last showed a sign of progress.
     pub progress_at: Option<Timestamp>,
+    /// When its attempt is over by the task's time limit.
+    pub deadline: Option<Timestamp>,
     /// The task it had when it ended.
     pub last_task: Option<TaskId>,
 }

@@ -189,7 +189,12 @@ pub(super) fn agent(id: &str, f: &Fields, now: Timestamp) -> Result<super::agent
         master: f.text("master").as_deref() == Some("1"),
         evidence: f.text("evidence").and_then(|text| evidence(&text)),
     };
-    Ok(super::agents::Record { agent, progress_at: f.time("progress_at")?, last_task: f.parse_opt("last_task")? })
+    Ok(super::agents::Record {
+        agent,
+        progress_at: f.time("progress_at")?,
+        deadline: f.time("deadline")?,
+        last_task: f.parse_opt("last_task")?,
+    })
 }
 
 /// Returns what its program retries; `None` if it can't be decoded: the next retry reports it again.

@@ -69,6 +69,7 @@ fn name() -> impl Strategy<Value = String> {
         "rss_bytes",
         "master",
         "progress_at",
+        "deadline",
         "last_task",
         "evidence",
         "kind",

@@ -8,6 +8,7 @@
 mod act;
 mod announce;
 mod background;
+mod ceilings;
 mod cgroups;
 mod decide;
 mod earlier_stop;
@@ -284,6 +285,8 @@ impl Supervisor {
             self.start_has_failed(problem, &observed.snapshot).await?;
         }
         self.watches.keep(observed.runners());
+        // Redis has answered, and writes: silence during this pass is an agent's own.
+        self.observer.count(&mut observed);
         let actions = decide::decide(&observed.world(&self.config));
         let mut worked = false;
         for action in actions {

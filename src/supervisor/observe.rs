@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use super::{
     background::Hands,
+    ceilings::Ceilings,
     sessions::Sessions,
     world::{Death, Life, Limits, World},
 };
@@ -43,6 +44,8 @@ pub(super) struct Observer {
     /// The last look: our clock when it was answered, and Redis's.
     last: Option<(Instant, Timestamp)>,
     epoch: u64,
+    /// Silence and overtime that no disturbance resets.
+    ceilings: Ceilings,
     /// Jumps of Redis's clock that Redis has not followed yet.
     jumps: Vec<ClockBack>,
     sessions: Sessions,
@@ -58,6 +61,7 @@ pub(super) struct Observed {
     taken_names: Vec<String>,
     hands: Hands,
     undisturbed: Duration,
+    ceilings: Ceilings,
     /// Memory available on this machine, in bytes.
     free_memory: Option<u64>,
     /// Free space on the state folder's disk, in bytes.
@@ -78,6 +82,7 @@ impl Observer {
             since: Instant::now(),
             last: None,
             epoch: 0,
+            ceilings: Ceilings::default(),
             jumps: Vec::new(),
             sessions: Sessions::new(mux, wake),
         }
@@ -129,9 +134,16 @@ impl Observer {
             taken_names: self.sessions.names(),
             hands,
             undisturbed,
+            ceilings: Ceilings::default(),
             free_memory,
             free_disk: os::free_space(&self.home),
         })
+    }
+
+    /// Counts the time since the last call that an agent has no excuse for.
+    pub fn count(&mut self, observed: &mut Observed) {
+        self.ceilings.count(Instant::now(), &observed.snapshot);
+        observed.ceilings = self.ceilings.clone();
     }
 
     /// Redis read its clock at some moment between the two of ours.
@@ -141,6 +153,7 @@ impl Observer {
         if theirs.abs_diff(ours) > JUMP || redis < redis_then {
             tracing::warn!(?ours, ?theirs, "the clocks parted: the machine slept, or a clock was set");
             self.disturbed();
+            self.ceilings.slept(theirs.saturating_sub(ours));
         }
         // A slow answer looks like a clock that was set back: only what has certainly passed counts.
         let by = (asked.saturating_duration_since(then) + redis_then.since(redis)).saturating_sub(theirs);
@@ -201,6 +214,7 @@ impl Observed {
             sessions_age: self.sessions_age,
             taken_names: &self.taken_names,
             undisturbed: self.undisturbed,
+            ceilings: &self.ceilings,
             hands: &self.hands,
             namespace: &self.world,
             roles: &config.roles,

@@ -93,7 +93,8 @@ impl Jobs {
         let ending = Ending {
             to,
             reason,
-            cause: Cause::Lost,
+            // What ran for too long would do so again: it counts as if its runner had ended it.
+            cause: if evidence.rule == Rule::TaskTimeout { Cause::Timeout } else { Cause::Lost },
             code,
             attempt_reason: &attempt_reason,
             orphans: Some(&orphans),

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::background::Hands;
+use super::{background::Hands, ceilings::Ceilings};
 use crate::{
     admission,
     config::{MasterConfig, Role},
@@ -53,6 +53,8 @@ pub(super) struct World<'a> {
     /// How long Redis and this machine have run without a break. An agent that could not report during a break gets a whole
     /// lease to do so after it.
     pub undisturbed: Duration,
+    /// What counts against agents whatever was interrupted meanwhile.
+    pub ceilings: &'a Ceilings,
     /// What is being done about single agents at this moment.
     pub hands: &'a Hands,
     /// The namespace, as sessions of ours carry it.

@@ -11,6 +11,8 @@ use orch::{
 
 use super::{check, fixture::*};
 
+/// The time limit of the tests' tasks, in whole seconds.
+const TASK_TIME: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// As much ahead of the real clock.
@@ -72,6 +74,8 @@ async fn what_was_due_by_the_old_clock_is_due_as_soon_by_the_new_one() {
             assert!(record.agent.heartbeat_at <= Some(now) && record.agent.since <= now, "{record:?}");
         }
         assert_eq!(world.events().await.iter().filter(|e| e.kind.as_str() == "clock.back").count(), 1);
+        let record = snapshot.agents.iter().find(|record| record.agent.id == "shell-2").unwrap();
+        assert_eq!(record.deadline.unwrap().since(now), record.deadline.unwrap().since(now).min(TASK_TIME));
         check::structures(&world).await;
     }
     // Its lease ends when it would have; and so does the mark of one that does not wait any more.

@@ -150,6 +150,23 @@ async fn heartbeat_renews_a_lease_that_is_held() {
     .await;
 }
 
+/// The supervisor ends an agent that is busy for much longer.
+#[tokio::test]
+async fn a_claim_records_the_deadline_of_its_attempt_and_the_end_removes_it() {
+    let server = Server::start();
+    let world = server.world("n");
+    let new = task("x");
+    let limit = new.spec.timeout_ms;
+    world.delegate(&new).await;
+    let agent = world.agent("shell-1").await;
+    let claimed = world.claim(&agent).await;
+    let record = world.store.agent(&agent.id).await.unwrap().unwrap();
+    let claimed_at = record.agent.since;
+    assert_eq!(record.deadline.map(|at| at.0), Some(claimed_at.0 + limit));
+    world.store.finish(&report(&agent, &claimed, Cause::Success)).await.unwrap();
+    assert_eq!(world.store.agent(&agent.id).await.unwrap().unwrap().deadline, None);
+}
+
 /// A program's own word counts as a sign of progress, and its runner, who has seen none, does not take it back.
 #[tokio::test]
 async fn a_programs_word_on_its_progress_stands_until_there_is_a_later_sign() {

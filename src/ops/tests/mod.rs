@@ -223,7 +223,7 @@ pub(in crate::ops) fn recorded_agent(id: &str, state: AgentState) -> Record {
         master: false,
         evidence: None,
     };
-    Record { agent, progress_at: None, last_task: None }
+    Record { agent, progress_at: None, deadline: None, last_task: None }
 }
 
 /// The configuration of [`World`], for what is pure.

@@ -21,6 +21,10 @@ const TO_OPEN: Duration = Duration::from_secs(5);
 const TO_BE_THERE: Duration = Duration::from_secs(1);
 /// A runner reports some milliseconds after its session was opened; a loaded machine may take a thousand times as long.
 const TO_REPORT: Duration = Duration::from_secs(20);
+/// After so many leases without a heartbeat while Redis answered, an agent is hung, whatever was interrupted meanwhile.
+const LEASES: u32 = 3;
+/// Beyond its grace, a runner that should have ended its attempt gets this long to record that.
+const TO_END: Duration = Duration::from_secs(30);
 /// Beyond its grace, a runner that was told to leave gets this long to record its end.
 const TO_LEAVE: Duration = Duration::from_secs(5);
 
@@ -58,6 +62,7 @@ fn verdict(world: &World, record: &Record) -> Option<Verdict> {
     // Its time in this state; a clock that was set ahead must not make it old.
     let age = now.since(agent.since).min(world.undisturbed);
     let life = world.lives.get(&agent.incarnation).unwrap_or(&Life::Unknown);
+    let counted = world.ceilings.of(&agent.incarnation);
     let seen = |rule| evidence::seen(world, record, life, rule);
     let failed = |reason: String, evidence: Evidence| Some(Verdict { to: AgentState::Failed, reason, evidence });
     if let Life::Dead(how) = life {
@@ -80,6 +85,11 @@ fn verdict(world: &World, record: &Record) -> Option<Verdict> {
             let reason = format!("hung: its runner did not report within {}", human(TO_REPORT));
             return failed(reason, seen(Rule::Start).beyond(TO_REPORT, age));
         }
+        let ceiling = limits.lease.max(TO_REPORT) * LEASES;
+        if counted.silence > ceiling {
+            let reason = format!("hung: its runner did not report within {} of service", human(counted.silence));
+            return failed(reason, seen(Rule::Silent).beyond(ceiling, counted.silence));
+        }
         return None;
     }
     let to_leave = limits.kill_grace + TO_LEAVE;
@@ -89,14 +99,25 @@ fn verdict(world: &World, record: &Record) -> Option<Verdict> {
         return Some(Verdict { to: AgentState::Stopped, reason, evidence: seen(Rule::Leave).beyond(to_leave, age) });
     }
     let silence = world.silence(agent.heartbeat_at).unwrap_or_default();
+    let state = match life {
+        Life::Alive('T' | 't') => "; its runner is stopped (SIGSTOP)",
+        Life::Alive(_) => "; its runner is there and does not answer",
+        _ => "",
+    };
     if silence > limits.lease {
-        let state = match life {
-            Life::Alive('T' | 't') => "; its runner is stopped (SIGSTOP)",
-            Life::Alive(_) => "; its runner is there and does not answer",
-            _ => "",
-        };
         let reason = format!("hung: no heartbeat for {}{state}", human(silence));
         return failed(reason, seen(Rule::Lease).beyond(limits.lease, silence));
+    }
+    let ceiling = limits.lease * LEASES;
+    if counted.silence > ceiling {
+        let reason = format!("hung: no heartbeat for {} during which Redis answered{state}", human(counted.silence));
+        return failed(reason, seen(Rule::Silent).beyond(ceiling, counted.silence));
+    }
+    let to_end = limits.kill_grace + TO_END;
+    if agent.state == AgentState::Busy && counted.overtime > to_end {
+        let over = human(counted.overtime);
+        let reason = format!("hung: its runner did not end the attempt, which is {over} past the task's time limit");
+        return failed(reason, seen(Rule::TaskTimeout).beyond(to_end, counted.overtime));
     }
     let stall = world.roles.get(&agent.role)?.stall_timeout;
     let quiet = world.silence(record.progress_at).unwrap_or_default();

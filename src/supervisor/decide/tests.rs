@@ -1,6 +1,7 @@
 //! The decision as a table of cases; in `any`, what must hold for any world.
 
 mod any;
+mod ceilings;
 mod evidence;
 mod memory;
 mod settle;
@@ -24,6 +25,7 @@ use crate::{
     },
     supervisor::{
         background::Hands,
+        ceilings::Ceilings,
         world::{Death, Life, Limits},
     },
 };
@@ -38,6 +40,7 @@ struct Case {
     sessions: Vec<SessionInfo>,
     tmux_answers: bool,
     undisturbed: Duration,
+    ceilings: Ceilings,
     hands: Hands,
     max_agents: u32,
     short_of_memory: bool,
@@ -53,6 +56,7 @@ fn case() -> Case {
         sessions: Vec::new(),
         tmux_answers: true,
         undisturbed: Duration::from_secs(3600),
+        ceilings: Ceilings::default(),
         hands: Hands::default(),
         max_agents: 50,
         short_of_memory: false,
@@ -93,7 +97,7 @@ impl Case {
             master: false,
             evidence: None,
         };
-        self.store.agents.push(Record { agent, progress_at: Some(Timestamp(NOW)), last_task: None });
+        self.store.agents.push(Record { agent, progress_at: Some(Timestamp(NOW)), deadline: None, last_task: None });
         &mut self.store.agents.last_mut().unwrap().agent
     }
     fn life(&mut self, id: &str, life: Life) {
@@ -111,6 +115,7 @@ impl Case {
             sessions_age: Duration::from_secs(3),
             taken_names: &taken_names,
             undisturbed: self.undisturbed,
+            ceilings: &self.ceilings,
             hands: &self.hands,
             namespace: "ns",
             roles: &self.config.roles,

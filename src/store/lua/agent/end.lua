@@ -37,7 +37,7 @@ if a[4] then
     state = end_attempt(task, {cause = ARGV[5], code = ARGV[9], reason = ARGV[6], evidence = ARGV[8], role = a[3]})
     redis.call('HSET', record, 'last_state', state)
   end
-  redis.call('HDEL', record, 'task', 'attempt', 'fence')
+  redis.call('HDEL', record, 'task', 'attempt', 'fence', 'deadline')
   redis.call('HSET', record, 'last_task', a[4])
 end
 redis.call('HDEL', record, unpack(WAIT))

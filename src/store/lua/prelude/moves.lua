@@ -68,6 +68,13 @@ local function move(id, from, to, role, score, agent, reason, data, code, set, d
   end
 end
 
+-- When an attempt of a task that starts now is over by its time limit: the supervisor ends an agent that is busy for much
+-- longer, because its runner should have done so.
+local function deadline_of(id)
+  local timeout = tonumber(get(id, 'timeout_ms')[1] or '')
+  return timeout and string.format('%.0f', math.min(now + timeout, 2 ^ 53)) or ''
+end
+
 -- The only function that changes the state of an agent. `set` is that of `move`; `master` is that field of its record
 -- where the caller has read it.
 local function move_agent(id, from, to, role, task, reason, data, code, set, master)

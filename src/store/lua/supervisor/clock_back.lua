@@ -43,6 +43,12 @@ end
 -- No agent was seen later than now: the silence of an agent is counted from now on.
 for _, agent in ipairs(redis.call('SMEMBERS', P .. 'agents')) do
   local record = P .. 'agent:' .. agent
+  -- What was claimed since the jump has its deadline by the new clock already.
+  local of = redis.call('HMGET', record, 'deadline', 'since')
+  local deadline, claimed_at = tonumber(of[1] or ''), number(of[2])
+  if deadline and (claimed_at < seen or claimed_at > now) then
+    redis.call('HSET', record, 'deadline', string.format('%.0f', deadline - by))
+  end
   for _, field in ipairs({'started_at', 'since', 'heartbeat_at', 'progress_at', 'needs_since',
     'retrying_since'}) do
     if tonumber(redis.call('HGET', record, field) or '0') > now then redis.call('HSET', record, field, now) end

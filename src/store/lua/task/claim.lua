@@ -74,5 +74,5 @@ redis.call('RPUSH', P .. 'attempts:' .. id,
 move(id, 'ready', 'running', role, now + ARGV[3], agent, 'attempt ' .. number .. ' claimed by ' .. agent,
   nil, nil, {'number', number, 'agent', agent, 'incarnation', incarnation, 'fence', fence})
 move_agent(agent, 'idle', 'busy', role, id, 'claimed ' .. id, nil, nil,
-  {'task', id, 'attempt', number, 'fence', fence, 'heartbeat_at', now, 'progress_at', now})
+  {'task', id, 'attempt', number, 'fence', fence, 'heartbeat_at', now, 'progress_at', now, 'deadline', deadline_of(id)})
 return answer(id)

@@ -31,7 +31,7 @@ local state = end_attempt(id, {
   told = true, evidence = ARGV[10], usage = ARGV[11], account = ARGV[12], is_exact = ARGV[13] == '1',
   role = a[3]})
 if a[2] == ARGV[3] then
-  redis.call('HDEL', record, 'task', 'attempt', 'fence', unpack(WAIT))
+  redis.call('HDEL', record, 'task', 'attempt', 'fence', 'deadline', unpack(WAIT))
   local set = ARGV[5] ~= CAUSE.lost and {'tasks_done', number(a[4]) + 1} or {}
   if a[1] == 'busy' then
     move_agent(agent, 'busy', 'idle', a[3], id, id .. ' ended as ' .. state, nil, nil, set, a[5])

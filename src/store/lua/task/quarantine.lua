@@ -54,7 +54,7 @@ if from == 'running' then
   end
   local a = redis.pcall('HMGET', P .. 'agent:' .. (agent or ''), 'state', 'task', 'role')
   if a[2] == id then
-    redis.call('HDEL', P .. 'agent:' .. agent, 'task', 'attempt', 'fence', unpack(WAIT))
+    redis.call('HDEL', P .. 'agent:' .. agent, 'task', 'attempt', 'fence', 'deadline', unpack(WAIT))
     redis.call('SREM', P .. 'running:' .. a[3], id)
     redis.call('ZREM', P .. 'waiting:' .. a[3], id)
     if a[1] == 'busy' then move_agent(agent, 'busy', 'idle', a[3], id, id .. ' was set aside') end
