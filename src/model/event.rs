@@ -82,6 +82,8 @@ words! {
         RoleSpawn = "role.spawn",
         /// A request for one more agent cannot be fulfilled.
         RoleSpawnRefused = "role.spawn_refused",
+        /// A report of usage cannot be true, and is not counted.
+        UsageRefused = "usage.refused",
         /// Redis's clock was set back.
         ClockBack = "clock.back",
         /// The supervisor has restarted its Redis.

@@ -114,6 +114,7 @@ pub(super) fn usage(f: &Fields, what: &str) -> Usage {
 struct StoredAttempt {
     number: u32,
     agent: String,
+    #[serde(deserialize_with = "exact")]
     fence: u64,
     started_at: f64,
     ended_at: Option<f64>,
@@ -126,6 +127,20 @@ struct StoredAttempt {
     usage: Option<String>,
     /// JSON within a text: Lua would give back an empty list as an object.
     evidence: Option<String>,
+}
+
+/// A fence: a number, or a text where it has more digits than cjson writes.
+fn exact<'de, D: serde::Deserializer<'de>>(from: D) -> std::result::Result<u64, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Fence {
+        Number(u64),
+        Text(String),
+    }
+    match Fence::deserialize(from)? {
+        Fence::Number(fence) => Ok(fence),
+        Fence::Text(text) => text.parse().map_err(serde::de::Error::custom),
+    }
 }
 
 /// What explains an end is not worth losing its record for: what does not read is left out.

@@ -20,9 +20,6 @@ pub(super) fn parse<T: FromStr>(text: &str, what: &str) -> Result<T> {
     text.parse().map_err(|_| StoreError::Other(format!("'{text}' is not a {what}")))
 }
 
-/// No program uses more in one attempt: what says so is wrong, and must not spoil the sums.
-const MOST_TOKENS: u64 = 1_000_000_000_000;
-
 /// Usage as the transitions and the records have it.
 #[derive(Serialize, Deserialize)]
 #[serde(default)]
@@ -34,7 +31,8 @@ struct StoredUsage {
 }
 
 pub(super) fn usage_to_json(usage: &Usage) -> String {
-    let (input_tokens, output_tokens) = (usage.input_tokens.min(MOST_TOKENS), usage.output_tokens.min(MOST_TOKENS));
+    // What cannot be true is refused by the transitions (lua/prelude/usage.lua).
+    let (input_tokens, output_tokens) = (usage.input_tokens, usage.output_tokens);
     let stored = StoredUsage { input_tokens, output_tokens, micro_usd: usage.micro_usd() };
     serde_json::to_string(&stored).unwrap_or_default()
 }

@@ -1,6 +1,9 @@
 //! Fences grow with every lease, and whoever holds an old one changes nothing.
 
-use orch::model::{cause::Cause, task::TaskState};
+use orch::{
+    model::{cause::Cause, task::TaskState},
+    store::tasks::Report,
+};
 
 use super::{check, fixture::*};
 
@@ -96,4 +99,31 @@ async fn the_lease_ends_when_it_is_not_renewed() {
     assert_eq!(overdue[0].agent, "shell-1");
     world.store.heartbeat(&agent.id, &agent.incarnation, LEASE, &pulse(&claimed)).await.unwrap();
     assert_eq!(world.store.observe(&roles).await.unwrap().overdue, []);
+}
+
+/// After a hundred thousand epochs, a fence has more digits than cjson writes.
+#[tokio::test]
+async fn a_fence_of_fifteen_digits_and_more_stays_exact() {
+    let server = Server::start();
+    for (n, last) in [99_999_999_999_999u64, 123_456_789_012_345, 8_999_999_999_999_999].into_iter().enumerate() {
+        let world = server.world(&format!("n{n}"));
+        let key = world.store.keys().plain("fence");
+        let () = redis::cmd("SET").arg(key).arg(last).query(&mut world.raw()).unwrap();
+        let id = world.delegate(&task("x")).await;
+        let agent = world.agent("shell-1").await;
+        let claimed = world.claim(&agent).await;
+        assert_eq!(claimed.fence, last + 1);
+        world.store.heartbeat(&agent.id, &agent.incarnation, LONG, &pulse(&claimed)).await.unwrap();
+        let failed = Report { retry_after_ms: Some(0), ..report(&agent, &claimed, Cause::Transient) };
+        // Sent twice: the second one is known by its fence.
+        for _ in 0..2 {
+            world.store.finish(&failed).await.unwrap();
+        }
+        world.store.release_due().await.unwrap();
+        let again = world.claim(&agent).await;
+        world.finish(&agent, &again, Cause::Success).await;
+        let fences: Vec<u64> = world.detail(&id).await.attempts.iter().map(|attempt| attempt.fence).collect();
+        assert_eq!(fences, [last + 1, last + 2]);
+        check::structures(&world).await;
+    }
 }

@@ -298,3 +298,42 @@ async fn no_role_is_suspended_for_longer_than_a_day_by_nonsense() {
     assert_eq!(held[ROLE].until, Some(due));
     assert_eq!(due.since(record.attempts[0].ended_at.unwrap()), Duration::from_secs(24 * 3600));
 }
+
+/// One such report would close the day's budget, and every role's with it.
+#[tokio::test]
+async fn a_report_that_cannot_be_true_is_recorded_and_counts_as_none() {
+    let server = Server::start();
+    let world = server.world("n");
+    let most = Allowance { micro_usd: Some(5_000_000), tokens: Some(1_000) };
+    world.store.set_budget(&budget(most, Allowance::default())).await.unwrap();
+    let agent = world.agent("shell-1").await;
+    let too_much = [
+        Usage { cost_usd: 1e300, ..Usage::default() },
+        Usage { cost_usd: 10_001.0, ..Usage::default() },
+        Usage { input_tokens: u64::MAX, ..Usage::default() },
+        Usage { output_tokens: 1_000_000_000_001, ..Usage::default() },
+    ];
+    for usage in &too_much {
+        let id = world.delegate(&task("x")).await;
+        let claimed = world.claim(&agent).await;
+        let result = Some(TaskResult { usage: Some(usage.clone()), ..TaskResult::default() });
+        world.store.finish(&Report { result, ..report(&agent, &claimed, Cause::Success) }).await.unwrap();
+        assert_eq!(world.detail(&id).await.usage, Usage::default());
+        world.store.meter("opus-master", ROLE, "a conversation", usage, usage).await.unwrap();
+    }
+    assert_eq!(costs(&world, "all", "").await, (0, 0.0));
+    assert!(world.store.suspended(&[ROLE.to_owned()]).await.unwrap().0.is_empty());
+    let events = world.events().await;
+    let refused: Vec<_> = events.iter().filter(|event| event.kind.as_str() == "usage.refused").collect();
+    assert_eq!(refused.len(), 2 * too_much.len());
+    assert!(
+        refused[0].reason.starts_with("a report of ") && refused[0].reason.contains("is not counted"),
+        "{refused:?}"
+    );
+    // What can be true counts as ever.
+    world.delegate(&task("x")).await;
+    let claimed = world.claim(&agent).await;
+    world.store.finish(&Report { result: used(4.0), ..report(&agent, &claimed, Cause::Success) }).await.unwrap();
+    assert_eq!(costs(&world, "all", "").await, (100, 4.0));
+    check::structures(&world).await;
+}

@@ -68,9 +68,10 @@ fn in_its_sets(image: &Image, id: &str, task: Record<'_>, state: TaskState, say:
         say("its place in the order of acceptance is not that of its record".to_owned());
     }
     let ready = image.score(&format!("ready:{role}"), id);
-    // As `prelude.lua` counts: priority first, then the order of acceptance.
+    // As `place_of` in lua/prelude/moves.lua counts.
     let rank = ["high", "normal", "low"].iter().position(|p| *p == task.text("priority"));
-    let place = rank.zip(task.number("seq")).map(|(rank, seq)| rank as f64 * 1e13 + seq);
+    let of_an_earlier_release = rank.zip(task.number("seq")).map(|(rank, seq)| rank as f64 * 1e13 + seq);
+    let place = task.number("place").or(of_an_earlier_release);
     if ready.is_some() && ready != place {
         say(format!("its place in ready:{role} is not by its priority and order"));
     }
@@ -180,7 +181,8 @@ fn has_its_attempts(image: &Image, id: &str, task: Record<'_>, state: TaskState,
         }
         // An attempt that Redis has lost has no agent, and no fence.
         if attempt["agent"] != "" {
-            let its = attempt["fence"].as_f64().unwrap_or(0.0);
+            let text = attempt["fence"].as_str().and_then(|text| text.parse().ok());
+            let its = attempt["fence"].as_f64().or(text).unwrap_or(0.0);
             if its <= fence {
                 say(format!("attempt {} has fence {its}, after {fence}", i + 1));
             }

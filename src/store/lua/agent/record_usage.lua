@@ -5,6 +5,7 @@
 -- ARGV: 1 agent, 2 role, 3 conversation, 4 all that was used in it so far (JSON of USED), 5 since the agent took it up (so)
 -- Returns: '1' where something was added, else '0'
 local agent, conversation, total, own = ARGV[1], ARGV[3], cjson.decode(ARGV[4]), cjson.decode(ARGV[5])
+if not plausible(nil, agent, total) or not plausible(nil, agent, own) then return '0' end
 local record, fields, more, added = P .. 'metered:' .. agent, {}, {}, '0'
 for i, name in ipairs(USED) do fields[i] = conversation .. ':' .. name end
 local counted = redis.call('HMGET', record, unpack(fields))

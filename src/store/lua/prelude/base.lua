@@ -80,6 +80,12 @@ local function number(text)
   return tonumber(text or '0') or 0
 end
 
+-- A fence as it is written to JSON. cjson writes numbers with 14 digits, so a larger one is a text there; 2^53 is the end,
+-- beyond which Lua's numbers are not exact.
+local function exact(fence)
+  return fence < 1e14 and fence or string.format('%.0f', fence)
+end
+
 -- Whether a record has every field that a move needs. A record that was damaged after a script wrote it must neither stop
 -- a script in the middle of its writes nor block the tasks behind it: it is quarantined (task/quarantine.lua).
 -- Also returns its state, role and number of attempts.

@@ -3,6 +3,25 @@
 local DAY = 86400000
 local USED = {'input_tokens', 'output_tokens', 'micro_usd'}
 
+-- No program uses more in one attempt: what says so is wrong, and would close the day's budget.
+local MOST = {input_tokens = 1e12, output_tokens = 1e12, micro_usd = 1e10}
+
+-- Whether a report of usage can be true. One that can't is recorded, and counts as none.
+local function plausible(task, agent, usage)
+  for _, name in ipairs(USED) do
+    local amount = tonumber(usage[name]) or 0
+    -- Also where it is not a number.
+    if not (amount <= MOST[name]) then
+      local what = name == 'micro_usd' and string.format('%.0f USD', amount / 1e6)
+        or string.format('%.0f %s', amount, string.gsub(name, '_', ' '))
+      event(EVENT.usage_refused, task, agent, nil, nil, 'a report of ' .. what .. ' is not counted: at most ' ..
+        '10000 USD and 1e12 tokens are believed of one report')
+      return false
+    end
+  end
+  return true
+end
+
 -- Adds usage (a table with the fields of USED) to the sums in a record; `prefix` begins the names of its fields.
 local function add_usage(key, prefix, usage)
   for _, name in ipairs(USED) do
@@ -22,6 +41,7 @@ end
 
 -- Adds the usage of an attempt to its task, to each ancestor of the task, and to the day.
 local function spend(id, role, agent, usage)
+  if not plausible(id, agent, usage) then return end
   add_usage(P .. 'task:' .. id, 'used_', usage)
   local above, levels = id, 0
   while above and levels < 100 and get(above, 'state')[1] do

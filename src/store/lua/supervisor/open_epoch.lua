@@ -29,7 +29,7 @@ if (last_fence > 0 or accepted > 0) and (stored < remembered or fence < last_fen
   if seq < accepted then redis.call('SET', P .. 'seq', accepted) end
   redis.call('HSET', P .. 'epoch', 'lost_at', now, 'loss', loss, 'settling_until', now + ARGV[6])
   event(EVENT.redis_lost_data, nil, nil, nil, nil, loss, cjson.encode({
-    accepted = accepted, known = seq, last_fence = last_fence, known_fence = fence, epoch = number}))
+    accepted = accepted, known = seq, last_fence = exact(last_fence), known_fence = exact(fence), epoch = number}))
 elseif stored >= 0 then
   event(EVENT.redis_epoch, nil, nil, nil, nil, 'a Redis server came up; fences go on above ' ..
     string.format('%.0f', number * FENCES_PER_EPOCH))

@@ -77,7 +77,7 @@ if t[1] == 'failed' then return refuse(REFUSAL.stale, id) end
 if t[1] ~= 'ready' then move(id, t[1], 'ready', t[5], nil, nil, why) end
 redis.call('HSET', P .. 'task:' .. id, 'number', ARGV[6], 'agent', agent, 'incarnation', incarnation, 'fence', ARGV[7])
 redis.call('RPUSH', P .. 'attempts:' .. id,
-  cjson.encode({number = tonumber(ARGV[6]), agent = agent, fence = fence, started_at = now}))
+  cjson.encode({number = tonumber(ARGV[6]), agent = agent, fence = exact(fence), started_at = now}))
 move(id, 'ready', 'running', t[5], now + ARGV[8], agent, why)
 if living then
   redis.call('HSET', record, 'task', id, 'attempt', ARGV[6], 'fence', ARGV[7], 'deadline', deadline_of(id))

@@ -70,7 +70,7 @@ if not sound or state ~= 'ready' or its_role ~= role then return refuse(REFUSAL.
 local fence = redis.call('INCR', P .. 'fence')
 local number = attempts + 1
 redis.call('RPUSH', P .. 'attempts:' .. id,
-  cjson.encode({number = number, agent = agent, fence = fence, started_at = now}))
+  cjson.encode({number = number, agent = agent, fence = exact(fence), started_at = now}))
 move(id, 'ready', 'running', role, now + ARGV[3], agent, 'attempt ' .. number .. ' claimed by ' .. agent,
   nil, nil, {'number', number, 'agent', agent, 'incarnation', incarnation, 'fence', fence})
 move_agent(agent, 'idle', 'busy', role, id, 'claimed ' .. id, nil, nil,
