@@ -66,11 +66,11 @@ Hints in error messages name commands of the orch program, which the tools here 
 /// # Errors
 /// Usage: the client does not begin as the protocol requires. Internal: standard input and output cannot be used.
 pub async fn run(load: impl Fn() -> BoxFuture<'static, Result<Client>> + Send + Sync + 'static) -> Result<()> {
-    let (input, output, gone) = stdio::take()?;
+    let (connection, gone) = stdio::take()?;
     let terminated = terminated()?;
     tokio::pin!(terminated);
     let service = tokio::select! {
-        service = Server::new(load).serve((input, output)) => match service {
+        service = Server::new(load).serve(connection) => match service {
             Ok(service) => service,
             // The client has gone before it had said anything, or before it could be answered.
             Err(ServerInitializeError::ConnectionClosed(_) | ServerInitializeError::TransportError { .. }) => return Ok(()),

@@ -84,7 +84,11 @@ fn an_unknown_tool_is_a_protocol_error_and_a_bad_call_is_an_answer() {
     assert_eq!(code(&unknown), Some(-32602));
     assert_eq!(code(&client.request("no/such/method", json!({}))), Some(-32601));
     assert_eq!(code(&client.request("resources/read", json!({"uri": "orch://nothing"}))), Some(-32002));
-    client.write("this is no message");
+    for line in ["this is no message", "{\"jsonrpc\": \"2.0\", \"id\": 5, ", "\u{1}"] {
+        client.write(line);
+        let error = client.until("an error", |message| message["error"]["code"] == -32700);
+        assert!(error["id"].is_null(), "{error}");
+    }
 
     // A model can mend these, if it is told.
     for (tool, arguments, said) in [
