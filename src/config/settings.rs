@@ -4,7 +4,10 @@ use std::{fmt, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{drivers::DriverKind, model::size::human};
+use crate::{
+    drivers::DriverKind,
+    model::{size::human, task::MAX_WAIT},
+};
 
 /// `[redis]`
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,8 +63,14 @@ pub struct SupervisorConfig {
     pub max_children: u32,
     /// Time between SIGTERM and SIGKILL.
     pub kill_grace: Duration,
+    /// Most tasks that have yet to run; none is accepted beyond that.
+    pub max_queued: u32,
+    /// How much later a task of a higher priority may be accepted and start before another one.
+    pub max_wait: Duration,
     /// How long ended tasks and their run folders are kept.
     pub keep: Duration,
+    /// The same of failed tasks.
+    pub keep_failed: Duration,
     /// Available memory of the machine, in bytes, below which no agent is started; 0: agents are always started.
     pub min_free_memory: u64,
     /// Free space on the disk of the state folder, in bytes, below which no agent is started; 0: agents are always started.
@@ -99,7 +108,10 @@ impl Default for SupervisorConfig {
             max_depth: 3,
             max_children: 50,
             kill_grace: Duration::from_secs(3),
+            max_queued: 100_000,
+            max_wait: MAX_WAIT,
             keep: Duration::from_secs(14 * 24 * 3600),
+            keep_failed: Duration::from_secs(30 * 24 * 3600),
             // Less than any agent program needs, so that a small machine is not held back; a machine that has no more
             // than this left is about to stand still.
             min_free_memory: 128 << 20,

@@ -28,6 +28,7 @@ const LEAST_KEEP: Duration = Duration::from_secs(60);
 const LEAST_TIMEOUT: Duration = Duration::from_millis(1);
 /// No useful program starts with less. Where the kernel enforces the limit, it includes the runner.
 const LEAST_MEMORY: u64 = 16 << 20;
+const LEAST_WAIT: Duration = Duration::from_secs(1);
 /// A hundredth of a processor core.
 const LEAST_CPU: f64 = 0.01;
 /// A tenth of a cent. Zero would end every attempt before it starts.
@@ -56,7 +57,10 @@ pub(super) struct WrittenSupervisor {
     pub max_depth: Option<At<u32>>,
     pub max_children: Option<At<u32>>,
     pub kill_grace: Option<At<Duration>>,
+    pub max_queued: Option<At<u32>>,
+    pub max_wait: Option<At<Duration>>,
     pub keep: Option<At<Duration>>,
+    pub keep_failed: Option<At<Duration>>,
     pub min_free_memory: Option<At<u64>>,
     pub min_free_disk: Option<At<u64>>,
     pub max_runs_disk: Option<At<u64>>,
@@ -201,7 +205,10 @@ fn supervisor(mut table: Section<'_, '_>) -> WrittenSupervisor {
         max_depth: table.count("max_depth", 0),
         max_children: table.count("max_children", 0),
         kill_grace: table.duration("kill_grace", Duration::ZERO),
+        max_queued: table.count("max_queued", 1),
+        max_wait: table.duration("max_wait", LEAST_WAIT),
         keep: table.duration("keep", LEAST_KEEP),
+        keep_failed: table.duration("keep_failed", LEAST_KEEP),
         min_free_memory: table.size("min_free_memory", 0),
         min_free_disk: table.size("min_free_disk", 0),
         max_runs_disk: table.size("max_runs_disk", 0),

@@ -23,6 +23,8 @@ words! {
         TooDeep = "too_deep",
         /// The parent has as many open subtasks as `max_children`, which the detail gives.
         TooManyChildren = "too_many_children",
+        /// As many tasks as `max_queued`, which the detail gives, have yet to run.
+        QueueFull = "queue_full",
         /// The task to wait for is the waiting task itself, or one above it.
         Ancestor = "ancestor",
         /// The record is damaged; the detail is the task's id, and the role in whose queue it was found.

@@ -1,11 +1,14 @@
 //! A task: its states and their one table, its attempts, its result. The types serialize to the documented JSON of a task.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{cause::Cause, end_code::EndCode, id::TaskId, retry::Delays, time::Timestamp, words};
+
+/// Default of `max_wait`: how much later a task of a higher priority may be accepted and start before another one.
+pub const MAX_WAIT: Duration = Duration::from_secs(15 * 60);
 
 words! {
     /// The state of a task.

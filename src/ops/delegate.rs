@@ -102,6 +102,9 @@ impl Ops {
             escalation,
             max_depth: limits.max_depth,
             max_children: limits.max_children,
+            max_queued: limits.max_queued,
+            max_wait: limits.max_wait,
+            inherits_priority: asked.priority.is_none(),
             who: self.caller.in_words(),
         })
     }

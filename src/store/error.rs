@@ -239,6 +239,8 @@ fn refusal(code: Refusal, detail: &str) -> Error {
         }
         Refusal::TooManyChildren => Error::failed(format!("this task has too many open subtasks: at most {detail}"))
             .hint("wait for some with: orch wait, or raise max_children under [supervisor] in sessions.toml"),
+        Refusal::QueueFull => Error::failed(format!("no further task is accepted: {detail} have yet to run (max_queued)"))
+            .hint("wait until some have run, cancel what is not needed, or raise max_queued under [supervisor] in sessions.toml"),
         Refusal::Ancestor => {
             Error::failed(format!("{detail} is this task itself or one above it: waiting for it would never end"))
                 .hint("wait for subtasks only")

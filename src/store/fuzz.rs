@@ -70,6 +70,7 @@ fn name() -> impl Strategy<Value = String> {
         "master",
         "progress_at",
         "deadline",
+        "place",
         "last_task",
         "evidence",
         "kind",

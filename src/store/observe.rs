@@ -26,6 +26,9 @@ use crate::{
     },
 };
 
+/// Of how many ready tasks of a role the places are read: no more agents are started in one pass.
+pub const HEADS: usize = 32;
+
 /// What people asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Requests {
@@ -116,6 +119,9 @@ pub struct Snapshot {
     pub agents: Vec<Record>,
     /// The load of each role that was asked for.
     pub load: BTreeMap<String, Load>,
+    /// The places of the first ready tasks of each role, in their order, at most [`HEADS`] (`place_of` in
+    /// `lua/prelude/moves.lua`: the lower one goes first, also between roles).
+    pub heads: BTreeMap<String, Vec<u64>>,
     /// Tasks of all roles that run.
     pub running: u64,
     /// When the next delayed task is due.
@@ -214,6 +220,7 @@ impl Store {
         pipe.cmd("ZRANGE").arg(k.of("state", "running")).arg(0).arg(199).arg("WITHSCORES");
         for role in roles {
             pipe.cmd("ZCARD").arg(k.of("ready", role));
+            pipe.cmd("ZRANGE").arg(k.of("ready", role)).arg(0).arg(HEADS - 1).arg("WITHSCORES");
             pipe.cmd("SCARD").arg(k.of("running", role));
             pipe.cmd("ZRANGE").arg(k.of("waiting", role)).arg(0).arg(-1).arg("WITHSCORES");
             pipe.cmd("HGETALL").arg(k.of("breaker", role));
@@ -235,7 +242,10 @@ impl Store {
         let leases: Vec<(String, f64)> = self.read(next())?;
         let mut waiting_tasks = Vec::new();
         for role in roles {
-            let (ready, running) = (self.read(next())?, self.read(next())?);
+            let ready = self.read(next())?;
+            let heads: Vec<(String, f64)> = self.read(next())?;
+            snapshot.heads.insert(role.clone(), heads.into_iter().map(|(_, place)| place as u64).collect());
+            let running = self.read(next())?;
             let marks: Vec<(String, f64)> = self.read(next())?;
             let live: Vec<String> =
                 marks.into_iter().filter(|(_, until)| *until > now.0 as f64).map(|(t, _)| t).collect();

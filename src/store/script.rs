@@ -175,8 +175,8 @@ fn word(table: &str, name: &str) -> Option<&'static str> {
     }
 }
 
-/// The number of fences per epoch: the size of a fence shows in which epoch it was granted. Lua prints whole numbers of
-/// 14 digits, so there can be a hundred thousand epochs.
+/// The number of fences per epoch: the size of a fence shows in which epoch it was granted. Lua's numbers
+/// are exact up to 2^53, so there can be nine million epochs.
 pub const FENCES_PER_EPOCH: u64 = 1_000_000_000;
 
 /// The transition tables of `model` as Lua.
@@ -184,12 +184,13 @@ static TABLES: LazyLock<String> = LazyLock::new(|| {
     let delays = serde_json::to_string(&retry::Delays::default()).unwrap_or_default();
     format!(
         "local TASK = '{}'\nlocal AGENT = '{}'\nlocal FENCES_PER_EPOCH = {FENCES_PER_EPOCH}\nlocal FORMAT = {FORMAT}\nlocal function spec_fields() return {} end\n\
-         local DEFAULT_DELAYS = '{delays}'\nlocal JITTER = {}\nlocal RATE_LIMIT_DEFAULT = {}\n",
+         local DEFAULT_DELAYS = '{delays}'\nlocal JITTER = {}\nlocal RATE_LIMIT_DEFAULT = {}\nlocal MAX_WAIT = {}\n",
         transitions(task::TRANSITIONS),
         transitions(agent::TRANSITIONS),
         super::spec::fields_in_lua(),
         retry::JITTER,
         retry::RATE_LIMIT_DEFAULT.as_millis(),
+        task::MAX_WAIT.as_millis(),
     ) + &breaker_policy()
 });
 

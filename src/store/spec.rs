@@ -4,7 +4,7 @@
 //! A field of [`Spec`] is stored under its own name: a text as it is, everything else as its JSON. What is empty is not
 //! stored. Neither direction lists the fields, nor do the scripts.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use serde::{
     Deserialize, Deserializer,
@@ -38,10 +38,16 @@ pub struct NewTask {
     pub fingerprint: Option<String>,
     /// What a person has to approve before it runs.
     pub escalation: Option<Escalation>,
+    /// Whether a subtask gets the priority of its parent instead.
+    pub inherits_priority: bool,
     /// The bounds of the namespace.
     pub max_depth: u32,
     /// Open subtasks that one task may have.
     pub max_children: u32,
+    /// Tasks that may wait to run.
+    pub max_queued: u32,
+    /// How much later a task of a higher priority may be accepted and start before this one.
+    pub max_wait: Duration,
     /// The caller in words, for the event.
     pub who: String,
 }

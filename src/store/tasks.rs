@@ -53,8 +53,12 @@ struct Delegation<'a> {
     fingerprint: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     escalation: Option<&'a Escalation>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    inherits: bool,
     max_depth: u32,
     max_children: u32,
+    max_queued: u32,
+    max_wait_ms: u64,
 }
 
 impl<'a> Delegation<'a> {
@@ -68,12 +72,18 @@ impl<'a> Delegation<'a> {
             escalation: new.escalation.as_ref(),
             max_depth: new.max_depth,
             max_children: new.max_children,
+            max_queued: new.max_queued,
+            max_wait_ms: u64::try_from(new.max_wait.as_millis()).unwrap_or(u64::MAX),
+            inherits: new.inherits_priority,
         })
     }
 }
 
 /// How many records are read in one round trip: a 1 MiB text in each must not stall the others for long.
 const BATCH: usize = 200;
+/// Records that one call removes: a longer call would block all other clients of Redis.
+const PRUNE_AT_ONCE: usize = 500;
+
 impl Store {
     /// Accepts a task (`lua/task/delegate.lua`).
     ///

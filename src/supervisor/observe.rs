@@ -224,6 +224,7 @@ impl Observed {
             limits: Limits {
                 lease: config.supervisor.lease,
                 max_agents: config.supervisor.max_agents,
+                max_wait: config.supervisor.max_wait,
                 kill_grace: config.supervisor.kill_grace,
             },
         }

@@ -78,6 +78,8 @@ pub(super) struct Limits {
     pub lease: Duration,
     /// Agents over all roles.
     pub max_agents: u32,
+    /// How much later a task of a higher priority may be accepted and start before another one.
+    pub max_wait: Duration,
     /// Between the polite and the final signal.
     pub kill_grace: Duration,
 }

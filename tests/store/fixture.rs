@@ -176,6 +176,9 @@ pub fn task(text: &str) -> NewTask {
         escalation: None,
         max_depth: 3,
         max_children: 50,
+        max_queued: 100_000,
+        max_wait: orch::model::task::MAX_WAIT,
+        inherits_priority: false,
         who: "a test".into(),
         spec: Spec {
             role: ROLE.into(),

@@ -1,10 +1,15 @@
 //! Subtasks: found again by a retried parent, bounded, and ended with their parent.
 
+use std::time::Duration;
+
 use orch::{
     model::{
         cause::Cause,
         id::TaskId,
-        task::TaskState::{self, *},
+        task::{
+            Priority,
+            TaskState::{self, *},
+        },
     },
     store::tasks::{Claimed, NewTask},
 };
@@ -238,4 +243,78 @@ async fn waiting_for_what_waits_for_oneself_is_refused() {
         let wait = world.store.mark_waiting(&me, std::slice::from_ref(what), LONG).await;
         assert_eq!(refusal(wait), "ancestor");
     }
+}
+
+/// A person who wants something first does not have its parts wait behind everything else.
+#[tokio::test]
+async fn a_subtask_without_a_priority_gets_that_of_its_parent() {
+    let server = Server::start();
+    let world = server.world("n");
+    let high = |text: &str| NewTask { spec: Spec { priority: Priority::High, ..task(text).spec }, ..task(text) };
+    world.delegate(&high("parent")).await;
+    let agent = world.agent("shell-1").await;
+    let claimed = world.claim(&agent).await;
+    let inherits = |text: &str| NewTask { inherits_priority: true, ..subtask(text, &agent, &claimed) };
+    let child = world.delegate(&inherits("child")).await;
+    let explicit = world.delegate(&subtask("explicit", &agent, &claimed)).await;
+    let own = world.delegate(&NewTask { inherits_priority: true, ..task("own") }).await;
+    let mut of = Vec::new();
+    for id in [&child, &explicit, &own] {
+        of.push(world.detail(id).await.task.priority);
+    }
+    assert_eq!(of, [Priority::High, Priority::Normal, Priority::Normal]);
+    check::structures(&world).await;
+}
+
+/// No task waits for ever behind those of a higher priority.
+#[tokio::test]
+async fn a_task_is_not_overtaken_by_what_was_accepted_more_than_max_wait_later() {
+    let server = Server::start();
+    let world = server.world("n");
+    let of = |priority: Priority, max_wait: Duration| NewTask {
+        max_wait,
+        spec: Spec { priority, ..task("x").spec },
+        ..task("x")
+    };
+    let agent = world.agent("shell-1").await;
+    for (max_wait, first) in [(LONG, Priority::High), (Duration::ZERO, Priority::Low)] {
+        let low = world.delegate(&of(Priority::Low, max_wait)).await;
+        let high = world.delegate(&of(Priority::High, max_wait)).await;
+        let expected = if first == Priority::High { [&high, &low] } else { [&low, &high] };
+        for id in expected {
+            let claimed = world.claim(&agent).await;
+            assert_eq!(&claimed.task.id, id, "{max_wait:?}");
+            check::structures(&world).await;
+            world.finish(&agent, &claimed, Cause::Success).await;
+        }
+    }
+    // Those of one call keep their order.
+    let together: Vec<NewTask> = (0..200).map(|n| task(&format!("{n}"))).collect();
+    let ids: Vec<TaskId> = world.store.delegate_all(&together).await.unwrap().into_iter().map(|d| d.id).collect();
+    let after = world.delegate(&task("after")).await;
+    for id in ids.iter().chain([&after]) {
+        let claimed = world.claim(&agent).await;
+        assert_eq!(&claimed.task.id, id);
+        world.finish(&agent, &claimed, Cause::Success).await;
+    }
+}
+
+#[tokio::test]
+async fn no_more_tasks_are_accepted_than_may_wait() {
+    let server = Server::start();
+    let world = server.world("n");
+    let bounded = |text: &str| NewTask { max_queued: 3, ..task(text) };
+    let first = world.delegate(&bounded("1")).await;
+    world.delegate(&NewTask { max_queued: 3, ..task_after("2", &[&first]) }).await;
+    let two = [bounded("3"), bounded("4")];
+    assert_eq!(refusal(world.store.delegate_all(&two).await), "queue_full");
+    let [third, fourth] = two;
+    world.delegate(&third).await;
+    assert_eq!(refusal(world.store.delegate(&fourth).await), "queue_full");
+    assert!(!world.store.delegate(&third).await.unwrap().id.as_str().is_empty(), "what is known adds nothing");
+    // One that runs has left the queue.
+    let agent = world.agent("shell-1").await;
+    world.claim(&agent).await;
+    world.delegate(&fourth).await;
+    check::structures(&world).await;
 }

@@ -172,6 +172,9 @@ mod tests {
             escalation: None,
             max_depth: 3,
             max_children: 9,
+            max_queued: 100,
+            max_wait: crate::model::task::MAX_WAIT,
+            inherits_priority: false,
             who: "a test".into(),
             spec: Spec {
                 role: "shell".into(),

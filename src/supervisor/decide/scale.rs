@@ -1,4 +1,8 @@
 //! As many agents of each role as its tasks need, within its bounds.
+//!
+//! Where `max_agents` leaves too few slots for all roles, they go by the place of the task that each agent would take
+//! (`place_of` in `store/lua/prelude/moves.lua`): by priority, which a task gains by waiting. Tasks of about the same place
+//! share the slots between their roles.
 
 use std::collections::BTreeSet;
 
@@ -10,11 +14,12 @@ use crate::{
         agent::{Agent, AgentState},
         duration::human,
     },
+    store::observe::HEADS,
     supervisor::world::World,
 };
 
 /// Sessions that are opened concurrently; the next ones follow as these report. More would only make all of them slower.
-const OPENING: usize = 32;
+const OPENING: usize = HEADS;
 
 /// Starts and stops agents.
 pub(super) fn fit(world: &World, given_up: &BTreeSet<String>, actions: &mut Vec<Action>) {
@@ -27,7 +32,7 @@ pub(super) fn fit(world: &World, given_up: &BTreeSet<String>, actions: &mut Vec<
     let mut total = now.agents_that_count();
     let opening = live.iter().filter(|a| a.state == AgentState::Starting).count();
     let mut may_open = OPENING.saturating_sub(opening);
-    let mut without_place = 0;
+    let mut wants = Vec::new();
     for role in world.roles.values() {
         let agents = of_role(&live, role);
         shrink(world, role, &agents, actions);
@@ -39,25 +44,46 @@ pub(super) fn fit(world: &World, given_up: &BTreeSet<String>, actions: &mut Vec<
         }
         let is_dying = |agent: &Agent| agent.role == role.name && given_up.contains(&agent.incarnation);
         let settled = !world.agents().any(is_dying);
-        for (request, reason) in wanted(world, role, &agents, &gates, actions) {
-            // A death may open the breaker, and may have taken the very task that this snapshot says is ready.
-            if request.is_none() && !settled {
-                continue;
-            }
-            if total >= now.max_agents {
-                without_place += 1;
-                continue;
-            }
-            if may_open == 0 {
-                break;
-            }
-            let agent = free_id(&role.name, &mut taken);
-            actions.push(Action::Spawn { agent, role: role.name.clone(), master: false, request, reason });
+        // A death may open the breaker, and may have taken the very task that this snapshot says is ready.
+        let wanted = wanted(world, role, &agents, &gates, actions);
+        wants.extend(wanted.into_iter().filter(|want| settled || want.request.is_some()));
+    }
+    wants.sort_by_key(|want| (want.urgency, want.beside));
+    let mut without_slot = Vec::new();
+    for want in wants {
+        if total >= now.max_agents {
+            without_slot.push((want.role, want.urgency));
+        } else if may_open > 0 {
+            let (agent, role) = (free_id(want.role, &mut taken), want.role.to_owned());
+            actions.push(Action::Spawn { agent, role, master: false, request: want.request, reason: want.reason });
             may_open -= 1;
             total += 1;
         }
     }
-    make_room(world, &live, without_place, actions);
+    make_room(world, &live, &without_slot, actions);
+}
+
+/// An agent that is to be started.
+struct Want<'a> {
+    role: &'a str,
+    /// The request that it fulfils.
+    request: Option<String>,
+    reason: String,
+    /// The lower one goes first.
+    urgency: u64,
+    /// How many agents its role has beside it: of equal urgency, the role with fewer agents goes first.
+    beside: usize,
+}
+
+/// Of an agent that a person or sessions.toml requests.
+const REQUESTED: u64 = 0;
+/// Of an agent for a task whose place is not known.
+const LAST: u64 = u64::MAX;
+
+/// The urgency of a task at this place. Half of `max_wait` is worth a level of priority, and makes no difference otherwise.
+fn urgency(world: &World, place: u64) -> u64 {
+    let level = u64::try_from(world.limits.max_wait.as_micros() / 2).unwrap_or(u64::MAX);
+    (place / level.max(1)).saturating_add(1)
 }
 
 /// The agents of a role, the master excepted.
@@ -65,31 +91,57 @@ fn of_role<'a>(live: &[&'a Agent], role: &Role) -> Vec<&'a Agent> {
     live.iter().copied().filter(|a| a.role == role.name && !a.master).collect()
 }
 
-/// Where all places of the namespace are taken and a role needs one, agents leave that have nothing to do.
-fn make_room(world: &World, live: &[&Agent], without_place: usize, actions: &mut Vec<Action>) {
+/// Where all slots of the namespace are taken and a role needs one, agents leave that have nothing to do, or only what is
+/// less urgent.
+fn make_room(world: &World, live: &[&Agent], without_slot: &[(&str, u64)], actions: &mut Vec<Action>) {
     let leaves = |agent: &Agent, actions: &[Action]| {
         agent.state == AgentState::Stopping
             || actions
                 .iter()
                 .any(|a| matches!(a, Action::Stop { incarnation, .. } if *incarnation == agent.incarnation))
     };
-    let mut missing = without_place.saturating_sub(live.iter().filter(|a| leaves(a, actions)).count());
-    for role in world.roles.values() {
+    let mut made = live.iter().filter(|a| leaves(a, actions)).count();
+    let mut roles: Vec<&Role> = world.roles.values().collect();
+    // What is least urgent makes room first.
+    roles.sort_by_key(|role| std::cmp::Reverse(head(world, &role.name, 0)));
+    for role in roles {
         let stays = |a: &&&Agent| a.role == role.name && !a.master && !a.waiting && !leaves(a, actions);
         let here: Vec<&Agent> = live.iter().filter(stays).copied().collect();
-        let load = world.store.load.get(&role.name).copied().unwrap_or_default();
+        // The most urgent one first.
+        let mut others =
+            without_slot.iter().filter(|(other, _)| *other != role.name).map(|(_, urgency)| *urgency).peekable();
+        let Some(most_urgent) = others.peek().copied() else { continue };
+        let missing = others.count().saturating_sub(made);
         let spare = here.len().saturating_sub(world.bounds(role).0 as usize).min(missing);
         let idle = here.iter().rev().filter(|a| a.state == AgentState::Idle);
-        // One for each ready task is not spare: it has only not heard of it yet.
-        for agent in idle.skip(load.ready as usize).take(spare) {
+        // One for each ready task that is as urgent is not spare: it has only not heard of it yet.
+        for agent in idle.skip(as_urgent(world, &role.name, most_urgent)).take(spare) {
             actions.push(Action::Stop {
                 agent: agent.id.clone(),
                 incarnation: agent.incarnation.clone(),
                 only_idle: true,
                 reason: format!("another role needs its place: there are {} (max_agents)", world.limits.max_agents),
             });
-            missing -= 1;
+            made += 1;
         }
+    }
+}
+
+/// The urgency of the nth ready task of a role; of one whose place was not read, that of the last one that was.
+fn head(world: &World, role: &str, nth: usize) -> u64 {
+    let heads = world.store.heads.get(role).map(Vec::as_slice).unwrap_or_default();
+    heads.get(nth).or(heads.last()).map_or(LAST, |place| urgency(world, *place))
+}
+
+/// How many ready tasks of a role are at least as urgent as that.
+fn as_urgent(world: &World, role: &str, that: u64) -> usize {
+    let ready = world.store.load.get(role).map_or(0, |load| load.ready as usize);
+    match world.store.heads.get(role) {
+        Some(heads) if !heads.is_empty() => {
+            let first = heads.iter().take_while(|place| urgency(world, **place) <= that).count();
+            if first == heads.len() { ready } else { first }
+        }
+        _ => ready,
     }
 }
 
@@ -122,22 +174,30 @@ fn homeless(world: &World, live: &[&Agent], actions: &mut Vec<Action>) {
     }
 }
 
-/// The agents to start for a role: the request each fulfils, and why.
-fn wanted(
+/// The agents to start for a role.
+fn wanted<'a>(
     world: &World,
-    role: &Role,
+    role: &'a Role,
     agents: &[&Agent],
     gates: &[Gate],
     actions: &mut Vec<Action>,
-) -> Vec<(Option<String>, String)> {
+) -> Vec<Want<'a>> {
     let store = world.store;
     let (min, max) = world.bounds(role);
     let here = agents.iter().filter(|a| !a.waiting && a.state != AgentState::Stopping).count() as u32;
     let places = max.saturating_sub(here);
-    let mut wanted: Vec<(Option<String>, String)> = Vec::new();
+    let mut wanted: Vec<Want> = Vec::new();
+    let want = |wanted: &[Want], request, reason, urgency| Want {
+        role: &role.name,
+        request,
+        reason,
+        urgency,
+        beside: here as usize + wanted.len(),
+    };
     for (_, field) in store.requests.spawn.iter().filter(|(r, _)| *r == role.name) {
         if (wanted.len() as u32) < places {
-            wanted.push((Some(field.clone()), "requested by a person: orch spawn".into()));
+            let reason = "requested by a person: orch spawn".into();
+            wanted.push(want(&wanted, Some(field.clone()), reason, REQUESTED));
         } else {
             let reason = format!("role {} has {here} already, {max} at most", role.name);
             actions.push(Action::DropRequest { field: field.clone(), role: role.name.clone(), reason });
@@ -156,11 +216,14 @@ fn wanted(
     };
     let free = agents.iter().filter(|a| matches!(a.state, AgentState::Starting | AgentState::Idle)).count() as u64;
     let needed = ready.saturating_sub(free + wanted.len() as u64);
-    for _ in 0..needed.min(u64::from(places)) {
-        wanted.push((None, format!("ready tasks of role {}: {}", role.name, load.ready)));
+    for nth in 0..needed.min(u64::from(places)) {
+        let reason = format!("ready tasks of role {}: {}", role.name, load.ready);
+        let urgency = head(world, &role.name, (free + nth) as usize);
+        wanted.push(want(&wanted, None, reason, urgency));
     }
     while here + (wanted.len() as u32) < min {
-        wanted.push((None, format!("role {} keeps {min} agents", role.name)));
+        let reason = format!("role {} keeps {min} agents", role.name);
+        wanted.push(want(&wanted, None, reason, REQUESTED));
     }
     wanted.truncate(places as usize);
     wanted

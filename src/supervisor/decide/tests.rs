@@ -3,6 +3,7 @@
 mod any;
 mod ceilings;
 mod evidence;
+mod fairness;
 mod memory;
 mod settle;
 
@@ -125,6 +126,7 @@ impl Case {
             limits: Limits {
                 lease: Duration::from_secs(30),
                 max_agents: self.max_agents,
+                max_wait: crate::model::task::MAX_WAIT,
                 kill_grace: Duration::from_secs(3),
             },
         })

@@ -139,6 +139,9 @@ impl World {
             escalation: None,
             max_depth: 4,
             max_children: 10,
+            max_queued: 100_000,
+            max_wait: crate::model::task::MAX_WAIT,
+            inherits_priority: false,
             who: "a test".into(),
             spec: Spec {
                 role: "shell".into(),

@@ -82,6 +82,9 @@ fn task(n: usize) -> NewTask {
         escalation: None,
         max_depth: 3,
         max_children: 50,
+        max_queued: u32::MAX,
+        max_wait: orch::model::task::MAX_WAIT,
+        inherits_priority: false,
         who: "a person".into(),
         spec: Spec {
             role: ROLE.into(),

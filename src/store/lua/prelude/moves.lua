@@ -6,6 +6,24 @@ local cancel, propagate_end
 -- is deep, and Redis keeps what a script has written before its stack overflows.
 local ended = {}
 
+-- How many tasks this call has accepted.
+local accepted = 0
+
+-- The place of a new task among the ready ones, in microseconds: the lower one starts first. It is the time of acceptance,
+-- plus half of `max_wait` per level of priority: no task is overtaken by one that was accepted more than `max_wait` later.
+-- Tasks of one call keep their order: accepting one takes longer than a microsecond.
+local function place_of(spec)
+  accepted = accepted + 1
+  local step = (tonumber(spec.max_wait_ms) or MAX_WAIT) * 500
+  return now * 1000 + clock[2] % 1000 + accepted + (RANK[spec.priority] or RANK.normal) * step
+end
+
+-- The same of a record. One of an earlier release has none, and goes by its priority and order before all that have.
+local function place_in(id)
+  local f = get(id, 'place', 'priority', 'seq')
+  return tonumber(f[1] or '') or (RANK[f[2]] or RANK.normal) * 1e13 + number(f[3])
+end
+
 -- The only function that changes the state of a task: the record, the structure that matches it, the event.
 -- `score` is the due time of a delayed task and the lease's end of a running one; `code` says why an attempt ended.
 -- `set` (field, value, ...) and `drop` (field, ...) are further changes to the record, which this writes along with its
@@ -45,8 +63,7 @@ local function move(id, from, to, role, score, agent, reason, data, code, set, d
   redis.call('HSET', record, unpack(set))
   event('task.' .. to, id, agent, from, to, reason, data, code)
   if to == 'ready' then
-    local f = get(id, 'priority', 'seq')
-    redis.call('ZADD', P .. 'ready:' .. role, (RANK[f[1]] or RANK.normal) * 1e13 + number(f[2]), id)
+    redis.call('ZADD', P .. 'ready:' .. role, string.format('%.0f', place_in(id)), id)
     wake_role(role)
   elseif to == 'running' then
     redis.call('SADD', P .. 'running:' .. role, id)
@@ -107,8 +124,8 @@ end
 -- else blocked while what is in `open` is, else ready. `spec` is that of task/delegate.lua, with the task's depth.
 local function accept(id, spec, key, text, context, open, why, escalation)
   local state = escalation and 'held' or #open > 0 and 'blocked' or 'ready'
-  local seq = redis.call('INCR', P .. 'seq')
-  local fields = {'state', state, 'since', now, 'text', text, 'seq', seq, 'depth', spec.depth,
+  local seq, place = redis.call('INCR', P .. 'seq'), string.format('%.0f', place_of(spec))
+  local fields = {'state', state, 'since', now, 'text', text, 'seq', seq, 'place', place, 'depth', spec.depth,
     'created_at', spec.created_at or now, 'number', 0, 'failures', 0, 'lost', 0}
   local function also(name, value)
     if value and value ~= '' then
@@ -149,7 +166,7 @@ local function accept(id, spec, key, text, context, open, why, escalation)
   end
   if state == 'ready' then
     redis.call('HSET', P .. 'task:' .. id, 'ready_at', now)
-    redis.call('ZADD', P .. 'ready:' .. spec.role, RANK[spec.priority] * 1e13 + seq, id)
+    redis.call('ZADD', P .. 'ready:' .. spec.role, place, id)
     wake_role(spec.role)
   end
   return state

@@ -39,6 +39,16 @@ for i = 5, #ARGV do
   moved_accounts[account] = true
   move_field(P .. 'breaker:' .. ARGV[i], 'until')
   move_scores(P .. 'waiting:' .. ARGV[i], 'waiting_until')
+  -- What was accepted by the old clock stays before what is accepted from now on.
+  for _, id in ipairs(redis.call('ZRANGE', P .. 'ready:' .. ARGV[i], 0, -1)) do
+    local f = get(id, 'created_at', 'place')
+    local place = tonumber(f[2] or '')
+    if place and number(f[1]) > now then
+      place = string.format('%.0f', place - by * 1000)
+      redis.call('ZADD', P .. 'ready:' .. ARGV[i], place, id)
+      redis.call('HSET', P .. 'task:' .. id, 'place', place)
+    end
+  end
 end
 -- No agent was seen later than now: the silence of an agent is counted from now on.
 for _, agent in ipairs(redis.call('SMEMBERS', P .. 'agents')) do

@@ -2,14 +2,17 @@
 -- else ready.
 -- KEYS: 1 prefix
 -- ARGV: 1 id, 2 spec (JSON: role, priority, after, labels, artifacts, cwd, timeout_ms, retries, lost_max, key, notify, parent,
---       attempt_fence, incarnation, fingerprint, max_depth, max_children; escalation where a person has to approve it:
+--       attempt_fence, incarnation, fingerprint, max_depth, max_children, max_wait_ms, max_queued; inherits, set where the
+--       priority is that of the parent, if it has one; escalation where a person has to approve it:
 --       question, reason, rights), 3 text, 4 context (JSON or ''), 5 the caller in words,
 --       6... id, spec, text and context of each further task
 -- Returns: {id, state, '1' if it was created by this call or an earlier sending of it} of each, in one list
 -- Refuses: id_taken (by another task: take another), key_taken (it is that of another's task, for something else), draining,
---          unknown_dependency, stale, too_deep, too_many_children, dependency_ended
+--          unknown_dependency, stale, too_deep, too_many_children, dependency_ended, queue_full
 -- What the tasks before one in the same call add: they are written after the last one was checked.
 local keys, calls_made, children_made = {}, {}, {}
+-- Tasks that have yet to run; read when the first new one is checked.
+local queued
 
 -- What is to become of one task: an answer for what is known already, or how it is accepted. Or a refusal.
 local function check(id, text_of_spec, text, context)
@@ -22,10 +25,11 @@ local function check(id, text_of_spec, text, context)
 
   local parent, p = spec.parent, nil
   if parent then
-    p = get(parent, 'state', 'fence', 'incarnation', 'depth', 'open_children', 'cancelling')
+    p = get(parent, 'state', 'fence', 'incarnation', 'depth', 'open_children', 'cancelling', 'priority')
     if p[1] ~= 'running' or p[2] ~= spec.attempt_fence or p[3] ~= spec.incarnation or p[6] then
       return nil, refuse(REFUSAL.stale, parent)
     end
+    if spec.inherits and RANK[p[7] or ''] then spec.priority = p[7] end
   end
 
   -- The same call of an earlier attempt of the parent (its k-th with this very content) finds the subtask that it made
@@ -68,6 +72,17 @@ local function check(id, text_of_spec, text, context)
     local drain = redis.call('HGET', P .. 'requests', 'drain')
     if drain then return nil, refuse(REFUSAL.draining, drain) end
   end
+
+  if not queued then
+    queued = 0
+    for _, state in ipairs({'ready', 'blocked', 'delayed', 'held'}) do
+      queued = queued + redis.call('ZCARD', P .. 'state:' .. state)
+    end
+  end
+  if spec.max_queued and queued >= spec.max_queued then
+    return nil, refuse(REFUSAL.queue_full, tostring(spec.max_queued))
+  end
+  queued = queued + 1
 
   local open = {}
   for _, dependency in ipairs(spec.after) do
