@@ -110,6 +110,7 @@ async fn dispatch(verb: Verb, session: &mut Session) -> Result<u8, End> {
         Verb::Why(args) => tasks::why(&args, session).await,
         Verb::Cancel(args) => cancel::cancel(&args, session).await,
         Verb::Retry(args) => cancel::retry(&args, session).await,
+        Verb::Prune(args) => cancel::prune(&args, session).await,
         Verb::Ask(args) => messages::ask(args, session).await,
         Verb::Answer(args) => messages::answer(&args.question, Answer::Text(stdio::text(args.text)?), session).await,
         Verb::Approve(args) => {

@@ -36,8 +36,8 @@ pub struct Delegate {
     #[arg(long, value_name = "KEY", help = "Idempotency key: the same key returns the same task")]
     #[serde(default)]
     pub key: Option<String>,
-    /// low, normal (default) or high.
-    #[arg(long, value_name = "P", value_parser = priority(), help = "Ready tasks of a higher priority start first [default: normal]")]
+    /// low, normal or high. Default: that of the task at hand, else normal.
+    #[arg(long, value_name = "P", value_parser = priority(), help = "Ready tasks of a higher priority start first [default: normal; of a subtask, that of its parent]")]
     #[serde(default)]
     #[schemars(with = "Option<String>", extend("enum" = ["low", "normal", "high"]))]
     pub priority: Option<Priority>,

@@ -28,6 +28,7 @@ mod logs;
 mod messages;
 mod progress;
 mod project;
+mod prune;
 mod requests;
 mod retry_deadline;
 pub mod socket;

@@ -245,6 +245,26 @@ pub struct Changed {
     pub changed: bool,
 }
 
+/// Which ended tasks are to be forgotten.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prune {
+    /// Those that ended longer ago than this; `None`: than they are kept anyway.
+    pub older: Option<Duration>,
+    /// Those of this state; `None`: succeeded and cancelled ones.
+    pub state: Option<TaskState>,
+    /// Forget nothing, and only say what would be forgotten.
+    pub dry_run: bool,
+}
+
+/// What `orch prune` answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pruned {
+    /// The tasks that were forgotten, or would be.
+    pub tasks: Vec<TaskId>,
+    /// Whether nothing was forgotten.
+    pub dry_run: bool,
+}
+
 /// What `orch status` answers.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Status {

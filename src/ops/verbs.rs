@@ -10,8 +10,8 @@ use std::{path::Path, time::Duration};
 
 use super::{
     Answer, Answered, Ask, Asked, Caller, Changed, Costs, CostsBy, Delegate, Handed, Identity, Inbox, Listed, LogLine,
-    LogQuery, Ops, Project, Sent, Shown, Status, Steps, Stopped, Target, TaskFilter, Wait, WaitStep, Why,
-    socket::Connection,
+    LogQuery, Ops, Project, Prune, Pruned, Sent, Shown, Status, Steps, Stopped, Target, TaskFilter, Wait, WaitStep,
+    Why, socket::Connection,
 };
 use crate::{
     config::{Config, DriverKind},
@@ -150,6 +150,8 @@ verbs! {
         resume = Resume(role: Option<String>) -> bool: |ops| ops.resume(role.as_deref());
         /// Sets how many agents of a role there are at most.
         scale = Scale(role: String, n: Option<u32>) -> bool: |ops| ops.scale(&role, n);
+        /// Forgets ended tasks.
+        prune = Prune(prune: Prune) -> Pruned: |ops| ops.prune(&prune);
         /// Ends everything.
         stop = Stop(drain: bool, timeout: Option<Duration>) -> Stopped: |ops| ops.stop(drain, timeout);
         /// Reports what the caller's program is doing.

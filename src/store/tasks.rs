@@ -173,14 +173,43 @@ impl Store {
         self.call(&script::MARK_WAITING, args).await.map(drop)
     }
 
-    /// Forgets tasks that ended longer ago than `keep`; their ids (`lua/task/prune.lua`).
+    /// Forgets succeeded and cancelled tasks that ended longer ago than `keep`; their ids. Dead letters stay.
     ///
     /// # Errors
     /// An unreachable Redis.
-    pub async fn prune(&self, keep: Duration, at_most: u32) -> Result<Vec<TaskId>> {
-        let ids: Vec<String> =
-            self.read(self.call(&script::PRUNE, [&ms(keep) as &str, &at_most.to_string()]).await?)?;
-        ids.iter().map(|id| parse(id, "id")).collect()
+    pub async fn prune(&self, keep: Duration, at_most: usize) -> Result<Vec<TaskId>> {
+        let mut gone = self.prune_state(TaskState::Succeeded, keep, at_most, false).await?;
+        let rest = at_most - gone.len();
+        if rest > 0 {
+            gone.extend(self.prune_state(TaskState::Cancelled, keep, rest, false).await?);
+        }
+        Ok(gone)
+    }
+
+    /// Forgets tasks of an ended state that ended longer ago than `keep`; their ids. In a trial, they stay. Each call of
+    /// Redis is short, however many tasks must stay (`lua/task/prune.lua`).
+    ///
+    /// # Errors
+    /// An unreachable Redis, or a state that is not an ended one.
+    pub async fn prune_state(
+        &self,
+        state: TaskState,
+        keep: Duration,
+        at_most: usize,
+        is_trial: bool,
+    ) -> Result<Vec<TaskId>> {
+        let (mut gone, mut from) = (Vec::new(), "0".to_owned());
+        while !from.is_empty() && gone.len() < at_most {
+            let rest = (at_most - gone.len()).min(PRUNE_AT_ONCE).to_string();
+            let trial = if is_trial { "1" } else { "" };
+            let args = [&ms(keep), &rest, state.as_str(), &from, trial];
+            let (next, ids): (String, Vec<String>) = self.read(self.call(&script::PRUNE, args).await?)?;
+            for id in &ids {
+                gone.push(parse(id, "id")?);
+            }
+            from = next;
+        }
+        Ok(gone)
     }
 
     /// The ids of all tasks, or of those in one state; the newest first.

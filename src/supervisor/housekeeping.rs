@@ -31,8 +31,8 @@ const DAMAGED_AT_ONCE: usize = 1000;
 const RUNS_EVERY: Duration = Duration::from_secs(600);
 /// A folder of a task that Redis does not know is removed after so long without a change.
 const FORGOTTEN: Duration = Duration::from_secs(24 * 3600);
-/// Records that one call removes: a longer call would block all other clients of Redis.
-const PRUNE_AT_ONCE: u32 = 500;
+/// Tasks that are forgotten before their folders are removed.
+const PRUNE_AT_ONCE: usize = 500;
 
 /// When each chore was last started; `None` before the first time.
 #[derive(Debug, Default)]
@@ -73,7 +73,10 @@ impl Schedule {
             reports: is_due(&mut self.reports, REPORTS_EVERY),
             damaged: is_due(&mut self.damaged, DAMAGED_EVERY),
             runs: is_due(&mut self.runs, RUNS_EVERY),
-            prune: is_due(&mut self.prune, PRUNE_EVERY.min(config.supervisor.keep / 10)),
+            prune: is_due(
+                &mut self.prune,
+                PRUNE_EVERY.min(config.supervisor.keep.min(config.supervisor.keep_failed) / 10),
+            ),
         };
         (due != Due::default()).then_some(due)
     }
@@ -117,13 +120,18 @@ impl Due {
             home.remove_old_journals(config.supervisor.keep, |incarnation| {
                 snapshot.agents.iter().any(|r| r.agent.incarnation == incarnation)
             });
-            loop {
-                let gone = store.prune(config.supervisor.keep, PRUNE_AT_ONCE).await?;
-                for task in &gone {
-                    let _ = std::fs::remove_dir_all(home.task_runs(task));
-                }
-                if gone.len() < PRUNE_AT_ONCE as usize {
-                    break;
+            let (keep, keep_failed) = (config.supervisor.keep, config.supervisor.keep_failed);
+            for (state, keep) in
+                [(TaskState::Succeeded, keep), (TaskState::Cancelled, keep), (TaskState::Failed, keep_failed)]
+            {
+                loop {
+                    let gone = store.prune_state(state, keep, PRUNE_AT_ONCE, false).await?;
+                    for task in &gone {
+                        let _ = std::fs::remove_dir_all(home.task_runs(task));
+                    }
+                    if gone.len() < PRUNE_AT_ONCE {
+                        break;
+                    }
                 }
             }
         }
@@ -137,7 +145,7 @@ async fn tidy_runs(store: &Store, home: &Home, config: &Config, snapshot: &Snaps
         // What Redis has lost is recovered from these folders.
         return Ok(());
     }
-    for ids in home.tasks_with_old_folders(FORGOTTEN).unwrap_or_default().chunks(PRUNE_AT_ONCE as usize) {
+    for ids in home.tasks_with_old_folders(FORGOTTEN).unwrap_or_default().chunks(PRUNE_AT_ONCE) {
         for task in store.unknown(ids).await? {
             tracing::info!(%task, "its folder is removed: Redis does not know the task");
             let _ = std::fs::remove_dir_all(home.task_runs(&task));

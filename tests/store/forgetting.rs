@@ -22,7 +22,7 @@ async fn ended(world: &World, new: &NewTask, cause: Cause) -> TaskId {
     id
 }
 
-async fn prune(world: &World, at_most: u32) -> Vec<TaskId> {
+async fn prune(world: &World, at_most: usize) -> Vec<TaskId> {
     world.store.prune(Duration::ZERO, at_most).await.unwrap()
 }
 
@@ -149,5 +149,50 @@ async fn a_retried_subtask_of_a_forgotten_parent() {
     assert_eq!(world.store.retry(&child, "a person").await.unwrap().1, TaskState::Ready);
     check::structures(&world).await;
     world.cancel(&child).await;
+    check::structures(&world).await;
+}
+
+/// One call of Redis passes over at most a thousand of those that must stay; the next one goes on from there.
+#[tokio::test]
+async fn a_parent_with_many_ended_children_does_not_keep_what_comes_after_them() {
+    let server = Server::start_hasty();
+    let world = server.world("n");
+    let lead = world.agent_of("lead-1", "lead").await;
+    world.delegate(&NewTask { spec: Spec { role: "lead".into(), ..task("parent").spec }, ..task("parent") }).await;
+    let of_lead = world.claim(&lead).await;
+    for _ in 0..11 {
+        let child = |n| NewTask { max_children: 20_000, ..subtask(&format!("child {n}"), &lead, &of_lead) };
+        let children: Vec<NewTask> = (0..1_000).map(child).collect();
+        let ids: Vec<TaskId> = world.store.delegate_all(&children).await.unwrap().into_iter().map(|d| d.id).collect();
+        world.store.cancel(&ids, "a test").await.unwrap();
+    }
+    let other = world.delegate(&task("x")).await;
+    world.cancel(&other).await;
+    let would = world.store.prune_state(Cancelled, Duration::ZERO, 100, true).await.unwrap();
+    assert_eq!(would, std::slice::from_ref(&other), "a trial");
+    assert_eq!(world.state(&other).await, Cancelled);
+    assert_eq!(prune(&world, 100).await, [other]);
+}
+
+#[tokio::test]
+async fn dead_letters_are_forgotten_when_their_own_time_is_over() {
+    let server = Server::start();
+    let world = server.world("n");
+    let keyed = |key: &str| NewTask { spec: Spec { key: Some(key.into()), ..task("x").spec }, ..task("x") };
+    let failed = ended(&world, &keyed("k"), Cause::Permanent).await;
+    let other = ended(&world, &keyed("l"), Cause::Permanent).await;
+    let prune = async |keep, is_trial| world.store.prune_state(Failed, keep, 100, is_trial).await.unwrap();
+    assert_eq!(prune(LONG, false).await, [], "not old enough");
+    let mut both = [failed.clone(), other.clone()];
+    both.sort();
+    for is_trial in [true, true, false] {
+        let mut gone = prune(Duration::ZERO, is_trial).await;
+        gone.sort();
+        assert_eq!(gone, both);
+        check::structures(&world).await;
+    }
+    assert_eq!(prune(Duration::ZERO, false).await, []);
+    assert!(world.store.delegate(&keyed("k")).await.unwrap().created, "its key was forgotten with it");
+    assert!(world.store.prune_state(Ready, Duration::ZERO, 100, false).await.is_err(), "it has not ended");
     check::structures(&world).await;
 }

@@ -70,6 +70,8 @@ pub enum Verb {
     Cancel(SomeTasks),
     /// Run failed, cancelled or held tasks again
     Retry(SomeTasks),
+    /// Forget tasks that have ended
+    Prune(Prune),
     /// Within an agent, ask a person and wait for the answer
     Ask(Ask),
     /// Answer a task's question

@@ -88,6 +88,7 @@ fn every_verb_is_parsed() {
         "why t-7k2m9qx4hz",
         "cancel t-7k2m9qx4hz t-3v8n1c5ydw",
         "retry t-7k2m9qx4hz",
+        "prune --older 7d --state failed --dry-run",
         "logs sonnet-1 --task t-7k2m9qx4hz -n 3 -f --grep a|b",
         "events -f -n 3",
         "agents",

@@ -46,6 +46,12 @@ pub(super) fn task_state() -> impl TypedValueParser<Value = TaskState> {
     PossibleValuesParser::new(TaskState::ALL.iter().map(|s| s.as_str())).try_map(|word| word.parse())
 }
 
+/// The state of a task that has ended.
+pub(super) fn ended_state() -> impl TypedValueParser<Value = TaskState> {
+    let ended = TaskState::ALL.iter().filter(|state| state.is_terminal());
+    PossibleValuesParser::new(ended.map(|state| state.as_str())).try_map(|word| word.parse())
+}
+
 /// What each line of `orch costs` is about.
 pub(super) fn costs_by() -> impl TypedValueParser<Value = CostsBy> {
     PossibleValuesParser::new(["role", "agent", "day", "task"]).map(|word| match word.as_str() {

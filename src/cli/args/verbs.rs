@@ -192,6 +192,28 @@ pub struct Logs {
     pub grep: Option<String>,
 }
 
+/// `orch prune`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The supervisor does the same every hour: it forgets tasks after 'keep', and failed ones after 'keep_failed'. What an
+open task refers to, its parent or a task that it waits for, is kept. Sums of costs are kept as well.
+
+Examples:
+  orch prune --older 7d --dry-run
+  orch prune --older 1h --state failed"
+)]
+pub struct Prune {
+    /// Only tasks that ended longer ago than this (12h, 7d) [default: keep; of failed tasks, keep_failed]
+    #[arg(long, value_name = "T", value_parser = values::duration)]
+    pub older: Option<Duration>,
+    /// Only tasks of this state [default: succeeded and cancelled]
+    #[arg(long, value_name = "S", value_parser = values::ended_state())]
+    pub state: Option<TaskState>,
+    /// Forget nothing, and print the tasks that would be forgotten
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
 /// `orch costs`
 #[derive(Debug, Args)]
 #[command(

@@ -197,3 +197,34 @@ async fn a_wait_survives_the_death_of_redis() {
     });
     assert_eq!(waited.unwrap()[0].task.state, TaskState::Cancelled);
 }
+
+#[tokio::test]
+async fn ended_tasks_are_forgotten_with_their_folders_and_by_no_agent() {
+    let world = World::awake().await;
+    let ops = world.ops();
+    let agent = world.agent("shell-1", "shell").await;
+    let mut ended = Vec::new();
+    for cause in [Cause::Success, Cause::Permanent] {
+        let id = ops.delegate(task("x", "shell")).await.unwrap().id;
+        let claimed = agent.claim(&ops).await;
+        agent.finish(&ops, &claimed, cause, "done").await;
+        std::fs::create_dir_all(ops.home().run(&id, 1)).unwrap();
+        ended.push(id);
+    }
+    let [done, failed] = [ended[0].clone(), ended[1].clone()];
+    let prune = async |asked: Prune| ops.prune(&asked).await.map(|pruned| pruned.tasks);
+    let now = Prune { older: Some(Duration::ZERO), ..Prune::default() };
+    assert_eq!(prune(Prune::default()).await, Ok(vec![]), "not old enough");
+    assert_eq!(prune(Prune { dry_run: true, ..now.clone() }).await, Ok(vec![done.clone()]));
+    assert!(ops.home().run(&done, 1).exists());
+    assert_eq!(prune(now.clone()).await, Ok(vec![done.clone()]));
+    assert!(!ops.home().task_runs(&done).exists() && ops.home().run(&failed, 1).exists());
+    assert_eq!(prune(Prune { state: Some(TaskState::Failed), ..now.clone() }).await, Ok(vec![failed]));
+    let open = prune(Prune { state: Some(TaskState::Ready), ..now.clone() }).await.unwrap_err();
+    assert!(open.kind == Kind::Usage && open.hint.is_some(), "{open}");
+
+    ops.delegate(task("x", "shell")).await.unwrap();
+    let claimed = agent.claim(&ops).await;
+    let within = world.ops_within(&agent, &claimed).prune(&now).await.unwrap_err();
+    assert!(within.kind == Kind::Failed && within.message.contains("orch prune"), "{within}");
+}

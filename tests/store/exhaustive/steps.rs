@@ -72,7 +72,9 @@ pub fn steps(scenario: &Scenario, image: &Image, memory: &Memory, state: &State)
     for l in &memory.past {
         late(&mut s, l);
     }
-    s.add(Kind::Person, "prune".into(), "task/prune", &["0", "10"]);
+    for ended in ["succeeded", "cancelled"] {
+        s.add(Kind::Person, format!("prune {ended}"), "task/prune", &["0", "10", ended, "0", ""]);
+    }
     for (field, value) in scenario.requests {
         let stands = state.requests.iter().any(|(f, v)| f == field && v == value);
         // Nobody counts on it that a request stands for ever.

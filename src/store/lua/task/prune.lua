@@ -1,11 +1,13 @@
--- Forgets tasks that ended long ago. Dead letters stay until a person retries them; so does what an open task still
--- refers to (its parent, its dependency).
+-- Forgets tasks of one state that ended long ago. What an open task still refers to (its parent, its dependency) stays.
 -- KEYS: 1 prefix
--- ARGV: 1 older than (ms), 2 how many at most
--- Returns: the ids that were forgotten
-local gone, at_most = {}, tonumber(ARGV[2])
+-- ARGV: 1 older than (ms), 2 how many at most, 3 the state (an ended one), 4 how many that stay to pass over first,
+--       5 '1' to forget nothing, and only say what would be forgotten
+-- Returns: {the next call's 4, or '' where there are no more; the ids that were forgotten}
+local at_most, state, kept, is_trial = tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), ARGV[5] == '1'
+if OPEN[state] then error('tasks that are ' .. state .. ' have not ended') end
 -- How many tasks that must stay one call passes over at most: Redis serves no other client meanwhile.
-local PASSED_OVER = 10000
+local last = kept + 1000
+local gone = {}
 
 local function is_open(id)
   return OPEN[get(id, 'state')[1]]
@@ -19,29 +21,32 @@ local function is_needed(id, parent, open_children)
   return false
 end
 
-for _, state in ipairs({'succeeded', 'cancelled'}) do
-  local kept, ids = 0, nil
-  repeat
-    ids = redis.call('ZRANGEBYSCORE', P .. 'state:' .. state, '-inf', now - ARGV[1], 'LIMIT', kept, at_most - #gone)
-    for _, id in ipairs(ids) do
-      local f = get(id, 'key', 'parent', 'open_children', 'after')
-      if is_needed(id, f[2], f[3]) then
-        kept = kept + 1
-      else
-        redis.call('DEL', P .. 'task:' .. id, P .. 'attempts:' .. id, P .. 'children:' .. id, P .. 'deps:' .. id,
-          P .. 'dependents:' .. id, P .. 'quarantine:' .. id, P .. 'questions:' .. id, P .. 'messages:' .. id,
-          P .. 'marks:' .. id)
-        redis.call('ZREM', P .. 'state:' .. state, id)
-        redis.call('ZREM', P .. 'tasks', id)
-        if f[1] and redis.call('GET', P .. 'key:' .. f[1]) == id then redis.call('DEL', P .. 'key:' .. f[1]) end
-        if f[2] then redis.call('LREM', P .. 'children:' .. f[2], 1, id) end
-        local reads, after = pcall(cjson.decode, f[4] or '[]')
-        for _, dependency in ipairs(reads and type(after) == 'table' and after or {}) do
-          redis.call('SREM', P .. 'dependents:' .. dependency, id)
-        end
-        gone[#gone + 1] = id
-      end
-    end
-  until #ids == 0 or #gone >= at_most or kept >= PASSED_OVER
+local function forget(id, key, parent, dependencies)
+  redis.call('DEL', P .. 'task:' .. id, P .. 'attempts:' .. id, P .. 'children:' .. id, P .. 'deps:' .. id,
+    P .. 'dependents:' .. id, P .. 'quarantine:' .. id, P .. 'questions:' .. id, P .. 'messages:' .. id,
+    P .. 'marks:' .. id)
+  redis.call('ZREM', P .. 'state:' .. state, id)
+  redis.call('ZREM', P .. 'tasks', id)
+  if key and redis.call('GET', P .. 'key:' .. key) == id then redis.call('DEL', P .. 'key:' .. key) end
+  if parent then redis.call('LREM', P .. 'children:' .. parent, 1, id) end
+  local reads, after = pcall(cjson.decode, dependencies or '[]')
+  for _, dependency in ipairs(reads and type(after) == 'table' and after or {}) do
+    redis.call('SREM', P .. 'dependents:' .. dependency, id)
+  end
 end
-return gone
+
+local ids
+repeat
+  local n = math.min(at_most - #gone, 500)
+  ids = redis.call('ZRANGEBYSCORE', P .. 'state:' .. state, '-inf', now - ARGV[1], 'LIMIT', kept, n)
+  for _, id in ipairs(ids) do
+    local f = get(id, 'key', 'parent', 'open_children', 'after')
+    local needed = is_needed(id, f[2], f[3])
+    if needed or is_trial then kept = kept + 1 end
+    if not needed then
+      if not is_trial then forget(id, f[1], f[2], f[4]) end
+      gone[#gone + 1] = id
+    end
+  end
+until #ids == 0 or #gone >= at_most or kept >= last
+return {#ids > 0 and string.format('%.0f', kept) or '', gone}
