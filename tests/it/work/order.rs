@@ -148,3 +148,26 @@ fn the_options_of_a_task_are_recorded_and_passed_to_its_program() {
     typed.current_dir(&world.path).env("ORCH_CONFIG", world.project.join("sessions.toml"));
     assert_eq!(crate::common::start(typed).end().ok(), format!("{}\n", folder.display()));
 }
+
+#[test]
+fn a_high_task_of_one_role_starts_before_the_low_ones_of_another() {
+    let roles = "[roles.aaa]\ndriver = \"shell\"\n[roles.zzz]\ndriver = \"shell\"";
+    let world = World::builder().supervisor("max_agents", "2").tables(roles).build();
+    world.start();
+    world.orch(&["pause"]).ok();
+    let delegated = |role: &str, priority: &str, text: &str| {
+        let task = world.orch_json(&["delegate", "--role", role, "--priority", priority, text]);
+        task["id"].as_str().unwrap().to_owned()
+    };
+    let held = gate(&world.file("go"));
+    let low: Vec<String> = (0..24).map(|_| delegated("aaa", "low", &held)).collect();
+    let high = delegated("zzz", "high", "true");
+    world.orch(&["resume"]).ok();
+    // The others take every slot and keep it.
+    world.wait_for(&high, "succeeded");
+    world.touch("go");
+    for task in &low {
+        world.wait_for(task, "succeeded");
+    }
+    world.stop_and_check_nothing_left();
+}

@@ -97,3 +97,29 @@ fn a_redis_that_is_away_for_longer_than_a_lease_costs_no_agent() {
     assert_eq!(world.events_of("agent.failed"), [] as [Value; 0]);
     world.stop_and_check_nothing_left();
 }
+
+/// Each interruption gives every agent a whole lease to report; one after another, they do not give it for ever.
+#[test]
+fn a_hung_runner_is_replaced_although_redis_is_killed_again_and_again() {
+    let world = World::builder().supervisor("lease", "\"1s\"").tables("[roles.shell]\nmax = 1").build();
+    world.start();
+    let task = world.delegate("shell", &format!("{}; {}", append(&world.file("ran"), "x"), gate(&world.file("go"))));
+    world.wait_until("the task runs", || world.lines("ran").len() == 1);
+    let (runner, tmux) = (world.runner_pid("shell-1"), world.tmux_server_pid());
+    // tmux continues its stopped children immediately.
+    signal(tmux, Signal::SIGSTOP);
+    signal(runner, Signal::SIGSTOP);
+    world.wait_until("the attempt is lost", || {
+        // More often than once per lease.
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        if let Some(redis) = world.redis_pid_if_any() {
+            kill9(redis);
+        }
+        world.show(&task)["lost"] == 1
+    });
+    signal(tmux, Signal::SIGCONT);
+    world.touch("go");
+    let shown = world.wait_for(&task, "succeeded");
+    assert_eq!(causes(&shown), ["lost", "success"]);
+    world.stop_and_check_nothing_left();
+}
