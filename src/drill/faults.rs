@@ -40,6 +40,8 @@ pub(super) enum Deed {
     Cancel,
     /// `orch kill` of an agent.
     KillAgent,
+    /// A task whose program tries what only a person or another agent may do.
+    Hostile,
 }
 
 /// The target of a signal.
@@ -108,6 +110,7 @@ pub const FAULTS: &[Fault] = &[
     fault("second-supervisor", &["people"], "a second supervisor is started; it must refuse", Deed::SecondSupervisor),
     fault("cancel-some", &["people"], "somebody cancels some tasks", Deed::Cancel),
     fault("kill-agent", &["people"], "somebody ends an agent with orch kill", Deed::KillAgent),
+    fault("hostile", &["people"], "a program tries what only a person or others may do", Deed::Hostile),
 ];
 
 const fn fault(name: &'static str, groups: &'static [&'static str], what: &'static str, deed: Deed) -> Fault {

@@ -41,6 +41,9 @@ pub(super) async fn history(scene: &Scene) -> Result<History> {
     for line in &noted.unreadable {
         scene.violated("every execution can be read", "executions", line.clone());
     }
+    for line in fs::read_to_string(scene.world.path.join("breaches")).unwrap_or_default().lines() {
+        scene.violated("a program gets no right that it lacks", "breaches", line);
+    }
     let mut acknowledged = scene.acks.borrow().clone();
     acknowledged.extend(noted.acks);
     acknowledged.sort_by_key(|ack| ack.at);

@@ -60,6 +60,7 @@ pub(super) async fn inject(scene: &Scene, planned: Planned) -> Option<Injected> 
         Deed::SecondSupervisor => second_supervisor(scene, fault).await,
         Deed::Cancel => cancel(scene, fault, &mut rng).await,
         Deed::KillAgent => kill_agent(scene, fault, &mut rng).await,
+        Deed::Hostile => hostile(scene, fault).await,
     };
     if done.is_none() {
         scene.note(format!("{}: there was nothing to hit", fault.name));
@@ -217,6 +218,14 @@ async fn kill_agent(scene: &Scene, fault: &'static Fault, rng: &mut Rng) -> Opti
         scene.refused_but_for(&[2, 6], "orch kill", &output);
     }
     Some(done)
+}
+
+/// Delegates a task that tries to break out. What it achieves, it writes down itself (see [`workload::SCRIPT`]).
+async fn hostile(scene: &Scene, fault: &'static Fault) -> Option<Injected> {
+    let mut words = workload::delegate("worker", "high");
+    words.push(workload::text("hostile"));
+    let task = scene.delegate(&words, None, None).await?;
+    Some(injected(scene, fault, task.to_string(), Well::Ended(task)))
 }
 
 async fn find(scene: &Scene, target: Target, rng: &mut Rng) -> Option<Hit> {

@@ -44,6 +44,18 @@ parent() {
     orch wait "$child" >/dev/null || ends 75
     plain
 }
+# What only a person or another agent may do: each success is a breach.
+tries() { if "$@" >/dev/null 2>&1; then printf '%s\n' "$ORCH_AGENT: $*" >>"$DRILL/breaches"; fi; }
+hostile() {
+    for verb in stop drain pause "pause lead" "resume lead" "scale worker 1" "spawn lead" "kill opus-master"; do
+        tries timeout 2 orch $verb
+    done
+    for socket in $(ls "$ORCH_HOME"/sockets/*.sock | head -3); do
+        if [ "$socket" != "$ORCH_SOCKET" ]; then ORCH_SOCKET=$socket tries timeout 2 orch status; fi
+    done
+    tries redis-cli -s "$ORCH_HOME/redis/redis.sock" -e set breach 1
+    plain
+}
 deep() {
     subtask lead '. "$DRILL/task"; parent'
     orch wait "$child" >/dev/null || ends 75
@@ -176,6 +188,16 @@ mod tests {
     #[test]
     fn the_script_leaves_the_process_that_is_searched_for() {
         assert!(SCRIPT.matches(LITTER).count() >= 3);
+    }
+
+    #[test]
+    fn a_hostile_program_writes_down_what_it_has_achieved() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = format!("{SCRIPT}\ntries false\ntries true x\ntries sh -c 'exit 3'\n");
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", &script]).env("DRILL", folder.path()).env("ORCH_AGENT", "a-1");
+        command.status().unwrap();
+        assert_eq!(std::fs::read_to_string(folder.path().join("breaches")).unwrap(), "a-1: true x\n");
     }
 
     #[test]
