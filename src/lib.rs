@@ -8,7 +8,7 @@
 //! ## The parts
 //!
 //! ```text
-//!   a person, or an agent's program
+//!   a person
 //!        │  orch delegate, wait, status ...            (surfaces: cli, console, mcp)
 //!        ▼
 //!       ops ── writes a request, reads records ─────────────┐
@@ -17,7 +17,7 @@
 //!        │                                                                                    │
 //!        └── opens and closes sessions ──▶ tmux ── the pane's own command is the runner ──────┘
 //!                                                                                             │
-//!                                                                     the agent's program and its processes
+//!                                                      the agent's program, whose verbs the runner executes with ops
 //! ```
 //!
 //! *Redis* holds everything that must survive: tasks, agents, leases, requests, events. It is either a private server that
@@ -85,6 +85,14 @@
 //! 9. **Secrets stay in environments.** They do not appear in arguments, Redis keys, tmux options or logs. A runner receives
 //!    its environment through a file that exists for a few milliseconds ([`home::launch`]).
 //!
+//! ## Who calls
+//!
+//! Who calls is derived, never claimed. An agent's programs reach orch through the socket that their runner serves
+//! ([`ops::socket`]), and the runner executes each verb as the attempt that runs, judged by the configuration that the
+//! supervisor has read. A process without the socket is a person's only if no living runner and no agent's cgroup is above it
+//! ([`ops::Identity`]). The console of the built-in master speaks for a person: its runner knows its process. What a role's
+//! agents may do is a partial order of rights ([`config::Rights`]); a delegation beyond it waits for a person.
+//!
 //! ## What keeps a task from starting
 //!
 //! [`admission`] computes the *gates* of a task or a role: paused, suspended by a rate limit, budget used up, all slots
@@ -150,7 +158,8 @@
 //! ```text
 //!   cli  console  mcp                             surfaces
 //!   view                                          rendering: tables, text, styles
-//!   ops        supervisor        runner           the one API; the loop; one agent
+//!   supervisor        runner                      the loop; one agent, which serves ops to its programs
+//!   ops                                           the one API
 //!   store  redis_server  mux  home  launchers     one outside thing each
 //!   config                                        sessions.toml: as written, then as meant
 //!   drivers    admission         os
@@ -166,11 +175,12 @@
 //! - *A driver*: one file in `drivers`, its fixtures, and one line in the list in `drivers/mod.rs` ([`drivers`], "Adding a
 //!   driver").
 //! - *A place where programs run*: one file in [`launchers`].
-//! - *A verb*: one file in `ops` with its request and answer in `ops::types`, one function in `cli`; its answer is rendered in
+//! - *A verb*: a line in the table `ops::verbs`, one file in `ops` with its answer in `ops::types`, one function in `cli`; its answer is rendered in
 //!   `view`, in the file of its subject.
 //! - *A tool*: one file in `mcp::tools`, or a function in one.
 //! - *A transition*: its line in the table of `model`, one Lua file with its header, one typed call in `store`.
-//! - *A field of a task*: `model::task::Spec`, and where it is filled (`ops/delegate.rs`) or shown (`view`).
+//! - *A field of a task*: `model::task::Spec`, `ops::Delegate` if callers set it (that is the command line, `--each` and MCP),
+//!   and where it is filled (`ops/delegate.rs`).
 //! - *A reason not to start something now*: a gate in [`admission`]; one that also blocks a claim belongs in `task/claim.lua`
 //!   as well, and `tests/store/admission.rs` compares the two.
 //! - *A rule of supervision*: `supervisor::decide`, with a case in its tests.

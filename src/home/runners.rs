@@ -86,6 +86,16 @@ impl Home {
         Ok(runners)
     }
 
+    /// Returns the registered runners that are gone, and may have left processes.
+    ///
+    /// # Errors
+    /// As [`Home::living_runners`].
+    pub fn ended_runners(&self) -> io::Result<Vec<Runner>> {
+        let mut runners = self.registered_runners()?;
+        runners.retain(|runner| !runner.process.is_alive());
+        Ok(runners)
+    }
+
     /// Removes the entries of runners that are gone, except those of incarnations that are still `needed`: by its
     /// entry, an emergency stop finds what a dead runner has left behind.
     pub fn remove_ended_runners(&self, needed: impl Fn(&str) -> bool) {

@@ -2,8 +2,8 @@
 //! and output until the client closes them.
 //!
 //! A surface like the command line: a tool (`tools`, one file for each small group) turns its arguments into a request to
-//! `ops` and the answer into a short text and the same as JSON; `resources` shows what is recorded. The environment names
-//! the caller, and `ops` enforces what that caller may do.
+//! `ops` and the answer into a short text and the same as JSON; `resources` shows what is recorded. Who calls
+//! is derived ([`crate::ops::Identity`]), and `ops` enforces what that caller may do.
 //!
 //! **Errors.** An error of `ops` is a tool's result (`isError`) with the hint: the model reads it and can correct its call.
 //! Protocol errors are for mistakes in the protocol, such as a tool that does not exist.

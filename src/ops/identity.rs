@@ -4,13 +4,16 @@
 //! says proves nothing. Only the agents of the same state folder count: an orch that is used inside an agent of another
 //! project has persons of its own.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use super::{Caller, Person, socket};
 use crate::{
     config::Config,
-    error::Result,
-    home::{self, Home},
+    error::{Error, Result},
+    home::{self, Home, Runner, marker},
     os::{self, ProcessId},
     redis_server::agent_socket,
 };
@@ -44,23 +47,31 @@ impl Identity {
     pub fn of_process(config: &Config) -> Result<Identity> {
         let home = Home::new(&config.home);
         // Where the registry can't be read, nobody is taken for a person by that.
-        let runners = home.living_runners().map_err(|e| home::unusable(&home.runners(), &e))?;
-        if runners.is_empty() {
+        let unreadable = |e: io::Error| home::unusable(&home.runners(), &e);
+        let (living, ended) = (home.living_runners().map_err(unreadable)?, home.ended_runners().map_err(unreadable)?);
+        if living.is_empty() && ended.is_empty() {
             return Ok(Identity::Person);
         }
         let above = os::ancestors(std::process::id());
-        let by_tree = runners.iter().find(|runner| above.contains(&runner.process));
-        let found = by_tree.or_else(|| {
-            let incarnation = home.incarnation_of_own_cgroup()?;
-            runners.iter().find(|runner| runner.incarnation == incarnation)
-        });
-        Ok(match found {
-            Some(runner) => Identity::Agent {
-                agent: runner.agent.clone(),
-                socket: agent_socket(&config.home, &runner.incarnation)?,
-            },
-            None => Identity::Person,
-        })
+        let by_cgroup = home.incarnation_of_own_cgroup();
+        let is_it =
+            |runner: &&Runner| above.contains(&runner.process) || by_cgroup.as_ref() == Some(&runner.incarnation);
+        if let Some(runner) = living.iter().find(is_it) {
+            let socket = agent_socket(&config.home, &runner.incarnation)?;
+            return Ok(Identity::Agent { agent: runner.agent.clone(), socket });
+        }
+        // What an agent has left behind is no person, although its runner is gone.
+        let marked = |pid: u32| ended.iter().find(|runner| os::has_entry(pid, &marker(&runner.incarnation)));
+        let own = std::process::id();
+        let left = std::iter::once(own).chain(above.iter().map(|process| process.pid)).find_map(marked);
+        match (left, by_cgroup) {
+            (None, None) => Ok(Identity::Person),
+            (left, _) => {
+                let owner = left.map_or_else(|| "an agent".to_owned(), |runner| format!("agent {}", runner.agent));
+                Err(Error::failed(format!("this process was started by {owner}, which has ended"))
+                    .hint("use a terminal outside of orch's agents"))
+            }
+        }
     }
 }
 

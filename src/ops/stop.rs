@@ -37,6 +37,10 @@ const TMUX: Duration = Duration::from_millis(700);
 const TURN: Duration = Duration::from_secs(15);
 /// How long a supervisor that was started only to stop may take beyond that grace: its Redis loads its data first.
 const TO_STOP: Duration = Duration::from_secs(30);
+/// How long Redis may take to record the request of a stop by force.
+const TO_RECORD: Duration = Duration::from_millis(300);
+/// How long a private Redis may take for it that is just starting.
+const TO_COME_UP: Duration = Duration::from_secs(1);
 /// How long runners get in an emergency to end their programs and to record what these have done.
 const GRACE: Duration = Duration::from_secs(1);
 /// How long killed processes, and the private Redis, may take to be gone.
@@ -267,6 +271,7 @@ impl Ops {
     /// Ends everything by its processes.
     async fn stop_by_force(&self, why: Error) -> Result<Stopped> {
         tracing::warn!("emergency stop: {why}");
+        self.record_by_force().await;
         let supervisor = self.supervisor();
         let private = self.config.redis.url.is_none();
         let redis = private.then(|| redis_server::running(self.home.path())).flatten();
@@ -308,6 +313,26 @@ impl Ops {
             left: left.filter(|_| was_running).into_iter().collect(),
             ..Stopped::default()
         })
+    }
+
+    /// Where Redis can record the request, the attempts that end now count as stopped, and not as lost. One that is just
+    /// starting can in a moment.
+    async fn record_by_force(&self) {
+        let request = Request::Stop { drain: false };
+        let began = Instant::now();
+        loop {
+            let recorded = self.store().request(&request, EventKind::SupervisorStopping, "orch stop, by force");
+            match timeout(TO_RECORD, recorded).await {
+                Ok(Err(e)) if e.is_unreachable() => {}
+                Err(_) => {}
+                Ok(_) => return,
+            }
+            let server = redis_server::running(self.home.path()).filter(|server| !is_frozen(server));
+            if server.is_none() || self.config.redis.url.is_some() || began.elapsed() > TO_COME_UP {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Closes the sessions that carry our tags. Those of ended runners close by themselves, unless a person has added a

@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Write},
-    process::{Child, ChildStdin, ChildStdout, Stdio},
+    process::{Child, Stdio},
     time::Duration,
 };
 
@@ -21,7 +21,7 @@ const CALLS: usize = 100;
 const WAITS: usize = 50;
 
 pub fn measure() -> Result<Vec<Row>> {
-    let world = World::new("[roles.shell]\nmax = 1\nmin = 1\n")?;
+    let world = World::new("[supervisor]\nmax_children = 1000\n[roles.shell]\nmax = 1\nmin = 1\n")?;
     world.run(&["start"])?;
     let mut starts = Vec::new();
     for _ in 0..WARM_UP + STARTS {
@@ -45,6 +45,16 @@ pub fn measure() -> Result<Vec<Row>> {
     }
     client.call("cancel_task", json!({"ids": ids}))?;
     client.leave()?;
+    // The same by the program of an agent: its runner is asked through the agent's socket, and asks Redis.
+    let (task, mut client) = Client::inside(&world)?;
+    let mut by_socket = Vec::new();
+    for _ in 0..WARM_UP + CALLS {
+        let began = clock::now();
+        client.delegate("true")?;
+        by_socket.push(clock::ms(clock::now() - began));
+    }
+    client.leave()?;
+    world.run(&["cancel", &task])?;
     let row = |name, goal, values: &[f64], p| {
         Row::new(name, Unit::Ms, goal, percentile(&values[WARM_UP..], p), values.len() - WARM_UP)
     };
@@ -52,6 +62,13 @@ pub fn measure() -> Result<Vec<Row>> {
         row("orch mcp, started until its handshake is answered, p50", Goal::AtMost(20.0), &starts, 50.0),
         row("delegate_task, the call, p50", Goal::AtMost(10.0), &calls, 50.0),
         row("delegate_task, the call, p99", Goal::None, &calls, 99.0),
+        row(
+            "delegate_task within an agent, by its socket, p50",
+            Goal::AtMost(percentile(&calls[WARM_UP..], 50.0) + 1.0),
+            &by_socket,
+            50.0,
+        ),
+        row("delegate_task within an agent, by its socket, p99", Goal::None, &by_socket, 99.0),
         row("a task's program ended → its wait_tasks returned, p50", Goal::AtMost(20.0), &waits, 50.0),
         row("a task's program ended → its wait_tasks returned, p99", Goal::None, &waits, 99.0),
     ])
@@ -79,9 +96,10 @@ fn wait_for_an_end(world: &World, client: &mut Client, run: usize) -> Result<f64
 
 /// One `orch mcp` and the connection to it.
 pub(super) struct Client {
-    child: Child,
-    stdin: ChildStdin,
-    stdout: BufReader<ChildStdout>,
+    /// `None`: the program of an agent has started it.
+    child: Option<Child>,
+    stdin: Box<dyn Write>,
+    stdout: Box<dyn BufRead>,
     last_id: u64,
 }
 
@@ -90,7 +108,27 @@ impl Client {
     pub fn start(world: &World) -> Result<Client> {
         let mut child = world.orch(&["mcp"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let (stdin, stdout) = (child.stdin.take().ok_or("no pipe")?, child.stdout.take().ok_or("no pipe")?);
-        let mut client = Client { child, stdin, stdout: BufReader::new(stdout), last_id: 0 };
+        Client::greeted(Some(child), Box::new(stdin), Box::new(BufReader::new(stdout)))
+    }
+
+    /// The same, started by the program of an attempt, whose runner executes its calls. Returns the task as well.
+    fn inside(world: &World) -> Result<(String, Client)> {
+        let [to, from] = ["to", "from"].map(|end| world.dir.join(end));
+        let made = std::process::Command::new("mkfifo").args([&to, &from]).status()?;
+        if !made.success() {
+            return Err(format!("mkfifo: {made}").into());
+        }
+        let script = format!("exec orch mcp < '{}' > '{}'", to.display(), from.display());
+        let delegated = world.orch(&["delegate", "--role", "shell", &script]).stdin(Stdio::null()).output()?;
+        let task = String::from_utf8(delegated.stdout)?.trim().to_owned();
+        // Each blocks until the program opens the other end.
+        let stdin = fs::OpenOptions::new().write(true).open(&to)?;
+        let stdout = fs::File::open(&from)?;
+        Ok((task, Client::greeted(None, Box::new(stdin), Box::new(BufReader::new(stdout)))?))
+    }
+
+    fn greeted(child: Option<Child>, stdin: Box<dyn Write>, stdout: Box<dyn BufRead>) -> Result<Client> {
+        let mut client = Client { child, stdin, stdout, last_id: 0 };
         let hello = json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "bench", "version": "1"}});
         let id = client.send("initialize", hello)?;
         client.answer(id)?;
@@ -148,7 +186,9 @@ impl Client {
 
     pub fn leave(mut self) -> Result<()> {
         drop(self.stdin);
-        self.child.wait()?;
+        if let Some(child) = &mut self.child {
+            child.wait()?;
+        }
         Ok(())
     }
 }

@@ -67,6 +67,13 @@ pub fn ancestors(pid: u32) -> Vec<ProcessId> {
     above
 }
 
+/// Reports whether a process was started with this `NAME=value` in its environment. One that is gone, or whose environment
+/// is not readable, was not, as far as is known.
+pub fn has_entry(pid: u32, entry: &str) -> bool {
+    let environ = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    environ.split(|byte| *byte == 0).any(|one| one == entry.as_bytes())
+}
+
 /// Returns the number of descriptors that a process has open; `None` when it is gone, or another user's.
 pub fn open_fds(pid: u32) -> Option<usize> {
     Some(fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count())

@@ -157,7 +157,7 @@ fn unknown_names_are_usage_errors_with_suggestions() {
         (&["delegate", "--timeout", "90", "x"], &["90", "90s"]),
         (&["delegate", "--timeout", "0s", "x"], &["limit of 0"]),
         (&["delegate", "--retries", "-1", "x"], &["-1"]),
-        (&["delegate", "--context", "{", "x"], &["--context is not JSON"]),
+        (&["delegate", "--context", "{", "x"], &["--context", "it is not JSON"]),
         (&["delegate", "--context", "@/nowhere", "x"], &["/nowhere"]),
         (&["delegate", "--label", "noequals", "x"], &["noequals"]),
         (&["delegate", "--cwd", "/nowhere", "x"], &["/nowhere"]),

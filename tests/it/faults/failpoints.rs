@@ -332,7 +332,8 @@ fn a_stop_that_dies_is_repeated_and_is_one_stop() {
             kill9(drill.world.supervisor_pid());
         }
         drill.arm(point);
-        assert_ne!(drill.world.orch(&["stop"]).code, 0, "{point}");
+        // The supervisor that was started to stop dies: then everything is ended by force.
+        drill.world.orch(&["stop"]).ok();
         drill.reached(point);
         drill.world.stop_and_check_nothing_left();
         drill.world.start();

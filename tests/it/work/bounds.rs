@@ -94,6 +94,32 @@ fn a_working_agent_may_only_delegate_and_wait() {
 }
 
 #[test]
+fn what_an_agent_has_left_behind_is_no_person() {
+    let world = World::started("");
+    let [go, said] = ["go", "said"].map(|name| world.file(name).display().to_string());
+    let left = format!(
+        "until [ -e '{go}' ]; do sleep 0.05; done; unset ORCH_SOCKET; export ORCH_HOME='{}'; cd '{}'; \
+         orch pause shell > '{said}.new' 2>&1; echo \"code $?\" >> '{said}.new'; mv '{said}.new' '{said}'",
+        world.home.display(),
+        world.project.display()
+    );
+    std::fs::write(world.file("left"), left).unwrap();
+    let script = format!("setsid sh '{}' & {}", world.file("left").display(), gate(&world.file("never")));
+    let task = delegated(&world, &["--role", "shell", &script]);
+    world.wait_for(&task, "running");
+    let runner = world.runner_pid("shell-1");
+    // Nobody ends what the runner leaves, for now.
+    crate::common::kill9(world.supervisor_pid());
+    crate::common::kill9(runner);
+    world.touch("go");
+    world.wait_until("it has tried", || world.file("said").exists());
+    let said = world.lines("said").join("\n");
+    assert!(said.contains("which has ended") && said.ends_with("code 1"), "{said}");
+    world.start();
+    assert_eq!(world.status()["supervisor"]["paused_roles"], json!([]));
+}
+
+#[test]
 fn what_the_environment_says_proves_nothing() {
     let world = World::started("[roles.sonnet]\ndriver = \"shell\"\ndelegates_to = []");
     let task = delegated(&world, &["--role", "sonnet", &gate(&world.file("go"))]);

@@ -172,7 +172,7 @@ fn an_invalid_result_file_is_reported_and_the_exit_code_decides() {
         ("mkdir \"$ORCH_RESULT\"", "not a file"),
         ("mkfifo \"$ORCH_RESULT\"", "not a file"),
         ("ln -s /dev/zero \"$ORCH_RESULT\"", "not a file"),
-        ("head -c 5000000 /dev/zero > \"$ORCH_RESULT\"", "the limit is 4 MiB"),
+        ("head -c 5000000 /dev/zero > \"$ORCH_RESULT\"", "it has more than 4 MiB"),
         ("printf '\\377' > \"$ORCH_RESULT\"", "cannot be read"),
         ("echo '{\"cause\": \"bored\"}' > \"$ORCH_RESULT\"", "bored"),
         ("echo '[]' > \"$ORCH_RESULT\"", "cannot be read"),

@@ -72,7 +72,7 @@ fn the_same_key_is_the_same_task() {
     assert_eq!(first["created"], true);
     world.wait_for(&text(&first["id"]), "succeeded");
     let again = world.orch_json(&words);
-    assert_eq!(again, json!({"id": first["id"], "state": "succeeded", "created": false}));
+    assert_eq!(again, json!({"id": first["id"], "state": "succeeded", "created": false, "needs_approval": []}));
     let waited = world.orch(&["delegate", "--wait", "--key", "nightly build", "echo ran >> ran"]);
     assert_eq!(
         (waited.code, waited.stdout.as_str()),

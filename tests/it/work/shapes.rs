@@ -129,7 +129,7 @@ fn status_and_agents() {
 fn tasks() {
     let world = World::started("");
     let accepted = world.orch_json(&["delegate", "echo x; [ $ORCH_ATTEMPT = 2 ]"]);
-    assert_eq!(accepted, json!({"id": accepted["id"], "state": "ready", "created": true}));
+    assert_eq!(accepted, json!({"id": accepted["id"], "state": "ready", "created": true, "needs_approval": []}));
     let id = text(&accepted["id"]);
     assert!(id.starts_with("t-"), "{id}");
     world.wait_for(&id, "succeeded");
