@@ -13,7 +13,7 @@ const RANDOM_CHARS: usize = 10;
 
 impl TryFrom<String> for TaskId {
     type Error = String;
-    /// As [`TaskId::from_str`]: an id becomes part of keys and paths, wherever it comes from.
+    /// As its `FromStr`: an id becomes part of keys and paths, wherever it comes from.
     fn try_from(text: String) -> Result<Self, String> {
         text.parse()
     }
