@@ -55,7 +55,7 @@ pub(super) fn print_result(detail: &TaskDetail, session: &mut Session) -> Result
     let task = &detail.task;
     if let Some(result) = &detail.result {
         // A program receives the answer byte for byte; a terminal would obey what is written in it.
-        let answer = if session.view.terminal { text::plain(result.text.as_bytes()) } else { result.text.clone() };
+        let answer = if session.view.terminal { text::visible(result.text.as_bytes()) } else { result.text.clone() };
         session.out.text(&answer)?;
         session.out.text(if answer.ends_with('\n') || answer.is_empty() { "" } else { "\n" })?;
     }

@@ -12,17 +12,28 @@ pub fn plain(bytes: &[u8]) -> String {
     text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
 }
 
+/// [`plain`] for a person's eyes: also without characters that are not seen and change what is.
+pub fn visible(bytes: &[u8]) -> String {
+    plain(bytes).replace(deceives, "")
+}
+
+/// Whether a character is not seen and changes what is: it turns the direction of writing, has no width, or is a tag that
+/// only a model reads. The joiners of emoji and of some scripts stay.
+fn deceives(c: char) -> bool {
+    matches!(c,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        | '\u{180e}' | '\u{200b}' | '\u{2060}'..='\u{2064}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+}
+
 /// Returns at most `bytes` bytes of the beginning, without cutting a character in two.
 pub fn cut(text: &str, bytes: usize) -> &str {
     let end = (0..=bytes.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
     &text[..end.unwrap_or(0)]
 }
 
-/// All of it in one line, cut like [`one_line`]: what stands on further lines counts as well. Without what turns the direction
-/// of writing, which would let a command look like another one.
+/// All of it in one line, cut like [`one_line`]: what stands on further lines counts as well.
 pub fn in_one_line(text: &str, columns: usize) -> String {
-    let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let plain = plain(text.as_bytes()).replace(turns, "");
+    let plain = visible(text.as_bytes());
     let lines = plain.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
     one_line(&lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ⏎ "), columns)
 }
@@ -36,7 +47,7 @@ pub fn count<N: Display + PartialEq + From<u8>>(n: N, one: &str, many: &str) -> 
 /// The first line, cut to `columns` terminal columns with an ellipsis. A tab, which is as wide as it likes, is a space.
 pub fn one_line(text: &str, columns: usize) -> String {
     use unicode_width::UnicodeWidthChar;
-    let plain = plain(text.trim().as_bytes());
+    let plain = visible(text.trim().as_bytes());
     let mut lines = plain.lines();
     let line = lines.next().unwrap_or("").trim_end().replace('\t', " ");
     let line = line.as_str();
@@ -72,6 +83,8 @@ mod tests {
     fn many_lines_are_one_and_read_as_they_are_written() {
         assert_eq!(in_one_line("set -e\n\n  npm\tpublish \n", 40), "set -e ⏎ npm publish");
         assert_eq!(in_one_line("rm \u{202e}x\u{2066}\u{1b}[8mhidden", 40), "rm xhidden");
+        assert_eq!(visible("a\u{202e}b\u{200b}c\u{feff}d\u{e0041}\u{200f}e".as_bytes()), "abcde");
+        assert_eq!(visible("👩\u{200d}💻 می\u{200c}خواهم".as_bytes()), "👩\u{200d}💻 می\u{200c}خواهم");
         assert_eq!(in_one_line("a\nb", 3), "a …");
     }
 

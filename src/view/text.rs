@@ -114,7 +114,7 @@ pub fn line(text: &str, columns: usize) -> String {
 
 /// A text of others without the characters that a terminal obeys.
 pub fn safe(text: &str) -> String {
-    text::plain(text.as_bytes())
+    text::visible(text.as_bytes())
 }
 
 /// The beginning of a text of others: at most `lines` lines and `bytes` bytes, each line indented by two columns; and the

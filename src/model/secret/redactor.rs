@@ -9,11 +9,13 @@ use std::{
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use serde_json::Value;
 
-use super::shape::{self, Found, Rest, TRIGGERS};
+use super::shape::{self, Found, Rest, TRIGGERS, begins_word};
 
 /// Shorter values would black out much of an ordinary text.
 const SHORTEST: usize = 6;
 const MASK: &[u8] = b"[redacted]";
+/// So much of a trigger is kept back also in the middle of a word.
+const LIKELY: usize = 4;
 /// How many bytes before a trigger decide whether a word begins there.
 const BEFORE: usize = 6;
 
@@ -77,14 +79,19 @@ impl Patterns {
 }
 
 impl Inner {
-    /// Returns where a pattern may have begun at the end of a piece, at or after `at`.
-    fn begun(&self, held: &[u8], at: usize) -> usize {
+    /// Returns where a pattern may have begun at the end of a piece, at or after `at`. `before` precedes the piece.
+    ///
+    /// The first letters of a trigger count only where a word begins: else the end of nearly every piece would be kept
+    /// back, in the middle of an ordinary word.
+    fn begun(&self, held: &[u8], at: usize, before: &[u8]) -> usize {
         let may = |at: &usize| {
             let rest = &held[*at..];
             let begins = |pattern: &[u8]| pattern.len() > rest.len() && pattern.starts_with(rest);
+            let preceding = if *at == 0 { before } else { &held[..*at] };
+            let is_likely = || rest.len() >= LIKELY || !rest[0].is_ascii_alphanumeric() || begins_word(preceding);
             self.begins[rest[0] as usize]
                 && (self.values.iter().any(|value| begins(value))
-                    || TRIGGERS.iter().any(|(trigger, _)| begins(trigger.as_bytes())))
+                    || is_likely() && TRIGGERS.iter().any(|(trigger, _)| begins(trigger.as_bytes())))
         };
         let from = at.max((held.len() + 1).saturating_sub(self.longest));
         (from..held.len()).find(may).unwrap_or(held.len())
@@ -134,7 +141,7 @@ impl Redactor {
         let mut out = Vec::with_capacity(held.len());
         let mut at = 0;
         // Where a pattern may have begun at the end.
-        let mut begun = if is_all { held.len() } else { patterns.begun(&held, 0) };
+        let mut begun = if is_all { held.len() } else { patterns.begun(&held, 0, &self.before) };
         loop {
             let (skipped, is_over) = self.skip(&held[at..], is_all);
             at += skipped;
@@ -142,7 +149,7 @@ impl Redactor {
                 break;
             }
             if begun < at {
-                begun = patterns.begun(&held, at);
+                begun = patterns.begun(&held, at, &self.before);
             }
             let found = patterns.search.find(&held[at..]).map(|found| (at + found.start(), found));
             let Some((start, found)) = found.filter(|(start, _)| is_all || *start < begun) else {

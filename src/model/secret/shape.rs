@@ -188,7 +188,7 @@ impl Shape {
 
 /// Returns whether a word can begin after these bytes: after no letter or digit, except those of an escape (`\n`, `%3D`,
 /// `\u003d`).
-fn begins_word(before: &[u8]) -> bool {
+pub(super) fn begins_word(before: &[u8]) -> bool {
     match before {
         [.., b'\\', b'n' | b'r' | b't'] | [.., b'%', _, _] | [.., b'\\', b'u', _, _, _, _] => true,
         [.., last] => !is_of_token(*last),

@@ -149,7 +149,7 @@ fn output_over_its_limit_is_not_kept_and_ends_the_attempt() {
 #[test]
 fn a_hundred_megabytes_without_a_line_do_not_fill_the_runner() {
     let world = World::started("[roles.shell]\nmax = 1\nenv_from = [\"GIVEN\"]");
-    let task = world.delegate("shell", &format!("head -c 100M /dev/zero | tr '\\0' .; {}", gate(&world.file("go"))));
+    let task = world.delegate("shell", &format!("head -c 100M /dev/zero | tr '\\0' x; {}", gate(&world.file("go"))));
     let output = world.home.join(format!("runs/{task}/1/output"));
     let size = || fs::metadata(&output).map_or(0, |m| m.len());
     world.wait_until("the whole output is on disk", || size() == 100 << 20);
