@@ -46,15 +46,15 @@ pub fn measure() -> Result<Vec<Row>> {
     client.call("cancel_task", json!({"ids": ids}))?;
     client.leave()?;
     // The same by the program of an agent: its runner is asked through the agent's socket, and asks Redis.
-    let (task, mut client) = Client::inside(&world)?;
+    let mut client = Client::inside(&world)?;
     let mut by_socket = Vec::new();
     for _ in 0..WARM_UP + CALLS {
         let began = clock::now();
         client.delegate("true")?;
         by_socket.push(clock::ms(clock::now() - began));
     }
+    // Its program ends, and the task with it.
     client.leave()?;
-    world.run(&["cancel", &task])?;
     let row = |name, goal, values: &[f64], p| {
         Row::new(name, Unit::Ms, goal, percentile(&values[WARM_UP..], p), values.len() - WARM_UP)
     };
@@ -111,20 +111,19 @@ impl Client {
         Client::greeted(Some(child), Box::new(stdin), Box::new(BufReader::new(stdout)))
     }
 
-    /// The same, started by the program of an attempt, whose runner executes its calls. Returns the task as well.
-    fn inside(world: &World) -> Result<(String, Client)> {
+    /// The same, started by the program of an attempt, whose runner executes its calls.
+    fn inside(world: &World) -> Result<Client> {
         let [to, from] = ["to", "from"].map(|end| world.dir.join(end));
         let made = std::process::Command::new("mkfifo").args([&to, &from]).status()?;
         if !made.success() {
             return Err(format!("mkfifo: {made}").into());
         }
         let script = format!("exec orch mcp < '{}' > '{}'", to.display(), from.display());
-        let delegated = world.orch(&["delegate", "--role", "shell", &script]).stdin(Stdio::null()).output()?;
-        let task = String::from_utf8(delegated.stdout)?.trim().to_owned();
+        world.run(&["delegate", "--role", "shell", &script])?;
         // Each blocks until the program opens the other end.
         let stdin = fs::OpenOptions::new().write(true).open(&to)?;
         let stdout = fs::File::open(&from)?;
-        Ok((task, Client::greeted(None, Box::new(stdin), Box::new(BufReader::new(stdout)))?))
+        Client::greeted(None, Box::new(stdin), Box::new(BufReader::new(stdout)))
     }
 
     fn greeted(child: Option<Child>, stdin: Box<dyn Write>, stdout: Box<dyn BufRead>) -> Result<Client> {
