@@ -49,6 +49,11 @@ impl Identity {
         // Where the registry can't be read, nobody is taken for a person by that.
         let unreadable = |e: io::Error| home::unusable(&home.runners(), &e);
         let (living, ended) = (home.living_runners().map_err(unreadable)?, home.ended_runners().map_err(unreadable)?);
+        let supervised = os::read_lock_holder(&home.supervisor_lock()).is_some();
+        if supervised && !home.runners().is_dir() {
+            // The supervisor makes it before anything else. Somebody has moved it away.
+            return Err(unreadable(io::ErrorKind::NotFound.into()));
+        }
         if living.is_empty() && ended.is_empty() {
             return Ok(Identity::Person);
         }

@@ -18,17 +18,28 @@ const LINKS: usize = 40;
 const INTERPRETERS: usize = 4;
 
 /// What has to be shown.
-pub(super) struct Tools<H> {
-    is_hidden: H,
+pub(super) struct Tools<'a> {
+    /// Folders that the sandbox hides: homes, state folders, temporary folders.
+    hidden: &'a BTreeSet<PathBuf>,
     /// Files and folders that are shown read-only.
     shown: BTreeSet<PathBuf>,
     /// Links, by their path.
     links: BTreeMap<PathBuf, PathBuf>,
 }
 
-impl<H: Fn(&Path) -> bool> Tools<H> {
-    pub fn new(is_hidden: H) -> Self {
-        Tools { is_hidden, shown: BTreeSet::new(), links: BTreeMap::new() }
+impl<'a> Tools<'a> {
+    pub fn new(hidden: &'a BTreeSet<PathBuf>) -> Self {
+        Tools { hidden, shown: BTreeSet::new(), links: BTreeMap::new() }
+    }
+
+    fn is_hidden(&self, path: &Path) -> bool {
+        self.hidden.iter().any(|folder| path.starts_with(folder))
+    }
+
+    /// Whether a folder is hidden itself, or has a hidden one in it: it is never shown, whatever is installed there. A home
+    /// folder with a `bin` and a `lib` is no installation.
+    fn is_private(&self, path: &Path) -> bool {
+        self.hidden.iter().any(|folder| folder.starts_with(path))
     }
 
     /// The folders of PATH, except `own`. With a folder `bin` comes the installation that it is a part of.
@@ -36,7 +47,8 @@ impl<H: Fn(&Path) -> bool> Tools<H> {
         for folder in path.into_iter().flat_map(split_paths).filter(|folder| folder.is_absolute() && folder != own) {
             let Ok(real) = folder.canonicalize() else { continue };
             if real.is_dir() {
-                self.show(&folder, installation(&real).unwrap_or(real));
+                let installation = installation(&real).filter(|whole| !self.is_private(whole));
+                self.show(&folder, installation.unwrap_or(real));
             }
         }
     }
@@ -47,7 +59,7 @@ impl<H: Fn(&Path) -> bool> Tools<H> {
         for _ in 0..INTERPRETERS {
             let Some(program) = next.take() else { return };
             let Ok(real) = program.canonicalize() else { return };
-            let root = root_of(&real).unwrap_or_else(|| real.clone());
+            let root = root_of(&real).filter(|root| !self.is_private(root)).unwrap_or_else(|| real.clone());
             self.show(&program, root);
             next = interpreter(&real, path);
         }
@@ -62,11 +74,11 @@ impl<H: Fn(&Path) -> bool> Tools<H> {
 
     /// Shows `real`, to which `path` leads.
     fn show(&mut self, path: &Path, real: PathBuf) {
-        if (self.is_hidden)(&real) {
+        if self.is_hidden(&real) && !self.is_private(&real) {
             self.shown.insert(real);
         }
         for (link, target) in links(path) {
-            if (self.is_hidden)(&link) {
+            if self.is_hidden(&link) {
                 self.links.insert(link, target);
             }
         }
@@ -178,7 +190,8 @@ mod tests {
 
     fn shown(home: &Path, program: &str, path: &[&str]) -> Vec<String> {
         let path = std::env::join_paths(path.iter().map(|folder| home.join(folder))).unwrap();
-        let mut tools = Tools::new(|path| path.starts_with(home));
+        let hidden = BTreeSet::from([home.to_owned(), home.join(".local/state")]);
+        let mut tools = Tools::new(&hidden);
         tools.search_path(Some(&path), Path::new("/none"));
         tools.program(&home.join(program), Some(&path));
         let args = tools.into_args();
@@ -215,6 +228,13 @@ mod tests {
         write(&home.join(".nvm/v22/bin/node"), "");
         symlink("../lib/node_modules/@a/agent/cli.js", home.join(".nvm/v22/bin/agent")).unwrap();
         assert_eq!(shown(&home, ".nvm/v22/bin/agent", &[".nvm/v22/bin"]), ["--ro-bind .nvm/v22"]);
+        // Neither a home folder nor what a state folder is in becomes an installation.
+        for folder in ["bin", "lib", ".local/lib", ".local/state"] {
+            fs::create_dir_all(home.join(folder)).unwrap();
+        }
+        write(&home.join("bin/own"), "");
+        assert_eq!(shown(&home, "bin/own", &["bin", "."]), ["--ro-bind bin"]);
+        assert_eq!(shown(&home, "bin/own", &[".local"]), ["--ro-bind bin/own"]);
         // A tool by a link to a link, outside of PATH.
         write(&home.join("tools/one/agent"), "");
         symlink("one", home.join("tools/current")).unwrap();

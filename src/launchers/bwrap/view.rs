@@ -111,7 +111,7 @@ impl View {
     }
 
     fn tools(&mut self, invocation: &Invocation, program: &Path) {
-        let mut tools = Tools::new(|path| self.is_hidden(path));
+        let mut tools = Tools::new(&self.hidden);
         let own = invocation.state.join("bin");
         tools.search_path(invocation.variable("PATH"), &own);
         tools.program(program, invocation.variable("PATH"));

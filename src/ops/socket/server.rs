@@ -7,6 +7,7 @@ use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::UnixStream,
     sync::{
+        Semaphore,
         mpsc::{Sender, channel},
         oneshot,
     },
@@ -21,6 +22,9 @@ use crate::{
 
 /// Requests of one connection that are executed at a time. Further ones wait in the socket.
 const AT_A_TIME: usize = 256;
+/// A longer line is read while no other such line is.
+const ORDINARY: u64 = 1 << 20;
+static LONG_LINES: Semaphore = Semaphore::const_new(1);
 /// Answers that wait to be written. A program that does not read delays only itself.
 const UNREAD: usize = 64;
 
@@ -87,7 +91,12 @@ struct Id {
 /// The next line; `None` at the end, or where it is too long to be one of ours.
 async fn next_line(reader: &mut BufReader<tokio::net::unix::OwnedReadHalf>) -> Option<Vec<u8>> {
     let mut line = Vec::new();
-    let read = reader.take(LONGEST).read_until(b'\n', &mut line).await.ok()?;
+    let mut read = reader.take(ORDINARY).read_until(b'\n', &mut line).await.ok()?;
+    if read as u64 == ORDINARY && !line.ends_with(b"\n") {
+        // One at a time of all connections: a program that sends nothing but beginnings fills no memory with them.
+        let _turn = LONG_LINES.acquire().await.ok()?;
+        read = reader.take(LONGEST).read_until(b'\n', &mut line).await.ok()?;
+    }
     (read > 0 && line.ends_with(b"\n")).then_some(line)
 }
 
