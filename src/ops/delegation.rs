@@ -76,7 +76,6 @@ impl Delegate {
     /// # Errors
     /// The folder cannot be made absolute.
     pub fn completed(self, all: &Delegate) -> Result<Delegate, String> {
-        let or = |own: Vec<_>, all: &Vec<_>| if own.is_empty() { all.clone() } else { own };
         Ok(Delegate {
             text: self.text,
             role: self.role.or_else(|| all.role.clone()),
@@ -87,7 +86,7 @@ impl Delegate {
             retries: self.retries.or(all.retries),
             context: self.context.or_else(|| all.context.clone()),
             labels: if self.labels.is_empty() { all.labels.clone() } else { self.labels },
-            artifacts: or(self.artifacts, &all.artifacts),
+            artifacts: if self.artifacts.is_empty() { all.artifacts.clone() } else { self.artifacts },
             cwd: self.cwd.map(|dir| absolute(&dir.to_string_lossy())).transpose()?.or_else(|| all.cwd.clone()),
         })
     }

@@ -244,11 +244,6 @@ impl Client {
         }
     }
 
-    /// Whether the verbs are executed by an agent's runner, as that agent.
-    pub fn is_in_agent(&self) -> bool {
-        matches!(self.reach, Reach::Runner(_))
-    }
-
     /// [`Client::ask`]; `cancelled` ends the wait for the answer early: the question stays open.
     ///
     /// # Errors
