@@ -169,10 +169,12 @@ impl Ops {
                 if !withdrawn {
                     store.withdraw(std::slice::from_ref(&stop), EventKind::SupervisorResumed, "orch start").await?;
                 }
-                store.agents().await
+                Ok((store.agents().await?, store.is_recovering().await?))
             });
             match agents.await {
-                Ok(agents) => {
+                // What was recovered is there when the start returns.
+                Ok((_, true)) => withdrawn = true,
+                Ok((agents, false)) => {
                     withdrawn = true;
                     let stands = |state| matches!(state, AgentState::Idle | AgentState::Busy);
                     if agents.iter().any(|r| r.agent.master && stands(r.agent.state)) {

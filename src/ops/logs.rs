@@ -201,7 +201,7 @@ impl<'a> Follow<'a> {
             detail => detail?,
         };
         if detail.is_none() && found.is_empty() && asked_for {
-            return Err(super::tasks::no_task(task));
+            return Err(self.ops.missing(super::tasks::no_task(task)).await);
         }
         let over = detail.as_ref().is_none_or(|d| d.task.state.is_terminal());
         let known = detail.map(|d| d.attempts).unwrap_or_default();

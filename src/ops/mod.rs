@@ -52,7 +52,7 @@ use futures_util::stream::BoxStream;
 use self::retry_deadline::RetryDeadline;
 use crate::{
     config::Config,
-    error::{Error, Result},
+    error::{Error, Kind, Result},
     home::Home,
     model::secret::{Redactor, known_values},
     mux::{SessionInfo, Tags, TmuxMux, TmuxOptions},
@@ -208,7 +208,8 @@ impl Ops {
             let error = match call(&self.store).await {
                 Err(e) if e.is_unreachable() => e,
                 Err(e @ StoreError::Other(_)) => return Err(self.odd(e).await),
-                answer => return Ok(answer?),
+                Err(e) => return Err(self.missing(e.into()).await),
+                Ok(answer) => return Ok(answer),
             };
             let Some(supervisor) = self.supervisor() else { return Err(self.unreachable(&error)) };
             if !retry_for.lasts().await {
@@ -225,6 +226,18 @@ impl Ops {
             None => format!("the supervisor (pid {pid}) is restarting it: try again, or see orch doctor"),
         };
         Error::not_running(error.to_string()).hint(hint)
+    }
+
+    /// What is not found may be known again in a moment, where Redis has just lost data.
+    async fn missing(&self, error: Error) -> Error {
+        match error.kind {
+            Kind::NotFound if matches!(self.store.is_recovering().await, Ok(true)) => Error::not_running(format!(
+                "{} at present: Redis has lost data, and orch is recovering it",
+                error.message
+            ))
+            .hint("try again in a moment"),
+            _ => error,
+        }
     }
 
     /// A Redis that is too old fails in many ways. That it is too old explains more.

@@ -123,7 +123,10 @@ impl Ops {
 
     /// Everything recorded about a task.
     pub(super) async fn detail(&self, id: &TaskId) -> Result<TaskDetail> {
-        self.ask(|s| s.task(id)).await?.ok_or_else(|| no_task(id))
+        match self.ask(|s| s.task(id)).await? {
+            Some(detail) => Ok(detail),
+            None => Err(self.missing(no_task(id)).await),
+        }
     }
 
     /// An agent's record, by its id, or by its session's name as long as it lives.
@@ -134,7 +137,7 @@ impl Ops {
         let mut living = self.ask(|s| s.agents()).await?;
         match living.iter().position(|r| r.agent.session == id) {
             Some(at) => Ok(living.swap_remove(at)),
-            None => Err(no_agent(id, living.iter().map(|r| r.agent.id.as_str()))),
+            None => Err(self.missing(no_agent(id, living.iter().map(|r| r.agent.id.as_str()))).await),
         }
     }
 }

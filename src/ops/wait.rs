@@ -83,7 +83,7 @@ impl Ops {
             return Err(e.into());
         }
         match ids.iter().find(|id| !tasks.iter().any(|t| t.id == **id)) {
-            Some(unknown) => Err(super::tasks::no_task(unknown)),
+            Some(unknown) => Err(self.missing(super::tasks::no_task(unknown)).await),
             None => Ok(tasks),
         }
     }

@@ -265,6 +265,17 @@ impl Store {
         Ok(missing.into_iter().flatten().cloned().collect())
     }
 
+    /// Whether Redis has lost data, and what agents and the disk know of it is still being collected: a record that is
+    /// missing may come back.
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn is_recovering(&self) -> Result<bool> {
+        let mut get = redis::cmd("HGET");
+        get.arg(self.keys.plain("epoch")).arg("settling_until");
+        Ok(self.query::<Option<String>>(&get).await?.is_some())
+    }
+
     /// Ends the recovery after a loss of data (`lua/supervisor/end_recovery.lua`).
     ///
     /// # Errors

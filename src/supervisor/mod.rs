@@ -310,7 +310,8 @@ impl Supervisor {
         if observed.snapshot.requests.stop.is_none() {
             let session = &self.config.master.session;
             let breaker = observed.snapshot.breakers.get(session);
-            self.announcement.master(observed.is_up(session), breaker, || self.home.agent_log(session));
+            let is_up = observed.is_up(session) && observed.snapshot.epoch.settling_until.is_none();
+            self.announcement.master(is_up, breaker, || self.home.agent_log(session));
         }
         self.keep_house(&observed.snapshot);
         let next = observed.next_look(self.config.supervisor.lease).min(LOOK_AGAIN);

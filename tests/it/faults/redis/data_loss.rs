@@ -165,6 +165,36 @@ fn a_task_whose_agent_died_with_redis_is_recovered_from_the_disk() {
 }
 
 #[test]
+fn during_a_recovery_nothing_is_called_unknown_and_a_start_waits() {
+    let world = world();
+    world.start();
+    let supervisor = world.supervisor_pid();
+    crate::common::signal(supervisor, crate::common::Signal::SIGSTOP);
+    let epoch = "orch:{w}:epoch";
+    let until = u64::MAX >> 12;
+    let () = redis::cmd("HSET").arg(epoch).arg("settling_until").arg(until).query(&mut world.redis()).unwrap();
+
+    let shown = world.orch(&["show", "t-2222222222", "--json"]);
+    assert_eq!(shown.code, 3, "{shown:?}");
+    assert!(shown.stdout.contains("Redis has lost data, and orch is recovering it"), "{shown:?}");
+
+    std::thread::scope(|scope| {
+        let start = scope.spawn(|| {
+            world.start();
+            let ended: bool = redis::cmd("HEXISTS").arg(epoch).arg("settling_until").query(&mut world.redis()).unwrap();
+            assert!(!ended, "the start returned during the recovery");
+        });
+        world.wait_until("the start waits for its turn to end, or has ended", || {
+            fs::read_to_string(world.home.join("start.lock")).is_ok_and(|holder| !holder.is_empty())
+                || start.is_finished()
+        });
+        crate::common::signal(supervisor, crate::common::Signal::SIGCONT);
+    });
+    assert_eq!(world.orch(&["show", "t-2222222222"]).code, 2);
+    world.stop_and_check_nothing_left();
+}
+
+#[test]
 fn a_redis_that_is_emptied_while_it_runs_is_noticed() {
     let world = world();
     world.start();
