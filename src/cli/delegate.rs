@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use super::{
-    Session, args, delegate_each, errors,
+    Session, args, errors,
     stdio::{self, End},
     tasks, wait,
 };
@@ -17,9 +17,6 @@ use crate::{
 };
 
 pub(super) async fn run(mut args: args::Delegate, session: &mut Session) -> Result<u8, End> {
-    if args.each.is_some() {
-        return delegate_each::run(args, session).await;
-    }
     let (wait, keyed, role) = (args.wait, args.task.key.is_some(), args.task.role.clone());
     let text = one_text(std::mem::take(&mut args.text))?;
     let request = request(args, text);

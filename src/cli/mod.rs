@@ -102,6 +102,7 @@ async fn dispatch(verb: Verb, session: &mut Session) -> Result<u8, End> {
         Verb::Status(args) if args.watch => status::watch(session).await,
         Verb::Status(_) => status::run(session).await,
         Verb::Attach(args) => lifecycle::attach(&args, session).await,
+        Verb::Delegate(args) if args.each.is_some() => delegate_each::run(*args, session).await,
         Verb::Delegate(args) => delegate::run(*args, session).await,
         Verb::Wait(args) => wait::run(args, session).await,
         Verb::Result(args) => tasks::result(&args, session).await,

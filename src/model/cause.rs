@@ -1,6 +1,6 @@
 //! Why an attempt ended, which decides what happens to its task next.
 
-use super::{task::TaskState, words};
+use super::words;
 
 words! {
     /// Why an attempt ended.
@@ -34,39 +34,5 @@ impl Cause {
             77 => Cause::NeedsPerson,
             _ => Cause::Transient,
         }
-    }
-
-    /// Returns the task's next state. `failures` and `lost` include this attempt where it counts; `retries` and
-    /// `lost_max` are the task's bounds. The Lua function `end_attempt` implements the same table; a test compares them.
-    pub fn next(self, failures: u32, retries: u32, lost: u32, lost_max: u32) -> TaskState {
-        match self {
-            Cause::Success => TaskState::Succeeded,
-            Cause::Transient | Cause::Timeout if failures > retries => TaskState::Failed,
-            Cause::Lost if lost > lost_max => TaskState::Failed,
-            Cause::Transient | Cause::Timeout | Cause::Lost | Cause::RateLimited => TaskState::Delayed,
-            Cause::Permanent => TaskState::Failed,
-            Cause::NeedsPerson => TaskState::Held,
-            Cause::Cancelled => TaskState::Cancelled,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_cause_has_its_next_state() {
-        use TaskState::*;
-        let first = |c: Cause| c.next(1, 3, 1, 3);
-        let spent = |c: Cause| c.next(4, 3, 4, 3);
-        assert_eq!(
-            Cause::ALL.iter().map(|c| first(*c)).collect::<Vec<_>>(),
-            [Succeeded, Delayed, Delayed, Delayed, Failed, Held, Delayed, Cancelled]
-        );
-        assert_eq!(
-            Cause::ALL.iter().map(|c| spent(*c)).collect::<Vec<_>>(),
-            [Succeeded, Failed, Failed, Delayed, Failed, Held, Failed, Cancelled]
-        );
     }
 }

@@ -4,8 +4,9 @@ use std::{borrow::Cow, fmt};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::{cause::Cause, end_code::EndCode, event::EventKind, gate::GateCode, refusal::Refusal};
-use crate::error::Kind;
+use super::{
+    cause::Cause, end_code::EndCode, error_kind::Kind, event_kind::EventKind, gate::GateCode, refusal::Refusal,
+};
 
 /// One word of one of the vocabularies. Two are equal if their words are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -124,7 +124,7 @@ pub struct Evidence {
     /// The agent.
     pub agent: String,
     /// The agent's state.
-    pub state: Option<super::agent::AgentState>,
+    pub state: Option<super::agent_state::AgentState>,
     /// Age of its last heartbeat.
     pub heartbeat_age_ms: Option<u64>,
     /// The part of that age which counted: silence during an interruption of Redis or of the machine does not.

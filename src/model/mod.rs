@@ -5,14 +5,17 @@
 //! them, so that each is declared once.
 
 pub mod agent;
+pub mod agent_state;
 pub mod breaker;
 pub mod build;
 pub mod cause;
 pub mod code;
 pub mod duration;
 pub mod end_code;
+pub mod error_kind;
 pub mod escalation;
 pub mod event;
+pub mod event_kind;
 pub mod evidence;
 pub mod format;
 #[cfg(test)]

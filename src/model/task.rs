@@ -74,6 +74,19 @@ impl TaskState {
     pub fn may_become(self, to: TaskState) -> bool {
         TRANSITIONS.contains(&(self, to))
     }
+    /// Returns the state of a task whose attempt ended by this cause. `failures` and `lost` include this attempt where it counts; `retries` and
+    /// `lost_max` are the task's bounds. The Lua function `end_attempt` implements the same table; a test compares them.
+    pub fn after(cause: Cause, failures: u32, retries: u32, lost: u32, lost_max: u32) -> TaskState {
+        match cause {
+            Cause::Success => TaskState::Succeeded,
+            Cause::Transient | Cause::Timeout if failures > retries => TaskState::Failed,
+            Cause::Lost if lost > lost_max => TaskState::Failed,
+            Cause::Transient | Cause::Timeout | Cause::Lost | Cause::RateLimited => TaskState::Delayed,
+            Cause::Permanent => TaskState::Failed,
+            Cause::NeedsPerson => TaskState::Held,
+            Cause::Cancelled => TaskState::Cancelled,
+        }
+    }
 }
 
 words! {
@@ -334,6 +347,21 @@ impl TaskDetail {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_cause_has_its_next_state() {
+        use TaskState::*;
+        let first = |c: Cause| TaskState::after(c, 1, 3, 1, 3);
+        let spent = |c: Cause| TaskState::after(c, 4, 3, 4, 3);
+        assert_eq!(
+            Cause::ALL.iter().map(|c| first(*c)).collect::<Vec<_>>(),
+            [Succeeded, Delayed, Delayed, Delayed, Failed, Held, Delayed, Cancelled]
+        );
+        assert_eq!(
+            Cause::ALL.iter().map(|c| spent(*c)).collect::<Vec<_>>(),
+            [Succeeded, Failed, Failed, Delayed, Failed, Held, Failed, Cancelled]
+        );
+    }
 
     #[test]
     fn only_a_person_leaves_an_end_state_and_success_is_final() {

@@ -4,6 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+pub use super::decode::Record;
 use super::{
     Result, Store,
     decode::{self, Fields},
@@ -11,28 +12,14 @@ use super::{
     values::{ms, parse},
 };
 use crate::model::{
-    agent::{Agent, AgentState},
+    agent::AgentState,
     cause::Cause,
     end_code::EndCode,
     evidence::Evidence,
     id::{Process, TaskId},
     task::TaskState,
-    time::Timestamp,
     wait::Wait,
 };
-
-/// An agent's record with the fields that only the supervisor needs.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Record {
-    /// The agent.
-    pub agent: Agent,
-    /// When its program last showed a sign of progress.
-    pub progress_at: Option<Timestamp>,
-    /// When its attempt is over by the task's time limit.
-    pub deadline: Option<Timestamp>,
-    /// The task it had when it ended.
-    pub last_task: Option<TaskId>,
-}
 
 /// Where to look for what may be left of an agent that has ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -17,6 +17,19 @@ use crate::model::{
     wait::Retrying,
 };
 
+/// An agent's record with the fields that only the supervisor needs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// The agent.
+    pub agent: Agent,
+    /// When its program last showed a sign of progress.
+    pub progress_at: Option<Timestamp>,
+    /// When its attempt is over by the task's time limit.
+    pub deadline: Option<Timestamp>,
+    /// The task it had when it ended.
+    pub last_task: Option<TaskId>,
+}
+
 /// A record's fields, with its key for complaints.
 pub(super) struct Fields {
     key: String,
@@ -169,7 +182,7 @@ pub(super) fn attempt(key: &str, text: &str) -> Result<Attempt> {
 }
 
 /// `agent:<id>` → the agent, with what the supervisor alone wants to know.
-pub(super) fn agent(id: &str, f: &Fields, now: Timestamp) -> Result<super::agents::Record> {
+pub(super) fn agent(id: &str, f: &Fields, now: Timestamp) -> Result<Record> {
     let heartbeat_at = f.time("heartbeat_at")?;
     let pid: u32 = f.parse_or("pid", 0)?;
     let agent = Agent {
@@ -204,7 +217,7 @@ pub(super) fn agent(id: &str, f: &Fields, now: Timestamp) -> Result<super::agent
         master: f.text("master").as_deref() == Some("1"),
         evidence: f.text("evidence").and_then(|text| evidence(&text)),
     };
-    Ok(super::agents::Record {
+    Ok(Record {
         agent,
         progress_at: f.time("progress_at")?,
         deadline: f.time("deadline")?,

@@ -43,7 +43,7 @@ async fn ends(world: &World, how: &How, bounds: (u32, u32), before: &[Cause], ca
                 ended.await.unwrap().unwrap().1
             }
         };
-        assert_eq!(state, cause.next(failures, retries, lost, lost_max), "{before:?} {cause}");
+        assert_eq!(state, TaskState::after(*cause, failures, retries, lost, lost_max), "{before:?} {cause}");
         let detail = world.detail(&id).await;
         assert_eq!((detail.task.failures, detail.task.lost), (failures, lost));
         assert_eq!(detail.attempts.last().unwrap().cause, Some(*cause));

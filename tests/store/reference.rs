@@ -229,7 +229,7 @@ impl Reference {
             Cause::Lost if !at_once => task.lost += 1,
             _ => {}
         }
-        task.state = cause.next(task.failures, task.retries, task.lost, task.lost_max);
+        task.state = TaskState::after(cause, task.failures, task.retries, task.lost, task.lost_max);
         task.due_now = due_now;
         (task.lease, task.cancelling, task.waiting) = (None, false, false);
         let state = task.state;

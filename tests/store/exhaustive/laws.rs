@@ -130,7 +130,7 @@ fn ends(step: &Step, before: &Image, after: &Image, outcome: &Outcome) -> Vec<St
     let waits = asks && matches!(cause, Cause::Success | Cause::Transient | Cause::Timeout);
     let cause = if waits { Cause::NeedsPerson } else { cause };
     let failures = if waits { count("failures") } else { failures };
-    let next = cause.next(failures, count("retries"), lost, count("lost_max"));
+    let next = TaskState::after(cause, failures, count("retries"), lost, count("lost_max"));
     let is = task_field(after, t, "state");
     if is != next.as_str() {
         found.push(format!("attempt of {t} ended as {cause}: it is {is} instead of {next}"));

@@ -190,7 +190,7 @@ impl Story {
         let TaskDetail { task, attempts, .. } = self.task(letter);
         task.failures += u32::from(matches!(cause, Cause::Transient | Cause::Timeout | Cause::Permanent));
         task.lost += u32::from(cause == Cause::Lost);
-        let to = cause.next(task.failures, task.retries, task.lost, task.lost_max);
+        let to = TaskState::after(cause, task.failures, task.retries, task.lost, task.lost_max);
         if to != TaskState::Succeeded {
             (task.cause, task.reason) = (Some(cause), Some("a test".to_owned()));
         }
@@ -198,7 +198,7 @@ impl Story {
         (attempt.ended_at, attempt.cause) = (Some(now), Some(cause));
         let number = attempt.number;
         self.move_task(letter, to, Some(agent), "a test").data = Some(json!({"cause": cause, "attempt": number}));
-        if cause.next(1, 0, 1, 0) == TaskState::Failed && to == TaskState::Failed {
+        if TaskState::after(cause, 1, 0, 1, 0) == TaskState::Failed && to == TaskState::Failed {
             self.history.outputs.get_or_insert_default().push((id(letter), number));
         }
     }
