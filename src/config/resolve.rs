@@ -235,6 +235,9 @@ impl Resolver<'_> {
         self.check_command(&table, written, &role);
         self.check_agent(&table, written, &role);
         self.check_sandbox(&table, written, &role);
+        if name == master.role {
+            self.check_master(&table, written, &role);
+        }
 
         if role.max < role.min && !self.diagnostics.about(&key("min")) && !self.diagnostics.about(&key("max")) {
             let (named, line) = match (&written.max, &written.min) {
@@ -300,6 +303,11 @@ impl Resolver<'_> {
             (Key::OnDenial, written.on_denial.as_ref().map(|at| at.line)),
             (Key::MaxTaskTokens, written.max_task_tokens.as_ref().map(|at| at.line)),
             (Key::MaxTokensPerDay, written.day.max_tokens.as_ref().map(|at| at.line)),
+            (Key::Model, written.model.as_ref().map(|at| at.line)),
+            (Key::Instructions, written.instructions.as_ref().map(|at| at.line)),
+            (Key::InstructionsFile, written.instructions_file.as_ref().map(|at| at.line)),
+            (Key::Prompt, written.prompt.as_ref().map(|at| at.line)),
+            (Key::PromptTemplate, written.prompt_template.as_ref().map(|at| at.line)),
         ];
         let in_money = [
             (Key::MaxTaskCostUsd, written.max_task_cost_usd.as_ref().map(|at| at.line)),
@@ -312,6 +320,10 @@ impl Resolver<'_> {
             let (driver, modes) = (role.driver, modes.join("\", \""));
             let what = format!("is wrong: {driver} knows only \"{modes}\"; or name tools in allowed_tools");
             self.diagnostics.add(at.line, dotted(table, Key::PermissionMode.as_str()), what);
+        }
+        if let (Some(at), Some(_)) = (&written.prompt, &written.prompt_template) {
+            let what = "is given beside prompt_template; one of them has to go";
+            self.diagnostics.add(at.line, dotted(table, Key::Prompt.as_str()), what);
         }
         for (key, line) in in_money.into_iter().filter(|_| role.agent.mode == Mode::Interactive) {
             let what = "needs mode = \"headless\": on its own terminal a program reports tokens, but no cost";
@@ -333,8 +345,12 @@ impl Resolver<'_> {
             if role.driver.knows(key) && (!is_auto || self.order.iter().any(|kind| kind.knows(key))) {
                 continue;
             }
-            let drivers: Vec<&str> =
-                DriverKind::agents().filter(|kind| kind.knows(key)).map(DriverKind::as_str).collect();
+            // `command` honours what an agent program is told; a limit that only its result file keeps is not named.
+            let drivers: Vec<&str> = DriverKind::agents()
+                .filter(|kind| kind.knows(key))
+                .chain((!DriverKind::Shell.knows(key) && DriverKind::Command.knows(key)).then_some(DriverKind::Command))
+                .map(DriverKind::as_str)
+                .collect();
             let what = format!(
                 "is not supported by this role's driver, \"{}\"{}; it is by {}",
                 role.driver,
@@ -342,6 +358,24 @@ impl Resolver<'_> {
                 drivers.join(", ")
             );
             self.diagnostics.add(line, dotted(table, key.as_str()), what);
+        }
+    }
+
+    /// Checks that the master's program is told what its role says.
+    fn check_master(&mut self, table: &str, written: &WrittenRole, role: &Role) {
+        let keys = [
+            (Key::Instructions, written.instructions.as_ref().map(|at| at.line)),
+            (Key::InstructionsFile, written.instructions_file.as_ref().map(|at| at.line)),
+        ];
+        let kinds = if role.driver == DriverKind::Auto { self.order.clone() } else { vec![role.driver] };
+        let kinds: Vec<DriverKind> = kinds.into_iter().filter(|kind| kind.program().is_some()).collect();
+        if kinds.is_empty() || kinds.iter().any(|kind| kind.instructs_master()) {
+            return;
+        }
+        for (key, line) in keys {
+            let what = "does not reach the master: its program has no setting for it on its own terminal; write it to the \
+                        program's own file, such as AGENTS.md";
+            line.into_iter().for_each(|line| self.diagnostics.add(line, dotted(table, key.as_str()), what));
         }
     }
 
@@ -407,6 +441,8 @@ fn agent_options(written: &WrittenRole) -> AgentOptions {
         max_cost_usd: value(&written.max_cost_usd),
         resume: pick(&written.resume, default.resume),
         hold_denied: pick(&written.on_denial, default.hold_denied),
+        prompt: value(&written.prompt),
+        prompt_template: value(&written.prompt_template),
     }
 }
 

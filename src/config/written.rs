@@ -16,8 +16,8 @@ use super::{
     section::{Either, Known, Reader, Section},
 };
 use crate::{
-    drivers::{DriverKind, Mode},
-    model::{name, network::Network, socket, suggest},
+    drivers::{DriverKind, Mode, PromptForm},
+    model::{name, network::Network, socket, suggest, template},
 };
 
 /// A shorter heartbeat has no use: the supervisor checks leases about this often.
@@ -122,6 +122,8 @@ pub(super) struct WrittenRole {
     pub max_cost_usd: Option<At<f64>>,
     pub resume: Option<At<bool>>,
     pub on_denial: Option<At<bool>>,
+    pub prompt: Option<At<PromptForm>>,
+    pub prompt_template: Option<At<String>>,
 }
 
 /// The budget per day.
@@ -258,6 +260,8 @@ fn role(name: At<&str>, table: &mut Section<'_, '_>) -> (String, WrittenRole) {
         model: table.checked("model", |text| filled(text).map(str::to_owned)),
         instructions: table.text("instructions"),
         instructions_file: table.checked("instructions_file", path),
+        prompt: table.one_of("prompt", &["full", "bare"], prompt),
+        prompt_template: table.checked("prompt_template", |text| template::check(text).map(|()| text.to_owned())),
         min: table.count("min", 0),
         max: table.count("max", 1),
         idle_timeout: table.duration("idle_timeout", Duration::ZERO),
@@ -371,6 +375,15 @@ fn on_denial(text: &str) -> Result<bool, String> {
         "hold" => Ok(true),
         "accept" => Ok(false),
         _ => Err(format!("'{}' is neither \"hold\" nor \"accept\"", suggest::printable(text))),
+    }
+}
+
+/// Reads what an agent gets for a task.
+fn prompt(text: &str) -> Result<PromptForm, String> {
+    match text {
+        "full" => Ok(PromptForm::Full),
+        "bare" => Ok(PromptForm::Bare),
+        _ => Err(format!("'{}' is neither \"full\" nor \"bare\"", suggest::printable(text))),
     }
 }
 

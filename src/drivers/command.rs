@@ -3,14 +3,20 @@
 
 use std::{ffi::OsString, os::unix::ffi::OsStrExt};
 
-use super::{Driver, Job, Manifest, Refusal, Start, common::prompt::LONGEST_ARGUMENT};
+use super::{Driver, Job, Key, Manifest, Refusal, Start, common::prompt::LONGEST_ARGUMENT};
+
+/// The program finds its model and its instructions at `ORCH_CONTEXT`.
+const MANIFEST: Manifest = Manifest {
+    keys: &[Key::Model, Key::Instructions, Key::InstructionsFile, Key::Prompt, Key::PromptTemplate],
+    ..Manifest::GENERIC
+};
 
 /// Runs the role's own command.
 pub(super) struct Command;
 
 impl Driver for Command {
     fn manifest(&self) -> &'static Manifest {
-        &Manifest::GENERIC
+        &MANIFEST
     }
 
     fn start(&self, job: &Job) -> Result<Start, Refusal> {

@@ -1,13 +1,15 @@
 //! [`DriverKind`]: the name of a driver, as sessions.toml, launch files and records hold it.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, path::Path, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 pub use super::DriverKind;
 use super::{
+    common::mcp_config::Mcp,
+    driver::InteractiveJob,
     manifest::Manifest,
-    options::{AgentOptions, Key},
+    options::{AgentOptions, Key, PromptForm, RoleSettings},
 };
 use crate::model::suggest::{nearest, printable};
 
@@ -86,6 +88,38 @@ impl DriverKind {
             (DriverKind::Auto, _) => key != Key::Args,
             (_, manifest) => manifest.unwrap_or(&Manifest::GENERIC).knows(key),
         }
+    }
+
+    /// Returns what a program of this driver gets for a task, given what its role says. A program of the role's own gets the
+    /// text alone, because it finds the rest at `ORCH_CONTEXT`; a shell script is the text.
+    pub fn prompt(self, options: &AgentOptions) -> PromptForm {
+        let default = if self.program().is_some() { PromptForm::Full } else { PromptForm::Bare };
+        match options.prompt_template {
+            Some(_) => PromptForm::Full,
+            None => options.prompt.unwrap_or(default),
+        }
+    }
+
+    /// Reports whether a role's instructions reach a program of this driver that is the master: it waits for a person, and has
+    /// no first prompt before which they could stand.
+    pub fn instructs_master(self) -> bool {
+        const MARK: &str = "instructions of a master";
+        let Some(driver) = self.driver() else { return false };
+        let (options, here) = (AgentOptions::default(), Path::new("/"));
+        let role = RoleSettings {
+            name: "",
+            command: &[],
+            model: None,
+            instructions: Some(MARK),
+            cwd: here,
+            options: &options,
+        };
+        let mcp = Mcp { program: here, env: Vec::new() };
+        let job = InteractiveJob { role, dir: here, mcp: &mcp, new_session: "", resume: None, prompt: None };
+        let has = |bytes: &[u8]| bytes.windows(MARK.len()).any(|part| part == MARK.as_bytes());
+        driver.interactive(&job).is_some_and(|start| {
+            start.args.iter().any(|arg| has(arg.as_encoded_bytes())) || start.files.iter().any(|(_, text)| has(text))
+        })
     }
 
     /// Returns a key that is set and that limits or permits something, but that the driver does not honour.

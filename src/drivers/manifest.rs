@@ -107,6 +107,9 @@ impl Manifest {
             Key::MaxTaskCostUsd | Key::MaxCostUsdPerDay => can.money,
             Key::MaxTaskTokens | Key::MaxTokensPerDay => can.tokens,
             Key::AllowedTools | Key::PermissionMode | Key::MaxTurns | Key::MaxCostUsd => self.keys.contains(&key),
+            Key::Model | Key::Instructions | Key::InstructionsFile | Key::Prompt | Key::PromptTemplate => {
+                self.program.is_some() || self.keys.contains(&key)
+            }
         }
     }
 }

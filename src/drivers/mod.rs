@@ -54,7 +54,7 @@ pub use self::{
     driver::{Driver, InteractiveJob, Job, Refusal, Start},
     flags::{Flags, Instead, Refused, Settings},
     manifest::{Access, Capabilities, HomeFiles, Manifest},
-    options::{AgentOptions, Key, Mode, RoleSettings},
+    options::{AgentOptions, Key, Mode, PromptForm, RoleSettings},
     rights::Commands,
     verdict::{End, ResultFile, Verdict},
 };

@@ -31,6 +31,16 @@ pub enum Key {
     MaxCostUsdPerDay,
     /// `max_tokens_per_day`
     MaxTokensPerDay,
+    /// `model`
+    Model,
+    /// `instructions`
+    Instructions,
+    /// `instructions_file`
+    InstructionsFile,
+    /// `prompt`
+    Prompt,
+    /// `prompt_template`
+    PromptTemplate,
 }
 
 impl Key {
@@ -49,6 +59,11 @@ impl Key {
             Key::MaxTaskTokens => "max_task_tokens",
             Key::MaxCostUsdPerDay => "max_cost_usd_per_day",
             Key::MaxTokensPerDay => "max_tokens_per_day",
+            Key::Model => "model",
+            Key::Instructions => "instructions",
+            Key::InstructionsFile => "instructions_file",
+            Key::Prompt => "prompt",
+            Key::PromptTemplate => "prompt_template",
         }
     }
 }
@@ -70,6 +85,16 @@ pub enum Mode {
     Interactive,
 }
 
+/// What an agent gets for a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PromptForm {
+    /// The task's text alone.
+    Bare,
+    /// The text, and what belongs to the task: results of what it depends on, context, artifacts, limits.
+    Full,
+}
+
 /// How an agent program is run. Not every driver honours every key ([`DriverKind::knows`](super::DriverKind::knows)).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AgentOptions {
@@ -89,6 +114,10 @@ pub struct AgentOptions {
     pub resume: bool,
     /// Whether a task is held for a person when a tool was denied, although the program reports success.
     pub hold_denied: bool,
+    /// What it gets for a task; `None`: as its driver does by default ([`DriverKind::prompt`](super::DriverKind::prompt)).
+    pub prompt: Option<PromptForm>,
+    /// The role's own form of that ([`crate::model::template`]).
+    pub prompt_template: Option<String>,
 }
 
 impl Default for AgentOptions {
@@ -102,6 +131,8 @@ impl Default for AgentOptions {
             max_cost_usd: None,
             resume: true,
             hold_denied: true,
+            prompt: None,
+            prompt_template: None,
         }
     }
 }

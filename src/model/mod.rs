@@ -34,6 +34,7 @@ pub mod size;
 pub mod socket;
 pub mod suggest;
 pub mod task;
+pub mod template;
 pub mod text;
 pub mod time;
 pub mod tool;

@@ -31,6 +31,15 @@ pub fn cut(text: &str, bytes: usize) -> &str {
     &text[..end.unwrap_or(0)]
 }
 
+/// The last `bytes` bytes of a text, or a few less: characters stay whole.
+pub fn end_of(text: &str, bytes: usize) -> &str {
+    let mut from = text.len().saturating_sub(bytes);
+    while !text.is_char_boundary(from) {
+        from += 1;
+    }
+    &text[from..]
+}
+
 /// All of it in one line, cut like [`one_line`]: what stands on further lines counts as well.
 pub fn in_one_line(text: &str, columns: usize) -> String {
     let plain = visible(text.as_bytes());

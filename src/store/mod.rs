@@ -23,6 +23,7 @@ mod format;
 #[cfg(test)]
 mod fuzz;
 pub mod guard;
+pub mod inputs;
 pub mod keys;
 pub mod observe;
 pub mod passes;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use unicode_width::UnicodeWidthStr;
 
 use super::style::{Style, paint};
+pub use crate::model::text::end_of;
 use crate::model::{duration, text};
 
 /// Columns that a text takes. Escape sequences take none.
@@ -130,15 +131,6 @@ pub fn excerpt(full: &str, lines: usize, bytes: usize) -> (String, usize) {
     let left_out = if shown.len() < whole.len() { (whole.lines().count() - shown.lines().count()).max(1) } else { 0 };
     let indented = shown.lines().map(|line| format!("  {line}").trim_end().to_owned()).collect::<Vec<_>>();
     (indented.join("\n"), left_out)
-}
-
-/// The last `bytes` bytes of a text, or a few less: characters stay whole.
-pub fn end_of(text: &str, bytes: usize) -> &str {
-    let mut from = text.len().saturating_sub(bytes);
-    while !text.is_char_boundary(from) {
-        from += 1;
-    }
-    &text[from..]
 }
 
 /// A duration in milliseconds: `850ms`, `4.2s`, `3m20s`.

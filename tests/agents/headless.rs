@@ -298,7 +298,7 @@ fn a_text_that_is_too_long_for_an_argument_is_reported() {
     let id = feed(world.orch_command(&["delegate", "--role", "screen", "-"]), long.as_bytes()).ok();
     let failed = world.wait_for(id.trim(), "failed");
     assert_eq!(failed["cause"], "permanent", "{failed:#}");
-    reason(&failed, &["an argument of claude is too long, with 150000 bytes", "mode = \"headless\""]);
+    reason(&failed, &["an argument of claude is too long, with 150", "mode = \"headless\""]);
 }
 
 #[test]
@@ -412,4 +412,26 @@ fn codex_resumes_its_thread() {
     assert!(called[0].starts_with("exec --json ") && called[0].ends_with(" -"), "{called:#?}");
     assert!(called[1].ends_with(" resume thread-1 -"), "{called:#?}");
     assert!(called[0].contains("mcp_servers.orch.env_vars=[") && !called[0].contains(&task), "{called:#?}");
+}
+
+#[test]
+fn a_program_is_told_what_belongs_to_its_task() {
+    let world = World::builder().tables(ROLES).build();
+    let told = world.file("told");
+    world.program("claude", &format!("cat > '{}'\n{}", told.display(), [INIT, DONE].map(say).concat()));
+    world.start();
+    let first = world.delegate("shell", "echo THE-SCHEMA-IS-X");
+    let args =
+        ["--after", &first, "--context", r#"{"spec":"CTX"}"#, "--artifact", "src/parse.rs", "--label", "area=ui"];
+    let second =
+        world.orch_json(&[&["delegate", "--role", "c"], &args[..], &["Review what came of it"]].concat())["id"].clone();
+    let second = second.as_str().expect("id").to_owned();
+    world.wait_for(&second, "succeeded");
+    let text = world.lines("told").join("\n");
+    assert!(text.starts_with("Review what came of it\n"), "{text}");
+    for words in ["THE-SCHEMA-IS-X", &first, r#"{"spec":"CTX"}"#, "src/parse.rs", "area=ui", "at most 30m", "ask_human"]
+    {
+        assert!(text.contains(words), "{words} in {text}");
+    }
+    world.stop_and_check_nothing_left();
 }

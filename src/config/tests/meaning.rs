@@ -62,7 +62,8 @@ fn what_the_reference_comments_out_is_valid_too() {
     let all: String = REFERENCE
         .lines()
         .map(|line| line.strip_prefix("# ").filter(|rest| is_key(rest)).unwrap_or(line))
-        .filter(|line| !line.starts_with("instructions_file"))
+        // A role has one of two keys.
+        .filter(|line| !line.starts_with("instructions_file") && !line.starts_with("prompt_template"))
         .map(|line| format!("{line}\n"))
         .collect();
     let config = meant(&all);
@@ -171,7 +172,7 @@ fn how_an_agent_program_is_run_is_there_where_it_is_written() {
     let config = meant(
         "[agents]\norder = [\"codex\", \"claude\"]\n[roles.tool]\nargs = [\"-x\"]\nallowed_tools = [\"Edit\"]\n\
          permission_mode = \"plan\"\nmax_turns = 3\nmax_cost_usd = 0.5\nresume = false\non_denial = \"accept\"\n\
-         mode = \"headless\"",
+         mode = \"headless\"\nprompt_template = \"Do {text}\"",
     );
     let agent = AgentOptions {
         mode: Mode::Headless,
@@ -182,6 +183,8 @@ fn how_an_agent_program_is_run_is_there_where_it_is_written() {
         max_cost_usd: Some(0.5),
         resume: false,
         hold_denied: false,
+        prompt: None,
+        prompt_template: Some("Do {text}".into()),
     };
     assert_eq!(agent.written_keys().count(), 4);
     assert_eq!(config.roles["tool"].agent, agent);

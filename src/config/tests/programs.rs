@@ -97,3 +97,51 @@ fn what_auto_can_never_keep_to_is_known_beforehand() {
     );
     meant(&format!("{role}[agents]\norder = [\"gemini\", \"claude\"]"));
 }
+
+#[test]
+fn what_nothing_would_be_told_is_rejected() {
+    let told = "claude, codex, gemini, opencode, qwen, aider, copilot, command";
+    for (key, value) in [
+        ("model", "\"m\""),
+        ("instructions", "\"be brief\""),
+        ("prompt", "\"bare\""),
+        ("prompt_template", "\"{text}\""),
+    ] {
+        for driver in ["shell", "console"] {
+            all(&[(
+                &format!("[roles.a]\ndriver = \"{driver}\"\n{key} = {value}"),
+                &format!(
+                    "sessions.toml:3: roles.a.{key} is not supported by this role's driver, \"{driver}\"; it is by {told}"
+                ),
+            )]);
+        }
+        meant(&format!("[roles.a]\ncommand = [\"./a\"]\n{key} = {value}"));
+        meant(&format!("[roles.a]\ndriver = \"aider\"\n{key} = {value}"));
+    }
+    all(&[
+        (
+            "[roles.a]\nprompt = \"short\"",
+            "sessions.toml:2: roles.a.prompt is wrong: 'short' is neither \"full\" nor \"bare\"",
+        ),
+        (
+            "[roles.a]\nprompt_template = \"{text} {resluts}\"",
+            "sessions.toml:2: roles.a.prompt_template is wrong: {resluts} stands for nothing; did you mean {results}?",
+        ),
+        (
+            "[roles.a]\nprompt_template = \"{results}\"",
+            "sessions.toml:2: roles.a.prompt_template is wrong: it does not contain {text}, which stands for the task's text",
+        ),
+        (
+            "[roles.a]\nprompt = \"full\"\nprompt_template = \"{text}\"",
+            "sessions.toml:2: roles.a.prompt is given beside prompt_template; one of them has to go",
+        ),
+        (
+            "[roles.opus]\ndriver = \"codex\"\ninstructions = \"be brief\"",
+            "sessions.toml:3: roles.opus.instructions does not reach the master: its program has no setting for it on its \
+             own terminal; write it to the program's own file, such as AGENTS.md",
+        ),
+    ]);
+    for driver in ["auto", "claude"] {
+        meant(&format!("[roles.opus]\ndriver = \"{driver}\"\ninstructions = \"be brief\""));
+    }
+}

@@ -1,6 +1,7 @@
 //! One attempt: starts the program, forwards its output, enforces time limits, follows directives, ends the whole
 //! process tree, and decides the outcome.
 
+mod brief;
 pub(in crate::runner) mod cgroup;
 pub(in crate::runner) mod earlier_ends;
 pub(in crate::runner) mod evidence;
@@ -36,13 +37,14 @@ use crate::runner::{
     signals::{Signal, Signals},
 };
 use crate::{
-    config::Mode,
+    config::{DriverKind, Mode},
     drivers::{Conversation, Driver, End, Verdict},
     home::Home,
     model::{cause::Cause, end_code::EndCode, evidence::Rule, task::Usage, text::one_line, time::Timestamp},
     os::failpoint,
     store::{
         agents::Directive,
+        inputs::Inputs,
         tasks::{Claimed, Report},
     },
 };
@@ -87,10 +89,17 @@ pub(in crate::runner) async fn run(
     // A program that does not report its conversation has none to resume, so none is looked up.
     let may_resume = driver.transcript().is_some() && agent.launch.role.agent.resume;
     let mut earlier = may_resume.then(|| session::earlier(&agent.home, claimed, agent.launch.driver)).flatten();
+    let inputs = match inputs(agent, claimed).await {
+        Ok(inputs) => inputs,
+        Err(reason) => {
+            let verdict = Verdict::of(Cause::Lost, EndCode::SpawnFailed, reason);
+            return Ended { report: Some(report(agent, claimed, verdict, None, None, began)), leave: None };
+        }
+    };
     let is_on_terminal = agent.launch.role.agent.mode == Mode::Interactive;
     loop {
         let terminal = if is_on_terminal { Some(agent.pane.lend().await) } else { None };
-        let running = match begin(agent, driver, claimed, earlier.as_ref(), terminal, heartbeat.blocked_on()) {
+        let running = match begin(agent, driver, claimed, &inputs, earlier.as_ref(), terminal, heartbeat.blocked_on()) {
             Ok(running) => running,
             Err(not_begun) => {
                 let NotBegun { verdict, leave } = *not_begun;
@@ -105,6 +114,18 @@ pub(in crate::runner) async fn run(
         agent.pane.print("orch: that conversation does not exist any more; a new one is started");
         earlier = None;
     }
+}
+
+/// Returns what is known about the tasks around this one.
+async fn inputs(agent: &Agent, claimed: &Claimed) -> Result<Inputs, String> {
+    let task = &claimed.task;
+    // Most tasks have neither, and a script gets nothing but its own text.
+    let has_none = task.after.is_empty() && task.parent.is_none() && claimed.attempt == 1;
+    if has_none || agent.launch.driver == DriverKind::Shell {
+        return Ok(Inputs::default());
+    }
+    let inputs = agent.store.inputs(task).await.map_err(|e| format!("what it depends on could not be read: {e}"))?;
+    Ok(inputs.redacted(&agent.redactor))
 }
 
 /// Returns the recorded end of this attempt. Redis may have lost that this very attempt was made: its end is on disk,

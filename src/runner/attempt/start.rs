@@ -10,6 +10,7 @@ use tokio::process::Child;
 
 use crate::runner::{
     Agent, Leave,
+    attempt::brief::Brief,
     attempt::program::{self, Place, own_variables, spawn, spawn_on_terminal},
     attempt::scratch::Scratch,
     attempt::workspace::Workspace,
@@ -25,9 +26,9 @@ use crate::{
     config::Mode,
     drivers::{Driver, HookTranscript, InteractiveJob, Job, Key, Refusal, Start, Verdict},
     launchers::{bwrap::proxy::Proxy, preflight},
-    model::{cause::Cause, end_code::EndCode, id::Capability, question::Question, wait::Wait},
+    model::{cause::Cause, end_code::EndCode, id::Capability, wait::Wait},
     os::failpoint,
-    store::tasks::Claimed,
+    store::{inputs::Inputs, tasks::Claimed},
 };
 
 /// An attempt whose program runs.
@@ -79,28 +80,27 @@ pub(in crate::runner) fn begin<'a>(
     agent: &'a Agent,
     driver: &'static dyn Driver,
     claimed: &Claimed,
+    inputs: &Inputs,
     earlier: Option<&Earlier>,
     terminal: Option<Lent>,
     blocked_on: BlockedOn,
 ) -> Result<Running<'a>, Box<NotBegun>> {
     let (role, launch) = (&agent.launch.role, &agent.launch);
-    let mut prompt = earlier.map_or(&claimed.task.description, |earlier| &earlier.prompt).clone();
-    // A shell script has no use for it, and a custom program reads ORCH_CONTEXT.
-    if launch.driver.program().is_some() {
-        prompt.push_str(&answers(&claimed.questions));
-    }
-    let prompt = prompt.as_str();
-    let is_agent_program = launch.driver.program().is_some();
-    let workspace = if is_agent_program {
-        Workspace::in_own_folder(&agent.home, claimed, prompt)
+    let workspace = if launch.driver.program().is_some() {
+        Workspace::in_own_folder(&agent.home, claimed)
     } else {
-        Workspace::in_runners_folder(&agent.home, &launch.incarnation, claimed, prompt)
+        Workspace::in_runners_folder(&agent.home, &launch.incarnation, claimed)
     };
-    let workspace = workspace
-        .and_then(|workspace| agent.journal().begun(&claimed.task, claimed.attempt).map(|()| workspace))
-        .map_err(|e| {
-            NotBegun::machine(agent, EndCode::SpawnFailed, format!("the attempt's files could not be written: {e}"))
-        })?;
+    let brief = Brief::new(claimed, inputs, role, launch.driver, workspace.files());
+    let prompt = brief.prompt(earlier.map(|earlier| earlier.prompt.as_str()));
+    let written = brief.context().and_then(|context| {
+        workspace.write(&agent.home, prompt.as_bytes(), &context, brief.files())?;
+        agent.journal().begun(&claimed.task, claimed.attempt)
+    });
+    written.map_err(|e| {
+        NotBegun::machine(agent, EndCode::SpawnFailed, format!("the attempt's files could not be written: {e}"))
+    })?;
+    let prompt = prompt.as_str();
     if let Err(e) = agent.home.remove_strangers_from_path() {
         tracing::warn!("what is not from orch stays on the path of agents: {e}");
     }
@@ -171,14 +171,6 @@ pub(in crate::runner) fn begin<'a>(
         waits_for: None,
         capability,
     })
-}
-
-/// Returns the answers of people to the questions of earlier attempts.
-fn answers(questions: &[Question]) -> String {
-    let answered = questions.iter().filter_map(|q| Some((&q.question, q.answer.as_ref()?)));
-    let answers: String =
-        answered.map(|(question, answer)| format!("\n- {question}\n  The answer: {answer}")).collect();
-    if answers.is_empty() { answers } else { format!("\n\nYou have asked a person, and were answered:{answers}\n") }
 }
 
 /// Returns how the driver wants its program to be started.

@@ -13,15 +13,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::Serialize;
-
 use crate::{
     drivers::ResultFile,
     home::{
         self, Home, RESULT,
         files::{self, For},
     },
-    model::{question::Question, task::Task},
     store::tasks::Claimed,
 };
 
@@ -35,15 +32,6 @@ const LARGEST_RESULT: u64 = 4 * 1024 * 1024;
 const PROMPT: &str = "prompt";
 const CONTEXT: &str = "context.json";
 
-/// The content of the file at `ORCH_CONTEXT`.
-#[derive(Serialize)]
-struct Context<'a> {
-    #[serde(flatten)]
-    task: &'a Task,
-    /// What people have answered to earlier attempts.
-    answers: Vec<&'a Question>,
-}
-
 /// The files of one attempt.
 pub(in crate::runner) struct Workspace {
     /// The attempt's folder. It may not exist while the files are in the runner's.
@@ -55,59 +43,67 @@ pub(in crate::runner) struct Workspace {
 }
 
 impl Workspace {
-    /// Writes prompt and context into the attempt's own folder.
-    ///
-    /// # Errors
-    /// Fails when a file cannot be written.
-    pub fn in_own_folder(home: &Home, claimed: &Claimed, prompt: &str) -> io::Result<Self> {
+    /// Returns the files of an attempt in its own folder.
+    pub fn in_own_folder(home: &Home, claimed: &Claimed) -> Self {
         let dir = home.run(&claimed.task.id, claimed.attempt);
-        home::create_dir(&dir)?;
-        let workspace = Workspace {
+        Workspace {
             prompt: dir.join(PROMPT),
             context: dir.join(CONTEXT),
             result: dir.join(RESULT),
             dir,
             is_shared: false,
-        };
-        // Redis may have lost an attempt of this number.
-        let _ = fs::remove_file(&workspace.result);
-        home::write_new(&workspace.prompt, prompt.as_bytes())?;
-        home::write_new(&workspace.context, &context(claimed)?)?;
-        Ok(workspace)
+        }
     }
 
-    /// Overwrites the files of the runner's last attempt. The result's file name is unique to the attempt: processes
+    /// Returns the files of an attempt in the runner's folder. The result's file name is unique to the attempt: processes
     /// left from an earlier program cannot write into it.
-    ///
-    /// # Errors
-    /// Fails when a file cannot be written.
-    pub fn in_runners_folder(home: &Home, incarnation: &str, claimed: &Claimed, prompt: &str) -> io::Result<Self> {
-        // Output and results are kept below `runs/`. An attempt whose output has nowhere to go must not begin.
-        if !fs::metadata(home.runs())?.is_dir() {
-            return Err(io::ErrorKind::NotADirectory.into());
-        }
+    pub fn in_runners_folder(home: &Home, incarnation: &str, claimed: &Claimed) -> Self {
         // Not the incarnation's own folder, whose siblings belong to other runners: a program may clean up around its
         // files.
         let shared = home.scratch(incarnation).join("files");
-        let workspace = Workspace {
+        Workspace {
             dir: home.run(&claimed.task.id, claimed.attempt),
             prompt: shared.join(PROMPT),
             context: shared.join(CONTEXT),
             result: shared.join(format!("answer-{}.json", claimed.fence)),
             is_shared: true,
-        };
-        let context = context(claimed)?;
-        let write = || {
-            write_over(&workspace.prompt, prompt.as_bytes())?;
-            write_over(&workspace.context, &context)
-        };
-        if write().is_err() {
-            // It is the first attempt, or an earlier one has replaced a file by something else.
-            let _ = fs::remove_dir_all(&shared);
-            home::create_dir(&shared)?;
-            write()?;
         }
-        Ok(workspace)
+    }
+
+    /// Writes the files that the program reads. In the runner's folder they overwrite those of its last attempt.
+    ///
+    /// # Errors
+    /// Fails when a file cannot be written.
+    pub fn write<'a>(
+        &self,
+        home: &Home,
+        prompt: &[u8],
+        context: &[u8],
+        more: impl Iterator<Item = (PathBuf, &'a [u8])>,
+    ) -> io::Result<()> {
+        if self.is_shared {
+            // Output and results are kept below `runs/`. An attempt whose output has nowhere to go must not begin.
+            if !fs::metadata(home.runs())?.is_dir() {
+                return Err(io::ErrorKind::NotADirectory.into());
+            }
+            let write = || {
+                write_over(&self.prompt, prompt)?;
+                write_over(&self.context, context)
+            };
+            if write().is_err() {
+                // It is the first attempt, or an earlier one has replaced a file by something else.
+                let _ = fs::remove_dir_all(self.files());
+                home::create_dir(self.files())?;
+                write()?;
+            }
+        } else {
+            home::create_dir(&self.dir)?;
+            // Redis may have lost an attempt of this number.
+            let _ = fs::remove_file(&self.result);
+            home::write_new(&self.prompt, prompt)?;
+            home::write_new(&self.context, context)?;
+        }
+        more.into_iter().try_for_each(|(path, bytes)| home::write_new(&path, bytes))
     }
 
     /// Returns the folder of the files.
@@ -148,11 +144,6 @@ impl Workspace {
         fs::rename(&self.prompt, self.dir.join(PROMPT))?;
         fs::rename(&self.context, self.dir.join(CONTEXT))
     }
-}
-
-fn context(claimed: &Claimed) -> io::Result<Vec<u8>> {
-    let answers = claimed.questions.iter().filter(|question| question.answer.is_some()).collect();
-    Ok(serde_json::to_vec(&Context { task: &claimed.task, answers })?)
 }
 
 /// Overwrites a file in place. It is truncated afterwards and not before: ext4 flushes a file that was truncated to

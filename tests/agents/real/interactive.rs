@@ -85,7 +85,7 @@ fn a_killed_interactive_claude_resumes_its_conversation() {
     assert_eq!((&shown["attempts"][0]["cause"], &shown["lost"]), (&json!("lost"), &json!(1)), "{shown:#}");
     assert_eq!(shown["result"]["text"].as_str().map(str::trim_end), Some("Now it is done."));
     let last = fleet.model.asked().into_iter().rfind(|asked| asked.text.contains("This is attempt 2")).expect("asked");
-    assert!(last.texts.iter().any(|text| text.trim_end() == "begin it"), "the same conversation: {last:#?}");
+    assert!(last.texts.iter().any(|text| text.starts_with("begin it\n\n[orch]")), "the same conversation: {last:#?}");
     fleet.stop();
 }
 
@@ -133,7 +133,7 @@ fn codexs_permission_request_is_answered_in_its_pane_and_a_killed_codex_resumes(
     assert_eq!(shown["attempts"][0]["cause"], "lost", "{shown:#}");
     assert_eq!(shown["result"]["text"].as_str().map(str::trim_end), Some("Now it is done."));
     let last = fleet.model.asked().into_iter().rfind(|asked| asked.text.contains("This is attempt 2")).expect("asked");
-    assert!(last.texts.iter().any(|text| text.trim_end() == "make it"), "the same thread: {last:#?}");
+    assert!(last.texts.iter().any(|text| text.starts_with("make it\n\n[orch]")), "the same thread: {last:#?}");
     fleet.stop();
 }
 

@@ -262,3 +262,29 @@ fn with_each_there_is_one_task_per_line() {
     assert_eq!(world.status()["tasks"], before);
     world.orch(&["delegate", "--each", "-", "--key", "k"]).ended(2);
 }
+
+#[test]
+fn a_program_finds_what_came_before_and_its_instructions_in_its_context() {
+    let world = World::started(
+        "[roles.tool]\ncommand = [\"sh\", \"-c\", \"cat; cat $ORCH_CONTEXT > \\\"$HOME/context\\\"\"]\nmodel = \"m1\"\n\
+         instructions = \"Be brief.\"\nmax_task_tokens = 1000\n[roles.told]\ncommand = [\"cat\"]\nprompt = \"full\"",
+    );
+    let long = done(&world, &["--role", "shell", "head -c 20000 /dev/zero | tr '\\0' x; echo THE-END"]);
+    let data = done(&world, &["--role", "shell", r#"echo '{"text": "said", "data": {"n": 1}}' > "$ORCH_RESULT""#]);
+    let (long, data) = (text(&long["id"]), text(&data["id"]));
+    let task = done(&world, &["--role", "tool", "--after", &long, "--after", &data, "look"]);
+    assert_eq!(task["result"]["text"], "look", "its standard input is the text alone");
+
+    let context: Value = serde_json::from_str(&world.lines("context").join("\n")).unwrap();
+    assert_eq!((&context["instructions"], &context["model"]), (&json!("Be brief."), &json!("m1")));
+    assert_eq!(context["budget"]["tokens"], 1000);
+    let results = &context["results"];
+    assert_eq!((&results[0]["id"], &results[0]["truncated"]), (&json!(long), &json!(true)));
+    let end = results[0]["text"].as_str().unwrap();
+    assert!(end.len() == 16 * 1024 && end.ends_with("THE-END\n"), "{}", end.len());
+    assert_eq!((&results[1]["text"], &results[1]["data"]), (&json!("said"), &json!({"n": 1})));
+
+    let told = done(&world, &["--role", "told", "--after", &data, "look"]);
+    let answer = told["result"]["text"].as_str().unwrap();
+    assert!(answer.starts_with("look\n\n[orch] Task t-") && answer.contains("\nsaid\n{\"n\":1}\n"), "{answer}");
+}
