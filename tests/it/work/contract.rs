@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::{delegated, done, each, ms, program};
+use super::{delegated, done, each, ms, program, text};
 use crate::common::{World, feed};
 
 #[test]
