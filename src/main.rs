@@ -3,7 +3,7 @@
 use std::{ffi::OsString, process::ExitCode};
 
 fn main() -> ExitCode {
-    orch::cli::errors::report_panics();
     let words: Vec<OsString> = std::env::args_os().collect();
+    orch::cli::prepare_process(&words);
     ExitCode::from(orch::cli::run(&words))
 }

@@ -36,9 +36,18 @@ use crate::{
     error::{Error, Result},
     model::time::Timestamp,
     ops::{Answer, Client, Steps},
+    os,
     supervisor::Mode,
     view::{self, View},
 };
+
+/// Prepares this process: first its signals, then how it reports a panic.
+pub fn prepare_process(words: &[OsString]) {
+    // The first process of a sandbox is started with the signals blocked that it forwards.
+    let is_first = words.get(1).is_some_and(|verb| verb == "run-sandboxed");
+    os::reset_signals(is_first);
+    errors::report_panics();
+}
 
 /// Runs a command line and returns its exit code.
 pub fn run(words: &[OsString]) -> u8 {

@@ -80,6 +80,36 @@ fn is_of_caller(name: &str) -> bool {
         || ["TERM", "TERM_PROGRAM", "TERM_PROGRAM_VERSION", "COLUMNS", "LINES", "_", "OLDPWD", "PWD"].contains(&name)
 }
 
+/// Variables that tie git to one repository (`git rev-parse --local-env-vars`, and those of its receiving hooks). git sets
+/// them for its hooks; an `orch start` in a hook must not send every agent's git to that repository.
+const OF_REPOSITORY: [&str; 19] = [
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_CONFIG",
+    "GIT_CONFIG_COUNT",
+    "GIT_CONFIG_PARAMETERS",
+    "GIT_DIR",
+    "GIT_GRAFT_FILE",
+    "GIT_IMPLICIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_INTERNAL_SUPER_PREFIX",
+    "GIT_NAMESPACE",
+    "GIT_NO_REPLACE_OBJECTS",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+    "GIT_PUSH_OPTION_COUNT",
+    "GIT_QUARANTINE_PATH",
+    "GIT_REPLACE_REF_BASE",
+    "GIT_SHALLOW_FILE",
+    "GIT_WORK_TREE",
+];
+
+/// Returns whether a variable ties git to one repository. Only a role that names it in `env_from` gets it.
+pub fn is_of_repository(name: &str) -> bool {
+    OF_REPOSITORY.contains(&name)
+        || ["GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_", "GIT_PUSH_OPTION_"].iter().any(|begin| name.starts_with(begin))
+}
+
 impl Role {
     /// Returns whether this role names a variable: in `env_from`, or by its driver, which logs in with it. `driver` is the one
     /// that `auto` has become.
@@ -93,7 +123,7 @@ impl Role {
         if self.is_granted(driver, name) {
             return true;
         }
-        if is_of_caller(name) {
+        if is_of_caller(name) || is_of_repository(name) {
             return false;
         }
         match self.inherit_env {

@@ -31,7 +31,7 @@ use std::{
 };
 
 pub use discovery::Env;
-pub use environment::InheritEnv;
+pub use environment::{InheritEnv, is_of_repository};
 pub use reach::{Reach, reach};
 pub use rights::{Right, Rights, Spending};
 pub use role::{Budget, EscalationRule, ResourceLimits, Role, Sandbox};

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::files::{self, For};
-use crate::model::{text, time::Timestamp};
+use crate::model::{carriage::Lines, text, time::Timestamp};
 
 /// The stream of a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,7 +100,7 @@ pub struct Line {
     pub at: Timestamp,
     /// Its stream.
     pub stream: Stream,
-    /// Its text, safe for a terminal.
+    /// Its text without escape sequences. It ends with a carriage return where the line ended in CRLF.
     pub text: String,
 }
 
@@ -117,7 +117,7 @@ pub struct Reader {
 #[derive(Debug, Default)]
 struct Partial {
     at: Timestamp,
-    bytes: Vec<u8>,
+    line: Lines,
 }
 
 impl Reader {
@@ -179,20 +179,23 @@ impl Reader {
 impl Partial {
     fn feed(&mut self, at: Timestamp, stream: Stream, chunk: &[u8], each: &mut impl FnMut(Line)) {
         for part in chunk.split_inclusive(|b| *b == b'\n') {
-            if self.bytes.is_empty() {
+            if self.line.bytes().is_empty() {
                 self.at = at;
             }
-            self.bytes.extend_from_slice(part);
-            if part.ends_with(b"\n") || self.bytes.len() >= LINE_LIMIT {
+            self.line.push(part);
+            if part.ends_with(b"\n") || self.line.bytes().len() >= LINE_LIMIT {
                 self.flush(stream, each);
             }
         }
     }
     fn flush(&mut self, stream: Stream, each: &mut impl FnMut(Line)) {
-        if !self.bytes.is_empty() {
-            let text = text::plain(self.bytes.strip_suffix(b"\n").unwrap_or(&self.bytes));
+        let line = std::mem::take(&mut self.line);
+        if !line.bytes().is_empty() {
+            let mut text = text::printed(line.bytes());
+            if text.ends_with('\n') {
+                text.pop();
+            }
             each(Line { at: self.at, stream, text });
-            self.bytes.clear();
         }
     }
 }

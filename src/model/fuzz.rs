@@ -8,7 +8,7 @@ use super::{
     duration,
     id::{Capability, TaskId},
     task::TaskState,
-    text::{one_line, plain},
+    text::{one_line, plain, printed},
     time::Timestamp,
 };
 
@@ -48,7 +48,7 @@ proptest! {
         bytes in prop_oneof![
             prop::collection::vec(any::<u8>(), 0..200),
             prop::collection::vec(
-                prop::sample::select(vec![0x1b, b'[', b']', b'P', b'_', 0x07, 0x9b, 0x9d, 0xc2, 0x90, b'\\', b';', b'm', b'a', b'\n', b'\t']),
+                prop::sample::select(vec![0x1b, b'[', b']', b'P', b'_', 0x07, 0x9b, 0x9d, 0xc2, 0x90, b'\\', b';', b'm', b'a', b'\n', b'\t', b'\r']),
                 0..60,
             ),
         ],
@@ -56,6 +56,10 @@ proptest! {
     ) {
         let text = plain(&bytes);
         prop_assert!(!text.chars().any(|c| c.is_control() && c != '\n' && c != '\t'), "{text:?}");
+        let printed = printed(&bytes);
+        prop_assert_eq!(printed.replace("\r", ""), text.as_str());
+        prop_assert!(printed.split('\n').all(|line| !line.trim_end_matches('\r').contains('\r')), "{printed:?}");
+        prop_assert!(!printed.rsplit('\n').next().is_some_and(|last| last.contains('\r')), "{printed:?}");
         let line = one_line(&text, columns);
         prop_assert!(!line.contains('\n') && unicode_width::UnicodeWidthStr::width(line.as_str()) <= columns.max(1), "{line:?}");
     }

@@ -8,6 +8,7 @@ pub mod agent;
 pub mod agent_state;
 pub mod breaker;
 pub mod build;
+pub mod carriage;
 pub mod cause;
 pub mod code;
 pub mod duration;

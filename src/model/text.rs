@@ -2,14 +2,46 @@
 
 use std::fmt::Display;
 
+use super::carriage;
+
 /// Without escape sequences (colours, OSC, DCS, APC, queries) and without other control characters than line breaks
-/// and tabs. What an agent prints is hostile until it has been here; only its own pane shows it as it came.
+/// and tabs; of each line, what stands after its last carriage return. What an agent prints is hostile until it has been
+/// here; only its own pane shows it as it came.
 pub fn plain(bytes: &[u8]) -> String {
-    // The stripper drops tabs with the other control characters; a noncharacter, which no text has, goes through.
+    let text = printed(bytes);
+    if text.contains('\r') { text.replace('\r', "") } else { text }
+}
+
+/// [`plain`] for files, pipes and JSON: a line that ends in CRLF keeps it. A terminal is shown [`plain`].
+pub fn printed(bytes: &[u8]) -> String {
+    // The stripper drops tabs and carriage returns with the other control characters; noncharacters, which no text has, go
+    // through.
     const TAB: &str = "\u{fdd0}";
-    let text = String::from_utf8_lossy(bytes).replace('\t', TAB);
+    const RETURN: &str = "\u{fdd1}";
+    let text = String::from_utf8_lossy(bytes).replace(RETURN, "").replace('\t', TAB);
+    let has_returns = text.contains('\r');
+    let text = if has_returns { last_frames(&text).replace('\r', RETURN) } else { text };
     let text = String::from_utf8_lossy(&strip_ansi_escapes::strip(text)).replace(TAB, "\t");
-    text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
+    let text: String = text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect();
+    if has_returns { with_returns_at_ends(&text, RETURN) } else { text }
+}
+
+/// Marks become carriage returns where a line ends. An escape sequence may have contained one of the two characters.
+fn with_returns_at_ends(text: &str, mark: &str) -> String {
+    let line = |line: &str| {
+        let text = line.trim_end_matches('\n');
+        let body = text.trim_end_matches(mark);
+        let returns = if text.len() < line.len() { (text.len() - body.len()) / mark.len() } else { 0 };
+        body.replace(mark, "") + &"\r".repeat(returns) + &line[text.len()..]
+    };
+    text.split_inclusive('\n').map(line).collect()
+}
+
+/// Only carriage returns before a line feed are left.
+fn last_frames(text: &str) -> String {
+    let mut lines = carriage::Lines::default();
+    lines.push(text.as_bytes());
+    String::from_utf8_lossy(lines.bytes()).trim_end_matches('\r').to_owned()
 }
 
 /// [`plain`] for a person's eyes: also without characters that are not seen and change what is.
@@ -86,6 +118,21 @@ mod tests {
     #[test]
     fn escapes_do_not_reach_the_terminal() {
         assert_eq!(plain(b"\x1b[31mred\x1b[0m \x1b]0;title\x07ok\x9b\r\n\ttab\x08"), "red ok\u{fffd}\n\ttab");
+    }
+
+    #[test]
+    fn a_line_is_what_stands_after_its_last_carriage_return_and_crlf_is_kept_for_programs() {
+        for (printed_text, kept, shown) in [
+            ("tests 1/3\rtests 2/3\rtests 3/3 ok\n", "tests 3/3 ok\n", "tests 3/3 ok\n"),
+            ("-a\r\n+b\r\n", "-a\r\n+b\r\n", "-a\n+b\n"),
+            ("half\r\x1b[Kwhole\r", "whole", "whole"),
+            ("erased\r\x1b[2K\n", "\n", "\n"),
+            ("a\u{fdd1}b\n", "ab\n", "ab\n"),
+            ("\x1b]0;a\r\nb\x07c\r\n", "c\r\n", "c\n"),
+        ] {
+            assert_eq!(printed(printed_text.as_bytes()), kept, "{printed_text:?}");
+            assert_eq!(plain(printed_text.as_bytes()), shown, "{printed_text:?}");
+        }
     }
 
     #[test]

@@ -313,7 +313,7 @@ impl Tail {
     /// Reads on, to the very end if the attempt has ended. A file that can't be read is an attempt without output.
     fn read(&mut self, to_end: bool, grep: &Option<Regex>, mut each: impl FnMut(LogLine)) {
         let read = self.reader.read(to_end || self.ended, |line| {
-            if grep.as_ref().is_none_or(|grep| grep.is_match(&line.text)) {
+            if grep.as_ref().is_none_or(|grep| grep.is_match(line.text.trim_end_matches('\r'))) {
                 each(LogLine {
                     at: line.at,
                     agent: self.agent.clone(),

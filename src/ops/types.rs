@@ -360,7 +360,7 @@ pub struct LogLine {
     pub attempt: u32,
     /// `stdout` or `stderr`.
     pub stream: Cow<'static, str>,
-    /// The line, made safe for a terminal.
+    /// The line without escape sequences. It ends with a carriage return where the line ended in CRLF.
     pub text: String,
 }
 

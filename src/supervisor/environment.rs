@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, ffi::OsStr};
 
 use crate::{
-    config::{Config, DriverKind, Role},
+    config::{Config, DriverKind, Role, is_of_repository},
     home::{Home, OUTER_TMUX_TMPDIR},
     os,
 };
@@ -42,7 +42,7 @@ pub(super) fn secrets(config: &Config, env: &BTreeMap<String, String>) -> Vec<St
 /// any role.
 pub(super) fn of_helper(config: &Config, own: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let passes = |(name, value): &(&String, &String)| {
-        (name.as_str(), value.as_str()) != os::SMALL && !config.is_secret(name, value)
+        (name.as_str(), value.as_str()) != os::SMALL && !is_of_repository(name) && !config.is_secret(name, value)
     };
     own.iter().filter(passes).map(|(name, value)| (name.clone(), value.clone())).collect()
 }
@@ -81,6 +81,23 @@ mod tests {
         let missing: Vec<&&str> = added.iter().filter(|name| !env.contains_key(**name)).collect();
         assert!(missing.is_empty(), "{missing:?}");
         env.keys().map(String::as_str).filter(|name| !added.contains(name)).collect()
+    }
+
+    #[test]
+    fn what_ties_git_to_a_repository_goes_only_where_it_is_named() {
+        let env = Env { cwd: "/tmp".into(), state_home: Some("/tmp".into()), ..Env::default() };
+        let config = Config::load_with(&env, None).unwrap();
+        let own: BTreeMap<String, String> =
+            ["GIT_DIR", "GIT_INDEX_FILE", "GIT_CONFIG_COUNT", "GIT_CONFIG_KEY_0", "GIT_AUTHOR_NAME", "GIT_SSH_COMMAND"]
+                .map(|name| (name.to_owned(), "x".to_owned()))
+                .into();
+        for inherit_env in [InheritEnv::Safe, InheritEnv::All] {
+            let role = Role { inherit_env, env_from: vec!["GIT_DIR".into()], ..config.roles["shell"].clone() };
+            let env = of_agent(&Home::new("/h"), &role, DriverKind::Shell, "shell-1", own.clone());
+            assert_eq!(names(&env), ["GIT_AUTHOR_NAME", "GIT_DIR", "GIT_SSH_COMMAND"]);
+        }
+        let helper = of_helper(&config, &own);
+        assert_eq!(helper.keys().collect::<Vec<_>>(), ["GIT_AUTHOR_NAME", "GIT_SSH_COMMAND"]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod common;
 
 mod agents;
 mod drill;
+mod environment;
 mod escape;
 mod faults;
 mod sandbox;

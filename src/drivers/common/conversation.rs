@@ -3,7 +3,7 @@
 use super::event::{Ending, Event, Failure, When};
 use crate::model::{
     task::Usage,
-    text::{cut, plain},
+    text::{cut, printed},
     wait::{Need, Needs, Retry, Wait},
 };
 
@@ -141,9 +141,9 @@ impl Conversation {
             _ if self.understood > 0 => &self.answer,
             _ => return None,
         };
-        let mut text = plain(text.as_bytes());
+        let mut text = printed(text.as_bytes());
         // The last text may repeat the earlier one.
-        let before = plain(self.before.as_bytes());
+        let before = printed(self.before.as_bytes());
         if !text.contains(before.as_str()) {
             let last = std::mem::replace(&mut text, before);
             join(&mut text, &last);

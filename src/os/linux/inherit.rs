@@ -10,7 +10,7 @@ use std::{
     process::Command,
 };
 
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal, sigprocmask};
 
 /// Signals that a sandbox's processes leave to its first process, which forwards them to its program.
 pub const FORWARDED: [Signal; 7] = [
@@ -61,6 +61,23 @@ pub fn pass_on(command: &mut Command, files: Vec<OwnedFd>) {
 /// Returns the signals that [`pass_on`] blocks.
 pub(super) fn blocked() -> SigSet {
     FORWARDED.into_iter().chain(STOPS).collect()
+}
+
+/// Undoes what a caller may have left to this process for all signals: an ignored SIGCHLD, with which no child could be
+/// waited for, and blocked signals, which no request to end would pass and every program would inherit. The first thing
+/// that `main` does. With `keep_blocked`, the mask stays: it was set by [`pass_on`].
+///
+/// Other ignored signals stay ignored: `nohup` means it.
+pub fn reset_signals(keep_blocked: bool) {
+    // SAFETY: SIG_DFL runs no code of ours.
+    let reset = unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) };
+    let unblocked = match keep_blocked {
+        true => Ok(()),
+        false => sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None),
+    };
+    if let Err(why) = reset.map(drop).and(unblocked) {
+        tracing::debug!("the signals could not be reset: {why}");
+    }
 }
 
 /// Takes ownership of an inherited descriptor, and keeps it from the programs that this process starts.

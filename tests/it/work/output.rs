@@ -154,3 +154,25 @@ fn the_number_of_lines_is_unlimited() {
     assert!(lines(&world.orch(&["events", "-n", &most, "--json"]).ok()).len() > 3);
     assert_eq!(world.orch(&["events", "-n", "0"]).ok(), "");
 }
+
+#[test]
+fn a_line_is_shown_as_a_terminal_shows_it_and_crlf_reaches_files_pipes_and_json() {
+    let world = World::started("");
+    let task = done(&world, &[r"printf 'tests 1/3\rtests 2/3\rtests 3/3 ok\n'"]);
+    assert_eq!(task["result"]["text"], "tests 3/3 ok\n");
+    let log = lines(&world.orch(&["logs", "--task", task["id"].as_str().unwrap(), "--json"]).ok());
+    assert_eq!(texts(&log), ["tests 3/3 ok"]);
+    let output = Path::new(task["result"]["path"].as_str().unwrap()).join("output");
+    assert_eq!(fs::read(output).unwrap(), b"tests 1/3\rtests 2/3\rtests 3/3 ok\n", "every byte is in the file");
+
+    let diff = "@@ -1 +1 @@\r\n-one\r\n+two\r\n";
+    fs::write(world.project.join("diff"), diff).unwrap();
+    let task = done(&world, &["cat diff"]);
+    let id = task["id"].as_str().unwrap();
+    assert_eq!(task["result"]["text"], diff);
+    assert_eq!(world.orch(&["result", id]).ok(), diff);
+    assert_eq!(world.orch(&["delegate", "--wait", "cat diff"]).ok(), diff);
+    let log = lines(&world.orch(&["logs", "--task", id, "--grep", "(one|two)$", "--json"]).ok());
+    assert_eq!(texts(&log), ["-one\r", "+two\r"], "a pattern's $ is before the line's end");
+    assert!(!world.orch(&["show", id]).ok().contains('\r'));
+}

@@ -1,0 +1,85 @@
+//! What a caller of `orch start` leaves to the process: variables, signals, limits. None of it ties the agents down.
+
+use std::{fs, os::unix::process::CommandExt, process::Command};
+
+use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal, sigprocmask};
+
+use crate::common::World;
+
+fn text(world: &World, task: &str) -> String {
+    world.wait_for(task, "succeeded")["result"]["text"].as_str().unwrap().to_owned()
+}
+
+fn git(folder: &std::path::Path, words: &[&str]) -> String {
+    let mut git = Command::new("git");
+    git.arg("-C").arg(folder).args(["-c", "user.name=Test", "-c", "user.email=test@example.com"]).args(words);
+    let out = git.env("GIT_CONFIG_GLOBAL", "/dev/null").output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    String::from_utf8(out.stdout).unwrap()
+}
+
+#[test]
+fn a_start_in_a_hook_of_git_ties_no_agent_to_that_repository() {
+    let world = World::new();
+    let [a, b] = ["a", "b"].map(|name| {
+        let folder = world.file(name);
+        fs::create_dir(&folder).unwrap();
+        git(&folder, &["init", "-q", "-b", "main"]);
+        git(&folder, &["commit", "-q", "--allow-empty", "-m", "first"]);
+        folder
+    });
+    // What git sets for a hook of `a`, and a setting of its caller.
+    let hook = [
+        ("GIT_DIR", a.join(".git")),
+        ("GIT_INDEX_FILE", a.join(".git/index")),
+        ("GIT_PREFIX", "".into()),
+        ("GIT_CONFIG_COUNT", "0".into()),
+    ];
+    let mut start = world.orch_command(&["start"]);
+    start.envs(hook);
+    crate::common::start(start).end().ok();
+    let commit = format!(
+        "cd {} && git -c user.name=T -c user.email=t@example.com commit -q --allow-empty -m second && env | grep ^GIT_ || true",
+        b.display()
+    );
+    assert_eq!(text(&world, &world.delegate("shell", &commit)), "");
+    assert_eq!(git(&b, &["log", "--format=%s"]), "second\nfirst\n");
+    assert_eq!(git(&a, &["log", "--format=%s"]), "first\n");
+    world.stop_and_check_nothing_left();
+}
+
+/// The signals that a process blocks and ignores, as the kernel shows them.
+fn signals(status: &str) -> [u64; 2] {
+    ["SigBlk:", "SigIgn:"].map(|field| {
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
+        u64::from_str_radix(line.trim(), 16).unwrap()
+    })
+}
+
+#[test]
+fn ignored_and_blocked_signals_of_the_caller_reach_neither_the_supervisor_nor_programs() {
+    let world = World::new();
+    let mut start = world.orch_command(&["start"]);
+    let leave = || {
+        // SAFETY: SIG_IGN runs no code.
+        unsafe { signal(Signal::SIGCHLD, SigHandler::SigIgn) }?;
+        let blocked: SigSet = [Signal::SIGTERM, Signal::SIGCHLD, Signal::SIGINT, Signal::SIGUSR1].into_iter().collect();
+        sigprocmask(SigmaskHow::SIG_BLOCK, Some(&blocked), None)?;
+        Ok(())
+    };
+    // SAFETY: both calls are plain system calls.
+    unsafe { start.pre_exec(leave) };
+    crate::common::start(start).end().ok();
+    let child = 1 << (Signal::SIGCHLD as u64 - 1);
+    for pid in [world.supervisor_pid(), world.runner_pid("opus-master"), world.tmux_server_pid()] {
+        let [blocked, ignored] = signals(&fs::read_to_string(format!("/proc/{pid}/status")).unwrap());
+        assert_eq!((blocked, ignored & child), (0, 0), "{pid}");
+    }
+    let program = text(&world, &world.delegate("shell", "cat /proc/self/status"));
+    let [blocked, ignored] = signals(&program);
+    assert_eq!((blocked, ignored & child), (0, 0));
+    let supervisor = world.supervisor_pid();
+    crate::common::signal(supervisor, Signal::SIGTERM);
+    world.wait_until("SIGTERM stops the supervisor", || world.status()["supervisor"]["state"] == "stopped");
+    world.stop_and_check_nothing_left();
+}
