@@ -6,15 +6,29 @@ use std::{
 };
 
 use super::{Session, args, status, stdio::End};
-use crate::{error::Error, ops::Ops, view};
+use crate::{
+    error::{Error, Kind},
+    ops::Ops,
+    view,
+};
 
 pub(super) async fn start(args: &args::Start, session: &mut Session) -> Result<u8, End> {
     if args.adopt {
         Ops::adopt(&session.load_config()?)?;
     }
-    let client = session.client().await?;
+    let mut client = session.client().await?;
+    // Twice: another project may take the name meanwhile.
+    if client.for_person("start")?.name_master().await? {
+        client = session.client().await?;
+    }
+    let started = match client.for_person("start")?.start().await {
+        Err(e) if e.kind == Kind::Conflict && client.for_person("start")?.name_master().await? => {
+            client = session.client().await?;
+            client.for_person("start")?.start().await?
+        }
+        started => started?,
+    };
     let ops = client.for_person("start")?;
-    let started = ops.start().await?;
     let hint = status::attach_hint(&client.project().await?);
     session.answer(&started, |started, view| view::lifecycle::started(started, &hint, view))?;
     if args.attach {

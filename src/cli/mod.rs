@@ -109,6 +109,7 @@ async fn dispatch(verb: Verb, session: &mut Session) -> Result<u8, End> {
         Verb::Start(args) => lifecycle::start(&args, session).await,
         Verb::Stop(args) => lifecycle::stop(&args, session).await,
         Verb::Status(args) if args.watch => status::watch(session).await,
+        Verb::Status(args) if args.all => status::all(session).await,
         Verb::Status(_) => status::run(session).await,
         Verb::Attach(args) => lifecycle::attach(&args, session).await,
         Verb::Delegate(args) if args.each.is_some() => delegate_each::run(*args, session).await,

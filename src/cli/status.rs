@@ -30,6 +30,13 @@ pub(super) async fn run(session: &mut Session) -> Result<u8, End> {
     Ok(code(&status))
 }
 
+/// `orch status --all`: every project of this machine.
+pub(super) async fn all(session: &mut Session) -> Result<u8, End> {
+    let projects = session.client().await?.for_person("status --all")?.projects().await?;
+    session.answer(&projects, |projects, view| view::status::projects(projects, view))?;
+    Ok(0)
+}
+
 /// Exit code 3 where the supervisor is stopped, although everything was answered.
 pub(super) fn code(status: &Status) -> u8 {
     if status.supervisor.state == "running" { 0 } else { Kind::NotRunning.exit_code() }

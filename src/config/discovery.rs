@@ -5,7 +5,10 @@ use std::{
     ffi::OsString,
     fs::{self, OpenOptions},
     io::{ErrorKind, Read},
-    os::unix::{ffi::OsStrExt, fs::OpenOptionsExt},
+    os::unix::{
+        ffi::{OsStrExt, OsStringExt},
+        fs::OpenOptionsExt,
+    },
     path::{Path, PathBuf},
 };
 
@@ -20,6 +23,13 @@ use crate::{
 };
 
 const FILE: &str = "sessions.toml";
+/// Files of a state folder that say whose it is: the lock of its supervisor, the path of its project, and the master's
+/// session where the usual name was taken.
+pub const SUPERVISOR_LOCK: &str = "supervisor.lock";
+/// The file that holds the project's real path.
+pub const PROJECT: &str = "project";
+/// The file that holds the name of the master's session.
+pub const MASTER_SESSION: &str = "master-session";
 /// Longest file that is read. A sessions.toml is far shorter; a log or a device that is named by mistake is not.
 const LIMIT: u64 = 1 << 20;
 
@@ -101,7 +111,38 @@ pub(super) fn project(env: &Env, explicit: Option<&Path>) -> Result<Found> {
             Err(why) => return Err(unreadable(&shown(&file, env), &format!("can't be read: {why}"), None)),
         }
     }
-    folder(env)
+    match running_above(env) {
+        Some(root) => Ok(Found { file: None, root, content: None }),
+        None => folder(env),
+    }
+}
+
+/// Returns the folder whose project runs without a sessions.toml: the current one, or the nearest above it within its git
+/// repository.
+fn running_above(env: &Env) -> Option<PathBuf> {
+    let cwd = env.cwd.canonicalize().ok()?;
+    let depth = cwd.ancestors().position(|folder| folder.join(".git").exists())?;
+    cwd.ancestors().take(depth + 1).find(|folder| is_running(env, folder)).map(Path::to_owned)
+}
+
+/// Returns whether a supervisor runs for this folder as a project without a file.
+fn is_running(env: &Env, folder: &Path) -> bool {
+    let Ok(home) = state_folder(env, &default_namespace(folder)) else { return false };
+    let is_its = || project_of(&home).as_deref() == Some(folder);
+    os::read_lock_holder(&home.join(SUPERVISOR_LOCK)).is_some() && is_its()
+}
+
+/// Returns the project's path that a state folder has recorded.
+pub fn project_of(home: &Path) -> Option<PathBuf> {
+    let bytes = fs::read(home.join(PROJECT)).ok()?;
+    let bytes = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+    (!bytes.is_empty()).then(|| PathBuf::from(OsString::from_vec(bytes.to_vec())))
+}
+
+/// Returns the name of the master's session that a state folder has recorded.
+pub(super) fn recorded_session(home: &Path) -> Option<String> {
+    let name = fs::read_to_string(home.join(MASTER_SESSION)).ok()?.trim().to_owned();
+    name::check(&name).is_ok().then_some(name)
 }
 
 /// Returns the current folder as a project without a file.
@@ -204,12 +245,17 @@ pub(super) fn state_folder(env: &Env, namespace: &str) -> Result<PathBuf> {
     if let Some(home) = &env.orch_home {
         return Ok(env.cwd.join(home));
     }
-    // The XDG base directory specification: a relative path is invalid, and counts as not set.
-    let state = env.state_home.clone().filter(|path| path.is_absolute());
-    let state = state.or_else(|| Some(env.cwd.join(env.home.as_ref()?).join(".local/state")));
-    match state {
-        Some(state) => Ok(state.join("orch").join(namespace)),
+    match state_folders(env) {
+        Some(all) => Ok(all.join(namespace)),
         None => Err(Error::config("there is no place for orch's state: HOME is not set, and this user has no home")
             .hint("set ORCH_HOME to a folder that only you can read: export ORCH_HOME=/var/lib/orch")),
     }
+}
+
+/// Returns the folder of the state folders of all projects that set no ORCH_HOME.
+pub fn state_folders(env: &Env) -> Option<PathBuf> {
+    // The XDG base directory specification: a relative path is invalid, and counts as not set.
+    let state = env.state_home.clone().filter(|path| path.is_absolute());
+    let state = state.or_else(|| Some(env.cwd.join(env.home.as_ref()?).join(".local/state")))?;
+    Some(state.join("orch"))
 }

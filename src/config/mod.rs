@@ -30,7 +30,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use discovery::Env;
+pub use discovery::{Env, MASTER_SESSION, PROJECT, SUPERVISOR_LOCK, project_of, state_folders};
 pub use environment::{InheritEnv, is_of_repository};
 pub use reach::{Reach, reach};
 pub use rights::{Right, Rights, Spending};

@@ -36,8 +36,15 @@ pub(super) fn resolve(written: &Written, diagnostics: Diagnostics, env: &Env, fo
 
     let namespace =
         written.name.as_ref().map_or_else(|| discovery::default_namespace(&found.root), |at| at.value.clone());
+    let home = discovery::state_folder(env, &namespace)?;
+    let mut master = master;
+    if master.session == master.usual_session()
+        && let Some(recorded) = discovery::recorded_session(&home)
+    {
+        master.session = recorded;
+    }
     Ok(Config {
-        home: discovery::state_folder(env, &namespace)?,
+        home,
         namespace,
         file: found.file,
         root: found.root,

@@ -141,10 +141,17 @@ impl Default for AgentsConfig {
 pub struct MasterConfig {
     /// The role of the agent that `orch start` starts.
     pub role: String,
-    /// Its tmux session.
+    /// Its tmux session. Where the usual name was taken by another project, the one that the state folder has recorded.
     pub session: String,
     /// The role of tasks that name none.
     pub default_role: String,
+}
+
+impl MasterConfig {
+    /// Returns the name of its session where sessions.toml gives none.
+    pub fn usual_session(&self) -> String {
+        format!("{}-master", self.role)
+    }
 }
 
 impl Default for MasterConfig {

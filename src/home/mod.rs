@@ -33,6 +33,7 @@ pub use self::{
     runners::{MARKER, Registered, Runner, marker},
 };
 use crate::{
+    config::{MASTER_SESSION, SUPERVISOR_LOCK},
     error::{Error, Result},
     model::id::TaskId,
     os,
@@ -148,7 +149,11 @@ impl Home {
     }
     /// Returns the lock that the supervisor owns while it lives; the file contains its pid.
     pub fn supervisor_lock(&self) -> PathBuf {
-        self.path.join("supervisor.lock")
+        self.path.join(SUPERVISOR_LOCK)
+    }
+    /// Returns the file with the name of the master's session, where the usual one was taken.
+    pub fn master_session(&self) -> PathBuf {
+        self.path.join(MASTER_SESSION)
     }
     /// Returns the file that exists from a supervisor's start until everything has ended cleanly; after a crash it is
     /// left behind. It contains that supervisor's [`Mark`].

@@ -2,12 +2,13 @@
 
 use std::{
     fs,
-    os::unix::ffi::{OsStrExt, OsStringExt},
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
 
 use super::{Home, unusable, write_atomically};
 use crate::{
+    config::{PROJECT, project_of},
     error::{Error, Result},
     os::read_lock_holder,
 };
@@ -15,14 +16,12 @@ use crate::{
 impl Home {
     /// Returns the file that holds the project's real path.
     fn project_file(&self) -> PathBuf {
-        self.path().join("project")
+        self.path().join(PROJECT)
     }
 
     /// Returns the recorded path of the project's folder; `None` if none was recorded yet.
     pub fn project(&self) -> Option<PathBuf> {
-        let bytes = fs::read(self.project_file()).ok()?;
-        let bytes = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
-        (!bytes.is_empty()).then(|| PathBuf::from(std::ffi::OsString::from_vec(bytes.to_vec())))
+        project_of(self.path())
     }
 
     /// Checks that the state folder is that of the project in `root`, or of none yet.

@@ -52,7 +52,8 @@ impl Ops {
         };
         let reached_rights = self.reached_rights().iter().map(Reach::sentence).collect();
         let (status, session) = (self.status().await?, self.config.master.session.clone());
-        Ok(Started { already, status, session, reached_rights, runs_by_itself: self.runs_by_itself() })
+        let (runs_by_itself, other_projects) = (self.runs_by_itself(), self.others_that_run());
+        Ok(Started { already, status, session, reached_rights, runs_by_itself, other_projects })
     }
 
     /// What sessions.toml runs without a task: the master, agents that are always there, the notifier.
@@ -207,6 +208,7 @@ impl Ops {
             std::env::current_exe().map_err(|e| Error::internal(format!("our own program is not to be found: {e}")))?;
         let mut command = Command::new(own);
         command.arg("--config").arg(self.config.location()).args(["supervise", "--daemon"]);
+        command.arg("--state").arg(&self.config.home);
         if to_stop {
             command.arg("--to-stop");
         }

@@ -26,6 +26,7 @@ mod init;
 mod lifecycle;
 mod logs;
 mod messages;
+mod others;
 mod progress;
 mod project;
 mod prune;

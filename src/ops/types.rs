@@ -1,6 +1,6 @@
 //! Requests and responses of the verbs. Responses serialize to the JSON that `--json` prints.
 
-use std::{borrow::Cow, collections::BTreeMap, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -377,6 +377,37 @@ pub struct Started {
     pub reached_rights: Vec<String>,
     /// What the configuration runs without being asked, in sentences.
     pub runs_by_itself: Vec<String>,
+    /// The other projects that run on this machine, in sentences.
+    #[serde(default)]
+    pub other_projects: Vec<String>,
+}
+
+/// A project of this user on this machine (`orch status --all`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MachineProject {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its sessions.toml, or its folder where it has none.
+    pub folder: PathBuf,
+    /// Its state folder.
+    pub home: PathBuf,
+    /// `running` or `stopped`.
+    pub state: Cow<'static, str>,
+    /// The supervisor's process.
+    pub pid: Option<u32>,
+    /// The master's tmux session; `None` where its configuration cannot be read.
+    pub master: Option<String>,
+    /// How many agents live; `None`: unknown.
+    pub agents: Option<u64>,
+    /// How many tasks there are in each state that is not final.
+    pub tasks: BTreeMap<Cow<'static, str>, u64>,
+    /// How many things need a person; `None`: unknown.
+    pub needs_person: Option<u64>,
+    /// Whether it is the project that was asked.
+    pub is_this: bool,
+    /// Why it could not be asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 /// What `orch stop` answers.

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::{
     Style, View, agent, costs,
+    table::{Cell, Column, Table},
     text::{flow, millis, safe},
 };
 use crate::{
@@ -11,7 +12,7 @@ use crate::{
         task::TaskState,
         text::{count, one_line},
     },
-    ops::types::{Attention, RedisStatus, Status, SupervisorStatus},
+    ops::types::{Attention, MachineProject, RedisStatus, Status, SupervisorStatus},
 };
 
 /// Columns of what needs a person, for a program.
@@ -49,6 +50,35 @@ pub fn in_words(status: &Status) -> String {
         out.push_str(&format!("needs a person: {} (do: {})\n", one_line(&a.what, ITEM), a.do_));
     }
     out
+}
+
+/// Every project of this machine, one per line.
+pub fn projects(projects: &[MachineProject], view: &View) -> String {
+    let mut table = Table::new([
+        Column::new("PROJECT").at_least(12),
+        Column::new("STATE"),
+        Column::new("MASTER").expendable(3).at_least(12),
+        Column::new("AGENTS").right().expendable(2),
+        Column::new("OPEN TASKS").expendable(4).at_least(10),
+        Column::new("NEEDS YOU").right().expendable(1),
+        Column::new("FOLDER").expendable(5).at_least(15),
+    ]);
+    let number = |n: Option<u64>| n.map_or_else(|| "-".to_owned(), |n| n.to_string());
+    for project in projects {
+        let tasks: Vec<String> = project.tasks.iter().map(|(state, n)| format!("{n} {state}")).collect();
+        let style = if project.state == "running" { Style::Green } else { Style::Dim };
+        let what = project.problem.clone().unwrap_or_else(|| project.folder.display().to_string());
+        table.row([
+            Cell::from(&project.namespace),
+            Cell::new(&project.state, style),
+            Cell::from(project.master.as_deref().unwrap_or("-")),
+            Cell::from(number(project.agents)),
+            Cell::from(if tasks.is_empty() { "-".to_owned() } else { tasks.join(", ") }),
+            Cell::from(number(project.needs_person)),
+            Cell::from(what),
+        ]);
+    }
+    table.render(view)
 }
 
 fn joined(parts: &[String]) -> String {

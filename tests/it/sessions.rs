@@ -17,14 +17,27 @@ fn the_masters_name_taken_by_a_persons_own_session_is_a_conflict() {
 
 #[test]
 fn another_namespace_with_the_same_session_is_a_conflict_and_touches_nothing() {
-    let first = World::started("");
-    let before = (first.supervisor_pid(), first.runner_pid("opus-master"));
+    // A name that both files give; a name that none gives is chosen so that it is free.
+    let named = |world: &World| {
+        let file = world.project.join("sessions.toml");
+        let config = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, config.replace("[master]", "[master]\nsession = \"desk\"")).unwrap();
+    };
+    let first = World::new();
+    named(&first);
+    first.start();
+    let before = (first.supervisor_pid(), first.runner_pid("desk"));
     let second = World::builder().name("other").socket(&first.socket).build();
+    named(&second);
     let refused = second.orch(&["start"]).ended(6);
-    assert!(refused.stderr.contains("opus-master"), "{refused:?}");
+    assert!(
+        refused.stderr.contains("desk") && refused.stderr.contains("the master of another project, w"),
+        "{refused:?}"
+    );
+    assert!(refused.stderr.contains("[master] session = \"other-master\""), "{refused:?}");
     second.wait_until("the failed start leaves no process", || second.processes().is_empty());
     assert_eq!(second.status()["supervisor"]["state"], "stopped");
-    assert_eq!((first.supervisor_pid(), first.runner_pid("opus-master")), before);
+    assert_eq!((first.supervisor_pid(), first.runner_pid("desk")), before);
     first.stop_and_check_nothing_left();
 }
 

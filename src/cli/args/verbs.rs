@@ -56,6 +56,9 @@ pub struct Status {
     /// Keep it on the screen and up to date; q leaves
     #[arg(long)]
     pub watch: bool,
+    /// Every project of yours on this machine, running or stopped
+    #[arg(long, conflicts_with = "watch")]
+    pub all: bool,
 }
 
 /// `orch attach`
@@ -357,6 +360,9 @@ pub struct Supervise {
     /// Only end what a crash has left; `orch stop` does this by itself
     #[arg(long)]
     pub to_stop: bool,
+    /// The state folder, for others to see: ORCH_HOME decides
+    #[arg(long, value_name = "FOLDER")]
+    pub state: Option<PathBuf>,
 }
 
 /// `orch run-agent`

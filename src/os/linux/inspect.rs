@@ -40,6 +40,20 @@ pub fn command_line(pid: u32) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).trim_end_matches('\0').replace('\0', " "))
 }
 
+/// Returns the arguments of every process of this user. Arguments that are no text are approximated.
+pub fn arguments_of_all() -> Vec<Vec<String>> {
+    let own = nix::unistd::getuid().as_raw();
+    let of = |entry: fs::DirEntry| {
+        entry.file_name().to_str()?.parse::<u32>().ok()?;
+        // The owner of the folder would not do: a process that is not dumpable shows as root's there.
+        let status = fs::read_to_string(entry.path().join("status")).ok()?;
+        let uid = status.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_whitespace().next()?;
+        let bytes = (uid.parse() == Ok(own)).then(|| fs::read(entry.path().join("cmdline")).ok())??;
+        Some(bytes.split(|b| *b == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect())
+    };
+    fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(of).collect()
+}
+
 /// Returns the processes that `process` has started or adopted, including zombies; empty if it is gone.
 pub fn children_of(process: &ProcessId) -> Vec<ProcessId> {
     if !process.is_alive() {

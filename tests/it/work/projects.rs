@@ -88,11 +88,6 @@ fn two_projects_of_the_same_name_leave_each_others_sessions_alone() {
     let one = World::new();
     one.start();
     let two = World::builder().socket(&one.socket).build();
-    let refused = two.orch(&["start"]).ended(6);
-    assert!(refused.stderr.contains("another project, w with another state folder (ORCH_HOME)"), "{refused:#?}");
-    let file = two.project.join("sessions.toml");
-    let config = fs::read_to_string(&file).unwrap();
-    fs::write(&file, config.replace("[master]", "[master]\nsession = \"second-master\"")).unwrap();
     two.start();
     for (world, agent) in [(&one, "shell-1"), (&two, "shell-2")] {
         let id = world.delegate("shell", "echo $ORCH_AGENT");
@@ -110,7 +105,7 @@ fn two_projects_of_the_same_name_leave_each_others_sessions_alone() {
     assert_eq!(one.agent("shell-1")["state"], "idle");
     two.start();
     one.orch(&["stop"]).ok();
-    assert_eq!(two.sessions(), ["second-master"]);
+    assert_eq!(two.sessions(), ["w-master"]);
     two.stop_and_check_nothing_left();
 }
 
@@ -138,15 +133,11 @@ fn two_projects_share_a_tmux_server_and_leave_each_other_alone() {
     let one = World::builder().name("one").build();
     one.start();
     let two = World::builder().name("two").socket(&one.socket).build();
-    let refused = two.orch(&["start"]).ended(6);
-    assert!(refused.stderr.contains("the master of another project, one"), "{refused:#?}");
-    assert!(refused.stderr.contains("[master] session = \"two-master\""), "{refused:#?}");
-    assert!(two.processes().is_empty());
-
-    let file = two.project.join("sessions.toml");
-    let config = fs::read_to_string(&file).unwrap();
-    fs::write(&file, config.replace("[master]", "[master]\nsession = \"two-master\"")).unwrap();
-    two.start();
+    let started = two.orch(&["start"]).ok();
+    assert!(started.contains("tmux attach") || started.contains("orch attach"), "{started}");
+    assert!(started.contains("one has its master in the session opus-master"), "{started}");
+    assert!(one.orch(&["start"]).ok().contains("two has its master in the session two-master"));
+    assert_eq!(two.orch_json(&["status"])["agents"][0]["id"], "two-master");
     for (world, agent) in [(&one, "shell-1"), (&two, "shell-2")] {
         let id = world.delegate("shell", "echo $ORCH_AGENT");
         assert_eq!(
@@ -160,4 +151,89 @@ fn two_projects_share_a_tmux_server_and_leave_each_other_alone() {
     assert_eq!(one.agent("shell-1")["state"], "idle");
     assert!(!one.sessions().iter().any(|name| name == "two-master" || name == "shell-2"), "{:?}", one.sessions());
     one.stop_and_check_nothing_left();
+}
+
+/// A folder with projects of a user who has written no sessions.toml.
+fn orch_in<'a>(world: &'a World, folder: &'a std::path::Path) -> impl Fn(&[&str]) -> crate::common::Output + 'a {
+    move |words| {
+        let mut command = world.orch_command(words);
+        command.current_dir(folder).env_remove("ORCH_HOME");
+        command.env("TMUX_TMPDIR", &world.path).env("XDG_STATE_HOME", world.file("state"));
+        // The PATH excludes the agent CLIs of this machine.
+        command.env("PATH", "/usr/local/bin:/usr/bin:/bin");
+        start(command).end()
+    }
+}
+
+#[test]
+fn three_projects_start_without_any_configuration_and_are_listed() {
+    let world = World::new();
+    let folders = ["api", "web", "docs"].map(|name| world.file(name));
+    folders.iter().for_each(|folder| fs::create_dir(folder).unwrap());
+    let [api, web, docs] = &folders;
+    let all = || {
+        let list = orch_in(&world, api)(&["status", "--all", "--json"]).ended(0).json();
+        let ours: Vec<serde_json::Value> = list.as_array().unwrap().clone();
+        ours.into_iter().filter(|p| folders.iter().any(|f| p["folder"] == f.to_str().unwrap())).collect::<Vec<_>>()
+    };
+    let mut masters = Vec::new();
+    for folder in &folders {
+        let orch = orch_in(&world, folder);
+        orch(&["start"]).ok();
+        assert_eq!(orch(&["delegate", "--role", "shell", "--wait", "pwd"]).ok(), format!("{}\n", folder.display()));
+        let status = orch(&["status", "--json"]).ended(0).json();
+        let master = status["agents"].as_array().unwrap().iter().find(|a| a["master"] == true).unwrap().clone();
+        masters.push((status["namespace"].as_str().unwrap().to_owned(), master["id"].as_str().unwrap().to_owned()));
+    }
+    assert_eq!(masters[0].1, "opus-master", "the first keeps the usual name");
+    for (namespace, master) in &masters[1..] {
+        assert_eq!(*master, format!("{namespace}-master"));
+    }
+    let listed = all();
+    assert_eq!(listed.len(), 3, "{listed:#?}");
+    for (namespace, master) in &masters {
+        let project = listed.iter().find(|p| p["namespace"] == **namespace).unwrap();
+        assert_eq!((&project["state"], &project["master"]), (&"running".into(), &(**master).into()), "{project}");
+        assert_eq!((&project["agents"], &project["needs_person"]), (&2.into(), &0.into()), "{project}");
+    }
+    let page = orch_in(&world, web)(&["status", "--all"]).ok();
+    assert!(page.contains("PROJECT") && masters.iter().all(|(name, _)| page.contains(name)), "{page}");
+
+    // The second keeps its name while the usual one is free, because its tasks know it by that.
+    orch_in(&world, api)(&["stop"]).ok();
+    orch_in(&world, web)(&["stop"]).ok();
+    orch_in(&world, web)(&["start"]).ok();
+    let states = all();
+    let state = |folder: &std::path::Path| {
+        let project = states.iter().find(|p| p["folder"] == folder.to_str().unwrap()).unwrap();
+        (project["state"].as_str().unwrap().to_owned(), project["master"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(state(web), ("running".into(), masters[1].1.clone()));
+    assert_eq!(state(api), ("stopped".into(), masters[0].1.clone()));
+    for folder in [web, docs] {
+        orch_in(&world, folder)(&["stop"]).ok();
+    }
+    world.wait_until("no process is left", || world.processes().is_empty());
+}
+
+#[test]
+fn a_subfolder_of_a_repository_uses_the_project_that_runs_at_its_root() {
+    let world = World::new();
+    let (root, below) = (world.file("repository"), world.file("repository/src/deep"));
+    fs::create_dir_all(&below).unwrap();
+    let root_of = |folder: &std::path::Path| orch_in(&world, folder)(&["status", "--json"]).json()["namespace"].clone();
+    let own = root_of(&below);
+    orch_in(&world, &root)(&["start"]).ok();
+    assert_eq!(root_of(&below), own, "without a repository, each folder is a project");
+    fs::create_dir(root.join(".git")).unwrap();
+    assert_ne!(root_of(&below), own);
+    let printed = orch_in(&world, &below)(&["delegate", "--role", "shell", "--wait", "pwd"]).ok();
+    assert_eq!(printed, format!("{}\n", root.display()));
+    assert!(orch_in(&world, &below)(&["start"]).ok().contains("running already"));
+    let nested = world.file("repository/vendored");
+    fs::create_dir_all(nested.join(".git")).unwrap();
+    assert_ne!(root_of(&nested), root_of(&root), "another repository is another project");
+    orch_in(&world, &below)(&["stop"]).ok();
+    assert_eq!(root_of(&below), own);
+    world.wait_until("no process is left", || world.processes().is_empty());
 }
