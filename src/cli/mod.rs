@@ -81,8 +81,8 @@ fn parse_and_run(words: &[OsString], session: &mut Session) -> Result<u8, End> {
         Verb::Supervise(_) | Verb::RunAgent(_) => {}
         // No event loop: it is single-threaded, and waits for signals.
         Verb::RunSandboxed(args) => {
-            let RunSandboxed { report, on_a_terminal, proxy, guard, program } = args;
-            let inside = crate::runner::Inside { report, on_a_terminal, proxy, guard, program };
+            let RunSandboxed { report, on_a_terminal, proxy, local, guard, program } = args;
+            let inside = crate::runner::Inside { report, on_a_terminal, proxy, local, guard, program };
             return Ok(crate::runner::run_sandboxed(inside)?);
         }
         // It runs for hours without a reader.

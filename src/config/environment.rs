@@ -18,7 +18,8 @@ pub enum InheritEnv {
     /// Everything that does not look like a secret, by its name or its value.
     #[default]
     Safe,
-    /// Only what nearly every program needs: paths, language, time zone, certificates, proxies.
+    /// Only what nearly every program needs (paths, language, time zone, certificates, proxies), and the settings of its own
+    /// program.
     Minimal,
     /// Everything.
     All,
@@ -132,7 +133,8 @@ impl Role {
             InheritEnv::Safe if name == "SSH_AUTH_SOCK" => self.sandbox == Sandbox::None,
             InheritEnv::Safe => !looks_secret(name, value),
             InheritEnv::Minimal => {
-                (MINIMAL.contains(&name) || name.starts_with("LC_") || name.starts_with("XDG_"))
+                let of_its_program = || driver.manifest().is_some_and(|manifest| manifest.is_setting(name));
+                (MINIMAL.contains(&name) || name.starts_with("LC_") || name.starts_with("XDG_") || of_its_program())
                     && !looks_secret(name, value)
             }
         }

@@ -43,6 +43,8 @@ const MANIFEST: Manifest = Manifest {
     permission_modes: &[],
     flags: Flags { named: FLAGS, settings: None },
     secrets: &["OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "DEEPSEEK_API_KEY", "OPENROUTER_API_KEY"],
+    settings: &["AIDER_*", "ANTHROPIC_*", "GEMINI_*", "OLLAMA_*", "OPENAI_*", "OPENROUTER_*"],
+    in_sandbox: &[],
     home: HomeFiles { moved_by: None, files: HOME },
     starter: "",
 };

@@ -56,6 +56,17 @@ const MANIFEST: Manifest = Manifest {
     permission_modes: &[],
     flags: Flags { named: FLAGS, settings: None },
     secrets: &["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN", "AWS_BEARER_TOKEN_BEDROCK"],
+    settings: &[
+        "ANTHROPIC_*",
+        "CLAUDE_*",
+        "AWS_REGION",
+        "CLOUD_ML_REGION",
+        "DISABLE_*",
+        "MAX_THINKING_TOKENS",
+        "MCP_*",
+    ],
+    // Otherwise it refuses to root the modes in which it asks for nothing.
+    in_sandbox: &[("IS_SANDBOX", "1")],
     home: HomeFiles { moved_by: Some(("CLAUDE_CONFIG_DIR", ".claude")), files: HOME },
     starter: "",
 };
@@ -68,7 +79,11 @@ const HOME: &[(&str, Access)] = &[
     (".claude/CLAUDE.md", Access::Read),
     (".claude/agents", Access::Read),
     (".claude/commands", Access::Read),
-    (".claude/plugins", Access::Read),
+    (".claude/hooks", Access::Read),
+    (".claude/output-styles", Access::Read),
+    // It makes a folder for its own plugins in it.
+    (".claude/plugins", Access::Copy),
+    (".claude/rules", Access::Read),
     (".claude/skills", Access::Read),
     (".claude/projects", Access::Kept),
 ];

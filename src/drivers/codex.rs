@@ -59,6 +59,8 @@ const MANIFEST: Manifest = Manifest {
         }),
     },
     secrets: &["OPENAI_API_KEY", "CODEX_API_KEY"],
+    settings: &["CODEX_*", "OPENAI_*"],
+    in_sandbox: &[],
     home: HomeFiles { moved_by: Some(("CODEX_HOME", ".codex")), files: HOME },
     starter: "",
 };
@@ -67,8 +69,13 @@ const HOME: &[(&str, Access)] = &[
     (".codex/auth.json", Access::Write),
     (".codex/config.toml", Access::Copy),
     (".codex/AGENTS.md", Access::Read),
+    (".codex/AGENTS.override.md", Access::Read),
+    (".codex/agents", Access::Read),
     (".codex/prompts", Access::Read),
-    (".codex/skills", Access::Read),
+    (".codex/rules", Access::Read),
+    // It puts its own skills there.
+    (".codex/skills", Access::Copy),
+    (".agents/skills", Access::Read),
     (".codex/sessions", Access::Kept),
 ];
 /// Flags that orch passes itself or has a key for.

@@ -50,6 +50,8 @@ const MANIFEST: Manifest = Manifest {
     permission_modes: &[ALLOW_ALL],
     flags: Flags { named: FLAGS, settings: None },
     secrets: &["COPILOT_GITHUB_TOKEN", "GH_TOKEN", "GITHUB_TOKEN", "COPILOT_PROVIDER_API_KEY"],
+    settings: &["COPILOT_*"],
+    in_sandbox: &[],
     home: HomeFiles { moved_by: None, files: HOME },
     starter: "",
 };

@@ -91,6 +91,19 @@ pub struct Start {
     pub files: Vec<(PathBuf, Vec<u8>)>,
     /// The session id of its conversation, where the driver chose it and the program does not report it.
     pub session: Option<String>,
+    /// Settings that it reads only from a file of its user.
+    pub settings: Option<UserSettings>,
+}
+
+/// Settings that a program reads from no other file than its user's.
+#[derive(Debug, PartialEq, Eq)]
+pub struct UserSettings {
+    /// The file, below the home folder.
+    pub file: &'static str,
+    /// The variable by which the program takes another folder for the home folder.
+    pub home: &'static str,
+    /// A JSON object: what is added to those of the user.
+    pub with: Vec<u8>,
 }
 
 /// Why a program can't be started for a task. The attempt ends as permanent.

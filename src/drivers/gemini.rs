@@ -15,7 +15,7 @@ use crate::{
         InteractiveJob, Job, Key, Manifest, Program, Prompt, Refusal, Refused, Seen, Start, Transcript,
         common::{
             errors,
-            settings_json::{self, GeminiCli},
+            settings_json::{self, By, GeminiCli},
             summary,
         },
     },
@@ -49,9 +49,13 @@ const MANIFEST: Manifest = Manifest {
     permission_modes: &[],
     flags: Flags { named: FLAGS, settings: None },
     secrets: &["GEMINI_API_KEY", "GOOGLE_API_KEY"],
-    home: HomeFiles { moved_by: None, files: HOME },
+    settings: &["GEMINI_*", "GOOGLE_CLOUD_*", "GOOGLE_GEMINI_*", "GOOGLE_GENAI_*", "GOOGLE_VERTEX_*"],
+    in_sandbox: &[],
+    home: HomeFiles { moved_by: Some((HOME_FOLDER, "")), files: HOME },
     starter: STARTER,
 };
+/// The variable by which it takes another folder for the home folder.
+const HOME_FOLDER: &str = "GEMINI_CLI_HOME";
 /// What it finds in its home folder in a sandbox.
 const HOME: &[(&str, Access)] = &[
     (".gemini/oauth_creds.json", Access::Write),
@@ -61,7 +65,11 @@ const HOME: &[(&str, Access)] = &[
     (".gemini/trustedFolders.json", Access::Copy),
     (".gemini/GEMINI.md", Access::Read),
     (".gemini/.env", Access::Read),
+    (".gemini/agents", Access::Read),
+    (".gemini/commands", Access::Read),
     (".gemini/extensions", Access::Read),
+    (".gemini/policies", Access::Read),
+    (".gemini/skills", Access::Read),
     (".gemini/tmp", Access::Kept),
 ];
 const STARTER: &str = r#"# permission_mode = "auto_edit"            # without it the model has no tools that write files
@@ -75,8 +83,11 @@ const FLAGS: &[Refused] = &[
     (&["--approval-mode"], Instead::Key("permission_mode")),
     (&["--allowed-tools"], Instead::Key("allowed_tools")),
 ];
-const CLI: GeminiCli =
-    GeminiCli { kind: DriverKind::Gemini, program: PROGRAM.name, defaults: "GEMINI_CLI_SYSTEM_DEFAULTS_PATH" };
+const CLI: GeminiCli = GeminiCli {
+    kind: DriverKind::Gemini,
+    program: PROGRAM.name,
+    settings: By::UserFile { file: ".gemini/settings.json", home: HOME_FOLDER },
+};
 
 impl Driver for Gemini {
     fn manifest(&self) -> &'static Manifest {

@@ -21,6 +21,11 @@ pub struct Manifest {
     pub flags: Flags,
     /// Environment variables with secrets that the program needs to log in, besides those that `env_from` names.
     pub secrets: &'static [&'static str],
+    /// Environment variables that configure the program: names, or beginnings of names with an asterisk. A role that inherits
+    /// little gets them too, unless they look like secrets.
+    pub settings: &'static [&'static str],
+    /// Environment variables that the program gets in a sandbox, in addition.
+    pub in_sandbox: &'static [(&'static str, &'static str)],
     /// What the program finds in its home folder in a sandbox, where that folder is otherwise empty.
     pub home: HomeFiles,
     /// Lines that `orch init` writes below the role of the driver, each with its line break.
@@ -31,7 +36,7 @@ pub struct Manifest {
 /// continue a conversation.
 #[derive(Debug)]
 pub struct HomeFiles {
-    /// The variable that sets another folder for the program's files, and the folder that it replaces.
+    /// The variable that sets another folder for the program's files, and the folder that it replaces; empty: the home folder.
     pub moved_by: Option<(&'static str, &'static str)>,
     /// Paths below the home folder.
     pub files: &'static [(&'static str, Access)],
@@ -44,7 +49,8 @@ pub enum Access {
     Read,
     /// It can be written: a login that the program renews.
     Write,
-    /// A copy, which the program may change and which is then discarded.
+    /// A copy, which the program may change and which is then discarded. Of a folder, that are its files; its folders can be
+    /// read.
     Copy,
     /// A folder that is empty at first and kept for the attempts of the same task, or for the same master: conversations.
     Kept,
@@ -92,9 +98,20 @@ impl Manifest {
         permission_modes: &[],
         flags: Flags::NONE,
         secrets: &[],
+        settings: &[],
+        in_sandbox: &[],
         home: HomeFiles::NONE,
         starter: "",
     };
+
+    /// Reports whether a variable configures the program.
+    pub fn is_setting(&self, name: &str) -> bool {
+        let is_it = |known: &&str| match known.strip_suffix('*') {
+            Some(beginning) => name.starts_with(beginning),
+            None => name == *known,
+        };
+        self.settings.iter().any(is_it) || self.home.moved_by.is_some_and(|(moving, _)| moving == name)
+    }
 
     /// Reports whether the driver honours a key. A limit that nothing enforces must not be accepted.
     pub fn knows(&self, key: Key) -> bool {

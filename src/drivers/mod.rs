@@ -51,7 +51,7 @@ pub use self::{
         program::{Program, version_in},
         screen::{Prompt, Seen},
     },
-    driver::{Driver, InteractiveJob, Job, Refusal, Start},
+    driver::{Driver, InteractiveJob, Job, Refusal, Start, UserSettings},
     flags::{Flags, Instead, Refused, Settings},
     manifest::{Access, Capabilities, HomeFiles, Manifest},
     options::{AgentOptions, Key, Mode, PromptForm, RoleSettings},

@@ -46,6 +46,8 @@ const MANIFEST: Manifest = Manifest {
     permission_modes: &[],
     flags: Flags { named: FLAGS, settings: None },
     secrets: &["OPENCODE_API_KEY", "ANTHROPIC_API_KEY", "OPENAI_API_KEY"],
+    settings: &["OPENCODE_*"],
+    in_sandbox: &[],
     home: HomeFiles { moved_by: None, files: HOME },
     starter: "",
 };
@@ -53,7 +55,10 @@ const MANIFEST: Manifest = Manifest {
 const HOME: &[(&str, Access)] = &[
     (".local/share/opencode", Access::Kept),
     (".local/share/opencode/auth.json", Access::Write),
-    (".config/opencode", Access::Read),
+    // It does not start if it cannot write its files there.
+    (".config/opencode", Access::Copy),
+    (".cache/opencode", Access::Copy),
+    (".agents/skills", Access::Read),
     (".local/state/opencode", Access::Kept),
 ];
 /// Flags that orch passes itself or has a key for.

@@ -8,7 +8,7 @@ use crate::drivers::{
     Access, AgentOptions, Capabilities, Commands, Driver, DriverKind, Flags, HomeFiles, Instead, InteractiveJob, Job,
     Key, Manifest, Program, Prompt, Refusal, Refused, Seen, Start, Transcript,
     common::{
-        settings_json::{self, GeminiCli},
+        settings_json::{self, By, GeminiCli},
         stream_json::StreamJson,
     },
 };
@@ -40,6 +40,8 @@ const MANIFEST: Manifest = Manifest {
     permission_modes: &[],
     flags: Flags { named: FLAGS, settings: None },
     secrets: &["OPENAI_API_KEY", "DASHSCOPE_API_KEY"],
+    settings: &["QWEN_*", "OPENAI_*"],
+    in_sandbox: &[],
     home: HomeFiles { moved_by: None, files: HOME },
     starter: "",
 };
@@ -62,8 +64,11 @@ const FLAGS: &[Refused] = &[
     (&["--allowed-tools"], Instead::Key("allowed_tools")),
     (&["--max-session-turns"], Instead::Key("max_turns")),
 ];
-const CLI: GeminiCli =
-    GeminiCli { kind: DriverKind::Qwen, program: PROGRAM.name, defaults: "QWEN_CODE_SYSTEM_DEFAULTS_PATH" };
+const CLI: GeminiCli = GeminiCli {
+    kind: DriverKind::Qwen,
+    program: PROGRAM.name,
+    settings: By::Defaults("QWEN_CODE_SYSTEM_DEFAULTS_PATH"),
+};
 
 impl Driver for Qwen {
     fn manifest(&self) -> &'static Manifest {

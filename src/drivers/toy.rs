@@ -35,6 +35,8 @@ const MANIFEST: Manifest = Manifest {
     permission_modes: &[],
     flags: Flags { named: &[(&["--turns"], Instead::Key("max_turns"))], settings: None },
     secrets: &["TOY_API_KEY"],
+    settings: &["TOY_*"],
+    in_sandbox: &[],
     home: HomeFiles::NONE,
     starter: "",
 };

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Invocation, Launcher, preflight};
+use super::{Invocation, Launcher, preflight, settings};
 use crate::{
     home,
     os::{self, EndReport},
@@ -31,6 +31,12 @@ impl Launcher for Direct {
         let found = name.and_then(|name| preflight::find(name, invocation.variable("PATH")));
         let mut command = Command::new(found.as_deref().map_or(&*start.program, Path::as_os_str));
         command.arg0(&start.program).args(&start.args).current_dir(cwd).env_clear().envs(env.iter().copied());
+        if let Some(ours) = &start.settings
+            && let Some(home) = invocation.variable(ours.home).or_else(|| invocation.variable("HOME"))
+        {
+            settings::home_with(ours, Path::new(home), invocation.kept)?;
+            command.env(ours.home, invocation.kept);
+        }
         Ok(command)
     }
 

@@ -13,6 +13,7 @@
 pub mod bwrap;
 mod direct;
 pub mod preflight;
+mod settings;
 
 use std::{
     ffi::OsStr,

@@ -43,6 +43,13 @@ impl Network {
         }
     }
 
+    /// Returns the destinations on the loopback device, by the addresses that every machine has there, as `host:port`.
+    pub fn on_the_loopback_device(&self) -> Vec<String> {
+        let Network::Only(list) = self else { return Vec::new() };
+        let is_local = |d: &&Destination| !d.with_subdomains && ["localhost", "127.0.0.1", "::1"].contains(&&*d.host);
+        list.iter().filter(is_local).map(Destination::to_string).collect()
+    }
+
     /// Returns whether the list names this host itself, not only by a `*.domain`.
     pub fn names(&self, host: &str) -> bool {
         let host = bare(host);

@@ -330,10 +330,18 @@ fn the_network_of_a_role_is_none_or_what_it_names() {
         world.start();
         let direct = ask(&format!("\"127.0.0.1:{permitted}\""), "GET / HTTP/1.0\\r\\n\\r\\n");
         assert!(run(world, "boxed", &direct).1.ends_with("permitted"), "all");
-        for role in ["none", "some"] {
-            let (_, text) = run(world, role, &direct);
+        assert!(run(world, "some", &direct).1.ends_with("permitted"), "named, on this machine: the same port");
+        let unnamed = ask(&format!("\"127.0.0.1:{other}\""), "GET / HTTP/1.0\\r\\n\\r\\n");
+        for (role, request) in [("none", &direct), ("none", &unnamed), ("some", &unnamed)] {
+            let (_, text) = run(world, role, request);
             assert!(text.contains("no way"), "{role}: {text}");
         }
+        let own = "perl -MIO::Socket::INET -e '$l = IO::Socket::INET->new(Listen => 1, LocalAddr => \"127.0.0.1\"); $p = $l->sockport; \
+                   if (fork) { print $l->accept->getline } else { IO::Socket::INET->new(\"127.0.0.1:$p\")->print(\"own\\n\") }'";
+        for role in ["none", "some"] {
+            assert!(run(world, role, own).1.ends_with("own\n"), "{role}: a server of its own is reached");
+        }
+        assert!(run(world, "some", "echo $NO_PROXY").1.contains("127.0.0.1"), "and needs no proxy");
         let through = |request: &str| run(world, "some", &ask("$ENV{HTTPS_PROXY}", request)).1;
         let tunnel = format!("CONNECT 127.0.0.1:{permitted} HTTP/1.1\\r\\n\\r\\nGET / HTTP/1.0\\r\\n\\r\\n");
         assert!(through(&tunnel).ends_with("permitted"), "by a tunnel: {}", through(&tunnel));

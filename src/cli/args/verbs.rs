@@ -385,6 +385,9 @@ pub struct RunSandboxed {
     /// The socket of the proxy
     #[arg(long, value_name = "SOCKET")]
     pub proxy: Option<PathBuf>,
+    /// A destination of the role on this machine
+    #[arg(long, value_name = "HOST:PORT")]
+    pub local: Vec<String>,
     /// Mounts that must last
     #[arg(long, value_name = "PATH")]
     pub guard: Vec<PathBuf>,

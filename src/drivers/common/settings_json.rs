@@ -9,7 +9,7 @@ use super::{
     prompt::instructed,
 };
 use crate::drivers::{
-    driver::{InteractiveJob, Job, Refusal, Start},
+    driver::{InteractiveJob, Job, Refusal, Start, UserSettings},
     kind::DriverKind,
     options::{AgentOptions, RoleSettings},
     rights::{self, Commands},
@@ -22,9 +22,17 @@ const SETTINGS_FILE: &str = "settings.json";
 pub(in crate::drivers) struct GeminiCli {
     pub kind: DriverKind,
     pub program: &'static str,
-    /// The variable that names a file with default settings, which the user's and the project's settings override. The program
-    /// ignores the file, with a warning, if others may write to a folder above it; the state folder is not such a place.
-    pub defaults: &'static str,
+    /// How the program takes settings from orch.
+    pub settings: By,
+}
+
+/// How one of the programs takes settings.
+pub(in crate::drivers) enum By {
+    /// From a file with defaults that this variable names. The user's and the project's settings override it.
+    Defaults(&'static str),
+    /// Only from this file of its user, in a home folder that this variable names. Gemini CLI has defaults too, but ignores
+    /// them, silently, unless the file and every folder above it belong to root.
+    UserFile { file: &'static str, home: &'static str },
 }
 
 impl GeminiCli {
@@ -65,9 +73,17 @@ impl GeminiCli {
     }
 
     fn told_of(&self, mcp: &Mcp, dir: &std::path::Path, beside: Value, args: Vec<OsString>) -> Start {
-        let (file, path) = mcp_config::file(dir, SETTINGS_FILE);
-        let files = vec![(file, mcp.servers(beside))];
-        Start { program: self.program.into(), args, env: vec![(self.defaults, path)], files, ..Start::default() }
+        let start = Start { program: self.program.into(), args, ..Start::default() };
+        let servers = mcp.servers(beside);
+        match self.settings {
+            By::Defaults(variable) => {
+                let (file, path) = mcp_config::file(dir, SETTINGS_FILE);
+                Start { env: vec![(variable, path)], files: vec![(file, servers)], ..start }
+            }
+            By::UserFile { file, home } => {
+                Start { settings: Some(UserSettings { file, home, with: servers }), ..start }
+            }
+        }
     }
 }
 

@@ -45,7 +45,7 @@ fn each_is_started_without_a_screen() {
         (Claude, Some("old"), format!("{flags} --resume old {claude}"), true, Some("mcp.json")),
         (Codex, None, format!("{codex} -"), true, None),
         (Codex, Some("old"), format!("{codex} resume old -"), true, None),
-        (Gemini, Some("old"), "-o stream-json -m m1 --resume old".into(), true, Some("settings.json")),
+        (Gemini, Some("old"), "-o stream-json -m m1 --resume old".into(), true, None),
         (Qwen, None, "-o stream-json -m m1".into(), true, Some("settings.json")),
         (Opencode, Some("old"), "run --format json --model m1 --session old".into(), true, Some("opencode.json")),
         (
@@ -65,7 +65,9 @@ fn each_is_started_without_a_screen() {
         assert_eq!(start.program, kind.program().unwrap());
         let config = start.files.iter().find(|(path, _)| path.extension().is_some_and(|e| e == "json"));
         assert_eq!(config.map(|(path, _)| path.clone()), file.map(|name| Path::new("/r").join(name)), "{kind}");
-        if let Some((_, bytes)) = config {
+        let of_user = start.settings.as_ref().map(|settings| (settings.file, &settings.with));
+        assert_eq!(of_user.map(|(file, _)| file), (kind == Gemini).then_some(".gemini/settings.json"), "{kind}");
+        for bytes in config.map(|(_, bytes)| bytes).into_iter().chain(of_user.map(|(_, with)| with)) {
             let value: Value = serde_json::from_slice(bytes).unwrap();
             let shown = value.to_string();
             assert!(shown.contains("/h/bin/orch") && shown.contains("\"ORCH_TASK\":\"t-1\""), "{shown}");
@@ -80,7 +82,8 @@ fn each_is_started_without_a_screen() {
 /// What a program may do without asking, by all that it is started with.
 fn started_with(kind: DriverKind, options: AgentOptions) -> String {
     let (words, start) = start(&role(kind, options), None).unwrap();
-    let files = start.files.iter().map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned());
+    let files = start.files.iter().map(|(_, bytes)| bytes).chain(start.settings.as_ref().map(|ours| &ours.with));
+    let files = files.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
     files.fold(words, |all, file| format!("{all}\n{file}"))
 }
 

@@ -161,7 +161,8 @@ fn a_manifest_keeps_its_word() {
         assert_eq!(driver.interactive(&job).is_some(), can.interactive, "{kind}");
         if is_agent {
             let (words, start) = started::start(&role, None).unwrap();
-            let files: Vec<u8> = start.files.iter().flat_map(|(_, bytes)| bytes.clone()).collect();
+            let settings = start.settings.into_iter().flat_map(|ours| ours.with);
+            let files: Vec<u8> = start.files.into_iter().flat_map(|(_, bytes)| bytes).chain(settings).collect();
             let names_mcp = words.contains("mcp") || String::from_utf8_lossy(&files).contains("/h/bin/orch");
             assert_eq!(names_mcp, can.mcp, "{kind}: {words}");
         }

@@ -22,7 +22,7 @@ use std::{
 
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
 
-use super::{proxy, repository::COMMON};
+use super::{bridge::Bridge, repository::COMMON};
 use crate::os::{self, first_process};
 
 /// What the program has left behind gets this long to end cleanly, as without a sandbox.
@@ -39,6 +39,8 @@ pub struct Inside {
     pub on_a_terminal: bool,
     /// The proxy's socket.
     pub proxy: Option<PathBuf>,
+    /// The destinations of the role on this machine.
+    pub local: Vec<String>,
     /// Mounts that must last.
     pub guard: Vec<PathBuf>,
     /// The name by which the program is called, its file, and its arguments.
@@ -97,8 +99,7 @@ pub fn run(inside: Inside) -> io::Result<u8> {
     command.arg0(name).args(args);
     let guard = Guard::new(&inside.guard)?;
     if let Some(socket) = inside.proxy {
-        let address = proxy::bridge(socket)?;
-        command.envs(proxy::variables(address));
+        command.envs(Bridge::serve(socket, &inside.local)?.variables());
     }
     let watched = guard.map(|guard| {
         let report = report.clone();

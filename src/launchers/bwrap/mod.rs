@@ -22,6 +22,7 @@
 //!
 //! Where bwrap cannot do this, the role is not started ([`probe`]).
 
+mod bridge;
 pub mod inside;
 pub mod probe;
 pub mod proxy;
@@ -123,6 +124,8 @@ impl Launcher for Bwrap {
         }
         if invocation.proxy.is_some() {
             command.args(["--proxy", PROXY_SOCKET]);
+            let local = invocation.role.network.on_the_loopback_device();
+            command.args(local.iter().flat_map(|place| ["--local", place]));
         }
         for path in &view.guarded {
             command.arg("--guard").arg(path);

@@ -5,9 +5,8 @@
 //! ```
 //!
 //! The sandbox has a network of its own with nothing in it but a loopback device. Its first process listens there
-//! ([`bridge`]), and the program is told by the usual variables ([`variables`]) that this is an HTTP proxy. The proxy itself
-//! ([`Proxy`]) is outside, where no program can reach around it. It permits exactly what the list names, and reports what it
-//! refused.
+//! ([`super::bridge`]), and the program is told by the usual variables that this is an HTTP proxy. The proxy itself ([`Proxy`])
+//! is outside, where no program can reach around it. It permits exactly what the list names, and reports what it refused.
 //!
 //! A name in the list that leads to the machine itself is refused: an address of the loopback device or of the link (where
 //! clouds keep the credentials of a machine) must be named as such.
@@ -23,7 +22,7 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_bidirectional},
-    net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    net::{TcpStream, UnixListener, UnixStream},
     sync::Semaphore,
     task::JoinHandle,
     time::timeout,
@@ -31,8 +30,8 @@ use tokio::{
 
 use crate::model::{network::Network, suggest::printable};
 
-/// The longest head of a request.
-const LONGEST_HEAD: usize = 16 * 1024;
+/// The longest head of a request or response.
+const LONGEST_HEAD: usize = 64 * 1024;
 /// A client has this long to send it, and a destination to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Connections at the same time; further ones wait.
@@ -149,23 +148,68 @@ async fn serve(mut client: UnixStream, rules: &Rules) -> io::Result<()> {
         _ => return answer(&mut client, "502 Bad Gateway", &format!("{host}:{port} cannot be reached")).await,
     };
     server.set_nodelay(true)?;
-    match head {
-        Some(head) => server.write_all(&head).await?,
-        None => client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await?,
-    }
+    let Some(head) = head else {
+        client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await?;
+        server.write_all(&rest).await?;
+        return copy_bidirectional(&mut client, &mut server).await.map(drop);
+    };
+    server.write_all(&head).await?;
     server.write_all(&rest).await?;
-    copy_bidirectional(&mut client, &mut server).await.map(drop)
+    exchange(client, server).await
 }
 
-/// Reads up to the empty line; what comes after it is returned too. `None`: the client left, or sent too much.
-async fn read_head(client: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<(Vec<u8>, Vec<u8>)>> {
-    let mut read = Vec::with_capacity(1024);
+/// Passes on the rest of one request, and the response.
+async fn exchange(mut client: UnixStream, mut server: TcpStream) -> io::Result<()> {
+    let (mut from_client, mut to_client) = client.split();
+    let (mut from_server, mut to_server) = server.split();
+    let request = async {
+        // A server may answer before it has read everything.
+        let _ = tokio::io::copy(&mut from_client, &mut to_server).await;
+        let _ = to_server.shutdown().await;
+        std::future::pending::<io::Result<()>>().await
+    };
+    let response = async {
+        let mut read = Vec::new();
+        loop {
+            let Some((head, rest)) = read_on(&mut from_server, read).await? else { return Ok(()) };
+            if !head.starts_with(b"HTTP/1.1 1") {
+                to_client.write_all(&closing(head)).await?;
+                to_client.write_all(&rest).await?;
+                tokio::io::copy(&mut from_server, &mut to_client).await?;
+                return to_client.shutdown().await;
+            }
+            to_client.write_all(&head).await?;
+            read = rest;
+        }
+    };
+    tokio::select! { ended = request => ended, ended = response => ended }
+}
+
+/// Returns the head of a response with the word that the connection ends with it, whatever the server says: a client's next
+/// request could be for another host.
+fn closing(head: Vec<u8>) -> Vec<u8> {
+    let Ok(text) = std::str::from_utf8(&head) else { return head };
+    let fields = text.split("\r\n").filter(|field| {
+        let name = field.split(':').next().unwrap_or_default().to_ascii_lowercase();
+        !field.is_empty() && !["connection", "keep-alive", "proxy-connection"].contains(&name.as_str())
+    });
+    let kept: String = fields.map(|field| format!("{field}\r\n")).collect();
+    format!("{kept}Connection: close\r\n\r\n").into_bytes()
+}
+
+/// Reads up to the empty line; what comes after it is returned too. `None`: the other side left, or sent too much.
+pub(super) async fn read_head(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<(Vec<u8>, Vec<u8>)>> {
+    read_on(from, Vec::with_capacity(1024)).await
+}
+
+/// Reads a head whose beginning was read already.
+async fn read_on(from: &mut (impl AsyncRead + Unpin), mut read: Vec<u8>) -> io::Result<Option<(Vec<u8>, Vec<u8>)>> {
     loop {
         if let Some(end) = read.windows(4).position(|four| four == b"\r\n\r\n") {
             let rest = read.split_off(end + 4);
             return Ok(Some((read, rest)));
         }
-        if read.len() >= LONGEST_HEAD || client.read_buf(&mut read).await? == 0 {
+        if read.len() >= LONGEST_HEAD || from.read_buf(&mut read).await? == 0 {
             return Ok(None);
         }
     }
@@ -251,43 +295,52 @@ fn inner(v6: Ipv6Addr) -> Option<IpAddr> {
     mapped.or(translated).map(IpAddr::V4)
 }
 
-/// Listens on the loopback device of the sandbox, and connects each client to the proxy's socket. Returns the address.
-///
-/// # Errors
-/// No socket can be made.
-pub(super) fn bridge(socket: PathBuf) -> io::Result<SocketAddr> {
-    let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
-    listener.set_nonblocking(true)?;
-    let address = listener.local_addr()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-    std::thread::spawn(move || runtime.block_on(connect_all(listener, socket)));
-    Ok(address)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-async fn connect_all(listener: std::net::TcpListener, socket: PathBuf) {
-    let Ok(listener) = TcpListener::from_std(listener) else { return };
-    loop {
-        match listener.accept().await {
-            Ok((mut client, _)) => {
-                let socket = socket.clone();
+    /// A server that keeps its connections open and answers every request with what it was asked.
+    async fn server() -> SocketAddr {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
                 tokio::spawn(async move {
-                    if let Ok(mut proxy) = UnixStream::connect(&socket).await {
-                        let _ = client.set_nodelay(true);
-                        let _ = copy_bidirectional(&mut client, &mut proxy).await;
+                    while let Ok(Some((head, _))) = read_head(&mut client).await {
+                        let line = String::from_utf8(head).unwrap().lines().next().unwrap().to_owned();
+                        let answer = format!(
+                            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: \
+                             {}\r\n\r\n{line}",
+                            line.len()
+                        );
+                        client.write_all(answer.as_bytes()).await.unwrap();
                     }
                 });
             }
-            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-        }
+        });
+        address
     }
-}
 
-/// Returns the variables by which programs find the proxy. Node's own client looks at them only where it is told so.
-pub(super) fn variables(address: SocketAddr) -> Vec<(&'static str, String)> {
-    let proxy = format!("http://{address}");
-    let names = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"]
-        .map(|name| (name, proxy.clone()));
-    // Not even an address of this machine is reached without it.
-    let without = ["NO_PROXY", "no_proxy"].map(|name| (name, String::new()));
-    names.into_iter().chain(without).chain([("NODE_USE_ENV_PROXY", "1".to_owned())]).collect()
+    #[tokio::test]
+    async fn a_plain_request_has_its_connection_to_itself() {
+        let address = server().await;
+        let network = Network::Only(vec![address.to_string().parse().unwrap()]);
+        let rules = Rules { network, reported: Mutex::default(), refused: Box::new(|_| {}) };
+        let (mut client, proxied) = UnixStream::pair().unwrap();
+        let serving = tokio::spawn(async move { serve(proxied, &rules).await });
+        client.write_all(format!("GET http://{address}/a HTTP/1.1\r\n\r\n").as_bytes()).await.unwrap();
+        let (interim, rest) = read_head(&mut client).await.unwrap().unwrap();
+        assert_eq!(interim, b"HTTP/1.1 100 Continue\r\n\r\n");
+        let (head, mut body) = read_on(&mut client, rest).await.unwrap().unwrap();
+        assert_eq!(
+            String::from_utf8(head).unwrap(),
+            "HTTP/1.1 200 OK\r\nContent-Length: 15\r\nConnection: close\r\n\r\n"
+        );
+        while body.len() < 15 {
+            client.read_buf(&mut body).await.unwrap();
+        }
+        assert_eq!(body, b"GET /a HTTP/1.1");
+        drop(client);
+        serving.await.unwrap().unwrap();
+    }
 }

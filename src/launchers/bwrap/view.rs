@@ -12,7 +12,7 @@ use super::{OWN_PROGRAM, PROXY_SOCKET, repository::Repository, tools::Tools};
 use crate::{
     drivers::{Access, DriverKind, HomeFiles},
     home,
-    launchers::Invocation,
+    launchers::{Invocation, settings},
     model::network::Network,
     os,
 };
@@ -29,10 +29,23 @@ const OF_THE_KERNEL: [&str; 4] = ["/proc/sys", "/proc/sysrq-trigger", "/proc/irq
 /// Settings of git that a commit needs. Its stored passwords are not among them.
 const OF_GIT: [&str; 4] = [".gitconfig", ".config/git/config", ".config/git/ignore", ".config/git/attributes"];
 /// Files of a project that agent programs take orders from, where they exist.
-const SETTINGS: [&str; 5] = [".claude", ".codex", ".gemini", ".mcp.json", ".qwen"];
+const SETTINGS: [&str; 8] =
+    [".aider.conf.yml", ".claude", ".codex", ".gemini", ".mcp.json", ".qwen", "opencode.json", "opencode.jsonc"];
+/// The same of opencode, which does not start if it cannot write its own files there.
+const OF_OPENCODE: &str = ".opencode";
+/// Variables that set other folders for what programs keep in a home folder, and the folders that they replace.
+const OF_XDG: [(&str, &str); 4] = [
+    ("XDG_CONFIG_HOME", ".config"),
+    ("XDG_CACHE_HOME", ".cache"),
+    ("XDG_DATA_HOME", ".local/share"),
+    ("XDG_STATE_HOME", ".local/state"),
+];
 /// Variables that name certificates.
 const CERTIFICATES: [&str; 6] =
     ["SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "GIT_SSL_CAINFO"];
+/// Of a folder, so many files are copied, of less than so many bytes; the others can be read.
+const MOST_COPIES: usize = 64;
+const LARGEST_COPY: u64 = 8 << 20;
 /// The home folder of a program whose user has none.
 const HOME: &str = "/run/orch/home";
 
@@ -43,7 +56,7 @@ pub(super) struct View {
     /// Files that bwrap reads from.
     pub files: Vec<File>,
     /// Variables with another value in the sandbox.
-    pub env: Vec<(&'static str, OsString)>,
+    pub env: Vec<(&'static str, &'static str)>,
     /// Paths whose mounts must last ([`super::inside`]).
     pub guarded: Vec<PathBuf>,
     hidden: BTreeSet<PathBuf>,
@@ -99,6 +112,11 @@ impl View {
         for name in SETTINGS {
             self.reveal_at(&cwd.join(name));
         }
+        let of_opencode = cwd.join(OF_OPENCODE);
+        match fs::symlink_metadata(&of_opencode) {
+            Ok(meta) if meta.is_dir() => self.copy_folder(&of_opencode),
+            _ => self.reveal_at(&of_opencode),
+        }
         let config = invocation.config;
         if config.starts_with(cwd) && config.is_file() {
             self.reveal_at(config);
@@ -126,11 +144,30 @@ impl View {
     /// The home folder: empty, except for what is named.
     fn logins(&mut self, invocation: &Invocation, home: &Path) -> io::Result<()> {
         for name in OF_GIT {
-            self.reveal_at(&home.join(name));
+            self.reveal_at(&place(&HomeFiles::NONE, name, home, |variable| invocation.variable(variable)));
         }
         let Some(manifest) = invocation.driver.manifest() else { return Ok(()) };
+        let value = |variable: &str| invocation.variable(variable);
+        // A folder that is elsewhere is hidden as a home folder is, unless it is in the working folder.
+        if let Some(moved) = manifest.home.moved_by.and_then(|(variable, _)| value(variable)).map(Path::new)
+            && moved.is_absolute()
+            && moved.is_dir()
+            && !self.is_hidden(moved)
+            && !moved.starts_with(invocation.cwd)
+            && !invocation.cwd.starts_with(moved)
+        {
+            self.hide(moved);
+            self.hidden.insert(moved.to_owned());
+        }
+        let ours = invocation.start.settings.as_ref();
         for (name, access) in manifest.home.files {
-            let path = place(&manifest.home, name, home, |variable| invocation.variable(variable));
+            let path = place(&manifest.home, name, home, value);
+            let as_copy = if self.is_hidden(&path) { "--file" } else { "--bind-data" };
+            if let Some(ours) = ours.filter(|ours| ours.file == *name) {
+                let merged = settings::merged(ours, &path)?;
+                self.file(as_copy, os::memory_file(c"orch-settings", &merged)?, &path);
+                continue;
+            }
             match access {
                 Access::Read => self.reveal_at(&path),
                 Access::Write => {
@@ -138,15 +175,11 @@ impl View {
                         self.bind("--bind", &real, &path);
                     }
                 }
-                Access::Copy => {
-                    if let Ok(file) = File::open(&path).and_then(|file| Ok(file.metadata()?.is_file().then_some(file)))
-                        && let Some(file) = file
-                    {
-                        self.arg(["--perms", "0600", "--file", &os::number(&file).to_string()]);
-                        self.args.push(path.into());
-                        self.files.push(file);
-                    }
-                }
+                Access::Copy if path.is_dir() => self.copy_folder(&path),
+                Access::Copy if path.is_file() => self.file(as_copy, File::open(&path)?, &path),
+                Access::Copy => {}
+                // In a folder that the program cannot write to, there is no place for it.
+                Access::Kept if !self.is_hidden(&path) && !path.is_dir() => {}
                 Access::Kept => {
                     let kept = invocation.kept.join(name);
                     home::create_dir(&kept)?;
@@ -154,12 +187,40 @@ impl View {
                 }
             }
         }
+        self.env.extend_from_slice(manifest.in_sandbox);
         Ok(())
+    }
+
+    /// A folder whose files are copies; the folders in it can be read.
+    fn copy_folder(&mut self, folder: &Path) {
+        // Over whatever was shown there before.
+        self.arg(["--perms".as_ref(), "0700".as_ref(), "--tmpfs".as_ref(), folder.as_os_str()]);
+        let mut copies = 0;
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let Ok(real) = path.canonicalize() else { continue };
+            let is_copied =
+                copies < MOST_COPIES && real.metadata().is_ok_and(|m| m.is_file() && m.len() < LARGEST_COPY);
+            if is_copied && let Ok(file) = File::open(&real) {
+                self.file("--file", file, &path);
+                copies += 1;
+            } else {
+                self.reveal_at(&path);
+            }
+        }
+    }
+
+    /// A file with this content, which the program may change. With `--file` it may replace it too; but in a folder that is a
+    /// real one, that would write to the real file.
+    fn file(&mut self, option: &str, content: File, at: &Path) {
+        self.arg(["--perms", "0600", option, &os::number(&content).to_string()]);
+        self.args.push(at.into());
+        self.files.push(content);
     }
 
     fn no_home(&mut self) {
         self.arg(["--perms", "0700", "--dir", HOME]);
-        self.env.push(("HOME", HOME.into()));
+        self.env.push(("HOME", HOME));
     }
 
     /// What the program needs of orch: its verbs, the files of its attempt, the agent's socket.
@@ -220,9 +281,9 @@ impl View {
 
 /// Returns where a program has one of its files.
 fn place<'a>(files: &HomeFiles, name: &str, home: &Path, value: impl Fn(&str) -> Option<&'a OsStr>) -> PathBuf {
-    let moved = files.moved_by.and_then(|(variable, folder)| {
+    let moved = files.moved_by.into_iter().chain(OF_XDG).find_map(|(variable, folder)| {
         let rest = Path::new(name).strip_prefix(folder).ok()?;
-        Some(Path::new(value(variable)?).join(rest))
+        Some(Path::new(value(variable)?).join(rest)).filter(|path| path.is_absolute())
     });
     moved.unwrap_or_else(|| home.join(name))
 }

@@ -46,17 +46,18 @@ impl Fleet {
 
     /// Starts a world like [`Fleet::started`], with a master of this driver.
     pub fn with_master(programs: &[&str], master: &'static str, tables: &str, rules: Vec<Rule>) -> Option<Fleet> {
-        let fleet = Fleet::prepared(programs, || World::builder().master_driver(master).tables(tables).build(), rules)?;
+        let world = |_: &Server| World::builder().master_driver(master).tables(tables).build();
+        let fleet = Fleet::prepared(programs, world, rules)?;
         fleet.world.start();
         Some(fleet)
     }
 
     /// Returns a world with its programs and their settings that is not started yet.
-    pub fn prepared(programs: &[&str], world: impl FnOnce() -> World, rules: Vec<Rule>) -> Option<Fleet> {
+    pub fn prepared(programs: &[&str], world: impl FnOnce(&Server) -> World, rules: Vec<Rule>) -> Option<Fleet> {
         let installed = installed(programs)?;
         within_the_time();
         let model = Server::start(rules);
-        let mut world = world();
+        let mut world = world(&model);
         for (name, path) in programs.iter().zip(installed) {
             let bin = world.file("bin");
             fs::create_dir_all(&bin).expect("bin");
@@ -88,6 +89,7 @@ impl Fleet {
         fleet.configure_codex();
         fleet.configure_opencode();
         fleet.configure_gemini();
+        fleet.world.give_to_user();
         Some(fleet)
     }
 

@@ -1,5 +1,4 @@
-//! `gemini` as an agent: `generateContent`, with one of its own tools. It is not tested with orch's tools: gemini reads
-//! no settings below a folder that other users may write to, and the worlds of tests are in /tmp.
+//! `gemini` as an agent: `generateContent`, with one of its own tools and one of orch's.
 
 use serde_json::json;
 
@@ -13,14 +12,18 @@ model = \"gemini-2.5-pro\"
 permission_mode = \"yolo\"";
 
 #[test]
-fn gemini_writes_a_file_and_answers() {
+fn gemini_writes_a_file_and_calls_orch() {
     let rules = vec![
         when("make it").step(0).answer(tool("write_file", json!({"file_path": "made.txt", "content": "by gemini"}))),
-        when("make it").step(1).answer(Answer::text("made")),
+        when("make it").step(1).answer(tool("mcp_orch_get_status", json!({}))),
+        when("make it").step(2).answer_by(|asked| Answer::Text(asked.results.join(" "))),
     ];
     let Some(fleet) = Fleet::started(&["gemini"], READER, rules) else { return };
     let task = fleet.done("reader", "make it");
-    assert_eq!(task["result"]["text"].as_str().map(str::trim_end), Some("made"), "{task:#}");
+    let text = task["result"]["text"].as_str().unwrap();
+    assert!(text.contains("reader-1"), "the tool returned the agents: {task:#}");
+    let settings = std::fs::read_to_string(fleet.world.file(".gemini/settings.json")).unwrap();
+    assert!(!settings.contains("orch"), "the user's own settings are not changed: {settings}");
     assert_eq!(std::fs::read_to_string(fleet.world.project.join("made.txt")).unwrap(), "by gemini");
     fleet.stop();
 }

@@ -18,5 +18,6 @@ mod interactive;
 mod master;
 mod opencode;
 mod qwen;
+mod sandbox;
 mod screens;
 mod share;

@@ -85,7 +85,7 @@ fn pause(ms: u64) {
 #[test]
 fn records_the_session_of_the_readme() {
     let Some(file) = std::env::var_os("ORCH_DEMO").map(PathBuf::from) else { return };
-    let shop = || {
+    let shop = |_: &crate::model_server::Server| {
         let mut world = World::builder().name("shop").master_driver("claude").tables(FLEET).build();
         let project = world.file("shop");
         fs::rename(&world.project, &project).expect("the project's folder");
