@@ -77,7 +77,7 @@ impl Gate {
             Gate::Stopping | Gate::Draining | Gate::SupervisorDown => "orch start".to_owned(),
             Gate::Paused => "orch resume".to_owned(),
             Gate::RolePaused => format!("orch resume {role}"),
-            Gate::UnknownRole => format!("write [roles.{role}] into sessions.toml, then: orch stop; orch start"),
+            Gate::UnknownRole => format!("write [roles.{role}] into sessions.toml, then: orch reload"),
             Gate::BreakerOpen { of_master: true, .. } => "orch doctor".to_owned(),
             Gate::BreakerOpen { .. } => format!("orch spawn {role}"),
             Gate::Suspended(suspension) => match (suspension.until, &suspension.account) {

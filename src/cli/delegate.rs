@@ -29,6 +29,10 @@ pub(super) async fn run(mut args: args::Delegate, session: &mut Session) -> Resu
         let rights = delegated.needs_approval.join(", ");
         errors::note(&format!("{} is held until a person approves it: its role may {rights}", delegated.id));
     }
+    if delegated.waits_for_reload && !session.json {
+        let role = role.as_deref().unwrap_or("its role");
+        errors::note(&format!("{} waits: the supervisor does not know {role} yet; orch reload tells it", delegated.id));
+    }
     // Only for a caller that waits and for a person: a program that only delegates should not pay for another call.
     if (wait || io::stderr().is_terminal())
         && !session.json

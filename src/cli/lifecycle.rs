@@ -43,6 +43,12 @@ pub(super) async fn stop(args: &args::Stop, session: &mut Session) -> Result<u8,
     Ok(0)
 }
 
+pub(super) async fn reload(args: &args::Reload, session: &mut Session) -> Result<u8, End> {
+    let reloaded = session.client().await?.for_person("reload")?.reload(args.dry_run).await?;
+    session.answer(&reloaded, view::lifecycle::reloaded)?;
+    Ok(0)
+}
+
 pub(super) async fn attach(args: &args::Attach, session: &mut Session) -> Result<u8, End> {
     let client = session.client().await?;
     Err(become_attached(client.for_person("attach")?, args.agent.as_deref(), session).await?)

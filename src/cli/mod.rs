@@ -142,6 +142,7 @@ async fn dispatch(verb: Verb, session: &mut Session) -> Result<u8, End> {
         Verb::Pause(args) => requests::pause(&args, session).await,
         Verb::Drain => requests::drain(session).await,
         Verb::Resume(args) => requests::resume(&args, session).await,
+        Verb::Reload(args) => lifecycle::reload(&args, session).await,
         Verb::Doctor => setup::doctor(session).await,
         Verb::Drill(args) => drill::run(&args, session).await,
         Verb::Completions(args) => setup::completions(&args, session),

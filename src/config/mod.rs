@@ -10,6 +10,7 @@
 
 mod delegation;
 mod diagnostics;
+mod difference;
 mod discovery;
 mod environment;
 mod reach;
@@ -30,6 +31,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub use difference::{Difference, concern_agents};
 pub use discovery::{Env, MASTER_SESSION, PROJECT, SUPERVISOR_LOCK, project_of, state_folders};
 pub use environment::{InheritEnv, is_of_repository};
 pub use reach::{Reach, reach};
@@ -125,6 +127,20 @@ impl Config {
         let mut hasher = DefaultHasher::new();
         format!("{said:?}").hash(&mut hasher);
         format!("{:016x}", hasher.finish())
+    }
+
+    /// Returns a value that is equal for two processes of the same build whose agents are started in the same way.
+    pub fn agents_fingerprint(&self) -> String {
+        let mut said = Config {
+            supervisor: SupervisorConfig::default(),
+            day_budget: Budget::default(),
+            retry: RetryPolicy::default(),
+            ..self.clone()
+        };
+        for role in said.roles.values_mut() {
+            (role.min, role.max, role.day_budget) = (0, 0, Budget::default());
+        }
+        said.fingerprint()
     }
 
     /// Returns the role of that name.

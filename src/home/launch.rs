@@ -65,6 +65,9 @@ pub struct Launch {
     pub tmux_socket: Option<String>,
     /// The whole project as the supervisor has read it: what its programs ask for is judged by this.
     pub policy: Config,
+    /// [`Policy::agents`](super::Policy::agents) of that: an agent that was started with another one ends when it is idle.
+    #[serde(default)]
+    pub generation: String,
     /// The role.
     pub role: Role,
     /// The driver of the role on this machine.

@@ -13,6 +13,7 @@ mod journal;
 pub mod launch;
 mod log;
 pub mod output;
+mod policy;
 mod project;
 pub mod reports;
 mod runners;
@@ -30,6 +31,7 @@ pub use self::{
     end::Ended,
     journal::Journal,
     log::{Log, open_log},
+    policy::{Policy, PolicyWatch},
     runners::{MARKER, Registered, Runner, marker},
 };
 use crate::{

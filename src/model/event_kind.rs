@@ -95,6 +95,12 @@ words! {
         SupervisorStarted = "supervisor.started",
         /// A stop was requested.
         SupervisorStopping = "supervisor.stopping",
+        /// A person asked the supervisor to read sessions.toml again.
+        SupervisorReloading = "supervisor.reloading",
+        /// The supervisor applies the new sessions.toml.
+        SupervisorReloaded = "supervisor.reloaded",
+        /// The new sessions.toml cannot be applied; the earlier one stays.
+        SupervisorReloadRefused = "supervisor.reload_refused",
         /// A requested stop was withdrawn.
         SupervisorResumed = "supervisor.resumed",
         /// The supervisor has stopped.

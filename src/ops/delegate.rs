@@ -47,7 +47,7 @@ impl Ops {
         failpoint!("delegate.checked");
         let answer = self.ask(|s| s.delegate(&new)).await;
         failpoint!("delegate.answered");
-        answer.map(|accepted| with_its_rights(accepted, &new))
+        answer.map(|accepted| self.complete(accepted, &new))
     }
 
     /// Accepts up to [`TOGETHER`] tasks in one step, all of them or none.
@@ -61,7 +61,7 @@ impl Ops {
             new.push(prepared.map_err(|e| Error { message: format!("{place}: {}", e.message), ..e })?);
         }
         let accepted = self.ask(|s| s.delegate_all(&new)).await?;
-        Ok(accepted.into_iter().zip(&new).map(|(accepted, new)| with_its_rights(accepted, new)).collect())
+        Ok(accepted.into_iter().zip(&new).map(|(accepted, new)| self.complete(accepted, new)).collect())
     }
 
     /// The request as the store takes it, once all is checked that can be checked here.
@@ -109,6 +109,16 @@ impl Ops {
         })
     }
 
+    /// Adds the rights for which a new task is held, and whether the supervisor does not know its role.
+    fn complete(&self, accepted: Delegated, new: &NewTask) -> Delegated {
+        let rights = new.escalation.as_ref().filter(|_| accepted.state == TaskState::Held);
+        Delegated {
+            needs_approval: rights.map(|one| one.rights.clone()).unwrap_or_default(),
+            waits_for_reload: self.is_unknown_to_supervisor(&new.spec.role),
+            ..accepted
+        }
+    }
+
     /// Returns why a task of this role waits, in words, where more than its turn keeps it from starting.
     ///
     /// # Errors
@@ -122,12 +132,6 @@ impl Ops {
         let gate = admission::held_up_by(None, role, &now).into_iter().find(Gate::is_news);
         Ok(gate.map(|gate| gate.sentence(&[role], now.now)))
     }
-}
-
-/// Adds the rights for which a new task is held.
-fn with_its_rights(accepted: Delegated, new: &NewTask) -> Delegated {
-    let rights = new.escalation.as_ref().filter(|_| accepted.state == TaskState::Held);
-    Delegated { needs_approval: rights.map(|one| one.rights.clone()).unwrap_or_default(), ..accepted }
 }
 
 /// Returns the request without secrets.

@@ -30,6 +30,7 @@ mod others;
 mod progress;
 mod project;
 mod prune;
+mod reload;
 mod requests;
 mod retry_deadline;
 pub mod socket;

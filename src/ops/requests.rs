@@ -88,14 +88,14 @@ impl Ops {
                 role.name,
                 count(role.max, "agent", "agents")
             ))
-            .hint(format!("raise max under [roles.{}] in sessions.toml, then: orch stop; orch start", role.name)));
+            .hint(format!("raise max under [roles.{}] in sessions.toml, then: orch reload", role.name)));
         }
         if n > all {
             return Err(Error::usage(format!(
                 "there can be at most {} over all roles, not {n}",
                 count(all, "agent", "agents")
             ))
-            .hint("raise max_agents under [supervisor] in sessions.toml, then: orch stop; orch start"));
+            .hint("raise max_agents under [supervisor] in sessions.toml, then: orch reload"));
         }
         let request = Request::Scale(role.name.clone(), n);
         let reason = format!("role {} was scaled to {n} by {who}", role.name);

@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 use super::{
     Attention, Ops, RedisStatus, Status, Steps, SupervisorStatus,
     agents::in_order,
-    attention::{self, Look, OUTDATED, RESTART},
+    attention::{self, Look, OUTDATED, RELOAD, RESTART},
 };
 use crate::{
     error::{Error, Result},
@@ -75,7 +75,7 @@ impl Ops {
         }));
         needs.extend(supervisor.and_then(|s| self.another_program(&s)));
         let outdated = supervisor.is_some() && self.supervisor_is_outdated();
-        needs.extend(outdated.then(|| Attention { what: OUTDATED.into(), do_: RESTART.into() }));
+        needs.extend(outdated.then(|| Attention { what: OUTDATED.into(), do_: RELOAD.into() }));
         if state == "ok" {
             needs.extend(attention::of(&self.config, supervisor.is_some(), &look));
         }

@@ -5,6 +5,7 @@ use std::{borrow::Cow, collections::BTreeMap, path::PathBuf, time::Duration};
 use serde::{Deserialize, Serialize};
 
 pub use super::delegation::Delegate;
+use crate::config::Difference;
 use crate::model::{
     agent::Agent,
     evidence::Evidence,
@@ -380,6 +381,21 @@ pub struct Started {
     /// The other projects that run on this machine, in sentences.
     #[serde(default)]
     pub other_projects: Vec<String>,
+}
+
+/// What `orch reload` answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// Whether it was applied, and not only compared.
+    pub applied: bool,
+    /// What differs from what the supervisor had loaded.
+    pub changes: Vec<Difference>,
+    /// How many idle agents are replaced now.
+    pub replaced: u64,
+    /// How many agents are replaced when their attempts have ended.
+    pub busy: u64,
+    /// The master, where its own role has changed: it keeps what it was started with.
+    pub master: Option<String>,
 }
 
 /// A project of this user on this machine (`orch status --all`).

@@ -36,7 +36,7 @@ use crate::{
     config::DriverKind,
     error::{Error, Result},
     home::{
-        Home, Journal,
+        Home, Journal, PolicyWatch,
         launch::{Launch, RedisAt},
     },
     launchers,
@@ -231,8 +231,9 @@ impl Agent {
         let wakeups = Wakeups::start(self.store.clone(), &self.launch);
         self.pane.print(&format!("orch: {} is ready for tasks of role {}", self.launch.agent, self.launch.role.name));
         let mut done = 0;
+        let mut policy = PolicyWatch::new(self.home.path());
         loop {
-            let mut next = match self.idle(&mut heartbeat, &wakeups, &mut signals).await {
+            let mut next = match self.idle(&mut heartbeat, &wakeups, &mut signals, &mut policy).await {
                 Ok(claimed) => Some(claimed),
                 Err(leave) => return leave,
             };
@@ -244,7 +245,8 @@ impl Agent {
                 done += 1;
                 self.registration.count_task();
                 let enough = self.launch.role.tasks_per_agent > 0 && done >= self.launch.role.tasks_per_agent;
-                let leave = ended.leave.or(enough.then_some(Leave::Done(done)));
+                let leave =
+                    ended.leave.or(enough.then_some(Leave::Done(done))).or_else(|| self.is_outdated(&mut policy));
                 let claim_next = leave.is_none();
                 match lease::report::deliver(self, &claimed, ended.report, claim_next, &mut heartbeat).await {
                     Ok(claimed) => next = claimed,
@@ -257,14 +259,25 @@ impl Agent {
         }
     }
 
+    /// Returns why it leaves, where the supervisor starts agents of other settings by now. An older supervisor records none.
+    fn is_outdated(&self, policy: &mut PolicyWatch) -> Option<Leave> {
+        let now =
+            policy.new_agents().filter(|now| *now != self.launch.generation && !self.launch.generation.is_empty());
+        now.map(|_| Leave::Requested("replaced: sessions.toml has changed (orch reload)".to_owned()))
+    }
+
     /// Waits until there is a task, or a reason to leave.
     async fn idle(
         &self,
         heartbeat: &mut Heartbeat,
         wakeups: &Wakeups,
         signals: &mut Signals,
+        policy: &mut PolicyWatch,
     ) -> Result<Claimed, Leave> {
         loop {
+            if let Some(leave) = self.is_outdated(policy) {
+                return Err(leave);
+            }
             // Check once before sleeping: a task that arrived in the meantime may have no wake-up left.
             let epoch = self.registration.epoch();
             match self.store.claim(&self.launch.agent, &self.launch.incarnation, self.launch.lease).await {

@@ -24,7 +24,7 @@ use tokio::{
 use crate::{
     config::Config,
     error::{Error, Result},
-    home::launch::Launch,
+    home::{Home, PolicyWatch, launch::Launch},
     model::id::Capability,
     ops::{Caller, Ops, socket},
     os::{self, ProcessId},
@@ -138,7 +138,8 @@ async fn serve_on_demand(listener: StdListener, serving: Serving) {
 
 impl Serving {
     async fn run(self, first: UnixStream, listener: UnixListener) {
-        let config = Arc::new(self.launch.policy.clone());
+        let mut config = Arc::new(self.launch.policy.clone());
+        let (home, mut policy) = (Home::new(&self.launch.home), PolicyWatch::new(&self.launch.home));
         let store = match (self.open_store)(&self.launch, Duration::ZERO) {
             Ok(store) => Arc::new(store),
             Err(e) => return tracing::error!("the agent's socket can't be served: {e}"),
@@ -158,6 +159,15 @@ impl Serving {
                     }
                 },
             };
+            // What its programs may ask for follows the supervisor's configuration, not that of the agent's start. An agent whose
+            // role is gone keeps the one that has it.
+            if policy.has_changed()
+                && let Some(now) = home.policy()
+                && now.config.roles.contains_key(&self.launch.role.name)
+            {
+                config = Arc::new(now.config);
+                agents = None;
+            }
             let scope = self.scope.borrow().clone();
             let Some(peer) = self.started_here(&stream) else { continue };
             let is_console = *self.console.lock().unwrap_or_else(PoisonError::into_inner) == Some(peer);

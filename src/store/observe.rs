@@ -40,6 +40,8 @@ pub struct Requests {
     pub paused_roles: Vec<String>,
     /// Accept nothing new.
     pub drain: bool,
+    /// sessions.toml is to be read again: the text of the request.
+    pub reload: Option<String>,
     /// Requested numbers of agents.
     pub scale: BTreeMap<String, u32>,
     /// Requests for one more agent: the role, and the field that is removed when the request is fulfilled.
@@ -54,6 +56,7 @@ impl Requests {
                 None if field == "stop" => requests.stop = Some(value == "drain"),
                 None if field == "pause" => requests.pause = true,
                 None if field == "drain" => requests.drain = true,
+                None if field == "reload" => requests.reload = Some(value),
                 Some(("pause", role)) => requests.paused_roles.push(role.to_owned()),
                 Some(("scale", role)) => {
                     if let Ok(n) = value.parse() {

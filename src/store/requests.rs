@@ -25,6 +25,8 @@ pub enum Request {
     Pause(Option<String>),
     /// Accept nothing new.
     Drain,
+    /// Read sessions.toml again. The text identifies the request.
+    Reload(String),
     /// This many agents of a role, neither more nor fewer.
     Scale(String, u32),
 }
@@ -47,6 +49,7 @@ impl Request {
             Request::Pause(None) => "pause".into(),
             Request::Pause(Some(role)) => format!("pause:{role}"),
             Request::Drain => "drain".into(),
+            Request::Reload(_) => "reload".into(),
             Request::Scale(role, _) => format!("scale:{role}"),
         }
     }
@@ -54,6 +57,7 @@ impl Request {
         match self {
             Request::Stop { drain } => if *drain { "drain" } else { "now" }.into(),
             Request::Scale(_, n) => n.to_string(),
+            Request::Reload(token) => token.clone(),
             Request::Pause(_) | Request::Drain => "1".into(),
         }
     }

@@ -36,6 +36,9 @@ pub struct Delegated {
     pub created: bool,
     /// The rights for which a person has to approve it: those of its role that the delegating role lacks.
     pub needs_approval: Vec<String>,
+    /// Whether the running supervisor does not know its role: it waits for `orch reload`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub waits_for_reload: bool,
 }
 
 /// The specification of a task as `lua/task/delegate.lua` reads it.
@@ -123,7 +126,7 @@ impl Store {
         let answer: Vec<String> = self.read(self.call(&script::DELEGATE, args).await?)?;
         let accepted = answer.chunks_exact(3).map(|words| {
             let (id, state) = (parse(&words[0], "id")?, parse(&words[1], "state")?);
-            Ok(Delegated { id, state, created: words[2] == "1", needs_approval: Vec::new() })
+            Ok(Delegated { id, state, created: words[2] == "1", needs_approval: Vec::new(), waits_for_reload: false })
         });
         accepted.collect()
     }

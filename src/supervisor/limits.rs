@@ -30,6 +30,13 @@ pub(super) struct Told {
     looked_for_programs: Option<Instant>,
 }
 
+impl Told {
+    /// Tells all of it again, and looks for programs at once.
+    pub fn forget(&mut self) {
+        *self = Told { epoch: self.epoch, ..Told::default() };
+    }
+}
+
 impl Supervisor {
     /// Tells the store how many agents of each role may run at once, what they may use, and which can't be started, when that
     /// has changed. Whether one of the latter two has.

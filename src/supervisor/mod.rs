@@ -23,6 +23,7 @@ mod observe;
 mod passes;
 mod reap;
 mod redis;
+mod reload;
 mod salvage;
 mod sessions;
 mod spawn;
@@ -104,6 +105,9 @@ struct Supervisor {
     /// Roles that the last pass has seen held back.
     suspended: BTreeSet<String>,
     notifier: Notifier,
+    /// The request to reload whose file is being read.
+    reloading: Option<String>,
+    read: Background<Result<Config>>,
     /// What each role may use, and whether its program is there.
     programs: Background<Vec<Budget>>,
     /// Why the last pass ended early; many in a row say the same.
@@ -147,6 +151,8 @@ impl Supervisor {
             jobs: Jobs::new(config.clone(), home.clone(), store.clone(), mux, wake.clone()),
             programs: Background::new(wake.clone()),
             chores: Background::new(wake.clone()),
+            reloading: None,
+            read: Background::new(wake.clone()),
             watches: Watches::new(wake.clone()),
             environment,
             leaving: Leaving::new(),
@@ -272,6 +278,9 @@ impl Supervisor {
         }
         for id in &observed.snapshot.broken {
             self.store.quarantine(id, "", "it ran, and does not say by whom").await?;
+        }
+        if self.reload(&observed.snapshot).await? {
+            observed = self.observe().await?;
         }
         if self.tell_limits(&observed.snapshot).await? {
             // Roles that are suspended from now on are not in that snapshot.

@@ -51,6 +51,11 @@ pub(super) struct Observer {
     sessions: Sessions,
 }
 
+/// The roles that are looked at; the master's breaker goes by its session.
+fn roles(config: &Config) -> Vec<String> {
+    config.roles.keys().chain([&config.master.session]).cloned().collect()
+}
+
 /// One look.
 pub(super) struct Observed {
     pub snapshot: Arc<Snapshot>,
@@ -70,13 +75,10 @@ pub(super) struct Observed {
 
 impl Observer {
     pub fn new(config: &Config, mux: Arc<dyn Mux>, wake: Arc<Notify>) -> Self {
-        let mut roles: Vec<String> = config.roles.keys().cloned().collect();
-        // The master's breaker goes by its session.
-        roles.push(config.master.session.clone());
         Observer {
             world: Tags::world(&config.namespace, &config.home),
             home: config.home.clone(),
-            roles,
+            roles: roles(config),
             host: os::hostname(),
             boot_id: os::boot_id(),
             since: Instant::now(),
@@ -86,6 +88,11 @@ impl Observer {
             jumps: Vec::new(),
             sessions: Sessions::new(mux, wake),
         }
+    }
+
+    /// Looks at the roles of this configuration from now on.
+    pub fn roles_of(&mut self, config: &Config) {
+        self.roles = roles(config);
     }
 
     /// Something was away: agents that could not report meanwhile get a whole lease to do so.

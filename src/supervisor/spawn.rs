@@ -119,6 +119,7 @@ impl Plan {
             redis: self.redis,
             tmux_socket: config.tmux.socket.clone(),
             policy: config.clone(),
+            generation: config.agents_fingerprint(),
             role,
             driver,
             heartbeat: config.supervisor.heartbeat,

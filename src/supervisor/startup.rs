@@ -81,6 +81,7 @@ pub(super) async fn supervise(mut config: Config, mode: Mode, announcement: &mut
         redis.mend().await;
     }
     failpoint!("start.recorded");
+    home.write_policy(&super::reload::policy(&config))?;
     tracing::info!(pid = std::process::id(), namespace = %config.namespace, "supervising");
 
     // What was measured before a crash is of the same run.
@@ -132,7 +133,7 @@ async fn say_hello(store: &Store, config: &Config, mode: Mode, crashed: bool) ->
 
 /// How many agents may run at once where so many files may be open. Whoever finds no connection to Redis left can't even
 /// say `orch stop`.
-fn agents_for(files: u64, requested: u32) -> Result<u32> {
+pub(super) fn agents_for(files: u64, requested: u32) -> Result<u32> {
     let room = files.saturating_sub(FILES_BESIDES) / FILES_PER_AGENT;
     if room < FEWEST_AGENTS {
         let needed = FILES_BESIDES + FEWEST_AGENTS * FILES_PER_AGENT;

@@ -3,7 +3,7 @@
 use super::{Style, View, status};
 use crate::{
     model::text::count,
-    ops::types::{Started, Stopped},
+    ops::types::{Reloaded, Started, Stopped},
 };
 
 /// A start: what runs, how to see it, what to type next.
@@ -26,6 +26,27 @@ pub fn started(started: &Started, attach: &str, view: &View) -> String {
     if started.status.tasks.values().any(|n| *n > 0) {
         out.push('\n');
         out.push_str(&status::first_steps(attach, view));
+    }
+    out
+}
+
+/// What a reload changes, and for whom.
+pub fn reloaded(reloaded: &Reloaded, view: &View) -> String {
+    let mut out = match (reloaded.applied, reloaded.changes.is_empty()) {
+        (_, true) => return "sessions.toml says what the supervisor has loaded already\n".to_owned(),
+        (true, false) => "reloaded sessions.toml:\n".to_owned(),
+        (false, false) => "orch reload would change:\n".to_owned(),
+    };
+    reloaded.changes.iter().for_each(|change| out.push_str(&view.hanging("  ", &change.in_words())));
+    let agents = |n| count(n, "agent", "agents");
+    match (reloaded.replaced, reloaded.busy) {
+        (0, 0) => {}
+        (idle, 0) => out.push_str(&format!("{} replaced now\n", count(idle, "idle agent is", "idle agents are"))),
+        (0, busy) => out.push_str(&format!("{} at work: replaced after their attempts\n", agents(busy))),
+        (idle, busy) => out.push_str(&format!("{} replaced now, {busy} after their attempts\n", agents(idle))),
+    }
+    if let Some(master) = &reloaded.master {
+        out.push_str(&format!("the master keeps what it was started with until: orch kill {master}\n"));
     }
     out
 }

@@ -10,7 +10,7 @@ pub(super) const GROUPS: &[(&str, &[&str])] = &[
     ("Tasks", &["delegate", "wait", "result", "tasks", "show", "why", "cancel", "retry", "prune"]),
     ("Questions and messages", &["ask", "answer", "approve", "deny", "send", "inbox"]),
     ("Watch", &["logs", "events", "costs"]),
-    ("Agents", &["agents", "spawn", "kill", "scale"]),
+    ("Agents", &["agents", "spawn", "kill", "scale", "reload"]),
     ("Flow", &["pause", "drain", "resume"]),
     ("Shell and programs", &["completions", "man", "mcp"]),
     ("Verification", &["drill"]),

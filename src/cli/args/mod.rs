@@ -104,6 +104,8 @@ pub enum Verb {
     Drain,
     /// Undo pause and drain; for a role, also end its rate limit
     Resume(OneRole),
+    /// Apply a changed sessions.toml to everything that starts from now on
+    Reload(Reload),
     /// Check tmux, Redis, agent programs and limits, and suggest fixes
     #[command(after_help = "It changes nothing. Exit code 4: orch or a role cannot work.")]
     Doctor,

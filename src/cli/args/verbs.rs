@@ -49,6 +49,18 @@ pub struct Stop {
     pub timeout: Option<Duration>,
 }
 
+/// `orch reload`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+It shows what has changed, and applies all of it or nothing. No running attempt is disturbed: idle agents are replaced
+now, busy ones when their attempts have ended, and the master stays. Exit code 4: the file is wrong; 6: what has changed
+needs a restart.")]
+pub struct Reload {
+    /// Only show what would change
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
 /// `orch status`
 #[derive(Debug, Args)]
 #[command(after_help = "Exit code 3: the supervisor is not running.")]

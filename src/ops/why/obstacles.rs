@@ -1,7 +1,7 @@
 //! What keeps a ready task from an agent: the gates of [`crate::admission`] as sentences, and what stands behind them.
 
 use super::{
-    super::attention::{OUTDATED, RESTART},
+    super::attention::{OUTDATED, RELOAD},
     Around, Explanation, TaskFacts, list, living, standing,
 };
 use crate::{
@@ -77,7 +77,7 @@ fn coming(around: &Around, role: &str, out: &mut Explanation) {
         (Some(idle), _) => format!("{} is idle, and takes it at any moment.", idle.id),
         (None, Some(starting)) => format!("{} is starting, and takes a task when it is ready.", starting.id),
         (None, None) if around.outdated => {
-            out.hint(RESTART);
+            out.hint(RELOAD);
             format!("No agent of role {role} is free, and it may be new to the supervisor: {OUTDATED}.")
         }
         (None, None) => format!("No agent of role {role} is free; the supervisor starts one."),

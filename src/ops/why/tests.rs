@@ -77,7 +77,7 @@ fn a_ready_task_tells_each_obstacle_with_its_remedy() {
     type Case<'a> = (&'a dyn Fn(&mut Around), &'a str, &'a str);
     let cases: [Case; 11] = [
         (&|_| {}, "No agent of role shell is free; the supervisor starts one.", ""),
-        (&|a| a.outdated = true, "sessions.toml has changed since orch start", "orch stop, then: orch start"),
+        (&|a| a.outdated = true, "sessions.toml has changed since orch start", "orch reload"),
         (&|a| a.supervised = false, "The supervisor is not running", "orch start"),
         (&|a| a.snapshot.requests.stop = Some(true), "orch is being stopped", "orch start"),
         (&|a| a.snapshot.requests.pause = true, "Everything is paused", "orch resume"),

@@ -232,6 +232,7 @@ mod tests {
             redis: RedisAt::Socket { path: spec.socket.clone(), login: None },
             tmux_socket: None,
             policy: config.clone(),
+            generation: String::new(),
             role: config.roles["shell"].clone(),
             driver: DriverKind::Shell,
             heartbeat: LEASE / 6,

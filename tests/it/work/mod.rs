@@ -10,6 +10,7 @@ mod output;
 mod people;
 mod planted;
 mod projects;
+mod reload;
 mod retries;
 mod rights;
 mod secrets;

@@ -34,7 +34,7 @@ fn an_empty_folder_is_enough() {
 }
 
 #[test]
-fn a_role_added_after_the_start_needs_a_restart_and_status_reports_it() {
+fn a_role_added_after_the_start_needs_a_reload_and_delegate_and_status_say_so() {
     let world = World::started("");
     let file = world.project.join("sessions.toml");
     let config = fs::read_to_string(&file).unwrap();
@@ -42,13 +42,14 @@ fn a_role_added_after_the_start_needs_a_restart_and_status_reports_it() {
     assert_eq!(world.status()["attention"].to_string(), "[]");
     let role = "[roles.words]\ndriver = \"command\"\ncommand = [\"wc\", \"-w\"]\n";
     fs::write(&file, format!("{config}\n{role}")).unwrap();
-    let id = world.delegate("words", "one two");
+    let said = world.orch(&["delegate", "--role", "words", "one two"]).ended(0);
+    assert!(said.stderr.contains("does not know words yet") && said.stderr.contains("orch reload"), "{said:?}");
+    let id = said.stdout.trim().to_owned();
     let attention = world.status()["attention"].to_string();
     assert!(attention.contains("sessions.toml has changed since orch start"), "{attention}");
     let why = world.orch(&["why", &id]).ok();
-    assert!(why.contains("sessions.toml has changed") && why.contains("orch stop, then: orch start"), "{why}");
-    world.orch(&["stop"]).ok();
-    world.start();
+    assert!(why.contains("sessions.toml has changed") && why.contains("orch reload"), "{why}");
+    world.orch(&["reload"]).ok();
     assert_eq!(world.wait_for(&id, "succeeded")["result"]["text"], "2\n");
     assert_eq!(world.status()["attention"].to_string(), "[]");
     world.stop_and_check_nothing_left();
