@@ -45,7 +45,7 @@ pub fn check(role: &Role, order: &[DriverKind], path: Option<&OsStr>) -> Result<
     {
         let stands = if role.driver == DriverKind::Auto { " (the choice of auto)" } else { "" };
         let missing = format!("it sets {key}, which {kind}{stands} does not support");
-        let fix = format!("set another driver {at}, or remove {key}; then: orch stop; orch start");
+        let fix = format!("set another driver {at}, or remove {key}; then: orch reload");
         return Err(Unavailable { missing, fix });
     }
     let known = kind.driver().and_then(|driver| driver.program());
