@@ -140,7 +140,7 @@ impl Gate {
         )
     }
 
-    /// Returns whether a person would be surprised by it: a role that works and is busy is nothing to be told of.
+    /// Returns whether a person should be told: that a role is busy is what everyone expects.
     pub fn is_news(&self) -> bool {
         !matches!(
             self,

@@ -129,7 +129,7 @@ impl Role {
         }
         match self.inherit_env {
             InheritEnv::All => true,
-            // Whoever reaches the agent's socket can log in with every key of the user.
+            // A process that reaches the ssh agent's socket can log in with every key of the user.
             InheritEnv::Safe if name == "SSH_AUTH_SOCK" => self.sandbox == Sandbox::None,
             InheritEnv::Safe => !looks_secret(name, value),
             InheritEnv::Minimal => {

@@ -46,7 +46,7 @@ async fn follow(
     pause: &mut Duration,
 ) -> Result<()> {
     // The position is taken before the tasks are read, so that nothing that happens in between is missed. A stream that
-    // has begun anew (another Redis, an emptied one) is followed from its own end.
+    // has begun again (another Redis, an emptied one) is followed from its own end.
     let newest = ops.events(1).await?.pop().map_or_else(|| "0-0".to_owned(), |event| event.id);
     let from = match after.take() {
         Some(seen) if place(&seen) <= place(&newest) => seen,

@@ -105,11 +105,11 @@ pub const FAULTS: &[Fault] = &[
     ),
     fault("redis-script-flush", &["redis"], "Redis forgets all scripts", Deed::Redis(Disturbance::ForgetScripts)),
     fault("redis-client-kill", &["redis"], "Redis ends all connections", Deed::Redis(Disturbance::EndConnections)),
-    fault("redis-pause", &["redis"], "Redis answers nobody for 2 seconds", Deed::Redis(Disturbance::Pause(2_000))),
-    fault("close-session", &["tmux", "people"], "somebody closes an agent's tmux session", Deed::CloseSession),
+    fault("redis-pause", &["redis"], "Redis answers no client for 2 seconds", Deed::Redis(Disturbance::Pause(2_000))),
+    fault("close-session", &["tmux", "people"], "a person closes an agent's tmux session", Deed::CloseSession),
     fault("second-supervisor", &["people"], "a second supervisor is started; it must refuse", Deed::SecondSupervisor),
-    fault("cancel-some", &["people"], "somebody cancels some tasks", Deed::Cancel),
-    fault("kill-agent", &["people"], "somebody ends an agent with orch kill", Deed::KillAgent),
+    fault("cancel-some", &["people"], "a person cancels some tasks", Deed::Cancel),
+    fault("kill-agent", &["people"], "a person ends an agent with orch kill", Deed::KillAgent),
     fault("hostile", &["people"], "a program tries what only a person or others may do", Deed::Hostile),
 ];
 

@@ -32,7 +32,7 @@ pub struct Manifest {
     pub starter: &'static str,
 }
 
-/// The files of a program below the home folder, as far as it needs them to log in, to keep to its user's settings and to
+/// The files of a program below the home folder, as far as it needs them to log in, to find its user's settings, and to
 /// continue a conversation.
 #[derive(Debug)]
 pub struct HomeFiles {

@@ -15,7 +15,7 @@ use crate::{
 };
 
 impl Home {
-    /// Checks the folder and everything directly in it: they belong to this user, nobody else may write to them, and
+    /// Checks the folder and everything directly in it: they belong to this user, no other user may write to them, and
     /// none is a link. Folders below are protected by these. A folder that does not exist is safe.
     ///
     /// # Errors
@@ -67,7 +67,7 @@ impl Home {
             return Err(unsafe_folder(format!("{shown} belongs to {owner}, and you are {}", os::user(own)))
                 .hint("set ORCH_HOME to a folder of your own, or run orch as the user that it belongs to"));
         }
-        // Of root's files too, nobody else's writing is accepted here: also of a group.
+        // Root's files too may not be writable by a group or by others here.
         if metadata.mode() & 0o022 != 0 && os::exposure(metadata).is_some() {
             return Err(unsafe_folder(format!(
                 "{shown} can be changed by others (mode {:04o})",

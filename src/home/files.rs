@@ -216,7 +216,7 @@ fn regular(file: OwnedFd, path: &Path) -> io::Result<File> {
     }
 }
 
-/// Reads a text file that somebody names: at most `limit` bytes of a plain file. A pipe would block, and a device never end.
+/// Reads a text file that a caller names: at most `limit` bytes of a plain file. A pipe would block, and a device never end.
 ///
 /// # Errors
 /// It is no plain file, is larger, is not UTF-8, or cannot be read.
@@ -283,7 +283,7 @@ mod tests {
         for path in ["runs/t-2/file", "runs/t-1/1/folder/file"] {
             assert!(write(&dir.path().join(path), b"x").is_err(), "{path}");
         }
-        // Created anew in place of the link, and not through it.
+        // Created again in place of the link, and not through it.
         write(&attempt.join("link"), b"x").unwrap();
         for path in [target, dir.path().join("elsewhere/file")] {
             assert_eq!(fs::read_to_string(path).unwrap(), "untouched");

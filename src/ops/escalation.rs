@@ -238,7 +238,7 @@ impl Asks<'_> {
     }
 }
 
-/// The lines of a text, each marked as somebody else's, and a line that says what is left out.
+/// The lines of a text, each marked as a quotation, and a line that says what is left out.
 fn marked(text: &str, most: usize) -> Vec<String> {
     let shown = cut(text, most).len();
     let ends = |c: char| matches!(c, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}');

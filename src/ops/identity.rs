@@ -51,7 +51,7 @@ impl Identity {
         let (living, ended) = (home.living_runners().map_err(unreadable)?, home.ended_runners().map_err(unreadable)?);
         let supervised = os::read_lock_holder(&home.supervisor_lock()).is_some();
         if supervised && !home.runners().is_dir() {
-            // The supervisor makes it before anything else. Somebody has moved it away.
+            // The supervisor makes it before anything else, so it was moved away.
             return Err(unreadable(io::ErrorKind::NotFound.into()));
         }
         if living.is_empty() && ended.is_empty() {

@@ -1,8 +1,8 @@
 //! The private server: a redis-server (or valkey-server) of our own, in ORCH_HOME, that no other user can reach.
 //!
-//! One folder has one server, whatever happens. The folder's lock is held by the server process itself, so whoever
-//! comes later, a supervisor after a `kill -9` or a second one by mistake, either gets the lock, and then no server is
-//! alive there, or finds one that answers, and adopts it. Nothing acknowledged is lost when the server is killed: each
+//! One folder has one server, whatever happens. The folder's lock is held by the server process itself, so a
+//! later supervisor, after a `kill -9` or started by mistake, either gets the lock, and then no server is alive there, or
+//! finds one that answers, and adopts it. Nothing acknowledged is lost when the server is killed: each
 //! write is on the disk before it is answered.
 //!
 //! Not here: keys, scripts, typed calls, and whether a server that ended is started again. The supervisor asks
@@ -143,7 +143,7 @@ impl Server {
         loop {
             let lock = FolderLock::open(&spec.dir)?;
             if lock.try_lock()? {
-                // Under the lock: whoever starts a server, and no other process, says what its passwords are.
+                // Under the lock: only the process that starts a server decides its passwords.
                 let access = Access::read_or_create(&spec.dir)?;
                 match launch::launch(spec, &access, lock, limit).await {
                     Ok((process, version)) => {

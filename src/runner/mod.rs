@@ -238,7 +238,7 @@ impl Agent {
                 Err(leave) => return leave,
             };
             while let Some(claimed) = next.take() {
-                // Whoever delegated it may not have known what is a secret here.
+                // The delegator may not have known what is a secret here.
                 let claimed = Arc::new(claimed.redacted(&self.redactor));
                 let ended = attempt::run(self, driver, &claimed, &mut heartbeat, &mut signals).await;
                 heartbeat.hold(None);

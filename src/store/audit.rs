@@ -3,7 +3,7 @@
 //! Everything that can be said of a task or an agent can be said by looking at it and at its neighbours. So the audit
 //! first gathers who there is, at leisure, from every structure that names one; then it looks at some at a time, each
 //! time at one moment (`lua/record/look.lua`), and judges these. A system that is at work moves between two looks and never
-//! within one: what an audit finds was so. Whoever comes after the gathering is not looked at.
+//! within one: what an audit finds was so. What is added after the gathering is not looked at.
 //!
 //! The events are read along: after each look up to the last one that it saw, so that they tell of the same moment.
 
@@ -20,7 +20,7 @@ pub use self::image::{Content, Image};
 use self::told::Told;
 use super::{Result, Store, script};
 
-/// How many are looked at in one call: Redis serves nobody else meanwhile.
+/// How many are looked at in one call: Redis serves no other client meanwhile.
 const AT_ONCE: usize = 50;
 
 /// Who there is.

@@ -126,7 +126,7 @@ impl StoreError {
         }
         let loading = error.kind() == ErrorKind::Server(ServerErrorKind::BusyLoading)
             // Another client's script runs long, or a failover is under way: no answer, but there will be one.
-            // As many connections as it takes: somebody's will end.
+            // All connections are taken; one of them will end.
             || error.to_string().contains("max number of clients")
             || matches!(error.code(), Some("BUSY" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN"));
         if error.is_io_error()
@@ -212,7 +212,7 @@ fn refusal(code: Refusal, detail: &str) -> Error {
         }
         Refusal::KeyTaken => {
             Error::failed(format!("this key is that of {detail}, which is another's and for something else"))
-                .hint("choose a key that nobody else would, such as one with the name of your own task in it")
+                .hint("choose a key that no other task would have, such as one with the name of your own task in it")
         }
         Refusal::UnknownDependency => {
             Error::not_found(format!("there is no task {detail} to wait for")).hint("list them with: orch tasks")

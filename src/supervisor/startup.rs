@@ -131,8 +131,8 @@ async fn say_hello(store: &Store, config: &Config, mode: Mode, crashed: bool) ->
     Ok(())
 }
 
-/// How many agents may run at once where so many files may be open. Whoever finds no connection to Redis left can't even
-/// say `orch stop`.
+/// How many agents may run at once where so many files may be open. Without a free connection to Redis not
+/// even `orch stop` works.
 pub(super) fn agents_for(files: u64, requested: u32) -> Result<u32> {
     let room = files.saturating_sub(FILES_BESIDES) / FILES_PER_AGENT;
     if room < FEWEST_AGENTS {
@@ -183,7 +183,7 @@ async fn lock(home: &Home, namespace: &str) -> Result<os::FileLock> {
     }
 }
 
-/// To the terminal of whoever watches, or to our log. Where that can't be opened, standard error is what `orch start` has
+/// Logs to the terminal in the foreground, else to our log. Where that can't be opened, standard error is what `orch start` has
 /// made it.
 fn start_log(home: &Home, daemon: bool, redactor: Redactor) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("ORCH_LOG")

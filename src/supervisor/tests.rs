@@ -64,7 +64,7 @@ async fn a_session_that_does_not_open_fails_its_agent_and_holds_its_role_back() 
     assert_eq!(world.task(&task).await.0, TaskState::Ready);
 }
 
-/// Somebody says FLUSHALL, or Redis comes back with an empty folder: what it had been told of sessions.toml is gone, too.
+/// FLUSHALL, or a Redis that comes back with an empty folder, also removes what was recorded of sessions.toml.
 #[tokio::test]
 async fn limits_and_budgets_are_told_again_to_a_redis_that_was_emptied() {
     let mut world = World::with_master().await;

@@ -172,7 +172,7 @@ fn needs_you(attention: &[Attention], view: &View) -> String {
     let mut out = format!("{}\n", view.paint("needs you:", Style::Yellow));
     for a in attention {
         match a.what.contains('\n') {
-            // A question, whole: whoever answers it has to have read it.
+            // A whole question: it must be read before it is answered.
             true => out.push_str(&view.verbatim("  ", &a.what)),
             false => out.push_str(&view.hanging("  ", &a.what)),
         }

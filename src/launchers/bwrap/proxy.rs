@@ -47,7 +47,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Serves a proxy on a socket of this path, which nobody else can connect to. `refused` is called with each destination
+    /// Serves a proxy on a socket of this path, to which no other user can connect. `refused` is called with each destination
     /// that was refused, once.
     ///
     /// # Errors

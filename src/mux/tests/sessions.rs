@@ -84,7 +84,7 @@ async fn the_end_of_a_panes_process_is_told_and_seen_at_once() {
     for (mux, changes) in [(&opener, &mut opened_here), (&lister, &mut listed_here)] {
         tokio::time::timeout(Duration::from_secs(20), changes.changed()).await.unwrap().unwrap();
         assert_eq!(*changes.borrow_and_update(), 1, "one process, one change");
-        // tmux may not have noticed yet; whoever was woken sees the end all the same.
+        // tmux may not have noticed yet; the woken reader sees the end all the same.
         let alive: Vec<_> = mux.sessions().await.unwrap().into_iter().filter(|s| s.pane_pid.is_some()).collect();
         assert_eq!(alive.len(), 1, "{alive:?}");
         assert_eq!(alive[0].name, "a-1");

@@ -186,7 +186,7 @@ async fn read(mut reader: BufReader<OwnedReadHalf>, open: Arc<Mutex<Open>>) {
             let _ = waiting.send(received.answer);
         }
     }
-    // Whoever waits finds its channel closed.
+    // Every waiting call finds its channel closed.
     lock(&open).0 = None;
 }
 

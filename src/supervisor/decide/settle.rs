@@ -13,10 +13,10 @@ pub(super) fn wait(world: &World, actions: &mut Vec<Action>) -> bool {
     }
     let reason = if world.store.requests.stop == Some(false) {
         "everything is being stopped"
-    } else if everybody_is_known(world) {
+    } else if every_agent_is_known(world) {
         "every agent that lives is known again"
     } else if !epoch.is_settling(world.store.now) {
-        "whoever lives has had the time of a lease to report"
+        "every living agent has had the time of a lease to report"
     } else {
         return true;
     };
@@ -26,7 +26,7 @@ pub(super) fn wait(world: &World, actions: &mut Vec<Action>) -> bool {
 
 /// Returns whether every agent with a session is recorded, and every recorded one has reported since. (Dead agents are reaped
 /// by now.)
-fn everybody_is_known(world: &World) -> bool {
+fn every_agent_is_known(world: &World) -> bool {
     let lost_at = world.store.epoch.lost_at;
     if !world.agents().all(|agent| agent.heartbeat_at >= lost_at) {
         return false;

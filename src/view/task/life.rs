@@ -138,7 +138,7 @@ pub fn end_in_one_line(detail: &TaskDetail, view: &View) -> String {
 }
 
 /// The end of a task with its reason and the last `bytes` bytes of its answer, unchanged: for models. The answer stands
-/// between two lines with the same random word, which it cannot know: so no part of it passes for a line of orch.
+/// between two lines with the same random word, which it cannot know: so no part of it can imitate a line of orch.
 pub fn end_with_answer(detail: &TaskDetail, bytes: usize) -> String {
     let (task, result) = (&detail.task, detail.result.as_ref());
     let mut said = format!("{} {}", task.id, task.state);

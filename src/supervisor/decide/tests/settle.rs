@@ -28,7 +28,7 @@ fn nothing_is_started_or_closed_while_a_session_may_turn_out_to_be_an_agents() {
     c.sessions.push(ours("shell-1"));
     assert_eq!(c.short(), [] as [&str; 0]);
     c.store.epoch.settling_until = Some(Timestamp(NOW));
-    assert_eq!(c.short(), ["settle: whoever lives has had the time of a lease to report"]);
+    assert_eq!(c.short(), ["settle: every living agent has had the time of a lease to report"]);
     c.store.epoch.settling_until = None;
     assert_eq!(c.short(), ["close shell-1", "spawn shell-2", "spawn shell-3", "spawn shell-4"]);
 }
