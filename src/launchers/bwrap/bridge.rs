@@ -60,7 +60,7 @@ impl Bridge {
         Ok(Bridge { proxy, is_local_direct })
     }
 
-    /// Returns the variables by which programs find the proxy. Node's own client looks at them only where it is told so.
+    /// Returns the variables by which programs find the proxy. Node's own client looks at them only with NODE_USE_ENV_PROXY.
     pub fn variables(&self) -> Vec<(&'static str, String)> {
         let proxy = format!("http://{}", self.proxy);
         let names = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"]
