@@ -19,7 +19,8 @@ pub(super) async fn spawn(args: &args::Spawn, session: &mut Session) -> Result<u
 }
 
 pub(super) async fn kill(args: &args::Kill, session: &mut Session) -> Result<u8, End> {
-    let agent = session.client().await?.kill(args.agent.clone()).await?;
+    let client = session.client().await?;
+    let agent = client.kill(client.find_agent(&args.target).await?).await?;
     session.answer(&agent, |agent, _| agent::killed(agent))?;
     Ok(0)
 }

@@ -4,12 +4,16 @@ use super::{Session, args, stdio::End};
 use crate::{
     error::Kind,
     model::{task::TaskState, text::count},
-    ops::types::{Changed, Prune, Pruned},
+    ops::{
+        Wanted,
+        types::{Changed, Prune, Pruned},
+    },
     view::task,
 };
 
 pub(super) async fn cancel(args: &args::SomeTasks, session: &mut Session) -> Result<u8, End> {
-    let changes = session.client().await?.cancel(args.tasks.clone()).await?;
+    let client = session.client().await?;
+    let changes = client.cancel(client.find_tasks(&args.tasks, Wanted::Task).await?).await?;
     session.answer(&changes, |changes, view| changes.iter().map(|c| task::cancelled(c, view)).collect())?;
     // A task that is cancelled already is as requested; one that has ended otherwise is not.
     let as_requested = |c: &Changed| c.changed || !matches!(c.state, TaskState::Succeeded | TaskState::Failed);
@@ -17,7 +21,8 @@ pub(super) async fn cancel(args: &args::SomeTasks, session: &mut Session) -> Res
 }
 
 pub(super) async fn retry(args: &args::SomeTasks, session: &mut Session) -> Result<u8, End> {
-    let changes = session.client().await?.retry(args.tasks.clone()).await?;
+    let client = session.client().await?;
+    let changes = client.retry(client.find_tasks(&args.tasks, Wanted::LastTask).await?).await?;
     session.answer(&changes, |changes, view| changes.iter().map(|c| task::retried(c, view)).collect())?;
     let as_requested = |c: &Changed| c.changed || !c.state.is_terminal();
     Ok(code(changes.iter().all(as_requested)))

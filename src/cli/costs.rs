@@ -4,7 +4,7 @@ use super::{Session, args, stdio::End};
 use crate::view::costs;
 
 pub(super) async fn run(args: &args::Costs, session: &mut Session) -> Result<u8, End> {
-    let costs = session.client().await?.costs(args.by, args.since).await?;
+    let costs = session.reader().await?.costs(args.by, args.since).await?;
     session.answer(&costs, costs::table)?;
     Ok(0)
 }

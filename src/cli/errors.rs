@@ -69,12 +69,12 @@ pub(super) fn usage(complaint: &clap::Error) -> Error {
     // Clap's subcommands are called verbs everywhere else.
     let message = message.strip_prefix("error: ").unwrap_or(&message).trim();
     let error = Error::usage(message.replacen("unrecognized subcommand", "there is no verb", 1));
-    if let Some(meant) = probably_meant(complaint) {
+    if let Some(meant) = probably_meant(complaint).filter(|_| elsewhere_called(complaint).is_none()) {
         let all = if unknown_verb { " orch --help lists the verbs" } else { "" };
         return error.hint(format!("did you mean '{meant}'?{all}"));
     }
     if unknown_verb {
-        return error.hint("orch --help lists the verbs");
+        return error.hint(elsewhere_called(complaint).unwrap_or("orch --help lists the verbs"));
     }
     let lines: Vec<&str> = paragraphs.flat_map(str::lines).map(str::trim).collect();
     let usage = lines.iter().find(|line| line.starts_with("Usage: "));
@@ -83,6 +83,36 @@ pub(super) fn usage(complaint: &clap::Error) -> Error {
         (None, Some(usage)) => format!("{usage}   (--help after the verb explains it)"),
         (None, None) => "orch VERB --help lists its arguments".to_owned(),
     })
+}
+
+/// What the verbs of other programs are called here.
+const ELSEWHERE: &[(&[&str], &str)] = &[
+    (
+        &["add", "run", "submit", "enqueue", "exec", "task", "new", "create", "do"],
+        "a task is submitted with: orch delegate 'TEXT'",
+    ),
+    (&["up", "begin", "boot", "launch"], "orch is started with: orch start"),
+    (&["down", "exit", "quit", "shutdown", "halt"], "orch is stopped with: orch stop"),
+    (
+        &["rm", "remove", "delete", "abort", "del"],
+        "a task is ended with: orch cancel TASK; an agent with: orch kill AGENT",
+    ),
+    (&["info", "inspect", "describe", "get", "view", "cat"], "orch show TASK|AGENT prints everything that is recorded"),
+    (&["tail", "output", "follow"], "orch logs -f TASK|AGENT follows the output"),
+    (&["history", "journal"], "orch tasks lists tasks, and orch events prints what has happened"),
+    (&["explain", "debug"], "orch why TASK|AGENT explains a state"),
+    (&["jobs", "queue", "q"], "orch tasks lists the tasks"),
+    (&["enter", "open", "ssh", "shell"], "orch attach AGENT shows an agent's terminal"),
+    (&["rerun", "redo", "restart-task"], "orch retry TASK runs a task again"),
+    (&["message", "tell", "msg"], "orch send TASK|AGENT 'TEXT' sends a message"),
+    (&["config", "setup"], "orch init writes a sessions.toml, and orch doctor checks the machine"),
+];
+
+/// What to type instead of a verb that other programs have.
+fn elsewhere_called(complaint: &clap::Error) -> Option<&'static str> {
+    use clap::error::{ContextKind, ContextValue};
+    let Some(ContextValue::String(typed)) = complaint.get(ContextKind::InvalidSubcommand) else { return None };
+    ELSEWHERE.iter().find(|(verbs, _)| verbs.contains(&typed.as_str())).map(|(_, hint)| *hint)
 }
 
 /// A text that begins with a dash is parsed as an option. Unlike a mistyped option, a text has more than one word.

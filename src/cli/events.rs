@@ -4,7 +4,7 @@ use super::{Session, args, stdio::End};
 use crate::view;
 
 pub(super) async fn run(args: &args::Events, session: &mut Session) -> Result<u8, End> {
-    let ops = session.client().await?;
+    let ops = if args.follow { session.client().await? } else { session.reader().await? };
     let events = ops.events(args.lines).await?;
     for event in &events {
         session.item(event, view::event::event)?;

@@ -21,10 +21,10 @@ pub(super) async fn start(args: &args::Start, session: &mut Session) -> Result<u
     if client.for_person("start")?.name_master().await? {
         client = session.client().await?;
     }
-    let started = match client.for_person("start")?.start().await {
+    let started = match client.for_person("start")?.start(args.paused).await {
         Err(e) if e.kind == Kind::Conflict && client.for_person("start")?.name_master().await? => {
             client = session.client().await?;
-            client.for_person("start")?.start().await?
+            client.for_person("start")?.start(args.paused).await?
         }
         started => started?,
     };
@@ -51,7 +51,7 @@ pub(super) async fn reload(args: &args::Reload, session: &mut Session) -> Result
 
 pub(super) async fn attach(args: &args::Attach, session: &mut Session) -> Result<u8, End> {
     let client = session.client().await?;
-    Err(become_attached(client.for_person("attach")?, args.agent.as_deref(), session).await?)
+    Err(become_attached(client.for_person("attach")?, args.target.as_deref(), session).await?)
 }
 
 /// Replaces this process by tmux, which shows the agent's terminal. Returns only if that failed.

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     error::Kind,
-    model::question::{Approval, QuestionRef},
+    model::question::Approval,
     ops::types::{self, Answer},
     view::messages,
 };
@@ -21,14 +21,21 @@ pub(super) async fn ask(args: args::Ask, session: &mut Session) -> Result<u8, En
     Ok(if no || asked.approval == Some(Approval::Denied) { Kind::Failed.exit_code() } else { 0 })
 }
 
-pub(super) async fn answer(question: &QuestionRef, answer: Answer, session: &mut Session) -> Result<u8, End> {
-    let answered = session.client().await?.answer(question.clone(), answer).await?;
+pub(super) async fn answer(question: &str, answer: Answer, session: &mut Session) -> Result<u8, End> {
+    let client = session.client().await?;
+    let question = client.find_question(question).await?;
+    let answered = client.answer(question.clone(), answer).await?;
     session.answer(&answered, |answered, _| messages::answered(&question.task, answered))?;
     Ok(0)
 }
 
 pub(super) async fn send(args: args::Send, session: &mut Session) -> Result<u8, End> {
-    let sent = session.client().await?.send(args.to, stdio::text(args.text)?).await?;
+    let (client, text) = (session.client().await?, stdio::text(args.text)?);
+    let to = match args.to.as_str() {
+        "master" => args.to,
+        word => client.find_any(word).await?.to_string(),
+    };
+    let sent = client.send(to, text).await?;
     session.answer(&sent, |sent, _| messages::sent(sent))?;
     Ok(0)
 }
@@ -36,6 +43,6 @@ pub(super) async fn send(args: args::Send, session: &mut Session) -> Result<u8, 
 pub(super) async fn inbox(args: &args::Inbox, session: &mut Session) -> Result<u8, End> {
     let inbox = session.client().await?.inbox(args.wait, args.timeout).await?;
     let timed_out = args.wait && inbox.messages.is_empty();
-    session.answer(&inbox, |inbox, _| messages::inbox(inbox))?;
+    session.answer(&inbox, messages::inbox)?;
     Ok(if timed_out { Kind::TimedOut.exit_code() } else { 0 })
 }

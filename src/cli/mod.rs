@@ -6,6 +6,7 @@
 mod agents;
 pub mod args;
 mod cancel;
+mod complete;
 mod costs;
 mod delegate;
 mod delegate_each;
@@ -34,7 +35,7 @@ use stdio::{End, Out};
 use crate::{
     config::Config,
     error::{Error, Result},
-    model::time::Timestamp,
+    model::time::{Timestamp, Zone},
     ops::{Answer, Client, Steps},
     os,
     supervisor::Mode,
@@ -76,6 +77,9 @@ fn parse_and_run(words: &[OsString], session: &mut Session) -> Result<u8, End> {
         }
     };
     session.json = cli.json;
+    if cli.utc {
+        session.view.zone = Zone::Utc;
+    }
     session.config = cli.config;
     match cli.verb {
         Verb::Supervise(_) | Verb::RunAgent(_) => {}
@@ -146,9 +150,10 @@ async fn dispatch(verb: Verb, session: &mut Session) -> Result<u8, End> {
         Verb::Doctor => setup::doctor(session).await,
         Verb::Drill(args) => drill::run(&args, session).await,
         Verb::Completions(args) => setup::completions(&args, session),
+        Verb::Complete(args) => complete::run(&args, session).await,
         Verb::Man(args) => man::run(&args, session),
         Verb::Supervise(args) => {
-            let mode = Mode { daemon: args.daemon, to_stop: args.to_stop };
+            let mode = Mode { daemon: args.daemon, to_stop: args.to_stop, paused: args.paused };
             crate::supervisor::run(session.load_config()?, mode).await?;
             Ok(0)
         }
@@ -185,8 +190,18 @@ impl Session {
         Config::load(self.config.as_deref())
     }
 
+    /// Reads again how the terminal is: its size may have changed.
+    fn look_again(&mut self) {
+        self.view = View { zone: self.view.zone, ..view::terminal::view() };
+    }
+
     async fn client(&self) -> Result<Client> {
         Client::open(self.config.as_deref(), "the command line", errors::note).await
+    }
+
+    /// The same for a verb that only reads what is recorded, also while orch is stopped.
+    async fn reader(&self) -> Result<Client> {
+        Client::open_to_read(self.config.as_deref(), "the command line", errors::note).await
     }
 
     /// Prints an answer: with `--json` as JSON, else as `render` shows it.

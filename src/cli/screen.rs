@@ -15,7 +15,21 @@ const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
 pub(super) struct Screen {
     shown: Option<String>,
     keys: Option<Keys>,
+    /// The first line of the page that is shown.
+    from: usize,
 }
+
+/// What a reader asks for by a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Key {
+    /// q, Ctrl-C, Ctrl-D or Escape.
+    Leave,
+    /// By this many lines, up where negative; a page has `PAGE` of them.
+    Scroll(isize),
+}
+
+/// Stands for as many lines as the terminal has.
+const PAGE: isize = 1 << 20;
 
 /// Standard input read key by key.
 struct Keys {
@@ -25,7 +39,7 @@ struct Keys {
 
 impl Screen {
     pub(super) fn open() -> Result<Self, End> {
-        let screen = Screen { shown: None, keys: Keys::open() };
+        let screen = Screen { shown: None, keys: Keys::open(), from: 0 };
         write(ENTER)?;
         Ok(screen)
     }
@@ -35,9 +49,16 @@ impl Screen {
         self.shown = None;
     }
 
+    /// Scrolls: the next page is drawn from there on, as far as it has lines.
+    pub(super) fn scroll(&mut self, by: isize, size: Option<(usize, usize)>) {
+        let rows = size.map_or(1, |(_, rows)| rows.saturating_sub(2).max(1)) as isize;
+        let by = if by.abs() >= PAGE { rows * by.signum() } else { by };
+        self.from = self.from.saturating_add_signed(by);
+    }
+
     /// Draws a page, cut to the terminal's rows, unless it is shown already.
     pub(super) fn draw(&mut self, page: &str, size: Option<(usize, usize)>) -> Result<(), End> {
-        let frame = frame(page, size);
+        let frame = frame(page, size, &mut self.from);
         if self.shown.as_ref() != Some(&frame) {
             write(&frame)?;
             self.shown = Some(frame);
@@ -45,10 +66,10 @@ impl Screen {
         Ok(())
     }
 
-    /// Returns when the reader asks to leave: q, Ctrl-C, Ctrl-D or Escape.
-    pub(super) async fn left(&self) {
+    /// Returns what the reader asks for next.
+    pub(super) async fn key(&self) -> Key {
         match &self.keys {
-            Some(keys) => keys.leave().await,
+            Some(keys) => keys.next().await,
             None => std::future::pending().await,
         }
     }
@@ -81,40 +102,73 @@ impl Keys {
         Some(Keys { stdin, before })
     }
 
-    async fn leave(&self) {
-        const CTRL_C: u8 = 3;
-        const CTRL_D: u8 = 4;
-        const ESCAPE: u8 = 27;
+    async fn next(&self) -> Key {
         loop {
-            let Ok(mut ready) = self.stdin.readable().await else { return };
+            let Ok(mut ready) = self.stdin.readable().await else { return Key::Leave };
             let mut keys = [0; 64];
             match nix::unistd::read(self.stdin.get_ref(), &mut keys) {
                 // The terminal is gone.
-                Ok(0) | Err(nix::Error::EIO) => return,
-                // An escape sequence (an arrow key) begins with Escape, and is not it.
-                Ok(1) if matches!(keys[0], b'q' | b'Q' | CTRL_C | CTRL_D | ESCAPE) => return,
-                Ok(n) if keys[..n].iter().any(|k| matches!(*k, b'q' | CTRL_C)) => return,
-                Ok(_) | Err(_) => ready.clear_ready(),
+                Ok(0) | Err(nix::Error::EIO) => return Key::Leave,
+                Ok(n) => match meaning(&keys[..n]) {
+                    Some(key) => return key,
+                    None => ready.clear_ready(),
+                },
+                Err(_) => ready.clear_ready(),
             }
         }
     }
 }
 
-/// The bytes that replace the shown page by this one without clearing the screen in between.
-fn frame(page: &str, size: Option<(usize, usize)>) -> String {
+/// What was typed together: one key, or several that were typed quickly.
+fn meaning(typed: &[u8]) -> Option<Key> {
+    const CTRL_C: u8 = 3;
+    const CTRL_D: u8 = 4;
+    const ESCAPE: u8 = 27;
+    match typed {
+        [b'q' | b'Q' | CTRL_C | CTRL_D | ESCAPE] => Some(Key::Leave),
+        [b'j'] | b"\x1b[B" | b"\x1bOB" => Some(Key::Scroll(1)),
+        [b'k'] | b"\x1b[A" | b"\x1bOA" => Some(Key::Scroll(-1)),
+        [b' '] | b"\x1b[6~" => Some(Key::Scroll(PAGE)),
+        [b'b'] | b"\x1b[5~" => Some(Key::Scroll(-PAGE)),
+        // An escape sequence (another key) begins with Escape, and is not it.
+        [ESCAPE, ..] if !typed.contains(&CTRL_C) => None,
+        keys if keys.iter().any(|k| matches!(*k, b'q' | CTRL_C)) => Some(Key::Leave),
+        keys => {
+            let lines = |k: &u8| match k {
+                b'j' => 1,
+                b'k' => -1,
+                _ => 0,
+            };
+            match keys.iter().map(lines).sum() {
+                0 => None,
+                lines => Some(Key::Scroll(lines)),
+            }
+        }
+    }
+}
+
+/// The bytes that replace the shown page by this one, from its line `from` on, without clearing the screen in between. A line
+/// that is too far down is corrected.
+fn frame(page: &str, size: Option<(usize, usize)>, from: &mut usize) -> String {
     let rows = size.map_or(usize::MAX, |(_, rows)| rows);
     let lines: Vec<&str> = page.lines().collect();
     let mut frame = "\x1b[H".to_owned();
-    let shown = if lines.len() > rows { rows.saturating_sub(1) } else { lines.len() };
-    for (n, line) in lines.iter().take(shown).enumerate() {
+    let room = if lines.len() > rows { rows.saturating_sub(1) } else { lines.len() };
+    *from = (*from).min(lines.len() - room);
+    for (n, line) in lines.iter().skip(*from).take(room).enumerate() {
         frame.push_str(if n > 0 { "\r\n" } else { "" });
         frame.push_str(line);
         frame.push_str("\x1b[K");
     }
-    if shown < lines.len() {
-        let more = format!("({} more lines)", lines.len() - shown);
-        frame.push_str(if shown > 0 { "\r\n" } else { "" });
-        frame.push_str(&format!("{}\x1b[K", more));
+    if room < lines.len() {
+        let (above, below) = (*from, lines.len() - room - *from);
+        let hidden = match (above, below) {
+            (0, below) => format!("({below} more lines: j, k, space)"),
+            (above, 0) => format!("({above} lines above)"),
+            (above, below) => format!("({above} lines above, {below} below)"),
+        };
+        frame.push_str(if room > 0 { "\r\n" } else { "" });
+        frame.push_str(&format!("{hidden}\x1b[K"));
     }
     frame.push_str("\x1b[J");
     frame
@@ -131,8 +185,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_frame_overwrites_and_never_scrolls() {
-        assert_eq!(frame("a\nb\n", Some((80, 2))), "\x1b[Ha\x1b[K\r\nb\x1b[K\x1b[J");
-        assert_eq!(frame("a\nb\nc\n", Some((80, 2))), "\x1b[Ha\x1b[K\r\n(2 more lines)\x1b[K\x1b[J");
+    fn a_frame_overwrites_and_never_scrolls_the_terminal() {
+        let drawn = |page: &str, from: usize| frame(page, Some((80, 2)), &mut { from });
+        assert_eq!(drawn("a\nb\n", 0), "\x1b[Ha\x1b[K\r\nb\x1b[K\x1b[J");
+        assert_eq!(drawn("a\nb\n", 9), "\x1b[Ha\x1b[K\r\nb\x1b[K\x1b[J");
+        assert_eq!(drawn("a\nb\nc\n", 0), "\x1b[Ha\x1b[K\r\n(2 more lines: j, k, space)\x1b[K\x1b[J");
+        assert_eq!(drawn("a\nb\nc\n", 1), "\x1b[Hb\x1b[K\r\n(1 lines above, 1 below)\x1b[K\x1b[J");
+        assert_eq!(drawn("a\nb\nc\n", 7), "\x1b[Hc\x1b[K\r\n(2 lines above)\x1b[K\x1b[J");
+    }
+
+    #[test]
+    fn keys_leave_or_scroll() {
+        for leave in [&b"q"[..], b"\x03", b"\x1b", b"xq"] {
+            assert_eq!(meaning(leave), Some(Key::Leave));
+        }
+        assert_eq!(
+            (meaning(b"\x1b[B"), meaning(b"k"), meaning(b"jjj")),
+            (Some(Key::Scroll(1)), Some(Key::Scroll(-1)), Some(Key::Scroll(3)))
+        );
+        assert_eq!((meaning(b" "), meaning(b"\x1b[5~")), (Some(Key::Scroll(PAGE)), Some(Key::Scroll(-PAGE))));
+        assert_eq!((meaning(b"x"), meaning(b"\x1b[C")), (None, None));
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::{Session, args, stdio::End};
+use super::{Session, args, complete, stdio::End};
 use crate::{config::Env, error::Kind, ops::Ops, view};
 
 pub(super) async fn init(args: &args::Init, session: &mut Session) -> Result<u8, End> {
@@ -27,6 +27,6 @@ pub(super) fn completions(args: &args::Completions, session: &mut Session) -> Re
     let mut script = Vec::new();
     // Into memory first: clap's generator panics where it cannot write.
     clap_complete::generate(args.shell, &mut args::everyday(), "orch", &mut script);
-    session.out.text(&String::from_utf8_lossy(&script))?;
+    session.out.text(&complete::script(args.shell, &String::from_utf8_lossy(&script)))?;
     Ok(0)
 }

@@ -10,7 +10,7 @@ use tokio::{
 
 use super::{
     Session,
-    screen::Screen,
+    screen::{Key, Screen},
     stdio::{self, End},
 };
 use crate::{
@@ -78,9 +78,12 @@ async fn on_screen(ops: &Client, session: &mut Session) -> Result<u8, End> {
             _ = hangup.recv() => return Ok(0),
             _ = terminate.recv() => return Ok(0),
             _ = interrupt.recv() => return Ok(0),
-            () = screen.left() => return Ok(0),
+            key = screen.key() => match key {
+                Key::Leave => return Ok(0),
+                Key::Scroll(by) => screen.scroll(by, view::terminal::size()),
+            },
         }
-        session.view = view::terminal::view();
+        session.look_again();
         if let Some((status, read)) = &last {
             let page = view::status::watched(&status.after(read.elapsed()), &attach, &session.view);
             screen.draw(&session.view.encode(page), view::terminal::size())?;
@@ -108,7 +111,7 @@ async fn as_lines(ops: &Client, session: &mut Session) -> Result<u8, End> {
             continue;
         }
         last = Some(facts);
-        session.view = view::terminal::view();
+        session.look_again();
         session.item(&status, |status, view| view::status::page(status, &attach, view) + "\n")?;
         session.out.flush()?;
     }

@@ -8,31 +8,50 @@ use crate::{
         text,
     },
     ops::{
-        Ops,
+        Wanted,
         types::{Shown, TaskFilter},
     },
     view,
 };
 
 pub(super) async fn list(args: args::Tasks, session: &mut Session) -> Result<u8, End> {
-    let all = args.state.is_none() && args.role.is_none() && args.parent.is_none();
-    let filter = TaskFilter { state: args.state, role: args.role, parent: args.parent, below: args.tree, limit: None };
-    let listed = session.client().await?.tasks(filter).await?;
+    let client = session.reader().await?;
+    let parent = match &args.parent {
+        Some(word) => Some(client.find_task(word, Wanted::LastTask).await?),
+        None => None,
+    };
+    let filter = TaskFilter {
+        states: args.state,
+        role: args.role,
+        labels: args.label,
+        grep: args.grep,
+        since: args.since,
+        parent,
+        below: args.tree,
+        limit: (!args.all).then_some(args.last),
+    };
+    let listed = client.tasks(filter).await?;
     for damaged in &listed.damaged {
         errors::note(&format!("{damaged}; it is left out of this list"));
     }
-    let tasks = listed.tasks;
-    let all = all && listed.damaged.is_empty();
-    session.answer(&tasks, |tasks, view| match tasks.is_empty() && all {
+    let (tasks, none) = (listed.tasks, listed.total == 0 && listed.damaged.is_empty());
+    session.answer(&tasks, |tasks, view| match none {
         true => "no tasks yet; orch delegate --role shell 'echo hello' submits one\n".to_owned(),
         false => view::task::list(tasks, args.tree, view),
     })?;
+    if listed.more {
+        session.out.flush()?;
+        let (shown, total) = (tasks.len(), listed.total);
+        errors::note(&format!(
+            "the newest {shown} are listed, of {total} tasks that are kept; -n N or --all lists more"
+        ));
+    }
     Ok(0)
 }
 
 pub(super) async fn show(args: &args::OneTarget, session: &mut Session) -> Result<u8, End> {
-    let target = Ops::target(&args.target)?;
-    let shown = session.client().await?.show(target).await?;
+    let client = session.reader().await?;
+    let shown = client.show(client.find_any(&args.target).await?).await?;
     session.answer(&shown, |shown, view| match shown {
         Shown::Task(detail) => view::task::page(detail, view),
         Shown::Agent(agent) => view::agent::page(agent, view),
@@ -41,7 +60,8 @@ pub(super) async fn show(args: &args::OneTarget, session: &mut Session) -> Resul
 }
 
 pub(super) async fn result(args: &args::OneTask, session: &mut Session) -> Result<u8, End> {
-    let detail = session.client().await?.result(args.task.clone()).await?;
+    let client = session.reader().await?;
+    let detail = client.result(client.find_task(&args.task, Wanted::LastTask).await?).await?;
     if session.json {
         session.out.json(&detail.result, session.view.colour)?;
         return Ok(if detail.task.state == TaskState::Succeeded { 0 } else { Kind::Failed.exit_code() });
@@ -74,8 +94,8 @@ pub(super) fn print_result(detail: &TaskDetail, session: &mut Session) -> Result
 }
 
 pub(super) async fn why(args: &args::OneTarget, session: &mut Session) -> Result<u8, End> {
-    let target = Ops::target(&args.target)?;
-    let why = session.client().await?.why(target).await?;
+    let client = session.reader().await?;
+    let why = client.why(client.find_any(&args.target).await?).await?;
     session.answer(&why, view::why::page)?;
     Ok(0)
 }

@@ -10,15 +10,17 @@ use crate::{
         text::one_line,
     },
     ops::{
-        Client,
+        Client, Wanted,
         types::{Wait, WaitStep},
     },
     view::task::life,
 };
 
 pub(super) async fn run(args: args::Wait, session: &mut Session) -> Result<u8, End> {
-    let wait = Wait { ids: args.tasks, any: args.any, timeout: args.timeout };
-    let ended = noting_held(&session.client().await?, wait).await?;
+    let client = session.client().await?;
+    let ids = client.find_tasks(&args.tasks, Wanted::LastTask).await?;
+    let wait = Wait { ids, any: args.any, timeout: args.timeout };
+    let ended = noting_held(&client, wait).await?;
     session.answer(&ended, |ended, view| ended.iter().map(|detail| life::end_in_one_line(detail, view)).collect())?;
     let well = ended.iter().all(|detail| detail.task.state == TaskState::Succeeded);
     Ok(if well { 0 } else { Kind::Failed.exit_code() })

@@ -5,7 +5,7 @@ use crate::{
     error::Result,
     model::task::{Task, TaskState},
     ops::{
-        Ops,
+        Wanted,
         types::{LogQuery, Shown, Target, TaskFilter},
     },
     view::{self, text::safe},
@@ -39,14 +39,14 @@ impl Conversation<'_> {
                 self.with_known(|k| agents.iter().for_each(|a| k.agent(&a.id)));
                 or(view::agent::list(&agents, &view), "no agent lives")
             }
-            Command::Show(id) => match ops.show(Ops::target(&id)?).await? {
+            Command::Show(id) => match ops.show(ops.find_any(&id).await?).await? {
                 Shown::Task(detail) => view::task::page(&detail, &view),
                 Shown::Agent(agent) => view::agent::page(&agent, &view),
             },
-            Command::Why(id) => view::why::page(&ops.why(Ops::target(&id)?).await?, &view),
+            Command::Why(id) => view::why::page(&ops.why(ops.find_any(&id).await?).await?, &view),
             Command::Logs(id) => {
                 let mut query = LogQuery { last: LOG_LINES, ..LogQuery::default() };
-                match Ops::target(&id)? {
+                match ops.find_any(&id).await? {
                     Target::Task(task) => query.task = Some(task),
                     Target::Agent(agent) => query.agent = Some(agent),
                 }
@@ -54,12 +54,19 @@ impl Conversation<'_> {
                     ops.logs(query.clone()).await?.iter().map(|line| view::log::line(line, &view)).collect();
                 or(lines, &view::log::nothing(&query))
             }
-            Command::Result(id) => safe(&ops.result(id).await?.result.map(|r| r.text).unwrap_or_default()),
+            Command::Result(id) => safe(
+                &ops.result(ops.find_task(&id, Wanted::LastTask).await?)
+                    .await?
+                    .result
+                    .map(|r| r.text)
+                    .unwrap_or_default(),
+            ),
             Command::Cancel(ids) => {
+                let ids = ops.find_tasks(&ids, Wanted::Task).await?;
                 ops.cancel(ids).await?.iter().map(|change| view::task::cancelled(change, &view)).collect()
             }
             Command::Retry(ids) => {
-                let changed = ops.retry(ids).await?;
+                let changed = ops.retry(ops.find_tasks(&ids, Wanted::LastTask).await?).await?;
                 for task in changed.iter().filter(|c| c.changed) {
                     if let Some(detail) = self.read(&task.id).await {
                         // Held and delayed tasks are followed already. The past attempts of the others are known.
@@ -87,7 +94,7 @@ impl Conversation<'_> {
     pub(super) async fn open_tasks(&self) -> Result<Vec<Task>> {
         let mut tasks = Vec::new();
         for state in OPEN {
-            let filter = TaskFilter { state: Some(state), limit: Some(MANY), ..TaskFilter::default() };
+            let filter = TaskFilter { states: vec![state.into()], limit: Some(MANY), ..TaskFilter::default() };
             tasks.extend(self.ops.tasks(filter).await?.tasks);
         }
         Ok(tasks)

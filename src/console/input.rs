@@ -1,6 +1,6 @@
 //! What a typed line means. Pure.
 
-use crate::model::{id::TaskId, suggest};
+use crate::model::suggest;
 
 /// Every command: its word, its argument, and what it does. Used by `/help`, completion and "did you mean".
 pub(super) const COMMANDS: &[(&str, &str, &str)] = &[
@@ -10,9 +10,9 @@ pub(super) const COMMANDS: &[(&str, &str, &str)] = &[
     ("show", "ID", "everything about a task or an agent"),
     ("why", "ID", "why a task or an agent is in its state"),
     ("logs", "ID", "the last output of a task or an agent"),
-    ("result", "TASK", "the whole answer of a task"),
-    ("cancel", "TASK...", "cancel tasks"),
-    ("retry", "TASK...", "retry failed, cancelled or held tasks"),
+    ("result", "ID", "the whole answer of a task"),
+    ("cancel", "ID...", "cancel tasks"),
+    ("retry", "ID...", "retry failed, cancelled or held tasks"),
     ("clear", "", "clear the screen"),
     ("help", "", "this list"),
     ("quit", "", "leave; nothing stops"),
@@ -27,9 +27,9 @@ pub(super) enum Command {
     Show(String),
     Why(String),
     Logs(String),
-    Result(TaskId),
-    Cancel(Vec<TaskId>),
-    Retry(Vec<TaskId>),
+    Result(String),
+    Cancel(Vec<String>),
+    Retry(Vec<String>),
     Clear,
     Help,
 }
@@ -106,7 +106,7 @@ fn to_command(word: &str, rest: &str, roles: &Roles) -> Input {
     };
     let fits = match *argument {
         "" => words.is_empty(),
-        "TASK..." => !words.is_empty(),
+        "ID..." => !words.is_empty(),
         _ => words.len() == 1,
     };
     if !fits {
@@ -117,23 +117,22 @@ fn to_command(word: &str, rest: &str, roles: &Roles) -> Input {
             _ => format!("write it as /{command} {argument}; /tasks and /agents list the ids, Tab completes them"),
         });
     }
-    let task = || words[0].parse::<TaskId>();
-    let tasks = || words.iter().map(|w| w.parse()).collect::<Result<Vec<TaskId>, _>>();
+    let tasks = || words.iter().map(|word| (*word).to_owned()).collect();
     let command = match *command {
-        "status" => Ok(Command::Status),
-        "tasks" => Ok(Command::Tasks),
-        "agents" => Ok(Command::Agents),
-        "show" => Ok(Command::Show(words[0].to_owned())),
-        "why" => Ok(Command::Why(words[0].to_owned())),
-        "logs" => Ok(Command::Logs(words[0].to_owned())),
-        "result" => task().map(Command::Result),
-        "cancel" => tasks().map(Command::Cancel),
-        "retry" => tasks().map(Command::Retry),
-        "clear" => Ok(Command::Clear),
+        "status" => Command::Status,
+        "tasks" => Command::Tasks,
+        "agents" => Command::Agents,
+        "show" => Command::Show(words[0].to_owned()),
+        "why" => Command::Why(words[0].to_owned()),
+        "logs" => Command::Logs(words[0].to_owned()),
+        "result" => Command::Result(words[0].to_owned()),
+        "cancel" => Command::Cancel(tasks()),
+        "retry" => Command::Retry(tasks()),
+        "clear" => Command::Clear,
         "quit" => return Input::Quit,
-        _ => Ok(Command::Help),
+        _ => Command::Help,
     };
-    command.map_or_else(Input::Mistake, Input::Command)
+    Input::Command(command)
 }
 
 /// Joins lines that end in `\`, as a shell does. Only the end of the submitted text counts: a pasted script keeps its own
@@ -218,7 +217,7 @@ mod tests {
             assert!(matches!(read, Input::Command(_) | Input::Quit), "{line}: {read:?}");
             assert_eq!(read == Input::Command(Command::Help), *word == "help", "{line}");
         }
-        let two = vec![id.parse().unwrap(), "t-0000000000".parse().unwrap()];
+        let two = vec![id.to_owned(), "t-0000000000".to_owned()];
         assert_eq!(read(&format!("/Cancel {id}  t-0000000000")), Input::Command(Command::Cancel(two)));
     }
 
@@ -227,7 +226,6 @@ mod tests {
         assert!(mistake("/statsu").contains("did you mean /status?"));
         assert!(mistake("/tmp is full").contains("@sonnet /tmp"));
         assert!(mistake("/show").contains("/show ID"));
-        assert!(mistake("/cancel sonnet-1").contains("not a task id"));
         assert!(mistake("/status of the build").contains("@sonnet /status"));
     }
 

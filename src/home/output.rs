@@ -7,10 +7,11 @@ use std::{
     fs::{self, File},
     io::{self, BufRead, BufReader, Read, Write},
     path::{Path, PathBuf},
+    time::UNIX_EPOCH,
 };
 
 use super::files::{self, For};
-use crate::model::{carriage::Lines, text, time::Timestamp};
+use crate::model::{carriage::Lines, id::TaskId, text, time::Timestamp};
 
 /// The stream of a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -261,6 +262,29 @@ pub fn attempts(task_dir: &Path) -> Vec<(u32, PathBuf)> {
         .collect();
     found.sort();
     found
+}
+
+/// An attempt that has left output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// Its task.
+    pub task: TaskId,
+    /// Its number.
+    pub attempt: u32,
+    /// Its folder.
+    pub dir: PathBuf,
+    /// When its output last grew.
+    pub changed: Timestamp,
+}
+
+/// Returns the attempts of a task that have left output, the newest first.
+pub fn kept(task: &TaskId, task_dir: &Path) -> Vec<Kept> {
+    let changed = |dir: &Path| fs::metadata(dir.join("output.index")).and_then(|index| index.modified()).ok();
+    let of_attempt = |(attempt, dir): (u32, PathBuf)| {
+        let since = changed(&dir)?.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Some(Kept { task: task.clone(), attempt, dir, changed: Timestamp(since.as_millis() as u64) })
+    };
+    attempts(task_dir).into_iter().rev().filter_map(of_attempt).collect()
 }
 
 #[cfg(test)]

@@ -36,6 +36,25 @@ impl Home {
         Ok(entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
     }
 
+    /// Returns the tasks that have a folder, those first whose last attempt made its folder last.
+    pub fn tasks_by_folder(&self) -> Vec<TaskId> {
+        let of_task = |entry: fs::DirEntry| {
+            let task: TaskId = entry.file_name().to_str()?.parse().ok()?;
+            Some((entry.metadata().and_then(|metadata| metadata.modified()).unwrap_or(SystemTime::UNIX_EPOCH), task))
+        };
+        let entries = fs::read_dir(self.runs()).into_iter().flatten().flatten();
+        let mut tasks: Vec<(SystemTime, TaskId)> = entries.filter_map(of_task).collect();
+        tasks.sort_unstable_by(|a, b| b.cmp(a));
+        tasks.into_iter().map(|(_, task)| task).collect()
+    }
+
+    /// Returns every attempt that has left output, in no order.
+    pub fn outputs(&self) -> Vec<output::Kept> {
+        let entries = fs::read_dir(self.runs()).into_iter().flatten().flatten();
+        let tasks = entries.filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path())));
+        tasks.flat_map(|(task, dir)| output::kept(&task, &dir)).collect()
+    }
+
     /// Removes the oldest folders of attempts until all together take at most `most` bytes. Never those of the newest
     /// attempt of an `open` task: it may be running, or be resumed. Returns how many were removed, and their bytes.
     pub fn trim_runs(&self, most: u64, open: &HashSet<TaskId>) -> (usize, u64) {

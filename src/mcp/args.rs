@@ -17,8 +17,9 @@ use serde_json::Value;
 use super::Server;
 pub(super) use crate::ops::delegation::or_default;
 use crate::{
-    error::{Error, Result},
+    error::{Error, Kind, Result},
     model::{duration, id::TaskId},
+    ops::{Client, Wanted},
 };
 
 /// The arguments of a tool. The SDK's macros expect this name. Unlike the SDK's own type, an error names the argument, so that
@@ -43,20 +44,28 @@ impl<P: JsonSchema> JsonSchema for Parameters<P> {
     }
 }
 
-/// Ids of tasks.
+/// Returns the tasks that these words name.
 ///
 /// # Errors
-/// Usage: one of them is not an id.
-pub(super) fn ids(texts: &[String]) -> Result<Vec<TaskId>> {
-    texts.iter().map(|text| id(text)).collect()
+/// As [`id`].
+pub(super) async fn ids(ops: &Client, texts: &[String]) -> Result<Vec<TaskId>> {
+    let mut ids = Vec::with_capacity(texts.len());
+    for text in texts {
+        ids.push(id(ops, text).await?);
+    }
+    Ok(ids)
 }
 
-/// The id of a task.
+/// Returns the task that a word names.
 ///
 /// # Errors
-/// Usage: it is not an id.
-pub(super) fn id(text: &str) -> Result<TaskId> {
-    word(text, "delegate_task returns a task's id, list_tasks lists them")
+/// As [`Client::find_task`].
+pub(super) async fn id(ops: &Client, text: &str) -> Result<TaskId> {
+    let wrong = |e: Error| match e.kind {
+        Kind::Usage => Error { hint: Some("delegate_task returns a task's id, list_tasks lists them".into()), ..e },
+        _ => e,
+    };
+    ops.find_task(text, Wanted::LastTask).await.map_err(wrong)
 }
 
 /// One of the words of a state, a priority, an id.

@@ -31,6 +31,9 @@ pub struct Agent {
     pub pid: Option<u32>,
     /// The task it works on.
     pub task: Option<TaskId>,
+    /// The beginning of that task's text, where it was looked up.
+    #[serde(default)]
+    pub task_text: Option<String>,
     /// The attempt's number.
     pub attempt: Option<u32>,
     /// The attempt's fence.

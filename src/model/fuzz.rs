@@ -39,7 +39,7 @@ proptest! {
     fn any_time_is_shown(ms in any::<u64>(), earlier in any::<u64>()) {
         let (at, earlier) = (Timestamp(ms), Timestamp(earlier));
         prop_assert!(!at.to_string().is_empty());
-        let _ = (at.clock(), duration::human(at.since(earlier)));
+        let _ = (at.clock(super::time::Zone::Utc, earlier), duration::human(at.since(earlier)));
     }
 
     /// Nothing that a terminal would obey, however the escapes are nested.

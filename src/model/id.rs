@@ -30,6 +30,12 @@ impl TaskId {
     }
 }
 
+/// Returns whether a task's id may begin so: `t-` and at least one character of its alphabet.
+pub fn is_beginning(text: &str) -> bool {
+    text.strip_prefix("t-")
+        .is_some_and(|rest| (1..RANDOM_CHARS).contains(&rest.len()) && rest.bytes().all(|b| ALPHABET.contains(&b)))
+}
+
 /// `n` random characters of the id alphabet (at most 25).
 fn random_chars(n: usize) -> String {
     let mut bits = uuid::Uuid::new_v4().as_u128();

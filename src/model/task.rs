@@ -251,6 +251,12 @@ pub struct Task {
     pub due_at: Option<Timestamp>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
+    /// When its last attempt began.
+    #[serde(default)]
+    pub started_at: Option<Timestamp>,
+    /// How long its last attempt has taken so far, or took.
+    #[serde(default)]
+    pub running_ms: Option<u64>,
     /// Number of its attempts that failed.
     pub failures: u32,
     /// Number of its attempts that were lost.

@@ -1,5 +1,7 @@
 //! Points in time: milliseconds since 1970, UTC; RFC 3339 with milliseconds wherever a person or a program reads them.
 
+use std::sync::LazyLock;
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Milliseconds since the Unix epoch. Decisions in Redis use Redis's own clock.
@@ -16,10 +18,44 @@ impl Timestamp {
     pub fn since(self, earlier: Timestamp) -> std::time::Duration {
         std::time::Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
-    /// Returns `21:04:07` in UTC, for lists that people read.
-    pub fn clock(self) -> String {
-        self.to_string().get(11..19).unwrap_or("").to_owned()
+    /// Returns `21:04:07`, for lists that people read; with the date where it is not today's, and with the offset where that is
+    /// not today's either. `now` is today.
+    pub fn clock(self, zone: Zone, now: Timestamp) -> String {
+        let (Some(at), Some(now)) = (self.zoned(zone), now.zoned(zone)) else { return self.to_string() };
+        let date = match (at.date() == now.date(), at.year() == now.year()) {
+            (true, _) => String::new(),
+            (false, true) => at.strftime("%m-%d ").to_string(),
+            (false, false) => at.strftime("%Y-%m-%d ").to_string(),
+        };
+        let offset = if at.offset() == now.offset() { String::new() } else { at.strftime("%:z").to_string() };
+        format!("{date}{}{offset}", at.strftime("%H:%M:%S"))
     }
+    /// Returns `2026-11-29 21:04:07+01:00`, for pages that people read.
+    pub fn in_full(self, zone: Zone) -> String {
+        match self.zoned(zone) {
+            Some(at) if zone == Zone::Utc => at.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
+            Some(at) => at.strftime("%Y-%m-%d %H:%M:%S%:z").to_string(),
+            None => self.to_string(),
+        }
+    }
+    fn zoned(self, zone: Zone) -> Option<jiff::Zoned> {
+        static LOCAL: LazyLock<jiff::tz::TimeZone> = LazyLock::new(jiff::tz::TimeZone::system);
+        let at = jiff::Timestamp::from_millisecond(i64::try_from(self.0).ok()?).ok()?;
+        Some(at.to_zoned(match zone {
+            Zone::Local => LOCAL.clone(),
+            Zone::Utc => jiff::tz::TimeZone::UTC,
+        }))
+    }
+}
+
+/// The time zone in which people read times. Programs read UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Zone {
+    /// This machine's, or that of `TZ`.
+    #[default]
+    Local,
+    /// UTC.
+    Utc,
 }
 
 impl std::fmt::Display for Timestamp {
@@ -54,6 +90,15 @@ mod tests {
         let t = Timestamp(1_732_088_544_120);
         assert_eq!(t.to_string(), "2024-11-20T07:42:24.120Z");
         assert_eq!(serde_json::from_str::<Timestamp>("\"2024-11-20T07:42:24.120Z\"").unwrap(), t);
-        assert_eq!(t.clock(), "07:42:24");
+    }
+
+    #[test]
+    fn a_date_is_shown_where_it_is_not_todays() {
+        let t = Timestamp(1_732_088_544_120);
+        let later = |hours: u64| Timestamp(t.0 + hours * 3_600_000);
+        assert_eq!(t.clock(Zone::Utc, later(1)), "07:42:24");
+        assert_eq!(t.clock(Zone::Utc, later(20)), "11-20 07:42:24");
+        assert_eq!(t.clock(Zone::Utc, later(24 * 60)), "2024-11-20 07:42:24");
+        assert_eq!(t.in_full(Zone::Utc), "2024-11-20 07:42:24Z");
     }
 }

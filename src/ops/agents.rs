@@ -6,11 +6,14 @@ use crate::{
     model::{
         agent::{Agent, AgentState},
         event::EventKind,
-        id::new_incarnation,
+        id::{TaskId, new_incarnation},
         text::one_line,
     },
-    store::observe::Snapshot,
+    store::{self, Store, observe::Snapshot},
 };
+
+/// Columns of the text of an agent's task.
+const TEXT: usize = 200;
 
 impl Ops {
     /// The living agents, the master first.
@@ -19,7 +22,8 @@ impl Ops {
     /// NotRunning: there is no Redis.
     pub async fn agents(&self) -> Result<Vec<Agent>> {
         let roles = self.roles();
-        Ok(in_order(self.ask(|s| s.observe(&roles)).await?))
+        let agents = &in_order(&self.ask(|s| s.observe(&roles)).await?);
+        self.ask(|s| with_texts(s, agents)).await
     }
 
     /// Requests one more agent of a role, and returns it once the supervisor has begun to start it; `None`: the request was
@@ -103,10 +107,21 @@ impl Ops {
 }
 
 /// The living agents as they are listed: the master first.
-pub(super) fn in_order(snapshot: Snapshot) -> Vec<Agent> {
-    let mut agents: Vec<Agent> = snapshot.agents.into_iter().map(|record| record.agent).collect();
+pub(super) fn in_order(snapshot: &Snapshot) -> Vec<Agent> {
+    let mut agents: Vec<Agent> = snapshot.agents.iter().map(|record| record.agent.clone()).collect();
     agents.sort_by_key(|agent| !agent.master);
     agents
+}
+
+/// The agents, each with the beginning of what it works on.
+pub(super) async fn with_texts(store: &Store, agents: &[Agent]) -> store::Result<Vec<Agent>> {
+    let tasks: Vec<TaskId> = agents.iter().filter_map(|agent| agent.task.clone()).collect();
+    let mut texts = store.first_lines(&tasks, TEXT).await?.into_iter();
+    let with_text = |agent: &Agent| match agent.task {
+        Some(_) => Agent { task_text: texts.next().flatten(), ..agent.clone() },
+        None => agent.clone(),
+    };
+    Ok(agents.iter().map(with_text).collect())
 }
 
 fn already(agent: &Agent) -> Error {

@@ -4,14 +4,15 @@
 
 use std::process::Command;
 
-use super::Ops;
+use super::{Ops, Target, Wanted};
 use crate::{
-    error::{Error, Result},
+    error::{Error, Kind, Result},
     mux::{Mux, SessionInfo},
 };
 
 impl Ops {
-    /// The command that shows an agent's session, the master's by default. Inside tmux it switches the client.
+    /// The command that shows an agent's session, the master's by default. Inside tmux it switches the client. `agent` may
+    /// also name the task that it works on.
     ///
     /// # Errors
     /// NotFound: no session of that agent. NotRunning: neither session nor supervisor. Configuration: no tmux.
@@ -20,7 +21,15 @@ impl Ops {
         let mut ours = mux.sessions().await?;
         ours.retain(|s| self.is_ours(s));
         let wanted = agent.unwrap_or(&self.config.master.session);
-        match ours.iter().find(|s| is_meant(s, wanted)) {
+        let mut found = ours.iter().find(|s| is_meant(s, wanted));
+        if let (None, Some(word)) = (found, agent) {
+            match self.find(word, Wanted::Agent).await {
+                Ok(Target::Agent(id)) => found = ours.iter().find(|s| is_meant(s, &id)),
+                Err(e) if e.kind != Kind::NotRunning => return Err(e),
+                _ => {}
+            }
+        }
+        match found {
             Some(session) => Ok(mux.attach_command(&session.name, std::env::var_os("TMUX").as_deref())),
             None => Err(self.no_session(agent, &ours)),
         }

@@ -73,8 +73,12 @@ impl Ops {
         check(&asked)?;
         let cwd = asked.cwd.as_deref().map(folder).transpose()?;
         let escalation = self.escalation(role, &asked, cwd.as_deref()).await?;
-        let mut named = HashSet::new();
-        asked.after.retain(|id| named.insert(id.clone()));
+        let (mut named, mut after) = (HashSet::new(), Vec::new());
+        for word in &asked.after {
+            let id = self.find_task(word).await?;
+            after.extend(named.insert(id.clone()).then_some(id));
+        }
+        asked.after = after.iter().map(TaskId::to_string).collect();
         let parent = self.caller.attempt().cloned();
         let limits = &self.config.supervisor;
         Ok(NewTask {
@@ -85,7 +89,7 @@ impl Ops {
             spec: Spec {
                 role: role.name.clone(),
                 priority: asked.priority.unwrap_or(Priority::Normal),
-                after: asked.after,
+                after,
                 labels: asked.labels,
                 artifacts: asked.artifacts,
                 cwd,
@@ -257,9 +261,8 @@ fn folder(path: &Path) -> Result<String> {
 fn fingerprint(role: &str, asked: &Delegate) -> String {
     let context = asked.context.as_ref().map(Value::to_string).unwrap_or_default();
     let cwd = asked.cwd.as_deref().map(Path::to_string_lossy).unwrap_or_default();
-    let after: Vec<&str> = asked.after.iter().map(TaskId::as_str).collect();
     let mut bytes = Vec::new();
-    for part in [role, &asked.text, &context, &cwd, &after.join(" ")] {
+    for part in [role, &asked.text, &context, &cwd, &asked.after.join(" ")] {
         bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
         bytes.extend_from_slice(part.as_bytes());
     }
@@ -320,7 +323,7 @@ mod tests {
             fingerprint("a", &asked("bd")),
             fingerprint("a", &Delegate { context: Some(json!(1)), ..asked("bc") }),
             fingerprint("a", &Delegate { cwd: Some("/".into()), ..asked("bc") }),
-            fingerprint("a", &Delegate { after: vec![TaskId::random()], ..asked("bc") }),
+            fingerprint("a", &Delegate { after: vec![TaskId::random().to_string()], ..asked("bc") }),
         ] {
             assert_ne!(one, other);
         }

@@ -150,7 +150,7 @@ impl Ops {
         }
         let mut open: Vec<Task> = Vec::new();
         for state in TaskState::ALL.iter().copied().filter(|state| !state.is_terminal()) {
-            let filter = TaskFilter { state: Some(state), limit: Some(LISTED), ..TaskFilter::default() };
+            let filter = TaskFilter { states: vec![state.into()], limit: Some(LISTED), ..TaskFilter::default() };
             open.extend(self.tasks(filter).await?.tasks.into_iter().filter(|task| task.parent.is_none()));
         }
         open.truncate(LISTED);

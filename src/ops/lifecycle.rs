@@ -30,11 +30,11 @@ const MASTER: Duration = Duration::from_secs(15);
 const TURN: Duration = Duration::from_secs(180);
 impl Ops {
     /// Starts the supervisor, and with it Redis and the master; returns when the master stands. Where it is running
-    /// already, that is said, and nothing is started twice.
+    /// already, that is said, and nothing is started twice. With `paused`, no task starts until a person resumes.
     ///
     /// # Errors
     /// What keeps any of the three from starting.
-    pub async fn start(&self) -> Result<Started> {
+    pub async fn start(&self, paused: bool) -> Result<Started> {
         self.refuse_within_attempt("start")?;
         self.home.create()?;
         let _turn = self.turn().await?;
@@ -46,10 +46,13 @@ impl Ops {
                 break true;
             }
             self.may_start().await?;
-            if self.launch_supervisor(false).await?.is_none() {
+            if self.launch_supervisor(if paused { &["--paused"] } else { &[] }).await?.is_none() {
                 break false;
             }
         };
+        if already && paused {
+            self.pause(None).await?;
+        }
         let reached_rights = self.reached_rights().iter().map(Reach::sentence).collect();
         let (status, session) = (self.status().await?, self.config.master.session.clone());
         let (runs_by_itself, other_projects) = (self.runs_by_itself(), self.others_that_run());
@@ -200,7 +203,7 @@ impl Ops {
 
     /// Starts a supervisor in the background and waits for its one line. Some other one where that was quicker to take
     /// the lock: a start that was killed may have left one behind that is only coming up.
-    pub(super) async fn launch_supervisor(&self, to_stop: bool) -> Result<Option<ProcessId>> {
+    pub(super) async fn launch_supervisor(&self, options: &[&str]) -> Result<Option<ProcessId>> {
         let path = self.home.supervisor_log();
         let log = home::open_log(&path).map_err(|e| home::unusable(&path, &e))?;
         let log_began = log.metadata().map_or(0, |m| m.len());
@@ -208,10 +211,7 @@ impl Ops {
             std::env::current_exe().map_err(|e| Error::internal(format!("our own program is not to be found: {e}")))?;
         let mut command = Command::new(own);
         command.arg("--config").arg(self.config.location()).args(["supervise", "--daemon"]);
-        command.arg("--state").arg(&self.config.home);
-        if to_stop {
-            command.arg("--to-stop");
-        }
+        command.arg("--state").arg(&self.config.home).args(options);
         for name in ["ORCH_AGENT", "ORCH_ROLE", "ORCH_TASK", "ORCH_ATTEMPT", "ORCH_CAPABILITY", "ORCH_INCARNATION"] {
             command.env_remove(name);
         }
@@ -248,7 +248,7 @@ impl Ops {
                     }
                 }
                 Ok(Said::StillTrying(error)) => Err(error),
-                Ok(Said::Ready) if to_stop => {
+                Ok(Said::Ready) if options.contains(&"--to-stop") => {
                     last_breath(&mut child).await;
                     Ok(None)
                 }

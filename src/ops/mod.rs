@@ -13,6 +13,7 @@ mod ask;
 mod attach;
 mod attention;
 mod caller;
+mod candidates;
 mod change;
 mod costs;
 pub mod delegate;
@@ -20,6 +21,8 @@ pub mod delegation;
 mod doctor;
 mod escalation;
 mod events;
+mod find;
+mod history;
 mod hook;
 mod identity;
 mod init;
@@ -59,10 +62,12 @@ use crate::{
     model::secret::{Redactor, known_values},
     mux::{SessionInfo, Tags, TmuxMux, TmuxOptions},
     os::{ProcessId, read_lock_holder},
-    redis_server::{User, check_version},
+    redis_server::{History, User, check_version},
     store::{self, Store, StoreError, Tls},
 };
 pub use caller::{Caller, Person};
+pub use candidates::{Candidate, Completing};
+pub use find::Wanted;
 pub use hook::Handed;
 pub use identity::Identity;
 pub use project::{Project, RoleInfo, You};
@@ -102,6 +107,8 @@ pub struct Ops {
     /// How many waits of this process have marked the caller's task as waiting.
     marks: AtomicUsize,
     redactor: OnceLock<Redactor>,
+    /// The server on a copy of the records, while orch is stopped.
+    _history: Option<History>,
 }
 
 impl Ops {
@@ -124,7 +131,17 @@ impl Ops {
     pub fn on(config: Arc<Config>, caller: Caller, store: Arc<Store>) -> Ops {
         let home = Home::new(&config.home);
         let (retry_for, note): (_, fn(&str)) = (retry_deadline::RETRY_FOR, |_| {});
-        Ops { config, caller, home, store, retry_for, note, marks: AtomicUsize::new(0), redactor: OnceLock::new() }
+        Ops {
+            config,
+            caller,
+            home,
+            store,
+            retry_for,
+            note,
+            marks: AtomicUsize::new(0),
+            redactor: OnceLock::new(),
+            _history: None,
+        }
     }
 
     fn open_store(config: &Config) -> Result<Store> {

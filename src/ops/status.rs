@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{
     Attention, Ops, RedisStatus, Status, Steps, SupervisorStatus,
-    agents::in_order,
+    agents::{in_order, with_texts},
     attention::{self, Look, OUTDATED, RELOAD, RESTART},
 };
 use crate::{
@@ -79,6 +79,12 @@ impl Ops {
         if state == "ok" {
             needs.extend(attention::of(&self.config, supervisor.is_some(), &look));
         }
+        let agents = in_order(&look.snapshot);
+        // What they work on is worth no failure.
+        let agents = match state {
+            "ok" => with_texts(self.store(), &agents).await.unwrap_or(agents),
+            _ => agents,
+        };
         let requests = &look.snapshot.requests;
         Ok(Status {
             namespace: self.config.namespace.clone(),
@@ -99,7 +105,8 @@ impl Ops {
             redis: RedisStatus { state: state.into(), mode: mode.into(), version },
             tasks: TaskState::ALL.iter().map(|state| (state.as_str().into(), look.count(*state))).collect(),
             usage_today: look.usage_today,
-            agents: in_order(look.snapshot),
+            agents,
+            scaled: requests.scale.clone(),
             attention: needs,
         })
     }
@@ -266,9 +273,7 @@ pub(super) fn is_frozen(process: &ProcessId) -> bool {
 }
 
 async fn newest(store: &Store, state: TaskState, n: usize) -> store::Result<Vec<Task>> {
-    let mut ids = store.task_ids(Some(state)).await?;
-    ids.truncate(n);
-    store.tasks(&ids).await
+    store.tasks(&store.newest_ids(Some(state), 0, n).await?).await
 }
 
 /// The version of a server that cannot be used.

@@ -196,7 +196,7 @@ impl Ops {
         if !self.home.running().exists() {
             return Ok(false);
         }
-        if let Some(quicker) = self.launch_supervisor(true).await? {
+        if let Some(quicker) = self.launch_supervisor(&["--to-stop"]).await? {
             self.request_stop(false).await?;
             ended(&quicker, Some(STOP)).await?;
         }

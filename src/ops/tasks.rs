@@ -1,51 +1,155 @@
 //! `orch tasks`, `orch show`, `orch result`: what is recorded.
 
-use super::{Listed, Ops, Shown, Target, TaskFilter};
+use std::collections::{BTreeMap, HashSet};
+
+use regex::Regex;
+
+use super::{Listed, Ops, Shown, StateFilter, Target, TaskFilter};
 use crate::{
     error::{Error, Result},
     model::{
         id::TaskId,
-        name, suggest,
-        task::{TaskDetail, TaskState},
+        suggest,
+        task::{Task, TaskDetail, TaskState},
         text::one_line,
+        time::Timestamp,
     },
-    store::agents::Record,
+    store::{agents::Record, listing::Brief},
 };
 
 /// How many records are read before a look at whether they are enough.
 const PAGE: usize = 200;
+/// How many tasks a filter looks at in one round trip at most.
+const PAGES: usize = 2_000;
+/// Of so many tasks in the states that are asked for, all ids are read; of more, the newest tasks are read instead.
+const FEW: usize = 5_000;
+
+/// A filter, ready to be applied.
+struct Sieve<'a> {
+    filter: &'a TaskFilter,
+    states: Vec<TaskState>,
+    grep: Option<Regex>,
+}
+
+impl Sieve<'_> {
+    fn new(filter: &TaskFilter) -> Result<Sieve<'_>> {
+        let mut states: Vec<TaskState> = filter.states.iter().flat_map(|state| state.states()).collect();
+        states.sort_unstable();
+        states.dedup();
+        Ok(Sieve { filter, states, grep: super::logs::pattern(filter.grep.as_deref())? })
+    }
+
+    /// Whether every task passes.
+    fn is_open(&self) -> bool {
+        let TaskFilter { states, role, labels, .. } = self.filter;
+        states.is_empty() && role.is_none() && labels.is_empty() && self.grep.is_none() && self.filter.since.is_none()
+    }
+
+    fn passes(&self, brief: &Brief, asks: bool, now: Timestamp) -> bool {
+        let is_waiting = brief.waiting_until > now;
+        brief.state.is_none_or(|state| self.has_state(state, is_waiting, asks))
+            && self.filter.role.as_ref().is_none_or(|role| brief.role == *role)
+            && self.has_labels(&brief.labels)
+            && self.grep.as_ref().is_none_or(|grep| grep.is_match(&brief.text))
+    }
+
+    fn still_passes(&self, task: &Task, asks: bool) -> bool {
+        self.has_state(task.state, task.waiting, asks)
+            && self.filter.role.as_ref().is_none_or(|role| task.role == *role)
+            && self.has_labels(&task.labels)
+            && self.grep.as_ref().is_none_or(|grep| grep.is_match(&task.description))
+    }
+
+    fn has_state(&self, state: TaskState, is_waiting: bool, asks: bool) -> bool {
+        let has = |filter: &StateFilter| match filter {
+            StateFilter::Waiting => state == TaskState::Running && is_waiting,
+            StateFilter::Asks => asks,
+            other => other.states().contains(&state),
+        };
+        self.filter.states.is_empty() || self.filter.states.iter().any(has)
+    }
+
+    fn has_labels(&self, labels: &BTreeMap<String, String>) -> bool {
+        let has = |(name, value): &(String, Option<String>)| {
+            labels.get(name).is_some_and(|its| value.as_ref().is_none_or(|value| its == value))
+        };
+        self.filter.labels.iter().all(has)
+    }
+}
 
 impl Ops {
     /// The tasks that match the filter, the newest first, and the records that cannot be read.
     ///
+    /// Reads no more than the limit asks for: where few tasks are in the states that are asked for, those; else the newest
+    /// ones, page by page, and of each only what the filter looks at.
+    ///
     /// # Errors
-    /// NotFound: no such role, no such parent. NotRunning: there is no Redis.
+    /// NotFound: no such role, no such parent. Usage: the pattern is no regular expression. NotRunning: there is no Redis.
     pub async fn tasks(&self, filter: TaskFilter) -> Result<Listed> {
-        let ids = match &filter.parent {
-            Some(parent) => self.subtasks(parent, filter.below).await?,
-            None => self.ask(|s| s.task_ids(filter.state)).await?,
-        };
+        let sieve = Sieve::new(&filter)?;
         let limit = filter.limit.unwrap_or(usize::MAX);
-        let (mut found, mut damaged) = (Vec::new(), Vec::new());
-        for page in ids.chunks(PAGE) {
-            let (tasks, broken) = self.ask(|s| s.tasks_and_damaged(page)).await?;
-            damaged.extend(broken.into_iter().map(|(_, e)| e.to_string()));
-            // The state again: it may have changed since the ids were read.
-            found.extend(tasks.into_iter().filter(|task| {
-                filter.state.is_none_or(|state| task.state == state)
-                    && filter.role.as_ref().is_none_or(|role| task.role == *role)
-            }));
-            if found.len() >= limit {
+        let asking = filter.states.contains(&StateFilter::Asks);
+        let some = match &filter.parent {
+            Some(parent) => Some(self.subtasks(parent, filter.below).await?),
+            None if filter.states.is_empty() => None,
+            None => {
+                // With questions, whatever the number: there is no other way to find them.
+                let few = if asking { usize::MAX } else { FEW };
+                self.ask(|s| s.few_ids(&sieve.states, asking, few)).await?
+            }
+        };
+        let asking: HashSet<TaskId> = match asking {
+            true => self.ask(|s| s.few_ids(&[], true, usize::MAX)).await?.unwrap_or_default().into_iter().collect(),
+            false => HashSet::new(),
+        };
+        let total = self.ask(|s| s.task_count()).await?;
+        let mut listed = Listed { tasks: Vec::new(), damaged: Vec::new(), more: false, total };
+        let (mut from, mut page, mut is_over) = (0, limit.saturating_add(1).clamp(1, PAGE), false);
+        while listed.tasks.len() <= limit && !is_over {
+            let ids = match &some {
+                Some(ids) => ids.get(from..(from + page).min(ids.len())).unwrap_or_default().to_vec(),
+                None => self.ask(|s| s.newest_ids(None, from, page)).await?,
+            };
+            if ids.is_empty() {
                 break;
+            }
+            from += ids.len();
+            page = (page * 2).min(PAGES);
+            let ids = if sieve.is_open() {
+                ids
+            } else {
+                let (now, briefs) = self.ask(|s| s.briefs(&ids, sieve.grep.is_some())).await?;
+                let is_old = |brief: &Brief| filter.since.is_some_and(|limit| now.since(brief.created_at) > limit);
+                let old = |brief: &Option<Brief>| brief.as_ref().is_some_and(is_old);
+                // Of the newest tasks, all that follow are older; subtasks are in no such order.
+                let over = briefs.iter().position(old).filter(|_| filter.parent.is_none()).unwrap_or(ids.len());
+                is_over = over < ids.len();
+                let may_pass = |(id, brief): (TaskId, Option<Brief>)| match &brief {
+                    Some(found) => (!old(&brief) && sieve.passes(found, asking.contains(&id), now)).then_some(id),
+                    None => Some(id),
+                };
+                ids.into_iter().zip(briefs).take(over).filter_map(may_pass).collect()
+            };
+            for ids in ids.chunks(PAGE) {
+                let (tasks, broken) = self.ask(|s| s.tasks_and_damaged(ids)).await?;
+                listed.damaged.extend(broken.into_iter().map(|(_, e)| e.to_string()));
+                // Again: it may have changed since.
+                listed
+                    .tasks
+                    .extend(tasks.into_iter().filter(|task| sieve.still_passes(task, asking.contains(&task.id))));
+                if listed.tasks.len() > limit {
+                    break;
+                }
             }
         }
         // A role that has left sessions.toml may still have tasks; a role without any is more likely misspelt.
-        if let (true, Some(role)) = (found.is_empty() && damaged.is_empty(), &filter.role) {
+        if let (true, Some(role)) = (listed.tasks.is_empty() && listed.damaged.is_empty(), &filter.role) {
             self.config.role(role)?;
         }
-        found.sort_by_key(|task| std::cmp::Reverse(task.created_at));
-        found.truncate(limit);
-        Ok(Listed { tasks: found, damaged })
+        listed.tasks.sort_by_key(|task| std::cmp::Reverse(task.created_at));
+        listed.more = listed.tasks.len() > limit;
+        listed.tasks.truncate(limit);
+        Ok(listed)
     }
 
     /// The subtasks of a task, with `below` those of any depth.
@@ -63,23 +167,6 @@ impl Ops {
         }
         ids.reverse();
         Ok(ids)
-    }
-
-    /// What a word names: `t-7k2m9qx4hz` is a task, `sonnet-1` an agent.
-    ///
-    /// # Errors
-    /// Usage: it can be neither.
-    pub fn target(text: &str) -> Result<Target> {
-        if let Ok(task) = text.parse() {
-            return Ok(Target::Task(task));
-        }
-        // An agent of a role named `t` is called t-1.
-        let meant_as_task = text.strip_prefix("t-").is_some_and(|rest| !rest.bytes().all(|b| b.is_ascii_digit()));
-        if !meant_as_task && name::check(text).is_ok() {
-            return Ok(Target::Agent(text.to_owned()));
-        }
-        Err(Error::usage(format!("'{}' names neither a task nor an agent", one_line(text, 60)))
-            .hint("a task looks like t-7k2m9qx4hz (orch tasks), an agent like sonnet-1 (orch agents)"))
     }
 
     /// Everything recorded about a task or an agent.
@@ -169,18 +256,6 @@ pub(super) fn ended_as(state: TaskState) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_word_names_a_task_or_an_agent() {
-        let id = TaskId::random();
-        assert_eq!(Ops::target(id.as_str()), Ok(Target::Task(id)));
-        for agent in ["sonnet-1", "opus-master", "t-12", "t"] {
-            assert_eq!(Ops::target(agent), Ok(Target::Agent(agent.into())));
-        }
-        for bad in ["", "t-7k2m", "t-7k2m9qx4hl", "Sonnet-1", "a b", "-x"] {
-            assert!(Ops::target(bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn an_unknown_agent_is_answered_with_the_living_ones() {

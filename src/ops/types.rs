@@ -14,6 +14,7 @@ use crate::model::{
     question::Approval,
     task::{Task, TaskDetail, TaskState, Usage},
     time::Timestamp,
+    words,
 };
 pub use crate::store::people::Answered;
 
@@ -159,8 +160,14 @@ pub enum WaitStep {
 /// `orch tasks`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct TaskFilter {
-    /// In this state.
-    pub state: Option<TaskState>,
+    /// In any of these; none: in any state.
+    pub states: Vec<StateFilter>,
+    /// With each of these labels; without a value: with any.
+    pub labels: Vec<(String, Option<String>)>,
+    /// Whose text matches this regular expression.
+    pub grep: Option<String>,
+    /// Delegated within this time.
+    pub since: Option<Duration>,
     /// Of this role.
     pub role: Option<String>,
     /// Delegated from within this task.
@@ -171,6 +178,58 @@ pub struct TaskFilter {
     pub limit: Option<usize>,
 }
 
+words! {
+    /// A state of tasks to list, or what is more to the point than one.
+    StateFilter: "state" {
+        /// Waits for another task.
+        Blocked = "blocked",
+        /// Waits for an agent.
+        Ready = "ready",
+        /// Is tried again at a known time.
+        Delayed = "delayed",
+        /// Waits for a person.
+        Held = "held",
+        /// An agent works on it, or it waits for its subtasks.
+        Running = "running",
+        /// Runs, and waits for its subtasks.
+        Waiting = "waiting",
+        /// Has an open question.
+        Asks = "asks",
+        /// Has not ended.
+        Open = "open",
+        /// Done.
+        Succeeded = "succeeded",
+        /// Ended without success.
+        Failed = "failed",
+        /// Cancelled.
+        Cancelled = "cancelled",
+        /// Has ended.
+        Ended = "ended",
+    }
+}
+
+impl StateFilter {
+    /// The states of the tasks that it lists. Those with open questions may be in any.
+    pub fn states(self) -> Vec<TaskState> {
+        let of =
+            |is_ended: bool| TaskState::ALL.iter().copied().filter(|state| state.is_terminal() == is_ended).collect();
+        match self {
+            StateFilter::Waiting => vec![TaskState::Running],
+            StateFilter::Asks => Vec::new(),
+            StateFilter::Open => of(false),
+            StateFilter::Ended => of(true),
+            one => one.as_str().parse().ok().into_iter().collect(),
+        }
+    }
+}
+
+impl From<TaskState> for StateFilter {
+    fn from(state: TaskState) -> StateFilter {
+        let same = StateFilter::ALL.iter().find(|filter| filter.as_str() == state.as_str());
+        same.copied().unwrap_or(StateFilter::Open)
+    }
+}
+
 /// What `orch tasks` answers.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Listed {
@@ -178,6 +237,12 @@ pub struct Listed {
     pub tasks: Vec<Task>,
     /// What is wrong with records that cannot be read, one sentence each.
     pub damaged: Vec<String>,
+    /// Whether there are more that match.
+    #[serde(default)]
+    pub more: bool,
+    /// How many tasks are kept, whether they match or not.
+    #[serde(default)]
+    pub total: u64,
 }
 
 /// What `show` and `why` are asked about.
@@ -187,6 +252,15 @@ pub enum Target {
     Task(TaskId),
     /// `sonnet-1`, `opus-master`
     Agent(String),
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Target::Task(task) => task.fmt(f),
+            Target::Agent(agent) => agent.fmt(f),
+        }
+    }
 }
 
 /// What `orch show` answers.
@@ -277,6 +351,9 @@ pub struct Status {
     pub redis: RedisStatus,
     /// The living agents, the master first.
     pub agents: Vec<Agent>,
+    /// The roles whose number of agents a person has set, until `orch scale ROLE auto`.
+    #[serde(default)]
+    pub scaled: BTreeMap<String, u32>,
     /// How many tasks are in each state.
     pub tasks: BTreeMap<Cow<'static, str>, u64>,
     /// What was used today (UTC), as far as it was reported.
@@ -338,7 +415,7 @@ pub struct Attention {
 /// `orch logs`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct LogQuery {
-    /// Of this agent (its newest attempts).
+    /// Of this agent.
     pub agent: Option<String>,
     /// Of this task (all its attempts).
     pub task: Option<TaskId>,
@@ -363,6 +440,31 @@ pub struct LogLine {
     pub stream: Cow<'static, str>,
     /// The line without escape sequences. It ends with a carriage return where the line ended in CRLF.
     pub text: String,
+}
+
+/// An item of a search in the output of attempts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFound {
+    /// A line.
+    Line(LogLine),
+    /// The search is over; nothing follows.
+    Looked(Looked),
+}
+
+/// How far a search in the output of attempts has looked.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Looked {
+    /// How many attempts with output were read.
+    pub attempts: u64,
+    /// How many tasks' folders these are of, and how many there are. 0 where they were not counted.
+    pub tasks: u64,
+    /// The number of tasks' folders that are kept; 0 where they were not counted.
+    pub of_tasks: u64,
+    /// When the oldest of these attempts printed last.
+    pub back_to: Option<Timestamp>,
+    /// Whether nothing that is kept was left out.
+    pub complete: bool,
 }
 
 /// What `orch start` answers.

@@ -9,9 +9,9 @@ use serde_json::Value;
 use std::{path::Path, time::Duration};
 
 use super::{
-    Answer, Answered, Ask, Asked, Caller, Changed, Costs, CostsBy, Delegate, Handed, Identity, Inbox, Listed, LogLine,
-    LogQuery, Ops, Project, Prune, Pruned, Sent, Shown, Status, Steps, Stopped, Target, TaskFilter, Wait, WaitStep,
-    Why, socket::Connection,
+    Answer, Answered, Ask, Asked, Caller, Candidate, Changed, Completing, Costs, CostsBy, Delegate, Handed, Identity,
+    Inbox, Listed, LogFound, LogLine, LogQuery, Ops, Project, Prune, Pruned, Sent, Shown, Status, Steps, Stopped,
+    Target, TaskFilter, Wait, WaitStep, Wanted, Why, socket::Connection,
 };
 use crate::{
     config::{Config, DriverKind},
@@ -102,6 +102,10 @@ verbs! {
     calls {
         /// What the caller may know of the project before it asks for anything: its names, its roles, and who it is itself.
         project = Project() -> Project: |ops| ops.project();
+        /// The task or the agent that a word names.
+        find = Find(word: String, wanted: Wanted) -> Target: |ops| ops.find(&word, wanted);
+        /// What a word that begins so may become.
+        candidates = Candidates(of: Completing, begun: String) -> Vec<Candidate>: |ops| ops.candidates(&of, &begun);
         /// Accepts a task.
         delegate = Delegate(asked: Delegate) -> Delegated: |ops| ops.delegate(asked);
         /// Accepts many tasks in one step, each with where it stands in the caller's list; all of them or none.
@@ -168,6 +172,8 @@ verbs! {
         follow_events = FollowEvents(after: String) -> Event: |ops, _cancelled| ops.follow_events(&after);
         /// The last lines, and each new one as it is printed.
         follow_logs = FollowLogs(query: LogQuery) -> LogLine: |ops, _cancelled| ops.follow_logs(query);
+        /// The last lines that programs have printed or those that match, and how far was looked.
+        search_logs = SearchLogs(query: LogQuery) -> LogFound: |ops, _cancelled| ops.search_logs(query);
         /// The status as it is now, and again after each change.
         watch_status = WatchStatus() -> Status: |ops, _cancelled| ops.watch_status();
     }
@@ -226,6 +232,18 @@ impl Client {
         match Identity::of_process(&config)? {
             Identity::Agent { agent, socket } => Ok(Connection::open(&socket, &agent).await?.into()),
             Identity::Person => Ok(Ops::new(config, Caller::person(surface))?.with_notes(note).into()),
+        }
+    }
+
+    /// The same for verbs that only read what is recorded: for a person also while orch is stopped ([`Ops::with_history`]).
+    ///
+    /// # Errors
+    /// As [`Client::open`] and [`Ops::with_history`].
+    pub async fn open_to_read(file: Option<&Path>, surface: &'static str, note: fn(&str)) -> Result<Client> {
+        let client = Client::open(file, surface, note).await?;
+        match client.reach {
+            Reach::Here(ops) => Ok(ops.with_history().await?.into()),
+            runner => Ok(Client { reach: runner }),
         }
     }
 

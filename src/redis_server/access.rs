@@ -87,6 +87,7 @@ pub const COMMANDS: &[&str] = &[
     "zrank",
     "zrem",
     "zrevrange",
+    "zscan",
     "zscore",
 ];
 

@@ -35,7 +35,7 @@ const LONGEST_LOG: u64 = 5 << 20;
 
 /// All that a server gets of our environment. No more, because a caller's holds secrets, and marks by which the
 /// processes of an agent are found and ended: the server must not bear them when an agent's call has started it.
-const ENVIRONMENT: [&str; 5] = ["PATH", "TZ", "LANG", "LC_ALL", "LD_LIBRARY_PATH"];
+pub(super) const ENVIRONMENT: [&str; 5] = ["PATH", "TZ", "LANG", "LC_ALL", "LD_LIBRARY_PATH"];
 
 /// Starts a server as the holder of `lock`, and returns when it serves.
 pub(super) async fn launch(

@@ -11,6 +11,7 @@
 mod access;
 mod deadline;
 mod end;
+mod history;
 mod launch;
 mod lock;
 mod places;
@@ -30,6 +31,7 @@ use tokio::time::{Instant, sleep};
 pub use self::{
     access::{Access, COMMANDS, Login, User, UserRules, url_with_password},
     end::end,
+    history::History,
     places::{agent_socket, socket_path},
     program::{Program, check_version, find_program, loading, write_trouble},
 };

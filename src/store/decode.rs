@@ -93,6 +93,8 @@ pub(super) fn task(id: &TaskId, f: &Fields, children: Vec<String>, now: Timestam
         ready_at: f.time("ready_at")?,
         due_at: f.time("due_at")?,
         ended_at: f.time("ended_at")?,
+        started_at: None,
+        running_ms: None,
         failures: f.parse_or("failures", 0)?,
         lost: f.parse_or("lost", 0)?,
         agent: f.text("agent"),
@@ -101,6 +103,22 @@ pub(super) fn task(id: &TaskId, f: &Fields, children: Vec<String>, now: Timestam
         code: f.text("code").and_then(|code| code.parse().ok()),
         reason: f.text("reason"),
     })
+}
+
+/// Adds when the task's last attempt began, and how long it has taken. `attempt` is the last element of `attempts:<id>`; one
+/// that does not read is no reason to lose the task.
+pub(super) fn last_attempt(task: &mut Task, attempt: &str, now: Timestamp) {
+    #[derive(Deserialize)]
+    struct Times {
+        started_at: f64,
+        ended_at: Option<f64>,
+    }
+    if let Ok(times) = serde_json::from_str::<Times>(attempt) {
+        let started = Timestamp(times.started_at as u64);
+        task.started_at = Some(started);
+        let ended = times.ended_at.map_or(now, |ms| Timestamp(ms as u64));
+        task.running_ms = Some(ended.since(started).as_millis() as u64);
+    }
 }
 
 fn ids(f: &Fields, list: Vec<String>) -> Result<Vec<TaskId>> {
@@ -211,6 +229,7 @@ pub(super) fn agent(id: &str, f: &Fields, now: Timestamp) -> Result<Record> {
         needs: f.parse_opt("needs")?,
         needs_since: f.time("needs_since")?,
         needs_for: f.text("needs_for"),
+        task_text: None,
         retrying: retrying(f)?,
         rss_bytes: f.parse_opt("rss_bytes")?,
         reason: f.text("reason"),

@@ -25,6 +25,7 @@ mod fuzz;
 pub mod guard;
 pub mod inputs;
 pub mod keys;
+pub mod listing;
 pub mod observe;
 pub mod passes;
 pub mod people;

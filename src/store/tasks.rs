@@ -267,13 +267,19 @@ impl Store {
             for id in batch {
                 pipe.cmd("HGETALL").arg(self.keys.of("task", id.as_str()));
                 pipe.cmd("LRANGE").arg(self.keys.of("children", id.as_str())).arg(0).arg(-1);
+                pipe.cmd("LINDEX").arg(self.keys.of("attempts", id.as_str())).arg(-1);
             }
             let mut values = self.pipeline_each(&pipe).await?.into_iter();
             let now = self.time(values.next().transpose()?)?;
             for id in batch {
-                let (record, children) = (values.next(), values.next());
+                let (record, children, attempt) = (values.next(), values.next(), values.next());
                 match self.task_of(id, record, children, now) {
-                    Ok(task) => tasks.extend(task.map(|(task, _)| task)),
+                    Ok(None) => {}
+                    Ok(Some((mut task, _))) => {
+                        let attempt: Option<String> = self.read_record(attempt, "attempts").unwrap_or_default();
+                        decode::last_attempt(&mut task, &attempt.unwrap_or_default(), now);
+                        tasks.push(task);
+                    }
                     Err(e) => damaged.push((id.clone(), e)),
                 }
             }
@@ -315,9 +321,10 @@ impl Store {
         let mut values = self.pipeline_each(&pipe).await?.into_iter();
         let now = self.time(values.next().transpose()?)?;
         let (record, children) = (values.next(), values.next());
-        let Some((task, fields)) = self.task_of(id, record, children, now)? else { return Ok(None) };
+        let Some((mut task, fields)) = self.task_of(id, record, children, now)? else { return Ok(None) };
         let key = self.keys.of("attempts", id.as_str());
         let attempts: Vec<String> = self.read_record(values.next(), &key)?;
+        decode::last_attempt(&mut task, attempts.last().map_or("", String::as_str), now);
         // Questions and messages that can't be decoded must not hide the record.
         let mut list = |what| self.read_record::<Vec<String>>(values.next(), what).unwrap_or_default();
         let (questions, messages) = (list("questions"), list("messages"));

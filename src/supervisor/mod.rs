@@ -84,6 +84,8 @@ pub struct Mode {
     pub daemon: bool,
     /// Started only to end everything in order (`orch stop` where no supervisor lives).
     pub to_stop: bool,
+    /// With everything paused from the beginning (`orch start --paused`).
+    pub paused: bool,
 }
 
 /// One supervisor.

@@ -118,6 +118,9 @@ async fn say_hello(store: &Store, config: &Config, mode: Mode, crashed: bool) ->
     if !mode.to_stop {
         store.withdraw(&[Request::Stop { drain: false }], EventKind::SupervisorResumed, "orch start").await?;
         store.count_supervisor_start().await?;
+        if mode.paused {
+            store.request(&Request::Pause(None), EventKind::RequestPause, "orch start --paused").await?;
+        }
         store.recovered(&config.master.session, "orch start").await?;
     }
     let after = if crashed { "; the one before it did not end in order" } else { "" };

@@ -13,29 +13,52 @@ use crate::model::{
 
 /// The agents, one line per agent, and below them what their programs wait for.
 pub fn list(agents: &[Agent], view: &View) -> String {
-    table(agents, view) + &notes(agents.iter().filter_map(|a| Some((a, a.waits_for()?))), view)
+    table(agents.iter(), view) + &notes(agents.iter().filter_map(|a| Some((a, a.waits_for()?))), view)
 }
 
 /// The same for a page that shows elsewhere what agents ask.
 pub fn list_beside_attention(agents: &[Agent], view: &View) -> String {
+    let mut shown: Vec<&Agent> = agents.iter().filter(|a| a.master || !is_idle(a)).collect();
+    // Those that ask for something first, then those at work; the master above all.
+    shown.sort_by_key(|a| (!a.master, a.needs.is_none(), a.state != AgentState::Busy));
+    let idle: Vec<&str> = agents.iter().filter(|a| !a.master && is_idle(a)).map(|a| a.id.as_str()).collect();
     let waits = agents.iter().filter_map(|a| Some((a, a.waits_for()?)));
-    table(agents, view) + &notes(waits.filter(|(_, wait)| matches!(wait, Wait::Service(_))), view)
+    table(shown, view)
+        + &idle_line(&idle, view)
+        + &notes(waits.filter(|(_, wait)| matches!(wait, Wait::Service(_))), view)
+}
+
+fn is_idle(a: &Agent) -> bool {
+    a.state == AgentState::Idle && a.waits_for().is_none()
+}
+
+/// `3 idle: shell-1, shell-2, sonnet-1`
+fn idle_line(idle: &[&str], view: &View) -> String {
+    const NAMED: usize = 20;
+    if idle.is_empty() {
+        return String::new();
+    }
+    let more = idle.len().saturating_sub(NAMED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let named = idle[..idle.len().min(NAMED)].join(", ");
+    view.hanging(&format!("{} idle: ", idle.len()), &format!("{named}{more}"))
 }
 
 fn notes<'a>(waits: impl Iterator<Item = (&'a Agent, Wait)>, view: &View) -> String {
     waits.map(|(a, waits)| view.hanging("  ", &format!("{} {waits}", a.id))).collect()
 }
 
-fn table(agents: &[Agent], view: &View) -> String {
+fn table<'a>(agents: impl IntoIterator<Item = &'a Agent>, view: &View) -> String {
     let mut table = Table::new([
         Column::new("AGENT").at_least(12),
-        Column::new("ROLE").expendable(3).at_least(8),
+        Column::new("ROLE").expendable(4).at_least(8),
         Column::new("STATE").at_worst(11),
         Column::new("TASK"),
         Column::new("FOR").right().expendable(1),
-        Column::new("HEARTBEAT").right().expendable(2),
-        Column::new("DONE").right().expendable(4),
-        Column::new("MEMORY").right().expendable(5),
+        Column::new("HEARTBEAT").right().expendable(3),
+        Column::new("DONE").right().expendable(5),
+        Column::new("MEMORY").right().expendable(6),
+        Column::new("TEXT").expendable(2).at_least(15),
     ]);
     for a in agents {
         let style = if a.waits_for().is_some() { Style::Yellow } else { Style::of_agent(a.state) };
@@ -48,6 +71,7 @@ fn table(agents: &[Agent], view: &View) -> String {
             Cell::from(a.heartbeat_age_ms.map(millis).unwrap_or_default()),
             Cell::from(a.tasks_done.to_string()),
             Cell::from(a.rss_bytes.map(bytes).unwrap_or_default()),
+            Cell::from(a.task_text.as_deref().unwrap_or_default()),
         ]);
     }
     table.render(view)
@@ -72,7 +96,7 @@ pub fn page(a: &Agent, view: &View) -> String {
     fields.add("role", &a.role);
     fields.add("session", &a.session);
     fields.option("pid", a.pid);
-    fields.add("since", &format!("{} ({} ago)", a.since, view.age(a.since)));
+    fields.add("since", &format!("{} ({} ago)", view.time(a.since), view.age(a.since)));
     fields.option("reason", a.reason.as_ref());
     let for_ = a.waits_since().map(|at| format!(" (for {})", view.age(at))).unwrap_or_default();
     fields.option("needs", a.needs.map(|needs| format!("{needs}{for_}")));
@@ -81,7 +105,7 @@ pub fn page(a: &Agent, view: &View) -> String {
     fields.option("waiting", a.waiting.then_some("for subtasks of its task"));
     fields.option("heartbeat", a.heartbeat_age_ms.map(|ms| format!("{} ago", millis(ms))));
     fields.option("memory", a.rss_bytes.map(bytes));
-    fields.add("started", &format!("{} ({} ago)", a.started_at, view.age(a.started_at)));
+    fields.add("started", &format!("{} ({} ago)", view.time(a.started_at), view.age(a.started_at)));
     fields.add("tasks done", &a.tasks_done.to_string());
     fields.option("restarts", (a.restarts > 0).then_some(a.restarts));
     let mut page = fields.finish();

@@ -36,7 +36,7 @@ pub fn event(event: &Event, view: &View) -> String {
         (false, _) => pad(&format!("{} {about}", pad(event.kind.as_str(), KIND)), KIND + 1 + ABOUT),
     };
     let gap = if narrow { " " } else { "  " };
-    let lines = view.hanging(&format!("{} {head}{gap}", event.at.clock()), &reason);
+    let lines = view.hanging(&format!("{} {head}{gap}", view.clock(event.at)), &reason);
     lines.lines().map(|line| format!("{}\n", paint(line, style(event), view.colour))).collect()
 }
 

@@ -13,8 +13,8 @@ use crate::{
 const QUESTION: usize = 60;
 
 /// The messages of an inbox, and how many more there are.
-pub fn inbox(inbox: &Inbox) -> String {
-    let mut out: String = inbox.messages.iter().map(message).collect();
+pub fn inbox(inbox: &Inbox, view: &View) -> String {
+    let mut out: String = inbox.messages.iter().map(|one| message(one, view)).collect();
     match inbox.left {
         0 if inbox.messages.is_empty() => out.push_str("no new messages\n"),
         0 => {}
@@ -24,9 +24,9 @@ pub fn inbox(inbox: &Inbox) -> String {
 }
 
 /// `21:04:07  sonnet-1 within t-7k2m9qx4hz: the schema is done`
-fn message(message: &Message) -> String {
+fn message(message: &Message, view: &View) -> String {
     let text = safe(message.text.trim_end());
-    format!("{}  {}: {}\n", message.at.clock(), safe(&message.from), text.replace('\n', "\n    "))
+    format!("{}  {}: {}\n", view.clock(message.at), safe(&message.from), text.replace('\n', "\n    "))
 }
 
 /// A message was accepted.

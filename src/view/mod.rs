@@ -29,7 +29,10 @@ pub mod why;
 
 use std::fmt::Display;
 
-use crate::model::{duration, time::Timestamp};
+use crate::model::{
+    duration,
+    time::{Timestamp, Zone},
+};
 
 pub use style::Style;
 
@@ -51,12 +54,22 @@ pub struct View {
     pub prompt: bool,
     /// The time to which ages are counted.
     pub now: Timestamp,
+    /// The time zone in which times are shown.
+    pub zone: Zone,
 }
 
 impl View {
-    /// A view without a terminal: no width, no colours.
+    /// A view without a terminal: no width, no colours, times in UTC.
     pub fn plain() -> View {
-        View { width: None, colour: false, terminal: false, ascii: false, prompt: false, now: Timestamp::now() }
+        View {
+            width: None,
+            colour: false,
+            terminal: false,
+            ascii: false,
+            prompt: false,
+            now: Timestamp::now(),
+            zone: Zone::Utc,
+        }
     }
 
     /// The width of a page of prose: at most 100 columns, because wider lines are hard to read.
@@ -72,6 +85,16 @@ impl View {
     /// The time since `at`.
     pub fn age(&self, at: Timestamp) -> String {
         duration::human(self.now.since(at))
+    }
+
+    /// A time in a list: `21:04:07`, with the date where it is not today's.
+    pub fn clock(&self, at: Timestamp) -> String {
+        at.clock(self.zone, self.now)
+    }
+
+    /// A time on a page: `2026-11-29 21:04:07+01:00`.
+    pub fn time(&self, at: Timestamp) -> String {
+        at.in_full(self.zone)
     }
 
     /// The text in a style, where colours are shown.

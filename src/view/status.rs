@@ -95,9 +95,22 @@ fn header(status: &Status, view: &View) -> String {
                 true => String::new(),
                 false => flow("today", &[(costs::used(&status.usage_today), Style::Plain)], view.width, view.colour),
             };
-            first + &flow("tasks", &counts(status), view.width, view.colour) + &today
+            first + &flow("tasks", &counts(status), view.width, view.colour) + &scaled(status, view) + &today
         }
         false => first,
+    }
+}
+
+/// The roles whose number of agents a person has set: what `orch scale` does lasts until it is taken back.
+fn scaled(status: &Status, view: &View) -> String {
+    let role = |(role, n): (&String, &u32)| (format!("{} to {n}", safe(role)), Style::Yellow);
+    match status.scaled.is_empty() {
+        true => String::new(),
+        false => {
+            let mut pieces: Vec<(String, Style)> = status.scaled.iter().map(role).collect();
+            pieces.push(("orch scale ROLE auto takes it back".to_owned(), Style::Dim));
+            flow("scaled", &pieces, view.width, view.colour)
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{View, style};
-use crate::model::time::Timestamp;
+use crate::model::time::{Timestamp, Zone};
 
 /// How answers look on this standard output now.
 ///
@@ -21,6 +21,7 @@ pub fn view() -> View {
         ascii: terminal && is_ascii(locale().as_deref()),
         prompt: false,
         now: Timestamp::now(),
+        zone: Zone::Local,
     }
 }
 

@@ -233,3 +233,58 @@ fn a_stop_ends_a_drain_early() {
     drain.end().ok();
     world.check_nothing_left(&[]);
 }
+
+#[test]
+fn what_is_recorded_can_be_read_while_orch_is_stopped_and_nothing_is_started() {
+    let world = World::started("[roles.shell]\nmax = 1");
+    let task = world.delegate("shell", "echo the answer");
+    world.wait_for(&task, "succeeded");
+    let failed = world.delegate("shell", "exit 65");
+    world.wait_for(&failed, "failed");
+    world.stop_and_check_nothing_left();
+
+    let read = |args: &[&str]| {
+        let output = world.orch(args);
+        assert_eq!(output.code, 0, "{args:?}: {}", output.stderr);
+        assert!(output.stderr.contains("orch is stopped"), "{args:?}: {}", output.stderr);
+        output.stdout
+    };
+    let short = &task[..9];
+    assert!(read(&["tasks"]).contains(&task));
+    assert!(read(&["tasks", "--state", "failed"]).contains(&failed));
+    assert!(read(&["show", short]).contains("the answer"));
+    assert!(read(&["why", &failed]).contains("exit code 65"));
+    assert_eq!(read(&["result", "@2"]), "the answer\n");
+    assert!(read(&["logs"]).contains("the answer"));
+    assert!(read(&["logs", "--grep", "answer", short]).contains("the answer"));
+    assert!(read(&["events"]).contains("supervisor.stopped"));
+    read(&["costs"]);
+    assert_eq!(world.orch(&["retry", &failed]).code, 3, "what would change something is refused");
+    world.check_nothing_left(&[]);
+
+    // Also after the death of everything, and there is nothing to be seen of it afterwards.
+    world.start();
+    kill9(world.supervisor_pid());
+    kill9(world.redis_pid());
+    world.wait_until("Redis is gone", || world.redis_pid_if_any().is_none());
+    assert!(read(&["show", &task]).contains("the answer"));
+    assert!(world.redis_pid_if_any().is_none());
+    world.start();
+    world.wait_for(&task, "succeeded");
+    world.stop_and_check_nothing_left();
+}
+
+#[test]
+fn a_paused_start_starts_no_task_until_a_person_resumes() {
+    let world = World::started("[roles.shell]\nmax = 1");
+    world.orch(&["pause"]);
+    let task = world.delegate("shell", "echo hello");
+    world.stop_and_check_nothing_left();
+    world.orch(&["start", "--paused"]);
+    assert_eq!(world.status()["supervisor"]["paused"], true);
+    world.orch(&["resume"]);
+    world.wait_for(&task, "succeeded");
+    assert_eq!(world.orch(&["start", "--paused"]).code, 0, "also where it runs already");
+    assert_eq!(world.status()["supervisor"]["paused"], true);
+    world.stop_and_check_nothing_left();
+}

@@ -36,6 +36,9 @@ pub struct Cli {
     /// Print JSON
     #[arg(long, global = true, display_order = AFTER_ITS_OWN)]
     pub json: bool,
+    /// Show times in UTC instead of local time
+    #[arg(long, global = true, display_order = AFTER_ITS_OWN)]
+    pub utc: bool,
     /// What to do.
     #[command(subcommand)]
     pub verb: Verb,
@@ -51,6 +54,7 @@ pub enum Verb {
     /// Stop all agents, Redis and the supervisor; tasks are kept
     Stop(Stop),
     /// Show the agents, the number of tasks, and what needs you
+    #[command(alias = "top")]
     Status(Status),
     /// Attach to an agent's tmux session [default: the master's]
     Attach(Attach),
@@ -60,7 +64,8 @@ pub enum Verb {
     Wait(Wait),
     /// Print a task's answer, and nothing else
     Result(OneTask),
-    /// List tasks, newest last
+    /// List tasks, newest first
+    #[command(aliases = ["ls", "list"])]
     Tasks(Tasks),
     /// Show everything that is recorded about a task or an agent
     Show(OneTarget),
@@ -85,12 +90,14 @@ pub enum Verb {
     /// Read your messages
     Inbox(Inbox),
     /// Print the output of agents
+    #[command(alias = "log")]
     Logs(Logs),
     /// Show the tokens and the money that were used, as reported
     Costs(Costs),
     /// Print events, each with its reason
     Events(Events),
     /// List the agents
+    #[command(alias = "ps")]
     Agents,
     /// Start one more agent of a role
     Spawn(Spawn),
@@ -113,6 +120,9 @@ pub enum Verb {
     Drill(Drill),
     /// Print a shell's completion script
     Completions(Completions),
+    /// Called by a shell's completion script
+    #[command(hide = true)]
+    Complete(Complete),
     /// Print the manual page, or write all manual pages to a folder
     Man(Man),
     /// The supervisor in the foreground, for systemd

@@ -5,7 +5,6 @@ use std::time::Duration;
 use clap::Args;
 
 use super::values;
-use crate::model::question::QuestionRef;
 
 /// `orch ask`
 #[derive(Debug, Args)]
@@ -48,7 +47,7 @@ Example:
 pub struct Answer {
     /// The question, or the task that asks
     #[arg(value_name = "TASK[#N]")]
-    pub question: QuestionRef,
+    pub question: String,
     /// The answer, as one argument; '-' reads it from standard input
     #[arg(value_name = "TEXT")]
     pub text: String,
@@ -68,7 +67,7 @@ Examples:
 pub struct Approve {
     /// The question, or the task that asks
     #[arg(value_name = "TASK[#N]")]
-    pub question: QuestionRef,
+    pub question: String,
     /// A remark, as one argument; '-' reads it from standard input
     #[arg(value_name = "TEXT")]
     pub text: Option<String>,

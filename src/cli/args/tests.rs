@@ -1,7 +1,7 @@
 use std::{collections::BTreeSet, ffi::OsString, time::Duration};
 
 use super::*;
-use crate::{cli::errors, model::task::TaskState};
+use crate::{cli::errors, ops::StateFilter};
 
 fn words(line: &[&str]) -> Vec<OsString> {
     std::iter::once("orch").chain(line.iter().copied()).map(OsString::from).collect()
@@ -61,7 +61,7 @@ fn a_text_may_begin_with_a_dash() {
 #[test]
 fn numbers_have_their_defaults() {
     let Verb::Logs(logs) = verb(&["logs", "-f"]) else { panic!("not logs") };
-    assert_eq!((logs.lines, logs.follow, logs.agent), (50, true, None));
+    assert_eq!((logs.lines, logs.follow, logs.target), (50, true, None));
     let Verb::Events(events) = verb(&["events"]) else { panic!("not events") };
     assert_eq!((events.lines, events.follow), (20, false));
     let Verb::Scale(scale) = verb(&["scale", "sonnet", "auto"]) else { panic!("not scale") };
@@ -69,7 +69,12 @@ fn numbers_have_their_defaults() {
     let Verb::Scale(scale) = verb(&["scale", "sonnet", "3"]) else { panic!("not scale") };
     assert_eq!(scale.n, Some(3));
     let Verb::Tasks(tasks) = verb(&["tasks", "--state", "held"]) else { panic!("not tasks") };
-    assert_eq!(tasks.state, Some(TaskState::Held));
+    assert_eq!((tasks.state, tasks.last), (vec![StateFilter::Held], 50));
+    let Verb::Tasks(tasks) = verb(&["tasks", "--state", "waiting,asks", "--label", "a=b", "--label", "c"]) else {
+        panic!("not tasks")
+    };
+    assert_eq!(tasks.state, [StateFilter::Waiting, StateFilter::Asks]);
+    assert_eq!(tasks.label, [("a".into(), Some("b".into())), ("c".into(), None)]);
 }
 
 #[test]
@@ -84,6 +89,13 @@ fn every_verb_is_parsed() {
         "wait t-7k2m9qx4hz t-3v8n1c5ydw --any --timeout 1s",
         "result t-7k2m9qx4hz",
         "tasks --state failed --role r --parent t-7k2m9qx4hz --tree",
+        "tasks --label a=b --label c --grep x|y --since 2h -n 5",
+        "tasks --all",
+        "ls",
+        "ps",
+        "log sonnet-1",
+        "top",
+        "complete -- orch show t-",
         "show sonnet-1",
         "why t-7k2m9qx4hz",
         "cancel t-7k2m9qx4hz t-3v8n1c5ydw",
@@ -119,10 +131,12 @@ fn every_verb_is_parsed() {
 fn usage_errors_have_a_hint() {
     for (line, message, hint) in [
         ("stauts", "there is no verb 'stauts'", "did you mean 'status'?"),
+        ("run tests", "there is no verb 'run'", "orch delegate 'TEXT'"),
+        ("add x", "there is no verb 'add'", "orch delegate 'TEXT'"),
+        ("quit", "there is no verb 'quit'", "orch stop"),
         ("status --josn", "unexpected argument '--josn' found", "did you mean '--json'?"),
-        ("tasks --state runing", "invalid value 'runing' for '--state <S>'", "did you mean 'running'?"),
-        ("result", "were not provided: <TASK>", "Usage: orch result <TASK>"),
-        ("wait t-123", "'t-123' is not a task id: it looks like t-7k2m9qx4hz", "--help"),
+        ("tasks --state runing", "invalid value 'runing' for '--state <S,...>'", "did you mean 'running'?"),
+        ("result", "were not provided: <TASK|AGENT>", "Usage: orch result <TASK|AGENT>"),
         ("wait t-7k2m9qx4hz --timeout 90", "'90' is not a duration", "--help"),
         ("delegate x --label y", "'y' is not a label: write KEY=VALUE", "--help"),
         ("scale sonnet few", "'few' is neither a number of agents (0, 1, 2...) nor 'auto'", "--help"),
@@ -130,7 +144,7 @@ fn usage_errors_have_a_hint() {
         ("delegate --retries -1 x", "'-1' is not a number (0, 1, 2...)", "--help"),
         ("logs -n -5", "'-5' is not a number", "--help"),
         ("events -n x", "'x' is not a number", "--help"),
-        ("attach --nope", "unexpected argument '--nope' found", "Usage: orch attach [OPTIONS] [AGENT]"),
+        ("attach --nope", "unexpected argument '--nope' found", "Usage: orch attach [OPTIONS] [TASK|AGENT]"),
         ("--json", "no verb was given", "orch --help"),
     ] {
         let complaint = parse(&words(&line.split(' ').collect::<Vec<_>>()), 80).unwrap_err();

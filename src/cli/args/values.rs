@@ -6,7 +6,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::{
     model::{duration, task::TaskState},
-    ops::types::CostsBy,
+    ops::types::{CostsBy, StateFilter},
 };
 
 /// `90s`, `5m`, `2h`.
@@ -41,9 +41,18 @@ pub(super) fn within(from: u64, to: u64) -> impl Fn(&str) -> Result<u64, String>
     }
 }
 
-/// A task's state, listed in the help and in completions.
-pub(super) fn task_state() -> impl TypedValueParser<Value = TaskState> {
-    PossibleValuesParser::new(TaskState::ALL.iter().map(|s| s.as_str())).try_map(|word| word.parse())
+/// `K` or `K=V`.
+pub(super) fn label_filter(text: &str) -> Result<(String, Option<String>), String> {
+    match text.split_once('=') {
+        None if !text.is_empty() => Ok((text.to_owned(), None)),
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), Some(value.to_owned()))),
+        _ => Err(format!("'{text}' names no label: write KEY or KEY=VALUE")),
+    }
+}
+
+/// States of tasks to list, listed in the help and in completions.
+pub(super) fn state_filter() -> impl TypedValueParser<Value = StateFilter> {
+    PossibleValuesParser::new(StateFilter::ALL.iter().map(|s| s.as_str())).try_map(|word| word.parse())
 }
 
 /// The state of a task that has ended.

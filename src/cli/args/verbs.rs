@@ -6,10 +6,10 @@ use clap::Args;
 
 use super::values;
 use crate::{
-    model::{id::TaskId, task::TaskState},
+    model::task::TaskState,
     ops::{
         delegation::number,
-        types::{CostsBy, Delegate as Task},
+        types::{CostsBy, Delegate as Task, StateFilter},
     },
 };
 
@@ -31,6 +31,9 @@ pub struct Start {
     /// Take over the state of this project, whose folder was moved here
     #[arg(long)]
     pub adopt: bool,
+    /// Start no tasks until 'orch resume'
+    #[arg(long)]
+    pub paused: bool,
 }
 
 /// `orch stop`
@@ -65,7 +68,7 @@ pub struct Reload {
 #[derive(Debug, Args)]
 #[command(after_help = "Exit code 3: the supervisor is not running.")]
 pub struct Status {
-    /// Keep it on the screen and up to date; q leaves
+    /// Keep it on the screen and up to date; j, k and space scroll, q leaves
     #[arg(long)]
     pub watch: bool,
     /// Every project of yours on this machine, running or stopped
@@ -77,9 +80,9 @@ pub struct Status {
 #[derive(Debug, Args)]
 #[command(after_help = "Ctrl-b d detaches from it; the agent continues.")]
 pub struct Attach {
-    /// The agent [default: the master]
-    #[arg(value_name = "AGENT")]
-    pub agent: Option<String>,
+    /// The agent, or a task that one works on [default: the master]
+    #[arg(value_name = "TASK|AGENT")]
+    pub target: Option<String>,
 }
 
 /// `orch delegate`
@@ -125,9 +128,9 @@ Examples:
   orch wait t-7k2m9qx4hz --timeout 10m
   orch wait --any t-7k2m9qx4hz t-3v8n1c5ydw")]
 pub struct Wait {
-    /// The tasks
-    #[arg(value_name = "TASK", required = true)]
-    pub tasks: Vec<TaskId>,
+    /// The tasks; an agent stands for its task
+    #[arg(value_name = "TASK|AGENT", required = true)]
+    pub tasks: Vec<String>,
     /// Wait until one of them has ended, instead of all
     #[arg(long)]
     pub any: bool,
@@ -139,42 +142,64 @@ pub struct Wait {
 /// A verb about one task.
 #[derive(Debug, Args)]
 pub struct OneTask {
-    /// The task
-    #[arg(value_name = "TASK")]
-    pub task: TaskId,
+    /// The task; an agent stands for its task
+    #[arg(value_name = "TASK|AGENT")]
+    pub task: String,
 }
 
 /// A verb about several tasks.
 #[derive(Debug, Args)]
 pub struct SomeTasks {
-    /// The tasks
-    #[arg(value_name = "TASK", required = true)]
-    pub tasks: Vec<TaskId>,
+    /// The tasks; an agent stands for its task
+    #[arg(value_name = "TASK|AGENT", required = true)]
+    pub tasks: Vec<String>,
 }
 
 /// A verb about a task or an agent.
 #[derive(Debug, Args)]
 pub struct OneTarget {
-    /// A task (t-7k2m9qx4hz) or an agent (sonnet-1)
+    /// A task (t-7k2m9qx4hz, t-7k, @last) or an agent (sonnet-1)
     #[arg(value_name = "TASK|AGENT")]
     pub target: String,
 }
 
 /// `orch tasks`
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  orch tasks --state failed
-  orch tasks --parent t-7k2m9qx4hz --tree")]
+#[command(
+    after_help = "The newest first, also with --json. 'waiting' lists running tasks that wait for their subtasks, 'asks' those
+with an open question. --label and --state may be repeated: every label, and one of the states.
+
+Examples:
+  orch tasks --state failed,held
+  orch tasks --label plan=checkout --since 2h
+  orch tasks --grep 'parse|lexer' --all
+  orch tasks --parent t-7k2m9qx4hz --tree"
+)]
 pub struct Tasks {
-    /// Only tasks in this state
-    #[arg(long, value_name = "S", value_parser = values::task_state())]
-    pub state: Option<TaskState>,
+    /// Only tasks in one of these states (repeatable)
+    #[arg(long, value_name = "S,...", value_parser = values::state_filter(), value_delimiter = ',')]
+    pub state: Vec<StateFilter>,
     /// Only tasks of this role
     #[arg(long, value_name = "ROLE")]
     pub role: Option<String>,
+    /// Only tasks with this label (repeatable)
+    #[arg(long, value_name = "K[=V]", value_parser = values::label_filter)]
+    pub label: Vec<(String, Option<String>)>,
+    /// Only tasks whose text matches this regular expression
+    #[arg(long, value_name = "RE")]
+    pub grep: Option<String>,
+    /// Only tasks that were delegated within this time (90s, 2h, 7d)
+    #[arg(long, value_name = "T", value_parser = values::duration)]
+    pub since: Option<Duration>,
     /// Only subtasks of this task
     #[arg(long, value_name = "TASK")]
-    pub parent: Option<TaskId>,
+    pub parent: Option<String>,
+    /// At most this many
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 50, value_parser = number::<usize>, allow_negative_numbers = true)]
+    pub last: usize,
+    /// All of them, however many
+    #[arg(long, conflicts_with = "last")]
+    pub all: bool,
     /// Print subtasks below their parents; with --parent, at any depth
     #[arg(long)]
     pub tree: bool,
@@ -187,15 +212,15 @@ pub struct Tasks {
 
 Examples:
   orch logs sonnet-1 -f
-  orch logs --task t-7k2m9qx4hz -n 200 --grep 'error|warning'"
+  orch logs t-7k2m9qx4hz -n 200 --grep 'error|warning'"
 )]
 pub struct Logs {
-    /// Only lines of this agent [default: all agents]
-    #[arg(value_name = "AGENT")]
-    pub agent: Option<String>,
+    /// Only lines of this task or agent [default: of all]
+    #[arg(value_name = "TASK|AGENT")]
+    pub target: Option<String>,
     /// Only lines of this task
     #[arg(long, value_name = "TASK")]
-    pub task: Option<TaskId>,
+    pub task: Option<String>,
     /// Print this many of the last lines
     #[arg(short = 'n', long, value_name = "N", default_value_t = 50, value_parser = number::<usize>, allow_negative_numbers = true)]
     pub lines: usize,
@@ -271,9 +296,9 @@ pub struct Spawn {
 #[derive(Debug, Args)]
 #[command(after_help = "The attempt counts as lost, not as a failure. The master is started again.")]
 pub struct Kill {
-    /// The agent
-    #[arg(value_name = "AGENT")]
-    pub agent: String,
+    /// The agent, or the task that it works on
+    #[arg(value_name = "TASK|AGENT")]
+    pub target: String,
 }
 
 /// `orch scale`
@@ -352,6 +377,14 @@ pub struct Completions {
     pub shell: clap_complete::Shell,
 }
 
+/// `orch complete`
+#[derive(Debug, Args)]
+pub struct Complete {
+    /// The words of the command line, up to the one that is being typed
+    #[arg(last = true, allow_hyphen_values = true, value_name = "WORD")]
+    pub words: Vec<String>,
+}
+
 /// `orch man`
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -375,6 +408,9 @@ pub struct Supervise {
     /// The state folder, for others to see: ORCH_HOME decides
     #[arg(long, value_name = "FOLDER")]
     pub state: Option<PathBuf>,
+    /// Start no tasks until 'orch resume'
+    #[arg(long)]
+    pub paused: bool,
 }
 
 /// `orch run-agent`

@@ -5,13 +5,20 @@ use crate::model::task::Spec;
 use crate::model::{
     cause::Cause,
     task::{Attempt, Priority, Task, TaskResult},
-    time::Timestamp,
+    time::{Timestamp, Zone},
 };
 
 const ID: &str = "t-7k2m9qx4hz";
 const CHILD: &str = "t-8k2m9qx4hz";
-const VIEW: View =
-    View { width: Some(80), colour: false, terminal: false, ascii: false, prompt: false, now: Timestamp(0) };
+const VIEW: View = View {
+    width: Some(80),
+    colour: false,
+    terminal: false,
+    ascii: false,
+    prompt: false,
+    now: Timestamp(0),
+    zone: Zone::Utc,
+};
 
 fn id(text: &str) -> TaskId {
     text.parse().unwrap()
@@ -31,6 +38,8 @@ fn task(id_: &str, parent: Option<&str>, state: TaskState) -> TaskDetail {
         ready_at: None,
         due_at: None,
         ended_at: None,
+        started_at: None,
+        running_ms: None,
         failures: 0,
         lost: 0,
         agent: None,

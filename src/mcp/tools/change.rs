@@ -49,7 +49,8 @@ impl Server {
         annotations(title = "Cancel tasks", read_only_hint = false, destructive_hint = true, idempotent_hint = true, open_world_hint = false)
     )]
     async fn cancel_task(&self, Parameters(asked): Parameters<TaskIds>) -> Answer<Changes> {
-        changes(self.ops().await?.cancel(args::ids(&asked.ids)?).await?, task::cancelled)
+        let ops = self.ops().await?;
+        changes(ops.cancel(args::ids(ops, &asked.ids).await?).await?, task::cancelled)
     }
 
     /// Retries failed, cancelled or held tasks, and starts delayed ones immediately. An agent that works on a task may retry
@@ -59,7 +60,8 @@ impl Server {
         annotations(title = "Retry tasks", read_only_hint = false, destructive_hint = false, idempotent_hint = true, open_world_hint = true)
     )]
     async fn retry_task(&self, Parameters(asked): Parameters<TaskIds>) -> Answer<Changes> {
-        changes(self.ops().await?.retry(args::ids(&asked.ids)?).await?, task::retried)
+        let ops = self.ops().await?;
+        changes(ops.retry(args::ids(ops, &asked.ids).await?).await?, task::retried)
     }
 }
 

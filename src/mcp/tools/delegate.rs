@@ -139,7 +139,7 @@ impl SpawnWorkers {
             role: self.role,
             priority: priority(self.priority.as_deref())?,
             timeout: args::time(self.timeout.as_deref())?,
-            after: args::ids(&self.after)?,
+            after: self.after,
             context: self.context.map(Value::Object),
             labels: self.labels,
             ..Delegate::default()

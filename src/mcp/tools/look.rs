@@ -16,7 +16,7 @@ use crate::{
         task::{self, Outcome, Row},
     },
     model::{agent::Agent, task::TaskState, text::one_line},
-    ops::types::{Shown, Status, Target, TaskFilter},
+    ops::types::{self, Shown, StateFilter, Status, Target, TaskFilter},
     ops::{RoleInfo, You as Caller},
     view,
 };
@@ -169,7 +169,8 @@ impl Server {
         annotations(title = "Show a task", read_only_hint = true, open_world_hint = false)
     )]
     async fn get_task(&self, Parameters(asked): Parameters<GetTask>) -> Answer<Seen> {
-        let shown = self.ops().await?.show(Target::Task(args::id(&asked.id)?)).await?;
+        let ops = self.ops().await?;
+        let shown = ops.show(Target::Task(args::id(ops, &asked.id).await?)).await?;
         let Shown::Task(detail) = shown else {
             return Err(crate::error::Error::internal(format!("{} is no task", asked.id)).into());
         };
@@ -199,10 +200,20 @@ impl Server {
         let limit = asked.limit.unwrap_or(LISTED).clamp(1, LISTED_AT_MOST);
         let state: Option<TaskState> =
             asked.state.as_deref().map(|state| args::word(state, "leave it out for all")).transpose()?;
-        let parent = asked.parent.as_deref().map(args::id).transpose()?;
-        let filter = TaskFilter { state, role: asked.role, parent, below: false, limit: Some(limit + 1) };
-        let found = self.ops().await?.tasks(filter).await?.tasks;
-        let listed = Listed { tasks: found.iter().take(limit).map(Row::from).collect(), more: found.len() > limit };
+        let ops = self.ops().await?;
+        let parent = match &asked.parent {
+            Some(parent) => Some(args::id(ops, parent).await?),
+            None => None,
+        };
+        let filter = TaskFilter {
+            states: state.into_iter().map(StateFilter::from).collect(),
+            role: asked.role,
+            parent,
+            limit: Some(limit),
+            ..TaskFilter::default()
+        };
+        let types::Listed { tasks: found, more, .. } = ops.tasks(filter).await?;
+        let listed = Listed { tasks: found.iter().map(Row::from).collect(), more };
         let rows = listed.tasks.iter().zip(&found);
         let lines = rows.map(|(row, task)| format!("{}: {}", task::in_words(task), row.text));
         let more = listed.more.then(|| "... and more".to_owned());

@@ -19,7 +19,7 @@ use crate::{
     },
     model::message,
     ops::types::Ask,
-    view::messages,
+    view::{View, messages},
 };
 
 /// Every client waits at least this long for a tool.
@@ -150,7 +150,7 @@ impl Server {
         let timeout = Some(args::time(asked.timeout.as_deref())?.unwrap_or(DEFAULT).min(MOST));
         let inbox = self.ops().await?.inbox(asked.wait, timeout).await?;
         let words = match inbox.messages.is_empty() {
-            true => messages::inbox(&inbox),
+            true => messages::inbox(&inbox, &View::plain()),
             false => {
                 let left =
                     if inbox.left > 0 { format!("{} more: read_inbox again", inbox.left) } else { String::new() };

@@ -73,11 +73,12 @@ impl Server {
         context: RequestContext<RoleServer>,
     ) -> Answer<Ended> {
         let limit = args::time(asked.timeout.as_deref())?.unwrap_or(DEFAULT).min(MOST);
-        let wait = Wait { ids: args::ids(&asked.ids)?, any: asked.any, timeout: Some(limit) };
+        let ops = self.ops().await?;
+        let wait = Wait { ids: args::ids(ops, &asked.ids).await?, any: asked.any, timeout: Some(limit) };
         let progress = Progress::new(context.peer, context.meta.get_progress_token(), limit);
         // The client cancels the call, or goes away.
         let cancelled = async move { context.ct.cancelled().await };
-        let mut steps = pin!(self.ops().await?.wait_steps_until(wait, cancelled));
+        let mut steps = pin!(ops.wait_steps_until(wait, cancelled));
         while let Some(step) = steps.next().await {
             match step? {
                 WaitStep::Looked(tasks) => progress.report(&standing(&tasks)).await,

@@ -92,7 +92,7 @@ async fn what_cannot_be_delegated_is_refused() {
         (task("x", "shel"), Kind::NotFound, "shel"),
         (task("x", "desk"), Kind::Usage, "prompt for a person"),
         (task("", "shell"), Kind::Usage, "no text"),
-        (Delegate { after: vec![TaskId::random()], ..task("x", "shell") }, Kind::NotFound, "t-"),
+        (Delegate { after: vec![TaskId::random().to_string()], ..task("x", "shell") }, Kind::NotFound, "t-"),
         (Delegate { cwd: Some("/nonexistent".into()), ..task("x", "shell") }, Kind::Usage, "/nonexistent"),
     ] {
         let error = ops.delegate(asked).await.unwrap_err();

@@ -3,6 +3,8 @@
 
 mod attach;
 mod delegation;
+mod find;
+mod listing;
 mod loading;
 mod output;
 mod people;
@@ -170,6 +172,8 @@ pub(in crate::ops) fn recorded(state: TaskState) -> Task {
         ready_at: Some(Timestamp(1_000)),
         due_at: None,
         ended_at: None,
+        started_at: None,
+        running_ms: None,
         failures: 0,
         lost: 0,
         agent: None,
@@ -217,6 +221,7 @@ pub(in crate::ops) fn recorded_agent(id: &str, state: AgentState) -> Record {
         needs: None,
         needs_since: None,
         needs_for: None,
+        task_text: None,
         retrying: None,
         rss_bytes: None,
         reason: None,

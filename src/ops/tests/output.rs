@@ -112,3 +112,53 @@ async fn a_watched_status_is_read_again_after_an_event_and_not_by_the_clock() {
     drop(lock);
     assert_eq!(watch.next().await.unwrap().unwrap().supervisor.state, "stopped");
 }
+
+async fn search(ops: &Ops, query: LogQuery) -> (Vec<String>, Looked) {
+    let (mut lines, mut looked) = (Vec::new(), None);
+    let mut found = ops.search_logs(query);
+    while let Some(found) = found.next().await {
+        match found.unwrap() {
+            LogFound::Line(line) => lines.push(format!("{} {}", line.agent, line.text)),
+            LogFound::Looked(end) => looked = Some(end),
+        }
+    }
+    (lines, looked.unwrap())
+}
+
+#[tokio::test]
+async fn everything_that_is_kept_is_searched_and_how_far_is_said() {
+    let world = World::awake().await;
+    let ops = world.ops();
+    let agents = [world.agent("shell-1", "shell").await, world.agent("lead-1", "lead").await];
+    // Only the very first attempt of lead-1 prints; shell-1 prints in each of thirty.
+    for n in 0..31 {
+        let (agent, role) = if n == 0 { (&agents[1], "lead") } else { (&agents[0], "shell") };
+        ops.delegate(task("x", role)).await.unwrap();
+        let claimed = agent.claim(&ops).await;
+        print(&mut log_of(&ops, &claimed), &format!("line {n}\nand more\n"));
+        agent.finish(&ops, &claimed, Cause::Success, "").await;
+    }
+    let of_lead = LogQuery { agent: Some("lead-1".into()), last: 50, ..LogQuery::default() };
+    assert_eq!(texts(&ops.logs(&of_lead).await.unwrap()), ["lead-1 1 line 0", "lead-1 1 and more"]);
+    let of_all = LogQuery { last: 100, ..LogQuery::default() };
+    let lines = ops.logs(&of_all).await.unwrap();
+    assert_eq!((lines.len(), lines[0].text.as_str(), lines[61].text.as_str()), (62, "line 0", "and more"));
+    assert!(lines.is_sorted_by_key(|line| line.at));
+
+    let grep = |re: &str, last| LogQuery { grep: Some(re.into()), last, ..LogQuery::default() };
+    let (lines, looked) = search(&ops, grep("^line [012]$", 50)).await;
+    assert_eq!(lines, ["shell-1 line 2", "shell-1 line 1", "lead-1 line 0"], "the newest attempt's first");
+    assert!(looked.complete && looked.attempts == 31, "{looked:?}");
+    let (lines, looked) = search(&ops, grep("more", 2)).await;
+    assert_eq!(lines.len(), 2);
+    assert!(!looked.complete && looked.attempts < 31 && looked.of_tasks == 31, "{looked:?}");
+    assert_eq!(search(&ops, grep("nowhere", 5)).await.0, [""; 0]);
+    let of_lead = LogQuery { agent: Some("lead-1".into()), ..grep("line", 5) };
+    assert_eq!(search(&ops, of_lead).await.0, ["lead-1 line 0"]);
+    let unknown = LogQuery { agent: Some("lead-9".into()), ..grep("line", 5) };
+    assert_eq!(ops.search_logs(unknown).next().await.unwrap().unwrap_err().kind, Kind::NotFound);
+
+    let followed = LogQuery { last: 100, ..LogQuery::default() };
+    let first = ops.follow_logs(followed).next().await.unwrap().unwrap();
+    assert_eq!(first.text, "line 0", "a followed log begins with all that was asked for");
+}

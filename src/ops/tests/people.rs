@@ -52,7 +52,7 @@ async fn why_explains_what_keeps_a_ready_task_and_what_goes_first() {
     let ops = world.ops();
     let first = ops.delegate(task("1", "shell")).await.unwrap().id;
     let second = ops.delegate(task("2", "shell")).await.unwrap().id;
-    let after = ops.delegate(Delegate { after: vec![second.clone()], ..task("3", "shell") }).await.unwrap().id;
+    let after = ops.delegate(Delegate { after: vec![second.to_string()], ..task("3", "shell") }).await.unwrap().id;
     let agent = world.agent("shell-1", "shell").await;
     let claimed = agent.claim(&ops).await;
     assert_eq!(claimed.task.id, first);
@@ -214,7 +214,7 @@ async fn tasks_are_filtered_and_events_followed() {
         ids(TaskFilter { role: Some("shell".into()), ..TaskFilter::default() }).await,
         std::slice::from_ref(&one)
     );
-    assert_eq!(ids(TaskFilter { state: Some(TaskState::Cancelled), ..TaskFilter::default() }).await, [two]);
+    assert_eq!(ids(TaskFilter { states: vec![StateFilter::Cancelled], ..TaskFilter::default() }).await, [two]);
     assert_eq!(ids(TaskFilter { limit: Some(1), ..TaskFilter::default() }).await.len(), 1);
     assert_eq!(ids(TaskFilter { parent: Some(one.clone()), ..TaskFilter::default() }).await, []);
     let unknown = TaskFilter { role: Some("shel".into()), ..TaskFilter::default() };

@@ -217,7 +217,7 @@ async fn a_role_without_shell_rights_reaches_no_shell() {
                 assert!(weak.answer(&QuestionRef::new(id, 1), &answer).await.is_err(), "{driver}");
             }
         }
-        assert!(weak.delegate(Delegate { after: vec![parent], ..task("id", "shell") }).await.is_ok());
+        assert!(weak.delegate(Delegate { after: vec![parent.to_string()], ..task("id", "shell") }).await.is_ok());
         assert!(weak.scale("shell", Some(3)).await.is_err() && weak.drain().await.is_err(), "{driver}");
         weak.cancel(&held[..1]).await.unwrap();
         assert!(weak.retry(&held[..1]).await.is_err(), "{driver}: cancelled is not approved");

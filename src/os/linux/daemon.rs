@@ -7,6 +7,8 @@ use std::{
     process::{Command, Stdio},
 };
 
+use nix::sys::signal::Signal;
+
 /// The first descriptor after standard input, output and error.
 const FIRST_OTHER: RawFd = 3;
 
@@ -25,6 +27,22 @@ pub fn detach(command: &mut Command) {
     // SAFETY: between fork and exec only async-signal-safe calls are allowed; setsid, close_range and fcntl are plain
     // system calls, and nothing is allocated.
     unsafe { command.pre_exec(apart) };
+}
+
+/// Makes the kernel send `signal` to the process that `command` starts when the thread that starts it ends. For a helper
+/// that must not outlive its caller, not even one that was killed.
+pub fn end_with_parent(command: &mut Command, signal: Signal) {
+    let parent = nix::unistd::getpid();
+    let tie = move || {
+        nix::sys::prctl::set_pdeathsig(signal)?;
+        match nix::unistd::getppid() == parent {
+            true => Ok(()),
+            false => Err(io::Error::from_raw_os_error(libc::ESRCH)),
+        }
+    };
+    // SAFETY: between fork and exec only async-signal-safe calls are allowed; prctl and getppid are plain system calls,
+    // and nothing is allocated.
+    unsafe { command.pre_exec(tie) };
 }
 
 /// Redirects standard error of this process to `file` from now on.

@@ -26,7 +26,7 @@ mod terminal;
 
 pub use allocator::{SMALL, give_memory_back, share_one_heap};
 pub use cgroup::{expect_entry, own_group};
-pub use daemon::{detach, inheritable_fds, stderr_to};
+pub use daemon::{detach, end_with_parent, inheritable_fds, stderr_to};
 pub use descendants::descendants;
 pub use end::{become_subreaper, end_children, end_tree, has_children};
 pub use exit_watch::ExitWatch;

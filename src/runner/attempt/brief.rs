@@ -385,6 +385,8 @@ mod tests {
             ready_at: None,
             due_at: None,
             ended_at: None,
+            started_at: None,
+            running_ms: None,
             failures: 0,
             lost: 0,
             agent: None,

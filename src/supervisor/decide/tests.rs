@@ -92,6 +92,7 @@ impl Case {
             needs: None,
             needs_since: None,
             needs_for: None,
+            task_text: None,
             retrying: None,
             rss_bytes: None,
             reason: None,

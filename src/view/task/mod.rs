@@ -24,7 +24,8 @@ use crate::{
 /// Columns of a reason in a line.
 const REASON: usize = 480;
 
-/// The tasks as a table, one line per task, the newest last; with `tree`, subtasks follow their parents.
+/// The tasks as a table, one line per task, the newest first; with `tree`, subtasks follow their parents in the order in which
+/// they were delegated.
 pub fn list(tasks: &[Task], tree: bool, view: &View) -> String {
     if tasks.is_empty() {
         return "no such tasks\n".to_owned();
@@ -43,8 +44,10 @@ fn table<'a>(tasks: impl IntoIterator<Item = (String, &'a Task)>, view: &View) -
         Column::new("TASK"),
         Column::new("STATE").at_least(9),
         Column::new("AGE").right().expendable(4),
+        Column::new("RAN").right().expendable(6),
         Column::new("ROLE").expendable(5).at_least(8),
         Column::new("AGENT").expendable(3).at_least(12),
+        Column::new("LABELS").expendable(7).at_least(12),
         Column::new("TEXT").expendable(1).at_least(15),
     ]);
     for (branch, task) in tasks {
@@ -52,12 +55,23 @@ fn table<'a>(tasks: impl IntoIterator<Item = (String, &'a Task)>, view: &View) -
             Cell::from(task.id.as_str()).led_by(branch),
             Cell::new(state(task, view), Style::of_task(task.state)),
             Cell::from(view.age(task.created_at)),
+            Cell::from(task.running_ms.map(millis).unwrap_or_default()),
             Cell::from(&task.role),
             Cell::from(task.agent.as_deref().unwrap_or_default()),
+            Cell::from(labels(task)),
             Cell::from(&task.description),
         ]);
     }
     table.render(view)
+}
+
+/// `plan=checkout, urgent`
+fn labels(task: &Task) -> String {
+    let label = |(name, value): (&String, &String)| match value.is_empty() {
+        true => name.clone(),
+        false => format!("{name}={value}"),
+    };
+    task.labels.iter().map(label).collect::<Vec<_>>().join(", ")
 }
 
 /// `t-7k2m9qx4hz running (shell-1)`, `t-7k2m9qx4hz failed: exit code 65`: a task with what explains its state.
@@ -111,7 +125,7 @@ fn sorted<'a>(tasks: impl IntoIterator<Item = &'a Task>) -> Vec<&'a Task> {
 }
 
 fn by_age(tasks: &[Task]) -> Vec<(String, &Task)> {
-    sorted(tasks).into_iter().map(|t| (String::new(), t)).collect()
+    sorted(tasks).into_iter().rev().map(|t| (String::new(), t)).collect()
 }
 
 /// Every task with the branch that leads to it. A task whose parent is not listed is a root.
@@ -127,8 +141,7 @@ fn forest(tasks: &[Task]) -> Vec<(String, &Task)> {
     }
     let mut rows = Vec::new();
     // A stack rather than recursion: depth is bounded where tasks are made, but not here.
-    let mut open: Vec<(String, String, &Task)> =
-        roots.into_iter().rev().map(|t| (String::new(), String::new(), t)).collect();
+    let mut open: Vec<(String, String, &Task)> = roots.into_iter().map(|t| (String::new(), String::new(), t)).collect();
     while let Some((branch, below, task)) = open.pop() {
         rows.push((branch, task));
         for (n, child) in children.remove(&task.id).unwrap_or_default().into_iter().rev().enumerate() {

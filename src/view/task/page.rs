@@ -57,10 +57,10 @@ fn fields(detail: &TaskDetail, is_current: bool, view: &View) -> String {
     fields.add("artifacts", &task.artifacts.join("\n"));
     fields.add("labels", &task.labels.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join("\n"));
     fields.option("key", task.key.as_ref());
-    fields.add("created", &format!("{} ({} ago)", task.created_at, view.age(task.created_at)));
-    fields.option("ready", task.ready_at);
-    fields.option("due", task.due_at);
-    fields.option("ended", task.ended_at);
+    fields.add("created", &format!("{} ({} ago)", view.time(task.created_at), view.age(task.created_at)));
+    fields.option("ready", task.ready_at.map(|at| view.time(at)));
+    fields.option("due", task.due_at.map(|at| view.time(at)));
+    fields.option("ended", task.ended_at.map(|at| view.time(at)));
     fields.add("limits", &limits(task));
     if !detail.usage.is_nothing() {
         fields.add("used", &costs::used(&detail.usage));
@@ -105,7 +105,7 @@ fn attempts(attempts: &[Attempt], view: &View) -> String {
         table.row([
             Cell::from(a.number.to_string()),
             Cell::from(&a.agent),
-            Cell::from(a.started_at.clock()),
+            Cell::from(view.clock(a.started_at)),
             Cell::from(human(took)),
             Cell::from(a.cause.map_or("running", |c| c.as_str())),
             Cell::from(a.exit_code.map(|c| c.to_string()).unwrap_or_default()),

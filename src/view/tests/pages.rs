@@ -23,8 +23,8 @@ tasks  0 ready · 1 held · 2 running · 12 succeeded
 
 AGENT               ROLE       STATE        TASK            FOR  HEARTBEAT  DONE
 opus-master         opus       idle                       3m20s       1.2s     4
-sonnet-1            sonnet     busy         t-0000000001  3m20s       1.2s     4
 sonnet-2            sonnet     needs login  t-0000000002  3m20s       1.2s     4
+sonnet-1            sonnet     busy         t-0000000001  3m20s       1.2s     4
 backend-reviewer-1  backend-…  waiting      t-0000000003  3m20s       1.2s     4
 
 needs you:
@@ -49,8 +49,8 @@ tasks  0 ready · 1 held · 2 running
 
 AGENT          STATE        TASK
 opus-master    idle
-sonnet-1       busy         t-0000000001
 sonnet-2       needs login  t-0000000002
+sonnet-1       busy         t-0000000001
 backend-revi…  waiting      t-0000000003
 
 needs you:
@@ -212,8 +212,8 @@ priority    normal
 subtasks    t-0000000002 t-0000000003
 context     {\"file\":\"a.rs\"}
 labels      team=core
-created     2024-11-20T07:25:45.120Z (16m39s ago)
-ended       2024-11-20T07:40:44.120Z
+created     2024-11-20 07:25:45Z (16m39s ago)
+ended       2024-11-20 07:40:44Z
 limits      30m00s per attempt; 0 of 3 failures, 1 of 3 losses used
 
 ATTEMPT  AGENT     STARTED    TOOK  CAUSE    EXIT  REASON
@@ -266,11 +266,11 @@ sonnet-1  busy
 role        sonnet
 session     sonnet-1
 pid         4711
-since       2024-11-20T07:39:04.120Z (3m20s ago)
+since       2024-11-20 07:39:04Z (3m20s ago)
 task        t-0000000001 (attempt 1)
 heartbeat   1.2s ago
 memory      210M
-started     2024-11-20T06:42:24.120Z (1h00m ago)
+started     2024-11-20 06:42:24Z (1h00m ago)
 tasks done  4
 ",
     );

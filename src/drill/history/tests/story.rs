@@ -100,6 +100,8 @@ impl Story {
             ready_at: None,
             due_at: None,
             ended_at: None,
+            started_at: None,
+            running_ms: None,
             failures: 0,
             lost: 0,
             agent: None,

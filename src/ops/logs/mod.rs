@@ -2,6 +2,11 @@
 //!
 //! Redis knows which attempts there are; their output never passes through it. So the log of a task can be read while Redis is
 //! down, and after the task's record was removed, as long as its folder is kept.
+//!
+//! Here, outputs are followed while they grow: those of running attempts and of the newest ones. What has been printed before
+//! is searched in `search`.
+
+mod search;
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -13,6 +18,7 @@ use futures_util::{StreamExt, future::select_all, stream};
 use regex::Regex;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use self::search::last;
 use super::{LogLine, LogQuery, Ops, Steps};
 use crate::{
     error::{Error, Kind, Result},
@@ -22,8 +28,8 @@ use crate::{
 };
 
 /// How many events are searched for the newest attempts of an agent.
-const EVENTS: usize = 5_000;
-/// How many of its newest attempts are shown.
+pub(super) const EVENTS: usize = 5_000;
+/// How many of the newest attempts are followed at first, besides running ones.
 const ATTEMPTS: usize = 10;
 /// How often to look for new attempts and for ended ones.
 const LOOK: Duration = Duration::from_secs(2);
@@ -37,11 +43,8 @@ impl Ops {
     /// Usage: the pattern is no regular expression. NotFound: no such task or agent. NotRunning: there is no Redis to
     /// say which attempts an agent had.
     pub async fn logs(&self, query: &LogQuery) -> Result<Vec<LogLine>> {
-        let grep = pattern(query)?;
-        let mut follow = Follow::new(self, query.clone());
-        follow.look().await?;
-        // An incomplete last line belongs to the answer as well.
-        Ok(follow.last_lines(&grep, true))
+        let grep = pattern(query.grep.as_deref())?;
+        Ok(self.last_lines(query, grep.as_ref(), |_, _| false).await?.0)
     }
 
     /// Follows those lines and each new one as it is printed. For a task, the stream ends when the task has ended and
@@ -74,9 +77,15 @@ impl Following<'_> {
                 return Ok(Some(line));
             }
             let Some(looked) = self.looked else {
-                self.grep = pattern(&self.follow.query)?;
+                self.grep = pattern(self.follow.query.grep.as_deref())?;
                 self.follow.look().await?;
-                self.lines = self.follow.last_lines(&self.grep, false).into();
+                let newest = self.follow.last_lines(&self.grep);
+                let tails = &self.follow.tails;
+                let is_followed = |task: &TaskId, number| tails.iter().any(|t| t.task == *task && t.attempt == number);
+                let (ops, query) = (self.follow.ops, &self.follow.query);
+                let (mut lines, _) = ops.last_lines(query, self.grep.as_ref(), is_followed).await?;
+                lines.extend(newest);
+                self.lines = last(lines, query.last).into();
                 self.looked = Some(Instant::now());
                 continue;
             };
@@ -243,30 +252,29 @@ impl<'a> Follow<'a> {
     }
 
     /// Everything printed so far, of which the last lines that match.
-    fn last_lines(&mut self, grep: &Option<Regex>, to_end: bool) -> Vec<LogLine> {
-        let last = self.query.last;
+    fn last_lines(&mut self, grep: &Option<Regex>) -> Vec<LogLine> {
+        let most = self.query.last;
         let mut lines = Vec::new();
         for tail in &mut self.tails {
             let mut kept = VecDeque::new();
-            tail.read(to_end, grep, |line| {
-                if kept.len() == last {
+            tail.read(grep, |line| {
+                if kept.len() == most {
                     kept.pop_front();
                 }
-                if last > 0 {
+                if most > 0 {
                     kept.push_back(line);
                 }
             });
             lines.extend(kept);
         }
-        lines.sort_by_key(|line| line.at);
-        lines.split_off(lines.len().saturating_sub(last))
+        last(lines, most)
     }
 
     /// What has been printed since.
     fn new_lines(&mut self, grep: &Option<Regex>) -> Vec<LogLine> {
         let mut lines = Vec::new();
         for tail in self.tails.iter_mut().filter(|tail| !tail.done) {
-            tail.read(false, grep, |line| lines.push(line));
+            tail.read(grep, |line| lines.push(line));
         }
         lines.sort_by_key(|line| line.at);
         lines
@@ -311,8 +319,8 @@ impl<'a> Follow<'a> {
 
 impl Tail {
     /// Reads on, to the very end if the attempt has ended. A file that can't be read is an attempt without output.
-    fn read(&mut self, to_end: bool, grep: &Option<Regex>, mut each: impl FnMut(LogLine)) {
-        let read = self.reader.read(to_end || self.ended, |line| {
+    fn read(&mut self, grep: &Option<Regex>, mut each: impl FnMut(LogLine)) {
+        let read = self.reader.read(self.ended, |line| {
             if grep.as_ref().is_none_or(|grep| grep.is_match(line.text.trim_end_matches('\r'))) {
                 each(LogLine {
                     at: line.at,
@@ -334,8 +342,9 @@ impl Tail {
     }
 }
 
-fn pattern(query: &LogQuery) -> Result<Option<Regex>> {
-    let compile = |text: &String| {
+/// The regular expression that a filter is.
+pub(super) fn pattern(text: Option<&str>) -> Result<Option<Regex>> {
+    let compile = |text: &str| {
         Regex::new(text).map_err(|e| {
             // The crate's message shows the position over several lines; its last line says what is wrong.
             let why =
@@ -344,5 +353,5 @@ fn pattern(query: &LogQuery) -> Result<Option<Regex>> {
                 .hint(r"to search for it literally, write a backslash before each of \ . + * ? ( ) | [ ] { } ^ $")
         })
     };
-    query.grep.as_ref().map(compile).transpose()
+    text.map(compile).transpose()
 }

@@ -1,0 +1,102 @@
+//! What a word that is being typed may become: the ids of tasks with their texts, agents, roles. For completions, which
+//! have to be quick: bounded reads, however many tasks there are.
+
+use std::collections::HashSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Ops, StateFilter, TaskFilter};
+use crate::{
+    error::Result,
+    model::{id, question::QuestionRef, task::Task, text::one_line},
+};
+
+/// How many candidates of each kind are offered.
+const OFFERED: usize = 50;
+/// Columns of what explains a candidate.
+const ABOUT: usize = 60;
+
+/// What is being typed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Completing {
+    /// A task in one of these states, or in any.
+    Task(Vec<StateFilter>),
+    /// A task or an agent; an agent alone comes first.
+    TaskOrAgent(Vec<StateFilter>),
+    /// An agent.
+    Agent,
+    /// A role.
+    Role,
+    /// An open question.
+    Question,
+}
+
+/// What a word may become.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// The whole word.
+    pub word: String,
+    /// What it is.
+    pub about: String,
+}
+
+impl Ops {
+    /// Returns what a word that begins so may become, the likeliest first.
+    ///
+    /// # Errors
+    /// NotRunning: there is no Redis, and roles are not asked for.
+    pub async fn candidates(&self, of: &Completing, begun: &str) -> Result<Vec<Candidate>> {
+        let mut found = match of {
+            Completing::Role => self.role_candidates(),
+            Completing::Agent => self.agent_candidates().await?,
+            Completing::Question => self.question_candidates().await?,
+            Completing::Task(states) => self.task_candidates(states, begun).await?,
+            Completing::TaskOrAgent(states) => {
+                let mut both = self.agent_candidates().await?;
+                both.extend(self.task_candidates(states, begun).await?);
+                both
+            }
+        };
+        let mut seen = HashSet::new();
+        found.retain(|one| one.word.starts_with(begun) && seen.insert(one.word.clone()));
+        Ok(found)
+    }
+
+    fn role_candidates(&self) -> Vec<Candidate> {
+        let roles = self.config.roles.values();
+        roles.map(|role| Candidate { word: role.name.clone(), about: format!("driver {}", role.driver) }).collect()
+    }
+
+    async fn agent_candidates(&self) -> Result<Vec<Candidate>> {
+        let agents = self.agents().await?.into_iter().map(|agent| {
+            let task = agent.task.as_ref().map(|task| format!(" {task}")).unwrap_or_default();
+            Candidate { about: format!("{}{task}", agent.state), word: agent.id }
+        });
+        Ok(agents.collect())
+    }
+
+    async fn question_candidates(&self) -> Result<Vec<Candidate>> {
+        let (asking, _) = self.ask(|s| s.asking(OFFERED)).await?;
+        let of_task = |(task, questions): (_, Vec<crate::model::question::Question>)| {
+            let one = move |question: crate::model::question::Question| Candidate {
+                word: QuestionRef::new(&task, question.number).to_string(),
+                about: one_line(&question.question, ABOUT),
+            };
+            questions.into_iter().map(one)
+        };
+        Ok(asking.into_iter().flat_map(of_task).collect())
+    }
+
+    /// The newest tasks; of a beginning that is typed already, all that it may become.
+    async fn task_candidates(&self, states: &[StateFilter], begun: &str) -> Result<Vec<Candidate>> {
+        let filter = TaskFilter { states: states.to_vec(), limit: Some(OFFERED), ..TaskFilter::default() };
+        let mut tasks = self.tasks(filter).await?.tasks;
+        if id::is_beginning(begun) {
+            let ids = self.ask(|s| s.tasks_beginning(begun, OFFERED)).await?;
+            tasks.extend(self.ask(|s| s.tasks(&ids)).await?);
+        }
+        let about = |task: &Task| format!("{} {}", task.state, one_line(&task.description, ABOUT));
+        Ok(tasks.iter().map(|task| Candidate { word: task.id.to_string(), about: about(task) }).collect())
+    }
+}
