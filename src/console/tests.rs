@@ -161,6 +161,7 @@ impl<'a> Agent<'a> {
             result: (cause == Cause::Success).then_some(result),
             retry_after_ms: Some(10),
             is_exact: false,
+            awaits: false,
             account: None,
             evidence: None,
         };

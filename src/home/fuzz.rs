@@ -33,6 +33,7 @@ fn report() -> Report {
         result: None,
         retry_after_ms: None,
         is_exact: false,
+        awaits: false,
         account: None,
         evidence: None,
     }

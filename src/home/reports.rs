@@ -111,6 +111,7 @@ mod tests {
             result: None,
             retry_after_ms: None,
             is_exact: false,
+            awaits: false,
             account: None,
             evidence: None,
         };

@@ -54,6 +54,8 @@ pub const TRANSITIONS: &[(TaskState, TaskState)] = {
         (Running, Succeeded),
         (Running, Delayed),
         (Running, Held),
+        // Its program has ended and left subtasks whose results it is to get.
+        (Running, Blocked),
         (Running, Failed),
         (Running, Cancelled),
         (Failed, Ready),
@@ -200,6 +202,9 @@ pub struct Spec {
     /// How long it waits after each failed or lost attempt, in milliseconds.
     #[serde(default)]
     pub delays_ms: Delays,
+    /// Whether its parent ends without waiting for it.
+    #[serde(default)]
+    pub detached: bool,
 }
 
 impl Default for Spec {
@@ -217,6 +222,7 @@ impl Default for Spec {
             retries: 0,
             lost_max: 0,
             delays_ms: Delays::default(),
+            detached: false,
         }
     }
 }
@@ -231,7 +237,8 @@ pub struct Task {
     pub spec: Spec,
     /// Its state.
     pub state: TaskState,
-    /// Whether it runs and waits for its subtasks; meanwhile it takes no slot of its role.
+    /// Whether it waits for its subtasks, as a running program (`running`) or without one (`blocked`); meanwhile it takes no
+    /// slot of its role.
     pub waiting: bool,
     /// What is to be done: the text that was delegated.
     pub description: String,

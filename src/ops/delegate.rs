@@ -97,6 +97,7 @@ impl Ops {
                 retries: asked.retries.unwrap_or(role.retry.retries),
                 lost_max: role.retry.lost,
                 delays_ms: role.retry.delays(),
+                detached: asked.detached,
                 // The master reads how what it has delegated ended.
                 notify: matches!(self.caller, Caller::Agent { attempt: None, .. })
                     .then(|| self.config.master.session.clone()),

@@ -67,6 +67,10 @@ pub struct Delegate {
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     pub cwd: Option<PathBuf>,
+    /// Whether the task at hand ends without waiting for this one, and does not get its result.
+    #[arg(long, help = "Within a task: let the task end without waiting for this one and its result")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "std::ops::Not::not")]
+    pub detached: bool,
 }
 
 impl Delegate {
@@ -87,6 +91,7 @@ impl Delegate {
             labels: if self.labels.is_empty() { all.labels.clone() } else { self.labels },
             artifacts: if self.artifacts.is_empty() { all.artifacts.clone() } else { self.artifacts },
             cwd: self.cwd.map(|dir| absolute(&dir.to_string_lossy())).transpose()?.or_else(|| all.cwd.clone()),
+            detached: self.detached || all.detached,
         })
     }
 }

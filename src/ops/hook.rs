@@ -21,6 +21,7 @@ use crate::{
         files::{self, For},
     },
     model::{
+        id::TaskId,
         message::{self, Delivery, Message, is_line_to_idle},
         secret::Redactor,
         task::{Task, TaskState},
@@ -34,6 +35,8 @@ use crate::{
 const RETRY_FOR: Duration = Duration::from_secs(3);
 /// The file of a hook that was interrupted while it delivered messages.
 const HANDING: &str = "handing";
+/// The file with the subtasks that were named at the end of a turn.
+const NAMED: &str = "open-subtasks";
 /// Appended for a task whose turn was about to end.
 const KEPT: &str = "Your answer so far is kept; your reply to this is added to it.\n";
 /// Limit on the tasks that are listed to a model whose conversation starts again.
@@ -112,8 +115,12 @@ impl Ops {
             Hook::Began { source, .. } if self.caller.attempt().is_none() => self.what_was_forgotten(*source).await,
             hook if self.reads_the_box(hook) => {
                 let mut text = self.unread(token).await?;
+                let (Hook::Ended { .. }, Some(attempt)) = (hook, self.caller.attempt()) else { return Ok(text) };
+                if let Some(open) = self.open_subtasks(&attempt.task, token).await? {
+                    text.get_or_insert_default().push_str(&open);
+                }
                 // Otherwise the model would repeat its whole answer, and be paid for it again.
-                if let (Some(text), Hook::Ended { .. }, Some(_)) = (&mut text, hook, self.caller.attempt()) {
+                if let Some(text) = &mut text {
                     text.push_str(KEPT);
                 }
                 Ok(text)
@@ -141,6 +148,28 @@ impl Ops {
         let (mut messages, left) = self.ask(|s| s.read_inbox(&reader, master, &word, AT_ONCE)).await?;
         messages.retain(|message| message.state != Delivery::Failed);
         Ok((!messages.is_empty()).then(|| in_words(&messages, left)))
+    }
+
+    /// Returns that subtasks of a task are open whose turn is about to end; `None` where there are none, or the same were
+    /// named before.
+    async fn open_subtasks(&self, task: &TaskId, token: &Path) -> Result<Option<String>> {
+        let open = self.ask(|s| s.open_subtasks(task)).await?;
+        let ids: Vec<&str> = open.iter().map(|(id, _)| id.as_str()).collect();
+        let (ids, named) = (ids.join(" "), token.with_file_name(NAMED));
+        let before = files::read(&named, 64 * 1024).unwrap_or_default();
+        if open.is_empty() || before == ids.as_bytes() {
+            return Ok(None);
+        }
+        home::write_atomically(&named, ids.as_bytes()).map_err(|e| home::unusable(&named, &e))?;
+        let mut text = format!("{} of your task:\n", count(open.len() as u64, "subtask is open", "subtasks are open"));
+        for (id, said) in open.iter().take(LISTED) {
+            text.push_str(&format!("- {id}: {}\n", one_line(said, 120)));
+        }
+        text.push_str(
+            "Wait for them with wait_tasks, or cancel them with cancel_task. If you end your turn again, your task waits for \
+             them without you, and you continue with their results.\n",
+        );
+        Ok(Some(text))
     }
 
     /// Returns what a master needs to know after its conversation was restarted or summarised.

@@ -93,6 +93,9 @@ pub struct Report {
     /// Of a lost attempt: what its holder knows of the end.
     #[serde(default)]
     pub evidence: Option<Box<Evidence>>,
+    /// Whether a success with open subtasks is not the end: another attempt gets their results.
+    #[serde(default)]
+    pub awaits: bool,
 }
 
 /// How many damaged tasks one call to claim quarantines before it returns without a task.
@@ -243,5 +246,6 @@ fn finish_args(r: &Report) -> Result<Vec<String>> {
         r.account.clone().unwrap_or_default(),
         if r.is_exact { "1" } else { "" }.to_owned(),
         r.code.to_string(),
+        if r.awaits { "1" } else { "" }.to_owned(),
     ])
 }

@@ -83,7 +83,7 @@ pub(super) fn task(id: &TaskId, f: &Fields, children: Vec<String>, now: Timestam
         id: id.clone(),
         spec,
         state: f.parse("state")?,
-        waiting: f.time("waiting_until")?.is_some_and(|until| until > now),
+        waiting: f.time("waiting_until")?.is_some_and(|until| until > now) || f.text("awaits").is_some(),
         description: f.need("text")?.to_owned(),
         parent: f.parse_opt("parent")?,
         children: ids(f, children)?,

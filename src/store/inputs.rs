@@ -24,6 +24,8 @@ pub struct Inputs {
     pub results: Vec<Input>,
     /// Its subtasks, the oldest first: an earlier attempt has delegated them.
     pub subtasks: Vec<Input>,
+    /// The subtasks for whose end it has waited since its last attempt.
+    pub awaited: Vec<TaskId>,
 }
 
 /// Another task, as far as it concerns the one at hand.
@@ -69,19 +71,45 @@ impl Store {
     pub async fn inputs(&self, task: &Task) -> Result<Inputs> {
         let mut pipe = redis::pipe();
         pipe.cmd("LRANGE").arg(self.keys.of("children", task.id.as_str())).arg(0).arg(-1);
+        pipe.cmd("HMGET").arg(self.keys.of("task", task.id.as_str())).arg("awaited");
         if let Some(parent) = &task.parent {
             pipe.cmd("HMGET").arg(self.keys.of("task", parent.as_str())).arg("text");
         }
         let mut values = self.pipeline(&pipe).await?.into_iter();
         let mut next = || values.next().unwrap_or(redis::Value::Nil);
         let children: Vec<String> = self.read(next())?;
+        let awaited: Vec<Option<String>> = self.read(next())?;
         let parent: Vec<Option<String>> = if task.parent.is_some() { self.read(next())? } else { Vec::new() };
         let children: Vec<TaskId> = children.iter().filter_map(|id| id.parse().ok()).collect();
         Ok(Inputs {
             parent: parent.into_iter().flatten().next(),
             results: self.inputs_of(&task.after).await?,
             subtasks: self.inputs_of(&children).await?,
+            awaited: awaited.into_iter().flatten().find_map(|ids| serde_json::from_str(&ids).ok()).unwrap_or_default(),
         })
+    }
+
+    /// Returns the open subtasks whose results this task gets, with their texts; the oldest first.
+    ///
+    /// # Errors
+    /// An unreachable Redis, or a damaged record.
+    pub async fn open_subtasks(&self, task: &TaskId) -> Result<Vec<(TaskId, String)>> {
+        let list = self.keys.of("children", task.as_str());
+        let children: Vec<String> = self.query(redis::cmd("LRANGE").arg(list).arg(0).arg(-1)).await?;
+        let children: Vec<TaskId> = children.iter().filter_map(|id| id.parse().ok()).collect();
+        let mut pipe = redis::pipe();
+        for id in &children {
+            pipe.cmd("HMGET").arg(self.keys.of("task", id.as_str())).arg(&["state", "detached", "text"]);
+        }
+        let mut open = Vec::new();
+        for (id, value) in children.into_iter().zip(self.pipeline(&pipe).await?) {
+            let (state, detached, text): (Option<String>, Option<String>, Option<String>) = self.read(value)?;
+            let state = state.and_then(|state| state.parse::<TaskState>().ok());
+            if state.is_some_and(|state| !state.is_terminal()) && detached.is_none() {
+                open.push((id, text.unwrap_or_default()));
+            }
+        }
+        Ok(open)
     }
 
     async fn inputs_of(&self, ids: &[TaskId]) -> Result<Vec<Input>> {

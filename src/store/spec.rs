@@ -69,7 +69,7 @@ pub(super) fn stored(spec: &Spec) -> Result<Map<String, Value>> {
     };
     let stored = |(name, value): (String, Value)| {
         let value = match value {
-            Value::Null => return None,
+            Value::Null | Value::Bool(false) => return None,
             Value::Array(list) if name == "after" => Value::Array(list),
             Value::Array(list) if list.is_empty() => return None,
             Value::Object(fields) if fields.is_empty() => return None,

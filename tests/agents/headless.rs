@@ -435,3 +435,34 @@ fn a_program_is_told_what_belongs_to_its_task() {
     }
     world.stop_and_check_nothing_left();
 }
+
+#[test]
+fn a_task_that_ends_with_open_subtasks_waits_without_a_program_and_goes_on_with_their_results() {
+    let world = World::builder().tables(ROLES).build();
+    let (told, sub) = (world.file("told"), world.file("sub"));
+    let script = format!(
+        "case \"$*\" in *--resume*) cat > '{}' ;; *) cat > /dev/null\n\
+         orch delegate --role shell \"until [ -e '{}' ]; do sleep 0.1; done; echo THE-PART\" > /dev/null\n\
+         for n in 1 2; do echo '{{\"hook_event_name\":\"Stop\"}}' | orch hook claude > '{}'.$n; done ;; esac\n{}",
+        told.display(),
+        sub.display(),
+        world.file("hook").display(),
+        [INIT, DONE].map(say).concat()
+    );
+    world.program("claude", &script);
+    world.start();
+    let task = world.delegate("c", "build it");
+    let waits = world.wait_for(&task, "blocked");
+    assert_eq!((&waits["waiting"], &waits["agent"]), (&json!(true), &json!(null)), "{waits:#}");
+    let why = world.orch(&["why", &task]).ok();
+    assert!(why.contains("waits for its open subtasks"), "{why}");
+    std::fs::write(&sub, "").expect("sub");
+    let done = world.wait_for(&task, "succeeded");
+    assert_eq!((done["attempts"].as_array().map(Vec::len), &done["failures"]), (Some(2), &json!(0)), "{done:#}");
+    let hook = world.lines("hook.1").join("\n");
+    assert!(hook.contains("1 subtask is open") && hook.contains("cancel_task"), "{hook}");
+    assert_eq!(world.lines("hook.2").join(""), "", "it was told once");
+    let told = world.lines("told").join("\n");
+    assert!(told.contains("have ended") && told.contains("\nTHE-PART\n</data-"), "{told}");
+    world.stop_and_check_nothing_left();
+}

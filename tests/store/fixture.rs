@@ -191,6 +191,7 @@ pub fn task(text: &str) -> NewTask {
             retries: 3,
             lost_max: 3,
             delays_ms: delays(LONG, Duration::ZERO),
+            detached: false,
             notify: None,
             key: None,
         },
@@ -241,6 +242,7 @@ pub fn report(agent: &Agent, claimed: &Claimed, cause: Cause) -> Report {
         result: None,
         retry_after_ms: Some(LONG.as_millis() as u64),
         is_exact: false,
+        awaits: false,
         account: None,
         evidence: None,
     }

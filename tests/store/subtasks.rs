@@ -11,7 +11,7 @@ use orch::{
             TaskState::{self, *},
         },
     },
-    store::tasks::{Claimed, NewTask},
+    store::tasks::{Claimed, NewTask, Report},
 };
 
 use super::{check, fixture::*};
@@ -316,5 +316,60 @@ async fn no_more_tasks_are_accepted_than_may_wait() {
     let agent = world.agent("shell-1").await;
     world.claim(&agent).await;
     world.delegate(&fourth).await;
+    check::structures(&world).await;
+}
+
+#[tokio::test]
+async fn a_parent_that_ends_with_open_subtasks_waits_and_goes_on_with_their_results() {
+    let server = Server::start();
+    let world = server.world("n");
+    let (id, agent, claimed) = parent(&world).await;
+    let a = world.delegate(&subtask("a", &agent, &claimed)).await;
+    let b = world.delegate(&subtask("b", &agent, &claimed)).await;
+    let apart = subtask("c", &agent, &claimed);
+    world.delegate(&NewTask { spec: Spec { detached: true, ..apart.spec.clone() }, ..apart }).await;
+    let report = Report { awaits: true, ..report(&agent, &claimed, Cause::Success) };
+    for _ in 0..2 {
+        assert_eq!(world.store.finish(&report).await.unwrap(), Blocked, "the same answer again");
+    }
+    let waits = world.store.tasks(std::slice::from_ref(&id)).await.unwrap().remove(0);
+    assert!(waits.waiting && waits.agent.is_none(), "{waits:#?}");
+    check::structures(&world).await;
+
+    let worker = world.agent("shell-1").await;
+    let of_a = world.claim(&worker).await;
+    assert_eq!(of_a.task.id, a);
+    world.finish(&worker, &of_a, Cause::Permanent).await;
+    assert_eq!(world.try_claim(&agent).await, None, "one is open");
+    check::structures(&world).await;
+    // A person retries the one that has failed: it is waited for again.
+    world.store.retry(&a, "by hand").await.unwrap();
+    world.cancel(&b).await;
+    assert_eq!(world.try_claim(&agent).await, None);
+    check::structures(&world).await;
+    world.cancel(&a).await;
+    let again = world.claim(&agent).await;
+    assert_eq!((&again.task.id, again.attempt, again.task.failures, again.task.lost), (&id, 2, 0, 0));
+    let inputs = world.store.inputs(&again.task).await.unwrap();
+    assert_eq!(inputs.awaited, [a.clone(), b.clone()]);
+    let states: Vec<_> = inputs.subtasks.iter().map(|one| (&one.id == &a || &one.id == &b, one.state)).collect();
+    assert_eq!(states, [(true, Cancelled), (true, Cancelled), (false, Ready)]);
+    let done = Report { fence: again.fence, attempt: 2, ..report };
+    assert_eq!(world.store.finish(&done).await.unwrap(), Succeeded, "a detached one is not waited for");
+    check::structures(&world).await;
+}
+
+#[tokio::test]
+async fn a_waiting_parent_that_is_cancelled_ends_with_its_subtasks() {
+    let server = Server::start();
+    let world = server.world("n");
+    let (id, agent, claimed) = parent(&world).await;
+    let a = world.delegate(&subtask("a", &agent, &claimed)).await;
+    let report = Report { awaits: true, ..report(&agent, &claimed, Cause::Success) };
+    assert_eq!(world.store.finish(&report).await.unwrap(), Blocked);
+    world.cancel(&id).await;
+    let states: Vec<TaskState> =
+        world.store.tasks(&[id, a]).await.unwrap().into_iter().map(|task| task.state).collect();
+    assert_eq!(states, [Cancelled, Cancelled]);
     check::structures(&world).await;
 }

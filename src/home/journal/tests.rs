@@ -29,6 +29,7 @@ fn report(task: &Task, attempt: u32, cause: Cause, text: &str) -> Report {
         result: None,
         retry_after_ms: None,
         is_exact: false,
+        awaits: false,
         account: None,
         evidence: None,
     }

@@ -150,6 +150,7 @@ impl Agent {
             result: Some(TaskResult { text: said.into(), ..TaskResult::default() }),
             retry_after_ms: None,
             is_exact: false,
+            awaits: false,
             account: None,
             evidence: None,
         };
@@ -194,6 +195,7 @@ pub(in crate::ops) fn recorded(state: TaskState) -> Task {
             retries: 3,
             lost_max: 3,
             delays_ms: Default::default(),
+            detached: false,
         },
     }
 }

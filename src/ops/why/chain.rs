@@ -19,8 +19,8 @@ pub(super) const LINKS: usize = 50;
 /// The tasks that this one waits for, as its own record says.
 pub(super) fn waits_for(task: &Task) -> Vec<TaskId> {
     match task.state {
+        TaskState::Blocked | TaskState::Running if task.waiting => task.children.clone(),
         TaskState::Blocked => task.after.clone(),
-        TaskState::Running if task.waiting => task.children.clone(),
         _ => Vec::new(),
     }
 }
@@ -61,6 +61,7 @@ fn follow(
 fn why(around: &Around, facts: &TaskFacts, task: &Task) -> String {
     let now = around.snapshot.now;
     match task.state {
+        TaskState::Blocked if task.waiting => "waits for its subtasks, without a program".to_owned(),
         TaskState::Blocked => format!("comes after {}", list(task.after.iter().map(ToString::to_string))),
         TaskState::Delayed => {
             let due = task.due_at.filter(|due| *due > now);

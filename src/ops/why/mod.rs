@@ -248,6 +248,7 @@ fn standing(around: &Around, task: &Task) -> String {
             let waits = living(around, agent).and_then(Agent::waits_for).map(|waits| format!("; its program {waits}"));
             format!("{id} (running, {agent}{})", waits.unwrap_or_default())
         }
+        (TaskState::Blocked, _) if task.waiting => format!("{id} (waits for subtasks)"),
         (TaskState::Held, _) => format!("{id} (held: {})", reason(task.reason.as_ref())),
         (TaskState::Delayed, _) => match task.due_at.filter(|due| *due > around.snapshot.now) {
             Some(due) => format!("{id} (delayed, due in {})", human(due.since(around.snapshot.now))),

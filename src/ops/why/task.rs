@@ -53,6 +53,17 @@ fn ready(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
 
 fn blocked(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
     let task = &facts.detail.task;
+    if task.waiting {
+        let open: Vec<&Task> = facts.children.iter().filter(|t| !t.state.is_terminal() && !t.detached).collect();
+        let by = list(open.iter().map(|t| standing(around, t)));
+        out.say(format!(
+            "Its program has ended its turn; it waits for its open subtasks, takes no slot of its role meanwhile, and goes on \
+             with their results: {by}."
+        ));
+        earlier(facts, out);
+        open.iter().take(3).for_each(|t| out.hint(format!("orch why {}", t.id)));
+        return;
+    }
     let waits_for: Vec<&Task> = facts.before.iter().filter(|t| t.state != TaskState::Succeeded).collect();
     let by = list(waits_for.iter().map(|t| standing(around, t)));
     out.say(match (waits_for.len(), task.after.len()) {

@@ -119,9 +119,9 @@ pub(in crate::runner) async fn run(
 /// Returns what is known about the tasks around this one.
 async fn inputs(agent: &Agent, claimed: &Claimed) -> Result<Inputs, String> {
     let task = &claimed.task;
-    // Most tasks have neither, and a script gets nothing but its own text.
-    let has_none = task.after.is_empty() && task.parent.is_none() && claimed.attempt == 1;
-    if has_none || agent.launch.driver == DriverKind::Shell {
+    // Most tasks have neither. A script finds only results at `ORCH_CONTEXT`.
+    let is_alone = task.parent.is_none() && claimed.attempt == 1 || agent.launch.driver == DriverKind::Shell;
+    if task.after.is_empty() && is_alone {
         return Ok(Inputs::default());
     }
     let inputs = agent.store.inputs(task).await.map_err(|e| format!("what it depends on could not be read: {e}"))?;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::runner::{Agent, Leave, attempt::resource_limits::Excess, output::Output};
 use crate::{
-    drivers::Verdict,
+    drivers::{DriverKind, Verdict},
     model::{cause::Cause, duration::human, end_code::EndCode, task::TaskResult},
     store::tasks::{Claimed, Report},
 };
@@ -87,6 +87,8 @@ pub(in crate::runner) fn report(
         result,
         retry_after_ms: verdict.retry_after.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
         is_exact: agent.launch.driver.program().is_none(),
+        // A script would only do the same again.
+        awaits: verdict.cause == Cause::Success && agent.launch.driver != DriverKind::Shell,
         account: (verdict.cause == Cause::RateLimited).then(|| agent.launch.role.account(agent.launch.driver)),
         evidence: None,
     }

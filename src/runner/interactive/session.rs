@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     config::DriverKind,
     home::{self, Home},
-    model::task::Task,
+    model::{cause::Cause, task::Task},
     os,
     store::tasks::Claimed,
 };
@@ -56,9 +56,17 @@ pub(in crate::runner) fn earlier(home: &Home, claimed: &Claimed, driver: DriverK
     if written.driver != driver || written.session.is_empty() || may_have_processes(&written.marker) {
         return None;
     }
-    let end = home.known_end(&task.id, number).map(|report| format!("{}: {}", report.cause, report.reason));
-    let end = end.unwrap_or_else(|| "lost: its agent died".to_owned());
-    Some(Earlier { session: written.session, prompt: prompt(task, attempt, number, &end) })
+    let end = home.known_end(&task.id, number);
+    let prompt = match end {
+        // It was no end, because subtasks were open.
+        Some(report) if report.cause == Cause::Success => {
+            "The subtasks that were open when you ended your turn have ended. Finish your task with their results."
+                .to_owned()
+        }
+        Some(report) => prompt(task, attempt, number, &format!("{}: {}", report.cause, report.reason)),
+        None => prompt(task, attempt, number, "lost: its agent died"),
+    };
+    Some(Earlier { session: written.session, prompt })
 }
 
 fn prompt(task: &Task, attempt: u32, earlier: u32, end: &str) -> String {

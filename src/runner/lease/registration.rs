@@ -134,6 +134,7 @@ impl Registration {
                 result: None,
                 retry_after_ms: Some(0),
                 is_exact: false,
+                awaits: false,
                 account: None,
                 evidence: None,
             },
@@ -264,6 +265,7 @@ mod tests {
             result: None,
             retry_after_ms: None,
             is_exact: false,
+            awaits: false,
             account: None,
             evidence: None,
         };

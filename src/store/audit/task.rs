@@ -90,6 +90,9 @@ fn has_its_fields(task: Record<'_>, state: TaskState, say: &mut impl FnMut(Strin
     if task.has("unapproved") && !state.is_terminal() && state != TaskState::Held {
         say(format!("it is {state}, and no person has approved it"));
     }
+    if task.has("awaits") && state != TaskState::Blocked {
+        say(format!("it is {state}, and waits for subtasks without a program"));
+    }
     for field in ["cancelling", "waiting_until", "asking_until"] {
         if task.has(field) && !running {
             say(format!("it is {state}, and has a {field}"));
@@ -122,6 +125,17 @@ fn waits_for_what_is_open(image: &Image, id: &str, task: Record<'_>, state: Task
     }
     for dependent in image.set("dependents", id).filter(|d| image.record("task", d).is_none()) {
         say(format!("it remembers {dependent}, which is not known"));
+    }
+    // Without a program it waits for subtasks, whatever comes of them.
+    let awaits = state == TaskState::Blocked && task.has("awaits");
+    if awaits {
+        let is_awaited = |child: &&String| {
+            let child = image.record("task", child);
+            child.is_some_and(|c| {
+                !c.has("detached") && c.text("state").parse().is_ok_and(|s: TaskState| !s.is_terminal())
+            })
+        };
+        open.extend(image.list("children", id).iter().filter(is_awaited));
     }
     let deps: BTreeSet<&String> = image.set("deps", id).collect();
     // A task that a person has yet to approve waits for its dependencies meanwhile.

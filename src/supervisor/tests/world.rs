@@ -154,6 +154,7 @@ impl World {
                 retries: 3,
                 lost_max: 3,
                 delays_ms: self.supervisor.config.roles["shell"].retry.delays(),
+                detached: false,
                 notify: None,
                 key: None,
             },

@@ -97,6 +97,7 @@ fn task(n: usize) -> NewTask {
             retries: 3,
             lost_max: 3,
             delays_ms: Default::default(),
+            detached: false,
             notify: None,
             key: None,
         },

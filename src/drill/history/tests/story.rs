@@ -122,6 +122,7 @@ impl Story {
                 retries: 1,
                 lost_max: 1,
                 delays_ms: Default::default(),
+                detached: false,
             },
         }));
     }

@@ -2,6 +2,10 @@
 
 local cancel, propagate_end
 
+-- How often a task that ends with open subtasks is resumed with their results: a program that delegates anew each time
+-- must come to an end.
+local RESUMED = 100
+
 -- Ends that are propagated one after another and not recursively: a chain of dependents may be longer than Lua's stack
 -- is deep, and Redis keeps what a script has written before its stack overflows.
 local ended = {}
@@ -44,6 +48,7 @@ local function move(id, from, to, role, score, agent, reason, data, code, set, d
     offer(role)
   elseif from == 'blocked' then
     redis.call('DEL', P .. 'deps:' .. id)
+    append(drop, 'awaits')
   elseif from == 'delayed' then
     append(drop, 'due_at')
   elseif from == 'held' then
@@ -51,6 +56,9 @@ local function move(id, from, to, role, score, agent, reason, data, code, set, d
     if to ~= 'blocked' then redis.call('DEL', P .. 'deps:' .. id) end
   elseif not OPEN[from] then
     append(drop, 'ended_at')
+    local f = get(id, 'parent', 'detached')
+    local p = f[1] and not f[2] and get(f[1], 'state', 'awaits') or {}
+    if p[1] == 'blocked' and p[2] then redis.call('SADD', P .. 'deps:' .. f[1], id) end
   end
   if to == 'ready' then
     append(set, 'ready_at', now)
@@ -172,13 +180,34 @@ local function accept(id, spec, key, text, context, open, why, escalation)
   return state
 end
 
+-- Returns the open subtasks of a task whose results it gets: not those that were delegated as detached.
+local function awaited(id)
+  local open = {}
+  for _, child in ipairs(redis.pcall('LRANGE', P .. 'children:' .. id, 0, -1)) do
+    local f = get(child, 'state', 'detached')
+    if f[1] and OPEN[f[1]] and not f[2] then open[#open + 1] = child end
+  end
+  return open
+end
+
+-- A subtask has ended: its parent goes on if it waits without a program, and this was the last one.
+local function resume(parent, id, to)
+  local p = get(parent, 'state', 'awaits', 'role')
+  if p[1] ~= 'blocked' or not p[2] or not is_sound(parent) then return end
+  if redis.call('SREM', P .. 'deps:' .. parent, id) == 0 or redis.call('SCARD', P .. 'deps:' .. parent) > 0 then return end
+  move(parent, 'blocked', 'ready', p[3], nil, nil, 'the last subtask it waited for, ' .. id .. ', has ended as ' .. to)
+end
+
 -- Propagates the end of a task: notifies waiting clients, releases or cancels its dependents, and cancels its subtasks
 -- unless it has succeeded.
 propagate_end = function(id, to)
   redis.call('PUBLISH', P .. 'ended:' .. id, to)
   local f = get(id, 'parent', 'notify', 'reason', 'result')
   local parent = f[1]
-  if parent then count_child(parent, -1) end
+  if parent then
+    count_child(parent, -1)
+    resume(parent, id, to)
+  end
   if f[2] then
     local said = to == 'succeeded' and decoded(f[4] or '').text or f[3] or ''
     local what = id .. ' (' .. short(get(id, 'text')[1] or '', 60) .. ') ' .. to
@@ -226,11 +255,11 @@ end
 -- Ends the running attempt of a task and decides what comes next: the table of model/cause.rs.
 -- `e` holds: cause; code, finer than the cause, which decides nothing; reason; exit_code and result (JSON), where there
 -- are any; retry_after (ms) and is_exact, as for retry_delay; told, set if the holder itself reported, so that a repeated
--- report gets the same answer; evidence (JSON), what was known when its agent ended with it; usage (JSON),
+-- report gets the same answer; awaits, set if a success with open subtasks is no end; evidence (JSON), what was known when its agent ended with it; usage (JSON),
 -- what it used; account, whose rate limit ended it; role, that of its agent's record, where the caller has read it.
 local function end_attempt(id, e)
   local cause, code, reason, usage, account = e.cause, e.code, e.reason, e.usage or '', e.account or ''
-  local f = get(id, 'role', 'agent', 'failures', 'retries', 'lost', 'lost_max', 'cancelling', 'limited', 'cancel_code')
+  local f = get(id, 'role', 'agent', 'failures', 'retries', 'lost', 'lost_max', 'cancelling', 'limited', 'cancel_code', 'resumed')
   if f[7] and cause ~= CAUSE.success then
     cause, code, reason = CAUSE.cancelled, f[9] or CODE.cancelled, f[7]
   end
@@ -249,8 +278,14 @@ local function end_attempt(id, e)
   -- An attempt that ends because a person stops everything immediately does not count as lost.
   if cause == CAUSE.lost and redis.call('HGET', P .. 'requests', 'stop') ~= 'now' then lost = lost + 1 end
   local to, why = 'delayed', reason
+  local waits_for = {}
   if cause == CAUSE.success then
     to = 'succeeded'
+    if e.awaits and not f[7] and number(f[10]) < RESUMED then waits_for = awaited(id) end
+    if #waits_for > 0 then
+      to, why = 'blocked', 'its program has ended; it waits for its subtasks ' .. table.concat(waits_for, ', ', 1, math.min(#waits_for, 5))
+      if #waits_for > 5 then why = why .. ' and ' .. (#waits_for - 5) .. ' more' end
+    end
   elseif cause == CAUSE.permanent then
     to = 'failed'
   elseif cause == CAUSE.needs_person then
@@ -265,7 +300,7 @@ local function end_attempt(id, e)
     if lost > 1 then why = reason .. '; lost ' .. lost .. ' times' end
   end
   if usage ~= '' then spend(id, role, f[2] or '', decoded(usage)) end
-  local over = to == 'delayed' and over_its_limit(id, role)
+  local over = (to == 'delayed' or to == 'blocked') and over_its_limit(id, role)
   if over then to, why = 'held', over .. '; the last attempt: ' .. reason end
   local why_code = over and CODE.over_budget or code
   local due = nil
@@ -297,9 +332,14 @@ local function end_attempt(id, e)
   -- A success needs no explanation; its attempts have theirs.
   if to == 'succeeded' then
     append(drop, 'cause', 'code', 'reason')
+  elseif to == 'blocked' then
+    append(set, 'awaits', '1', 'reason', why)
+    append(drop, 'cause', 'code')
+    for _, child in ipairs(waits_for) do redis.call('SADD', P .. 'deps:' .. id, child) end
   else
     append(set, 'cause', cause, 'code', why_code, 'reason', why)
   end
+  if #waits_for > 0 then append(set, 'awaited', cjson.encode(waits_for), 'resumed', number(f[10]) + 1) end
   if (e.result or '') ~= '' then
     append(set, 'result', e.result)
   elseif cause == CAUSE.success then

@@ -8,7 +8,7 @@ local which = cjson.decode(ARGV[1])
 local STATES = {'blocked', 'ready', 'delayed', 'held', 'running', 'succeeded', 'failed', 'cancelled'}
 local TASK_FIELDS = {'role', 'state', 'since', 'priority', 'seq', 'depth', 'created_at', 'number', 'agent', 'incarnation',
   'fence', 'place', 'cancelling', 'waiting_until', 'due_at', 'ended_at', 'parent', 'open_children', 'after', 'asks',
-  'unapproved'}
+  'unapproved', 'awaits', 'detached'}
 local AGENT_FIELDS = {'role', 'state', 'incarnation', 'master', 'task', 'fence'}
 
 local last_event = redis.call('XREVRANGE', P .. 'events', '+', '-', 'COUNT', 1)[1]

@@ -2,7 +2,8 @@
 -- KEYS: 1 prefix
 -- ARGV: 1 task, 2 agent, 3 incarnation, 4 fence, 5 cause, 6 reason, 7 exit code or '', 8 result (JSON or ''),
 --       9 when to try again, if the program named it (ms) or '', 10 evidence (JSON or ''), 11 usage (JSON or ''),
---       12 whose account was rate limited, or '', 13 '1' if the named time is to be kept exactly, 14 code of the end
+--       12 whose account was rate limited, or '', 13 '1' if the named time is to be kept exactly, 14 code of the end,
+--       15 '1' if a success with open subtasks is no end
 -- Returns: {state of the task, '1' the first time, '0' again}
 -- Refuses: stale (another lease was given meanwhile, or the attempt was ended by the supervisor)
 local id, agent, fence = ARGV[1], ARGV[2], ARGV[4]
@@ -28,7 +29,7 @@ local record = P .. 'agent:' .. agent
 local a = redis.pcall('HMGET', record, 'state', 'incarnation', 'role', 'tasks_done', 'master')
 local state = end_attempt(id, {
   cause = ARGV[5], code = ARGV[14], reason = ARGV[6], exit_code = ARGV[7], result = ARGV[8], retry_after = ARGV[9],
-  told = true, evidence = ARGV[10], usage = ARGV[11], account = ARGV[12], is_exact = ARGV[13] == '1',
+  told = true, evidence = ARGV[10], usage = ARGV[11], account = ARGV[12], is_exact = ARGV[13] == '1', awaits = ARGV[15] == '1',
   role = a[3]})
 if a[2] == ARGV[3] then
   redis.call('HDEL', record, 'task', 'attempt', 'fence', 'deadline', unpack(WAIT))
