@@ -163,6 +163,7 @@ mod tests {
 
     fn full() -> Spec {
         Spec {
+            detached: true,
             role: "shell".into(),
             priority: Priority::High,
             after: vec![TaskId::random(), TaskId::random()],

@@ -352,7 +352,7 @@ async fn a_parent_that_ends_with_open_subtasks_waits_and_goes_on_with_their_resu
     assert_eq!((&again.task.id, again.attempt, again.task.failures, again.task.lost), (&id, 2, 0, 0));
     let inputs = world.store.inputs(&again.task).await.unwrap();
     assert_eq!(inputs.awaited, [a.clone(), b.clone()]);
-    let states: Vec<_> = inputs.subtasks.iter().map(|one| (&one.id == &a || &one.id == &b, one.state)).collect();
+    let states: Vec<_> = inputs.subtasks.iter().map(|one| (one.id == a || one.id == b, one.state)).collect();
     assert_eq!(states, [(true, Cancelled), (true, Cancelled), (false, Ready)]);
     let done = Report { fence: again.fence, attempt: 2, ..report };
     assert_eq!(world.store.finish(&done).await.unwrap(), Succeeded, "a detached one is not waited for");

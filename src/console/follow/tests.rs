@@ -48,6 +48,7 @@ fn task(id_: &str, parent: Option<&str>, state: TaskState) -> TaskDetail {
         code: None,
         reason: None,
         spec: Spec {
+            detached: false,
             role: "sonnet".into(),
             priority: Priority::Normal,
             after: Vec::new(),

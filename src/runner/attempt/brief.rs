@@ -466,6 +466,7 @@ mod tests {
         let inputs = Inputs {
             parent: Some("Build the cart\nand more".into()),
             results: vec![input("t-0a0a0a0a0a", "THE-SCHEMA-IS-X\n")],
+            awaited: Vec::new(),
             subtasks: vec![Input { state: TaskState::Failed, reason: Some("no".into()), ..input("t-0b0b0b0b0b", "") }],
         };
         let role = role(|role| role.task_budget.cost_usd = Some(2.0));

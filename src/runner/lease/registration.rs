@@ -178,6 +178,7 @@ mod tests {
             inherits_priority: false,
             who: "a test".into(),
             spec: Spec {
+                detached: false,
                 role: "shell".into(),
                 priority: Priority::Normal,
                 after: Vec::new(),

@@ -58,6 +58,7 @@ fn a_task(n: u64, state: TaskState, text: &str) -> Task {
         code: None,
         reason: None,
         spec: Spec {
+            detached: false,
             role: "sonnet".into(),
             priority: Priority::Normal,
             after: Vec::new(),
