@@ -70,6 +70,21 @@ impl Gate {
         }
     }
 
+    /// Returns the commands of the hint.
+    pub fn commands(&self, roles: &[&str]) -> Vec<String> {
+        let role = roles.first().copied().unwrap_or_default();
+        let command = match self {
+            Gate::Suspended(suspension) => match (suspension.until, &suspension.account) {
+                (None, _) => return Vec::new(),
+                (Some(_), Some(_)) => format!("orch resume {role}"),
+                (Some(_), None) => "orch costs --by role".to_owned(),
+            },
+            Gate::UnknownRole | Gate::Memory { .. } | Gate::Disk { .. } => return Vec::new(),
+            _ => return self.hint(roles).into_iter().collect(),
+        };
+        vec![command]
+    }
+
     /// Returns what to type or to change, where there is something.
     pub fn hint(&self, roles: &[&str]) -> Option<String> {
         let role = roles.first().copied().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! `orch ask`, `orch answer`, `orch approve`, `orch deny`, `orch send`, `orch inbox`.
+//! `orch ask`, `orch questions`, `orch answer`, `orch approve`, `orch deny`, `orch send`, `orch inbox`.
 
 use super::{
     Session, args,
@@ -26,6 +26,12 @@ pub(super) async fn answer(question: &str, answer: Answer, session: &mut Session
     let question = client.find_question(question).await?;
     let answered = client.answer(question.clone(), answer).await?;
     session.answer(&answered, |answered, _| messages::answered(&question.task, answered))?;
+    Ok(0)
+}
+
+pub(super) async fn questions(session: &mut Session) -> Result<u8, End> {
+    let asked = session.client().await?.questions().await?;
+    session.answer(&asked, |asked, view| messages::questions(asked, view))?;
     Ok(0)
 }
 

@@ -6,7 +6,7 @@ use crate::{
     model::task::{Task, TaskState},
     ops::{
         Wanted,
-        types::{LogQuery, Shown, Target, TaskFilter},
+        types::{CostsBy, LogQuery, Shown, Target, TaskFilter},
     },
     view::{self, text::safe},
 };
@@ -19,6 +19,8 @@ const MANY: usize = 100;
 /// Ended tasks in `/tasks`, and lines in `/logs`.
 const RECENT: usize = 10;
 const LOG_LINES: usize = 40;
+/// Events in `/events`.
+const EVENTS: usize = 20;
 
 impl Conversation<'_> {
     /// Executes a command and returns its answer.
@@ -38,6 +40,39 @@ impl Conversation<'_> {
                 let agents = ops.agents().await?;
                 self.with_known(|k| agents.iter().for_each(|a| k.agent(&a.id)));
                 or(view::agent::list(&agents, &view), "no agent lives")
+            }
+            Command::Questions => {
+                let asked = ops.questions().await?;
+                for one in &asked {
+                    self.asked.shown(one);
+                }
+                self.with_known(|k| {
+                    asked.iter().filter_map(|one| one.question_id.as_ref()).for_each(|q| k.question(&q.to_string()))
+                });
+                view::messages::questions(&asked, &view)
+            }
+            Command::Answer(question, answer) => {
+                let question = ops.find_question(&question).await?;
+                let answered = ops.answer(question.clone(), answer).await?;
+                view::messages::answered(&question.task, &answered)
+            }
+            Command::Inbox => view::messages::inbox(&ops.inbox(false, None).await?, &view),
+            Command::Send(to, text) => {
+                let to = if to == "master" { to } else { ops.find_any(&to).await?.to_string() };
+                view::messages::sent(&ops.send(to, text).await?)
+            }
+            Command::Events => {
+                let events = ops.events(EVENTS).await?;
+                or(events.iter().map(|event| view::event::event(event, &view)).collect(), "nothing has happened yet")
+            }
+            Command::Costs => view::costs::table(&ops.costs(CostsBy::Role, None).await?, &view),
+            Command::Pause(role) => {
+                let changed = ops.pause(role.clone()).await?;
+                view::requests::paused(role.as_deref(), changed, &view)
+            }
+            Command::Resume(role) => {
+                let changed = ops.resume(role.clone()).await?;
+                view::requests::resumed(role.as_deref(), changed)
             }
             Command::Show(id) => match ops.show(ops.find_any(&id).await?).await? {
                 Shown::Task(detail) => view::task::page(&detail, &view),

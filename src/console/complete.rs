@@ -13,6 +13,7 @@ pub(super) struct Known {
     roles: Vec<String>,
     tasks: VecDeque<String>,
     agents: VecDeque<String>,
+    questions: VecDeque<String>,
 }
 
 impl Known {
@@ -29,6 +30,11 @@ impl Known {
         remember(&mut self.agents, id);
     }
 
+    /// A question was seen.
+    pub fn question(&mut self, id: &str) {
+        remember(&mut self.questions, id);
+    }
+
     /// Where the word at `pos` begins, and what it may become, the newest id first.
     pub fn complete(&self, line: &str, pos: usize) -> (usize, Vec<String>) {
         let before = &line[..pos];
@@ -40,7 +46,11 @@ impl Known {
             None if word.starts_with('/') => {
                 COMMANDS.iter().map(|(c, a, _)| format!("/{c}{}", if a.is_empty() { "" } else { " " })).collect()
             }
-            Some("/show" | "/why" | "/logs") => newest(&self.tasks).chain(newest(&self.agents)).collect(),
+            Some("/answer" | "/approve" | "/deny") if before[..start].split_whitespace().count() == 1 => {
+                newest(&self.questions).map(|id| id + " ").collect()
+            }
+            Some("/pause" | "/resume") => self.roles.clone(),
+            Some("/show" | "/why" | "/logs" | "/send") => newest(&self.tasks).chain(newest(&self.agents)).collect(),
             Some("/result" | "/cancel" | "/retry") => newest(&self.tasks).collect(),
             _ if word.starts_with("t-") => newest(&self.tasks).collect(),
             _ => Vec::new(),
@@ -72,6 +82,7 @@ mod tests {
         known.task("t-7k2m9qx4hz");
         known.task("t-8k2m9qx4hz");
         known.agent("sonnet-1");
+        known.question("t-7k2m9qx4hz#2");
         known
     }
     fn at_end(line: &str) -> (usize, Vec<String>) {
@@ -86,6 +97,8 @@ mod tests {
         assert_eq!(at_end("/show son"), (6, vec!["sonnet-1".into()]));
         assert_eq!(at_end("/cancel "), (8, vec!["t-8k2m9qx4hz".into(), "t-7k2m9qx4hz".into()]));
         assert_eq!(at_end("what about t-7"), (11, vec!["t-7k2m9qx4hz".into()]));
+        assert_eq!(at_end("/answer t"), (8, vec!["t-7k2m9qx4hz#2 ".into()]));
+        assert_eq!(at_end("/pause so"), (7, vec!["sonnet".into()]));
         assert_eq!(at_end("héllo wor"), (7, vec![]));
     }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver};
 
 use super::{
+    asked::Asked,
     complete::Known,
     follow::{Followed, Reaction},
     input::Input,
@@ -35,6 +36,14 @@ enum Reached {
     No,
 }
 
+/// What a batch of events says about questions and messages.
+#[derive(Debug, Default)]
+struct Asks {
+    /// Tasks that ask; with what to show where it is no question of the task itself.
+    tasks: Vec<(TaskId, Option<String>)>,
+    messages: bool,
+}
+
 /// The state of one console.
 pub(super) struct Conversation<'a> {
     pub(super) ops: &'a Client,
@@ -43,6 +52,8 @@ pub(super) struct Conversation<'a> {
     pub(super) screen: &'a Screen,
     known: Arc<Mutex<Known>>,
     pub(super) followed: Followed,
+    /// Questions and messages that were shown.
+    pub(super) asked: Asked,
     reached: Reached,
     begun: bool,
     /// A person uses it: open tasks from before are followed, and leaving does not wait for tasks.
@@ -66,6 +77,7 @@ impl<'a> Conversation<'a> {
             screen,
             known,
             followed,
+            asked: Asked::default(),
             reached: Reached::NotYet,
             begun: false,
             person,
@@ -136,6 +148,7 @@ impl<'a> Conversation<'a> {
     /// Handles news that arrived together. Each task is read once, however much happened to it.
     async fn receive(&mut self, batch: Vec<News>) {
         let mut touched: Vec<TaskId> = Vec::new();
+        let mut asks = Asks::default();
         for news in batch {
             match news {
                 News::Gone(e) if self.reached != Reached::No => {
@@ -154,6 +167,9 @@ impl<'a> Conversation<'a> {
                     match self.followed.receive(&event, &self.screen.view()) {
                         Reaction::Read(id) if !touched.contains(&id) => touched.push(id),
                         Reaction::Show(text) => self.screen.say(&text),
+                        Reaction::Questions(id) => asks.tasks.push((id, None)),
+                        Reaction::Needs(id, text) => asks.tasks.push((id, Some(text))),
+                        Reaction::Messages => asks.messages = true,
                         Reaction::Read(_) | Reaction::Ignore => {}
                     }
                 }
@@ -161,6 +177,42 @@ impl<'a> Conversation<'a> {
         }
         for id in touched {
             self.look(&id).await;
+        }
+        self.show_asked(asks).await;
+    }
+
+    /// Shows what people are asked and what was written to them, as far as it is new.
+    async fn show_asked(&mut self, asks: Asks) {
+        let view = self.screen.view();
+        if !asks.tasks.is_empty()
+            && let Ok(all) = self.ops.questions().await
+        {
+            for (id, otherwise) in asks.tasks {
+                // A pipe hears of its own tasks only.
+                if !self.person && !self.followed.ids().contains(&id) {
+                    continue;
+                }
+                let has_question = all.iter().any(|one| one.question_id.is_some() && one.task.as_ref() == Some(&id));
+                let texts = self.asked.questions(&all, Some(&id), &view);
+                texts.iter().chain(otherwise.iter().filter(|_| !has_question)).for_each(|text| self.screen.say(text));
+                let named = all.iter().filter_map(|one| one.question_id.as_ref());
+                self.with_known(|k| named.for_each(|question| k.question(&question.to_string())));
+            }
+        }
+        if asks.messages {
+            self.show_messages().await;
+        }
+    }
+
+    /// Shows the messages to the master that were not shown yet. They stay unread.
+    async fn show_messages(&mut self) {
+        if !self.person {
+            return;
+        }
+        if let Ok(unread) = self.ops.unread().await
+            && let Some(text) = self.asked.messages(&unread.messages, &self.screen.view())
+        {
+            self.screen.say(&text);
         }
     }
 
@@ -201,6 +253,15 @@ impl<'a> Conversation<'a> {
             self.adopt_all().await;
         }
         self.begun = true;
+        if self.person
+            && let Ok(all) = self.ops.questions().await
+        {
+            let named = all.iter().filter_map(|one| one.question_id.as_ref());
+            self.with_known(|k| named.for_each(|question| k.question(&question.to_string())));
+            let texts = self.asked.questions(&all, None, &self.screen.view());
+            texts.iter().for_each(|text| self.screen.say(text));
+        }
+        self.show_messages().await;
         if let Ok(status) = self.ops.status().await
             && status.supervisor.state != "running"
         {

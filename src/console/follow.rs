@@ -40,6 +40,12 @@ pub(super) enum Reaction {
     Ignore,
     /// Read this task and pass it to [`Followed::report`]: it is followed, or may be a subtask of one that is.
     Read(TaskId),
+    /// Read the open questions of this task, and show those that were not shown yet.
+    Questions(TaskId),
+    /// The same; without an open question, show this.
+    Needs(TaskId, String),
+    /// Read the unread messages to the master.
+    Messages,
     /// Show this.
     Show(String),
 }
@@ -106,10 +112,15 @@ impl Followed {
 
     /// What to do about this event.
     pub fn receive(&self, event: &Event, view: &View) -> Reaction {
-        if event.kind == EventKind::AgentNeeds {
-            return Reaction::Show(event::needs(event, view));
-        }
-        let Some(id) = event.task.as_deref().and_then(|id| id.parse().ok()) else { return Reaction::Ignore };
+        let task = event.task.as_deref().and_then(|id| id.parse().ok());
+        let id: TaskId = match (event.kind, task) {
+            (EventKind::AgentNeeds, Some(id)) => return Reaction::Needs(id, event::needs(event, view)),
+            (EventKind::AgentNeeds, None) => return Reaction::Show(event::needs(event, view)),
+            (EventKind::TaskAsks, Some(id)) => return Reaction::Questions(id),
+            (EventKind::MessageSent, None) | (EventKind::MessageFailed, _) => return Reaction::Messages,
+            (_, Some(id)) => id,
+            (_, None) => return Reaction::Ignore,
+        };
         // A task's first event has no previous state. Its record says whose subtask it is.
         let newcomer = event.from.is_none() && event.to.is_some();
         let about_task = event.kind.is_about_task();
@@ -138,12 +149,12 @@ impl Followed {
             if i >= reported.begun {
                 lines.push(life::running(&task.id, attempt, depth));
             }
-            lines.extend(life::delayed(&task.id, attempt, depth, view));
+            lines.extend(life::delayed(detail, attempt, depth, view));
         }
         reported.begun = detail.attempts.len();
         reported.ended = detail.attempts.iter().filter(|a| a.ended_at.is_some()).count();
         if task.state == TaskState::Held && is_news {
-            lines.push(life::held(task, depth, view));
+            lines.push(life::held(detail, depth, view));
         } else if task.state == TaskState::Ready && matches!(reported.state, TaskState::Held | TaskState::Blocked) {
             lines.push(life::ready(&task.id, depth));
         }

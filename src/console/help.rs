@@ -25,7 +25,10 @@ pub(super) fn help(default_role: &str, view: &View) -> String {
     for (command, argument, what) in COMMANDS {
         page.push_str(&line(format!("/{command} {argument}"), what));
     }
-    page.push_str(&view.hanging("", "A \\ at the end of a line continues it; a pasted text is one task."));
+    page.push_str(&view.hanging(
+        "",
+        "Alt-Enter begins another line, a \\ at the end of a line continues it; a pasted text is one task.",
+    ));
     page.push_str(&view.hanging("", "Tab completes, Ctrl-C clears the line, Ctrl-D leaves; nothing stops."));
     page
 }
@@ -34,6 +37,15 @@ pub(super) fn help(default_role: &str, view: &View) -> String {
 mod tests {
     use super::*;
     use crate::view::text::width;
+
+    #[test]
+    fn pages_name_the_commands_that_the_prompt_has() {
+        let here = |verb: &&str| COMMANDS.iter().any(|(command, ..)| command == verb);
+        assert!(crate::view::AT_THE_PROMPT.iter().all(here));
+        let only_here = ["clear", "help", "quit"];
+        let there = |command: &str| crate::view::AT_THE_PROMPT.contains(&command);
+        assert!(COMMANDS.iter().all(|(command, ..)| there(command) || only_here.contains(command)));
+    }
 
     #[test]
     fn greeting_and_help_are_readable_at_40_columns() {

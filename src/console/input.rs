@@ -1,18 +1,29 @@
 //! What a typed line means. Pure.
 
-use crate::model::suggest;
+use super::bare;
+use crate::{model::suggest, ops::Answer};
 
 /// Every command: its word, its argument, and what it does. Used by `/help`, completion and "did you mean".
 pub(super) const COMMANDS: &[(&str, &str, &str)] = &[
     ("status", "", "supervisor, agents, task counts, what needs you"),
     ("tasks", "", "open tasks, and those that ended last"),
     ("agents", "", "living agents"),
+    ("questions", "", "open questions, each with what to type"),
+    ("answer", "Q TEXT", "answer a question"),
+    ("approve", "Q [TEXT]", "answer a question with yes"),
+    ("deny", "Q [TEXT]", "answer a question with no"),
+    ("inbox", "", "messages to the master that were not read"),
+    ("send", "TO TEXT", "a message to a task or an agent"),
     ("show", "ID", "everything about a task or an agent"),
     ("why", "ID", "why a task or an agent is in its state"),
     ("logs", "ID", "the last output of a task or an agent"),
+    ("events", "", "what happened last, with reasons"),
+    ("costs", "", "tokens and money that were used"),
     ("result", "ID", "the whole answer of a task"),
     ("cancel", "ID...", "cancel tasks"),
     ("retry", "ID...", "retry failed, cancelled or held tasks"),
+    ("pause", "[ROLE]", "start nothing new"),
+    ("resume", "[ROLE]", "go on after a pause, a drain or a limit"),
     ("clear", "", "clear the screen"),
     ("help", "", "this list"),
     ("quit", "", "leave; nothing stops"),
@@ -24,6 +35,14 @@ pub(super) enum Command {
     Status,
     Tasks,
     Agents,
+    Questions,
+    Answer(String, Answer),
+    Inbox,
+    Send(String, String),
+    Events,
+    Costs,
+    Pause(Option<String>),
+    Resume(Option<String>),
     Show(String),
     Why(String),
     Logs(String),
@@ -56,10 +75,15 @@ pub(super) struct Roles {
     pub names: Vec<String>,
     /// The role of a line that names none.
     pub default: String,
+    /// Whether that role's program is a shell.
+    pub default_is_shell: bool,
+    /// A role whose program is a shell.
+    pub shell: Option<String>,
 }
 
-/// Parses a whole line (or a pasted text of several lines). Only `/word` and `@word` at its very beginning have a meaning: a
-/// path such as `/etc/hosts` is plain text, and the text after a role is passed on unchanged.
+/// Parses a whole line (or a pasted text of several lines). Only `/word` and `@word` at its very beginning have a meaning,
+/// and lines that can't be meant as a task ([`bare`]): a path such as `/etc/hosts` is plain text, and the text after a role is
+/// passed on unchanged.
 pub(super) fn parse(line: &str, roles: &Roles) -> Input {
     let text = line.trim();
     if text.is_empty() {
@@ -74,7 +98,7 @@ pub(super) fn parse(line: &str, roles: &Roles) -> Input {
             to_command(command, rest, roles)
         }
         Some("") if rest.is_empty() => Input::Command(Command::Help),
-        _ => Input::Delegate { role: None, text: text.to_owned() },
+        _ => bare::meant(text, roles).unwrap_or_else(|| Input::Delegate { role: None, text: text.to_owned() }),
     }
 }
 
@@ -106,7 +130,9 @@ fn to_command(word: &str, rest: &str, roles: &Roles) -> Input {
     };
     let fits = match *argument {
         "" => words.is_empty(),
-        "ID..." => !words.is_empty(),
+        "ID..." | "Q [TEXT]" => !words.is_empty(),
+        "[ROLE]" => words.len() < 2,
+        "Q TEXT" | "TO TEXT" => words.len() > 1,
         _ => words.len() == 1,
     };
     if !fits {
@@ -114,14 +140,32 @@ fn to_command(word: &str, rest: &str, roles: &Roles) -> Input {
             "" => {
                 format!("/{command} takes no argument; to delegate this text: @{} /{command} ...", roles.default)
             }
+            "[ROLE]" => format!("write it as /{command} or /{command} ROLE"),
+            "Q TEXT" | "Q [TEXT]" => {
+                format!("write it as /{command} {argument}; Q is a question as /questions lists it: t-7k2m9qx4hz#1")
+            }
             _ => format!("write it as /{command} {argument}; /tasks and /agents list the ids, Tab completes them"),
         });
     }
+    // The text after the first word, as it was typed.
+    let more = rest.trim().split_once(char::is_whitespace).map(|(_, more)| more.trim().to_owned());
+    let answer = |answer: Answer| Command::Answer(words[0].to_owned(), answer);
+    let role = || words.first().map(|role| (*role).to_owned());
     let tasks = || words.iter().map(|word| (*word).to_owned()).collect();
     let command = match *command {
         "status" => Command::Status,
         "tasks" => Command::Tasks,
         "agents" => Command::Agents,
+        "questions" => Command::Questions,
+        "answer" => answer(Answer::Text(more.unwrap_or_default())),
+        "approve" => answer(Answer::Approve(more)),
+        "deny" => answer(Answer::Deny(more)),
+        "inbox" => Command::Inbox,
+        "send" => Command::Send(words[0].to_owned(), more.unwrap_or_default()),
+        "events" => Command::Events,
+        "costs" => Command::Costs,
+        "pause" => Command::Pause(role()),
+        "resume" => Command::Resume(role()),
         "show" => Command::Show(words[0].to_owned()),
         "why" => Command::Why(words[0].to_owned()),
         "logs" => Command::Logs(words[0].to_owned()),
@@ -170,7 +214,8 @@ mod tests {
 
     fn read(line: &str) -> Input {
         let names = ["opus", "shell", "sonnet"].map(str::to_owned).to_vec();
-        parse(line, &Roles { names, default: "sonnet".into() })
+        let shell = Some("shell".to_owned());
+        parse(line, &Roles { names, default: "sonnet".into(), default_is_shell: false, shell })
     }
     fn delegate(role: Option<&str>, text: &str) -> Input {
         Input::Delegate { role: role.map(str::to_owned), text: text.into() }
@@ -212,7 +257,11 @@ mod tests {
     fn every_command_in_the_list_is_understood() {
         let id = "t-7k2m9qx4hz";
         for (word, argument, _) in COMMANDS {
-            let line = if argument.is_empty() { format!("/{word}") } else { format!("/{word} {id}") };
+            let line = match *argument {
+                "" | "[ROLE]" => format!("/{word}"),
+                "Q TEXT" | "TO TEXT" => format!("/{word} {id} a text"),
+                _ => format!("/{word} {id}"),
+            };
             let read = read(&line);
             assert!(matches!(read, Input::Command(_) | Input::Quit), "{line}: {read:?}");
             assert_eq!(read == Input::Command(Command::Help), *word == "help", "{line}");
@@ -222,10 +271,26 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_keeps_its_words() {
+        let read = |line: &str| match read(line) {
+            Input::Command(command) => command,
+            other => panic!("{line:?} was read as {other:?}"),
+        };
+        let answer = |answer| Command::Answer("t-7k2m9qx4hz#2".into(), answer);
+        assert_eq!(read("/answer t-7k2m9qx4hz#2  the  red one "), answer(Answer::Text("the  red one".into())));
+        assert_eq!(read("/approve t-7k2m9qx4hz#2"), answer(Answer::Approve(None)));
+        assert_eq!(read("/deny t-7k2m9qx4hz#2 not now"), answer(Answer::Deny(Some("not now".into()))));
+        assert_eq!(read("/send shell-1 go on"), Command::Send("shell-1".into(), "go on".into()));
+        assert_eq!(read("/pause sonnet"), Command::Pause(Some("sonnet".into())));
+        assert_eq!(read("/resume"), Command::Resume(None));
+    }
+
+    #[test]
     fn a_mistyped_command_is_answered_with_what_to_type() {
         assert!(mistake("/statsu").contains("did you mean /status?"));
         assert!(mistake("/tmp is full").contains("@sonnet /tmp"));
         assert!(mistake("/show").contains("/show ID"));
+        assert!(mistake("/answer t-7k2m9qx4hz#1").contains("/answer Q TEXT"));
         assert!(mistake("/status of the build").contains("@sonnet /status"));
     }
 

@@ -5,6 +5,8 @@
 //! event stream (`watch`). Output goes through `screen`, above the line that is being typed, and looks as `view` renders
 //! it. Only bounded sets of ids are kept, because a console runs for weeks. Leaving it stops nothing.
 
+mod asked;
+mod bare;
 mod commands;
 mod complete;
 mod conversation;
@@ -35,9 +37,10 @@ use self::{
     screen::{Gate, Screen},
 };
 use crate::{
+    config::DriverKind,
     error::{Error, Result},
     home::Home,
-    ops::{Client, Project},
+    ops::{Client, Project, RoleInfo},
     view::terminal,
 };
 
@@ -51,12 +54,23 @@ const TYPED_AHEAD: usize = 64;
 /// The terminal can't be used. Without a terminal: some lines were not accepted.
 pub async fn run(ops: Client) -> Result<()> {
     let project = ops.project().await?;
-    let names = project.roles.iter().map(|role| role.name.clone()).collect();
-    let roles = Roles { names, default: project.default_role.clone() };
+    let roles = Roles::of(&project);
     if io::stdin().is_terminal() && io::stdout().is_terminal() {
         at_terminal(&ops, &project, roles).await
     } else {
         from_pipe(&ops, roles).await
+    }
+}
+
+impl Roles {
+    fn of(project: &Project) -> Roles {
+        let is_shell = |role: &&RoleInfo| role.driver == DriverKind::Shell;
+        Roles {
+            names: project.roles.iter().map(|role| role.name.clone()).collect(),
+            default: project.default_role.clone(),
+            default_is_shell: project.roles.iter().filter(is_shell).any(|role| role.name == project.default_role),
+            shell: project.roles.iter().find(is_shell).map(|role| role.name.clone()),
+        }
     }
 }
 

@@ -9,8 +9,8 @@ use std::{
 
 use nix::sys::termios::{self, SetArg, Termios};
 use rustyline::{
-    CompletionType, Config, Context, Editor, Helper, completion::Completer, error::ReadlineError,
-    highlight::Highlighter, hint::Hinter, history::FileHistory, validate::*,
+    Cmd, CompletionType, Config, Context, Editor, Helper, KeyCode, KeyEvent, Modifiers, completion::Completer,
+    error::ReadlineError, highlight::Highlighter, hint::Hinter, history::FileHistory, validate::*,
 };
 use tokio::sync::mpsc::Sender;
 
@@ -81,6 +81,8 @@ impl Prompt {
             .bracketed_paste(true)
             .build();
         let mut editor = Editor::with_config(config).map_err(unusable)?;
+        // Enter submits; with Alt it begins another line of the same text.
+        editor.bind_sequence(KeyEvent(KeyCode::Enter, Modifiers::ALT), Cmd::Newline);
         editor.set_helper(Some(Assistant { known, gate: gate.clone() }));
         // A history that does not exist or cannot be read is empty. rustyline keeps the file's mode at 0600.
         let _ = editor.load_history(history);
@@ -203,9 +205,14 @@ mod tests {
 
     use super::*;
 
+    fn roles() -> Roles {
+        let names = vec!["shell".into(), "sonnet".into()];
+        Roles { names, default: "sonnet".into(), default_is_shell: false, shell: Some("shell".into()) }
+    }
+
     #[test]
     fn a_pipe_is_read_line_by_line_to_its_end() {
-        let roles = Roles { names: vec!["shell".into(), "sonnet".into()], default: "sonnet".into() };
+        let roles = roles();
         let (sender, mut inputs) = channel(16);
         let text: &[u8] = b"one\n\n@shell ls \\\r\n-la\r\nb\xffd\n/quit now\nlast \\";
         read_lines(text, &roles, &sender);
@@ -223,7 +230,7 @@ mod tests {
 
     #[test]
     fn quit_ends_a_pipe() {
-        let roles = Roles { names: vec!["sonnet".into()], default: "sonnet".into() };
+        let roles = roles();
         let (sender, mut inputs) = channel(16);
         read_lines(&b"/quit\none\n"[..], &roles, &sender);
         drop(sender);

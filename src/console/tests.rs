@@ -20,7 +20,10 @@ use crate::{
         id::{Capability, Process, TaskId},
         task::TaskResult,
     },
-    ops::{Caller, Client, Ops, Person, types::Delegate},
+    ops::{
+        Caller, Client, Ops, Person,
+        types::{Ask, Delegate},
+    },
     redis_server::{Server, ServerSpec},
     store::{
         Store,
@@ -106,14 +109,30 @@ impl Printed {
 
 /// A console without a terminal; with `person`, it behaves as if a person used it.
 async fn console(ops: Ops, inputs: tokio::sync::mpsc::Receiver<Input>, out: &Printed, person: bool) -> Result<()> {
+    console_with(ops, inputs, out, person, View { width: Some(80), ..View::plain() }).await
+}
+
+/// A console as a person sees it.
+async fn console_at_prompt(ops: Ops, inputs: tokio::sync::mpsc::Receiver<Input>, out: &Printed) -> Result<()> {
+    console_with(ops, inputs, out, true, View { width: Some(80), prompt: true, ..View::plain() }).await
+}
+
+async fn console_with(
+    ops: Ops,
+    inputs: tokio::sync::mpsc::Receiver<Input>,
+    out: &Printed,
+    person: bool,
+    view: View,
+) -> Result<()> {
     let known = Arc::new(Mutex::new(Known::new(&roles().names)));
-    let screen = Screen::pipe(Box::new(out.clone()), View { width: Some(80), ..View::plain() });
+    let screen = Screen::pipe(Box::new(out.clone()), view);
     let client = Client::from(ops);
     talk(Conversation::new(&client, "shell", &screen, known, person), &client, inputs).await
 }
 
 fn roles() -> Roles {
-    Roles { names: vec!["shell".into(), "sonnet".into()], default: "shell".into() }
+    let names = vec!["shell".into(), "sonnet".into()];
+    Roles { names, default: "shell".into(), default_is_shell: true, shell: Some("shell".into()) }
 }
 
 /// These lines, as if piped in.
@@ -199,11 +218,13 @@ async fn a_piped_line_is_delegated_and_reported_until_it_ends() {
         out.lines(&task.id).into_iter().partition(|line| line.starts_with("the supervisor is not running"));
     assert_eq!(alone.len(), 1, "{alone:?}");
     assert_eq!(
-        reported[..5],
+        reported[..7],
         [
             "T accepted for shell",
             "T running on shell-1",
-            "T delayed 10ms: exit code 1",
+            "T delayed 10ms: exit code 1 (retry 1 of 3)",
+            "  to try none again: retries = 0 under [roles.shell] in sessions.toml, or",
+            "    --retries 0",
             "T running on shell-1 (attempt 2)",
             "T succeeded in 1.5s",
         ]
@@ -326,4 +347,84 @@ async fn commands_answer_and_a_cancelled_task_is_retried() {
     };
     let (left, ()) = tokio::join!(console(world.person(), inputs, &out, true), work);
     left.unwrap();
+}
+
+#[tokio::test]
+async fn a_question_is_shown_whole_and_answered_at_the_prompt() {
+    let world = World::with_redis().await;
+    let (ops, out) = (world.person(), Printed::default());
+    let (person, inputs) = channel(1);
+    let work = async {
+        let type_ = async |line: &str| person.send(input::parse(line, &roles())).await.unwrap();
+        let agent = Agent::start("shell-1", ops.store()).await;
+        // Another terminal's task: whoever sits at the prompt is asked, too.
+        let id = ops.delegate(Delegate { text: "paint".into(), ..Delegate::default() }).await.unwrap().id;
+        let claimed = agent.claim().await;
+        let program = world.ops(agent.caller(&claimed));
+        let options = vec!["red".to_owned(), "dark blue".to_owned()];
+        let question = Ask { text: "Which colour?\n  It dries fast.".into(), options, ..Ask::default() };
+        program.ask_person(&question).await.unwrap();
+        let asked = [
+            format!("{id}#1 on shell-1 asks"),
+            "  Which colour?\n    It dries fast.\n  choices: red, dark blue\n".to_owned(),
+            format!("    /answer {id}#1 red\n    /answer {id}#1 dark blue"),
+        ];
+        for text in &asked {
+            out.until(text).await;
+        }
+        type_("/questions").await;
+        type_(&format!("/approve {id}#1")).await;
+        out.until("are for yes-or-no questions").await;
+        type_(&format!("/answer {id}#1 dark blue")).await;
+        out.until(&format!("{id}: answered 'Which colour?")).await;
+        let again = program.ask_person(&question).await.unwrap();
+        assert_eq!(again.answer.as_deref(), Some("dark blue"));
+        type_("/questions").await;
+        out.until("no open questions").await;
+        drop(person);
+        // When it was asked and when it was listed; not once more for the agent that waits.
+        assert_eq!(out.text().matches("It dries fast.").count(), 2, "{}", out.text());
+    };
+    let (left, ()) = tokio::join!(console_at_prompt(world.person(), inputs, &out), work);
+    left.unwrap();
+}
+
+#[tokio::test]
+async fn messages_to_the_master_are_shown_and_stay_unread_until_the_inbox_is_read() {
+    let world = World::with_redis().await;
+    let (ops, out) = (world.person(), Printed::default());
+    let (person, inputs) = channel(1);
+    let work = async {
+        let type_ = async |line: &str| person.send(input::parse(line, &roles())).await.unwrap();
+        let agent = Agent::start("shell-1", ops.store()).await;
+        ops.delegate(Delegate { text: "work".into(), ..Delegate::default() }).await.unwrap();
+        let claimed = agent.claim().await;
+        let task = &claimed.task.id;
+        world.ops(agent.caller(&claimed)).send("master", "the schema\nis done").await.unwrap();
+        out.until(&format!("message from shell-1 within {task}")).await;
+        out.until("  the schema\n  is done\n").await;
+        let unread = ops.status().await.unwrap().attention;
+        assert!(unread.iter().any(|one| one.text.as_deref() == Some("the schema\nis done")), "{unread:?}");
+        type_("/inbox").await;
+        out.until(": the schema\n    is done").await;
+        type_("/inbox").await;
+        out.until("no new messages").await;
+        let read = ops.status().await.unwrap().attention;
+        assert!(!read.iter().any(|one| one.text.is_some()), "{read:?}");
+        type_(&format!("/send {task} go on, slowly")).await;
+        out.until(&format!("sent to {task}")).await;
+        for (line, answer) in [
+            ("/pause shell", "paused shell: nothing new starts, tasks are accepted (/resume shell undoes it)"),
+            ("/resume shell", "shell goes on"),
+            ("/costs", "nothing was reported"),
+            ("/events", "message.sent"),
+        ] {
+            type_(line).await;
+            out.until(answer).await;
+        }
+        drop(person);
+    };
+    let (left, ()) = tokio::join!(console_at_prompt(world.person(), inputs, &out), work);
+    left.unwrap();
+    assert_eq!(out.text().matches("(/inbox marks it read)").count(), 1, "{}", out.text());
 }

@@ -6,6 +6,7 @@
 
 pub mod agent;
 pub mod agent_state;
+pub mod attention;
 pub mod breaker;
 pub mod build;
 pub mod carriage;

@@ -125,19 +125,99 @@ impl Question {
         self.answer.is_none() && self.closed.is_none()
     }
 
-    /// Returns the command that answers it.
-    pub fn command(&self, task: &TaskId) -> String {
+    /// Returns whether it is answered with yes or no: by `approve` or `deny`.
+    pub fn is_yes_or_no(&self) -> bool {
+        self.options.is_empty() || yes_or_no(&self.options).is_some()
+    }
+
+    /// Returns the commands that answer it, any one of which is enough.
+    pub fn commands(&self, task: &TaskId) -> Vec<String> {
         let named = QuestionRef::new(task, self.number);
+        let approve = format!("orch approve {named}");
         match self.kind {
-            QuestionKind::Escalation => format!("orch approve {named}, or: orch deny {named} WHY"),
-            QuestionKind::Question => format!("orch answer {named} TEXT"),
+            QuestionKind::Escalation => vec![approve, format!("orch deny {named} WHY")],
+            _ if self.options.is_empty() => {
+                vec![format!("orch answer {named} TEXT"), approve, format!("orch deny {named}")]
+            }
+            _ if self.is_yes_or_no() => vec![approve, format!("orch deny {named}")],
+            _ => choices(&named, &self.options),
         }
+    }
+
+    /// Returns what to type to answer it, in words.
+    pub fn command(&self, task: &TaskId) -> String {
+        in_words(&QuestionRef::new(task, self.number), &self.commands(task))
+    }
+}
+
+/// Number of choices that are written out as commands in `do`.
+const WRITTEN_OUT: usize = 4;
+
+/// What to type, in words: the commands, or for many choices the form of one.
+pub fn in_words(named: &QuestionRef, commands: &[String]) -> String {
+    match commands.len() > WRITTEN_OUT {
+        true => format!("orch answer {named} CHOICE"),
+        false => commands.join(", or: "),
+    }
+}
+
+/// Returns the commands that answer a question with one of these.
+pub fn choices(named: &QuestionRef, options: &[String]) -> Vec<String> {
+    options.iter().map(|option| format!("orch answer {named} {}", quoted(option))).collect()
+}
+
+/// The options of these that mean yes and no, where there are just these two.
+fn yes_or_no(options: &[String]) -> Option<(&str, &str)> {
+    let [one, other] = options else { return None };
+    let means = |option: &str, words: [&str; 2]| words.iter().any(|word| option.trim().eq_ignore_ascii_case(word));
+    let pair = |yes, no| (means(yes, ["yes", "y"]) && means(no, ["no", "n"])).then_some((yes, no));
+    pair(one.as_str(), other.as_str()).or_else(|| pair(other, one))
+}
+
+/// The word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "-_./:@%+,=".contains(c);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_commands_that_answer_fit_the_question() {
+        let task: TaskId = "t-7k2m9qx4hz".parse().unwrap();
+        let ask = |kind, options: &[&str]| Question {
+            number: 2,
+            kind,
+            rights: Vec::new(),
+            question: "Which?".into(),
+            options: options.iter().map(|option| (*option).to_owned()).collect(),
+            attempt: 1,
+            asked_at: Timestamp(0),
+            answer: None,
+            approval: None,
+            answered_at: None,
+            answered_by: None,
+            closed: None,
+        };
+        let free = "orch answer t-7k2m9qx4hz#2 TEXT, or: orch approve t-7k2m9qx4hz#2, or: orch deny t-7k2m9qx4hz#2";
+        let yes = "orch approve t-7k2m9qx4hz#2, or: orch deny t-7k2m9qx4hz#2";
+        let choose = r"orch answer t-7k2m9qx4hz#2 red, or: orch answer t-7k2m9qx4hz#2 'the cook'\''s'";
+        for (kind, options, command) in [
+            (QuestionKind::Question, &[][..], free),
+            (QuestionKind::Question, &["No", "yes"], yes),
+            (QuestionKind::Question, &["red", "the cook's"], choose),
+            (QuestionKind::Question, &["1", "2", "3", "4", "5"], "orch answer t-7k2m9qx4hz#2 CHOICE"),
+            (QuestionKind::Escalation, &[], "orch approve t-7k2m9qx4hz#2, or: orch deny t-7k2m9qx4hz#2 WHY"),
+        ] {
+            assert_eq!(ask(kind, options).command(&task), command);
+        }
+        assert_eq!(ask(QuestionKind::Question, &["1", "2", "3", "4", "5"]).commands(&task).len(), 5);
+    }
 
     #[test]
     fn a_question_is_named_by_its_task_and_its_number() {

@@ -1,4 +1,4 @@
-//! What needs a person: one sentence and one command each, the worst first. Pure.
+//! What needs a person, the worst first. Pure.
 
 use std::{
     cmp::Reverse,
@@ -6,20 +6,21 @@ use std::{
     time::Duration,
 };
 
-use super::Attention;
 use crate::{
     admission::{self, Gate},
     config::Config,
     error::Error,
     model::{
+        attention::{Attention, AttentionKind},
         duration::human,
         gate::GateCode,
         id::TaskId,
-        question::{Question, QuestionRef},
+        message::Message,
+        question::Question,
         task::{Task, TaskState, Usage},
         text::{count, one_line},
-        wait::Needs,
-        wait::Wait,
+        time::Timestamp,
+        wait::{Needs, Wait},
     },
     store::{guard::Tampering, observe::Snapshot, passes::Passes},
 };
@@ -36,16 +37,18 @@ pub(super) struct Look {
     pub counts: BTreeMap<TaskState, u64>,
     /// Ready tasks whose role is not in sessions.toml.
     pub ready_of_unknown: Vec<Task>,
-    /// The first held tasks.
-    pub held: Vec<Task>,
+    /// The first held tasks, each with the time since when.
+    pub held: Vec<(Task, Timestamp)>,
     /// The first tasks with open questions, and those.
     pub asking: Vec<(TaskId, Vec<Question>)>,
     /// All that have any.
     pub all_asking: Vec<TaskId>,
+    /// The last messages to the master that no person has read, where a person leads it; and how many come before.
+    pub unread: (Vec<Message>, u64),
     /// What was used today.
     pub usage_today: Usage,
-    /// The newest dead letters.
-    pub failed: Vec<Task>,
+    /// The newest dead letters, each with the time since when.
+    pub failed: Vec<(Task, Timestamp)>,
     /// Memory available on this machine, in bytes.
     pub free_memory: Option<u64>,
     /// Free space on the state folder's disk, in bytes.
@@ -87,47 +90,56 @@ pub(super) fn admission_of(
     now
 }
 
-/// An error as something to attend to.
+/// Why Redis is not usable, as something to attend to.
 pub(super) fn of_error(error: Error) -> Attention {
-    Attention { what: error.message, do_: error.hint.unwrap_or_else(|| "orch doctor".into()) }
+    Attention::new(AttentionKind::Redis, error.message, error.hint.unwrap_or_else(|| "orch doctor".into()))
 }
 
 /// Everything that needs a person.
 pub(super) fn of(config: &Config, supervised: bool, look: &Look) -> Vec<Attention> {
     let mut out = Vec::new();
-    let mut add = |what: String, do_: String| out.push(Attention { what, do_ });
     let open: u64 = look.counts.iter().filter(|(state, _)| !state.is_terminal()).map(|(_, n)| n).sum();
     if let Some(place) = look.supervised_from.as_ref().filter(|_| !supervised) {
-        add(
+        out.push(Attention::new(
+            AttentionKind::Supervisor,
             format!("this namespace is supervised from {place}, and not from here"),
-            "orch status, there; to have it here: orch stop there, then orch start here".into(),
-        );
+            "orch status, there; to have it here: orch stop there, then orch start here",
+        ));
     } else if !supervised && open > 0 {
-        add(
-            format!("the supervisor is not running, and {} not ended", count(open, "task has", "tasks have")),
-            "orch start".into(),
-        );
+        let what = format!("the supervisor is not running, and {} not ended", count(open, "task has", "tasks have"));
+        out.push(Attention::by(AttentionKind::Supervisor, what, "orch start"));
     } else if !supervised && !look.snapshot.agents.is_empty() {
-        add("the supervisor is not running, and agents live".into(), "orch start".into());
+        let what = "the supervisor is not running, and agents live";
+        out.push(Attention::by(AttentionKind::Supervisor, what, "orch start"));
     }
-    tampering(look, &mut add);
-    lost_data(look, &mut add);
+    out.extend(tampering(look));
+    out.extend(lost_data(look));
     let now = look.admission(config, supervised);
     let gates = Gates::of(&now);
-    gates.add(&[GateCode::Disk, GateCode::Memory], &mut add);
-    questions(look, &mut add);
-    asking(look, &mut add);
-    held(look, &mut add);
-    stuck_roles(config, look, &gates, &mut add);
-    dead_letters(look, &mut add);
-    gates.add(&[GateCode::Paused, GateCode::RolePaused], &mut add);
+    gates.add(&[GateCode::Disk, GateCode::Memory], &mut out);
+    asking(look, &mut out);
+    let (unread, before) = &look.unread;
+    if *before > 0 {
+        out.push(Attention::more(AttentionKind::Messages, *before));
+    }
+    out.extend(unread.iter().map(Attention::of_message));
+    held(look, &mut out);
+    stuck_roles(config, look, &gates, &mut out);
+    dead_letters(look, &mut out);
+    gates.add(&[GateCode::Paused, GateCode::RolePaused], &mut out);
     if look.snapshot.requests.drain {
-        add("orch is draining: nothing new is accepted".into(), "orch resume".into());
+        out.push(Attention::by(AttentionKind::Paused, "orch is draining: nothing new is accepted", "orch resume"));
     }
     for damaged in &look.snapshot.damaged {
-        add(format!("{damaged}: it is left alone"), "orch doctor".into());
+        out.push(Attention::by(AttentionKind::Damaged, format!("{damaged}: it is left alone"), "orch doctor"));
     }
     out
+}
+
+/// What people are asked: the questions of tasks, and what agents' programs ask in their terminals.
+pub(super) fn asking(look: &Look, out: &mut Vec<Attention>) {
+    questions(look, out);
+    waiting_agents(look, out);
 }
 
 /// A service that does not answer for so long is no hiccup: a person may know more, or mend it.
@@ -136,41 +148,38 @@ const RETRYING_IS_NEWS: Duration = Duration::from_secs(60);
 const LOSS_IS_NEWS: Duration = Duration::from_secs(24 * 3600);
 
 /// A program has the supervisor's password, and may do it again.
-fn tampering(look: &Look, add: &mut impl FnMut(String, String)) {
-    let Some(Tampering { at, what, left }) = &look.tampering else { return };
+fn tampering(look: &Look) -> Option<Attention> {
+    let Tampering { at, what, left } = look.tampering.as_ref()?;
     let age = look.snapshot.now.since(*at);
-    if !left.is_empty() {
-        add(format!("{what} ({} ago); still so: {left}", human(age)), "orch stop, then: orch start".into());
-    } else if age < LOSS_IS_NEWS {
-        let do_ = "find the program that did it: it can read the state folder; orch doctor compares again";
-        add(format!("{what} ({} ago)", human(age)), do_.into());
-    }
+    let (what, do_) = match left.is_empty() {
+        false => (format!("{what} ({} ago); still so: {left}", human(age)), "orch stop, then: orch start"),
+        true if age < LOSS_IS_NEWS => (
+            format!("{what} ({} ago)", human(age)),
+            "find the program that did it: it can read the state folder; orch doctor compares again",
+        ),
+        true => return None,
+    };
+    Some(Attention { since: Some(*at), ..Attention::new(AttentionKind::Tampering, what, do_) })
 }
 
-fn lost_data(look: &Look, add: &mut impl FnMut(String, String)) {
+fn lost_data(look: &Look) -> Option<Attention> {
     let epoch = &look.snapshot.epoch;
-    let (Some(at), Some(loss)) = (epoch.lost_at, &epoch.loss) else { return };
+    let (at, loss) = (epoch.lost_at?, epoch.loss.as_ref()?);
     let age = look.snapshot.now.since(at);
-    if age < LOSS_IS_NEWS {
-        add(format!("{loss} ({} ago); what is missing has to be delegated again", human(age)), "orch tasks".into());
-    }
+    let what = format!("{loss} ({} ago); what is missing has to be delegated again", human(age));
+    let lost = Attention { since: Some(at), ..Attention::by(AttentionKind::DataLoss, what, "orch tasks") };
+    (age < LOSS_IS_NEWS).then_some(lost)
 }
 
-fn questions(look: &Look, add: &mut impl FnMut(String, String)) {
+fn questions(look: &Look, out: &mut Vec<Attention>) {
     for (task, questions) in &look.asking {
-        for question in questions {
-            let options = match question.options.is_empty() {
-                true => String::new(),
-                false => format!(" ({})", question.options.join(", ")),
-            };
-            let named = QuestionRef::new(task, question.number);
-            add(format!("task {named} asks: {}{options}", question.question.trim_end()), question.command(task));
-        }
+        let at_it = look.snapshot.agents.iter().find(|record| record.agent.task.as_ref() == Some(task));
+        let agent = at_it.map(|record| record.agent.id.as_str());
+        out.extend(questions.iter().map(|question| Attention::of_question(task, agent, question)));
     }
     let more = look.all_asking.len().saturating_sub(look.asking.len());
     if more > 0 {
-        let more = count(more, "more task asks", "more tasks ask");
-        add(format!("{more} something"), "orch tasks --state running; orch tasks --state held".into());
+        out.push(Attention::more(AttentionKind::Question, more as u64));
     }
 }
 
@@ -179,55 +188,57 @@ fn asks(look: &Look, task: Option<&TaskId>) -> bool {
     task.is_some_and(|task| look.all_asking.contains(task))
 }
 
-fn asking(look: &Look, add: &mut impl FnMut(String, String)) {
+fn waiting_agents(look: &Look, out: &mut Vec<Attention>) {
     for agent in look.snapshot.agents.iter().map(|record| &record.agent) {
         let Some(wait) = agent.waits_for() else { continue };
-        let age = agent.waits_since().map(|at| look.snapshot.now.since(at));
-        let do_ = match &wait {
-            Wait::Person(need) if need.what == Needs::Input && asks(look, agent.task.as_ref()) => continue,
-            Wait::Person(_) => format!("orch attach {}", agent.id),
-            Wait::Service(_) if age.is_none_or(|age| age < RETRYING_IS_NEWS) => continue,
-            Wait::Service(_) => {
-                format!("wait: it goes on by itself, or its task is tried again; orch why {}", agent.id)
-            }
-        };
+        let since = agent.waits_since();
+        let age = since.map(|at| look.snapshot.now.since(at));
         let task = agent.task.as_ref().map(|t| format!(" for {t}")).unwrap_or_default();
         let for_ = age.map(|age| format!(" (for {})", human(age))).unwrap_or_default();
-        add(format!("agent {} waits{task}: its program {wait}{for_}", agent.id), do_);
+        let what = format!("agent {} waits{task}: its program {wait}{for_}", agent.id);
+        let found = match &wait {
+            Wait::Person(need) if need.what == Needs::Input && asks(look, agent.task.as_ref()) => continue,
+            Wait::Person(need) => {
+                let attach = format!("orch attach {}", agent.id);
+                Attention { text: Some(need.of.clone()), ..Attention::by(AttentionKind::Needs, what, attach) }
+            }
+            Wait::Service(_) if age.is_none_or(|age| age < RETRYING_IS_NEWS) => continue,
+            Wait::Service(retry) => {
+                let why = format!("orch why {}", agent.id);
+                let do_ = format!("wait: it goes on by itself, or its task is tried again; {why}");
+                let text = Some(retry.why.clone());
+                Attention { text, commands: vec![why], ..Attention::new(AttentionKind::Service, what, do_) }
+            }
+        };
+        out.push(Attention { task: agent.task.clone(), agent: Some(agent.id.clone()), since, ..found });
     }
 }
 
-fn held(look: &Look, add: &mut impl FnMut(String, String)) {
-    for task in look.held.iter().filter(|task| !asks(look, Some(&task.id))) {
-        // Not `orch attach`: its program has ended, and its agent may be at something else, or gone.
-        let do_ = format!("orch why {0}, then: orch retry {0}", task.id);
-        add(format!("task {} is held: {}", task.id, reason(task, "it waits for a person")), do_);
+fn held(look: &Look, out: &mut Vec<Attention>) {
+    for (task, since) in look.held.iter().filter(|(task, _)| !asks(look, Some(&task.id))) {
+        let reason = task.reason.as_deref().unwrap_or("it waits for a person");
+        out.push(Attention::of_held(&task.id, reason, &one_line(reason, REASON), Some(*since)));
     }
-    rest(look, TaskState::Held, look.held.len(), "held", add);
+    rest(look, TaskState::Held, look.held.len(), AttentionKind::Held, out);
 }
 
-fn dead_letters(look: &Look, add: &mut impl FnMut(String, String)) {
-    let all = look.count(TaskState::Failed);
-    if all > look.failed.len() as u64 {
-        let newest = look.failed.first().map(|t| format!("; the newest is {}", t.id)).unwrap_or_default();
-        return add(
-            format!("{} failed{newest}", count(all, "task has", "tasks have")),
-            "orch tasks --state failed".into(),
-        );
+fn dead_letters(look: &Look, out: &mut Vec<Attention>) {
+    for (task, since) in &look.failed {
+        let reason = task.reason.as_deref().unwrap_or("no reason was recorded");
+        out.push(Attention::of_failed(&task.id, reason, &one_line(reason, REASON), Some(*since)));
     }
-    for task in &look.failed {
-        let what = format!("task {} has failed: {}", task.id, reason(task, "no reason was recorded"));
-        add(what, format!("orch why {0}, then: orch retry {0}", task.id));
-    }
+    rest(look, TaskState::Failed, look.failed.len(), AttentionKind::Failed, out);
 }
 
-fn rest(look: &Look, state: TaskState, named: usize, word: &str, add: &mut impl FnMut(String, String)) {
-    let more = look.count(state).saturating_sub(named as u64);
+fn rest(look: &Look, state: TaskState, listed: usize, kind: AttentionKind, out: &mut Vec<Attention>) {
+    let more = look.count(state).saturating_sub(listed as u64);
     if more > 0 {
-        let more = count(more, "more task is", "more tasks are");
-        add(format!("{more} {word}"), format!("orch tasks --state {state}"));
+        out.push(Attention::more(kind, more));
     }
 }
+
+/// Columns of a reason.
+const REASON: usize = 200;
 
 /// What keeps roles from starting anything: each thing once, with the roles that it concerns, those first that have tasks
 /// waiting.
@@ -260,9 +271,22 @@ impl<'a> Gates<'a> {
     }
 
     /// Adds these as they are.
-    fn add(&self, codes: &[GateCode], add: &mut impl FnMut(String, String)) {
-        for (roles, gate) in self.with(codes) {
-            add(gate.sentence(roles, self.now.now), gate.hint(roles).unwrap_or_default());
+    fn add(&self, codes: &[GateCode], out: &mut Vec<Attention>) {
+        out.extend(self.with(codes).map(|(roles, gate)| self.attention(roles, gate, "")));
+    }
+
+    /// A gate as something to attend to; `more` is added to its sentence.
+    fn attention(&self, roles: &[&str], gate: &Gate, more: &str) -> Attention {
+        let kind = match gate.code() {
+            GateCode::Paused | GateCode::RolePaused => AttentionKind::Paused,
+            _ => AttentionKind::Suspended,
+        };
+        let what = format!("{}{more}", gate.sentence(roles, self.now.now));
+        Attention {
+            code: Some(gate.code()),
+            commands: gate.commands(roles),
+            roles: roles.iter().map(|role| (*role).to_owned()).collect(),
+            ..Attention::new(kind, what, gate.hint(roles).unwrap_or_default())
         }
     }
 
@@ -285,19 +309,18 @@ fn is_shared(gate: &Gate) -> bool {
 }
 
 /// Roles whose ready tasks no agent will take.
-fn stuck_roles(config: &Config, look: &Look, gates: &Gates, add: &mut impl FnMut(String, String)) {
-    gates.add(&[GateCode::BreakerOpen], add);
+fn stuck_roles(config: &Config, look: &Look, gates: &Gates, out: &mut Vec<Attention>) {
+    gates.add(&[GateCode::BreakerOpen], out);
     for (roles, gate) in gates.with(SUSPENSIONS) {
         // A role that can't be started needs no attention while it has nothing to do: some of the built-in ones never have.
         if gate.code() != GateCode::ProgramMissing || roles.iter().any(|role| gates.ready(role) > 0) {
-            add(gate.sentence(roles, gates.now.now), gate.hint(roles).unwrap_or_default());
+            out.push(gates.attention(roles, gate, ""));
         }
     }
     for (roles, gate) in gates.with(&[GateCode::ScaledToZero]) {
         let ready: u64 = roles.iter().map(|role| gates.ready(role)).sum();
         if ready > 0 {
-            let what = format!("{}, and {} for it", gate.sentence(roles, gates.now.now), tasks_wait(ready));
-            add(what, gate.hint(roles).unwrap_or_default());
+            out.push(gates.attention(roles, gate, &format!(", and {} for it", tasks_wait(ready))));
         }
     }
     let mut unknown: BTreeMap<&str, u64> = BTreeMap::new();
@@ -306,20 +329,14 @@ fn stuck_roles(config: &Config, look: &Look, gates: &Gates, add: &mut impl FnMut
     }
     for (role, n) in unknown {
         let file = config.file.as_deref().map_or("sessions.toml".into(), |file| file.display().to_string());
-        let gone = Gate::UnknownRole.sentence(&[role], gates.now.now);
-        add(
-            format!("{gone}, and {} for it", tasks_wait(n)),
-            format!("write [roles.{role}] into {file} and restart (orch stop; orch start), or: orch cancel TASK"),
-        );
+        let gone = gates.attention(&[role], &Gate::UnknownRole, &format!(", and {} for it", tasks_wait(n)));
+        let do_ = format!("write [roles.{role}] into {file} and restart (orch stop; orch start), or: orch cancel TASK");
+        out.push(Attention { do_, ..gone });
     }
 }
 
 const SUSPENSIONS: &[GateCode] =
     &[GateCode::RateLimited, GateCode::BudgetDay, GateCode::BudgetTotal, GateCode::ProgramMissing];
-
-fn reason(task: &Task, otherwise: &str) -> String {
-    task.reason.as_ref().map_or_else(|| otherwise.to_owned(), |reason| one_line(reason, 200))
-}
 
 fn tasks_wait(n: u64) -> String {
     count(n, "ready task waits", "ready tasks wait")

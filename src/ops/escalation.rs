@@ -83,6 +83,12 @@ impl Ops {
         reach(&self.config.roles, &rights)
     }
 
+    /// Whether a person leads the master: its role's program has no prompt of its own.
+    pub(super) fn master_is_console(&self) -> bool {
+        let Some(role) = self.config.roles.get(&self.config.master.role) else { return false };
+        !self.program_of(role).manifest().is_some_and(|manifest| manifest.capabilities.interactive)
+    }
+
     /// What a person has to approve before this task runs; `None`: nothing. `cwd` is the folder that the request names.
     ///
     /// # Errors
@@ -178,8 +184,12 @@ fn refused(agent: &str, role: &str, own: Option<&Role>, to: &Role, beyond: &[Rig
     match own.and_then(|role| role.delegates_to.as_deref()) {
         Some(named) if !named.contains(name) => {
             let list = if named.is_empty() { "nobody".to_owned() } else { named.join(", ") };
-            Error::failed(format!("{agent} may not delegate to {name}: its role {role} delegates to {list}"))
-                .hint(format!("name one of these, or change delegates_to {at}"))
+            Error::failed(format!("{agent} may not delegate to {name}: its role {role} delegates to {list}")).hint(
+                match named {
+                    [] => format!("a person can delegate it, or name {name} in delegates_to {at}"),
+                    _ => format!("delegate to one of these, or change delegates_to {at}"),
+                },
+            )
         }
         _ => Error::failed(format!("{agent} may not delegate to {name}: {}", why(name, role, beyond)))
             .hint(format!("a person can delegate it, or allow it with delegates_to {at}")),

@@ -58,6 +58,16 @@ impl Ops {
         Ok(Sent { id: new.id, to, state })
     }
 
+    /// Returns the last messages to the master that no person has read, and how many older ones there are. They stay unread.
+    ///
+    /// # Errors
+    /// NotRunning: Redis does not answer.
+    pub async fn unread_by_person(&self) -> Result<Inbox> {
+        let (messages, left) =
+            self.ask(|s| s.unread_messages(&self.config.master.session, &Reader::Person, AT_ONCE)).await?;
+        Ok(Inbox { messages, left })
+    }
+
     /// Returns the caller's unread messages and marks them as read. With `wait`, waits up to `timeout` until there is one;
     /// after that time it returns none.
     ///

@@ -12,7 +12,7 @@ use futures_util::{StreamExt, stream};
 use tokio::time::{sleep, timeout};
 
 use super::{
-    Attention, Ops, RedisStatus, Status, Steps, SupervisorStatus,
+    Ops, RedisStatus, Status, Steps, SupervisorStatus,
     agents::{in_order, with_texts},
     attention::{self, Look, OUTDATED, RELOAD, RESTART},
 };
@@ -20,18 +20,22 @@ use crate::{
     error::{Error, Result},
     home::Mark,
     model::{
+        attention::{Attention, AttentionKind},
         build,
         duration::human,
-        task::{Task, TaskState},
+        message::Message,
+        task::TaskState,
         time::Timestamp,
     },
     os::{self, ProcessId},
     redis_server::{check_version, write_trouble},
-    store::{self, Store, StoreError},
+    store::{self, Store, StoreError, observe::Order, people::Reader},
 };
 
-/// How many held tasks and dead letters are named one by one.
-const NAMED: usize = 3;
+/// How many tasks with questions, and how many held tasks, are listed one by one.
+const LISTED: usize = 1_000;
+/// How many dead letters are: nobody waits for them.
+const LISTED_FAILED: usize = 100;
 /// How long Redis may take to answer: a person who types `status` wants to know that it does not.
 const ANSWERS: Duration = Duration::from_secs(2);
 /// How often a watched status is read without a change.
@@ -67,15 +71,18 @@ impl Ops {
         };
         let state = if version.is_some() { "ok" } else { "unreachable" };
         let mut needs: Vec<Attention> = trouble.into_iter().map(attention::of_error).collect();
-        needs.extend(writes.map(|(what, do_)| Attention { what, do_ }));
+        needs.extend(writes.map(|(what, do_)| Attention::new(AttentionKind::Redis, what, do_)));
         let frozen = supervisor.filter(is_frozen);
-        needs.extend(frozen.map(|s| Attention {
-            what: format!("the supervisor (pid {}) was stopped by a signal, and does nothing", s.pid),
-            do_: format!("kill -CONT {}, or end everything: orch stop", s.pid),
+        needs.extend(frozen.map(|s| {
+            let what = format!("the supervisor (pid {}) was stopped by a signal, and does nothing", s.pid);
+            let go_on = format!("kill -CONT {}", s.pid);
+            let do_ = format!("{go_on}, or end everything: orch stop");
+            let commands = vec![go_on, "orch stop".to_owned()];
+            Attention { commands, ..Attention::new(AttentionKind::Supervisor, what, do_) }
         }));
         needs.extend(supervisor.and_then(|s| self.another_program(&s)));
         let outdated = supervisor.is_some() && self.supervisor_is_outdated();
-        needs.extend(outdated.then(|| Attention { what: OUTDATED.into(), do_: RELOAD.into() }));
+        needs.extend(outdated.then(|| Attention::by(AttentionKind::Configuration, OUTDATED, RELOAD)));
         if state == "ok" {
             needs.extend(attention::of(&self.config, supervisor.is_some(), &look));
         }
@@ -139,7 +146,7 @@ impl Ops {
             }
             theirs => format!("supervisor {theirs} runs, this is orch {ours}"),
         };
-        Some(Attention { what, do_: RESTART.into() })
+        Some(Attention::new(AttentionKind::Supervisor, what, RESTART))
     }
 
     /// Whether sessions.toml was changed since the supervisor started.
@@ -173,10 +180,11 @@ impl Ops {
             }
             false => Vec::new(),
         };
-        let held = store.first_tasks(TaskState::Held, NAMED).await?;
-        let (asking, all_asking) = store.asking(NAMED).await?;
+        let held = store.tasks_since(TaskState::Held, Order::Oldest, LISTED).await?;
+        let (asking, all_asking) = store.asking(LISTED).await?;
+        let unread = self.unread_of_console().await?;
         let usage_today = self.used_today().await?;
-        let failed = newest(store, TaskState::Failed, NAMED).await?;
+        let failed = store.tasks_since(TaskState::Failed, Order::Newest, LISTED_FAILED).await?;
         let look = Look {
             snapshot,
             counts,
@@ -184,6 +192,7 @@ impl Ops {
             held,
             asking,
             all_asking,
+            unread,
             usage_today,
             failed,
             free_memory: os::available_memory(),
@@ -193,6 +202,29 @@ impl Ops {
             tampering: store.tampering().await?,
         };
         Ok((look, info))
+    }
+
+    /// The messages to the master that no person has read, where a person leads it.
+    async fn unread_of_console(&self) -> store::Result<(Vec<Message>, u64)> {
+        match self.master_is_console() {
+            true => self.store().unread_messages(&self.config.master.session, &Reader::Person, LISTED).await,
+            false => Ok(Default::default()),
+        }
+    }
+
+    /// What people are asked, the oldest first: questions of tasks, approvals, and what agents' programs ask in their
+    /// terminals.
+    ///
+    /// # Errors
+    /// NotRunning: Redis does not answer.
+    pub async fn questions(&self) -> Result<Vec<Attention>> {
+        let roles = self.roles();
+        let (asking, all_asking) = self.ask(|s| s.asking(LISTED)).await?;
+        let snapshot = self.ask(|s| s.observe(&roles)).await?;
+        let mut asked = Vec::new();
+        attention::asking(&Look { snapshot, asking, all_asking, ..Look::default() }, &mut asked);
+        asked.retain(Attention::asks);
+        Ok(asked)
     }
 
     /// Where the supervisor of another folder runs. A mark of our own supervisor does not count: it may have died since.
@@ -270,10 +302,6 @@ impl Watch<'_> {
 /// Whether a process was stopped by a signal or a debugger.
 pub(super) fn is_frozen(process: &ProcessId) -> bool {
     matches!(process.state(), Some('T' | 't'))
-}
-
-async fn newest(store: &Store, state: TaskState, n: usize) -> store::Result<Vec<Task>> {
-    store.tasks(&store.newest_ids(Some(state), 0, n).await?).await
 }
 
 /// The version of a server that cannot be used.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 pub use super::delegation::Delegate;
 use crate::config::Difference;
+pub use crate::model::attention::Attention;
 use crate::model::{
     agent::Agent,
     evidence::Evidence,
@@ -400,16 +401,6 @@ pub struct RedisStatus {
     pub mode: Cow<'static, str>,
     /// Its version, if it answers.
     pub version: Option<String>,
-}
-
-/// In `status`: something that needs a person.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Attention {
-    /// What needs attention, in a sentence.
-    pub what: String,
-    /// What to type.
-    #[serde(rename = "do")]
-    pub do_: String,
 }
 
 /// `orch logs`.

@@ -9,9 +9,9 @@ use serde_json::Value;
 use std::{path::Path, time::Duration};
 
 use super::{
-    Answer, Answered, Ask, Asked, Caller, Candidate, Changed, Completing, Costs, CostsBy, Delegate, Handed, Identity,
-    Inbox, Listed, LogFound, LogLine, LogQuery, Ops, Project, Prune, Pruned, Sent, Shown, Status, Steps, Stopped,
-    Target, TaskFilter, Wait, WaitStep, Wanted, Why, socket::Connection,
+    Answer, Answered, Ask, Asked, Attention, Caller, Candidate, Changed, Completing, Costs, CostsBy, Delegate, Handed,
+    Identity, Inbox, Listed, LogFound, LogLine, LogQuery, Ops, Project, Prune, Pruned, Sent, Shown, Status, Steps,
+    Stopped, Target, TaskFilter, Wait, WaitStep, Wanted, Why, socket::Connection,
 };
 use crate::{
     config::{Config, DriverKind},
@@ -120,10 +120,14 @@ verbs! {
         ask = Ask(ask: Ask) -> Asked: |ops| ops.ask_person(&ask);
         /// Answers a question of a task.
         answer = Answer(question: QuestionRef, answer: Answer) -> Answered: |ops| ops.answer(&question, &answer);
+        /// What people are asked, by tasks and by agents' programs.
+        questions = Questions() -> Vec<Attention>: |ops| ops.questions();
         /// Sends a message to a task, an agent or the master.
         send = Send(to: String, text: String) -> Sent: |ops| ops.send(&to, &text);
         /// The caller's unread messages.
         inbox = Inbox(wait: bool, timeout: Option<Duration>) -> Inbox: |ops| ops.inbox(wait, timeout);
+        /// The messages to the master that no person has read yet. They stay unread.
+        unread = Unread() -> Inbox: |ops| ops.unread_by_person();
         /// The tasks that match a filter.
         tasks = Tasks(filter: TaskFilter) -> Listed: |ops| ops.tasks(filter);
         /// Everything recorded about a task or an agent.

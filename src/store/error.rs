@@ -2,7 +2,7 @@
 
 use crate::{
     error::Error,
-    model::{format::FORMAT, refusal::Refusal},
+    model::{format::FORMAT, question, refusal::Refusal},
 };
 
 /// An error of the store.
@@ -191,6 +191,17 @@ impl From<StoreError> for Error {
     }
 }
 
+/// The choices of a refusal's detail (`t-7k2m9qx4hz#2 ["red","blue"]`), and what to type to give one.
+fn choices_of(detail: &str) -> (String, String) {
+    let (named, options) = detail.split_once(' ').unwrap_or((detail, ""));
+    let options: Vec<String> = serde_json::from_str(options).unwrap_or_default();
+    let hint = named.parse().map_or_else(
+        |_| format!("orch show {named}"),
+        |named| question::in_words(&named, &question::choices(&named, &options)),
+    );
+    (options.join(", "), hint)
+}
+
 /// The error for an answer that does not say to which question it belongs.
 fn question_unnamed(detail: &str) -> Error {
     let mut words = detail.split(' ');
@@ -255,17 +266,13 @@ fn refusal(code: Refusal, detail: &str) -> Error {
         Refusal::NothingAsked => Error::failed(format!("{detail} has no open question"))
             .hint(format!("see orch show {detail}; a held task goes on with: orch retry {detail}")),
         Refusal::NotAnOption => {
-            let options: Vec<String> = serde_json::from_str(detail).unwrap_or_default();
-            Error::usage(format!("the question has these answers to choose from: {}", options.join(", ")))
-                .hint("give one of them: orch answer TASK#N CHOICE")
+            let (options, hint) = choices_of(detail);
+            Error::usage(format!("the question has these answers to choose from: {options}")).hint(hint)
         }
         Refusal::HasOptions => {
-            let options: Vec<String> = serde_json::from_str(detail).unwrap_or_default();
-            Error::usage(format!(
-                "approve and deny are for questions without choices; this one has: {}",
-                options.join(", ")
-            ))
-            .hint("choose one: orch answer TASK#N CHOICE")
+            let (options, hint) = choices_of(detail);
+            Error::usage(format!("approve and deny are for yes-or-no questions; this one has the choices {options}"))
+                .hint(hint)
         }
         Refusal::QuestionUnnamed => question_unnamed(detail),
         Refusal::QuestionClosed => Error::failed(format!("{detail} does not wait for an answer"))

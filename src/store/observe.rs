@@ -29,6 +29,15 @@ use crate::{
 /// Of how many ready tasks of a role the places are read: no more agents are started in one pass.
 pub const HEADS: usize = 32;
 
+/// Which tasks of a state come first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Those that entered it first.
+    Oldest,
+    /// Those that entered it last.
+    Newest,
+}
+
 /// What people asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Requests {
@@ -341,6 +350,29 @@ impl Store {
     /// An unreachable Redis.
     pub async fn first_tasks(&self, state: TaskState, n: usize) -> Result<Vec<Task>> {
         self.tasks(&self.first_ids(state, n).await?).await
+    }
+
+    /// Returns up to `n` tasks in that state with the time at which they entered it.
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn tasks_since(&self, state: TaskState, order: Order, n: usize) -> Result<Vec<(Task, Timestamp)>> {
+        let key = self.keys.of("state", state.as_str());
+        let range = match order {
+            Order::Oldest => "ZRANGE",
+            Order::Newest => "ZREVRANGE",
+        };
+        let scored: Vec<(String, f64)> =
+            self.query(redis::cmd(range).arg(key).arg(0).arg(n as i64 - 1).arg("WITHSCORES")).await?;
+        let since: HashMap<TaskId, Timestamp> =
+            scored.iter().filter_map(|(id, at)| Some((id.parse().ok()?, Timestamp(*at as u64)))).collect();
+        let ids: Vec<TaskId> = scored.iter().filter_map(|(id, _)| id.parse().ok()).collect();
+        let tasks = self.tasks(&ids).await?;
+        Ok(tasks
+            .into_iter()
+            .filter_map(|task| Some((since.get(&task.id).copied()?, task)))
+            .map(|(at, t)| (t, at))
+            .collect())
     }
 
     /// The ids of these.

@@ -49,6 +49,9 @@ pub struct Answered {
     pub state: TaskState,
     /// How many of its questions are open.
     pub open: u32,
+    /// Whether it was approved or denied, if one of the two.
+    #[serde(default)]
+    pub approval: Option<Approval>,
 }
 
 /// A message that is to be sent.
@@ -103,7 +106,13 @@ pub struct Notice {
     /// Whether the question is to be approved or denied: a delegation to a role with more rights.
     #[serde(default)]
     pub escalates: bool,
-    /// The agent whose program asks.
+    /// The choices of the question.
+    #[serde(default, deserialize_with = "choices")]
+    pub options: Vec<String>,
+    /// The agent whose program asked the question.
+    #[serde(default, skip_serializing)]
+    pub asked_by: Option<String>,
+    /// The agent whose program asks its user.
     pub agent: Option<String>,
     /// What it asks for.
     pub needs: Option<Needs>,
@@ -118,6 +127,11 @@ pub struct Notice {
 
 fn millis<'de, D: serde::Deserializer<'de>>(d: D) -> std::result::Result<Timestamp, D::Error> {
     Ok(Timestamp(f64::deserialize(d)? as u64))
+}
+
+/// The choices of a question, which are stored as JSON in a text.
+fn choices<'de, D: serde::Deserializer<'de>>(d: D) -> std::result::Result<Vec<String>, D::Error> {
+    Ok(serde_json::from_str(&String::deserialize(d)?).unwrap_or_default())
 }
 
 /// An element of `questions:<id>`. Times are milliseconds there, and the options a text.
@@ -245,7 +259,7 @@ impl Store {
         let args = [question.task.as_str(), token, text, approval.map_or("", Approval::as_str), who, &number];
         let answer = self.call(&script::ANSWER, args).await?;
         let (number, question, state, open): (u32, String, String, u32) = self.read(answer)?;
-        Ok(Answered { number, question, state: parse(&state, "state")?, open })
+        Ok(Answered { number, question, state: parse(&state, "state")?, open, approval })
     }
 
     /// Returns up to `at_most` tasks with their open questions, the first asked first; and the ids of all tasks that have
@@ -349,6 +363,24 @@ impl Store {
         // Of many, the first ones were dropped since.
         let kept: u64 = self.read(next())?;
         Ok(count.unwrap_or(0).saturating_sub(read.unwrap_or(0)).min(kept))
+    }
+
+    /// Returns the last `at_most` messages of a box that this reader has not read, the oldest first, and how many unread ones
+    /// come before them. It marks nothing.
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn unread_messages(&self, of: &str, reader: &Reader, at_most: usize) -> Result<(Vec<Message>, u64)> {
+        let unread = self.unread(of, reader).await?;
+        let n = unread.min(at_most as u64);
+        if n == 0 {
+            return Ok((Vec::new(), 0));
+        }
+        let key = self.keys.of("messages", of);
+        let texts: Vec<String> = self.query(redis::cmd("LRANGE").arg(key).arg(-(n as i64)).arg(-1)).await?;
+        let mut messages = messages(&texts, 0);
+        messages.retain(|message| message.state != Delivery::Failed);
+        Ok((messages, unread - n))
     }
 
     /// Subscribes to the news of these boxes: messages that come or are read, and answers to questions.

@@ -6,12 +6,17 @@ use nix::{
     sys::signal::{Signal, killpg},
     unistd::Pid,
 };
+use serde_json::Value;
 use tokio::{io::AsyncWriteExt, process::Command, sync::Semaphore};
 
 use super::environment;
 use crate::{
     config::Config,
-    model::secret::Redactor,
+    model::{
+        attention::{Attention, AttentionKind},
+        question::{Question, QuestionKind},
+        secret::Redactor,
+    },
     os,
     store::{Result, Store, people::Notice},
 };
@@ -61,21 +66,50 @@ impl Notifier {
     }
 }
 
-/// What the program reads: the notice, the namespace, and what to type.
+/// What the program reads: the notice with all that `attention` of `orch status --json` says of the same, and the namespace.
+/// What the notice itself says stays: its `what` is a word, and its `text` of an agent a sentence.
 fn facts(notice: &Notice, config: &Config, redactor: &Redactor) -> Vec<u8> {
-    let do_ = match (&notice.agent, &notice.task, notice.question) {
-        (Some(agent), ..) => format!("orch attach {agent}"),
-        (None, Some(task), Some(number)) => match notice.escalates {
-            true => format!("orch approve {task}#{number}, or: orch deny {task}#{number} WHY"),
-            false => format!("orch answer {task}#{number} TEXT"),
-        },
-        (None, Some(task), None) => format!("orch why {task}, then: orch retry {task}"),
-        (None, None, _) => "orch status".to_owned(),
-    };
-    let mut facts = redactor.data(serde_json::to_value(notice).unwrap_or_default());
+    let mut facts = serde_json::to_value(notice).unwrap_or_default();
+    if let Ok(Value::Object(attention)) = serde_json::to_value(attention(notice)) {
+        for (name, value) in attention {
+            if facts[&name].is_null() {
+                facts[&name] = value;
+            }
+        }
+    }
     facts["namespace"] = config.namespace.as_str().into();
-    facts["do"] = do_.into();
-    facts.to_string().into_bytes()
+    redactor.data(facts).to_string().into_bytes()
+}
+
+/// The notice as something to attend to.
+fn attention(notice: &Notice) -> Attention {
+    let since = Some(notice.at);
+    match (&notice.agent, &notice.task, notice.question) {
+        (Some(agent), task, _) => {
+            let what = format!("agent {agent} waits: {}", notice.text);
+            let asks = Attention::by(AttentionKind::Needs, what, format!("orch attach {agent}"));
+            Attention { agent: Some(agent.clone()), task: task.clone(), text: notice.needs_for.clone(), since, ..asks }
+        }
+        (None, Some(task), Some(number)) => {
+            let question = Question {
+                number,
+                kind: if notice.escalates { QuestionKind::Escalation } else { QuestionKind::Question },
+                rights: Vec::new(),
+                question: notice.text.clone(),
+                options: notice.options.clone(),
+                attempt: 0,
+                asked_at: notice.at,
+                answer: None,
+                approval: None,
+                answered_at: None,
+                answered_by: None,
+                closed: None,
+            };
+            Attention::of_question(task, notice.asked_by.as_deref(), &question)
+        }
+        (None, Some(task), None) => Attention::of_held(task, &notice.text, &notice.text, since),
+        (None, None, _) => Attention::by(AttentionKind::Needs, notice.text.as_str(), "orch status"),
+    }
 }
 
 /// The process group of a notifier that has not ended yet: dropped, it is ended with all that is in it.

@@ -49,9 +49,10 @@ fn style(event: &Event) -> Style {
     }
 }
 
-/// An agent's program asks its user for something: what it asks, and how to answer it.
+/// An agent's program asks its user for something: for which task, what it asks, and how to answer it.
 pub fn needs(event: &Event, view: &View) -> String {
     let agent = line(event.agent.as_deref().unwrap_or("an agent"), NAME);
-    let text = view.fold(&format!("{agent}: {}", line(&event.reason, REASON)));
+    let task = event.task.as_deref().map(|task| format!(" for {}", line(task, NAME))).unwrap_or_default();
+    let text = view.fold(&format!("{agent} waits{task}: {}", line(&event.reason, REASON)));
     format!("{}\n  orch attach {agent}", view.paint(&text, Style::Yellow))
 }

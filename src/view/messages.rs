@@ -1,14 +1,25 @@
 //! Messages, and questions with their answers.
 
+use std::time::Duration;
+
 use super::{
-    View,
+    Style, View,
     text::{line, safe},
 };
 use crate::{
-    model::{id::TaskId, message::Message, question::QuestionRef, task::TaskDetail},
-    ops::types::{Answered, Asked, Inbox, Sent},
+    model::{
+        attention::AttentionKind,
+        id::TaskId,
+        message::Message,
+        question::{Approval, QuestionRef},
+        task::TaskDetail,
+        time::Timestamp,
+    },
+    ops::types::{Answered, Asked, Attention, Inbox, Sent},
 };
 
+/// Up to this age nothing is said about it.
+const JUST_NOW: Duration = Duration::from_secs(10);
 /// Columns of a question in a line.
 const QUESTION: usize = 60;
 
@@ -18,15 +29,54 @@ pub fn inbox(inbox: &Inbox, view: &View) -> String {
     match inbox.left {
         0 if inbox.messages.is_empty() => out.push_str("no new messages\n"),
         0 => {}
-        n => out.push_str(&format!("{n} more: orch inbox\n")),
+        n => out.push_str(&format!("{n} more: {}\n", view.typed("orch inbox"))),
     }
     out
+}
+
+/// A message to the master, whole, where it is first seen.
+pub fn arrived(message: &Message, view: &View) -> String {
+    let head = format!("message from {} (/inbox marks it read):", safe(&message.from));
+    let text = view.verbatim("  ", &message.text);
+    format!("{}\n{}", view.paint(&view.fold(&head), Style::Yellow), text.trim_end())
 }
 
 /// `21:04:07  sonnet-1 within t-7k2m9qx4hz: the schema is done`
 fn message(message: &Message, view: &View) -> String {
     let text = safe(message.text.trim_end());
     format!("{}  {}: {}\n", view.clock(message.at), safe(&message.from), text.replace('\n', "\n    "))
+}
+
+/// What people are asked, each with what to type.
+pub fn questions(asked: &[Attention], view: &View) -> String {
+    match asked.is_empty() {
+        true => "no open questions\n".to_owned(),
+        false => asked.iter().map(|one| question(one, view)).collect::<Vec<_>>().join("\n"),
+    }
+}
+
+/// One thing that people are asked, whole, with its choices and a line for each command that answers it.
+pub fn question(asked: &Attention, view: &View) -> String {
+    let is_old = |at: &Timestamp| view.now.since(*at) >= JUST_NOW;
+    let since = asked.since.filter(is_old).map(|at| format!(" ({} ago)", view.age(at))).unwrap_or_default();
+    let mut out = match &asked.question_id {
+        Some(id) => {
+            let agent = asked.agent.as_ref().map(|agent| format!(" on {}", safe(agent))).unwrap_or_default();
+            let asks = if asked.kind == AttentionKind::Approval { "waits for approval" } else { "asks" };
+            view.paint(&view.fold(&format!("{id}{agent} {asks}{since}:")), Style::Yellow) + "\n"
+        }
+        None => view.paint(&view.fold(&asked.what), Style::Yellow) + "\n",
+    };
+    if asked.question_id.is_some() {
+        out.push_str(&view.verbatim("  ", asked.text.as_deref().unwrap_or_default()));
+        if !asked.options.is_empty() {
+            out.push_str(&view.hanging("  choices: ", &asked.options.join(", ")));
+        }
+    }
+    for command in &asked.commands {
+        out.push_str(&view.hanging("    ", &view.typed(command)));
+    }
+    out
 }
 
 /// A message was accepted.
@@ -51,7 +101,8 @@ pub fn answered(task: &TaskId, answered: &Answered) -> String {
         0 => String::new(),
         n => format!("; {n} more to answer"),
     };
-    format!("{task}: answered '{}' ({}{more})\n", line(&answered.question, QUESTION), answered.state)
+    let done = answered.approval.map_or("answered", Approval::as_str);
+    format!("{task}: {done} '{}' ({}{more})\n", line(&answered.question, QUESTION), answered.state)
 }
 
 /// A task's questions with their answers, and the messages to it.

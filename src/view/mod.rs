@@ -17,6 +17,7 @@ pub mod event;
 pub mod lifecycle;
 pub mod log;
 pub mod messages;
+pub mod requests;
 pub mod status;
 pub mod style;
 pub mod table;
@@ -35,6 +36,29 @@ use crate::model::{
 };
 
 pub use style::Style;
+
+/// The verbs that are also typed at the console's prompt.
+pub const AT_THE_PROMPT: &[&str] = &[
+    "status",
+    "tasks",
+    "agents",
+    "questions",
+    "answer",
+    "approve",
+    "deny",
+    "inbox",
+    "send",
+    "show",
+    "why",
+    "logs",
+    "events",
+    "costs",
+    "result",
+    "cancel",
+    "retry",
+    "pause",
+    "resume",
+];
 
 /// Width for list items where the output has no width of its own.
 const ITEM: usize = 200;
@@ -133,6 +157,20 @@ impl View {
     /// How a verb is typed where this page is shown: `orch why t-7k2m9qx4hz`, at the console's prompt `/why ...`.
     pub fn command(&self, verb: &str, argument: impl Display) -> String {
         format!("{}{verb} {argument}", if self.prompt { "/" } else { "orch " })
+    }
+
+    /// A command of the command line as it is typed where this page is shown, if the console has it.
+    pub fn typed(&self, command: &str) -> String {
+        let rest = command.strip_prefix("orch ").filter(|_| self.prompt).map(|rest| rest.replace(" --task ", " "));
+        let of_console = |rest: &String| {
+            rest.split(' ').next().is_some_and(|verb| AT_THE_PROMPT.contains(&verb)) && !rest.contains(" -")
+        };
+        // A shell's quotes mean nothing there.
+        let is_choice = command.starts_with("orch answer ");
+        let unquoted = |rest: String| {
+            if is_choice { rest.replace("'\\''", "\0").replace('\'', "").replace('\0', "'") } else { rest }
+        };
+        rest.filter(of_console).map_or_else(|| command.to_owned(), |rest| format!("/{}", unquoted(rest)))
     }
 
     /// Commands to type, under a heading.

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     model::{
+        attention::in_short,
         task::TaskState,
         text::{count, one_line},
     },
@@ -46,7 +47,7 @@ pub fn in_words(status: &Status) -> String {
     let agents = count(status.agents.len() as u64, "agent", "agents");
     let mut out = format!("{}: supervisor {}, {agents}\n", status.namespace, status.supervisor.state);
     out.push_str(&format!("tasks: {tasks}\n"));
-    for a in &status.attention {
+    for a in &in_short(&status.attention) {
         out.push_str(&format!("needs a person: {} (do: {})\n", one_line(&a.what, ITEM), a.do_));
     }
     out
@@ -183,13 +184,17 @@ fn needs_you(attention: &[Attention], view: &View) -> String {
         return String::new();
     }
     let mut out = format!("{}\n", view.paint("needs you:", Style::Yellow));
-    for a in attention {
+    for a in &in_short(attention) {
         match a.what.contains('\n') {
             // A whole question: it must be read before it is answered.
             true => out.push_str(&view.verbatim("  ", &a.what)),
             false => out.push_str(&view.hanging("  ", &a.what)),
         }
-        out.push_str(&view.hanging("    ", &a.do_));
+        match view.prompt && !a.commands.is_empty() {
+            // What is typed here, one per line.
+            true => a.commands.iter().for_each(|c| out.push_str(&view.hanging("    ", &view.typed(c)))),
+            false => out.push_str(&view.hanging("    ", &a.do_)),
+        }
     }
     out
 }

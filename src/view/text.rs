@@ -25,9 +25,9 @@ pub fn hanging(lead: &str, text: &str, limit: Option<usize>) -> String {
     broken(lead, text, if narrow { 4 } else { width(lead) }, limit) + "\n"
 }
 
-/// `lead` and then the text, whose lines are kept, spaces included. A line of more than `limit` columns is broken anywhere;
-/// every line but the first is indented by the width of the lead, so that none of them looks like a line of ours. Ends with a
-/// newline.
+/// `lead` and then the text, whose lines are kept, spaces included. A line of more than `limit` columns is broken after a
+/// space, and a word that is longer than a line anywhere; every line but the first is indented by the width of the lead, so
+/// that none of them looks like a line of ours. Ends with a newline.
 pub fn verbatim(lead: &str, text: &str, limit: Option<usize>) -> String {
     let indent = if limit.is_some_and(|l| width(lead) * 2 > l) { 4 } else { width(lead) };
     let (mut out, mut used) = (lead.to_owned(), width(lead));
@@ -35,13 +35,20 @@ pub fn verbatim(lead: &str, text: &str, limit: Option<usize>) -> String {
         if n > 0 {
             (out, used) = (below(out, indent), indent);
         }
-        for c in line.chars() {
-            let columns = width(c.encode_utf8(&mut [0; 4]));
-            if limit.is_some_and(|l| used + columns > l && used > indent) {
+        for word in line.split_inclusive(' ') {
+            let columns = width(word.trim_end_matches(' '));
+            let fits_below = |l: usize| indent + columns <= l;
+            if limit.is_some_and(|l| used + columns > l && used > indent && fits_below(l)) {
                 (out, used) = (below(out, indent), indent);
             }
-            out.push(c);
-            used += columns;
+            for c in word.chars() {
+                let columns = width(c.encode_utf8(&mut [0; 4]));
+                if c != ' ' && limit.is_some_and(|l| used + columns > l && used > indent) {
+                    (out, used) = (below(out, indent), indent);
+                }
+                out.push(c);
+                used += columns;
+            }
         }
     }
     out.truncate(out.trim_end().len());

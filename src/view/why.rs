@@ -32,7 +32,7 @@ pub fn page(why: &Why, view: &View) -> String {
         out.push_str(&facts(evidence, view));
     }
     if !why.hints.is_empty() {
-        let hints: Vec<_> = why.hints.iter().map(|h| (safe(h), "")).collect();
+        let hints: Vec<_> = why.hints.iter().map(|h| (view.typed(&safe(h)), "")).collect();
         out.push_str(&view.commands("next:", &hints));
     }
     out

@@ -471,5 +471,15 @@ async fn an_answer_goes_to_no_question_that_its_writer_has_not_seen() {
     assert_eq!(approve(QuestionRef::new(&id, 2), "seven").await.unwrap().open, 1);
     let red = world.store.answer(&QuestionRef::new(&id, 3), "eight", "red", None, "p").await.unwrap();
     assert_eq!((red.number, red.open), (3, 0));
+
+    // Of choices that mean yes and no, they give one, and take no remark.
+    assert_eq!(ask("May I?", &["No".into(), "yes".into()]).await, 4);
+    let deny = async |text: &str, token: &str| {
+        world.store.answer(&QuestionRef::new(&id, 4), token, text, Some(Approval::Denied), "p").await
+    };
+    assert_eq!(refusal(deny("denied: not now", "nine").await), "has_options");
+    assert_eq!(deny("denied", "ten").await.unwrap().approval, Some(Approval::Denied));
+    let answered = world.detail(&id).await.questions.pop().unwrap();
+    assert_eq!((answered.answer.as_deref(), answered.approval), (Some("No"), Some(Approval::Denied)));
     check::structures(&world).await;
 }

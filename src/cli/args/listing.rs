@@ -8,7 +8,7 @@ use crate::view::text::{hanging, pad};
 pub(super) const GROUPS: &[(&str, &[&str])] = &[
     ("Start and stop", &["init", "start", "stop", "status", "attach", "doctor"]),
     ("Tasks", &["delegate", "wait", "result", "tasks", "show", "why", "cancel", "retry", "prune"]),
-    ("Questions and messages", &["ask", "answer", "approve", "deny", "send", "inbox"]),
+    ("Questions and messages", &["ask", "questions", "answer", "approve", "deny", "send", "inbox"]),
     ("Watch", &["logs", "events", "costs"]),
     ("Agents", &["agents", "spawn", "kill", "scale", "reload"]),
     ("Flow", &["pause", "drain", "resume"]),

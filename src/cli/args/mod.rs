@@ -26,6 +26,13 @@ As with every verb, the environment decides who the caller is.
 Example:
   claude mcp add orch -- orch mcp";
 
+const QUESTIONS: &str = "\
+What tasks ask, delegations that wait for approval, and what agents' programs ask in their terminals, the oldest first.
+With --json, the same objects as in 'attention' of orch status --json.
+
+Example:
+  orch questions --json | jq -r '.[].commands[0]'";
+
 /// A supervisor for coding agents: tasks through Redis, agents in tmux, nothing lost, nothing left behind.
 #[derive(Debug, Parser)]
 #[command(name = "orch", version = crate::model::build::IN_WORDS, arg_required_else_help = true, max_term_width = 100)]
@@ -79,6 +86,9 @@ pub enum Verb {
     Prune(Prune),
     /// Within an agent, ask a person and wait for the answer
     Ask(Ask),
+    /// List the open questions, each with what to type
+    #[command(after_help = QUESTIONS)]
+    Questions,
     /// Answer a task's question
     Answer(Answer),
     /// Answer a task's question with yes

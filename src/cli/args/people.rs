@@ -38,8 +38,8 @@ pub struct Ask {
 /// `orch answer`
 #[derive(Debug, Args)]
 #[command(
-    after_help = "orch status, why and show print each open question with its name, such as t-7k2m9qx4hz#2. The task alone is
-enough while it has asked only one question.
+    after_help = "orch questions prints each open question with its name, such as t-7k2m9qx4hz#2. The task alone is enough while it
+has asked only one question.
 
 Example:
   orch answer t-7k2m9qx4hz#1 'the one on port 5433'"
@@ -56,9 +56,9 @@ pub struct Answer {
 /// `orch approve`, `orch deny`
 #[derive(Debug, Args)]
 #[command(
-    after_help = "For questions without choices, and for a task that a role with fewer rights has delegated: approved, it runs; denied,
-it is cancelled, and the task that delegated it gets TEXT as a message. orch status, why and show print each open question
-with its name. The task alone is enough while it has asked only one question.
+    after_help = "For yes-or-no questions (without choices, or with 'yes,no'), and for a task that a role with fewer rights has
+delegated: approved, it runs; denied, it is cancelled, and the task that delegated it gets TEXT as a message. orch questions
+prints each open question with its name. The task alone is enough while it has asked only one question.
 
 Examples:
   orch approve t-7k2m9qx4hz#1

@@ -188,8 +188,12 @@ fn only_events_about_followed_tasks_cause_a_read() {
     );
     assert_eq!(Followed::default().receive(&event("task.ready", CHILD, None), &VIEW), Reaction::Ignore);
     assert_eq!(followed.receive(&event("agent.busy", ID, Some("idle")), &VIEW), Reaction::Ignore);
-    let Reaction::Show(text) = followed.receive(&event("agent.needs", CHILD, None), &VIEW) else { panic!("not said") };
-    assert_eq!(text, "sonnet-1: its program asks for permission\n  orch attach sonnet-1");
+    let Reaction::Needs(asks, text) = followed.receive(&event("agent.needs", CHILD, None), &VIEW) else {
+        panic!("not said")
+    };
+    assert_eq!(asks, id(CHILD));
+    assert_eq!(text, format!("sonnet-1 waits for {CHILD}: its program asks for permission\n  orch attach sonnet-1"));
+    assert_eq!(followed.receive(&event("task.asks", CHILD, None), &VIEW), Reaction::Questions(id(CHILD)));
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::{
         reply::{Answer, reply},
         task::{self, Outcome, Row},
     },
-    model::{agent::Agent, task::TaskState, text::one_line},
+    model::{agent::Agent, attention::in_short, task::TaskState, text::one_line},
     ops::types::{self, Shown, StateFilter, Status, Target, TaskFilter},
     ops::{RoleInfo, You as Caller},
     view,
@@ -267,7 +267,7 @@ impl From<Status> for Standing {
             roles: Vec::new(),
             agents: status.agents.iter().map(AgentRow::from).collect(),
             tasks: status.tasks,
-            attention: status.attention.into_iter().map(|a| format!("{} (do: {})", a.what, a.do_)).collect(),
+            attention: in_short(&status.attention).into_iter().map(|a| format!("{} (do: {})", a.what, a.do_)).collect(),
         }
     }
 }

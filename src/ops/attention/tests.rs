@@ -9,6 +9,8 @@ use crate::{
     admission::{FIX_ROLE, FREE_MEMORY},
     model::{
         agent::AgentState,
+        attention::in_short,
+        question::QuestionKind,
         time::Timestamp,
         wait::Needs,
         wait::{Retry, Retrying},
@@ -20,7 +22,7 @@ use crate::{
 };
 
 fn said(supervised: bool, look: &Look) -> Vec<(String, String)> {
-    of(&configured(), supervised, look).into_iter().map(|a| (a.what, a.do_)).collect()
+    in_short(&of(&configured(), supervised, look)).into_iter().map(|a| (a.what, a.do_)).collect()
 }
 
 #[test]
@@ -142,7 +144,7 @@ fn a_limit_that_roles_share_is_told_once() {
 
 #[test]
 fn few_dead_letters_are_named_and_many_are_counted() {
-    let failed: Vec<Task> = (0..3).map(|_| recorded(TaskState::Failed)).collect();
+    let failed: Vec<_> = (0..3).map(|_| (recorded(TaskState::Failed), Timestamp(0))).collect();
     let look = |all| Look { counts: [(TaskState::Failed, all)].into(), failed: failed.clone(), ..Look::default() };
     assert_eq!(said(true, &look(3)).len(), 3);
     let many = said(true, &look(40));
@@ -154,7 +156,7 @@ fn few_dead_letters_are_named_and_many_are_counted() {
 fn a_held_task_is_looked_into_and_retried_wherever_its_agent_is() {
     let task = Task { reason: Some("log in".into()), ..recorded(TaskState::Held) };
     let id = task.id.clone();
-    let mut look = Look { counts: [(TaskState::Held, 5)].into(), held: vec![task], ..Look::default() };
+    let mut look = Look { counts: [(TaskState::Held, 5)].into(), held: vec![(task, Timestamp(0))], ..Look::default() };
     for agents in [vec![], vec![recorded_agent("shell-1", AgentState::Busy)]] {
         look.snapshot.agents = agents;
         let said = said(true, &look);
@@ -164,4 +166,45 @@ fn a_held_task_is_looked_into_and_retried_wherever_its_agent_is() {
     }
     look.counts = [(TaskState::Held, 2)].into();
     assert_eq!(said(true, &look)[1].0, "1 more task is held");
+}
+
+#[test]
+fn programs_get_every_question_as_an_object_with_the_commands_that_answer_it() {
+    let task = recorded(TaskState::Running).id;
+    let question = |number, options: &[&str]| Question {
+        number,
+        kind: QuestionKind::Question,
+        rights: Vec::new(),
+        question: format!("Which colour, for {number}?\nIt stays."),
+        options: options.iter().map(|option| (*option).to_owned()).collect(),
+        attempt: 1,
+        asked_at: Timestamp(500),
+        answer: None,
+        approval: None,
+        answered_at: None,
+        answered_by: None,
+        closed: None,
+    };
+    let mut agent = recorded_agent("shell-1", AgentState::Busy);
+    agent.agent.task = Some(task.clone());
+    let others = (0..6).map(|_| (recorded(TaskState::Held).id, vec![question(1, &[])]));
+    let mut look = Look { asking: vec![(task.clone(), vec![question(2, &["red", "dark blue"])])], ..Look::default() };
+    look.asking.extend(others);
+    look.all_asking = look.asking.iter().map(|(id, _)| id.clone()).collect();
+    look.snapshot.agents = vec![agent];
+    let all = of(&configured(), true, &look);
+    assert_eq!(all.len(), 7, "none is left out");
+    let json = serde_json::to_value(&all[0]).unwrap();
+    assert_eq!(json["kind"], "question");
+    assert_eq!((&json["task"], &json["agent"]), (&task.as_str().into(), &"shell-1".into()));
+    assert_eq!((&json["question"], &json["question_id"]), (&2.into(), &format!("{task}#2").into()));
+    assert_eq!(json["text"], "Which colour, for 2?\nIt stays.");
+    assert_eq!(json["options"], serde_json::json!(["red", "dark blue"]));
+    assert_eq!(json["since"], "1970-01-01T00:00:00.500Z");
+    let commands = [format!("orch answer {task}#2 red"), format!("orch answer {task}#2 'dark blue'")];
+    assert_eq!(json["commands"], serde_json::json!(commands));
+    assert_eq!(json["do"], commands.join(", or: "));
+    let said = said(true, &look);
+    assert_eq!((said.len(), said[3].0.as_str()), (4, "4 more tasks ask something"));
+    assert_eq!(said[3].1, "orch questions");
 }

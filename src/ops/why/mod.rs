@@ -100,8 +100,13 @@ impl Explanation {
     fn say_of(&mut self, gate: &Gate, roles: &[&str], around: &Around, more: &str) {
         self.say(format!("{}{more}.", capitalised(&gate.sentence(roles, around.snapshot.now))));
     }
+    /// Adds a sentence. One that ends with the question or the exclamation of another keeps that as its end.
     fn say(&mut self, sentence: impl Into<String>) {
-        self.sentences.push(sentence.into());
+        let mut sentence: String = sentence.into();
+        if sentence.ends_with("?.") || sentence.ends_with("!.") {
+            sentence.pop();
+        }
+        self.sentences.push(sentence);
     }
     fn hint(&mut self, hint: impl Into<String>) {
         let hint = hint.into();

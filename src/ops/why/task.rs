@@ -169,14 +169,21 @@ fn running(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
 
 fn held(facts: &TaskFacts, out: &mut Explanation) {
     let task = &facts.detail.task;
-    out.say(format!("It waits for a person: {}.", reason(task.reason.as_ref())));
+    let open = facts.detail.questions.iter().filter(|question| question.is_open()).count();
+    match open {
+        0 => out.say(format!("It waits for a person: {}.", reason(task.reason.as_ref()))),
+        // Each question follows, whole.
+        1 => out.say("It waits for a person's answer."),
+        n => out.say(format!("It waits for a person's answers to {n} questions.")),
+    }
     if let Some(last) = facts.detail.attempts.last() {
         out.say(attempt_in_words(last, task.reason.as_deref()));
     }
-    if facts.detail.questions.iter().any(Question::is_open) {
+    if open > 0 {
         questions(facts, out);
         match task.code == Some(EndCode::ApprovalNeeded) {
             true => out.say("Nothing of it runs before it is approved."),
+            false if open > 1 => out.say("The last answer starts it again."),
             false => out.say("The answer starts it again."),
         }
     } else {
@@ -251,7 +258,11 @@ fn questions(facts: &TaskFacts, out: &mut Explanation) {
         if !question.options.is_empty() {
             out.say(format!("The answers to choose from: {}.", question.options.join(", ")));
         }
-        out.hint(question.command(&facts.detail.task.id));
+    }
+    for question in facts.detail.questions.iter().filter(|question| question.is_open()) {
+        for command in question.commands(&facts.detail.task.id) {
+            out.hint(command);
+        }
     }
 }
 

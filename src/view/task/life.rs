@@ -5,8 +5,9 @@ use crate::{
         cause::Cause,
         duration::human,
         id::TaskId,
+        question::Question,
         task::{Attempt, Task, TaskDetail, TaskState},
-        text::one_line,
+        text::{count, one_line},
     },
     view::{
         Style, View,
@@ -60,11 +61,51 @@ pub fn running(id: &TaskId, attempt: &Attempt, depth: Depth) -> String {
     format!("{}running on {}{again}", depth.head(id), one_line(&attempt.agent, NAME))
 }
 
-/// An attempt has ended and another one follows; `None` where it was the last one.
-pub fn delayed(id: &TaskId, attempt: &Attempt, depth: Depth, view: &View) -> Option<String> {
+/// An attempt has ended and another one follows: when, why, how often, and the first time how to switch that off. `None`
+/// where it was the last one.
+pub fn delayed(detail: &TaskDetail, attempt: &Attempt, depth: Depth, view: &View) -> Option<String> {
+    let task = &detail.task;
     let wait = human(attempt.next_retry_at?.since(attempt.ended_at?));
     let delayed = view.paint(&format!("delayed {wait}"), Style::of_task(TaskState::Delayed));
-    Some(view.fold(&format!("{}{delayed}: {}", depth.head(id), reason(attempt.reason.as_deref()))))
+    let why = reason(attempt.reason.as_deref());
+    let again = again(detail, attempt);
+    let mut line = view.fold(&format!("{}{delayed}: {why}{}", depth.head(&task.id), again.count));
+    if let (Some(off), true) = (again.off, depth.0 == 0) {
+        line.push_str(&format!("\n{}", view.paint(&view.fold(&format!("  {off}")), Style::Dim)));
+    }
+    Some(line)
+}
+
+/// How often a task is tried again.
+#[derive(Debug)]
+pub struct Again {
+    /// ` (retry 1 of 3)`, or nothing for what is not counted.
+    pub count: String,
+    /// How to switch it off, where this is the first time.
+    pub off: Option<String>,
+}
+
+/// How often the task of this attempt is tried again, with what follows this attempt.
+pub fn again(detail: &TaskDetail, attempt: &Attempt) -> Again {
+    let task = &detail.task;
+    let until_then = |counts: fn(Cause) -> bool| {
+        let before = detail.attempts.iter().filter(|one| one.number <= attempt.number);
+        before.filter(|one| one.cause.is_some_and(counts)).count()
+    };
+    match attempt.cause {
+        Some(Cause::Transient | Cause::Timeout) => {
+            let nth = until_then(|cause| matches!(cause, Cause::Transient | Cause::Timeout));
+            let role = one_line(&task.role, NAME);
+            let off = format!("to try none again: retries = 0 under [roles.{role}] in sessions.toml, or --retries 0");
+            Again { count: format!(" (retry {nth} of {})", task.retries), off: (nth == 1).then_some(off) }
+        }
+        Some(Cause::Lost) => {
+            let nth = until_then(|cause| cause == Cause::Lost);
+            Again { count: format!(" (lost {nth} of {} times)", task.lost_max), off: None }
+        }
+        // A limit of its account is no failure.
+        _ => Again { count: String::new(), off: None },
+    }
 }
 
 /// The task is ready (again).
@@ -72,13 +113,25 @@ pub fn ready(id: &TaskId, depth: Depth) -> String {
     format!("{}ready", depth.head(id))
 }
 
-/// The task waits for a person; and what that person can type.
-pub fn held(task: &Task, depth: Depth, view: &View) -> String {
-    let id = &task.id;
+/// The task waits for a person; and what that person can type. Its questions are shown on their own.
+pub fn held(detail: &TaskDetail, depth: Depth, view: &View) -> String {
+    let (task, id) = (&detail.task, &detail.task.id);
     let held = view.paint("held", Style::of_task(TaskState::Held));
-    let what = view.fold(&format!("{}{held}: {}", depth.head(id), reason(task.reason.as_deref())));
-    let commands = ["why", "retry", "cancel"].map(|verb| format!("\n  {}", view.command(verb, id)));
-    what + &commands.concat()
+    let open: Vec<&Question> = detail.questions.iter().filter(|question| question.is_open()).collect();
+    let (why, commands) = match open.as_slice() {
+        [] => {
+            let commands = ["why", "retry", "cancel"].map(|verb| format!("orch {verb} {id}"));
+            (reason(task.reason.as_deref()), commands.to_vec())
+        }
+        _ => {
+            let what = count(open.len() as u64, "answer", "answers");
+            let first = open.iter().flat_map(|question| question.commands(id));
+            (format!("it waits for {what}"), first.chain([format!("orch cancel {id}")]).collect())
+        }
+    };
+    let mut out = view.fold(&format!("{}{held}: {why}", depth.head(id)));
+    commands.iter().for_each(|command| out.push_str(&format!("\n  {}", view.typed(command))));
+    out
 }
 
 /// The task has ended. Of a task that was delegated here, also its result or how to find out why it failed.

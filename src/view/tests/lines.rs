@@ -119,5 +119,8 @@ fn a_question_keeps_its_lines_and_none_of_them_looks_like_ours() {
     );
     let narrow = text::verbatim("  ", "0123456789abc\nx", Some(10));
     assert_eq!(narrow, "  01234567\n  89abc\n  x\n");
+    let asked = "Should the reconciliation job delete the rows?\n    let x = 1;";
+    let narrow = text::verbatim("  ", asked, Some(24));
+    assert_eq!(narrow, "  Should the\n  reconciliation job\n  delete the rows?\n      let x = 1;\n");
     assert_eq!(text::verbatim("question 1  ", "", None), "question 1\n");
 }

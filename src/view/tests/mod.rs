@@ -12,6 +12,7 @@ use super::*;
 use crate::{
     model::{
         agent::{Agent, AgentState},
+        attention::AttentionKind,
         id::{Process, TaskId},
         task::{Priority, Task, TaskState},
         wait::Needs,
@@ -138,10 +139,11 @@ fn busy_status() -> Status {
         ],
         tasks,
         usage_today: Default::default(),
-        attention: vec![Attention {
-            what: format!("task {} is held: claude asks to log in", id(2)),
-            do_: "orch attach sonnet-2".into(),
-        }],
+        attention: vec![Attention::by(
+            AttentionKind::Held,
+            format!("task {} is held: claude asks to log in", id(2)),
+            "orch attach sonnet-2",
+        )],
     }
 }
 

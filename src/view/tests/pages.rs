@@ -83,7 +83,7 @@ next:
 ",
     );
     let mut told = stopped_status();
-    told.attention.push(Attention { what: "nothing runs".into(), do_: "orch start".into() });
+    told.attention.push(Attention::by(AttentionKind::Supervisor, "nothing runs", "orch start"));
     assert_eq!(status::page(&told, ATTACH, &view(None)).matches("orch start").count(), 1);
 }
 

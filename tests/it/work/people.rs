@@ -25,7 +25,8 @@ fn a_program_asks_waits_and_continues_with_the_answer() {
     let world = World::started("[roles.shell]\nstall_timeout = \"1s\"");
     let id = delegated(&world, &["echo \"it is $(orch ask 'Which one?' --options red,blue)\""]);
     let action = wait_for_question(&world, "Which one? (red, blue)");
-    assert_eq!(action, format!("orch answer {id}#1 TEXT"));
+    let choices = format!("orch answer {id}#1 red, or: orch answer {id}#1 blue");
+    assert_eq!(action, choices);
     world.wait_until("its agent needs input", || world.agent("shell-1")["needs"] == "input");
     let asked_at = ms(&world.show(&id)["questions"][0]["asked_at"]);
     world.wait_until("the program has waited for twice its stall_timeout", || {
@@ -35,7 +36,14 @@ fn a_program_asks_waits_and_continues_with_the_answer() {
     let why = world.orch(&["why", &id]).ok();
     assert!(why.contains("It asks a person: Which one?") && why.contains("orch answer"), "{why}");
     let wrong = world.orch(&["answer", &id, "green"]).ended(2);
-    assert!(wrong.stderr.contains("red, blue"), "{wrong:#?}");
+    assert!(wrong.stderr.contains("red, blue") && wrong.stderr.contains(&choices), "{wrong:#?}");
+    let not_yes = world.orch(&["approve", &id]).ended(2);
+    assert!(not_yes.stderr.contains("red, blue") && not_yes.stderr.contains(&choices), "{not_yes:#?}");
+    let open = world.orch_json(&["questions"]);
+    assert_eq!(open.as_array().map(Vec::len), Some(1), "{open:#}");
+    assert_eq!((&open[0]["question_id"], &open[0]["agent"]), (&json!(format!("{id}#1")), &json!("shell-1")));
+    let page = world.orch(&["questions"]).ok();
+    assert!(page.contains("choices: red, blue") && page.contains(&format!("orch answer {id}#1 red")), "{page}");
     world.orch(&["answer", &id, "red"]).ok();
     let task = world.wait_for(&id, "succeeded");
     assert_eq!(task["result"]["text"], "it is red\n");
@@ -55,7 +63,8 @@ fn a_question_survives_a_crash_and_its_answer_starts_a_held_task() {
         crate::common::kill9(pid);
     }
     world.start();
-    assert_eq!(wait_for_question(&world, &format!("task {id}#1 asks: Why?")), format!("orch answer {id}#1 TEXT"));
+    let do_ = wait_for_question(&world, &format!("task {id}#1 asks: Why?"));
+    assert!(do_.starts_with(&format!("orch answer {id}#1 TEXT, or: ")), "{do_}");
     world.orch(&["answer", &id, "because"]).ok();
     let task = world.wait_for(&id, "succeeded");
     assert_eq!(task["result"]["text"], "\"answer\":\"because\"\n");
@@ -72,7 +81,8 @@ fn yes_and_no_are_exit_codes_and_a_working_agent_cannot_answer() {
     let cheats = delegated(&world, &[&format!("orch approve {yes}; echo $?")]);
     assert_eq!(world.wait_for(&cheats, "succeeded")["result"]["text"], "1\n");
     world.orch(&["approve", &yes, "but carefully"]).ok();
-    world.orch(&["deny", &no]).ok();
+    let denied = world.orch(&["deny", &no]).ok();
+    assert!(denied.contains(": denied '"), "{denied}");
     assert_eq!(world.wait_for(&yes, "succeeded")["result"]["text"], "approved: but carefully\ndid it\n");
     assert_eq!(world.wait_for(&no, "succeeded")["result"]["text"], "denied\nlet it be\n");
 
@@ -96,11 +106,11 @@ fn a_task_that_times_out_while_a_person_thinks_is_held_and_counts_no_failure() {
 #[test]
 fn each_need_for_a_person_is_notified_once() {
     let mut world = World::builder().supervisor("notify_command", "[\"notify\", \"notified\"]").build();
-    world.program("notify", "env > \"$HOME/environment\"; line=$(cat); echo \"$line\" >> \"$HOME/$1\"");
+    world.program("notify", "env > \"$HOME/environment\"; line=$(cat); printf '%s\\n' \"$line\" >> \"$HOME/$1\"");
     world.env.extend([("DEPLOY_TOKEN", "hidden-from-it".to_owned()), ("EDITOR", "vi".to_owned())]);
     let started = world.orch(&["start"]).ok();
     assert!(started.contains("runs by itself") && started.contains("notify_command: notify notified"), "{started}");
-    let id = delegated(&world, &["orch ask --no-wait 'Now?'; exit 77"]);
+    let id = delegated(&world, &["orch ask --no-wait 'Now,\nor later?' --options now,later; exit 77"]);
     let login = delegated(&world, &["echo log in; exit 77"]);
     world.wait_until("both notifications are sent", || world.lines("notified").len() >= 2);
     world.wait_for(&id, "held");
@@ -112,8 +122,19 @@ fn each_need_for_a_person_is_notified_once() {
     notified.sort_by_key(|t| t["what"].to_string());
     assert_eq!(notified.len(), 2, "{notified:#?}");
     assert_eq!((&notified[0]["what"], &notified[0]["task"]), (&json!("held"), &json!(login)));
-    assert_eq!((&notified[1]["what"], &notified[1]["text"]), (&json!("question"), &json!("Now?")));
-    assert_eq!(notified[1]["do"], format!("orch answer {id}#1 TEXT"));
+    assert_eq!((&notified[1]["what"], &notified[1]["text"]), (&json!("question"), &json!("Now,\nor later?")));
+    let commands = [format!("orch answer {id}#1 now"), format!("orch answer {id}#1 later")];
+    assert_eq!(notified[1]["do"], commands.join(", or: "));
+    // The same object as in `status`.
+    let status = world.orch_json(&["status"]);
+    let asked = status["attention"].as_array().and_then(|all| all.iter().find(|one| one["kind"] == "question"));
+    let asked = asked.expect("the question").clone();
+    for field in ["kind", "task", "question", "question_id", "text", "options", "commands", "do"] {
+        assert_eq!(notified[1][field], asked[field], "{field}");
+    }
+    assert_eq!(asked["commands"], json!(commands));
+    let words: Vec<&serde_json::Value> = notified.iter().map(|one| &one["kind"]).collect();
+    assert_eq!(words, ["held", "question"]);
 }
 
 #[test]

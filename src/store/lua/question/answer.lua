@@ -6,7 +6,7 @@
 --       one was answered or closed before: an answer must not go to a question that its writer has not seen
 -- Returns: {the question's number, its text, the task's state afterwards, how many of its questions are open}
 -- Refuses: unknown, nothing_asked, damaged (the record does not read), question_unnamed (with the numbers of the open ones),
---          question_closed, not_an_option and has_options (with the options as JSON), approve_or_deny
+--          question_closed, not_an_option and has_options (with the question and its options as JSON), approve_or_deny
 local id = ARGV[1]
 local f = get(id, 'state', 'role', 'asks', 'agent', 'holds', 'unapproved')
 if not f[1] then return refuse(REFUSAL.unknown, id) end
@@ -30,17 +30,27 @@ if not named and (#open_ones > 1 or others > 0) then
 end
 local escalates = question.kind == 'escalation'
 if escalates and ARGV[4] == '' then return refuse(REFUSAL.approve_or_deny, id .. '#' .. question.number) end
-if question.options ~= '' and ARGV[4] ~= '' then return refuse(REFUSAL.has_options, question.options) end
+local answer = ARGV[3]
 if question.options ~= '' then
+  local named, options = id .. '#' .. question.number .. ' ' .. question.options, decoded(question.options)
+  if ARGV[4] ~= '' then
+    -- Of two choices that mean yes and no, approve and deny give one. A choice takes no remark.
+    local means = {approved = {yes = true, y = true}, denied = {no = true, n = true}}
+    local first, second = string.lower(options[1] or ''), string.lower(options[2] or '')
+    local yes, no = means.approved, means.denied
+    local is_yes_or_no = #options == 2 and (yes[first] and no[second] or no[first] and yes[second])
+    if not is_yes_or_no or answer ~= ARGV[4] then return refuse(REFUSAL.has_options, named) end
+    answer = means[ARGV[4]][first] and options[1] or options[2]
+  end
   local is_one = false
-  for _, option in ipairs(decoded(question.options)) do is_one = is_one or option == ARGV[3] end
-  if not is_one then return refuse(REFUSAL.not_an_option, question.options) end
+  for _, option in ipairs(options) do is_one = is_one or option == answer end
+  if not is_one then return refuse(REFUSAL.not_an_option, named) end
 end
 
-question.answer, question.answered_at, question.answered_by, question.answer_token = ARGV[3], now, ARGV[5], ARGV[2]
+question.answer, question.answered_at, question.answered_by, question.answer_token = answer, now, ARGV[5], ARGV[2]
 if ARGV[4] ~= '' then question.verdict = ARGV[4] end
 redis.call('LSET', list, index, cjson.encode(question))
-event(EVENT.task_answered, id, f[4], nil, nil, ARGV[5] .. ' answered: ' .. short(ARGV[3], 500),
+event(EVENT.task_answered, id, f[4], nil, nil, ARGV[5] .. ' answered: ' .. short(answer, 500),
   cjson.encode({question = question.number}))
 redis.call('PUBLISH', P .. 'news:' .. id, 'answered')
 local record, open, state = P .. 'task:' .. id, number(f[3]) - 1, f[1]

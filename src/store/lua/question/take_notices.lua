@@ -1,7 +1,8 @@
 -- Takes the notices that still apply: each is returned once.
 -- KEYS: 1 prefix
 -- ARGV: 1 how many at most
--- Returns: notices (JSON: what, text, at, and what it is about: task, question, agent, needs, needs_for)
+-- Returns: notices (JSON: what, text, at, and what it is about: task, question with its options (JSON in a text) and the
+--          agent whose program asked it, agent, needs, needs_for)
 local due = {}
 for _ = 1, tonumber(ARGV[1]) do
   local text = redis.call('LPOP', P .. 'notices')
@@ -15,7 +16,11 @@ for _ = 1, tonumber(ARGV[1]) do
   if one.task and not one.question and not one.agent and get(one.task, 'state')[1] == 'held' then due[#due + 1] = text end
   if one.question then
     local question = decoded(redis.pcall('LINDEX', P .. 'questions:' .. one.task, one.question - 1))
-    if question.text and not question.answer and not question.closed then due[#due + 1] = text end
+    if question.text and not question.answer and not question.closed then
+      -- Whole, and not as it was shortened for the notice.
+      one.text, one.options, one.asked_by = question.text, question.options, question.agent
+      due[#due + 1] = cjson.encode(one)
+    end
   end
 end
 return due
