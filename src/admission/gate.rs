@@ -38,6 +38,14 @@ pub enum Gate {
         /// How many there are.
         slots: u32,
     },
+    /// More urgent tasks of another role lack a slot under `max_agents`: an agent of this role leaves instead of taking its
+    /// next task.
+    MoreUrgentRole {
+        /// The role of the most urgent one.
+        role: String,
+        /// How many.
+        tasks: u64,
+    },
     /// As many agents live as may.
     MaxAgents {
         /// How many live.
@@ -88,6 +96,7 @@ impl Gate {
             Gate::Suspended(suspension) => suspension.code,
             Gate::ScaledToZero => GateCode::ScaledToZero,
             Gate::RoleSlots { .. } => GateCode::RoleSlots,
+            Gate::MoreUrgentRole { .. } => GateCode::MoreUrgentRole,
             Gate::MaxAgents { .. } => GateCode::MaxAgents,
             Gate::Memory { .. } => GateCode::Memory,
             Gate::Disk { .. } => GateCode::Disk,
@@ -111,6 +120,7 @@ impl Gate {
             | Gate::Suspended(_)
             | Gate::ScaledToZero
             | Gate::RoleSlots { .. }
+            | Gate::MoreUrgentRole { .. }
             | Gate::Dependency
             | Gate::Delayed { .. }
             | Gate::Held
@@ -145,6 +155,7 @@ impl Gate {
         !matches!(
             self,
             Gate::RoleSlots { .. }
+                | Gate::MoreUrgentRole { .. }
                 | Gate::MaxAgents { .. }
                 | Gate::BehindOthers { .. }
                 | Gate::Dependency

@@ -7,7 +7,8 @@
 //!
 //! Two things can be held up, and not by the same gates:
 //!
-//! - *a claim*: an idle agent of the role asks for a task. A pause, a stop, a suspension, a recovery and taken slots block it.
+//! - *a claim*: an idle agent of the role asks for a task. A pause, a stop, a suspension, a recovery, taken slots, and a more
+//!   urgent task of another role that lacks a slot block it.
 //! - *a start*: the supervisor starts another agent of the role. All of these block it as well, and so do an open breaker,
 //!   `max_agents`, too little memory or disk space, a missing role, and a supervisor that does not run.
 
@@ -18,7 +19,7 @@ mod tests;
 mod words;
 
 pub use gate::Gate;
-pub use snapshot::{Breaker, RoleState, Snapshot, Stop, Suspension};
+pub use snapshot::{Breaker, Needy, RoleState, Shortage, Snapshot, Stop, Suspension};
 pub use words::{FIX_ROLE, FREE_DISK, FREE_MEMORY};
 
 use crate::model::task::{Task, TaskState};
@@ -67,6 +68,7 @@ pub fn gates(task: Option<Candidate>, role: &str, now: &Snapshot) -> Vec<Gate> {
         (Some(slots), taken) if taken >= slots => gates.push(Gate::RoleSlots { slots }),
         _ => {}
     }
+    gates.extend(more_urgent_role(role, &state, now));
     let agents = now.agents_that_count();
     if agents >= now.max_agents {
         gates.push(Gate::MaxAgents { agents, max: now.max_agents });
@@ -88,6 +90,16 @@ pub fn held_up_by(task: Option<Candidate>, role: &str, now: &Snapshot) -> Vec<Ga
         gates.retain(|gate| gate.blocks_claim() || matches!(gate, Gate::BehindOthers { .. }));
     }
     gates
+}
+
+/// Whether the role's next free agent makes room for a more urgent task of another role, and leaves. As many agents do so as
+/// there are such tasks; those that are idle already count, and the role keeps its `min`.
+fn more_urgent_role(role: &str, state: &RoleState, now: &Snapshot) -> Option<Gate> {
+    let before: Vec<_> = now.shortage.before(role, state.head?).collect();
+    let leaving = state.idle.saturating_sub(1) as usize;
+    let is_spare = state.idle + state.taken > state.min;
+    let first = before.first().filter(|_| before.len() > leaving && is_spare)?;
+    Some(Gate::MoreUrgentRole { role: first.role.clone(), tasks: before.len() as u64 })
 }
 
 /// What keeps this one task from starting.

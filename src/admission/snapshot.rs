@@ -25,8 +25,35 @@ pub struct Snapshot {
     pub short_of_disk: Option<String>,
     /// The master's breaker.
     pub masters_breaker: Option<Breaker>,
+    /// Ready tasks that lack a slot under `max_agents`, as the supervisor has published them.
+    pub shortage: Shortage,
     /// Each role that is configured, or of which something is recorded.
     pub roles: BTreeMap<String, RoleState>,
+}
+
+/// Ready tasks for which no agent can be started, because `max_agents` agents live and none of these is about to leave.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Shortage {
+    /// Each of them, the most urgent first.
+    pub tasks: Vec<Needy>,
+    /// A role gives a slot only to tasks whose place is lower by more than this, in microseconds.
+    pub tolerance: u64,
+}
+
+/// A ready task that lacks a slot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Needy {
+    /// Its role.
+    pub role: String,
+    /// Its place in the order of all ready tasks: the lower one starts first.
+    pub place: u64,
+}
+
+impl Shortage {
+    /// Returns the tasks of other roles that are more urgent than a task of `role` at `place`.
+    pub fn before<'a>(&'a self, role: &'a str, place: u64) -> impl Iterator<Item = &'a Needy> {
+        self.tasks.iter().filter(move |task| task.role != role && task.place.saturating_add(self.tolerance) < place)
+    }
 }
 
 /// How everything is to end.
@@ -53,6 +80,10 @@ pub struct RoleState {
     pub taken: u32,
     /// Its ready tasks.
     pub ready: u64,
+    /// The place of the first of them.
+    pub head: Option<u64>,
+    /// How many agents it keeps whatever happens.
+    pub min: u32,
     /// Its living agents that count against `max_agents`: neither the master nor one that waits for subtasks does.
     pub agents: u32,
     /// Those of these that are idle.
@@ -98,6 +129,7 @@ impl Default for Snapshot {
             short_of_memory: None,
             short_of_disk: None,
             masters_breaker: None,
+            shortage: Shortage::default(),
             roles: BTreeMap::new(),
         }
     }

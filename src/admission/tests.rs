@@ -35,8 +35,13 @@ fn each_fact_is_one_gate() {
             now.roles.get_mut(ROLE).unwrap().suspension = Some(suspension);
         }
     };
+    let behind = |now: &mut Snapshot| {
+        let role = now.roles.get_mut(ROLE).unwrap();
+        (role.head, role.idle) = (Some(1_000), 1);
+        now.shortage = Shortage { tasks: vec![Needy { role: "other".into(), place: 899 }], tolerance: 100 };
+    };
     let (rate_limited, budget) = (suspended(GateCode::RateLimited), suspended(GateCode::BudgetTotal));
-    let cases: [Case; 15] = [
+    let cases: [Case; 16] = [
         (&|now| now.stop = Some(Stop::Now), GateCode::Stopping),
         (&|now| now.stop = Some(Stop::Drain), GateCode::Draining),
         (&|now| now.supervised = false, GateCode::SupervisorDown),
@@ -49,6 +54,7 @@ fn each_fact_is_one_gate() {
         (&budget, GateCode::BudgetTotal),
         (&role(|role| (role.slots, role.scaled_to_zero) = (Some(0), true)), GateCode::ScaledToZero),
         (&role(|role| role.taken = 2), GateCode::RoleSlots),
+        (&behind, GateCode::MoreUrgentRole),
         (&role(|role| role.agents = 4), GateCode::MaxAgents),
         (&|now| now.short_of_memory = Some("little is left".into()), GateCode::Memory),
         (&|now| now.short_of_disk = Some("little is left".into()), GateCode::Disk),
@@ -100,4 +106,24 @@ fn what_blocks_a_claim_keeps_an_agent_from_starting_and_not_the_other_way_round(
     assert!(starts_only.iter().all(|gate| !gate.blocks_claim()));
     assert!(Gate::Paused.blocks_claim() && Gate::Paused.suspends_role());
     assert!(Gate::RoleSlots { slots: 1 }.blocks_claim() && !Gate::RoleSlots { slots: 1 }.suspends_role());
+}
+
+#[test]
+fn as_many_agents_make_room_as_more_urgent_tasks_lack_a_slot() {
+    let needy = |role: &str, place| Needy { role: role.to_owned(), place };
+    let gated = |idle, taken, min, tasks: &[Needy]| {
+        let mut now = quiet();
+        now.max_agents = 100;
+        let role = now.roles.get_mut(ROLE).unwrap();
+        (role.head, role.idle, role.taken, role.min, role.slots) = (Some(1_000), idle, taken, min, None);
+        now.shortage = Shortage { tasks: tasks.to_vec(), tolerance: 100 };
+        codes(&now) == [GateCode::MoreUrgentRole]
+    };
+    let urgent = [needy("other", 10)];
+    assert!(gated(1, 1, 0, &urgent) && gated(0, 2, 0, &urgent));
+    assert!(!gated(2, 0, 0, &urgent), "another idle agent makes room already");
+    assert!(gated(2, 0, 0, &[needy("other", 10), needy("third", 20)]));
+    assert!(!gated(1, 1, 2, &urgent), "the role keeps its min");
+    assert!(!gated(1, 1, 0, &[needy("other", 900)]), "about as urgent");
+    assert!(!gated(1, 1, 0, &[needy(ROLE, 10)]), "a task of its own role");
 }

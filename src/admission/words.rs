@@ -52,6 +52,10 @@ impl Gate {
             Gate::ScaledToZero => format!("{who} was scaled to 0"),
             Gate::RoleSlots { slots: 1 } => format!("the one slot of {who} is taken"),
             Gate::RoleSlots { slots } => format!("all {slots} slots of {who} are taken"),
+            Gate::MoreUrgentRole { role, tasks } => {
+                let waits = count(*tasks, "more urgent task waits", "more urgent tasks wait");
+                format!("{who} makes room for role {role}: {waits} for a slot (max_agents)")
+            }
             Gate::MaxAgents { agents, max } => {
                 let live = count(u64::from(*agents), "agent lives", "agents live");
                 format!("{live}, and max_agents under [supervisor] allows {max} over all roles")
@@ -102,7 +106,7 @@ impl Gate {
             },
             Gate::ScaledToZero => format!("orch scale {role} 1"),
             Gate::RoleSlots { .. } => format!("orch tasks --state running --role {role}"),
-            Gate::MaxAgents { .. } => "orch agents".to_owned(),
+            Gate::MaxAgents { .. } | Gate::MoreUrgentRole { .. } => "orch agents".to_owned(),
             Gate::Memory { .. } => FREE_MEMORY.to_owned(),
             Gate::Disk { .. } => FREE_DISK.to_owned(),
             Gate::Recovery

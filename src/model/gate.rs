@@ -35,6 +35,8 @@ words! {
         ScaledToZero = "scaled_to_zero",
         /// Every slot of the role is taken.
         RoleSlots = "role_slots",
+        /// More urgent tasks of another role lack a slot under `max_agents`, and get the role's next one.
+        MoreUrgentRole = "more_urgent_role",
         /// As many agents live as `max_agents` allows.
         MaxAgents = "max_agents",
         /// The machine has too little free memory for another agent.

@@ -10,6 +10,17 @@ use super::{cause::Cause, end_code::EndCode, id::TaskId, retry::Delays, time::Ti
 /// Default of `max_wait`: how much later a task of a higher priority may be accepted and start before another one.
 pub const MAX_WAIT: Duration = Duration::from_secs(15 * 60);
 
+/// Returns by how much each level of priority brings a task forward.
+pub fn priority_step(max_wait: Duration) -> Duration {
+    max_wait * 2 / 5
+}
+
+/// Returns by how much the places of two roles' next tasks may differ before one role gives a slot to the other: agents are
+/// not replaced for less. Two levels of priority and this make `max_wait`.
+pub fn place_tolerance(max_wait: Duration) -> Duration {
+    max_wait / 5
+}
+
 words! {
     /// The state of a task.
     TaskState: "task state" {

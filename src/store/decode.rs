@@ -62,7 +62,7 @@ impl Fields {
     pub fn parse_or<T: FromStr>(&self, name: &str, default: T) -> Result<T> {
         Ok(self.parse_opt(name)?.unwrap_or(default))
     }
-    fn time(&self, name: &str) -> Result<Option<Timestamp>> {
+    pub(super) fn time(&self, name: &str) -> Result<Option<Timestamp>> {
         // Lua's numbers are floating point; a whole number of milliseconds reads back either way.
         Ok(self.parse_opt::<f64>(name)?.map(|ms| Timestamp(ms as u64)))
     }

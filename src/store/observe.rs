@@ -17,7 +17,7 @@ use super::{
     spend::Suspended,
 };
 use crate::{
-    admission::{self, RoleState, Stop},
+    admission::{self, Needy, RoleState, Shortage, Stop},
     model::{
         agent::AgentState,
         id::TaskId,
@@ -134,6 +134,12 @@ pub struct Snapshot {
     /// The places of the first ready tasks of each role, in their order, at most [`HEADS`] (`place_of` in
     /// `lua/prelude/moves.lua`: the lower one goes first, also between roles).
     pub heads: BTreeMap<String, Vec<u64>>,
+    /// Ready tasks that lack a slot, as they were published last.
+    pub shortage: Shortage,
+    /// Until when that holds; `None`: nothing is published.
+    pub shortage_until: Option<Timestamp>,
+    /// The published `min` of each role.
+    pub mins: BTreeMap<String, u32>,
     /// Tasks of all roles that run.
     pub running: u64,
     /// When the next delayed task is due.
@@ -176,6 +182,11 @@ impl Snapshot {
             paused: self.requests.pause,
             recovering: self.epoch.is_settling(self.now),
             masters_breaker: breaker(master),
+            shortage: self
+                .shortage_until
+                .filter(|until| *until > self.now)
+                .map(|_| self.shortage.clone())
+                .unwrap_or_default(),
             ..admission::Snapshot::default()
         };
         let requests = &self.requests;
@@ -197,6 +208,8 @@ impl Snapshot {
                 scaled_to_zero: scale == Some(0),
                 taken: u32::try_from(load.running.saturating_sub(load.waiting)).unwrap_or(u32::MAX),
                 ready: load.ready,
+                head: self.heads.get(role).and_then(|heads| heads.first().copied()),
+                min: self.mins.get(role).copied().unwrap_or(0),
                 breaker: breaker(role),
                 suspension,
                 ..RoleState::default()
@@ -227,6 +240,7 @@ impl Store {
         pipe.cmd("HGETALL").arg(k.plain("orphans"));
         pipe.cmd("HGETALL").arg(k.plain("epoch"));
         pipe.cmd("MGET").arg(k.plain("fence")).arg(k.plain("seq"));
+        pipe.cmd("HGETALL").arg(k.plain("limits"));
         pipe.cmd("ZCARD").arg(k.of("state", "running"));
         pipe.cmd("ZRANGE").arg(k.of("state", "delayed")).arg(0).arg(0).arg("WITHSCORES");
         pipe.cmd("ZRANGE").arg(k.of("state", "running")).arg(0).arg(199).arg("WITHSCORES");
@@ -246,8 +260,14 @@ impl Store {
         let epoch = Epoch::from_fields(&Fields::new(k.plain("epoch"), self.read(next())?));
         let (fence, accepted): (Option<u64>, Option<u64>) = self.read(next())?;
         let (fence, accepted) = (fence.unwrap_or(0), accepted.unwrap_or(0));
+        let limits = Fields::new(k.plain("limits"), self.read(next())?);
         let running = self.read(next())?;
         let mut snapshot = Snapshot { now, requests, epoch, fence, accepted, running, ..Snapshot::default() };
+        snapshot.shortage = shortage(&limits)?;
+        snapshot.shortage_until = limits.time("shortage_until")?;
+        for role in roles {
+            snapshot.mins.insert(role.clone(), limits.parse_or(&format!("min:{role}"), 0)?);
+        }
         self.read_orphans(orphans, &mut snapshot);
         let due: Vec<(String, f64)> = self.read(next())?;
         snapshot.next_due = due.first().map(|(_, at)| Timestamp(*at as u64).since(now));
@@ -407,6 +427,15 @@ impl Store {
             None => Ok(()),
         }
     }
+}
+
+/// The published shortage.
+fn shortage(limits: &Fields) -> Result<Shortage> {
+    let published = limits.text("shortage").unwrap_or_default();
+    let words: Vec<&str> = published.split_ascii_whitespace().collect();
+    let needy = |pair: &[&str]| Some(Needy { role: pair[0].to_owned(), place: pair[1].parse().ok()? });
+    let tolerance = limits.parse_or("shortage_tolerance", 0)?;
+    Ok(Shortage { tasks: words.chunks_exact(2).filter_map(needy).collect(), tolerance })
 }
 
 /// `sonnet-2` before `sonnet-10`.

@@ -5,6 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use redis::Value;
 
 use super::{Result, Store, decode, script, values::ms};
+use crate::admission::Shortage;
 use crate::model::{
     duration::human,
     event::{Event, EventKind},
@@ -200,6 +201,18 @@ impl Store {
             self.call(&script::SET_CAPACITY, [role.as_str(), &max.to_string()]).await?;
         }
         Ok(())
+    }
+
+    /// Publishes which ready tasks lack a slot under `max_agents`, for `claim`, and how many agents each role keeps whatever
+    /// happens; it holds for `lifetime` (`lua/role/set_shortage.lua`).
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn set_shortage(&self, shortage: &Shortage, mins: &[(String, u32)], lifetime: Duration) -> Result<()> {
+        let tasks: Vec<String> = shortage.tasks.iter().map(|task| format!("{} {}", task.role, task.place)).collect();
+        let mut args = vec![tasks.join(" "), ms(lifetime), shortage.tolerance.to_string()];
+        args.extend(mins.iter().flat_map(|(role, min)| [role.clone(), min.to_string()]));
+        self.call(&script::SET_SHORTAGE, args).await.map(drop)
     }
 
     /// Returns the events after `after` (an id, or `-` for all), the oldest first.

@@ -68,6 +68,7 @@ scripts! {
     REQUEST_SPAWN = "role/request_spawn",
     SET_BUDGETS = "role/set_budgets",
     SET_CAPACITY = "role/set_capacity",
+    SET_SHORTAGE = "role/set_shortage",
     SUSPENDED = "role/suspended",
     WAKE_ROLE = "role/wake",
     CLOCK_BACK = "supervisor/clock_back",

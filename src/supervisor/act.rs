@@ -1,6 +1,11 @@
 //! Acts: record first, then the effect. An action that may take long is started here and continues in the background.
 
-use super::{Supervisor, decide::Action, observe::Observed, spawn::here};
+use super::{
+    Supervisor,
+    decide::{Action, scale::SHORTAGE_HOLDS},
+    observe::Observed,
+    spawn::here,
+};
 use crate::{
     model::{gate::GateCode, id::Process},
     os::{self, failpoint},
@@ -46,6 +51,9 @@ impl Supervisor {
             Action::Settle { reason } => {
                 self.jobs.end_recovery(reason, observed.snapshot.clone());
                 Ok(())
+            }
+            Action::PublishShortage { shortage, mins } => {
+                self.store.set_shortage(&shortage, &mins, SHORTAGE_HOLDS).await
             }
             Action::Recovered { role, reason } => self.store.recovered(&role, &reason).await,
             Action::ShutDown => Ok(()),

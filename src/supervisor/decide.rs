@@ -6,7 +6,7 @@
 mod evidence;
 mod health;
 mod orphans;
-mod scale;
+pub(super) mod scale;
 mod settle;
 mod stop;
 #[cfg(test)]
@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use super::world::World;
 use crate::{
+    admission::Shortage,
     model::{agent::AgentState, evidence::Evidence, id::TaskId},
     store::agents::Orphans,
 };
@@ -98,6 +99,13 @@ pub(super) enum Action {
         role: String,
         /// Why.
         reason: String,
+    },
+    /// Publish which ready tasks lack a slot under `max_agents`: agents of less urgent roles make room.
+    PublishShortage {
+        /// These; none where nothing lacks a slot any more.
+        shortage: Shortage,
+        /// How many agents each role keeps whatever happens.
+        mins: Vec<(String, u32)>,
     },
     /// Ends the recovery after a loss of data: no further agent is waited for.
     Settle {

@@ -3,11 +3,11 @@
 
 use std::{
     collections::BTreeSet,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use orch::{
-    admission::{self, Candidate, Gate},
+    admission::{self, Candidate, Gate, Needy, Shortage},
     model::{event::EventKind, id::TaskId, task::Usage},
     store::{
         requests::Request,
@@ -37,6 +37,14 @@ struct Way {
     recovery: Option<bool>,
     /// How many tasks of the role may run at once.
     max: Option<u32>,
+    /// How many agents it keeps.
+    min: u32,
+    /// Tasks that lack a slot: whether each is of another role, and whether it is clearly more urgent.
+    shortage: Vec<(bool, bool)>,
+    /// Whether that is still true.
+    shortage_holds: bool,
+    /// Other idle agents of the role.
+    idle: usize,
     /// Its running tasks: whether each waits for its subtasks.
     running: Vec<bool>,
     /// What was used today, and what the role and all roles may use, in cents.
@@ -62,10 +70,17 @@ fn ways() -> impl Strategy<Value = Way> {
         prop::option::weighted(0.4, 1u64..4),
         prop::option::weighted(0.3, prop::bool::weighted(0.4)),
         (seldom(), seldom()),
+        (
+            0u32..4,
+            prop::collection::vec((prop::bool::weighted(0.7), prop::bool::weighted(0.7)), 0..4),
+            prop::bool::weighted(0.7),
+            0usize..3,
+        ),
     );
     (requests, limits, prop::collection::vec(any::<bool>(), 0..4)).prop_map(|(requests, limits, ready)| {
         let (stop, pause, pause_role, pause_other, drain) = requests;
-        let (recovery, max, running, used, role_day, total_day, rate_limit, (breaker, unavailable)) = limits;
+        let (recovery, max, running, used, role_day, total_day, rate_limit, (breaker, unavailable), shares) = limits;
+        let (min, shortage, shortage_holds, idle) = shares;
         Way {
             stop,
             pause,
@@ -75,6 +90,10 @@ fn ways() -> impl Strategy<Value = Way> {
             breaker,
             recovery,
             max,
+            min,
+            shortage,
+            shortage_holds,
+            idle,
             running,
             used,
             role_day,
@@ -111,8 +130,28 @@ impl Way {
             let new = if *is_subtask { subtask(&text, &lead, &leads) } else { task(&text) };
             world.delegate(&new).await;
         }
+        for n in 0..self.idle {
+            world.agent(&format!("shell-{}", 50 + n)).await;
+        }
+        self.share(world).await;
         self.limit(world).await;
         self.request(world).await;
+    }
+
+    /// Publishes what lacks a slot.
+    async fn share(&self, world: &World) {
+        let (mut redis, ready) = (world.raw(), world.store.keys().of("ready", ROLE));
+        let heads: Vec<(String, f64)> =
+            redis::cmd("ZRANGE").arg(ready).arg(0).arg(0).arg("WITHSCORES").query(&mut redis).unwrap();
+        let Some(head) = heads.first().map(|(_, place)| *place as u64) else { return };
+        let tolerance = 1_000;
+        let needy = |(is_other, is_urgent): &(bool, bool)| Needy {
+            role: if *is_other { "other".to_owned() } else { ROLE.to_owned() },
+            place: head - if *is_urgent { tolerance + 1 } else { tolerance },
+        };
+        let shortage = Shortage { tasks: self.shortage.iter().map(needy).collect(), tolerance };
+        let lifetime = if self.shortage_holds { LONG } else { Duration::ZERO };
+        world.store.set_shortage(&shortage, &[(ROLE.to_owned(), self.min)], lifetime).await.unwrap();
     }
 
     async fn limit(&self, world: &World) {

@@ -26,7 +26,11 @@ pub(super) fn obstacles(around: &Around, facts: &TaskFacts, task: &Task, out: &m
         gates.retain(|gate| {
             !matches!(
                 gate,
-                Gate::MaxAgents { .. } | Gate::Memory { .. } | Gate::Disk { .. } | Gate::BehindOthers { .. }
+                Gate::MoreUrgentRole { .. }
+                    | Gate::MaxAgents { .. }
+                    | Gate::Memory { .. }
+                    | Gate::Disk { .. }
+                    | Gate::BehindOthers { .. }
             )
         });
     }

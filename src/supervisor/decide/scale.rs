@@ -2,17 +2,20 @@
 //!
 //! Where `max_agents` leaves too few slots for all roles, they go by the place of the task that each agent would take
 //! (`place_of` in `store/lua/prelude/moves.lua`): by priority, which a task gains by waiting. Tasks of about the same place
-//! share the slots between their roles.
+//! share the slots between their roles. A role whose next task is clearly less urgent than one that lacks a slot gives
+//! slots up: its idle agents are stopped here, and one that is busy claims nothing further, by the shortage that is
+//! published (`admission`, [`crate::admission::Gate::MoreUrgentRole`]).
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::Action;
 use crate::{
-    admission::{self, Gate, Snapshot},
+    admission::{self, Gate, Needy, Shortage, Snapshot},
     config::Role,
     model::{
         agent::{Agent, AgentState},
         duration::human,
+        task::place_tolerance,
     },
     store::observe::HEADS,
     supervisor::world::World,
@@ -20,6 +23,13 @@ use crate::{
 
 /// Sessions that are opened concurrently; the next ones follow as these report. More would only make all of them slower.
 const OPENING: usize = HEADS;
+
+/// How long a published shortage holds: a supervisor that dies must not keep agents idle.
+pub(in crate::supervisor) const SHORTAGE_HOLDS: Duration = Duration::from_secs(8);
+/// One that holds for less long is published again.
+const RENEW_SHORTAGE: Duration = Duration::from_secs(4);
+/// How many tasks a published shortage names at most.
+const SHORTAGE_NAMES: usize = 64;
 
 /// Starts and stops agents.
 pub(super) fn fit(world: &World, given_up: &BTreeSet<String>, actions: &mut Vec<Action>) {
@@ -48,11 +58,16 @@ pub(super) fn fit(world: &World, given_up: &BTreeSet<String>, actions: &mut Vec<
         let wanted = wanted(world, role, &agents, &gates, actions);
         wants.extend(wanted.into_iter().filter(|want| settled || want.request.is_some()));
     }
-    wants.sort_by_key(|want| (want.urgency, want.beside));
+    // Tasks of about the same place as the most urgent one share the slots, and so do those after them.
+    let first = wants.iter().map(|want| want.place).filter(|place| *place > REQUESTED).min().unwrap_or(0);
+    let tolerance = tolerance(world);
+    wants.sort_by_key(|want| {
+        (want.place != REQUESTED, want.place.saturating_sub(first) / tolerance.max(1), want.beside)
+    });
     let mut without_slot = Vec::new();
     for want in wants {
         if total >= now.max_agents {
-            without_slot.push((want.role, want.urgency));
+            without_slot.push((want.role, want.place));
         } else if may_open > 0 {
             let (agent, role) = (free_id(want.role, &mut taken), want.role.to_owned());
             actions.push(Action::Spawn { agent, role, master: false, request: want.request, reason: want.reason });
@@ -60,7 +75,8 @@ pub(super) fn fit(world: &World, given_up: &BTreeSet<String>, actions: &mut Vec<
             total += 1;
         }
     }
-    make_room(world, &live, &without_slot, actions);
+    let made = make_room(world, &live, &without_slot, actions);
+    publish(world, &live, &without_slot, made, actions);
 }
 
 /// An agent that is to be started.
@@ -69,21 +85,20 @@ struct Want<'a> {
     /// The request that it fulfils.
     request: Option<String>,
     reason: String,
-    /// The lower one goes first.
-    urgency: u64,
-    /// How many agents its role has beside it: of equal urgency, the role with fewer agents goes first.
+    /// The place of the task that it would take.
+    place: u64,
+    /// How many agents its role has beside it: of about the same place, the role with fewer agents goes first.
     beside: usize,
 }
 
-/// Of an agent that a person or sessions.toml requests.
+/// The place of an agent that a person or sessions.toml requests.
 const REQUESTED: u64 = 0;
-/// Of an agent for a task whose place is not known.
+/// That of an agent for a task whose place is not known.
 const LAST: u64 = u64::MAX;
 
-/// The urgency of a task at this place. Half of `max_wait` is worth a level of priority, and makes no difference otherwise.
-fn urgency(world: &World, place: u64) -> u64 {
-    let level = u64::try_from(world.limits.max_wait.as_micros() / 2).unwrap_or(u64::MAX);
-    (place / level.max(1)).saturating_add(1)
+/// By how many microseconds places may differ until a role gives a slot to another one.
+fn tolerance(world: &World) -> u64 {
+    u64::try_from(place_tolerance(world.limits.max_wait).as_micros()).unwrap_or(u64::MAX)
 }
 
 /// The agents of a role, the master excepted.
@@ -92,8 +107,8 @@ fn of_role<'a>(live: &[&'a Agent], role: &Role) -> Vec<&'a Agent> {
 }
 
 /// Where all slots of the namespace are taken and a role needs one, agents leave that have nothing to do, or only what is
-/// less urgent.
-fn make_room(world: &World, live: &[&Agent], without_slot: &[(&str, u64)], actions: &mut Vec<Action>) {
+/// less urgent. Returns how many are leaving.
+fn make_room(world: &World, live: &[&Agent], without_slot: &[(&str, u64)], actions: &mut Vec<Action>) -> usize {
     let leaves = |agent: &Agent, actions: &[Action]| {
         agent.state == AgentState::Stopping
             || actions
@@ -109,7 +124,7 @@ fn make_room(world: &World, live: &[&Agent], without_slot: &[(&str, u64)], actio
         let here: Vec<&Agent> = live.iter().filter(stays).copied().collect();
         // The most urgent one first.
         let mut others =
-            without_slot.iter().filter(|(other, _)| *other != role.name).map(|(_, urgency)| *urgency).peekable();
+            without_slot.iter().filter(|(other, _)| *other != role.name).map(|(_, place)| *place).peekable();
         let Some(most_urgent) = others.peek().copied() else { continue };
         let missing = others.count().saturating_sub(made);
         let spare = here.len().saturating_sub(world.bounds(role).0 as usize).min(missing);
@@ -125,20 +140,46 @@ fn make_room(world: &World, live: &[&Agent], without_slot: &[(&str, u64)], actio
             made += 1;
         }
     }
+    made
 }
 
-/// The urgency of the nth ready task of a role; of one whose place was not read, that of the last one that was.
+/// Publishes the tasks for which no agent makes room yet, where that is not known already.
+fn publish(world: &World, live: &[&Agent], without_slot: &[(&str, u64)], made: usize, actions: &mut Vec<Action>) {
+    let store = world.store;
+    let gives = |role: &str, needy: &Needy| {
+        let last = store.heads.get(role).and_then(|heads| heads.last());
+        role != needy.role && last.is_some_and(|last| *last > needy.place.saturating_add(tolerance(world)))
+    };
+    let tasks: Vec<Needy> = (without_slot.iter())
+        .filter(|(_, place)| !matches!(*place, REQUESTED | LAST))
+        .skip(made)
+        .map(|(role, place)| Needy { role: (*role).to_owned(), place: *place })
+        .filter(|needy| live.iter().any(|agent| !agent.master && gives(&agent.role, needy)))
+        .take(SHORTAGE_NAMES)
+        .collect();
+    let published = if store.shortage_until.is_some() { store.shortage.tasks.as_slice() } else { &[] };
+    let is_fresh =
+        tasks.is_empty() || store.shortage_until.is_some_and(|until| until.since(store.now) > RENEW_SHORTAGE);
+    let mins: Vec<(String, u32)> = world.roles.values().map(|role| (role.name.clone(), world.bounds(role).0)).collect();
+    if tasks == published && is_fresh {
+        return;
+    }
+    actions.push(Action::PublishShortage { shortage: Shortage { tasks, tolerance: tolerance(world) }, mins });
+}
+
+/// The place of the nth ready task of a role; of one whose place was not read, that of the last one that was.
 fn head(world: &World, role: &str, nth: usize) -> u64 {
     let heads = world.store.heads.get(role).map(Vec::as_slice).unwrap_or_default();
-    heads.get(nth).or(heads.last()).map_or(LAST, |place| urgency(world, *place))
+    heads.get(nth).or(heads.last()).copied().unwrap_or(LAST)
 }
 
-/// How many ready tasks of a role are at least as urgent as that.
+/// How many ready tasks of a role are about as urgent as one at that place, or more so.
 fn as_urgent(world: &World, role: &str, that: u64) -> usize {
     let ready = world.store.load.get(role).map_or(0, |load| load.ready as usize);
     match world.store.heads.get(role) {
         Some(heads) if !heads.is_empty() => {
-            let first = heads.iter().take_while(|place| urgency(world, **place) <= that).count();
+            let enough = that.saturating_add(tolerance(world));
+            let first = heads.iter().take_while(|place| **place <= enough).count();
             if first == heads.len() { ready } else { first }
         }
         _ => ready,
@@ -187,11 +228,11 @@ fn wanted<'a>(
     let here = agents.iter().filter(|a| !a.waiting && a.state != AgentState::Stopping).count() as u32;
     let places = max.saturating_sub(here);
     let mut wanted: Vec<Want> = Vec::new();
-    let want = |wanted: &[Want], request, reason, urgency| Want {
+    let want = |wanted: &[Want], request, reason, place| Want {
         role: &role.name,
         request,
         reason,
-        urgency,
+        place,
         beside: here as usize + wanted.len(),
     };
     for (_, field) in store.requests.spawn.iter().filter(|(r, _)| *r == role.name) {
@@ -218,8 +259,8 @@ fn wanted<'a>(
     let needed = ready.saturating_sub(free + wanted.len() as u64);
     for nth in 0..needed.min(u64::from(places)) {
         let reason = format!("ready tasks of role {}: {}", role.name, load.ready);
-        let urgency = head(world, &role.name, (free + nth) as usize);
-        wanted.push(want(&wanted, None, reason, urgency));
+        let place = head(world, &role.name, (free + nth) as usize);
+        wanted.push(want(&wanted, None, reason, place));
     }
     while here + (wanted.len() as u32) < min {
         let reason = format!("role {} keeps {min} agents", role.name);

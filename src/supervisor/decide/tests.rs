@@ -148,6 +148,10 @@ fn short(action: &Action) -> String {
         Action::Stop { agent, reason, .. } => format!("stop {agent}: {reason}"),
         Action::Spawn { agent, .. } => format!("spawn {agent}"),
         Action::DropRequest { role, .. } => format!("drop request {role}"),
+        Action::PublishShortage { shortage, .. } => {
+            let roles: Vec<&str> = shortage.tasks.iter().map(|task| task.role.as_str()).collect();
+            format!("shortage: {}", roles.join(" "))
+        }
         Action::Recovered { role, .. } => format!("recovered {role}"),
         Action::Settle { reason } => format!("settle: {reason}"),
         Action::ShutDown => "shut down".into(),

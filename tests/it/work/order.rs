@@ -171,3 +171,31 @@ fn a_high_task_of_one_role_starts_before_the_low_ones_of_another() {
     }
     world.stop_and_check_nothing_left();
 }
+
+#[test]
+fn a_high_task_gets_the_next_slot_although_every_agent_has_work() {
+    let roles = "[roles.aaa]\ndriver = \"shell\"\n[roles.zzz]\ndriver = \"shell\"";
+    let world = World::builder().supervisor("max_agents", "2").tables(roles).build();
+    world.start();
+    let delegated = |role: &str, priority: &str, text: &str| {
+        let task = world.orch_json(&["delegate", "--role", role, "--priority", priority, text]);
+        task["id"].as_str().unwrap().to_owned()
+    };
+    let [first, then] = ["first", "then"].map(|name| gate(&world.file(name)));
+    let running: Vec<String> = (0..2).map(|_| delegated("aaa", "low", &first)).collect();
+    for task in &running {
+        world.wait_for(task, "running");
+    }
+    let low: Vec<String> = (0..8).map(|_| delegated("aaa", "low", &then)).collect();
+    let high = delegated("zzz", "high", "true");
+    world
+        .wait_until("the shortage is known", || world.orch(&["why", &low[0]]).ok().contains("makes room for role zzz"));
+    // Both agents are free now, and low tasks are ready: one takes the next one, and keeps its slot.
+    world.touch("first");
+    world.wait_for(&high, "succeeded");
+    world.touch("then");
+    for task in running.iter().chain(&low) {
+        world.wait_for(task, "succeeded");
+    }
+    world.stop_and_check_nothing_left();
+}

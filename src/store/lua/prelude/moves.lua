@@ -14,11 +14,12 @@ local ended = {}
 local accepted = 0
 
 -- The place of a new task among the ready ones, in microseconds: the lower one starts first. It is the time of acceptance,
--- plus half of `max_wait` per level of priority: no task is overtaken by one that was accepted more than `max_wait` later.
+-- plus two fifths of `max_wait` per level of priority (`priority_step` in src/model/task.rs): no task is overtaken by one
+-- that was accepted more than `max_wait` later. The last fifth is the tolerance between roles (`place_tolerance`).
 -- Tasks of one call keep their order: accepting one takes longer than a microsecond.
 local function place_of(spec)
   accepted = accepted + 1
-  local step = (tonumber(spec.max_wait_ms) or MAX_WAIT) * 500
+  local step = (tonumber(spec.max_wait_ms) or MAX_WAIT) * 400
   return now * 1000 + clock[2] % 1000 + accepted + (RANK[spec.priority] or RANK.normal) * step
 end
 

@@ -35,11 +35,27 @@ if suspended(role) then return {} end
 -- After a loss of data, living agents report first which tasks they have.
 if tonumber(redis.call('HGET', P .. 'epoch', 'settling_until') or '0') > now then return {} end
 
--- Tasks that wait for their own subtasks occupy no slot: a hierarchy would deadlock otherwise.
-local max = redis.call('HGET', P .. 'limits', 'max:' .. role)
-if max then
+local bounds = redis.call('HMGET', P .. 'limits', 'max:' .. role, 'min:' .. role, 'shortage', 'shortage_until',
+  'shortage_tolerance')
+local has_shortage = bounds[3] and number(bounds[4]) > now
+if bounds[1] or has_shortage then
+  -- Tasks that wait for their own subtasks occupy no slot: a hierarchy would deadlock otherwise.
   local taken = redis.call('SCARD', P .. 'running:' .. role) - redis.call('ZCOUNT', P .. 'waiting:' .. role, now, '+inf')
-  if taken >= tonumber(max) then return {} end
+  if bounds[1] and taken >= tonumber(bounds[1]) then return {} end
+  -- An agent makes room for a more urgent task of another role, unless enough idle ones do so already (src/admission).
+  local head = has_shortage and redis.call('ZRANGE', P .. 'ready:' .. role, 0, 0, 'WITHSCORES')[2]
+  if head then
+    local before = 0
+    for other, place in string.gmatch(bounds[3], '(%S+) (%d+)') do
+      if other ~= role and place + bounds[5] < tonumber(head) then before = before + 1 end
+    end
+    local idle = redis.call('SCARD', P .. 'idle:' .. role)
+    if before >= idle and idle + taken > number(bounds[2]) then
+      redis.call('DEL', P .. 'wake:role:' .. role)
+      wake('supervisor')
+      return {}
+    end
+  end
 end
 
 local id
