@@ -11,6 +11,8 @@ words! {
         Transient = "transient",
         /// The task's time limit passed.
         Timeout = "timeout",
+        /// The task had to have ended by a time that has passed (`--deadline`).
+        Deadline = "deadline",
         /// The service takes no requests until a known time; not counted as a failure.
         RateLimited = "rate_limited",
         /// Every attempt would fail: exit code 65, a missing program, an invalid task.

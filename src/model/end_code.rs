@@ -50,6 +50,8 @@ words! {
         NotSupported = "not_supported",
         /// The attempt took longer than its timeout.
         Timeout = "timeout",
+        /// The task's deadline has passed.
+        DeadlinePassed = "deadline_passed",
         /// The program gave its result and did not end.
         Lingered = "lingered",
         /// A person, or an agent, cancelled the task.

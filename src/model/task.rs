@@ -95,7 +95,7 @@ impl TaskState {
             Cause::Transient | Cause::Timeout if failures > retries => TaskState::Failed,
             Cause::Lost if lost > lost_max => TaskState::Failed,
             Cause::Transient | Cause::Timeout | Cause::Lost | Cause::RateLimited => TaskState::Delayed,
-            Cause::Permanent => TaskState::Failed,
+            Cause::Permanent | Cause::Deadline => TaskState::Failed,
             Cause::NeedsPerson => TaskState::Held,
             Cause::Cancelled => TaskState::Cancelled,
         }
@@ -205,6 +205,9 @@ pub struct Spec {
     pub notify: Option<String>,
     /// How long one attempt may take.
     pub timeout_ms: u64,
+    /// How long after it was accepted it must have ended, waiting included.
+    #[serde(default)]
+    pub deadline_ms: Option<u64>,
     /// How many failed attempts are followed by another one.
     pub retries: u32,
     /// How many lost attempts are followed by another one.
@@ -230,6 +233,7 @@ impl Default for Spec {
             key: None,
             notify: None,
             timeout_ms: 0,
+            deadline_ms: None,
             retries: 0,
             lost_max: 0,
             delays_ms: Delays::default(),
@@ -267,6 +271,9 @@ pub struct Task {
     pub ready_at: Option<Timestamp>,
     /// When it will be tried again (`delayed`).
     pub due_at: Option<Timestamp>,
+    /// By when it must have ended. A retry sets it anew.
+    #[serde(default)]
+    pub deadline_at: Option<Timestamp>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
     /// When its last attempt began.
@@ -379,11 +386,11 @@ mod tests {
         let spent = |c: Cause| TaskState::after(c, 4, 3, 4, 3);
         assert_eq!(
             Cause::ALL.iter().map(|c| first(*c)).collect::<Vec<_>>(),
-            [Succeeded, Delayed, Delayed, Delayed, Failed, Held, Delayed, Cancelled]
+            [Succeeded, Delayed, Delayed, Failed, Delayed, Failed, Held, Delayed, Cancelled]
         );
         assert_eq!(
             Cause::ALL.iter().map(|c| spent(*c)).collect::<Vec<_>>(),
-            [Succeeded, Failed, Failed, Delayed, Failed, Held, Failed, Cancelled]
+            [Succeeded, Failed, Failed, Failed, Delayed, Failed, Held, Failed, Cancelled]
         );
     }
 

@@ -94,6 +94,7 @@ impl Ops {
                 artifacts: asked.artifacts,
                 cwd,
                 timeout_ms: u64::try_from(asked.timeout.unwrap_or(role.task_timeout).as_millis()).unwrap_or(u64::MAX),
+                deadline_ms: asked.deadline.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
                 retries: asked.retries.unwrap_or(role.retry.retries),
                 lost_max: role.retry.lost,
                 delays_ms: role.retry.delays(),
@@ -204,6 +205,10 @@ fn check(asked: &Delegate) -> Result<()> {
                 .hint("choose another key"));
         }
     }
+    if asked.deadline == Some(Duration::ZERO) {
+        return Err(Error::usage("a deadline of 0 has passed already")
+            .hint("leave it out for none, or write one such as --deadline 2h"));
+    }
     if asked.timeout == Some(Duration::ZERO) {
         return Err(Error::usage("a time limit of 0 leaves no time to do anything")
             .hint("leave it out for the role's limit, or write one such as --timeout 10m"));
@@ -300,6 +305,7 @@ mod tests {
             (with(|a| drop(a.labels.insert("k".into(), "x".repeat(5_000)))), "label k is 5000"),
             (with(|a| a.key = Some("auto:x".into())), "auto:"),
             (with(|a| a.timeout = Some(Duration::ZERO)), "limit of 0"),
+            (with(|a| a.deadline = Some(Duration::ZERO)), "deadline of 0"),
         ] {
             let error = check(&bad).unwrap_err();
             assert_eq!(error.kind, Kind::Usage);

@@ -45,6 +45,12 @@ pub struct Delegate {
     #[serde(default, alias = "timeout_ms", with = "limit", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub timeout: Option<Duration>,
+    /// By when it must have ended after it was accepted, such as 2h, all waiting included: for an agent, a rate limit, a person.
+    /// Default: none.
+    #[arg(long, value_name = "T", value_parser = duration::parse, help = "End it as failed if it has not ended after this long, all waiting included (2h) [default: none]")]
+    #[serde(default, alias = "deadline_ms", with = "limit", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub deadline: Option<Duration>,
     /// How often it is retried after a failure. Default: the role's.
     #[arg(long, value_name = "N", value_parser = number::<u32>, allow_negative_numbers = true, help = "The number of retries after a failure [default: the role's]")]
     #[serde(default)]
@@ -86,6 +92,7 @@ impl Delegate {
             key: self.key,
             priority: self.priority.or(all.priority),
             timeout: self.timeout.or(all.timeout),
+            deadline: self.deadline.or(all.deadline),
             retries: self.retries.or(all.retries),
             context: self.context.or_else(|| all.context.clone()),
             labels: if self.labels.is_empty() { all.labels.clone() } else { self.labels },

@@ -32,6 +32,8 @@ pub struct Claimed {
     pub attempt: u32,
     /// The fence of its lease.
     pub fence: u64,
+    /// How long it may take at most, because the task has a deadline.
+    pub time_left: Option<Duration>,
     /// What its programs have asked persons so far.
     pub questions: Vec<Question>,
 }
@@ -186,7 +188,9 @@ impl Store {
             let fields = Fields::new(self.keys.of("task", &id), fields);
             let task = decode::task(&task, &fields, Vec::new(), Timestamp::default())?;
             let questions = people::questions_of(&fields);
-            Ok(Claimed { task, attempt: parse(&number, "attempt")?, fence: parse(&fence, "fence")?, questions })
+            let time_left = fields.parse_opt::<u64>("time_left")?.map(Duration::from_millis);
+            let (attempt, fence) = (parse(&number, "attempt")?, parse(&fence, "fence")?);
+            Ok(Claimed { task, attempt, fence, time_left, questions })
         };
         Ok(match decoded() {
             Ok(claimed) => Taken::Task(Box::new(claimed)),

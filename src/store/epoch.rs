@@ -294,6 +294,8 @@ struct Lost<'a> {
     parent: Option<&'a TaskId>,
     depth: u32,
     created_at: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deadline_at: Option<u64>,
     failures: u32,
     lost: u32,
 }
@@ -305,6 +307,7 @@ impl<'a> Lost<'a> {
             parent: task.parent.as_ref(),
             depth: task.depth,
             created_at: task.created_at.0,
+            deadline_at: task.deadline_at.map(|at| at.0),
             failures: task.failures,
             lost: task.lost,
         })

@@ -70,6 +70,8 @@ fn name() -> impl Strategy<Value = String> {
         "master",
         "progress_at",
         "deadline",
+        "deadline_ms",
+        "deadline_at",
         "place",
         "last_task",
         "evidence",

@@ -144,6 +144,8 @@ pub struct Snapshot {
     pub running: u64,
     /// When the next delayed task is due.
     pub next_due: Option<Duration>,
+    /// When the deadline of the next task passes.
+    pub next_deadline: Option<Duration>,
     /// Running tasks whose lease has expired.
     pub overdue: Vec<Overdue>,
     /// What people asked for.
@@ -243,6 +245,7 @@ impl Store {
         pipe.cmd("HGETALL").arg(k.plain("limits"));
         pipe.cmd("ZCARD").arg(k.of("state", "running"));
         pipe.cmd("ZRANGE").arg(k.of("state", "delayed")).arg(0).arg(0).arg("WITHSCORES");
+        pipe.cmd("ZRANGE").arg(k.plain("deadlines")).arg(0).arg(0).arg("WITHSCORES");
         pipe.cmd("ZRANGE").arg(k.of("state", "running")).arg(0).arg(199).arg("WITHSCORES");
         for role in roles {
             pipe.cmd("ZCARD").arg(k.of("ready", role));
@@ -271,6 +274,8 @@ impl Store {
         self.read_orphans(orphans, &mut snapshot);
         let due: Vec<(String, f64)> = self.read(next())?;
         snapshot.next_due = due.first().map(|(_, at)| Timestamp(*at as u64).since(now));
+        let deadlines: Vec<(String, f64)> = self.read(next())?;
+        snapshot.next_deadline = deadlines.first().map(|(_, at)| Timestamp(*at as u64).since(now));
         let leases: Vec<(String, f64)> = self.read(next())?;
         let mut waiting_tasks = Vec::new();
         for role in roles {

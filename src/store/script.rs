@@ -81,6 +81,7 @@ scripts! {
     CANCEL = "task/cancel",
     CLAIM = "task/claim",
     DELEGATE = "task/delegate",
+    END_LATE = "task/end_late",
     EXPIRE = "task/expire",
     FINISH = "task/finish",
     MARK_WAITING = "task/mark_waiting",

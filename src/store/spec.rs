@@ -174,6 +174,7 @@ mod tests {
             key: Some("17".into()),
             notify: Some("null".into()),
             timeout_ms: u64::MAX,
+            deadline_ms: Some(7_200_000),
             retries: u32::MAX,
             lost_max: 0,
             delays_ms: RetryPolicy::default().delays(),

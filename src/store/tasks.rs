@@ -145,6 +145,18 @@ impl Store {
         Ok((count, next.parse::<f64>().ok().map(|ms| Duration::from_millis(ms as u64))))
     }
 
+    /// Ends the tasks whose deadline has passed; returns how many (`lua/task/end_late.lua`).
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn end_late(&self) -> Result<u64> {
+        let (count, damaged): (u64, Vec<String>) = self.read(self.call(&script::END_LATE, ["1000"]).await?)?;
+        for id in damaged {
+            self.quarantine(&id, "", "its deadline has passed, and it can't be ended").await?;
+        }
+        Ok(count)
+    }
+
     /// Cancels tasks and their subtasks, and removes dead letters; each one's state afterwards, `None` for an unknown one
     /// (`lua/task/cancel.lua`).
     ///

@@ -17,6 +17,7 @@ impl Supervisor {
     pub(super) async fn act(&mut self, action: Action, observed: &Observed) -> Result<(), StoreError> {
         let done = match action {
             Action::ReleaseDue => self.store.release_due().await.map(drop),
+            Action::EndLate => self.store.end_late().await.map(drop),
             Action::Reap { incarnation, to, reason, evidence, .. } => {
                 match observed.snapshot.agents.iter().find(|r| r.agent.incarnation == incarnation) {
                     Some(record) => {

@@ -27,6 +27,8 @@ use crate::{
 pub(super) enum Action {
     /// Make delayed tasks ready whose time has come.
     ReleaseDue,
+    /// End the tasks whose deadline has passed.
+    EndLate,
     /// Record that an agent has ended, and with it its attempt; then end what is left of it.
     Reap {
         /// The agent's id.
@@ -128,6 +130,9 @@ pub(super) fn decide(world: &World) -> Vec<Action> {
     let mut actions = Vec::new();
     if world.store.next_due == Some(Duration::ZERO) {
         actions.push(Action::ReleaseDue);
+    }
+    if world.store.next_deadline == Some(Duration::ZERO) {
+        actions.push(Action::EndLate);
     }
     let given_up = health::check(world, &mut actions);
     health::expire(world, &given_up, &mut actions);

@@ -240,7 +240,12 @@ impl Observed {
     /// When something is due by the clock alone.
     pub fn next_look(&self, lease: Duration) -> Duration {
         let breakers = self.snapshot.breakers.values().map(|b| b.until.since(self.snapshot.now));
-        let due = self.snapshot.next_due.into_iter().chain(breakers.filter(|d| !d.is_zero()));
+        let due = self
+            .snapshot
+            .next_due
+            .into_iter()
+            .chain(self.snapshot.next_deadline)
+            .chain(breakers.filter(|d| !d.is_zero()));
         due.chain(self.next_lease_end(lease)).min().unwrap_or(Duration::MAX)
     }
 

@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use orch::{
     model::{cause::Cause, time::Timestamp},
-    store::{requests::ClockBack, tasks::Report},
+    store::{
+        requests::ClockBack,
+        tasks::{NewTask, Report},
+    },
 };
 
 use super::{check, fixture::*};
@@ -54,6 +57,8 @@ async fn what_was_due_by_the_old_clock_is_due_as_soon_by_the_new_one() {
     world.store.mark_waiting(&who, std::slice::from_ref(&before), HOUR / 2).await.unwrap();
     let c = world.agent("shell-3").await;
     world.store.end_agent(&c.id, &c.incarnation, &crash()).await.unwrap();
+    let spec = Spec { role: "other".into(), deadline_ms: Some(HOUR.as_millis() as u64), ..task("dated").spec };
+    let dated = world.delegate(&NewTask { spec, ..task("dated") }).await;
     let seen = now(&world).await;
     set_clock(&world, 2 * HOUR + HOUR / 2);
     let after = delay(&a).await;
@@ -65,6 +70,7 @@ async fn what_was_due_by_the_old_clock_is_due_as_soon_by_the_new_one() {
         for (task, due) in [(&long_before, 30), (&before, 60), (&after, 60)] {
             assert_eq!(minutes(world.detail(task).await.task.due_at, now), due);
         }
+        assert_eq!(minutes(world.detail(&dated).await.task.deadline_at, now), 60);
         let snapshot = world.store.observe(&[ROLE.into()]).await.unwrap();
         assert_eq!(minutes(Some(Timestamp(now.0 + snapshot.next_due.unwrap().as_millis() as u64)), now), 30);
         assert!(snapshot.load[ROLE].waiting == 1 && world.detail(&waits).await.task.waiting);

@@ -188,6 +188,7 @@ pub fn task(text: &str) -> NewTask {
             artifacts: vec![],
             cwd: None,
             timeout_ms: 60_000,
+            deadline_ms: None,
             retries: 3,
             lost_max: 3,
             delays_ms: delays(LONG, Duration::ZERO),

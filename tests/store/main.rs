@@ -12,6 +12,7 @@ mod causes;
 mod check;
 mod clock;
 mod damaged;
+mod deadlines;
 mod delays;
 mod dependencies;
 mod epoch;

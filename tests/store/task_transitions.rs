@@ -62,7 +62,8 @@ async fn bring(server: &Server, name: &str, state: TaskState) -> Case {
     };
     let detail = world.detail(&id).await;
     assert_eq!(detail.task.state, state);
-    let claimed = claimed.unwrap_or(Claimed { task: detail.task, attempt: 1, fence: 1, questions: vec![] });
+    let claimed =
+        claimed.unwrap_or(Claimed { task: detail.task, attempt: 1, fence: 1, time_left: None, questions: vec![] });
     Case { world, id, agent, claimed }
 }
 
@@ -201,7 +202,7 @@ async fn finish_with_each_cause() {
     let next = |cause| match cause {
         Cause::Success => Succeeded,
         Cause::Transient | Cause::Timeout | Cause::RateLimited | Cause::Lost => Delayed,
-        Cause::Permanent => Failed,
+        Cause::Permanent | Cause::Deadline => Failed,
         Cause::NeedsPerson => Held,
         Cause::Cancelled => Cancelled,
     };

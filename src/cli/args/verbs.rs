@@ -92,8 +92,8 @@ pub struct Attach {
     after_help = "Within an agent it creates a subtask of the agent's task. With --wait, exit code 1 means that the task
 failed or was cancelled.
 
-With --each, each line of FILE is a task: a text, or a JSON object with text, role, priority, timeout_ms, retries, after,
-context, artifacts, key, labels, cwd. Up to 1,000 tasks are accepted together, all or none.
+With --each, each line of FILE is a task: a text, or a JSON object with text, role, priority, timeout_ms, deadline_ms,
+retries, after, context, artifacts, key, labels, cwd. Up to 1,000 tasks are accepted together, all or none.
 
 Examples:
   orch delegate 'Write tests for src/parse.rs'

@@ -54,7 +54,7 @@ pub(super) fn unexplained(facts: &Facts<'_>) -> Vec<Finding> {
     for TaskDetail { task, .. } in &facts.history.tasks {
         let fits = match (task.state, task.cause) {
             (Failed, Some(cause)) => {
-                matches!(cause, Cause::Transient | Cause::Timeout | Cause::Permanent | Cause::Lost)
+                matches!(cause, Cause::Transient | Cause::Timeout | Cause::Deadline | Cause::Permanent | Cause::Lost)
             }
             (Held, Some(cause)) => cause == Cause::NeedsPerson,
             (Cancelled, Some(cause)) => cause == Cause::Cancelled,

@@ -34,6 +34,7 @@ pub(super) fn explain(around: &Around, facts: &TaskFacts) -> Explanation {
         TaskState::Cancelled => cancelled(around, facts, &mut out),
         TaskState::Succeeded => succeeded(around, facts, &mut out),
     }
+    deadline(around, facts, &mut out);
     out.chain = chain::links(around, facts);
     let lost = facts.detail.attempts.iter().rev().find_map(|attempt| Some((attempt.number, attempt.evidence.clone()?)));
     (out.evidence_attempt, out.evidence) = lost.unzip();
@@ -41,6 +42,17 @@ pub(super) fn explain(around: &Around, facts: &TaskFacts) -> Explanation {
         out.say(format!("It is a subtask of {}.", standing(around, parent)));
     }
     out
+}
+
+/// By when an open task must have ended.
+fn deadline(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
+    let task = &facts.detail.task;
+    let Some(at) = task.deadline_at.filter(|_| !task.state.is_terminal()) else { return };
+    let now = around.snapshot.now;
+    out.say(match at > now {
+        true => format!("It must have ended in {}, at {at}: then it fails (--deadline).", human(at.since(now))),
+        false => "Its deadline has passed: it fails now (--deadline).".to_owned(),
+    });
 }
 
 fn ready(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
@@ -201,6 +213,12 @@ fn failed(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
     let last = facts.detail.attempts.last();
     out.say(format!("It failed{}: {}.", ended(around, task), reason(task.reason.as_ref())));
     match task.cause {
+        Some(Cause::Deadline) => {
+            let limit = human(std::time::Duration::from_millis(task.deadline_ms.unwrap_or(0)));
+            out.say(format!(
+                "It had to end within {limit} of its acceptance or last retry; a retry allows that time again."
+            ));
+        }
         Some(Cause::Permanent) => out.say("That cause is permanent, and is not tried again."),
         Some(Cause::Lost) => out.say(format!(
             "It was lost {}, and {} forgiven: it may be what ends its agents.",

@@ -151,7 +151,7 @@ impl Running<'_> {
     ) -> Option<Ended> {
         let agent = self.agent;
         let mut meter = Meter::start(&agent.launch.role.limits, agent.cgroup.as_ref());
-        let (status, mut stop) = self.watch(claimed, heartbeat, signals, &mut meter).await;
+        let (status, mut stop) = self.watch(claimed, heartbeat, signals, &mut meter, began).await;
         // The exit code of a program that we have signalled proves nothing.
         let told_to_end = stop.is_some();
         if stop.is_none() && !status.as_ref().is_ok_and(ExitStatus::success) {
@@ -181,7 +181,7 @@ impl Running<'_> {
         failpoint!("finish.ended");
         let mut verdict = match (&stop, &status) {
             // Takes precedence over a stop: it was done before.
-            (Some(Stop::Timeout | Stop::Interrupted | Stop::Leave(_)), Ok(status))
+            (Some(Stop::Timeout | Stop::Deadline | Stop::Interrupted | Stop::Leave(_)), Ok(status))
                 if self.is_done(stop.as_ref(), status) =>
             {
                 self.read(driver, status)
@@ -267,10 +267,13 @@ impl Running<'_> {
         heartbeat: &mut Heartbeat,
         signals: &mut Signals,
         meter: &mut Meter<'_>,
+        began: Instant,
     ) -> (io::Result<ExitStatus>, Option<Stop>) {
         let (progress, blocked_on) = (heartbeat.progress(), heartbeat.blocked_on());
         let timeout = tokio::time::sleep(Duration::from_millis(claimed.task.timeout_ms));
         tokio::pin!(timeout);
+        let deadline = tokio::time::sleep(claimed.time_left.unwrap_or(Duration::MAX).saturating_sub(began.elapsed()));
+        tokio::pin!(deadline);
         let kill = tokio::time::sleep(Duration::MAX);
         tokio::pin!(kill);
         let mut is_over = false;
@@ -292,6 +295,7 @@ impl Running<'_> {
                     continue;
                 }
                 () = &mut timeout, if stop.is_none() => Stop::Timeout,
+                () = &mut deadline, if stop.is_none() => Stop::Deadline,
                 () = &mut linger, if is_over && stop.is_none() => {
                     if self.output.goes_on().await {
                         linger.as_mut().reset(tokio::time::Instant::now() + retry_for);

@@ -13,6 +13,8 @@ use crate::{
 #[derive(Debug)]
 pub(in crate::runner) enum Stop {
     Timeout,
+    /// The task's deadline has passed.
+    Deadline,
     /// It has given its result, and does not exit.
     Lingers,
     Cancelled(String),
@@ -31,6 +33,14 @@ pub(in crate::runner) fn stopped(stop: &Stop, claimed: &Claimed, agent: &str) ->
         Stop::Timeout => {
             let limit = human(Duration::from_millis(claimed.task.timeout_ms));
             Verdict::of(Cause::Timeout, EndCode::Timeout, format!("it took longer than its time limit of {limit}"))
+        }
+        Stop::Deadline => {
+            let limit = human(Duration::from_millis(claimed.task.deadline_ms.unwrap_or(0)));
+            Verdict::of(
+                Cause::Deadline,
+                EndCode::DeadlinePassed,
+                format!("its deadline has passed: it had to end within {limit}"),
+            )
         }
         Stop::Lingers => Verdict::of(
             Cause::Lost,

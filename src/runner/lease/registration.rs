@@ -186,6 +186,7 @@ mod tests {
                 artifacts: Vec::new(),
                 cwd: None,
                 timeout_ms: LEASE.as_millis() as u64,
+                deadline_ms: None,
                 retries: 3,
                 lost_max: 3,
                 delays_ms: Default::default(),

@@ -17,7 +17,9 @@ pub(super) fn judge(image: &Image, id: &str, found: &mut Vec<String>) {
         let left = lists.into_iter().filter(|key| image.keys.contains_key(key));
         let mut left: Vec<String> =
             left.chain(image.sets_with(&["state", "ready", "running", "waiting"], id)).collect();
-        left.extend(["tasks", "asking"].iter().filter(|set| image.has(set, id)).map(|set| (*set).to_owned()));
+        left.extend(
+            ["tasks", "asking", "deadlines"].iter().filter(|set| image.has(set, id)).map(|set| (*set).to_owned()),
+        );
         if !left.is_empty() {
             say(format!("it has no record, and is left in {}", left.join(", ")));
         }
@@ -63,6 +65,13 @@ fn in_its_sets(image: &Image, id: &str, task: Record<'_>, state: TaskState, say:
     };
     if !scored {
         say(format!("the time in state:{state} is not that of its record"));
+    }
+    let deadline =
+        Some("deadline_at").filter(|field| task.has(field) && !state.is_terminal()).and_then(|f| task.number(f));
+    let by = image.score("deadlines", id);
+    // That of a running task may have been looked at before, and is again later.
+    if by != deadline && !(state == TaskState::Running && deadline.is_some() && by > deadline) {
+        say("its time in deadlines is not that of its record".to_owned());
     }
     if image.score("tasks", id) != task.number("seq") {
         say("its place in the order of acceptance is not that of its record".to_owned());

@@ -151,6 +151,7 @@ impl World {
                 artifacts: Vec::new(),
                 cwd: None,
                 timeout_ms: 60_000,
+                deadline_ms: None,
                 retries: 3,
                 lost_max: 3,
                 delays_ms: self.supervisor.config.roles["shell"].retry.delays(),

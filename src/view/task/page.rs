@@ -60,6 +60,7 @@ fn fields(detail: &TaskDetail, is_current: bool, view: &View) -> String {
     fields.add("created", &format!("{} ({} ago)", view.time(task.created_at), view.age(task.created_at)));
     fields.option("ready", task.ready_at.map(|at| view.time(at)));
     fields.option("due", task.due_at.map(|at| view.time(at)));
+    fields.option("deadline", task.deadline_at.map(|at| view.time(at)));
     fields.option("ended", task.ended_at.map(|at| view.time(at)));
     fields.add("limits", &limits(task));
     if !detail.usage.is_nothing() {

@@ -199,3 +199,36 @@ fn a_high_task_gets_the_next_slot_although_every_agent_has_work() {
     }
     world.stop_and_check_nothing_left();
 }
+
+#[test]
+fn a_task_ends_as_failed_when_its_deadline_has_passed_while_it_waits_and_while_it_runs() {
+    let world = World::started("[roles.shell]\nmax = 1\nretry = { retries = 9, base = \"1h\" }");
+    let with_deadline = |after: &str, text: &str| {
+        let task = world.orch_json(&["delegate", "--deadline", after, text]);
+        task["id"].as_str().unwrap().to_owned()
+    };
+    let ended = |id: &str| {
+        let task = world.wait_for(id, "failed");
+        assert_eq!((&task["cause"], &task["code"]), (&json!("deadline"), &json!("deadline_passed")), "{task:#}");
+        assert!(task["reason"].as_str().unwrap().contains("its deadline has passed"), "{task:#}");
+        task
+    };
+    // It is tried again in an hour.
+    let delayed = with_deadline("2s", "exit 75");
+    world.wait_for(&delayed, "delayed");
+    assert!(world.orch(&["why", &delayed]).ok().contains("It must have ended in"));
+    let next = delegated(&world, &["--after", &delayed, "true"]);
+    ended(&delayed);
+    world.wait_for(&next, "cancelled");
+    // Its program would not end.
+    let running = ended(&with_deadline("1s", crate::common::forever()));
+    assert_eq!(running["attempts"][0]["cause"], "deadline", "{running:#}");
+    assert!(running["deadline_at"].is_string() && running["deadline_ms"] == 1_000, "{running:#}");
+    let why = world.orch(&["why", running["id"].as_str().unwrap()]).ok();
+    assert!(why.contains("It had to end within 1.0s"), "{why}");
+    // Each line of --each can have its own.
+    fs::write(world.file("lines"), "{\"text\": \"sleep 600\", \"deadline\": \"1s\"}\n").unwrap();
+    let id = world.orch(&["delegate", "--each", world.file("lines").to_str().unwrap()]).ok();
+    ended(id.trim());
+    world.stop_and_check_nothing_left();
+}

@@ -94,6 +94,7 @@ fn task(n: usize) -> NewTask {
             artifacts: Vec::new(),
             cwd: None,
             timeout_ms: 60_000,
+            deadline_ms: None,
             retries: 3,
             lost_max: 3,
             delays_ms: Default::default(),

@@ -10,6 +10,8 @@ local RESUMED = 100
 -- is deep, and Redis keeps what a script has written before its stack overflows.
 local ended = {}
 
+local DEADLINE_PASSED = 'its deadline has passed'
+
 -- How many tasks this call has accepted.
 local accepted = 0
 
@@ -94,11 +96,19 @@ local function move(id, from, to, role, score, agent, reason, data, code, set, d
   end
 end
 
--- When an attempt of a task that starts now is over by its time limit: the supervisor ends an agent that is busy for much
--- longer, because its runner should have done so.
+-- When an attempt of a task that starts now is over by its time limit, or by the task's deadline: the supervisor ends an
+-- agent that is busy for much longer, because its runner should have done so.
 local function deadline_of(id)
-  local timeout = tonumber(get(id, 'timeout_ms')[1] or '')
-  return timeout and string.format('%.0f', math.min(now + timeout, 2 ^ 53)) or ''
+  local f = get(id, 'timeout_ms', 'deadline_at')
+  local timeout, deadline = tonumber(f[1] or ''), tonumber(f[2] or '') or math.huge
+  return timeout and string.format('%.0f', math.min(now + timeout, deadline, 2 ^ 53)) or ''
+end
+
+-- Sets by when a task must have ended. `deadlines` has all open tasks that have a deadline.
+local function set_deadline(id, at)
+  at = string.format('%.0f', math.min(at, 2 ^ 53))
+  redis.call('HSET', P .. 'task:' .. id, 'deadline_at', at)
+  redis.call('ZADD', P .. 'deadlines', at, id)
 end
 
 -- The only function that changes the state of an agent. `set` is that of `move`; `master` is that field of its record
@@ -157,6 +167,7 @@ local function accept(id, spec, key, text, context, open, why, escalation)
       'reason', escalation.reason)
   end
   redis.call('HSET', P .. 'task:' .. id, unpack(fields))
+  if spec.deadline_ms then set_deadline(id, spec.deadline_at or (spec.created_at or now) + spec.deadline_ms) end
   redis.call('ZADD', P .. 'tasks', seq, id)
   redis.call('ZADD', P .. 'state:' .. state, now, id)
   if key then redis.call('SET', P .. 'key:' .. key, id) end
@@ -203,7 +214,8 @@ end
 -- unless it has succeeded.
 propagate_end = function(id, to)
   redis.call('PUBLISH', P .. 'ended:' .. id, to)
-  local f = get(id, 'parent', 'notify', 'reason', 'result')
+  local f = get(id, 'parent', 'notify', 'reason', 'result', 'deadline_at')
+  if f[5] then redis.call('ZREM', P .. 'deadlines', id) end
   local parent = f[1]
   if parent then
     count_child(parent, -1)
@@ -260,7 +272,8 @@ end
 -- what it used; account, whose rate limit ended it; role, that of its agent's record, where the caller has read it.
 local function end_attempt(id, e)
   local cause, code, reason, usage, account = e.cause, e.code, e.reason, e.usage or '', e.account or ''
-  local f = get(id, 'role', 'agent', 'failures', 'retries', 'lost', 'lost_max', 'cancelling', 'limited', 'cancel_code', 'resumed')
+  local f = get(id, 'role', 'agent', 'failures', 'retries', 'lost', 'lost_max', 'cancelling', 'limited', 'cancel_code', 'resumed',
+    'deadline_at')
   if f[7] and cause ~= CAUSE.success then
     cause, code, reason = CAUSE.cancelled, f[9] or CODE.cancelled, f[7]
   end
@@ -287,7 +300,7 @@ local function end_attempt(id, e)
       to, why = 'blocked', 'its program has ended; it waits for its subtasks ' .. table.concat(waits_for, ', ', 1, math.min(#waits_for, 5))
       if #waits_for > 5 then why = why .. ' and ' .. (#waits_for - 5) .. ' more' end
     end
-  elseif cause == CAUSE.permanent then
+  elseif cause == CAUSE.permanent or cause == CAUSE.deadline then
     to = 'failed'
   elseif cause == CAUSE.needs_person then
     to = 'held'
@@ -303,7 +316,12 @@ local function end_attempt(id, e)
   if usage ~= '' then spend(id, role, f[2] or '', decoded(usage)) end
   local over = (to == 'delayed' or to == 'blocked') and over_its_limit(id, role)
   if over then to, why = 'held', over .. '; the last attempt: ' .. reason end
-  local why_code = over and CODE.over_budget or code
+  local why_code, why_cause = over and CODE.over_budget or code, cause
+  -- There is no time for another attempt, and none to wait for a person or for subtasks.
+  if (to == 'delayed' or to == 'held' or to == 'blocked') and f[11] and number(f[11]) <= now then
+    to, asks, over, waits_for = 'failed', nil, nil, {}
+    why, why_cause, why_code = DEADLINE_PASSED .. '; the last attempt: ' .. reason, CAUSE.deadline, CODE.deadline_passed
+  end
   local due = nil
   if to == 'delayed' or cause == CAUSE.rate_limited then
     local counts = {failures = failures, lost = lost, limited = limited}
@@ -338,7 +356,7 @@ local function end_attempt(id, e)
     append(drop, 'cause', 'code')
     for _, child in ipairs(waits_for) do redis.call('SADD', P .. 'deps:' .. id, child) end
   else
-    append(set, 'cause', cause, 'code', why_code, 'reason', why)
+    append(set, 'cause', why_cause, 'code', why_code, 'reason', why)
   end
   if #waits_for > 0 then append(set, 'awaited', cjson.encode(waits_for), 'resumed', number(f[10]) + 1) end
   if (e.result or '') ~= '' then

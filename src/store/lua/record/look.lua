@@ -7,8 +7,8 @@
 local which = cjson.decode(ARGV[1])
 local STATES = {'blocked', 'ready', 'delayed', 'held', 'running', 'succeeded', 'failed', 'cancelled'}
 local TASK_FIELDS = {'role', 'state', 'since', 'priority', 'seq', 'depth', 'created_at', 'number', 'agent', 'incarnation',
-  'fence', 'place', 'cancelling', 'waiting_until', 'due_at', 'ended_at', 'parent', 'open_children', 'after', 'asks',
-  'unapproved', 'awaits', 'detached'}
+  'fence', 'place', 'cancelling', 'waiting_until', 'due_at', 'deadline_at', 'ended_at', 'parent', 'open_children', 'after',
+  'asks', 'unapproved', 'awaits', 'detached'}
 local AGENT_FIELDS = {'role', 'state', 'incarnation', 'master', 'task', 'fence'}
 
 local last_event = redis.call('XREVRANGE', P .. 'events', '+', '-', 'COUNT', 1)[1]
@@ -55,6 +55,7 @@ for _, id in ipairs(which.tasks) do
   fields('task:' .. id, TASK_FIELDS)
   score('tasks', id)
   score('asking', id)
+  score('deadlines', id)
   for _, state in ipairs(STATES) do score('state:' .. state, id) end
   for _, role in ipairs(which.roles) do
     score('ready:' .. role, id)

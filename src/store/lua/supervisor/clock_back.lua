@@ -27,6 +27,11 @@ for _, id in ipairs(redis.call('ZRANGE', P .. 'state:delayed', 0, -1)) do
   end
 end
 move_scores(P .. 'state:running')
+for _, id in ipairs(redis.call('ZRANGE', P .. 'deadlines', 0, -1)) do
+  local f = get(id, 'deadline_at', 'deadline_ms')
+  local began = number(f[1]) - number(f[2])
+  if began < seen or began > now then set_deadline(id, number(f[1]) - by) end
+end
 local function move_field(key, field)
   local till = tonumber(redis.call('HGET', key, field) or '0')
   if till > now + by then redis.call('HSET', key, field, till - by) end

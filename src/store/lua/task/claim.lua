@@ -12,6 +12,9 @@ local function answer(id)
   for i = 1, #record, 2 do
     if record[i] == 'number' then reply[2] = record[i + 1] end
     if record[i] == 'fence' then reply[3] = record[i + 1] end
+    if record[i] == 'deadline_at' then
+      append(reply, 'time_left', string.format('%.0f', math.max(0, number(record[i + 1]) - now)))
+    end
     append(reply, record[i], record[i + 1])
   end
   local questions = redis.pcall('LRANGE', P .. 'questions:' .. id, 0, -1)

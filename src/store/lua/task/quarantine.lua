@@ -17,6 +17,7 @@ for _, state in ipairs({'blocked', 'ready', 'delayed', 'held', 'running', 'succe
   if redis.call('ZSCORE', P .. 'state:' .. state, id) then from = state end
 end
 event(EVENT.task_damaged, id, nil, nil, nil, reason)
+redis.call('ZREM', P .. 'deadlines', id)
 if redis.call('EXISTS', record) == 1 then redis.call('RENAME', record, kept) end
 if #ARGV < 5 or not from then
   redis.call('ZREM', P .. 'tasks', id)
