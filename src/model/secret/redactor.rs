@@ -3,19 +3,22 @@
 use std::{
     borrow::Cow,
     fmt,
-    sync::{Arc, LazyLock},
+    sync::{Arc, LazyLock, OnceLock},
 };
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use serde_json::Value;
 
-use super::shape::{self, Found, Rest, TRIGGERS, begins_word};
+use super::shape::{self, Beginnings, Found, Rest, TRIGGERS, begins_word};
 
 /// Shorter values would black out much of an ordinary text.
 const SHORTEST: usize = 6;
 const MASK: &[u8] = b"[redacted]";
 /// So much of a trigger is kept back also in the middle of a word.
 const LIKELY: usize = 4;
+/// In a text of at most this length, patterns are searched for one by one: that is quicker than to prepare the search for
+/// all of them, and most calls of orch look at a few hundred bytes, once.
+const SHORT_TEXT: usize = 8 * 1024;
 /// How many bytes before a trigger decide whether a word begins there.
 const BEFORE: usize = 6;
 
@@ -37,10 +40,10 @@ struct Patterns(Arc<Inner>);
 
 struct Inner {
     values: Vec<Vec<u8>>,
-    search: AhoCorasick,
+    /// Made when a text is longer than [`SHORT_TEXT`], or has something in it.
+    search: OnceLock<AhoCorasick>,
     longest: usize,
-    /// Bytes with which a pattern begins.
-    begins: [bool; 256],
+    beginnings: Beginnings,
 }
 
 impl Default for Patterns {
@@ -64,21 +67,37 @@ impl fmt::Debug for Redactor {
 
 impl Patterns {
     fn new(values: Vec<Vec<u8>>) -> Self {
-        let all = || values.iter().map(Vec::as_slice).chain(TRIGGERS.iter().map(|(trigger, _)| trigger.as_bytes()));
-        // Quick to build: most calls of orch search a few hundred bytes, once.
-        let search = AhoCorasick::builder()
-            .match_kind(MatchKind::LeftmostLongest)
-            .kind(Some(AhoCorasickKind::ContiguousNFA))
-            .build(all())
-            .expect("a few short patterns fit");
-        let mut begins = [false; 256];
-        all().for_each(|pattern| begins[pattern[0] as usize] = true);
-        let longest = all().map(<[u8]>::len).max().unwrap_or_default();
-        Patterns(Arc::new(Inner { values, search, longest, begins }))
+        let beginnings = values.iter().fold(Beginnings::OF_TRIGGERS, |all, value| all.with(value));
+        let mut inner = Inner { values, search: OnceLock::new(), longest: 0, beginnings };
+        inner.longest = inner.all().map(<[u8]>::len).max().unwrap_or_default();
+        Patterns(Arc::new(inner))
     }
 }
 
 impl Inner {
+    /// The values, then the triggers.
+    fn all(&self) -> impl Iterator<Item = &[u8]> {
+        self.values.iter().map(Vec::as_slice).chain(TRIGGERS.iter().map(|(trigger, _)| trigger.as_bytes()))
+    }
+
+    fn search(&self) -> &AhoCorasick {
+        self.search.get_or_init(|| {
+            AhoCorasick::builder()
+                .match_kind(MatchKind::LeftmostLongest)
+                .kind(Some(AhoCorasickKind::ContiguousNFA))
+                .build(self.all())
+                .expect("a few short patterns fit")
+        })
+    }
+
+    /// Returns whether any pattern is in a text.
+    fn is_in(&self, text: &[u8]) -> bool {
+        if self.search.get().is_some() || text.len() > SHORT_TEXT {
+            return self.search().is_match(text);
+        }
+        self.beginnings.in_text(text).any(|at| self.all().any(|pattern| text[at..].starts_with(pattern)))
+    }
+
     /// Returns where a pattern may have begun at the end of a piece, at or after `at`. `before` precedes the piece.
     ///
     /// The first letters of a trigger count only where a word begins: else the end of nearly every piece would be kept
@@ -89,7 +108,7 @@ impl Inner {
             let begins = |pattern: &[u8]| pattern.len() > rest.len() && pattern.starts_with(rest);
             let preceding = if *at == 0 { before } else { &held[..*at] };
             let is_likely = || rest.len() >= LIKELY || !rest[0].is_ascii_alphanumeric() || begins_word(preceding);
-            self.begins[rest[0] as usize]
+            self.beginnings.has_first(rest[0])
                 && (self.values.iter().any(|value| begins(value))
                     || is_likely() && TRIGGERS.iter().any(|(trigger, _)| begins(trigger.as_bytes())))
         };
@@ -151,7 +170,7 @@ impl Redactor {
             if begun < at {
                 begun = patterns.begun(&held, at, &self.before);
             }
-            let found = patterns.search.find(&held[at..]).map(|found| (at + found.start(), found));
+            let found = patterns.search().find(&held[at..]).map(|found| (at + found.start(), found));
             let Some((start, found)) = found.filter(|(start, _)| is_all || *start < begun) else {
                 out.extend_from_slice(&held[at..begun]);
                 at = begun;
@@ -236,7 +255,7 @@ impl Redactor {
 
     /// Redacts a complete piece.
     pub fn whole(&self, piece: Vec<u8>) -> Vec<u8> {
-        if !self.patterns.0.search.is_match(&piece) {
+        if !self.patterns.0.is_in(&piece) {
             return piece;
         }
         let mut whole = self.clone();
@@ -247,7 +266,7 @@ impl Redactor {
 
     /// Redacts a complete text.
     pub fn text(&self, text: String) -> String {
-        if !self.patterns.0.search.is_match(&text) {
+        if !self.patterns.0.is_in(text.as_bytes()) {
             return text;
         }
         String::from_utf8_lossy(&self.whole(text.into_bytes())).into_owned()

@@ -127,12 +127,50 @@ const PEM_END: &[u8] = b"-----END ";
 /// Longest end line of a private key.
 const PEM_LINE: usize = 64;
 
+/// The first two bytes of some patterns: by the first one, a bit for each second one, of which the lower six bits count.
+#[derive(Clone)]
+pub(super) struct Beginnings([u64; 256]);
+
+impl Beginnings {
+    /// Those of the triggers.
+    pub const OF_TRIGGERS: Beginnings = {
+        let mut beginnings = Beginnings([0; 256]);
+        let mut at = 0;
+        while at < TRIGGERS.len() {
+            beginnings = beginnings.with(TRIGGERS[at].0.as_bytes());
+            at += 1;
+        }
+        beginnings
+    };
+
+    /// Adds a pattern of at least two bytes.
+    #[must_use]
+    pub const fn with(mut self, pattern: &[u8]) -> Self {
+        self.0[pattern[0] as usize] |= 1 << (pattern[1] & 63);
+        self
+    }
+
+    /// Returns whether any of the patterns begins with this byte.
+    pub fn has_first(&self, byte: u8) -> bool {
+        self.0[byte as usize] != 0
+    }
+
+    /// Returns where one of the patterns may begin.
+    pub fn in_text<'a>(&'a self, text: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
+        let may_begin = |pair: &[u8]| self.0[pair[0] as usize] & 1 << (pair[1] & 63) != 0;
+        text.windows(2).enumerate().filter(move |(_, pair)| may_begin(pair)).map(|(at, _)| at)
+    }
+}
+
 /// Returns whether a text contains a secret of any shape.
 pub(super) fn is_in(text: &str) -> bool {
+    static OF_TRIGGERS: Beginnings = Beginnings::OF_TRIGGERS;
     let bytes = text.as_bytes();
-    TRIGGERS.iter().any(|(trigger, shape)| {
-        text.match_indices(trigger)
-            .any(|(at, _)| matches!(shape.look(trigger.len(), &bytes[..at], &bytes[at..], true), Found::Secret(..)))
+    OF_TRIGGERS.in_text(bytes).any(|at| {
+        TRIGGERS.iter().any(|(trigger, shape)| {
+            bytes[at..].starts_with(trigger.as_bytes())
+                && matches!(shape.look(trigger.len(), &bytes[..at], &bytes[at..], true), Found::Secret(..))
+        })
     })
 }
 
