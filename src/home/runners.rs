@@ -86,14 +86,12 @@ impl Home {
         Ok(runners)
     }
 
-    /// Returns the registered runners that are gone, and may have left processes.
+    /// Returns the registered runners that are alive, and those that are gone, and may have left processes.
     ///
     /// # Errors
     /// As [`Home::living_runners`].
-    pub fn ended_runners(&self) -> io::Result<Vec<Runner>> {
-        let mut runners = self.registered_runners()?;
-        runners.retain(|runner| !runner.process.is_alive());
-        Ok(runners)
+    pub fn runners_by_life(&self) -> io::Result<(Vec<Runner>, Vec<Runner>)> {
+        Ok(self.registered_runners()?.into_iter().partition(|runner| runner.process.is_alive()))
     }
 
     /// Removes the entries of runners that are gone, except those of incarnations that are still `needed`: by its

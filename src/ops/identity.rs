@@ -48,13 +48,12 @@ impl Identity {
         let home = Home::new(&config.home);
         // Where the registry can't be read, nobody is taken for a person by that.
         let unreadable = |e: io::Error| home::unusable(&home.runners(), &e);
-        let (living, ended) = (home.living_runners().map_err(unreadable)?, home.ended_runners().map_err(unreadable)?);
-        let supervised = os::read_lock_holder(&home.supervisor_lock()).is_some();
-        if supervised && !home.runners().is_dir() {
-            // The supervisor makes it before anything else, so it was moved away.
-            return Err(unreadable(io::ErrorKind::NotFound.into()));
-        }
+        let (living, ended) = home.runners_by_life().map_err(unreadable)?;
         if living.is_empty() && ended.is_empty() {
+            // The supervisor makes it before anything else, so it was moved away.
+            if !home.runners().is_dir() && os::read_lock_holder(&home.supervisor_lock()).is_some() {
+                return Err(unreadable(io::ErrorKind::NotFound.into()));
+            }
             return Ok(Identity::Person);
         }
         let above = os::ancestors(std::process::id());
