@@ -108,7 +108,7 @@ impl StoreError {
                 Err(unknown) => StoreError::Other(unknown),
             };
         }
-        if error.code() == Some("NEWERFORMAT") {
+        if error.code() == Some("OTHERFORMAT") {
             return StoreError::format(detail.split(' ').next().unwrap_or_default());
         }
         if matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM"))

@@ -8,9 +8,9 @@
 //! Only the supervisor migrates, under its lock and before anything else. Each step may be done again and leaves alone
 //! what the new name holds already; the number is written last. So a crash in between loses nothing.
 
-use redis::{ErrorKind, ServerErrorKind, Value, aio::MultiplexedConnection};
+use redis::{Cmd, ErrorKind, ServerErrorKind, Value, aio::MultiplexedConnection};
 
-use super::{Result, Store, StoreError, call::send_all};
+use super::{Result, Store, StoreError, call::send_each};
 use crate::model::{
     format::{FORMAT, UNNUMBERED},
     text::one_line,
@@ -45,10 +45,22 @@ impl Store {
         Store { accepts_older: true, ..self }
     }
 
-    /// Checks the format on a connection that was just made. Returns false where Redis cannot say it yet, because it
-    /// still loads what it has stored: then it answers nothing but how far it is.
-    pub(super) async fn confirm_format(&self, connection: &mut MultiplexedConnection) -> Result<bool> {
-        let answers = match send_all(connection, &self.ask_format()).await {
+    /// Logs in, where that is necessary, and checks the format on a connection that was just made. Returns false where Redis
+    /// cannot say it yet, because it still loads what it has stored: then it answers nothing but how far it is.
+    pub(super) async fn confirm_format(
+        &self,
+        connection: &mut MultiplexedConnection,
+        log_in: Option<Cmd>,
+    ) -> Result<bool> {
+        let mut pipe = redis::pipe();
+        for cmd in log_in.iter().chain(self.ask_format().cmd_iter()) {
+            pipe.add_command(cmd.clone());
+        }
+        let answers = send_each(connection, &pipe).await.map_err(|e| self.error(&e))?;
+        // A server that an earlier release has started has no users yet, and no password: it refuses the login, and answers
+        // the rest. Another one refuses the rest as well.
+        let answers = answers.into_iter().skip(usize::from(log_in.is_some()));
+        let answers = match answers.collect::<redis::RedisResult<Vec<Value>>>() {
             Err(e) if e.kind() == ErrorKind::Server(ServerErrorKind::BusyLoading) => return Ok(false),
             answers => answers.map_err(|e| self.error(&e))?,
         };

@@ -131,8 +131,8 @@ impl Store {
         if let Some(connection) = slot.as_ref() {
             return Ok(connection.clone());
         }
-        let mut fresh = self.connect(Some(RESPONSE_TIMEOUT)).await?;
-        let is_confirmed = self.confirm_format(&mut fresh).await?;
+        let (mut fresh, log_in) = self.open(RESPONSE_TIMEOUT).await?;
+        let is_confirmed = self.confirm_format(&mut fresh, log_in).await?;
         if is_confirmed {
             self.confirm_epoch(&mut fresh).await?;
             *slot = Some(fresh.clone());
@@ -152,6 +152,33 @@ impl Store {
             async move { call.send(&mut connection).await.map_err(|e| self.error(&e)) }
         })
         .await
+    }
+
+    /// Calls a transition as [`Store::call`] does. On a new connection it goes with the commands that log in and look at the
+    /// format, in one round trip: so it must refuse an older format itself.
+    async fn call_at_once<A: Args>(&self, script: &'static Script, args: A) -> Result<Value> {
+        let mut slot = self.connection.lock().await;
+        if slot.is_none()
+            && self.checkpoint.is_none()
+            && let Ok((mut fresh, log_in)) = self.open(RESPONSE_TIMEOUT).await
+        {
+            let (call, mut same) = (Call::new(script, self.keys.prefix(), &args), fresh.clone());
+            // Sent in this order.
+            let both = futures_util::future::join(self.confirm_format(&mut fresh, log_in), call.send(&mut same));
+            match both.await {
+                (Ok(true), answer) => match answer.map_err(|e| self.error(&e)) {
+                    Err(e) if e.is_unreachable() => {}
+                    answer => {
+                        *slot = Some(fresh);
+                        return answer;
+                    }
+                },
+                (Err(e), _) if !e.is_unreachable() => return Err(e),
+                _ => {}
+            }
+        }
+        drop(slot);
+        self.call(script, args).await
     }
 
     /// Calls two transitions in one round trip: Redis runs the second right after the first.

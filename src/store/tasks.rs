@@ -123,7 +123,7 @@ impl Store {
                 args.push(first.who.clone());
             }
         }
-        let answer: Vec<String> = self.read(self.call(&script::DELEGATE, args).await?)?;
+        let answer: Vec<String> = self.read(self.call_at_once(&script::DELEGATE, args).await?)?;
         let accepted = answer.chunks_exact(3).map(|words| {
             let (id, state) = (parse(&words[0], "id")?, parse(&words[1], "state")?);
             Ok(Delegated { id, state, created: words[2] == "1", needs_approval: Vec::new(), waits_for_reload: false })

@@ -11,9 +11,13 @@ local P = KEYS[1]
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
+local function other_format(found)
+  return redis.error_reply('OTHERFORMAT ' .. string.format('%.0f', found))
+end
+
 -- A newer release may have migrated the namespace while this process was running.
 local format = tonumber(redis.call('GET', P .. 'format') or '')
-if format and format > FORMAT then return redis.error_reply('NEWERFORMAT ' .. string.format('%.0f', format)) end
+if format and format > FORMAT then return other_format(format) end
 
 -- About two weeks of busy work. What `orch why` needs stands in the records themselves, not here.
 local EVENTS_KEPT = 100000

@@ -9,6 +9,9 @@
 -- Returns: {id, state, '1' if it was created by this call or an earlier sending of it} of each, in one list
 -- Refuses: id_taken (by another task: take another), key_taken (it is that of another's task, for something else), draining,
 --          unknown_dependency, stale, too_deep, too_many_children, dependency_ended, queue_full
+-- It may be sent before its caller has seen the format, and an older one is not its own.
+if (format or redis.call('EXISTS', P .. 'events') == 1) and (format or 0) < FORMAT then return other_format(format or 1) end
+
 -- What the tasks before one in the same call add: they are written after the last one was checked.
 local keys, calls_made, children_made = {}, {}, {}
 -- Tasks that have yet to run; read when the first new one is checked.
