@@ -1,4 +1,5 @@
-//! The Lua transitions: one file each under `lua/`, with the prelude, the tables and the words of `model` before it.
+//! The Lua transitions: one file each under `lua/`, with what it needs of the prelude (`build/lua.rs`), the tables and the
+//! words of `model` before it.
 //!
 //! A script names the words of `model` as constants: `EVENT.task_ready`, `REFUSAL.stale`, `CAUSE.lost`,
 //! `CODE.over_memory`. Each is replaced by its word when the script is composed. As tables they would be built again by
@@ -14,11 +15,16 @@ use crate::model::{
 
 /// A transition, ready to be called by its SHA1.
 ///
-/// It keeps its name alone: each text is some 25 KB with its preludes, every process uses several, and a server needs
+/// It keeps its name alone: each text is up to 25 KB with its prelude, every process uses several, and a server needs
 /// it once. (Texts that were kept at the first call were a third of a runner's memory.)
 pub(super) struct Script {
     pub name: &'static str,
+    /// What it needs of the prelude (build.rs).
+    prelude: &'static str,
     body: &'static str,
+    /// As it was written.
+    #[cfg(test)]
+    source: &'static str,
     hash: LazyLock<String>,
 }
 
@@ -30,17 +36,27 @@ impl Script {
     /// Returns its whole text, tables and prelude included.
     pub fn text(&self) -> String {
         let mut text = String::new();
-        before().into_iter().chain([allowance(self.name), self.body]).for_each(|part| expand(part, &mut text));
+        parts(self.name, self.prelude, self.body).into_iter().for_each(|part| expand(part, &mut text));
         text
     }
+}
+
+/// A file that build.rs has written.
+macro_rules! part_of {
+    ($file:literal, $kind:literal) => {
+        include_str!(concat!(env!("OUT_DIR"), "/lua/", $file, $kind))
+    };
 }
 
 macro_rules! scripts {
     ($($upper:ident = $file:literal),+ $(,)?) => {
         $(pub(super) static $upper: Script = Script {
             name: $file,
-            body: include_str!(concat!("lua/", $file, ".lua")),
-            hash: LazyLock::new(|| hash_of($file, include_str!(concat!("lua/", $file, ".lua")))),
+            prelude: part_of!($file, ".prelude.lua"),
+            body: part_of!($file, ".body.lua"),
+            #[cfg(test)]
+            source: include_str!(concat!("lua/", $file, ".lua")),
+            hash: LazyLock::new(|| hash_of($file, part_of!($file, ".prelude.lua"), part_of!($file, ".body.lua"))),
         };)+
         pub(super) const ALL: &[&Script] = &[$(&$upper),+];
     };
@@ -92,18 +108,9 @@ scripts! {
     RETRY = "task/retry",
 }
 
-/// What stands before every script.
-fn before() -> [&'static str; 8] {
-    [
-        TABLES.as_str(),
-        include_str!("lua/prelude/base.lua"),
-        include_str!("lua/prelude/people.lua"),
-        include_str!("lua/prelude/usage.lua"),
-        include_str!("lua/prelude/retry.lua"),
-        include_str!("lua/prelude/moves.lua"),
-        super::clock::ADDED,
-        "\n",
-    ]
+/// What a script is sent as.
+fn parts(name: &str, prelude: &'static str, body: &'static str) -> [&'static str; 6] {
+    [TABLES.as_str(), prelude, super::clock::ADDED, "\n", allowance(name), body]
 }
 
 /// What accepts something new, which a server with a full memory refuses, and what only reads.
@@ -118,20 +125,13 @@ fn allowance(name: &str) -> &'static str {
 }
 
 /// Hashes the text of a script without ever having all of it in memory.
-fn hash_of(name: &str, body: &str) -> String {
-    static BEFORE: LazyLock<Sha1> = LazyLock::new(|| {
-        let (mut hash, mut text) = (Sha1::new(), String::new());
-        for part in before() {
-            expand(part, &mut text);
-            hash.update(text.as_bytes());
-            text.clear();
-        }
-        hash
-    });
-    let (mut hash, mut text) = (BEFORE.clone(), String::new());
-    text.push_str(allowance(name));
-    expand(body, &mut text);
-    hash.update(text.as_bytes());
+fn hash_of(name: &str, prelude: &'static str, body: &'static str) -> String {
+    let (mut hash, mut text) = (Sha1::new(), String::new());
+    for part in parts(name, prelude, body) {
+        expand(part, &mut text);
+        hash.update(text.as_bytes());
+        text.clear();
+    }
     hash.hexdigest()
 }
 
@@ -221,7 +221,7 @@ mod tests {
     /// The highest `ARGV[n]` and the numbered arguments of the header agree, and nothing but the prefix is a key.
     #[test]
     fn headers_tell_the_truth() {
-        for Script { name, body: text, .. } in ALL {
+        for Script { name, source: text, .. } in ALL {
             let header: String = text.lines().take_while(|l| l.starts_with("--")).collect::<Vec<_>>().join(" ");
             for part in ["KEYS: 1 prefix", "ARGV:", "Returns:"] {
                 assert!(header.contains(part), "{name}: its header lacks '{part}'");

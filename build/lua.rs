@@ -1,0 +1,112 @@
+//! Used by build.rs: writes, for each transition, the parts of the prelude that it needs.
+//!
+//! Redis runs a whole script for each call, and all of the prelude, of which a small transition needs little, takes longer
+//! than that transition itself. The part that a script needs is what it names, what those parts name, and so on.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// In this order.
+const PRELUDE: [&str; 5] = ["base", "people", "usage", "retry", "moves"];
+/// What every script has.
+const ALWAYS: [&str; 3] = ["P", "now", "format"];
+
+/// A statement at the top level of the prelude.
+struct Part {
+    /// The names that it defines; none where it only acts, and is always needed.
+    defines: Vec<String>,
+    text: String,
+}
+
+/// Writes `OUT_DIR/lua/SUBJECT/NAME.prelude.lua` and `OUT_DIR/lua/SUBJECT/NAME.body.lua` for each transition, without comments.
+pub fn write_scripts() {
+    let sources = Path::new("src/store/lua");
+    println!("cargo::rerun-if-changed={}", sources.display());
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets it")).join("lua");
+    let read = |path: &Path| without_comments(&fs::read_to_string(path).unwrap_or_else(|e| panic!("{path:?}: {e}")));
+    let parts: Vec<Part> = PRELUDE
+        .iter()
+        .flat_map(|name| parts(&read(&sources.join("prelude").join(name).with_extension("lua"))))
+        .collect();
+    for subject in list(sources).into_iter().filter(|path| path.is_dir() && !path.ends_with("prelude")) {
+        let folder = out.join(subject.file_name().expect("it was listed"));
+        fs::create_dir_all(&folder).expect("OUT_DIR is writable");
+        for script in list(&subject) {
+            let (body, name) = (read(&script), folder.join(script.file_name().expect("it was listed")));
+            let write = |kind, text: &str| fs::write(name.with_extension(kind), text).expect("OUT_DIR is writable");
+            write("prelude.lua", &needed(&parts, &body));
+            write("body.lua", &body);
+        }
+    }
+}
+
+fn list(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap_or_else(|e| panic!("{folder:?}: {e}"));
+    entries.map(|entry| entry.expect("it can be listed").path()).collect()
+}
+
+fn without_comments(text: &str) -> String {
+    let is_code = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with("--");
+    text.lines().filter(is_code).fold(String::new(), |text, line| text + line + "\n")
+}
+
+/// Splits a file at the lines that begin a statement. A statement ends with its own `end`.
+fn parts(text: &str) -> Vec<Part> {
+    let mut parts: Vec<Part> = Vec::new();
+    for line in text.lines() {
+        let is_first = line.starts_with(|c: char| c.is_ascii_alphabetic()) && line != "end";
+        match parts.last_mut().filter(|_| !is_first) {
+            Some(part) => part.text += line,
+            None => parts.push(Part { defines: defined(line), text: line.to_owned() }),
+        }
+        parts.iter_mut().last().expect("there is one").text.push('\n');
+    }
+    parts
+}
+
+/// The names that a statement defines: `local function f(`, `local a, b = `, `f = function(`.
+fn defined(line: &str) -> Vec<String> {
+    let names = |list: &str| list.split(',').map(|name| name.trim().to_owned()).collect();
+    if let Some(rest) = line.strip_prefix("local function ") {
+        return names(rest.split('(').next().unwrap_or_default());
+    }
+    match (line.strip_prefix("local "), line.split_once(" = function(")) {
+        (Some(rest), _) => names(rest.split('=').next().unwrap_or_default()),
+        (None, Some((name, _))) => names(name),
+        (None, None) => Vec::new(),
+    }
+}
+
+/// The parts that a script needs, in their order.
+fn needed(parts: &[Part], body: &str) -> String {
+    let mut named: BTreeSet<String> = ALWAYS.iter().map(|name| (*name).to_owned()).chain(words(body)).collect();
+    let mut taken = vec![false; parts.len()];
+    loop {
+        let is_needed = |part: &Part| part.defines.is_empty() || part.defines.iter().any(|name| named.contains(name));
+        let Some(next) = (0..parts.len()).find(|at| !taken[*at] && is_needed(&parts[*at])) else { break };
+        taken[next] = true;
+        named.extend(words(&parts[next].text));
+    }
+    parts.iter().zip(taken).filter(|(_, taken)| *taken).map(|(part, _)| part.text.as_str()).collect()
+}
+
+/// The names in a text, but for those of fields.
+fn words(text: &str) -> impl Iterator<Item = String> + '_ {
+    let is_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        loop {
+            let from = rest.find(is_of_name)?;
+            let is_field = rest[..from].ends_with('.') && !rest[..from].ends_with("..");
+            let length = rest[from..].find(|c| !is_of_name(c)).unwrap_or(rest.len() - from);
+            let word = &rest[from..from + length];
+            rest = &rest[from + length..];
+            if !is_field {
+                return Some(word.to_owned());
+            }
+        }
+    })
+}
