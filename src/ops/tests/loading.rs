@@ -41,7 +41,8 @@ impl Loading {
         });
     }
 
-    /// A client of this test waits for each answer, so what is read at once is one request.
+    /// A client of this test waits for each answer, so what is read at once is one request, or the look at the format and
+    /// the transition that is sent with it.
     fn serve(&self, mut peer: UnixStream) {
         let mut request = [0; 64 * 1024];
         while peer.read(&mut request).is_ok_and(|length| length > 0) {
@@ -64,14 +65,19 @@ impl Loading {
             );
             return format!("${}\r\n{info}\r\n", info.len());
         }
-        if request.contains("EXISTS") {
-            // The number of the format, and whether anything is recorded: two answers.
-            return if is_there { "$-1\r\n:0\r\n".to_owned() } else { LOADING.repeat(2) };
-        }
-        match is_there {
+        let (looks, calls) = (request.contains("EXISTS"), request.contains("EVALSHA"));
+        // The number of the format, and whether anything is recorded: two answers.
+        let look = if is_there { "$-1\r\n:0\r\n".to_owned() } else { LOADING.repeat(2) };
+        let call = match is_there {
             true => format!("*3\r\n${}\r\n{TASK}\r\n$5\r\nready\r\n$1\r\n1\r\n", TASK.len()),
             false => LOADING.to_owned(),
-        }
+        };
+        [look, call]
+            .into_iter()
+            .zip([looks, calls])
+            .filter(|(_, is_asked)| *is_asked)
+            .map(|(answer, _)| answer)
+            .collect()
     }
 }
 

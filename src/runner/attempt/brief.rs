@@ -401,6 +401,7 @@ mod tests {
             created_at: Timestamp(0),
             ready_at: None,
             due_at: None,
+            deadline_at: None,
             ended_at: None,
             started_at: None,
             running_ms: None,
@@ -415,7 +416,7 @@ mod tests {
     }
 
     fn claimed(task: Task) -> Claimed {
-        Claimed { task, attempt: 1, fence: 1, questions: Vec::new() }
+        Claimed { task, attempt: 1, fence: 1, time_left: None, questions: Vec::new() }
     }
 
     fn input(id: &str, text: &str) -> Input {

@@ -202,7 +202,7 @@ fn a_high_task_gets_the_next_slot_although_every_agent_has_work() {
 
 #[test]
 fn a_task_ends_as_failed_when_its_deadline_has_passed_while_it_waits_and_while_it_runs() {
-    let world = World::started("[roles.shell]\nmax = 1\nretry = { retries = 9, base = \"1h\" }");
+    let world = World::started("[roles.shell]\nmax = 1\nretry = { retries = 9, base = \"1h\", cap = \"1h\" }");
     let with_deadline = |after: &str, text: &str| {
         let task = world.orch_json(&["delegate", "--deadline", after, text]);
         task["id"].as_str().unwrap().to_owned()
