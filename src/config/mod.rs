@@ -13,6 +13,7 @@ mod diagnostics;
 mod difference;
 mod discovery;
 mod environment;
+pub mod private;
 mod reach;
 mod resolve;
 mod rights;

@@ -10,6 +10,7 @@ use super::{
     SupervisorConfig, TmuxConfig, delegation,
     diagnostics::{At, Diagnostics, dotted, no_role},
     discovery::{self, Env, Found},
+    private,
     role::{BUILTIN, Sandbox},
     written::{Written, WrittenDay, WrittenMaster, WrittenRetry, WrittenRole, WrittenSupervisor},
 };
@@ -22,7 +23,11 @@ use crate::{
 /// Returns the whole configuration, or all errors in it.
 pub(super) fn resolve(written: &Written, diagnostics: Diagnostics, env: &Env, found: Found) -> Result<Config> {
     let (root, order) = (&found.root, Vec::new());
-    let mut resolver = Resolver { diagnostics, env, root, order, texts: BTreeMap::new() };
+    let namespace =
+        written.name.as_ref().map_or_else(|| discovery::default_namespace(&found.root), |at| at.value.clone());
+    let home = discovery::state_folder(env, &namespace);
+    let state = home.as_deref().unwrap_or(Path::new("/nonexistent"));
+    let mut resolver = Resolver { diagnostics, env, root, state, order, texts: BTreeMap::new() };
     let supervisor = resolver.supervisor(&written.supervisor);
     let redis = resolver.redis(written);
     let retry = resolver.retry("retry", &written.retry, &RetryPolicy::default());
@@ -34,9 +39,7 @@ pub(super) fn resolve(written: &Written, diagnostics: Diagnostics, env: &Env, fo
     delegation::check(&written.roles, &roles, &mut resolver.diagnostics);
     resolver.diagnostics.into_result()?;
 
-    let namespace =
-        written.name.as_ref().map_or_else(|| discovery::default_namespace(&found.root), |at| at.value.clone());
-    let home = discovery::state_folder(env, &namespace)?;
+    let home = home?;
     let mut master = master;
     if master.session == master.usual_session()
         && let Some(recorded) = discovery::recorded_session(&home)
@@ -63,6 +66,8 @@ struct Resolver<'a> {
     diagnostics: Diagnostics,
     env: &'a Env,
     root: &'a Path,
+    /// The state folder.
+    state: &'a Path,
     /// The agent programs that `auto` may stand for.
     order: Vec<DriverKind>,
     /// Files of instructions that were already read, for roles that share one.
@@ -217,6 +222,9 @@ impl Resolver<'_> {
             written.delegates_to.as_ref().map(|at| at.value.iter().map(|role| role.value.clone()).collect());
         role.sandbox = pick(&written.sandbox, role.sandbox);
         role.inherit_env = pick(&written.inherit_env, super::InheritEnv::of_role(role.sandbox));
+        for folder in written.sandbox_read.iter().flat_map(|at| &at.value) {
+            role.sandbox_read.push(self.absolute(Path::new(&folder.value)));
+        }
         role.network = pick(&written.network, role.network);
         // A list alone stays a limit.
         let otherwise = match role.delegates_to {
@@ -281,8 +289,26 @@ impl Resolver<'_> {
         }
     }
 
-    /// Checks that the limits of the role's network are enforced by something.
+    /// Checks what the role's sandbox shows, and that the limits of its network are enforced by something.
     fn check_sandbox(&mut self, table: &str, written: &WrittenRole, role: &Role) {
+        if let Some(at) = &written.sandbox_read
+            && !self.diagnostics.about(&dotted(table, "sandbox"))
+        {
+            let key = dotted(table, "sandbox_read");
+            if role.sandbox == Sandbox::None && !at.value.is_empty() {
+                self.diagnostics.add(
+                    at.line,
+                    key.clone(),
+                    "needs sandbox = \"bwrap\": without a sandbox a program reads everything",
+                );
+            }
+            let home = self.env.home.as_ref().map(|home| self.env.cwd.join(home));
+            for (at, folder) in at.value.iter().zip(&role.sandbox_read) {
+                if let Some(why) = private::refusal(folder, home.as_deref(), self.state) {
+                    self.diagnostics.add(at.line, key.clone(), format!("is wrong: {} {why}", folder.display()));
+                }
+            }
+        }
         let Some(at) = &written.network else { return };
         if role.sandbox == Sandbox::None
             && at.value != Network::All

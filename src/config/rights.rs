@@ -25,6 +25,8 @@ pub struct Rights {
     pub folder: PathBuf,
     /// Where its program runs.
     pub sandbox: Sandbox,
+    /// Folders that its program sees in a sandbox, besides its own.
+    pub sees: BTreeSet<PathBuf>,
     /// What its program reaches of the network.
     pub network: Network,
     /// What it may use.
@@ -58,6 +60,8 @@ pub enum Right {
     Folder(PathBuf),
     /// It runs in no sandbox, and the other does.
     Unsandboxed,
+    /// It sees this folder in its sandbox.
+    Sees(PathBuf),
     /// It reaches this of the network.
     Network(Network),
     /// It may use more: of what, and how much.
@@ -81,6 +85,7 @@ impl fmt::Display for Right {
             Right::Environment(_) => f.write_str("read the environment of orch start, without its secrets"),
             Right::Folder(folder) => write!(f, "work in {}", folder.display()),
             Right::Unsandboxed => f.write_str("run outside a sandbox"),
+            Right::Sees(folder) => write!(f, "read {}", folder.display()),
             Right::Network(Network::All) => f.write_str("reach any host"),
             Right::Network(network) => write!(f, "reach {network}"),
             Right::Spending(what) => write!(f, "spend {what}"),
@@ -101,6 +106,7 @@ impl Rights {
             inherit_env: role.inherit_env,
             folder: role.cwd.clone(),
             sandbox: role.sandbox,
+            sees: role.sandbox_read.iter().cloned().collect(),
             network: role.network.clone(),
             spending: Spending::of(role, program),
         }
@@ -116,6 +122,7 @@ impl Rights {
             inherit_env: InheritEnv::Minimal,
             folder: PathBuf::new(),
             sandbox: Sandbox::Bwrap,
+            sees: BTreeSet::new(),
             network: Network::None,
             spending: Spending::default(),
         }
@@ -150,6 +157,13 @@ impl Rights {
         }
         if self.sandbox == Sandbox::None && other.sandbox != Sandbox::None {
             more.push(Right::Unsandboxed);
+        }
+        if other.sandbox != Sandbox::None {
+            let is_seen = |folder: &&PathBuf| {
+                let mut shown = other.sees.iter().chain(Some(&other.folder).filter(|own| !own.as_os_str().is_empty()));
+                shown.any(|shown| folder.starts_with(shown))
+            };
+            more.extend(self.sees.iter().filter(|folder| !is_seen(folder)).cloned().map(Right::Sees));
         }
         if !self.network.is_within(&other.network) {
             more.push(Right::Network(self.network.clone()));

@@ -50,6 +50,9 @@ pub struct Role {
     pub delegates_to: Option<Vec<String>>,
     /// Where its programs run.
     pub sandbox: Sandbox,
+    /// Folders, absolute, that its programs see in a sandbox in addition, and cannot change.
+    #[serde(default)]
+    pub sandbox_read: Vec<PathBuf>,
     /// What its programs reach of the network. Anything but [`Network::All`] needs a sandbox.
     pub network: Network,
     /// What becomes of a delegation to any other role.
@@ -170,6 +173,7 @@ impl Role {
             retry,
             delegates_to: None,
             sandbox: Sandbox::None,
+            sandbox_read: Vec::new(),
             network: Network::All,
             escalation: EscalationRule::Approve,
             limits: ResourceLimits::default(),

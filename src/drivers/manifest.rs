@@ -1,6 +1,11 @@
 //! What a driver declares about its program, as data: `orch doctor`, the check of sessions.toml and the supervisor ask
 //! here and need no program to run.
 
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+};
+
 use super::{common::program::Program, flags::Flags, options::Key};
 
 /// What a driver declares about its program.
@@ -56,9 +61,40 @@ pub enum Access {
     Kept,
 }
 
+/// Variables that set other folders for what programs keep in a home folder, and the folders that they replace.
+const OF_XDG: [(&str, &str); 4] = [
+    ("XDG_CONFIG_HOME", ".config"),
+    ("XDG_CACHE_HOME", ".cache"),
+    ("XDG_DATA_HOME", ".local/share"),
+    ("XDG_STATE_HOME", ".local/state"),
+];
 impl HomeFiles {
     /// No files.
     pub const NONE: HomeFiles = HomeFiles { moved_by: None, files: &[] };
+
+    /// Returns where the program has one of its files, in an environment with these values.
+    pub fn place<'a>(&self, name: &str, home: &Path, value: impl Fn(&str) -> Option<&'a OsStr>) -> PathBuf {
+        let moved = self.moved_by.into_iter().chain(OF_XDG).find_map(|(variable, folder)| {
+            let rest = Path::new(name).strip_prefix(folder).ok()?;
+            Some(Path::new(value(variable)?).join(rest)).filter(|path| path.is_absolute())
+        });
+        moved.unwrap_or_else(|| home.join(name))
+    }
+
+    /// Returns in which of the folders a file is in which the program keeps its conversations: the folder's name below the
+    /// home folder, the folder, and the rest of the path.
+    pub fn kept<'a, 'b>(
+        &self,
+        file: &'b Path,
+        value: impl Fn(&str) -> Option<&'a OsStr>,
+    ) -> Option<(&'static str, PathBuf, &'b Path)> {
+        let home = Path::new(value("HOME")?);
+        self.files.iter().filter(|(_, access)| *access == Access::Kept).find_map(|(name, _)| {
+            let folder = self.place(name, home, &value);
+            let rest = file.strip_prefix(&folder).ok()?;
+            Some((*name, folder, rest))
+        })
+    }
 }
 
 /// What a program can do, as far as orch makes use of it.

@@ -118,16 +118,18 @@ pub trait Launcher: Send + Sync {
         Ok(started)
     }
 
-    /// Returns where a file is that the program has named. `value` returns the value of a variable of its environment, and
-    /// `kept` is the folder of [`Invocation::kept`].
+    /// Returns where a record of its conversation is that the program has named. `value` returns the value of a variable of
+    /// its environment, and `kept` is the folder of [`Invocation::kept`]. `None`: the file is not in a folder in which programs
+    /// of this driver keep their conversations.
     fn on_disk<'a>(
         &self,
-        _driver: DriverKind,
-        _value: &dyn Fn(&str) -> Option<&'a OsStr>,
+        driver: DriverKind,
+        value: &dyn Fn(&str) -> Option<&'a OsStr>,
         _kept: &Path,
         named: &Path,
-    ) -> PathBuf {
-        named.to_owned()
+    ) -> Option<PathBuf> {
+        let (_, folder, _) = driver.manifest()?.home.kept(named, value)?;
+        below(&folder, named)
     }
 
     /// Reports whether any process that the program has started still exists, the program included. Zombies count.
@@ -141,6 +143,12 @@ pub trait Launcher: Send + Sync {
     /// # Errors
     /// The processes can't be listed, so it is unknown what is left.
     fn end(&self, keep: &[u32], grace: Duration, limit: Duration) -> io::Result<EndReport>;
+}
+
+/// Returns a file whose folder, with all links resolved, is this one or below it.
+fn below(folder: &Path, file: &Path) -> Option<PathBuf> {
+    let real = file.parent()?.canonicalize().ok()?;
+    real.starts_with(folder.canonicalize().ok()?).then_some(real.join(file.file_name()?))
 }
 
 /// The sandbox of this process's programs: a runner has one program at a time.

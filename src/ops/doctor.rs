@@ -15,10 +15,13 @@ use nix::{
 
 use super::{Check, Ops};
 use crate::{
-    config::{DriverKind, Reach, Role},
+    config::{DriverKind, Reach, Role, Sandbox},
     drivers::{self, Program},
     error::{Error, Kind},
-    launchers::preflight::{self, Unavailable},
+    launchers::{
+        bwrap,
+        preflight::{self, Unavailable},
+    },
     model::{
         size::human,
         text::{count, one_line},
@@ -49,7 +52,8 @@ impl Ops {
         checks.extend([self.folder(), self.room(), self.socket(), self.configuration()]);
         let (order, path) = (&self.config.agents.order, path.as_deref());
         let programs = agent_programs(order, path).await;
-        checks.extend(self.config.roles.values().map(|role| check_role(order, role, path, &programs)));
+        checks
+            .extend(self.config.roles.values().map(|role| check_role(order, role, path, &programs, &self.config.home)));
         checks.extend(programs);
         checks.extend(self.environment(path));
         checks.push(self.rights());
@@ -294,7 +298,13 @@ impl Ops {
 }
 
 /// Whether an agent of this role could be started; `programs` is what was found of the agent programs.
-fn check_role(order: &[DriverKind], role: &Role, path: Option<&OsStr>, programs: &[Check]) -> Check {
+fn check_role(
+    order: &[DriverKind],
+    role: &Role,
+    path: Option<&OsStr>,
+    programs: &[Check],
+    state_folder: &Path,
+) -> Check {
     let name = format!("role {}", role.name);
     let at = format!("under [roles.{}] in sessions.toml", role.name);
     if !role.cwd.is_dir() {
@@ -323,6 +333,11 @@ fn check_role(order: &[DriverKind], role: &Role, path: Option<&OsStr>, programs:
             format!("export it before orch start, or correct env_from {at}"),
         );
     }
+    if role.sandbox == Sandbox::Bwrap
+        && let Some(check) = check_view(role, path, state_folder)
+    {
+        return check;
+    }
     let file = preflight::locate(role, program, path).unwrap_or_else(|| program.into());
     let found = format!("{} with {}", role.driver, file.display());
     let of_program = of_program(program);
@@ -331,6 +346,28 @@ fn check_role(order: &[DriverKind], role: &Role, path: Option<&OsStr>, programs:
         return Check { state: "warning", ..ok(&name, format!("{found}: see {of_program}")) };
     }
     ok(&name, found)
+}
+
+/// What the sandbox of a role lacks although the configuration or PATH names it.
+fn check_view(role: &Role, path: Option<&OsStr>, state_folder: &Path) -> Option<Check> {
+    let name = format!("role {}", role.name);
+    let at = format!("under [roles.{}] in sessions.toml", role.name);
+    let list = |folders: &[&PathBuf]| folders.iter().map(|f| f.display().to_string()).collect::<Vec<_>>().join(", ");
+    let missing: Vec<&PathBuf> = role.sandbox_read.iter().filter(|folder| !folder.exists()).collect();
+    if !missing.is_empty() {
+        let found = format!("sandbox_read names what does not exist: {}", list(&missing));
+        return Some(warn_or_error(&name, "warning", found, format!("create it, or correct sandbox_read {at}")));
+    }
+    let left_out = bwrap::left_out(role, path, state_folder);
+    let left_out: Vec<&PathBuf> = left_out.iter().collect();
+    (!left_out.is_empty()).then(|| {
+        let found = format!(
+            "its sandbox does not show {}, which is on PATH: a home folder or the state folder is in it",
+            list(&left_out)
+        );
+        let fix = format!("move its programs to a folder of their own on PATH, or set env = {{ PATH = ... }} {at}");
+        warn_or_error(&name, "warning", found, fix)
+    })
 }
 
 /// The name of the check of an agent program.

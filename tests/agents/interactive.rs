@@ -21,7 +21,7 @@ ended() { hook Stop "\"last_assistant_message\":\"$1\""; }
 calls() { hook PreToolUse '"tool_name":"Bash","tool_input":{"command":"ls"}'; }
 stay() { while :; do sleep 0.05; done; }
 trap 'echo TERM >> "$CALLED"; hook SessionEnd "\"reason\":\"other\""; exit 143' TERM
-hook SessionStart "\"session_id\":\"SESSION\",\"source\":\"startup\",\"transcript_path\":\"$CALLED.record\""
+hook SessionStart "\"session_id\":\"SESSION\",\"source\":\"startup\",\"transcript_path\":\"${RECORD:-$HOME/.claude/projects/p.record}\""
 hook UserPromptSubmit '"prompt":"the task"'
 "#;
 
@@ -67,7 +67,9 @@ fn the_end_of_a_turn_is_the_result_and_the_pane_is_restored() {
         json!({"type": "assistant", "timestamp": "2999-01-01T00:00:00Z", "message": {"id": id, "usage": usage}})
     };
     let record = [answer("m1", 1), answer("m1", 4), answer("m2", 5)].map(|line| line.to_string()).join("\n");
-    let then = format!("echo '{record}' > \"$CALLED.record\"\ncalls\nended 'The answer.'\nstay");
+    let then = format!(
+        "mkdir -p ~/.claude/projects; echo '{record}' > ~/.claude/projects/p.record\ncalls\nended 'The answer.'\nstay"
+    );
     let world = world_with(&then);
     let task = world.delegate("c", "/look at \u{1b}[31mthis");
     let shown = world.wait_for(&task, "succeeded");
@@ -95,6 +97,29 @@ fn the_end_of_a_turn_is_the_result_and_the_pane_is_restored() {
     assert!(!world.pane("c-1").contains("⏺"), "the program's screen is not in the pane any more");
     assert_eq!(pane_is(&world, "#{alternate_on} #{mouse_any_flag} #{pane_title}"), "0 0");
     world.stop_and_check_nothing_left();
+}
+
+/// A program names the record itself, and may name anything: files of others, and a link that leads to them.
+#[test]
+fn a_record_elsewhere_than_where_the_program_keeps_its_conversations_is_not_read() {
+    let usage = json!({"input_tokens": 10, "output_tokens": 4});
+    let answer =
+        json!({"type": "assistant", "timestamp": "2999-01-01T00:00:00Z", "message": {"id": "m1", "usage": usage}});
+    for (name, record) in
+        [("another folder", "$HOME/other/p.record"), ("a link", "$HOME/.claude/projects/link/p.record")]
+    {
+        let world = World::builder().tables(ROLES).build();
+        std::fs::create_dir_all(world.file("other")).unwrap();
+        std::fs::create_dir_all(world.file(".claude/projects")).unwrap();
+        std::fs::write(world.file("other/p.record"), answer.to_string()).unwrap();
+        std::os::unix::fs::symlink(world.file("other"), world.file(".claude/projects/link")).unwrap();
+        let called = format!("CALLED='{}'; RECORD={record}", world.file("called").display());
+        world.program("claude", &format!("{called}\n{BEGIN}\ncalls\nended done\nstay"));
+        world.start();
+        let shown = world.wait_for(&world.delegate("c", "work"), "succeeded");
+        assert!(shown["result"]["usage"].is_null(), "{name}: {shown:#}");
+        world.stop_and_check_nothing_left();
+    }
 }
 
 #[test]

@@ -376,6 +376,54 @@ fn a_role_whose_sandbox_cannot_be_made_is_not_started_and_says_why() {
     assert!(!world.path.join("ran").exists());
 }
 
+#[test]
+fn a_role_sees_the_folders_that_it_names_and_cannot_change_them() {
+    let tables =
+        "[roles.boxed]\ndriver = \"shell\"\nsandbox = \"bwrap\"\nmax = 1\nsandbox_read = [\"~/.rustup\", \"~/later\"]";
+    as_each_user(tables, |world| {
+        fs::create_dir_all(world.path.join(".rustup/toolchains")).unwrap();
+        fs::write(world.path.join(".rustup/toolchains/stable"), "1.88").unwrap();
+        fs::write(world.path.join("beside"), "x").unwrap();
+        world.give_to_user();
+        world.start();
+        let script = "cat ~/.rustup/toolchains/stable; echo; ls -A ~ | grep -v project; echo x > ~/.rustup/new || echo read-only";
+        let (_, text) = run(world, "boxed", script);
+        assert!(text.starts_with("1.88\n") && text.contains("read-only"), "{text}");
+        assert!(!text.contains("beside") && !world.path.join(".rustup/new").exists(), "{text}");
+        let doctor = world.orch(&["doctor"]).stdout;
+        assert!(doctor.contains("sandbox_read names what does not exist") && doctor.contains("/later"), "{doctor}");
+
+        // A link that leads to what no sandbox shows: the role is not started, and says why.
+        fs::create_dir(world.path.join(".ssh")).unwrap();
+        std::os::unix::fs::symlink(world.path.join(".ssh"), world.path.join("later")).unwrap();
+        world.give_to_user();
+        let doctor = world.orch(&["doctor"]).stdout;
+        assert!(doctor.contains("its sandbox cannot show") && doctor.contains("keys or logins"), "{doctor}");
+        let id = world.delegate("boxed", "ls ~/later && touch seen");
+        world.wait_until("it says why", || {
+            let why = world.orch(&["why", &id]).stdout;
+            why.contains("cannot show") && why.contains("sandbox_read")
+        });
+        assert!(!world.project.join("seen").exists());
+        world.orch(&["stop"]).ok();
+    });
+}
+
+#[test]
+fn doctor_names_the_folders_of_path_that_no_sandbox_shows() {
+    let world = World::builder()
+        .tables(&format!(
+            "{BOXED}[roles.away]\ndriver = \"shell\"\nsandbox = \"bwrap\"\nenv = {{ PATH = \"/usr/bin:/bin\" }}"
+        ))
+        .build();
+    let path = format!("{}:/usr/bin:/bin", world.path.display());
+    let mut doctor = world.command(env!("CARGO_BIN_EXE_orch"));
+    let output = doctor.env("PATH", path).arg("doctor").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let said = format!("its sandbox does not show {}, which is on PATH", world.path.display());
+    assert_eq!(text.matches(&said).count(), 1, "of boxed and not of away: {text}");
+}
+
 /// Prints by how much a sandbox delays the start of an attempt.
 #[test]
 fn a_sandbox_is_made_in_milliseconds() {

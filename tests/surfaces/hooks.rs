@@ -76,22 +76,24 @@ const TURNS: &str = r#"
 tell() { printf '{"hook_event_name":"%s",%s}' "$1" "$2" | orch hook claude > /dev/null; }
 now() { date -u +%Y-%m-%dT%H:%M:%S.%3NZ; }
 answer() { echo '{"type":"assistant","timestamp":"'${2:-$(now)}'","message":{"id":"'$1'","usage":{"input_tokens":10,"output_tokens":5}}}'; }
+R=$HOME/.claude/projects/p
+mkdir -p $R
 # The conversation is an old one, which somebody else has led.
-[ -e ../record.jsonl ] || answer m0 2020-01-01T00:00:00Z >> ../record.jsonl
-tell SessionStart "\"session_id\":\"s-1\",\"source\":\"startup\",\"transcript_path\":\"$PWD/../record.jsonl\""
+[ -e $R/record.jsonl ] || answer m0 2020-01-01T00:00:00Z >> $R/record.jsonl
+tell SessionStart "\"session_id\":\"s-1\",\"source\":\"startup\",\"transcript_path\":\"$R/record.jsonl\""
 turn() {
     until [ -e ../turn-$1 ]; do sleep 0.05; done
     tell UserPromptSubmit '"prompt":"go on"'
     # The last that it has said is written down after the end is told.
     [ $1 = 2 ] || tell Stop '"last_assistant_message":"done"'
-    answer m$1 >> ../record.jsonl
+    answer m$1 >> $R/record.jsonl
 }
 [ -e ../turn-1 ] || turn 1
 [ -e ../turn-2 ] || { turn 2; touch ../in-the-middle; }
 # An agent within it, whose words are kept apart.
 until [ -e ../turn-3 ]; do sleep 0.05; done
-mkdir -p ../record/subagents
-answer s1 >> ../record/subagents/agent-1.jsonl
+mkdir -p $R/record/subagents
+answer s1 >> $R/record/subagents/agent-1.jsonl
 turn 3
 while :; do sleep 0.05; done
 "#;

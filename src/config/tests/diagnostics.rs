@@ -55,6 +55,14 @@ fn a_network_names_destinations_and_needs_a_sandbox() {
             "sessions.toml:5: roles.a.network is wrong: 'b.org' names no port: write \"host:443\" or \"*.domain:443\"",
         ),
         (
+            "[roles.a]\nsandbox_read = [\"/opt/a\"]",
+            "sessions.toml:2: roles.a.sandbox_read needs sandbox = \"bwrap\": without a sandbox a program reads everything",
+        ),
+        (
+            "[roles.a]\nsandbox = \"bwrap\"\nsandbox_read = [\"/opt/a\",\n\"/run/x\"]",
+            "sessions.toml:4: roles.a.sandbox_read is wrong: /run/x may have sockets and processes of others in it",
+        ),
+        (
             "[roles.a]\nnetwork = 1",
             "sessions.toml:2: roles.a.network must be a list of strings, such as [\"a\", \"b\"], not an integer",
         ),

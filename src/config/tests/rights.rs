@@ -103,6 +103,14 @@ fn what_leaves_a_sandbox_or_inherits_more_is_a_right() {
     {
         assert!(outside.iter().any(|one| one == right), "{right}: {outside:?}");
     }
+    let config = meant(
+        "[roles.some]\ndriver = \"shell\"\nsandbox = \"bwrap\"\nsandbox_read = [\"/opt/a\"]\n\
+         [roles.more]\ndriver = \"shell\"\nsandbox = \"bwrap\"\nsandbox_read = [\"/opt/a/b\", \"/opt/c\"]",
+    );
+    let sees = |a, b| beyond(&config, a, b).iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(sees("more", "some"), ["read /opt/c"]);
+    assert_eq!(sees("some", "more"), ["read /opt/a"]);
+    assert_eq!(sees("some", "shell"), Vec::<String>::new(), "a shell without a sandbox reads everything");
     assert_eq!(said("all", "shell"), ["read the whole environment of orch start"]);
     assert_eq!(said("boxed", "shell"), Vec::<String>::new());
 }

@@ -171,8 +171,9 @@ impl Launcher for Bwrap {
         value: &dyn Fn(&str) -> Option<&'a OsStr>,
         kept: &Path,
         named: &Path,
-    ) -> PathBuf {
-        view::on_disk(driver, value, kept, named).unwrap_or_else(|| named.to_owned())
+    ) -> Option<PathBuf> {
+        let (name, _, rest) = driver.manifest()?.home.kept(named, value)?;
+        super::below(&kept.join(name), &kept.join(name).join(rest))
     }
 
     fn is_alive(&self) -> bool {
@@ -195,7 +196,28 @@ pub fn check(role: &Role) -> Result<(), Unavailable> {
         let fix = format!("set cwd under [roles.{}] in sessions.toml to a folder below it", role.name);
         return Err(Unavailable { missing: e.to_string(), fix });
     }
+    for folder in &role.sandbox_read {
+        let real = folder.canonicalize().unwrap_or_else(|_| folder.clone());
+        if let Err(e) = view::check_shown(folder, &real, home.as_deref(), Path::new("/nonexistent")) {
+            let fix = format!("correct sandbox_read under [roles.{}] in sessions.toml", role.name);
+            return Err(Unavailable { missing: e.to_string(), fix });
+        }
+    }
     probe::check()
+}
+
+/// Returns the folders of PATH that a role's sandbox cannot show, because a home folder or the state folder is in them.
+pub fn left_out(role: &Role, path: Option<&OsStr>, state: &Path) -> Vec<PathBuf> {
+    let path = role.env.get("PATH").map(OsStr::new).or(path);
+    let home = role.env.get("HOME").map(OsString::from).or_else(|| std::env::var_os("HOME")).map(PathBuf::from);
+    let private: Vec<PathBuf> =
+        home.iter().map(PathBuf::as_path).chain([state]).filter_map(|f| f.canonicalize().ok()).collect();
+    let is_left_out = |folder: &PathBuf| {
+        folder
+            .canonicalize()
+            .is_ok_and(|real| real.parent().is_some() && private.iter().any(|own| own.starts_with(&real)))
+    };
+    path.into_iter().flat_map(std::env::split_paths).filter(|folder| folder.is_absolute()).filter(is_left_out).collect()
 }
 
 /// Returns the options that do not depend on what is visible.

@@ -10,7 +10,8 @@ use std::{
 
 use super::{OWN_PROGRAM, PROXY_SOCKET, repository::Repository, tools::Tools};
 use crate::{
-    drivers::{Access, DriverKind, HomeFiles},
+    config::private,
+    drivers::{Access, HomeFiles},
     home,
     launchers::{Invocation, settings},
     model::network::Network,
@@ -33,13 +34,6 @@ const SETTINGS: [&str; 8] =
     [".aider.conf.yml", ".claude", ".codex", ".gemini", ".mcp.json", ".qwen", "opencode.json", "opencode.jsonc"];
 /// The same of opencode, which does not start if it cannot write its own files there.
 const OF_OPENCODE: &str = ".opencode";
-/// Variables that set other folders for what programs keep in a home folder, and the folders that they replace.
-const OF_XDG: [(&str, &str); 4] = [
-    ("XDG_CONFIG_HOME", ".config"),
-    ("XDG_CACHE_HOME", ".cache"),
-    ("XDG_DATA_HOME", ".local/share"),
-    ("XDG_STATE_HOME", ".local/state"),
-];
 /// Variables that name certificates.
 const CERTIFICATES: [&str; 6] =
     ["SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "GIT_SSL_CAINFO"];
@@ -78,6 +72,7 @@ impl View {
         }
         let all: Vec<PathBuf> = view.hidden.iter().cloned().collect();
         all.iter().for_each(|folder| view.hide(folder));
+        view.shown(invocation, home.as_deref())?;
         view.folder(invocation, cwd, home.as_deref(), &all)?;
         for file in OF_ROOT.map(Path::new).into_iter().filter(|_| nix::unistd::geteuid().is_root()) {
             view.mask(file);
@@ -90,6 +85,18 @@ impl View {
         view.files_of_orch(invocation, own_program);
         view.arg(["--chdir".as_ref(), cwd.as_os_str()]);
         Ok(view)
+    }
+
+    /// The folders that the role names. What leads through a link to something private is refused.
+    fn shown(&mut self, invocation: &Invocation, home: Option<&Path>) -> io::Result<()> {
+        for folder in &invocation.role.sandbox_read {
+            let Ok(real) = folder.canonicalize() else { continue };
+            check_shown(folder, &real, home, invocation.state)?;
+            self.bind("--ro-bind", &real, folder);
+            let within: Vec<PathBuf> = self.hidden.iter().filter(|hidden| hidden.starts_with(&real)).cloned().collect();
+            within.iter().for_each(|hidden| self.hide(hidden));
+        }
+        Ok(())
     }
 
     /// The working folder, and what is protected in it.
@@ -144,7 +151,7 @@ impl View {
     /// The home folder: empty, except for what is named.
     fn logins(&mut self, invocation: &Invocation, home: &Path) -> io::Result<()> {
         for name in OF_GIT {
-            self.reveal_at(&place(&HomeFiles::NONE, name, home, |variable| invocation.variable(variable)));
+            self.reveal_at(&HomeFiles::NONE.place(name, home, |variable| invocation.variable(variable)));
         }
         let Some(manifest) = invocation.driver.manifest() else { return Ok(()) };
         let value = |variable: &str| invocation.variable(variable);
@@ -161,7 +168,7 @@ impl View {
         }
         let ours = invocation.start.settings.as_ref();
         for (name, access) in manifest.home.files {
-            let path = place(&manifest.home, name, home, value);
+            let path = manifest.home.place(name, home, value);
             let as_copy = if self.is_hidden(&path) { "--file" } else { "--bind-data" };
             if let Some(ours) = ours.filter(|ours| ours.file == *name) {
                 let merged = settings::merged(ours, &path)?;
@@ -279,30 +286,6 @@ impl View {
     }
 }
 
-/// Returns where a program has one of its files.
-fn place<'a>(files: &HomeFiles, name: &str, home: &Path, value: impl Fn(&str) -> Option<&'a OsStr>) -> PathBuf {
-    let moved = files.moved_by.into_iter().chain(OF_XDG).find_map(|(variable, folder)| {
-        let rest = Path::new(name).strip_prefix(folder).ok()?;
-        Some(Path::new(value(variable)?).join(rest)).filter(|path| path.is_absolute())
-    });
-    moved.unwrap_or_else(|| home.join(name))
-}
-
-/// Returns where a file is that a program in a sandbox has named: in the folder that is kept for it, or elsewhere under the
-/// same name.
-pub(super) fn on_disk<'a>(
-    driver: DriverKind,
-    value: impl Fn(&str) -> Option<&'a OsStr>,
-    kept: &Path,
-    named: &Path,
-) -> Option<PathBuf> {
-    let (files, home) = (&driver.manifest()?.home, Path::new(value("HOME")?));
-    files.files.iter().filter(|(_, access)| *access == Access::Kept).find_map(|(name, _)| {
-        let rest = named.strip_prefix(place(files, name, home, &value)).ok()?;
-        Some(kept.join(name).join(rest))
-    })
-}
-
 /// Returns the home folder of the program's user, if there is one.
 fn user_home(invocation: &Invocation) -> Option<PathBuf> {
     let home = invocation.variable("HOME").map(PathBuf::from)?;
@@ -320,6 +303,20 @@ fn hidden(invocation: &Invocation, home: Option<&Path>) -> BTreeSet<PathBuf> {
     let real = all.filter(|folder| folder.is_absolute()).filter_map(|folder| folder.canonicalize().ok());
     // The working folder may lie between two of them, so those within another one are needed too.
     real.filter(|folder| folder.parent().is_some() && folder.is_dir()).collect()
+}
+
+/// Refuses a folder of `sandbox_read` that is not what its name says.
+///
+/// # Errors
+/// It leads to a folder that no sandbox shows.
+pub(super) fn check_shown(folder: &Path, real: &Path, home: Option<&Path>, state: &Path) -> io::Result<()> {
+    let real_of = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    match private::refusal(real, home.map(real_of).as_deref(), &real_of(state)) {
+        Some(why) => {
+            Err(io::Error::other(format!("its sandbox cannot show {}: {} {why}", folder.display(), real.display())))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Refuses a working folder that would show what the sandbox hides.

@@ -3,6 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use futures_util::StreamExt;
+use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::UnixStream,
@@ -17,7 +18,11 @@ use tokio::{
 use super::{LONGEST, Received, Request, Said, Sent};
 use crate::{
     error::Error,
-    ops::{Ops, verbs::Execution},
+    model::suggest::{nearest, printable},
+    ops::{
+        Ops,
+        verbs::{Execution, VERBS},
+    },
 };
 
 /// Requests of one connection that are executed at a time. Further ones wait in the socket.
@@ -61,10 +66,13 @@ pub async fn serve(stream: UnixStream, ops: Arc<Ops>) {
             Ok(sent) => sent,
             Err(e) => {
                 let id = serde_json::from_slice::<Id>(&line).map_or(0, |found| found.id);
-                say(&answers, id, Said::Error(not_understood(&e))).await;
+                say(&answers, id, Said::Error(not_understood(&line, &e))).await;
                 continue;
             }
         };
+        if sent.request.is_none() && !sent.cancel {
+            say(&answers, sent.id, Said::Error(no_request())).await;
+        }
         if sent.cancel
             && let Some(cancel) = cancels.remove(&sent.id)
         {
@@ -131,7 +139,34 @@ async fn say(answers: &Sender<Vec<u8>>, id: u64, answer: Said) {
     let _ = answers.send(line).await;
 }
 
-fn not_understood(e: &serde_json::Error) -> Error {
-    Error::usage(format!("the agent's runner does not understand this request: {e}"))
-        .hint("this orch is of another version than the agent's runner: end the agent with orch kill, and it is started again")
+/// How a program sends a request.
+const SHAPE: &str = r#"one request per line: {"id": 1, "request": {"method": "show", "params": {...}}}"#;
+
+fn no_request() -> Error {
+    Error::usage("the line is no request: it needs an id (a number) and a request").hint(SHAPE)
+}
+
+/// Returns what is wrong with a line. A program may have written it by hand, so nothing is blamed on a version alone.
+fn not_understood(line: &[u8], why: &serde_json::Error) -> Error {
+    let Ok(sent) = serde_json::from_slice::<Value>(line) else {
+        return Error::usage(format!("the line is no JSON: {why}")).hint(SHAPE);
+    };
+    let Some(request) = sent.get("request").filter(|_| sent["id"].is_u64()) else {
+        return no_request();
+    };
+    let Some(method) = request["method"].as_str() else {
+        return Error::usage("the request names no method").hint(SHAPE);
+    };
+    let version = "if an orch has sent it, it is of another version than the agent's runner: end the agent with orch kill, and it is started again";
+    if !VERBS.contains(&method) {
+        let said = format!("the agent's runner knows no method {:?}", printable(method));
+        return Error::usage(said).hint(match nearest(method, VERBS.iter().copied()) {
+            Some(nearest) => format!("do you mean {nearest:?}? {version}"),
+            None => version.to_owned(),
+        });
+    }
+    // serde names the field; the place in the line is that of the machine's own text.
+    let why = why.to_string();
+    let why = why.rsplit_once(" at line").map_or(why.as_str(), |(why, _)| why);
+    Error::usage(format!("the parameters of {method} are wrong: {}", printable(why))).hint(version)
 }

@@ -101,6 +101,17 @@ async fn what_is_no_request_gets_an_error_with_its_id() {
         let answer = served.raw(line).await;
         assert!(answer.starts_with(said), "{line}: {answer}");
     }
+    for (line, said) in [
+        ("hello", "the line is no JSON: expected value"),
+        (r#"{"id":1}"#, "it needs an id (a number) and a request"),
+        (r#"{"id":1,"request":{}}"#, "the request names no method"),
+        (r#"{"id":1,"request":{"method":"shwo","params":{}}}"#, r#"knows no method \"shwo\""#),
+        (r#"{"id":1,"request":{"method":"shwo","params":{}}}"#, r#"do you mean \"show\"?"#),
+        (r#"{"id":1,"request":{"method":"show","params":{}}}"#, "the parameters of show are wrong: missing field"),
+    ] {
+        let answer = served.raw(line).await;
+        assert!(answer.contains(said) && !answer.contains("variant"), "{line}: {answer}");
+    }
 }
 
 #[tokio::test]

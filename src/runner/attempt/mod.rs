@@ -404,7 +404,7 @@ impl Running<'_> {
         let since = Timestamp(Timestamp::now().0.saturating_sub(began.elapsed().as_millis() as u64));
         let named = &self.output.conversation()?.records;
         let place = |path: &String| on_disk(&self.agent.launch, &self.kept, Path::new(path));
-        let records: Vec<PathBuf> = named.iter().map(place).collect();
+        let records: Vec<PathBuf> = named.iter().filter_map(place).collect();
         let read = move || {
             let read = |path: &PathBuf| used(driver, path, since);
             records.iter().filter_map(read).reduce(|a, b| a.and(&b))

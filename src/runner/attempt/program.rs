@@ -109,8 +109,9 @@ pub(in crate::runner) fn launcher(launch: &Launch) -> &'static dyn Launcher {
     launchers::of(&launch.role, launch.driver)
 }
 
-/// Returns where a file is that a program of this agent has named; `kept` as in [`Place`].
-pub(in crate::runner) fn on_disk(launch: &Launch, kept: &Path, named: &Path) -> PathBuf {
+/// Returns where a record is that a program of this agent has named; `kept` as in [`Place`]. `None`: elsewhere than where its
+/// conversations are.
+pub(in crate::runner) fn on_disk(launch: &Launch, kept: &Path, named: &Path) -> Option<PathBuf> {
     let value = |name: &str| launch.env.get(name).map(OsStr::new).filter(|value| !value.is_empty());
     launcher(launch).on_disk(launch.driver, &value, kept, named)
 }

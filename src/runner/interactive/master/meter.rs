@@ -49,7 +49,7 @@ struct Reporter {
 pub(in crate::runner) struct Meter {
     record: Option<Record>,
     /// Where a file is that the program has named.
-    place: Box<dyn Fn(&Path) -> PathBuf + Send>,
+    place: Box<dyn Fn(&Path) -> Option<PathBuf> + Send>,
     /// What to read, and how often that was requested.
     due: watch::Sender<Option<(u64, Record)>>,
     reporter: Arc<Reporter>,
@@ -63,7 +63,7 @@ impl Meter {
         store: Arc<Store>,
         agent: &str,
         role: &str,
-        place: impl Fn(&Path) -> PathBuf + Send + 'static,
+        place: impl Fn(&Path) -> Option<PathBuf> + Send + 'static,
     ) -> Self {
         let (agent, role, since) = (agent.to_owned(), role.to_owned(), Timestamp::now());
         let reporter = Arc::new(Reporter { driver, store, agent, role, since });
@@ -87,7 +87,8 @@ impl Meter {
     pub fn handle(&mut self, hook: &Hook) {
         match hook {
             Hook::Began { session: Some(conversation), record: Some(path), .. } => {
-                self.record = Some(Record { conversation: conversation.clone(), path: (self.place)(path.as_ref()) });
+                let record = |path| Record { conversation: conversation.clone(), path };
+                self.record = (self.place)(path.as_ref()).map(record);
             }
             Hook::Ended { .. } | Hook::GoesOn { .. } | Hook::Failed { .. } | Hook::Interrupted | Hook::Left => {
                 let Some(record) = self.record.clone() else { return };
