@@ -183,6 +183,7 @@ impl<'a> Agent<'a> {
             awaits: false,
             account: None,
             evidence: None,
+            metered: None,
         };
         self.store.finish(&report).await.unwrap();
     }

@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use crate::{
     drivers::{
         Access, AgentOptions, Capabilities, Commands, Driver, DriverKind, End, Failure, Flags, HomeFiles, Instead,
-        InteractiveJob, Job, Manifest, Program, Refusal, Refused, RoleSettings, Start, Verdict,
+        InteractiveJob, Job, Manifest, Totals, Program, Refusal, Refused, RoleSettings, Start, Verdict,
         common::{errors, exit_code::by_exit_code, prompt::instructed},
         rights,
     },
@@ -39,6 +39,7 @@ const MANIFEST: Manifest = Manifest {
         tokens: true,
         interactive: true,
     },
+    totals: Totals::NONE,
     keys: &[],
     permission_modes: &[],
     flags: Flags { named: FLAGS, settings: None },

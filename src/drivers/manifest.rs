@@ -18,6 +18,8 @@ pub struct Manifest {
     pub is_offered: bool,
     /// What the program can do.
     pub capabilities: Capabilities,
+    /// What it reports as a total of its conversation.
+    pub totals: Totals,
     /// The keys that the program enforces, besides those that follow from its capabilities.
     pub keys: &'static [Key],
     /// The values of `permission_mode` that the driver knows; empty: the program's own, whatever they are.
@@ -116,6 +118,21 @@ pub struct Capabilities {
     pub interactive: bool,
 }
 
+/// What a program reports as the total of its whole conversation, also after the conversation was resumed. The rest it
+/// reports per run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// What it has cost.
+    pub money: bool,
+    /// The tokens that it has used.
+    pub tokens: bool,
+}
+
+impl Totals {
+    /// Everything is reported per run.
+    pub const NONE: Totals = Totals { money: false, tokens: false };
+}
+
 impl Manifest {
     /// A driver without an agent program, which may report its usage in the result file.
     pub(super) const GENERIC: Manifest = Manifest {
@@ -130,6 +147,7 @@ impl Manifest {
             tokens: true,
             interactive: false,
         },
+        totals: Totals::NONE,
         keys: &[],
         permission_modes: &[],
         flags: Flags::NONE,

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     drivers::{
         Access, Capabilities, Driver, DriverKind, Ending, Event, Flags, HomeFiles, Instead, InteractiveJob, Job,
-        Manifest, Mcp, Program, Prompt, Refusal, Refused, RoleSettings, Seen, Start, Transcript,
+        Manifest, Totals, Mcp, Program, Prompt, Refusal, Refused, RoleSettings, Seen, Start, Transcript,
         common::{errors, mcp_config, prompt::instructed, summary},
     },
     model::{task::Usage, tool::Tool, wait::Needs},
@@ -42,6 +42,7 @@ const MANIFEST: Manifest = Manifest {
         tokens: true,
         interactive: true,
     },
+    totals: Totals::NONE,
     keys: &[],
     permission_modes: &[],
     flags: Flags { named: FLAGS, settings: None },

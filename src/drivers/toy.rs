@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 
 use super::{
-    AgentOptions, Capabilities, Commands, Driver, DriverKind, Flags, HomeFiles, Instead, Job, Key, Manifest, Program,
+    AgentOptions, Capabilities, Commands, Driver, DriverKind, Flags, HomeFiles, Instead, Job, Key, Manifest, Totals, Program,
     Refusal, Start, Transcript, common::stream_json::StreamJson,
 };
 
@@ -31,6 +31,7 @@ const MANIFEST: Manifest = Manifest {
         tokens: true,
         interactive: false,
     },
+    totals: Totals::NONE,
     keys: &[Key::MaxTurns],
     permission_modes: &[],
     flags: Flags { named: &[(&["--turns"], Instead::Key("max_turns"))], settings: None },

@@ -36,6 +36,7 @@ fn report() -> Report {
         awaits: false,
         account: None,
         evidence: None,
+        metered: None,
     }
 }
 

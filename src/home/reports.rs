@@ -114,6 +114,7 @@ mod tests {
             awaits: false,
             account: None,
             evidence: None,
+            metered: None,
         };
         super::super::create_dir(&home.run(&report.task, 2)).unwrap();
         home.write_report(&report).unwrap();

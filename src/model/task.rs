@@ -126,6 +126,15 @@ pub struct Usage {
     pub cost_usd: f64,
 }
 
+/// What has been counted of a conversation whose program reports totals.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Counted {
+    /// The conversation's id.
+    pub conversation: String,
+    /// The totals that were reported last.
+    pub usage: Usage,
+}
+
 /// What an attempt's program answered.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -344,6 +353,11 @@ impl Usage {
             output_tokens: self.output_tokens.saturating_add(more.output_tokens),
             cost_usd: self.cost_usd + more.cost_usd,
         }
+    }
+
+    /// Returns a price that was summed in millionths of a dollar.
+    pub fn of_micro_usd(micro: u64) -> f64 {
+        micro as f64 / 1e6
     }
 
     /// The price in millionths of a dollar, as it is summed; what is no price is none.

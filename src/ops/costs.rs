@@ -23,6 +23,7 @@ impl Ops {
         let since = since.unwrap_or(SINCE);
         let days = since.as_secs().div_ceil(DAY.as_secs()).clamp(1, DAYS_KEPT);
         let spent = self.ask(|s| s.spent(days)).await?;
+        let overcounted = self.ask(|s| s.overcounted_days(days)).await?.into_iter().map(date).collect();
         let total = sum(spent.iter().filter(|s| s.kind == "all").map(|s| &s.usage));
         let mut rows = match by {
             CostsBy::Role => by_name(&spent, "role", |s| s.name.clone()),
@@ -38,7 +39,7 @@ impl Ops {
         if by != CostsBy::Day {
             rows.sort_by(|a, b| worth(b).partial_cmp(&worth(a)).unwrap_or(std::cmp::Ordering::Equal));
         }
-        Ok(Costs { by, days, rows, total })
+        Ok(Costs { by, days, rows, total, overcounted })
     }
 
     /// What was used today.

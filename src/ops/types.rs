@@ -123,6 +123,9 @@ pub struct Costs {
     pub rows: Vec<CostRow>,
     /// The sum.
     pub total: Usage,
+    /// The days whose sums an earlier release began, which counted a conversation again each time that it was resumed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overcounted: Vec<String>,
 }
 
 /// `orch wait`.

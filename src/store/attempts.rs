@@ -9,7 +9,7 @@ use super::{
     Result, Store, StoreError,
     decode::{self, Fields},
     people, script,
-    values::{ms, parse, to_json, usage_to_json},
+    values::{metered_to_json, ms, parse, read_counted, to_json, usage_to_json},
 };
 use crate::model::{
     cause::Cause,
@@ -19,7 +19,7 @@ use crate::model::{
     question::Question,
     refusal::Refusal,
     secret::Redactor,
-    task::{Task, TaskState},
+    task::{Counted, Task, TaskState, Usage},
     time::Timestamp,
 };
 
@@ -36,6 +36,8 @@ pub struct Claimed {
     pub time_left: Option<Duration>,
     /// What its programs have asked persons so far.
     pub questions: Vec<Question>,
+    /// What was counted of the conversation of its earlier attempts, if their program reports totals.
+    pub counted: Option<Counted>,
 }
 
 impl Claimed {
@@ -98,6 +100,20 @@ pub struct Report {
     /// Whether a success with open subtasks is not the end: another attempt gets their results.
     #[serde(default)]
     pub awaits: bool,
+    /// The totals of a conversation that its usage was computed from.
+    #[serde(default)]
+    pub metered: Option<Metered>,
+}
+
+/// The totals that a program has reported of its conversation.
+#[derive(Debug, Clone, PartialEq, Serialize, serde::Deserialize)]
+pub struct Metered {
+    /// The conversation's id.
+    pub conversation: String,
+    /// What had been counted of it when the task was claimed.
+    pub before: Usage,
+    /// What it has used in all.
+    pub total: Usage,
 }
 
 /// How many damaged tasks one call to claim quarantines before it returns without a task.
@@ -190,7 +206,8 @@ impl Store {
             let questions = people::questions_of(&fields);
             let time_left = fields.parse_opt::<u64>("time_left")?.map(Duration::from_millis);
             let (attempt, fence) = (parse(&number, "attempt")?, parse(&fence, "fence")?);
-            Ok(Claimed { task, attempt, fence, time_left, questions })
+            let counted = fields.text("counted").and_then(|text| read_counted(&text));
+            Ok(Claimed { task, attempt, fence, time_left, questions, counted })
         };
         Ok(match decoded() {
             Ok(claimed) => Taken::Task(Box::new(claimed)),
@@ -251,5 +268,6 @@ fn finish_args(r: &Report) -> Result<Vec<String>> {
         if r.is_exact { "1" } else { "" }.to_owned(),
         r.code.to_string(),
         if r.awaits { "1" } else { "" }.to_owned(),
+        r.metered.as_ref().map(metered_to_json).unwrap_or_default(),
     ])
 }

@@ -167,6 +167,30 @@ impl Store {
         Ok(sums.into_iter().map(|((day, kind, name), usage)| Spent { day, kind, name, usage }).collect())
     }
 
+    /// Returns the days of the last `days` whose sums an earlier release began: it counted what a conversation had used again
+    /// each time that the conversation was resumed.
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn overcounted_days(&self, days: u64) -> Result<Vec<u64>> {
+        let now = self.time(Some(self.query(&self.clock()).await?))?;
+        let today = now.0 / DAY_MS;
+        let first = (today + 1).saturating_sub(days.clamp(1, DAYS_KEPT + 1));
+        let mut pipe = redis::pipe();
+        for day in first..=today {
+            pipe.cmd("HMGET").arg(self.keys.of("usage", &day.to_string()));
+            pipe.arg("counts_resumes_once").arg("all:input_tokens").arg("all:micro_usd");
+        }
+        let mut overcounted = Vec::new();
+        for (day, value) in (first..=today).zip(self.pipeline(&pipe).await?) {
+            let fields: Vec<Option<String>> = self.read(value)?;
+            if fields[0].is_none() && fields[1..].iter().any(Option::is_some) {
+                overcounted.push(day);
+            }
+        }
+        Ok(overcounted)
+    }
+
     /// Returns what each task has used itself, the newest first; tasks without usage are left out.
     ///
     /// # Errors

@@ -21,7 +21,7 @@ use crate::model::{
 };
 
 pub use super::{
-    attempts::{Claimed, Report},
+    attempts::{Claimed, Metered, Report},
     spec::NewTask,
 };
 

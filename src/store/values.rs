@@ -4,8 +4,8 @@ use std::{str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Result, StoreError};
-use crate::model::task::Usage;
+use super::{Result, StoreError, attempts::Metered};
+use crate::model::task::{Counted, Usage};
 
 /// In whole milliseconds.
 pub(super) fn ms(d: Duration) -> String {
@@ -30,15 +30,42 @@ struct StoredUsage {
     micro_usd: u64,
 }
 
+impl StoredUsage {
+    fn of(usage: &Usage) -> StoredUsage {
+        let (input_tokens, output_tokens) = (usage.input_tokens, usage.output_tokens);
+        StoredUsage { input_tokens, output_tokens, micro_usd: usage.micro_usd() }
+    }
+
+    fn read(self) -> Usage {
+        let cost_usd = Usage::of_micro_usd(self.micro_usd);
+        Usage { input_tokens: self.input_tokens, output_tokens: self.output_tokens, cost_usd }
+    }
+}
+
 pub(super) fn usage_to_json(usage: &Usage) -> String {
     // What cannot be true is refused by the transitions (lua/prelude/usage.lua).
-    let (input_tokens, output_tokens) = (usage.input_tokens, usage.output_tokens);
-    let stored = StoredUsage { input_tokens, output_tokens, micro_usd: usage.micro_usd() };
-    serde_json::to_string(&stored).unwrap_or_default()
+    serde_json::to_string(&StoredUsage::of(usage)).unwrap_or_default()
 }
 
 pub(super) fn read_usage(text: &str) -> Option<Usage> {
-    let stored: StoredUsage = serde_json::from_str(text).ok()?;
-    let cost_usd = stored.micro_usd as f64 / 1e6;
-    Some(Usage { input_tokens: stored.input_tokens, output_tokens: stored.output_tokens, cost_usd })
+    serde_json::from_str(text).ok().map(StoredUsage::read)
+}
+
+/// What was counted of a conversation, as `end_attempt` stores it in `counted` of a task.
+#[derive(Deserialize)]
+struct StoredCounted {
+    conversation: String,
+    #[serde(flatten)]
+    usage: StoredUsage,
+}
+
+pub(super) fn read_counted(text: &str) -> Option<Counted> {
+    let StoredCounted { conversation, usage } = serde_json::from_str(text).ok()?;
+    Some(Counted { conversation, usage: usage.read() })
+}
+
+pub(super) fn metered_to_json(metered: &Metered) -> String {
+    let Metered { conversation, before, total } = metered;
+    let (before, total) = (StoredUsage::of(before), StoredUsage::of(total));
+    serde_json::json!({ "conversation": conversation, "before": before, "total": total }).to_string()
 }

@@ -41,7 +41,13 @@ pub fn table(costs: &Costs, view: &View) -> String {
             Cell::from(money(*cost_usd).unwrap_or_else(|| "-".to_owned())),
         ]);
     }
-    table.render(view)
+    let note = match costs.overcounted.as_slice() {
+        [] => String::new(),
+        [.., last] => format!(
+            "until {last}, an earlier release counted what a conversation had used again each time that it was resumed\n"
+        ),
+    };
+    table.render(view) + &note
 }
 
 /// `1200 tokens in, 340 out, 0.12 USD`

@@ -332,6 +332,49 @@ fn the_usage_of_a_cancelled_attempt_is_counted() {
 }
 
 #[test]
+fn a_conversation_that_is_resumed_is_counted_once() {
+    let programs = ["claude", "codex", "gemini", "opencode", "qwen", "copilot", "aider"];
+    let roles =
+        programs.map(|name| format!("[roles.{name}]\ndriver = \"{name}\"\n[roles.{name}.retry]\nbase = \"10ms\"\n"));
+    let world = World::builder().tables(&roles.concat()).build();
+    for name in programs {
+        // Three runs, the second and the third of which resume the first: as the real programs printed them.
+        let printed = format!("{}/tests/fixtures/{name}/resumed", env!("CARGO_MANIFEST_DIR"));
+        let again = r#"[ $ORCH_ATTEMPT = 3 ] || echo '{"cause": "transient"}' > "$ORCH_RESULT""#;
+        let run = "awk -v run=$ORCH_ATTEMPT 'BEGIN { RS = \"---\\n\"; ORS = \"\" } NR == run'";
+        world.program(name, &format!("cat > /dev/null\n{run} {printed}.*\n{again}"));
+    }
+    world.start();
+    for name in programs {
+        let task = world.delegate(name, "work");
+        let shown = world.wait_for(&task, "succeeded");
+        let used = |usage: &Value| {
+            (
+                usage["input_tokens"].as_u64(),
+                usage["output_tokens"].as_u64(),
+                (usage["cost_usd"].as_f64().unwrap_or(-1.0) * 1e6).round(),
+            )
+        };
+        let each = match name {
+            "copilot" => None,
+            "claude" | "opencode" | "aider" => Some((Some(1000), Some(100), 6000.0)),
+            _ => Some((Some(1000), Some(100), 0.0)),
+        };
+        for attempt in shown["attempts"].as_array().unwrap() {
+            assert_eq!(Some(&attempt["usage"]).filter(|usage| !usage.is_null()).map(used), each, "{name}: {attempt:#}");
+        }
+        assert_eq!(shown["attempts"].as_array().unwrap().len(), 3, "{name}");
+        let all = each.map_or((Some(0), Some(0), 0.0), |(_, _, cost)| (Some(3000), Some(300), 3.0 * cost));
+        assert_eq!(used(&shown["usage"]), all, "{name}: {shown:#}");
+        let row = |row: &&Value| row["name"] == name;
+        let costs = world.orch_json(&["costs", "--by", "role"]);
+        let of_role = costs["rows"].as_array().unwrap().iter().find(row).map(used);
+        assert_eq!(of_role, each.map(|_| all), "{name}: {costs:#}");
+    }
+    world.stop_and_check_nothing_left();
+}
+
+#[test]
 fn an_answer_of_ten_megabytes_is_kept_truncated() {
     let (head, tail) = DONE.split_once("The answer.").unwrap();
     let script =

@@ -246,6 +246,7 @@ pub fn report(agent: &Agent, claimed: &Claimed, cause: Cause) -> Report {
         awaits: false,
         account: None,
         evidence: None,
+        metered: None,
     }
 }
 

@@ -9,7 +9,7 @@ use orch::{
     },
     store::{
         spend::{Allowance, Budget},
-        tasks::{NewTask, Report},
+        tasks::{Metered, NewTask, Report},
     },
 };
 
@@ -68,6 +68,79 @@ async fn usage_is_summed_once_whoever_reports_it_how_often() {
     let tasks = world.store.spent_by_tasks().await.unwrap();
     assert_eq!(tasks.len(), 2);
     check::structures(&world).await;
+}
+
+/// A report of an attempt whose program has used `total` of a conversation in all, of which `before` had been counted when
+/// the task was claimed.
+fn of_conversation(report: Report, name: &str, before: f64, total: f64) -> Report {
+    let money = |cost_usd| Usage { cost_usd, ..Usage::default() };
+    let metered = Metered { conversation: name.to_owned(), before: money(before), total: money(total) };
+    Report { result: used(total - before), metered: Some(metered), ..report }
+}
+
+#[tokio::test]
+async fn a_conversation_that_is_resumed_counts_by_what_it_has_used_more() {
+    let server = Server::start();
+    let world = server.world("n");
+    let id = world.delegate(&task("x")).await;
+    let one = world.agent("shell-1").await;
+    let cost = async || (world.detail(&id).await.usage.cost_usd * 100.0).round();
+    let mut expected = 0.0;
+    for (name, total, sum) in [("a", 0.25, 25.0), ("a", 0.5, 50.0), ("a", 1.25, 125.0), ("b", 0.5, 175.0)] {
+        let claimed = world.claim(&one).await;
+        let before = claimed.counted.as_ref().filter(|counted| counted.conversation == name);
+        let before = before.map_or(0.0, |counted| counted.usage.cost_usd);
+        let end = Report { retry_after_ms: Some(0), ..report(&one, &claimed, Cause::Transient) };
+        world.store.finish(&of_conversation(end, name, before, total)).await.unwrap();
+        expected = sum;
+        assert_eq!(cost().await, expected, "{name} {total}");
+        world.store.release_due().await.unwrap();
+    }
+    assert_eq!(costs(&world, "role", ROLE).await.1 * 100.0, expected);
+    assert_eq!(world.store.overcounted_days(1).await.unwrap(), Vec::<u64>::new());
+    check::structures(&world).await;
+}
+
+#[tokio::test]
+async fn a_late_report_of_a_resumed_conversation_is_counted_once_in_either_order() {
+    for late_first in [true, false] {
+        let server = Server::start();
+        let world = server.world("n");
+        let id = world.delegate(&task("x")).await;
+        let (one, two) = (world.agent("shell-1").await, world.agent("shell-2").await);
+        let first = world.claim(&one).await;
+        world.store.end_agent(&one.id, &one.incarnation, &crash()).await.unwrap();
+        world.store.retry(&id, "a test").await.unwrap();
+        let second = world.claim(&two).await;
+        let late = of_conversation(report(&one, &first, Cause::Success), "a", 0.0, 0.5);
+        let last = of_conversation(report(&two, &second, Cause::Success), "a", 0.0, 1.25);
+        for is_late in [late_first, !late_first] {
+            match is_late {
+                true => assert_eq!(refusal(world.store.finish(&late).await), "stale"),
+                false => drop(world.store.finish(&last).await.unwrap()),
+            }
+        }
+        assert_eq!(world.detail(&id).await.usage.cost_usd, 1.25, "late first: {late_first}");
+        check::structures(&world).await;
+    }
+}
+
+#[tokio::test]
+async fn a_day_that_an_earlier_release_began_is_marked() {
+    let server = Server::start();
+    let world = server.world("n");
+    let one = world.agent("shell-1").await;
+    world.delegate(&task("x")).await;
+    let claimed = world.claim(&one).await;
+    world.store.finish(&Report { result: used(0.25), ..report(&one, &claimed, Cause::Success) }).await.unwrap();
+    assert_eq!(world.store.overcounted_days(2).await.unwrap(), Vec::<u64>::new());
+    let today = world.store.spent(1).await.unwrap()[0].day;
+    let _: () = redis::cmd("HDEL")
+        .arg(format!("orch:{{n}}:usage:{today}"))
+        .arg("counts_resumes_once")
+        .query(&mut world.raw())
+        .unwrap();
+    assert_eq!(world.store.overcounted_days(2).await.unwrap(), [today]);
 }
 
 #[tokio::test]

@@ -63,7 +63,8 @@ async fn bring(server: &Server, name: &str, state: TaskState) -> Case {
     let detail = world.detail(&id).await;
     assert_eq!(detail.task.state, state);
     let claimed =
-        claimed.unwrap_or(Claimed { task: detail.task, attempt: 1, fence: 1, time_left: None, questions: vec![] });
+        let (fence, time_left, questions) = (1, None, vec![]);
+        claimed.unwrap_or(Claimed { task: detail.task, attempt: 1, fence, time_left, questions, counted: None });
     Case { world, id, agent, claimed }
 }
 

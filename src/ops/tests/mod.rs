@@ -153,6 +153,7 @@ impl Agent {
             awaits: false,
             account: None,
             evidence: None,
+            metered: None,
         };
         ops.store().finish(&report).await.unwrap()
     }

@@ -101,5 +101,6 @@ pub(in crate::runner) fn report(
         awaits: verdict.cause == Cause::Success && agent.launch.driver != DriverKind::Shell,
         account: (verdict.cause == Cause::RateLimited).then(|| agent.launch.role.account(agent.launch.driver)),
         evidence: None,
+        metered: output.and_then(Output::metered),
     }
 }

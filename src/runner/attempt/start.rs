@@ -18,13 +18,14 @@ use crate::runner::{
     interactive::session::Earlier,
     interactive::turn::Turn,
     lease::blocked_on::BlockedOn,
+    output::metering::Metering,
     output::pane::Lent,
     output::transcript::Reading,
     output::{From, Output},
 };
 use crate::{
     config::Mode,
-    drivers::{Driver, HookTranscript, InteractiveJob, Job, Key, Refusal, Start, Verdict},
+    drivers::{Driver, HookTranscript, InteractiveJob, Job, Key, Refusal, Start, Totals, Verdict},
     launchers::{bwrap::proxy::Proxy, preflight},
     model::{cause::Cause, end_code::EndCode, id::Capability, wait::Wait},
     os::failpoint,
@@ -152,7 +153,12 @@ pub(in crate::runner) fn begin<'a>(
         (child, pipes, driver.transcript())
     };
     failpoint!("claim.started");
-    let reading = transcript.map(|transcript| Reading::new(transcript, &workspace.dir, start.session.clone()));
+    // On a terminal, usage is read from the program's records, by their times.
+    let totals = driver.manifest().totals;
+    let totals = if terminal.is_some() { Totals::NONE } else { totals };
+    let metering = Metering::new(totals, claimed.counted.clone());
+    let reading =
+        transcript.map(|transcript| Reading::new(transcript, &workspace.dir, start.session.clone(), metering));
     let pane = agent.pane.clone();
     let output = Output::new(sources, &workspace.dir, pane, agent.redactor.clone(), reading, role.limits.output);
     let resumed = earlier.is_some();

@@ -137,6 +137,7 @@ impl Registration {
                 awaits: false,
                 account: None,
                 evidence: None,
+                metered: None,
             },
         };
         match self.store.finish(&report).await {
@@ -270,6 +271,7 @@ mod tests {
             awaits: false,
             account: None,
             evidence: None,
+            metered: None,
         };
         let (reported, next) = store.finish_and_claim(&report, LEASE).await.unwrap();
         assert_eq!((reported.unwrap(), next.unwrap().unwrap().task.id), (TaskState::Succeeded, second.id.clone()));

@@ -1,6 +1,7 @@
 //! What the program prints: to the pane as it arrives, to the log, and its end kept for the answer. For a program that
 //! has the pane to itself, the lines of its hooks take the place of its output.
 
+pub(in crate::runner) mod metering;
 pub(in crate::runner) mod pane;
 pub(in crate::runner) mod tail;
 pub(in crate::runner) mod transcript;
@@ -17,6 +18,7 @@ use crate::{
     drivers::Conversation,
     home::output::{OutputLog, Stream},
     model::{secret::Redactor, size, time::Timestamp},
+    store::tasks::Metered,
 };
 
 /// Bytes per read. The default buffer of a pipe would be 64 KiB; a quarter is enough per wake-up.
@@ -206,6 +208,11 @@ impl Output {
     /// Returns what the program has reported, if it reports.
     pub fn conversation(&self) -> Option<&Conversation> {
         self.reading.as_ref().map(Reading::conversation)
+    }
+
+    /// Returns what to store with the task of the totals that the program has reported.
+    pub fn metered(&self) -> Option<Metered> {
+        self.reading.as_ref()?.metered().cloned()
     }
 
     /// Returns the end of standard output, as it was shown.

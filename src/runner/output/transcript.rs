@@ -12,6 +12,8 @@ use crate::{
         text::{in_one_line, one_line, plain},
         time::Timestamp,
     },
+    runner::output::metering::Metering,
+    store::tasks::Metered,
 };
 
 /// A longer line is only in the raw file: an answer of many MiB is unreadable, and a line is buffered in memory.
@@ -35,11 +37,12 @@ pub(in crate::runner) struct Reading {
     last_text: String,
     /// The conversation's name, where the program was started with one.
     given: Option<String>,
+    metering: Metering,
 }
 
 impl Reading {
     /// Reads for a program whose attempt has this folder, and whose conversation was given this name.
-    pub fn new(transcript: Box<dyn Transcript>, dir: &Path, given: Option<String>) -> Self {
+    pub fn new(transcript: Box<dyn Transcript>, dir: &Path, given: Option<String>, metering: Metering) -> Self {
         let raw = output::open_raw(dir).inspect_err(|e| tracing::error!("the raw lines are not kept: {e}")).ok();
         let conversation = Conversation::default();
         Reading {
@@ -51,6 +54,7 @@ impl Reading {
             raw,
             last_text: String::new(),
             given,
+            metering,
         }
     }
 
@@ -101,6 +105,11 @@ impl Reading {
         &self.conversation
     }
 
+    /// Returns what to store with the task of the totals that the program has reported.
+    pub fn metered(&self) -> Option<&Metered> {
+        self.metering.metered()
+    }
+
     fn end_line(&mut self, shown: &mut String) {
         let line = std::mem::take(&mut self.line);
         if std::mem::take(&mut self.skipping) {
@@ -119,6 +128,9 @@ impl Reading {
         for mut event in self.transcript.line(line) {
             if let Event::Started { session: session @ None, .. } = &mut event {
                 session.clone_from(&self.given);
+            }
+            if let Event::Usage(usage) = &mut event {
+                *usage = self.metering.own(usage, self.conversation.session.as_deref());
             }
             self.conversation.take(&event);
             self.show(&event, shown);
@@ -206,7 +218,7 @@ mod tests {
                          ── tries again in 5.0s (2 of 10): overloaded\nbye\n── done · 1 tokens in, 2 out\n";
 
     fn reading(dir: &Path) -> Reading {
-        Reading::new(drivers::of(DriverKind::Claude).unwrap().transcript().unwrap(), dir, None)
+        Reading::new(drivers::of(DriverKind::Claude).unwrap().transcript().unwrap(), dir, None, Metering::default())
     }
 
     #[test]
@@ -239,7 +251,7 @@ mod tests {
     fn standard_error_is_read_wherever_it_is_cut() {
         let dir = tempfile::tempdir().unwrap();
         let transcript = drivers::of(DriverKind::Gemini).unwrap().transcript().unwrap();
-        let mut reading = Reading::new(transcript, dir.path(), None);
+        let mut reading = Reading::new(transcript, dir.path(), None, Metering::default());
         let said = format!("{}\nAttempt 1 failed. Retrying with backoff... Error: x\n", "y".repeat(9_000));
         said.as_bytes().chunks(7).for_each(|piece| reading.feed_errors(piece));
         assert!(matches!(reading.conversation().waits_for(), Some(Wait::Service(_))));

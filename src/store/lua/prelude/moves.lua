@@ -268,8 +268,9 @@ end
 -- Ends the running attempt of a task and decides what comes next: the table of model/cause.rs.
 -- `e` holds: cause; code, finer than the cause, which decides nothing; reason; exit_code and result (JSON), where there
 -- are any; retry_after (ms) and is_exact, as for retry_delay; told, set if the holder itself reported, so that a repeated
--- report gets the same answer; awaits, set if a success with open subtasks is no end; evidence (JSON), what was known when its agent ended with it; usage (JSON),
--- what it used; account, whose rate limit ended it; role, that of its agent's record, where the caller has read it.
+-- report gets the same answer; awaits, set if a success with open subtasks is no end; evidence (JSON), what was known
+-- when its agent ended with it; usage (JSON), what it used; metered (JSON), as for of_conversation; account, whose rate
+-- limit ended it; role, that of its agent's record, where the caller has read it.
 local function end_attempt(id, e)
   local cause, code, reason, usage, account = e.cause, e.code, e.reason, e.usage or '', e.account or ''
   local f = get(id, 'role', 'agent', 'failures', 'retries', 'lost', 'lost_max', 'cancelling', 'limited', 'cancel_code', 'resumed',
@@ -313,7 +314,14 @@ local function end_attempt(id, e)
     to = 'failed'
     if lost > 1 then why = reason .. '; lost ' .. lost .. ' times' end
   end
-  if usage ~= '' then spend(id, role, f[2] or '', decoded(usage)) end
+  if usage ~= '' then
+    local used = decoded(usage)
+    if (e.metered or '') ~= '' then
+      used = of_conversation(id, used, decoded(e.metered), false)
+      usage = cjson.encode(used)
+    end
+    spend(id, role, f[2] or '', used)
+  end
   local over = (to == 'delayed' or to == 'blocked') and over_its_limit(id, role)
   if over then to, why = 'held', over .. '; the last attempt: ' .. reason end
   local why_code, why_cause = over and CODE.over_budget or code, cause

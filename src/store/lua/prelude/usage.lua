@@ -33,10 +33,31 @@ end
 -- Adds usage to the sums of the day: those of the role, of the agent, and of all.
 local function spend_today(role, agent, usage)
   local day = P .. 'usage:' .. math.floor(now / DAY)
+  -- Earlier releases counted a resumed conversation again: a day that one of them began has no such field.
+  if redis.call('EXISTS', day) == 0 then redis.call('HSET', day, 'counts_resumes_once', '1') end
   add_usage(day, 'all:', usage)
   add_usage(day, 'role:' .. role .. ':', usage)
   add_usage(day, 'agent:' .. agent .. ':', usage)
   redis.call('PEXPIRE', day, 90 * DAY)
+end
+
+-- The usage of an attempt whose program reports totals of its conversation. `m` holds the conversation; total, what the
+-- program reported; and before, what had been counted when the task was claimed, which its runner has subtracted. What
+-- another report has added since then is subtracted here. A late report adds nothing that a later total contains.
+local function of_conversation(id, usage, m, is_late)
+  if type(m.before) ~= 'table' or type(m.total) ~= 'table' or type(m.conversation) ~= 'string' then return usage end
+  local counted = decoded(get(id, 'counted')[1] or '')
+  local is_same = counted.conversation == m.conversation
+  -- A late report of a conversation that was given up.
+  if is_late and counted.conversation and not is_same then return usage end
+  local own, now_counted = {}, {conversation = m.conversation}
+  for _, name in ipairs(USED) do
+    local known, total = is_same and number(counted[name]) or 0, number(m.total[name])
+    own[name] = math.max(0, number(usage[name]) - math.max(0, known - number(m.before[name])))
+    now_counted[name] = is_late and math.max(known, total) or total
+  end
+  redis.call('HSET', P .. 'task:' .. id, 'counted', cjson.encode(now_counted))
+  return own
 end
 
 -- Adds the usage of an attempt to its task, to each ancestor of the task, and to the day.

@@ -3,7 +3,8 @@
 -- ARGV: 1 task, 2 agent, 3 incarnation, 4 fence, 5 cause, 6 reason, 7 exit code or '', 8 result (JSON or ''),
 --       9 when to try again, if the program named it (ms) or '', 10 evidence (JSON or ''), 11 usage (JSON or ''),
 --       12 whose account was rate limited, or '', 13 '1' if the named time is to be kept exactly, 14 code of the end,
---       15 '1' if a success with open subtasks is no end
+--       15 '1' if a success with open subtasks is no end,
+--       16 the totals that its usage was computed from (JSON of of_conversation), or ''
 -- Returns: {state of the task, '1' the first time, '0' again}
 -- Refuses: stale (another lease was given meanwhile, or the attempt was ended by the supervisor)
 local id, agent, fence = ARGV[1], ARGV[2], ARGV[4]
@@ -15,9 +16,10 @@ if f[1] ~= 'running' or f[2] ~= agent or f[3] ~= ARGV[3] or f[4] ~= fence then
       if attempt.told then return {attempt.next, '0'} end
       -- The attempt was ended by the supervisor meanwhile; its usage counts all the same.
       if (ARGV[11] or '') ~= '' and attempt.ended_at and not attempt.usage then
-        attempt.usage = ARGV[11]
+        local used = of_conversation(id, decoded(ARGV[11]), decoded(ARGV[16] or ''), true)
+        attempt.usage = cjson.encode(used)
         redis.call('LSET', P .. 'attempts:' .. id, i - 1, cjson.encode(attempt))
-        spend(id, get(id, 'role')[1] or '', agent, decoded(ARGV[11]))
+        spend(id, get(id, 'role')[1] or '', agent, used)
       end
     end
   end
@@ -30,7 +32,7 @@ local a = redis.pcall('HMGET', record, 'state', 'incarnation', 'role', 'tasks_do
 local state = end_attempt(id, {
   cause = ARGV[5], code = ARGV[14], reason = ARGV[6], exit_code = ARGV[7], result = ARGV[8], retry_after = ARGV[9],
   told = true, evidence = ARGV[10], usage = ARGV[11], account = ARGV[12], is_exact = ARGV[13] == '1', awaits = ARGV[15] == '1',
-  role = a[3]})
+  role = a[3], metered = ARGV[16]})
 if a[2] == ARGV[3] then
   redis.call('HDEL', record, 'task', 'attempt', 'fence', 'deadline', unpack(WAIT))
   -- A task that is tried again is not done.
