@@ -106,7 +106,7 @@ pub struct Breaker {
 /// Nothing of a role starts for now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Suspension {
-    /// Which of [`GateCode::ProgramMissing`], [`GateCode::RateLimited`], [`GateCode::BudgetDay`], [`GateCode::BudgetTotal`].
+    /// Which of [`GateCode::ProgramMissing`], [`GateCode::LoginNeeded`], [`GateCode::RateLimited`], [`GateCode::BudgetDay`], [`GateCode::BudgetTotal`].
     pub code: GateCode,
     /// Until then; `None`: until a person mends it.
     pub until: Option<Timestamp>,

@@ -3,6 +3,7 @@
 use super::Gate;
 use crate::model::{
     duration::human,
+    gate::GateCode,
     text::{count, one_line},
     time::Timestamp,
 };
@@ -45,6 +46,10 @@ impl Gate {
                     Some(until) => {
                         let start = if is_one { "starts" } else { "start" };
                         format!("{who} {start} nothing for {}, until {until}: {why}", human(until.since(now)))
+                    }
+                    None if suspension.code == GateCode::LoginNeeded => {
+                        let start = if is_one { "starts" } else { "start" };
+                        format!("{who} {start} nothing until its program is logged in: {why}")
                     }
                     None => format!("{who} can't be started: {why}"),
                 }
@@ -100,6 +105,7 @@ impl Gate {
             Gate::BreakerOpen { of_master: true, .. } => "orch doctor".to_owned(),
             Gate::BreakerOpen { .. } => format!("orch spawn {role}"),
             Gate::Suspended(suspension) => match (suspension.until, &suspension.account) {
+                (None, _) if suspension.code == GateCode::LoginNeeded => format!("log in, then: orch resume {role}"),
                 (None, _) => FIX_ROLE.to_owned(),
                 (Some(_), Some(_)) => format!("wait: it ends by itself; or lift it: orch resume {role}"),
                 (Some(_), None) => "wait: it ends by itself; orch costs --by role".to_owned(),

@@ -11,7 +11,7 @@ use super::{
     diagnostics::{At, Diagnostics, dotted, no_role},
     discovery::{self, Env, Found},
     private,
-    role::{BUILTIN, Sandbox},
+    role::{AGENT_MEMORY, BUILTIN, Sandbox},
     written::{Written, WrittenDay, WrittenMaster, WrittenRetry, WrittenRole, WrittenSupervisor},
 };
 use crate::{
@@ -213,6 +213,7 @@ impl Resolver<'_> {
         role.idle_timeout = pick(&written.idle_timeout, role.idle_timeout);
         role.task_timeout = pick(&written.task_timeout, role.task_timeout);
         role.stall_timeout = pick(&written.stall_timeout, role.stall_timeout);
+        role.person_timeout = value(&written.person_timeout);
         role.tasks_per_agent = pick(&written.tasks_per_agent, role.tasks_per_agent);
         role.env = written.env.clone().unwrap_or(role.env);
         role.env_from = written.env_from.clone().unwrap_or(role.env_from);
@@ -232,8 +233,9 @@ impl Resolver<'_> {
             None => EscalationRule::Approve,
         };
         role.escalation = pick(&written.escalation, otherwise);
+        let is_agent_program = !matches!(role.driver, DriverKind::Shell | DriverKind::Command | DriverKind::Console);
         role.limits = ResourceLimits {
-            memory: value(&written.memory_max),
+            memory: value(&written.memory_max).or(is_agent_program.then_some(AGENT_MEMORY)),
             cpu: value(&written.cpu_max),
             processes: value(&written.max_processes),
             output: pick(&written.max_output, role.limits.output),

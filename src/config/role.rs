@@ -33,6 +33,9 @@ pub struct Role {
     pub task_timeout: Duration,
     /// How long an agent may show no progress before it counts as hung.
     pub stall_timeout: Duration,
+    /// How long a program waits for a person before its task is held; `None`: without end.
+    #[serde(default)]
+    pub person_timeout: Option<Duration>,
     /// Tasks after which an agent is replaced; 0: never.
     pub tasks_per_agent: u32,
     /// Environment variables that every agent gets.
@@ -112,7 +115,7 @@ pub struct Budget {
 /// Resource limits of an attempt's program and of everything it starts. An attempt that exceeds one is ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ResourceLimits {
-    /// Memory in bytes (`memory_max`); `None`: no limit.
+    /// Memory in bytes (`memory_max`); `None`: no limit. [`AGENT_MEMORY`] for an agent program whose role says nothing.
     pub memory: Option<u64>,
     /// Processor cores (`cpu_max`); `None`: no limit.
     pub cpu: Option<f64>,
@@ -121,6 +124,10 @@ pub struct ResourceLimits {
     /// Output in bytes (`max_output`).
     pub output: u64,
 }
+
+/// The memory of an agent program with all that it starts, unless its role says otherwise: a program that repeats itself
+/// without an end grows until the machine swaps.
+pub(super) const AGENT_MEMORY: u64 = 4 << 30;
 
 impl Default for ResourceLimits {
     fn default() -> Self {
@@ -165,6 +172,7 @@ impl Role {
             idle_timeout: Duration::from_secs(5 * 60),
             task_timeout: Duration::from_secs(30 * 60),
             stall_timeout: Duration::from_secs(10 * 60),
+            person_timeout: None,
             tasks_per_agent: 0,
             env: BTreeMap::new(),
             env_from: Vec::new(),

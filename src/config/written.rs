@@ -97,6 +97,7 @@ pub(super) struct WrittenRole {
     pub idle_timeout: Option<At<Duration>>,
     pub task_timeout: Option<At<Duration>>,
     pub stall_timeout: Option<At<Duration>>,
+    pub person_timeout: Option<At<Duration>>,
     pub tasks_per_agent: Option<At<u32>>,
     pub env: Option<BTreeMap<String, String>>,
     pub env_from: Option<Vec<String>>,
@@ -268,6 +269,7 @@ fn role(name: At<&str>, table: &mut Section<'_, '_>) -> (String, WrittenRole) {
         idle_timeout: table.duration("idle_timeout", Duration::ZERO),
         task_timeout: table.duration("task_timeout", LEAST_TIMEOUT),
         stall_timeout: table.duration("stall_timeout", LEAST_TIMEOUT),
+        person_timeout: table.duration("person_timeout", LEAST_TIMEOUT),
         tasks_per_agent: table.count("tasks_per_agent", 0),
         env: table.map("env", variable),
         env_from: table

@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use crate::{
     drivers::{
         Access, AgentOptions, Capabilities, Commands, Driver, DriverKind, End, Failure, Flags, HomeFiles, Instead,
-        InteractiveJob, Job, Manifest, Totals, Program, Refusal, Refused, RoleSettings, Start, Verdict,
+        InteractiveJob, Job, Manifest, Totals, IDLE_SHARE, Program, Refusal, Refused, RoleSettings, Start, Verdict,
         common::{errors, exit_code::by_exit_code, prompt::instructed},
         rights,
     },
@@ -40,6 +40,7 @@ const MANIFEST: Manifest = Manifest {
         interactive: true,
     },
     totals: Totals::NONE,
+    idle_share: IDLE_SHARE,
     keys: &[],
     permission_modes: &[],
     flags: Flags { named: FLAGS, settings: None },
@@ -114,7 +115,7 @@ impl Driver for Aider {
             verdict.code = failure.code();
             verdict.cause = match failure {
                 Failure::RateLimited(until) => {
-                    verdict.retry_after = until.map(|until| until.from_now(now));
+                    verdict.retry_after = until.and_then(|until| until.from_now(now));
                     Cause::RateLimited
                 }
                 Failure::Login => {

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use crate::{
     drivers::{
         Access, AgentOptions, Capabilities, Commands, Driver, DriverKind, Flags, HomeFiles, Hook, Instead,
-        InteractiveJob, Job, Key, Manifest, Totals, Program, Prompt, Refusal, Refused, RoleSettings, Seen, Start, Transcript,
+        InteractiveJob, Job, Key, Manifest, Totals, IDLE_SHARE, Program, Prompt, Refusal, Refused, RoleSettings, Seen, Start, Transcript,
         common::{
             hook_json, mcp_config,
             prompt::{LONGEST_ARGUMENT, first_prompt},
@@ -53,6 +53,7 @@ const MANIFEST: Manifest = Manifest {
         interactive: true,
     },
     totals: Totals { money: true, tokens: false },
+    idle_share: IDLE_SHARE,
     keys: &[Key::AllowedTools, Key::PermissionMode, Key::MaxTurns, Key::MaxCostUsd],
     permission_modes: &[],
     flags: Flags { named: FLAGS, settings: None },

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::{
     drivers::{
         Access, AgentOptions, Capabilities, Commands, Driver, DriverKind, Ending, Event, Flags, HomeFiles, Hook,
-        Instead, InteractiveJob, Job, Key, Manifest, Totals, Mcp, Program, Prompt, Refusal, Refused, RoleSettings, Seen,
+        Instead, InteractiveJob, Job, Key, Manifest, Totals, IDLE_SHARE, Mcp, Program, Prompt, Refusal, Refused, RoleSettings, Seen,
         Settings, Start, Transcript,
         common::{
             errors, hook_json, mcp_config,
@@ -49,6 +49,7 @@ const MANIFEST: Manifest = Manifest {
         interactive: true,
     },
     totals: Totals { money: false, tokens: true },
+    idle_share: IDLE_SHARE,
     keys: &[Key::PermissionMode],
     permission_modes: &[],
     flags: Flags {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::{
     drivers::{
         Access, AgentOptions, Capabilities, Commands, Driver, DriverKind, Ending, Event, Failure, Flags, HomeFiles,
-        Instead, InteractiveJob, Job, Key, Manifest, Totals, Mcp, Program, Prompt, Refusal, Refused, RoleSettings, Seen, Start,
+        Instead, InteractiveJob, Job, Key, Manifest, Totals, IDLE_SHARE, Mcp, Program, Prompt, Refusal, Refused, RoleSettings, Seen, Start,
         Transcript,
         common::{errors, mcp_config, prompt::instructed, summary},
         rights,
@@ -47,6 +47,7 @@ const MANIFEST: Manifest = Manifest {
         interactive: true,
     },
     totals: Totals::NONE,
+    idle_share: IDLE_SHARE,
     keys: &[Key::AllowedTools, Key::PermissionMode],
     permission_modes: &[ALLOW_ALL],
     flags: Flags { named: FLAGS, settings: None },

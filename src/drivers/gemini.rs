@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::{
     drivers::{
         Access, AgentOptions, Capabilities, Commands, Driver, DriverKind, Ending, Event, Flags, HomeFiles, Instead,
-        InteractiveJob, Job, Key, Manifest, Totals, Program, Prompt, Refusal, Refused, Seen, Start, Transcript,
+        InteractiveJob, Job, Key, Manifest, Totals, IDLE_SHARE, Program, Prompt, Refusal, Refused, Seen, Start, Transcript,
         common::{
             errors,
             settings_json::{self, By, GeminiCli},
@@ -46,6 +46,7 @@ const MANIFEST: Manifest = Manifest {
         interactive: true,
     },
     totals: Totals::NONE,
+    idle_share: IDLE_SHARE,
     keys: &[Key::AllowedTools, Key::PermissionMode],
     permission_modes: &[],
     flags: Flags { named: FLAGS, settings: None },

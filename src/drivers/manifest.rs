@@ -20,6 +20,9 @@ pub struct Manifest {
     pub capabilities: Capabilities,
     /// What it reports as a total of its conversation.
     pub totals: Totals,
+    /// The share of a processor core that the program uses at most while it waits for its model, and below what it uses while
+    /// it reads a long answer. 0: any processor time is work.
+    pub idle_share: f64,
     /// The keys that the program enforces, besides those that follow from its capabilities.
     pub keys: &'static [Key],
     /// The values of `permission_mode` that the driver knows; empty: the program's own, whatever they are.
@@ -128,6 +131,9 @@ pub struct Totals {
     pub tokens: bool,
 }
 
+/// The [`Manifest::idle_share`] of most programs: a timer of Node.js or tokio uses half of it.
+pub const IDLE_SHARE: f64 = 0.007;
+
 impl Totals {
     /// Everything is reported per run.
     pub const NONE: Totals = Totals { money: false, tokens: false };
@@ -148,6 +154,7 @@ impl Manifest {
             interactive: false,
         },
         totals: Totals::NONE,
+        idle_share: 0.0,
         keys: &[],
         permission_modes: &[],
         flags: Flags::NONE,

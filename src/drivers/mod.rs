@@ -53,7 +53,7 @@ pub use self::{
     },
     driver::{Driver, InteractiveJob, Job, Refusal, Start, UserSettings},
     flags::{Flags, Instead, Refused, Settings},
-    manifest::{Access, Capabilities, HomeFiles, Manifest, Totals},
+    manifest::{Access, Capabilities, HomeFiles, IDLE_SHARE, Manifest, Totals},
     options::{AgentOptions, Key, Mode, PromptForm, RoleSettings},
     rights::Commands,
     verdict::{End, ResultFile, Verdict},

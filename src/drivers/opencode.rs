@@ -43,6 +43,8 @@ const MANIFEST: Manifest = Manifest {
         interactive: true,
     },
     totals: Totals::NONE,
+    // Measured: 0.012 in a minute of waiting, 0.3 while it reads 50 words per second.
+    idle_share: 0.05,
     keys: &[],
     permission_modes: &[],
     flags: Flags { named: FLAGS, settings: None },

@@ -6,7 +6,7 @@ mod screen;
 
 use crate::drivers::{
     Access, AgentOptions, Capabilities, Commands, Driver, DriverKind, Flags, HomeFiles, Instead, InteractiveJob, Job,
-    Key, Manifest, Totals, Program, Prompt, Refusal, Refused, Seen, Start, Transcript,
+    Key, Manifest, Totals, IDLE_SHARE, Program, Prompt, Refusal, Refused, Seen, Start, Transcript,
     common::{
         settings_json::{self, By, GeminiCli},
         stream_json::StreamJson,
@@ -37,6 +37,7 @@ const MANIFEST: Manifest = Manifest {
         interactive: true,
     },
     totals: Totals::NONE,
+    idle_share: IDLE_SHARE,
     keys: &[Key::AllowedTools, Key::PermissionMode, Key::MaxTurns],
     permission_modes: &[],
     flags: Flags { named: FLAGS, settings: None },

@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 
 use super::{
-    AgentOptions, Capabilities, Commands, Driver, DriverKind, Flags, HomeFiles, Instead, Job, Key, Manifest, Totals, Program,
+    AgentOptions, Capabilities, Commands, Driver, DriverKind, Flags, HomeFiles, Instead, Job, Key, Manifest, Totals, IDLE_SHARE, Program,
     Refusal, Start, Transcript, common::stream_json::StreamJson,
 };
 
@@ -32,6 +32,7 @@ const MANIFEST: Manifest = Manifest {
         interactive: false,
     },
     totals: Totals::NONE,
+    idle_share: IDLE_SHARE,
     keys: &[Key::MaxTurns],
     permission_modes: &[],
     flags: Flags { named: &[(&["--turns"], Instead::Key("max_turns"))], settings: None },

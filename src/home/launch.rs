@@ -80,6 +80,9 @@ pub struct Launch {
     pub kill_grace: Duration,
     /// The program's environment.
     pub env: BTreeMap<String, String>,
+    /// The names of the variables of `orch start` that the program does not get.
+    #[serde(default)]
+    pub withheld: Vec<String>,
     /// The values of all secrets that the supervisor knows, also those of other roles: they are removed from everything that
     /// the runner stores, shows or sends.
     pub secrets: Vec<String>,

@@ -62,6 +62,9 @@ pub struct Agent {
     pub needs_for: Option<String>,
     /// The call that its program repeats because its service does not answer.
     pub retrying: Option<Retrying>,
+    /// When its program last showed a sign of progress; `null` without one.
+    #[serde(default)]
+    pub progress_at: Option<Timestamp>,
     /// Memory of its process tree in bytes, as last reported.
     pub rss_bytes: Option<u64>,
     /// Why it is in its state.

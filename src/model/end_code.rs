@@ -52,6 +52,12 @@ words! {
         Timeout = "timeout",
         /// The task's deadline has passed.
         DeadlinePassed = "deadline_passed",
+        /// The program waited for a person for longer than `person_timeout`.
+        PersonTimeout = "person_timeout",
+        /// The program repeated itself without an end.
+        Runaway = "runaway",
+        /// The program needs a variable that orch withholds from it.
+        KeyWithheld = "key_withheld",
         /// The program gave its result and did not end.
         Lingered = "lingered",
         /// A person, or an agent, cancelled the task.

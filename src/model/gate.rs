@@ -25,6 +25,8 @@ words! {
         BreakerOpen = "breaker_open",
         /// The role's program is not installed, or is not usable.
         ProgramMissing = "program_missing",
+        /// The role's program is not logged in: a task of it is held for that.
+        LoginNeeded = "login_needed",
         /// The rate limit of the role's account is reached.
         RateLimited = "rate_limited",
         /// The role's daily budget is spent.

@@ -37,8 +37,12 @@ impl Default for RetryPolicy {
 
 /// Part of a delay that is random, in either direction: enough to part a herd, and a person still recognises the doubling.
 pub const JITTER: f64 = 0.25;
-/// The wait after a rate limit for which the program named no end, and the most that repeated limits add by themselves.
+/// The first wait after a rate limit for which the program named no end. Each further one is twice as long.
 pub const RATE_LIMIT_DEFAULT: Duration = Duration::from_secs(60);
+/// The longest wait that follows from the number of limits in a row alone.
+pub const RATE_LIMIT_MOST: Duration = Duration::from_secs(3600);
+/// The longest limit that is believed. There are weekly limits, and monthly ones of free plans.
+pub const RATE_LIMIT_LONGEST: Duration = Duration::from_secs(31 * 86_400);
 
 /// The most entries that a table of delays has; a policy that grows slower stays at its last one.
 const MAX_ENTRIES: usize = 64;

@@ -313,7 +313,9 @@ fn stuck_roles(config: &Config, look: &Look, gates: &Gates, out: &mut Vec<Attent
     gates.add(&[GateCode::BreakerOpen], out);
     for (roles, gate) in gates.with(SUSPENSIONS) {
         // A role that can't be started needs no attention while it has nothing to do: some of the built-in ones never have.
-        if gate.code() != GateCode::ProgramMissing || roles.iter().any(|role| gates.ready(role) > 0) {
+        // One that waits for a login has a held task that says so.
+        let is_quiet = matches!(gate.code(), GateCode::ProgramMissing | GateCode::LoginNeeded);
+        if !is_quiet || roles.iter().any(|role| gates.ready(role) > 0) {
             out.push(gates.attention(roles, gate, ""));
         }
     }
@@ -335,8 +337,13 @@ fn stuck_roles(config: &Config, look: &Look, gates: &Gates, out: &mut Vec<Attent
     }
 }
 
-const SUSPENSIONS: &[GateCode] =
-    &[GateCode::RateLimited, GateCode::BudgetDay, GateCode::BudgetTotal, GateCode::ProgramMissing];
+const SUSPENSIONS: &[GateCode] = &[
+    GateCode::RateLimited,
+    GateCode::BudgetDay,
+    GateCode::BudgetTotal,
+    GateCode::ProgramMissing,
+    GateCode::LoginNeeded,
+];
 
 fn tasks_wait(n: u64) -> String {
     count(n, "ready task waits", "ready tasks wait")

@@ -37,6 +37,8 @@ pub struct Orphans {
 pub enum Directive {
     /// Continue.
     Go,
+    /// Continue; the program waits for a person's answer to this question (`orch ask`).
+    Asks(String),
     /// Stop the agent; the reason.
     Stop(String),
     /// End the attempt; the reason.
@@ -135,6 +137,7 @@ impl Store {
         let args = [id, incarnation, &ms(lease), &task, &fence, &rss, &progress, needs, of, &retrying];
         let answer: String = self.read(self.call(&script::HEARTBEAT, args).await?)?;
         Ok(match answer.split_once(' ') {
+            Some(("asks", question)) => Directive::Asks(question.to_owned()),
             Some(("cancel", reason)) => Directive::Cancel(reason.to_owned()),
             Some(("stop", reason)) => Directive::Stop(reason.to_owned()),
             _ => Directive::Go,

@@ -27,10 +27,10 @@
 //! | `breaker:<role>` | hash | agents of this role fail right after they start: how often in a row, and until when none is started |
 //! | `requests` | hash | requests: `stop` (`now`, `drain`), `pause`, `pause:<role>`, `drain`, `scale:<role>`, `spawn:<role>:<token>` |
 //! | `limits` | hash | `max:<role>`, as the supervisor read it from sessions.toml |
-//! | `budgets` | hash | `account:<role>`, `day_usd:<role>`, `day_tokens:<role>`, `task_usd:<role>`, `task_tokens:<role>` (no role: all together), as the supervisor read them; money in millionths of a dollar |
-//! | `usage:<day>` | hash | what was used on that day (days since 1970, UTC): `all:`, `role:<role>:`, `agent:<id>:` and `input_tokens`, `output_tokens`, `micro_usd` (90 days) |
+//! | `budgets` | hash | `account:<role>`, `day_usd:<role>`, `day_tokens:<role>`, `task_usd:<role>`, `task_tokens:<role>` (no role: all together), as the supervisor read them, money in millionths of a dollar; `login:<role>`: why the role waits for a login |
+//! | `usage:<day>` | hash | what was used on that day (days since 1970, UTC): `all:`, `role:<role>:`, `agent:<id>:` and `input_tokens`, `output_tokens`, `micro_usd`; `counts_resumes_once` unless an earlier release began it (90 days) |
 //! | `metered:<agent>` | hash | what of its conversations is counted there that belong to no task: `<conversation>:` and the same three (90 days) |
-//! | `rate:<account>` | hash | that account is rate limited: `until` when, and the `reason` (2 days) |
+//! | `rate:<account>` | hash | that account is rate limited: `until` when, the `reason`, and how many `times` in a row (for a while after its end) |
 //! | `key:<key>` | string | idempotency key → task |
 //! | `calls:<task>:<fence>` | hash | how often this attempt delegated a given content, and what it found again (a day) |
 //! | `requested:<token>` | string | this request to spawn was received (an hour) |

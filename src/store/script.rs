@@ -186,12 +186,15 @@ static TABLES: LazyLock<String> = LazyLock::new(|| {
     let delays = serde_json::to_string(&retry::Delays::default()).unwrap_or_default();
     format!(
         "local TASK = '{}'\nlocal AGENT = '{}'\nlocal FENCES_PER_EPOCH = {FENCES_PER_EPOCH}\nlocal FORMAT = {FORMAT}\nlocal function spec_fields() return {} end\n\
-         local DEFAULT_DELAYS = '{delays}'\nlocal JITTER = {}\nlocal RATE_LIMIT_DEFAULT = {}\nlocal MAX_WAIT = {}\n",
+         local DEFAULT_DELAYS = '{delays}'\nlocal JITTER = {}\nlocal RATE_LIMIT_DEFAULT = {}\n\
+         local RATE_LIMIT_MOST = {}\nlocal RATE_LIMIT_LONGEST = {}\nlocal MAX_WAIT = {}\n",
         transitions(task::TRANSITIONS),
         transitions(agent::TRANSITIONS),
         super::spec::fields_in_lua(),
         retry::JITTER,
         retry::RATE_LIMIT_DEFAULT.as_millis(),
+        retry::RATE_LIMIT_MOST.as_millis(),
+        retry::RATE_LIMIT_LONGEST.as_millis(),
         task::MAX_WAIT.as_millis(),
     ) + &breaker_policy()
 });

@@ -85,7 +85,8 @@ impl Counted {
             (self.fence, self.slept, self.overtime) = (agent.fence, Duration::ZERO, Duration::ZERO);
         }
         self.slept += slept;
-        let is_over = record.deadline.is_some_and(|deadline| now.since(deadline) > self.slept);
+        // While its program waits for a person, the time limit stands still. It is deferred when the wait ends.
+        let is_over = agent.needs.is_none() && record.deadline.is_some_and(|deadline| now.since(deadline) > self.slept);
         self.overtime = if is_over && agent.state == AgentState::Busy { self.overtime + step } else { Duration::ZERO };
         self
     }

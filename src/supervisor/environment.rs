@@ -47,6 +47,13 @@ pub(super) fn of_helper(config: &Config, own: &BTreeMap<String, String>) -> BTre
     own.iter().filter(passes).map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
+/// The names of the variables of `orch start` that a role's programs do not get.
+pub(super) fn withheld(role: &Role, driver: DriverKind, own: &BTreeMap<String, String>) -> Vec<String> {
+    let all = own.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let (_, withheld) = role.environment(driver, all);
+    withheld.into_iter().filter(|name| !role.env.contains_key(*name)).map(str::to_owned).collect()
+}
+
 /// The environment of an agent's program.
 pub(super) fn of_agent(
     home: &Home,

@@ -106,6 +106,7 @@ impl Plan {
             kind => kind,
         };
         let secrets = environment::secrets(config, &self.environment);
+        let withheld = environment::withheld(&role, driver, &self.environment);
         let mut env = environment::of_agent(home, &role, driver, &self.agent, self.environment);
         // The program's processes must be found, too, when the runner that looks after them was killed.
         env.insert(MARKER.to_owned(), self.incarnation.clone());
@@ -126,6 +127,7 @@ impl Plan {
             lease: config.supervisor.lease,
             kill_grace: config.supervisor.kill_grace,
             env,
+            withheld,
             secrets,
         })
     }

@@ -1,5 +1,7 @@
 //! Agents: in a table, and everything recorded about one.
 
+use std::time::Duration;
+
 use super::{
     Style, View,
     table::{Cell, Column, Fields, Table},
@@ -65,7 +67,7 @@ fn table<'a>(agents: impl IntoIterator<Item = &'a Agent>, view: &View) -> String
         table.row([
             Cell::new(&a.id, if a.master { Style::Bold } else { Style::Plain }),
             Cell::from(&a.role),
-            Cell::new(state(a), style),
+            Cell::new(state(a, view), style),
             Cell::from(a.task.as_ref().map(|t| t.as_str()).unwrap_or_default()),
             Cell::from(view.age(a.waits_since().unwrap_or(a.since))),
             Cell::from(a.heartbeat_age_ms.map(millis).unwrap_or_default()),
@@ -78,14 +80,26 @@ fn table<'a>(agents: impl IntoIterator<Item = &'a Agent>, view: &View) -> String
 }
 
 /// The state, or what is more to the point.
-fn state(a: &Agent) -> String {
+fn state(a: &Agent, view: &View) -> String {
     match a.waits_for() {
         Some(Wait::Person(need)) => format!("needs {}", need.what),
         _ if a.waiting => "waiting".to_owned(),
         Some(Wait::Service(Retry { attempt: Some(attempt), of: Some(of), .. })) => format!("retrying {attempt}/{of}"),
         Some(Wait::Service(_)) => "retrying".to_owned(),
-        None => a.state.to_string(),
+        None => match quiet(a, view) {
+            Some(for_) => format!("quiet {for_}"),
+            None => a.state.to_string(),
+        },
     }
+}
+
+/// A program that shows no progress for this long is called quiet.
+const QUIET: Duration = Duration::from_secs(30);
+
+/// How long the program of a busy agent has shown no progress, where that is worth a word.
+fn quiet(a: &Agent, view: &View) -> Option<String> {
+    let at = a.progress_at.filter(|_| a.state == AgentState::Busy && !a.waiting && a.waits_for().is_none())?;
+    (view.now.since(at) >= QUIET).then(|| view.age(at))
 }
 
 /// Everything recorded about an agent.
@@ -103,6 +117,7 @@ pub fn page(a: &Agent, view: &View) -> String {
     fields.option("program", a.waits_for().map(|wait| format!("{wait}{}", if a.needs.is_none() { &for_ } else { "" })));
     fields.option("task", a.task.as_ref().map(|t| attempt_of(t.as_str(), a.attempt)));
     fields.option("waiting", a.waiting.then_some("for subtasks of its task"));
+    fields.option("quiet", quiet(a, view).map(|for_| format!("for {for_}: no event, no output, no work")));
     fields.option("heartbeat", a.heartbeat_age_ms.map(|ms| format!("{} ago", millis(ms))));
     fields.option("memory", a.rss_bytes.map(bytes));
     fields.add("started", &format!("{} ({} ago)", view.time(a.started_at), view.age(a.started_at)));

@@ -130,6 +130,32 @@ fn a_program_that_asks_does_not_count_as_hung() {
 }
 
 #[test]
+fn the_time_limit_stands_still_while_a_program_waits_for_a_person_and_person_timeout_holds_its_task() {
+    let wait = "while [ ! -e ../go ]; do sleep 0.1; done\n";
+    let script = format!("{}{}{wait}{}{}", say(INIT), say(REFUSED), say(SAYS), say(DONE));
+    let limits = "task_timeout = \"2s\"\nperson_timeout = \"PERSON\"\n[roles.c.retry]\nretries = 0";
+    let patient = world(&script, &[], &limits.replace("PERSON", "1h"));
+    let task = patient.delegate("c", "work");
+    patient.wait_until("the agent needs a login", || needs(&patient) == "login");
+    let since = std::time::Instant::now();
+    patient.wait_until("it has waited for longer than its time limit", || since.elapsed().as_secs() >= 4);
+    assert_eq!(patient.show(&task)["state"], "running");
+    let why = patient.orch(&["why", &task]).ok();
+    assert!(why.contains("stands still"), "{why}");
+    patient.touch("go");
+    assert_eq!(patient.wait_for(&task, "succeeded")["attempts"].as_array().map(Vec::len), Some(1));
+    patient.stop_and_check_nothing_left();
+
+    let short = world(&script, &[], &limits.replace("PERSON", "1s"));
+    let task = short.delegate("c", "work");
+    let held = short.wait_for(&task, "held");
+    assert_eq!((&held["code"], &held["failures"]), (&json!("person_timeout"), &json!(0)), "{held:#}");
+    let reason = held["reason"].as_str().unwrap();
+    assert!(reason.starts_with("nobody answered within 1.0s (person_timeout): its program asks for login"), "{reason}");
+    short.stop_and_check_nothing_left();
+}
+
+#[test]
 fn a_program_that_waits_for_its_service_does_not_count_as_hung() {
     // It produces no output and uses no processor time until the other program counts as hung.
     let wait = "while [ ! -e ../go ]; do sleep 3; done\n";

@@ -23,7 +23,7 @@ use std::{
     time::Instant,
 };
 
-pub use script::{Answer, Asked, Rule, ToolCall, tool, when};
+pub use script::{Answer, Asked, INPUT_TOKENS, OUTPUT_TOKENS, Rule, ToolCall, tool, when};
 use serde_json::{Value, json};
 
 /// The supported APIs.

@@ -108,9 +108,10 @@ async fn a_rate_limit_that_does_not_end_when_it_should_is_waited_for_longer_each
         world.store.finish(&report(&agent, &claimed, Cause::Success)).await.unwrap();
         waits
     };
-    assert_eq!(waits(Some(1_000), false).await, [1, 1, 2, 4, 8, 16, 32, 60, 60]);
+    assert_eq!(waits(Some(1_000), false).await, [1, 1, 2, 4, 8, 16, 32, 64, 128]);
     assert_eq!(waits(Some(3_600_000), false).await, [3_600; 9], "a time that makes sense is kept");
-    assert_eq!(waits(None, false).await, [60; 9]);
+    assert_eq!(waits(None, false).await, [60, 120, 240, 480, 960, 1_920, 3_600, 3_600, 3_600]);
+    assert_eq!(waits(Some(6 * 86_400_000), false).await, [6 * 86_400; 9], "there are weekly limits");
     assert_eq!(waits(Some(1_000), true).await, [1; 9], "a program of the user's own knows what it asks for");
 }
 

@@ -114,7 +114,7 @@ impl Pair {
                 let (agent, pulse) = (self.holder(lease), pulse(&self.claims[lease]));
                 let answer = self.world.store.heartbeat(&agent.id, &agent.incarnation, LEASE, &pulse).await;
                 let word = answer.map(|directive| match directive {
-                    Directive::Go => "go",
+                    Directive::Go | Directive::Asks(_) => "go",
                     Directive::Stop(_) => "stop",
                     Directive::Cancel(_) => "cancel",
                 });

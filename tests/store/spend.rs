@@ -356,6 +356,47 @@ async fn a_rate_limit_that_a_person_lifts_is_over_for_all_of_its_account_and_no_
 }
 
 #[tokio::test]
+async fn a_limit_without_an_end_suspends_its_account_for_longer_each_time_that_it_is_met_again() {
+    let server = Server::start();
+    let world = server.world("n");
+    world.store.set_budget(&budget(Allowance::default(), Allowance::default())).await.unwrap();
+    let agents = [world.agent("shell-1").await, world.agent("shell-2").await];
+    let mut offset = 0;
+    for minutes in [1, 2, 4, 8] {
+        for _ in 0..2 {
+            world.delegate(&task("x")).await;
+        }
+        let claimed = [world.claim(&agents[0]).await, world.claim(&agents[1]).await];
+        let mut due = Vec::new();
+        for (agent, claimed) in agents.iter().zip(&claimed) {
+            let account = Some("claude".into());
+            let limited = Report { account, retry_after_ms: None, ..report(agent, claimed, Cause::RateLimited) };
+            world.store.finish(&limited).await.unwrap();
+            let task = world.detail(&claimed.task.id).await.task;
+            let ended = world.detail(&claimed.task.id).await.attempts[0].ended_at.unwrap();
+            due.push(task.due_at.unwrap().since(ended));
+        }
+        let whole = |delay: &Duration| delay.as_secs_f64().round();
+        assert_eq!(
+            due.iter().map(whole).collect::<Vec<_>>(),
+            [60.0 * minutes as f64; 2],
+            "both have met the same limit"
+        );
+        assert_eq!(world.try_claim(&agents[0]).await, None);
+        offset += minutes * 60_000 + 1_000;
+        let () = redis::cmd("SET")
+            .arg(world.store.keys().plain("clock_offset"))
+            .arg(offset)
+            .query(&mut world.raw())
+            .unwrap();
+        for claimed in &claimed {
+            world.store.cancel(std::slice::from_ref(&claimed.task.id), "a test").await.unwrap();
+        }
+    }
+    check::structures(&world).await;
+}
+
+#[tokio::test]
 async fn no_role_is_suspended_for_longer_than_a_day_by_nonsense() {
     let server = Server::start();
     let world = server.world("n");

@@ -62,9 +62,9 @@ async fn bring(server: &Server, name: &str, state: TaskState) -> Case {
     };
     let detail = world.detail(&id).await;
     assert_eq!(detail.task.state, state);
-    let claimed =
-        let (fence, time_left, questions) = (1, None, vec![]);
-        claimed.unwrap_or(Claimed { task: detail.task, attempt: 1, fence, time_left, questions, counted: None });
+    let (fence, time_left, questions) = (1, None, vec![]);
+    let nothing = Claimed { task: detail.task, attempt: 1, fence, time_left, questions, counted: None };
+    let claimed = claimed.unwrap_or(nothing);
     Case { world, id, agent, claimed }
 }
 

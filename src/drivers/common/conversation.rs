@@ -37,6 +37,8 @@ pub struct Conversation {
     answer: String,
     /// The answer before something was passed on in the same turn. What follows is appended to it.
     before: String,
+    /// Tools that were called and have not answered yet.
+    open_tools: u32,
     pub(super) understood: u64,
     pub(super) unknown: u64,
 }
@@ -55,6 +57,13 @@ impl Conversation {
         self.understood += u64::from(!matches!(event, Event::Unknown { .. }));
         if event.is_progress() {
             self.retry = None;
+        }
+        match event {
+            Event::ToolCall { .. } => self.open_tools += 1,
+            Event::ToolResult { .. } => self.open_tools = self.open_tools.saturating_sub(1),
+            // The model has gone on.
+            Event::Turn | Event::Text(_) | Event::Result { .. } => self.open_tools = 0,
+            _ => {}
         }
         match event {
             Event::Started { session, .. } => self.session = session.clone().or(self.session.take()),
@@ -120,6 +129,11 @@ impl Conversation {
     /// Reports whether the program has reported its end.
     pub fn has_ended(&self) -> bool {
         self.result.is_some()
+    }
+
+    /// Reports whether a tool runs that the program has called.
+    pub fn runs_tool(&self) -> bool {
+        self.open_tools > 0
     }
 
     /// Returns what the program waits for. A denied tool is nothing that it waits for.

@@ -57,7 +57,7 @@ impl Conversation {
         if verdict.code != EndCode::ProgramSaid {
             (verdict.cause, verdict.code) = (said.cause, said.code);
             verdict.reason = one_line(&said.reason, 400);
-            verdict.retry_after = said.until.map(|until| until.from_now(now)).or(verdict.retry_after);
+            verdict.retry_after = said.until.and_then(|until| until.from_now(now)).or(verdict.retry_after);
         }
         verdict.start_anew = said.start_anew;
         if verdict.text.is_none() {

@@ -61,7 +61,11 @@ fn said_status(text: &str) -> Option<u64> {
 /// Reports whether an error says that the account has no money.
 pub(in crate::drivers) fn is_about_money(text: &str) -> bool {
     let text = text.to_lowercase();
-    ["credit balance", "insufficient_quota", "insufficient quota", "billing"].iter().any(|word| text.contains(word))
+    // Google names the billing details in every message about a quota, which comes back.
+    let of_google =
+        ["quota exceeded for metric", "ai.google.dev", "googleapis.com"].iter().any(|word| text.contains(word));
+    ["credit balance", "insufficient_quota", "insufficient quota"].iter().any(|word| text.contains(word))
+        || text.contains("billing") && !of_google
 }
 
 /// Reports whether a program ended because it reached the number of turns that its settings allow.
@@ -79,7 +83,8 @@ const NO_SESSION: [&str; 7] = [
     "no saved session found",
     "no session, task, or name matched",
 ];
-const LOGIN: [&str; 17] = [
+const LOGIN: [&str; 18] = [
+    "missing environment variable",
     "invalid auth method",
     "invalid api key",
     "incorrect api key",
@@ -98,15 +103,27 @@ const LOGIN: [&str; 17] = [
     "please set an auth method",
     "no auth type is selected",
 ];
-const LIMIT: [&str; 9] = [
+const LIMIT: [&str; 21] = [
     "rate limit",
     "rate_limit",
     "ratelimit",
+    "rate-limit",
     "usage limit",
+    "usage_limit",
+    "session limit",
+    "weekly limit",
     "limit reached",
     "hit your limit",
+    "exceed your limit",
     "too many requests",
     "quota exceeded",
+    "exceeded your current quota",
+    "exhausted your",
+    "daily quota",
+    "terminalquotaerror",
+    "quota will reset",
+    "quota resets",
+    "used all premium requests",
     "resource_exhausted",
 ];
 /// Errors of a service that refuses the request itself.
@@ -171,6 +188,12 @@ mod tests {
             (Some(429), "You exceeded your current quota: insufficient_quota", Failure::Login),
             (None, "Your credit balance is too low", Failure::Login),
             (Some(429), "slow down", Failure::RateLimited(None)),
+            (
+                Some(429),
+                "You exceeded your current quota, please check your plan and billing details. For more information, head to: \
+                 https://ai.google.dev/gemini-api/docs/rate-limits.",
+                Failure::RateLimited(None),
+            ),
             (
                 None,
                 "Rate limit reached. Please try again in 20.5s.",

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
+
+use super::rate_limit::{self, Clock};
 use crate::model::{
     end_code::EndCode,
     task::Usage,
@@ -165,15 +168,25 @@ pub enum When {
     At(Timestamp),
     /// After this long.
     After(Duration),
+    /// When a clock shows this.
+    Clock(Clock),
 }
 
 impl When {
     /// Returns the time from `now`, plus one second, because clocks differ and a call that is too early is refused again.
-    pub fn from_now(self, now: Timestamp) -> Duration {
+    /// `None`: it is too far away to be meant.
+    pub fn from_now(self, now: Timestamp) -> Option<Duration> {
         const MARGIN: Duration = Duration::from_secs(1);
-        match self {
-            When::At(time) => time.since(now) + MARGIN,
-            When::After(time) => time + MARGIN,
-        }
+        self.left(now, &TimeZone::system()).map(|left| left + MARGIN)
+    }
+
+    /// Returns the time from `now` on a machine in the zone `local`.
+    pub(super) fn left(self, now: Timestamp, local: &TimeZone) -> Option<Duration> {
+        let left = match self {
+            When::At(time) => time.since(now),
+            When::After(time) => time,
+            When::Clock(clock) => clock.left(now, local)?,
+        };
+        (left <= rate_limit::LONGEST).then_some(left)
     }
 }

@@ -1,11 +1,24 @@
-//! Finds out when a rate limit ends, from what a program or its service says about it.
+//! Finds out when a rate limit ends, from what a program or its service says about it. Pure: clocks and zones are passed in.
+//!
+//! The texts are those of the real programs and services (`texts` in the tests). In this order, the first that reads wins:
+//! named values as services write them (`"resets_at":1799999999`, `retry-after: 30`), an epoch (`|1799999999`), a span
+//! (`try again in 3h 20m`), a clock time with or without a date and a zone (`resets Nov 30, 5pm (Europe/Berlin)`).
+
+mod clock;
+mod named;
+#[cfg(test)]
+mod texts;
 
 use std::time::Duration;
 
 use serde_json::Value;
 
+pub use self::clock::Clock;
 use super::event::{Event, When};
 use crate::model::time::Timestamp;
+
+/// A limit that lasts longer is a misreading.
+pub(super) const LONGEST: Duration = Duration::from_secs(31 * 86_400);
 
 /// Reads claude's `{"rate_limit_info":{"status":"rejected","resetsAt":SECONDS}}`. A warning is no limit yet: `None`.
 pub(in crate::drivers) fn event(line: &Value) -> Option<Event> {
@@ -17,19 +30,49 @@ pub(in crate::drivers) fn event(line: &Value) -> Option<Event> {
     Some(Event::RateLimited { until })
 }
 
-/// Returns when a limit ends, where the message says so: `...|1799999999` (seconds since 1970), `try again in 1h 5m`.
+/// What stands before a span or a time, longest first where one begins like another.
+const ANCHORS: [&str; 10] = [
+    "resets",
+    "reset",
+    "try again",
+    "retry after",
+    "retry in",
+    "retry at",
+    "please wait",
+    "available",
+    "until",
+    "renews",
+];
+
+/// Returns when a limit ends, where the message says so.
 pub(in crate::drivers) fn end_of(text: &str) -> Option<When> {
-    if let Some(at) = text.split('|').skip(1).find_map(|rest| {
-        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-        (digits.len() == 10).then(|| digits.parse::<u64>().ok()).flatten()
-    }) {
-        return Some(When::At(Timestamp(at * 1000)));
-    }
     let text = text.to_lowercase();
-    let after = ["try again in ", "retry after ", "retry in ", "resets in "]
+    if let Some(when) = named::value(&text) {
+        return Some(when);
+    }
+    let mut places: Vec<usize> =
+        ANCHORS.iter().flat_map(|words| text.match_indices(words).map(|(at, words)| at + words.len())).collect();
+    places.sort_unstable();
+    let after = places.iter().filter_map(|at| text.get(*at..));
+    let found = after.into_iter().find_map(|rest| span_after(rest).map(When::After).or_else(|| clock::read(rest)));
+    found.or_else(|| is_daily_of_google(&text).then_some(When::Clock(Clock::MIDNIGHT_PACIFIC)))
+}
+
+/// Requests per day are counted anew at midnight, Pacific time, which the message does not say.
+fn is_daily_of_google(text: &str) -> bool {
+    ["exhausted your daily quota", "reached your daily quota limit", "requestsperday", "requests_per_day"]
         .iter()
-        .find_map(|words| text.split_once(words).map(|(_, rest)| rest))?;
-    span(after).map(When::After)
+        .any(|words| text.contains(words))
+}
+
+/// Reads ` in 3h 20m`, ` after 2733 seconds` at the beginning of `rest`.
+fn span_after(rest: &str) -> Option<Duration> {
+    const BEFORE: [&str; 5] = ["in", "after", "for", "about", ":"];
+    let mut rest = rest.trim_start();
+    while let Some(after) = BEFORE.iter().find_map(|word| rest.strip_prefix(word)) {
+        rest = after.trim_start_matches([' ', '~']);
+    }
+    span(rest)
 }
 
 /// Reads `3 days 4 hours`, `1h5m`, `20.5s`, `1 minute and 3 seconds` at the beginning of `text`.
@@ -41,21 +84,22 @@ fn span(text: &str) -> Option<Duration> {
         rest = rest.strip_prefix("and ").unwrap_or(rest);
         let length = rest.bytes().take_while(|b| b.is_ascii_digit() || *b == b'.').count();
         let Ok(number) = rest[..length].parse::<f64>() else { break };
-        let after = rest[length..].trim_start();
+        let after = rest[length..].trim_start_matches([' ', '\n']);
         let letters = after.bytes().take_while(u8::is_ascii_alphabetic).count();
         let unit = match &after[..letters] {
+            "w" | "week" | "weeks" => 604_800.0,
             "d" | "day" | "days" => 86_400.0,
             "h" | "hr" | "hrs" | "hour" | "hours" => 3_600.0,
             "m" | "min" | "mins" | "minute" | "minutes" => 60.0,
             "s" | "sec" | "secs" | "second" | "seconds" => 1.0,
-            "ms" => 0.001,
+            "ms" | "milliseconds" => 0.001,
             _ => break,
         };
         seconds = Some(seconds.unwrap_or(0.0) + number * unit);
         rest = &after[letters..];
     }
-    // A limit that lasts longer than a month is a misreading.
-    seconds.filter(|s| (0.0..=31.0 * 86_400.0).contains(s)).map(Duration::from_secs_f64)
+    let seconds = seconds.filter(|seconds| (0.0..=LONGEST.as_secs_f64()).contains(seconds))?;
+    Some(Duration::from_secs_f64(seconds))
 }
 
 #[cfg(test)]
@@ -64,9 +108,21 @@ mod tests {
 
     #[test]
     fn a_time_that_makes_no_sense_is_ignored() {
-        for text in
-            ["try again in a while", "try again in 99999999 days", "limit|12", "try again in 5 apples", "resets in "]
-        {
+        for text in [
+            "try again in a while",
+            "try again in 99999999 days",
+            "limit|12",
+            "try again in 5 apples",
+            "resets in ",
+            "resets 25:00",
+            "resets 14pm",
+            "resets Nov 31",
+            "resets at some point (Nowhere/Land)",
+            "Please try again later.",
+            "try again at 5",
+            "limits to reset (every 5h and every week.)",
+            r#"{"resets_at":null,"retry_after":"soon"}"#,
+        ] {
             assert_eq!(end_of(text), None, "{text}");
         }
     }

@@ -32,6 +32,7 @@ fn report(task: &Task, attempt: u32, cause: Cause, text: &str) -> Report {
         awaits: false,
         account: None,
         evidence: None,
+        metered: None,
     }
 }
 

@@ -227,6 +227,7 @@ pub(in crate::ops) fn recorded_agent(id: &str, state: AgentState) -> Record {
         needs_since: None,
         needs_for: None,
         task_text: None,
+        progress_at: None,
         retrying: None,
         rss_bytes: None,
         reason: None,

@@ -156,7 +156,25 @@ fn running(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
         out.say(format!("{agent} has been at it for {for_} (attempt {}).", attempt.number));
         let limit = std::time::Duration::from_millis(task.timeout_ms);
         let used = around.snapshot.now.since(attempt.started_at);
-        match limit.checked_sub(used) {
+        let holder = around.snapshot.agents.iter().find(|r| Some(&r.agent.id) == task.agent.as_ref());
+        // Deferred by the time for which the program has waited for a person.
+        let deadline = holder.and_then(|record| record.deadline);
+        let rest = match deadline {
+            Some(deadline) => Some(deadline.since(around.snapshot.now)).filter(|rest| !rest.is_zero()),
+            None => limit.checked_sub(used),
+        };
+        match rest {
+            _ if holder.is_some_and(|record| record.agent.needs.is_some()) => {
+                let bound = around.config.roles.get(&task.role).and_then(|role| role.person_timeout);
+                let bound = bound.map_or_else(
+                    || "person_timeout sets no bound to that".to_owned(),
+                    |bound| format!("after {} of it the task is held (person_timeout)", human(bound)),
+                );
+                out.say(format!(
+                    "Its time limit of {} stands still while its program waits for a person; {bound}.",
+                    human(limit)
+                ));
+            }
             Some(rest) => out.say(format!("Its time limit of {} ends in {}.", human(limit), human(rest))),
             None => out.say(format!("Its time limit of {} is over: {agent} has to end it.", human(limit))),
         }

@@ -295,7 +295,7 @@ fn a_running_task_tells_who_since_when_and_what_is_wrong() {
         [
             "It is being cancelled: shell-1 was told to end it.",
             "shell-1 has been at it for 1m00s (attempt 1).",
-            "Its time limit of 1m00s ends in 0ms.",
+            "Its time limit of 1m00s stands still while its program waits for a person; person_timeout sets no bound to that.",
             "Its program has waited for an answer for 20s: it asks to run Bash: ls.",
             "shell-1 last reported 40s ago, longer than its lease of 30s: the supervisor takes the task from it.",
         ]

@@ -416,7 +416,7 @@ mod tests {
     }
 
     fn claimed(task: Task) -> Claimed {
-        Claimed { task, attempt: 1, fence: 1, time_left: None, questions: Vec::new() }
+        Claimed { task, attempt: 1, fence: 1, time_left: None, questions: Vec::new(), counted: None }
     }
 
     fn input(id: &str, text: &str) -> Input {

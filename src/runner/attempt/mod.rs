@@ -7,11 +7,13 @@ pub(in crate::runner) mod earlier_ends;
 pub(in crate::runner) mod evidence;
 mod kept;
 pub(in crate::runner) mod outcome;
+mod person_clock;
 pub(in crate::runner) mod program;
 pub(in crate::runner) mod resource_limits;
 pub(in crate::runner) mod scratch;
 pub(in crate::runner) mod start;
 pub(in crate::runner) mod usage;
+mod withheld;
 pub(in crate::runner) mod workspace;
 
 use std::{
@@ -27,6 +29,7 @@ use nix::sys::signal::Signal as Sig;
 use crate::runner::{
     Agent, Leave,
     attempt::outcome::{Stop, report, stopped},
+    attempt::person_clock::PersonClock,
     attempt::program::{CAPABILITY, launcher, on_disk},
     attempt::resource_limits::{Excess, Meter},
     attempt::start::{NotBegun, Running, begin},
@@ -194,6 +197,9 @@ impl Running<'_> {
                 Verdict::of(Cause::Lost, EndCode::ExitUnknown, format!("how its program ended is unknown: {e}"))
             }
         };
+        if agent.launch.driver.program().is_some() {
+            withheld::explain(&mut verdict, &agent.launch.withheld, &agent.launch.role.name);
+        }
         // A stopped attempt reports its usage as well.
         if verdict.usage.is_none() {
             let reported = self.output.conversation().and_then(|reported| reported.usage.clone());
@@ -279,10 +285,15 @@ impl Running<'_> {
         let mut is_over = false;
         let linger = tokio::time::sleep(Duration::MAX);
         tokio::pin!(linger);
+        let mut person = PersonClock::new(heartbeat, self.agent.launch.role.person_timeout);
         let on_terminal = self.terminal.is_some();
         let retry_for = if on_terminal { SETTLED } else { LINGER.min(self.agent.launch.role.stall_timeout / 2) };
         let mut stop: Option<Stop> = None;
         loop {
+            if let Some(waited) = person.waited() {
+                let deadline = timeout.deadline();
+                timeout.as_mut().reset(deadline.checked_add(waited).unwrap_or(deadline));
+            }
             let request = tokio::select! {
                 // In this order: a program that has ended was not stopped, and a flood of output delays nothing.
                 biased;
@@ -294,8 +305,12 @@ impl Running<'_> {
                     kill.as_mut().reset(tokio::time::Instant::now() + Duration::from_secs(1));
                     continue;
                 }
-                () = &mut timeout, if stop.is_none() => Stop::Timeout,
+                () = &mut timeout, if stop.is_none() && !person.is_needed() => Stop::Timeout,
                 () = &mut deadline, if stop.is_none() => Stop::Deadline,
+                unanswered = person.next(), if stop.is_none() => match unanswered {
+                    Some((asked, limit)) => Stop::Unanswered(asked, limit),
+                    None => continue,
+                },
                 () = &mut linger, if is_over && stop.is_none() => {
                     if self.output.goes_on().await {
                         linger.as_mut().reset(tokio::time::Instant::now() + retry_for);
@@ -306,7 +321,7 @@ impl Running<'_> {
                 beat = heartbeat.next() => match beat {
                     Reply::Directive(_, Directive::Cancel(reason)) => Stop::Cancelled(reason),
                     Reply::Directive(_, Directive::Stop(reason)) => Stop::Leave(Leave::Requested(reason)),
-                    Reply::Directive(_, Directive::Go) => continue,
+                    Reply::Directive(_, Directive::Go | Directive::Asks(_)) => continue,
                     Reply::LeaseLost(_) | Reply::AgentLost => Stop::LeaseLost,
                 },
                 signal = signals.next() => match signal {
@@ -321,6 +336,7 @@ impl Running<'_> {
                     progress.touch();
                     self.record_session();
                     self.forward_wait(&blocked_on);
+                    progress.set_runs_tool(self.output.conversation().is_some_and(Conversation::runs_tool));
                     let reported = self.output.conversation();
                     is_over = reported.is_some_and(|reported| reported.is_done() || on_terminal && reported.has_ended());
                     linger.as_mut().reset(tokio::time::Instant::now() + retry_for);
@@ -329,7 +345,10 @@ impl Running<'_> {
                         _ if stop.is_some() => continue,
                         Some(reason) => Stop::Over(Excess { code: EndCode::OverOutput, reason }),
                         None if asks_in_vain => Stop::AsksInVain,
-                        None => continue,
+                        None => match self.output.repeats() {
+                            Some(how) => Stop::Runaway(how),
+                            None => continue,
+                        },
                     }
                 }
             };

@@ -23,6 +23,10 @@ pub(in crate::runner) enum Stop {
     AsksInVain,
     Leave(Leave),
     LeaseLost,
+    /// Nobody has answered what its program asked for so long: what it asked, and the bound.
+    Unanswered(String, Duration),
+    /// It repeats itself without an end: how.
+    Runaway(String),
     /// It uses more than its role may: what, how much, and the limit.
     Over(Excess),
 }
@@ -50,6 +54,15 @@ pub(in crate::runner) fn stopped(stop: &Stop, claimed: &Claimed, agent: &str) ->
         Stop::AsksInVain => {
             Verdict::of(Cause::NeedsPerson, EndCode::LoginNeeded, "its program asks to log in".to_owned())
         }
+        Stop::Unanswered(asked, limit) => Verdict::of(
+            Cause::NeedsPerson,
+            EndCode::PersonTimeout,
+            format!(
+                "nobody answered within {} (person_timeout): its program {asked}; orch retry continues its conversation",
+                human(*limit)
+            ),
+        ),
+        Stop::Runaway(how) => Verdict::of(Cause::Transient, EndCode::Runaway, how.clone()),
         Stop::Cancelled(reason) => Verdict::of(Cause::Cancelled, EndCode::Cancelled, reason.clone()),
         Stop::Interrupted => Verdict::of(
             Cause::Cancelled,

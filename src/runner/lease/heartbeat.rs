@@ -5,7 +5,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -15,10 +15,12 @@ use tokio::sync::{Notify, mpsc, watch};
 use crate::runner::{
     Agent,
     lease::blocked_on::{BlockedOn, Changes},
+    lease::idling::Idling,
     lease::registration::Registration,
 };
 use crate::{
     home::launch::Launch,
+    model::wait::{Need, Needs, Wait},
     os,
     store::{
         Store,
@@ -46,6 +48,7 @@ pub(in crate::runner) struct Heartbeat {
     lease: watch::Sender<Option<Lease>>,
     progress: Arc<Progress>,
     blocked_on: BlockedOn,
+    asks: BlockedOn,
     answers: mpsc::Receiver<Reply>,
 }
 
@@ -53,12 +56,18 @@ pub(in crate::runner) struct Heartbeat {
 pub(in crate::runner) struct Progress {
     began: Instant,
     last_ms: AtomicU64,
+    /// Whether the program has called a tool that has not answered yet.
+    runs_tool: AtomicBool,
 }
 
 impl Progress {
     /// Records progress now.
     pub fn touch(&self) {
         self.last_ms.store(self.began.elapsed().as_millis() as u64, Ordering::Relaxed);
+    }
+    /// Records whether the program waits for a tool, and not for its model.
+    pub fn set_runs_tool(&self, runs: bool) {
+        self.runs_tool.store(runs, Ordering::Relaxed);
     }
     fn age(&self) -> Duration {
         self.began.elapsed().saturating_sub(Duration::from_millis(self.last_ms.load(Ordering::Relaxed)))
@@ -69,8 +78,10 @@ impl Heartbeat {
     pub fn start(agent: &Agent) -> Self {
         let (store, launch) = (agent.store.clone(), agent.launch.clone());
         let lease = watch::Sender::new(None);
-        let progress = Arc::new(Progress { began: Instant::now(), last_ms: AtomicU64::new(0) });
+        let (last_ms, runs_tool) = (AtomicU64::new(0), AtomicBool::new(false));
+        let progress = Arc::new(Progress { began: Instant::now(), last_ms, runs_tool });
         let (blocked_on, now) = (BlockedOn::new(agent.redactor.clone()), Arc::new(Notify::new()));
+        let asks = BlockedOn::new(agent.redactor.clone());
         tokio::spawn(crate::runner::lease::wakeups::wait_for_inbox(store.clone(), launch.agent.clone(), now.clone()));
         let (sender, answers) = mpsc::channel(8);
         let task = HeartbeatLoop {
@@ -80,17 +91,20 @@ impl Heartbeat {
             lease: lease.subscribe(),
             progress: progress.clone(),
             blocked_on: blocked_on.clone(),
-            cpu: Duration::ZERO,
+            asks: asks.clone(),
+            idling: Idling::default(),
         };
         tokio::spawn(task.run(now, blocked_on.changes(), sender));
         tokio::spawn(crate::runner::lease::blocked_on::ring(blocked_on.clone(), agent.pane.clone()));
-        Heartbeat { lease, progress, blocked_on, answers }
+        Heartbeat { lease, progress, blocked_on, asks, answers }
     }
 
     /// Renews this lease from now on, or none. Clears what the previous program was blocked on.
     pub fn hold(&self, lease: Option<Lease>) {
         self.progress.touch();
+        self.progress.set_runs_tool(false);
         self.blocked_on.set(None);
+        self.asks.set(None);
         self.lease.send_replace(lease);
     }
     /// Returns where the attempt records progress.
@@ -100,6 +114,10 @@ impl Heartbeat {
     /// Returns where the attempt records what its program is blocked on; each change is sent immediately.
     pub fn blocked_on(&self) -> BlockedOn {
         self.blocked_on.clone()
+    }
+    /// Returns what the program waits for with `orch ask`, as of the last heartbeat.
+    pub fn asks(&self) -> BlockedOn {
+        self.asks.clone()
     }
     /// Returns the next answer that requires action. Skips answers about a lease that is no longer owned.
     pub async fn next(&mut self) -> Reply {
@@ -122,7 +140,8 @@ struct HeartbeatLoop {
     lease: watch::Receiver<Option<Lease>>,
     progress: Arc<Progress>,
     blocked_on: BlockedOn,
-    cpu: Duration,
+    asks: BlockedOn,
+    idling: Idling,
 }
 
 impl HeartbeatLoop {
@@ -149,8 +168,13 @@ impl HeartbeatLoop {
             let beat = match answer {
                 Ok(directive) => {
                     self.registration.record_epoch(epoch);
+                    let asks = match &directive {
+                        Directive::Asks(of) => Some(Wait::Person(Need { what: Needs::Input, of: of.clone() })),
+                        _ => None,
+                    };
+                    self.asks.set(asks.filter(|_| *self.lease.borrow() == lease));
                     match directive {
-                        Directive::Go => continue,
+                        Directive::Go | Directive::Asks(_) => continue,
                         directive => Reply::Directive(lease, directive),
                     }
                 }
@@ -190,19 +214,23 @@ impl HeartbeatLoop {
         };
         // A program that waits for a person or reports that its service is unavailable does not hang; the attempt's
         // time limit applies. Nor does the waiting time count as silence after it is answered.
-        if wait.is_some() {
+        if wait.is_some() || self.asks.get().is_some() {
             self.progress.touch();
         }
-        // A program that computes silently makes progress too: the processor time of its process tree shows it.
+        // A program that computes silently makes progress too: the processor time of its process tree shows it. That of an
+        // agent program which waits for its model counts only beyond what the program uses when it idles.
         let own = os::ProcessId::current();
         let mut rss_bytes = None;
         if let Ok(below) = os::descendants(&own) {
             rss_bytes = Some(below.iter().chain([&own.pid]).filter_map(|pid| os::rss_bytes(*pid)).sum());
             let cpu: Duration = below.iter().filter_map(|pid| os::cpu_time(*pid)).sum();
-            if cpu > self.cpu {
+            let idle = match self.launch.driver.manifest() {
+                Some(manifest) if !self.progress.runs_tool.load(Ordering::Relaxed) => manifest.idle_share,
+                _ => 0.0,
+            };
+            if self.idling.is_at_work(Instant::now(), cpu, idle) {
                 self.progress.touch();
             }
-            self.cpu = cpu;
         }
         let lease = Some((lease.task.id.clone(), lease.fence));
         Pulse { lease, rss_bytes, progress_age: Some(self.progress.age()), wait }

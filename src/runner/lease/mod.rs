@@ -3,6 +3,7 @@
 
 pub(in crate::runner) mod blocked_on;
 pub(in crate::runner) mod heartbeat;
+pub(in crate::runner) mod idling;
 pub(in crate::runner) mod registration;
 pub(in crate::runner) mod report;
 pub(in crate::runner) mod wakeups;

@@ -243,6 +243,7 @@ mod tests {
             lease: LEASE,
             kill_grace: LEASE,
             env: Default::default(),
+            withheld: Vec::new(),
             secrets: Vec::new(),
         };
         let registration = Registration::new(store.clone(), Arc::new(launch), home, process);

@@ -3,6 +3,7 @@
 
 pub(in crate::runner) mod metering;
 pub(in crate::runner) mod pane;
+pub(in crate::runner) mod runaway;
 pub(in crate::runner) mod tail;
 pub(in crate::runner) mod transcript;
 
@@ -164,6 +165,11 @@ impl Output {
     pub fn excess(&self) -> Option<String> {
         let (total, limit) = (self.total, size::human(self.limit));
         (total > self.limit).then(|| format!("over-output: it printed {total} bytes and more, max_output is {limit}"))
+    }
+
+    /// Returns in words how the program repeats itself without an end, if it does.
+    pub fn repeats(&self) -> Option<String> {
+        self.reading.as_ref()?.repeats().map(str::to_owned)
     }
 
     /// Reads what a program that ended without a result has left on its terminal: the closest thing to an error

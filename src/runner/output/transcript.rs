@@ -1,10 +1,10 @@
 //! Renders a program's JSON stream for people: the only renderer of all drivers' events. The rendered lines go to the
 //! pane and to the attempt's log; the raw stream is kept next to it.
 
-use std::{fs::File, io::Write, path::Path};
+use std::{fs::File, io::Write, path::Path, time::Instant};
 
 use crate::{
-    drivers::{Conversation, Ending, Event, Transcript, When},
+    drivers::{Conversation, Ending, Event, Transcript},
     home::output,
     model::{
         duration::human,
@@ -12,7 +12,7 @@ use crate::{
         text::{in_one_line, one_line, plain},
         time::Timestamp,
     },
-    runner::output::metering::Metering,
+    runner::output::{metering::Metering, runaway::Runaway},
     store::tasks::Metered,
 };
 
@@ -38,6 +38,9 @@ pub(in crate::runner) struct Reading {
     /// The conversation's name, where the program was started with one.
     given: Option<String>,
     metering: Metering,
+    runaway: Runaway,
+    /// How the program repeats itself without an end, in words.
+    repeats: Option<String>,
 }
 
 impl Reading {
@@ -55,6 +58,8 @@ impl Reading {
             last_text: String::new(),
             given,
             metering,
+            runaway: Runaway::default(),
+            repeats: None,
         }
     }
 
@@ -105,6 +110,11 @@ impl Reading {
         &self.conversation
     }
 
+    /// Returns in words how the program repeats itself without an end, if it does.
+    pub fn repeats(&self) -> Option<&str> {
+        self.repeats.as_deref()
+    }
+
     /// Returns what to store with the task of the totals that the program has reported.
     pub fn metered(&self) -> Option<&Metered> {
         self.metering.metered()
@@ -132,6 +142,8 @@ impl Reading {
             if let Event::Usage(usage) = &mut event {
                 *usage = self.metering.own(usage, self.conversation.session.as_deref());
             }
+            let repeats = self.runaway.see(Instant::now(), &event);
+            self.repeats = self.repeats.take().or(repeats);
             self.conversation.take(&event);
             self.show(&event, shown);
         }
@@ -160,8 +172,8 @@ impl Reading {
             Event::Usage(_) | Event::KeptIn { .. } | Event::Turn | Event::Answers | Event::HandedOver => return,
             Event::Needs { what, of } => format!("── needs {what}: {of}"),
             Event::Asks(asked) => format!("── {}", in_one_line(&asked.to_string(), COLUMNS)),
-            Event::RateLimited { until } => match until {
-                Some(until) => format!("── a limit is reached, for {}", human(left(*until))),
+            Event::RateLimited { until } => match until.and_then(|until| until.from_now(Timestamp::now())) {
+                Some(left) => format!("── a limit is reached, for {}", human(left)),
                 None => "── a limit is reached".to_owned(),
             },
             Event::Retrying { attempt, of, after, why, .. } => {
@@ -189,10 +201,6 @@ impl Reading {
         });
         lines.join("\n")
     }
-}
-
-fn left(until: When) -> std::time::Duration {
-    until.from_now(Timestamp::now())
 }
 
 fn spent(usage: &Usage) -> String {

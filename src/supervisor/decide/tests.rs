@@ -93,6 +93,7 @@ impl Case {
             needs_since: None,
             needs_for: None,
             task_text: None,
+            progress_at: None,
             retrying: None,
             rss_bytes: None,
             reason: None,

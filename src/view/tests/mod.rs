@@ -101,6 +101,7 @@ fn an_agent(id: &str, role: &str, state: AgentState) -> Agent {
         needs_since: None,
         needs_for: None,
         task_text: None,
+        progress_at: None,
         retrying: None,
         rss_bytes: Some(210 << 20),
         reason: None,

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::fleet::{Fleet, SONNET};
 use crate::{
     common::{Process, kill9},
-    model_server::{Answer, tool, when},
+    model_server::{Answer, INPUT_TOKENS, OUTPUT_TOKENS, tool, when},
 };
 
 #[test]
@@ -178,4 +178,49 @@ fn a_killed_runner_leaves_neither_claude_nor_its_command_and_its_task_succeeds()
     assert_eq!((&done["lost"], done["attempts"].as_array().map(Vec::len)), (&json!(1), Some(2)), "{done:#}");
     fleet.wait_until("the processes of the dead runner have ended", || !before.iter().any(Process::is_alive));
     fleet.stop();
+}
+
+/// Lets a program resume its conversation this many times, each after a request that its service refuses, and compares what
+/// orch has counted with the answers that the service has given.
+fn counts_what_its_service_counts(program: &'static str, role: &str, tables: &str, call: Answer) {
+    const RESUMES: usize = 5;
+    let refused = Answer::error(400, "invalid_request_error", "this can't be done");
+    let rules = vec![
+        when("count me").step(0).answer(call),
+        when("count me").step(1).times(RESUMES).answer(refused),
+        when("count me").answer(Answer::text("counted")),
+    ];
+    let Some(fleet) = Fleet::started(&[program], tables, rules) else { return };
+    let id = fleet.world.delegate(role, "count me");
+    for _ in 0..RESUMES {
+        fleet.wait_for(&id, "failed");
+        fleet.world.orch(&["retry", &id]).ok();
+    }
+    let task = fleet.wait_for(&id, "succeeded");
+    assert_eq!(task["attempts"].as_array().map(Vec::len), Some(RESUMES + 1), "{task:#}");
+    let answered = (fleet.model.times_asked("count me") - RESUMES) as u64;
+    let costs = fleet.world.orch_json(&["costs", "--by", "role"]);
+    let counted = (&costs["total"]["input_tokens"], &costs["total"]["output_tokens"]);
+    assert_eq!(counted, (&json!(answered * INPUT_TOKENS), &json!(answered * OUTPUT_TOKENS)), "{program}: {task:#}");
+    // The program's own total of the whole conversation, where it names a price.
+    let raw = fs::read_to_string(fleet.world.home.join(format!("runs/{id}/{}/raw.jsonl", RESUMES + 1))).unwrap();
+    let lines = raw.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    if let Some(total) = lines.filter_map(|line| line["total_cost_usd"].as_f64()).next_back() {
+        let counted = costs["total"]["cost_usd"].as_f64().unwrap();
+        assert!((counted - total).abs() < 0.000_01, "{program}: {counted} for {total}");
+        println!("{program}: {} resumes, {answered} answers    {counted:.6} USD counted, {total:.6} USD used", RESUMES);
+    }
+    fleet.stop();
+}
+
+#[test]
+fn usage_over_resumes_is_what_the_service_of_claude_has_counted() {
+    let may_run = format!("{SONNET}\nallowed_tools = [\"Bash\"]");
+    counts_what_its_service_counts("claude", "sonnet", &may_run, tool("Bash", json!({"command": "echo 1"})));
+}
+
+#[test]
+fn usage_over_resumes_is_what_the_service_of_codex_has_counted() {
+    let coder = "[roles.coder]\ndriver = \"codex\"\npermission_mode = \"bypass\"\n";
+    counts_what_its_service_counts("codex", "coder", coder, tool("exec_command", json!({"cmd": "echo 1"})));
 }

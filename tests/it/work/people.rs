@@ -54,6 +54,21 @@ fn a_program_asks_waits_and_continues_with_the_answer() {
 }
 
 #[test]
+fn the_time_that_a_person_takes_to_answer_is_no_part_of_the_time_limit() {
+    let world = World::started("[roles.shell]\ntask_timeout = \"2s\"");
+    let id = delegated(&world, &["--retries", "0", "echo \"it is $(orch ask 'Which one?')\""]);
+    wait_for_question(&world, "Which one?");
+    let asked_at = ms(&world.show(&id)["questions"][0]["asked_at"]);
+    world.wait_until("the person has taken twice the time limit", || {
+        orch::model::time::Timestamp::now().0 as i64 - asked_at > 4_000
+    });
+    assert_eq!(world.show(&id)["state"], "running");
+    world.orch(&["answer", &id, "red"]).ok();
+    let task = world.wait_for(&id, "succeeded");
+    assert_eq!(each(&task["attempts"], "cause"), ["success"]);
+}
+
+#[test]
 fn a_question_survives_a_crash_and_its_answer_starts_a_held_task() {
     let world = World::started("");
     let script = "cat $ORCH_CONTEXT | tr -d ' \\n' | grep -o '\"answer\":\"[a-z]*\"' && exit 0; orch ask --no-wait 'Why?'; exit 77";

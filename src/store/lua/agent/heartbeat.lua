@@ -3,19 +3,22 @@
 -- ARGV: 1 agent, 2 incarnation, 3 lease (ms), 4 task or '', 5 fence or '', 6 memory (bytes) or '',
 --       7 age of the last progress (ms) or '', 8 needs or '', 9 for what exactly or '', 10 what it tries again (JSON: why)
 --       or ''
--- Returns: 'go', 'stop <reason>' (leave), or 'cancel <reason>' (end the attempt)
+-- Returns: 'go', 'asks <question>' (go on; its program waits for the answer of a person), 'stop <reason>' (leave), or
+--          'cancel <reason>' (end the attempt)
 -- Refuses: stale (the agent or its lease is no longer what it believes)
 local agent, task = ARGV[1], ARGV[4]
 local a = redis.call('HMGET', P .. 'agent:' .. agent, 'state', 'incarnation', 'needs', 'reason', 'progress_at',
   'needs_for', 'retrying')
 if a[2] ~= ARGV[2] or a[1] == 'failed' or a[1] == 'stopped' then return refuse(REFUSAL.stale, agent) end
-local cancelling, needs, of, is_question = nil, ARGV[8], ARGV[9], false
+local cancelling, needs, of, is_question, asks, waits = nil, ARGV[8], ARGV[9], false, nil, false
 if task ~= '' then
-  local f = get(task, 'state', 'agent', 'incarnation', 'fence', 'cancelling', 'asking_until')
+  local f = get(task, 'state', 'agent', 'incarnation', 'fence', 'cancelling', 'asking_until', 'waiting_until')
   if f[1] ~= 'running' or f[2] ~= agent or f[3] ~= ARGV[2] or f[4] ~= ARGV[5] then return refuse(REFUSAL.stale, task) end
   cancelling = f[5]
+  waits = number(f[7]) > now
   if number(f[6]) > now then
-    if needs == '' then needs, of = 'input', short(open_question(task) or '', 120) end
+    asks = short(open_question(task) or '', 120)
+    if needs == '' then needs, of = 'input', asks end
     -- The question had its own notice.
     is_question = needs == 'input'
   end
@@ -25,13 +28,19 @@ local record = P .. 'agent:' .. agent
 redis.call('HSET', record, 'heartbeat_at', now)
 if ARGV[6] ~= '' then redis.call('HSET', record, 'rss_bytes', ARGV[6]) end
 -- What its program has reported itself may be later than what its runner has seen of it.
-if ARGV[7] ~= '' then
+if waits then
+  -- What ends its wait is not silence.
+  redis.call('HSET', record, 'progress_at', now)
+elseif ARGV[7] ~= '' then
   local seen, reported = now - ARGV[7], tonumber(a[5] or 0) or 0
   if seen > reported or reported > now then redis.call('HSET', record, 'progress_at', seen) end
 end
 local asked, asked_for = a[3] or '', a[6] or ''
 if needs == '' then
-  if asked ~= '' then redis.call('HDEL', record, unpack(ASKED)) end
+  if asked ~= '' then
+    defer_deadline(agent)
+    redis.call('HDEL', record, unpack(ASKED))
+  end
 elseif asked ~= needs or asked_for ~= '' and of ~= '' and asked_for ~= of then
   asks_for(agent, task, needs, of)
   if not is_question then
@@ -57,4 +66,4 @@ if (a[7] or '') ~= ARGV[10] then
 end
 if a[1] == 'stopping' then return 'stop ' .. (a[4] or '') end
 if cancelling then return 'cancel ' .. cancelling end
-return 'go'
+return asks and 'asks ' .. asks or 'go'

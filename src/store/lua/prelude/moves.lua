@@ -330,17 +330,24 @@ local function end_attempt(id, e)
     to, asks, over, waits_for = 'failed', nil, nil, {}
     why, why_cause, why_code = DEADLINE_PASSED .. '; the last attempt: ' .. reason, CAUSE.deadline, CODE.deadline_passed
   end
-  local due = nil
+  local due, limit = nil, nil
+  if cause == CAUSE.rate_limited and account ~= '' then
+    limit = P .. 'rate:' .. account
+    limited = math.max(limited, count_limit(limit, tonumber(last_attempt(id).started_at) or now))
+  end
   if to == 'delayed' or cause == CAUSE.rate_limited then
     local counts = {failures = failures, lost = lost, limited = limited}
     due = now + retry_delay(id, cause, counts, tonumber(e.retry_after or ''), e.is_exact)
   end
-  if cause == CAUSE.rate_limited and account ~= '' then
-    local limit = P .. 'rate:' .. account
+  if limit then
     local till = number(redis.call('HGET', limit, 'until'))
-    if due > till or till > now + DAY then
+    if till > due and till <= now + RATE_LIMIT_LONGEST then
+      -- Another task has met the same limit, and its end is known already.
+      due = till
+    else
       redis.call('HSET', limit, 'until', due, 'reason', reason)
-      redis.call('PEXPIRE', limit, 2 * DAY)
+      -- Kept for a while after its end: a limit that is met again then is the same one.
+      redis.call('PEXPIRE', limit, math.floor(2 * (due - now)) + LIMIT_REMEMBERED)
       event(EVENT.role_rate_limited, id, f[2], nil, nil, reason, cjson.encode({account = account, until_ms = due}), code)
       wake('supervisor')
     end
@@ -356,6 +363,13 @@ local function end_attempt(id, e)
   if attempt.number then redis.call('LSET', P .. 'attempts:' .. id, -1, cjson.encode(attempt)) end
   local set, drop = {'failures', failures, 'lost', lost}, {}
   if limited > 0 then append(set, 'limited', limited) else append(drop, 'limited') end
+  -- One login is that of all tasks of the role. A success shows that there is one.
+  if to == 'held' and NEEDS_LOGIN[code] then
+    redis.call('HSET', P .. 'budgets', 'login:' .. role, id .. ' is held for it: ' .. reason)
+    wake('supervisor')
+  elseif to == 'succeeded' then
+    redis.call('HDEL', P .. 'budgets', 'login:' .. role)
+  end
   -- A success needs no explanation; its attempts have theirs.
   if to == 'succeeded' then
     append(drop, 'cause', 'code', 'reason')

@@ -97,8 +97,19 @@ local function asks_in_words(needs, of)
   return 'its program asks' .. (of ~= '' and by[needs] and by[needs] .. of or ' for ' .. needs)
 end
 
+-- The time for which an agent's program has waited for a person is no part of its attempt's time limit.
+local function defer_deadline(agent)
+  local a = redis.call('HMGET', P .. 'agent:' .. agent, 'needs_since', 'deadline')
+  local since, deadline = tonumber(a[1] or ''), tonumber(a[2] or '')
+  if since and deadline then
+    local deferred = math.min(deadline + math.max(0, now - since), 2 ^ 53)
+    redis.call('HSET', P .. 'agent:' .. agent, 'deadline', string.format('%.0f', deferred))
+  end
+end
+
 -- From now on an agent's program asks its user for something.
 local function asks_for(agent, task, needs, of)
+  defer_deadline(agent)
   redis.call('HSET', P .. 'agent:' .. agent, 'needs', needs, 'needs_since', now, 'needs_for', of)
   event(EVENT.agent_needs, task, agent, nil, nil, asks_in_words(needs, of))
 end

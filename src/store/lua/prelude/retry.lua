@@ -1,6 +1,6 @@
 -- Part of the prelude of every transition: how long a task waits until its next attempt. It is computed here and
 -- nowhere else, from the table of delays that is stored with the task (src/model/retry.rs). DEFAULT_DELAYS, JITTER and
--- RATE_LIMIT_DEFAULT stand above this text and are written from there.
+-- RATE_LIMIT_... stand above this text and are written from there.
 
 -- Entry `n` of a table of delays, or its last one.
 local function entry(delays, n)
@@ -21,19 +21,23 @@ local function fraction(id)
   return tonumber(string.sub(redis.sha1hex(id .. ':' .. attempt), 1, 6), 16) / 0xffffff
 end
 
--- The delay in ms after an attempt ended as `cause`. `counts` are those after it: failures, lost, and limited (attempts
--- in a row that met a rate limit). `after` (ms) is when the program asked to be tried again, or nil; `is_exact` says
+-- The delay in ms after an attempt ended as `cause`. `counts` are those after it: failures, lost, and limited (how many
+-- times in a row its task, or its account, has met a rate limit). `after` (ms) is when the program asked to be tried again, or nil; `is_exact` says
 -- that it is the user's own and knows what it asks for.
 local function retry_delay(id, cause, counts, after, is_exact)
   local delays = delays_of(id)
   if cause == CAUSE.rate_limited then
+    local repeated = math.min(counts.limited - 1, 20)
+    if not after then return math.min(RATE_LIMIT_DEFAULT * 2 ^ repeated, RATE_LIMIT_MOST) end
+    -- No service has said that.
+    if after > RATE_LIMIT_LONGEST then return DAY end
     -- A limit that is still there when it should have ended was named wrongly, or clocks differ. It counts against no
     -- bound, so without a growing delay its task would be tried again every second for ever.
     local least = 0
-    if counts.limited > 1 and not is_exact then
-      least = math.min(entry(delays.failed, counts.limited - 1), RATE_LIMIT_DEFAULT)
+    if repeated > 0 and not is_exact then
+      least = math.min(math.max(entry(delays.failed, repeated), 1000 * 2 ^ (repeated - 1)), RATE_LIMIT_MOST)
     end
-    return math.min(math.max(after or RATE_LIMIT_DEFAULT, least), DAY)
+    return math.max(after, least)
   end
   if after then return math.max(0, math.floor(after)) end
   local delay = cause == CAUSE.lost and entry(delays.lost, counts.lost) or entry(delays.failed, counts.failures)

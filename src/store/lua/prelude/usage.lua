@@ -96,16 +96,42 @@ local function rate_of(role)
   return P .. 'rate:' .. account, account
 end
 
+-- Codes of an end that only a login, or a key, mends.
+local NEEDS_LOGIN = {[CODE.login_needed] = true, [CODE.key_withheld] = true}
+
+-- A person says that a role's program is logged in. Whether that was needed.
+local function accept_login(role)
+  if redis.call('HDEL', P .. 'budgets', 'login:' .. role) == 0 then return false end
+  for _ = 1, redis.call('SCARD', P .. 'idle:' .. role) do offer(role) end
+  wake('supervisor')
+  return true
+end
+
+-- How long a rate limit is remembered beyond its end, at least.
+local LIMIT_REMEMBERED = 600000
+
+-- Counts that an account has met a rate limit, and returns how many times in a row it has. What was started before the last
+-- one ended met the same one: a whole fleet meets it together.
+local function count_limit(limit, started_at)
+  local l = redis.call('HMGET', limit, 'until', 'times')
+  local times = number(l[2])
+  if times == 0 or started_at >= number(l[1]) then
+    times = times + 1
+    redis.call('HSET', limit, 'times', times)
+  end
+  return times
+end
+
 -- Until when nothing of a role starts (0: until a person fixes it), why, whose rate limit it is where it is one, and the
 -- code of the gate (model/gate.rs); nil where it may start.
 local function suspended(role)
   local b = redis.call('HMGET', P .. 'budgets', 'account:' .. role, 'day_usd:' .. role, 'day_tokens:' .. role, 'day_usd:',
-    'day_tokens:', 'unavailable:' .. role)
+    'day_tokens:', 'unavailable:' .. role, 'login:' .. role)
   if b[6] then return 0, b[6], nil, 'program_missing' end
+  if b[7] then return 0, b[7], nil, 'login_needed' end
   local limited = redis.call('HMGET', P .. 'rate:' .. (b[1] or 'role ' .. role), 'until', 'reason')
   local till = number(limited[1])
-  -- A rate limit of more than a day is implausible and ignored.
-  if till > now and till <= now + DAY then return till, limited[2], b[1] or 'role ' .. role, 'rate_limited' end
+  if till > now and till <= now + RATE_LIMIT_LONGEST then return till, limited[2], b[1] or 'role ' .. role, 'rate_limited' end
   if not (b[2] or b[3] or b[4] or b[5]) then return nil end
   local today = math.floor(now / DAY)
   local function used(prefix)

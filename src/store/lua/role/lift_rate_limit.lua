@@ -1,11 +1,12 @@
 -- Lifts the rate limit of a role's account at a person's request: its roles start again, and the tasks that it delayed
--- become ready.
+-- become ready. A role that waits for a login starts again, too.
 -- KEYS: 1 prefix
 -- ARGV: 1 role, 2 the person in words
--- Returns: '1' where there was a limit, else '0'
+-- Returns: '1' where there was one or the other, else '0'
 local rate, account = rate_of(ARGV[1])
 local limited = redis.call('HMGET', rate, 'until', 'reason')
-if number(limited[1]) <= now then return '0' end
+local logged_in = accept_login(ARGV[1])
+if number(limited[1]) <= now then return logged_in and '1' or '0' end
 local roles = {}
 for _, field in ipairs(redis.call('HKEYS', P .. 'budgets')) do
   local name = field:match('^account:(.+)$')

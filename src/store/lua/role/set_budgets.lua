@@ -5,6 +5,8 @@
 -- Returns: 'ok'
 local fields = {'account:' .. ARGV[1], 'day_usd:' .. ARGV[1], 'day_tokens:' .. ARGV[1], 'task_usd:' .. ARGV[1],
   'task_tokens:' .. ARGV[1], 'unavailable:' .. ARGV[1]}
+-- The environment of the programs, and with it their keys, may be another one.
+redis.call('HDEL', P .. 'budgets', 'login:' .. ARGV[1])
 for i, value in ipairs({ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7] or ''}) do
   if value == '' then
     redis.call('HDEL', P .. 'budgets', fields[i])

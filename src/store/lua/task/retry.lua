@@ -5,7 +5,7 @@
 -- Refuses: unknown, damaged (its record does not read), dependency_ended (what it waits for has failed or was cancelled: retry that first),
 --          not_approved (a retry is no approval; the detail is the task and its state)
 local id = ARGV[1]
-local f = get(id, 'state', 'role', 'after', 'parent', 'unapproved', 'deadline_ms')
+local f = get(id, 'state', 'role', 'after', 'parent', 'unapproved', 'deadline_ms', 'code')
 local from = f[1]
 if not from then return refuse(REFUSAL.unknown, id) end
 if not is_sound(id) then return refuse(REFUSAL.damaged, id) end
@@ -40,5 +40,6 @@ end
 redis.call('HDEL', P .. 'task:' .. id, 'cause', 'code', 'reason', 'result')
 if tonumber(f[6] or '') then set_deadline(id, now + f[6]) end
 if from ~= 'held' and f[4] then count_child(f[4], 1) end
+if from == 'held' and NEEDS_LOGIN[f[7]] then accept_login(f[2]) end
 move(id, from, to, f[2], nil, nil, ARGV[2])
 return {from, to}
