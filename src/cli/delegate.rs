@@ -61,6 +61,9 @@ pub(super) fn one_text(words: Vec<String>) -> Result<String> {
     }
 }
 
+/// The exit code of a program that was ended by SIGINT, as a shell shows it.
+const INTERRUPTED: u8 = 128 + 2;
+
 async fn wait_for(ops: &Client, id: &TaskId, session: &mut Session) -> Result<u8, End> {
     let mut stderr = io::stderr();
     if stderr.is_terminal() {
@@ -68,7 +71,15 @@ async fn wait_for(ops: &Client, id: &TaskId, session: &mut Session) -> Result<u8
         let _ = writeln!(stderr, "{id} was accepted; Ctrl-C stops the waiting, not the task");
     }
     let wait = Wait { ids: vec![id.clone()], any: false, timeout: None };
-    let ended = wait::noting_held(ops, wait).await?;
+    let mut interrupt = stdio::interrupts()?;
+    let ended = tokio::select! {
+        ended = wait::noting_held(ops, wait) => ended?,
+        _ = interrupt.recv() => {
+            // Also where standard error is a file: without the id, nobody finds the task again.
+            errors::note(&format!("{id} goes on; to wait for it again: orch wait {id}"));
+            return Ok(INTERRUPTED);
+        }
+    };
     let Some(detail) = ended.first() else {
         return Err(Error::internal(format!("no answer about {id}")).into());
     };

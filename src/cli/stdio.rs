@@ -120,3 +120,12 @@ mod tests {
         assert_eq!(binary.message, "the text on standard input is not UTF-8 (byte 3)");
     }
 }
+
+/// Catches Ctrl-C.
+///
+/// # Errors
+/// The system refuses it.
+pub(super) fn interrupts() -> Result<tokio::signal::unix::Signal> {
+    use tokio::signal::unix::{SignalKind, signal};
+    signal(SignalKind::interrupt()).map_err(|e| Error::internal(format!("Ctrl-C cannot be caught: {e}")))
+}

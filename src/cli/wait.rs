@@ -1,19 +1,24 @@
 //! `orch wait`.
 
+use std::collections::HashSet;
+
 use futures_util::StreamExt;
 
 use super::{Session, args, errors, stdio::End};
 use crate::{
     error::{Error, Kind, Result},
     model::{
-        task::{TaskDetail, TaskState},
+        attention::Attention,
+        duration::human,
+        id::TaskId,
+        task::{Task, TaskDetail, TaskState},
         text::one_line,
     },
     ops::{
         Client, Wanted,
-        types::{Wait, WaitStep},
+        types::{Shown, Target, Wait, WaitStep},
     },
-    view::task::life,
+    view::{View, messages, task::life},
 };
 
 pub(super) async fn run(args: args::Wait, session: &mut Session) -> Result<u8, End> {
@@ -26,20 +31,65 @@ pub(super) async fn run(args: args::Wait, session: &mut Session) -> Result<u8, E
     Ok(if well { 0 } else { Kind::Failed.exit_code() })
 }
 
-/// Waits, and notes on standard error each task that begins to wait for a person: without the note, it would look as if the
-/// task were at work.
+/// Waits, and notes on standard error what a person has to know meanwhile: that a task waits for an answer or is held, and
+/// that one is tried again. Without the note, it would look as if the task were at work.
 pub(super) async fn noting_held(ops: &Client, wait: Wait) -> Result<Vec<TaskDetail>> {
     let limit = wait.timeout;
+    let mut noted = Noted::default();
     let mut steps = ops.wait_steps(wait);
     while let Some(step) = steps.next().await {
         match step? {
-            WaitStep::Looked(_) => {}
+            WaitStep::Looked(tasks) => {
+                let at_work = |task: &&Task| matches!(task.state, TaskState::Running | TaskState::Delayed);
+                for task in tasks.iter().filter(at_work).take(LOOKED_INTO) {
+                    noted.look(ops, &task.id).await;
+                }
+            }
             WaitStep::Held(task) => {
-                let reason = task.reason.map(|reason| format!(": {}", one_line(&reason, 200))).unwrap_or_default();
-                errors::note(&format!("{} is held{reason}; it goes on after: orch retry {}", task.id, task.id));
+                if !noted.look(ops, &task.id).await {
+                    let reason = task.reason.map(|reason| format!(": {}", one_line(&reason, 200))).unwrap_or_default();
+                    errors::note(&format!("{} is held{reason}; it goes on after: orch retry {}", task.id, task.id));
+                }
             }
             WaitStep::Done(waited) => return waited.in_time(limit),
         }
     }
     Err(Error::internal("the wait has ended without an answer"))
+}
+
+/// How many tasks at work are looked into each time.
+const LOOKED_INTO: usize = 10;
+
+/// What was noted, each once.
+#[derive(Debug, Default)]
+struct Noted {
+    questions: HashSet<(TaskId, u32)>,
+    attempts: HashSet<(TaskId, u32)>,
+}
+
+impl Noted {
+    /// Notes what is new about a task. Returns whether it has an open question.
+    async fn look(&mut self, ops: &Client, id: &TaskId) -> bool {
+        // What can't be read now is noted later, or by the end.
+        let Ok(Shown::Task(detail)) = ops.show(Target::Task(id.clone())).await else { return false };
+        for attempt in &detail.attempts {
+            let (Some(ended), Some(next)) = (attempt.ended_at, attempt.next_retry_at) else { continue };
+            if self.attempts.insert((id.clone(), attempt.number)) {
+                let again = life::again(&detail, attempt);
+                let why = one_line(attempt.reason.as_deref().unwrap_or("no reason was recorded"), 200);
+                let wait = human(next.since(ended));
+                let off = again.off.map(|off| format!("\n{off}")).unwrap_or_default();
+                errors::note(&format!("{id} is tried again after {wait}{}: {why}{off}", again.count));
+            }
+        }
+        let mut asks = false;
+        for question in detail.questions.iter().filter(|question| question.is_open()) {
+            asks = true;
+            if self.questions.insert((id.clone(), question.number)) {
+                let asked = Attention::of_question(id, detail.task.agent.as_deref(), question);
+                errors::note(messages::question(&asked, &View::plain()).trim_end());
+            }
+        }
+        asks
+    }
 }

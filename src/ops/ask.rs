@@ -1,6 +1,6 @@
 //! `orch ask`: an attempt's program asks a person. `orch answer`, `orch approve`, `orch deny`: a person answers.
 
-use std::time::Duration;
+use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
@@ -9,10 +9,12 @@ use super::{Answer, Ask, AskState, Asked, Ops, wait::message};
 use crate::{
     error::{Error, Result},
     model::{
+        attention::Attention,
         duration,
         id::Capability,
-        question::{Approval, QuestionRef},
+        question::{Approval, Question, QuestionKind, QuestionRef},
         refusal::Refusal,
+        time::Timestamp,
     },
     store::people::{self, Answered},
 };
@@ -29,7 +31,55 @@ const LOOK: Duration = Duration::from_secs(5);
 /// How long the mark of a waiting program lasts. A program that is killed leaves it for at most this long.
 const MARK: Duration = Duration::from_secs(15);
 
+/// What learns that a program waits for the answer to a question (`true`), and that it no longer does.
+#[derive(Clone)]
+pub struct Announcer(Arc<dyn Fn(&Attention, bool) + Send + Sync>);
+
+impl Announcer {
+    /// Creates one that calls this.
+    pub fn new(call: impl Fn(&Attention, bool) + Send + Sync + 'static) -> Announcer {
+        Announcer(Arc::new(call))
+    }
+}
+
+impl fmt::Debug for Announcer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Announcer")
+    }
+}
+
+/// A question that was announced. Dropped, the program no longer waits for it.
+struct Announced<'a>(&'a Announcer, Attention);
+
+impl Drop for Announced<'_> {
+    fn drop(&mut self) {
+        (self.0.0)(&self.1, false);
+    }
+}
+
 impl Ops {
+    /// Announces that the caller's program waits for an answer.
+    fn announce(&self, asked: &Asked, ask: &Ask) -> Option<Announced<'_>> {
+        let announcer = self.announcer.as_ref()?;
+        let question = Question {
+            number: asked.question,
+            kind: QuestionKind::Question,
+            rights: Vec::new(),
+            question: ask.text.clone(),
+            options: ask.options.clone(),
+            attempt: 0,
+            asked_at: Timestamp::now(),
+            answer: None,
+            approval: None,
+            answered_at: None,
+            answered_by: None,
+            closed: None,
+        };
+        let asked = Attention::of_question(&asked.task, None, &question);
+        (announcer.0)(&asked, true);
+        Some(Announced(announcer, asked))
+    }
+
     /// Asks a person about the caller's own task, and with `wait` waits for the answer. When a later attempt asks again, it is
     /// the same question with the same answer.
     ///
@@ -71,6 +121,7 @@ impl Ops {
     async fn until_answered(&self, attempt: &Capability, token: &str, text: &str, ask: &Ask) -> Result<Asked> {
         let deadline = ask.timeout.and_then(|limit| Instant::now().checked_add(limit));
         let mut news = None;
+        let mut announced = None;
         loop {
             // Before the look: an answer in between sends a message.
             if news.is_none() {
@@ -79,6 +130,9 @@ impl Ops {
             let asked = self.look_at(attempt, token, text, ask, MARK).await?;
             if asked.state != AskState::Open {
                 return Ok(asked);
+            }
+            if announced.is_none() {
+                announced = self.announce(&asked, ask);
             }
             let now = Instant::now();
             if deadline.is_some_and(|deadline| deadline <= now) {

@@ -2,7 +2,7 @@
 //!
 //! The hot path: one round trip, and no read of anything that the script reads itself.
 
-use std::{collections::HashSet, path::Path, time::Duration};
+use std::{collections::HashSet, ffi::OsStr, path::Path, time::Duration};
 
 use serde_json::Value;
 use uuid::Uuid;
@@ -68,7 +68,7 @@ impl Ops {
     async fn prepare(&self, asked: Delegate) -> Result<NewTask> {
         // Before anything is compared or stored: the same call later is the same call.
         let mut asked = redacted(asked, self.redactor());
-        let role = self.config.role(asked.role.as_deref().unwrap_or(&self.config.master.default_role))?;
+        let role = self.config.role(asked.role.as_deref().unwrap_or_else(|| self.default_role()))?;
         takes_tasks(&self.config, role)?;
         check(&asked)?;
         let cwd = asked.cwd.as_deref().map(folder).transpose()?;
@@ -125,12 +125,17 @@ impl Ops {
         }
     }
 
+    /// The role of a task that names none.
+    pub(super) fn default_role(&self) -> &str {
+        default_role(&self.config, std::env::var_os("PATH").as_deref())
+    }
+
     /// Returns why a task of this role waits, in words, where more than its turn keeps it from starting.
     ///
     /// # Errors
     /// NotFound: no such role. NotRunning: there is no Redis.
     pub async fn holds_up(&self, role: Option<&str>) -> Result<Option<String>> {
-        let role = &self.config.role(role.unwrap_or(&self.config.master.default_role))?.name;
+        let role = &self.config.role(role.unwrap_or_else(|| self.default_role()))?.name;
         let snapshot = self.ask(|s| s.observe(std::slice::from_ref(role))).await?;
         let supervised = self.supervisor().is_some() || self.supervised_from(self.store()).await?.is_some();
         let now =
@@ -151,6 +156,24 @@ fn redacted(asked: Delegate, redactor: &Redactor) -> Delegate {
         ..asked
     }
 }
+
+/// The role of a task that names none. Without a sessions.toml on a machine without any agent program, it is the one that
+/// `orch init` would write: a shell.
+fn default_role<'a>(config: &'a Config, path: Option<&OsStr>) -> &'a str {
+    let default = &config.master.default_role;
+    let is_prompt = |name: &str| {
+        let role = config.roles.get(name);
+        role.is_some_and(|role| preflight::resolve(role.driver, &config.agents.order, path) == DriverKind::Console)
+    };
+    let is_shell = |name: &str| config.roles.get(name).is_some_and(|role| role.driver == DriverKind::Shell);
+    match config.file.is_none() && is_shell(SHELL) && is_prompt(default) {
+        true => SHELL,
+        false => default,
+    }
+}
+
+/// The built-in role whose program is a shell.
+const SHELL: &str = "shell";
 
 /// Checks that a role takes tasks: one whose driver is the console is a prompt for a person.
 pub(super) fn takes_tasks(config: &Config, role: &Role) -> Result<()> {
@@ -284,6 +307,20 @@ mod tests {
 
     fn asked(text: &str) -> Delegate {
         Delegate { text: text.into(), ..Delegate::default() }
+    }
+
+    #[test]
+    fn without_a_file_and_without_agent_programs_a_shell_is_the_default() {
+        let folder = tempfile::tempdir().unwrap();
+        let env = crate::config::Env {
+            cwd: folder.path().to_owned(),
+            home: Some(folder.path().to_owned()),
+            ..Default::default()
+        };
+        let mut config = Config::load_with(&env, None).unwrap();
+        assert_eq!(default_role(&config, Some(folder.path().as_os_str())), "shell");
+        config.file = Some(folder.path().join("sessions.toml"));
+        assert_eq!(default_role(&config, Some(folder.path().as_os_str())), config.master.default_role);
     }
 
     #[test]

@@ -65,6 +65,7 @@ use crate::{
     redis_server::{History, User, check_version},
     store::{self, Store, StoreError, Tls},
 };
+pub use ask::Announcer;
 pub use caller::{Caller, Person};
 pub use candidates::{Candidate, Completing};
 pub use find::Wanted;
@@ -107,6 +108,8 @@ pub struct Ops {
     /// How many waits of this process have marked the caller's task as waiting.
     marks: AtomicUsize,
     redactor: OnceLock<Redactor>,
+    /// Learns what the caller's program waits for.
+    announcer: Option<Announcer>,
     /// The server on a copy of the records, while orch is stopped.
     _history: Option<History>,
 }
@@ -140,6 +143,7 @@ impl Ops {
             note,
             marks: AtomicUsize::new(0),
             redactor: OnceLock::new(),
+            announcer: None,
             _history: None,
         }
     }
@@ -166,6 +170,12 @@ impl Ops {
     #[must_use]
     pub fn with_redactor(self, redactor: Redactor) -> Ops {
         Ops { redactor: redactor.into(), ..self }
+    }
+
+    /// The same; `announcer` learns which questions the caller's program waits for.
+    #[must_use]
+    pub fn with_announcer(self, announcer: Announcer) -> Ops {
+        Ops { announcer: Some(announcer), ..self }
     }
 
     /// Removes secrets from what a verb stores or sends: those that this process's environment holds, and everything that

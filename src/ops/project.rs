@@ -80,7 +80,7 @@ impl Ops {
         Ok(Project {
             namespace: self.config.namespace.clone(),
             home: self.config.home.clone(),
-            default_role: self.config.master.default_role.clone(),
+            default_role: self.default_role().to_owned(),
             master: self.config.master.session.clone(),
             tmux_socket: self.config.tmux.socket.clone(),
             roles: self.config.roles.values().map(info).collect(),

@@ -8,6 +8,7 @@
 //! ([`lease::heartbeat`]), the two wake-up listeners, and the thread that writes to the pane ([`output::pane`]) run
 //! concurrently.
 
+mod asking;
 mod attempt;
 mod interactive;
 mod lease;
@@ -23,6 +24,7 @@ use std::{
 };
 
 use self::{
+    asking::Asking,
     attempt::{cgroup::RunnerCgroup, earlier_ends::EarlierEnds},
     lease::heartbeat::{Heartbeat, Reply},
     lease::registration::Registration,
@@ -72,6 +74,8 @@ struct Agent {
     redactor: Redactor,
     registration: Arc<Registration>,
     pane: Pane,
+    /// What its program asks a person.
+    asking: Asking,
     journal: Mutex<Journal>,
     earlier_ends: Mutex<EarlierEnds>,
     /// `None` where no cgroup can be created.
@@ -147,7 +151,9 @@ pub async fn run(launch: &Path) -> Result<()> {
     let registration = Arc::new(Registration::new(store.clone(), launch.clone(), home.clone(), process.clone()));
     // Before any program is started.
     let cgroup = cgroup.await.ok().flatten();
-    let socket = AgentSocket::listen(&launch, open_store)?;
+    let pane = Pane::start();
+    let asking = Asking::new(pane.clone());
+    let socket = AgentSocket::listen(&launch, open_store, asking.clone())?;
     let journal = Mutex::new(Journal::new(&home, &launch.incarnation));
     let agent = Agent {
         redactor,
@@ -156,7 +162,8 @@ pub async fn run(launch: &Path) -> Result<()> {
         store,
         process,
         registration,
-        pane: Pane::start(),
+        pane,
+        asking,
         journal,
         earlier_ends: Mutex::default(),
         cgroup,

@@ -21,12 +21,13 @@ use tokio::{
     sync::{Semaphore, watch},
 };
 
+use super::asking::Asking;
 use crate::{
     config::Config,
     error::{Error, Result},
     home::{Home, PolicyWatch, launch::Launch},
     model::id::Capability,
-    ops::{Caller, Ops, socket},
+    ops::{Announcer, Caller, Ops, socket},
     os::{self, ProcessId},
     redis_server::agent_socket,
     store::Store,
@@ -58,7 +59,11 @@ impl AgentSocket {
     ///
     /// # Errors
     /// Configuration: the socket can't be created.
-    pub fn listen(launch: &Arc<Launch>, open_store: fn(&Launch, Duration) -> Result<Store>) -> Result<AgentSocket> {
+    pub fn listen(
+        launch: &Arc<Launch>,
+        open_store: fn(&Launch, Duration) -> Result<Store>,
+        asking: Asking,
+    ) -> Result<AgentSocket> {
         let path = agent_socket(&launch.home, &launch.incarnation)?;
         let listen = || -> io::Result<StdListener> {
             if let Some(folder) = path.parent() {
@@ -76,7 +81,7 @@ impl AgentSocket {
         let scope = watch::Sender::new(Scope::Nobody);
         let console = Arc::new(Mutex::new(None));
         let serving =
-            Serving { launch: launch.clone(), open_store, scope: scope.subscribe(), console: console.clone() };
+            Serving { launch: launch.clone(), open_store, scope: scope.subscribe(), console: console.clone(), asking };
         tokio::spawn(serve_on_demand(listener, serving));
         Ok(AgentSocket { path, scope, console })
     }
@@ -110,6 +115,8 @@ struct Serving {
     open_store: fn(&Launch, Duration) -> Result<Store>,
     scope: watch::Receiver<Scope>,
     console: Arc<Mutex<Option<ProcessId>>>,
+    /// Shows what the program asks a person.
+    asking: Asking,
 }
 
 /// Waits for the first connection, and starts the thread that serves it and all others.
@@ -198,7 +205,10 @@ impl Serving {
     }
 
     fn ops(&self, config: &Arc<Config>, store: &Arc<Store>, caller: Caller) -> Arc<Ops> {
-        Arc::new(Ops::on(config.clone(), caller, store.clone()).with_redactor(self.launch.redactor()))
+        Arc::new(Ops::on(config.clone(), caller, store.clone()).with_redactor(self.launch.redactor()).with_announcer({
+            let asking = self.asking.clone();
+            Announcer::new(move |asked, begins| asking.note(asked, begins))
+        }))
     }
 
     /// The process at the other end, if this runner has started it, directly or through others.

@@ -289,6 +289,7 @@ impl Running<'_> {
         let on_terminal = self.terminal.is_some();
         let retry_for = if on_terminal { SETTLED } else { LINGER.min(self.agent.launch.role.stall_timeout / 2) };
         let mut stop: Option<Stop> = None;
+        let mut reminded = false;
         loop {
             if let Some(waited) = person.waited() {
                 let deadline = timeout.deadline();
@@ -327,6 +328,11 @@ impl Running<'_> {
                 signal = signals.next() => match signal {
                     // The program receives it as well, and handles it.
                     Signal::Interrupt if on_terminal => continue,
+                    // A program that waits for an answer is not cancelled by a single key.
+                    Signal::Interrupt if !reminded && self.agent.asking.remind() => {
+                        reminded = true;
+                        continue;
+                    }
                     Signal::Interrupt => Stop::Interrupted,
                     Signal::Hangup => Stop::Leave(Leave::SessionClosed),
                     Signal::Terminate => Stop::Leave(Leave::Terminated),

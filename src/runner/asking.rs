@@ -1,0 +1,85 @@
+//! What the agent's program asks a person at this moment, as its pane shows it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::output::pane::Pane;
+use crate::model::attention::Attention;
+
+/// The questions that the program waits for, the first one first.
+#[derive(Debug, Clone)]
+pub(super) struct Asking {
+    pane: Pane,
+    open: Arc<Mutex<Vec<Attention>>>,
+}
+
+impl Asking {
+    /// Nothing is asked yet.
+    pub fn new(pane: Pane) -> Self {
+        Asking { pane, open: Arc::default() }
+    }
+
+    /// The program waits for the answer to a question from now on (`begins`), or no longer.
+    pub fn note(&self, asked: &Attention, begins: bool) {
+        let mut open = self.open();
+        open.retain(|one| one.question_id != asked.question_id);
+        if begins {
+            open.push(asked.clone());
+            self.show(asked);
+        }
+    }
+
+    /// Shows what is asked again, and what Ctrl-C does. `false`: nothing is asked.
+    pub fn remind(&self) -> bool {
+        let open = self.open();
+        open.iter().for_each(|asked| self.show(asked));
+        if !open.is_empty() {
+            self.pane.print("orch: press Ctrl-C again to cancel the task");
+        }
+        !open.is_empty()
+    }
+
+    fn show(&self, asked: &Attention) {
+        let name = asked.question_id.as_ref().map(ToString::to_string).unwrap_or_default();
+        self.pane.print(&format!("── {name} asks a person:"));
+        asked.text.iter().flat_map(|text| text.lines()).for_each(|line| self.pane.print(&format!("   {line}")));
+        if !asked.options.is_empty() {
+            self.pane.print(&format!("   choices: {}", asked.options.join(", ")));
+        }
+        self.pane.print("   answer it in another terminal:");
+        asked.commands.iter().for_each(|command| self.pane.print(&format!("     {command}")));
+    }
+
+    fn open(&self) -> MutexGuard<'_, Vec<Attention>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{attention::AttentionKind, question::QuestionRef};
+
+    #[test]
+    fn the_pane_shows_a_question_whole_and_ctrl_c_shows_it_again() {
+        let (pane, mut printed) = Pane::unwritten();
+        let asking = Asking::new(pane);
+        assert!(!asking.remind());
+        let id: QuestionRef = "t-7k2m9qx4hz#1".parse().unwrap();
+        let asked = Attention {
+            question_id: Some(id),
+            text: Some("Which one?\nIt stays.".into()),
+            options: vec!["red".into(), "blue".into()],
+            commands: vec!["orch answer t-7k2m9qx4hz#1 red".into()],
+            ..Attention::new(AttentionKind::Question, "", "")
+        };
+        asking.note(&asked, true);
+        let shown = String::from_utf8(printed()).unwrap();
+        for line in ["t-7k2m9qx4hz#1 asks", "   Which one?", "   It stays.", "choices: red, blue", "orch answer t-7k"] {
+            assert!(shown.contains(line), "{line}: {shown}");
+        }
+        assert!(asking.remind());
+        assert!(String::from_utf8(printed()).unwrap().contains("Ctrl-C again"));
+        asking.note(&asked, false);
+        assert!(!asking.remind(), "it is answered");
+    }
+}
