@@ -45,11 +45,13 @@ struct Reporter {
     since: Timestamp,
 }
 
+/// Returns where a record is that the program has named, if it is where its conversations are.
+type Place = dyn Fn(&Path) -> Option<PathBuf> + Send;
+
 /// The usage meter of one master.
 pub(in crate::runner) struct Meter {
     record: Option<Record>,
-    /// Where a file is that the program has named.
-    place: Box<dyn Fn(&Path) -> Option<PathBuf> + Send>,
+    place: Box<Place>,
     /// What to read, and how often that was requested.
     due: watch::Sender<Option<(u64, Record)>>,
     reporter: Arc<Reporter>,
