@@ -124,7 +124,10 @@
 //!
 //! ## One supervisor
 //!
-//! A lock in the state folder keeps a second supervisor of the same folder out. In a Redis server that several folders or
+//! Two locks keep a second supervisor of the same folder out: that of a file, which names its owner, and that of the folder
+//! itself, which stays when the file is removed ([`home`], `lock`). The folder records whose it is, and every verb compares
+//! (`home/owner.rs`). In each pass the supervisor looks whether folder, lock and Redis are the ones that it made
+//! (`supervisor/folder.rs`): it makes again what was removed, and ends in order where its folder is gone. In a Redis server that several folders or
 //! machines share, the supervisor renews its leadership of the namespace every two seconds (`supervisor::leadership`), and
 //! ends when another one holds it. Actions of a supervisor that has not noticed yet are rejected by states and fences.
 //!

@@ -1,4 +1,4 @@
-//! `orch start`, `orch stop`, `orch attach`.
+//! `orch start`, `orch restart`, `orch stop`, `orch attach`.
 
 use std::{
     io::{self, IsTerminal},
@@ -37,8 +37,14 @@ pub(super) async fn start(args: &args::Start, session: &mut Session) -> Result<u
     Ok(0)
 }
 
+pub(super) async fn restart(session: &mut Session) -> Result<u8, End> {
+    let restarted = session.client().await?.for_person("restart")?.restart().await?;
+    session.answer(&restarted, |restarted, _| view::lifecycle::restarted(restarted))?;
+    Ok(0)
+}
+
 pub(super) async fn stop(args: &args::Stop, session: &mut Session) -> Result<u8, End> {
-    let stopped = session.client().await?.stop(args.drain, args.timeout).await?;
+    let stopped = session.client_to_repair().await?.stop(args.drain, args.timeout).await?;
     session.answer(&stopped, |stopped, _| view::lifecycle::stopped(stopped))?;
     Ok(0)
 }

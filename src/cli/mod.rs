@@ -112,6 +112,7 @@ async fn dispatch(verb: Verb, session: &mut Session) -> Result<u8, End> {
         Verb::Init(args) => setup::init(&args, session).await,
         Verb::Start(args) => lifecycle::start(&args, session).await,
         Verb::Stop(args) => lifecycle::stop(&args, session).await,
+        Verb::Restart => lifecycle::restart(session).await,
         Verb::Status(args) if args.watch => status::watch(session).await,
         Verb::Status(args) if args.all => status::all(session).await,
         Verb::Status(_) => status::run(session).await,
@@ -203,6 +204,11 @@ impl Session {
     /// The same for a verb that only reads what is recorded, also while orch is stopped.
     async fn reader(&self) -> Result<Client> {
         Client::open_to_read(self.config.as_deref(), "the command line", errors::note).await
+    }
+
+    /// The same for a verb that works in an unsafe state folder, too.
+    async fn client_to_repair(&self) -> Result<Client> {
+        Client::open_to_repair(self.config.as_deref(), "the command line", errors::note).await
     }
 
     /// Prints an answer: with `--json` as JSON, else as `render` shows it.

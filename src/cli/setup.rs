@@ -18,7 +18,7 @@ pub(super) async fn init(args: &args::Init, session: &mut Session) -> Result<u8,
 }
 
 pub(super) async fn doctor(session: &mut Session) -> Result<u8, End> {
-    let checks = session.client().await?.for_person("doctor")?.doctor().await;
+    let checks = session.client_to_repair().await?.for_person("doctor")?.doctor().await;
     session.answer(&checks, |checks, view| view::doctor::checks(checks, view))?;
     Ok(if checks.iter().any(|c| c.state == "error") { Kind::Configuration.exit_code() } else { 0 })
 }

@@ -5,17 +5,14 @@ use std::{
     ffi::OsString,
     fs::{self, OpenOptions},
     io::{ErrorKind, Read},
-    os::unix::{
-        ffi::{OsStrExt, OsStringExt},
-        fs::OpenOptionsExt,
-    },
+    os::unix::{ffi::OsStrExt, fs::OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
 use nix::unistd::{User, getuid};
 use uuid::Uuid;
 
-use super::diagnostics::Diagnostics;
+use super::{diagnostics::Diagnostics, owner::Owner};
 use crate::{
     error::{Error, Result},
     model::name::{self, MAX_NAMESPACE},
@@ -23,11 +20,8 @@ use crate::{
 };
 
 const FILE: &str = "sessions.toml";
-/// Files of a state folder that say whose it is: the lock of its supervisor, the path of its project, and the master's
-/// session where the usual name was taken.
+/// The file of a state folder that its supervisor locks.
 pub const SUPERVISOR_LOCK: &str = "supervisor.lock";
-/// The file that holds the project's real path.
-pub const PROJECT: &str = "project";
 /// The file that holds the name of the master's session.
 pub const MASTER_SESSION: &str = "master-session";
 /// Longest file that is read. A sessions.toml is far shorter; a log or a device that is named by mistake is not.
@@ -127,16 +121,9 @@ fn running_above(env: &Env) -> Option<PathBuf> {
 
 /// Returns whether a supervisor runs for this folder as a project without a file.
 fn is_running(env: &Env, folder: &Path) -> bool {
-    let Ok(home) = state_folder(env, &default_namespace(folder)) else { return false };
-    let is_its = || project_of(&home).as_deref() == Some(folder);
+    let Ok((_, home)) = unnamed(env, folder) else { return false };
+    let is_its = || Owner::read(&home).is_some_and(|owner| owner.project == folder);
     os::read_lock_holder(&home.join(SUPERVISOR_LOCK)).is_some() && is_its()
-}
-
-/// Returns the project's path that a state folder has recorded.
-pub fn project_of(home: &Path) -> Option<PathBuf> {
-    let bytes = fs::read(home.join(PROJECT)).ok()?;
-    let bytes = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
-    (!bytes.is_empty()).then(|| PathBuf::from(OsString::from_vec(bytes.to_vec())))
 }
 
 /// Returns the name of the master's session that a state folder has recorded.
@@ -238,6 +225,34 @@ pub(super) fn default_namespace(root: &Path) -> String {
     };
     let hash = Uuid::new_v5(&Uuid::NAMESPACE_URL, &[b"file://", root.as_os_str().as_bytes()].concat());
     format!("{slug}-{}", &hash.simple().to_string()[..HASH])
+}
+
+/// Returns the namespace and the state folder of a project that sets no name. A project that was moved keeps both: the state
+/// folder of its new path is a link to the one it has ([`link_to`]), whose record names its namespace.
+pub(super) fn unnamed(env: &Env, root: &Path) -> Result<(String, PathBuf)> {
+    let namespace = default_namespace(root);
+    let home = state_folder(env, &namespace)?;
+    let is_ours = env.orch_home.is_none();
+    let home = match fs::read_link(&home) {
+        Ok(target) if is_ours && target.components().count() == 1 => home.with_file_name(target),
+        _ => home,
+    };
+    let recorded = Owner::read(&home).filter(|owner| !owner.namespace.is_empty() && owner.is_of(root));
+    Ok((recorded.map_or(namespace, |owner| owner.namespace), home))
+}
+
+/// Makes the state folder `home` lead to `target` beside it, for a project that was moved.
+///
+/// # Errors
+/// Fails when the link cannot be made.
+pub(super) fn link_to(home: &Path, target: &Path) -> std::io::Result<()> {
+    let name = target.file_name().unwrap_or(target.as_os_str());
+    // Links of earlier places of the project would keep new projects there from having a state folder of their own.
+    let links = home.parent().and_then(|above| fs::read_dir(above).ok()).into_iter().flatten().flatten();
+    for link in links.filter(|link| fs::read_link(link.path()).is_ok_and(|leads_to| leads_to.as_os_str() == name)) {
+        let _ = fs::remove_file(link.path());
+    }
+    std::os::unix::fs::symlink(name, home)
 }
 
 /// Returns the state folder of `namespace`.

@@ -13,6 +13,7 @@ mod diagnostics;
 mod difference;
 mod discovery;
 mod environment;
+pub mod owner;
 pub mod private;
 mod reach;
 mod resolve;
@@ -33,8 +34,9 @@ use std::{
 };
 
 pub use difference::{Difference, concern_agents};
-pub use discovery::{Env, MASTER_SESSION, PROJECT, SUPERVISOR_LOCK, project_of, state_folders};
+pub use discovery::{Env, MASTER_SESSION, SUPERVISOR_LOCK, state_folders};
 pub use environment::{InheritEnv, is_of_repository};
+pub use owner::Owner;
 pub use reach::{Reach, reach};
 pub use rights::{Right, Rights, Spending};
 pub use role::{Budget, EscalationRule, ResourceLimits, Role, Sandbox};

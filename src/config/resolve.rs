@@ -23,10 +23,11 @@ use crate::{
 /// Returns the whole configuration, or all errors in it.
 pub(super) fn resolve(written: &Written, diagnostics: Diagnostics, env: &Env, found: Found) -> Result<Config> {
     let (root, order) = (&found.root, Vec::new());
-    let namespace =
-        written.name.as_ref().map_or_else(|| discovery::default_namespace(&found.root), |at| at.value.clone());
-    let home = discovery::state_folder(env, &namespace);
-    let state = home.as_deref().unwrap_or(Path::new("/nonexistent"));
+    let place = match &written.name {
+        Some(name) => discovery::state_folder(env, &name.value).map(|home| (name.value.clone(), home)),
+        None => discovery::unnamed(env, &found.root),
+    };
+    let state = place.as_ref().map_or(Path::new("/nonexistent"), |(_, home)| home);
     let mut resolver = Resolver { diagnostics, env, root, state, order, texts: BTreeMap::new() };
     let supervisor = resolver.supervisor(&written.supervisor);
     let redis = resolver.redis(written);
@@ -39,7 +40,7 @@ pub(super) fn resolve(written: &Written, diagnostics: Diagnostics, env: &Env, fo
     delegation::check(&written.roles, &roles, &mut resolver.diagnostics);
     resolver.diagnostics.into_result()?;
 
-    let home = home?;
+    let (namespace, home) = place?;
     let mut master = master;
     if master.session == master.usual_session()
         && let Some(recorded) = discovery::recorded_session(&home)

@@ -30,11 +30,7 @@ impl Home {
     /// # Errors
     /// Fails when it cannot be recorded.
     pub fn cgroup(&self, incarnation: &str) -> io::Result<Option<Cgroup>> {
-        // The folder's path and not the namespace: two homes may have the same namespace.
-        let hash = Uuid::new_v5(&Uuid::NAMESPACE_URL, self.path().as_os_str().as_encoded_bytes());
-        let Some(group) = Cgroup::below_own(&format!("{PREFIX}{}", &hash.simple().to_string()[..HASH])) else {
-            return Ok(None);
-        };
+        let Some(group) = Cgroup::below_own(&self.cgroup_name()) else { return Ok(None) };
         if !self.cgroups().contains(&group) {
             let mut file = fs::OpenOptions::new().create(true).append(true).mode(0o600).open(self.cgroups_file())?;
             // In one write: runners start concurrently. A repeated line does no harm.
@@ -43,10 +39,35 @@ impl Home {
         Ok(Some(group.child(incarnation)))
     }
 
-    /// Returns the recorded groups; they may be gone.
+    /// Returns the recorded groups; they may be gone. A line counts only if the group's name is the one that this folder
+    /// gives: the file may have been copied with the folder, or written by an agent.
     pub fn cgroups(&self) -> Vec<Cgroup> {
+        let names = [self.cgroup_name(), name_of(self.path().as_os_str().as_encoded_bytes())];
+        let is_ours = |group: &Cgroup| {
+            let name = group.path().file_name().and_then(|name| name.to_str());
+            group.is_in_hierarchy() && name.is_some_and(|name| names.iter().any(|ours| ours == name))
+        };
+        self.lines().into_iter().filter(is_ours).collect()
+    }
+
+    /// Returns the existing cgroups of one incarnation by all lines, for their counters alone: nothing is ended by them.
+    pub fn counters_of(&self, incarnation: &str) -> Vec<Cgroup> {
+        self.lines().iter().map(|group| group.child(incarnation)).filter(Cgroup::exists).collect()
+    }
+
+    fn lines(&self) -> Vec<Cgroup> {
         let text = fs::read_to_string(self.cgroups_file()).unwrap_or_default();
         text.lines().filter(|line| line.starts_with('/')).map(Cgroup::at).collect()
+    }
+
+    /// Returns the name of this folder's groups: by its id, which a copy does not keep, and not by the namespace, which two
+    /// folders may share.
+    fn cgroup_name(&self) -> String {
+        match self.id() {
+            // Before the first start, and in a folder of an earlier release.
+            id if id.is_empty() => name_of(self.path().as_os_str().as_encoded_bytes()),
+            id => name_of(id.as_bytes()),
+        }
     }
 
     /// Returns the existing cgroups of one incarnation.
@@ -88,5 +109,28 @@ impl Home {
 
     fn cgroups_file(&self) -> PathBuf {
         self.path().join("cgroups")
+    }
+}
+
+fn name_of(what: &[u8]) -> String {
+    let hash = Uuid::new_v5(&Uuid::NAMESPACE_URL, what).simple().to_string();
+    format!("{PREFIX}{}", &hash[..HASH])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_that_is_not_this_folders_is_not_believed() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::new(dir.path());
+        let own = home.cgroup_name();
+        let strangers = ["/sys/fs/cgroup/user.slice", "/sys/fs/cgroup", "/sys/fs/cgroup/orch-0123456789ab", "/"];
+        let outside = [format!("/tmp/{own}"), format!("/sys/fs/cgroup/../../../tmp/{own}"), own.clone()];
+        let mut lines: Vec<String> = strangers.iter().map(|line| (*line).to_owned()).chain(outside).collect();
+        lines.push(format!("/sys/fs/cgroup/a/{own}"));
+        fs::write(home.cgroups_file(), lines.join("\n")).unwrap();
+        assert_eq!(home.cgroups(), [Cgroup::at(format!("/sys/fs/cgroup/a/{own}"))]);
     }
 }

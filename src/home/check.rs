@@ -41,6 +41,21 @@ impl Home {
         Ok(())
     }
 
+    /// The same, for a verb that ends or examines what runs. It returns, as a warning, that others may have changed what is in
+    /// the folder, while all of it belongs to this user.
+    ///
+    /// # Errors
+    /// As [`Home::check_safety`], for a folder or file of another user, and for a link.
+    pub fn check_safety_to_repair(&self) -> Result<Option<Error>> {
+        let Err(refused) = self.check_safety() else { return Ok(None) };
+        let entries = fs::read_dir(self.path()).into_iter().flatten().flatten();
+        let paths = entries.filter_map(|entry| entry.metadata().ok()).chain(fs::metadata(self.path()));
+        match paths.into_iter().all(|found| found.uid() == geteuid().as_raw() && !found.is_symlink()) {
+            true => Ok(Some(refused)),
+            false => Err(refused),
+        }
+    }
+
     /// The same, and makes the folder readable for this user alone.
     ///
     /// # Errors
@@ -151,6 +166,10 @@ mod tests {
             assert!(error.hint.unwrap().contains("chmod -R go-w"));
             set_mode(&path, mode);
         }
+        set_mode(&home.epoch(), 0o666);
+        assert!(home.check_safety_to_repair().unwrap().unwrap().message.contains("can be changed by others"));
+        set_mode(&home.epoch(), 0o600);
+        assert_eq!(home.check_safety_to_repair().unwrap(), None);
         set_mode(dir.path(), 0o777);
         assert!(refusal(&home).message.contains("every user may exchange it"));
         set_mode(dir.path(), 0o1777);
@@ -164,6 +183,7 @@ mod tests {
         symlink(dir.path(), home.runs()).unwrap();
         let error = refusal(&home);
         assert!(error.message.ends_with("runs is a link"), "{error}");
+        assert_eq!(home.check_safety_to_repair().unwrap_err(), error);
     }
 
     #[test]

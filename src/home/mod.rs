@@ -11,10 +11,11 @@ mod format;
 mod fuzz;
 mod journal;
 pub mod launch;
+mod lock;
 mod log;
 pub mod output;
+mod owner;
 mod policy;
-mod project;
 pub mod reports;
 mod runners;
 mod runs;
@@ -30,6 +31,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     end::Ended,
     journal::Journal,
+    lock::{FolderState, SupervisorLock},
     log::{Log, open_log},
     policy::{Policy, PolicyWatch},
     runners::{MARKER, Registered, Runner, marker},
@@ -127,20 +129,6 @@ impl Home {
     pub fn place(&self) -> String {
         format!("{}:{}", os::hostname(), self.path.display())
     }
-    /// Returns a unique id of this folder: two machines may have the same path.
-    ///
-    /// # Errors
-    /// A configuration error that names the file.
-    pub fn id(&self) -> Result<String> {
-        let path = self.path.join("id");
-        let known = fs::read_to_string(&path).unwrap_or_default();
-        if !known.trim().is_empty() {
-            return Ok(known.trim().to_owned());
-        }
-        let id = uuid::Uuid::new_v4().simple().to_string();
-        write_atomically(&path, id.as_bytes()).map_err(|e| unusable(&path, &e))?;
-        Ok(id)
-    }
     /// Returns the folder of the private Redis.
     pub fn redis(&self) -> PathBuf {
         self.path.join("redis")
@@ -212,6 +200,10 @@ impl Home {
     /// Returns the folder on every agent's PATH that contains `orch` itself.
     pub fn bin(&self) -> PathBuf {
         self.path.join("bin")
+    }
+    /// Returns the folder with a copy of the supervisor's program, where an upgrade has replaced its file.
+    pub fn program(&self) -> PathBuf {
+        self.path.join("program")
     }
     /// Returns the folder in which a bare `tmux` of an agent looks for its server.
     pub fn agent_tmux(&self) -> PathBuf {

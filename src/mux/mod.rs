@@ -34,6 +34,7 @@ mod commands;
 mod error;
 #[cfg(test)]
 mod fuzz;
+mod lost_socket;
 mod pane_watch;
 mod process;
 mod quote;
@@ -51,6 +52,7 @@ use std::{ffi::OsStr, process::Command};
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
+use crate::os::ProcessId;
 pub use error::MuxError;
 #[cfg(test)]
 pub(crate) use recording::{Call, RecordingMux};
@@ -97,6 +99,10 @@ pub trait Mux: Send + Sync {
     /// Returns the command that shows the session `name` in a person's terminal. `tmux_env` is the caller's `TMUX` variable:
     /// a client of this server is switched; any other terminal is attached.
     fn attach_command(&self, name: &str, tmux_env: Option<&OsStr>) -> Command;
+
+    /// Where the server's socket was removed: asks the server that holds the pane of one of these processes to make it again.
+    /// Returns whether one was asked. A call of `stat` where the socket is there.
+    fn restore_socket(&self, panes: &mut dyn Iterator<Item = ProcessId>) -> bool;
 
     /// Returns a counter that grows when the process of an agent's pane has ended. It covers the sessions that were opened or
     /// listed since its first call; a change may be reported twice.

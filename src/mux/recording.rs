@@ -215,6 +215,10 @@ impl Mux for RecordingMux {
         command
     }
 
+    fn restore_socket(&self, _panes: &mut dyn Iterator<Item = crate::os::ProcessId>) -> bool {
+        false
+    }
+
     fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }

@@ -13,6 +13,7 @@ use tokio::sync::{OnceCell, watch};
 use super::{
     Mux, MuxError, Opened, Result, Screen, SessionInfo, SessionSpec, Tags, Version,
     commands::{self, Batch},
+    lost_socket,
     pane_watch::PaneWatch,
     process::{Answer, Program},
     quote, types, typing,
@@ -67,6 +68,11 @@ impl TmuxMux {
             version: OnceCell::new(),
             watch: PaneWatch::new(),
         }
+    }
+
+    /// Returns the path of the server's socket.
+    pub fn socket(&self) -> &Path {
+        &self.socket
     }
 
     async fn run(&self, batch: &Batch) -> Result<String> {
@@ -216,6 +222,21 @@ impl Mux for TmuxMux {
         }
         command.arg("-t").arg(quote::process_word(format!("={name}").as_ref()));
         command
+    }
+
+    fn restore_socket(&self, panes: &mut dyn Iterator<Item = ProcessId>) -> bool {
+        if !lost_socket::is_lost(&self.socket) {
+            return false;
+        }
+        let is_asked = |pane: ProcessId| match lost_socket::restore(&self.socket, &pane) {
+            Ok(is_asked) => is_asked,
+            Err(e) => {
+                tracing::warn!("tmux: {} cannot be made again: {e}", self.socket.display());
+                false
+            }
+        };
+        let mut panes = panes;
+        Iterator::any(&mut panes, is_asked)
     }
 
     fn changes(&self) -> watch::Receiver<u64> {

@@ -35,6 +35,11 @@ impl Ops {
         }
     }
 
+    fn is_master_alive(&self) -> bool {
+        let runners = self.home().living_runners().unwrap_or_default();
+        runners.iter().any(|runner| runner.agent == self.config.master.session)
+    }
+
     fn no_session(&self, agent: Option<&str>, ours: &[SessionInfo]) -> Error {
         if self.supervisor().is_none() && ours.is_empty() {
             return Error::not_running(format!(
@@ -47,6 +52,11 @@ impl Ops {
             Some(agent) => {
                 super::tasks::no_agent(agent, ours.iter().filter_map(|s| Some(s.tags.as_ref()?.agent.as_str())))
             }
+            None if self.is_master_alive() => Error::not_found(format!(
+                "the master runs, but tmux does not show its session {}: the socket of its server was removed or replaced",
+                self.config.master.session
+            ))
+            .hint("try again in a few seconds; orch doctor shows more"),
             None => Error::not_found(format!("the master's session {} does not exist", self.config.master.session))
                 .hint("the supervisor starts it again within seconds; orch status shows more"),
         }

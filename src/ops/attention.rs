@@ -28,7 +28,7 @@ use crate::{
 /// The supervisor goes by what it has read once; agents read it when they start.
 pub(super) const OUTDATED: &str = "sessions.toml has changed since orch start or orch reload: the supervisor and its agents still use the earlier version";
 pub(super) const RELOAD: &str = "orch reload";
-pub(super) const RESTART: &str = "orch stop, then: orch start";
+pub(super) const RESTART: &str = "orch restart";
 
 /// What `status` has seen of the store.
 #[derive(Debug, Default)]

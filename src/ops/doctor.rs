@@ -27,8 +27,8 @@ use crate::{
         text::{count, one_line},
     },
     mux::Mux,
-    os::{self, Cgroup},
-    redis_server::{Access, ServerSpec, User, check_version, find_program, socket_path},
+    os::{self, Cgroup, LockOwner},
+    redis_server::{self, Access, ServerSpec, User, check_version, find_program, socket_path},
     store::Store,
 };
 
@@ -60,6 +60,7 @@ impl Ops {
         checks.extend([self.open_files(), cgroups()]);
         checks.extend(self.redis_configuration().await);
         checks.push(self.supervision().await);
+        checks.extend(self.lost().await);
         checks.push(self.leftovers().await);
         checks.extend(self.records().await);
         checks
@@ -148,6 +149,9 @@ impl Ops {
 
     fn folder(&self) -> Check {
         let home = self.home.path();
+        if let Some(e) = &self.unsafe_folder {
+            return error("state folder", e.clone());
+        }
         // Before the first start it does not exist: then its parent has to be writable.
         let existing = existing(home);
         match access(&existing, AccessFlags::W_OK | AccessFlags::X_OK) {
@@ -242,6 +246,58 @@ impl Ops {
             ),
             (None, Err(_)) => ok("supervisor", "not running (orch start)".into()),
         }
+    }
+
+    /// What a running fleet has lost: its sockets, its lock, its program. The supervisor mends it within seconds, so what is
+    /// found here stays.
+    async fn lost(&self) -> Vec<Check> {
+        let owner = self.home.supervisor();
+        let mut checks = Vec::new();
+        if owner == LockOwner::Unseen {
+            checks.push(error("lock", self.home.unseen()));
+        }
+        if let Some(process) = redis_server::running(self.home.path())
+            && let Ok(socket) = socket_path(&self.config.home)
+            && self.config.redis.url.is_none()
+            && !socket.exists()
+        {
+            let found = format!("redis-server (pid {}) runs, and its socket {} is gone", process.pid, socket.display());
+            let fix = match owner {
+                LockOwner::Nobody => "orch start starts it again, with all its data",
+                _ => "the supervisor starts it again within seconds, with all its data; otherwise: orch restart",
+            };
+            checks.push(warn_or_error("redis socket", "error", found, fix.into()));
+        }
+        checks.extend(self.unreachable_sessions().await);
+        if let LockOwner::Process(supervisor) = owner
+            && supervisor.runs_our_program() == Some(false)
+        {
+            let found = "the supervisor runs another program than this one: orch was replaced since it started";
+            checks.push(warn_or_error("program", "warning", found.into(), "orch restart".into()));
+        }
+        checks
+    }
+
+    /// Agents that run, and whose sessions tmux does not show.
+    async fn unreachable_sessions(&self) -> Option<Check> {
+        let mux = self.mux();
+        let sessions = mux.sessions().await.ok()?;
+        let shown: Vec<u32> = sessions.iter().filter_map(|session| session.pane_pid).collect();
+        let runners = self.home.living_runners().ok()?;
+        let lost: Vec<&str> =
+            runners.iter().filter(|r| !shown.contains(&r.process.pid)).map(|r| r.agent.as_str()).collect();
+        if lost.is_empty() {
+            return None;
+        }
+        let found = format!(
+            "{} {} in a tmux server that cannot be reached: its socket {} was removed or replaced",
+            lost.join(", "),
+            if lost.len() == 1 { "runs" } else { "run" },
+            mux.socket().display()
+        );
+        let fix = "the supervisor has a removed socket made again within seconds; where another tmux server has taken its \
+                   place, end the agents with orch kill, or everything with orch stop";
+        Some(warn_or_error("tmux sessions", "error", found, fix.into()))
     }
 
     /// Whether the stored structures agree. `None` while Redis does not answer.

@@ -14,7 +14,7 @@ use crate::{
     config::Config,
     error::{Error, Result},
     home::{self, Home, Runner, marker},
-    os::{self, ProcessId},
+    os::{self, LockOwner, ProcessId},
     redis_server::agent_socket,
 };
 
@@ -51,7 +51,7 @@ impl Identity {
         let (living, ended) = home.runners_by_life().map_err(unreadable)?;
         if living.is_empty() && ended.is_empty() {
             // The supervisor makes it before anything else, so it was moved away.
-            if !home.runners().is_dir() && os::read_lock_holder(&home.supervisor_lock()).is_some() {
+            if !home.runners().is_dir() && home.supervisor() != LockOwner::Nobody {
                 return Err(unreadable(io::ErrorKind::NotFound.into()));
             }
             return Ok(Identity::Person);

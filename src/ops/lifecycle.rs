@@ -36,18 +36,28 @@ impl Ops {
     /// What keeps any of the three from starting.
     pub async fn start(&self, paused: bool) -> Result<Started> {
         self.refuse_within_attempt("start")?;
+        self.refuse_other_name()?;
+        if self.home.owner().is_none() {
+            self.await_end_of_removed_folder().await?;
+        }
         self.home.create()?;
         let _turn = self.turn().await?;
         failpoint!("start.turn_taken");
+        let mut has_moved = false;
         let already = loop {
-            if let Some(supervisor) = self.supervisor()
-                && self.await_master(&supervisor).await?
-            {
-                break true;
+            self.await_visible_supervisor().await?;
+            if let Some(supervisor) = self.supervisor() {
+                if !has_moved && self.replace_after_a_move(&supervisor).await? {
+                    has_moved = true;
+                    continue;
+                }
+                if self.await_master(&supervisor).await? {
+                    break true;
+                }
             }
             self.may_start().await?;
             if self.launch_supervisor(if paused { &["--paused"] } else { &[] }).await?.is_none() {
-                break false;
+                break has_moved;
             }
         };
         if already && paused {
@@ -90,11 +100,25 @@ impl Ops {
             ))
             .hint("use a terminal outside of orch's agents"));
         }
-        Home::new(&config.home).adopt(&config.root, &config.namespace)
+        Home::new(&config.home).adopt(config)
+    }
+
+    /// The supervisor of a state folder that was removed ends its agents first.
+    async fn await_end_of_removed_folder(&self) -> Result<()> {
+        let began = Instant::now();
+        while self.has_sessions().await.unwrap_or(false) {
+            if began.elapsed() > MASTER {
+                let home = self.home.path().display();
+                return Err(Error::timed_out(format!("agents of a state folder {home} that was removed still run"))
+                    .hint("orch stop"));
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
     }
 
     /// What a person has to mend first is said before anything is started.
-    async fn may_start(&self) -> Result<()> {
+    pub(super) async fn may_start(&self) -> Result<()> {
         let mux = self.mux();
         mux.version().await?;
         let master = &self.config.master.session;

@@ -30,11 +30,13 @@ mod lifecycle;
 mod logs;
 mod messages;
 mod others;
+mod owner;
 mod progress;
 mod project;
 mod prune;
 mod reload;
 mod requests;
+mod restart;
 mod retry_deadline;
 pub mod socket;
 mod status;
@@ -61,7 +63,7 @@ use crate::{
     home::Home,
     model::secret::{Redactor, known_values},
     mux::{SessionInfo, Tags, TmuxMux, TmuxOptions},
-    os::{ProcessId, read_lock_holder},
+    os::{LockOwner, ProcessId},
     redis_server::{History, User, check_version},
     store::{self, Store, StoreError, Tls},
 };
@@ -112,6 +114,8 @@ pub struct Ops {
     announcer: Option<Announcer>,
     /// The server on a copy of the records, while orch is stopped.
     _history: Option<History>,
+    /// Why the state folder is not safe, for a verb that works all the same.
+    unsafe_folder: Option<Error>,
 }
 
 impl Ops {
@@ -121,11 +125,24 @@ impl Ops {
     /// The state folder is not safe, of a newer format, or another project's; `redis.url` is not an address; or the folder of the private
     /// server's socket is not safe.
     pub fn new(config: Config, caller: Caller) -> Result<Ops> {
+        Home::new(&config.home).check_safety()?;
+        Ops::checked(config, caller)
+    }
+
+    /// The same for `stop` and `doctor`, which work in a folder that others can change, and say so.
+    ///
+    /// # Errors
+    /// As [`Ops::new`], except for a folder that others can change.
+    pub fn to_repair(config: Config, caller: Caller) -> Result<Ops> {
+        let unsafe_folder = Home::new(&config.home).check_safety_to_repair()?;
+        Ok(Ops { unsafe_folder, ..Ops::checked(config, caller)? })
+    }
+
+    fn checked(config: Config, caller: Caller) -> Result<Ops> {
         let store = Arc::new(Ops::open_store(&config)?);
         let home = Home::new(&config.home);
-        home.check_safety()?;
         home.check_format()?;
-        home.check_project(&config.root, &config.namespace)?;
+        home.check_owner(&config)?;
         Ok(Ops::on(Arc::new(config), caller, store))
     }
 
@@ -145,6 +162,7 @@ impl Ops {
             redactor: OnceLock::new(),
             announcer: None,
             _history: None,
+            unsafe_folder: None,
         }
     }
 
@@ -206,7 +224,10 @@ impl Ops {
 
     /// The process of the running supervisor.
     fn supervisor(&self) -> Option<ProcessId> {
-        read_lock_holder(&self.home.supervisor_lock())
+        match self.home.supervisor() {
+            LockOwner::Process(supervisor) => Some(supervisor),
+            LockOwner::Nobody | LockOwner::Unseen => None,
+        }
     }
 
     /// tmux as this project uses it.
@@ -282,6 +303,12 @@ impl Ops {
         if self.config.redis.url.is_some() {
             return Error::not_running(error.to_string())
                 .hint("start that server, or correct url under [redis] in sessions.toml; then: orch start");
+        }
+        if self.home.supervisor() == LockOwner::Unseen {
+            return self.home.unseen();
+        }
+        if let Some(other) = self.running_under_another_name() {
+            return other;
         }
         let (home, namespace) = (self.home.path(), &self.config.namespace);
         Error::not_running(match home.is_dir() {

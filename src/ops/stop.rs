@@ -18,7 +18,7 @@ use crate::{
     error::{Error, Kind, Result},
     model::{event::EventKind, text::count},
     mux::{Mux, TmuxMux, TmuxOptions},
-    os::{self, ExitWatch, ProcessId, failpoint},
+    os::{self, ExitWatch, LockOwner, ProcessId, failpoint},
     redis_server,
     store::{StoreError, requests::Request},
 };
@@ -74,14 +74,49 @@ impl Ops {
             return Ok(Stopped { stopped: true, ..Stopped::default() });
         }
         if !self.home.path().is_dir() {
-            return Ok(Stopped::default());
+            return self.stop_without_folder().await;
         }
+        self.await_visible_supervisor().await?;
         self.continue_what_was_stopped();
-        match self.stop_in_order(drain, limit).await {
-            InOrder::Stopped(stopped) => Ok(stopped),
-            InOrder::Refused(e) => Err(e),
-            InOrder::Failed(e) => self.stop_by_force(e).await,
+        let mut stopped = match self.stop_in_order(drain, limit).await {
+            InOrder::Stopped(stopped) => stopped,
+            InOrder::Refused(e) => return Err(e),
+            InOrder::Failed(e) => self.stop_by_force(e).await?,
+        };
+        stopped.left.extend(self.unsafe_folder.as_ref().map(|e| {
+            let hint = e.hint.as_deref().map_or_else(String::new, |hint| format!("; {hint}"));
+            format!("{e}{hint}")
+        }));
+        Ok(stopped)
+    }
+
+    /// Without a state folder nothing runs, unless the folder was removed under a fleet. Its supervisor notices that, and ends
+    /// everything in order; where it does not, the sessions are closed here.
+    async fn stop_without_folder(&self) -> Result<Stopped> {
+        let (began, limit) = (Instant::now(), STOP.max(self.config.supervisor.kill_grace * 3));
+        let mut stopped = Stopped::default();
+        // A tmux that is missing or silent shows no session.
+        while self.has_sessions().await.unwrap_or(false) {
+            stopped.stopped = true;
+            if began.elapsed() > limit {
+                self.close_sessions().await?;
+                stopped.left.push(format!(
+                    "the state folder {} was removed while orch ran, and its supervisor did not end: the sessions were closed",
+                    self.home.path().display()
+                ));
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
+        if !stopped.stopped {
+            self.refuse_other_name()?;
+        }
+        Ok(stopped)
+    }
+
+    /// Whether any session carries our tags.
+    pub(super) async fn has_sessions(&self) -> Result<bool> {
+        Ok(self.quick_mux().sessions().await?.iter().any(|session| self.is_ours(session)))
     }
 
     /// A supervisor or a private Redis that was stopped by a signal does its part once it continues.
@@ -121,6 +156,8 @@ impl Ops {
         let Some(supervisor) = self.supervisor() else {
             return match timeout(TO_STOP + grace * 2, self.stop_what_is_left()).await {
                 Ok(Ok(stopped)) => InOrder::Stopped(Stopped { stopped: stopped || hastened, ..Stopped::default() }),
+                // Nothing runs here, and nothing is to be ended by force.
+                Ok(Err(e)) if e.kind == Kind::Conflict && !self.home.running().exists() => InOrder::Refused(e),
                 Ok(Err(e)) => InOrder::Failed(e),
                 Err(_) => InOrder::Failed(Error::timed_out("the supervisor that was started to stop takes very long")),
             };
@@ -194,6 +231,11 @@ impl Ops {
     /// No supervisor lives to do it: one is started for it. Where the last one ended in order, there is nothing to do.
     async fn stop_what_is_left(&self) -> Result<bool> {
         if !self.home.running().exists() {
+            if self.home.owner().is_none() {
+                // What is there was written after the folder was removed.
+                return Ok(self.stop_without_folder().await?.stopped);
+            }
+            self.refuse_other_name()?;
             return Ok(false);
         }
         if let Some(quicker) = self.launch_supervisor(&["--to-stop"]).await? {
@@ -270,6 +312,10 @@ impl Ops {
 
     /// Ends everything by its processes.
     async fn stop_by_force(&self, why: Error) -> Result<Stopped> {
+        if self.home.supervisor() == LockOwner::Unseen {
+            // What runs here is another pid namespace's, and so are the pids that are recorded here.
+            return Err(self.home.unseen());
+        }
         tracing::warn!("emergency stop: {why}");
         self.record_by_force().await;
         let supervisor = self.supervisor();
@@ -389,7 +435,7 @@ impl Ops {
 }
 
 /// Whether a process ends within a time; without one, however long it takes.
-async fn ended(process: &ProcessId, within: Option<Duration>) -> Result<bool> {
+pub(super) async fn ended(process: &ProcessId, within: Option<Duration>) -> Result<bool> {
     let watch = ExitWatch::new(process)
         .map_err(|e| Error::internal(format!("the supervisor (pid {}) can't be watched: {e}", process.pid)))?;
     let Some(mut watch) = watch else { return Ok(true) };

@@ -522,6 +522,17 @@ pub struct MachineProject {
     pub problem: Option<String>,
 }
 
+/// What `orch restart` answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restarted {
+    /// The process of the new supervisor.
+    pub pid: Option<u32>,
+    /// Its version.
+    pub version: String,
+    /// How many agents go on, the master included.
+    pub agents: usize,
+}
+
 /// What `orch stop` answers.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stopped {

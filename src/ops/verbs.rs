@@ -11,7 +11,7 @@ use std::{path::Path, time::Duration};
 use super::{
     Answer, Answered, Ask, Asked, Attention, Caller, Candidate, Changed, Completing, Costs, CostsBy, Delegate, Handed,
     Identity, Inbox, Listed, LogFound, LogLine, LogQuery, Ops, Project, Prune, Pruned, Sent, Shown, Status, Steps,
-    Stopped, Target, TaskFilter, Wait, WaitStep, Wanted, Why, socket::Connection,
+    Stopped, Target, TaskFilter, Wait, WaitStep, Wanted, Why, owner, socket::Connection,
 };
 use crate::{
     config::{Config, DriverKind},
@@ -225,6 +225,23 @@ impl Client {
     /// # Errors
     /// Those of [`Config::load`] and [`Ops::new`]; NotRunning: the agent's runner does not answer.
     pub async fn open(file: Option<&Path>, surface: &'static str, note: fn(&str)) -> Result<Client> {
+        Client::open_with(file, surface, note, Ops::new).await
+    }
+
+    /// The same for `stop` and `doctor`: also where others can change the state folder.
+    ///
+    /// # Errors
+    /// Those of [`Client::open`] and [`Ops::to_repair`].
+    pub async fn open_to_repair(file: Option<&Path>, surface: &'static str, note: fn(&str)) -> Result<Client> {
+        Client::open_with(file, surface, note, Ops::to_repair).await
+    }
+
+    async fn open_with(
+        file: Option<&Path>,
+        surface: &'static str,
+        note: fn(&str),
+        ops: fn(Config, Caller) -> Result<Ops>,
+    ) -> Result<Client> {
         let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         // A project that is named may be another one than the agent's.
         let is_named = file.is_some() || is_set("ORCH_CONFIG") || is_set("ORCH_HOME");
@@ -232,10 +249,10 @@ impl Client {
         if let Some(Identity::Agent { agent, socket }) = by_socket {
             return Ok(Connection::open(&socket, &agent).await?.into());
         }
-        let config = Config::load(file)?;
+        let config = owner::load(file, note)?;
         match Identity::of_process(&config)? {
             Identity::Agent { agent, socket } => Ok(Connection::open(&socket, &agent).await?.into()),
-            Identity::Person => Ok(Ops::new(config, Caller::person(surface))?.with_notes(note).into()),
+            Identity::Person => Ok(ops(config, Caller::person(surface))?.with_notes(note).into()),
         }
     }
 

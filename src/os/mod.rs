@@ -18,6 +18,7 @@
 
 mod disk;
 pub mod failpoint;
+mod folder;
 mod lock;
 mod ownership;
 #[cfg(test)]
@@ -36,6 +37,7 @@ use serde::{Deserialize, Serialize};
 
 pub use disk::free_space;
 pub(crate) use failpoint::failpoint;
+pub use folder::FolderId;
 #[cfg(target_os = "linux")]
 pub use linux::{
     ExitWatch, FileWatch, Processes, SMALL, Terminal, ancestors, arguments_of_all, as_before, available_memory,
@@ -45,7 +47,7 @@ pub use linux::{
     protect_this_process, pss_bytes, raise_nofile_limit, reset_signals, rss_bytes, sandbox_filter, share_one_heap,
     started_with, stderr_to, tree_cpu_time, widen_pipe, without_secrets,
 };
-pub use lock::{FileLock, lock_file, read_lock_holder};
+pub use lock::{FileLock, FolderLock, LockOwner, lock_file, lock_folder, lock_owner, read_lock_holder};
 pub use ownership::{Exposure, exposure, user};
 
 /// A unique process identity: within one boot the pair is never reused (a pid alone is).

@@ -228,6 +228,11 @@ impl Access {
         self.put_back(&dir).map(|()| true)
     }
 
+    /// Writes the file of the passwords into the server's folder, which was made again.
+    pub(super) fn write_into(&self, dir: &Path) -> Result<()> {
+        self.put_back(dir)
+    }
+
     fn put_back(&self, dir: &Path) -> Result<()> {
         self.write(dir, IfExists::Replace).map(drop).map_err(|e| cannot("write", &dir.join(PASSWORDS), &e))
     }

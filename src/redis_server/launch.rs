@@ -126,6 +126,8 @@ fn arguments(spec: &ServerSpec, program: &Program) -> Vec<OsString> {
     if program.is_at_least(7) {
         add("--latency-tracking", "no".into());
         add("--enable-debug-command", "no".into());
+        // Only the supervisor's user may configure it. It needs this where the folder of the data was removed.
+        add("--enable-protected-configs", "local".into());
     }
     settings.into_iter().flat_map(|(name, value)| [name.into(), value]).collect()
 }

@@ -14,6 +14,7 @@ mod end;
 mod history;
 mod launch;
 mod lock;
+mod place;
 mod places;
 mod probe;
 mod process;
@@ -32,12 +33,14 @@ pub use self::{
     access::{Access, COMMANDS, Login, User, UserRules, url_with_password},
     end::end,
     history::History,
+    place::Lost,
     places::{agent_socket, socket_path},
     program::{Program, check_version, find_program, loading, write_trouble},
 };
 use self::{
     deadline::{RETRY_FOR, RetryDeadline},
     lock::FolderLock,
+    place::InPlace,
     probe::{Answer, Peer},
     process::ProcessId,
 };
@@ -46,6 +49,9 @@ use crate::error::{Error, Kind, Result};
 /// How long a server may take to end when asked. It syncs its file, which a slow disk may draw out; after that it is
 /// killed, and has still lost nothing that it acknowledged.
 const END_LIMIT: Duration = Duration::from_secs(10);
+
+/// A server makes its socket before anything else; one that has none after this long has lost it.
+const WITHOUT_SOCKET: Duration = Duration::from_secs(1);
 
 /// Where a private server lives.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,6 +129,7 @@ pub struct Server {
     process: ProcessId,
     spec: ServerSpec,
     access: Access,
+    place: InPlace,
 }
 
 impl Server {
@@ -141,7 +148,7 @@ impl Server {
 
     async fn start_or_adopt_within(spec: &ServerSpec, limit: Duration) -> Result<(Server, Origin)> {
         places::prepare_dir(&spec.dir)?;
-        let mut retry_for = RetryDeadline::new(limit);
+        let (mut retry_for, began) = (RetryDeadline::new(limit), Instant::now());
         loop {
             let lock = FolderLock::open(&spec.dir)?;
             if lock.try_lock()? {
@@ -164,6 +171,14 @@ impl Server {
             let peer = Peer::connect(&spec.socket).await;
             if let Some(server) = Server::adopt(spec, access, &lock, peer, &mut retry_for).await? {
                 return Ok((server, Origin::Adopted));
+            }
+            if let Some(process) = lock.holder().filter(|_| began.elapsed() > WITHOUT_SOCKET).and_then(process::living)
+                && !spec.socket.exists()
+                && process::works_in(&process, &spec.dir)
+            {
+                // Its socket was removed while no supervisor ran. It ends in order, and what it holds is on the disk.
+                tracing::warn!(%process, "redis-server has lost its socket: it is started again");
+                let _ = process.signal(nix::sys::signal::Signal::SIGTERM);
             }
             if retry_for.is_over() {
                 let holder = lock.holder().filter(|pid| process::living(*pid).is_some());
@@ -227,7 +242,24 @@ impl Server {
     }
 
     fn new(process: ProcessId, version: String, spec: &ServerSpec, access: Access) -> Server {
-        Server { pid: process.pid, version, process, spec: spec.clone(), access }
+        Server { pid: process.pid, version, process, spec: spec.clone(), access, place: InPlace::of(spec) }
+    }
+
+    /// What of it was removed while it ran.
+    pub fn lost(&self) -> Option<Lost> {
+        self.place.lost(&self.spec)
+    }
+
+    /// Makes the folder of its data again, with its passwords, for a server whose folder was removed. The data itself is
+    /// written by the server: [`crate::store::Store::save_into`].
+    ///
+    /// # Errors
+    /// Configuration: the folder cannot be made or written.
+    pub fn make_folder_again(&self) -> Result<()> {
+        // Not the folders above it: where those are gone, nobody wants the data any more.
+        places::make_dir(&self.spec.dir)?;
+        places::prepare_dir(&self.spec.dir)?;
+        self.access.write_into(&self.spec.dir)
     }
 
     /// The passwords of its users.

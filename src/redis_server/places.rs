@@ -92,6 +92,14 @@ pub(super) fn prepare_dir(dir: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Makes the server's folder if it is missing, in a folder that exists.
+pub(super) fn make_dir(dir: &Path) -> Result<()> {
+    match private_dir_builder().create(dir) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(cannot("make", dir, &e)),
+        _ => Ok(()),
+    }
+}
+
 /// Makes the socket's own folder, where it is not the server's. Call it with the folder's lock held.
 pub(super) fn prepare_socket_folder(dir: &Path, socket: &Path) -> Result<()> {
     let Some(folder) = short_folder(dir, socket) else {

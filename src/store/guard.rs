@@ -5,11 +5,13 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
+    path::Path,
+    time::{Duration, Instant},
 };
 
 use redis::Value;
 
-use super::{Result, Store};
+use super::{Result, Store, StoreError};
 use crate::{model::time::Timestamp, redis_server::UserRules};
 
 /// Something in which a server differs from what is intended.
@@ -129,6 +131,36 @@ impl Store {
             }
         };
         self.query::<Value>(&cmd).await.map(drop)
+    }
+
+    /// Writes all data into `dir`: the folder was removed while the server ran, and made again. Returns once all of it is on the
+    /// disk, and each further write is.
+    ///
+    /// # Errors
+    /// An unreachable Redis; a server that does not take another folder, because an earlier release has started it.
+    pub async fn save_into(&self, dir: &Path, limit: Duration) -> Result<()> {
+        let mut set = redis::cmd("CONFIG");
+        self.query::<Value>(set.arg("SET").arg("dir").arg(dir.as_os_str().as_encoded_bytes())).await?;
+        // Which writes everything anew.
+        for value in ["no", "yes"] {
+            self.query::<Value>(redis::cmd("CONFIG").arg("SET").arg("appendonly").arg(value)).await?;
+        }
+        let began = Instant::now();
+        loop {
+            let info: String = self.query(redis::cmd("INFO").arg("persistence")).await?;
+            let says = |line: &str| info.lines().any(|found| found.trim() == line);
+            let is_idle = says("aof_rewrite_in_progress:0") && says("aof_rewrite_scheduled:0");
+            if is_idle && says("aof_enabled:1") && says("aof_last_bgrewrite_status:ok") {
+                return Ok(());
+            }
+            if !dir.exists() {
+                return Err(StoreError::Other(format!("{} was removed again", dir.display())));
+            }
+            if began.elapsed() > limit {
+                return Err(StoreError::Other(format!("it has not written its data after {limit:?}")));
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// Connects again before the next call: the user that it has logged in as is another one now.

@@ -10,6 +10,7 @@ use crate::{
     config::Config,
     error::Result,
     model::event::EventKind,
+    os::FolderId,
     redis_server::{Access, ServerSpec, User},
     store::{
         Store,
@@ -25,6 +26,7 @@ pub(super) struct Guard {
     spec: ServerSpec,
     access: Access,
     home: PathBuf,
+    folder: Option<FolderId>,
     /// What could not be put back, as it was last recorded.
     left: String,
 }
@@ -38,6 +40,7 @@ impl Guard {
             spec: spec.clone(),
             access: access.clone(),
             home: config.home.clone(),
+            folder: FolderId::of(&config.home),
             left: String::new(),
         }))
     }
@@ -56,6 +59,10 @@ impl Guard {
 
     /// Compares once, and puts back what differs.
     pub async fn look(&mut self) -> Result<()> {
+        if FolderId::of(&self.home) != self.folder {
+            // What is there by now is another supervisor's.
+            return Ok(());
+        }
         let mut changed = Vec::new();
         if self.access.keep(&self.home)? {
             changed.push("the file of its passwords was changed".to_owned());

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use crate::{
     config::Config,
-    error::Result,
     home::Home,
     os,
     store::{Result as StoreResult, Store},
@@ -26,17 +25,12 @@ pub(super) struct Leadership {
 
 impl Leadership {
     /// Of the supervisor with this folder; `None` where only those of the same folder meet.
-    ///
-    /// # Errors
-    /// The folder can't be written.
-    pub fn of(config: &Config, home: &Home) -> Result<Option<Self>> {
-        if config.redis.url.is_none() {
-            return Ok(None);
-        }
+    pub fn of(config: &Config, home: &Home) -> Option<Self> {
+        config.redis.url.as_ref()?;
         let place = home.place();
         // A folder may be copied with its id, and a machine with its folders.
-        let home = format!("{} {place} {}", home.id()?, os::boot_id());
-        Ok(Some(Leadership { home, place, said: None }))
+        let home = format!("{} {place} {}", home.id(), os::boot_id());
+        Some(Leadership { home, place, said: None })
     }
 
     /// Says it, where that is due.

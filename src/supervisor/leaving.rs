@@ -4,7 +4,11 @@
 //! or something else hangs, a stop by force follows from here ([`Home::end_processes`]): a service manager and a person
 //! who presses Ctrl-C get what they have asked for in any case.
 
-use std::{process, time::Duration};
+use std::{
+    process,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -15,7 +19,8 @@ use tokio::{
 use crate::{
     config::Config,
     error::{Error, Result},
-    home::Home,
+    home::{Home, marker},
+    os::{self, ProcessId, Tree},
     redis_server,
 };
 
@@ -46,13 +51,36 @@ pub(super) enum State {
 pub(super) struct Leaving {
     state: watch::Sender<State>,
     changed: watch::Receiver<State>,
+    /// Why everything is to end, where no signal has asked for it.
+    why: Option<String>,
+    /// The runners that a stop by force ends although no registry names them.
+    runners: Arc<Mutex<Vec<Known>>>,
 }
+
+/// A runner's incarnation and process.
+type Known = (String, ProcessId);
 
 impl Leaving {
     /// Nothing was asked for.
     pub fn new() -> Self {
         let (state, changed) = watch::channel(State::No);
-        Leaving { state, changed }
+        Leaving { state, changed, why: None, runners: Arc::default() }
+    }
+
+    /// Asks for it as a signal does.
+    pub fn ask(&mut self, why: String) {
+        self.why = Some(why);
+        self.state.send_if_modified(|state| *state == State::No && replaced(state, State::Asked));
+    }
+
+    /// Why it was asked for.
+    pub fn reason(&self) -> String {
+        self.why.clone().unwrap_or_else(|| "the supervisor was sent a signal".to_owned())
+    }
+
+    /// Remembers who is to be ended by force.
+    pub fn remember(&self, runners: Vec<Known>) {
+        *self.runners.lock().unwrap_or_else(PoisonError::into_inner) = runners;
     }
 
     pub fn state(&self) -> State {
@@ -92,10 +120,11 @@ impl Leaving {
             }
         });
         let (state, home, grace) = (self.changed.clone(), home.clone(), config.supervisor.kill_grace);
-        let private = config.redis.url.is_none();
+        let (private, runners) = (config.redis.url.is_none(), self.runners.clone());
         tokio::spawn(async move {
             let why = overdue(state, ACCEPTS, ENDS + grace * 2).await;
-            stop_by_force(&home, private, grace, why)
+            let known = runners.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            stop_by_force(&home, private, grace, &known, why)
         });
         Ok(())
     }
@@ -123,13 +152,21 @@ async fn overdue(mut state: watch::Receiver<State>, accepts: Duration, ends: Dur
 
 /// Ends everything by its processes, and this one. Blocks the runtime's only thread on purpose: the loop must not start
 /// anything meanwhile.
-fn stop_by_force(home: &Home, private: bool, grace: Duration, why: &str) -> ! {
+fn stop_by_force(home: &Home, private: bool, grace: Duration, known: &[Known], why: &str) -> ! {
     tracing::error!("{why}: everything is ended by force");
     let redis = if private { redis_server::running(home.path()) } else { None };
     let spared: Vec<u32> = redis.iter().map(|process| process.pid).collect();
     match home.end_processes(None, &spared, grace.min(GRACE), LIMIT) {
         Ok(ended) => tracing::warn!(?ended, "the agents were ended"),
         Err(e) => tracing::error!("what runs is unknown: {e}"),
+    }
+    let processes: Vec<ProcessId> = known.iter().map(|(_, process)| *process).collect();
+    let markers = known.iter().map(|(incarnation, _)| marker(incarnation)).collect();
+    let tree = Tree { roots: processes.clone(), sessions: processes, markers, ..Tree::default() };
+    if !known.is_empty()
+        && let Err(e) = os::end_tree(&tree, &spared, Duration::ZERO, LIMIT)
+    {
+        tracing::error!("what runs is unknown: {e}");
     }
     if private {
         redis_server::end(home.path(), LIMIT);

@@ -13,6 +13,7 @@ mod cgroups;
 mod decide;
 mod earlier_stop;
 mod environment;
+mod folder;
 mod guard;
 mod housekeeping;
 mod leadership;
@@ -21,6 +22,7 @@ mod limits;
 mod notify;
 mod observe;
 mod passes;
+mod program;
 mod reap;
 mod redis;
 mod reload;
@@ -35,6 +37,7 @@ mod world;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::ControlFlow,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -60,12 +63,13 @@ use self::{
 use crate::{
     config::Config,
     error::{Error, Result},
-    home::Home,
+    home::{Home, SupervisorLock},
     model::event::EventKind,
     model::refusal::Refusal,
     model::secret::Redactor,
     mux::Mux,
     os::{self, failpoint},
+    redis_server,
     store::{Store, StoreError, observe::Snapshot, requests::Request, spend::Budget},
 };
 
@@ -92,6 +96,9 @@ pub struct Mode {
 struct Supervisor {
     config: Arc<Config>,
     home: Home,
+    lock: SupervisorLock,
+    /// The state folder is not where it was.
+    gone: Option<folder::Gone>,
     store: Arc<Store>,
     redis: Redis,
     jobs: Jobs,
@@ -140,6 +147,7 @@ impl Supervisor {
     fn assemble(
         config: Config,
         home: Home,
+        lock: SupervisorLock,
         store: Arc<Store>,
         mux: Arc<dyn Mux>,
         redis: Redis,
@@ -167,6 +175,8 @@ impl Supervisor {
             housekeeping: housekeeping::Schedule::default(),
             config,
             home,
+            lock,
+            gone: None,
             store,
             redis,
             wake,
@@ -177,7 +187,7 @@ impl Supervisor {
     async fn serve(mut self) -> Result<()> {
         let listen = |kind| signal(kind).map_err(|e| Error::internal(format!("signals: {e}")));
         self.leaving.listen(&self.config, &self.home)?;
-        let mut hangup = listen(SignalKind::hangup())?;
+        let (mut hangup, mut handover) = (listen(SignalKind::hangup())?, listen(SignalKind::user_defined2())?);
         self.wait_for_wakeups();
         let _guard = guard::Guard::of(&self.redis, &self.config)?.map(guard::Guard::watch);
         let mut changes = self.jobs.mux.changes();
@@ -194,6 +204,7 @@ impl Supervisor {
                     after
                 }
                 Ok(Pass::ShutDown) => return self.shut_down().await,
+                Ok(Pass::Replaced) => return Err(self.replaced()),
                 // Another one acts here by now: this one was stopped for too long, and its agents are the other's.
                 Err(e) if e.refusal() == Some(Refusal::Supervised) => return Err(e.into()),
                 // A newer release has migrated the records.
@@ -204,7 +215,10 @@ impl Supervisor {
                         tracing::warn!("a pass ended early: {why}");
                         self.ended_early = why;
                     }
-                    self.restart_redis().await;
+                    // It would be started in a folder that does not exist any more.
+                    if self.gone.is_none() {
+                        self.restart_redis().await;
+                    }
                     Duration::from_millis(100)
                 }
             };
@@ -217,8 +231,18 @@ impl Supervisor {
                     self.observer.look_at_tmux();
                     tokio::time::sleep_until(ended + rest).await;
                 }
-                () = self.redis.died() => self.restart_redis().await,
+                () = self.redis.died(), if self.gone.is_none() => {
+                    // It may have been killed together with its folder.
+                    if self.look_at_folder().await.is_continue() && self.gone.is_none() {
+                        self.restart_redis().await;
+                    }
+                }
                 _ = hangup.recv() => {}
+                // `orch restart`: the next supervisor adopts everything.
+                _ = handover.recv() => {
+                    tracing::info!("another supervisor takes over");
+                    return Ok(());
+                }
                 () = self.leaving.changed() => {}
             }
             if self.leaving.state() == leaving::State::AskedTwice {
@@ -248,8 +272,8 @@ impl Supervisor {
     /// (a service manager signals all processes); then the next pass writes it.
     async fn request_to_leave(&mut self) -> Result<(), StoreError> {
         if self.leaving.state() == leaving::State::Asked {
-            let reason = "the supervisor was sent a signal";
-            self.store.request(&Request::Stop { drain: false }, EventKind::SupervisorStopping, reason).await?;
+            let reason = self.leaving.reason();
+            self.store.request(&Request::Stop { drain: false }, EventKind::SupervisorStopping, &reason).await?;
             self.leaving.is_requested();
         }
         Ok(())
@@ -257,11 +281,21 @@ impl Supervisor {
 
     /// One look, one decision, its actions.
     async fn pass(&mut self) -> Result<Pass, StoreError> {
+        if let ControlFlow::Break(pass) = self.look_at_folder().await {
+            return Ok(pass);
+        }
         if let Some(leadership) = &mut self.leadership {
             leadership.keep(&self.store).await?;
         }
         self.request_to_leave().await?;
         let mut observed = self.observe().await?;
+        self.remember_runners(observed.runners().map(|(incarnation, process)| (incarnation.to_owned(), process)));
+        if self.jobs.mux.restore_socket(&mut observed.runners().map(|(_, process)| process)) {
+            tracing::warn!("the socket of tmux was removed: its server makes it again");
+            self.observer.look_at_tmux();
+            // Before anything is opened, which would start another server.
+            return Ok(Pass::Look(Duration::from_millis(50)));
+        }
         let epoch = &observed.snapshot.epoch;
         if !epoch.is_known || epoch.number < self.store.epoch() {
             // Redis was emptied while it served.
@@ -340,7 +374,8 @@ impl Supervisor {
 
     /// Begins the chores that are due, once those before them have ended.
     fn keep_house(&mut self, snapshot: &Arc<Snapshot>) {
-        if !self.chores.is_free() {
+        // Not in a folder that another supervisor may have made in the place of ours.
+        if self.gone.is_some() || !self.chores.is_free() {
             return;
         }
         let Some(due) = self.housekeeping.due(&self.config) else { return };
@@ -373,7 +408,9 @@ impl Supervisor {
     /// Nothing is left but Redis and us.
     async fn shut_down(mut self) -> Result<()> {
         failpoint!("stop.all_ended");
-        if let Ok(seen) = self.store.observe(&[]).await {
+        if self.gone.is_none()
+            && let Ok(seen) = self.store.observe(&[]).await
+        {
             // A runner that was ended while it told its own may have left it.
             if let Err(e) = salvage::tell_all(&self.store, &self.home, &seen).await {
                 tracing::warn!("reports stay for the next start: {e}");
@@ -392,14 +429,27 @@ impl Supervisor {
         if let Some(leadership) = &self.leadership {
             leadership.end(&self.store).await;
         }
-        // No runner is left that could be writing one.
-        self.home.remove_unfinished_reports(Duration::ZERO);
-        self.home.remove_ended_runners(|_| false);
-        cgroups::end_all(&self.home).await;
+        let home = self.reachable_home();
+        if let Some(home) = &home {
+            // No runner is left that could be writing one.
+            home.remove_unfinished_reports(Duration::ZERO);
+            home.remove_ended_runners(|_| false);
+            cgroups::end_all(home).await;
+            let _ = std::fs::remove_dir_all(home.program());
+        }
         failpoint!("stop.withdrawn");
-        self.redis.shut_down().await?;
+        match self.redis.shut_down().await {
+            // What it leaves on the disk is where the folder is now, or nowhere.
+            Err(e) if self.gone.is_some() => {
+                tracing::info!("redis-server has ended: {e}");
+                if let Some(home) = &home {
+                    redis_server::end(home.path(), Duration::from_secs(1));
+                }
+            }
+            ended => ended?,
+        }
         failpoint!("stop.redis_ended");
-        let _ = std::fs::remove_file(self.home.running());
+        home.iter().for_each(|home| drop(std::fs::remove_file(home.running())));
         failpoint!("stop.unmarked");
         self.announcement.ready();
         tracing::info!("stopped");
@@ -414,4 +464,6 @@ enum Pass {
     Look(Duration),
     /// All has ended.
     ShutDown,
+    /// Another supervisor has taken over.
+    Replaced,
 }

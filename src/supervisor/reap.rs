@@ -115,7 +115,7 @@ impl Jobs {
 
     /// Where the kernel holds the memory of an agent, its runner may be what it kills, though it is the smallest of all.
     fn killed_for_memory(&self, record: &Record, reason: &str, rule: Rule) -> Option<String> {
-        let cgroups = self.home.cgroups_of(&record.agent.incarnation);
+        let cgroups = self.home.counters_of(&record.agent.incarnation);
         let killed: u64 = cgroups.iter().map(|cgroup| cgroup.refused().memory).sum();
         let is_likely = killed > 0 && rule == Rule::ProcessGone && record.agent.state != AgentState::Stopping;
         is_likely

@@ -8,7 +8,7 @@ use crate::{
     error::{Error, Kind, Result},
     home::{Home, launch::RedisAt},
     os::{self, failpoint},
-    redis_server::{Access, Origin, Server, ServerSpec, User, check_version},
+    redis_server::{Access, Lost, Origin, Server, ServerSpec, User, check_version},
     store::{Store, Tls, checkpoint::Checkpoint},
 };
 
@@ -20,6 +20,9 @@ const PAUSE_CAP: Duration = Duration::from_secs(10);
 const HUNG: Duration = Duration::from_secs(10);
 /// One that has stayed up this long was well.
 const WELL: Duration = Duration::from_secs(30);
+
+/// How long a server may take to write all its data.
+const SAVES: Duration = Duration::from_secs(60);
 
 /// Where the state is, and who keeps it there.
 pub(super) enum Redis {
@@ -156,6 +159,36 @@ impl Redis {
                 false
             }
         }
+    }
+
+    /// What of our own server was removed while it runs.
+    pub fn lost(&self) -> Option<Lost> {
+        match self {
+            Redis::Managed(m) => m.server.as_ref().filter(|server| server.is_alive())?.lost(),
+            Redis::External(..) => None,
+        }
+    }
+
+    /// Has our own server, whose folder was removed, write all its data anew, through the connection of `store`.
+    ///
+    /// # Errors
+    /// The folder was removed again; a server that an earlier release has started.
+    pub async fn save_anew(&self, store: &Store) -> Result<()> {
+        let Redis::Managed(m) = self else { return Ok(()) };
+        let Some(server) = &m.server else { return Ok(()) };
+        server.make_folder_again()?;
+        Ok(store.save_into(&m.spec.dir, SAVES).await?)
+    }
+
+    /// Starts our own server again, with what is on the disk. Whether it runs again.
+    pub async fn start_again(&mut self) -> bool {
+        let Redis::Managed(m) = self else { return false };
+        if let Some(server) = m.server.take()
+            && let Err(e) = server.shutdown().await
+        {
+            tracing::error!("redis-server: {e}");
+        }
+        m.start().await.inspect_err(|e| tracing::error!("redis-server: {e}")).is_ok()
     }
 
     /// Ends our own server unless it ran before: the start comes to nothing.

@@ -7,6 +7,7 @@ use super::{
     announce::MASTERS,
     background::{Hold, Jobs},
     environment,
+    program::own_program,
 };
 use crate::{
     config::{Config, DriverKind},
@@ -144,7 +145,7 @@ impl Plan {
         env.push((os::SMALL.0.to_owned(), os::SMALL.1.to_owned()));
         // Where the folder is missing, the attempt says so; the agent itself can start anywhere.
         let cwd = if launch.role.cwd.is_dir() { launch.role.cwd } else { home.path().to_owned() };
-        let argv = vec![own_program()?.into(), "run-agent".into(), path.into()];
+        let argv = vec![own_program(home)?.into(), "run-agent".into(), path.into()];
         Ok(SessionSpec { name: launch.agent, cwd, argv, size: SIZE, env, tags })
     }
 }
@@ -230,17 +231,9 @@ impl Jobs {
     }
 }
 
-/// Our own program, also after an upgrade has replaced its file.
-fn own_program() -> Result<std::path::PathBuf> {
-    let path =
-        std::env::current_exe().map_err(|e| Error::internal(format!("our own program is not to be found: {e}")))?;
-    let text = path.to_string_lossy();
-    Ok(text.strip_suffix(" (deleted)").map_or(path.clone(), Into::into))
-}
-
 /// Agents find `orch` on their PATH, and it is this one; nothing else is there.
 pub(super) fn put_on_path(home: &Home) -> Result<()> {
-    home.put_on_path(&own_program()?).map_err(|e| crate::home::unusable(&home.bin(), &e))
+    home.put_on_path(&own_program(home)?).map_err(|e| crate::home::unusable(&home.bin(), &e))
 }
 
 /// A process of this machine and this boot.

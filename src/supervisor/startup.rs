@@ -9,11 +9,24 @@ use super::{Mode, Supervisor, announce::Announcement, leadership::Leadership, pa
 use crate::{
     config::Config,
     error::{Error, Result},
-    home::{Home, Log, Mark},
-    model::{build, event::EventKind, format::FORMAT, secret::Redactor},
+    home::{Home, Log, Mark, SupervisorLock},
+    model::{
+        agent::AgentState,
+        build,
+        cause::Cause,
+        event::EventKind,
+        evidence::{Evidence, Observer, Rule},
+        format::FORMAT,
+        secret::Redactor,
+    },
     mux::{Mux, TmuxMux, TmuxOptions},
-    os::{self, failpoint},
-    store::{Store, StoreError, passes::Passes, requests::Request},
+    os::{self, LockOwner, failpoint},
+    store::{
+        Store, StoreError,
+        agents::{Ending, Record},
+        passes::Passes,
+        requests::Request,
+    },
 };
 
 /// Of the files that may be open, our Redis keeps 32 for itself; as many are for the supervisor, the master and the calls
@@ -38,9 +51,9 @@ pub(super) async fn supervise(mut config: Config, mode: Mode, announcement: &mut
     home.protect()?;
     let secrets = super::environment::secrets(&config, &super::environment::of_process());
     start_log(&home, mode.daemon, Redactor::new(secrets.iter().map(String::as_str)));
-    let _lock = lock(&home, &config.namespace).await?;
+    let folder_lock = lock(&home, &config.namespace).await?;
     home.migrate()?;
-    home.claim_project(&config.root, &config.namespace)?;
+    home.claim(&config)?;
     // Before anything is started, which would be inside too.
     super::cgroups::tidy(&home);
     failpoint!("start.locked");
@@ -62,7 +75,7 @@ pub(super) async fn supervise(mut config: Config, mode: Mode, announcement: &mut
     let mut redis = start_redis(&config, &home, &mark).await?;
     failpoint!("start.redis_up");
     let store = Arc::new(redis.open(&config, redis.retry_for())?);
-    let mut leadership = Leadership::of(&config, &home)?;
+    let mut leadership = Leadership::of(&config, &home);
     if let Some(leadership) = &mut leadership {
         leadership.keep(&store).await.inspect_err(|_| unmark(&home, crashed))?;
     }
@@ -81,18 +94,51 @@ pub(super) async fn supervise(mut config: Config, mode: Mode, announcement: &mut
         redis.mend().await;
     }
     failpoint!("start.recorded");
+    forget_the_originals_agents(&store, &home).await?;
     home.write_policy(&super::reload::policy(&config))?;
     tracing::info!(pid = std::process::id(), namespace = %config.namespace, "supervising");
 
     // What was measured before a crash is of the same run.
     let stopwatch = Stopwatch::since(if crashed { store.passes().await? } else { Passes::default() });
     let announcement = std::mem::take(announcement);
-    let supervisor =
-        Supervisor { leadership, stopwatch, ..Supervisor::assemble(config, home, store, mux, redis, announcement) };
+    let supervisor = Supervisor {
+        leadership,
+        stopwatch,
+        ..Supervisor::assemble(config, home, folder_lock, store, mux, redis, announcement)
+    };
     if let Err(e) = supervisor.jobs.record_earlier_stop().await {
         tracing::warn!("what the last stop has ended counts as lost: {e}");
     }
     supervisor.serve().await
+}
+
+/// In a state folder that was copied from a running project, and adopted: its records name agents that are the original's.
+/// They end here without a signal to any process.
+async fn forget_the_originals_agents(store: &Store, home: &Home) -> Result<()> {
+    if !home.owner().is_some_and(|owner| owner.is_copy) {
+        return Ok(());
+    }
+    const REASON: &str = "it belongs to the project from which this state folder was copied";
+    for Record { agent, .. } in store.agents().await? {
+        let evidence = Evidence::of(Rule::ProcessGone, Observer::Supervisor, &agent.id);
+        let ending = Ending {
+            to: AgentState::Stopped,
+            reason: REASON,
+            cause: Cause::Lost,
+            code: Rule::ProcessGone.into(),
+            attempt_reason: REASON,
+            orphans: None,
+            evidence: Some(&evidence),
+        };
+        match store.end_agent(&agent.id, &agent.incarnation, &ending).await {
+            Err(e) if e.refusal().is_none() && !e.concerns_one_record() => return Err(e.into()),
+            _ => {}
+        }
+    }
+    for incarnation in store.observe(&[]).await?.orphans.keys() {
+        store.forget_orphans(incarnation).await?;
+    }
+    home.forget_copy()
 }
 
 /// Before anything is written. Records of a format that we do not know are left as they are, and so is their server.
@@ -169,20 +215,23 @@ fn unmark(home: &Home, something_ran: bool) {
 }
 
 /// One supervisor for each namespace.
-async fn lock(home: &Home, namespace: &str) -> Result<os::FileLock> {
-    let (path, began) = (home.supervisor_lock(), Instant::now());
+async fn lock(home: &Home, namespace: &str) -> Result<SupervisorLock> {
+    let began = Instant::now();
     loop {
-        if let Some(lock) = os::lock_file(&path)? {
+        if let Some(lock) = home.lock_supervisor()? {
             return Ok(lock);
         }
-        let holder = os::read_lock_holder(&path);
-        // One that has taken its name out, or has died, lets go in a moment.
-        if holder.is_some() || began.elapsed() > LETS_GO {
-            let pid = holder.map_or_else(String::new, |p| format!(", pid {}", p.pid));
-            return Err(Error::conflict(format!("namespace {namespace} has a supervisor already{pid}"))
-                .hint("look at it with: orch status"));
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        let pid = match home.supervisor() {
+            LockOwner::Process(owner) => format!(", pid {}", owner.pid),
+            // One that has taken its name out, or has died, lets go in a moment.
+            _ if began.elapsed() < LETS_GO => {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                continue;
+            }
+            _ => return Err(home.unseen()),
+        };
+        return Err(Error::conflict(format!("namespace {namespace} has a supervisor already{pid}"))
+            .hint("look at it with: orch status"));
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{Style, View, status};
 use crate::{
     model::text::count,
-    ops::types::{Reloaded, Started, Stopped},
+    ops::types::{Reloaded, Restarted, Started, Stopped},
 };
 
 /// A start: what runs, how to see it, what to type next.
@@ -51,6 +51,13 @@ pub fn reloaded(reloaded: &Reloaded, view: &View) -> String {
     out
 }
 
+/// A restart of the supervisor.
+pub fn restarted(restarted: &Restarted) -> String {
+    let pid = restarted.pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
+    let agents = count(restarted.agents as u64, "agent continues", "agents continue");
+    format!("the supervisor was replaced{pid}; it is orch {}; {agents}\n", restarted.version)
+}
+
 /// A stop, and what it has left for the next start.
 pub fn stopped(stopped: &Stopped) -> String {
     let kept = match stopped.open_tasks.unwrap_or(0) {
@@ -69,7 +76,7 @@ pub fn stopped(stopped: &Stopped) -> String {
                  running; the next orch start records it and continues the tasks\n{left}"
             )
         }
-        (None, true) => format!("stopped; nothing is left running\n{kept}"),
-        (None, false) => "nothing was running\n".to_owned(),
+        (None, true) => format!("stopped; nothing is left running\n{kept}{left}"),
+        (None, false) => format!("nothing was running\n{left}"),
     }
 }

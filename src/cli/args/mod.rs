@@ -60,6 +60,8 @@ pub enum Verb {
     Start(Start),
     /// Stop all agents, Redis and the supervisor; tasks are kept
     Stop(Stop),
+    /// Replace the supervisor; agents and Redis continue
+    Restart,
     /// Show the agents, the number of tasks, and what needs you
     #[command(alias = "top")]
     Status(Status),

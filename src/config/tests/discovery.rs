@@ -173,3 +173,36 @@ fn a_file_of_another_user_is_refused_also_through_a_link_and_from_below() {
     let error = project.load().unwrap_err();
     assert!(error.message.starts_with("the folder of sessions.toml belongs to uid 12345"), "{error}");
 }
+
+#[test]
+fn a_project_without_a_name_that_is_moved_keeps_its_namespace_and_its_state_folder() {
+    let project = Project::empty();
+    let place = |n: u32| project.root.join(format!("place-{n}"));
+    let load = |n: u32| {
+        let mut env = project.env.clone();
+        (env.cwd, env.state_home, env.orch_home) = (place(n), Some(project.root.join("state")), None);
+        Config::load_with(&env, None).unwrap()
+    };
+    fs::create_dir(place(0)).unwrap();
+    let first = load(0);
+    assert_eq!(first.follow_move().unwrap(), None);
+    let home = crate::home::Home::new(&first.home);
+    home.create().unwrap();
+    home.claim(&first).unwrap();
+    assert_eq!(load(0), first);
+    for n in 1..3 {
+        fs::rename(place(n - 1), place(n)).unwrap();
+        let moved = load(n);
+        assert_ne!(moved.namespace, first.namespace);
+        assert_eq!(moved.follow_move().unwrap(), Some(place(n - 1)));
+        let followed = load(n);
+        assert_eq!((&followed.namespace, &followed.home), (&first.namespace, &first.home));
+        assert_eq!(followed.follow_move().unwrap(), None);
+        home.claim(&followed).unwrap();
+    }
+    // Where it was, another project gets a state folder of its own.
+    fs::create_dir(place(1)).unwrap();
+    let other = load(1);
+    assert_eq!(other.follow_move().unwrap(), None);
+    assert!(other.home != first.home && other.namespace != first.namespace);
+}

@@ -6,7 +6,7 @@
 
 use std::{
     fs, io,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 use nix::{
@@ -36,6 +36,12 @@ impl Cgroup {
     /// Returns the group at this path, as returned by [`Cgroup::path`].
     pub fn at(path: impl Into<PathBuf>) -> Cgroup {
         Cgroup { path: path.into() }
+    }
+
+    /// Returns whether its path is one of the unified hierarchy.
+    pub fn is_in_hierarchy(&self) -> bool {
+        let has_no_step_up = self.path.components().all(|part| !matches!(part, Component::ParentDir));
+        has_no_step_up && MOUNTS.iter().any(|mount| self.path.starts_with(mount))
     }
 
     /// Returns its path.

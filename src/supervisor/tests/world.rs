@@ -75,7 +75,9 @@ impl World {
         let redis = Redis::start(&config).await.unwrap();
         let store = Arc::new(redis.open(&config, Duration::from_millis(500)).unwrap());
         let mux = Arc::new(RecordingMux::new());
-        let mut supervisor = Supervisor::assemble(config, home, store, mux.clone(), redis, Announcement::default());
+        let lock = home.lock_supervisor().unwrap().unwrap();
+        let mut supervisor =
+            Supervisor::assemble(config, home, lock, store, mux.clone(), redis, Announcement::default());
         supervisor.environment = BTreeMap::from([("GIVEN_TOKEN".into(), SECRET.into())]);
         let changes = mux.changes();
         World { supervisor, mux, changes, runners: BTreeMap::new(), _redis: guard, _folder: folder }

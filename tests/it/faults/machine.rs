@@ -229,7 +229,7 @@ fn a_supervisor_of_another_version_is_reported() {
     fs::write(world.home.join("running"), "0.0.9").unwrap();
     let shown = attention(&world)[0].clone();
     assert!(shown["what"].as_str().unwrap().contains("supervisor 0.0.9 runs, this is orch "), "{shown}");
-    assert!(shown["do"].as_str().unwrap().starts_with("orch stop"), "{shown}");
+    assert_eq!(shown["do"], "orch restart", "{shown}");
     world.stop_and_check_nothing_left();
 
     // The same version, installed again.
@@ -247,8 +247,10 @@ fn a_supervisor_of_another_version_is_reported() {
     fs::rename(&installed, &program).unwrap();
     let shown = orch(&["status", "--json"]).json()["attention"][0].clone();
     assert!(shown["what"].as_str().unwrap().contains("was replaced"), "{shown}");
-    // The replaced supervisor continues to run, and starts agents with the new program.
+    // The supervisor continues to run, and starts agents with its own program.
     assert_eq!(orch(&["delegate", "--wait", "echo done"]).ok(), "done\n");
+    orch(&["restart"]).ok();
+    assert_eq!(orch(&["status", "--json"]).json()["attention"], Value::Array(vec![]));
     orch(&["stop"]).ok();
     world.check_nothing_left(&[]);
 }

@@ -210,7 +210,10 @@ fn a_shared_redis_has_one_supervisor_per_namespace() {
     one.start();
     // A copied id does not make two state folders one.
     std::fs::create_dir_all(&two.home).unwrap();
-    std::fs::copy(one.home.join("id"), two.home.join("id")).unwrap();
+    let owner = std::fs::read(one.home.join("owner.json")).unwrap();
+    let owner: serde_json::Value = serde_json::from_slice(&owner).unwrap();
+    std::fs::write(two.home.join("id"), owner["id"].as_str().unwrap()).unwrap();
+    std::fs::write(two.home.join("project"), two.project.to_str().unwrap()).unwrap();
     refused(two.orch(&["start"]), 6, &[one.home.to_str().unwrap(), "orch stop"]);
     assert_eq!(two.orch(&["stop"]).ok(), "nothing was running\n");
     assert!(two.processes().is_empty() && two.sessions().is_empty());

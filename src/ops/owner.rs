@@ -1,0 +1,73 @@
+//! Whose the state folder is, as far as it decides what a verb does: a project that was moved or renamed, and a supervisor
+//! that cannot be seen.
+
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use super::Ops;
+use crate::{
+    config::Config,
+    error::{Error, Result},
+    home::{self, Home},
+    os::LockOwner,
+};
+
+/// A supervisor whose lock was removed locks it again within one pass, and one that is just starting writes its pid.
+const BECOMES_VISIBLE: Duration = Duration::from_secs(5);
+
+/// Loads the configuration of the project. One whose folder was moved gets the state folder that it had; `note` says so.
+///
+/// # Errors
+/// Those of [`Config::load`].
+pub(super) fn load(file: Option<&Path>, note: fn(&str)) -> Result<Config> {
+    let config = Config::load(file)?;
+    let Some(from) = config.follow_move().map_err(|e| home::unusable(&config.home, &e))? else { return Ok(config) };
+    let moved = Config::load(file)?;
+    note(&format!(
+        "this project was moved here from {}: it goes on as '{}', with its state in {}",
+        from.display(),
+        moved.namespace,
+        moved.home.display()
+    ));
+    Ok(moved)
+}
+
+impl Ops {
+    /// Waits until the process of a supervisor that has the lock is known.
+    ///
+    /// # Errors
+    /// Conflict: it stays unknown. It runs in another pid namespace, where its agents are, too.
+    pub(super) async fn await_visible_supervisor(&self) -> Result<()> {
+        let began = Instant::now();
+        while self.home.supervisor() == LockOwner::Unseen {
+            if began.elapsed() > BECOMES_VISIBLE {
+                return Err(self.home.unseen());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
+    }
+
+    /// This project may run under another name: that of sessions.toml was changed.
+    ///
+    /// # Errors
+    /// Conflict: it does.
+    pub(super) fn refuse_other_name(&self) -> Result<()> {
+        self.running_under_another_name().map_or(Ok(()), Err)
+    }
+
+    /// The error of a project that runs under another name.
+    pub(super) fn running_under_another_name(&self) -> Option<Error> {
+        let runs = |home: &Path| Home::new(home).supervisor() != LockOwner::Nobody;
+        let other = self.config.other_homes().into_iter().find(|owner| runs(&owner.home))?;
+        let (name, file) =
+            (&self.config.namespace, other.file.as_ref().map(|file| file.to_string_lossy().into_owned()));
+        let old = other.home.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Some(Error::conflict(format!("this project runs as '{old}', and its name is '{name}' now")).hint(format!(
+            "set name = \"{old}\" in {} again; to change it, orch stop with that name first",
+            file.unwrap_or_else(|| "a sessions.toml".into())
+        )))
+    }
+}
