@@ -54,7 +54,7 @@ impl Supervisor {
         };
         tracing::error!("{why}: everything ends");
         self.gone = Some(Gone { moved_to });
-        self.leaving.ask(why);
+        self.leaving.ask_without_folder(why);
     }
 
     async fn replace_redis(&mut self, lost: Lost) -> Pass {
@@ -103,10 +103,16 @@ impl Supervisor {
         .hint("orch status")
     }
 
-    /// Remembers the runners for a stop by force, which cannot read the registry of a folder that is gone.
+    /// Remembers what runs, for an end without the registry of a folder that is gone.
     pub(super) fn remember_runners(&self, runners: impl Iterator<Item = (String, os::ProcessId)>) {
-        if self.gone.is_some() {
-            self.leaving.remember(runners.collect());
+        if self.gone.is_none() {
+            self.leaving.remember(runners.collect(), self.redis.process());
         }
+    }
+
+    /// The last step of a supervisor whose folder is gone: what Redis did not know any more ends, too.
+    pub(super) async fn end_known(&self) {
+        let known = self.leaving.known();
+        let _ = tokio::task::spawn_blocking(move || known.end(true)).await;
     }
 }

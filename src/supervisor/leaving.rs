@@ -6,7 +6,7 @@
 
 use std::{
     process,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -53,23 +53,47 @@ pub(super) struct Leaving {
     changed: watch::Receiver<State>,
     /// Why everything is to end, where no signal has asked for it.
     why: Option<String>,
-    /// The runners that a stop by force ends although no registry names them.
-    runners: Arc<Mutex<Vec<Known>>>,
+    known: Arc<Mutex<Known>>,
 }
 
-/// A runner's incarnation and process.
-type Known = (String, ProcessId);
+/// What a stop by force ends without the state folder, which is gone.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Known {
+    /// The folder is gone, and what is in its place is another supervisor's.
+    is_gone: bool,
+    /// The incarnations and processes of the runners.
+    runners: Vec<(String, ProcessId)>,
+    /// The private Redis.
+    redis: Option<ProcessId>,
+}
+
+impl Known {
+    /// Ends the processes. Blocks.
+    pub(super) fn end(&self, but_redis: bool) {
+        let processes: Vec<ProcessId> = self.runners.iter().map(|(_, process)| *process).collect();
+        let markers = self.runners.iter().map(|(incarnation, _)| marker(incarnation)).collect();
+        let tree = Tree { roots: processes.clone(), sessions: processes, markers, ..Tree::default() };
+        match os::end_tree(&tree, &[], Duration::ZERO, LIMIT) {
+            Ok(report) => tracing::info!(?report, "the agents of the folder that is gone have ended"),
+            Err(e) => tracing::error!("what runs is unknown: {e}"),
+        }
+        if let Some(redis) = self.redis.filter(|_| !but_redis) {
+            let _ = redis.signal(nix::sys::signal::Signal::SIGKILL);
+        }
+    }
+}
 
 impl Leaving {
     /// Nothing was asked for.
     pub fn new() -> Self {
         let (state, changed) = watch::channel(State::No);
-        Leaving { state, changed, why: None, runners: Arc::default() }
+        Leaving { state, changed, why: None, known: Arc::default() }
     }
 
-    /// Asks for it as a signal does.
-    pub fn ask(&mut self, why: String) {
+    /// Asks for it as a signal does, because the state folder is gone.
+    pub fn ask_without_folder(&mut self, why: String) {
         self.why = Some(why);
+        self.lock().is_gone = true;
         self.state.send_if_modified(|state| *state == State::No && replaced(state, State::Asked));
     }
 
@@ -78,9 +102,21 @@ impl Leaving {
         self.why.clone().unwrap_or_else(|| "the supervisor was sent a signal".to_owned())
     }
 
-    /// Remembers who is to be ended by force.
-    pub fn remember(&self, runners: Vec<Known>) {
-        *self.runners.lock().unwrap_or_else(PoisonError::into_inner) = runners;
+    /// Remembers what runs, as long as any does.
+    pub fn remember(&self, runners: Vec<(String, ProcessId)>, redis: Option<ProcessId>) {
+        if !runners.is_empty() {
+            let mut known = self.lock();
+            (known.runners, known.redis) = (runners, redis.or(known.redis));
+        }
+    }
+
+    /// What was remembered last.
+    pub fn known(&self) -> Known {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn state(&self) -> State {
@@ -120,10 +156,10 @@ impl Leaving {
             }
         });
         let (state, home, grace) = (self.changed.clone(), home.clone(), config.supervisor.kill_grace);
-        let (private, runners) = (config.redis.url.is_none(), self.runners.clone());
+        let (private, known) = (config.redis.url.is_none(), self.known.clone());
         tokio::spawn(async move {
             let why = overdue(state, ACCEPTS, ENDS + grace * 2).await;
-            let known = runners.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let known = known.lock().unwrap_or_else(PoisonError::into_inner).clone();
             stop_by_force(&home, private, grace, &known, why)
         });
         Ok(())
@@ -152,21 +188,17 @@ async fn overdue(mut state: watch::Receiver<State>, accepts: Duration, ends: Dur
 
 /// Ends everything by its processes, and this one. Blocks the runtime's only thread on purpose: the loop must not start
 /// anything meanwhile.
-fn stop_by_force(home: &Home, private: bool, grace: Duration, known: &[Known], why: &str) -> ! {
+fn stop_by_force(home: &Home, private: bool, grace: Duration, known: &Known, why: &str) -> ! {
     tracing::error!("{why}: everything is ended by force");
+    if known.is_gone {
+        known.end(!private);
+        process::exit(0)
+    }
     let redis = if private { redis_server::running(home.path()) } else { None };
     let spared: Vec<u32> = redis.iter().map(|process| process.pid).collect();
     match home.end_processes(None, &spared, grace.min(GRACE), LIMIT) {
         Ok(ended) => tracing::warn!(?ended, "the agents were ended"),
         Err(e) => tracing::error!("what runs is unknown: {e}"),
-    }
-    let processes: Vec<ProcessId> = known.iter().map(|(_, process)| *process).collect();
-    let markers = known.iter().map(|(incarnation, _)| marker(incarnation)).collect();
-    let tree = Tree { roots: processes.clone(), sessions: processes, markers, ..Tree::default() };
-    if !known.is_empty()
-        && let Err(e) = os::end_tree(&tree, &spared, Duration::ZERO, LIMIT)
-    {
-        tracing::error!("what runs is unknown: {e}");
     }
     if private {
         redis_server::end(home.path(), LIMIT);

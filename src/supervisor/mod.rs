@@ -429,6 +429,9 @@ impl Supervisor {
         if let Some(leadership) = &self.leadership {
             leadership.end(&self.store).await;
         }
+        if self.gone.is_some() {
+            self.end_known().await;
+        }
         let home = self.reachable_home();
         if let Some(home) = &home {
             // No runner is left that could be writing one.

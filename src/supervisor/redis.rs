@@ -161,6 +161,14 @@ impl Redis {
         }
     }
 
+    /// The process of our own server.
+    pub fn process(&self) -> Option<os::ProcessId> {
+        match self {
+            Redis::Managed(m) => os::ProcessId::of(m.server.as_ref()?.pid),
+            Redis::External(..) => None,
+        }
+    }
+
     /// What of our own server was removed while it runs.
     pub fn lost(&self) -> Option<Lost> {
         match self {
@@ -236,6 +244,9 @@ impl Managed {
     }
 
     async fn start(&mut self) -> Result<()> {
+        if !self.spec.dir.parent().is_some_and(std::path::Path::is_dir) {
+            return Err(Error::config("the state folder is gone").hint("orch start makes a new one"));
+        }
         let (server, origin) = Server::start_or_adopt(&self.spec).await?;
         tracing::info!(pid = server.pid, version = %server.version, adopted = origin == Origin::Adopted, "redis-server");
         self.answered = Instant::now();
