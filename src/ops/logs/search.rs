@@ -2,12 +2,15 @@
 //!
 //! Two orders, for two questions. The last lines of all attempts are those of the attempts that printed last, so each
 //! attempt's time of its last output is read first, and the search ends where no older attempt can have a later line. A
-//! pattern may be anywhere, so its search begins at once with the tasks whose attempts began last, and returns each hit
-//! as it is found.
+//! pattern may be anywhere. While few tasks have left output, all of it is read and the hits are sorted as well. Of many,
+//! the search begins with the tasks whose attempts began last, and returns each hit as it is found.
 //!
 //! Files are read on threads of their own: a runner that serves its programs must not wait for a disk.
 
-use std::collections::{HashMap, VecDeque, vec_deque};
+use std::{
+    collections::{HashMap, VecDeque},
+    vec,
+};
 
 use futures_util::{StreamExt, stream};
 use regex::Regex;
@@ -20,18 +23,25 @@ use crate::{
     ops::{LogFound, LogLine, LogQuery, Looked, Ops, Steps},
 };
 
+/// With the output of so many tasks, all of it is read within a tenth of a second.
+const FEW: usize = 1_000;
 /// Tasks that are read together first; then twice as many, up to the most: a hit in a new attempt is found early.
 const FIRST: usize = 8;
 const MOST: usize = 256;
 
 impl Ops {
-    /// Searches what attempts have printed: the lines, and at the end how far was looked. Without a pattern, and for one
-    /// task, the lines are in the order of their times. With a pattern they are returned as they are found: those of the
-    /// newest attempt first, each attempt's in their order.
+    /// Searches what attempts have printed: the lines, and at the end how far was looked. The lines are in the order of their
+    /// times; but those that match a pattern, among the output of more than 1,000 tasks, are returned as they are found: those
+    /// of the newest attempt first, each attempt's in their order.
     ///
     /// The stream ends with [`LogFound::Looked`] or an error: those of [`Ops::logs`].
     pub fn search_logs(&self, query: LogQuery) -> Steps<'_, LogFound> {
-        let search = Search { ops: self, query, state: State::New, found: VecDeque::new() };
+        self.search_logs_sorted(query, FEW)
+    }
+
+    /// The same; the hits are sorted where at most so many tasks have left output.
+    pub(in crate::ops) fn search_logs_sorted(&self, query: LogQuery, few: usize) -> Steps<'_, LogFound> {
+        let search = Search { ops: self, query, few, state: State::New, found: VecDeque::new() };
         stream::try_unfold(search, async |mut search| Ok(search.next().await?.map(|found| (found, search)))).boxed()
     }
 }
@@ -39,6 +49,7 @@ impl Ops {
 struct Search<'a> {
     ops: &'a Ops,
     query: LogQuery,
+    few: usize,
     state: State,
     /// Not returned yet.
     found: VecDeque<LogFound>,
@@ -53,7 +64,7 @@ enum State {
 /// A search for a pattern.
 struct Going {
     grep: Regex,
-    tasks: vec_deque::IntoIter<TaskId>,
+    tasks: vec::IntoIter<TaskId>,
     chunk: usize,
     /// How many lines are still wanted.
     wanted: usize,
@@ -76,21 +87,20 @@ impl Search<'_> {
 
     async fn begin(&mut self) -> Result<()> {
         let grep = pattern(self.query.grep.as_deref())?;
-        match (grep, &self.query.task) {
-            (Some(grep), None) => {
-                let home = self.ops.home.clone();
-                let tasks: VecDeque<TaskId> = blocking(move || home.tasks_by_folder()).await?.into();
+        if let (Some(grep), None) = (&grep, &self.query.task) {
+            let home = self.ops.home.clone();
+            let tasks = blocking(move || home.tasks_by_folder()).await?;
+            if tasks.len() > self.few {
                 let looked = Looked { of_tasks: tasks.len() as u64, ..Looked::default() };
-                let wanted = self.query.last;
+                let (grep, wanted) = (grep.clone(), self.query.last);
                 self.state =
                     State::Going(Box::new(Going { grep, tasks: tasks.into_iter(), chunk: FIRST, wanted, looked }));
-            }
-            (grep, _) => {
-                let (lines, looked) = self.ops.last_lines(&self.query, grep.as_ref(), |_, _| false).await?;
-                self.found.extend(lines.into_iter().map(LogFound::Line));
-                self.found.push_back(LogFound::Looked(looked));
+                return Ok(());
             }
         }
+        let (lines, looked) = self.ops.last_lines(&self.query, grep.as_ref(), |_, _| false).await?;
+        self.found.extend(lines.into_iter().map(LogFound::Line));
+        self.found.push_back(LogFound::Looked(looked));
         Ok(())
     }
 

@@ -115,7 +115,7 @@ async fn a_watched_status_is_read_again_after_an_event_and_not_by_the_clock() {
 
 async fn search(ops: &Ops, query: LogQuery) -> (Vec<String>, Looked) {
     let (mut lines, mut looked) = (Vec::new(), None);
-    let mut found = ops.search_logs(query);
+    let mut found = ops.search_logs_sorted(query, 0);
     while let Some(found) = found.next().await {
         match found.unwrap() {
             LogFound::Line(line) => lines.push(format!("{} {}", line.agent, line.text)),
@@ -148,6 +148,15 @@ async fn everything_that_is_kept_is_searched_and_how_far_is_said() {
     let grep = |re: &str, last| LogQuery { grep: Some(re.into()), last, ..LogQuery::default() };
     let (lines, looked) = search(&ops, grep("^line [012]$", 50)).await;
     assert_eq!(lines, ["shell-1 line 2", "shell-1 line 1", "lead-1 line 0"], "the newest attempt's first");
+    let sorted: Vec<LogFound> = ops.search_logs(grep("^line [012]$", 50)).map(|found| found.unwrap()).collect().await;
+    let texts: Vec<&str> = sorted
+        .iter()
+        .filter_map(|found| match found {
+            LogFound::Line(line) => Some(line.text.as_str()),
+            LogFound::Looked(_) => None,
+        })
+        .collect();
+    assert_eq!(texts, ["line 0", "line 1", "line 2"], "few are sorted");
     assert!(looked.complete && looked.attempts == 31, "{looked:?}");
     let (lines, looked) = search(&ops, grep("more", 2)).await;
     assert_eq!(lines.len(), 2);
