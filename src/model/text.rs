@@ -14,6 +14,10 @@ pub fn plain(bytes: &[u8]) -> String {
 
 /// [`plain`] for files, pipes and JSON: a line that ends in CRLF keeps it. A terminal is shown [`plain`].
 pub fn printed(bytes: &[u8]) -> String {
+    // Most lines have nothing to remove, and a search looks at many.
+    if bytes.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\n' | b'\t')) {
+        return String::from_utf8_lossy(bytes).into_owned();
+    }
     // The stripper drops tabs and carriage returns with the other control characters; noncharacters, which no text has, go
     // through.
     const TAB: &str = "\u{fdd0}";

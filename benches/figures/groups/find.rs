@@ -26,7 +26,8 @@ const ATTEMPTS: usize = 10_000;
 const RUNS: usize = 15;
 
 pub fn measure() -> Result<Vec<Row>> {
-    let world = World::new("[redis]\nmax_memory = \"2G\"\n[supervisor]\nmax_queued = 1000000\n[roles.shell]\nmax = 1\n")?;
+    let world =
+        World::new("[redis]\nmax_memory = \"2G\"\n[supervisor]\nmax_queued = 1000000\n[roles.shell]\nmax = 1\n")?;
     world.run(&["start", "--paused"])?;
     let tasks = delegate(&world)?;
     print(&world, &tasks)?;
