@@ -48,17 +48,43 @@ use crate::{
 /// Time for calls that are running when the client goes away.
 const FAREWELL: Duration = Duration::from_millis(500);
 
-/// Instructions for the model.
-const INSTRUCTIONS: &str = "\
+/// The beginning of the instructions for a model.
+const DELEGATE: &str = "\
 orch runs other coding agents concurrently with you. Delegate independent work with delegate_task (or spawn_workers for \
 several parts of one job): each task goes to an agent of a role, in a session of its own, with only the text you give \
-it, so include everything it has to know. get_status lists the roles.\n\
+it, so include everything it has to know. get_status lists the roles.";
+
+/// How the master gets results: each request to its model costs money, and it is woken.
+const OF_MASTER: &str = "\
+After you have delegated, tell the user and end your turn: results, and what waits for a person, are delivered to you \
+as messages, which wake you. Use wait_tasks only for a result without which you cannot go on in this turn. Never poll \
+get_task, list_tasks or wait_tasks in a loop.";
+
+/// How another client gets results.
+const OF_OTHERS: &str = "\
 Then wait with wait_tasks, which sleeps until tasks have ended and returns their results; when it returns with tasks \
-still open, call it again with their ids. Never poll get_task or list_tasks in a loop.\n\
+still open, call it again with their ids. Never poll get_task or list_tasks in a loop.";
+
+/// How the program of a task gets results, in addition.
+const OF_ATTEMPT: &str = "\
+You can also end your turn while subtasks are open: your task then waits for them at no cost, and you continue with their \
+results.";
+
+/// The end of the instructions.
+const MORE: &str = "\
 Tasks survive crashes and are retried automatically. A task that is 'held' waits for a person: tell the user.\n\
 For decisions that only a person can make use ask_human; send_message and read_inbox are for other agents and the master.\n\
 What you delegate while you work on a task is a subtask of it; you can wait for, cancel and retry your own subtasks. \
 Hints in error messages name commands of the orch program, which the tools here stand for.";
+
+/// Returns the instructions for a model, by what its environment says of who it is. Nothing depends on that but words.
+fn instructions(has: impl Fn(&str) -> bool) -> String {
+    match (has("ORCH_TASK"), has("ORCH_AGENT")) {
+        (true, _) => [DELEGATE, OF_OTHERS, OF_ATTEMPT, MORE].join("\n"),
+        (false, true) => [DELEGATE, OF_MASTER, MORE].join("\n"),
+        (false, false) => [DELEGATE, OF_OTHERS, MORE].join("\n"),
+    }
+}
 
 /// Serves one client until it goes away. `load` opens the project; after an error it is called again by the next tool, so
 /// that the server starts with an invalid project and its tools report the error.
@@ -130,7 +156,7 @@ impl ServerHandler for Server {
         let capabilities = ServerCapabilities::builder().enable_tools().enable_resources().build();
         ServerConfig::new(capabilities)
             .with_server_info(Implementation::new("orch", env!("CARGO_PKG_VERSION")))
-            .with_instructions(INSTRUCTIONS)
+            .with_instructions(instructions(|name| std::env::var_os(name).is_some()))
     }
 
     async fn call_tool(
@@ -169,5 +195,19 @@ impl ServerHandler for Server {
         _: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
         resources::read(self, &request.uri).await.map(ReadResourceResponse::from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_master_is_told_to_end_its_turn_and_be_woken() {
+        let of = |set: &'static [&'static str]| instructions(move |name| set.contains(&name));
+        let (master, attempt, other) = (of(&["ORCH_AGENT"]), of(&["ORCH_AGENT", "ORCH_TASK"]), of(&[]));
+        assert!(master.contains("wake you") && !master.contains("call it again"), "{master}");
+        assert!(attempt.contains("call it again") && attempt.contains("continue with their"), "{attempt}");
+        assert!(other.contains("call it again") && !other.contains("wake you"), "{other}");
     }
 }

@@ -98,7 +98,7 @@ impl Ops {
     fn reads_the_box(&self, hook: &Hook) -> bool {
         match hook {
             Hook::Prompt { text } => self.caller.attempt().is_some() || !is_line_to_idle(text),
-            Hook::Ended { .. } => true,
+            Hook::Ended { .. } | Hook::ToolResult { ok: true, .. } => true,
             _ => false,
         }
     }

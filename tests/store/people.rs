@@ -483,3 +483,29 @@ async fn an_answer_goes_to_no_question_that_its_writer_has_not_seen() {
     assert_eq!((answered.answer.as_deref(), answered.approval), (Some("No"), Some(Approval::Denied)));
     check::structures(&world).await;
 }
+
+#[tokio::test]
+async fn the_master_is_told_of_what_its_tasks_wait_for() {
+    let server = Server::start();
+    let world = server.world("n");
+    let of_master = |text: &str| {
+        let spec = Spec { notify: Some("opus-master".into()), ..task(text).spec };
+        NewTask { spec, ..task(text) }
+    };
+    let agent = world.agent("shell-1").await;
+    for (text, cause) in [("test", Cause::NeedsPerson), ("ask", Cause::Success), ("limit", Cause::RateLimited)] {
+        world.delegate(&of_master(text)).await;
+        let claimed = world.claim(&agent).await;
+        if text == "ask" {
+            world.store.ask(&capability(&agent, &claimed), "t", "Which one?", &[], WAITS).await.unwrap();
+        }
+        world.finish(&agent, &claimed, cause).await;
+    }
+    let (messages, _) = world.store.read_inbox(&Reader::Master, "opus-master", "token", 10).await.unwrap();
+    let texts: Vec<&str> = messages.iter().map(|message| message.text.as_str()).collect();
+    let wanted =
+        [" (test) is held: ", " (ask) asks a person: Which one? (orch answer t-", " (limit) waits for a limit"];
+    assert_eq!(texts.len(), wanted.len(), "{texts:#?}");
+    assert!(texts.iter().zip(wanted).all(|(text, wanted)| text.contains(wanted)), "{texts:#?}");
+    check::structures(&world).await;
+}

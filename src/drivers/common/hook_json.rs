@@ -23,8 +23,8 @@ use crate::model::{
 /// program for longer.
 pub(in crate::drivers) const TIMEOUT: u32 = 10;
 
-/// The hooks of a task without a screen: messages are passed on at the end of a turn.
-pub(in crate::drivers) const HEADLESS: [&str; 1] = ["Stop"];
+/// The hooks of a task without a screen: messages are passed on after a tool, and at the end of a turn.
+pub(in crate::drivers) const HEADLESS: [&str; 2] = ["PostToolUse", "Stop"];
 /// The hooks of a program on a terminal, where nothing else reports what it does.
 pub(in crate::drivers) const ON_A_TERMINAL: [&str; 10] = [
     "SessionStart",
@@ -136,6 +136,7 @@ pub(in crate::drivers) fn hand_over(hook: &Hook, text: &str) -> Option<String> {
     match hook {
         Hook::Began { .. } => Some(adds("SessionStart")),
         Hook::Prompt { .. } => Some(adds("UserPromptSubmit")),
+        Hook::ToolResult { ok: true, .. } => Some(adds("PostToolUse")),
         Hook::Ended { .. } => Some(json!({ "decision": "block", "reason": text }).to_string()),
         _ => None,
     }
@@ -207,6 +208,7 @@ mod tests {
         let adds = |event| json!({ "hookSpecificOutput": { "hookEventName": event, "additionalContext": "news" } });
         assert_eq!(says(Hook::Prompt { text: "x".into() }), adds("UserPromptSubmit"));
         assert_eq!(says(Hook::Began { session: None, source: Source::Compact, record: None }), adds("SessionStart"));
+        assert_eq!(says(Hook::ToolResult { ok: true, summary: String::new() }), adds("PostToolUse"));
         assert_eq!(hand_over(&Hook::Left, "news"), None);
     }
 

@@ -1,6 +1,6 @@
 //! `wait_tasks`.
 
-use std::{pin::pin, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
 use rmcp::{
@@ -11,7 +11,7 @@ use rmcp::{
     tool, tool_router,
 };
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
 use crate::{
     error::Error,
@@ -21,7 +21,10 @@ use crate::{
         reply::{Answer, reply},
         task::{self, Outcome, Row},
     },
-    model::task::Task,
+    model::{
+        task::{Task, TaskState},
+        text::one_line,
+    },
     ops::types::{Wait, WaitStep, Waited},
 };
 
@@ -44,8 +47,8 @@ pub(in crate::mcp) struct WaitTasks {
     /// Return as soon as one of them has ended, not all.
     #[serde(default, deserialize_with = "args::or_default")]
     any: bool,
-    /// Return after this time at the latest, with what has ended by then, such as 30s. Default 50s, which every client
-    /// allows; at most 1h.
+    /// Return after this time at the latest, with what has ended by then, such as 30s. Default: as long as your program
+    /// allows, at least 50s; at most 1h.
     timeout: Option<String>,
 }
 
@@ -61,7 +64,7 @@ pub(in crate::mcp) struct Ended {
 
 #[tool_router(router = wait_tools, vis = "pub(super)")]
 impl Server {
-    /// Waits until tasks have ended and returns their results; after 'timeout' at the latest, with what has ended by then.
+    /// Waits until tasks have ended, or one waits for a person, and returns results; after 'timeout' at the latest.
     /// Waiting costs nothing. If tasks are still open, call it again with their ids.
     #[tool(
         output_schema = args::output::<Ended>(),
@@ -72,21 +75,52 @@ impl Server {
         Parameters(asked): Parameters<WaitTasks>,
         context: RequestContext<RoleServer>,
     ) -> Answer<Ended> {
-        let limit = args::time(asked.timeout.as_deref())?.unwrap_or(DEFAULT).min(MOST);
+        let allowed = context.peer.peer_info().map_or(DEFAULT, |client| allowed(&client.client_info.name));
+        let limit = args::time(asked.timeout.as_deref())?.unwrap_or(allowed).min(MOST);
         let ops = self.ops().await?;
         let wait = Wait { ids: args::ids(ops, &asked.ids).await?, any: asked.any, timeout: Some(limit) };
+        let now = Wait { timeout: Some(Duration::ZERO), ..wait.clone() };
         let progress = Progress::new(context.peer, context.meta.get_progress_token(), limit);
         // The client cancels the call, or goes away.
-        let cancelled = async move { context.ct.cancelled().await };
+        let (is_held, ct) = (Arc::new(Notify::new()), context.ct);
+        let stopped = is_held.clone();
+        let cancelled = async move {
+            tokio::select! {
+                () = ct.cancelled() => {}
+                () = stopped.notified() => {}
+            }
+        };
         let mut steps = pin!(ops.wait_steps_until(wait, cancelled));
         while let Some(step) = steps.next().await {
             match step? {
                 WaitStep::Looked(tasks) => progress.report(&standing(&tasks)).await,
-                WaitStep::Held(_) => {}
+                // What waits for a person may wait for hours.
+                WaitStep::Held(_) => break,
                 WaitStep::Done(waited) => return reply(in_words(&waited), Ended::from(&waited)),
             }
         }
+        // Its end takes away the mark that the caller's own task waits.
+        is_held.notify_one();
+        while steps.next().await.is_some() {}
+        let mut steps = pin!(ops.wait_steps_until(now, std::future::pending()));
+        while let Some(step) = steps.next().await {
+            if let WaitStep::Done(waited) = step? {
+                let waited = Waited { timed_out: false, ..waited };
+                return reply(in_words(&waited), Ended::from(&waited));
+            }
+        }
         Err(Error::internal("the wait has ended without an answer").into())
+    }
+}
+
+/// Returns how long a client lets a call of a tool take by default, as far as that is known.
+fn allowed(client: &str) -> Duration {
+    match client {
+        // More than a day.
+        name if name.starts_with("claude") => MOST,
+        // Ten minutes.
+        name if name.starts_with("gemini-cli") => Duration::from_secs(9 * 60),
+        _ => DEFAULT,
     }
 }
 
@@ -109,8 +143,15 @@ fn in_words(waited: &Waited) -> String {
     let room = room(waited);
     let mut parts: Vec<String> =
         waited.ended.iter().map(|detail| Outcome::new(detail, room).in_words(detail, room)).collect();
-    if !waited.open.is_empty() {
-        let open: Vec<String> = waited.open.iter().map(task::in_words).collect();
+    let (held, open): (Vec<&Task>, Vec<&Task>) = waited.open.iter().partition(|task| task.state == TaskState::Held);
+    if !held.is_empty() {
+        let reason =
+            |task: &Task| task.reason.as_deref().map_or(String::new(), |reason| format!(": {}", one_line(reason, 400)));
+        let held: Vec<String> = held.iter().map(|task| format!("{}{}", task::in_words(task), reason(task))).collect();
+        parts.push(format!("held until a person acts (do not wait for them before that):\n{}", held.join("\n")));
+    }
+    if !open.is_empty() {
+        let open: Vec<String> = open.iter().map(|task| task::in_words(task)).collect();
         parts.push(format!("not ended yet (call wait_tasks again to go on waiting):\n{}", open.join("\n")));
     }
     parts.join("\n\n")

@@ -113,3 +113,16 @@ fn a_cancelled_call_ends_its_wait_and_nothing_else() {
     assert_eq!(client.ok("wait_tasks", json!({"ids": [id]}))["done"][0]["state"], "succeeded");
     assert!(!client.is_answered(wait), "a cancelled call is not answered");
 }
+
+#[test]
+fn a_task_that_waits_for_a_person_ends_the_wait() {
+    let world = World::started("");
+    let mut client = Client::of(&world);
+    let open = client.delegate(&gate(&world.file("never")));
+    let held = client.delegate("echo log in first >&2; exit 77");
+    let waited = client.call("wait_tasks", json!({"ids": [open, held], "timeout": "1h"}));
+    let said = text(&waited);
+    assert!(said.contains("held until a person acts") && said.contains("log in first"), "{said}");
+    assert_eq!(ids(&waited["structuredContent"]["open"]), [open.as_str(), held.as_str()]);
+    assert_eq!(waited["structuredContent"]["timed_out"], false);
+}

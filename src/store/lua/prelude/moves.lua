@@ -390,7 +390,13 @@ local function end_attempt(id, e)
   if to == 'held' then
     append(set, 'holds', asks and 'question' or over and 'limit' or 'person')
     -- A question was already notified when it was asked.
-    if not asks then notice({what = 'held', task = id, text = why}) end
+    if not asks then
+      notice({what = 'held', task = id, text = why})
+      hand_over(id, 'is held: ' .. short(why, 500) .. ' (a person resolves that, and then: orch retry ' .. id .. ')')
+    end
+  elseif limited == 1 and due then
+    local minutes = math.ceil((due - now) / 60000)
+    hand_over(id, 'waits for a limit of its service, which ends in ' .. minutes .. ' min: ' .. short(why, 500))
   end
   move(id, 'running', to, role, due, f[2], why, cjson.encode({cause = cause, attempt = attempt.number}), why_code,
     set, drop)

@@ -45,6 +45,12 @@ local function fail_unread(id, reason)
   redis.call('HSET', marks, 'read:task', count)
 end
 
+-- Posts to the master that delegated a task what keeps the task from going on.
+local function hand_over(id, what)
+  local f = get(id, 'notify', 'text')
+  if f[1] then post(f[1], {from = 'orch', task = id, text = id .. ' (' .. short(f[2] or '', 60) .. ') ' .. what}) end
+end
+
 -- A task that has ended waits for no answer.
 local function close_questions(id, reason)
   if redis.call('ZREM', P .. 'asking', id) == 0 then return end
@@ -76,6 +82,10 @@ local function raise_question(id, question, agent)
   event(EVENT.task_asks, id, agent, nil, nil, short(question.text, 500), cjson.encode({question = question.number}))
   notice({what = 'question', task = id, question = question.number, text = short(question.text, 2000),
     escalates = question.kind == 'escalation' or nil})
+  -- Whoever delegated a task that needs approval has been answered so.
+  if question.kind ~= 'escalation' then
+    hand_over(id, 'asks a person: ' .. short(question.text, 500) .. ' (orch answer ' .. id .. '#' .. question.number .. ' TEXT)')
+  end
 end
 
 -- Returns the text of a task's first open question.
@@ -112,4 +122,6 @@ local function asks_for(agent, task, needs, of)
   defer_deadline(agent)
   redis.call('HSET', P .. 'agent:' .. agent, 'needs', needs, 'needs_since', now, 'needs_for', of)
   event(EVENT.agent_needs, task, agent, nil, nil, asks_in_words(needs, of))
+  -- A question of the task itself was handed over when it was raised.
+  if task and task ~= '' and not open_question(task) then hand_over(task, 'waits for a person: ' .. asks_in_words(needs, short(of, 500)) .. ' (orch attach ' .. agent .. ')') end
 end
