@@ -71,12 +71,11 @@ fn a_tool_that_claude_may_not_use_holds_the_task_for_a_person() {
 }
 
 #[test]
-fn a_message_is_delivered_at_the_end_of_the_turn() {
+fn a_message_is_in_the_next_request_after_a_tool_call() {
     let tables = format!("{SONNET}\nallowed_tools = [\"Bash(until:*)\", \"Bash\"]");
     let rules = vec![
         when("paint it").step(0).answer(tool("Bash", json!({"command": "until [ -e sent ]; do sleep 0.1; done"}))),
         when("paint it").answer(Answer::text("It is painted.")),
-        when("red, please").answer(Answer::text("It is painted red.")),
     ];
     let Some(fleet) = Fleet::started(&["claude"], &tables, rules) else { return };
     let task = fleet.world.delegate("sonnet", "paint it");
@@ -84,8 +83,9 @@ fn a_message_is_delivered_at_the_end_of_the_turn() {
     fleet.world.orch(&["send", &task, "red, please"]).ended(0);
     std::fs::write(fleet.world.project.join("sent"), "").expect("sent");
     let done = fleet.wait_for(&task, "succeeded");
-    let text = done["result"]["text"].as_str().map(str::trim_end);
-    assert_eq!(text, Some("It is painted.\n\nIt is painted red."), "no part of the answer is lost: {done:#}");
+    assert_eq!(done["result"]["text"].as_str().map(str::trim_end), Some("It is painted."), "{done:#}");
+    let has_message = |request: &crate::model_server::Request| request.body.to_string().contains("red, please");
+    assert_eq!(fleet.model.requests().iter().filter(|request| has_message(request)).count(), 1, "no turn more");
     assert_eq!(done["messages"][0]["state"], "delivered", "{done:#}");
     fleet.stop();
 }
