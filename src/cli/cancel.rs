@@ -3,29 +3,54 @@
 use super::{Session, args, stdio::End};
 use crate::{
     error::Kind,
-    model::{task::TaskState, text::count},
+    model::{id::TaskId, task::TaskState, text::count},
     ops::{
-        Wanted,
-        types::{Changed, Prune, Pruned},
+        Client, Wanted,
+        types::{Changed, Prune, Pruned, StateFilter, TaskFilter},
     },
     view::task,
 };
 
-pub(super) async fn cancel(args: &args::SomeTasks, session: &mut Session) -> Result<u8, End> {
+pub(super) async fn cancel(args: &args::Cancel, session: &mut Session) -> Result<u8, End> {
     let client = session.client().await?;
-    let changes = client.cancel(client.find_tasks(&args.tasks, Wanted::Task).await?).await?;
-    session.answer(&changes, |changes, view| changes.iter().map(|c| task::cancelled(c, view)).collect())?;
+    let mut ids = client.find_tasks(&args.tasks, Wanted::Task).await?;
+    if !args.label.is_empty() {
+        ids.extend(matching(&client, vec![StateFilter::Open], &args.label).await?);
+    }
+    let changes = if ids.is_empty() { Vec::new() } else { client.cancel(ids).await? };
+    session.answer(&changes, |changes, view| match changes.is_empty() {
+        true => "no open task has this label\n".to_owned(),
+        false => changes.iter().map(|c| task::cancelled(c, view)).collect(),
+    })?;
     // A task that is cancelled already is as requested; one that has ended otherwise is not.
     let as_requested = |c: &Changed| c.changed || !matches!(c.state, TaskState::Succeeded | TaskState::Failed);
     Ok(code(changes.iter().all(as_requested)))
 }
 
-pub(super) async fn retry(args: &args::SomeTasks, session: &mut Session) -> Result<u8, End> {
+pub(super) async fn retry(args: &args::Retry, session: &mut Session) -> Result<u8, End> {
     let client = session.client().await?;
-    let changes = client.retry(client.find_tasks(&args.tasks, Wanted::LastTask).await?).await?;
-    session.answer(&changes, |changes, view| changes.iter().map(|c| task::retried(c, view)).collect())?;
+    let ids = match args.all_failed {
+        true => matching(&client, vec![StateFilter::Failed], &args.label).await?,
+        false => client.find_tasks(&args.tasks, Wanted::LastTask).await?,
+    };
+    let changes = if ids.is_empty() { Vec::new() } else { client.retry(ids).await? };
+    session.answer(&changes, |changes, view| match changes.is_empty() {
+        true => "no such task has failed\n".to_owned(),
+        false => changes.iter().map(|c| task::retried(c, view)).collect(),
+    })?;
     let as_requested = |c: &Changed| c.changed || !c.state.is_terminal();
     Ok(code(changes.iter().all(as_requested)))
+}
+
+/// The tasks in any of these states that have all of these labels, the oldest first.
+async fn matching(
+    client: &Client,
+    states: Vec<StateFilter>,
+    labels: &[(String, Option<String>)],
+) -> Result<Vec<TaskId>, End> {
+    let filter = TaskFilter { states, labels: labels.to_vec(), ..TaskFilter::default() };
+    let listed = client.tasks(filter).await?;
+    Ok(listed.tasks.iter().rev().map(|task| task.id.clone()).collect())
 }
 
 pub(super) async fn prune(args: &args::Prune, session: &mut Session) -> Result<u8, End> {

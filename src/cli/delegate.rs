@@ -23,7 +23,11 @@ pub(super) async fn run(mut args: args::Delegate, session: &mut Session) -> Resu
     let ops = session.client().await?;
     let delegated = ops.delegate(request).await?;
     if keyed && !delegated.created && !session.json {
-        errors::note(&format!("{} already has this key; its state is {}", delegated.id, delegated.state));
+        let id = &delegated.id;
+        errors::note(&match delegated.differs {
+            true => format!("{id} already has this key, with another text; nothing was delegated: orch show {id}"),
+            false => format!("{id} already has this key; its state is {}", delegated.state),
+        });
     }
     if !delegated.needs_approval.is_empty() && !session.json {
         let rights = delegated.needs_approval.join(", ");

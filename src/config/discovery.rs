@@ -63,6 +63,26 @@ impl Env {
     }
 }
 
+/// Refuses paths that are not UTF-8, before anything is started from them: they are stored, sent and shown as text.
+///
+/// # Errors
+/// Configuration: names the path and what to change.
+pub(super) fn check_text(env: &Env) -> Result<()> {
+    let home = state_folders(env).filter(|_| env.orch_home.is_none());
+    let paths = [
+        (Some(&env.cwd), "the current folder", "rename the folder"),
+        (env.config.as_ref(), "ORCH_CONFIG", "rename what it names"),
+        (env.orch_home.as_ref(), "ORCH_HOME", "set it to a folder with another name"),
+        (home.as_ref(), "the folder for orch's state", "set ORCH_HOME to a folder whose name is UTF-8"),
+    ];
+    for (path, what, fix) in paths {
+        if let Some(path) = path.filter(|path| path.to_str().is_none()) {
+            return Err(Error::config(format!("{what}, {}, has a byte that is not UTF-8", path.display())).hint(fix));
+        }
+    }
+    Ok(())
+}
+
 /// A project that was found. Its file is read, but not parsed.
 #[derive(Debug)]
 pub(super) struct Found {
@@ -149,6 +169,9 @@ fn read_project(file: PathBuf, env: &Env, by: Option<&str>) -> Result<Found> {
     })?;
     // The folder's real path, by whatever links it was reached; the file's own name as it was given.
     let root = canonical(file.parent().unwrap_or(&env.cwd))?;
+    if file.to_str().is_none() {
+        return Err(unreadable(&shown(&file, env), "has a byte in its name that is not UTF-8", by));
+    }
     let file = root.join(file.file_name().unwrap_or(FILE.as_ref()));
     Ok(Found { file: Some(file), root, content: Some(content) })
 }
@@ -202,10 +225,15 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
 }
 
 fn canonical(folder: &Path) -> Result<PathBuf> {
-    folder.canonicalize().map_err(|why| {
+    let real = folder.canonicalize().map_err(|why| {
         Error::config(format!("the folder {} can't be read: {why}", folder.display()))
             .hint("orch needs to read its project's folder and to pass through all above it")
-    })
+    })?;
+    match real.to_str() {
+        Some(_) => Ok(real),
+        None => Err(Error::config(format!("the project's folder, {}, has a byte that is not UTF-8", real.display()))
+            .hint("rename the folder")),
+    }
 }
 
 /// Returns a file's name relative to the current folder, where it is below it.

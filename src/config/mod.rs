@@ -101,6 +101,7 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with the file, each error with its line and key.
     pub fn load_with(env: &Env, explicit: Option<&Path>) -> Result<Config> {
+        discovery::check_text(env)?;
         let found = discovery::project(env, explicit)?;
         let (written, diagnostics) =
             written::parse(found.content.as_deref().unwrap_or_default(), found.diagnostics(env));

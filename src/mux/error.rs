@@ -19,6 +19,14 @@ pub enum MuxError {
         /// The oldest supported version.
         needed: String,
     },
+    /// The server, or the place of its socket, is set up so that sessions could not live.
+    #[error("{what}")]
+    Unfit {
+        /// What is wrong.
+        what: String,
+        /// What to change.
+        fix: String,
+    },
     /// A session of that name exists, ours or not.
     #[error("a tmux session named '{0}' exists already")]
     NameTaken(String),
@@ -81,6 +89,7 @@ impl From<MuxError> for Error {
             MuxError::TooOld { .. } => {
                 Error::config(message).hint("install a newer tmux and make sure that it comes first on PATH")
             }
+            MuxError::Unfit { fix, .. } => Error::config(message).hint(fix),
             MuxError::NameTaken(name) => Error::conflict(message).hint(format!(
                 "end it (tmux kill-session -t ={name}), or give orch a tmux server of its own: \
                  [tmux] socket = \"orch\" in sessions.toml"

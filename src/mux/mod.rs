@@ -32,6 +32,7 @@
 
 mod commands;
 mod error;
+mod fitness;
 #[cfg(test)]
 mod fuzz;
 mod lost_socket;

@@ -13,7 +13,7 @@ use tokio::sync::{OnceCell, watch};
 use super::{
     Mux, MuxError, Opened, Result, Screen, SessionInfo, SessionSpec, Tags, Version,
     commands::{self, Batch},
-    lost_socket,
+    fitness, lost_socket,
     pane_watch::PaneWatch,
     process::{Answer, Program},
     quote, types, typing,
@@ -77,6 +77,37 @@ impl TmuxMux {
 
     async fn run(&self, batch: &Batch) -> Result<String> {
         self.program.run(batch).await?.text()
+    }
+
+    /// Checks that sessions can live in this server: its version, the place of its socket, and the options that would end
+    /// them. Where no server runs, its configuration is read.
+    ///
+    /// # Errors
+    /// [`MuxError::Unfit`] names what is in the way and what to change; others as for every call.
+    pub async fn check(&self) -> Result<Version> {
+        let version = self.version().await?;
+        fitness::check_place(&self.socket)?;
+        // An answer that is no answer decides nothing: opening a session will say what is wrong.
+        if let Ok(answer) = self.run(&fitness::ask()).await {
+            fitness::check(&answer, &version)?;
+        }
+        Ok(version)
+    }
+
+    /// Opens a session and closes it again.
+    ///
+    /// # Errors
+    /// What tmux says about it.
+    pub async fn try_session(&self, cwd: &Path) -> Result<()> {
+        let name = format!("orch-doctor-{}", std::process::id());
+        let tags = Tags { namespace: "doctor".into(), agent: name.clone(), incarnation: name.clone() };
+        let argv = ["sleep", "10"].map(OsString::from).to_vec();
+        let spec = SessionSpec { name: name.clone(), cwd: cwd.to_owned(), argv, size: (80, 24), env: Vec::new(), tags };
+        self.open(&spec).await?;
+        match self.close(&name, &spec.tags).await? {
+            true => Ok(()),
+            false => Err(MuxError::Refused("a session that it had opened was gone at once".to_owned())),
+        }
     }
 
     /// Opens a session without our tags, as a user would: for drills, which check that such a session stays untouched.
@@ -213,7 +244,8 @@ impl Mux for TmuxMux {
     fn attach_command(&self, name: &str, tmux_env: Option<&OsStr>) -> Command {
         let inside = tmux_env.is_some_and(|env| same_socket(&self.socket, env));
         let mut command = Command::new(&self.program.program);
-        command.args(&self.program.server);
+        // Without a UTF-8 locale, tmux would show underscores for wide characters.
+        command.arg("-u").args(&self.program.server);
         if inside {
             command.arg("switch-client");
         } else {
@@ -221,6 +253,10 @@ impl Mux for TmuxMux {
             command.arg("attach-session").env_remove("TMUX");
         }
         command.arg("-t").arg(quote::process_word(format!("={name}").as_ref()));
+        if inside {
+            // What is printed here is no longer seen.
+            command.args([";", "display-message", "-d", BACK_SHOWN, "orch: #{prefix} L returns to the session before"]);
+        }
         command
     }
 
@@ -243,6 +279,9 @@ impl Mux for TmuxMux {
         self.watch.changes()
     }
 }
+
+/// How long the way back is shown, in milliseconds.
+const BACK_SHOWN: &str = "6000";
 
 /// Returns the path of the server's socket, by tmux's own rules.
 fn socket_path(socket: Option<&str>) -> PathBuf {

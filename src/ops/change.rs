@@ -7,6 +7,7 @@ use crate::{
         id::TaskId,
         task::{Task, TaskState},
     },
+    store::tasks::Retried,
 };
 
 impl Ops {
@@ -25,12 +26,13 @@ impl Ops {
             .map(|(task, state)| {
                 let state = state.unwrap_or(task.state);
                 let requested = state == TaskState::Running && !task.cancelling;
-                Changed { id: task.id.clone(), from: task.state, state, changed: state != task.state || requested }
+                let changed = state != task.state || requested;
+                Changed { id: task.id.clone(), from: task.state, state, changed, others: Vec::new() }
             })
             .collect())
     }
 
-    /// Retries failed, cancelled and held tasks, and starts delayed ones immediately. Any other task stays as it is.
+    /// Retries failed, cancelled and held tasks with what was cancelled because of them, and starts delayed ones immediately. Any other task stays as it is.
     ///
     /// # Errors
     /// NotFound: there is no such task, and none was retried. Failed: an agent calls, and it is not one of its subtasks; or a
@@ -40,8 +42,8 @@ impl Ops {
         let reason = format!("retried by {}", self.caller.in_words());
         let mut changed = Vec::with_capacity(ids.len());
         for id in ids {
-            let (from, state) = self.ask(|s| s.retry(id, &reason)).await?;
-            changed.push(Changed { id: id.clone(), from, state, changed: from != state });
+            let Retried { from, to, others } = self.ask(|s| s.retry(id, &reason)).await?;
+            changed.push(Changed { id: id.clone(), from, state: to, changed: from != to, others });
         }
         Ok(changed)
     }

@@ -71,10 +71,16 @@ impl Ops {
     fn environment(&self, path: Option<&OsStr>) -> Vec<Check> {
         let env: Vec<(String, String)> =
             std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect();
+        let is_text =
+            |(name, value): &(std::ffi::OsString, std::ffi::OsString)| name.to_str().and(value.to_str()).is_some();
+        let not_text = std::env::vars_os().filter(|pair| !is_text(pair));
+        let not_text: Vec<String> =
+            not_text.map(|(name, _)| format!("{} (not UTF-8)", name.to_string_lossy())).collect();
         let mut found: Vec<(String, Vec<&str>)> = Vec::new();
         for role in self.config.roles.values() {
             let kind = preflight::resolve(role.driver, &self.config.agents.order, path);
-            let (passed, withheld) = role.environment(kind, env.iter().map(|(n, v)| (n.as_str(), v.as_str())));
+            let (passed, mut withheld) = role.environment(kind, env.iter().map(|(n, v)| (n.as_str(), v.as_str())));
+            withheld.extend(not_text.iter().map(String::as_str));
             let list = |names: Vec<&str>| if names.is_empty() { "nothing".to_owned() } else { names.join(" ") };
             let said = format!("passed: {}; withheld: {}", list(passed), list(withheld));
             match found.iter_mut().find(|(same, _)| *same == said) {
@@ -96,9 +102,23 @@ impl Ops {
     }
 
     async fn tmux(&self) -> Check {
-        match self.mux().version().await {
-            Ok(version) => ok("tmux", format!("version {}", version.text)),
-            Err(e) => error("tmux", e.into()),
+        let mux = self.mux();
+        let tried = async {
+            let version = mux.check().await?;
+            mux.try_session(Path::new("/")).await?;
+            Ok::<_, crate::mux::MuxError>(version)
+        };
+        match tried.await {
+            Ok(version) => ok("tmux", format!("version {}; a session was opened and closed", version.text)),
+            Err(e) => {
+                let e = Error::from(e);
+                // Its own hint leads here.
+                let hint = e.hint.filter(|hint| !hint.contains("orch doctor"));
+                let hint = hint.unwrap_or_else(|| {
+                    "try: tmux new-session -d; if that fails too, look at tmux.conf and TMUX_TMPDIR".to_owned()
+                });
+                error("tmux", Error::new(e.kind, e.message).hint(hint))
+            }
         }
     }
 

@@ -28,6 +28,9 @@ const LAST_BREATH: Duration = Duration::from_secs(10);
 const MASTER: Duration = Duration::from_secs(15);
 /// How long to wait for another `orch start` or `orch stop`.
 const TURN: Duration = Duration::from_secs(180);
+/// Variables without which agents and their programs would be at another place, or not start.
+const NEEDED: [&str; 5] = ["PATH", "HOME", "TMUX_TMPDIR", "XDG_RUNTIME_DIR", "USER"];
+
 impl Ops {
     /// Starts the supervisor, and with it Redis and the master; returns when the master stands. Where it is running
     /// already, that is said, and nothing is started twice. With `paused`, no task starts until a person resumes.
@@ -40,6 +43,7 @@ impl Ops {
         if self.home.owner().is_none() {
             self.await_end_of_removed_folder().await?;
         }
+        let not_passed = self.check_environment()?;
         self.home.create()?;
         let _turn = self.turn().await?;
         failpoint!("start.turn_taken");
@@ -66,7 +70,23 @@ impl Ops {
         let reached_rights = self.reached_rights().iter().map(Reach::sentence).collect();
         let (status, session) = (self.status().await?, self.config.master.session.clone());
         let (runs_by_itself, other_projects) = (self.runs_by_itself(), self.others_that_run());
-        Ok(Started { already, status, session, reached_rights, runs_by_itself, other_projects })
+        Ok(Started { already, status, session, reached_rights, runs_by_itself, other_projects, not_passed })
+    }
+
+    /// Variables that are not UTF-8 reach no agent, and without some nothing would work.
+    pub(super) fn check_environment(&self) -> Result<Vec<String>> {
+        let broken = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            (name.to_str().is_none() || value.to_str().is_none()).then(|| name.to_string_lossy().into_owned())
+        };
+        let mut names: Vec<String> = std::env::vars_os().filter_map(broken).collect();
+        names.sort();
+        match names.iter().find(|name| NEEDED.contains(&name.as_str())) {
+            Some(name) => {
+                Err(Error::config(format!("{name} has a byte that is not UTF-8: agents would be without it"))
+                    .hint(format!("set {name} to a value without that byte, then: orch start")))
+            }
+            None => Ok(names),
+        }
     }
 
     /// What sessions.toml runs without a task: the master, agents that are always there, the notifier.
@@ -120,7 +140,7 @@ impl Ops {
     /// What a person has to mend first is said before anything is started.
     pub(super) async fn may_start(&self) -> Result<()> {
         let mux = self.mux();
-        mux.version().await?;
+        mux.check().await?;
         let master = &self.config.master.session;
         if let Some(session) = mux.sessions().await?.into_iter().find(|s| s.name == *master) {
             self.must_be_ours(session)?;

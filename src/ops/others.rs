@@ -57,6 +57,8 @@ impl Ops {
     /// # Errors
     /// Configuration: tmux cannot be asked, or the name cannot be recorded.
     pub async fn name_master(&self) -> Result<bool> {
+        // Before the first call of tmux, which needs them as well.
+        self.check_environment()?;
         let master = &self.config.master;
         if master.session != master.usual_session() || self.supervisor().is_some() {
             return Ok(false);

@@ -322,6 +322,9 @@ pub struct Changed {
     pub state: TaskState,
     /// Whether the call did anything.
     pub changed: bool,
+    /// What a `retry` has revived with it: tasks that were cancelled because it had ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<TaskId>,
 }
 
 /// Which ended tasks are to be forgotten.
@@ -477,6 +480,9 @@ pub struct Started {
     /// The other projects that run on this machine, in sentences.
     #[serde(default)]
     pub other_projects: Vec<String>,
+    /// Variables that reach no agent, because they are not UTF-8.
+    #[serde(default)]
+    pub not_passed: Vec<String>,
 }
 
 /// What `orch reload` answers.

@@ -236,7 +236,10 @@ impl Agent {
         };
         let mut heartbeat = Heartbeat::start(self);
         let wakeups = Wakeups::start(self.store.clone(), &self.launch);
-        self.pane.print(&format!("orch: {} is ready for tasks of role {}", self.launch.agent, self.launch.role.name));
+        self.pane.print(&format!(
+            "orch: {} is ready for tasks of role {}; what you start in this session ends with it",
+            self.launch.agent, self.launch.role.name
+        ));
         let mut done = 0;
         let mut policy = PolicyWatch::new(self.home.path());
         loop {

@@ -34,11 +34,25 @@ pub struct Delegated {
     pub state: TaskState,
     /// Whether this call made it; false where the key was known.
     pub created: bool,
+    /// Whether the task that has the key has another text, role, folder or context.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub differs: bool,
     /// The rights for which a person has to approve it: those of its role that the delegating role lacks.
     pub needs_approval: Vec<String>,
     /// Whether the running supervisor does not know its role: it waits for `orch reload`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub waits_for_reload: bool,
+}
+
+/// What `retry` answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retried {
+    /// The task's state before.
+    pub from: TaskState,
+    /// Its state afterwards.
+    pub to: TaskState,
+    /// What had been cancelled because of it, and is retried as well.
+    pub others: Vec<TaskId>,
 }
 
 /// The specification of a task as `lua/task/delegate.lua` reads it.
@@ -126,7 +140,8 @@ impl Store {
         let answer: Vec<String> = self.read(self.call_at_once(&script::DELEGATE, args).await?)?;
         let accepted = answer.chunks_exact(3).map(|words| {
             let (id, state) = (parse(&words[0], "id")?, parse(&words[1], "state")?);
-            Ok(Delegated { id, state, created: words[2] == "1", needs_approval: Vec::new(), waits_for_reload: false })
+            let (created, differs) = (words[2] == "1", words[2] == "other");
+            Ok(Delegated { id, state, created, differs, needs_approval: Vec::new(), waits_for_reload: false })
         });
         accepted.collect()
     }
@@ -168,14 +183,16 @@ impl Store {
         Ok(states.iter().map(|s| s.parse().ok()).collect())
     }
 
-    /// Retries a failed, cancelled, held or delayed task; returns its state before and afterwards
-    /// (`lua/task/retry.lua`).
+    /// Retries a failed, cancelled, held or delayed task, and what was cancelled because of it; returns its state before and
+    /// afterwards, and the others (`lua/task/retry.lua`).
     ///
     /// # Errors
     /// `unknown`, `dependency_ended`, `not_approved`.
-    pub async fn retry(&self, id: &TaskId, reason: &str) -> Result<(TaskState, TaskState)> {
-        let (from, to): (String, String) = self.read(self.call(&script::RETRY, [id.as_str(), reason]).await?)?;
-        Ok((parse(&from, "state")?, parse(&to, "state")?))
+    pub async fn retry(&self, id: &TaskId, reason: &str) -> Result<Retried> {
+        let words: Vec<String> = self.read(self.call(&script::RETRY, [id.as_str(), reason]).await?)?;
+        let word = |at: usize| words.get(at).map_or("", String::as_str);
+        let others = words.iter().skip(2).map(|id| parse(id, "id")).collect::<Result<_>>()?;
+        Ok(Retried { from: parse(word(0), "state")?, to: parse(word(1), "state")?, others })
     }
 
     /// Marks the caller's own task as waiting for others, for at most `for_`; zero ends it (`lua/task/mark_waiting.lua`).

@@ -19,6 +19,10 @@ pub fn started(started: &Started, attach: &str, view: &View) -> String {
         out.push_str("\nsessions.toml runs by itself:\n");
         started.runs_by_itself.iter().for_each(|what| out.push_str(&view.hanging("  ", what)));
     }
+    if !started.not_passed.is_empty() {
+        let names = started.not_passed.join(", ");
+        out.push_str(&view.hanging("\nnot UTF-8, so agents do not get it: ", &names));
+    }
     if !started.other_projects.is_empty() {
         out.push_str("\nother projects on this machine (orch status --all):\n");
         started.other_projects.iter().for_each(|what| out.push_str(&view.hanging("  ", what)));

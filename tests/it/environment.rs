@@ -83,3 +83,31 @@ fn ignored_and_blocked_signals_of_the_caller_reach_neither_the_supervisor_nor_pr
     world.wait_until("SIGTERM stops the supervisor", || world.status()["supervisor"]["state"] == "stopped");
     world.stop_and_check_nothing_left();
 }
+
+#[test]
+fn paths_and_variables_that_are_not_utf8_are_refused_or_named_before_anything_starts() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+
+    let world = World::new();
+    let odd = OsStr::from_bytes(b"caf\xe9");
+    let folder = world.path.join(odd);
+    fs::create_dir(&folder).unwrap();
+    for (name, value) in [("ORCH_HOME", folder.as_os_str()), ("HOME", folder.as_os_str()), ("PATH", odd)] {
+        let mut start = world.orch_command(&["start"]);
+        start.env(name, value);
+        let refused = crate::common::start(start).end().ended(4);
+        assert!(refused.stderr.contains("not UTF-8") && refused.stderr.contains("hint:"), "{name}: {refused:?}");
+    }
+    let mut start = world.orch_command(&["start"]);
+    start.current_dir(&folder).env_remove("ORCH_CONFIG");
+    let refused = crate::common::start(start).end().ended(4);
+    assert!(refused.stderr.contains("not UTF-8"), "{refused:?}");
+    assert!(world.processes().is_empty() && !world.home.join("redis").exists());
+
+    let mut start = world.orch_command(&["start"]);
+    start.env("LEGACY", odd).env("PLAIN", "x");
+    let started = crate::common::start(start).end().ok();
+    assert!(started.contains("not UTF-8, so agents do not get it: LEGACY"), "{started}");
+    assert_eq!(text(&world, &world.delegate("shell", "echo $PLAIN$LEGACY")), "x\n");
+    world.stop_and_check_nothing_left();
+}

@@ -54,15 +54,36 @@ async fn what_depends_on_a_failed_task_is_cancelled_by_its_name_and_can_be_start
         let late = world.store.delegate(&task_after("late", &[&a])).await;
         assert_eq!(refusal(late), "dependency_ended");
         assert_eq!(refusal(world.store.retry(&b, "too early").await), "dependency_ended");
-        assert_eq!(world.store.retry(&a, "x").await.unwrap().1, Ready);
-        assert_eq!(world.store.retry(&b, "x").await.unwrap().1, Blocked);
-        assert_eq!(world.store.retry(&c, "x").await.unwrap().1, Blocked);
+        let retried = world.store.retry(&a, "x").await.unwrap();
+        assert_eq!((retried.to, retried.others), (Ready, vec![b.clone(), c.clone()]));
+        assert_eq!((world.state(&b).await, world.state(&c).await), (Blocked, Blocked));
         check::structures(&world).await;
         for id in [&a, &b, &c] {
             assert_eq!(end_next(&world, &agent, Cause::Success).await, *id);
         }
         check::structures(&world).await;
     }
+}
+
+/// A task that a person cancelled, and one whose other dependency has ended, stay as they are.
+#[tokio::test]
+async fn a_retry_revives_only_what_was_cancelled_because_of_it() {
+    let server = Server::start();
+    let world = server.world("n");
+    let (a, other) = (world.delegate(&task("a")).await, world.delegate(&task("other")).await);
+    let by_person = world.delegate(&task_after("x", &[&a])).await;
+    world.cancel(&by_person).await;
+    let both = world.delegate(&task_after("y", &[&a, &other])).await;
+    let only = world.delegate(&task_after("z", &[&a])).await;
+    world.cancel(&a).await;
+    world.cancel(&other).await;
+    let retried = world.store.retry(&a, "x").await.unwrap();
+    assert_eq!(retried.others, [only.clone()]);
+    assert_eq!((world.state(&by_person).await, world.state(&both).await), (Cancelled, Cancelled));
+    let retried = world.store.retry(&other, "x").await.unwrap();
+    assert_eq!(retried.others, [both.clone()]);
+    assert_eq!(world.store.retry(&other, "x").await.unwrap().others, []);
+    check::structures(&world).await;
 }
 
 /// What a task waited for when it was cancelled is of the past when it is started anew.
@@ -77,7 +98,7 @@ async fn a_retried_task_does_not_wait_for_what_succeeded_while_it_was_cancelled(
     assert_eq!(world.state(&id).await, Cancelled);
     assert_eq!(end_next(&world, &agent, Cause::Success).await, b);
     world.store.retry(&a, "x").await.unwrap();
-    assert_eq!(world.store.retry(&id, "x").await.unwrap().1, Blocked);
+    assert_eq!(world.store.retry(&id, "x").await.unwrap().to, Blocked);
     check::structures(&world).await;
     assert_eq!(end_next(&world, &agent, Cause::Success).await, a);
     assert_eq!(world.state(&id).await, Ready, "nothing holds it any more");

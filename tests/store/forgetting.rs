@@ -84,7 +84,8 @@ async fn a_removed_dead_letter_ends_nothing_a_second_time_and_is_forgotten() {
     check::structures(&world).await;
 
     // It can be retried like any other that was cancelled.
-    assert_eq!(world.store.retry(&failed, "a test").await.unwrap(), (Cancelled, Ready));
+    let retried = world.store.retry(&failed, "a test").await.unwrap();
+    assert_eq!((retried.from, retried.to), (Cancelled, Ready));
     check::structures(&world).await;
     world.cancel(&failed).await;
     world.cancel(&sibling).await;
@@ -146,7 +147,7 @@ async fn a_retried_subtask_of_a_forgotten_parent() {
     world.finish(&lead, &of_lead, Cause::Success).await;
     assert_eq!(prune(&world, 100).await, [parent]);
     check::structures(&world).await;
-    assert_eq!(world.store.retry(&child, "a person").await.unwrap().1, TaskState::Ready);
+    assert_eq!(world.store.retry(&child, "a person").await.unwrap().to, TaskState::Ready);
     check::structures(&world).await;
     world.cancel(&child).await;
     check::structures(&world).await;

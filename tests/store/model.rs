@@ -142,7 +142,18 @@ impl Pair {
             Step::Retry(n) => {
                 let Some(task) = self.task(n) else { return };
                 let answer = self.world.store.retry(&self.ids[task], "a test").await;
-                same(answer, self.reference.retry(task));
+                let mut others = Vec::new();
+                let answer = answer.map(|retried| {
+                    others = retried.others;
+                    (retried.from, retried.to)
+                });
+                let expected = self.reference.retry(task);
+                same(answer, expected.as_ref().map(|(from, to, _)| (*from, *to)).map_err(|e| *e));
+                let mut expected: Vec<TaskId> = expected
+                    .map_or_else(|_| Vec::new(), |(.., others)| others.iter().map(|t| self.ids[*t].clone()).collect());
+                others.sort();
+                expected.sort();
+                assert_eq!(others, expected, "what is retried with it");
             }
             Step::StopAgent { slot, only_idle } => {
                 let Some(run) = self.run(slot) else { return };

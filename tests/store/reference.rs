@@ -31,6 +31,9 @@ pub struct Task {
     pub cancelling: bool,
     pub waiting: bool,
     pub due_now: bool,
+    /// Cancelled because something that it waits for had ended.
+    pub by_dependency: bool,
+    pub key: Option<u8>,
 }
 
 #[derive(Debug, Clone)]
@@ -152,6 +155,8 @@ impl Reference {
             cancelling: false,
             waiting: false,
             due_now: false,
+            by_dependency: false,
+            key: r.key,
         });
         self.tasks[id].state = self.ready_or_blocked(id);
         if let Some(key) = r.key {
@@ -244,6 +249,7 @@ impl Reference {
         for t in 0..self.tasks.len() {
             if self.tasks[t].state == TaskState::Blocked && self.tasks[t].after.contains(&id) {
                 if self.has_failed(id) {
+                    self.tasks[t].by_dependency = true;
                     self.give_up(t);
                 } else {
                     self.tasks[t].state = self.ready_or_blocked(t);
@@ -261,6 +267,7 @@ impl Reference {
     pub fn cancel(&mut self, id: usize) -> TaskState {
         if self.tasks[id].state == TaskState::Failed {
             self.tasks[id].state = TaskState::Cancelled;
+            self.keys.retain(|_, known| *known != id);
         }
         self.give_up(id)
     }
@@ -278,20 +285,46 @@ impl Reference {
         self.tasks[id].state
     }
 
-    pub fn retry(&mut self, id: usize) -> Answer<(TaskState, TaskState)> {
+    /// Its state before and afterwards, and what is retried with it: what was cancelled only because of it.
+    pub fn retry(&mut self, id: usize) -> Answer<(TaskState, TaskState, Vec<usize>)> {
         let from = self.tasks[id].state;
+        let mut others = Vec::new();
         match from {
             TaskState::Delayed => self.tasks[id].state = TaskState::Ready,
             TaskState::Failed | TaskState::Cancelled | TaskState::Held => {
                 if self.tasks[id].after.iter().any(|d| self.has_failed(*d)) {
                     return Err("dependency_ended");
                 }
-                self.tasks[id].state = self.ready_or_blocked(id);
-                (self.tasks[id].failures, self.tasks[id].lost) = (0, 0);
+                self.again(id);
+                // A held task had not ended: nothing was cancelled because of it.
+                let mut retried = if from == TaskState::Held { Vec::new() } else { vec![id] };
+                while let Some(t) = (0..self.tasks.len()).find(|t| self.waits_only_for(*t, &retried)) {
+                    self.again(t);
+                    others.push(t);
+                    retried.push(t);
+                }
             }
             _ => {}
         }
-        Ok((from, self.tasks[id].state))
+        Ok((from, self.tasks[id].state, others))
+    }
+
+    /// Whether a task was cancelled because of what it waits for, some of which is retried, and none of which is ended any more.
+    fn waits_only_for(&self, id: usize, retried: &[usize]) -> bool {
+        let task = &self.tasks[id];
+        let is_cancelled = task.state == TaskState::Cancelled && task.by_dependency;
+        is_cancelled
+            && task.after.iter().any(|d| retried.contains(d))
+            && !task.after.iter().any(|d| self.has_failed(*d))
+    }
+
+    fn again(&mut self, id: usize) {
+        self.tasks[id].state = self.ready_or_blocked(id);
+        let task = &mut self.tasks[id];
+        (task.failures, task.lost, task.by_dependency) = (0, 0, false);
+        if let Some(key) = task.key {
+            self.keys.entry(key).or_insert(id);
+        }
     }
 
     pub fn end_agent(&mut self, run: usize, to: AgentState, cause: Cause, due_now: bool) -> Option<(usize, TaskState)> {

@@ -267,10 +267,10 @@ async fn retry_starts_anew_what_a_person_may() {
     let retry = async |case: &Case| {
         let answer = case.world.store.retry(&case.id, "a test").await.unwrap();
         let task = case.world.detail(&case.id).await.task;
-        if task.state == Ready && answer.0 != Delayed {
+        if task.state == Ready && answer.from != Delayed {
             assert_eq!((task.failures, task.lost, task.cause), (0, 0, None));
         }
-        format!("{} {}", answer.0, answer.1)
+        format!("{} {}", answer.from, answer.to)
     };
     in_each_state(
         retry,

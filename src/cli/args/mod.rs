@@ -81,9 +81,9 @@ pub enum Verb {
     /// Explain the state of a task or an agent
     Why(OneTarget),
     /// Cancel tasks and their subtasks; remove failed ones
-    Cancel(SomeTasks),
+    Cancel(Cancel),
     /// Run failed, cancelled or held tasks again
-    Retry(SomeTasks),
+    Retry(Retry),
     /// Forget tasks that have ended
     Prune(Prune),
     /// Within an agent, ask a person and wait for the answer

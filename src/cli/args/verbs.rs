@@ -78,7 +78,9 @@ pub struct Status {
 
 /// `orch attach`
 #[derive(Debug, Args)]
-#[command(after_help = "Ctrl-b d detaches from it; the agent continues.")]
+#[command(
+    after_help = "Ctrl-b d detaches from it; the agent continues. Within tmux, your client is switched to it, and Ctrl-b L switches back."
+)]
 pub struct Attach {
     /// The agent, or a task that one works on [default: the master]
     #[arg(value_name = "TASK|AGENT")]
@@ -147,12 +149,37 @@ pub struct OneTask {
     pub task: String,
 }
 
-/// A verb about several tasks.
+/// `orch cancel`
 #[derive(Debug, Args)]
-pub struct SomeTasks {
+#[command(after_help = "Examples:
+  orch cancel t-7k2m9qx4hz
+  orch cancel --label sprint=42")]
+pub struct Cancel {
     /// The tasks; an agent stands for its task
-    #[arg(value_name = "TASK|AGENT", required = true)]
+    #[arg(value_name = "TASK|AGENT", required_unless_present = "label")]
     pub tasks: Vec<String>,
+    /// Every open task with this label; repeat it for tasks that have all of them
+    #[arg(long, value_name = "NAME[=VALUE]", value_parser = values::label_filter)]
+    pub label: Vec<(String, Option<String>)>,
+}
+
+/// `orch retry`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+What was cancelled because a task had failed or was cancelled is retried with it.
+Examples:
+  orch retry t-7k2m9qx4hz
+  orch retry --all-failed --label sprint=42")]
+pub struct Retry {
+    /// The tasks; an agent stands for its task
+    #[arg(value_name = "TASK|AGENT", required_unless_present = "all_failed")]
+    pub tasks: Vec<String>,
+    /// Every failed task
+    #[arg(long, conflicts_with = "tasks")]
+    pub all_failed: bool,
+    /// With --all-failed: only those with this label
+    #[arg(long, value_name = "NAME[=VALUE]", value_parser = values::label_filter, requires = "all_failed")]
+    pub label: Vec<(String, Option<String>)>,
 }
 
 /// A verb about a task or an agent.

@@ -83,6 +83,10 @@ impl Server {
     async fn delegate_task(&self, Parameters(asked): Parameters<Delegate>) -> Answer<Delegated> {
         let task = self.ops().await?.delegate(asked.completed(&Delegate::default()).map_err(Error::usage)?).await?;
         let said = match (task.created, task.needs_approval.as_slice()) {
+            (false, _) if task.differs => format!(
+                "{} has this key already, with another text or role, and is {}; nothing was delegated",
+                task.id, task.state
+            ),
             (false, _) => format!("{} was delegated before, and is {}", task.id, task.state),
             (true, []) => format!("{} is {}; wait_tasks returns its result", task.id, task.state),
             (true, rights) => format!("{} is held until a person approves it: {}", task.id, of_more_rights(rights)),

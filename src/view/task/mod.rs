@@ -98,7 +98,11 @@ pub fn cancelled(change: &Changed, view: &View) -> String {
 /// What `retry` has changed about a task.
 pub fn retried(change: &Changed, view: &View) -> String {
     match change.changed {
-        true => format!("{}: {} again (was {})\n", change.id, change.state, change.from),
+        true => {
+            let others: String =
+                change.others.iter().map(|id| format!("{id}: again, because it waits for it\n")).collect();
+            format!("{}: {} again (was {})\n{others}", change.id, change.state, change.from)
+        }
         false => unchanged(change, view),
     }
 }

@@ -90,7 +90,7 @@ fn an_end_says_how_and_what() {
 
 #[test]
 fn changes_are_described() {
-    let change = |from, state, changed| Changed { id: id(1), from, state, changed };
+    let change = |from, state, changed| Changed { id: id(1), from, state, changed, others: Vec::new() };
     let cancelled = |from, state, changed| task::cancelled(&change(from, state, changed), &view(None));
     use TaskState::*;
     assert_eq!(cancelled(Ready, Cancelled, true), "t-0000000001: cancelled (was ready)\n");

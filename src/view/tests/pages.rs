@@ -152,8 +152,15 @@ fn a_start_shows_what_runs_and_what_to_type() {
     let reached_rights = vec!["role web may not run any command".to_owned()];
     let (status, session) = (busy_status(), "opus-master".to_owned());
     let other_projects = vec!["shop-1a2b3c has its master in the session shop-1a2b3c-master (/work/shop)".into()];
-    let started =
-        Started { already: true, status, session, reached_rights, runs_by_itself: Vec::new(), other_projects };
+    let started = Started {
+        already: true,
+        status,
+        session,
+        reached_rights,
+        runs_by_itself: Vec::new(),
+        other_projects,
+        not_passed: vec!["LEGACY".into()],
+    };
     let page = lifecycle::started(&started, ATTACH, &view(None));
     assert!(page.starts_with("running already\n"), "{page}");
     assert!(page.contains("supervisor running") && page.contains(ATTACH), "{page}");

@@ -125,3 +125,35 @@ fn a_hung_runner_is_declared_failed_in_time_while_the_tmux_server_does_not_answe
     assert_eq!(world.events_of("agent.failed").iter().filter(|e| e["agent"] == "opus-master").count(), 0);
     world.stop_and_check_nothing_left();
 }
+
+#[test]
+fn a_tmux_whose_options_would_end_all_sessions_is_refused_before_the_first_one() {
+    for (option, name) in
+        [("set -s exit-unattached on", "exit-unattached"), ("set -g window-size manual", "window-size")]
+    {
+        let world = World::builder().users_own_server().build();
+        let home = world.file("home-of-user");
+        fs::create_dir(&home).unwrap();
+        fs::write(home.join(".tmux.conf"), format!("{option}\n")).unwrap();
+        let orch = |words: &[&str]| {
+            let mut command = world.orch_command(words);
+            command.env("HOME", &home).env_remove("XDG_CONFIG_HOME");
+            start(command).end()
+        };
+        let mut version = world.command("tmux");
+        version.arg("-V");
+        let version = start(version).end().ok();
+        if name == "window-size" && !version.contains("3.3") {
+            continue;
+        }
+        refused(orch(&["start"]), 4, &[name, "tmux.conf"]);
+        let doctor = orch(&["doctor"]).ended(4);
+        assert!(doctor.stdout.contains(name), "{doctor:#?}");
+        world.wait_until("no process is left", || world.processes().is_empty());
+        fs::write(home.join(".tmux.conf"), "").unwrap();
+        assert!(orch(&["doctor"]).stdout.contains("a session was opened and closed"));
+        orch(&["start"]).ok();
+        orch(&["stop"]).ok();
+        world.wait_until("no process is left", || world.processes().is_empty());
+    }
+}

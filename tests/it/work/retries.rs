@@ -1,5 +1,7 @@
 //! Which attempts are retried, when, and which tasks a person may retry.
 
+use std::fs;
+
 use serde_json::{Value, json};
 
 use super::{delegated, done, each, ms};
@@ -111,4 +113,51 @@ fn a_delayed_task_can_be_started_immediately() {
     assert!(why.contains("Attempt 2 may start in") && why.contains("1 of 3 retries"), "{why}");
     world.orch(&["retry", &id]).ok();
     world.wait_for(&id, "succeeded");
+}
+
+#[test]
+fn a_retry_revives_what_was_cancelled_because_of_it_and_all_failed_are_retried_together() {
+    let world = World::started("");
+    let script = "[ -e ready ] || exit 65";
+    world.orch(&["pause"]).ok();
+    let failed = [0, 1].map(|n| delegated(&world, &["--label", &format!("n={n}"), script]));
+    let after = delegated(&world, &["--after", &failed[0], "echo after"]);
+    world.orch(&["resume"]).ok();
+    failed.iter().for_each(|id| drop(world.wait_for(id, "failed")));
+    world.wait_for(&after, "cancelled");
+    world.orch(&["retry"]).ended(2);
+    fs::write(world.project.join("ready"), "").unwrap();
+    let one = world.orch(&["retry", "--all-failed", "--label", "n=0"]).ok();
+    assert!(one.contains(&failed[0]) && one.contains(&format!("{after}: again")), "{one}");
+    assert_eq!(world.wait_for(&after, "succeeded")["result"]["text"], "after\n");
+    assert_eq!(world.show(&failed[1])["state"], "failed");
+    world.orch(&["retry", "--all-failed"]).ok();
+    world.wait_for(&failed[1], "succeeded");
+    assert!(world.orch(&["retry", "--all-failed"]).ok().contains("no such task has failed"));
+}
+
+#[test]
+fn tasks_are_cancelled_by_their_label() {
+    let world = World::started("[roles.shell]\nmax = 1");
+    world.orch(&["pause"]).ok();
+    let [one, other] = ["sprint=1", "sprint=2"].map(|label| delegated(&world, &["--label", label, "true"]));
+    world.orch(&["cancel", "--label", "sprint=1"]).ok();
+    assert_eq!((&world.show(&one)["state"], &world.show(&other)["state"]), (&"cancelled".into(), &"ready".into()));
+    assert!(world.orch(&["cancel", "--label", "sprint=3"]).ok().contains("no open task has this label"));
+}
+
+#[test]
+fn a_key_that_comes_again_with_another_text_says_so_and_a_removed_dead_letter_gives_its_key_back() {
+    let world = World::started("");
+    let failed = delegated(&world, &["--key", "build", "exit 65"]);
+    world.wait_for(&failed, "failed");
+    let same = world.orch(&["delegate", "--key", "build", "exit 65"]).ended(0);
+    assert!(same.stderr.contains("already has this key; its state is failed"), "{same:?}");
+    let other = world.orch(&["delegate", "--key", "build", "true"]).ended(0);
+    assert!(other.stderr.contains("with another text; nothing was delegated"), "{other:?}");
+    assert_eq!(world.orch_json(&["delegate", "--key", "build", "true"])["differs"], true);
+    world.orch(&["cancel", &failed]).ok();
+    let again = delegated(&world, &["--key", "build", "true"]);
+    assert_ne!(again, failed);
+    world.wait_for(&again, "succeeded");
 }

@@ -138,7 +138,7 @@ const MISTAKES: &[(Mistake, &str)] = &[
     ),
     (("(f[1] == 'blocked' or f[1] == 'held' and f[3])", "f[1] == 'blocked'"), "it is held, and waits for"),
     (
-        ("if f[5] then return refuse('not_approved'", "if false then return refuse('not_approved'"),
+        ("if f[5] then return nil, refuse('not_approved'", "if false then return nil, refuse('not_approved'"),
         "no person has approved",
     ),
     (("escalation and 'held' or", "false and 'held' or"), "no person has approved"),

@@ -5,9 +5,11 @@
 -- Returns: for each id its state afterwards; 'running' means that its agent was asked to end the
 --          attempt, '' that there is no such task
 local function remove(id, reason)
-  local f = get(id, 'role', 'reason')
+  local f = get(id, 'role', 'reason', 'key')
   if f[2] then reason = reason .. '; it had failed: ' .. f[2] end
   redis.call('HSET', P .. 'task:' .. id, 'cause', CAUSE.cancelled, 'code', CODE.cancelled, 'reason', reason)
+  -- Whoever asks for the same again asks for new work.
+  if f[3] and redis.call('GET', P .. 'key:' .. f[3]) == id then redis.call('DEL', P .. 'key:' .. f[3]) end
   move(id, 'failed', 'cancelled', f[1], nil, nil, reason, nil, CODE.cancelled)
   return 'cancelled'
 end

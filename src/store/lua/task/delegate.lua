@@ -6,7 +6,8 @@
 --       priority is that of the parent, if it has one; escalation where a person has to approve it:
 --       question, reason, rights), 3 text, 4 context (JSON or ''), 5 the caller in words,
 --       6... id, spec, text and context of each further task
--- Returns: {id, state, '1' if it was created by this call or an earlier sending of it} of each, in one list
+-- Returns: {id, state, how} of each, in one list; how: '1' if it was created by this call or an earlier sending of it,
+--          'other' if the task with its key has another content, else '0'
 -- Refuses: id_taken (by another task: take another), key_taken (it is that of another's task, for something else), draining,
 --          unknown_dependency, stale, too_deep, too_many_children, dependency_ended, queue_full
 -- It may be sent before its caller has seen the format, and an older one is not its own.
@@ -58,7 +59,8 @@ local function check(id, text_of_spec, text, context)
     local same = e[3] == spec.role and e[4] == text and (e[5] or '') == (spec.cwd or '') and (e[6] or '') == context
     if state and spec.key and parent and e[2] ~= parent and not same then return nil, refuse(REFUSAL.key_taken, existing) end
     if state and (spec.key or (state ~= 'failed' and state ~= 'cancelled')) then
-      return {existing = existing, id = id, calls = calls, spec = spec}
+      local how = spec.key and not same and 'other' or '0'
+      return {existing = existing, id = id, calls = calls, spec = spec, how = how}
     end
   end
 
@@ -132,7 +134,7 @@ for _, plan in ipairs(plans) do
       redis.call('HSET', plan.calls, 'found:' .. plan.id, plan.existing)
       count_call(plan)
     end
-    add(plan.existing, get(plan.existing, 'state')[1], '0')
+    add(plan.existing, get(plan.existing, 'state')[1], plan.how)
   else
     local open, why = plan.open, 'delegated by ' .. ARGV[5]
     if #open > 0 then

@@ -1,45 +1,71 @@
--- Retries a dead letter, a cancelled or a held task at a person's request, with its counts at zero.
+-- Retries a dead letter, a cancelled or a held task at a person's request, with its counts at zero; and what was cancelled
+-- only because it, or another one that is retried thereby, had ended.
 -- KEYS: 1 prefix
 -- ARGV: 1 id, 2 reason
--- Returns: {state before, state afterwards}; the same twice where there was nothing to do
+-- Returns: {state before, state afterwards, each further task that is retried}; the same state twice where there was
+--          nothing to do
 -- Refuses: unknown, damaged (its record does not read), dependency_ended (what it waits for has failed or was cancelled: retry that first),
 --          not_approved (a retry is no approval; the detail is the task and its state)
-local id = ARGV[1]
-local f = get(id, 'state', 'role', 'after', 'parent', 'unapproved', 'deadline_ms', 'code')
-local from = f[1]
-if not from then return refuse(REFUSAL.unknown, id) end
-if not is_sound(id) then return refuse(REFUSAL.damaged, id) end
-if from == 'delayed' then
-  move(id, from, 'ready', f[2], nil, nil, ARGV[2])
-  return {from, 'ready'}
-end
-if from ~= 'failed' and from ~= 'cancelled' and from ~= 'held' then return {from, from} end
-if f[5] then return refuse(REFUSAL.not_approved, id .. ' ' .. from) end
 
-local reads, after = pcall(cjson.decode, f[3] and f[3] ~= '' and f[3] or '[]')
-if not reads or type(after) ~= 'table' then return refuse(REFUSAL.damaged, id) end
-for _, dependency in ipairs(after) do
-  if type(dependency) ~= 'string' then return refuse(REFUSAL.damaged, id) end
+-- The states before and afterwards, or nil and a refusal.
+local function again(id, reason)
+  local f = get(id, 'state', 'role', 'after', 'parent', 'unapproved', 'key', 'deadline_ms', 'code')
+  local from = f[1]
+  if not from then return nil, refuse(REFUSAL.unknown, id) end
+  if not is_sound(id) then return nil, refuse(REFUSAL.damaged, id) end
+  if from == 'delayed' then
+    move(id, from, 'ready', f[2], nil, nil, reason)
+    return from, 'ready'
+  end
+  if from ~= 'failed' and from ~= 'cancelled' and from ~= 'held' then return from, from end
+  if f[5] then return nil, refuse(REFUSAL.not_approved, id .. ' ' .. from) end
+
+  local reads, after = pcall(cjson.decode, f[3] and f[3] ~= '' and f[3] or '[]')
+  if not reads or type(after) ~= 'table' then return nil, refuse(REFUSAL.damaged, id) end
+  for _, dependency in ipairs(after) do
+    if type(dependency) ~= 'string' then return nil, refuse(REFUSAL.damaged, id) end
+  end
+
+  local open = {}
+  for _, dependency in ipairs(after) do
+    local state = get(dependency, 'state')[1]
+    if state == 'failed' or state == 'cancelled' then
+      return nil, refuse(REFUSAL.dependency_ended, dependency .. ' ' .. state)
+    end
+    if state and state ~= 'succeeded' then open[#open + 1] = dependency end
+  end
+  local to = #open > 0 and 'blocked' or 'ready'
+  for _, dependency in ipairs(open) do redis.call('SADD', P .. 'deps:' .. id, dependency) end
+  redis.call('HSET', P .. 'task:' .. id, 'failures', 0, 'lost', 0)
+  -- A retry allows the same budget again.
+  local used = get(id, 'used_micro_usd', 'used_input_tokens', 'used_output_tokens')
+  if used[1] or used[2] or used[3] then
+    redis.call('HSET', P .. 'task:' .. id, 'allowed_usd', number(used[1]), 'allowed_tokens',
+      string.format('%.0f', number(used[2]) + number(used[3])))
+  end
+  redis.call('HDEL', P .. 'task:' .. id, 'cause', 'code', 'reason', 'result')
+  -- A dead letter that was removed has given its key back.
+  if f[6] then redis.call('SET', P .. 'key:' .. f[6], id, 'NX') end
+  if tonumber(f[7] or '') then set_deadline(id, now + f[7]) end
+  if from ~= 'held' and f[4] then count_child(f[4], 1) end
+  if from == 'held' and NEEDS_LOGIN[f[8]] then accept_login(f[2]) end
+  move(id, from, to, f[2], nil, nil, reason)
+  return from, to
 end
 
-local open = {}
-for _, dependency in ipairs(after) do
-  local state = get(dependency, 'state')[1]
-  if state == 'failed' or state == 'cancelled' then return refuse(REFUSAL.dependency_ended, dependency .. ' ' .. state) end
-  if state and state ~= 'succeeded' then open[#open + 1] = dependency end
+local from, to = again(ARGV[1], ARGV[2])
+if not from then return to end
+local reply, retried, at = {from, to}, {}, 1
+if (from == 'failed' or from == 'cancelled') and from ~= to then retried[1] = ARGV[1] end
+while retried[at] do
+  for _, dependent in ipairs(redis.pcall('SMEMBERS', P .. 'dependents:' .. retried[at])) do
+    local f = get(dependent, 'state', 'code', 'unapproved')
+    if f[1] == 'cancelled' and f[2] == CODE.dependency_ended and not f[3]
+      and again(dependent, 'the task that it waits for, ' .. retried[at] .. ', was retried') then
+      reply[#reply + 1] = dependent
+      retried[#retried + 1] = dependent
+    end
+  end
+  at = at + 1
 end
-local to = #open > 0 and 'blocked' or 'ready'
-for _, dependency in ipairs(open) do redis.call('SADD', P .. 'deps:' .. id, dependency) end
-redis.call('HSET', P .. 'task:' .. id, 'failures', 0, 'lost', 0)
--- A retry allows the same budget again.
-local used = get(id, 'used_micro_usd', 'used_input_tokens', 'used_output_tokens')
-if used[1] or used[2] or used[3] then
-  redis.call('HSET', P .. 'task:' .. id, 'allowed_usd', number(used[1]), 'allowed_tokens',
-    string.format('%.0f', number(used[2]) + number(used[3])))
-end
-redis.call('HDEL', P .. 'task:' .. id, 'cause', 'code', 'reason', 'result')
-if tonumber(f[6] or '') then set_deadline(id, now + f[6]) end
-if from ~= 'held' and f[4] then count_child(f[4], 1) end
-if from == 'held' and NEEDS_LOGIN[f[7]] then accept_login(f[2]) end
-move(id, from, to, f[2], nil, nil, ARGV[2])
-return {from, to}
+return reply
