@@ -1,8 +1,8 @@
 //! How long passes take: in all, and how long something other than Redis delayed them.
 //!
 //! A pass asks Redis, and has to wait for its answer. Nothing else may delay it: neither tmux, nor a disk, nor a scan of
-//! processes. The delay is the time during which the pass occupies the loop's thread, plus the short waits of
-//! [`super::background`].
+//! processes. The delay is the time during which the pass occupies the loop's thread and a processor is there for it, plus
+//! the short waits of [`super::background`].
 
 use std::{
     future::{Future, poll_fn},
@@ -10,7 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::store::{Result, Store, passes::Passes};
+use crate::{
+    os::RunQueue,
+    store::{Result, Store, passes::Passes},
+};
 
 /// How often a change is written that is no new maximum.
 const WRITE_EVERY: Duration = Duration::from_secs(10);
@@ -55,14 +58,16 @@ impl Stopwatch {
     }
 }
 
-/// Runs a future, and measures how long it occupied the thread.
+/// Runs a future, and measures how long it occupied the thread. The time in which the thread was ready to run and had no
+/// processor is not counted: on a busy machine everything takes longer, and nothing that this process does would help.
 pub(super) async fn measured<T>(work: impl Future<Output = T>) -> (T, Duration) {
     let mut work = pin!(work);
     let mut busy = Duration::ZERO;
     let output = poll_fn(|context| {
-        let began = Instant::now();
+        let queue = RunQueue::of_this_thread();
+        let (began, waited) = (Instant::now(), queue.waited());
         let polled = work.as_mut().poll(context);
-        busy += began.elapsed();
+        busy += began.elapsed().saturating_sub(queue.waited().saturating_sub(waited));
         polled
     })
     .await;

@@ -19,6 +19,7 @@ mod pidfd;
 mod pipe;
 mod process;
 mod protect;
+mod run_queue;
 mod scan;
 mod seccomp;
 mod stat;
@@ -38,6 +39,7 @@ pub use pipe::widen_pipe;
 pub use process::{cpu_time, memory, pss_bytes, rss_bytes, tree_cpu_time};
 
 pub use protect::{as_before, protect_this_process, started_with, without_secrets};
+pub use run_queue::RunQueue;
 pub use scan::{Processes, members};
 pub use seccomp::sandbox_filter;
 pub use terminal::Terminal;
