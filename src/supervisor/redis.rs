@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::background::on_a_thread;
 use crate::{
     config::Config,
     error::{Error, Kind, Result},
@@ -247,7 +248,9 @@ impl Managed {
         if !self.spec.dir.parent().is_some_and(std::path::Path::is_dir) {
             return Err(Error::config("the state folder is gone").hint("orch start makes a new one"));
         }
-        let (server, origin) = Server::start_or_adopt(&self.spec).await?;
+        // Files are written and synced, and a process is started: all of that may block.
+        let spec = self.spec.clone();
+        let (server, origin) = on_a_thread(async move { Server::start_or_adopt(&spec).await }).await?;
         tracing::info!(pid = server.pid, version = %server.version, adopted = origin == Origin::Adopted, "redis-server");
         self.answered = Instant::now();
         self.up_since = Some(self.answered);
