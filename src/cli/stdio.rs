@@ -104,6 +104,15 @@ fn read_text(stdin: &mut dyn Read) -> Result<String> {
     })
 }
 
+/// Catches Ctrl-C.
+///
+/// # Errors
+/// The system refuses it.
+pub(super) fn interrupts() -> Result<tokio::signal::unix::Signal> {
+    use tokio::signal::unix::{SignalKind, signal};
+    signal(SignalKind::interrupt()).map_err(|e| Error::internal(format!("Ctrl-C cannot be caught: {e}")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,13 +128,4 @@ mod tests {
         let binary = read_text(&mut b"caf\xe9".as_slice()).unwrap_err();
         assert_eq!(binary.message, "the text on standard input is not UTF-8 (byte 3)");
     }
-}
-
-/// Catches Ctrl-C.
-///
-/// # Errors
-/// The system refuses it.
-pub(super) fn interrupts() -> Result<tokio::signal::unix::Signal> {
-    use tokio::signal::unix::{SignalKind, signal};
-    signal(SignalKind::interrupt()).map_err(|e| Error::internal(format!("Ctrl-C cannot be caught: {e}")))
 }

@@ -185,8 +185,8 @@ mod tests {
                 "roles.gone: removed",
                 "roles.shell.max: 4 → 7",
                 "roles.words: new",
-                "supervisor.kill_grace: 5.0s → 9.0s",
-                "supervisor.max_agents: 64 → 3",
+                "supervisor.kill_grace: 3.0s → 9.0s",
+                "supervisor.max_agents: 50 → 3",
             ]
             .map(str::to_owned)
         );
@@ -194,13 +194,13 @@ mod tests {
 
     #[test]
     fn no_secret_is_shown() {
-        let with = |value: &str| format!("[roles.shell]\nenv = {{ TOKEN = '{value}' }}\ninstructions = '{value}'");
+        let with = |value: &str| {
+            format!("[roles.tool]\ncommand = ['x']\nenv = {{ TOKEN = '{value}' }}\ninstructions = '{value}'")
+        };
         let differences = config(&with("hunter2-one")).difference(&config(&with("hunter2-two")));
         assert_eq!(differences.len(), 2);
         assert!(differences.iter().all(|one| one.in_words().ends_with(": changed")), "{differences:?}");
-        assert!(
-            !format!("{:?}", config(&with("hunter2-one")).without_secrets().roles["shell"].env).contains("hunter2")
-        );
+        assert!(!format!("{:?}", config(&with("hunter2-one")).without_secrets().roles["tool"].env).contains("hunter2"));
     }
 
     #[test]

@@ -31,9 +31,11 @@ const LOOK: Duration = Duration::from_secs(5);
 /// How long the mark of a waiting program lasts. A program that is killed leaves it for at most this long.
 const MARK: Duration = Duration::from_secs(15);
 
+type Announce = dyn Fn(&Attention, bool) + Send + Sync;
+
 /// What learns that a program waits for the answer to a question (`true`), and that it no longer does.
 #[derive(Clone)]
-pub struct Announcer(Arc<dyn Fn(&Attention, bool) + Send + Sync>);
+pub struct Announcer(Arc<Announce>);
 
 impl Announcer {
     /// Creates one that calls this.

@@ -161,12 +161,9 @@ fn redacted(asked: Delegate, redactor: &Redactor) -> Delegate {
 /// `orch init` would write: a shell.
 fn default_role<'a>(config: &'a Config, path: Option<&OsStr>) -> &'a str {
     let default = &config.master.default_role;
-    let is_prompt = |name: &str| {
-        let role = config.roles.get(name);
-        role.is_some_and(|role| preflight::resolve(role.driver, &config.agents.order, path) == DriverKind::Console)
-    };
-    let is_shell = |name: &str| config.roles.get(name).is_some_and(|role| role.driver == DriverKind::Shell);
-    match config.file.is_none() && is_shell(SHELL) && is_prompt(default) {
+    let no_program = preflight::resolve(DriverKind::Auto, &config.agents.order, path) == DriverKind::Console;
+    let has_shell = config.roles.get(SHELL).is_some_and(|role| role.driver == DriverKind::Shell);
+    match config.file.is_none() && no_program && has_shell {
         true => SHELL,
         false => default,
     }

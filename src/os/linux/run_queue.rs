@@ -37,7 +37,11 @@ mod tests {
         let (stop, busy) = (AtomicBool::new(false), std::thread::available_parallelism().map_or(8, |n| n.get()) * 4);
         let waited = std::thread::scope(|scope| {
             for _ in 0..busy {
-                scope.spawn(|| while !stop.load(Ordering::Relaxed) {});
+                scope.spawn(|| {
+                    while !stop.load(Ordering::Relaxed) {
+                        std::hint::spin_loop()
+                    }
+                });
             }
             let (before, deadline) = (queue.waited(), Instant::now() + Duration::from_secs(20));
             while queue.waited() - before < Duration::from_millis(5) && Instant::now() < deadline {}
