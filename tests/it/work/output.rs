@@ -132,7 +132,7 @@ fn any_output_of_a_program_is_accepted() {
     let world = World::started("");
     // Bytes that are not text, an endless line, and far more than should be kept in memory.
     for (script, size) in [
-        ("head -c 100000 /dev/urandom", 100_000),
+        ("head -c 1000000 /dev/urandom", 1_000_000),
         ("head -c 3000000 /dev/zero | tr '\\0' x", 3_000_000),
         ("yes 0123456789 | head -c 20000000", 20_000_000),
     ] {

@@ -109,8 +109,8 @@ fn yes_and_no_are_exit_codes_and_a_working_agent_cannot_answer() {
 }
 
 #[test]
-fn a_task_that_times_out_while_a_person_thinks_is_held_and_counts_no_failure() {
-    let world = World::started("");
+fn a_task_whose_question_is_not_answered_within_person_timeout_is_held_and_counts_no_failure() {
+    let world = World::started("[roles.shell]\nperson_timeout = \"1s\"");
     let id = delegated(&world, &["--timeout", "1s", "--retries", "0", "orch ask 'Still there?'"]);
     let held = world.wait_for(&id, "held");
     assert_eq!((&held["failures"], &held["cause"]), (&json!(0), &json!("needs_person")));
