@@ -126,8 +126,11 @@ fn stop_may_be_repeated_and_history_is_kept() {
     }
     world.check_nothing_left(&[]);
     assert_eq!(world.orch_json(&["stop"])["stopped"], false);
-    let refused = world.orch(&["show", &task]).ended(3);
+    let refused = world.orch(&["retry", &task]).ended(3);
     assert!(refused.stderr.contains("orch start"), "{refused:?}");
+    let shown = world.orch(&["show", &task]).ended(0);
+    assert!(shown.stdout.contains("remembered") && shown.stderr.contains("orch is stopped"), "{shown:?}");
+    world.check_nothing_left(&[]);
 
     world.start();
     assert_eq!(world.show(&task), before);
