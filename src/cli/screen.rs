@@ -123,27 +123,36 @@ impl Keys {
 fn meaning(typed: &[u8]) -> Option<Key> {
     const CTRL_C: u8 = 3;
     const CTRL_D: u8 = 4;
-    const ESCAPE: u8 = 27;
-    match typed {
-        [b'q' | b'Q' | CTRL_C | CTRL_D | ESCAPE] => Some(Key::Leave),
-        [b'j'] | b"\x1b[B" | b"\x1bOB" => Some(Key::Scroll(1)),
-        [b'k'] | b"\x1b[A" | b"\x1bOA" => Some(Key::Scroll(-1)),
-        [b' '] | b"\x1b[6~" => Some(Key::Scroll(PAGE)),
-        [b'b'] | b"\x1b[5~" => Some(Key::Scroll(-PAGE)),
-        // An escape sequence (another key) begins with Escape, and is not it.
-        [ESCAPE, ..] if !typed.contains(&CTRL_C) => None,
-        keys if keys.iter().any(|k| matches!(*k, b'q' | CTRL_C)) => Some(Key::Leave),
-        keys => {
-            let lines = |k: &u8| match k {
-                b'j' => 1,
-                b'k' => -1,
-                _ => 0,
-            };
-            match keys.iter().map(lines).sum() {
-                0 => None,
-                lines => Some(Key::Scroll(lines)),
-            }
+    if typed.contains(&CTRL_C) || typed == [ESCAPE] {
+        return Some(Key::Leave);
+    }
+    let (mut lines, mut rest) = (0, typed);
+    while !rest.is_empty() {
+        let (key, further) = rest.split_at(length_of_key(rest));
+        rest = further;
+        match key {
+            [b'q' | b'Q' | CTRL_D] => return Some(Key::Leave),
+            [b'j'] | b"\x1b[B" | b"\x1bOB" => lines += 1,
+            [b'k'] | b"\x1b[A" | b"\x1bOA" => lines -= 1,
+            [b' '] | b"\x1b[6~" => lines += PAGE,
+            [b'b'] | b"\x1b[5~" => lines -= PAGE,
+            _ => {}
         }
+    }
+    (lines != 0).then_some(Key::Scroll(lines))
+}
+
+const ESCAPE: u8 = 27;
+
+/// How many bytes the first key has: an escape sequence ends with its final byte (ECMA-48, 5.4), or with what was typed.
+fn length_of_key(typed: &[u8]) -> usize {
+    match typed {
+        [ESCAPE, b'[', parameters @ ..] => {
+            parameters.iter().position(|byte| (0x40..=0x7e).contains(byte)).map_or(typed.len(), |at| at + 3)
+        }
+        [ESCAPE, b'O', ..] => typed.len().min(3),
+        [ESCAPE, _, ..] => 2,
+        _ => 1,
     }
 }
 
@@ -205,5 +214,6 @@ mod tests {
         );
         assert_eq!((meaning(b" "), meaning(b"\x1b[5~")), (Some(Key::Scroll(PAGE)), Some(Key::Scroll(-PAGE))));
         assert_eq!((meaning(b"x"), meaning(b"\x1b[C")), (None, None));
+        assert_eq!((meaning(b"\x1b[Aq"), meaning(b"\x1b[1;5Cj")), (Some(Key::Leave), Some(Key::Scroll(1))));
     }
 }
