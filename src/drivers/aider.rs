@@ -8,8 +8,8 @@ use std::ffi::OsString;
 
 use crate::{
     drivers::{
-        Access, AgentOptions, Capabilities, Commands, Driver, DriverKind, End, Failure, Flags, HomeFiles, Instead,
-        InteractiveJob, Job, Manifest, Totals, IDLE_SHARE, Program, Refusal, Refused, RoleSettings, Start, Verdict,
+        Access, AgentOptions, Capabilities, Commands, Driver, DriverKind, End, Failure, Flags, HomeFiles, IDLE_SHARE,
+        Instead, InteractiveJob, Job, Manifest, Program, Refusal, Refused, RoleSettings, Start, Totals, Verdict,
         common::{errors, exit_code::by_exit_code, prompt::instructed},
         rights,
     },

@@ -17,8 +17,9 @@ use serde_json::{Value, json};
 
 use crate::{
     drivers::{
-        Access, AgentOptions, Capabilities, Commands, Driver, DriverKind, Flags, HomeFiles, Hook, Instead,
-        InteractiveJob, Job, Key, Manifest, Totals, IDLE_SHARE, Program, Prompt, Refusal, Refused, RoleSettings, Seen, Start, Transcript,
+        Access, AgentOptions, Capabilities, Commands, Driver, DriverKind, Flags, HomeFiles, Hook, IDLE_SHARE, Instead,
+        InteractiveJob, Job, Key, Manifest, Program, Prompt, Refusal, Refused, RoleSettings, Seen, Start, Totals,
+        Transcript,
         common::{
             hook_json, mcp_config,
             prompt::{LONGEST_ARGUMENT, first_prompt},

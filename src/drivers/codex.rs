@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use crate::{
     drivers::{
         Access, AgentOptions, Capabilities, Commands, Driver, DriverKind, Ending, Event, Flags, HomeFiles, Hook,
-        Instead, InteractiveJob, Job, Key, Manifest, Totals, IDLE_SHARE, Mcp, Program, Prompt, Refusal, Refused, RoleSettings, Seen,
-        Settings, Start, Transcript,
+        IDLE_SHARE, Instead, InteractiveJob, Job, Key, Manifest, Mcp, Program, Prompt, Refusal, Refused, RoleSettings,
+        Seen, Settings, Start, Totals, Transcript,
         common::{
             errors, hook_json, mcp_config,
             prompt::{first_prompt, instructed, with_instructions},

@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use crate::{
     drivers::{
         Access, AgentOptions, Capabilities, Commands, Driver, DriverKind, Ending, Event, Failure, Flags, HomeFiles,
-        Instead, InteractiveJob, Job, Key, Manifest, Totals, IDLE_SHARE, Mcp, Program, Prompt, Refusal, Refused, RoleSettings, Seen, Start,
-        Transcript,
+        IDLE_SHARE, Instead, InteractiveJob, Job, Key, Manifest, Mcp, Program, Prompt, Refusal, Refused, RoleSettings,
+        Seen, Start, Totals, Transcript,
         common::{errors, mcp_config, prompt::instructed, summary},
         rights,
     },

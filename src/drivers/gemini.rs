@@ -11,8 +11,9 @@ use serde_json::Value;
 
 use crate::{
     drivers::{
-        Access, AgentOptions, Capabilities, Commands, Driver, DriverKind, Ending, Event, Flags, HomeFiles, Instead,
-        InteractiveJob, Job, Key, Manifest, Totals, IDLE_SHARE, Program, Prompt, Refusal, Refused, Seen, Start, Transcript,
+        Access, AgentOptions, Capabilities, Commands, Driver, DriverKind, Ending, Event, Flags, HomeFiles, IDLE_SHARE,
+        Instead, InteractiveJob, Job, Key, Manifest, Program, Prompt, Refusal, Refused, Seen, Start, Totals,
+        Transcript,
         common::{
             errors,
             settings_json::{self, By, GeminiCli},

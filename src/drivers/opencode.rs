@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     drivers::{
         Access, Capabilities, Driver, DriverKind, Ending, Event, Flags, HomeFiles, Instead, InteractiveJob, Job,
-        Manifest, Totals, Mcp, Program, Prompt, Refusal, Refused, RoleSettings, Seen, Start, Transcript,
+        Manifest, Mcp, Program, Prompt, Refusal, Refused, RoleSettings, Seen, Start, Totals, Transcript,
         common::{errors, mcp_config, prompt::instructed, summary},
     },
     model::{task::Usage, tool::Tool, wait::Needs},

@@ -5,8 +5,8 @@
 mod screen;
 
 use crate::drivers::{
-    Access, AgentOptions, Capabilities, Commands, Driver, DriverKind, Flags, HomeFiles, Instead, InteractiveJob, Job,
-    Key, Manifest, Totals, IDLE_SHARE, Program, Prompt, Refusal, Refused, Seen, Start, Transcript,
+    Access, AgentOptions, Capabilities, Commands, Driver, DriverKind, Flags, HomeFiles, IDLE_SHARE, Instead,
+    InteractiveJob, Job, Key, Manifest, Program, Prompt, Refusal, Refused, Seen, Start, Totals, Transcript,
     common::{
         settings_json::{self, By, GeminiCli},
         stream_json::StreamJson,

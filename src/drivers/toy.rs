@@ -4,8 +4,8 @@
 use std::ffi::OsString;
 
 use super::{
-    AgentOptions, Capabilities, Commands, Driver, DriverKind, Flags, HomeFiles, Instead, Job, Key, Manifest, Totals, IDLE_SHARE, Program,
-    Refusal, Start, Transcript, common::stream_json::StreamJson,
+    AgentOptions, Capabilities, Commands, Driver, DriverKind, Flags, HomeFiles, IDLE_SHARE, Instead, Job, Key,
+    Manifest, Program, Refusal, Start, Totals, Transcript, common::stream_json::StreamJson,
 };
 
 /// Runs `toy`.
