@@ -1,4 +1,4 @@
-//! Lines that were meant for somebody else: `help`, `exit`, `status` without their slash, and commands for a shell. Each
+//! Lines that were meant for another program: `help`, `exit`, `status` without their slash, and commands for a shell. Each
 //! would be a task that costs money. Pure.
 
 use super::input::{COMMANDS, Command, Input, Roles};

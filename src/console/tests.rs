@@ -358,7 +358,7 @@ async fn a_question_is_shown_whole_and_answered_at_the_prompt() {
     let work = async {
         let type_ = async |line: &str| person.send(input::parse(line, &roles())).await.unwrap();
         let agent = Agent::start("shell-1", ops.store()).await;
-        // Another terminal's task: whoever sits at the prompt is asked, too.
+        // Another terminal's task: the person at the prompt is asked, too.
         let id = ops.delegate(Delegate { text: "paint".into(), ..Delegate::default() }).await.unwrap().id;
         let claimed = agent.claim().await;
         let program = world.ops(agent.caller(&claimed));

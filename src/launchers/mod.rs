@@ -13,6 +13,7 @@
 pub mod bwrap;
 mod direct;
 pub mod preflight;
+mod programs;
 mod settings;
 
 use std::{

@@ -3,34 +3,17 @@
 //! What is missing here is no task's fault. So the supervisor starts no agent of such a role, and looks again: its tasks wait
 //! instead of failing one after the other.
 
-use std::{
-    env::split_paths,
-    ffi::OsStr,
-    fmt,
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-};
+use std::{env::split_paths, ffi::OsStr, path::PathBuf};
 
-use super::bwrap;
+pub use super::programs::{Unavailable, find};
+use super::{
+    bwrap,
+    programs::{is_executable, search_path},
+};
 use crate::{
     config::{Role, Sandbox},
     drivers::DriverKind,
 };
-
-/// Why no agent of a role can be started.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unavailable {
-    /// What is missing.
-    pub missing: String,
-    /// What a person can do about it.
-    pub fix: String,
-}
-
-impl fmt::Display for Unavailable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.missing, self.fix)
-    }
-}
 
 /// Checks that agents of a role can be started: `order` is that of `auto`, `path` the search path of agents. The console
 /// needs no program.
@@ -82,18 +65,6 @@ pub fn resolve(kind: DriverKind, order: &[DriverKind], path: Option<&OsStr>) -> 
     order.iter().find(is_installed).copied().unwrap_or(DriverKind::Console)
 }
 
-/// Finds a program on a search path. Folders that are not absolute are passed over.
-pub fn find(program: &str, path: Option<&OsStr>) -> Option<PathBuf> {
-    split_paths(path?)
-        .filter(|dir| dir.is_absolute())
-        .map(|dir| dir.join(program))
-        .find(|candidate| is_executable(candidate))
-}
-
-fn is_executable(file: &Path) -> bool {
-    file.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
-}
-
 /// Returns the file of a role's program. A path is relative to the role's folder.
 pub fn locate(role: &Role, program: &str, path: Option<&OsStr>) -> Option<PathBuf> {
     if program.contains('/') {
@@ -110,13 +81,10 @@ fn may_be_elsewhere(role: &Role, program: &str, path: Option<&OsStr>) -> bool {
         && (program == "orch" || search_path(role, path).is_some_and(|p| split_paths(p).any(|dir| !dir.is_absolute())))
 }
 
-/// Returns the PATH of a role's agents.
-fn search_path<'a>(role: &'a Role, path: Option<&'a OsStr>) -> Option<&'a OsStr> {
-    role.env.get("PATH").map(OsStr::new).or(path)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::{os::unix::fs::PermissionsExt, path::Path};
+
     use super::*;
     use crate::config::{Config, Env};
 

@@ -280,7 +280,7 @@ pub struct Task {
     pub ready_at: Option<Timestamp>,
     /// When it will be tried again (`delayed`).
     pub due_at: Option<Timestamp>,
-    /// By when it must have ended. A retry sets it anew.
+    /// By when it must have ended. A retry sets it again.
     #[serde(default)]
     pub deadline_at: Option<Timestamp>,
     /// When it ended.

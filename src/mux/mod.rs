@@ -32,11 +32,11 @@
 
 mod commands;
 mod error;
-mod fitness;
 #[cfg(test)]
 mod fuzz;
 mod lost_socket;
 mod pane_watch;
+mod preflight;
 mod process;
 mod quote;
 #[cfg(test)]

@@ -13,8 +13,9 @@ use tokio::sync::{OnceCell, watch};
 use super::{
     Mux, MuxError, Opened, Result, Screen, SessionInfo, SessionSpec, Tags, Version,
     commands::{self, Batch},
-    fitness, lost_socket,
+    lost_socket,
     pane_watch::PaneWatch,
+    preflight,
     process::{Answer, Program},
     quote, types, typing,
 };
@@ -86,10 +87,10 @@ impl TmuxMux {
     /// [`MuxError::Unfit`] names what is in the way and what to change; others as for every call.
     pub async fn check(&self) -> Result<Version> {
         let version = self.version().await?;
-        fitness::check_place(&self.socket)?;
+        preflight::check_place(&self.socket)?;
         // An answer that is no answer decides nothing: opening a session will say what is wrong.
-        if let Ok(answer) = self.run(&fitness::ask()).await {
-            fitness::check(&answer, &version)?;
+        if let Ok(answer) = self.run(&preflight::ask()).await {
+            preflight::check(&answer, &version)?;
         }
         Ok(version)
     }

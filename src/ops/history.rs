@@ -1,4 +1,4 @@
-//! What is recorded, read while orch is stopped: from a copy, by a server that nobody else sees ([`History`]).
+//! What is recorded, read while orch is stopped: from a copy, by a server that no other process sees ([`History`]).
 
 use std::{os::unix::net::UnixStream, sync::Arc, time::Duration};
 

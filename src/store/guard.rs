@@ -141,7 +141,7 @@ impl Store {
     pub async fn save_into(&self, dir: &Path, limit: Duration) -> Result<()> {
         let mut set = redis::cmd("CONFIG");
         self.query::<Value>(set.arg("SET").arg("dir").arg(dir.as_os_str().as_encoded_bytes())).await?;
-        // Which writes everything anew.
+        // That writes everything again.
         for value in ["no", "yes"] {
             self.query::<Value>(redis::cmd("CONFIG").arg("SET").arg("appendonly").arg(value)).await?;
         }

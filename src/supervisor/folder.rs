@@ -67,10 +67,10 @@ impl Supervisor {
         tracing::warn!("redis-server: {what}: it is started again");
         let saved = match lost {
             Lost::Way => Ok(()),
-            Lost::Data => self.redis.save_anew(&store).await,
+            Lost::Data => self.redis.save_again(&store).await,
         };
         if let Err(e) = &saved {
-            tracing::error!("redis-server: its data was not written anew: {e}");
+            tracing::error!("redis-server: its data was not written again: {e}");
         }
         if !matches!(self.lock.look(&self.home), Ok(FolderState::InPlace | FolderState::LockRestored)) {
             // The whole folder is being removed: the server is needed until everything has ended.

@@ -178,11 +178,11 @@ impl Redis {
         }
     }
 
-    /// Has our own server, whose folder was removed, write all its data anew, through the connection of `store`.
+    /// Has our own server, whose folder was removed, write all its data again, through the connection of `store`.
     ///
     /// # Errors
     /// The folder was removed again; a server that an earlier release has started.
-    pub async fn save_anew(&self, store: &Store) -> Result<()> {
+    pub async fn save_again(&self, store: &Store) -> Result<()> {
         let Redis::Managed(m) = self else { return Ok(()) };
         let Some(server) = &m.server else { return Ok(()) };
         server.make_folder_again()?;

@@ -58,7 +58,7 @@ pub(in crate::drivers) fn end_of(text: &str) -> Option<When> {
     found.or_else(|| is_daily_of_google(&text).then_some(When::Clock(Clock::MIDNIGHT_PACIFIC)))
 }
 
-/// Requests per day are counted anew at midnight, Pacific time, which the message does not say.
+/// Requests per day are counted from zero at midnight, Pacific time, which the message does not say.
 fn is_daily_of_google(text: &str) -> bool {
     ["exhausted your daily quota", "reached your daily quota limit", "requestsperday", "requests_per_day"]
         .iter()

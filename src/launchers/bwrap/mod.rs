@@ -50,7 +50,7 @@ use nix::{
 };
 
 use self::{inside::Report, view::View};
-use super::{Direct, Invocation, Launcher, Unavailable, preflight};
+use super::{Direct, Invocation, Launcher, Unavailable, programs};
 use crate::{
     config::Role,
     drivers::DriverKind,
@@ -249,7 +249,7 @@ fn namespaces(own_network: bool, on_a_terminal: bool) -> Vec<OsString> {
 fn located(program: &OsStr, cwd: &Path, path: Option<&OsStr>) -> io::Result<PathBuf> {
     let is_path = program.as_encoded_bytes().contains(&b'/');
     let found = match program.to_str().filter(|_| !is_path) {
-        Some(name) => preflight::find(name, path),
+        Some(name) => programs::find(name, path),
         None => Some(cwd.join(program)).filter(|file| file.exists()),
     };
     found.ok_or_else(|| io::ErrorKind::NotFound.into())

@@ -14,7 +14,7 @@ use std::{
 
 use super::{PROGRAM, search_path};
 use crate::{
-    launchers::{Unavailable, preflight},
+    launchers::{Unavailable, programs},
     model::text::one_line,
     os,
 };
@@ -46,7 +46,7 @@ pub fn check() -> Result<(), Unavailable> {
 }
 
 fn ask(path: Option<&OsStr>, switches: &Switches) -> Result<(), Unavailable> {
-    let Some(program) = preflight::find(PROGRAM, path) else {
+    let Some(program) = programs::find(PROGRAM, path) else {
         return Err(Unavailable {
             missing: "its sandbox needs bubblewrap, and there is no program bwrap".to_owned(),
             fix: "install it: apt install bubblewrap, dnf install bubblewrap, or pacman -S bubblewrap".to_owned(),

@@ -10,7 +10,7 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use crate::launchers::preflight;
+use crate::launchers::programs;
 
 /// A chain of links is followed this far, as the kernel does.
 const LINKS: usize = 40;
@@ -135,7 +135,7 @@ fn interpreter(file: &Path, path: Option<&OsStr>) -> Option<PathBuf> {
         return Some(program.into());
     }
     let name = words.find(|word| !word.starts_with('-') && !word.contains('='))?;
-    preflight::find(name, path)
+    programs::find(name, path)
 }
 
 /// Returns every link on the way from the root to what `path` means, with its target.

@@ -53,7 +53,7 @@ impl Metering {
     }
 }
 
-/// A total that is smaller than before is that of a program which counts anew.
+/// A total that is smaller than before is that of a program that counts from zero again.
 fn more(total: u64, before: u64) -> u64 {
     total.checked_sub(before).unwrap_or(total)
 }
@@ -81,7 +81,7 @@ mod tests {
             (MONEY, counted("other", usage(0, 0, 0.5)), usage(10, 1, 1.25), usage(10, 1, 1.25), usage(0, 0, 1.25)),
             // Ended before it has reported a price.
             (MONEY, counted("c", usage(0, 0, 0.5)), usage(10, 1, 0.0), usage(10, 1, 0.0), usage(0, 0, 0.5)),
-            // It counts anew.
+            // It counts from zero again.
             (MONEY, counted("c", usage(0, 0, 0.5)), usage(10, 1, 0.25), usage(10, 1, 0.25), usage(0, 0, 0.25)),
             (TOKENS, counted("c", usage(100, 20, 0.0)), usage(300, 50, 0.0), usage(200, 30, 0.0), usage(300, 50, 0.0)),
             (TOKENS, counted("c", usage(100, 20, 0.0)), usage(90, 5, 0.0), usage(90, 5, 0.0), usage(90, 5, 0.0)),

@@ -2,7 +2,7 @@
 
 local cancel, propagate_end
 
--- How often a task that ends with open subtasks is resumed with their results: a program that delegates anew each time
+-- How often a task that ends with open subtasks is resumed with their results: a program that delegates again each time
 -- must come to an end.
 local RESUMED = 100
 

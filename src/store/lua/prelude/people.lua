@@ -82,7 +82,7 @@ local function raise_question(id, question, agent)
   event(EVENT.task_asks, id, agent, nil, nil, short(question.text, 500), cjson.encode({question = question.number}))
   notice({what = 'question', task = id, question = question.number, text = short(question.text, 2000),
     escalates = question.kind == 'escalation' or nil})
-  -- Whoever delegated a task that needs approval has been answered so.
+  -- The delegator of a task that needs approval was told when it delegated.
   if question.kind ~= 'escalation' then
     hand_over(id, 'asks a person: ' .. short(question.text, 500) .. ' (orch answer ' .. id .. '#' .. question.number .. ' TEXT)')
   end

@@ -8,7 +8,7 @@ local function remove(id, reason)
   local f = get(id, 'role', 'reason', 'key')
   if f[2] then reason = reason .. '; it had failed: ' .. f[2] end
   redis.call('HSET', P .. 'task:' .. id, 'cause', CAUSE.cancelled, 'code', CODE.cancelled, 'reason', reason)
-  -- Whoever asks for the same again asks for new work.
+  -- The same key asks for new work from now on.
   if f[3] and redis.call('GET', P .. 'key:' .. f[3]) == id then redis.call('DEL', P .. 'key:' .. f[3]) end
   move(id, 'failed', 'cancelled', f[1], nil, nil, reason, nil, CODE.cancelled)
   return 'cancelled'
