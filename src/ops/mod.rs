@@ -93,6 +93,11 @@ fn redactor_of_environment(config: Option<&Config>) -> Redactor {
     Redactor::new(values.iter().map(String::as_str))
 }
 
+/// Whether a supervisor runs that has loaded a configuration without an address of Redis.
+fn runs_with_own_redis(home: &Home) -> bool {
+    home.supervisor() != LockOwner::Nobody && home.policy().is_some_and(|policy| policy.config.redis.url.is_none())
+}
+
 /// How long `spawn` and `kill` wait for the effect of their request.
 const WATCHED: Duration = Duration::from_secs(5);
 
@@ -169,6 +174,10 @@ impl Ops {
     fn open_store(config: &Config) -> Result<Store> {
         // The store itself does not retry: `ask` knows whether waiting makes sense.
         match &config.redis.url {
+            // The address was added to sessions.toml while orch runs with its own server.
+            Some(_) if runs_with_own_redis(&Home::new(&config.home)) => {
+                Store::private(&config.home, &config.namespace, User::Person, Duration::ZERO)
+            }
             Some(url) => {
                 let tls = Tls { ca_file: config.redis.ca_file.clone() };
                 Store::at_url(url, tls, &config.namespace, Duration::ZERO)

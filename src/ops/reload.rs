@@ -26,11 +26,7 @@ impl Ops {
                 .hint("orch start reads sessions.toml"));
         }
         let changes = self.changes();
-        let fixed: Vec<&str> = changes.iter().filter(|one| one.is_fixed()).map(|one| one.key.as_str()).collect();
-        if !fixed.is_empty() {
-            return Err(Error::conflict(format!("only a restart changes {}; nothing was applied", fixed.join(", ")))
-                .hint("orch stop, then: orch start; or take that change back, and: orch reload"));
-        }
+        refuse_fixed(&changes)?;
         if dry_run {
             return Ok(Reloaded { applied: false, changes, replaced: 0, busy: 0, master: None });
         }
@@ -46,6 +42,14 @@ impl Ops {
         );
         let master = concerns_master.then(|| self.config.master.session.clone());
         Ok(Reloaded { applied: true, changes, replaced: read("replaced"), busy: read("busy"), master })
+    }
+
+    /// Refuses changes of sessions.toml that living agents could not follow.
+    ///
+    /// # Errors
+    /// Conflict: what has changed needs a stop and a start.
+    pub(super) fn refuse_fixed_changes(&self) -> Result<()> {
+        refuse_fixed(&self.changes())
     }
 
     /// What sessions.toml changes of what the supervisor has loaded. Values that may be secrets are in neither.
@@ -92,4 +96,13 @@ impl Ops {
             && self.supervisor().is_some()
             && self.home.policy().is_some_and(|policy| !policy.config.roles.contains_key(role))
     }
+}
+
+fn refuse_fixed(changes: &[Difference]) -> Result<()> {
+    let fixed: Vec<&str> = changes.iter().filter(|one| one.is_fixed()).map(|one| one.key.as_str()).collect();
+    if fixed.is_empty() {
+        return Ok(());
+    }
+    Err(Error::conflict(format!("only orch stop and orch start change {}; nothing was applied", fixed.join(", ")))
+        .hint("orch stop, then: orch start; or take that change back, and: orch reload"))
 }

@@ -29,6 +29,7 @@ impl Ops {
         }
         let _turn = self.turn().await?;
         self.await_visible_supervisor().await?;
+        self.refuse_fixed_changes()?;
         self.may_start().await?;
         if let Some(supervisor) = self.supervisor() {
             replace(&supervisor).await?;

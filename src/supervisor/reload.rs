@@ -79,8 +79,11 @@ impl Supervisor {
         let fixed: Vec<&str> = differences.iter().filter(|one| one.is_fixed()).map(|one| one.key.as_str()).collect();
         match fixed.is_empty() {
             true => Ok((config, differences)),
-            false => Err(Error::conflict(format!("only a restart changes {}; nothing was applied", fixed.join(", ")))
-                .hint("orch stop, then: orch start; or take that change back, and: orch reload")),
+            false => Err(Error::conflict(format!(
+                "only orch stop and orch start change {}; nothing was applied",
+                fixed.join(", ")
+            ))
+            .hint("orch stop, then: orch start; or take that change back, and: orch reload")),
         }
     }
 

@@ -86,12 +86,13 @@ fn a_killed_runner_is_explained_by_its_process() {
 #[test]
 fn a_program_that_stalls_is_explained_by_its_progress() {
     let world = World::started("[roles.shell]\nmax = 1\nstall_timeout = \"1s\"");
-    let task = world.delegate("shell", "printf 'no newline'; exec sleep 98766");
+    let task = world.delegate("shell", "printf 'no newline)'; exec sleep 98766");
     let (evidence, why) = evidence_of(&world, &task);
     assert_eq!((&evidence["rule"], &evidence["bound_ms"]), (&"stall_timeout".into(), &1_000.into()));
     assert_eq!((&evidence["process"]["state"], &evidence["session"]), (&"alive".into(), &"there".into()));
     assert!(evidence["heartbeat_age_ms"].as_u64().unwrap() < 5_000, "its runner was well: {evidence:#}");
-    assert_eq!(evidence["last_output"]["text"], "no newline");
+    // A letter at the end could begin one of the secrets that orch knows, and would be kept back.
+    assert_eq!(evidence["last_output"]["text"], "no newline)");
     assert!(why.contains("stall_timeout: no progress for longer than 1.0s"), "{why}");
     world.orch(&["cancel", &task]).ok();
     world.stop_and_check_nothing_left();

@@ -117,3 +117,24 @@ fn a_task_of_a_new_role_starts_soon_after_the_reload() {
     println!("reload to the end of the first task: {:?} (of {:?})", asked.elapsed(), began.elapsed());
     world.stop_and_check_nothing_left();
 }
+
+#[test]
+fn another_redis_in_the_file_changes_nothing_before_a_stop_and_a_start() {
+    let world = World::started(SHELL);
+    let redis = orch::os::ProcessId::of(world.redis_pid()).expect("its server");
+    let running = world.delegate("shell", &format!("{}; echo done", gate(&world.file("go"))));
+    world.wait_for(&running, "running");
+    append(&world, "[redis]\nurl = \"redis://127.0.0.1:1\"");
+    for verb in ["reload", "restart"] {
+        let refused = world.orch(&[verb]).ended(6);
+        assert!(refused.stderr.contains("only orch stop and orch start change redis.url"), "{verb}: {refused:?}");
+    }
+    assert_eq!(world.show(&running)["state"], "running");
+    let further = world.delegate("shell", "echo further");
+    world.wait_for(&further, "succeeded");
+    world.touch("go");
+    assert_eq!(world.wait_for(&running, "succeeded")["attempts"].as_array().unwrap().len(), 1);
+    world.orch(&["stop"]).ok();
+    world.check_nothing_left(&[]);
+    assert!(!redis.is_alive(), "its own server has ended");
+}
