@@ -270,7 +270,13 @@ impl Ops {
                 Err(e) => return Err(self.missing(e.into()).await),
                 Ok(answer) => return Ok(answer),
             };
-            let Some(supervisor) = self.supervisor() else { return Err(self.unreachable(&error)) };
+            let Some(supervisor) = self.supervisor() else {
+                // One that has just taken the lock is seen in a moment.
+                if self.home.supervisor() == LockOwner::Unseen && retry_for.lasts().await {
+                    continue;
+                }
+                return Err(self.unreachable(&error));
+            };
             if !retry_for.lasts().await {
                 return Err(self.away(&error, &supervisor));
             }
