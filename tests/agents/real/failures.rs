@@ -162,7 +162,7 @@ fn a_killed_claude_leaves_no_command_behind_and_the_next_attempt_resumes_its_con
     assert_eq!(session(1), session(2));
     let texts = fleet.model.asked().pop().unwrap().texts;
     assert!(
-        texts.iter().any(|text| text.trim() == "do the work"),
+        texts.iter().any(|text| text.trim().starts_with("do the work\n\n[orch] Task ")),
         "the conversation contains the first attempt: {texts:#?}"
     );
     assert!(texts.last().unwrap().contains("This is attempt 2"), "{texts:#?}");
