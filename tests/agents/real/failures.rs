@@ -2,6 +2,10 @@
 
 use std::{
     fs,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
     time::{Duration, Instant},
 };
 
@@ -10,7 +14,7 @@ use serde_json::{Value, json};
 use super::fleet::{Fleet, SONNET};
 use crate::{
     common::{Process, kill9},
-    model_server::{Answer, INPUT_TOKENS, OUTPUT_TOKENS, tool, when},
+    model_server::{Answer, Asked, INPUT_TOKENS, OUTPUT_TOKENS, tool, when},
 };
 
 #[test]
@@ -184,21 +188,29 @@ fn a_killed_runner_leaves_neither_claude_nor_its_command_and_its_task_succeeds()
 /// orch has counted with the answers that the service has given.
 fn counts_what_its_service_counts(program: &'static str, role: &str, tables: &str, call: Answer) {
     const RESUMES: usize = 5;
-    let refused = Answer::error(400, "invalid_request_error", "this can't be done");
-    let rules = vec![
-        when("count me").step(0).answer(call),
-        when("count me").step(1).times(RESUMES).answer(refused),
-        when("count me").answer(Answer::text("counted")),
-    ];
+    // claude asks several times after a refusal, each time without another feature, so the refusals are not a fixed number.
+    let (refuses, refusals) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicUsize::new(0)));
+    let after_the_call = {
+        let (refuses, refusals) = (refuses.clone(), refusals.clone());
+        move |_: &Asked| {
+            if !refuses.load(SeqCst) {
+                return Answer::text("counted");
+            }
+            refusals.fetch_add(1, SeqCst);
+            Answer::error(400, "invalid_request_error", "this can't be done")
+        }
+    };
+    let rules = vec![when("count me").step(0).answer(call), when("count me").answer_by(after_the_call)];
     let Some(fleet) = Fleet::started(&[program], tables, rules) else { return };
     let id = fleet.world.delegate(role, "count me");
-    for _ in 0..RESUMES {
+    for resume in 1..=RESUMES {
         fleet.wait_for(&id, "failed");
+        refuses.store(resume < RESUMES, SeqCst);
         fleet.world.orch(&["retry", &id]).ok();
     }
     let task = fleet.wait_for(&id, "succeeded");
     assert_eq!(task["attempts"].as_array().map(Vec::len), Some(RESUMES + 1), "{task:#}");
-    let answered = (fleet.model.times_asked("count me") - RESUMES) as u64;
+    let answered = (fleet.model.times_asked("count me") - refusals.load(SeqCst)) as u64;
     let costs = fleet.world.orch_json(&["costs", "--by", "role"]);
     let counted = (&costs["total"]["input_tokens"], &costs["total"]["output_tokens"]);
     assert_eq!(counted, (&json!(answered * INPUT_TOKENS), &json!(answered * OUTPUT_TOKENS)), "{program}: {task:#}");
