@@ -48,21 +48,43 @@ impl Watched {
         self.fleet.world.tmux(&["send-keys", "-t", PANE, key]).ok();
     }
 
+    fn type_text(&self, text: &str) {
+        self.fleet.world.tmux(&["send-keys", "-t", PANE, "-l", text]).ok();
+    }
+
+    /// Reports whether exactly this line stands at the prompt.
+    fn is_typed(&self, line: &str) -> bool {
+        let (_, screen) = self.terminal();
+        let at_prompt = |shown: &str| shown.trim_matches(['❯', '›', '>', '│', ' ', '\u{a0}']) == line;
+        screen.lines().any(at_prompt) && self.look() == (Seen::Idle, Prompt::Filled)
+    }
+
     /// Types a line at the empty prompt, and submits it.
     #[track_caller]
     fn submit(&self, line: &str) {
-        self.until(Seen::Idle, Prompt::Empty);
-        self.fleet.world.tmux(&["send-keys", "-t", PANE, "-l", line]).ok();
-        self.until(Seen::Idle, Prompt::Filled);
+        self.fleet.wait_until("the line is typed", || {
+            match self.look() {
+                (Seen::Idle, Prompt::Empty) => self.type_text(line),
+                // The program may put an interrupted prompt back into the line, also a moment after it is idle.
+                (Seen::Idle, Prompt::Filled) if !self.is_typed(line) => self.press("C-u"),
+                _ => {}
+            }
+            let typed = Instant::now();
+            while !self.is_typed(line) && typed.elapsed() < Duration::from_secs(2) {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            self.is_typed(line)
+        });
         // The program ignores an Enter that follows immediately, and a surplus Enter would answer the next question.
         let mut pressed: Option<Instant> = None;
-        self.fleet.wait_until("the line is submitted", || {
+        self.fleet.wait_until("the model is asked", || {
+            // A screen that is just being drawn is no proof that the line is gone: the question is.
             let is_pending = self.look() == (Seen::Idle, Prompt::Filled);
             if is_pending && pressed.is_none_or(|at| at.elapsed() > Duration::from_secs(2)) {
                 self.press("Enter");
                 pressed = Some(Instant::now());
             }
-            !is_pending
+            self.fleet.model.times_asked(line) > 0
         });
     }
 }
@@ -84,10 +106,6 @@ fn assert_states_are_recognized(kind: DriverKind, tables: &str, asks: Answer) {
     watched.until(Seen::Working, Prompt::Empty);
     watched.press("Escape");
     watched.fleet.wait_until("the program is idle", || watched.look().0 == Seen::Idle);
-    // The program may have put an interrupted prompt back into the line.
-    if watched.look().1 == Prompt::Filled {
-        watched.press("C-u");
-    }
     watched.submit("touch it");
     watched.until(Seen::Asking(Needs::Permission), Prompt::Absent);
     watched.press("Escape");
