@@ -25,6 +25,7 @@ mod settings;
 mod starter;
 #[cfg(test)]
 mod tests;
+mod values;
 mod written;
 
 use std::{

@@ -1,11 +1,7 @@
 //! sessions.toml as written: every key optional, every value with its line. Errors that concern one key alone are found
 //! here; those that depend on another key, on a default or on a file are found in `resolve`.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use toml::de::DeTable;
 
@@ -13,11 +9,12 @@ use super::{
     EscalationRule, InheritEnv,
     diagnostics::{At, Diagnostics},
     role::Sandbox,
-    section::{Either, Known, Reader, Section},
+    section::{Known, Reader, Section},
+    values,
 };
 use crate::{
     drivers::{DriverKind, Mode, PromptForm},
-    model::{name, network::Network, socket, suggest, template},
+    model::{name, network::Network, template},
 };
 
 /// A shorter heartbeat has no use: the supervisor checks leases about this often.
@@ -165,13 +162,13 @@ fn file(mut top: Section<'_, '_>) -> Written {
     let name = top.checked("name", |text| name::check_namespace(text).map(|()| text.to_owned()));
 
     let mut redis = top.section("redis", "redis");
-    let redis_url = redis.checked("url", redis_address);
-    let redis_ca_file = redis.checked("ca_file", path);
+    let redis_url = redis.checked("url", values::redis_address);
+    let redis_ca_file = redis.checked("ca_file", values::path);
     let redis_max_memory = redis.size("max_memory", 0);
     redis.finish();
 
     let mut tmux = top.section("tmux", "tmux");
-    let tmux_socket = tmux.checked("socket", socket);
+    let tmux_socket = tmux.checked("socket", values::socket);
     tmux.finish();
 
     let mut limits = top.section("limits", "limits");
@@ -181,7 +178,7 @@ fn file(mut top: Section<'_, '_>) -> Written {
     let supervisor = supervisor(top.section("supervisor", "supervisor"));
     let retry = retry(top.section("retry", "retry"));
     let mut agents = top.section("agents", "agents");
-    let agents_order = agents.list_of("order", &agent_names(), agent_program);
+    let agents_order = agents.list_of("order", &values::agent_names(), values::agent_program);
     agents.finish();
     let master = master(top.section("master", "master"));
     let roles = top.section("roles", "roles").each("roles.NAME", role).into_iter().collect();
@@ -216,7 +213,7 @@ fn supervisor(mut table: Section<'_, '_>) -> WrittenSupervisor {
         min_free_memory: table.size("min_free_memory", 0),
         min_free_disk: table.size("min_free_disk", 0),
         max_runs_disk: table.size("max_runs_disk", 0),
-        notify_command: words(table.list("notify_command", command_word)),
+        notify_command: words(table.list("notify_command", values::command_word)),
     };
     table.finish();
     written
@@ -257,12 +254,12 @@ fn role(name: At<&str>, table: &mut Section<'_, '_>) -> (String, WrittenRole) {
     }
     let written = WrittenRole {
         line: name.line,
-        driver: table.one_of("driver", &driver_names(), str::parse),
-        command: words(table.list("command", command_word)),
-        model: table.checked("model", |text| filled(text).map(str::to_owned)),
+        driver: table.one_of("driver", &values::driver_names(), str::parse),
+        command: words(table.list("command", values::command_word)),
+        model: table.checked("model", |text| values::filled(text).map(str::to_owned)),
         instructions: table.text("instructions"),
-        instructions_file: table.checked("instructions_file", path),
-        prompt: table.one_of("prompt", &["full", "bare"], prompt),
+        instructions_file: table.checked("instructions_file", values::path),
+        prompt: table.one_of("prompt", &["full", "bare"], values::prompt),
         prompt_template: table.checked("prompt_template", |text| template::check(text).map(|()| text.to_owned())),
         min: table.count("min", 0),
         max: table.count("max", 1),
@@ -271,18 +268,18 @@ fn role(name: At<&str>, table: &mut Section<'_, '_>) -> (String, WrittenRole) {
         stall_timeout: table.duration("stall_timeout", LEAST_TIMEOUT),
         person_timeout: table.duration("person_timeout", LEAST_TIMEOUT),
         tasks_per_agent: table.count("tasks_per_agent", 0),
-        env: table.map("env", variable),
+        env: table.map("env", values::variable),
         env_from: table
-            .list("env_from", |name| variable(name, ""))
+            .list("env_from", |name| values::variable(name, ""))
             .map(|at| at.value.into_iter().map(|name| name.value).collect()),
         inherit_env: table.one_of("inherit_env", &InheritEnv::NAMES, str::parse),
-        cwd: table.checked("cwd", path),
+        cwd: table.checked("cwd", values::path),
         retry: retry(table.section("retry", "roles.NAME.retry")),
         delegates_to: table.list("delegates_to", |_| Ok(())),
-        sandbox: table.one_of("sandbox", &["none", "bwrap"], sandbox),
-        sandbox_read: table.list("sandbox_read", |folder| path(folder).map(drop)),
-        network: network(table),
-        escalation: table.one_of("escalation", &["approve", "refuse"], escalation),
+        sandbox: table.one_of("sandbox", &["none", "bwrap"], values::sandbox),
+        sandbox_read: table.list("sandbox_read", |folder| values::path(folder).map(drop)),
+        network: values::network(table),
+        escalation: table.one_of("escalation", &["approve", "refuse"], values::escalation),
         memory_max: table.size("memory_max", LEAST_MEMORY),
         cpu_max: table.number("cpu_max", LEAST_CPU),
         max_processes: table.count("max_processes", 1),
@@ -290,171 +287,18 @@ fn role(name: At<&str>, table: &mut Section<'_, '_>) -> (String, WrittenRole) {
         max_task_cost_usd: table.number("max_task_cost_usd", LEAST_COST),
         max_task_tokens: table.count("max_task_tokens", 1),
         day: day(table),
-        mode: table.one_of("mode", &["headless", "interactive"], mode),
-        args: words(table.list("args", command_word)),
-        allowed_tools: words(table.list("allowed_tools", |tool| word(tool).map(drop))),
-        permission_mode: table.checked("permission_mode", |mode| word(mode).map(str::to_owned)),
+        mode: table.one_of("mode", &["headless", "interactive"], values::mode),
+        args: words(table.list("args", values::command_word)),
+        allowed_tools: words(table.list("allowed_tools", |tool| values::word(tool).map(drop))),
+        permission_mode: table.checked("permission_mode", |mode| values::word(mode).map(str::to_owned)),
         max_turns: table.count("max_turns", 1),
         max_cost_usd: table.number("max_cost_usd", LEAST_COST),
         resume: table.flag("resume"),
-        on_denial: table.one_of("on_denial", &["hold", "accept"], on_denial),
+        on_denial: table.one_of("on_denial", &["hold", "accept"], values::on_denial),
     };
     (name.value.to_owned(), written)
 }
 
 fn words(list: Option<At<Vec<At<String>>>>) -> Option<At<Vec<String>>> {
     list.map(|at| At { line: at.line, value: at.value.into_iter().map(|word| word.value).collect() })
-}
-
-/// Checks a word that is passed to an agent program, which must not take it for an option.
-fn word(text: &str) -> Result<&str, String> {
-    match filled(text)? {
-        text if text.starts_with('-') => {
-            Err(format!("'{}' looks like an option; options go into args", suggest::printable(text)))
-        }
-        text => Ok(text),
-    }
-}
-
-fn driver_names() -> Vec<&'static str> {
-    DriverKind::all().map(DriverKind::as_str).collect()
-}
-
-fn agent_names() -> Vec<&'static str> {
-    DriverKind::agents().map(DriverKind::as_str).collect()
-}
-
-fn agent_program(text: &str) -> Result<DriverKind, String> {
-    let known = text.parse().ok().filter(|kind: &DriverKind| kind.program().is_some());
-    known.ok_or_else(|| {
-        let names = agent_names();
-        let meant = suggest::nearest(text, names.iter().copied())
-            .map_or(String::new(), |name| format!("; did you mean '{name}'?"));
-        format!(
-            "'{}' is no agent program that orch knows; there are {}{meant}",
-            suggest::printable(text),
-            names.join(", ")
-        )
-    })
-}
-
-fn sandbox(text: &str) -> Result<Sandbox, String> {
-    match text {
-        "none" => Ok(Sandbox::None),
-        "bwrap" => Ok(Sandbox::Bwrap),
-        _ => Err(format!("'{}' is neither \"none\" nor \"bwrap\"", suggest::printable(text))),
-    }
-}
-
-fn network(table: &mut Section<'_, '_>) -> Option<At<Network>> {
-    let word = |text: &str| match text {
-        "all" => Ok(Network::All),
-        "none" => Ok(Network::None),
-        _ => Err(format!(
-            "'{}' is neither \"all\" nor \"none\"; a list names destinations, such as [\"api.example.com:443\"]",
-            suggest::printable(text)
-        )),
-    };
-    let At { line, value } = table.one_of_or_list("network", &["all", "none"], word, str::parse)?;
-    let value = match value {
-        Either::Word(network) => network,
-        Either::List(list) if list.is_empty() => Network::None,
-        Either::List(list) => Network::Only(list.into_iter().map(|at| at.value).collect()),
-    };
-    Some(At { line, value })
-}
-
-/// Reads what becomes of a delegation to a role with more rights.
-fn escalation(text: &str) -> Result<EscalationRule, String> {
-    match text {
-        "approve" => Ok(EscalationRule::Approve),
-        "refuse" => Ok(EscalationRule::Refuse),
-        _ => Err(format!("'{}' is neither \"approve\" nor \"refuse\"", suggest::printable(text))),
-    }
-}
-
-/// Reads whether a task is held when a tool was denied.
-fn on_denial(text: &str) -> Result<bool, String> {
-    match text {
-        "hold" => Ok(true),
-        "accept" => Ok(false),
-        _ => Err(format!("'{}' is neither \"hold\" nor \"accept\"", suggest::printable(text))),
-    }
-}
-
-/// Reads what an agent gets for a task.
-fn prompt(text: &str) -> Result<PromptForm, String> {
-    match text {
-        "full" => Ok(PromptForm::Full),
-        "bare" => Ok(PromptForm::Bare),
-        _ => Err(format!("'{}' is neither \"full\" nor \"bare\"", suggest::printable(text))),
-    }
-}
-
-fn mode(text: &str) -> Result<Mode, String> {
-    match text {
-        "headless" => Ok(Mode::Headless),
-        "interactive" => Ok(Mode::Interactive),
-        _ => Err(format!("'{}' is neither \"headless\" nor \"interactive\"", suggest::printable(text))),
-    }
-}
-
-/// Checks an address of Redis. The address is not in the message, because it may contain a password.
-fn redis_address(text: &str) -> Result<String, String> {
-    let known = ["redis://", "rediss://", "unix://", "redis+unix://"];
-    if !known.iter().any(|scheme| text.starts_with(scheme)) {
-        return Err(format!("an address of Redis begins with one of {}", known.join(", ")));
-    }
-    if let Some((_, path)) = text.split_once("unix://")
-        && !path.starts_with('/')
-    {
-        return Err("after unix:// comes the absolute path of a socket: unix:///run/redis.sock".to_owned());
-    }
-    Ok(text.to_owned())
-}
-
-/// Checks what `tmux -L` (a name) or `tmux -S` (a path) accepts.
-fn socket(text: &str) -> Result<String, String> {
-    let shown = suggest::printable(text);
-    if text.is_empty() || text == "." || text == ".." || text.chars().any(char::is_control) {
-        return Err(format!("'{shown}' is neither a socket's name nor its absolute path"));
-    }
-    if text.contains('/') && !Path::new(text).is_absolute() {
-        return Err(format!("'{shown}' is neither a name (without '/') nor an absolute path"));
-    }
-    let longest = socket::LONGEST_PATH;
-    if text.len() > longest {
-        return Err(format!("'{shown}' is longer than the {longest} bytes that a socket's path can have"));
-    }
-    Ok(text.to_owned())
-}
-
-fn path(text: &str) -> Result<PathBuf, String> {
-    filled(text).map(PathBuf::from)
-}
-
-fn filled(text: &str) -> Result<&str, String> {
-    match text {
-        "" => Err("it is empty; leave the key out for its default".to_owned()),
-        text if text.contains('\0') => Err("it contains a NUL".to_owned()),
-        text => Ok(text),
-    }
-}
-
-fn command_word(text: &str) -> Result<(), String> {
-    if text.contains('\0') { Err("a word contains a NUL".to_owned()) } else { Ok(()) }
-}
-
-/// Checks an environment variable (environ(7)). The variables `ORCH_...` identify an agent, so no role may set them.
-fn variable(name: &str, value: &str) -> Result<(), String> {
-    if name.is_empty() || name.contains(['=', '\0']) {
-        return Err(format!("'{}' can't name an environment variable", suggest::printable(name)));
-    }
-    if value.contains('\0') {
-        return Err("its value contains a NUL".to_owned());
-    }
-    if name.starts_with("ORCH_") {
-        return Err(format!("orch sets the variables ORCH_... itself; rename '{}'", suggest::printable(name)));
-    }
-    Ok(())
 }

@@ -1,0 +1,16 @@
+//! Requests and responses of the verbs. Responses serialize to the JSON that `--json` prints.
+
+mod costs;
+mod fleet;
+mod logs;
+mod people;
+mod tasks;
+
+pub use costs::*;
+pub use fleet::*;
+pub use logs::*;
+pub use people::*;
+pub use tasks::*;
+
+pub use super::delegation::Delegate;
+pub use crate::{model::attention::Attention, store::people::Answered};
