@@ -2,19 +2,25 @@
 //!
 //! Not here: what a verb does (the files beside this folder), and checks that need more than the words themselves.
 
+mod agents;
+mod internal;
+mod lifecycle;
 mod listing;
 mod people;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod values;
-mod verbs;
 
 use std::path::PathBuf;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+pub use agents::*;
+pub use internal::*;
+pub use lifecycle::*;
 pub use people::*;
-pub use verbs::*;
+pub use tasks::*;
 
 /// Where the options that every verb has stand in its help: below its own.
 const AFTER_ITS_OWN: usize = 900;
