@@ -213,6 +213,8 @@ pub mod ops;
 pub mod os;
 pub mod redis_server;
 pub mod runner;
+#[cfg(test)]
+mod samples;
 pub mod store;
 pub mod supervisor;
 pub mod view;

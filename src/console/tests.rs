@@ -16,7 +16,6 @@ use crate::{
     error::Kind,
     model::{
         cause::Cause,
-        end_code::EndCode,
         id::{Capability, Process, TaskId},
         task::TaskResult,
     },
@@ -25,6 +24,7 @@ use crate::{
         types::{Ask, Delegate},
     },
     redis_server::{Server, ServerSpec},
+    samples,
     store::{
         Store,
         tasks::{Claimed, Report},
@@ -168,22 +168,14 @@ impl<'a> Agent<'a> {
     async fn finish(&self, claimed: &Claimed, cause: Cause, text: &str) {
         let result = TaskResult { text: text.into(), duration_ms: 1_500, ..TaskResult::default() };
         let report = Report {
-            task: claimed.task.id.clone(),
-            attempt: claimed.attempt,
             agent: self.id.into(),
             incarnation: self.id.into(),
             fence: claimed.fence,
-            cause,
-            code: EndCode::Unknown,
             reason: text.into(),
             exit_code: None,
             result: (cause == Cause::Success).then_some(result),
             retry_after_ms: Some(10),
-            is_exact: false,
-            awaits: false,
-            account: None,
-            evidence: None,
-            metered: None,
+            ..samples::report(&claimed.task.id, claimed.attempt, cause)
         };
         self.store.finish(&report).await.unwrap();
     }

@@ -8,7 +8,8 @@ use super::{
     *,
 };
 use crate::{
-    model::{cause::Cause, end_code::EndCode, time::Timestamp},
+    model::{cause::Cause, time::Timestamp},
+    samples,
     store::tasks::Report,
 };
 
@@ -20,24 +21,7 @@ fn home() -> (tempfile::TempDir, Home) {
 }
 
 fn report() -> Report {
-    Report {
-        task: TaskId::random(),
-        attempt: 1,
-        agent: "a-1".into(),
-        incarnation: "x".into(),
-        fence: 7,
-        cause: Cause::Success,
-        code: EndCode::Unknown,
-        reason: "done".into(),
-        exit_code: Some(0),
-        result: None,
-        retry_after_ms: None,
-        is_exact: false,
-        awaits: false,
-        account: None,
-        evidence: None,
-        metered: None,
-    }
+    Report { fence: 7, ..samples::report(&TaskId::random(), 1, Cause::Success) }
 }
 
 /// JSON with one error: a single place is replaced.

@@ -92,30 +92,14 @@ impl Home {
 mod tests {
     use super::*;
     use crate::model::cause::Cause;
+    use crate::samples;
 
     #[test]
     fn a_report_waits_until_it_is_filed() {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::new(dir.path().join("h"));
         home.create().unwrap();
-        let report = Report {
-            task: TaskId::random(),
-            attempt: 2,
-            agent: "a-1".into(),
-            incarnation: "x".into(),
-            fence: 7,
-            cause: Cause::Success,
-            code: crate::model::end_code::EndCode::Unknown,
-            reason: "done".into(),
-            exit_code: Some(0),
-            result: None,
-            retry_after_ms: None,
-            is_exact: false,
-            awaits: false,
-            account: None,
-            evidence: None,
-            metered: None,
-        };
+        let report = Report { fence: 7, ..samples::report(&TaskId::random(), 2, Cause::Success) };
         super::super::create_dir(&home.run(&report.task, 2)).unwrap();
         home.write_report(&report).unwrap();
         home.sync_report(&report).unwrap();

@@ -4,9 +4,10 @@ use super::*;
 use crate::model::task::Spec;
 use crate::model::{
     cause::Cause,
-    task::{Attempt, Priority, Task, TaskResult},
+    task::{Attempt, Task, TaskResult},
     time::{Timestamp, Zone},
 };
+use crate::samples;
 
 const ID: &str = "t-7k2m9qx4hz";
 const CHILD: &str = "t-8k2m9qx4hz";
@@ -27,43 +28,10 @@ fn id(text: &str) -> TaskId {
 fn task(id_: &str, parent: Option<&str>, state: TaskState) -> TaskDetail {
     let task = Task {
         id: id(id_),
-        state,
-        waiting: false,
         description: "fix the tests".into(),
         parent: parent.map(id),
-        children: Vec::new(),
-        context: None,
-        depth: 0,
-        created_at: Timestamp(0),
-        ready_at: None,
-        due_at: None,
-        deadline_at: None,
-        ended_at: None,
-        started_at: None,
-        running_ms: None,
-        failures: 0,
-        lost: 0,
-        agent: None,
-        cancelling: false,
-        cause: None,
-        code: None,
-        reason: None,
-        spec: Spec {
-            detached: false,
-            role: "sonnet".into(),
-            priority: Priority::Normal,
-            after: Vec::new(),
-            labels: Default::default(),
-            artifacts: Vec::new(),
-            cwd: None,
-            key: None,
-            notify: None,
-            timeout_ms: 0,
-            deadline_ms: None,
-            retries: 3,
-            lost_max: 3,
-            delays_ms: Default::default(),
-        },
+        spec: Spec { role: "sonnet".into(), ..samples::task(state).spec },
+        ..samples::task(state)
     };
     TaskDetail::of(task)
 }
@@ -71,18 +39,10 @@ fn task(id_: &str, parent: Option<&str>, state: TaskState) -> TaskDetail {
 /// Adds an attempt that began; with `end`, one that ended for this reason and is tried again after that many ms.
 fn attempt(detail: &mut TaskDetail, end: Option<(&str, Option<u64>)>) {
     detail.attempts.push(Attempt {
-        number: detail.attempts.len() as u32 + 1,
-        agent: "sonnet-1".into(),
-        fence: 1,
-        started_at: Timestamp(1_000),
         ended_at: end.map(|_| Timestamp(2_000)),
-        cause: None,
-        code: None,
         reason: end.map(|(reason, _)| reason.to_owned()),
-        exit_code: None,
         next_retry_at: end.and_then(|(_, after)| after).map(|ms| Timestamp(2_000 + ms)),
-        usage: None,
-        evidence: None,
+        ..samples::attempt(detail.attempts.len() as u32 + 1, "sonnet-1", Timestamp(1_000))
     });
 }
 

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::*;
-use crate::model::{cause::Cause, end_code::EndCode, time::Timestamp};
+use crate::model::{cause::Cause, time::Timestamp};
+use crate::samples;
 
 fn task() -> Task {
     serde_json::from_value(serde_json::json!({
@@ -17,22 +18,10 @@ fn task() -> Task {
 
 fn report(task: &Task, attempt: u32, cause: Cause, text: &str) -> Report {
     Report {
-        task: task.id.clone(),
-        attempt,
         agent: "a-1".into(),
         incarnation: "i".into(),
-        fence: u64::from(attempt),
-        cause,
-        code: EndCode::Unknown,
         reason: text.into(),
-        exit_code: Some(0),
-        result: None,
-        retry_after_ms: None,
-        is_exact: false,
-        awaits: false,
-        account: None,
-        evidence: None,
-        metered: None,
+        ..samples::report(&task.id, attempt, cause)
     }
 }
 

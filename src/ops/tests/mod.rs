@@ -10,7 +10,6 @@ mod output;
 mod people;
 mod rights;
 
-use crate::model::task::Spec;
 use std::{collections::BTreeMap, time::Duration};
 
 use super::*;
@@ -26,6 +25,7 @@ use crate::{
     },
     os::{FileLock, ProcessId, lock_file},
     redis_server::{Server, ServerSpec},
+    samples,
     store::{
         agents::Record,
         tasks::{Claimed, Report},
@@ -138,22 +138,12 @@ impl Agent {
 
     async fn finish(&self, ops: &Ops, claimed: &Claimed, cause: Cause, said: &str) -> TaskState {
         let report = Report {
-            task: claimed.task.id.clone(),
-            attempt: claimed.attempt,
             agent: self.id.clone(),
             incarnation: self.incarnation.clone(),
             fence: claimed.fence,
-            cause,
-            code: EndCode::Unknown,
             reason: said.into(),
-            exit_code: Some(0),
             result: Some(TaskResult { text: said.into(), ..TaskResult::default() }),
-            retry_after_ms: None,
-            is_exact: false,
-            awaits: false,
-            account: None,
-            evidence: None,
-            metered: None,
+            ..samples::report(&claimed.task.id, claimed.attempt, cause)
         };
         ops.store().finish(&report).await.unwrap()
     }
@@ -161,78 +151,17 @@ impl Agent {
 
 /// A task as recorded, for what is pure: of role `shell`, accepted at 1 s and ready since.
 pub(in crate::ops) fn recorded(state: TaskState) -> Task {
-    Task {
-        id: TaskId::random(),
-        state,
-        waiting: false,
-        description: "x".into(),
-        parent: None,
-        children: Vec::new(),
-        context: None,
-        depth: 0,
-        created_at: Timestamp(1_000),
-        ready_at: Some(Timestamp(1_000)),
-        due_at: None,
-        deadline_at: None,
-        ended_at: None,
-        started_at: None,
-        running_ms: None,
-        failures: 0,
-        lost: 0,
-        agent: None,
-        cancelling: false,
-        cause: None,
-        code: None,
-        reason: None,
-        spec: Spec {
-            role: "shell".into(),
-            priority: Priority::Normal,
-            after: Vec::new(),
-            labels: BTreeMap::new(),
-            artifacts: Vec::new(),
-            cwd: None,
-            key: None,
-            notify: None,
-            timeout_ms: 60_000,
-            deadline_ms: None,
-            retries: 3,
-            lost_max: 3,
-            delays_ms: Default::default(),
-            detached: false,
-        },
-    }
+    Task { created_at: Timestamp(1_000), ready_at: Some(Timestamp(1_000)), ..samples::task(state) }
 }
 
 /// A busy agent as recorded, since 1 s.
 pub(in crate::ops) fn recorded_agent(id: &str, state: AgentState) -> Record {
     let agent = crate::model::agent::Agent {
-        id: id.into(),
-        role: id.rsplit_once('-').map_or(id, |(role, _)| role).into(),
-        state,
-        session: id.into(),
-        incarnation: "x".into(),
-        process: Process::default(),
-        pid: Some(7),
-        task: None,
-        attempt: None,
-        fence: 0,
-        waiting: false,
         heartbeat_age_ms: Some(1_000),
         heartbeat_at: Some(Timestamp(99_000)),
         started_at: Timestamp(1_000),
         since: Timestamp(1_000),
-        tasks_done: 0,
-        restarts: 0,
-        needs: None,
-        needs_since: None,
-        needs_for: None,
-        task_text: None,
-        progress_at: None,
-        retrying: None,
-        rss_bytes: None,
-        reason: None,
-        master: false,
-        evidence: None,
+        ..samples::agent(id, state)
     };
     Record { agent, progress_at: None, deadline: None, last_task: None }
 }

@@ -14,6 +14,7 @@ use crate::{
         cause::Cause,
         wait::Needs,
     },
+    samples,
     store::observe::Breaker,
 };
 
@@ -48,18 +49,11 @@ fn about(task: Task) -> TaskFacts {
 
 fn tried(number: u32, cause: Option<Cause>, reason: &str) -> Attempt {
     Attempt {
-        number,
-        agent: "shell-1".into(),
         fence: number.into(),
-        started_at: Timestamp(40_000),
         ended_at: cause.map(|_| Timestamp(52_000)),
         cause,
-        code: None,
         reason: cause.map(|_| reason.to_owned()),
-        exit_code: None,
-        next_retry_at: None,
-        usage: None,
-        evidence: None,
+        ..samples::attempt(number, "shell-1", Timestamp(40_000))
     }
 }
 

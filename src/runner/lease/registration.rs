@@ -156,9 +156,10 @@ mod tests {
     use crate::{
         config::{Config, DriverKind, Env},
         home::launch::RedisAt,
-        model::task::{Priority, TaskState},
+        model::task::TaskState,
         os::ProcessId,
         redis_server::{Server, ServerSpec, User},
+        samples,
         store::{checkpoint::Checkpoint, tasks::NewTask},
     };
 
@@ -178,22 +179,7 @@ mod tests {
             max_wait: crate::model::task::MAX_WAIT,
             inherits_priority: false,
             who: "a test".into(),
-            spec: Spec {
-                detached: false,
-                role: "shell".into(),
-                priority: Priority::Normal,
-                after: Vec::new(),
-                labels: Default::default(),
-                artifacts: Vec::new(),
-                cwd: None,
-                timeout_ms: LEASE.as_millis() as u64,
-                deadline_ms: None,
-                retries: 3,
-                lost_max: 3,
-                delays_ms: Default::default(),
-                notify: None,
-                key: None,
-            },
+            spec: Spec { timeout_ms: LEASE.as_millis() as u64, ..samples::task(TaskState::Ready).spec },
         }
     }
 
@@ -256,24 +242,8 @@ mod tests {
         drop(redis);
         let (server, _) = Server::start_or_adopt(&spec).await.unwrap();
         let _redis = Killed(ProcessId::of(server.pid).unwrap());
-        let report = Report {
-            task: first.id.clone(),
-            attempt: 1,
-            agent: "shell-1".into(),
-            incarnation: "me".into(),
-            fence: held.fence,
-            cause: Cause::Success,
-            code: EndCode::Unknown,
-            reason: "done".into(),
-            exit_code: Some(0),
-            result: None,
-            retry_after_ms: None,
-            is_exact: false,
-            awaits: false,
-            account: None,
-            evidence: None,
-            metered: None,
-        };
+        let report =
+            Report { incarnation: "me".into(), fence: held.fence, ..samples::report(&first.id, 1, Cause::Success) };
         let (reported, next) = store.finish_and_claim(&report, LEASE).await.unwrap();
         assert_eq!((reported.unwrap(), next.unwrap().unwrap().task.id), (TaskState::Succeeded, second.id.clone()));
 

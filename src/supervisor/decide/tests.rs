@@ -20,6 +20,7 @@ use crate::{
         time::Timestamp,
     },
     mux::{SessionInfo, Tags},
+    samples,
     store::{
         agents::Record,
         observe::{Breaker, Load, Overdue, Snapshot},
@@ -72,33 +73,15 @@ impl Case {
         let incarnation = format!("{id}#");
         self.lives.insert(incarnation.clone(), Life::Alive('S'));
         let agent = Agent {
-            id: id.into(),
             role: role.into(),
-            state,
-            session: id.into(),
             incarnation,
             process: Process { host: "h".into(), boot_id: "b".into(), pid: 7, start_time: 7 },
-            pid: Some(7),
-            task: None,
-            attempt: None,
-            fence: 0,
-            waiting: false,
             heartbeat_age_ms: Some(0),
             heartbeat_at: Some(Timestamp(NOW)),
             started_at: Timestamp(NOW - 3_600_000),
             since: Timestamp(NOW - 1_000),
             tasks_done: 1,
-            restarts: 0,
-            needs: None,
-            needs_since: None,
-            needs_for: None,
-            task_text: None,
-            progress_at: None,
-            retrying: None,
-            rss_bytes: None,
-            reason: None,
-            master: false,
-            evidence: None,
+            ..samples::agent(id, state)
         };
         self.store.agents.push(Record { agent, progress_at: Some(Timestamp(NOW)), deadline: None, last_task: None });
         &mut self.store.agents.last_mut().unwrap().agent

@@ -13,12 +13,13 @@ use crate::{
     model::{
         agent::{Agent, AgentState},
         attention::AttentionKind,
-        id::{Process, TaskId},
-        task::{Priority, Task, TaskState},
+        id::TaskId,
+        task::{Task, TaskState},
         wait::Needs,
         wait::{Retry, Retrying},
     },
     ops::types::{Attention, RedisStatus, Status, SupervisorStatus},
+    samples,
 };
 
 const NOW: Timestamp = Timestamp(1_732_088_544_120);
@@ -38,75 +39,23 @@ fn id(n: u64) -> TaskId {
 fn a_task(n: u64, state: TaskState, text: &str) -> Task {
     Task {
         id: id(n),
-        state,
-        waiting: false,
         description: text.into(),
-        parent: None,
-        children: Vec::new(),
-        context: None,
-        depth: 0,
         created_at: ago(1000 - n),
-        ready_at: None,
-        due_at: None,
-        deadline_at: None,
-        ended_at: None,
-        started_at: None,
-        running_ms: None,
-        failures: 0,
-        lost: 0,
-        agent: None,
-        cancelling: false,
-        cause: None,
-        code: None,
-        reason: None,
-        spec: Spec {
-            detached: false,
-            role: "sonnet".into(),
-            priority: Priority::Normal,
-            after: Vec::new(),
-            labels: BTreeMap::new(),
-            artifacts: Vec::new(),
-            cwd: None,
-            key: None,
-            notify: None,
-            timeout_ms: 1_800_000,
-            deadline_ms: None,
-            retries: 3,
-            lost_max: 3,
-            delays_ms: Default::default(),
-        },
+        spec: Spec { role: "sonnet".into(), timeout_ms: 1_800_000, ..samples::task(state).spec },
+        ..samples::task(state)
     }
 }
 
 fn an_agent(id: &str, role: &str, state: AgentState) -> Agent {
     Agent {
-        id: id.into(),
         role: role.into(),
-        state,
-        session: id.into(),
-        incarnation: "x".into(),
-        process: Process::default(),
         pid: Some(4711),
-        task: None,
-        attempt: None,
-        fence: 0,
-        waiting: false,
         heartbeat_age_ms: Some(1_200),
-        heartbeat_at: None,
         started_at: ago(3_600),
         since: ago(200),
         tasks_done: 4,
-        restarts: 0,
-        needs: None,
-        needs_since: None,
-        needs_for: None,
-        task_text: None,
-        progress_at: None,
-        retrying: None,
         rss_bytes: Some(210 << 20),
-        reason: None,
-        master: false,
-        evidence: None,
+        ..samples::agent(id, state)
     }
 }
 

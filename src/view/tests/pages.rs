@@ -8,6 +8,7 @@ use crate::{
         task::{Attempt, TaskDetail, TaskResult, Usage},
     },
     ops::types::{Check, Link, Started, Why},
+    samples,
 };
 
 #[test]
@@ -169,18 +170,11 @@ fn a_start_shows_what_runs_and_what_to_type() {
 
 fn detail() -> TaskDetail {
     let lost = Attempt {
-        number: 1,
-        agent: "sonnet-1".into(),
         fence: 17,
-        started_at: ago(300),
         ended_at: Some(ago(100)),
         cause: Some(Cause::Lost),
-        code: None,
         reason: Some("agent sonnet-1 died: signal 9".into()),
-        exit_code: None,
-        next_retry_at: None,
-        usage: None,
-        evidence: None,
+        ..samples::attempt(1, "sonnet-1", ago(300))
     };
     let last = Attempt {
         number: 2,

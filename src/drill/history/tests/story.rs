@@ -11,9 +11,10 @@ use crate::{
         event::Event,
         event::EventKind,
         id::TaskId,
-        task::{Attempt, Priority, Task, TaskDetail, TaskResult, TaskState},
+        task::{Attempt, Task, TaskDetail, TaskResult, TaskState},
         time::Timestamp,
     },
+    samples,
 };
 
 /// A history under construction; its clock ticks with each event.
@@ -89,43 +90,17 @@ impl Story {
         self.history.acknowledged.push(Ack { at, id: id(letter), key: Some(format!("key of {letter}")) });
         self.history.tasks.push(TaskDetail::of(Task {
             id: id(letter),
-            state,
-            waiting: false,
             description: format!("do {letter}"),
             parent: parent.map(id),
-            children: vec![],
-            context: None,
-            depth: 0,
             created_at: at,
-            ready_at: None,
-            due_at: None,
-            deadline_at: None,
-            ended_at: None,
-            started_at: None,
-            running_ms: None,
-            failures: 0,
-            lost: 0,
-            agent: None,
-            cancelling: false,
-            cause: None,
-            code: None,
-            reason: None,
             spec: Spec {
-                role: "shell".into(),
-                priority: Priority::Normal,
                 after: after.iter().map(|a| id(*a)).collect(),
-                labels: Default::default(),
-                artifacts: vec![],
-                cwd: None,
                 key: Some(format!("key of {letter}")),
-                notify: None,
-                timeout_ms: 1,
-                deadline_ms: None,
                 retries: 1,
                 lost_max: 1,
-                delays_ms: Default::default(),
-                detached: false,
+                ..samples::task(state).spec
             },
+            ..samples::task(state)
         }));
     }
 
@@ -143,20 +118,7 @@ impl Story {
         self.move_task(letter, TaskState::Running, Some(agent), &format!("attempt {number} claimed by {agent}"));
         self.move_agent(agent, Some(AgentState::Idle), AgentState::Busy);
         let started_at = self.now();
-        self.task(letter).attempts.push(Attempt {
-            number,
-            agent: agent.to_owned(),
-            fence,
-            started_at,
-            ended_at: None,
-            cause: None,
-            code: None,
-            reason: None,
-            exit_code: None,
-            next_retry_at: None,
-            usage: None,
-            evidence: None,
-        });
+        self.task(letter).attempts.push(Attempt { fence, ..samples::attempt(number, agent, started_at) });
         self.history.executions.push(Execution {
             task: id(letter),
             attempt: number,

@@ -5,10 +5,8 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::{
     config::{Config, Env},
-    model::{
-        task::{Spec, TaskResult},
-        time::Timestamp,
-    },
+    model::task::{Spec, TaskResult},
+    samples,
 };
 
 fn role(extra: impl FnOnce(&mut Role)) -> Role {
@@ -22,27 +20,8 @@ fn task() -> Task {
     Task {
         id: "t-7k2m9qx4hz".parse().unwrap(),
         spec: Spec { role: "sonnet".into(), timeout_ms: 1_800_000, ..Spec::default() },
-        state: TaskState::Running,
-        waiting: false,
         description: "Review what came of it".into(),
-        parent: None,
-        children: Vec::new(),
-        context: None,
-        depth: 0,
-        created_at: Timestamp(0),
-        ready_at: None,
-        due_at: None,
-        deadline_at: None,
-        ended_at: None,
-        started_at: None,
-        running_ms: None,
-        failures: 0,
-        lost: 0,
-        agent: None,
-        cancelling: false,
-        cause: None,
-        code: None,
-        reason: None,
+        ..samples::task(TaskState::Running)
     }
 }
 
