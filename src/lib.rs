@@ -21,7 +21,8 @@
 //! ```
 //!
 //! *Redis* holds everything that must survive: tasks, agents, leases, requests, events. It is either a private server that
-//! the supervisor starts and watches ([`redis_server`]), or the user's own.
+//! the supervisor starts and watches ([`redis_server`], where it is also decided which version is new enough), or the user's
+//! own.
 //!
 //! A *runner* ([`runner`]) is one agent. It claims a task of its role, runs the program that the role's driver describes
 //! ([`drivers`]), renews the lease by heartbeat, and reports how the attempt ended. It does not depend on the supervisor:
@@ -107,8 +108,8 @@
 //!
 //! A runner is a child subreaper: orphaned processes of its program become its own children, and it ends them when the
 //! attempt ends. A runner that is asked to stop ends its program (SIGTERM, a grace period, SIGKILL) and signs off. The death
-//! of a runner is noticed through a pidfd. The supervisor then records the end of the agent, which frees the task, and ends
-//! the *orphans*: descendants, members of the pane's session, carriers of the marker and members of the agent's cgroup,
+//! of a runner is noticed through a pidfd. The supervisor then records the end of the agent (`agent/end.lua`, which also opens
+//! the breaker of a role whose agents keep dying as they start), which frees the task, and ends the *orphans*: descendants, members of the pane's session, carriers of the marker and members of the agent's cgroup,
 //! until two consecutive scans find none. The record `orphans` persists until that has happened, so that a crash in between
 //! leaves nothing behind.
 //!
