@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Config;
+use crate::error::{Error, Result};
 
 /// Keys that a running supervisor cannot change: its place, its servers, and the rhythm that running agents were started
 /// with.
@@ -51,6 +52,19 @@ impl Difference {
     }
 }
 
+/// Refuses changes that a running fleet cannot follow.
+///
+/// # Errors
+/// Conflict: it names their keys and the two ways out.
+pub fn refuse_fixed(differences: &[Difference]) -> Result<()> {
+    let fixed: Vec<&str> = differences.iter().filter(|one| one.is_fixed()).map(|one| one.key.as_str()).collect();
+    if fixed.is_empty() {
+        return Ok(());
+    }
+    Err(Error::conflict(format!("only orch stop and orch start change {}; nothing was applied", fixed.join(", ")))
+        .hint("orch stop, then: orch start; or take that change back, and: orch reload"))
+}
+
 /// Returns whether agents that were started with one of the two configurations differ from those of the other.
 pub fn concern_agents(differences: &[Difference]) -> bool {
     differences.iter().any(Difference::concerns_agents)
@@ -94,7 +108,7 @@ impl Config {
     #[must_use]
     pub fn without_secrets(&self) -> Config {
         let mut config = self.clone();
-        config.redis.url = config.redis.url.map(|_| String::new());
+        config.redis.url = config.redis.url.as_deref().map(super::address::without_login);
         config.roles.values_mut().for_each(|role| role.env.clear());
         config
     }

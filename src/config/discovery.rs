@@ -131,6 +131,16 @@ pub(super) fn project(env: &Env, explicit: Option<&Path>) -> Result<Found> {
     }
 }
 
+/// Returns the sessions.toml that [`project`] reads, whether or not it can be read.
+pub(super) fn file_of(env: &Env, explicit: Option<&Path>) -> Option<PathBuf> {
+    let file = match explicit.or(env.config.as_deref()).map(|path| env.cwd.join(path)) {
+        Some(folder) if folder.is_dir() => folder.join(FILE),
+        Some(file) => file,
+        None => env.cwd.ancestors().map(|folder| folder.join(FILE)).find(|file| file.is_file())?,
+    };
+    file.is_file().then_some(file)
+}
+
 /// Returns the folder whose project runs without a sessions.toml: the current one, or the nearest above it within its git
 /// repository.
 fn running_above(env: &Env) -> Option<PathBuf> {

@@ -8,11 +8,13 @@
 //! What sessions.toml may say about an agent program is declared by its driver ([`crate::drivers`]). Whether a program is
 //! installed or a server answers is checked by `orch doctor`, not here.
 
+pub mod address;
 mod delegation;
 mod diagnostics;
 mod difference;
 mod discovery;
 mod environment;
+mod located;
 pub mod owner;
 pub mod private;
 mod reach;
@@ -34,9 +36,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use difference::{Difference, concern_agents};
+pub use difference::{Difference, concern_agents, refuse_fixed};
 pub use discovery::{Env, MASTER_SESSION, SUPERVISOR_LOCK, state_folders};
 pub use environment::{InheritEnv, is_of_repository};
+pub use located::Located;
 pub use owner::Owner;
 pub use reach::{Reach, reach};
 pub use rights::{Right, Rights, Spending};

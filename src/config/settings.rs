@@ -29,12 +29,7 @@ impl Default for RedisConfig {
 /// Leaves out the password of an address, because what is printed for debugging ends up in logs.
 impl fmt::Debug for RedisConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = self.url.as_deref().map(|url| {
-            let (scheme, rest) = url.split_once("://").unwrap_or_default();
-            // A path may contain an '@'; and a password, where it is written as it is, a '?'.
-            let place = if scheme.ends_with("unix") { rest } else { rest.rsplit('@').next().unwrap_or_default() };
-            format!("{scheme}://{}", place.split(['?', '#']).next().unwrap_or_default())
-        });
+        let shown = self.url.as_deref().map(super::address::without_login);
         let Self { ca_file, max_memory, .. } = self;
         let mut shown_as = f.debug_struct("RedisConfig");
         shown_as.field("url", &shown).field("ca_file", ca_file).field("max_memory", max_memory).finish()

@@ -95,6 +95,15 @@ pub(super) fn of_error(error: Error) -> Attention {
     Attention::new(AttentionKind::Redis, error.message, error.hint.unwrap_or_else(|| "orch doctor".into()))
 }
 
+/// Why sessions.toml is not usable. The fleet does not notice until it is started or reloaded.
+pub(super) fn of_wrong_file(error: &Error) -> Attention {
+    let what = format!("{}: orch goes by what the supervisor has read before", error.message);
+    let hint = error.hint.as_deref().unwrap_or("correct it");
+    let do_ = format!("{hint}; then: {RELOAD}");
+    let commands = vec![RELOAD.to_owned()];
+    Attention { commands, ..Attention::new(AttentionKind::Configuration, what, do_) }
+}
+
 /// Everything that needs a person.
 pub(super) fn of(config: &Config, supervised: bool, look: &Look) -> Vec<Attention> {
     let mut out = Vec::new();

@@ -121,6 +121,8 @@ pub struct Ops {
     _history: Option<History>,
     /// Why the state folder is not safe, for a verb that works all the same.
     unsafe_folder: Option<Error>,
+    /// Why sessions.toml cannot be used, where the configuration is the one that the supervisor has loaded.
+    wrong_file: Option<Error>,
 }
 
 impl Ops {
@@ -168,6 +170,7 @@ impl Ops {
             announcer: None,
             _history: None,
             unsafe_folder: None,
+            wrong_file: None,
         }
     }
 

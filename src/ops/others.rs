@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
 use tokio::time::timeout;
 
-use super::{Caller, Identity, MachineProject, Ops, lifecycle::masters_name};
+use super::{Caller, Identity, MachineProject, Ops, lifecycle::masters_name, owner};
 use crate::{
     config::{Config, Env, state_folders},
     error::{Error, Result},
@@ -114,6 +114,10 @@ impl Ops {
         };
         let config = match place.config() {
             Ok(config) => config,
+            Err(e) if let Some(config) = place.loaded_config().filter(|_| supervisor.is_some()) => {
+                project.problem = Some(e.message);
+                config
+            }
             Err(e) => {
                 let name = place.home.path().file_name().unwrap_or_default();
                 project.namespace = name.to_string_lossy().into_owned();
@@ -147,9 +151,16 @@ impl Place {
 
     /// The configuration as it is written now.
     fn config(&self) -> Result<Config> {
-        let env = Env::of_process()?;
-        let env = Env { config: None, orch_home: Some(self.home.path().to_owned()), ..env };
-        Config::load_with(&env, Some(&self.location))
+        Config::load_with(&self.env()?, Some(&self.location))
+    }
+
+    /// The configuration that its supervisor has loaded.
+    fn loaded_config(&self) -> Option<Config> {
+        owner::as_loaded_last(&self.env().ok()?, Some(&self.location))
+    }
+
+    fn env(&self) -> Result<Env> {
+        Ok(Env { config: None, orch_home: Some(self.home.path().to_owned()), ..Env::of_process()? })
     }
 }
 

@@ -2,14 +2,14 @@
 //! that cannot be seen.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use super::Ops;
 use crate::{
-    config::Config,
-    error::{Error, Result},
+    config::{Config, Env, Located},
+    error::{Error, Kind, Result},
     home::{self, Home},
     os::LockOwner,
 };
@@ -17,11 +17,54 @@ use crate::{
 /// A supervisor whose lock was removed locks it again within one pass, and one that is just starting writes its pid.
 const BECOMES_VISIBLE: Duration = Duration::from_secs(5);
 
-/// Loads the configuration of the project. One whose folder was moved gets the state folder that it had; `note` says so.
+/// The configuration of a project.
+pub(super) struct Loaded {
+    pub config: Config,
+    /// Why sessions.toml cannot be used: then the configuration is the one that the supervisor has loaded last.
+    pub wrong: Option<Error>,
+}
+
+/// Loads the configuration of the project. A mistake in the sessions.toml of a project that was started does not keep a
+/// verb from working: what the supervisor has loaded is used then, and `note` says so.
 ///
 /// # Errors
 /// Those of [`Config::load`].
-pub(super) fn load(file: Option<&Path>, note: fn(&str)) -> Result<Config> {
+pub(super) fn load(file: Option<&Path>, note: fn(&str)) -> Result<Loaded> {
+    match load_file(file, note) {
+        Ok(config) => Ok(Loaded { config, wrong: None }),
+        Err(wrong) if wrong.kind == Kind::Configuration => match as_loaded_last(&Env::of_process()?, file) {
+            Some(config) => {
+                note(&format!(
+                    "{}; until that is corrected, orch goes by what the supervisor has read before",
+                    wrong.message.lines().next().unwrap_or_default()
+                ));
+                Ok(Loaded { config, wrong: Some(wrong) })
+            }
+            None => Err(wrong),
+        },
+        Err(e) => Err(e),
+    }
+}
+
+/// Returns what the supervisor of this project has loaded last; `None` if that is not clear.
+pub(super) fn as_loaded_last(env: &Env, file: Option<&Path>) -> Option<Config> {
+    let located = Located::of(env, file)?;
+    let runs = |home: &&PathBuf| Home::new(*home).supervisor() != LockOwner::Nobody;
+    let home = match located.homes.as_slice() {
+        [home] => home,
+        // It had another name before.
+        several => several.iter().find(runs)?,
+    };
+    Home::new(home).check_safety().ok()?;
+    let mut config = Home::new(home).policy()?.config;
+    if let Some(address) = &config.redis.url {
+        config.redis.url = Some(located.login_of(address)?);
+    }
+    Some(Config { home: home.clone(), file: Some(located.file), ..config })
+}
+
+/// Loads sessions.toml. A project whose folder was moved gets the state folder that it had; `note` says so.
+fn load_file(file: Option<&Path>, note: fn(&str)) -> Result<Config> {
     let config = Config::load(file)?;
     let Some(from) = config.follow_move().map_err(|e| home::unusable(&config.home, &e))? else { return Ok(config) };
     let moved = Config::load(file)?;
@@ -35,6 +78,19 @@ pub(super) fn load(file: Option<&Path>, note: fn(&str)) -> Result<Config> {
 }
 
 impl Ops {
+    /// The same, for a project whose sessions.toml cannot be used ([`Loaded::wrong`]).
+    pub(super) fn with_wrong_file(self, wrong: Option<Error>) -> Ops {
+        Ops { wrong_file: wrong, ..self }
+    }
+
+    /// Refuses what sessions.toml decides, where it cannot be used.
+    ///
+    /// # Errors
+    /// Configuration: what is wrong with it.
+    pub(super) fn refuse_wrong_file(&self) -> Result<()> {
+        self.wrong_file.clone().map_or(Ok(()), Err)
+    }
+
     /// Waits until the process of a supervisor that has the lock is known.
     ///
     /// # Errors

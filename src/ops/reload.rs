@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Ops, Reloaded};
 use crate::{
-    config::Difference,
+    config::{Difference, refuse_fixed},
     error::{Error, Kind, Result},
     model::{event::Event, event::EventKind},
     store::requests::Request,
@@ -21,6 +21,7 @@ impl Ops {
     /// NotRunning: no supervisor runs. Conflict: everything is being stopped, or what has changed needs a restart.
     /// Configuration: the file is wrong; the supervisor keeps the earlier one. TimedOut: the supervisor does not answer.
     pub async fn reload(&self, dry_run: bool) -> Result<Reloaded> {
+        self.refuse_wrong_file()?;
         if self.supervisor().is_none() {
             return Err(Error::not_running("no supervisor runs, so there is nothing to reload")
                 .hint("orch start reads sessions.toml"));
@@ -96,13 +97,4 @@ impl Ops {
             && self.supervisor().is_some()
             && self.home.policy().is_some_and(|policy| !policy.config.roles.contains_key(role))
     }
-}
-
-fn refuse_fixed(changes: &[Difference]) -> Result<()> {
-    let fixed: Vec<&str> = changes.iter().filter(|one| one.is_fixed()).map(|one| one.key.as_str()).collect();
-    if fixed.is_empty() {
-        return Ok(());
-    }
-    Err(Error::conflict(format!("only orch stop and orch start change {}; nothing was applied", fixed.join(", ")))
-        .hint("orch stop, then: orch start; or take that change back, and: orch reload"))
 }

@@ -81,8 +81,13 @@ impl Ops {
             Attention { commands, ..Attention::new(AttentionKind::Supervisor, what, do_) }
         }));
         needs.extend(supervisor.and_then(|s| self.another_program(&s)));
-        let outdated = supervisor.is_some() && self.supervisor_is_outdated();
-        needs.extend(outdated.then(|| Attention::by(AttentionKind::Configuration, OUTDATED, RELOAD)));
+        needs.extend(match &self.wrong_file {
+            Some(wrong) => Some(attention::of_wrong_file(wrong)),
+            None if supervisor.is_some() && self.supervisor_is_outdated() => {
+                Some(Attention::by(AttentionKind::Configuration, OUTDATED, RELOAD))
+            }
+            None => None,
+        });
         if state == "ok" {
             needs.extend(attention::of(&self.config, supervisor.is_some(), &look));
         }
@@ -151,6 +156,10 @@ impl Ops {
 
     /// Whether sessions.toml was changed since the supervisor started.
     pub(super) fn supervisor_is_outdated(&self) -> bool {
+        if self.wrong_file.is_some() {
+            // Nobody can say what it changes.
+            return false;
+        }
         let mark = Mark::read(&self.home);
         // Another build's fingerprint is not comparable.
         let is_comparable = mark.version == build::IN_WORDS && !mark.config.is_empty();

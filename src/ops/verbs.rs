@@ -249,10 +249,12 @@ impl Client {
         if let Some(Identity::Agent { agent, socket }) = by_socket {
             return Ok(Connection::open(&socket, &agent).await?.into());
         }
-        let config = owner::load(file, note)?;
+        let owner::Loaded { config, wrong } = owner::load(file, note)?;
         match Identity::of_process(&config)? {
             Identity::Agent { agent, socket } => Ok(Connection::open(&socket, &agent).await?.into()),
-            Identity::Person => Ok(ops(config, Caller::person(surface))?.with_notes(note).into()),
+            Identity::Person => {
+                Ok(ops(config, Caller::person(surface))?.with_notes(note).with_wrong_file(wrong).into())
+            }
         }
     }
 

@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::{Supervisor, background::on_a_thread, environment, notify::Notifier, startup::agents_for};
 use crate::{
-    config::{Config, Difference, concern_agents},
-    error::{Error, Result},
+    config::{Config, Difference, concern_agents, refuse_fixed},
+    error::Result,
     home::{Mark, Policy},
     model::{agent::AgentState, build, event::EventKind, secret::Redactor},
     os,
@@ -76,15 +76,8 @@ impl Supervisor {
         let files = os::raise_nofile_limit().unwrap_or(u64::MAX);
         config.supervisor.max_agents = agents_for(files, config.supervisor.max_agents)?;
         let differences = self.config.difference(&config);
-        let fixed: Vec<&str> = differences.iter().filter(|one| one.is_fixed()).map(|one| one.key.as_str()).collect();
-        match fixed.is_empty() {
-            true => Ok((config, differences)),
-            false => Err(Error::conflict(format!(
-                "only orch stop and orch start change {}; nothing was applied",
-                fixed.join(", ")
-            ))
-            .hint("orch stop, then: orch start; or take that change back, and: orch reload")),
-        }
+        refuse_fixed(&differences)?;
+        Ok((config, differences))
     }
 
     async fn apply(

@@ -106,6 +106,9 @@ impl Ops {
     }
 
     fn configuration(&self) -> Check {
+        if let Some(wrong) = &self.wrong_file {
+            return error("configuration", wrong.clone());
+        }
         let name = &self.config.namespace;
         match &self.config.file {
             Some(file) => ok("configuration", format!("{} is valid; namespace {name}", file.display())),

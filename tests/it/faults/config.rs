@@ -103,18 +103,64 @@ fn every_verb_reports_it_and_changes_nothing() {
 }
 
 #[test]
-fn a_file_that_becomes_invalid_while_orch_runs_loses_nothing() {
-    let world = World::started("");
+fn a_file_that_becomes_invalid_while_orch_runs_keeps_no_verb_from_working_that_does_not_read_it() {
+    let world = World::started("[roles.words]\ndriver = \"command\"\ncommand = [\"wc\", \"-w\"]\n");
     let good = config(&world);
-    let id = world.delegate("shell", &format!("{}; echo done", crate::common::gate(&world.file("go"))));
-    world.wait_for(&id, "running");
-    write_config(&world, &good.replace("[roles.opus]", "[roles.opus"));
-    for words in [&["delegate", "x"][..], &["stop"], &["start"], &["status"]] {
-        refused(world.orch(words), 4, &["sessions.toml:"]);
+    let held_up = world.delegate("shell", &format!("{}; echo done", crate::common::gate(&world.file("go"))));
+    world.wait_for(&held_up, "running");
+    for (wrong, why) in [
+        (good.replace("[roles.opus]", "[roles.opus"), "sessions.toml:"),
+        (good.replace("lease =", "laese ="), "supervisor.laese"),
+    ] {
+        write_config(&world, &wrong);
+        let said = world.orch(&["delegate", "--role", "words", "--wait", "one two"]).ended(0);
+        assert_eq!(said.stdout.trim(), "2", "what the supervisor has loaded counts: {said:?}");
+        assert!(said.stderr.contains(why) && said.stderr.contains("goes by what the supervisor has read"), "{said:?}");
+        assert_eq!(said.stderr.trim_end().lines().count(), 1, "{said:?}");
+        for words in [&["tasks"][..], &["show", &held_up], &["why", &held_up], &["agents"], &["events"], &["logs"]] {
+            assert!(world.orch(words).ended(0).stderr.contains(why), "{words:?}");
+        }
+        let status = world.orch(&["status", "--json"]).ended(0).json();
+        assert_eq!(status["supervisor"]["state"], "running");
+        let attention = &status["attention"][0];
+        assert_eq!(attention["kind"], "configuration", "{status:#}");
+        assert!(attention["what"].as_str().unwrap().contains(why), "{status:#}");
+        for words in [&["start"][..], &["restart"], &["reload"], &["reload", "--dry-run"]] {
+            refused(world.orch(words), 4, &[why]);
+        }
+        let doctor = world.orch(&["doctor"]).ended(4);
+        assert!(doctor.stdout.contains(why), "{doctor:?}");
     }
+    // Another project is not taken for this one.
+    let other = world.file("other");
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("sessions.toml"), "name = ").unwrap();
+    let mut command = world.orch_command(&["stop"]);
+    command.current_dir(&other);
+    refused(crate::common::start(command).end(), 4, &["sessions.toml:"]);
     world.touch("go");
-    write_config(&world, &good);
-    assert_eq!(world.wait_for(&id, "succeeded")["result"]["text"], "done\n");
+    assert_eq!(world.wait_for(&held_up, "succeeded")["result"]["text"], "done\n");
+    world.stop_and_check_nothing_left();
+    let history = world.orch(&["tasks", "--json"]).ended(0).json();
+    assert_eq!(history.as_array().unwrap().len(), 3, "what is recorded can be read, too");
+}
+
+#[test]
+fn a_project_is_found_by_its_wrong_file_where_no_variable_names_its_state_folder() {
+    let world = World::new();
+    let orch = |words: &[&str]| {
+        let mut command = world.orch_command(words);
+        command.env_remove("ORCH_HOME").env("XDG_STATE_HOME", world.file("state"));
+        crate::common::start(command).end()
+    };
+    orch(&["start"]).ok();
+    write_config(&world, &config(&world).replace("name = \"w\"", "nmae = \"w\""));
+    assert_eq!(orch(&["status", "--json"]).ended(0).json()["namespace"], "w");
+    let all = orch(&["status", "--all", "--json"]).ended(0).json();
+    let ours = all.as_array().unwrap().iter().find(|one| one["is_this"] == true).unwrap().clone();
+    assert_eq!((&ours["state"], &ours["agents"]), (&"running".into(), &1.into()), "{ours}");
+    orch(&["stop"]).ended(0);
+    world.wait_until("no process is left", || world.processes().is_empty());
 }
 
 #[test]
