@@ -13,18 +13,19 @@ use crate::{
 };
 
 pub(super) async fn start(args: &args::Start, session: &mut Session) -> Result<u8, End> {
-    if args.adopt {
-        Ops::adopt(&session.load_config()?)?;
-    }
-    let mut client = session.client().await?;
+    let open = async |session: &Session| match args.adopt {
+        true => session.client_to_adopt().await,
+        false => session.client().await,
+    };
+    let mut client = open(session).await?;
     // Twice: another project may take the name meanwhile.
     if client.for_person("start")?.name_master().await? {
-        client = session.client().await?;
+        client = open(session).await?;
     }
-    let started = match client.for_person("start")?.start(args.paused).await {
+    let started = match client.for_person("start")?.start(args.paused, args.adopt).await {
         Err(e) if e.kind == Kind::Conflict && client.for_person("start")?.name_master().await? => {
-            client = session.client().await?;
-            client.for_person("start")?.start(args.paused).await?
+            client = open(session).await?;
+            client.for_person("start")?.start(args.paused, args.adopt).await?
         }
         started => started?,
     };

@@ -155,7 +155,7 @@ async fn dispatch(verb: Verb, session: &mut Session) -> Result<u8, End> {
         Verb::Complete(args) => complete::run(&args, session).await,
         Verb::Man(args) => man::run(&args, session),
         Verb::Supervise(args) => {
-            let mode = Mode { daemon: args.daemon, to_stop: args.to_stop, paused: args.paused };
+            let mode = Mode { daemon: args.daemon, to_stop: args.to_stop, paused: args.paused, adopt: args.adopt };
             crate::supervisor::run(session.load_config()?, mode).await?;
             Ok(0)
         }
@@ -209,6 +209,11 @@ impl Session {
     /// The same for a verb that works in an unsafe state folder, too.
     async fn client_to_repair(&self) -> Result<Client> {
         Client::open_to_repair(self.config.as_deref(), "the command line", errors::note).await
+    }
+
+    /// The same for a start that may take over the state folder of another project.
+    async fn client_to_adopt(&self) -> Result<Client> {
+        Client::open_to_adopt(self.config.as_deref(), "the command line", errors::note).await
     }
 
     /// Prints an answer: with `--json` as JSON, else as `render` shows it.

@@ -25,6 +25,11 @@ pub fn without_login(url: &str) -> String {
     format!("{scheme}://{mark}{place}{query}")
 }
 
+/// Returns the address without user and password, and without a mark of these: two that are equal name the same server.
+pub fn place(url: &str) -> String {
+    without_login(url).replacen(&format!("{LOGIN}@"), "", 1)
+}
+
 /// Returns whether something was left out of this address.
 pub fn has_login(address: &str) -> bool {
     address.contains(LOGIN)
@@ -49,6 +54,7 @@ mod tests {
             assert_eq!(without_login(url), kept);
             assert_eq!(has_login(kept), kept.contains('['), "{kept}");
             assert_eq!(without_login(kept), kept, "it stays what it is");
+            assert_eq!(place(url), kept.replace("[login]@", ""));
         }
     }
 }

@@ -89,8 +89,12 @@ impl Config {
     /// Returns the records of other state folders that are of this project: its folder was moved, or it had another name.
     /// Empty where ORCH_HOME names the folder.
     pub fn other_homes(&self) -> Vec<Owner> {
-        let has_own_place = self.home.file_name().is_none_or(|name| name != self.namespace.as_str());
-        if has_own_place { Vec::new() } else { beside(&self.home, &self.root, self.file.as_deref()) }
+        if self.has_own_place() { Vec::new() } else { beside(&self.home, &self.root, self.file.as_deref()) }
+    }
+
+    /// Returns whether ORCH_HOME names the state folder, and not the project's name.
+    pub fn has_own_place(&self) -> bool {
+        self.home.file_name().is_none_or(|name| name != self.namespace.as_str())
     }
 
     /// Takes the state folder of the path that the project was moved from; returns that path. `None` where it has a state

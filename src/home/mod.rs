@@ -4,6 +4,7 @@
 mod bin;
 mod cgroups;
 mod check;
+mod earlier_redis;
 mod end;
 pub mod files;
 mod format;
@@ -29,6 +30,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    earlier_redis::OtherRedis,
     end::Ended,
     journal::Journal,
     lock::{FolderState, SupervisorLock},

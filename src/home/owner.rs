@@ -70,12 +70,21 @@ impl Home {
         }
         let (recorded_at, here, name) = (owner.project.display(), config.root.display(), &config.namespace);
         let home = self.path().display();
+        if owner.project.exists() && config.has_own_place() {
+            return Err(Error::conflict(format!(
+                "ORCH_HOME is {home}, the state folder of {recorded_at}, and this is {here}"
+            ))
+            .hint(
+                "unset ORCH_HOME here, or set it to a folder of this project's own; if this one is to take over what is \
+                 in it: orch stop there, then here: orch start --adopt",
+            ));
+        }
         if owner.project.exists() {
             return Err(Error::conflict(format!(
                 "the state folder of '{name}' belongs to {recorded_at}, and this is {here}"
             ))
             .hint(format!(
-                "give one of the two another name in its sessions.toml, or set ORCH_HOME here; if this folder is to \
+                "give one of the two another name in its sessions.toml; if this folder is to \
                      take over what is in {home}: orch stop there, then here: orch start --adopt"
             )));
         }
@@ -123,18 +132,7 @@ impl Home {
     pub fn adopt(&self, config: &Config) -> Result<()> {
         let (Err(refused), Some(owner)) = (self.check_owner(config), self.owner()) else { return Ok(()) };
         self.check_safety()?;
-        let project = owner.project.display();
-        match self.supervisor() {
-            LockOwner::Nobody => {}
-            LockOwner::Process(supervisor) => {
-                let pid = supervisor.pid;
-                return Err(Error::conflict(format!(
-                    "the supervisor (pid {pid}) of {project} runs in this state folder"
-                ))
-                .hint(format!("end it first: cd '{project}' && orch stop, or where that folder is gone: kill {pid}")));
-            }
-            LockOwner::Unseen => return Err(self.unseen()),
-        }
+        self.refuse_used_by_another()?;
         tracing::info!("adopted: {refused}");
         let is_copy = self.check_copy(&owner).is_err();
         // Which is recorded first: what follows can be repeated by the supervisor.
@@ -144,6 +142,25 @@ impl Home {
             self.forget_processes();
         }
         Ok(())
+    }
+
+    /// Refuses to take over a folder in which a supervisor runs.
+    ///
+    /// # Errors
+    /// Conflict: one does.
+    pub fn refuse_used_by_another(&self) -> Result<()> {
+        let project = self.project().unwrap_or_default();
+        let project = project.display();
+        match self.supervisor() {
+            LockOwner::Nobody => Ok(()),
+            LockOwner::Process(supervisor) => {
+                let pid = supervisor.pid;
+                Err(Error::conflict(format!("the supervisor (pid {pid}) of {project} runs in this state folder")).hint(
+                    format!("end it first: cd '{project}' && orch stop, or where that folder is gone: kill {pid}"),
+                ))
+            }
+            LockOwner::Unseen => Err(self.unseen()),
+        }
     }
 
     /// The folder was copied, and no process of its records is its own any more: they have been ended in Redis.
@@ -194,7 +211,11 @@ impl Home {
         }
     }
 
-    fn record(&self, owner: &Owner) -> Result<()> {
+    /// Writes the record.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn record(&self, owner: &Owner) -> Result<()> {
         let path = self.path().join(owner::OWNER);
         let bytes = serde_json::to_vec(owner).map_err(|e| {
             Error::config(format!("the record {} cannot be written: {e}", path.display()))
@@ -256,7 +277,7 @@ mod tests {
         assert_eq!((home.id(), home.owner().unwrap().project), (id.clone(), place.at("a")));
         let paths = [place.at("a").display().to_string(), place.at("b").display().to_string()];
         for result in [home.check_owner(&b), home.claim(&b)] {
-            refused(result, &[&paths[0], &paths[1], "name", "ORCH_HOME", "--adopt"]);
+            refused(result, &[&paths[0], &paths[1], "unset ORCH_HOME", "--adopt"]);
         }
         let lock = lock_file(&home.supervisor_lock()).unwrap().unwrap();
         refused(home.adopt(&b), &["orch stop"]);
@@ -265,6 +286,16 @@ mod tests {
         home.claim(&b).unwrap();
         assert_eq!(home.id(), id);
         assert!(home.check_owner(&a).is_err());
+    }
+
+    #[test]
+    fn two_folders_of_one_name_are_told_to_change_it() {
+        let place = Place::new(&["a", "b"]);
+        let home = Home::new(place.at("shop"));
+        home.create().unwrap();
+        let at = |project: &str| Config { home: place.at("shop"), ..place.config(project, "shop") };
+        home.claim(&at("a")).unwrap();
+        refused(home.check_owner(&at("b")), &["another name in its sessions.toml", "--adopt"]);
     }
 
     #[test]

@@ -40,7 +40,7 @@ impl Ops {
         let token = new_incarnation();
         let reason = format!("one more agent of role {} was asked for by {}", role.name, self.caller.in_words());
         self.ask(|s| s.request_spawn(&role.name, &token, &reason)).await?;
-        if self.supervisor().is_none() {
+        if !self.is_supervised() {
             return Ok(None);
         }
         let stem = format!("{}-", role.name);

@@ -41,7 +41,7 @@ impl Ops {
     }
 
     fn no_session(&self, agent: Option<&str>, ours: &[SessionInfo]) -> Error {
-        if self.supervisor().is_none() && ours.is_empty() {
+        if !self.is_supervised() && ours.is_empty() {
             return Error::not_running(format!(
                 "orch is not running for '{}': it has no sessions",
                 self.config.namespace

@@ -137,7 +137,7 @@ impl Ops {
     pub async fn holds_up(&self, role: Option<&str>) -> Result<Option<String>> {
         let role = &self.config.role(role.unwrap_or_else(|| self.default_role()))?.name;
         let snapshot = self.ask(|s| s.observe(std::slice::from_ref(role))).await?;
-        let supervised = self.supervisor().is_some() || self.supervised_from(self.store()).await?.is_some();
+        let supervised = self.is_supervised() || self.supervised_from(self.store()).await?.is_some();
         let now =
             admission_of(&self.config, supervised, &snapshot, os::available_memory(), os::free_space(self.home.path()));
         let gate = admission::held_up_by(None, role, &now).into_iter().find(Gate::is_news);

@@ -32,7 +32,7 @@ impl Ops {
     /// socket shows them.
     fn is_stopped(&self) -> bool {
         self.config.redis.url.is_none()
-            && self.supervisor().is_none()
+            && !self.is_supervised()
             && redis_server::running(self.home.path()).is_none()
             && socket_path(self.home.path()).is_ok_and(|socket| UnixStream::connect(socket).is_err())
     }

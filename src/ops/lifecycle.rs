@@ -8,11 +8,11 @@ use std::{
 
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-use super::{Caller, Ops, Started, identity::Identity};
+use super::{Caller, Ops, Started};
 use crate::{
-    config::{Config, DriverKind, Reach},
+    config::{DriverKind, Reach},
     error::{Error, Kind, Result},
-    home::{self, Home, Said},
+    home::{self, Said},
     model::{agent::AgentState, event::EventKind, text::count},
     mux::{Mux, MuxError, SessionInfo},
     os::{self, FileLock, ProcessId, failpoint},
@@ -33,11 +33,12 @@ const NEEDED: [&str; 5] = ["PATH", "HOME", "TMUX_TMPDIR", "XDG_RUNTIME_DIR", "US
 
 impl Ops {
     /// Starts the supervisor, and with it Redis and the master; returns when the master stands. Where it is running
-    /// already, that is said, and nothing is started twice. With `paused`, no task starts until a person resumes.
+    /// already, that is said, and nothing is started twice. With `paused`, no task starts until a person resumes. With `adopt`,
+    /// the state folder of a project that was moved or renamed becomes this one's, or orch begins with another Redis.
     ///
     /// # Errors
     /// What keeps any of the three from starting.
-    pub async fn start(&self, paused: bool) -> Result<Started> {
+    pub async fn start(&self, paused: bool, adopt: bool) -> Result<Started> {
         self.refuse_within_attempt("start")?;
         self.refuse_wrong_file()?;
         self.refuse_other_name()?;
@@ -48,23 +49,12 @@ impl Ops {
         self.home.create()?;
         let _turn = self.turn().await?;
         failpoint!("start.turn_taken");
-        let mut has_moved = false;
-        let already = loop {
-            self.await_visible_supervisor().await?;
-            if let Some(supervisor) = self.supervisor() {
-                if !has_moved && self.replace_after_a_move(&supervisor).await? {
-                    has_moved = true;
-                    continue;
-                }
-                if self.await_master(&supervisor).await? {
-                    break true;
-                }
-            }
-            self.may_start().await?;
-            if self.launch_supervisor(if paused { &["--paused"] } else { &[] }).await?.is_none() {
-                break has_moved;
-            }
-        };
+        let before = if adopt { self.adopt().await? } else { None };
+        let started = self.start_in_turn(paused, adopt).await;
+        if let (Err(_), Some(before)) = (&started, before) {
+            self.give_back(&before);
+        }
+        let already = started?;
         if already && paused {
             self.pause(None).await?;
         }
@@ -72,6 +62,29 @@ impl Ops {
         let (status, session) = (self.status().await?, self.config.master.session.clone());
         let (runs_by_itself, other_projects) = (self.runs_by_itself(), self.others_that_run());
         Ok(Started { already, status, session, reached_rights, runs_by_itself, other_projects, not_passed })
+    }
+
+    /// Returns whether everything runs already.
+    async fn start_in_turn(&self, paused: bool, adopt: bool) -> Result<bool> {
+        let options: Vec<&str> =
+            [(paused, "--paused"), (adopt, "--adopt")].iter().filter(|o| o.0).map(|o| o.1).collect();
+        let mut has_moved = false;
+        loop {
+            self.await_visible_supervisor().await?;
+            if let Some(supervisor) = self.supervisor() {
+                if !has_moved && self.replace_after_a_move(&supervisor).await? {
+                    has_moved = true;
+                    continue;
+                }
+                if self.await_master(&supervisor).await? {
+                    return Ok(true);
+                }
+            }
+            self.may_start().await?;
+            if self.launch_supervisor(&options).await?.is_none() {
+                return Ok(has_moved);
+            }
+        }
     }
 
     /// Variables that are not UTF-8 reach no agent, and without some nothing would work.
@@ -109,21 +122,6 @@ impl Ops {
         out
     }
 
-    /// Makes the state folder that of this project, whose folder was moved. Before [`Ops::new`], which refuses a state
-    /// folder of another project.
-    ///
-    /// # Errors
-    /// Conflict: a supervisor runs for the other path. Failed: an agent calls.
-    pub fn adopt(config: &Config) -> Result<()> {
-        if let Identity::Agent { agent, .. } = Identity::of_process(config)? {
-            return Err(Error::failed(format!(
-                "orch start --adopt is for a person, and this terminal is inside agent {agent}"
-            ))
-            .hint("use a terminal outside of orch's agents"));
-        }
-        Home::new(&config.home).adopt(config)
-    }
-
     /// The supervisor of a state folder that was removed ends its agents first.
     async fn await_end_of_removed_folder(&self) -> Result<()> {
         let began = Instant::now();
@@ -143,8 +141,9 @@ impl Ops {
         let mux = self.mux();
         mux.check().await?;
         let master = &self.config.master.session;
-        if let Some(session) = mux.sessions().await?.into_iter().find(|s| s.name == *master) {
-            self.must_be_ours(session)?;
+        let sessions = mux.sessions().await?;
+        if let Some(session) = sessions.iter().find(|s| s.name == *master) {
+            self.must_be_ours(session, &sessions)?;
         }
         if self.config.redis.url.is_some() {
             check_version(&self.ask(|s| s.info()).await?)?;
@@ -153,15 +152,15 @@ impl Ops {
     }
 
     /// The session in the master's place: one of an earlier supervisor of ours is adopted, any other is in the way.
-    fn must_be_ours(&self, session: SessionInfo) -> Result<()> {
-        if self.is_ours(&session) {
+    fn must_be_ours(&self, session: &SessionInfo, all: &[SessionInfo]) -> Result<()> {
+        if self.is_ours(session) {
             return Ok(());
         }
         let elsewhere = |name: &str| match name == self.config.namespace {
             true => " with another state folder (ORCH_HOME)",
             false => "",
         };
-        match session.tags {
+        match &session.tags {
             Some(tags) => Err(Error::conflict(format!(
                 "the tmux session {} is the master of another project, {}{}",
                 session.name,
@@ -170,9 +169,9 @@ impl Ops {
             ))
             .hint(format!(
                 "name this project's own in sessions.toml: [master] session = \"{}\"",
-                masters_name(&self.config.namespace)
+                free_name(&self.config.namespace, all)
             ))),
-            None => Err(MuxError::NameTaken(session.name).into()),
+            None => Err(MuxError::NameTaken(session.name.clone()).into()),
         }
     }
 
@@ -337,6 +336,14 @@ pub(super) fn masters_name(namespace: &str) -> String {
         name if name.starts_with(|c: char| c.is_ascii_lowercase()) => format!("{name}-master"),
         name => format!("p{name}-master"),
     }
+}
+
+/// The first such name that no session has.
+fn free_name(namespace: &str, sessions: &[SessionInfo]) -> String {
+    let usual = masters_name(namespace);
+    let others = (2..).map(|n| format!("{usual}-{n}"));
+    let mut names = std::iter::once(usual.clone()).chain(others);
+    names.find(|name| sessions.iter().all(|session| session.name != *name)).unwrap_or(usual)
 }
 
 #[cfg(test)]

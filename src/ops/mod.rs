@@ -145,11 +145,23 @@ impl Ops {
         Ok(Ops { unsafe_folder, ..Ops::checked(config, caller)? })
     }
 
+    /// The same for `start --adopt`, which may take over the state folder of another project.
+    ///
+    /// # Errors
+    /// As [`Ops::new`], except for a folder of another project.
+    pub fn to_adopt(config: Config, caller: Caller) -> Result<Ops> {
+        Home::new(&config.home).check_safety()?;
+        Ops::opened(config, caller)
+    }
+
     fn checked(config: Config, caller: Caller) -> Result<Ops> {
+        Home::new(&config.home).check_owner(&config)?;
+        Ops::opened(config, caller)
+    }
+
+    fn opened(config: Config, caller: Caller) -> Result<Ops> {
         let store = Arc::new(Ops::open_store(&config)?);
-        let home = Home::new(&config.home);
-        home.check_format()?;
-        home.check_owner(&config)?;
+        Home::new(&config.home).check_format()?;
         Ok(Ops::on(Arc::new(config), caller, store))
     }
 
@@ -240,6 +252,11 @@ impl Ops {
             LockOwner::Process(supervisor) => Some(supervisor),
             LockOwner::Nobody | LockOwner::Unseen => None,
         }
+    }
+
+    /// Whether a supervisor runs, also where its process cannot be seen from here.
+    fn is_supervised(&self) -> bool {
+        self.home.supervisor() != LockOwner::Nobody
     }
 
     /// tmux as this project uses it.

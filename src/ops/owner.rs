@@ -8,7 +8,7 @@ use std::{
 
 use super::Ops;
 use crate::{
-    config::{Config, Env, Located},
+    config::{Config, Env, Located, Owner},
     error::{Error, Kind, Result},
     home::{self, Home},
     os::LockOwner,
@@ -89,6 +89,30 @@ impl Ops {
     /// Configuration: what is wrong with it.
     pub(super) fn refuse_wrong_file(&self) -> Result<()> {
         self.wrong_file.clone().map_or(Ok(()), Err)
+    }
+
+    /// Makes the state folder this project's, if it is another's and nothing keeps this one from starting. Returns the record of
+    /// whose it was.
+    ///
+    /// # Errors
+    /// Conflict: a supervisor uses the folder. What keeps orch from starting: then the folder stays the other's.
+    pub(super) async fn adopt(&self) -> Result<Option<Owner>> {
+        let before = self.home.owner().filter(|_| self.home.check_owner(&self.config).is_err());
+        if before.is_some() {
+            self.home.refuse_used_by_another()?;
+            self.may_start().await?;
+            self.home.adopt(&self.config)?;
+        }
+        Ok(before)
+    }
+
+    /// The start has failed: the state folder is again whose it was. One that has started late keeps it.
+    pub(super) fn give_back(&self, before: &Owner) {
+        if self.home.supervisor() == LockOwner::Nobody
+            && let Err(e) = self.home.record(before)
+        {
+            tracing::warn!("the record of whose the state folder is could not be restored: {e}");
+        }
     }
 
     /// Waits until the process of a supervisor that has the lock is known.

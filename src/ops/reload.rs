@@ -22,7 +22,8 @@ impl Ops {
     /// Configuration: the file is wrong; the supervisor keeps the earlier one. TimedOut: the supervisor does not answer.
     pub async fn reload(&self, dry_run: bool) -> Result<Reloaded> {
         self.refuse_wrong_file()?;
-        if self.supervisor().is_none() {
+        if !self.is_supervised() {
+            self.refuse_other_name()?;
             return Err(Error::not_running("no supervisor runs, so there is nothing to reload")
                 .hint("orch start reads sessions.toml"));
         }
@@ -94,7 +95,7 @@ impl Ops {
     pub(super) fn is_unknown_to_supervisor(&self, role: &str) -> bool {
         self.caller.attempt().is_none()
             && self.supervisor_is_outdated()
-            && self.supervisor().is_some()
+            && self.is_supervised()
             && self.home.policy().is_some_and(|policy| !policy.config.roles.contains_key(role))
     }
 }

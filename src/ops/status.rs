@@ -5,7 +5,7 @@
 
 use std::{
     collections::BTreeMap,
-    time::{Duration, UNIX_EPOCH},
+    time::{Duration, Instant, UNIX_EPOCH},
 };
 
 use futures_util::{StreamExt, stream};
@@ -27,7 +27,7 @@ use crate::{
         task::TaskState,
         time::Timestamp,
     },
-    os::{self, ProcessId},
+    os::{self, LockOwner, ProcessId},
     redis_server::{check_version, write_trouble},
     store::{self, Store, StoreError, observe::Order, people::Reader},
 };
@@ -38,6 +38,8 @@ const LISTED: usize = 1_000;
 const LISTED_FAILED: usize = 100;
 /// How long Redis may take to answer: a person who types `status` wants to know that it does not.
 const ANSWERS: Duration = Duration::from_secs(2);
+/// How long a supervisor that has just taken its lock may take to write its pid.
+const BECOMES_VISIBLE: Duration = Duration::from_millis(300);
 /// How often a watched status is read without a change.
 const REFRESH: Duration = Duration::from_secs(5);
 /// How often a watch looks at what is on this machine: the supervisor's lock, the private server's socket.
@@ -51,7 +53,9 @@ impl Ops {
     /// # Errors
     /// None because a supervisor or a Redis is down or refuses the connection.
     pub async fn status(&self) -> Result<Status> {
+        let is_unseen = self.is_unseen().await;
         let supervisor = self.supervisor();
+        let is_supervised = supervisor.is_some() || is_unseen;
         let mode = if self.config.redis.url.is_some() { "external" } else { "managed" };
         let mut writes = None;
         let (look, version, trouble) = match self.look().await {
@@ -72,6 +76,11 @@ impl Ops {
         let state = if version.is_some() { "ok" } else { "unreachable" };
         let mut needs: Vec<Attention> = trouble.into_iter().map(attention::of_error).collect();
         needs.extend(writes.map(|(what, do_)| Attention::new(AttentionKind::Redis, what, do_)));
+        needs.extend(is_unseen.then(|| {
+            let what =
+                "the supervisor and its agents run in another container or pid namespace, and cannot be seen from here";
+            Attention::new(AttentionKind::Supervisor, what, "call start, restart, stop and attach there")
+        }));
         let frozen = supervisor.filter(is_frozen);
         needs.extend(frozen.map(|s| {
             let what = format!("the supervisor (pid {}) was stopped by a signal, and does nothing", s.pid);
@@ -83,13 +92,13 @@ impl Ops {
         needs.extend(supervisor.and_then(|s| self.another_program(&s)));
         needs.extend(match &self.wrong_file {
             Some(wrong) => Some(attention::of_wrong_file(wrong)),
-            None if supervisor.is_some() && self.supervisor_is_outdated() => {
+            None if is_supervised && self.supervisor_is_outdated() => {
                 Some(Attention::by(AttentionKind::Configuration, OUTDATED, RELOAD))
             }
             None => None,
         });
         if state == "ok" {
-            needs.extend(attention::of(&self.config, supervisor.is_some(), &look));
+            needs.extend(attention::of(&self.config, is_supervised, &look));
         }
         let agents = in_order(&look.snapshot);
         // What they work on is worth no failure.
@@ -104,11 +113,12 @@ impl Ops {
                 state: match supervisor {
                     Some(_) if frozen.is_some() => "frozen",
                     Some(_) => "running",
+                    None if is_unseen => "running",
                     None => "stopped",
                 }
                 .into(),
                 pid: supervisor.map(|s| s.pid),
-                uptime_ms: supervisor.and_then(|_| self.supervised_for()),
+                uptime_ms: is_supervised.then(|| self.supervised_for()).flatten(),
                 accepting: state == "ok" && !requests.drain && requests.stop.is_none(),
                 paused: requests.pause,
                 paused_roles: requests.paused_roles.clone(),
@@ -136,6 +146,18 @@ impl Ops {
     pub(super) fn watch_status_every(&self, refresh: Duration) -> Steps<'_, Status> {
         let watch = Watch { ops: self, refresh, seen: Seen::Nothing, supervisor: None };
         stream::try_unfold(watch, async |mut watch| Ok(Some((watch.next().await?, watch)))).boxed()
+    }
+
+    /// Whether a supervisor runs whose process cannot be seen from here. One that has just taken the lock can in a moment.
+    async fn is_unseen(&self) -> bool {
+        let began = Instant::now();
+        while self.home.supervisor() == LockOwner::Unseen {
+            if began.elapsed() > BECOMES_VISIBLE {
+                return true;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        false
     }
 
     /// Whether the supervisor runs another program than this one: an upgrade has replaced the file.

@@ -236,6 +236,14 @@ impl Client {
         Client::open_with(file, surface, note, Ops::to_repair).await
     }
 
+    /// The same for `start --adopt`: also with the state folder of another project.
+    ///
+    /// # Errors
+    /// Those of [`Client::open`] and [`Ops::to_adopt`].
+    pub async fn open_to_adopt(file: Option<&Path>, surface: &'static str, note: fn(&str)) -> Result<Client> {
+        Client::open_with(file, surface, note, Ops::to_adopt).await
+    }
+
     async fn open_with(
         file: Option<&Path>,
         surface: &'static str,

@@ -72,6 +72,16 @@ impl Checkpoint {
         }
     }
 
+    /// Forgets what Redis had, and keeps only that fences grow: another server is used from now on.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn begin_again(&self) -> io::Result<()> {
+        let known = self.recall().unwrap_or_default();
+        let reserved = known.reserved.max(known.epoch).max(known.fence / super::epoch::FENCES_PER_EPOCH);
+        self.note(&LastKnown { reserved, epoch: 0, fence: 0, accepted: 0 }, true)
+    }
+
     /// Reserves the lowest free epoch for the caller alone.
     pub(super) fn reserve(&self, memory: Option<LastKnown>) -> u64 {
         let Some(memory) = memory else { return 0 };

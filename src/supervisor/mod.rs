@@ -21,6 +21,7 @@ mod leaving;
 mod limits;
 mod notify;
 mod observe;
+mod other_redis;
 mod passes;
 mod program;
 mod reap;
@@ -90,6 +91,8 @@ pub struct Mode {
     pub to_stop: bool,
     /// With everything paused from the beginning (`orch start --paused`).
     pub paused: bool,
+    /// With what another Redis has than the last one (`orch start --adopt`).
+    pub adopt: bool,
 }
 
 /// One supervisor.

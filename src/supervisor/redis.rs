@@ -85,13 +85,18 @@ impl Redis {
 
     /// A store on it.
     pub fn open(&self, config: &Config, retry_for: Duration) -> Result<Store> {
+        Ok(self
+            .open_unconfirmed(config, retry_for)?
+            .with_checkpoint(Checkpoint::new(Home::new(&config.home).epoch(), config.supervisor.lease)))
+    }
+
+    /// The same, to look at what is there: its epoch is neither compared nor raised.
+    pub fn open_unconfirmed(&self, config: &Config, retry_for: Duration) -> Result<Store> {
         let store = match self {
             Redis::Managed(_) => Store::private(&config.home, &config.namespace, User::Supervisor, retry_for)?,
             Redis::External(url, tls) => Store::at_url(url, tls.clone(), &config.namespace, retry_for)?,
         };
-        Ok(store
-            .accepting_older_formats()
-            .with_checkpoint(Checkpoint::new(Home::new(&config.home).epoch(), config.supervisor.lease)))
+        Ok(store.accepting_older_formats())
     }
 
     /// How long the supervisor waits for an answer within a pass. Our own server is brought back by nobody but the

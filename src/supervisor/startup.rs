@@ -5,7 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Mode, Supervisor, announce::Announcement, leadership::Leadership, passes::Stopwatch, redis::Redis, spawn};
+use super::{
+    Mode, Supervisor, announce::Announcement, leadership::Leadership, other_redis, passes::Stopwatch, redis::Redis,
+    spawn,
+};
 use crate::{
     config::Config,
     error::{Error, Result},
@@ -74,6 +77,11 @@ pub(super) async fn supervise(mut config: Config, mode: Mode, announcement: &mut
     let mark = Mark { version: build::IN_WORDS.to_owned(), config: fingerprint };
     let mut redis = start_redis(&config, &home, &mark).await?;
     failpoint!("start.redis_up");
+    if let Err(e) = other_redis::check(&redis, &config, &home, mode.adopt).await {
+        redis.undo_start().await;
+        unmark(&home, crashed);
+        return Err(e);
+    }
     let store = Arc::new(redis.open(&config, redis.retry_for())?);
     let mut leadership = Leadership::of(&config, &home);
     if let Some(leadership) = &mut leadership {

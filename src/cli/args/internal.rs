@@ -91,6 +91,9 @@ pub struct Supervise {
     /// Start no tasks until 'orch resume'
     #[arg(long)]
     pub paused: bool,
+    /// Begin with what another Redis has; `orch start --adopt` does this by itself
+    #[arg(long)]
+    pub adopt: bool,
 }
 
 /// `orch run-agent`

@@ -21,7 +21,7 @@ pub struct Start {
     /// Attach to the master afterwards
     #[arg(long)]
     pub attach: bool,
-    /// Take over the state of this project, whose folder was moved here
+    /// Take over the state of a project whose folder was moved here, or begin with another Redis
     #[arg(long)]
     pub adopt: bool,
     /// Start no tasks until 'orch resume'

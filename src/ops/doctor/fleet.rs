@@ -33,6 +33,9 @@ impl Ops {
             (None, Ok(_)) if let Ok(Some(place)) = &elsewhere => {
                 ok("supervisor", format!("none in this folder; the namespace is supervised from {place}"))
             }
+            (None, _) if self.is_supervised() => {
+                ok("supervisor", "running where it cannot be seen from here: see lock".into())
+            }
             (None, Ok(_)) => warn_or_error(
                 "supervisor",
                 "warning",
@@ -130,7 +133,7 @@ impl Ops {
             }
             found.extend(snapshot.damaged);
         }
-        if self.supervisor().is_none() {
+        if !self.is_supervised() {
             let sessions = self.mux().sessions().await.unwrap_or_default();
             let ours = sessions.iter().filter(|s| self.is_ours(s)).count();
             if ours > 0 {
@@ -140,9 +143,9 @@ impl Ops {
         if found.is_empty() {
             return ok("leftovers", "none".into());
         }
-        let fix = match self.supervisor() {
-            Some(_) => "the supervisor clears them within seconds; otherwise see its log",
-            None => "orch start adopts or clears them; orch stop clears them",
+        let fix = match self.is_supervised() {
+            true => "the supervisor clears them within seconds; otherwise see its log",
+            false => "orch start adopts or clears them; orch stop clears them",
         };
         warn_or_error("leftovers", "warning", found.join("; "), fix.into())
     }

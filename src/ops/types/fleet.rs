@@ -46,7 +46,7 @@ impl Status {
 pub struct SupervisorStatus {
     /// `running`, `frozen` (it was stopped by a signal, and does nothing) or `stopped`.
     pub state: Cow<'static, str>,
-    /// Its process.
+    /// Its process; `None` also where it runs in another pid namespace.
     pub pid: Option<u32>,
     /// How long it has been running.
     pub uptime_ms: Option<u64>,

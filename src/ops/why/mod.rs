@@ -153,7 +153,7 @@ impl Ops {
         let mut events = self.events(SEARCHED).await?;
         events.retain(|e| e.task.as_deref() == Some(id) || e.agent.as_deref() == Some(id));
         let events = events.split_off(events.len().saturating_sub(SHOWN));
-        let (is_ours, free_memory) = (self.supervisor().is_some(), os::available_memory());
+        let (is_ours, free_memory) = (self.is_supervised(), os::available_memory());
         let free_disk = os::free_space(self.home.path());
         let outdated = is_ours && self.supervisor_is_outdated();
         let supervised = is_ours || self.supervised_from(self.store()).await?.is_some();

@@ -153,6 +153,16 @@ fn a_stop_from_another_pid_namespace_touches_nothing() {
         }
     }
     assert!(inside(&["tasks"]).unwrap().ok().contains(&task));
+    let status = inside(&["status", "--json"]).unwrap().ended(0).json();
+    assert_eq!(
+        (&status["supervisor"]["state"], &status["supervisor"]["pid"]),
+        (&"running".into(), &serde_json::Value::Null)
+    );
+    let attention = status["attention"].to_string();
+    assert!(attention.contains("cannot be seen") && !attention.contains("orch start"), "{attention}");
+    let doctor = inside(&["doctor"]).unwrap();
+    assert!(!doctor.stdout.contains("not running"), "{doctor:?}");
+    assert!(inside(&["why", &task]).unwrap().ok().contains("running"));
     assert_eq!(runners(&world), agents);
     assert!(world.home.join("redis/redis.sock").exists() && !world.runners().is_empty());
     world.stop_and_check_nothing_left();
@@ -216,7 +226,7 @@ fn a_project_whose_name_changes_while_it_runs_is_refused_and_both_names_are_said
     let file = world.project.join("sessions.toml");
     let config = fs::read_to_string(&file).unwrap();
     fs::write(&file, config.replace("name = \"w\"", "name = \"other\"")).unwrap();
-    for words in [&["delegate", "echo x"][..], &["stop"], &["start"], &["restart"]] {
+    for words in [&["delegate", "echo x"][..], &["stop"], &["start"], &["restart"], &["reload"]] {
         refused(at(words), 6, &["'w'", "'other'", "name = \"w\""]);
     }
     // With a state folder of its own, too.

@@ -91,6 +91,25 @@ fn two_project_folders_of_one_name_are_not_one_project() {
     // The project is moved: a copy of it goes on with what it has.
     fs::rename(&world.project, world.file("gone")).unwrap();
     refused(in_other(&["start"]), 6, &["which is gone", "orch start --adopt"]);
+    // One that is refused takes nothing over, and names a session that is free.
+    let config = fs::read_to_string(other.join("sessions.toml")).unwrap();
+    let taken = World::builder().name("other").socket(&world.socket).build();
+    fs::write(taken.project.join("sessions.toml"), {
+        let config = fs::read_to_string(taken.project.join("sessions.toml")).unwrap();
+        config.replace("[master]", "[master]\nsession = \"w-master\"")
+    })
+    .unwrap();
+    taken.start();
+    fs::write(other.join("sessions.toml"), config.replace("[master]", "[master]\nsession = \"w-master\"")).unwrap();
+    let owner = fs::read(world.home.join("owner.json")).unwrap();
+    refused(in_other(&["start", "--adopt"]), 6, &["session w-master", "[master] session = \"w-master-2\""]);
+    assert_eq!(fs::read(world.home.join("owner.json")).unwrap(), owner);
+    fs::write(other.join("sessions.toml"), format!("{config}\n[redis]\nurl = \"unix:///nowhere/redis.sock\"\n"))
+        .unwrap();
+    refused(in_other(&["start", "--adopt"]), 3, &["/nowhere/redis.sock"]);
+    assert_eq!(fs::read(world.home.join("owner.json")).unwrap(), owner);
+    taken.stop_and_check_nothing_left();
+    fs::write(other.join("sessions.toml"), config).unwrap();
     in_other(&["start", "--adopt"]).ok();
     assert!(in_other(&["tasks"]).ok().contains(&task));
     in_other(&["stop"]).ok();

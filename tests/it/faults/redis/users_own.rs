@@ -238,3 +238,69 @@ fn a_shared_redis_has_one_supervisor_per_namespace() {
     assert_eq!(one.orch(&["delegate", "--wait", "echo goes on"]).ok(), "goes on\n");
     one.orch(&["stop"]).ok();
 }
+
+/// Runs until it is told to end, and counts how often it was begun.
+fn counted(world: &World, name: &str, rest: &str) -> String {
+    format!("echo x >> {}; {rest}", world.file(name).display())
+}
+
+#[test]
+fn another_redis_than_that_of_the_last_start_is_refused_and_nothing_runs_again() {
+    let (world, other) = (World::new(), World::new());
+    let (one, two) = (Own::start(&world, &[]), Own::start(&other, &[]));
+    let plain = config(&world);
+    let at = |own: &Own| format!("redis://127.0.0.1:{}", own.port);
+    set_url(&world, &at(&one));
+    world.start();
+    let failed = world.delegate("shell", &counted(&world, "failed", "exit 65"));
+    let cancelled = world.delegate("shell", &counted(&world, "cancelled", "sleep 1000"));
+    world.wait_for(&failed, "failed");
+    world.wait_for(&cancelled, "running");
+    world.orch(&["cancel", &cancelled]).ok();
+    world.wait_for(&cancelled, "cancelled");
+    let again = world.delegate("shell", &counted(&world, "again", &crate::common::gate(&world.file("go"))));
+    world.wait_for(&again, "running");
+    world.orch(&["stop"]).ok();
+
+    for (words, names) in [(at(&two), at(&two)), (String::new(), "the private Redis in".to_owned())] {
+        write_config(&world, &plain);
+        if !words.is_empty() {
+            set_url(&world, &words);
+        }
+        let said = refused(world.orch(&["start"]), 6, &[&at(&one), &names, "3 tasks were", "orch start --adopt"]);
+        assert!(said.stderr.contains("url under [redis]"), "{said:?}");
+        assert!(world.sessions().is_empty() && world.runners().is_empty() && world.redis_pid_if_any().is_none());
+        assert_eq!(world.orch(&["stop"]).ok(), "nothing was running\n");
+    }
+    write_config(&world, &plain);
+    set_url(&world, &at(&two));
+    let keys: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut two.connection()).unwrap();
+    assert_eq!(keys, [] as [&str; 0], "nothing was written there");
+
+    world.orch(&["start", "--adopt"]).ok();
+    assert_eq!(world.orch_json(&["tasks", "--all"]), serde_json::json!([]));
+    assert_eq!(world.status()["attention"].to_string(), "[]");
+    assert_eq!(world.orch(&["delegate", "--wait", "echo fresh"]).ok(), "fresh\n");
+    // No task of before runs, whatever Redis loses from now on.
+    redis::cmd("FLUSHALL").exec(&mut two.connection()).unwrap();
+    world.wait_until("the loss was noticed", || !world.events_of("redis.lost_data").is_empty());
+    world.orch(&["stop"]).ok();
+    for name in ["failed", "cancelled", "again"] {
+        assert_eq!(world.lines(name).len(), 1, "{name}");
+    }
+
+    // The first server has its tasks as they were.
+    write_config(&world, &plain);
+    set_url(&world, &at(&one));
+    world.orch(&["start", "--adopt"]).ok();
+    world.touch("go");
+    world.wait_for(&again, "succeeded");
+    assert_eq!((&world.show(&failed)["state"], world.lines("failed").len()), (&"failed".into(), 1));
+    world.orch(&["stop"]).ok();
+    // So it has by another address.
+    write_config(&world, &plain);
+    set_url(&world, &format!("unix://{}", one.socket.display()));
+    world.start();
+    assert_eq!(world.show(&again)["state"], "succeeded");
+    world.orch(&["stop"]).ok();
+}
