@@ -29,7 +29,7 @@ impl Default for RedisConfig {
 /// Leaves out the password of an address, because what is printed for debugging ends up in logs.
 impl fmt::Debug for RedisConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = self.url.as_deref().map(super::address::without_login);
+        let shown = self.url.as_deref().map(super::address::place);
         let Self { ca_file, max_memory, .. } = self;
         let mut shown_as = f.debug_struct("RedisConfig");
         shown_as.field("url", &shown).field("ca_file", ca_file).field("max_memory", max_memory).finish()

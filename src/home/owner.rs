@@ -72,7 +72,7 @@ impl Home {
         let home = self.path().display();
         if owner.project.exists() && config.has_own_place() {
             return Err(Error::conflict(format!(
-                "ORCH_HOME is {home}, the state folder of {recorded_at}, and this is {here}"
+                "the state folder {home}, which ORCH_HOME names, belongs to {recorded_at}, and this is {here}"
             ))
             .hint(
                 "unset ORCH_HOME here, or set it to a folder of this project's own; if this one is to take over what is \

@@ -11,7 +11,7 @@ use std::{
 
 use super::{Caller, Person, socket};
 use crate::{
-    config::Config,
+    config::{Config, Owner},
     error::{Error, Result},
     home::{self, Home, Runner, marker},
     os::{self, LockOwner, ProcessId},
@@ -45,6 +45,10 @@ impl Identity {
     /// # Errors
     /// Configuration: the folder of an agent's socket is not safe.
     pub fn of_process(config: &Config) -> Result<Identity> {
+        let above = os::ancestors(std::process::id());
+        if let Some(agent) = elsewhere(config, &above)? {
+            return Ok(agent);
+        }
         let home = Home::new(&config.home);
         // Where the registry can't be read, nobody is taken for a person by that.
         let unreadable = |e: io::Error| home::unusable(&home.runners(), &e);
@@ -56,7 +60,6 @@ impl Identity {
             }
             return Ok(Identity::Person);
         }
-        let above = os::ancestors(std::process::id());
         let by_cgroup = home.incarnation_of_own_cgroup();
         let is_it =
             |runner: &&Runner| above.contains(&runner.process) || by_cgroup.as_ref() == Some(&runner.incarnation);
@@ -77,6 +80,30 @@ impl Identity {
             }
         }
     }
+}
+
+/// Returns the agent of this project that the process belongs to, where the project's state folder is another one than that
+/// of the configuration: an agent that forgets ORCH_HOME is not a person because of that.
+fn elsewhere(config: &Config, above: &[ProcessId]) -> Result<Option<Identity>> {
+    for process in above {
+        let Some(home) = home_of_runner(&os::arguments_of(process)).filter(|home| *home != config.home) else {
+            continue;
+        };
+        let is_same_project =
+            Owner::read(&home).is_some_and(|owner| owner.project == config.root || owner.is_of(&config.root));
+        let runners = Home::new(&home).living_runners().unwrap_or_default();
+        if let Some(runner) = runners.into_iter().find(|runner| is_same_project && runner.process == *process) {
+            let socket = agent_socket(&home, &runner.incarnation)?;
+            return Ok(Some(Identity::Agent { agent: runner.agent, socket }));
+        }
+    }
+    Ok(None)
+}
+
+/// Returns the state folder that a runner was started for: that of its launch file.
+fn home_of_runner(arguments: &[String]) -> Option<PathBuf> {
+    let verb = arguments.iter().position(|word| word == "run-agent")?;
+    Some(Path::new(arguments.get(verb + 1)?).parent()?.parent()?.to_owned())
 }
 
 impl Caller {

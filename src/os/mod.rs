@@ -40,7 +40,7 @@ pub(crate) use failpoint::failpoint;
 pub use folder::FolderId;
 #[cfg(target_os = "linux")]
 pub use linux::{
-    ExitWatch, FileWatch, Processes, RunQueue, SMALL, Terminal, ancestors, arguments_of_all, as_before,
+    ExitWatch, FileWatch, Processes, RunQueue, SMALL, Terminal, ancestors, arguments_of, arguments_of_all, as_before,
     available_memory, become_subreaper, boot_id, children_of, command_line, cpu_time, descendants, detach,
     end_children, end_tree, end_with_parent, expect_entry, first_process, give_memory_back, has_children, has_entry,
     hostname, inheritable_fds, inherited, members, memory, memory_file, number, of_folder, open_fds, own_group,

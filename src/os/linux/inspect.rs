@@ -54,6 +54,12 @@ pub fn arguments_of_all() -> Vec<Vec<String>> {
     fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(of).collect()
 }
 
+/// Returns the arguments of a process. Arguments that are no text are approximated; empty if it is gone.
+pub fn arguments_of(process: &ProcessId) -> Vec<String> {
+    let bytes = fs::read(format!("/proc/{}/cmdline", process.pid)).unwrap_or_default();
+    bytes.split(|b| *b == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+}
+
 /// Returns the processes that `process` has started or adopted, including zombies; empty if it is gone.
 pub fn children_of(process: &ProcessId) -> Vec<ProcessId> {
     if !process.is_alive() {

@@ -34,7 +34,9 @@ pub use exit_watch::ExitWatch;
 pub use file_watch::FileWatch;
 pub use host::{available_memory, boot_id, hostname, raise_nofile_limit};
 pub use inherit::{inherited, memory_file, number, pass_on, reset_signals};
-pub use inspect::{ancestors, arguments_of_all, children_of, command_line, has_entry, of_folder, open_fds, parent_of};
+pub use inspect::{
+    ancestors, arguments_of, arguments_of_all, children_of, command_line, has_entry, of_folder, open_fds, parent_of,
+};
 pub use pipe::widen_pipe;
 pub use process::{cpu_time, memory, pss_bytes, rss_bytes, tree_cpu_time};
 

@@ -120,6 +120,27 @@ fn what_an_agent_has_left_behind_is_no_person() {
 }
 
 #[test]
+fn an_agent_that_forgets_the_state_folder_starts_no_second_supervisor() {
+    let world = World::started("[roles.sonnet]\ndriver = \"shell\"\ndelegates_to = []");
+    let (project, state) = (world.project.display(), world.file("state"));
+    let place = format!("PATH=\"$PATH\" HOME=\"$HOME\" XDG_STATE_HOME='{}'", state.display());
+    for (verb, expected) in
+        [("start", "orch start is for a person"), ("delegate --role shell x", "may not delegate to shell")]
+    {
+        for away in ["exec setsid -w", "setsid"] {
+            let script = format!(
+                "exec 2>&1; env -i {place} sh -c 'cd {project}; {away} orch {verb} > {0}/out 2>&1'; cat {0}/out",
+                world.path.display()
+            );
+            let ended = done(&world, &["--role", "sonnet", "--retries", "0", &script]);
+            let output = text(&ended["result"]["text"]);
+            assert!(output.contains(expected), "{verb}: {output}");
+        }
+    }
+    assert!(!state.exists(), "nothing was begun");
+}
+
+#[test]
 fn what_the_environment_says_proves_nothing() {
     let world = World::started("[roles.sonnet]\ndriver = \"shell\"\ndelegates_to = []");
     let task = delegated(&world, &["--role", "sonnet", &gate(&world.file("go"))]);
