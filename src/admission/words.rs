@@ -14,7 +14,8 @@ pub const FREE_MEMORY: &str = "end what uses it, or set min_free_memory under [s
 pub const FREE_DISK: &str =
     "free space on that disk, or set min_free_disk under [supervisor] lower; orch doctor names it";
 /// The supervisor has the PATH of `orch start`; the PATH of a caller may have changed since.
-pub const FIX_ROLE: &str = "orch doctor; if it reports no problem, restart: orch stop, then orch start";
+pub const FIX_ROLE: &str =
+    "orch doctor; after a change of sessions.toml: orch reload; of PATH: orch stop, then orch start";
 
 /// A recorded reason, in a sentence of ours.
 const REASON: usize = 200;

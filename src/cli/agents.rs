@@ -4,7 +4,7 @@ use super::{Session, args, stdio::End};
 use crate::view::agent;
 
 pub(super) async fn list(session: &mut Session) -> Result<u8, End> {
-    let agents = session.client().await?.agents().await?;
+    let agents = session.reader().await?.agents().await?;
     session.answer(&agents, |agents, view| match agents.is_empty() {
         true => "no agents: they start when there is something to do\n".to_owned(),
         false => agent::list(agents, view),

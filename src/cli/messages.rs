@@ -30,7 +30,7 @@ pub(super) async fn answer(question: &str, answer: Answer, session: &mut Session
 }
 
 pub(super) async fn questions(session: &mut Session) -> Result<u8, End> {
-    let asked = session.client().await?.questions().await?;
+    let asked = session.reader().await?.questions().await?;
     session.answer(&asked, |asked, view| messages::questions(asked, view))?;
     Ok(0)
 }

@@ -13,18 +13,20 @@ use crate::{
         id::TaskId,
         task::{Task, TaskDetail, TaskState},
         text::one_line,
+        time::Timestamp,
+        wait::Wait,
     },
     ops::{
         Client, Wanted,
-        types::{Shown, Target, Wait, WaitStep},
+        types::{self, Shown, Target, WaitStep},
     },
     view::{View, messages, task::life},
 };
 
 pub(super) async fn run(args: args::Wait, session: &mut Session) -> Result<u8, End> {
-    let client = session.client().await?;
+    let client = session.reader().await?;
     let ids = client.find_tasks(&args.tasks, Wanted::LastTask).await?;
-    let wait = Wait { ids, any: args.any, timeout: args.timeout };
+    let wait = types::Wait { ids, any: args.any, timeout: args.timeout };
     let ended = noting_held(&client, wait).await?;
     session.answer(&ended, |ended, view| ended.iter().map(|detail| life::end_in_one_line(detail, view)).collect())?;
     let well = ended.iter().all(|detail| detail.task.state == TaskState::Succeeded);
@@ -33,7 +35,7 @@ pub(super) async fn run(args: args::Wait, session: &mut Session) -> Result<u8, E
 
 /// Waits, and notes on standard error what a person has to know meanwhile: that a task waits for an answer or is held, and
 /// that one is tried again. Without the note, it would look as if the task were at work.
-pub(super) async fn noting_held(ops: &Client, wait: Wait) -> Result<Vec<TaskDetail>> {
+pub(super) async fn noting_held(ops: &Client, wait: types::Wait) -> Result<Vec<TaskDetail>> {
     let limit = wait.timeout;
     let mut noted = Noted::default();
     let mut steps = ops.wait_steps(wait);
@@ -64,6 +66,8 @@ const LOOKED_INTO: usize = 10;
 #[derive(Debug, Default)]
 struct Noted {
     questions: HashSet<(TaskId, u32)>,
+    /// What agents' programs ask in their terminals: each agent with the time since when.
+    needs: HashSet<(String, Option<Timestamp>)>,
     attempts: HashSet<(TaskId, u32)>,
 }
 
@@ -90,6 +94,20 @@ impl Noted {
                 errors::note(messages::question(&asked, &View::plain()).trim_end());
             }
         }
+        if let Some(agent) = detail.task.agent.as_deref().filter(|_| !asks) {
+            self.look_at_agent(ops, agent).await;
+        }
         asks
+    }
+
+    /// Notes what the program of a task without an open question asks in its terminal.
+    async fn look_at_agent(&mut self, ops: &Client, id: &str) {
+        let Ok(Shown::Agent(agent)) = ops.show(Target::Agent(id.to_owned())).await else { return };
+        if let Some(Wait::Person(need)) = agent.waits_for()
+            && self.needs.insert((agent.id.clone(), agent.waits_since()))
+        {
+            let asked = Attention::of_need(&agent, &need, Timestamp::now());
+            errors::note(messages::question(&asked, &View::plain()).trim_end());
+        }
     }
 }

@@ -3,12 +3,15 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
+    agent::Agent,
+    duration::human,
     gate::GateCode,
     id::TaskId,
     message::Message,
     question::{Question, QuestionKind, QuestionRef},
     text::{count, one_line},
     time::Timestamp,
+    wait::{Need, Wait},
     words,
 };
 
@@ -137,6 +140,21 @@ impl Attention {
             options: asked.options.clone(),
             since: Some(asked.asked_at),
             ..Attention::new(kind, what, asked.command(task))
+        }
+    }
+
+    /// Returns what an agent's program asks its user in its terminal.
+    pub fn of_need(agent: &Agent, need: &Need, now: Timestamp) -> Attention {
+        let since = agent.waits_since();
+        let task = agent.task.as_ref().map(|t| format!(" for {t}")).unwrap_or_default();
+        let for_ = since.map(|at| format!(" (for {})", human(now.since(at)))).unwrap_or_default();
+        let what = format!("agent {} waits{task}: its program {}{for_}", agent.id, Wait::Person(need.clone()));
+        Attention {
+            task: agent.task.clone(),
+            agent: Some(agent.id.clone()),
+            text: Some(need.of.clone()),
+            since,
+            ..Attention::by(AttentionKind::Needs, what, format!("orch attach {}", agent.id))
         }
     }
 

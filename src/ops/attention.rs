@@ -208,8 +208,8 @@ fn waiting_agents(look: &Look, out: &mut Vec<Attention>) {
         let found = match &wait {
             Wait::Person(need) if need.what == Needs::Input && asks(look, agent.task.as_ref()) => continue,
             Wait::Person(need) => {
-                let attach = format!("orch attach {}", agent.id);
-                Attention { text: Some(need.of.clone()), ..Attention::by(AttentionKind::Needs, what, attach) }
+                out.push(Attention::of_need(agent, need, look.snapshot.now));
+                continue;
             }
             Wait::Service(_) if age.is_none_or(|age| age < RETRYING_IS_NEWS) => continue,
             Wait::Service(retry) => {
@@ -341,7 +341,7 @@ fn stuck_roles(config: &Config, look: &Look, gates: &Gates, out: &mut Vec<Attent
     for (role, n) in unknown {
         let file = config.file.as_deref().map_or("sessions.toml".into(), |file| file.display().to_string());
         let gone = gates.attention(&[role], &Gate::UnknownRole, &format!(", and {} for it", tasks_wait(n)));
-        let do_ = format!("write [roles.{role}] into {file} and restart (orch stop; orch start), or: orch cancel TASK");
+        let do_ = format!("write [roles.{role}] into {file}, then: orch reload; or: orch cancel TASK");
         out.push(Attention { do_, ..gone });
     }
 }

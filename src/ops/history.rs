@@ -28,6 +28,11 @@ impl Ops {
         Ok(Ops { store: Arc::new(store), _history: Some(history), ..self })
     }
 
+    /// Returns whether it reads what is recorded while orch is stopped.
+    pub(super) fn reads_history(&self) -> bool {
+        self._history.is_some()
+    }
+
     /// Whether neither the supervisor nor the private Redis runs. Both may also be in another pid namespace, where only the
     /// socket shows them.
     fn is_stopped(&self) -> bool {

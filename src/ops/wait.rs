@@ -158,11 +158,17 @@ impl<'a> Waiting<'a> {
 
     /// Reads the tasks, and decides whether the wait is over.
     async fn look(&mut self) -> Result<()> {
-        // Before the tasks are read: an end in between sends a message.
-        if self.ends.is_none() {
-            self.ends = Some(self.ops.ask(|s| s.watch_ends(&self.ids)).await?);
+        // Before the tasks are read: an end in between sends a message. While orch is stopped, nothing ends.
+        let is_stopped = self.ops.reads_history();
+        if self.ends.is_none() && !is_stopped {
+            self.ends = Some(self.ops.ask(|s| s.watch_tasks(&self.ids)).await?);
         }
         let mut tasks = self.ops.existing(&self.ids).await?;
+        if let Some(task) = tasks.iter().find(|task| is_stopped && !self.is_enough(&tasks) && !task.state.is_terminal())
+        {
+            return Err(Error::not_running(format!("{} is {}, and orch is stopped", task.id, task.state))
+                .hint("orch start; it goes on then"));
+        }
         self.steps.push_back(WaitStep::Looked(tasks.clone()));
         for task in &tasks {
             match task.state {
@@ -186,6 +192,12 @@ impl<'a> Waiting<'a> {
             self.open.clear();
         }
         Ok(())
+    }
+
+    /// Whether as many of them have ended as the wait is for.
+    fn is_enough(&self, tasks: &[Task]) -> bool {
+        let mut states = tasks.iter().map(|task| task.state.is_terminal());
+        if self.any { states.any(|ended| ended) } else { states.all(|ended| ended) }
     }
 
     /// Marks the caller's own task as waiting.

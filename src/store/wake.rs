@@ -31,21 +31,21 @@ impl Store {
         Waker { store: self, lists: vec![self.keys.of("wake:role", role)], connection: None }
     }
 
-    /// Subscribes to the ends of these tasks. Read their states after this call: earlier ends are not published again.
+    /// Subscribes to what a waiter has to know of these tasks: that one has ended, is held or delayed, or asks a person. Read
+    /// their states after this call: what happened earlier is not published again.
     ///
     /// # Errors
     /// An unreachable Redis.
-    pub async fn watch_ends(&self, ids: &[TaskId]) -> Result<News> {
-        let channels: Vec<String> = ids.iter().map(|id| self.keys.of("ended", id.as_str())).collect();
+    pub async fn watch_tasks(&self, ids: &[TaskId]) -> Result<News> {
+        let of = |id: &TaskId| ["ended", "news"].map(|kind| self.keys.of(kind, id.as_str()));
+        let channels: Vec<String> = ids.iter().flat_map(of).collect();
         self.subscribe(&channels).await
     }
 
     pub(super) async fn subscribe(&self, channels: &[String]) -> Result<News> {
         let fail = |e: redis::RedisError| self.error(&e);
         let mut pubsub = self.connect_pubsub().await?;
-        for channel in channels {
-            pubsub.subscribe(channel).await.map_err(fail)?;
-        }
+        pubsub.subscribe(channels).await.map_err(fail)?;
         Ok(News { stream: Box::pin(pubsub.into_on_message().map(drop)) })
     }
 

@@ -262,6 +262,9 @@ fn what_is_recorded_can_be_read_while_orch_is_stopped_and_nothing_is_started() {
     assert!(read(&["logs", "--grep", "answer", short]).contains("the answer"));
     assert!(read(&["events"]).contains("supervisor.stopped"));
     read(&["costs"]);
+    assert_eq!(read(&["questions"]), "no open questions\n");
+    read(&["agents"]);
+    assert!(read(&["wait", &task]).contains("the answer"));
     assert_eq!(world.orch(&["retry", &failed]).code, 3, "what would change something is refused");
     world.check_nothing_left(&[]);
 
@@ -274,7 +277,16 @@ fn what_is_recorded_can_be_read_while_orch_is_stopped_and_nothing_is_started() {
     assert!(world.redis_pid_if_any().is_none());
     world.start();
     world.wait_for(&task, "succeeded");
+
+    // A question stays readable; what has not ended is not waited for.
+    let asks = world.delegate("shell", "orch ask 'Which one?'");
+    world.wait_until("it asks", || world.orch(&["questions"]).ok().contains("Which one?"));
     world.stop_and_check_nothing_left();
+    assert!(read(&["questions"]).contains("Which one?"));
+    let wait = world.orch(&["wait", &asks]).ended(3);
+    assert!(wait.stderr.contains("orch is stopped") && wait.stderr.contains("orch start"), "{wait:#?}");
+    assert!(world.orch(&["wait", "--any", &asks, &task]).ok().contains(&task));
+    world.check_nothing_left(&[]);
 }
 
 #[test]

@@ -2,9 +2,16 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use orch::{
-    model::{agent::AgentState, cause::Cause, event::EventKind, task::TaskState},
-    store::{Store, requests::Request, tasks::NewTask},
+    model::{
+        agent::AgentState,
+        cause::Cause,
+        event::EventKind,
+        task::TaskState,
+        wait::{Need, Needs, Wait},
+    },
+    store::{Store, agents::Pulse, requests::Request, tasks::NewTask},
 };
 
 use super::{check, fixture::*};
@@ -334,7 +341,7 @@ async fn the_end_of_a_task_is_told_to_who_watches() {
     let agent = world.agent("shell-1").await;
     let id = world.delegate(&task("x")).await;
     let after = world.delegate(&task_after("y", &[&id])).await;
-    let mut ends = world.store.watch_ends(&[id.clone(), after]).await.unwrap();
+    let mut ends = world.store.watch_tasks(&[id.clone(), after]).await.unwrap();
     let claimed = world.claim(&agent).await;
     world.finish(&agent, &claimed, Cause::Permanent).await;
     for _ in 0..2 {
@@ -343,4 +350,35 @@ async fn the_end_of_a_task_is_told_to_who_watches() {
     until_blocked(&server, 0);
     drop(server);
     assert!(!tokio::time::timeout(RETRY_FOR, ends.next()).await.unwrap(), "the connection broke");
+}
+
+#[tokio::test]
+async fn a_task_that_needs_a_person_or_is_delayed_wakes_its_watchers() {
+    let server = Server::start();
+    let world = server.world("n");
+    let agent = world.agent("shell-1").await;
+    let [asks, held, delayed, needs] = [(); 4].map(|()| task("x"));
+    let woken = async |task, by: &str| {
+        let id = world.delegate(&task).await;
+        let mut news = world.store.watch_tasks(std::slice::from_ref(&id)).await.unwrap();
+        let claimed = world.claim(&agent).await;
+        assert!(news.next().now_or_never().is_none(), "{by}: nothing has happened yet");
+        match by {
+            "asks" => drop(world.store.ask(&capability(&agent, &claimed), "t", "Which?", &[], LEASE).await.unwrap()),
+            "held" => drop(world.finish(&agent, &claimed, Cause::NeedsPerson).await),
+            "delayed" => drop(world.finish(&agent, &claimed, Cause::Transient).await),
+            _ => {
+                let need = Need { what: Needs::Permission, of: "run ls".into() };
+                let pulse = Pulse { wait: Some(Wait::Person(need)), ..pulse(&claimed) };
+                world.store.heartbeat(&agent.id, &agent.incarnation, LEASE, &pulse).await.unwrap();
+            }
+        }
+        assert!(tokio::time::timeout(RETRY_FOR, news.next()).await.expect(by), "{by}");
+        if by == "asks" || by == "needs" {
+            world.finish(&agent, &claimed, Cause::Success).await;
+        }
+    };
+    for (task, by) in [(asks, "asks"), (held, "held"), (delayed, "delayed"), (needs, "needs")] {
+        woken(task, by).await;
+    }
 }

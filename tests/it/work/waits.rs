@@ -80,3 +80,20 @@ fn result_prints_only_the_answer_or_the_reason_for_its_absence() {
     assert!(shown.stderr.contains("exit code 65"), "{shown:#?}");
     world.orch(&["result", "t-7k2m9qx4hz"]).ended(2);
 }
+
+#[test]
+fn a_waiter_reads_at_once_what_its_task_asks() {
+    let world = World::started("");
+    let id = delegated(&world, &["orch ask 'Which one?' --options red,blue"]);
+    let mut waiter = world.orch_command(&["wait", &id]);
+    let notes = world.file("notes");
+    waiter.stderr(std::fs::File::create(&notes).expect("a file"));
+    let mut waiter = waiter.spawn().expect("orch");
+    // Well below the interval at which a waiter looks without being woken would be no proof on a loaded machine: the wait
+    // for the condition shows that it is noted at all, and the store's test that the waiter is woken.
+    world.wait_until("the waiter notes the question", || {
+        world.lines("notes").iter().any(|line| line.contains(&format!("orch answer {id}#1 red")))
+    });
+    world.orch(&["answer", &id, "red"]).ok();
+    assert!(waiter.wait().expect("its end").success());
+}

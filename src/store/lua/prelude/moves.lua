@@ -80,6 +80,9 @@ local function move(id, from, to, role, score, agent, reason, data, code, set, d
     redis.call('SADD', P .. 'running:' .. role, id)
   elseif to == 'delayed' then
     wake('supervisor')
+    redis.call('PUBLISH', P .. 'news:' .. id, to)
+  elseif to == 'held' then
+    redis.call('PUBLISH', P .. 'news:' .. id, to)
   elseif not OPEN[to] then
     close_questions(id, 'the task has ended as ' .. to)
     fail_unread(id, 'the task has ended as ' .. to)

@@ -79,6 +79,7 @@ local function raise_question(id, question, agent)
   redis.call('RPUSH', P .. 'questions:' .. id, cjson.encode(question))
   redis.call('HINCRBY', P .. 'task:' .. id, 'asks', 1)
   redis.call('ZADD', P .. 'asking', 'NX', now, id)
+  redis.call('PUBLISH', P .. 'news:' .. id, 'asks')
   event(EVENT.task_asks, id, agent, nil, nil, short(question.text, 500), cjson.encode({question = question.number}))
   notice({what = 'question', task = id, question = question.number, text = short(question.text, 2000),
     escalates = question.kind == 'escalation' or nil})
@@ -122,6 +123,7 @@ local function asks_for(agent, task, needs, of)
   defer_deadline(agent)
   redis.call('HSET', P .. 'agent:' .. agent, 'needs', needs, 'needs_since', now, 'needs_for', of)
   event(EVENT.agent_needs, task, agent, nil, nil, asks_in_words(needs, of))
+  if task and task ~= '' then redis.call('PUBLISH', P .. 'news:' .. task, 'needs') end
   -- A question of the task itself was handed over when it was raised.
   if task and task ~= '' and not open_question(task) then hand_over(task, 'waits for a person: ' .. asks_in_words(needs, short(of, 500)) .. ' (orch attach ' .. agent .. ')') end
 end
