@@ -40,7 +40,7 @@ pub(super) fn words(command: TmuxCommand<'_>) -> Vec<OsString> {
 }
 
 /// Returns a target that matches exactly this session name, valid for any target type.
-fn target(name: &str) -> String {
+pub(super) fn target(name: &str) -> String {
     format!("={name}:")
 }
 

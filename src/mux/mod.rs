@@ -41,6 +41,7 @@ mod process;
 mod quote;
 #[cfg(test)]
 mod recording;
+mod status_line;
 mod tmux;
 mod types;
 mod typing;

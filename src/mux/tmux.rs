@@ -17,7 +17,7 @@ use super::{
     pane_watch::PaneWatch,
     preflight,
     process::{Answer, Program},
-    quote, types, typing,
+    quote, status_line, types, typing,
 };
 use crate::os::ProcessId;
 
@@ -118,6 +118,22 @@ impl TmuxMux {
     pub async fn open_untagged(&self, name: &str, argv: &[OsString]) -> Result<()> {
         types::check_name(name)?;
         self.run(&commands::open_untagged(name, argv)).await.map(drop)
+    }
+
+    /// Shows a text in the status line of the session `name` instead of the user's own line, or (`None`) the user's own line
+    /// again, if its tags are exactly `tags`; otherwise touches nothing. Returns whether it is that session.
+    ///
+    /// # Errors
+    /// Fails when tmux does.
+    pub async fn set_status_line(&self, name: &str, tags: &Tags, text: Option<&str>) -> Result<bool> {
+        types::check_name(name)?;
+        tags.check()?;
+        let commands = status_line::commands(name, text);
+        match self.program.feed(&status_line::batch(name, tags), commands.as_bytes()).await.and_then(Answer::text) {
+            Ok(text) => Ok(commands::was_ours(&text)),
+            Err(MuxError::Gone) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     async fn list(&self) -> Result<Vec<SessionInfo>> {

@@ -153,6 +153,8 @@ pub async fn run(launch: &Path) -> Result<()> {
     let cgroup = cgroup.await.ok().flatten();
     let pane = Pane::start();
     let asking = Asking::new(pane.clone());
+    let (mux, tags) = (interactive::follow::mux(&launch), interactive::follow::tags(&launch));
+    asking.show_in_status_line(mux, launch.session.clone(), tags);
     let socket = AgentSocket::listen(&launch, open_store, asking.clone())?;
     let journal = Mutex::new(Journal::new(&home, &launch.incarnation));
     let agent = Agent {

@@ -177,3 +177,31 @@ async fn a_persons_options_and_hooks_do_not_change_ours() {
     assert!(mux.close("a-2", &server.spec("a-2").tags).await.unwrap());
     assert_eq!(names(&mux).await, [""; 0]);
 }
+
+#[tokio::test]
+async fn the_status_line_shows_a_text_as_it_is_and_then_the_users_own_again() {
+    let server = Server::new();
+    let mux = server.mux();
+    let spec = server.spec("sonnet-1");
+    mux.open(&spec).await.unwrap();
+    server.says(&["new-session", "-d", "-s", "mine", "cat"]);
+    let option =
+        |session: &str, name: &str| server.says(&["show-options", "-v", "-q", "-t", &format!("={session}:"), name]);
+    let marker = server.path("marker");
+    let text = format!("it's #(touch {}) #[fg=red] 100%H \"$HOME\" \\ ; a\nb #{{pane_id}}", marker.display());
+    assert!(mux.set_status_line("sonnet-1", &spec.tags, Some(&text)).await.unwrap());
+    // A client draws `##` as `#`.
+    assert_eq!(option("sonnet-1", "@orch-asks").replace("##", "#"), text.replace('\n', " "));
+    let drawn = server.says(&["display-message", "-p", "-t", "=sonnet-1:", "#{T:status-format[0]}"]);
+    assert_eq!(drawn.replace("##", "#"), format!("#[fill=yellow,fg=black,bg=yellow] {}", text.replace('\n', " ")));
+    assert!(!marker.exists(), "it was run as a command");
+
+    let other = Tags { incarnation: "another".into(), ..spec.tags.clone() };
+    assert!(!mux.set_status_line("sonnet-1", &other, None).await.unwrap());
+    assert!(!mux.set_status_line("mine", &spec.tags, Some("x")).await.unwrap());
+    assert_eq!(option("mine", "@orch-asks"), "");
+    assert_ne!(option("sonnet-1", "@orch-asks"), "");
+
+    assert!(mux.set_status_line("sonnet-1", &spec.tags, None).await.unwrap());
+    assert_eq!((option("sonnet-1", "@orch-asks"), option("sonnet-1", "status-format")), (String::new(), String::new()));
+}

@@ -22,7 +22,7 @@ use crate::{
     drivers::{Driver, Hook, Noted, Seen},
     home::{self, Home, launch::Launch},
     model::{time::Timestamp, wait::Retry},
-    mux::{Mux, TmuxMux, TmuxOptions},
+    mux::{Mux, Tags, TmuxMux, TmuxOptions},
 };
 
 /// How often the screen is read during a turn, whose end no hook may report. The screen of an idle program is not
@@ -259,6 +259,15 @@ impl Follow {
         let doing = self.turn.doing();
         self.begun |= doing != Doing::Starting;
         self.doing.send_if_modified(|known| std::mem::replace(known, doing) != doing);
+    }
+}
+
+/// Returns the tags of the agent's session.
+pub(in crate::runner) fn tags(launch: &Launch) -> Tags {
+    Tags {
+        namespace: Tags::world(&launch.namespace, &launch.home),
+        agent: launch.agent.clone(),
+        incarnation: launch.incarnation.clone(),
     }
 }
 

@@ -33,10 +33,10 @@ use crate::runner::{
 use crate::{
     config::DriverKind,
     drivers::{self, Driver, Hook, InteractiveJob, Start},
-    home::{self, Home, launch::Launch},
+    home::{self, Home},
     launchers::bwrap::proxy::Proxy,
     model::{event::EventKind, text::one_line},
-    mux::{Mux, Tags, TmuxMux},
+    mux::{Mux, TmuxMux},
     os,
     store::{agents::Directive, people::Reader},
 };
@@ -140,7 +140,7 @@ impl<'a> Terminal<'a> {
             home::create_dir(&dir).map_err(|e| format!("its folder {} could not be created: {e}", dir.display()))?;
         }
         let line = driver.zip(std::env::var("TMUX_PANE").ok()).map(|(driver, pane)| {
-            let typist = Typist { mux: mux.clone(), pane, tags: tags(launch), pace: Pace::default() };
+            let typist = Typist { mux: mux.clone(), pane, tags: follow::tags(launch), pace: Pace::default() };
             let mail = mail::unread(agent.store.clone(), launch.agent.clone(), Reader::Master);
             Line::new(typist, driver, agent.store.clone(), &launch.agent, mail)
         });
@@ -268,17 +268,9 @@ impl<'a> Terminal<'a> {
 
     /// Detaches the clients of a program that its user has just exited.
     async fn detach_clients(&self) {
-        if let Err(e) = self.mux.detach_clients(&self.agent.launch.session, &tags(&self.agent.launch)).await {
+        if let Err(e) = self.mux.detach_clients(&self.agent.launch.session, &follow::tags(&self.agent.launch)).await {
             tracing::warn!("the clients of the master's session could not be detached: {e}");
         }
-    }
-}
-
-fn tags(launch: &Launch) -> Tags {
-    Tags {
-        namespace: Tags::world(&launch.namespace, &launch.home),
-        agent: launch.agent.clone(),
-        incarnation: launch.incarnation.clone(),
     }
 }
 
