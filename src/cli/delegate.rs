@@ -37,6 +37,11 @@ pub(super) async fn run(mut args: args::Delegate, session: &mut Session) -> Resu
         let role = role.as_deref().unwrap_or("its role");
         errors::note(&format!("{} waits: the supervisor does not know {role} yet; orch reload tells it", delegated.id));
     }
+    if delegated.detached_already && !session.json {
+        errors::note(
+            "--detached has no effect here: nothing waits for it at its end (only an agent's task waits for its subtasks)",
+        );
+    }
     // Only for a caller that waits and for a person: a program that only delegates should not pay for another call.
     if (wait || io::stderr().is_terminal())
         && !session.json

@@ -8,13 +8,21 @@ use serde::{Deserialize, Serialize};
 use super::{Ops, StateFilter, TaskFilter};
 use crate::{
     error::Result,
-    model::{id, question::QuestionRef, task::Task, text::one_line},
+    model::{
+        id::{self, TaskId},
+        question::QuestionRef,
+        task::Task,
+        text::one_line,
+    },
 };
 
 /// How many candidates of each kind are offered.
 const OFFERED: usize = 50;
 /// Columns of what explains a candidate.
 const ABOUT: usize = 60;
+
+/// How many of the tasks that were delegated last are offered by their number.
+const RECENT: usize = 9;
 
 /// What is being typed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,13 +98,33 @@ impl Ops {
 
     /// The newest tasks; of a beginning that is typed already, all that it may become.
     async fn task_candidates(&self, states: &[StateFilter], begun: &str) -> Result<Vec<Candidate>> {
+        if begun.starts_with('@') {
+            return self.recent_candidates().await;
+        }
         let filter = TaskFilter { states: states.to_vec(), limit: Some(OFFERED), ..TaskFilter::default() };
         let mut tasks = self.tasks(filter).await?.tasks;
         if id::is_beginning(begun) {
             let ids = self.ask(|s| s.tasks_beginning(begun, OFFERED)).await?;
             tasks.extend(self.ask(|s| s.tasks(&ids)).await?);
         }
-        let about = |task: &Task| format!("{} {}", task.state, one_line(&task.description, ABOUT));
         Ok(tasks.iter().map(|task| Candidate { word: task.id.to_string(), about: about(task) }).collect())
     }
+
+    /// The tasks that the caller delegated last, as `@last`, `@1`, `@2` and so on name them, in whatever state.
+    async fn recent_candidates(&self) -> Result<Vec<Candidate>> {
+        let parent = self.caller.attempt().map(|attempt| attempt.task.clone());
+        let ids = self.ask(|s| s.newest_delegated(parent.as_ref(), RECENT)).await?;
+        let tasks = self.ask(|s| s.tasks(&ids)).await?;
+        let named = |id: &TaskId| {
+            let task = tasks.iter().find(|task| task.id == *id);
+            task.map_or_else(|| id.to_string(), |task| format!("{id} {}", about(task)))
+        };
+        let last = ids.first().map(|id| Candidate { word: "@last".to_owned(), about: named(id) });
+        let numbered = ids.iter().zip(1..).map(|(id, n)| Candidate { word: format!("@{n}"), about: named(id) });
+        Ok(last.into_iter().chain(numbered).collect())
+    }
+}
+
+fn about(task: &Task) -> String {
+    format!("{} {}", task.state, one_line(&task.description, ABOUT))
 }

@@ -115,13 +115,26 @@ impl Ops {
         })
     }
 
-    /// Adds the rights for which a new task is held, and whether the supervisor does not know its role.
+    /// Adds the rights for which a new task is held, whether the supervisor does not know its role, and whether `detached`
+    /// has no effect.
     fn complete(&self, accepted: Delegated, new: &NewTask) -> Delegated {
         let rights = new.escalation.as_ref().filter(|_| accepted.state == TaskState::Held);
         Delegated {
             needs_approval: rights.map(|one| one.rights.clone()).unwrap_or_default(),
             waits_for_reload: self.is_unknown_to_supervisor(&new.spec.role),
+            detached_already: new.spec.detached && !self.caller_is_waited_for(),
             ..accepted
+        }
+    }
+
+    /// Whether the caller's task waits at its end for the subtasks that it delegates: not one of a shell, and a person has
+    /// none.
+    fn caller_is_waited_for(&self) -> bool {
+        match &self.caller {
+            Caller::Agent { role, attempt: Some(_), .. } => {
+                self.config.roles.get(role).is_none_or(|role| role.driver != DriverKind::Shell)
+            }
+            _ => false,
         }
     }
 

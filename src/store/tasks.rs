@@ -42,6 +42,9 @@ pub struct Delegated {
     /// Whether the running supervisor does not know its role: it waits for `orch reload`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub waits_for_reload: bool,
+    /// Whether it was delegated as detached where nothing would wait for it anyway.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub detached_already: bool,
 }
 
 /// What `retry` answers.
@@ -141,7 +144,15 @@ impl Store {
         let accepted = answer.chunks_exact(3).map(|words| {
             let (id, state) = (parse(&words[0], "id")?, parse(&words[1], "state")?);
             let (created, differs) = (words[2] == "1", words[2] == "other");
-            Ok(Delegated { id, state, created, differs, needs_approval: Vec::new(), waits_for_reload: false })
+            Ok(Delegated {
+                id,
+                state,
+                created,
+                differs,
+                needs_approval: Vec::new(),
+                waits_for_reload: false,
+                detached_already: false,
+            })
         });
         accepted.collect()
     }

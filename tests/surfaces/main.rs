@@ -7,6 +7,7 @@ mod common;
 
 mod cli_usage;
 mod cli_watch;
+mod completions;
 mod console;
 mod doctor;
 mod documents;

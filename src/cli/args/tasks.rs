@@ -148,7 +148,7 @@ pub struct Tasks {
     #[arg(long, value_name = "TASK")]
     pub parent: Option<String>,
     /// At most this many
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 50, value_parser = number::<usize>, allow_negative_numbers = true)]
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 50, value_parser = values::at_least_one, allow_negative_numbers = true)]
     pub last: usize,
     /// All of them, however many
     #[arg(long, conflicts_with = "last")]

@@ -41,6 +41,14 @@ pub(super) fn within(from: u64, to: u64) -> impl Fn(&str) -> Result<u64, String>
     }
 }
 
+/// How many of something to list.
+pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n) if n > 0 => Ok(n),
+        _ => Err(format!("'{text}' is not a number of 1 or more")),
+    }
+}
+
 /// `K` or `K=V`.
 pub(super) fn label_filter(text: &str) -> Result<(String, Option<String>), String> {
     match text.split_once('=') {
