@@ -29,8 +29,12 @@ fn of_transitions() -> BTreeSet<String> {
 
 fn of_calls() -> BTreeSet<String> {
     let mut used = BTreeSet::new();
-    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store")).unwrap() {
-        let path = entry.unwrap().path();
+    let mut paths = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store")];
+    while let Some(path) = paths.pop() {
+        if path.is_dir() {
+            paths.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+            continue;
+        }
         if path.extension().is_none_or(|e| e != "rs") || path.ends_with("commands.rs") {
             continue;
         }
