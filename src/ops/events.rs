@@ -8,9 +8,12 @@ use tokio::time::Instant;
 use super::{Ops, Steps};
 use crate::{
     error::{Error, Result},
-    model::{event::Event, text::one_line},
+    model::{event::Event, id::TaskId, task::TaskState, text::one_line},
 };
 
+/// How many events are searched for those about one thing, where they are not listed, and how many in one read.
+const SEARCHED: usize = 5_000;
+const PAGE: usize = 500;
 /// How long one blocking read sleeps. A connection that has died without a notice is detected after it.
 const SLEEP: Duration = Duration::from_secs(5);
 /// Pause after each read, so that further events are read together: a busy fleet makes thousands per second, and a person
@@ -29,6 +32,37 @@ impl Ops {
         // Redis counts with signed numbers.
         let n = n.min(i64::MAX as usize);
         self.ask(|s| s.events_last(n)).await
+    }
+
+    /// The newest `n` events about a task that is in this state, the oldest of them first.
+    pub(super) async fn events_of_task(&self, task: &TaskId, state: TaskState, n: usize) -> Result<Vec<Event>> {
+        let listed = self.ask(|s| s.events_of_task(task)).await?;
+        // What an earlier release did after the list was begun stands in the stream alone.
+        let is_whole = |(events, are_dropped): &(Vec<Event>, bool)| {
+            *are_dropped || events.iter().any(|event| event.to.as_deref() == Some(state.as_str()))
+        };
+        match listed.filter(is_whole) {
+            Some((mut events, _)) => Ok(events.split_off(events.len().saturating_sub(n))),
+            None => self.search_events(n, |event| event.task.as_deref() == Some(task.as_str())).await,
+        }
+    }
+
+    /// The newest `n` events about an agent, the oldest of them first, as far as they are among the newest 5,000.
+    pub(super) async fn events_of_agent(&self, agent: &str, n: usize) -> Result<Vec<Event>> {
+        self.search_events(n, |event| event.agent.as_deref() == Some(agent)).await
+    }
+
+    /// The newest `n` events that are meant, the oldest of them first. Reads back no further than it has to.
+    pub(super) async fn search_events(&self, n: usize, is_meant: impl Fn(&Event) -> bool) -> Result<Vec<Event>> {
+        let (mut found, mut before, mut searched) = (VecDeque::new(), None::<String>, 0);
+        while found.len() < n && searched < SEARCHED {
+            let page = self.ask(|s| s.events_before(before.as_deref(), PAGE)).await?;
+            let Some(oldest) = page.first() else { break };
+            before = Some(oldest.id.clone());
+            searched += page.len();
+            page.into_iter().rev().filter(&is_meant).take(n - found.len()).for_each(|event| found.push_front(event));
+        }
+        Ok(found.into())
     }
 
     /// Follows the events after the one with the id `after`: those that exist, then each as it is recorded. `-` is before all

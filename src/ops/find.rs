@@ -15,6 +15,7 @@ use crate::{
     error::{Error, Kind, Result},
     model::{
         agent::Agent,
+        event::Event,
         id::{self, TaskId},
         name,
         question::QuestionRef,
@@ -202,10 +203,9 @@ impl Ops {
             (Some(task), _) => Ok(task),
             (None, Some(task)) if last => Ok(task),
             (None, _) if last => {
-                let events = self.events(super::logs::EVENTS).await?;
-                let its_own =
-                    events.iter().rev().find(|event| event.agent.as_deref() == Some(&id) && event.task.is_some());
-                let task = its_own.and_then(|event| event.task.as_ref()?.parse().ok());
+                let is_its_own = |event: &Event| event.agent.as_deref() == Some(&id) && event.task.is_some();
+                let last = self.search_events(1, is_its_own).await?.pop();
+                let task = last.and_then(|event| event.task?.parse().ok());
                 task.ok_or_else(|| {
                     Error::failed(format!("agent {id} has worked on no task yet")).hint("orch tasks lists the tasks")
                 })

@@ -64,6 +64,7 @@ pub const COMMANDS: &[&str] = &[
     "publish",
     "rename",
     "rpush",
+    "rpushx",
     "sadd",
     "scan",
     "scard",

@@ -41,7 +41,7 @@ enum Shared {
 fn shares(key: &str) -> Option<Shared> {
     match key.split_once(':').map_or(key, |(kind, _)| kind) {
         "agents" | "running" | "idle" => Some(Shared::Set),
-        "tasks" | "state" | "ready" | "waiting" | "asking" => Some(Shared::Scores),
+        "tasks" | "ids" | "state" | "ready" | "waiting" | "asking" => Some(Shared::Scores),
         _ => None,
     }
 }
@@ -50,7 +50,7 @@ impl Who {
     /// Whom a key's own name names.
     fn named_by(&mut self, key: &str) {
         match key.split_once(':') {
-            Some(("task" | "attempts" | "children" | "deps" | "dependents" | "questions", id)) => {
+            Some(("task" | "attempts" | "children" | "deps" | "dependents" | "questions" | "trail", id)) => {
                 self.tasks.insert(id.to_owned());
             }
             Some(("agent", id)) => drop(self.agents.insert(id.to_owned())),

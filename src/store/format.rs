@@ -113,6 +113,7 @@ impl Store {
         if found != Some(FORMAT) {
             let () = self.query(redis::cmd("SET").arg(self.keys.plain("format")).arg(FORMAT)).await?;
         }
+        self.complete_ids().await?;
         Ok(older)
     }
 

@@ -16,6 +16,7 @@
 //! | `deps:<id>` | set | while it is blocked: its open dependencies |
 //! | `dependents:<id>` | set | the tasks that start after it |
 //! | `tasks` | zset | every id, by order of acceptance |
+//! | `ids` | zset | the same ids in the order of the alphabet: all scores are 0 |
 //! | `state:<state>` | zset | the ids in that state, by the time they entered it; `delayed`: by due time; `running`: by the lease's end |
 //! | `ready:<role>` | zset | by priority, then by order of acceptance |
 //! | `running:<role>` | set | running tasks |
@@ -42,6 +43,7 @@
 //! | `format` | string | the number of the layout that this table describes ([`super::format`]) |
 //! | `fence`, `seq` | counter | leases given; tasks accepted |
 //! | `events` | stream | capped |
+//! | `trail:<id>` | list | the ids of the newest 50 to 100 events about that task |
 //! | `tampering` | hash | the last change of the private server's configuration that the supervisor found: `at`, `what`, and what is `left` of it |
 //! | `probe` | string | written to see whether Redis writes (a minute) |
 //! | `wake:supervisor`, `wake:role:<role>`, `wake:agent:<id>` | list | markers for blocking pops |

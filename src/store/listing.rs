@@ -128,6 +128,53 @@ impl Store {
     /// # Errors
     /// An unreachable Redis.
     pub async fn tasks_beginning(&self, beginning: &str, at_most: usize) -> Result<Vec<TaskId>> {
+        let mut pipe = redis::pipe();
+        self.ask_counts(&mut pipe);
+        let (from, to) = (format!("[{beginning}"), format!("[{beginning}\u{7f}"));
+        pipe.cmd("ZRANGE").arg(self.keys.plain("ids")).arg(from).arg(to).arg("BYLEX").arg("LIMIT").arg(0).arg(at_most);
+        let mut values = self.pipeline(&pipe).await?.into_iter();
+        let mut next = || values.next().unwrap_or(redis::Value::Nil);
+        if self.read::<u64>(next())? != self.read::<u64>(next())? {
+            return self.scan_for(beginning, at_most).await;
+        }
+        let ids: Vec<String> = self.read(next())?;
+        Ok(ids.iter().filter_map(|id| id.parse().ok()).collect())
+    }
+
+    /// How many tasks there are, and how many of them stand in the order of ids. These differ where an earlier release has
+    /// accepted tasks.
+    fn ask_counts(&self, pipe: &mut redis::Pipeline) {
+        pipe.cmd("ZCARD").arg(self.keys.plain("tasks"));
+        pipe.cmd("ZCARD").arg(self.keys.plain("ids"));
+    }
+
+    /// Makes the order of ids complete, after an earlier release has accepted or removed tasks.
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub(super) async fn complete_ids(&self) -> Result<()> {
+        let mut pipe = redis::pipe();
+        self.ask_counts(&mut pipe);
+        let counts = self.pipeline_each(&pipe).await?;
+        if let [Ok(all), Ok(ordered)] = counts.as_slice()
+            && all == ordered
+        {
+            return Ok(());
+        }
+        let () = self.query(redis::cmd("DEL").arg(self.keys.plain("ids"))).await?;
+        for ids in self.task_ids(None).await?.chunks(SCANNED) {
+            let mut add = redis::cmd("ZADD");
+            add.arg(self.keys.plain("ids"));
+            for id in ids {
+                add.arg(0).arg(id.as_str());
+            }
+            let () = self.query(&add).await?;
+        }
+        Ok(())
+    }
+
+    /// The same from all ids, while their order is not complete.
+    async fn scan_for(&self, beginning: &str, at_most: usize) -> Result<Vec<TaskId>> {
         let (mut cursor, mut found) = ("0".to_owned(), Vec::new());
         loop {
             let mut scan = redis::cmd("ZSCAN");

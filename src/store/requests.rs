@@ -10,7 +10,7 @@ use crate::model::{
     duration::human,
     event::{Event, EventKind},
     gate::GateCode,
-    id::Capability,
+    id::{Capability, TaskId},
     time::Timestamp,
 };
 
@@ -232,11 +232,51 @@ impl Store {
     /// # Errors
     /// An unreachable Redis.
     pub async fn events_last(&self, n: usize) -> Result<Vec<Event>> {
+        self.events_before(None, n).await
+    }
+
+    /// Returns the newest events before the one with this id, or of all, the oldest of them first.
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn events_before(&self, before: Option<&str>, n: usize) -> Result<Vec<Event>> {
+        let end = before.map_or_else(|| "+".to_owned(), |id| format!("({id}"));
         let cmd = &mut redis::cmd("XREVRANGE");
-        cmd.arg(self.keys.plain("events")).arg("+").arg("-").arg("COUNT").arg(n);
+        cmd.arg(self.keys.plain("events")).arg(end).arg("-").arg("COUNT").arg(n);
         let mut events = self.read_events(self.query(cmd).await?)?;
         events.reverse();
         Ok(events)
+    }
+
+    /// Returns the newest 50 to 100 events about a task, the oldest of them first, and whether some of them were dropped from
+    /// the stream; `None` for a task that an earlier release has accepted.
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn events_of_task(&self, task: &TaskId) -> Result<Option<(Vec<Event>, bool)>> {
+        let mut pipe = redis::pipe();
+        pipe.cmd("LRANGE").arg(self.keys.of("trail", task.as_str())).arg(0).arg(-1);
+        let list = self.pipeline_each(&pipe).await?.pop();
+        let ids: Vec<String> = self.read_record(list, "trail").unwrap_or_default();
+        if ids.is_empty() {
+            return Ok(None);
+        }
+        let mut pipe = redis::pipe();
+        for id in &ids {
+            pipe.cmd("XRANGE").arg(self.keys.plain("events")).arg(id).arg(id);
+        }
+        let mut events = Vec::with_capacity(ids.len());
+        for found in self.pipeline_each(&pipe).await? {
+            events.extend(self.read_events(found?)?);
+        }
+        let are_dropped = events.len() < ids.len();
+        Ok(Some((events, are_dropped)))
+    }
+
+    /// Makes a task one that an earlier release has accepted: its events are not listed.
+    #[cfg(test)]
+    pub(crate) async fn forget_trail(&self, task: &TaskId) {
+        let () = self.query(redis::cmd("DEL").arg(self.keys.of("trail", task.as_str()))).await.unwrap();
     }
 
     pub(super) fn read_events(&self, value: Value) -> Result<Vec<Event>> {

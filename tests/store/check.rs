@@ -45,6 +45,9 @@ pub fn dump(world: &World) -> Dump {
     for not_compared in ["events", "wake:supervisor"] {
         all.remove(&world.store.keys().plain(not_compared));
     }
+    // They list events.
+    let trails = world.store.keys().plain("trail:");
+    all.retain(|key, _| !key.starts_with(&trails));
     all
 }
 

@@ -3,6 +3,7 @@
 
 mod attach;
 mod delegation;
+mod explained;
 mod find;
 mod listing;
 mod loading;

@@ -32,8 +32,7 @@ use crate::{
     store::{agents::Record, observe::Snapshot},
 };
 
-/// How many events are searched for those about one thing, and how many of these are shown.
-const SEARCHED: usize = 5_000;
+/// How many of the newest events about it are shown.
 const SHOWN: usize = 50;
 /// What is known around a task or an agent, at one moment of Redis's clock.
 #[derive(Debug)]
@@ -125,7 +124,8 @@ impl Ops {
         match target {
             Target::Task(id) => {
                 let facts = self.task_facts(id).await?;
-                let around = self.around(id.as_str()).await?;
+                let events = self.events_of_task(id, facts.detail.task.state, SHOWN).await?;
+                let around = self.around(events).await?;
                 let said = task::explain(&around, &facts);
                 Ok(answer(id.to_string(), facts.detail.task.state.as_str(), said, around.events))
             }
@@ -137,7 +137,7 @@ impl Ops {
                     Some(task) => self.some_tasks(&[task]).await?.pop(),
                     None => None,
                 };
-                let around = self.around(&id).await?;
+                let around = self.around(self.events_of_agent(&id, SHOWN).await?).await?;
                 let facts = AgentFacts { record, task };
                 let said = agent::explain(&around, &facts);
                 Ok(answer(id, facts.record.agent.state.as_str(), said, around.events))
@@ -145,14 +145,11 @@ impl Ops {
         }
     }
 
-    async fn around(&self, id: &str) -> Result<Around<'_>> {
+    async fn around(&self, events: Vec<Event>) -> Result<Around<'_>> {
         let mut roles = self.roles();
         // The master's breaker goes by its session.
         roles.push(self.config.master.session.clone());
         let snapshot = self.ask(|s| s.observe(&roles)).await?;
-        let mut events = self.events(SEARCHED).await?;
-        events.retain(|e| e.task.as_deref() == Some(id) || e.agent.as_deref() == Some(id));
-        let events = events.split_off(events.len().saturating_sub(SHOWN));
         let (is_ours, free_memory) = (self.is_supervised(), os::available_memory());
         let free_disk = os::free_space(self.home.path());
         let outdated = is_ours && self.supervisor_is_outdated();

@@ -12,13 +12,16 @@ pub(super) fn judge(image: &Image, id: &str, found: &mut Vec<String>) {
         if image.keys.contains_key(&format!("task:{id}")) {
             say("its record is no hash".to_owned());
         }
-        let lists =
-            ["attempts", "children", "deps", "dependents", "questions", "marks"].map(|kind| format!("{kind}:{id}"));
+        let lists = ["attempts", "children", "deps", "dependents", "questions", "marks", "trail"]
+            .map(|kind| format!("{kind}:{id}"));
         let left = lists.into_iter().filter(|key| image.keys.contains_key(key));
         let mut left: Vec<String> =
             left.chain(image.sets_with(&["state", "ready", "running", "waiting"], id)).collect();
         left.extend(
-            ["tasks", "asking", "deadlines"].iter().filter(|set| image.has(set, id)).map(|set| (*set).to_owned()),
+            ["tasks", "ids", "asking", "deadlines"]
+                .iter()
+                .filter(|set| image.has(set, id))
+                .map(|set| (*set).to_owned()),
         );
         if !left.is_empty() {
             say(format!("it has no record, and is left in {}", left.join(", ")));
@@ -75,6 +78,9 @@ fn in_its_sets(image: &Image, id: &str, task: Record<'_>, state: TaskState, say:
     }
     if image.score("tasks", id) != task.number("seq") {
         say("its place in the order of acceptance is not that of its record".to_owned());
+    }
+    if image.score("ids", id) != Some(0.0) {
+        say("it is not in the order of ids".to_owned());
     }
     let ready = image.score(&format!("ready:{role}"), id);
     // As `place_of` in lua/prelude/moves.lua counts.

@@ -6,7 +6,11 @@ local events = {}
 for _, row in ipairs(redis.call('XRANGE', KEYS[1] .. 'events', '-', '+')) do events[#events + 1] = row[2] end
 redis.call('DEL', KEYS[1] .. 'events')
 
-local keys = redis.call('KEYS', KEYS[1] .. '*')
+local keys = {}
+for _, key in ipairs(redis.call('KEYS', KEYS[1] .. '*')) do
+  -- The lists of events go with the events.
+  if string.find(key, KEYS[1] .. 'trail:', 1, true) == 1 then redis.call('DEL', key) else keys[#keys + 1] = key end
+end
 table.sort(keys)
 local packed = {}
 for _, key in ipairs(keys) do

@@ -45,11 +45,20 @@ local function mark_format()
   end
 end
 
--- `code` is a word finer than the kind, where there is one: why an attempt or an agent ended.
+-- The newest events about a task are also listed by their ids, so that `orch why` reads them alone. The list begins with the
+-- task (`accept` in moves.lua); a task that an earlier release has accepted has none.
+local TRAIL = 50
+
+-- `code` is a word finer than the kind, where there is one: why an attempt or an agent ended. Returns the event's id.
 local function event(kind, task, agent, from, to, reason, data, code)
   mark_format()
-  redis.call('XADD', P .. 'events', 'MAXLEN', '~', EVENTS_KEPT, '*', 'kind', kind, 'task', task or '',
+  local entry = redis.call('XADD', P .. 'events', 'MAXLEN', '~', EVENTS_KEPT, '*', 'kind', kind, 'task', task or '',
     'agent', agent or '', 'from', from or '', 'to', to or '', 'reason', reason, 'data', data or '', 'code', code or '')
+  if task and task ~= '' then
+    local length = redis.pcall('RPUSHX', P .. 'trail:' .. task, entry)
+    if type(length) == 'number' and length >= 2 * TRAIL then redis.call('LTRIM', P .. 'trail:' .. task, -TRAIL, -1) end
+  end
+  return entry
 end
 
 -- A wake-up only says "look again", so one marker is enough for a single reader.

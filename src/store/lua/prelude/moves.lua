@@ -172,6 +172,7 @@ local function accept(id, spec, key, text, context, open, why, escalation)
   redis.call('HSET', P .. 'task:' .. id, unpack(fields))
   if spec.deadline_ms then set_deadline(id, spec.deadline_at or (spec.created_at or now) + spec.deadline_ms) end
   redis.call('ZADD', P .. 'tasks', seq, id)
+  redis.call('ZADD', P .. 'ids', 0, id)
   redis.call('ZADD', P .. 'state:' .. state, now, id)
   if key then redis.call('SET', P .. 'key:' .. key, id) end
   if spec.parent and get(spec.parent, 'state')[1] then
@@ -180,12 +181,14 @@ local function accept(id, spec, key, text, context, open, why, escalation)
   end
   for _, dependency in ipairs(spec.after) do redis.call('SADD', P .. 'dependents:' .. dependency, id) end
   for _, dependency in ipairs(open) do redis.call('SADD', P .. 'deps:' .. id, dependency) end
+  local trail = P .. 'trail:' .. id
   if escalation then
-    event('task.held', id, nil, nil, state, why .. '; ' .. escalation.reason, nil, CODE.approval_needed)
+    redis.pcall('RPUSH', trail,
+      event('task.held', id, nil, nil, state, why .. '; ' .. escalation.reason, nil, CODE.approval_needed))
     raise_question(id, {number = 1, tokens = {}, kind = 'escalation', text = escalation.question,
       rights = escalation.rights, options = '', attempt = 0, asked_at = now}, nil)
   else
-    event('task.' .. state, id, nil, nil, state, why)
+    redis.pcall('RPUSH', trail, event('task.' .. state, id, nil, nil, state, why))
   end
   if state == 'ready' then
     redis.call('HSET', P .. 'task:' .. id, 'ready_at', now)

@@ -54,6 +54,7 @@ end
 for _, id in ipairs(which.tasks) do
   fields('task:' .. id, TASK_FIELDS)
   score('tasks', id)
+  score('ids', id)
   score('asking', id)
   score('deadlines', id)
   for _, state in ipairs(STATES) do score('state:' .. state, id) end
@@ -65,6 +66,7 @@ for _, id in ipairs(which.tasks) do
   add('attempts:' .. id, 'list', redis.pcall('LRANGE', P .. 'attempts:' .. id, 0, -1))
   add('questions:' .. id, 'list', redis.pcall('LRANGE', P .. 'questions:' .. id, 0, -1))
   fields('marks:' .. id, {'count', 'read:task'})
+  add('trail:' .. id, 'list', redis.pcall('LRANGE', P .. 'trail:' .. id, -1, -1))
   add('deps:' .. id, 'set', redis.pcall('SMEMBERS', P .. 'deps:' .. id))
   local children = redis.pcall('LRANGE', P .. 'children:' .. id, 0, -1)
   local dependents = redis.pcall('SMEMBERS', P .. 'dependents:' .. id)

@@ -24,9 +24,10 @@ end
 local function forget(id, key, parent, dependencies)
   redis.call('DEL', P .. 'task:' .. id, P .. 'attempts:' .. id, P .. 'children:' .. id, P .. 'deps:' .. id,
     P .. 'dependents:' .. id, P .. 'quarantine:' .. id, P .. 'questions:' .. id, P .. 'messages:' .. id,
-    P .. 'marks:' .. id)
+    P .. 'marks:' .. id, P .. 'trail:' .. id)
   redis.call('ZREM', P .. 'state:' .. state, id)
   redis.call('ZREM', P .. 'tasks', id)
+  redis.call('ZREM', P .. 'ids', id)
   if key and redis.call('GET', P .. 'key:' .. key) == id then redis.call('DEL', P .. 'key:' .. key) end
   if parent then redis.call('LREM', P .. 'children:' .. parent, 1, id) end
   local reads, after = pcall(cjson.decode, dependencies or '[]')

@@ -21,7 +21,9 @@ redis.call('ZREM', P .. 'deadlines', id)
 if redis.call('EXISTS', record) == 1 then redis.call('RENAME', record, kept) end
 if #ARGV < 5 or not from then
   redis.call('ZREM', P .. 'tasks', id)
+  redis.call('ZREM', P .. 'ids', id)
   redis.call('ZREM', P .. 'asking', id)
+  redis.call('DEL', P .. 'trail:' .. id)
   if from then redis.call('ZREM', P .. 'state:' .. from, id) end
   return ''
 end
