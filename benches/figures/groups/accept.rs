@@ -21,14 +21,13 @@ pub fn measure() -> Result<Vec<Row>> {
     let world = World::new("[roles.shell]\nmax = 1\n")?;
     world.run(&["start"])?;
     world.run(&["pause"])?;
-    let spooler = peers::installed("task-spooler", TaskSpooler::start(&world.dir, 1));
+    let mut spooler = peers::installed("task-spooler", TaskSpooler::start(&world.dir, 1));
     let gate = spooler.as_ref().map(TaskSpooler::close).transpose()?;
     let (mut processes, mut theirs, mut each, mut calls) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..TURNS {
         processes.push(rate(PROCESSES, || world.run(&["delegate", "--role", "shell", "true"]))?);
-        if let Some(spooler) = &spooler {
-            theirs.push(rate(PROCESSES, || spooler.add(&["true"]))?);
-        }
+        let of_spooler = peers::measured(&mut spooler, "task-spooler", |peer| rate(PROCESSES, || peer.add(&["true"])));
+        theirs.extend(of_spooler);
         each.push(lines(&world)?);
         calls.push(pipelined(&world)?);
     }

@@ -29,7 +29,7 @@ const BY_HAND: &str = "by hand: two programs, two synced writes, a folder";
 pub fn to_idle() -> Result<Vec<Row>> {
     let world = World::new(&role("max = 1\nmin = 1"))?;
     let mut stamps = Stamps::new(&world.dir)?;
-    let spooler = peers::installed("task-spooler", TaskSpooler::start(&world.dir, 1));
+    let mut spooler = peers::installed("task-spooler", TaskSpooler::start(&world.dir, 1));
     let mut bullmq = peers::installed("BullMQ", BullMq::start(&world.dir, 1));
     world.run(&["start"])?;
     let (mut taken, mut returned, mut bare) = (Vec::new(), Vec::new(), Vec::new());
@@ -46,12 +46,10 @@ pub fn to_idle() -> Result<Vec<Row>> {
         bare.push(by_hand(&world, &mut stamps, run)?);
         let (program, pipe) = (own_program()?, stamps.path.display().to_string());
         let words = [program.as_str(), clock::STAMP, pipe.as_str()];
-        if let Some(spooler) = &spooler {
-            by_spooler.push(until_stamp(&mut stamps, || spooler.add(&words))?);
-        }
-        if let Some(bullmq) = &mut bullmq {
-            by_bullmq.push(until_stamp(&mut stamps, || bullmq.add(&words))?);
-        }
+        let stamps = &mut stamps;
+        let of_spooler = peers::measured(&mut spooler, "task-spooler", |peer| until_stamp(stamps, || peer.add(&words)));
+        by_spooler.extend(of_spooler);
+        by_bullmq.extend(peers::measured(&mut bullmq, "BullMQ", |peer| until_stamp(stamps, || peer.add(&words))));
     }
     let p = |values: &[f64], p| percentile(values.get(WARM_UP..).unwrap_or_default(), p);
     let (p50, p99) = (p(&taken, 50.0), p(&taken, 99.0));

@@ -58,7 +58,7 @@ fn measure_in(name: &str, folder: &Path) -> Result<Vec<Row>> {
     for width in WIDTHS {
         let folder = world.dir.join(role(width));
         std::fs::create_dir(&folder)?;
-        let spooler = peers::installed("task-spooler", TaskSpooler::start(&folder, width));
+        let mut spooler = peers::installed("task-spooler", TaskSpooler::start(&folder, width));
         let mut bullmq = peers::installed("BullMQ", BullMq::start(&folder, width));
         xargs(width)?;
         through(&world, width)?;
@@ -67,8 +67,9 @@ fn measure_in(name: &str, folder: &Path) -> Result<Vec<Row>> {
             rates.xargs.push(xargs(width)?);
             rates.ours.push(through(&world, width)?);
             if round % PEERS_EVERY == 0 {
-                rates.spooler.extend(spooler.as_ref().map(|peer| peer.throughput(width, PROGRAM)).transpose()?);
-                rates.bullmq.extend(bullmq.as_mut().map(|peer| peer.throughput(PROGRAM)).transpose()?);
+                let of_spooler = peers::measured(&mut spooler, "task-spooler", |peer| peer.throughput(width, PROGRAM));
+                rates.spooler.extend(of_spooler);
+                rates.bullmq.extend(peers::measured(&mut bullmq, "BullMQ", |peer| peer.throughput(PROGRAM)));
             }
         }
         rows.extend(rates.rows(&format!("no-op tasks, {width} agents, {name}"), width));

@@ -23,7 +23,9 @@ const run = ({ data: { program, args } }) =>
     child.on('error', reject);
     child.on('exit', (code) => (code === 0 ? resolve() : reject(new Error(`exit code ${code}`))));
   });
-const worker = new Worker('bench', run, { connection: connect(), concurrency: Number(width) });
+// On a loaded machine a lock may be renewed late, and its job would count as stalled.
+const patience = { lockDuration: 600_000, stalledInterval: 600_000 };
+const worker = new Worker('bench', run, { connection: connect(), concurrency: Number(width), ...patience });
 let ended = 0;
 let expected = Infinity;
 let allEnded = () => {};
@@ -32,6 +34,9 @@ const count = () => {
   if (ended >= expected) allEnded();
 };
 worker.on('completed', count);
+// Without a listener, an error that BullMQ recovers from would end the process.
+worker.on('error', (error) => console.error(error));
+queue.on('error', (error) => console.error(error));
 worker.on('failed', (_, error) => {
   console.error(error);
   process.exit(1);

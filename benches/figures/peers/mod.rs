@@ -11,3 +11,15 @@ use crate::Result;
 pub fn installed<T>(name: &str, peer: Result<T>) -> Option<T> {
     peer.inspect_err(|e| eprintln!("bench: without {name}: {e}")).ok()
 }
+
+/// Measures a peer, if it takes part. One that fails is reported and leaves, so that its failure costs no figure of ours.
+pub fn measured<P, T>(peer: &mut Option<P>, name: &str, measure: impl FnOnce(&mut P) -> Result<T>) -> Option<T> {
+    match measure(peer.as_mut()?) {
+        Ok(measured) => Some(measured),
+        Err(e) => {
+            eprintln!("bench: from here on without {name}: {e}");
+            *peer = None;
+            None
+        }
+    }
+}
