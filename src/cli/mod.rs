@@ -89,8 +89,8 @@ fn parse_and_run(words: &[OsString], session: &mut Session) -> Result<u8, End> {
             let inside = crate::runner::Inside { report, on_a_terminal, proxy, local, guard, program };
             return Ok(crate::runner::run_sandboxed(inside)?);
         }
-        // It runs for hours without a reader.
-        Verb::Mcp => log_to_stderr(Some("warn")),
+        // It runs for hours without a reader, and the SDK warns of each error that it answers.
+        Verb::Mcp => log_to_stderr(Some("warn,rmcp=error")),
         _ => log_to_stderr(None),
     }
     // One thread: a surface only waits for answers, and a runtime with one thread starts faster.

@@ -14,6 +14,8 @@
 //! Not here: message framing, versions of the protocol, cancellation by id. That is the SDK's (`rmcp`).
 
 mod args;
+mod hint;
+mod lines;
 mod reply;
 mod resources;
 mod stdio;
@@ -74,8 +76,7 @@ results.";
 const MORE: &str = "\
 Tasks survive crashes and are retried automatically. A task that is 'held' waits for a person: tell the user.\n\
 For decisions that only a person can make use ask_human; send_message and read_inbox are for other agents and the master.\n\
-What you delegate while you work on a task is a subtask of it; you can wait for, cancel and retry your own subtasks. \
-Hints in error messages name commands of the orch program, which the tools here stand for.";
+What you delegate while you work on a task is a subtask of it; you can wait for, cancel and retry your own subtasks.";
 
 /// Returns the instructions for a model, by what its environment says of who it is. Nothing depends on that but words.
 fn instructions(has: impl Fn(&str) -> bool) -> String {

@@ -7,7 +7,8 @@ use rmcp::{
 };
 use serde::Serialize;
 
-use crate::{error::Error, view::error::for_programs};
+use super::hint::for_model;
+use crate::error::Error;
 
 /// The result type of every tool.
 pub(super) type Answer<T> = Result<Reply<T>, Failure>;
@@ -49,7 +50,7 @@ impl<T: Serialize> IntoCallToolResult for Reply<T> {
 
 impl IntoCallToolResult for Failure {
     fn into_call_tool_result(self) -> Result<CallToolResponse, ErrorData> {
-        let mut result = CallToolResult::error(vec![ContentBlock::text(for_programs(&self.0))]);
+        let mut result = CallToolResult::error(vec![ContentBlock::text(for_model(&self.0))]);
         result.meta = serde_json::from_value(codes(&self.0)).ok();
         Ok(result.into())
     }

@@ -11,7 +11,7 @@ use crate::{
     error::{Error, Kind},
     model::id::TaskId,
     ops::types::{LogQuery, Target},
-    view::{View, error::for_programs, log, text::end_of},
+    view::{View, log, text::end_of},
 };
 
 const JSON: &str = "application/json";
@@ -84,7 +84,7 @@ fn unknown(uri: &str) -> ErrorData {
 
 fn as_protocol(error: Error) -> ErrorData {
     match error.kind {
-        Kind::NotFound => ErrorData::resource_not_found(for_programs(&error), Some(codes(&error))),
-        _ => ErrorData::internal_error(for_programs(&error), Some(codes(&error))),
+        Kind::NotFound => ErrorData::resource_not_found(super::hint::for_model(&error), Some(codes(&error))),
+        _ => ErrorData::internal_error(super::hint::for_model(&error), Some(codes(&error))),
     }
 }

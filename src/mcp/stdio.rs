@@ -1,7 +1,5 @@
-//! The two pipes to the client, the detection that it has gone, and the answer to a line that is no JSON.
-//!
-//! The SDK ignores such a line, and a client that waits for its answer would wait for ever. So the input is compared as it
-//! passes, and the error goes out between the SDK's own messages.
+//! The two pipes to the client, the detection that it has gone, and the answer to a line that is no message ([`Lines`]), which
+//! goes out between the SDK's own messages.
 
 use std::{
     fs::{File, OpenOptions},
@@ -14,7 +12,7 @@ use std::{
 
 use nix::unistd::{dup2_stdin, dup2_stdout};
 use rmcp::{
-    ErrorData, RoleServer,
+    RoleServer,
     service::{RxJsonRpcMessage, TxJsonRpcMessage},
     transport::{Transport, async_rw::AsyncRwTransport},
 };
@@ -23,26 +21,28 @@ use tokio::{
     sync::{Notify, mpsc},
 };
 
+use super::lines::{Lines, Refused};
 use crate::error::{Error, Result};
+
+/// Bytes that are read together.
+const PIECE: usize = 16 << 10;
 
 /// One of the pipes.
 pub(super) struct Pipe {
     file: tokio::fs::File,
     gone: Arc<Notify>,
     lines: Lines,
-}
-
-/// The lines that pass.
-struct Lines {
-    current: Vec<u8>,
-    /// Receives why a line is no JSON.
-    unreadable: mpsc::UnboundedSender<String>,
+    /// Messages that the SDK has not read yet, and how much of them it has.
+    messages: Vec<u8>,
+    given: usize,
+    /// Receives the lines that are no messages.
+    refused: mpsc::UnboundedSender<Refused>,
 }
 
 /// The connection to the client.
 pub(super) struct Connection {
     inner: AsyncRwTransport<RoleServer, Pipe, Pipe>,
-    unreadable: mpsc::UnboundedReceiver<String>,
+    refused: mpsc::UnboundedReceiver<Refused>,
 }
 
 /// Reserves standard input and output for the protocol. They are replaced by /dev/null and standard error: only messages may
@@ -51,11 +51,17 @@ pub(super) fn take() -> Result<(Connection, Arc<Notify>)> {
     let (input, output) =
         taken().map_err(|e| Error::internal(format!("standard input and output cannot be used for MCP: {e}")))?;
     let gone = Arc::new(Notify::new());
-    let (sender, unreadable) = mpsc::unbounded_channel();
-    let lines = || Lines { current: Vec::new(), unreadable: sender.clone() };
-    let pipe = |file: File| Pipe { file: file.into(), gone: Arc::clone(&gone), lines: lines() };
+    let (sender, refused) = mpsc::unbounded_channel();
+    let pipe = |file: File| Pipe {
+        file: file.into(),
+        gone: Arc::clone(&gone),
+        lines: Lines::default(),
+        messages: Vec::new(),
+        given: 0,
+        refused: sender.clone(),
+    };
     let inner = AsyncRwTransport::new(pipe(input), pipe(output));
-    Ok((Connection { inner, unreadable }, Arc::clone(&gone)))
+    Ok((Connection { inner, refused }, Arc::clone(&gone)))
 }
 
 fn taken() -> io::Result<(File, File)> {
@@ -75,42 +81,18 @@ impl Transport<RoleServer> for Connection {
 
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
         loop {
-            let why = tokio::select! {
+            let (error, id) = tokio::select! {
                 biased;
-                Some(why) = self.unreadable.recv() => why,
+                Some(refused) = self.refused.recv() => refused,
                 message = self.inner.receive() => return message,
             };
-            let error = ErrorData::parse_error(format!("this line is no JSON: {why}"), None);
             // On its own: this call may be cancelled while the SDK writes. A client that has gone is noticed by others.
-            tokio::spawn(self.inner.send(TxJsonRpcMessage::<RoleServer>::error(error, None)));
+            tokio::spawn(self.inner.send(TxJsonRpcMessage::<RoleServer>::error(error, id)));
         }
     }
 
     async fn close(&mut self) -> io::Result<()> {
         self.inner.close().await
-    }
-}
-
-impl Lines {
-    fn pass(&mut self, mut bytes: &[u8]) {
-        while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
-            self.current.extend_from_slice(&bytes[..end]);
-            bytes = &bytes[end + 1..];
-            self.check();
-            self.current = Vec::new();
-        }
-        self.current.extend_from_slice(bytes);
-    }
-
-    fn check(&self) {
-        let line = self.current.strip_suffix(b"\r").unwrap_or(&self.current);
-        let line = line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line);
-        if line.is_empty() {
-            return;
-        }
-        if let Err(e) = serde_json::from_slice::<serde_json::Value>(line) {
-            let _ = self.unreadable.send(e.to_string());
-        }
     }
 }
 
@@ -125,12 +107,27 @@ impl Pipe {
 
 impl AsyncRead for Pipe {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let polled = Pin::new(&mut self.file).poll_read(cx, buf);
-        let ended = matches!(polled, Poll::Ready(Ok(()))) && buf.filled().len() == before && buf.remaining() > 0;
-        self.notify_if(ended || matches!(polled, Poll::Ready(Err(_))));
-        self.lines.pass(&buf.filled()[before..]);
-        polled
+        let pipe = &mut *self;
+        let mut piece = [0; PIECE];
+        while pipe.given == pipe.messages.len() {
+            let mut read = ReadBuf::new(&mut piece);
+            match Pin::new(&mut pipe.file).poll_read(cx, &mut read) {
+                Poll::Ready(Ok(())) if !read.filled().is_empty() => {}
+                Poll::Ready(ended) => {
+                    pipe.notify_if(true);
+                    return Poll::Ready(ended);
+                }
+                Poll::Pending => return Poll::Pending,
+            }
+            (pipe.messages, pipe.given) = (Vec::new(), 0);
+            for refused in pipe.lines.read(read.filled(), &mut pipe.messages) {
+                let _ = pipe.refused.send(refused);
+            }
+        }
+        let end = pipe.messages.len().min(pipe.given + buf.remaining());
+        buf.put_slice(&pipe.messages[pipe.given..end]);
+        pipe.given = end;
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -28,14 +28,6 @@ pub fn at_prompt(error: &Error, view: &View) -> String {
     message + &hint.unwrap_or_default()
 }
 
-/// The message and the hint as they are.
-pub fn for_programs(error: &Error) -> String {
-    match &error.hint {
-        Some(hint) => format!("{}\nhint: {hint}", error.message),
-        None => error.message.clone(),
-    }
-}
-
 /// Further lines are indented.
 pub fn indented(message: &str) -> String {
     safe(message).trim_end().replace('\n', "\n    ")

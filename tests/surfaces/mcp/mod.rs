@@ -3,6 +3,7 @@
 mod agent;
 mod client;
 mod ends;
+mod mistakes;
 mod person;
 mod protocol;
 mod schema;
