@@ -7,7 +7,10 @@ use super::{
 use crate::{
     error::Kind,
     model::question::Approval,
-    ops::types::{self, Answer},
+    ops::{
+        Allowed, Wanted,
+        types::{self, Answer},
+    },
     view::messages,
 };
 
@@ -26,6 +29,31 @@ pub(super) async fn answer(question: &str, answer: Answer, session: &mut Session
     let question = client.find_question(question).await?;
     let answered = client.answer(question.clone(), answer).await?;
     session.answer(&answered, |answered, _| messages::answered(&question.task, answered))?;
+    Ok(0)
+}
+
+pub(super) async fn allow(args: args::Approve, session: &mut Session) -> Result<u8, End> {
+    let client = session.client().await?;
+    let ops = client.for_person("approve --allow")?;
+    let (task, tools) = (client.find_task(&args.question, Wanted::Task).await?, args.allow);
+    let (mut role, mut file, mut reloaded) = (None, None, false);
+    if args.role {
+        let (name, written) = ops.allow_in_role(&task, &tools).await?;
+        (role, file) = (Some(name), written);
+        // With the file as it is now.
+        let client = session.client().await?;
+        match client.for_person("approve --allow")?.reload(false).await {
+            Ok(_) => reloaded = true,
+            Err(e) if e.kind == Kind::NotRunning => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+    let changed = match &role {
+        None => client.allow(task, tools.clone()).await?,
+        Some(_) => client.retry(vec![task]).await?.remove(0),
+    };
+    let allowed = Allowed { tools, role, file, reloaded, task: changed };
+    session.answer(&allowed, messages::allowed)?;
     Ok(0)
 }
 

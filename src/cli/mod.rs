@@ -130,6 +130,7 @@ async fn dispatch(verb: Verb, session: &mut Session) -> Result<u8, End> {
         Verb::Ask(args) => messages::ask(args, session).await,
         Verb::Questions => messages::questions(session).await,
         Verb::Answer(args) => messages::answer(&args.question, Answer::Text(stdio::text(args.text)?), session).await,
+        Verb::Approve(args) if !args.allow.is_empty() => messages::allow(args, session).await,
         Verb::Approve(args) => {
             messages::answer(&args.question, Answer::Approve(args.text.map(stdio::text).transpose()?), session).await
         }

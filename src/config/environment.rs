@@ -39,6 +39,16 @@ impl InheritEnv {
     }
 }
 
+/// With which account the program of a role works (`auth`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Auth {
+    /// With the login that its user has stored: it gets no key that is billed.
+    Login,
+    /// With a key of the environment: without one it is not started.
+    Key,
+}
+
 impl FromStr for InheritEnv {
     type Err = String;
 
@@ -119,8 +129,24 @@ impl Role {
             || driver.manifest().is_some_and(|manifest| manifest.secrets.contains(&name))
     }
 
+    /// Returns whether a variable is a key that is billed and that its programs don't get, because they use a stored login.
+    fn leaves_to_login(&self, driver: DriverKind, name: &str) -> bool {
+        self.auth == Some(Auth::Login)
+            && !self.env_from.iter().any(|granted| granted == name)
+            && driver.manifest().is_some_and(|manifest| manifest.keys_billed().any(|key| key == name))
+    }
+
+    /// Returns the keys of which its program needs one, if it may work with none of its user's logins.
+    pub fn needs_key(&self, driver: DriverKind) -> Vec<&'static str> {
+        let keys = driver.manifest().filter(|_| self.auth == Some(Auth::Key));
+        keys.into_iter().flat_map(|manifest| manifest.keys_billed()).collect()
+    }
+
     /// Returns whether its programs get a variable of the environment of `orch start`.
     pub fn inherits(&self, driver: DriverKind, name: &str, value: &str) -> bool {
+        if self.leaves_to_login(driver, name) {
+            return false;
+        }
         if self.is_granted(driver, name) {
             return true;
         }

@@ -38,7 +38,7 @@ use std::{
 
 pub use difference::{Difference, concern_agents, refuse_fixed};
 pub use discovery::{Env, MASTER_SESSION, SUPERVISOR_LOCK, state_folders};
-pub use environment::{InheritEnv, is_of_repository};
+pub use environment::{Auth, InheritEnv, is_of_repository};
 pub use located::Located;
 pub use owner::Owner;
 pub use reach::{Reach, reach};

@@ -224,6 +224,7 @@ impl Resolver<'_> {
         role.delegates_to =
             written.delegates_to.as_ref().map(|at| at.value.iter().map(|role| role.value.clone()).collect());
         role.sandbox = pick(&written.sandbox, role.sandbox);
+        role.auth = value(&written.auth);
         role.inherit_env = pick(&written.inherit_env, super::InheritEnv::of_role(role.sandbox));
         for folder in written.sandbox_read.iter().flat_map(|at| &at.value) {
             role.sandbox_read.push(self.absolute(Path::new(&folder.value)));

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::InheritEnv;
+use super::{Auth, InheritEnv};
 use crate::{
     drivers::{AgentOptions, DriverKind, RoleSettings},
     model::{network::Network, retry::RetryPolicy},
@@ -45,6 +45,9 @@ pub struct Role {
     pub env_from: Vec<String>,
     /// What else its programs get of the environment of `orch start`.
     pub inherit_env: InheritEnv,
+    /// With which account its programs work; `None`: as the program itself decides.
+    #[serde(default)]
+    pub auth: Option<Auth>,
     /// Absolute path of the folder in which agents work.
     pub cwd: PathBuf,
     /// How its tasks are retried.
@@ -177,6 +180,7 @@ impl Role {
             env: BTreeMap::new(),
             env_from: Vec::new(),
             inherit_env: InheritEnv::of_role(Sandbox::None),
+            auth: None,
             cwd,
             retry,
             delegates_to: None,

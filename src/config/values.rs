@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{
-    EscalationRule,
+    Auth, EscalationRule,
     diagnostics::At,
     role::Sandbox,
     section::{Either, Section},
@@ -77,6 +77,15 @@ pub(super) fn escalation(text: &str) -> Result<EscalationRule, String> {
         "approve" => Ok(EscalationRule::Approve),
         "refuse" => Ok(EscalationRule::Refuse),
         _ => Err(format!("'{}' is neither \"approve\" nor \"refuse\"", suggest::printable(text))),
+    }
+}
+
+/// Reads with which account a program works.
+pub(super) fn auth(text: &str) -> Result<Auth, String> {
+    match text {
+        "login" => Ok(Auth::Login),
+        "key" => Ok(Auth::Key),
+        _ => Err(format!("'{}' is neither \"login\" nor \"key\"", suggest::printable(text))),
     }
 }
 

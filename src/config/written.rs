@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use toml::de::DeTable;
 
 use super::{
-    EscalationRule, InheritEnv,
+    Auth, EscalationRule, InheritEnv,
     diagnostics::{At, Diagnostics},
     role::Sandbox,
     section::{Known, Reader, Section},
@@ -99,6 +99,7 @@ pub(super) struct WrittenRole {
     pub env: Option<BTreeMap<String, String>>,
     pub env_from: Option<Vec<String>>,
     pub inherit_env: Option<At<InheritEnv>>,
+    pub auth: Option<At<Auth>>,
     pub cwd: Option<At<PathBuf>>,
     pub retry: WrittenRetry,
     pub delegates_to: Option<At<Vec<At<String>>>>,
@@ -273,6 +274,7 @@ fn role(name: At<&str>, table: &mut Section<'_, '_>) -> (String, WrittenRole) {
             .list("env_from", |name| values::variable(name, ""))
             .map(|at| at.value.into_iter().map(|name| name.value).collect()),
         inherit_env: table.one_of("inherit_env", &InheritEnv::NAMES, str::parse),
+        auth: table.one_of("auth", &["login", "key"], values::auth),
         cwd: table.checked("cwd", values::path),
         retry: retry(table.section("retry", "roles.NAME.retry")),
         delegates_to: table.list("delegates_to", |_| Ok(())),

@@ -6,6 +6,7 @@
 
 use std::ffi::OsString;
 
+use crate::drivers::common::program::Allow;
 use crate::{
     drivers::{
         Access, AgentOptions, Capabilities, Commands, Driver, DriverKind, End, Failure, Flags, HomeFiles, IDLE_SHARE,
@@ -25,7 +26,7 @@ const PROGRAM: Program = Program {
     tested_with: "0.86.2",
     log_in: "orch stop and orch start with a valid key of its model's service",
     tells_when_done: false,
-    allow: "in the role (allowed_tools, permission_mode)",
+    allow: Allow::Otherwise("in the role (allowed_tools, permission_mode)"),
 };
 const MANIFEST: Manifest = Manifest {
     program: Some(PROGRAM),

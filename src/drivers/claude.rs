@@ -15,6 +15,7 @@ use std::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::drivers::common::program::{Allow, command_pattern};
 use crate::{
     drivers::{
         Access, AgentOptions, Capabilities, Commands, Driver, DriverKind, Flags, HomeFiles, Hook, IDLE_SHARE, Instead,
@@ -39,7 +40,11 @@ const PROGRAM: Program = Program {
     tested_with: "2.1.328",
     log_in: "run claude and type /login, or orch stop and orch start with a valid ANTHROPIC_API_KEY",
     tells_when_done: true,
-    allow: "in the role (allowed_tools, permission_mode)",
+    allow: Allow::Tool(|name, called| match name {
+        "Bash" if called.len() <= 50 && !called.contains('…') => format!("Bash({called})"),
+        "Bash" => command_pattern("Bash", called, 2, ":*"),
+        other => other.to_owned(),
+    }),
 };
 const MANIFEST: Manifest = Manifest {
     program: Some(PROGRAM),

@@ -2,6 +2,8 @@
 //!
 //! Measured with 0.169.0. One JSON object per line: `thread.started`, `turn.started`, `item.started` and `item.completed`
 //! with an item of some type, `turn.completed` with the usage (of the whole thread, also over a resume), or `turn.failed`.
+//! What its sandbox or its approval policy refuses has no line there; it is on standard error. Without a sandbox mode it is
+//! `workspace-write` in a folder that its user trusts and `read-only` elsewhere, so a task is always started with one.
 
 mod hooks;
 mod screen;
@@ -11,6 +13,7 @@ use std::{ffi::OsString, io::BufRead, time::Duration};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::drivers::common::program::Allow;
 use crate::{
     drivers::{
         Access, AgentOptions, Capabilities, Commands, Driver, DriverKind, Ending, Event, Flags, HomeFiles, Hook,
@@ -22,7 +25,12 @@ use crate::{
             summary,
         },
     },
-    model::{task::Usage, time::Timestamp, tool::Tool, wait::Retry},
+    model::{
+        task::Usage,
+        time::Timestamp,
+        tool::Tool,
+        wait::{Needs, Retry},
+    },
 };
 
 /// Runs `codex`.
@@ -34,7 +42,7 @@ const PROGRAM: Program = Program {
     tested_with: "0.169.0",
     log_in: "run codex login, or orch stop and orch start with a valid OPENAI_API_KEY",
     tells_when_done: true,
-    allow: "in the role (permission_mode)",
+    allow: Allow::Otherwise("in the role (permission_mode), and orch reload"),
 };
 const MANIFEST: Manifest = Manifest {
     program: Some(PROGRAM),
@@ -43,7 +51,7 @@ const MANIFEST: Manifest = Manifest {
         conversation: true,
         mcp: true,
         hooks: true,
-        denials: false,
+        denials: true,
         money: false,
         tokens: true,
         interactive: true,
@@ -64,8 +72,11 @@ const MANIFEST: Manifest = Manifest {
     settings: &["CODEX_*", "OPENAI_*"],
     in_sandbox: &[],
     home: HomeFiles { moved_by: Some(("CODEX_HOME", ".codex")), files: HOME },
-    starter: "",
+    starter: STARTER,
 };
+/// The sandbox of a task whose role names none: it writes in its folder, and has no network.
+const DEFAULT_SANDBOX: &str = "workspace-write";
+const STARTER: &str = "permission_mode = \"workspace-write\"   # it changes files in its folder, without a network; \"bypass\": anything\n";
 /// What it finds in its home folder in a sandbox.
 const HOME: &[(&str, Access)] = &[
     (".codex/auth.json", Access::Write),
@@ -106,6 +117,9 @@ impl Driver for Codex {
         job.check(DriverKind::Codex)?;
         let mut args: Vec<OsString> = ["exec", "--json", "--skip-git-repo-check"].map(OsString::from).to_vec();
         args.extend(options(&job.role, job.mcp));
+        if job.role.options.permission_mode.is_none() {
+            args.extend(["--sandbox".into(), DEFAULT_SANDBOX.into()]);
+        }
         // `exec` refuses a tool call that would need permission.
         args.extend(approvals());
         args.extend(job.role.options.args.iter().map(OsString::from));
@@ -125,14 +139,13 @@ impl Driver for Codex {
 
     fn commands(&self, options: &AgentOptions) -> Commands {
         match options.permission_mode.as_deref() {
-            // Without a mode it is read-only.
             None | Some("read-only" | "workspace-write") => Commands::Sandboxed,
             Some(_) => Commands::Any,
         }
     }
 
     fn edits(&self, options: &AgentOptions) -> bool {
-        !matches!(options.permission_mode.as_deref(), None | Some("read-only"))
+        options.permission_mode.as_deref() != Some("read-only")
     }
 
     fn transcript(&self) -> Option<Box<dyn Transcript>> {
@@ -276,11 +289,31 @@ impl Transcript for Thread {
             // It retries itself, and reports the outcome.
             Some("error") => {
                 let said = error(&said);
-                vec![retrying(&said).unwrap_or(Event::ToolResult { ok: false, summary: said })]
+                vec![retrying(&said).unwrap_or(Event::Note(said))]
             }
             _ => vec![Event::Unknown { shown: None }],
         }
     }
+
+    fn error_line(&mut self, line: &str) -> Vec<Event> {
+        refused(line).into_iter().collect()
+    }
+
+    fn is_noise(&self, line: &str) -> bool {
+        line.starts_with("Reading prompt from stdin") || line.starts_with("WARNING: proceeding, even though")
+    }
+}
+
+/// Reads `ERROR codex_core::tools::router: error=patch rejected: why; ...`, or `error=approval policy is Never; reject command
+/// ...`: the model was told that it may not do something, and nobody was asked.
+fn refused(line: &str) -> Option<Event> {
+    let (_, error) = line.split_once(" codex_core::tools::router: error=")?;
+    let of = match error.strip_prefix("patch rejected: ") {
+        Some(why) => format!("apply_patch({})", why.split(';').next().unwrap_or(why)),
+        None if error.contains("reject command") => "shell(a command outside its sandbox)".to_owned(),
+        None => return None,
+    };
+    Some(Event::Needs { what: Needs::Permission, of })
 }
 
 impl Thread {
@@ -297,7 +330,8 @@ impl Thread {
             Some("mcp_tool_call") if item["error"].is_object() => result(error(&item["error"])),
             Some("mcp_tool_call") => result(summary::content(&item["result"]["content"])),
             Some("file_change" | "web_search") => call(item).into_iter().chain(result(String::new())).collect(),
-            Some("error") => vec![Event::ToolResult { ok: false, summary: error(item) }],
+            // `Model metadata for X not found`, and the like: it goes on.
+            Some("error") => vec![Event::Note(error(item))],
             Some("reasoning" | "todo_list") => vec![Event::Answers],
             _ => vec![Event::Unknown { shown: None }],
         }
@@ -356,6 +390,30 @@ fn error(said: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_refused_is_read_from_standard_error() {
+        let refused = |error: &str| {
+            let line = format!("2026-11-29T15:50:18.883504Z ERROR codex_core::tools::router: error={error}");
+            Thread::default().error_line(&line)
+        };
+        let needs = |of: &str| vec![Event::Needs { what: Needs::Permission, of: of.into() }];
+        for (error, events) in [
+            (
+                "patch rejected: writing is blocked by read-only sandbox; rejected by user approval settings",
+                needs("apply_patch(writing is blocked by read-only sandbox)"),
+            ),
+            (
+                "approval policy is Never; reject command — you cannot ask for escalated permissions if the approval \
+                 policy is Never",
+                needs("shell(a command outside its sandbox)"),
+            ),
+            ("unsupported custom tool call: apply_patch", Vec::new()),
+        ] {
+            assert_eq!(refused(error), events, "{error}");
+        }
+        assert!(Thread::default().error_line("WARNING: proceeding").is_empty());
+    }
 
     #[test]
     fn what_was_used_is_what_the_thread_has_used_more_since() {

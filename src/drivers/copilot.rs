@@ -10,6 +10,7 @@ use std::{collections::HashMap, ffi::OsString, time::Duration};
 
 use serde_json::{Value, json};
 
+use crate::drivers::common::program::{Allow, command_pattern};
 use crate::{
     drivers::{
         Access, AgentOptions, Capabilities, Commands, Driver, DriverKind, Ending, Event, Failure, Flags, HomeFiles,
@@ -30,7 +31,11 @@ const PROGRAM: Program = Program {
     tested_with: "1.0.102",
     log_in: "run copilot login, or orch stop and orch start with a valid GH_TOKEN (of another service: COPILOT_PROVIDER_API_KEY)",
     tells_when_done: true,
-    allow: "in the role (allowed_tools, permission_mode)",
+    allow: Allow::Tool(|name, called| match name {
+        "bash" | "shell" => command_pattern("shell", called, 1, ""),
+        "edit" | "create" | "str_replace_editor" => "write".to_owned(),
+        other => other.to_owned(),
+    }),
 };
 /// The only value of `permission_mode`.
 const ALLOW_ALL: &str = "allow-all";
@@ -55,7 +60,7 @@ const MANIFEST: Manifest = Manifest {
     settings: &["COPILOT_*"],
     in_sandbox: &[],
     home: HomeFiles { moved_by: None, files: HOME },
-    starter: "",
+    starter: "allowed_tools = [\"write\"]   # it changes files without asking; \"shell(git)\": and runs git\n",
 };
 /// What it finds in its home folder in a sandbox.
 const HOME: &[(&str, Access)] = &[

@@ -5,10 +5,11 @@
 
 mod screen;
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use serde_json::Value;
 
+use crate::drivers::common::program::{Allow, command_pattern};
 use crate::{
     drivers::{
         Access, AgentOptions, Capabilities, Commands, Driver, DriverKind, Ending, Event, Flags, HomeFiles, IDLE_SHARE,
@@ -20,7 +21,7 @@ use crate::{
             summary,
         },
     },
-    model::task::Usage,
+    model::{task::Usage, wait::Needs},
 };
 
 /// Runs `gemini`.
@@ -32,7 +33,10 @@ const PROGRAM: Program = Program {
     tested_with: "0.61.0",
     log_in: "run gemini and type /auth, or orch stop and orch start with a valid GEMINI_API_KEY",
     tells_when_done: true,
-    allow: "in the role (allowed_tools, permission_mode)",
+    allow: Allow::Tool(|name, called| match name {
+        "run_shell_command" => command_pattern(name, called, 1, ""),
+        other => other.to_owned(),
+    }),
 };
 const MANIFEST: Manifest = Manifest {
     program: Some(PROGRAM),
@@ -41,7 +45,7 @@ const MANIFEST: Manifest = Manifest {
         conversation: true,
         mcp: true,
         hooks: false,
-        denials: false,
+        denials: true,
         money: false,
         tokens: true,
         interactive: true,
@@ -75,8 +79,12 @@ const HOME: &[(&str, Access)] = &[
     (".gemini/skills", Access::Read),
     (".gemini/tmp", Access::Kept),
 ];
-const STARTER: &str = r#"# permission_mode = "auto_edit"            # without it the model has no tools that write files
+const STARTER: &str = r#"permission_mode = "auto_edit"   # it changes files; without this key the model has no tools that do
+# allowed_tools = ["run_shell_command(git)"]   # commands that it may run
 "#;
+
+/// Tools that the model knows and does not have, unless the role permits them.
+const WITHHELD: [&str; 4] = ["run_shell_command", "write_file", "replace", "web_fetch"];
 
 /// Flags that orch passes itself or has a key for.
 const FLAGS: &[Refused] = &[
@@ -136,6 +144,8 @@ struct Stream {
     /// The pieces of the current text.
     saying: String,
     answer: Option<String>,
+    /// The calls of tools by their ids, each in a few words.
+    calls: HashMap<String, (String, String)>,
     /// Why it stopped, if it does not continue. Its result reports success in that case too.
     stopped: Option<String>,
 }
@@ -157,23 +167,29 @@ impl Transcript for Stream {
             }),
             Some("tool_use") => {
                 self.stopped = None;
-                events.push(Event::ToolCall {
-                    name: said["tool_name"].as_str().unwrap_or("?").to_owned(),
-                    summary: summary::arguments(&said["parameters"]),
-                });
+                let name = said["tool_name"].as_str().unwrap_or("?").to_owned();
+                let summary = summary::arguments(&said["parameters"]);
+                if let Some(id) = said["tool_id"].as_str() {
+                    self.calls.insert(id.to_owned(), (name.clone(), summary.clone()));
+                }
+                events.push(Event::ToolCall { name, summary });
+                events.extend(summary::changes(&said["parameters"]).map(Event::Changes));
             }
-            Some("tool_result") => events.push(Event::ToolResult {
-                ok: said["status"] != "error",
-                summary: match said["error"]["message"].as_str() {
-                    Some(error) => error.to_owned(),
-                    None => said["output"].as_str().unwrap_or_default().to_owned(),
-                },
-            }),
+            Some("tool_result") => {
+                events.push(Event::ToolResult {
+                    ok: said["status"] != "error",
+                    summary: match said["error"]["message"].as_str() {
+                        Some(error) => error.to_owned(),
+                        None => said["output"].as_str().unwrap_or_default().to_owned(),
+                    },
+                });
+                events.extend(self.withheld(&said));
+            }
             Some("error") => {
                 let message = summary::value(&said["message"]);
                 let is_over = said["severity"] == "error" || message.contains("stopping execution");
                 self.stopped = self.stopped.take().or_else(|| is_over.then(|| message.clone()));
-                events.push(Event::ToolResult { ok: false, summary: message });
+                events.push(Event::Note(message));
             }
             Some("result") => {
                 events.extend(usage(&said["stats"]));
@@ -186,6 +202,18 @@ impl Transcript for Stream {
 
     fn error_line(&mut self, line: &str) -> Vec<Event> {
         retrying(line).into_iter().collect()
+    }
+
+    fn is_noise(&self, line: &str) -> bool {
+        const NOISE: [&str; 5] = [
+            "Warning: 256-color support not detected",
+            "Warning: True color (24-bit) support not detected",
+            "Ripgrep is not available. Falling back",
+            "YOLO mode is enabled",
+            "Loaded cached credentials",
+        ];
+        // The result of the tool says the same.
+        NOISE.iter().any(|noise| line.starts_with(noise)) || line.starts_with("Error executing tool ")
     }
 }
 
@@ -233,6 +261,16 @@ impl Stream {
         self.stopped = None;
         self.answer = Some(text.clone());
         vec![Event::Text(text)]
+    }
+
+    /// Returns which tool the model has called in vain because its role does not permit it.
+    fn withheld(&mut self, said: &Value) -> Option<Event> {
+        let (name, what) = self.calls.remove(said["tool_id"].as_str()?)?;
+        let is_refused = match said["error"]["type"].as_str()? {
+            "tool_not_registered" => WITHHELD.contains(&name.as_str()),
+            kind => kind == "policy_violation",
+        };
+        is_refused.then(|| Event::Needs { what: Needs::Permission, of: format!("{name}({what})") })
     }
 
     fn result(&mut self, said: &Value) -> Event {

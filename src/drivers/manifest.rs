@@ -6,7 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{common::program::Program, flags::Flags, options::Key};
+use super::{
+    common::{login::LOGIN_TOKENS, program::Program},
+    flags::Flags,
+    options::Key,
+};
 
 /// What a driver declares about its program.
 #[derive(Debug)]
@@ -174,12 +178,18 @@ impl Manifest {
         self.settings.iter().any(is_it) || self.home.moved_by.is_some_and(|(moving, _)| moving == name)
     }
 
+    /// Returns the variables with keys whose use is billed: those that belong to a stored login are none.
+    pub fn keys_billed(&self) -> impl Iterator<Item = &'static str> {
+        self.secrets.iter().copied().filter(|name| !LOGIN_TOKENS.contains(name))
+    }
+
     /// Reports whether the driver honours a key. A limit that nothing enforces must not be accepted.
     pub fn knows(&self, key: Key) -> bool {
         let can = &self.capabilities;
         match key {
             Key::Args => self.program.is_some(),
             Key::Resume => can.conversation,
+            Key::Auth => self.keys_billed().next().is_some(),
             Key::Mode => can.hooks,
             Key::OnDenial => can.denials,
             Key::MaxTaskCostUsd | Key::MaxCostUsdPerDay => can.money,

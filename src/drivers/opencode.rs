@@ -10,6 +10,7 @@ use std::ffi::OsString;
 
 use serde_json::{Map, Value, json};
 
+use crate::drivers::common::program::Allow;
 use crate::{
     drivers::{
         Access, Capabilities, Driver, DriverKind, Ending, Event, Flags, HomeFiles, Instead, InteractiveJob, Job,
@@ -28,7 +29,7 @@ const PROGRAM: Program = Program {
     tested_with: "1.18.33",
     log_in: "run opencode auth login, or orch stop and orch start with a valid key of its model's service",
     tells_when_done: true,
-    allow: "under permission in opencode.json",
+    allow: Allow::Otherwise("under permission in opencode.json"),
 };
 const MANIFEST: Manifest = Manifest {
     program: Some(PROGRAM),
@@ -226,7 +227,9 @@ fn tool(part: &Value) -> Vec<Event> {
     let said = if ok { &state["output"] } else { &state["error"] }.as_str().unwrap_or_default();
     let (name, summary) = (part["tool"].as_str().unwrap_or("?").to_owned(), summary::arguments(&state["input"]));
     let of = if summary.is_empty() { name.clone() } else { format!("{name}({summary})") };
-    let mut events = vec![Event::ToolCall { name, summary }, Event::ToolResult { ok, summary: said.to_owned() }];
+    let mut events = vec![Event::ToolCall { name, summary }];
+    events.extend(summary::changes(&state["input"]).map(Event::Changes));
+    events.push(Event::ToolResult { ok, summary: said.to_owned() });
     if !ok && said.contains("rejected permission") {
         events.push(Event::Needs { what: Needs::Permission, of });
     }

@@ -11,6 +11,8 @@ pub enum Key {
     Mode,
     /// `args`
     Args,
+    /// `auth`
+    Auth,
     /// `allowed_tools`
     AllowedTools,
     /// `permission_mode`
@@ -49,6 +51,7 @@ impl Key {
         match self {
             Key::Mode => "mode",
             Key::Args => "args",
+            Key::Auth => "auth",
             Key::AllowedTools => "allowed_tools",
             Key::PermissionMode => "permission_mode",
             Key::MaxTurns => "max_turns",

@@ -4,6 +4,7 @@
 
 mod screen;
 
+use crate::drivers::common::program::{Allow, command_pattern};
 use crate::drivers::{
     Access, AgentOptions, Capabilities, Commands, Driver, DriverKind, Flags, HomeFiles, IDLE_SHARE, Instead,
     InteractiveJob, Job, Key, Manifest, Program, Prompt, Refusal, Refused, Seen, Start, Totals, Transcript,
@@ -22,7 +23,10 @@ const PROGRAM: Program = Program {
     tested_with: "0.24.4",
     log_in: "run qwen and type /auth, or orch stop and orch start with a valid OPENAI_API_KEY",
     tells_when_done: true,
-    allow: "in the role (allowed_tools, permission_mode)",
+    allow: Allow::Tool(|name, called| match name {
+        "run_shell_command" => command_pattern(name, called, 1, ""),
+        other => other.to_owned(),
+    }),
 };
 const MANIFEST: Manifest = Manifest {
     program: Some(PROGRAM),
@@ -45,7 +49,7 @@ const MANIFEST: Manifest = Manifest {
     settings: &["QWEN_*", "OPENAI_*"],
     in_sandbox: &[],
     home: HomeFiles { moved_by: None, files: HOME },
-    starter: "",
+    starter: "permission_mode = \"auto-edit\"   # it changes files without asking\n",
 };
 /// What it finds in its home folder in a sandbox.
 const HOME: &[(&str, Access)] = &[

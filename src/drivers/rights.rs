@@ -116,7 +116,8 @@ mod tests {
             ("claude", Some("acceptEdits"), &[], &[], true),
             ("claude", None, &["Edit(src/**)"], &[], true),
             ("claude", None, &[], &["--dangerously-skip-permissions"], true),
-            ("codex", None, &[], &[], false),
+            // It is started with workspace-write.
+            ("codex", None, &[], &[], true),
             ("codex", Some("read-only"), &[], &[], false),
             ("codex", Some("workspace-write"), &[], &[], true),
             ("gemini", None, &[], &[], false),

@@ -90,6 +90,13 @@ fn ends_mean_what_comes_next() {
         (Codex, "interrupted", Some(1), Transient, "exit code 1"),
         (Gemini, "ok", ok, Success, "gemini has done it"),
         (Gemini, "tool_failed", ok, Success, "gemini has done it"),
+        (
+            Gemini,
+            "denied",
+            ok,
+            NeedsPerson,
+            "not allowed to use run_shell_command(echo hi > made.txt), write_file(a.txt)",
+        ),
         (Gemini, "login", Some(145), NeedsPerson, "gemini asks to log in: [API Error: "),
         (Gemini, "quota", Some(1), RateLimited, "Quota exceeded"),
         (Gemini, "loop", ok, Transient, "gemini: Loop detected, stopping execution"),

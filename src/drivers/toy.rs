@@ -7,6 +7,7 @@ use super::{
     AgentOptions, Capabilities, Commands, Driver, DriverKind, Flags, HomeFiles, IDLE_SHARE, Instead, Job, Key,
     Manifest, Program, Refusal, Start, Totals, Transcript, common::stream_json::StreamJson,
 };
+use crate::drivers::common::program::Allow;
 
 /// Runs `toy`.
 pub(super) struct Toy;
@@ -17,7 +18,7 @@ const PROGRAM: Program = Program {
     tested_with: "1.0.0",
     log_in: "run toy login",
     tells_when_done: true,
-    allow: "in the role",
+    allow: Allow::Otherwise("in the role"),
 };
 const MANIFEST: Manifest = Manifest {
     program: Some(PROGRAM),

@@ -1,9 +1,13 @@
 //! A task: its states and their one table, its attempts, its result. The types serialize to the documented JSON of a task.
 
+mod usage;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub use usage::{Counted, Usage};
 
 use super::{cause::Cause, end_code::EndCode, id::TaskId, retry::Delays, time::Timestamp, words};
 
@@ -114,27 +118,6 @@ words! {
     }
 }
 
-/// Tokens and money, as far as the program reported them.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Usage {
-    /// Tokens read by the model.
-    pub input_tokens: u64,
-    /// Tokens written by the model.
-    pub output_tokens: u64,
-    /// Price in US dollars.
-    pub cost_usd: f64,
-}
-
-/// What has been counted of a conversation whose program reports totals.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Counted {
-    /// The conversation's id.
-    pub conversation: String,
-    /// The totals that were reported last.
-    pub usage: Usage,
-}
-
 /// What an attempt's program answered.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -186,7 +169,7 @@ pub struct Attempt {
     pub evidence: Option<Box<super::evidence::Evidence>>,
 }
 
-/// The terms on which a task was delegated. They never change afterwards.
+/// The terms on which a task was delegated. They never change afterwards, but for what a person allows it in addition.
 ///
 /// This is the one declaration of these fields. The store writes and reads them by their names and types
 /// (`store::spec`), the scripts copy them by name, an attempt's folder holds them in case Redis loses the task, and
@@ -228,6 +211,9 @@ pub struct Spec {
     /// Whether its parent ends without waiting for it.
     #[serde(default)]
     pub detached: bool,
+    /// The tools that a person has allowed this task, besides those of its role (`orch approve --allow`).
+    #[serde(default)]
+    pub allowed_tools: Vec<String>,
 }
 
 impl Default for Spec {
@@ -247,6 +233,7 @@ impl Default for Spec {
             lost_max: 0,
             delays_ms: Delays::default(),
             detached: false,
+            allowed_tools: Vec::new(),
         }
     }
 }
@@ -343,35 +330,6 @@ pub struct TaskDetail {
     /// The same, with everything below it.
     #[serde(default)]
     pub tree_usage: Usage,
-}
-
-impl Usage {
-    /// Both together.
-    pub fn and(&self, more: &Usage) -> Usage {
-        Usage {
-            input_tokens: self.input_tokens.saturating_add(more.input_tokens),
-            output_tokens: self.output_tokens.saturating_add(more.output_tokens),
-            cost_usd: self.cost_usd + more.cost_usd,
-        }
-    }
-
-    /// Returns a price that was summed in millionths of a dollar.
-    pub fn of_micro_usd(micro: u64) -> f64 {
-        micro as f64 / 1e6
-    }
-
-    /// The price in millionths of a dollar, as it is summed; what is no price is none.
-    pub fn micro_usd(&self) -> u64 {
-        (self.cost_usd.clamp(0.0, 1e6) * 1e6).round() as u64
-    }
-    /// All tokens.
-    pub fn tokens(&self) -> u64 {
-        self.input_tokens.saturating_add(self.output_tokens)
-    }
-    /// Whether nothing was used.
-    pub fn is_nothing(&self) -> bool {
-        self.tokens() == 0 && self.cost_usd <= 0.0
-    }
 }
 
 impl TaskDetail {

@@ -99,6 +99,7 @@ impl Ops {
                 lost_max: role.retry.lost,
                 delays_ms: role.retry.delays(),
                 detached: asked.detached,
+                allowed_tools: Vec::new(),
                 // The master reads how what it has delegated ended.
                 notify: matches!(self.caller, Caller::Agent { attempt: None, .. })
                     .then(|| self.config.master.session.clone()),

@@ -110,7 +110,9 @@ impl Ops {
         if let Ok(role) = self.config.role(&master.role)
             && role.driver != DriverKind::Console
         {
-            out.push(format!("master {}: driver {} (role {})", master.session, role.driver, role.name));
+            let model = role.model.as_ref().map(|model| format!(", model {model}")).unwrap_or_default();
+            let first = self.asks_first(role).map(|asks| format!("; {asks}: orch attach")).unwrap_or_default();
+            out.push(format!("master {}: driver {} (role {}{model}){first}", master.session, role.driver, role.name));
         }
         for role in self.config.roles.values().filter(|role| role.min > 0) {
             let agents = count(role.min, "agent", "agents");

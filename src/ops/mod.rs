@@ -8,7 +8,9 @@
 //! caller, and [`Ops::ask`], through which every verb reaches Redis. A verb that follows something ([`Ops::follow_events`],
 //! [`Ops::follow_logs`], [`Ops::watch_status`], [`Ops::wait_steps`]) returns a stream of [`Steps`].
 
+mod account;
 mod agents;
+mod allow;
 mod ask;
 mod attach;
 mod attention;

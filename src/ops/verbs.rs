@@ -116,6 +116,8 @@ verbs! {
         cancel = Cancel(ids: Vec<TaskId>) -> Vec<Changed>: |ops| ops.cancel(&ids);
         /// Retries failed, cancelled and held tasks, and starts delayed ones at once.
         retry = Retry(ids: Vec<TaskId>) -> Vec<Changed>: |ops| ops.retry(&ids);
+        /// Allows a task tools that its program was refused, and retries it.
+        allow = Allow(id: TaskId, tools: Vec<String>) -> Changed: |ops| ops.allow(&id, &tools);
         /// Asks a person about the caller's own task.
         ask = Ask(ask: Ask) -> Asked: |ops| ops.ask_person(&ask);
         /// Answers a question of a task.

@@ -178,6 +178,7 @@ mod tests {
             retries: u32::MAX,
             lost_max: 0,
             delays_ms: RetryPolicy::default().delays(),
+            allowed_tools: vec!["Bash(a b)".into()],
         }
     }
 

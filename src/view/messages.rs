@@ -12,10 +12,10 @@ use crate::{
         id::TaskId,
         message::Message,
         question::{Approval, QuestionRef},
-        task::TaskDetail,
+        task::{TaskDetail, TaskState},
         time::Timestamp,
     },
-    ops::types::{Answered, Asked, Attention, Inbox, Sent},
+    ops::types::{Allowed, Answered, Asked, Attention, Inbox, Sent},
 };
 
 /// Up to this age nothing is said about it.
@@ -103,6 +103,24 @@ pub fn answered(task: &TaskId, answered: &Answered) -> String {
     };
     let done = answered.approval.map_or("answered", Approval::as_str);
     format!("{task}: {done} '{}' ({}{more})\n", line(&answered.question, QUESTION), answered.state)
+}
+
+/// A task, or its role, was allowed tools.
+pub fn allowed(allowed: &Allowed, view: &View) -> String {
+    let tools = allowed.tools.join(", ");
+    let (id, mut out) = (&allowed.task.id, String::new());
+    match (&allowed.role, &allowed.file) {
+        (Some(role), Some(file)) => {
+            let read = if allowed.reloaded { "the supervisor has read it" } else { "orch start reads it" };
+            out += &format!("{}: role {role} may use {tools} without asking; {read}\n", file.display());
+        }
+        (Some(role), None) => out += &format!("role {role} may use {tools} without asking already\n"),
+        (None, _) => out += &format!("{id}: may use {tools} without asking\n"),
+    }
+    match (allowed.task.changed, allowed.task.state) {
+        (false, TaskState::Running) => out + &format!("{id}: running; its next attempt may use it\n"),
+        _ => out + &super::task::retried(&allowed.task, view),
+    }
 }
 
 /// A task's questions with their answers, and the messages to it.

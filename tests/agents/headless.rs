@@ -179,7 +179,8 @@ fn after_a_crash_the_conversation_is_resumed() {
     assert!(called[0].contains("--session-id ") && !called[0].contains("--resume"), "{called:?}");
     assert!(called[1].contains("--resume SESSION ") && !called[1].contains("--session-id"), "{called:?}");
     let prompts = world.lines("prompts").join("\n");
-    for words in ["This is attempt 2 of your task. Attempt 1", "lost: ", "signal 9", "a long piece of work"] {
+    for words in ["This is attempt 2 of your task. Attempt 1", "was interrupted: ", "signal 9", "a long piece of work"]
+    {
         assert!(prompts.contains(words), "{words} in {prompts}");
     }
 }

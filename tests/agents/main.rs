@@ -7,6 +7,7 @@ mod common;
 #[path = "../model_server/mod.rs"]
 mod model_server;
 
+mod allow;
 mod asks;
 mod headless;
 mod interactive;

@@ -193,6 +193,7 @@ pub fn task(text: &str) -> NewTask {
             lost_max: 3,
             delays_ms: delays(LONG, Duration::ZERO),
             detached: false,
+            allowed_tools: Vec::new(),
             notify: None,
             key: None,
         },

@@ -59,3 +59,39 @@ fn doctor_names_the_program_that_auto_stands_for() {
         role()
     );
 }
+
+#[test]
+fn doctor_says_who_is_logged_in_and_what_is_billed() {
+    let tables = "[roles.c]\ndriver = \"claude\"\nmodel = \"opus\"\n[roles.l]\ndriver = \"claude\"\nauth = \"login\"";
+    let mut world = World::builder().tables(tables).build();
+    world.program("claude", "echo '2.1.999 (Claude Code)'");
+    let found = |world: &World, name: &str| {
+        let doctor = world.orch(&["doctor", "--json"]).json();
+        let check = doctor.as_array().unwrap().iter().find(|check| check["name"] == name).cloned();
+        check.map(|check| (check["state"].as_str().unwrap().to_owned(), check["found"].as_str().unwrap().to_owned()))
+    };
+    let said = |world: &World, name: &str, words: &[&str]| {
+        let (_, found) = found(world, name).unwrap_or_else(|| panic!("{name}"));
+        assert!(words.iter().all(|word| found.contains(word)), "{name}: {words:?} in {found}");
+    };
+    said(&world, "agent claude", &["2.1.999 at ", "newer than 2.1.", "· not logged in"]);
+    assert_eq!(found(&world, "login of claude").unwrap().0, "warning");
+
+    let folder = world.path.join(".claude");
+    std::fs::create_dir_all(&folder).unwrap();
+    let login = json!({"claudeAiOauth": {"accessToken": "none", "subscriptionType": "max"}});
+    std::fs::write(folder.join(".credentials.json"), login.to_string()).unwrap();
+    said(&world, "agent claude", &["· logged in: Max"]);
+    said(&world, "role c", &[", model opus, logged in: Max"]);
+    assert_eq!(found(&world, "login of claude"), None);
+
+    world.env.insert("ANTHROPIC_API_KEY", "sk-ant-none-0000000000000000000000000000".to_owned());
+    said(&world, "agent claude", &["· ANTHROPIC_API_KEY is set and will be billed"]);
+    said(
+        &world,
+        "login of claude",
+        &["ANTHROPIC_API_KEY is set and will be billed, although it is also logged in: Max"],
+    );
+    said(&world, "role c", &["ANTHROPIC_API_KEY is set and will be billed"]);
+    said(&world, "role l", &["logged in: Max"]);
+}

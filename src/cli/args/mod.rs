@@ -102,7 +102,7 @@ pub enum Verb {
     /// Answer a task's question with yes
     Approve(Approve),
     /// Answer a task's question with no
-    Deny(Approve),
+    Deny(Deny),
     /// Send a message to a task, an agent or the master
     Send(Send),
     /// Read your messages

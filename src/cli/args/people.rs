@@ -53,18 +53,45 @@ pub struct Answer {
     pub text: String,
 }
 
-/// `orch approve`, `orch deny`
+/// `orch approve`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "With --allow: for a task whose program was refused a tool. The tools are named as its program names them (claude:
+'Bash(npm test:*)', Edit; gemini, qwen: 'run_shell_command(git)'; copilot: 'shell(git)', write), and the task is retried.
+They are allowed to this task alone, or with --role to all tasks of its role: then they are added to sessions.toml, and the
+supervisor reads it again.
+
+Examples:
+  orch approve t-7k2m9qx4hz#1
+  orch approve t-7k2m9qx4hz --allow 'Bash(npm test:*)'
+  orch approve t-7k2m9qx4hz --allow 'Bash(npm test:*)' --allow Edit --role"
+)]
+pub struct Approve {
+    /// The question, or the task that asks; with --allow, the task
+    #[arg(value_name = "TASK[#N]")]
+    pub question: String,
+    /// A remark, as one argument; '-' reads it from standard input
+    #[arg(value_name = "TEXT", conflicts_with = "allow")]
+    pub text: Option<String>,
+    /// Allow the task a tool that its program was refused, and retry it
+    #[arg(long, value_name = "TOOL")]
+    pub allow: Vec<String>,
+    /// Allow it to all tasks of the role, in sessions.toml
+    #[arg(long, requires = "allow")]
+    pub role: bool,
+}
+
+/// `orch deny`
 #[derive(Debug, Args)]
 #[command(
     after_help = "For yes-or-no questions (without choices, or with 'yes,no'), and for a task that a role with fewer rights has
 delegated: approved, it runs; denied, it is cancelled, and the task that delegated it gets TEXT as a message. orch questions
 prints each open question with its name. The task alone is enough while it has asked only one question.
 
-Examples:
-  orch approve t-7k2m9qx4hz#1
+Example:
   orch deny t-7k2m9qx4hz#1 'use the staging database'"
 )]
-pub struct Approve {
+pub struct Deny {
     /// The question, or the task that asks
     #[arg(value_name = "TASK[#N]")]
     pub question: String,

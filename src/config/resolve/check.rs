@@ -79,6 +79,7 @@ impl Resolver<'_> {
         let keys = [
             (Key::Mode, written.mode.as_ref().filter(is_interactive).map(|at| at.line)),
             (Key::Args, written.args.as_ref().map(|at| at.line)),
+            (Key::Auth, written.auth.as_ref().map(|at| at.line)),
             (Key::AllowedTools, written.allowed_tools.as_ref().map(|at| at.line)),
             (Key::PermissionMode, written.permission_mode.as_ref().map(|at| at.line)),
             (Key::MaxTurns, written.max_turns.as_ref().map(|at| at.line)),

@@ -109,6 +109,18 @@ fn a_starter_fits_what_was_found() {
 }
 
 #[test]
+fn the_roles_of_a_starter_can_change_files() {
+    let every: Vec<DriverKind> = DriverKind::all().collect();
+    let config = meant(&starter(&every, None));
+    for role in config.roles.values().filter(|role| role.driver.program().is_some() && role.name != "opus") {
+        assert!(crate::drivers::of(role.driver).unwrap().edits(&role.agent), "{}", role.name);
+    }
+    let may = |to: &str| config.roles["opus"].delegates_to.as_ref().unwrap().iter().any(|name| name == to);
+    assert!(may("sonnet") && may("subagent") && may("codex") && may("gemini"));
+    assert!(!may("opencode") && !may("shell"), "they run any command");
+}
+
+#[test]
 fn builtin_roles_stay_and_are_overridden_key_by_key() {
     let config = meant("[roles.sonnet]\nmax = 9\n[roles.backend]\nmodel = \"opus\"");
     assert_eq!(config.roles.keys().collect::<Vec<_>>(), ["backend", "opus", "shell", "sonnet", "subagent"]);

@@ -17,7 +17,7 @@ fn a_role_has_more_rights_by_what_it_may_run_use_read_and_where() {
     let config = meant(
         "[roles.reader]\nallowed_tools = [\"Read\"]\ncwd = \"web\"\n\
          [roles.tester]\nallowed_tools = [\"Read\", \"Bash(npm test:*)\"]\ncwd = \"web\"\nenv_from = [\"NPM_TOKEN\"]\n\
-         [roles.thinker]\ndriver = \"codex\"\ncwd = \"web\"",
+         [roles.thinker]\ndriver = \"codex\"\npermission_mode = \"read-only\"\ncwd = \"web\"",
     );
     assert_eq!(beyond(&config, "reader", "tester"), []);
     assert_eq!(
@@ -59,7 +59,7 @@ fn a_right_that_is_reached_by_a_chain_is_named_with_the_chain() {
     assert!(!chain.iter().any(|one| one.starts_with("role shell")), "{chain:#?}");
     let listed = reached(
         "[roles.a]\ndriver = \"claude\"\ndelegates_to = [\"b\"]\n[roles.b]\ndriver = \"claude\"\n\
-         env_from = [\"KEY\"]\ndelegates_to = [\"c\"]\n[roles.c]\ndriver = \"codex\"\n[roles.opus]\ndriver = \"claude\"",
+         env_from = [\"KEY\"]\ndelegates_to = [\"c\"]\n[roles.c]\ndriver = \"codex\"\npermission_mode = \"read-only\"\n[roles.opus]\ndriver = \"claude\"",
     );
     let from_a: Vec<&String> = listed.iter().filter(|one| one.starts_with("role a ")).collect();
     assert_eq!(

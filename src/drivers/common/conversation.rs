@@ -117,7 +117,12 @@ impl Conversation {
             Event::RateLimited { until } => self.limited = Some(*until),
             Event::Result { text, ending } => self.result = Some((text.clone(), ending.clone())),
             Event::Unknown { .. } => self.unknown += 1,
-            Event::Needs { .. } | Event::ToolResult { .. } | Event::Asks(_) | Event::KeptIn { .. } => {}
+            Event::Needs { .. }
+            | Event::ToolResult { .. }
+            | Event::Changes(_)
+            | Event::Note(_)
+            | Event::Asks(_)
+            | Event::KeptIn { .. } => {}
         }
     }
 

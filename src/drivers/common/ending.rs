@@ -5,7 +5,7 @@ use super::{
     errors,
     event::{Ending, Failure, When},
     exit_code::by_exit_code,
-    program::Program,
+    program::{APPROVE, Allow, Program},
 };
 use crate::{
     drivers::verdict::{End, Verdict},
@@ -18,6 +18,16 @@ use crate::{
 
 /// Lines at the end of standard error that are searched for the reason of an end without a result.
 const LAST_WORDS: usize = 8;
+
+/// Columns of a denied tool in a reason.
+const DENIAL: usize = 60;
+
+/// Returns the option that allows a denied tool, such as `Bash(npm test)`, as a shell takes it.
+fn word_for(pattern: fn(&str, &str) -> String, denied: &str) -> String {
+    let (name, called) = denied.split_once('(').unwrap_or((denied, ""));
+    let word = pattern(name, called.strip_suffix(')').unwrap_or(called));
+    format!("--allow '{}'", word.replace('\'', r"'\''"))
+}
 
 /// Denied tools that are named in a reason, so that there is room for what to do about them.
 const DENIALS: usize = 3;
@@ -69,11 +79,20 @@ impl Conversation {
     }
 
     fn denials(&self, program: &Program) -> String {
-        let named: Vec<&str> = self.denied.iter().take(DENIALS).map(String::as_str).collect();
+        let named: Vec<String> = self.denied.iter().take(DENIALS).map(|one| one_line(one, DENIAL)).collect();
         let more = self.denied.len() - named.len();
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         let list = named.join(", ") + &more;
-        format!("{} was not allowed to use {list}: allow it {}, then orch retry", program.name, program.allow)
+        let how = match program.allow {
+            Allow::Tool(pattern) => {
+                let mut patterns: Vec<String> =
+                    self.denied.iter().take(DENIALS).map(|one| word_for(pattern, one)).collect();
+                patterns.dedup();
+                format!("with: {APPROVE} {}; or with --role, in its role's allowed_tools", patterns.join(" "))
+            }
+            Allow::Otherwise(how) => format!("{how}, then orch retry"),
+        };
+        format!("{} was not allowed to use {list}: allow it {how}", program.name)
     }
 
     /// Returns what an end without a reported result means.

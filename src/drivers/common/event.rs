@@ -22,6 +22,11 @@ pub trait Transcript: Send {
     fn error_line(&mut self, _line: &str) -> Vec<Event> {
         Vec::new()
     }
+
+    /// Reports whether a line of standard error says nothing about the task, and is left out.
+    fn is_noise(&self, _line: &str) -> bool {
+        false
+    }
 }
 
 /// One thing that a program reports.
@@ -62,6 +67,10 @@ pub enum Event {
         /// What it printed, not cut.
         summary: String,
     },
+    /// What the last call of a tool changes in a file: lines that begin with `-` or `+`, not cut.
+    Changes(String),
+    /// A warning or an error of the program itself, which it reports and goes on.
+    Note(String),
     /// Tokens and cost of this run so far.
     Usage(Usage),
     /// It needs a person to continue, or did not do something without one.

@@ -16,8 +16,27 @@ pub struct Program {
     pub(in crate::drivers) log_in: &'static str,
     /// Whether it reports a result. For a program that never does, the exit code says whether it is done.
     pub(in crate::drivers) tells_when_done: bool,
-    /// Where a person permits what the program was not allowed to do.
-    pub(in crate::drivers) allow: &'static str,
+    /// How a person permits what the program was not allowed to do.
+    pub(in crate::drivers) allow: Allow,
+}
+
+/// The command by which a person allows a task more. The driver does not know the task: its runner replaces the last word.
+pub const APPROVE: &str = "orch approve TASK";
+
+/// How a person permits what a program was not allowed to do.
+#[derive(Debug)]
+pub(in crate::drivers) enum Allow {
+    /// By `orch approve --allow`. The function returns the word for a tool and what it was called with.
+    Tool(fn(&str, &str) -> String),
+    /// In another way, in words.
+    Otherwise(&'static str),
+}
+
+/// Returns a pattern that allows a command, where the tool that runs commands is called `shell`, and `rest` stands for what
+/// may follow. A command that is longer than a line is allowed by its first words.
+pub(in crate::drivers) fn command_pattern(shell: &str, command: &str, words: usize, rest: &str) -> String {
+    let first: Vec<&str> = command.split_whitespace().take(words).collect();
+    format!("{shell}({}{rest})", first.join(" ").trim_end_matches('…'))
 }
 
 impl Program {
@@ -25,6 +44,18 @@ impl Program {
     /// it changes every day.
     pub fn is_too_old(&self, version: &str) -> bool {
         numbers(version).zip(numbers(self.tested_with)).is_some_and(|(found, tested)| found < tested)
+    }
+
+    /// Reports whether a version is newer than the tested one.
+    pub fn is_newer(&self, version: &str) -> bool {
+        let all =
+            |version: &str| version.split(['.', '-', '+']).map_while(|part| part.parse().ok()).collect::<Vec<u64>>();
+        all(version) > all(self.tested_with)
+    }
+
+    /// Returns how a person logs in to its service.
+    pub fn how_to_log_in(&self) -> &'static str {
+        self.log_in
     }
 
     /// Returns the message for a program that does not understand its arguments: because of its role, or because it is another
@@ -84,6 +115,13 @@ mod tests {
         for said in ["no number at all", "node is too old", "Usage: claude [options]. Exits with 1.", ""] {
             assert_eq!(version_in(said), None, "{said}");
         }
+    }
+
+    #[test]
+    fn a_version_is_newer_by_all_its_numbers() {
+        let claude = drivers::of(DriverKind::Claude).unwrap().program().unwrap();
+        let is_newer = ["2.1.328", "2.1.327", "2.1.332", "2.2.0", "3.0", "2.1"].map(|version| claude.is_newer(version));
+        assert_eq!(is_newer, [false, false, true, true, true, false]);
     }
 
     #[test]

@@ -101,14 +101,17 @@ fn assistant(said: &Value) -> Vec<Event> {
     let blocks = said["message"]["content"].as_array().map(Vec::as_slice).unwrap_or_default();
     blocks
         .iter()
-        .filter_map(|block| match block["type"].as_str()? {
-            "text" => Some(Event::Text(block["text"].as_str()?.to_owned())),
-            "tool_use" | "server_tool_use" => Some(Event::ToolCall {
-                name: block["name"].as_str().unwrap_or("?").to_owned(),
-                summary: summary::arguments(&block["input"]),
-            }),
-            "thinking" | "redacted_thinking" => Some(Event::Answers),
-            _ => None,
+        .flat_map(|block| match block["type"].as_str() {
+            Some("text") => block["text"].as_str().map(|text| Event::Text(text.to_owned())).into_iter().collect(),
+            Some("tool_use" | "server_tool_use") => {
+                let call = Event::ToolCall {
+                    name: block["name"].as_str().unwrap_or("?").to_owned(),
+                    summary: summary::arguments(&block["input"]),
+                };
+                [call].into_iter().chain(summary::changes(&block["input"]).map(Event::Changes)).collect()
+            }
+            Some("thinking" | "redacted_thinking") => vec![Event::Answers],
+            _ => Vec::new(),
         })
         .collect()
 }

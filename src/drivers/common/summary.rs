@@ -7,16 +7,16 @@ use crate::model::text::one_line;
 /// Longest rendering of one argument, in columns.
 const COLUMNS: usize = 100;
 
-/// Returns the argument that says most about the call of a tool, else all of them.
+/// Returns the argument that says most about the call of a tool, else all of them. A search is its pattern, and where.
 pub(in crate::drivers) fn arguments(input: &Value) -> String {
     const TELLING: [&str; 12] = [
         "command",
         "cmd",
+        "pattern",
+        "query",
         "file_path",
         "filePath",
         "path",
-        "pattern",
-        "query",
         "url",
         "description",
         "prompt",
@@ -25,11 +25,46 @@ pub(in crate::drivers) fn arguments(input: &Value) -> String {
     ];
     let Some(fields) = input.as_object() else { return value(input) };
     let telling = TELLING.iter().find_map(|name| fields.get(*name)).filter(|value| !value.is_null());
+    let place = input["pattern"]
+        .as_str()
+        .and_then(|_| ["path", "dir_path", "glob"].iter().find_map(|name| input[*name].as_str()));
     match telling {
-        Some(telling) => value(telling),
+        Some(telling) => match place {
+            Some(place) => format!("{} in {}", value(telling), one_line(place, COLUMNS)),
+            None => value(telling),
+        },
         None if fields.is_empty() => String::new(),
         None => one_line(&input.to_string(), COLUMNS),
     }
+}
+
+/// Returns what the call of a tool changes in a file, if it does: what is removed and what is added.
+pub(in crate::drivers) fn changes(input: &Value) -> Option<String> {
+    let text = |of: &Value, names: &[&str]| names.iter().find_map(|name| of[*name].as_str()).map(str::to_owned);
+    let mark = |sign: char, text: &str| text.lines().map(|line| format!("{sign}{line}\n")).collect::<String>();
+    let of_edit = |edit: &Value| {
+        let old = text(edit, &["old_string", "oldString", "old_str"])?;
+        let new = text(edit, &["new_string", "newString", "new_str"])?;
+        Some(different(&old, &new, mark))
+    };
+    if let Some(edits) = input["edits"].as_array() {
+        return Some(edits.iter().filter_map(of_edit).collect());
+    }
+    let is_of_file = ["file_path", "filePath", "path"].iter().any(|name| input[*name].is_string());
+    of_edit(input).or_else(|| {
+        // A whole file. A command has no content, and neither has a question.
+        let content = input["content"].as_str().filter(|_| is_of_file)?;
+        Some(mark('+', content))
+    })
+}
+
+/// Returns the lines in which two texts differ, without those at the beginning and at the end that are the same.
+fn different(old: &str, new: &str, mark: impl Fn(char, &str) -> String) -> String {
+    let (old, new): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());
+    let begin = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
+    let (old, new) = (&old[begin..], &new[begin..]);
+    let end = old.iter().rev().zip(new.iter().rev()).take_while(|(a, b)| a == b).count();
+    mark('-', &old[..old.len() - end].join("\n")) + &mark('+', &new[..new.len() - end].join("\n"))
 }
 
 /// Renders a value as a person would write it, in one line.
@@ -62,6 +97,20 @@ mod tests {
         let json = |text: &str| arguments(&serde_json::from_str(text).unwrap());
         assert_eq!(json(r#"{"description":"x","command":"ls -la\nrm x"}"#), "ls -la…");
         assert_eq!(json(r#"{"command":["bash","-lc","ls"]}"#), "bash -lc ls");
+        assert_eq!(json(r#"{"pattern":"fn main","path":"src","output_mode":"content"}"#), "fn main in src");
+        assert_eq!(json(r#"{"pattern":"**/*.rs"}"#), "**/*.rs");
         assert_eq!((json("{}"), json(r#"{"a":1}"#)), (String::new(), r#"{"a":1}"#.to_owned()));
+    }
+
+    #[test]
+    fn an_edit_is_shown_by_the_lines_that_differ() {
+        let changes = |text: &str| changes(&serde_json::from_str(text).unwrap());
+        let edit = r#"{"file_path":"a","old_string":"a\nb\nc\n","new_string":"a\nB\nB2\nc\n"}"#;
+        assert_eq!(changes(edit).as_deref(), Some("-b\n+B\n+B2\n"));
+        let several = r#"{"edits":[{"old_string":"x","new_string":"y"},{"old_string":"","new_string":"z"}]}"#;
+        assert_eq!(changes(several).as_deref(), Some("-x\n+y\n+z\n"));
+        assert_eq!(changes(r#"{"filePath":"a","content":"one\ntwo"}"#).as_deref(), Some("+one\n+two\n"));
+        assert_eq!(changes(r#"{"content":"what is said"}"#), None);
+        assert_eq!(changes(r#"{"command":"ls"}"#), None);
     }
 }

@@ -27,7 +27,7 @@ fn each_is_started_without_a_screen() {
         tools.map(|tool| format!("{before}{tool}{after}")).collect::<Vec<_>>().join(" ")
     };
     let codex = "exec --json --skip-git-repo-check -c mcp_servers.orch.command=\"/h/bin/orch\" \
-                 -c mcp_servers.orch.args=[\"mcp\"] -c mcp_servers.orch.env_vars=[\"ORCH_TASK\"] --model m1 \
+                 -c mcp_servers.orch.args=[\"mcp\"] -c mcp_servers.orch.env_vars=[\"ORCH_TASK\"] --model m1 --sandbox workspace-write \
                  -c mcp_servers.orch.default_tools_approval_mode=\"prompt\" "
         .to_owned()
         + &free("-c mcp_servers.orch.tools.", ".approval_mode=\"approve\"");

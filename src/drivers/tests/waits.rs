@@ -57,8 +57,12 @@ fn what_was_not_allowed_is_named_and_so_is_what_to_do_however_much_it_was() {
     }
     told.take(&Event::Result { text: None, ending: Ending::Done });
     let reason = of(DriverKind::Claude).unwrap().read(end(&told)).reason;
-    assert!(reason.contains("Bash(rm 0 x") && reason.contains(" and 6 more: allow it in the role"), "{reason}");
-    assert!(reason.ends_with("then orch retry"), "{reason}");
+    assert!(
+        reason.contains("Bash(rm 0 x")
+            && reason.contains(" and 6 more: allow it with: orch approve TASK --allow 'Bash(rm 0:*)' "),
+        "{reason}"
+    );
+    assert!(reason.ends_with("or with --role, in its role's allowed_tools"), "{reason}");
 }
 
 #[test]

@@ -2,10 +2,10 @@
 
 use std::{ffi::OsStr, path::PathBuf, time::Duration};
 
-use super::{Check, ok, warn_or_error};
+use super::{super::account, Check, ok, warn_or_error};
 use crate::{
     config::DriverKind,
-    drivers::{self, Program},
+    drivers::{self, Login, Program},
     launchers::preflight,
     model::text::one_line,
 };
@@ -25,9 +25,9 @@ pub(super) async fn agent_programs(order: &[DriverKind], path: Option<&OsStr>) -
     let rest = DriverKind::agents().filter(|kind| !order.contains(kind));
     let known = order.iter().copied().chain(rest).filter_map(|kind| {
         let program = drivers::of(kind)?.program()?;
-        Some(agent_program(program, preflight::find(program.name, path)?))
+        Some(agent_program(kind, program, preflight::find(program.name, path)?))
     });
-    let mut checks = futures_util::future::join_all(known).await;
+    let mut checks: Vec<Check> = futures_util::future::join_all(known).await.into_iter().flatten().collect();
     let others: Vec<&str> =
         OTHER_PROGRAMS.into_iter().filter(|program| preflight::find(program, path).is_some()).collect();
     if !others.is_empty() {
@@ -45,7 +45,35 @@ pub(super) async fn agent_programs(order: &[DriverKind], path: Option<&OsStr>) -
     checks
 }
 
-async fn agent_program(program: &Program, file: PathBuf) -> Check {
+/// Its version, and what is to be said about its login.
+async fn agent_program(kind: DriverKind, program: &Program, file: PathBuf) -> Vec<Check> {
+    let mut check = version(program, file).await;
+    let login = account::login_here(kind);
+    if let Some(login) = login.as_ref().filter(|_| check.state == "ok") {
+        check.found = format!("{} · {}", check.found, account::in_words(login));
+    }
+    let questionable = login.and_then(|login| questionable(program, &login));
+    [check].into_iter().chain(questionable).collect()
+}
+
+/// A login with which agents do nothing, or which costs what its user may not expect.
+fn questionable(program: &Program, login: &Login) -> Option<Check> {
+    let name = format!("login of {}", program.name);
+    match login {
+        Login::Missing => {
+            let found = "not logged in, and no key is set".to_owned();
+            Some(warn_or_error(&name, "warning", found, program.how_to_log_in().to_owned()))
+        }
+        Login::Key(key, Some(stored)) => {
+            let found = format!("{key} is set and will be billed, although it is also logged in: {stored}");
+            let fix = format!("to use the login: auth = \"login\" under the role in sessions.toml, or unset {key}");
+            Some(warn_or_error(&name, "warning", found, fix))
+        }
+        Login::Key(_, None) | Login::Stored(_) => None,
+    }
+}
+
+async fn version(program: &Program, file: PathBuf) -> Check {
     let (name, at) = (of_program(program.name), file.display());
     let asked = tokio::process::Command::new(&file)
         .arg("--version")
@@ -67,6 +95,10 @@ async fn agent_program(program: &Program, file: PathBuf) -> Check {
             if program.is_too_old(version) {
                 let found = format!("{found}: older than {}, with which orch is tested", program.tested_with);
                 return warn_or_error(&name, "warning", found, format!("update it: {}", program.install));
+            }
+            if program.is_newer(version) {
+                let newest = program.tested_with;
+                return ok(&name, format!("{found} (newer than {newest}, the newest with which orch is tested)"));
             }
             return ok(&name, found);
         }

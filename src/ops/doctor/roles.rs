@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Check, Ops, ok, programs::of_program, warn_or_error};
+use super::{super::account, Check, Ops, ok, programs::of_program, warn_or_error};
 use crate::{
     config::{DriverKind, Reach, Role, Sandbox},
     launchers::{
@@ -74,7 +74,10 @@ pub(super) fn check_role(
         // That check says how to fix it.
         return Check { state: "warning", ..ok(&name, format!("{found}: see {of_program}")) };
     }
-    ok(&name, found)
+    let login =
+        account::login_of(role, kind).map(|login| format!(", {}", account::in_words(&login))).unwrap_or_default();
+    let model = role.model.as_ref().map(|model| format!(", model {model}")).unwrap_or_default();
+    ok(&name, format!("{found}{model}{login}"))
 }
 
 /// What the sandbox of a role lacks although the configuration or PATH names it.

@@ -1,6 +1,6 @@
 //! Tasks: which ones, waiting for them, what is said about one, what has changed.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -209,6 +209,22 @@ pub struct Changed {
     /// What a `retry` has revived with it: tasks that were cancelled because it had ended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub others: Vec<TaskId>,
+}
+
+/// What `orch approve --allow` has done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Allowed {
+    /// The tools, in the words of the task's program.
+    pub tools: Vec<String>,
+    /// The role whose tasks may all use them, with `--role`.
+    pub role: Option<String>,
+    /// The file to which they were added, with `--role`; `null`: it has them already.
+    pub file: Option<PathBuf>,
+    /// Whether the supervisor has read the file since.
+    pub reloaded: bool,
+    /// What became of the task.
+    #[serde(flatten)]
+    pub task: Changed,
 }
 
 /// Which ended tasks are to be forgotten.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::runner::{Agent, Leave, attempt::resource_limits::Excess, output::Output};
 use crate::{
-    drivers::{DriverKind, Verdict},
+    drivers::{APPROVE, DriverKind, Verdict},
     model::{cause::Cause, duration::human, end_code::EndCode, task::TaskResult},
     store::tasks::{Claimed, Report},
 };
@@ -105,7 +105,7 @@ pub(in crate::runner) fn report(
         fence: claimed.fence,
         cause: verdict.cause,
         code: verdict.code,
-        reason: agent.redactor.text(verdict.reason),
+        reason: agent.redactor.text(verdict.reason.replace(APPROVE, &APPROVE.replace("TASK", task.id.as_str()))),
         exit_code,
         result,
         retry_after_ms: verdict.retry_after.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),

@@ -25,7 +25,7 @@ use crate::runner::{
 };
 use crate::{
     config::Mode,
-    drivers::{Driver, HookTranscript, InteractiveJob, Job, Key, Refusal, Start, Totals, Verdict},
+    drivers::{Driver, HookTranscript, InteractiveJob, Job, Key, Refusal, RoleSettings, Start, Totals, Verdict},
     launchers::{bwrap::proxy::Proxy, preflight},
     model::{cause::Cause, end_code::EndCode, id::Capability, wait::Wait},
     os::failpoint,
@@ -113,6 +113,12 @@ pub(in crate::runner) fn begin<'a>(
             format!("its working folder {} does not exist", cwd.display()),
         ));
     }
+    if let Some(why) = lacks_key(agent) {
+        return Err(Box::new(NotBegun {
+            verdict: Verdict::of(Cause::NeedsPerson, EndCode::LoginNeeded, why),
+            leave: None,
+        }));
+    }
     let capability = Capability {
         task: claimed.task.id.clone(),
         attempt: claimed.attempt,
@@ -122,7 +128,7 @@ pub(in crate::runner) fn begin<'a>(
     agent.socket.admit(Some(capability.clone()));
     let own = own_variables(claimed, &workspace, &capability);
     let resume = earlier.map(|earlier| earlier.session.as_str());
-    let start = start(agent, driver, &workspace, prompt, resume, &own);
+    let start = start(agent, driver, &workspace, prompt, resume, &own, &claimed.task.allowed_tools);
     let mut start = start.map_err(|refusal| NotBegun::permanent(EndCode::NotSupported, refusal.0))?;
     let scratch = Scratch::make(driver, role, &workspace.dir).map_err(|e| {
         NotBegun::machine(agent, EndCode::SpawnFailed, format!("the program's own folder could not be created: {e}"))
@@ -179,6 +185,20 @@ pub(in crate::runner) fn begin<'a>(
     })
 }
 
+/// Returns why a program whose role wants a key cannot work: it would fall back on a login.
+fn lacks_key(agent: &Agent) -> Option<String> {
+    let keys = agent.launch.role.needs_key(agent.launch.driver);
+    let has = |key: &&str| agent.launch.env.get(*key).is_some_and(|value| !value.is_empty());
+    (!keys.is_empty() && !keys.iter().any(has)).then(|| {
+        format!(
+            "role {} has auth = \"key\", and none of {} was set when orch started: export one, then orch stop, orch start \
+             and orch retry",
+            agent.launch.role.name,
+            keys.join(", ")
+        )
+    })
+}
+
 /// Returns how the driver wants its program to be started.
 fn start(
     agent: &Agent,
@@ -187,12 +207,18 @@ fn start(
     prompt: &str,
     resume: Option<&str>,
     own: &[(&'static str, OsString)],
+    allowed_tools: &[String],
 ) -> Result<Start, Refusal> {
     let orch = agent.home.bin().join("orch");
     let mut mcp = program::tools(&orch, &agent.launch);
     mcp.env.extend(own.iter().map(|(name, value)| (*name, value.to_string_lossy().into_owned())));
     let new_session = uuid::Uuid::new_v4().to_string();
-    let (role, kind) = (agent.launch.role.settings(), agent.launch.driver);
+    let mut options = agent.launch.role.agent.clone();
+    options
+        .allowed_tools
+        .extend(allowed_tools.iter().filter(|tool| !agent.launch.role.agent.allowed_tools.contains(tool)).cloned());
+    let kind = agent.launch.driver;
+    let role = RoleSettings { options: &options, ..agent.launch.role.settings() };
     if role.options.mode == Mode::Interactive {
         let (dir, prompt) = (workspace.dir.as_path(), Some(prompt));
         let job = InteractiveJob { role, dir, mcp: &mcp, new_session: &new_session, resume, prompt };

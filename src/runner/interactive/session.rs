@@ -63,16 +63,32 @@ pub(in crate::runner) fn earlier(home: &Home, claimed: &Claimed, driver: DriverK
             "The subtasks that were open when you ended your turn have ended. Finish your task with their results."
                 .to_owned()
         }
-        Some(report) => prompt(task, attempt, number, &format!("{}: {}", report.cause, report.reason)),
-        None => prompt(task, attempt, number, "lost: its agent died"),
+        Some(report) => prompt(task, attempt, &format!("Attempt {number} {}: {}", ended(report.cause), report.reason)),
+        None => prompt(task, attempt, &format!("Attempt {number} was interrupted: its agent died")),
     };
     Some(Earlier { session: written.session, prompt })
 }
 
-fn prompt(task: &Task, attempt: u32, earlier: u32, end: &str) -> String {
+/// Says what an end by this cause was, for the model.
+fn ended(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Lost => "was interrupted",
+        Cause::Timeout => "ran out of time",
+        Cause::RateLimited => "stopped at a limit of the model's service",
+        Cause::NeedsPerson => "stopped because it needed a person",
+        Cause::Cancelled => "was cancelled",
+        Cause::Success | Cause::Transient | Cause::Permanent | Cause::Deadline => "failed",
+    }
+}
+
+fn prompt(task: &Task, attempt: u32, end: &str) -> String {
+    let allowed = match task.allowed_tools.is_empty() {
+        true => String::new(),
+        false => format!("Since then a person has allowed you: {}. Try it again.\n", task.allowed_tools.join(", ")),
+    };
     format!(
-        "This is attempt {attempt} of your task. Attempt {earlier}, in which you were until now, ended as {end}.\n\
-         Look first at what is done already, then continue, until the task is done. The task, once more:\n\n{}",
+        "This is attempt {attempt} of your task. {end}.\n{allowed}You are still in the conversation of that attempt. Look \
+         first at what is done already, then continue until the task is done. The task, once more:\n\n{}",
         task.description
     )
 }

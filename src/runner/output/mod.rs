@@ -133,10 +133,14 @@ impl Output {
             // A secret that JSON had escaped becomes visible only now.
             shown = self.redactor.whole(shown);
         }
-        if let Some(reading) = self.reading.as_mut().filter(|_| stream == Stream::Err) {
-            reading.feed_errors(&shown);
-        }
         source.tail.push(&shown);
+        if let Some(reading) = self.reading.as_mut().filter(|_| stream == Stream::Err) {
+            let at_end = source.has_ended();
+            shown = reading.feed_errors(&shown);
+            if at_end {
+                shown.extend(reading.finish_errors());
+            }
+        }
         self.forward(stream, &shown);
         if ends_here {
             let note = format!("orch: the output ends here; max_output is {}\n", size::human(self.limit));

@@ -55,6 +55,7 @@ impl Runaway {
             Event::Text(text) => ("text", text).hash(&mut hasher),
             Event::ToolCall { name, summary } => ("call", name, summary).hash(&mut hasher),
             Event::ToolResult { ok, summary } => ("answer", ok, summary).hash(&mut hasher),
+            Event::Note(text) => ("note", text).hash(&mut hasher),
             Event::Unknown { shown: Some(line) } => ("line", line).hash(&mut hasher),
             // A program that tries again is bounded by itself, and known to wait for its service.
             _ => return None,

@@ -9,7 +9,7 @@ use crate::{
     model::{
         duration::human,
         task::Usage,
-        text::{in_one_line, one_line, plain},
+        text::{count, in_one_line, one_line, plain},
         time::Timestamp,
     },
     runner::output::{metering::Metering, runaway::Runaway},
@@ -31,6 +31,8 @@ pub(in crate::runner) struct Reading {
     line: Vec<u8>,
     /// The same for standard error.
     error_line: Vec<u8>,
+    /// Whether its beginning was shown already, because it is long.
+    error_line_is_shown: bool,
     /// Whether the current line is too long, and its rest is skipped.
     skipping: bool,
     raw: Option<File>,
@@ -53,6 +55,7 @@ impl Reading {
             conversation,
             line: Vec::new(),
             error_line: Vec::new(),
+            error_line_is_shown: false,
             skipping: false,
             raw,
             last_text: String::new(),
@@ -84,18 +87,46 @@ impl Reading {
         shown.into_bytes()
     }
 
-    /// Processes a piece of standard error, which is shown unchanged.
-    pub fn feed_errors(&mut self, piece: &[u8]) {
+    /// Processes a piece of standard error; returns what is to be shown: whole lines as they are, without noise.
+    pub fn feed_errors(&mut self, piece: &[u8]) -> Vec<u8> {
+        let mut shown = Vec::new();
         for part in piece.split_inclusive(|b| *b == b'\n') {
-            // For a longer line the beginning is enough.
+            // For a longer line the beginning is enough, and its rest is shown as it comes.
             let room = LONGEST_ERROR.saturating_sub(self.error_line.len());
-            self.error_line.extend_from_slice(&part[..part.len().min(room)]);
+            let (head, rest) = part.split_at(part.len().min(room));
+            self.error_line.extend_from_slice(head);
+            if !rest.is_empty() && !std::mem::replace(&mut self.error_line_is_shown, true) {
+                shown.extend_from_slice(&self.error_line);
+            }
+            shown.extend_from_slice(rest);
             if part.ends_with(b"\n") {
-                let line = std::mem::take(&mut self.error_line);
-                let events = self.transcript.error_line(String::from_utf8_lossy(&line).trim());
-                events.iter().for_each(|event| self.conversation.take(event));
+                shown.extend(self.end_error_line());
             }
         }
+        shown
+    }
+
+    /// Ends standard error: the rest has no newline.
+    pub fn finish_errors(&mut self) -> Vec<u8> {
+        self.end_error_line()
+    }
+
+    fn end_error_line(&mut self) -> Vec<u8> {
+        let line = std::mem::take(&mut self.error_line);
+        let is_shown = std::mem::take(&mut self.error_line_is_shown);
+        let text = String::from_utf8_lossy(&line);
+        let mut after = String::new();
+        for event in self.transcript.error_line(text.trim()) {
+            self.conversation.take(&event);
+            // The line itself may not say in plain words what was refused.
+            if matches!(event, Event::Needs { .. }) {
+                self.show(&event, &mut after);
+            }
+        }
+        let is_left_out = is_shown || self.transcript.is_noise(text.trim());
+        let mut shown = if is_left_out { Vec::new() } else { line };
+        shown.extend_from_slice(after.as_bytes());
+        shown
     }
 
     /// Ends the stream: the rest has no newline.
@@ -161,14 +192,16 @@ impl Reading {
                 text.trim_end().to_owned()
             }
             Event::ToolCall { name, summary } => format!("⏺ {name}({summary})"),
-            Event::ToolResult { ok, summary } => {
-                let summary = one_line(summary, COLUMNS);
-                match (ok, summary.as_str()) {
-                    (true, "") => return,
-                    (true, summary) => format!("  ⎿ {summary}"),
-                    (false, summary) => format!("  ⎿ failed: {summary}"),
-                }
-            }
+            Event::ToolResult { ok: true, summary } => match one_line(summary, COLUMNS).as_str() {
+                "" => return,
+                summary => format!("  ⎿ {summary}"),
+            },
+            Event::ToolResult { ok: false, summary } => format!("  ⎿ failed: {}", failed(summary)),
+            Event::Changes(lines) => match changes(lines).as_str() {
+                "" => return,
+                lines => lines.to_owned(),
+            },
+            Event::Note(text) => format!("── {}", one_line(text, 2 * COLUMNS)),
             Event::Usage(_) | Event::KeptIn { .. } | Event::Turn | Event::Answers | Event::HandedOver => return,
             Event::Needs { what, of } => format!("── needs {what}: {of}"),
             Event::Asks(asked) => format!("── {}", in_one_line(&asked.to_string(), COLUMNS)),
@@ -201,6 +234,34 @@ impl Reading {
         });
         lines.join("\n")
     }
+}
+
+/// Lines of the output of a tool that failed: the first one, and the last ones, which say why.
+const OF_FAILURE: usize = 12;
+/// Lines of a change.
+const OF_CHANGE: usize = 40;
+
+/// Returns what a tool printed that failed. Further lines stand below the first one.
+fn failed(output: &str) -> String {
+    let lines: Vec<String> =
+        output.lines().filter(|line| !line.trim().is_empty()).map(|line| in_one_line(line, COLUMNS)).collect();
+    let left_out = lines.len().saturating_sub(OF_FAILURE);
+    let mut shown: Vec<String> = lines.iter().take(1).cloned().collect();
+    if left_out > 0 {
+        shown.push(format!("... {} ...", count(left_out as u64, "line", "lines")));
+    }
+    shown.extend(lines.into_iter().skip(1 + left_out));
+    shown.join("\n    ")
+}
+
+/// Returns the lines of a change, and how many are left out.
+fn changes(lines: &str) -> String {
+    let all = lines.lines().count();
+    let mut shown: Vec<String> = lines.lines().take(OF_CHANGE).map(|line| format!("    {line}")).collect();
+    if all > OF_CHANGE {
+        shown.push(format!("    ... {} more", all - OF_CHANGE));
+    }
+    shown.join("\n")
 }
 
 fn spent(usage: &Usage) -> String {
@@ -261,10 +322,49 @@ mod tests {
         let transcript = drivers::of(DriverKind::Gemini).unwrap().transcript().unwrap();
         let mut reading = Reading::new(transcript, dir.path(), None, Metering::default());
         let said = format!("{}\nAttempt 1 failed. Retrying with backoff... Error: x\n", "y".repeat(9_000));
-        said.as_bytes().chunks(7).for_each(|piece| reading.feed_errors(piece));
+        said.as_bytes().chunks(7).for_each(|piece| drop(reading.feed_errors(piece)));
         assert!(matches!(reading.conversation().waits_for(), Some(Wait::Service(_))));
         reading.feed(b"{\"type\":\"message\",\"role\":\"assistant\",\"delta\":true,\"content\":\"I\"}\n");
         assert_eq!(reading.conversation().waits_for(), None);
+    }
+
+    #[test]
+    fn what_is_refused_on_standard_error_is_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        let transcript = drivers::of(DriverKind::Codex).unwrap().transcript().unwrap();
+        let mut reading = Reading::new(transcript, dir.path(), None, Metering::default());
+        let said =
+            "x ERROR codex_core::tools::router: error=patch rejected: writing outside of the project; rejected\n";
+        let noise = "Reading prompt from stdin...\n";
+        for size in [9, 100_000] {
+            let text = format!("{noise}{said}cut");
+            let mut shown: Vec<u8> =
+                text.as_bytes().chunks(size).flat_map(|piece| reading.feed_errors(piece)).collect();
+            shown.extend(reading.finish_errors());
+            let refused = "── needs permission: apply_patch(writing outside of the project)\n";
+            assert_eq!(String::from_utf8(shown).unwrap(), format!("{said}{refused}cut"), "in pieces of {size}");
+        }
+        let long = "y".repeat(3 * LONGEST_ERROR) + "\n";
+        let shown: Vec<u8> = long.as_bytes().chunks(1000).flat_map(|piece| reading.feed_errors(piece)).collect();
+        assert!(String::from_utf8(shown).unwrap() == long);
+    }
+
+    #[test]
+    fn a_tool_that_failed_shows_its_output_and_an_edit_its_change() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut reading = reading(dir.path());
+        let output: String = (1..=30).map(|n| format!("line {n}\\n")).collect();
+        let lines = [
+            r#"{"type":"assistant","message":{"content":[{"type":"tool_use","name":"Grep","input":{"pattern":"fn x","path":"src"}}]}}"#.to_owned(),
+            r#"{"type":"assistant","message":{"content":[{"type":"tool_use","name":"Edit","input":{"file_path":"a.rs","old_string":"a\nb","new_string":"a\nc"}}]}}"#.to_owned(),
+            format!(r#"{{"type":"user","message":{{"content":[{{"type":"tool_result","is_error":true,"content":"{output}"}}]}}}}"#),
+        ];
+        let shown = String::from_utf8(reading.feed((lines.join("\n") + "\n").as_bytes())).unwrap();
+        assert!(
+            shown.starts_with("⏺ Grep(fn x in src)\n⏺ Edit(a.rs)\n    -b\n    +c\n  ⎿ failed: line 1\n"),
+            "{shown}"
+        );
+        assert!(shown.contains("    ... 18 lines ...\n    line 20\n") && shown.ends_with("    line 30\n"), "{shown}");
     }
 
     #[test]

@@ -158,6 +158,7 @@ impl World {
                 lost_max: 3,
                 delays_ms: self.supervisor.config.roles["shell"].retry.delays(),
                 detached: false,
+                allowed_tools: Vec::new(),
                 notify: None,
                 key: None,
             },

@@ -1,6 +1,6 @@
 //! `claude` as an agent: it answers, uses tools, and is denied some.
 
-use std::fs;
+use std::{fs, os::unix::fs::PermissionsExt};
 
 use serde_json::json;
 
@@ -87,5 +87,25 @@ fn a_message_is_in_the_next_request_after_a_tool_call() {
     let has_message = |request: &crate::model_server::Request| request.body.to_string().contains("red, please");
     assert_eq!(fleet.model.requests().iter().filter(|request| has_message(request)).count(), 1, "no turn more");
     assert_eq!(done["messages"][0]["state"], "delivered", "{done:#}");
+    fleet.stop();
+}
+
+#[test]
+fn a_denied_command_runs_once_a_person_has_allowed_it() {
+    let rules = vec![
+        when("run it").step(0).answer(tool("Bash", json!({"command": "./check all", "description": "x"}))),
+        when("run it").answer_by(|asked| Answer::Text(asked.results.join(" "))),
+    ];
+    let Some(fleet) = Fleet::started(&["claude"], SONNET, rules) else { return };
+    let script = fleet.world.project.join("check");
+    fs::write(&script, "#!/bin/sh\necho ran > ran.txt\n").unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let task = fleet.world.delegate("sonnet", "run it");
+    let held = fleet.wait_for(&task, "held");
+    let how = format!("orch approve {task} --allow 'Bash(./check all)'");
+    assert!(held["reason"].as_str().unwrap().contains(&how), "{held:#}");
+    fleet.world.orch(&["approve", &task, "--allow", "Bash(./check:*)"]).ok();
+    fleet.wait_for(&task, "succeeded");
+    assert_eq!(fs::read_to_string(fleet.world.project.join("ran.txt")).unwrap(), "ran\n");
     fleet.stop();
 }

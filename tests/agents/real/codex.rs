@@ -123,3 +123,36 @@ fn as_the_master_codex_receives_results_and_resumes_its_thread() {
     assert!(last.texts.iter().any(|text| text.contains("count them")), "the same thread: {last:#?}");
     fleet.stop();
 }
+
+/// A heredoc by which a model changes a file, as codex's own tool for patches is not offered to every model.
+const PATCH: &str = "apply_patch <<'EOF'\n*** Begin Patch\n*** Add File: made.txt\n+by a patch\n*** End Patch\nEOF";
+
+#[test]
+fn without_a_mode_codex_changes_files_and_what_is_refused_holds_its_task() {
+    let escalated =
+        json!({"cmd": "echo no > /etc/refused", "sandbox_permissions": "require_escalated", "justification": "why"});
+    let rules = vec![
+        when("change it").step(0).answer(tool("exec_command", json!({"cmd": PATCH}))),
+        when("change it").step(1).answer(Answer::text("changed")),
+        when("leave it").step(0).answer(tool("exec_command", json!({"cmd": PATCH}))),
+        when("leave it").step(1).answer(Answer::text("It is read-only.")),
+        when("go further").step(0).answer(tool("exec_command", escalated)),
+        when("go further").step(1).answer(Answer::text("I may not.")),
+    ];
+    let roles =
+        "[roles.coder]\ndriver = \"codex\"\n[roles.reader]\ndriver = \"codex\"\npermission_mode = \"read-only\"";
+    let Some(fleet) = Fleet::started(&["codex"], roles, rules) else { return };
+    fleet.done("coder", "change it");
+    assert_eq!(std::fs::read_to_string(fleet.world.project.join("made.txt")).unwrap(), "by a patch\n");
+    for (role, text, refused) in [
+        ("reader", "leave it", "apply_patch(writing is blocked by read-only sandbox)"),
+        ("coder", "go further", "shell(a command outside its sandbox)"),
+    ] {
+        let task = fleet.world.delegate(role, text);
+        let held = fleet.wait_for(&task, "held");
+        assert!(held["reason"].as_str().unwrap().contains(&format!("not allowed to use {refused}")), "{held:#}");
+        let logs = fleet.world.orch(&["logs", "--task", &task]).ok();
+        assert!(logs.contains(&format!("needs permission: {refused}")), "{logs}");
+    }
+    fleet.stop();
+}

@@ -87,6 +87,7 @@ fn task(n: usize) -> NewTask {
         inherits_priority: false,
         who: "a person".into(),
         spec: Spec {
+            allowed_tools: Vec::new(),
             role: ROLE.into(),
             priority: Priority::Normal,
             after: Vec::new(),

@@ -1,23 +1,31 @@
 -- Retries a dead letter, a cancelled or a held task at a person's request, with its counts at zero; and what was cancelled
 -- only because it, or another one that is retried thereby, had ended.
 -- KEYS: 1 prefix
--- ARGV: 1 id, 2 reason
+-- ARGV: 1 id, 2 reason, 3 the tools that a person has allowed the task (JSON), or ''
 -- Returns: {state before, state afterwards, each further task that is retried}; the same state twice where there was
 --          nothing to do
 -- Refuses: unknown, damaged (its record does not read), dependency_ended (what it waits for has failed or was cancelled: retry that first),
 --          not_approved (a retry is no approval; the detail is the task and its state)
 
 -- The states before and afterwards, or nil and a refusal.
-local function again(id, reason)
+local function again(id, reason, allowed_tools)
+  local function allow()
+    if allowed_tools and allowed_tools ~= '' then redis.call('HSET', P .. 'task:' .. id, 'allowed_tools', allowed_tools) end
+  end
   local f = get(id, 'state', 'role', 'after', 'parent', 'unapproved', 'key', 'deadline_ms', 'code')
   local from = f[1]
   if not from then return nil, refuse(REFUSAL.unknown, id) end
   if not is_sound(id) then return nil, refuse(REFUSAL.damaged, id) end
   if from == 'delayed' then
+    allow()
     move(id, from, 'ready', f[2], nil, nil, reason)
     return from, 'ready'
   end
-  if from ~= 'failed' and from ~= 'cancelled' and from ~= 'held' then return from, from end
+  if from ~= 'failed' and from ~= 'cancelled' and from ~= 'held' then
+    -- Its next attempt has them.
+    allow()
+    return from, from
+  end
   if f[5] then return nil, refuse(REFUSAL.not_approved, id .. ' ' .. from) end
 
   local reads, after = pcall(cjson.decode, f[3] and f[3] ~= '' and f[3] or '[]')
@@ -36,6 +44,7 @@ local function again(id, reason)
   end
   local to = #open > 0 and 'blocked' or 'ready'
   for _, dependency in ipairs(open) do redis.call('SADD', P .. 'deps:' .. id, dependency) end
+  allow()
   redis.call('HSET', P .. 'task:' .. id, 'failures', 0, 'lost', 0)
   -- A retry allows the same budget again.
   local used = get(id, 'used_micro_usd', 'used_input_tokens', 'used_output_tokens')
@@ -53,7 +62,7 @@ local function again(id, reason)
   return from, to
 end
 
-local from, to = again(ARGV[1], ARGV[2])
+local from, to = again(ARGV[1], ARGV[2], ARGV[3])
 if not from then return to end
 local reply, retried, at = {from, to}, {}, 1
 if (from == 'failed' or from == 'cancelled') and from ~= to then retried[1] = ARGV[1] end
