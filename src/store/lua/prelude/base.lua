@@ -101,13 +101,13 @@ end
 
 -- Whether a record has every field that a move needs. A record that was damaged after a script wrote it must neither stop
 -- a script in the middle of its writes nor block the tasks behind it: it is quarantined (task/quarantine.lua).
--- Also returns its state, role and number of attempts.
+-- Also returns its state, role, number of attempts, timeout_ms and deadline_at.
 local function is_sound(id)
-  local f = get(id, 'role', 'priority', 'seq', 'number', 'text', 'state')
+  local f = get(id, 'role', 'priority', 'seq', 'number', 'text', 'state', 'timeout_ms', 'deadline_at')
   local attempts = redis.call('TYPE', P .. 'attempts:' .. id).ok
   local sound = f[1] and RANK[f[2] or ''] and tonumber(f[3]) and f[5] and (f[4] or ''):match('^%d+$') and #f[4] < 10
     and (attempts == 'list' or attempts == 'none')
-  return sound, f[6], f[1], tonumber(f[4] or '')
+  return sound, f[6], f[1], tonumber(f[4] or ''), f[7], f[8]
 end
 
 -- Returns the last attempt of a task, or an empty table if it can't be decoded.

@@ -101,9 +101,8 @@ end
 
 -- When an attempt of a task that starts now is over by its time limit, or by the task's deadline: the supervisor ends an
 -- agent that is busy for much longer, because its runner should have done so.
-local function deadline_of(id)
-  local f = get(id, 'timeout_ms', 'deadline_at')
-  local timeout, deadline = tonumber(f[1] or ''), tonumber(f[2] or '') or math.huge
+local function deadline_of(timeout_ms, deadline_at)
+  local timeout, deadline = tonumber(timeout_ms or ''), tonumber(deadline_at or '') or math.huge
   return timeout and string.format('%.0f', math.min(now + timeout, deadline, 2 ^ 53)) or ''
 end
 
@@ -280,13 +279,13 @@ end
 local function end_attempt(id, e)
   local cause, code, reason, usage, account = e.cause, e.code, e.reason, e.usage or '', e.account or ''
   local f = get(id, 'role', 'agent', 'failures', 'retries', 'lost', 'lost_max', 'cancelling', 'limited', 'cancel_code', 'resumed',
-    'deadline_at')
+    'deadline_at', 'asks')
   if f[7] and cause ~= CAUSE.success then
     cause, code, reason = CAUSE.cancelled, f[9] or CODE.cancelled, f[7]
   end
   -- An attempt that ends while its question is open waits for the answer, and no failure is counted.
   local AWAITS = {[CAUSE.success] = true, [CAUSE.transient] = true, [CAUSE.timeout] = true, [CAUSE.needs_person] = true}
-  local asks = not f[7] and AWAITS[cause] and open_question(id)
+  local asks = not f[7] and AWAITS[cause] and number(f[12]) > 0 and open_question(id)
   if asks then
     cause, code, reason = CAUSE.needs_person, CODE.question_open, 'it asks: ' .. asks
   end

@@ -80,7 +80,8 @@ redis.call('RPUSH', P .. 'attempts:' .. id,
   cjson.encode({number = tonumber(ARGV[6]), agent = agent, fence = exact(fence), started_at = now}))
 move(id, 'ready', 'running', t[5], now + ARGV[8], agent, why)
 if living then
-  redis.call('HSET', record, 'task', id, 'attempt', ARGV[6], 'fence', ARGV[7], 'deadline', deadline_of(id))
+  redis.call('HSET', record, 'task', id, 'attempt', ARGV[6], 'fence', ARGV[7], 'deadline',
+    deadline_of(unpack(get(id, 'timeout_ms', 'deadline_at'))))
   if a[1] == 'idle' then move_agent(agent, 'idle', 'busy', t[5], id, why) end
 end
 return {'ok'}

@@ -83,7 +83,7 @@ if not id then
   return {}
 end
 
-local sound, state, its_role, attempts = is_sound(id)
+local sound, state, its_role, attempts, timeout_ms, deadline_at = is_sound(id)
 if not sound or state ~= 'ready' or its_role ~= role then return refuse(REFUSAL.damaged, id .. ' ' .. role) end
 
 local fence = redis.call('INCR', P .. 'fence')
@@ -93,5 +93,5 @@ redis.call('RPUSH', P .. 'attempts:' .. id,
 move(id, 'ready', 'running', role, now + ARGV[3], agent, 'attempt ' .. number .. ' claimed by ' .. agent,
   nil, nil, {'number', number, 'agent', agent, 'incarnation', incarnation, 'fence', fence})
 move_agent(agent, 'idle', 'busy', role, id, 'claimed ' .. id, nil, nil,
-  {'task', id, 'attempt', number, 'fence', fence, 'heartbeat_at', now, 'progress_at', now, 'deadline', deadline_of(id)})
+  {'task', id, 'attempt', number, 'fence', fence, 'heartbeat_at', now, 'progress_at', now, 'deadline', deadline_of(timeout_ms, deadline_at)})
 return answer(id)
