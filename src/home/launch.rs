@@ -11,6 +11,7 @@ use crate::{
     config::{Config, DriverKind, Role},
     error::{Error, Result},
     model::secret::Redactor,
+    os::Attributes,
     redis_server::Login,
 };
 
@@ -80,6 +81,9 @@ pub struct Launch {
     pub kill_grace: Duration,
     /// The program's environment.
     pub env: BTreeMap<String, String>,
+    /// What `orch start` was started with; the runner itself was started by the tmux server.
+    #[serde(default)]
+    pub attributes: Option<Attributes>,
     /// The names of the variables of `orch start` that the program does not get.
     #[serde(default)]
     pub withheld: Vec<String>,

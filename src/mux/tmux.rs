@@ -95,6 +95,16 @@ impl TmuxMux {
         Ok(version)
     }
 
+    /// Returns the pid of the server.
+    ///
+    /// # Errors
+    /// [`MuxError::Gone`]: none runs; others as for every call.
+    pub async fn server_pid(&self) -> Result<u32> {
+        let ask = Batch::new(vec![["display-message", "-p", "#{pid}"].map(OsString::from).to_vec()]);
+        let text = self.run(&ask).await?;
+        text.trim().parse().map_err(|_| MuxError::Refused(format!("it says {text:?} is its pid")))
+    }
+
     /// Opens a session and closes it again.
     ///
     /// # Errors

@@ -40,12 +40,13 @@ pub(crate) use failpoint::failpoint;
 pub use folder::FolderId;
 #[cfg(target_os = "linux")]
 pub use linux::{
-    ExitWatch, FileWatch, Processes, RunQueue, SMALL, Terminal, ancestors, arguments_of, arguments_of_all, as_before,
-    available_memory, become_subreaper, boot_id, children_of, command_line, cpu_time, descendants, detach,
-    end_children, end_tree, end_with_parent, expect_entry, first_process, give_memory_back, has_children, has_entry,
-    hostname, inheritable_fds, inherited, members, memory, memory_file, number, of_folder, open_fds, own_group,
-    parent_of, pass_on, protect_this_process, pss_bytes, raise_nofile_limit, reset_signals, rss_bytes, sandbox_filter,
-    share_one_heap, started_with, stderr_to, tree_cpu_time, widen_pipe, without_secrets,
+    Attributes, ExitWatch, FileWatch, Processes, RunQueue, SMALL, Terminal, ancestors, arguments_of, arguments_of_all,
+    as_before, attributes, available_memory, become_subreaper, boot_id, children_of, command_line, cpu_time,
+    descendants, detach, end_children, end_tree, end_with_parent, expect_entry, first_process, give_memory_back,
+    has_children, has_entry, hostname, inheritable_fds, inherited, members, memory, memory_file, number, of_folder,
+    open_fds, own_group, parent_of, pass_on, protect_this_process, pss_bytes, raise_nofile_limit, reset_signals,
+    rss_bytes, sandbox_filter, share_one_heap, started_with, stderr_to, take_over, tree_cpu_time, widen_pipe,
+    without_secrets,
 };
 pub use lock::{FileLock, FolderLock, LockOwner, lock_file, lock_folder, lock_owner, read_lock_holder};
 pub use ownership::{Exposure, exposure, user};

@@ -121,6 +121,7 @@ pub async fn run(launch: &Path) -> Result<()> {
     protect();
     os::share_one_heap();
     let mut launch = Launch::take(launch)?;
+    launch.attributes.take().into_iter().for_each(os::take_over);
     let home = Home::new(&launch.home);
     home.check_safety()?;
     home.check_format()?;

@@ -128,6 +128,7 @@ impl Plan {
             lease: config.supervisor.lease,
             kill_grace: config.supervisor.kill_grace,
             env,
+            attributes: os::attributes(),
             withheld,
             secrets,
         })

@@ -111,3 +111,21 @@ fn paths_and_variables_that_are_not_utf8_are_refused_or_named_before_anything_st
     assert_eq!(text(&world, &world.delegate("shell", "echo $PLAIN$LEGACY")), "x\n");
     world.stop_and_check_nothing_left();
 }
+
+#[test]
+fn agents_have_mask_niceness_and_limits_of_the_start_and_not_of_the_tmux_server() {
+    let world = World::new();
+    // A server that was started earlier, from a shell with others.
+    let mut server = world.command("sh");
+    let session =
+        format!("umask 077; ulimit -S -n 500; exec tmux -S {} new-session -d -s mine cat", world.socket.display());
+    server.args(["-c", &session]);
+    crate::common::start(server).end().ok();
+    let mut start = world.command("sh");
+    let orch = env!("CARGO_BIN_EXE_orch");
+    start.args(["-c", &format!("umask 027; ulimit -S -n 300; ulimit -S -c 0; exec nice -n 3 {orch} start")]);
+    crate::common::start(start).end().ok();
+    assert_eq!(text(&world, &world.delegate("shell", "umask; ulimit -S -n; ulimit -S -c; nice")), "0027\n300\n0\n3\n");
+    world.orch(&["stop"]).ok();
+    world.check_nothing_left(&["mine"]);
+}

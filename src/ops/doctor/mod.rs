@@ -3,6 +3,7 @@
 //! It changes nothing. The checks are independent, so that one that fails hides no other.
 
 mod fleet;
+mod inherited;
 mod machine;
 mod programs;
 mod roles;
@@ -31,6 +32,7 @@ impl Ops {
         checks.extend(self.environment(path));
         checks.push(self.rights());
         checks.extend([self.open_files(), cgroups()]);
+        checks.extend(self.inherited().await);
         checks.extend(self.redis_configuration().await);
         checks.push(self.supervision().await);
         checks.extend(self.lost().await);

@@ -5,6 +5,7 @@
 //! polls every 200 ms, and a signal is sent microseconds after the comparison, with a small race.
 
 mod allocator;
+mod attributes;
 mod cgroup;
 mod daemon;
 mod descendants;
@@ -26,6 +27,7 @@ mod stat;
 mod terminal;
 
 pub use allocator::{SMALL, give_memory_back, share_one_heap};
+pub use attributes::Attributes;
 pub use cgroup::{expect_entry, own_group};
 pub use daemon::{detach, end_with_parent, inheritable_fds, stderr_to};
 pub use descendants::descendants;
@@ -40,7 +42,7 @@ pub use inspect::{
 pub use pipe::widen_pipe;
 pub use process::{cpu_time, memory, pss_bytes, rss_bytes, tree_cpu_time};
 
-pub use protect::{as_before, protect_this_process, started_with, without_secrets};
+pub use protect::{as_before, attributes, protect_this_process, started_with, take_over, without_secrets};
 pub use run_queue::RunQueue;
 pub use scan::{Processes, members};
 pub use seccomp::sandbox_filter;

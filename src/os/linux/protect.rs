@@ -19,28 +19,24 @@ use std::{
         },
     },
     process::Command,
-    sync::OnceLock,
+    sync::{OnceLock, PoisonError, RwLock},
 };
 
 use nix::sys::{
     prctl,
-    resource::{Resource, getrlimit, rlim_t, setrlimit},
+    resource::{Resource, getrlimit, setrlimit},
     stat::{Mode, umask},
 };
+
+use super::attributes::{Attributes, CORE};
 
 /// Names the process and the descriptor with the environment that it was started with. It holds for that process alone.
 const HANDED_ON: &str = "ORCH_ENVIRONMENT";
 /// Seals of a file in memory: it stays as it was written.
 const SEALS: i32 = libc::F_SEAL_SEAL | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE;
 
-/// What this process was started with.
-#[derive(Debug, Clone, Copy)]
-struct Before {
-    umask: Mode,
-    core: (rlim_t, rlim_t),
-}
-
-static BEFORE: OnceLock<Before> = OnceLock::new();
+/// What the programs of this process are started with: what it was itself started with, unless it has taken over others.
+static BEFORE: RwLock<Option<Attributes>> = RwLock::new(None);
 static STARTED_WITH: OnceLock<Vec<(OsString, OsString)>> = OnceLock::new();
 
 /// Makes this process leave no core file and be closed to other processes of its user; its files are its user's alone.
@@ -49,10 +45,28 @@ static STARTED_WITH: OnceLock<Vec<(OsString, OsString)>> = OnceLock::new();
 /// Fails when the kernel refuses (never observed).
 pub fn protect_this_process() -> io::Result<()> {
     let core = getrlimit(Resource::RLIMIT_CORE)?;
+    let attributes = Attributes::of(std::process::id());
     prctl::set_dumpable(false)?;
-    let before = Before { umask: umask(OURS), core };
-    BEFORE.get_or_init(|| before);
+    let mask = umask(OURS);
+    let mut before = BEFORE.write().unwrap_or_else(PoisonError::into_inner);
+    if before.is_none() {
+        // Where the kernel shows nothing, mask and core files are kept all the same.
+        let unknown = Attributes { umask: 0, nice: 0, groups: Vec::new(), limits: [(CORE.to_owned(), core)].into() };
+        *before = Some(Attributes { umask: mask.bits(), ..attributes.unwrap_or(unknown) });
+    }
     Ok(setrlimit(Resource::RLIMIT_CORE, 0, core.1)?)
+}
+
+/// Returns what this protected process was started with.
+pub fn attributes() -> Option<Attributes> {
+    BEFORE.read().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// From now on, this protected process and its programs have the niceness and the limits of another process, as far as that
+/// is allowed, and its programs have its file mode mask.
+pub fn take_over(of: Attributes) {
+    of.apply();
+    *BEFORE.write().unwrap_or_else(PoisonError::into_inner) = Some(of);
 }
 
 /// The file mode mask of a protected process.
@@ -60,9 +74,9 @@ const OURS: Mode = Mode::from_bits_truncate(0o077);
 
 /// Starts a program with the mask and the limit that this process was started with.
 pub fn as_before<T>(start: impl FnOnce() -> T) -> T {
-    let Some(before) = BEFORE.get() else { return start() };
-    let (soft, hard) = before.core;
-    umask(before.umask);
+    let Some(before) = attributes() else { return start() };
+    let (soft, hard) = before.limits.get(CORE).copied().unwrap_or_default();
+    umask(before.mode());
     if soft > 0 {
         let _ = setrlimit(Resource::RLIMIT_CORE, soft, hard);
     }

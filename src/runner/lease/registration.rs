@@ -229,6 +229,7 @@ mod tests {
             lease: LEASE,
             kill_grace: LEASE,
             env: Default::default(),
+            attributes: None,
             withheld: Vec::new(),
             secrets: Vec::new(),
         };

@@ -17,6 +17,7 @@ mod secrets;
 mod shapes;
 mod spend;
 mod texts;
+mod verbs;
 mod waits;
 
 use std::{fs, os::unix::fs::PermissionsExt};
