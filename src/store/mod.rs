@@ -101,12 +101,14 @@ impl Store {
         &self.server.address
     }
 
-    /// Returns the answer of Redis to `INFO`.
+    /// Returns the answer of Redis to `INFO`, which it also gives while it loads what it has stored.
     ///
     /// # Errors
     /// Redis does not answer, or refuses the credentials.
     pub async fn info(&self) -> Result<String> {
-        self.query(&redis::cmd("INFO")).await
+        let info = &redis::cmd("INFO");
+        let send = |mut connection| async move { call::send(&mut connection, info).await.map_err(|e| self.error(&e)) };
+        self.read(self.retrying_on(true, send).await?)
     }
 
     /// Returns how much of its stored data a starting server has loaded and the total, in bytes; `None` if it is not loading
@@ -125,8 +127,10 @@ impl Store {
         self.query(redis::cmd("EVAL").arg(write).arg(1).arg(self.keys.plain("probe"))).await
     }
 
-    /// A connection for one command after another; each caller gets a handle on the same one.
-    async fn connection(&self) -> Result<MultiplexedConnection> {
+    /// A connection for one command after another; each caller gets a handle on the same one. While Redis loads what it has
+    /// stored, its epoch cannot be confirmed: `may_load` says whether the caller asks for nothing that depends on it. Anything
+    /// else must wait, also if Redis has loaded by the time at which it would be sent.
+    async fn connection(&self, may_load: bool) -> Result<MultiplexedConnection> {
         let mut slot = self.connection.lock().await;
         if let Some(connection) = slot.as_ref() {
             return Ok(connection.clone());
@@ -136,6 +140,9 @@ impl Store {
         if is_confirmed {
             self.confirm_epoch(&mut fresh).await?;
             *slot = Some(fresh.clone());
+        } else if !may_load {
+            let why = "it is loading its data".to_owned();
+            return Err(StoreError::Unreachable { address: self.server.address.clone(), why });
         }
         Ok(fresh)
     }
@@ -254,7 +261,15 @@ impl Store {
         StoreError::from_redis(e, &self.server.address)
     }
 
-    async fn retrying<T, F, Fut>(&self, mut attempt: F) -> Result<T>
+    async fn retrying<T, F, Fut>(&self, attempt: F) -> Result<T>
+    where
+        F: FnMut(MultiplexedConnection) -> Fut,
+        Fut: Future<Output = Result<T>>,
+    {
+        self.retrying_on(false, attempt).await
+    }
+
+    async fn retrying_on<T, F, Fut>(&self, may_load: bool, mut attempt: F) -> Result<T>
     where
         F: FnMut(MultiplexedConnection) -> Fut,
         Fut: Future<Output = Result<T>>,
@@ -262,7 +277,7 @@ impl Store {
         let began = Instant::now();
         let mut pause = Duration::from_millis(5);
         loop {
-            let answer = match self.connection().await {
+            let answer = match self.connection(may_load).await {
                 Ok(connection) => attempt(connection).await,
                 Err(e) => Err(e),
             };
