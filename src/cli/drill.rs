@@ -225,7 +225,7 @@ mod tests {
             executions: 69,
             attempts_lost: 4,
             tasks: BTreeMap::from([("succeeded", 50), ("failed", 4)]),
-            passes: Passes { last_ms: 2, max_ms: 31, max_held_up_ms: 4 },
+            passes: Passes { last_ms: 2, max_ms: 31, max_held_up_ms: 4, max_starved_ms: 7 },
             growth: vec![grown("supervisor memory", false), grown("redis memory", true)],
             violations: (0..25).map(violation).collect(),
             timeline: Some("/tmp/d/timeline".into()),

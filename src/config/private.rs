@@ -37,6 +37,17 @@ const OF_A_HOME: [&str; 30] = [
     ".zsh_history",
     ".config/git/credentials",
 ];
+/// Files of the administrator, which root could read in a sandbox although it has no capabilities there.
+pub const OF_ROOT: [&str; 8] = [
+    "/etc/shadow",
+    "/etc/shadow-",
+    "/etc/gshadow",
+    "/etc/gshadow-",
+    "/etc/sudoers",
+    "/etc/sudoers.d",
+    "/etc/ssh",
+    "/etc/ssl/private",
+];
 /// Folders of the system with sockets, or with what belongs to other processes.
 const OF_THE_SYSTEM: [&str; 5] = ["/dev", "/proc", "/run", "/sys", "/var/run"];
 /// Folders that many have something in: one in them can be shown, and not they.
@@ -61,6 +72,9 @@ pub fn refusal(folder: &Path, home: Option<&Path>, state: &Path) -> Option<Strin
     }
     if OF_THE_SYSTEM.map(Path::new).into_iter().any(|own| folder.starts_with(own)) {
         return Some("may have sockets and processes of others in it".to_owned());
+    }
+    if OF_ROOT.map(Path::new).into_iter().any(|own| folder.starts_with(own)) {
+        return Some("may hold keys or passwords of the system".to_owned());
     }
     let logins = DriverKind::all().filter_map(DriverKind::manifest).flat_map(|manifest| manifest.home.files);
     let logins = logins.filter(|(_, access)| *access == Access::Write).map(|(name, _)| *name);
@@ -115,6 +129,9 @@ mod tests {
             ("/home/me/x/../.ssh", "\"..\""),
             ("/run/user/1000", "sockets"),
             ("/proc/1", "sockets"),
+            ("/etc/shadow", "passwords of the system"),
+            ("/etc/ssh/ssh_host_rsa_key", "keys"),
+            ("/etc/ssl/private", "keys"),
         ] {
             assert!(why(folder).is_some_and(|why| why.contains(said)), "{folder}: {:?}", why(folder));
         }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
+use tokio::net::UnixStream;
 
 use crate::os::{self, ProcessId};
 
@@ -27,9 +28,8 @@ pub(super) fn is_lost(socket: &Path) -> bool {
 /// # Errors
 /// Fails when the socket's folder cannot be made, or the server cannot be signalled.
 pub(super) fn restore(socket: &Path, pane: &ProcessId) -> io::Result<bool> {
-    let Some(server) = os::parent_of(pane).filter(|_| pane.is_alive()) else { return Ok(false) };
-    let name = fs::read_to_string(format!("/proc/{}/comm", server.pid)).unwrap_or_default();
-    if !name.starts_with(SERVER) || socket.symlink_metadata().is_ok() {
+    let Some(server) = server_of(pane) else { return Ok(false) };
+    if socket.symlink_metadata().is_ok() {
         return Ok(false);
     }
     if let Some(folder) = socket.parent() {
@@ -37,4 +37,17 @@ pub(super) fn restore(socket: &Path, pane: &ProcessId) -> io::Result<bool> {
     }
     server.signal(Signal::SIGUSR1)?;
     Ok(true)
+}
+
+/// Returns the process that listens at a socket; `None` if none does, or it cannot be seen from here.
+pub(super) async fn holder(socket: &Path) -> Option<u32> {
+    let pid = UnixStream::connect(socket).await.ok()?.peer_cred().ok()?.pid()?;
+    u32::try_from(pid).ok().filter(|pid| *pid > 0)
+}
+
+/// Returns the server that holds the pane of this process.
+pub(super) fn server_of(pane: &ProcessId) -> Option<ProcessId> {
+    let server = os::parent_of(pane).filter(|_| pane.is_alive())?;
+    let name = fs::read_to_string(format!("/proc/{}/comm", server.pid)).unwrap_or_default();
+    name.starts_with(SERVER).then_some(server)
 }

@@ -76,6 +76,14 @@ impl TmuxMux {
         &self.socket
     }
 
+    /// Returns those of these processes whose panes are in another server than the one that listens at the socket; none where
+    /// that is not clear. It asks no server: the kernel knows which one listens.
+    pub async fn displaced(&self, mut panes: Vec<ProcessId>) -> Vec<ProcessId> {
+        let Some(holder) = lost_socket::holder(&self.socket).await else { return Vec::new() };
+        panes.retain(|pane| lost_socket::server_of(pane).is_some_and(|server| server.pid != holder));
+        panes
+    }
+
     async fn run(&self, batch: &Batch) -> Result<String> {
         self.program.run(batch).await?.text()
     }

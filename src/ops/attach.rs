@@ -35,6 +35,25 @@ impl Ops {
         }
     }
 
+    /// The agents whose tmux server runs on while another one has taken the place of its socket.
+    pub(super) async fn displaced_agents(&self) -> Vec<String> {
+        let mut runners = self.home.living_runners().unwrap_or_default();
+        let displaced = self.mux().displaced(runners.iter().map(|runner| runner.process).collect()).await;
+        runners.retain(|runner| displaced.contains(&runner.process));
+        let mut agents: Vec<String> = runners.into_iter().map(|runner| runner.agent).collect();
+        agents.sort();
+        agents
+    }
+
+    /// What brings the sessions of displaced agents back.
+    pub(super) fn ways_back(&self) -> String {
+        let socket = self.mux().socket().display().to_string();
+        format!(
+            "end the other tmux server (tmux -S '{socket}' kill-server), and the supervisor has the socket made again; \
+             or end the agents: orch kill AGENT, orch stop"
+        )
+    }
+
     fn is_master_alive(&self) -> bool {
         let runners = self.home().living_runners().unwrap_or_default();
         runners.iter().any(|runner| runner.agent == self.config.master.session)

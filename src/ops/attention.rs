@@ -95,6 +95,17 @@ pub(super) fn of_error(error: Error) -> Attention {
     Attention::new(AttentionKind::Redis, error.message, error.hint.unwrap_or_else(|| "orch doctor".into()))
 }
 
+/// Agents whose sessions nobody reaches.
+pub(super) fn of_displaced(agents: &[String], ways_back: &str) -> Attention {
+    let run = if agents.len() == 1 { "runs" } else { "run" };
+    let what = format!(
+        "{} {run} in a tmux server that cannot be reached: another one has taken its socket",
+        agents.join(", ")
+    );
+    let commands = vec!["orch stop".to_owned()];
+    Attention { commands, ..Attention::new(AttentionKind::Supervisor, what, ways_back) }
+}
+
 /// Why sessions.toml is not usable. The fleet does not notice until it is started or reloaded.
 pub(super) fn of_wrong_file(error: &Error) -> Attention {
     let what = format!("{}: orch goes by what the supervisor has read before", error.message);
@@ -175,7 +186,11 @@ fn lost_data(look: &Look) -> Option<Attention> {
     let epoch = &look.snapshot.epoch;
     let (at, loss) = (epoch.lost_at?, epoch.loss.as_ref()?);
     let age = look.snapshot.now.since(at);
-    let what = format!("{loss} ({} ago); what is missing has to be delegated again", human(age));
+    let what = format!(
+        "{loss} ({} ago); what is missing has to be delegated again; this line is shown for {}",
+        human(age),
+        human(LOSS_IS_NEWS)
+    );
     let lost = Attention { since: Some(at), ..Attention::by(AttentionKind::DataLoss, what, "orch tasks") };
     (age < LOSS_IS_NEWS).then_some(lost)
 }

@@ -81,6 +81,8 @@ impl Ops {
                 "the supervisor and its agents run in another container or pid namespace, and cannot be seen from here";
             Attention::new(AttentionKind::Supervisor, what, "call start, restart, stop and attach there")
         }));
+        let displaced = self.displaced_agents().await;
+        needs.extend((!displaced.is_empty()).then(|| attention::of_displaced(&displaced, &self.ways_back())));
         let frozen = supervisor.filter(is_frozen);
         needs.extend(frozen.map(|s| {
             let what = format!("the supervisor (pid {}) was stopped by a signal, and does nothing", s.pid);

@@ -56,8 +56,8 @@ impl Program {
         let (path, name) = (self.path.display(), self.argv0);
         match self.path.file_name().is_some_and(|file| file == name) {
             true => format!("{name} {} at {path}", self.version),
-            // Debian's redis-tools has it under this name alone.
-            false => format!("{name} {} at {path} (run as {name})", self.version),
+            // Debian's redis-tools has it under another name alone.
+            false => format!("{name} {}, whose program is {path}", self.version),
         }
     }
 

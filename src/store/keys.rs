@@ -37,7 +37,7 @@
 //! | `requested:<token>` | string | this request to spawn was received (an hour) |
 //! | `supervisor` | hash | in a Redis of the user's own: the id of the state folder whose supervisor this namespace has, `where` that is, `until` when |
 //! | `supervisor_starts` | counter | supervisors started; an agent's record has its value as `supervisor_start` |
-//! | `passes` | hash | what the supervisor's passes took: `last_ms`, `max_ms`, `max_held_up_ms` |
+//! | `passes` | hash | what the supervisor's passes took: `last_ms`, `max_ms`, `max_held_up_ms`, `max_starved_ms` |
 //! | `epoch` | hash | which Redis server these records were last used with, and what was lost before it ([`super::epoch`]) |
 //! | `jumped:<token>` | string | this jump of the clock was applied (an hour) |
 //! | `format` | string | the number of the layout that this table describes ([`super::format`]) |

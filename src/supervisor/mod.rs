@@ -194,11 +194,14 @@ impl Supervisor {
         self.wait_for_wakeups();
         let _guard = guard::Guard::of(&self.redis, &self.config)?.map(guard::Guard::watch);
         let mut changes = self.jobs.mux.changes();
+        let queue = os::RunQueue::of_this_thread();
+        let mut starved_until_now = queue.waited();
         loop {
             let began = Instant::now();
             let (pass, busy) = passes::measured(self.pass()).await;
             let waited = self.observer.take_waited() + self.programs.take_waited();
-            self.stopwatch.add(began.elapsed(), busy + waited);
+            let starved = std::mem::replace(&mut starved_until_now, queue.waited());
+            self.stopwatch.add(began.elapsed(), busy + waited, starved_until_now.saturating_sub(starved));
             let wait = match pass {
                 Ok(Pass::Look(after)) => {
                     let _ = self.stopwatch.write(&self.store).await;

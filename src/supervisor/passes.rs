@@ -32,14 +32,15 @@ impl Stopwatch {
         Stopwatch { measured: earlier, written: earlier, written_at: None }
     }
 
-    /// Adds a pass: how long it took in all, and how long it was delayed.
-    pub fn add(&mut self, took: Duration, held_up: Duration) {
+    /// Adds a pass: how long it took in all, how long it was delayed, and how long since the last one there was no processor.
+    pub fn add(&mut self, took: Duration, held_up: Duration, starved: Duration) {
         let ms = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
-        let (took, held_up) = (ms(took), ms(held_up));
+        let (took, held_up, starved) = (ms(took), ms(held_up), ms(starved));
         self.measured = Passes {
             last_ms: took,
             max_ms: self.measured.max_ms.max(took),
             max_held_up_ms: self.measured.max_held_up_ms.max(held_up),
+            max_starved_ms: self.measured.max_starved_ms.max(starved),
         };
     }
 
@@ -48,7 +49,7 @@ impl Stopwatch {
     /// # Errors
     /// An unreachable Redis.
     pub async fn write(&mut self, store: &Store) -> Result<()> {
-        let of = |p: &Passes| (p.max_ms, p.max_held_up_ms);
+        let of = |p: &Passes| (p.max_ms, p.max_held_up_ms, p.max_starved_ms);
         let is_due = self.written_at.is_none_or(|at| at.elapsed() > WRITE_EVERY);
         if of(&self.measured) != of(&self.written) || (is_due && self.measured != self.written) {
             store.note_passes(&self.measured).await?;
@@ -88,9 +89,10 @@ mod tests {
     #[test]
     fn the_longest_pass_is_kept() {
         let mut watch = Stopwatch::since(Passes { max_ms: 7, ..Passes::default() });
-        for (took, held_up) in [(5, 1), (9, 3), (2, 2)] {
-            watch.add(Duration::from_millis(took), Duration::from_millis(held_up));
+        for (took, held_up, starved) in [(5, 1, 8), (9, 3, 0), (2, 2, 1)] {
+            let [took, held_up, starved] = [took, held_up, starved].map(Duration::from_millis);
+            watch.add(took, held_up, starved);
         }
-        assert_eq!(watch.measured, Passes { last_ms: 2, max_ms: 9, max_held_up_ms: 3 });
+        assert_eq!(watch.measured, Passes { last_ms: 2, max_ms: 9, max_held_up_ms: 3, max_starved_ms: 8 });
     }
 }

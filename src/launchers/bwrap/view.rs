@@ -5,8 +5,11 @@ use std::{
     ffi::{OsStr, OsString},
     fs::{self, File},
     io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
+
+use nix::unistd::geteuid;
 
 use super::{OWN_PROGRAM, PROXY_SOCKET, repository::Repository, tools::Tools};
 use crate::{
@@ -22,9 +25,6 @@ use crate::{
 const HIDDEN: [&str; 5] = ["/home", "/root", "/run", "/tmp", "/var/tmp"];
 /// Folders with the homes of users. Nobody works in one of them.
 const HOMES: [&str; 2] = ["/home", "/root"];
-/// Files of the administrator, which root could read in the sandbox although it has no capabilities there.
-const OF_ROOT: [&str; 7] =
-    ["/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-", "/etc/sudoers", "/etc/ssh", "/etc/ssl/private"];
 /// Switches of the kernel, which root could turn in the sandbox although it has no capabilities there.
 const OF_THE_KERNEL: [&str; 4] = ["/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus"];
 /// Settings of git that a commit needs. Its stored passwords are not among them.
@@ -74,7 +74,7 @@ impl View {
         all.iter().for_each(|folder| view.hide(folder));
         view.shown(invocation, home.as_deref())?;
         view.folder(invocation, cwd, home.as_deref(), &all)?;
-        for file in OF_ROOT.map(Path::new).into_iter().filter(|_| nix::unistd::geteuid().is_root()) {
+        for file in private::OF_ROOT.map(Path::new).into_iter().filter(|_| nix::unistd::geteuid().is_root()) {
             view.mask(file);
         }
         view.tools(invocation, program);
@@ -311,12 +311,28 @@ fn hidden(invocation: &Invocation, home: Option<&Path>) -> BTreeSet<PathBuf> {
 /// It leads to a folder that no sandbox shows.
 pub(super) fn check_shown(folder: &Path, real: &Path, home: Option<&Path>, state: &Path) -> io::Result<()> {
     let real_of = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    match private::refusal(real, home.map(real_of).as_deref(), &real_of(state)) {
+    let why = private::refusal(real, home.map(real_of).as_deref(), &real_of(state)).or_else(|| {
+        let owner = owner_of_private(real, geteuid().as_raw())?;
+        Some(format!("is readable for user {owner} alone, and root would show it"))
+    });
+    match why {
         Some(why) => {
             Err(io::Error::other(format!("its sandbox cannot show {}: {} {why}", folder.display(), real.display())))
         }
         None => Ok(()),
     }
+}
+
+/// Returns the owner of a file or folder that root alone can read besides: another user, who has closed it or a folder above
+/// it to others.
+fn owner_of_private(real: &Path, user: u32) -> Option<u32> {
+    let (read, pass) = (0o004, 0o001);
+    let above = real.ancestors().skip(1).map(|folder| (folder, pass));
+    let closed = std::iter::once((real, read)).chain(above).find_map(|(path, needed)| {
+        let found = fs::metadata(path).ok()?;
+        (found.uid() != user && found.uid() != 0 && found.mode() & needed == 0).then_some(found.uid())
+    });
+    closed.filter(|_| user == 0)
 }
 
 /// Refuses a working folder that would show what the sandbox hides.
@@ -328,4 +344,37 @@ pub(super) fn check_folder(cwd: &Path, home: Option<&Path>) -> io::Result<()> {
         return Err(io::Error::other(why));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, chown};
+
+    use super::*;
+
+    #[test]
+    fn files_that_another_user_has_closed_are_not_shown_by_root() {
+        const ANOTHER: u32 = 61_235;
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let make = |name: &str, mode: u32, user: u32| {
+            let path = dir.path().join(name);
+            match name.ends_with('/') {
+                true => fs::create_dir(&path).unwrap(),
+                false => fs::write(&path, "").unwrap(),
+            }
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            chown(&path, Some(user), None).is_ok().then_some(path)
+        };
+        let own = make("own", 0o600, geteuid().as_raw()).unwrap();
+        assert_eq!(owner_of_private(&own, geteuid().as_raw()), None);
+        let (Some(open), Some(closed)) = (make("open", 0o644, ANOTHER), make("closed", 0o640, ANOTHER)) else {
+            return eprintln!("skipped: only root gives files away");
+        };
+        assert_eq!((owner_of_private(&open, 0), owner_of_private(&closed, 0)), (None, Some(ANOTHER)));
+        let folder = make("folder/", 0o700, ANOTHER).unwrap();
+        fs::write(folder.join("in-it"), "").unwrap();
+        assert_eq!(owner_of_private(&folder.join("in-it"), 0), Some(ANOTHER));
+        assert_eq!(owner_of_private(&closed, 1000), None, "what another user cannot read, its sandbox cannot show");
+    }
 }

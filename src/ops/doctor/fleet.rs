@@ -93,9 +93,11 @@ impl Ops {
             if lost.len() == 1 { "runs" } else { "run" },
             mux.socket().display()
         );
-        let fix = "the supervisor has a removed socket made again within seconds; where another tmux server has taken its \
-                   place, end the agents with orch kill, or everything with orch stop";
-        Some(warn_or_error("tmux sessions", "error", found, fix.into()))
+        let fix = match self.displaced_agents().await.is_empty() {
+            true => "the supervisor has it made again within seconds; otherwise: orch stop".to_owned(),
+            false => self.ways_back(),
+        };
+        Some(warn_or_error("tmux sessions", "error", found, fix))
     }
 
     /// Whether the stored structures agree. `None` while Redis does not answer.

@@ -36,6 +36,10 @@ pub(super) fn explain(around: &Around, facts: &AgentFacts) -> Explanation {
     if let (Some(pid), true) = (agent.pid, agent.state.is_live()) {
         let memory = agent.rss_bytes.map(|b| format!(", {} MiB of memory", b >> 20)).unwrap_or_default();
         out.say(format!("Its runner is process {pid}, in the tmux session {}{memory}.", agent.session));
+        if let Some(way_back) = around.way_back.as_ref().filter(|_| around.displaced.contains(&agent.id)) {
+            out.say("Its session cannot be reached: another tmux server has taken the socket of its own.");
+            out.hint(way_back.clone());
+        }
     }
     out
 }

@@ -48,6 +48,9 @@ struct Around<'a> {
     free_disk: Option<u64>,
     /// Events about it, the oldest first.
     events: Vec<Event>,
+    /// Agents whose tmux server cannot be reached, and what brings their sessions back.
+    displaced: Vec<String>,
+    way_back: Option<String>,
 }
 
 /// What is known about a task.
@@ -154,7 +157,19 @@ impl Ops {
         let free_disk = os::free_space(self.home.path());
         let outdated = is_ours && self.supervisor_is_outdated();
         let supervised = is_ours || self.supervised_from(self.store()).await?.is_some();
-        Ok(Around { config: &self.config, supervised, outdated, snapshot, free_memory, free_disk, events })
+        let displaced = self.displaced_agents().await;
+        let way_back = (!displaced.is_empty()).then(|| self.ways_back());
+        Ok(Around {
+            config: &self.config,
+            supervised,
+            outdated,
+            snapshot,
+            free_memory,
+            free_disk,
+            events,
+            displaced,
+            way_back,
+        })
     }
 
     async fn task_facts(&self, id: &TaskId) -> Result<TaskFacts> {

@@ -30,6 +30,8 @@ fn around(config: &Config) -> Around<'_> {
         free_memory: None,
         free_disk: None,
         events: Vec::new(),
+        displaced: Vec::new(),
+        way_back: None,
     }
 }
 

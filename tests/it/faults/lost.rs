@@ -303,6 +303,35 @@ fn a_removed_socket_of_tmux_is_restored() {
 }
 
 #[test]
+fn another_tmux_server_in_the_place_of_the_socket_is_said_everywhere() {
+    let world = World::started("");
+    let task = world.delegate("shell", &format!("{}; echo end", crate::common::gate(&world.file("go"))));
+    world.wait_for(&task, "running");
+    let aside = world.file("aside.sock");
+    // Moved away and back in one moment each: a socket that is gone is made again.
+    let other = World::new();
+    other.tmux(&["new-session", "-d", "-s", "mine"]).ok();
+    fs::hard_link(&world.socket, &aside).unwrap();
+    fs::rename(&other.socket, &world.socket).unwrap();
+    let status = world.orch(&["status", "--json"]).ended(0).json();
+    let attention = status["attention"].to_string();
+    assert!(attention.contains("opus-master, shell-1 run in a tmux server that cannot be reached"), "{attention}");
+    assert!(attention.contains("kill-server"), "{attention}");
+    for words in [&["why", "shell-1"][..], &["doctor"]] {
+        let said = world.orch(words);
+        assert!(said.stdout.contains("cannot be reached") && said.stdout.contains("kill-server"), "{said:?}");
+    }
+    // The advice helps.
+    let mut kill = world.command("tmux");
+    kill.arg("-S").arg(&world.socket).arg("kill-server");
+    start(kill).end().ok();
+    world.wait_until("the socket is made again", || world.status()["attention"] == serde_json::json!([]));
+    world.touch("go");
+    succeeded_at_first_attempt(&world, &[task]);
+    world.stop_and_check_nothing_left();
+}
+
+#[test]
 fn the_supervisor_is_replaced_and_agents_continue() {
     let world = World::started("");
     let tasks = gated(&world, 2);
