@@ -122,6 +122,7 @@ impl Driver for Codex {
         }
         // `exec` refuses a tool call that would need permission.
         args.extend(approvals());
+        args.extend(hooks::arguments(job.mcp.program, &hooks::HEADLESS));
         args.extend(job.role.options.args.iter().map(OsString::from));
         if let Some(session) = job.resume {
             args.extend(["resume".into(), session.into()]);
@@ -157,7 +158,7 @@ impl Driver for Codex {
         let mut args = vec!["--no-daemon".into()];
         args.extend(options(&job.role, job.mcp));
         args.extend(approvals());
-        args.extend(hooks::arguments(job.mcp.program));
+        args.extend(hooks::arguments(job.mcp.program, &hooks::ON_A_TERMINAL));
         args.extend(job.role.options.args.iter().map(OsString::from));
         if let Some(session) = job.resume {
             args.extend(["resume".into(), session.into()]);
@@ -175,7 +176,15 @@ impl Driver for Codex {
     }
 
     fn hand_over(&self, hook: &Hook, text: &str) -> Option<String> {
-        hook_json::hand_over(hook, text)
+        match hook {
+            Hook::Ended { .. } => Some(hook_json::block(text)),
+            _ => hook_json::hand_over(hook, text),
+        }
+    }
+
+    /// It shows "Blocked by hook", and the text.
+    fn continues_quietly(&self) -> bool {
+        false
     }
 
     fn used(&self, record: &mut dyn BufRead, since: Timestamp) -> Option<Usage> {
@@ -203,6 +212,9 @@ impl Driver for Codex {
     }
 }
 
+/// Seconds that codex lets a tool of orch take, instead of a minute: a wait of an hour ends before that.
+const TOOL_TIMEOUT: u32 = 3_660;
+
 /// Returns a setting of our MCP server as arguments. JSON strings and lists of strings are valid TOML.
 fn setting(key: &str, value: &Value) -> [OsString; 2] {
     ["-c".into(), format!("mcp_servers.{}.{key}={value}", mcp_config::NAME).into()]
@@ -219,7 +231,12 @@ fn options(role: &RoleSettings, mcp: &Mcp) -> Vec<OsString> {
     let mut args = Vec::new();
     // By name: codex passes these variables on from its own environment, so no value is in an argument.
     let names: Vec<&str> = mcp.env.iter().map(|(name, _)| *name).collect();
-    for (key, value) in [("command", json!(mcp.command())), ("args", json!(["mcp"])), ("env_vars", json!(names))] {
+    for (key, value) in [
+        ("command", json!(mcp.command())),
+        ("args", json!(["mcp"])),
+        ("env_vars", json!(names)),
+        ("tool_timeout_sec", json!(TOOL_TIMEOUT)),
+    ] {
         args.extend(setting(key, &value));
     }
     if let Some(model) = &role.model {

@@ -202,6 +202,12 @@ pub trait Driver: Sync {
         None
     }
 
+    /// Reports whether a turn that continues at its end with [`hand_over`](Driver::hand_over) does so without a message that
+    /// looks like an error to the user.
+    fn continues_quietly(&self) -> bool {
+        true
+    }
+
     /// The variable that names the folder for the program's own temporary files, where it has one and would leave files
     /// behind when it is killed.
     fn scratch_variable(&self) -> Option<&'static str> {

@@ -62,6 +62,9 @@ pub struct Agent {
     pub needs_for: Option<String>,
     /// The call that its program repeats because its service does not answer.
     pub retrying: Option<Retrying>,
+    /// Since when the program of a master is in a turn.
+    #[serde(skip)]
+    pub works_since: Option<Timestamp>,
     /// When its program last showed a sign of progress; `null` without one.
     #[serde(default)]
     pub progress_at: Option<Timestamp>,
@@ -76,6 +79,15 @@ pub struct Agent {
 }
 
 impl Agent {
+    /// Returns it with what its program does as its state: the runner of a master is idle, because it has no task.
+    #[must_use]
+    pub fn as_seen(mut self) -> Agent {
+        if let (AgentState::Idle, Some(since)) = (self.state, self.works_since) {
+            (self.state, self.since) = (AgentState::Busy, since);
+        }
+        self
+    }
+
     /// Returns what its program waits for: a person before its service.
     pub fn waits_for(&self) -> Option<Wait> {
         let need = self.needs.map(|what| Need { what, of: self.needs_for.clone().unwrap_or_default() });

@@ -16,17 +16,14 @@ words! {
     }
 }
 
-/// The end of the line that is typed into a master's idle program; its hook recognises the line by it.
-const LINE_TO_IDLE: &str = " for you: call read_inbox";
-
-/// Returns the line that is typed into a master's idle program while `n` messages wait for it.
-pub fn line_to_idle(waiting: u64) -> String {
-    format!("{}{LINE_TO_IDLE}", count(waiting, "message waits", "messages wait"))
-}
-
-/// Returns whether a prompt is such a line.
-pub fn is_line_to_idle(prompt: &str) -> bool {
-    prompt.len() < 100 && prompt.trim_end().ends_with(LINE_TO_IDLE)
+/// Returns the line that is typed into the idle program of a master while `n` messages wait for it. The prompt hook of a
+/// program that has one adds the messages to this line.
+pub fn line_to_idle(waiting: u64, has_hooks: bool) -> String {
+    let waiting = count(waiting, "message waits", "messages wait");
+    match has_hooks {
+        true => format!("{waiting} for you: read what comes with this line (if nothing does, call read_inbox)"),
+        false => format!("{waiting} for you: call read_inbox"),
+    }
 }
 
 /// One message.
@@ -67,6 +64,18 @@ pub fn for_model(messages: &[Message]) -> String {
         serde_json::to_string(&line).unwrap_or_default() + "\n"
     };
     messages.iter().map(line).collect()
+}
+
+/// The same with how to read them, and how many more there are.
+pub fn delivered(messages: &[Message], left: u64) -> String {
+    let mut text = String::from("Messages to you, each delivered once (get_task shows a whole result). ");
+    text.push_str(HOW_TO_READ);
+    text.push('\n');
+    text.push_str(&for_model(messages));
+    if left > 0 {
+        text.push_str(&format!("{}: call read_inbox\n", count(left, "more waits", "more wait")));
+    }
+    text
 }
 
 #[cfg(test)]

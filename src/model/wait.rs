@@ -18,6 +18,8 @@ words! {
         Input = "input",
         /// A login.
         Login = "login",
+        /// A look at the error with which its last turn ended.
+        Error = "error",
     }
 }
 
@@ -62,6 +64,8 @@ pub struct Need {
 impl Display for Need {
     fn fmt(&self, f: &mut Formatter) -> fmt::Result {
         match (self.what, self.of.as_str()) {
+            (Needs::Error, "") => f.write_str("stopped with an error"),
+            (Needs::Error, of) => write!(f, "stopped with an error: {of}"),
             (what, "") => write!(f, "asks for {what}"),
             (Needs::Permission, of) => write!(f, "asks to {of}"),
             (Needs::Input, of) => write!(f, "asks: {of}"),
@@ -79,11 +83,17 @@ pub struct Retry {
     pub of: Option<u64>,
     /// Why the previous try failed.
     pub why: String,
+    /// The end of the limit that its account has reached. Then the program does not retry by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limited_until: Option<Timestamp>,
 }
 
 /// As the end of a sentence about the program.
 impl Display for Retry {
     fn fmt(&self, f: &mut Formatter) -> fmt::Result {
+        if self.limited_until.is_some() {
+            return write!(f, "has reached a limit of its service: {}", self.why);
+        }
         f.write_str("tries again")?;
         self.attempt.map_or(Ok(()), |attempt| write!(f, " {attempt}"))?;
         self.of.map_or(Ok(()), |of| write!(f, " of {of}"))?;
@@ -115,7 +125,7 @@ mod tests {
         ] {
             assert_eq!(Need { what, of: of.into() }.to_string(), said);
         }
-        let retry = |attempt, of, why: &str| Retry { attempt, of, why: why.into() }.to_string();
+        let retry = |attempt, of, why: &str| Retry { attempt, of, why: why.into(), limited_until: None }.to_string();
         assert_eq!(retry(Some(3), Some(10), "overloaded (529)"), "tries again 3 of 10: overloaded (529)");
         assert_eq!(retry(Some(3), None, ""), "tries again 3");
         assert_eq!(retry(None, None, "no network"), "tries again: no network");

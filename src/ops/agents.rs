@@ -108,7 +108,7 @@ impl Ops {
 
 /// The living agents as they are listed: the master first.
 pub(super) fn in_order(snapshot: &Snapshot) -> Vec<Agent> {
-    let mut agents: Vec<Agent> = snapshot.agents.iter().map(|record| record.agent.clone()).collect();
+    let mut agents: Vec<Agent> = snapshot.agents.iter().map(|record| record.agent.clone().as_seen()).collect();
     agents.sort_by_key(|agent| !agent.master);
     agents
 }

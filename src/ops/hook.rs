@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::{Caller, Ops, TaskFilter, messages::AT_ONCE};
 use crate::{
     config::DriverKind,
-    drivers::{self, Hook, Noted, Source},
+    drivers::{self, Driver, Hook, Noted, Source},
     error::{Error, Result},
     home::{
         self, Home,
@@ -22,7 +22,7 @@ use crate::{
     },
     model::{
         id::TaskId,
-        message::{self, Delivery, Message, is_line_to_idle},
+        message::{self, Delivery},
         secret::Redactor,
         task::{Task, TaskState},
         text::{count, one_line},
@@ -68,8 +68,9 @@ impl Ops {
             note(&hook)?;
         }
         let token = folder.join(HANDING);
-        let (text, token) = match tokio::time::timeout(RETRY_FOR, self.waits_for_the_model(&hook, &token)).await {
-            Ok(Ok(text)) => (text, self.reads_the_box(&hook).then_some(())),
+        let (text, token) = match tokio::time::timeout(RETRY_FOR, self.waits_for_the_model(driver, &hook, &token)).await
+        {
+            Ok(Ok(text)) => (text, self.reads_the_box(driver, &hook).then_some(())),
             Ok(Err(e)) => {
                 tracing::warn!("nothing is handed over: {e}");
                 (None, None)
@@ -94,11 +95,12 @@ impl Ops {
         Ok(())
     }
 
-    /// Whether this hook delivers the caller's messages. After the line that announces them, the model reads them itself.
-    fn reads_the_box(&self, hook: &Hook) -> bool {
+    /// Whether this hook delivers the caller's messages.
+    fn reads_the_box(&self, driver: &dyn Driver, hook: &Hook) -> bool {
         match hook {
-            Hook::Prompt { text } => self.caller.attempt().is_some() || !is_line_to_idle(text),
-            Hook::Ended { .. } | Hook::ToolResult { ok: true, .. } => true,
+            // A master that is not kept from ending its turn is woken by a typed line ([`message::line_to_idle`]).
+            Hook::Ended { .. } => self.caller.attempt().is_some() || driver.continues_quietly(),
+            Hook::Prompt { .. } | Hook::ToolResult { .. } => driver.hand_over(hook, "").is_some(),
             _ => false,
         }
     }
@@ -110,10 +112,10 @@ impl Ops {
         Some((path, word))
     }
 
-    async fn waits_for_the_model(&self, hook: &Hook, token: &Path) -> Result<Option<String>> {
+    async fn waits_for_the_model(&self, driver: &dyn Driver, hook: &Hook, token: &Path) -> Result<Option<String>> {
         match hook {
             Hook::Began { source, .. } if self.caller.attempt().is_none() => self.what_was_forgotten(*source).await,
-            hook if self.reads_the_box(hook) => {
+            hook if self.reads_the_box(driver, hook) => {
                 let mut text = self.unread(token).await?;
                 let (Hook::Ended { .. }, Some(attempt)) = (hook, self.caller.attempt()) else { return Ok(text) };
                 if let Some(open) = self.open_subtasks(&attempt.task, token).await? {
@@ -147,7 +149,7 @@ impl Ops {
         let master = self.config.master.session.as_str();
         let (mut messages, left) = self.ask(|s| s.read_inbox(&reader, master, &word, AT_ONCE)).await?;
         messages.retain(|message| message.state != Delivery::Failed);
-        Ok((!messages.is_empty()).then(|| in_words(&messages, left)))
+        Ok((!messages.is_empty()).then(|| message::delivered(&messages, left)))
     }
 
     /// Returns that subtasks of a task are open whose turn is about to end; `None` where there are none, or the same were
@@ -227,15 +229,4 @@ fn note(folder: &Path, caller: &Caller, hook: &Hook, redactor: &Redactor) -> Res
 fn read_token(path: &Path) -> Option<String> {
     let word = String::from_utf8(files::read(path, 64).ok()?).ok()?;
     (!word.is_empty()).then_some(word)
-}
-
-fn in_words(messages: &[Message], left: u64) -> String {
-    let mut text = String::from("Messages to you, each delivered once (get_task shows a whole result). ");
-    text.push_str(message::HOW_TO_READ);
-    text.push('\n');
-    text.push_str(&message::for_model(messages));
-    if left > 0 {
-        text.push_str(&format!("{}: call read_inbox\n", count(left, "more waits", "more wait")));
-    }
-    text
 }

@@ -56,6 +56,8 @@ pub struct Pulse {
     pub progress_age: Option<Duration>,
     /// What its program waits for.
     pub wait: Option<Wait>,
+    /// Whether its program is in a turn. Only of a master, which has no task that says so.
+    pub works: bool,
 }
 
 /// How an agent's end is recorded.
@@ -134,7 +136,8 @@ impl Store {
             Some(Wait::Service(retry)) => ("", "", serde_json::to_string(retry).unwrap_or_default()),
             None => ("", "", String::new()),
         };
-        let args = [id, incarnation, &ms(lease), &task, &fence, &rss, &progress, needs, of, &retrying];
+        let works = if pulse.works { "1" } else { "" };
+        let args = [id, incarnation, &ms(lease), &task, &fence, &rss, &progress, needs, of, &retrying, works];
         let answer: String = self.read(self.call(&script::HEARTBEAT, args).await?)?;
         Ok(match answer.split_once(' ') {
             Some(("asks", question)) => Directive::Asks(question.to_owned()),

@@ -38,6 +38,8 @@ pub struct Claimed {
     pub questions: Vec<Question>,
     /// What was counted of the conversation of its earlier attempts, if their program reports totals.
     pub counted: Option<Counted>,
+    /// Whether there are messages to it that it has not read.
+    pub has_mail: bool,
 }
 
 impl Claimed {
@@ -100,6 +102,9 @@ pub struct Report {
     /// Whether a success with open subtasks is not the end: another attempt gets their results.
     #[serde(default)]
     pub awaits: bool,
+    /// Whether a success with unread messages is not the end: another attempt continues its conversation with them.
+    #[serde(default)]
+    pub continues: bool,
     /// The totals of a conversation that its usage was computed from.
     #[serde(default)]
     pub metered: Option<Metered>,
@@ -207,7 +212,8 @@ impl Store {
             let time_left = fields.parse_opt::<u64>("time_left")?.map(Duration::from_millis);
             let (attempt, fence) = (parse(&number, "attempt")?, parse(&fence, "fence")?);
             let counted = fields.text("counted").and_then(|text| read_counted(&text));
-            Ok(Claimed { task, attempt, fence, time_left, questions, counted })
+            let has_mail = fields.text("has_mail").is_some();
+            Ok(Claimed { task, attempt, fence, time_left, questions, counted, has_mail })
         };
         Ok(match decoded() {
             Ok(claimed) => Taken::Task(Box::new(claimed)),
@@ -269,5 +275,6 @@ fn finish_args(r: &Report) -> Result<Vec<String>> {
         r.code.to_string(),
         if r.awaits { "1" } else { "" }.to_owned(),
         r.metered.as_ref().map(metered_to_json).unwrap_or_default(),
+        if r.continues { "1" } else { "" }.to_owned(),
     ])
 }

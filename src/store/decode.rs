@@ -232,6 +232,7 @@ pub(super) fn agent(id: &str, f: &Fields, now: Timestamp) -> Result<Record> {
         needs_for: f.text("needs_for"),
         task_text: None,
         retrying: retrying(f)?,
+        works_since: f.time("works")?,
         progress_at: f.time("progress_at")?,
         rss_bytes: f.parse_opt("rss_bytes")?,
         reason: f.text("reason"),

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use super::{Result, Store, decode::Fields};
 use crate::model::{
     id::TaskId,
+    message::Message,
     secret::Redactor,
     task::{Task, TaskResult, TaskState},
 };
@@ -26,6 +27,8 @@ pub struct Inputs {
     pub subtasks: Vec<Input>,
     /// The subtasks for whose end it has waited since its last attempt.
     pub awaited: Vec<TaskId>,
+    /// The messages to it that were not read before, and how many more there are.
+    pub messages: (Vec<Message>, u64),
 }
 
 /// Another task, as far as it concerns the one at hand.
@@ -51,6 +54,7 @@ impl Inputs {
     pub fn redacted(mut self, redactor: &Redactor) -> Self {
         let text = |text: &mut String| *text = redactor.text(std::mem::take(text));
         self.parent.iter_mut().for_each(text);
+        self.messages.0.iter_mut().for_each(|message| text(&mut message.text));
         for input in self.results.iter_mut().chain(&mut self.subtasks) {
             text(&mut input.text);
             input.reason.iter_mut().for_each(text);
@@ -86,6 +90,7 @@ impl Store {
             results: self.inputs_of(&task.after).await?,
             subtasks: self.inputs_of(&children).await?,
             awaited: awaited.into_iter().flatten().find_map(|ids| serde_json::from_str(&ids).ok()).unwrap_or_default(),
+            messages: (Vec::new(), 0),
         })
     }
 

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::model::{
     agent::{Agent, AgentState},
-    wait::{Retry, Wait},
+    wait::{Need, Needs, Retry, Wait},
 };
 
 /// The agents, one line per agent, and below them what their programs wait for.
@@ -82,8 +82,10 @@ fn table<'a>(agents: impl IntoIterator<Item = &'a Agent>, view: &View) -> String
 /// The state, or what is more to the point.
 fn state(a: &Agent, view: &View) -> String {
     match a.waits_for() {
+        Some(Wait::Person(Need { what: Needs::Error, .. })) => "error".to_owned(),
         Some(Wait::Person(need)) => format!("needs {}", need.what),
         _ if a.waiting => "waiting".to_owned(),
+        Some(Wait::Service(Retry { limited_until: Some(until), .. })) => format!("limited until {}", view.clock(until)),
         Some(Wait::Service(Retry { attempt: Some(attempt), of: Some(of), .. })) => format!("retrying {attempt}/{of}"),
         Some(Wait::Service(_)) => "retrying".to_owned(),
         None => match quiet(a, view) {

@@ -245,6 +245,7 @@ pub fn report(agent: &Agent, claimed: &Claimed, cause: Cause) -> Report {
         retry_after_ms: Some(LONG.as_millis() as u64),
         is_exact: false,
         awaits: false,
+        continues: false,
         account: None,
         evidence: None,
         metered: None,

@@ -330,6 +330,35 @@ async fn what_nobody_can_read_any_more_comes_back_as_failed() {
 }
 
 #[tokio::test]
+async fn a_success_with_unread_messages_is_no_end_where_the_conversation_can_go_on() {
+    let server = Server::start();
+    let world = server.world("n");
+    let id = world.delegate(&task("x")).await;
+    let agent = world.agent("shell-1").await;
+    let claimed = world.claim(&agent).await;
+    assert!(!claimed.has_mail);
+    world.store.send(&message(id.as_str(), "m-a", "red, please")).await.unwrap();
+    let success = |claimed| orch::store::tasks::Report { continues: true, ..report(&agent, claimed, Cause::Success) };
+    for _ in 0..2 {
+        assert_eq!(
+            world.store.finish(&success(&claimed)).await.unwrap(),
+            TaskState::Delayed,
+            "repeated, it is the same"
+        );
+    }
+    check::structures(&world).await;
+    world.store.release_due().await.unwrap();
+    let claimed = world.claim(&agent).await;
+    assert!(claimed.has_mail && claimed.attempt == 2);
+    let reader = Reader::Attempt(capability(&agent, &claimed));
+    assert_eq!(world.store.read_inbox(&reader, "opus-master", "t", 9).await.unwrap().0[0].text, "red, please");
+    assert_eq!(world.store.finish(&success(&claimed)).await.unwrap(), TaskState::Succeeded);
+    let shown = world.detail(&id).await;
+    assert_eq!((shown.task.failures, shown.messages[0].state), (0, Delivery::Delivered));
+    check::structures(&world).await;
+}
+
+#[tokio::test]
 async fn the_master_hears_how_what_it_delegated_has_ended() {
     let server = Server::start();
     let world = server.world("n");

@@ -142,7 +142,8 @@ async fn a_program_that_tries_again_is_told_of_once_and_counted_until_it_gets_on
         world.store.heartbeat(&agent.id, &agent.incarnation, LEASE, &pulse).await.unwrap();
         world.store.agent(&agent.id).await.unwrap().unwrap().agent
     };
-    let tries = |attempt| Retry { attempt: Some(attempt), of: Some(10), why: "overloaded (529)".into() };
+    let tries =
+        |attempt| Retry { attempt: Some(attempt), of: Some(10), why: "overloaded (529)".into(), limited_until: None };
     let first = beat(Some(Wait::Service(tries(1)))).await.retrying.unwrap();
     let third = beat(Some(Wait::Service(tries(3)))).await.retrying.unwrap();
     assert_eq!((third.retry, third.since), (tries(3), first.since), "since it began to");

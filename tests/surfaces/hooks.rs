@@ -11,6 +11,11 @@ fn hook(world: &World, event: &str) -> Output {
     world.as_master(&["hook", "claude"], &json!({ "hook_event_name": event, "tool_name": "Bash" }).to_string())
 }
 
+/// What the model reads of a hook's answer.
+fn handed(told: &Value) -> &str {
+    told["hookSpecificOutput"]["additionalContext"].as_str().unwrap_or_default()
+}
+
 fn noted(world: &World) -> Vec<Value> {
     let text = std::fs::read_to_string(world.home.join("agents").join(MASTER).join("hooks.jsonl")).unwrap_or_default();
     text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
@@ -24,7 +29,7 @@ fn messages_are_delivered_once_even_after_an_interrupted_hook() {
     // What a hook leaves that was killed after it had read.
     let left = world.home.join("agents").join(MASTER).join("handing");
     let told: Value = serde_json::from_str(&hook(&world, "Stop").ok()).expect("JSON");
-    assert!(told["reason"].as_str().is_some_and(|reason| reason.contains("the tests are green")), "{told}");
+    assert!(handed(&told).contains("the tests are green") && told["decision"].is_null(), "{told}");
     assert!(!left.exists());
     assert_eq!(hook(&world, "Stop").ok(), "", "once");
 
@@ -52,8 +57,8 @@ fn the_master_is_not_told_again_of_ends_that_it_has_waited_for() {
     world.wait_for(&alone, "succeeded");
     as_master(&["wait", &one]);
     let told: Value = serde_json::from_str(&hook(&world, "Stop").ok()).expect("JSON");
-    let reason = told["reason"].as_str().unwrap_or_default();
-    assert!(reason.contains(") succeeded: three") && !reason.contains(") succeeded: one"), "{told}");
+    let text = handed(&told);
+    assert!(text.contains(") succeeded: three") && !text.contains(") succeeded: one"), "{told}");
     world.stop_and_check_nothing_left();
 }
 

@@ -162,7 +162,7 @@ pub(in crate::drivers) fn retrying(screen: &str) -> Option<Retry> {
     // Behind the count may stand what to do.
     let count = rest.split_once("attempt ").and_then(|(_, count)| count.split(' ').next());
     let (attempt, of) = tries(count.unwrap_or_default());
-    Some(Retry { attempt, of, why: why.to_owned() })
+    Some(Retry { attempt, of, why: why.to_owned(), limited_until: None })
 }
 
 /// Returns what exactly the program asks: the words at the head of its choices; above its input box, why its service refuses it.

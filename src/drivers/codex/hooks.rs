@@ -15,8 +15,13 @@ use sha2::{Digest, Sha256};
 
 use super::hook_json::{TIMEOUT, command};
 
-/// The events that run `orch hook`, and the seconds that codex waits for it. After Esc it does not wait longer than that.
-const EVENTS: [(&str, u32); 7] = [
+/// An event that runs `orch hook`, and the seconds that codex waits for it.
+type Event = (&'static str, u32);
+
+/// The events of a task without a screen: messages are passed on after a tool, and at the end of a turn.
+pub(super) const HEADLESS: [Event; 2] = [("PostToolUse", TIMEOUT), ("Stop", TIMEOUT)];
+/// The events of a codex on a terminal. After Esc it does not wait for longer than that.
+pub(super) const ON_A_TERMINAL: [Event; 7] = [
     ("SessionStart", TIMEOUT),
     ("UserPromptSubmit", TIMEOUT),
     ("PreToolUse", TIMEOUT),
@@ -28,16 +33,17 @@ const EVENTS: [(&str, u32); 7] = [
 /// The name that codex has for settings from its arguments.
 const SOURCE: &str = "/<session-flags>/config.toml";
 
-/// Returns the arguments.
-pub(super) fn arguments(orch: &Path) -> Vec<OsString> {
+/// Returns the arguments for these events.
+pub(super) fn arguments(orch: &Path, events: &[Event]) -> Vec<OsString> {
     let command = command(orch, "codex");
     let (mut args, mut trusted) = (Vec::new(), Vec::new());
-    for (event, timeout) in EVENTS {
+    for (event, timeout) in events {
         // A JSON string is valid TOML.
         let hook = format!("{{type=\"command\",command={},timeout={timeout}}}", json!(command));
         args.extend(["-c".into(), format!("hooks.{event}=[{{hooks=[{hook}]}}]").into()]);
         let event = snake_case(event);
-        trusted.push(format!("\"{SOURCE}:{event}:0:0\"={{trusted_hash=\"{}\"}}", hash(&event, &command, timeout)));
+        let reviewed = hash(&event, &command, *timeout);
+        trusted.push(format!("\"{SOURCE}:{event}:0:0\"={{trusted_hash=\"{reviewed}\"}}"));
     }
     args.extend(["-c".into(), format!("hooks.state={{{}}}", trusted.join(",")).into()]);
     args
@@ -77,14 +83,14 @@ mod tests {
 
     #[test]
     fn the_arguments_are_toml_and_vouch_for_each_hook() {
-        let args = arguments(Path::new("/it's/orch"));
+        let args = arguments(Path::new("/it's/orch"), &ON_A_TERMINAL);
         let text: String =
             args.iter().filter(|arg| *arg != "-c").map(|arg| format!("{}\n", arg.to_str().unwrap())).collect();
         let config: toml::Table = text.parse().unwrap();
         let hooks = config["hooks"].as_table().unwrap();
         let command = hooks["Stop"][0]["hooks"][0]["command"].as_str().unwrap();
         assert_eq!(command, r"'/it'\''s/orch' hook codex");
-        assert_eq!(hooks["state"].as_table().unwrap().len(), EVENTS.len());
+        assert_eq!(hooks["state"].as_table().unwrap().len(), ON_A_TERMINAL.len());
         let trusted = &hooks["state"]["/<session-flags>/config.toml:user_prompt_submit:0:0"]["trusted_hash"];
         assert_eq!(trusted.as_str(), Some(hash("user_prompt_submit", command, TIMEOUT).as_str()));
     }

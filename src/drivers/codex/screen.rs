@@ -102,7 +102,7 @@ pub(in crate::drivers) fn retrying(screen: &str) -> Option<Retry> {
         (None, "") => what.to_owned(),
         (None, why) => format!("{what} ({why})"),
     };
-    Some(Retry { attempt, of, why })
+    Some(Retry { attempt, of, why, limited_until: None })
 }
 
 /// Returns what exactly the program asks: the words at the head of its choices; above its input line, why its service refuses it.

@@ -107,7 +107,7 @@ impl Conversation {
             // Another failure: the login was accepted.
             Event::Retrying { attempt, of, why, .. } => {
                 self.login = None;
-                self.retry = Some(Retry { attempt: *attempt, of: *of, why: why.clone() });
+                self.retry = Some(Retry { attempt: *attempt, of: *of, why: why.clone(), limited_until: None });
             }
             Event::Needs { of, .. } if !self.denied.contains(of) => {
                 // A tool is first reported by its name, and later with its arguments.
@@ -123,6 +123,14 @@ impl Conversation {
             | Event::Note(_)
             | Event::Asks(_)
             | Event::KeptIn { .. } => {}
+        }
+    }
+
+    /// Adds what the program had answered before something was passed on to it in the same turn, where its stream does not
+    /// show that.
+    pub fn answered_before(&mut self, said: &str) {
+        if !self.before.contains(said.trim()) && self.before.len() < LONGEST_ANSWER {
+            join(&mut self.before, said.trim());
         }
     }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     errors,
-    event::{Ending, Event, Transcript},
+    event::{Ending, Event, Failure, Transcript},
 };
 use crate::model::{
     text::cut,
@@ -96,14 +96,13 @@ pub enum Source {
 }
 
 impl Hook {
-    /// Returns the hook without its texts, except for what the user is asked.
+    /// Returns the hook without its texts, except for what its user needs to know.
     pub fn without_texts(&self) -> Hook {
         let mut hook = self.clone();
         match &mut hook {
-            Hook::Prompt { text }
-            | Hook::ToolCall { summary: text, .. }
-            | Hook::ToolResult { summary: text, .. }
-            | Hook::Failed { why: text } => text.clear(),
+            Hook::Prompt { text } | Hook::ToolCall { summary: text, .. } | Hook::ToolResult { summary: text, .. } => {
+                text.clear()
+            }
             Hook::Ended { said } | Hook::GoesOn { said } => *said = None,
             _ => {}
         }
@@ -187,14 +186,19 @@ impl Hook {
                 text.into_iter().chain([Event::Result { text: said, ending: Ending::Done }]).collect()
             }
             Hook::Failed { why } => {
-                // claude: `API Error: 529 {...}`.
-                let status = why.split_once("API Error: ").and_then(|(_, rest)| rest.get(..3)?.parse().ok());
-                let failure = errors::failure(status, &why);
+                let (failure, _) = failure_of(&why);
                 vec![Event::Result { text: None, ending: Ending::Failed(failure, why) }]
             }
             Hook::Interrupted | Hook::Left => Vec::new(),
         }
     }
+}
+
+/// Returns what the error means with which a turn has ended, and the error in short.
+pub fn failure_of(why: &str) -> (Failure, String) {
+    // claude: `API Error: 529 {...}`.
+    let status = why.split_once("API Error: ").and_then(|(_, rest)| rest.get(..3)?.parse().ok());
+    (errors::failure(status, why), errors::in_short(why))
 }
 
 /// Reads the file of recorded calls as the transcript of a program on a terminal, which prints none.
@@ -224,7 +228,7 @@ impl Transcript for HookTranscript {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::drivers::{Conversation, Failure};
+    use crate::drivers::Conversation;
 
     #[test]
     fn a_line_is_read_as_it_was_written_and_bounded() {

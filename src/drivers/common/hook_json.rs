@@ -1,9 +1,9 @@
 //! The hooks of Claude Code, which Codex has adopted: which ones run `orch hook`, what they pass to it, and what they pass on to
 //! the model.
 //!
-//! Measured with claude 2.1.328 and codex 0.169.0: a hook reads one JSON object on standard input. `Stop` can keep the turn
-//! from ending with `{"decision":"block","reason":...}`; `UserPromptSubmit` and `SessionStart` can add to what the model
-//! reads. claude runs no hook after Esc, after a denied permission, or between a granted permission and the end of the tool;
+//! Measured with claude 2.1.328 and codex 0.169.0: a hook reads one JSON object on standard input. Most hooks can add to what
+//! the model reads (`additionalContext`). With claude, that also keeps a turn from ending at `Stop`; with codex, only
+//! `{"decision":"block","reason":...}` does, which claude would show as an error and give to the model twice. claude runs no hook after Esc, after a denied permission, or between a granted permission and the end of the tool;
 //! codex runs none after an error of its service. In these cases the screen shows what happened.
 
 use std::path::Path;
@@ -24,7 +24,7 @@ use crate::model::{
 pub(in crate::drivers) const TIMEOUT: u32 = 10;
 
 /// The hooks of a task without a screen: messages are passed on after a tool, and at the end of a turn.
-pub(in crate::drivers) const HEADLESS: [&str; 2] = ["PostToolUse", "Stop"];
+pub(in crate::drivers) const HEADLESS: [&str; 3] = ["PostToolUse", "PostToolUseFailure", "Stop"];
 /// The hooks of a program on a terminal, where nothing else reports what it does.
 pub(in crate::drivers) const ON_A_TERMINAL: [&str; 10] = [
     "SessionStart",
@@ -128,18 +128,22 @@ pub(in crate::drivers) fn read(call: &str) -> Option<Hook> {
     })
 }
 
-/// Returns what a hook must print so that the model reads `text`. `None`: this hook can't pass anything on.
+/// Returns what a hook of claude must print so that the model reads `text`. `None`: this hook can't pass anything on.
 pub(in crate::drivers) fn hand_over(hook: &Hook, text: &str) -> Option<String> {
-    let adds = |event: &str| {
-        json!({ "hookSpecificOutput": { "hookEventName": event, "additionalContext": text } }).to_string()
+    let event = match hook {
+        Hook::Began { .. } => "SessionStart",
+        Hook::Prompt { .. } => "UserPromptSubmit",
+        Hook::ToolResult { ok: true, .. } => "PostToolUse",
+        Hook::ToolResult { ok: false, .. } => "PostToolUseFailure",
+        Hook::Ended { .. } => "Stop",
+        _ => return None,
     };
-    match hook {
-        Hook::Began { .. } => Some(adds("SessionStart")),
-        Hook::Prompt { .. } => Some(adds("UserPromptSubmit")),
-        Hook::ToolResult { ok: true, .. } => Some(adds("PostToolUse")),
-        Hook::Ended { .. } => Some(json!({ "decision": "block", "reason": text }).to_string()),
-        _ => None,
-    }
+    Some(json!({ "hookSpecificOutput": { "hookEventName": event, "additionalContext": text } }).to_string())
+}
+
+/// Returns what `Stop` must print so that the turn continues with `text` as another prompt.
+pub(in crate::drivers) fn block(text: &str) -> String {
+    json!({ "decision": "block", "reason": text }).to_string()
 }
 
 #[cfg(test)]
@@ -204,11 +208,12 @@ mod tests {
     #[test]
     fn what_waits_is_handed_over_where_the_model_reads_it() {
         let says = |hook: Hook| serde_json::from_str::<Value>(&hand_over(&hook, "news").unwrap()).unwrap();
-        assert_eq!(says(Hook::Ended { said: None }), json!({ "decision": "block", "reason": "news" }));
         let adds = |event| json!({ "hookSpecificOutput": { "hookEventName": event, "additionalContext": "news" } });
+        assert_eq!(says(Hook::Ended { said: None }), adds("Stop"));
         assert_eq!(says(Hook::Prompt { text: "x".into() }), adds("UserPromptSubmit"));
         assert_eq!(says(Hook::Began { session: None, source: Source::Compact, record: None }), adds("SessionStart"));
         assert_eq!(says(Hook::ToolResult { ok: true, summary: String::new() }), adds("PostToolUse"));
+        assert_eq!(says(Hook::ToolResult { ok: false, summary: String::new() }), adds("PostToolUseFailure"));
         assert_eq!(hand_over(&Hook::Left, "news"), None);
     }
 

@@ -19,6 +19,18 @@ pub(super) fn start(role: &Role, resume: Option<&str>) -> Result<(String, Start)
     Ok((words.join(" "), start))
 }
 
+/// The arguments by which codex gets hooks; their hashes are checked where they are computed.
+fn codex_hooks(events: &[&str]) -> String {
+    let hook = r#"=[{hooks=[{type="command",command="'/h/bin/orch' hook codex",timeout=10}]}]"#;
+    let each = events.iter().map(|event| format!(" -c hooks.{event}{hook}"));
+    let hashes = [
+        "post_tool_use:0:0\"={trusted_hash=\"sha256:e90a7ac3ece03c18f8bc53450020ce94653fc80ea313c88929385e72eadb4c39\"}",
+        "stop:0:0\"={trusted_hash=\"sha256:be63f3942296a130c29f477a554967674077f60e6193b910a0cf588aea5361ec\"}",
+    ];
+    let state = hashes.map(|hash| format!("\"/<session-flags>/config.toml:{hash}")).join(",");
+    each.collect::<String>() + &format!(" -c hooks.state={{{state}}}")
+}
+
 #[test]
 fn each_is_started_without_a_screen() {
     use DriverKind::*;
@@ -27,10 +39,12 @@ fn each_is_started_without_a_screen() {
         tools.map(|tool| format!("{before}{tool}{after}")).collect::<Vec<_>>().join(" ")
     };
     let codex = "exec --json --skip-git-repo-check -c mcp_servers.orch.command=\"/h/bin/orch\" \
-                 -c mcp_servers.orch.args=[\"mcp\"] -c mcp_servers.orch.env_vars=[\"ORCH_TASK\"] --model m1 --sandbox workspace-write \
+                 -c mcp_servers.orch.args=[\"mcp\"] -c mcp_servers.orch.env_vars=[\"ORCH_TASK\"] -c mcp_servers.orch.tool_timeout_sec=3660 \
+                 --model m1 --sandbox workspace-write \
                  -c mcp_servers.orch.default_tools_approval_mode=\"prompt\" "
         .to_owned()
-        + &free("-c mcp_servers.orch.tools.", ".approval_mode=\"approve\"");
+        + &free("-c mcp_servers.orch.tools.", ".approval_mode=\"approve\"")
+        + &codex_hooks(&["PostToolUse", "Stop"]);
     let claude = "--mcp-config /r/mcp.json --strict-mcp-config --settings /r/settings.json --model m1 \
                   --append-system-prompt-file /r/instructions --allowedTools "
         .to_owned()

@@ -77,7 +77,7 @@ fn it_tries_again_until_it_gets_on() {
         (Copilot, "unreachable", Some(6), None, "Connection refused"),
     ] {
         let text = fixture(kind, case);
-        let Some(Wait::Service(Retry { attempt: found, of: of_found, why: said })) = waits_for(kind, &text) else {
+        let Some(Wait::Service(Retry { attempt: found, of: of_found, why: said, .. })) = waits_for(kind, &text) else {
             panic!("{kind}/{case}")
         };
         assert_eq!((found, of_found), (attempt, of), "{kind}/{case}");

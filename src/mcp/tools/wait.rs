@@ -115,9 +115,12 @@ impl Server {
 
 /// Returns how long a client lets a call of a tool take by default, as far as that is known.
 fn allowed(client: &str) -> Duration {
+    let is_agent = std::env::var_os("ORCH_AGENT").is_some();
     match client {
         // More than a day.
         name if name.starts_with("claude") => MOST,
+        // A minute, but orch raises that for the ones that it starts.
+        name if name.starts_with("codex") && is_agent => MOST,
         // Ten minutes.
         name if name.starts_with("gemini-cli") => Duration::from_secs(9 * 60),
         _ => DEFAULT,

@@ -97,7 +97,7 @@ fn what_exactly_is_asked_is_said_and_a_service_that_is_away_for_a_moment_is_not(
     let mut asking = recorded_agent("shell-1", AgentState::Busy);
     (asking.agent.needs, asking.agent.needs_for) = (Some(Needs::Permission), Some("run Bash: npm publish".into()));
     let mut retrying = recorded_agent("shell-2", AgentState::Busy);
-    let retry = Retry { attempt: Some(7), of: Some(10), why: "overloaded (529)".into() };
+    let retry = Retry { attempt: Some(7), of: Some(10), why: "overloaded (529)".into(), limited_until: None };
     retrying.agent.retrying = Some(Retrying { retry, since: Timestamp(1_000) });
     let mut look = Look::default();
     look.snapshot.agents = vec![asking, retrying];

@@ -5,6 +5,7 @@ mod brief;
 pub(in crate::runner) mod cgroup;
 pub(in crate::runner) mod earlier_ends;
 pub(in crate::runner) mod evidence;
+mod inputs;
 mod kept;
 pub(in crate::runner) mod outcome;
 mod person_clock;
@@ -34,20 +35,19 @@ use crate::runner::{
     attempt::resource_limits::{Excess, Meter},
     attempt::start::{NotBegun, Running, begin},
     attempt::usage::used,
-    interactive::session,
+    interactive::{hooks, session},
     lease::blocked_on::BlockedOn,
     lease::heartbeat::{Heartbeat, Reply},
     signals::{Signal, Signals},
 };
 use crate::{
-    config::{DriverKind, Mode},
+    config::Mode,
     drivers::{Conversation, Driver, End, Verdict},
     home::Home,
     model::{cause::Cause, end_code::EndCode, evidence::Rule, task::Usage, text::one_line, time::Timestamp},
     os::failpoint,
     store::{
         agents::Directive,
-        inputs::Inputs,
         tasks::{Claimed, Report},
     },
 };
@@ -92,7 +92,7 @@ pub(in crate::runner) async fn run(
     // A program that does not report its conversation has none to resume, so none is looked up.
     let may_resume = driver.transcript().is_some() && agent.launch.role.agent.resume;
     let mut earlier = may_resume.then(|| session::earlier(&agent.home, claimed, agent.launch.driver)).flatten();
-    let inputs = match inputs(agent, claimed).await {
+    let inputs = match inputs::of(agent, claimed).await {
         Ok(inputs) => inputs,
         Err(reason) => {
             let verdict = Verdict::of(Cause::Lost, EndCode::SpawnFailed, reason);
@@ -117,18 +117,6 @@ pub(in crate::runner) async fn run(
         agent.pane.print("orch: that conversation does not exist any more; a new one is started");
         earlier = None;
     }
-}
-
-/// Returns what is known about the tasks around this one.
-async fn inputs(agent: &Agent, claimed: &Claimed) -> Result<Inputs, String> {
-    let task = &claimed.task;
-    // Most tasks have neither. A script finds only results at `ORCH_CONTEXT`.
-    let is_alone = task.parent.is_none() && claimed.attempt == 1 || agent.launch.driver == DriverKind::Shell;
-    if task.after.is_empty() && is_alone {
-        return Ok(Inputs::default());
-    }
-    let inputs = agent.store.inputs(task).await.map_err(|e| format!("what it depends on could not be read: {e}"))?;
-    Ok(inputs.redacted(&agent.redactor))
 }
 
 /// Returns the recorded end of this attempt. Redis may have lost that this very attempt was made: its end is on disk,
@@ -177,6 +165,9 @@ impl Running<'_> {
         // Another attempt may continue in its place.
         heartbeat.blocked_on().set(None);
         if agent.launch.driver.program().is_some() {
+            if self.terminal.is_none() {
+                self.output.answered_before(&hooks::kept_answers(&Home::hooks(&self.workspace.dir)));
+            }
             // The hooks' reports were read, and are kept without secrets.
             let _ = std::fs::remove_file(Home::hooks(&self.workspace.dir));
         }

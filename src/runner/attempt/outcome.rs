@@ -112,8 +112,16 @@ pub(in crate::runner) fn report(
         is_exact: agent.launch.driver.program().is_none(),
         // A script would only do the same again.
         awaits: verdict.cause == Cause::Success && agent.launch.driver != DriverKind::Shell,
+        continues: verdict.cause == Cause::Success && can_be_resumed(agent, output),
         account: (verdict.cause == Cause::RateLimited).then(|| agent.launch.role.account(agent.launch.driver)),
         evidence: None,
         metered: output.and_then(Output::metered),
     }
+}
+
+/// Returns whether the next attempt can resume the conversation of this one.
+fn can_be_resumed(agent: &Agent, output: Option<&Output>) -> bool {
+    let is_able = agent.launch.driver.manifest().is_some_and(|manifest| manifest.capabilities.conversation);
+    let has_session = || output.and_then(Output::conversation).is_some_and(|reported| reported.session.is_some());
+    is_able && agent.launch.role.agent.resume && has_session()
 }

@@ -76,6 +76,16 @@ impl NotBegun {
     }
 }
 
+/// Returns what only the programs of this attempt have.
+pub(in crate::runner) fn capability_of(agent: &Agent, claimed: &Claimed) -> Capability {
+    Capability {
+        task: claimed.task.id.clone(),
+        attempt: claimed.attempt,
+        fence: claimed.fence,
+        incarnation: agent.launch.incarnation.clone(),
+    }
+}
+
 /// Creates the folder and starts the program; on the terminal, if that was lent for it.
 pub(in crate::runner) fn begin<'a>(
     agent: &'a Agent,
@@ -119,12 +129,7 @@ pub(in crate::runner) fn begin<'a>(
             leave: None,
         }));
     }
-    let capability = Capability {
-        task: claimed.task.id.clone(),
-        attempt: claimed.attempt,
-        fence: claimed.fence,
-        incarnation: launch.incarnation.clone(),
-    };
+    let capability = capability_of(agent, claimed);
     agent.socket.admit(Some(capability.clone()));
     let own = own_variables(claimed, &workspace, &capability);
     let resume = earlier.map(|earlier| earlier.session.as_str());

@@ -168,6 +168,11 @@ impl Follow {
         self.turn.doing() == Doing::Working
     }
 
+    /// Returns whether it waits for the next prompt.
+    pub fn is_idle(&self) -> bool {
+        self.turn.doing() == Doing::Idle
+    }
+
     /// Returns whether it asks its user something.
     pub fn is_asking(&self) -> bool {
         matches!(self.turn.doing(), Doing::Asking(_))
@@ -218,6 +223,7 @@ impl Follow {
     pub fn has_ended(&mut self) {
         self.ended = true;
         self.blocked_on.set(None);
+        self.blocked_on.set_works(false);
     }
 
     /// Reads the terminal. Returns what no hook has reported but the screen shows: that a turn has failed.
@@ -255,8 +261,9 @@ impl Follow {
     }
 
     fn has_changed(&mut self) {
-        self.blocked_on.set(self.turn.waits_for());
+        self.blocked_on.set(self.turn.waits_for(Timestamp::now()));
         let doing = self.turn.doing();
+        self.blocked_on.set_works(doing == Doing::Working);
         self.begun |= doing != Doing::Starting;
         self.doing.send_if_modified(|known| std::mem::replace(known, doing) != doing);
     }

@@ -7,12 +7,28 @@ use std::{
 };
 
 use crate::{
+    drivers::{Hook, Noted},
     home::files::{self, For},
     os::FileWatch,
 };
 
 /// Bytes per read.
 const PIECE: usize = 16 * 1024;
+
+/// Most bytes that are read of the file of a program without a screen.
+const MOST: u64 = 16 << 20;
+
+/// Returns the answers at whose end something was passed on to the program, so that its turn continued.
+pub(in crate::runner) fn kept_answers(path: &Path) -> Vec<String> {
+    let text = files::read(path, MOST).unwrap_or_default();
+    let noted = text.split(|b| *b == b'\n').filter_map(|line| serde_json::from_slice::<Noted>(line).ok());
+    noted
+        .filter_map(|noted| match noted.hook {
+            Hook::GoesOn { said } => said,
+            _ => None,
+        })
+        .collect()
+}
 
 /// The file of one program, from its beginning.
 #[derive(Debug)]

@@ -19,6 +19,11 @@ const FILE: &str = "session.json";
 /// Up to this many attempts without a conversation, or whose folder is gone, are skipped.
 const ATTEMPTS_BACK: u32 = 20;
 
+/// The prompt of a conversation whose task was not over with its success.
+const CONTINUED: &str = "What you had not received when you ended your turn is below: messages to you, or the results of \
+                         your subtasks, which have ended. Continue with it, until the task is done. The result of the task \
+                         is your last answer alone: repeat what still counts of the answer before.";
+
 /// A conversation as recorded.
 #[derive(Debug, Serialize, Deserialize)]
 struct Written {
@@ -58,11 +63,8 @@ pub(in crate::runner) fn earlier(home: &Home, claimed: &Claimed, driver: DriverK
     }
     let end = home.known_end(&task.id, number);
     let prompt = match end {
-        // It was no end, because subtasks were open.
-        Some(report) if report.cause == Cause::Success => {
-            "The subtasks that were open when you ended your turn have ended. Finish your task with their results."
-                .to_owned()
-        }
+        // It was no end, because subtasks were open or messages unread.
+        Some(report) if report.cause == Cause::Success => CONTINUED.to_owned(),
         Some(report) => prompt(task, attempt, &format!("Attempt {number} {}: {}", ended(report.cause), report.reason)),
         None => prompt(task, attempt, &format!("Attempt {number} was interrupted: its agent died")),
     };

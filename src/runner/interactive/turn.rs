@@ -4,8 +4,9 @@
 //! permission and the end of the tool. So the screen is read as well, while the program is not idle.
 
 use crate::{
-    drivers::{Hook, Seen, Source},
+    drivers::{Failure, Hook, Seen, Source, failure_of},
     model::{
+        time::Timestamp,
         wait::Needs,
         wait::{Need, Retry, Wait},
     },
@@ -43,6 +44,9 @@ pub(in crate::runner) struct Turn {
     has_task: bool,
     /// Whether it has yet to begin with the task it was started with.
     is_to_begin: bool,
+    /// The error with which its last turn ended, until another one begins. What a task's program reports of it is the
+    /// outcome of the task instead.
+    failed: Option<String>,
     /// How many times in a row it was seen idle while it was believed to work: between two steps a screen may look
     /// idle.
     looked_idle: u32,
@@ -58,6 +62,7 @@ impl Default for Turn {
             of_task: false,
             has_task: false,
             is_to_begin: false,
+            failed: None,
             looked_idle: 0,
         }
     }
@@ -74,10 +79,16 @@ impl Turn {
         self.doing
     }
 
-    /// Returns what it is blocked on: its user takes precedence over its service.
-    pub fn waits_for(&self) -> Option<Wait> {
+    /// Returns what it is blocked on now: its user takes precedence over its service.
+    pub fn waits_for(&self, now: Timestamp) -> Option<Wait> {
         let retry = || self.retry.clone().filter(|_| self.doing == Doing::Working);
-        self.asks().map(Wait::Person).or_else(|| retry().map(Wait::Service))
+        let refused = |retry: &Retry| retry.attempt > Some(1) && failure_of(&retry.why).0 == Failure::Login;
+        let failed = || self.failed.as_ref().filter(|_| self.doing == Doing::Idle).map(|why| after_failure(why, now));
+        let service = || match retry()? {
+            retry if refused(&retry) => Some(Wait::Person(Need { what: Needs::Login, of: retry.why })),
+            retry => Some(Wait::Service(retry)),
+        };
+        self.asks().map(Wait::Person).or_else(service).or_else(failed)
     }
 
     /// Returns what it asks. If a user stops it in the middle of its task, it waits for that user.
@@ -108,6 +119,12 @@ impl Turn {
     pub fn handle(&mut self, hook: &Hook) {
         self.looked_idle = 0;
         self.retry = None;
+        match hook {
+            Hook::Failed { why } if !self.of_task => self.failed = Some(why.clone()),
+            // They say nothing about the last turn.
+            Hook::Began { source: Source::Compact, .. } | Hook::ToolResult { .. } => {}
+            _ => self.failed = None,
+        }
         self.doing = match hook {
             // It continues with what it does.
             Hook::Began { source: Source::Compact, .. } => return,
@@ -156,6 +173,20 @@ impl Turn {
     }
 }
 
+/// Returns what a program waits for after a turn that has ended with this error.
+fn after_failure(why: &str, now: Timestamp) -> Wait {
+    let (failure, of) = failure_of(why);
+    match failure {
+        Failure::Login => Wait::Person(Need { what: Needs::Login, of }),
+        Failure::RateLimited(Some(end)) => {
+            let left = end.from_now(now).map_or(0, |left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
+            let until = Timestamp(now.0.saturating_add(left));
+            Wait::Service(Retry { attempt: None, of: None, why: of, limited_until: Some(until) })
+        }
+        _ => Wait::Person(Need { what: Needs::Error, of }),
+    }
+}
+
 /// Returns whether two texts of a screen differ only in where it has wrapped them: an attaching client may change its
 /// width.
 fn differs_only_in_wrapping(one: &str, other: &str) -> bool {
@@ -166,6 +197,8 @@ fn differs_only_in_wrapping(one: &str, other: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const NOW: Timestamp = Timestamp(1_000_000);
 
     fn needs(turn: &Turn) -> Option<Needs> {
         turn.asks().map(|asked| asked.what)
@@ -285,18 +318,45 @@ mod tests {
     }
 
     #[test]
+    fn a_turn_of_a_master_that_ended_with_an_error_is_not_idle() {
+        let failed = |why: &str| after_hooks(&[Hook::Prompt { text: "x".into() }, Hook::Failed { why: why.into() }]);
+        let wait = |why: &str| failed(why).waits_for(NOW);
+        let needs = |what, of: &str| Some(Wait::Person(Need { what, of: of.into() }));
+        assert_eq!(
+            wait("server_error API Error: 529 Overloaded"),
+            needs(Needs::Error, "server_error API Error: 529 Overloaded")
+        );
+        assert_eq!(
+            wait("API Error: 401 no").map(|wait| matches!(wait, Wait::Person(Need { what: Needs::Login, .. }))),
+            Some(true)
+        );
+        let limited = wait("You've hit your limit · resets in 2h");
+        assert!(matches!(limited, Some(Wait::Service(Retry { limited_until: Some(_), .. }))), "{limited:?}");
+        let mut turn = failed("API Error: 529 Overloaded");
+        turn.handle(&Hook::Prompt { text: "again".into() });
+        assert_eq!(turn.waits_for(NOW), None);
+        let mut task = Turn::with_task();
+        task.handle(&Hook::Failed { why: "API Error: 529 Overloaded".into() });
+        assert_eq!(task.waits_for(NOW), None, "its attempt ends with it");
+    }
+
+    #[test]
     fn a_service_is_waited_for_until_something_else_is_seen_or_reported() {
-        let retry = || Some(Retry { attempt: Some(2), of: None, why: "overloaded".into() });
+        let retry = || Some(Retry { attempt: Some(2), of: None, why: "overloaded".into(), limited_until: None });
         let mut turn = after_hooks(&[Hook::Prompt { text: "x".into() }]);
         turn.see_retry(retry());
-        assert_eq!(turn.waits_for(), retry().map(Wait::Service));
+        assert_eq!(turn.waits_for(NOW), retry().map(Wait::Service));
         turn.see(Seen::Asking(Needs::Login), Some("not logged in"));
-        assert!(matches!(turn.waits_for(), Some(Wait::Person(_))));
+        assert!(matches!(turn.waits_for(NOW), Some(Wait::Person(_))));
         turn.see(Seen::Working, None);
+        let refused =
+            Retry { attempt: Some(2), of: Some(10), why: "401 invalid x-api-key".into(), limited_until: None };
+        turn.see_retry(Some(refused));
+        assert!(matches!(turn.waits_for(NOW), Some(Wait::Person(Need { what: Needs::Login, .. }))));
         turn.see_retry(None);
-        assert_eq!(turn.waits_for(), None);
+        assert_eq!(turn.waits_for(NOW), None);
         turn.see_retry(retry());
         turn.handle(&Hook::ToolCall { name: "Bash".into(), summary: String::new() });
-        assert_eq!(turn.waits_for(), None);
+        assert_eq!(turn.waits_for(NOW), None);
     }
 }

@@ -113,6 +113,11 @@ impl Typist {
         unconfirmed("it is in the prompt, and Enter does not submit it".to_owned())
     }
 
+    /// Returns whether there is an empty prompt and no user is typing.
+    pub async fn is_free(&self, prompt: impl Fn(&Screen) -> Prompt) -> bool {
+        self.look_before(&prompt).await.is_ok()
+    }
+
     /// Returns the screen, if there is an empty prompt and no user is typing.
     async fn look_before(&self, prompt: &impl Fn(&Screen) -> Prompt) -> Result<Screen, String> {
         let screen = self.mux.screen(&self.pane).await.map_err(|e| e.to_string())?;

@@ -1,4 +1,4 @@
-//! What the program is blocked on now: its user, or its service. The readers of its stream, hooks and screen record it
+//! What the program is blocked on now: its user, or its service; else whether it works. The readers of its stream, hooks and screen record it
 //! here; the heartbeat sends each change immediately. When a person is asked, the pane's bell rings as well.
 //!
 //! A program that waits for an answer is not considered hung, however long the answer takes.
@@ -12,38 +12,55 @@ use crate::{
     runner::output::pane::Pane,
 };
 
+/// What is recorded.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Now {
+    wait: Option<Wait>,
+    works: bool,
+}
+
 /// The state, shared by its clones. The last write wins.
 #[derive(Debug, Clone)]
 pub(in crate::runner) struct BlockedOn {
-    now: watch::Sender<Option<Wait>>,
+    now: watch::Sender<Now>,
     redactor: Arc<Redactor>,
 }
 
 impl BlockedOn {
     /// Starts unblocked. The redactor is applied to everything that is recorded.
     pub fn new(redactor: Redactor) -> Self {
-        BlockedOn { now: watch::Sender::new(None), redactor: Arc::new(redactor) }
+        BlockedOn { now: watch::Sender::new(Now::default()), redactor: Arc::new(redactor) }
     }
 
     /// Records what the program is blocked on; `None`: it continues. Recording the same value again wakes no receiver.
     pub fn set(&self, what: Option<Wait>) {
         let what = what.map(|what| what.shown(|text| self.redactor.wrapped(text)));
         self.now.send_if_modified(|now| {
-            *now != what && {
-                *now = what;
+            now.wait != what && {
+                now.wait = what;
                 true
             }
         });
     }
 
+    /// Records whether the program is in a turn.
+    pub fn set_works(&self, works: bool) {
+        self.now.send_if_modified(|now| std::mem::replace(&mut now.works, works) != works);
+    }
+
+    /// Returns whether it is in a turn.
+    pub fn works(&self) -> bool {
+        self.now.borrow().works
+    }
+
     /// Returns what it is blocked on now.
     pub fn get(&self) -> Option<Wait> {
-        self.now.borrow().clone()
+        self.now.borrow().wait.clone()
     }
 
     /// Returns whether it waits for a person.
     pub fn is_for_person(&self) -> bool {
-        matches!(*self.now.borrow(), Some(Wait::Person(_)))
+        matches!(self.now.borrow().wait, Some(Wait::Person(_)))
     }
 
     /// Returns a receiver of changes from now on.
@@ -53,7 +70,7 @@ impl BlockedOn {
 }
 
 /// A receiver of changes.
-pub(in crate::runner) struct Changes(watch::Receiver<Option<Wait>>);
+pub(in crate::runner) struct Changes(watch::Receiver<Now>);
 
 impl Changes {
     /// Waits until the value differs from the last call. Several changes in between count as one.
@@ -67,12 +84,14 @@ impl Changes {
 
 /// Rings the bell each time the program asks for something new, once per question.
 pub(in crate::runner) async fn ring(blocked_on: BlockedOn, pane: Pane) {
-    let mut changes = blocked_on.changes();
+    let (mut changes, mut last) = (blocked_on.changes(), None);
     loop {
         changes.next().await;
-        if blocked_on.is_for_person() {
+        let wait = blocked_on.get();
+        if matches!(wait, Some(Wait::Person(_))) && wait != last {
             pane.ring();
         }
+        last = wait;
     }
 }
 
@@ -91,7 +110,12 @@ mod tests {
     }
 
     fn tries(attempt: u64) -> Option<Wait> {
-        Some(Wait::Service(Retry { attempt: Some(attempt), of: Some(10), why: "overloaded".into() }))
+        Some(Wait::Service(Retry {
+            attempt: Some(attempt),
+            of: Some(10),
+            why: "overloaded".into(),
+            limited_until: None,
+        }))
     }
 
     async fn receives(changes: &mut Changes) -> bool {

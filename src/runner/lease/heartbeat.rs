@@ -210,7 +210,8 @@ impl HeartbeatLoop {
                 false => Vec::new(),
             };
             let rss_bytes = Some(below.iter().chain([&own]).filter_map(|pid| os::rss_bytes(*pid)).sum());
-            return Pulse { rss_bytes, wait, ..Pulse::default() };
+            let works = self.launch.master && self.blocked_on.works();
+            return Pulse { rss_bytes, wait, works, ..Pulse::default() };
         };
         // A program that waits for a person or reports that its service is unavailable does not hang; the attempt's
         // time limit applies. Nor does the waiting time count as silence after it is answered.
@@ -233,7 +234,7 @@ impl HeartbeatLoop {
             }
         }
         let lease = Some((lease.task.id.clone(), lease.fence));
-        Pulse { lease, rss_bytes, progress_age: Some(self.progress.age()), wait }
+        Pulse { lease, rss_bytes, progress_age: Some(self.progress.age()), wait, works: false }
     }
 }
 

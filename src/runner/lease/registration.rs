@@ -135,6 +135,7 @@ impl Registration {
                 retry_after_ms: Some(0),
                 is_exact: false,
                 awaits: false,
+                continues: false,
                 account: None,
                 evidence: None,
                 metered: None,

@@ -220,6 +220,13 @@ impl Output {
         self.reading.as_ref().map(Reading::conversation)
     }
 
+    /// Adds what the hooks of a program without a screen have recorded of turns that were about to end.
+    pub fn answered_before(&mut self, said: &[String]) {
+        if let Some(reading) = &mut self.reading {
+            reading.answered_before(said);
+        }
+    }
+
     /// Returns what to store with the task of the totals that the program has reported.
     pub fn metered(&self) -> Option<Metered> {
         self.reading.as_ref()?.metered().cloned()

@@ -141,6 +141,11 @@ impl Reading {
         &self.conversation
     }
 
+    /// Adds what its hooks have recorded of turns that were about to end.
+    pub fn answered_before(&mut self, said: &[String]) {
+        said.iter().for_each(|said| self.conversation.answered_before(said));
+    }
+
     /// Returns in words how the program repeats itself without an end, if it does.
     pub fn repeats(&self) -> Option<&str> {
         self.repeats.as_deref()

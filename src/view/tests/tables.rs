@@ -135,7 +135,8 @@ sonnet-1     needs permis…  t-0000000001
 
 #[test]
 fn an_agent_that_retries_is_marked_in_every_list() {
-    let retry = Retry { attempt: Some(3), of: Some(10), why: "its service can't be reached".into() };
+    let retry =
+        Retry { attempt: Some(3), of: Some(10), why: "its service can't be reached".into(), limited_until: None };
     let retrying = Some(Retrying { retry, since: ago(20) });
     let busy = Agent { retrying, task: Some(id(1)), ..an_agent("sonnet-1", "sonnet", AgentState::Busy) };
     let page = "

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::fleet::Fleet;
 use crate::{
-    common::kill9,
+    common::{Process, kill9},
     model_server::{Answer, Rule, tool, when},
 };
 
@@ -52,12 +52,11 @@ fn a_result_is_delivered_at_the_end_of_the_turn() {
 }
 
 #[test]
-fn an_idle_master_is_woken_by_one_line_and_reads_its_inbox() {
+fn an_idle_master_is_woken_by_one_line_and_one_request() {
     let rules = vec![
         delegates("count them", "until [ -e go ]; do sleep 0.1; done; echo forty-two"),
         when("count them").answer(Answer::text("It is delegated.")),
-        when("call read_inbox").step(0).answer(tool("mcp__orch__read_inbox", json!({}))),
-        when("call read_inbox").step(1).answer(Answer::text("They are forty-two.")),
+        when("1 message waits for you").answer(Answer::text("They are forty-two.")),
     ];
     let Some(fleet) = Fleet::with_master(&["claude"], "claude", TOOLS, rules) else { return };
     say(&fleet, "count them");
@@ -70,13 +69,11 @@ fn an_idle_master_is_woken_by_one_line_and_reads_its_inbox() {
     let log = fleet.world.home.join("agents").join(format!("{MASTER}.log"));
     let logged = || std::fs::read_to_string(&log).unwrap_or_default();
     fleet.wait_until("the unfinished line is left alone", || logged().contains("something stands in the prompt"));
-    assert_eq!(fleet.model.times_asked("call read_inbox"), 0);
+    assert_eq!(fleet.model.times_asked("waits for you"), 0);
     fleet.world.tmux(&["send-keys", "-t", &pane, "C-u"]).ok();
-    fleet.wait_until("the master has read its inbox and answered", || {
-        fleet.world.pane(MASTER).contains("They are forty-two.")
-    });
-    assert!(was_sent(&fleet, "succeeded: forty-two"), "read_inbox gave the result");
-    assert_eq!(fleet.model.times_asked("call read_inbox"), 2, "one line, one turn");
+    fleet.wait_until("the master has answered", || fleet.world.pane(MASTER).contains("They are forty-two."));
+    assert!(was_sent(&fleet, "succeeded: forty-two"), "the result came with the line");
+    assert_eq!(fleet.model.times_asked("waits for you"), 1, "one line, one request");
     let prompted = fleet.world.events_of("agent.prompted");
     assert_eq!(prompted.len(), 1, "{prompted:#?}");
     assert!(prompted[0]["reason"].as_str().is_some_and(|reason| reason.contains("delivered")), "{prompted:#?}");
@@ -147,5 +144,91 @@ fn a_killed_master_resumes_its_conversation_and_knows_its_open_tasks() {
         since.iter().any(|request| request.body.to_string().contains(&format!("{task} (shell, running)")))
     });
     fleet.world.orch(&["cancel", &task]).ended(0);
+    fleet.stop();
+}
+
+/// Ends the programs of the master's kind with SIGKILL, and waits until another one runs.
+fn kill(fleet: &Fleet, program: &str) {
+    let before = fleet.processes_of(program);
+    before.iter().for_each(|process| kill9(process.pid));
+    fleet.wait_until("another one runs", || {
+        let now = fleet.processes_of(program);
+        !now.is_empty() && now.iter().all(|process| before.iter().all(|old| old.pid != process.pid))
+    });
+}
+
+#[test]
+fn what_the_master_does_is_its_state() {
+    let rules = vec![
+        when("take your time").answer(Answer::Hang),
+        when("is refused").answer(Answer::error(400, "invalid_request_error", "this cannot be done")),
+        when("who are you").answer(Answer::error(401, "authentication_error", "invalid x-api-key")),
+        when("").answer(Answer::text("A title")),
+    ];
+    let Some(fleet) = Fleet::with_master(&["claude"], "claude", TOOLS, rules) else { return };
+    let state = || fleet.world.agent(MASTER)["state"].clone();
+    let needs = || fleet.world.agent(MASTER)["needs"].clone();
+    say(&fleet, "take your time");
+    fleet.wait_until("it is busy", || state() == "busy");
+    fleet.world.tmux(&["send-keys", "-t", &format!("={MASTER}:"), "Escape"]).ok();
+    fleet.wait_until("it is idle", || state() == "idle");
+    fleet.world.tmux(&["send-keys", "-t", &format!("={MASTER}:"), "C-u"]).ok();
+    say(&fleet, "is refused");
+    fleet.wait_until("its turn ended with an error", || needs() == "error");
+    let attention = fleet.world.status()["attention"].to_string();
+    assert!(attention.contains("stopped with an error") && attention.contains("this cannot be done"), "{attention}");
+    say(&fleet, "who are you");
+    fleet.wait_until("it has to log in", || needs() == "login");
+    fleet.world.tmux(&["send-keys", "-t", &format!("={MASTER}:"), "Escape"]).ok();
+    fleet.wait_until("it is idle", || state() == "idle" && needs().is_null());
+    fleet.stop();
+}
+
+#[test]
+fn a_master_that_was_killed_in_the_middle_of_its_turn_goes_on() {
+    let rules = vec![
+        when("Your program was killed").answer(Answer::text("I have gone on.")),
+        when("take your time").answer(Answer::Hang),
+        when("hello").answer(Answer::text("Good morning.")),
+    ];
+    let Some(fleet) = Fleet::with_master(&["claude"], "claude", TOOLS, rules) else { return };
+    // claude records a conversation only some time after its first prompt.
+    say(&fleet, "hello");
+    fleet.wait_until("it has answered", || fleet.world.pane(MASTER).contains("Good morning."));
+    fleet.wait_until("it is idle", || fleet.world.agent(MASTER)["state"] == "idle");
+    say(&fleet, "take your time");
+    fleet.wait_until("it works", || fleet.model.times_asked("take your time") > 0);
+    fleet.wait_until("it is busy", || fleet.world.agent(MASTER)["state"] == "busy");
+    kill(&fleet, "claude");
+    fleet.wait_until("it has gone on", || fleet.world.pane(MASTER).contains("I have gone on."));
+    let last = fleet.model.asked().into_iter().rfind(|asked| asked.text.contains("was killed")).expect("asked");
+    assert!(last.texts.iter().any(|text| text.contains("hello")), "the same conversation: {last:#?}");
+    fleet.stop();
+}
+
+#[test]
+fn a_master_whose_tools_have_died_gets_them_again() {
+    let rules = vec![
+        when("count them").step(0).answer(tool("mcp__orch__get_status", json!({}))),
+        when("count them").answer_by(|asked| Answer::Text(format!("Counted: {}", asked.results.join(" ")))),
+        when("hello").answer(Answer::text("Hello.")),
+    ];
+    let Some(fleet) = Fleet::with_master(&["claude"], "claude", TOOLS, rules) else { return };
+    let are_tools = |p: &Process| p.command.trim_end().ends_with("orch mcp");
+    let tools = || fleet.world.processes().into_iter().filter(are_tools).collect::<Vec<_>>();
+    fleet.wait_until("its tools run", || tools().len() == 1);
+    say(&fleet, "hello");
+    fleet.wait_until("it has answered", || fleet.world.pane(MASTER).contains("Hello."));
+    let before = tools();
+    before.iter().for_each(|process| kill9(process.pid));
+    fleet.wait_until("it has tools again", || {
+        tools().iter().any(|process| before.iter().all(|old| old.pid != process.pid))
+    });
+    let said = fleet.world.events_of("agent.program_ended");
+    assert!(said.iter().any(|event| event["reason"].to_string().contains("tools of orch")), "{said:#?}");
+    say(&fleet, "count them");
+    fleet.wait_until("its tools answer", || fleet.world.pane(MASTER).contains("Counted:"));
+    let last = fleet.model.asked().into_iter().rfind(|asked| asked.text.contains("count them")).expect("asked");
+    assert!(last.texts.iter().any(|text| text.contains("hello")), "the same conversation: {last:#?}");
     fleet.stop();
 }

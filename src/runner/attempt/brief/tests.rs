@@ -26,7 +26,7 @@ fn task() -> Task {
 }
 
 fn claimed(task: Task) -> Claimed {
-    Claimed { task, attempt: 1, fence: 1, time_left: None, questions: Vec::new(), counted: None }
+    Claimed { task, attempt: 1, fence: 1, time_left: None, questions: Vec::new(), counted: None, has_mail: false }
 }
 
 fn input(id: &str, text: &str) -> Input {
@@ -79,6 +79,7 @@ fn all_that_belongs_to_a_task_stands_below_its_text() {
         results: vec![input("t-0a0a0a0a0a", "THE-SCHEMA-IS-X\n")],
         awaited: Vec::new(),
         subtasks: vec![Input { state: TaskState::Failed, reason: Some("no".into()), ..input("t-0b0b0b0b0b", "") }],
+        ..Inputs::default()
     };
     let role = role(|role| role.task_budget.cost_usd = Some(2.0));
     let text = prompt(&claimed(task), &inputs, &role, DriverKind::Claude);

@@ -11,11 +11,22 @@ use crate::{
 };
 
 const FILE: &str = "conversation.json";
+/// A program that dies this many times in a row in the middle of a turn is not told again to go on.
+const AGAIN: u32 = 3;
+/// The prompt of a program whose turn was cut off by its death.
+const GO_ON: &str = "[orch] Your program was killed in the middle of your last turn, and has been started again. Look at \
+                     what is done already, then go on. If its prompt is missing here, tell the user.";
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Written {
     driver: DriverKind,
     session: String,
+    /// Whether it is in the middle of a turn.
+    #[serde(default)]
+    in_turn: bool,
+    /// How many programs in a row were told to go on with that turn.
+    #[serde(default)]
+    again: u32,
 }
 
 /// The conversation to resume, and the current one.
@@ -26,7 +37,7 @@ pub(in crate::runner) struct Conversation {
     /// The program's own name for it, once reported.
     session: Option<String>,
     /// The content of the file.
-    written: Option<String>,
+    written: Option<Written>,
 }
 
 impl Conversation {
@@ -34,13 +45,28 @@ impl Conversation {
     pub fn of(dir: &Path, driver: DriverKind) -> Self {
         let file = dir.join(FILE);
         let known = read_json::<Written>(&file).filter(|w| w.driver == driver && !w.session.is_empty());
-        let session = known.map(|written| written.session);
-        Conversation { file, driver, written: session.clone(), session }
+        let session = known.as_ref().map(|written| written.session.clone());
+        Conversation { file, driver, written: known, session }
     }
 
     /// Returns the conversation to resume.
     pub fn to_resume(&self) -> Option<&str> {
-        self.written.as_deref()
+        self.written.as_ref().map(|written| written.session.as_str())
+    }
+
+    /// Returns what the program that resumes it is told, if its predecessor was killed in the middle of a turn.
+    pub fn go_on(&mut self) -> Option<&'static str> {
+        let written = self.written.clone().filter(|written| written.in_turn && written.again < AGAIN)?;
+        self.write(Written { again: written.again + 1, ..written });
+        Some(GO_ON)
+    }
+
+    /// Records whether the program is in the middle of a turn.
+    pub fn set_in_turn(&mut self, in_turn: bool) {
+        if let Some(written) = self.written.clone().filter(|written| written.in_turn != in_turn) {
+            let again = if in_turn { written.again } else { 0 };
+            self.write(Written { in_turn, again, ..written });
+        }
     }
 
     /// Forgets the conversation, which cannot be resumed: the next program starts a new one.
@@ -54,16 +80,18 @@ impl Conversation {
     pub fn handle(&mut self, hook: &Hook) {
         match hook {
             Hook::Began { session: Some(session), .. } => self.session = Some(session.clone()),
-            Hook::Prompt { .. } if self.session != self.written => {
+            Hook::Prompt { .. } if self.session.as_deref() != self.to_resume() => {
                 let Some(session) = self.session.clone() else { return };
-                let written = Written { driver: self.driver, session };
-                let bytes = serde_json::to_vec(&written).unwrap_or_default();
-                match write_atomically(&self.file, &bytes) {
-                    Ok(()) => self.written = Some(written.session),
-                    Err(e) => tracing::warn!("the conversation could not be recorded: {e}"),
-                }
+                self.write(Written { driver: self.driver, session, in_turn: true, again: 0 });
             }
             _ => {}
+        }
+    }
+
+    fn write(&mut self, written: Written) {
+        match write_atomically(&self.file, &serde_json::to_vec(&written).unwrap_or_default()) {
+            Ok(()) => self.written = Some(written),
+            Err(e) => tracing::warn!("the conversation could not be recorded: {e}"),
         }
     }
 }
@@ -93,5 +121,24 @@ mod tests {
         assert_eq!(next.to_resume(), Some("s-2"));
         next.forget();
         assert_eq!((next.to_resume(), of(DriverKind::Claude).to_resume()), (None, None));
+    }
+
+    #[test]
+    fn a_turn_that_was_cut_off_is_continued_a_few_times() {
+        let dir = tempfile::tempdir().unwrap();
+        let of = || Conversation::of(dir.path(), DriverKind::Claude);
+        let mut first = of();
+        assert_eq!(first.go_on(), None);
+        first.handle(&began("s-1"));
+        first.handle(&Hook::Prompt { text: "hello".into() });
+        for _ in 0..AGAIN {
+            assert_eq!(of().go_on(), Some(GO_ON), "it is on the disk, because its runner may die with it");
+        }
+        let mut last = of();
+        assert_eq!(last.go_on(), None);
+        last.set_in_turn(false);
+        assert_eq!(of().go_on(), None, "its turn has ended");
+        last.set_in_turn(true);
+        assert_eq!(of().go_on(), Some(GO_ON));
     }
 }

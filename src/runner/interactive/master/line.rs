@@ -100,6 +100,12 @@ impl Line {
         self.submitted.send_modify(|count| *count += 1);
     }
 
+    /// Returns whether the program is at its empty prompt, and nothing is being typed.
+    pub async fn is_free(&self) -> bool {
+        let prompt = |screen: &Screen| self.driver.prompt(&screen.title, &screen.text);
+        self.under_way.is_none() && self.typist.is_free(prompt).await
+    }
+
     /// Types when due, according to the state in `doing`; never returns. Cancel safe.
     pub async fn drive(&mut self, doing: &mut watch::Receiver<Doing>) {
         loop {
@@ -119,9 +125,10 @@ impl Line {
     fn type_it(&mut self, waiting: u64) {
         self.telling = waiting;
         let (typist, driver, submitted) = (self.typist.clone(), self.driver, self.submitted.subscribe());
+        let line = line_to_idle(waiting, driver.manifest().capabilities.hooks);
         self.under_way = Some(tokio::spawn(async move {
             let prompt = |screen: &Screen| driver.prompt(&screen.title, &screen.text);
-            typist.type_line(&line_to_idle(waiting), prompt, submitted).await
+            typist.type_line(&line, prompt, submitted).await
         }));
     }
 

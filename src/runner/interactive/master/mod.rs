@@ -7,6 +7,7 @@
 mod conversation;
 mod line;
 mod meter;
+mod tools;
 
 use std::{
     path::{Path, PathBuf},
@@ -17,7 +18,7 @@ use std::{
 
 use tokio::{process::Child, sync::watch};
 
-use self::{conversation::Conversation, line::Line, meter::Meter};
+use self::{conversation::Conversation, line::Line, meter::Meter, tools::Tools};
 use crate::runner::{
     Agent, Leave,
     attempt::program::{self, Place},
@@ -68,9 +69,19 @@ pub(in crate::runner) async fn serve(agent: &Agent, mut signals: Signals) -> Lea
             Ok(started) => started,
             Err(why) => return Leave::Broken(why),
         };
-        let status = match terminal.follow(&mut program, &mut heartbeat, &mut signals).await {
-            Ok(status) => status,
-            Err(leave) => return leave,
+        let ended = match terminal.follow(&mut program, &mut heartbeat, &mut signals).await {
+            Ok(ended) => ended,
+            Err(leave) => {
+                if leave != Leave::DeclaredLost {
+                    // What is stopped on purpose is not told to go on when it is started again.
+                    terminal.conversation.set_in_turn(false);
+                }
+                return leave;
+            }
+        };
+        let Ended::Itself(status) = ended else {
+            terminal.note(&format!("{} is started again, because its tools of orch had died", program.name)).await;
+            continue;
         };
         let ended_early = began.elapsed() < EARLY_END;
         // A program that never started a turn has failed, however long that took on a busy machine. One that was ended
@@ -117,6 +128,14 @@ struct Terminal<'a> {
     meter: Option<Meter>,
 }
 
+/// How a program has ended.
+enum Ended {
+    /// Not by its runner.
+    Itself(std::io::Result<ExitStatus>),
+    /// By its runner, because its tools had died.
+    WithoutTools,
+}
+
 /// A program that runs there.
 struct Program {
     /// Its name, for messages about a failure.
@@ -152,8 +171,9 @@ impl<'a> Terminal<'a> {
         Ok(Terminal { agent, driver, dir, mux, resumes: launch.role.agent.resume, conversation, line, meter })
     }
 
-    fn start(&self, blocked_on: BlockedOn) -> Result<Program, String> {
-        let (mut start, launch) = (self.program()?, &self.agent.launch);
+    fn start(&mut self, blocked_on: BlockedOn) -> Result<Program, String> {
+        let go_on = if self.resumes { self.conversation.go_on() } else { None };
+        let (mut start, launch) = (self.program(go_on)?, &self.agent.launch);
         let name = start.program.to_string_lossy().into_owned();
         let in_dir = |e: std::io::Error| format!("its files could not be written to {}: {e}", self.dir.display());
         program::launcher(&self.agent.launch).prepare(&start.files).map_err(in_dir)?;
@@ -183,7 +203,8 @@ impl<'a> Terminal<'a> {
         Ok(Program { name, child, follow, resumed, _scratch: scratch, _proxy: proxy })
     }
 
-    fn program(&self) -> Result<Start, String> {
+    /// Returns how to start the program, which is given this first prompt.
+    fn program(&self, prompt: Option<&str>) -> Result<Start, String> {
         let launch = &self.agent.launch;
         if launch.driver == DriverKind::Console {
             let own = std::env::current_exe()
@@ -198,7 +219,7 @@ impl<'a> Terminal<'a> {
             mcp: &program::tools(&orch, launch),
             new_session: &new_session,
             resume: self.to_resume(),
-            prompt: None,
+            prompt,
         };
         self.driver
             .and_then(|driver| driver.interactive(&job))
@@ -223,14 +244,32 @@ impl<'a> Terminal<'a> {
         program: &mut Program,
         heartbeat: &mut Heartbeat,
         signals: &mut Signals,
-    ) -> Result<std::io::Result<ExitStatus>, Leave> {
-        let mut doing = program.follow.doing();
+    ) -> Result<Ended, Leave> {
+        let (mut doing, mut turns) = (program.follow.doing(), program.follow.doing());
         let launcher = program::launcher(&self.agent.launch);
+        let mut tools = Tools::new(self.agent.home.bin().join("orch"));
         let ended = loop {
             tokio::select! {
-                status = program.child.wait() => break Ok(status.and_then(|status| launcher.status(status))),
-                output = program.follow.next() => output.hooks.iter().for_each(|hook| self.handle(hook)),
+                status = program.child.wait() => break Ok(Ended::Itself(status.and_then(|status| launcher.status(status)))),
+                output = program.follow.next() => {
+                    output.hooks.iter().for_each(|hook| self.handle(hook));
+                    if output.hooks.iter().any(|hook| matches!(hook, Hook::Ended { .. })) {
+                        tools.see();
+                    }
+                }
                 () = drive(&mut self.line, &mut doing) => {}
+                Ok(()) = turns.changed() => {
+                    let in_turn = matches!(*turns.borrow_and_update(), Doing::Working | Doing::Asking(_));
+                    self.conversation.set_in_turn(in_turn);
+                }
+                have_died = tools.next() => {
+                    if have_died {
+                        self.note("its tools of orch have died (orch mcp): it is started again as soon as it is idle").await;
+                    }
+                    if tools.are_dead() && program.follow.is_idle() && self.is_free().await {
+                        break Ok(Ended::WithoutTools);
+                    }
+                }
                 leave = reason_to_leave(heartbeat, signals) => break Err(leave),
             }
         };
@@ -243,6 +282,14 @@ impl<'a> Terminal<'a> {
             meter.ended().await;
         }
         ended
+    }
+
+    /// Returns whether nothing would be lost if the program ended now.
+    async fn is_free(&self) -> bool {
+        match &self.line {
+            Some(line) => line.is_free().await,
+            None => false,
+        }
     }
 
     fn handle(&mut self, hook: &Hook) {

@@ -2,13 +2,13 @@
 -- KEYS: 1 prefix
 -- ARGV: 1 agent, 2 incarnation, 3 lease (ms), 4 task or '', 5 fence or '', 6 memory (bytes) or '',
 --       7 age of the last progress (ms) or '', 8 needs or '', 9 for what exactly or '', 10 what it tries again (JSON: why)
---       or ''
+--       or '', 11 '1' if its program is in a turn without a task (the master's)
 -- Returns: 'go', 'asks <question>' (go on; its program waits for the answer of a person), 'stop <reason>' (leave), or
 --          'cancel <reason>' (end the attempt)
 -- Refuses: stale (the agent or its lease is no longer what it believes)
 local agent, task = ARGV[1], ARGV[4]
 local a = redis.call('HMGET', P .. 'agent:' .. agent, 'state', 'incarnation', 'needs', 'reason', 'progress_at',
-  'needs_for', 'retrying')
+  'needs_for', 'retrying', 'works')
 if a[2] ~= ARGV[2] or a[1] == 'failed' or a[1] == 'stopped' then return refuse(REFUSAL.stale, agent) end
 local cancelling, needs, of, is_question, asks, waits = nil, ARGV[8], ARGV[9], false, nil, false
 if task ~= '' then
@@ -63,6 +63,11 @@ if (a[7] or '') ~= ARGV[10] then
       event(EVENT.agent_retrying, task, agent, nil, nil, 'its program tries again: ' .. (decoded(ARGV[10]).why or ''))
     end
   end
+end
+if a[8] and ARGV[11] == '' then
+  redis.call('HDEL', record, 'works')
+elseif not a[8] and ARGV[11] == '1' then
+  redis.call('HSET', record, 'works', now)
 end
 if a[1] == 'stopping' then return 'stop ' .. (a[4] or '') end
 if cancelling then return 'cancel ' .. cancelling end

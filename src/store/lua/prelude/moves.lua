@@ -2,8 +2,8 @@
 
 local cancel, propagate_end
 
--- How often a task that ends with open subtasks is resumed with their results: a program that delegates again each time
--- must come to an end.
+-- How often a task is resumed after a success, with the results of its subtasks or with messages: a program that delegates
+-- again each time must come to an end.
 local RESUMED = 100
 
 -- Ends that are propagated one after another and not recursively: a chain of dependents may be longer than Lua's stack
@@ -273,7 +273,8 @@ end
 -- Ends the running attempt of a task and decides what comes next: the table of model/cause.rs.
 -- `e` holds: cause; code, finer than the cause, which decides nothing; reason; exit_code and result (JSON), where there
 -- are any; retry_after (ms) and is_exact, as for retry_delay; told, set if the holder itself reported, so that a repeated
--- report gets the same answer; awaits, set if a success with open subtasks is no end; evidence (JSON), what was known
+-- report gets the same answer; awaits, set if a success with open subtasks is no end; continues, set if its conversation can
+-- be resumed, so that a success with unread messages is no end; evidence (JSON), what was known
 -- when its agent ended with it; usage (JSON), what it used; metered (JSON), as for of_conversation; account, whose rate
 -- limit ended it; role, that of its agent's record, where the caller has read it.
 local function end_attempt(id, e)
@@ -335,12 +336,24 @@ local function end_attempt(id, e)
     to, asks, over, waits_for = 'failed', nil, nil, {}
     why, why_cause, why_code = DEADLINE_PASSED .. '; the last attempt: ' .. reason, CAUSE.deadline, CODE.deadline_passed
   end
+  -- Messages that its program could not read while it worked: it continues with them, as far as its limits allow.
+  local has_mail = false
+  if to == 'succeeded' and e.continues and not f[7] and number(f[10]) < RESUMED and not (f[11] and number(f[11]) <= now) then
+    local waiting = unread(id)
+    has_mail = waiting > 0 and not over_its_limit(id, role)
+    if has_mail then
+      to = 'delayed'
+      why = 'its program has ended before it could read ' .. (waiting == 1 and 'a message' or waiting .. ' messages') .. ', and continues with ' .. (waiting == 1 and 'it' or 'them')
+    end
+  end
   local due, limit = nil, nil
   if cause == CAUSE.rate_limited and account ~= '' then
     limit = P .. 'rate:' .. account
     limited = math.max(limited, count_limit(limit, tonumber(last_attempt(id).started_at) or now))
   end
-  if to == 'delayed' or cause == CAUSE.rate_limited then
+  if has_mail then
+    due = now
+  elseif to == 'delayed' or cause == CAUSE.rate_limited then
     local counts = {failures = failures, lost = lost, limited = limited}
     due = now + retry_delay(id, cause, counts, tonumber(e.retry_after or ''), e.is_exact)
   end
@@ -372,12 +385,15 @@ local function end_attempt(id, e)
   if to == 'held' and NEEDS_LOGIN[code] then
     redis.call('HSET', P .. 'budgets', 'login:' .. role, id .. ' is held for it: ' .. reason)
     wake('supervisor')
-  elseif to == 'succeeded' then
+  elseif to == 'succeeded' or has_mail then
     redis.call('HDEL', P .. 'budgets', 'login:' .. role)
   end
   -- A success needs no explanation; its attempts have theirs.
   if to == 'succeeded' then
     append(drop, 'cause', 'code', 'reason')
+  elseif has_mail then
+    append(set, 'reason', why, 'resumed', number(f[10]) + 1)
+    append(drop, 'cause', 'code', 'awaited')
   elseif to == 'blocked' then
     append(set, 'awaits', '1', 'reason', why)
     append(drop, 'cause', 'code')

@@ -24,6 +24,12 @@ local function post(box, message)
   redis.call('PUBLISH', P .. 'news:' .. box, message.id)
 end
 
+-- Returns how many messages of a task its program has not read.
+local function unread(id)
+  local m = redis.pcall('HMGET', P .. 'marks:' .. id, 'count', 'read:task')
+  return number(m[1]) - number(m[2])
+end
+
 -- Marks the unread messages of a task that has ended as failed, and notifies their senders.
 local function fail_unread(id, reason)
   local marks, list = P .. 'marks:' .. id, P .. 'messages:' .. id
@@ -104,6 +110,7 @@ local WAIT = {'needs', 'needs_since', 'needs_for', 'retrying', 'retrying_since'}
 
 -- What is asked for and what exactly (or ''), as src/model/wait.rs says it.
 local function asks_in_words(needs, of)
+  if needs == 'error' then return 'its program stopped with an error' .. (of ~= '' and ': ' .. of or '') end
   local by = {permission = ' to ', input = ': ', login = ' for login: '}
   return 'its program asks' .. (of ~= '' and by[needs] and by[needs] .. of or ' for ' .. needs)
 end

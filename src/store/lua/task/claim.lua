@@ -1,7 +1,8 @@
 -- An idle agent takes the first ready task of its role. Sent again, it answers with the task that the agent has.
 -- KEYS: 1 prefix
 -- ARGV: 1 agent, 2 incarnation, 3 lease (ms)
--- Returns: {} where there is nothing to take, else {id, attempt number, fence, field, value, ...}; 'questions' (JSON) where it has asked any
+-- Returns: {} where there is nothing to take, else {id, attempt number, fence, field, value, ...}; 'questions' (JSON) where it has asked any,
+-- 'has_mail' where it has unread messages
 -- Refuses: stale; damaged (the first ready task can't be read: quarantine it, and claim again)
 local agent, incarnation = ARGV[1], ARGV[2]
 local a = redis.call('HMGET', P .. 'agent:' .. agent, 'state', 'incarnation', 'role', 'task')
@@ -22,6 +23,7 @@ local function answer(id)
     reply[#reply + 1] = 'questions'
     reply[#reply + 1] = '[' .. table.concat(questions, ',') .. ']'
   end
+  if unread(id) > 0 then append(reply, 'has_mail', '1') end
   return reply
 end
 

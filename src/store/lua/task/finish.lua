@@ -4,7 +4,8 @@
 --       9 when to try again, if the program named it (ms) or '', 10 evidence (JSON or ''), 11 usage (JSON or ''),
 --       12 whose account was rate limited, or '', 13 '1' if the named time is to be kept exactly, 14 code of the end,
 --       15 '1' if a success with open subtasks is no end,
---       16 the totals that its usage was computed from (JSON of of_conversation), or ''
+--       16 the totals that its usage was computed from (JSON of of_conversation), or '',
+--       17 '1' if its conversation can be resumed, so that a success with unread messages is no end
 -- Returns: {state of the task, '1' the first time, '0' again}
 -- Refuses: stale (another lease was given meanwhile, or the attempt was ended by the supervisor)
 local id, agent, fence = ARGV[1], ARGV[2], ARGV[4]
@@ -32,7 +33,7 @@ local a = redis.pcall('HMGET', record, 'state', 'incarnation', 'role', 'tasks_do
 local state = end_attempt(id, {
   cause = ARGV[5], code = ARGV[14], reason = ARGV[6], exit_code = ARGV[7], result = ARGV[8], retry_after = ARGV[9],
   told = true, evidence = ARGV[10], usage = ARGV[11], account = ARGV[12], is_exact = ARGV[13] == '1', awaits = ARGV[15] == '1',
-  role = a[3], metered = ARGV[16]})
+  role = a[3], metered = ARGV[16], continues = ARGV[17] == '1'})
 if a[2] == ARGV[3] then
   redis.call('HDEL', record, 'task', 'attempt', 'fence', 'deadline', unpack(WAIT))
   -- A task that is tried again is not done.
