@@ -109,9 +109,9 @@
 //! A runner is a child subreaper: orphaned processes of its program become its own children, and it ends them when the
 //! attempt ends. A runner that is asked to stop ends its program (SIGTERM, a grace period, SIGKILL) and signs off. The death
 //! of a runner is noticed through a pidfd. The supervisor then records the end of the agent (`agent/end.lua`, which also opens
-//! the breaker of a role whose agents keep dying as they start), which frees the task, and ends the *orphans*: descendants, members of the pane's session, carriers of the marker and members of the agent's cgroup,
-//! until two consecutive scans find none. The record `orphans` persists until that has happened, so that a crash in between
-//! leaves nothing behind.
+//! the breaker of a role whose agents keep dying as they start), which frees the task, and ends the *orphans*: descendants,
+//! members of the pane's session, carriers of the marker and members of the agent's cgroup, until two consecutive scans find
+//! none. The record `orphans` persists until that has happened, so that a crash in between leaves nothing behind.
 //!
 //! Each runner enters a cgroup of its own before it starts anything ([`os::Cgroup`]), where cgroup v2 is available and
 //! writable. Even a process that cleared its environment, left its session and lost its parents is found there. The
