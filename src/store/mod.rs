@@ -141,7 +141,7 @@ impl Store {
             self.confirm_epoch(&mut fresh).await?;
             *slot = Some(fresh.clone());
         } else if !may_load {
-            let why = "it is loading its data".to_owned();
+            let why = "it is loading the dataset".to_owned();
             return Err(StoreError::Unreachable { address: self.server.address.clone(), why });
         }
         Ok(fresh)
