@@ -10,7 +10,7 @@ use std::{
 };
 
 /// In this order.
-const PRELUDE: [&str; 5] = ["base", "people", "usage", "retry", "moves"];
+const PRELUDE: [&str; 6] = ["base", "people", "usage", "retry", "edges", "moves"];
 /// What every script has.
 const ALWAYS: [&str; 3] = ["P", "now", "format"];
 

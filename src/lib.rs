@@ -166,7 +166,7 @@
 //!   ops                                           the one API
 //!   store  redis_server  mux  home  launchers     one outside thing each
 //!   config                                        sessions.toml: as written, then as meant
-//!   drivers    admission         os
+//!   drivers    admission    plan    os
 //!   model                                         pure words, tables, causes, codes
 //! ```
 //!
@@ -212,6 +212,7 @@ pub mod model;
 pub mod mux;
 pub mod ops;
 pub mod os;
+pub mod plan;
 pub mod redis_server;
 pub mod runner;
 #[cfg(test)]

@@ -110,7 +110,9 @@ fn task_gates(Candidate { task, ahead }: Candidate) -> Option<Gate> {
         TaskState::Blocked => Some(Gate::Dependency),
         TaskState::Delayed => Some(Gate::Delayed { until: task.due_at }),
         TaskState::Held => Some(Gate::Held),
-        TaskState::Running | TaskState::Succeeded | TaskState::Failed | TaskState::Cancelled => Some(Gate::NotReady),
+        TaskState::Running | TaskState::Succeeded | TaskState::Failed | TaskState::Cancelled | TaskState::Skipped => {
+            Some(Gate::NotReady)
+        }
     }
 }
 

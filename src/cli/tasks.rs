@@ -85,6 +85,7 @@ pub(super) fn print_result(detail: &TaskDetail, session: &mut Session) -> Result
     let state = match task.state {
         TaskState::Failed => "has failed".to_owned(),
         TaskState::Cancelled => "was cancelled".to_owned(),
+        TaskState::Skipped => "was skipped".to_owned(),
         other => format!("is {other}"),
     };
     let reason = task.reason.as_deref().map(|r| format!(": {r}")).unwrap_or_default();

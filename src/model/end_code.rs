@@ -66,6 +66,8 @@ words! {
         ParentEnded = "parent_ended",
         /// A task that it waited for ended without success.
         DependencyEnded = "dependency_ended",
+        /// The end of a task that it comes after decided that it is not needed.
+        NotNeeded = "not_needed",
         /// Ctrl-C was pressed in the agent's pane.
         Interrupted = "interrupted",
         /// The attempt ended while a person has yet to answer its question.

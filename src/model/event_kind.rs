@@ -21,6 +21,8 @@ words! {
         TaskFailed = "task.failed",
         /// A task was cancelled.
         TaskCancelled = "task.cancelled",
+        /// A task is not needed: an edge of its plan decided so.
+        TaskSkipped = "task.skipped",
         /// A running task is being cancelled; its agent was notified.
         TaskCancelling = "task.cancelling",
         /// A task's program asks a person a question.

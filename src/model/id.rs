@@ -30,6 +30,51 @@ impl TaskId {
     }
 }
 
+/// A plan's id: as a task's, with `p-`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+pub struct PlanId(String);
+
+impl TryFrom<String> for PlanId {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl PlanId {
+    /// A new id.
+    pub fn random() -> Self {
+        PlanId(format!("p-{}", random_chars(RANDOM_CHARS)))
+    }
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for PlanId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl std::str::FromStr for PlanId {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match has_form(text, "p-") {
+            true => Ok(PlanId(text.to_owned())),
+            false => Err(format!("'{text}' is not a plan id: it looks like p-7k2m9qx4hz")),
+        }
+    }
+}
+
+/// Returns whether a text is this prefix with as many characters of the alphabet as an id has.
+fn has_form(text: &str, prefix: &str) -> bool {
+    text.strip_prefix(prefix)
+        .is_some_and(|rest| rest.len() == RANDOM_CHARS && rest.bytes().all(|b| ALPHABET.contains(&b)))
+}
+
 /// Returns whether a task's id may begin so: `t-` and at least one character of its alphabet.
 pub fn is_beginning(text: &str) -> bool {
     text.strip_prefix("t-")
@@ -59,13 +104,9 @@ impl std::fmt::Display for TaskId {
 impl std::str::FromStr for TaskId {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let ok = text
-            .strip_prefix("t-")
-            .is_some_and(|rest| rest.len() == RANDOM_CHARS && rest.bytes().all(|b| ALPHABET.contains(&b)));
-        if ok {
-            Ok(TaskId(text.to_owned()))
-        } else {
-            Err(format!("'{text}' is not a task id: it looks like t-7k2m9qx4hz"))
+        match has_form(text, "t-") {
+            true => Ok(TaskId(text.to_owned())),
+            false => Err(format!("'{text}' is not a task id: it looks like t-7k2m9qx4hz")),
         }
     }
 }

@@ -2,14 +2,15 @@
 
 mod usage;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use usage::{Counted, Usage};
 
-use super::{cause::Cause, end_code::EndCode, id::TaskId, retry::Delays, time::Timestamp, words};
+pub use super::spec::Spec;
+use super::{cause::Cause, end_code::EndCode, id::TaskId, time::Timestamp, words};
 
 /// Default of `max_wait`: how much later a task of a higher priority may be accepted and start before another one.
 pub const MAX_WAIT: Duration = Duration::from_secs(15 * 60);
@@ -44,6 +45,8 @@ words! {
         Failed = "failed",
         /// Cancelled by a person, or with its parent or its dependency.
         Cancelled = "cancelled",
+        /// Not needed: how a task before it ended has decided so.
+        Skipped = "skipped",
     }
 }
 
@@ -55,6 +58,7 @@ pub const TRANSITIONS: &[(TaskState, TaskState)] = {
         (Blocked, Ready),
         (Blocked, Failed),
         (Blocked, Cancelled),
+        (Blocked, Skipped),
         (Ready, Running),
         (Ready, Failed),
         (Ready, Cancelled),
@@ -66,6 +70,8 @@ pub const TRANSITIONS: &[(TaskState, TaskState)] = {
         (Held, Blocked),
         (Held, Failed),
         (Held, Cancelled),
+        // It has yet to be approved, and is not needed.
+        (Held, Skipped),
         (Running, Succeeded),
         (Running, Delayed),
         (Running, Held),
@@ -79,13 +85,15 @@ pub const TRANSITIONS: &[(TaskState, TaskState)] = {
         (Failed, Cancelled),
         (Cancelled, Ready),
         (Cancelled, Blocked),
+        (Skipped, Ready),
+        (Skipped, Blocked),
     ]
 };
 
 impl TaskState {
     /// Returns whether the task has ended: nothing more happens to it unless a person retries it.
     pub fn is_terminal(self) -> bool {
-        matches!(self, TaskState::Succeeded | TaskState::Failed | TaskState::Cancelled)
+        matches!(self, TaskState::Succeeded | TaskState::Failed | TaskState::Cancelled | TaskState::Skipped)
     }
     /// Returns whether the table has this transition.
     pub fn may_become(self, to: TaskState) -> bool {
@@ -167,75 +175,6 @@ pub struct Attempt {
     pub usage: Option<Usage>,
     /// What was known when its agent ended with it.
     pub evidence: Option<Box<super::evidence::Evidence>>,
-}
-
-/// The terms on which a task was delegated. They never change afterwards, but for what a person allows it in addition.
-///
-/// This is the one declaration of these fields. The store writes and reads them by their names and types
-/// (`store::spec`), the scripts copy them by name, an attempt's folder holds them in case Redis loses the task, and
-/// every answer in JSON has them.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Spec {
-    /// The role whose agents may claim it.
-    pub role: String,
-    /// Its priority among ready tasks.
-    pub priority: Priority,
-    /// The tasks that must have succeeded before it starts.
-    #[serde(default)]
-    pub after: Vec<TaskId>,
-    /// For people and filters.
-    #[serde(default)]
-    pub labels: BTreeMap<String, String>,
-    /// Paths that the task is about.
-    #[serde(default)]
-    pub artifacts: Vec<String>,
-    /// The folder it runs in, if not its role's.
-    pub cwd: Option<String>,
-    /// Idempotency key.
-    pub key: Option<String>,
-    /// The box in which its end is posted: that of the master that delegated it.
-    pub notify: Option<String>,
-    /// How long one attempt may take.
-    pub timeout_ms: u64,
-    /// How long after it was accepted it must have ended, waiting included.
-    #[serde(default)]
-    pub deadline_ms: Option<u64>,
-    /// How many failed attempts are followed by another one.
-    pub retries: u32,
-    /// How many lost attempts are followed by another one.
-    #[serde(default)]
-    pub lost_max: u32,
-    /// How long it waits after each failed or lost attempt, in milliseconds.
-    #[serde(default)]
-    pub delays_ms: Delays,
-    /// Whether its parent ends without waiting for it.
-    #[serde(default)]
-    pub detached: bool,
-    /// The tools that a person has allowed this task, besides those of its role (`orch approve --allow`).
-    #[serde(default)]
-    pub allowed_tools: Vec<String>,
-}
-
-impl Default for Spec {
-    fn default() -> Self {
-        Spec {
-            role: String::new(),
-            priority: Priority::Normal,
-            after: Vec::new(),
-            labels: BTreeMap::new(),
-            artifacts: Vec::new(),
-            cwd: None,
-            key: None,
-            notify: None,
-            timeout_ms: 0,
-            deadline_ms: None,
-            retries: 0,
-            lost_max: 0,
-            delays_ms: Delays::default(),
-            detached: false,
-            allowed_tools: Vec::new(),
-        }
-    }
 }
 
 /// One unit of delegated work, as recorded. What it was delegated with reads as if it were its own.

@@ -2,7 +2,12 @@
 //!
 //! The hot path: one round trip, and no read of anything that the script reads itself.
 
-use std::{collections::HashSet, ffi::OsStr, path::Path, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    ffi::OsStr,
+    path::Path,
+    time::Duration,
+};
 
 use serde_json::Value;
 use uuid::Uuid;
@@ -90,6 +95,9 @@ impl Ops {
                 role: role.name.clone(),
                 priority: asked.priority.unwrap_or(Priority::Normal),
                 after,
+                edges: BTreeMap::new(),
+                plan: None,
+                plan_key: None,
                 labels: asked.labels,
                 artifacts: asked.artifacts,
                 cwd,

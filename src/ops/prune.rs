@@ -19,11 +19,12 @@ impl Ops {
         self.caller.must_not_be_in_an_attempt("prune")?;
         let states = match asked.state {
             Some(state) if !state.is_terminal() => {
-                return Err(Error::usage(format!("a task that is {state} has not ended, and is not forgotten"))
-                    .hint("name one of: succeeded, failed, cancelled; an open task ends with: orch cancel TASK"));
+                return Err(Error::usage(format!("a task that is {state} has not ended, and is not forgotten")).hint(
+                    "name one of: succeeded, failed, cancelled, skipped; an open task ends with: orch cancel TASK",
+                ));
             }
             Some(state) => vec![state],
-            None => vec![TaskState::Succeeded, TaskState::Cancelled],
+            None => vec![TaskState::Succeeded, TaskState::Cancelled, TaskState::Skipped],
         };
         let mut tasks = Vec::new();
         for state in states {

@@ -249,6 +249,7 @@ pub(super) fn ended_as(state: TaskState) -> &'static str {
     match state {
         TaskState::Succeeded => "succeeded",
         TaskState::Cancelled => "been cancelled",
+        TaskState::Skipped => "been skipped",
         _ => "failed",
     }
 }

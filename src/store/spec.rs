@@ -159,7 +159,12 @@ impl<'de> Deserializer<'de> for Stored<'de> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{retry::RetryPolicy, task::Priority};
+    use crate::model::{
+        edge::{Edge, OnFailure, When},
+        id::PlanId,
+        retry::RetryPolicy,
+        task::Priority,
+    };
 
     fn full() -> Spec {
         Spec {
@@ -167,6 +172,9 @@ mod tests {
             role: "shell".into(),
             priority: Priority::High,
             after: vec![TaskId::random(), TaskId::random()],
+            edges: [(TaskId::random(), Edge { when: When::Ended, on_failure: OnFailure::Run })].into(),
+            plan: Some(PlanId::random()),
+            plan_key: Some("null".into()),
             labels: [("1".into(), "[2]".into())].into(),
             artifacts: vec!["a b".into()],
             cwd: Some("/tmp".into()),

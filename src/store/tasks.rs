@@ -225,15 +225,14 @@ impl Store {
         self.call(&script::MARK_WAITING, args).await.map(drop)
     }
 
-    /// Forgets succeeded and cancelled tasks that ended longer ago than `keep`; their ids. Dead letters stay.
+    /// Forgets succeeded, cancelled and skipped tasks that ended longer ago than `keep`; their ids. Dead letters stay.
     ///
     /// # Errors
     /// An unreachable Redis.
     pub async fn prune(&self, keep: Duration, at_most: usize) -> Result<Vec<TaskId>> {
-        let mut gone = self.prune_state(TaskState::Succeeded, keep, at_most, false).await?;
-        let rest = at_most - gone.len();
-        if rest > 0 {
-            gone.extend(self.prune_state(TaskState::Cancelled, keep, rest, false).await?);
+        let mut gone = Vec::new();
+        for state in [TaskState::Succeeded, TaskState::Cancelled, TaskState::Skipped] {
+            gone.extend(self.prune_state(state, keep, at_most - gone.len(), false).await?);
         }
         Ok(gone)
     }

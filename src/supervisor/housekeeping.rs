@@ -121,9 +121,12 @@ impl Due {
                 snapshot.agents.iter().any(|r| r.agent.incarnation == incarnation)
             });
             let (keep, keep_failed) = (config.supervisor.keep, config.supervisor.keep_failed);
-            for (state, keep) in
-                [(TaskState::Succeeded, keep), (TaskState::Cancelled, keep), (TaskState::Failed, keep_failed)]
-            {
+            for (state, keep) in [
+                (TaskState::Succeeded, keep),
+                (TaskState::Cancelled, keep),
+                (TaskState::Skipped, keep),
+                (TaskState::Failed, keep_failed),
+            ] {
                 loop {
                     let gone = store.prune_state(state, keep, PRUNE_AT_ONCE, false).await?;
                     for task in &gone {

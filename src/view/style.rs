@@ -41,7 +41,7 @@ impl Style {
     /// The style of a task's state.
     pub fn of_task(state: TaskState) -> Style {
         match state {
-            TaskState::Blocked | TaskState::Cancelled => Style::Dim,
+            TaskState::Blocked | TaskState::Cancelled | TaskState::Skipped => Style::Dim,
             TaskState::Ready | TaskState::Delayed => Style::Cyan,
             TaskState::Held => Style::Yellow,
             TaskState::Running => Style::Blue,

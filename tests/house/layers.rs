@@ -11,6 +11,7 @@ const MAY: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("os", &[]),
     ("admission", &["model"]),
+    ("plan", &["model"]),
     ("drivers", &["model"]),
     ("config", &["model", "drivers", "os"]),
     ("mux", &["model", "os"]),
@@ -18,20 +19,29 @@ const MAY: &[(&str, &[&str])] = &[
     ("store", &["model", "os", "redis_server", "admission"]),
     ("home", &["model", "os", "config", "redis_server", "store"]),
     ("launchers", &["model", "os", "config", "home", "drivers"]),
-    ("ops", &["model", "admission", "os", "config", "mux", "redis_server", "store", "home", "drivers", "launchers"]),
+    (
+        "ops",
+        &["model", "admission", "plan", "os", "config", "mux", "redis_server", "store", "home", "drivers", "launchers"],
+    ),
     // It executes what its agent's programs ask for.
-    ("runner", &["model", "os", "config", "mux", "redis_server", "store", "home", "drivers", "launchers", "ops"]),
+    (
+        "runner",
+        &["model", "plan", "os", "config", "mux", "redis_server", "store", "home", "drivers", "launchers", "ops"],
+    ),
     (
         "supervisor",
         &["model", "admission", "os", "config", "mux", "redis_server", "store", "home", "drivers", "launchers"],
     ),
     ("drill", &["model", "os", "config", "mux", "redis_server", "store", "home"]),
     // It renders the answers of `ops`, and every surface renders with it.
-    ("view", &["model", "ops"]),
+    ("view", &["model", "plan", "ops"]),
     ("console", &["model", "os", "config", "home", "ops", "view"]),
     ("mcp", &["model", "os", "config", "home", "ops", "view"]),
     // The command line also dispatches to the programs that are not verbs.
-    ("cli", &["model", "os", "config", "home", "ops", "supervisor", "runner", "console", "mcp", "drill", "view"]),
+    (
+        "cli",
+        &["model", "plan", "os", "config", "home", "ops", "supervisor", "runner", "console", "mcp", "drill", "view"],
+    ),
 ];
 
 fn files(dir: &Path, into: &mut Vec<PathBuf>) {

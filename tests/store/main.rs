@@ -15,6 +15,7 @@ mod damaged;
 mod deadlines;
 mod delays;
 mod dependencies;
+mod edges;
 mod epoch;
 mod exhaustive;
 mod fences;

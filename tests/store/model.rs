@@ -7,6 +7,7 @@ use orch::{
     model::{
         agent::AgentState,
         cause::Cause,
+        edge::Edge,
         event::EventKind,
         id::{Capability, TaskId, new_incarnation},
         task::TaskState,
@@ -81,7 +82,10 @@ impl Pair {
     async fn take(&mut self, step: &Step) {
         match step.clone() {
             Step::Delegate { role, priority, after, parent, content, key, bounds, times, twice } => {
-                let after = after.iter().filter_map(|n| self.task(*n)).collect();
+                let mut after: Vec<(usize, Edge)> =
+                    after.iter().filter_map(|(n, edge)| Some((self.task(*n)?, *edge))).collect();
+                after.sort_by_key(|(first, _)| *first);
+                after.dedup_by_key(|(first, _)| *first);
                 let parent = parent.and_then(|n| self.lease(n));
                 let (retries, lost_max) = bounds;
                 let r = Submission { role, priority, after, parent, content, key, retries, lost_max };
@@ -231,7 +235,8 @@ impl Pair {
             spec: Spec {
                 role: ROLES[r.role].into(),
                 priority: r.priority,
-                after: r.after.iter().map(|t| self.ids[*t].clone()).collect(),
+                after: r.after.iter().map(|(t, _)| self.ids[*t].clone()).collect(),
+                edges: r.after.iter().map(|(t, edge)| (self.ids[*t].clone(), *edge)).collect(),
                 notify: None,
                 key: r.key.map(|k| format!("key {k}")),
                 retries: r.retries,

@@ -1,11 +1,12 @@
 //! The store as plain data in memory: what each call must answer, and what must be true after it. Written from the
 //! design, as simply as can be: it looks at everything and remembers nothing twice.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use orch::model::{
     agent::AgentState,
     cause::Cause,
+    edge::{Edge, Outcome},
     task::{Priority, TaskState},
 };
 
@@ -18,7 +19,9 @@ pub struct Task {
     pub role: usize,
     pub state: TaskState,
     pub priority: Priority,
-    pub after: Vec<usize>,
+    pub after: Vec<(usize, Edge)>,
+    /// While it is blocked: what it waits for.
+    pub waits: BTreeSet<usize>,
     pub parent: Option<usize>,
     pub depth: u32,
     pub retries: u32,
@@ -62,7 +65,7 @@ pub struct Lease {
 pub struct Submission {
     pub role: usize,
     pub priority: Priority,
-    pub after: Vec<usize>,
+    pub after: Vec<(usize, Edge)>,
     pub parent: Option<usize>,
     pub content: u8,
     pub key: Option<u8>,
@@ -78,6 +81,8 @@ pub struct Reference {
     pub runs: Vec<Agent>,
     pub leases: Vec<Lease>,
     keys: HashMap<u8, usize>,
+    /// Tasks whose ends are being propagated.
+    ended: VecDeque<usize>,
     /// Parent, content, which call of it.
     calls: HashMap<(usize, u8, u32), usize>,
     pub pause: bool,
@@ -118,7 +123,9 @@ impl Reference {
             let k = self.leases[lease].calls.get(&r.content).copied().unwrap_or(0) + 1;
             call = Some((lease, (parent, r.content, k)));
             let known = self.calls.get(&(parent, r.content, k)).copied();
-            let usable = |t: &usize| !matches!(self.tasks[*t].state, TaskState::Failed | TaskState::Cancelled);
+            let usable = |t: &usize| {
+                !matches!(self.tasks[*t].state, TaskState::Failed | TaskState::Cancelled | TaskState::Skipped)
+            };
             if let Some(known) = known.filter(usable) {
                 self.leases[lease].calls.insert(r.content, k);
                 return Ok((known, false));
@@ -135,7 +142,7 @@ impl Reference {
             None if self.drain => return Err("draining"),
             _ => {}
         }
-        if r.after.iter().any(|d| self.has_failed(*d)) {
+        if self.is_kept_from_starting(&r.after) {
             return Err("dependency_ended");
         }
         let id = self.tasks.len();
@@ -144,6 +151,7 @@ impl Reference {
             state: TaskState::Ready,
             priority: r.priority,
             after: r.after.clone(),
+            waits: BTreeSet::new(),
             parent,
             depth,
             retries: r.retries,
@@ -158,7 +166,7 @@ impl Reference {
             by_dependency: false,
             key: r.key,
         });
-        self.tasks[id].state = self.ready_or_blocked(id);
+        self.start_or_wait(id);
         if let Some(key) = r.key {
             self.keys.insert(key, id);
         }
@@ -169,13 +177,82 @@ impl Reference {
         Ok((id, true))
     }
 
-    fn has_failed(&self, id: usize) -> bool {
-        matches!(self.tasks[id].state, TaskState::Failed | TaskState::Cancelled)
+    fn outcome(&self, (first, edge): &(usize, Edge)) -> Outcome {
+        edge.outcome(self.tasks[*first].state)
     }
 
-    fn ready_or_blocked(&self, id: usize) -> TaskState {
-        let done = |d: &usize| self.tasks[*d].state == TaskState::Succeeded;
-        if self.tasks[id].after.iter().all(done) { TaskState::Ready } else { TaskState::Blocked }
+    /// Whether something that a task comes after has ended in such a way that the task does not start.
+    fn is_kept_from_starting(&self, after: &[(usize, Edge)]) -> bool {
+        after.iter().any(|edge| matches!(self.outcome(edge), Outcome::Cancel | Outcome::Skip))
+    }
+
+    fn is_open(&self, id: usize) -> bool {
+        !self.tasks[id].state.is_terminal()
+    }
+
+    /// The task and those above it.
+    fn family(&self, id: usize) -> Vec<usize> {
+        std::iter::successors(Some(id), |t| self.tasks[*t].parent).collect()
+    }
+
+    /// What a task that has ended has left open.
+    fn left_open(&self, id: usize, except: &[usize]) -> Vec<usize> {
+        let children = self.children(id).into_iter().filter(|child| !except.contains(child));
+        children.flat_map(|c| if self.is_open(c) { vec![c] } else { self.left_open(c, except) }).collect()
+    }
+
+    /// Whether one task waits for another, or for one that does.
+    fn leads_to(&self, id: usize, goal: usize) -> bool {
+        let (mut seen, mut asked) = (BTreeSet::new(), vec![id]);
+        while let Some(one) = asked.pop() {
+            for first in &self.tasks[one].waits {
+                if *first == goal {
+                    return true;
+                }
+                if seen.insert(*first) {
+                    asked.push(*first);
+                }
+            }
+        }
+        false
+    }
+
+    fn not_behind(&self, id: usize, open: Vec<usize>) -> Vec<usize> {
+        open.into_iter().filter(|one| *one != id && !self.leads_to(*one, id)).collect()
+    }
+
+    /// A task that is accepted, or tried again.
+    fn start_or_wait(&mut self, id: usize) {
+        let (mut open, mut left) = (Vec::new(), Vec::new());
+        let above: Vec<usize> = self.family(id).into_iter().skip(1).collect();
+        for edge in &self.tasks[id].after {
+            match self.outcome(edge) {
+                Outcome::Open => open.push(edge.0),
+                _ if above.contains(&edge.0) => {}
+                _ => left.extend(self.left_open(edge.0, &above)),
+            }
+        }
+        open.extend(self.not_behind(id, left));
+        self.tasks[id].state = if open.is_empty() { TaskState::Ready } else { TaskState::Blocked };
+        self.tasks[id].waits = open.into_iter().collect();
+    }
+
+    /// What had ended is open again: what comes after it, and still waits, waits for it as well.
+    fn reopened(&mut self, id: usize) {
+        let ended: Vec<usize> = self
+            .family(id)
+            .into_iter()
+            .enumerate()
+            .take_while(|(n, t)| *n == 0 || !self.is_open(*t))
+            .map(|(_, t)| t)
+            .collect();
+        for t in 0..self.tasks.len() {
+            let comes_after = self.tasks[t].after.iter().any(|(first, _)| ended.contains(first));
+            let waits = self.tasks[t].state == TaskState::Blocked && comes_after;
+            if waits && !self.family(t).contains(&id) && !self.leads_to(id, t) {
+                self.tasks[t].waits.insert(id);
+            }
+        }
     }
 
     /// The lease that is given, or that the agent has.
@@ -242,21 +319,51 @@ impl Reference {
         state
     }
 
+    /// Ends are propagated one after the other: first to all that comes after a task, then on from those.
     fn settle(&mut self, id: usize) {
         if !self.tasks[id].state.is_terminal() {
             return;
         }
+        self.ended.push_back(id);
+        if self.ended.len() == 1 {
+            while let Some(next) = self.ended.front().copied() {
+                self.propagate(next);
+                self.ended.pop_front();
+            }
+        }
+    }
+
+    fn propagate(&mut self, id: usize) {
+        let left = self.left_open(id, &[]);
         for t in 0..self.tasks.len() {
-            if self.tasks[t].state == TaskState::Blocked && self.tasks[t].after.contains(&id) {
-                if self.has_failed(id) {
+            if self.tasks[t].state != TaskState::Blocked || !self.tasks[t].waits.contains(&id) {
+                continue;
+            }
+            let edge = self.tasks[t].after.iter().find(|(first, _)| *first == id);
+            let outcome = edge.map_or(Outcome::Met, |edge| self.outcome(edge));
+            let is_cancelled = self.tasks[t].after.iter().any(|edge| self.outcome(edge) == Outcome::Cancel);
+            match outcome {
+                Outcome::Skip | Outcome::Cancel if is_cancelled => {
                     self.tasks[t].by_dependency = true;
                     self.give_up(t);
-                } else {
-                    self.tasks[t].state = self.ready_or_blocked(t);
+                }
+                Outcome::Skip => {
+                    self.tasks[t].state = TaskState::Skipped;
+                    self.tasks[t].waits.clear();
+                    self.settle(t);
+                }
+                _ => {
+                    let is_within = self.family(t).contains(&id);
+                    let more = self.not_behind(t, if is_within { Vec::new() } else { left.clone() });
+                    self.tasks[t].waits.remove(&id);
+                    self.tasks[t].waits.extend(more);
+                    if self.tasks[t].waits.is_empty() {
+                        self.tasks[t].state = TaskState::Ready;
+                    }
                 }
             }
         }
-        if self.has_failed(id) {
+        if self.tasks[id].state != TaskState::Succeeded {
             for child in self.children(id) {
                 self.give_up(child);
             }
@@ -279,6 +386,7 @@ impl Reference {
             state if state.is_terminal() => {}
             _ => {
                 task.state = TaskState::Cancelled;
+                task.waits.clear();
                 self.settle(id);
             }
         }
@@ -291,8 +399,8 @@ impl Reference {
         let mut others = Vec::new();
         match from {
             TaskState::Delayed => self.tasks[id].state = TaskState::Ready,
-            TaskState::Failed | TaskState::Cancelled | TaskState::Held => {
-                if self.tasks[id].after.iter().any(|d| self.has_failed(*d)) {
+            TaskState::Failed | TaskState::Cancelled | TaskState::Skipped | TaskState::Held => {
+                if self.is_kept_from_starting(&self.tasks[id].after) {
                     return Err("dependency_ended");
                 }
                 self.again(id);
@@ -312,14 +420,18 @@ impl Reference {
     /// Whether a task was cancelled because of what it waits for, some of which is retried, and none of which is ended any more.
     fn waits_only_for(&self, id: usize, retried: &[usize]) -> bool {
         let task = &self.tasks[id];
-        let is_cancelled = task.state == TaskState::Cancelled && task.by_dependency;
-        is_cancelled
-            && task.after.iter().any(|d| retried.contains(d))
-            && !task.after.iter().any(|d| self.has_failed(*d))
+        let is_given_up = task.state == TaskState::Skipped || task.state == TaskState::Cancelled && task.by_dependency;
+        is_given_up
+            && task.after.iter().any(|(first, _)| retried.contains(first))
+            && !self.is_kept_from_starting(&task.after)
     }
 
     fn again(&mut self, id: usize) {
-        self.tasks[id].state = self.ready_or_blocked(id);
+        let had_ended = !self.is_open(id);
+        self.start_or_wait(id);
+        if had_ended {
+            self.reopened(id);
+        }
         let task = &mut self.tasks[id];
         (task.failures, task.lost, task.by_dependency) = (0, 0, false);
         if let Some(key) = task.key {

@@ -1,6 +1,6 @@
 //! Random steps: what any caller may do, at any time.
 
-use orch::model::{cause::Cause, task::Priority};
+use orch::model::{cause::Cause, edge::Edge, task::Priority};
 use proptest::prelude::*;
 
 /// Two roles are enough to be confused.
@@ -12,7 +12,7 @@ pub enum Step {
     Delegate {
         role: usize,
         priority: Priority,
-        after: Vec<usize>,
+        after: Vec<(usize, Edge)>,
         parent: Option<usize>,
         content: u8,
         key: Option<u8>,
@@ -71,7 +71,8 @@ pub fn step() -> impl Strategy<Value = Step> {
     let cause = || prop::sample::select(Cause::ALL);
     let role = || 0..ROLES;
     let priority = prop::sample::select(Priority::ALL);
-    let after = prop_oneof![3 => Just(vec![]), 2 => prop::collection::vec(n(), 1..3)];
+    let edge = prop_oneof![1 => Just(Edge::default()), 1 => prop::sample::select(Edge::all().collect::<Vec<_>>())];
+    let after = prop_oneof![3 => Just(vec![]), 2 => prop::collection::vec((n(), edge), 1..3)];
     let parent = prop::option::of(n());
     let key = prop_oneof![4 => Just(None), 1 => (0..3u8).prop_map(Some)];
     let delegate = (role(), priority, after, parent, 0..2u8, key, (0..3u32, 0..3u32), 1..4u8, any::<bool>());

@@ -1,4 +1,4 @@
-//! Each transition of a task, called in each of its eight states.
+//! Each transition of a task, called in each of its states but skipped, for which see `edges`.
 
 use std::time::Duration;
 
@@ -101,7 +101,8 @@ async fn delegate_sent_again() {
         assert_eq!((&answer.id, answer.created), (&case.id, true));
         answer.state.to_string()
     };
-    in_each_state(again, TaskState::ALL.iter().map(|s| (s.as_str(), *s)).collect::<Vec<_>>().try_into().unwrap()).await;
+    let others = TaskState::ALL.iter().filter(|s| **s != Skipped);
+    in_each_state(again, others.map(|s| (s.as_str(), *s)).collect::<Vec<_>>().try_into().unwrap()).await;
 }
 
 #[tokio::test]

@@ -199,7 +199,7 @@ pub struct Prune {
     /// Only tasks that ended longer ago than this (12h, 7d) [default: keep; of failed tasks, keep_failed]
     #[arg(long, value_name = "T", value_parser = values::duration)]
     pub older: Option<Duration>,
-    /// Only tasks of this state [default: succeeded and cancelled]
+    /// Only tasks of this state [default: succeeded, cancelled and skipped]
     #[arg(long, value_name = "S", value_parser = values::ended_state())]
     pub state: Option<TaskState>,
     /// Forget nothing, and print the tasks that would be forgotten

@@ -111,7 +111,7 @@ impl Step<'_, TaskState> {
     /// Returns whether a person retried the task with this step, which resets its counts.
     pub fn is_retry(&self) -> bool {
         use TaskState::*;
-        matches!(self.from, Some(Failed | Cancelled | Held)) && matches!(self.to, Ready | Blocked)
+        matches!(self.from, Some(Failed | Cancelled | Skipped | Held)) && matches!(self.to, Ready | Blocked)
     }
 }
 

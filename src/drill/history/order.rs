@@ -4,7 +4,10 @@ use super::{
     Finding,
     facts::{Facts, Step, the_event},
 };
-use crate::model::task::{TaskDetail, TaskState};
+use crate::model::{
+    edge::Outcome,
+    task::{Task, TaskDetail, TaskState},
+};
 
 /// Finds attempts that began before all dependencies of the task had succeeded.
 pub(super) fn too_early(facts: &Facts<'_>) -> Vec<Finding> {
@@ -12,8 +15,10 @@ pub(super) fn too_early(facts: &Facts<'_>) -> Vec<Finding> {
     for t in &facts.history.tasks {
         for dependency in t.task.after.iter().filter_map(|d| facts.tasks.get(d.as_str())) {
             let id = dependency.task.id.as_str();
-            let succeeded = facts.steps(id).iter().find(|s| s.to == TaskState::Succeeded).map(|s| s.index);
-            let dropped_success = facts.history.trimmed && dependency.task.state == TaskState::Succeeded;
+            let edge = t.task.edges.get(&dependency.task.id).copied().unwrap_or_default();
+            let is_met = |state: TaskState| edge.outcome(state) == Outcome::Met;
+            let succeeded = facts.steps(id).iter().find(|s| is_met(s.to)).map(|s| s.index);
+            let dropped_success = facts.history.trimmed && is_met(dependency.task.state);
             let claims = facts.steps(t.task.id.as_str()).iter().filter(|s| s.to == TaskState::Running);
             for claim in claims {
                 let early = succeeded.map_or(!dropped_success, |index| claim.index < index);
@@ -34,19 +39,30 @@ pub(super) fn stuck(facts: &Facts<'_>) -> Vec<Finding> {
         let id = task.id.as_str();
         let dependencies = || task.after.iter().filter_map(|d| facts.tasks.get(d.as_str())).map(|d| &d.task);
         let not_cancelled = dependencies().find_map(|d| {
-            let mut ends = facts.steps(d.id.as_str()).iter().filter(|s| is_unsuccessful_end(s));
-            ends.find(|end| {
+            let edge = task.edges.get(&d.id).copied().unwrap_or_default();
+            facts.steps(d.id.as_str()).iter().filter(|s| is_end(s)).find(|end| {
                 let next = facts.next_step(id, end.index).map(|s| s.to);
-                facts.state_before(id, end.index) == Some(TaskState::Blocked) && next != Some(TaskState::Cancelled)
+                let left = match edge.outcome(end.to) {
+                    Outcome::Open | Outcome::Met => false,
+                    Outcome::Cancel => next != Some(TaskState::Cancelled),
+                    Outcome::Skip => next != Some(TaskState::Skipped),
+                };
+                left && facts.state_before(id, end.index) == Some(TaskState::Blocked)
             })
         });
         if let Some(end) = not_cancelled {
             found.push((id.to_owned(), format!("{} left it blocked, and did not cancel it", the_event(end.event))));
-        } else if task.state == TaskState::Blocked && !dependencies().any(|d| !d.state.is_terminal()) {
+        } else if task.state == TaskState::Blocked && !dependencies().any(|d| is_open_below(facts, d)) {
             found.push((id.to_owned(), "it is blocked, and nothing that it waits for is open".to_owned()));
         }
     }
     found
+}
+
+/// Returns whether a task is open, or has ended and left a subtask open.
+fn is_open_below(facts: &Facts<'_>, task: &Task) -> bool {
+    let mut children = task.children.iter().filter_map(|child| facts.tasks.get(child.as_str()));
+    !task.state.is_terminal() || children.any(|child| !child.task.detached && is_open_below(facts, &child.task))
 }
 
 /// Finds subtasks that continued after their parent failed or was cancelled.
@@ -73,6 +89,11 @@ pub(super) fn outliving(facts: &Facts<'_>) -> Vec<Finding> {
         }
     }
     found
+}
+
+/// Returns whether a step ends a task, other than by the removal of a dead letter.
+fn is_end(step: &Step<'_, TaskState>) -> bool {
+    step.to.is_terminal() && !step.from.is_some_and(TaskState::is_terminal)
 }
 
 /// Returns whether a step fails or cancels a task. The removal of a dead letter does not count: its dependents ended

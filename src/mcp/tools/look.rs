@@ -124,7 +124,7 @@ pub(in crate::mcp) struct Seen {
 #[schemars(transform = plain)]
 pub(in crate::mcp) struct ListTasks {
     /// Only those in this state.
-    #[schemars(extend("enum" = ["blocked", "ready", "delayed", "held", "running", "succeeded", "failed", "cancelled"]))]
+    #[schemars(extend("enum" = ["blocked", "ready", "delayed", "held", "running", "succeeded", "failed", "cancelled", "skipped"]))]
     state: Option<String>,
     /// Only those of this role.
     role: Option<String>,

@@ -91,6 +91,8 @@ words! {
         Failed = "failed",
         /// Cancelled.
         Cancelled = "cancelled",
+        /// Not needed.
+        Skipped = "skipped",
         /// Has ended.
         Ended = "ended",
     }

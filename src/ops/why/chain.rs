@@ -76,7 +76,9 @@ fn why(around: &Around, facts: &TaskFacts, task: &Task) -> String {
             out.sentences.join(" ")
         }
         TaskState::Running => running(around, task),
-        TaskState::Succeeded | TaskState::Failed | TaskState::Cancelled => reason(task.reason.as_ref()),
+        TaskState::Succeeded | TaskState::Failed | TaskState::Cancelled | TaskState::Skipped => {
+            reason(task.reason.as_ref())
+        }
     }
 }
 

@@ -31,7 +31,7 @@ pub(super) fn explain(around: &Around, facts: &TaskFacts) -> Explanation {
         TaskState::Running => running(around, facts, &mut out),
         TaskState::Held => held(facts, &mut out),
         TaskState::Failed => failed(around, facts, &mut out),
-        TaskState::Cancelled => cancelled(around, facts, &mut out),
+        TaskState::Cancelled | TaskState::Skipped => cancelled(around, facts, &mut out),
         TaskState::Succeeded => succeeded(around, facts, &mut out),
     }
     deadline(around, facts, &mut out);
@@ -260,7 +260,8 @@ fn failed(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
 
 fn cancelled(around: &Around, facts: &TaskFacts, out: &mut Explanation) {
     let task = &facts.detail.task;
-    out.say(format!("It was cancelled{}: {}.", ended(around, task), reason(task.reason.as_ref())));
+    let how = if task.state == TaskState::Skipped { "skipped" } else { "cancelled" };
+    out.say(format!("It was {how}{}: {}.", ended(around, task), reason(task.reason.as_ref())));
     tell_attempts(&facts.detail.attempts, task.reason.as_deref(), out);
     for culprit in facts.before.iter().filter(|t| matches!(t.state, TaskState::Failed | TaskState::Cancelled)) {
         out.hint(format!("orch why {}", culprit.id));

@@ -1,9 +1,13 @@
 //! One task: its record, and every structure that names it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::image::{Image, Record};
-use crate::model::{task::TaskState, text::count};
+use crate::model::{
+    edge::{Edge, Outcome},
+    task::TaskState,
+    text::count,
+};
 
 /// What does not agree about a task.
 pub(super) fn judge(image: &Image, id: &str, found: &mut Vec<String>) {
@@ -123,19 +127,29 @@ fn waits_for_what_is_open(image: &Image, id: &str, task: Record<'_>, state: Task
             Vec::new()
         }),
     };
-    let mut open = BTreeSet::new();
+    let edges: BTreeMap<String, Edge> = serde_json::from_str(task.text("edges")).unwrap_or_default();
+    let family = family(image, id);
+    let (mut open, mut left, mut earlier) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let waits =
+        state == TaskState::Blocked && !task.has("awaits") || state == TaskState::Held && task.has("unapproved");
     // A dependency that is not known any more had succeeded.
     for (name, dependency) in after.iter().filter_map(|d| Some((d, image.record("task", d)?))) {
         if !image.has(&format!("dependents:{name}"), id) {
             say(format!("it is to start after {name}, which does not know of it"));
         }
         let its_state = dependency.text("state");
-        if its_state != TaskState::Succeeded.as_str() {
-            open.insert(name);
-        }
-        let waits = state == TaskState::Blocked || state == TaskState::Held && task.has("unapproved");
-        if waits && matches!(its_state, "failed" | "cancelled") {
-            say(format!("it is {state}, and waits for {name}, which is {its_state}"));
+        let edge = edges.get(name).copied().unwrap_or_default();
+        match its_state.parse().map(|its_state| edge.outcome(its_state)) {
+            // One that let it start may have been retried since.
+            Ok(Outcome::Open) if waits || edge == Edge::default() => {
+                left_open(image, name, &mut earlier);
+                open.insert(name);
+            }
+            Ok(Outcome::Skip | Outcome::Cancel) if waits => {
+                say(format!("it is {state}, and waits for {name}, which is {its_state}"));
+            }
+            Ok(Outcome::Met) if !family.contains(name.as_str()) => left_open(image, name, &mut left),
+            _ => {}
         }
     }
     for dependent in image.set("dependents", id).filter(|d| image.record("task", d).is_none()) {
@@ -156,17 +170,45 @@ fn waits_for_what_is_open(image: &Image, id: &str, task: Record<'_>, state: Task
     // A task that a person has yet to approve waits for its dependencies meanwhile.
     let unapproved = state == TaskState::Held && task.has("unapproved");
     if state == TaskState::Blocked || unapproved {
-        if open.is_empty() && !unapproved {
+        if open.is_empty() && left.is_empty() && !unapproved {
             say("it is blocked, and nothing holds it".to_owned());
         }
-        if deps != open {
+        // What a task before it has left open is waited for, unless that waits for this task itself; also where that one
+        // was retried since.
+        let is_left =
+            |one: &&&String| !open.contains(**one) && (awaits || !left.contains(**one) && !earlier.contains(**one));
+        if !deps.is_superset(&open) || deps.iter().any(|one| is_left(&one)) {
             say(format!("it waits for {deps:?}; open are {open:?}"));
+        }
+        let is_missed = |one: &&&String| {
+            let waits = image.record("task", one).is_some_and(|left| left.text("state") == "blocked");
+            !awaits && !deps.contains(**one) && !waits && !family.contains(one.as_str())
+        };
+        if let Some(missed) = left.iter().find(is_missed) {
+            say(format!("it does not wait for {missed}, which a task before it has left open"));
         }
     } else if !deps.is_empty() {
         say(format!("it is {state}, and waits for {deps:?}"));
     } else if !state.is_terminal() && !open.is_empty() {
         say(format!("it is {state} before {open:?} have succeeded"));
     }
+}
+
+/// Adds what a task that has ended has left open.
+fn left_open<'a>(image: &'a Image, id: &str, found: &mut BTreeSet<&'a String>) {
+    for name in image.list("children", id) {
+        let Some(child) = image.record("task", name).filter(|child| !child.has("detached")) else { continue };
+        match child.text("state").parse::<TaskState>() {
+            Ok(state) if state.is_terminal() => left_open(image, name, found),
+            _ => drop(found.insert(name)),
+        }
+    }
+}
+
+/// The task, and those above it.
+fn family<'a>(image: &'a Image, id: &'a str) -> BTreeSet<&'a str> {
+    let parent = |id: &&'a str| image.record("task", id).map(|task| task.text("parent")).filter(|id| !id.is_empty());
+    std::iter::successors(Some(id), parent).collect()
 }
 
 fn has_its_family(image: &Image, id: &str, task: Record<'_>, say: &mut impl FnMut(String)) {

@@ -78,7 +78,9 @@ fn labels(task: &Task) -> String {
 pub fn in_one_line(task: &Task) -> String {
     let agent = task.agent.as_ref().map(|agent| format!(" ({})", line(agent, REASON))).unwrap_or_default();
     let reason = match task.state {
-        TaskState::Held | TaskState::Delayed | TaskState::Failed | TaskState::Cancelled => task.reason.as_deref(),
+        TaskState::Held | TaskState::Delayed | TaskState::Failed | TaskState::Cancelled | TaskState::Skipped => {
+            task.reason.as_deref()
+        }
         _ => None,
     };
     let reason = reason.map(|reason| format!(": {}", line(reason, REASON))).unwrap_or_default();

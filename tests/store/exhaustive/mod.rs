@@ -133,10 +133,13 @@ const MISTAKES: &[(Mistake, &str)] = &[
     (("if known[1] then", "if false then"), "it was answered with"),
     (("('INCR', P .. 'fence')", "('INCRBY', P .. 'fence', 0)"), "1 leases were given"),
     (
-        ("if (f[1] == 'blocked' or f[1] == 'held' and f[3]) and is_sound(dependent) then", "if false then"),
+        (
+            "if (f[1] == 'blocked' and not f[6] or f[1] == 'held' and f[3]) and is_sound(dependent) then",
+            "if false then",
+        ),
         "it is blocked, and",
     ),
-    (("(f[1] == 'blocked' or f[1] == 'held' and f[3])", "f[1] == 'blocked'"), "it is held, and waits for"),
+    (("(f[1] == 'blocked' and not f[6] or f[1] == 'held' and f[3])", "f[1] == 'blocked'"), "it is held, and waits for"),
     (
         ("if f[5] then return nil, refuse('not_approved'", "if false then return nil, refuse('not_approved'"),
         "no person has approved",

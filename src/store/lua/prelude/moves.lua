@@ -1,6 +1,6 @@
 -- Part of the prelude of every transition: the moves of tasks and agents. Each kind of move is defined once.
 
-local cancel, propagate_end
+local cancel, skip, propagate_end
 
 -- How often a task is resumed after a success, with the results of its subtasks or with messages: a program that delegates
 -- again each time must come to an end.
@@ -62,6 +62,7 @@ local function move(id, from, to, role, score, agent, reason, data, code, set, d
     local f = get(id, 'parent', 'detached')
     local p = f[1] and not f[2] and get(f[1], 'state', 'awaits') or {}
     if p[1] == 'blocked' and p[2] then redis.call('SADD', P .. 'deps:' .. f[1], id) end
+    reopen(id, id)
   end
   if to == 'ready' then
     append(set, 'ready_at', now)
@@ -179,7 +180,7 @@ local function accept(id, spec, key, text, context, open, why, escalation)
     count_child(spec.parent, 1)
   end
   for _, dependency in ipairs(spec.after) do redis.call('SADD', P .. 'dependents:' .. dependency, id) end
-  for _, dependency in ipairs(open) do redis.call('SADD', P .. 'deps:' .. id, dependency) end
+  wait_for(id, open)
   local trail = P .. 'trail:' .. id
   if escalation then
     redis.pcall('RPUSH', trail,
@@ -195,16 +196,6 @@ local function accept(id, spec, key, text, context, open, why, escalation)
     wake_role(spec.role)
   end
   return state
-end
-
--- Returns the open subtasks of a task whose results it gets: not those that were delegated as detached.
-local function awaited(id)
-  local open = {}
-  for _, child in ipairs(redis.pcall('LRANGE', P .. 'children:' .. id, 0, -1)) do
-    local f = get(child, 'state', 'detached')
-    if f[1] and OPEN[f[1]] and not f[2] then open[#open + 1] = child end
-  end
-  return open
 end
 
 -- A subtask has ended: its parent goes on if it waits without a program, and this was the last one.
@@ -231,15 +222,25 @@ propagate_end = function(id, to)
     local what = id .. ' (' .. short(get(id, 'text')[1] or '', 60) .. ') ' .. to
     post(f[2], {from = 'orch', task = id, tells = 'end', text = what .. ': ' .. short(tostring(said), 200)})
   end
-  for _, dependent in ipairs(redis.pcall('SMEMBERS', P .. 'dependents:' .. id)) do
-    local f = get(dependent, 'state', 'role', 'unapproved')
-    if (f[1] == 'blocked' or f[1] == 'held' and f[3]) and is_sound(dependent) then
-      if to ~= 'succeeded' then
+  local dependents = redis.pcall('SMEMBERS', P .. 'dependents:' .. id)
+  local left = {}
+  if #dependents > 0 then add_open_work(id, left, {}) end
+  for _, dependent in ipairs(dependents) do
+    local f = get(dependent, 'state', 'role', 'unapproved', 'after', 'edges', 'awaits')
+    local edge = edge_from(id, f[4], f[5])
+    -- It comes after a task that had left this one open, and waits until this one has ended, however.
+    if not edge then redis.call('SREM', P .. 'dependents:' .. id, dependent) end
+    if (f[1] == 'blocked' and not f[6] or f[1] == 'held' and f[3]) and is_sound(dependent) then
+      local outcome = edge and edge_outcome(to, edge) or 'met'
+      if outcome == 'cancel' or outcome == 'skip' and is_cancelled_by_another(f[4], f[5]) then
         cancel(dependent, 'it waited for ' .. id .. ', which ended as ' .. to, CODE.dependency_ended)
-      else
-        redis.call('SREM', P .. 'deps:' .. dependent, id)
+      elseif outcome == 'skip' then
+        skip(dependent, 'it is not needed, because ' .. id .. ' ended as ' .. to)
+      elseif redis.call('SREM', P .. 'deps:' .. dependent, id) == 1 then
+        -- From within a task, only its own end is waited for.
+        if #left > 0 and not with_ancestors(dependent)[id] then wait_for(dependent, not_behind(dependent, left)) end
         if f[1] == 'blocked' and redis.call('SCARD', P .. 'deps:' .. dependent) == 0 then
-          move(dependent, 'blocked', 'ready', f[2], nil, nil, 'the last task it waited for, ' .. id .. ', has succeeded')
+          move(dependent, 'blocked', 'ready', f[2], nil, nil, 'the last task it waited for, ' .. id .. ', has ' .. (to == 'succeeded' and 'succeeded' or 'ended as ' .. to))
         end
       end
     end
@@ -249,6 +250,14 @@ propagate_end = function(id, to)
       cancel(child, 'its parent ' .. id .. ' ended as ' .. to, CODE.parent_ended)
     end
   end
+end
+
+-- Skips a task that waits: how a task before it has ended decided that it is not needed.
+skip = function(id, reason)
+  local f = get(id, 'state', 'role')
+  redis.call('HDEL', P .. 'task:' .. id, 'cause')
+  redis.call('HSET', P .. 'task:' .. id, 'code', CODE.not_needed, 'reason', reason)
+  move(id, f[1], 'skipped', f[2], nil, nil, reason, nil, CODE.not_needed)
 end
 
 -- Cancels an open task: immediately, or by asking the agent that runs it to end the attempt.

@@ -5,10 +5,10 @@
 -- Returns: {id of the last event or '', {key without prefix, 'fields' 'list' 'set' 'scores' or 'text', content...}...}; of what
 --          is shared (sets, lists of neighbours) only the members that were asked for
 local which = cjson.decode(ARGV[1])
-local STATES = {'blocked', 'ready', 'delayed', 'held', 'running', 'succeeded', 'failed', 'cancelled'}
+local STATES = {'blocked', 'ready', 'delayed', 'held', 'running', 'succeeded', 'failed', 'cancelled', 'skipped'}
 local TASK_FIELDS = {'role', 'state', 'since', 'priority', 'seq', 'depth', 'created_at', 'number', 'agent', 'incarnation',
   'fence', 'place', 'cancelling', 'waiting_until', 'due_at', 'deadline_at', 'ended_at', 'parent', 'open_children', 'after',
-  'asks', 'unapproved', 'awaits', 'detached'}
+  'edges', 'asks', 'unapproved', 'awaits', 'detached'}
 local AGENT_FIELDS = {'role', 'state', 'incarnation', 'master', 'task', 'fence'}
 
 local last_event = redis.call('XREVRANGE', P .. 'events', '+', '-', 'COUNT', 1)[1]
@@ -51,6 +51,21 @@ local function neighbour(id)
   if not is_subject[id] then fields('task:' .. id, TASK_FIELDS) end
 end
 
+-- Which task is listed already as a subtask of which.
+local listed = {}
+
+-- The open subtasks of a task, and those of its ended subtasks.
+local function left_open(id)
+  for _, child in ipairs(redis.pcall('LRANGE', P .. 'children:' .. id, 0, -1)) do
+    if not is_subject[id] and not listed[id .. child] then
+      listed[id .. child] = true
+      add('children:' .. id, 'list', {child})
+    end
+    neighbour(child)
+    if not OPEN[get(child, 'state')[1] or ''] then left_open(child) end
+  end
+end
+
 for _, id in ipairs(which.tasks) do
   fields('task:' .. id, TASK_FIELDS)
   score('tasks', id)
@@ -77,7 +92,8 @@ for _, id in ipairs(which.tasks) do
   local f = get(id, 'parent', 'after', 'agent')
   if f[1] and not is_subject[f[1]] then
     neighbour(f[1])
-    for _ = 1, #redis.pcall('LPOS', P .. 'children:' .. f[1], id, 'COUNT', 0) do
+    for _ = 1, listed[f[1] .. id] and 0 or #redis.pcall('LPOS', P .. 'children:' .. f[1], id, 'COUNT', 0) do
+      listed[f[1] .. id] = true
       add('children:' .. f[1], 'list', {id})
     end
   end
@@ -85,6 +101,7 @@ for _, id in ipairs(which.tasks) do
   for _, dependency in ipairs(reads and type(after) == 'table' and after or {}) do
     if type(dependency) == 'string' then
       neighbour(dependency)
+      left_open(dependency)
       if not is_subject[dependency] then member('dependents:' .. dependency, id) end
     end
   end

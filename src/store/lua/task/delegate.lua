@@ -1,7 +1,7 @@
 -- Accepts tasks, all of them or none: each is held where a person has to approve it, blocked while a dependency is open,
 -- else ready.
 -- KEYS: 1 prefix
--- ARGV: 1 id, 2 spec (JSON: role, priority, after, labels, artifacts, cwd, timeout_ms, retries, lost_max, key, notify, parent,
+-- ARGV: 1 id, 2 spec (JSON: role, priority, after, edges, labels, artifacts, cwd, timeout_ms, retries, lost_max, key, notify, parent,
 --       attempt_fence, incarnation, fingerprint, max_depth, max_children, max_wait_ms, max_queued; inherits, set where the
 --       priority is that of the parent, if it has one; escalation where a person has to approve it:
 --       question, reason, rights), 3 text, 4 context (JSON or ''), 5 the caller in words,
@@ -58,7 +58,7 @@ local function check(id, text_of_spec, text, context)
     -- Models give different work the same key. A subtask with other content does not get the result of another task.
     local same = e[3] == spec.role and e[4] == text and (e[5] or '') == (spec.cwd or '') and (e[6] or '') == context
     if state and spec.key and parent and e[2] ~= parent and not same then return nil, refuse(REFUSAL.key_taken, existing) end
-    if state and (spec.key or (state ~= 'failed' and state ~= 'cancelled')) then
+    if state and (spec.key or OPEN[state] or state == 'succeeded') then
       local how = spec.key and not same and 'other' or '0'
       return {existing = existing, id = id, calls = calls, spec = spec, how = how}
     end
@@ -89,18 +89,12 @@ local function check(id, text_of_spec, text, context)
   end
   queued = queued + 1
 
-  local open = {}
   for _, dependency in ipairs(spec.after) do
-    local state = get(dependency, 'state')[1]
-    if not state then return nil, refuse(REFUSAL.unknown_dependency, dependency) end
-    if state == 'failed' or state == 'cancelled' then
-      return nil, refuse(REFUSAL.dependency_ended, dependency .. ' ' .. state)
-    end
-    if state ~= 'succeeded' and not open[dependency] then
-      open[dependency] = true
-      open[#open + 1] = dependency
-    end
+    if not get(dependency, 'state')[1] then return nil, refuse(REFUSAL.unknown_dependency, dependency) end
   end
+  local above = #spec.after > 0 and with_ancestors(parent) or {}
+  local open, ended, state = open_predecessors(spec.after, decoded(spec.edges or ''), above)
+  if not open then return nil, refuse(REFUSAL.dependency_ended, ended .. ' ' .. state) end
   if key then keys[key] = {id = id, role = spec.role, text = text, cwd = spec.cwd, context = context} end
   return {id = id, spec = spec, key = key, text = text, context = context, open = open, calls = calls}
 end

@@ -13,7 +13,7 @@ if redis.call('EXISTS', kept) == 1 and is_sound(id) and stands[2] == CODE.record
   return stands[1]
 end
 local from
-for _, state in ipairs({'blocked', 'ready', 'delayed', 'held', 'running', 'succeeded', 'failed', 'cancelled'}) do
+for _, state in ipairs({'blocked', 'ready', 'delayed', 'held', 'running', 'succeeded', 'failed', 'cancelled', 'skipped'}) do
   if redis.call('ZSCORE', P .. 'state:' .. state, id) then from = state end
 end
 event(EVENT.task_damaged, id, nil, nil, nil, reason)
@@ -40,7 +40,7 @@ local fence = last_attempt(id).fence
 if fence then redis.call('HSET', record, 'fence', fence) end
 local seq = redis.call('ZSCORE', P .. 'tasks', id)
 if seq then redis.call('HSET', record, 'seq', seq) else redis.call('ZADD', P .. 'tasks', get(id, 'seq')[1], id) end
-if from == 'succeeded' or from == 'failed' or from == 'cancelled' then
+if not OPEN[from] then
   redis.call('HSET', record, 'ended_at', now, 'code', CODE.record_damaged, 'reason', reason)
   redis.call('ZADD', P .. 'state:' .. from, now, id)
   return from

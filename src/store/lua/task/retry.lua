@@ -1,10 +1,10 @@
--- Retries a dead letter, a cancelled or a held task at a person's request, with its counts at zero; and what was cancelled
--- only because it, or another one that is retried thereby, had ended.
+-- Retries a dead letter, a cancelled, a skipped or a held task at a person's request, with its counts at zero; and what was
+-- cancelled or skipped only because it, or another one that is retried thereby, had ended.
 -- KEYS: 1 prefix
 -- ARGV: 1 id, 2 reason, 3 the tools that a person has allowed the task (JSON), or ''
 -- Returns: {state before, state afterwards, each further task that is retried}; the same state twice where there was
 --          nothing to do
--- Refuses: unknown, damaged (its record does not read), dependency_ended (what it waits for has failed or was cancelled: retry that first),
+-- Refuses: unknown, damaged (its record does not read), dependency_ended (how what it comes after has ended keeps it from starting: retry that first),
 --          not_approved (a retry is no approval; the detail is the task and its state)
 
 -- The states before and afterwards, or nil and a refusal.
@@ -12,7 +12,7 @@ local function again(id, reason, allowed_tools)
   local function allow()
     if allowed_tools and allowed_tools ~= '' then redis.call('HSET', P .. 'task:' .. id, 'allowed_tools', allowed_tools) end
   end
-  local f = get(id, 'state', 'role', 'after', 'parent', 'unapproved', 'key', 'deadline_ms', 'code')
+  local f = get(id, 'state', 'role', 'after', 'parent', 'unapproved', 'key', 'deadline_ms', 'code', 'edges')
   local from = f[1]
   if not from then return nil, refuse(REFUSAL.unknown, id) end
   if not is_sound(id) then return nil, refuse(REFUSAL.damaged, id) end
@@ -21,7 +21,7 @@ local function again(id, reason, allowed_tools)
     move(id, from, 'ready', f[2], nil, nil, reason)
     return from, 'ready'
   end
-  if from ~= 'failed' and from ~= 'cancelled' and from ~= 'held' then
+  if from ~= 'failed' and from ~= 'cancelled' and from ~= 'skipped' and from ~= 'held' then
     -- Its next attempt has them.
     allow()
     return from, from
@@ -34,16 +34,10 @@ local function again(id, reason, allowed_tools)
     if type(dependency) ~= 'string' then return nil, refuse(REFUSAL.damaged, id) end
   end
 
-  local open = {}
-  for _, dependency in ipairs(after) do
-    local state = get(dependency, 'state')[1]
-    if state == 'failed' or state == 'cancelled' then
-      return nil, refuse(REFUSAL.dependency_ended, dependency .. ' ' .. state)
-    end
-    if state and state ~= 'succeeded' then open[#open + 1] = dependency end
-  end
+  local open, ended, state = open_predecessors(after, decoded(f[9] or ''), with_ancestors(f[4]), id)
+  if not open then return nil, refuse(REFUSAL.dependency_ended, ended .. ' ' .. state) end
   local to = #open > 0 and 'blocked' or 'ready'
-  for _, dependency in ipairs(open) do redis.call('SADD', P .. 'deps:' .. id, dependency) end
+  wait_for(id, open)
   allow()
   redis.call('HSET', P .. 'task:' .. id, 'failures', 0, 'lost', 0)
   -- A retry allows the same budget again.
@@ -65,11 +59,11 @@ end
 local from, to = again(ARGV[1], ARGV[2], ARGV[3])
 if not from then return to end
 local reply, retried, at = {from, to}, {}, 1
-if (from == 'failed' or from == 'cancelled') and from ~= to then retried[1] = ARGV[1] end
+if not OPEN[from] and from ~= to then retried[1] = ARGV[1] end
 while retried[at] do
   for _, dependent in ipairs(redis.pcall('SMEMBERS', P .. 'dependents:' .. retried[at])) do
     local f = get(dependent, 'state', 'code', 'unapproved')
-    if f[1] == 'cancelled' and f[2] == CODE.dependency_ended and not f[3]
+    if (f[1] == 'cancelled' and f[2] == CODE.dependency_ended or f[1] == 'skipped') and not f[3]
       and again(dependent, 'the task that it waits for, ' .. retried[at] .. ', was retried') then
       reply[#reply + 1] = dependent
       retried[#retried + 1] = dependent

@@ -1,0 +1,80 @@
+//! Plans: tasks with dependencies that are submitted as one. Everything here is pure.
+//!
+//! [`read`] turns a document into a [`Plan`] and reports every mistake with its place; [`rank`] computes the critical path,
+//! how long a plan takes and what would shorten it; [`graph`] writes it for other programs; [`insert_results`] puts results
+//! into texts.
+
+mod check;
+pub mod graph;
+mod insert;
+mod mistake;
+mod node;
+pub mod rank;
+mod read;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeMap, time::Duration};
+
+pub use self::{
+    insert::{insert_results, results_in},
+    mistake::{Located, Mistake},
+    read::{Reading, read},
+};
+use crate::model::{edge::Edge, id::TaskId, task::Priority};
+
+/// Tasks of one plan.
+pub const MOST_TASKS: usize = 10_000;
+
+/// A plan that can be submitted.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Plan {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub text: String,
+    /// Its tasks, in the order of the document.
+    pub tasks: Vec<Task>,
+}
+
+/// A task of a plan.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Task {
+    /// Its key in the plan.
+    pub key: String,
+    /// Its role; `None`: the default one.
+    pub role: Option<String>,
+    text: insert::Inserted,
+    /// The tasks that it comes after, by their places in the plan, with the terms of the edges.
+    pub after: Vec<(usize, Edge)>,
+    /// Its priority.
+    pub priority: Option<Priority>,
+    /// How long one attempt may take.
+    pub timeout: Option<Duration>,
+    /// How long after it was accepted it must have ended.
+    pub deadline: Option<Duration>,
+    /// How many failed attempts are followed by another one.
+    pub retries: Option<u32>,
+    /// Data for the agent.
+    pub context: Option<serde_json::Value>,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Paths that it is about.
+    pub artifacts: Vec<String>,
+    /// The folder to work in.
+    pub cwd: Option<String>,
+}
+
+impl Task {
+    /// Its text, with the ids of the tasks whose results stand in it.
+    pub fn text(&self, id: impl Fn(&str) -> Option<TaskId>) -> String {
+        self.text.with_ids(id)
+    }
+}
+
+impl Plan {
+    /// For each task the places of those that it comes after.
+    pub fn predecessors(&self) -> Vec<Vec<usize>> {
+        self.tasks.iter().map(|task| task.after.iter().map(|(first, _)| *first).collect()).collect()
+    }
+}

@@ -1,0 +1,408 @@
+//! From a document to a plan. Every mistake is found in one reading, as far as one does not follow from another.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
+
+use super::{
+    MOST_TASKS, Plan, Task, check,
+    insert::{Inserted, LONGEST, Names, insert},
+    mistake::Mistake,
+    node::{self, Key, Node, Value},
+};
+use crate::model::{
+    duration,
+    edge::{Edge, OnFailure, When},
+    suggest::{nearest, printable},
+    task::Priority,
+};
+
+/// Longest name of a plan, of a task or of a variable.
+const LONGEST_KEY: usize = 64;
+/// The keys of a plan.
+const PLAN: &[&str] = &["name", "text", "on_failure", "vars", "tasks"];
+/// The keys of a task.
+const TASK: &[&str] = &[
+    "role",
+    "text",
+    "after",
+    "on_failure",
+    "priority",
+    "timeout",
+    "deadline",
+    "retries",
+    "context",
+    "labels",
+    "artifacts",
+    "cwd",
+];
+/// The keys of an edge.
+const EDGE: &[&str] = &["task", "when", "on_failure"];
+
+/// What was read.
+#[derive(Debug, Clone, Default)]
+pub struct Reading {
+    /// The plan; `None` where there are mistakes.
+    pub plan: Option<Plan>,
+    /// What is wrong, in the order of the document.
+    pub mistakes: Vec<Mistake>,
+    /// What is allowed, and probably not meant.
+    pub remarks: Vec<Mistake>,
+}
+
+/// Reads a plan. `roles` are the names of the roles that take tasks, each with how many agents it may have; `vars` stand
+/// instead of those of the document, and `text` instead of its text.
+#[must_use]
+pub fn read(document: &str, roles: &[(&str, u32)], vars: &[(String, String)], text: Option<&str>) -> Reading {
+    let mut reader = Reader { mistakes: Vec::new() };
+    let plan = match node::parse(document) {
+        Ok(root) => reader.plan(&root, roles, vars, text),
+        Err(mistakes) => {
+            reader.mistakes = mistakes;
+            None
+        }
+    };
+    let mut reading = Reading { plan: None, mistakes: reader.mistakes, remarks: Vec::new() };
+    if let Some((plan, places)) = plan {
+        reading.mistakes.extend(check::cycle(&plan, &places));
+        if reading.mistakes.is_empty() {
+            reading.mistakes.extend(check::results(&plan, &places));
+            reading.remarks = check::remarks(&plan, roles);
+        }
+        reading.plan = Some(plan).filter(|_| reading.mistakes.is_empty());
+    }
+    reading.mistakes.sort();
+    reading.mistakes.dedup();
+    reading
+}
+
+struct Reader {
+    mistakes: Vec<Mistake>,
+}
+
+type Table = [(Key, Node)];
+
+impl Reader {
+    fn wrong(&mut self, at: usize, key: impl Into<String>, what: impl Into<String>) {
+        self.mistakes.push(Mistake::new(at, key, what));
+    }
+
+    fn plan(
+        &mut self,
+        root: &Node,
+        roles: &[(&str, u32)],
+        given: &[(String, String)],
+        text: Option<&str>,
+    ) -> Option<(Plan, Vec<usize>)> {
+        let table = self.table(root, "the plan")?;
+        self.known(table, "", PLAN);
+        let name = match field(table, "name") {
+            Some(node) => self.text(node, "name").filter(|name| self.is_key(node.at, "name", name)).unwrap_or_default(),
+            None => {
+                self.wrong(0, "name", "is missing: a plan has a name");
+                String::new()
+            }
+        };
+        let its_text = self.text_at(table, "", "text").unwrap_or_default();
+        let text = text.map_or(its_text, str::to_owned);
+        let policy =
+            self.word_at(table, "", "on_failure", OnFailure::ALL, OnFailure::as_str).unwrap_or(OnFailure::Fail);
+        let vars = self.vars(table, given);
+        let Some(node) = field(table, "tasks") else {
+            self.wrong(0, "tasks", "is missing: a plan has at least one task, as [tasks.KEY]");
+            return None;
+        };
+        let tasks = self.table(node, "tasks")?;
+        if tasks.is_empty() || tasks.len() > MOST_TASKS {
+            self.wrong(node.at, "tasks", format!("has {} tasks; a plan has 1 to {MOST_TASKS}", tasks.len()));
+            return None;
+        }
+        let keys: Vec<&str> = tasks.iter().map(|(key, _)| key.name.as_str()).collect();
+        let places: HashMap<&str, usize> = keys.iter().enumerate().map(|(place, key)| (*key, place)).collect();
+        let names = Names { plan_name: &name, plan_text: &text, vars: &vars, keys: &keys };
+        let whole = Whole { names: &names, places: &places, policy, roles };
+        let read: Vec<Task> = tasks.iter().filter_map(|(key, node)| self.task(key, node, &whole)).collect();
+        let at = tasks.iter().map(|(key, _)| key.at).collect();
+        (read.len() == tasks.len()).then(|| (Plan { name: name.clone(), text: text.clone(), tasks: read }, at))
+    }
+
+    fn vars(&mut self, table: &Table, given: &[(String, String)]) -> Vec<(String, String)> {
+        let mut vars: Vec<(String, String)> = Vec::new();
+        if let Some(node) = field(table, "vars")
+            && let Some(table) = self.table(node, "vars")
+        {
+            for (key, node) in table {
+                let path = format!("vars.{}", printable(&key.name));
+                if self.is_key(key.at, &path, &key.name) {
+                    vars.extend(self.text(node, &path).map(|value| (key.name.clone(), value)));
+                }
+            }
+        }
+        for (name, value) in given {
+            match vars.iter_mut().find(|(known, _)| known == name) {
+                Some(var) => var.1.clone_from(value),
+                None => {
+                    let near = nearest(name, vars.iter().map(|(name, _)| name.as_str()));
+                    let meant = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+                    self.wrong(
+                        0,
+                        format!("vars.{}", printable(name)),
+                        format!("is given, and the plan has no such variable{meant}"),
+                    );
+                }
+            }
+        }
+        vars
+    }
+
+    fn task(&mut self, key: &Key, node: &Node, whole: &Whole<'_>) -> Option<Task> {
+        let path = format!("tasks.{}", printable(&key.name));
+        self.is_key(key.at, &path, &key.name);
+        let table = self.table(node, &path)?;
+        self.known(table, &path, TASK);
+        let role = self.text_at(table, &path, "role");
+        if let (Some(role), Some(node)) = (&role, field(table, "role"))
+            && !whole.roles.iter().any(|(name, _)| name == role)
+        {
+            let names = || whole.roles.iter().map(|(name, _)| *name);
+            let meant = match nearest(role, names()) {
+                Some(near) => format!("did you mean {near}?"),
+                None => format!("the roles are {}", names().collect::<Vec<_>>().join(", ")),
+            };
+            self.wrong(
+                node.at,
+                format!("{path}.role"),
+                format!("names an unknown role '{}'; {meant}", printable(role)),
+            );
+        }
+        let text = match field(table, "text") {
+            Some(node) => {
+                self.text(node, &format!("{path}.text")).map(|text| self.inserted(node.at, &path, &text, whole))
+            }
+            None => {
+                self.wrong(key.at, format!("{path}.text"), "is missing: it says what is to be done");
+                None
+            }
+        };
+        let policy =
+            self.word_at(table, &path, "on_failure", OnFailure::ALL, OnFailure::as_str).unwrap_or(whole.policy);
+        let after = field(table, "after").map(|node| self.edges(node, &path, policy, whole)).unwrap_or_default();
+        Some(Task {
+            key: key.name.clone(),
+            role,
+            text: text.unwrap_or_default(),
+            after,
+            priority: self.word_at(table, &path, "priority", Priority::ALL, Priority::as_str),
+            timeout: self.duration_at(table, &path, "timeout"),
+            deadline: self.duration_at(table, &path, "deadline"),
+            retries: self.count_at(table, &path, "retries"),
+            context: field(table, "context").map(|node| node.value.json()),
+            labels: self.labels(table, &path),
+            artifacts: self.texts_at(table, &path, "artifacts"),
+            cwd: self.text_at(table, &path, "cwd"),
+        })
+    }
+
+    fn inserted(&mut self, at: usize, path: &str, text: &str, whole: &Whole<'_>) -> Inserted {
+        if text.trim().is_empty() || text.len() > LONGEST || text.contains('\0') {
+            self.wrong(at, format!("{path}.text"), format!("must have 1 to {LONGEST} bytes, and no NUL"));
+            return Inserted::default();
+        }
+        insert(text, whole.names).unwrap_or_else(|wrong| {
+            for (_, what) in wrong {
+                self.wrong(at, format!("{path}.text"), what);
+            }
+            Inserted::default()
+        })
+    }
+
+    fn edges(&mut self, node: &Node, path: &str, policy: OnFailure, whole: &Whole<'_>) -> Vec<(usize, Edge)> {
+        let path = format!("{path}.after");
+        let one = std::slice::from_ref(node);
+        let list = match &node.value {
+            Value::List(list) => list.as_slice(),
+            Value::Text(_) | Value::Table(_) => one,
+            other => {
+                self.wrong(node.at, path, format!("must be a list of tasks' keys, not {}", other.kind()));
+                return Vec::new();
+            }
+        };
+        let mut edges: Vec<(usize, Edge)> = Vec::new();
+        for node in list {
+            let mut edge = Edge { on_failure: policy, ..Edge::default() };
+            let first = match &node.value {
+                Value::Text(key) => Some(key.clone()),
+                Value::Table(table) => {
+                    self.known(table, &path, EDGE);
+                    edge.when = self.word_at(table, &path, "when", When::ALL, When::as_str).unwrap_or(edge.when);
+                    let its_own = self.word_at(table, &path, "on_failure", OnFailure::ALL, OnFailure::as_str);
+                    edge.on_failure = its_own.unwrap_or(policy);
+                    if its_own.is_some() && edge.when != When::Succeeded {
+                        self.wrong(
+                            node.at,
+                            &path,
+                            "has both when and on_failure: the latter is for an edge that waits for a success",
+                        );
+                    }
+                    let named = self.text_at(table, &path, "task");
+                    if named.is_none() && field(table, "task").is_none() {
+                        self.wrong(node.at, &path, "has an edge without a task");
+                    }
+                    named
+                }
+                other => {
+                    self.wrong(node.at, &path, format!("must name a task by its key, not be {}", other.kind()));
+                    None
+                }
+            };
+            let Some(first) = first else { continue };
+            match whole.places.get(first.as_str()) {
+                Some(place) if edges.iter().any(|(known, _)| known == place) => {
+                    self.wrong(node.at, &path, format!("names {} twice", printable(&first)));
+                }
+                Some(place) => edges.push((*place, edge)),
+                None => {
+                    let near = nearest(&first, whole.places.keys().copied());
+                    let meant = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+                    self.wrong(
+                        node.at,
+                        &path,
+                        format!("names '{}', which is no task of the plan{meant}", printable(&first)),
+                    );
+                }
+            }
+        }
+        edges
+    }
+
+    fn labels(&mut self, table: &Table, path: &str) -> BTreeMap<String, String> {
+        let Some(node) = field(table, "labels") else { return BTreeMap::new() };
+        let path = format!("{path}.labels");
+        let Some(table) = self.table(node, &path) else { return BTreeMap::new() };
+        let read = table.iter().filter_map(|(key, node)| Some((key.name.clone(), self.text(node, &path)?)));
+        read.collect()
+    }
+
+    fn table<'a>(&mut self, node: &'a Node, path: &str) -> Option<&'a Table> {
+        match &node.value {
+            Value::Table(table) => Some(table),
+            other => {
+                self.wrong(node.at, path, format!("must be a table, not {}", other.kind()));
+                None
+            }
+        }
+    }
+
+    fn known(&mut self, table: &Table, path: &str, known: &[&str]) {
+        for (key, _) in table.iter().filter(|(key, _)| !known.contains(&key.name.as_str())) {
+            let meant = match nearest(&key.name, known.iter().copied()) {
+                Some(near) => format!("did you mean {near}?"),
+                None => format!("the keys here are {}", known.join(", ")),
+            };
+            let dot = if path.is_empty() { "" } else { "." };
+            self.wrong(key.at, format!("{path}{dot}{}", printable(&key.name)), format!("is not a known key; {meant}"));
+        }
+    }
+
+    fn is_key(&mut self, at: usize, path: &str, key: &str) -> bool {
+        let is_word = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+        let fits = (1..=LONGEST_KEY).contains(&key.len()) && key.bytes().all(is_word);
+        if !fits {
+            self.wrong(at, path, format!("must be 1 to {LONGEST_KEY} letters, digits, - and _"));
+        }
+        fits
+    }
+
+    fn text(&mut self, node: &Node, path: &str) -> Option<String> {
+        match &node.value {
+            Value::Text(text) => Some(text.clone()),
+            other => {
+                self.wrong(node.at, path, format!("must be a text, not {}", other.kind()));
+                None
+            }
+        }
+    }
+
+    fn text_at(&mut self, table: &Table, path: &str, key: &str) -> Option<String> {
+        field(table, key).and_then(|node| self.text(node, &joined(path, key)))
+    }
+
+    fn texts_at(&mut self, table: &Table, path: &str, key: &str) -> Vec<String> {
+        let Some(node) = field(table, key) else { return Vec::new() };
+        let path = joined(path, key);
+        match &node.value {
+            Value::List(list) => list.iter().filter_map(|node| self.text(node, &path)).collect(),
+            other => {
+                self.wrong(node.at, path, format!("must be a list of texts, not {}", other.kind()));
+                Vec::new()
+            }
+        }
+    }
+
+    fn word_at<T: Copy>(
+        &mut self,
+        table: &Table,
+        path: &str,
+        key: &str,
+        all: &[T],
+        word: fn(T) -> &'static str,
+    ) -> Option<T> {
+        let node = field(table, key)?;
+        let text = self.text(node, &joined(path, key))?;
+        let found = all.iter().copied().find(|one| word(*one) == text);
+        if found.is_none() {
+            let words: Vec<&str> = all.iter().map(|one| word(*one)).collect();
+            let meant =
+                nearest(&text, words.iter().copied()).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+            let what = format!("is '{}', and must be one of {}{meant}", printable(&text), words.join(", "));
+            self.wrong(node.at, joined(path, key), what);
+        }
+        found
+    }
+
+    fn duration_at(&mut self, table: &Table, path: &str, key: &str) -> Option<Duration> {
+        let node = field(table, key)?;
+        let text = self.text(node, &joined(path, key))?;
+        match duration::parse(&text) {
+            Ok(limit) if limit > Duration::ZERO => Some(limit),
+            Ok(_) => {
+                self.wrong(node.at, joined(path, key), "must be longer than 0");
+                None
+            }
+            Err(what) => {
+                self.wrong(node.at, joined(path, key), format!("is no duration: {what}"));
+                None
+            }
+        }
+    }
+
+    fn count_at(&mut self, table: &Table, path: &str, key: &str) -> Option<u32> {
+        let node = field(table, key)?;
+        match node.value {
+            Value::Number(number) if number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number) => {
+                Some(number as u32)
+            }
+            _ => {
+                self.wrong(node.at, joined(path, key), "must be a whole number, 0 or more");
+                None
+            }
+        }
+    }
+}
+
+/// What a task is read with.
+struct Whole<'a> {
+    names: &'a Names<'a>,
+    places: &'a HashMap<&'a str, usize>,
+    policy: OnFailure,
+    roles: &'a [(&'a str, u32)],
+}
+
+fn joined(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
+fn field<'a>(table: &'a Table, name: &str) -> Option<&'a Node> {
+    table.iter().find(|(key, _)| key.name == name).map(|(_, node)| node)
+}
