@@ -10,7 +10,7 @@ use std::{
 };
 
 /// In this order.
-const PRELUDE: [&str; 6] = ["base", "people", "usage", "retry", "edges", "moves"];
+const PRELUDE: [&str; 8] = ["base", "people", "usage", "retry", "edges", "plans", "moves", "grow"];
 /// What every script has.
 const ALWAYS: [&str; 3] = ["P", "now", "format"];
 

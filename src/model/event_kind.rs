@@ -39,6 +39,16 @@ words! {
         TaskDamaged = "task.damaged",
         /// A task's program reports progress.
         TaskProgress = "task.progress",
+        /// A plan was submitted, or goes on.
+        PlanRunning = "plan.running",
+        /// A plan waits for a person.
+        PlanHeld = "plan.held",
+        /// All that a plan needs is done.
+        PlanSucceeded = "plan.succeeded",
+        /// A plan has ended, and a task of it failed.
+        PlanFailed = "plan.failed",
+        /// A plan was cancelled.
+        PlanCancelled = "plan.cancelled",
         /// An agent is about to be started.
         AgentStarting = "agent.starting",
         /// An agent waits for a task.

@@ -29,6 +29,7 @@ pub mod json;
 pub mod message;
 pub mod name;
 pub mod network;
+pub mod plan;
 pub mod question;
 pub mod refusal;
 pub mod retry;

@@ -15,6 +15,11 @@
 //! | `notices` | list | what newly needs a person, until the supervisor has run `notify_command` for it |
 //! | `deps:<id>` | set | while it is blocked: its open dependencies |
 //! | `dependents:<id>` | set | the tasks that start after it |
+//! | `plan:<id>` | hash | a plan: `name`, `text`, `state`, `since`, how many of its tasks there are in each state (`n:<state>`), how many of its `total` tasks are `made` |
+//! | `plan_tasks:<id>` | hash | its tasks: key → id |
+//! | `staged:<id>` | hash | tasks of a plan that are not made yet, by their order; before the plan is accepted, for ten minutes |
+//! | `plans` | zset | every plan, by order of acceptance |
+//! | `growing` | set | accepted plans of which some tasks are not made yet |
 //! | `tasks` | zset | every id, by order of acceptance |
 //! | `ids` | zset | the same ids in the order of the alphabet: all scores are 0 |
 //! | `state:<state>` | zset | the ids in that state, by the time they entered it; `delayed`: by due time; `running`: by the lease's end |

@@ -29,6 +29,7 @@ pub mod listing;
 pub mod observe;
 pub mod passes;
 pub mod people;
+pub mod plans;
 mod quarantine;
 pub mod requests;
 mod script;

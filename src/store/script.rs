@@ -10,7 +10,8 @@ use std::{fmt::Display, sync::LazyLock};
 use sha1_smol::Sha1;
 
 use crate::model::{
-    agent, breaker, cause::Cause, end_code::EndCode, event::EventKind, format::FORMAT, refusal::Refusal, retry, task,
+    agent, breaker, cause::Cause, end_code::EndCode, event::EventKind, format::FORMAT, plan, refusal::Refusal, retry,
+    task,
 };
 
 /// A transition, ready to be called by its SHA1.
@@ -77,6 +78,10 @@ scripts! {
     ANSWER = "question/answer",
     ASK = "question/ask",
     TAKE_NOTICES = "question/take_notices",
+    CANCEL_PLAN = "plan/cancel",
+    GROW_PLAN = "plan/grow",
+    STAGE_PLAN = "plan/stage",
+    SUBMIT_PLAN = "plan/submit",
     LOOK = "record/look",
     CLOSE_BREAKER = "role/close_breaker",
     LIFT_RATE_LIMIT = "role/lift_rate_limit",
@@ -114,8 +119,16 @@ fn parts(name: &str, prelude: &'static str, body: &'static str) -> [&'static str
 }
 
 /// What accepts something new, which a server with a full memory refuses, and what only reads.
-const REFUSED_WHEN_FULL: &[&str] =
-    &["message/send", "question/ask", "record/look", "role/suspended", "task/delegate", "task/report_progress"];
+const REFUSED_WHEN_FULL: &[&str] = &[
+    "message/send",
+    "plan/stage",
+    "plan/submit",
+    "question/ask",
+    "record/look",
+    "role/suspended",
+    "task/delegate",
+    "task/report_progress",
+];
 
 /// What lets every other transition write while the server's memory is over its limit: reports and ends must get through, and
 /// so must what frees memory. Redis refuses the first write of a script that needs memory; after one that needs none, such as
@@ -185,11 +198,12 @@ pub const FENCES_PER_EPOCH: u64 = 1_000_000_000;
 static TABLES: LazyLock<String> = LazyLock::new(|| {
     let delays = serde_json::to_string(&retry::Delays::default()).unwrap_or_default();
     format!(
-        "local TASK = '{}'\nlocal AGENT = '{}'\nlocal FENCES_PER_EPOCH = {FENCES_PER_EPOCH}\nlocal FORMAT = {FORMAT}\nlocal function spec_fields() return {} end\n\
+        "local TASK = '{}'\nlocal AGENT = '{}'\nlocal PLAN = '{}'\nlocal FENCES_PER_EPOCH = {FENCES_PER_EPOCH}\nlocal FORMAT = {FORMAT}\nlocal function spec_fields() return {} end\n\
          local DEFAULT_DELAYS = '{delays}'\nlocal JITTER = {}\nlocal RATE_LIMIT_DEFAULT = {}\n\
          local RATE_LIMIT_MOST = {}\nlocal RATE_LIMIT_LONGEST = {}\nlocal MAX_WAIT = {}\n",
         transitions(task::TRANSITIONS),
         transitions(agent::TRANSITIONS),
+        transitions(plan::TRANSITIONS),
         super::spec::fields_in_lua(),
         retry::JITTER,
         retry::RATE_LIMIT_DEFAULT.as_millis(),

@@ -60,7 +60,7 @@ pub struct Retried {
 
 /// The specification of a task as `lua/task/delegate.lua` reads it.
 #[derive(Serialize)]
-struct Delegation<'a> {
+pub(super) struct Delegation<'a> {
     #[serde(flatten)]
     spec: serde_json::Map<String, serde_json::Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -82,7 +82,7 @@ struct Delegation<'a> {
 }
 
 impl<'a> Delegation<'a> {
-    fn of(new: &'a NewTask) -> Result<Self> {
+    pub(super) fn of(new: &'a NewTask) -> Result<Self> {
         Ok(Delegation {
             spec: spec::stored(&new.spec)?,
             parent: new.parent.as_ref().map(|p| &p.task),

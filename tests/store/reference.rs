@@ -341,8 +341,13 @@ impl Reference {
             }
             let edge = self.tasks[t].after.iter().find(|(first, _)| *first == id);
             let outcome = edge.map_or(Outcome::Met, |edge| self.outcome(edge));
+            let ends_with_parent = self.tasks[id].state != TaskState::Succeeded && self.tasks[t].parent == Some(id);
             let is_cancelled = self.tasks[t].after.iter().any(|edge| self.outcome(edge) == Outcome::Cancel);
             match outcome {
+                _ if ends_with_parent => {
+                    self.tasks[t].by_dependency = true;
+                    self.give_up(t);
+                }
                 Outcome::Skip | Outcome::Cancel if is_cancelled => {
                     self.tasks[t].by_dependency = true;
                     self.give_up(t);

@@ -170,7 +170,7 @@ fn waits_for_what_is_open(image: &Image, id: &str, task: Record<'_>, state: Task
     // A task that a person has yet to approve waits for its dependencies meanwhile.
     let unapproved = state == TaskState::Held && task.has("unapproved");
     if state == TaskState::Blocked || unapproved {
-        if open.is_empty() && left.is_empty() && !unapproved {
+        if open.is_empty() && deps.is_disjoint(&left) && !unapproved {
             say("it is blocked, and nothing holds it".to_owned());
         }
         // What a task before it has left open is waited for, unless that waits for this task itself; also where that one

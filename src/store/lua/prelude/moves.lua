@@ -74,6 +74,8 @@ local function move(id, from, to, role, score, agent, reason, data, code, set, d
   if #drop > 0 then redis.call('HDEL', record, unpack(drop)) end
   redis.call('HSET', record, unpack(set))
   event('task.' .. to, id, agent, from, to, reason, data, code)
+  local plan = redis.call('HGET', record, 'plan')
+  if plan then count_in_plan(plan, from, to) end
   if to == 'ready' then
     redis.call('ZADD', P .. 'ready:' .. role, string.format('%.0f', place_in(id)), id)
     wake_role(role)
@@ -98,6 +100,7 @@ local function move(id, from, to, role, score, agent, reason, data, code, set, d
       ended = {}
     end
   end
+  if #ended == 0 then judge_plans() end
 end
 
 -- When an attempt of a task that starts now is over by its time limit, or by the task's deadline: the supervisor ends an
@@ -174,6 +177,7 @@ local function accept(id, spec, key, text, context, open, why, escalation)
   redis.call('ZADD', P .. 'tasks', seq, id)
   redis.call('ZADD', P .. 'ids', 0, id)
   redis.call('ZADD', P .. 'state:' .. state, now, id)
+  if spec.plan then count_in_plan(spec.plan, nil, state) end
   if key then redis.call('SET', P .. 'key:' .. key, id) end
   if spec.parent and get(spec.parent, 'state')[1] then
     redis.call('RPUSH', P .. 'children:' .. spec.parent, id)
@@ -226,12 +230,14 @@ propagate_end = function(id, to)
   local left = {}
   if #dependents > 0 then add_open_work(id, left, {}) end
   for _, dependent in ipairs(dependents) do
-    local f = get(dependent, 'state', 'role', 'unapproved', 'after', 'edges', 'awaits')
+    local f = get(dependent, 'state', 'role', 'unapproved', 'after', 'edges', 'awaits', 'parent')
     local edge = edge_from(id, f[4], f[5])
     -- It comes after a task that had left this one open, and waits until this one has ended, however.
     if not edge then redis.call('SREM', P .. 'dependents:' .. id, dependent) end
     if (f[1] == 'blocked' and not f[6] or f[1] == 'held' and f[3]) and is_sound(dependent) then
       local outcome = edge and edge_outcome(to, edge) or 'met'
+      -- A subtask ends with its parent.
+      if to ~= 'succeeded' and f[7] == id then outcome = 'cancel' end
       if outcome == 'cancel' or outcome == 'skip' and is_cancelled_by_another(f[4], f[5]) then
         cancel(dependent, 'it waited for ' .. id .. ', which ended as ' .. to, CODE.dependency_ended)
       elseif outcome == 'skip' then

@@ -13,12 +13,25 @@ local function is_open(id)
   return OPEN[get(id, 'state')[1]]
 end
 
-local function is_needed(id, parent, open_children)
+local function is_needed(id, parent, open_children, plan)
+  local its_plan = plan and redis.pcall('HGET', P .. 'plan:' .. plan, 'state')
+  if its_plan == 'running' or its_plan == 'held' then return true end
   if number(open_children) > 0 or (parent and is_open(parent)) then return true end
   for _, dependent in ipairs(redis.pcall('SMEMBERS', P .. 'dependents:' .. id)) do
     if is_open(dependent) then return true end
   end
   return false
+end
+
+-- A plan is forgotten with the last of its tasks.
+local function forget_in_plan(plan, key)
+  local tasks = P .. 'plan_tasks:' .. plan
+  count_in_plan(plan, state, nil)
+  redis.call('HDEL', tasks, key or '')
+  if redis.call('EXISTS', tasks) == 0 then
+    redis.call('DEL', P .. 'plan:' .. plan)
+    redis.call('ZREM', P .. 'plans', plan)
+  end
 end
 
 local function forget(id, key, parent, dependencies)
@@ -41,11 +54,14 @@ repeat
   local n = math.min(at_most - #gone, 500)
   ids = redis.call('ZRANGEBYSCORE', P .. 'state:' .. state, '-inf', now - ARGV[1], 'LIMIT', kept, n)
   for _, id in ipairs(ids) do
-    local f = get(id, 'key', 'parent', 'open_children', 'after')
-    local needed = is_needed(id, f[2], f[3])
+    local f = get(id, 'key', 'parent', 'open_children', 'after', 'plan', 'plan_key')
+    local needed = is_needed(id, f[2], f[3], f[5])
     if needed or is_trial then kept = kept + 1 end
     if not needed then
-      if not is_trial then forget(id, f[1], f[2], f[4]) end
+      if not is_trial then
+        forget(id, f[1], f[2], f[4])
+        if f[5] then forget_in_plan(f[5], f[6]) end
+      end
       gone[#gone + 1] = id
     end
   end

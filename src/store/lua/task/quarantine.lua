@@ -32,6 +32,9 @@ for _, list in ipairs({P .. 'attempts:' .. id, P .. 'children:' .. id}) do
   if redis.call('TYPE', list).ok ~= 'list' then redis.call('DEL', list) end
 end
 redis.call('HSET', record, unpack(ARGV, 4))
+-- Its plan counts it.
+local plan = redis.pcall('HMGET', kept, 'plan', 'plan_key')
+if type(plan[1]) == 'string' then redis.call('HSET', record, 'plan', plan[1], 'plan_key', plan[2] or '') end
 -- Damage is no approval.
 if redis.pcall('HGET', kept, 'unapproved') == '1' then redis.call('HSET', record, 'unapproved', '1') end
 close_questions(id, reason)

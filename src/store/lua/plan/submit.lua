@@ -1,0 +1,45 @@
+-- Accepts a plan whose tasks are staged: all of them or none. The first ones become tasks in the same step.
+-- KEYS: 1 prefix
+-- ARGV: 1 plan, 2 what it is (JSON: name, text, total, max_queued, max_depth, max_children, notify; parent, attempt_fence,
+--       incarnation, where it is submitted within an attempt), 3 the caller in words
+-- Returns: {state, how many of its tasks are not made yet, '1' if it was accepted by this call, else '0'}
+-- Refuses: unknown (what was staged is gone: stage it again), draining, queue_full, stale, too_deep, too_many_children
+local plan, record, staged = ARGV[1], P .. 'plan:' .. ARGV[1], P .. 'staged:' .. ARGV[1]
+local known = redis.call('HMGET', record, 'state', 'made', 'total')
+if known[1] then return {known[1], string.format('%d', number(known[3]) - number(known[2])), '0'} end
+local terms = cjson.decode(ARGV[2])
+if redis.call('HLEN', staged) ~= terms.total then return refuse(REFUSAL.unknown, plan) end
+local depth = 0
+if terms.parent then
+  local p = get(terms.parent, 'state', 'fence', 'incarnation', 'depth', 'open_children', 'cancelling')
+  if p[1] ~= 'running' or p[2] ~= terms.attempt_fence or p[3] ~= terms.incarnation or p[6] then
+    return refuse(REFUSAL.stale, terms.parent)
+  end
+  depth = number(p[4]) + 1
+  if depth > terms.max_depth then return refuse(REFUSAL.too_deep, tostring(terms.max_depth)) end
+  if number(p[5]) + terms.total > terms.max_children then
+    return refuse(REFUSAL.too_many_children, tostring(terms.max_children))
+  end
+else
+  local drain = redis.call('HGET', P .. 'requests', 'drain')
+  if drain then return refuse(REFUSAL.draining, drain) end
+end
+local queued = 0
+for _, state in ipairs({'ready', 'blocked', 'delayed', 'held'}) do
+  queued = queued + redis.call('ZCARD', P .. 'state:' .. state)
+end
+if queued + terms.total > terms.max_queued then return refuse(REFUSAL.queue_full, tostring(terms.max_queued)) end
+
+redis.call('PERSIST', staged)
+local fields = {'state', 'running', 'since', now, 'created_at', now, 'name', terms.name, 'text', terms.text, 'by', ARGV[3],
+  'total', terms.total, 'made', 0, 'depth', depth}
+if terms.parent then append(fields, 'parent', terms.parent) end
+if terms.notify then append(fields, 'notify', terms.notify) end
+redis.call('HSET', record, unpack(fields))
+redis.call('ZADD', P .. 'plans', redis.call('INCR', P .. 'seq'), plan)
+redis.call('SADD', P .. 'growing', plan)
+event(EVENT.plan_running, nil, nil, nil, 'running', 'plan ' .. terms.name .. ' with ' .. terms.total .. ' tasks was submitted by ' .. ARGV[3],
+  cjson.encode({plan = plan}))
+-- A task's own subtasks are few, and end with it.
+local left = grow(plan, terms.parent and terms.total or GROWN_AT_ONCE)
+return {redis.call('HGET', record, 'state'), string.format('%d', left), '1'}

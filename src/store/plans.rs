@@ -1,0 +1,184 @@
+//! The typed calls about plans.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::{
+    Result, Store, StoreError,
+    decode::Fields,
+    script,
+    tasks::Delegation,
+    values::{parse, to_json},
+};
+use crate::model::{
+    id::{Capability, PlanId, TaskId},
+    json::Shallow,
+    plan::{Counts, PlanState, PlanSummary},
+    task::TaskState,
+};
+
+pub use super::spec::NewTask;
+
+/// How many tasks are staged in one call: Redis serves no other client meanwhile.
+const STAGED_AT_ONCE: usize = 100;
+/// Plans that are read in one round trip.
+const BATCH: usize = 200;
+
+/// What is to be accepted as a plan.
+#[derive(Debug, Clone)]
+pub struct NewPlan {
+    /// Its id, fresh for each submission: the same submission sent again is the same plan.
+    pub id: PlanId,
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub text: String,
+    /// Its tasks with their keys, each after those that it comes after.
+    pub tasks: Vec<(String, NewTask)>,
+    /// The box in which its end is posted.
+    pub notify: Option<String>,
+    /// The attempt from within which it is submitted.
+    pub parent: Option<Capability>,
+    /// The caller in words, for events.
+    pub who: String,
+}
+
+/// A task as it is staged.
+#[derive(Serialize)]
+struct Staged<'a> {
+    id: &'a TaskId,
+    key: &'a str,
+    spec: Delegation<'a>,
+    text: &'a str,
+    context: Option<String>,
+}
+
+impl Store {
+    /// Accepts a plan: all of its tasks or none (`lua/plan/stage.lua`, `lua/plan/submit.lua`). They become tasks some at a
+    /// time; the supervisor continues where a caller ends early.
+    ///
+    /// # Errors
+    /// A refusal that the script's header names, or an unreachable Redis.
+    pub async fn submit_plan(&self, new: &NewPlan) -> Result<PlanState> {
+        for (at, some) in new.tasks.chunks(STAGED_AT_ONCE).enumerate() {
+            let mut args = vec![new.id.to_string(), (at * STAGED_AT_ONCE + 1).to_string()];
+            for (key, task) in some {
+                let context = task.context.as_ref().map(|c| to_json(&Shallow(c))).transpose()?;
+                args.push(to_json(&Staged { id: &task.id, key, spec: Delegation::of(task)?, text: &task.text, context })?);
+            }
+            self.call(&script::STAGE_PLAN, args).await?;
+        }
+        let first = new.tasks.first().map(|(_, task)| task);
+        let terms = json!({
+            "name": new.name, "text": new.text, "total": new.tasks.len(), "notify": new.notify,
+            "max_queued": first.map(|task| task.max_queued), "max_depth": first.map(|task| task.max_depth),
+            "max_children": first.map(|task| task.max_children),
+            "parent": new.parent.as_ref().map(|parent| &parent.task),
+            "attempt_fence": new.parent.as_ref().map(|parent| parent.fence.to_string()),
+            "incarnation": new.parent.as_ref().map(|parent| &parent.incarnation),
+        });
+        let terms = without_nulls(terms).to_string();
+        let answer = self.call(&script::SUBMIT_PLAN, [new.id.as_str(), &terms, &new.who]).await?;
+        let (state, left, _): (String, u64, String) = self.read(answer)?;
+        let mut left = left;
+        while left > 0 {
+            left = self.grow_plan(Some(&new.id)).await?;
+        }
+        parse(&state, "state")
+    }
+
+    /// Makes further tasks of an accepted plan, or of any that is not complete; returns how many of it are left
+    /// (`lua/plan/grow.lua`).
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn grow_plan(&self, plan: Option<&PlanId>) -> Result<u64> {
+        self.read(self.call(&script::GROW_PLAN, [plan.map_or("", PlanId::as_str)]).await?)
+    }
+
+    /// Cancels a plan with its open tasks; its state afterwards: it is `running` until the agents of running tasks have
+    /// ended them (`lua/plan/cancel.lua`).
+    ///
+    /// # Errors
+    /// `unknown`.
+    pub async fn cancel_plan(&self, plan: &PlanId, reason: &str) -> Result<PlanState> {
+        loop {
+            let answer = self.call(&script::CANCEL_PLAN, [plan.as_str(), reason]).await?;
+            let (state, left): (String, u64) = self.read(answer)?;
+            if left == 0 {
+                return parse(&state, "state");
+            }
+        }
+    }
+
+    /// The newest plans, the newest first.
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn newest_plans(&self, at_most: usize) -> Result<Vec<PlanId>> {
+        let last = at_most.saturating_sub(1).to_string();
+        let key = self.keys.plain("plans");
+        let ids: Vec<String> = self.query(redis::cmd("ZREVRANGE").arg(key).arg(0).arg(last)).await?;
+        Ok(ids.iter().filter_map(|id| id.parse().ok()).collect())
+    }
+
+    /// These plans, in this order; unknown ones are left out.
+    ///
+    /// # Errors
+    /// An unreachable Redis, or a damaged record.
+    pub async fn plans(&self, ids: &[PlanId]) -> Result<Vec<PlanSummary>> {
+        let mut plans = Vec::with_capacity(ids.len());
+        for batch in ids.chunks(BATCH) {
+            let mut pipe = redis::pipe();
+            for id in batch {
+                pipe.cmd("HGETALL").arg(self.keys.of("plan", id.as_str()));
+            }
+            for (id, value) in batch.iter().zip(self.pipeline(&pipe).await?) {
+                let fields: HashMap<String, String> = self.read(value)?;
+                let fields = Fields::new(self.keys.of("plan", id.as_str()), fields);
+                if !fields.is_empty() {
+                    plans.push(summary(id, &fields)?);
+                }
+            }
+        }
+        Ok(plans)
+    }
+
+    /// The tasks of a plan by their keys.
+    ///
+    /// # Errors
+    /// An unreachable Redis.
+    pub async fn plan_tasks(&self, plan: &PlanId) -> Result<BTreeMap<String, TaskId>> {
+        let key = self.keys.of("plan_tasks", plan.as_str());
+        let tasks: BTreeMap<String, String> = self.query(redis::cmd("HGETALL").arg(key)).await?;
+        Ok(tasks.into_iter().filter_map(|(key, id)| Some((key, id.parse().ok()?))).collect())
+    }
+}
+
+fn summary(id: &PlanId, f: &Fields) -> Result<PlanSummary> {
+    let damaged = |name: &str| StoreError::Damaged { key: format!("plan:{id}"), why: format!("it has no {name}") };
+    let counts: Counts = TaskState::ALL
+        .iter()
+        .map(|state| Ok((*state, f.parse_or::<u64>(&format!("n:{state}"), 0)?)))
+        .collect::<Result<_>>()?;
+    Ok(PlanSummary {
+        id: id.clone(),
+        name: f.text("name").unwrap_or_default(),
+        text: f.text("text").unwrap_or_default(),
+        state: f.parse("state")?,
+        since: f.time("since")?.ok_or_else(|| damaged("since"))?,
+        created_at: f.time("created_at")?.ok_or_else(|| damaged("created_at"))?,
+        ended_at: f.time("ended_at")?,
+        total: f.parse_or("total", 0)?,
+        counts: counts.into_iter().filter(|(_, n)| *n > 0).collect(),
+    })
+}
+
+fn without_nulls(value: serde_json::Value) -> serde_json::Value {
+    match value {
+        serde_json::Value::Object(fields) => fields.into_iter().filter(|(_, value)| !value.is_null()).collect(),
+        other => other,
+    }
+}
