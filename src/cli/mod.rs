@@ -18,6 +18,7 @@ mod lifecycle;
 mod logs;
 mod man;
 mod messages;
+mod plans;
 mod requests;
 mod screen;
 mod setup;
@@ -126,6 +127,7 @@ async fn dispatch(verb: Verb, session: &mut Session) -> Result<u8, End> {
         Verb::Why(args) => tasks::why(&args, session).await,
         Verb::Cancel(args) => cancel::cancel(&args, session).await,
         Verb::Retry(args) => cancel::retry(&args, session).await,
+        Verb::Plan(args) => plans::run(args, session).await,
         Verb::Prune(args) => cancel::prune(&args, session).await,
         Verb::Ask(args) => messages::ask(args, session).await,
         Verb::Questions => messages::questions(session).await,

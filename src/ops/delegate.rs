@@ -70,7 +70,7 @@ impl Ops {
     }
 
     /// The request as the store takes it, once all is checked that can be checked here.
-    async fn prepare(&self, asked: Delegate) -> Result<NewTask> {
+    pub(super) async fn prepare(&self, asked: Delegate) -> Result<NewTask> {
         // Before anything is compared or stored: the same call later is the same call.
         let mut asked = redacted(asked, self.redactor());
         let role = self.config.role(asked.role.as_deref().unwrap_or_else(|| self.default_role()))?;

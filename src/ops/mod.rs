@@ -33,6 +33,7 @@ mod logs;
 mod messages;
 mod others;
 mod owner;
+mod plans;
 mod progress;
 mod project;
 mod prune;

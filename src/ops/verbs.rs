@@ -10,13 +10,21 @@ use std::{path::Path, time::Duration};
 
 use super::{
     Answer, Answered, Ask, Asked, Attention, Caller, Candidate, Changed, Completing, Costs, CostsBy, Delegate, Handed,
-    Identity, Inbox, Listed, LogFound, LogLine, LogQuery, Ops, Project, Prune, Pruned, Sent, Shown, Status, Steps,
-    Stopped, Target, TaskFilter, Wait, WaitStep, Wanted, Why, owner, socket::Connection,
+    Identity, Inbox, Listed, LogFound, LogLine, LogQuery, Ops, PlanChanged, PlanChecked, PlanSource, PlanSubmitted,
+    Project, Prune, Pruned, Sent, Shown, Status, Steps, Stopped, Target, TaskFilter, Wait, WaitStep, Wanted, Why,
+    owner, socket::Connection,
 };
 use crate::{
     config::{Config, DriverKind},
     error::{Error, Result},
-    model::{agent::Agent, event::Event, id::TaskId, question::QuestionRef, task::TaskDetail},
+    model::{
+        agent::Agent,
+        event::Event,
+        id::{PlanId, TaskId},
+        plan::{PlanDetail, PlanSummary},
+        question::QuestionRef,
+        task::TaskDetail,
+    },
     store::tasks::Delegated,
 };
 
@@ -144,6 +152,20 @@ verbs! {
         events = Events(last: usize) -> Vec<Event>: |ops| ops.events(last);
         /// The last lines that programs have printed.
         logs = Logs(query: LogQuery) -> Vec<LogLine>: |ops| ops.logs(&query);
+        /// What is wrong with a plan, and what is probably not meant.
+        check_plan = CheckPlan(source: PlanSource) -> PlanChecked: |ops| ops.check_plan(&source);
+        /// Accepts a plan.
+        submit_plan = SubmitPlan(source: PlanSource) -> PlanSubmitted: |ops| ops.submit_plan(&source);
+        /// The newest plans.
+        plans = Plans(last: usize) -> Vec<PlanSummary>: |ops| ops.plans(last);
+        /// The plan that a word names.
+        find_plan = FindPlan(word: String) -> PlanId: |ops| ops.find_plan(&word);
+        /// A plan with its tasks, its critical path and how long it goes on.
+        show_plan = ShowPlan(id: PlanId) -> PlanDetail: |ops| ops.show_plan(&id);
+        /// Cancels a plan with its open tasks.
+        cancel_plan = CancelPlan(id: PlanId) -> PlanChanged: |ops| ops.cancel_plan(&id);
+        /// Retries what of a plan failed or was cancelled, or one of its tasks.
+        retry_plan = RetryPlan(id: PlanId, only: Option<String>) -> PlanChanged: |ops| ops.retry_plan(&id, only.as_deref());
         /// What was used, by role, agent, day or task.
         costs = Costs(by: CostsBy, since: Option<Duration>) -> Costs: |ops| ops.costs(by, since);
         /// The living agents.

@@ -27,7 +27,8 @@ pub struct Located {
 }
 
 impl Mistake {
-    pub(super) fn new(at: usize, key: impl Into<String>, what: impl Into<String>) -> Mistake {
+    /// A mistake at this byte.
+    pub fn new(at: usize, key: impl Into<String>, what: impl Into<String>) -> Mistake {
         Mistake { at, key: key.into(), what: what.into() }
     }
 

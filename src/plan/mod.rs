@@ -42,6 +42,8 @@ pub struct Plan {
 pub struct Task {
     /// Its key in the plan.
     pub key: String,
+    /// The byte of the document at which it stands.
+    pub at: usize,
     /// Its role; `None`: the default one.
     pub role: Option<String>,
     text: insert::Inserted,
@@ -66,6 +68,11 @@ pub struct Task {
 }
 
 impl Task {
+    /// Whether its text names a result.
+    pub fn names_results(&self) -> bool {
+        !self.text.results.is_empty()
+    }
+
     /// Its text, with the ids of the tasks whose results stand in it.
     pub fn text(&self, id: impl Fn(&str) -> Option<TaskId>) -> String {
         self.text.with_ids(id)

@@ -190,6 +190,7 @@ impl Reader {
         let after = field(table, "after").map(|node| self.edges(node, &path, policy, whole)).unwrap_or_default();
         Some(Task {
             key: key.name.clone(),
+            at: key.at,
             role,
             text: text.unwrap_or_default(),
             after,

@@ -65,7 +65,10 @@ fn the_same_in_json_is_the_same_plan() {
         "mocks": {"text": "Write mocks"},
         "ui": {"after": ["api", {"task": "mocks", "when": "ended"}], "priority": "high", "retries": 0,
             "text": "Build the page. The API: {{results.api.text}}", "labels": {"sprint": "42"}}}}"#;
-    assert_eq!(read(json).plan, read(GOOD).plan);
+    let without_places = |plan: Option<Plan>| {
+        plan.map(|plan| plan.tasks.into_iter().map(|task| Task { at: 0, ..task }).collect::<Vec<_>>())
+    };
+    assert_eq!(without_places(read(json).plan), without_places(read(GOOD).plan));
     assert!(read(GOOD).plan.is_some());
 }
 
@@ -174,7 +177,7 @@ fn a_simulation_runs_as_many_as_there_are_places() {
     let none = vec![Vec::new(); 5];
     assert_eq!(rank::simulate(&none, &all, &[2], &[1; 5]), Some(30));
     assert_eq!(rank::simulate(&none, &all, &[0], &[1; 5]), None);
-    let running: Vec<Work> = all.iter().cloned().map(|work| Work { runs: true, ..work }).collect();
+    let running: Vec<Work> = all.iter().map(|work| Work { runs: true, ..work.clone() }).collect();
     assert_eq!(rank::simulate(&none, &running, &[2], &[1; 5]), Some(10), "what runs already needs no place");
 }
 

@@ -117,7 +117,11 @@ impl Store {
         Ok(open)
     }
 
-    async fn inputs_of(&self, ids: &[TaskId]) -> Result<Vec<Input>> {
+    /// Returns what is known about these tasks.
+    ///
+    /// # Errors
+    /// An unreachable Redis, or a damaged record.
+    pub async fn inputs_of(&self, ids: &[TaskId]) -> Result<Vec<Input>> {
         let mut inputs = Vec::with_capacity(ids.len());
         for batch in ids.chunks(BATCH) {
             let mut pipe = redis::pipe();

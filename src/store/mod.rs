@@ -17,6 +17,7 @@ mod commands;
 mod connect;
 pub mod decode;
 pub mod disturb;
+pub mod durations;
 pub mod epoch;
 pub mod error;
 mod format;

@@ -52,6 +52,7 @@ struct Staged<'a> {
     key: &'a str,
     spec: Delegation<'a>,
     text: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
     context: Option<String>,
 }
 
@@ -66,7 +67,13 @@ impl Store {
             let mut args = vec![new.id.to_string(), (at * STAGED_AT_ONCE + 1).to_string()];
             for (key, task) in some {
                 let context = task.context.as_ref().map(|c| to_json(&Shallow(c))).transpose()?;
-                args.push(to_json(&Staged { id: &task.id, key, spec: Delegation::of(task)?, text: &task.text, context })?);
+                args.push(to_json(&Staged {
+                    id: &task.id,
+                    key,
+                    spec: Delegation::of(task)?,
+                    text: &task.text,
+                    context,
+                })?);
             }
             self.call(&script::STAGE_PLAN, args).await?;
         }

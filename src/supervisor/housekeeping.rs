@@ -104,6 +104,8 @@ impl Due {
                     || snapshot.agents.iter().any(|r| r.agent.incarnation == incarnation)
             });
             tell_all(store, home, snapshot).await?;
+            // A caller may have ended before all tasks of its plan were made.
+            while store.grow_plan(None).await? > 0 {}
         }
         if self.damaged {
             for state in [TaskState::Blocked, TaskState::Held] {

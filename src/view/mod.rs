@@ -17,6 +17,7 @@ pub mod event;
 pub mod lifecycle;
 pub mod log;
 pub mod messages;
+pub mod plan;
 pub mod requests;
 pub mod status;
 pub mod style;

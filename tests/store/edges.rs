@@ -81,7 +81,7 @@ async fn a_skipped_task_names_its_edge_and_nothing_but_a_retry_moves_it() {
     check::structures(&world).await;
 
     let retried = world.store.retry(&first, "x").await.unwrap();
-    assert_eq!(retried.others, [id.clone()], "what was skipped because of it is needed again");
+    assert_eq!(retried.others, std::slice::from_ref(&id), "what was skipped because of it is needed again");
     assert_eq!(world.state(&id).await, Blocked);
     end_next(&world, &agent, Cause::Success).await;
     assert_eq!(world.state(&id).await, Ready);

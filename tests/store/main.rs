@@ -26,6 +26,7 @@ mod format;
 mod ids;
 mod model;
 mod people;
+mod plans;
 mod reference;
 mod requests;
 mod spend;

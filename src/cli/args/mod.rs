@@ -7,6 +7,7 @@ mod internal;
 mod lifecycle;
 mod listing;
 mod people;
+mod plans;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ pub use agents::*;
 pub use internal::*;
 pub use lifecycle::*;
 pub use people::*;
+pub use plans::*;
 pub use tasks::*;
 
 /// Where the options that every verb has stand in its help: below its own.
@@ -90,6 +92,8 @@ pub enum Verb {
     Cancel(Cancel),
     /// Run failed, cancelled or held tasks again
     Retry(Retry),
+    /// Submit tasks with dependencies as one, and follow them
+    Plan(Plan),
     /// Forget tasks that have ended
     Prune(Prune),
     /// Within an agent, ask a person and wait for the answer

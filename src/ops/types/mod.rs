@@ -4,12 +4,14 @@ mod costs;
 mod fleet;
 mod logs;
 mod people;
+mod plans;
 mod tasks;
 
 pub use costs::*;
 pub use fleet::*;
 pub use logs::*;
 pub use people::*;
+pub use plans::*;
 pub use tasks::*;
 
 pub use super::delegation::Delegate;

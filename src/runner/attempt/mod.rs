@@ -11,6 +11,7 @@ pub(in crate::runner) mod outcome;
 mod person_clock;
 pub(in crate::runner) mod program;
 pub(in crate::runner) mod resource_limits;
+mod results;
 pub(in crate::runner) mod scratch;
 pub(in crate::runner) mod start;
 pub(in crate::runner) mod usage;
@@ -92,8 +93,9 @@ pub(in crate::runner) async fn run(
     // A program that does not report its conversation has none to resume, so none is looked up.
     let may_resume = driver.transcript().is_some() && agent.launch.role.agent.resume;
     let mut earlier = may_resume.then(|| session::earlier(&agent.home, claimed, agent.launch.driver)).flatten();
-    let inputs = match inputs::of(agent, claimed).await {
-        Ok(inputs) => inputs,
+    let gathered = async { Ok((inputs::of(agent, claimed).await?, results::with_results(agent, claimed).await?)) };
+    let (inputs, claimed) = match gathered.await {
+        Ok((inputs, filled)) => (inputs, &filled.clone()),
         Err(reason) => {
             let verdict = Verdict::of(Cause::Lost, EndCode::SpawnFailed, reason);
             return Ended { report: Some(report(agent, claimed, verdict, None, None, began)), leave: None };

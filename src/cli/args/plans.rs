@@ -1,0 +1,119 @@
+//! What `orch plan` takes.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::values;
+use crate::ops::delegation::number;
+
+/// `orch plan`
+#[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = "A plan is a TOML or JSON file of tasks, each with what it comes after. 'orch plan FILE' submits it: all of it, or,
+if there is a mistake, nothing. PLAN is an id, the beginning of one, or the name of the newest plan that is meant.
+
+Examples:
+  orch plan check checkout.toml
+  orch plan checkout.toml --var api=v2
+  orch plan show checkout
+  orch plan retry checkout"
+)]
+pub struct Plan {
+    /// What to do with a plan.
+    #[command(subcommand)]
+    pub verb: Option<PlanVerb>,
+    /// The plan to submit.
+    #[command(flatten)]
+    pub source: OptionalSource,
+}
+
+/// The verbs of `orch plan`.
+#[derive(Debug, Subcommand)]
+pub enum PlanVerb {
+    /// Report every mistake of a plan, and submit nothing
+    Check(Source),
+    /// Submit a plan, and print its id
+    Submit(Source),
+    /// List plans, newest first
+    List(PlanList),
+    /// Show a plan's tasks, its critical path, and when it may end
+    Show(PlanShow),
+    /// Cancel a plan with its open tasks
+    Cancel(OnePlan),
+    /// Run again what of a plan failed or was cancelled, and what hangs on it
+    Retry(PlanRetry),
+}
+
+/// Where a plan is, and what is put into it.
+#[derive(Debug, Args)]
+pub struct Source {
+    /// The plan's file; '-' reads standard input
+    #[arg(value_name = "FILE|-")]
+    pub file: PathBuf,
+    /// The value of a variable of the plan (repeatable)
+    #[arg(long, value_name = "K=V", value_parser = values::label)]
+    pub var: Vec<(String, String)>,
+    /// What the plan is for, instead of its own text
+    #[arg(long, value_name = "TEXT")]
+    pub text: Option<String>,
+}
+
+/// The same after `orch plan` itself.
+#[derive(Debug, Args)]
+pub struct OptionalSource {
+    /// The plan's file; '-' reads standard input
+    #[arg(value_name = "FILE|-", required = true)]
+    pub file: Option<PathBuf>,
+    /// The value of a variable of the plan (repeatable)
+    #[arg(long, value_name = "K=V", value_parser = values::label)]
+    pub var: Vec<(String, String)>,
+    /// What the plan is for, instead of its own text
+    #[arg(long, value_name = "TEXT")]
+    pub text: Option<String>,
+}
+
+/// `orch plan list`
+#[derive(Debug, Args)]
+pub struct PlanList {
+    /// At most this many
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 20, value_parser = number::<usize>, allow_negative_numbers = true)]
+    pub last: usize,
+}
+
+/// `orch plan show`
+#[derive(Debug, Args)]
+#[command(after_help = "A * marks the critical path: the tasks that decide how long the plan takes.")]
+pub struct PlanShow {
+    /// The plan
+    #[arg(value_name = "PLAN")]
+    pub plan: String,
+    /// Print the graph for Graphviz
+    #[arg(long, conflicts_with = "mermaid")]
+    pub dot: bool,
+    /// Print the graph for Mermaid
+    #[arg(long)]
+    pub mermaid: bool,
+}
+
+/// A verb about one plan.
+#[derive(Debug, Args)]
+pub struct OnePlan {
+    /// The plan
+    #[arg(value_name = "PLAN")]
+    pub plan: String,
+}
+
+/// `orch plan retry`
+#[derive(Debug, Args)]
+#[command(after_help = "What has succeeded does not run again.")]
+pub struct PlanRetry {
+    /// The plan
+    #[arg(value_name = "PLAN")]
+    pub plan: String,
+    /// Only this task, by its key or id
+    #[arg(long, value_name = "KEY")]
+    pub only: Option<String>,
+}

@@ -1,0 +1,148 @@
+//! `orch plan check` and `orch plan submit`.
+
+use super::{NewPlan, Ops, outlook::History};
+use crate::{
+    config::DriverKind,
+    error::{Error, Result},
+    model::{
+        edge::Edge,
+        id::{PlanId, TaskId},
+        text::count,
+    },
+    ops::{Caller, Delegate, PlanChecked, PlanSource, PlanSubmitted, PlannedTask},
+    plan::{self, Located, Plan, Reading, rank},
+};
+
+/// Largest document.
+const LARGEST: usize = 64 << 20;
+/// Mistakes that an error lists.
+const LISTED: usize = 50;
+
+impl Ops {
+    /// Checks a plan, and reports every mistake with its place.
+    ///
+    /// # Errors
+    /// Usage: the document is too large.
+    pub async fn check_plan(&self, source: &PlanSource) -> Result<PlanChecked> {
+        let Reading { plan, mistakes, remarks } = self.read_plan(source)?;
+        let located = |all: &[plan::Mistake]| all.iter().map(|one| one.located(&source.document)).collect();
+        let path = plan.as_ref().map(|plan| {
+            let predecessors = plan.predecessors();
+            let path = rank::path(&predecessors, &vec![1; plan.tasks.len()]).critical(&predecessors);
+            path.into_iter().map(|at| plan.tasks[at].key.clone()).collect()
+        });
+        Ok(PlanChecked {
+            ok: plan.is_some(),
+            name: plan.as_ref().map(|plan| plan.name.clone()).unwrap_or_default(),
+            tasks: plan.as_ref().map_or(0, |plan| plan.tasks.len()),
+            mistakes: located(&mistakes),
+            remarks: located(&remarks),
+            path: path.unwrap_or_default(),
+        })
+    }
+
+    /// Accepts a plan: all of its tasks or none. Each is accepted by the rules of [`Ops::delegate`], the caller's rights among
+    /// them. Among tasks of equal priority, the one with the longest way to the plan's end starts first.
+    ///
+    /// # Errors
+    /// Usage: the plan has mistakes, which the error lists. Those of [`Ops::delegate`].
+    pub async fn submit_plan(&self, source: &PlanSource) -> Result<PlanSubmitted> {
+        let Reading { plan, mistakes, .. } = self.read_plan(source)?;
+        let Some(plan) = plan else {
+            let located: Vec<Located> = mistakes.iter().map(|one| one.located(&source.document)).collect();
+            return Err(wrong(&located));
+        };
+        let id = PlanId::random();
+        let ids: Vec<TaskId> = plan.tasks.iter().map(|_| TaskId::random()).collect();
+        let by_key = |key: &str| plan.tasks.iter().position(|task| task.key == key).map(|at| ids[at].clone());
+        let mut tasks = Vec::with_capacity(plan.tasks.len());
+        for at in self.by_rank(&plan).await? {
+            let task = &plan.tasks[at];
+            let asked = Delegate {
+                text: task.text(by_key),
+                role: task.role.clone(),
+                priority: task.priority,
+                timeout: task.timeout,
+                deadline: task.deadline,
+                retries: task.retries,
+                context: task.context.clone(),
+                labels: task.labels.clone(),
+                artifacts: task.artifacts.clone(),
+                cwd: task.cwd.as_ref().map(|dir| self.config.root.join(dir)),
+                ..Delegate::default()
+            };
+            let prepared = self.prepare(asked).await;
+            let mut new = prepared.map_err(|e| Error { message: format!("tasks.{}: {}", task.key, e.message), ..e })?;
+            new.id = ids[at].clone();
+            new.fingerprint = None;
+            new.spec.notify = None;
+            new.spec.after = task.after.iter().map(|(first, _)| ids[*first].clone()).collect();
+            let edges = task.after.iter().filter(|(_, edge)| *edge != Edge::default());
+            new.spec.edges = edges.map(|(first, edge)| (ids[*first].clone(), *edge)).collect();
+            new.spec.plan = Some(id.clone());
+            new.spec.plan_key = Some(task.key.clone());
+            tasks.push((task.key.clone(), new));
+        }
+        let redactor = self.redactor();
+        let new = NewPlan {
+            id: id.clone(),
+            name: plan.name.clone(),
+            text: redactor.text(plan.text.clone()),
+            tasks,
+            notify: matches!(self.caller, Caller::Agent { attempt: None, .. })
+                .then(|| self.config.master.session.clone()),
+            parent: self.caller.attempt().cloned(),
+            who: self.caller.in_words(),
+        };
+        let state = self.ask(|s| s.submit_plan(&new)).await?;
+        let listed =
+            plan.tasks.iter().zip(&ids).map(|(task, id)| PlannedTask { key: task.key.clone(), id: id.clone() });
+        Ok(PlanSubmitted { id, state, tasks: listed.collect() })
+    }
+
+    fn read_plan(&self, source: &PlanSource) -> Result<Reading> {
+        if source.document.len() > LARGEST {
+            return Err(Error::usage(format!("the plan has {} bytes, and may have {LARGEST}", source.document.len()))
+                .hint("put long texts into files, and name these in the tasks' texts"));
+        }
+        let takes_tasks = |role: &&crate::config::Role| role.driver != DriverKind::Console;
+        let roles: Vec<(&str, u32)> =
+            self.config.roles.values().filter(takes_tasks).map(|role| (role.name.as_str(), role.max)).collect();
+        let mut reading = plan::read(&source.document, &roles, &source.vars, source.text.as_deref());
+        // What a task printed must not become part of a script.
+        let is_script = |task: &&plan::Task| {
+            let role = self.config.roles.get(task.role.as_deref().unwrap_or_else(|| self.default_role()));
+            task.names_results() && role.is_some_and(|role| role.driver == DriverKind::Shell)
+        };
+        for task in reading.plan.iter().flat_map(|plan| &plan.tasks).filter(is_script) {
+            let what = "names a result, and is a shell script: read the results from the file at $ORCH_CONTEXT";
+            reading.mistakes.push(plan::Mistake::new(task.at, format!("tasks.{}.text", task.key), what));
+        }
+        reading.plan = reading.plan.filter(|_| reading.mistakes.is_empty());
+        Ok(reading)
+    }
+
+    /// The places of a plan's tasks, the one with the longest way to the end first: so each stands after those that it comes
+    /// after.
+    async fn by_rank(&self, plan: &Plan) -> Result<Vec<usize>> {
+        let took = self.ask(|s| s.durations(super::outlook::HISTORY)).await?;
+        let history = History::new(&took);
+        let expected = |task: &plan::Task| {
+            let role = task.role.as_deref().unwrap_or_else(|| self.default_role());
+            // Each takes some time, or one could stand before its predecessor.
+            history.quantile(role, &task.key, 0.5).unwrap_or(60_000).max(1)
+        };
+        let durations: Vec<u64> = plan.tasks.iter().map(expected).collect();
+        let path = rank::path(&plan.predecessors(), &durations);
+        let mut places: Vec<usize> = (0..plan.tasks.len()).collect();
+        places.sort_by(|a, b| rank::by_rank(&path.rank, *a, *b));
+        Ok(places)
+    }
+}
+
+fn wrong(mistakes: &[Located]) -> Error {
+    let lines: Vec<String> = mistakes.iter().take(LISTED).map(ToString::to_string).collect();
+    let more = if mistakes.len() > LISTED { format!("\nand {} more", mistakes.len() - LISTED) } else { String::new() };
+    let what = count(mistakes.len() as u64, "mistake", "mistakes");
+    Error::usage(format!("the plan has {what}:\n{}{more}", lines.join("\n"))).hint("nothing was submitted")
+}

@@ -1,0 +1,72 @@
+//! Requests and answers about plans.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    model::{
+        id::{PlanId, TaskId},
+        plan::PlanState,
+    },
+    plan::Located,
+};
+
+/// A plan as a caller submits it.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct PlanSource {
+    /// The document: TOML or JSON.
+    pub document: String,
+    /// Values for its variables.
+    pub vars: Vec<(String, String)>,
+    /// What it is for, instead of what it says itself.
+    pub text: Option<String>,
+}
+
+/// What `orch plan check` answers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PlanChecked {
+    /// Whether it can be submitted.
+    pub ok: bool,
+    /// Its name.
+    pub name: String,
+    /// How many tasks it has.
+    pub tasks: usize,
+    /// What is wrong, in the order of the document.
+    pub mistakes: Vec<Located>,
+    /// What is allowed, and probably not meant.
+    pub remarks: Vec<Located>,
+    /// The keys of the tasks that decide how long it takes.
+    pub path: Vec<String>,
+}
+
+/// What `orch plan submit` answers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PlanSubmitted {
+    /// The plan.
+    pub id: PlanId,
+    /// Its state.
+    pub state: PlanState,
+    /// Its tasks.
+    pub tasks: Vec<PlannedTask>,
+}
+
+/// A task of a plan that was submitted.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PlannedTask {
+    /// Its key.
+    pub key: String,
+    /// Its id.
+    pub id: TaskId,
+}
+
+/// What `orch plan cancel` and `orch plan retry` answer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PlanChanged {
+    /// The plan.
+    pub id: PlanId,
+    /// Its state before.
+    pub from: PlanState,
+    /// Its state now: still `running` after a `cancel` while agents end their attempts.
+    pub state: PlanState,
+    /// Of a retry: the keys of the tasks that run again.
+    pub tasks: Vec<String>,
+}
