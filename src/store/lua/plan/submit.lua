@@ -8,7 +8,7 @@ local plan, record, staged = ARGV[1], P .. 'plan:' .. ARGV[1], P .. 'staged:' ..
 local known = redis.call('HMGET', record, 'state', 'made', 'total')
 if known[1] then return {known[1], string.format('%d', number(known[3]) - number(known[2])), '0'} end
 local terms = cjson.decode(ARGV[2])
-if redis.call('HLEN', staged) ~= terms.total then return refuse(REFUSAL.unknown, plan) end
+if #redis.call('HKEYS', staged) ~= terms.total then return refuse(REFUSAL.unknown, plan) end
 local depth = 0
 if terms.parent then
   local p = get(terms.parent, 'state', 'fence', 'incarnation', 'depth', 'open_children', 'cancelling')
@@ -30,7 +30,8 @@ for _, state in ipairs({'ready', 'blocked', 'delayed', 'held'}) do
 end
 if queued + terms.total > terms.max_queued then return refuse(REFUSAL.queue_full, tostring(terms.max_queued)) end
 
-redis.call('PERSIST', staged)
+-- Accepted, they stay until they are made: ten years.
+redis.call('PEXPIRE', staged, 315360000000)
 local fields = {'state', 'running', 'since', now, 'created_at', now, 'name', terms.name, 'text', terms.text, 'by', ARGV[3],
   'total', terms.total, 'made', 0, 'depth', depth}
 if terms.parent then append(fields, 'parent', terms.parent) end
