@@ -247,9 +247,11 @@ impl Reference {
             .map(|(_, t)| t)
             .collect();
         for t in 0..self.tasks.len() {
-            let comes_after = self.tasks[t].after.iter().any(|(first, _)| ended.contains(first));
+            let family = self.family(t);
+            let comes_after =
+                self.tasks[t].after.iter().any(|(first, _)| ended.contains(first) && !family.contains(first));
             let waits = self.tasks[t].state == TaskState::Blocked && comes_after;
-            if waits && !self.family(t).contains(&id) && !self.leads_to(id, t) {
+            if waits && !self.leads_to(id, t) {
                 self.tasks[t].waits.insert(id);
             }
         }

@@ -45,7 +45,8 @@ pub(super) fn stuck(facts: &Facts<'_>) -> Vec<Finding> {
                 let left = match edge.outcome(end.to) {
                     Outcome::Open | Outcome::Met => false,
                     Outcome::Cancel => next != Some(TaskState::Cancelled),
-                    Outcome::Skip => next != Some(TaskState::Skipped),
+                    // Another end at the same moment may cancel it, which outranks this one.
+                    Outcome::Skip => !matches!(next, Some(TaskState::Skipped | TaskState::Cancelled)),
                 };
                 left && facts.state_before(id, end.index) == Some(TaskState::Blocked)
             })

@@ -135,7 +135,8 @@ local function reopen(id, above)
   for _, dependent in ipairs(redis.pcall('SMEMBERS', P .. 'dependents:' .. above)) do
     local f = get(dependent, 'state', 'unapproved', 'awaits', 'after')
     local waits = f[1] == 'blocked' and not f[3] or f[1] == 'held' and f[2]
-    if waits and edge_from(above, f[4]) and not with_ancestors(dependent)[id] then
+    -- From within a task, only its own end is waited for.
+    if waits and edge_from(above, f[4]) and not with_ancestors(dependent)[above] then
       wait_for(dependent, not_behind(dependent, {id}))
     end
   end
