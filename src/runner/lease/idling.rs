@@ -58,6 +58,7 @@ impl Idling {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::drivers::IDLE_SHARE;
 
     /// Returns at which seconds a program was seen at work that uses so many ms in each interval of 5 s.
     fn at_work(used: &[u64], idle: f64) -> Vec<usize> {
@@ -77,10 +78,10 @@ mod tests {
         // As measured with claude and codex.
         let claude = [0, 640, 40, 80, 10, 20, 10, 10, 0, 10, 0, 0, 0, 0, 10, 10];
         let codex = [0, 290, 20, 10, 30, 10, 20, 10, 10, 10, 0, 20, 0, 20, 10, 30];
-        assert_eq!(at_work(&claude, 0.007), [5, 10, 15], "while it starts");
-        assert_eq!(at_work(&codex, 0.007), [5], "while it starts");
+        assert_eq!(at_work(&claude, IDLE_SHARE), [5, 15], "while it starts");
+        assert_eq!(at_work(&codex, IDLE_SHARE), [5], "while it starts");
         let forever = [10; 200];
-        assert_eq!(at_work(&forever, 0.007), Vec::<usize>::new());
+        assert_eq!(at_work(&forever, IDLE_SHARE), Vec::<usize>::new());
         assert_eq!(at_work(&forever, 0.0).len(), 200, "any tick counts for a program that never idles");
     }
 
@@ -89,7 +90,7 @@ mod tests {
         let claude = [0, 620, 160, 190, 140, 110, 200, 100, 100, 100, 90, 90, 70, 90];
         let codex = [0, 310, 100, 100, 100, 80, 100, 80, 100, 80, 80, 100, 80, 90];
         for used in [claude, codex] {
-            assert_eq!(at_work(&used, 0.007).len(), 13);
+            assert_eq!(at_work(&used, IDLE_SHARE).len(), 13);
         }
     }
 
@@ -97,9 +98,9 @@ mod tests {
     fn one_burst_of_a_timer_is_not_work_and_work_after_silence_is() {
         let mut used = vec![5; 40];
         used[20] = 200;
-        assert_eq!(at_work(&used, 0.007), Vec::<usize>::new());
+        assert_eq!(at_work(&used, IDLE_SHARE), Vec::<usize>::new());
         used[20..].fill(500);
-        assert_eq!(at_work(&used, 0.007), (130..200).step_by(5).collect::<Vec<_>>(), "most of a minute");
+        assert_eq!(at_work(&used, IDLE_SHARE), (130..200).step_by(5).collect::<Vec<_>>(), "most of a minute");
     }
 
     #[test]
