@@ -6,11 +6,13 @@ use std::{
 };
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use super::fleet::{Fleet, RETRY_FOR};
 use crate::model_server::{Answer, Asked, Rule, tool, when};
 
 const MESSAGE: &str = "red, please";
+const SENT: &str = "sent";
 
 /// Returns an answer that is given only after the message was sent, so that no tool call follows it.
 fn late(answer: &'static str, sent: &Path) -> impl Fn(&Asked) -> Answer + Send + use<> {
@@ -30,22 +32,21 @@ fn sent_in(fleet: &Fleet) -> Vec<usize> {
     bodies.map(|body| body.matches(MESSAGE).count()).filter(|times| *times > 0).collect()
 }
 
-/// A fleet with a role `w`, and the file that says that the message was sent.
-fn fleet(program: &'static str, keys: &str, rules: impl FnOnce(PathBuf) -> Vec<Rule>) -> Option<(Fleet, PathBuf)> {
-    let sent = tempfile::tempdir().expect("a folder").keep().join("sent");
+/// A fleet with a role `w`, and the folder of the file that says that the message was sent.
+fn fleet(program: &'static str, keys: &str, rules: impl FnOnce(PathBuf) -> Vec<Rule>) -> Option<(Fleet, TempDir)> {
+    let folder = tempfile::tempdir().expect("a folder");
     let tables = format!("[roles.w]\ndriver = \"{program}\"\nmax = 1\n{keys}");
-    Some((Fleet::started(&[program], &tables, rules(sent.clone()))?, sent))
+    Some((Fleet::started(&[program], &tables, rules(folder.path().join(SENT)))?, folder))
 }
 
 /// Delegates a task, sends it the message during its first request, and returns it once it has succeeded.
-fn steered(fleet: &Fleet, sent: &Path) -> Value {
+fn steered(fleet: &Fleet, folder: &TempDir) -> Value {
     let task = fleet.world.delegate("w", "paint it");
     fleet.wait_until("it works on the task", || fleet.model.times_asked("paint it") > 0);
     fleet.world.orch(&["send", &task, MESSAGE]).ended(0);
-    std::fs::write(sent, "").expect("sent");
+    std::fs::write(folder.path().join(SENT), "").expect("sent");
     let done = fleet.wait_for(&task, "succeeded");
     assert_eq!(done["messages"][0]["state"], "delivered", "{done:#}");
-    std::fs::remove_dir_all(sent.parent().expect("a folder")).expect("removed");
     done
 }
 
@@ -58,8 +59,8 @@ fn assert_read_after_a_tool(program: &'static str, keys: &str, call: impl FnOnce
             when("").answer(Answer::text("A title")),
         ]
     };
-    let Some((fleet, sent)) = fleet(program, keys, rules) else { return };
-    let done = steered(&fleet, &sent);
+    let Some((fleet, folder)) = fleet(program, keys, rules) else { return };
+    let done = steered(&fleet, &folder);
     assert_eq!(done["result"]["text"].as_str().map(str::trim_end), Some("It is painted."), "{done:#}");
     assert_eq!(sent_in(&fleet), [1], "no request more");
     fleet.stop();
@@ -73,8 +74,8 @@ fn assert_read_at_the_end(program: &'static str, keys: &str) {
             when("").answer(Answer::text("It is red now.")),
         ]
     };
-    let Some((fleet, sent)) = fleet(program, keys, rules) else { return };
-    let done = steered(&fleet, &sent);
+    let Some((fleet, folder)) = fleet(program, keys, rules) else { return };
+    let done = steered(&fleet, &folder);
     let text = done["result"]["text"].as_str().unwrap_or_default();
     assert!(text.contains("It is painted.") && text.contains("It is red now."), "{done:#}");
     assert_eq!(sent_in(&fleet), [1], "once, in one request: {done:#}");
@@ -118,8 +119,8 @@ fn assert_resumed_with_it(program: &'static str, keys: &str) {
             when("").answer(Answer::text("A title")),
         ]
     };
-    let Some((fleet, sent)) = fleet(program, keys, rules) else { return };
-    let done = steered(&fleet, &sent);
+    let Some((fleet, folder)) = fleet(program, keys, rules) else { return };
+    let done = steered(&fleet, &folder);
     assert_eq!(done["result"]["text"].as_str().map(str::trim), Some("It is red now."), "{done:#}");
     let attempts = done["attempts"].as_array().expect("attempts");
     assert_eq!((attempts.len(), &done["failures"]), (2, &json!(0)), "{done:#}");
