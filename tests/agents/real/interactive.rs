@@ -70,6 +70,14 @@ fn a_permission_request_of_claude_is_reported_immediately_and_answered_in_its_pa
     fleet.stop();
 }
 
+/// Whether a conversation of claude contains this text, in the file that it resumes from.
+fn has_recorded(fleet: &Fleet, text: &str) -> bool {
+    let folders = |path: &std::path::Path| std::fs::read_dir(path).into_iter().flatten().flatten().map(|e| e.path());
+    let projects = fleet.world.file(".claude/projects");
+    let mut files = folders(&projects).flat_map(|project| folders(&project).collect::<Vec<_>>());
+    files.any(|file| std::fs::read_to_string(file).is_ok_and(|said| said.contains(text)))
+}
+
 #[test]
 fn a_killed_interactive_claude_resumes_its_conversation() {
     let rules = vec![
@@ -80,6 +88,8 @@ fn a_killed_interactive_claude_resumes_its_conversation() {
     let Some(fleet) = Fleet::started(&["claude"], &allowed, rules) else { return };
     let task = fleet.world.delegate("c", "begin it");
     fleet.wait_until("claude works", || fleet.world.project.join("begun").exists());
+    // claude writes its conversation a moment later than it begins; what it has not written cannot be resumed.
+    fleet.wait_until("claude has recorded its call", || has_recorded(&fleet, "touch begun"));
     fleet.processes_of("claude").iter().for_each(|process| kill9(process.pid));
     let shown = fleet.wait_for(&task, "succeeded");
     assert_eq!((&shown["attempts"][0]["cause"], &shown["lost"]), (&json!("lost"), &json!(1)), "{shown:#}");
