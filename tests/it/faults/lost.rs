@@ -315,7 +315,9 @@ fn another_tmux_server_in_the_place_of_the_socket_is_said_everywhere() {
     fs::rename(&other.socket, &world.socket).unwrap();
     let status = world.orch(&["status", "--json"]).ended(0).json();
     let attention = status["attention"].to_string();
-    assert!(attention.contains("opus-master, shell-1 run in a tmux server that cannot be reached"), "{attention}");
+    // A second agent may be up already.
+    assert!(attention.contains("opus-master, shell-1"), "{attention}");
+    assert!(attention.contains("run in a tmux server that cannot be reached"), "{attention}");
     assert!(attention.contains("kill-server"), "{attention}");
     for words in [&["why", "shell-1"][..], &["doctor"]] {
         let said = world.orch(words);
