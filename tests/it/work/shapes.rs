@@ -100,9 +100,9 @@ fn status_and_agents() {
     has(&status["redis"], &[("state", "text"), ("mode", "text"), ("version", "text")]);
     assert_eq!((&status["namespace"], &status["supervisor"]["state"]), (&json!("w"), &json!("running")));
     assert_eq!((&status["redis"]["state"], &status["redis"]["mode"]), (&json!("ok"), &json!("managed")));
-    let states = ["blocked", "ready", "delayed", "held", "running", "succeeded", "failed", "cancelled"];
+    let states = ["blocked", "ready", "delayed", "held", "running", "succeeded", "failed", "cancelled", "skipped"];
     has(&status["tasks"], &states.map(|state| (state, "count")));
-    assert_eq!((status["tasks"].as_object().unwrap().len(), &status["tasks"]["running"]), (8, &json!(1)));
+    assert_eq!((status["tasks"].as_object().unwrap().len(), &status["tasks"]["running"]), (9, &json!(1)));
     let agents = status["agents"].as_array().unwrap();
     for agent in agents {
         has(agent, AGENT);
