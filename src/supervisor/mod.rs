@@ -198,13 +198,16 @@ impl Supervisor {
         let mut starved_until_now = queue.waited();
         loop {
             let began = Instant::now();
+            self.observer.asks();
             let (pass, busy) = passes::measured(self.pass()).await;
             let waited = self.observer.take_waited() + self.programs.take_waited();
             let starved = std::mem::replace(&mut starved_until_now, queue.waited());
             self.stopwatch.add(began.elapsed(), busy + waited, starved_until_now.saturating_sub(starved));
             let wait = match pass {
                 Ok(Pass::Look(after)) => {
+                    self.observer.asks();
                     let _ = self.stopwatch.write(&self.store).await;
+                    self.observer.answered();
                     self.ended_early.clear();
                     self.redis.has_answered();
                     after

@@ -41,6 +41,10 @@ pub(super) struct Observer {
     boot_id: String,
     /// Since when all has been there without a break.
     since: Instant,
+    /// Since when Redis has been asked.
+    asked: Instant,
+    /// An answer that takes longer is a disturbance.
+    patience: Duration,
     /// The last look: our clock when it was answered, and Redis's.
     last: Option<(Instant, Timestamp)>,
     epoch: u64,
@@ -82,6 +86,8 @@ impl Observer {
             host: os::hostname(),
             boot_id: os::boot_id(),
             since: Instant::now(),
+            asked: Instant::now(),
+            patience: config.supervisor.lease / 4,
             last: None,
             epoch: 0,
             ceilings: Ceilings::default(),
@@ -98,6 +104,17 @@ impl Observer {
     /// Something was away: agents that could not report meanwhile get a whole lease to do so.
     pub fn disturbed(&mut self) {
         self.since = Instant::now();
+    }
+    /// Redis is asked from now on.
+    pub fn asks(&mut self) {
+        self.asked = Instant::now();
+    }
+    /// Redis has answered. If that took it a good part of a lease, no agent could report meanwhile.
+    pub fn answered(&mut self) {
+        if self.asked.elapsed() > self.patience {
+            self.disturbed();
+        }
+        self.asks();
     }
     /// The sessions may have changed.
     pub fn look_at_tmux(&mut self) {
@@ -127,6 +144,7 @@ impl Observer {
             // Living agents may be missing in these records.
             self.look_at_tmux();
         }
+        self.answered();
         // As of the snapshot: heartbeats that come after it are not in it.
         let undisturbed = now.saturating_duration_since(self.since);
         let lives = snapshot.agents.iter().map(|r| (r.agent.incarnation.clone(), self.life(&r.agent))).collect();

@@ -89,7 +89,9 @@ impl Typist {
             Err(e) => return failed(e.to_string()),
         }
         tokio::time::sleep(self.pace.before_enter).await;
-        let stands = |screen: &Screen| prompt(screen) == Prompt::Filled && times(screen, text) > before;
+        let stands = |screen: &Screen| {
+            prompt(screen) == Prompt::Filled && times(screen, text) > before && begins_its_line(screen, text)
+        };
         if let Err(why) = self.see_it(&stands, began).await {
             return unconfirmed(why);
         }
@@ -175,6 +177,15 @@ fn unconfirmed(why: String) -> Typed {
 fn times(screen: &Screen, text: &str) -> usize {
     let bare = |text: &str| text.chars().filter(|c| !c.is_whitespace() && !is_frame(*c)).collect::<String>();
     bare(&screen.text).matches(&bare(text)).count()
+}
+
+/// Returns whether the last copy of a text has nothing but marks of the prompt before it. An interrupted program may put back
+/// what its user had asked a moment after its prompt was empty; both together are not to be submitted.
+fn begins_its_line(screen: &Screen, text: &str) -> bool {
+    // A longer beginning could be broken by a narrow pane.
+    let beginning: String = text.chars().take(8).collect();
+    let last = screen.text.lines().rev().find_map(|line| line.split_once(beginning.trim_end()));
+    last.is_some_and(|(before, _)| !before.contains(char::is_alphanumeric))
 }
 
 /// Returns whether it is a box drawing or block element, or the plain bar that replaces one.

@@ -159,6 +159,14 @@ async fn a_line_that_a_user_has_begun_to_edit_is_not_submitted() {
 }
 
 #[tokio::test]
+async fn a_line_behind_what_the_program_has_put_back_is_not_submitted() {
+    let restored = format!("> {LINE}\n  An answer.\n> take your time{LINE}");
+    let scene = Scene::of(vec![shows(&format!("> {LINE}\n  An answer.\n>")), shows(&restored)]).await;
+    let typed = scene.type_it(None).await;
+    assert_eq!((typed.delivery, scene.done().as_str()), (Delivery::Unconfirmed, "p"), "{}", typed.why);
+}
+
+#[tokio::test]
 async fn attaching_while_we_type_does_not_count_as_typing() {
     let in_prompt = "> orch: 2 new messages";
     let comes = vec![shows(">"), attached(Duration::ZERO, in_prompt), attached(LONG_AGO, in_prompt)];
