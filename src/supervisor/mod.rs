@@ -368,7 +368,7 @@ impl Supervisor {
             self.announcement.master(is_up, breaker, || self.home.agent_log(session));
         }
         self.keep_house(&observed.snapshot);
-        let next = observed.next_look(self.config.supervisor.lease).min(LOOK_AGAIN);
+        let next = observed.next_look(self.config.supervisor.lease).min(LOOK_AGAIN).min(self.observer.patience());
         // Actions change what is to be decided next, so the next look comes soon, but not immediately.
         Ok(Pass::Look(if worked { next.min(Duration::from_millis(50)) } else { next }))
     }

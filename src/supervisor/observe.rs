@@ -30,6 +30,10 @@ use crate::{
 /// When Redis's clock and ours part by more than this, the machine slept, or a clock was set.
 const JUMP: Duration = Duration::from_secs(2);
 
+/// For this part of a lease, Redis may be away before an answer and as long between two looks without being noticed. Both and a
+/// heartbeat, which is half a lease at most, are less than a lease: nobody is given up for that.
+const UNNOTICED: u32 = 6;
+
 /// Looks, and remembers what it needs to judge the next look.
 pub(super) struct Observer {
     /// Whose sessions are ours.
@@ -87,7 +91,7 @@ impl Observer {
             boot_id: os::boot_id(),
             since: Instant::now(),
             asked: Instant::now(),
-            patience: config.supervisor.lease / 4,
+            patience: config.supervisor.lease / UNNOTICED,
             last: None,
             epoch: 0,
             ceilings: Ceilings::default(),
@@ -105,11 +109,15 @@ impl Observer {
     pub fn disturbed(&mut self) {
         self.since = Instant::now();
     }
+    /// The longest time that an answer may take, and that may pass between two looks.
+    pub fn patience(&self) -> Duration {
+        self.patience
+    }
     /// Redis is asked from now on.
     pub fn asks(&mut self) {
         self.asked = Instant::now();
     }
-    /// Redis has answered. If that took it a good part of a lease, no agent could report meanwhile.
+    /// Redis has answered. If that took it long, no agent could report meanwhile.
     pub fn answered(&mut self) {
         if self.asked.elapsed() > self.patience {
             self.disturbed();

@@ -98,6 +98,28 @@ fn a_redis_that_is_away_for_longer_than_a_lease_costs_no_agent() {
     world.stop_and_check_nothing_left();
 }
 
+/// Stopped for longer than a lease, and not replaced: whoever looks first when it goes on finds old heartbeats.
+#[test]
+fn a_redis_that_stands_still_for_longer_than_a_lease_costs_no_agent() {
+    let world = World::builder().supervisor("lease", "\"2s\"").tables("[roles.shell]\nmax = 3\nmin = 3").build();
+    world.start();
+    let task = world.delegate("shell", &gate(&world.file("go")));
+    world.wait_for(&task, "running");
+    let redis = world.redis_pid();
+    for ms in [2_100, 2_200, 2_300, 2_400] {
+        signal(redis, Signal::SIGSTOP);
+        // How long the fault lasts.
+        std::thread::sleep(std::time::Duration::from_millis(ms));
+        signal(redis, Signal::SIGCONT);
+        world.wait_until("Redis answers", || world.orch(&["show", &task, "--json"]).code == 0);
+    }
+    assert_eq!(world.events_of("agent.failed"), [] as [Value; 0]);
+    assert_eq!(world.redis_pid(), redis, "it was not replaced");
+    world.touch("go");
+    assert_eq!(causes(&world.wait_for(&task, "succeeded")), ["success"]);
+    world.stop_and_check_nothing_left();
+}
+
 /// Each interruption gives every agent a whole lease to report; one after another, they do not give it for ever.
 #[test]
 fn a_hung_runner_is_replaced_although_redis_is_killed_again_and_again() {
