@@ -106,7 +106,7 @@ fn a_redis_that_stands_still_for_longer_than_a_lease_costs_no_agent() {
     let task = world.delegate("shell", &gate(&world.file("go")));
     world.wait_for(&task, "running");
     let redis = world.redis_pid();
-    for ms in [2_100, 2_200, 2_300, 2_400] {
+    for ms in [2_300, 2_500, 2_600, 2_700, 2_800, 2_900] {
         signal(redis, Signal::SIGSTOP);
         // How long the fault lasts.
         std::thread::sleep(std::time::Duration::from_millis(ms));
