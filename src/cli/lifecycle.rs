@@ -15,7 +15,7 @@ use crate::{
 pub(super) async fn start(args: &args::Start, session: &mut Session) -> Result<u8, End> {
     let open = async |session: &Session| match args.adopt {
         true => session.client_to_adopt().await,
-        false => session.client().await,
+        false => session.client_as_written().await,
     };
     let mut client = open(session).await?;
     // Twice: another project may take the name meanwhile.
@@ -39,7 +39,7 @@ pub(super) async fn start(args: &args::Start, session: &mut Session) -> Result<u
 }
 
 pub(super) async fn restart(session: &mut Session) -> Result<u8, End> {
-    let restarted = session.client().await?.for_person("restart")?.restart().await?;
+    let restarted = session.client_as_written().await?.for_person("restart")?.restart().await?;
     session.answer(&restarted, |restarted, _| view::lifecycle::restarted(restarted))?;
     Ok(0)
 }
@@ -51,7 +51,7 @@ pub(super) async fn stop(args: &args::Stop, session: &mut Session) -> Result<u8,
 }
 
 pub(super) async fn reload(args: &args::Reload, session: &mut Session) -> Result<u8, End> {
-    let reloaded = session.client().await?.for_person("reload")?.reload(args.dry_run).await?;
+    let reloaded = session.client_as_written().await?.for_person("reload")?.reload(args.dry_run).await?;
     session.answer(&reloaded, view::lifecycle::reloaded)?;
     Ok(0)
 }

@@ -214,6 +214,11 @@ impl Session {
         Client::open_to_repair(self.config.as_deref(), "the command line", errors::note).await
     }
 
+    /// The same for what goes by sessions.toml as it is now.
+    async fn client_as_written(&self) -> Result<Client> {
+        Client::open_as_written(self.config.as_deref(), "the command line", errors::note).await
+    }
+
     /// The same for a start that may take over the state folder of another project.
     async fn client_to_adopt(&self) -> Result<Client> {
         Client::open_to_adopt(self.config.as_deref(), "the command line", errors::note).await

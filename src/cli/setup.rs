@@ -5,16 +5,34 @@ use std::path::Path;
 use serde_json::json;
 
 use super::{Session, args, complete, stdio::End};
-use crate::{config::Env, error::Kind, ops::Ops, view};
+use crate::{
+    config::Env,
+    error::{Error, Kind},
+    ops::{Identity, Ops},
+    view,
+};
 
 pub(super) async fn init(args: &args::Init, session: &mut Session) -> Result<u8, End> {
     let env = Env::of_process()?;
+    if let Some(agent) = agent_around(session) {
+        let why = format!("orch init is for a person, and this terminal is inside agent {agent}");
+        return Err(Error::failed(why).hint("use a terminal outside of orch's agents").into());
+    }
     let file = env.cwd.join(session.config.as_deref().unwrap_or(Path::new("sessions.toml")));
     Ops::init(&env, &file, args.force).await?;
     session.answer(&json!({"path": file}), |_, _| {
         format!("wrote {}\nnext: review it, then run orch start\n", file.display())
     })?;
     Ok(0)
+}
+
+/// The agent in which this process runs, as far as it can be told without a usable sessions.toml.
+fn agent_around(session: &Session) -> Option<String> {
+    let of_project = || Identity::of_process(&session.load_config().ok()?).ok();
+    match Identity::by_socket().or_else(of_project)? {
+        Identity::Agent { agent, .. } => Some(agent),
+        Identity::Person => None,
+    }
 }
 
 pub(super) async fn doctor(session: &mut Session) -> Result<u8, End> {

@@ -28,7 +28,9 @@ impl Located {
         let file = root.join(file.file_name()?);
         let is_its = |home: &PathBuf| {
             Owner::read(home).is_some_and(|owner| {
-                (owner.project == root || owner.is_of(&root)) && owner.file.as_deref() == file.file_name()
+                // A project that was started without a file has none in its record, and this one has come since.
+                (owner.project == root || owner.is_of(&root))
+                    && owner.file.as_deref().is_none_or(|its| Some(its) == file.file_name())
             })
         };
         let homes = candidates(env).into_iter().filter(is_its).collect();

@@ -61,9 +61,9 @@ use futures_util::stream::BoxStream;
 
 use self::retry_deadline::RetryDeadline;
 use crate::{
-    config::Config,
+    config::{Config, address},
     error::{Error, Kind, Result},
-    home::Home,
+    home::{Home, OtherRedis},
     model::secret::{Redactor, known_values},
     mux::{SessionInfo, Tags, TmuxMux, TmuxOptions},
     os::{LockOwner, ProcessId},
@@ -101,6 +101,19 @@ fn runs_with_own_redis(home: &Home) -> bool {
     home.supervisor() != LockOwner::Nobody && home.policy().is_some_and(|policy| policy.config.redis.url.is_none())
 }
 
+/// Returns the configuration with the Redis of the last start, and both where sessions.toml names another one. A login is not
+/// recorded: of a server that needs one, only what sessions.toml names is known.
+fn with_redis_of_last_start(mut config: Config) -> (Config, Option<OtherRedis>) {
+    let home = Home::new(&config.home);
+    let Some(other) = home.other_redis(&config) else { return (config, None) };
+    let earlier = home.policy().and_then(|policy| policy.config.redis.url);
+    if earlier.as_deref().is_some_and(address::has_login) {
+        return (config, None);
+    }
+    config.redis.url = earlier;
+    (config, Some(other))
+}
+
 /// How long `spawn` and `kill` wait for the effect of their request.
 const WATCHED: Duration = Duration::from_secs(5);
 
@@ -126,6 +139,8 @@ pub struct Ops {
     unsafe_folder: Option<Error>,
     /// Why sessions.toml cannot be used, where the configuration is the one that the supervisor has loaded.
     wrong_file: Option<Error>,
+    /// The Redis that sessions.toml names, and the one that is used, where these differ.
+    other_redis: Option<OtherRedis>,
 }
 
 impl Ops {
@@ -139,13 +154,24 @@ impl Ops {
         Ops::checked(config, caller)
     }
 
+    /// The same on the Redis of the last start, where the project's tasks are, whatever sessions.toml names since: only a start
+    /// changes it. Start, restart and reload use [`Ops::new`].
+    ///
+    /// # Errors
+    /// As [`Ops::new`].
+    pub fn as_started(config: Config, caller: Caller) -> Result<Ops> {
+        let (config, other_redis) = with_redis_of_last_start(config);
+        Ok(Ops { other_redis, ..Ops::new(config, caller)? })
+    }
+
     /// The same for `stop` and `doctor`, which work in a folder that others can change, and say so.
     ///
     /// # Errors
     /// As [`Ops::new`], except for a folder that others can change.
     pub fn to_repair(config: Config, caller: Caller) -> Result<Ops> {
         let unsafe_folder = Home::new(&config.home).check_safety_to_repair()?;
-        Ok(Ops { unsafe_folder, ..Ops::checked(config, caller)? })
+        let (config, other_redis) = with_redis_of_last_start(config);
+        Ok(Ops { unsafe_folder, other_redis, ..Ops::checked(config, caller)? })
     }
 
     /// The same for `start --adopt`, which may take over the state folder of another project.
@@ -186,6 +212,7 @@ impl Ops {
             _history: None,
             unsafe_folder: None,
             wrong_file: None,
+            other_redis: None,
         }
     }
 
@@ -205,9 +232,14 @@ impl Ops {
         }
     }
 
-    /// The same; `note` receives a sentence when a verb has to wait for Redis.
+    /// The same; `note` receives a sentence when a verb has to wait for Redis, and now what sessions.toml has in vain.
     #[must_use]
     pub fn with_notes(self, note: fn(&str)) -> Ops {
+        if let Some(OtherRedis { earlier, now }) = &self.other_redis {
+            note(&format!(
+                "[redis] in sessions.toml means {now}; this project's tasks are in {earlier}, and orch uses that until a start"
+            ));
+        }
         Ops { note, ..self }
     }
 

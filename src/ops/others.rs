@@ -167,7 +167,7 @@ impl Place {
 /// The status of another project, for a person who is no agent of it.
 async fn status_of(config: Config) -> Result<super::Status> {
     match Identity::of_process(&config)? {
-        Identity::Person => Ops::new(config, Caller::person("the command line"))?.status().await,
+        Identity::Person => Ops::as_started(config, Caller::person("the command line"))?.status().await,
         Identity::Agent { agent, .. } => Err(Error::failed(format!("this terminal is inside its agent {agent}"))),
     }
 }

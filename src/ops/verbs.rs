@@ -249,6 +249,14 @@ impl Client {
     /// # Errors
     /// Those of [`Config::load`] and [`Ops::new`]; NotRunning: the agent's runner does not answer.
     pub async fn open(file: Option<&Path>, surface: &'static str, note: fn(&str)) -> Result<Client> {
+        Client::open_with(file, surface, note, Ops::as_started).await
+    }
+
+    /// The same for start, restart and reload, which go by what sessions.toml says now.
+    ///
+    /// # Errors
+    /// Those of [`Client::open`].
+    pub async fn open_as_written(file: Option<&Path>, surface: &'static str, note: fn(&str)) -> Result<Client> {
         Client::open_with(file, surface, note, Ops::new).await
     }
 

@@ -161,6 +161,21 @@ fn a_project_is_found_by_its_wrong_file_where_no_variable_names_its_state_folder
     assert_eq!((&ours["state"], &ours["agents"]), (&"running".into(), &1.into()), "{ours}");
     orch(&["stop"]).ended(0);
     world.wait_until("no process is left", || world.processes().is_empty());
+
+    // A project that was started without a file, and gets a wrong one.
+    let plain = world.file("plain");
+    fs::create_dir(&plain).unwrap();
+    let orch = |words: &[&str]| {
+        let mut command = world.orch_command(words);
+        command.current_dir(&plain).env_remove("ORCH_HOME").env("XDG_STATE_HOME", world.file("state"));
+        crate::common::start(command).end()
+    };
+    orch(&["start"]).ok();
+    fs::write(plain.join("sessions.toml"), "[roles.shell\nmax = = 3\n").unwrap();
+    assert_eq!(orch(&["status", "--json"]).ended(0).json()["supervisor"]["state"], "running");
+    let stopped = orch(&["stop"]).ended(0);
+    assert!(stopped.stderr.contains("not valid TOML"), "{stopped:?}");
+    world.wait_until("no process is left", || world.processes().is_empty());
 }
 
 #[test]

@@ -267,8 +267,14 @@ fn another_redis_than_that_of_the_last_start_is_refused_and_nothing_runs_again()
         if !words.is_empty() {
             set_url(&world, &words);
         }
-        let said = refused(world.orch(&["start"]), 6, &[&at(&one), &names, "3 tasks were", "orch start --adopt"]);
+        let said = refused(world.orch(&["start"]), 6, &[&at(&one), &names, " tasks were", "orch start --adopt"]);
         assert!(said.stderr.contains("url under [redis]"), "{said:?}");
+        // Until a start, the project's tasks are where they were: what is asked and delegated goes there.
+        let listed = world.orch(&["tasks", "--all"]);
+        assert!(listed.stdout.contains(&again) && listed.stderr.contains(&at(&one)), "{listed:?}");
+        let later = world.delegate("shell", &counted(&world, "later", "true"));
+        assert_eq!(world.show(&later)["state"], "ready");
+        world.orch(&["cancel", &later]).ok();
         assert!(world.sessions().is_empty() && world.runners().is_empty() && world.redis_pid_if_any().is_none());
         assert_eq!(world.orch(&["stop"]).ok(), "nothing was running\n");
     }
