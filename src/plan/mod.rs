@@ -1,6 +1,6 @@
 //! Plans: tasks with dependencies that are submitted as one. Everything here is pure.
 //!
-//! [`read`] turns a document into a [`Plan`] and reports every mistake with its place; [`rank`] computes the critical path,
+//! [`read()`] turns a document into a [`Plan`] and reports every mistake with its place; [`rank`] computes the critical path,
 //! how long a plan takes and what would shorten it; [`graph`] writes it for other programs; [`insert_results`] puts results
 //! into texts.
 
