@@ -219,6 +219,9 @@ fn a_master_whose_tools_have_died_gets_them_again() {
     fleet.wait_until("its tools run", || tools().len() == 1);
     say(&fleet, "hello");
     fleet.wait_until("it has answered", || fleet.world.pane(MASTER).contains("Hello."));
+    // Its runner looks for the tools at each of its reports: a second turn has come to an end, and so has the look of the first.
+    say(&fleet, "hello");
+    fleet.wait_until("it has answered again", || fleet.world.pane(MASTER).matches("Hello.").count() == 2);
     let before = tools();
     before.iter().for_each(|process| kill9(process.pid));
     fleet.wait_until("it has tools again", || {
