@@ -14,14 +14,12 @@ mod read;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, time::Duration};
-
 pub use self::{
     insert::{insert_results, results_in},
     mistake::{Located, Mistake},
-    read::{Reading, read},
+    read::{Reading, Terms, read},
 };
-use crate::model::{edge::Edge, id::TaskId, task::Priority};
+use crate::model::{edge::Edge, id::TaskId};
 
 /// Tasks of one plan.
 pub const MOST_TASKS: usize = 10_000;
@@ -49,22 +47,8 @@ pub struct Task {
     text: insert::Inserted,
     /// The tasks that it comes after, by their places in the plan, with the terms of the edges.
     pub after: Vec<(usize, Edge)>,
-    /// Its priority.
-    pub priority: Option<Priority>,
-    /// How long one attempt may take.
-    pub timeout: Option<Duration>,
-    /// How long after it was accepted it must have ended.
-    pub deadline: Option<Duration>,
-    /// How many failed attempts are followed by another one.
-    pub retries: Option<u32>,
-    /// Data for the agent.
-    pub context: Option<serde_json::Value>,
-    /// Labels.
-    pub labels: BTreeMap<String, String>,
-    /// Paths that it is about.
-    pub artifacts: Vec<String>,
-    /// The folder to work in.
-    pub cwd: Option<String>,
+    /// What it says besides.
+    pub terms: Terms,
 }
 
 impl Task {

@@ -1,5 +1,7 @@
 //! Plans as people write them, well and badly.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::{
@@ -55,7 +57,7 @@ fn a_plan_is_read_with_its_edges() {
     let id = TaskId::random();
     let text = plan.tasks[2].text(|key| (key == "api").then(|| id.clone()));
     assert_eq!(text, format!("Build the page. The API: {{{{results.{id}.text}}}}"));
-    assert_eq!(plan.tasks[0].timeout, Some(Duration::from_secs(600)));
+    assert_eq!(plan.tasks[0].terms.timeout, Some(Duration::from_secs(600)));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::{
         text::count,
     },
     ops::{Caller, Delegate, PlanChecked, PlanSource, PlanSubmitted, PlannedTask},
-    plan::{self, Located, Plan, Reading, rank},
+    plan::{self, Located, Plan, Reading, Terms, rank},
 };
 
 /// Largest document.
@@ -58,19 +58,7 @@ impl Ops {
         let mut tasks = Vec::with_capacity(plan.tasks.len());
         for at in self.by_rank(&plan).await? {
             let task = &plan.tasks[at];
-            let asked = Delegate {
-                text: task.text(by_key),
-                role: task.role.clone(),
-                priority: task.priority,
-                timeout: task.timeout,
-                deadline: task.deadline,
-                retries: task.retries,
-                context: task.context.clone(),
-                labels: task.labels.clone(),
-                artifacts: task.artifacts.clone(),
-                cwd: task.cwd.as_ref().map(|dir| self.config.root.join(dir)),
-                ..Delegate::default()
-            };
+            let asked = Delegate { text: task.text(by_key), role: task.role.clone(), ..self.terms(&task.terms) };
             let prepared = self.prepare(asked).await;
             let mut new = prepared.map_err(|e| Error { message: format!("tasks.{}: {}", task.key, e.message), ..e })?;
             new.id = ids[at].clone();
@@ -98,6 +86,13 @@ impl Ops {
         let listed =
             plan.tasks.iter().zip(&ids).map(|(task, id)| PlannedTask { key: task.key.clone(), id: id.clone() });
         Ok(PlanSubmitted { id, state, tasks: listed.collect() })
+    }
+
+    /// What a task of a plan says about itself, as one that is delegated says it.
+    fn terms(&self, terms: &Terms) -> Delegate {
+        let Terms { priority, timeout, deadline, retries, context, labels, artifacts, cwd } = terms.clone();
+        let cwd = cwd.map(|dir| self.config.root.join(dir));
+        Delegate { priority, timeout, deadline, retries, context, labels, artifacts, cwd, ..Delegate::default() }
     }
 
     fn read_plan(&self, source: &PlanSource) -> Result<Reading> {

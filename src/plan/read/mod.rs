@@ -1,10 +1,12 @@
 //! From a document to a plan. Every mistake is found in one reading, as far as one does not follow from another.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    time::Duration,
-};
+mod terms;
+mod values;
 
+use std::collections::HashMap;
+
+pub use self::terms::Terms;
+use self::values::{Reader, field};
 use super::{
     MOST_TASKS, Plan, Task, check,
     insert::{Inserted, LONGEST, Names, insert},
@@ -12,31 +14,16 @@ use super::{
     node::{self, Key, Node, Value},
 };
 use crate::model::{
-    duration,
     edge::{Edge, OnFailure, When},
     suggest::{nearest, printable},
-    task::Priority,
 };
 
 /// Longest name of a plan, of a task or of a variable.
 const LONGEST_KEY: usize = 64;
 /// The keys of a plan.
 const PLAN: &[&str] = &["name", "text", "on_failure", "vars", "tasks"];
-/// The keys of a task.
-const TASK: &[&str] = &[
-    "role",
-    "text",
-    "after",
-    "on_failure",
-    "priority",
-    "timeout",
-    "deadline",
-    "retries",
-    "context",
-    "labels",
-    "artifacts",
-    "cwd",
-];
+/// The keys of a task besides its terms.
+const TASK: &[&str] = &["role", "text", "after", "on_failure"];
 /// The keys of an edge.
 const EDGE: &[&str] = &["task", "when", "on_failure"];
 
@@ -55,7 +42,7 @@ pub struct Reading {
 /// instead of those of the document, and `text` instead of its text.
 #[must_use]
 pub fn read(document: &str, roles: &[(&str, u32)], vars: &[(String, String)], text: Option<&str>) -> Reading {
-    let mut reader = Reader { mistakes: Vec::new() };
+    let mut reader = Reader::default();
     let plan = match node::parse(document) {
         Ok(root) => reader.plan(&root, roles, vars, text),
         Err(mistakes) => {
@@ -77,17 +64,9 @@ pub fn read(document: &str, roles: &[(&str, u32)], vars: &[(String, String)], te
     reading
 }
 
-struct Reader {
-    mistakes: Vec<Mistake>,
-}
-
 type Table = [(Key, Node)];
 
 impl Reader {
-    fn wrong(&mut self, at: usize, key: impl Into<String>, what: impl Into<String>) {
-        self.mistakes.push(Mistake::new(at, key, what));
-    }
-
     fn plan(
         &mut self,
         root: &Node,
@@ -160,7 +139,7 @@ impl Reader {
         let path = format!("tasks.{}", printable(&key.name));
         self.is_key(key.at, &path, &key.name);
         let table = self.table(node, &path)?;
-        self.known(table, &path, TASK);
+        self.known(table, &path, &[TASK, Terms::KEYS].concat());
         let role = self.text_at(table, &path, "role");
         if let (Some(role), Some(node)) = (&role, field(table, "role"))
             && !whole.roles.iter().any(|(name, _)| name == role)
@@ -194,14 +173,7 @@ impl Reader {
             role,
             text: text.unwrap_or_default(),
             after,
-            priority: self.word_at(table, &path, "priority", Priority::ALL, Priority::as_str),
-            timeout: self.duration_at(table, &path, "timeout"),
-            deadline: self.duration_at(table, &path, "deadline"),
-            retries: self.count_at(table, &path, "retries"),
-            context: field(table, "context").map(|node| node.value.json()),
-            labels: self.labels(table, &path),
-            artifacts: self.texts_at(table, &path, "artifacts"),
-            cwd: self.text_at(table, &path, "cwd"),
+            terms: Terms::read(self, table, &path),
         })
     }
 
@@ -276,120 +248,6 @@ impl Reader {
         }
         edges
     }
-
-    fn labels(&mut self, table: &Table, path: &str) -> BTreeMap<String, String> {
-        let Some(node) = field(table, "labels") else { return BTreeMap::new() };
-        let path = format!("{path}.labels");
-        let Some(table) = self.table(node, &path) else { return BTreeMap::new() };
-        let read = table.iter().filter_map(|(key, node)| Some((key.name.clone(), self.text(node, &path)?)));
-        read.collect()
-    }
-
-    fn table<'a>(&mut self, node: &'a Node, path: &str) -> Option<&'a Table> {
-        match &node.value {
-            Value::Table(table) => Some(table),
-            other => {
-                self.wrong(node.at, path, format!("must be a table, not {}", other.kind()));
-                None
-            }
-        }
-    }
-
-    fn known(&mut self, table: &Table, path: &str, known: &[&str]) {
-        for (key, _) in table.iter().filter(|(key, _)| !known.contains(&key.name.as_str())) {
-            let meant = match nearest(&key.name, known.iter().copied()) {
-                Some(near) => format!("did you mean {near}?"),
-                None => format!("the keys here are {}", known.join(", ")),
-            };
-            let dot = if path.is_empty() { "" } else { "." };
-            self.wrong(key.at, format!("{path}{dot}{}", printable(&key.name)), format!("is not a known key; {meant}"));
-        }
-    }
-
-    fn is_key(&mut self, at: usize, path: &str, key: &str) -> bool {
-        let is_word = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
-        let fits = (1..=LONGEST_KEY).contains(&key.len()) && key.bytes().all(is_word);
-        if !fits {
-            self.wrong(at, path, format!("must be 1 to {LONGEST_KEY} letters, digits, - and _"));
-        }
-        fits
-    }
-
-    fn text(&mut self, node: &Node, path: &str) -> Option<String> {
-        match &node.value {
-            Value::Text(text) => Some(text.clone()),
-            other => {
-                self.wrong(node.at, path, format!("must be a text, not {}", other.kind()));
-                None
-            }
-        }
-    }
-
-    fn text_at(&mut self, table: &Table, path: &str, key: &str) -> Option<String> {
-        field(table, key).and_then(|node| self.text(node, &joined(path, key)))
-    }
-
-    fn texts_at(&mut self, table: &Table, path: &str, key: &str) -> Vec<String> {
-        let Some(node) = field(table, key) else { return Vec::new() };
-        let path = joined(path, key);
-        match &node.value {
-            Value::List(list) => list.iter().filter_map(|node| self.text(node, &path)).collect(),
-            other => {
-                self.wrong(node.at, path, format!("must be a list of texts, not {}", other.kind()));
-                Vec::new()
-            }
-        }
-    }
-
-    fn word_at<T: Copy>(
-        &mut self,
-        table: &Table,
-        path: &str,
-        key: &str,
-        all: &[T],
-        word: fn(T) -> &'static str,
-    ) -> Option<T> {
-        let node = field(table, key)?;
-        let text = self.text(node, &joined(path, key))?;
-        let found = all.iter().copied().find(|one| word(*one) == text);
-        if found.is_none() {
-            let words: Vec<&str> = all.iter().map(|one| word(*one)).collect();
-            let meant =
-                nearest(&text, words.iter().copied()).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-            let what = format!("is '{}', and must be one of {}{meant}", printable(&text), words.join(", "));
-            self.wrong(node.at, joined(path, key), what);
-        }
-        found
-    }
-
-    fn duration_at(&mut self, table: &Table, path: &str, key: &str) -> Option<Duration> {
-        let node = field(table, key)?;
-        let text = self.text(node, &joined(path, key))?;
-        match duration::parse(&text) {
-            Ok(limit) if limit > Duration::ZERO => Some(limit),
-            Ok(_) => {
-                self.wrong(node.at, joined(path, key), "must be longer than 0");
-                None
-            }
-            Err(what) => {
-                self.wrong(node.at, joined(path, key), format!("is no duration: {what}"));
-                None
-            }
-        }
-    }
-
-    fn count_at(&mut self, table: &Table, path: &str, key: &str) -> Option<u32> {
-        let node = field(table, key)?;
-        match node.value {
-            Value::Number(number) if number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number) => {
-                Some(number as u32)
-            }
-            _ => {
-                self.wrong(node.at, joined(path, key), "must be a whole number, 0 or more");
-                None
-            }
-        }
-    }
 }
 
 /// What a task is read with.
@@ -398,12 +256,4 @@ struct Whole<'a> {
     places: &'a HashMap<&'a str, usize>,
     policy: OnFailure,
     roles: &'a [(&'a str, u32)],
-}
-
-fn joined(path: &str, key: &str) -> String {
-    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
-}
-
-fn field<'a>(table: &'a Table, name: &str) -> Option<&'a Node> {
-    table.iter().find(|(key, _)| key.name == name).map(|(_, node)| node)
 }

@@ -1,0 +1,56 @@
+//! The keys of a plan and of a task that are taken as they are written: each stands here once, with how it is read.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde_json::Value;
+
+use super::{Table, values::Reader};
+use crate::model::task::Priority;
+
+/// Declares a struct of terms: each field is a key of the document, read by the function of [`Reader`] behind it.
+macro_rules! terms {
+    (
+        $(#[$doc:meta])* $name:ident {
+            $( $(#[$fdoc:meta])* $key:ident : $ty:ty = $read:ident $( ( $($arg:expr),* ) )? ; )*
+        }
+    ) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Default)]
+        pub struct $name {
+            $( $(#[$fdoc])* pub $key: $ty, )*
+        }
+
+        impl $name {
+            /// The keys.
+            pub const KEYS: &[&str] = &[$(stringify!($key)),*];
+
+            /// Reads them from the table at `path`.
+            pub(super) fn read(reader: &mut Reader, table: &Table, path: &str) -> $name {
+                $name { $( $key: reader.$read(table, path, stringify!($key) $(, $($arg),*)?), )* }
+            }
+        }
+    };
+}
+
+terms! {
+    /// What a task says about itself besides its text, its role and its place in the plan. `ops/plans/submit.rs` hands these
+    /// to what delegates.
+    Terms {
+        /// Its priority.
+        priority: Option<Priority> = word_at(Priority::ALL, Priority::as_str);
+        /// How long one attempt may take.
+        timeout: Option<Duration> = duration_at;
+        /// How long after it was accepted it must have ended.
+        deadline: Option<Duration> = duration_at;
+        /// How many failed attempts are followed by another one.
+        retries: Option<u32> = count_at;
+        /// Data for the agent.
+        context: Option<Value> = json_at;
+        /// Labels.
+        labels: BTreeMap<String, String> = labels_at;
+        /// Paths that it is about.
+        artifacts: Vec<String> = texts_at;
+        /// The folder to work in.
+        cwd: Option<String> = text_at;
+    }
+}
