@@ -22,15 +22,17 @@ mod limits;
 mod notify;
 mod observe;
 mod other_redis;
-mod passes;
+mod pass;
 mod program;
 mod reap;
 mod redis;
 mod reload;
 mod salvage;
 mod sessions;
+mod shutdown;
 mod spawn;
 mod startup;
+mod stopwatch;
 #[cfg(test)]
 mod tests;
 mod watches;
@@ -38,7 +40,6 @@ mod world;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    ops::ControlFlow,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -50,15 +51,15 @@ use tokio::{
 
 use self::{
     announce::Announcement,
-    background::{Background, Jobs, on_a_thread},
-    decide::Action,
+    background::{Background, Jobs},
     leadership::Leadership,
     leaving::Leaving,
     limits::Told,
     notify::Notifier,
-    observe::{Observed, Observer},
-    passes::Stopwatch,
+    observe::Observer,
+    pass::Pass,
     redis::Redis,
+    stopwatch::Stopwatch,
     watches::Watches,
 };
 use crate::{
@@ -69,13 +70,10 @@ use crate::{
     model::refusal::Refusal,
     model::secret::Redactor,
     mux::Mux,
-    os::{self, failpoint},
-    redis_server,
-    store::{Store, StoreError, observe::Snapshot, requests::Request, spend::Budget},
+    os,
+    store::{Store, StoreError, requests::Request, spend::Budget},
 };
 
-/// Without any wake-up, look again after this long.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// A supervisor that wakes up this much later than planned was stopped meanwhile, perhaps with all agents.
 const STOOD_STILL: Duration = Duration::from_secs(2);
 /// After a pass, the next one waits for so many times of what it took, so that a storm of wake-ups takes at most a
@@ -199,7 +197,7 @@ impl Supervisor {
         loop {
             let began = Instant::now();
             self.observer.asks();
-            let (pass, busy) = passes::measured(self.pass()).await;
+            let (pass, busy) = stopwatch::measured(self.pass()).await;
             let waited = self.observer.take_waited() + self.programs.take_waited();
             let starved = std::mem::replace(&mut starved_until_now, queue.waited());
             self.stopwatch.add(began.elapsed(), busy + waited, starved_until_now.saturating_sub(starved));
@@ -288,115 +286,6 @@ impl Supervisor {
         Ok(())
     }
 
-    /// One look, one decision, its actions.
-    async fn pass(&mut self) -> Result<Pass, StoreError> {
-        if let ControlFlow::Break(pass) = self.look_at_folder().await {
-            return Ok(pass);
-        }
-        if let Some(leadership) = &mut self.leadership {
-            leadership.keep(&self.store).await?;
-        }
-        self.request_to_leave().await?;
-        let mut observed = self.observe().await?;
-        self.remember_runners(observed.runners().map(|(incarnation, process)| (incarnation.to_owned(), process)));
-        if self.jobs.mux.restore_socket(&mut observed.runners().map(|(_, process)| process)) {
-            tracing::warn!("the socket of tmux was removed: its server makes it again");
-            self.observer.look_at_tmux();
-            // Before anything is opened, which would start another server.
-            return Ok(Pass::Look(Duration::from_millis(50)));
-        }
-        let epoch = &observed.snapshot.epoch;
-        if !epoch.is_known || epoch.number < self.store.epoch() {
-            // Redis was emptied while it served.
-            self.store.look_at_epoch().await?;
-            return Ok(Pass::Look(Duration::ZERO));
-        }
-        if observed.snapshot.requests.stop.is_none() {
-            self.leaving.is_withdrawn();
-        }
-        // While Redis answers but does not write, no agent can report, and a supervisor that only reads would not notice.
-        if observed.is_anyone_silent(self.config.supervisor.lease / 2) {
-            self.store.can_write().await?;
-        }
-        for damaged in &observed.snapshot.damaged {
-            self.jobs.complain(damaged.clone());
-        }
-        for id in &observed.snapshot.broken {
-            self.store.quarantine(id, "", "it ran, and does not say by whom").await?;
-        }
-        if self.reload(&observed.snapshot).await? {
-            observed = self.observe().await?;
-        }
-        if self.tell_limits(&observed.snapshot).await? {
-            // Roles that are suspended from now on are not in that snapshot.
-            observed = self.observe().await?;
-        }
-        self.release(&observed.snapshot).await?;
-        if observed.snapshot.notices > 0 {
-            self.notifier.tell(&self.store, &self.config, &self.environment).await?;
-        }
-        if let Some(problem) = self.jobs.take_masters_problem() {
-            self.start_has_failed(problem, &observed.snapshot).await?;
-        }
-        self.watches.keep(observed.runners());
-        // Redis has answered, and writes: silence during this pass is an agent's own.
-        self.observer.count(&mut observed);
-        let actions = decide::decide(&observed.world(&self.config));
-        let mut worked = false;
-        for action in actions {
-            if self.leadership.as_ref().is_some_and(|leadership| !leadership.is_sure()) {
-                // This pass has taken too long; whether we still decide is asked first.
-                return Ok(Pass::Look(Duration::ZERO));
-            }
-            if action == Action::ShutDown {
-                return Ok(Pass::ShutDown);
-            }
-            tracing::debug!(?action);
-            let what = format!("{action:?}");
-            match self.act(action, &observed).await {
-                Ok(()) => worked = true,
-                // What is wrong with one thing must not hold up everything else.
-                Err(e) if e.concerns_one_record() => self.jobs.complain(format!("{what}: {e}")),
-                Err(e) => return Err(e),
-            }
-        }
-        // While everything is being stopped, no `orch start` waits for a master.
-        if observed.snapshot.requests.stop.is_none() {
-            let session = &self.config.master.session;
-            let breaker = observed.snapshot.breakers.get(session);
-            let is_up = observed.is_up(session) && observed.snapshot.epoch.settling_until.is_none();
-            self.announcement.master(is_up, breaker, || self.home.agent_log(session));
-        }
-        self.keep_house(&observed.snapshot);
-        let next = observed.next_look(self.config.supervisor.lease).min(LOOK_AGAIN).min(self.observer.patience());
-        // Actions change what is to be decided next, so the next look comes soon, but not immediately.
-        Ok(Pass::Look(if worked { next.min(Duration::from_millis(50)) } else { next }))
-    }
-
-    async fn observe(&mut self) -> Result<Observed, StoreError> {
-        let hands = self.jobs.hands();
-        if self.jobs.have_sessions_changed() {
-            self.observer.look_at_tmux();
-        }
-        self.observer.observe(&self.store, hands).await
-    }
-
-    /// Begins the chores that are due, once those before them have ended.
-    fn keep_house(&mut self, snapshot: &Arc<Snapshot>) {
-        // Not in a folder that another supervisor may have made in the place of ours.
-        if self.gone.is_some() || !self.chores.is_free() {
-            return;
-        }
-        let Some(due) = self.housekeeping.due(&self.config) else { return };
-        let (store, home, config) = (self.store.clone(), self.home.clone(), self.config.clone());
-        let snapshot = snapshot.clone();
-        self.chores.begin(on_a_thread(async move {
-            if let Err(e) = due.run(&store, &home, &config, &snapshot).await {
-                tracing::warn!("housekeeping: {e}");
-            }
-        }));
-    }
-
     fn wait_for_wakeups(&self) {
         let (store, wake) = (self.store.clone(), self.wake.clone());
         tokio::spawn(async move {
@@ -413,69 +302,4 @@ impl Supervisor {
             }
         });
     }
-
-    /// Nothing is left but Redis and us.
-    async fn shut_down(mut self) -> Result<()> {
-        failpoint!("stop.all_ended");
-        if self.gone.is_none()
-            && let Ok(seen) = self.store.observe(&[]).await
-        {
-            // A runner that was ended while it told its own may have left it.
-            if let Err(e) = salvage::tell_all(&self.store, &self.home, &seen).await {
-                tracing::warn!("reports stay for the next start: {e}");
-            }
-            if let Err(e) = self.store.remember(&seen) {
-                tracing::warn!("what Redis has come to could not be remembered: {e}");
-            }
-        }
-        // The next start takes the request back as well, and the event is news at best: neither may keep us from ending.
-        let reason = "everything has ended in order";
-        if let Err(e) =
-            self.store.withdraw(&[Request::Stop { drain: false }], EventKind::SupervisorStopped, reason).await
-        {
-            tracing::warn!("the request to stop stays, and its end was not recorded: {e}");
-        }
-        if let Some(leadership) = &self.leadership {
-            leadership.end(&self.store).await;
-        }
-        if self.gone.is_some() {
-            self.end_known().await;
-        }
-        let home = self.reachable_home();
-        if let Some(home) = &home {
-            // No runner is left that could be writing one.
-            home.remove_unfinished_reports(Duration::ZERO);
-            home.remove_ended_runners(|_| false);
-            cgroups::end_all(home).await;
-            let _ = std::fs::remove_dir_all(home.program());
-        }
-        failpoint!("stop.withdrawn");
-        match self.redis.shut_down().await {
-            // What it leaves on the disk is where the folder is now, or nowhere.
-            Err(e) if self.gone.is_some() => {
-                tracing::info!("redis-server has ended: {e}");
-                if let Some(home) = &home {
-                    redis_server::end(home.path(), Duration::from_secs(1));
-                }
-            }
-            ended => ended?,
-        }
-        failpoint!("stop.redis_ended");
-        home.iter().for_each(|home| drop(std::fs::remove_file(home.running())));
-        failpoint!("stop.unmarked");
-        self.announcement.ready();
-        tracing::info!("stopped");
-        Ok(())
-    }
-}
-
-/// What a pass came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pass {
-    /// Look again after this long, or when woken.
-    Look(Duration),
-    /// All has ended.
-    ShutDown,
-    /// Another supervisor has taken over.
-    Replaced,
 }

@@ -6,8 +6,8 @@ use std::{
 };
 
 use super::{
-    Mode, Supervisor, announce::Announcement, leadership::Leadership, other_redis, passes::Stopwatch, redis::Redis,
-    spawn,
+    Mode, Supervisor, announce::Announcement, leadership::Leadership, other_redis, redis::Redis, spawn,
+    stopwatch::Stopwatch,
 };
 use crate::{
     config::Config,

@@ -8,20 +8,20 @@ use serde_json::{Value, json};
 use crate::common::{World, feed};
 
 /// Roles of both programs, and one whose program is not installed.
-const ROLES: &str = "[roles.c]\ndriver = \"claude\"\nmodel = \"m1\"\ndelegates_to = [\"shell\"]\n[roles.x]\ndriver = \"codex\"\n\
+pub(super) const ROLES: &str = "[roles.c]\ndriver = \"claude\"\nmodel = \"m1\"\ndelegates_to = [\"shell\"]\n[roles.x]\ndriver = \"codex\"\n\
                      [roles.none]\ndriver = \"codex\"\nenv = { PATH = \"/nonexistent\" }\n\
                      [roles.screen]\ndriver = \"claude\"\nmode = \"interactive\"\n";
 
 /// The first and the last line of claude's stream.
-const INIT: &str = r#"{"type":"system","subtype":"init","session_id":"SESSION","model":"m1"}"#;
-const DONE: &str = r#"{"type":"result","subtype":"success","is_error":false,"result":"The answer.","session_id":"SESSION","total_cost_usd":0.25,"usage":{"input_tokens":10,"output_tokens":4},"permission_denials":[]}"#;
+pub(super) const INIT: &str = r#"{"type":"system","subtype":"init","session_id":"SESSION","model":"m1"}"#;
+pub(super) const DONE: &str = r#"{"type":"result","subtype":"success","is_error":false,"result":"The answer.","session_id":"SESSION","total_cost_usd":0.25,"usage":{"input_tokens":10,"output_tokens":4},"permission_denials":[]}"#;
 
 /// Starts a world with a `claude` that records its arguments and then runs `then`.
-fn world_with_claude(then: &str) -> World {
+pub(super) fn world_with_claude(then: &str) -> World {
     world_with("claude", then)
 }
 
-fn world_with(program: &str, then: &str) -> World {
+pub(super) fn world_with(program: &str, then: &str) -> World {
     let world = World::builder().tables(ROLES).build();
     let called = world.file("called");
     let script = format!("echo \"$*\" >> '{}'\ncat > /dev/null\n{then}", called.display());
@@ -31,18 +31,18 @@ fn world_with(program: &str, then: &str) -> World {
 }
 
 /// Returns a shell command that prints this line.
-fn say(line: &str) -> String {
+pub(super) fn say(line: &str) -> String {
     format!("cat <<'EOF'\n{line}\nEOF\n")
 }
 
 /// Returns the contents of a file of an attempt.
-fn kept(world: &World, task: &str, attempt: u32, name: &str) -> String {
+pub(super) fn kept(world: &World, task: &str, attempt: u32, name: &str) -> String {
     let path = world.home.join(format!("runs/{task}/{attempt}/{name}"));
     std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
 #[track_caller]
-fn reason(of: &Value, words: &[&str]) {
+pub(super) fn reason(of: &Value, words: &[&str]) {
     let reason = of["reason"].as_str().unwrap_or_default();
     assert!(words.iter().all(|word| reason.contains(word)), "{words:?} in {reason}");
 }
@@ -124,121 +124,6 @@ fn a_denied_permission_holds_the_task_for_a_person() {
     reason(&held, &["claude was not allowed to use Bash(npm test)", "allowed_tools"]);
     let status = world.status();
     assert!(status["attention"].to_string().contains("Bash(npm test)"), "{status:#}");
-}
-
-#[test]
-fn a_limit_delays_until_it_ends_and_counts_as_no_failure() {
-    let at = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() + 3_600;
-    let limit = format!(r#"{{"type":"rate_limit_event","rate_limit_info":{{"status":"rejected","resetsAt":{at}}}}}"#);
-    let refused = r#"{"type":"result","subtype":"success","is_error":true,"result":"You've hit your limit","api_error_status":429}"#;
-    let world = world_with_claude(&format!("{}exit 1", [INIT, &limit, refused].map(say).concat()));
-    let task = world.delegate("c", "work");
-    let delayed = world.wait_for(&task, "delayed");
-    assert_eq!((&delayed["cause"], &delayed["failures"]), (&json!("rate_limited"), &json!(0)));
-    let due: jiff::Timestamp = delayed["due_at"].as_str().unwrap().parse().unwrap();
-    let late = due.as_second() - at as i64;
-    assert!((0..=10).contains(&late), "{late} s after the limit's end");
-}
-
-#[test]
-fn a_limit_that_a_person_lifts_ends_immediately() {
-    let limit = r#"{"type":"result","subtype":"success","is_error":true,"result":"You've hit your limit. Try again in 5 hours.","api_error_status":429}"#;
-    let script = format!("{}[ $ORCH_ATTEMPT = 1 ] && {{ {}exit 1; }}\n{}", say(INIT), say(limit), say(DONE));
-    let world = world_with_claude(&script);
-    let task = world.delegate("c", "work");
-    world.wait_for(&task, "delayed");
-    let names_the_command = |what: &str, of: &str| assert!(of.contains("orch resume c"), "{what}: {of}");
-    names_the_command("status", &world.status()["attention"].to_string());
-    names_the_command("why", &world.orch(&["why", &task]).ok());
-    assert_eq!(world.orch_json(&["resume", "c"])["changed"], true);
-    assert_eq!(world.wait_for(&task, "succeeded")["attempts"].as_array().map(Vec::len), Some(2));
-    assert_eq!(world.orch_json(&["resume", "c"])["changed"], false);
-    assert!(!world.status()["attention"].to_string().contains("starts nothing"));
-}
-
-#[test]
-fn after_a_crash_the_conversation_is_resumed() {
-    // The first attempt dies in the middle; the prompt of the second one says that it is the second.
-    let world = World::builder().tables(ROLES).build();
-    let (called, prompts) = (world.file("called"), world.file("prompts"));
-    world.program(
-        "claude",
-        &format!(
-            "echo \"$*\" >> '{}'\ncat >> '{}'\n{}[ $ORCH_ATTEMPT = 1 ] && kill -9 $$\n{}",
-            called.display(),
-            prompts.display(),
-            say(INIT),
-            say(DONE)
-        ),
-    );
-    world.start();
-    let task = world.delegate("c", "a long piece of work");
-    let shown = world.wait_for(&task, "succeeded");
-    assert_eq!((&shown["attempts"][0]["cause"], &shown["lost"]), (&json!("lost"), &json!(1)));
-    let called = world.lines("called");
-    assert!(called[0].contains("--session-id ") && !called[0].contains("--resume"), "{called:?}");
-    assert!(called[1].contains("--resume SESSION ") && !called[1].contains("--session-id"), "{called:?}");
-    let prompts = world.lines("prompts").join("\n");
-    for words in ["This is attempt 2 of your task. Attempt 1", "was interrupted: ", "signal 9", "a long piece of work"]
-    {
-        assert!(prompts.contains(words), "{words} in {prompts}");
-    }
-}
-
-#[test]
-fn a_lost_conversation_is_replaced_in_the_same_attempt() {
-    let gone = r#"{"type":"result","subtype":"error_during_execution","is_error":true,"errors":["No conversation found with session ID: SESSION"]}"#;
-    let script = format!(
-        "case \"$*\" in *--resume*) {}exit 1;; esac\n{}[ $ORCH_ATTEMPT = 1 ] && exit 75\n{}",
-        say(gone),
-        say(INIT),
-        say(DONE)
-    );
-    let world = world_with_claude(&script);
-    let shown = world.wait_for(&world.delegate("c", "work"), "succeeded");
-    assert_eq!(shown["attempts"].as_array().unwrap().len(), 2, "{shown:#}");
-    let called = world.lines("called");
-    assert_eq!(called.len(), 3, "{called:#?}");
-    assert!(called[1].contains("--resume SESSION") && called[2].contains("--session-id "), "{called:#?}");
-}
-
-#[test]
-fn two_programs_are_never_in_one_conversation() {
-    // A process of the first attempt has escaped every cleanup, and still runs.
-    let script = format!("{}[ $ORCH_ATTEMPT = 1 ] && exit 75\n{}", say(INIT), say(DONE));
-    let world = World::builder().tables(&format!("{ROLES}[roles.c.retry]\nbase = \"1h\"\ncap = \"1h\"")).build();
-    let called = world.file("called");
-    world.program("claude", &format!("echo \"$*\" >> '{}'\n{script}", called.display()));
-    world.start();
-    let task = world.delegate("c", "work");
-    world.wait_for(&task, "delayed");
-    let session: Value = serde_json::from_str(&kept(&world, &task, 1, "session.json")).unwrap();
-    let (name, value) = session["marker"].as_str().unwrap().split_once('=').unwrap();
-    let mut left = std::process::Command::new("sleep").arg("1000").env(name, value).spawn().unwrap();
-    world.orch(&["retry", &task]).ok();
-    world.wait_for(&task, "succeeded");
-    left.kill().unwrap();
-    left.wait().unwrap();
-    let called = world.lines("called");
-    assert!(called[1].contains("--session-id ") && !called[1].contains("--resume"), "{called:#?}");
-}
-
-#[test]
-fn a_limit_that_ended_in_the_past_does_not_cause_a_retry_storm() {
-    let tables = "[roles.c]\ndriver = \"claude\"\n[roles.c.retry]\nbase = \"30s\"\ncap = \"60s\"";
-    let world = World::builder().tables(tables).build();
-    let limit = r#"{"type":"result","subtype":"success","is_error":true,"result":"usage limit reached|1700000000","api_error_status":429,"permission_denials":[]}"#;
-    world.program("claude", &format!("cat > /dev/null\n{}exit 1", [INIT, limit].map(say).concat()));
-    world.start();
-    let task = world.delegate("c", "work");
-    let attempts = || world.show(&task)["attempts"].as_array().unwrap().clone();
-    world.wait_until("the second attempt has ended", || {
-        attempts().get(1).is_some_and(|again| !again["cause"].is_null())
-    });
-    assert_eq!(attempts()[1]["cause"], "rate_limited");
-    let why = world.orch(&["why", &task]).ok();
-    let (_, rest) = why.split_once("Attempt 3 may start in ").unwrap_or_else(|| panic!("{why}"));
-    assert!(rest.starts_with("2") || rest.starts_with("30s"), "{why}");
 }
 
 #[test]
@@ -333,130 +218,6 @@ fn the_usage_of_a_cancelled_attempt_is_counted() {
 }
 
 #[test]
-fn a_conversation_that_is_resumed_is_counted_once() {
-    let programs = ["claude", "codex", "gemini", "opencode", "qwen", "copilot", "aider"];
-    let roles =
-        programs.map(|name| format!("[roles.{name}]\ndriver = \"{name}\"\n[roles.{name}.retry]\nbase = \"10ms\"\n"));
-    let world = World::builder().tables(&roles.concat()).build();
-    for name in programs {
-        // Three runs, the second and the third of which resume the first: as the real programs printed them.
-        let printed = format!("{}/tests/fixtures/{name}/resumed", env!("CARGO_MANIFEST_DIR"));
-        let again = r#"[ $ORCH_ATTEMPT = 3 ] || echo '{"cause": "transient"}' > "$ORCH_RESULT""#;
-        let run = "awk -v run=$ORCH_ATTEMPT 'BEGIN { RS = \"---\\n\"; ORS = \"\" } NR == run'";
-        world.program(name, &format!("cat > /dev/null\n{run} {printed}.*\n{again}"));
-    }
-    world.start();
-    for name in programs {
-        let task = world.delegate(name, "work");
-        let shown = world.wait_for(&task, "succeeded");
-        let used = |usage: &Value| {
-            (
-                usage["input_tokens"].as_u64(),
-                usage["output_tokens"].as_u64(),
-                (usage["cost_usd"].as_f64().unwrap_or(-1.0) * 1e6).round(),
-            )
-        };
-        let each = match name {
-            "copilot" => None,
-            "claude" | "opencode" | "aider" => Some((Some(1000), Some(100), 6000.0)),
-            _ => Some((Some(1000), Some(100), 0.0)),
-        };
-        for attempt in shown["attempts"].as_array().unwrap() {
-            assert_eq!(Some(&attempt["usage"]).filter(|usage| !usage.is_null()).map(used), each, "{name}: {attempt:#}");
-        }
-        assert_eq!(shown["attempts"].as_array().unwrap().len(), 3, "{name}");
-        let all = each.map_or((Some(0), Some(0), 0.0), |(_, _, cost)| (Some(3000), Some(300), 3.0 * cost));
-        assert_eq!(used(&shown["usage"]), all, "{name}: {shown:#}");
-        let row = |row: &&Value| row["name"] == name;
-        let costs = world.orch_json(&["costs", "--by", "role"]);
-        let of_role = costs["rows"].as_array().unwrap().iter().find(row).map(used);
-        assert_eq!(of_role, each.map(|_| all), "{name}: {costs:#}");
-    }
-    world.stop_and_check_nothing_left();
-}
-
-#[test]
-fn a_program_that_repeats_itself_without_a_token_is_ended() {
-    let step = r#"{"type":"step_start","sessionID":"ses_1","part":{"type":"step-start"}}"#;
-    let done = r#"{"type":"step_finish","sessionID":"ses_1","part":{"type":"step-finish","reason":"stop","cost":0,"tokens":{"input":0,"output":0,"reasoning":0,"cache":{"read":0,"write":0}}}}"#;
-    let world = World::builder().tables("[roles.o]\ndriver = \"opencode\"\n[roles.o.retry]\nretries = 0\n").build();
-    let forever = format!("while :; do\n{}sleep 0.01\ndone", [step, done].map(say).concat());
-    world.program("opencode", &format!("cat > /dev/null\n{forever}"));
-    world.start();
-    let failed = world.wait_for(&world.delegate("o", "work"), "failed");
-    reason(&failed["attempts"][0], &["runaway: it began more than 60 turns within", "without a token"]);
-    assert_eq!(
-        (&failed["attempts"][0]["cause"], &failed["attempts"][0]["code"]),
-        (&json!("transient"), &json!("runaway"))
-    );
-    world.stop_and_check_nothing_left();
-}
-
-#[test]
-fn a_key_that_orch_withholds_holds_the_task_with_the_line_to_add_and_suspends_its_role() {
-    let mut world = World::builder().tables("[roles.x]\ndriver = \"codex\"\nmax = 1\n").build();
-    world.env.insert("STUB_API_KEY", "stub-0123456789abcdef".to_owned());
-    let begun = r#"{"type":"thread.started","thread_id":"thread-1"}"#;
-    let failed = r#"{"type":"turn.failed","error":{"message":"Missing environment variable: `STUB_API_KEY`."}}"#;
-    let done = r#"{"type":"turn.completed","usage":{"input_tokens":3,"output_tokens":2}}"#;
-    let fixed = world.file("fixed");
-    let script = format!("[ -e '{}' ] || {{ {}exit 1; }}\n{}", fixed.display(), say(failed), say(done));
-    world.program("codex", &format!("cat > /dev/null\n{}{script}", say(begun)));
-    world.start();
-    let first = world.delegate("x", "work");
-    let held = world.wait_for(&first, "held");
-    assert_eq!(
-        (held["attempts"].as_array().map(Vec::len), &held["code"]),
-        (Some(1), &json!("key_withheld")),
-        "{held:#}"
-    );
-    reason(&held, &[r#"add env_from = ["STUB_API_KEY"] to [roles.x]"#]);
-    // The others would fail in the same way.
-    let others: Vec<String> = (0..3).map(|n| world.delegate("x", &format!("work {n}"))).collect();
-    let why = world.orch(&["why", &others[0]]).ok();
-    assert!(
-        why.contains("Role x starts nothing until its program is logged in") && why.contains("orch resume x"),
-        "{why}"
-    );
-    assert!(others.iter().all(|task| world.show(task)["state"] == "ready"));
-    let attention = world.status()["attention"].to_string();
-    assert!(attention.contains("role x starts nothing until"), "{attention}");
-    std::fs::write(&fixed, "").unwrap();
-    world.orch(&["retry", &first]).ok();
-    for task in others.iter().chain([&first]) {
-        let done = world.wait_for(task, "succeeded");
-        assert!(done["attempts"].as_array().unwrap().len() <= 2, "{done:#}");
-    }
-    world.stop_and_check_nothing_left();
-}
-
-#[test]
-fn a_limit_that_names_a_clock_time_suspends_the_account_until_then() {
-    let world = World::builder().tables("[roles.c]\ndriver = \"claude\"\n[roles.d]\ndriver = \"claude\"\n").build();
-    // Three minutes from now, as the program's screen shows it. A clock time has no seconds.
-    let limited = r#"{"type":"result","subtype":"success","is_error":true,"result":"You've hit your session limit · resets AT (UTC)","terminal_reason":"api_error","session_id":"SESSION","permission_denials":[]}"#;
-    let at = r#"at=$(date -u -d '+3 minutes' +%I:%M%p | tr 'APM' 'apm')"#;
-    let (head, tail) = limited.split_once("AT").unwrap();
-    let script =
-        format!("{at}\n{}printf '%s%s%s\\n' \"{}\" \"$at\" '{tail}'\nexit 1", say(INIT), head.replace('"', "\\\""));
-    world.program("claude", &format!("echo run >> '{}'\ncat > /dev/null\n{script}", world.file("called").display()));
-    world.start();
-    let task = world.delegate("c", "work");
-    world.wait_until("the task is delayed", || world.show(&task)["state"] == "delayed");
-    let shown = world.show(&task);
-    assert_eq!(shown["attempts"][0]["cause"], "rate_limited", "{shown:#}");
-    let (ended, due) = (&shown["attempts"][0]["ended_at"], &shown["due_at"]);
-    let ms = |at: &Value| serde_json::from_value::<orch::model::time::Timestamp>(at.clone()).unwrap();
-    let left = ms(due).since(ms(ended)).as_millis();
-    assert!((60_000..=181_000).contains(&left), "{left} ms: {shown:#}");
-    let other = world.delegate("d", "more");
-    let why = world.orch(&["why", &other]).ok();
-    assert!(why.contains("Role d starts nothing for"), "{why}");
-    assert_eq!(world.lines("called").len(), 1);
-    world.stop_and_check_nothing_left();
-}
-
-#[test]
 fn an_answer_of_ten_megabytes_is_kept_truncated() {
     let (head, tail) = DONE.split_once("The answer.").unwrap();
     let script =
@@ -516,30 +277,6 @@ fn a_program_that_stays_after_its_result_is_ended_and_the_result_counts() {
 }
 
 #[test]
-fn codex_resumes_its_thread() {
-    let begun = r#"{"type":"thread.started","thread_id":"thread-1"}"#;
-    let failed = r#"{"type":"turn.failed","error":{"message":"stream disconnected before completion"}}"#;
-    let message = r#"{"type":"item.completed","item":{"type":"agent_message","text":"The answer."}}"#;
-    let done = r#"{"type":"turn.completed","usage":{"input_tokens":3,"output_tokens":2}}"#;
-    let script = format!(
-        "{}[ $ORCH_ATTEMPT = 1 ] && {{ {}exit 1; }}\n{}",
-        say(begun),
-        say(failed),
-        [message, done].map(say).concat()
-    );
-    let world = world_with("codex", &script);
-    let task = world.delegate("x", "work");
-    let shown = world.wait_for(&task, "succeeded");
-    assert_eq!(shown["attempts"][0]["cause"], "transient");
-    reason(&shown["attempts"][0], &["stream disconnected"]);
-    assert_eq!(shown["result"]["text"], "The answer.");
-    let called = world.lines("called");
-    assert!(called[0].starts_with("exec --json ") && called[0].ends_with(" -"), "{called:#?}");
-    assert!(called[1].ends_with(" resume thread-1 -"), "{called:#?}");
-    assert!(called[0].contains("mcp_servers.orch.env_vars=[") && !called[0].contains(&task), "{called:#?}");
-}
-
-#[test]
 fn a_program_is_told_what_belongs_to_its_task() {
     let world = World::builder().tables(ROLES).build();
     let told = world.file("told");
@@ -558,36 +295,5 @@ fn a_program_is_told_what_belongs_to_its_task() {
     {
         assert!(text.contains(words), "{words} in {text}");
     }
-    world.stop_and_check_nothing_left();
-}
-
-#[test]
-fn a_task_that_ends_with_open_subtasks_waits_without_a_program_and_goes_on_with_their_results() {
-    let world = World::builder().tables(ROLES).build();
-    let (told, sub) = (world.file("told"), world.file("sub"));
-    let script = format!(
-        "case \"$*\" in *--resume*) cat > '{}' ;; *) cat > /dev/null\n\
-         orch delegate --role shell \"until [ -e '{}' ]; do sleep 0.1; done; echo THE-PART\" > /dev/null\n\
-         for n in 1 2; do echo '{{\"hook_event_name\":\"Stop\"}}' | orch hook claude > '{}'.$n; done ;; esac\n{}",
-        told.display(),
-        sub.display(),
-        world.file("hook").display(),
-        [INIT, DONE].map(say).concat()
-    );
-    world.program("claude", &script);
-    world.start();
-    let task = world.delegate("c", "build it");
-    let waits = world.wait_for(&task, "blocked");
-    assert_eq!((&waits["waiting"], &waits["agent"]), (&json!(true), &json!(null)), "{waits:#}");
-    let why = world.orch(&["why", &task]).ok();
-    assert!(why.contains("waits for its open subtasks"), "{why}");
-    std::fs::write(&sub, "").expect("sub");
-    let done = world.wait_for(&task, "succeeded");
-    assert_eq!((done["attempts"].as_array().map(Vec::len), &done["failures"]), (Some(2), &json!(0)), "{done:#}");
-    let hook = world.lines("hook.1").join("\n");
-    assert!(hook.contains("1 subtask is open") && hook.contains("cancel_task"), "{hook}");
-    assert_eq!(world.lines("hook.2").join(""), "", "it was told once");
-    let told = world.lines("told").join("\n");
-    assert!(told.contains("have ended") && told.contains("\nTHE-PART\n</data-"), "{told}");
     world.stop_and_check_nothing_left();
 }

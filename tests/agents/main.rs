@@ -9,7 +9,9 @@ mod model_server;
 
 mod allow;
 mod asks;
+mod conversations;
 mod headless;
 mod interactive;
+mod limits;
 mod real;
 mod service;

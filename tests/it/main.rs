@@ -12,6 +12,7 @@ mod environment;
 mod escape;
 mod faults;
 mod sandbox;
+mod sandbox_grants;
 mod sessions;
 mod start;
 mod stop;

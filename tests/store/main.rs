@@ -6,6 +6,7 @@
 mod admission;
 mod again;
 mod agent_transitions;
+mod attempt_ends;
 mod audit;
 mod broken_connection;
 mod causes;
@@ -24,6 +25,8 @@ mod fixture;
 mod forgetting;
 mod format;
 mod ids;
+mod limits;
+mod messages;
 mod model;
 mod people;
 mod plans;

@@ -1,4 +1,4 @@
-//! How long passes take: in all, and how long something other than Redis delayed them.
+//! The stopwatch of passes: how long they take in all, and how long something other than Redis delayed them.
 //!
 //! A pass asks Redis, and has to wait for its answer. Nothing else may delay it: neither tmux, nor a disk, nor a scan of
 //! processes. The delay is the time during which the pass occupies the loop's thread and a processor is there for it, plus
