@@ -60,7 +60,9 @@ fn an_idle_master_is_woken_by_one_line_and_one_request() {
     ];
     let Some(fleet) = Fleet::with_master(&["claude"], "claude", TOOLS, rules) else { return };
     say(&fleet, "count them");
-    fleet.wait_until("the master is idle again", || fleet.world.pane(MASTER).contains("It is delegated."));
+    fleet.wait_until("the model has answered", || fleet.world.pane(MASTER).contains("It is delegated."));
+    // Before the end of the turn is recorded, its hook would still deliver the result.
+    fleet.wait_until("the master is idle again", || fleet.world.agent(MASTER)["state"] == "idle");
     // orch does not type into a line that a person has begun.
     let pane = format!("={MASTER}:");
     fleet.world.tmux(&["send-keys", "-t", &pane, "-l", "half a thought"]).ok();
