@@ -87,6 +87,8 @@ pub fn agent(id: &str, state: AgentState) -> Agent {
         progress_at: None,
         retrying: None,
         works_since: None,
+        unread: 0,
+        unread_since: None,
         rss_bytes: None,
         reason: None,
         master: false,

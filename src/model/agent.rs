@@ -68,6 +68,12 @@ pub struct Agent {
     /// When its program last showed a sign of progress; `null` without one.
     #[serde(default)]
     pub progress_at: Option<Timestamp>,
+    /// How many messages to its task, or to the master, its program has not read yet.
+    #[serde(default)]
+    pub unread: u64,
+    /// When the oldest of them was sent.
+    #[serde(default)]
+    pub unread_since: Option<Timestamp>,
     /// Memory of its process tree in bytes, as last reported.
     pub rss_bytes: Option<u64>,
     /// Why it is in its state.

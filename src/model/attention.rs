@@ -36,7 +36,7 @@ words! {
         Needs = "needs",
         /// An agent's program waits for its service.
         Service = "service",
-        /// Messages to the master were not read.
+        /// Messages to the master, or of a person to a task, were not read.
         Messages = "messages",
         /// A task is held for another reason than a question.
         Held = "held",
@@ -166,6 +166,17 @@ impl Attention {
             text: Some(message.text.clone()),
             since: Some(message.at),
             ..Attention::by(AttentionKind::Messages, what, "orch inbox")
+        }
+    }
+
+    /// Returns a message of a person that its task has not read.
+    pub fn of_unheard(task: &TaskId, text: &str, reason: &str, at: Timestamp) -> Attention {
+        let what = format!("{task} has not read your message '{}': {}", one_line(text, LINE), one_line(reason, LINE));
+        Attention {
+            task: Some(task.clone()),
+            text: Some(text.to_owned()),
+            since: Some(at),
+            ..Attention::by(AttentionKind::Messages, what, format!("orch show {task}"))
         }
     }
 

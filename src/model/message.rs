@@ -16,6 +16,41 @@ words! {
     }
 }
 
+words! {
+    /// When a message that was sent will be read, as far as that can be known.
+    ReadWhen: "time of reading" {
+        /// At the next tool call of its program, or at the end of its turn.
+        NextTool = "next_tool",
+        /// At the end of its program's turn, in the same conversation.
+        EndOfTurn = "end_of_turn",
+        /// As soon as an idle master was woken.
+        Soon = "soon",
+        /// Once a person has answered what its program asks.
+        AfterAnswer = "after_answer",
+        /// When its next attempt starts.
+        NextAttempt = "next_attempt",
+        /// If its program asks for its messages.
+        OnRequest = "on_request",
+        /// When a person reads the master's messages.
+        Person = "person",
+    }
+}
+
+impl ReadWhen {
+    /// Returns it in words that continue `it is read`.
+    pub fn in_words(self) -> &'static str {
+        match self {
+            ReadWhen::NextTool => "after the next tool call of its program, or at the end of its turn",
+            ReadWhen::EndOfTurn => "at the end of its program's turn, in the same conversation",
+            ReadWhen::Soon => "in a moment: its program is idle, and is woken",
+            ReadWhen::AfterAnswer => "once a person has answered what its program asks",
+            ReadWhen::NextAttempt => "when its next attempt starts",
+            ReadWhen::OnRequest => "only if its program runs orch inbox",
+            ReadWhen::Person => "by a person: orch inbox",
+        }
+    }
+}
+
 /// Returns the line that is typed into the idle program of a master while `n` messages wait for it. The prompt hook of a
 /// program that has one adds the messages to this line.
 pub fn line_to_idle(waiting: u64, has_hooks: bool) -> String {

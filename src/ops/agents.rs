@@ -9,7 +9,11 @@ use crate::{
         id::{TaskId, new_incarnation},
         text::one_line,
     },
-    store::{self, Store, observe::Snapshot},
+    store::{
+        self, Store,
+        observe::Snapshot,
+        unread::{Mailbox, Unread},
+    },
 };
 
 /// Columns of the text of an agent's task.
@@ -23,7 +27,8 @@ impl Ops {
     pub async fn agents(&self) -> Result<Vec<Agent>> {
         let roles = self.roles();
         let agents = &in_order(&self.ask(|s| s.observe(&roles)).await?);
-        self.ask(|s| with_texts(s, agents)).await
+        let has_console = self.master_is_console();
+        self.ask(|s| with_texts(s, agents, has_console)).await
     }
 
     /// Requests one more agent of a role, and returns it once the supervisor has begun to start it; `None`: the request was
@@ -113,15 +118,31 @@ pub(super) fn in_order(snapshot: &Snapshot) -> Vec<Agent> {
     agents
 }
 
-/// The agents, each with the beginning of what it works on.
-pub(super) async fn with_texts(store: &Store, agents: &[Agent]) -> store::Result<Vec<Agent>> {
+/// The agents, each with the beginning of what it works on, and how many messages its program has not read.
+pub(super) async fn with_texts(store: &Store, agents: &[Agent], has_console: bool) -> store::Result<Vec<Agent>> {
     let tasks: Vec<TaskId> = agents.iter().filter_map(|agent| agent.task.clone()).collect();
     let mut texts = store.first_lines(&tasks, TEXT).await?.into_iter();
     let with_text = |agent: &Agent| match agent.task {
         Some(_) => Agent { task_text: texts.next().flatten(), ..agent.clone() },
         None => agent.clone(),
     };
-    Ok(agents.iter().map(with_text).collect())
+    let mut agents: Vec<Agent> = agents.iter().map(with_text).collect();
+    let boxes: Vec<Option<Mailbox>> = agents.iter().map(|agent| mailbox(agent, has_console)).collect();
+    let known: Vec<Mailbox> = boxes.iter().flatten().cloned().collect();
+    let mut unread = store.unread_of(&known).await?.into_iter();
+    for (agent, _) in agents.iter_mut().zip(boxes).filter(|(_, mailbox)| mailbox.is_some()) {
+        let Unread { count, since } = unread.next().unwrap_or_default();
+        (agent.unread, agent.unread_since) = (count, since);
+    }
+    Ok(agents)
+}
+
+/// The box of messages that an agent's program reads. The messages to a console are read by a person.
+fn mailbox(agent: &Agent, has_console: bool) -> Option<Mailbox> {
+    match &agent.task {
+        Some(task) => Some(Mailbox::Task(task.clone())),
+        None => (agent.master && !has_console).then(|| Mailbox::Master(agent.id.clone())),
+    }
 }
 
 fn already(agent: &Agent) -> Error {

@@ -22,7 +22,7 @@ use crate::{
         time::Timestamp,
         wait::{Needs, Wait},
     },
-    store::{guard::Tampering, observe::Snapshot, passes::Passes},
+    store::{guard::Tampering, observe::Snapshot, passes::Passes, unread::Unheard},
 };
 
 /// The supervisor goes by what it has read once; agents read it when they start.
@@ -45,6 +45,8 @@ pub(super) struct Look {
     pub all_asking: Vec<TaskId>,
     /// The last messages to the master that no person has read, where a person leads it; and how many come before.
     pub unread: (Vec<Message>, u64),
+    /// The messages of people that were not read before their task ended.
+    pub unheard: Vec<Unheard>,
     /// What was used today.
     pub usage_today: Usage,
     /// The newest dead letters, each with the time since when.
@@ -143,6 +145,7 @@ pub(super) fn of(config: &Config, supervised: bool, look: &Look) -> Vec<Attentio
         out.push(Attention::more(AttentionKind::Messages, *before));
     }
     out.extend(unread.iter().map(Attention::of_message));
+    out.extend(look.unheard.iter().map(|one| Attention::of_unheard(&one.task, &one.text, &one.reason, one.at())));
     held(look, &mut out);
     stuck_roles(config, look, &gates, &mut out);
     dead_letters(look, &mut out);

@@ -154,7 +154,7 @@ impl Ops {
     }
 
     /// The program that runs a role, once `auto` is resolved.
-    fn program_of(&self, role: &Role) -> DriverKind {
+    pub(super) fn program_of(&self, role: &Role) -> DriverKind {
         preflight::resolve(role.driver, &self.config.agents.order, std::env::var_os("PATH").as_deref())
     }
 

@@ -10,8 +10,14 @@ use uuid::Uuid;
 
 use super::{Caller, Inbox, Ops, Sent, ask::check, wait::message};
 use crate::{
+    drivers::{Driver, Hook},
     error::{Error, Result},
-    model::message::Delivery,
+    model::{
+        agent::{Agent, AgentState},
+        id::TaskId,
+        message::{Delivery, ReadWhen},
+        task::TaskState,
+    },
     store::people::{NewMessage, Reader},
 };
 
@@ -55,7 +61,35 @@ impl Ops {
             }
             _ => e,
         })?;
-        Ok(Sent { id: new.id, to, state })
+        // It is sent: what is not known now is worth no failure.
+        let reads = match state {
+            Delivery::Unconfirmed => self.read_when(&to).await.unwrap_or_default(),
+            _ => None,
+        };
+        Ok(Sent { id: new.id, to, state, reads })
+    }
+
+    /// When a message in this box will be read.
+    async fn read_when(&self, mailbox: &str) -> Result<Option<ReadWhen>> {
+        if mailbox == self.config.master.session {
+            if self.master_is_console() {
+                return Ok(Some(ReadWhen::Person));
+            }
+            let driver =
+                self.config.roles.get(&self.config.master.role).and_then(|role| self.program_of(role).driver());
+            let record = self.ask(|s| s.agent(mailbox)).await?;
+            let agent = record.map(|record| record.agent.as_seen()).filter(|agent| agent.state.is_live());
+            return Ok(agent.zip(driver).map(|(agent, driver)| by_master(&agent, driver)));
+        }
+        let Ok(id) = mailbox.parse::<TaskId>() else { return Ok(None) };
+        let Some(detail) = self.ask(|s| s.task(&id)).await? else { return Ok(None) };
+        let Some(role) = self.config.roles.get(&detail.task.role) else { return Ok(None) };
+        let Some(driver) = self.program_of(role).driver() else { return Ok(None) };
+        let at_it = match (&detail.task.agent, detail.task.state) {
+            (Some(agent), TaskState::Running) => self.ask(|s| s.agent(agent)).await?,
+            _ => None,
+        };
+        Ok(Some(by_task(at_it.map(|record| record.agent).as_ref(), driver, role.agent.resume)))
     }
 
     /// Returns the last messages to the master that no person has read, and how many older ones there are. They stay unread.
@@ -107,5 +141,62 @@ impl Ops {
                 news = None;
             }
         }
+    }
+}
+
+/// When the program of a task reads a message. `agent` is at the task, if one is; `resumes`: its role resumes conversations.
+fn by_task(agent: Option<&Agent>, driver: &dyn Driver, resumes: bool) -> ReadWhen {
+    let capabilities = &driver.manifest().capabilities;
+    match agent {
+        // A script gets its messages only where it asks for them, now or later.
+        _ if driver.program().is_none() => ReadWhen::OnRequest,
+        None => ReadWhen::NextAttempt,
+        Some(agent) if agent.needs.is_some() => ReadWhen::AfterAnswer,
+        Some(_) if reads_after_tools(driver) => ReadWhen::NextTool,
+        Some(_) if capabilities.conversation && resumes => ReadWhen::EndOfTurn,
+        Some(_) => ReadWhen::OnRequest,
+    }
+}
+
+/// When the program of the master reads a message.
+fn by_master(agent: &Agent, driver: &dyn Driver) -> ReadWhen {
+    match agent.state {
+        _ if agent.needs.is_some() => ReadWhen::AfterAnswer,
+        AgentState::Busy if reads_after_tools(driver) => ReadWhen::NextTool,
+        AgentState::Busy => ReadWhen::EndOfTurn,
+        _ => ReadWhen::Soon,
+    }
+}
+
+fn reads_after_tools(driver: &dyn Driver) -> bool {
+    let after_a_tool = Hook::ToolResult { ok: true, summary: String::new() };
+    driver.hand_over(&after_a_tool, "").is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::DriverKind;
+
+    #[test]
+    fn a_message_is_read_as_soon_as_the_program_can() {
+        let agent = crate::samples::agent("a-1", AgentState::Busy);
+        let by = |kind: DriverKind, agent| by_task(agent, kind.driver().unwrap(), true);
+        let at_work = Some(&agent);
+        assert_eq!(by(DriverKind::Claude, at_work), ReadWhen::NextTool);
+        assert_eq!(by(DriverKind::Codex, at_work), ReadWhen::NextTool);
+        for kind in [DriverKind::Gemini, DriverKind::Opencode, DriverKind::Qwen, DriverKind::Copilot] {
+            assert_eq!(by(kind, at_work), ReadWhen::EndOfTurn, "{kind}");
+            assert_eq!(by_task(at_work, kind.driver().unwrap(), false), ReadWhen::OnRequest, "{kind}");
+        }
+        assert_eq!(by(DriverKind::Shell, at_work), ReadWhen::OnRequest);
+        assert_eq!(by(DriverKind::Claude, None), ReadWhen::NextAttempt);
+        assert_eq!(by(DriverKind::Command, None), ReadWhen::OnRequest);
+        let asks = Agent { needs: Some(crate::model::wait::Needs::Permission), ..agent.clone() };
+        assert_eq!(by(DriverKind::Claude, Some(&asks)), ReadWhen::AfterAnswer);
+        let master = |state, kind: DriverKind| by_master(&Agent { state, ..agent.clone() }, kind.driver().unwrap());
+        assert_eq!(master(AgentState::Busy, DriverKind::Claude), ReadWhen::NextTool);
+        assert_eq!(master(AgentState::Busy, DriverKind::Opencode), ReadWhen::EndOfTurn);
+        assert_eq!(master(AgentState::Idle, DriverKind::Codex), ReadWhen::Soon);
     }
 }

@@ -105,7 +105,7 @@ impl Ops {
         let agents = in_order(&look.snapshot);
         // What they work on is worth no failure.
         let agents = match state {
-            "ok" => with_texts(self.store(), &agents).await.unwrap_or(agents),
+            "ok" => with_texts(self.store(), &agents, self.master_is_console()).await.unwrap_or(agents),
             _ => agents,
         };
         let requests = &look.snapshot.requests;
@@ -218,6 +218,7 @@ impl Ops {
         let unread = self.unread_of_console().await?;
         let usage_today = self.used_today().await?;
         let failed = store.tasks_since(TaskState::Failed, Order::Newest, LISTED_FAILED).await?;
+        let unheard = store.unheard(snapshot.now).await?;
         let look = Look {
             snapshot,
             counts,
@@ -232,6 +233,7 @@ impl Ops {
             free_disk: os::free_space(self.home.path()),
             supervised_from: self.supervised_from(store).await?,
             passes: store.passes().await?,
+            unheard,
             tampering: store.tampering().await?,
         };
         Ok((look, info))

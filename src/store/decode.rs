@@ -233,6 +233,8 @@ pub(super) fn agent(id: &str, f: &Fields, now: Timestamp) -> Result<Record> {
         task_text: None,
         retrying: retrying(f)?,
         works_since: f.time("works")?,
+        unread: 0,
+        unread_since: None,
         progress_at: f.time("progress_at")?,
         rss_bytes: f.parse_opt("rss_bytes")?,
         reason: f.text("reason"),

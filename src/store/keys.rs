@@ -13,6 +13,7 @@
 //! | `marks:<box>` | hash | `count` of messages so far; `read:<reader>`: up to which that reader has read; `token:`, `before:` of its last reading |
 //! | `sent:<id>` | string | the box that this message went to (an hour) |
 //! | `notices` | list | what newly needs a person, until the supervisor has run `notify_command` for it |
+//! | `unheard` | list | the last messages of people that were not read before their task ended (an hour) |
 //! | `deps:<id>` | set | while it is blocked: its open dependencies |
 //! | `dependents:<id>` | set | the tasks that start after it |
 //! | `plan:<id>` | hash | a plan: `name`, `text`, `state`, `since`, how many of its tasks there are in each state (`n:<state>`), how many of its `total` tasks are `made` |

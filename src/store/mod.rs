@@ -37,6 +37,7 @@ mod script;
 mod spec;
 pub mod spend;
 pub mod tasks;
+pub mod unread;
 mod values;
 pub mod wake;
 

@@ -10,12 +10,15 @@ use super::{
 };
 use crate::model::{
     agent::{Agent, AgentState},
+    text,
     wait::{Need, Needs, Retry, Wait},
 };
 
 /// The agents, one line per agent, and below them what their programs wait for.
 pub fn list(agents: &[Agent], view: &View) -> String {
-    table(agents.iter(), view) + &notes(agents.iter().filter_map(|a| Some((a, a.waits_for()?))), view)
+    table(agents.iter(), view)
+        + &notes(agents.iter().filter_map(|a| Some((a, a.waits_for()?))), view)
+        + &unread_notes(agents, view)
 }
 
 /// The same for a page that shows elsewhere what agents ask.
@@ -28,6 +31,7 @@ pub fn list_beside_attention(agents: &[Agent], view: &View) -> String {
     table(shown, view)
         + &idle_line(&idle, view)
         + &notes(waits.filter(|(_, wait)| matches!(wait, Wait::Service(_))), view)
+        + &unread_notes(agents, view)
 }
 
 fn is_idle(a: &Agent) -> bool {
@@ -45,6 +49,20 @@ fn idle_line(idle: &[&str], view: &View) -> String {
     let named = idle[..idle.len().min(NAMED)].join(", ");
     view.hanging(&format!("{} idle: ", idle.len()), &format!("{named}{more}"))
 }
+
+fn unread_notes(agents: &[Agent], view: &View) -> String {
+    agents.iter().filter_map(|a| unread(a, view)).map(|line| view.hanging("  ", &line)).collect()
+}
+
+/// How many messages an agent's program has not read, where that is worth a line.
+fn unread(a: &Agent, view: &View) -> Option<String> {
+    let at = a.unread_since.filter(|at| a.unread > 0 && view.now.since(*at) >= UNREAD)?;
+    let messages = text::count(a.unread, "message is", "messages are");
+    Some(format!("{}: {messages} not read yet, sent {} ago", a.id, view.age(at)))
+}
+
+/// A message that is younger than this is no news.
+const UNREAD: Duration = Duration::from_secs(10);
 
 fn notes<'a>(waits: impl Iterator<Item = (&'a Agent, Wait)>, view: &View) -> String {
     waits.map(|(a, waits)| view.hanging("  ", &format!("{} {waits}", a.id))).collect()
@@ -120,6 +138,7 @@ pub fn page(a: &Agent, view: &View) -> String {
     fields.option("task", a.task.as_ref().map(|t| attempt_of(t.as_str(), a.attempt)));
     fields.option("waiting", a.waiting.then_some("for subtasks of its task"));
     fields.option("quiet", quiet(a, view).map(|for_| format!("for {for_}: no event, no output, no work")));
+    fields.option("messages", unread(a, view));
     fields.option("heartbeat", a.heartbeat_age_ms.map(|ms| format!("{} ago", millis(ms))));
     fields.option("memory", a.rss_bytes.map(bytes));
     fields.add("started", &format!("{} ({} ago)", view.time(a.started_at), view.age(a.started_at)));

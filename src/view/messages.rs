@@ -10,7 +10,7 @@ use crate::{
     model::{
         attention::AttentionKind,
         id::TaskId,
-        message::Message,
+        message::{Delivery, Message},
         question::{Approval, QuestionRef},
         task::{TaskDetail, TaskState},
         time::Timestamp,
@@ -81,7 +81,8 @@ pub fn question(asked: &Attention, view: &View) -> String {
 
 /// A message was accepted.
 pub fn sent(sent: &Sent) -> String {
-    format!("sent to {}; not read yet\n", sent.to)
+    let when = sent.reads.map(|when| format!("; it is read {}", when.in_words()));
+    format!("sent to {}{}\n", sent.to, when.unwrap_or_else(|| "; not read yet".to_owned()))
 }
 
 /// The answer to a question, or how a person gives one.
@@ -123,6 +124,16 @@ pub fn allowed(allowed: &Allowed, view: &View) -> String {
     }
 }
 
+/// Whether a message was read, in words.
+fn delivery(message: &Message) -> String {
+    match (message.state, &message.reason) {
+        (Delivery::Delivered, _) => "read".to_owned(),
+        (Delivery::Unconfirmed, _) => "not read yet".to_owned(),
+        (Delivery::Failed, None) => "not read".to_owned(),
+        (Delivery::Failed, Some(why)) => format!("not read: {}", safe(why)),
+    }
+}
+
 /// A task's questions with their answers, and the messages to it.
 pub(super) fn of_task(detail: &TaskDetail, view: &View) -> String {
     let mut out = String::new();
@@ -139,7 +150,7 @@ pub(super) fn of_task(detail: &TaskDetail, view: &View) -> String {
         out.push_str(&view.hanging("    → ", &answer));
     }
     for message in &detail.messages {
-        let lead = format!("message from {} ({})  ", safe(&message.from), message.state);
+        let lead = format!("message from {} ({})  ", safe(&message.from), delivery(message));
         out.push_str(&view.hanging(&lead, &message.text));
     }
     if out.is_empty() { out } else { format!("\n{out}") }

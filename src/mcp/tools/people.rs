@@ -17,7 +17,7 @@ use crate::{
         args::{Parameters, plain},
         reply::{Answer, reply},
     },
-    model::message,
+    model::message::{self, ReadWhen},
     ops::types::Ask,
     view::{View, messages},
 };
@@ -66,6 +66,8 @@ pub(in crate::mcp) struct MessageSent {
     to: String,
     /// 'unconfirmed' until it is read.
     state: &'static str,
+    /// When it will be read, such as 'next_tool' or 'next_attempt'; null where that is not known.
+    reads: Option<&'static str>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -137,7 +139,9 @@ impl Server {
     )]
     async fn send_message(&self, Parameters(asked): Parameters<SendMessage>) -> Answer<MessageSent> {
         let sent = self.ops().await?.send(asked.to, asked.text).await?;
-        reply(messages::sent(&sent).trim_end(), MessageSent { id: sent.id, to: sent.to, state: sent.state.as_str() })
+        let reads = sent.reads.map(ReadWhen::as_str);
+        let words = messages::sent(&sent);
+        reply(words.trim_end(), MessageSent { id: sent.id, to: sent.to, state: sent.state.as_str(), reads })
     }
 
     /// Reads your messages: those of your own task, or the master's, which also report the ends of the tasks that the master

@@ -4,7 +4,8 @@ use futures_util::StreamExt;
 
 use super::*;
 use crate::error::Kind;
-use crate::model::{end_code::EndCode, gate::GateCode};
+use crate::model::{attention::AttentionKind, end_code::EndCode, gate::GateCode, message::ReadWhen};
+use crate::ops::types::Status;
 use crate::redis_server::url_with_password;
 
 #[tokio::test]
@@ -256,4 +257,25 @@ async fn doctor_checks_the_stored_records() {
     assert_eq!(records.state, "error");
     assert!(records.found.starts_with("agent shell-1: it is idle, and not among the living; "), "{}", records.found);
     assert!(records.found.ends_with("; and 2 more"), "{}", records.found);
+}
+
+#[tokio::test]
+async fn a_message_that_was_not_read_is_named_by_status_before_and_after_its_task_ends() {
+    let world = World::awake().await;
+    let ops = world.ops();
+    let agent = world.agent("shell-1", "shell").await;
+    let id = ops.delegate(task("x", "shell")).await.unwrap().id;
+    let claimed = agent.claim(&ops).await;
+    let sent = ops.send(id.as_str(), "leave the tests alone").await.unwrap();
+    assert_eq!(sent.reads, Some(ReadWhen::OnRequest), "a script reads only what it asks for");
+    let of = |status: &Status| status.agents.iter().map(|a| (a.unread, a.unread_since.is_some())).collect::<Vec<_>>();
+    assert_eq!(of(&ops.status().await.unwrap()), [(1, true)]);
+    let _lock = world.supervise();
+
+    agent.finish(&ops, &claimed, Cause::Success, "done").await;
+    let status = ops.status().await.unwrap();
+    assert_eq!(of(&status), [(0, false)]);
+    let [unread] = &status.attention[..] else { panic!("{:?}", status.attention) };
+    assert_eq!((unread.kind, unread.do_.as_str()), (AttentionKind::Messages, &*format!("orch show {id}")));
+    assert!(unread.what.contains("has not read your message 'leave the tests alone'"), "{}", unread.what);
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{
     id::TaskId,
-    message::{Delivery, Message},
+    message::{Delivery, Message, ReadWhen},
     question::Approval,
 };
 
@@ -68,6 +68,9 @@ pub struct Sent {
     pub to: String,
     /// Its delivery so far.
     pub state: Delivery,
+    /// When it will be read; `null` where that is not known.
+    #[serde(default)]
+    pub reads: Option<ReadWhen>,
 }
 
 /// What `orch inbox` answers.

@@ -154,3 +154,15 @@ sonnet-1  sonnet  retrying 3/10  t-0000000001  20s       1.2s     4    210M
 fn an_empty_list_is_a_sentence() {
     assert_eq!(task::list(&[], false, &view(Some(80))), "no such tasks\n");
 }
+
+#[test]
+fn messages_that_an_agent_has_not_read_are_named_in_every_list() {
+    let at_work =
+        |since| Agent { unread: 2, unread_since: Some(ago(since)), ..an_agent("sonnet-1", "sonnet", AgentState::Busy) };
+    let late = [at_work(65)];
+    for page in [agent::list(&late, &view(Some(80))), agent::list_beside_attention(&late, &view(Some(80)))] {
+        assert!(page.contains("sonnet-1: 2 messages are not read yet, sent 1m05s ago"), "{page}");
+    }
+    assert!(agent::page(&late[0], &view(Some(80))).contains("2 messages are not read yet"));
+    assert!(!agent::list(&[at_work(3)], &view(Some(80))).contains("not read yet"), "it will be in a moment");
+}

@@ -181,6 +181,7 @@ fn a_message_reaches_a_running_task_and_its_answer_the_person() {
     world.wait_until("the task runs", || world.show(&id)["state"] == "running");
     let sent = world.orch_json(&["send", "shell-1", "leave the tests alone"]);
     assert_eq!((&sent["to"], &sent["state"]), (&json!(id), &json!("unconfirmed")));
+    assert_eq!(sent["reads"], "on_request");
     let task = world.wait_for(&id, "succeeded");
     assert!(text(&task["result"]["text"]).contains("a person: leave the tests alone"), "{task:#}");
     assert_eq!(each(&task["messages"], "state"), ["delivered"]);

@@ -44,6 +44,12 @@ local function fail_unread(id, reason)
     local what = 'the message of ' .. (message.from or '') .. ' to ' .. id .. ' was not read: ' .. reason
     event(EVENT.message_failed, id, nil, nil, nil, what, cjson.encode({message = message.id}))
     local to = message.reply_to
+    if not to then
+      -- A person, who has no box.
+      redis.call('RPUSH', P .. 'unheard', cjson.encode({task = id, text = short(message.text or '', 200), reason = reason, at = now}))
+      redis.call('LTRIM', P .. 'unheard', -20, -1)
+      redis.call('PEXPIRE', P .. 'unheard', 3600000)
+    end
     if to and (OPEN[get(to, 'state')[1]] or string.sub(to, 1, 2) ~= 't-') then
       post(to, {from = 'orch', task = id, text = what .. ': ' .. short(message.text or '', 200)})
     end
