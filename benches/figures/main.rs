@@ -10,6 +10,8 @@
 
 mod arguments;
 mod clock;
+#[path = "../../tests/common/disk.rs"]
+mod disk;
 mod groups;
 #[allow(dead_code, unused_imports)] // The module is shared; the figures use a part of it.
 #[path = "../../tests/model_server/mod.rs"]

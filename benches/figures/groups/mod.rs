@@ -14,6 +14,7 @@ mod sandbox;
 mod start;
 mod throughput;
 mod tree;
+mod trust;
 
 use std::time::Duration;
 
@@ -36,7 +37,7 @@ const fn group(name: &'static str, about: &'static str, seconds: u64, run: fn() 
 }
 
 /// All groups, in the order in which they are measured.
-pub static GROUPS: [Group; 15] = [
+pub static GROUPS: [Group; 16] = [
     group("start", "a cold orch start, until the master's prompt is shown", 120, start::measure),
     group("delegate", "orch delegate to an idle agent, until the program has started", 120, delegate::to_idle),
     group("launch", "orch delegate without an agent, until the program has started", 180, delegate::to_launched),
@@ -57,6 +58,12 @@ pub static GROUPS: [Group; 15] = [
     group("files", "files and folders that an attempt without output creates", 60, files::measure),
     group("find", "finding things among 100,000 tasks and 10,000 attempts", 600, find::measure),
     group("sandbox", "what bwrap adds to the start of an attempt", 120, sandbox::measure),
+    group(
+        "trust",
+        "what bwrap and the agents' sockets add, orch stop with everything broken, escapes, planted secrets",
+        1800,
+        trust::measure,
+    ),
     group("deaths", "kill -9 of a runner and of a program, until it is recorded", 180, deaths::measure),
     group("tree", "a tree of 300 processes that ignore everything, until it is gone", 180, tree::measure),
     group(

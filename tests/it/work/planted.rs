@@ -2,6 +2,8 @@
 
 use std::{fmt::Write as _, fs, path::Path};
 
+use serde_json::Value;
+
 use super::delegated;
 use crate::common::{World, gate, start};
 
@@ -40,7 +42,9 @@ fn secrets() -> Vec<Secret> {
         secret(None, &["AI", "zaSyPl4nted0123456789abcdefghijklmnop"]),
         secret(None, &["ey", "JhbGciOiJIUzI1NiJ9.eyJzdWIiOiJwbDRudGVkIn0.pl4nted0123456789"]),
     ];
-    // A private key is a thirteenth: several lines, of which each is a needle.
+    // In the env of a role, which sessions.toml has.
+    all.push(secret(None, &["pl4nted-of-", "a-role-5"]));
+    // A private key is a fourteenth: several lines, of which each is a needle.
     all.push(Secret {
         variable: None,
         value: ["-----BEGIN PRIV", "ATE KEY-----\nMIIEvPl4ntedKeyLine0123456789\n-----END PRIVATE KEY-----"].concat(),
@@ -79,7 +83,7 @@ fn a_planted_secret_is_found_nowhere() {
     });
     let needles: Vec<&str> = all.iter().map(|secret| secret.needle.as_str()).collect();
     let mut world = World::builder()
-        .tables("[roles.trusted]\ndriver = \"shell\"\nenv_from = [\"DEPLOY_THING\"]\n[roles.shell]\nmax = 2")
+        .tables("[roles.trusted]\ndriver = \"shell\"\nenv_from = [\"DEPLOY_THING\"]\n[roles.shell]\nmax = 2\nenv = { SHOP_TOKEN = \"pl4nted-of-a-role-5\" }")
         .supervisor("notify_command", "[\"sh\", \"-c\", \"cat >> $HOME/notices\"]")
         .build();
     for secret in &all {
@@ -114,7 +118,8 @@ fn a_planted_secret_is_found_nowhere() {
         orch delegate --key \"k $(cat formed)\" --label l=\"$(cat formed)\" \"true # $(tr '\\n' ' ' < formed)\"\n\
         orch ask --no-wait \"$(cat formed)\" > /dev/null\n";
     let script = format!(
-        "# {one_line}\ncat {plant}; cat {plant} >&2\ncd {}\n{verbs}{}\n\
+        "# {one_line}\nsed 's/^/stdout /' {plant}; sed 's/^/stderr /' {plant} >&2\nenv | grep SHOP_TOKEN\ncd {}\n{verbs}{}\n\
+         orch inbox | sed 's/^/received /'\n\
          text=$(cat {plant})\n\
          printf '{{\"text\": \"%s\", \"data\": {{\"of\": \"%s\"}}}}' \"$(echo $text)\" \"$(echo $text)\" > $ORCH_RESULT\n\
          cat $ORCH_RESULT; exit 1",
@@ -168,7 +173,7 @@ fn a_planted_secret_is_found_nowhere() {
     found.extend(in_text("notices", &world.lines("notices").join("\n"), &needles));
     found.extend(in_text("redis", &super::secrets::everything_in_redis(&world), &needles));
     in_files(&world.home, &needles, &mut found);
-    let task = id.as_str();
+    let (task, mut inbox) = (id.as_str(), String::new());
     for words in [
         &["status", "--json"][..],
         &["tasks", "--json"],
@@ -186,6 +191,9 @@ fn a_planted_secret_is_found_nowhere() {
         &["doctor", "--json"],
     ] {
         let output = world.orch(words);
+        if words[0] == "inbox" {
+            inbox.clone_from(&output.stdout);
+        }
         found.extend(in_text(&words.join(" "), &(output.stdout + &output.stderr), &needles));
     }
     for session in world.sessions() {
@@ -198,11 +206,43 @@ fn a_planted_secret_is_found_nowhere() {
     for words in [&["show-environment", "-g"][..], &["show-options", "-g"], &["list-sessions"], &["show-buffer"]] {
         found.extend(in_text(&format!("{words:?}"), &world.tmux(words).stdout, &needles));
     }
-    assert!(found.is_empty(), "{} places:\n{}", found.len(), found.join("\n"));
-    // What was planted did arrive: it is there, redacted.
-    let shown = world.show(&id);
-    for field in ["description", "context", "labels", "key", "artifacts", "questions", "result"] {
-        assert!(shown[field].to_string().contains("[redacted]"), "{field}: {:#}", shown[field]);
+    let places = arrived(&world, &id, &granted, &inbox);
+    println!("planted: {} secrets in {} places, {} found", all.len(), places.len(), found.len());
+    for (place, text) in &places {
+        assert!(text.contains("[redacted]"), "{place}: {text}");
     }
+    assert!(found.is_empty(), "{} places:\n{}", found.len(), found.join("\n"));
     world.stop_and_check_nothing_left();
+}
+
+/// Every place in which something was planted, with what is shown of it: it did arrive there, redacted.
+fn arrived(world: &World, id: &str, granted: &Value, inbox: &str) -> Vec<(&'static str, String)> {
+    let shown = world.show(id);
+    let question = &shown["questions"][0];
+    let subtask = world.show(shown["children"][0].as_str().unwrap_or_else(|| panic!("a subtask: {shown:#}")));
+    let log = world.orch(&["logs", "--task", id, "-n", "10000"]).ok();
+    let lines = |of: &str| log.lines().filter(|line| line.contains(of)).collect::<Vec<_>>().join("\n");
+    let progress: Vec<String> = world.events_of("task.progress").iter().map(Value::to_string).collect();
+    vec![
+        ("a task's text", shown["description"].to_string()),
+        ("its context", shown["context"].to_string()),
+        ("its labels", shown["labels"].to_string()),
+        ("its key", shown["key"].to_string()),
+        ("its artifacts", shown["artifacts"].to_string()),
+        ("a message to it", lines("received")),
+        ("its program's output", lines("stdout")),
+        ("its program's errors", lines("stderr")),
+        ("its question", question["question"].to_string()),
+        ("the answer to it", question["answer"].to_string()),
+        ("its progress", progress.join("\n")),
+        ("its result's text", shown["result"]["text"].to_string()),
+        ("its result's data", shown["result"]["data"].to_string()),
+        ("a subtask's text", subtask["description"].to_string()),
+        ("its labels", subtask["labels"].to_string()),
+        ("its key", subtask["key"].to_string()),
+        ("a message to the master", inbox.to_owned()),
+        ("what notify_command gets", world.lines("notices").join("\n")),
+        ("the output of a role that may have a secret", granted["result"].to_string()),
+        ("the output of a role that has one in its env", lines("SHOP_TOKEN")),
+    ]
 }
