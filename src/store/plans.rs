@@ -63,6 +63,19 @@ impl Store {
     /// # Errors
     /// A refusal that the script's header names, or an unreachable Redis.
     pub async fn submit_plan(&self, new: &NewPlan) -> Result<PlanState> {
+        self.stage_plan(new).await?;
+        let terms = terms(new);
+        let answer = self.call(&script::SUBMIT_PLAN, [new.id.as_str(), &terms, &new.who]).await?;
+        let (state, left, _): (String, u64, String) = self.read(answer)?;
+        let mut left = left;
+        while left > 0 {
+            left = self.grow_plan(Some(&new.id)).await?;
+        }
+        parse(&state, "state")
+    }
+
+    /// Sends the tasks of a plan that is to be accepted (`lua/plan/stage.lua`).
+    pub(super) async fn stage_plan(&self, new: &NewPlan) -> Result<()> {
         for (at, some) in new.tasks.chunks(STAGED_AT_ONCE).enumerate() {
             let mut args = vec![new.id.to_string(), (at * STAGED_AT_ONCE + 1).to_string()];
             for (key, task) in some {
@@ -77,23 +90,7 @@ impl Store {
             }
             self.call(&script::STAGE_PLAN, args).await?;
         }
-        let first = new.tasks.first().map(|(_, task)| task);
-        let terms = json!({
-            "name": new.name, "text": new.text, "total": new.tasks.len(), "notify": new.notify,
-            "max_queued": first.map(|task| task.max_queued), "max_depth": first.map(|task| task.max_depth),
-            "max_children": first.map(|task| task.max_children),
-            "parent": new.parent.as_ref().map(|parent| &parent.task),
-            "attempt_fence": new.parent.as_ref().map(|parent| parent.fence.to_string()),
-            "incarnation": new.parent.as_ref().map(|parent| &parent.incarnation),
-        });
-        let terms = without_nulls(terms).to_string();
-        let answer = self.call(&script::SUBMIT_PLAN, [new.id.as_str(), &terms, &new.who]).await?;
-        let (state, left, _): (String, u64, String) = self.read(answer)?;
-        let mut left = left;
-        while left > 0 {
-            left = self.grow_plan(Some(&new.id)).await?;
-        }
-        parse(&state, "state")
+        Ok(())
     }
 
     /// Makes further tasks of an accepted plan, or of any that is not complete; returns how many of it are left
@@ -181,6 +178,20 @@ fn summary(id: &PlanId, f: &Fields) -> Result<PlanSummary> {
         total: f.parse_or("total", 0)?,
         counts: counts.into_iter().filter(|(_, n)| *n > 0).collect(),
     })
+}
+
+/// What a plan is besides its tasks, as the scripts read it.
+pub(super) fn terms(new: &NewPlan) -> String {
+    let first = new.tasks.first().map(|(_, task)| task);
+    let terms = json!({
+        "name": new.name, "text": new.text, "total": new.tasks.len(), "notify": new.notify,
+        "max_queued": first.map(|task| task.max_queued), "max_depth": first.map(|task| task.max_depth),
+        "max_children": first.map(|task| task.max_children),
+        "parent": new.parent.as_ref().map(|parent| &parent.task),
+        "attempt_fence": new.parent.as_ref().map(|parent| parent.fence.to_string()),
+        "incarnation": new.parent.as_ref().map(|parent| &parent.incarnation),
+    });
+    without_nulls(terms).to_string()
 }
 
 fn without_nulls(value: serde_json::Value) -> serde_json::Value {

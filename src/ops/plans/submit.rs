@@ -47,6 +47,13 @@ impl Ops {
     /// # Errors
     /// Usage: the plan has mistakes, which the error lists. Those of [`Ops::delegate`].
     pub async fn submit_plan(&self, source: &PlanSource) -> Result<PlanSubmitted> {
+        let (new, tasks) = self.prepare_plan(source).await?;
+        let state = self.ask(|s| s.submit_plan(&new)).await?;
+        Ok(PlanSubmitted { id: new.id, state, tasks })
+    }
+
+    /// The plan as the store takes it, and its tasks in the order of the document.
+    async fn prepare_plan(&self, source: &PlanSource) -> Result<(NewPlan, Vec<PlannedTask>)> {
         let Reading { plan, mistakes, .. } = self.read_plan(source)?;
         let Some(plan) = plan else {
             let located: Vec<Located> = mistakes.iter().map(|one| one.located(&source.document)).collect();
@@ -73,7 +80,7 @@ impl Ops {
         }
         let redactor = self.redactor();
         let new = NewPlan {
-            id: id.clone(),
+            id,
             name: plan.name.clone(),
             text: redactor.text(plan.text.clone()),
             tasks,
@@ -82,10 +89,9 @@ impl Ops {
             parent: self.caller.attempt().cloned(),
             who: self.caller.in_words(),
         };
-        let state = self.ask(|s| s.submit_plan(&new)).await?;
         let listed =
             plan.tasks.iter().zip(&ids).map(|(task, id)| PlannedTask { key: task.key.clone(), id: id.clone() });
-        Ok(PlanSubmitted { id, state, tasks: listed.collect() })
+        Ok((new, listed.collect()))
     }
 
     /// What a task of a plan says about itself, as one that is delegated says it.

@@ -24,23 +24,9 @@ else
   local drain = redis.call('HGET', P .. 'requests', 'drain')
   if drain then return refuse(REFUSAL.draining, drain) end
 end
-local queued = 0
-for _, state in ipairs({'ready', 'blocked', 'delayed', 'held'}) do
-  queued = queued + redis.call('ZCARD', P .. 'state:' .. state)
-end
-if queued + terms.total > terms.max_queued then return refuse(REFUSAL.queue_full, tostring(terms.max_queued)) end
+if queued_tasks() + terms.total > terms.max_queued then return refuse(REFUSAL.queue_full, tostring(terms.max_queued)) end
 
--- Accepted, they stay until they are made: ten years.
-redis.call('PEXPIRE', staged, 315360000000)
-local fields = {'state', 'running', 'since', now, 'created_at', now, 'name', terms.name, 'text', terms.text, 'by', ARGV[3],
-  'total', terms.total, 'made', 0, 'depth', depth}
-if terms.parent then append(fields, 'parent', terms.parent) end
-if terms.notify then append(fields, 'notify', terms.notify) end
-redis.call('HSET', record, unpack(fields))
-redis.call('ZADD', P .. 'plans', redis.call('INCR', P .. 'seq'), plan)
-redis.call('SADD', P .. 'growing', plan)
-event(EVENT.plan_running, nil, nil, nil, 'running', 'plan ' .. terms.name .. ' with ' .. terms.total .. ' tasks was submitted by ' .. ARGV[3],
-  cjson.encode({plan = plan}))
+accept_plan(plan, terms, depth, ARGV[3])
 -- A task's own subtasks are few, and end with it.
 local left = grow(plan, terms.parent and terms.total or GROWN_AT_ONCE)
 return {redis.call('HGET', record, 'state'), string.format('%d', left), '1'}

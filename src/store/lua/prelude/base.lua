@@ -116,3 +116,12 @@ local function last_attempt(id)
   local reads, attempt = pcall(cjson.decode, text)
   return reads and type(attempt) == 'table' and attempt or {}
 end
+
+-- How many tasks have yet to run.
+local function queued_tasks()
+  local queued = 0
+  for _, state in ipairs({'ready', 'blocked', 'delayed', 'held'}) do
+    queued = queued + redis.call('ZCARD', P .. 'state:' .. state)
+  end
+  return queued
+end

@@ -36,3 +36,19 @@ local function grow(plan, at_most)
   judge_plans()
   return total - made
 end
+
+-- Accepts a plan whose tasks are staged, `terms.total` of them, which `grow` makes. `by` is the caller in words.
+local function accept_plan(plan, terms, depth, by)
+  local record = P .. 'plan:' .. plan
+  -- Accepted, they stay until they are made: ten years.
+  redis.call('PEXPIRE', P .. 'staged:' .. plan, 315360000000)
+  local fields = {'state', 'running', 'since', now, 'created_at', now, 'name', terms.name, 'text', terms.text, 'by', by,
+    'total', terms.total, 'made', 0, 'depth', depth}
+  if terms.parent then append(fields, 'parent', terms.parent) end
+  if terms.notify then append(fields, 'notify', terms.notify) end
+  redis.call('HSET', record, unpack(fields))
+  redis.call('ZADD', P .. 'plans', redis.call('INCR', P .. 'seq'), plan)
+  redis.call('SADD', P .. 'growing', plan)
+  event(EVENT.plan_running, nil, nil, nil, 'running', 'plan ' .. terms.name .. ' with ' .. terms.total .. ' tasks was submitted by ' .. by,
+    cjson.encode({plan = plan}))
+end

@@ -78,12 +78,7 @@ local function check(id, text_of_spec, text, context)
     if drain then return nil, refuse(REFUSAL.draining, drain) end
   end
 
-  if not queued then
-    queued = 0
-    for _, state in ipairs({'ready', 'blocked', 'delayed', 'held'}) do
-      queued = queued + redis.call('ZCARD', P .. 'state:' .. state)
-    end
-  end
+  queued = queued or queued_tasks()
   if spec.max_queued and queued >= spec.max_queued then
     return nil, refuse(REFUSAL.queue_full, tostring(spec.max_queued))
   end
