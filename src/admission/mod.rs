@@ -1,11 +1,11 @@
-//! Why a task or a role may not start now: the one place that knows.
+//! Computes why a task or a role may not start now. No other Rust code decides this.
 //!
-//! [`gates`] is a pure function of a [`Snapshot`]. The supervisor asks it before it starts an agent; `orch why`, `orch status`
-//! and `orch delegate` show what it says ([`Gate::sentence`], [`Gate::hint`]). The one other place is `task/claim.lua`, which has
-//! to check within its own atomic step, and a test holds it to this room: a claim takes the first ready task exactly when no
-//! gate blocks it ([`Gate::blocks_claim`]).
+//! [`gates`] is a pure function of a [`Snapshot`]. The supervisor calls it before it starts an agent; `orch why`,
+//! `orch status` and `orch delegate` show its result ([`Gate::sentence`], [`Gate::hint`]). `task/claim.lua` has to
+//! apply the same rules within its own atomic step. A test compares the two: a claim takes the first ready task
+//! exactly when no gate blocks it ([`Gate::blocks_claim`]).
 //!
-//! Two things can be held up, and not by the same gates:
+//! Gates block one or both of:
 //!
 //! - *a claim*: an idle agent of the role asks for a task. A pause, a stop, a suspension, a recovery, taken slots, and a more
 //!   urgent task of another role that lacks a slot block it.

@@ -1,4 +1,4 @@
-//! What is decided by: the facts, at one moment of Redis's clock.
+//! The facts that gates are computed from, at one moment of Redis's clock.
 
 use std::collections::BTreeMap;
 

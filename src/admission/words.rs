@@ -1,4 +1,4 @@
-//! What is said of a gate, and what to do about it: the same wherever it is shown.
+//! The sentence and the hint of each gate, the same wherever they are shown.
 
 use super::Gate;
 use crate::model::{

@@ -1,4 +1,5 @@
-//! `orch cancel` and `orch retry`: one line per task. `orch prune`: one line for all, and in a trial one per task.
+//! `orch cancel` and `orch retry`, which print one line per task, and `orch prune`, which prints one line in all and,
+//! with `--dry-run`, one per task.
 
 use super::{Session, args, stdio::End};
 use crate::{

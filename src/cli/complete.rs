@@ -1,6 +1,6 @@
-//! `orch complete`, which the completion scripts call: ids with their texts, agents and roles that the last word may become.
-//! What is known without the project (verbs, options, words of a list) is in the scripts themselves, except the second and
-//! further words of a list, such as `--state held,failed`.
+//! `orch complete`, which the completion scripts call: the ids with their texts, the agents and the roles with which
+//! the last word can be completed. The scripts themselves contain what does not depend on the project (verbs, options,
+//! the values of an option), except the second and further words of a list, such as `--state held,failed`.
 
 use clap::{Arg, CommandFactory, builder::PossibleValue};
 

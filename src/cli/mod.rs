@@ -1,7 +1,7 @@
 //! The command line: words are parsed (`args`), the verb's function turns them into a request to `ops`, and `view` turns
 //! the answer into text. Everything is written through `stdio`, and every error ends in `errors`.
 //!
-//! Not here: doing anything. A verb that needs more than one call of `ops` and some text is in the wrong room.
+//! Not here: any work. If a verb needs more than one call of `ops` and some text, the rest belongs to `ops`.
 
 mod agents;
 pub mod args;

@@ -1,4 +1,4 @@
-//! A page drawn in place on a terminal. The terminal is restored however this ends.
+//! A page that is redrawn in place on a terminal. The terminal is restored however this ends.
 
 use std::io::{self, IsTerminal, Write};
 

@@ -1,4 +1,4 @@
-//! Before the first start: `orch init`, `orch doctor`, `orch completions`.
+//! The verbs that prepare the first start: `orch init`, `orch doctor`, `orch completions`.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! The address of a Redis server without what logs in to it: for files that are kept, and for sentences.
+//! The address of a Redis server without its user and password, for files that are kept and for messages.
 
 /// Stands in an address for a user and a password that were left out.
 const LOGIN: &str = "[login]";

@@ -1,5 +1,6 @@
-//! Checks `delegates_to`: every name must be a role, the declared delegations must not form a circle, and none may lead out of
-//! a sandbox: what it names needs no approval. Roles without the key delegate by rights, limited by `max_depth`.
+//! Checks `delegates_to`: every name must be a role, and the declared delegations must not form a cycle. A role with a
+//! sandbox may not name one without, because a delegation that the key declares needs no approval. Roles without the
+//! key delegate by their rights, up to `max_depth`.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! What is wrong with a sessions.toml: collected over the whole file and reported together, each error with its line and key.
+//! The errors of a sessions.toml, collected over the whole file and reported together, each with its line and key.
 
 use std::{collections::BTreeSet, fmt::Display};
 

@@ -1,4 +1,4 @@
-//! What two configurations of one project differ in, key by key: what `orch reload` shows and applies.
+//! The keys in which two configurations of one project differ, which `orch reload` shows and applies.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! What an agent's program inherits of the environment of `orch start`, and which of its values are secrets.
+//! Which variables of the environment of `orch start` an agent's program inherits, and which of their values are
+//! secrets.
 
 use std::{collections::BTreeSet, str::FromStr};
 

@@ -1,4 +1,4 @@
-//! Where a project is whose sessions.toml cannot be used: its file and its state folders, found without reading the file.
+//! Locates the file and the state folders of a project whose sessions.toml cannot be used, without reading the file.
 
 use std::{
     fs,

@@ -1,8 +1,8 @@
 //! sessions.toml: as written, then as meant.
 //!
-//! `discovery` decides which file counts and where state lives, `written` reads the file (with `section`, table by table),
-//! `resolve` adds defaults and everything that takes more than one key to know, and the answer is a [`Config`], in
-//! which nothing is missing, relative or unchecked. Errors are collected over the whole file (`diagnostics`), so that a
+//! `discovery` finds the file and the state folder, `written` reads the file (with `section`, table by table), and
+//! `resolve` adds defaults and checks everything that depends on more than one key. The result is a [`Config`], in
+//! which nothing is missing, relative or unchecked. Errors are collected over the whole file (`diagnostics`), so a
 //! person corrects a file once, not once per mistake.
 //!
 //! What sessions.toml may say about an agent program is declared by its driver ([`crate::drivers`]). Whether a program is

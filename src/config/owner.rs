@@ -1,4 +1,5 @@
-//! Whose a state folder is: the record `owner.json` in it, which every verb compares with the project that it is called for.
+//! The owner of a state folder: its record `owner.json`, which every verb compares with the project for which it is
+//! called.
 
 use std::{
     ffi::OsString,

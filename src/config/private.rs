@@ -1,4 +1,4 @@
-//! Folders that no sandbox shows: homes as a whole, state folders, and what holds logins, keys or sockets.
+//! Folders that no sandbox shows: whole home folders, state folders, and folders with logins, keys or sockets.
 
 use std::path::{Component, Path};
 

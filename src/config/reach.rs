@@ -1,7 +1,7 @@
-//! Which rights a role reaches through others: what `orch start` and `orch doctor` report.
+//! Which rights a role reaches through other roles, for `orch start` and `orch doctor`.
 //!
-//! A delegation that needs no approval goes to a role with no further right, so it passes none on. Only `delegates_to` does,
-//! and so does a chain that leads through a role which has that key.
+//! A delegation without approval goes to a role with no further right, so it passes none on. Only `delegates_to` can:
+//! directly, or through a chain with a role that has this key.
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -1,4 +1,4 @@
-//! Single values of sessions.toml: their words, and what is refused about each alone.
+//! Single values of sessions.toml: how they are written, and which values are rejected.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! What people are asked, and what is written to them: each is shown once where it is first seen.
+//! Questions to people, and messages to them: shows each once, when it first appears.
 
 use std::collections::VecDeque;
 

@@ -1,5 +1,5 @@
-//! Lines that were meant for another program: `help`, `exit`, `status` without their slash, and commands for a shell. Each
-//! would be a task that costs money. Pure.
+//! Recognizes lines that were meant for another program: `help`, `exit` or `status` without their slash, and shell
+//! commands. Each would become a task that costs money. Pure.
 
 use super::input::{COMMANDS, Command, Input, Roles};
 use crate::model::{id::TaskId, question::QuestionRef};

@@ -1,4 +1,4 @@
-//! What the commands answer: a call of `ops`, and its answer as `view` renders it.
+//! The commands of the console: each calls `ops`, and shows the answer as `view` renders it.
 
 use super::{conversation::Conversation, help::help, input::Command};
 use crate::{

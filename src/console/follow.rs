@@ -1,7 +1,7 @@
-//! What is new about the tasks that were delegated here. Pure.
+//! Finds what is new about the tasks that were delegated here. Pure.
 //!
-//! An event only says "look at this task again". What is reported comes from the task's own record, which holds every
-//! attempt: so nothing is reported twice, and what happened while Redis was unreachable, or in one burst, is still
+//! An event only says "look at this task again". The report comes from the task's own record, which contains every
+//! attempt. So nothing is reported twice, and what happened while Redis was unreachable, or in one burst, is still
 //! reported.
 
 use std::collections::HashMap;

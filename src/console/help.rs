@@ -1,4 +1,4 @@
-//! What the console says about itself: its greeting, `/help`, and its last words.
+//! The texts of the console itself: its greeting, `/help`, and its farewell.
 
 use super::input::COMMANDS;
 use crate::view::{Style, View};

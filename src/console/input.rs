@@ -1,4 +1,4 @@
-//! What a typed line means. Pure.
+//! Parses a typed line. Pure.
 
 use super::bare;
 use crate::{model::suggest, ops::Answer};

@@ -1,4 +1,4 @@
-//! The built-in master's prompt: a surface over ops like any other.
+//! The built-in master's prompt: a surface over `ops` like any other.
 //!
 //! A typed line becomes an [`input::Input`] on the thread that reads (`prompt`). The one async task answers it
 //! (`conversation`, `commands`) and reports every step of the tasks that were delegated here (`follow`), driven by the

@@ -1,4 +1,4 @@
-//! The one line on standard output by which `orch start` learns that everything is up, or why it is not.
+//! The one line on standard output that reports to `orch start` that everything is up, or why it is not.
 
 use std::{io::Write, path::PathBuf};
 

@@ -1,10 +1,10 @@
-//! What counts against an agent whatever is interrupted meanwhile.
+//! Limits on the silence of an agent that no interruption resets.
 //!
 //! An interruption of Redis or of the machine gives every agent a whole lease to report again
-//! ([`super::world::World::undisturbed`]). If interruptions follow one another more quickly than a lease lasts, that alone
-//! would keep a hung agent for ever. So the time is counted, too, in which Redis answered and the agent did not report: by the
-//! supervisor's own clock, and at most [`STEP`] per pass. A machine that sleeps, a supervisor that is stopped, and a Redis
-//! that does not answer add next to nothing.
+//! ([`super::world::World::undisturbed`]). If interruptions follow one another more quickly than a lease lasts, that
+//! alone would keep a hung agent for ever. So the supervisor also counts the time in which Redis answered and the
+//! agent did not report, by its own clock and at most [`STEP`] per pass. A machine that sleeps, a supervisor that is
+//! stopped, and a Redis that does not answer add next to nothing.
 
 use std::{
     collections::BTreeMap,

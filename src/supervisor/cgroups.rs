@@ -1,4 +1,4 @@
-//! The agents' control groups, as far as the supervisor manages them.
+//! The agents' cgroups, as far as the supervisor manages them.
 
 use std::time::Duration;
 

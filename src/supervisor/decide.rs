@@ -1,7 +1,7 @@
-//! Decides, and does nothing: a pure function of what was observed. Each action says why.
+//! Decides, and does nothing: a pure function of what was observed. Each action has a reason.
 //!
-//! In the order of the table below: dead and hung agents are reaped first, so that their slots and tasks are free for what
-//! follows. While agents that Redis has forgotten may still report, nothing else is done.
+//! The order is that of the table below: dead and hung agents are reaped first, so that their slots and tasks are free
+//! for what follows. While agents that Redis has forgotten may still report, nothing else is done.
 
 mod evidence;
 mod health;

@@ -1,4 +1,5 @@
-//! Records what an emergency stop could not: its agents have ended because a person asked for it, and did not crash.
+//! Records what an emergency stop could not record: that its agents ended because a person stopped orch, and did not
+//! crash.
 
 use super::background::Jobs;
 use crate::{

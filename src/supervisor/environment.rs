@@ -1,4 +1,4 @@
-//! What an agent's program finds in its environment: what its role inherits of that of `orch start`
+//! The environment of an agent's program: what its role inherits of that of `orch start`
 //! ([`Role::inherits`](crate::config::Role::inherits)), and what orch adds.
 
 use std::{collections::BTreeMap, ffi::OsStr};

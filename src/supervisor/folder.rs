@@ -1,6 +1,6 @@
-//! Whether what the supervisor owns is still there: its folder, its lock, its Redis. Looked at by each pass, with a few
-//! calls of `stat`. What can be mended is mended; without its folder the supervisor ends everything in order, and where
-//! another supervisor has the lock, it ends without touching anything.
+//! Checks in each pass, with a few calls of `stat`, that what the supervisor owns is still there: its folder, its
+//! lock, its Redis. It repairs what it can. Without its folder, the supervisor ends everything in order; if another
+//! supervisor has the lock, it ends without touching anything.
 
 use std::{ops::ControlFlow, path::PathBuf, sync::Arc, time::Duration};
 

@@ -1,5 +1,5 @@
-//! Compares the private Redis with what it should be, beside the loop: a program that knows the supervisor's password could
-//! open a port, or let it forget what it has acknowledged. What was changed is put back, recorded and shown.
+//! Checks the configuration of the private Redis, in the background: a program that knows the supervisor's password
+//! could open a port, or turn off persistence. The guard reverts such a change, records it, and shows it.
 
 use std::{path::PathBuf, time::Duration};
 

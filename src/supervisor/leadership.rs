@@ -1,5 +1,6 @@
-//! That no supervisor of another state folder, or of another machine, acts in this namespace. The lock in the folder keeps
-//! those of one folder apart; in a Redis of the user's own, others may meet. In our own nobody does: it lies in the folder.
+//! Ensures that no supervisor of another state folder or machine acts in this namespace. The lock in the folder
+//! excludes other supervisors of the same folder, and a private Redis belongs to one folder; in a Redis of the user's
+//! own, several can meet.
 
 use std::time::{Duration, Instant};
 

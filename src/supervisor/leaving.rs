@@ -1,8 +1,8 @@
 //! SIGTERM and Ctrl-C to the supervisor mean `orch stop`.
 //!
-//! The loop writes the request to Redis and carries it out. Where it cannot, because Redis does not accept the request
-//! or something else hangs, a stop by force follows from here ([`Home::end_processes`]): a service manager and a person
-//! who presses Ctrl-C get what they have asked for in any case.
+//! The loop writes the request to Redis and executes it. If it cannot, because Redis does not accept the request or
+//! something else hangs, this module forces the stop ([`Home::end_processes`]): a service manager, or a person who
+//! presses Ctrl-C, gets a stop in any case.
 
 use std::{
     process,

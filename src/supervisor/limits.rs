@@ -1,4 +1,4 @@
-//! What the store has to know of the configuration: how many agents of a role may run, and what they may use.
+//! The settings that the store needs: how many agents of a role may run, and what they may use.
 
 use std::{
     ffi::OsStr,

@@ -1,9 +1,9 @@
 //! wake → observe → decide → act.
 //!
 //! The loop is level-triggered: a wake-up only says "look again". Each pass observes (Redis, tmux, processes), decides
-//! ([`decide`], a pure function) and acts: record first, by compare-and-set, then the effect. Whatever crashes between
-//! the two is found by the next pass, of this supervisor or of the next one. So adopting a fleet after `kill -9` of a
-//! supervisor is not a special case: it is the first pass.
+//! ([`decide`], a pure function) and acts: it records first, by compare-and-set, and then causes the effect. After a
+//! crash between the two, the next pass finds the record, whether of this supervisor or of the next one. So adopting a
+//! fleet after `kill -9` of a supervisor is not a special case: it is the first pass.
 
 mod act;
 mod announce;

@@ -1,4 +1,4 @@
-//! `notify_command`: notifies a person that something newly needs one. In the background, once per notice.
+//! Runs `notify_command` in the background, once per notice, when something newly needs a person.
 
 use std::{collections::BTreeMap, process::Stdio, sync::Arc, time::Duration};
 

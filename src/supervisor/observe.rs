@@ -1,4 +1,4 @@
-//! Observes: the store, the runners' processes, tmux, and whether any of them was away.
+//! Observes the store, the runners' processes and tmux, and whether any of them was unavailable.
 
 use std::{
     collections::BTreeMap,

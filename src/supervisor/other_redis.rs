@@ -1,4 +1,4 @@
-//! A start with another Redis than the last one. It begins there only if nothing is done again by that.
+//! A start with another Redis than the last start. It is accepted only if no work is repeated by it.
 
 use super::redis::Redis;
 use crate::{

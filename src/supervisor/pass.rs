@@ -1,4 +1,4 @@
-//! One pass: one look, one decision, its actions.
+//! One pass: observe, decide, act.
 
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 

@@ -1,4 +1,5 @@
-//! The program that agents are started from: the supervisor's own, also after an upgrade has removed or replaced its file.
+//! The program from which agents are started: the supervisor's own, even after an upgrade has removed or replaced its
+//! file.
 
 use std::{
     fs, io,

@@ -1,5 +1,4 @@
-//! The Redis under the supervisor's care: our own private server is started, watched and started again; a user's own is
-//! only asked.
+//! The Redis server: starts, watches and restarts a private one; only checks a user's own.
 
 use std::time::{Duration, Instant};
 

@@ -1,8 +1,8 @@
 //! `orch reload`: reads sessions.toml again, and applies all of it or nothing.
 //!
-//! What the supervisor itself decides follows the new file from the next pass on. Agents follow it when they are idle: those
-//! that are, are asked to end now, and busy ones end after their attempt ([`crate::home::PolicyWatch`]), so that no running
-//! attempt is disturbed. The master stays; what it may delegate follows the new file.
+//! The supervisor's own decisions use the new configuration from the next pass on. An agent with the earlier one is
+//! asked to end when it is idle: idle agents now, busy ones after their attempt ([`crate::home::PolicyWatch`]), so no
+//! running attempt is disturbed. The master stays; the new configuration applies to what it delegates.
 
 use serde_json::json;
 

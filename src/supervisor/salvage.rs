@@ -1,4 +1,4 @@
-//! What the disk knows better than a Redis that has lost data: ends of attempts, and tasks that were begun.
+//! Recovers from the disk what a Redis that lost data no longer has: ends of attempts, and tasks that were begun.
 
 use std::{collections::HashSet, sync::Arc};
 

@@ -1,4 +1,4 @@
-//! The end of a fleet that a person has stopped.
+//! The last steps of `orch stop`, when all agents have ended.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
 //! The stopwatch of passes: how long they take in all, and how long something other than Redis delayed them.
 //!
-//! A pass asks Redis, and has to wait for its answer. Nothing else may delay it: neither tmux, nor a disk, nor a scan of
-//! processes. The delay is the time during which the pass occupies the loop's thread and a processor is there for it, plus
-//! the short waits of [`super::background`].
+//! A pass waits for the answers of Redis. Nothing else may delay it: neither tmux, nor a disk, nor a scan of
+//! processes. The delay is the time during which the pass occupies the loop's thread and a processor is available to
+//! it, plus the short waits of [`super::background`].
 
 use std::{
     future::{Future, poll_fn},

@@ -1,4 +1,4 @@
-//! What one pass has observed: the store's snapshot, and what this machine says about the agents' processes.
+//! What one pass has observed: the store's snapshot, and what this machine knows about the agents' processes.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

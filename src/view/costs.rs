@@ -1,4 +1,4 @@
-//! Tokens and money that were used.
+//! Usage: tokens and money.
 
 use super::{
     View,

@@ -1,4 +1,4 @@
-//! What `orch doctor` has checked.
+//! The checks of `orch doctor`.
 
 use super::{
     Style, View,

@@ -1,4 +1,4 @@
-//! Errors with their hints: for a terminal, for a prompt, for one line, for a program.
+//! Errors with their hints, for a terminal, a prompt, a single line, or a program.
 
 use super::{Style, View, text::safe};
 use crate::error::Error;

@@ -1,4 +1,4 @@
-//! Starts and stops.
+//! The answers of `orch start` and `orch stop`.
 
 use super::{Style, View, status};
 use crate::{

@@ -1,4 +1,4 @@
-//! What agents' programs have printed, one line per line.
+//! The output of agents' programs, line by line.
 
 use super::{Style, View, text::safe};
 use crate::{

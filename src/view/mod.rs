@@ -1,4 +1,4 @@
-//! What every surface renders with: pure functions from an answer of `ops` and a [`View`] to text. Programs get JSON
+//! Renders for every surface: pure functions from an answer of `ops` and a [`View`] to text. Programs get JSON
 //! instead.
 //!
 //! Each subject is rendered in one file here: tasks, agents, status, events, logs, messages, costs, explanations,

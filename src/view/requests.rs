@@ -1,4 +1,4 @@
-//! Requests to the supervisor, as they were accepted.
+//! The answers to requests to the supervisor.
 
 use super::View;
 

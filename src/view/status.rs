@@ -1,4 +1,4 @@
-//! The status of a project: what runs, how much there is to do, what needs a person.
+//! The status of a project: what runs, what is queued, and what needs a person.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! Tables that fit, and names with their values. Rows are never broken: where the terminal is narrow, the least important
+//! Tables that fit, and names with their values. Rows are never wrapped: on a narrow terminal, the least important
 //! columns are left out first, then long texts are cut.
 
 use std::fmt::Display;

@@ -1,4 +1,4 @@
-//! What is known about the output: its width, whether it shows colours, and which characters it shows.
+//! The properties of the output: its width, whether it shows colours, and which characters it shows.
 
 use std::{
     env,

@@ -1,4 +1,4 @@
-//! What the verbs about agents and roles take.
+//! The arguments of the verbs about agents and roles.
 
 use clap::Args;
 

@@ -1,4 +1,4 @@
-//! What the verbs for shells, drills and programs take, and those that orch calls itself with.
+//! The arguments of the verbs for shells, drills and programs, and of those that only orch itself calls.
 
 use std::{path::PathBuf, time::Duration};
 

@@ -1,4 +1,4 @@
-//! What the verbs about the whole fleet take.
+//! The arguments of the verbs about the whole fleet.
 
 use std::time::Duration;
 

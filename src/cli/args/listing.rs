@@ -1,4 +1,4 @@
-//! The verbs in groups, for `orch --help`: clap itself lists them in one heap.
+//! The verbs in groups, for `orch --help`: clap itself lists them without groups.
 
 use clap::{Command, builder::StyledStr};
 

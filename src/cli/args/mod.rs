@@ -1,6 +1,6 @@
 //! The command line as typed: every verb and option, with their help.
 //!
-//! Not here: what a verb does (the files beside this folder), and checks that need more than the words themselves.
+//! Not here: what a verb does (`src/cli/`), and checks that need more than the words themselves.
 
 mod agents;
 mod internal;

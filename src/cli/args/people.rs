@@ -1,4 +1,4 @@
-//! What the verbs about questions and messages take.
+//! The arguments of the verbs about questions and messages.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What `orch plan` takes.
+//! The arguments of `orch plan`.
 
 use std::path::PathBuf;
 

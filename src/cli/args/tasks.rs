@@ -1,4 +1,4 @@
-//! What the verbs about tasks and what they print take.
+//! The arguments of the verbs about tasks and their output.
 
 use std::{path::PathBuf, time::Duration};
 

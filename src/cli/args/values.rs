@@ -1,4 +1,4 @@
-//! Parsers of values.
+//! Parsers of the values of options.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What is refused about a role or the supervisor because two keys, or a key and the driver, do not go together.
+//! Rejects keys of a role or of the supervisor that contradict each other or the driver.
 
 use std::collections::BTreeMap;
 

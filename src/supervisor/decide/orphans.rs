@@ -1,4 +1,4 @@
-//! What ended agents may have left behind: processes and sessions.
+//! Processes and sessions that ended agents may have left behind.
 
 use std::collections::BTreeSet;
 

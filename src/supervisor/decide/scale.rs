@@ -1,10 +1,10 @@
-//! As many agents of each role as its tasks need, within its bounds.
+//! Computes how many agents of each role run: as many as its tasks need, within its bounds.
 //!
-//! Where `max_agents` leaves too few slots for all roles, they go by the place of the task that each agent would take
-//! (`place_of` in `store/lua/prelude/moves.lua`): by priority, which a task gains by waiting. Tasks of about the same place
-//! share the slots between their roles. A role whose next task is clearly less urgent than one that lacks a slot gives
-//! slots up: its idle agents are stopped here, and one that is busy claims nothing further, by the shortage that is
-//! published (`admission`, [`crate::admission::Gate::MoreUrgentRole`]).
+//! If `max_agents` leaves too few slots for all roles, they go by the place of the task that each agent would take
+//! (`place_of` in `store/lua/prelude/moves.lua`): by priority, which grows as a task waits. Roles whose next tasks
+//! have about the same place share the slots. A role whose next task is clearly less urgent than that of a role that
+//! lacks a slot gives slots up: its idle agents are stopped here, and its busy ones claim nothing further because of
+//! the shortage that is published (`admission`, [`crate::admission::Gate::MoreUrgentRole`]).
 
 use std::{collections::BTreeSet, time::Duration};
 

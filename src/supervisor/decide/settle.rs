@@ -1,4 +1,4 @@
-//! After Redis has lost data, living agents report first what they hold.
+//! After Redis has lost data: waits until living agents have reported what they hold.
 
 use std::collections::BTreeSet;
 

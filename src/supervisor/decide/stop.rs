@@ -1,4 +1,4 @@
-//! The end, in its order: agents, master, then Redis and the supervisor itself.
+//! The order of a stop: first agents, then the master, then Redis and the supervisor itself.
 
 use std::collections::BTreeSet;
 

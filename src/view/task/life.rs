@@ -1,4 +1,4 @@
-//! What happens to a task over time, a line for each step: accepted, running, delayed, held, ended.
+//! The steps of a task over time, one line each: accepted, running, delayed, held, ended.
 
 use crate::{
     model::{

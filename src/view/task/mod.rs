@@ -1,5 +1,5 @@
-//! Tasks, in every form in which they are shown: a line each, a table, a tree, a page (`page`), and what happens to one
-//! over time (`life`).
+//! Tasks in every form in which they are shown: a line, a table, a tree, a page (`page`), and the steps over time
+//! (`life`).
 
 pub mod life;
 mod page;
