@@ -1,5 +1,5 @@
-//! With which account a role's program works, and whether it asks its user something first: what `orch doctor` and `orch
-//! start` say about it. Only files of this user are read, and nothing secret of them is kept.
+//! The account with which a role's program works, and whether the program first asks its user something, for `orch
+//! doctor` and `orch start`. Reads only files of this user, and keeps no secret.
 
 use std::{
     ffi::OsString,

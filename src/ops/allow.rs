@@ -1,4 +1,4 @@
-//! `orch approve TASK --allow TOOL`: a person allows a task tools that its program was refused, or its whole role.
+//! `orch approve TASK --allow TOOL`: a person allows a task, or its whole role, tools that its program was refused.
 
 use std::{
     fs,

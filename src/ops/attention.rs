@@ -1,4 +1,4 @@
-//! What needs a person, the worst first. Pure.
+//! Lists what needs a person, the most serious first. Pure.
 
 use std::{
     cmp::Reverse,

@@ -1,7 +1,7 @@
 //! The caller of a verb, and what it may do.
 //!
-//! Who calls is derived and never claimed: [`Caller::Agent`] is what an agent's runner says about the programs that it
-//! has started itself, and a process is a person's only if no agent of this project is above it ([`super::identity`]).
+//! The caller is derived, never claimed: [`Caller::Agent`] comes from the runner that started the calling program, and
+//! a process belongs to a person only if no agent of this project is above it ([`super::identity`]).
 
 use std::fmt;
 

@@ -1,5 +1,5 @@
-//! What a word that is being typed may become: the ids of tasks with their texts, agents, roles. For completions, which
-//! have to be quick: bounded reads, however many tasks there are.
+//! The candidates for a word that is being typed: ids of tasks with their texts, agents, roles. Completions have to be
+//! quick, so all reads are bounded, however many tasks there are.
 
 use std::collections::HashSet;
 

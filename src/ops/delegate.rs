@@ -1,6 +1,6 @@
 //! `orch delegate`: accepts a task.
 //!
-//! The hot path: one round trip, and no read of anything that the script reads itself.
+//! This is the hot path: it takes one round trip, and reads nothing that the script reads itself.
 
 use std::{
     collections::{BTreeMap, HashSet},

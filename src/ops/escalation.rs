@@ -1,9 +1,9 @@
-//! Rights at a delegation: whether a role delegates freely, whether a person has to approve, and what that person reads.
+//! Compares rights at a delegation: whether it is free or needs approval, and what the approving person reads.
 //!
-//! A role gives away no right that it lacks. An agent delegates freely to roles with no further right, and to those that its
-//! role's `delegates_to` names. A task for any other role is held until a person approves it, or refused
-//! (`escalation`). Each delegation is judged by the delegating role alone: a task that a person has approved gives its
-//! own subtasks nothing.
+//! A role passes on no right that it lacks. An agent delegates freely to roles with no further right, and to those
+//! that its role's `delegates_to` names. A task for any other role is held until a person approves it, or refused
+//! (`escalation`). Only the rights of the delegating role count: the approval of a task gives its own subtasks
+//! nothing.
 
 use std::{
     collections::BTreeMap,

@@ -1,9 +1,9 @@
-//! What a word names: the one resolver of ids, for every verb of every surface.
+//! Resolves a word to a task or an agent: the one resolver, for every verb of every surface.
 //!
-//! A task's id may be shortened to any unique beginning. `@last` is the task that the caller delegated last, and `@2` the
-//! one before it. An agent may be named where a task is expected and the other way round: each stands for the other while
-//! the agent works on the task. A whole id of a task is never looked up here, so it costs nothing, and works while Redis
-//! is down wherever its verb does.
+//! A task's id may be shortened to any unique beginning. `@last` is the task that the caller delegated last, and `@2`
+//! the one before it. An agent may be named instead of a task and vice versa: each stands for the other while the
+//! agent works on the task. A full id of a task is never looked up here, so it costs nothing, and works while Redis is
+//! down wherever its verb does.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,5 @@
-//! What is recorded, read while orch is stopped: from a copy, by a server that no other process sees ([`History`]).
+//! Reads what is recorded while orch is stopped, from a copy served by a Redis that no other process sees
+//! ([`History`]).
 
 use std::{os::unix::net::UnixStream, sync::Arc, time::Duration};
 

@@ -1,8 +1,8 @@
-//! Who this process is, to the project that it asks: a person, or part of an agent.
+//! Identifies this process to the project that it calls: as a person's, or as part of an agent.
 //!
-//! A process belongs to an agent if the agent's runner is above it, or if it is in the agent's cgroup; what its environment
-//! says proves nothing. Only the agents of the same state folder count: an orch that is used inside an agent of another
-//! project has persons of its own.
+//! A process belongs to an agent if the agent's runner is above it, or if it is in the agent's cgroup; its environment
+//! proves nothing. Only the agents of the same state folder count: in an agent of another project, the caller of this
+//! project's orch can be a person.
 
 use std::{
     io,

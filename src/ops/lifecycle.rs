@@ -1,4 +1,4 @@
-//! `start`, and what `stop` needs of it: the only verbs that start a process.
+//! `start`, and the part of it that `stop` uses. No other verb starts a process.
 
 use std::{
     os::unix::process::ExitStatusExt,

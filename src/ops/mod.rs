@@ -1,12 +1,13 @@
-//! The one API: every verb once, from a request to a response, with the caller's identity. Surfaces translate to it and
-//! show its answers; they do nothing else.
+//! The one API: every verb once, from a request to a response, with the caller's identity. Surfaces translate to it
+//! and show its answers; they do nothing else.
 //!
-//! A verb writes a request to Redis and returns; the supervisor and the runners carry it out. There are two exceptions, both
-//! in `lifecycle`: `start` starts the supervisor, and `stop` starts one where none runs, to do the stopping.
+//! A verb writes a request to Redis and returns; the supervisor and the runners execute it. There are two exceptions,
+//! both in `lifecycle`: `start` starts the supervisor, and `stop` starts one if none runs, to carry out the stop.
 //!
-//! Each file holds the verbs of one subject, with an `impl Ops` of its own. Here is what all of them use: the project, the
-//! caller, and [`Ops::ask`], through which every verb reaches Redis. A verb that follows something ([`Ops::follow_events`],
-//! [`Ops::follow_logs`], [`Ops::watch_status`], [`Ops::wait_steps`]) returns a stream of [`Steps`].
+//! Each file holds the verbs of one subject, with an `impl Ops` of its own. This one has what all of them use: the
+//! project, the caller, and [`Ops::ask`], through which every verb reaches Redis. A verb that follows something
+//! ([`Ops::follow_events`], [`Ops::follow_logs`], [`Ops::watch_status`], [`Ops::wait_steps`]) returns a stream of
+//! [`Steps`].
 
 mod account;
 mod agents;

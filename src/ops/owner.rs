@@ -1,5 +1,5 @@
-//! Whose the state folder is, as far as it decides what a verb does: a project that was moved or renamed, and a supervisor
-//! that cannot be seen.
+//! Checks the owner of the state folder before a verb acts: a project that was moved or renamed, a supervisor that
+//! cannot be seen.
 
 use std::{
     path::{Path, PathBuf},

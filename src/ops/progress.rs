@@ -1,4 +1,4 @@
-//! Progress that an attempt's program reports: for people who watch, and as proof that it is not hung.
+//! Progress that the program of an attempt reports: shown to people, and evidence that the program is not hung.
 
 use super::Ops;
 use crate::error::{Error, Result};

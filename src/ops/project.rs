@@ -1,4 +1,4 @@
-//! What a caller may know of the project before it asks for anything.
+//! The facts about the project that a caller may know before any request.
 
 use std::path::PathBuf;
 

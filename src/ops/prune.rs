@@ -1,4 +1,4 @@
-//! `orch prune`: forgets ended tasks before their time to be kept has passed.
+//! `orch prune`: removes ended tasks before their retention time has passed.
 
 use super::{Ops, Prune, Pruned};
 use crate::{

@@ -1,4 +1,4 @@
-//! `orch restart`: another supervisor takes over, and the agents go on with what they do.
+//! `orch restart`: another supervisor takes over, and the agents continue.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
-//! How long a verb waits for a Redis that does not answer: while a supervisor runs and Redis makes progress.
+//! Computes how long a verb waits for a Redis that does not answer: while a supervisor runs and Redis makes progress.
 //!
-//! A Redis that was killed is restarted within a moment, but first it loads what it has stored, about 100 MiB per second. An
-//! agent's program that gets an error meanwhile would end its task with it.
+//! A Redis that was killed is restarted within a moment, but first it loads its data, about 100 MiB per second. If an
+//! agent's program got an error meanwhile, its task would end with it.
 
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,7 @@
 //! `orch status`: what runs, what there is to do, and what needs a person.
 //!
-//! People type it when something is wrong. So it never fails because the supervisor or Redis is down, and waits for neither:
-//! it reports that they are down.
+//! People type it when something is wrong. So it never fails because the supervisor or Redis is down, and does not
+//! wait for them: it reports that they are down.
 
 use std::{
     collections::BTreeMap,

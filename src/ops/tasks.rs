@@ -1,4 +1,4 @@
-//! `orch tasks`, `orch show`, `orch result`: what is recorded.
+//! `orch tasks`, `orch show`, `orch result`: the records of tasks.
 
 use std::collections::{BTreeMap, HashSet};
 

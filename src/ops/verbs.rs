@@ -1,7 +1,8 @@
-//! The table of verbs: what can be asked of a project, by whom it is executed, and what is answered.
+//! The table of verbs: each with its request, the code that executes it, and its answer.
 //!
-//! From one table come [`Request`], which is what travels over an agent's socket; the methods of [`Client`], which every
-//! surface calls; and the dispatch to [`Ops`], which executes. So a verb that one surface has, all can have.
+//! The table generates [`Request`], which is what travels over an agent's socket; the methods of [`Client`], which
+//! every surface calls; and the dispatch to [`Ops`], which executes. So a verb that one surface has is available to
+//! all.
 
 use futures_util::{StreamExt, future};
 use serde::{Deserialize, Serialize};

@@ -1,5 +1,5 @@
-//! What the agent's program asks a person at this moment, as its pane and the status line of its session show it. A program
-//! that has the terminal to itself leaves only the status line.
+//! Shows the current question of the agent's program to a person, in its pane and in the status line of its session. A
+//! program that has the terminal to itself leaves only the status line.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -1,8 +1,8 @@
 //! What runs in a pane: claim → run → renew → report.
 //!
 //! A runner runs one agent. It owns the lease of its attempt, decides nothing about other agents, and does not need
-//! the supervisor: while the supervisor is down it keeps claiming tasks, and while Redis is down it continues its
-//! current attempt and reports the result once Redis acknowledges it.
+//! the supervisor: while the supervisor is down, it continues to claim tasks, and while Redis is down, it continues
+//! its current attempt and reports the result until Redis acknowledges it.
 //!
 //! All waiting happens in one place at a time: [`Agent::idle`], or the loop of an [`attempt`]. The heartbeat
 //! ([`lease::heartbeat`]), the two wake-up listeners, and the thread that writes to the pane ([`output::pane`]) run

@@ -1,9 +1,9 @@
 //! The agent's socket: its programs reach orch through it, and the runner executes what they ask for as the agent that they
 //! belong to ([`crate::ops::socket`]).
 //!
-//! Only processes that this runner has started may connect, directly or through others. A connection belongs to the attempt
-//! that runs when it is made, and ends with it. The master's console is a person's: the runner knows its process, and
-//! nothing that it starts has the same.
+//! Only processes that this runner has started, directly or through others, may connect. A connection belongs to the
+//! attempt that runs when it is made, and ends with it. The master's console counts as a person: the runner knows its
+//! process, and no process that the console starts is the same.
 //!
 //! The socket is served on a thread of its own, so that no verb delays the heartbeat. The thread starts with the first
 //! connection: an attempt that never calls orch costs nothing.

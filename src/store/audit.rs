@@ -1,11 +1,12 @@
-//! Whether all that is stored agrees: each fact stands in several structures, which the transitions write together.
+//! Checks that all stored structures agree: each fact is in several structures, which the transitions write together.
 //!
-//! Everything that can be said of a task or an agent can be said by looking at it and at its neighbours. So the audit
-//! first gathers who there is, at leisure, from every structure that names one; then it looks at some at a time, each
-//! time at one moment (`lua/record/look.lua`), and judges these. A system that is at work moves between two looks and never
-//! within one: what an audit finds was so. What is added after the gathering is not looked at.
+//! Everything about a task or an agent can be checked by reading it and its neighbours. So the audit first collects
+//! all ids from every structure that names one, over any length of time; then it reads some of them at a time, each
+//! time at one moment (`lua/record/look.lua`), and checks these. A working system changes between two reads and never
+//! within one, so whatever an audit finds was true. Records that are added after the collection are not checked.
 //!
-//! The events are read along: after each look up to the last one that it saw, so that they tell of the same moment.
+//! The events are read along with the records: after each read, up to the last event before it, so that both describe
+//! the same moment.
 
 mod agent;
 mod image;

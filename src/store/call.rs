@@ -1,6 +1,6 @@
-//! Sending commands and transitions over one connection.
+//! Sends commands and transitions over one connection.
 //!
-//! The client library hands an error that the server gives over as a value; here it becomes an `Err`, once for all.
+//! The client library returns an error of the server as a value; here it becomes an `Err`, in one place.
 
 use redis::{
     Arg, Cmd, ErrorKind, Pipeline, RedisResult, ServerErrorKind, Value,

@@ -1,4 +1,4 @@
-//! The checkpoint: a small file in ORCH_HOME that records, outside of Redis, the state that Redis was last known in.
+//! The checkpoint: a small file in ORCH_HOME that records the last known state of Redis outside of Redis.
 
 use std::{
     fs,

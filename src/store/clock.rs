@@ -1,4 +1,4 @@
-//! Redis's clock, by which everything is decided. In a debug build, and in no other, a test can set it: by the key
+//! Redis's clock, on which all decisions are based. Only in debug builds, a test can set it with the key
 //! `clock_offset`, in ms.
 
 use redis::{Cmd, Value};

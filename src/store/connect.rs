@@ -1,4 +1,4 @@
-//! Where a store's Redis is, how to log in to it, and new connections to it.
+//! The address of a store's Redis, how to log in to it, and new connections to it.
 
 use std::{
     path::{Path, PathBuf},

@@ -1,4 +1,5 @@
-//! Stored records → the types of `model`. What does not read is reported as damaged, by its key; it never panics.
+//! Stored records → the types of `model`. An unreadable record is reported as damaged, with its key; decoding never
+//! panics.
 
 use std::{collections::HashMap, str::FromStr};
 

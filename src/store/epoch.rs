@@ -1,16 +1,17 @@
-//! What follows when a Redis server comes up: the epoch is raised, and with it the fences. And what follows when it has
-//! come up with less than it had.
+//! Raises the epoch, and with it the fences, whenever a Redis server comes up, and handles a server that has come up
+//! with less data than it had.
 //!
-//! Redis is the truth, but it may lose what it acknowledged: its folder is restored from an older copy, its file is
-//! cut, a user's own server starts empty or fails over to a replica that is behind. Three things must hold all the same:
+//! Redis is the authority, but it may lose what it acknowledged: its folder is restored from an older copy, its file
+//! is truncated, a user's own server starts empty or fails over to a replica that is behind. Three things must still
+//! hold:
 //!
-//! *Fences grow.* A server that came up is known by a run id that is not the recorded one. Before any agent claims a
-//! task there, the epoch is raised, and fences go on at `epoch * 1e9`. The epoch is also on the disk ([`Checkpoint`]), so
-//! that an empty Redis does not begin at 1 again. Each process that grants or holds leases (supervisor, runners) looks
-//! at each new connection, because a server can't be replaced behind a living one.
+//! *Fences grow.* A restarted server has another run id than the recorded one. Before any agent claims a task there,
+//! the epoch is raised, and fences continue at `epoch * 1e9`. The epoch is also on disk ([`Checkpoint`]), so that an
+//! empty Redis does not start at 1 again. Each process that grants or holds leases (supervisor, runners) checks each
+//! new connection, because a server can only be replaced between two connections.
 //!
-//! *Loss is noticed.* The checkpoint remembers how many tasks were accepted and fences given; a Redis that knows of fewer
-//! has lost some. That is recorded (`redis.lost_data`), and shown by `orch status`.
+//! *Loss is noticed.* The checkpoint records how many tasks were accepted and fences given; a Redis that knows of
+//! fewer has lost some. The loss is recorded (`redis.lost_data`), and shown by `orch status`.
 //!
 //! *Living agents report what they know.* A runner whose heartbeat, claim or report is refused in a newer epoch than
 //! the one in which it was last known reports its identity and its attempt (`lua/supervisor/reinstate.lua`), and goes

@@ -1,4 +1,4 @@
-//! What can go wrong between us and Redis, by what the caller can do about it.
+//! Errors between orch and Redis, sorted by what the caller can do about them.
 
 use crate::{
     error::Error,

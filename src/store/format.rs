@@ -1,12 +1,12 @@
 //! The format of what is stored in Redis, in the key `format`, and how older ones become that of this release.
 //!
-//! Every new connection looks at the number, and every transition looks again before it does anything
+//! Every new connection checks the number, and every transition checks it again before it does anything
 //! (`lua/prelude/base.lua`), so that a process of an older release touches nothing that a newer one has migrated
-//! meanwhile. A namespace without a number is of format 1 if anything is recorded in it; the first event of an empty one
-//! comes with the number of this release.
+//! meanwhile. A namespace without a number is of format 1 if anything is recorded in it; the first event of an empty
+//! one sets the number of this release.
 //!
-//! Only the supervisor migrates, under its lock and before anything else. Each step may be done again and leaves alone
-//! what the new name holds already; the number is written last. So a crash in between loses nothing.
+//! Only the supervisor migrates, under its lock and before anything else. Each step can be repeated and skips what the
+//! new name already holds; the number is written last. So a crash in between loses nothing.
 
 use redis::{Cmd, ErrorKind, ServerErrorKind, Value, aio::MultiplexedConnection};
 

@@ -1,6 +1,7 @@
-//! Compares the configuration of the private server with the intended one, and puts it back.
+//! Compares the configuration of the private server with the intended one, and reverts differences.
 //!
-//! Only a program that has the supervisor's password can have changed it, or a server that an earlier release has started.
+//! Only a program with the supervisor's password can cause a difference, or a server that an earlier release has
+//! started.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},

@@ -1,5 +1,5 @@
-//! What an attempt's agent is told beside the record of its own task: results of what it depends on, its parent, and its
-//! subtasks.
+//! Reads what the agent of an attempt gets in addition to the record of its own task: the results of what it depends
+//! on, its parent, and its subtasks.
 
 use std::collections::HashMap;
 

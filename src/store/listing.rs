@@ -1,4 +1,4 @@
-//! Which tasks there are, by the beginning of their ids and by the order of their acceptance: bounded reads, however many
+//! Lists tasks by the beginning of their ids and by the order of their acceptance. All reads are bounded, however many
 //! tasks are kept.
 
 use std::collections::BTreeMap;

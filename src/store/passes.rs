@@ -1,4 +1,4 @@
-//! How long the supervisor's passes take, as it has measured that.
+//! The durations of the supervisor's passes, as it has measured them.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! The typed calls about questions to persons, and about messages.
+//! The typed calls about questions to people, and about messages.
 
 use std::time::Duration;
 

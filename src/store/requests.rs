@@ -1,4 +1,4 @@
-//! The typed calls about requests (what people asked for and the supervisor carries out), recorded facts and events.
+//! The typed calls about requests (what people ask for and the supervisor executes), recorded facts and events.
 
 use std::{collections::HashMap, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Single values as the scripts take them, and as the records have them.
+//! Single values, as the scripts take them and as the records contain them.
 
 use std::{str::FromStr, time::Duration};
 

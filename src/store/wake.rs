@@ -1,6 +1,7 @@
 //! Sleeping until there may be something to do: blocking pops and subscriptions, each on a connection of its own.
 //!
-//! A wake-up only means "look again". A lost one costs the caller its own timeout, a duplicate one a needless look.
+//! A wake-up only means "look again". A lost one costs the caller its own timeout, a duplicate one an unnecessary
+//! read.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What runs: the supervisor, what a fleet has lost, and what ended agents have left.
+//! Checks what runs: the supervisor, what a fleet has lost, and what ended agents have left.
 
 use super::{Check, Ops, error, ok, warn_or_error};
 use crate::{

@@ -1,4 +1,4 @@
-//! What agents have of the tmux server that they live on, and not of this shell.
+//! Checks what agents inherit from the tmux server instead of from this shell.
 
 use super::{Check, Ops, ok};
 use crate::os::Attributes;

@@ -1,4 +1,4 @@
-//! What the machine gives: folders, disk, open files, cgroups, and the environment of this shell.
+//! Checks the machine: folders, disk, open files, cgroups, and the environment of this shell.
 
 use std::{
     ffi::OsStr,

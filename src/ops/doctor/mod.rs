@@ -1,6 +1,6 @@
-//! `orch doctor`: whether this machine has what orch needs, and how to fix what it lacks.
+//! `orch doctor`: checks whether this machine has what orch needs, and suggests fixes.
 //!
-//! It changes nothing. The checks are independent, so that one that fails hides no other.
+//! It changes nothing. The checks are independent, so a failed one hides no other.
 
 mod fleet;
 mod inherited;

@@ -1,4 +1,4 @@
-//! The agent programs that are installed, and their versions.
+//! Checks the installed agent programs and their versions.
 
 use std::{ffi::OsStr, path::PathBuf, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Whether an agent of each role could be started, and which rights a role reaches.
+//! Checks whether an agent of each role could be started, and which rights a role reaches.
 
 use std::{
     ffi::OsStr,

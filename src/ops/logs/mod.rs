@@ -1,10 +1,10 @@
-//! `orch logs`: what agents' programs have printed, from the files of their attempts.
+//! `orch logs`: the output of agents' programs, from the files of their attempts.
 //!
 //! Redis knows which attempts there are; their output never passes through it. So the log of a task can be read while Redis is
 //! down, and after the task's record was removed, as long as its folder is kept.
 //!
-//! Here, outputs are followed while they grow: those of running attempts and of the newest ones. What has been printed before
-//! is searched in `search`.
+//! This file follows outputs while they grow: those of running attempts and of the newest ones. `search` searches what
+//! was printed before.
 
 mod search;
 

@@ -1,11 +1,11 @@
-//! What attempts have printed, searched from the newest one backwards through everything that is kept.
+//! Searches the output of attempts, from the newest backwards through everything that is kept.
 //!
-//! Two orders, for two questions. The last lines of all attempts are those of the attempts that printed last, so each
-//! attempt's time of its last output is read first, and the search ends where no older attempt can have a later line. A
-//! pattern may be anywhere. While few tasks have left output, all of it is read and the hits are sorted as well. Of many,
-//! the search begins with the tasks whose attempts began last, and returns each hit as it is found.
+//! Two questions need two orders. The last lines of all attempts are those of the attempts that printed last, so each
+//! attempt's time of its last output is read first, and the search ends where no older attempt can have a later line.
+//! A pattern may occur anywhere: if few tasks have left output, all of it is read and the hits are sorted too;
+//! otherwise the search begins with the tasks whose attempts began last, and returns each hit as it is found.
 //!
-//! Files are read on threads of their own: a runner that serves its programs must not wait for a disk.
+//! Files are read on separate threads, because a runner that serves its programs must not wait for a disk.
 
 use std::{
     collections::{HashMap, VecDeque},

@@ -1,4 +1,4 @@
-//! How long a plan goes on, by what earlier tasks have taken.
+//! Estimates how long a plan still takes, from the durations of earlier tasks.
 
 use std::collections::BTreeMap;
 

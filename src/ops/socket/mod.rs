@@ -1,8 +1,8 @@
-//! An agent's socket: how the programs of an agent reach orch.
+//! An agent's socket, through which the agent's programs reach orch.
 //!
-//! The agent's runner listens on a unix socket, whose path its programs find in [`VARIABLE`]. They send verbs
+//! The agent's runner listens on a unix socket, and its programs find the path in [`VARIABLE`]. They send verbs
 //! ([`super::Request`]), and the runner executes them as that agent: the socket is the identity, and the environment
-//! proves nothing. A program needs no access to Redis, to the state folder or to sessions.toml for it.
+//! proves nothing. A program needs no access to Redis, to the state folder or to sessions.toml.
 //!
 //! **Protocol**: one JSON object per line, any number of requests at a time, answers in any order.
 //!
@@ -15,8 +15,8 @@
 //! ← {"id":3,"answer":{"error":{"kind":"not_found","code":"not_found","message":"...","hint":"..."}}}
 //! ```
 //!
-//! Both ends belong to the same project and mostly to the same build; a method that the other end does not know is an
-//! error with a sentence.
+//! Both ends belong to the same project and usually to the same build. A method that the other end does not know is
+//! answered with an error.
 
 mod client;
 mod server;

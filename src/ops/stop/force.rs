@@ -1,4 +1,4 @@
-//! The emergency stop: everything is ended by its processes.
+//! The emergency stop: ends everything by its processes.
 
 use std::time::{Duration, Instant};
 

@@ -1,9 +1,9 @@
-//! `orch stop`: in order where supervisor and Redis do their part, by force where they do not.
+//! `orch stop`: an orderly stop if supervisor and Redis take part in it, otherwise a forced one.
 //!
-//! In order means: the request is written to Redis, the supervisor ends agents, master and Redis, and everything is
-//! recorded. The emergency stop needs none of that, and no disk space: it ends processes ([`Home::end_processes`]), then
-//! the private Redis, then closes the sessions that tmux still shows. Nothing that was accepted is lost: results stand in
-//! the runners' journals, and the next supervisor records what has ended.
+//! In an orderly stop, the request is written to Redis, the supervisor ends agents, master and Redis, and everything
+//! is recorded. The emergency stop needs none of that, and no disk space: it ends processes ([`Home::end_processes`]),
+//! then the private Redis, then closes the sessions that tmux still shows. Nothing that was accepted is lost: results
+//! are in the runners' journals, and the next supervisor records what has ended.
 //!
 //! [`Home::end_processes`]: crate::home::Home::end_processes
 

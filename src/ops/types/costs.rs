@@ -1,4 +1,4 @@
-//! What the work has cost.
+//! The costs of the work.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! The whole fleet: its state, its start and end, its check-up.
+//! The fleet: its state, its start and end, and the checks of `orch doctor`.
 
 use std::{borrow::Cow, collections::BTreeMap, path::PathBuf, time::Duration};
 

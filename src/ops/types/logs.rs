@@ -1,4 +1,4 @@
-//! Printed lines of agents.
+//! Lines of agents' output.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! Tasks: which ones, waiting for them, what is said about one, what has changed.
+//! Tasks: which ones, waiting for them, the explanation of one, and changes.
 
 use std::{path::PathBuf, time::Duration};
 

@@ -1,7 +1,7 @@
-//! What a task waits for, what that waits for in turn, down to where something can be done. Pure.
+//! Follows what a task waits for, what that waits for in turn, and so on, down to where something can be done. Pure.
 //!
-//! The store lets no circle come about (a task can depend only on older ones, and wait only for its own subtasks); should
-//! there be one all the same, each task of it is told once.
+//! The store prevents cycles (a task can depend only on older ones, and wait only for its own subtasks); if there were
+//! one, each of its tasks would be listed once.
 
 use std::collections::BTreeSet;
 

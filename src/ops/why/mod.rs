@@ -1,7 +1,7 @@
 //! `orch why`: explains why a task or an agent is in its state, in sentences made from recorded facts alone.
 //!
-//! The facts are gathered here; [`task`] and [`agent`] turn them into sentences and are pure. What is not recorded is not
-//! claimed.
+//! The facts are collected here; [`task`] and [`agent`] turn them into sentences and are pure. Nothing is claimed that
+//! is not recorded.
 
 mod agent;
 mod chain;

@@ -1,4 +1,4 @@
-//! What keeps a ready task from an agent: the gates of [`crate::admission`] as sentences, and what stands behind them.
+//! What keeps a ready task from an agent: the gates of [`crate::admission`] as sentences, and their causes.
 
 use super::{
     super::attention::{OUTDATED, RELOAD},

@@ -1,8 +1,9 @@
-//! What an agent gets for a task: as a text for a model ([`Brief::prompt`]), and as JSON for a program
+//! Composes what an agent gets for a task: a text for a model ([`Brief::prompt`]), and JSON for a program
 //! ([`Brief::context`]). docs/src/agents.md shows both.
 //!
-//! What other programs or other tasks have written is marked as data: it stands between two lines with a word that is new
-//! for each attempt, so that no text can contain its own end. Each is cut at 16 KiB; the file with all of it is named.
+//! Text of other programs and tasks is marked as data: it is between two lines with a word that is new for each
+//! attempt, so no text can contain its own end. Each text is cut at 16 KiB, with the name of the file that contains
+//! all of it.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! Ends of attempts that Redis has lost but the disk has not, so that nothing is done twice.
+//! Finds ends of attempts that Redis has lost but the disk has not, so that no work is repeated.
 //!
 //! Redis can have lost the end of an attempt only if it has restarted since, and then the epoch is a later one. So
 //! nothing is looked up in the first epoch, and the journals are read once per epoch in every later one.

@@ -1,4 +1,4 @@
-//! What an attempt gets besides the record of its task.
+//! Reads what an attempt gets in addition to the record of its task.
 
 use crate::{
     config::DriverKind,

@@ -1,4 +1,4 @@
-//! What the end of an attempt means to others: why its program was ended, and what is reported.
+//! What the end of an attempt means outside of it: why its program was ended, and what is reported.
 
 use std::time::{Duration, Instant};
 

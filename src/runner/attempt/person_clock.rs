@@ -1,5 +1,5 @@
-//! The time for which a program waits for a person. It is no part of the attempt's time limit, and has a bound of its own
-//! (`person_timeout`), beyond which the task is held: nobody has failed.
+//! Measures how long a program waits for a person. This time does not count towards the attempt's time limit. It has
+//! its own limit (`person_timeout`), beyond which the task is held, and not failed: the program is not to blame.
 
 use std::{future::pending, time::Duration};
 

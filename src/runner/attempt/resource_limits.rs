@@ -1,8 +1,7 @@
-//! Checks whether a program, with all that it has started, stays within the resource limits of its role.
+//! Checks that a program, with everything that it has started, stays within the resource limits of its role.
 //!
-//! Limits that the kernel enforces are only checked for what the kernel had to do. The rest is measured once per
-//! second, and only for roles that have a limit. All processes of the program descend from the runner, which is a
-//! subreaper.
+//! If the kernel enforces a limit, only its effects are checked. The other limits are measured once per second, and
+//! only for roles that have any. All processes of the program descend from the runner, which is a child subreaper.
 
 use std::{
     collections::VecDeque,

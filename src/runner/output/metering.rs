@@ -1,8 +1,8 @@
 //! Turns the totals of a conversation that some programs report into the usage of one run.
 //!
-//! A program that resumes a conversation may report what the whole conversation has used. What was counted of it before is
-//! stored with the task, with the conversation's id, and subtracted here. An attempt that died before it could report is
-//! contained in the next total, and so is counted with the attempt after it.
+//! A program that resumes a conversation may report what the whole conversation has used. The part that was counted
+//! before is stored with the task, with the conversation's id, and subtracted here. If an attempt died before it could
+//! report, its usage is part of the next total, and so counts with the attempt after it.
 
 use crate::{
     drivers::Totals,

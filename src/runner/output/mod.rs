@@ -1,5 +1,5 @@
-//! What the program prints: to the pane as it arrives, to the log, and its end kept for the answer. For a program that
-//! has the pane to itself, the lines of its hooks take the place of its output.
+//! The output of the program: written to the pane as it arrives and to the log; its end is kept for the answer. For a
+//! program that has the pane to itself, the lines of its hooks take the place of its output.
 
 pub(in crate::runner) mod metering;
 pub(in crate::runner) mod pane;

@@ -1,5 +1,5 @@
-//! Notices a program that repeats itself without an end: one that calls its model again and again for nothing, or reports the
-//! same few things over and over. To its heartbeat it looks as busy as any other. Pure.
+//! Detects a program that repeats itself endlessly: one that calls its model again and again without a result, or
+//! reports the same few things over and over. Its heartbeat looks like that of any other. Pure.
 
 use std::{
     collections::{HashSet, VecDeque},

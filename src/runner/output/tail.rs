@@ -1,4 +1,4 @@
-//! The end of a stream of unknown length.
+//! Keeps the end of a stream of unknown length.
 
 use crate::model::{carriage::Lines, text::printed};
 

@@ -1,4 +1,4 @@
-//! What is stored under some keys, as it is stored.
+//! The content of some keys, as it is stored.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! What the events tell of tasks, up to a given moment.
+//! What the events report about tasks, up to a given moment.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! Reads everything that the supervisor decides by, in two round trips.
+//! Reads everything on which the supervisor bases its decisions, in two round trips.
 
 mod snapshot;
 

@@ -1,4 +1,4 @@
-//! What is stored, as it is read at one moment.
+//! The stored state at one moment.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
